@@ -1,0 +1,91 @@
+"""What a derivative backend is asked, what it answers, and when it declines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from torch import Tensor
+
+from compiler.derivatives.layout import Layout
+from operators.field import Capabilities
+from operators.registry import Registry
+from pdespec.errors import Diagnostic
+
+Index = tuple[int, ...]  # how often a derivative is taken along each of the D coordinates, time last
+Key = tuple[int, Index | str]  # (component, multi-index) or (component, name of a form)
+Field = Callable[[Tensor], Tensor]  # points (b, n, D) -> values (b, n, c)
+
+DERIVATIVES: Registry = Registry("derivative backend")
+
+
+@dataclass(frozen=True)
+class Form:
+    """A linear operator `sum_a c_a d^a`, wanted as one number: the Laplacian is `{(2, 0): 1, (0, 2): 1}`.
+
+    Coefficients are numbers or tensors that broadcast against (b, n).
+    """
+
+    terms: Mapping[Index, float | Tensor]
+    components: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Request:
+    """The derivatives that some residuals need at some points.
+
+    `indices` holds per component the multi-indices, (0, ..., 0) being the value itself; `operators` names forms, which
+    jets carry as one stream each and every other backend sums from their parts.
+    """
+
+    indices: Mapping[int, frozenset[Index]]
+    operators: Mapping[str, Form] = field(default_factory=dict)
+
+
+class Backend(Protocol):
+    """One way to differentiate a field. Options are fields of a frozen dataclass; `DERIVATIVES[name]` is the class."""
+
+    def refuse(self, request: Request, capabilities: Capabilities, layout: Layout) -> Diagnostic | None:
+        """Why this request cannot be met (P01 to P05, with the alternative), or None."""
+        ...
+
+    def points_per_query(self, request: Request) -> int:
+        """How many values of the field one answer costs; 1 where the collocation points themselves are enough."""
+        ...
+
+    def evaluate(self, field: Field, points: Tensor, request: Request) -> dict[Key, Tensor]:
+        """All requested derivatives at `points`, differentiable in the field's parameters by an ordinary backward.
+
+        Shapes: points "b n D"; every answer "b n".
+        Raises: ProblemError with the diagnostic of `refuse`.
+        """
+        ...
+
+
+def parts(request: Request) -> dict[int, tuple[Index, ...]]:
+    """Per component every multi-index needed once forms are summed from their parts, sorted."""
+    needed = {component: set(indices) for component, indices in request.indices.items()}
+    for form in request.operators.values():
+        for component in form.components:
+            needed.setdefault(component, set()).update(form.terms)
+    return {component: tuple(sorted(needed[component])) for component in sorted(needed)}
+
+
+def order(request: Request) -> int:
+    """The highest total order of derivative asked for."""
+    return max((sum(index) for indices in parts(request).values() for index in indices), default=0)
+
+
+def answer(derivatives: Mapping[tuple[int, Index], Tensor], request: Request) -> dict[Key, Tensor]:
+    """The answer to a request from its `parts`: forms summed, nothing returned that was not asked."""
+    result: dict[Key, Tensor] = {(c, index): derivatives[c, index] for c, indices in request.indices.items() for index in sorted(indices)}
+    for name, form in request.operators.items():
+        for c in sorted(form.components):
+            result[c, name] = sum((coefficient * derivatives[c, index] for index, coefficient in form.terms.items()))
+    return result
+
+
+def spell(index: Index, names: tuple[str, ...]) -> str:
+    """`(2, 1)` over x, y -> `dxxy`; no derivative at all is `value`."""
+    return "d" + "".join(name * count for name, count in zip(names, index, strict=True)) if any(index) else "value"
