@@ -54,9 +54,10 @@ class Backend(Protocol):
         """How many values of the field one answer costs; 1 where the collocation points themselves are enough."""
         ...
 
-    def evaluate(self, field: Field, points: Tensor, request: Request) -> dict[Key, Tensor]:
+    def evaluate(self, field: Field, points: Tensor, request: Request, layout: Layout | None = None) -> dict[Key, Tensor]:
         """All requested derivatives at `points`, differentiable in the field's parameters by an ordinary backward.
 
+        `layout` says what is known of the points beyond their coordinates (periods, names); None looks only at the points.
         Shapes: points "b n D"; every answer "b n".
         Raises: ProblemError with the diagnostic of `refuse`.
         """
