@@ -1,0 +1,63 @@
+"""Collapsed Taylor mode: derivative streams carried forward through the field, exact, one stream per derivative or form."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from compiler.derivatives.autograd import refuse_mixing
+from compiler.derivatives.interface import DERIVATIVES, Field, Index, Key, Request
+from compiler.derivatives.layout import Layout
+from operators.field import Capabilities
+from operators.jet import JetSpace
+from pdespec.errors import Diagnostic, fail
+
+
+@DERIVATIVES.register("taylor")
+@dataclass(frozen=True)
+class Taylor:
+    """`d^a u` and `sum c_a d^a u` by jets through the field's own `taylor(points, space)`.
+
+    Source: Bettencourt, Johnson, Duvenaud 2019 (Taylor mode); Dangel, Siebert, Zeinhofer, Walther 2025 (collapsing).
+    """
+
+    def refuse(self, request: Request, capabilities: Capabilities, layout: Layout) -> Diagnostic | None:
+        if not capabilities.taylor:
+            return Diagnostic(
+                "P01",
+                "taylor needs a field that carries jets, this one only returns values",
+                hint="use autograd, or a decoder made of operators.gno, operators.mlp layers",
+            )
+        return refuse_mixing("taylor", request, capabilities)
+
+    def points_per_query(self, request: Request) -> int:
+        return 1
+
+    def evaluate(self, field: Field, points: Tensor, request: Request) -> dict[Key, Tensor]:
+        if not hasattr(field, "taylor"):
+            diagnostic = self.refuse(request, Capabilities(True, None, (), 0, False), None)
+            raise fail(diagnostic.code, diagnostic.message, diagnostic.hint)
+        jet = field.taylor(points, space(request))
+        answers: dict[Key, Tensor] = {}
+        for component, indices in request.indices.items():
+            for index in indices:
+                answers[component, index] = jet.derivative(index)[..., component]
+        for name, form in request.operators.items():
+            for component in form.components:
+                answers[component, name] = jet.operator(name)[..., component]
+        return answers
+
+
+def space(request: Request) -> JetSpace:
+    """The streams of a request: everything asked, all that lies below it, and all that lies strictly below a form's indices."""
+    lower: set[Index] = {a for indices in request.indices.values() for b in indices for a in below(b)}
+    tops = {a for form in request.operators.values() for a in form.terms}
+    lower |= {a for top in tops for a in below(top) if a != top}
+    return JetSpace(tuple(sorted(lower, key=lambda a: (sum(a), a))), {name: dict(form.terms) for name, form in request.operators.items()})
+
+
+def below(index: Index) -> itertools.product:
+    """All multi-indices up to and including one."""
+    return itertools.product(*(range(k + 1) for k in index))

@@ -1,0 +1,371 @@
+"""PhysicsLoss: the terms of a problem, evaluated for a field on collocation points with planned derivatives."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol
+
+import sympy as sp
+import torch
+from torch import Tensor, nn
+
+from compiler.derivatives import DERIVATIVES, Request
+from compiler.graph import ResidualGraph, Source
+from compiler.lower import Stream, Term, lower, strong_form
+from compiler.plan import DerivativePlan, Group, form_name, plan
+from operators.field import Capabilities
+from pdespec.errors import fail, nearest
+from pdespec.problem import Problem
+from pdespec.symbols import Normal, Scalar
+
+FieldLike = Callable[[Tensor], Tensor]
+Known = Tensor | Callable[[Tensor], Tensor]
+
+
+class PointSetLike(Protocol):
+    """Collocation points of one region: points "b n D", outward normals "b n d" on boundaries, measure of the region "b"."""
+
+    points: Tensor
+    normals: Tensor | None
+    measure: Tensor
+
+
+class BatchLike(Protocol):
+    """What a loss reads of a batch."""
+
+    params: Mapping[str, Tensor]
+    points: Mapping[str, PointSetLike]
+
+    def evaluate(self, name: str, points: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Terms(Mapping[str, Tensor]):
+    """The scalar of each term by label, and `total`, their weighted sum.
+
+    `violations` gives for each requirement the fraction of points of each sample where it does not hold.
+    Shapes: every value and `total` "", every violation "b".
+    """
+
+    values_: Mapping[str, Tensor]
+    weights: Mapping[str, float] = field(default_factory=dict)
+    violations: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __getitem__(self, label: str) -> Tensor:
+        return self.values_[label]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.values_)
+
+    def __len__(self) -> int:
+        return len(self.values_)
+
+    @property
+    def total(self) -> Tensor:
+        return torch.stack([self.weights.get(label, 1.0) * value for label, value in self.items()]).sum()
+
+
+def compile(problem: Problem, derivatives: str | Mapping[str, object] = "auto", weights: Mapping[str, float] | None = None) -> PhysicsLoss:
+    """The physics loss of a problem.
+
+    `derivatives` is "auto", a backend of `DERIVATIVES` (name or instance), or a mapping from labels, unknowns and regions to one, with
+    "default" for the rest. `weights` multiplies terms in `Terms.total`.
+    """
+    return PhysicsLoss(problem, derivatives, weights)
+
+
+class PhysicsLoss(nn.Module):
+    """Residual, condition, energy and requirement terms of a problem.
+
+    `loss(field, batch)` is a mapping from labels to scalars: the mean over points and samples of the squared residual (summed over
+    components) for equations and conditions, the mean over samples of the Monte-Carlo energy for `minimize`, the squared defect of an
+    integral requirement over the region's squared measure, and the mean squared shortfall of a pointwise one.
+    Trainable scalars of the problem are the module's parameters.
+    """
+
+    def __init__(self, problem: Problem, derivatives: str | Mapping[str, object] = "auto", weights: Mapping[str, float] | None = None):
+        super().__init__()
+        self.problem = problem
+        self.derivatives = derivatives
+        self.terms = lower(problem)
+        self.components = tuple(c for unknown in problem.unknowns.values() for c in unknown.components)
+        self.variables = (*problem.coordinates, *((problem.time,) if problem.time is not None else ()))
+        self.names = tuple(v.name for v in self.variables)
+        self.weights = dict(weights or {})
+        for label in self.weights:
+            if label not in {t.label for t in self.terms}:
+                close = nearest(label, [t.label for t in self.terms])
+                raise KeyError(f"no term is called `{label}`" + (f"; did you mean `{close}`?" if close else ""))
+        self.trainables = nn.ParameterDict(
+            {name: nn.Parameter(torch.tensor(float(p.value if p.value is not None else 1.0))) for name, p in problem.trainables.items()}
+        )
+        self._plans: dict[tuple, tuple[DerivativePlan, tuple[_Program, ...]]] = {}
+        self._probed: weakref.WeakSet = weakref.WeakSet()
+
+    @cached_property
+    def strong(self) -> tuple[Term, ...]:
+        """The equations alone; for an energy, its Euler-Lagrange equation."""
+        return strong_form(self.problem)
+
+    def plan(self, field: FieldLike | None = None) -> DerivativePlan:
+        """How the terms are computed for a field; without one, for a mollified GINO of a smooth enough weight."""
+        return self._programs(capabilities(field, len(self.names)), strong=False)[0]
+
+    def explain(self, field: FieldLike | None = None) -> str:
+        """Terms, derivative plan and residual graphs as text."""
+        chosen, programs = self._programs(capabilities(field, len(self.names)), strong=False)
+        parts = [f"{self.problem.name}: unknowns {', '.join(self.components)} over ({', '.join(self.names)})", "", str(chosen), ""]
+        for program in programs:
+            parts += [f"graph of {', '.join(t.label for t in program.group.terms)} on {program.group.points}:", str(program.graph), ""]
+        return "\n".join(parts).rstrip()
+
+    def forward(self, field: FieldLike, batch: BatchLike) -> Terms:
+        """Every term of the problem at the batch's collocation points."""
+        totals: dict[str, Tensor] = {}
+        violations: dict[str, Tensor] = {}
+        for program in self._programs(self._capabilities(field, batch), strong=False)[1]:
+            name = program.group.points
+            if name not in batch.points:
+                raise fail("B01", f"the batch has no points on `{name}`, only on {', '.join(batch.points)}", hint="draw it with compiler.sample")
+            points = batch.points[name]
+            known = _Known(self, points.points, points.normals, batch.params, lambda name, x: batch.evaluate(name, x))
+            values = self._evaluate(program, field, points.points, known)
+            totals |= program.reduce(values, points, known, violations)
+        ordered = {t.label: totals[t.label] for t in self.terms if t.label in totals}
+        return Terms(ordered, self.weights, violations)
+
+    def residuals(
+        self, field: FieldLike, points: Tensor, inputs: Mapping[str, Known] | None = None, params: Mapping[str, float | Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """The residual of every equation at `points`; for an energy, of its Euler-Lagrange equation.
+
+        Shapes: points "b n D" with time last; inputs "b n c" at the points, or callables of points "b n d" (with time where the input
+        depends on it); params numbers or "b"; every residual "b n k", k its number of components.
+        """
+        self._check_points(points)
+        inputs, params = dict(inputs or {}), dict(params or {})
+        self._check_names("input", inputs, self.problem.inputs)
+        self._check_names("parameter", params, {**self.problem.params, **self.problem.trainables})
+
+        def evaluate(name: str, x: Tensor) -> Tensor:
+            given = inputs[name]
+            if isinstance(given, Tensor):
+                if x.requires_grad:
+                    raise fail("B03", f"a derivative of `{name}` is needed, but only its values at the points are given", hint=f"pass `{name}` as a callable of points")
+                return given
+            return given(x)
+
+        tensors = {k: torch.as_tensor(v, dtype=points.dtype, device=points.device) for k, v in params.items()}
+        for name, parameter in self.problem.params.items():
+            if name not in tensors and parameter.value is not None:
+                tensors[name] = torch.as_tensor(float(parameter.value), dtype=points.dtype, device=points.device)
+        found: dict[str, Tensor] = {}
+        for program in self._programs(capabilities(field, len(self.names)), strong=True)[1]:
+            known = _Known(self, points, None, tensors, evaluate)
+            values = self._evaluate(program, field, points, known)
+            found |= {t.label: torch.stack([values[e] for e in program.outputs(t)], -1) for t in program.group.terms}
+        return {t.label: found[t.label] for t in self.strong}
+
+    def _evaluate(self, program: _Program, field: FieldLike, points: Tensor, known: _Known) -> dict[int, Tensor]:
+        self._check_points(points)
+        streams: dict[sp.Symbol, Tensor] = {}
+        answers = program.group.options.evaluate(self._checked(field, points), points, program.group.request)
+        position = {c: k for k, c in enumerate(self.components)}
+        for stream in program.streams:
+            streams[stream] = answers[position[stream.component], form_name(stream.form) if stream.form else stream.index]
+        return program.run(streams, known)
+
+    def _checked(self, field: FieldLike, points: Tensor) -> FieldLike:
+        """The field with the shape of its answer checked: nothing ever broadcasts."""
+        if getattr(field, "capabilities", None) is not None:
+            return field  # declared fields are checked where they are built
+
+        def checked(x: Tensor) -> Tensor:
+            values = field(x)
+            expected = (*x.shape[:-1], len(self.components))
+            if tuple(values.shape) != expected:
+                raise fail("B01", f"the field returned shape {tuple(values.shape)}, the residual needs {expected}", hint=f"channels are {', '.join(self.components)}")
+            if values.dtype != x.dtype:
+                raise fail("B02", f"the field returned {values.dtype} for {x.dtype} points", hint="compute in the dtype of the points")
+            return values
+
+        return checked
+
+    def _capabilities(self, field: FieldLike, batch: BatchLike) -> Capabilities:
+        """What the field says it can do; one that says nothing is probed for P04 once."""
+        declared = capabilities(field, len(self.names))
+        if getattr(field, "capabilities", None) is None and field not in self._probed:
+            points = next(iter(batch.points.values())).points
+            probe_pointwise(field, points)
+            self._probed.add(field)
+        return declared
+
+    def _programs(self, able: Capabilities, strong: bool) -> tuple[DerivativePlan, tuple[_Program, ...]]:
+        key = (able.pointwise, able.taylor, able.smoothness, able.grid, able.periodic, strong)
+        if key not in self._plans:
+            terms = self.strong if strong else self.terms
+            chosen = plan(terms, self.components, self.names, able, self.derivatives)
+            self._plans[key] = chosen, tuple(_Program(g) for g in chosen.groups)
+        return self._plans[key]
+
+    def _check_points(self, points: Tensor) -> None:
+        if points.ndim != 3 or points.shape[-1] != len(self.names):
+            expected = f"(b, n, {len(self.names)})"
+            raise fail("B01", f"points have shape {tuple(points.shape)}, the problem needs {expected}", hint=f"coordinates are {', '.join(self.names)}, time last")
+
+    def _check_names(self, kind: str, given: Mapping, declared: Mapping) -> None:
+        for name in given:
+            if name not in declared:
+                close = nearest(name, declared)
+                raise KeyError(f"`{self.problem.name}` has no {kind} `{name}`" + (f"; did you mean `{close}`?" if close else ""))
+
+
+class _Program:
+    """One group of terms with its graphs: requirements first, since they guard the densities of their region."""
+
+    def __init__(self, group: Group):
+        self.group = group
+        self.guards = tuple(t for t in group.terms if t.kind == "requirement")
+        self.body = tuple(t for t in group.terms if t.kind != "requirement")
+        self.streams = tuple(dict.fromkeys(s for t in group.terms for s in t.streams() if not s.known))
+        self.guard = _graph(self.guards)
+        self.graph = _graph(self.body)
+
+    def outputs(self, term: Term) -> range:
+        """Positions of a term's expressions among the values `run` returns."""
+        start = 0
+        for other in (*self.guards, *self.body):
+            if other is term:
+                return range(start, start + len(term.expressions))
+            start += len(other.expressions)
+        raise KeyError(term.label)
+
+    def run(self, streams: Mapping[sp.Symbol, Tensor], known: _Known) -> dict[int, Tensor]:
+        """Values of all expressions "b n". Where a requirement is violated the body is evaluated at the zero field and masked to zero:
+        a logarithm of J <= 0 then never becomes a NaN, neither in the value nor in the gradient."""
+        like = known.points[..., 0].detach()
+        first = self.guard(streams | known.values(self.guard.symbols), like)
+        if first and any(t.kind == "energy" for t in self.body):
+            admissible = torch.stack([g > 0 for g in first]).all(0)
+            streams = {s: torch.where(admissible, v, torch.zeros_like(v)) for s, v in streams.items()}
+            second = tuple(torch.where(admissible, v, torch.zeros_like(v)) for v in self.graph(streams | known.values(self.graph.symbols), like))
+        else:
+            second = self.graph(streams | known.values(self.graph.symbols), like)
+        return dict(enumerate((*first, *second)))
+
+    def reduce(self, values: Mapping[int, Tensor], points: PointSetLike, known: _Known, violations: dict[str, Tensor]) -> dict[str, Tensor]:
+        """One scalar per term."""
+        result = {}
+        for term in self.group.terms:
+            parts = [values[k] for k in self.outputs(term)]
+            if term.kind == "energy":
+                result[term.label] = sum((points.measure * p.mean(-1)).mean() for p in parts)
+            elif term.kind == "integral":
+                target = known.number(term.target)
+                result[term.label] = sum((p.mean(-1) - target / points.measure).square().mean() for p in parts)
+            elif term.kind == "requirement":
+                result[term.label] = sum(torch.relu(-p).square().mean() for p in parts)
+                violations[term.label] = torch.stack([(p <= 0).to(p.dtype).mean(-1) for p in parts]).amax(0).detach()
+            else:
+                result[term.label] = sum(p.square().mean() for p in parts)
+        return result
+
+
+def _graph(terms: tuple[Term, ...]) -> ResidualGraph:
+    sources = [Source(t.label, t.span.line if t.span else None) for t in terms for _ in t.expressions]
+    return ResidualGraph([e for t in terms for e in t.expressions], sources)
+
+
+class _Known:
+    """Everything a graph reads that is not an unknown: coordinates, normals, parameters, inputs and their derivatives."""
+
+    def __init__(self, loss: PhysicsLoss, points: Tensor, normals: Tensor | None, params: Mapping[str, Tensor], evaluate: Callable[[str, Tensor], Tensor]):
+        self.loss, self.points, self.normals, self.params, self.evaluate = loss, points, normals, params, evaluate
+
+    def values(self, symbols: tuple[sp.Symbol, ...]) -> dict[sp.Symbol, Tensor]:
+        found: dict[sp.Symbol, Tensor] = {}
+        for symbol in symbols:
+            if isinstance(symbol, Normal):
+                if self.normals is None:
+                    raise fail("B01", f"`{symbol}` is needed, but these points carry no normals")
+                found[symbol] = self.normals[..., [f"n.{c}" for c in self.loss.problem.coordinates].index(symbol.name)]
+            elif isinstance(symbol, Scalar):
+                found[symbol] = self.scalar(symbol)
+            elif symbol in self.loss.variables:
+                found[symbol] = self.points[..., self.loss.variables.index(symbol)]
+        inputs = [s for s in symbols if isinstance(s, Stream) and s.known]
+        for declaration in self.loss.problem.inputs.values():
+            own = [s for s in inputs if s.component in declaration.components]
+            if own:
+                found |= self.input(declaration, own)
+        return found
+
+    def input(self, declaration, streams: list[Stream]) -> dict[sp.Symbol, Tensor]:
+        """An input and the derivatives the residuals take of it, by nested autograd of its callable (B03 where there is none)."""
+        position = {c: k for k, c in enumerate(declaration.components)}
+        spatial = len(self.loss.problem.coordinates)
+
+        def function(x: Tensor) -> Tensor:
+            values = self.evaluate(declaration.name, x if declaration.time is not None else x[..., :spatial])
+            expected = (*x.shape[:-1], len(position))
+            if tuple(values.shape) != expected:
+                raise fail("B01", f"input `{declaration.name}` has shape {tuple(values.shape)}, the residual needs {expected}", hint="nothing ever broadcasts silently")
+            if values.dtype != x.dtype or values.device != x.device:
+                raise fail("B02", f"input `{declaration.name}` is {values.dtype} on {values.device}, the points are {x.dtype} on {x.device}")
+            return values
+
+        wanted: dict[int, frozenset] = {}
+        for s in streams:
+            wanted[position[s.component]] = wanted.get(position[s.component], frozenset()) | {s.index}
+        try:
+            answers = DERIVATIVES["autograd"]().evaluate(function, self.points, Request(wanted))
+        except KeyError as missing:
+            known = ", ".join(self.loss.problem.inputs)
+            raise fail("B03", f"input `{declaration.name}` was not given; the problem has {known}", hint=f'pass inputs={{"{declaration.name}": ...}}') from missing
+        return {s: answers[position[s.component], s.index] for s in streams}
+
+    def scalar(self, symbol: Scalar) -> Tensor:
+        """A parameter as "b 1"; entry i of a sized parameter is its column i."""
+        name = symbol.declaration.name
+        if name in self.loss.trainables:
+            return self.loss.trainables[name].to(self.points).reshape(1, 1)
+        if name not in self.params:
+            raise fail("B03", f"parameter `{name}` was not given", hint=f'pass params={{"{name}": ...}}')
+        value = self.params[name]
+        if symbol.declaration.size:
+            value = value.reshape(-1, symbol.declaration.size)[:, list(symbol.declaration.symbol).index(symbol)]
+        return value.to(self.points.dtype).reshape(-1, 1)
+
+    def number(self, expression: sp.Expr) -> Tensor | float:
+        """A prescribed value that may hold parameters, as a number or "b"."""
+        if expression.is_number:
+            return float(expression)
+        graph = ResidualGraph([expression], [Source("target")])
+        return graph({s: self.scalar(s) for s in graph.symbols}, self.points[:, :1, 0])[0].squeeze(-1)
+
+
+def capabilities(field: FieldLike | None, dimension: int) -> Capabilities:
+    """What a field declares; a plain callable is taken as pointwise and smooth, no field at all as a mollified GINO."""
+    declared = getattr(field, "capabilities", None)
+    if declared is not None:
+        return declared
+    return Capabilities(pointwise=True, grid=None, periodic=(False,) * dimension, smoothness=torch.inf, taylor=field is None)
+
+
+def probe_pointwise(field: FieldLike, points: Tensor) -> None:
+    """P04 for a field that declares nothing: its values at half of the queries must not depend on the other half."""
+    half = max(1, points.shape[1] // 2)
+    with torch.no_grad():
+        together, alone = field(points)[:, :half], field(points[:, :half])
+    scale = together.abs().max().clamp_min(torch.finfo(points.dtype).tiny)
+    if together.shape == alone.shape and (together - alone).abs().max() <= 1e3 * torch.finfo(points.dtype).eps * scale:
+        return
+    raise fail(
+        "P04",
+        "the value of this field at one query changes with the other queries",
+        hint="give it `capabilities` with pointwise=False and its grid, and use fourier or finite_difference",
+        cause="the derivative of the sum over queries is then not du/dx but a sum of Jacobian columns",
+    )

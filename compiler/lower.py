@@ -1,0 +1,159 @@
+"""Problem -> scalar residuals over streams.
+
+A *stream* is one derivative of one component, `d^a u`, as a symbol: what the derivative backends deliver and all that a
+residual graph knows of a field. Lowering carries out the vector calculus, puts constants to their values and replaces
+every applied function and `Derivative` by its stream; nothing else is decided here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import sympy as sp
+
+from pdespec.errors import Span
+from pdespec.geometry import Boundary, Domain
+from pdespec.problem import IntegralRequirement, Problem
+from pdespec.symbols import InputField, Normal, Scalar, UnknownField
+
+Index = tuple[int, ...]
+Form = tuple[tuple[Index, sp.Expr], ...]  # a linear differential operator sum c_a d^a, sorted by a
+
+
+class Stream(sp.Symbol):
+    """`d^index component` of an unknown or an input at the collocation points; with a `form`, the operator `sum c_a d^a component`.
+
+    `index` counts derivatives along (coordinates..., time).
+    """
+
+    component: str
+    index: Index
+    names: tuple[str, ...]
+    form: Form
+    known: bool
+
+    def __new__(cls, component: str, index: Index, names: tuple[str, ...], form: Form = (), known: bool = False) -> Stream:
+        if form:
+            tail = " + ".join(f"{c}*" * (c != 1) + letters(a, names) for a, c in form)
+            name = f"({tail})[{component}]"
+        else:
+            name = f"{component}_{letters(index, names)}" if any(index) else component
+        stream = sp.Symbol.__xnew__(cls, name, real=True)
+        stream.component, stream.index, stream.names, stream.form, stream.known = component, index, names, form, known
+        return stream
+
+    def _hashable_content(self):
+        return (*super()._hashable_content(), self.component, self.index, self.form, self.known)
+
+
+def letters(index: Index, names: tuple[str, ...]) -> str:
+    """`(2, 1)` over `("x", "y")` -> `"xxy"`."""
+    return "".join(name * count for name, count in zip(names, index, strict=True))
+
+
+Kind = Literal["equation", "boundary", "initial", "energy", "requirement", "integral"]
+
+
+@dataclass(frozen=True)
+class Term:
+    """One summand of the loss: scalar expressions over streams on one set of points.
+
+    `points` is the key of its collocation points in `Batch.points`. For the kinds equation, boundary and initial the expressions are
+    residuals; for energy and integral they are densities (`target` is the integral's prescribed value); for requirement they must be > 0.
+    """
+
+    label: str
+    kind: Kind
+    expressions: tuple[sp.Expr, ...]
+    region: Domain | Boundary
+    points: str
+    target: sp.Expr = sp.S.Zero
+    span: Span | None = field(default=None, compare=False)
+
+    def streams(self) -> tuple[Stream, ...]:
+        """Every stream the expressions hold, in a fixed order."""
+        return tuple(sorted(set().union(*(e.atoms(Stream) for e in self.expressions)), key=lambda s: (s.known, s.component, sum(s.index), s.name)))
+
+
+def lower(problem: Problem) -> tuple[Term, ...]:
+    """The terms of the physics loss, in the order of the declaration: equations, energies, conditions, requirements."""
+    terms = [equation_term(problem, label, residual) for label, residual in problem.residuals().items() if label in problem.equations]
+    for number, functional in enumerate(problem.functionals, 1):
+        name = "energy" if len(problem.functionals) == 1 else f"energy{number}"
+        for part, (density, region) in enumerate(functional.terms):
+            terms.append(Term(name if part == 0 else f"{name}.{region.name}", "energy", scalars(problem, density), region, region.name))
+    for label, condition in problem.conditions.items():
+        difference = condition.lhs - condition.rhs
+        key = condition.region.name if condition.kind == "boundary" else initial_key(condition.region, condition.at)
+        terms.append(Term(label, condition.kind, scalars(problem, difference), condition.region, key, span=condition.span))
+    for number, requirement in enumerate(problem.requirements, 1):
+        terms.append(requirement_term(problem, f"require{number}", requirement))
+    return tuple(terms)
+
+
+def strong_form(problem: Problem) -> tuple[Term, ...]:
+    """The equations alone; for an energy, its Euler-Lagrange equation."""
+    return tuple(equation_term(problem, label, residual) for label, residual in problem.residuals().items())
+
+
+def initial_key(region: Domain, at: sp.Expr) -> str:
+    """Key of the collocation points of `at t = ...` in a batch."""
+    return f"{region.name}@{at}"
+
+
+def equation_term(problem: Problem, label: str, residual: sp.Expr | sp.MatrixBase) -> Term:
+    equation = problem.equations.get(label)
+    region = equation.region if equation else problem.functionals[0].terms[0][1]
+    return Term(label, "equation", scalars(problem, residual), region, region.name, span=equation.span if equation else None)
+
+
+def requirement_term(problem: Problem, label: str, requirement) -> Term:
+    region = requirement.region
+    if isinstance(requirement, IntegralRequirement):
+        density = scalars(problem, requirement.density)
+        return Term(label, "integral", density, region, region.name, target=values(problem, sp.sympify(requirement.value)))
+    sign = 1 if requirement.op in (">", ">=") else -1
+    return Term(label, "requirement", scalars(problem, sign * (requirement.lhs - requirement.rhs)), region, region.name)
+
+
+def scalars(problem: Problem, expression: sp.Expr | sp.MatrixBase) -> tuple[sp.Expr, ...]:
+    """Components of an expression, carried out and written over streams."""
+    entries = list(expression) if isinstance(expression, sp.MatrixBase) else [expression]
+    return tuple(streamed(problem, values(problem, sp.sympify(entry)).doit()) for entry in entries)
+
+
+def values(problem: Problem, expression: sp.Expr) -> sp.Expr:
+    """Constants replaced by their numbers; drawn, given and trainable parameters stay symbols."""
+    constants = {s: s.declaration.value for s in expression.atoms(Scalar) if s.declaration.kind == "const" and s.declaration.value is not None}
+    return expression.xreplace(constants)
+
+
+def streamed(problem: Problem, expression: sp.Expr) -> sp.Expr:
+    """Applied functions and their derivatives replaced by streams."""
+    variables = (*problem.coordinates, *((problem.time,) if problem.time is not None else ()))
+    names = tuple(v.name for v in variables)
+
+    def stream(function, counts: dict) -> Stream:
+        known = isinstance(function, InputField)
+        return Stream(function.func.__name__, tuple(int(counts.get(v, 0)) for v in variables), names, known=known)
+
+    table = {}
+    for node in expression.atoms(sp.Derivative):
+        if not isinstance(node.expr, (UnknownField, InputField)):
+            raise TypeError(f"cannot lower {node}: the derivative of {node.expr} was not carried out")
+        table[node] = stream(node.expr, dict(node.variable_count))
+    for node in expression.atoms(UnknownField, InputField):
+        table[node] = stream(node, {})
+    return expression.xreplace(table)
+
+
+def parameters(term: Term) -> tuple[Scalar, ...]:
+    """The drawn, given or trainable scalars a term reads."""
+    found = set().union(*(e.atoms(Scalar) for e in (*term.expressions, term.target)))
+    return tuple(sorted(found, key=lambda s: s.name))
+
+
+def normals(term: Term) -> tuple[Normal, ...]:
+    """The components of the outward normal a term reads."""
+    return tuple(sorted(set().union(*(e.atoms(Normal) for e in term.expressions)), key=lambda s: s.name))

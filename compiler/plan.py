@@ -1,0 +1,252 @@
+"""From the derivatives that terms need to how they are computed: backend, streams, cost, and the reasons.
+
+For jets the planner collapses top-order derivatives: where a residual holds them only in fixed linear combinations, such as
+u_xx + u_yy, each combination travels as one stream (derivatives.md 5.2; Dangel et al. 2025, Collapsing Taylor Mode).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import sympy as sp
+
+from compiler.derivatives import DERIVATIVES, Backend, Request
+from compiler.derivatives import Form as FormRequest
+from compiler.lower import Form, Index, Stream, Term, letters
+from operators.field import Capabilities
+from pdespec.errors import Diagnostic, ProblemError, nearest
+
+ELEMENTWISE = 0.15  # of a value step per stream: activations beside the matrix products (measured, docs/notes)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Terms that read the same points and share one evaluation of the field."""
+
+    points: str
+    terms: tuple[Term, ...]
+    backend: str
+    options: Backend
+    request: Request
+    streams: int
+    cost: float
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DerivativePlan:
+    """What is computed how. `str(plan)` is the table that `pdespec explain --stage plan` prints."""
+
+    groups: tuple[Group, ...]
+    components: tuple[str, ...]
+    names: tuple[str, ...]
+    warnings: tuple[Diagnostic, ...] = ()
+
+    def __str__(self) -> str:
+        lines = []
+        for group in self.groups:
+            needs = ", ".join(sorted({s.name for t in group.terms for s in t.streams() if not s.known})) or "no unknown"
+            lines.append(f"{group.points}: {', '.join(t.label for t in group.terms)}")
+            lines.append(f"  needs    {needs}")
+            lines.append(f"  backend  {group.backend}, {group.streams} stream{'s' * (group.streams != 1)}, about {group.cost:.1f} value steps")
+            lines += [f"           {reason}" for reason in group.reasons]
+        lines += [f"warning {w.code}: {w.message}" for w in self.warnings]
+        return "\n".join(lines)
+
+
+def plan(
+    terms: tuple[Term, ...],
+    components: tuple[str, ...],
+    names: tuple[str, ...],
+    capabilities: Capabilities,
+    derivatives: str | Mapping[str, object] = "auto",
+) -> DerivativePlan:
+    """Groups terms by points and backend and chooses streams.
+
+    `derivatives` is one backend (a name, or an instance with its options), or a mapping from the label of a term, the name of an
+    unknown component or of a region to one, with "default" for the rest.
+    Raises: ProblemError P03 where the field is not smooth enough; KeyError with the nearest name for an unknown backend.
+    """
+    chosen: dict[tuple[str, object], list[Term]] = {}
+    for term in terms:
+        chosen.setdefault((term.points, choice(term, derivatives, terms)), []).append(term)
+    groups, warnings = [], []
+    for (points, backend), members in chosen.items():
+        warnings += smoothness(members, names, capabilities)
+        groups.append(group(points, tuple(members), backend, components, capabilities))
+    return DerivativePlan(tuple(groups), components, names, tuple(dict.fromkeys(warnings)))
+
+
+def choice(term: Term, derivatives: str | Mapping[str, object] | object, terms: tuple[Term, ...]) -> object:
+    """The backend asked for a term: by its label, else by a component it differentiates, else by its region, else the default."""
+    if not isinstance(derivatives, Mapping):
+        return derivatives
+    known = {"default"} | {t.label for t in terms} | {t.region.name for t in terms} | {s.component for t in terms for s in t.streams() if not s.known}
+    for name in derivatives:
+        if name not in known and not any(k.split(".")[0] == name for k in known):
+            close = nearest(str(name), known)
+            raise KeyError(f"derivatives: nothing is called `{name}`" + (f"; did you mean `{close}`?" if close else ""))
+    own = [s.component for s in term.streams() if not s.known and any(s.index) or s.form]
+    for name in (term.label, *own, *(c.split(".")[0] for c in own), term.region.name):
+        if name in derivatives:
+            return derivatives[name]
+    return derivatives.get("default", "auto")
+
+
+def smoothness(terms: Iterable[Term], names: tuple[str, ...], capabilities: Capabilities) -> list[Diagnostic]:
+    """P03: a derivative of order k needs a field of class C^(k-1) to be a function at all, and C^k to be continuous."""
+    warnings = []
+    for term in terms:
+        top = max((s for s in term.streams() if not s.known), key=lambda s: sum(s.index), default=None)
+        k = sum(top.index) if top is not None else 0
+        if k <= capabilities.smoothness or k < 2:
+            continue
+        what = f"`{term.label}` takes d{letters(top.index, names)}({top.component}), the field is only C^{capabilities.smoothness}"
+        hint = f'use a weight of class C^{k} or more: weight="octic" (C^2) or "bump" (any order)'
+        if k > capabilities.smoothness + 1:
+            cause = f"a derivative of order {k} of a C^{capabilities.smoothness} function holds delta terms that no pointwise derivative sees"
+            raise ProblemError(Diagnostic("P03", what, hint, cause, span=term.span, label=term.label))
+        cause = f"the derivative of order {k} jumps wherever a query crosses the rim of a latent node's ball; its mean square is still right"
+        warnings.append(Diagnostic("P03", what, hint, cause, span=term.span, label=term.label, severity="warning"))
+    return warnings
+
+
+def group(points: str, terms: tuple[Term, ...], backend: object, components: tuple[str, ...], capabilities: Capabilities) -> Group:
+    """One group with its backend settled."""
+    needed = {component: indices(terms, component) for component in components}
+    needed = {component: found for component, found in needed.items() if found}
+    jets, collapsed = collapse(terms, needed)
+    forms = tuple(sorted({s for t in jets for s in t.streams() if s.form}, key=lambda s: s.name))
+    lower = closure(needed, forms)
+    streams = len(lower) + len({s.form for s in forms})
+    costs = {"taylor": streams * (1 + ELEMENTWISE) - ELEMENTWISE, "autograd": nested_cost(needed)}
+    top = max((sum(a) for found in needed.values() for a in found), default=0)
+    name, reasons = backend if isinstance(backend, str) else backend_name(backend), ()
+    if name == "auto":
+        name, reasons = automatic(costs, capabilities, top)
+    if name == "taylor" and top:
+        reasons += collapsed
+        terms = jets
+    else:
+        forms = ()
+        streams = len({a for found in needed.values() for a in found})
+    position = {component: k for k, component in enumerate(components)}
+    operators: dict[str, FormRequest] = {}
+    for stream in forms:
+        key = form_name(stream.form)
+        wanted = {position[stream.component]} | (operators[key].components if key in operators else frozenset())
+        operators[key] = FormRequest({a: float(c) for a, c in stream.form}, frozenset(wanted))
+    plain = {position[c]: frozenset(s.index for t in terms for s in t.streams() if not s.known and s.component == c and not s.form) for c in needed}
+    options = DERIVATIVES[name]() if isinstance(backend, str) else backend
+    cost = costs.get(name, float(options.points_per_query(Request(plain, operators))))
+    return Group(points, terms, name, options, Request(plain, operators), streams, cost, reasons)
+
+
+def backend_name(backend: object) -> str:
+    """The registered name of a backend's class."""
+    for name in DERIVATIVES:
+        if isinstance(backend, DERIVATIVES[name]):
+            return name
+    raise KeyError(f"{type(backend).__name__} is not in compiler.DERIVATIVES; register it there")
+
+
+def automatic(costs: Mapping[str, float], capabilities: Capabilities, top: int) -> tuple[str, tuple[str, ...]]:
+    """The backend that is exact for this field, and among those the cheapest."""
+    if top == 0:
+        return "autograd", ("values only, nothing to differentiate",)
+    if not capabilities.pointwise:
+        if capabilities.grid is None:
+            return "finite_difference", ("autograd, taylor declined: the field mixes its queries",)
+        if all(capabilities.periodic):
+            return "fourier", ("autograd, taylor declined: the field mixes its queries; its grid is periodic",)
+        return "finite_difference", ("autograd, taylor declined: the field mixes its queries; fourier declined: its grid is not periodic",)
+    if not capabilities.taylor:
+        return "autograd", ("taylor declined: the field has no jets",)
+    name = "taylor" if top >= 2 else min(costs, key=lambda k: (costs[k], k != "taylor"))
+    other = "autograd" if name == "taylor" else "taylor"
+    relation = f"{costs[other]:.1f} value steps against {costs[name]:.1f}"
+    return name, (f"{other} declined: {relation}" + (", and its nested sweeps hold the whole graph" if name == "taylor" else ""),)
+
+
+def indices(terms: Iterable[Term], component: str) -> frozenset[Index]:
+    """Every multi-index of one unknown component in some terms."""
+    return frozenset(s.index for t in terms for s in t.streams() if not s.known and s.component == component and not s.form)
+
+
+def divisors(index: Index) -> set[Index]:
+    """All multi-indices below or equal to one."""
+    return set(itertools.product(*(range(k + 1) for k in index)))
+
+
+def closure(needed: Mapping[str, frozenset[Index]], forms: Iterable[Stream]) -> frozenset[Index]:
+    """The multi-indices jets carry: everything needed and not collapsed, with all that lies below it and below the forms."""
+    collapsed = {a for s in forms for a, _ in s.form}
+    lower = set()
+    for index in set().union(*needed.values()) if needed else ():
+        lower |= divisors(index) - ({index} if index in collapsed else set())
+    return frozenset(lower)
+
+
+def nested_cost(needed: Mapping[str, frozenset[Index]]) -> float:
+    """Value steps of nested reverse mode: 1 for the value, then 1, 2, 4, ... for each gradient taken of a derivative of order 0, 1, 2, ..."""
+    parents = {(component, p) for component, found in needed.items() for a in found for p in ancestors(a)}
+    return 1.0 + sum(2.0 ** sum(parent) for _, parent in parents)
+
+
+def ancestors(index: Index) -> list[Index]:
+    """The derivatives that nested mode passes on its way to one, from the value up: the last coordinate is taken last."""
+    path = []
+    while any(index):
+        axis = max(k for k, count in enumerate(index) if count)
+        index = (*index[:axis], index[axis] - 1, *index[axis + 1 :])
+        path.append(index)
+    return path
+
+
+def collapse(terms: tuple[Term, ...], needed: Mapping[str, frozenset[Index]]) -> tuple[tuple[Term, ...], tuple[str, ...]]:
+    """Top-order derivatives gathered into forms where that saves streams, with the reason to print.
+
+    The residuals must be affine in the top-order streams: r = r0 + sum_a C_a d^a u. Those a whose C_a have constant ratios make one
+    form. Residuals that are not affine (Monge-Ampere) or whose forms are as many as their parts (KdV) stay as they are.
+    """
+    every = set().union(*needed.values()) if needed else set()
+    tops = {a for a in every if sum(a) >= 2 and not any(a != b and all(i <= j for i, j in zip(a, b, strict=True)) for b in every)}
+    if len(tops) < 2:
+        return terms, ()
+    rewritten = []
+    for term in terms:
+        expressions = []
+        for expression in term.expressions:
+            heads = sorted((s for s in expression.atoms(Stream) if not s.known and s.index in tops), key=lambda s: (s.component, s.index))
+            coefficients = {s: sp.diff(expression, s) for s in heads}
+            if any(c.has(*heads) for c in coefficients.values()):
+                return terms, (f"not collapsed: `{term.label}` is nonlinear in its top-order derivatives",)
+            rest = expression.xreplace(dict.fromkeys(heads, sp.S.Zero))
+            expressions.append(rest + sum(k * s for k, s in gather(coefficients)))
+        rewritten.append(replace(term, expressions=tuple(expressions)))
+    forms = {s.form for t in rewritten for s in t.streams() if s.form}
+    if len(forms) >= len(tops):
+        return terms, ()
+    reason = ", ".join(sorted({s.name for t in rewritten for s in t.streams() if s.form}))
+    return tuple(rewritten), (f"{len(tops)} top-order derivatives collapsed into {len(forms)}: {reason}",)
+
+
+def gather(coefficients: Mapping[Stream, sp.Expr]) -> list[tuple[sp.Expr, Stream]]:
+    """`sum_a C_a d^a u` as `sum K * form`: indices of one component whose coefficients have constant ratios go together."""
+    classes: list[tuple[sp.Expr, Stream, dict[Index, sp.Expr]]] = []
+    for stream, coefficient in coefficients.items():
+        for leading, first, form in classes:
+            ratio = sp.cancel(coefficient / leading)
+            if first.component == stream.component and ratio.is_number:
+                form[stream.index] = ratio
+                break
+        else:
+            classes.append((coefficient, stream, {stream.index: sp.S.One}))
+    return [(k, Stream(s.component, s.index, s.names, tuple(sorted(form.items())))) for k, s, form in classes]
+
+
+def form_name(form: Form) -> str:
+    """A key for a form that reads as one: `1*(2, 0) + 1*(0, 2)`."""
+    return " + ".join(f"{c}*{a}" for a, c in form)
