@@ -8,10 +8,11 @@ from typing import Protocol
 
 from torch import Tensor
 
-from compiler.derivatives.layout import Layout
+from compiler.derivatives.layout import Layout, recognise
 from operators.field import Capabilities
+from operators.field import capabilities as capabilities_of
 from operators.registry import Registry
-from pdespec.errors import Diagnostic
+from pdespec.errors import Diagnostic, ProblemError
 
 Index = tuple[int, ...]  # how often a derivative is taken along each of the D coordinates, time last
 Key = tuple[int, Index | str]  # (component, multi-index) or (component, name of a form)
@@ -51,7 +52,7 @@ class Backend(Protocol):
         ...
 
     def points_per_query(self, request: Request) -> int:
-        """How many values of the field one answer costs; 1 where the collocation points themselves are enough."""
+        """How many values of the field one answer costs at scattered points; 1 where the points themselves are enough."""
         ...
 
     def evaluate(self, field: Field, points: Tensor, request: Request, layout: Layout | None = None) -> dict[Key, Tensor]:
@@ -62,6 +63,14 @@ class Backend(Protocol):
         Raises: ProblemError with the diagnostic of `refuse`.
         """
         ...
+
+
+def admit(backend: Backend, field: Field, points: Tensor, request: Request, layout: Layout | None = None) -> Layout:
+    """The layout of the points, once the backend accepts them. Raises: ProblemError with its refusal."""
+    layout = layout or recognise(points)
+    if (refused := backend.refuse(request, capabilities_of(field), layout)) is not None:
+        raise ProblemError(refused)
+    return layout
 
 
 def parts(request: Request) -> dict[int, tuple[Index, ...]]:

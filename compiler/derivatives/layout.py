@@ -32,6 +32,10 @@ class Grid:
     def extent(self) -> tuple[float, ...]:
         return tuple((n - 1) * h if length is None else length for n, h, length in zip(self.shape, self.spacing, self.period, strict=True))
 
+    @property
+    def count(self) -> int:
+        return math.prod(self.shape)
+
     def __str__(self) -> str:
         return "grid " + " x ".join(map(str, self.shape))
 

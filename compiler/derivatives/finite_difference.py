@@ -1,0 +1,182 @@
+"""Finite differences: on a uniform grid from its own values, at scattered points from a stencil of extra queries."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from operators.field import Capabilities
+from torch import Tensor
+
+from compiler.derivatives.axes import on_grid, refuse_axes, refuse_period
+from compiler.derivatives.interface import DERIVATIVES, Field, Index, Key, Request, admit, answer, order, parts, spell
+from compiler.derivatives.layout import Grid, Layout
+from compiler.derivatives.precision import TOLERANCE, best_step, refuse_noise
+from compiler.derivatives.stencils import central, half_width, one_sided
+from pdespec.errors import Diagnostic
+
+Offset = tuple[int, ...]
+
+
+@DERIVATIVES.register("finite_difference")
+@dataclass(frozen=True)
+class FiniteDifference:
+    """Differences of an even `order` of accuracy, for derivatives of any order and mixed ones.
+
+    On a grid: central formulas inside, formulas of the same order from the first (last) points near an end, wrapped around only where
+    the layout states a period. At scattered points: the central formula on 2D + 1 or more queries a point, `step` apart; they reach a
+    step or two beyond the points, so the field must be defined there.
+
+    `mode` forces one of the two; "auto" takes the grid where there is one and the field allows nothing else or needs nothing more.
+    `step` is a length, one for all axes or one an axis; by default it balances truncation and round-off (`precision.best_step`).
+
+    Source: weights by Fornberg (1988); ends as in LeVeque (2007), Finite Difference Methods, section 1.4.
+    """
+
+    name: ClassVar[str] = "finite_difference"
+
+    order: int = 2
+    mode: Literal["auto", "grid", "stencil"] = "auto"
+    step: float | tuple[float, ...] | None = None
+    tolerance: float = TOLERANCE
+
+    def __post_init__(self) -> None:
+        if self.order < 2 or self.order % 2:
+            raise ValueError(f"finite_difference has even orders 2, 4, ...; got order={self.order}")
+        if self.mode not in ("auto", "grid", "stencil"):
+            raise ValueError(f"finite_difference has modes auto, grid and stencil; got mode={self.mode!r}")
+
+    def accuracy(self, index: Index) -> float:
+        """Power of the spacing in the error."""
+        return self.order
+
+    def points_per_query(self, request: Request) -> int:
+        return 1 if self.mode == "grid" else len(self.offsets(request))
+
+    def refuse(self, request: Request, capabilities: Capabilities, layout: Layout) -> Diagnostic | None:
+        if isinstance(layout, Grid) and self.mode != "stencil":
+            return self._refuse_grid(request, layout)
+        if self.mode == "grid":
+            return Diagnostic(
+                "P01",
+                f"finite_difference needs a grid, got {layout}",
+                hint="use taylor or least_squares, or finite_difference with mode='stencil'",
+            )
+        if not capabilities.pointwise:
+            return Diagnostic(
+                "P01",
+                f"finite_difference needs a grid, got {layout}",
+                hint="evaluate on the field's own grid, or use least_squares",
+                cause="the field cannot be queried beside the points: its values are known on a grid only",
+            )
+        return self._refuse_step(request, layout)
+
+    def evaluate(self, field: Field, points: Tensor, request: Request, layout: Layout | None = None) -> dict[Key, Tensor]:
+        layout = admit(self, field, points, request, layout)
+        if isinstance(layout, Grid) and self.mode != "stencil":
+            return on_grid(field, points, layout, request, self.along)
+        return self._by_stencil(field, points, request, layout)
+
+    def along(self, values: Tensor, axis: int, derivative: int, grid: Grid) -> Tensor:
+        """`d^derivative` along one axis.
+
+        Shapes: values "b c *shape" -> the same.
+        """
+        dim, n, reach = axis + 2, grid.shape[axis], half_width(derivative, self.order)
+        weights = central(derivative, self.order)
+        if grid.period[axis] is not None:
+            total = sum(weight * values.roll(-offset, dim) for offset, weight in weights.items())
+        else:
+            middle = sum(weight * values.narrow(dim, reach + offset, n - 2 * reach) for offset, weight in weights.items())
+            total = torch.cat([self._end(values, dim, derivative, reach, 1), middle, self._end(values, dim, derivative, reach, -1)], dim)
+        return total / grid.spacing[axis] ** derivative
+
+    def refuse_axis(self, axis: int, derivative: int, grid: Grid) -> Diagnostic | None:
+        """P01 or P02 when one axis cannot carry the derivative."""
+        n, name = grid.shape[axis], grid.names[axis]
+        if grid.period[axis] is not None:
+            least = 2 * half_width(derivative, self.order) + 1
+            if (wrong := refuse_period(self.name, axis, grid)) is not None:
+                return wrong
+        else:
+            least = max(2 * half_width(derivative, self.order) + 1, derivative + self.order)
+        if n >= least:
+            return None
+        return Diagnostic(
+            "P01",
+            f"finite_difference of order {self.order} needs at least {least} points along {name} for d{name * derivative}, got {n}",
+            hint="refine the grid, or use taylor",
+        )
+
+    def offsets(self, request: Request) -> tuple[Offset, ...]:
+        """The points of the stencil, in steps, sorted."""
+        indices = {index for needed in parts(request).values() for index in needed}
+        return tuple(sorted({offset for index in indices for offset in self._stencil(index)}))
+
+    def _end(self, values: Tensor, dim: int, derivative: int, rows: int, direction: int) -> Tensor:
+        """The derivative at the first (direction 1) or last (-1) `rows` points, without the power of the spacing."""
+        used = derivative + self.order
+        table = [one_sided(derivative, self.order, row) for row in range(rows)]
+        if direction < 0:  # the mirror image: f(-x) changes the sign of odd derivatives
+            table = [tuple((-1) ** derivative * weight for weight in reversed(row)) for row in reversed(table)]
+        start = 0 if direction > 0 else values.shape[dim] - used
+        weights = values.new_tensor(table).reshape(rows, used)
+        return torch.tensordot(values.narrow(dim, start, used), weights, ([dim], [1])).movedim(-1, dim)
+
+    def _stencil(self, index: Index) -> dict[Offset, float]:
+        """Weights by offset of the product of the central formulas along each axis."""
+        along = [central(count, self.order) if count else {0: 1.0} for count in index]
+        result: dict[Offset, float] = {}
+        for combination in itertools.product(*(axis.items() for axis in along)):
+            weight = 1.0
+            for _, factor in combination:
+                weight *= factor
+            result[tuple(offset for offset, _ in combination)] = weight
+        return result
+
+    def _best(self, request: Request, layout: Layout) -> tuple[float, ...]:
+        return tuple(best_step(extent, max(order(request), 1), self.order, layout.dtype) for extent in layout.extent)
+
+    def _steps(self, request: Request, layout: Layout) -> tuple[float, ...]:
+        if self.step is None:
+            return self._best(request, layout)
+        return self.step if isinstance(self.step, tuple) else (self.step,) * len(layout.extent)
+
+    def _by_stencil(self, field: Field, points: Tensor, request: Request, layout: Layout) -> dict[Key, Tensor]:
+        offsets = self.offsets(request)
+        position = {offset: k for k, offset in enumerate(offsets)}
+        steps = self._steps(request, layout)
+        batch, n, dim = points.shape
+        shift = points.new_tensor(offsets).reshape(len(offsets), dim) * points.new_tensor(steps)
+        queries = (points[:, :, None, :] + shift).reshape(batch, n * len(offsets), dim)
+        values = field(queries).reshape(batch, n, len(offsets), -1)  # b n k c
+        found: dict[tuple[int, Index], Tensor] = {}
+        for component, indices in parts(request).items():
+            for index in indices:
+                total = sum(weight * values[:, :, position[offset], component] for offset, weight in self._stencil(index).items())
+                for count, step in zip(index, steps, strict=True):
+                    total = total / step**count
+                found[component, index] = total
+        return answer(found, request)
+
+    def _refuse_grid(self, request: Request, grid: Grid) -> Diagnostic | None:
+        if (refused := refuse_axes(self, request, grid)) is not None:
+            return refused
+        return refuse_noise(self.name, request, grid.spacing, grid, self.tolerance, "use taylor, which takes no differences")
+
+    def _refuse_step(self, request: Request, layout: Layout) -> Diagnostic | None:
+        if self.step is None or not order(request):
+            return None
+        for axis, (step, best) in enumerate(zip(self._steps(request, layout), self._best(request, layout), strict=True)):
+            if step < best / 2:  # the best step is itself rounded to a power of two
+                worst = max((i for needed in parts(request).values() for i in needed), key=sum)
+                precision = str(layout.dtype).removeprefix("torch.")
+                return Diagnostic(
+                    "P05",
+                    f"finite_difference: a step of {step:.3g} along {layout.names[axis]} is lost in the round-off of {precision}",
+                    hint=f"use step={best:.3g}, or leave step out" + ("" if layout.dtype == torch.float64 else ", or evaluate in float64"),
+                    cause=f"for {spell(worst, layout.names)} at order {self.order} the error grows again below {best:.3g}",
+                )
+        return None

@@ -1,0 +1,120 @@
+"""Fourier differentiation on periodic grids."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, cast
+
+import torch
+from operators.field import Capabilities
+from torch import Tensor
+
+from compiler.derivatives.axes import Axial, on_grid, refuse_axes, refuse_period
+from compiler.derivatives.interface import DERIVATIVES, Field, Index, Key, Request, admit, order
+from compiler.derivatives.layout import Grid, Layout
+from compiler.derivatives.precision import TOLERANCE, refuse_noise
+from pdespec.errors import Diagnostic
+
+
+@DERIVATIVES.register("fourier")
+@dataclass(frozen=True)
+class Fourier:
+    """`d^m u = F^-1 (ik)^m F u` along each periodic axis; exact for every resolved wave.
+
+    `keep` is the fraction of the resolved waves that is differentiated, |k| <= keep * n / 2 along every periodic axis (2/3 removes what
+    a quadratic term aliases); None keeps all. `rest` differentiates along the axes that do not repeat, such as time:
+    `Fourier(rest=FiniteDifference(order=4))`. Without it such axes are refused.
+
+    Source: Trefethen (2000), Spectral Methods in MATLAB, chapter 3: the wave n/2 of an even grid has no odd derivative on the grid.
+    """
+
+    name: ClassVar[str] = "fourier"
+
+    keep: float | None = None
+    rest: Axial | None = None
+    tolerance: float = TOLERANCE
+
+    def __post_init__(self) -> None:
+        if self.keep is not None and not 0 < self.keep <= 1:
+            raise ValueError(f"fourier keeps a fraction of the waves between 0 and 1; got keep={self.keep}")
+
+    def accuracy(self, index: Index) -> float:
+        """Spectral: faster than any power of the spacing for smooth fields."""
+        return math.inf
+
+    def points_per_query(self, request: Request) -> int:
+        return 1
+
+    def refuse(self, request: Request, capabilities: Capabilities, layout: Layout) -> Diagnostic | None:
+        if not isinstance(layout, Grid):
+            return Diagnostic("P01", f"fourier needs a periodic grid, got {layout}", hint="use taylor or least_squares")
+        if (refused := refuse_axes(self, request, layout)) is not None:
+            return refused
+        # a wave of n/2 per period is differentiated like a difference over h / pi
+        fraction = self.keep or 1.0
+        smallest = tuple(
+            h / (math.pi * fraction) if length is not None else h for h, length in zip(layout.spacing, layout.period, strict=True)
+        )
+        spread = (2 * order(request) + 1) ** -0.5  # root mean square of k^m over the waves, of its largest value
+        return refuse_noise(
+            self.name, request, smallest, layout, self.tolerance, "drop the shortest waves with keep, or use taylor", spread
+        )
+
+    def evaluate(self, field: Field, points: Tensor, request: Request, layout: Layout | None = None) -> dict[Key, Tensor]:
+        grid = cast(Grid, admit(self, field, points, request, layout))
+        keep = self.keep
+
+        def filtered(values: Tensor) -> Tensor:
+            return low_pass(values, tuple(axis + 2 for axis, repeats in enumerate(grid.periodic) if repeats), keep) if keep else values
+
+        return on_grid(field, points, grid, request, self.along, filtered)
+
+    def along(self, values: Tensor, axis: int, derivative: int, grid: Grid) -> Tensor:
+        """`d^derivative` along one axis.
+
+        Shapes: values "b c *shape" -> the same.
+        """
+        period = grid.period[axis]
+        if period is None:
+            return self.rest.along(values, axis, derivative, grid).to(values.dtype)
+        return spectral(values, axis + 2, derivative, period)
+
+    def refuse_axis(self, axis: int, derivative: int, grid: Grid) -> Diagnostic | None:
+        """P02 where the grid does not repeat as stated."""
+        if grid.period[axis] is not None:
+            return refuse_period(self.name, axis, grid)
+        if self.rest is not None:
+            return self.rest.refuse_axis(axis, derivative, grid)
+        x, start = grid.names[axis], grid.origin[axis]
+        return Diagnostic(
+            "P02",
+            f"fourier: {x} is not periodic, the side {x} = {start:g} is not that at {x} = {start + grid.extent[axis]:g}",
+            hint=f"use fourier_continuation, finite_difference or taylor, declare `periodic {x}`, or give {x} to another backend: "
+            "Fourier(rest=FiniteDifference(order=4))",
+            cause="an FFT joins the two sides; a jump between them spoils the derivative everywhere",
+        )
+
+
+def spectral(values: Tensor, dim: int, derivative: int, period: float) -> Tensor:
+    """`d^derivative` along `dim` of samples of a function of that period."""
+    n = values.shape[dim]
+    wave = torch.arange(n // 2 + 1, device=values.device, dtype=values.dtype) * (2 * math.pi / period)
+    factor = (1j * wave) ** derivative
+    if derivative % 2 and n % 2 == 0:
+        factor = torch.cat([factor[:-1], factor.new_zeros(1)])  # cos(n/2 x) vanishes with its odd derivatives on the grid
+    shape = [1] * values.ndim
+    shape[dim] = -1
+    return torch.fft.irfft(torch.fft.rfft(values, dim=dim) * factor.reshape(shape), n=n, dim=dim)
+
+
+def low_pass(values: Tensor, dims: tuple[int, ...], keep: float) -> Tensor:
+    """The waves |k| <= keep * n / 2 along every one of `dims`, any number of them; all others removed."""
+    for dim in dims:
+        n = values.shape[dim]
+        wave = torch.arange(n // 2 + 1, device=values.device)
+        shape = [1] * values.ndim
+        shape[dim] = -1
+        mask = (wave <= keep * n / 2).reshape(shape)
+        values = torch.fft.irfft(torch.fft.rfft(values, dim=dim) * mask, n=n, dim=dim)
+    return values

@@ -1,0 +1,174 @@
+"""Finite differences on point clouds: stencils from polynomial exactness over the nearest neighbours."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from operators.field import Capabilities
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from compiler.derivatives.interface import DERIVATIVES, Field, Index, Key, Request, admit, answer, parts
+from compiler.derivatives.layout import Layout
+from compiler.derivatives.precision import TOLERANCE, refuse_noise
+from pdespec.errors import Diagnostic, fail
+
+
+@DERIVATIVES.register("least_squares")
+@dataclass(frozen=True)
+class LeastSquares:
+    """`d^a u(x) = sum_i w_i u(x_i)` over the k points nearest to x, exact for polynomials up to `degree`.
+
+    The weights are the shortest vector that satisfies `sum_i w_i p(x_i) = d^a p(x)` for every monomial p, which is also the derivative
+    of the polynomial fitted to the neighbours. Monomials are scaled by the reach of the neighbours along each axis, so that the system
+    is as well conditioned at a spacing of 1e-4 as at 1. Derivatives of total order above `degree` are derivatives of derivatives.
+
+    `neighbours` counts the point itself; by default 5/2 of the number of monomials, enough rows of points at the edge of a lattice. `scale` are the lengths by which coordinates are
+    divided before distances are taken, by default the extent of the cloud along each axis.
+
+    Source: Lin et al. (2025), arXiv 2504.08277, Appendix E: `degree=1` is its first-order scheme, repeated for second derivatives;
+    `degree=2` its "similar strategy" for them.
+    """
+
+    name: ClassVar[str] = "least_squares"
+
+    degree: int = 2
+    neighbours: int | None = None
+    scale: tuple[float, ...] | None = None
+    tolerance: float = TOLERANCE
+
+    def __post_init__(self) -> None:
+        if self.degree < 1:
+            raise ValueError(f"least_squares fits polynomials of degree 1 or more; got degree={self.degree}")
+
+    def accuracy(self, index: Index) -> float:
+        """Power of the spacing in the error on a cloud without symmetry; 0 where a repeated derivative need not converge."""
+        return max(self.degree + 1 - sum(index), 0)
+
+    def count(self, dim: int) -> int:
+        """Neighbours of a point, itself included."""
+        return self.neighbours or 5 * len(monomials(dim, self.degree)) // 2
+
+    def points_per_query(self, request: Request) -> int:
+        return 1
+
+    def refuse(self, request: Request, capabilities: Capabilities, layout: Layout) -> Diagnostic | None:
+        dim = len(layout.names)
+        total, k, least = layout.count, self.count(dim), len(monomials(dim, self.degree))
+        if k < least:
+            return Diagnostic(
+                "P01",
+                f"least_squares of degree {self.degree} in {dim} coordinates needs at least {least} neighbours, got {k}",
+                hint=f"use neighbours={2 * least}",
+            )
+        if total < k:
+            return Diagnostic(
+                "P01",
+                f"least_squares takes {k} neighbours, got {total} points",
+                hint="give more points, or use taylor, or finite_difference with its stencil of extra queries",
+            )
+        extents = [extent for extent in layout.extent if extent > 0]
+        spacing = tuple(extent / total ** (1 / max(len(extents), 1)) or 1.0 for extent in layout.extent)
+        return refuse_noise(self.name, request, spacing, layout, self.tolerance, "use taylor, which takes no differences")
+
+    def evaluate(self, field: Field, points: Tensor, request: Request, layout: Layout | None = None) -> dict[Key, Tensor]:
+        layout = admit(self, field, points, request, layout)
+        values = field(points)  # b n c
+        needed = {index for indices in parts(request).values() for index in indices}
+        known: dict[Index, Tensor] = {(0,) * points.shape[-1]: values}
+        if any(any(index) for index in needed):
+            neighbours, weights = self.stencils(points, layout)
+            for index in sorted(needed, key=sum):
+                self._derivative(index, known, neighbours, weights)
+        return answer({(c, index): known[index][..., c] for c, indices in parts(request).items() for index in indices}, request)
+
+    def stencils(self, points: Tensor, layout: Layout) -> tuple[Tensor, dict[Index, Tensor]]:
+        """Neighbours (b, n, k) of every point and, for each monomial up to the degree, the weights (b, n, k) of its derivative.
+
+        Raises: ProblemError P01 where the neighbours of a point do not determine the polynomial.
+        """
+        x = points.detach().to(torch.float64)
+        dim = x.shape[-1]
+        scale = x.new_tensor(self.scale or [extent or 1.0 for extent in layout.extent])
+        neighbours = nearest_points(x / scale, self.count(dim))
+        gap = gather(x, neighbours) - x[:, :, None, :]  # b n k d; exact: neighbours differ by less than they measure
+        reach = gap.abs().amax(2)  # b n d
+        z = gap / torch.where(reach > 0, reach, torch.ones_like(reach))[:, :, None, :]
+        indices = monomials(dim, self.degree)
+        system = torch.stack([monomial(z, index) for index in indices], dim=2)  # b n m k
+        u, s, vh = torch.linalg.svd(system, full_matrices=False)
+        self._check_rank(s, points, layout)
+        inverse = vh.mT @ (u.mT / s[..., None])  # b n k m: pseudo-inverse of a system of full row rank
+        weights = {}
+        for column, index in enumerate(indices):
+            units = torch.stack([reach[..., axis] ** count for axis, count in enumerate(index)]).prod(0)
+            weights[index] = (inverse[..., column] / units[..., None]).to(points.dtype)
+        return neighbours, weights
+
+    def _check_rank(self, s: Tensor, points: Tensor, layout: Layout) -> None:
+        # half the digits of the field's values would go into separating the monomials
+        ratio = s[..., -1] / s[..., 0]
+        bad = (ratio < math.sqrt(torch.finfo(points.dtype).eps)).nonzero()
+        if not len(bad):
+            return
+        sample, point = bad[0].tolist()
+        place = ", ".join(f"{name} = {value:.6g}" for name, value in zip(layout.names, points[sample, point].tolist(), strict=True))
+        shape = "a line" if self.degree == 1 else f"a curve of degree {self.degree}"
+        raise fail(
+            "P01",
+            f"least_squares: the {self.count(points.shape[-1])} neighbours of point {point} ({place}) of sample {sample} do not determine "
+            f"a polynomial of degree {self.degree}",
+            hint="raise neighbours, lower degree, remove repeated points, or use taylor",
+            cause=f"they coincide or lie on {shape} (smallest singular value {float(ratio[sample, point]):.1g} of the largest); "
+            f"{len(bad)} point{'s' * (len(bad) != 1)} of {ratio.numel()} like this",
+        )
+
+    def _derivative(self, index: Index, known: dict[Index, Tensor], neighbours: Tensor, weights: dict[Index, Tensor]) -> Tensor:
+        """`d^index` of all components; what exceeds the degree is peeled off and taken first."""
+        if index not in known:
+            step = index
+            while sum(step) > self.degree:
+                axis = max(range(len(step)), key=lambda k: step[k])
+                step = (*step[:axis], step[axis] - 1, *step[axis + 1 :])
+            rest = tuple(a - b for a, b in zip(index, step, strict=True))
+            inner = self._derivative(rest, known, neighbours, weights)
+            known[index] = torch.einsum("bnk,bnkc->bnc", weights[step], gather(inner, neighbours))
+        return known[index]
+
+
+def monomials(dim: int, degree: int) -> tuple[Index, ...]:
+    """All multi-indices of total order up to `degree`, by order."""
+    box = itertools.product(range(degree + 1), repeat=dim)
+    return tuple(sorted((index for index in box if sum(index) <= degree), key=lambda index: (sum(index), index)))
+
+
+def monomial(z: Tensor, index: Index) -> Tensor:
+    """`z^a / a!`, whose derivative of order a is 1.
+
+    Shapes: z "... d" -> "...".
+    """
+    factors = [z[..., axis] ** count / math.factorial(count) for axis, count in enumerate(index) if count]
+    return math.prod(factors[1:], start=factors[0]) if factors else torch.ones_like(z[..., 0])
+
+
+def nearest_points(x: Tensor, k: int) -> Tensor:
+    """Indices of the k points nearest to each point of its own sample, nearest first.
+
+    Shapes: x "b n d" -> "b n k".
+    """
+    found = [cKDTree(sample).query(sample, k)[1].reshape(len(sample), k) for sample in x.cpu().numpy()]
+    return torch.as_tensor(np.stack(found), dtype=torch.long, device=x.device)
+
+
+def gather(values: Tensor, neighbours: Tensor) -> Tensor:
+    """Values at the neighbours.
+
+    Shapes: values "b n c", neighbours "b n k" -> "b n k c".
+    """
+    sample = torch.arange(len(values), device=values.device)[:, None, None]
+    return values[sample, neighbours]
