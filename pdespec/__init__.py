@@ -1,0 +1,98 @@
+"""pdespec: a symbolic language for partial differential equations.
+
+A problem is written with SymPy (`Problem`) or as text (`parse`, `load`); both give the same frozen value.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pdespec.calculus import (
+    Integral,
+    advect,
+    avg,
+    cross,
+    curl,
+    d,
+    derivative_operator,
+    det,
+    div,
+    dot,
+    dt,
+    dtt,
+    grad,
+    identity,
+    inner,
+    integral,
+    inv,
+    jump,
+    lap,
+    outer,
+    skew,
+    sym,
+    tr,
+    transpose,
+)
+from pdespec.errors import Diagnostic, ProblemError
+from pdespec.geometry import (
+    Boundary,
+    Domain,
+    airfoil,
+    ball,
+    boundary,
+    box,
+    disk,
+    exterior,
+    interval,
+    lattice,
+    periodic,
+    polygon,
+    rectangle,
+    rest,
+    side,
+    star,
+)
+from pdespec.laws import fourier, gaussians, grf, loguniform, normal, uniform
+from pdespec.problem import (
+    Condition,
+    Data,
+    Equation,
+    Functional,
+    IntegralRequirement,
+    Output,
+    Problem,
+    Requirement,
+    at,
+    inside,
+    on,
+)
+from pdespec.symbols import const, input_function, param, space, time, trainable, unit_normal, unknown
+from pdespec.variation import variation
+
+_TEXT = ("parse", "load")  # the parser is loaded when first used: lark takes longer to import than a problem to build
+_OPERATOR = re.compile(r"d[xyzXYZt]{1,8}")  # dx, dxx, dxt, ..; d(u, r, r) for coordinates of other names
+
+# fmt: off
+__all__ = [
+    "advect", "airfoil", "at", "avg", "ball", "Boundary", "boundary", "box", "Condition", "const", "cross", "curl", "d", "Data", "det",
+    "Diagnostic", "disk", "div", "Domain", "dot", "dt", "dtt", "Equation", "exterior", "fourier", "Functional", "gaussians", "grad",
+    "grf", "identity", "inner", "input_function", "inside", "Integral", "integral", "IntegralRequirement", "interval", "inv", "jump",
+    "lap", "lattice", "load", "loguniform", "normal", "on", "outer", "Output", "param", "parse", "periodic", "polygon", "Problem",
+    "ProblemError", "rectangle", "Requirement", "rest", "side", "skew", "space", "star", "sym", "time", "tr", "trainable", "transpose",
+    "uniform", "unit_normal", "unknown", "variation",
+]
+# fmt: on
+
+
+def __getattr__(name: str) -> Any:
+    if name in _TEXT:
+        from pdespec import text
+
+        return getattr(text, name)
+    if _OPERATOR.fullmatch(name):
+        return derivative_operator(name)
+    from pdespec.errors import nearest
+
+    near = nearest(name, __all__)
+    raise AttributeError(f"module 'pdespec' has no attribute {name!r}" + (f"; did you mean {near!r}?" if near else ""))

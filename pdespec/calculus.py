@@ -1,0 +1,479 @@
+"""Vector calculus on SymPy expressions: scalars are expressions, vectors column matrices, tensors square matrices.
+
+Ranks are checked when an operator is applied. Derivatives are kept as written (`div(k*grad(u))` stays in divergence form);
+`Problem.residuals()` carries them out. Convention: `grad(v)[i, j] = d v_i / d x_j`, and a divergence contracts the last index.
+In one dimension a vector of one component and a tensor are the same 1 by 1 matrix and are read as a vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from typing import Any
+
+import sympy as sp
+from sympy.core.function import AppliedUndef
+
+from pdespec.errors import fail
+from pdespec.geometry import Boundary, Domain, Region
+from pdespec.geometry import inner as inner_boundary
+from pdespec.geometry import outer as outer_boundary
+from pdespec.symbols import Coordinate, Normal, Time, exact
+
+Expression = Any  # a SymPy scalar or ImmutableMatrix, or what `exact` turns into one
+
+
+# ---------------------------------------------------------------------------------------------------------- rank and coordinates
+
+
+def rank(expression: Expression) -> str:
+    """ "scalar", "vector" or "tensor".
+
+    Raises: T01 for a matrix of any other shape.
+    """
+    if not isinstance(expression, sp.MatrixBase):
+        return "scalar"
+    rows, columns = expression.shape
+    if columns == 1:
+        return "vector"
+    if rows == columns:
+        return "tensor"
+    hint = "a vector is one column, v.T its row; v*w.T is outer(v, w), v.T*w is dot(v, w)"
+    raise fail("T01", f"a {rows} by {columns} matrix is neither a vector nor a tensor", hint)
+
+
+def describe(expression: Expression) -> str:
+    """The rank in words, with the size: "a vector (2)"."""
+    kind = rank(expression)
+    if kind == "scalar":
+        return "a scalar"
+    return f"a vector ({expression.rows})" if kind == "vector" else f"a tensor ({expression.rows} by {expression.cols})"
+
+
+def coordinates_of(expression: Expression) -> tuple[Coordinate, ...]:
+    """All space coordinates of the frame an expression lives in; empty when it holds none."""
+    for symbol in sorted(_free_symbols(expression), key=sp.default_sort_key):
+        if isinstance(symbol, Normal):
+            symbol = symbol.coordinate
+        if isinstance(symbol, Coordinate):
+            return symbol.coordinates
+    return ()
+
+
+def time_of(expression: Expression) -> Time | None:
+    """The time an expression depends on."""
+    return next((symbol for symbol in sorted(_free_symbols(expression), key=sp.default_sort_key) if isinstance(symbol, Time)), None)
+
+
+def _free_symbols(expression: Expression) -> set[sp.Basic]:
+    return expression.free_symbols
+
+
+def _prepare(*expressions: Expression) -> tuple[Any, ...]:
+    return tuple(exact(each) for each in expressions)
+
+
+def _frame(function: str, expression: Expression, coordinates: Sequence[Coordinate] | None) -> tuple[Coordinate, ...]:
+    found = tuple(coordinates) if coordinates else coordinates_of(expression)
+    if not found:
+        hint = f"{function} differentiates fields and coordinates; the derivative of a constant is 0"
+        raise fail("B04", f"{function} of {expression}, which does not depend on the coordinates", hint)
+    return found
+
+
+def _needs(function: str, expression: Expression, kinds: Iterable[str], hint: str) -> str:
+    kinds = tuple(kinds)
+    kind = rank(expression)
+    if kind == "vector" and "tensor" in kinds and expression.shape == (1, 1):
+        return "tensor"
+    if kind not in kinds:
+        raise fail("T02", f"{function} needs a {' or '.join(kinds)}, {short(expression)} is {describe(expression)}", hint)
+    return kind
+
+
+def short(expression: Expression, width: int = 60) -> str:
+    """The expression for a message: fields without their arguments, cut to a width."""
+    if isinstance(expression, sp.MatrixBase):
+        declarations = {getattr(getattr(entry, "func", None), "declaration", None) for entry in expression}
+        if len(declarations) == 1 and (declaration := declarations.pop()) is not None and expression == declaration.symbol:
+            return f"`{declaration.name}`"
+        text = "[" + ", ".join(_plain(entry) for entry in expression) + "]"
+    else:
+        text = _plain(expression)
+    return f"`{text if len(text) <= width else text[: width - 4] + ' ...'}`"
+
+
+def _plain(expression: sp.Basic) -> str:
+    fields = {field: sp.Symbol(field.func.__name__) for field in expression.atoms(AppliedUndef)}
+    names = {
+        each: sp.Symbol(f"d({each.expr.func.__name__}, {', '.join(str(v) for v in each.variables)})")
+        for each in expression.atoms(sp.Derivative)
+        if isinstance(each.expr, AppliedUndef)
+    }
+    return sp.sstr(expression.xreplace(names).xreplace(fields))
+
+
+# ------------------------------------------------------------------------------------------------------------------- derivatives
+
+
+def d(expression: Expression, *variables: sp.Symbol) -> Any:
+    """The partial derivative by the given coordinates or time, in any number and order: `d(u, x, x, y)`."""
+    (expression,) = _prepare(expression)
+    for variable in variables:
+        if not isinstance(variable, (Coordinate, Time)):
+            hint = "write d(u, x, x); diff(psi, F) differentiates by an expression"
+            raise fail("T02", f"{variable} is neither a coordinate nor time", hint)
+        expression = _partial_checked(expression, variable)
+    return expression
+
+
+def _partial_checked(expression: Expression, variable: sp.Symbol) -> Any:
+    free = _free_symbols(expression)
+    if free and variable not in free:
+        message = f"derivative by {variable} of {short(expression)}, which does not depend on {variable}"
+        raise fail("B04", message, "it is zero: leave it out")
+    return partial(expression, variable)
+
+
+def partial(expression: Expression, variable: sp.Symbol) -> Any:
+    """The derivative by one variable, not carried out; zero where the expression does not depend on it."""
+    if isinstance(expression, sp.MatrixBase):
+        return sp.ImmutableMatrix(expression).applyfunc(lambda entry: partial(entry, variable))
+    return sp.Derivative(expression, variable) if variable in expression.free_symbols else sp.S.Zero
+
+
+def dt(expression: Expression, order: int = 1) -> Any:
+    """The time derivative of an expression."""
+    (expression,) = _prepare(expression)
+    variable = time_of(expression)
+    if variable is None:
+        hint = 'declare the unknown with time: u = unknown("u", Omega, time=t), or the problem with `time t in [0, 1]`'
+        raise fail("B04", f"dt of {short(expression)}, which does not depend on time", hint)
+    for _ in range(order):
+        expression = partial(expression, variable)
+    return expression
+
+
+def dtt(expression: Expression) -> Any:
+    """The second time derivative of an expression."""
+    return dt(expression, 2)
+
+
+def grad(expression: Expression, coordinates: Sequence[Coordinate] | None = None) -> sp.ImmutableMatrix:
+    """The gradient of a scalar (a vector), or of a vector (a tensor, `grad(v)[i, j] = d v_i / d x_j`)."""
+    (expression,) = _prepare(expression)
+    kind = rank(expression)
+    if kind == "tensor":
+        raise fail("T02", f"grad needs a scalar or vector, {short(expression)} is {describe(expression)}", "did you mean div?")
+    frame = _frame("grad", expression, coordinates)
+    if kind == "scalar":
+        return sp.ImmutableMatrix([partial(expression, x) for x in frame])
+    return sp.ImmutableMatrix([[partial(entry, x) for x in frame] for entry in expression])
+
+
+def div(expression: Expression, coordinates: Sequence[Coordinate] | None = None) -> Any:
+    """The divergence of a vector (a scalar), or of a tensor (a vector, `div(T)[i] = sum_j d T_ij / d x_j`)."""
+    (expression,) = _prepare(expression)
+    kind = rank(expression)
+    if kind == "scalar":
+        hint = f"did you mean lap({_plain(expression)}) or grad?"
+        raise fail("T02", f"div needs a vector or tensor, {short(expression)} is a scalar", hint)
+    frame = _frame("div", expression, coordinates)
+    if expression.cols not in (1, len(frame)) or (kind == "vector" and expression.rows != len(frame)):
+        raise fail("T02", f"div of {describe(expression)} in {len(frame)}D", f"the sum runs over {', '.join(x.name for x in frame)}")
+    if kind == "vector":
+        return sp.Add(*(partial(entry, x) for entry, x in zip(expression, frame, strict=True)))
+    return sp.ImmutableMatrix([sp.Add(*(partial(expression[i, j], x) for j, x in enumerate(frame))) for i in range(expression.rows)])
+
+
+def curl(expression: Expression, coordinates: Sequence[Coordinate] | None = None) -> Any:
+    """The curl: of a 3D vector a vector; in the plane of a vector the scalar dv.y/dx - dv.x/dy, of a scalar s the vector (s_y, -s_x)."""
+    (expression,) = _prepare(expression)
+    kind = _needs("curl", expression, ("scalar", "vector"), "take the curl of its rows one by one")
+    frame = _frame("curl", expression, coordinates)
+    if len(frame) == 2 and kind == "scalar":
+        return sp.ImmutableMatrix([partial(expression, frame[1]), -partial(expression, frame[0])])
+    if kind == "scalar" or len(frame) == 1 or expression.rows != len(frame):
+        raise fail("T02", f"curl needs a vector, {short(expression)} is {describe(expression)} in {len(frame)}D", "did you mean grad?")
+    if len(frame) == 2:
+        return partial(expression[1], frame[0]) - partial(expression[0], frame[1])
+    return sp.ImmutableMatrix([partial(expression[k], frame[j]) - partial(expression[j], frame[k]) for j, k in ((1, 2), (2, 0), (0, 1))])
+
+
+def lap(expression: Expression, coordinates: Sequence[Coordinate] | None = None) -> Any:
+    """The Laplacian, of vectors and tensors entry by entry."""
+    (expression,) = _prepare(expression)
+    frame = _frame("lap", expression, coordinates)
+    if isinstance(expression, sp.MatrixBase):
+        return sp.ImmutableMatrix(expression).applyfunc(lambda entry: _laplacian(entry, frame))
+    return _laplacian(expression, frame)
+
+
+def _laplacian(expression: sp.Expr, frame: Sequence[Coordinate]) -> sp.Expr:
+    return sp.Add(*(partial(partial(expression, x), x) for x in frame))
+
+
+def advect(velocity: Expression, expression: Expression, coordinates: Sequence[Coordinate] | None = None) -> Any:
+    """Transport by a velocity, (v . grad) of a scalar or of each component of a vector: `advect(v, v)[i] = sum_j v_j d v_i / d x_j`."""
+    velocity, expression = _prepare(velocity, expression)
+    _needs("advect", velocity, ("vector",), "the first argument is the velocity: advect(v, T)")
+    frame = _frame("advect", expression, coordinates or coordinates_of(velocity))
+    if velocity.rows != len(frame):
+        raise fail("T02", f"advect by {describe(velocity)} in {len(frame)}D", "the velocity has one component a coordinate")
+
+    def transport(entry: sp.Expr) -> sp.Expr:
+        return sp.Add(*(component * partial(entry, x) for component, x in zip(velocity, frame, strict=True)))
+
+    return sp.ImmutableMatrix(expression).applyfunc(transport) if isinstance(expression, sp.MatrixBase) else transport(expression)
+
+
+def split_derivative_name(name: str, variables: Sequence[str]) -> tuple[str, ...] | None:
+    """The variables of a derivative operator's name, `dxxy -> (x, x, y)`, or None when it is not made of the given variables."""
+
+    @cache
+    def split(text: str) -> tuple[str, ...] | None:
+        if not text:
+            return ()
+        for variable in sorted(variables, key=len, reverse=True):
+            if text.startswith(variable) and (tail := split(text[len(variable) :])) is not None:
+                return (variable, *tail)
+        return None
+
+    return split(name[1:]) if len(name) > 1 and name[0] == "d" else None
+
+
+def derivative_operator(name: str) -> Callable[[Expression], Any]:
+    """The operator of a name such as `dxx` or `dxt`; the variables are looked up in the frame and time of what it is applied to."""
+
+    def apply(expression: Expression) -> Any:
+        (expression,) = _prepare(expression)
+        frame, time = coordinates_of(expression), time_of(expression)
+        variables = {variable.name: variable for variable in (*frame, *((time,) if time else ()))}
+        names = split_derivative_name(name, tuple(variables))
+        if names is None:
+            hint = f"{short(expression)} depends on {', '.join(variables) or 'no coordinate'}"
+            raise fail("B04", f"{name} of {short(expression)}", hint)
+        return d(expression, *(variables[each] for each in names))
+
+    apply.__name__ = apply.__qualname__ = name
+    apply.__doc__ = f"The partial derivative {name}, `{name}(u)`."
+    return apply
+
+
+# ---------------------------------------------------------------------------------------------------------------- tensor algebra
+
+
+def dot(a: Expression, b: Expression) -> sp.Expr:
+    """The scalar product of two vectors."""
+    a, b = _prepare(a, b)
+    kinds = rank(a), rank(b)
+    if kinds == ("vector", "tensor") and a.shape != b.shape:
+        message = f"dot of a vector and a tensor, {short(a)} and {short(b)}"
+        raise fail("T03", message, _which_contraction(a, b), "either index could be meant")
+    if kinds == ("tensor", "vector") and a.shape != b.shape:
+        message = f"dot of a tensor and a vector, {short(a)} and {short(b)}"
+        raise fail("T03", message, "write the matrix product T*v, or T'*v", "either index could be meant")
+    if kinds != ("vector", "vector"):
+        hint = "use inner for two tensors" if kinds == ("tensor", "tensor") else "use * to scale"
+        raise fail("T02", f"dot needs two vectors, {short(a)} is {describe(a)} and {short(b)} {describe(b)}", hint)
+    _same_shape("dot", a, b)
+    return sp.Add(*(left * right for left, right in zip(a, b, strict=True)))
+
+
+def _which_contraction(a: sp.MatrixBase, b: sp.MatrixBase) -> str:
+    if all(isinstance(entry, sp.Derivative) or entry == 0 for entry in b):
+        field = next((entry.expr for entry in b if isinstance(entry, sp.Derivative)), None)
+        declaration = getattr(getattr(field, "func", None), "declaration", None)
+        if declaration is not None:
+            return f"write advect({short(a)[1:-1]}, {declaration.name})"
+    return "write advect(v, w) for (v . grad) w, or a matrix product: T*v, T'*v"
+
+
+def inner(a: Expression | Domain, b: Expression = None, name: str | None = None) -> Any:
+    """The sum of products of all entries of two scalars, vectors or tensors; `inner(Omega)` is the boundary of the holes of a domain."""
+    if isinstance(a, Domain):
+        return inner_boundary(a, name)
+    a, b = _prepare(a, b)
+    if rank(a) == rank(b) == "scalar":
+        return a * b
+    _same_shape("inner", a, b)
+    return sp.Add(*(left * right for left, right in zip(a, b, strict=True)))
+
+
+def outer(a: Expression | Domain, b: Expression = None, name: str | None = None) -> Any:
+    """The tensor a_i b_j of two vectors; `outer(Omega)` is the boundary of a domain without its holes."""
+    if isinstance(a, Domain):
+        return outer_boundary(a, name)
+    a, b = _prepare(a, b)
+    for each in (a, b):
+        _needs("outer", each, ("vector",), "outer(v, w)[i, j] = v[i]*w[j]")
+    return sp.ImmutableMatrix(a.rows, b.rows, lambda i, j: a[i] * b[j])
+
+
+def cross(a: Expression, b: Expression) -> Any:
+    """The vector product: a vector in space, the scalar a.x b.y - a.y b.x in the plane."""
+    a, b = _prepare(a, b)
+    for each in (a, b):
+        _needs("cross", each, ("vector",), "cross takes two vectors")
+    _same_shape("cross", a, b)
+    if a.rows == 2:
+        return a[0] * b[1] - a[1] * b[0]
+    if a.rows == 3:
+        return sp.ImmutableMatrix([a[j] * b[k] - a[k] * b[j] for j, k in ((1, 2), (2, 0), (0, 1))])
+    raise fail("T02", f"cross of {describe(a)}", "vectors of the plane or of space have a cross product")
+
+
+def _same_shape(function: str, a: Any, b: Any) -> None:
+    if getattr(a, "shape", ()) != getattr(b, "shape", ()):
+        raise fail("T01", f"{function} of {describe(a)} and {describe(b)}", f"{function} needs two of the same rank and size")
+
+
+def transpose(a: Expression) -> sp.ImmutableMatrix:
+    """The transpose of a tensor."""
+    (a,) = _prepare(a)
+    _needs("transpose", a, ("tensor",), "dot(v, w) and outer(v, w) need no transpose")
+    return a.T
+
+
+def tr(a: Expression) -> sp.Expr:
+    """The trace of a tensor."""
+    (a,) = _prepare(a)
+    _needs("tr", a, ("tensor",), "tr sums the diagonal of a tensor such as grad(v)")
+    return sp.Add(*(a[i, i] for i in range(a.rows)))
+
+
+def sym(a: Expression) -> sp.ImmutableMatrix:
+    """The symmetric part (T + T')/2 of a tensor."""
+    (a,) = _prepare(a)
+    _needs("sym", a, ("tensor",), "sym takes a tensor such as grad(v)")
+    return sp.ImmutableMatrix(a.rows, a.cols, lambda i, j: a[i, j] if i == j else (a[i, j] + a[j, i]) / 2)
+
+
+def skew(a: Expression) -> sp.ImmutableMatrix:
+    """The skew part (T - T')/2 of a tensor."""
+    (a,) = _prepare(a)
+    _needs("skew", a, ("tensor",), "skew takes a tensor such as grad(v)")
+    return sp.ImmutableMatrix(a.rows, a.cols, lambda i, j: sp.S.Zero if i == j else (a[i, j] - a[j, i]) / 2)
+
+
+def det(a: Expression) -> sp.Expr:
+    """The determinant of a tensor, by the formula of its size, so that nothing is expanded or divided."""
+    (a,) = _prepare(a)
+    _needs("det", a, ("tensor",), "det takes a tensor such as F = I + grad(u)")
+    if a.rows == 1:
+        return a[0, 0]
+    return sp.Add(*(a[0, j] * _cofactor(a, 0, j) for j in range(a.cols)))
+
+
+def inv(a: Expression) -> sp.ImmutableMatrix:
+    """The inverse of a tensor, cofactors over the determinant."""
+    (a,) = _prepare(a)
+    _needs("inv", a, ("tensor",), "1/s inverts a scalar")
+    determinant = det(a)
+    if determinant == 0:
+        raise fail("V03", f"inv of {short(a)}, whose determinant is zero", "the tensor has no inverse anywhere")
+    return sp.ImmutableMatrix(a.rows, a.cols, lambda i, j: _cofactor(a, j, i) / determinant)
+
+
+def _cofactor(a: sp.MatrixBase, i: int, j: int) -> sp.Expr:
+    if a.rows == 1:
+        return sp.S.One
+    rows, columns = ([k for k in range(a.rows) if k != skipped] for skipped in (i, j))
+    sign = (-1) ** (i + j)
+    if a.rows == 2:
+        return sign * a[rows[0], columns[0]]
+    (p, q), (r, s) = rows, columns
+    minor = a[p, r] * a[q, s] - a[p, s] * a[q, r]
+    return minor if sign > 0 else a[p, s] * a[q, r] - a[p, r] * a[q, s]
+
+
+def identity(dim: int) -> sp.ImmutableMatrix:
+    """The unit tensor, `I` of the text form."""
+    return sp.ImmutableMatrix.eye(dim)
+
+
+# ---------------------------------------------------------------------------------------------------------------------- integrals
+
+
+class RegionSymbol(sp.Symbol):
+    """A region as an argument of a SymPy node."""
+
+    __slots__ = ("region",)
+    region: Region
+
+    def __new__(cls, region: Region) -> RegionSymbol:
+        self = sp.Symbol.__xnew__(cls, region.name)
+        self.region = region
+        return self
+
+    def _hashable_content(self) -> tuple:
+        return (*super()._hashable_content(), self.region)
+
+    def __getnewargs_ex__(self) -> tuple:
+        return (self.region,), {}
+
+
+class Integral(sp.Expr):
+    """The integral of a scalar density over a region: a number (or a function of time), not a field."""
+
+    is_functional = True
+    is_commutative = True
+    is_extended_real = True
+
+    def __new__(cls, density: Any, region: Region | RegionSymbol) -> Integral:
+        region = region if isinstance(region, RegionSymbol) else RegionSymbol(region)
+        return sp.Expr.__new__(cls, sp.sympify(density, strict=True), region)
+
+    @property
+    def density(self) -> sp.Expr:
+        return self.args[0]  # type: ignore[return-value]
+
+    @property
+    def region(self) -> Region:
+        return self.args[1].region  # type: ignore[attr-defined]
+
+    @property
+    def free_symbols(self) -> set[sp.Basic]:
+        """The symbols of the density but for the coordinates, over which it is integrated."""
+        return {symbol for symbol in self.density.free_symbols if not isinstance(symbol, (Coordinate, Normal))}
+
+    def _eval_derivative(self, symbol: sp.Symbol) -> sp.Expr:
+        return Integral(self.density.diff(symbol), self.region)
+
+    def _sympystr(self, printer: Any) -> str:
+        return f"integral({printer._print(self.density)}, {self.region.name})"
+
+
+def integral(density: Expression, region: Region) -> Any:
+    """The integral of a density over a domain or boundary, of vectors and tensors entry by entry."""
+    (density,) = _prepare(density)
+    if not isinstance(region, (Domain, Boundary)):
+        hint = "name the region: integral(psi, Omega)"
+        raise fail("V01", f"integral over {region!r}", hint, "an integral is over a domain or a boundary")
+    if isinstance(density, sp.MatrixBase):
+        return sp.ImmutableMatrix(density).applyfunc(lambda entry: integral(entry, region))
+    return sp.S.Zero if density == 0 else Integral(density, region)
+
+
+class Jump(sp.Function):
+    """The jump of a scalar across an interface, value on the side the normal points to minus value on the other."""
+
+    nargs = 1
+
+
+class Average(sp.Function):
+    """The mean of the two one-sided values of a scalar on an interface."""
+
+    nargs = 1
+
+
+def jump(expression: Expression) -> Any:
+    """The jump across an interface, entry by entry."""
+    (expression,) = _prepare(expression)
+    return sp.ImmutableMatrix(expression).applyfunc(Jump) if isinstance(expression, sp.MatrixBase) else Jump(expression)
+
+
+def avg(expression: Expression) -> Any:
+    """The mean of both one-sided values on an interface, entry by entry."""
+    (expression,) = _prepare(expression)
+    return sp.ImmutableMatrix(expression).applyfunc(Average) if isinstance(expression, sp.MatrixBase) else Average(expression)

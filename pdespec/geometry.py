@@ -1,0 +1,522 @@
+"""Domains and boundaries as values: a tree of shapes whose numbers are SymPy expressions and may depend on params.
+
+Nothing is computed here. A signed distance, a normal or a mesh is one rule per shape somewhere else (`singledispatch`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sympy as sp
+from sympy.core.function import AppliedUndef
+
+from pdespec.errors import fail, nearest
+from pdespec.symbols import Coordinate, Declaration, check_name, exact
+
+THETA = sp.Symbol("theta", real=True)  # the polar angle in which a star's radius is written
+
+
+# --------------------------------------------------------------------------------------------------------------------- shapes
+
+
+class Shape(Declaration):
+    """A bounded region (or, for `Exterior`, a region between two boundaries). `a + b`, `a - b`, `a & b` combine shapes."""
+
+    __slots__ = ()
+
+    @property
+    def dim(self) -> int:
+        raise NotImplementedError
+
+    def __add__(self, other: Shape) -> Shape:
+        return _combine(Union, self, other)
+
+    def __sub__(self, other: Shape) -> Shape:
+        return _combine(Difference, self, other)
+
+    def __and__(self, other: Shape) -> Shape:
+        return _combine(Intersection, self, other)
+
+
+Point = tuple[sp.Expr, ...]
+
+
+@dataclass(frozen=True)
+class Interval(Shape):
+    """start < x < end."""
+
+    start: sp.Expr
+    end: sp.Expr
+
+    dim = 1
+
+    @property
+    def lower(self) -> Point:
+        return (self.start,)
+
+    @property
+    def upper(self) -> Point:
+        return (self.end,)
+
+
+@dataclass(frozen=True)
+class Rectangle(Shape):
+    """lower < (x, y) < upper in both components."""
+
+    lower: Point
+    upper: Point
+
+    dim = 2
+
+
+@dataclass(frozen=True)
+class Box(Shape):
+    """lower < (x, y, z) < upper in all components."""
+
+    lower: Point
+    upper: Point
+
+    dim = 3
+
+
+@dataclass(frozen=True)
+class Disk(Shape):
+    """|x - center| < radius in the plane."""
+
+    radius: sp.Expr
+    center: Point = (sp.S.Zero, sp.S.Zero)
+
+    dim = 2
+
+
+@dataclass(frozen=True)
+class Ball(Shape):
+    """|x - center| < radius in space."""
+
+    radius: sp.Expr
+    center: Point = (sp.S.Zero, sp.S.Zero, sp.S.Zero)
+
+    dim = 3
+
+
+@dataclass(frozen=True)
+class Polygon(Shape):
+    """The inside of a closed chain of straight edges through `points`, which does not cross itself."""
+
+    points: tuple[Point, ...]
+
+    dim = 2
+
+
+@dataclass(frozen=True)
+class Star(Shape):
+    """|x - center| < radius(theta): a star-shaped region, radius an expression in the symbol `angle`."""
+
+    radius: sp.Expr
+    angle: sp.Symbol = THETA
+    center: Point = (sp.S.Zero, sp.S.Zero)
+
+    dim = 2
+
+
+@dataclass(frozen=True)
+class Airfoil(Shape):
+    """A four-digit NACA section of unit chord on [0, 1], deformed by the vertical displacements of its design nodes.
+
+    `digits` are camber (percent), place of the camber (tenths) and thickness (percent). `displacement`: numbers of the seven
+    free nodes of the design element of the Geo-FNO airfoil set, or empty.
+    """
+
+    digits: tuple[int, int, int]
+    displacement: Point = ()
+
+    dim = 2
+
+
+@dataclass(frozen=True)
+class Lattice(Shape):
+    """nx by ny copies of `shape`, centred on equally spaced points over the box of the shape it is cut from, its edges included."""
+
+    shape: Shape
+    nx: int
+    ny: int
+
+    @property
+    def dim(self) -> int:
+        return self.shape.dim
+
+
+@dataclass(frozen=True)
+class Exterior(Shape):
+    """Outside `body` and inside `farfield`: boundary `inner` on the body, `outer` on the far field."""
+
+    body: Shape
+    farfield: Shape
+
+    @property
+    def dim(self) -> int:
+        return self.body.dim
+
+
+@dataclass(frozen=True)
+class Union(Shape):
+    """In a or in b."""
+
+    a: Shape
+    b: Shape
+
+    @property
+    def dim(self) -> int:
+        return self.a.dim
+
+
+@dataclass(frozen=True)
+class Difference(Shape):
+    """In a and not in b."""
+
+    a: Shape
+    b: Shape
+
+    @property
+    def dim(self) -> int:
+        return self.a.dim
+
+
+@dataclass(frozen=True)
+class Intersection(Shape):
+    """In a and in b."""
+
+    a: Shape
+    b: Shape
+
+    @property
+    def dim(self) -> int:
+        return self.a.dim
+
+
+def _combine(kind: type[Shape], a: Shape, b: Any) -> Shape:
+    if isinstance(b, Domain):
+        b = b.shape
+    if not isinstance(b, Shape):
+        raise fail("T06", f"a shape cannot be combined with {b!r}", "+ - & combine two shapes")
+    if a.dim != b.dim:
+        raise fail("T06", f"a {a.dim}D shape cannot be combined with a {b.dim}D one", "both shapes lie in the space of the problem")
+    return kind(a, b)  # type: ignore[call-arg]
+
+
+# -------------------------------------------------------------------------------------------------------- domains and boundaries
+
+
+@dataclass(frozen=True)
+class Domain(Declaration):
+    """A named shape in the space of `coordinates`. `periodic` names the coordinates along which opposite sides are glued."""
+
+    name: str
+    shape: Shape
+    coordinates: tuple[Coordinate, ...]
+    periodic: tuple[str, ...] = ()
+
+    @property
+    def dim(self) -> int:
+        return len(self.coordinates)
+
+    @property
+    def domain(self) -> Domain:
+        """The domain itself, as for a boundary."""
+        return self
+
+    def __add__(self, other: Domain | Shape) -> Domain:
+        return replace(self, shape=self.shape + other)
+
+    def __sub__(self, other: Domain | Shape) -> Domain:
+        return replace(self, shape=self.shape - other)
+
+    def __and__(self, other: Domain | Shape) -> Domain:
+        return replace(self, shape=self.shape & other)
+
+
+@dataclass(frozen=True)
+class Boundary(Declaration):
+    """A part of the boundary of `domain`.
+
+    `kind` is "all"; "side" (where `coordinate` equals `value`); "rest" (all but `others`); "inner" or "outer" (of a region with
+    a hole, or an exterior); "of" (what the boundary of the CSG part `part` contributes).
+    An unnamed boundary bears the text that would declare it, `side(Omega, y = 1)`.
+    """
+
+    name: str
+    kind: str
+    domain: Domain
+    coordinate: str | None = None
+    value: sp.Expr | None = None
+    others: tuple[Boundary, ...] = ()
+    part: Shape | None = None
+
+    @property
+    def coordinates(self) -> tuple[Coordinate, ...]:
+        return self.domain.coordinates
+
+    @property
+    def dim(self) -> int:
+        return self.domain.dim - 1
+
+
+Region = Domain | Boundary
+
+
+def boundary(domain: Domain, part: Domain | Shape | None = None, name: str | None = None) -> Boundary:
+    """The whole boundary of a domain, or what the boundary of its CSG part `part` contributes to it."""
+    _need_domain("boundary", domain)
+    if part is None:
+        return Boundary(name or f"boundary({domain.name})", "all", domain)
+    shape = part.shape if isinstance(part, Domain) else part
+    if shape not in set(subshapes(domain.shape)):
+        raise fail("S01", f"the given shape is no part of `{domain.name}`", "give one of the shapes that + - & combined", label=domain.name)
+    label = part.name if isinstance(part, Domain) else type(shape).__name__.lower()
+    return Boundary(name or f"boundary({domain.name}, {label})", "of", domain, part=shape)
+
+
+def side(domain: Domain, name: str | None = None, **place: Any) -> Boundary:
+    """The side of a box-like domain where one coordinate has a value: `side(Omega, y=1)`."""
+    _need_domain("side", domain)
+    names = [coordinate.name for coordinate in domain.coordinates]
+    if len(place) != 1:
+        raise fail("S02", f"side takes one coordinate, {len(place)} given", f"write side({domain.name}, {names[-1]}=0)", label=domain.name)
+    ((coordinate, value),) = place.items()
+    if coordinate not in names:
+        near = nearest(coordinate, names)
+        hint = f"did you mean `{near}`?" if near else f"the coordinates are {', '.join(names)}"
+        raise fail("S01", f"unknown coordinate `{coordinate}` in side({domain.name}, {coordinate} = ..)", hint, label=domain.name)
+    value = exact(value)
+    return Boundary(name or f"side({domain.name}, {coordinate} = {sp.sstr(value)})", "side", domain, coordinate, value)
+
+
+def rest(domain: Domain, *others: Boundary, name: str | None = None) -> Boundary:
+    """The boundary of a domain without the `others`, so that all of it is covered and nothing twice."""
+    _need_domain("rest", domain)
+    if not others:
+        raise fail("S02", f"rest({domain.name}) of what?", f"name the other boundaries: rest({domain.name}, lid, inlet)", label=domain.name)
+    for other in others:
+        if not isinstance(other, Boundary) or other.domain != domain:
+            message = f"{getattr(other, 'name', other)!r} is no boundary of `{domain.name}`"
+            raise fail("T06", message, "rest leaves out boundaries of its own domain")
+    arguments = ", ".join([domain.name, *(other.name for other in others)])
+    return Boundary(name or f"rest({arguments})", "rest", domain, others=tuple(others))
+
+
+def inner(domain: Domain, name: str | None = None) -> Boundary:
+    """The boundary of the holes of a domain, or of the body in an exterior."""
+    _need_domain("inner", domain)
+    return Boundary(name or f"inner({domain.name})", "inner", domain)
+
+
+def outer(domain: Domain, name: str | None = None) -> Boundary:
+    """The boundary of a domain without its holes, or of the far field of an exterior."""
+    _need_domain("outer", domain)
+    return Boundary(name or f"outer({domain.name})", "outer", domain)
+
+
+def periodic(domain: Domain, *coordinates: Coordinate) -> Domain:
+    """The domain with opposite sides glued along `coordinates` (all when none is given): `L = periodic(interval(x, 0, 1), x)`."""
+    if not isinstance(domain, Domain):
+        hint = f"write L = periodic(interval({domain}, 0, 1), {domain}) and declare the fields on L"
+        raise fail("T05", "periodic takes the domain first", hint, "fields are periodic because the domain they live on is")
+    if not isinstance(domain.shape, (Interval, Rectangle, Box)):
+        raise fail("T06", f"`{domain.name}` cannot be periodic", "only an interval, rectangle or box has opposite sides", label=domain.name)
+    for coordinate in coordinates:
+        if coordinate not in domain.coordinates:
+            raise fail("S01", f"`{coordinate}` is no coordinate of `{domain.name}`", "name one of its coordinates", label=domain.name)
+    names = {coordinate.name for coordinate in coordinates or domain.coordinates} | set(domain.periodic)
+    return replace(domain, periodic=tuple(each.name for each in domain.coordinates if each.name in names))
+
+
+def subshapes(shape: Shape) -> Iterator[Shape]:
+    """The shape and all shapes it is combined from, outermost first."""
+    yield shape
+    if isinstance(shape, (Union, Difference, Intersection)):
+        yield from subshapes(shape.a)
+        yield from subshapes(shape.b)
+    elif isinstance(shape, Exterior):
+        yield from subshapes(shape.body)
+        yield from subshapes(shape.farfield)
+    elif isinstance(shape, Lattice):
+        yield from subshapes(shape.shape)
+
+
+def shape_symbols(shape: Shape) -> set[sp.Symbol]:
+    """The parameters on which a shape depends."""
+    found: set[sp.Symbol] = set()
+    for each in subshapes(shape):
+        for value in vars(each).values():
+            if not isinstance(value, Shape):
+                found |= _symbols_in(value)
+        if isinstance(each, Star):
+            found.discard(each.angle)
+    return found
+
+
+def _symbols_in(value: Any) -> set[sp.Symbol]:
+    if isinstance(value, tuple):
+        return set().union(*(_symbols_in(each) for each in value))
+    return set(value.free_symbols) if isinstance(value, sp.Basic) else set()
+
+
+def _need_domain(function: str, domain: object) -> None:
+    if not isinstance(domain, Domain):
+        raise fail("T05", f"{function} needs a domain, {domain!r} given", f"write {function}(Omega) for a domain Omega")
+
+
+# ---------------------------------------------------------------------------------------------------------------- constructors
+
+
+def interval(x: Coordinate, start: Any = 0, end: Any = 1, name: str = "Omega") -> Domain:
+    """start < x < end."""
+    return _domain(name, make_interval(start, end), (x,))
+
+
+def rectangle(x: Coordinate, y: Coordinate, lower: Sequence[Any] = (0, 0), upper: Sequence[Any] = (1, 1), name: str = "Omega") -> Domain:
+    """The rectangle between two opposite corners."""
+    return _domain(name, make_box(lower, upper, 2), (x, y))
+
+
+def box(
+    x: Coordinate, y: Coordinate, z: Coordinate, lower: Sequence[Any] = (0, 0, 0), upper: Sequence[Any] = (1, 1, 1), name: str = "Omega"
+) -> Domain:
+    """The box between two opposite corners."""
+    return _domain(name, make_box(lower, upper, 3), (x, y, z))
+
+
+def disk(x: Coordinate, y: Coordinate, radius: Any = 1, center: Sequence[Any] = (0, 0), name: str = "Omega") -> Domain:
+    """The disk of a radius about a centre."""
+    return _domain(name, make_disk(radius, center), (x, y))
+
+
+def ball(x: Coordinate, y: Coordinate, z: Coordinate, radius: Any = 1, center: Sequence[Any] = (0, 0, 0), name: str = "Omega") -> Domain:
+    """The ball of a radius about a centre."""
+    return _domain(name, make_ball(radius, center), (x, y, z))
+
+
+def polygon(x: Coordinate, y: Coordinate, points: Sequence[Sequence[Any]], name: str = "Omega") -> Domain:
+    """The polygon with the given corners, in order."""
+    return _domain(name, make_polygon(points), (x, y))
+
+
+def star(
+    x: Coordinate, y: Coordinate, radius: Callable[[sp.Symbol], Any] | Any, center: Sequence[Any] = (0, 0), name: str = "Omega"
+) -> Domain:
+    """The star-shaped region r < radius(theta): `star(x, y, radius=lambda theta: 1 + c*sp.cos(4*theta))`."""
+    return _domain(name, make_star(radius(THETA) if callable(radius) else radius, center), (x, y))
+
+
+def airfoil(x: Coordinate, y: Coordinate, digits: Sequence[int] = (0, 0, 12), displacement: Any = (), name: str = "Omega") -> Domain:
+    """A four-digit NACA section, `airfoil(x, y, (0, 0, 12), displacement=d)`, usually inside `exterior`."""
+    return _domain(name, make_airfoil(digits, displacement), (x, y))
+
+
+def lattice(shape: Domain | Shape, nx: int, ny: int) -> Domain | Shape:
+    """nx by ny copies of a shape, for use in a difference: `rectangle(X, Y) - lattice(disk(X, Y, radius=r), 5, 5)`."""
+    inside = shape.shape if isinstance(shape, Domain) else shape
+    for count in (nx, ny):
+        if not isinstance(count, (int, sp.Integer)) or isinstance(count, bool) or not 1 <= count <= 1000:
+            raise fail("S02", f"lattice: {count} is no number of copies", "write lattice(shape, 5, 5)")
+    if inside.dim != 2:
+        raise fail("T06", f"lattice copies a plane shape, this one is {inside.dim}D", "use a disk, rectangle, polygon or star")
+    result = Lattice(inside, int(nx), int(ny))
+    return replace(shape, shape=result) if isinstance(shape, Domain) else result
+
+
+def exterior(body: Domain | Shape, farfield: Domain | Shape) -> Domain | Shape:
+    """Outside `body`, inside `farfield`."""
+    inside, outside = (each.shape if isinstance(each, Domain) else each for each in (body, farfield))
+    if inside.dim != outside.dim:
+        raise fail("T06", f"the body is {inside.dim}D and the far field {outside.dim}D", "both lie in the space of the problem")
+    result = Exterior(inside, outside)
+    return replace(body, shape=result) if isinstance(body, Domain) else result
+
+
+def make_interval(start: Any, end: Any) -> Interval:
+    start, end = _scalars("interval", start, end)
+    _not_empty("interval", (start,), (end,))
+    return Interval(start, end)
+
+
+def make_box(lower: Sequence[Any], upper: Sequence[Any], dim: int) -> Rectangle | Box:
+    kind: Any = {2: Rectangle, 3: Box}[dim]
+    name = kind.__name__.lower()
+    lower, upper = _point(name, lower, dim), _point(name, upper, dim)
+    _not_empty(name, lower, upper)
+    return kind(lower, upper)
+
+
+def make_disk(radius: Any, center: Sequence[Any] = (0, 0)) -> Disk:
+    return Disk(_radius("disk", radius), _point("disk", center, 2))
+
+
+def make_ball(radius: Any, center: Sequence[Any] = (0, 0, 0)) -> Ball:
+    return Ball(_radius("ball", radius), _point("ball", center, 3))
+
+
+def make_polygon(points: Sequence[Sequence[Any]]) -> Polygon:
+    if len(points) < 3:
+        raise fail("S02", f"a polygon has at least three corners, {len(points)} given", "write polygon([[0, 0], [1, 0], [0, 1]])")
+    return Polygon(tuple(_point("polygon", point, 2) for point in points))
+
+
+def make_star(radius: Any, center: Sequence[Any] = (0, 0)) -> Star:
+    return Star(_radius("star", radius), THETA, _point("star", center, 2))
+
+
+def make_airfoil(digits: Sequence[int], displacement: Any = ()) -> Airfoil:
+    numbers = tuple(exact(each) for each in digits)
+    if len(numbers) != 3 or not all(each.is_Integer and each >= 0 for each in numbers) or not 0 < numbers[2] <= 40:
+        hint = "write naca(0, 0, 12): camber %, its place in tenths, thickness %"
+        raise fail("S02", f"naca{tuple(digits)} is no four-digit section", hint)
+    displaced = _scalars("airfoil", *(exact(displacement) if len(displacement) else ()))
+    if len(displaced) not in (0, 7):
+        raise fail("S02", f"airfoil takes 7 displacements, {len(displaced)} given", "declare param d ~ uniform(-0.05, 0.05, size = 7)")
+    return Airfoil(tuple(int(each) for each in numbers), displaced)  # type: ignore[arg-type]
+
+
+def _domain(name: str, shape: Shape, coordinates: tuple[Coordinate, ...]) -> Domain:
+    check_name(name, "a domain")
+    kind = type(shape).__name__.lower()
+    for coordinate in coordinates:
+        if not isinstance(coordinate, Coordinate):
+            raise fail("T05", f"{kind} needs coordinates, {coordinate!r} given", f'write x, y = space("x y") and {kind}(x, y, ...)')
+    if tuple(coordinate.name for coordinate in coordinates) != coordinates[0].frame:
+        frame = ", ".join(coordinates[0].frame)
+        message = f"{kind} lies in {len(coordinates)}D, the space of the problem has the coordinates {frame}"
+        raise fail("T06", message, "give all of them, in order")
+    return Domain(name, shape, coordinates)
+
+
+def _scalars(shape: str, *values: Any) -> Point:
+    result = tuple(exact(value) for value in values)
+    for value in result:
+        if not isinstance(value, sp.Expr):
+            raise fail("T05", f"{shape}: {value} is not a number", "shapes are made of numbers and params")
+        if value.atoms(Coordinate, AppliedUndef) or value.has(sp.zoo, sp.nan, sp.oo):
+            raise fail("T05", f"{shape}: {value} is not a number", "shapes are made of numbers and params, not of coordinates or fields")
+    return result
+
+
+def _point(shape: str, values: Any, dim: int) -> Point:
+    values = tuple(values)
+    if len(values) != dim:
+        raise fail("T06", f"{shape}: a point of {len(values)} coordinates in {dim}D", f"give {dim} numbers")
+    return _scalars(shape, *values)
+
+
+def _radius(shape: str, radius: Any) -> sp.Expr:
+    (radius,) = _scalars(shape, radius)
+    if radius.is_nonpositive:
+        raise fail("S02", f"{shape}: the radius {radius} is not positive", "give a positive radius")
+    return radius
+
+
+def _not_empty(shape: str, lower: Point, upper: Point) -> None:
+    for low, high in zip(lower, upper, strict=True):
+        if (high - low).is_nonpositive:
+            raise fail("S02", f"{shape}: the upper end {high} is not above the lower {low}", "give the lower corner first")

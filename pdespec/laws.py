@@ -1,0 +1,176 @@
+"""What a sample is drawn from. These values only name the law; drawing is the compiler's work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import sympy as sp
+
+from pdespec.errors import fail
+from pdespec.symbols import exact
+
+
+@dataclass(frozen=True)
+class Law:
+    """A probability law. `draws` says of what: a "number" (of a param) or a "function" (of an input)."""
+
+    @property
+    def draws(self) -> str:
+        return "number" if isinstance(self, NumberLaw) else "function"
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments by name, in order, without those left unset."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if getattr(self, each.name) is not None}
+
+
+class NumberLaw(Law):
+    """A law of real numbers."""
+
+    @property
+    def support(self) -> tuple[sp.Expr, sp.Expr]:
+        """The smallest closed interval that holds every draw."""
+        return (-sp.oo, sp.oo)
+
+
+class FunctionLaw(Law):
+    """A law of functions of position."""
+
+
+@dataclass(frozen=True)
+class Uniform(NumberLaw):
+    """Equally likely everywhere on [low, high]."""
+
+    low: sp.Expr
+    high: sp.Expr
+
+    @property
+    def support(self) -> tuple[sp.Expr, sp.Expr]:
+        return self.low, self.high
+
+
+@dataclass(frozen=True)
+class LogUniform(NumberLaw):
+    """The logarithm is uniform on [log low, log high]."""
+
+    low: sp.Expr
+    high: sp.Expr
+
+    @property
+    def support(self) -> tuple[sp.Expr, sp.Expr]:
+        return self.low, self.high
+
+
+@dataclass(frozen=True)
+class Normal_(NumberLaw):
+    """Normal with the given mean and standard deviation."""
+
+    mean: sp.Expr
+    std: sp.Expr
+
+
+@dataclass(frozen=True)
+class Gaussians(FunctionLaw):
+    """`sum_i beta_i exp(-|x - mu_i|^2 / width^2)`, `count` terms, beta_i and the components of mu_i standard normal.
+
+    Source: nonlinear Poisson problem of Meta-PDE (Qin et al. 2022), two terms of width 1.
+    """
+
+    count: int
+    width: sp.Expr
+
+
+@dataclass(frozen=True)
+class Fourier(FunctionLaw):
+    """`b_0 + amplitude * sum_k (b_k cos(k theta) + c_k sin(k theta))`, k = 1 .. modes, all coefficients uniform on [-1, 1].
+
+    theta is the polar angle about the centre of the domain (2D), or 2 pi times the position along the enclosing interval (1D).
+    """
+
+    modes: int
+    amplitude: sp.Expr
+
+
+@dataclass(frozen=True)
+class GRF(FunctionLaw):
+    """A Gaussian random field of mean zero.
+
+    Either the covariance operator `sigma^2 (-lap + tau^2)^(-alpha)` with the boundary conditions of the region (periodic on
+    periodic coordinates), or, with `length`, the squared exponential covariance `sigma^2 exp(-|x - y|^2 / (2 length^2))`.
+    """
+
+    sigma: sp.Expr
+    tau: sp.Expr | None = None
+    alpha: sp.Expr | None = None
+    length: sp.Expr | None = None
+
+
+def uniform(low: Any, high: Any) -> Uniform:
+    """Uniform on [low, high]."""
+    return Uniform(*_ordered("uniform", low, high))
+
+
+def loguniform(low: Any, high: Any) -> LogUniform:
+    """Log-uniform on [low, high], 0 < low."""
+    low, high = _ordered("loguniform", low, high)
+    _positive("loguniform", low=low)
+    return LogUniform(low, high)
+
+
+def normal(mean: Any = 0, std: Any = 1) -> Normal_:
+    """Normal law of the given mean and standard deviation."""
+    mean, std = _numbers("normal", mean=mean, std=std)
+    _positive("normal", std=std)
+    return Normal_(mean, std)
+
+
+def gaussians(count: int = 2, width: Any = 1) -> Gaussians:
+    """A sum of `count` Gaussian bumps of the given width."""
+    (width,) = _numbers("gaussians", width=width)
+    _positive("gaussians", width=width)
+    return Gaussians(_count("gaussians", "count", count), width)
+
+
+def fourier(modes: int = 2, amplitude: Any = 1) -> Fourier:
+    """A random Fourier series of `modes` harmonics."""
+    (amplitude,) = _numbers("fourier", amplitude=amplitude)
+    return Fourier(_count("fourier", "modes", modes), amplitude)
+
+
+def grf(sigma: Any = 1, tau: Any = None, alpha: Any = None, length: Any = None) -> GRF:
+    """A Gaussian random field, by `tau` and `alpha` or by its correlation `length`."""
+    given = {"sigma": sigma, "tau": tau, "alpha": alpha, "length": length}
+    given = {name: value for name, value in given.items() if value is not None}
+    values = dict(zip(given, _numbers("grf", **given), strict=True))
+    if ("length" in values) == ("tau" in values or "alpha" in values) or ("tau" in values) != ("alpha" in values):
+        raise fail("S02", "grf takes either length, or tau and alpha", "write grf(length = 0.5) or grf(sigma = 625, tau = 5, alpha = 4)")
+    _positive("grf", **values)
+    return GRF(**values)
+
+
+def _ordered(law: str, low: Any, high: Any) -> tuple[sp.Expr, sp.Expr]:
+    low, high = _numbers(law, low=low, high=high)
+    if (high - low).is_positive is not True:
+        raise fail("S02", f"{law}({low}, {high}): the upper end is not above the lower", f"write {law}({high}, {low})")
+    return low, high
+
+
+def _numbers(law: str, **values: Any) -> tuple[sp.Expr, ...]:
+    result = tuple(exact(value) for value in values.values())
+    for name, value in zip(values, result, strict=True):
+        if not (isinstance(value, sp.Expr) and value.is_number and value.is_real and value.is_finite):
+            raise fail("S02", f"{law}: {name} = {value} is not a finite number", "laws take numbers")
+    return result
+
+
+def _positive(law: str, **values: sp.Expr) -> None:
+    for name, value in values.items():
+        if value.is_positive is not True:
+            raise fail("S02", f"{law}: {name} = {value} is not positive", f"give a positive {name}")
+
+
+def _count(law: str, name: str, value: Any) -> int:
+    if exact(value).is_Integer is not True or not 1 <= int(value) <= 1000:
+        raise fail("S02", f"{law}: {name} = {value} is not a count", f"{name} is a whole number from 1 to 1000")
+    return int(value)

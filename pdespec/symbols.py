@@ -1,0 +1,415 @@
+"""The symbols of a problem: coordinates, time, parameters, unknown and input fields, as real SymPy expressions.
+
+A declaration (`Unknown`, `Input`, `Param`) is a frozen value; its `.symbol` is the SymPy expression that stands for it in
+equations. Structure is never read out of a name: a component function leads back to its declaration by `.func.declaration`
+and to its place in it by `.func.component`.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from numbers import Integral as WholeNumber
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import sympy as sp
+from sympy.core.function import AppliedUndef, UndefinedFunction
+
+from pdespec.errors import fail, nearest
+
+if TYPE_CHECKING:
+    from pdespec.geometry import Boundary, Domain
+    from pdespec.laws import Law
+
+RANKS = ("scalar", "vector", "tensor")
+NAME = re.compile(r"[^\W\d]\w*")
+
+
+def exact(value: Any) -> Any:
+    """The SymPy form of a number, expression or array of them, with every float replaced by the rational it was written as.
+
+    `0.1` means 1/10, not the nearest binary fraction: `Rational(repr(value))`. Strings are refused, because turning text
+    into an expression would evaluate it; text belongs to `pdespec.parse`.
+    """
+    if isinstance(value, str):
+        raise TypeError(f"{value!r} is text, not an expression; build it from symbols, or write the problem as text for pdespec.parse")
+    if isinstance(value, bool):
+        raise TypeError(f"{value} is a truth value, not an expression")
+    if isinstance(value, WholeNumber):
+        return sp.Integer(int(value))
+    if isinstance(value, Real) and not isinstance(value, sp.Basic):
+        return _rational(float(value))
+    if isinstance(value, sp.MatrixBase):
+        return sp.ImmutableMatrix(value).applyfunc(_exact_scalar)
+    if isinstance(value, (list, tuple)):
+        return sp.ImmutableMatrix(value).applyfunc(_exact_scalar)
+    return _exact_scalar(sp.sympify(value, strict=True))
+
+
+def _exact_scalar(expression: sp.Basic) -> sp.Basic:
+    floats = sorted(expression.atoms(sp.Float), key=sp.default_sort_key)
+    return expression.xreplace({each: _rational(float(each)) for each in floats}) if floats else expression
+
+
+def _rational(value: float) -> sp.Expr:
+    if value != value or value in (float("inf"), float("-inf")):
+        raise ValueError(f"{value} cannot stand in a problem: numbers are finite")
+    return sp.Rational(repr(value))
+
+
+# ---------------------------------------------------------------------------------------------------------------- coordinates
+
+
+class Coordinate(sp.Symbol):
+    """A space coordinate. `frame` names all space coordinates of its problem in order, so that `div` knows what to sum over."""
+
+    __slots__ = ("frame", "unit")
+    frame: tuple[str, ...]
+    unit: str | None
+
+    def __new__(cls, name: str, frame: Iterable[str] | None = None, unit: str | None = None) -> Coordinate:
+        self = sp.Symbol.__xnew__(cls, name, real=True)
+        self.frame = tuple(frame) if frame is not None else (name,)
+        self.unit = unit
+        return self
+
+    @property
+    def coordinates(self) -> tuple[Coordinate, ...]:
+        """All coordinates of the frame, in order."""
+        return tuple(self if name == self.name else Coordinate(name, self.frame, self.unit) for name in self.frame)
+
+    def _hashable_content(self) -> tuple:
+        return (*super()._hashable_content(), self.frame, self.unit or "")
+
+    def __getnewargs_ex__(self) -> tuple:
+        return (self.name, self.frame, self.unit), {}
+
+
+class Time(sp.Symbol):
+    """The time coordinate on [start, end]."""
+
+    __slots__ = ("start", "end", "unit")
+    start: sp.Expr
+    end: sp.Expr
+    unit: str | None
+
+    def __new__(cls, name: str, start: Any = 0, end: Any = 1, unit: str | None = None) -> Time:
+        self = sp.Symbol.__xnew__(cls, name, real=True)
+        self.start, self.end, self.unit = exact(start), exact(end), unit
+        return self
+
+    def _hashable_content(self) -> tuple:
+        return (*super()._hashable_content(), self.start, self.end, self.unit or "")
+
+    def __getnewargs_ex__(self) -> tuple:
+        return (self.name, self.start, self.end, self.unit), {}
+
+
+class Normal(sp.Symbol):
+    """One component of the outward unit normal, named `n.x`, `n.y`, .."""
+
+    __slots__ = ("coordinate",)
+    coordinate: Coordinate
+
+    def __new__(cls, coordinate: Coordinate) -> Normal:
+        self = sp.Symbol.__xnew__(cls, f"n.{coordinate.name}", real=True)
+        self.coordinate = coordinate
+        return self
+
+    def _hashable_content(self) -> tuple:
+        return (*super()._hashable_content(), self.coordinate)
+
+    def __getnewargs_ex__(self) -> tuple:
+        return (self.coordinate,), {}
+
+
+def space(names: str, unit: str | None = None) -> tuple[Coordinate, ...]:
+    """The space coordinates of a problem, `x, y = space("x y")`. Names are separated by spaces or commas."""
+    frame = tuple(names.replace(",", " ").split())
+    if not 1 <= len(frame) <= 3:
+        raise fail("S02", f"space takes one to three coordinates, {len(frame)} given", 'write x, y = space("x y")')
+    if len(set(frame)) < len(frame):
+        raise fail("S05", f"a coordinate is named twice in {names!r}", "give every coordinate its own name")
+    for name in frame:
+        check_name(name, "coordinate")
+    return tuple(Coordinate(name, frame, unit) for name in frame)
+
+
+def time(name: str = "t", start: Any = 0, end: Any = 1, unit: str | None = None) -> Time:
+    """The time coordinate of a problem, `t = time("t", 0, 10)`."""
+    check_name(name, "time")
+    result = Time(name, start, end, unit)
+    if (result.end - result.start).is_positive is not True:
+        raise fail("S02", f"time {name} runs from {result.start} to {result.end}", "the end comes after the start", label=name)
+    return result
+
+
+def unit_normal(region: Domain | Boundary | Sequence[Coordinate]) -> sp.ImmutableMatrix:
+    """The outward unit normal as a vector of `Normal` symbols, for use in conditions: `dot(grad(u), unit_normal(Omega))`."""
+    coordinates = getattr(region, "coordinates", region)
+    return sp.ImmutableMatrix([Normal(coordinate) for coordinate in coordinates])
+
+
+def check_name(name: str, what: str) -> None:
+    """Raises S03 unless `name` is an identifier: a letter or underscore, then letters, digits and underscores."""
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise fail("S03", f"{name!r} cannot name {what}", "a name is a letter followed by letters, digits or underscores")
+
+
+# ---------------------------------------------------------------------------------------------------------------- declarations
+
+
+class Declaration:
+    """What declared values share: an order among themselves, which SymPy needs to sort symbols of one name."""
+
+    __slots__ = ()
+
+    def __lt__(self, other: object) -> bool:
+        return repr(self) < repr(other)
+
+    def __gt__(self, other: object) -> bool:
+        return repr(self) > repr(other)
+
+
+@dataclass(frozen=True)
+class Param(Declaration):
+    """A number of the problem.
+
+    `kind` is "const" (fixed when the problem is compiled), "param" (one value per sample; drawn when `law` is given) or
+    "trainable" (to be found; `value` is the first guess). With `size` it is a vector of that many numbers.
+    """
+
+    name: str
+    kind: str
+    value: sp.Expr | None = None
+    law: Law | None = None
+    size: int | None = None
+    unit: str | None = None
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        return (self.name,) if self.size is None else tuple(f"{self.name}[{i}]" for i in range(self.size))
+
+    @property
+    def symbol(self) -> sp.Expr | sp.ImmutableMatrix:
+        if self.size is None:
+            return Scalar(self)
+        return sp.ImmutableMatrix([Scalar(self, i) for i in range(self.size)])
+
+
+class Scalar(sp.Symbol):
+    """The symbol of a `Param`, or of its component `index` when that is sized. A positive constant knows that it is positive."""
+
+    __slots__ = ("declaration", "index")
+    declaration: Param
+    index: int
+
+    def __new__(cls, declaration: Param, index: int = 0) -> Scalar:
+        positive = declaration.kind == "const" and declaration.value is not None and declaration.value.is_positive
+        self = sp.Symbol.__xnew__(cls, declaration.components[index], **({"positive": True} if positive else {"real": True}))
+        self.declaration, self.index = declaration, index
+        return self
+
+    def _hashable_content(self) -> tuple:
+        return (*super()._hashable_content(), self.declaration)
+
+    def __getnewargs_ex__(self) -> tuple:
+        return (self.declaration, self.index), {}
+
+
+@dataclass(frozen=True)
+class Unknown(Declaration):
+    """A field to be found on `region`, depending on time when `time` is given. `positive` asks for an output transform."""
+
+    name: str
+    rank: str
+    region: Domain
+    time: Time | None = None
+    positive: bool = False
+    unit: str | None = None
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        return component_names(self.name, self.rank, self.region.coordinates)
+
+    @property
+    def symbol(self) -> sp.Expr | sp.ImmutableMatrix:
+        return _applied(self, UnknownField)
+
+
+@dataclass(frozen=True)
+class Input(Declaration):
+    """A field given for every sample: drawn from `law`, read from the file `source`, or passed by the caller when neither is set."""
+
+    name: str
+    rank: str
+    region: Domain | Boundary
+    law: Law | None = None
+    source: str | None = None
+    time: Time | None = None
+    unit: str | None = None
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        return component_names(self.name, self.rank, self.region.coordinates)
+
+    @property
+    def symbol(self) -> sp.Expr | sp.ImmutableMatrix:
+        return _applied(self, InputField)
+
+
+class UnknownField(AppliedUndef):
+    """Base of the applied component functions of unknowns: `isinstance(u, UnknownField)`, `u.func.declaration`."""
+
+
+class InputField(AppliedUndef):
+    """Base of the applied component functions of inputs."""
+
+
+class FieldFunction(UndefinedFunction):
+    """The class of one component function, such as `v.x`: an undefined SymPy function that knows its declaration."""
+
+    declaration: Unknown | Input
+    component: int
+
+    def __eq__(cls, other: object) -> bool:
+        return cls is other or super().__eq__(other)
+
+    def __ne__(cls, other: object) -> bool:
+        return not cls == other
+
+    def __hash__(cls) -> int:
+        return hash(cls.__name__)
+
+
+@lru_cache(maxsize=4096)
+def component_function(declaration: Unknown | Input, component: int, base: type[AppliedUndef]) -> FieldFunction:
+    """The function class of one component of a field. One object per value, so that comparing two of them costs nothing."""
+    positive = getattr(declaration, "positive", False)
+    assumptions = {"positive": True} if positive else {"real": True}
+    name = declaration.components[component]
+    return FieldFunction(name, bases=(base,), declaration=declaration, component=component, **assumptions)
+
+
+def _reduce_function(function: FieldFunction) -> tuple:
+    base = UnknownField if issubclass(function, UnknownField) else InputField
+    return component_function, (function.declaration, function.component, base)
+
+
+copyreg.pickle(FieldFunction, _reduce_function)
+
+
+def component_names(name: str, rank: str, coordinates: Sequence[Coordinate]) -> tuple[str, ...]:
+    """`u`; `v.x v.y`; `T.xx T.xy T.yx T.yy`, row by row."""
+    axes = [coordinate.name for coordinate in coordinates]
+    if rank == "scalar":
+        return (name,)
+    if rank == "vector":
+        return tuple(f"{name}.{i}" for i in axes)
+    return tuple(f"{name}.{i}{j}" for i in axes for j in axes)
+
+
+def _applied(declaration: Unknown | Input, base: type[AppliedUndef]) -> sp.Expr | sp.ImmutableMatrix:
+    coordinates = declaration.region.coordinates
+    arguments = (*coordinates, *((declaration.time,) if declaration.time is not None else ()))
+    entries = [component_function(declaration, i, base)(*arguments) for i in range(len(declaration.components))]
+    if declaration.rank == "scalar":
+        return entries[0]
+    rows = len(coordinates)
+    return sp.ImmutableMatrix(rows, len(entries) // rows, entries)
+
+
+# ---------------------------------------------------------------------------------------------------------------- constructors
+
+
+def unknown(
+    name: str, region: Domain, rank: str = "scalar", time: Time | None = None, positive: bool = False, unit: str | None = None
+) -> Any:
+    """The expression of an unknown field: `u = unknown("u", Omega)`, `v = unknown("v", Omega, "vector", time=t)`."""
+    check_name(name, "an unknown")
+    _check_rank(name, rank)
+    _check_region(name, region, ("Domain",))
+    _check_time(name, time)
+    return Unknown(name, rank, region, time, positive, unit).symbol
+
+
+def input_function(
+    name: str,
+    region: Domain | Boundary,
+    law: Law | None = None,
+    rank: str = "scalar",
+    source: str | None = None,
+    time: Time | None = None,
+    unit: str | None = None,
+) -> Any:
+    """The expression of a field given per sample: `f = input_function("f", Omega, gaussians(count=2))`."""
+    check_name(name, "an input")
+    _check_rank(name, rank)
+    _check_region(name, region, ("Domain", "Boundary"))
+    _check_time(name, time)
+    _check_law(name, law)
+    if law is not None and source is not None:
+        raise fail("S02", f"input `{name}` has a law and a source", "it is drawn or read, so give one of them", label=name)
+    return Input(name, rank, region, law, source, time, unit).symbol
+
+
+def param(name: str, value: Any = None, size: int | None = None, unit: str | None = None) -> Any:
+    """A number given per sample: `Re = param("Re", 500)`, or drawn per sample: `c = param("c", uniform(0, 1))`."""
+    from pdespec.laws import Law
+
+    if isinstance(value, Law):
+        _check_law(name, value)
+        return _scalar(name, "param", None, value, size, unit)
+    return _scalar(name, "param", value, None, size, unit)
+
+
+def const(name: str, value: Any, unit: str | None = None) -> Any:
+    """A number fixed when the problem is compiled: `nu = const("nu", 0.01)`."""
+    return _scalar(name, "const", value, None, None, unit)
+
+
+def trainable(name: str, value: Any = 1, size: int | None = None, unit: str | None = None) -> Any:
+    """A number to be found from data; `value` is the first guess: `k = trainable("k", 1)`."""
+    return _scalar(name, "trainable", value, None, size, unit)
+
+
+def _scalar(name: str, kind: str, value: Any, law: Law | None, size: int | None, unit: str | None) -> Any:
+    check_name(name, f"a {kind}")
+    if value is not None:
+        value = exact(value)
+        if not (isinstance(value, sp.Expr) and value.is_number and value.is_real and value.is_finite):
+            hint = "give a finite number such as 1/2 or 2*sp.pi; an expression of other parameters needs no declaration of its own"
+            raise fail("S02", f"the value of {kind} `{name}` is not a number: {value}", hint, label=name)
+    if size is not None and (not isinstance(size, int) or size < 1):
+        raise fail("S02", f"{kind} `{name}` has size {size!r}", "size counts its numbers: 1, 2, ..", label=name)
+    return Param(name, kind, value, law, size, unit).symbol
+
+
+def _check_rank(name: str, rank: str) -> None:
+    if rank not in RANKS:
+        near = nearest(str(rank), RANKS)
+        hint = f"did you mean {near!r}?" if near else f"one of {', '.join(RANKS)}"
+        raise fail("S01", f"unknown rank {rank!r} of `{name}`", hint, label=name)
+
+
+def _check_region(name: str, region: object, kinds: tuple[str, ...]) -> None:
+    if type(region).__name__ not in kinds:
+        hint = f"a field lives on a {' or '.join(kind.lower() for kind in kinds)}, such as rectangle(x, y, [0, 0], [1, 1])"
+        raise fail("T05", f"`{name}` is declared on {region!r}, which is no {' or '.join(kinds).lower()}", hint, label=name)
+
+
+def _check_time(name: str, time: object) -> None:
+    if time is not None and not isinstance(time, Time):
+        raise fail("T05", f"`{name}` is given time={time!r}", 't = time("t", 0, 1) makes one', label=name)
+
+
+def _check_law(name: str, law: object) -> None:
+    from pdespec.laws import Law
+
+    if law is not None and not isinstance(law, Law):
+        hint = "write for example grf(length=0.5) or gaussians(count=2)"
+        raise fail("T05", f"`{name}` is drawn from {law!r}, which is no law", hint, label=name)
