@@ -1,0 +1,72 @@
+"""Options of a run: words from the command line, and their mistakes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from compiler.options import OptionError, TrainOptions, from_json, made, with_settings
+from operators.registry import Registry
+
+
+def test_settings_are_read_by_the_type_of_the_option():
+    options = with_settings(
+        TrainOptions(),
+        {
+            "steps": "1e3",
+            "lr": "1e-4",
+            "clip": "none",
+            "points.interior": "32",
+            "weights.balance": "2",
+            "schedule": "plateau",
+            "seconds": "60",
+        },
+    )
+    assert (options.steps, options.lr, options.clip, options.schedule, options.seconds) == (1000, 1e-4, None, "plateau", 60.0)
+    assert options.points["interior"] == 32 and options.points["boundary"] == TrainOptions().points["boundary"]
+    assert options.weights == {"balance": 2.0}
+
+
+def test_options_of_an_optimiser_are_json():
+    assert with_settings(TrainOptions(), {"optimizer_options.betas": "[0.9, 0.95]"}).optimizer_options == {"betas": [0.9, 0.95]}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"step": "3"}, "unknown option 'step'; did you mean 'steps'"),
+        ({"steps": "many"}, "option steps = 'many' should be int"),
+        ({"steps": "1.5"}, "option steps = '1.5' should be int"),
+        ({"steps": "true"}, "option steps = 'true' should be int"),
+        ({"steps": "0"}, "steps = 0 must be at least 1"),
+        ({"lr": "-1"}, "lr = -1.0 must be positive"),
+        ({"lr": "nan"}, "option lr = 'nan' should be float"),
+        ({"seconds": "x"}, "option seconds = 'x' should be float or none"),
+        ({"points.inside": "3"}, "unknown kind of points 'inside'"),
+        ({"points.interior": "none"}, "option points.interior = 'none' should be int"),
+        ({"lr.a": "1"}, "option 'lr' has no parts"),
+        ({"precision": "float46"}, "unknown precision 'float46'; did you mean 'float64'"),
+        ({"ema": "1"}, "ema = 1.0 is a decay"),
+    ],
+)
+def test_a_wrong_setting_is_explained(settings, message):
+    with pytest.raises(OptionError) as error:
+        with_settings(TrainOptions(), settings)
+    assert message in str(error.value)
+
+
+def test_options_survive_json():
+    options = with_settings(TrainOptions(), {"optimizer_options.betas": "[0.9, 0.95]", "weights.a": "3", "clip": "none"})
+    assert from_json(json.loads(json.dumps(dataclasses.asdict(options)))) == options
+
+
+def test_an_entry_is_not_given_options_it_does_not_take():
+    registry = Registry("thing")
+    registry.register("one")(lambda size, rate=1.0: (size, rate))
+    assert made(registry, "one", {"rate": 2.0}, 5) == (5, 2.0)
+    with pytest.raises(OptionError, match="'one' takes no option 'rat'; did you mean 'rate'"):
+        made(registry, "one", {"rat": 2.0}, 5)
+    with pytest.raises(OptionError, match="no thing 'two'"):
+        made(registry, "two", {})
