@@ -1,0 +1,88 @@
+"""Checkpoints: trees of tensors and plain values in one safetensors file, written whole or not at all. No pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from compiler.runs import RunError, write_atomically
+
+FORMAT = "pdespec-checkpoint-1"
+
+
+def save_tree(path: Path, tree: Any) -> None:
+    """Writes a tree of dicts, lists, tuples, tensors, strings, numbers and None. Raises `TypeError` for anything else.
+
+    The file at `path` is the old one or the new one, never half of one, also when the process is killed.
+    """
+    tensors: dict[str, Tensor] = {}
+    skeleton = json.dumps(_flatten(tree, tensors))
+    metadata = {"format": FORMAT, "tree": skeleton, "digest": _digest(skeleton, tensors)}
+    write_atomically(path, save(tensors, metadata))
+
+
+def load_tree(path: Path) -> Any:
+    """The tree that `save_tree` wrote, its tensors on the CPU. Raises `RunError` for a missing or damaged file."""
+    if not path.is_file():
+        raise RunError(f"there is no checkpoint {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise RunError(f"checkpoint {path} is damaged and cannot be read ({error})") from error
+    if metadata.get("format") != FORMAT:
+        raise RunError(f"{path} is not a checkpoint of this program (format {metadata.get('format')!r}, expected {FORMAT!r})")
+    if metadata["digest"] != _digest(metadata["tree"], tensors):
+        raise RunError(f"checkpoint {path} is damaged: its contents do not match their digest")
+    return _unflatten(json.loads(metadata["tree"]), tensors)
+
+
+def _flatten(tree: Any, tensors: dict[str, Tensor]) -> Any:
+    """The tree as JSON, each tensor replaced by its name in `tensors`; `{"kind": ...}` marks what JSON lacks."""
+    if isinstance(tree, Tensor):
+        name = str(len(tensors))
+        value = tree.detach().cpu()
+        # A copy: safetensors refuses tensors that share memory, and complex128.
+        tensors[name] = (torch.view_as_real(value) if value.is_complex() else value).clone(memory_format=torch.contiguous_format)
+        return {"kind": "complex" if value.is_complex() else "tensor", "name": name}
+    if isinstance(tree, Mapping):
+        return {"kind": "dict", "items": [[_flatten(key, tensors), _flatten(value, tensors)] for key, value in tree.items()]}
+    if isinstance(tree, tuple):
+        return {"kind": "tuple", "items": [_flatten(each, tensors) for each in tree]}
+    if isinstance(tree, list):
+        return [_flatten(each, tensors) for each in tree]
+    if tree is None or isinstance(tree, (bool, int, float, str)):
+        return tree
+    raise TypeError(f"a checkpoint cannot hold {type(tree).__name__} {tree!r}; use tensors, numbers, strings, lists, tuples and dicts")
+
+
+def _unflatten(node: Any, tensors: Mapping[str, Tensor]) -> Any:
+    if isinstance(node, list):
+        return [_unflatten(each, tensors) for each in node]
+    if not isinstance(node, dict):
+        return node
+    if node["kind"] == "tensor":
+        return tensors[node["name"]]
+    if node["kind"] == "complex":
+        return torch.view_as_complex(tensors[node["name"]])
+    if node["kind"] == "tuple":
+        return tuple(_unflatten(each, tensors) for each in node["items"])
+    return {_unflatten(key, tensors): _unflatten(value, tensors) for key, value in node["items"]}
+
+
+def _digest(skeleton: str, tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(skeleton.encode())
+    for name in sorted(tensors):
+        value = tensors[name]
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

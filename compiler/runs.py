@@ -1,0 +1,195 @@
+"""The directory of a run: what is in it, and how it is written so that no interruption leaves half a file. No torch here.
+
+DIR/problem.pde                 the problem's text
+DIR/run.json                    options, model recipe, versions, one entry a session
+DIR/history.csv                 losses, learning rate, gradient norm, validation: one row every `log_every` steps
+DIR/checkpoints/last.safetensors, best.safetensors
+DIR/evaluation.json, report.html, pictures/    written by `pdespec evaluate`
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pdespec
+from compiler.options import OptionError, TrainOptions, from_json
+from pdespec.problem import Problem
+
+PROBLEM = "problem.pde"
+RUN = "run.json"
+HISTORY = "history.csv"
+CHECKPOINTS = "checkpoints"
+
+
+class RunError(Exception):
+    """Something on disk is not as it must be; the text says what, where, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a model is built again: `compiler.build(problem, operator, **options)`."""
+
+    operator: str
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training run on disk. `step` is that of its last checkpoint; `model` the network, where this process trained or loaded it."""
+
+    directory: Path
+    problem: Problem
+    options: TrainOptions
+    recipe: Recipe | None = None
+    model: Any = None
+    step: int = 0
+
+    @property
+    def finished(self) -> bool:
+        return self.step >= self.options.steps
+
+    @property
+    def history(self) -> list[dict[str, float | None]]:
+        return read_history(self.directory)
+
+    def checkpoint(self, which: str = "last") -> Path:
+        return checkpoint_path(self.directory, which)
+
+
+def checkpoint_path(directory: Path, which: str) -> Path:
+    return directory / CHECKPOINTS / f"{which}.safetensors"
+
+
+def holds_run(directory: Path) -> bool:
+    return (directory / RUN).is_file()
+
+
+def refuse_occupied(directory: Path) -> None:
+    """Raises `RunError` unless a new run may be put in `directory`: it does not exist, or is empty."""
+    if directory.exists() and not directory.is_dir():
+        raise RunError(f"{directory} is a file; name a directory")
+    if holds_run(directory):
+        raise RunError(f"{directory} already holds a run; continue it with --resume, or name another directory with --out")
+    if directory.is_dir() and any(directory.iterdir()):
+        raise RunError(f"{directory} is not empty; name another directory with --out")
+
+
+def free_directory(name: str, root: Path = Path("runs")) -> Path:
+    """`runs/NAME`, or the first of `runs/NAME-2`, `runs/NAME-3`, .. that is free."""
+    candidate, number = root / name, 1
+    while candidate.exists() and any(candidate.iterdir()):
+        number += 1
+        candidate = root / f"{name}-{number}"
+    return candidate
+
+
+def create_run(run: Run, session: Mapping[str, Any]) -> None:
+    """Puts a new run on disk. `run.json` comes last: a directory with it is a whole run."""
+    text = run.problem.to_dsl()
+    if pdespec.parse(text, source=PROBLEM) != run.problem:
+        raise RunError(f"problem `{run.problem.name}` is another one after `to_dsl` and `parse`, so that its run could not be evaluated")
+    run.directory.mkdir(parents=True, exist_ok=True)
+    (run.directory / CHECKPOINTS).mkdir(exist_ok=True)
+    write_atomically(run.directory / PROBLEM, text.encode())
+    record = {
+        "problem": run.problem.name,
+        "model": dataclasses.asdict(run.recipe) if run.recipe else None,
+        "options": dataclasses.asdict(run.options),
+        "sessions": [dict(session)],
+    }
+    write_atomically(run.directory / RUN, _json(record))
+
+
+def continue_run(run: Run, session: Mapping[str, Any]) -> None:
+    """Notes that another session goes on with a run, with the options it now has."""
+    record = _read_record(run.directory)
+    record["options"] = dataclasses.asdict(run.options)
+    record["sessions"].append(dict(session))
+    write_atomically(run.directory / RUN, _json(record))
+
+
+def open_run(directory: str | Path) -> Run:
+    """The run in a directory, without its weights. Raises `RunError` where there is none, `ProblemError` for a damaged problem."""
+    directory = Path(directory)
+    record = _read_record(directory)
+    if not (directory / PROBLEM).is_file():
+        raise RunError(f"{directory / PROBLEM} is missing; the run is not whole")
+    problem = pdespec.load(directory / PROBLEM)
+    try:
+        options = from_json(record["options"])
+        recipe = Recipe(**record["model"]) if record["model"] else None
+    except (KeyError, TypeError, OptionError) as error:
+        raise RunError(f"{directory / RUN} is damaged or of another version ({error})") from error
+    return Run(directory, problem, options, recipe)
+
+
+def sessions(directory: Path) -> list[dict[str, Any]]:
+    return _read_record(directory)["sessions"]
+
+
+def read_history(directory: Path) -> list[dict[str, float | None]]:
+    """The rows of history.csv; None where a cell is empty. A last line cut short by a kill is left out."""
+    path = directory / HISTORY
+    if not path.is_file():
+        return []
+    text = path.read_text()
+    lines = text[: text.rfind("\n") + 1].splitlines()
+    return [{key: float(value) if value else None for key, value in row.items()} for row in csv.DictReader(lines)]
+
+
+def write_history(directory: Path, columns: Sequence[str], rows: Sequence[Mapping[str, float | None]]) -> None:
+    """Writes the whole table anew, atomically."""
+    write_atomically(directory / HISTORY, _csv([columns, *(_cells(columns, row) for row in rows)]).encode())
+
+
+def append_history(directory: Path, columns: Sequence[str], row: Mapping[str, float | None]) -> None:
+    with (directory / HISTORY).open("a", newline="") as file:
+        file.write(_csv([_cells(columns, row)]))
+
+
+def _cells(columns: Sequence[str], row: Mapping[str, float | None]) -> list[str]:
+    values = (row.get(column) for column in columns)
+    return ["" if value is None else repr(value) for value in values]
+
+
+def _csv(lines: Sequence[Sequence[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes next to `path`, forces it to disk, then puts it in place: `path` is the old file or the new one, whatever happens."""
+    draft = path.with_name(f".{path.name}.tmp")
+    with draft.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _read_record(directory: Path) -> dict[str, Any]:
+    path = Path(directory) / RUN
+    if not path.is_file():
+        raise RunError(f"{directory} holds no run ({RUN} is missing); `pdespec train FILE --out {directory}` makes one")
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise RunError(f"{path} is damaged ({error})") from error
+
+
+def _json(record: Mapping[str, Any]) -> bytes:
+    return (json.dumps(record, indent=2, default=list) + "\n").encode()
