@@ -1,0 +1,123 @@
+"""SOAP: Adam run in the slowly turning eigenbasis of Shampoo's preconditioner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+Parameters = Iterable[Tensor] | Iterable[dict]
+
+
+class SOAP(Optimizer):
+    """Adam in the eigenbasis of Shampoo's preconditioner.
+
+    For a parameter with axes k = 1..d and gradient G, keep G_k = EMA of the unfolding product (G G^T)_k and Q_k, its eigenvectors; turn the
+    gradient, G' = G x_1 Q_1^T .. x_d Q_d^T, take Adam's step in that frame and turn it back. Every `frequency` steps the basis follows by
+    one power iteration and a QR factorisation. Axes longer than `max_size`, and vectors, keep the identity, which is Adam.
+    The first step only fills the preconditioner.
+
+    Source: Vyas, Morwani, Zhao, Kwun, Shapira, Brandfonbrener, Janson and Kakade 2024 (arXiv 2409.11321), algorithm 3; the momentum is
+    kept in the unturned frame, as there. Complex parameters count as real ones with one more axis of length two.
+    """
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float = 3e-3,
+        betas: tuple[float, float] = (0.95, 0.95),
+        shampoo_beta: float | None = None,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        frequency: int = 10,
+        max_size: int = 2048,
+    ) -> None:
+        if lr < 0 or not all(0 <= beta < 1 for beta in betas) or frequency < 1:
+            raise ValueError(f"SOAP needs lr >= 0, betas in [0, 1) and frequency >= 1; got lr={lr}, betas={betas}, frequency={frequency}")
+        shampoo_beta = betas[1] if shampoo_beta is None else shampoo_beta
+        defaults = {"lr": lr, "betas": tuple(betas), "shampoo_beta": shampoo_beta, "eps": eps, "weight_decay": weight_decay}
+        super().__init__(parameters, {**defaults, "frequency": frequency, "max_size": max_size})
+
+    @torch.no_grad()
+    def step(self, closure=None):  # type: ignore[override]
+        """One step of all groups; the loss if a closure was given, as for every torch optimiser."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    _update(_real(parameter), _real(parameter.grad), self.state[parameter], group)
+        return loss
+
+
+def _update(value: Tensor, gradient: Tensor, state: dict, group: dict) -> None:
+    if not state:
+        state["step"] = 0
+        # Contiguous, here and in the bases, as a checkpoint stores them: BLAS sums in another order for another layout.
+        state["mean"] = torch.zeros_like(value, memory_format=torch.contiguous_format)
+        state["square"] = torch.zeros_like(value, memory_format=torch.contiguous_format)
+        for axis in _turned(gradient, group["max_size"]):
+            state[f"gram{axis}"] = (1 - group["shampoo_beta"]) * _gram(gradient, axis)
+            state[f"basis{axis}"] = _eigenvectors(state[f"gram{axis}"])
+        return
+    axes = _turned(gradient, group["max_size"])
+    bases = {axis: state[f"basis{axis}"] for axis in axes}
+    beta1, beta2 = group["betas"]
+    state["step"] += 1
+    mean, square, count = state["mean"], state["square"], state["step"]
+
+    turned = _turn(gradient, bases)
+    mean.lerp_(gradient, 1 - beta1)
+    square.mul_(beta2).addcmul_(turned, turned, value=1 - beta2)
+    correction = (1 - beta2**count) ** 0.5 / (1 - beta1**count)
+    move = _turn(mean, bases) / (square.sqrt() + group["eps"] * (1 - beta2**count) ** 0.5)
+    value.mul_(1 - group["lr"] * group["weight_decay"])
+    value.add_(_turn_back(move, bases), alpha=-group["lr"] * correction)
+
+    for axis in axes:
+        state[f"gram{axis}"].lerp_(_gram(gradient, axis), 1 - group["shampoo_beta"])
+    if count % group["frequency"] == 0:
+        for axis in axes:
+            state[f"basis{axis}"], order = _follow(state[f"gram{axis}"], bases[axis])
+            square.copy_(square.index_select(axis, order))
+
+
+def _follow(gram: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
+    """One power iteration from the old basis, its columns first sorted by their Rayleigh quotients; and that order."""
+    order = torch.argsort((basis * (gram @ basis)).sum(0), descending=True)
+    return torch.linalg.qr(gram @ basis[:, order])[0].contiguous(), order
+
+
+def _eigenvectors(gram: Tensor) -> Tensor:
+    """Eigenvectors, largest eigenvalue first; in float64, where a rank-one Gram matrix does not upset LAPACK."""
+    matrix = gram.double()
+    size = matrix.diagonal().mean()
+    identity = torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
+    return torch.linalg.eigh(matrix + 1e-14 * size * identity)[1].flip(1).to(gram.dtype).contiguous()
+
+
+def _turned(gradient: Tensor, max_size: int) -> list[int]:
+    return [axis for axis, size in enumerate(gradient.shape) if 1 < size <= max_size] if gradient.dim() > 1 else []
+
+
+def _gram(gradient: Tensor, axis: int) -> Tensor:
+    rows = gradient.movedim(axis, 0).flatten(1)
+    return rows @ rows.T
+
+
+def _turn(tensor: Tensor, bases: dict[int, Tensor]) -> Tensor:
+    for axis, basis in bases.items():
+        tensor = torch.tensordot(tensor, basis, dims=([axis], [0])).movedim(-1, axis)
+    return tensor
+
+
+def _turn_back(tensor: Tensor, bases: dict[int, Tensor]) -> Tensor:
+    return _turn(tensor, {axis: basis.T for axis, basis in bases.items()})
+
+
+def _real(tensor: Tensor) -> Tensor:
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor

@@ -1,0 +1,118 @@
+"""Optimisers and schedules: closed forms, convergence, and states that come back bit for bit."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from compiler.checkpoint import load_tree, save_tree
+from compiler.optim import OPTIMIZERS, SCHEDULES, Progress
+from compiler.soap import SOAP
+
+
+def factors(schedule, steps, validations=()):
+    state, found, validations = schedule.init(), [], dict(validations)
+    for step in range(steps):
+        factor, state = schedule.update(Progress(step, steps, validations.get(step)), state)
+        found.append(factor)
+    return found
+
+
+def test_cosine_warms_up_linearly_and_ends_at_its_floor():
+    found = factors(SCHEDULES["cosine"](warmup=4, floor=0.1), 105)
+    assert found[:4] == pytest.approx([0.25, 0.5, 0.75, 1.0])
+    assert found[4] == 1.0
+    assert found[54] == pytest.approx(0.55)  # half-way: the mean of 1 and the floor
+    assert found[-1] == pytest.approx(0.1)
+
+
+def test_constant_stays():
+    assert factors(SCHEDULES["constant"](), 3) == [1, 1, 1]
+
+
+def test_plateau_waits_then_lowers():
+    validations = {1: 1.0, 2: 0.5, 3: 0.5, 4: 0.6, 5: 0.55, 6: 0.4}
+    found = factors(SCHEDULES["plateau"](factor=0.1, patience=2), 8, validations)
+    assert found == pytest.approx([1, 1, 1, 1, 1, 0.1, 0.1, 0.1])  # best at 2, then three without: lowered at the third
+
+
+def quadratic(optimizer_name, steps=400, **options):
+    """An ill-conditioned quadratic in a rotated frame: |A W B - C|^2."""
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.linalg.qr(torch.randn(6, 6, generator=generator, dtype=torch.float64))[0] for _ in range(2))
+    scale = torch.logspace(0, 2, 6, dtype=torch.float64)
+    target = torch.randn(6, 6, generator=generator, dtype=torch.float64)
+    w = torch.zeros(6, 6, dtype=torch.float64, requires_grad=True)
+    optimizer = OPTIMIZERS[optimizer_name]([w], **options)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = ((scale[:, None] * (a @ w @ b) - target) ** 2).sum()
+        loss.backward()
+        optimizer.step()
+    return loss.item()
+
+
+def test_soap_beats_adam_on_an_ill_conditioned_rotated_quadratic():
+    assert quadratic("soap", lr=0.02) < 1e-2 * quadratic("adam", lr=0.02)
+
+
+def test_soap_is_adam_where_nothing_is_turned():
+    value = torch.linspace(-1, 1, 5, dtype=torch.float64)
+    mine, reference = value.clone().requires_grad_(), value.clone().requires_grad_()
+    soap, adam = SOAP([mine], lr=0.1, betas=(0.9, 0.99)), torch.optim.Adam([reference], lr=0.1, betas=(0.9, 0.99))
+    for step in range(6):
+        mine.grad = torch.sin(mine.detach() + step)
+        soap.step()
+        if step:  # SOAP's first step only fills its preconditioner
+            reference.grad = torch.sin(reference.detach() + step)
+            adam.step()
+    assert torch.allclose(mine, reference, rtol=1e-12, atol=0)
+
+
+def test_soap_turns_complex_parameters_as_real_ones():
+    z = torch.zeros(3, 2, dtype=torch.complex64, requires_grad=True)
+    target = torch.tensor([[1 + 2j, 3j], [2, -1j], [0.5, 1 - 1j]])
+    optimizer = SOAP([z], lr=0.05)
+    for _ in range(300):
+        optimizer.zero_grad()
+        (z - target).abs().square().sum().backward()
+        optimizer.step()
+    assert torch.allclose(z, target, atol=1e-2)
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+def test_a_stored_and_restored_optimiser_goes_on_bit_for_bit(name, tmp_path):
+    def gradient(parameters, step):
+        generator = torch.Generator().manual_seed(step)
+        for each in parameters:
+            each.grad = torch.randn(each.shape, generator=generator, dtype=each.dtype) + each.detach()
+
+    def fresh():
+        generator = torch.Generator().manual_seed(7)
+        return [torch.randn(shape, generator=generator, dtype=dtype).requires_grad_() for shape, dtype in shapes]
+
+    shapes = [((4, 3), torch.float32), ((5,), torch.float32), ((2, 3, 2), torch.complex64)]
+    through = fresh()
+    optimizer = OPTIMIZERS[name](through, lr=1e-2)
+    for step in range(30):
+        gradient(through, step)
+        optimizer.step()
+        if step == 14:
+            save_tree(tmp_path / "half", {"optimizer": optimizer.state_dict(), "values": list(through)})
+    saved = load_tree(tmp_path / "half")
+    again = fresh()
+    for each, value in zip(again, saved["values"], strict=True):
+        each.data.copy_(value)
+    optimizer = OPTIMIZERS[name](again, lr=1e-2)
+    optimizer.load_state_dict(saved["optimizer"])
+    for step in range(15, 30):
+        gradient(again, step)
+        optimizer.step()
+    assert all(torch.equal(a, b) for a, b in zip(through, again, strict=True))
+
+
+def test_the_learning_rate_of_half_a_cosine_sums_to_half():
+    found = factors(SCHEDULES["cosine"](floor=0.0), 1001)
+    assert math.fsum(found) / 1001 == pytest.approx(0.5, abs=1e-3)
