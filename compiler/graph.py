@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce, singledispatchmethod
@@ -81,7 +82,7 @@ class _Builder:
         self.nodes: dict[sp.Expr, fx.Node | float] = {}
         self.source: Source | None = None
         for symbol in symbols:
-            node = self.graph.placeholder(symbol.name.replace(".", "_"))
+            node = self.graph.placeholder(re.sub(r"\W+", "_", symbol.name).strip("_"))
             node.meta["symbol"] = symbol
             self.nodes[symbol] = node
 

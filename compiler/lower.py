@@ -14,7 +14,8 @@ import sympy as sp
 
 from pdespec.errors import Span
 from pdespec.geometry import Boundary, Domain
-from pdespec.problem import IntegralRequirement, Problem
+from pdespec.jets import jet_form, jets_of
+from pdespec.problem import IntegralRequirement, Problem, Requirement
 from pdespec.symbols import InputField, Normal, Scalar, UnknownField
 
 Index = tuple[int, ...]
@@ -35,7 +36,7 @@ class Stream(sp.Symbol):
 
     def __new__(cls, component: str, index: Index, names: tuple[str, ...], form: Form = (), known: bool = False) -> Stream:
         if form:
-            tail = " + ".join(f"{c}*" * (c != 1) + letters(a, names) for a, c in form)
+            tail = " + ".join(f"{c}*" * (c != 1) + letters(a, names) for a, c in reversed(form))
             name = f"({tail})[{component}]"
         else:
             name = f"{component}_{letters(index, names)}" if any(index) else component
@@ -108,7 +109,7 @@ def equation_term(problem: Problem, label: str, residual: sp.Expr | sp.MatrixBas
     return Term(label, "equation", scalars(problem, residual), region, region.name, span=equation.span if equation else None)
 
 
-def requirement_term(problem: Problem, label: str, requirement) -> Term:
+def requirement_term(problem: Problem, label: str, requirement: Requirement | IntegralRequirement) -> Term:
     region = requirement.region
     if isinstance(requirement, IntegralRequirement):
         density = scalars(problem, requirement.density)
@@ -120,7 +121,7 @@ def requirement_term(problem: Problem, label: str, requirement) -> Term:
 def scalars(problem: Problem, expression: sp.Expr | sp.MatrixBase) -> tuple[sp.Expr, ...]:
     """Components of an expression, carried out and written over streams."""
     entries = list(expression) if isinstance(expression, sp.MatrixBase) else [expression]
-    return tuple(streamed(problem, values(problem, sp.sympify(entry)).doit()) for entry in entries)
+    return tuple(streamed(problem, jet_form(values(problem, sp.sympify(entry)))) for entry in entries)
 
 
 def values(problem: Problem, expression: sp.Expr) -> sp.Expr:
@@ -130,21 +131,12 @@ def values(problem: Problem, expression: sp.Expr) -> sp.Expr:
 
 
 def streamed(problem: Problem, expression: sp.Expr) -> sp.Expr:
-    """Applied functions and their derivatives replaced by streams."""
-    variables = (*problem.coordinates, *((problem.time,) if problem.time is not None else ()))
-    names = tuple(v.name for v in variables)
-
-    def stream(function, counts: dict) -> Stream:
-        known = isinstance(function, InputField)
-        return Stream(function.func.__name__, tuple(int(counts.get(v, 0)) for v in variables), names, known=known)
-
-    table = {}
-    for node in expression.atoms(sp.Derivative):
-        if not isinstance(node.expr, (UnknownField, InputField)):
-            raise TypeError(f"cannot lower {node}: the derivative of {node.expr} was not carried out")
-        table[node] = stream(node.expr, dict(node.variable_count))
-    for node in expression.atoms(UnknownField, InputField):
-        table[node] = stream(node, {})
+    """The jets of unknowns and inputs as streams over all variables of the problem."""
+    names = tuple(v.name for v in problem.variables)
+    table = {
+        jet: Stream(jet.field.func.__name__, jet.over(problem.variables), names, known=isinstance(jet.field, InputField))
+        for jet in jets_of(expression, (UnknownField, InputField))
+    }
     return expression.xreplace(table)
 
 

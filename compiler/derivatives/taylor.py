@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from compiler.derivatives.autograd import refuse_mixing
-from compiler.derivatives.interface import DERIVATIVES, Field, Index, Key, Request
+from compiler.derivatives.interface import DERIVATIVES, Field, Key, Request
 from compiler.derivatives.layout import Layout
 from operators.field import Capabilities
 from operators.jet import JetSpace
@@ -43,21 +42,14 @@ class Taylor:
         answers: dict[Key, Tensor] = {}
         for component, indices in request.indices.items():
             for index in indices:
-                answers[component, index] = jet.derivative(index)[..., component]
+                answers[component, index] = jet[index][..., component]
         for name, form in request.operators.items():
             for component in form.components:
-                answers[component, name] = jet.operator(name)[..., component]
+                answers[component, name] = jet[name][..., component]
         return answers
 
 
 def space(request: Request) -> JetSpace:
     """The streams of a request: everything asked, all that lies below it, and all that lies strictly below a form's indices."""
-    lower: set[Index] = {a for indices in request.indices.values() for b in indices for a in below(b)}
-    tops = {a for form in request.operators.values() for a in form.terms}
-    lower |= {a for top in tops for a in below(top) if a != top}
-    return JetSpace(tuple(sorted(lower, key=lambda a: (sum(a), a))), {name: dict(form.terms) for name, form in request.operators.items()})
-
-
-def below(index: Index) -> itertools.product:
-    """All multi-indices up to and including one."""
-    return itertools.product(*(range(k + 1) for k in index))
+    needed = {index for indices in request.indices.values() for index in indices}
+    return JetSpace.closure(needed, {name: form.terms for name, form in request.operators.items()})
