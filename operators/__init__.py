@@ -1,0 +1,44 @@
+"""Neural operators: tensors in, fields out. A field is a function of points that can also give its derivatives.
+
+Imports torch, and neither sympy nor pdespec.
+"""
+
+from operators.field import Ansatz, Capabilities, Field, OperatorInput, capabilities
+from operators.fno import FourierTrunk
+from operators.gino import GINO, DecodedField, EncoderOptions
+from operators.gno import GNO, KERNELS
+from operators.jet import Jet, JetSpace
+from operators.lattice import Lattice
+from operators.mlp import MLP
+from operators.neighbors import NEIGHBORS, Edges
+from operators.registry import DuplicateName, Registry, UnknownName
+from operators.spectral import SpectralConv
+from operators.tables import ACTIVATIONS
+from operators.weights import WEIGHTS, Weight
+
+__all__ = [
+    "ACTIVATIONS",
+    "GINO",
+    "GNO",
+    "KERNELS",
+    "MLP",
+    "NEIGHBORS",
+    "WEIGHTS",
+    "Ansatz",
+    "Capabilities",
+    "DecodedField",
+    "DuplicateName",
+    "Edges",
+    "EncoderOptions",
+    "Field",
+    "FourierTrunk",
+    "Jet",
+    "JetSpace",
+    "Lattice",
+    "OperatorInput",
+    "Registry",
+    "SpectralConv",
+    "UnknownName",
+    "Weight",
+    "capabilities",
+]

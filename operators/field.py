@@ -1,0 +1,132 @@
+"""What operators take and return: a description of the input function, and a field, which is a function of points.
+
+A field is any callable from points (b, n, D) to values (b, n, c). One that can do more says so in its `Capabilities`; a plain callable
+counts as pointwise and without jets.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from operators.jet import Jet, JetSpace, factorial
+from operators.lattice import Lattice
+
+PointFunction = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a field promises; the derivative planner believes only this.
+
+    pointwise: the value at a point depends on that point alone, so autograd in the points gives du/dx. grid: the lattice on which the
+    field's values are known without interpolation. smoothness: k of C^k in the points. taylor: `field.taylor` exists; where it does not,
+    `reason` names the module without a jet rule.
+    """
+
+    pointwise: bool = True
+    grid: Lattice | None = None
+    periodic: tuple[bool, ...] = ()
+    smoothness: float = math.inf
+    taylor: bool = False
+    reason: str = ""
+
+
+@runtime_checkable
+class Field(Protocol):
+    """field(points (b, n, D)) -> (b, n, c)."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    def __call__(self, points: Tensor) -> Tensor: ...
+
+
+def capabilities(function: Any) -> Capabilities:
+    """Of a field, or of a plain callable: pointwise, no grid, no jets."""
+    return getattr(function, "capabilities", Capabilities())
+
+
+@dataclass(frozen=True)
+class Ansatz:
+    """u = offset + factor * N with callables points (b, n, D) -> (b, n, c) or (b, n, 1), so that essential conditions hold exactly."""
+
+    offset: PointFunction
+    factor: PointFunction
+
+    def __call__(self, points: Tensor, values: Tensor) -> Tensor:
+        return self.offset(points) + self.factor(points) * values
+
+    def jet(self, points: Tensor, values: Jet) -> Jet:
+        """The same on streams. Shapes: points (b, n, D), values a jet of (b, n, c)."""
+        return jet_of(self.offset, points, values.space) + jet_of(self.factor, points, values.space) * values
+
+
+@dataclass(frozen=True)
+class OperatorInput:
+    """The input function of b samples.
+
+    Shapes: points (b, n, d), values (b, n, c), measure (b, n) quadrature weight of each point (zero for padding; None where unknown).
+    features: known functions of position, points (b, m, D) -> (b, m, k), which a model evaluates at its own nodes.
+    ansatz: essential conditions to build in.
+    Raises: ValueError on shapes that do not fit.
+    """
+
+    points: Tensor
+    values: Tensor
+    measure: Tensor | None = None
+    features: PointFunction | None = None
+    ansatz: Ansatz | None = None
+
+    def __post_init__(self) -> None:
+        if self.points.dim() != 3 or self.values.dim() != 3 or self.points.shape[:2] != self.values.shape[:2]:
+            raise ValueError(f"points must be (b, n, d) and values (b, n, c), got {tuple(self.points.shape)} and {tuple(self.values.shape)}")
+        if self.measure is not None and self.measure.shape != self.points.shape[:2]:
+            raise ValueError(f"measure must be {tuple(self.points.shape[:2])}, one weight for each point, got {tuple(self.measure.shape)}")
+
+    @property
+    def batch(self) -> int:
+        return self.points.shape[0]
+
+    def to(self, *target: Any, **keywords: Any) -> OperatorInput:
+        """Tensors moved as by `Tensor.to`; the callables are the caller's."""
+        moved = {f.name: getattr(self, f.name).to(*target, **keywords) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}
+        return replace(self, **moved)
+
+
+def jet_of(function: PointFunction, points: Tensor, space: JetSpace) -> Jet:
+    """Jet of a cheap pointwise function by nested autograd, once; a graph is kept only to what requires gradients already.
+
+    Shapes: points (b, n, D) -> streams (b, n, c).
+    """
+    keep = function(points).requires_grad  # parameters of the shape, or the points themselves, are being optimised
+    with torch.enable_grad():
+        leaf = points if keep and points.requires_grad else points.detach().requires_grad_()
+        found = {space.zero: function(leaf)}
+
+        def derivative(alpha: tuple[int, ...]) -> Tensor:
+            if alpha not in found:
+                k = next(i for i, m in enumerate(alpha) if m)
+                inner = derivative(tuple(m - (i == k) for i, m in enumerate(alpha)))
+                columns = [_slope(inner[..., c], leaf) for c in range(inner.shape[-1])]
+                for axis in range(points.shape[-1]):
+                    raised = tuple(m - (i == k) + (i == axis) for i, m in enumerate(alpha))
+                    found.setdefault(raised, torch.stack([g[..., axis] for g in columns], -1))
+            return found[alpha]
+
+        lower = {a: derivative(a) / factorial(a) for a in space.lower}
+        operators = {n: torch.stack([c * derivative(a) for a, c in form.items()]).sum(0) for n, form in space.operators.items()}
+    jet = Jet(space, lower, operators)
+    return jet if keep else jet.map(Tensor.detach)
+
+
+def _slope(values: Tensor, leaf: Tensor) -> Tensor:
+    if not values.requires_grad:
+        return torch.zeros_like(leaf)
+    slope = torch.autograd.grad(values.sum(), leaf, create_graph=True, allow_unused=True)[0]
+    return torch.zeros_like(leaf) if slope is None else slope

@@ -1,0 +1,259 @@
+"""Radius search: which nodes lie in the ball around each query. Returns indices only; distances are recomputed from coordinates.
+
+Every backend proposes a superset of pairs and one shared comparison keeps those with |(x - y) / r|^2 < 1, so that all backends agree bit for bit.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from operators.lattice import Lattice, per_axis
+from operators.registry import Registry
+
+SLACK = 1e-5  # relative enlargement of the ball while proposing: 80 roundings of float32
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Pairs (query, node), sorted by query, then node. Indices run over the flattened batch: sample * count + index in the sample.
+
+    Shapes: query (e,), node (e,), splits (queries + 1,): edges of query i are splits[i] .. splits[i + 1].
+    `width`: all rows have this many edges; `mask` (e,) then tells real edges from padding.
+    """
+
+    query: Tensor
+    node: Tensor
+    splits: Tensor
+    queries: int
+    nodes: int
+    width: int | None = None
+    mask: Tensor | None = None
+
+    def __len__(self) -> int:
+        return self.query.shape[0]
+
+    @property
+    def counts(self) -> Tensor:
+        """Number of neighbours of every query. Shapes: (queries,)."""
+        return self.splits[1:] - self.splits[:-1] if self.mask is None else self.mask.unflatten(0, (self.queries, -1)).sum(1)
+
+    def transpose(self) -> Edges:
+        """The same pairs seen from the nodes."""
+        order = torch.argsort(self.node, stable=True)
+        return _edges(self.node[order], self.query[order], self.nodes, self.queries)
+
+    def padded(self, width: int | None = None) -> Edges:
+        """Rows of equal length (the longest row unless told), for dense sums and static shapes. Raises: ValueError where a row is longer."""
+        longest = int(self.counts.max()) if self.queries else 0
+        width = longest if width is None else width
+        if longest > width:
+            raise ValueError(f"a query has {longest} neighbours, more than the {width} asked for; no edge may be dropped, raise the width")
+        slot = self.query * width + torch.arange(len(self), device=self.query.device) - self.splits[self.query]
+        node = self.node.new_zeros(self.queries * width).scatter(0, slot, self.node)
+        mask = torch.zeros(self.queries * width, dtype=torch.bool, device=self.query.device).scatter(0, slot, True)
+        rows = torch.arange(self.queries, device=self.query.device)
+        splits = torch.arange(self.queries + 1, device=self.query.device) * width
+        return replace(self, query=rows.repeat_interleave(width), node=node, splits=splits, width=width, mask=mask)
+
+
+class NeighborSearch(Protocol):
+    """search(queries (b, n, d), nodes (b, m, d) or Lattice, radius: one number or one per axis, period) -> Edges."""
+
+    def __call__(
+        self, queries: Tensor, nodes: Tensor | Lattice, radius: float | Sequence[float], period: Sequence[float] | None = None
+    ) -> Edges: ...
+
+
+NEIGHBORS: Registry[NeighborSearch] = Registry("neighbour search")
+
+
+def displacement(x: Tensor, y: Tensor, period: Sequence[float] | None = None) -> Tensor:
+    """x - y, on periodic axes to the nearest image of y. Subtracting first keeps the digits far from the origin."""
+    difference = x - y
+    if period is None:
+        return difference
+    length = torch.tensor(period, dtype=x.dtype, device=x.device)
+    turns = torch.where(torch.isinf(length), 0, torch.round(difference.detach() / length))
+    return difference - torch.where(turns == 0, 0, turns * length)
+
+
+def _inside(difference: Tensor, radius: Sequence[float]) -> Tensor:
+    """|difference / radius|^2 < 1, summed axis by axis so that every backend rounds alike."""
+    s = (difference[..., 0] / radius[0]) ** 2
+    for k in range(1, len(radius)):
+        s = s + (difference[..., k] / radius[k]) ** 2
+    return s < 1
+
+
+def _edges(query: Tensor, node: Tensor, queries: int, nodes: int) -> Edges:
+    """Edges from pairs already sorted by query."""
+    splits = torch.searchsorted(query, torch.arange(queries + 1, device=query.device))
+    return Edges(query, node, splits, queries, nodes)
+
+
+def _keep(x: Tensor, y: Tensor, query: Tensor, node: Tensor, radius: Sequence[float], period: Sequence[float] | None) -> Edges:
+    """Sorted edges among proposed pairs. Shapes: x (b n, d), y (b m, d), query and node (e,)."""
+    inside = _inside(displacement(x[query], y[node], period), radius)
+    query, node = query[inside], node[inside]
+    order = torch.argsort(query * len(y) + node)
+    return _edges(query[order], node[order], len(x), len(y))
+
+
+def _prepare(queries: Tensor, nodes: Tensor | Lattice, radius: float | Sequence[float], period: Sequence[float] | None):
+    """Checked, detached inputs; a lattice becomes its points."""
+    queries = queries.detach()
+    if isinstance(nodes, Lattice):
+        period = nodes.period if period is None else period
+        nodes = nodes.points(queries.dtype, queries.device).expand(len(queries), -1, -1)
+    nodes = nodes.detach()
+    if queries.dim() != 3 or nodes.dim() != 3 or queries.shape[0] != nodes.shape[0] or queries.shape[2] != nodes.shape[2]:
+        raise ValueError(f"queries (b, n, d) and nodes (b, m, d) must agree in b and d, got {tuple(queries.shape)} and {tuple(nodes.shape)}")
+    return queries, nodes, per_axis(radius, queries.shape[2], "radius"), period
+
+
+# ---- lattice
+
+
+@functools.lru_cache(maxsize=32)
+def lattice_width(lattice: Lattice, radius: tuple[float, ...]) -> int:
+    """Upper bound of the number of nodes in any ball: counted for a fine grid of centres, the ball enlarged by half that grid's diagonal."""
+    ratio = [r / h for r, h in zip(radius, lattice.spacing, strict=True)]
+    fine = {1: 256, 2: 48, 3: 12}.get(lattice.dim, 6)
+    slack = 0.5 * math.sqrt(sum((1 / (fine * q)) ** 2 for q in ratio))
+    offset = [np.arange(-math.floor(q + 1), math.floor(q + 1) + 2) for q in ratio]
+    centres = np.stack(np.meshgrid(*[(np.arange(fine) + 0.5) / fine] * lattice.dim, indexing="ij"), -1).reshape(-1, 1, lattice.dim)
+    nodes = np.stack(np.meshgrid(*offset, indexing="ij"), -1).reshape(1, -1, lattice.dim)
+    return int(max(((((c - nodes) / ratio) ** 2).sum(-1) <= (1 + slack) ** 2).sum(-1).max() for c in np.array_split(centres, len(centres) // 64 + 1)))
+
+
+@NEIGHBORS.register("lattice")
+def lattice(queries: Tensor, nodes: Tensor | Lattice, radius: float | Sequence[float], period: Sequence[float] | None = None) -> Edges:
+    """Neighbours on a regular grid by arithmetic: no search, no tree. Raises: TypeError where the nodes are not a Lattice."""
+    if not isinstance(nodes, Lattice):
+        raise TypeError("the 'lattice' neighbour search needs a Lattice; for scattered nodes use 'kdtree' or 'cells'")
+    x = queries.detach()
+    if x.dim() != 3 or x.shape[2] != nodes.dim:
+        raise ValueError(f"queries must have shape (b, n, {nodes.dim}) on this lattice, got {tuple(x.shape)}")
+    radius = per_axis(radius, nodes.dim, "radius")
+    batch, count, flat = x.shape[0], x.shape[1], x.reshape(-1, x.shape[2])
+    squares, numbers = [], []
+    for k, (h, r, n) in enumerate(zip(nodes.spacing, radius, nodes.shape, strict=True)):
+        rounding = torch.finfo(x.dtype).eps * max(abs(nodes.lower[k]), abs(nodes.upper[k]))  # of the node's own coordinate
+        coordinate = (flat[:, k].double() - nodes.lower[k]) / h  # in float64: index arithmetic must not round
+        reach = (r * (1 + SLACK) + rounding) / h
+        index = torch.ceil(coordinate - reach).long()[:, None] + torch.arange(math.floor(2 * reach) + 1, device=x.device)
+        axis = nodes.axis(k, x.dtype, x.device)
+        if nodes.periodic[k]:
+            here, valid = index % n, None
+        else:
+            here = index.clamp(0, n - 1)
+            valid = here == index
+        length = None if nodes.period is None else nodes.period[k : k + 1]
+        square = (displacement(flat[:, k, None, None], axis[here][..., None], length)[..., 0] / r) ** 2
+        squares.append(square if valid is None else torch.where(valid, square, math.inf))
+        numbers.append(here)
+    s, number = squares[0], numbers[0]
+    for k in range(1, nodes.dim):
+        s = s[..., None] + squares[k].reshape(len(flat), *[1] * k, -1)
+        number = number[..., None] * nodes.shape[k] + numbers[k].reshape(len(flat), *[1] * k, -1)
+    found = (s < 1).reshape(-1).nonzero()[:, 0]
+    query = found // (number[0].numel() if len(flat) else 1)
+    node = number.reshape(-1)[found]
+    if batch > 1:
+        node = node + query // count * nodes.size
+    if any(nodes.periodic):  # wrapped indices are out of order within their row
+        order = torch.argsort(query * (batch * nodes.size) + node)
+        query, node = query[order], node[order]
+    return _edges(query, node, batch * count, batch * nodes.size)
+
+
+# ---- scattered nodes
+
+
+@NEIGHBORS.register("kdtree")
+def kdtree(queries: Tensor, nodes: Tensor | Lattice, radius: float | Sequence[float], period: Sequence[float] | None = None) -> Edges:
+    """SciPy's k-d tree on the CPU, one pair of trees per sample, in float64."""
+    queries, nodes, radius, period = _prepare(queries, nodes, radius, period)
+    scale = np.array(radius)
+    box = None if period is None else np.where(np.isinf(period), 0.0, np.array(period) / scale)
+    pairs = []
+    for sample, (x, y) in enumerate(zip(queries.double().cpu().numpy() / scale, nodes.double().cpu().numpy() / scale, strict=True)):
+        if box is not None:  # the periodic tree wants coordinates in [0, length); zero length means an open axis
+            x, y = (np.where(box > 0, np.mod(p, np.where(box > 0, box, 1.0)), p) for p in (x, y))
+            x, y = (np.where((box > 0) & (p >= box), 0.0, p) for p in (x, y))
+        found = cKDTree(x, boxsize=box).sparse_distance_matrix(cKDTree(y, boxsize=box), 1 + SLACK, output_type="ndarray")
+        pairs.append((found["i"] + sample * len(x), found["j"] + sample * len(y)))
+    query, node = (torch.from_numpy(np.concatenate(p)).to(queries.device) for p in zip(*pairs, strict=True))
+    return _keep(queries.flatten(0, 1), nodes.flatten(0, 1), query, node, radius, period)
+
+
+@NEIGHBORS.register("cells")
+def cells(queries: Tensor, nodes: Tensor | Lattice, radius: float | Sequence[float], period: Sequence[float] | None = None) -> Edges:
+    """Cell list in plain torch, CPU and CUDA, the whole batch at once.
+
+    Space is cut into cells as wide as the ball's radius; nodes are sorted by cell, so the three neighbouring cells along the last axis
+    are one contiguous range and a query reads 3^(d-1) ranges.
+    """
+    queries, nodes, radius, period = _prepare(queries, nodes, radius, period)
+    batch, count, dim = queries.shape
+    device = queries.device
+    size = torch.tensor(radius, dtype=torch.float64, device=device) * (1 + SLACK)
+    low = torch.minimum(queries.double().amin((0, 1)), nodes.double().amin((0, 1)))
+    if period is not None:
+        images = list(itertools.product(*[(0,) if math.isinf(p) else (-1, 0, 1) for p in period]))
+        shift = torch.tensor([[0.0 if t == 0 else t * p for t, p in zip(image, period, strict=True)] for image in images], dtype=torch.float64, device=device)
+    else:
+        shift = torch.zeros(1, dim, dtype=torch.float64, device=device)
+    x = queries.double().reshape(-1, dim)
+    y = (nodes.double().reshape(-1, 1, dim) + shift).reshape(-1, dim)
+    owner = torch.arange(batch * nodes.shape[1], device=device).repeat_interleave(len(shift))
+    low = torch.minimum(low, y.amin(0))
+    cell_x, cell_y = ((p - low).div(size).floor().long() + 1 for p in (x, y))
+    extent = torch.maximum(cell_x.amax(0), cell_y.amax(0)) + 2  # one ghost cell on either side: ranges never wrap into the next row
+
+    def key(cell: Tensor, sample: Tensor) -> Tensor:
+        for k in range(dim):
+            sample = sample * extent[k] + cell[..., k]
+        return sample
+
+    keys = key(cell_y, owner // nodes.shape[1])
+    keys, order = torch.sort(keys)
+    ranges = torch.tensor(list(itertools.product(*[(-1, 0, 1)] * (dim - 1), (0,))), device=device)
+    sample = torch.arange(batch, device=device).repeat_interleave(count)
+    middle = key(cell_x[:, None] + ranges, sample[:, None])
+    start, stop = torch.searchsorted(keys, middle - 1), torch.searchsorted(keys, middle + 1, right=True)
+    length = (stop - start).reshape(-1)
+    row = torch.repeat_interleave(length)
+    position = start.reshape(-1)[row] + torch.arange(len(row), device=device) - (length.cumsum(0) - length)[row]
+    return _keep(queries.flatten(0, 1), nodes.flatten(0, 1), row // len(ranges), owner[order[position]], radius, period)
+
+
+@NEIGHBORS.register("torch_cluster")
+def torch_cluster(queries: Tensor, nodes: Tensor | Lattice, radius: float | Sequence[float], period: Sequence[float] | None = None) -> Edges:
+    """The optional torch_cluster package. Never capped (its default of 32 drops edges with a directional bias), batches sorted.
+
+    Raises: ImportError where the package is missing; ValueError on a periodic axis, which it does not know.
+    """
+    try:
+        from torch_cluster import radius as search
+    except ImportError as error:
+        raise ImportError("the neighbour search 'torch_cluster' needs the package torch-cluster (extra [cluster]); 'kdtree' and 'cells' need nothing") from error
+    queries, nodes, radius, period = _prepare(queries, nodes, radius, period)
+    if period is not None:
+        raise ValueError("torch_cluster knows no periodic axes; use 'lattice', 'kdtree' or 'cells'")
+    scale = torch.tensor(radius, dtype=torch.float64, device=queries.device)
+    middle = nodes.double().mean((0, 1))
+    x, y = (((p.double() - middle) / scale).flatten(0, 1) for p in (queries, nodes))
+    sample_x, sample_y = (torch.arange(len(p), device=p.device).repeat_interleave(p.shape[1]) for p in (queries, nodes))
+    query, node = search(y, x, 1 + SLACK, sample_y, sample_x, max_num_neighbors=nodes.shape[1])
+    return _keep(queries.flatten(0, 1), nodes.flatten(0, 1), query, node, radius, period)

@@ -1,0 +1,168 @@
+"""Smooth functions of one variable with their derivatives: what a jet needs to pass through an activation.
+
+`derivatives(z, order)` returns [g, g', .., g^(order)](z), sharing the transcendental calls.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from operators.registry import Registry
+
+
+class Smooth(Protocol):
+    """A function of one variable and its derivatives; activations and weights are such."""
+
+    def __call__(self, z: Tensor) -> Tensor: ...
+
+    def derivatives(self, z: Tensor, order: int) -> list[Tensor]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """An elementwise function and its derivative table."""
+
+    name: str
+    function: Callable[[Tensor], Tensor] = field(repr=False)
+    table: Callable[[Tensor, int], list[Tensor]] = field(repr=False)
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return self.function(z)
+
+    def derivatives(self, z: Tensor, order: int) -> list[Tensor]:
+        return self.table(z, order)
+
+
+ACTIVATIONS: Registry[Function] = Registry("smooth activation", lambda table, name, function: Function(name, function, table))
+
+
+def horner(coefficients: tuple[float, ...], z: Tensor) -> Tensor:
+    """sum_k c_k z^k, lowest power first; an even or odd polynomial is evaluated in z^2."""
+    if len(coefficients) > 2 and not any(coefficients[len(coefficients) % 2 :: 2]):
+        inner = horner(coefficients[1 - len(coefficients) % 2 :: 2], z * z)
+        return inner if len(coefficients) % 2 else inner * z
+    out: Tensor | None = None
+    for c in reversed(coefficients):
+        if out is None:
+            out = torch.full_like(z, c)
+        else:
+            out = out * z + c if c else out * z
+    return torch.zeros_like(z) if out is None else out
+
+
+@functools.lru_cache(maxsize=None)
+def _hermite(n: int) -> tuple[float, ...]:
+    """Probabilists' Hermite polynomial: He_(n+1) = z He_n - n He_(n-1)."""
+    if n < 2:
+        return ((1.0,), (0.0, 1.0))[n]
+    shifted, last = (0.0, *_hermite(n - 1)), _hermite(n - 2)
+    return tuple(a - (n - 1) * (last[k] if k < len(last) else 0.0) for k, a in enumerate(shifted))
+
+
+@functools.lru_cache(maxsize=None)
+def _gelu_factor(n: int) -> tuple[float, ...]:
+    """p_n with gelu^(n) = p_n(z) phi(z), n >= 2: p_n = (-1)^n (n He_(n-2) - z He_(n-1))."""
+    low, high, sign = _hermite(n - 2), (0.0, *_hermite(n - 1)), (-1.0) ** n
+    return tuple(sign * (n * (low[k] if k < len(low) else 0.0) - c) for k, c in enumerate(high))
+
+
+@ACTIVATIONS.register("gelu", function=F.gelu)
+def _gelu(z: Tensor, order: int) -> list[Tensor]:
+    """z Phi(z), exact; one erf and one exp for all orders."""
+    cdf = 0.5 + 0.5 * torch.erf(z * math.sqrt(0.5))
+    out = [z * cdf]
+    if order:
+        pdf = torch.exp(-0.5 * z * z) * (1 / math.sqrt(2 * math.pi))
+        out += [torch.addcmul(cdf, z, pdf)] + [horner(_gelu_factor(n), z) * pdf for n in range(2, order + 1)]
+    return out
+
+
+@functools.lru_cache(maxsize=None)
+def _autonomous(n: int, rate: tuple[float, ...]) -> tuple[float, ...]:
+    """Coefficients of y^(n) as a polynomial in y where y' = rate(y): p_(n+1) = p_n' rate."""
+    if n == 0:
+        return (0.0, 1.0)
+    last = [k * c for k, c in enumerate(_autonomous(n - 1, rate))][1:]
+    out = [0.0] * (len(last) + len(rate) - 1)
+    for i, a in enumerate(last):
+        for j, b in enumerate(rate):
+            out[i + j] += a * b
+    return tuple(out)
+
+
+@ACTIVATIONS.register("tanh", function=torch.tanh)
+def _tanh(z: Tensor, order: int) -> list[Tensor]:
+    y = torch.tanh(z)
+    return [y] + [horner(_autonomous(n, (1.0, 0.0, -1.0)), y) for n in range(1, order + 1)]
+
+
+@ACTIVATIONS.register("sigmoid", function=torch.sigmoid)
+def _sigmoid(z: Tensor, order: int) -> list[Tensor]:
+    y = torch.sigmoid(z)
+    return [y] + [horner(_autonomous(n, (0.0, 1.0, -1.0)), y) for n in range(1, order + 1)]
+
+
+@ACTIVATIONS.register("silu", function=F.silu)
+def _silu(z: Tensor, order: int) -> list[Tensor]:
+    y = _sigmoid.derivatives(z, order)
+    return [z * y[0]] + [torch.addcmul(n * y[n - 1], z, y[n]) for n in range(1, order + 1)]
+
+
+@ACTIVATIONS.register("softplus", function=F.softplus)
+def _softplus(z: Tensor, order: int) -> list[Tensor]:
+    return [F.softplus(z)] + (_sigmoid.derivatives(z, order - 1) if order else [])
+
+
+@ACTIVATIONS.register("sin", function=torch.sin)
+def _sin(z: Tensor, order: int) -> list[Tensor]:
+    s, c = torch.sin(z), torch.cos(z)
+    return [(s, c, -s, -c)[k % 4] for k in range(order + 1)]
+
+
+@ACTIVATIONS.register("cos", function=torch.cos)
+def _cos(z: Tensor, order: int) -> list[Tensor]:
+    s, c = torch.sin(z), torch.cos(z)
+    return [(c, -s, -c, s)[k % 4] for k in range(order + 1)]
+
+
+def _exp(z: Tensor, order: int) -> list[Tensor]:
+    return [torch.exp(z)] * (order + 1)
+
+
+def _log(z: Tensor, order: int) -> list[Tensor]:
+    return [torch.log(z)] + [(-1) ** (k - 1) * math.factorial(k - 1) * z**-k for k in range(1, order + 1)]
+
+
+def _erf(z: Tensor, order: int) -> list[Tensor]:
+    """erf^(n) = (-1)^(n-1) 2 / sqrt(pi) H_(n-1)(z) exp(-z^2), physicists' H_n(z) = 2^(n/2) He_n(sqrt(2) z)."""
+    bell = torch.exp(-z * z) * (2 / math.sqrt(math.pi))
+    rows = [tuple(c * 2 ** (0.5 * (n - 1 + k)) * (-1) ** (n - 1) for k, c in enumerate(_hermite(n - 1))) for n in range(1, order + 1)]
+    return [torch.erf(z)] + [horner(row, z) * bell for row in rows]
+
+
+EXP, LOG, ERF = Function("exp", torch.exp, _exp), Function("log", torch.log, _log), Function("erf", torch.erf, _erf)
+
+
+@functools.lru_cache(maxsize=None)
+def power(p: float) -> Function:
+    """z^p; a whole p >= 0 has a table that ends, so z = 0 is safe."""
+
+    def table(z: Tensor, order: int) -> list[Tensor]:
+        out, factor = [], 1.0
+        for k in range(order + 1):
+            out.append(factor * z ** (p - k) if factor else torch.zeros_like(z))
+            factor *= p - k
+        return out
+
+    return Function(f"power {p}", lambda z: z**p, table)
+
+
+RECIPROCAL, SQRT = power(-1.0), power(0.5)
