@@ -1,0 +1,172 @@
+"""The compiled residual against sympy.lambdify of `problem.residuals()`, and the terms against their definitions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import sympy as sp
+import torch
+from sympy.core.function import AppliedUndef
+
+import compiler
+from pdespec import Problem, ProblemError, boundary, grad, integral, on, rectangle, space, trainable, unit_normal, unknown
+from pdespec.symbols import Scalar
+from tests.compiler import problems
+
+CLOSED = {  # one smooth closed form per component, in the variables of the problem
+    "poisson": lambda x, y: [sp.sin(2 * x) * sp.exp(y / 2) + x * y],
+    "navier_stokes": lambda x, y, t: [sp.sin(x) * sp.cos(y) * sp.exp(-t), x**2 * sp.sin(y + t), sp.cos(x * y) + t],
+    "kdv": lambda x, t: [sp.sin(3 * x - t) + x**4],
+    "plate": lambda x, y: [sp.sin(2 * x) * sp.cos(3 * y) + x**4 * y**2],
+    "monge_ampere": lambda x, y: [sp.exp(x * y) + x**3],
+    "transport": lambda x, y: [sp.sin(x) * y**2],
+}
+MAKERS = [problems.poisson, problems.navier_stokes, problems.korteweg_de_vries, problems.biharmonic, problems.monge_ampere, problems.transport]
+
+
+def torch_field(forms, variables):
+    """The closed forms as a field, by lambdify with torch functions: no code of the compiler."""
+    functions = [sp.lambdify(variables, form, "torch") for form in forms]
+    return lambda points: torch.stack([f(*points.unbind(-1)).expand(points.shape[:-1]) for f in functions], -1)
+
+
+def exact_residuals(problem: Problem, forms, points: torch.Tensor, params, inputs):
+    """lambdify of problem.residuals() with the closed forms put in."""
+    table = dict(zip(problem.components, forms, strict=True))
+    result = {}
+    for label, residual in problem.residuals().items():
+        matrix = sp.Matrix([residual]) if isinstance(residual, sp.Expr) else sp.Matrix(residual)
+        matrix = matrix.replace(lambda e: isinstance(e, AppliedUndef), lambda e: table.get(e.func.__name__, inputs.get(e.func.__name__)))
+        matrix = matrix.doit().subs({s: params.get(s.name, s.declaration.value) for s in matrix.atoms(Scalar)})
+        function = sp.lambdify(problem.variables, list(matrix), "numpy")
+        columns = function(*np.moveaxis(points.numpy(), -1, 0))
+        result[label] = np.stack([np.broadcast_to(c, points.shape[:-1]) for c in columns], -1)
+    return result
+
+
+@pytest.mark.parametrize("make", MAKERS, ids=[m.__name__ for m in MAKERS])
+def test_compiled_residuals_equal_lambdified_ones_on_closed_forms(make):
+    problem = make()
+    variables = problem.variables
+    forms = CLOSED[problem.name](*variables)
+    points = torch.rand(2, 9, len(variables), dtype=torch.float64, generator=torch.Generator().manual_seed(3)) + 0.2
+    source = sp.sin(variables[0]) if problem.inputs else sp.S.Zero
+    inputs = {name: lambda x: torch.sin(x[..., :1]) for name in problem.inputs}
+    params = {name: 150.0 for name in problem.params}
+    ours = compiler.compile(problem).residuals(torch_field(forms, variables), points, inputs=inputs, params=params)
+    theirs = exact_residuals(problem, forms, points, params, dict.fromkeys(problem.inputs, source))
+    assert set(ours) == set(theirs)
+    for label, exact in theirs.items():
+        scale = np.abs(exact).max()
+        np.testing.assert_allclose(ours[label].detach().numpy(), exact, rtol=0, atol=1e-12 * max(scale, 1))
+
+
+@dataclass
+class Points:
+    points: torch.Tensor
+    normals: torch.Tensor | None
+    measure: torch.Tensor
+
+
+@dataclass
+class FakeBatch:
+    points: dict
+    params: dict
+    functions: dict
+
+    def evaluate(self, name, points):
+        return self.functions[name](points)
+
+
+def unit_square_batch(key: str, n: int = 400, **functions) -> FakeBatch:
+    generator = torch.Generator().manual_seed(0)
+    inner = torch.rand(2, n, 2, dtype=torch.float64, generator=generator)
+    rim = torch.rand(2, n, 2, dtype=torch.float64, generator=generator)
+    rim[..., 0] = 1.0  # the right side, outward normal e_x
+    normal = torch.tensor([1.0, 0.0], dtype=torch.float64).expand_as(rim)
+    return FakeBatch({"Omega": Points(inner, None, torch.ones(2)), key: Points(rim, normal, torch.ones(2))}, {}, functions)
+
+
+def test_conditions_with_normal_derivatives_and_trainables_enter_the_loss():
+    x, y = space("x y")
+    omega = rectangle(x, y, (0, 0), (1, 1))
+    u, k = unknown("u", omega), trainable("k", 2)
+    rim = boundary(omega)
+    n = unit_normal(omega)
+    problem = Problem("flux", {"e": sp.Derivative(u, (x, 2)) - k}, {"flux": on(rim, sp.Eq(k * (grad(u).T * n)[0], 3))})
+    loss = compiler.compile(problem)
+    batch = unit_square_batch(rim.name)
+    terms = loss(lambda p: p[..., :1] ** 2 + 0 * p[..., 1:], batch)  # u_xx = 2, u_x = 2 on the right side
+    assert dict(terms).keys() == {"e", "flux"}
+    torch.testing.assert_close(terms["e"], torch.tensor(0.0, dtype=torch.float64))
+    torch.testing.assert_close(terms["flux"], torch.tensor(1.0, dtype=torch.float64))
+    terms.total.backward()
+    assert loss.trainables["k"].grad == pytest.approx(2 * 1.0 * 2)  # d/dk (2k - 3)^2 at k = 2
+
+
+def test_an_energy_is_a_monte_carlo_integral_and_a_violated_requirement_never_makes_a_nan():
+    x, y = space("x y")
+    omega = rectangle(x, y, (0, 0), (1, 1))
+    u = unknown("u", omega)
+    stretch = 1 + sp.Derivative(u, x)
+    problem = Problem("log_energy", minimize=integral(stretch - sp.log(stretch), omega), require=[stretch > 0])
+    loss = compiler.compile(problem)
+    slope = torch.tensor(-0.5, dtype=torch.float64, requires_grad=True)
+    batch = unit_square_batch("boundary(Omega)")
+
+    def field(p):  # stretch = 1 + slope * 4 (x - 1/2): negative where x is above 1 for slope -1/2, everywhere positive for small slopes
+        return slope * 2 * (p[..., :1] - 0.5) ** 2 * 4 + 0 * p[..., 1:]
+
+    terms = loss(field, batch)
+    violated = 1 + slope.detach() * 16 * (batch.points["Omega"].points[..., 0] - 0.5) <= 0
+    torch.testing.assert_close(terms.violations["require1"], violated.double().mean(-1))
+    assert 0.1 < violated.double().mean() < 0.9
+    terms.total.backward()
+    assert torch.isfinite(slope.grad)
+    inner = batch.points["Omega"].points[..., 0]
+    j = 1 - 8 * (inner - 0.5)
+    density = torch.where(j > 0, j - torch.log(j.clamp_min(1e-300)), torch.zeros_like(j))
+    torch.testing.assert_close(terms["energy"].detach(), density.mean())
+
+
+@pytest.mark.parametrize(
+    ("call", "code", "text"),
+    [
+        (lambda loss, p: loss.residuals(lambda x: x[..., :1], p[0], inputs={"f": p[..., :1]}), "B01", r"points have shape \(9, 2\).*needs \(b, n, 2\)"),
+        (lambda loss, p: loss.residuals(lambda x: x, p, inputs={"f": p[..., :1]}), "B01", r"field returned shape \(2, 9, 2\).*needs \(2, 9, 1\)"),
+        (lambda loss, p: loss.residuals(lambda x: x[..., :1].float(), p, inputs={"f": p[..., :1]}), "B02", "torch.float32 for torch.float64"),
+        (lambda loss, p: loss.residuals(lambda x: x[..., :1] ** 2, p, inputs={"f": p[..., 0]}), "B01", r"input `f` has shape \(2, 9\).*\(2, 9, 1\)"),
+        (lambda loss, p: loss.residuals(lambda x: x[..., :1] ** 2, p, inputs={"f": p[..., :1].float()}), "B02", "input `f` is torch.float32"),
+        (lambda loss, p: loss.residuals(lambda x: x[..., :1] ** 2, p), "B03", "input `f` was not given"),
+        (lambda loss, p: loss.residuals(lambda x: torch.ones_like(x[..., :1]), p, inputs={"f": p[..., :1]}), "B04", "does not depend on its coordinates"),
+    ],
+    ids=["points", "channels", "field dtype", "input shape", "input dtype", "input missing", "constant field"],
+)
+def test_what_does_not_fit_is_refused_and_nothing_broadcasts(call, code, text):
+    loss = compiler.compile(problems.poisson())
+    with pytest.raises(ProblemError, match=text) as raised:
+        call(loss, torch.rand(2, 9, 2, dtype=torch.float64))
+    assert [d.code for d in raised.value.diagnostics] == [code]
+
+
+def test_the_derivative_of_data_without_a_derivative_is_refused():
+    x, y = space("x y")
+    omega = rectangle(x, y, (0, 0), (1, 1))
+    from pdespec import input_function, lap
+
+    u, f = unknown("u", omega), input_function("f", omega)
+    problem = Problem("p", {"e": sp.Eq(lap(u), sp.Derivative(f, x))})
+    with pytest.raises(ProblemError, match="B03.*a derivative of `f` is needed"):
+        compiler.compile(problem).residuals(lambda p: p[..., :1] ** 2, torch.rand(1, 4, 2), inputs={"f": torch.rand(1, 4, 1)})
+
+
+def test_a_field_that_mixes_its_queries_is_caught_by_the_probe():
+    x, y = space("x y")
+    omega = rectangle(x, y, (0, 0), (1, 1))
+    u = unknown("u", omega)
+    problem = Problem("p", {"e": sp.Derivative(u, x) - 1})
+    batch = unit_square_batch("boundary(Omega)")
+    with pytest.raises(ProblemError, match="P04"):
+        compiler.compile(problem)(lambda p: p[..., :1] - p[..., :1].mean(1, keepdim=True), batch)

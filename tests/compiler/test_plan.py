@@ -1,0 +1,89 @@
+"""The derivative planner: streams counted by hand (one value step each), collapsed forms, and the reasons it prints."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import sympy as sp
+
+from compiler.lower import lower
+from compiler.plan import plan
+from operators.field import Capabilities
+from pdespec import ProblemError
+from tests.compiler import problems
+
+JETS = Capabilities(pointwise=True, taylor=True, smoothness=math.inf)
+
+
+def chosen(problem, capabilities=JETS, derivatives="auto"):
+    names = tuple(v.name for v in problem.variables)
+    return plan(lower(problem), problem.components, names, capabilities, derivatives)
+
+
+@pytest.mark.parametrize(
+    ("problem", "streams"),
+    [(problems.poisson, 4), (problems.navier_stokes, 5), (problems.korteweg_de_vries, 5), (problems.biharmonic, 11), (problems.monge_ampere, 6)],
+)
+def test_jets_carry_as_many_streams_as_counted_by_hand(problem, streams):
+    group = chosen(problem()).groups[0]
+    assert group.backend == "taylor"
+    assert group.streams == streams
+
+
+def test_nested_reverse_mode_costs_what_the_flop_counter_gave():
+    # measured in value steps: Poisson 6, Navier-Stokes 12, KdV 8 (the biharmonic goes through fewer parents than a naive nest: 36)
+    counted = {p.__name__: chosen(p(), derivatives="autograd").groups[0].cost for p in (problems.poisson, problems.navier_stokes, problems.korteweg_de_vries)}
+    assert counted == {"poisson": 6, "navier_stokes": 12, "korteweg_de_vries": 8}
+
+
+def test_collapsing_keeps_the_meaning_of_a_residual():
+    problem = problems.biharmonic()
+    term = chosen(problem).groups[0].terms[0]
+    expanded = term.expressions[0]
+    for stream in term.streams():
+        if stream.form:
+            parts = [c * type(stream)(stream.component, a, stream.names) for a, c in stream.form]
+            expanded = expanded.subs(stream, sp.Add(*parts))
+    assert sp.expand(expanded - lower(problem)[0].expressions[0]) == 0
+
+
+def test_a_residual_nonlinear_in_its_top_derivatives_is_not_collapsed_and_says_so():
+    reasons = chosen(problems.monge_ampere()).groups[0].reasons
+    assert any("nonlinear in its top-order derivatives" in r for r in reasons)
+
+
+def test_a_first_order_scalar_problem_goes_to_nested_reverse_mode():
+    group = chosen(problems.transport()).groups[0]
+    assert group.backend == "autograd"
+    assert "taylor declined: 3.3 value steps against 2.0" in group.reasons[0]
+
+
+def test_each_equation_can_have_its_own_backend():
+    groups = chosen(problems.navier_stokes(), derivatives={"momentum": "taylor", "default": "autograd"}).groups
+    assert [(g.terms[0].label, g.backend) for g in groups] == [("momentum", "taylor"), ("continuity", "autograd")]
+
+
+def test_an_unknown_label_or_backend_names_the_nearest():
+    with pytest.raises(KeyError, match="did you mean `momentum`"):
+        chosen(problems.navier_stokes(), derivatives={"momentun": "taylor"})
+    with pytest.raises(KeyError, match="did you mean 'taylor'"):
+        chosen(problems.navier_stokes(), derivatives="tailor")
+
+
+@pytest.mark.parametrize(("smoothness", "outcome"), [(1, "error"), (2, "warning"), (3, "none"), (math.inf, "none")])
+def test_p03_compares_the_order_of_the_equation_with_the_class_of_the_field(smoothness, outcome):
+    capabilities = Capabilities(pointwise=True, taylor=True, smoothness=smoothness)
+    if outcome == "error":
+        with pytest.raises(ProblemError, match="P03.*`wave` takes dxxx"):
+            chosen(problems.korteweg_de_vries(), capabilities)
+    else:
+        found = chosen(problems.korteweg_de_vries(), capabilities).warnings
+        assert [w.code for w in found] == (["P03"] if outcome == "warning" else [])
+
+
+def test_a_field_that_mixes_its_queries_is_given_to_a_grid_method():
+    mixing = Capabilities(pointwise=False, taylor=False)
+    group = chosen(problems.poisson(), mixing).groups[0]
+    assert group.backend == "finite_difference"
+    assert "mixes its queries" in group.reasons[0]
