@@ -68,7 +68,7 @@ from pdespec.problem import (
     on,
 )
 from pdespec.symbols import const, input_function, param, space, time, trainable, unit_normal, unknown
-from pdespec.variation import variation
+from pdespec.variation import diff, first_variation, natural_conditions, variation, weak_form
 
 _TEXT = ("parse", "load")  # the parser is loaded when first used: lark takes longer to import than a problem to build
 _OPERATOR = re.compile(r"d[xyzXYZt]{1,8}")  # dx, dxx, dxt, ..; d(u, r, r) for coordinates of other names
@@ -76,11 +76,12 @@ _OPERATOR = re.compile(r"d[xyzXYZt]{1,8}")  # dx, dxx, dxt, ..; d(u, r, r) for c
 # fmt: off
 __all__ = [
     "advect", "airfoil", "at", "avg", "ball", "Boundary", "boundary", "box", "Condition", "const", "cross", "curl", "d", "Data", "det",
-    "Diagnostic", "disk", "div", "Domain", "dot", "dt", "dtt", "Equation", "exterior", "fourier", "Functional", "gaussians", "grad",
-    "grf", "identity", "inner", "input_function", "inside", "Integral", "integral", "IntegralRequirement", "interval", "inv", "jump",
-    "lap", "lattice", "load", "loguniform", "normal", "on", "outer", "Output", "param", "parse", "periodic", "polygon", "Problem",
-    "ProblemError", "rectangle", "Requirement", "rest", "side", "skew", "space", "star", "sym", "time", "tr", "trainable", "transpose",
-    "uniform", "unit_normal", "unknown", "variation",
+    "Diagnostic", "diff", "disk", "div", "Domain", "dot", "dt", "dtt", "Equation", "exterior", "first_variation", "fourier",
+    "Functional", "gaussians", "grad", "grf", "identity", "inner", "input_function", "inside", "Integral", "integral",
+    "IntegralRequirement", "interval", "inv", "jump", "lap", "lattice", "load", "loguniform", "natural_conditions", "normal", "on",
+    "outer", "Output", "param", "parse", "periodic", "polygon", "Problem", "ProblemError", "rectangle", "Requirement", "rest", "side",
+    "skew", "space", "star", "sym", "time", "tr", "trainable", "transpose", "uniform", "unit_normal", "unknown", "variation",
+    "weak_form",
 ]
 # fmt: on
 

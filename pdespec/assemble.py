@@ -212,17 +212,21 @@ def energy_terms(energy: Any, kind: str = "minimize") -> tuple[tuple[sp.Expr, Re
     energy = exact(energy)
     if isinstance(energy, sp.MatrixBase):
         raise fail("V01", f"the energy to {kind} is {rank(energy)}, not scalar", "an energy is one number: integral(psi, Omega)")
+    nodes = sorted(energy.atoms(Integral), key=sp.default_sort_key)
+    dummies = [sp.Dummy(f"integral{k}") for k in range(len(nodes))]  # so that the densities stay as they are written
+    back = dict(zip(dummies, nodes, strict=True))
     terms = []
-    for term in sp.Add.make_args(sp.expand_mul(energy) if energy.atoms(Integral) else energy):
-        factors = sp.Mul.make_args(term)
-        integrals = [factor for factor in factors if isinstance(factor, Integral)]
-        if len(integrals) != 1:
-            what = "is not integrated over a region" if not integrals else "is a product of integrals"
-            raise fail("V01", f"{short(term)} in the energy to {kind} {what}", f"write {kind} integral(psi, Omega)")
-        coefficient = sp.Mul(*(factor for factor in factors if not isinstance(factor, Integral)))
+    for term in sp.Add.make_args(sp.expand_mul(energy.xreplace(dict(zip(nodes, dummies, strict=True))))):
+        integrals = [factor for factor in sp.Mul.make_args(term) if factor in back]
+        if len(integrals) != 1 or (term / integrals[0]).has(*dummies):
+            what = "is a product of integrals" if term.has(*dummies) else "is not integrated over a region"
+            message = f"{short(term.xreplace(back))} in the energy to {kind} {what}"
+            raise fail("V01", message, f"write {kind} integral(psi, Omega)")
+        coefficient = term / integrals[0]
         if fields_of(coefficient):
-            raise fail("V01", f"{short(term)}: a field multiplies an integral", "move the field into the density")
-        terms.append((coefficient * integrals[0].density, integrals[0].region))
+            raise fail("V01", f"{short(term.xreplace(back))}: a field multiplies an integral", "move the field into the density")
+        node = back[integrals[0]]
+        terms.append((coefficient * node.density, node.region))
     return tuple(terms)
 
 
@@ -245,15 +249,14 @@ def _requirement(each: Any) -> Requirement | IntegralRequirement:
         lhs, rhs = (exact(side) for side in relation.args)
         return Requirement(lhs, COMPARISONS[type(relation)], rhs, region or _home(lhs, rhs))
     lhs, rhs = sides(relation)
-    difference = sp.expand_mul(lhs - rhs)
-    terms = [term for term in sp.Add.make_args(difference) if term.atoms(Integral)]
-    if isinstance(difference, sp.MatrixBase) or not terms:
+    terms = [term for term in sp.Add.make_args(lhs - rhs) if term.atoms(Integral)]
+    if isinstance(lhs, sp.MatrixBase) or not terms:
         hint = "write integral(p, Omega) = 0, or (J > 0, Omega)"
         raise fail("T05", f"cannot require {short(lhs)} = {short(rhs)}", hint, "what must hold at every point is an equation")
     densities = [energy_terms(term, "require")[0] for term in terms]
     if len({region for _, region in densities}) > 1:
         raise fail("T05", "the integrals of a requirement are over several regions", "state one requirement a region")
-    value = -sp.Add(*(term for term in sp.Add.make_args(difference) if not term.atoms(Integral)))
+    value = -sp.Add(*(term for term in sp.Add.make_args(lhs - rhs) if not term.atoms(Integral)))
     return IntegralRequirement(sp.Add(*(density for density, _ in densities)), densities[0][1], value)
 
 

@@ -240,6 +240,11 @@ class Unknown(Declaration):
     def symbol(self) -> sp.Expr | sp.ImmutableMatrix:
         return _applied(self, UnknownField)
 
+    @property
+    def test(self) -> sp.Expr | sp.ImmutableMatrix:
+        """The test function of the unknown in weak forms."""
+        return _applied(self, TestField)
+
 
 @dataclass(frozen=True)
 class Input(Declaration):
@@ -270,6 +275,10 @@ class InputField(AppliedUndef):
     """Base of the applied component functions of inputs."""
 
 
+class TestField(AppliedUndef):
+    """Base of the test functions of a weak form: `test.u` is the variation of the component `u`."""
+
+
 class FieldFunction(UndefinedFunction):
     """The class of one component function, such as `v.x`: an undefined SymPy function that knows its declaration."""
 
@@ -290,14 +299,13 @@ class FieldFunction(UndefinedFunction):
 def component_function(declaration: Unknown | Input, component: int, base: type[AppliedUndef]) -> FieldFunction:
     """The function class of one component of a field. One object per value, so that comparing two of them costs nothing."""
     positive = getattr(declaration, "positive", False)
-    assumptions = {"positive": True} if positive else {"real": True}
-    name = declaration.components[component]
+    assumptions = {"positive": True} if positive and base is not TestField else {"real": True}
+    name = declaration.components[component] if base is not TestField else f"test.{declaration.components[component]}"
     return FieldFunction(name, bases=(base,), declaration=declaration, component=component, **assumptions)
 
 
 def _reduce_function(function: FieldFunction) -> tuple:
-    base = UnknownField if issubclass(function, UnknownField) else InputField
-    return component_function, (function.declaration, function.component, base)
+    return component_function, (function.declaration, function.component, function.__bases__[0])
 
 
 copyreg.pickle(FieldFunction, _reduce_function)

@@ -1,72 +1,301 @@
-"""Energies: first variation, Euler-Lagrange equation, stress, weak form and natural boundary conditions."""
+"""Energies: stress, first variation, Euler-Lagrange equation and natural boundary conditions, all derived.
+
+An energy is a sum of integrals over domains and boundaries. With `psi_a = d psi / d (D^a u)`, a running over multi-indices,
+
+    first variation     sum_a  integral(psi_a * D^a w)          linear in the test function w: the weak form
+    Euler-Lagrange      sum_a  (-1)^|a| D^a psi_a = 0           the strong form, in conservative form
+    natural condition   what integration by parts leaves on the boundary where u is not prescribed
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import reduce
 from typing import Any
 
 import sympy as sp
 
 from pdespec.assemble import energy_terms
+from pdespec.calculus import Integral, describe, partial, short
 from pdespec.errors import fail
-from pdespec.geometry import Domain
-from pdespec.jets import jet_form, jets_of, sympy_form
-from pdespec.problem import Equation, Problem
-from pdespec.symbols import UnknownField
+from pdespec.geometry import Boundary, Domain, boundary, rest
+from pdespec.jets import Jet, jet_form, jets_of, sympy_form
+from pdespec.parts import parts
+from pdespec.problem import Condition, Equation, Functional, Problem
+from pdespec.symbols import Coordinate, Normal, Scalar, TestField, Unknown, UnknownField, component_function, exact
+
+# ------------------------------------------------------------------------------------------------------------ partial derivatives
+
+
+def diff(psi: Any, by: Any) -> Any:
+    """The partial derivative of `psi` by another expression: a field, a param, or a tensor such as F = I + grad(u).
+
+    `diff(psi, F)[i, j] = d psi / d F_ij`, the first Piola stress when psi is an energy of the deformation gradient F. Equal
+    entries (a symmetric tensor) share their derivative evenly, so that d psi = inner(diff(psi, E), dE).
+
+    Raises: T05 when `psi` is not a function of the entries of `by` alone, or an entry is a number.
+    """
+    psi, by = exact(psi), exact(by)
+    if isinstance(psi, sp.MatrixBase):
+        if isinstance(by, sp.MatrixBase):
+            raise fail("T02", f"diff of {describe(psi)} by {describe(by)}", "one of the two is a scalar: diff(psi, F)")
+        return sp.ImmutableMatrix(psi).applyfunc(lambda entry: diff(entry, by))
+    entries = list(jet_form(by)) if isinstance(by, sp.MatrixBase) else [jet_form(by)]
+    for entry in entries:
+        if isinstance(entry, Coordinate):
+            raise fail("T05", f"diff by the coordinate {entry}", f"write d(psi, {entry}) for the derivative along it")
+        if entry.is_number:
+            hint = "leave constant entries out: differentiate by u or grad(u)"
+            raise fail("T05", f"diff by {short(by)}, whose entry {entry} does not vary", hint)
+    distinct = list(dict.fromkeys(entries))
+    slopes = _affine_slopes(jet_form(psi), distinct) or _nested_slopes(jet_form(psi), distinct)
+    if slopes is None:
+        hint = f"write psi in terms of {short(by)} alone, or as a function: psi(C) := ..; diff(psi(C), C)"
+        raise fail("T05", f"{short(psi)} is not a function of {short(by)}", hint)
+    shares = {entry: sympy_form(slope / entries.count(entry)) for entry, slope in zip(distinct, slopes, strict=True)}
+    if not isinstance(by, sp.MatrixBase):
+        return shares[entries[0]]
+    return sp.ImmutableMatrix(by.rows, by.cols, [shares[entry] for entry in entries])
+
+
+def _affine_slopes(psi: sp.Expr, entries: list[sp.Expr]) -> list[sp.Expr] | None:
+    """d psi / d e_k for entries affine in jets or params a_j, from the chain rule d psi / d a_j = sum_k (d psi / d e_k) (d e_k / d a_j)."""
+    atoms = sorted({atom for entry in entries for atom in _variables(entry)}, key=sp.default_sort_key)
+    jacobian = sp.Matrix(len(entries), len(atoms), lambda k, j: entries[k].diff(atoms[j]))
+    if any(_variables(slope) & set(atoms) for slope in jacobian):
+        return None
+    pivots = jacobian.rref()[1]
+    if len(pivots) < len(entries):  # entries that depend on each other: no partial derivative by one of them
+        return None
+    gradient = sp.Matrix([psi.diff(atom) for atom in atoms])
+    solution = jacobian[:, list(pivots)].T.LUsolve(sp.Matrix([gradient[j] for j in pivots]))
+    consistent = all(sp.expand((jacobian[:, j].T * solution)[0] - gradient[j]) == 0 for j in range(len(atoms)) if j not in pivots)
+    return list(solution) if consistent else None
+
+
+def _nested_slopes(psi: sp.Expr, entries: list[sp.Expr]) -> list[sp.Expr] | None:
+    """d psi / d e_k where the entries stand in psi as subexpressions, such as C = F'*F in a function of C."""
+    dummies = [sp.Dummy(f"e{k}", real=True) for k in range(len(entries))]
+    nested = psi
+    for entry, dummy in sorted(zip(entries, dummies, strict=True), key=lambda pair: -pair[0].count_ops()):
+        nested = nested.subs(entry, dummy)
+    if _variables(nested) & {atom for entry in entries for atom in _variables(entry)}:
+        return None
+    back = dict(zip(dummies, entries, strict=True))
+    return [nested.diff(dummy).xreplace(back) for dummy in dummies]
+
+
+def _variables(expression: sp.Expr) -> set[sp.Basic]:
+    """What a partial derivative may vary: jets, or params in an expression without jets."""
+    jets = expression.atoms(Jet)
+    return set(jets) if jets else set(expression.atoms(Scalar))
+
+
+# ------------------------------------------------------------------------------------------------------------ variations of energies
 
 
 def variation(energy: Any, field: Any) -> Any:
-    """The variational derivative of an energy by an unknown, in conservative form.
+    """The variational derivative of an energy by an unknown: `dt(u) = -variation(E, u)` is its gradient flow.
 
-        variation(integral(psi, Omega), u) = sum_alpha (-1)^|alpha| D^alpha (d psi / d (D^alpha u))
+    For psi(u, grad u) this is d psi/d u - div(d psi/d grad(u)), the divergence not carried out. Vectors give a vector.
 
-    For psi(u, grad u) this is d psi/d u - div(d psi/d grad(u)). Vectors give a vector.
-
-    Raises: V01 when the energy is not a sum of integrals over domains; T05 when `field` is no unknown.
+    Raises: V01 when the energy is not a sum of integrals; T05 when `field` is no unknown.
     """
-    if isinstance(field, sp.MatrixBase):
-        return sp.ImmutableMatrix(field).applyfunc(lambda entry: variation(energy, entry))
-    if not isinstance(field, UnknownField):
-        raise fail("T05", f"variation by {field}, which is no unknown", "vary by an unknown: variation(E, u)")
-    densities = [density for density, region in energy_terms(energy, "vary") if isinstance(region, Domain)]
-    return sp.Add(*(_variational_derivative(density, field) for density in densities))
+    _check_varied(field)
+    terms = energy_terms(energy, "vary")
+    return _entrywise(field, lambda entry: _euler_lagrange([density for density, region in terms if isinstance(region, Domain)], entry))
 
 
-def _variational_derivative(density: sp.Expr, field: Any) -> sp.Expr:
-    """The variational derivative of one density, derivatives of the fluxes kept as such."""
-    density = jet_form(density)
+def first_variation(energy: Any, *fields: Any) -> Any:
+    """The derivative of an energy in the direction of test functions, an energy again: integrals linear in `test.u`, ..
+
+    Applied twice it gives the second variation, from which Newton's method takes its matrix.
+
+    Raises: V01 when the energy is not a sum of integrals; T05 when one of `fields` is no unknown.
+    """
+    for field in fields:
+        _check_varied(field)
+    varied = [entry for field in fields for entry in (field if isinstance(field, sp.MatrixBase) else [field])]
     terms = []
-    for jet in jets_of(density, UnknownField):
-        if jet.field != field:
-            continue
-        flux = sympy_form(density.diff(jet))
-        orders = [(argument, order) for argument, order in zip(field.args, jet.index, strict=True) if order]
-        for argument, order in orders:
-            for _ in range(order):
-                flux = sp.Derivative(flux, argument) if argument in flux.free_symbols else sp.S.Zero
-        terms.append(flux if sum(jet.index) % 2 == 0 else -flux)
+    for density, region in energy_terms(energy, "vary"):
+        linear = _gateaux(jet_form(density), varied)
+        if linear != 0:
+            terms.append(Integral(sympy_form(linear), region))
     return sp.Add(*terms)
 
 
+def weak_form(problem: Problem) -> dict[str, Any]:
+    """The first variation of every functional of a problem by its unknowns: the energy's weak form, `stationarity` when there is one."""
+    result = {}
+    for functional in problem.functionals:
+        fields = [problem.unknowns[name].symbol for name in functional.unknowns]
+        energy = sp.Add(*(Integral(density, region) for density, region in functional.terms))
+        result[_free_label("stationarity", result)] = first_variation(energy, *fields)
+    return result
+
+
 def stationarity(problem: Problem) -> dict[str, Equation]:
-    """The Euler-Lagrange equations of the functionals of a problem, `stationarity` when there is one."""
+    """The Euler-Lagrange equations of the functionals of a problem: `stationarity`, or `stationarity.u` where several unknowns vary."""
     found: dict[str, Equation] = {}
     for functional in problem.functionals:
         for name in functional.unknowns:
-            declaration = problem.unknowns[name]
-            region = declaration.region
-            lhs = sp.S.Zero if declaration.rank == "scalar" else sp.ImmutableMatrix.zeros(*declaration.symbol.shape)
-            for density, where in functional.terms:
-                if where == region:
-                    lhs = lhs + _by(density, declaration.symbol)
-            rhs = sp.S.Zero if declaration.rank == "scalar" else sp.ImmutableMatrix.zeros(*declaration.symbol.shape)
+            unknown = problem.unknowns[name]
+            densities = [density for density, region in functional.terms if region == unknown.region]
+            lhs = _entrywise(unknown.symbol, lambda entry: _euler_lagrange(densities, entry))  # noqa: B023 - called at once
             label = "stationarity" if len(functional.unknowns) == 1 else f"stationarity.{name}"
-            while label in found or label in problem.equations:
-                label += "'"
-            found[label] = Equation(lhs, rhs, region, functional.span)
+            found[_free_label(label, {**problem.equations, **found})] = Equation(lhs, lhs * 0, unknown.region, functional.span)
     return found
 
 
-def _by(density: sp.Expr, field: Any) -> Any:
-    if isinstance(field, sp.MatrixBase):
-        return sp.ImmutableMatrix(field).applyfunc(lambda entry: _variational_derivative(density, entry))
-    return _variational_derivative(density, field)
+def _check_varied(field: Any) -> None:
+    entries = field if isinstance(field, sp.MatrixBase) else [field]
+    if not all(isinstance(entry, UnknownField) for entry in entries):
+        raise fail("T05", f"variation by {short(field)}, which is no unknown", "vary by an unknown: variation(E, u)")
+
+
+def _entrywise(field: Any, function: Any) -> Any:
+    return sp.ImmutableMatrix(field).applyfunc(function) if isinstance(field, sp.MatrixBase) else function(field)
+
+
+def _free_label(label: str, taken: Any) -> str:
+    number = 2
+    free = label
+    while free in taken:
+        free, number = f"{label}{number}", number + 1
+    return free
+
+
+def _euler_lagrange(densities: list[sp.Expr], field: Any) -> sp.Expr:
+    """sum_a (-1)^|a| D^a psi_a, the outer derivatives kept as such."""
+    terms = []
+    for density in densities:
+        for jet, flux in _fluxes(jet_form(density), field):
+            along = [argument for argument, order in zip(field.args, jet.index, strict=True) for _ in range(order)]
+            term = reduce(partial, along, sympy_form(flux))
+            terms.append(term if len(along) % 2 == 0 else -term)
+    return sp.Add(*terms)
+
+
+def _fluxes(density: sp.Expr, field: Any) -> Iterator[tuple[Jet, sp.Expr]]:
+    """(D^a u, psi_a) of one component, in jet form."""
+    for jet in jets_of(density, UnknownField):
+        if jet.field == field:
+            yield jet, density.diff(jet)
+
+
+def _gateaux(density: sp.Expr, fields: list[Any]) -> sp.Expr:
+    """The derivative of a density in the direction of the test functions of the given components."""
+    tests = {field: component_function(field.func.declaration, field.func.component, TestField)(*field.args) for field in fields}
+    return sp.Add(*(flux * Jet(test, jet.index) for field, test in tests.items() for jet, flux in _fluxes(density, field)))
+
+
+# ------------------------------------------------------------------------------------------------------------ natural conditions
+
+
+def natural_conditions(problem: Problem) -> dict[str, Condition]:
+    """The conditions that the functionals imply on each part of the boundary where an unknown is not prescribed.
+
+    With the flux `P_j = psi_(u_j) - div(M_j)`, where `M_ij = psi_(u_ij)`, and the density `phi` of a boundary integral:
+
+        dot(P, n) - d(dot(M*n, t), s) + d phi/d u = 0      where u is not prescribed
+        dot(M*n, n) = 0                                      where the normal derivative is not prescribed, for second derivatives
+
+    The tangential derivative along s is that of a straight part (n constant); it stands in two dimensions only.
+
+    Raises: V01 for energies of derivatives above the second, or above the first in three dimensions.
+    """
+    found: dict[str, Condition] = {}
+    for functional in problem.functionals:
+        for name in functional.unknowns:
+            for condition in _natural(problem, functional, problem.unknowns[name]):
+                found[_free_label(f"{condition.region.name}.{name}.natural", found)] = condition
+    return found
+
+
+def _natural(problem: Problem, functional: Functional, unknown: Unknown) -> Iterator[Condition]:
+    entries = list(unknown.symbol) if unknown.rank != "scalar" else [unknown.symbol]
+    order = max((sum(jet.index) for density, _ in functional.terms for jet, _ in _all_fluxes(density, entries)), default=0)
+    if order > 2 or (order == 2 and unknown.region.dim > 2):
+        hint = "state the boundary conditions of the strong form yourself"
+        raise fail("V01", f"natural conditions of order {order} in {unknown.region.dim}D are not derived", hint, label=functional.kind)
+    for normal_order in range(order):
+        grouped: dict[Boundary, list[tuple[int, sp.Expr]]] = {}
+        for place, entry in enumerate(entries):
+            for region in _free_boundaries(problem, functional, unknown, entry, normal_order):
+                lhs = _boundary_term(functional, entry, region, normal_order)
+                if lhs != 0:
+                    grouped.setdefault(region, []).append((place, lhs))
+        for region, rows in grouped.items():
+            whole = unknown.rank == "vector" and len(rows) == len(entries)
+            for lhs in [sp.ImmutableMatrix([row for _, row in rows])] if whole else [row for _, row in rows]:
+                yield Condition(lhs, lhs * 0, region, "boundary", span=functional.span)
+
+
+def _all_fluxes(density: sp.Expr, entries: list[Any]) -> Iterator[tuple[Jet, sp.Expr]]:
+    jets = jet_form(density)
+    for entry in entries:
+        yield from _fluxes(jets, entry)
+
+
+def _free_boundaries(problem: Problem, functional: Functional, unknown: Unknown, entry: Any, normal_order: int) -> list[Boundary]:
+    """The parts of the boundary where the normal derivative of order `normal_order` of a component is free, loads apart."""
+    domain = unknown.region
+    fixed = [
+        condition.region
+        for condition in problem.conditions.values()
+        if condition.kind == "boundary" and condition.region.domain == domain and (entry, normal_order) in set(prescribed(condition))
+    ]
+    fixed = list(dict.fromkeys(fixed))
+    loads = dict.fromkeys(region for _, region in functional.terms if isinstance(region, Boundary) and region.domain == domain)
+    loaded = [region for region in loads if region not in fixed]
+    remaining = rest(domain, *fixed, *loaded) if fixed or loaded else boundary(domain)
+    return [region for region in (*loaded, remaining) if parts(region)]
+
+
+def prescribed(condition: Condition) -> Iterator[tuple[Any, int]]:
+    """(component, k) for every k-th normal derivative that a boundary condition prescribes: rows that hold one component alone."""
+    difference = condition.lhs - condition.rhs
+    for row in difference if isinstance(difference, sp.MatrixBase) else [difference]:
+        jets = jets_of(jet_form(row), UnknownField)
+        components = {jet.field for jet in jets}
+        if len(components) != 1:
+            continue
+        orders = {sum(jet.index) for jet in jets}
+        if orders == {0} or (orders == {1} and row.atoms(Normal)) or (orders == {1} and len(condition.region.coordinates) == 1):
+            yield components.pop(), orders.pop()
+
+
+def _boundary_term(functional: Functional, field: Any, region: Boundary, normal_order: int) -> sp.Expr:
+    """What stands in front of the `normal_order`-th normal derivative of the test function on the boundary."""
+    coordinates = region.coordinates
+    n = [Normal(x) for x in coordinates]
+    dim = len(coordinates)
+    flux, moment, load = [sp.S.Zero] * dim, sp.zeros(dim, dim), sp.S.Zero
+    for density, where in functional.terms:
+        for jet, slope in _fluxes(jet_form(density), field):
+            slope = sympy_form(slope)
+            along = [i for i, x in enumerate(coordinates) for _ in range(jet.over(coordinates)[i])]
+            if where == region and not along:
+                load += slope
+            elif where == region.domain and len(along) == 1:
+                flux[along[0]] += slope
+            elif where == region.domain and len(along) == 2:
+                i, j = along
+                moment[i, j] += slope / 2  # a mixed derivative is one jet and two entries of the symmetric moment
+                moment[j, i] += slope / 2
+    bending = [sp.Add(*(moment[i, j] * n[j] for j in range(dim))) for i in range(dim)]
+    if normal_order == 1:
+        return sp.Add(*(bending[i] * n[i] for i in range(dim)))
+    shear = [sp.Add(*(partial(moment[i, j], x) for j, x in enumerate(coordinates))) for i in range(dim)]
+    twist = sp.S.Zero
+    if dim == 2:
+        tangent = (-n[1], n[0])
+        torque = sp.Add(*(tangent[i] * bending[i] for i in range(dim)))
+        twist = sp.Add(*(tangent[k] * _along(torque, x) for k, x in enumerate(coordinates)))
+    return sp.Add(*((flux[i] - shear[i]) * n[i] for i in range(dim))) - twist + load
+
+
+def _along(expression: sp.Expr, x: Coordinate) -> sp.Expr:
+    """The derivative along x with the unit normal held constant."""
+    terms = [term.as_independent(*term.atoms(Normal), as_Add=False) for term in sp.Add.make_args(sp.expand_mul(expression))]
+    return sp.Add(*(normals * partial(slope, x) for slope, normals in terms))
