@@ -12,12 +12,13 @@ import sympy as sp
 import torch
 from torch import Tensor, nn
 
-from compiler.derivatives import DERIVATIVES, Request
+from compiler.derivatives import DERIVATIVES, Axes, Request
 from compiler.graph import ResidualGraph, Source
 from compiler.lower import Stream, Term, lower, strong_form
 from compiler.plan import DerivativePlan, Group, form_name, plan
 from operators.field import Capabilities
 from pdespec.errors import fail, nearest
+from pdespec.geometry import Domain
 from pdespec.problem import Problem
 from pdespec.symbols import Normal, Scalar
 
@@ -94,6 +95,7 @@ class PhysicsLoss(nn.Module):
         self.components = tuple(c for unknown in problem.unknowns.values() for c in unknown.components)
         self.variables = (*problem.coordinates, *((problem.time,) if problem.time is not None else ()))
         self.names = tuple(v.name for v in self.variables)
+        self.axes = Axes(periods(problem), self.names)
         self.weights = dict(weights or {})
         for label in self.weights:
             if label not in {t.label for t in self.terms}:
@@ -172,7 +174,7 @@ class PhysicsLoss(nn.Module):
     def _evaluate(self, program: _Program, field: FieldLike, points: Tensor, known: _Known) -> dict[int, Tensor]:
         self._check_points(points)
         streams: dict[sp.Symbol, Tensor] = {}
-        answers = program.group.options.evaluate(self._checked(field, points), points, program.group.request)
+        answers = program.group.options.evaluate(self._checked(field, points), points, program.group.request, self.axes)
         position = {c: k for k, c in enumerate(self.components)}
         for stream in program.streams:
             streams[stream] = answers[position[stream.component], form_name(stream.form) if stream.form else stream.index]
@@ -369,3 +371,18 @@ def probe_pointwise(field: FieldLike, points: Tensor) -> None:
         hint="give it `capabilities` with pointwise=False and its grid, and use fourier or finite_difference",
         cause="the derivative of the sum over queries is then not du/dx but a sum of Jacobian columns",
     )
+
+
+def periods(problem: Problem) -> tuple[float | None, ...]:
+    """The length after which fields repeat along every coordinate and time; None where they do not, or where it differs between samples."""
+    lengths: dict[str, float] = {}
+    for domain in problem.domains.values():
+        for name, low, high in zip([c.name for c in domain.coordinates], *_corners(domain), strict=False):
+            if name in domain.periodic and not (high - low).free_symbols:
+                lengths[name] = float(high - low)
+    time = (problem.time,) if problem.time is not None else ()
+    return tuple(lengths.get(v.name) for v in (*problem.coordinates, *time))
+
+
+def _corners(domain: Domain) -> tuple[tuple[sp.Expr, ...], tuple[sp.Expr, ...]]:
+    return (domain.shape.lower, domain.shape.upper) if domain.periodic else ((), ())

@@ -5,13 +5,14 @@ from compiler.derivatives.finite_difference import FiniteDifference
 from compiler.derivatives.fourier import Fourier, low_pass
 from compiler.derivatives.fourier_continuation import FourierContinuation
 from compiler.derivatives.interface import DERIVATIVES, Backend, Form, Index, Key, Request, answer, order, parts, spell
-from compiler.derivatives.layout import Grid, Layout, Scattered, recognise
+from compiler.derivatives.layout import Axes, Grid, Layout, Scattered, recognise
 from compiler.derivatives.least_squares import LeastSquares
 from compiler.derivatives.taylor import Taylor
 
 __all__ = [
     "DERIVATIVES",
     "Autograd",
+    "Axes",
     "Backend",
     "FiniteDifference",
     "Form",

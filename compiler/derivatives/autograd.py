@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from compiler.derivatives.interface import DERIVATIVES, Field, Index, Key, Request, answer, order, parts
-from compiler.derivatives.layout import Layout
+from compiler.derivatives.layout import Axes, Layout
 from operators.field import Capabilities
 from pdespec.errors import Diagnostic, fail
 
@@ -28,7 +28,7 @@ class Autograd:
     def points_per_query(self, request: Request) -> int:
         return 1
 
-    def evaluate(self, field: Field, points: Tensor, request: Request) -> dict[Key, Tensor]:
+    def evaluate(self, field: Field, points: Tensor, request: Request, layout: Layout | Axes | None = None) -> dict[Key, Tensor]:
         needed = parts(request)
         if order(request) == 0:
             values = field(points)

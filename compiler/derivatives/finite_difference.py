@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from operators.field import Capabilities
 from torch import Tensor
 
 from compiler.derivatives.axes import on_grid, refuse_axes, refuse_period
 from compiler.derivatives.interface import DERIVATIVES, Field, Index, Key, Request, admit, answer, order, parts, spell
-from compiler.derivatives.layout import Grid, Layout
+from compiler.derivatives.layout import Axes, Grid, Layout
 from compiler.derivatives.precision import TOLERANCE, best_step, refuse_noise
 from compiler.derivatives.stencils import central, half_width, one_sided
+from operators.field import Capabilities
 from pdespec.errors import Diagnostic
 
 Offset = tuple[int, ...]
@@ -73,7 +73,7 @@ class FiniteDifference:
             )
         return self._refuse_step(request, layout)
 
-    def evaluate(self, field: Field, points: Tensor, request: Request, layout: Layout | None = None) -> dict[Key, Tensor]:
+    def evaluate(self, field: Field, points: Tensor, request: Request, layout: Layout | Axes | None = None) -> dict[Key, Tensor]:
         layout = admit(self, field, points, request, layout)
         if isinstance(layout, Grid) and self.mode != "stencil":
             return on_grid(field, points, layout, request, self.along)

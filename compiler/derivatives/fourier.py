@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import ClassVar, cast
 
 import torch
-from operators.field import Capabilities
 from torch import Tensor
 
 from compiler.derivatives.axes import Axial, on_grid, refuse_axes, refuse_period
 from compiler.derivatives.interface import DERIVATIVES, Field, Index, Key, Request, admit, order
-from compiler.derivatives.layout import Grid, Layout
+from compiler.derivatives.layout import Axes, Grid, Layout
 from compiler.derivatives.precision import TOLERANCE, refuse_noise
+from operators.field import Capabilities
 from pdespec.errors import Diagnostic
 
 
@@ -61,7 +61,7 @@ class Fourier:
             self.name, request, smallest, layout, self.tolerance, "drop the shortest waves with keep, or use taylor", spread
         )
 
-    def evaluate(self, field: Field, points: Tensor, request: Request, layout: Layout | None = None) -> dict[Key, Tensor]:
+    def evaluate(self, field: Field, points: Tensor, request: Request, layout: Layout | Axes | None = None) -> dict[Key, Tensor]:
         grid = cast(Grid, admit(self, field, points, request, layout))
         keep = self.keep
 

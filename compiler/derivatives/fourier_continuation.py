@@ -8,14 +8,14 @@ from typing import ClassVar, Literal, cast
 
 import numpy as np
 import torch
-from operators.field import Capabilities
 from torch import Tensor
 
 from compiler.derivatives.axes import on_grid, refuse_axes, refuse_period
 from compiler.derivatives.fourier import spectral
 from compiler.derivatives.interface import DERIVATIVES, Field, Index, Key, Request, admit
-from compiler.derivatives.layout import Grid, Layout
+from compiler.derivatives.layout import Axes, Grid, Layout
 from compiler.derivatives.precision import TOLERANCE, refuse_noise
+from operators.field import Capabilities
 from pdespec.errors import Diagnostic
 
 ZEROS = 12  # points on which a blend is held at zero: Amlani & Bruno (2016), section 3
@@ -68,7 +68,7 @@ class FourierContinuation:
         gain = max((self.gain(n) for n, length in zip(layout.shape, layout.period, strict=True) if length is None), default=1.0)
         return refuse_noise(self.name, request, resolved, layout, self.tolerance, "match fewer points, or use taylor", gain)
 
-    def evaluate(self, field: Field, points: Tensor, request: Request, layout: Layout | None = None) -> dict[Key, Tensor]:
+    def evaluate(self, field: Field, points: Tensor, request: Request, layout: Layout | Axes | None = None) -> dict[Key, Tensor]:
         grid = cast(Grid, admit(self, field, points, request, layout))
         return {key: value.to(points.dtype) for key, value in on_grid(field, points, grid, request, self.along, Tensor.double).items()}
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from compiler.derivatives.layout import Layout, recognise
+from compiler.derivatives.layout import Axes, Layout, recognise
 from operators.field import Capabilities
 from operators.field import capabilities as capabilities_of
 from operators.registry import Registry
@@ -55,19 +55,20 @@ class Backend(Protocol):
         """How many values of the field one answer costs at scattered points; 1 where the points themselves are enough."""
         ...
 
-    def evaluate(self, field: Field, points: Tensor, request: Request, layout: Layout | None = None) -> dict[Key, Tensor]:
+    def evaluate(self, field: Field, points: Tensor, request: Request, layout: Layout | Axes | None = None) -> dict[Key, Tensor]:
         """All requested derivatives at `points`, differentiable in the field's parameters by an ordinary backward.
 
-        `layout` says what is known of the points beyond their coordinates (periods, names); None looks only at the points.
+        `layout` says what is known of the points: their layout, or only the periods and names of the coordinates, or nothing.
         Shapes: points "b n D"; every answer "b n".
         Raises: ProblemError with the diagnostic of `refuse`.
         """
         ...
 
 
-def admit(backend: Backend, field: Field, points: Tensor, request: Request, layout: Layout | None = None) -> Layout:
+def admit(backend: Backend, field: Field, points: Tensor, request: Request, layout: Layout | Axes | None = None) -> Layout:
     """The layout of the points, once the backend accepts them. Raises: ProblemError with its refusal."""
-    layout = layout or recognise(points)
+    if layout is None or isinstance(layout, Axes):
+        layout = recognise(points, layout)
     if (refused := backend.refuse(request, capabilities_of(field), layout)) is not None:
         raise ProblemError(refused)
     return layout

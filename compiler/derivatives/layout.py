@@ -56,14 +56,25 @@ class Scattered:
 Layout = Grid | Scattered
 
 
-def recognise(points: Tensor, period: tuple[float | None, ...] = (), names: tuple[str, ...] = ()) -> Layout:
+@dataclass(frozen=True)
+class Axes:
+    """What is known of the coordinates before any points are: after which length the data repeat (None: never), and their names.
+
+    One entry a coordinate, or none at all for "nothing repeats" and x, y, z.
+    """
+
+    period: tuple[float | None, ...] = ()
+    names: tuple[str, ...] = ()
+
+
+def recognise(points: Tensor, axes: Axes | None = None) -> Layout:
     """A `Grid` when every sample lists the same uniform grid in C order to round-off, else `Scattered`.
 
-    Shapes: points "b n D"; `period` and `names` have one entry a coordinate, or none at all.
+    Shapes: points "b n D".
     """
     dim = points.shape[-1]
-    period = period or (None,) * dim
-    names = names or default_names(dim)
+    axes = axes or Axes()
+    period, names = axes.period or (None,) * dim, axes.names or default_names(dim)
     if len(period) != dim or len(names) != dim:
         raise ValueError(f"points have {dim} coordinates, but period has {len(period)} entries and names has {len(names)}")
     x = points.detach().to(torch.float64)

@@ -9,13 +9,13 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from operators.field import Capabilities
 from scipy.spatial import cKDTree
 from torch import Tensor
 
 from compiler.derivatives.interface import DERIVATIVES, Field, Index, Key, Request, admit, answer, parts
-from compiler.derivatives.layout import Layout
+from compiler.derivatives.layout import Axes, Layout
 from compiler.derivatives.precision import TOLERANCE, refuse_noise
+from operators.field import Capabilities
 from pdespec.errors import Diagnostic, fail
 
 
@@ -28,8 +28,9 @@ class LeastSquares:
     of the polynomial fitted to the neighbours. Monomials are scaled by the reach of the neighbours along each axis, so that the system
     is as well conditioned at a spacing of 1e-4 as at 1. Derivatives of total order above `degree` are derivatives of derivatives.
 
-    `neighbours` counts the point itself; by default 5/2 of the number of monomials, enough rows of points at the edge of a lattice. `scale` are the lengths by which coordinates are
-    divided before distances are taken, by default the extent of the cloud along each axis.
+    `neighbours` counts the point itself; by default 5/2 of the number of monomials, which reaches enough rows of points at the edge of
+    a lattice. `scale` are the lengths by which coordinates are divided before distances are taken, by default the extent of the cloud
+    along each axis.
 
     Source: Lin et al. (2025), arXiv 2504.08277, Appendix E: `degree=1` is its first-order scheme, repeated for second derivatives;
     `degree=2` its "similar strategy" for them.
@@ -76,7 +77,7 @@ class LeastSquares:
         spacing = tuple(extent / total ** (1 / max(len(extents), 1)) or 1.0 for extent in layout.extent)
         return refuse_noise(self.name, request, spacing, layout, self.tolerance, "use taylor, which takes no differences")
 
-    def evaluate(self, field: Field, points: Tensor, request: Request, layout: Layout | None = None) -> dict[Key, Tensor]:
+    def evaluate(self, field: Field, points: Tensor, request: Request, layout: Layout | Axes | None = None) -> dict[Key, Tensor]:
         layout = admit(self, field, points, request, layout)
         values = field(points)  # b n c
         needed = {index for indices in parts(request).values() for index in indices}

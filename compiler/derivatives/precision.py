@@ -8,6 +8,7 @@ import torch
 
 from compiler.derivatives.interface import Index, Request, parts, spell
 from compiler.derivatives.layout import Layout
+from compiler.derivatives.stencils import central
 from pdespec.errors import Diagnostic
 
 TOLERANCE = 1e-2  # relative round-off in a derivative above which a backend declines: two digits must be right
@@ -19,11 +20,17 @@ def wavelength(extent: float) -> float:
 
 
 def best_step(extent: float, derivative: int, order: int, dtype: torch.dtype) -> float:
-    """The step h where truncation `(h/l)^order` equals round-off `eps (l/h)^derivative`, to the nearest power of two.
+    """The step of the central formula at which truncation and round-off together are least, to the nearest power of two.
 
-    Steps that are powers of two are added to a coordinate without rounding it, away from a change of its exponent.
+    For values of size 1 that vary like exp(ikx) the error is `C k^(m+p) h^p + eps/2 S h^-m`, with S = sum |w| and
+    C = sum w_j j^(m+p) / (m+p)!; its minimum lies at `h^(m+p) = m eps/2 S / (p C k^(m+p))`. Steps that are powers of two are added to a
+    coordinate without rounding it, away from a change of its exponent.
     """
-    step = wavelength(extent) * torch.finfo(dtype).eps ** (1 / (order + derivative))
+    weights = central(derivative, order)
+    power = derivative + order
+    truncation = abs(sum(weight * offset**power for offset, weight in weights.items())) / math.factorial(power)
+    roundoff = torch.finfo(dtype).eps / 2 * sum(map(abs, weights.values()))
+    step = wavelength(extent) * (derivative * roundoff / (order * truncation)) ** (1 / power)
     return 2.0 ** round(math.log2(step))
 
 

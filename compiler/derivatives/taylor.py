@@ -8,7 +8,7 @@ from torch import Tensor
 
 from compiler.derivatives.autograd import refuse_mixing
 from compiler.derivatives.interface import DERIVATIVES, Field, Key, Request
-from compiler.derivatives.layout import Layout
+from compiler.derivatives.layout import Axes, Layout
 from operators.field import Capabilities
 from operators.jet import JetSpace
 from pdespec.errors import Diagnostic, fail
@@ -34,7 +34,7 @@ class Taylor:
     def points_per_query(self, request: Request) -> int:
         return 1
 
-    def evaluate(self, field: Field, points: Tensor, request: Request) -> dict[Key, Tensor]:
+    def evaluate(self, field: Field, points: Tensor, request: Request, layout: Layout | Axes | None = None) -> dict[Key, Tensor]:
         if not hasattr(field, "taylor"):
             diagnostic = self.refuse(request, Capabilities(True, None, (), 0, False), None)
             raise fail(diagnostic.code, diagnostic.message, diagnostic.hint)

@@ -1,0 +1,67 @@
+"""The backends behind a compiled loss, where the problem says which coordinates repeat and what they are called."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import sympy as sp
+import torch
+
+import compiler
+from compiler.derivatives import FiniteDifference, Fourier
+from pdespec import Problem, ProblemError, dt, interval, periodic, space, unknown
+from pdespec import time as time_axis
+
+from .oracles import cloud, mesh
+
+
+def wave_problem() -> Problem:
+    (x,) = space("x")
+    t = time_axis("t", 0, 1)
+    omega = periodic(interval(x, 0, 2), x)
+    u = unknown("u", omega, time=t)
+    return Problem("kdv", {"wave": dt(u) + 6 * u * sp.Derivative(u, x) + sp.Derivative(u, (x, 3))})
+
+
+def travelling(points: torch.Tensor) -> torch.Tensor:
+    x, t = points.unbind(-1)
+    return (torch.sin(math.pi * (x - t)) + 0.3 * torch.cos(2 * math.pi * (x + t)))[..., None]
+
+
+def grid(n: int = 32, m: int = 65) -> torch.Tensor:
+    return mesh(2 * torch.arange(n, dtype=torch.float64) / n, torch.linspace(0, 1, m, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    ("backend", "relative"),
+    [(Fourier(rest=FiniteDifference(4)), 2e-5), (FiniteDifference(4), 4e-3), ("finite_difference", 7e-2), ("fourier_continuation", 1e-5)],
+)
+def test_a_numerical_residual_on_a_periodic_grid_nears_the_exact_one(backend, relative):
+    points = grid()
+    exact = compiler.compile(wave_problem(), "autograd").residuals(travelling, points)["wave"].detach()
+    got = compiler.compile(wave_problem(), backend).residuals(travelling, points)["wave"].detach()
+    assert got.shape == exact.shape
+    assert float((got - exact).norm() / exact.norm()) < relative
+
+
+def test_the_period_of_the_problem_reaches_the_stencil_at_both_ends():
+    points = grid()
+    exact = compiler.compile(wave_problem(), "autograd").residuals(travelling, points)["wave"].reshape(32, 65)
+    got = compiler.compile(wave_problem(), FiniteDifference(4)).residuals(travelling, points)["wave"].reshape(32, 65)
+    error = (got - exact).abs().amax(1)
+    assert float(error[:3].max()) < 3 * float(error.median())
+
+
+def test_a_refusal_names_the_coordinate_of_the_problem():
+    with pytest.raises(ProblemError, match="t is not periodic, the side t = 0"):
+        compiler.compile(wave_problem(), "fourier").residuals(travelling, grid())
+
+
+def test_scattered_points_are_refused_by_fourier_and_taken_by_a_stencil():
+    points = cloud(64, 2)
+    with pytest.raises(ProblemError, match="P01"):
+        compiler.compile(wave_problem(), "fourier").residuals(travelling, points)
+    exact = compiler.compile(wave_problem(), "autograd").residuals(travelling, points)["wave"].detach()
+    got = compiler.compile(wave_problem(), "finite_difference").residuals(travelling, points)["wave"].detach()
+    assert float((got - exact).norm() / exact.norm()) < 1e-4
