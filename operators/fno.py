@@ -18,7 +18,7 @@ class Pointwise(Linear):
     """A linear map of the channels at every grid node. Shapes: (b, c_in, x..) -> (b, c_out, x..)."""
 
     def forward(self, v: Tensor) -> Tensor:
-        flat = nn.functional.conv1d(v.flatten(2), self.weight[..., None], self.bias)
+        flat = torch.baddbmm(self.bias[:, None], self.weight.expand(v.shape[0], -1, -1), v.flatten(2))
         return flat.unflatten(2, v.shape[2:])
 
 

@@ -1,6 +1,6 @@
 """Spectral convolution in 1-3 dimensions: a learned matrix for every low Fourier mode, dense or Tucker-factorised.
 
-Parameters are stored real, with a trailing axis (real, imaginary), so that every optimiser and file format takes them.
+Parameters are stored real, with an axis (real, imaginary) before the last, so that every optimiser and file format takes them.
 """
 
 from __future__ import annotations
@@ -44,19 +44,41 @@ def _widen(corner: Tensor, modes: Sequence[int], shape: Sequence[int]) -> Tensor
     return corner  # irfftn itself pads the last axis
 
 
-def tucker_ranks(sizes: Sequence[int], share: float) -> tuple[int, ...]:
-    """Ranks, all the same fraction of their size, for which core and factors hold `share` of the dense entries."""
-    if not 0 < share <= 1:
-        raise ValueError(f"the rank of a Tucker weight is a share of the dense parameters in (0, 1], got {share}")
-    if share == 1:
-        return tuple(sizes)
+def tucker_ranks(sizes: Sequence[int], rank: float | Sequence[int]) -> tuple[int, ...]:
+    """Ranks per axis: those given, or all the same fraction of their size so that core and factors hold the share `rank` of the dense entries.
+
+    Raises: ValueError on a share outside (0, 1] or a wrong number of ranks.
+    """
+    if not isinstance(rank, (int, float)):
+        if len(rank) != len(sizes):
+            raise ValueError(f"{len(rank)} Tucker ranks for a weight of shape {tuple(sizes)}; give one per axis or a share of the parameters")
+        return tuple(min(int(r), n) for r, n in zip(rank, sizes, strict=True))
+    if not 0 < rank <= 1:
+        raise ValueError(f"the rank of a Tucker weight is a share of the dense parameters in (0, 1], got {rank}")
     low, high = 0.0, 1.0
     for _ in range(40):
         middle = 0.5 * (low + high)
         ranks = [max(1, round(middle * n)) for n in sizes]
         count = math.prod(ranks) + sum(r * n for r, n in zip(ranks, sizes, strict=True))
-        low, high = (middle, high) if count < share * math.prod(sizes) else (low, middle)
+        low, high = (middle, high) if count <= rank * math.prod(sizes) else (low, middle)
     return tuple(max(1, round(low * n)) for n in sizes)
+
+
+def as_complex(pairs: Tensor) -> Tensor:
+    """Complex view of a tensor that holds real and imaginary parts on its last axis but one. Shapes: (.., 2, c) -> (.., c)."""
+    return torch.view_as_complex(pairs.movedim(-2, -1).contiguous())
+
+
+def mix(corner: Tensor, weight: Tensor) -> Tensor:
+    """One matrix per mode, in real arithmetic: batched products of complex matrices are far slower.
+
+    Shapes: corner (k.., b, i) complex, weight (k.., i, 2, o) real -> (k.., b, o) complex.
+    """
+    batch, outputs = corner.shape[-2], weight.shape[-1]
+    parts = torch.view_as_real(corner).movedim(-1, -3).flatten(-3, -2)  # (k.., 2 b, i)
+    products = (parts @ weight.flatten(-2)).unflatten(-2, (2, batch)).unflatten(-1, (2, outputs))
+    real, imaginary = products.select(-4, 0), products.select(-4, 1)  # each (k.., b, 2, o)
+    return torch.complex(real[..., 0, :] - imaginary[..., 1, :], real[..., 1, :] + imaginary[..., 0, :])
 
 
 class SpectralConv(nn.Module):
@@ -80,18 +102,14 @@ class SpectralConv(nn.Module):
         generator = seeded(generator)
         self.modes = tuple(int(m) for m in modes)
         sizes = (*kept(self.modes), in_channels, out_channels)
-        std = gain / math.sqrt(2 * in_channels)  # per real component: E |W|^2 = gain^2 / in_channels
-        if rank is None:
-            self.weight = nn.Parameter(torch.randn(*sizes, 2, generator=generator) * std)
-            self.factors = None
-        else:
-            ranks = tucker_ranks(sizes, rank) if isinstance(rank, (int, float)) else tuple(min(int(r), n) for r, n in zip(rank, sizes, strict=True))
-            root = (2 * math.prod(ranks)) ** (-0.5 / (len(sizes) + 1))  # each entry of the product of core and factors has variance std^2 * 2
-            scale = root * (gain / math.sqrt(in_channels)) ** (1 / (len(sizes) + 1)) * 2**0.5
-            self.weight = nn.Parameter(torch.randn(*ranks, 2, generator=generator) * scale / 2**0.5)
-            self.factors = nn.ParameterList(
-                torch.randn(n, r, 2, generator=generator) * scale / 2**0.5 for n, r in zip(sizes, ranks, strict=True)
-            )
+        ranks = sizes if rank is None else tucker_ranks(sizes, rank)
+        parts = 1 if rank is None else 1 + len(sizes)
+        # the dense entries get E |W|^2 = gain^2 / in_channels; a Tucker entry sums prod(ranks) products of `parts` factors
+        power = (gain**2 / in_channels / (1 if rank is None else math.prod(ranks))) ** (1 / parts)
+        std = math.sqrt(0.5 * power)
+        self.weight = nn.Parameter(torch.randn(*ranks[:-1], 2, ranks[-1], generator=generator) * std)
+        shapes = () if rank is None else tuple(zip(sizes, ranks, strict=True))
+        self.factors = nn.ParameterList(torch.randn(n, 2, r, generator=generator) * std for n, r in shapes)
 
     def forward(self, v: Tensor) -> Tensor:
         shape = v.shape[2:]
@@ -105,24 +123,26 @@ class SpectralConv(nn.Module):
 
     def contract(self, corner: Tensor) -> Tensor:
         """Apply the weight mode by mode. Shapes: (k.., b, c_in) -> (k.., b, c_out), complex."""
-        weight = torch.view_as_complex(self.weight)
-        if self.factors is None:
-            return corner @ weight
-        *of_mode, of_input, of_output = (torch.view_as_complex(f) for f in self.factors)
-        for axis, factor in enumerate(of_mode):
-            weight = torch.tensordot(factor, weight, dims=([1], [axis])).movedim(0, axis)
-        return corner @ of_input @ weight @ of_output.mT
+        if not self.factors:
+            return mix(corner, self.weight)
+        *of_mode, of_input, of_output = (as_complex(f) for f in self.factors)
+        core = torch.view_as_real(_expand(as_complex(self.weight), of_mode)).movedim(-1, -2)
+        return mix(corner @ of_input, core) @ of_output.mT
 
     def dense(self) -> Tensor:
         """The weight as one complex tensor. Shapes: (2 m1, .., m_d, c_in, c_out)."""
-        weight = torch.view_as_complex(self.weight)
-        for axis, factor in enumerate(self.factors or ()):
-            weight = torch.tensordot(torch.view_as_complex(factor), weight, dims=([1], [axis])).movedim(0, axis)
-        return weight
+        return _expand(as_complex(self.weight), [as_complex(f) for f in self.factors])
 
     def extra_repr(self) -> str:
-        kind = "dense" if self.factors is None else f"Tucker {tuple(self.weight.shape[:-1])}"
+        kind = f"Tucker {(*self.weight.shape[:-2], self.weight.shape[-1])}" if self.factors else "dense"
         return f"modes={self.modes}, {kind}"
+
+
+def _expand(core: Tensor, factors: Sequence[Tensor]) -> Tensor:
+    """core with its leading axes multiplied by the factors (n, r)."""
+    for axis, factor in enumerate(factors):
+        core = torch.tensordot(factor, core, dims=([1], [axis])).movedim(0, axis)
+    return core
 
 
 def frequencies(modes: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
