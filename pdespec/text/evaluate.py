@@ -1,0 +1,501 @@
+"""The meaning of written expressions: SymPy scalars and matrices, by the operators of the language core.
+
+Text is never handed to SymPy; every node is mapped to one known operation. Mistakes are reported in the scope and yield BROKEN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import singledispatch
+from typing import Any
+
+import sympy as sp
+
+from .. import calculus
+from ..errors import ProblemError, Span, nearest
+from ..geometry import Boundary, Domain, Shape
+from ..laws import Law
+from ..symbols import unit_normal
+from ..variation import diff, variation
+from . import tree as t
+from .scope import BROKEN, MAX_BITS, Broken, Function, Scope
+from .words import split_derivative
+
+MAX_EXPONENT = 1000
+MAX_ORDER = 12  # of a written derivative
+MAX_CALLS = 40  # user functions in user functions
+MAX_EVALUATIONS = 1000  # of user functions with different arguments, in one problem
+
+
+@dataclass(frozen=True, slots=True)
+class Builtin:
+    """A built-in operator: what it does, how many arguments it takes and how it is written."""
+
+    function: Callable[..., Any]
+    least: int
+    most: int
+    usage: str
+
+
+def _elementary(function: Callable[..., Any], name: str, least: int = 1, most: int = 1) -> Builtin:
+    def apply(*arguments: Any) -> Any:
+        for argument in arguments:
+            if isinstance(argument, sp.MatrixBase):
+                kind = calculus.describe(argument)
+                raise calculus.fail("T02", f"{name} needs a scalar, {calculus.short(argument)} is {kind}", "apply it to components: v.x")
+        return function(*arguments)
+
+    return Builtin(apply, least, most, f"{name}({'a, b' if most > 1 else 's'})")
+
+
+BUILTINS: dict[str, Builtin] = {
+    "grad": Builtin(calculus.grad, 1, 1, "grad(u)"),
+    "div": Builtin(calculus.div, 1, 1, "div(v)"),
+    "curl": Builtin(calculus.curl, 1, 1, "curl(v)"),
+    "lap": Builtin(calculus.lap, 1, 1, "lap(u)"),
+    "advect": Builtin(calculus.advect, 2, 2, "advect(v, u)"),
+    "sym": Builtin(calculus.sym, 1, 1, "sym(T)"),
+    "skew": Builtin(calculus.skew, 1, 1, "skew(T)"),
+    "tr": Builtin(calculus.tr, 1, 1, "tr(T)"),
+    "det": Builtin(calculus.det, 1, 1, "det(T)"),
+    "inv": Builtin(calculus.inv, 1, 1, "inv(T)"),
+    "dot": Builtin(calculus.dot, 2, 2, "dot(v, w)"),
+    "cross": Builtin(calculus.cross, 2, 2, "cross(v, w)"),
+    "outer": Builtin(calculus.outer, 2, 2, "outer(v, w)"),
+    "inner": Builtin(calculus.inner, 2, 2, "inner(S, T)"),
+    "jump": Builtin(calculus.jump, 1, 1, "jump(u)"),
+    "avg": Builtin(calculus.avg, 1, 1, "avg(u)"),
+    "diff": Builtin(diff, 2, 2, "diff(psi, F)"),
+    "variation": Builtin(variation, 2, 2, "variation(E, u)"),
+    "sqrt": _elementary(sp.sqrt, "sqrt"),
+    "exp": _elementary(sp.exp, "exp"),
+    "log": _elementary(sp.log, "log"),
+    "sin": _elementary(sp.sin, "sin"),
+    "cos": _elementary(sp.cos, "cos"),
+    "tan": _elementary(sp.tan, "tan"),
+    "sinh": _elementary(sp.sinh, "sinh"),
+    "cosh": _elementary(sp.cosh, "cosh"),
+    "tanh": _elementary(sp.tanh, "tanh"),
+    "abs": _elementary(sp.Abs, "abs"),
+    "min": _elementary(sp.Min, "min", 2, 8),
+    "max": _elementary(sp.Max, "max", 2, 8),
+}
+
+
+HANDLERS: dict[str, Callable[[t.Call, Scope], Any]] = {}
+"""Calls that need more than their evaluated arguments: integral, entry, derivatives by `d`; shapes and regions join in regions.py."""
+
+
+def handles(*names: str) -> Callable[[Callable[[t.Call, Scope], Any]], Callable[[t.Call, Scope], Any]]:
+    """Enters a function as the meaning of calls of the given names."""
+
+    def enter(function: Callable[[t.Call, Scope], Any]) -> Callable[[t.Call, Scope], Any]:
+        for name in names:
+            HANDLERS[name] = function
+        return function
+
+    return enter
+
+
+def expression(node: t.Node, scope: Scope) -> Any:
+    """The scalar, vector or tensor a node stands for; regions, shapes and laws are reported as out of place."""
+    result = value(node, scope)
+    if isinstance(result, (sp.Expr, sp.MatrixBase, Broken)):
+        return result
+    if isinstance(result, Function):
+        arguments = ", ".join(result.parameters)
+        return scope.fail(
+            "T05", f"`{result.name}` is a function and stands here without arguments", node.span, f"write {result.name}({arguments})"
+        )
+    return scope.fail(
+        "T05", f"{kind_of(result)} stands where an expression belongs", node.span, "expressions are made of numbers, fields and operators"
+    )
+
+
+def region(node: t.Node, scope: Scope, kinds: tuple[type, ...] = (Domain, Boundary)) -> Any:
+    """The domain or boundary a node stands for."""
+    result = value(node, scope)
+    if isinstance(result, (Broken, *kinds)):
+        return result
+    wanted = " or ".join(kind.__name__.lower() for kind in kinds)
+    names = [name for name, entry in scope.entries.items() if isinstance(entry.value, kinds)]
+    hint = f"{wanted} in this problem: {', '.join(names)}" if names else f"declare a {wanted} first"
+    if isinstance(result, Domain) and kinds == (Boundary,):
+        hint = f"write boundary({result.name}) for all of its boundary"
+    if isinstance(result, Boundary) and kinds == (Domain,):
+        hint = f"`{result.name}` is a part of the boundary of `{result.domain.name}`"
+    return scope.fail("T05", f"{kind_of(result)} stands where a {wanted} belongs", node.span, hint)
+
+
+def kind_of(result: Any) -> str:
+    if isinstance(result, (Domain, Boundary)):
+        return f"the {type(result).__name__.lower()} `{result.name}`"
+    if isinstance(result, Law):
+        return "a law"
+    if isinstance(result, Shape):
+        return f"a shape ({type(result).__name__.lower()})"
+    if isinstance(result, (sp.Expr, sp.MatrixBase)):
+        return calculus.describe(result)
+    return f"a {type(result).__name__.lower()}"
+
+
+# ---- one rule a node
+
+
+@singledispatch
+def value(node: t.Node, scope: Scope) -> Any:
+    """The meaning of a node: SymPy scalar or matrix, domain, boundary, shape, law, user function, or BROKEN."""
+    raise TypeError(f"{type(node).__name__} is no expression")
+
+
+@value.register
+def _number(node: t.Number, scope: Scope) -> Any:
+    exact = Fraction(node.text)
+    return sp.Rational(exact.numerator, exact.denominator)
+
+
+@value.register
+def _name(node: t.Name, scope: Scope) -> Any:
+    if node.name in scope.local or node.name in scope.entries:
+        return scope.lookup(node.name, node.span)
+    if node.name == "pi":
+        return sp.pi
+    if node.name in ("I", "n"):
+        if not scope.coordinates:
+            return scope.fail("S01", f"`{node.name}` needs coordinates", node.span, "begin with `space x, y`")
+        return calculus.identity(len(scope.coordinates)) if node.name == "I" else unit_normal(scope.coordinates)
+    if node.name in BUILTINS or split_derivative(node.name, scope.variables):
+        usage = BUILTINS[node.name].usage if node.name in BUILTINS else f"{node.name}(u)"
+        return scope.fail("T05", f"the operator `{node.name}` stands here without argument", node.span, f"write {usage}")
+    return scope.lookup(node.name, node.span)
+
+
+@value.register
+def _component(node: t.Component, scope: Scope) -> Any:
+    base = value(node.base, scope)
+    if isinstance(base, Broken):
+        return BROKEN
+    axes = [x.name for x in scope.coordinates]
+    if isinstance(base, sp.MatrixBase) and base.rows == len(axes):
+        rows = {axis: i for i, axis in enumerate(axes)}
+        places = {axis: (i, 0) for axis, i in rows.items()} if base.cols == 1 else {a + b: (rows[a], rows[b]) for a in axes for b in axes}
+        if node.name in places:
+            return base[places[node.name]]
+        near = nearest(node.name, places)
+        hint = f"did you mean `.{near}`?" if near else f"its components are .{', .'.join(places)}"
+        return scope.fail("S01", f"{calculus.describe(base)} has no component `{node.name}`", node.span, hint)
+    what = calculus.describe(base) if isinstance(base, (sp.Expr, sp.MatrixBase)) else kind_of(base)
+    return scope.fail("T02", f"{what} has no component `.{node.name}`", node.span, "components belong to vectors (v.x) and tensors (T.xy)")
+
+
+@value.register
+def _negative(node: t.Negative, scope: Scope) -> Any:
+    operand = expression(node.operand, scope)
+    return BROKEN if isinstance(operand, Broken) else -operand
+
+
+@value.register
+def _transpose(node: t.Transpose, scope: Scope) -> Any:
+    return checked(calculus.transpose, [expression(node.operand, scope)], node.span, scope)
+
+
+@value.register
+def _power(node: t.Power, scope: Scope) -> Any:
+    base, exponent = expression(node.base, scope), expression(node.exponent, scope)
+    if isinstance(base, Broken) or isinstance(exponent, Broken):
+        return BROKEN
+    if isinstance(base, sp.MatrixBase):
+        hint = "write dot(v, v)" if calculus.rank(base) == "vector" else "write T*T for a product, inv(T) for the inverse"
+        return scope.fail("T01", f"{calculus.describe(base)} cannot be raised to a power", node.span, hint)
+    if isinstance(exponent, sp.MatrixBase):
+        return scope.fail("T01", f"{calculus.describe(exponent)} cannot be an exponent", node.exponent.span, "exponents are scalars")
+    if exponent.is_number:
+        coefficient = abs(base.as_coeff_Mul()[0])
+        size = max(scope.extent(coefficient).bits, scope.extent(base).bits if base.is_number else 0)
+        if abs(complex(exponent.evalf(15))) * max(size, 1) > MAX_BITS or abs(complex(exponent.evalf(15))) > MAX_EXPONENT:
+            return scope.fail("S02", "this power is too large", node.span, f"exponents go to {MAX_EXPONENT}, numbers to {MAX_BITS} bits")
+        if base.is_zero and not exponent.is_nonnegative:
+            return scope.fail("V03", "division by zero", node.span, "zero has no negative power")
+    return scope.bounded(base**exponent, node.span)
+
+
+@value.register
+def _product(node: t.Product, scope: Scope) -> Any:
+    result, span = expression(node.first, scope), node.first.span
+    for sign, factor in node.rest:
+        right = expression(factor, scope)
+        span = span.to(factor.span) if span and factor.span else node.span
+        if isinstance(result, Broken) or isinstance(right, Broken):
+            result = BROKEN
+            continue
+        result = scope.bounded(_times(result, right, scope, span) if sign == "*" else _over(result, right, scope, span), span)
+    return result
+
+
+def _times(left: Any, right: Any, scope: Scope, span: Span | None) -> Any:
+    if not (isinstance(left, sp.MatrixBase) and isinstance(right, sp.MatrixBase)):
+        return left * right
+    kinds = calculus.rank(left), calculus.rank(right)
+    if left.shape == right.shape == (1, 1):
+        return left * right
+    if kinds == ("vector", "vector"):
+        hint = "write dot(a, b) for the scalar product, outer(a, b) for the tensor"
+        return scope.fail("T01", f"vector times vector: {calculus.short(left)} and {calculus.short(right)}", span, hint)
+    if left.cols == right.rows:
+        return left * right
+    hint = "write T*v, or T'*v to contract the first index" if kinds == ("vector", "tensor") else "their sizes must agree"
+    return scope.fail("T01", f"{calculus.describe(left)} times {calculus.describe(right)}", span, hint)
+
+
+def _over(left: Any, right: Any, scope: Scope, span: Span | None) -> Any:
+    if isinstance(right, sp.MatrixBase):
+        hint = "write inv(T)*v" if calculus.rank(right) == "tensor" else "divide by a component or by sqrt(dot(v, v))"
+        return scope.fail("T01", f"division by {calculus.describe(right)}", span, hint)
+    if right.is_zero:
+        return scope.fail("V03", "division by zero", span, "the divisor is zero everywhere")
+    return left / right
+
+
+@value.register
+def _sum(node: t.Sum, scope: Scope) -> Any:
+    if isinstance(first := value(node.first, scope), (Shape, Domain)):
+        return _combine(first, node, scope)
+    result = first if isinstance(first, (sp.Expr, sp.MatrixBase)) else expression(node.first, scope)
+    for sign, term in node.rest:
+        right = expression(term, scope)
+        if isinstance(result, Broken) or isinstance(right, Broken):
+            result = BROKEN
+            continue
+        left_shape, right_shape = getattr(result, "shape", None), getattr(right, "shape", None)
+        if left_shape != right_shape:
+            result = scope.fail("T01", *_disagreement(result, right, node, term, sign))
+            continue
+        result = scope.bounded(result + right if sign == "+" else result - right, node.span)
+    return result
+
+
+def _disagreement(left: Any, right: Any, node: t.Sum, term: t.Node, sign: str) -> tuple[str, Span | None, str]:
+    message = (
+        f"`{sign}` between {calculus.describe(left)} and {calculus.describe(right)}: {calculus.short(left)} and {calculus.short(right)}"
+    )
+    scalar = right if calculus.rank(right) == "scalar" else left if calculus.rank(left) == "scalar" else None
+    if scalar is not None and scalar.is_number:
+        hint = (
+            f"write {scalar}*I for a tensor"
+            if "tensor" in (calculus.rank(left), calculus.rank(right))
+            else f"write a vector, [{scalar}, ...]"
+        )
+    elif scalar is not None and "vector" in (calculus.rank(left), calculus.rank(right)):
+        hint = f"did you mean grad({calculus.short(scalar)[1:-1]})?"
+    elif scalar is not None:
+        hint = f"did you mean {calculus.short(scalar)[1:-1]}*I?"
+    else:
+        hint = "the terms of a sum have one rank and size"
+    return message, term.span, hint
+
+
+def _combine(first: Any, node: t.Sum, scope: Scope) -> Any:
+    """Union and difference of shapes."""
+    result = first
+    for sign, term in node.rest:
+        right = shape(term, scope)
+        if isinstance(result, Broken) or isinstance(right, Broken):
+            result = BROKEN
+            continue
+        result = checked((lambda a, b: a + b) if sign == "+" else (lambda a, b: a - b), [_bare(result), right], node.span, scope)
+    return result
+
+
+@value.register
+def _intersection(node: t.Intersection, scope: Scope) -> Any:
+    left, right = shape(node.left, scope), shape(node.right, scope)
+    return checked(lambda a, b: a & b, [left, right], node.span, scope)
+
+
+def shape(node: t.Node, scope: Scope) -> Any:
+    """The shape a node stands for; a domain counts for its shape."""
+    result = _bare(value(node, scope))
+    if isinstance(result, (Shape, Broken)):
+        return result
+    return scope.fail("T05", f"{kind_of(result)} stands where a shape belongs", node.span, "write a shape such as disk(radius = 1)")
+
+
+def _bare(result: Any) -> Any:
+    return result.shape if isinstance(result, Domain) else result
+
+
+@value.register
+def _bracket(node: t.Bracket, scope: Scope) -> Any:
+    rows = [expression(item, scope) for item in node.items]
+    if any(isinstance(row, Broken) for row in rows):
+        return BROKEN
+    matrices = [isinstance(row, sp.MatrixBase) for row in rows]
+    if not any(matrices):
+        return sp.ImmutableMatrix(rows)
+    if all(matrices) and len({row.shape for row in rows}) == 1 and rows[0].cols == 1:
+        return sp.ImmutableMatrix([list(row) for row in rows])
+    return scope.fail("T01", "the rows of this bracket differ in length", node.span, "a vector is [a, b], a tensor [[a, b], [c, d]]")
+
+
+@value.register
+def _call(node: t.Call, scope: Scope) -> Any:
+    name = node.function
+    if name in scope.local or (name in scope.entries and name != "d"):
+        return _call_named(node, scope)
+    letters = split_derivative(name, scope.variables)
+    if node.keywords and (name in BUILTINS or name in ("d", "integral", "entry") or letters):
+        key, argument = node.keywords[0]
+        return scope.fail("S02", f"`{name}` takes no argument named `{key}`", argument.span, "write its arguments without names")
+    if name in HANDLERS:
+        return HANDLERS[name](node, scope)
+    if letters:
+        return _derivative(node, letters, scope)
+    if name in BUILTINS:
+        return apply(BUILTINS[name], node, scope)
+    if split_derivative(name, (*scope.variables, "t")):
+        return scope.fail("B04", f"`{name}` differentiates by time, and the problem has none", node.span, "declare it: time t in [0, 1]")
+    return scope.unknown(name, node.span, called=True)
+
+
+def _call_named(node: t.Call, scope: Scope) -> Any:
+    called = scope.lookup(node.function, node.span)
+    if isinstance(called, Broken):
+        return BROKEN
+    if isinstance(called, Function):
+        return _call_function(called, node, scope)
+    arguments = [argument for argument in (*node.arguments, *(each for _, each in node.keywords))]
+    entry = scope.entries.get(node.function)
+    if entry is not None and entry.kind in ("unknown", "input"):
+        message = f"`{node.function}` is evaluated at a point, inside an equation"
+        hint = f"write `{node.function}`, which already depends on {', '.join(scope.variables)}; values at a point belong in `on`, `at` or `periodic`"
+        return scope.fail("W07", message, node.span, hint)
+    hint = f"write {node.function}*(...)" if len(arguments) == 1 else "only functions take arguments: k(w) := 1 + w^2"
+    return scope.fail("S04", f"`{node.function}` is {kind_of(called)} and takes no arguments", node.span, hint)
+
+
+def _call_function(function: Function, node: t.Call, scope: Scope) -> Any:
+    if node.keywords or len(node.arguments) != len(function.parameters):
+        usage = f"{function.name}({', '.join(function.parameters)})"
+        given = len(node.arguments) + len(node.keywords)
+        return scope.fail("S02", f"`{function.name}` takes {_count(len(function.parameters))}, {given} given", node.span, f"write {usage}")
+    arguments = [expression(argument, scope) for argument in node.arguments]
+    if any(isinstance(argument, Broken) for argument in arguments):
+        return BROKEN
+    key = (function.name, *arguments)
+    if key in scope.called:
+        return scope.called[key]
+    if scope.calls >= MAX_CALLS or len(scope.called) >= MAX_EVALUATIONS:
+        message = f"functions call each other more than {MAX_CALLS} deep or {MAX_EVALUATIONS} times"
+        return scope.fail("S02", message, node.span, "write the inner ones out")
+    inside = replace(scope, local=dict(zip(function.parameters, arguments, strict=True)), calls=scope.calls + 1)
+    before = len(scope.report)
+    result = expression(function.body, inside)
+    for i in range(before, len(scope.report)):
+        problem = scope.report[i]
+        scope.report[i] = replace(problem, message=f"{problem.message} (in `{function.name}`, called here)", span=node.span)
+    scope.called[key] = result
+    return result
+
+
+def apply(builtin: Builtin, node: t.Call, scope: Scope) -> Any:
+    arguments = [expression(argument, scope) for argument in node.arguments]
+    if not builtin.least <= len(arguments) <= builtin.most:
+        wanted = _count(builtin.least) if builtin.least == builtin.most else f"{builtin.least} to {builtin.most} arguments"
+        return scope.fail("S02", f"`{node.function}` takes {wanted}, {len(arguments)} given", node.span, f"write {builtin.usage}")
+    if node.function in ("exp", "sinh", "cosh") and not isinstance(arguments[0], (Broken, sp.MatrixBase)):
+        if arguments[0].is_number and abs(complex(arguments[0].evalf(15))) > 600:
+            return scope.fail(
+                "S02", "this number is too large", node.span, "scale the problem: choose units in which its numbers are near 1"
+            )
+    return checked(builtin.function, arguments, node.span, scope)
+
+
+def checked(function: Callable[..., Any], arguments: list[Any], span: Span | None, scope: Scope) -> Any:
+    """Calls an operator of the language core; what it finds wrong is reported at the span."""
+    if any(isinstance(argument, Broken) for argument in arguments):
+        return BROKEN
+    try:
+        result = function(*arguments)
+    except ProblemError as error:
+        return scope.adopt(error, span)
+    return scope.bounded(result, span)
+
+
+@handles("integral")
+def _integral(node: t.Call, scope: Scope) -> Any:
+    if len(node.arguments) == 1:
+        domains = [name for name, entry in scope.entries.items() if isinstance(entry.value, Domain)]
+        density = "psi" if not isinstance(node.arguments[0], t.Name) else node.arguments[0].name
+        return scope.fail("V01", "integral without a region", node.span, f"write integral({density}, {domains[0] if domains else 'Omega'})")
+    if len(node.arguments) != 2:
+        return scope.fail("S02", f"`integral` takes 2 arguments, {len(node.arguments)} given", node.span, "write integral(psi, Omega)")
+    density, over = expression(node.arguments[0], scope), region(node.arguments[1], scope)
+    return checked(calculus.integral, [density, over], node.span, scope)
+
+
+@handles("entry")
+def _entry(node: t.Call, scope: Scope) -> Any:
+    if len(node.arguments) not in (2, 3):
+        return scope.fail(
+            "S02", f"`entry` takes 2 or 3 arguments, {len(node.arguments)} given", node.span, "write entry(d, 0) or entry(T, 0, 1)"
+        )
+    base, *places = (expression(argument, scope) for argument in node.arguments)
+    if any(isinstance(each, Broken) for each in (base, *places)):
+        return BROKEN
+    if not isinstance(base, sp.MatrixBase) or (base.cols == 1) != (len(places) == 1):
+        return scope.fail(
+            "T02", f"`entry` with {len(places)} places of {calculus.describe(base)}", node.span, "write entry(v, i) or entry(T, i, j)"
+        )
+    for place, limit in zip(places, base.shape, strict=False):
+        if not (place.is_Integer and 0 <= place < limit):
+            return scope.fail("S02", f"`entry` has no place {place}", node.span, f"places count from 0 to {limit - 1}")
+    return base[int(places[0]), int(places[1]) if len(places) > 1 else 0]
+
+
+def _derivative(node: t.Call, letters: tuple[str, ...], scope: Scope) -> Any:
+    if len(node.arguments) != 1:
+        return scope.fail("S02", f"`{node.function}` takes 1 argument, {len(node.arguments)} given", node.span, f"write {node.function}(u)")
+    return _differentiate(expression(node.arguments[0], scope), letters, node, scope)
+
+
+@handles("d")
+def _derivative_by(node: t.Call, scope: Scope) -> Any:
+    if len(node.arguments) < 2:
+        return scope.fail("S02", "`d` takes an expression and the coordinates to differentiate by", node.span, "write d(u, x, x, y)")
+    first, *others = node.arguments
+    letters = []
+    for other in others:
+        if not (isinstance(other, t.Name) and other.name in scope.variables):
+            near = nearest(other.name, scope.variables) if isinstance(other, t.Name) else None
+            hint = f"did you mean `{near}`?" if near else "diff(psi, F) differentiates by an expression"
+            return scope.fail("S01", "`d` differentiates by coordinates only", other.span, hint)
+        letters.append(other.name)
+    return _differentiate(expression(first, scope), tuple(letters), node, scope)
+
+
+def _differentiate(operand: Any, letters: tuple[str, ...], node: t.Call, scope: Scope) -> Any:
+    if len(letters) > MAX_ORDER:
+        return scope.fail(
+            "S02", f"a derivative of order {len(letters)}, more than {MAX_ORDER}", node.span, "introduce an unknown for a lower derivative"
+        )
+    variables: dict[str, Any] = {x.name: x for x in scope.coordinates}
+    if scope.time is not None:
+        variables[scope.time.name] = scope.time
+    return checked(calculus.d, [operand, *(variables[letter] for letter in letters)], node.span, scope)
+
+
+def _count(number: int) -> str:
+    return f"{number} argument" + ("" if number == 1 else "s")
+
+
+def names(node: t.Node) -> set[str]:
+    """All names an expression mentions, called or not."""
+    found = set()
+    for each in t.walk(node):
+        if isinstance(each, t.Name):
+            found.add(each.name)
+        elif isinstance(each, t.Call):
+            found.add(each.function)
+    return found

@@ -1,0 +1,244 @@
+"""The meaning of written shapes, regions and laws."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sympy as sp
+
+from .. import geometry, laws
+from ..errors import ProblemError, nearest
+from ..geometry import Boundary, Domain
+from ..laws import Law
+from . import tree as t
+from .evaluate import BUILTINS, apply, checked, expression, handles, kind_of, region, shape, value
+from .scope import BROKEN, Broken, Scope
+
+LAWS: dict[str, Callable[..., Law]] = {
+    name: getattr(laws, name) for name in ("uniform", "loguniform", "normal", "gaussians", "fourier", "grf")
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Naca:
+    """The digits of a four-digit section, `naca(0, 0, 12)`."""
+
+    digits: tuple[Any, ...]
+
+
+def bind(node: t.Call, scope: Scope, parameters: tuple[str, ...], required: int) -> dict[str, t.Node] | Broken:
+    """The arguments of a call by parameter name, positional ones in order; reports what is missing, unknown or given twice."""
+    usage = f"write {node.function}({', '.join(f'{name} = ...' for name in parameters)})"
+    if len(node.arguments) > len(parameters):
+        return scope.fail("S02", f"`{node.function}` takes {len(parameters)} arguments, {len(node.arguments)} given", node.span, usage)
+    found = dict(zip(parameters, node.arguments, strict=False))
+    for name, argument in node.keywords:
+        if name not in parameters:
+            near = nearest(name, parameters)
+            return scope.fail(
+                "S01", f"`{node.function}` has no argument `{name}`", argument.span, f"did you mean `{near}`?" if near else usage
+            )
+        if name in found:
+            return scope.fail("S02", f"`{node.function}` is given `{name}` twice", argument.span, usage)
+        found[name] = argument
+    if missing := [name for name in parameters[:required] if name not in found]:
+        return scope.fail("S02", f"`{node.function}` lacks {', '.join(f'`{name}`' for name in missing)}", node.span, usage)
+    return found
+
+
+# ---- shapes
+
+
+@handles("interval")
+def _interval(node: t.Call, scope: Scope) -> Any:
+    return _made(geometry.make_interval, bind(node, scope, ("start", "end"), 2), node, scope)
+
+
+@handles("rectangle", "box")
+def _box(node: t.Call, scope: Scope) -> Any:
+    dim = 2 if node.function == "rectangle" else 3
+    return _made(lambda lower, upper: geometry.make_box(lower, upper, dim), bind(node, scope, ("lower", "upper"), 2), node, scope)
+
+
+@handles("disk")
+def _disk(node: t.Call, scope: Scope) -> Any:
+    return _made(geometry.make_disk, bind(node, scope, ("radius", "center"), 1), node, scope)
+
+
+@handles("ball")
+def _ball(node: t.Call, scope: Scope) -> Any:
+    return _made(geometry.make_ball, bind(node, scope, ("radius", "center"), 1), node, scope)
+
+
+@handles("star")
+def _star(node: t.Call, scope: Scope) -> Any:
+    arguments = bind(node, scope, ("radius", "center"), 1)
+    inside = replace(scope, local={**scope.local, "theta": geometry.THETA})
+    return _made(geometry.make_star, arguments, node, inside)
+
+
+@handles("polygon")
+def _polygon(node: t.Call, scope: Scope) -> Any:
+    if node.keywords:
+        return scope.fail("S02", "`polygon` takes its corners without names", node.span, "write polygon([0, 0], [1, 0], [0, 1])")
+    corners = [expression(argument, scope) for argument in node.arguments]
+    if len(corners) == 1 and isinstance(corners[0], sp.MatrixBase) and corners[0].cols > 1:
+        corners = [corners[0][i, :] for i in range(corners[0].rows)]
+    return checked(lambda *points: geometry.make_polygon([_entries(point) for point in points]), corners, node.span, scope)
+
+
+@handles("naca")
+def _naca(node: t.Call, scope: Scope) -> Any:
+    digits = [expression(argument, scope) for argument in node.arguments]
+    if any(isinstance(digit, Broken) for digit in digits):
+        return BROKEN
+    return Naca(tuple(digits))
+
+
+@handles("airfoil")
+def _airfoil(node: t.Call, scope: Scope) -> Any:
+    arguments = bind(node, scope, ("digits", "displacement"), 1)
+    if isinstance(arguments, Broken):
+        return BROKEN
+    section = value(arguments["digits"], scope)
+    displaced = expression(arguments["displacement"], scope) if "displacement" in arguments else ()
+    if isinstance(section, Broken) or isinstance(displaced, Broken):
+        return BROKEN
+    if not isinstance(section, Naca):
+        return scope.fail("T05", f"{kind_of(section)} is no airfoil section", arguments["digits"].span, "write airfoil(naca(0, 0, 12))")
+    return checked(lambda: geometry.make_airfoil(section.digits, displaced), [], node.span, scope)
+
+
+@handles("lattice")
+def _lattice(node: t.Call, scope: Scope) -> Any:
+    arguments = bind(node, scope, ("shape", "nx", "ny"), 3)
+    if isinstance(arguments, Broken):
+        return BROKEN
+    copied = shape(arguments["shape"], scope)
+    return checked(geometry.lattice, [copied, *(expression(arguments[name], scope) for name in ("nx", "ny"))], node.span, scope)
+
+
+@handles("exterior")
+def _exterior(node: t.Call, scope: Scope) -> Any:
+    arguments = bind(node, scope, ("body", "farfield"), 2)
+    if isinstance(arguments, Broken):
+        return BROKEN
+    return checked(geometry.exterior, [shape(arguments[name], scope) for name in ("body", "farfield")], node.span, scope)
+
+
+def _made(make: Callable[..., Any], arguments: dict[str, t.Node] | Broken, node: t.Call, scope: Scope) -> Any:
+    """A shape of numbers and points."""
+    if isinstance(arguments, Broken):
+        return BROKEN
+    values = {name: expression(argument, scope) for name, argument in arguments.items()}
+    if any(isinstance(each, Broken) for each in values.values()):
+        return BROKEN
+    points = {name: _entries(each) if name in ("lower", "upper", "center") else each for name, each in values.items()}
+    return checked(lambda: make(**points), [], node.span, scope)
+
+
+def _entries(point: Any) -> tuple[Any, ...]:
+    return tuple(point) if isinstance(point, sp.MatrixBase) else (point,)
+
+
+# ---- boundaries
+
+
+@handles("boundary")
+def _boundary(node: t.Call, scope: Scope) -> Any:
+    arguments = bind(node, scope, ("domain", "part"), 1)
+    if isinstance(arguments, Broken):
+        return BROKEN
+    domain = region(arguments["domain"], scope, (Domain,))
+    part = value(arguments["part"], scope) if "part" in arguments else None
+    return checked(geometry.boundary, [domain, part], node.span, scope)
+
+
+@handles("inner", "outer")
+def _inner_or_outer(node: t.Call, scope: Scope) -> Any:
+    if len(node.arguments) > 1:  # the tensor products of the same names
+        return apply(BUILTINS[node.function], node, scope)
+    arguments = bind(node, scope, ("domain",), 1)
+    if isinstance(arguments, Broken):
+        return BROKEN
+    domain = region(arguments["domain"], scope, (Domain,))
+    return checked(geometry.inner if node.function == "inner" else geometry.outer, [domain], node.span, scope)
+
+
+@handles("side")
+def _side(node: t.Call, scope: Scope) -> Any:
+    if len(node.arguments) != 1 or len(node.keywords) != 1:
+        axis = scope.coordinates[-1].name if scope.coordinates else "x"
+        return scope.fail("S02", "`side` takes a domain and one coordinate with its value", node.span, f"write side(Omega, {axis} = 1)")
+    domain = region(node.arguments[0], scope, (Domain,))
+    ((axis, place),) = node.keywords
+    at = expression(place, scope)
+    return checked(lambda d, v: geometry.side(d, None, **{axis: v}), [domain, at], node.span, scope)
+
+
+@handles("rest")
+def _rest(node: t.Call, scope: Scope) -> Any:
+    if not node.arguments or node.keywords:
+        return scope.fail(
+            "S02", "`rest` takes a domain and the boundaries to leave out", node.span, "write rest(Omega), or rest(Omega, lid)"
+        )
+    domain = region(node.arguments[0], scope, (Domain,))
+    others = [region(argument, scope, (Boundary,)) for argument in node.arguments[1:]]
+    if isinstance(domain, Domain) and not others:
+        others = [entry.value for entry in scope.entries.values() if isinstance(entry.value, Boundary)]
+        others = [each for each in others if each.domain == domain and each.kind not in ("all", "rest")]
+        if any(isinstance(entry.value, Broken) and entry.kind == "boundary" for entry in scope.entries.values()):
+            return BROKEN
+    return checked(geometry.rest, [domain, *others], node.span, scope)
+
+
+# ---- laws
+
+
+def law(node: t.Node, scope: Scope, draws: str) -> tuple[Law, int | None] | Broken:
+    """The law a node stands for, and the `size` given with it. `draws` is "number" or "function"."""
+    if not isinstance(node, t.Call) or node.function not in LAWS:
+        name = node.function if isinstance(node, t.Call) else node.name if isinstance(node, t.Name) else None
+        near = nearest(name, LAWS) if name else None
+        laws_here = [each for each in LAWS if _draws(each) == draws]
+        hint = f"did you mean `{near}`?" if near else f"laws of a {draws}: {', '.join(laws_here)}"
+        return scope.fail("S01", f"unknown law `{name}`" if name else "a law is expected after `~`", node.span, hint)
+    make = LAWS[node.function]
+    parameters = inspect.signature(make).parameters
+    required = sum(each.default is inspect.Parameter.empty for each in parameters.values())
+    sizes = [argument for name, argument in node.keywords if name == "size"]
+    bare = replace(node, keywords=tuple((name, argument) for name, argument in node.keywords if name != "size"))
+    arguments = bind(bare, scope, tuple(parameters), required)
+    if isinstance(arguments, Broken):
+        return BROKEN
+    values = {name: expression(argument, scope) for name, argument in arguments.items()}
+    if any(isinstance(each, Broken) for each in values.values()):
+        return BROKEN
+    try:
+        made = make(**values)
+    except ProblemError as error:
+        return scope.adopt(error, node.span)
+    if made.draws != draws:
+        laws_here = ", ".join(each for each in LAWS if _draws(each) == draws)
+        return scope.fail("T05", f"`{node.function}` draws a {made.draws}, a {draws} is needed here", node.span, f"use one of {laws_here}")
+    return made, _size(sizes[0], scope) if sizes else None
+
+
+def _draws(name: str) -> str:
+    return "number" if issubclass(inspect.signature(LAWS[name], eval_str=True).return_annotation, laws.NumberLaw) else "function"
+
+
+def _size(node: t.Node, scope: Scope) -> int | None:
+    size = expression(node, scope)
+    if isinstance(size, Broken):
+        return None
+    if not (isinstance(size, sp.Integer) and 1 <= size <= MAX_SIZE):
+        scope.fail("S02", f"size = {size} is no whole number from 1 to {MAX_SIZE}", node.span, "size counts the numbers drawn")
+        return None
+    return int(size)
+
+
+MAX_SIZE = 1000

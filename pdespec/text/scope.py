@@ -1,0 +1,191 @@
+"""What the names of a problem mean while its text is evaluated, and the bounds that keep evaluation small."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import sympy as sp
+
+from ..errors import Diagnostic, ProblemError, Span, nearest
+from ..symbols import Coordinate, Time
+from . import tree as t
+from .words import BUILTINS, REGIONS, RESERVED, SHAPES, split_derivative
+
+MAX_NODES = 20_000  # of one scalar expression, counted as a tree
+MAX_LEVELS = 80
+MAX_BITS = 4096  # of one number
+
+
+MAX_NUMBER = 1e300
+NOT_FINITE = (sp.nan, sp.zoo, sp.oo, -sp.oo)
+
+
+class Extent(NamedTuple):
+    """The size of an expression, and whether all numbers in it are finite."""
+
+    nodes: int
+    levels: int
+    bits: int
+    finite: bool
+
+
+class Broken:
+    """The value of what could not be evaluated: absorbs everything, so that one mistake is reported once."""
+
+    def __repr__(self) -> str:
+        return "BROKEN"
+
+
+BROKEN = Broken()
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A user's function: its body is evaluated at every call."""
+
+    name: str
+    parameters: tuple[str, ...]
+    body: t.Node
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a name means: its value, what it is in words ("unknown", "domain", ...), and where it was declared."""
+
+    value: Any
+    kind: str
+    span: Span | None
+
+
+@dataclass(slots=True)
+class Scope:
+    """Names in scope and the report of mistakes. Mutable: it grows from statement to statement."""
+
+    report: list[Diagnostic]
+    lost: frozenset[str] = frozenset()
+    coordinates: tuple[Coordinate, ...] = ()
+    time: Time | None = None
+    entries: dict[str, Entry] = field(default_factory=dict)
+    local: dict[str, Any] = field(default_factory=dict)
+    later: dict[str, Span | None] = field(default_factory=dict)
+    place: str = ""
+    calls: int = 0
+    called: dict[tuple[Any, ...], Any] = field(default_factory=dict)
+    extents: dict[Any, Extent] = field(default_factory=dict)
+
+    def fail(self, code: str, message: str, span: Span | None, hint: str = "", cause: str = "") -> Broken:
+        """Reports a mistake; the value of its expression is broken."""
+        diagnostic = Diagnostic(code, message, hint, cause, span)
+        if diagnostic not in self.report:
+            self.report.append(diagnostic)
+        return BROKEN
+
+    def adopt(self, error: ProblemError, span: Span | None) -> Broken:
+        """Reports what the language core found wrong, with the place it was written at."""
+        for diagnostic in error.diagnostics:
+            diagnostic = diagnostic.at(span)
+            if diagnostic not in self.report:
+                self.report.append(diagnostic)
+        return BROKEN
+
+    def declare(self, name: t.Name, value: Any, kind: str) -> None:
+        """Enters a name, unless it is taken."""
+        if self.free(name, kind):
+            self.entries[name.name] = Entry(value, kind, name.span)
+
+    def free(self, name: t.Name, kind: str) -> bool:
+        """Whether a name may be declared; says why not."""
+        if name.name in RESERVED:
+            self.fail(
+                "S03", f"`{name.name}` is a word of the language and cannot be a name", name.span, f"rename it, for example `{name.name}_`"
+            )
+        elif name.name in BUILTINS and (name.name != "d" or kind == "function"):
+            hint = f"rename it, for example `{name.name}_` or `{name.name}1`"
+            self.fail(
+                "S03",
+                f"{kind} `{name.name}` would hide the built-in `{name.name}`, {MEANINGS.get(name.name, 'an operator')}",
+                name.span,
+                hint,
+            )
+        elif letters := split_derivative(name.name, self.variables):
+            hint = f"rename it, for example `{name.name}_`"
+            self.fail("S03", f"{kind} `{name.name}` would hide the derivative by {', '.join(letters)}", name.span, hint)
+        elif (entry := self.entries.get(name.name)) and not isinstance(entry.value, Broken):
+            where = f" (line {entry.span.line})" if entry.span else ""
+            code = "S03" if entry.kind in ("coordinate", "time") else "S05"
+            verb = "would hide" if code == "S03" else "is already the name of"
+            self.fail(code, f"{kind} `{name.name}` {verb} the {entry.kind} `{name.name}`{where}", name.span, "give it another name")
+        else:
+            return True
+        return False
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of the coordinates and of time."""
+        return (*(x.name for x in self.coordinates), *((self.time.name,) if self.time else ()))
+
+    def lookup(self, name: str, span: Span | None, called: bool = False) -> Any:
+        """The value of a name, or a report that there is none."""
+        if name in self.local:
+            return self.local[name]
+        if name in self.entries:
+            return self.entries[name].value
+        if name in self.lost:
+            return BROKEN
+        return self.unknown(name, span, called)
+
+    def unknown(self, name: str, span: Span | None, called: bool = False) -> Broken:
+        """Reports an unknown name with the best guess at what was meant."""
+        what = f"`{name}`" + (f" in `{self.place}`" if self.place else "")
+        if name in self.later:
+            line = self.later[name].line if self.later[name] else 0
+            return self.fail("S01", f"{what} is used before it is declared (line {line})", span, "move its declaration up")
+        stem, _, letters = name.partition("_")
+        if letters and stem in self.entries and (variables := split_derivative("d" + letters, self.variables)):
+            operator = "d" + "".join(variables)
+            return self.fail("S01", f"unknown name {what}", span, f"did you mean the derivative `{operator}({stem})`?")
+        candidates = [*self.local, *self.entries, *BUILTINS, *(SHAPES + REGIONS if called else ())]
+        candidates += [f"d{a}" for a in self.variables] + [f"d{a}{b}" for a in self.variables for b in self.variables]
+        near = nearest(name, candidates)
+        if near is None:
+            known = ", ".join([*self.local, *self.entries][:12])
+            return self.fail("S01", f"unknown name {what}", span, f"known here: {known}" if known else "declare it first")
+        entry = self.entries.get(near)
+        where = f" (line {entry.span.line})" if entry and entry.span else ""
+        return self.fail("S01", f"unknown name {what}", span, f"did you mean `{near}`{where}?")
+
+    def bounded(self, value: Any, span: Span | None) -> Any:
+        """The value, unless it is larger than anything a problem needs."""
+        if isinstance(value, sp.MatrixBase):
+            checked = [self.bounded(entry, span) for entry in value]
+            return BROKEN if any(isinstance(each, Broken) for each in checked) else value
+        if not isinstance(value, sp.Expr):
+            return value
+        extent = self.extent(value)
+        if not extent.finite:
+            return self.fail("V03", "this has no finite value", span, "look for a division by zero or a function outside of its domain")
+        if extent.nodes > MAX_NODES or extent.levels > MAX_LEVELS:
+            message = f"the expression has grown beyond {MAX_NODES} operations or {MAX_LEVELS} levels"
+            return self.fail("S02", message, span, "introduce an unknown for a part of it")
+        if extent.bits > MAX_BITS or (value.is_number and not value.is_Rational and not abs(complex(value.evalf(15))) < MAX_NUMBER):
+            return self.fail("S02", "this number is too large", span, "scale the problem: choose units in which its numbers are near 1")
+        return value
+
+    def extent(self, value: sp.Basic) -> Extent:
+        """How large an expression is as a tree, remembered for every part."""
+        known = self.extents.get(value)
+        if known is None:
+            parts = [self.extent(part) for part in value.args]
+            bits = max(value.p.bit_length(), value.q.bit_length()) if isinstance(value, sp.Rational) and value.is_finite else 0
+            known = Extent(
+                1 + sum(part.nodes for part in parts),
+                1 + max((part.levels for part in parts), default=0),
+                max((bits, *(part.bits for part in parts))),
+                value not in NOT_FINITE and all(part.finite for part in parts),
+            )
+            self.extents[value] = known
+        return known
+
+
+MEANINGS = {"I": "the identity tensor", "n": "the outward unit normal", "pi": "the circle constant", "d": "the derivative"}

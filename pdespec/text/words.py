@@ -1,0 +1,68 @@
+"""The words of the language, in one table for the parser, the checks, the editors and the documentation."""
+
+from __future__ import annotations
+
+STATEMENTS = (
+    "problem space time periodic domain boundary const param trainable input unknown in on at minimize stationary require output data reference"
+).split()
+"""Words that open a statement. None of them can be a name."""
+
+PARTICLES = "over from steady".split()
+"""Words inside a statement. None of them can be a name."""
+
+RANKS = "scalar vector tensor".split()
+
+OPERATORS = "d dt grad div curl lap advect sym skew tr det inv dot cross outer inner entry diff variation integral jump avg".split()
+"""Differential, algebraic and variational built-ins. Beside them stand dx, dyy, dtx, ...: `d` and any coordinate names."""
+
+FUNCTIONS = "sqrt exp log sin cos tan sinh cosh tanh abs min max".split()
+
+CONSTANTS = "I n pi".split()
+"""Identity tensor, unit outward normal, circle constant."""
+
+SHAPES = "interval rectangle box disk ball polygon star airfoil naca lattice exterior".split()
+
+REGIONS = "boundary side rest inner outer".split()
+
+RESERVED = frozenset(STATEMENTS + PARTICLES)
+BUILTINS = frozenset(OPERATORS + FUNCTIONS + CONSTANTS)
+"""Names that cannot be declared, but for `d`: it is an operator only where it is called, and a common name for a number."""
+
+GREEK = dict(
+    zip(
+        "αβγδεζηθικλμνξοπρστυφχψωΑΒΓΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩ",
+        (
+            "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon phi chi psi omega "
+            "Alpha Beta Gamma Epsilon Zeta Eta Theta Iota Kappa Lambda Mu Nu Xi Omicron Pi Rho Sigma Tau Upsilon Phi Chi Psi Omega"
+        ).split(),
+        strict=True,
+    )
+) | {"ς": "sigma", "ϑ": "theta", "ϕ": "phi", "ϵ": "epsilon", "\N{MICRO SIGN}": "mu", "\N{OHM SIGN}": "Omega"}
+"""Greek letters that may be written for their English names."""
+
+_SPELLING = str.maketrans(GREEK | dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True)))
+
+
+def spell(name: str) -> str:
+    """The name in ASCII: `Ω` is `Omega`, `u₀` is `u0`."""
+    return name if name.isascii() else name.translate(_SPELLING)
+
+
+def split_derivative(name: str, coordinates: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The coordinates of a derivative name: `dxxy` is ("x", "x", "y"); None when it is not one.
+
+    Longer coordinate names are tried first, so that `dtheta` is one derivative when `theta` and `t` both exist.
+    """
+    if not name.startswith("d") or len(name) == 1:
+        return None
+    order = sorted(coordinates, key=len, reverse=True)
+    stack: list[tuple[int, tuple[str, ...]]] = [(1, ())]
+    seen: set[int] = set()
+    while stack:
+        position, found = stack.pop()
+        if position == len(name):
+            return found
+        if position not in seen:
+            seen.add(position)
+            stack.extend((position + len(c), (*found, c)) for c in reversed(order) if name.startswith(c, position))
+    return None
