@@ -54,10 +54,11 @@ class Encoder(nn.Module):
     def __init__(self, in_channels: int, lattice: Lattice, repeats: int, options: EncoderOptions, generator: torch.Generator) -> None:
         super().__init__()
         self.lattice, self.repeats = lattice, repeats
+        self.constant = int(options.kernel == "polynomial")  # this kernel has no bias: the input's moments of 1 take its place
         self.channels = options.channels or (in_channels if options.kernel == "mlp" else 16)
         radius = per_axis(options.radius or tuple(options.cells * h for h in lattice.spacing), lattice.dim, "encoder radius")
         self.layer = GNO(
-            in_channels,
+            in_channels + self.constant,
             self.channels,
             lattice.dim,
             radius,
@@ -76,7 +77,8 @@ class Encoder(nn.Module):
         edges = NEIGHBORS["lattice"](points, self.lattice, layer.radius).transpose()
         nodes = self.lattice.points(points.dtype, points.device).repeat(batch, 1)
         flat = points.flatten(0, 1)
-        encoded = layer(nodes, flat, values.flatten(0, 1), edges, None if measure is None else measure.flatten())
+        known = values.flatten(0, 1) if not self.constant else torch.cat([values, torch.ones_like(values[..., :1])], -1).flatten(0, 1)
+        encoded = layer(nodes, flat, known, edges, None if measure is None else measure.flatten())
         near = to_queries(layer.edge_weights(offsets(nodes, flat, edges, layer.radius, layer.period), edges), edges)
         found = torch.cat([encoded, near / (near + 1)], -1).unflatten(0, (batch, -1))
         return found.repeat_interleave(self.repeats, 1)

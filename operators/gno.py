@@ -174,10 +174,11 @@ def monomials(z: Offsets, degree: int) -> Streams:
 
 @KERNELS.register("polynomial")
 class PolynomialKernel(nn.Module):
-    """kappa(x, y) v = sum_b ((x - y) / r)^b c_b(v(y)), monomials of degree <= `degree`; c_b is computed on nodes, not on edges.
+    """kappa(x, y) v = sum_b ((x - y) / r)^b A_b h(v(y)), monomials of degree <= `degree`, A_b matrices, h the values or a hidden layer of them.
 
-    Everything that depends on the query is free of parameters: derivatives in x cost one row each of a small matrix product.
-    Shapes: values (m, in_channels) -> prepared ((m, P out_channels),); integrate -> (queries, out_channels).
+    Evaluated as moments m_b(x) = sum_j w ((x - y_j) / r)^b h_j, then sum_b A_b m_b: edges carry no parameters, and a derivative in x costs
+    one more row of a small matrix product. "linear" takes h = v, "nonlinear_kernel_only" one hidden layer.
+    Shapes: values (m, in_channels) -> prepared ((m, c),); integrate -> (queries, out_channels).
     """
 
     padded = True
@@ -188,7 +189,7 @@ class PolynomialKernel(nn.Module):
         in_channels: int,
         out_channels: int,
         transform: Transform = "linear",
-        hidden: Sequence[int] = (64,),
+        hidden: int = 64,
         degree: int = 3,
         activation: str = "gelu",
         generator: torch.Generator | None = None,
@@ -196,31 +197,37 @@ class PolynomialKernel(nn.Module):
         super().__init__()
         if transform not in ("linear", "nonlinear_kernel_only"):
             raise ValueError(f"the polynomial kernel is 'linear' or 'nonlinear_kernel_only' in the values, not {transform!r}")
+        generator = seeded(generator)
         self.degree = degree
         self.terms = len(exponents(dim, degree))
-        sizes = (in_channels, *(hidden if transform == "nonlinear_kernel_only" else ()), self.terms * out_channels)
-        self.coefficients = MLP(sizes, activation, generator)
+        nonlinear = transform != "linear"
+        self.inner = nn.Sequential(Linear(in_channels, hidden, generator=generator), Activation(activation)) if nonlinear else nn.Identity()
+        channels = hidden if nonlinear else in_channels
+        self.outer = Linear(self.terms * channels, out_channels, bias=False, gain=math.sqrt(self.terms), generator=generator)
 
     def prepare(self, positions: Tensor, values: Tensor) -> tuple[Tensor, ...]:
-        return (self.coefficients(values),)
+        return (self.inner(values),)
 
     def integrate(self, x: Streams, z: Offsets, weight: Streams, prepared: tuple[Tensor, ...], edges: Edges) -> Streams:
         basis = monomials(z, self.degree) * weight
-        patch = prepared[0].index_select(0, edges.node)  # (e, P c)
-        if isinstance(basis, Jet):
-            basis = basis.dense()
-            streams = dict(basis.items())
-            rows = self._sum(torch.stack(list(streams.values()), 1), patch, edges).unbind(1)
-            found = dict(zip(streams, rows, strict=True))
-            return Jet(basis.space, {a: found[a] for a in basis.lower}, {n: found[n] for n in basis.operators})
-        return self._sum(basis[:, None], patch, edges)[:, 0]
+        values = prepared[0].index_select(0, edges.node)
+        if not isinstance(basis, Jet):
+            return self.outer(_moments(basis[:, None], values, edges)[:, 0])
+        streams = dict(basis.dense().items())
+        rows = self.outer(_moments(torch.stack(list(streams.values()), 1), values, edges)).unbind(1)
+        found = dict(zip(streams, rows, strict=True))
+        return Jet(basis.space, {a: found[a] for a in basis.lower}, {n: found[n] for n in basis.operators})
 
-    def _sum(self, rows: Tensor, patch: Tensor, edges: Edges) -> Tensor:
-        """sum over edges and monomials. Shapes: rows (e, s, P), patch (e, P c) -> (queries, s, c)."""
-        if edges.width is None:
-            return jet.segment_sum(rows @ patch.unflatten(1, (self.terms, -1)), edges.query, edges.queries)
-        rows = rows.unflatten(0, (edges.queries, edges.width)).transpose(1, 2).flatten(2)
-        return rows @ patch.reshape(edges.queries, edges.width * self.terms, -1)
+
+def _moments(rows: Tensor, values: Tensor, edges: Edges) -> Tensor:
+    """sum over the edges of rows times values. Shapes: rows (e, s, p), values (e, c) -> (queries, s, p c)."""
+    streams, terms = rows.shape[1:]
+    if edges.width is None:
+        products = (rows[..., None] * values[:, None, None]).flatten(1)
+        return jet.segment_sum(products, edges.query, edges.queries).unflatten(1, (streams, -1))
+    rows = rows.flatten(1).unflatten(0, (edges.queries, edges.width))
+    moments = rows.mT @ values.unflatten(0, (edges.queries, edges.width))
+    return moments.reshape(edges.queries, streams, -1)
 
 
 # ---- the layer

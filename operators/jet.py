@@ -96,12 +96,13 @@ def _splits(alpha: MultiIndex, proper: bool) -> tuple[tuple[MultiIndex, MultiInd
     return tuple((b, c) for b, c in pairs if not proper or (any(b) and any(c)))
 
 
-def _fma(total: Tensor | None, a: Tensor, b: Tensor) -> Tensor:
-    return a * b if total is None else torch.addcmul(total, a, b)
-
-
-def _add(a: Tensor | None, b: Tensor | None) -> Tensor | None:
-    return b if a is None else a if b is None else a + b
+def _fma(total: Tensor | None, a: Tensor, b: Tensor, scale: float = 1.0) -> Tensor:
+    """total + scale a b, without a pass of its own for the scale where it can be had free."""
+    if total is not None:
+        return torch.addcmul(total, a, b, value=scale)
+    if scale == 1:
+        return a * b
+    return (a * scale) * b if a.numel() <= b.numel() else a * (b * scale)
 
 
 class Jet:
@@ -169,9 +170,7 @@ class Jet:
         for n, form in self.space.operators.items():
             total = None
             for a, c in form.items():
-                part = _convolve(f, g, a, proper=True)
-                if part is not None:
-                    total = _add(total, part * (c * factorial(a)))
+                total = _convolve(f, g, a, proper=True, scale=c * factorial(a), total=total)
             for left, right in ((f.get(zero), other.operators.get(n)), (g.get(zero), self.operators.get(n))):
                 if left is not None and right is not None:
                     total = _fma(total, left, right)
@@ -210,25 +209,22 @@ class Jet:
         lower, operators = {zero: table[0]}, {}
         n = nilpotent
         for k in range(1, order + 1):
-            slope = table[k] if k < 2 else table[k] * (1 / math.factorial(k))
             for a, v in n.lower.items():
-                lower[a] = _fma(lower.get(a), slope, v)
+                lower[a] = _fma(lower.get(a), table[k], v, 1 / math.factorial(k))
             for name, v in n.operators.items():
-                operators[name] = _fma(operators.get(name), slope, v)
+                operators[name] = _fma(operators.get(name), table[k], v, 1 / math.factorial(k))
             if k < order:
                 n = n * nilpotent
         return Jet(self.space, lower, operators)
 
 
-def _convolve(f: dict[MultiIndex, Tensor], g: dict[MultiIndex, Tensor], alpha: MultiIndex, proper: bool) -> Tensor | None:
-    """sum_b f_b g_(alpha-b) over present streams; a square uses each pair once."""
-    total = None
+def _convolve(
+    f: dict[MultiIndex, Tensor], g: dict[MultiIndex, Tensor], alpha: MultiIndex, proper: bool, scale: float = 1.0, total: Tensor | None = None
+) -> Tensor | None:
+    """total + scale sum_b f_b g_(alpha-b) over present streams; a square takes each pair once."""
     for b, c in _splits(alpha, proper):
-        if f is g and b > c:
-            continue
-        if b in f and c in g:
-            left = f[b] if f is not g or b == c else 2 * f[b]
-            total = _fma(total, left, g[c])
+        if b in f and c in g and not (f is g and b > c):
+            total = _fma(total, f[b], g[c], scale if f is not g or b == c else 2 * scale)
     return total
 
 

@@ -47,15 +47,15 @@ ACTIVATIONS: Registry[Function] = Registry("smooth activation", lambda table, na
 def horner(coefficients: tuple[float, ...], z: Tensor) -> Tensor:
     """sum_k c_k z^k, lowest power first; an even or odd polynomial is evaluated in z^2."""
     if len(coefficients) > 2 and not any(coefficients[len(coefficients) % 2 :: 2]):
-        inner = horner(coefficients[1 - len(coefficients) % 2 :: 2], z * z)
-        return inner if len(coefficients) % 2 else inner * z
-    out: Tensor | None = None
-    for c in reversed(coefficients):
-        if out is None:
-            out = torch.full_like(z, c)
-        else:
-            out = out * z + c if c else out * z
-    return torch.zeros_like(z) if out is None else out
+        even = len(coefficients) % 2
+        inner = horner(coefficients[1 - even :: 2], z * z)
+        return inner if even else inner * z
+    if len(coefficients) < 2:
+        return torch.full_like(z, coefficients[0] if coefficients else 0.0)
+    out = z if coefficients[-1] == 1 else z * coefficients[-1]
+    for c in reversed(coefficients[1:-1]):
+        out = (out + c if c else out) * z
+    return out + coefficients[0] if coefficients[0] else out
 
 
 @functools.lru_cache(maxsize=None)
