@@ -5,17 +5,49 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
-from compiler.runs import RunError, write_atomically
+from compiler.options import TrainOptions
+from compiler.runs import Run, RunError, open_run, write_atomically
 
 FORMAT = "pdespec-checkpoint-1"
+TRAINABLES = "loss.trainables."
+
+
+def dtype_of(options: TrainOptions) -> torch.dtype:
+    """That of parameters and points; bfloat16 is mixed, with parameters in float32."""
+    return torch.float64 if options.precision == "float64" else torch.float32
+
+
+def load_run(directory: str | Path, which: str = "last", model: nn.Module | None = None, device: str | torch.device = "cpu") -> Run:
+    """The run in a directory with the weights of a checkpoint, averaged ones where the run keeps them, ready to be evaluated.
+
+    `model` is needed only where the run was not built by `compiler.build`. Raises `RunError` for what is missing or does not fit.
+    """
+    run = open_run(directory)
+    saved = load_tree(run.checkpoint(which))
+    if model is None:
+        if run.recipe is None:
+            raise RunError(f"{run.directory} does not say how its model was built; pass the model")
+        from compiler.build import build
+
+        model = build(run.problem, run.recipe.operator, **run.recipe.options)
+    weights = {**saved["objective"], **(saved["ema"] or {})}
+    own = {name.removeprefix("model."): value for name, value in weights.items() if name.startswith("model.")}
+    model.to(dtype=dtype_of(run.options))
+    try:
+        model.load_state_dict(own)
+    except RuntimeError as error:
+        raise RunError(f"checkpoint {run.checkpoint(which)} does not fit the model: {error}") from error
+    found = {name.removeprefix(TRAINABLES): float(value) for name, value in weights.items() if name.startswith(TRAINABLES)}
+    return replace(run, model=model.to(device).eval(), step=saved["step"], trainables=found)
 
 
 def save_tree(path: Path, tree: Any) -> None:

@@ -15,7 +15,7 @@ import io
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,11 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Run:
-    """A training run on disk. `step` is that of its last checkpoint; `model` the network, where this process trained or loaded it."""
+    """A training run on disk.
+
+    `step` is that of its last checkpoint, `model` the network where this process trained or loaded it, `trainables` the values found for
+    the problem's trainable scalars.
+    """
 
     directory: Path
     problem: Problem
@@ -51,6 +55,7 @@ class Run:
     recipe: Recipe | None = None
     model: Any = None
     step: int = 0
+    trainables: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:

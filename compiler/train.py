@@ -1,0 +1,422 @@
+"""Training: a problem, a model and options in, a run on disk out. Read `train` from top to bottom."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import os
+import platform
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+from compiler import runs
+from compiler.balance import BALANCERS, Signals, gradient_statistics
+from compiler.checkpoint import dtype_of, load_tree, save_tree
+from compiler.loss import PhysicsLoss
+from compiler.loss import compile as compile_loss
+from compiler.optim import OPTIMIZERS, SCHEDULES, Progress
+from compiler.options import OptionError, TrainOptions, made
+from compiler.progress import Display, Silent
+from compiler.runs import Recipe, Run, RunError
+from pdespec.errors import ProblemError, fail
+from pdespec.problem import Problem
+
+FABRIC_PRECISION = {"float32": "32-true", "float64": "32-true", "bfloat16": "bf16-mixed"}  # "32-true" leaves dtypes alone
+VERSIONS = ("pdespec", "torch", "lightning-fabric", "safetensors", "sympy", "numpy", "scipy", "scikit-fem")
+
+Sampler = Callable[..., Any]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training was stopped from outside and has saved its state; `run` says where."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(f"stopped at step {run.step} of {run.options.steps}; {run.directory} continues with --resume")
+        self.run = run
+
+
+def train(
+    problem: Problem,
+    model: nn.Module,
+    options: TrainOptions | None = None,
+    directory: str | Path | None = None,
+    *,
+    resume: bool = False,
+    loss: PhysicsLoss | None = None,
+    sampler: Sampler | None = None,
+    recipe: Recipe | None = None,
+    display: Display | None = None,
+) -> Run:
+    """Trains `model` on the physics of `problem` alone and keeps everything needed to go on, and to evaluate, in `directory`.
+
+    Every step draws fresh geometries, inputs and points from a generator seeded by (seed, step), so that a run that was killed and
+    resumed, or shared by several processes, takes the same steps. `loss` defaults to `compile(problem, options.derivatives)`, `sampler`
+    to `compiler.sample`, `directory` to a new one in `runs/`, `recipe` to the one that `compiler.build` left on the model.
+    `resume` continues the run in `directory` where there is one. The model is trained in place.
+
+    Raises: RunError for a directory that is taken or damaged; OptionError; ProblemError R01 when a loss or gradient is no longer finite,
+    the last checkpoint being left as it was; Interrupted on SIGINT and SIGTERM, after saving.
+    """
+    options = options or TrainOptions()
+    directory = Path(directory) if directory is not None else runs.free_directory(problem.name)
+    display = display or Silent()
+    resuming = resume and runs.holds_run(directory)
+    if not resuming and _leads():
+        runs.refuse_occupied(directory)
+
+    if resuming and runs.open_run(directory).problem != problem:
+        raise RunError(f"{directory} trains another problem than this `{problem.name}`; name another directory with --out")
+
+    loss = loss or compile_loss(problem, options.derivatives, options.weights)
+    labels = tuple(term.label for term in loss.terms)
+    balancer = made(BALANCERS, options.balancer, options.balancer_options)
+    schedule = made(SCHEDULES, options.schedule, options.schedule_options)
+    fabric = _fabric(options)
+    objective = Objective(problem, model, loss, options, sampler or _default_sampler(), fabric)
+    parameters = [each for each in objective.parameters() if each.requires_grad]
+    optimizer = made(OPTIMIZERS, options.optimizer, options.optimizer_options, parameters, lr=options.lr)
+    wrapped, stepper = fabric.setup(objective, optimizer)
+
+    run = Run(directory, problem, options, recipe or getattr(model, "recipe", None), model)
+    last, best = run.checkpoint("last"), run.checkpoint("best")
+    saved = load_tree(last) if resuming and last.is_file() else None
+    start, lowest, pending, seconds_before, ema = 0, math.inf, None, 0.0, _copy_weights(objective) if options.ema else None
+    if saved:
+        _restore(objective, optimizer, saved, last)
+        start, lowest, pending, seconds_before = saved["step"], saved["best"], saved["pending"], saved["seconds"]
+        ema = {name: value.to(fabric.device) for name, value in saved["ema"].items()} if ema and saved["ema"] else ema
+    balance_state = _state(balancer.init(len(labels)), saved, "balance")
+    schedule_state = _state(schedule.init(), saved, "schedule")
+    base = torch.tensor([loss.weights.get(label, 1.0) for label in labels], dtype=torch.float64)
+    columns = _columns(labels, objective, options)
+    validator = Validator(objective, options, fabric) if options.validation else None
+
+    def row_at(step: int, **values: float | None) -> dict[str, float | None]:
+        return {"step": step, "seconds": round(seconds_before + time.monotonic() - began, 3), **values}
+
+    def snapshot(step: int) -> dict[str, Any]:
+        state = {"balance": tuple(balance_state), "schedule": tuple(schedule_state), "ema": ema, "best": lowest, "pending": pending}
+        state |= {"step": step, "seconds": seconds_before + time.monotonic() - began}
+        return state | {"objective": objective.state_dict(), "optimizer": optimizer.state_dict()}
+
+    if fabric.is_global_zero:
+        session = _session(fabric, start)
+        if resuming:
+            runs.continue_run(run, session)
+        else:
+            runs.create_run(run, session)
+        runs.write_history(directory, columns, [row for row in runs.read_history(directory) if row["step"] <= start])
+        display.start(problem.name, start, options.steps)
+    fabric.barrier()
+
+    began, step, interrupted = time.monotonic(), start, False
+    with _stop_requests() as stop_requested, contextlib.ExitStack() as cleanup:
+        cleanup.callback(display.stop)
+        while step < options.steps:
+            factor, schedule_state = schedule.update(Progress(step, options.steps, pending), schedule_state)
+            pending = None
+            for group in stepper.param_groups:
+                group["lr"] = options.lr * factor
+
+            values = wrapped("train", step)  # (m,): the unweighted terms of this process's share of the batch
+            losses = fabric.all_reduce(values.detach(), reduce_op="mean").double().cpu()
+            if not losses.isfinite().all():
+                raise _not_finite(objective, labels, losses, step, run)
+            gradients = None
+            if balancer.gradients_every and step % balancer.gradients_every == 0:
+                gradients = gradient_statistics(values, parameters, lambda flat: fabric.all_reduce(flat, reduce_op="mean"))
+            signals = Signals(losses, step, seeded(options.seed, "balance", step), gradients)
+            balance, balance_state = balancer.update(signals, balance_state)
+
+            weights = base * balance
+            fabric.backward((weights.to(values) * values).sum())
+            norm = get_total_norm([each.grad for each in parameters if each.grad is not None])
+            if not norm.isfinite():
+                raise _gradient_not_finite(objective, step, run)
+            if options.clip:
+                clip_grads_with_norm_(parameters, options.clip, norm)
+            stepper.step()
+            stepper.zero_grad()
+            if ema:
+                _follow(ema, objective, options.ema, step)
+            step += 1
+
+            row = row_at(step, lr=options.lr * factor, gradient=float(norm), total=float(weights @ losses))
+            row |= dict(zip(labels, losses.tolist(), strict=True)) | objective.trainables()
+            row |= {f"weight {label}": value for label, value in zip(labels, weights.tolist(), strict=True)}
+            over = step == options.steps
+            if validator and (over or step % options.validate_every == 0):
+                with _using(ema, objective):
+                    found = validator(base)
+                row |= found
+                pending = found["validation"]
+                if pending < lowest:
+                    lowest = pending
+                    if fabric.is_global_zero:
+                        save_tree(best, snapshot(step))
+            interrupted = _any(fabric, stop_requested())
+            stopping = interrupted or _any(fabric, options.seconds is not None and row["seconds"] >= options.seconds)
+            if fabric.is_global_zero:
+                if over or pending is not None or step % options.log_every == 0:
+                    runs.append_history(directory, columns, row)
+                display.step(row, labels)
+                if over or stopping or step % options.checkpoint_every == 0:
+                    save_tree(last, snapshot(step))
+            if stopping:
+                break
+    fabric.barrier()
+    if ema:
+        _put_weights(objective, ema)
+    run = Run(directory, problem, options, run.recipe, model, step, objective.trainables())
+    if interrupted and not run.finished:
+        raise Interrupted(run)
+    return run
+
+
+class Objective(nn.Module):
+    """The terms of the loss as a function of the step: the batch is drawn here, and each process takes its share of it.
+
+    One module for model and loss, so that a wrapper of it (DDP, autocast) sees everything between parameters and terms.
+    """
+
+    def __init__(self, problem: Problem, model: nn.Module, loss: PhysicsLoss, options: TrainOptions, sampler: Sampler, fabric: Fabric):
+        super().__init__()
+        self.model, self.loss = model, loss
+        self.problem, self.options, self.sampler, self.fabric = problem, options, sampler, fabric
+        self.to(dtype=dtype_of(options))
+
+    def forward(self, purpose: str, step: int) -> Tensor:
+        """Shapes: "m", the terms in the loss's order, unweighted."""
+        batch = self.draw(purpose, step)
+        terms = self.loss(self.model(batch.inputs), batch)
+        return torch.stack(list(terms.values()))
+
+    def draw(self, purpose: str, step: int, share: bool = True) -> Any:
+        """The batch of a step, the same for every number of processes; with `share`, this process's part of it."""
+        options, fabric = self.options, self.fabric
+        size = options.batch if purpose == "train" else options.validation
+        batch = self.sampler(self.problem, size=size, points=dict(options.points), generator=seeded(options.seed, purpose, step))
+        if share and fabric.world_size > 1:
+            part = size // fabric.world_size
+            batch = batch[fabric.global_rank * part : (fabric.global_rank + 1) * part]
+        return batch.to(dtype_of(options), fabric.device)
+
+    def trainables(self) -> dict[str, float]:
+        """The problem's trainable scalars, as they stand."""
+        return {name: float(value.detach()) for name, value in self.loss.trainables.items()}
+
+
+class Validator:
+    """The loss on held-out samples that are drawn once, and the error in u on the first `references` of them."""
+
+    def __init__(self, objective: Objective, options: TrainOptions, fabric: Fabric) -> None:
+        self.objective, self.options, self.fabric = objective, options, fabric
+        self.truth = None
+        if options.references and fabric.is_global_zero:
+            from compiler.fem import solve
+
+            self.batch = objective.draw("validate", 0, share=False)[: options.references]
+            self.truth = solve(objective.problem, self.batch)
+
+    def __call__(self, base: Tensor) -> dict[str, float | None]:
+        with self.fabric.autocast():
+            values = self.objective("validate", 0).detach()
+        losses = self.fabric.all_reduce(values, reduce_op="mean").double().cpu()
+        return {"validation": float(base @ losses), "error": self.error()}
+
+    def error(self) -> float | None:
+        """Mean relative L2 error over the solved samples."""
+        if self.truth is None:
+            return None
+        from compiler.evaluate import interior, relative_error
+
+        points = interior(self.objective.problem, self.batch)
+        with torch.no_grad():
+            found = self.objective.model(self.batch.inputs)(points)
+        return float(relative_error(found, self.truth(points.double().cpu())).mean())
+
+
+def seeded(seed: int, purpose: str, step: int) -> torch.Generator:
+    """A generator for one purpose at one step: training, validation and evaluation never share numbers, and no stream need be stored."""
+    digest = hashlib.blake2b(f"{seed}/{purpose}/{step}".encode(), digest_size=4).digest()  # torch's Mersenne twister takes 32 bits
+    return torch.Generator().manual_seed(int.from_bytes(digest, "big"))
+
+
+def _default_sampler() -> Sampler:
+    from compiler.sample import sample
+
+    return sample
+
+
+def _fabric(options: TrainOptions) -> Fabric:
+    """Under torchrun the processes that it started, else `options.devices` of them, started here."""
+    accelerator = options.accelerator
+    if accelerator == "auto":
+        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", options.devices))
+    nodes = int(os.environ.get("WORLD_SIZE", local)) // local
+    fabric = Fabric(
+        accelerator=accelerator,
+        devices=local,
+        num_nodes=nodes,
+        strategy="ddp" if local * nodes > 1 else "auto",
+        precision=FABRIC_PRECISION[options.precision],
+    )
+    for name in ("batch", "validation"):
+        if getattr(options, name) % (local * nodes):
+            raise OptionError(f"{name} = {getattr(options, name)} does not divide among {local * nodes} processes")
+    fabric.launch()
+    return fabric
+
+
+def _leads() -> bool:
+    """Whether this is the process that writes, known before the processes have found each other."""
+    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", 0))) == 0
+
+
+def _any(fabric: Fabric, flag: bool) -> bool:
+    """Whether any process says so: all of them must stop at the same step."""
+    return flag if fabric.world_size == 1 else float(fabric.all_reduce(torch.tensor(float(flag)), reduce_op="sum")) > 0
+
+
+def _restore(objective: Objective, optimizer: torch.optim.Optimizer, saved: Mapping[str, Any], path: Path) -> None:
+    try:
+        objective.load_state_dict(saved["objective"])
+        optimizer.load_state_dict(saved["optimizer"])
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise RunError(f"checkpoint {path} does not fit this model and optimiser: {error}") from error
+
+
+def _state(fresh: tuple, saved: Mapping[str, Any] | None, name: str) -> Any:
+    """A named tuple as `init` made it, or with the values of a checkpoint."""
+    if saved is None:
+        return fresh
+    if len(saved[name]) != len(fresh):
+        raise RunError(f"the checkpoint holds the state of another {name}; resume with the options of the run")
+    return type(fresh)(*saved[name])
+
+
+def _copy_weights(objective: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in objective.named_parameters()}
+
+
+@torch.no_grad()
+def _follow(ema: Mapping[str, Tensor], objective: nn.Module, decay: float, step: int) -> None:
+    """ema <- decay ema + (1 - decay) weights, with a shorter memory in the first steps."""
+    share = 1 - min(decay, (1 + step) / (10 + step))
+    for name, value in objective.named_parameters():
+        ema[name].lerp_(value, share)
+
+
+@torch.no_grad()
+def _put_weights(objective: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    for name, value in objective.named_parameters():
+        value.copy_(weights[name])
+
+
+@contextlib.contextmanager
+def _using(ema: Mapping[str, Tensor] | None, objective: nn.Module) -> Iterator[None]:
+    """The model with its averaged weights, if there are any."""
+    if ema is None:
+        yield
+        return
+    kept = _copy_weights(objective)
+    _put_weights(objective, ema)
+    try:
+        yield
+    finally:
+        _put_weights(objective, kept)
+
+
+@contextlib.contextmanager
+def _stop_requests() -> Iterator[Callable[[], bool]]:
+    """A first SIGINT or SIGTERM is remembered, to be obeyed after the step; a second one acts at once.
+
+    Only the main thread of a program may catch signals; elsewhere this never says stop.
+    """
+    requests: list[int] = []
+    previous: dict[int, Any] = {}
+
+    def remember(number: int, _frame: Any) -> None:
+        requests.append(number)
+        signal.signal(number, previous[number])
+
+    with contextlib.suppress(ValueError):  # not the main thread
+        for number in (signal.SIGINT, signal.SIGTERM):
+            previous[number] = signal.signal(number, remember)
+    try:
+        yield lambda: bool(requests)
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _columns(labels: tuple[str, ...], objective: Objective, options: TrainOptions) -> list[str]:
+    columns = ["step", "seconds", "lr", "gradient", "total", *labels, *objective.trainables(), *(f"weight {label}" for label in labels)]
+    return columns + ["validation", "error"] * bool(options.validation)
+
+
+def _session(fabric: Fabric, step: int) -> dict[str, Any]:
+    def found(name: str) -> str | None:
+        with contextlib.suppress(PackageNotFoundError):
+            return version(name)
+        return None
+
+    return {
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "from_step": step,
+        "processes": fabric.world_size,
+        "device": str(fabric.device),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "versions": {name: found(name) for name in VERSIONS},
+    }
+
+
+def _not_finite(objective: Objective, labels: tuple[str, ...], losses: Tensor, step: int, run: Run) -> ProblemError:
+    label = labels[int((~losses.isfinite()).nonzero()[0])]
+    place = _locate(objective, label, step)
+    return fail("R01", f"the loss of `{label}` is {float(losses[labels.index(label)])} at step {step}{place}", _advice(run), label=label)
+
+
+def _gradient_not_finite(objective: Objective, step: int, run: Run) -> ProblemError:
+    broken = [name for name, value in objective.named_parameters() if value.grad is not None and not value.grad.isfinite().all()]
+    where = f"of `{broken[0]}`" + (f" and {len(broken) - 1} more" if len(broken) > 1 else "") if broken else "norm"
+    return fail("R01", f"the losses are finite at step {step}, but the gradient {where} is not", _advice(run))
+
+
+def _advice(run: Run) -> str:
+    last = run.checkpoint("last")
+    kept = f"the last good state is in {last}; " if last.is_file() else ""
+    return f"{kept}lower lr, clip gradients, train in float64, or add a `require` that keeps logarithms and roots in their domain"
+
+
+def _locate(objective: Objective, label: str, step: int) -> str:
+    """The sample and the point where a term first is not finite, in words; nothing where no single point is to blame."""
+    batch = objective.draw("train", step, share=False)
+    term = next(each for each in objective.loss.terms if each.label == label)
+    points = batch.points[term.points].points
+    field = objective.model(batch.inputs)
+    if term.kind == "equation":
+        inputs = {name: lambda x, name=name: batch.evaluate(name, x) for name in objective.problem.inputs}
+        values = objective.loss.residuals(field, points, inputs, batch.params)[label]
+    else:
+        values = field(points)
+    bad = (~values.isfinite().all(-1)).nonzero()
+    if not len(bad):
+        return ""
+    sample, point = bad[0].tolist()
+    names = [each.name for each in (*objective.problem.coordinates, objective.problem.time) if each is not None]
+    place = ", ".join(f"{name} = {value:.6g}" for name, value in zip(names, points[sample, point].tolist(), strict=True))
+    return f", first in sample {sample} at {place}"

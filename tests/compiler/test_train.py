@@ -1,0 +1,388 @@
+"""Training: resumes bit for bit after any interruption, stops at NaN, refuses what it should, and leaves the disk alone when it does."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from compiler.checkpoint import load_run, load_tree, save_tree
+from compiler.options import OptionError, TrainOptions
+from compiler.runs import RunError, open_run, read_history
+from compiler.train import Interrupted, seeded, train
+from pdespec.errors import ProblemError
+from tests.compiler import tiny
+
+ROOT = Path(__file__).parents[2]
+SMALL = TrainOptions(
+    steps=24, batch=4, points={"interior": 8}, lr=1e-2, validation=2, validate_every=6, checkpoint_every=5, log_every=2, precision="float64"
+)
+PROBLEM = tiny.problem()
+
+
+def start(directory, options=SMALL, sampler=tiny.sample, model=None, **keywords):
+    return train(PROBLEM, model or tiny.Operator(), options, directory, sampler=sampler, **keywords)
+
+
+def state(directory) -> dict:
+    """Everything in the last checkpoint but the clock."""
+    tree = load_tree(directory / "checkpoints" / "last.safetensors")
+    del tree["seconds"]
+    return tree
+
+
+def same(a, b) -> bool:
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    return a == b
+
+
+def contents(directory: Path) -> dict[str, str]:
+    """A fingerprint of every file below a directory."""
+    return {
+        str(each.relative_to(directory)): hashlib.sha256(each.read_bytes()).hexdigest() for each in directory.rglob("*") if each.is_file()
+    }
+
+
+def at_step(step: int, act):
+    """A sampler that acts when the batch of a training step is drawn."""
+
+    def sampler(problem, size, points, generator):
+        if generator.initial_seed() == seeded(SMALL.seed, "train", step).initial_seed():
+            act()
+        return tiny.sample(problem, size, points, generator)
+
+    return sampler
+
+
+def lose_power() -> None:
+    raise OSError("the machine lost power")
+
+
+def test_training_lowers_the_loss_and_keeps_its_record(tmp_path):
+    run = start(tmp_path / "run", dataclasses.replace(SMALL, steps=200, lr=2e-2))
+    assert run.finished and run.step == 200
+    rows = run.history
+    assert [row["step"] for row in rows if row["step"] % 2 == 0] == list(range(2, 201, 2))
+    assert rows[-1]["validation"] < 0.05 * rows[2]["validation"]
+    assert (tmp_path / "run" / "problem.pde").read_text() == PROBLEM.to_dsl()
+    assert open_run(tmp_path / "run").options == run.options
+
+
+def test_the_total_is_the_weighted_sum_of_the_terms(tmp_path):
+    run = start(tmp_path / "run", dataclasses.replace(SMALL, steps=2, weights={"balance": 3.0, "ends": 0.5}))
+    row = run.history[-1]
+    assert row["total"] == pytest.approx(3 * row["balance"] + 0.5 * row["ends"], rel=1e-12)
+
+
+VARIANTS = {
+    "adam": {},
+    "soap, relobralo": {
+        "optimizer": "soap",
+        "optimizer_options": {"frequency": 3},
+        "balancer": "relobralo",
+        "balancer_options": {"beta": 0.5},
+    },
+    "plateau, gradnorm, ema": {"schedule": "plateau", "schedule_options": {"patience": 0}, "balancer": "gradnorm", "ema": 0.9},
+    "adamw, lr_annealing, float32": {"optimizer": "adamw", "balancer": "lr_annealing", "precision": "float32"},
+    "softadapt, no clip": {"balancer": "softadapt", "clip": None},
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_an_interrupted_run_goes_on_bit_for_bit(name, tmp_path):
+    options = dataclasses.replace(SMALL, **VARIANTS[name])
+    start(tmp_path / "through", options)
+    with pytest.raises(Interrupted) as stopped:
+        start(tmp_path / "halves", options, at_step(12, lambda: os.kill(os.getpid(), signal.SIGINT)))
+    assert stopped.value.run.step == 13
+    assert "--resume" in str(stopped.value)
+    resumed = start(tmp_path / "halves", options, model=tiny.Operator(seed=99), resume=True)
+    assert resumed.finished
+    assert same(state(tmp_path / "through"), state(tmp_path / "halves"))
+    histories = [[{**row, "seconds": None} for row in read_history(tmp_path / each)] for each in ("through", "halves")]
+    assert histories[0] == histories[1]
+
+
+def test_resuming_from_an_older_checkpoint_forgets_the_later_rows(tmp_path):
+    start(tmp_path / "through")
+    with pytest.raises(OSError, match="power"):
+        start(tmp_path / "halves", sampler=at_step(18, lose_power))
+    assert read_history(tmp_path / "halves")[-1]["step"] == 18
+    assert load_run(tmp_path / "halves", model=tiny.Operator()).step == 15
+    start(tmp_path / "halves", resume=True)
+    assert same(state(tmp_path / "through"), state(tmp_path / "halves"))
+    assert [row["step"] for row in read_history(tmp_path / "halves")] == [row["step"] for row in read_history(tmp_path / "through")]
+
+
+def test_a_run_without_a_checkpoint_yet_starts_again(tmp_path):
+    with pytest.raises(OSError, match="power"):
+        start(tmp_path / "run", sampler=at_step(2, lose_power))
+    start(tmp_path / "run", resume=True)
+    start(tmp_path / "through")
+    assert same(state(tmp_path / "through"), state(tmp_path / "run"))
+
+
+def test_a_finished_run_has_nothing_to_resume(tmp_path):
+    start(tmp_path / "run")
+    before = state(tmp_path / "run")
+    assert start(tmp_path / "run", resume=True).finished
+    assert same(before, state(tmp_path / "run"))
+
+
+def test_a_budget_of_seconds_stops_and_can_be_resumed(tmp_path):
+    run = start(tmp_path / "run", dataclasses.replace(SMALL, seconds=1e-6))
+    assert run.step == 1 and not run.finished
+    start(tmp_path / "run", SMALL, resume=True)
+    start(tmp_path / "through")
+    assert same(state(tmp_path / "through"), state(tmp_path / "run"))
+
+
+SCRIPT = """
+import sys, torch
+sys.path.insert(0, sys.argv[1])
+from tests.compiler import tiny
+from tests.compiler.test_train import SMALL, PROBLEM
+from compiler.train import train
+import dataclasses
+torch.set_num_threads(1)
+train(PROBLEM, tiny.Operator(), dataclasses.replace(SMALL, **eval(sys.argv[3])), sys.argv[2], sampler=tiny.sample)
+"""
+
+
+def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(tmp_path):
+    options = dataclasses.replace(SMALL, steps=200, checkpoint_every=3)
+    child = subprocess.Popen([sys.executable, "-c", SCRIPT, ROOT, tmp_path / "killed", "{'steps': 200, 'checkpoint_every': 3}"])
+    last = tmp_path / "killed" / "checkpoints" / "last.safetensors"
+    deadline = time.monotonic() + 120
+    while not last.exists() and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    time.sleep(random.uniform(0, 0.4))
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    killed_at = load_run(tmp_path / "killed", model=tiny.Operator()).step
+    assert killed_at > 0
+    start(tmp_path / "killed", options, resume=True)
+    start(tmp_path / "through", options)
+    assert same(state(tmp_path / "through"), state(tmp_path / "killed")), f"killed after the checkpoint of step {killed_at}"
+
+
+def test_two_processes_give_the_result_of_one(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    changes = {"balancer": "gradnorm", "ema": 0.9}
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        script,
+        ROOT,
+        tmp_path / "two",
+        repr(changes),
+    ]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert finished.returncode == 0, finished.stderr
+    start(tmp_path / "one", dataclasses.replace(SMALL, **changes))
+    assert json.loads((tmp_path / "two" / "run.json").read_text())["sessions"][0]["processes"] == 2
+    one, two = state(tmp_path / "one"), state(tmp_path / "two")
+    for name, value in one["objective"].items():
+        assert torch.allclose(value, two["objective"][name], rtol=1e-9, atol=1e-12), name
+    for a, b in zip(read_history(tmp_path / "one"), read_history(tmp_path / "two"), strict=True):
+        assert a["total"] == pytest.approx(b["total"], rel=1e-9)
+
+
+def test_a_batch_that_does_not_divide_among_the_processes_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(OptionError, match="batch = 4 does not divide among 3 processes"):
+        start(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def poisoned(batch):
+    batch.params["a"][2] = math.nan
+    return batch
+
+
+def test_a_loss_that_is_not_finite_stops_with_its_place_and_leaves_the_last_state(tmp_path):
+    kept = {}
+
+    def sampler(problem, size, points, generator):
+        batch = tiny.sample(problem, size, points, generator)
+        if generator.initial_seed() != seeded(SMALL.seed, "train", 13).initial_seed():
+            return batch
+        kept.update(contents(tmp_path / "run" / "checkpoints"))
+        return poisoned(batch)
+
+    with pytest.raises(ProblemError) as error:
+        start(tmp_path / "run", sampler=sampler)
+    (diagnostic,) = error.value.diagnostics
+    assert diagnostic.code == "R01"
+    assert "loss of `balance` is nan at step 13, first in sample 2 at x = 0." in diagnostic.message
+    assert "checkpoints/last.safetensors" in diagnostic.hint
+    assert contents(tmp_path / "run" / "checkpoints") == kept
+    assert load_run(tmp_path / "run", model=tiny.Operator()).step == 10
+
+
+class Kinked(tiny.Operator):
+    """u = 0 exactly, through a root whose derivative at zero is infinite."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kink = nn.Parameter(torch.zeros(()))
+
+    def value(self, inputs, points):
+        return super().value(inputs, points) + self.kink.square().sqrt()
+
+
+def test_a_gradient_that_is_not_finite_names_its_parameter(tmp_path):
+    with pytest.raises(ProblemError, match=r"R01.*losses are finite at step 0, but the gradient of `model\.kink` is not"):
+        start(tmp_path / "run", model=Kinked())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"optimizer": "adamm"}, "no optimizer 'adamm'; did you mean 'adam"),
+        ({"optimizer_options": {"beta": 1}}, "'adam' takes no option 'beta'; did you mean 'betas'"),
+        ({"balancer": "relobrallo"}, "no balancer 'relobrallo'; did you mean 'relobralo'"),
+        ({"schedule": "cosin"}, "no schedule 'cosin'; did you mean 'cosine'"),
+        ({"schedule_options": {"warm_up": 1}}, "'cosine' takes no option 'warm_up'; did you mean 'warmup'"),
+    ],
+)
+def test_a_wrong_option_is_refused_before_anything_is_written(change, message, tmp_path):
+    with pytest.raises(OptionError, match=message):
+        start(tmp_path / "run", dataclasses.replace(SMALL, **change))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_weight_for_no_term_is_refused(tmp_path):
+    with pytest.raises(KeyError, match="no term is called `balanc`; did you mean `balance`"):
+        start(tmp_path / "run", dataclasses.replace(SMALL, weights={"balanc": 1.0}))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_directory_in_use_is_refused_and_left_as_it_was(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(RunError, match="is not empty"):
+        start(tmp_path)
+    assert list(tmp_path.iterdir()) == [tmp_path / "notes.txt"]
+    start(tmp_path / "run")
+    before = contents(tmp_path / "run")
+    with pytest.raises(RunError, match="already holds a run; continue it with --resume"):
+        start(tmp_path / "run")
+    assert contents(tmp_path / "run") == before
+
+
+def test_a_damaged_checkpoint_is_refused_and_nothing_changes(tmp_path):
+    start(tmp_path / "run")
+    path = tmp_path / "run" / "checkpoints" / "last.safetensors"
+    path.write_bytes(path.read_bytes()[:-10])
+    before = contents(tmp_path / "run")
+    with pytest.raises(RunError, match="last.safetensors is damaged"):
+        start(tmp_path / "run", resume=True)
+    assert contents(tmp_path / "run") == before
+
+
+def test_a_checkpoint_of_another_model_is_refused_and_nothing_changes(tmp_path):
+    start(tmp_path / "run")
+    before = contents(tmp_path / "run")
+    with pytest.raises(RunError, match="does not fit this model"):
+        start(tmp_path / "run", model=tiny.Operator(width=8), resume=True)
+    assert contents(tmp_path / "run") == before
+
+
+def test_another_problem_does_not_continue_a_run(tmp_path):
+    start(tmp_path / "run")
+    other = PROBLEM.revised(name="other")
+    with pytest.raises(RunError, match="trains another problem than this `other`"):
+        train(other, tiny.Operator(), SMALL, tmp_path / "run", sampler=tiny.sample, resume=True)
+
+
+def test_an_option_changed_on_resuming_is_recorded(tmp_path):
+    start(tmp_path / "run")
+    start(tmp_path / "run", dataclasses.replace(SMALL, steps=30), resume=True)
+    assert open_run(tmp_path / "run").options.steps == 30
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert [each["from_step"] for each in record["sessions"]] == [0, 24]
+
+
+def test_the_averaged_weights_follow_their_recurrence_and_are_the_ones_loaded(tmp_path):
+    values, decay = [], 0.5
+
+    class Watched(tiny.Operator):
+        def forward(self, inputs):
+            if torch.is_grad_enabled() and len(inputs) == 4:
+                values.append(self.layers[-1].bias.item())
+            return super().forward(inputs)
+
+    model = Watched()
+    run = start(tmp_path / "run", dataclasses.replace(SMALL, ema=decay, steps=6, validation=0), model=model)
+    last = load_tree(run.checkpoint())
+    values.append(last["objective"]["model.layers.4.bias"].item())
+    mean = values[0]
+    for step, value in enumerate(values[1:]):
+        share = min(decay, (1 + step) / (10 + step))
+        mean = share * mean + (1 - share) * value
+    assert last["ema"]["model.layers.4.bias"].item() == pytest.approx(mean, rel=1e-12)
+    loaded = load_run(tmp_path / "run", model=tiny.Operator())
+    assert loaded.model.layers[-1].bias.item() == pytest.approx(mean, rel=1e-12)
+    assert model.layers[-1].bias.item() == loaded.model.layers[-1].bias.item()
+
+
+def test_a_checkpoint_from_another_model_kind_is_refused_when_loaded(tmp_path):
+    start(tmp_path / "run")
+    with pytest.raises(RunError, match="does not fit the model"):
+        load_run(tmp_path / "run", model=nn.Linear(1, 1))
+    with pytest.raises(RunError, match="does not say how its model was built"):
+        load_run(tmp_path / "run")
+
+
+def test_samples_of_training_validation_and_evaluation_never_meet():
+    seeds = {seeded(0, purpose, step).initial_seed() for purpose in ("train", "validate", "evaluate", "balance") for step in range(500)}
+    assert len(seeds) == 2000
+
+
+def test_a_file_in_place_of_the_directory_is_refused(tmp_path):
+    (tmp_path / "run").write_text("")
+    with pytest.raises(RunError, match="is a file"):
+        start(tmp_path / "run")
+
+
+def test_best_is_the_state_of_the_lowest_validation(tmp_path):
+    run = start(tmp_path / "run", dataclasses.replace(SMALL, steps=36, lr=0.5, schedule="constant"))
+    validations = {row["step"]: row["validation"] for row in run.history if row["validation"] is not None}
+    best = load_tree(run.checkpoint("best"))
+    assert best["step"] == min(validations, key=validations.get)
+    assert best["best"] == min(validations.values())
+
+
+def test_a_checkpoint_of_another_balancer_is_refused(tmp_path):
+    start(tmp_path / "run")
+    with pytest.raises(RunError, match="holds the state of another balance"):
+        start(tmp_path / "run", dataclasses.replace(SMALL, balancer="relobralo"), resume=True)
+
+
+def test_a_tree_that_is_no_checkpoint_state_is_refused(tmp_path):
+    start(tmp_path / "run")
+    save_tree(tmp_path / "run" / "checkpoints" / "last.safetensors", {"something": 1})
+    with pytest.raises(RunError, match="last.safetensors"):
+        start(tmp_path / "run", resume=True)

@@ -1,0 +1,115 @@
+"""A problem, an operator and samples so small that a training run takes a moment: u'' = a on (0, 1), u = 0 at both ends, a drawn."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+import pdespec
+from operators.field import Capabilities
+from pdespec import Problem
+
+TEXT = """
+problem tiny
+space    x
+param    a ~ uniform(1, 2)
+domain   L = interval(0, 1)
+boundary ends = boundary(L)
+unknown  u : scalar on L
+in L:
+    balance: dxx(u) = a
+on ends:
+    ends: u = 0
+"""
+
+
+def problem() -> Problem:
+    return pdespec.parse(TEXT, source="tiny.pde")
+
+
+@dataclass(frozen=True)
+class Points:
+    points: Tensor
+    normals: Tensor | None
+    measure: Tensor
+
+
+class Line:
+    def contains(self, points: Tensor) -> Tensor:
+        return ((points > 0) & (points < 1)).all(-1)
+
+
+@dataclass(frozen=True)
+class Batch:
+    params: dict[str, Tensor]
+    points: dict[str, Points]
+    inputs: Tensor  # the operator reads the drawn number itself
+
+    geometry = {"L": Line()}
+
+    def evaluate(self, name: str, points: Tensor) -> Tensor:
+        raise KeyError(name)
+
+    def __getitem__(self, part: slice) -> Batch:
+        points = {name: Points(each.points[part], None, each.measure[part]) for name, each in self.points.items()}
+        return Batch({"a": self.params["a"][part]}, points, self.inputs[part])
+
+    def to(self, dtype, device=None) -> Batch:
+        points = {name: Points(each.points.to(dtype), None, each.measure.to(dtype)) for name, each in self.points.items()}
+        return replace(self, params={"a": self.params["a"].to(dtype)}, points=points, inputs=self.inputs.to(dtype))
+
+
+def sample(problem: Problem, size: int, points: dict[str, int], generator: torch.Generator) -> Batch:
+    a = 1 + torch.rand(size, generator=generator, dtype=torch.float64)
+    inside = torch.rand(size, points["interior"], 1, generator=generator, dtype=torch.float64)
+    ends = torch.tensor([[0.0], [1.0]], dtype=torch.float64).expand(size, 2, 1)
+    one = torch.ones(size, dtype=torch.float64)
+    return Batch({"a": a}, {"L": Points(inside, None, one), "ends": Points(ends, None, one)}, a[:, None])
+
+
+class Operator(nn.Module):
+    """a -> field, an MLP of (x, a)."""
+
+    def __init__(self, width: int = 16, seed: int = 0) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.layers = nn.Sequential(nn.Linear(2, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1))
+
+    def forward(self, inputs: Tensor) -> Field:
+        return Field(self, inputs)
+
+    def value(self, inputs: Tensor, points: Tensor) -> Tensor:
+        return self.layers(torch.cat([points, inputs[:, None].expand(*points.shape[:2], 1)], -1))
+
+
+@dataclass(frozen=True)
+class Field:
+    """The operator's answer to one batch."""
+
+    operator: Operator
+    inputs: Tensor
+
+    capabilities = Capabilities()
+
+    def __call__(self, points: Tensor) -> Tensor:
+        return self.operator.value(self.inputs, points)
+
+
+class Truth:
+    """u = a x (x - 1) / 2."""
+
+    def __init__(self, a: Tensor) -> None:
+        began = time.perf_counter()
+        self.a = a.double()
+        self.seconds = time.perf_counter() - began
+
+    def __call__(self, points: Tensor) -> Tensor:
+        return 0.5 * self.a[:, None, None] * points * (points - 1)
+
+
+def solve(problem: Problem, batch: Batch, resolution: int | None = None) -> Truth:
+    return Truth(batch.params["a"])
