@@ -102,7 +102,7 @@ def spectral(values: Tensor, dim: int, derivative: int, period: float) -> Tensor
     wave = torch.arange(n // 2 + 1, device=values.device, dtype=values.dtype) * (2 * math.pi / period)
     factor = (1j * wave) ** derivative
     if derivative % 2 and n % 2 == 0:
-        factor = torch.cat([factor[:-1], factor.new_zeros(1)])  # cos(n/2 x) vanishes with its odd derivatives on the grid
+        factor = torch.cat([factor[:-1], factor.new_zeros(1)])  # imaginary there, which FFT libraries treat differently
     shape = [1] * values.ndim
     shape[dim] = -1
     return torch.fft.irfft(torch.fft.rfft(values, dim=dim) * factor.reshape(shape), n=n, dim=dim)

@@ -85,7 +85,7 @@ def recognise(points: Tensor, axes: Axes | None = None) -> Layout:
     spacing = (high - low) / (counts - 1).clamp(min=1)
     axes = [low[d] + spacing[d] * torch.arange(n, device=x.device) for d, n in enumerate(shape)]
     tolerance = slack + 1e-5 * spacing.abs()  # a hundred thousandth of a cell moves no derivative visibly
-    if (spacing >= 0).all() and math.prod(shape) == x.shape[1]:
+    if math.prod(shape) == x.shape[1]:
         ideal = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, dim)
         if ((x - ideal).abs() <= tolerance).all() and all(n == 1 or h > 2 * slack for n, h in zip(shape, spacing.tolist(), strict=True)):
             return Grid(shape, tuple(spacing.tolist()), tuple(low.tolist()), tuple(period), tuple(names), points.dtype)

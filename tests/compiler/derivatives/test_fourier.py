@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from compiler.derivatives import Axes, FiniteDifference, Fourier, Request, low_pass, recognise
+from compiler.derivatives import Axes, FiniteDifference, Fourier, FourierContinuation, Request, low_pass, recognise
 from pdespec.errors import ProblemError
 
 from .oracles import closed_form, cloud, mesh, slope
@@ -105,6 +105,12 @@ def test_a_batch_gives_what_its_samples_give_and_float32_stays_float32():
         alone = Fourier().evaluate(lambda p, k=k: values[k : k + 1], points[:1], wanted((1,)), layout)[0, (1,)]
         torch.testing.assert_close(together[k : k + 1], alone)
     assert together == pytest.approx(-2 * math.pi * torch.sin(2 * math.pi * (points[..., 0] + torch.arange(3)[:, None] / 7)), abs=2e-4)
+
+
+def test_the_precision_of_the_field_is_kept_beside_a_rest_that_works_in_float64():
+    points = mesh(torch.arange(8) / 8.0, torch.linspace(0, 1, 12))
+    backend = Fourier(rest=FourierContinuation(matching=3))
+    assert backend.evaluate(torch.sin, points, wanted((0, 1)), recognise(points, Axes((1.0, None))))[0, (0, 1)].dtype == torch.float32
 
 
 @pytest.mark.parametrize("keep", [None, 0.6])
