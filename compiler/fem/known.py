@@ -1,0 +1,85 @@
+"""What a batch knows of one sample, as numpy: parameters, and input functions with their derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import sympy as sp
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from compiler.lower import Stream
+from pdespec.problem import Problem
+from pdespec.symbols import Scalar
+
+from .failure import SolverError
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Known:
+    """The numbers and functions of sample `sample` of a batch."""
+
+    problem: Problem
+    batch: object
+    sample: int
+
+    def parameter(self, symbol: Scalar) -> float:
+        """Raises: SolverError for a trainable or a parameter the batch does not give."""
+        declaration = symbol.declaration
+        if declaration.name in self.batch.params:
+            value = self.batch.params[declaration.name][self.sample].detach()
+            return float(value if declaration.size is None else value[symbol.index])
+        if declaration.kind == "trainable":
+            raise SolverError(f"{declaration.name} is to be found from data; a reference solution needs its value in batch.params")
+        if declaration.value is None:
+            raise SolverError(
+                f"batch.params has no {declaration.name}; give it, as in compiler.instance(problem, params={{'{declaration.name}': 1.0}})"
+            )
+        return float(declaration.value)
+
+    @cached_property
+    def shape_values(self) -> Mapping[sp.Symbol, float]:
+        """Numbers of all parameters and constants, for the shapes."""
+        declared = [*self.problem.params.values(), *self.problem.constants.values()]
+        symbols = [s for d in declared for s in (d.symbol if isinstance(d.symbol, sp.MatrixBase) else [d.symbol])]
+        return {symbol: self.parameter(symbol) for symbol in symbols}
+
+    def number(self, expression: sp.Expr) -> float:
+        """The value of an expression of parameters."""
+        return float(sp.sympify(expression).subs(self.shape_values))
+
+    @cached_property
+    def channels(self) -> Mapping[str, tuple[str, int]]:
+        """Component name -> (input, channel)."""
+        return {c: (name, k) for name, declared in self.problem.inputs.items() for k, c in enumerate(declared.components)}
+
+    def moves(self, symbol: sp.Symbol) -> bool:
+        """Whether a symbol's value changes in time."""
+        return isinstance(symbol, Stream) and self.problem.inputs[self.channels[symbol.component][0]].time is not None
+
+    def field(self, stream: Stream, points: Array, time: float) -> Array:
+        """An input or one of its derivatives.  Shapes: points "d ..." -> "..."."""
+        name, channel = self.channels[stream.component]
+        flat = points.reshape(points.shape[0], -1).T
+        if self.moves(stream):
+            flat = np.column_stack((flat, np.full(len(flat), time)))
+        where = torch.from_numpy(np.ascontiguousarray(flat)).requires_grad_(any(stream.index))
+        value = self.evaluate(name, where)[:, channel]
+        for axis, count in enumerate(stream.index):
+            for _ in range(count):
+                if not value.requires_grad:
+                    raise SolverError(f"{stream} is needed, but input {name} is known by its values alone; give it as a function of points")
+                (gradient,) = torch.autograd.grad(value.sum(), where, create_graph=True)
+                value = gradient[:, axis]
+        return value.detach().numpy().reshape(points.shape[1:])
+
+    def evaluate(self, name: str, points: Tensor) -> Tensor:
+        """Shapes: points "n D" -> "n c"."""
+        values = self.batch.evaluate(name, points[None].expand(self.batch.size, -1, -1))
+        return values[self.sample].to(torch.float64)

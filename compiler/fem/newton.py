@@ -1,0 +1,134 @@
+"""Newton's method with line search, and load stepping where it fails.
+
+The load is the whole problem: from the start state u_0, with residual R(u_0) and boundary values g_0, the path
+
+    R(u) = (1 - s) R(u_0),  u = T z + (1 - s) g_0 + s g,   0 <= s <= 1
+
+ends in the solution. The full step s = 1 is tried first; where it fails, s is halved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from scipy.sparse.linalg import splu
+
+from .failure import NoConvergence, SolverError
+
+Array = NDArray[np.float64]
+
+
+class Equations(Protocol):
+    """What Newton's method needs: u = T u[free] + g, residual and tangent at u, and whether u is admissible."""
+
+    transformation: csr_matrix
+    free: NDArray[np.int64]
+
+    def residual(self, u: Array) -> Array: ...
+
+    def tangent(self, u: Array) -> csr_matrix: ...
+
+    def allowed(self, u: Array) -> bool: ...
+
+
+@dataclass(frozen=True)
+class NewtonOptions:
+    """`tolerance` is relative to the residual of the start with the boundary values applied; `halvings` bounds those of the load."""
+
+    tolerance: float = 1e-10
+    iterations: int = 30
+    backtracks: int = 12
+    halvings: int = 7
+
+
+def solve_equations(equations: Equations, start: Array, offset: Array, options: NewtonOptions, scale: float = 0.0) -> tuple[Array, int]:
+    """The solution with boundary values `offset`, from any state `start`; returns it with the number of Newton steps.
+
+    scale: size of a residual that is certainly not small (from earlier time steps), for the tolerance.
+    Raises: NoConvergence when the load cannot be brought on in steps of 1/2^halvings.
+    """
+    load, step, count = 0.0, 1.0, 0
+    u = start
+    old_offset = start - equations.transformation @ start[equations.free]
+    unbalanced = equations.transformation.T @ equations.residual(start)
+    reference = max(scale, float(np.linalg.norm(unbalanced)))
+    while load < 1.0:
+        target = min(1.0, load + step)
+        guess = u + (target - load) * (offset - old_offset)
+        try:
+            u, used = newton(equations, guess, (1 - target) * unbalanced, options, reference)
+        except NoConvergence as failure:
+            step /= 2
+            if step < 2.0**-options.halvings:
+                raise NoConvergence(f"{failure}; load reached: {load:.3g} of 1") from failure
+            continue
+        load, count = target, count + used
+        step = min(2 * step, 1.0 - load) if load < 1.0 else step
+    return u, count
+
+
+def newton(equations: Equations, u: Array, unbalanced: Array, options: NewtonOptions, scale: float) -> tuple[Array, int]:
+    """T' R(u) = unbalanced, from u."""
+    transformation = equations.transformation
+    remaining = reduced(equations, u, unbalanced)
+    if not np.all(np.isfinite(remaining)):
+        raise NoConvergence("the start of the iteration is not admissible")
+    target = options.tolerance * max(scale, float(np.linalg.norm(remaining)))
+    for count in range(options.iterations):
+        size = float(np.linalg.norm(remaining))
+        if size <= target:
+            return u, count
+        tangent = (transformation.T @ equations.tangent(u) @ transformation).tocsc()
+        direction = transformation @ linear_solve(tangent, -remaining)
+        u, remaining = line_search(equations, u, direction, unbalanced, size, options)
+        if float(np.max(np.abs(direction))) <= 1e-13 * float(np.max(np.abs(u))):
+            return u, count + 1
+    if float(np.linalg.norm(remaining)) <= target:
+        return u, options.iterations
+    raise NoConvergence(
+        f"Newton's residual is still {np.linalg.norm(remaining):.2e} (wanted {target:.2e}) after {options.iterations} steps"
+    )
+
+
+def line_search(equations, u, direction, unbalanced, size, options) -> tuple[Array, Array]:
+    """The first of the steps 1, 1/2, 1/4, .. that is admissible and lessens the residual."""
+    step = 1.0
+    for _ in range(options.backtracks):
+        trial = u + step * direction
+        remaining = reduced(equations, trial, unbalanced)
+        if float(np.linalg.norm(remaining)) <= (1 - 1e-4 * step) * size:
+            return trial, remaining
+        step /= 2
+    raise NoConvergence(f"no step along Newton's direction lessens the residual {size:.2e}")
+
+
+def reduced(equations: Equations, u: Array, unbalanced: Array) -> Array:
+    """T' R(u) - unbalanced, NaN where u is not admissible."""
+    if not equations.allowed(u):
+        return np.full(equations.transformation.shape[1], np.nan)
+    return equations.transformation.T @ equations.residual(u) - unbalanced
+
+
+def linear_solve(matrix, right: Array) -> Array:
+    """Sparse LU.
+
+    Raises: SolverError when the matrix is singular to working precision.
+    """
+    try:
+        solution = splu(matrix, permc_spec="MMD_AT_PLUS_A").solve(right)
+    except RuntimeError as failure:
+        raise SolverError(SINGULAR) from failure
+    residual = np.linalg.norm(matrix @ solution - right)
+    if not np.isfinite(residual) or residual > 1e-5 * np.linalg.norm(right):
+        raise SolverError(SINGULAR)
+    return solution
+
+
+SINGULAR = (
+    "the linear system is singular: the problem leaves something undetermined, such as the constant of a pressure or of a pure Neumann "
+    "problem (add `require integral(p, Omega) = 0`) or a rigid motion (fix it by a condition)"
+)

@@ -1,0 +1,163 @@
+"""`solve`: a problem and a batch in, reference fields out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import skfem
+import torch
+from numpy.typing import NDArray
+
+from pdespec.geometry import Boundary, shape_symbols
+from pdespec.problem import Problem
+
+from .assemble import Assembly, assembly
+from .constraints import Constraints, constrain
+from .facets import facets_of, outside
+from .failure import NoWeakForm, SolverError
+from .kernels import Kernel, kernels
+from .known import Known
+from .mesh import mesh_domain
+from .meshfile import given_mesh
+from .newton import NewtonOptions, solve_equations
+from .solution import SampleSolution, Solution
+from .spaces import Spaces, make_spaces
+from .system import Level, System, level
+from .weak import Region, WeakForm, weak_form
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SolveOptions:
+    """How a reference solution is made.
+
+    resolution: cells along the longest side. degree: of the elements (velocities of a Taylor-Hood pair). cell: "simplex" or "brick".
+    """
+
+    resolution: int = 32
+    degree: int = 2
+    cell: str = "simplex"
+    newton: NewtonOptions = field(default_factory=NewtonOptions)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What all samples of a problem share: its weak form and the compiled kernels."""
+
+    form: WeakForm
+    kernels: tuple[Kernel, ...]
+    levels: tuple[Level, ...]
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """Every region that needs quadrature."""
+        found = [
+            self.form.domain,
+            *(k.region for k in self.kernels),
+            *(r for _, r in self.form.energy),
+            *(each.gauge.region for each in self.levels),
+        ]
+        return tuple(dict.fromkeys(found))
+
+
+def solve(problem: Problem, batch, resolution: int = 32, *, mesh: skfem.Mesh | str | None = None, **options) -> Solution:
+    """Reference fields of every sample of a batch, by finite elements.
+
+    batch: a `compiler.Batch`, or anything with `size`, `params` and `evaluate`. mesh: a mesh, or the name of a file that meshio reads,
+    instead of one made from the domain. Other options: the fields of `SolveOptions`.
+    Raises: NoWeakForm, NoConvergence, SolverError; each says what is missing.
+    """
+    chosen = SolveOptions(resolution=resolution, **options)
+    prepared = prepare(problem)
+    samples = []
+    shared: dict[str, Spaces] = {}
+    for sample in range(batch.size):
+        known = Known(problem, batch, sample)
+        clock = Clock()
+        spaces = sample_spaces(prepared, known, chosen, mesh, shared)
+        clock.lap("mesh")
+        samples.append(solve_sample(prepared, spaces, known, chosen, clock))
+    energy = torch.tensor([s.energy for s in samples], dtype=torch.float64) if prepared.form.energy else None
+    seconds = float(np.mean([sum(s.seconds.values()) for s in samples]))
+    return Solution(tuple(samples), seconds, energy)
+
+
+def prepare(problem: Problem) -> Prepared:
+    """The symbolic part, done once for all samples."""
+    form = weak_form(problem)
+    return Prepared(form, kernels(form), tuple(level(gauge) for gauge in form.gauges))
+
+
+def sample_spaces(
+    prepared: Prepared, known: Known, options: SolveOptions, given: skfem.Mesh | str | None, shared: dict[str, Spaces]
+) -> Spaces:
+    """Mesh and spaces of a sample; one for all where the domain does not vary."""
+    form = prepared.form
+    key = "" if given is not None else repr([(s.name, v) for s, v in known.shape_values.items() if s in shape_symbols(form.domain.shape)])
+    if key in shared:
+        return shared[key]
+    labels: Mapping[str, NDArray[np.int64]] = {}
+    if given is None:
+        mesh = mesh_domain(form.domain, known.shape_values, options.resolution, options.degree, options.cell)
+    else:
+        mesh, labels = given_mesh(given)
+    regions = prepared.regions
+    named = {r for r in regions if isinstance(r, Boundary)} | {e.region for e in form.essentials}
+    facets = {boundary: facets_of(boundary, mesh, known.shape_values, labels) for boundary in sorted(named, key=lambda b: b.name)}
+    check_settled(form, mesh, facets)
+    shared.clear()  # domains that vary come one after the other
+    shared[key] = make_spaces(form, mesh, facets, options.degree, regions)
+    return shared[key]
+
+
+def check_settled(form: WeakForm, mesh: skfem.Mesh, facets: Mapping[Boundary, NDArray[np.int64]]) -> None:
+    """Raises: NoWeakForm where a part of the boundary has no condition for an equation that was integrated by parts."""
+    every = outside(form.domain, mesh)
+    for row, regions in form.settled.items():
+        covered = np.concatenate([np.zeros(0, dtype=np.int64), *(facets[region] for region in regions)])
+        open_ = np.setdiff1d(every, covered)
+        if open_.size:
+            place = ", ".join(f"{v:.3g}" for v in mesh.p[:, mesh.facets[:, open_[0]]].mean(axis=1))
+            raise NoWeakForm(
+                f"equation `{form.labels[row]}` has no boundary condition on {open_.size} of {every.size} boundary facets, near ({place}): "
+                f"give {row} there, or the flux of the equation, such as dot(grad({row}), n) = 0"
+            )
+
+
+def solve_sample(prepared: Prepared, spaces: Spaces, known: Known, options: SolveOptions, clock: Clock) -> SampleSolution:
+    """One sample, stationary or in time."""
+    form = prepared.form
+    parts = assembly(form, spaces, prepared.kernels, known)
+    constraints = constrain(form, spaces, known)
+    if form.time is not None:
+        raise SolverError(f"{form.name} depends on time; the reference solver takes stationary problems")
+    times, (vectors, steps) = None, stationary(parts, constraints, prepared.levels, options)
+    clock.lap("solve")
+    system = System(parts, constraints, prepared.levels)
+    energy = parts.energy(system.state(vectors[-1])) if form.energy else None
+    return SampleSolution(spaces, form.given, vectors, times, energy, steps, clock.laps)
+
+
+def stationary(parts: Assembly, constraints: Constraints, levels: tuple[Level, ...], options: SolveOptions) -> tuple[Array, int]:
+    """The solution from the zero state.  Shapes: -> "1 n"."""
+    system = System(parts, constraints, levels)
+    start = np.zeros(system.size + len(levels))
+    u, steps = solve_equations(system, start, system.offset(), options.newton)
+    return u[None, : system.size], steps
+
+
+class Clock:
+    """Seconds by phase."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self.last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name] = self.laps.get(name, 0.0) + now - self.last
+        self.last = now

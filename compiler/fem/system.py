@@ -1,0 +1,113 @@
+"""The nonlinear system of one solve: assembled equations, constraints and Lagrange multipliers, as Newton's method sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import sympy as sp
+from numpy.typing import NDArray
+from scipy.sparse import block_diag, bmat, csr_matrix, identity
+
+from .assemble import Assembly, State
+from .conditions import unknown_streams
+from .constraints import Constraints
+from .kernels import Function, Kernel, function, kernel
+from .weak import Gauge, Integrand
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Level:
+    """A gauge as functions: its density, its variation (the multiplier's row) and its value."""
+
+    density: Function
+    variation: Kernel
+    gauge: Gauge
+
+
+def level(gauge: Gauge) -> Level:
+    streams = unknown_streams(gauge.density)
+    varied = [Integrand(gauge.region, s.component, s.index, sp.diff(gauge.density, s)) for s in streams]
+    return Level(function([gauge.density]), kernel(gauge.region, varied), gauge)
+
+
+@dataclass(frozen=True)
+class System:
+    """R(u, m) = (R(u) + sum_k m_k c_k', c_k(u) - value_k), m the multipliers, appended to u.
+
+    d_t^m u = rates[m] u + history[m]: (1,) and nothing for a stationary problem.
+    """
+
+    assembly: Assembly
+    constraints: Constraints
+    levels: tuple[Level, ...] = ()
+    rates: Sequence[float] = (1.0,)
+    history: Sequence[Array | float] = (0.0,)
+    time: float = 0.0
+    cache: dict = field(default_factory=dict, repr=False)
+
+    @property
+    def transformation(self) -> csr_matrix:
+        if "T" not in self.cache:
+            self.cache["T"] = (
+                block_diag((self.constraints.matrix, identity(len(self.levels)))).tocsr() if self.levels else self.constraints.matrix
+            )
+        return self.cache["T"]
+
+    @property
+    def free(self) -> NDArray[np.int64]:
+        return np.concatenate((self.constraints.free, self.size + np.arange(len(self.levels))))
+
+    @property
+    def size(self) -> int:
+        return self.assembly.spaces.size
+
+    def offset(self) -> Array:
+        """The boundary values, zero for the multipliers."""
+        return np.concatenate((self.constraints.offset(self.time), np.zeros(len(self.levels))))
+
+    def extended(self, u: Array) -> Array:
+        """u with multipliers zero."""
+        return np.concatenate((u, np.zeros(len(self.levels))))
+
+    def state(self, u: Array) -> State:
+        fields = u[: self.size]
+        return State(tuple(rate * fields + past for rate, past in zip(self.rates, self.history, strict=True)), self.time)
+
+    def residual(self, u: Array) -> Array:
+        state = self.state(u)
+        result = self.assembly.residual(state)
+        if not self.levels:
+            return result
+        rows = [self.row(k, state) for k in range(len(self.levels))]
+        defects = [self.defect(level, state) for level in self.levels]
+        return np.concatenate((result + sum(m * row for m, row in zip(u[self.size :], rows, strict=True)), defects))
+
+    def tangent(self, u: Array) -> csr_matrix:
+        state = self.state(u)
+        matrix = self.assembly.tangent(state, self.rates)
+        if not self.levels:
+            return matrix
+        rows = csr_matrix(np.stack([self.row(k, state) for k in range(len(self.levels))]))
+        return bmat([[matrix, rows.T], [self.rates[0] * rows, None]]).tocsr()
+
+    def allowed(self, u: Array) -> bool:
+        return self.assembly.allowed(self.state(u))
+
+    def row(self, k: int, state: State) -> Array:
+        """The variation of gauge k, kept where it does not depend on the state."""
+        variation = self.levels[k].variation
+        constant = not any(unknown_streams(e) for e in variation.residual.expressions)
+        if constant and k in self.cache:
+            return self.cache[k]
+        parts = Assembly(self.assembly.form, self.assembly.spaces, (variation,), self.assembly.known)
+        self.cache[k] = parts.residual(state)
+        return self.cache[k]
+
+    def defect(self, level: Level, state: State) -> float:
+        place = self.assembly.spaces.places[level.gauge.region]
+        (density,) = self.assembly.values(level.density, level.gauge.region, state)
+        return float(np.sum(density * place.weights)) - self.assembly.known.number(level.gauge.value)
