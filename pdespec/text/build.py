@@ -37,7 +37,8 @@ def depth(parsed: Tree) -> int:
 def _leaf(child: Any, source: Source) -> Any:
     """Names become nodes; other tokens stay; an absent optional part is None."""
     if isinstance(child, Token) and child.type in ("NAME", "BOUNDARY"):
-        return t.Name(spell(str(child)), Span(source, child.line, child.column, child.end_line, child.end_column))
+        span = Span(source, child.line, child.column, child.end_line, child.end_column)
+        return t.Name(str(child), span) if child.startswith("`") else t.Name(spell(str(child)), span)
     return child
 
 

@@ -8,18 +8,18 @@ from typing import Any
 
 import sympy as sp
 
-from .. import assemble, geometry
+from .. import geometry
 from ..errors import ProblemError, Span, nearest
 from ..geometry import Boundary, Domain, Shape
-from ..problem import Condition, Data, Equation, Output, promote
-from ..symbols import Coordinate, Input, Normal, Param, Time, Unknown
+from ..problem import Condition, Data, Equation, Output
+from ..symbols import Coordinate, Input, Param, Time, Unknown
 from . import tree as t
 from .evaluate import expression, region, value
 from .printer import unit_text
 from .regions import law
 from .scope import BROKEN, Broken, Function, Scope
 from .units import unknown_unit
-from .words import RANKS, split_derivative
+from .words import IDENTIFIER, RANKS, bare, key, split_derivative
 
 MAX_TENSOR = 16
 
@@ -43,6 +43,8 @@ class Draft:
     data: list[Data] = field(default_factory=list)
     references: dict[str, Any] = field(default_factory=dict)
     labels: dict[str, Span | None] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
+    """Kinds of statements of which at least one has no meaning."""
 
 
 @singledispatch
@@ -69,6 +71,13 @@ def declared(statement: t.Node) -> list[t.Name]:
 def _problem(statement: t.ProblemName, draft: Draft) -> None:
     if draft.name is not None:
         draft.scope.fail("S05", f"the problem has a name already, `{draft.name.name}`", statement.name.span, "a file holds one problem")
+    if not IDENTIFIER.fullmatch(bare(statement.name.name)):
+        draft.scope.fail(
+            "S03",
+            f"{statement.name.name} cannot name a problem",
+            statement.name.span,
+            "a name is a letter followed by letters, digits or _",
+        )
     draft.name = draft.name or statement.name
 
 
@@ -83,11 +92,11 @@ def _space(statement: t.Space, draft: Draft) -> None:
             "S02", f"space takes one to three coordinates, {len(statement.names)} given", statement.span, "a problem lives in 1D, 2D or 3D"
         )
         return
-    frame = tuple(dict.fromkeys(name.name for name in statement.names if scope.free(name, "coordinate")))
+    frame = tuple(dict.fromkeys(bare(name.name) for name in statement.names if scope.free(name, "coordinate")))
     coordinates = {name: Coordinate(name, frame, _unit(statement.unit, scope)) for name in frame}
     for name in statement.names:
-        if name.name in coordinates:
-            scope.declare(name, coordinates[name.name], "coordinate")
+        if bare(name.name) in coordinates:
+            scope.declare(name, coordinates[bare(name.name)], "coordinate")
     scope.coordinates = tuple(coordinates.values())
 
 
@@ -97,7 +106,7 @@ def _time(statement: t.Time, draft: Draft) -> None:
     if scope.time is not None:
         scope.fail("S05", "time is declared twice", statement.span, "a problem has one time")
         return
-    start, end = _numbers((statement.start, statement.end), scope)
+    start, end = numbers((statement.start, statement.end), scope)
     if isinstance(start, Broken) or isinstance(end, Broken):
         scope.declare(statement.name, BROKEN, "time")
         return
@@ -105,11 +114,11 @@ def _time(statement: t.Time, draft: Draft) -> None:
         scope.fail("S02", f"time runs from {start} to {end}", statement.span, "the end comes after the start")
         return
     if scope.free(statement.name, "time"):
-        scope.time = Time(statement.name.name, start, end, _unit(statement.unit, scope))
+        scope.time = Time(bare(statement.name.name), start, end, _unit(statement.unit, scope))
         scope.declare(statement.name, scope.time, "time")
 
 
-def _numbers(nodes: tuple[t.Node, ...], scope: Scope) -> list[Any]:
+def numbers(nodes: tuple[t.Node, ...], scope: Scope) -> list[Any]:
     """The values of expressions that must be numbers."""
     results = []
     for node in nodes:
@@ -172,7 +181,7 @@ def _domain(item: t.Region, kind: str, draft: Draft) -> None:
         scope.fail("T06", f"`{item.name.name}` is {made.dim}D, the space of the problem {len(scope.coordinates)}D", item.value.span, hint)
         scope.declare(item.name, BROKEN, kind)
         return
-    domain: Any = Domain(item.name.name, made, scope.coordinates)
+    domain: Any = Domain(bare(item.name.name), made, scope.coordinates)
     for axis in scope.coordinates:
         if axis.name in draft.periodic:
             try:
@@ -187,7 +196,7 @@ def _domain(item: t.Region, kind: str, draft: Draft) -> None:
 def _boundary(item: t.Region, kind: str, draft: Draft) -> None:
     made = region(item.value, draft.scope, (Boundary,))
     if isinstance(made, Boundary):
-        made = replace(made, name=item.name.name)
+        made = replace(made, name=bare(item.name.name))
         draft.regions.append(made)
     draft.scope.declare(item.name, made, kind)
 
@@ -204,7 +213,7 @@ def _given(item: t.Given, kind: str, draft: Draft) -> None:
             return scope.declare(item.name, BROKEN, kind)
         drawn, size = made
     elif item.value is not None:
-        (number,) = _numbers((item.value,), scope)
+        (number,) = numbers((item.value,), scope)
         if isinstance(number, Broken):
             return scope.declare(item.name, BROKEN, kind)
     elif kind == "const":
@@ -212,7 +221,7 @@ def _given(item: t.Given, kind: str, draft: Draft) -> None:
         return scope.declare(item.name, BROKEN, kind)
     elif kind == "trainable":
         number = sp.S.One
-    param = Param(item.name.name, kind, number, drawn, size, _unit(item.unit, scope))
+    param = Param(bare(item.name.name), kind, number, drawn, size, _unit(item.unit, scope))
     if scope.free(item.name, kind):
         draft.params.append(param)
     return scope.declare(item.name, param.symbol, kind)
@@ -248,7 +257,7 @@ def _input(item: t.GivenFunction, kind: str, draft: Draft) -> None:
             scope.fail("S01", f"`{item.over.name}` is not the time", item.over.span, hint)
     if rank is None or any(isinstance(each, Broken) for each in (where, drawn, over)):
         return scope.declare(item.name, BROKEN, kind)
-    made = Input(item.name.name, rank, where, drawn, item.source, over, _unit(item.unit, scope))
+    made = Input(bare(item.name.name), rank, where, drawn, item.source, over, _unit(item.unit, scope))
     if scope.free(item.name, kind):
         draft.inputs.append(made)
     return scope.declare(item.name, made.symbol, kind)
@@ -263,7 +272,9 @@ def _unknown(item: t.UnknownFunction, kind: str, draft: Draft) -> None:
         scope.fail("S02", "an unknown can be declared positive, and nothing else", item.positive[1].span, hint)
     if rank is None or isinstance(where, Broken):
         return scope.declare(item.name, BROKEN, kind)
-    made = Unknown(item.name.name, rank, where, None if item.steady else scope.time, item.positive is not None, _unit(item.unit, scope))
+    made = Unknown(
+        bare(item.name.name), rank, where, None if item.steady else scope.time, item.positive is not None, _unit(item.unit, scope)
+    )
     if scope.free(item.name, kind):
         draft.unknowns.append(made)
     return scope.declare(item.name, made.symbol, kind)
@@ -319,167 +330,6 @@ def known_name(name: str, scope: Scope, called: bool = False) -> bool:
     from .evaluate import BUILTINS, HANDLERS
     from .regions import LAWS
 
-    if name in scope.local or name in scope.entries or name in scope.lost or name in ("pi", "I", "n", "theta"):
+    if name in scope.local or key(name, scope.variables) in scope.entries or name in scope.lost or name in ("pi", "I", "n", "theta"):
         return True
     return name in BUILTINS or name in HANDLERS or (called and name in LAWS) or split_derivative(name, scope.variables) is not None
-
-
-# ---- equations and conditions
-
-
-@declare.register
-def _block(block: t.Block, draft: Draft) -> None:
-    scope, head = draft.scope, block.head
-    broken_head = isinstance(head.region, t.Name) and head.region.name == ""
-    where: Any = BROKEN
-    at: Any = None
-    if head.kind == "in" and not broken_head:
-        where = region(head.region, scope, (Domain,))  # type: ignore[arg-type]
-    elif head.kind == "on" and not broken_head:
-        where = region(head.region, scope, (Boundary,))  # type: ignore[arg-type]
-    elif not broken_head:
-        where = region(head.region, scope, (Domain,)) if head.region is not None else None
-        at = _moment(head, scope)
-    for member in block.members:
-        _member(member, head.kind, where, at, draft)
-
-
-def _moment(head: t.Head, scope: Scope) -> Any:
-    if scope.time is None or head.time is None or head.time.name != scope.time.name:
-        name = head.time.name if head.time else "t"
-        if name in scope.lost or isinstance(getattr(scope.entries.get(name), "value", None), Broken):
-            return BROKEN
-        hint = f"write at {scope.time.name} = {scope.time.start}" if scope.time else "declare it: time t in [0, 1]"
-        if name in [x.name for x in scope.coordinates]:
-            hint = f"conditions at a place are boundary conditions: on side(Omega, {name} = ...): ..."
-        return scope.fail("S01", f"`{name}` is not the time", head.time.span if head.time else head.span, hint)
-    (moment,) = _numbers((head.value,), scope)  # type: ignore[arg-type]
-    return moment
-
-
-def _member(member: t.Equality, kind: str, where: Any, at: Any, draft: Draft) -> None:
-    scope = draft.scope
-    label = member.label.name if member.label else None
-    if label in draft.labels:
-        first = draft.labels[label]
-        scope.fail(
-            "S05", f"the label `{label}` is used twice{f' (line {first.line})' if first else ''}", member.label.span, "labels are unique"
-        )
-        label = None
-    if label is not None:
-        draft.labels[label] = member.label.span
-    scope.place = label or ""
-    left, right = expression(member.left, scope), expression(member.right, scope)
-    if any(isinstance(each, Broken) for each in (left, right, where, at)):
-        return
-    try:
-        lhs, rhs = promote(left, right)
-    except ProblemError as error:
-        scope.adopt(error, member.span)
-        return
-    if kind == "in":
-        if (lhs - rhs).atoms(Normal):
-            scope.fail("W07", "the normal `n` stands in an interior equation", member.span, "n lives on a boundary: use it in `on`")
-            return
-        equation = Equation(lhs, rhs, where, member.span, member)
-        draft.equations[label or assemble._next("eq", draft.equations)] = equation
-        return
-    try:
-        home = where if where is not None else assemble._home(lhs, rhs)
-    except ProblemError as error:
-        scope.adopt(error, member.span)
-        return
-    condition = Condition(lhs, rhs, home, "boundary" if kind == "on" else "initial", at, member.span, member)
-    draft.conditions[label or assemble._condition_label(condition, draft.conditions)] = condition
-
-
-# ---- the rest
-
-
-@declare.register
-def _extremum(statement: t.Extremum, draft: Draft) -> None:
-    scope = draft.scope
-    scope.place = statement.kind
-    energy = expression(statement.value, scope)
-    over = [_unknown_named(name, scope) for name in statement.over]
-    if isinstance(energy, Broken) or any(isinstance(each, Broken) for each in over):
-        return
-    given = (energy, over) if over else energy
-    try:
-        functional = assemble._functional(statement.kind, given)
-    except ProblemError as error:
-        scope.adopt(error, statement.span)
-        return
-    draft.functionals.append(replace(functional, span=statement.span, written=statement))
-
-
-def _unknown_named(name: t.Name, scope: Scope) -> Any:
-    entry = scope.entries.get(name.name)
-    if entry is None:
-        return scope.lookup(name.name, name.span)
-    if isinstance(entry.value, Broken):
-        return BROKEN
-    if entry.kind != "unknown":
-        unknowns = [each for each, known in scope.entries.items() if known.kind == "unknown"]
-        hint = f"the unknowns are {', '.join(unknowns)}" if unknowns else "declare it: unknown u : scalar on Omega"
-        return scope.fail("T05", f"`{name.name}` is no unknown but a {entry.kind}", name.span, hint)
-    return entry.value
-
-
-@declare.register
-def _require(statement: t.Require, draft: Draft) -> None:
-    scope = draft.scope
-    scope.place = "require"
-    left, right = expression(statement.left, scope), expression(statement.right, scope)
-    where = region(statement.region, scope) if statement.region is not None else None
-    if any(isinstance(each, Broken) for each in (left, right, where)):
-        return
-    if isinstance(left, sp.MatrixBase) or isinstance(right, sp.MatrixBase):
-        scope.fail("T05", "a requirement compares scalars", statement.span, "require something of each component: v.x > 0")
-        return
-    try:
-        made = assemble._requirement((left, right)) if statement.operator == "=" else _inequality(left, statement.operator, right, where)
-    except ProblemError as error:
-        scope.adopt(error, statement.span)
-        return
-    draft.requirements.append(replace(made, span=statement.span, written=statement))
-
-
-def _inequality(left: Any, operator: str, right: Any, where: Any) -> Any:
-    from ..problem import Requirement
-
-    return Requirement(left, operator, right, where if where is not None else assemble._home(left, right))
-
-
-@declare.register
-def _output(statement: t.Output, draft: Draft) -> None:
-    scope = draft.scope
-    scope.place = statement.name.name
-    result = expression(statement.value, scope)
-    if statement.name.name in draft.outputs:
-        scope.fail("S05", f"output `{statement.name.name}` is declared twice", statement.name.span, "give each output its own name")
-    if not isinstance(result, Broken):
-        draft.outputs[statement.name.name] = Output(statement.name.name, result, statement.span, statement)
-
-
-@declare.register
-def _data(statement: t.Data, draft: Draft) -> None:
-    scope = draft.scope
-    result, where = _unknown_named(statement.name, scope), region(statement.region, scope)
-    if not isinstance(result, Broken) and not isinstance(where, Broken):
-        draft.data.append(Data(result, where, statement.source, statement.span, statement))
-
-
-@declare.register
-def _reference(statement: t.Reference, draft: Draft) -> None:
-    scope = draft.scope
-    scope.place = "reference"
-    unknown, known = _unknown_named(statement.name, scope), expression(statement.value, scope)
-    if isinstance(unknown, Broken) or isinstance(known, Broken):
-        return
-    if statement.name.name in draft.references:
-        scope.fail("S05", f"`{statement.name.name}` has two references", statement.span, "state one known solution")
-    try:
-        draft.references[statement.name.name] = promote(unknown, known)[1]
-    except ProblemError as error:
-        scope.adopt(error, statement.span)

@@ -24,6 +24,7 @@ from .scope import BROKEN, MAX_BITS, Broken, Function, Scope
 from .words import split_derivative
 
 MAX_EXPONENT = 1000
+MAX_ARGUMENT = 600  # of exp, sinh and cosh of a number: the result stays a floating-point number
 MAX_ORDER = 12  # of a written derivative
 MAX_CALLS = 40  # user functions in user functions
 MAX_EVALUATIONS = 1000  # of user functions with different arguments, in one problem
@@ -158,7 +159,7 @@ def _number(node: t.Number, scope: Scope) -> Any:
 
 @value.register
 def _name(node: t.Name, scope: Scope) -> Any:
-    if node.name in scope.local or node.name in scope.entries:
+    if node.name in scope.local or node.name in scope.entries or node.name.startswith("`"):
         return scope.lookup(node.name, node.span)
     if node.name == "pi":
         return sp.pi
@@ -365,13 +366,12 @@ def _call_named(node: t.Call, scope: Scope) -> Any:
         return BROKEN
     if isinstance(called, Function):
         return _call_function(called, node, scope)
-    arguments = [argument for argument in (*node.arguments, *(each for _, each in node.keywords))]
     entry = scope.entries.get(node.function)
     if entry is not None and entry.kind in ("unknown", "input"):
         message = f"`{node.function}` is evaluated at a point, inside an equation"
-        hint = f"write `{node.function}`, which already depends on {', '.join(scope.variables)}; values at a point belong in `on`, `at` or `periodic`"
+        hint = f"write `{node.function}`, it depends on {', '.join(scope.variables)} already; values at a point belong in `on` and `at`"
         return scope.fail("W07", message, node.span, hint)
-    hint = f"write {node.function}*(...)" if len(arguments) == 1 else "only functions take arguments: k(w) := 1 + w^2"
+    hint = f"write {node.function}*(...)" if len(node.arguments) == 1 else "only functions take arguments: k(w) := 1 + w^2"
     return scope.fail("S04", f"`{node.function}` is {kind_of(called)} and takes no arguments", node.span, hint)
 
 
@@ -404,12 +404,15 @@ def apply(builtin: Builtin, node: t.Call, scope: Scope) -> Any:
     if not builtin.least <= len(arguments) <= builtin.most:
         wanted = _count(builtin.least) if builtin.least == builtin.most else f"{builtin.least} to {builtin.most} arguments"
         return scope.fail("S02", f"`{node.function}` takes {wanted}, {len(arguments)} given", node.span, f"write {builtin.usage}")
-    if node.function in ("exp", "sinh", "cosh") and not isinstance(arguments[0], (Broken, sp.MatrixBase)):
-        if arguments[0].is_number and abs(complex(arguments[0].evalf(15))) > 600:
-            return scope.fail(
-                "S02", "this number is too large", node.span, "scale the problem: choose units in which its numbers are near 1"
-            )
+    if node.function in ("exp", "sinh", "cosh") and _exceeds(arguments[0], MAX_ARGUMENT):
+        hint = "scale the problem: choose units in which its numbers are near 1"
+        return scope.fail("S02", "this number is too large", node.span, hint)
     return checked(builtin.function, arguments, node.span, scope)
+
+
+def _exceeds(argument: Any, bound: float) -> bool:
+    """Whether an argument is a number of more than a given size."""
+    return isinstance(argument, sp.Expr) and bool(argument.is_number) and abs(complex(argument.evalf(15))) > bound
 
 
 def checked(function: Callable[..., Any], arguments: list[Any], span: Span | None, scope: Scope) -> Any:

@@ -12,14 +12,13 @@ from dataclasses import dataclass, replace
 from lark import Token
 
 from ..errors import Diagnostic, Source, Span
+from .words import STATEMENTS
 
 MAX_CHARACTERS = 100_000
 MAX_BRACKETS = 32
 
 BLOCKS = ("IN", "ON", "AT")
-STARTS = frozenset(
-    "PROBLEM SPACE TIME PERIODIC DOMAIN BOUNDARY CONST PARAM TRAINABLE INPUT UNKNOWN IN ON AT MINIMIZE STATIONARY REQUIRE OUTPUT DATA REFERENCE".split()
-)
+STARTS = frozenset(word.upper() for word in STATEMENTS)
 OPENING, CLOSING = ("LPAR", "LSQB"), ("RPAR", "RSQB")
 CONTINUES = frozenset("ADD MULTIPLY POWER EQUALS COMMA DEFINE TILDE AMPERSAND COMPARE NABLA LAPLACIAN".split())
 

@@ -10,7 +10,7 @@ import sympy as sp
 from ..errors import Diagnostic, ProblemError, Span, nearest
 from ..symbols import Coordinate, Time
 from . import tree as t
-from .words import BUILTINS, REGIONS, RESERVED, SHAPES, split_derivative
+from .words import BUILTINS, IDENTIFIER, REGIONS, RESERVED, SHAPES, bare, key, split_derivative
 
 MAX_NODES = 20_000  # of one scalar expression, counted as a tree
 MAX_LEVELS = 80
@@ -92,15 +92,17 @@ class Scope:
     def declare(self, name: t.Name, value: Any, kind: str) -> None:
         """Enters a name, unless it is taken."""
         if self.free(name, kind):
-            self.entries[name.name] = Entry(value, kind, name.span)
+            self.entries[key(name.name, self.variables)] = Entry(value, kind, name.span)
 
     def free(self, name: t.Name, kind: str) -> bool:
         """Whether a name may be declared; says why not."""
-        if name.name in RESERVED:
+        if not IDENTIFIER.fullmatch(bare(name.name)):
+            self.fail("S03", f"{name.name} cannot be a name", name.span, "a name is a letter followed by letters, digits or underscores")
+        elif name.name in RESERVED:
             self.fail(
                 "S03", f"`{name.name}` is a word of the language and cannot be a name", name.span, f"rename it, for example `{name.name}_`"
             )
-        elif name.name in BUILTINS and (name.name != "d" or kind == "function"):
+        elif name.name in BUILTINS or (name.name == "d" and kind == "function"):
             hint = f"rename it, for example `{name.name}_` or `{name.name}1`"
             self.fail(
                 "S03",
@@ -111,7 +113,7 @@ class Scope:
         elif letters := split_derivative(name.name, self.variables):
             hint = f"rename it, for example `{name.name}_`"
             self.fail("S03", f"{kind} `{name.name}` would hide the derivative by {', '.join(letters)}", name.span, hint)
-        elif (entry := self.entries.get(name.name)) and not isinstance(entry.value, Broken):
+        elif (entry := self.entries.get(key(name.name, self.variables))) and not isinstance(entry.value, Broken):
             where = f" (line {entry.span.line})" if entry.span else ""
             code = "S03" if entry.kind in ("coordinate", "time") else "S05"
             verb = "would hide" if code == "S03" else "is already the name of"
@@ -129,8 +131,8 @@ class Scope:
         """The value of a name, or a report that there is none."""
         if name in self.local:
             return self.local[name]
-        if name in self.entries:
-            return self.entries[name].value
+        if (known := key(name, self.variables)) in self.entries:
+            return self.entries[known].value
         if name in self.lost:
             return BROKEN
         return self.unknown(name, span, called)
@@ -145,7 +147,7 @@ class Scope:
         if letters and stem in self.entries and (variables := split_derivative("d" + letters, self.variables)):
             operator = "d" + "".join(variables)
             return self.fail("S01", f"unknown name {what}", span, f"did you mean the derivative `{operator}({stem})`?")
-        candidates = [*self.local, *self.entries, *BUILTINS, *(SHAPES + REGIONS if called else ())]
+        candidates = [*self.local, *self.entries, *sorted(BUILTINS), *(SHAPES + REGIONS if called else ())]
         candidates += [f"d{a}" for a in self.variables] + [f"d{a}{b}" for a in self.variables for b in self.variables]
         near = nearest(name, candidates)
         if near is None:

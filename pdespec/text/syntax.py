@@ -15,7 +15,7 @@ from lark import Lark, Token, UnexpectedInput
 from ..errors import Diagnostic, Source, Span, nearest
 from . import tree as t
 from .build import build, depth
-from .layout import CLOSING, MAX_BRACKETS, MAX_CHARACTERS, OPENING, Piece, deepest_bracket, place, sections
+from .layout import CLOSING, MAX_BRACKETS, MAX_CHARACTERS, OPENING, Piece, Section, deepest_bracket, place, sections
 from .words import RESERVED, STATEMENTS, spell
 
 MAX_DEPTH = 150  # levels of one parse tree: keeps every recursion over it far from Python's own limit
@@ -28,10 +28,11 @@ FACTORS = ("NUMBER", "NAME", "LPAR", "NABLA", "LAPLACIAN", "PARTIAL", "BOUNDARY"
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The statements of a file that could be read, and the names that unreadable lines may have declared."""
+    """The statements of a file that could be read, the names that unreadable lines hold, and what kinds of statements those are."""
 
     statements: tuple[t.Node, ...]
     lost: frozenset[str]
+    broken: frozenset[str]
 
 
 @lru_cache(maxsize=1)
@@ -53,33 +54,41 @@ def read(source: Source, report: list[Diagnostic]) -> Document:
     if len(source.text) > MAX_CHARACTERS:
         message = f"the text has {len(source.text)} characters, more than the {MAX_CHARACTERS} allowed"
         report.append(Diagnostic("S02", message, "a problem is a page, not a book: is this the right file?", span=Span(source, 1, 1, 1, 2)))
-        return Document((), frozenset())
+        return Document((), frozenset(), frozenset(STATEMENTS))
     statements: list[t.Node] = []
     lost: set[str] = set()
+    broken: set[str] = set()
 
-    def parsed(piece: Piece) -> Any:
+    def parsed(piece: Piece, kind: str) -> Any:
         result = _parse(piece, source)
         if isinstance(result, Diagnostic):
             report.append(result)
             lost.update(spell(str(token)) for token in piece.tokens if token.type == "NAME")
+            broken.update([kind] if kind in STATEMENTS else STATEMENTS)
             return None
         return result
 
     for section in sections(list(grammar().lex(source.text)), source, report):
-        first = parsed(section.piece)
+        kind = str(section.piece.tokens[0])
+        first = parsed(section.piece, kind)
         if section.piece.start == "statement":
             statements += [first] if first is not None else []
-            continue
-        if first is not None and not section.colon:
-            report.append(_expected("`:`", section.piece.tokens, None, source, "write `in Omega: lap(u) = f`"))
-        if first is not None and not section.members and section.colon:
-            report.append(_empty_block(section.piece, source))
-        members = tuple(member for piece in section.members if (member := parsed(piece)) is not None)
-        head = first or t.Head(section.piece.tokens[0].type.lower(), t.Name(""), span=place(source, section.piece.tokens[0]))
-        lost.update({""} if first is None else ())
-        span = head.span.to(members[-1].span) if members else head.span
-        statements.append(t.Block(head, members, span))
-    return Document(tuple(statements), frozenset(lost))
+        else:
+            members = tuple(member for piece in section.members if (member := parsed(piece, kind)) is not None)
+            statements.append(_block(section, first, members, source, report))
+    return Document(tuple(statements), frozenset(lost), frozenset(broken))
+
+
+def _block(section: Section, head: t.Head | None, members: tuple[Any, ...], source: Source, report: list[Diagnostic]) -> t.Block:
+    """A block; one with an unreadable head keeps its members, so that they are looked at too."""
+    tokens = section.piece.tokens
+    if head is None:
+        head = t.Head("lost", None, span=place(source, tokens[0], tokens[-1]))
+    elif not section.colon:
+        report.append(_expected("`:`", tokens, None, source, "write `in Omega: lap(u) = f`"))
+    elif not section.members:
+        report.append(_empty_block(section.piece, source))
+    return t.Block(head, members, head.span.to(members[-1].span) if members and head.span else head.span)
 
 
 def _parse(piece: Piece, source: Source) -> Any:

@@ -31,6 +31,8 @@ class Number(Node):
 
 @dataclass(frozen=True, slots=True)
 class Name(Node):
+    """A name; in backticks where it would otherwise be a word of the language or an operator: "`n`"."""
+
     name: str
     span: Span | None = _place()
 

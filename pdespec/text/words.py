@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 STATEMENTS = (
-    "problem space time periodic domain boundary const param trainable input unknown in on at minimize stationary require output data reference"
+    "problem space time periodic domain boundary const param trainable input unknown "
+    "in on at minimize stationary require output data reference"
 ).split()
 """Words that open a statement. None of them can be a name."""
 
@@ -12,8 +15,8 @@ PARTICLES = "over from steady".split()
 
 RANKS = "scalar vector tensor".split()
 
-OPERATORS = "d dt grad div curl lap advect sym skew tr det inv dot cross outer inner entry diff variation integral jump avg".split()
-"""Differential, algebraic and variational built-ins. Beside them stand dx, dyy, dtx, ...: `d` and any coordinate names."""
+OPERATORS = "dt grad div curl lap advect sym skew tr det inv dot cross outer inner entry diff variation integral jump avg".split()
+"""Differential, algebraic and variational built-ins. Beside them stand dx, dyy, dtx, .., and d(u, x, x): the letter d stays free."""
 
 FUNCTIONS = "sqrt exp log sin cos tan sinh cosh tanh abs min max".split()
 
@@ -26,7 +29,7 @@ REGIONS = "boundary side rest inner outer".split()
 
 RESERVED = frozenset(STATEMENTS + PARTICLES)
 BUILTINS = frozenset(OPERATORS + FUNCTIONS + CONSTANTS)
-"""Names that cannot be declared, but for `d`: it is an operator only where it is called, and a common name for a number."""
+"""Names that cannot be declared, unless in backticks."""
 
 GREEK = dict(
     zip(
@@ -46,6 +49,26 @@ _SPELLING = str.maketrans(GREEK | dict(zip("₀₁₂₃₄₅₆₇₈₉", "01
 def spell(name: str) -> str:
     """The name in ASCII: `Ω` is `Omega`, `u₀` is `u0`."""
     return name if name.isascii() else name.translate(_SPELLING)
+
+
+PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+IDENTIFIER = re.compile(r"[^\W\d]\w*")
+
+
+def bare(name: str) -> str:
+    """A written name without its backticks."""
+    return name[1:-1] if name.startswith("`") else name
+
+
+def key(name: str, variables: tuple[str, ...]) -> str:
+    """The name under which a written one is known: backticks stay only where they keep it apart from a word or an operator."""
+    inner = bare(name)
+    return name if name == inner or taken(inner, variables) else inner
+
+
+def taken(name: str, variables: tuple[str, ...]) -> bool:
+    """Whether a user's own name has to stand in backticks."""
+    return name in RESERVED or name in BUILTINS or not PLAIN.fullmatch(name) or split_derivative(name, variables) is not None
 
 
 def split_derivative(name: str, coordinates: tuple[str, ...]) -> tuple[str, ...] | None:

@@ -10,7 +10,10 @@ from . import tree as t
 if TYPE_CHECKING:
     from ..problem import Problem
 
-PARTS = "name coordinates time domains boundaries unknowns inputs params constants trainables equations conditions functionals requirements outputs data references".split()
+PARTS = (
+    "name coordinates time domains boundaries unknowns inputs params constants trainables equations conditions functionals "
+    "requirements outputs data references"
+).split()
 
 
 @dataclass(frozen=True, slots=True)

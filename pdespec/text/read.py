@@ -1,0 +1,116 @@
+"""From a text to its problem: read, evaluate statement by statement, assemble, check; every mistake in one report."""
+
+from __future__ import annotations
+
+from ..check import check
+from ..errors import Diagnostic, ProblemError, Source, Span
+from ..problem import Problem
+from . import state  # noqa: F401 - enters the meaning of equations, conditions and requirements
+from . import tree as t
+from .declare import Draft, declare, declared
+from .scope import BROKEN, Entry, Scope
+from .syntax import Document, read
+from .units import check_units
+from .words import bare
+from .written import attach
+
+STATED = frozenset(
+    ("in", "on", "at", "minimize", "stationary", "space", "time", "domain", "boundary", "periodic", "unknown", "input", "lost")
+)
+
+RELIES_ON: dict[str, frozenset[str]] = {
+    "W01": STATED,
+    "W02": STATED | {"data"},
+    "W05": STATED | {"data", "require"},
+    "W06": STATED,
+    "V01": STATED,
+    "V03": STATED | {"require"},
+}
+"""Kinds of statements that must all be understood before it can be said that something is missing. What is wrong with the rest
+is reported even so."""
+
+
+def problem_of(source: Source) -> Problem:
+    """The problem a text states.
+
+    Raises: `ProblemError` with every mistake found.
+    """
+    report: list[Diagnostic] = []
+    document = read(source, report)
+    draft = _draft(document, report)
+    for statement in document.statements:
+        before = len(report)
+        declare(statement, draft)
+        for name in declared(statement):
+            draft.scope.later.pop(name.name, None)
+        if len(report) > before:
+            draft.broken.add(_kind(statement))
+            for name in declared(statement):
+                draft.scope.entries.setdefault(name.name, Entry(BROKEN, "name", name.span))
+    if draft.name is None and not report:
+        report.append(Diagnostic("S02", "the problem has no name", "begin with `problem NAME`", span=Span(source, 1, 1, 1, 2)))
+    if not any(each.severity == "error" for each in report):
+        report += check_units(document.statements)
+    problem = _problem(draft, report)
+    if problem is not None:
+        report += [_placed(each, draft) for each in check(problem) if not RELIES_ON.get(each.code, frozenset()) & draft.broken]
+    if problem is None or any(each.severity == "error" for each in report):
+        raise ProblemError(_sorted(report))
+    return attach(problem, document.statements).revised(warnings=tuple(_sorted(report)))
+
+
+def _problem(draft: Draft, report: list[Diagnostic]) -> Problem | None:
+    """The problem of a draft. When statements have been lost it is that of the rest, for what can be said about it."""
+    references = {draft.scope.entries[name].value: value for name, value in draft.references.items()}
+    try:
+        return Problem(
+            bare(draft.name.name) if draft.name else "problem",
+            equations=draft.equations,
+            conditions=draft.conditions,
+            minimize=list(draft.functionals),
+            require=draft.requirements,
+            output=draft.outputs,
+            data=draft.data,
+            reference=references,
+            unknowns=draft.unknowns,
+            inputs=draft.inputs,
+            params=draft.params,
+            regions=draft.regions,
+            coordinates=draft.scope.coordinates,
+            time=draft.scope.time,
+        )
+    except ProblemError as error:
+        if not report:
+            report += error.diagnostics
+        return None
+
+
+def _draft(document: Document, report: list[Diagnostic]) -> Draft:
+    """An empty draft that knows which names come later, and what is periodic: domains are made with it."""
+    later = {name.name: name.span for statement in reversed(document.statements) for name in declared(statement)}
+    periodic = {
+        name.name: name.span
+        for statement in document.statements
+        if isinstance(statement, t.Declaration) and statement.kind == "periodic"
+        for name in statement.items
+        if isinstance(name, t.Name)
+    }
+    return Draft(Scope(report, document.lost, later=later), periodic=periodic, broken=set(document.broken))
+
+
+def _kind(statement: t.Node) -> str:
+    """The word a statement begins with."""
+    if isinstance(statement, (t.Declaration, t.Extremum)):
+        return statement.kind
+    return statement.head.kind if isinstance(statement, t.Block) else type(statement).__name__.lower()
+
+
+def _placed(diagnostic: Diagnostic, draft: Draft) -> Diagnostic:
+    """The diagnostic at the declaration or statement its label names."""
+    entry = draft.scope.entries.get(diagnostic.label)
+    return diagnostic.at(entry.span if entry else draft.labels.get(diagnostic.label))
+
+
+def _sorted(report: list[Diagnostic]) -> list[Diagnostic]:
+    """Each once, by place; those without a place at the end."""
+    return sorted(dict.fromkeys(report), key=lambda each: (each.line is None, each.line or 0, each.column or 0))
