@@ -125,7 +125,7 @@ def group(points: str, terms: tuple[Term, ...], backend: object, components: tup
     top = max((sum(a) for found in needed.values() for a in found), default=0)
     name, reasons = backend if isinstance(backend, str) else backend_name(backend), ()
     if name == "auto":
-        name, reasons = automatic(costs, capabilities, top)
+        name, reasons = automatic(costs, streams, capabilities, top)
     if name == "taylor" and top:
         reasons += collapsed
         terms = jets
@@ -152,22 +152,25 @@ def backend_name(backend: object) -> str:
     raise KeyError(f"{type(backend).__name__} is not in compiler.DERIVATIVES; register it there")
 
 
-def automatic(costs: Mapping[str, float], capabilities: Capabilities, top: int) -> tuple[str, tuple[str, ...]]:
-    """The backend that is exact for this field, and among those the cheapest."""
+def automatic(costs: Mapping[str, float], streams: int, capabilities: Capabilities, top: int) -> tuple[str, tuple[str, ...]]:
+    """The backend that is exact for this field, and among those the cheapest.
+
+    From order two on always jets: they need no backward through a backward, whose graph is what fills the memory. At order one the
+    streams decide against the adjoints of reverse mode, and at a tie jets, for the same reason.
+    """
     if top == 0:
         return "autograd", ("values only, nothing to differentiate",)
     if not capabilities.pointwise:
-        if capabilities.grid is None:
-            return "finite_difference", ("autograd, taylor declined: the field mixes its queries",)
-        if all(capabilities.periodic):
-            return "fourier", ("autograd, taylor declined: the field mixes its queries; its grid is periodic",)
-        return "finite_difference", ("autograd, taylor declined: the field mixes its queries; fourier declined: its grid is not periodic",)
+        mixing = "autograd, taylor declined: the field mixes its queries"
+        if capabilities.grid is not None and all(capabilities.periodic):
+            return "fourier", (f"{mixing}; its grid is periodic",)
+        return "finite_difference", (mixing + ("; fourier declined: its grid is not periodic" if capabilities.grid is not None else ""),)
     if not capabilities.taylor:
-        return "autograd", ("taylor declined: the field has no jets",)
-    name = "taylor" if top >= 2 else min(costs, key=lambda k: (costs[k], k != "taylor"))
+        return "autograd", (f"taylor declined: {capabilities.reason or 'the field has no jets'}",)
+    name = "taylor" if top >= 2 or streams <= costs["autograd"] else "autograd"
     other = "autograd" if name == "taylor" else "taylor"
-    relation = f"{costs[other]:.1f} value steps against {costs[name]:.1f}"
-    return name, (f"{other} declined: {relation}" + (", and its nested sweeps hold the whole graph" if name == "taylor" else ""),)
+    compared = f"{costs[other]:.1f} value steps against {costs[name]:.1f}"
+    return name, (f"{other} declined: {compared}" + (", and its nested sweeps keep the whole graph" if name == "taylor" else ""),)
 
 
 def indices(terms: Iterable[Term], component: str) -> frozenset[Index]:

@@ -1,0 +1,100 @@
+"""An operator fitted to a problem: channels, latent box, periodicity, and a weight smooth enough for its equations."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+import operators
+from compiler.geometry import box
+from compiler.runs import Recipe
+from compiler.sample import sample
+from operators.registry import Registry
+from pdespec.errors import fail, nearest
+from pdespec.problem import Problem
+
+OPERATORS: Registry[Callable[..., nn.Module]] = Registry("operator")
+
+LATENT = {1: (64,), 2: (32, 32), 3: (16, 16, 16), 4: (8, 8, 8, 8)}  # nodes a latent grid takes by default, by dimension
+
+
+def build(problem: Problem, operator: str = "gino", **options: Any) -> nn.Module:
+    """A model for a problem: `model(batch.inputs)` is a field of all unknown components over (coordinates..., time).
+
+    `options` are those of the operator (`operators.GINO`, `operators.FNO`, ...), over what the problem fixes; `seed` those of its first
+    weights. The model carries its `recipe`, from which a run builds it again.
+    Raises: KeyError with the nearest name for an unknown operator, TypeError for an option it does not have.
+    """
+    model = OPERATORS[operator](problem, **options)
+    model.recipe = Recipe(operator, options)
+    return model
+
+
+@OPERATORS.register("gino")
+def gino(problem: Problem, seed: int = 0, **options: Any) -> operators.GINO:
+    """Mollified GINO on a latent grid over all shapes the problem can draw, and over its time."""
+    _known(operators.GINO, options)
+    dim = len(problem.variables)
+    example = inputs(problem)
+    latent = tuple(options.pop("latent", LATENT[dim]))
+    fitted = {
+        "box": extent(problem),
+        "weight": weight(problem),
+        "periodic": periodic(problem),
+        "feature_channels": feature_channels(problem, example),
+        "input_dim": example.points.shape[-1],
+        "modes": tuple(min(12, n // 2 - 1) for n in latent),
+    }
+    generator = torch.Generator().manual_seed(seed)
+    return operators.GINO(example.values.shape[-1], len(problem.components), dim, latent, **{**fitted, **options}, generator=generator)
+
+
+def _known(operator: Callable[..., nn.Module], options: dict[str, Any]) -> None:
+    """Refuses a misspelt option here, where the user's call is still on the stack."""
+    names = inspect.signature(operator).parameters
+    for name in options:
+        if name not in names:
+            close = nearest(name, names)
+            raise TypeError(f"{operator.__name__} has no option `{name}`" + (f"; did you mean `{close}`?" if close else ""))
+
+
+def inputs(problem: Problem) -> operators.OperatorInput:
+    """An example of what the operator will read; its shapes fix the channels."""
+    return sample(problem, 1, generator=torch.Generator().manual_seed(0)).inputs
+
+
+def feature_channels(problem: Problem, example: operators.OperatorInput) -> int:
+    """Channels of the position features, which the model asks for at points with all variables."""
+    if example.features is None:
+        return 0
+    lower, _ = extent(problem)
+    return example.features(example.points.new_tensor(lower).reshape(1, 1, -1)).shape[-1]
+
+
+def extent(problem: Problem) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Lower and upper corner of all domains of the unknowns for all parameters, and of time."""
+    boxes = [box(domain) for domain in dict.fromkeys(unknown.region for unknown in problem.unknowns.values())]
+    lower = tuple(map(min, zip(*(low for low, _ in boxes), strict=True)))
+    upper = tuple(map(max, zip(*(high for _, high in boxes), strict=True)))
+    if problem.time is not None:
+        lower, upper = (*lower, float(problem.time.start)), (*upper, float(problem.time.end))
+    if not all(map(math.isfinite, (*lower, *upper))):
+        raise fail("W03", f"the domain of `{problem.name}` is not bounded: {lower} to {upper}", "give box=((..), (..)) to the operator")
+    return lower, upper
+
+
+def periodic(problem: Problem) -> tuple[bool, ...]:
+    """Which variables wrap around; time never does."""
+    names = {name for unknown in problem.unknowns.values() for name in unknown.region.periodic}
+    return tuple(variable.name in names for variable in problem.variables)
+
+
+def weight(problem: Problem) -> str:
+    """The weight function whose class C^k covers the highest derivative of order k in the residuals."""
+    order = max((sum(index) for indices in problem.derivatives().values() for index in indices), default=0)
+    return "half_cos" if order <= 1 else "octic" if order == 2 else "bump"
