@@ -1,0 +1,207 @@
+"""What differs from sample to sample: params, domains and input functions, drawn or given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import sympy as sp
+import torch
+from torch import Tensor
+
+from compiler.geometry import Geometry, box
+from compiler.laws import Constants, Given, InputFunction, Place, draw_functions, draw_numbers
+from compiler.shapes.numbers import Numbers, constants, graph
+from pdespec.errors import fail, nearest
+from pdespec.geometry import Boundary, Domain
+from pdespec.problem import Problem
+from pdespec.symbols import Input, InputField, Param, Scalar
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The params, domains and input functions of `size` samples of a problem.
+
+    Shapes: params "b" each, "b k" where sized; functions take points "b n d" (with time last where the input depends on time).
+    """
+
+    problem: Problem
+    size: int
+    params: Mapping[str, Tensor]
+    geometry: Mapping[str, Geometry]
+    functions: Mapping[str, InputFunction]
+    dtype: torch.dtype
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def evaluate(self, name: str, points: Tensor, continued: bool = False) -> Tensor:
+        """An input function at points; `continued` asks for its smooth continuation off a boundary.
+
+        Shapes: points "b n d" or, time last, "b n d+1" -> "b n c". Raises: ProblemError B01, B03.
+        """
+        inputs = self.problem.inputs
+        if name not in inputs:
+            near = nearest(name, inputs)
+            raise fail(
+                "S01",
+                f"`{self.problem.name}` has no input `{name}`",
+                f"did you mean `{near}`?" if near else f"it has {', '.join(inputs) or 'none'}",
+            )
+        if name not in self.functions:
+            raise fail("B03", f"input `{name}` was not given", f'pass inputs={{"{name}": ...}}, a callable of points, to compiler.instance')
+        declaration = inputs[name]
+        spatial = len(self.problem.coordinates)
+        width = spatial + (declaration.time is not None)
+        if points.ndim != 3 or points.shape[0] != self.size or points.shape[-1] not in (width, len(self.problem.variables)):
+            axes = ", ".join(variable.name for variable in self.problem.variables[:width])
+            raise fail(
+                "B01", f"points have shape {tuple(points.shape)}, `{name}` needs ({self.size}, n, {width})", f"coordinates are {axes}"
+            )
+        function = self.functions[name]
+        at = points[..., :width]
+        return function.extend(at, self.geometry[declaration.region.domain.name]) if continued else function(at)
+
+    def known(self, expression: sp.Expr, points: Tensor) -> Tensor:
+        """An expression in coordinates, time, params and inputs, these continued off their boundaries. Shapes: points "b n D" -> "b n"."""
+        expression = constants(expression)
+        fields = sorted(expression.atoms(InputField), key=lambda each: each.func.__name__)
+        stands = {each: sp.Symbol(f"{each.func.__name__}_") for each in fields}
+        compiled = graph((expression.xreplace(stands),))
+        values: dict[sp.Symbol, Tensor] = {}
+        for each, symbol in stands.items():
+            values[symbol] = self.evaluate(each.func.declaration.name, points, continued=True)[..., each.func.component]
+        numbers = Numbers(self.params, self.size, self.dtype, self.device)
+        for symbol in compiled.symbols:
+            if isinstance(symbol, Scalar):
+                values[symbol] = numbers.value(symbol)[:, None]
+            elif symbol not in values:
+                values[symbol] = points[..., self.problem.variables.index(symbol)]
+        return compiled(values, points[..., 0])[0]
+
+    def map(self, function: Callable[[Tensor], Tensor], size: int | None = None) -> Draws:
+        """A function applied to every tensor: another dtype or device, or some of the samples (`size` of them)."""
+        probe = function(torch.zeros(self.size, dtype=self.dtype, device=self.device))
+        return replace(
+            self,
+            size=self.size if size is None else size,
+            params={name: function(value) for name, value in self.params.items()},
+            geometry={name: geometry.map(function, size) for name, geometry in self.geometry.items()},
+            functions={name: each.map(function) for name, each in self.functions.items()},
+            dtype=probe.dtype,
+            device=probe.device,
+        )
+
+
+def draw(problem: Problem, size: int, generator: torch.Generator) -> Draws:
+    """Everything drawn from its law, in float64 on the CPU or the generator's device."""
+    params = {name: _param(param, size, generator) for name, param in problem.params.items()}
+    start = _draws(problem, size, params, {}, generator.device)
+    functions = {}
+    for name, declaration in problem.inputs.items():
+        if declaration.law is None:
+            source = f" but read from {declaration.source!r}" if declaration.source else ""
+            raise fail(
+                "B03", f"input `{name}` is not drawn from a law{source}", f'pass it: compiler.instance(problem, inputs={{"{name}": ...}})'
+            )
+        functions[name] = draw_functions(declaration.law, len(declaration.components), _place(declaration, start), generator)
+    return replace(start, functions=functions)
+
+
+def given(problem: Problem, params: Mapping[str, object], inputs: Mapping[str, object], dtype: torch.dtype, device: torch.device) -> Draws:
+    """One sample with the caller's params and inputs. Raises: ProblemError S01 for names that do not exist, B03 for what is missing."""
+    _known_names("param", params, {**problem.params, **problem.trainables}, problem.name)
+    _known_names("input", inputs, problem.inputs, problem.name)
+    numbers = {}
+    for name, param in {**problem.params, **problem.trainables}.items():
+        value = params.get(name, param.value)
+        if value is None:
+            raise fail("B03", f"param `{name}` was not given", f'pass params={{"{name}": ...}}')
+        numbers[name] = _number(param, value, dtype, device)
+    functions = {}
+    for name, declaration in problem.inputs.items():
+        if name not in inputs:
+            raise fail(
+                "B03", f"input `{name}` was not given", f'pass inputs={{"{name}": ...}}: a callable of points, an expression or a number'
+            )
+        functions[name] = _function(problem, declaration, inputs[name], dtype, device)
+    return replace(_draws(problem, 1, numbers, {}, device, dtype), functions=functions)
+
+
+def _draws(problem: Problem, size: int, params: Mapping[str, Tensor], functions: Mapping, device, dtype=torch.float64) -> Draws:
+    geometry = {name: Geometry(domain, params, size, dtype, torch.device(device)) for name, domain in problem.domains.items()}
+    return Draws(problem, size, params, geometry, functions, dtype, torch.device(device))
+
+
+def _param(param: Param, size: int, generator: torch.Generator) -> Tensor:
+    shape = (size,) if param.size is None else (size, param.size)
+    if param.law is not None:
+        return draw_numbers(param.law, shape, generator)
+    if param.value is None:
+        raise fail(
+            "B03", f"param `{param.name}` has neither law nor value", f'pass it: compiler.instance(problem, params={{"{param.name}": ...}})'
+        )
+    return torch.full(shape, float(param.value), dtype=torch.float64, device=generator.device)
+
+
+def _place(declaration: Input, drawn: Draws) -> Place:
+    """The box over which a function is drawn: that of its domain for all params, and the time interval where it depends on time."""
+    domain: Domain = declaration.region.domain
+    lower, upper = box(domain)
+    periodic = tuple(coordinate.name in domain.periodic for coordinate in domain.coordinates)
+    if declaration.time is not None:
+        lower, upper, periodic = (*lower, float(declaration.time.start)), (*upper, float(declaration.time.end)), (*periodic, False)
+    return Place(drawn.geometry[domain.name], lower, upper, periodic, isinstance(declaration.region, Boundary))
+
+
+def _number(param: Param, value: object, dtype: torch.dtype, device: torch.device) -> Tensor:
+    shape = (1,) if param.size is None else (1, param.size)
+    tensor = torch.as_tensor(float(value) if isinstance(value, sp.Expr) else value, dtype=dtype, device=device)
+    if tensor.numel() not in (1, shape[-1]) or tensor.ndim > 2:
+        raise fail("B01", f"param `{param.name}` has shape {tuple(tensor.shape)}, {shape[1:] or 'one number'} is needed")
+    return tensor.reshape(-1).expand(shape[-1]).reshape(shape)
+
+
+def _function(problem: Problem, declaration: Input, value: object, dtype: torch.dtype, device: torch.device) -> InputFunction:
+    """The caller's input as a function of points: a callable as it is, an expression or number in closed form."""
+    count = len(declaration.components)
+    if isinstance(value, Tensor):
+        message = f"input `{declaration.name}` is given as values of shape {tuple(value.shape)}, without the points they belong to"
+        raise fail(
+            "B03",
+            message,
+            "pass a callable of points that interpolates them, or its expression",
+            "it is needed at points of the compiler's choice",
+        )
+    if isinstance(value, (int, float)) or (isinstance(value, sp.Expr) and value.is_number):
+        return Constants(torch.full((1, count), float(value), dtype=dtype, device=device))
+    if isinstance(value, (sp.Expr, sp.MatrixBase)):
+        return Given(_closed_form(problem, declaration, value), declaration.name, count)
+    if callable(value):
+        return Given(value, declaration.name, count)
+    raise fail(
+        "B01", f"input `{declaration.name}` is a {type(value).__name__}", "pass a callable of points, a SymPy expression or a number"
+    )
+
+
+def _closed_form(problem: Problem, declaration: Input, value: sp.Expr | sp.MatrixBase) -> Callable[[Tensor], Tensor]:
+    entries = tuple(sp.sympify(each) for each in (value if isinstance(value, sp.MatrixBase) else [value]))
+    names = {variable.name: i for i, variable in enumerate(problem.variables)}
+    unknown = sorted({symbol.name for entry in entries for symbol in entry.free_symbols} - set(names))
+    if unknown:
+        near = nearest(unknown[0], names)
+        hint = f"did you mean `{near}`?" if near else f"the coordinates are {', '.join(names)}"
+        raise fail("S01", f"input `{declaration.name}` depends on `{unknown[0]}`", hint)
+    compiled = graph(entries)
+
+    def function(points: Tensor) -> Tensor:
+        values = {symbol: points[..., names[symbol.name]] for symbol in compiled.symbols}
+        return torch.stack(compiled(values, points[..., 0]), -1)
+
+    return function
+
+
+def _known_names(kind: str, names: Mapping[str, object], declared: Mapping[str, object], problem: str) -> None:
+    for name in names:
+        if name not in declared:
+            near = nearest(name, declared)
+            hint = f"did you mean `{near}`?" if near else f"it has {', '.join(declared) or 'none'}"
+            raise fail("S01", f"`{problem}` has no {kind} `{name}`", hint)

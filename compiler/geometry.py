@@ -1,0 +1,283 @@
+"""A domain in numbers: distances, normals, points and measures, for a batch of samples whose shapes differ.
+
+Everything is differentiable in points and in the params of the shape, in float32 and float64, on every device.
+The rules of each shape are in `compiler.shapes`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+
+import torch
+from torch import Tensor
+from torch.quasirandom import SobolEngine
+
+from compiler.laws import truncated_support
+from compiler.shapes import Body, Numbers, Piece, Selection, Surroundings, bind, everything, extent
+from compiler.shapes.blend import norm, weights
+from pdespec.errors import fail, nearest
+from pdespec.geometry import Boundary, Domain, Region, shape_symbols
+from pdespec.symbols import Param, Scalar
+
+MOST_CANDIDATES = 1 << 22  # points tried per sample before a shape counts as empty
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The domain of each sample of a batch.
+
+    Shapes: params "b" each, "b k" where sized; points "b n d"; results "b n" for functions, "b n d" for vectors, "b" for measures.
+    Raises: ProblemError B01 for points of the wrong shape, B02 for another dtype or device, B03 for a param that is not given.
+    """
+
+    domain: Domain
+    params: Mapping[str, Tensor] = field(default_factory=dict)
+    size: int = 1
+    dtype: torch.dtype = torch.float32
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def signed_distance(self, points: Tensor) -> Tensor:
+        """Signed distance to the boundary, negative inside. Exact; for + - & the min and max rules (see `compiler.shapes.combine`)."""
+        return self.body.distance(self._checked(points))
+
+    def contains(self, points: Tensor) -> Tensor:
+        """Whether points lie in the open domain. Shapes: "b n", bool."""
+        return self.body.inside(self._checked(points))
+
+    def normal(self, points: Tensor) -> Tensor:
+        """Outward unit normal at boundary points: the normalised gradient of the signed distance. Shapes: "b n d"."""
+        keep = torch.is_grad_enabled() and (points.requires_grad or any(value.requires_grad for value in self.params.values()))
+        with torch.enable_grad():
+            at = points if points.requires_grad else points.detach().requires_grad_(True)
+            (gradient,) = torch.autograd.grad(self.signed_distance(at).sum(), at, create_graph=keep)
+        return gradient / norm(gradient)[..., None]
+
+    def factor(self, boundaries: Boundary | Iterable[Boundary], points: Tensor) -> Tensor:
+        """A smooth function that is zero on the boundaries, positive inside, of slope about 1: `u = g + factor * N` is g on them.
+
+        At least C^3 inside. Its form is that of `vanishing` of each shape.
+        """
+        chosen = [boundaries] if isinstance(boundaries, Boundary) else list(boundaries)
+        values = self.body.vanishing(self._any(chosen), self._checked(points))
+        if values is None:
+            raise fail(
+                "W03", f"nothing of the boundary of `{self.domain.name}` is {', '.join(each.name for each in chosen)}", _sides(self.domain)
+            )
+        return values
+
+    def lift(self, data: Sequence[tuple[Boundary | Sequence[Boundary], Callable[[Tensor], Tensor]]], points: Tensor) -> Tensor:
+        """A smooth function with given values on boundaries: each part's function, weighted by its factor against the others'.
+
+        `w_i = prod_{j != i} f_j / sum_k prod_{j != k} f_j`, f_i the factor of boundary i (transfinite interpolation). One part alone is
+        its own lift. Where two parts with different values meet, the lift is discontinuous, as the data are.
+        Shapes: functions take points "b n d" to "b n" or "b n c"; the result is as theirs.
+        """
+        if len(data) == 1:
+            return data[0][1](points)
+        shares = weights([self.factor(boundaries, points) for boundaries, _ in data])
+        values = [function(points) for _, function in data]
+        return sum((share if value.ndim == 2 else share[..., None]) * value for share, value in zip(shares, values, strict=True))
+
+    def radial(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Smooth polar coordinates: (x - c) / |x - c| on the boundary, continued to zero at the centre c, by components.
+
+        `(x - c) / sqrt(|x - c|^2 + 2 L f)`, f the factor of the whole boundary, L half the least extent: x / R on a disk, so that
+        Re (X + iY)^k is the harmonic continuation of cos(k theta); on any other shape it is as smooth as f.
+        Shapes: "b n" both.
+        """
+        offset = points - self.body.center()[:, None]
+        inside = self.body.vanishing(everything, self._checked(points))
+        square = offset.square().sum(-1) + (0 if inside is None else extent(self.body)[:, None] * inside.clamp_min(0))
+        scale = square.clamp_min(torch.finfo(points.dtype).tiny).rsqrt()
+        return offset[..., 0] * scale, offset[..., 1] * scale
+
+    def interior(self, n: int, generator: torch.Generator, sobol: bool = True) -> Tensor:
+        """n points of the domain, uniform in area, new at every call.
+
+        By a map of the unit square where the shape has one that preserves area, else by rejection from the box around it. Scrambled Sobol
+        points, shifted independently in each sample (modulo 1), or independent ones. Shapes: "b n d".
+        """
+        body = self._exact.body
+        if n < 1:
+            raise fail("B01", f"{n} interior points asked for", "ask for at least one")
+        draw = _cubes(self.domain.dim, self.size, generator, sobol, self.device)
+        mapped = body.draw(draw(n))
+        points = mapped if mapped is not None else _rejected(body, n, draw, self.domain)
+        return points.to(self.dtype)
+
+    def boundary(self, boundary: Boundary, n: int, generator: torch.Generator, sobol: bool = True) -> tuple[Tensor, Tensor]:
+        """n points of a boundary, uniform in arc length or area, and the outward unit normals there. Shapes: "b n d" both."""
+        pieces = self._exact.pieces(boundary)
+        measures = torch.stack([piece.measure for piece in pieces], -1)
+        collected = measures.cumsum(-1)
+        if not bool((collected[:, -1] > 0).all()):
+            raise fail(
+                "W02", f"in some samples nothing is left of {boundary.name}", "other parts of the shape cover it; restrict the params"
+            )
+        share = _cubes(max(1, self.domain.dim - 1), self.size, generator, sobol, self.device)(n)
+        target = share[..., 0] * collected[:, -1:]
+        index = torch.searchsorted(collected.detach().contiguous(), target.detach().contiguous(), right=True).clamp_max(len(pieces) - 1)
+        within = (target - (collected - measures).gather(-1, index)) / measures.gather(-1, index)
+        parameters = torch.cat([within.clamp(0, 1)[..., None], share[..., 1:]], -1)
+        points, normals = (torch.zeros(self.size, n, self.domain.dim, dtype=parameters.dtype, device=self.device) for _ in range(2))
+        for k, piece in enumerate(pieces):
+            own = (index == k)[..., None]
+            if bool(own.any()):
+                there, outward = piece.chart(parameters)
+                points, normals = torch.where(own, there, points), torch.where(own, outward, normals)
+        return points.to(self.dtype), normals.to(self.dtype)
+
+    def measure(self, region: Region | None = None) -> Tensor:
+        """Length, area or volume of the domain, or of one of its boundaries; end points of an interval count 1 each. Shapes: "b"."""
+        if isinstance(region, Boundary):
+            return sum(piece.measure for piece in self._exact.pieces(region)).to(self.dtype)
+        return self._exact._measure.to(self.dtype)
+
+    def box(self) -> tuple[Tensor, Tensor]:
+        """Lower and upper corner of the box around the domain of all samples. Shapes: "d" both. For all params there are, see `box`."""
+        lower, upper = self.body.bounds()
+        return lower.amin(0), upper.amax(0)
+
+    def pieces(self, boundary: Boundary) -> tuple[Piece, ...]:
+        """The parts that a boundary consists of."""
+        found = tuple(filter(self._any([boundary]), self.body.pieces()))
+        if not found:
+            raise fail("W03", f"nothing of the boundary of `{self.domain.name}` is {boundary.name}", _sides(self.domain))
+        return found
+
+    def map(self, function: Callable[[Tensor], Tensor], size: int | None = None) -> Geometry:
+        """The geometry with a function applied to every param: another dtype or device, or some of the samples (`size` of them)."""
+        probe = function(torch.zeros(self.size, dtype=self.dtype, device=self.device))
+        params = {name: function(value) for name, value in self.params.items()}
+        return replace(self, params=params, size=self.size if size is None else size, dtype=probe.dtype, device=probe.device)
+
+    @cached_property
+    def body(self) -> Body:
+        """The shape with its numbers. Made once per geometry with what cutting its boundary costs, so that a geometry whose params require
+        gradients serves for one backward pass."""
+        periodic = tuple(coordinate.name in self.domain.periodic for coordinate in self.domain.coordinates)
+        return bind(self.domain.shape, Numbers(self.params, self.size, self.dtype, self.device), Surroundings(periodic))
+
+    @cached_property
+    def _measure(self) -> Tensor:
+        return self.body.measure()
+
+    @cached_property
+    def _exact(self) -> Geometry:
+        """The same in float64, in which boundaries are cut and points are placed."""
+        return self if self.dtype == torch.float64 else self.map(lambda value: value.double())
+
+    def _any(self, boundaries: Sequence[Boundary]) -> Selection:
+        for boundary in boundaries:
+            if boundary.domain != self.domain:
+                raise fail("T06", f"{boundary.name} is a boundary of `{boundary.domain.name}`, not of `{self.domain.name}`")
+        choices = [_selection(boundary) for boundary in boundaries]
+        return lambda piece: any(choice(piece) for choice in choices)
+
+    def _checked(self, points: Tensor) -> Tensor:
+        expected = (self.size, "n", self.domain.dim)
+        if points.ndim != 3 or (points.shape[0], points.shape[2]) != (self.size, self.domain.dim):
+            raise fail(
+                "B01",
+                f"points of `{self.domain.name}` have shape {tuple(points.shape)}, the geometry needs ({', '.join(map(str, expected))})",
+                f"one row of points for each of the {self.size} samples; expand them yourself where all are the same",
+            )
+        if points.dtype != self.dtype or points.device.type != self.device.type:
+            raise fail("B02", f"points are {points.dtype} on {points.device}, the geometry is {self.dtype} on {self.device}", "use .to()")
+        return points
+
+
+@lru_cache(maxsize=64)
+def box(domain: Domain, samples: int = 256) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Lower and upper corner of a box that holds the domain for all values of its params: the extent of the latent grid.
+
+    From the shapes at the ends of the laws' supports (of unbounded laws, at four standard deviations) and at Sobol points between.
+    """
+    drawn = {symbol.declaration.name: symbol.declaration for symbol in shape_symbols(domain.shape) if isinstance(symbol, Scalar)}
+    ranges = {name: truncated_support(param.law) for name, param in sorted(drawn.items()) if param.law is not None}
+    columns = [(name, low, high) for name, (low, high) in ranges.items() for _ in range(drawn[name].size or 1)]
+    shares = torch.full((1, 0), 0.5, dtype=torch.float64)
+    if columns:
+        between = SobolEngine(len(columns)).draw(samples, dtype=torch.float64)
+        ends = torch.tensor(list(itertools.islice(itertools.product((0.0, 1.0), repeat=len(columns)), 1024)), dtype=torch.float64)
+        shares = torch.cat([ends, between])
+    params = _columns(drawn, columns, shares)
+    lower, upper = Geometry(domain, params, len(shares), torch.float64).box()
+    return tuple(lower.tolist()), tuple(upper.tolist())
+
+
+def _columns(drawn: Mapping[str, Param], columns: Sequence[tuple[str, float, float]], shares: Tensor) -> dict[str, Tensor]:
+    """Params from their shares of the supports."""
+    parts: dict[str, list[Tensor]] = {}
+    for (name, low, high), share in zip(columns, shares.unbind(-1), strict=True):
+        parts.setdefault(name, []).append(low + share * (high - low))
+    return {name: values[0] if drawn[name].size is None else torch.stack(values, -1) for name, values in parts.items()}
+
+
+def _selection(boundary: Boundary) -> Selection:
+    """Which pieces a boundary consists of."""
+    if boundary.kind == "all":
+        return everything
+    if boundary.kind == "side":
+        axis = [coordinate.name for coordinate in boundary.coordinates].index(boundary.coordinate)
+        return lambda piece: piece.plane is not None and piece.plane[0] == axis and (piece.plane[1] - boundary.value).equals(0) is True
+    if boundary.kind == "rest":
+        others = [_selection(other) for other in boundary.others]
+        return lambda piece: not any(other(piece) for other in others)
+    if boundary.kind in ("inner", "outer"):
+        return lambda piece: piece.hole == (boundary.kind == "inner")
+    if boundary.kind == "of":
+        return lambda piece: boundary.part in piece.owners
+    kinds = ("all", "side", "rest", "inner", "outer", "of")
+    near = nearest(boundary.kind, kinds)
+    raise fail("S01", f"unknown kind of boundary {boundary.kind!r}", f"did you mean {near!r}?" if near else f"one of {', '.join(kinds)}")
+
+
+def _sides(domain: Domain) -> str:
+    """Which sides a domain has, for a message."""
+    body = Geometry(domain, {name: torch.zeros(1) for name in _names(domain)}, 1).body
+    names = [coordinate.name for coordinate in domain.coordinates]
+    sides = sorted({f"side({domain.name}, {names[axis]} = {value})" for axis, value in (p.plane for p in body.pieces() if p.plane)})
+    return f"there are {', '.join(sides)}" if sides else f"`{domain.name}` has no straight sides; name boundary({domain.name})"
+
+
+def _names(domain: Domain) -> set[str]:
+    return {symbol.declaration.name for symbol in shape_symbols(domain.shape) if isinstance(symbol, Scalar)}
+
+
+def _cubes(dimension: int, size: int, generator: torch.Generator, sobol: bool, device: torch.device) -> Callable[[int], Tensor]:
+    """Draws points of the unit cube for each sample, always the first ones of the same sequence. Shapes: n -> "b n d", float64."""
+    if not sobol:
+        state = torch.randint(2**62, (1,), generator=generator, device=generator.device).item()
+        return lambda n: torch.rand(size, n, dimension, dtype=torch.float64, generator=torch.Generator().manual_seed(state)).to(device)
+    seed = int(torch.randint(2**31, (1,), generator=generator, device=generator.device))
+    shift = torch.rand(size, 1, dimension, dtype=torch.float64, generator=generator, device=generator.device).to(device)
+
+    def draw(n: int) -> Tensor:
+        return (SobolEngine(dimension, scramble=True, seed=seed).draw(n, dtype=torch.float64).to(device) + shift) % 1
+
+    return draw
+
+
+def _rejected(body: Body, n: int, draw: Callable[[int], Tensor], domain: Domain) -> Tensor:
+    """The first n points of a sequence in the box that lie in the body."""
+    lower, upper = (each[:, None] for each in body.bounds())
+    count = 2 * n
+    while True:
+        points = lower + draw(count) * (upper - lower)
+        inside = body.inside(points)
+        least = int(inside.sum(-1).min())
+        if least >= n:
+            first = torch.argsort(~inside, dim=-1, stable=True)[:, :n]
+            return points.gather(1, first[..., None].expand(-1, -1, points.shape[-1]))
+        if count >= MOST_CANDIDATES:
+            raise fail(
+                "W03",
+                f"`{domain.name}` is empty in some sample",
+                "restrict the laws of its params",
+                f"{least} of {count} points of its box are inside",
+            )
+        count = min(MOST_CANDIDATES, max(2 * count, count * n * 5 // (4 * max(1, least))))

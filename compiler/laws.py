@@ -1,0 +1,304 @@
+"""Laws in numbers: params drawn per sample, and input functions as closed forms that can be evaluated and differentiated anywhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import singledispatch
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor
+
+from pdespec.errors import fail
+from pdespec.laws import GRF, Fourier, Gaussians, Law, LogUniform, Normal_, NumberLaw, Uniform
+
+if TYPE_CHECKING:
+    from compiler.geometry import Geometry
+
+TRUNCATION = 4.0  # standard deviations at which unbounded laws are cut where an extent is needed
+TAIL = 1e-10  # relative variance below which modes of a random field are left out
+MOST_MODES = {1: 128, 2: 32, 3: 12}  # per axis; rough fields are band-limited there
+
+
+# ------------------------------------------------------------------------------------------------------------------------ numbers
+
+
+@singledispatch
+def draw_numbers(law: Law, shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Independent draws of a law of numbers, in float64 on the generator's device."""
+    raise fail("T05", f"{type(law).__name__} is a law of functions, not of numbers", "a param is drawn from uniform, loguniform or normal")
+
+
+@draw_numbers.register
+def _(law: Uniform, shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    return float(law.low) + float(law.high - law.low) * _rand(shape, generator)
+
+
+@draw_numbers.register
+def _(law: LogUniform, shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    low, high = math.log(law.low), math.log(law.high)
+    return (low + (high - low) * _rand(shape, generator)).exp()
+
+
+@draw_numbers.register
+def _(law: Normal_, shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    return float(law.mean) + float(law.std) * _randn(shape, generator)
+
+
+def truncated_support(law: NumberLaw) -> tuple[float, float]:
+    """The interval that holds the draws of a law; of a normal law, all but 6e-5 of them."""
+    if isinstance(law, Normal_):
+        return float(law.mean - TRUNCATION * law.std), float(law.mean + TRUNCATION * law.std)
+    low, high = law.support
+    return float(low), float(high)
+
+
+# ---------------------------------------------------------------------------------------------------------------------- functions
+
+
+class InputFunction(Protocol):
+    """A function of position in each sample of a batch. Shapes: points "b n D" -> values "b n c"."""
+
+    def __call__(self, points: Tensor) -> Tensor: ...
+
+    def extend(self, points: Tensor, geometry: Geometry) -> Tensor:
+        """The same where it is given; off a boundary a smooth continuation into the domain."""
+        ...
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> InputFunction:
+        """The function with its coefficients in another dtype, on another device, or of some samples only."""
+        ...
+
+
+class _Everywhere:
+    """What closed forms that hold everywhere share: they are their own continuation, and are made of tensors and numbers."""
+
+    def extend(self, points: Tensor, geometry: Geometry) -> Tensor:
+        return self(points)  # type: ignore[operator]
+
+    def map(self, function: Callable[[Tensor], Tensor]):
+        values = {each.name: getattr(self, each.name) for each in fields(self)}  # type: ignore[arg-type]
+        return replace(self, **{name: function(value) for name, value in values.items() if isinstance(value, Tensor)})  # type: ignore[type-var]
+
+
+@dataclass(frozen=True)
+class Constants(_Everywhere):
+    """A number per sample and component. Shapes: values "b c"."""
+
+    values: Tensor
+
+    def __call__(self, points: Tensor) -> Tensor:
+        return self.values[:, None].expand(-1, points.shape[1], -1)
+
+
+@dataclass(frozen=True)
+class GaussianSum(_Everywhere):
+    """`sum_i beta_i exp(-|x - mu_i|^2 / width^2)`. Shapes: beta "b c m", mu "b c m D"."""
+
+    beta: Tensor
+    mu: Tensor
+    width: float
+
+    def __call__(self, points: Tensor) -> Tensor:
+        square = (points[:, :, None, None] - self.mu[:, None]).square().sum(-1)
+        return (self.beta[:, None] * (-square / self.width**2).exp()).sum(-1)
+
+
+@dataclass(frozen=True)
+class FourierSeries:
+    """`b_0 + amplitude * sum_k (b_k cos(k theta) + c_k sin(k theta))`, with cosine and sine coefficients alternating.
+
+    theta is the polar angle about `center` in the plane; 2 pi times the position between `center` and `center + period` on a line.
+    Shapes: coefficients "b c 2m+1", center "b d", period "b".
+    """
+
+    coefficients: Tensor
+    amplitude: float
+    center: Tensor
+    period: Tensor
+    on_boundary: bool
+
+    def __call__(self, points: Tensor) -> Tensor:
+        offset = points - self.center[:, None]
+        if points.shape[-1] == 1:
+            angle = 2 * math.pi * offset[..., 0] / self.period[:, None]
+        else:
+            centre = offset.square().sum(-1) == 0
+            angle = torch.atan2(offset[..., 1], torch.where(centre, 1, offset[..., 0]))
+        return self._series(angle.cos(), angle.sin())
+
+    def extend(self, points: Tensor, geometry: Geometry) -> Tensor:
+        """With (cos theta, sin theta) replaced by the smooth polar coordinates of the domain: harmonic on a disk, smooth on all shapes."""
+        return self(points) if points.shape[-1] == 1 else self._series(*geometry.radial(points))
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> FourierSeries:
+        return replace(self, coefficients=function(self.coefficients), center=function(self.center), period=function(self.period))
+
+    def _series(self, x: Tensor, y: Tensor) -> Tensor:
+        """Powers of x + i y: on the unit circle its harmonics."""
+        result = self.coefficients[:, None, :, 0].expand(-1, x.shape[1], -1)
+        real, imaginary = x, y
+        for k in range(1, (self.coefficients.shape[-1] + 1) // 2):
+            cosine, sine = self.coefficients[:, None, :, 2 * k - 1], self.coefficients[:, None, :, 2 * k]
+            result = result + self.amplitude * (cosine * real[..., None] + sine * imaginary[..., None])
+            real, imaginary = real * x - imaginary * y, real * y + imaginary * x
+        return result
+
+
+@dataclass(frozen=True)
+class Spectrum(_Everywhere):
+    """A sum of products of eigenfunctions of the Laplacian on a box, one factor per axis.
+
+    Along a periodic axis of length L: 1, cos(2 pi k s / L), sin(2 pi k s / L), ..; along another: cos(pi k s / L); all normed in L^2.
+    Shapes: coefficients "b c m1 [m2 [m3]]", lower, lengths "D".
+    """
+
+    coefficients: Tensor
+    lower: tuple[float, ...]
+    lengths: tuple[float, ...]
+    periodic: tuple[bool, ...]
+
+    def __call__(self, points: Tensor) -> Tensor:
+        axes = [self._axis(points[..., i], i) for i in range(len(self.lengths))]
+        letters = "xyzw"[: len(axes)]
+        return torch.einsum(f"bc{letters},{','.join('bn' + each for each in letters)}->bnc", self.coefficients, *axes)
+
+    def _axis(self, x: Tensor, axis: int) -> Tensor:
+        """Eigenfunctions along an axis. Shapes: "b n" -> "b n m"."""
+        length, count = self.lengths[axis], self.coefficients.shape[2 + axis]
+        position = ((x - self.lower[axis]) / length)[..., None]
+        constant = torch.ones_like(position)
+        if not self.periodic[axis]:
+            k = torch.arange(1, count, dtype=x.dtype, device=x.device)
+            parts = [constant, 2**0.5 * (math.pi * k * position).cos()]
+        else:
+            k = torch.arange(1, count // 2 + 1, dtype=x.dtype, device=x.device)
+            phase = 2 * math.pi * k * position
+            parts = [constant, 2**0.5 * torch.stack([phase.cos(), phase.sin()], -1).flatten(-2)]
+        return torch.cat(parts, -1) / length**0.5
+
+
+@dataclass(frozen=True)
+class Given:
+    """A function of the caller's. Shapes: function takes "b n D" to "b n c"; answers of another shape, dtype or device are errors."""
+
+    function: Callable[[Tensor], Tensor]
+    name: str
+    components: int
+
+    def __call__(self, points: Tensor) -> Tensor:
+        values = self.function(points)
+        expected = (*points.shape[:-1], self.components)
+        if not isinstance(values, Tensor):
+            raise fail(
+                "B01", f"input `{self.name}` returned {type(values).__name__}, not a tensor", "compute with torch on the given points"
+            )
+        if tuple(values.shape) != expected:
+            hint = (
+                "add the axis of components: return values[..., None]"
+                if tuple(values.shape) == expected[:-1]
+                else "nothing ever broadcasts silently"
+            )
+            raise fail("B01", f"input `{self.name}` returned shape {tuple(values.shape)}, {expected} is needed", hint)
+        if values.dtype != points.dtype or values.device != points.device:
+            message = f"input `{self.name}` returned {values.dtype} on {values.device} for points of {points.dtype} on {points.device}"
+            raise fail("B02", message, "compute in the dtype and on the device of the points")
+        return values
+
+    def extend(self, points: Tensor, geometry: Geometry) -> Tensor:
+        return self(points)
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Given:
+        return self
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where functions are drawn: the box of the region over (coordinates, time), which of its axes are glued, and the domain's geometry."""
+
+    geometry: Geometry
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
+    periodic: tuple[bool, ...]
+    on_boundary: bool
+
+
+@singledispatch
+def draw_functions(law: Law, components: int, place: Place, generator: torch.Generator) -> InputFunction:
+    """A function per sample, with independent components, its coefficients in float64. A new law registers its rule here."""
+    raise TypeError(f"no draws of functions from {type(law).__name__}; register a rule with compiler.laws.draw_functions")
+
+
+@draw_functions.register
+def _(law: NumberLaw, components: int, place: Place, generator: torch.Generator) -> Constants:
+    return Constants(draw_numbers(law, (place.geometry.size, components), generator))
+
+
+@draw_functions.register
+def _(law: Gaussians, components: int, place: Place, generator: torch.Generator) -> GaussianSum:
+    shape = (place.geometry.size, components, law.count)
+    beta = _randn(shape, generator)
+    return GaussianSum(beta, _randn((*shape, len(place.lower)), generator), float(law.width))
+
+
+@draw_functions.register
+def _(law: Fourier, components: int, place: Place, generator: torch.Generator) -> FourierSeries:
+    geometry = place.geometry
+    if geometry.domain.dim > 2 or len(place.lower) > geometry.domain.dim:
+        raise fail("T05", "fourier draws functions of one angle", "in three dimensions or with time, use gaussians or grf")
+    coefficients = 2 * _rand((geometry.size, components, 2 * law.modes + 1), generator) - 1
+    body = geometry.map(lambda value: value.double()).body
+    lower, upper = body.bounds()
+    center = lower if geometry.domain.dim == 1 else body.center()
+    return FourierSeries(
+        coefficients, float(law.amplitude), center.to(coefficients), (upper - lower)[:, 0].to(coefficients), place.on_boundary
+    )
+
+
+@draw_functions.register
+def _(law: GRF, components: int, place: Place, generator: torch.Generator) -> Spectrum:
+    """`u = sum_k sqrt(lambda_k) xi_k e_k`, xi normal, e_k the L^2-normed eigenfunctions of the Laplacian on the box, of eigenvalue -mu_k:
+    periodic along glued axes, of zero normal derivative along the others. lambda_k = sigma^2 (mu_k + tau^2)^(-alpha), without the constant
+    mode, so that every draw has mean zero. With `length`, lambda_k is the spectral density of the squared exponential covariance,
+    `sigma^2 (2 pi length^2)^(D/2) exp(-length^2 mu_k / 2)`, constant mode included: the covariance is then as stated up to images
+    across the sides, on periodic boxes, and up to reflections in them on others.
+    """
+    lengths = tuple(high - low for low, high in zip(place.lower, place.upper, strict=True))
+    counts = [_modes(law, length, glued, len(lengths)) for length, glued in zip(lengths, place.periodic, strict=True)]
+    squares = torch.zeros(())
+    for axis, (length, glued, count) in enumerate(zip(lengths, place.periodic, counts, strict=True)):
+        order = torch.arange(count, dtype=torch.float64)
+        wave = 2 * math.pi * ((order + 1) // 2) / length if glued else math.pi * order / length
+        squares = squares + wave.square().reshape([-1 if i == axis else 1 for i in range(len(lengths))])
+    deviation = _variance(law, squares, len(lengths)).sqrt()
+    if law.length is None:
+        deviation[(0,) * len(lengths)] = 0
+    noise = _randn((place.geometry.size, components, *counts), generator)
+    return Spectrum(noise * deviation.to(noise.device), place.lower, lengths, place.periodic)
+
+
+def _variance(law: GRF, squares: Tensor, dimension: int) -> Tensor:
+    """Eigenvalues of the covariance at squared wave numbers."""
+    if law.length is not None:
+        length = float(law.length)
+        return float(law.sigma) ** 2 * (2 * math.pi * length**2) ** (dimension / 2) * (-(length**2) * squares / 2).exp()
+    return float(law.sigma) ** 2 * (squares + float(law.tau) ** 2) ** -float(law.alpha)
+
+
+def _modes(law: GRF, length: float, glued: bool, dimension: int) -> int:
+    """How many eigenfunctions along an axis hold all but TAIL of the variance along it, at most MOST_MODES harmonics."""
+    k = torch.arange(1, 100_000, dtype=torch.float64)
+    variance = _variance(law, ((2 if glued else 1) * math.pi * k / length).square(), dimension)
+    left = variance.flip(0).cumsum(0).flip(0)
+    harmonics = min(int((left > TAIL * left[0]).sum()), MOST_MODES[min(3, dimension)] * (1 if glued else 2))
+    return 1 + (2 * harmonics if glued else harmonics)
+
+
+def _rand(shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    return torch.rand(*shape, generator=generator, dtype=torch.float64, device=generator.device)
+
+
+def _randn(shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    return torch.randn(*shape, generator=generator, dtype=torch.float64, device=generator.device)

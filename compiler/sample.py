@@ -1,0 +1,237 @@
+"""A batch: params, domains, input functions and collocation points of some samples, drawn anew at every call; what the operator sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from compiler.draws import Draws, draw, given
+from compiler.features import channels, features
+from compiler.geometry import Geometry
+from compiler.impose import Imposed, ansatz, plan
+from compiler.laws import InputFunction
+from compiler.lower import initial_key
+from operators.field import OperatorInput, PointFunction
+from pdespec.errors import fail, nearest
+from pdespec.geometry import Boundary, Region
+from pdespec.problem import Problem
+
+POINTS = {"interior": 512, "boundary": 128, "initial": 128, "operator": 1024}
+Features = Callable[[Draws], PointFunction]
+
+
+@dataclass(frozen=True)
+class PointSet:
+    """Collocation points of one region, uniform in its measure and in time.
+
+    Shapes: points "b n D", time last; normals "b n d", outward, on boundaries; measure "b", of the region in space.
+    """
+
+    points: Tensor
+    normals: Tensor | None
+    measure: Tensor
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> PointSet:
+        """A function applied to every tensor."""
+        return PointSet(function(self.points), None if self.normals is None else function(self.normals), function(self.measure))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples of a problem with their collocation points, by region (`"Omega"`, `"Gamma"`, `"Omega@0"`), and the operator's input."""
+
+    problem: Problem
+    draws: Draws
+    points: Mapping[str, PointSet]
+    inputs: OperatorInput
+    imposed: Mapping[str, Imposed]
+    features: Features = field(repr=False)
+
+    @property
+    def size(self) -> int:
+        return self.draws.size
+
+    @property
+    def params(self) -> Mapping[str, Tensor]:
+        """Params of the samples. Shapes: "b" each, "b k" where sized."""
+        return self.draws.params
+
+    @property
+    def geometry(self) -> Mapping[str, Geometry]:
+        """The domains, by name."""
+        return self.draws.geometry
+
+    @property
+    def functions(self) -> Mapping[str, InputFunction]:
+        """The input functions, by name."""
+        return self.draws.functions
+
+    def evaluate(self, name: str, points: Tensor) -> Tensor:
+        """An input function at points. Shapes: points "b n d", or with time last -> "b n c". Raises: ProblemError B01, B03, S01."""
+        return self.draws.evaluate(name, points)
+
+    def to(self, *target: object, **keywords: object) -> Batch:
+        """Everything in another dtype or on another device, as by `Tensor.to`."""
+        return self.map(lambda tensor: tensor.to(*target, **keywords))
+
+    def select(self, samples: Sequence[int]) -> Batch:
+        """Some of the samples."""
+        index = list(samples)
+        return self.map(lambda tensor: tensor[index], len(index))
+
+    def map(self, function: Callable[[Tensor], Tensor], size: int | None = None) -> Batch:
+        """A function applied to every tensor of the batch."""
+        drawn = self.draws.map(function, size)
+        points = {key: each.map(function) for key, each in self.points.items()}
+        values = OperatorInput(
+            function(self.inputs.points),
+            function(self.inputs.values),
+            None if self.inputs.measure is None else function(self.inputs.measure),
+            self.features(drawn),
+            ansatz(drawn, self.imposed),
+        )
+        return replace(self, draws=drawn, points=points, inputs=values)
+
+
+def sample(
+    problem: Problem,
+    size: int,
+    points: Mapping[str, int] | None = None,
+    generator: torch.Generator | None = None,
+    *,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+    hard: bool = True,
+    features: Features = features,
+    sobol: bool = True,
+) -> Batch:
+    """`size` samples of a problem with fresh collocation points.
+
+    `points` counts them per sample by kind (interior, boundary, initial, operator), or for one region by its name. With `hard`, essential
+    conditions that allow it are built into `inputs.ansatz` (see `compiler.impose`). `features` makes the functions of position that a model
+    evaluates at its own nodes. Everything follows from the generator; without one, from a fresh seed.
+
+    Raises: ProblemError S01 for an unknown kind of points, B01 for a bad count, B03 for inputs that no law draws.
+    """
+    counts = _counts(problem, points or {})
+    if size < 1:
+        raise fail("B01", f"{size} samples asked for", "ask for at least one")
+    generator = _fresh() if generator is None else generator
+    drawn = draw(problem, size, generator)
+    return _batch(drawn, counts, generator, hard, features, sobol).to(dtype or torch.get_default_dtype()).to(device or "cpu")
+
+
+def instance(
+    problem: Problem,
+    params: Mapping[str, object] | None = None,
+    inputs: Mapping[str, object] | None = None,
+    points: Mapping[str, int] | None = None,
+    generator: torch.Generator | None = None,
+    *,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+    hard: bool = True,
+    features: Features = features,
+    sobol: bool = True,
+) -> Batch:
+    """A batch of one sample of the caller's own.
+
+    `params` maps names to numbers; those with a declared value may be left out. `inputs` maps names to callables of points ("b n d" to
+    "b n c"), to SymPy expressions in the coordinates, or to numbers. Callables are asked in the dtype and on the device of the batch.
+
+    Raises: ProblemError S01 for unknown names, B01 and B02 for callables that return the wrong shape or dtype, B03 for what is missing.
+    """
+    counts = _counts(problem, points or {})
+    drawn = given(problem, params or {}, inputs or {}, dtype or torch.get_default_dtype(), torch.device(device or "cpu"))
+    return _batch(drawn, counts, _fresh() if generator is None else generator, hard, features, sobol)
+
+
+def regions(problem: Problem) -> dict[str, tuple[str, Region]]:
+    """Where collocation points are needed: key -> (kind of points, region). The keys are those of the loss's terms."""
+    found: dict[str, tuple[str, Region]] = {}
+
+    def add(region: Region) -> None:
+        found.setdefault(region.name, ("boundary" if isinstance(region, Boundary) else "interior", region))
+
+    for equation in problem.equations.values():
+        add(equation.region)
+    for functional in problem.functionals:
+        for _, region in functional.terms:
+            add(region)
+    for condition in problem.conditions.values():
+        if condition.kind == "boundary":
+            add(condition.region)
+        else:
+            found.setdefault(initial_key(condition.region, condition.at), ("initial", condition.region))
+    for requirement in problem.requirements:
+        add(requirement.region)
+    return found
+
+
+def _batch(drawn: Draws, counts: Mapping[str, int], generator: torch.Generator, hard: bool, make: Features, sobol: bool) -> Batch:
+    problem = drawn.problem
+    places = {key: _points(drawn, key, kind, region, counts, generator, sobol) for key, (kind, region) in regions(problem).items()}
+    imposed = plan(problem) if hard else {component: Imposed() for component in problem.components}
+    return Batch(problem, drawn, places, _operator_input(drawn, counts["operator"], generator, imposed, make, sobol), imposed, make)
+
+
+def _points(
+    drawn: Draws, key: str, kind: str, region: Region, counts: Mapping[str, int], generator: torch.Generator, sobol: bool
+) -> PointSet:
+    geometry = drawn.geometry[region.domain.name]
+    count = counts.get(key, counts[kind])
+    normals = None
+    if isinstance(region, Boundary):
+        points, normals = geometry.boundary(region, count, generator, sobol)
+    else:
+        points = geometry.interior(count, generator, sobol)
+    measure = geometry.measure(region if isinstance(region, Boundary) else None)
+    if kind == "initial":
+        start = next(c.at for c in drawn.problem.conditions.values() if c.kind == "initial" and initial_key(c.region, c.at) == key)
+        return PointSet(torch.cat([points, torch.full_like(points[..., :1], float(start))], -1), normals, measure)
+    return PointSet(_in_time(drawn, points, generator), normals, measure)
+
+
+def _in_time(drawn: Draws, points: Tensor, generator: torch.Generator) -> Tensor:
+    """Points with a time each: one in every n-th part of the interval, in random order, so that time is independent of place."""
+    time = drawn.problem.time
+    if time is None:
+        return points
+    size, count = points.shape[:2]
+    order = torch.rand(size, count, generator=generator, device=generator.device).argsort(-1)
+    within = torch.rand(size, count, generator=generator, dtype=torch.float64, device=generator.device)
+    share = ((order + within) / count).to(points)
+    return torch.cat([points, (float(time.start) + float(time.end - time.start) * share)[..., None]], -1)
+
+
+def _operator_input(
+    drawn: Draws, count: int, generator: torch.Generator, imposed: Mapping[str, Imposed], make: Features, sobol: bool
+) -> OperatorInput:
+    domain = next(iter(drawn.problem.unknowns.values())).region
+    geometry = drawn.geometry[domain.name]
+    points = _in_time(drawn, geometry.interior(count, generator, sobol), generator)
+    time = drawn.problem.time
+    measure = geometry.measure() * (1.0 if time is None else float(time.end - time.start))
+    with torch.no_grad():
+        values = channels(drawn, points)
+    return OperatorInput(points, values, (measure[:, None] / count).expand(-1, count), make(drawn), ansatz(drawn, imposed))
+
+
+def _counts(problem: Problem, points: Mapping[str, int]) -> dict[str, int]:
+    keys = [*POINTS, *regions(problem)]
+    for name, count in points.items():
+        if name not in keys:
+            near = nearest(name, keys)
+            raise fail("S01", f"unknown kind of points {name!r}", f"did you mean {near!r}?" if near else f"one of {', '.join(keys)}")
+        if not isinstance(count, int) or count < 1:
+            raise fail("B01", f"points[{name!r}] = {count!r}", "a count is a whole number from 1")
+    return {**POINTS, **points}
+
+
+def _fresh() -> torch.Generator:
+    generator = torch.Generator()
+    generator.seed()
+    return generator
