@@ -4,25 +4,29 @@ Imports torch, and neither sympy nor pdespec.
 """
 
 from operators.field import Ansatz, Capabilities, Field, OperatorInput, capabilities
-from operators.fno import FourierTrunk
+from operators.fno import FNO, FourierTrunk, SpectralField
 from operators.gino import GINO, DecodedField, EncoderOptions
 from operators.gno import GNO, KERNELS
 from operators.jet import Jet, JetSpace
 from operators.lattice import Lattice
 from operators.mlp import MLP
 from operators.neighbors import NEIGHBORS, Edges
+from operators.pinn import PINN, NetworkField, Siren
 from operators.registry import DuplicateName, Registry, UnknownName
 from operators.spectral import SpectralConv
 from operators.tables import ACTIVATIONS
+from operators.transolver import Transolver
 from operators.weights import WEIGHTS, Weight
 
 __all__ = [
     "ACTIVATIONS",
+    "FNO",
     "GINO",
     "GNO",
     "KERNELS",
     "MLP",
     "NEIGHBORS",
+    "PINN",
     "WEIGHTS",
     "Ansatz",
     "Capabilities",
@@ -35,9 +39,13 @@ __all__ = [
     "Jet",
     "JetSpace",
     "Lattice",
+    "NetworkField",
     "OperatorInput",
     "Registry",
+    "Siren",
     "SpectralConv",
+    "SpectralField",
+    "Transolver",
     "UnknownName",
     "Weight",
     "capabilities",

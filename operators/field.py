@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -85,13 +85,27 @@ class OperatorInput:
 
     def __post_init__(self) -> None:
         if self.points.dim() != 3 or self.values.dim() != 3 or self.points.shape[:2] != self.values.shape[:2]:
-            raise ValueError(f"points must be (b, n, d) and values (b, n, c), got {tuple(self.points.shape)} and {tuple(self.values.shape)}")
+            raise ValueError(
+                f"points must be (b, n, d) and values (b, n, c), got {tuple(self.points.shape)} and {tuple(self.values.shape)}"
+            )
         if self.measure is not None and self.measure.shape != self.points.shape[:2]:
             raise ValueError(f"measure must be {tuple(self.points.shape[:2])}, one weight for each point, got {tuple(self.measure.shape)}")
 
     @property
     def batch(self) -> int:
         return self.points.shape[0]
+
+    def known_at(self, nodes: Tensor, channels: int) -> Tensor:
+        """Features at a model's nodes. Shapes: (m, D) or (b, m, D) -> (b, m, channels). Raises: ValueError where they are missing or do
+        not fit.
+        """
+        if self.features is None:
+            raise ValueError(f"this model needs {channels} feature channels; the input has no features")
+        nodes = nodes.expand(self.batch, -1, -1)
+        found = self.features(nodes)
+        if found.shape != (*nodes.shape[:2], channels):
+            raise ValueError(f"features must give {(*nodes.shape[:2], channels)}, got {tuple(found.shape)}")
+        return found
 
     def to(self, *target: Any, **keywords: Any) -> OperatorInput:
         """Tensors moved as by `Tensor.to`; the callables are the caller's."""

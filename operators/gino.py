@@ -21,17 +21,20 @@ from operators.field import Ansatz, Capabilities, OperatorInput
 from operators.fno import FourierTrunk, Norm
 from operators.gno import GNO, Query, Reduction, Transform, offsets, to_queries
 from operators.jet import Jet, JetSpace
-from operators.lattice import Lattice, cover, per_axis
+from operators.lattice import Lattice, cover, per_axis, place, place_channels
 from operators.mlp import MLP, Streams, seeded
 from operators.neighbors import NEIGHBORS, Edges, lattice_width
+from operators.walk import apply, missing
 
 
 @dataclass(frozen=True)
 class EncoderOptions:
     """The graph layer from input points to latent nodes.
 
-    `radius` in lengths, or `cells` latent spacings where it is None. "shepard" divides by the sum of weights, which needs no measure and is exact for
-    constants; "integral" needs `OperatorInput.measure`. `channels`: out of the layer; None keeps the input's (mlp) or takes 16 (polynomial).
+    `radius` in lengths, or `cells` latent spacings where it is None. "shepard" divides by the sum of weights, which needs no measure and
+    is exact for
+    constants; "integral" needs `OperatorInput.measure`. `channels`: out of the layer; None keeps the input's (mlp) or takes 16
+    (polynomial).
     """
 
     channels: int | None = None
@@ -88,7 +91,8 @@ class Encoder(nn.Module):
 class DecodedField:
     """u as a function of points: latent nodes read through a graph layer and a projection.
 
-    `latent`: leaf tensors (b, nodes, ..), all that the trunk hands over. `plan` finds neighbours once for a set of points; a block of queries needs
+    `latent`: leaf tensors (b, nodes, ..), all that the trunk hands over. `plan` finds neighbours once for a set of points; a block of
+    queries needs
     no more memory than its own edges. Raises: ValueError where points do not fit the latent batch or dimension.
     """
 
@@ -101,7 +105,8 @@ class DecodedField:
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(pointwise=True, periodic=self.lattice.periodic, smoothness=self.decoder.smoothness, taylor=True)
+        reason = missing(self.projection)
+        return Capabilities(periodic=self.lattice.periodic, smoothness=self.decoder.smoothness, taylor=not reason, reason=reason)
 
     def with_latent(self, latent: Sequence[Tensor]) -> DecodedField:
         """The same decoder on other latent tensors, e.g. detached leaves whose gradients are accumulated over blocks of queries."""
@@ -131,7 +136,7 @@ class DecodedField:
         like = self.latent[0]
         nodes = self.lattice.points(like.dtype, like.device).repeat(like.shape[0], 1)
         latent = tuple(v.flatten(0, 1) for v in self.latent)
-        return self.projection(self.decoder.integrate(queries, nodes, latent, edges, self.lattice.cell))
+        return apply(self.projection, self.decoder.integrate(queries, nodes, latent, edges, self.lattice.cell))
 
 
 class GINO(nn.Module):
@@ -140,7 +145,8 @@ class GINO(nn.Module):
     The latent grid covers `box` padded by the decoder's radius, so that boundary queries see full balls. `radius` is one length or one per
     axis; None makes it `cells` latent spacings. `dim` counts all coordinates of the output, time last; `input_dim` those of the input.
     `feature_channels`: channels of `OperatorInput.features`; `in_channels` = 0 leaves the encoder out.
-    Further names are those of GNO (decoder), FourierTrunk and EncoderOptions. Shapes: OperatorInput of b samples -> field (b, n, dim) -> (b, n, out_channels).
+    Further names are those of GNO (decoder), FourierTrunk and EncoderOptions. Shapes: OperatorInput of b samples -> field (b, n, dim) ->
+    (b, n, out_channels).
     Raises: ValueError on a latent grid too coarse for modes or radius, and on inputs whose channels do not fit.
     """
 
@@ -169,7 +175,7 @@ class GINO(nn.Module):
         reduction: Reduction = "integral",
         kernel_options: Mapping[str, Any] | None = None,
         encoder: EncoderOptions | None = None,
-        projection: int = 64,
+        projection: int | nn.Module = 64,
         activation: str = "gelu",
         search: str = "lattice",
         generator: torch.Generator | None = None,
@@ -192,7 +198,8 @@ class GINO(nn.Module):
         self.decoder = GNO(
             hidden, hidden, dim, radii, weight, kernel, transform, reduction, box, self.lattice.period, generator, **(kernel_options or {})
         )
-        self.projection = MLP((hidden, projection, out_channels), activation, generator)
+        head = projection if isinstance(projection, nn.Module) else MLP((hidden, projection, out_channels), activation, generator)
+        self.projection = head
 
     def forward(self, inputs: OperatorInput) -> DecodedField:
         latent = self.latent(inputs).flatten(2).mT  # (b, nodes, hidden)
@@ -215,23 +222,5 @@ class GINO(nn.Module):
                 )
             parts.append(self.encoder(points, values, inputs.measure))
         if self.feature_channels:
-            if inputs.features is None:
-                raise ValueError(f"this GINO needs {self.feature_channels} feature channels, the input has no features")
-            parts.append(inputs.features(nodes.expand(inputs.batch, -1, -1)))
-        channels = torch.cat(parts, -1)
-        if channels.shape[-1] != self.trunk.in_channels:
-            raise ValueError(f"features must have {self.feature_channels} channels, got {parts[-1].shape[-1]}")
-        return self.trunk(channels.mT.unflatten(2, self.lattice.shape))
-
-
-def place_channels(lattice: Lattice) -> int:
-    return sum(2 if p else 1 for p in lattice.periodic)
-
-
-def place(nodes: Tensor, lattice: Lattice) -> Tensor:
-    """Where a node is, for the trunk: the box scaled to [-1, 1], a sine and a cosine on periodic axes. Shapes: (m, d) -> (m, place_channels)."""
-    out = []
-    for k, (a, b, wraps) in enumerate(zip(lattice.lower, lattice.upper, lattice.periodic, strict=True)):
-        share = (nodes[:, k] - a) / (b - a)
-        out += [torch.sin(2 * math.pi * share), torch.cos(2 * math.pi * share)] if wraps else [2 * share - 1]
-    return torch.stack(out, -1)
+            parts.append(inputs.known_at(nodes, self.feature_channels))
+        return self.trunk(torch.cat(parts, -1).mT.unflatten(2, self.lattice.shape))

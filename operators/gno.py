@@ -73,7 +73,9 @@ def offsets(x: Query, nodes: Tensor, edges: Edges, radius: Sequence[float], peri
     for k, column in enumerate(x.split(1, -1) if isinstance(x, Tensor) else x):
         here, length = from_queries(column, edges), None if period is None else period[k : k + 1]
         moved = displacement(jet.value(here), y[k], length)
-        out.append((Jet(here.space, {**here.lower, here.space.zero: moved}, here.operators) if isinstance(here, Jet) else moved) * (1 / radius[k]))
+        out.append(
+            (Jet(here.space, {**here.lower, here.space.zero: moved}, here.operators) if isinstance(here, Jet) else moved) * (1 / radius[k])
+        )
     return tuple(out)
 
 
@@ -124,7 +126,7 @@ class MLPKernel(nn.Module):
         self.multiply = not transform.endswith("kernel_only")
         if self.multiply and in_channels != out_channels:
             raise ValueError(
-                f"the {transform!r} transform multiplies the {in_channels} input channels by as many kernel channels, out_channels is {out_channels}; "
+                f"the {transform!r} transform multiplies {in_channels} input channels by as many kernel channels, out_channels is {out_channels}; "
                 f"use '{transform}_kernel_only' or equal channels"
             )
         self.embedding = Sinusoidal(dim, embedding) if embedding else None
@@ -174,7 +176,8 @@ def monomials(z: Offsets, degree: int) -> Streams:
 
 @KERNELS.register("polynomial")
 class PolynomialKernel(nn.Module):
-    """kappa(x, y) v = sum_b ((x - y) / r)^b A_b h(v(y)), monomials of degree <= `degree`, A_b matrices, h the values or a hidden layer of them.
+    """kappa(x, y) v = sum_b ((x - y) / r)^b A_b h(v(y)), monomials of degree <= `degree`, A_b matrices, h the values or a hidden layer of
+    them.
 
     Evaluated as moments m_b(x) = sum_j w ((x - y_j) / r)^b h_j, then sum_b A_b m_b: edges carry no parameters, and a derivative in x costs
     one more row of a small matrix product. "linear" takes h = v, "nonlinear_kernel_only" one hidden layer.
@@ -292,7 +295,8 @@ class GNO(nn.Module):
     def integrate(
         self, queries: Query, nodes: Tensor, prepared: tuple[Tensor, ...], edges: Edges, measure: Tensor | float | None = None
     ) -> Streams:
-        """G(v) at the queries. Shapes: queries (n, d) or d jets of (n, 1), nodes (m, d), measure (m,) or one number for all -> (n, out_channels).
+        """G(v) at the queries. Shapes: queries (n, d) or d jets of (n, 1), nodes (m, d), measure (m,) or one number for all -> (n,
+        out_channels).
 
         Raises: ValueError where "integral" is asked for without a measure.
         """
@@ -320,8 +324,6 @@ class GNO(nn.Module):
             weight = weight * measure.index_select(0, edges.node)[:, None]
         return weight
 
-    def forward(
-        self, queries: Query, nodes: Tensor, values: Tensor, edges: Edges, measure: Tensor | float | None = None
-    ) -> Streams:
+    def forward(self, queries: Query, nodes: Tensor, values: Tensor, edges: Edges, measure: Tensor | float | None = None) -> Streams:
         """Shapes: queries (n, d), nodes (m, d), values (m, in_channels) -> (n, out_channels)."""
         return self.integrate(queries, nodes, self.prepare(nodes, values), edges, measure)

@@ -56,7 +56,9 @@ class JetSpace:
         tops = [a for form in self.operators.values() for a in form]
         missing = {b for a in (*lower, *tops) for b in divisors(a) if b != a} - set(lower)
         if missing or self.zero not in lower:
-            raise ValueError(f"a jet space must hold every divisor; missing {sorted(missing | {self.zero} - set(lower))}; use JetSpace.closure")
+            raise ValueError(
+                f"a jet space must hold every divisor; missing {sorted(missing | {self.zero} - set(lower))}; use JetSpace.closure"
+            )
         if not all(sum(a) for a in tops):
             raise ValueError("an operator of a jet space must have order 1 or more in every term")
 
@@ -81,12 +83,13 @@ class JetSpace:
         return max(sum(a) for a in itertools.chain(self.lower, *self.operators.values()))
 
     @property
-    def streams(self) -> int:
+    def streams(self) -> tuple[MultiIndex | str, ...]:
+        """Keys of all streams, multi-indices first."""
+        return (*self.lower, *self.operators)
+
+    def __len__(self) -> int:
         """Number of streams: the cost in units of a plain evaluation."""
         return len(self.lower) + len(self.operators)
-
-    def keys(self) -> tuple[MultiIndex | str, ...]:
-        return (*self.lower, *self.operators)
 
 
 @functools.lru_cache(maxsize=256)
@@ -127,7 +130,7 @@ class Jet:
     def __getitem__(self, key: MultiIndex | str) -> Tensor:
         """The derivative d^alpha f or the operator `key` of f, in the value's shape. Raises: KeyError where the space has no such stream."""
         if key not in (self.space.operators if isinstance(key, str) else self.space.lower):
-            raise KeyError(f"no stream {key!r} in this jet; it carries {', '.join(map(str, self.space.keys()))}")
+            raise KeyError(f"no stream {key!r} in this jet; it carries {', '.join(map(str, self.space.streams))}")
         stream = self.operators.get(key) if isinstance(key, str) else self.lower.get(key)
         if stream is None:
             return torch.zeros_like(self.value)
@@ -219,7 +222,12 @@ class Jet:
 
 
 def _convolve(
-    f: dict[MultiIndex, Tensor], g: dict[MultiIndex, Tensor], alpha: MultiIndex, proper: bool, scale: float = 1.0, total: Tensor | None = None
+    f: dict[MultiIndex, Tensor],
+    g: dict[MultiIndex, Tensor],
+    alpha: MultiIndex,
+    proper: bool,
+    scale: float = 1.0,
+    total: Tensor | None = None,
 ) -> Tensor | None:
     """total + scale sum_b f_b g_(alpha-b) over present streams; a square takes each pair once."""
     for b, c in _splits(alpha, proper):
@@ -232,7 +240,9 @@ def _convolve(
 
 
 def coordinates(points: Tensor, space: JetSpace) -> tuple[Jet, ...]:
-    """Each coordinate as a jet with its one tangent. `cat` of them is the identity. Shapes: points (n, d) -> d jets of value (n, 1), tangent (1, 1)."""
+    """Each coordinate as a jet with its one tangent. `cat` of them is the identity. Shapes: points (n, d) -> d jets of value (n, 1),
+    tangent (1, 1).
+    """
     if points.shape[-1] != space.dim:
         raise ValueError(f"points have {points.shape[-1]} coordinates, the jet space has {space.dim}")
     one = points.new_ones(*[1] * points.dim())
@@ -293,8 +303,10 @@ def cat(parts: Sequence[Tensor | Jet], dim: int = -1) -> Tensor | Jet:
         size = [[p.shape[i] if i == dim % len(shape) else n for i, n in enumerate(shape)] for p in values]
         return torch.cat([p.new_zeros(n) if v is None else v.expand(n) for v, p, n in zip(found, values, size, strict=True)], dim)
 
-    streams = {key: s for key in space.keys() if (s := stream(key)) is not None}
-    return Jet(space, {k: v for k, v in streams.items() if not isinstance(k, str)}, {k: v for k, v in streams.items() if isinstance(k, str)})
+    streams = {key: s for key in space.streams if (s := stream(key)) is not None}
+    return Jet(
+        space, {k: v for k, v in streams.items() if not isinstance(k, str)}, {k: v for k, v in streams.items() if isinstance(k, str)}
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,9 @@ class Lattice:
         dim = len(self.shape)
         object.__setattr__(self, "periodic", tuple(self.periodic) or (False,) * dim)
         if not len(self.lower) == len(self.upper) == len(self.periodic) == dim:
-            raise ValueError(f"a lattice of shape {self.shape} needs {dim} lower, upper and periodic entries, got {self.lower}, {self.upper}, {self.periodic}")
+            raise ValueError(
+                f"a lattice of shape {self.shape} needs {dim} entries of lower, upper and periodic, got {self.lower}, {self.upper}, {self.periodic}"
+            )
         if not all(a < b for a, b in zip(self.lower, self.upper, strict=True)):
             raise ValueError(f"the lower corner {self.lower} must lie below the upper corner {self.upper} on every axis")
         if min(self.shape) < 2:
@@ -115,7 +117,9 @@ def cover(
     if radius is None:
         free = tuple(n if p else n - 1 - 2 * cells for n, p in zip(shape, wraps, strict=True))
         if min(free) <= 0 or any(p and 2 * cells >= n for n, p in zip(shape, wraps, strict=True)):
-            raise ValueError(f"a latent grid of {shape} nodes is too coarse for a radius of {cells} spacings; use more nodes or a smaller radius")
+            raise ValueError(
+                f"a latent grid of {shape} nodes is too coarse for a radius of {cells} spacings; use more nodes or a smaller radius"
+            )
         radii = tuple(cells * w / f for w, f in zip(width, free, strict=True))
     else:
         radii = per_axis(radius, dim, "radius")
@@ -126,8 +130,23 @@ def cover(
     reach = sum((h / (2 * r)) ** 2 for h, r in zip(lattice.spacing, radii, strict=True))
     if reach >= 1:
         raise ValueError(
-            f"a ball of radius {radii} can miss every node of the latent grid (spacing {lattice.spacing}); raise the radius or the number of nodes"
+            f"a ball of radius {radii} can miss every node of the latent grid (spacing {lattice.spacing}); raise the radius or the nodes"
         )
     if any(p and 2 * r >= w for r, p, w in zip(radii, wraps, width, strict=True)):
         raise ValueError(f"radius {radii} reaches around a periodic axis of the box {box}; it must stay below half the period")
     return lattice, radii
+
+
+def place_channels(lattice: Lattice) -> int:
+    return sum(2 if p else 1 for p in lattice.periodic)
+
+
+def place(nodes: Tensor, lattice: Lattice) -> Tensor:
+    """Where a node is, for the trunk: the box scaled to [-1, 1], a sine and a cosine on periodic axes. Shapes: (m, d) -> (m,
+    place_channels).
+    """
+    out = []
+    for k, (a, b, wraps) in enumerate(zip(lattice.lower, lattice.upper, lattice.periodic, strict=True)):
+        share = (nodes[:, k] - a) / (b - a)
+        out += [torch.sin(2 * math.pi * share), torch.cos(2 * math.pi * share)] if wraps else [2 * share - 1]
+    return torch.stack(out, -1)

@@ -1,6 +1,7 @@
 """Radius search: which nodes lie in the ball around each query. Returns indices only; distances are recomputed from coordinates.
 
-Every backend proposes a superset of pairs and one shared comparison keeps those with |(x - y) / r|^2 < 1, so that all backends agree bit for bit.
+Every backend proposes a superset of pairs and one shared comparison keeps those with |(x - y) / r|^2 < 1, so that all backends agree bit
+for bit.
 """
 
 from __future__ import annotations
@@ -117,7 +118,9 @@ def _prepare(queries: Tensor, nodes: Tensor | Lattice, radius: float | Sequence[
         nodes = nodes.points(queries.dtype, queries.device).expand(len(queries), -1, -1)
     nodes = nodes.detach()
     if queries.dim() != 3 or nodes.dim() != 3 or queries.shape[0] != nodes.shape[0] or queries.shape[2] != nodes.shape[2]:
-        raise ValueError(f"queries (b, n, d) and nodes (b, m, d) must agree in b and d, got {tuple(queries.shape)} and {tuple(nodes.shape)}")
+        raise ValueError(
+            f"queries (b, n, d) and nodes (b, m, d) must agree in b and d, got {tuple(queries.shape)} and {tuple(nodes.shape)}"
+        )
     return queries, nodes, per_axis(radius, queries.shape[2], "radius"), period
 
 
@@ -133,7 +136,12 @@ def lattice_width(lattice: Lattice, radius: tuple[float, ...]) -> int:
     offset = [np.arange(-math.floor(q + 1), math.floor(q + 1) + 2) for q in ratio]
     centres = np.stack(np.meshgrid(*[(np.arange(fine) + 0.5) / fine] * lattice.dim, indexing="ij"), -1).reshape(-1, 1, lattice.dim)
     nodes = np.stack(np.meshgrid(*offset, indexing="ij"), -1).reshape(1, -1, lattice.dim)
-    return int(max(((((c - nodes) / ratio) ** 2).sum(-1) <= (1 + slack) ** 2).sum(-1).max() for c in np.array_split(centres, len(centres) // 64 + 1)))
+    return int(
+        max(
+            ((((c - nodes) / ratio) ** 2).sum(-1) <= (1 + slack) ** 2).sum(-1).max()
+            for c in np.array_split(centres, len(centres) // 64 + 1)
+        )
+    )
 
 
 @NEIGHBORS.register("lattice")
@@ -211,7 +219,9 @@ def cells(queries: Tensor, nodes: Tensor | Lattice, radius: float | Sequence[flo
     low = torch.minimum(queries.double().amin((0, 1)), nodes.double().amin((0, 1)))
     if period is not None:
         images = list(itertools.product(*[(0,) if math.isinf(p) else (-1, 0, 1) for p in period]))
-        shift = torch.tensor([[0.0 if t == 0 else t * p for t, p in zip(image, period, strict=True)] for image in images], dtype=torch.float64, device=device)
+        shift = torch.tensor(
+            [[0.0 if t == 0 else t * p for t, p in zip(image, period, strict=True)] for image in images], dtype=torch.float64, device=device
+        )
     else:
         shift = torch.zeros(1, dim, dtype=torch.float64, device=device)
     x = queries.double().reshape(-1, dim)
@@ -239,7 +249,9 @@ def cells(queries: Tensor, nodes: Tensor | Lattice, radius: float | Sequence[flo
 
 
 @NEIGHBORS.register("torch_cluster")
-def torch_cluster(queries: Tensor, nodes: Tensor | Lattice, radius: float | Sequence[float], period: Sequence[float] | None = None) -> Edges:
+def torch_cluster(
+    queries: Tensor, nodes: Tensor | Lattice, radius: float | Sequence[float], period: Sequence[float] | None = None
+) -> Edges:
     """The optional torch_cluster package. Never capped (its default of 32 drops edges with a directional bias), batches sorted.
 
     Raises: ImportError where the package is missing; ValueError on a periodic axis, which it does not know.
@@ -247,7 +259,9 @@ def torch_cluster(queries: Tensor, nodes: Tensor | Lattice, radius: float | Sequ
     try:
         from torch_cluster import radius as search
     except ImportError as error:
-        raise ImportError("the neighbour search 'torch_cluster' needs the package torch-cluster (extra [cluster]); 'kdtree' and 'cells' need nothing") from error
+        raise ImportError(
+            "the neighbour search 'torch_cluster' needs the package torch-cluster (extra [cluster]); 'kdtree' and 'cells' need nothing"
+        ) from error
     queries, nodes, radius, period = _prepare(queries, nodes, radius, period)
     if period is not None:
         raise ValueError("torch_cluster knows no periodic axes; use 'lattice', 'kdtree' or 'cells'")

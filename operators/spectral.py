@@ -5,7 +5,6 @@ Parameters are stored real, with an axis (real, imaginary) before the last, so t
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 
@@ -45,13 +44,16 @@ def _widen(corner: Tensor, modes: Sequence[int], shape: Sequence[int]) -> Tensor
 
 
 def tucker_ranks(sizes: Sequence[int], rank: float | Sequence[int]) -> tuple[int, ...]:
-    """Ranks per axis: those given, or all the same fraction of their size so that core and factors hold the share `rank` of the dense entries.
+    """Ranks per axis: those given, or all the same fraction of their size so that core and factors hold the share `rank` of the dense
+    entries.
 
     Raises: ValueError on a share outside (0, 1] or a wrong number of ranks.
     """
     if not isinstance(rank, (int, float)):
         if len(rank) != len(sizes):
-            raise ValueError(f"{len(rank)} Tucker ranks for a weight of shape {tuple(sizes)}; give one per axis or a share of the parameters")
+            raise ValueError(
+                f"{len(rank)} Tucker ranks for a weight of shape {tuple(sizes)}; give one per axis or a share of the parameters"
+            )
         return tuple(min(int(r), n) for r, n in zip(rank, sizes, strict=True))
     if not 0 < rank <= 1:
         raise ValueError(f"the rank of a Tucker weight is a share of the dense parameters in (0, 1], got {rank}")
@@ -114,7 +116,9 @@ class SpectralConv(nn.Module):
     def forward(self, v: Tensor) -> Tensor:
         shape = v.shape[2:]
         if len(shape) != len(self.modes):
-            raise ValueError(f"a spectral convolution with modes {self.modes} takes (b, c, {len(self.modes)} grid axes), got {tuple(v.shape)}")
+            raise ValueError(
+                f"a spectral convolution with modes {self.modes} takes (b, c, {len(self.modes)} grid axes), got {tuple(v.shape)}"
+            )
         check_modes(self.modes, shape)
         axes = tuple(range(2, v.dim()))
         corner = _low(torch.fft.rfftn(v, dim=axes), self.modes)
@@ -143,9 +147,3 @@ def _expand(core: Tensor, factors: Sequence[Tensor]) -> Tensor:
     for axis, factor in enumerate(factors):
         core = torch.tensordot(factor, core, dims=([1], [axis])).movedim(0, axis)
     return core
-
-
-def frequencies(modes: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
-    """Whole frequencies in the order of `kept`. Shapes: (2 m1 * .. * m_d, d), float64."""
-    axes = [[*range(m), *range(-m, 0)] for m in modes[:-1]] + [list(range(modes[-1]))]
-    return torch.tensor(list(itertools.product(*axes)), dtype=torch.float64, device=device)

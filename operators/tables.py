@@ -58,7 +58,7 @@ def horner(coefficients: tuple[float, ...], z: Tensor) -> Tensor:
     return out + coefficients[0] if coefficients[0] else out
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _hermite(n: int) -> tuple[float, ...]:
     """Probabilists' Hermite polynomial: He_(n+1) = z He_n - n He_(n-1)."""
     if n < 2:
@@ -67,7 +67,7 @@ def _hermite(n: int) -> tuple[float, ...]:
     return tuple(a - (n - 1) * (last[k] if k < len(last) else 0.0) for k, a in enumerate(shifted))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _gelu_factor(n: int) -> tuple[float, ...]:
     """p_n with gelu^(n) = p_n(z) phi(z), n >= 2: p_n = (-1)^n (n He_(n-2) - z He_(n-1))."""
     low, high, sign = _hermite(n - 2), (0.0, *_hermite(n - 1)), (-1.0) ** n
@@ -85,7 +85,7 @@ def _gelu(z: Tensor, order: int) -> list[Tensor]:
     return out
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _autonomous(n: int, rate: tuple[float, ...]) -> tuple[float, ...]:
     """Coefficients of y^(n) as a polynomial in y where y' = rate(y): p_(n+1) = p_n' rate."""
     if n == 0:
@@ -116,9 +116,14 @@ def _silu(z: Tensor, order: int) -> list[Tensor]:
     return [z * y[0]] + [torch.addcmul(n * y[n - 1], z, y[n]) for n in range(1, order + 1)]
 
 
-@ACTIVATIONS.register("softplus", function=F.softplus)
+def softplus(z: Tensor) -> Tensor:
+    """log(1 + exp z), equal to z only where float64 cannot tell: torch's own threshold of 20 is 2e-9 off."""
+    return F.softplus(z, threshold=40.0)
+
+
+@ACTIVATIONS.register("softplus", function=softplus)
 def _softplus(z: Tensor, order: int) -> list[Tensor]:
-    return [F.softplus(z)] + (_sigmoid.derivatives(z, order - 1) if order else [])
+    return [softplus(z)] + (_sigmoid.derivatives(z, order - 1) if order else [])
 
 
 @ACTIVATIONS.register("sin", function=torch.sin)
@@ -151,7 +156,7 @@ def _erf(z: Tensor, order: int) -> list[Tensor]:
 EXP, LOG, ERF = Function("exp", torch.exp, _exp), Function("log", torch.log, _log), Function("erf", torch.erf, _erf)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def power(p: float) -> Function:
     """z^p; a whole p >= 0 has a table that ends, so z = 0 is safe."""
 

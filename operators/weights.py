@@ -56,7 +56,7 @@ def unit_ball(dim: int) -> float:
     return math.pi ** (dim / 2) / math.gamma(dim / 2 + 1)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _mass(weight: Weight, dim: int) -> float:
     nodes, gauss = np.polynomial.legendre.leggauss(256)  # exact for the polynomials, 1e-14 for half_cos and bump
     radius = torch.from_numpy(0.5 * (nodes + 1))
@@ -155,7 +155,7 @@ def _exact(*coefficients: int | Fraction) -> Polynomial:
 
 
 def _polynomial_table(weight: _Factored) -> Table:
-    @functools.lru_cache(maxsize=None)
+    @functools.cache
     def entry(order: int) -> _Factored:
         return weight if order == 0 else entry(order - 1).derivative()
 
@@ -194,7 +194,7 @@ octic_distance = _register_polynomial(
 )
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _bump_numerator(order: int) -> Polynomial:
     """P_n in d^n/ds^n exp(-1/q) = exp(-1/q) P_n(s) / q^(2n), q = 1 - s^2: P_(n+1) = q^2 P_n' + (4 n s q - 2 s) P_n."""
     if order == 0:
@@ -237,7 +237,7 @@ def _register_wendland(name: str, smoothness: int, power: int, factor: Polynomia
     """
     weight = _Factored(_exact(1, -1), power, factor)
 
-    @functools.lru_cache(maxsize=None)
+    @functools.cache
     def entry(order: int) -> _Factored:
         return weight if order == 0 else entry(order - 1).derivative().over(1, Fraction(1, 2))
 
