@@ -121,6 +121,8 @@ RULES: dict[str, Callable[[Parts, Span], Any]] = {
     "problem": lambda p, s: t.ProblemName(p[0], s),
     "space": lambda p, s: t.Space(tuple(p[:-1]), p[-1], s),
     "time": lambda p, s: t.Time(p[0], p[1], p[2], p[3], s),
+    "periodic": lambda p, s: t.Periodic(tuple(p[:-1]), p[-1] or (), s),
+    "glued": lambda p, s: tuple(p),
     "region": lambda p, s: t.Region(p[0], p[2], s),
     "value": lambda p, s: ("=", p[1]),
     "law": lambda p, s: ("~", p[0]),
@@ -165,4 +167,4 @@ RULES: dict[str, Callable[[Parts, Span], Any]] = {
     "vector": lambda p, s: t.Bracket(tuple(p), s),
     "unit": _unit,
     "unit_power": _unit_power,
-} | {kind: _declaration(kind) for kind in ("periodic", "domain", "boundary", "const", "param", "trainable", "input", "unknown")}
+} | {kind: _declaration(kind) for kind in ("domain", "boundary", "const", "param", "trainable", "input", "unknown")}

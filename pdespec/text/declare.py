@@ -30,7 +30,7 @@ class Draft:
 
     scope: Scope
     name: t.Name | None = None
-    periodic: dict[str, Span | None] = field(default_factory=dict)
+    periodic: list[t.Periodic] = field(default_factory=list)
     unknowns: list[Unknown] = field(default_factory=list)
     inputs: list[Input] = field(default_factory=list)
     params: list[Param] = field(default_factory=list)
@@ -55,7 +55,7 @@ def declare(statement: t.Node, draft: Draft) -> None:
 
 def declared(statement: t.Node) -> list[t.Name]:
     """The names a statement declares."""
-    if isinstance(statement, t.Declaration) and statement.kind != "periodic":
+    if isinstance(statement, t.Declaration):
         return [item.name for item in statement.items]  # type: ignore[attr-defined]
     if isinstance(statement, t.Space):
         return list(statement.names)
@@ -146,21 +146,23 @@ def _unit(unit: t.Unit | None, scope: Scope) -> str | None:
 
 @declare.register
 def _declaration(statement: t.Declaration, draft: Draft) -> None:
-    if statement.kind == "periodic":
-        return _check_periodic(statement, draft)
     for item in statement.items:
         _ITEMS[statement.kind](item, statement.kind, draft)
-    return None
 
 
-def _check_periodic(statement: t.Declaration, draft: Draft) -> None:
-    """What the statement says was gathered before the domains were made; here its names are checked."""
-    axes = [x.name for x in draft.scope.coordinates]
-    for name in statement.items:
-        if isinstance(name, t.Name) and name.name not in axes:
+@declare.register
+def _periodic(statement: t.Periodic, draft: Draft) -> None:
+    """What the statement says is known when the domains are made; here its names are checked."""
+    scope = draft.scope
+    axes = [x.name for x in scope.coordinates]
+    for name in statement.names:
+        if bare(name.name) not in axes:
             near = nearest(name.name, axes)
             hint = f"did you mean `{near}`?" if near else f"the coordinates are {', '.join(axes)}"
-            draft.scope.fail("S01", f"`{name.name}` is no coordinate", name.span, hint)
+            scope.fail("S01", f"`{name.name}` is no coordinate", name.span, hint)
+    for name in statement.domains:
+        if not scope.later.get(name.name):
+            region(name, scope, (Domain,))
 
 
 def _domain(item: t.Region, kind: str, draft: Draft) -> None:
@@ -181,16 +183,24 @@ def _domain(item: t.Region, kind: str, draft: Draft) -> None:
         scope.fail("T06", f"`{item.name.name}` is {made.dim}D, the space of the problem {len(scope.coordinates)}D", item.value.span, hint)
         scope.declare(item.name, BROKEN, kind)
         return
-    domain: Any = Domain(bare(item.name.name), made, scope.coordinates)
-    for axis in scope.coordinates:
-        if axis.name in draft.periodic:
-            try:
-                domain = geometry.periodic(domain, axis)
-            except ProblemError as error:
-                scope.adopt(error, draft.periodic[axis.name])
-                break
+    domain = _glued(Domain(bare(item.name.name), made, scope.coordinates), item.name, draft)
     scope.declare(item.name, domain, kind)
     draft.regions.append(domain)
+
+
+def _glued(domain: Domain, name: t.Name, draft: Draft) -> Domain:
+    """The domain, periodic where the problem says so."""
+    result: Any = domain
+    for statement in draft.periodic:
+        if statement.domains and name not in statement.domains:
+            continue
+        named = {bare(each.name) for each in statement.names}
+        axes = [axis for axis in domain.coordinates if axis.name in named]
+        try:
+            result = geometry.periodic(result, *axes) if axes else result
+        except ProblemError as error:
+            draft.scope.adopt(error, statement.span)
+    return result
 
 
 def _boundary(item: t.Region, kind: str, draft: Draft) -> None:

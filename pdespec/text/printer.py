@@ -155,6 +155,12 @@ def _time(node: t.Time) -> str:
 
 
 @text.register
+def _periodic(node: t.Periodic) -> str:
+    domains = " on " + ", ".join(name.name for name in node.domains) if node.domains else ""
+    return _line("periodic", ", ".join(name.name for name in node.names) + domains)
+
+
+@text.register
 def _declaration(node: t.Declaration) -> str:
     return _line(node.kind, ", ".join(text(item) for item in node.items))
 
@@ -239,7 +245,7 @@ def _output(node: t.Output) -> str:
 
 @text.register
 def _data(node: t.Data) -> str:
-    return _line("data", f'{node.name.name} on {text(node.region)} from "{node.source}"')
+    return _line("data", f'{text(node.value)} on {text(node.region)} from "{node.source}"')
 
 
 @text.register

@@ -88,13 +88,7 @@ def _problem(draft: Draft, report: list[Diagnostic]) -> Problem | None:
 def _draft(document: Document, report: list[Diagnostic]) -> Draft:
     """An empty draft that knows which names come later, and what is periodic: domains are made with it."""
     later = {name.name: name.span for statement in reversed(document.statements) for name in declared(statement)}
-    periodic = {
-        name.name: name.span
-        for statement in document.statements
-        if isinstance(statement, t.Declaration) and statement.kind == "periodic"
-        for name in statement.items
-        if isinstance(name, t.Name)
-    }
+    periodic = [statement for statement in document.statements if isinstance(statement, t.Periodic)]
     return Draft(Scope(report, document.lost, later=later), periodic=periodic, broken=set(document.broken))
 
 

@@ -165,7 +165,7 @@ def _output(statement: t.Output, draft: Draft) -> None:
 @declare.register
 def _data(statement: t.Data, draft: Draft) -> None:
     scope = draft.scope
-    result, where = _unknown_named(statement.name, scope), region(statement.region, scope)
+    result, where = expression(statement.value, scope), region(statement.region, scope)
     if not isinstance(result, Broken) and not isinstance(where, Broken):
         draft.data.append(Data(result, where, statement.source, statement.span, statement))
 

@@ -144,6 +144,15 @@ class Time(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class Periodic(Node):
+    """`periodic x, y`, `periodic x on A`"""
+
+    names: tuple[Name, ...]
+    domains: tuple[Name, ...] = ()
+    span: Span | None = _place()
+
+
+@dataclass(frozen=True, slots=True)
 class Region(Node):
     """`Omega = rectangle(...)`, `lid = side(Omega, y = 1)`"""
 
@@ -192,7 +201,7 @@ class UnknownFunction(Node):
 
 @dataclass(frozen=True, slots=True)
 class Declaration(Node):
-    """A line of declarations of one kind: periodic, domain, boundary, const, param, trainable, input, unknown."""
+    """A line of declarations of one kind: domain, boundary, const, param, trainable, input, unknown."""
 
     kind: str
     items: tuple[Node, ...]
@@ -265,7 +274,7 @@ class Output(Node):
 
 @dataclass(frozen=True, slots=True)
 class Data(Node):
-    name: Name
+    value: Node
     region: Node
     source: str
     span: Span | None = _place()

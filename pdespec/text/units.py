@@ -5,6 +5,7 @@ A number has the unit its context needs. A name without a unit is unknown, and s
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import singledispatch
@@ -324,3 +325,14 @@ def _fraction(node: t.Node) -> Fraction | None:
         above, below = _fraction(node.first), _fraction(node.rest[0][1])
         return above / below if above is not None and below else None
     return None
+
+
+_FACTOR = re.compile(r"([*/]?)([A-Za-z0-9]+)(?:\^(-?[0-9.]+))?")
+
+
+def unit_of(text: str | None) -> t.Unit | None:
+    """The written form of a unit given as text, such as `kg*m/s^2`."""
+    if text is None:
+        return None
+    factors = [(sign, name, Fraction(power or 1)) for sign, name, power in _FACTOR.findall(text.replace(" ", ""))]
+    return t.Unit(tuple((name, -power if sign == "/" else power) for sign, name, power in factors))

@@ -1,0 +1,155 @@
+"""A problem's meaning as statements, for problems that were not written as text."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from .. import assemble
+from ..errors import ProblemError
+from ..geometry import Boundary
+from ..problem import Condition, IntegralRequirement
+from ..symbols import Input, Param, Unknown, UnknownField
+from . import tree as t
+from .express import Express, in_place, shape
+from .units import unit_of
+
+if TYPE_CHECKING:
+    from ..problem import Problem
+
+
+def recover(problem: Problem) -> tuple[t.Node, ...]:
+    """The statements that mean the problem, in the order of a file.
+
+    Raises: T05 for a function that has no text form.
+    """
+    express = Express(tuple(variable.name for variable in problem.variables))
+    parts: list[t.Node] = [t.ProblemName(express.name(problem.name))]
+    if problem.coordinates:
+        unit = unit_of(problem.coordinates[0].unit)
+        parts.append(t.Space(tuple(express.name(x.name) for x in problem.coordinates), unit))
+    if problem.time is not None:
+        time = problem.time
+        parts.append(t.Time(express.name(time.name), express(time.start), express(time.end), unit_of(time.unit)))
+    for each in (*problem.params.values(), *problem.constants.values(), *problem.trainables.values()):
+        parts.append(t.Declaration(each.kind, (_given(each, express),)))
+    parts += _regions(problem, express)
+    parts += [t.Declaration("input", (_input(each, express),)) for each in problem.inputs.values()]
+    parts += [t.Declaration("unknown", (_unknown(each, problem, express),)) for each in problem.unknowns.values()]
+    parts += _equations(problem, express)
+    parts += [_extremum(each, problem, express) for each in problem.functionals]
+    parts += _conditions(problem, express)
+    parts += [_requirement(each, express) for each in problem.requirements]
+    parts += [t.Reference(express.name(name), express.side(value)) for name, value in problem.references.items()]
+    parts += [t.Output(express.name(name), express(each.value)) for name, each in problem.outputs.items()]
+    parts += [t.Data(express(each.value), express.region(each.region), each.source) for each in problem.data]
+    return tuple(parts)
+
+
+def _given(param: Param, express: Express) -> t.Given:
+    value = express(param.value) if param.value is not None else None
+    law = express.law(param.law, param.size) if param.law is not None else None
+    return t.Given(express.name(param.name), value, law, unit_of(param.unit))
+
+
+def _regions(problem: Problem, express: Express) -> list[t.Node]:
+    domains = tuple(problem.domains.values())
+    parts: list[t.Node] = [t.Declaration("domain", (t.Region(express.name(each.name), shape(each.shape, express)),)) for each in domains]
+    for periodic, group in groupby(sorted(domains, key=lambda each: each.periodic), key=lambda each: each.periodic):
+        glued = tuple(express.name(each.name) for each in group)
+        if periodic:
+            parts.append(t.Periodic(tuple(express.name(axis) for axis in periodic), () if len(glued) == len(domains) else glued))
+    named = [each for each in problem.boundaries.values() if not in_place(each)]
+    done: list[Boundary] = []
+    while named:  # those that others leave out come first
+        ready = [each for each in named if all(other not in named for other in each.others)]
+        done += ready
+        named = [each for each in named if each not in ready]
+    parts += [t.Declaration("boundary", (t.Region(express.name(each.name), express.boundary(each)),)) for each in done]
+    return parts
+
+
+def _input(declaration: Input, express: Express) -> t.GivenFunction:
+    return t.GivenFunction(
+        express.name(declaration.name),
+        t.Name(declaration.rank),
+        express.region(declaration.region),
+        express.name(declaration.time.name) if declaration.time is not None else None,
+        express.law(declaration.law) if declaration.law is not None else None,
+        declaration.source,
+        unit_of(declaration.unit),
+    )
+
+
+def _unknown(declaration: Unknown, problem: Problem, express: Express) -> t.UnknownFunction:
+    return t.UnknownFunction(
+        express.name(declaration.name),
+        t.Name(declaration.rank),
+        express.region(declaration.region),
+        problem.time is not None and declaration.time is None,
+        (">", t.Number("0")) if declaration.positive else None,
+        unit_of(declaration.unit),
+    )
+
+
+def _equations(problem: Problem, express: Express) -> list[t.Node]:
+    taken: dict[str, Any] = {}
+    members = []
+    for label, equation in problem.equations.items():
+        own = label if label != assemble._next("eq", taken) else None
+        taken[label] = equation
+        members.append((equation.region, _member(own, equation, express)))
+    return [
+        t.Block(t.Head("in", express.region(region)), tuple(member for _, member in group))
+        for region, group in groupby(members, key=lambda pair: pair[0])
+    ]
+
+
+def _conditions(problem: Problem, express: Express) -> list[t.Node]:
+    taken: dict[str, Any] = {}
+    members = []
+    for label, condition in problem.conditions.items():
+        own = label if label != assemble._condition_label(condition, taken) else None
+        taken[label] = condition
+        members.append(((condition.kind, condition.region, condition.at), _member(own, condition, express)))
+    return [
+        t.Block(_head(*place, members=group, problem=problem, express=express), tuple(member for _, member in group))
+        for place, group in ((place, list(group)) for place, group in groupby(members, key=lambda pair: pair[0]))
+    ]
+
+
+def _member(label: str | None, statement: Any, express: Express) -> t.Equality:
+    return t.Equality(t.Name(label) if label is not None else None, express.side(statement.lhs), express.side(statement.rhs))
+
+
+def _head(kind: str, region: Any, at: Any, members: Any, problem: Problem, express: Express) -> t.Head:
+    if kind == "boundary":
+        return t.Head("on", express.region(region))
+    time = problem.time
+    if time is None:
+        raise ValueError("an initial condition in a problem without time")
+    conditions = [each for each in problem.conditions.values() if (each.kind, each.region, each.at) == (kind, region, at)]
+    stated = None if all(_home(each) == region for each in conditions) else express.region(region)
+    return t.Head("at", stated, express.name(time.name), express(at))
+
+
+def _home(condition: Condition) -> Any:
+    """The region a condition has by itself, None when it does not say."""
+    try:
+        return assemble._home(condition.lhs, condition.rhs)
+    except ProblemError:
+        return None
+
+
+def _extremum(functional: Any, problem: Problem, express: Express) -> t.Extremum:
+    first, *others = [express.integral(density, region) for density, region in functional.terms]
+    fields = [field for density, _ in functional.terms for field in assemble.fields_of(density) if isinstance(field, UnknownField)]
+    implied = tuple(dict.fromkeys(field.func.declaration.name for field in fields))
+    over = () if implied == functional.unknowns else tuple(express.name(name) for name in functional.unknowns)
+    return t.Extremum(functional.kind, t.Sum(first, tuple(("+", each) for each in others)) if others else first, over)
+
+
+def _requirement(requirement: Any, express: Express) -> t.Require:
+    if isinstance(requirement, IntegralRequirement):
+        return t.Require(express.integral(requirement.density, requirement.region), "=", express(requirement.value), None)
+    return t.Require(express(requirement.lhs), requirement.op, express(requirement.rhs), express.region(requirement.region))
