@@ -6,8 +6,9 @@ Imports torch, and neither sympy nor pdespec.
 from operators.field import Ansatz, Capabilities, Field, OperatorInput, capabilities
 from operators.fno import FNO, FourierTrunk, SpectralField
 from operators.gino import GINO, DecodedField, EncoderOptions
-from operators.gno import GNO, KERNELS
+from operators.gno import GNO
 from operators.jet import Jet, JetSpace
+from operators.kernels import KERNELS
 from operators.lattice import Lattice
 from operators.mlp import MLP
 from operators.neighbors import NEIGHBORS, Edges

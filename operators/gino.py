@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from operators import jet
 from operators.field import Ansatz, Capabilities, OperatorInput
 from operators.fno import FourierTrunk, Norm
-from operators.gno import GNO, Query, Reduction, Transform, offsets, to_queries
+from operators.gno import GNO, Query, Reduction, offsets
 from operators.jet import Jet, JetSpace
+from operators.kernels import Transform, to_queries
 from operators.lattice import Lattice, cover, per_axis, place, place_channels
 from operators.mlp import MLP, Streams, seeded
 from operators.neighbors import NEIGHBORS, Edges, lattice_width

@@ -128,7 +128,7 @@ class Jet:
         return self.value.shape
 
     def __getitem__(self, key: MultiIndex | str) -> Tensor:
-        """The derivative d^alpha f or the operator `key` of f, in the value's shape. Raises: KeyError where the space has no such stream."""
+        """The derivative d^alpha f or the operator `key` of f, in the value's shape. Raises: KeyError on a stream not carried."""
         if key not in (self.space.operators if isinstance(key, str) else self.space.lower):
             raise KeyError(f"no stream {key!r} in this jet; it carries {', '.join(map(str, self.space.streams))}")
         stream = self.operators.get(key) if isinstance(key, str) else self.lower.get(key)

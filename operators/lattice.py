@@ -38,7 +38,8 @@ class Lattice:
         object.__setattr__(self, "periodic", tuple(self.periodic) or (False,) * dim)
         if not len(self.lower) == len(self.upper) == len(self.periodic) == dim:
             raise ValueError(
-                f"a lattice of shape {self.shape} needs {dim} entries of lower, upper and periodic, got {self.lower}, {self.upper}, {self.periodic}"
+                f"a lattice of shape {self.shape} needs {dim} lower, upper and periodic entries, "
+                f"got {self.lower}, {self.upper}, {self.periodic}"
             )
         if not all(a < b for a, b in zip(self.lower, self.upper, strict=True)):
             raise ValueError(f"the lower corner {self.lower} must lie below the upper corner {self.upper} on every axis")

@@ -54,7 +54,7 @@ class Edges:
         return _edges(self.node[order], self.query[order], self.nodes, self.queries)
 
     def padded(self, width: int | None = None) -> Edges:
-        """Rows of equal length (the longest row unless told), for dense sums and static shapes. Raises: ValueError where a row is longer."""
+        """Rows of equal length (the longest row unless told), for dense sums and static shapes. Raises: ValueError on a longer row."""
         longest = int(self.counts.max()) if self.queries else 0
         width = longest if width is None else width
         if longest > width:
@@ -129,7 +129,7 @@ def _prepare(queries: Tensor, nodes: Tensor | Lattice, radius: float | Sequence[
 
 @functools.lru_cache(maxsize=32)
 def lattice_width(lattice: Lattice, radius: tuple[float, ...]) -> int:
-    """Upper bound of the number of nodes in any ball: counted for a fine grid of centres, the ball enlarged by half that grid's diagonal."""
+    """Upper bound of the number of nodes in any ball: counted for a fine grid of centres, the ball grown by half that grid's diagonal."""
     ratio = [r / h for r, h in zip(radius, lattice.spacing, strict=True)]
     fine = {1: 256, 2: 48, 3: 12}.get(lattice.dim, 6)
     slack = 0.5 * math.sqrt(sum((1 / (fine * q)) ** 2 for q in ratio))

@@ -64,7 +64,7 @@ class TransolverBlock(nn.Module):
 
 @dataclass(frozen=True)
 class TokenField:
-    """The network run on whatever points are asked, together: not a function of the single point, so no derivative in the points is du/dx."""
+    """The network run on whatever points are asked, together: not a function of the single point, so no derivative in them is du/dx."""
 
     network: Transolver
     inputs: OperatorInput
