@@ -1,0 +1,419 @@
+"""Problems typeset: the syntax tree in the notation of a textbook."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import singledispatch
+from typing import TYPE_CHECKING
+
+from . import tree as t
+from .printer import POSTFIX, POWER, PRODUCT, SIGN, SUM
+from .words import GREEK, SHAPES, bare, split_derivative
+
+if TYPE_CHECKING:
+    from ..problem import Problem
+
+GREEK_NAMES = frozenset(GREEK.values())
+LATIN_CAPITALS = {name: name[0] for name in "Alpha Beta Epsilon Zeta Eta Iota Kappa Mu Nu Rho Tau Chi Omicron".split()} | {"omicron": "o"}
+FUNCTIONS = {name: rf"\{name}" for name in "exp log sin cos tan sinh cosh tanh min max det".split()} | {"tr": r"\operatorname{tr}"}
+LAWS = {"uniform": r"\mathcal{U}", "loguniform": r"\log\mathcal{U}", "normal": r"\mathcal{N}", "grf": r"\mathrm{GRF}"}
+COMPARE = {"<=": r"\leq", ">=": r"\geq", "<": "<", ">": ">", "=": "="}
+
+
+@dataclass(slots=True)
+class Notation:
+    """What decides how a name is set: vectors and tensors are bold, derivatives are known by the coordinates."""
+
+    variables: tuple[str, ...] = ()
+    ranks: dict[str, str] = field(default_factory=dict)
+    boundaries: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a display: two halves aligned at their mark, where it holds, and its label."""
+
+    left: str
+    right: str = ""
+    where: str = ""
+    label: str = ""
+
+    @property
+    def columns(self) -> str:
+        tail = [f"({self.label})"] if self.label else []
+        parts = [self.where, *tail] if self.where or tail else []
+        return " && ".join([f"{self.left} &{self.right}", *parts])
+
+
+def problem_latex(problem: Problem) -> str:
+    """The whole problem as one `aligned` display: equations and conditions, definitions, then what is given."""
+    return "\\begin{aligned}\n" + " \\\\\n".join(line.columns for line in problem_lines(problem)) + "\n\\end{aligned}"
+
+
+def problem_lines(problem: Problem) -> list[Line]:
+    """The lines of a problem in the order of a textbook."""
+    from .written import statements_of
+
+    statements = statements_of(problem)
+    notation = notation_of(statements)
+    groups: list[type | tuple[type, ...]] = [
+        (t.Block, t.Extremum),
+        t.Require,
+        t.Definition,
+        (t.Declaration, t.Time, t.Periodic),
+        (t.Reference, t.Output, t.Data),
+    ]
+    return [line for group in groups for statement in statements if isinstance(statement, group) for line in lines(statement, notation)]
+
+
+def notation_of(statements: tuple[t.Node, ...]) -> Notation:
+    """The notation that the declarations of a problem imply."""
+    notation = Notation()
+    for statement in statements:
+        if isinstance(statement, t.Space):
+            notation.variables += tuple(bare(name.name) for name in statement.names)
+        elif isinstance(statement, t.Time):
+            notation.variables += (bare(statement.name.name),)
+        elif isinstance(statement, t.Declaration):
+            for item in statement.items:
+                if isinstance(item, (t.UnknownFunction, t.GivenFunction)):
+                    notation.ranks[item.name.name] = item.rank.name
+                elif statement.kind == "boundary" and isinstance(item, t.Region):
+                    notation.boundaries.add(item.name.name)
+        elif isinstance(statement, t.Definition) and statement.parameters is None:
+            notation.ranks[statement.name.name] = _rank(statement.body, notation)
+        elif isinstance(statement, t.Output):
+            notation.ranks[statement.name.name] = _rank(statement.value, notation)
+    return notation
+
+
+def _rank(node: t.Node, notation: Notation) -> str:
+    """The rank of an expression as far as its notation needs it: what is bold."""
+    if isinstance(node, t.Name):
+        return {"I": "tensor", "n": "vector"}.get(node.name) or notation.ranks.get(node.name, "scalar")
+    if isinstance(node, t.Bracket):
+        return "tensor" if isinstance(node.items[0], t.Bracket) else "vector"
+    if isinstance(node, (t.Sum, t.Negative, t.Transpose)):
+        return _rank(node.first if isinstance(node, t.Sum) else node.operand, notation)
+    if isinstance(node, t.Product):
+        ranks = [_rank(node.first, notation)] + [_rank(factor, notation) for sign, factor in node.rest if sign == "*"]
+        return "vector" if "vector" in ranks else "tensor" if "tensor" in ranks else "scalar"
+    if isinstance(node, t.Call):
+        inner = _rank(node.arguments[0], notation) if node.arguments else "scalar"
+        if node.function == "grad":
+            return "tensor" if inner == "vector" else "vector"
+        if node.function == "div":
+            return "vector" if inner == "tensor" else "scalar"
+        if node.function in ("sym", "skew", "inv", "outer"):
+            return "tensor"
+        if node.function in ("lap", "dt", "dtt", "advect", "jump", "avg") or split_derivative(node.function, notation.variables):
+            return _rank(node.arguments[-1], notation)
+        if node.function == "diff" and len(node.arguments) == 2:
+            return _rank(node.arguments[1], notation) if inner == "scalar" else inner
+    return "scalar"
+
+
+# ---- names
+
+
+def symbol(name: str, notation: Notation) -> str:
+    """A name as a symbol: `eps_0` with a subscript, Greek by its letter, vectors and tensors bold, words upright."""
+    name = bare(name)
+    match = re.fullmatch(r"([A-Za-z]+?)_?(\d+)", name) or re.fullmatch(r"([A-Za-z]+)_(\w+)", name)
+    stem, index = match.groups() if match else (name, "")
+    subscript = f"_{{{_letters(index)}}}" if index else ""
+    rank = notation.ranks.get(name, "scalar")
+    return (_letters(stem) if rank == "scalar" else rf"\boldsymbol{{{_letters(stem)}}}") + subscript
+
+
+def _letters(name: str) -> str:
+    if name in ("eps", "epsilon"):
+        return r"\varepsilon"
+    if name in LATIN_CAPITALS:
+        return rf"\mathrm{{{LATIN_CAPITALS[name]}}}"
+    if name in GREEK_NAMES:
+        return rf"\{name}"
+    if len(name) == 1 or name.isdigit():
+        return name
+    return rf"\mathrm{{{escape(name)}}}"
+
+
+def escape(words: str) -> str:
+    """Text made safe for LaTeX."""
+    special = {"\\": r"\textbackslash ", "~": r"\textasciitilde ", "^": r"\textasciicircum "}
+    return "".join(special.get(each) or (f"\\{each}" if each in "#$%&_{}" else each) for each in words)
+
+
+# ---- expressions
+
+
+LEVELS: dict[type, int] = {t.Intersection: 0, t.Sum: SUM, t.Product: PRODUCT, t.Negative: SIGN, t.Power: POWER}
+
+
+def enclosed(node: t.Node, level: int, notation: Notation) -> str:
+    """An expression, in brackets when it binds less than the level asks."""
+    own = LEVELS.get(type(node), POSTFIX)
+    if isinstance(node, t.Call) and not _is_compact(node, notation):
+        own = PRODUCT
+    if isinstance(node, t.Product) and len(node.rest) == 1 and node.rest[0][0] == "/":
+        own = SIGN  # a fraction encloses itself
+    return bracketed(tex(node, notation)) if own < level else tex(node, notation)
+
+
+def bracketed(inner: str) -> str:
+    """Round brackets, as tall as what they hold."""
+    tall = any(mark in inner for mark in (r"\frac", r"\begin", r"\int", r"\left"))
+    return rf"\left({inner}\right)" if tall else f"({inner})"
+
+
+def _is_compact(node: t.Call, notation: Notation) -> bool:
+    """Whether a call stands as a factor without brackets: functions do, `a . b` does not, derivatives do of a single symbol."""
+    if node.function in ("dot", "cross", "advect", "outer", "inner", "integral"):
+        return False
+    return not _is_derivative(node, notation) or isinstance(node.arguments[0] if node.arguments else None, (t.Name, t.Component))
+
+
+def _is_derivative(node: t.Call, notation: Notation) -> bool:
+    return node.function in ("grad", "div", "curl", "lap", "d") or split_derivative(node.function, notation.variables) is not None
+
+
+@singledispatch
+def tex(node: t.Node, notation: Notation) -> str:
+    """The LaTeX of an expression."""
+    raise TypeError(f"{type(node).__name__} has no LaTeX")
+
+
+@tex.register
+def _number(node: t.Number, notation: Notation) -> str:
+    mantissa, _, exponent = node.text.lower().partition("e")
+    return rf"{mantissa}\cdot 10^{{{int(exponent)}}}" if exponent else mantissa
+
+
+@tex.register
+def _name(node: t.Name, notation: Notation) -> str:
+    fixed = {"pi": r"\pi", "I": r"\boldsymbol{I}", "n": r"\boldsymbol{n}"}
+    return fixed.get(node.name) or symbol(node.name, notation)
+
+
+@tex.register
+def _component(node: t.Component, notation: Notation) -> str:
+    if isinstance(node.base, t.Name):
+        base = _letters(bare(node.base.name))
+        return rf"{base}_{{{' '.join(node.name)}}}"
+    return rf"{enclosed(node.base, POSTFIX, notation)}_{{{' '.join(node.name)}}}"
+
+
+@tex.register
+def _negative(node: t.Negative, notation: Notation) -> str:
+    return "-" + enclosed(node.operand, PRODUCT, notation)
+
+
+@tex.register
+def _transpose(node: t.Transpose, notation: Notation) -> str:
+    return enclosed(node.operand, POSTFIX, notation) + r"^{\mathsf{T}}"
+
+
+@tex.register
+def _power(node: t.Power, notation: Notation) -> str:
+    base, exponent = node.base, tex(node.exponent, notation)
+    if isinstance(base, t.Call) and base.function in FUNCTIONS and len(base.arguments) == 1:
+        return rf"{FUNCTIONS[base.function]}^{{{exponent}}}" + bracketed(tex(base.arguments[0], notation))
+    return rf"{enclosed(base, POSTFIX, notation)}^{{{exponent}}}"
+
+
+@tex.register
+def _product(node: t.Product, notation: Notation) -> str:
+    """`a*b/c*d` from left to right: what has been multiplied up to a division goes above the bar."""
+    above: list[t.Node] = [node.first]
+    done = ""
+    for sign, factor in node.rest:
+        if sign == "*":
+            above.append(factor)
+            continue
+        numerator = _factors(above, notation, done) if len(above) + bool(done) > 1 else tex(above[0], notation) if above else done
+        done, above = rf"\frac{{{numerator}}}{{{tex(factor, notation)}}}", []
+    return _factors(above, notation, done)
+
+
+def _factors(nodes: list[t.Node], notation: Notation, before: str = "") -> str:
+    parts = [before] if before else []
+    for node in nodes:
+        text = enclosed(node, POWER if isinstance(node, t.Negative) and parts else SIGN, notation)
+        parts.append(rf"\cdot {text}" if parts and text[:1].isdigit() else text)
+    return r"\, ".join(parts)
+
+
+@tex.register
+def _sum(node: t.Sum, notation: Notation) -> str:
+    return enclosed(node.first, SUM, notation) + "".join(f" {sign} {enclosed(term, PRODUCT, notation)}" for sign, term in node.rest)
+
+
+@tex.register
+def _intersection(node: t.Intersection, notation: Notation) -> str:
+    return rf"{enclosed(node.left, SUM, notation)} \cap {enclosed(node.right, SUM, notation)}"
+
+
+@tex.register
+def _bracket(node: t.Bracket, notation: Notation) -> str:
+    rows = [
+        " & ".join(tex(item, notation) for item in row.items) if isinstance(row, t.Bracket) else tex(row, notation) for row in node.items
+    ]
+    return r"\begin{pmatrix} " + r" \\ ".join(rows) + r" \end{pmatrix}"
+
+
+@tex.register
+def _call(node: t.Call, notation: Notation) -> str:
+    name, arguments = node.function, node.arguments
+    letters = split_derivative(name, notation.variables)
+    if name == "d" and len(arguments) > 1:
+        letters = tuple(each.name for each in arguments[1:] if isinstance(each, t.Name))
+    if letters and arguments:
+        return _derivative(arguments[0], letters, notation)
+    if name in OPERATORS and len(arguments) == OPERATORS[name][0]:
+        count, pattern, level = OPERATORS[name]
+        return pattern % tuple(enclosed(argument, level, notation) for argument in arguments)
+    if name == "integral" and len(arguments) == 2:
+        on_boundary = isinstance(arguments[1], t.Call) or (isinstance(arguments[1], t.Name) and arguments[1].name in notation.boundaries)
+        measure = r"\mathrm{d}S" if on_boundary else r"\mathrm{d}V"
+        return rf"\int_{{{tex(arguments[1], notation)}}} {enclosed(arguments[0], PRODUCT, notation)}\, {measure}"
+    inside = [_argument(argument, name, notation) for argument in arguments]
+    inside += [rf"{symbol(key, notation)} = {_argument(argument, name, notation)}" for key, argument in node.keywords]
+    head = FUNCTIONS.get(name) or LAWS.get(name)
+    if name == "boundary" and len(arguments) == 1:
+        return rf"\partial {tex(arguments[0], notation)}"
+    if name == "rest" and arguments:
+        others = r" \cup ".join(inside[1:]) or r"\cdots"
+        return rf"\partial {inside[0]} \setminus " + bracketed(others)
+    return (head or symbol(name, notation)) + bracketed(", ".join(inside))
+
+
+def _argument(node: t.Node, function: str, notation: Notation) -> str:
+    """An argument of a call; points of shapes are set in a row."""
+    if function in SHAPES and isinstance(node, t.Bracket):
+        return "(" + ", ".join(tex(item, notation) for item in node.items) + ")"
+    return tex(node, notation)
+
+
+# name: (arguments, pattern, level its arguments must bind at)
+OPERATORS: dict[str, tuple[int, str, int]] = {
+    "grad": (1, r"\nabla %s", SIGN),
+    "div": (1, r"\nabla \cdot %s", POSTFIX),
+    "curl": (1, r"\nabla \times %s", POSTFIX),
+    "lap": (1, r"\Delta %s", POSTFIX),
+    "advect": (2, r"(%s \cdot \nabla) %s", POSTFIX),
+    "dot": (2, r"%s \cdot %s", POSTFIX),
+    "cross": (2, r"%s \times %s", POSTFIX),
+    "outer": (2, r"%s \otimes %s", POSTFIX),
+    "inner": (2, r"%s : %s", POSTFIX),
+    "inv": (1, r"%s^{-1}", POSTFIX),
+    "abs": (1, r"\left|%s\right|", 0),
+    "sqrt": (1, r"\sqrt{%s}", 0),
+    "jump": (1, r"[\![ %s ]\!]", 0),
+    "avg": (1, r"\{\!\{ %s \}\!\}", 0),
+    "sym": (1, r"\operatorname{sym}(%s)", 0),
+    "skew": (1, r"\operatorname{skew}(%s)", 0),
+    "diff": (2, r"\frac{\partial %s}{\partial %s}", POSTFIX),
+    "variation": (2, r"\frac{\delta %s}{\delta %s}", POSTFIX),
+}
+
+
+def _derivative(operand: t.Node, letters: tuple[str, ...], notation: Notation) -> str:
+    """`dxx(u)` as the partial derivative of u; of anything longer, as an operator in front of it."""
+    powers = {letter: letters.count(letter) for letter in letters}
+    below = r"\, ".join(
+        rf"\partial {symbol(letter, notation)}" + (f"^{{{power}}}" if power > 1 else "") for letter, power in powers.items()
+    )
+    order = f"^{{{len(letters)}}}" if len(letters) > 1 else ""
+    if isinstance(operand, (t.Name, t.Component)):
+        return rf"\frac{{\partial{order} {tex(operand, notation)}}}{{{below}}}"
+    return rf"\frac{{\partial{order}}}{{{below}}} " + bracketed(tex(operand, notation))
+
+
+# ---- statements
+
+
+@singledispatch
+def lines(statement: t.Node, notation: Notation) -> list[Line]:
+    """The lines of a statement; none for those that a display does not show."""
+    return []
+
+
+@lines.register
+def _block(statement: t.Block, notation: Notation) -> list[Line]:
+    head = statement.head
+    if head.kind == "at" and head.time is not None and head.value is not None:
+        where = rf"\text{{at }} {symbol(head.time.name, notation)} = {tex(head.value, notation)}"
+    else:
+        where = "" if head.region is None else rf"\text{{{head.kind} }} {tex(head.region, notation)}"
+    return [Line(tex(each.left, notation), f"= {tex(each.right, notation)}", where, _label(each.label)) for each in statement.members]
+
+
+def _label(label: t.Name | None) -> str:
+    return rf"\text{{{escape(bare(label.name))}}}" if label else ""
+
+
+@lines.register
+def _extremum(statement: t.Extremum, notation: Notation) -> list[Line]:
+    over = ", ".join(symbol(name.name, notation) for name in statement.over)
+    operator = (r"\min" if statement.kind == "minimize" else r"\operatorname{stat}") + (rf"_{{{over}}}" if over else "")
+    return [Line(operator, rf"\; {tex(statement.value, notation)}")]
+
+
+@lines.register
+def _require(statement: t.Require, notation: Notation) -> list[Line]:
+    where = rf"\text{{in }} {tex(statement.region, notation)}" if statement.region is not None else ""
+    return [Line(tex(statement.left, notation), f"{COMPARE[statement.operator]} {tex(statement.right, notation)}", where)]
+
+
+@lines.register
+def _definition(statement: t.Definition, notation: Notation) -> list[Line]:
+    name = symbol(statement.name.name, notation)
+    if statement.parameters is not None:
+        name += rf"({', '.join(symbol(each.name, notation) for each in statement.parameters)})"
+    return [Line(name, f":= {tex(statement.body, notation)}")]
+
+
+@lines.register
+def _time(statement: t.Time, notation: Notation) -> list[Line]:
+    return [Line(symbol(statement.name.name, notation), rf"\in [{tex(statement.start, notation)}, {tex(statement.end, notation)}]")]
+
+
+@lines.register
+def _periodic(statement: t.Periodic, notation: Notation) -> list[Line]:
+    return [Line(", ".join(symbol(name.name, notation) for name in statement.names), r"\quad \text{periodic}")]
+
+
+@lines.register
+def _declaration(statement: t.Declaration, notation: Notation) -> list[Line]:
+    return [line for item in statement.items for line in lines(item, notation)]
+
+
+@lines.register
+def _given(statement: t.Given, notation: Notation) -> list[Line]:
+    if statement.law is not None:
+        return [Line(symbol(statement.name.name, notation), rf"\sim {tex(statement.law, notation)}")]
+    return [Line(symbol(statement.name.name, notation), f"= {tex(statement.value, notation)}")] if statement.value is not None else []
+
+
+@lines.register
+def _given_function(statement: t.GivenFunction, notation: Notation) -> list[Line]:
+    if statement.law is None:
+        return []
+    where = rf"\text{{on }} {tex(statement.region, notation)}"
+    return [Line(symbol(statement.name.name, notation), rf"\sim {tex(statement.law, notation)}", where)]
+
+
+@lines.register
+def _region(statement: t.Region, notation: Notation) -> list[Line]:
+    return [Line(symbol(statement.name.name, notation), f"= {tex(statement.value, notation)}")]
+
+
+@lines.register
+def _reference(statement: t.Reference, notation: Notation) -> list[Line]:
+    return [Line(symbol(statement.name.name, notation) + "^{*}", f"= {tex(statement.value, notation)}")]
+
+
+@lines.register
+def _output(statement: t.Output, notation: Notation) -> list[Line]:
+    return [Line(symbol(statement.name.name, notation), f":= {tex(statement.value, notation)}")]
