@@ -34,6 +34,7 @@ from pdespec.calculus import (
     tr,
     transpose,
 )
+from pdespec.check import check
 from pdespec.errors import Diagnostic, ProblemError
 from pdespec.geometry import (
     Boundary,
@@ -54,6 +55,7 @@ from pdespec.geometry import (
     star,
 )
 from pdespec.laws import fourier, gaussians, grf, loguniform, normal, uniform
+from pdespec.manufacture import manufacture
 from pdespec.problem import (
     Condition,
     Data,
@@ -75,13 +77,13 @@ _OPERATOR = re.compile(r"d[xyzXYZt]{1,8}")  # dx, dxx, dxt, ..; d(u, r, r) for c
 
 # fmt: off
 __all__ = [
-    "advect", "airfoil", "at", "avg", "ball", "Boundary", "boundary", "box", "Condition", "const", "cross", "curl", "d", "Data", "det",
-    "Diagnostic", "diff", "disk", "div", "Domain", "dot", "dt", "dtt", "Equation", "exterior", "first_variation", "fourier",
-    "Functional", "gaussians", "grad", "grf", "identity", "inner", "input_function", "inside", "Integral", "integral",
-    "IntegralRequirement", "interval", "inv", "jump", "lap", "lattice", "load", "loguniform", "natural_conditions", "normal", "on",
-    "outer", "Output", "param", "parse", "periodic", "polygon", "Problem", "ProblemError", "rectangle", "Requirement", "rest", "side",
-    "skew", "space", "star", "sym", "time", "tr", "trainable", "transpose", "uniform", "unit_normal", "unknown", "variation",
-    "weak_form",
+    "advect", "airfoil", "at", "avg", "ball", "Boundary", "boundary", "box", "check", "Condition", "const", "cross", "curl", "d",
+    "Data", "det", "Diagnostic", "diff", "disk", "div", "Domain", "dot", "dt", "dtt", "Equation", "exterior", "first_variation",
+    "fourier", "Functional", "gaussians", "grad", "grf", "identity", "inner", "input_function", "inside", "Integral", "integral",
+    "IntegralRequirement", "interval", "inv", "jump", "lap", "lattice", "load", "loguniform", "manufacture", "natural_conditions",
+    "normal", "on", "outer", "Output", "param", "parse", "periodic", "polygon", "Problem", "ProblemError", "rectangle", "Requirement",
+    "rest", "side", "skew", "space", "star", "sym", "time", "tr", "trainable", "transpose", "uniform", "unit_normal", "unknown",
+    "variation", "weak_form",
 ]
 # fmt: on
 

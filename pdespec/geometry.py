@@ -6,7 +6,7 @@ Nothing is computed here. A signed distance, a normal or a mesh is one rule per 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sympy as sp
@@ -248,7 +248,7 @@ class Boundary(Declaration):
 
     name: str
     kind: str
-    domain: Domain
+    domain: Domain = field(repr=False)
     coordinate: str | None = None
     value: sp.Expr | None = None
     others: tuple[Boundary, ...] = ()

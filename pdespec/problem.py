@@ -209,7 +209,7 @@ def promote(lhs: Any, rhs: Any) -> tuple[Any, Any]:
 # ------------------------------------------------------------------------------------------------------------------------ problem
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, repr=False)
 class Problem:
     """A boundary, initial or variational problem with everything that varies from sample to sample.
 
@@ -326,6 +326,10 @@ class Problem:
             for jet in jets_of(jet_form(residual), UnknownField):
                 found[jet.field.func.__name__].add(jet.over(self.variables))
         return {name: frozenset(indices) for name, indices in found.items()}
+
+    def __repr__(self) -> str:
+        parts = {"unknowns": self.components, "inputs": (*self.inputs, *self.params), "equations": self.equations, "conditions": self.conditions}
+        return f"<Problem {self.name}: " + "; ".join(f"{what} {', '.join(names)}" for what, names in parts.items() if names) + ">"
 
     def to_dsl(self) -> str:
         """The problem as text: `pdespec.parse(problem.to_dsl()) == problem`."""

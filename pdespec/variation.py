@@ -10,6 +10,7 @@ An energy is a sum of integrals over domains and boundaries. With `psi_a = d psi
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
@@ -140,11 +141,16 @@ def stationarity(problem: Problem) -> dict[str, Equation]:
     for functional in problem.functionals:
         for name in functional.unknowns:
             unknown = problem.unknowns[name]
-            densities = [density for density, region in functional.terms if region == unknown.region]
-            lhs = _entrywise(unknown.symbol, lambda entry: _euler_lagrange(densities, entry))  # noqa: B023 - called at once
+            lhs = _entrywise(unknown.symbol, lambda entry: euler_lagrange(functional, entry))  # noqa: B023 - called at once
             label = "stationarity" if len(functional.unknowns) == 1 else f"stationarity.{name}"
             found[_free_label(label, {**problem.equations, **found})] = Equation(lhs, lhs * 0, unknown.region, functional.span)
     return found
+
+
+def euler_lagrange(functional: Functional, component: Any) -> sp.Expr:
+    """The left-hand side of the Euler-Lagrange equation of a functional for one component of an unknown."""
+    domain = component.func.declaration.region
+    return _euler_lagrange([density for density, region in functional.terms if region == domain], component)
 
 
 def _check_varied(field: Any) -> None:
@@ -192,6 +198,16 @@ def _gateaux(density: sp.Expr, fields: list[Any]) -> sp.Expr:
 # ------------------------------------------------------------------------------------------------------------ natural conditions
 
 
+@dataclass(frozen=True)
+class Natural:
+    """`flux` is what a functional leaves on `region` in front of the `normal_order`-th normal derivative of a component's variation."""
+
+    component: Any
+    region: Boundary
+    normal_order: int
+    flux: sp.Expr
+
+
 def natural_conditions(problem: Problem) -> dict[str, Condition]:
     """The conditions that the functionals imply on each part of the boundary where an unknown is not prescribed.
 
@@ -206,29 +222,33 @@ def natural_conditions(problem: Problem) -> dict[str, Condition]:
     """
     found: dict[str, Condition] = {}
     for functional in problem.functionals:
-        for name in functional.unknowns:
-            for condition in _natural(problem, functional, problem.unknowns[name]):
-                found[_free_label(f"{condition.region.name}.{name}.natural", found)] = condition
+        grouped: dict[tuple, list[sp.Expr]] = {}
+        for natural in naturals(problem, functional):
+            unknown = natural.component.func.declaration
+            grouped.setdefault((unknown, natural.region, natural.normal_order), []).append(natural.flux)
+        for (unknown, region, _), rows in grouped.items():
+            whole = unknown.rank == "vector" and len(rows) == len(unknown.components)
+            for lhs in [sp.ImmutableMatrix(rows)] if whole else rows:
+                label = _free_label(f"{region.name}.{unknown.name}.natural", found)
+                found[label] = Condition(lhs, lhs * 0, region, "boundary", span=functional.span)
     return found
 
 
-def _natural(problem: Problem, functional: Functional, unknown: Unknown) -> Iterator[Condition]:
-    entries = list(unknown.symbol) if unknown.rank != "scalar" else [unknown.symbol]
-    order = max((sum(jet.index) for density, _ in functional.terms for jet, _ in _all_fluxes(density, entries)), default=0)
-    if order > 2 or (order == 2 and unknown.region.dim > 2):
-        hint = "state the boundary conditions of the strong form yourself"
-        raise fail("V01", f"natural conditions of order {order} in {unknown.region.dim}D are not derived", hint, label=functional.kind)
-    for normal_order in range(order):
-        grouped: dict[Boundary, list[tuple[int, sp.Expr]]] = {}
-        for place, entry in enumerate(entries):
-            for region in _free_boundaries(problem, functional, unknown, entry, normal_order):
-                lhs = _boundary_term(functional, entry, region, normal_order)
-                if lhs != 0:
-                    grouped.setdefault(region, []).append((place, lhs))
-        for region, rows in grouped.items():
-            whole = unknown.rank == "vector" and len(rows) == len(entries)
-            for lhs in [sp.ImmutableMatrix([row for _, row in rows])] if whole else [row for _, row in rows]:
-                yield Condition(lhs, lhs * 0, region, "boundary", span=functional.span)
+def naturals(problem: Problem, functional: Functional) -> Iterator[Natural]:
+    """The natural conditions of one functional, component by component, zero fluxes left out."""
+    for name in functional.unknowns:
+        unknown = problem.unknowns[name]
+        components = list(unknown.symbol) if isinstance(unknown.symbol, sp.MatrixBase) else [unknown.symbol]
+        order = max((sum(jet.index) for density, _ in functional.terms for jet, _ in _all_fluxes(density, components)), default=0)
+        if order > 2 or (order == 2 and unknown.region.dim > 2):
+            hint = "state the boundary conditions of the strong form yourself"
+            raise fail("V01", f"natural conditions of order {order} in {unknown.region.dim}D are not derived", hint, label=functional.kind)
+        for normal_order in range(order):
+            for component in components:
+                for region in _free_boundaries(problem, functional, unknown, component, normal_order):
+                    flux = _boundary_term(functional, component, region, normal_order)
+                    if flux != 0:
+                        yield Natural(component, region, normal_order, flux)
 
 
 def _all_fluxes(density: sp.Expr, entries: list[Any]) -> Iterator[tuple[Jet, sp.Expr]]:
