@@ -96,7 +96,7 @@ class Scope:
 
     def free(self, name: t.Name, kind: str) -> bool:
         """Whether a name may be declared; says why not."""
-        if not IDENTIFIER.fullmatch(bare(name.name)):
+        if not IDENTIFIER.fullmatch(bare(name.name)) and kind not in ("domain", "boundary"):  # regions may be named by their expression
             self.fail("S03", f"{name.name} cannot be a name", name.span, "a name is a letter followed by letters, digits or underscores")
         elif name.name in RESERVED:
             self.fail(
