@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from compiler.options import TrainOptions
-from compiler.runs import Run, RunError, open_run, write_atomically
+from compiler.runs import RUN, Run, RunError, open_run, write_atomically
 
 FORMAT = "pdespec-checkpoint-1"
 TRAINABLES = "loss.trainables."
@@ -38,7 +38,10 @@ def load_run(directory: str | Path, which: str = "last", model: nn.Module | None
             raise RunError(f"{run.directory} does not say how its model was built; pass the model")
         from compiler.build import build
 
-        model = build(run.problem, run.recipe.operator, **run.recipe.options)
+        try:
+            model = build(run.problem, run.recipe.operator, **run.recipe.options)
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(f"the model that {run.directory / RUN} describes cannot be built: {error}") from error
     weights = {**saved["objective"], **(saved["ema"] or {})}
     own = {name.removeprefix("model."): value for name, value in weights.items() if name.startswith("model.")}
     model.to(dtype=dtype_of(run.options))

@@ -45,7 +45,7 @@ class Recipe:
 class Run:
     """A training run on disk.
 
-    `step` is that of its last checkpoint, `model` the network where this process trained or loaded it, `trainables` the values found for
+    `preset` names where its options came from; `step` is that of its last checkpoint, `model` the network where this process trained or loaded it, `trainables` the values found for
     the problem's trainable scalars.
     """
 
@@ -53,6 +53,7 @@ class Run:
     problem: Problem
     options: TrainOptions
     recipe: Recipe | None = None
+    preset: str | None = None
     model: Any = None
     step: int = 0
     trainables: Mapping[str, float] = field(default_factory=dict)
@@ -67,6 +68,11 @@ class Run:
 
     def checkpoint(self, which: str = "last") -> Path:
         return checkpoint_path(self.directory, which)
+
+
+def leads() -> bool:
+    """Whether this is the process that writes, known before the processes of a run have found each other."""
+    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", 0))) == 0
 
 
 def checkpoint_path(directory: Path, which: str) -> Path:
@@ -106,6 +112,7 @@ def create_run(run: Run, session: Mapping[str, Any]) -> None:
     write_atomically(run.directory / PROBLEM, text.encode())
     record = {
         "problem": run.problem.name,
+        "preset": run.preset,
         "model": dataclasses.asdict(run.recipe) if run.recipe else None,
         "options": dataclasses.asdict(run.options),
         "sessions": [dict(session)],
@@ -133,7 +140,7 @@ def open_run(directory: str | Path) -> Run:
         recipe = Recipe(**record["model"]) if record["model"] else None
     except (KeyError, TypeError, OptionError) as error:
         raise RunError(f"{directory / RUN} is damaged or of another version ({error})") from error
-    return Run(directory, problem, options, recipe)
+    return Run(directory, problem, options, recipe, record.get("preset"))
 
 
 def sessions(directory: Path) -> list[dict[str, Any]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import math
 import os
 import platform
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,6 +26,7 @@ from compiler.balance import BALANCERS, Signals, gradient_statistics
 from compiler.checkpoint import dtype_of, load_tree, save_tree
 from compiler.loss import PhysicsLoss
 from compiler.loss import compile as compile_loss
+from compiler.lower import Term, lower
 from compiler.optim import OPTIMIZERS, SCHEDULES, Progress
 from compiler.options import OptionError, TrainOptions, made
 from compiler.progress import Display, Silent
@@ -56,13 +58,15 @@ def train(
     loss: PhysicsLoss | None = None,
     sampler: Sampler | None = None,
     recipe: Recipe | None = None,
+    preset: str | None = None,
     display: Display | None = None,
 ) -> Run:
     """Trains `model` on the physics of `problem` alone and keeps everything needed to go on, and to evaluate, in `directory`.
 
     Every step draws fresh geometries, inputs and points from a generator seeded by (seed, step), so that a run that was killed and
     resumed, or shared by several processes, takes the same steps. `loss` defaults to `compile(problem, options.derivatives)`, `sampler`
-    to `compiler.sample`, `directory` to a new one in `runs/`, `recipe` to the one that `compiler.build` left on the model.
+    to `compiler.sample`, `directory` to a new one in `runs/`, `recipe` to the one that `compiler.build` left on the model;
+    `preset` is kept for the record.
     `resume` continues the run in `directory` where there is one. The model is trained in place.
 
     Raises: RunError for a directory that is taken or damaged; OptionError; ProblemError R01 when a loss or gradient is no longer finite,
@@ -72,13 +76,13 @@ def train(
     directory = Path(directory) if directory is not None else runs.free_directory(problem.name)
     display = display or Silent()
     resuming = resume and runs.holds_run(directory)
-    if not resuming and _leads():
+    if not resuming and runs.leads():
         runs.refuse_occupied(directory)
 
     if resuming and runs.open_run(directory).problem != problem:
         raise RunError(f"{directory} trains another problem than this `{problem.name}`; name another directory with --out")
 
-    loss = loss or compile_loss(problem, options.derivatives, options.weights)
+    loss = loss or compile_loss(problem, options.derivatives, term_weights(lower(problem), options.weights))
     labels = tuple(term.label for term in loss.terms)
     balancer = made(BALANCERS, options.balancer, options.balancer_options)
     schedule = made(SCHEDULES, options.schedule, options.schedule_options)
@@ -88,7 +92,7 @@ def train(
     optimizer = made(OPTIMIZERS, options.optimizer, options.optimizer_options, parameters, lr=options.lr)
     wrapped, stepper = fabric.setup(objective, optimizer)
 
-    run = Run(directory, problem, options, recipe or getattr(model, "recipe", None), model)
+    run = Run(directory, problem, options, recipe or getattr(model, "recipe", None), preset, model)
     last, best = run.checkpoint("last"), run.checkpoint("best")
     saved = load_tree(last) if resuming and last.is_file() else None
     start, lowest, pending, seconds_before, ema = 0, math.inf, None, 0.0, _copy_weights(objective) if options.ema else None
@@ -101,6 +105,7 @@ def train(
     base = torch.tensor([loss.weights.get(label, 1.0) for label in labels], dtype=torch.float64)
     columns = _columns(labels, objective, options)
     validator = Validator(objective, options, fabric) if options.validation else None
+    objective("train", start)  # what does not fit together is said here, before anything is written
 
     def row_at(step: int, **values: float | None) -> dict[str, float | None]:
         return {"step": step, "seconds": round(seconds_before + time.monotonic() - began, 3), **values}
@@ -178,7 +183,7 @@ def train(
     fabric.barrier()
     if ema:
         _put_weights(objective, ema)
-    run = Run(directory, problem, options, run.recipe, model, step, objective.trainables())
+    run = dataclasses.replace(run, step=step, trainables=objective.trainables())
     if interrupted and not run.finished:
         raise Interrupted(run)
     return run
@@ -206,11 +211,17 @@ class Objective(nn.Module):
         """The batch of a step, the same for every number of processes; with `share`, this process's part of it."""
         options, fabric = self.options, self.fabric
         size = options.batch if purpose == "train" else options.validation
-        batch = self.sampler(self.problem, size=size, points=dict(options.points), generator=seeded(options.seed, purpose, step))
-        if share and fabric.world_size > 1:
-            part = size // fabric.world_size
-            batch = batch[fabric.global_rank * part : (fabric.global_rank + 1) * part]
-        return batch.to(dtype_of(options), fabric.device)
+        batch = self.sampler(
+            self.problem,
+            size,
+            dict(options.points),
+            seeded(options.seed, purpose, step),
+            dtype=dtype_of(options),
+            device=fabric.device,
+            hard=options.hard,
+        )
+        part = size // fabric.world_size
+        return batch.select(range(fabric.global_rank * part, (fabric.global_rank + 1) * part)) if share and part < size else batch
 
     def trainables(self) -> dict[str, float]:
         """The problem's trainable scalars, as they stand."""
@@ -226,7 +237,7 @@ class Validator:
         if options.references and fabric.is_global_zero:
             from compiler.fem import solve
 
-            self.batch = objective.draw("validate", 0, share=False)[: options.references]
+            self.batch = objective.draw("validate", 0, share=False).select(range(options.references))
             self.truth = solve(objective.problem, self.batch)
 
     def __call__(self, base: Tensor) -> dict[str, float | None]:
@@ -244,13 +255,20 @@ class Validator:
         points = interior(self.objective.problem, self.batch)
         with torch.no_grad():
             found = self.objective.model(self.batch.inputs)(points)
-        return float(relative_error(found, self.truth(points.double().cpu())).mean())
+        return float(relative_error(found, self.truth(points)).mean())
 
 
 def seeded(seed: int, purpose: str, step: int) -> torch.Generator:
     """A generator for one purpose at one step: training, validation and evaluation never share numbers, and no stream need be stored."""
     digest = hashlib.blake2b(f"{seed}/{purpose}/{step}".encode(), digest_size=4).digest()  # torch's Mersenne twister takes 32 bits
     return torch.Generator().manual_seed(int.from_bytes(digest, "big"))
+
+
+def term_weights(terms: Sequence[Term], weights: Mapping[str, float]) -> dict[str, float]:
+    """Weights by label, from weights by label or by kind of term (equation, boundary, initial, energy, ..); a label goes before its kind."""
+    kinds = {term.kind for term in terms}
+    named = {label: value for label, value in weights.items() if label not in kinds or any(term.label == label for term in terms)}
+    return {**{term.label: weights[term.kind] for term in terms if term.kind in weights}, **named}
 
 
 def _default_sampler() -> Sampler:
@@ -278,11 +296,6 @@ def _fabric(options: TrainOptions) -> Fabric:
             raise OptionError(f"{name} = {getattr(options, name)} does not divide among {local * nodes} processes")
     fabric.launch()
     return fabric
-
-
-def _leads() -> bool:
-    """Whether this is the process that writes, known before the processes have found each other."""
-    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", 0))) == 0
 
 
 def _any(fabric: Fabric, flag: bool) -> bool:

@@ -19,9 +19,10 @@ import torch
 from torch import nn
 
 from compiler.checkpoint import load_run, load_tree, save_tree
+from compiler.loss import compile
 from compiler.options import OptionError, TrainOptions
 from compiler.runs import RunError, open_run, read_history
-from compiler.train import Interrupted, seeded, train
+from compiler.train import Interrupted, seeded, term_weights, train
 from pdespec.errors import ProblemError
 from tests.compiler import tiny
 
@@ -63,10 +64,10 @@ def contents(directory: Path) -> dict[str, str]:
 def at_step(step: int, act):
     """A sampler that acts when the batch of a training step is drawn."""
 
-    def sampler(problem, size, points, generator):
+    def sampler(problem, size, points, generator, **keywords):
         if generator.initial_seed() == seeded(SMALL.seed, "train", step).initial_seed():
             act()
-        return tiny.sample(problem, size, points, generator)
+        return tiny.sample(problem, size, points, generator, **keywords)
 
     return sampler
 
@@ -83,6 +84,12 @@ def test_training_lowers_the_loss_and_keeps_its_record(tmp_path):
     assert rows[-1]["validation"] < 0.05 * rows[2]["validation"]
     assert (tmp_path / "run" / "problem.pde").read_text() == PROBLEM.to_dsl()
     assert open_run(tmp_path / "run").options == run.options
+
+
+def test_weights_are_given_by_label_or_by_kind():
+    terms = compile(PROBLEM).terms
+    assert term_weights(terms, {"boundary": 5.0, "balance": 2.0}) == {"ends": 5.0, "balance": 2.0}
+    assert term_weights(terms, {"boundary": 5.0, "ends": 2.0}) == {"ends": 2.0}
 
 
 def test_the_total_is_the_weighted_sum_of_the_terms(tmp_path):
@@ -225,8 +232,8 @@ def poisoned(batch):
 def test_a_loss_that_is_not_finite_stops_with_its_place_and_leaves_the_last_state(tmp_path):
     kept = {}
 
-    def sampler(problem, size, points, generator):
-        batch = tiny.sample(problem, size, points, generator)
+    def sampler(problem, size, points, generator, **keywords):
+        batch = tiny.sample(problem, size, points, generator, **keywords)
         if generator.initial_seed() != seeded(SMALL.seed, "train", 13).initial_seed():
             return batch
         kept.update(contents(tmp_path / "run" / "checkpoints"))
@@ -338,6 +345,7 @@ def test_the_averaged_weights_follow_their_recurrence_and_are_the_ones_loaded(tm
     run = start(tmp_path / "run", dataclasses.replace(SMALL, ema=decay, steps=6, validation=0), model=model)
     last = load_tree(run.checkpoint())
     values.append(last["objective"]["model.layers.4.bias"].item())
+    del values[0]  # the trial before the first step
     mean = values[0]
     for step, value in enumerate(values[1:]):
         share = min(decay, (1 + step) / (10 + step))

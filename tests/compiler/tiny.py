@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -53,21 +53,23 @@ class Batch:
     def evaluate(self, name: str, points: Tensor) -> Tensor:
         raise KeyError(name)
 
-    def __getitem__(self, part: slice) -> Batch:
-        points = {name: Points(each.points[part], None, each.measure[part]) for name, each in self.points.items()}
-        return Batch({"a": self.params["a"][part]}, points, self.inputs[part])
+    def select(self, samples) -> Batch:
+        return self.map(lambda tensor: tensor[list(samples)])
 
-    def to(self, dtype, device=None) -> Batch:
-        points = {name: Points(each.points.to(dtype), None, each.measure.to(dtype)) for name, each in self.points.items()}
-        return replace(self, params={"a": self.params["a"].to(dtype)}, points=points, inputs=self.inputs.to(dtype))
+    def to(self, **target) -> Batch:
+        return self.map(lambda tensor: tensor.to(**target))
+
+    def map(self, function) -> Batch:
+        points = {name: Points(function(each.points), None, function(each.measure)) for name, each in self.points.items()}
+        return Batch({"a": function(self.params["a"])}, points, function(self.inputs))
 
 
-def sample(problem: Problem, size: int, points: dict[str, int], generator: torch.Generator) -> Batch:
+def sample(problem: Problem, size: int, points: dict[str, int], generator: torch.Generator, dtype, device=None, hard=True) -> Batch:
     a = 1 + torch.rand(size, generator=generator, dtype=torch.float64)
     inside = torch.rand(size, points["interior"], 1, generator=generator, dtype=torch.float64)
     ends = torch.tensor([[0.0], [1.0]], dtype=torch.float64).expand(size, 2, 1)
     one = torch.ones(size, dtype=torch.float64)
-    return Batch({"a": a}, {"L": Points(inside, None, one), "ends": Points(ends, None, one)}, a[:, None])
+    return Batch({"a": a}, {"L": Points(inside, None, one), "ends": Points(ends, None, one)}, a[:, None]).to(dtype=dtype)
 
 
 class Operator(nn.Module):
