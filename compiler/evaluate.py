@@ -1,0 +1,237 @@
+"""Evaluation: how wrong a trained operator is in u, on held-out samples, against the reference solver; and how long both take."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from compiler.checkpoint import dtype_of, load_run
+from compiler.fem import NoConvergence
+from compiler.progress import Display, Silent
+from compiler.runs import Run, RunError, write_atomically
+from compiler.train import seeded
+from pdespec.geometry import Domain
+from pdespec.problem import Problem
+
+POINTS = 4096  # Sobol points a sample at which u is compared: the error of the L2 norm is then well under 1 % of it
+EVALUATION = "evaluation.json"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One held-out sample: what was drawn, what the operator says, the truth, and how far apart they are.
+
+    `squared_error` is |u - u_h|^2 / |u|^2 in L2 over all components, `unknowns` the relative L2 error of each unknown. Units: seconds.
+    """
+
+    index: int
+    batch: Any
+    field: Callable[[Tensor], Tensor]
+    truth: Callable[[Tensor], Tensor]
+    squared_error: float
+    unknowns: Mapping[str, float]
+    operator_seconds: float
+    reference_seconds: float
+
+    @property
+    def relative_l2(self) -> float:
+        return math.sqrt(self.squared_error)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The held-out samples of a run. `failures` are those that the reference solver gave up on, with its words."""
+
+    run: Run
+    samples: tuple[Sample, ...]
+    checkpoint: str
+    device: str
+    failures: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def relative_l2(self) -> dict[str, float]:
+        return summary([each.relative_l2 for each in self.samples])
+
+    @property
+    def relative_squared_error(self) -> dict[str, float]:
+        return summary([each.squared_error for each in self.samples])
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Mean seconds a sample."""
+        return {
+            "operator": statistics.fmean(each.operator_seconds for each in self.samples),
+            "reference": statistics.fmean(each.reference_seconds for each in self.samples),
+        }
+
+    def ranked(self) -> dict[str, Sample]:
+        """The best, the median and the worst sample."""
+        order = sorted(self.samples, key=lambda each: each.squared_error)
+        return {"best": order[0], "median": order[(len(order) - 1) // 2], "worst": order[-1]}
+
+    def as_json(self) -> dict[str, Any]:
+        names = list(self.samples[0].unknowns)
+        return {
+            "problem": self.run.problem.name,
+            "samples": len(self.samples),
+            "relative_l2": self.relative_l2,
+            "relative_squared_error": self.relative_squared_error,
+            "seconds": self.seconds,
+            "unknowns": {name: summary([each.unknowns[name] for each in self.samples]) for name in names},
+            "trainables": dict(self.run.trainables),
+            "checkpoint": self.checkpoint,
+            "step": self.run.step,
+            "steps": self.run.options.steps,
+            "device": self.device,
+            "threads": torch.get_num_threads(),
+            "points": POINTS,
+            "failures": {str(index): text for index, text in self.failures.items()},
+            "each": [
+                {
+                    "sample": each.index,
+                    "relative_l2": each.relative_l2,
+                    "relative_squared_error": each.squared_error,
+                    "seconds": {"operator": each.operator_seconds, "reference": each.reference_seconds},
+                }
+                for each in self.samples
+            ],
+        }
+
+
+def evaluate(
+    directory: str | Path,
+    samples: int = 32,
+    *,
+    checkpoint: str = "last",
+    model: nn.Module | None = None,
+    resolution: int | None = None,
+    sampler: Callable[..., Any] | None = None,
+    solver: Callable[..., Any] | None = None,
+    report: bool = True,
+    display: Display | None = None,
+) -> Evaluation:
+    """Compares a run with the reference solver on `samples` held-out samples; writes evaluation.json, pictures and report.html.
+
+    The samples are the same for every run of a problem and are never drawn in training. `sampler` and `solver` default to
+    `compiler.sample` and `compiler.solve`, the latter with `resolution` where one is given.
+
+    Raises: RunError where there is no run, no checkpoint, or no sample could be solved; NoWeakForm for a problem without reference.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    run = load_run(directory, checkpoint, model, device)
+    found, failures = _measure(run, samples, device, resolution, sampler, solver, display or Silent())
+    if not found:
+        raise RunError(f"the reference solver failed on all {samples} samples, first with: {next(iter(failures.values()))}")
+    evaluation = Evaluation(run, tuple(found), checkpoint, str(device), failures)
+    write_atomically(run.directory / EVALUATION, (json.dumps(evaluation.as_json(), indent=2) + "\n").encode())
+    if report:
+        from compiler.report import write_report
+
+        write_report(evaluation)
+    return evaluation
+
+
+def _measure(
+    run: Run,
+    samples: int,
+    device: torch.device,
+    resolution: int | None,
+    sampler: Callable[..., Any] | None,
+    solver: Callable[..., Any] | None,
+    display: Display,
+) -> tuple[list[Sample], dict[int, str]]:
+    if sampler is None:
+        from compiler.sample import sample as sampler
+    if solver is None:
+        from compiler.fem import solve as solver
+    chosen = {} if resolution is None else {"resolution": resolution}
+    found: list[Sample] = []
+    failures: dict[int, str] = {}
+    display.start(f"evaluate {run.problem.name}", 0, samples)
+    try:
+        for index in range(samples):
+            counts = {**run.options.points, "interior": POINTS}
+            batch = sampler(run.problem, 1, counts, seeded(0, "evaluate", index), dtype=torch.float64, hard=run.options.hard)
+            try:
+                truth = solver(run.problem, batch, **chosen)
+            except NoConvergence as error:
+                failures[index] = str(error)
+                continue
+            batch = batch.to(dtype=dtype_of(run.options), device=device)
+            points = interior(run.problem, batch)
+            if not found:
+                _timed(run.model, batch, points)  # the first call also loads kernels and plans transforms
+            answer, values, seconds = _timed(run.model, batch, points)
+            expected = truth(points)
+            error = float(relative_error(values, expected)) ** 2
+            each = by_unknown(run.problem, values, expected)
+            found.append(Sample(index, batch, answer, truth, error, each, seconds, float(truth.seconds)))
+            mean = statistics.fmean(one.relative_l2 for one in found)
+            display.step({"step": index + 1, "error": mean}, ())
+    finally:
+        display.stop()
+    return found, failures
+
+
+@torch.no_grad()
+def _timed(model: nn.Module, batch: Any, points: Tensor) -> tuple[Callable[[Tensor], Tensor], Tensor, float]:
+    """The field of a batch, its values at the points, and the seconds both took."""
+    _wait(points)
+    began = time.perf_counter()
+    answer = model(batch.inputs)
+    values = answer(points)
+    _wait(points)
+    return answer, values, time.perf_counter() - began
+
+
+def _wait(points: Tensor) -> None:
+    if points.is_cuda:
+        torch.cuda.synchronize(points.device)
+
+
+def relative_error(found: Tensor, expected: Tensor) -> Tensor:
+    """|found - expected| / |expected| of each sample, in L2 over uniform points and all components.
+
+    Points where nothing is expected, NaN, do not count: outside of the reference's mesh.
+    Shapes: "b n c", "b n c" -> "b". Raises: ValueError where the shapes differ.
+    """
+    if found.shape != expected.shape:
+        raise ValueError(f"cannot compare values of shape {tuple(found.shape)} with {tuple(expected.shape)}")
+    found, expected = found.detach().double().cpu(), expected.detach().double().cpu()
+    known = ~expected.isnan()
+    found, expected = found.where(known, 0), expected.where(known, 0)
+    return ((found - expected).square().sum((1, 2)) / expected.square().sum((1, 2))).sqrt()
+
+
+def by_unknown(problem: Problem, found: Tensor, expected: Tensor) -> dict[str, float]:
+    """The relative L2 error of each unknown. Shapes: "1 n c"."""
+    errors, first = {}, 0
+    for name, unknown in problem.unknowns.items():
+        last = first + len(unknown.components)
+        errors[name] = float(relative_error(found[..., first:last], expected[..., first:last]))
+        first = last
+    return errors
+
+
+def domain(problem: Problem) -> Domain:
+    """Where the unknowns live. Raises `ProblemError` B01 when they live in several domains."""
+    regions = {unknown.region.name: unknown.region for unknown in problem.unknowns.values()}
+    return next(iter(regions.values()))
+
+
+def interior(problem: Problem, batch: Any) -> Tensor:
+    """The batch's uniform points in the domain of the unknowns. Shapes: "b n D", time last."""
+    return batch.points[domain(problem).name].points
+
+
+def summary(values: Sequence[float]) -> dict[str, float]:
+    return {"mean": statistics.fmean(values), "median": statistics.median(values), "max": max(values)}

@@ -1,0 +1,238 @@
+"""Pictures of a run: prediction, reference, error and residual on the true domain; training curves; errors of all samples."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg", force=False)
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from compiler.evaluate import Evaluation, Sample, domain
+from compiler.loss import PhysicsLoss
+from pdespec.problem import Problem
+
+RESOLUTION = 160  # pixels along the longer side of the box of a domain
+BLUE, RED, GREY = "#2563a8", "#c2452d", "#6b7280"
+
+
+@dataclass(frozen=True)
+class Raster:
+    """A regular grid over a sample's domain, and which of its points lie inside.
+
+    `points` are those inside, "1 k D"; `inside` is "h w" (or "w" for a curve), `extent` the limits of the `axes`, which name what is drawn
+    across and upward, `aspect` as in matplotlib, `note` what is held fixed.
+    """
+
+    points: Tensor
+    inside: np.ndarray
+    extent: tuple[float, ...]
+    axes: tuple[str, ...]
+    aspect: str
+    note: str
+
+    def fill(self, values: Tensor) -> np.ndarray:
+        """Values at the points inside, as an image with NaN outside. Shapes: "k" -> "h w"."""
+        image = np.full(self.inside.shape, np.nan)
+        image[self.inside] = values.detach().double().cpu().numpy()
+        return image
+
+
+def raster(problem: Problem, batch: Any, resolution: int = RESOLUTION) -> Raster:
+    """The points at which a sample is drawn: a curve in 1D, an image of (x, t), of (x, y) at the last time, of a middle slice in 3D."""
+    region = domain(problem)
+    own = batch.points[region.name].points
+    space, time = len(problem.coordinates), problem.time
+    lower, upper = _box(own[0, :, :space])
+    limits = [(each.name, low, high) for each, low, high in zip(problem.coordinates, lower, upper, strict=True)]
+    if time is not None and space == 1:
+        limits.append((time.name, float(time.start), float(time.end)))
+    drawn, sliced = limits[:2], limits[2:]
+    fixed = [(name, 0.5 * (low + high)) for name, low, high in sliced]
+    if time is not None and space > 1:
+        fixed.append((time.name, float(time.end)))
+
+    spacetime = time is not None and space == 1
+    longest = max(high - low for _, low, high in drawn)
+    counts = [resolution if spacetime else max(2, round(resolution * (high - low) / longest)) for _, low, high in drawn]
+    ticks = [torch.linspace(low, high, count, dtype=own.dtype) for (_, low, high), count in zip(drawn, counts, strict=True)]
+    columns = list(reversed(torch.meshgrid(*reversed(ticks), indexing="ij")))  # "h w" each, the first coordinate across
+    shape = columns[0].shape
+    columns += [torch.full(shape, value, dtype=own.dtype) for _, value in fixed]
+    points = torch.stack(columns, -1).reshape(1, -1, len(columns)).to(own.device)
+    inside = batch.geometry[region.name].contains(points[..., :space])[0]
+    extent = tuple(each for _, low, high in drawn for each in (low, high))
+    note = ", ".join(f"{name} = {value:.3g}" for name, value in fixed)
+    mask = inside.cpu().numpy().reshape(shape)
+    return Raster(points[:, inside], mask, extent, tuple(name for name, _, _ in drawn), "auto" if spacetime else "equal", note)
+
+
+def _box(points: Tensor) -> tuple[list[float], list[float]]:
+    """The box of one sample's points, a little widened. Shapes: "n d"."""
+    lower, upper = points.amin(0), points.amax(0)
+    margin = 0.02 * (upper - lower)
+    return (lower - margin).tolist(), (upper + margin).tolist()
+
+
+def residual(loss: PhysicsLoss, sample: Sample, points: Tensor, trainables: Mapping[str, float], block: int = 2048) -> Tensor:
+    """The Euclidean norm over all equations of the residual at the points, taken in blocks. Shapes: "1 k D" -> "k"."""
+    inputs = {name: lambda x, name=name: sample.batch.evaluate(name, x) for name in loss.problem.inputs}
+    norms = []
+    for part in points.split(block, dim=1):
+        found = loss.residuals(sample.field, part, inputs, {**sample.batch.params, **trainables})
+        norms.append(torch.cat([each.detach() for each in found.values()], -1)[0].square().sum(-1).sqrt())
+    return torch.cat(norms)
+
+
+def sample_picture(evaluation: Evaluation, sample: Sample, title: str, loss: PhysicsLoss) -> Figure:
+    """Prediction, reference, error and residual of a sample, one row a component."""
+    problem = evaluation.run.problem
+    grid = raster(problem, sample.batch)
+    with torch.no_grad():
+        found = sample.field(grid.points)[0].double().cpu()
+    expected = sample.truth(grid.points)[0].double().cpu()
+    remaining = grid.fill(residual(loss, sample, grid.points, evaluation.run.trainables))
+    rows = len(problem.components)
+    flat = len(grid.axes) == 1
+    figure = Figure(figsize=(13, 2.9 * rows + 0.5), layout="constrained")
+    note = f"{title}: relative L2 error {100 * sample.relative_l2:.2f} %"
+    figure.suptitle(f"{note} ({grid.note})" if grid.note else note, fontsize=12)
+    panels = figure.subplots(rows, 3 if flat else 4, squeeze=False)
+    for k, name in enumerate(problem.components):
+        values, truth = grid.fill(found[:, k]), grid.fill(expected[:, k])
+        if flat:
+            _curves(panels[k], grid, name, values, truth, remaining)
+        else:
+            _images(figure, panels[k], grid, name, values, truth, remaining, first=k == 0)
+    return figure
+
+
+def _images(
+    figure: Figure,
+    panels: Sequence[Axes],
+    grid: Raster,
+    name: str,
+    found: np.ndarray,
+    truth: np.ndarray,
+    remaining: np.ndarray,
+    first: bool,
+) -> None:
+    low, high = np.nanmin(truth), np.nanmax(truth)
+    high = high if high > low else low + 1e-12
+    drawn: list[tuple[str, np.ndarray, dict]] = [
+        (f"{name}, operator", found, {"cmap": "viridis", "vmin": low, "vmax": high}),
+        (f"{name}, reference", truth, {"cmap": "viridis", "vmin": low, "vmax": high}),
+        (f"|error of {name}|", np.abs(found - truth), {"cmap": "magma", "vmin": 0}),
+    ]
+    if first:
+        floor = np.maximum(remaining, 1e-12)
+        drawn.append(("log10 |residual|", np.log10(floor), {"cmap": "cividis", "vmin": np.nanpercentile(np.log10(floor), 1)}))
+    for axes, (title, image, style) in zip(panels, drawn, strict=False):
+        shown = axes.imshow(image, origin="lower", extent=grid.extent, aspect=grid.aspect, interpolation="nearest", **style)
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel(grid.axes[0])
+        axes.set_ylabel(grid.axes[1], rotation=0)
+        axes.tick_params(labelsize=8)
+        figure.colorbar(shown, ax=axes, shrink=0.8).ax.tick_params(labelsize=8)
+    for axes in panels[len(drawn) :]:
+        axes.set_axis_off()
+
+
+def _curves(panels: Sequence[Axes], grid: Raster, name: str, found: np.ndarray, truth: np.ndarray, remaining: np.ndarray) -> None:
+    x = np.linspace(grid.extent[0], grid.extent[1], len(found))
+    panels[0].plot(x, truth, color=GREY, lw=2.5, label="reference")
+    panels[0].plot(x, found, color=BLUE, lw=1.2, label="operator")
+    panels[0].set_title(name, fontsize=10)
+    panels[0].legend(fontsize=8)
+    panels[1].plot(x, found - truth, color=RED)
+    panels[1].set_title(f"error of {name}", fontsize=10)
+    panels[2].semilogy(x, np.maximum(remaining, 1e-12), color=GREY)
+    panels[2].set_title("|residual|", fontsize=10)
+    for axes in panels:
+        axes.set_xlabel(grid.axes[0])
+        axes.tick_params(labelsize=8)
+        axes.grid(alpha=0.25)
+
+
+def reference_picture(problem: Problem, batch: Any, truth: Callable[[Tensor], Tensor]) -> Figure:
+    """A reference solution, one panel a component."""
+    grid = raster(problem, batch)
+    values = truth(grid.points)[0].double().cpu()
+    count = len(problem.components)
+    figure = Figure(figsize=(4.6 * count, 4.2), layout="constrained")
+    if grid.note:
+        figure.suptitle(grid.note, fontsize=10)
+    for k, (axes, name) in enumerate(zip(figure.subplots(1, count, squeeze=False)[0], problem.components, strict=True)):
+        image = grid.fill(values[:, k])
+        if len(grid.axes) == 1:
+            axes.plot(np.linspace(grid.extent[0], grid.extent[1], len(image)), image, color=BLUE)
+        else:
+            shown = axes.imshow(image, origin="lower", extent=grid.extent, aspect=grid.aspect, interpolation="nearest")
+            figure.colorbar(shown, ax=axes, shrink=0.8)
+            axes.set_ylabel(grid.axes[1], rotation=0)
+        axes.set(title=name, xlabel=grid.axes[0])
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """The picture as a PNG file."""
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=110)
+    return out.getvalue()
+
+
+def training_picture(history: Sequence[Mapping[str, float | None]], labels: Sequence[str]) -> Figure:
+    """Loss terms, validation loss and error against the step; learning rate beside them."""
+    figure = Figure(figsize=(13, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": [3, 1]})
+    steps = np.array([row["step"] for row in history])
+    for k, label in enumerate(labels):
+        values = np.array([row[label] for row in history], dtype=float)
+        left.plot(steps, values, color=f"C{k}", alpha=0.25, lw=0.8)
+        left.plot(steps, _smooth(values), color=f"C{k}", lw=1.6, label=label)
+    for name, style, title in (("validation", "k.-", "validation loss"), ("error", "r.-", "relative L2 error in u")):
+        marked = [(row["step"], row[name]) for row in history if row.get(name) is not None]
+        if marked:
+            left.plot(*zip(*marked, strict=True), style, lw=1, ms=4, label=title)
+    left.set(yscale="log", xlabel="step", title="loss terms, unweighted")
+    left.legend(fontsize=8, ncols=2)
+    right.plot(steps, [row["lr"] for row in history], color=GREY)
+    right.set(yscale="log", xlabel="step", title="learning rate")
+    for axes in (left, right):
+        axes.title.set_fontsize(10)
+        axes.tick_params(labelsize=8)
+        axes.grid(alpha=0.25)
+    return figure
+
+
+def errors_picture(evaluation: Evaluation) -> Figure:
+    """The relative error of every held-out sample, sorted."""
+    figure = Figure(figsize=(13, 2.6), layout="constrained")
+    axes = figure.subplots()
+    values = sorted(100 * each.relative_l2 for each in evaluation.samples)
+    axes.bar(range(1, len(values) + 1), values, color=BLUE, width=0.8)
+    mean = 100 * evaluation.relative_l2["mean"]
+    axes.axhline(mean, color=RED, lw=1)
+    axes.annotate(f"mean {mean:.2f} %", (0.5, mean), color=RED, fontsize=9, va="bottom")
+    axes.set(xlabel="held-out samples, sorted", ylabel="relative L2 error, %", xlim=(0.4, len(values) + 0.6))
+    axes.tick_params(labelsize=8)
+    return figure
+
+
+def _smooth(values: np.ndarray, share: float = 0.03) -> np.ndarray:
+    """A running mean of the logarithm over a share of the curve."""
+    width = max(1, int(share * len(values)))
+    if width == 1:
+        return values
+    logs = np.log(np.maximum(values, 1e-300))
+    padded = np.concatenate([np.full(width // 2, logs[0]), logs, np.full(width - 1 - width // 2, logs[-1])])
+    return np.exp(np.convolve(padded, np.ones(width) / width, mode="valid"))

@@ -1,0 +1,130 @@
+"""The report of an evaluation: pictures as PNG, and one HTML page that needs nothing but itself."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from string import Template
+
+from compiler.evaluate import Evaluation
+from compiler.loss import compile as compile_loss
+from compiler.pictures import errors_picture, png, sample_picture, training_picture
+from compiler.runs import sessions, write_atomically
+from compiler.typeset import display
+
+PICTURES = "pictures"
+REPORT = "report.html"
+
+
+def write_report(evaluation: Evaluation) -> None:
+    """Writes DIR/pictures/*.png and DIR/report.html."""
+    run = evaluation.run
+    loss = compile_loss(run.problem)
+    figures = {name: sample_picture(evaluation, sample, f"{name} sample", loss) for name, sample in evaluation.ranked().items()}
+    figures["errors"] = errors_picture(evaluation)
+    figures["training"] = training_picture(run.history, [term.label for term in loss.terms])
+    images = {name: png(figure) for name, figure in figures.items()}
+    (run.directory / PICTURES).mkdir(exist_ok=True)
+    for name, data in images.items():
+        write_atomically(run.directory / PICTURES / f"{name}.png", data)
+    write_atomically(run.directory / REPORT, page(evaluation, images).encode())
+
+
+def page(evaluation: Evaluation, images: dict[str, bytes]) -> str:
+    """The report as HTML, its images inside."""
+    run = evaluation.run
+    seconds, error = evaluation.seconds, evaluation.relative_l2
+    operator = run.recipe.operator.upper() if run.recipe else type(run.model).__name__
+    last = sessions(run.directory)[-1]
+    trained = run.history[-1]["seconds"] if run.history else 0.0
+    lead = (
+        f"{operator}, trained from physics alone for {run.step} of {run.options.steps} steps ({_duration(trained)}, {last['processes']} "
+        f"process, {last['device']}); compared with the reference solver on {len(evaluation.samples)} held-out samples."
+    )
+    headline = [
+        (f"{100 * error['mean']:.2f} %", "mean relative L2 error", "first"),
+        (f"{evaluation.relative_squared_error['median']:.1e}", "median relative squared error", ""),
+        (_duration(seconds["operator"]), "operator, a sample", ""),
+        (_duration(seconds["reference"]), "reference solver, a sample", ""),
+        (f"{seconds['reference'] / seconds['operator']:.0f} x", "faster than the reference", ""),
+    ]
+    template = Template(files("compiler").joinpath("report.html").read_text())
+    return template.substitute(
+        name=html.escape(run.problem.name.replace("_", " ")),
+        lead=html.escape(lead),
+        figures="".join(f'<div class="{kind}"><b>{value}</b><span>{text}</span></div>' for value, text, kind in headline),
+        warnings=_warnings(evaluation),
+        equations=f'<img alt="the problem in formulas" src="{_uri(display(run.problem.to_latex()), "svg+xml")}">',
+        text=html.escape(run.problem.to_dsl()),
+        summary=_summary(evaluation),
+        errors=_uri(images["errors"]),
+        samples="".join(
+            f'<section class="card"><img alt="{name} held-out sample" src="{_uri(images[name])}"></section>' for name in evaluation.ranked()
+        ),
+        training=_uri(images["training"]),
+        options=_options(evaluation),
+        each=_each(evaluation),
+    )
+
+
+def _warnings(evaluation: Evaluation) -> str:
+    run, notes = evaluation.run, []
+    if not run.finished:
+        notes.append(f"Training stopped at step {run.step} of {run.options.steps}.")
+    for index, text in evaluation.failures.items():
+        notes.append(f"The reference solver gave up on sample {index}, which is left out: {text}")
+    return "".join(f'<p class="warning">{html.escape(note)}</p>' for note in notes)
+
+
+def _summary(evaluation: Evaluation) -> str:
+    figures = evaluation.as_json()
+    rows = [("relative L2 error", figures["relative_l2"]), ("relative squared error", figures["relative_squared_error"])]
+    if len(figures["unknowns"]) > 1:
+        rows += [(f"relative L2 error of {name}", values) for name, values in figures["unknowns"].items()]
+    lines = [[text, *(f"{values[key]:.3e}" for key in ("mean", "median", "max"))] for text, values in rows]
+    return table(["", "mean", "median", "max"], lines)
+
+
+def _each(evaluation: Evaluation) -> str:
+    lines = [
+        [str(each.index), f"{100 * each.relative_l2:.3f} %", f"{each.squared_error:.2e}"]
+        + [_duration(each.operator_seconds), _duration(each.reference_seconds)]
+        for each in evaluation.samples
+    ]
+    return table(["sample", "relative L2 error", "relative squared error", "operator", "reference"], lines)
+
+
+def _options(evaluation: Evaluation) -> str:
+    run = evaluation.run
+    parameters = sum(each.numel() * (2 if each.is_complex() else 1) for each in run.model.parameters())
+    values = {"parameters": parameters, **{name: getattr(run.options, name) for name in run.options.__slots__}}
+    if run.recipe:
+        values = {"operator": run.recipe.operator, **run.recipe.options, **values}
+    values |= {name: f"{value:.6g} (found)" for name, value in run.trainables.items()}
+    values |= sessions(run.directory)[-1]["versions"]
+    return table(["option", "value"], [[name, str(value)] for name, value in values.items()])
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """An HTML table of text."""
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    return f"<table>{line(head, 'th')}{''.join(line(row, 'td') for row in rows)}</table>"
+
+
+def _uri(data: bytes, kind: str = "png") -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _duration(seconds: float) -> str:
+    """`0.0123` -> `12 ms`, `75` -> `1 min 15 s`."""
+    if seconds < 1:
+        return f"{1000 * seconds:.3g} ms"
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,208 @@
+"""Evaluation: errors known by construction, the files it writes, and pictures that show what they say."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+import torch
+
+import pdespec
+from compiler.evaluate import evaluate, relative_error
+from compiler.fem import NoConvergence
+from compiler.options import TrainOptions
+from compiler.pictures import raster, residual
+from compiler.runs import RunError
+from compiler.sample import sample
+from compiler.train import train
+from tests.compiler import tiny
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+OPTIONS = TrainOptions(steps=2, batch=2, points={"interior": 8}, validation=2, log_every=1, precision="float64")
+
+
+class Scaled(tiny.Operator):
+    """1.1 times the exact solution: an error that can be worked out."""
+
+    def value(self, inputs, points):
+        return 1.1 * 0.5 * inputs[:, None] * points * (points - 1)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("run") / "tiny"
+    return train(tiny.problem(), tiny.Operator(), OPTIONS, directory, sampler=tiny.sample)
+
+
+def assess(run, samples=5, **keywords):
+    keywords = {"model": Scaled(), "sampler": tiny.sample, "solver": tiny.solve, "report": False, **keywords}
+    return evaluate(run.directory, samples, **keywords)
+
+
+def test_an_operator_that_is_ten_percent_too_large_is_ten_percent_wrong(run):
+    found = assess(run)
+    assert found.relative_l2 == pytest.approx({"mean": 0.1, "median": 0.1, "max": 0.1}, rel=1e-9)
+    assert found.relative_squared_error["mean"] == pytest.approx(0.01, rel=1e-9)
+    assert all(each.unknowns["u"] == pytest.approx(0.1) for each in found.samples)
+
+
+def test_the_file_holds_what_the_contract_says(run):
+    found = assess(run)
+    stored = json.loads((run.directory / "evaluation.json").read_text())
+    assert stored["samples"] == 5
+    for name in ("relative_l2", "relative_squared_error"):
+        assert set(stored[name]) == {"mean", "median", "max"}
+        assert stored[name] == getattr(found, name)
+    assert set(stored["seconds"]) == {"operator", "reference"}
+    assert stored["seconds"]["operator"] > 0
+    assert len(stored["each"]) == 5
+
+
+def test_held_out_samples_are_the_same_for_every_run_and_unseen_in_training(run, tmp_path):
+    drawn = {}
+
+    def recording(kind):
+        def sampler(problem, size, points, generator, **keywords):
+            batch = tiny.sample(problem, size, points, generator, **keywords)
+            drawn.setdefault(kind, set()).update(batch.params["a"].tolist())
+            return batch
+
+        return sampler
+
+    other = train(
+        tiny.problem(), tiny.Operator(), dataclasses.replace(OPTIONS, steps=40, seed=0), tmp_path / "b", sampler=recording("train")
+    )
+    assess(run, sampler=recording("first"))
+    assess(other, sampler=recording("second"))
+    assert drawn["first"] == drawn["second"]
+    assert not drawn["first"] & drawn["train"]
+
+
+def test_more_samples_begin_with_the_same_ones(run):
+    few, many = assess(run, 2, model=tiny.Operator()), assess(run, 4, model=tiny.Operator())
+    assert [each.squared_error for each in many.samples[:2]] == [each.squared_error for each in few.samples]
+
+
+def test_a_sample_that_cannot_be_solved_is_left_out_and_named(run):
+    def solver(problem, batch, **options):
+        solver.calls += 1
+        if solver.calls == 2:
+            raise NoConvergence("Newton's iteration stopped at 1e-3")
+        return tiny.solve(problem, batch)
+
+    solver.calls = 0
+    found = assess(run, solver=solver, report=True)
+    assert [each.index for each in found.samples] == [0, 2, 3, 4]
+    assert found.failures == {1: "Newton's iteration stopped at 1e-3"}
+    assert "gave up on sample 1" in (run.directory / "report.html").read_text()
+
+
+def test_nothing_solved_is_an_error_and_no_file(tmp_path):
+    fresh = train(tiny.problem(), tiny.Operator(), OPTIONS, tmp_path / "run", sampler=tiny.sample)
+
+    def solver(problem, batch, **options):
+        raise NoConvergence("no step is short enough")
+
+    with pytest.raises(RunError, match="failed on all 5 samples, first with: no step is short enough"):
+        assess(fresh, solver=solver)
+    assert not (fresh.directory / "evaluation.json").exists()
+
+
+def test_relative_error_by_hand():
+    expected = torch.tensor([[[3.0], [4.0]], [[1.0], [0.0]]])
+    found = torch.tensor([[[3.0], [4.5]], [[1.0], [2.0]]])
+    assert relative_error(found, expected).tolist() == pytest.approx([0.1, 2.0])
+
+
+def test_points_outside_of_the_reference_do_not_count():
+    expected = torch.tensor([[[3.0], [4.0], [math.nan]]])
+    assert relative_error(torch.tensor([[[3.0], [4.5], [9.0]]]), expected).item() == pytest.approx(0.1)
+
+
+def test_values_of_another_shape_are_not_compared():
+    with pytest.raises(ValueError, match="cannot compare"):
+        relative_error(torch.zeros(1, 3, 1), torch.zeros(1, 3))
+
+
+def test_an_operator_that_is_not_finite_is_infinitely_wrong_not_right():
+    assert relative_error(torch.full((1, 3, 1), math.nan), torch.ones(1, 3, 1)).isnan().all()
+
+
+def test_the_report_needs_nothing_but_itself(run):
+    assess(run, report=True)
+    page = (run.directory / "report.html").read_text()
+    sources = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert sources and all(source.startswith("data:image/") for source in sources)
+    assert not re.search(r"https?://(?!www\.w3\.org)", page)
+    assert "10.00 %" in page and "$" not in re.sub(r"data:[^\"]*", "", page)
+    for name in ("best", "median", "worst", "errors", "training"):
+        picture = matplotlib.image.imread(run.directory / "pictures" / f"{name}.png")
+        assert picture[..., :3].std() > 0.01, f"{name} is blank"
+
+
+def test_the_residual_of_a_picture_is_that_of_the_equation(run):
+    found = assess(run, 1)
+    from compiler.loss import compile
+
+    points = torch.linspace(0.1, 0.9, 5, dtype=torch.float64).reshape(1, 5, 1)
+    values = residual(compile(tiny.problem()), found.samples[0], points, {}, block=2)
+    assert torch.allclose(values, (0.1 * found.samples[0].batch.params["a"]).expand(5), rtol=1e-9)  # 1.1 a - a
+
+
+def test_an_image_has_x_to_the_right_and_y_upward():
+    problem = pdespec.load(EXAMPLES / "nonlinear_poisson.pde")
+    batch = sample(problem, 1, {"interior": 512}, torch.Generator().manual_seed(0), dtype=torch.float64)
+    grid = raster(problem, batch, resolution=40)
+    rows, columns = np.nonzero(grid.inside)
+    x, y = grid.fill(grid.points[0, :, 0]), grid.fill(grid.points[0, :, 1])
+    across, upward = np.polyfit(columns, x[grid.inside], 1), np.polyfit(rows, y[grid.inside], 1)
+    assert across[0] > 0 and upward[0] > 0
+    assert np.allclose(x[grid.inside], np.polyval(across, columns)) and np.allclose(y[grid.inside], np.polyval(upward, rows))
+    assert grid.aspect == "equal" and grid.axes == ("x", "y")
+
+
+def test_an_image_shows_the_true_domain():
+    problem = pdespec.load(EXAMPLES / "nonlinear_poisson.pde")
+    batch = sample(problem, 1, {"interior": 2048}, torch.Generator().manual_seed(0), dtype=torch.float64)
+    grid = raster(problem, batch, resolution=200)
+    left, right, bottom, top = grid.extent
+    share = grid.inside.mean() * (right - left) * (top - bottom)
+    c1, c2 = (float(batch.params[name]) for name in ("c1", "c2"))
+    assert share == pytest.approx(math.pi * (1 + (c1**2 + c2**2) / 2), rel=0.02)  # area of the star
+
+
+def test_one_coordinate_and_time_make_a_space_time_image():
+    problem = pdespec.load(EXAMPLES / "burgers.pde")
+    batch = sample(problem, 1, {"interior": 256}, torch.Generator().manual_seed(0), dtype=torch.float64)
+    grid = raster(problem, batch, resolution=20)
+    assert grid.axes == ("x", "t") and grid.aspect == "auto" and grid.note == ""
+    assert grid.points.shape[-1] == 2 and grid.inside.shape == (20, 20)
+    assert float(grid.points[..., 1].max()) == 1.0
+
+
+SPHERE = """
+problem sphere
+space    x, y, z
+time     t in [0, 2]
+domain   B = ball(radius = 1)
+unknown  u : scalar on B
+in B: dt(u) = lap(u)
+on boundary(B): u = 0
+at t = 0: u = 1
+"""
+
+
+def test_three_dimensions_are_cut_in_the_middle_at_the_last_time():
+    problem = pdespec.parse(SPHERE)
+    batch = sample(problem, 1, {"interior": 512}, torch.Generator().manual_seed(0), dtype=torch.float64)
+    grid = raster(problem, batch, resolution=30)
+    assert grid.points.shape[-1] == 4
+    assert set(grid.points[0, :, 3].tolist()) == {2.0}
+    assert len(set(grid.points[0, :, 2].tolist())) == 1 and abs(float(grid.points[0, 0, 2])) < 0.1
+    assert grid.note.startswith("z = ") and grid.note.endswith("t = 2")
