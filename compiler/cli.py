@@ -1,0 +1,409 @@
+"""The command line. Torch is imported by the commands that compute, so that `check` and `--help` answer at once.
+
+Exit codes: 0 done, 1 the problem or its data is wrong, 2 usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from compiler.progress import Display
+    from pdespec.problem import Problem
+
+app = typer.Typer(
+    help="Declare a partial differential equation, train a neural operator on it, and measure how wrong it is.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+STAGES = ("residuals", "variation", "derivatives", "graph", "plan")
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="a problem, as text (.pde)")]
+Directory = Annotated[Path, typer.Argument(metavar="DIR", help="the directory of a run")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="plain lines instead of a progress bar")]
+
+
+class Usage(Exception):
+    """The command was called in a way it cannot be; the text says how it can."""
+
+
+def main() -> None:
+    """The `pdespec` command."""
+    app()
+
+
+def command(name: str | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Registers a command whose mistakes end as one message on stderr and an exit code."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def guarded(*arguments: Any, **options: Any) -> None:
+            from compiler.options import OptionError
+            from compiler.runs import RunError
+            from pdespec.errors import ProblemError
+
+            try:
+                function(*arguments, **options)
+            except KeyboardInterrupt as stopped:
+                _say(str(stopped) or "interrupted")
+                raise typer.Exit(130) from None
+            except (OptionError, Usage) as error:
+                _say(f"usage: {error}")
+                raise typer.Exit(2) from None
+            except ProblemError as error:
+                _say(str(error))
+                raise typer.Exit(1) from None
+            except (RunError, _solver_error()) as error:
+                _say(f"error: {error}")
+                raise typer.Exit(1) from None
+            except OSError as error:
+                _say(f"error: {error.filename or ''}: {error.strerror or error}".replace("error: : ", "error: "))
+                raise typer.Exit(1) from None
+
+        return app.command(name)(guarded)
+
+    return register
+
+
+def _say(text: str) -> None:
+    err.print(text, markup=False)
+
+
+def _solver_error() -> type[Exception]:
+    """`SolverError`, or nothing that is ever raised where the solver has not been imported."""
+    failure = sys.modules.get("compiler.fem.failure")
+    return failure.SolverError if failure else Usage
+
+
+def _display(quiet: bool) -> Display:
+    from compiler.progress import Bar, Lines
+
+    return Bar(err) if err.is_terminal and not quiet else Lines(err)
+
+
+@command()
+def check(file: File) -> None:
+    """Read a problem and say everything that is wrong with it, or what it is."""
+    import pdespec
+
+    problem = pdespec.load(file)
+    for warning in problem.warnings:
+        _say(f"{warning}\n")
+    _summarise(problem)
+
+
+def _summarise(problem: Problem) -> None:
+    from pdespec.geometry import Boundary
+
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+
+    def row(title: str, entries: Any) -> None:
+        lines = list(entries)
+        if lines:
+            table.add_row(title, "\n".join(lines))
+
+    time = problem.time
+    row("problem", [problem.name])
+    row(
+        "coordinates",
+        [", ".join(each.name for each in problem.coordinates) + (f"; {time.name} in [{time.start}, {time.end}]" if time else "")],
+    )
+    row("unknowns", [f"{name} : {each.rank} on {each.region.name}" for name, each in problem.unknowns.items()])
+    row("inputs", [f"{name} : {each.rank} on {each.region.name} {_law(each.law, each.source)}" for name, each in problem.inputs.items()])
+    row("params", [f"{name} {_law(each.law) if each.law else f'= {each.value}'}" for name, each in problem.params.items()])
+    row("constants", [f"{name} = {each.value}" for name, each in problem.constants.items()])
+    row("trainables", problem.trainables)
+    row("equations", [f"{label} in {each.region.name}" for label, each in problem.equations.items()])
+    row("energies", [f"{each.kind} over {', '.join(region.name for _, region in each.terms)}" for each in problem.functionals])
+    conditions = problem.conditions.items()
+    row(
+        "conditions",
+        [f"{label} {'on' if isinstance(c.region, Boundary) else 'at the start on'} {c.region.name}" for label, c in conditions],
+    )
+    row("derivatives", [f"{name}: {', '.join(_index(i, problem) for i in sorted(found))}" for name, found in problem.derivatives().items()])
+    out.print(table)
+    out.print()
+    out.print(problem.to_latex(), markup=False)
+
+
+def _law(law: Any, source: str | None = None) -> str:
+    return f'from "{source}"' if law is None else f"~ {law}"
+
+
+def _index(index: tuple[int, ...], problem: Problem) -> str:
+    """`(2, 1)` over x, y -> `dxxy`; the value itself is `value`."""
+    return "d" + "".join(v.name * n for v, n in zip(problem.variables, index, strict=True)) if any(index) else "value"
+
+
+@command()
+def explain(
+    file: File,
+    stage: Annotated[str | None, typer.Option(help=f"one of {', '.join(STAGES)}; all of them by default")] = None,
+    derivatives: Annotated[str, typer.Option(help="the derivative backend to plan for")] = "auto",
+) -> None:
+    """Show what the compiler makes of a problem: residuals, variations, derivatives, residual graph, derivative plan."""
+    import pdespec
+    from pdespec.errors import nearest
+
+    if stage is not None and stage not in STAGES:
+        best = nearest(stage, STAGES)
+        raise Usage(f"unknown stage {stage!r}; " + (f"did you mean {best!r}?" if best else f"stages: {', '.join(STAGES)}"))
+    problem = pdespec.load(file)
+    for each in STAGES if stage is None else (stage,):
+        lines = _explain(problem, each, derivatives)
+        if stage is None:
+            out.print(f"[bold]{each}[/bold]")
+        out.print("\n".join(lines) + "\n" * (stage is None), markup=False)
+
+
+def _explain(problem: Problem, stage: str, derivatives: str) -> list[str]:
+    if stage == "residuals":
+        return [f"{label}: {residual}" for label, residual in problem.residuals().items()]
+    if stage == "variation":
+        from pdespec.variation import natural_conditions, stationarity
+
+        if not problem.functionals:
+            return ["no energy is made minimal or stationary"]
+        lines = [f"{label} in {each.region.name}: {each.lhs} = {each.rhs}" for label, each in stationarity(problem).items()]
+        return lines + [f"{label} on {each.region.name}: {each.lhs} = {each.rhs}" for label, each in natural_conditions(problem).items()]
+    if stage == "derivatives":
+        return [f"{name}: {', '.join(_index(i, problem) for i in sorted(found))}" for name, found in problem.derivatives().items()]
+    from compiler.loss import compile
+
+    loss = compile(problem, derivatives)
+    if stage == "plan":
+        return [str(loss.plan())]
+    return [loss.explain()]
+
+
+@command()
+def train(
+    file: File,
+    out_: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="where the run goes; runs/NAME by default")] = None,
+    preset: Annotated[str | None, typer.Option(help="demo (the default), small or paper")] = None,
+    derivatives: Annotated[str | None, typer.Option(help="auto, or a derivative backend")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="an option of the run or model.NAME")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="continue the run in DIR where there is one")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train an operator on the physics of a problem alone."""
+    import pdespec
+    from compiler.presets import changed
+    from compiler.presets import preset as find_preset
+    from compiler.runs import Recipe, RunError, holds_run, open_run, refuse_occupied
+
+    words = _settings(settings or [])
+    if derivatives is not None:
+        words["derivatives"] = derivatives
+    name = preset or "demo"
+    chosen = find_preset(name)
+    problem = pdespec.load(file)
+    directory = out_ or Path("runs") / problem.name
+    operator, model_options, options = chosen.operator, chosen.model, chosen.options
+    continuing = resume and holds_run(directory)
+    if continuing:
+        run = open_run(directory)
+        if run.recipe is None:
+            raise RunError(f"{directory} was trained from Python and does not say how its model was built; resume it there")
+        if preset is not None and run.preset != preset:
+            raise Usage(f"{directory} was started with preset {run.preset}, not {preset}; leave --preset out to resume it")
+        if model_words := [word for word in words if word == "operator" or word.startswith("model.")]:
+            raise Usage(f"{model_words[0]} cannot change when a run is resumed")
+        operator, model_options, options, name = run.recipe.operator, run.recipe.options, run.options, run.preset
+    elif _leads():
+        refuse_occupied(directory)
+    operator, model_options, options = changed(operator, model_options, options, words)
+
+    model = _built(problem, operator, {"seed": options.seed, **model_options})
+    from compiler.progress import Silent
+    from compiler.train import train as run_training
+
+    display = _display(quiet) if _leads() else Silent()
+    recipe = Recipe(operator, model_options)
+    try:
+        run = run_training(problem, model, options, directory, resume=resume, recipe=recipe, preset=name, display=display)
+    except KeyError as error:  # a weight for a term that does not exist
+        raise Usage(str(error.args[0])) from error
+    if _leads():
+        state = "trained" if run.finished else f"stopped after {options.seconds:g} s; continue with --resume and more `seconds`:"
+        out.print(f"{state} {run.step} of {options.steps} steps; next: pdespec evaluate {directory}", markup=False)
+
+
+def _settings(words: list[str]) -> dict[str, str]:
+    pairs = [word.partition("=") for word in words]
+    for (key, equals, _), word in zip(pairs, words, strict=True):
+        if not (key and equals):
+            raise Usage(f"--set {word}: write --set key=value")
+    return {key: value for key, _, value in pairs}
+
+
+def _built(problem: Problem, operator: str, options: dict[str, Any]) -> Any:
+    """`compiler.build`, whose complaints about options are about the command's words."""
+    from compiler.build import build
+
+    try:
+        return build(problem, operator, **options)
+    except (KeyError, TypeError) as error:
+        raise Usage(str(error.args[0])) from error
+    except ValueError as error:
+        from pdespec.errors import ProblemError
+
+        if isinstance(error, ProblemError):
+            raise
+        raise Usage(str(error)) from error
+
+
+def _leads() -> bool:
+    from compiler.runs import leads
+
+    return leads()
+
+
+@command()
+def evaluate(
+    directory: Directory,
+    samples: Annotated[int, typer.Option(min=1, help="held-out samples")] = 32,
+    checkpoint: Annotated[str, typer.Option(help="last or best")] = "last",
+    resolution: Annotated[int | None, typer.Option(min=1, help="of the reference solver")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Measure a run against the reference solver on held-out samples; write evaluation.json, pictures and report.html."""
+    from compiler.runs import open_run
+
+    if checkpoint not in ("last", "best"):
+        raise Usage(f"unknown checkpoint {checkpoint!r}; it is last or best")
+    open_run(directory)  # says what is missing before torch is loaded
+    from compiler.evaluate import evaluate as run_evaluation
+
+    found = run_evaluation(directory, samples, checkpoint=checkpoint, resolution=resolution, display=_display(quiet))
+    table = Table(title=f"{found.run.problem.name}, {len(found.samples)} held-out samples", title_justify="left")
+    for title in ("", "mean", "median", "max"):
+        table.add_column(title, justify="left" if not title else "right")
+    for title, values in (("relative L2 error", found.relative_l2), ("relative squared error", found.relative_squared_error)):
+        table.add_row(title, *(f"{values[key]:.3e}" for key in ("mean", "median", "max")))
+    out.print(table)
+    seconds = found.seconds
+    times = f"{1e3 * seconds['operator']:.1f} ms a sample, reference {1e3 * seconds['reference']:.0f} ms"
+    out.print(f"operator {times} ({seconds['reference'] / seconds['operator']:.0f} x)", markup=False)
+    for index, text in found.failures.items():
+        _say(f"sample {index} was left out: {text}")
+    out.print(f"report: {directory / 'report.html'}", markup=False)
+
+
+@command()
+def compare(
+    target: Annotated[Path, typer.Argument(metavar="FILE|DIR", help="a problem or a run")],
+    derivatives: Annotated[
+        str, typer.Option(help="backends, separated by commas; the first is the exact one")
+    ] = "autograd,taylor,finite_difference",
+    seed: Annotated[int, typer.Option(help="of the sample, and of the weights where no run is given")] = 0,
+) -> None:
+    """Compare derivative backends on one problem and one field: error, time, memory."""
+    import pdespec
+
+    if target.is_dir():
+        from compiler.checkpoint import load_run
+        from compiler.runs import open_run
+
+        problem = open_run(target).problem
+        model = load_run(target).model
+    else:
+        problem = pdespec.load(target)
+        model = _built(problem, "gino", {"seed": seed})
+    import torch
+
+    from compiler.compare import compare as run_comparison
+    from compiler.sample import sample
+
+    dtype = next(model.parameters()).dtype
+    batch = sample(problem, 1, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+    out.print(str(run_comparison(problem, model(batch.inputs), batch, derivatives=derivatives.split(","))), markup=False)
+
+
+@command()
+def solve(
+    file: File,
+    out_: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="where pictures and VTK go; runs/NAME-reference by default")
+    ] = None,
+    resolution: Annotated[int | None, typer.Option(min=1, help="cells along the longest side")] = None,
+    seed: Annotated[int, typer.Option(help="of the sample that is drawn")] = 0,
+) -> None:
+    """Solve one sample of a problem by finite elements; write a picture and a VTK file."""
+    import pdespec
+
+    problem = pdespec.load(file)
+    import torch
+
+    from compiler.fem import solve as run_solver
+    from compiler.pictures import png, reference_picture
+    from compiler.runs import write_atomically
+    from compiler.sample import sample
+    from compiler.vtk import write_vtk
+
+    batch = sample(problem, 1, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    truth = run_solver(problem, batch, **({} if resolution is None else {"resolution": resolution}))
+    directory = out_ or Path("runs") / f"{problem.name}-reference"
+    directory.mkdir(parents=True, exist_ok=True)
+    write_atomically(directory / "solution.png", png(reference_picture(problem, batch, truth)))
+    write_vtk(directory / "solution.vtk", problem, truth)
+    for name, value in batch.params.items():
+        out.print(f"{name} = {[round(each, 6) for each in value[0].reshape(-1).tolist()]}".replace("[", "").replace("]", ""), markup=False)
+    if truth.energy is not None:
+        out.print(f"energy {float(truth.energy[0]):.10g}", markup=False)
+    out.print(f"solved in {truth.seconds:.2f} s; {directory / 'solution.png'}, {directory / 'solution.vtk'}", markup=False)
+
+
+TEMPLATE = """\
+# A problem in the pdespec language. Three marks carry the meaning:
+#   =   fixed: a value, or an equation
+#   ~   drawn anew for every sample, and so an input of the operator
+#   :=  a definition
+
+problem {name}
+
+space    x, y
+domain   Omega = disk(radius = 1)                            # or rectangle([0, 0], [1, 1]), star(...), A - B, ...
+boundary Gamma = boundary(Omega)
+
+param    k ~ uniform(1, 2)                                   # a number
+input    f : scalar on Omega ~ gaussians(count = 2)          # a function
+unknown  u : scalar on Omega
+
+in Omega: -k*lap(u) = f
+on Gamma: u = 0
+
+# pdespec check {name}.pde      what it is, or what is wrong with it
+# pdespec solve {name}.pde      a reference solution of one sample
+# pdespec train {name}.pde      a neural operator for all of them
+"""
+
+
+@command()
+def new(name: Annotated[str, typer.Argument(help="the name of the problem; NAME.pde is written")]) -> None:
+    """Write a commented problem to start from."""
+    path = Path(name if name.endswith(".pde") else f"{name}.pde")
+    stem = path.stem
+    if not re.fullmatch(r"[A-Za-z_]\w*", stem):
+        raise Usage(f"{stem!r} is no name for a problem: letters, digits and _, not beginning with a digit")
+    if path.exists():
+        raise Usage(f"{path} exists already")
+    path.write_text(TEMPLATE.format(name=stem))
+    out.print(f"{path}; next: pdespec check {path}", markup=False)

@@ -1,0 +1,234 @@
+"""The command line: what each command does, and one clear message with the right exit code for every mistake."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from compiler.cli import app
+from compiler.sample import sample
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+POISSON = str(EXAMPLES / "nonlinear_poisson.pde")
+TINY = (
+    "--set=model.latent=[10,10] --set=model.modes=3 --set=model.hidden=4 --set=model.layers=1 --set=points.interior=16 --set=points.boundary=8 "
+    "--set=points.operator=32 --set=batch=2 --set=validation=2 --set=references=1 --set=steps=4 --set=validate_every=2 --set=checkpoint_every=1"
+).split()
+
+
+def call(*words: object):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def contents(directory: Path) -> dict[str, str]:
+    return {
+        str(each.relative_to(directory)): hashlib.sha256(each.read_bytes()).hexdigest() for each in directory.rglob("*") if each.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("runs") / "poisson"
+    result = call("train", POISSON, "--out", directory, *TINY)
+    assert result.exit_code == 0, result.stderr
+    return directory
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_problem_is_trained_and_evaluated_from_the_command_line(trained):
+    result = call("evaluate", trained, "--samples", 2)
+    assert result.exit_code == 0, result.stderr
+    assert "relative L2 error" in result.stdout and "report.html" in result.stdout
+    stored = json.loads((trained / "evaluation.json").read_text())
+    assert stored["samples"] == 2 and 0 < stored["relative_l2"]["mean"] < 10
+    assert {each.name for each in trained.iterdir()} >= {"problem.pde", "run.json", "history.csv", "checkpoints", "pictures", "report.html"}
+    record = json.loads((trained / "run.json").read_text())
+    assert record["preset"] == "demo" and record["model"]["options"]["latent"] == [10, 10]
+
+
+def test_a_finished_run_resumes_to_nothing(trained):
+    before = contents(trained / "checkpoints")
+    result = call("train", POISSON, "--out", trained, "--resume")
+    assert result.exit_code == 0, result.stderr
+    assert contents(trained / "checkpoints") == before
+
+
+def test_control_c_saves_says_how_to_go_on_and_ends_with_130(workplace, monkeypatch):
+    calls = []
+
+    def interrupting(problem, size, *arguments, **keywords):
+        calls.append(size)
+        if len(calls) == 4:  # a trial before the first step, then steps 0, 1, 2
+            os.kill(os.getpid(), signal.SIGINT)
+        return sample(problem, size, *arguments, **keywords)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sys.modules["compiler.sample"], "sample", interrupting)
+        result = call("train", POISSON, *TINY, "--set=validation=0", "--set=references=0")
+    assert result.exit_code == 130
+    assert "stopped at step 3 of 4; runs/nonlinear_poisson continues with --resume" in result.stderr
+    result = call("train", POISSON, "--resume")
+    assert result.exit_code == 0, result.stderr
+    assert "trained 4 of 4 steps" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["check", "missing.pde"], 1, "missing.pde: No such file"),
+        (["train", "missing.pde"], 1, "missing.pde: No such file"),
+        (["train", "broken.pde"], 1, "broken.pde:6:14: error S01"),
+        (["solve", "broken.pde"], 1, "error S01"),
+        (["explain", "broken.pde"], 1, "error S01"),
+        (["train", POISSON, "--preset", "dmo"], 2, "unknown preset 'dmo'; did you mean 'demo'?"),
+        (["train", POISSON, "--set", "stpes=3"], 2, "unknown option 'stpes'; did you mean 'steps'?"),
+        (["train", POISSON, "--set", "steps"], 2, "--set steps: write --set key=value"),
+        (["train", POISSON, "--set", "steps=soon"], 2, "option steps = 'soon' should be int"),
+        (["train", POISSON, "--set", "model.latnt=[8,8]"], 2, "`latnt`; did you mean `latent`?"),
+        (["train", POISSON, "--set", "operator=gnio"], 2, "did you mean 'gino'"),
+        (["train", POISSON, "--set", "optimizer=adamm"], 2, "no optimizer 'adamm'"),
+        (["train", POISSON, "--set", "weights.eq9=2"], 2, "no term is called `eq9`"),
+        (["train", POISSON, "--set", "model.modes=40"], 2, "modes"),
+        (["train", POISSON, "--derivatives", "tailor"], 2, "taylor"),
+        (["train", POISSON, "--out", "full"], 1, "full is not empty"),
+        (["explain", POISSON, "--stage", "grph"], 2, "did you mean 'graph'?"),
+        (["evaluate", "nothing"], 1, "nothing holds no run (run.json is missing)"),
+        (["evaluate", "full"], 1, "full holds no run"),
+        (["compare", "missing.pde"], 1, "missing.pde: No such file"),
+        (["evaluate", "full", "--checkpoint", "first"], 2, "unknown checkpoint 'first'"),
+        (["new", "3bodies"], 2, "'3bodies' is no name for a problem"),
+        (["new", "broken"], 2, "broken.pde exists already"),
+        (["frobnicate"], 2, "No such command"),
+        (["train"], 2, "Missing argument"),
+    ],
+)
+def test_a_mistake_gives_one_message_and_its_exit_code_and_changes_nothing(words, code, message, workplace):
+    (workplace / "full").mkdir()
+    (workplace / "full" / "notes.txt").write_text("mine")
+    (workplace / "broken.pde").write_text(
+        "problem broken\nspace x\ndomain L = interval(0, 1)\nunknown u : scalar on L\nin L:\n    lap(u) = nuu\non boundary(L): u = 0\n"
+    )
+    before = contents(workplace)
+    result = call(*words)
+    assert result.exit_code == code, (result.stdout, result.stderr, result.exception)
+    assert message in result.stderr
+    assert result.stdout == "" and "Traceback" not in result.stderr
+    assert contents(workplace) == before
+
+
+def test_a_taken_directory_is_named_with_the_way_out(trained):
+    before = contents(trained)
+    result = call("train", POISSON, "--out", trained)
+    assert result.exit_code == 1 and "already holds a run; continue it with --resume" in result.stderr
+    assert contents(trained) == before
+
+
+def test_what_cannot_change_on_resuming_is_refused(trained):
+    assert "was started with preset demo, not small" in call("train", POISSON, "--out", trained, "--resume", "--preset", "small").stderr
+    result = call("train", POISSON, "--out", trained, "--resume", "--set", "model.hidden=8")
+    assert result.exit_code == 2 and "model.hidden cannot change when a run is resumed" in result.stderr
+    result = call("train", EXAMPLES / "burgers.pde", "--out", trained, "--resume")
+    assert result.exit_code == 1 and "trains another problem than this `burgers`" in result.stderr
+
+
+def test_damaged_files_of_a_run_are_named(trained, tmp_path):
+    import shutil
+
+    for name, message in (
+        ("checkpoints/last.safetensors", "last.safetensors is damaged"),
+        ("run.json", "run.json is damaged"),
+        ("problem.pde", "problem.pde:1:1: error S02"),
+    ):
+        copy = tmp_path / name.replace("/", "-")
+        shutil.copytree(trained, copy)
+        (copy / name).write_bytes(b"\x00" + (copy / name).read_bytes()[:-7])
+        before = contents(copy)
+        for words in (["evaluate", copy], ["train", POISSON, "--out", copy, "--resume"]):
+            result = call(*words)
+            assert result.exit_code == 1, (words, result.stderr)
+            assert message in result.stderr
+        assert contents(copy) == before
+
+
+def test_check_says_what_a_problem_is():
+    result = call("check", POISSON)
+    assert result.exit_code == 0, result.stderr
+    for expected in ("nonlinear_poisson", "u : scalar on Omega", "f : scalar on Omega", "c1 ~", "value, dy, dyy, dx, dxx", r"\nabla"):
+        assert expected in result.stdout
+
+
+@pytest.mark.parametrize("name", sorted(each.stem for each in EXAMPLES.glob("*.pde")))
+def test_check_reads_every_example(name):
+    result = call("check", EXAMPLES / f"{name}.pde")
+    assert result.exit_code == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("stage", "expected"),
+    [
+        ("residuals", "Derivative(u(x, y), (x, 2))"),
+        ("derivatives", "u: value, dy"),
+        ("plan", "streams"),
+        ("graph", "return"),
+        ("variation", "no energy"),
+    ],
+)
+def test_explain_shows_a_stage(stage, expected):
+    result = call("explain", POISSON, "--stage", stage)
+    assert result.exit_code == 0, result.stderr
+    assert expected in result.stdout
+
+
+def test_explain_derives_the_natural_conditions_of_an_energy():
+    result = call("explain", EXAMPLES / "hyperelastic_pores.pde", "--stage", "variation")
+    assert result.exit_code == 0, result.stderr
+    assert "n.X" in result.stdout
+
+
+def test_a_new_problem_checks_and_solves(workplace):
+    assert call("new", "plate").exit_code == 0
+    result = call("check", "plate.pde")
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr == ""
+    result = call("solve", "plate.pde", "--resolution", 8)
+    assert result.exit_code == 0, result.stderr
+    assert (workplace / "runs" / "plate-reference" / "solution.png").stat().st_size > 10_000
+
+
+def test_a_vtk_file_holds_the_solution_at_the_vertices(workplace):
+    text = "problem square\nspace x, y\ndomain S = rectangle([0, 0], [1, 1])\nunknown u : scalar on S\nin S: lap(u) = 4\non boundary(S): u = x^2 + y^2\n"
+    (workplace / "square.pde").write_text(text)
+    result = call("solve", "square.pde", "--out", "out", "--resolution", 4)
+    assert result.exit_code == 0, result.stderr
+    lines = (workplace / "out" / "solution.vtk").read_text().splitlines()
+    first = next(k for k, line in enumerate(lines) if line.startswith("POINTS"))
+    count = int(lines[first].split()[1])
+    points = [[float(each) for each in line.split()] for line in lines[first + 1 : first + 1 + count]]
+    start = lines.index("LOOKUP_TABLE default") + 1
+    values = [float(line) for line in lines[start : start + count]]
+    assert all(value == pytest.approx(x * x + y * y, abs=1e-8) for (x, y, _), value in zip(points, values, strict=True))
+    cells = int(next(line for line in lines if line.startswith("CELL_TYPES")).split()[1])
+    assert len(points) >= 25 and cells >= 32
+
+
+def test_check_and_help_load_no_torch():
+    script = (
+        "import sys; from typer.testing import CliRunner; from compiler.cli import app\n"
+        f"assert CliRunner().invoke(app, ['check', {POISSON!r}]).exit_code == 0\n"
+        "assert CliRunner().invoke(app, ['train', '--help']).exit_code == 0\n"
+        "assert not {'torch', 'matplotlib', 'skfem', 'lightning_fabric'} & set(sys.modules), 'loaded'"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
