@@ -14,18 +14,23 @@ from torch import Tensor, nn
 from operators.field import Ansatz, Capabilities, OperatorInput
 from operators.jet import Jet, JetSpace, factorial
 from operators.lattice import Lattice, place, place_channels
-from operators.mlp import MLP, Activation, Linear, seeded
+from operators.mlp import MLP, Activation, seeded, uniform
 from operators.spectral import SpectralConv, check_modes
 from operators.walk import apply, missing
 
 Norm = Literal["none", "group"]
 
 
-class Pointwise(Linear):
+class Pointwise(nn.Module):
     """A linear map of the channels at every grid node. Shapes: (b, c_in, x..) -> (b, c_out, x..)."""
 
+    def __init__(self, inputs: int, outputs: int, generator: torch.Generator) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(inputs)
+        self.weight, self.bias = uniform((outputs, inputs), bound, generator), uniform((outputs, 1), bound, generator)
+
     def forward(self, v: Tensor) -> Tensor:
-        flat = torch.baddbmm(self.bias[:, None], self.weight.expand(v.shape[0], -1, -1), v.flatten(2))
+        flat = torch.baddbmm(self.bias, self.weight.expand(v.shape[0], -1, -1), v.flatten(2))
         return flat.unflatten(2, v.shape[2:])
 
 
@@ -51,9 +56,9 @@ class FourierBlock(nn.Module):
         generator = seeded(generator)
         wide = max(1, round(expansion * channels))
         self.spectral = SpectralConv(channels, channels, modes, rank, generator=generator)
-        self.skip = Pointwise(channels, channels, generator=generator)
-        self.inner = Pointwise(channels, wide, generator=generator)
-        self.outer = Pointwise(wide, channels, generator=generator)
+        self.skip = Pointwise(channels, channels, generator)
+        self.inner = Pointwise(channels, wide, generator)
+        self.outer = Pointwise(wide, channels, generator)
         self.norm = nn.GroupNorm(1, channels) if norm == "group" else nn.Identity()
         self.activation = Activation(activation)
 
@@ -86,7 +91,7 @@ class FourierTrunk(nn.Module):
             check_modes(modes, shape)
         self.in_channels = in_channels
         generator = seeded(generator)
-        self.lift = Pointwise(in_channels, hidden, generator=generator)
+        self.lift = Pointwise(in_channels, hidden, generator)
         self.blocks = nn.ModuleList(FourierBlock(hidden, modes, rank, expansion, norm, activation, generator) for _ in range(layers))
 
     def forward(self, v: Tensor) -> Tensor:
@@ -158,7 +163,7 @@ class SpectralField:
         numbers = wave_numbers(self.shape, self.length, points)
         spectrum = torch.view_as_complex(self.latent[0].unflatten(1, (-1, 2)).movedim(2, -1).contiguous())
         scales = [_derivative(numbers, a) / factorial(a) for a in space.lower]
-        scales += [sum(c * _derivative(numbers, a) for a, c in form.items()) for form in space.operators.values()]
+        scales += [torch.stack([c * _derivative(numbers, a) for a, c in form.items()]).sum(0) for form in space.operators.values()]
         stacked = torch.cat([spectrum * scale[:, None] for scale in scales], -1)
         rows = torch.view_as_real(stacked).movedim(-1, 2).flatten(1, 2)
         found = dict(zip(space.streams, (self._waves(points) @ rows).chunk(len(scales), -1), strict=True))
@@ -170,11 +175,11 @@ class SpectralField:
         """cos and sin of every wave at every point, in turn. Shapes: (b, n, D) -> (b, n, 2 modes)."""
         if points.dim() != 3 or points.shape[0] != self.latent[0].shape[0] or points.shape[2] != self.lattice.dim:
             raise ValueError(f"this field takes points ({self.latent[0].shape[0]}, n, {self.lattice.dim}), got {tuple(points.shape)}")
-        waves = None
+        waves = torch.ones_like(points[..., :1])
         for k, axis in enumerate(_axis_numbers(self.shape, self.length)):
             number = torch.tensor(axis, dtype=points.dtype, device=points.device)
             wave = torch.exp(1j * ((points[..., k : k + 1] - self.lattice.lower[k]) * number))
-            waves = wave if waves is None else (waves[..., None] * wave[..., None, :]).flatten(-2)
+            waves = (waves[..., None] * wave[..., None, :]).flatten(-2)
         return torch.view_as_real(waves).flatten(-2)
 
 

@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from operators import jet
 from operators.field import Ansatz, Capabilities, OperatorInput
 from operators.fno import FourierTrunk, Norm
-from operators.gno import GNO, Query, Reduction, offsets
-from operators.jet import Jet, JetSpace
+from operators.gno import GNO, Reduction, offsets
+from operators.jet import Jet, JetSpace, Streams
 from operators.kernels import Transform, to_queries
 from operators.lattice import Lattice, cover, per_axis, place, place_channels
-from operators.mlp import MLP, Streams, seeded
+from operators.mlp import MLP, seeded
 from operators.neighbors import NEIGHBORS, Edges, lattice_width
 from operators.walk import apply, missing
 
@@ -83,7 +83,7 @@ class Encoder(nn.Module):
         flat = points.flatten(0, 1)
         known = values.flatten(0, 1) if not self.constant else torch.cat([values, torch.ones_like(values[..., :1])], -1).flatten(0, 1)
         encoded = layer(nodes, flat, known, edges, None if measure is None else measure.flatten())
-        near = to_queries(layer.edge_weights(offsets(nodes, flat, edges, layer.radius, layer.period), edges), edges)
+        near = to_queries(layer.edge_weights(offsets(nodes.split(1, -1), flat, edges, layer.radius, layer.period), edges), edges)
         found = torch.cat([encoded, near / (near + 1)], -1).unflatten(0, (batch, -1))
         return found.repeat_interleave(self.repeats, 1)
 
@@ -123,7 +123,7 @@ class DecodedField:
 
     def __call__(self, points: Tensor, edges: Edges | None = None) -> Tensor:
         edges = self.plan(points) if edges is None else edges
-        values = self._decode(points.flatten(0, 1), edges).unflatten(0, points.shape[:2])
+        values = self._decode(points.flatten(0, 1).split(1, -1), edges).unflatten(0, points.shape[:2])
         return values if self.ansatz is None else self.ansatz(points, values)
 
     def taylor(self, points: Tensor, space: JetSpace, edges: Edges | None = None) -> Jet:
@@ -133,7 +133,7 @@ class DecodedField:
         values = streams.dense().map(lambda v: v.unflatten(0, points.shape[:2]))
         return values if self.ansatz is None else self.ansatz.jet(points, values)
 
-    def _decode(self, queries: Query, edges: Edges) -> Streams:
+    def _decode(self, queries: tuple[Streams, ...], edges: Edges) -> Streams:
         like = self.latent[0]
         nodes = self.lattice.points(like.dtype, like.device).repeat(like.shape[0], 1)
         latent = tuple(v.flatten(0, 1) for v in self.latent)

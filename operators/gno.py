@@ -18,15 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from operators import jet
-from operators.jet import Jet
-from operators.kernels import KERNELS, Kernel, Offsets, Transform, from_queries, to_queries
+from operators.jet import Jet, Streams
+from operators.kernels import KERNELS, Kernel, Transform, from_queries, to_queries
 from operators.lattice import per_axis
-from operators.mlp import Streams, seeded
+from operators.mlp import seeded
 from operators.neighbors import Edges, displacement
 from operators.weights import WEIGHTS, Weight, unit_ball
 
 Reduction = Literal["integral", "sum", "mean", "shepard"]
-Query = Tensor | tuple[Jet, ...]  # points (n, d), or each coordinate as a jet (n, 1)
 
 
 @functools.lru_cache(maxsize=64)
@@ -40,21 +39,26 @@ def constant(values: tuple[float, ...], like: Tensor) -> Tensor:
     return _constant(values, like.dtype, like.device)
 
 
-def offsets(x: Query, nodes: Tensor, edges: Edges, radius: Sequence[float], period: Sequence[float] | None) -> Offsets:
-    """(x - y) / radius on every edge, subtracted before it is scaled."""
+def offsets(
+    x: tuple[Streams, ...], nodes: Tensor, edges: Edges, radius: Sequence[float], period: Sequence[float] | None
+) -> tuple[Streams, ...]:
+    """(x - y) / radius on every edge, subtracted before it is scaled. Shapes: d times (queries, 1), nodes (m, d) -> d times (e, 1)."""
     y = nodes.index_select(0, edges.node).split(1, -1)
-    out: list[Streams] = []
-    for k, column in enumerate(x.split(1, -1) if isinstance(x, Tensor) else x):
-        here, length = from_queries(column, edges), None if period is None else period[k : k + 1]
-        moved = displacement(jet.value(here), y[k], length)
-        out.append(
-            (Jet(here.space, {**here.lower, here.space.zero: moved}, here.operators) if isinstance(here, Jet) else moved) * (1 / radius[k])
-        )
-    return tuple(out)
+    rows = zip(x, y, radius, period or (math.inf,) * len(x), strict=True)
+    return tuple(_offset(from_queries(here, edges), there, length) * (1 / r) for here, there, r, length in rows)
 
 
-def squared_norm(z: Offsets) -> Streams:
-    return sum((c * c for c in z[1:]), z[0] * z[0])
+def _offset(x: Streams, y: Tensor, period: float) -> Streams:
+    if isinstance(x, Jet):
+        return Jet(x.space, {**x.lower, x.space.zero: displacement(x.value, y, (period,))}, x.operators)
+    return displacement(x, y, (period,))
+
+
+def squared_norm(z: tuple[Streams, ...]) -> Streams:
+    total = z[0] * z[0]
+    for c in z[1:]:
+        total = total + c * c
+    return total
 
 
 class GNO(nn.Module):
@@ -91,7 +95,7 @@ class GNO(nn.Module):
         self.weight = WEIGHTS[weight] if isinstance(weight, str) else weight
         lower, upper = box if box is not None else ((-1.0,) * dim, (1.0,) * dim)
         self.centre = tuple(0.5 * (a + b) for a, b in zip(lower, upper, strict=True))
-        self.half = tuple(0.5 * (b - a) for a, b in zip(lower, upper, strict=True))
+        self.reach = tuple(0.5 * (b - a) for a, b in zip(lower, upper, strict=True))
         self.kernel: Kernel = KERNELS[kernel](dim, in_channels, out_channels, transform, generator=seeded(generator), **kernel_options)
 
     @property
@@ -107,24 +111,23 @@ class GNO(nn.Module):
 
     def _positions(self, points: Streams) -> Streams:
         """Coordinates with the box scaled to [-1, 1]."""
-        return (points + -constant(self.centre, jet.value(points))) * (1 / constant(self.half, jet.value(points)))
+        return (points + -constant(self.centre, jet.value(points))) * (1 / constant(self.reach, jet.value(points)))
 
     def prepare(self, nodes: Tensor, values: Tensor) -> tuple[Tensor, ...]:
         """What can be computed on nodes. Shapes: nodes (m, d), values (m, in_channels)."""
         return self.kernel.prepare(self._positions(nodes), values)
 
     def integrate(
-        self, queries: Query, nodes: Tensor, prepared: tuple[Tensor, ...], edges: Edges, measure: Tensor | float | None = None
+        self, queries: tuple[Streams, ...], nodes: Tensor, prepared: tuple[Tensor, ...], edges: Edges, measure: Tensor | float | None = None
     ) -> Streams:
-        """G(v) at the queries. Shapes: queries (n, d) or d jets of (n, 1), nodes (m, d), measure (m,) or one number for all -> (n,
+        """G(v) at the queries. Shapes: queries d times (n, 1), nodes (m, d), measure (m,) or one number for all -> (n,
         out_channels).
 
         Raises: ValueError where "integral" is asked for without a measure.
         """
         z = offsets(queries, nodes, edges, self.radius, self.period)
         weight = self.edge_weights(z, edges, measure)
-        x = queries if isinstance(queries, Tensor) else jet.cat(queries)
-        out = self.kernel.integrate(self._positions(x), z, weight, prepared, edges)
+        out = self.kernel.integrate(self._positions(jet.cat(queries)), z, weight, prepared, edges)
         if self.reduction == "integral":
             if measure is None:
                 raise ValueError("the 'integral' reduction needs the measure of the nodes; give it, or use 'shepard'")
@@ -136,15 +139,15 @@ class GNO(nn.Module):
             return out / (total + (jet.value(total) == 0).to(nodes.dtype))  # a query without neighbours keeps the value zero
         return out
 
-    def edge_weights(self, z: Offsets, edges: Edges, measure: Tensor | float | None = None) -> Streams:
+    def edge_weights(self, z: tuple[Streams, ...], edges: Edges, measure: Tensor | float | None = None) -> Streams:
         """w times the measure, zero on padding. Shapes: (e, 1)."""
-        weight = jet.value(z[0]).new_ones(len(edges), 1) if self.weight is None else jet.compose(self.weight, squared_norm(z))
+        weight = jet.ones_like(z[0]) if self.weight is None else jet.compose(self.weight, squared_norm(z))
         if edges.mask is not None:
             weight = weight * edges.mask[:, None].to(jet.value(z[0]).dtype)
         if isinstance(measure, Tensor) and self.reduction in ("integral", "shepard"):
             weight = weight * measure.index_select(0, edges.node)[:, None]
         return weight
 
-    def forward(self, queries: Query, nodes: Tensor, values: Tensor, edges: Edges, measure: Tensor | float | None = None) -> Streams:
+    def forward(self, queries: Tensor, nodes: Tensor, values: Tensor, edges: Edges, measure: Tensor | float | None = None) -> Tensor:
         """Shapes: queries (n, d), nodes (m, d), values (m, in_channels) -> (n, out_channels)."""
-        return self.integrate(queries, nodes, self.prepare(nodes, values), edges, measure)
+        return self.integrate(queries.split(1, -1), nodes, self.prepare(nodes, values), edges, measure)

@@ -14,6 +14,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar, overload
 
 import torch
 from torch import Tensor
@@ -131,11 +132,15 @@ class Jet:
         """The derivative d^alpha f or the operator `key` of f, in the value's shape. Raises: KeyError on a stream not carried."""
         if key not in (self.space.operators if isinstance(key, str) else self.space.lower):
             raise KeyError(f"no stream {key!r} in this jet; it carries {', '.join(map(str, self.space.streams))}")
-        stream = self.operators.get(key) if isinstance(key, str) else self.lower.get(key)
+        stream = self.stream(key)
         if stream is None:
             return torch.zeros_like(self.value)
         stream = stream if isinstance(key, str) else stream * factorial(key)
         return stream.expand_as(self.value)
+
+    def stream(self, key: MultiIndex | str) -> Tensor | None:
+        """What is stored: a Taylor coefficient or an operator, None where it is zero."""
+        return self.operators.get(key) if isinstance(key, str) else self.lower.get(key)
 
     def items(self) -> Iterable[tuple[MultiIndex | str, Tensor]]:
         """Streams that are present: Taylor coefficients and operators."""
@@ -238,6 +243,8 @@ def _convolve(
 
 # ---- the same words for tensors and jets: what a decoder is written in
 
+Streams = TypeVar("Streams", Tensor, Jet)
+
 
 def coordinates(points: Tensor, space: JetSpace) -> tuple[Jet, ...]:
     """Each coordinate as a jet with its one tangent. `cat` of them is the identity. Shapes: points (n, d) -> d jets of value (n, 1),
@@ -258,11 +265,31 @@ def value(x: Tensor | Jet) -> Tensor:
     return x.value if isinstance(x, Jet) else x
 
 
-def compose(function: Smooth, x: Tensor | Jet) -> Tensor | Jet:
+def ones_like(x: Streams) -> Streams:
+    """The constant 1 in the shape of x."""
+    if isinstance(x, Jet):
+        return Jet(x.space, {x.space.zero: torch.ones_like(x.value)})
+    return torch.ones_like(x)
+
+
+def stack(x: Streams) -> Tensor:
+    """All streams as one tensor, absent ones left out. Shapes: (n, ..) -> (n, streams, ..)."""
+    return torch.stack([v for _, v in x.dense().items()], 1) if isinstance(x, Jet) else x[:, None]
+
+
+def unstack(streams: Tensor, like: Streams) -> Streams:
+    """Undo `stack` after a linear map; `like` is what was stacked. Shapes: (n, streams, ..) -> (n, ..)."""
+    if isinstance(like, Tensor):
+        return streams[:, 0]
+    found = dict(zip((key for key, _ in like.items()), streams.unbind(1), strict=True))
+    return Jet(like.space, {a: found[a] for a in like.lower}, {n: found[n] for n in like.operators})
+
+
+def compose(function: Smooth, x: Streams) -> Streams:
     return x.compose(function) if isinstance(x, Jet) else function(x)
 
 
-def linear(x: Tensor | Jet, weight: Tensor, bias: Tensor | None = None) -> Tensor | Jet:
+def linear(x: Streams, weight: Tensor, bias: Tensor | None = None) -> Streams:
     """x weight^T + bias. Shapes: x (.., i), weight (o, i), bias (o,)."""
     if not isinstance(x, Jet):
         return torch.nn.functional.linear(x, weight, bias)
@@ -271,31 +298,35 @@ def linear(x: Tensor | Jet, weight: Tensor, bias: Tensor | None = None) -> Tenso
     return Jet(x.space, lower, {n: torch.nn.functional.linear(v, weight) for n, v in x.operators.items()})
 
 
-def gather(x: Tensor | Jet, index: Tensor) -> Tensor | Jet:
+def gather(x: Streams, index: Tensor) -> Streams:
     """Rows of x. A stream of one row is the same for all and stays one row."""
     if isinstance(x, Jet):
         return x.map(lambda v: v if v.shape[0] == 1 else v.index_select(0, index))
     return x.index_select(0, index)
 
 
-def segment_sum(x: Tensor | Jet, index: Tensor, size: int) -> Tensor | Jet:
+def segment_sum(x: Streams, index: Tensor, size: int) -> Streams:
     """out[i] = sum over rows e with index[e] = i. Shapes: x (e, ..) -> (size, ..)."""
     if isinstance(x, Jet):
         return x.dense().map(lambda v: segment_sum(v, index, size))
     return x.new_zeros(size, *x.shape[1:]).index_add(0, index, x)
 
 
+@overload
+def cat(parts: Sequence[Streams], dim: int = -1) -> Streams: ...
+@overload
+def cat(parts: Sequence[Tensor | Jet], dim: int = -1) -> Tensor | Jet: ...
 def cat(parts: Sequence[Tensor | Jet], dim: int = -1) -> Tensor | Jet:
     """Concatenation; tensors beside jets are constant in the coordinates. Values must agree in all dimensions but `dim`."""
     jets = [p for p in parts if isinstance(p, Jet)]
     if not jets:
-        return torch.cat(list(parts), dim)
+        return torch.cat([p for p in parts if isinstance(p, Tensor)], dim)
     space, values = jets[0].space, [value(p) for p in parts]
 
     def stream(key: MultiIndex | str) -> Tensor | None:
-        found = [None if isinstance(p, Tensor) else (p.operators if isinstance(key, str) else p.lower).get(key) for p in parts]
+        found = [None if isinstance(p, Tensor) else p.stream(key) for p in parts]
         if key == space.zero:
-            found = values
+            found = list(values)
         present = [v for v in found if v is not None]
         if not present:
             return None
@@ -321,10 +352,14 @@ class _Arctangent:
         return [torch.full_like(z, float(c)) for c in constants]
 
 
+@overload
+def atan2(y: Tensor, x: Tensor) -> Tensor: ...
+@overload
+def atan2(y: Jet, x: Jet) -> Jet: ...
 def atan2(y: Tensor | Jet, x: Tensor | Jet) -> Tensor | Jet:
     """Polar angle. The jet turns by the value's angle first, so only derivatives of atan at 0 are needed. Not defined at the origin."""
-    if not isinstance(x, Jet) or not isinstance(y, Jet):
-        return torch.atan2(y, x)
+    if not (isinstance(x, Jet) and isinstance(y, Jet)):
+        return torch.atan2(value(y), value(x))
     cos, sin = x.value, y.value
     along, across = x * cos + y * sin, y * cos - x * sin
     turned = across / along

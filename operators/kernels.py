@@ -14,13 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from operators import jet
-from operators.jet import Jet
-from operators.mlp import MLP, Activation, Linear, Sinusoidal, Streams, seeded
+from operators.jet import Jet, Streams
+from operators.mlp import MLP, Activation, Linear, Sinusoidal, seeded
 from operators.neighbors import Edges
 from operators.registry import Registry
 
 Transform = Literal["linear", "nonlinear", "linear_kernel_only", "nonlinear_kernel_only"]
-Offsets = tuple[Streams, ...]  # (x_k - y_k) / r_k on every edge, one (e, 1) per axis
 
 
 # ---- queries to edges and back
@@ -48,13 +47,17 @@ def to_queries(x: Streams, edges: Edges) -> Streams:
 
 
 class Kernel(Protocol):
-    """`prepare` works on nodes once per input; `integrate` on edges, where the queries are. `padded`: equal rows serve it best."""
+    """`prepare` works on nodes once per input; `integrate` on edges, where the queries are.
+
+    Offsets z_k = (x_k - y_k) / r_k come one (e, 1) per axis, `weight` (e, 1) with measure and padding in it. `padded`: equal rows serve it
+    best.
+    """
 
     padded: bool
 
     def prepare(self, positions: Tensor, values: Tensor) -> tuple[Tensor, ...]: ...
 
-    def integrate(self, x: Streams, z: Offsets, weight: Streams, prepared: tuple[Tensor, ...], edges: Edges) -> Streams: ...
+    def integrate(self, x: Streams, z: tuple[Streams, ...], weight: Streams, prepared: tuple[Tensor, ...], edges: Edges) -> Streams: ...
 
 
 KERNELS: Registry[type] = Registry("kernel")
@@ -109,9 +112,9 @@ class MLPKernel(nn.Module):
             pre = pre + self.of_value(values)
         return (pre, values) if self.multiply else (pre,)
 
-    def integrate(self, x: Streams, z: Offsets, weight: Streams, prepared: tuple[Tensor, ...], edges: Edges) -> Streams:
+    def integrate(self, x: Streams, z: tuple[Streams, ...], weight: Streams, prepared: tuple[Tensor, ...], edges: Edges) -> Streams:
         first = self.of_offset(jet.cat(z)) + prepared[0].index_select(0, edges.node)
-        if self.of_query is not None:
+        if self.embedding is not None and self.of_query is not None:
             first = first + from_queries(self.of_query(self.embedding(x)), edges)
         kernel = self.rest(self.activation(first))
         if self.multiply:
@@ -125,9 +128,9 @@ def exponents(dim: int, degree: int) -> tuple[tuple[int, ...], ...]:
     return tuple(sorted(rows, key=lambda b: (sum(b), b)))
 
 
-def monomials(z: Offsets, degree: int) -> Streams:
+def monomials(z: tuple[Streams, ...], degree: int) -> Streams:
     """All monomials of the offsets up to `degree`. Shapes: (e, P)."""
-    known: dict[tuple[int, ...], Streams] = {(0,) * len(z): torch.ones_like(jet.value(z[0]))}
+    known = {(0,) * len(z): jet.ones_like(z[0])}
     for b in exponents(len(z), degree)[1:]:
         k = next(i for i, m in enumerate(b) if m)
         rest = tuple(m - (i == k) for i, m in enumerate(b))
@@ -172,15 +175,10 @@ class PolynomialKernel(nn.Module):
     def prepare(self, positions: Tensor, values: Tensor) -> tuple[Tensor, ...]:
         return (self.inner(values),)
 
-    def integrate(self, x: Streams, z: Offsets, weight: Streams, prepared: tuple[Tensor, ...], edges: Edges) -> Streams:
+    def integrate(self, x: Streams, z: tuple[Streams, ...], weight: Streams, prepared: tuple[Tensor, ...], edges: Edges) -> Streams:
         basis = monomials(z, self.degree) * weight
         values = prepared[0].index_select(0, edges.node)
-        if not isinstance(basis, Jet):
-            return self.outer(_moments(basis[:, None], values, edges)[:, 0])
-        streams = dict(basis.dense().items())
-        rows = self.outer(_moments(torch.stack(list(streams.values()), 1), values, edges)).unbind(1)
-        found = dict(zip(streams, rows, strict=True))
-        return Jet(basis.space, {a: found[a] for a in basis.lower}, {n: found[n] for n in basis.operators})
+        return jet.unstack(self.outer(_moments(jet.stack(basis), values, edges)), basis)
 
 
 def _moments(rows: Tensor, values: Tensor, edges: Edges) -> Tensor:

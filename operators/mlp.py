@@ -10,10 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from operators import jet
-from operators.jet import Jet
+from operators.jet import Streams
 from operators.tables import ACTIVATIONS, Smooth
-
-Streams = Tensor | Jet
 
 
 def seeded(generator: torch.Generator | None) -> torch.Generator:
@@ -88,6 +86,7 @@ class Sinusoidal(nn.Module):
             raise ValueError(f"no embedding {kind!r}; known: transformer, octaves")
         k = torch.arange(frequencies, dtype=torch.float64)
         omega = max_positions ** (-2 * k / frequencies) if kind == "transformer" else math.pi * 2**k
+        self.weight: Tensor
         self.register_buffer("weight", torch.kron(torch.eye(dim, dtype=torch.float64), omega[:, None]).to(torch.get_default_dtype()))
         self.size = 2 * dim * frequencies
 

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from operators.lattice import Lattice, per_axis
@@ -81,7 +81,7 @@ NEIGHBORS: Registry[NeighborSearch] = Registry("neighbour search")
 def displacement(x: Tensor, y: Tensor, period: Sequence[float] | None = None) -> Tensor:
     """x - y, on periodic axes to the nearest image of y. Subtracting first keeps the digits far from the origin."""
     difference = x - y
-    if period is None:
+    if period is None or all(math.isinf(p) for p in period):
         return difference
     length = torch.tensor(period, dtype=x.dtype, device=x.device)
     turns = torch.where(torch.isinf(length), 0, torch.round(difference.detach() / length))
@@ -199,7 +199,7 @@ def kdtree(queries: Tensor, nodes: Tensor | Lattice, radius: float | Sequence[fl
         if box is not None:  # the periodic tree wants coordinates in [0, length); zero length means an open axis
             x, y = (np.where(box > 0, np.mod(p, np.where(box > 0, box, 1.0)), p) for p in (x, y))
             x, y = (np.where((box > 0) & (p >= box), 0.0, p) for p in (x, y))
-        found = cKDTree(x, boxsize=box).sparse_distance_matrix(cKDTree(y, boxsize=box), 1 + SLACK, output_type="ndarray")
+        found = KDTree(x, boxsize=box).sparse_distance_matrix(KDTree(y, boxsize=box), 1 + SLACK, output_type="ndarray")
         pairs.append((found["i"] + sample * len(x), found["j"] + sample * len(y)))
     query, node = (torch.from_numpy(np.concatenate(p)).to(queries.device) for p in zip(*pairs, strict=True))
     return _keep(queries.flatten(0, 1), nodes.flatten(0, 1), query, node, radius, period)
@@ -257,7 +257,7 @@ def torch_cluster(
     Raises: ImportError where the package is missing; ValueError on a periodic axis, which it does not know.
     """
     try:
-        from torch_cluster import radius as search
+        from torch_cluster import radius as search  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ImportError(
             "the neighbour search 'torch_cluster' needs the package torch-cluster (extra [cluster]); 'kdtree' and 'cells' need nothing"

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from operators import jet
 from operators.field import Ansatz, Capabilities, OperatorInput
-from operators.jet import Jet, JetSpace
-from operators.mlp import MLP, Activation, Linear, Sinusoidal, Streams, seeded
+from operators.jet import Jet, JetSpace, Streams
+from operators.mlp import MLP, Activation, Linear, Sinusoidal, seeded
 from operators.tables import ACTIVATIONS
 from operators.walk import apply, missing, rule
 
@@ -66,17 +66,13 @@ class NetworkField:
         values = self._network(jet.coordinates(points, space)).dense()
         return values if self.ansatz is None else self.ansatz.jet(points, values)
 
-    def _network(self, columns: Sequence[Streams]) -> Streams:
+    def _network(self, columns: tuple[Streams, ...]) -> Streams:
         if len(columns) != len(self.lower):
             raise ValueError(f"this field takes points (b, n, {len(self.lower)}), got {len(columns)} coordinates")
         parts: list[Streams] = []
         for x, a, b, wraps in zip(columns, self.lower, self.upper, self.periodic, strict=True):
             scaled = (x + -0.5 * (a + b)) * (2 / (b - a))
-            parts += (
-                [jet.compose(ACTIVATIONS["sin"], scaled * math.pi), jet.compose(ACTIVATIONS["cos"], scaled * math.pi)]
-                if wraps
-                else [scaled]
-            )
+            parts += [jet.compose(ACTIVATIONS[f], scaled * math.pi) for f in ("sin", "cos")] if wraps else [scaled]
         return apply(self.network, jet.cat(parts))
 
 

@@ -145,5 +145,5 @@ class SpectralConv(nn.Module):
 def _expand(core: Tensor, factors: Sequence[Tensor]) -> Tensor:
     """core with its leading axes multiplied by the factors (n, r)."""
     for axis, factor in enumerate(factors):
-        core = torch.tensordot(factor, core, dims=([1], [axis])).movedim(0, axis)
+        core = (core.movedim(axis, -1) @ factor.mT).movedim(-1, axis)
     return core

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from operators import jet
-from operators.jet import Jet
-from operators.mlp import MLP, Activation, Linear, Sinusoidal, Streams
+from operators.jet import Jet, Streams
+from operators.mlp import MLP, Activation, Linear, Sinusoidal
 from operators.tables import ACTIVATIONS, SQRT, Smooth
 
 
