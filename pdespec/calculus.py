@@ -12,7 +12,6 @@ from functools import cache
 from typing import Any
 
 import sympy as sp
-from sympy.core.function import AppliedUndef
 
 from pdespec.errors import fail
 from pdespec.geometry import Boundary, Domain, Region
@@ -92,25 +91,15 @@ def _needs(function: str, expression: Expression, kinds: Iterable[str], hint: st
 
 
 def short(expression: Expression, width: int = 60) -> str:
-    """The expression for a message: fields without their arguments, cut to a width."""
-    if isinstance(expression, sp.MatrixBase):
-        declarations = {getattr(getattr(entry, "func", None), "declaration", None) for entry in expression}
-        if len(declarations) == 1 and (declaration := declarations.pop()) is not None and expression == declaration.symbol:
-            return f"`{declaration.name}`"
-        text = "[" + ", ".join(_plain(entry) for entry in expression) + "]"
-    else:
-        text = _plain(expression)
+    """The expression for a message, in the notation of the language and cut to a width."""
+    text = _plain(expression)
     return f"`{text if len(text) <= width else text[: width - 4] + ' ...'}`"
 
 
-def _plain(expression: sp.Basic) -> str:
-    fields = {field: sp.Symbol(field.func.__name__) for field in expression.atoms(AppliedUndef)}
-    names = {
-        each: sp.Symbol(f"d({each.expr.func.__name__}, {', '.join(str(v) for v in each.variables)})")
-        for each in expression.atoms(sp.Derivative)
-        if isinstance(each.expr, AppliedUndef)
-    }
-    return sp.sstr(expression.xreplace(names).xreplace(fields))
+def _plain(expression: Expression) -> str:
+    from pdespec.text.express import plain  # it writes the operators of this module
+
+    return plain(expression)
 
 
 # ------------------------------------------------------------------------------------------------------------------- derivatives

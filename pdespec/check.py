@@ -302,8 +302,7 @@ def equations_match_unknowns(analysis: Analysis) -> Iterator[Diagnostic]:
     unknown, given = len(problem.components), rows + varied
     if unknown == given or (unknown == 0 and not problem.equations):
         return
-    last = next(reversed(problem.equations.values()), None) if problem.equations else None
-    label = next(reversed(problem.equations), problem.name) if problem.equations else problem.name
+    label, last = list(problem.equations.items())[-1] if problem.equations else (problem.name, None)
     names = ", ".join(problem.components)
     message = f"{_count(unknown, 'unknown component')} ({names}), {_count(given, 'equation')}"
     if given < unknown:

@@ -93,8 +93,8 @@ def _sign(p: Parts, s: Span) -> t.Node:
 
 def _call(p: Parts, s: Span, prefix: str = "") -> t.Node:
     name, *arguments = p
-    plain = tuple(each for each in arguments if isinstance(each, t.Node))
-    named = tuple(each for each in arguments if isinstance(each, tuple))
+    plain = tuple(each for each in arguments if each is not None and not isinstance(each, t.Keyword))
+    named = tuple(each for each in arguments if isinstance(each, t.Keyword))
     return t.Call(prefix + name.name, plain, named, s)
 
 
@@ -163,7 +163,7 @@ RULES: dict[str, Callable[[Parts, Span], Any]] = {
     "call": _call,
     "partial": lambda p, s: t.Call("boundary", (t.Name(p[1].name, s),), (), s),
     "partial_call": lambda p, s: _call(p[1:], s, prefix="d"),
-    "keyword": lambda p, s: (p[0].name, p[2]),
+    "keyword": lambda p, s: t.Keyword(p[0].name, p[2], s),
     "vector": lambda p, s: t.Bracket(tuple(p), s),
     "unit": _unit,
     "unit_power": _unit_power,

@@ -20,6 +20,7 @@ from ..laws import Law
 from ..symbols import unit_normal
 from ..variation import diff, variation
 from . import tree as t
+from .printer import text
 from .scope import BROKEN, MAX_BITS, Broken, Function, Scope
 from .words import split_derivative
 
@@ -347,8 +348,8 @@ def _call(node: t.Call, scope: Scope) -> Any:
         return _call_named(node, scope)
     letters = split_derivative(name, scope.variables)
     if node.keywords and (name in BUILTINS or name in ("d", "integral", "entry") or letters):
-        key, argument = node.keywords[0]
-        return scope.fail("S02", f"`{name}` takes no argument named `{key}`", argument.span, "write its arguments without names")
+        first = node.keywords[0]
+        return scope.fail("S02", f"`{name}` takes no argument named `{first.name}`", first.span, "write its arguments without names")
     if name in HANDLERS:
         return HANDLERS[name](node, scope)
     if letters:
@@ -371,7 +372,8 @@ def _call_named(node: t.Call, scope: Scope) -> Any:
         message = f"`{node.function}` is evaluated at a point, inside an equation"
         hint = f"write `{node.function}`, it depends on {', '.join(scope.variables)} already; values at a point belong in `on` and `at`"
         return scope.fail("W07", message, node.span, hint)
-    hint = f"write {node.function}*(...)" if len(node.arguments) == 1 else "only functions take arguments: k(w) := 1 + w^2"
+    one = len(node.arguments) == 1 and not node.keywords
+    hint = f"write {node.function}*({text(node.arguments[0])})" if one else "only functions take arguments: k(w) := 1 + w^2"
     return scope.fail("S04", f"`{node.function}` is {kind_of(called)} and takes no arguments", node.span, hint)
 
 

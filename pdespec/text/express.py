@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable
 from functools import singledispatch
 from typing import Any
 
 import sympy as sp
 
+from .. import calculus
 from .. import geometry as g
 from ..calculus import Average, Integral, Jump
-from ..errors import fail
-from ..laws import Law, NumberLaw
+from ..errors import ProblemError, fail
 from ..symbols import Coordinate, InputField, Normal, Scalar, Time, UnknownField
 from . import tree as t
-from .regions import LAWS
+from .places import in_place, shape
+from .printer import text
+from .recognise import declared, operators, tensor_gradient, vector_operators
 from .words import BUILTINS, split_derivative, taken
 
 FUNCTIONS: dict[Any, str] = {
@@ -33,7 +34,6 @@ FUNCTIONS: dict[Any, str] = {
     Jump: "jump",
     Average: "avg",
 }
-LAW_NAMES = {inspect.signature(make, eval_str=True).return_annotation: name for name, make in LAWS.items()}
 
 
 class Express:
@@ -59,10 +59,12 @@ class Express:
         return write(expression, self)
 
     def matrix(self, expression: Any) -> t.Node:
-        declaration = _declared(expression[0])
+        declaration = declared(expression[0])
         if declaration is not None and declaration.symbol == expression:
             return self.name(declaration.name)
         if expression.cols == 1:
+            if known := vector_operators(expression, self):
+                return known
             if all(isinstance(entry, Normal) for entry in expression) and list(expression) == [
                 Normal(x) for x in expression[0].coordinate.coordinates
             ]:
@@ -70,6 +72,8 @@ class Express:
             return t.Bracket(tuple(self(entry) for entry in expression))
         if expression.rows == expression.cols and expression == sp.eye(expression.rows):
             return t.Name("I")
+        if gradient := tensor_gradient(expression, self):
+            return gradient
         return t.Bracket(tuple(t.Bracket(tuple(self(expression[i, j]) for j in range(expression.cols))) for i in range(expression.rows)))
 
     def integral(self, density: Any, region: Any) -> t.Node:
@@ -85,39 +89,22 @@ class Express:
         """The expression that makes a boundary."""
         domain = self.name(region.domain.name)
         if region.kind == "side":
-            return t.Call("side", (domain,), ((str(region.coordinate), self(region.value)),))
+            return t.Call("side", (domain,), (t.Keyword(self.name(str(region.coordinate)).name, self(region.value)),))
         if region.kind == "rest":
             return t.Call("rest", (domain, *(self.region(other) for other in region.others)))
         if region.kind == "of":
             return t.Call("boundary", (domain, shape(region.part, self)))
         return t.Call("boundary" if region.kind == "all" else region.kind, (domain,))
 
-    def law(self, law: Law, size: int | None = None) -> t.Node:
-        """The expression that makes a law."""
-        values = {name: self(sp.sympify(value)) for name, value in law.arguments.items()}
-        keywords = () if isinstance(law, NumberLaw) else tuple(values.items())
-        sized = (("size", t.Number(str(size))),) if size is not None else ()
-        return t.Call(LAW_NAMES[type(law)], tuple(values.values()) if isinstance(law, NumberLaw) else (), keywords + sized)
 
-
-def _declared(entry: Any) -> Any:
-    """The declaration of a param or of a component of a field, None for anything else."""
-    if isinstance(entry, (UnknownField, InputField)):
-        return entry.func.declaration
-    return entry.declaration if isinstance(entry, Scalar) else None
-
-
-def in_place(region: g.Boundary) -> bool:
-    """Whether a boundary bears the name that its expression gives it."""
-    makers: dict[str, Any] = {
-        "all": lambda: g.boundary(region.domain),
-        "of": lambda: g.boundary(region.domain, region.part),
-        "side": lambda: g.side(region.domain, **{str(region.coordinate): region.value}),
-        "rest": lambda: g.rest(region.domain, *region.others),
-        "inner": lambda: g.inner(region.domain),
-        "outer": lambda: g.outer(region.domain),
-    }
-    return makers[region.kind]() == region
+def plain(expression: Any) -> str:
+    """An expression as it would be written, for messages; SymPy's own form where the language has none."""
+    frame, time = calculus.coordinates_of(expression), calculus.time_of(expression)
+    express = Express(tuple(each.name for each in (*frame, *((time,) if time else ()))))
+    try:
+        return text(express(expression))
+    except ProblemError:
+        return sp.sstr(expression)
 
 
 # ---- expressions
@@ -267,155 +254,19 @@ def _split(factors: Iterable[sp.Expr], express: Express) -> tuple[list[t.Node], 
 
 @write.register
 def _sum(expression: sp.Add, express: Express) -> t.Node:
-    terms: list[tuple[str, t.Node]] = []
-    found, rest = operators(expression, express)
-    for sign, node in found:
-        terms.append((sign, node))
-    for term in sp.Add(*rest, evaluate=False).as_ordered_terms() if rest else ():
-        minus = term.could_extract_minus_sign()
-        terms.append(("-" if minus else "+", express(-term if minus else term)))
+    found, left = operators(expression.args, express)
+    return signed([*found, *terms_of(left, express)])
+
+
+def terms_of(terms: Iterable[sp.Expr], express: Express) -> list[tuple[str, t.Node]]:
+    """The terms of a sum with their signs, in SymPy's order."""
+    ordered = sp.Add(*terms, evaluate=False).as_ordered_terms()
+    minus = [each.could_extract_minus_sign() for each in ordered]
+    return [("-" if down else "+", express(-each if down else each)) for each, down in zip(ordered, minus, strict=True) if each != 0]
+
+
+def signed(terms: list[tuple[str, t.Node]]) -> t.Node:
+    """A sum of terms with their signs."""
     (sign, first), *others = terms
     first = negative(first) if sign == "-" else first
     return t.Sum(first, tuple(others)) if others else first
-
-
-def operators(expression: sp.Add, express: Express) -> tuple[list[tuple[str, t.Node]], list[sp.Expr]]:
-    """The Laplacians and divergences among the terms of a sum, as signed nodes, and the terms left over."""
-    left = list(expression.args)
-    found = []
-    for term in list(left):
-        coefficient, inner = term.as_coeff_Mul()
-        if term not in left or not isinstance(inner, sp.Derivative) or not isinstance(inner.variables[0], Coordinate):
-            continue
-        frame = inner.variables[0].coordinates
-        made = None
-        if len(frame) > 1 and inner.variables == (frame[0], frame[0]):
-            parts = [coefficient * sp.Derivative(inner.expr, x, x) for x in frame]
-            made = t.Call("lap", (express(inner.expr),)) if all(part in left for part in parts) else None
-        elif len(frame) > 1 and inner.variables == (frame[0],):
-            parts, made = _divergence(coefficient, left, frame, express)
-        if made is None:
-            continue
-        for part in parts:
-            left.remove(part)
-        number = abs(coefficient)
-        factor = decimal(number) if number.q == 1 else None
-        node = made if number == 1 else t.Product(factor, (("*", made),)) if factor else t.Product(made, (("/", t.Number(str(number.q))),))
-        if number != 1 and factor is None and number.p != 1:
-            node = t.Product(t.Number(str(number.p)), (("*", made), ("/", t.Number(str(number.q)))))
-        found.append(("-" if coefficient < 0 else "+", node))
-    return found, left
-
-
-def _divergence(
-    coefficient: sp.Rational, terms: list[sp.Expr], frame: tuple[Any, ...], express: Express
-) -> tuple[list[sp.Expr], t.Node | None]:
-    """`coefficient*div(k*grad(w))` or `coefficient*div(v)` among terms, if its parts are all there."""
-    by_axis = {x: [each for each in terms if _is_flux(each, coefficient, x)] for x in frame}
-    for first in by_axis[frame[0]]:
-        flux = first.as_coeff_Mul()[1].expr
-        for slope in flux.atoms(sp.Derivative):
-            if slope.variables != (frame[0],) or sp.Mul(flux / slope).has(slope):
-                continue
-            factor = flux / slope
-            fluxes = [factor * sp.Derivative(slope.expr, x) for x in frame]
-            parts = [coefficient * sp.Derivative(each, x) for each, x in zip(fluxes, frame, strict=True)]
-            if all(part in terms for part in parts):
-                gradient = t.Call("grad", (express(slope.expr),))
-                return parts, t.Call("div", (gradient if factor == 1 else t.Product(express(factor), (("*", gradient),)),))
-        declaration = _declared(flux)
-        if isinstance(flux, (UnknownField, InputField)) and declaration.rank == "vector":
-            parts = [coefficient * sp.Derivative(each, x) for each, x in zip(declaration.symbol, frame, strict=True)]
-            if all(part in terms for part in parts):
-                return parts, t.Call("div", (express.name(declaration.name),))
-    return [], None
-
-
-def _is_flux(term: sp.Expr, coefficient: sp.Rational, axis: Any) -> bool:
-    number, inner = term.as_coeff_Mul()
-    return number == coefficient and isinstance(inner, sp.Derivative) and inner.variables == (axis,)
-
-
-# ---- shapes
-
-
-def _point(values: Iterable[Any], express: Express) -> t.Node:
-    return t.Bracket(tuple(express(value) for value in values))
-
-
-def _centred(name: str, radius: Any, center: tuple[Any, ...], express: Express) -> t.Node:
-    keywords = (("radius", express(radius)),)
-    return t.Call(name, (), keywords if not any(center) else (*keywords, ("center", _point(center, express))))
-
-
-@singledispatch
-def shape(value: Any, express: Express) -> t.Node:
-    """The expression that makes a shape."""
-    raise TypeError(f"{type(value).__name__} has no text form")
-
-
-@shape.register
-def _interval(value: g.Interval, express: Express) -> t.Node:
-    return t.Call("interval", (express(value.start), express(value.end)))
-
-
-@shape.register
-def _rectangle(value: g.Rectangle, express: Express) -> t.Node:
-    return t.Call("rectangle", (_point(value.lower, express), _point(value.upper, express)))
-
-
-@shape.register
-def _box(value: g.Box, express: Express) -> t.Node:
-    return t.Call("box", (_point(value.lower, express), _point(value.upper, express)))
-
-
-@shape.register
-def _disk(value: g.Disk, express: Express) -> t.Node:
-    return _centred("disk", value.radius, value.center, express)
-
-
-@shape.register
-def _ball(value: g.Ball, express: Express) -> t.Node:
-    return _centred("ball", value.radius, value.center, express)
-
-
-@shape.register
-def _star(value: g.Star, express: Express) -> t.Node:
-    return _centred("star", value.radius, value.center, express)
-
-
-@shape.register
-def _polygon(value: g.Polygon, express: Express) -> t.Node:
-    return t.Call("polygon", tuple(_point(point, express) for point in value.points))
-
-
-@shape.register
-def _airfoil(value: g.Airfoil, express: Express) -> t.Node:
-    section = t.Call("naca", tuple(t.Number(str(digit)) for digit in value.digits))
-    displaced = (("displacement", express(sp.ImmutableMatrix(value.displacement))),) if value.displacement else ()
-    return t.Call("airfoil", (section,), displaced)
-
-
-@shape.register
-def _lattice(value: g.Lattice, express: Express) -> t.Node:
-    return t.Call("lattice", (shape(value.shape, express), t.Number(str(value.nx)), t.Number(str(value.ny))))
-
-
-@shape.register
-def _exterior(value: g.Exterior, express: Express) -> t.Node:
-    return t.Call("exterior", (shape(value.body, express),), (("farfield", shape(value.farfield, express)),))
-
-
-@shape.register
-def _union(value: g.Union, express: Express) -> t.Node:
-    return t.Sum(shape(value.a, express), (("+", shape(value.b, express)),))
-
-
-@shape.register
-def _difference(value: g.Difference, express: Express) -> t.Node:
-    return t.Sum(shape(value.a, express), (("-", shape(value.b, express)),))
-
-
-@shape.register
-def _intersection(value: g.Intersection, express: Express) -> t.Node:
-    return t.Intersection(shape(value.a, express), shape(value.b, express))

@@ -278,7 +278,7 @@ def _call(node: t.Call, notation: Notation) -> str:
         measure = r"\mathrm{d}S" if on_boundary else r"\mathrm{d}V"
         return rf"\int_{{{tex(arguments[1], notation)}}} {enclosed(arguments[0], PRODUCT, notation)}\, {measure}"
     inside = [_argument(argument, name, notation) for argument in arguments]
-    inside += [rf"{symbol(key, notation)} = {_argument(argument, name, notation)}" for key, argument in node.keywords]
+    inside += [rf"{symbol(each.name, notation)} = {_argument(each.value, name, notation)}" for each in node.keywords]
     head = FUNCTIONS.get(name) or LAWS.get(name)
     if name == "boundary" and len(arguments) == 1:
         return rf"\partial {tex(arguments[0], notation)}"

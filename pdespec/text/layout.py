@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from lark import Token
 
-from ..errors import Diagnostic, Source, Span
+from ..errors import Source, Span
 from .words import STATEMENTS
 
 MAX_CHARACTERS = 100_000
@@ -38,6 +38,7 @@ class Section:
     piece: Piece
     members: tuple[Piece, ...] = ()
     colon: bool = True
+    stray: bool = False
 
 
 def place(source: Source, first: Token, last: Token | None = None) -> Span:
@@ -46,8 +47,8 @@ def place(source: Source, first: Token, last: Token | None = None) -> Span:
     return Span(source, first.line, first.column, last.end_line, last.end_column)
 
 
-def sections(tokens: Sequence[Token], source: Source, report: list[Diagnostic]) -> list[Section]:
-    """The statements and blocks of a file, in order. Mistakes of layout go to `report`."""
+def sections(tokens: Sequence[Token]) -> list[Section]:
+    """The statements and blocks of a file, in order. A line that is indented without an open block above it is marked stray."""
     found: list[Section] = []
     margin = tokens[0].column if tokens else 1
     block: Section | None = None  # the open one, and its indentation
@@ -64,9 +65,7 @@ def sections(tokens: Sequence[Token], source: Source, report: list[Diagnostic]) 
             head, rest = _split_head(line)
             block, indent = Section(Piece("head", head), tuple(_members(rest)), colon=len(head) < len(line)), line[0].column
         else:
-            if line[0].column > margin:
-                report.append(_stray_indent(line, source))
-            found.append(Section(Piece("statement", line)))
+            found.append(Section(Piece("statement", line), stray=line[0].column > margin))
     return found + ([block] if block else [])
 
 
@@ -128,12 +127,3 @@ def _members(line: Sequence[Token]) -> Iterator[Piece]:
             start = i + 1
     if start < len(line):
         yield Piece("member", tuple(line[start:]))
-
-
-def _stray_indent(line: tuple[Token, ...], source: Source) -> Diagnostic:
-    return Diagnostic(
-        "S02",
-        "this line is indented, and no block is open above it",
-        "statements begin at the margin; an expression goes on over the next line inside brackets or after an operator",
-        span=place(source, line[0], line[-1]),
-    )

@@ -76,8 +76,13 @@ def _component(node: t.Component) -> str:
 
 @text.register
 def _call(node: t.Call) -> str:
-    arguments = [text(argument) for argument in node.arguments] + [f"{name} = {text(argument)}" for name, argument in node.keywords]
+    arguments = [text(argument) for argument in node.arguments] + [text(keyword) for keyword in node.keywords]
     return f"{node.function}({', '.join(arguments)})"
+
+
+@text.register
+def _keyword(node: t.Keyword) -> str:
+    return f"{node.name} = {text(node.value)}"
 
 
 @text.register

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import sympy as sp
+
+from ..calculus import short
 from ..check import check
 from ..errors import Diagnostic, ProblemError, Source, Span
 from ..problem import Problem
@@ -100,9 +105,14 @@ def _kind(statement: t.Node) -> str:
 
 
 def _placed(diagnostic: Diagnostic, draft: Draft) -> Diagnostic:
-    """The diagnostic at the declaration or statement its label names."""
+    """The diagnostic at the declaration or statement its label names, in the words of the user's definitions."""
     entry = draft.scope.entries.get(diagnostic.label)
-    return diagnostic.at(entry.span if entry else draft.labels.get(diagnostic.label))
+    message, hint = diagnostic.message, diagnostic.hint
+    for name, known in draft.scope.entries.items():
+        if known.kind == "definition" and isinstance(known.value, sp.Expr) and known.value.args:
+            spelled = short(known.value)[1:-1]
+            message, hint = message.replace(spelled, name), hint.replace(spelled, name)
+    return replace(diagnostic, message=message, hint=hint).at(entry.span if entry else draft.labels.get(diagnostic.label))
 
 
 def _sorted(report: list[Diagnostic]) -> list[Diagnostic]:

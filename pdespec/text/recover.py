@@ -11,7 +11,8 @@ from ..geometry import Boundary
 from ..problem import Condition, IntegralRequirement
 from ..symbols import Input, Param, Unknown, UnknownField
 from . import tree as t
-from .express import Express, in_place, shape
+from .express import Express
+from .places import in_place, law, shape
 from .units import unit_of
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ def recover(problem: Problem) -> tuple[t.Node, ...]:
 
 def _given(param: Param, express: Express) -> t.Given:
     value = express(param.value) if param.value is not None else None
-    law = express.law(param.law, param.size) if param.law is not None else None
-    return t.Given(express.name(param.name), value, law, unit_of(param.unit))
+    drawn = law(param.law, param.size, express) if param.law is not None else None
+    return t.Given(express.name(param.name), value, drawn, unit_of(param.unit))
 
 
 def _regions(problem: Problem, express: Express) -> list[t.Node]:
@@ -75,7 +76,7 @@ def _input(declaration: Input, express: Express) -> t.GivenFunction:
         t.Name(declaration.rank),
         express.region(declaration.region),
         express.name(declaration.time.name) if declaration.time is not None else None,
-        express.law(declaration.law) if declaration.law is not None else None,
+        law(declaration.law, None, express) if declaration.law is not None else None,
         declaration.source,
         unit_of(declaration.unit),
     )

@@ -15,7 +15,9 @@ from ..geometry import Boundary, Domain
 from ..laws import Law
 from . import tree as t
 from .evaluate import BUILTINS, apply, checked, expression, handles, kind_of, region, shape, value
+from .printer import text
 from .scope import BROKEN, Broken, Scope
+from .words import bare
 
 LAWS: dict[str, Callable[..., Law]] = {
     name: getattr(laws, name) for name in ("uniform", "loguniform", "normal", "gaussians", "fourier", "grf")
@@ -35,15 +37,14 @@ def bind(node: t.Call, scope: Scope, parameters: tuple[str, ...], required: int)
     if len(node.arguments) > len(parameters):
         return scope.fail("S02", f"`{node.function}` takes {len(parameters)} arguments, {len(node.arguments)} given", node.span, usage)
     found = dict(zip(parameters, node.arguments, strict=False))
-    for name, argument in node.keywords:
-        if name not in parameters:
-            near = nearest(name, parameters)
-            return scope.fail(
-                "S01", f"`{node.function}` has no argument `{name}`", argument.span, f"did you mean `{near}`?" if near else usage
-            )
-        if name in found:
-            return scope.fail("S02", f"`{node.function}` is given `{name}` twice", argument.span, usage)
-        found[name] = argument
+    for each in node.keywords:
+        if each.name not in parameters:
+            near = nearest(each.name, (*parameters, *(["size"] if node.function in LAWS else [])))
+            hint = f"did you mean `{near}`?" if near else usage
+            return scope.fail("S01", f"`{node.function}` has no argument `{each.name}`", each.span, hint)
+        if each.name in found:
+            return scope.fail("S02", f"`{node.function}` is given `{each.name}` twice", each.span, usage)
+        found[each.name] = each.value
     if missing := [name for name in parameters[:required] if name not in found]:
         return scope.fail("S02", f"`{node.function}` lacks {', '.join(f'`{name}`' for name in missing)}", node.span, usage)
     return found
@@ -174,9 +175,9 @@ def _side(node: t.Call, scope: Scope) -> Any:
         axis = scope.coordinates[-1].name if scope.coordinates else "x"
         return scope.fail("S02", "`side` takes a domain and one coordinate with its value", node.span, f"write side(Omega, {axis} = 1)")
     domain = region(node.arguments[0], scope, (Domain,))
-    ((axis, place),) = node.keywords
-    at = expression(place, scope)
-    return checked(lambda d, v: geometry.side(d, None, **{axis: v}), [domain, at], node.span, scope)
+    (place,) = node.keywords
+    at = expression(place.value, scope)
+    return checked(lambda d, v: geometry.side(d, None, **{bare(place.name): v}), [domain, at], node.span, scope)
 
 
 @handles("rest")
@@ -198,6 +199,12 @@ def _rest(node: t.Call, scope: Scope) -> Any:
 # ---- laws
 
 
+@handles(*LAWS)
+def _misplaced_law(node: t.Call, scope: Scope) -> Any:
+    hint = f"draw a param from it, param c ~ {text(node)}, and write c here" if _draws(node.function) == "number" else "laws follow `~`"
+    return scope.fail("T05", f"the law `{node.function}` stands where an expression belongs", node.span, hint)
+
+
 def law(node: t.Node, scope: Scope, draws: str) -> tuple[Law, int | None] | Broken:
     """The law a node stands for, and the `size` given with it. `draws` is "number" or "function"."""
     if not isinstance(node, t.Call) or node.function not in LAWS:
@@ -209,9 +216,9 @@ def law(node: t.Node, scope: Scope, draws: str) -> tuple[Law, int | None] | Brok
     make = LAWS[node.function]
     parameters = inspect.signature(make).parameters
     required = sum(each.default is inspect.Parameter.empty for each in parameters.values())
-    sizes = [argument for name, argument in node.keywords if name == "size"]
-    bare = replace(node, keywords=tuple((name, argument) for name, argument in node.keywords if name != "size"))
-    arguments = bind(bare, scope, tuple(parameters), required)
+    sizes = [each.value for each in node.keywords if each.name == "size"]
+    sizeless = replace(node, keywords=tuple(each for each in node.keywords if each.name != "size"))
+    arguments = bind(sizeless, scope, tuple(parameters), required)
     if isinstance(arguments, Broken):
         return BROKEN
     values = {name: expression(argument, scope) for name, argument in arguments.items()}

@@ -103,7 +103,7 @@ class Scope:
                 "S03", f"`{name.name}` is a word of the language and cannot be a name", name.span, f"rename it, for example `{name.name}_`"
             )
         elif name.name in BUILTINS or (name.name == "d" and kind == "function"):
-            hint = f"rename it, for example `{name.name}_` or `{name.name}1`"
+            hint = f"rename it, for example `{name.name}_`, or keep it in backticks wherever you mean your own"
             self.fail(
                 "S03",
                 f"{kind} `{name.name}` would hide the built-in `{name.name}`, {MEANINGS.get(name.name, 'an operator')}",

@@ -15,6 +15,7 @@ from ..problem import Condition, Data, Equation, Output, Requirement, promote
 from . import tree as t
 from .declare import Draft, declare, numbers
 from .evaluate import expression, region
+from .printer import text
 from .scope import BROKEN, Broken, Scope
 from .words import bare, key
 
@@ -24,6 +25,7 @@ from .words import bare, key
 @declare.register
 def _block(block: t.Block, draft: Draft) -> None:
     scope, head = draft.scope, block.head
+    scope.place = ""
     where: Any = BROKEN
     at: Any = None
     if head.kind == "in" and head.region is not None:
@@ -45,7 +47,9 @@ def _moment(head: t.Head, scope: Scope) -> Any:
             return BROKEN
         hint = f"write at {scope.time.name} = {scope.time.start}" if scope.time else "declare it: time t in [0, 1]"
         if name in [x.name for x in scope.coordinates]:
-            hint = f"conditions at a place are boundary conditions: on side(Omega, {name} = ...): ..."
+            domain = next((each for each, entry in scope.entries.items() if isinstance(entry.value, Domain)), "Omega")
+            value = text(head.value) if head.value is not None else "0"
+            hint = f"what holds at a place is a boundary condition: on side({domain}, {name} = {value}): ..."
         return scope.fail("S01", f"`{name}` is not the time", head.time.span if head.time else head.span, hint)
     (moment,) = numbers((head.value,), scope)  # type: ignore[arg-type]
     return moment

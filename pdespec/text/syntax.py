@@ -68,8 +68,12 @@ def read(source: Source, report: list[Diagnostic]) -> Document:
             return None
         return result
 
-    for section in sections(list(grammar().lex(source.text)), source, report):
+    for section in sections(list(grammar().lex(source.text))):
         kind = str(section.piece.tokens[0])
+        if section.stray:
+            report.append(_stray(section.piece, source))
+            if isinstance(_parse(section.piece, source), Diagnostic):
+                continue
         first = parsed(section.piece, kind)
         if section.piece.start == "statement":
             statements += [first] if first is not None else []
@@ -206,6 +210,8 @@ def _missing_sign(piece: Piece, position: int, accepts: frozenset[str], source: 
     token, before = piece.tokens[position], piece.tokens[position - 1]
     if before.type not in OPERANDS or token.type not in FACTORS:
         return None
+    if piece.start == "head" and not _open_brackets(piece.tokens[:position]):
+        return _expected("`:`", piece.tokens[:position], token, source, "the colon ends the head of a block: `on Gamma: u = 0`")
     left, right = _operand_before(piece.tokens[:position]), _operand_after(piece.tokens, position)
     span = place(source, before, token)
     return Diagnostic("S04", f"no sign between `{left}` and `{right}`", f"write {left}*{right}", span=span)
@@ -360,6 +366,12 @@ def _text(tokens: tuple[Token, ...]) -> str:
 
 def _all(piece: Piece, source: Source) -> Span:
     return place(source, piece.tokens[0], piece.tokens[-1])
+
+
+def _stray(piece: Piece, source: Source) -> Diagnostic:
+    message = "this line is indented, and no block is open above it"
+    hint = "statements begin at the margin; an expression goes on over the next line inside brackets or after an operator"
+    return Diagnostic("S02", message, hint, span=_all(piece, source))
 
 
 def _empty_block(piece: Piece, source: Source) -> Diagnostic:

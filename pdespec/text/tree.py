@@ -47,12 +47,21 @@ class Component(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class Keyword(Node):
+    """`key = c` among the arguments of a call."""
+
+    name: str
+    value: Node
+    span: Span | None = _place()
+
+
+@dataclass(frozen=True, slots=True)
 class Call(Node):
     """`f(a, b, key = c)`"""
 
     function: str
     arguments: tuple[Node, ...]
-    keywords: tuple[tuple[str, Node], ...] = ()
+    keywords: tuple[Keyword, ...] = ()
     span: Span | None = _place()
 
 

@@ -1,0 +1,125 @@
+"""From shapes, boundaries and laws back to the syntax tree."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from functools import singledispatch
+from typing import Any
+
+import sympy as sp
+
+from .. import geometry as g
+from ..laws import Law, NumberLaw
+from . import tree as t
+from .regions import LAWS
+
+LAW_NAMES = {inspect.signature(make, eval_str=True).return_annotation: name for name, make in LAWS.items()}
+
+Express = Callable[[Any], t.Node]  # writes an expression
+
+
+def law(value: Law, size: int | None, express: Express) -> t.Node:
+    """The expression that makes a law."""
+    written = {name: express(sp.sympify(each)) for name, each in value.arguments.items()}
+    keywords = () if isinstance(value, NumberLaw) else tuple(t.Keyword(name, each) for name, each in written.items())
+    sized = (t.Keyword("size", t.Number(str(size))),) if size is not None else ()
+    return t.Call(LAW_NAMES[type(value)], tuple(written.values()) if isinstance(value, NumberLaw) else (), keywords + sized)
+
+
+def in_place(region: g.Boundary) -> bool:
+    """Whether a boundary bears the name that its expression gives it."""
+    makers: dict[str, Any] = {
+        "all": lambda: g.boundary(region.domain),
+        "of": lambda: g.boundary(region.domain, region.part),
+        "side": lambda: g.side(region.domain, **{str(region.coordinate): region.value}),
+        "rest": lambda: g.rest(region.domain, *region.others),
+        "inner": lambda: g.inner(region.domain),
+        "outer": lambda: g.outer(region.domain),
+    }
+    return makers[region.kind]() == region
+
+
+# ---- shapes
+
+
+def _point(values: Iterable[Any], express: Express) -> t.Node:
+    return t.Bracket(tuple(express(value) for value in values))
+
+
+def _centred(name: str, radius: Any, center: tuple[Any, ...], express: Express) -> t.Node:
+    keywords = (t.Keyword("radius", express(radius)),)
+    return t.Call(name, (), keywords if not any(center) else (*keywords, t.Keyword("center", _point(center, express))))
+
+
+@singledispatch
+def shape(value: Any, express: Express) -> t.Node:
+    """The expression that makes a shape."""
+    raise TypeError(f"{type(value).__name__} has no text form")
+
+
+@shape.register
+def _interval(value: g.Interval, express: Express) -> t.Node:
+    return t.Call("interval", (express(value.start), express(value.end)))
+
+
+@shape.register
+def _rectangle(value: g.Rectangle, express: Express) -> t.Node:
+    return t.Call("rectangle", (_point(value.lower, express), _point(value.upper, express)))
+
+
+@shape.register
+def _box(value: g.Box, express: Express) -> t.Node:
+    return t.Call("box", (_point(value.lower, express), _point(value.upper, express)))
+
+
+@shape.register
+def _disk(value: g.Disk, express: Express) -> t.Node:
+    return _centred("disk", value.radius, value.center, express)
+
+
+@shape.register
+def _ball(value: g.Ball, express: Express) -> t.Node:
+    return _centred("ball", value.radius, value.center, express)
+
+
+@shape.register
+def _star(value: g.Star, express: Express) -> t.Node:
+    return _centred("star", value.radius, value.center, express)
+
+
+@shape.register
+def _polygon(value: g.Polygon, express: Express) -> t.Node:
+    return t.Call("polygon", tuple(_point(point, express) for point in value.points))
+
+
+@shape.register
+def _airfoil(value: g.Airfoil, express: Express) -> t.Node:
+    section = t.Call("naca", tuple(t.Number(str(digit)) for digit in value.digits))
+    displaced = (t.Keyword("displacement", express(sp.ImmutableMatrix(value.displacement))),) if value.displacement else ()
+    return t.Call("airfoil", (section,), displaced)
+
+
+@shape.register
+def _lattice(value: g.Lattice, express: Express) -> t.Node:
+    return t.Call("lattice", (shape(value.shape, express), t.Number(str(value.nx)), t.Number(str(value.ny))))
+
+
+@shape.register
+def _exterior(value: g.Exterior, express: Express) -> t.Node:
+    return t.Call("exterior", (shape(value.body, express),), (t.Keyword("farfield", shape(value.farfield, express)),))
+
+
+@shape.register
+def _union(value: g.Union, express: Express) -> t.Node:
+    return t.Sum(shape(value.a, express), (("+", shape(value.b, express)),))
+
+
+@shape.register
+def _difference(value: g.Difference, express: Express) -> t.Node:
+    return t.Sum(shape(value.a, express), (("-", shape(value.b, express)),))
+
+
+@shape.register
+def _intersection(value: g.Intersection, express: Express) -> t.Node:
+    return t.Intersection(shape(value.a, express), shape(value.b, express))

@@ -1,0 +1,6 @@
+problem poisson
+space    x, y
+domain   Omega = disk(radius = 1)
+unknown  u : scalar on Omega
+in Omega: div(gard(u)) = 1
+on boundary(Omega): u = 0
