@@ -73,7 +73,7 @@ class Moments(NamedTuple):
     weights: Tensor
     mean: Tensor
     square: Tensor
-    count: int
+    steps: int
 
 
 @BALANCERS.register("fixed")
@@ -157,7 +157,7 @@ def gradnorm(alpha: float = 1.0, rate: float = 0.025, every: int = 1, epsilon: f
         ratio = signals.losses / (first + epsilon)
         target = (state.weights * norm).mean() * (ratio / (ratio.mean() + epsilon)) ** alpha
         slope = norm * torch.sign(state.weights * norm - target)
-        count = state.count + 1
+        count = state.steps + 1
         mean = 0.9 * state.mean + 0.1 * slope
         square = 0.999 * state.square + 0.001 * slope**2
         move = mean / (1 - 0.9**count) / ((square / (1 - 0.999**count)).sqrt() + epsilon)

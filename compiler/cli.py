@@ -359,7 +359,7 @@ def solve(
     from compiler.vtk import write_vtk
 
     batch = sample(problem, 1, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    truth = run_solver(problem, batch, **({} if resolution is None else {"resolution": resolution}))
+    truth = run_solver(problem, batch) if resolution is None else run_solver(problem, batch, resolution)
     directory = out_ or Path("runs") / f"{problem.name}-reference"
     directory.mkdir(parents=True, exist_ok=True)
     write_atomically(directory / "solution.png", png(reference_picture(problem, batch, truth)))

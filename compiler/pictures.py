@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 
@@ -35,9 +35,9 @@ class Raster:
 
     points: Tensor
     inside: np.ndarray
-    extent: tuple[float, ...]
+    extent: tuple[float, float, float, float]
     axes: tuple[str, ...]
-    aspect: str
+    aspect: Literal["auto", "equal"]
     note: str
 
     def fill(self, values: Tensor) -> np.ndarray:
@@ -70,10 +70,12 @@ def raster(problem: Problem, batch: Any, resolution: int = RESOLUTION) -> Raster
     columns += [torch.full(shape, value, dtype=own.dtype) for _, value in fixed]
     points = torch.stack(columns, -1).reshape(1, -1, len(columns)).to(own.device)
     inside = batch.geometry[region.name].contains(points[..., :space])[0]
-    extent = tuple(each for _, low, high in drawn for each in (low, high))
+    (_, left, right), (_, bottom, top) = drawn if len(drawn) == 2 else (*drawn, ("", 0.0, 0.0))
     note = ", ".join(f"{name} = {value:.3g}" for name, value in fixed)
     mask = inside.cpu().numpy().reshape(shape)
-    return Raster(points[:, inside], mask, extent, tuple(name for name, _, _ in drawn), "auto" if spacetime else "equal", note)
+    return Raster(
+        points[:, inside], mask, (left, right, bottom, top), tuple(name for name, _, _ in drawn), "auto" if spacetime else "equal", note
+    )
 
 
 def _box(points: Tensor) -> tuple[list[float], list[float]]:
@@ -190,7 +192,7 @@ def png(figure: Figure) -> bytes:
     return out.getvalue()
 
 
-def training_picture(history: Sequence[Mapping[str, float | None]], labels: Sequence[str]) -> Figure:
+def training_picture(history: Sequence[Mapping[str, float]], labels: Sequence[str]) -> Figure:
     """Loss terms, validation loss and error against the step; learning rate beside them."""
     figure = Figure(figsize=(13, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": [3, 1]})
@@ -200,7 +202,7 @@ def training_picture(history: Sequence[Mapping[str, float | None]], labels: Sequ
         left.plot(steps, values, color=f"C{k}", alpha=0.25, lw=0.8)
         left.plot(steps, _smooth(values), color=f"C{k}", lw=1.6, label=label)
     for name, style, title in (("validation", "k.-", "validation loss"), ("error", "r.-", "relative L2 error in u")):
-        marked = [(row["step"], row[name]) for row in history if row.get(name) is not None]
+        marked = [(row["step"], row[name]) for row in history if name in row]
         if marked:
             left.plot(*zip(*marked, strict=True), style, lw=1, ms=4, label=title)
     left.set(yscale="log", xlabel="step", title="loss terms, unweighted")

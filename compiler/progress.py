@@ -9,7 +9,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-Row = Mapping[str, float | None]
+Row = Mapping[str, float]
 
 
 class Display(Protocol):
@@ -89,8 +89,8 @@ def terms_text(row: Row, labels: tuple[str, ...]) -> str:
 
 
 def validation_text(row: Row) -> str:
-    found = [f"validation {row['validation']:.2e}"] if row.get("validation") is not None else []
-    found += [f"error in u {100 * row['error']:.2f} %"] if row.get("error") is not None else []
+    found = [f"validation {row['validation']:.2e}"] if "validation" in row else []
+    found += [f"error in u {100 * row['error']:.2f} %"] if "error" in row else []
     return "  ".join(found)
 
 

@@ -45,8 +45,8 @@ class Recipe:
 class Run:
     """A training run on disk.
 
-    `preset` names where its options came from; `step` is that of its last checkpoint, `model` the network where this process trained or loaded it, `trainables` the values found for
-    the problem's trainable scalars.
+    `preset` names where its options came from, `step` is that of its last checkpoint, `model` the network where this process trained or
+    loaded it, `trainables` the values found for the problem's trainable scalars.
     """
 
     directory: Path
@@ -63,7 +63,7 @@ class Run:
         return self.step >= self.options.steps
 
     @property
-    def history(self) -> list[dict[str, float | None]]:
+    def history(self) -> list[dict[str, float]]:
         return read_history(self.directory)
 
     def checkpoint(self, which: str = "last") -> Path:
@@ -147,29 +147,28 @@ def sessions(directory: Path) -> list[dict[str, Any]]:
     return _read_record(directory)["sessions"]
 
 
-def read_history(directory: Path) -> list[dict[str, float | None]]:
-    """The rows of history.csv; None where a cell is empty. A last line cut short by a kill is left out."""
+def read_history(directory: Path) -> list[dict[str, float]]:
+    """The rows of history.csv without their empty cells. A last line cut short by a kill is left out."""
     path = directory / HISTORY
     if not path.is_file():
         return []
     text = path.read_text()
     lines = text[: text.rfind("\n") + 1].splitlines()
-    return [{key: float(value) if value else None for key, value in row.items()} for row in csv.DictReader(lines)]
+    return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(lines)]
 
 
-def write_history(directory: Path, columns: Sequence[str], rows: Sequence[Mapping[str, float | None]]) -> None:
+def write_history(directory: Path, columns: Sequence[str], rows: Sequence[Mapping[str, float]]) -> None:
     """Writes the whole table anew, atomically."""
     write_atomically(directory / HISTORY, _csv([columns, *(_cells(columns, row) for row in rows)]).encode())
 
 
-def append_history(directory: Path, columns: Sequence[str], row: Mapping[str, float | None]) -> None:
+def append_history(directory: Path, columns: Sequence[str], row: Mapping[str, float]) -> None:
     with (directory / HISTORY).open("a", newline="") as file:
         file.write(_csv([_cells(columns, row)]))
 
 
-def _cells(columns: Sequence[str], row: Mapping[str, float | None]) -> list[str]:
-    values = (row.get(column) for column in columns)
-    return ["" if value is None else repr(value) for value in values]
+def _cells(columns: Sequence[str], row: Mapping[str, float]) -> list[str]:
+    return [repr(row[column]) if column in row else "" for column in columns]
 
 
 def _csv(lines: Sequence[Sequence[str]]) -> str:

@@ -111,7 +111,7 @@ def _gram(gradient: Tensor, axis: int) -> Tensor:
 
 def _turn(tensor: Tensor, bases: dict[int, Tensor]) -> Tensor:
     for axis, basis in bases.items():
-        tensor = torch.tensordot(tensor, basis, dims=([axis], [0])).movedim(-1, axis)
+        tensor = (tensor.movedim(axis, -1) @ basis).movedim(-1, axis)
     return tensor
 
 

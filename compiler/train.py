@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -34,7 +34,11 @@ from compiler.runs import Recipe, Run, RunError
 from pdespec.errors import ProblemError, fail
 from pdespec.problem import Problem
 
-FABRIC_PRECISION = {"float32": "32-true", "float64": "32-true", "bfloat16": "bf16-mixed"}  # "32-true" leaves dtypes alone
+FABRIC_PRECISION: dict[str, Literal["32-true", "bf16-mixed"]] = {
+    "float32": "32-true",
+    "float64": "32-true",
+    "bfloat16": "bf16-mixed",
+}  # "32-true" leaves dtypes alone
 VERSIONS = ("pdespec", "torch", "lightning-fabric", "safetensors", "sympy", "numpy", "scipy", "scikit-fem")
 
 Sampler = Callable[..., Any]
@@ -107,7 +111,7 @@ def train(
     validator = Validator(objective, options, fabric) if options.validation else None
     objective("train", start)  # what does not fit together is said here, before anything is written
 
-    def row_at(step: int, **values: float | None) -> dict[str, float | None]:
+    def row_at(step: int, **values: float) -> dict[str, float]:
         return {"step": step, "seconds": round(seconds_before + time.monotonic() - began, 3), **values}
 
     def snapshot(step: int) -> dict[str, Any]:
@@ -135,12 +139,12 @@ def train(
                 group["lr"] = options.lr * factor
 
             values = wrapped("train", step)  # (m,): the unweighted terms of this process's share of the batch
-            losses = fabric.all_reduce(values.detach(), reduce_op="mean").double().cpu()
+            losses = _mean(fabric, values.detach()).double().cpu()
             if not losses.isfinite().all():
                 raise _not_finite(objective, labels, losses, step, run)
             gradients = None
             if balancer.gradients_every and step % balancer.gradients_every == 0:
-                gradients = gradient_statistics(values, parameters, lambda flat: fabric.all_reduce(flat, reduce_op="mean"))
+                gradients = gradient_statistics(values, parameters, lambda flat: _mean(fabric, flat))
             signals = Signals(losses, step, seeded(options.seed, "balance", step), gradients)
             balance, balance_state = balancer.update(signals, balance_state)
 
@@ -153,7 +157,7 @@ def train(
                 clip_grads_with_norm_(parameters, options.clip, norm)
             stepper.step()
             stepper.zero_grad()
-            if ema:
+            if ema and options.ema:
                 _follow(ema, objective, options.ema, step)
             step += 1
 
@@ -240,22 +244,21 @@ class Validator:
             self.batch = objective.draw("validate", 0, share=False).select(range(options.references))
             self.truth = solve(objective.problem, self.batch)
 
-    def __call__(self, base: Tensor) -> dict[str, float | None]:
+    def __call__(self, base: Tensor) -> dict[str, float]:
         with self.fabric.autocast():
             values = self.objective("validate", 0).detach()
-        losses = self.fabric.all_reduce(values, reduce_op="mean").double().cpu()
-        return {"validation": float(base @ losses), "error": self.error()}
+        losses = _mean(self.fabric, values).double().cpu()
+        found = {"validation": float(base @ losses)}
+        return found if self.truth is None else {**found, "error": self.error(self.truth)}
 
-    def error(self) -> float | None:
+    def error(self, truth: Callable[[Tensor], Tensor]) -> float:
         """Mean relative L2 error over the solved samples."""
-        if self.truth is None:
-            return None
         from compiler.evaluate import interior, relative_error
 
         points = interior(self.objective.problem, self.batch)
         with torch.no_grad():
             found = self.objective.model(self.batch.inputs)(points)
-        return float(relative_error(found, self.truth(points)).mean())
+        return float(relative_error(found, truth(points)).mean())
 
 
 def seeded(seed: int, purpose: str, step: int) -> torch.Generator:
@@ -265,7 +268,7 @@ def seeded(seed: int, purpose: str, step: int) -> torch.Generator:
 
 
 def term_weights(terms: Sequence[Term], weights: Mapping[str, float]) -> dict[str, float]:
-    """Weights by label, from weights by label or by kind of term (equation, boundary, initial, energy, ..); a label goes before its kind."""
+    """Weights by label, from weights by label or by kind of term (equation, boundary, initial, ..); a label goes before its kind."""
     kinds = {term.kind for term in terms}
     named = {label: value for label, value in weights.items() if label not in kinds or any(term.label == label for term in terms)}
     return {**{term.label: weights[term.kind] for term in terms if term.kind in weights}, **named}
@@ -300,7 +303,12 @@ def _fabric(options: TrainOptions) -> Fabric:
 
 def _any(fabric: Fabric, flag: bool) -> bool:
     """Whether any process says so: all of them must stop at the same step."""
-    return flag if fabric.world_size == 1 else float(fabric.all_reduce(torch.tensor(float(flag)), reduce_op="sum")) > 0
+    return flag if fabric.world_size == 1 else float(_mean(fabric, torch.tensor(float(flag)))) > 0
+
+
+def _mean(fabric: Fabric, value: Tensor) -> Tensor:
+    """The mean over processes."""
+    return cast(Tensor, fabric.all_reduce(value, reduce_op="mean"))
 
 
 def _restore(objective: Objective, optimizer: torch.optim.Optimizer, saved: Mapping[str, Any], path: Path) -> None:

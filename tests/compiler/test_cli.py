@@ -18,10 +18,28 @@ from compiler.sample import sample
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 POISSON = str(EXAMPLES / "nonlinear_poisson.pde")
-TINY = (
-    "--set=model.latent=[10,10] --set=model.modes=3 --set=model.hidden=4 --set=model.layers=1 --set=points.interior=16 --set=points.boundary=8 "
-    "--set=points.operator=32 --set=batch=2 --set=validation=2 --set=references=1 --set=steps=4 --set=validate_every=2 --set=checkpoint_every=1"
-).split()
+TINY = [
+    f"--set={word}"
+    for word in (
+        "model.latent=[10,10] model.modes=3 model.hidden=4 model.layers=1 points.interior=16 points.boundary=8 points.operator=32 batch=2 "
+        "validation=2 references=1 steps=4 validate_every=2 checkpoint_every=1"
+    ).split()
+]
+BROKEN = """problem broken
+space x
+domain L = interval(0, 1)
+unknown u : scalar on L
+in L:
+    lap(u) = nuu
+on boundary(L): u = 0
+"""
+SQUARE = """problem square
+space x, y
+domain S = rectangle([0, 0], [1, 1])
+unknown u : scalar on S
+in S: lap(u) = 4
+on boundary(S): u = x^2 + y^2
+"""
 
 
 def call(*words: object):
@@ -118,9 +136,7 @@ def test_control_c_saves_says_how_to_go_on_and_ends_with_130(workplace, monkeypa
 def test_a_mistake_gives_one_message_and_its_exit_code_and_changes_nothing(words, code, message, workplace):
     (workplace / "full").mkdir()
     (workplace / "full" / "notes.txt").write_text("mine")
-    (workplace / "broken.pde").write_text(
-        "problem broken\nspace x\ndomain L = interval(0, 1)\nunknown u : scalar on L\nin L:\n    lap(u) = nuu\non boundary(L): u = 0\n"
-    )
+    (workplace / "broken.pde").write_text(BROKEN)
     before = contents(workplace)
     result = call(*words)
     assert result.exit_code == code, (result.stdout, result.stderr, result.exception)
@@ -209,8 +225,7 @@ def test_a_new_problem_checks_and_solves(workplace):
 
 
 def test_a_vtk_file_holds_the_solution_at_the_vertices(workplace):
-    text = "problem square\nspace x, y\ndomain S = rectangle([0, 0], [1, 1])\nunknown u : scalar on S\nin S: lap(u) = 4\non boundary(S): u = x^2 + y^2\n"
-    (workplace / "square.pde").write_text(text)
+    (workplace / "square.pde").write_text(SQUARE)
     result = call("solve", "square.pde", "--out", "out", "--resolution", 4)
     assert result.exit_code == 0, result.stderr
     lines = (workplace / "out" / "solution.vtk").read_text().splitlines()
