@@ -193,6 +193,11 @@ octic_distance = _register_polynomial(
     "octic_distance", 2, _exact(1, -1), 3, _exact(1, 3), "(1 - s)^3 (1 + 3 s): the octic read with d = |x - y| / r, wider in the middle"
 )
 
+triweight = _register_polynomial("triweight", 2, _exact(1, -1), 3, _exact(1), "(1 - s)^3")
+quadweight = _register_polynomial(
+    "quadweight", 3, _exact(1, -1), 4, _exact(1), "(1 - s)^4: a broad, gentle fall, which trains best (docs/notes)"
+)
+
 
 @functools.cache
 def _bump_numerator(order: int) -> Polynomial:
