@@ -95,6 +95,6 @@ def periodic(problem: Problem) -> tuple[bool, ...]:
 
 
 def weight(problem: Problem) -> str:
-    """The weight function whose class C^k covers the highest derivative of order k in the residuals."""
+    """A weight function whose class C^k covers the highest derivative of order k in the residuals: (1 - s)^4 up to order 3, then bump."""
     order = max((sum(index) for indices in problem.derivatives().values() for index in indices), default=0)
-    return "half_cos" if order <= 1 else "octic" if order == 2 else "bump"
+    return "quadweight" if order <= 3 else "bump"

@@ -8,9 +8,10 @@ import sympy as sp
 import torch
 from torch import Tensor
 
+from compiler.defect import defect, defect_names
 from compiler.draws import Draws
 from compiler.geometry import Geometry, box
-from compiler.shapes import everything, extent
+from compiler.shapes import extent
 from operators.field import PointFunction
 from pdespec.problem import Problem
 from pdespec.symbols import Scalar
@@ -18,9 +19,10 @@ from pdespec.symbols import Scalar
 
 def channel_names(problem: Problem) -> tuple[str, ...]:
     """The channels of `OperatorInput.values`, in order: the components of every input, the params that equations and conditions depend on,
-    and "factor", the boundary-defining function of the domain, unless that has no boundary."""
+    the defect of the ansatz, and "factor", the boundary-defining function of the domain, unless that has no boundary."""
     inputs = [name for declaration in problem.inputs.values() for name in declaration.components]
-    return (*inputs, *(symbol.name for symbol in _symbols(problem)), *(("factor",) if _bounded(problem) else ()))
+    drawn = (symbol.name for symbol in _symbols(problem))
+    return (*inputs, *drawn, *defect_names(problem), *(("factor",) if _bounded(problem) else ()))
 
 
 def channels(drawn: Draws, points: Tensor) -> Tensor:
@@ -28,8 +30,13 @@ def channels(drawn: Draws, points: Tensor) -> Tensor:
     problem = drawn.problem
     parts = [drawn.evaluate(name, points, continued=True) for name in problem.inputs]
     parts += [drawn.known(symbol, points)[..., None] for symbol in _symbols(problem)]
+    inverted = defect(drawn, points)
     if _bounded(problem):
-        parts.append(_factor(drawn, points)[..., None])
+        factor = _factor(drawn, points)[..., None]
+        edge = 16 * factor / extent(_geometry(drawn).body)[:, None, None] + 1.2
+        parts += [inverted * edge.sigmoid(), factor]  # outside the domain the defect has no meaning: it fades out within a tenth of the extent
+    else:
+        parts.append(inverted)
     return torch.cat([*parts, points.new_zeros(*points.shape[:2], 0)], -1)
 
 
@@ -67,7 +74,7 @@ def _geometry(drawn: Draws) -> Geometry:
 
 def _factor(drawn: Draws, points: Tensor) -> Tensor:
     geometry = _geometry(drawn)
-    return geometry.body.vanishing(everything, points[..., : geometry.domain.dim])
+    return geometry.body.implicit(points[..., : geometry.domain.dim])
 
 
 def _bounded(problem: Problem) -> bool:

@@ -22,7 +22,7 @@ from pdespec.errors import fail, nearest
 from pdespec.geometry import Boundary, Domain, Region, shape_symbols
 from pdespec.symbols import Param, Scalar
 
-MOST_CANDIDATES = 1 << 22  # points tried per sample before a shape counts as empty
+MOST_CANDIDATES = 1 << 20  # points tried per sample before a shape counts as empty
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,15 @@ class Geometry:
                 "W03", f"nothing of the boundary of `{self.domain.name}` is {', '.join(each.name for each in chosen)}", _sides(self.domain)
             )
         return values
+
+    def depth(self, points: Tensor) -> Tensor:
+        """A smooth stand-in for the distance to the boundary inside, `f / max(|grad f|, 1)` with f the factor of the whole boundary: right
+        to first order at the boundary. No gradient is kept. Shapes: "b n"."""
+        with torch.enable_grad():
+            at = self._checked(points).detach().requires_grad_(True)
+            value = self.body.implicit(at)
+            (gradient,) = torch.autograd.grad(value.sum(), at)
+        return value.detach().clamp_min(0) / norm(gradient).clamp_min(1)
 
     def lift(self, data: Sequence[tuple[Boundary | Sequence[Boundary], Callable[[Tensor], Tensor]]], points: Tensor) -> Tensor:
         """A smooth function with given values on boundaries: each part's function, weighted by its factor against the others'.

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from compiler.derivatives import DERIVATIVES, Axes, Request
+from compiler.geometry import Geometry
+from compiler.green import error_term, mean_square_error
 from compiler.graph import ResidualGraph, Source
 from compiler.lower import Stream, Term, lower, strong_form
 from compiler.plan import DerivativePlan, Group, form_name, plan
 from operators.field import Capabilities
 from pdespec.errors import fail, nearest
-from pdespec.geometry import Domain
 from pdespec.problem import Problem
 from pdespec.symbols import Normal, Scalar
 
@@ -39,6 +40,9 @@ class BatchLike(Protocol):
 
     params: Mapping[str, Tensor]
     points: Mapping[str, PointSetLike]
+
+    @property
+    def geometry(self) -> Mapping[str, Geometry]: ...
 
     def evaluate(self, name: str, points: Tensor) -> Tensor: ...
 
@@ -69,13 +73,16 @@ class Terms(Mapping[str, Tensor]):
         return torch.stack([self.weights.get(label, 1.0) * value for label, value in self.items()]).sum()
 
 
-def compile(problem: Problem, derivatives: str | Mapping[str, object] = "auto", weights: Mapping[str, float] | None = None) -> PhysicsLoss:
+def compile(
+    problem: Problem, derivatives: str | Mapping[str, object] = "auto", weights: Mapping[str, float] | None = None, estimate: bool = False
+) -> PhysicsLoss:
     """The physics loss of a problem.
 
     `derivatives` is "auto", a backend of `DERIVATIVES` (name or instance), or a mapping from labels, unknowns and regions to one, with
-    "default" for the rest. `weights` multiplies terms in `Terms.total`.
+    "default" for the rest. `weights` multiplies terms in `Terms.total`. `estimate` adds, for equations that allow it, the term
+    `LABEL.error`: the mean squared error in u that the residual causes (see `compiler.green`).
     """
-    return PhysicsLoss(problem, derivatives, weights)
+    return PhysicsLoss(problem, derivatives, weights, estimate)
 
 
 class PhysicsLoss(nn.Module):
@@ -83,15 +90,24 @@ class PhysicsLoss(nn.Module):
 
     `loss(field, batch)` is a mapping from labels to scalars: the mean over points and samples of the squared residual (summed over
     components) for equations and conditions, the mean over samples of the Monte-Carlo energy for `minimize`, the squared defect of an
-    integral requirement over the region's squared measure, and the mean squared shortfall of a pointwise one.
+    integral requirement over the region's squared measure, the mean squared shortfall of a pointwise one, and the estimated mean squared
+    error for `LABEL.error`.
     Trainable scalars of the problem are the module's parameters.
     """
 
-    def __init__(self, problem: Problem, derivatives: str | Mapping[str, object] = "auto", weights: Mapping[str, float] | None = None):
+    def __init__(
+        self,
+        problem: Problem,
+        derivatives: str | Mapping[str, object] = "auto",
+        weights: Mapping[str, float] | None = None,
+        estimate: bool = False,
+    ):
         super().__init__()
         self.problem = problem
         self.derivatives = derivatives
         self.terms = lower(problem)
+        if estimate:
+            self.terms += tuple(e for e in (error_term(problem, t) for t in self.terms) if e is not None)
         self.components = tuple(c for unknown in problem.unknowns.values() for c in unknown.components)
         self.variables = (*problem.coordinates, *((problem.time,) if problem.time is not None else ()))
         self.names = tuple(v.name for v in self.variables)
@@ -135,7 +151,7 @@ class PhysicsLoss(nn.Module):
             points = batch.points[name]
             known = _Known(self, points.points, points.normals, batch.params, lambda name, x: batch.evaluate(name, x))
             values = self._evaluate(program, field, points.points, known)
-            totals |= program.reduce(values, points, known, violations)
+            totals |= program.reduce(values, points, known, violations, batch)
         ordered = {t.label: totals[t.label] for t in self.terms if t.label in totals}
         return Terms(ordered, self.weights, violations)
 
@@ -258,7 +274,7 @@ class _Program:
             second = self.graph(streams | known.values(self.graph.symbols), like)
         return dict(enumerate((*first, *second)))
 
-    def reduce(self, values: Mapping[int, Tensor], points: PointSetLike, known: _Known, violations: dict[str, Tensor]) -> dict[str, Tensor]:
+    def reduce(self, values: Mapping[int, Tensor], points: PointSetLike, known: _Known, violations: dict[str, Tensor], batch: BatchLike) -> dict[str, Tensor]:
         """One scalar per term."""
         result = {}
         for term in self.group.terms:
@@ -268,6 +284,9 @@ class _Program:
             elif term.kind == "integral":
                 target = known.number(term.target)
                 result[term.label] = sum((p.mean(-1) - target / points.measure).square().mean() for p in parts)
+            elif term.kind == "error":
+                x, depth = points.points, batch.geometry[term.region.name].depth(points.points)
+                result[term.label] = sum(mean_square_error(p, x, depth, points.measure).mean() for p in parts)
             elif term.kind == "requirement":
                 result[term.label] = sum(torch.relu(-p).square().mean() for p in parts)
                 violations[term.label] = torch.stack([(p <= 0).to(p.dtype).mean(-1) for p in parts]).amax(0).detach()

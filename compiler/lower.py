@@ -53,7 +53,7 @@ def letters(index: Index, names: tuple[str, ...]) -> str:
     return "".join(name * count for name, count in zip(names, index, strict=True))
 
 
-Kind = Literal["equation", "boundary", "initial", "energy", "requirement", "integral"]
+Kind = Literal["equation", "boundary", "initial", "energy", "requirement", "integral", "error"]
 
 
 @dataclass(frozen=True)
