@@ -34,7 +34,10 @@ def channels(drawn: Draws, points: Tensor) -> Tensor:
     if _bounded(problem):
         factor = _factor(drawn, points)[..., None]
         edge = 16 * factor / extent(_geometry(drawn).body)[:, None, None] + 1.2
-        parts += [inverted * edge.sigmoid(), factor]  # outside the domain the defect has no meaning: it fades out within a tenth of the extent
+        parts += [
+            inverted * edge.sigmoid(),
+            factor,
+        ]  # outside the domain the defect has no meaning: it fades out within a tenth of the extent
     else:
         parts.append(inverted)
     return torch.cat([*parts, points.new_zeros(*points.shape[:2], 0)], -1)

@@ -9,7 +9,7 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from compiler.shapes.body import Selection, Surroundings, bind
+from compiler.shapes.body import Selection, Surroundings, bind, extent
 from compiler.shapes.curve import TABLE, Arc, arcs, signed_distance
 from compiler.shapes.numbers import Numbers
 from compiler.shapes.piece import Whole
@@ -47,15 +47,18 @@ class Section:
 
     def vanishing(self, selected: Selection, x: Tensor) -> Tensor | None:
         """Minus the signed distance: smooth on the outside, where airfoils are used, but for the fan behind the trailing edge (C^1)."""
-        return self._carrier(x) if any(map(selected, self.pieces())) else None
+        return self.implicit(x) if any(map(selected, self.pieces())) else None
 
     def pieces(self) -> tuple[Whole]:
         lengths = torch.stack([arc.length() for arc in self.surfaces])
-        return (Whole(2, lengths.sum(0), self._chart, self._carrier, (self.shape,), cells=TABLE),)
+        return (Whole(2, lengths.sum(0), self._chart, self.implicit, (self.shape,), cells=TABLE),)
 
     def bounds(self) -> tuple[Tensor, Tensor]:
         points = torch.cat([arc.point(arc.nodes(TABLE + 1)) for arc in self.surfaces], 1)
         return points.amin(1), points.amax(1)
+
+    def finest(self) -> Tensor:
+        return extent(self)
 
     def center(self) -> Tensor:
         """The middle of the chord."""
@@ -76,7 +79,7 @@ class Section:
             s = (s - (x - position) / dx.clamp_min(1e-3)).clamp(0, 1)
         return arc.function(s)[1]
 
-    def _carrier(self, x: Tensor) -> Tensor:
+    def implicit(self, x: Tensor) -> Tensor:
         return -self.distance(x)
 
     def _chart(self, u: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 
 import sympy as sp
 import torch
@@ -43,22 +44,28 @@ class AxisBox:
 
     def vanishing(self, selected: Selection, x: Tensor) -> Tensor | None:
         """Distance from one side, (x - a)(b - x) / (b - a) for two opposite ones, joined smoothly at edges."""
-        sides = {piece.plane: piece for piece in self.pieces() if selected(piece)}
+        sides = {piece.plane for piece in self.pieces() if selected(piece)}
         factors = []
         for axis in range(self.shape.dim):
             ends = [(axis, end) in sides for end in self._ends(axis)]
-            low, high = x[..., axis] - self.lower[:, None, axis], self.upper[:, None, axis] - x[..., axis]
             if all(ends):
-                factors.append(low * high / (self.upper - self.lower)[:, None, axis])
+                factors.append(self._between(axis, x))
             elif any(ends):
-                factors.append(low if ends[0] else high)
-        return conjunctions(factors, extent(self)[:, None] / 8) if factors else None
+                factors.append(x[..., axis] - self.lower[:, None, axis] if ends[0] else self.upper[:, None, axis] - x[..., axis])
+        return conjunctions(factors, self.finest()[:, None] / 8) if factors else None
+
+    def implicit(self, x: Tensor) -> Tensor:
+        spans = [self._between(axis, x) for axis, glued in enumerate(self.periodic) if not glued]
+        return reduce(both, spans) if spans else torch.ones_like(x[..., 0])
 
     def pieces(self) -> tuple[Whole, ...]:
         return tuple(self._side(axis, end) for axis, glued in enumerate(self.periodic) if not glued for end in (0, 1))
 
     def bounds(self) -> tuple[Tensor, Tensor]:
         return self.lower, self.upper
+
+    def finest(self) -> Tensor:
+        return extent(self)
 
     def center(self) -> Tensor:
         return (self.lower + self.upper) / 2
@@ -97,14 +104,12 @@ class AxisBox:
         if not others:
             return None
 
-        def trim(x: Tensor) -> Tensor:
-            spans = [
-                (x[..., i] - self.lower[:, None, i]) * (self.upper[:, None, i] - x[..., i]) / (self.upper - self.lower)[:, None, i]
-                for i in others
-            ]
-            return spans[0] if len(spans) == 1 else both(*spans)
+        return lambda x: reduce(both, [self._between(axis, x) for axis in others])
 
-        return trim
+    def _between(self, axis: int, x: Tensor) -> Tensor:
+        """(x - a)(b - x) / (b - a) along an axis."""
+        low, high = self.lower[:, None, axis], self.upper[:, None, axis]
+        return (x[..., axis] - low) * (high - x[..., axis]) / (high - low)
 
 
 @bind.register(Interval)

@@ -31,7 +31,14 @@ class Body(Protocol):
         ...
 
     def vanishing(self, selected: Selection, x: Tensor) -> Tensor | None:
-        """A smooth function, positive inside, that vanishes with slope about 1 on the selected pieces; None when none is. Shapes: "b n"."""
+        """A smooth function, positive inside, that vanishes with slope about 1 on the selected pieces; None when none is. Shapes: "b n".
+
+        Outside it may have any sign.
+        """
+        ...
+
+    def implicit(self, x: Tensor) -> Tensor:
+        """A function positive inside, zero on the whole boundary with slope 1, negative outside, smooth but at corners. Shapes: "b n"."""
         ...
 
     def pieces(self) -> tuple[Piece, ...]:
@@ -40,6 +47,10 @@ class Body(Protocol):
 
     def bounds(self) -> tuple[Tensor, Tensor]:
         """Lower and upper corner of a box around the shape. Shapes: "b d" both."""
+        ...
+
+    def finest(self) -> Tensor:
+        """The smallest length of its features: corners are rounded over a part of it in boundary-defining functions. Shapes: "b"."""
         ...
 
     def center(self) -> Tensor:
@@ -78,6 +89,6 @@ def everything(piece: Piece) -> bool:
 
 
 def extent(body: Body) -> Tensor:
-    """The smallest side of the box around a body: the length by which corners are rounded in boundary-defining functions. Shapes: "b"."""
+    """The smallest side of the box around a body. Shapes: "b"."""
     lower, upper = body.bounds()
     return (upper - lower).amin(-1)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from compiler.shapes.blend import conjunction, conjunctions, disjunction
-from compiler.shapes.body import Body, Selection, Surroundings, bind, everything, extent
+from compiler.shapes.blend import both, conjunction, conjunctions, disjunction
+from compiler.shapes.body import Body, Selection, Surroundings, bind, extent
 from compiler.shapes.numbers import Numbers
 from compiler.shapes.piece import Cut, Piece, cut, flux, zero
 from pdespec.geometry import Difference, Exterior, Intersection, Shape, Union
@@ -52,27 +51,33 @@ class Combined:
         if self.kind == "union":
             if len(chosen) < len(pieces):
                 return conjunctions([zero(piece, x) for piece in chosen])
-            return disjunction(self.a.vanishing(everything, x), self.b.vanishing(everything, x))
-        first = self.a.vanishing(lambda piece: selected(self._as_part(piece, False)), x)
-        second = (
-            self._second(selected, x)
-            if self.kind == "difference"
-            else self.b.vanishing(lambda piece: selected(self._as_part(piece, False)), x)
-        )
+            return self.implicit(x)
+        as_part = lambda piece: selected(replace(piece, owners=(*piece.owners, self.shape)))  # noqa: E731
+        first = self.a.vanishing(as_part, x)
+        second = self._hole(selected, x) if self.kind == "difference" else self.b.vanishing(as_part, x)
         if first is None or second is None:
             return second if first is None else first
         return conjunction(first, second, self._corner[:, None])
+
+    def implicit(self, x: Tensor) -> Tensor:
+        first, second = self.a.implicit(x), self.b.implicit(x)
+        if self.kind == "union":
+            return disjunction(first, second)
+        return both(first, -second if self.kind == "difference" else second)
 
     def pieces(self) -> tuple[Piece, ...]:
         return self._pieces
 
     def bounds(self) -> tuple[Tensor, Tensor]:
-        (lower, upper), (other_lower, other_upper) = self.a.bounds(), self.b.bounds()
         if self.kind == "difference":
-            return lower, upper
+            return self.a.bounds()
+        (lower, upper), (other_lower, other_upper) = self.a.bounds(), self.b.bounds()
         if self.kind == "union":
             return torch.minimum(lower, other_lower), torch.maximum(upper, other_upper)
         return torch.maximum(lower, other_lower), torch.minimum(upper, other_upper)
+
+    def finest(self) -> Tensor:
+        return torch.stack([self.a.finest(), self.b.finest(), extent(self)]).amin(0)
 
     def center(self) -> Tensor:
         lower, upper = self.bounds()
@@ -102,8 +107,8 @@ class Combined:
 
         hole = self.kind == "difference"
         return tuple(
-            [cut(piece, keep_a, _smooth(self.b, -of_b), self.shape) for piece in self.a.pieces()]
-            + [cut(piece, keep_b, _smooth(self.a, -of_a), self.shape, hole) for piece in self.b.pieces()]
+            [cut(piece, keep_a, lambda x: -of_b * self.b.implicit(x), self.shape) for piece in self.a.pieces()]
+            + [cut(piece, keep_b, lambda x: -of_a * self.a.implicit(x), self.shape, hole) for piece in self.b.pieces()]
         )
 
     @cached_property
@@ -113,29 +118,15 @@ class Combined:
         met = torch.zeros_like(extent(self.a), dtype=torch.bool)
         for piece in own:
             met = met | (piece.measure < (1 - 1e-5) * piece.base.measure)
-        return torch.where(met, extent(self.a) / 8, 0)
+        return torch.where(met, self.finest() / 8, 0)
 
-    def _as_part(self, piece: Piece, hole: bool) -> Piece:
-        """A piece of a part with the marks it bears as a piece of the whole, by which selections know it."""
-        return replace(piece, owners=(*piece.owners, self.shape), hole=piece.hole != hole)
-
-    def _second(self, selected: Selection, x: Tensor) -> Tensor | None:
+    def _hole(self, selected: Selection, x: Tensor) -> Tensor | None:
         """Vanishing on the selected pieces of the hole, positive outside it."""
         own = self.pieces()[len(self.a.pieces()) :]
         chosen = [piece for piece in own if selected(piece)]
         if not chosen:
             return None
-        return -self.b.vanishing(everything, x) if len(chosen) == len(own) else conjunctions([zero(piece, x) for piece in chosen])
-
-
-def _smooth(body: Body, sign: int) -> Callable[[Tensor], Tensor]:
-    """A smooth function of the sign that a body's signed distance has, times -`sign`; constant where the body has no boundary."""
-
-    def function(x: Tensor) -> Tensor:
-        values = body.vanishing(everything, x)
-        return torch.full_like(x[..., 0], float(sign)) if values is None else sign * values
-
-    return function
+        return -self.b.implicit(x) if len(chosen) == len(own) else conjunctions([zero(piece, x) for piece in chosen])
 
 
 @bind.register

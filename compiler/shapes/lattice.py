@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from compiler.shapes.blend import conjunctions
-from compiler.shapes.body import Body, Selection, Surroundings, bind, everything
+from compiler.shapes.body import Body, Selection, Surroundings, bind
 from compiler.shapes.numbers import Numbers
 from compiler.shapes.piece import Whole
 from compiler.shapes.sphere import Sphere
@@ -48,13 +48,14 @@ class Copies:
 
     def vanishing(self, selected: Selection, x: Tensor) -> Tensor | None:
         """All copies at once, or none: they bear one name."""
-        if not any(map(selected, self.pieces())):
-            return None
+        return self.implicit(x) if any(map(selected, self.pieces())) else None
+
+    def implicit(self, x: Tensor) -> Tensor:
+        """As disjoint copies are never close to two zeros at once, their R-conjunction is smooth."""
         origins = self._origins()
         batch, count, dimension = x.shape
         local = (x[:, None] - origins[:, :, None]).reshape(batch, -1, dimension)
-        outside = -self.body.vanishing(everything, local).reshape(batch, origins.shape[1], count)
-        return -conjunctions(outside.unbind(1))
+        return -conjunctions((-self.body.implicit(local)).reshape(batch, -1, count).unbind(1))
 
     def pieces(self) -> tuple[Whole, ...]:
         return tuple(self._repeated(piece) for piece in self.body.pieces())
@@ -63,6 +64,9 @@ class Copies:
         lower, upper = self.body.bounds()
         origins = self._origins()
         return lower + origins.amin(1), upper + origins.amax(1)
+
+    def finest(self) -> Tensor:
+        return self.body.finest()
 
     def center(self) -> Tensor:
         return (self.lower + self.upper) / 2
@@ -100,10 +104,7 @@ class Copies:
             points, normals = piece.chart(torch.cat([(place - copy)[..., None], u[..., 1:]], -1))
             return points + origins.gather(1, copy.long()[..., None].expand(-1, -1, origins.shape[-1])), normals
 
-        def carrier(x: Tensor) -> Tensor:
-            return self.vanishing(everything, x)
-
-        return Whole(piece.dim, piece.measure * number, chart, carrier, (*piece.owners, self.shape), cells=CELLS * number)
+        return Whole(piece.dim, piece.measure * number, chart, self.implicit, (*piece.owners, self.shape), cells=CELLS * number)
 
 
 @bind.register

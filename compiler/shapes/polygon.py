@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 import sympy as sp
 import torch
 from torch import Tensor
 
-from compiler.shapes.blend import conjunctions, norm
-from compiler.shapes.body import Selection, Surroundings, bind, extent
+from compiler.shapes.blend import both, conjunctions, norm
+from compiler.shapes.body import Selection, Surroundings, bind
 from compiler.shapes.numbers import Numbers
 from compiler.shapes.piece import Whole, zero
 from pdespec.geometry import Polygon
@@ -48,14 +49,23 @@ class Chain:
         pieces = [piece for piece in self.pieces() if selected(piece)]
         if not pieces:
             return None
-        convex = self._convex()
-        return conjunctions([piece.carrier(x) if convex else zero(piece, x) for piece in pieces], extent(self)[:, None] / 8)
+        if self._convex():
+            return conjunctions([piece.carrier(x) for piece in pieces], self.finest()[:, None] / 8)
+        return conjunctions([zero(piece, x) for piece in pieces])
+
+    def implicit(self, x: Tensor) -> Tensor:
+        if self._convex():
+            return reduce(both, [piece.carrier(x) for piece in self.pieces()])
+        return torch.where(self.inside(x), 1, -1) * conjunctions([zero(piece, x) for piece in self.pieces()])
 
     def pieces(self) -> tuple[Whole, ...]:
         return tuple(self._edge(k) for k in range(self.points.shape[1]))
 
     def bounds(self) -> tuple[Tensor, Tensor]:
         return self.points.amin(1), self.points.amax(1)
+
+    def finest(self) -> Tensor:
+        return norm(self._edges()).amin(-1)
 
     def center(self) -> Tensor:
         """The centroid of the area."""

@@ -32,14 +32,17 @@ class Sphere:
 
     def vanishing(self, selected: Selection, x: Tensor) -> Tensor | None:
         """(R^2 - r^2) / 2R."""
-        return self._carrier(x) if any(map(selected, self.pieces())) else None
+        return self.implicit(x) if any(map(selected, self.pieces())) else None
 
     def pieces(self) -> tuple[Whole]:
         measure = 2 * math.pi * self.radius if self.shape.dim == 2 else 4 * math.pi * self.radius.square()
-        return (Whole(self.shape.dim, measure, self._chart, self._carrier, (self.shape,)),)
+        return (Whole(self.shape.dim, measure, self._chart, self.implicit, (self.shape,)),)
 
     def bounds(self) -> tuple[Tensor, Tensor]:
         return self.middle - self.radius[:, None], self.middle + self.radius[:, None]
+
+    def finest(self) -> Tensor:
+        return 2 * self.radius
 
     def center(self) -> Tensor:
         return self.middle
@@ -52,7 +55,7 @@ class Sphere:
         r = self.radius[:, None] * cube[..., -1] ** (1 / dimension)
         return self.middle[:, None] + r[..., None] * _direction(cube[..., : dimension - 1])
 
-    def _carrier(self, x: Tensor) -> Tensor:
+    def implicit(self, x: Tensor) -> Tensor:
         radius = self.radius[:, None]
         return (radius.square() - (x - self.middle[:, None]).square().sum(-1)) / (2 * radius)
 

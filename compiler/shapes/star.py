@@ -9,7 +9,7 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from compiler.shapes.body import Selection, Surroundings, bind
+from compiler.shapes.body import Selection, Surroundings, bind, extent
 from compiler.shapes.curve import TABLE, Arc, arcs, signed_distance
 from compiler.shapes.numbers import Function, Numbers
 from compiler.shapes.piece import Whole, along
@@ -41,14 +41,17 @@ class Radial:
         T is R on the boundary and the constant a at the centre, so that the function is C^3 at the centre (the term that depends on the
         direction is of order r^4), smooth elsewhere, and positive inside wherever R < 2a; its normal slope is that of a/R (2a/R - 1).
         """
-        return self._carrier(x) if any(map(selected, self.pieces())) else None
+        return self.implicit(x) if any(map(selected, self.pieces())) else None
 
     def pieces(self) -> tuple[Whole]:
-        return (Whole(2, self.boundary.length(), self._chart, self._carrier, (self.shape,), cells=TABLE),)
+        return (Whole(2, self.boundary.length(), self._chart, self.implicit, (self.shape,), cells=TABLE),)
 
     def bounds(self) -> tuple[Tensor, Tensor]:
         points = self.boundary.point(self.boundary.nodes(TABLE + 1))
         return points.amin(1), points.amax(1)
+
+    def finest(self) -> Tensor:
+        return extent(self)
 
     def center(self) -> Tensor:
         return self.middle
@@ -74,7 +77,7 @@ class Radial:
         theta = torch.atan2(offset[..., 1], torch.where(centre, 1, offset[..., 0]))
         return square, self.radius(theta)[0]
 
-    def _carrier(self, x: Tensor) -> Tensor:
+    def implicit(self, x: Tensor) -> Tensor:
         table = self._table()
         middle = torch.maximum(table[:, :-1].mean(-1), 0.55 * table.amax(-1))[:, None]
         square, radius = self._polar(x)
