@@ -25,8 +25,7 @@ def brute_force(x, y, radius, period=None):
     if period is not None:
         length = torch.tensor(period, dtype=x.dtype)
         difference = difference - length * torch.round(difference / length)
-    s = ((difference.double() / torch.tensor(radius, dtype=torch.float64)) ** 2).sum(-1)
-    return s
+    return ((difference.double() / torch.tensor(radius, dtype=torch.float64)) ** 2).sum(-1)
 
 
 def sample(dim, shift, dtype, periodic, generator, batch=3, count=40):
