@@ -20,6 +20,7 @@ from pdespec.problem import Problem
 
 OPERATORS: Registry[Callable[..., nn.Module]] = Registry("operator")
 
+START = 0.05  # share of its usual size at which the last layer starts where conditions are built in: u begins near their lift
 LATENT = {1: (64,), 2: (32, 32), 3: (16, 16, 16), 4: (8, 8, 8, 8)}  # nodes a latent grid takes by default, by dimension
 
 
@@ -45,13 +46,18 @@ def gino(problem: Problem, seed: int = 0, **options: Any) -> operators.GINO:
     fitted = {
         "box": extent(problem),
         "weight": weight(problem),
+        "cells": 3.0,
         "periodic": periodic(problem),
         "feature_channels": feature_channels(problem, example),
         "input_dim": example.points.shape[-1],
         "modes": tuple(min(12, n // 2 - 1) for n in latent),
     }
     generator = torch.Generator().manual_seed(seed)
-    return operators.GINO(example.values.shape[-1], len(problem.components), dim, latent, **{**fitted, **options}, generator=generator)
+    model = operators.GINO(example.values.shape[-1], len(problem.components), dim, latent, **{**fitted, **options}, generator=generator)
+    if example.ansatz is not None:
+        with torch.no_grad():
+            model.projection.layers[-1].weight.mul_(START)
+    return model
 
 
 def _known(operator: Callable[..., nn.Module], options: dict[str, Any]) -> None:

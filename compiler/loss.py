@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, get_args
 
 import sympy as sp
 import torch
@@ -16,7 +16,7 @@ from compiler.derivatives import DERIVATIVES, Axes, Request
 from compiler.geometry import Geometry
 from compiler.green import error_term, mean_square_error
 from compiler.graph import ResidualGraph, Source
-from compiler.lower import Stream, Term, lower, strong_form
+from compiler.lower import Kind, Stream, Term, lower, strong_form
 from compiler.plan import DerivativePlan, Group, form_name, plan
 from operators.field import Capabilities
 from pdespec.errors import fail, nearest
@@ -79,7 +79,7 @@ def compile(
     """The physics loss of a problem.
 
     `derivatives` is "auto", a backend of `DERIVATIVES` (name or instance), or a mapping from labels, unknowns and regions to one, with
-    "default" for the rest. `weights` multiplies terms in `Terms.total`. `estimate` adds, for equations that allow it, the term
+    "default" for the rest. `weights` multiplies terms in `Terms.total`, by label or by kind. `estimate` adds, for equations that allow it, the term
     `LABEL.error`: the mean squared error in u that the residual causes (see `compiler.green`).
     """
     return PhysicsLoss(problem, derivatives, weights, estimate)
@@ -112,11 +112,7 @@ class PhysicsLoss(nn.Module):
         self.variables = (*problem.coordinates, *((problem.time,) if problem.time is not None else ()))
         self.names = tuple(v.name for v in self.variables)
         self.axes = Axes(periods(problem), self.names)
-        self.weights = dict(weights or {})
-        for label in self.weights:
-            if label not in {t.label for t in self.terms}:
-                close = nearest(label, [t.label for t in self.terms])
-                raise KeyError(f"no term is called `{label}`" + (f"; did you mean `{close}`?" if close else ""))
+        self.weights = term_weights(self.terms, weights or {})
         self.trainables = nn.ParameterDict(
             {name: nn.Parameter(torch.tensor(float(p.value if p.value is not None else 1.0))) for name, p in problem.trainables.items()}
         )
@@ -239,6 +235,19 @@ class PhysicsLoss(nn.Module):
             if name not in declared:
                 close = nearest(name, declared)
                 raise KeyError(f"`{self.problem.name}` has no {kind} `{name}`" + (f"; did you mean `{close}`?" if close else ""))
+
+
+def term_weights(terms: Sequence[Term], weights: Mapping[str, float]) -> dict[str, float]:
+    """Weights by label, from weights by label or by kind of term (equation, boundary, ..); a label goes before its kind.
+
+    Raises: KeyError with the nearest name for one that is neither. A kind of which the problem has no term weighs nothing.
+    """
+    labels = {term.label for term in terms}
+    for name in weights:
+        if name not in labels and name not in get_args(Kind):
+            close = nearest(name, [*labels, *get_args(Kind)])
+            raise KeyError(f"no term and no kind of term is called `{name}`" + (f"; did you mean `{close}`?" if close else ""))
+    return {t.label: weights.get(t.label, weights.get(t.kind, 1.0)) for t in terms if t.label in weights or t.kind in weights}
 
 
 class _Program:

@@ -26,8 +26,9 @@ class TrainOptions:
     """How a problem is trained. Equal options, problem and model give equal weights on the CPU, whatever the interruptions.
 
     `points` are collocation points a sample, by kind of region, and `operator` those at which the operator reads its inputs.
-    `weights` multiply terms by label, or by kind (equation, boundary, initial, energy), under the balancer. `hard` builds essential
-    conditions into the field where it can (see `compiler.sample`). `precision`: float32, float64, or bfloat16 mixed with float32.
+    `weights` multiply terms by label, or by kind (equation, boundary, initial, energy, error), under the balancer. `hard` builds essential
+    conditions into the field where it can (see `compiler.sample`). `estimate` adds the error in u that the residual causes as a term of
+    kind error, where the equation allows an estimate (see `compiler.green`). `precision`: float32, float64, or bfloat16 mixed with float32.
     `batch` is the global batch: processes share it. `seconds` stops a run early, for good or to be resumed; schedules follow steps alone.
     `validate_every`, `log_every` and `checkpoint_every` count steps. `validation` is the number of held-out samples of the validation
     loss, `references` of those that are also solved once and give the error in u while training.
@@ -49,6 +50,7 @@ class TrainOptions:
     balancer_options: Mapping[str, Any] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
     hard: bool = True
+    estimate: bool = False
     derivatives: str | Mapping[str, str] = "auto"
     precision: str = "float32"
     seed: int = 0

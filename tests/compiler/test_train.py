@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -22,7 +23,8 @@ from compiler.checkpoint import load_run, load_tree, save_tree
 from compiler.loss import compile
 from compiler.options import OptionError, TrainOptions
 from compiler.runs import RunError, open_run, read_history
-from compiler.train import Interrupted, seeded, term_weights, train
+from compiler.loss import term_weights
+from compiler.train import Interrupted, Objective, seeded, train
 from pdespec.errors import ProblemError
 from tests.compiler import tiny
 
@@ -214,6 +216,16 @@ def test_two_processes_give_the_result_of_one(tmp_path):
         assert torch.allclose(value, two["objective"][name], rtol=1e-9, atol=1e-12), name
     for a, b in zip(read_history(tmp_path / "one"), read_history(tmp_path / "two"), strict=True):
         assert a["total"] == pytest.approx(b["total"], rel=1e-9)
+
+
+def test_every_process_takes_its_part_of_the_same_batch():
+    def drawn(rank: int, count: int):
+        fabric = SimpleNamespace(world_size=count, global_rank=rank, device=torch.device("cpu"))
+        return Objective(PROBLEM, tiny.Operator(), compile(PROBLEM), SMALL, tiny.sample, fabric).draw("train", 3)
+
+    whole, parts = drawn(0, 1), [drawn(rank, 2) for rank in (0, 1)]
+    assert [len(part.params["a"]) for part in parts] == [2, 2]
+    assert torch.equal(torch.cat([part.points["L"].points for part in parts]), whole.points["L"].points)
 
 
 def test_a_batch_that_does_not_divide_among_the_processes_is_refused(tmp_path, monkeypatch):
