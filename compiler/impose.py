@@ -73,9 +73,9 @@ def _solved(problem: Problem, condition: Condition, entry: sp.Expr) -> tuple[str
     derivatives = {each for each in entry.atoms(sp.Derivative) if each.has(UnknownField)}
     target, order = unknown, 0
     if derivatives:
-        target, order = sp.Derivative(unknown, problem.time), 1
-        if condition.kind != "initial" or derivatives != {target}:
+        if condition.kind != "initial" or derivatives != {sp.Derivative(unknown, problem.time)}:
             return None
+        target, order = sp.Derivative(unknown, problem.time), 1
     place = sp.Dummy()
     affine = entry.xreplace({target: place})
     coefficient = affine.diff(place)
@@ -207,32 +207,32 @@ def _probes(drawn: Draws, boundary: Boundary) -> Tensor:
 
 
 def _start_jumps(drawn: Draws, imposed: Imposed) -> bool:
+    """Whether the data at the start differ from those on a boundary at that time, in value or in rate."""
     time = drawn.problem.time
-    pairs = [(value, imposed.start) for value, _ in imposed.sides]
-    if imposed.rate is not None:
-        pairs += [(value.diff(time), imposed.rate) for value, _ in imposed.sides]
-    places = [boundaries for _, boundaries in imposed.sides] * 2
-    for (value, start), boundaries in zip(pairs, places, strict=False):
-        for boundary in boundaries:
-            points = _probes(drawn, boundary)
-            if value.has(sp.Derivative) or _differ(drawn.known(value, points), drawn.known(start, points)):
+    for value, boundaries in imposed.sides:
+        pairs = [(value, imposed.start)] + ([] if imposed.rate is None else [(value.diff(time), imposed.rate)])
+        for (here, there), boundary in itertools.product(pairs, boundaries):
+            if here.has(sp.Derivative) or _differ(drawn, here, there, boundary):
                 return True
     return False
 
 
 def _sides_jump(drawn: Draws, imposed: Imposed) -> bool:
+    """Whether data on two boundaries differ near a place where these meet."""
     for (value, own), (other_value, other) in itertools.permutations(imposed.sides, 2):
-        geometry = drawn.geometry[own[0].domain.name]
-        for boundary in own:
-            points = _probes(drawn, boundary)
-            distance = geometry.factor(other, points[..., : geometry.domain.dim])
-            close = distance.abs() < 4 * extent(geometry.body)[:, None] / PROBES ** (1 / max(1, geometry.domain.dim - 1))
-            difference = drawn.known(value, points) - drawn.known(other_value, points)
-            scale = drawn.known(value, points).abs().amax() + drawn.known(other_value, points).abs().amax()
-            if bool((close & (difference.abs() > JUMP * scale)).any()):
-                return True
+        if any(_differ(drawn, value, other_value, boundary, near=other) for boundary in own):
+            return True
     return False
 
 
-def _differ(a: Tensor, b: Tensor) -> bool:
-    return bool(((a - b).abs() > JUMP * (a.abs().amax() + b.abs().amax())).any())
+def _differ(drawn: Draws, value: sp.Expr, other: sp.Expr, boundary: Boundary, near: tuple[Boundary, ...] = ()) -> bool:
+    """Whether two data differ at probes of a boundary (those close to the boundaries `near`), relative to their size in the domain."""
+    geometry, points = drawn.geometry[boundary.domain.name], _probes(drawn, boundary)
+    inside = geometry.interior(PROBES, torch.Generator().manual_seed(1))
+    everywhere = torch.cat([points, torch.cat([inside, points[:, : inside.shape[1], inside.shape[2] :]], -1)], 1)
+    here, there = drawn.known(value, everywhere), drawn.known(other, everywhere)
+    jumps = ((here - there).abs() > JUMP * torch.maximum(here.abs(), there.abs()).amax())[:, : points.shape[1]]
+    if near:
+        distance = geometry.factor(near, points[..., : geometry.domain.dim]).abs()
+        jumps = jumps & (distance < 4 * extent(geometry.body)[:, None] / PROBES ** (1 / max(1, geometry.domain.dim - 1)))
+    return bool(jumps.any())
