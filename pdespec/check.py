@@ -8,6 +8,7 @@ built; the rules here look at the finished value.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import sympy as sp
@@ -19,6 +20,7 @@ from pdespec.errors import Diagnostic, ProblemError
 from pdespec.geometry import Boundary, Domain
 from pdespec.jets import jet_form, jets_of, sympy_form, total_derivative
 from pdespec.parts import Part, domain_parts, parts
+from pdespec.probe import Elimination, follows, points, value, vanishes
 from pdespec.problem import IntegralRequirement, Problem, Requirement
 from pdespec.symbols import Coordinate, Input, InputField, Normal, Unknown, UnknownField
 from pdespec.text.words import BUILTINS, CONSTANTS, RESERVED
@@ -170,14 +172,14 @@ def _uncovered(analysis: Analysis, domain: Domain, unknown: Unknown, needed: int
 def conditions_agree_where_they_overlap(analysis: Analysis) -> Iterator[Diagnostic]:
     """Two conditions that fix the same quantity at the same place fix it to the same value."""
     rows = [(row, *_fixed_value(row)) for row in analysis.conditions]
-    for i, (row, quantity, value) in enumerate(rows):
+    for i, (row, quantity, fixed) in enumerate(rows):
         for other, other_quantity, other_value in rows[:i]:
             if quantity != other_quantity or quantity is None:
                 continue
-            where = _first_conflict(row, value, other, other_value)
+            where = _first_conflict(row, fixed, other, other_value)
             if where is not None:
                 name = short(sympy_form(quantity))
-                values = f"{short(sympy_form(other_value))} by `{other.label}` and {short(sympy_form(value))} by `{row.label}`"
+                values = f"{short(sympy_form(other_value))} by `{other.label}` and {short(sympy_form(fixed))} by `{row.label}`"
                 hint = "leave one out, or give them parts of the boundary that do not overlap: rest(..)"
                 yield row.report("W03", f"{name} has two values at {where}: {values}", hint)
 
@@ -238,59 +240,98 @@ def glued_sides_have_no_conditions(analysis: Analysis) -> Iterator[Diagnostic]:
 def the_solution_is_pinned(analysis: Analysis) -> Iterator[Diagnostic]:
     """No unknown may be shifted by a constant (or turned, or tilted) without anything noticing.
 
-    Exact: a mode is reported only when every equation, condition, energy, requirement and measurement is invariant under it.
+    Exact: a mode is reported only when every equation, condition, energy, requirement and measurement is unchanged by it, to
+    first order, alone or together with other modes. Each statement, evaluated at generic points, is a row of a homogeneous linear
+    system for the amplitudes of the modes; what remains free after elimination is the null space.
     """
-    problem = analysis.problem
+    modes = [mode for unknown in analysis.problem.unknowns.values() for mode in _modes(analysis, unknown)]
     if analysis.failures or not analysis.equations:
         return
-    noticing = [jet_form(each.density) for each in problem.requirements if isinstance(each, IntegralRequirement)]
-    noticing += [row.form for row in analysis.conditions]  # short expressions first: most modes stop there
-    noticing += [jet_form(entry) for data in problem.data for entry in entries(data.value)]
-    noticing += [density for density, _ in analysis.densities]
-    noticing += [row.form for row in analysis.stated]
-    for unknown in problem.unknowns.values():
-        if problem.time is not None and any(analysis.order(component, problem.time) for component in components(unknown)):
-            continue  # pinned by its initial condition, or reported by W01
-        for what, mode, gauge in _modes(unknown):
-            if all(_unchanged(form, mode) for form in noticing):
-                row = _first(analysis.equations, next(iter(mode)))
-                message = f"`{unknown.name}` is determined only up to {what}"
-                hint = f"add `require {gauge} = 0`, or a condition that fixes its value"
-                if row is not None:
-                    yield row.report("W05", message, hint, "the equations and conditions hold its derivatives only")
-                break
+    system = Elimination(len(modes))
+    for form, place in _noticing(analysis):
+        if not system.free:
+            return
+        changes = [_change(form, mode.shift) for mode in modes]
+        if any(change != 0 for change in changes):
+            for point in points(sp.Add(form, *changes), len(modes) + 1):
+                system.add([value(change, point | place) for change in changes])
+    reported = set()
+    for mode in (modes[column] for column in system.free):
+        row = _first(analysis.equations, next(iter(mode.shift)))
+        if row is not None and mode.unknown not in reported:
+            reported.add(mode.unknown)
+            message = f"`{mode.unknown.name}` is determined only up to {mode.name}"
+            hint = f"add `require {mode.gauge} = 0`, or a condition that fixes its value"
+            yield row.report("W05", message, hint, "the equations and conditions hold its derivatives only")
 
 
-def _modes(unknown: Unknown) -> Iterator[tuple[str, dict[Any, sp.Expr], str]]:
-    """Null modes to try: what it is called, component -> shift, and the integral that pins it."""
-    domain, parts_of = unknown.region, components(unknown)
-    for component in parts_of:
-        yield "a constant", {component: sp.S.One}, f"integral({component.func.__name__}, {domain.name})"
+@dataclass(frozen=True)
+class Mode:
+    """A candidate for the null space: how it is called, component -> shift, and the integral that would pin it."""
+
+    unknown: Unknown
+    name: str
+    shift: dict[Any, sp.Expr]
+    gauge: str
+
+
+def _modes(analysis: Analysis, unknown: Unknown) -> Iterator[Mode]:
+    """Constants, and rotations of vectors and linear functions of scalars where nothing is periodic."""
+    time, domain, fields = analysis.problem.time, unknown.region, components(unknown)
+    if time is not None and any(analysis.order(component, time) for component in fields):
+        return  # pinned by its initial condition, or reported by W01
+    for component in fields:
+        yield Mode(unknown, "a constant", {component: sp.S.One}, f"integral({component.func.__name__}, {domain.name})")
     if domain.periodic:
         return
     x = domain.coordinates
-    if unknown.rank == "vector" and domain.dim > 1:
-        for i in range(domain.dim):
-            for j in range(i):
-                turn = f"integral(d{x[j]}({parts_of[i].func.__name__}), {domain.name})"
-                yield "a rotation", {parts_of[i]: x[j], parts_of[j]: -x[i]}, turn
-    if unknown.rank == "scalar":
-        for each in x:
-            yield "a linear function", {parts_of[0]: each}, f"integral(d{each}({unknown.name}), {domain.name})"
+    for i in range(domain.dim if unknown.rank == "vector" else 0):
+        for j in range(i):
+            turn = f"integral(d{x[j]}({fields[i].func.__name__}), {domain.name})"
+            yield Mode(unknown, "a rotation", {fields[i]: x[j], fields[j]: -x[i]}, turn)
+    for each in x if unknown.rank == "scalar" else ():
+        yield Mode(unknown, "a linear function", {fields[0]: each}, f"integral(d{each}({unknown.name}), {domain.name})")
 
 
-def _unchanged(form: sp.Expr, mode: dict[Any, sp.Expr]) -> bool:
-    """Whether the first-order change of an expression under a shift of its unknowns vanishes identically."""
+def _noticing(analysis: Analysis) -> Iterator[tuple[sp.Expr, dict[Any, sp.Expr]]]:
+    """Every expression that may notice a mode, with where it is evaluated; short ones first, since most modes stop there."""
+    for each in analysis.problem.requirements:
+        if isinstance(each, IntegralRequirement):
+            yield Integral(each.density, each.region), {}
+    for row in analysis.conditions:
+        yield row.form, _place(row.region)
+    for data in analysis.problem.data:
+        for entry in entries(data.value):
+            yield jet_form(entry), _place(data.region)
+    for density, _ in analysis.densities:
+        yield density, {}
+    for row in analysis.stated:
+        yield row.form, {}
+
+
+def _place(region: Any) -> dict[Any, sp.Expr]:
+    """The coordinate that is fixed on a side."""
+    if isinstance(region, Boundary) and region.kind == "side":
+        return {x: region.value for x in region.coordinates if x.name == region.coordinate}
+    return {}
+
+
+def _change(form: sp.Expr, shift: dict[Any, sp.Expr]) -> sp.Expr:
+    """The first-order change of an expression in jet form under a shift of its unknowns.
+
+    The change of an integral is a number; that of its density at one fixed point stands in for it.
+    """
+    nodes = {node: sp.Symbol(f"integral{k}") for k, node in enumerate(sorted(form.atoms(Integral), key=sp.default_sort_key))}
+    form = form.xreplace(nodes)
     change = []
     for jet in jets_of(form, UnknownField):
-        if jet.field in mode:
+        if jet.field in shift:
             along = [variable for variable, order in zip(jet.field.args, jet.index, strict=True) for _ in range(order)]
-            shift = total_derivative(mode[jet.field], *along)
-            if shift != 0:
-                change.append(form.diff(jet) * shift)
-    for node in form.atoms(Integral):
-        change += [] if _unchanged(jet_form(node.density), mode) else [sp.Dummy()]
-    return vanishes(sp.Add(*change))
+            change.append(form.diff(jet) * total_derivative(shift[jet.field], *along))
+    for node, symbol in nodes.items():
+        there = {x: sp.sqrt(sp.prime(k + 2)) / 3 for k, x in enumerate(node.region.coordinates)}
+        change.append(form.diff(symbol) * _change(jet_form(node.density), shift).xreplace(there))
+    return sp.Add(*change)
 
 
 @rule("W06")
@@ -420,42 +461,10 @@ def _proved(argument: sp.Expr, required: list[sp.Expr], may_vanish: bool) -> boo
     """Whether an argument is positive (nonzero) by its form, by declarations, or by a requirement."""
     symbol = sp.Dummy("required", positive=True)
     for quantity in required:
-        if argument == quantity or _proportional(argument, quantity):
+        if follows(argument, quantity) or (follows(-argument, quantity) and not may_vanish):
             return True
         argument = argument.xreplace({quantity: symbol})
     return bool(argument.is_positive or (argument.is_nonnegative and may_vanish) or argument.is_negative)
-
-
-def _proportional(a: sp.Expr, b: sp.Expr) -> bool:
-    """Whether a is a constant multiple of b."""
-    if a.free_symbols != b.free_symbols:
-        return False
-    (x, y), (p, q) = ([each.xreplace(point) for each in (a, b)] for point in _probes(a + b, 2))
-    return y != 0 and q != 0 and abs(sp.N(x / y - p / q)) < TOLERANCE
-
-
-# ---------------------------------------------------------------------------------------------------------------- identity testing
-
-DIGITS = 30
-TOLERANCE = sp.Float("1e-15")  # half of the digits: far above rounding, far below what a term that differs leaves
-
-
-def vanishes(expression: sp.Expr) -> bool:
-    """Whether an expression in jet form is zero identically, found by evaluating it at three generic points.
-
-    An expression that is not zero vanishes on a set of measure zero, which points of irrational coordinates miss; expanding a
-    strain energy instead takes minutes.
-    """
-    if expression.is_zero is not None:
-        return bool(expression.is_zero)
-    return all(abs(sp.N(expression.xreplace(point), DIGITS)) < TOLERANCE for point in _probes(expression, 3))
-
-
-def _probes(expression: sp.Expr, count: int) -> list[dict[sp.Basic, sp.Expr]]:
-    """Values between 0 and 2 for every symbol: fractional parts of multiples of square roots of primes, the same in every run."""
-    symbols = sorted(expression.free_symbols, key=sp.default_sort_key)
-    roots = [sp.sqrt(sp.prime(k + 1)) for k in range(count)]
-    return [{s: sp.N(2 * sp.frac((i + 1) * root), DIGITS) for i, s in enumerate(symbols)} for root in roots]
 
 
 # --------------------------------------------------------------------------------------------------------------------------- data

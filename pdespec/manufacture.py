@@ -11,10 +11,10 @@ import sympy as sp
 from pdespec.analysis import components, entries
 from pdespec.assemble import declaration_of
 from pdespec.calculus import Integral, dot, grad, short
-from pdespec.check import vanishes
 from pdespec.errors import Diagnostic, ProblemError, fail
 from pdespec.geometry import Boundary, Box, Interval, Rectangle
 from pdespec.jets import Jet, jet_form, jets_of, sympy_form, total_derivative
+from pdespec.probe import vanishes
 from pdespec.problem import Condition, Functional, IntegralRequirement, Problem, promote
 from pdespec.symbols import Coordinate, InputField, Param, Unknown, UnknownField, exact, unit_normal
 from pdespec.variation import euler_lagrange, naturals

@@ -328,7 +328,12 @@ class Problem:
         return {name: frozenset(indices) for name, indices in found.items()}
 
     def __repr__(self) -> str:
-        parts = {"unknowns": self.components, "inputs": (*self.inputs, *self.params), "equations": self.equations, "conditions": self.conditions}
+        parts = {
+            "unknowns": self.components,
+            "inputs": (*self.inputs, *self.params),
+            "equations": self.equations,
+            "conditions": self.conditions,
+        }
         return f"<Problem {self.name}: " + "; ".join(f"{what} {', '.join(names)}" for what, names in parts.items() if names) + ">"
 
     def to_dsl(self) -> str:

@@ -19,9 +19,9 @@ import sympy as sp
 from pdespec.assemble import energy_terms
 from pdespec.calculus import Integral, describe, partial, short
 from pdespec.errors import fail
-from pdespec.geometry import Boundary, Domain, boundary, rest
+from pdespec.geometry import Boundary, Domain, boundary, rest, side
 from pdespec.jets import Jet, jet_form, jets_of, sympy_form
-from pdespec.parts import parts
+from pdespec.parts import Part, parts
 from pdespec.problem import Condition, Equation, Functional, Problem
 from pdespec.symbols import Coordinate, Normal, Scalar, TestField, Unknown, UnknownField, component_function, exact
 
@@ -214,7 +214,7 @@ def natural_conditions(problem: Problem) -> dict[str, Condition]:
     With the flux `P_j = psi_(u_j) - div(M_j)`, where `M_ij = psi_(u_ij)`, and the density `phi` of a boundary integral:
 
         dot(P, n) - d(dot(M*n, t), s) + d phi/d u = 0      where u is not prescribed
-        dot(M*n, n) = 0                                      where the normal derivative is not prescribed, for second derivatives
+        dot(M*n, n) = 0                                      where the normal derivative is not prescribed (label: moment)
 
     The tangential derivative along s is that of a straight part (n constant); it stands in two dimensions only.
 
@@ -226,10 +226,10 @@ def natural_conditions(problem: Problem) -> dict[str, Condition]:
         for natural in naturals(problem, functional):
             unknown = natural.component.func.declaration
             grouped.setdefault((unknown, natural.region, natural.normal_order), []).append(natural.flux)
-        for (unknown, region, _), rows in grouped.items():
+        for (unknown, region, normal_order), rows in grouped.items():
             whole = unknown.rank == "vector" and len(rows) == len(unknown.components)
             for lhs in [sp.ImmutableMatrix(rows)] if whole else rows:
-                label = _free_label(f"{region.name}.{unknown.name}.natural", found)
+                label = _free_label(f"{region.name}.{unknown.name}.{'moment' if normal_order else 'natural'}", found)
                 found[label] = Condition(lhs, lhs * 0, region, "boundary", span=functional.span)
     return found
 
@@ -266,10 +266,19 @@ def _free_boundaries(problem: Problem, functional: Functional, unknown: Unknown,
         if condition.kind == "boundary" and condition.region.domain == domain and (entry, normal_order) in set(prescribed(condition))
     ]
     fixed = list(dict.fromkeys(fixed))
+    held = {part for region in fixed for part in parts(region)}
     loads = dict.fromkeys(region for _, region in functional.terms if isinstance(region, Boundary) and region.domain == domain)
-    loaded = [region for region in loads if region not in fixed]
+    loaded = [piece for region in loads for piece in _outside(region, held)]
     remaining = rest(domain, *fixed, *loaded) if fixed or loaded else boundary(domain)
     return [region for region in (*loaded, remaining) if parts(region)]
+
+
+def _outside(region: Boundary, held: set[Part]) -> list[Boundary]:
+    """What is left of a boundary without the held parts: itself, its free sides one by one, or nothing."""
+    free = [part for part in parts(region) if part not in held]
+    if len(free) == len(parts(region)):
+        return [region]
+    return [side(region.domain, **{part.coordinate: part.value}) for part in free if part.coordinate is not None]
 
 
 def prescribed(condition: Condition) -> Iterator[tuple[Any, int]]:
@@ -286,33 +295,37 @@ def prescribed(condition: Condition) -> Iterator[tuple[Any, int]]:
 
 
 def _boundary_term(functional: Functional, field: Any, region: Boundary, normal_order: int) -> sp.Expr:
-    """What stands in front of the `normal_order`-th normal derivative of the test function on the boundary."""
+    """What stands in front of the `normal_order`-th normal derivative of the test function on the boundary.
+
+    Derivatives of the test function split into w_i = n_i w_n + t_i w_s; what multiplies w_s is integrated by parts along the boundary.
+    """
     coordinates = region.coordinates
     n = [Normal(x) for x in coordinates]
-    dim = len(coordinates)
-    flux, moment, load = [sp.S.Zero] * dim, sp.zeros(dim, dim), sp.S.Zero
+    axes = range(len(coordinates))
+    flux, couple, moment, load = [sp.S.Zero for _ in axes], [sp.S.Zero for _ in axes], sp.zeros(len(n), len(n)), sp.S.Zero
     for density, where in functional.terms:
         for jet, slope in _fluxes(jet_form(density), field):
             slope = sympy_form(slope)
-            along = [i for i, x in enumerate(coordinates) for _ in range(jet.over(coordinates)[i])]
-            if where == region and not along:
-                load += slope
+            along = [i for i in axes for _ in range(jet.over(coordinates)[i])]
+            if where == region and len(along) <= 1:
+                load += slope if not along else 0
+                couple = [couple[i] + (slope if along == [i] else 0) for i in axes]
             elif where == region.domain and len(along) == 1:
                 flux[along[0]] += slope
             elif where == region.domain and len(along) == 2:
                 i, j = along
                 moment[i, j] += slope / 2  # a mixed derivative is one jet and two entries of the symmetric moment
                 moment[j, i] += slope / 2
-    bending = [sp.Add(*(moment[i, j] * n[j] for j in range(dim))) for i in range(dim)]
+    bending = [couple[i] + sp.Add(*(moment[i, j] * n[j] for j in axes)) for i in axes]
     if normal_order == 1:
-        return sp.Add(*(bending[i] * n[i] for i in range(dim)))
-    shear = [sp.Add(*(partial(moment[i, j], x) for j, x in enumerate(coordinates))) for i in range(dim)]
-    twist = sp.S.Zero
-    if dim == 2:
-        tangent = (-n[1], n[0])
-        torque = sp.Add(*(tangent[i] * bending[i] for i in range(dim)))
-        twist = sp.Add(*(tangent[k] * _along(torque, x) for k, x in enumerate(coordinates)))
-    return sp.Add(*((flux[i] - shear[i]) * n[i] for i in range(dim))) - twist + load
+        return sp.Add(*(bending[i] * n[i] for i in axes))
+    shear = [sp.Add(*(partial(moment[i, j], x) for j, x in enumerate(coordinates))) for i in axes]
+    result = sp.Add(*((flux[i] - shear[i]) * n[i] for i in axes)) + load
+    if len(n) != 2:
+        return result
+    tangent = (-n[1], n[0])
+    torque = sp.Add(*(tangent[i] * bending[i] for i in axes))
+    return result - sp.Add(*(tangent[k] * _along(torque, x) for k, x in enumerate(coordinates)))
 
 
 def _along(expression: sp.Expr, x: Coordinate) -> sp.Expr:

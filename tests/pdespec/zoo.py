@@ -8,10 +8,11 @@ import pdespec as pde
 from pdespec import (
     Problem,
     advect,
+    airfoil,
     at,
     ball,
-    box,
     boundary,
+    box,
     const,
     curl,
     det,
@@ -21,6 +22,7 @@ from pdespec import (
     dot,
     dt,
     dtt,
+    exterior,
     fourier,
     gaussians,
     grad,
@@ -32,6 +34,7 @@ from pdespec import (
     interval,
     lap,
     lattice,
+    on,
     outer,
     param,
     periodic,
@@ -49,7 +52,6 @@ from pdespec import (
     unknown,
     variation,
 )
-from pdespec import airfoil, exterior, on
 
 ZOO = {}
 
@@ -412,7 +414,9 @@ def elasticity():
     sigma = lam * tr(eps) * identity(2) + 2 * mu * eps
     n = unit_normal(Omega)
     return Problem(
-        "elasticity", {"balance": div(sigma)}, [on(left, (u, 0)), on(right, (sigma * n, [0.1, 0])), on(rest(Omega, left, right), (sigma * n, 0))]
+        "elasticity",
+        {"balance": div(sigma)},
+        [on(left, (u, 0)), on(right, (sigma * n, [0.1, 0])), on(rest(Omega, left, right), (sigma * n, 0))],
     )
 
 
@@ -451,7 +455,10 @@ def stokes():
     v, p = unknown("v", Omega, "vector"), unknown("p", Omega)
     f = input_function("f", Omega, gaussians(), rank="vector")
     return Problem(
-        "stokes", {"momentum": (-lap(v) + grad(p), f), "continuity": div(v)}, [on(boundary(Omega), (v, 0))], require=[(integral(p, Omega), 0)]
+        "stokes",
+        {"momentum": (-lap(v) + grad(p), f), "continuity": div(v)},
+        [on(boundary(Omega), (v, 0))],
+        require=[(integral(p, Omega), 0)],
     )
 
 

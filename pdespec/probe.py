@@ -1,0 +1,73 @@
+"""Questions about expressions answered by evaluating them at generic points.
+
+An expression that is not zero identically vanishes on a set of measure zero only, which points of irrational coordinates miss.
+Expanding a strain energy to see whether it is zero takes minutes; evaluating it with thirty digits takes milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sympy as sp
+
+DIGITS = 30
+TOLERANCE = sp.Float("1e-15")  # half of the digits: far above rounding, far below what a term that differs leaves
+
+Point = dict[sp.Basic, sp.Expr]
+
+
+def points(expression: sp.Expr, count: int) -> list[Point]:
+    """Values between 0 and 2 for every symbol: fractional parts of multiples of square roots of primes, the same in every run."""
+    symbols = sorted(expression.free_symbols, key=sp.default_sort_key)
+    roots = [sp.sqrt(sp.prime(k + 1)) for k in range(count)]
+    return [{s: sp.N(2 * sp.frac((i + 1) * root), DIGITS) for i, s in enumerate(symbols)} for root in roots]
+
+
+def value(expression: sp.Expr, point: Point) -> sp.Expr:
+    """The number an expression takes at a point that gives all its symbols."""
+    return sp.N(expression.xreplace(point), DIGITS)
+
+
+def vanishes(expression: sp.Expr) -> bool:
+    """Whether an expression is zero identically."""
+    if expression.is_zero is not None:
+        return bool(expression.is_zero)
+    return all(abs(value(expression, point)) < TOLERANCE for point in points(expression, 3))
+
+
+def follows(a: sp.Expr, b: sp.Expr) -> bool:
+    """Whether b > 0 gives a > 0 because a = slope*b + shift identically, with slope > 0 and shift >= 0."""
+    if a.free_symbols != b.free_symbols:
+        return False
+    together = sp.Add(*sorted(a.free_symbols, key=sp.default_sort_key))
+    (a1, b1), (a2, b2), (a3, b3) = ((value(a, point), value(b, point)) for point in points(together, 3))
+    if abs(b1 - b2) < TOLERANCE:
+        return False
+    slope = (a1 - a2) / (b1 - b2)
+    shift = a1 - slope * b1
+    affine = abs(a3 - slope * b3 - shift) < TOLERANCE
+    return bool(affine and sp.re(slope) > 0 and sp.re(shift) > -TOLERANCE)
+
+
+class Elimination:
+    """A homogeneous linear system that grows row by row, kept in echelon form: which unknowns remain free?"""
+
+    def __init__(self, columns: int) -> None:
+        self.columns = columns
+        self.pivots: dict[int, list[sp.Expr]] = {}
+
+    def add(self, row: Sequence[sp.Expr]) -> None:
+        """One more equation `sum_k row[k] * unknown[k] = 0`."""
+        row = list(row)
+        for column in range(self.columns):
+            if abs(row[column]) < TOLERANCE:
+                continue
+            if column not in self.pivots:
+                self.pivots[column] = [entry / row[column] for entry in row]
+                return
+            row = [entry - row[column] * known for entry, known in zip(row, self.pivots[column], strict=True)]
+
+    @property
+    def free(self) -> list[int]:
+        """The unknowns that no equation determines by those before them."""
+        return [column for column in range(self.columns) if column not in self.pivots]

@@ -1,0 +1,424 @@
+import pytest
+import sympy as sp
+
+import pdespec
+from pdespec import (
+    Problem,
+    at,
+    ball,
+    boundary,
+    check,
+    const,
+    curl,
+    det,
+    disk,
+    div,
+    dot,
+    dt,
+    dtt,
+    exterior,
+    grad,
+    identity,
+    inner,
+    input_function,
+    integral,
+    interval,
+    lap,
+    on,
+    outer,
+    param,
+    periodic,
+    rectangle,
+    rest,
+    side,
+    space,
+    sym,
+    time,
+    tr,
+    uniform,
+    unit_normal,
+    unknown,
+)
+from pdespec.check import RULES
+
+from .zoo import ZOO
+
+x, y = space("x y")
+t = time("t", 0, 1)
+Omega = rectangle(x, y)
+Torus = periodic(rectangle(x, y, name="Torus"))
+Gamma = boundary(Omega, name="Gamma")
+left, right = side(Omega, x=0, name="left"), side(Omega, x=1, name="right")
+others = rest(Omega, left, right, name="others")
+n = unit_normal(Omega)
+u, p, w = unknown("u", Omega), unknown("p", Omega), unknown("w", Omega, time=t)
+v, vt = unknown("v", Omega, "vector"), unknown("vt", Omega, "vector", time=t)
+f, g = input_function("f", Omega), input_function("g", Gamma)
+heat = {"heat": (dt(w), lap(w))}
+poisson = {"poisson": (lap(u), f)}
+strain = sym(grad(v))
+
+
+def found(problem):
+    return [(diagnostic.code, diagnostic.label) for diagnostic in check(problem)]
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_no_rule_raises_a_false_alarm(name):
+    assert [str(diagnostic) for diagnostic in check(ZOO[name]())] == []
+
+
+MALFORMED = {
+    # name: (problem, codes with labels, what some message says)
+    "field named as a coordinate": (
+        lambda: Problem("p", {"a": lap(unknown("x", Omega))}, [on(Gamma, unknown("x", Omega))]),
+        [("S03", "x")],
+        "a coordinate",
+    ),
+    "field named as an operator": (
+        lambda: Problem("p", {"a": lap(unknown("grad", Omega))}, [on(Gamma, unknown("grad", Omega))]),
+        [("S03", "grad")],
+        "`grad_`",
+    ),
+    "param named as a statement": (
+        lambda: Problem("p", {"a": (lap(u), param("unknown", 1))}, [on(Gamma, u)]),
+        [("S03", "unknown")],
+        "a word of the language",
+    ),
+    "no initial condition": (lambda: Problem("p", heat, [on(Gamma, w)]), [("W01", "heat")], "1 initial condition needed, 0 given"),
+    "one initial condition of two": (
+        lambda: Problem("p", {"wave": (dtt(w), lap(w))}, [on(Gamma, w), at(t, 0, w)]),
+        [("W01", "wave")],
+        "`w` is of second order in time: 2 initial conditions needed, 1 given",
+    ),
+    "the same initial condition twice counts once": (
+        lambda: Problem("p", {"wave": (dtt(w), lap(w))}, [on(Gamma, w), at(t, 0, w, w)]),
+        [("W01", "wave")],
+        "state dt(w)",
+    ),
+    "two initial conditions for one": (
+        lambda: Problem("p", heat, [on(Gamma, w), at(t, 0, w, dt(w))]),
+        [("W01", "initial.w.2")],
+        "leave out 1 condition",
+    ),
+    "an initial condition for a pressure": (
+        lambda: Problem(
+            "p",
+            {"momentum": (dt(vt) + grad(w), lap(vt)), "continuity": div(vt)},
+            [on(Gamma, (vt, 0)), at(t, 0, (vt, 0), w)],
+            require=[(integral(w, Omega), 0)],
+        ),
+        [("W01", "initial.w")],
+        "`w` is without time derivative: 0 initial conditions needed, 1 given",
+    ),
+    "one component without initial condition": (
+        lambda: Problem("p", {"flow": (dt(vt), lap(vt))}, [on(Gamma, (vt, 0)), at(t, 0, vt[0])]),
+        [("W01", "flow")],
+        "1 initial condition needed, 0 given",
+    ),
+    "a side without condition": (
+        lambda: Problem("p", poisson, [on(left, u), on(others, u)]),
+        [("W02", "poisson")],
+        "no condition on `u`: x = 1",
+    ),
+    "a hole without condition": (
+        lambda: (lambda D: (lambda q: Problem("p", {"a": lap(q)}, [on(outer(D), q)]))(unknown("q", D)))(
+            rectangle(x, y) - disk(x, y, radius=0.1, center=(0.5, 0.5))
+        ),
+        [("W02", "a")],
+        "the boundary of the disk",
+    ),
+    "a far field without condition": (
+        lambda: (lambda D: (lambda q: Problem("p", {"a": lap(q)}, [on(inner(D), q)]))(unknown("q", D)))(
+            exterior(disk(x, y), disk(x, y, radius=9))
+        ),
+        [("W02", "a")],
+        "write `on rest(Omega): q = 0`",
+    ),
+    "no condition at all": (lambda: Problem("p", {"a": lap(u) - u}), [("W02", "a")], "x = 0, x = 1, y = 0, y = 1"),
+    "half the conditions of a plate": (
+        lambda: Problem("p", {"plate": (lap(lap(u)), f)}, [on(Gamma, u)]),
+        [("W02", "plate")],
+        "1 of 2 conditions on `u`",
+    ),
+    "one component without boundary condition": (
+        lambda: Problem("p", {"a": (lap(v), v)}, [on(Gamma, v[0])]),
+        [("W02", "a")],
+        "1 of 2 conditions on `v`",
+    ),
+    "an open end in one dimension": (
+        lambda: (lambda L: (lambda q: Problem("p", {"a": (lap(q), q)}, [on(side(L, s=0), q)]))(unknown("q", L)))(interval(*space("s"))),
+        [("W02", "a")],
+        "s = 1",
+    ),
+    "two values on one side": (
+        lambda: Problem("p", poisson, [on(Gamma, u), on(left, (u, 1))]),
+        [("W03", "left.u")],
+        "`u` has two values at x = 0: `0` by `Gamma.u` and `1` by `left.u`",
+    ),
+    "two values of an input and a number": (lambda: Problem("p", poisson, [on(Gamma, (u, g), (u, 0))]), [("W03", "Gamma.u.2")], "`g`"),
+    "two scaled values": (lambda: Problem("p", poisson, [on(Gamma, (2 * u, 2), (-u, 1))]), [("W03", "Gamma.u.2")], "two values"),
+    "two fluxes": (
+        lambda: Problem("p", {"a": (lap(u), u)}, [on(Gamma, dot(grad(u), n)), on(right, (dot(grad(u), n), 1))]),
+        [("W03", "right.u")],
+        "two values at x = 1",
+    ),
+    "two initial values": (
+        lambda: Problem("p", heat, [on(Gamma, w), at(t, 0, w, (w, 1))]),
+        [("W03", "initial.w.2")],
+        "at the time 0",
+    ),
+    "a condition on a glued side": (
+        lambda: (lambda q: Problem("p", {"a": lap(q) - q}, [on(side(Torus, x=0), q)]))(unknown("q", Torus)),
+        [("W04", "side(Torus, x = 0).q")],
+        "`Torus` is periodic in x, y",
+    ),
+    "a condition on the boundary of a torus": (
+        lambda: (lambda q: Problem("p", {"a": lap(q) - q}, [on(boundary(Torus), q)]))(unknown("q", Torus)),
+        [("W04", "boundary(Torus).q")],
+        "is no boundary",
+    ),
+    "a side that does not exist": (
+        lambda: Problem("p", poisson, [on(Gamma, u), on(side(Omega, x=2), u)]),
+        [("S01", "side(Omega, x = 2).u")],
+        "consists of x = 0, x = 1, y = 0, y = 1",
+    ),
+    "an inner boundary without holes": (
+        lambda: Problem("p", poisson, [on(Gamma, u), on(inner(Omega), u)]),
+        [("S01", "inner(Omega).u")],
+        "is empty",
+    ),
+    "a pressure without gauge": (
+        lambda: Problem("p", {"momentum": (lap(v), grad(p)), "continuity": div(v)}, [on(Gamma, (v, 0))]),
+        [("W05", "momentum")],
+        "add `require integral(p, Omega) = 0`",
+    ),
+    "a pressure without gauge in time": (
+        lambda: Problem("p", {"momentum": (dt(vt) + grad(w), lap(vt)), "continuity": div(vt)}, [on(Gamma, (vt, 0)), at(t, 0, (vt, 0))]),
+        [("W05", "momentum")],
+        "`w` is determined only up to a constant",
+    ),
+    "pure Neumann": (lambda: Problem("p", poisson, [on(Gamma, dot(grad(u), n))]), [("W05", "poisson")], "integral(u, Omega)"),
+    "a torus without gauge": (
+        lambda: (lambda q: Problem("p", {"a": (lap(q), sp.sin(2 * sp.pi * x))}))(unknown("q", Torus)),
+        [("W05", "a")],
+        "integral(q, Torus)",
+    ),
+    "an energy of the gradient alone": (
+        lambda: Problem("p", minimize=integral(dot(grad(u), grad(u)) / 2, Omega)),
+        [("W05", "stationarity")],
+        "up to a constant",
+    ),
+    "a body that may turn": (
+        lambda: Problem(
+            "p",
+            minimize=integral(tr(strain) ** 2 + inner(strain, strain), Omega),
+            require=[(integral(v[0], Omega), 0), (integral(v[1], Omega), 0)],
+        ),
+        [("W05", "stationarity")],
+        "up to a rotation",
+    ),
+    "a free plate": (
+        lambda: Problem("p", minimize=integral(lap(u) ** 2, Omega), require=[(integral(u, Omega), 0)]),
+        [("W05", "stationarity")],
+        "up to a linear function",
+    ),
+    "an unknown without equation": (
+        lambda: Problem("p", poisson, [on(Gamma, u)], unknowns=[u, p]),
+        [("W06", "poisson")],
+        "2 unknown components (u, p), 1 equation",
+    ),
+    "fewer equations than unknowns": (
+        lambda: Problem("p", {"momentum": (lap(v), grad(p))}, [on(Gamma, (v, 0))], require=[(integral(p, Omega), 0)]),
+        [("W06", "momentum")],
+        "3 unknown components (v.x, v.y, p), 2 equations",
+    ),
+    "more equations than unknowns": (lambda: Problem("p", {"a": lap(u), "b": u - f}, [on(Gamma, u)]), [("W06", "b")], "overdetermined"),
+    "a value at a point": (
+        lambda: Problem("p", {"a": (lap(u), u.subs(x, 0))}, [on(Gamma, u)]),
+        [("W07", "a")],
+        "u(0, y) is a value at a point",
+    ),
+    "the normal inside": (lambda: Problem("p", {"a": lap(u) - u * n[0]}, [on(Gamma, u)]), [("W07", "a")], "unit normal"),
+    "a boundary input inside": (
+        lambda: Problem("p", {"a": (lap(u), g)}, [on(Gamma, u)]),
+        [("W07", "a")],
+        "`g` lives on the boundary `Gamma`, the equation holds in `Omega`",
+    ),
+    "an energy without unknown": (
+        lambda: Problem("p", poisson, [on(Gamma, u)], minimize=integral(f**2, Omega)),
+        [("V01", "minimize")],
+        "holds no unknown",
+    ),
+    "an energy by another unknown": (
+        lambda: Problem("p", [lap(u)], [on(Gamma, u, p)], minimize=(integral(u**2, Omega), p)),
+        [("V01", "minimize")],
+        "does not depend on `p`",
+    ),
+    "a natural condition given twice": (
+        lambda: Problem("p", minimize=integral(dot(grad(u), grad(u)), Omega), conditions=[on(left, u), on(right, dot(grad(u), n))]),
+        [("V02", "right.u")],
+        "natural condition of `u` on `right`",
+    ),
+    "a traction beside its energy": (
+        lambda: Problem(
+            "p",
+            minimize=integral(inner(strain, strain) - v[0], Omega),
+            conditions=[on(left, (v, 0)), on(right, ((strain + identity(2)) * n, 0))],
+        ),
+        [("V02", "right.v")] * 2,
+        "leave it out",
+    ),
+    "a logarithm of an unknown": (
+        lambda: Problem("p", {"a": (lap(u), sp.log(u))}, [on(Gamma, (u, 1))]),
+        [("V03", "a")],
+        "add `require u > 0 in Omega`, or declare `u > 0`",
+    ),
+    "a division by a determinant": (
+        lambda: Problem("p", minimize=integral(1 / det(identity(2) + grad(v)), Omega), conditions=[on(Gamma, (v, 0))]),
+        [("V03", "minimize")],
+        "a division of",
+    ),
+    "a root of an unknown": (
+        lambda: Problem("p", {"a": (lap(u), sp.sqrt(u - 1))}, [on(Gamma, (u, 1))]),
+        [("V03", "a")],
+        "require u - 1 >= 0 in Omega",
+    ),
+    "the derivative of data": (
+        lambda: Problem("p", {"a": div(input_function("k", Omega, source="k.h5") * grad(u))}, [on(Gamma, u)]),
+        [("B03", "a")],
+        "data from 'k.h5'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_malformed_problem_is_diagnosed(name):
+    make, expected, says = MALFORMED[name]
+    diagnostics = check(make())
+    assert sorted(dict.fromkeys((d.code, d.label) for d in diagnostics)) == sorted(set(expected))
+    assert any(says in text for d in diagnostics for text in (d.message, d.hint, d.cause))
+    assert all(d.hint for d in diagnostics)
+
+
+def test_every_rule_has_a_malformed_example():
+    seen = {code for _, codes, _ in MALFORMED.values() for code, _ in codes}
+    assert set(RULES) <= seen
+
+
+def test_errors_come_first_and_doubts_are_warnings():
+    problem = Problem("p", {"a": (dt(w), lap(w) + sp.log(w))}, [on(Gamma, w)])
+    diagnostics = check(problem)
+    assert [(d.code, d.severity) for d in diagnostics] == [("W01", "error"), ("V03", "warning")]
+
+
+def test_all_mistakes_are_found_at_once():
+    problem = Problem(
+        "p",
+        {"one": (dt(w), lap(w) + 1 / w), "two": (lap(u), g)},
+        [on(left, w), on(Gamma, u), on(left, (u, 1))],
+    )
+    assert {code for code, _ in found(problem)} == {"W01", "W02", "W03", "W07", "V03"}
+
+
+def test_a_point_value_hides_no_other_mistake():
+    problem = Problem("p", {"one": (lap(u), u.subs(x, 0)), "two": (lap(p), 1 / p)}, [on(Gamma, p, (u, 0), (u, 1))])
+    assert [code for code, _ in found(problem)] == ["W07", "W03", "V03"]
+
+
+# ---- what looks like a mistake and is none
+
+
+def no_alarm(problem):
+    assert [str(diagnostic) for diagnostic in check(problem)] == []
+
+
+def test_a_condition_on_one_unknown_may_stand_in_for_another():
+    no_alarm(ZOO["vorticity"]())
+
+
+def test_first_order_equations_need_conditions_only_where_something_enters():
+    no_alarm(Problem("p", {"a": pdespec.dx(u) + pdespec.dy(u)}, [on(left, u), on(side(Omega, y=0), u)]))
+
+
+def test_diffusion_across_one_direction_needs_conditions_across_it_only():
+    no_alarm(Problem("p", {"a": (pdespec.dy(u), pdespec.dxx(u))}, [on(left, u), on(right, u), on(side(Omega, y=0), u)]))
+
+
+def test_equal_values_may_overlap():
+    no_alarm(Problem("p", poisson, [on(Gamma, (u, x * y)), on(left, (u, 0)), on(right, (2 * u, 2 * y))]))
+
+
+def test_corners_are_no_overlap():
+    no_alarm(Problem("p", poisson, [on(left, u), on(right, (u, 1)), on(others, (u, 2))]))
+
+
+def test_measurements_replace_conditions():
+    no_alarm(Problem("p", {"a": (dt(w), lap(w))}, data=[(w, Omega, "w.h5")]))
+
+
+def test_a_measurement_pins_a_pressure():
+    no_alarm(Problem("p", {"m": (lap(v), grad(p)), "c": div(v)}, [on(Gamma, (v, 0))], data=[(p, left, "p.h5")]))
+
+
+def test_an_open_end_pins_a_pressure():
+    no_alarm(ZOO["channel_stokes"]())
+
+
+def test_a_helmholtz_term_pins_a_neumann_problem():
+    no_alarm(Problem("p", {"a": (lap(u) + u, f)}, [on(Gamma, dot(grad(u), n))]))
+
+
+def test_a_rotation_is_no_null_mode_of_a_clamped_body():
+    eps = sym(grad(v))
+    no_alarm(Problem("p", minimize=integral(inner(eps, eps), Omega), conditions=[on(left, (v, 0))]))
+
+
+def test_a_nonlinear_energy_is_no_false_null_mode():
+    F = identity(2) + grad(v)
+    no_alarm(Problem("p", minimize=integral(inner(F, F) + dot(v, v), Omega)))
+
+
+@pytest.mark.parametrize(
+    "density",
+    [
+        sp.sqrt(1 + dot(grad(u), grad(u))),
+        dot(grad(u), grad(u)) ** sp.Rational(3, 2),
+        1 / (1 + u**2),
+        sp.log(2 + u**2),
+        sp.log(1 + sp.exp(u)),
+        sp.sqrt(sp.exp(u)),
+        1 / (2 + sp.Abs(u)),
+        sp.Abs(u) ** sp.Rational(5, 2),
+    ],
+)
+def test_arguments_positive_by_their_form_need_no_requirement(density):
+    no_alarm(Problem("p", minimize=integral(density + u**2, Omega)))
+
+
+def test_a_requirement_proves_multiples_and_parts_of_its_quantity():
+    J = det(identity(2) + grad(v))
+    k = const("k", 2)
+    psi = sp.log(J) ** 2 + inner(grad(v), grad(v)) / J + 1 / (1 + J) + sp.sqrt(k * J) + dot(v, v)
+    no_alarm(Problem("p", minimize=integral(psi, Omega), require=[(J > 0.1, Omega)]))
+    no_alarm(Problem("p", minimize=integral(psi, Omega), require=[(J > 0, Omega)]))
+
+
+def test_a_positive_unknown_needs_no_requirement():
+    rho = unknown("rho", Omega, positive=True)
+    no_alarm(Problem("p", {"a": (lap(rho), sp.log(rho) + 1 / rho + sp.sqrt(rho))}, [on(Gamma, (rho, 1))]))
+
+
+def test_the_derivative_of_a_drawn_field_is_known():
+    no_alarm(ZOO["darcy"]())
+
+
+def test_a_ball_is_covered_by_its_boundary():
+    a, b, c = space("a b c")
+    B = ball(a, b, c)
+    q = unknown("q", B, "vector")
+    no_alarm(Problem("p", {"a": (curl(curl(q)) - grad(div(q)) + q, 0)}, [on(boundary(B), (q, 0))]))
+
+
+def test_unused_declarations_are_no_mistake():
+    no_alarm(Problem("p", poisson, [on(Gamma, u)], params=[param("spare", uniform(0, 1))], inputs=[g]))

@@ -1,0 +1,45 @@
+import sympy as sp
+
+from pdespec.probe import Elimination, follows, points, vanishes
+
+a, b, c = sp.symbols("a b c", real=True)
+
+
+def test_identities_are_found_by_evaluation():
+    assert vanishes(sp.sin(a) ** 2 + sp.cos(a) ** 2 - 1)
+    assert vanishes((a + b) ** 2 - a**2 - 2 * a * b - b**2)
+    assert not vanishes((a + b) ** 2 - a**2 - 2 * a * b)
+    assert not vanishes(a / 10**9)
+    assert vanishes(sp.S.Zero)
+    assert not vanishes(sp.S.One)
+
+
+def test_points_are_generic_and_the_same_in_every_run():
+    first, second = points(a + b + c, 2)
+    assert len({*first.values(), *second.values()}) == 6
+    assert all(0 < number < 2 for number in first.values())
+    assert points(c + b + a, 2) == [first, second]
+
+
+def test_positivity_follows_through_affine_maps_only():
+    J = a * b - c
+    assert follows(J, J)
+    assert follows(2 * J + 1, J)
+    assert follows(2 * a * b - 2 * c, J)
+    assert not follows(-J, J)
+    assert not follows(J - 1, J)
+    assert not follows(J**2 - 1, J)
+    assert not follows(a + b + c, J)
+    assert not follows(a, b)
+
+
+def test_elimination_names_what_no_equation_determines():
+    system = Elimination(3)
+    assert system.free == [0, 1, 2]
+    system.add([sp.Float(1), sp.Float(0), sp.Float(2)])
+    system.add([sp.Float(2), sp.Float(0), sp.Float(4)])
+    assert system.free == [1, 2]
+    system.add([sp.Float(1), sp.Float(3), sp.Float(1)])
+    assert system.free == [2]
+    system.add([sp.Float(0), sp.Float(0), sp.Float(1)])
+    assert system.free == []
