@@ -133,7 +133,7 @@ class GNO(nn.Module):
                 raise ValueError("the 'integral' reduction needs the measure of the nodes; give it, or use 'shepard'")
             return out * ((1.0 if isinstance(measure, Tensor) else measure) / self.mass)
         if self.reduction == "mean":
-            return out * (1 / edges.counts.clamp(min=1)).to(nodes.dtype)[:, None]
+            return out * (1 / edges.counts.clamp(min=1).to(nodes.dtype))[:, None]
         if self.reduction == "shepard":
             total = to_queries(weight, edges)
             return out / (total + (jet.value(total) == 0).to(nodes.dtype))  # a query without neighbours keeps the value zero

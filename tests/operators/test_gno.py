@@ -29,14 +29,12 @@ def slow(layer, x, y, values, measure):
                 w = 1.0 if layer.weight is None else layer.weight(s)
                 terms.append((w, _kernel_times_value(layer, point, node, z, value), mu))
                 total, count = total + w * mu, count + 1
-        factor = {"sum": lambda mu: 1.0, "mean": lambda mu: 1 / max(count, 1), "shepard": lambda mu: mu / total}.get(layer.reduction)
-        factor = factor or (lambda mu: mu / layer.mass)
-        rows.append(sum((w * factor(mu) * term for w, term, mu in terms), torch.zeros_like(layer_output(layer))))
+        out = torch.zeros(layer.outputs, dtype=torch.float64)
+        for w, term, mu in terms:
+            share = {"sum": 1.0, "mean": 1 / count, "shepard": mu / total, "integral": mu / layer.mass}[layer.reduction]
+            out = out + w * share * term
+        rows.append(out)
     return torch.stack(rows)
-
-
-def layer_output(layer):
-    return torch.zeros(layer.outputs, dtype=torch.float64)
 
 
 def _kernel_times_value(layer, point, node, z, value):
