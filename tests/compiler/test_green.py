@@ -1,0 +1,87 @@
+"""The estimated error against closed forms, and where it is offered."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import sympy as sp
+import torch
+
+import compiler
+from compiler.defect import defect, defect_names
+from compiler.green import fundamental, mean_square_error
+from pdespec import Problem, boundary, dot, gaussians, grad, input_function, lap, on, param, rectangle, side, space, unit_normal, unknown
+from tests.compiler import problems
+
+
+def disk(n: int) -> torch.Tensor:
+    share = torch.quasirandom.SobolEngine(2, scramble=True, seed=0).draw(n, dtype=torch.float64)
+    angle, radius = 2 * math.pi * share[:, 0], share[:, 1].sqrt()
+    return torch.stack([radius * angle.cos(), radius * angle.sin()], -1)[None]
+
+
+@pytest.mark.parametrize(
+    ("residual", "error"),
+    [
+        (lambda x, y: -torch.ones_like(x), lambda x, y: (1 - x**2 - y**2) / 4),
+        (lambda x, y: -8 * x, lambda x, y: x * (1 - x**2 - y**2)),
+    ],
+    ids=["constant", "dipole"],
+)
+def test_on_the_disk_the_estimate_is_the_error(residual, error):
+    points = disk(2000)
+    x, y = points.unbind(-1)
+    depth = (1 - x**2 - y**2) / 2
+    estimate = mean_square_error(residual(x, y), points, depth, torch.tensor([math.pi], dtype=torch.float64))
+    exact = error(x, y).square().mean()
+    assert estimate.sqrt().item() == pytest.approx(exact.sqrt().item(), rel=0.02)  # leaving out i = j costs O(1/n)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_the_fundamental_solution_is_harmonic_off_the_origin_and_has_unit_flux(dim):
+    x = torch.tensor([[0.6, -0.3, 0.5][:dim]], dtype=torch.float64)
+
+    def energy(p):
+        return fundamental(p.square().sum(-1), dim)
+
+    hessian = torch.autograd.functional.hessian(lambda p: energy(p).sum(), x).reshape(dim, dim)
+    assert abs(hessian.trace()) < 1e-12
+    radius = x.norm()
+    slope = torch.autograd.functional.jacobian(lambda p: energy(p).sum(), x).reshape(dim) @ (x[0] / radius)
+    sphere = {1: 2.0, 2: 2 * math.pi * radius, 3: 4 * math.pi * radius**2}[dim]
+    assert slope * sphere == pytest.approx(-1)
+
+
+def test_the_estimate_is_offered_where_the_principal_part_is_a_laplacian_with_values_given_all_round():
+    x, y = space("x y")
+    omega = rectangle(x, y, (0, 0), (1, 1))
+    u, k = unknown("u", omega), param("k", 2)
+    rim = boundary(omega)
+    flux = dot(grad(u), unit_normal(omega))
+    declined = [
+        problems.navier_stokes(),
+        problems.korteweg_de_vries(),
+        problems.monge_ampere(),
+        Problem("flux", {"e": lap(u) - 1}, [on(side(omega, x=0), sp.Eq(u, 0)), on(side(omega, x=1), sp.Eq(flux, 0))]),
+        Problem("anisotropic", {"e": sp.Derivative(u, (x, 2)) + 2 * sp.Derivative(u, (y, 2)) - 1}, [on(rim, sp.Eq(u, 0))]),
+        Problem("sign", {"e": k * lap(u) - 1}, [on(rim, sp.Eq(u, 0))]),  # k may have any sign
+    ]
+    assert "balance.error" in [t.label for t in compiler.compile(problems.poisson(), estimate=True).terms]
+    for problem in declined:
+        assert not [t.label for t in compiler.compile(problem, estimate=True).terms if t.kind == "error"], problem.name
+
+
+def test_the_defect_is_the_residual_at_the_offset():
+    x, y = space("x y")
+    omega = rectangle(x, y, (0, 0), (1, 1))
+    u, f = unknown("u", omega), input_function("f", omega, gaussians(count=2))
+    problem = Problem("p", {"e": sp.Eq(lap(u), f)}, [on(boundary(omega), sp.Eq(u, 0))])
+    batch = compiler.sample(problem, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    points = batch.points["Omega"].points
+    assert defect_names(problem) == ("defect of e",)
+    torch.testing.assert_close(defect(batch.draws, points), (-batch.evaluate("f", points)).asinh())  # the offset is zero
+
+
+def test_without_an_offset_there_is_no_defect():
+    assert defect_names(problems.transport()) == ()
