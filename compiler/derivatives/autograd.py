@@ -10,7 +10,8 @@ from torch import Tensor
 from compiler.derivatives.interface import DERIVATIVES, Field, Index, Key, Request, answer, order, parts
 from compiler.derivatives.layout import Axes, Layout
 from operators.field import Capabilities
-from pdespec.errors import Diagnostic, fail
+from operators.field import capabilities as capabilities_of
+from pdespec.errors import Diagnostic, ProblemError, fail
 
 
 @DERIVATIVES.register("autograd")
@@ -22,13 +23,15 @@ class Autograd:
     The sum over queries is legitimate only where each value depends on its own query alone (P04 otherwise).
     """
 
-    def refuse(self, request: Request, capabilities: Capabilities, layout: Layout) -> Diagnostic | None:
+    def refuse(self, request: Request, capabilities: Capabilities, layout: Layout | Axes | None) -> Diagnostic | None:
         return refuse_mixing("autograd", request, capabilities)
 
     def points_per_query(self, request: Request) -> int:
         return 1
 
     def evaluate(self, field: Field, points: Tensor, request: Request, layout: Layout | Axes | None = None) -> dict[Key, Tensor]:
+        if (refused := self.refuse(request, capabilities_of(field), layout)) is not None:
+            raise ProblemError(refused)
         needed = parts(request)
         if order(request) == 0:
             values = field(points)

@@ -37,8 +37,8 @@ def on_grid(
     """
     values = field(points)  # b n c
     table = values.transpose(1, 2).reshape(len(values), values.shape[-1], *grid.shape)
-    zero = (0,) * len(grid.shape)
-    known = {zero: prepare(table) if prepare else table}
+    zero: Index = (0,) * len(grid.shape)
+    known: dict[Index, Tensor] = {zero: prepare(table) if prepare else table}
 
     def derivative(index: Index) -> Tensor:
         if index not in known:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import ClassVar, Literal
 
 import torch
@@ -87,9 +89,9 @@ class FiniteDifference:
         dim, n, reach = axis + 2, grid.shape[axis], half_width(derivative, self.order)
         weights = central(derivative, self.order)
         if grid.period[axis] is not None:
-            total = sum(weight * values.roll(-offset, dim) for offset, weight in weights.items())
+            total = reduce(add, (weight * values.roll(-offset, dim) for offset, weight in weights.items()))
         else:
-            middle = sum(weight * values.narrow(dim, reach + offset, n - 2 * reach) for offset, weight in weights.items())
+            middle = reduce(add, (weight * values.narrow(dim, reach + offset, n - 2 * reach) for offset, weight in weights.items()))
             total = torch.cat([self._end(values, dim, derivative, reach, 1), middle, self._end(values, dim, derivative, reach, -1)], dim)
         return total / grid.spacing[axis] ** derivative
 
@@ -123,7 +125,7 @@ class FiniteDifference:
             table = [tuple((-1) ** derivative * weight for weight in reversed(row)) for row in reversed(table)]
         start = 0 if direction > 0 else values.shape[dim] - used
         weights = values.new_tensor(table).reshape(rows, used)
-        return torch.tensordot(values.narrow(dim, start, used), weights, ([dim], [1])).movedim(-1, dim)
+        return (values.narrow(dim, start, used).movedim(dim, -1) @ weights.mT).movedim(-1, dim)
 
     def _stencil(self, index: Index) -> dict[Offset, float]:
         """Weights by offset of the product of the central formulas along each axis."""
@@ -155,7 +157,8 @@ class FiniteDifference:
         found: dict[tuple[int, Index], Tensor] = {}
         for component, indices in parts(request).items():
             for index in indices:
-                total = sum(weight * values[:, :, position[offset], component] for offset, weight in self._stencil(index).items())
+                stencil = self._stencil(index).items()
+                total = reduce(add, (weight * values[:, :, position[offset], component] for offset, weight in stencil))
                 for count, step in zip(index, steps, strict=True):
                     total = total / step**count
                 found[component, index] = total

@@ -51,15 +51,11 @@ class Fourier:
             return Diagnostic("P01", f"fourier needs a periodic grid, got {layout}", hint="use taylor or least_squares")
         if (refused := refuse_axes(self, request, layout)) is not None:
             return refused
-        # a wave of n/2 per period is differentiated like a difference over h / pi
-        fraction = self.keep or 1.0
-        smallest = tuple(
-            h / (math.pi * fraction) if length is not None else h for h, length in zip(layout.spacing, layout.period, strict=True)
-        )
+        # the shortest wave kept, of n/2 * keep a period, is differentiated like a difference over h / (pi keep)
+        sharpness = tuple(math.pi * (self.keep or 1.0) if repeats else 1.0 for repeats in layout.periodic)
         spread = (2 * order(request) + 1) ** -0.5  # root mean square of k^m over the waves, of its largest value
-        return refuse_noise(
-            self.name, request, smallest, layout, self.tolerance, "drop the shortest waves with keep, or use taylor", spread
-        )
+        way_out = "drop the shortest waves with keep, or use taylor"
+        return refuse_noise(self.name, request, layout.spacing, layout, self.tolerance, way_out, spread, sharpness)
 
     def evaluate(self, field: Field, points: Tensor, request: Request, layout: Layout | Axes | None = None) -> dict[Key, Tensor]:
         grid = cast(Grid, admit(self, field, points, request, layout))
@@ -77,6 +73,8 @@ class Fourier:
         """
         period = grid.period[axis]
         if period is None:
+            if self.rest is None:
+                raise ValueError(f"{grid.names[axis]} does not repeat and no other backend is named for it")
             return self.rest.along(values, axis, derivative, grid).to(values.dtype)
         return spectral(values, axis + 2, derivative, period)
 

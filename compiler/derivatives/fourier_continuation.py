@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, Literal, cast
@@ -64,9 +65,11 @@ class FourierContinuation:
             return Diagnostic("P01", f"fourier_continuation needs a grid, got {layout}", hint="use taylor or least_squares")
         if (refused := refuse_axes(self, request, layout)) is not None:
             return refused
-        resolved = tuple(h / torch.pi for h in layout.spacing)
         gain = max((self.gain(n) for n, length in zip(layout.shape, layout.period, strict=True) if length is None), default=1.0)
-        return refuse_noise(self.name, request, resolved, layout, self.tolerance, "match fewer points, or use taylor", gain)
+        sharpness = (math.pi,) * len(layout.shape)  # of the shortest wave on the grid
+        return refuse_noise(
+            self.name, request, layout.spacing, layout, self.tolerance, "match fewer points, or use taylor", gain, sharpness
+        )
 
     def evaluate(self, field: Field, points: Tensor, request: Request, layout: Layout | Axes | None = None) -> dict[Key, Tensor]:
         grid = cast(Grid, admit(self, field, points, request, layout))
@@ -84,7 +87,7 @@ class FourierContinuation:
             return spectral(values, dim, derivative, period)
         matrix = torch.as_tensor(self.matrix(n), device=values.device)
         ends = torch.cat([values.narrow(dim, n - d, d), values.narrow(dim, 0, d)], dim)
-        bridge = torch.tensordot(ends, matrix, ([dim], [1])).movedim(-1, dim)
+        bridge = (ends.movedim(dim, -1) @ matrix.mT).movedim(-1, dim)
         length = grid.spacing[axis] * (n + len(matrix))
         return spectral(torch.cat([values, bridge], dim), dim, derivative, length).narrow(dim, 0, n)
 

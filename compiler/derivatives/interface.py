@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
 from typing import Protocol
 
 from torch import Tensor
@@ -93,7 +95,7 @@ def answer(derivatives: Mapping[tuple[int, Index], Tensor], request: Request) ->
     result: dict[Key, Tensor] = {(c, index): derivatives[c, index] for c, indices in request.indices.items() for index in sorted(indices)}
     for name, form in request.operators.items():
         for c in sorted(form.components):
-            result[c, name] = sum((coefficient * derivatives[c, index] for index, coefficient in form.terms.items()))
+            result[c, name] = reduce(add, (coefficient * derivatives[c, index] for index, coefficient in form.terms.items()))
     return result
 
 

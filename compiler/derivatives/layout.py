@@ -83,10 +83,10 @@ def recognise(points: Tensor, axes: Axes | None = None) -> Layout:
     low, high = x[0, 0], x[0, -1]
     counts = torch.tensor(shape, dtype=torch.float64, device=x.device)
     spacing = (high - low) / (counts - 1).clamp(min=1)
-    axes = [low[d] + spacing[d] * torch.arange(n, device=x.device) for d, n in enumerate(shape)]
+    ticks = [low[d] + spacing[d] * torch.arange(n, device=x.device) for d, n in enumerate(shape)]
     tolerance = slack + 1e-5 * spacing.abs()  # a hundred thousandth of a cell moves no derivative visibly
     if math.prod(shape) == x.shape[1]:
-        ideal = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, dim)
+        ideal = torch.stack(torch.meshgrid(*ticks, indexing="ij"), dim=-1).reshape(-1, dim)
         if ((x - ideal).abs() <= tolerance).all() and all(n == 1 or h > 2 * slack for n, h in zip(shape, spacing.tolist(), strict=True)):
             return Grid(shape, tuple(spacing.tolist()), tuple(low.tolist()), tuple(period), tuple(names), points.dtype)
     flat = x.reshape(-1, dim)

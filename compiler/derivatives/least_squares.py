@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from compiler.derivatives.interface import DERIVATIVES, Field, Index, Key, Request, admit, answer, parts
@@ -162,7 +162,7 @@ def nearest_points(x: Tensor, k: int) -> Tensor:
 
     Shapes: x "b n d" -> "b n k".
     """
-    found = [cKDTree(sample).query(sample, k)[1].reshape(len(sample), k) for sample in x.cpu().numpy()]
+    found = [KDTree(sample).query(sample, k)[1].reshape(len(sample), k) for sample in x.cpu().numpy()]
     return torch.as_tensor(np.stack(found), dtype=torch.long, device=x.device)
 
 

@@ -44,15 +44,27 @@ def noise(index: Index, spacing: tuple[float, ...], extent: tuple[float, ...], d
 
 
 def refuse_noise(
-    name: str, request: Request, spacing: tuple[float, ...], layout: Layout, tolerance: float, way_out: str, gain: float = 1.0
+    name: str,
+    request: Request,
+    spacing: tuple[float, ...],
+    layout: Layout,
+    tolerance: float,
+    way_out: str,
+    gain: float = 1.0,
+    sharpness: tuple[float, ...] | None = None,
 ) -> Diagnostic | None:
-    """P05 when round-off would exceed `tolerance` in some requested derivative; `gain` is what the method itself multiplies it by."""
+    """P05 when round-off would exceed `tolerance` in some requested derivative.
+
+    `gain` is what the method multiplies round-off by; along an axis it differentiates as a difference over `spacing / sharpness` would.
+    """
+    sharpness = sharpness or (1.0,) * len(spacing)
+    reach = tuple(h / s for h, s in zip(spacing, sharpness, strict=True))
     indices = {index for needed in parts(request).values() for index in needed if any(index)}
-    worst = max(indices, key=lambda index: noise(index, spacing, layout.extent, layout.dtype), default=None)
-    if worst is None or (relative := gain * noise(worst, spacing, layout.extent, layout.dtype)) <= tolerance:
+    worst = max(indices, key=lambda index: (noise(index, reach, layout.extent, layout.dtype), index), default=None)
+    if worst is None or (relative := gain * noise(worst, reach, layout.extent, layout.dtype)) <= tolerance:
         return None
     coarser = (relative / tolerance) ** (1 / sum(worst))
-    axis = max((axis for axis in range(len(worst)) if worst[axis]), key=lambda axis: layout.extent[axis] / spacing[axis])
+    axis = max((axis for axis in range(len(worst)) if worst[axis]), key=lambda axis: layout.extent[axis] / reach[axis])
     precision = str(layout.dtype).removeprefix("torch.")
     wider = "" if layout.dtype == torch.float64 else "evaluate in float64, or "
     times = "once" if sum(worst) == 1 else f"{sum(worst)} times"

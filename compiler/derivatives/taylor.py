@@ -10,8 +10,9 @@ from compiler.derivatives.autograd import refuse_mixing
 from compiler.derivatives.interface import DERIVATIVES, Field, Key, Request
 from compiler.derivatives.layout import Axes, Layout
 from operators.field import Capabilities
+from operators.field import capabilities as capabilities_of
 from operators.jet import JetSpace
-from pdespec.errors import Diagnostic, fail
+from pdespec.errors import Diagnostic, ProblemError
 
 
 @DERIVATIVES.register("taylor")
@@ -22,7 +23,7 @@ class Taylor:
     Source: Bettencourt, Johnson, Duvenaud 2019 (Taylor mode); Dangel, Siebert, Zeinhofer, Walther 2025 (collapsing).
     """
 
-    def refuse(self, request: Request, capabilities: Capabilities, layout: Layout) -> Diagnostic | None:
+    def refuse(self, request: Request, capabilities: Capabilities, layout: Layout | Axes | None) -> Diagnostic | None:
         if not capabilities.taylor:
             return Diagnostic(
                 "P01",
@@ -35,9 +36,8 @@ class Taylor:
         return 1
 
     def evaluate(self, field: Field, points: Tensor, request: Request, layout: Layout | Axes | None = None) -> dict[Key, Tensor]:
-        if not hasattr(field, "taylor"):
-            diagnostic = self.refuse(request, Capabilities(True, None, (), 0, False), None)
-            raise fail(diagnostic.code, diagnostic.message, diagnostic.hint)
+        if (refused := self.refuse(request, capabilities_of(field), layout)) is not None:
+            raise ProblemError(refused)
         jet = field.taylor(points, space(request))
         answers: dict[Key, Tensor] = {}
         for component, indices in request.indices.items():

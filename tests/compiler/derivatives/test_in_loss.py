@@ -10,6 +10,7 @@ import torch
 
 import compiler
 from compiler.derivatives import FiniteDifference, Fourier
+from operators.field import Capabilities
 from pdespec import Problem, ProblemError, dt, interval, periodic, space, unknown
 from pdespec import time as time_axis
 
@@ -65,3 +66,24 @@ def test_scattered_points_are_refused_by_fourier_and_taken_by_a_stencil():
     exact = compiler.compile(wave_problem(), "autograd").residuals(travelling, points)["wave"].detach()
     got = compiler.compile(wave_problem(), "finite_difference").residuals(travelling, points)["wave"].detach()
     assert float((got - exact).norm() / exact.norm()) < 1e-4
+
+
+class Mixing:
+    """Declares that its values depend on the other queries, as those of an FNO on its grid do."""
+
+    capabilities = Capabilities(pointwise=False)
+
+    def __call__(self, points: torch.Tensor) -> torch.Tensor:
+        return travelling(points) + points.mean()
+
+
+def test_autograd_refuses_a_field_that_declares_that_it_mixes_its_queries():
+    with pytest.raises(ProblemError, match="autograd cannot differentiate a field whose value at one query depends") as error:
+        compiler.compile(wave_problem(), "autograd").residuals(Mixing(), grid())
+    assert error.value.diagnostics[0].code == "P04"
+
+
+def test_taylor_refuses_a_field_without_jets():
+    with pytest.raises(ProblemError, match="taylor needs a field that carries jets") as error:
+        compiler.compile(wave_problem(), "taylor").residuals(travelling, grid())
+    assert error.value.diagnostics[0].code == "P01"
