@@ -58,7 +58,7 @@ class Assembly:
                 result += np.bincount(table.dofs.ravel(), local.ravel(), result.size)
         return result
 
-    def tangent(self, state: State, rates: Sequence[float] = (1.0,)) -> csr_matrix:
+    def tangent(self, state: State, rates: Sequence[Array | float] = (1.0,)) -> csr_matrix:
         """`dR/du` where d_t^m u = rates[m] u + history."""
         rows, columns, entries = [], [], []
         for kernel in self.kernels:
@@ -73,11 +73,11 @@ class Assembly:
             return csr_matrix((size, size))
         return coo_matrix((np.concatenate(entries), (np.concatenate(rows), np.concatenate(columns))), (size, size)).tocsr()
 
-    def blocks(self, kernel: Kernel, place: Place, state: State, rates: Sequence[float]) -> dict[tuple[str, str], Array]:
+    def blocks(self, kernel: Kernel, place: Place, state: State, rates: Sequence[Array | float]) -> dict[tuple[str, str], Array]:
         """Cell matrices "e a b" by (row component, column component): sum_ij int d_i phi_a G_ij d_j phi_b."""
         factors: dict[tuple[str, str], dict[tuple[int, int], Array]] = {}
         for (row, test, stream), value in zip(kernel.entries, self.values(kernel.tangent, kernel.region, state), strict=True):
-            rate = rates[self.time_order(stream)]
+            rate = np.broadcast_to(rates[self.time_order(stream)], self.spaces.size)[self.spaces.offsets[stream.component]]
             if rate:
                 block = factors.setdefault((row, stream.component), {})
                 key = self.slot(test), self.slot(stream.index)

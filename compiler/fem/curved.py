@@ -9,7 +9,7 @@ SIAM J. Numer. Anal. 23 (1986).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,7 @@ from .elements import ElementLineP3, cell_of, lagrange
 from .failure import SolverError
 
 Array = NDArray[np.float64]
+Piece = tuple[NDArray[np.integer], Callable[[Array], Array]]  # facets, and the map of points (d, m) near their true boundary onto it
 
 
 class ThirdOrderMapping(MappingIsoparametric):
@@ -54,17 +55,19 @@ class MeshTri3(MeshTri2):
 CURVED = {("triangle", 2): skfem.MeshTri2, ("triangle", 3): MeshTri3, ("tetrahedron", 2): skfem.MeshTet2}
 
 
-def curve(mesh: skfem.Mesh, degree: int, facets: NDArray[np.integer], onto: Callable[[Array], Array]) -> skfem.Mesh:
-    """The mesh with the given boundary facets laid on the true boundary by `onto`, which maps points (d, m) near it to points on it."""
+def curve(mesh: skfem.Mesh, degree: int, pieces: Sequence[Piece]) -> skfem.Mesh:
+    """The mesh with the facets of each piece laid on the true boundary."""
+    pieces = [piece for piece in pieces if len(piece[0])]
     cell = cell_of(mesh)
-    if degree == 1 or mesh.dim() == 1 or len(facets) == 0:
+    if degree == 1 or mesh.dim() == 1 or not pieces:
         return mesh
     if (cell, degree) not in CURVED:
         raise SolverError(f"no curved {cell} of degree {degree}; use degree {degree - 1}")
     plain = CellBasis(mesh, lagrange(cell, degree), intorder=1)
     nodes = plain.doflocs.copy()
-    moved = np.unique(facet_nodes(mesh, plain, facets))
-    nodes[:, moved] = onto(nodes[:, moved])
+    for facets, onto in pieces:
+        moved = np.unique(facet_nodes(mesh, plain, facets))
+        nodes[:, moved] = onto(nodes[:, moved])
     if degree == 3:
         nodes[:, plain.dofs.interior_dofs[0]] = centroids(plain, nodes)
     return CURVED[cell, degree](nodes, mesh.t)

@@ -23,17 +23,16 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Known:
-    """The numbers and functions of sample `sample` of a batch."""
+    """The numbers and functions of one sample, as a batch of size one."""
 
     problem: Problem
     batch: object
-    sample: int
 
     def parameter(self, symbol: Scalar) -> float:
         """Raises: SolverError for a trainable or a parameter the batch does not give."""
         declaration = symbol.declaration
         if declaration.name in self.batch.params:
-            value = self.batch.params[declaration.name][self.sample].detach()
+            value = self.batch.params[declaration.name][0].detach()
             return float(value if declaration.size is None else value[symbol.index])
         if declaration.kind == "trainable":
             raise SolverError(f"{declaration.name} is to be found from data; a reference solution needs its value in batch.params")
@@ -81,5 +80,4 @@ class Known:
 
     def evaluate(self, name: str, points: Tensor) -> Tensor:
         """Shapes: points "n D" -> "n c"."""
-        values = self.batch.evaluate(name, points[None].expand(self.batch.size, -1, -1))
-        return values[self.sample].to(torch.float64)
+        return self.batch.evaluate(name, points[None])[0].to(torch.float64)

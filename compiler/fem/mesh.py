@@ -94,7 +94,7 @@ def _(shape: shapes.Ball, values: Values, resolution: int, degree: int, cell: st
         ray = points - center
         return center + radius * ray / np.linalg.norm(ray, axis=0)
 
-    return curve(mesh, degree, mesh.boundary_facets(), onto)
+    return curve(mesh, degree, [(mesh.boundary_facets(), onto)])
 
 
 def polar_radius(shape: shapes.Star, values: Values) -> Callable[[Array], Array]:
@@ -117,7 +117,7 @@ def blown_up(disk: skfem.MeshTri, center: Array, radius: Callable[[Array], Array
         ray = points - center[:, None]
         return center[:, None] + radius(np.arctan2(ray[1], ray[0])) * ray / np.linalg.norm(ray, axis=0)
 
-    return curve(mesh, degree, mesh.boundary_facets(), onto)
+    return curve(mesh, degree, [(mesh.boundary_facets(), onto)])
 
 
 def no_bricks(shape: shapes.Shape, cell: str) -> None:

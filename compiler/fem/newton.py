@@ -9,24 +9,30 @@ ends in the solution. The full step s = 1 is tried first; where it fails, s is h
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from scipy.sparse import csc_matrix, csr_matrix
 from scipy.sparse.linalg import splu
 
 from .failure import NoConvergence, SolverError
 
 Array = NDArray[np.float64]
+Inverse = Callable[[Array], Array]
 
 
 class Equations(Protocol):
-    """What Newton's method needs: u = T u[free] + g, residual and tangent at u, and whether u is admissible."""
+    """What Newton's method needs: u = T u[free] + g, residual and tangent at u, and whether u is admissible.
+
+    `kept` holds factorisations that outlive one solve.
+    """
 
     transformation: csr_matrix
     free: NDArray[np.int64]
+    kept: dict[str, Inverse]
 
     def residual(self, u: Array) -> Array: ...
 
@@ -37,12 +43,18 @@ class Equations(Protocol):
 
 @dataclass(frozen=True)
 class NewtonOptions:
-    """`tolerance` is relative to the residual of the start with the boundary values applied; `halvings` bounds those of the load."""
+    """`tolerance` is relative to the residual of the start with the boundary values applied; `halvings` bounds those of the load.
+
+    `predictor`: changed boundary values are first carried inside by the linearised equations, see `predicted`.
+    With `chord` a factorised tangent of an earlier step is used for as long as it lessens the residual by that factor.
+    """
 
     tolerance: float = 1e-10
     iterations: int = 30
     backtracks: int = 12
     halvings: int = 7
+    chord: float = 0.2
+    predictor: bool = True
 
 
 def solve_equations(equations: Equations, start: Array, offset: Array, options: NewtonOptions, scale: float = 0.0) -> tuple[Array, int]:
@@ -58,8 +70,9 @@ def solve_equations(equations: Equations, start: Array, offset: Array, options: 
     reference = max(scale, float(np.linalg.norm(unbalanced)))
     while load < 1.0:
         target = min(1.0, load + step)
-        guess = u + (target - load) * (offset - old_offset)
         try:
+            change = (target - load) * (offset - old_offset)
+            guess = predicted(equations, u, change, (1 - target) * unbalanced) if options.predictor and np.any(change) else u + change
             u, used = newton(equations, guess, (1 - target) * unbalanced, options, reference)
         except NoConvergence as failure:
             step /= 2
@@ -71,9 +84,19 @@ def solve_equations(equations: Equations, start: Array, offset: Array, options: 
     return u, count
 
 
+def predicted(equations: Equations, u: Array, change: Array, unbalanced: Array) -> Array:
+    """u with its boundary values changed, the inside carried along by the linearised equations so that no cell is crushed."""
+    transformation, tangent = equations.transformation, equations.tangent(u)
+    right = unbalanced - transformation.T @ (equations.residual(u) + tangent @ change)
+    try:
+        guess = u + change + transformation @ lu((transformation.T @ tangent @ transformation).tocsc())(right)
+    except SolverError:  # degenerate at this state, a p-Laplacian at rest say: Newton's method begins at the bare boundary values
+        return u + change
+    return guess if equations.allowed(guess) else u + change
+
+
 def newton(equations: Equations, u: Array, unbalanced: Array, options: NewtonOptions, scale: float) -> tuple[Array, int]:
     """T' R(u) = unbalanced, from u."""
-    transformation = equations.transformation
     remaining = reduced(equations, u, unbalanced)
     if not np.all(np.isfinite(remaining)):
         raise NoConvergence("the start of the iteration is not admissible")
@@ -82,11 +105,17 @@ def newton(equations: Equations, u: Array, unbalanced: Array, options: NewtonOpt
         size = float(np.linalg.norm(remaining))
         if size <= target:
             return u, count
-        tangent = (transformation.T @ equations.tangent(u) @ transformation).tocsc()
-        direction = transformation @ linear_solve(tangent, -remaining)
+        if "inverse" in equations.kept:
+            direction = equations.transformation @ equations.kept["inverse"](-remaining)
+            trial = reduced(equations, u + direction, unbalanced)
+            if float(np.linalg.norm(trial)) <= max(options.chord * size, target):
+                u, remaining = u + direction, trial
+                continue
+        inverse = factorise(equations, u)
+        direction = equations.transformation @ inverse(-remaining)
+        if float(np.max(np.abs(direction))) <= 1e-12 * float(np.max(np.abs(u))):
+            return u + direction, count + 1
         u, remaining = line_search(equations, u, direction, unbalanced, size, options)
-        if float(np.max(np.abs(direction))) <= 1e-13 * float(np.max(np.abs(u))):
-            return u, count + 1
     if float(np.linalg.norm(remaining)) <= target:
         return u, options.iterations
     raise NoConvergence(
@@ -94,7 +123,9 @@ def newton(equations: Equations, u: Array, unbalanced: Array, options: NewtonOpt
     )
 
 
-def line_search(equations, u, direction, unbalanced, size, options) -> tuple[Array, Array]:
+def line_search(
+    equations: Equations, u: Array, direction: Array, unbalanced: Array, size: float, options: NewtonOptions
+) -> tuple[Array, Array]:
     """The first of the steps 1, 1/2, 1/4, .. that is admissible and lessens the residual."""
     step = 1.0
     for _ in range(options.backtracks):
@@ -113,19 +144,32 @@ def reduced(equations: Equations, u: Array, unbalanced: Array) -> Array:
     return equations.transformation.T @ equations.residual(u) - unbalanced
 
 
-def linear_solve(matrix, right: Array) -> Array:
-    """Sparse LU.
+def factorise(equations: Equations, u: Array) -> Inverse:
+    """The inverse of the reduced tangent; kept for the next steps."""
+    transformation = equations.transformation
+    inverse = lu((transformation.T @ equations.tangent(u) @ transformation).tocsc())
+    equations.kept["inverse"] = inverse
+    return inverse
 
-    Raises: SolverError when the matrix is singular to working precision.
+
+def lu(matrix: csc_matrix) -> Inverse:
+    """Sparse LU as a function.
+
+    Raises: SolverError, also from that function, when the matrix is singular to working precision.
     """
     try:
-        solution = splu(matrix, permc_spec="MMD_AT_PLUS_A").solve(right)
+        factors = splu(matrix, permc_spec="MMD_AT_PLUS_A")
     except RuntimeError as failure:
         raise SolverError(SINGULAR) from failure
-    residual = np.linalg.norm(matrix @ solution - right)
-    if not np.isfinite(residual) or residual > 1e-5 * np.linalg.norm(right):
-        raise SolverError(SINGULAR)
-    return solution
+
+    def inverse(right: Array) -> Array:
+        solution = factors.solve(right)
+        residual = np.linalg.norm(matrix @ solution - right)
+        if not np.isfinite(residual) or residual > 1e-5 * np.linalg.norm(right):
+            raise SolverError(SINGULAR)
+        return solution
+
+    return inverse
 
 
 SINGULAR = (

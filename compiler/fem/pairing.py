@@ -98,18 +98,23 @@ def choose_spaces(rows: Sequence[Row], coordinates: Coordinates) -> dict[str, Sp
     """
     residuals = {row.component: carry_out(row.residual) for row in rows}
     spaces = {}
-    for component, residual in residuals.items():
+    for component in residuals:
         if not any(holds(r, component) for r in residuals.values()):
             raise NoWeakForm(f"no equation holds the unknown {component}")
         if is_flux(component, residuals, coordinates):
             spaces[component] = Space(1, False, "a flux defined by its own equation: discontinuous, one degree lower")
-        elif not holds(residual, component) and not any(
-            differentiated(residual, c) and is_flux(c, residuals, coordinates) for c in residuals
-        ):
+        elif is_constraint(component, residuals, coordinates):
             spaces[component] = Space(1, True, "a Lagrange multiplier: one degree lower than what it constrains (Taylor-Hood)")
         else:
             spaces[component] = Space(0, True, "continuous of the main degree")
     return spaces
+
+
+def is_constraint(component: str, residuals: dict[str, sp.Expr], coordinates: Coordinates) -> bool:
+    """Whether the equation of an unknown is a first-order one for the others, such as div v = 0."""
+    own = residuals[component]
+    of_fluxes = any(differentiated(own, c) and is_flux(c, residuals, coordinates) for c in residuals)
+    return not holds(own, component) and order(own, coordinates) <= 1 and not of_fluxes
 
 
 def is_flux(component: str, residuals: dict[str, sp.Expr], coordinates: Coordinates) -> bool:

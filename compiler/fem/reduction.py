@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import sympy as sp
 
 from pdespec.jets import carry_out
-from pdespec.symbols import UnknownField
+from pdespec.symbols import Unknown, UnknownField
 
 from .divergence import Coordinates, order, spatial_order, unknown_derivatives
 from .failure import NoWeakForm
@@ -51,10 +51,8 @@ def too_high(expression: sp.Expr, coordinates: Coordinates) -> list[sp.Expr]:
 
 def laplacian_of(function: sp.Expr) -> sp.Expr:
     """A new unknown for the Laplacian of one."""
-    label = f"lap({name(function)})"
-    made = sp.core.function.UndefinedFunction(label, bases=(UnknownField,), real=True)
-    made.declaration, made.component = None, 0
-    return made(*function.args)
+    declared = function.func.declaration
+    return Unknown(f"lap({name(function)})", "scalar", declared.region, declared.time).symbol
 
 
 def replacement(function: sp.Expr, laplacian: sp.Expr, coordinates: Coordinates) -> Rewrite:

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from pdespec.geometry import Boundary, shape_symbols
 from pdespec.problem import Problem
 
-from .assemble import Assembly, assembly
+from .assemble import Assembly, State, assembly
 from .constraints import Constraints, constrain
 from .facets import facets_of, outside
-from .failure import NoWeakForm, SolverError
+from .failure import NoConvergence, NoWeakForm
 from .kernels import Kernel, kernels
 from .known import Known
+from .march import march
 from .mesh import mesh_domain
 from .meshfile import given_mesh
 from .newton import NewtonOptions, solve_equations
@@ -36,11 +37,14 @@ class SolveOptions:
     """How a reference solution is made.
 
     resolution: cells along the longest side. degree: of the elements (velocities of a Taylor-Hood pair). cell: "simplex" or "brick".
+    steps: of time; None: see `in_time`. scheme: "sdirk4" or "midpoint" (see `march.py`).
     """
 
     resolution: int = 32
     degree: int = 2
     cell: str = "simplex"
+    steps: int | None = None
+    scheme: str = "sdirk4"
     newton: NewtonOptions = field(default_factory=NewtonOptions)
 
 
@@ -67,16 +71,17 @@ class Prepared:
 def solve(problem: Problem, batch, resolution: int = 32, *, mesh: skfem.Mesh | str | None = None, **options) -> Solution:
     """Reference fields of every sample of a batch, by finite elements.
 
-    batch: a `compiler.Batch`, or anything with `size`, `params` and `evaluate`. mesh: a mesh, or the name of a file that meshio reads,
-    instead of one made from the domain. Other options: the fields of `SolveOptions`.
+    batch: a `compiler.Batch`, or anything with its `size`, `params`, `evaluate`, `select` and `to`. mesh: a mesh, or the name of a file
+    that meshio reads, instead of one made from the domain. Other options: the fields of `SolveOptions`.
     Raises: NoWeakForm, NoConvergence, SolverError; each says what is missing.
     """
     chosen = SolveOptions(resolution=resolution, **options)
+    batch = batch.to(torch.float64)
     prepared = prepare(problem)
     samples = []
     shared: dict[str, Spaces] = {}
     for sample in range(batch.size):
-        known = Known(problem, batch, sample)
+        known = Known(problem, batch if batch.size == 1 else batch.select([sample]))
         clock = Clock()
         spaces = sample_spaces(prepared, known, chosen, mesh, shared)
         clock.lap("mesh")
@@ -107,6 +112,7 @@ def sample_spaces(
         mesh, labels = given_mesh(given)
     regions = prepared.regions
     named = {r for r in regions if isinstance(r, Boundary)} | {e.region for e in form.essentials}
+    named |= {boundary for regions in form.settled.values() for boundary in regions}
     facets = {boundary: facets_of(boundary, mesh, known.shape_values, labels) for boundary in sorted(named, key=lambda b: b.name)}
     check_settled(form, mesh, facets)
     shared.clear()  # domains that vary come one after the other
@@ -134,12 +140,24 @@ def solve_sample(prepared: Prepared, spaces: Spaces, known: Known, options: Solv
     parts = assembly(form, spaces, prepared.kernels, known)
     constraints = constrain(form, spaces, known)
     if form.time is not None:
-        raise SolverError(f"{form.name} depends on time; the reference solver takes stationary problems")
-    times, (vectors, steps) = None, stationary(parts, constraints, prepared.levels, options)
+        times, vectors, steps = in_time(parts, constraints, prepared.levels, options)
+    else:
+        times, (vectors, steps) = None, stationary(parts, constraints, prepared.levels, options)
     clock.lap("solve")
-    system = System(parts, constraints, prepared.levels)
-    energy = parts.energy(system.state(vectors[-1])) if form.energy else None
+    energy = parts.energy(State((vectors[-1],), times[-1] if times is not None else 0.0)) if form.energy else None
     return SampleSolution(spaces, form.given, vectors, times, energy, steps, clock.laps)
+
+
+def in_time(parts: Assembly, constraints: Constraints, levels: tuple[Level, ...], options: SolveOptions) -> tuple[Array, Array, int]:
+    """The march with the steps asked for; else with 2 resolution of them, up to eight times as many where Newton's method fails."""
+    if options.steps is not None:
+        return march(parts, constraints, levels, options.steps, options.scheme, options.newton)
+    for factor in (2, 4, 8):
+        try:
+            return march(parts, constraints, levels, factor * options.resolution, options.scheme, options.newton)
+        except NoConvergence:
+            continue
+    return march(parts, constraints, levels, 16 * options.resolution, options.scheme, options.newton)
 
 
 def stationary(parts: Assembly, constraints: Constraints, levels: tuple[Level, ...], options: SolveOptions) -> tuple[Array, int]:

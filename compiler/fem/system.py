@@ -14,6 +14,7 @@ from .assemble import Assembly, State
 from .conditions import unknown_streams
 from .constraints import Constraints
 from .kernels import Function, Kernel, function, kernel
+from .newton import Inverse
 from .weak import Gauge, Integrand
 
 Array = NDArray[np.float64]
@@ -38,16 +39,17 @@ def level(gauge: Gauge) -> Level:
 class System:
     """R(u, m) = (R(u) + sum_k m_k c_k', c_k(u) - value_k), m the multipliers, appended to u.
 
-    d_t^m u = rates[m] u + history[m]: (1,) and nothing for a stationary problem.
+    d_t^m u = rates[m] u + history[m]: (1,) and (0,) for a stationary problem. The caches are shared by the systems of all time steps.
     """
 
     assembly: Assembly
     constraints: Constraints
     levels: tuple[Level, ...] = ()
-    rates: Sequence[float] = (1.0,)
+    rates: Sequence[Array | float] = (1.0,)
     history: Sequence[Array | float] = (0.0,)
     time: float = 0.0
     cache: dict = field(default_factory=dict, repr=False)
+    kept: dict[str, Inverse] = field(default_factory=dict, repr=False)
 
     @property
     def transformation(self) -> csr_matrix:
@@ -92,7 +94,7 @@ class System:
         if not self.levels:
             return matrix
         rows = csr_matrix(np.stack([self.row(k, state) for k in range(len(self.levels))]))
-        return bmat([[matrix, rows.T], [self.rates[0] * rows, None]]).tocsr()
+        return bmat([[matrix, rows.T], [rows.multiply(self.rates[0]), None]]).tocsr()
 
     def allowed(self, u: Array) -> bool:
         return self.assembly.allowed(self.state(u))

@@ -13,13 +13,14 @@ import sympy as sp
 
 from compiler.lower import Index, Stream, values
 from pdespec.geometry import Boundary, Domain
+from pdespec.jets import carry_out
 from pdespec.problem import IntegralRequirement, Problem
 from pdespec.symbols import Time
 
 from .conditions import Essential, Initial, Natural, initials, natural, over_streams, split_conditions, unknown_streams
-from .divergence import divergence_form
+from .divergence import divergence_form, order
 from .failure import NoWeakForm
-from .pairing import Row, Space, choose_spaces, holds, pair
+from .pairing import Row, Space, choose_spaces, differentiated, holds, pair
 from .reduction import reduce_order
 
 Region = Domain | Boundary
@@ -88,6 +89,7 @@ def weak_form(problem: Problem) -> WeakForm:
     rows, rewrite = reduce_order(rows, problem.coordinates)
     spaces = {component: Space(0, True, "continuous of the main degree") for component in given}
     spaces.update(choose_spaces(rows, problem.coordinates))
+    refuse_transport(problem, rows, spaces)
     fluxes = {c for c, space in spaces.items() if not space.continuous}
     essentials, naturals = split_conditions(problem, rewrite, fluxes)
     parted, settled, used = by_parts(problem, domain, rows, spaces, naturals, essentials)
@@ -112,6 +114,19 @@ def weak_form(problem: Problem) -> WeakForm:
         settled=settled,
         labels={row.component: row.label for row in rows},
     )
+
+
+def refuse_transport(problem: Problem, rows: Sequence[Row], spaces: Mapping[str, Space]) -> None:
+    """Raises: NoWeakForm for a stationary system of first-order equations, for which Galerkin's method is unstable."""
+    residuals = {row.component: carry_out(row.residual) for row in rows}
+    transported = [c for c, r in residuals.items() if differentiated(r, c) and order(r, problem.coordinates) == 1]
+    second = any(order(r, problem.coordinates) > 1 for r in residuals.values())
+    if problem.time is None and transported and not second and not any(space.below for space in spaces.values()):
+        labels = ", ".join(dict.fromkeys(f"`{row.label}`" for row in rows if row.component in transported))
+        raise NoWeakForm(
+            f"{labels} carry {', '.join(transported)} by first derivatives alone, without diffusion: Galerkin's method is unstable for stationary "
+            "transport; add a viscosity such as - eps*lap(u), or use a finite-volume reference"
+        )
 
 
 def the_domain(problem: Problem) -> Domain:
