@@ -301,7 +301,7 @@ def evaluate(
     out.print(table)
     seconds = found.seconds
     times = f"{1e3 * seconds['operator']:.1f} ms a sample, reference {1e3 * seconds['reference']:.0f} ms"
-    out.print(f"operator {times} ({seconds['reference'] / seconds['operator']:.0f} x)", markup=False)
+    out.print(f"operator {times} ({seconds['reference'] / seconds['operator']:.2g} times as long)", markup=False)
     for index, text in found.failures.items():
         _say(f"sample {index} was left out: {text}")
     out.print(f"report: {directory / 'report.html'}", markup=False)

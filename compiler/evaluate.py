@@ -156,7 +156,7 @@ def _measure(
     chosen = {} if resolution is None else {"resolution": resolution}
     found: list[Sample] = []
     failures: dict[int, str] = {}
-    display.start(f"evaluate {run.problem.name}", 0, samples)
+    display.start(f"evaluate {run.problem.name}", 0, samples, "samples")
     try:
         for index in range(samples):
             counts = {**run.options.points, "interior": POINTS}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Protocol
@@ -15,7 +16,7 @@ Row = Mapping[str, float]
 class Display(Protocol):
     """Told of the start, of every step with the row that history.csv would get, of remarks, and of the end."""
 
-    def start(self, name: str, step: int, steps: int) -> None: ...
+    def start(self, name: str, step: int, steps: int, unit: str = "steps") -> None: ...
     def step(self, row: Row, labels: tuple[str, ...]) -> None: ...
     def say(self, text: str) -> None: ...
     def stop(self) -> None: ...
@@ -24,7 +25,7 @@ class Display(Protocol):
 class Silent:
     """Shows nothing: the way of `compiler.train` called from Python."""
 
-    def start(self, name: str, step: int, steps: int) -> None: ...
+    def start(self, name: str, step: int, steps: int, unit: str = "steps") -> None: ...
     def step(self, row: Row, labels: tuple[str, ...]) -> None: ...
     def say(self, text: str) -> None: ...
     def stop(self) -> None: ...
@@ -45,7 +46,7 @@ class Bar:
         )
         self.validated = ""
 
-    def start(self, name: str, step: int, steps: int) -> None:
+    def start(self, name: str, step: int, steps: int, unit: str = "steps") -> None:
         self.progress.start()
         self.task = self.progress.add_task(name, total=steps, completed=step, losses="")
 
@@ -66,13 +67,13 @@ class Lines:
     def __init__(self, console: Console, seconds: float = 30.0) -> None:
         self.console, self.seconds = console, seconds
 
-    def start(self, name: str, step: int, steps: int) -> None:
-        self.first, self.steps, self.began, self.shown = step, steps, time.monotonic(), 0.0
-        self.say(f"{name}: steps {step} to {steps}")
+    def start(self, name: str, step: int, steps: int, unit: str = "steps") -> None:
+        self.first, self.steps, self.began, self.shown = step, steps, time.monotonic(), -math.inf
+        self.say(f"{name}: {unit} {step} to {steps}")
 
     def step(self, row: Row, labels: tuple[str, ...]) -> None:
         now = time.monotonic()
-        if row["step"] == self.steps or validation_text(row) or now - self.shown >= self.seconds:
+        if row["step"] == self.steps or "validation" in row or now - self.shown >= self.seconds:
             self.shown = now
             left = (now - self.began) * (self.steps - row["step"]) / max(1, row["step"] - self.first)
             width = len(str(self.steps))

@@ -48,7 +48,7 @@ def page(evaluation: Evaluation, images: dict[str, bytes]) -> str:
         (f"{evaluation.relative_squared_error['median']:.1e}", "median relative squared error", ""),
         (_duration(seconds["operator"]), "operator, a sample", ""),
         (_duration(seconds["reference"]), "reference solver, a sample", ""),
-        (f"{seconds['reference'] / seconds['operator']:.0f} x", "faster than the reference", ""),
+        (f"{seconds['reference'] / seconds['operator']:.2g}", "reference time over operator time", ""),
     ]
     template = Template(files("compiler").joinpath("report.html").read_text())
     return template.substitute(

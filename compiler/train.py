@@ -10,7 +10,7 @@ import os
 import platform
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -306,7 +306,7 @@ def _mean(fabric: Fabric, value: Tensor) -> Tensor:
 def _restore(objective: Objective, optimizer: torch.optim.Optimizer, saved: Mapping[str, Any], path: Path) -> None:
     try:
         objective.load_state_dict(saved["objective"])
-        pass
+        optimizer.load_state_dict(saved["optimizer"])
     except (KeyError, RuntimeError, ValueError) as error:
         raise RunError(f"checkpoint {path} does not fit this model and optimiser: {error}") from error
 

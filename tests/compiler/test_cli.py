@@ -118,7 +118,7 @@ def test_control_c_saves_says_how_to_go_on_and_ends_with_130(workplace, monkeypa
         (["train", POISSON, "--set", "model.latnt=[8,8]"], 2, "`latnt`; did you mean `latent`?"),
         (["train", POISSON, "--set", "operator=gnio"], 2, "did you mean 'gino'"),
         (["train", POISSON, "--set", "optimizer=adamm"], 2, "no optimizer 'adamm'"),
-        (["train", POISSON, "--set", "weights.eq9=2"], 2, "no term is called `eq9`"),
+        (["train", POISSON, "--set", "weights.eq9=2"], 2, "no term and no kind of term is called `eq9`"),
         (["train", POISSON, "--set", "model.modes=40"], 2, "modes"),
         (["train", POISSON, "--derivatives", "tailor"], 2, "taylor"),
         (["train", POISSON, "--out", "full"], 1, "full is not empty"),

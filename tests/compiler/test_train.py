@@ -20,10 +20,9 @@ import torch
 from torch import nn
 
 from compiler.checkpoint import load_run, load_tree, save_tree
-from compiler.loss import compile
+from compiler.loss import compile, term_weights
 from compiler.options import OptionError, TrainOptions
 from compiler.runs import RunError, open_run, read_history
-from compiler.loss import term_weights
 from compiler.train import Interrupted, Objective, seeded, train
 from pdespec.errors import ProblemError
 from tests.compiler import tiny
@@ -294,7 +293,7 @@ def test_a_wrong_option_is_refused_before_anything_is_written(change, message, t
 
 
 def test_a_weight_for_no_term_is_refused(tmp_path):
-    with pytest.raises(KeyError, match="no term is called `balanc`; did you mean `balance`"):
+    with pytest.raises(KeyError, match="no term and no kind of term is called `balanc`; did you mean `balance`"):
         start(tmp_path / "run", dataclasses.replace(SMALL, weights={"balanc": 1.0}))
     assert not (tmp_path / "run").exists()
 
