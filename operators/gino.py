@@ -83,7 +83,10 @@ class Encoder(nn.Module):
         flat = points.flatten(0, 1)
         known = values.flatten(0, 1) if not self.constant else torch.cat([values, torch.ones_like(values[..., :1])], -1).flatten(0, 1)
         encoded = layer(nodes, flat, known, edges, None if measure is None else measure.flatten())
-        near = to_queries(layer.edge_weights(offsets(nodes.split(1, -1), flat, edges, layer.radius, layer.period), edges), edges)
+        near = layer.edge_weights(offsets(nodes.split(1, -1), flat, edges, layer.radius, layer.period), edges)
+        if measure is not None:  # points of no measure are padding
+            near = near * (measure.flatten() > 0)[edges.node, None]
+        near = to_queries(near, edges)
         found = torch.cat([encoded, near / (near + 1)], -1).unflatten(0, (batch, -1))
         return found.repeat_interleave(self.repeats, 1)
 
