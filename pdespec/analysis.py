@@ -10,6 +10,7 @@ from typing import Any
 import sympy as sp
 
 from pdespec.assemble import fields_of
+from pdespec.calculus import entries
 from pdespec.errors import Diagnostic, ProblemError, Span
 from pdespec.jets import Jet, jet_form, jets_of
 from pdespec.problem import Condition, Equation, Problem
@@ -92,13 +93,3 @@ class Analysis:
         """The highest total order in the given variables in which equations hold a component."""
         jets = (jet for row in (self.equations if rows is None else rows) for jet in row.unknown_jets if jet.field == component)
         return max((sum(jet.over(variables)) for jet in jets), default=0)
-
-
-def entries(expression: Any) -> list[Any]:
-    """The entries of a vector or tensor row by row, or the scalar alone."""
-    return list(expression) if isinstance(expression, sp.MatrixBase) else [expression]
-
-
-def components(unknown: Unknown) -> list[Any]:
-    """The applied component functions of an unknown."""
-    return entries(unknown.symbol)

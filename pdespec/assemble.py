@@ -130,7 +130,7 @@ def _equation(each: Any, stated: Stated | None) -> Equation:
     if stated is not None and stated.kind != "equation":
         raise fail("T05", "a condition stands among the equations", "what on(..) and at(..) return belongs in conditions=")
     lhs, rhs = sides(each)
-    return Equation(lhs, rhs, stated.region if stated is not None else _home(lhs, rhs))
+    return Equation(lhs, rhs, _home(lhs, rhs) if stated is None else stated.region.domain)
 
 
 def _home(*expressions: Any) -> Domain:
@@ -214,7 +214,7 @@ def energy_terms(energy: Any, kind: str = "minimize") -> tuple[tuple[sp.Expr, Re
         raise fail("V01", f"the energy to {kind} is {rank(energy)}, not scalar", "an energy is one number: integral(psi, Omega)")
     nodes = sorted(energy.atoms(Integral), key=sp.default_sort_key)
     dummies = [sp.Dummy(f"integral{k}") for k in range(len(nodes))]  # so that the densities stay as they are written
-    back = dict(zip(dummies, nodes, strict=True))
+    back: dict[Any, Any] = dict(zip(dummies, nodes, strict=True))
     terms = []
     for term in sp.Add.make_args(sp.expand_mul(energy.xreplace(dict(zip(nodes, dummies, strict=True))))):
         integrals = [factor for factor in sp.Mul.make_args(term) if factor in back]

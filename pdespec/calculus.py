@@ -49,6 +49,11 @@ def describe(expression: Expression) -> str:
     return f"a vector ({expression.rows})" if kind == "vector" else f"a tensor ({expression.rows} by {expression.cols})"
 
 
+def entries(expression: Expression) -> list[Any]:
+    """The entries of a vector or tensor row by row, or the scalar alone."""
+    return expression.flat() if isinstance(expression, sp.MatrixBase) else [expression]
+
+
 def coordinates_of(expression: Expression) -> tuple[Coordinate, ...]:
     """All space coordinates of the frame an expression lives in; empty when it holds none."""
     for symbol in sorted(_free_symbols(expression), key=sp.default_sort_key):
@@ -278,7 +283,7 @@ def _which_contraction(a: sp.MatrixBase, b: sp.MatrixBase) -> str:
     return "write advect(v, w) for (v . grad) w, or a matrix product: T*v, T'*v"
 
 
-def inner(a: Expression | Domain, b: Expression = None, name: str | None = None) -> Any:
+def inner(a: Expression, b: Expression = None, name: str | None = None) -> Any:
     """The sum of products of all entries of two scalars, vectors or tensors; `inner(Omega)` is the boundary of the holes of a domain."""
     if isinstance(a, Domain):
         return inner_boundary(a, name)
@@ -289,7 +294,7 @@ def inner(a: Expression | Domain, b: Expression = None, name: str | None = None)
     return sp.Add(*(left * right for left, right in zip(a, b, strict=True)))
 
 
-def outer(a: Expression | Domain, b: Expression = None, name: str | None = None) -> Any:
+def outer(a: Expression, b: Expression = None, name: str | None = None) -> Any:
     """The tensor a_i b_j of two vectors; `outer(Omega)` is the boundary of a domain without its holes."""
     if isinstance(a, Domain):
         return outer_boundary(a, name)

@@ -13,9 +13,9 @@ from typing import Any
 
 import sympy as sp
 
-from pdespec.analysis import Analysis, Row, components, entries
+from pdespec.analysis import Analysis, Row
 from pdespec.assemble import fields_of
-from pdespec.calculus import Integral, short
+from pdespec.calculus import Integral, entries, short
 from pdespec.errors import Diagnostic, ProblemError
 from pdespec.geometry import Boundary, Domain
 from pdespec.jets import jet_form, jets_of, sympy_form, total_derivative
@@ -96,7 +96,7 @@ def initial_conditions_match_time_orders(analysis: Analysis) -> Iterator[Diagnos
             shared += 1
     for unknown in problem.unknowns.values():
         seen = set()
-        for component in components(unknown):
+        for component in entries(unknown.symbol):
             needed, have = analysis.order(component, problem.time), len(given.get(component, ()))
             if (needed, have) in seen or (have < needed and (shared or unknown.name in analysis.measured)):
                 continue
@@ -106,7 +106,8 @@ def initial_conditions_match_time_orders(analysis: Analysis) -> Iterator[Diagnos
 
 
 def _initial_mismatch(analysis: Analysis, unknown: Unknown, component: Any, needed: int, have: int) -> Diagnostic:
-    time, name = analysis.problem.time, unknown.name
+    time: Any = analysis.problem.time
+    name = unknown.name
     orders = ["without time derivative", "of first order in time", "of second order in time", "of third order in time"]
     order = orders[needed] if needed < len(orders) else f"of order {needed} in time"
     message = f"`{name}` is {order}: {_count(needed, 'initial condition')} needed, {have} given"
@@ -145,7 +146,7 @@ def conditions_cover_the_boundary(analysis: Analysis) -> Iterator[Diagnostic]:
         uncovered: dict[tuple[str, int, int], list[Part]] = {}
         for part in domain_parts(domain):
             across = [x for x in domain.coordinates if part.coordinate in (None, x.name)]
-            needs = {u.name: sum(analysis.order(c, *across, rows=analysis.stated) // 2 for c in components(u)) for u in unknowns}
+            needs = {u.name: sum(analysis.order(c, *across, rows=analysis.stated) // 2 for c in entries(u.symbol)) for u in unknowns}
             rows = [row for row in analysis.boundary_rows if row.region.domain == domain and part in parts(row.region)]
             if sum(needs.values()) <= sum(1 for row in rows if any(u.name in needs for u in row.unknowns)):
                 continue
@@ -162,7 +163,7 @@ def _uncovered(analysis: Analysis, domain: Domain, unknown: Unknown, needed: int
     number = f"no condition on `{unknown.name}`" if have == 0 else f"{have} of {needed} conditions on `{unknown.name}`"
     place = f"rest({domain.name})" if len(pieces) < len(domain_parts(domain)) else f"boundary({domain.name})"
     hint = f"write `on {place}: {unknown.name} = 0`, or dot(grad({unknown.name}), n) = 0 where nothing crosses"
-    row = _first(analysis.stated, components(unknown)[0])
+    row = _first(analysis.stated, entries(unknown.symbol)[0])
     message = f"part of the boundary of `{domain.name}` has {number}: {where}"
     cause = "an equation of second order needs one condition everywhere on the boundary, of fourth order two"
     return row.report("W02", message, hint, cause) if row else Diagnostic("W02", message, hint, cause, label=unknown.name)
@@ -184,7 +185,7 @@ def conditions_agree_where_they_overlap(analysis: Analysis) -> Iterator[Diagnost
                 yield row.report("W03", f"{name} has two values at {where}: {values}", hint)
 
 
-def _fixed_value(row: Row) -> tuple[sp.Expr | None, sp.Expr]:
+def _fixed_value(row: Row) -> tuple[Any, Any]:
     """What a row fixes and to which value: the part with unknowns, scaled to a leading coefficient of one, and the rest."""
     known, unknown = row.form.as_independent(*row.unknown_jets, as_Add=True) if row.unknown_jets else (row.form, sp.S.Zero)
     if unknown == 0:
@@ -195,7 +196,7 @@ def _fixed_value(row: Row) -> tuple[sp.Expr | None, sp.Expr]:
     return unknown, -known
 
 
-def _first_conflict(row: Row, value: sp.Expr, other: Row, other_value: sp.Expr) -> str | None:
+def _first_conflict(row: Row, value: Any, other: Row, other_value: Any) -> str | None:
     """Where two conditions hold at once with different values."""
     first, second = row.condition, other.condition
     if first is None or second is None or first.kind != second.kind or first.region.domain != second.region.domain:
@@ -211,7 +212,7 @@ def _first_conflict(row: Row, value: sp.Expr, other: Row, other_value: sp.Expr) 
     return None
 
 
-def _differ(a: sp.Expr, b: sp.Expr, place: dict[Any, Any]) -> bool:
+def _differ(a: Any, b: Any, place: dict[Any, Any]) -> bool:
     return not vanishes((a - b).xreplace(place))
 
 
@@ -220,7 +221,7 @@ def glued_sides_have_no_conditions(analysis: Analysis) -> Iterator[Diagnostic]:
     """No condition stands on a side that periodicity has glued away, and every condition stands somewhere."""
     for label, condition in analysis.problem.conditions.items():
         region = condition.region
-        if condition.kind != "boundary" or parts(region):
+        if not isinstance(region, Boundary) or parts(region):
             continue
         domain = region.domain
         if domain.periodic and (region.coordinate in domain.periodic or region.kind != "side"):
@@ -277,7 +278,7 @@ class Mode:
 
 def _modes(analysis: Analysis, unknown: Unknown) -> Iterator[Mode]:
     """Constants, and rotations of vectors and linear functions of scalars where nothing is periodic."""
-    time, domain, fields = analysis.problem.time, unknown.region, components(unknown)
+    time, domain, fields = analysis.problem.time, unknown.region, entries(unknown.symbol)
     if time is not None and any(analysis.order(component, time) for component in fields):
         return  # pinned by its initial condition, or reported by W01
     for component in fields:
@@ -293,7 +294,7 @@ def _modes(analysis: Analysis, unknown: Unknown) -> Iterator[Mode]:
         yield Mode(unknown, "a linear function", {fields[0]: each}, f"integral(d{each}({unknown.name}), {domain.name})")
 
 
-def _noticing(analysis: Analysis) -> Iterator[tuple[sp.Expr, dict[Any, sp.Expr]]]:
+def _noticing(analysis: Analysis) -> Iterator[tuple[Any, dict[Any, Any]]]:
     """Every expression that may notice a mode, with where it is evaluated; short ones first, since most modes stop there."""
     for each in analysis.problem.requirements:
         if isinstance(each, IntegralRequirement):
@@ -309,14 +310,14 @@ def _noticing(analysis: Analysis) -> Iterator[tuple[sp.Expr, dict[Any, sp.Expr]]
         yield row.form, {}
 
 
-def _place(region: Any) -> dict[Any, sp.Expr]:
+def _place(region: Any) -> dict[Any, Any]:
     """The coordinate that is fixed on a side."""
     if isinstance(region, Boundary) and region.kind == "side":
         return {x: region.value for x in region.coordinates if x.name == region.coordinate}
     return {}
 
 
-def _change(form: sp.Expr, shift: dict[Any, sp.Expr]) -> sp.Expr:
+def _change(form: Any, shift: dict[Any, sp.Expr]) -> Any:
     """The first-order change of an expression in jet form under a shift of its unknowns.
 
     The change of an integral is a number; that of its density at one fixed point stands in for it.
@@ -396,13 +397,11 @@ def functionals_have_a_minimiser(analysis: Analysis) -> Iterator[Diagnostic]:
 def natural_conditions_stand_once(analysis: Analysis) -> Iterator[Diagnostic]:
     """A condition that a functional already implies is not stated again."""
     for row in analysis.boundary_rows:
-        if row.condition is None or row.condition.region.kind is None:
-            continue
         unknowns = [unknown for unknown in row.unknowns if unknown.name in analysis.minimised]
         if not unknowns or not any(sum(jet.index) for jet in row.unknown_jets):
             continue
         order = max(sum(jet.index) for density, _ in analysis.densities for jet in jets_of(density, UnknownField))
-        fixed = {count for _, count in prescribed(row.condition)}
+        fixed = {count for _, count in prescribed(row.condition)} if row.condition else set()
         if fixed and max(fixed) < order:
             continue  # a slope prescribed where the energy holds curvature is an essential condition
         hint = f"leave it out; put loads into the energy: - integral(h*{unknowns[0].components[0]}, {row.region.name})"
@@ -457,7 +456,7 @@ def _positive_quantity(requirement: Requirement) -> sp.Expr | None:
         return None
 
 
-def _proved(argument: sp.Expr, required: list[sp.Expr], may_vanish: bool) -> bool:
+def _proved(argument: Any, required: list[Any], may_vanish: bool) -> bool:
     """Whether an argument is positive (nonzero) by its form, by declarations, or by a requirement."""
     symbol = sp.Dummy("required", positive=True)
     for quantity in required:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import singledispatch
 from typing import Any
 
 import sympy as sp
@@ -28,15 +29,16 @@ class Shape(Declaration):
 
     @property
     def dim(self) -> int:
-        raise NotImplementedError
+        """The dimension of the space the shape lies in."""
+        return _dim(self)
 
-    def __add__(self, other: Shape) -> Shape:
+    def __add__(self, other: Domain | Shape) -> Shape:
         return _combine(Union, self, other)
 
-    def __sub__(self, other: Shape) -> Shape:
+    def __sub__(self, other: Domain | Shape) -> Shape:
         return _combine(Difference, self, other)
 
-    def __and__(self, other: Shape) -> Shape:
+    def __and__(self, other: Domain | Shape) -> Shape:
         return _combine(Intersection, self, other)
 
 
@@ -49,8 +51,6 @@ class Interval(Shape):
 
     start: sp.Expr
     end: sp.Expr
-
-    dim = 1
 
     @property
     def lower(self) -> Point:
@@ -68,8 +68,6 @@ class Rectangle(Shape):
     lower: Point
     upper: Point
 
-    dim = 2
-
 
 @dataclass(frozen=True)
 class Box(Shape):
@@ -77,8 +75,6 @@ class Box(Shape):
 
     lower: Point
     upper: Point
-
-    dim = 3
 
 
 @dataclass(frozen=True)
@@ -88,8 +84,6 @@ class Disk(Shape):
     radius: sp.Expr
     center: Point = (sp.S.Zero, sp.S.Zero)
 
-    dim = 2
-
 
 @dataclass(frozen=True)
 class Ball(Shape):
@@ -98,16 +92,12 @@ class Ball(Shape):
     radius: sp.Expr
     center: Point = (sp.S.Zero, sp.S.Zero, sp.S.Zero)
 
-    dim = 3
-
 
 @dataclass(frozen=True)
 class Polygon(Shape):
     """The inside of a closed chain of straight edges through `points`, which does not cross itself."""
 
     points: tuple[Point, ...]
-
-    dim = 2
 
 
 @dataclass(frozen=True)
@@ -117,8 +107,6 @@ class Star(Shape):
     radius: sp.Expr
     angle: sp.Symbol = THETA
     center: Point = (sp.S.Zero, sp.S.Zero)
-
-    dim = 2
 
 
 @dataclass(frozen=True)
@@ -132,8 +120,6 @@ class Airfoil(Shape):
     digits: tuple[int, int, int]
     displacement: Point = ()
 
-    dim = 2
-
 
 @dataclass(frozen=True)
 class Lattice(Shape):
@@ -143,10 +129,6 @@ class Lattice(Shape):
     nx: int
     ny: int
 
-    @property
-    def dim(self) -> int:
-        return self.shape.dim
-
 
 @dataclass(frozen=True)
 class Exterior(Shape):
@@ -154,10 +136,6 @@ class Exterior(Shape):
 
     body: Shape
     farfield: Shape
-
-    @property
-    def dim(self) -> int:
-        return self.body.dim
 
 
 @dataclass(frozen=True)
@@ -167,10 +145,6 @@ class Union(Shape):
     a: Shape
     b: Shape
 
-    @property
-    def dim(self) -> int:
-        return self.a.dim
-
 
 @dataclass(frozen=True)
 class Difference(Shape):
@@ -178,10 +152,6 @@ class Difference(Shape):
 
     a: Shape
     b: Shape
-
-    @property
-    def dim(self) -> int:
-        return self.a.dim
 
 
 @dataclass(frozen=True)
@@ -191,9 +161,38 @@ class Intersection(Shape):
     a: Shape
     b: Shape
 
-    @property
-    def dim(self) -> int:
-        return self.a.dim
+
+@singledispatch
+def _dim(shape: Shape) -> int:
+    return 2
+
+
+@_dim.register(Interval)
+def _(shape: Interval) -> int:
+    return 1
+
+
+@_dim.register(Box)
+@_dim.register(Ball)
+def _(shape: Box | Ball) -> int:
+    return 3
+
+
+@_dim.register(Lattice)
+def _(shape: Lattice) -> int:
+    return _dim(shape.shape)
+
+
+@_dim.register(Exterior)
+def _(shape: Exterior) -> int:
+    return _dim(shape.body)
+
+
+@_dim.register(Union)
+@_dim.register(Difference)
+@_dim.register(Intersection)
+def _(shape: Union | Difference | Intersection) -> int:
+    return _dim(shape.a)
 
 
 def _combine(kind: type[Shape], a: Shape, b: Any) -> Shape:
@@ -345,9 +344,9 @@ def subshapes(shape: Shape) -> Iterator[Shape]:
         yield from subshapes(shape.shape)
 
 
-def shape_symbols(shape: Shape) -> set[sp.Symbol]:
+def shape_symbols(shape: Shape) -> set[Any]:
     """The parameters on which a shape depends."""
-    found: set[sp.Symbol] = set()
+    found: set[Any] = set()
     for each in subshapes(shape):
         for value in vars(each).values():
             if not isinstance(value, Shape):
@@ -357,7 +356,7 @@ def shape_symbols(shape: Shape) -> set[sp.Symbol]:
     return found
 
 
-def _symbols_in(value: Any) -> set[sp.Symbol]:
+def _symbols_in(value: Any) -> set[Any]:
     if isinstance(value, tuple):
         return set().union(*(_symbols_in(each) for each in value))
     return set(value.free_symbols) if isinstance(value, sp.Basic) else set()

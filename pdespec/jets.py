@@ -119,7 +119,7 @@ class _Expander:
             return self._field(e)
         if isinstance(e, sp.Derivative):
             result = self.visit(e.expr)
-            for variable, order in e.variable_count:
+            for variable, order in e.variable_count:  # type: ignore[misc]
                 for _ in range(int(order)):
                     result = self.total(result, variable)
             return result

@@ -8,9 +8,8 @@ from typing import Any
 
 import sympy as sp
 
-from pdespec.analysis import components, entries
 from pdespec.assemble import declaration_of
-from pdespec.calculus import Integral, dot, grad, short
+from pdespec.calculus import Integral, dot, entries, grad, short
 from pdespec.errors import Diagnostic, ProblemError, fail
 from pdespec.geometry import Boundary, Box, Interval, Rectangle
 from pdespec.jets import Jet, jet_form, jets_of, sympy_form, total_derivative
@@ -121,7 +120,9 @@ class _Known:
 
     def __init__(self, problem: Problem, chosen: Mapping[str, Any], truths: Mapping[Any, sp.Expr]) -> None:
         pairs = [(problem.unknowns[name], value) for name, value in chosen.items()]
-        self.values = {field: entry for unknown, value in pairs for field, entry in zip(components(unknown), entries(value), strict=True)}
+        self.values = {
+            field: entry for unknown, value in pairs for field, entry in zip(entries(unknown.symbol), entries(value), strict=True)
+        }
         self.truths = dict(truths)
 
     def at(self, expression: sp.Expr) -> sp.Expr:
@@ -162,9 +163,9 @@ class _Derivation:
 
     def __init__(self, problem: Problem, known: _Known) -> None:
         self.problem, self.known, self.taken = problem, known, _replaceable(problem)
-        self.closed: dict[Any, sp.Expr] = {}
+        self.closed: dict[Any, Any] = {}
 
-    def remainder(self, row: sp.Expr, place: Mapping[Any, Any]) -> sp.Expr:
+    def remainder(self, row: Any, place: Mapping[Any, Any]) -> Any:
         """What is left of a row at the solution; nothing when an input takes it up."""
         source = _source(row, self.taken)
         if source is None:
@@ -190,7 +191,7 @@ class _Derivation:
         """The functional with the body and surface loads under which the solution makes it stationary."""
         loads: list[tuple[sp.Expr, Any]] = []
         for name in functional.unknowns:
-            for component in components(self.problem.unknowns[name]):
+            for component in entries(self.problem.unknowns[name].symbol):
                 body = self.remainder(euler_lagrange(functional, component), {})
                 loads.append((-body * component, self.problem.unknowns[name].region))
         for natural in naturals(self.problem, functional):
@@ -235,7 +236,7 @@ def _integrated(density: sp.Expr, region: Any) -> sp.Expr:
     return sp.Add(*total)
 
 
-def _elementary(factor: sp.Expr, x: Coordinate) -> bool:
+def _elementary(factor: Any, x: Coordinate) -> bool:
     """Whether a factor is a polynomial in x times powers of sin, cos and exp of linear functions of x: quick to integrate."""
     waves = factor.atoms(sp.sin, sp.cos, sp.exp)
     linear = all(wave.args[0].diff(x, 2) == 0 for wave in waves)

@@ -7,7 +7,7 @@ from functools import singledispatch
 
 import sympy as sp
 
-from pdespec.geometry import Boundary, Box, Difference, Domain, Exterior, Intersection, Interval, Rectangle, Shape, Union
+from pdespec.geometry import Boundary, Box, Difference, Domain, Exterior, Intersection, Interval, Rectangle, Region, Shape, Union
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,12 @@ def domain_parts(domain: Domain) -> tuple[Part, ...]:
     return tuple(piece for piece in pieces if piece.coordinate not in domain.periodic)
 
 
-def parts(boundary: Boundary) -> tuple[Part, ...]:
-    """The pieces of a declared boundary, in the order of `domain_parts`."""
-    everything = domain_parts(boundary.domain)
-    chosen = _chosen(boundary, everything)
+def parts(region: Region) -> tuple[Part, ...]:
+    """The pieces of a declared boundary (of a domain: of all of its boundary), in the order of `domain_parts`."""
+    everything = domain_parts(region.domain)
+    if isinstance(region, Domain):
+        return everything
+    chosen = _chosen(region, everything)
     return tuple(piece for piece in everything if piece in chosen)
 
 

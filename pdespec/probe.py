@@ -39,7 +39,7 @@ def follows(a: sp.Expr, b: sp.Expr) -> bool:
     """Whether b > 0 gives a > 0 because a = slope*b + shift identically, with slope > 0 and shift >= 0."""
     if a.free_symbols != b.free_symbols:
         return False
-    together = sp.Add(*sorted(a.free_symbols, key=sp.default_sort_key))
+    together = sp.Add(*sorted(a.free_symbols, key=sp.default_sort_key))  # type: ignore[arg-type]
     (a1, b1), (a2, b2), (a3, b3) = ((value(a, point), value(b, point)) for point in points(together, 3))
     if abs(b1 - b2) < TOLERANCE:
         return False

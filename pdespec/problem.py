@@ -141,7 +141,7 @@ class Stated:
     """Equations as the user states them in Python, with their place: what `inside`, `on` and `at` return."""
 
     kind: str
-    region: Region | None
+    region: Any  # Domain or Boundary; None where the fields decide
     equations: tuple[Any, ...]
     at: sp.Expr | None = None
 

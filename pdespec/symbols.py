@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Integral as WholeNumber
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import sympy as sp
 from sympy.core.function import AppliedUndef, UndefinedFunction
@@ -148,8 +148,8 @@ def time(name: str = "t", start: Any = 0, end: Any = 1, unit: str | None = None)
     return result
 
 
-def unit_normal(region: Domain | Boundary | Sequence[Coordinate]) -> sp.ImmutableMatrix:
-    """The outward unit normal as a vector of `Normal` symbols, for use in conditions: `dot(grad(u), unit_normal(Omega))`."""
+def unit_normal(region: Any) -> sp.ImmutableMatrix:
+    """The outward unit normal of a region, or of the space of given coordinates, as a vector: `dot(grad(u), unit_normal(Omega))`."""
     coordinates = getattr(region, "coordinates", region)
     return sp.ImmutableMatrix([Normal(coordinate) for coordinate in coordinates])
 
@@ -270,13 +270,22 @@ class Input(Declaration):
 class UnknownField(AppliedUndef):
     """Base of the applied component functions of unknowns: `isinstance(u, UnknownField)`, `u.func.declaration`."""
 
+    declaration: ClassVar[Any]
+    component: ClassVar[int]
+
 
 class InputField(AppliedUndef):
     """Base of the applied component functions of inputs."""
 
+    declaration: ClassVar[Any]
+    component: ClassVar[int]
+
 
 class TestField(AppliedUndef):
     """Base of the test functions of a weak form: `test.u` is the variation of the component `u`."""
+
+    declaration: ClassVar[Any]
+    component: ClassVar[int]
 
 
 class FieldFunction(UndefinedFunction):
@@ -296,7 +305,7 @@ class FieldFunction(UndefinedFunction):
 
 
 @lru_cache(maxsize=4096)
-def component_function(declaration: Unknown | Input, component: int, base: type[AppliedUndef]) -> FieldFunction:
+def component_function(declaration: Unknown | Input, component: int, base: type[AppliedUndef]) -> Any:
     """The function class of one component of a field. One object per value, so that comparing two of them costs nothing."""
     positive = getattr(declaration, "positive", False)
     assumptions = {"positive": True} if positive and base is not TestField else {"real": True}

@@ -17,11 +17,12 @@ from typing import Any
 import sympy as sp
 
 from pdespec.assemble import energy_terms
-from pdespec.calculus import Integral, describe, partial, short
+from pdespec.calculus import Integral, describe, entries, partial, short
 from pdespec.errors import fail
 from pdespec.geometry import Boundary, Domain, boundary, rest, side
 from pdespec.jets import Jet, jet_form, jets_of, sympy_form
 from pdespec.parts import Part, parts
+from pdespec.probe import vanishes
 from pdespec.problem import Condition, Equation, Functional, Problem
 from pdespec.symbols import Coordinate, Normal, Scalar, TestField, Unknown, UnknownField, component_function, exact
 
@@ -41,52 +42,54 @@ def diff(psi: Any, by: Any) -> Any:
         if isinstance(by, sp.MatrixBase):
             raise fail("T02", f"diff of {describe(psi)} by {describe(by)}", "one of the two is a scalar: diff(psi, F)")
         return sp.ImmutableMatrix(psi).applyfunc(lambda entry: diff(entry, by))
-    entries = list(jet_form(by)) if isinstance(by, sp.MatrixBase) else [jet_form(by)]
-    for entry in entries:
+    parts_of_it = entries(jet_form(by))
+    for entry in parts_of_it:
         if isinstance(entry, Coordinate):
             raise fail("T05", f"diff by the coordinate {entry}", f"write d(psi, {entry}) for the derivative along it")
         if entry.is_number:
             hint = "leave constant entries out: differentiate by u or grad(u)"
             raise fail("T05", f"diff by {short(by)}, whose entry {entry} does not vary", hint)
-    distinct = list(dict.fromkeys(entries))
+    distinct = list(dict.fromkeys(parts_of_it))
     slopes = _affine_slopes(jet_form(psi), distinct) or _nested_slopes(jet_form(psi), distinct)
     if slopes is None:
         hint = f"write psi in terms of {short(by)} alone, or as a function: psi(C) := ..; diff(psi(C), C)"
         raise fail("T05", f"{short(psi)} is not a function of {short(by)}", hint)
-    shares = {entry: sympy_form(slope / entries.count(entry)) for entry, slope in zip(distinct, slopes, strict=True)}
+    shares = {entry: sympy_form(slope / parts_of_it.count(entry)) for entry, slope in zip(distinct, slopes, strict=True)}
     if not isinstance(by, sp.MatrixBase):
-        return shares[entries[0]]
-    return sp.ImmutableMatrix(by.rows, by.cols, [shares[entry] for entry in entries])
+        return shares[parts_of_it[0]]
+    return sp.ImmutableMatrix(by.rows, by.cols, [shares[entry] for entry in parts_of_it])
 
 
-def _affine_slopes(psi: sp.Expr, entries: list[sp.Expr]) -> list[sp.Expr] | None:
+def _affine_slopes(psi: Any, maps: list[Any]) -> list[Any] | None:
     """d psi / d e_k for entries affine in jets or params a_j, from the chain rule d psi / d a_j = sum_k (d psi / d e_k) (d e_k / d a_j)."""
-    atoms = sorted({atom for entry in entries for atom in _variables(entry)}, key=sp.default_sort_key)
-    jacobian = sp.Matrix(len(entries), len(atoms), lambda k, j: entries[k].diff(atoms[j]))
-    if any(_variables(slope) & set(atoms) for slope in jacobian):
+    atoms = sorted({atom for entry in maps for atom in _variables(entry)}, key=sp.default_sort_key)
+    jacobian = sp.Matrix(len(maps), len(atoms), lambda k, j: maps[k].diff(atoms[j]))
+    if any(_variables(slope) & set(atoms) for slope in jacobian.flat()):
         return None
     pivots = jacobian.rref()[1]
-    if len(pivots) < len(entries):  # entries that depend on each other: no partial derivative by one of them
+    if len(pivots) < len(maps):  # entries that depend on each other: no partial derivative by one of them
         return None
-    gradient = sp.Matrix([psi.diff(atom) for atom in atoms])
-    solution = jacobian[:, list(pivots)].T.LUsolve(sp.Matrix([gradient[j] for j in pivots]))
-    consistent = all(sp.expand((jacobian[:, j].T * solution)[0] - gradient[j]) == 0 for j in range(len(atoms)) if j not in pivots)
-    return list(solution) if consistent else None
+    gradient = [psi.diff(atom) for atom in atoms]
+    square = sp.Matrix(len(pivots), len(pivots), lambda i, k: jacobian[k, pivots[i]])
+    slopes = square.LUsolve(sp.Matrix([gradient[j] for j in pivots])).flat()
+    others = [j for j in range(len(atoms)) if j not in pivots]
+    chained = [sp.Add(*(jacobian[k, j] * slope for k, slope in enumerate(slopes))) for j in others]
+    return slopes if all(vanishes(a - gradient[j]) for a, j in zip(chained, others, strict=True)) else None
 
 
-def _nested_slopes(psi: sp.Expr, entries: list[sp.Expr]) -> list[sp.Expr] | None:
+def _nested_slopes(psi: Any, maps: list[Any]) -> list[Any] | None:
     """d psi / d e_k where the entries stand in psi as subexpressions, such as C = F'*F in a function of C."""
-    dummies = [sp.Dummy(f"e{k}", real=True) for k in range(len(entries))]
+    dummies = [sp.Dummy(f"e{k}", real=True) for k in range(len(maps))]
     nested = psi
-    for entry, dummy in sorted(zip(entries, dummies, strict=True), key=lambda pair: -pair[0].count_ops()):
+    for entry, dummy in sorted(zip(maps, dummies, strict=True), key=lambda pair: -pair[0].count_ops()):
         nested = nested.subs(entry, dummy)
-    if _variables(nested) & {atom for entry in entries for atom in _variables(entry)}:
+    if _variables(nested) & {atom for entry in maps for atom in _variables(entry)}:
         return None
-    back = dict(zip(dummies, entries, strict=True))
+    back = dict(zip(dummies, maps, strict=True))
     return [nested.diff(dummy).xreplace(back) for dummy in dummies]
 
 
-def _variables(expression: sp.Expr) -> set[sp.Basic]:
+def _variables(expression: Any) -> set[Any]:
     """What a partial derivative may vary: jets, or params in an expression without jets."""
     jets = expression.atoms(Jet)
     return set(jets) if jets else set(expression.atoms(Scalar))
@@ -116,7 +119,7 @@ def first_variation(energy: Any, *fields: Any) -> Any:
     """
     for field in fields:
         _check_varied(field)
-    varied = [entry for field in fields for entry in (field if isinstance(field, sp.MatrixBase) else [field])]
+    varied = [entry for field in fields for entry in entries(field)]
     terms = []
     for density, region in energy_terms(energy, "vary"):
         linear = _gateaux(jet_form(density), varied)
@@ -154,8 +157,7 @@ def euler_lagrange(functional: Functional, component: Any) -> sp.Expr:
 
 
 def _check_varied(field: Any) -> None:
-    entries = field if isinstance(field, sp.MatrixBase) else [field]
-    if not all(isinstance(entry, UnknownField) for entry in entries):
+    if not all(isinstance(entry, UnknownField) for entry in entries(field)):
         raise fail("T05", f"variation by {short(field)}, which is no unknown", "vary by an unknown: variation(E, u)")
 
 
@@ -238,7 +240,7 @@ def naturals(problem: Problem, functional: Functional) -> Iterator[Natural]:
     """The natural conditions of one functional, component by component, zero fluxes left out."""
     for name in functional.unknowns:
         unknown = problem.unknowns[name]
-        components = list(unknown.symbol) if isinstance(unknown.symbol, sp.MatrixBase) else [unknown.symbol]
+        components = entries(unknown.symbol)
         order = max((sum(jet.index) for density, _ in functional.terms for jet, _ in _all_fluxes(density, components)), default=0)
         if order > 2 or (order == 2 and unknown.region.dim > 2):
             hint = "state the boundary conditions of the strong form yourself"
@@ -251,21 +253,18 @@ def naturals(problem: Problem, functional: Functional) -> Iterator[Natural]:
                         yield Natural(component, region, normal_order, flux)
 
 
-def _all_fluxes(density: sp.Expr, entries: list[Any]) -> Iterator[tuple[Jet, sp.Expr]]:
+def _all_fluxes(density: sp.Expr, components: list[Any]) -> Iterator[tuple[Jet, sp.Expr]]:
     jets = jet_form(density)
-    for entry in entries:
-        yield from _fluxes(jets, entry)
+    for component in components:
+        yield from _fluxes(jets, component)
 
 
 def _free_boundaries(problem: Problem, functional: Functional, unknown: Unknown, entry: Any, normal_order: int) -> list[Boundary]:
     """The parts of the boundary where the normal derivative of order `normal_order` of a component is free, loads apart."""
     domain = unknown.region
-    fixed = [
-        condition.region
-        for condition in problem.conditions.values()
-        if condition.kind == "boundary" and condition.region.domain == domain and (entry, normal_order) in set(prescribed(condition))
-    ]
-    fixed = list(dict.fromkeys(fixed))
+    conditions = [condition for condition in problem.conditions.values() if (entry, normal_order) in prescribed(condition)]
+    places = dict.fromkeys(condition.region for condition in conditions)
+    fixed = [place for place in places if isinstance(place, Boundary) and place.domain == domain]
     held = {part for region in fixed for part in parts(region)}
     loads = dict.fromkeys(region for _, region in functional.terms if isinstance(region, Boundary) and region.domain == domain)
     loaded = [piece for region in loads for piece in _outside(region, held)]
@@ -278,13 +277,13 @@ def _outside(region: Boundary, held: set[Part]) -> list[Boundary]:
     free = [part for part in parts(region) if part not in held]
     if len(free) == len(parts(region)):
         return [region]
-    return [side(region.domain, **{part.coordinate: part.value}) for part in free if part.coordinate is not None]
+    sides: list[dict[str, Any]] = [{part.coordinate: part.value} for part in free if part.coordinate is not None]
+    return [side(region.domain, **place) for place in sides]
 
 
 def prescribed(condition: Condition) -> Iterator[tuple[Any, int]]:
     """(component, k) for every k-th normal derivative that a boundary condition prescribes: rows that hold one component alone."""
-    difference = condition.lhs - condition.rhs
-    for row in difference if isinstance(difference, sp.MatrixBase) else [difference]:
+    for row in entries(condition.lhs - condition.rhs):
         jets = jets_of(jet_form(row), UnknownField)
         components = {jet.field for jet in jets}
         if len(components) != 1:
