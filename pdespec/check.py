@@ -192,7 +192,7 @@ def _fixed_value(row: Row) -> tuple[Any, Any]:
         return None, known
     scale = unknown.diff(row.unknown_jets[0])
     if scale.is_number and scale != 0:
-        return sp.expand(unknown / scale), sp.expand(-known / scale)
+        return unknown / scale, -known / scale  # SymPy draws a number into a sum by itself
     return unknown, -known
 
 
@@ -254,7 +254,7 @@ def the_solution_is_pinned(analysis: Analysis) -> Iterator[Diagnostic]:
             return
         changes = [_change(form, mode.shift) for mode in modes]
         if any(change != 0 for change in changes):
-            for point in points(sp.Add(form, *changes), len(modes) + 1):
+            for point in points(len(modes) + 1, form, *changes):
                 system.add([value(change, point | place) for change in changes])
     reported = set()
     for mode in (modes[column] for column in system.free):

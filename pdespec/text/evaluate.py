@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import singledispatch
+from functools import reduce, singledispatch
+from operator import add
 from typing import Any
 
 import sympy as sp
 
 from .. import calculus
-from ..errors import ProblemError, Span, nearest
+from ..errors import ProblemError, Span, fail, nearest
 from ..geometry import Boundary, Domain, Shape
 from ..laws import Law
 from ..symbols import unit_normal
@@ -46,10 +47,21 @@ def _elementary(function: Callable[..., Any], name: str, least: int = 1, most: i
         for argument in arguments:
             if isinstance(argument, sp.MatrixBase):
                 kind = calculus.describe(argument)
-                raise calculus.fail("T02", f"{name} needs a scalar, {calculus.short(argument)} is {kind}", "apply it to components: v.x")
+                raise fail("T02", f"{name} needs a scalar, {calculus.short(argument)} is {kind}", "apply it to components: v.x")
         return function(*arguments)
 
     return Builtin(apply, least, most, f"{name}({'a, b' if most > 1 else 's'})")
+
+
+def _small(function: Callable[..., Any], name: str) -> Builtin:
+    """An operator on the tensors of space, whose formulas end at 3 by 3."""
+
+    def apply(tensor: Any) -> Any:
+        if isinstance(tensor, sp.MatrixBase) and tensor.rows > 3:
+            raise fail("T02", f"{name} of {calculus.describe(tensor)}", "tensors of space are at most 3 by 3")
+        return function(tensor)
+
+    return Builtin(apply, 1, 1, f"{name}(T)")
 
 
 BUILTINS: dict[str, Builtin] = {
@@ -61,8 +73,8 @@ BUILTINS: dict[str, Builtin] = {
     "sym": Builtin(calculus.sym, 1, 1, "sym(T)"),
     "skew": Builtin(calculus.skew, 1, 1, "skew(T)"),
     "tr": Builtin(calculus.tr, 1, 1, "tr(T)"),
-    "det": Builtin(calculus.det, 1, 1, "det(T)"),
-    "inv": Builtin(calculus.inv, 1, 1, "inv(T)"),
+    "det": _small(calculus.det, "det"),
+    "inv": _small(calculus.inv, "inv"),
     "dot": Builtin(calculus.dot, 2, 2, "dot(v, w)"),
     "cross": Builtin(calculus.cross, 2, 2, "cross(v, w)"),
     "outer": Builtin(calculus.outer, 2, 2, "outer(v, w)"),
@@ -264,38 +276,33 @@ def _over(left: Any, right: Any, scope: Scope, span: Span | None) -> Any:
 def _sum(node: t.Sum, scope: Scope) -> Any:
     if isinstance(first := value(node.first, scope), (Shape, Domain)):
         return _combine(first, node, scope)
-    result = first if isinstance(first, (sp.Expr, sp.MatrixBase)) else expression(node.first, scope)
-    for sign, term in node.rest:
+    terms = [first if isinstance(first, (sp.Expr, sp.MatrixBase)) else expression(node.first, scope)]
+    for i, (sign, term) in enumerate(node.rest):
         right = expression(term, scope)
-        if isinstance(result, Broken) or isinstance(right, Broken):
-            result = BROKEN
-            continue
-        left_shape, right_shape = getattr(result, "shape", None), getattr(right, "shape", None)
-        if left_shape != right_shape:
-            result = scope.fail("T01", *_disagreement(result, right, node, term, sign))
-            continue
-        result = scope.bounded(result + right if sign == "+" else result - right, node.span)
-    return result
+        if isinstance(terms[0], Broken) or isinstance(right, Broken):
+            terms = [BROKEN]
+        elif getattr(terms[0], "shape", None) != getattr(right, "shape", None):
+            terms = [scope.fail("T01", *_disagreement(terms[0], right, node, i))]
+        else:
+            terms.append(right if sign == "+" else -right)
+    if isinstance(terms[0], Broken):
+        return BROKEN
+    total = reduce(add, terms) if isinstance(terms[0], sp.MatrixBase) else sp.Add(*terms)
+    return scope.bounded(total, node.span)
 
 
-def _disagreement(left: Any, right: Any, node: t.Sum, term: t.Node, sign: str) -> tuple[str, Span | None, str]:
-    message = (
-        f"`{sign}` between {calculus.describe(left)} and {calculus.describe(right)}: {calculus.short(left)} and {calculus.short(right)}"
-    )
-    scalar = right if calculus.rank(right) == "scalar" else left if calculus.rank(left) == "scalar" else None
-    if scalar is not None and scalar.is_number:
-        hint = (
-            f"write {scalar}*I for a tensor"
-            if "tensor" in (calculus.rank(left), calculus.rank(right))
-            else f"write a vector, [{scalar}, ...]"
-        )
-    elif scalar is not None and "vector" in (calculus.rank(left), calculus.rank(right)):
-        hint = f"did you mean grad({calculus.short(scalar)[1:-1]})?"
-    elif scalar is not None:
-        hint = f"did you mean {calculus.short(scalar)[1:-1]}*I?"
-    else:
-        hint = "the terms of a sum have one rank and size"
-    return message, term.span, hint
+def _disagreement(left: Any, right: Any, node: t.Sum, place: int) -> tuple[str, Span | None, str]:
+    """Message, place and cure for a sum whose terms differ in rank or size."""
+    sign, term = node.rest[place]
+    before = text(t.Sum(node.first, node.rest[:place]) if place else node.first)
+    message = f"`{sign}` between {calculus.describe(left)} and {calculus.describe(right)}: `{before}` and `{text(term)}`"
+    ranks = calculus.rank(left), calculus.rank(right)
+    if "scalar" not in ranks:
+        return message, term.span, "the terms of a sum have one rank and size"
+    scalar, written = (right, text(term)) if ranks[1] == "scalar" else (left, before)
+    if "tensor" in ranks:
+        return message, term.span, f"did you mean {written}*I?"
+    return message, term.span, f"write a vector, [{written}, ...]" if scalar.is_number else f"did you mean grad({written})?"
 
 
 def _combine(first: Any, node: t.Sum, scope: Scope) -> Any:

@@ -16,7 +16,7 @@ from ..symbols import Coordinate, InputField, Normal, Scalar, Time, UnknownField
 from . import tree as t
 from .places import in_place, shape
 from .printer import text
-from .recognise import declared, operators, tensor_gradient, vector_operators
+from .recognise import declared, is_negative, operators, tensor_gradient, vector_operators
 from .words import BUILTINS, split_derivative, taken
 
 FUNCTIONS: dict[Any, str] = {
@@ -127,8 +127,8 @@ def decimal(number: sp.Rational) -> t.Node:
 
 
 def negative(node: t.Node) -> t.Node:
-    """Minus an expression; in a product the sign goes to its first factor."""
-    if isinstance(node, t.Product):
+    """Minus an expression; in a product the sign goes to its first factor, unless that is a sum, whose terms would take it over."""
+    if isinstance(node, t.Product) and not isinstance(node.first, t.Sum):
         return t.Product(t.Negative(node.first), node.rest)
     return t.Negative(node)
 
@@ -206,7 +206,7 @@ def _integral(expression: Integral, express: Express) -> t.Node:
 @write.register
 def _power(expression: sp.Pow, express: Express) -> t.Node:
     base, exponent = expression.args
-    if exponent.could_extract_minus_sign():
+    if is_negative(exponent):
         return t.Product(t.Number("1"), (("/", _raised(base, -exponent, express)),))
     return _raised(base, exponent, express)
 
@@ -245,7 +245,7 @@ def _split(factors: Iterable[sp.Expr], express: Express) -> tuple[list[t.Node], 
     above, below = [], []
     for factor in sorted(factors, key=lambda each: (not isinstance(each, (Scalar, sp.NumberSymbol)), sp.default_sort_key(each))):
         base, exponent = factor.as_base_exp()
-        if exponent.could_extract_minus_sign() and not isinstance(factor, sp.exp):
+        if is_negative(exponent) and not isinstance(factor, sp.exp):
             below.append(_raised(base, -exponent, express))
         else:
             above.append(express(factor))
@@ -261,7 +261,7 @@ def _sum(expression: sp.Add, express: Express) -> t.Node:
 def terms_of(terms: Iterable[sp.Expr], express: Express) -> list[tuple[str, t.Node]]:
     """The terms of a sum with their signs, in SymPy's order."""
     ordered = sp.Add(*terms, evaluate=False).as_ordered_terms()
-    minus = [each.could_extract_minus_sign() for each in ordered]
+    minus = [is_negative(each) for each in ordered]
     return [("-" if down else "+", express(-each if down else each)) for each, down in zip(ordered, minus, strict=True) if each != 0]
 
 

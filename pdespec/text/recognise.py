@@ -21,9 +21,14 @@ def declared(entry: Any) -> Any:
     return entry.declaration if isinstance(entry, Scalar) else None
 
 
+def is_negative(expression: sp.Expr) -> bool:
+    """Whether a term stands with a minus sign: its numerical factor is negative. (A sum of negative terms is none: its sign is theirs.)"""
+    return bool(expression.as_coeff_Mul()[0].is_negative)
+
+
 def scaled(factor: sp.Expr, node: t.Node, express: Express) -> tuple[str, t.Node]:
     """A sign and a multiple of an operator: `-` and `2/Re*lap(v)`."""
-    return ("-", times(-factor, node, express)) if factor.could_extract_minus_sign() else ("+", times(factor, node, express))
+    return ("-", times(-factor, node, express)) if is_negative(factor) else ("+", times(factor, node, express))
 
 
 def times(factor: sp.Expr, node: t.Node, express: Express) -> t.Node:

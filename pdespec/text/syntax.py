@@ -19,6 +19,7 @@ from .layout import CLOSING, MAX_BRACKETS, MAX_CHARACTERS, OPENING, Piece, Secti
 from .words import RESERVED, STATEMENTS, spell
 
 MAX_DEPTH = 150  # levels of one parse tree: keeps every recursion over it far from Python's own limit
+MAX_NAME = 100
 MAX_DIGITS = 40
 MAX_EXPONENT = 300
 
@@ -97,7 +98,7 @@ def _block(section: Section, head: t.Head | None, members: tuple[Any, ...], sour
 
 def _parse(piece: Piece, source: Source) -> Any:
     """The node of a piece, or the diagnostic of its first mistake."""
-    for check in (_too_deep, _bad_number):
+    for check in (_too_deep, _bad_token):
         if problem := check(piece, source):
             return problem
     parser = grammar().parse_interactive(start=piece.start)
@@ -124,15 +125,17 @@ def _too_deep(piece: Piece, source: Source) -> Diagnostic | None:
     return Diagnostic("S02", message, "name the inner parts by definitions, `a := ...`", span=place(source, bracket))
 
 
-def _bad_number(piece: Piece, source: Source) -> Diagnostic | None:
+def _bad_token(piece: Piece, source: Source) -> Diagnostic | None:
+    """A number or name beyond what a problem needs."""
     for token in piece.tokens:
+        if token.type == "NAME" and len(token) > MAX_NAME:
+            return Diagnostic("S02", f"names have at most {MAX_NAME} letters", "shorten it", span=place(source, token))
         if token.type == "NUMBER":
             mantissa, _, exponent = token.lower().partition("e")
             if len(mantissa) > MAX_DIGITS or len(exponent) > 5 or abs(int(exponent or 0)) > MAX_EXPONENT:
                 message = f"numbers have at most {MAX_DIGITS} digits and exponents at most {MAX_EXPONENT}"
-                return Diagnostic(
-                    "S02", message, "scale the problem: choose units in which its numbers are near 1", span=place(source, token)
-                )
+                hint = "scale the problem: choose units in which its numbers are near 1"
+                return Diagnostic("S02", message, hint, span=place(source, token))
     return None
 
 

@@ -1,0 +1,172 @@
+"""Whatever the text, `parse` answers soon, with a problem or a `ProblemError`, and touches nothing."""
+
+from __future__ import annotations
+
+import builtins
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import pdespec
+from pdespec.text.layout import MAX_BRACKETS, MAX_CHARACTERS
+
+EXAMPLES = [path.read_text(encoding="utf-8") for path in sorted((Path(__file__).parents[2] / "examples").glob("*.pde"))]
+WORDS = sorted({word for text in EXAMPLES for word in text.split()})
+QUICK = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+SECONDS = 5  # far above what any of these takes, far below a hang
+
+
+def attempt(text):
+    """Parses; True when the text is a problem."""
+    begun = time.perf_counter()
+    try:
+        pdespec.parse(text)
+        return True
+    except pdespec.ProblemError as error:
+        assert error.diagnostics
+        assert all(each.line is None or each.line >= 1 for each in error.diagnostics)
+        assert str(error)
+        return False
+    finally:
+        assert time.perf_counter() - begun < SECONDS
+
+
+@given(st.text(max_size=300))
+@QUICK
+def test_any_text_is_a_problem_or_a_problem_error(text):
+    attempt(text)
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=60), st.lists(st.sampled_from([" ", "\n", "\n    "]), min_size=1, max_size=5))
+@QUICK
+def test_words_of_the_language_in_any_order_are_a_problem_or_a_problem_error(words, spaces):
+    attempt("problem p\nspace x, y\n" + "".join(word + spaces[i % len(spaces)] for i, word in enumerate(words)))
+
+
+@given(
+    st.sampled_from(EXAMPLES),
+    st.integers(0, 10_000),
+    st.integers(0, 30),
+    st.sampled_from([*WORDS, "", "(", ")", "[", "'", "`", '"', "^", "\t", "∇"]),
+)
+@QUICK
+def test_a_damaged_example_is_a_problem_or_a_problem_error(text, place, length, patch):
+    place %= len(text)
+    attempt(text[:place] + patch + text[place + length :])
+
+
+@given(st.sampled_from(EXAMPLES), st.integers(0, 100), st.integers(0, 100))
+@QUICK
+def test_an_example_with_lines_swapped_or_lost_is_a_problem_or_a_problem_error(text, first, second):
+    lines = text.splitlines()
+    first, second = first % len(lines), second % len(lines)
+    lines[first], lines[second] = lines[second], ""
+    attempt("\n".join(lines))
+
+
+HEAD = "problem p\nspace x, y\ndomain Omega = disk(radius = 1)\nunknown u : scalar on Omega\n"
+HOSTILE = {
+    "power tower": HEAD + "const a = 9^9^9^9^9\n",
+    "large power of a product": HEAD + "q := (2*u)^1000000000\n",
+    "squares of squares": HEAD + "a0 := 12345678901234567890\n" + "".join(f"a{i + 1} := a{i}*a{i}\n" for i in range(200)),
+    "sums of sums": HEAD + "a0 := u*x\n" + "".join(f"a{i + 1} := sin(a{i}) + cos(a{i})*a{i}\n" for i in range(200)),
+    "chain of functions": HEAD
+    + "f0(w) := w + x\n"
+    + "".join(f"f{i + 1}(w) := f{i}(w + 1) + f{i}(2*w)\n" for i in range(60))
+    + "q := f60(u)\n",
+    "chain of units": HEAD
+    + "const m = 1 [m]\nf0(w) := w + m\n"
+    + "".join(f"f{i + 1}(w) := f{i}(w) + f{i}(2*w)\n" for i in range(60))
+    + "q := f60(m)\n",
+    "nested brackets": HEAD + "q := " + "(" * 5000 + "u" + ")" * 5000 + "\n",
+    "nested signs": HEAD + "q := " + "-" * 20000 + "u\n",
+    "nested transposes": HEAD + "q := u" + "'" * 20000 + "\n",
+    "nested powers": HEAD + "q := " + "u^" * 5000 + "u\n",
+    "nested calls": HEAD
+    + "q := "
+    + "sin(" * 30
+    + "u"
+    + ")" * 30
+    + "\n"
+    + "r := "
+    + "sin(" * 30
+    + "q"
+    + ")" * 30
+    + "\ns := "
+    + "sin(" * 30
+    + "r"
+    + ")" * 30,
+    "long sum": HEAD + "q := " + " + ".join(f"{i}*u^{i % 7}" for i in range(5000)) + "\n",
+    "exponentials of exponentials": HEAD + "const a = exp(exp(exp(exp(exp(10)))))\n",
+    "huge number": HEAD + "const a = 1e999999999999\n",
+    "many digits": HEAD + "const a = " + "1" * 90000 + "\n",
+    "determinant": HEAD + "q := det([" + ", ".join("[" + ", ".join(f"u^{i + j}" for j in range(12)) + "]" for i in range(12)) + "])\n",
+    "high derivative": HEAD + "q := d" + "x" * 40000 + "(u)\n",
+    "derivative of ambiguous coordinates": "problem p\nspace a, aa, aaa\ndomain B = ball(radius = 1)\nunknown u : scalar on B\nq := d"
+    + "a" * 5000
+    + "b(u)\n",
+    "long name": HEAD + "q := " + "a" * 50000 + "\n",
+    "many unknown names": HEAD + "q := " + " + ".join(f"name{i}" for i in range(2000)) + "\n",
+    "wide expansion": HEAD
+    + "in Omega: lap(u)*(u + x + y + sin(u) + cos(u) + exp(x))^60 = 1\non boundary(Omega): u = (x + y + sin(x) + cos(y))^90\n",
+    "null bytes": "problem p\0\0\n\0",
+    "many errors": HEAD + "in Omega:\n" + "    u = ?\n" * 5000,
+    "too long": "#" * (MAX_CHARACTERS + 1),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_text_is_answered_soon(name):
+    attempt(HOSTILE[name])
+
+
+def test_brackets_may_be_nested_up_to_the_limit():
+    inside = "(" * MAX_BRACKETS + "u" + ")" * MAX_BRACKETS
+    assert attempt(HEAD + f"in Omega: lap(u) = {inside}\non boundary(Omega): u = 0\n")
+
+
+CODE = [
+    "__import__('os').system('touch /tmp/hacked')",
+    "u.__class__.__bases__",
+    "().__class__",
+    "lambda: 0",
+    "eval('1')",
+    "u.diff(x)",
+    "open('/etc/passwd')",
+]
+
+
+@pytest.mark.parametrize("code", CODE)
+def test_python_in_an_expression_is_an_error_and_is_not_run(code, monkeypatch):
+    def refuse(*arguments, **keywords):
+        raise AssertionError(f"parse opened {arguments[0]!r}")
+
+    pdespec.parse(EXAMPLES[0])  # the grammar is read once
+    monkeypatch.setattr(builtins, "open", refuse)
+    monkeypatch.setattr(os, "system", refuse)
+    monkeypatch.setattr(builtins, "eval", refuse)
+    assert not attempt(HEAD + f"in Omega: lap(u) = {code}\non boundary(Omega): u = 0\n")
+
+
+def test_a_file_that_is_no_text_is_an_error(tmp_path):
+    path = tmp_path / "binary.pde"
+    path.write_bytes(b"problem p\n\xff\xfe\x00space")
+    with pytest.raises(pdespec.ProblemError) as caught:
+        pdespec.load(path)
+    assert caught.value.diagnostics[0].line == 2
+
+
+def test_a_missing_file_is_an_os_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        pdespec.load(tmp_path / "nothing.pde")
+
+
+def test_importing_the_language_loads_neither_the_parser_nor_torch():
+    code = "import sys, pdespec; print([name for name in ('lark', 'torch', 'numpy', 'scipy') if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
