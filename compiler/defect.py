@@ -1,4 +1,9 @@
-"""The defect of the ansatz: the residual of every equation at `u = offset`, which is what the network is left to invert."""
+"""The defect of the ansatz: the residual of every equation at `u = offset`, which is what the network is left to invert.
+
+Where there is one equation for one unknown, the mean size of the defect in a sample is also the unit of the network's output,
+`u = offset + unit * factor * N(defect / unit, ..)`. For a linear equation this is what linearity says; for a nonlinear one the unit is an
+input channel as well. Without it, samples of rare amplitude stay wrong (docs/notes/poisson_training.md).
+"""
 
 from __future__ import annotations
 
@@ -21,10 +26,30 @@ def defect_names(problem: Problem) -> tuple[str, ...]:
     return tuple(f"defect of {t.label}{'' if len(t.expressions) == 1 else f'[{k}]'}" for t in _loss(problem).strong for k in range(len(t.expressions)))
 
 
-def defect(drawn: Draws, points: Tensor) -> Tensor:
-    """asinh of the residuals at the offset: their size varies over decades with the shape of the domain, and only near its boundary.
+def unit(drawn: Draws, points: Tensor) -> Tensor | None:
+    """Mean absolute defect of each sample over interior points; None where the problem has no defect or several. Shapes: "b"."""
+    if len(defect_names(drawn.problem)) != 1 or len(drawn.problem.components) != 1:
+        return None
+    size = defect(drawn, points).abs().mean((1, 2))
+    return size.clamp_min(torch.finfo(size.dtype).tiny ** 0.5)
 
-    Shapes: points "b n D" -> "b n k", k the number of `defect_names`. Not finite values, as of 1/u at u = 0, count as zero.
+
+def defect_channels(drawn: Draws, points: Tensor) -> Tensor:
+    """asinh of the defect in its unit, since near the boundary of an odd shape it grows by decades, and the unit's logarithm.
+
+    Shapes: points "b n D" -> "b n k", k the number of `defect_names`, and one more where there is a unit.
+    """
+    found = defect(drawn, points)
+    if drawn.unit is None:
+        return found.asinh()
+    size = drawn.unit[:, None, None]
+    return torch.cat([(found / size).asinh(), size.log().expand_as(found)], -1)
+
+
+def defect(drawn: Draws, points: Tensor) -> Tensor:
+    """The residuals at the offset. Values that are not finite, as of 1/u at u = 0, count as zero.
+
+    Shapes: points "b n D" -> "b n k", k the number of `defect_names`.
     """
     problem = drawn.problem
     if not defect_names(problem):
@@ -35,7 +60,7 @@ def defect(drawn: Draws, points: Tensor) -> Tensor:
     found = torch.cat(list(residuals.values()), -1)
     if not any(value.requires_grad for value in (*drawn.params.values(), points)):
         found = found.detach()
-    return torch.where(found.isfinite(), found, torch.zeros_like(found)).asinh()
+    return torch.where(found.isfinite(), found, torch.zeros_like(found))
 
 
 @lru_cache(maxsize=64)

@@ -22,7 +22,7 @@ from pdespec.symbols import Input, InputField, Param, Scalar
 class Draws:
     """The params, domains and input functions of `size` samples of a problem.
 
-    Shapes: params "b" each, "b k" where sized; functions take points "b n d" (with time last where the input depends on time).
+    `unit` is the size of the defect of the ansatz, see `compiler.defect`. Shapes: params "b" each, "b k" where sized; functions take points "b n d" (with time last where the input depends on time).
     """
 
     problem: Problem
@@ -32,6 +32,7 @@ class Draws:
     functions: Mapping[str, InputFunction]
     dtype: torch.dtype
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    unit: Tensor | None = None
 
     def evaluate(self, name: str, points: Tensor, continued: bool = False) -> Tensor:
         """An input function at points; `continued` asks for its smooth continuation off a boundary.
@@ -86,6 +87,7 @@ class Draws:
             params={name: function(value) for name, value in self.params.items()},
             geometry={name: geometry.map(function, size) for name, geometry in self.geometry.items()},
             functions={name: each.map(function) for name, each in self.functions.items()},
+            unit=None if self.unit is None else function(self.unit),
             dtype=probe.dtype,
             device=probe.device,
         )

@@ -8,7 +8,7 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from compiler.defect import defect, defect_names
+from compiler.defect import defect_channels, defect_names
 from compiler.draws import Draws
 from compiler.geometry import Geometry, box
 from compiler.shapes import extent
@@ -22,7 +22,10 @@ def channel_names(problem: Problem) -> tuple[str, ...]:
     the defect of the ansatz, and "factor", the boundary-defining function of the domain, unless that has no boundary."""
     inputs = [name for declaration in problem.inputs.values() for name in declaration.components]
     drawn = (symbol.name for symbol in _symbols(problem))
-    return (*inputs, *drawn, *defect_names(problem), *(("factor",) if _bounded(problem) else ()))
+    inverted = defect_names(problem)
+    if len(inverted) == len(problem.components) == 1:
+        inverted = (*inverted, "log unit")
+    return (*inputs, *drawn, *inverted, *(("factor",) if _bounded(problem) else ()))
 
 
 def channels(drawn: Draws, points: Tensor) -> Tensor:
@@ -30,16 +33,12 @@ def channels(drawn: Draws, points: Tensor) -> Tensor:
     problem = drawn.problem
     parts = [drawn.evaluate(name, points, continued=True) for name in problem.inputs]
     parts += [drawn.known(symbol, points)[..., None] for symbol in _symbols(problem)]
-    inverted = defect(drawn, points)
+    parts.append(defect_channels(drawn, points))
     if _bounded(problem):
         factor = _factor(drawn, points)[..., None]
         edge = 16 * factor / extent(_geometry(drawn).body)[:, None, None] + 1.2
-        parts += [
-            inverted * edge.sigmoid(),
-            factor,
-        ]  # outside the domain the defect has no meaning: it fades out within a tenth of the extent
-    else:
-        parts.append(inverted)
+        parts[-1] = parts[-1] * edge.sigmoid()  # outside, the defect has no meaning: it fades out within a tenth of the extent
+        parts.append(factor)
     return torch.cat([*parts, points.new_zeros(*points.shape[:2], 0)], -1)
 
 

@@ -119,7 +119,7 @@ def ansatz(drawn: Draws, imposed: Mapping[str, Imposed]) -> Ansatz | None:
     With sides alone, offset is the lift B of their data and factor their boundary-defining function f, as a number of about 1 in the middle
     of the domain (1 - r^2/R^2 on a disk). With a start alone, offset is
     `u0 (+ (t - t0) v0)` and factor `((t - t0) / T)^k`, k the number of conditions at the start. With both, offset is
-    `B + u0 - B(t0) (+ (t - t0) (v0 - dB/dt(t0)))` and factor the product. Shapes: points "b n D" -> "b n c".
+    `B + u0 - B(t0) (+ (t - t0) (v0 - dB/dt(t0)))` and factor the product. The factor is in the unit of the draws, where they have one. Shapes: points "b n D" -> "b n c".
     """
     if not any(each.labels for each in imposed.values()):
         return None
@@ -130,7 +130,8 @@ def ansatz(drawn: Draws, imposed: Mapping[str, Imposed]) -> Ansatz | None:
 
     def factor(points: Tensor) -> Tensor:
         shared: dict[tuple[Boundary, ...], Tensor] = {}
-        return torch.stack([_factor(drawn, each, geometry, points, shared) for each, geometry in parts], -1)
+        result = torch.stack([_factor(drawn, each, geometry, points, shared) for each, geometry in parts], -1)
+        return result if drawn.unit is None else result * drawn.unit[:, None, None]
 
     return Ansatz(offset, factor)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from compiler.defect import unit
 from compiler.draws import Draws, draw, given
 from compiler.features import channels, features
 from compiler.geometry import Geometry
@@ -175,6 +176,7 @@ def _batch(drawn: Draws, counts: Mapping[str, int], generator: torch.Generator, 
     problem = drawn.problem
     places = {key: _points(drawn, key, kind, region, counts, generator, sobol) for key, (kind, region) in regions(problem).items()}
     imposed = plan(problem) if hard else {component: Imposed() for component in problem.components}
+    drawn = replace(drawn, unit=_unit(drawn, counts["operator"], generator))
     return Batch(problem, drawn, places, _operator_input(drawn, counts["operator"], generator, imposed, make, sobol), imposed, make)
 
 
@@ -205,6 +207,12 @@ def _in_time(drawn: Draws, points: Tensor, generator: torch.Generator) -> Tensor
     within = torch.rand(size, count, generator=generator, dtype=torch.float64, device=generator.device)
     share = ((order + within) / count).to(points)
     return torch.cat([points, (float(time.start) + float(time.end - time.start) * share)[..., None]], -1)
+
+
+def _unit(drawn: Draws, count: int, generator: torch.Generator) -> Tensor | None:
+    """The size of the defect, from a quarter of as many points as the operator reads."""
+    geometry = drawn.geometry[next(iter(drawn.problem.unknowns.values())).region.name]
+    return unit(drawn, _in_time(drawn, geometry.interior(max(16, count // 4), generator), generator))
 
 
 def _operator_input(
