@@ -28,11 +28,11 @@ class Row:
     span: Span | None
     condition: Condition | None = None
 
-    @property
+    @cached_property
     def unknown_jets(self) -> tuple[Jet, ...]:
         return jets_of(self.form, UnknownField)
 
-    @property
+    @cached_property
     def unknowns(self) -> tuple[Unknown, ...]:
         return tuple(dict.fromkeys(jet.field.func.declaration for jet in self.unknown_jets))
 
