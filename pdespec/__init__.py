@@ -6,7 +6,7 @@ A problem is written with SymPy (`Problem`) or as text (`parse`, `load`); both g
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pdespec.calculus import (
     Integral,
@@ -71,6 +71,9 @@ from pdespec.problem import (
 )
 from pdespec.symbols import const, input_function, param, space, time, trainable, unit_normal, unknown
 from pdespec.variation import diff, first_variation, natural_conditions, variation, weak_form
+
+if TYPE_CHECKING:
+    from pdespec.text import load, parse
 
 _TEXT = ("parse", "load")  # the parser is loaded when first used: lark takes longer to import than a problem to build
 _OPERATOR = re.compile(r"d[xyzXYZt]{1,8}")  # dx, dxx, dxt, ..; d(u, r, r) for coordinates of other names

@@ -14,7 +14,7 @@ from pdespec.calculus import Integral, rank, short
 from pdespec.errors import Diagnostic, ProblemError, Span, fail
 from pdespec.geometry import Boundary, Domain, Region, shape_symbols
 from pdespec.jets import Jet
-from pdespec.problem import Condition, Data, Equation, Functional, IntegralRequirement, Output, Requirement, Stated, Table, sides
+from pdespec.problem import Channels, Condition, Data, Equation, Functional, IntegralRequirement, Output, Requirement, Stated, Table, sides
 from pdespec.symbols import Coordinate, Input, InputField, Normal, Param, Scalar, Time, Unknown, UnknownField, check_name, exact
 
 COMPARISONS = {sp.StrictGreaterThan: ">", sp.GreaterThan: ">=", sp.StrictLessThan: "<", sp.LessThan: "<="}
@@ -436,7 +436,7 @@ class _Declared:
             "time": self.time,
             "domains": of(Domain),
             "boundaries": of(Boundary),
-            "unknowns": of(Unknown),
+            "unknowns": Channels(of(Unknown)),
             "inputs": of(Input),
             "params": of(Param, kind="param"),
             "constants": of(Param, kind="const"),

@@ -16,31 +16,31 @@ TOLERANCE = sp.Float("1e-15")  # half of the digits: far above rounding, far bel
 Point = dict[sp.Basic, sp.Expr]
 
 
-def points(expression: sp.Expr, count: int) -> list[Point]:
+def points(count: int, *expressions: sp.Expr) -> list[Point]:
     """Values between 0 and 2 for every symbol: fractional parts of multiples of square roots of primes, the same in every run."""
-    symbols = sorted(expression.free_symbols, key=sp.default_sort_key)
+    symbols = sorted(set().union(*(expression.free_symbols for expression in expressions)), key=sp.default_sort_key)
     roots = [sp.sqrt(sp.prime(k + 1)) for k in range(count)]
     return [{s: sp.N(2 * sp.frac((i + 1) * root), DIGITS) for i, s in enumerate(symbols)} for root in roots]
 
 
 def value(expression: sp.Expr, point: Point) -> sp.Expr:
-    """The number an expression takes at a point that gives all its symbols."""
-    return sp.N(expression.xreplace(point), DIGITS)
+    """The number an expression takes at a point that gives all its symbols; one where it has none, which counts as not zero."""
+    result = sp.N(expression.xreplace(point), DIGITS)
+    return result if result.is_number and result.is_finite else sp.S.One
 
 
 def vanishes(expression: sp.Expr) -> bool:
     """Whether an expression is zero identically."""
     if expression.is_zero is not None:
         return bool(expression.is_zero)
-    return all(abs(value(expression, point)) < TOLERANCE for point in points(expression, 3))
+    return all(abs(value(expression, point)) < TOLERANCE for point in points(3, expression))
 
 
 def follows(a: sp.Expr, b: sp.Expr) -> bool:
     """Whether b > 0 gives a > 0 because a = slope*b + shift identically, with slope > 0 and shift >= 0."""
     if a.free_symbols != b.free_symbols:
         return False
-    together = sp.Add(*sorted(a.free_symbols, key=sp.default_sort_key))  # type: ignore[arg-type]
-    (a1, b1), (a2, b2), (a3, b3) = ((value(a, point), value(b, point)) for point in points(together, 3))
+    (a1, b1), (a2, b2), (a3, b3) = ((value(a, point), value(b, point)) for point in points(3, a, b))
     if abs(b1 - b2) < TOLERANCE:
         return False
     slope = (a1 - a2) / (b1 - b2)

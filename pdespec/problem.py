@@ -54,6 +54,19 @@ class Table(Mapping[str, Any]):
         return repr(self._items)
 
 
+class Channels(Table):
+    """A table whose order counts: that of the unknowns is the order of a field's channels."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        same_order = list(self) == list(other) if isinstance(other, Channels) else True
+        return same_order and super().__eq__(other)
+
+    def __hash__(self) -> int:
+        return super().__hash__()
+
+
 # --------------------------------------------------------------------------------------------------------------------- statements
 
 
@@ -291,7 +304,8 @@ class Problem:
         for cached in ("_residuals", "_derivatives"):
             revised.__dict__.pop(cached, None)
         for attribute, value in changes.items():
-            object.__setattr__(revised, attribute, Table(value) if isinstance(value, dict) else value)
+            kind = type(getattr(self, attribute))
+            object.__setattr__(revised, attribute, kind(value) if issubclass(kind, Table) else value)
         return revised
 
     @property

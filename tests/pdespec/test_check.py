@@ -365,6 +365,10 @@ def test_an_open_end_pins_a_pressure():
     no_alarm(ZOO["channel_stokes"]())
 
 
+def test_a_value_that_cancels_a_mode_is_looked_at():
+    no_alarm(Problem("p", {"a": (lap(u), 0), "b": (lap(v), 0)}, [on(Gamma, (u, x), (v, [y, -x]))]))
+
+
 def test_a_helmholtz_term_pins_a_neumann_problem():
     no_alarm(Problem("p", {"a": (lap(u) + u, f)}, [on(Gamma, dot(grad(u), n))]))
 

@@ -11,14 +11,16 @@ def test_identities_are_found_by_evaluation():
     assert not vanishes((a + b) ** 2 - a**2 - 2 * a * b)
     assert not vanishes(a / 10**9)
     assert vanishes(sp.S.Zero)
+    assert not vanishes(1 / (a - a * sp.cos(b) ** 2 - a * sp.sin(b) ** 2))
+    assert not vanishes(sp.Function("unknown")(a))
     assert not vanishes(sp.S.One)
 
 
 def test_points_are_generic_and_the_same_in_every_run():
-    first, second = points(a + b + c, 2)
+    first, second = points(2, a + b + c)
     assert len({*first.values(), *second.values()}) == 6
     assert all(0 < number < 2 for number in first.values())
-    assert points(c + b + a, 2) == [first, second]
+    assert points(2, c, b + a) == [first, second]
 
 
 def test_positivity_follows_through_affine_maps_only():

@@ -162,6 +162,13 @@ def test_declared_orders_win_and_unused_declarations_are_kept():
     assert p.time == t
 
 
+def test_the_order_of_unknowns_is_part_of_the_value():
+    first, second = (Problem("p", [lap(u), lap(v)], unknowns=order) for order in ([u, v], [v, u]))
+    assert first != second
+    assert first == second.revised(unknowns=dict(first.unknowns))
+    assert Problem("p", {"a": lap(u), "b": lap(v)}) == Problem("p", {"b": lap(v), "a": lap(u)}, unknowns=[u, v])
+
+
 def test_symbols_of_shapes_sides_and_densities_are_found():
     s, c = param("s", uniform(1, 2)), const("c", 3)
     D = rectangle(x, y, upper=(s, 1), name="D")
