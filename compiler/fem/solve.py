@@ -23,7 +23,8 @@ from .known import Known
 from .march import march
 from .mesh import mesh_domain
 from .meshfile import given_mesh
-from .newton import NewtonOptions, solve_equations
+from .minimize import minimize
+from .newton import NewtonOptions, newton, solve_equations
 from .solution import SampleSolution, Solution
 from .spaces import Spaces, make_spaces
 from .system import Level, System, level
@@ -164,7 +165,8 @@ def stationary(parts: Assembly, constraints: Constraints, levels: tuple[Level, .
     """The solution from the zero state.  Shapes: -> "1 n"."""
     system = System(parts, constraints, levels)
     start = np.zeros(system.size + len(levels))
-    u, steps = solve_equations(system, start, system.offset(), options.newton)
+    iterate = minimize if parts.form.minimized and not levels else newton
+    u, steps = solve_equations(system, start, system.offset(), options.newton, iterate=iterate)
     return u[None, : system.size], steps
 
 

@@ -99,6 +99,19 @@ class System:
     def allowed(self, u: Array) -> bool:
         return self.assembly.allowed(self.state(u))
 
+    def energy(self, u: Array) -> float:
+        return self.assembly.energy(self.state(u))
+
+    @property
+    def orientation(self) -> Array:
+        """Weights of the first unknown component that tell a buckling mode from its mirror image, see `minimize.py`."""
+        spaces, component = self.assembly.spaces, self.assembly.form.components[0]
+        nodes = spaces.nodes(component)
+        lower, upper = spaces.mesh.p.min(axis=1)[:, None], spaces.mesh.p.max(axis=1)[:, None]
+        weights = np.zeros(self.size)
+        weights[spaces.numbers(component)] = 1 + np.array([1 / 3, 1 / 5, 1 / 7])[: len(nodes)] @ ((nodes - lower) / (upper - lower))
+        return self.extended(weights)
+
     def row(self, k: int, state: State) -> Array:
         """The variation of gauge k, kept where it does not depend on the state."""
         variation = self.levels[k].variation

@@ -124,8 +124,8 @@ def refuse_transport(problem: Problem, rows: Sequence[Row], spaces: Mapping[str,
     if problem.time is None and transported and not second and not any(space.below for space in spaces.values()):
         labels = ", ".join(dict.fromkeys(f"`{row.label}`" for row in rows if row.component in transported))
         raise NoWeakForm(
-            f"{labels} carry {', '.join(transported)} by first derivatives alone, without diffusion: Galerkin's method is unstable for stationary "
-            "transport; add a viscosity such as - eps*lap(u), or use a finite-volume reference"
+            f"{labels} carry {', '.join(transported)} by first derivatives alone, without diffusion: Galerkin's method is unstable for "
+            "stationary transport; add a viscosity such as - eps*lap(u), or use a finite-volume reference"
         )
 
 
