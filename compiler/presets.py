@@ -27,9 +27,9 @@ PRESETS: dict[str, Preset] = {
         "gino",
         {"hidden": 32, "modes": 8, "layers": 4, "kernel": "polynomial", "kernel_options": {"degree": 1}},
         TrainOptions(
-            steps=1200,
+            steps=1000,
             batch=4,
-            points={"interior": 160, "boundary": 64, "initial": 64, "operator": 1024},
+            points={"interior": 256, "boundary": 64, "initial": 64, "operator": 1024},
             optimizer="soap",
             lr=6e-3,
             schedule_options={"warmup": 50, "floor": 0.005},
@@ -46,9 +46,9 @@ PRESETS: dict[str, Preset] = {
         "gino",
         {"hidden": 32, "modes": 12, "layers": 4, "kernel": "polynomial", "kernel_options": {"degree": 2}},
         TrainOptions(
-            steps=12000,
+            steps=8000,
             batch=4,
-            points={"interior": 192, "boundary": 64, "initial": 64, "operator": 1024},
+            points={"interior": 256, "boundary": 64, "initial": 64, "operator": 1024},
             optimizer="soap",
             lr=6e-3,
             schedule_options={"warmup": 100, "floor": 0.002},
