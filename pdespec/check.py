@@ -16,6 +16,7 @@ import sympy as sp
 from pdespec.analysis import Analysis, Row
 from pdespec.assemble import fields_of
 from pdespec.calculus import Integral, entries, short
+from pdespec.dimensions import agree, unit_of
 from pdespec.errors import Diagnostic, ProblemError
 from pdespec.geometry import Boundary, Domain
 from pdespec.jets import jet_form, jets_of, sympy_form, total_derivative
@@ -75,6 +76,20 @@ def names_are_free(analysis: Analysis) -> Iterator[Diagnostic]:
         elif name in operators | RESERVED:
             what = "an operator" if name in operators else "a word"
             yield Diagnostic("S03", f"`{name}` is {what} of the language", f"rename it, for example `{name}_`", label=name)
+
+
+@rule("T04")
+def units_agree(analysis: Analysis) -> Iterator[Diagnostic]:
+    """Both sides of every statement have one unit, where both are known. (What was parsed has been checked as it was written.)"""
+    problem = analysis.problem
+    for label, each in (*problem.equations.items(), *problem.conditions.items()):
+        if each.span is not None:
+            continue
+        for left, right in zip(entries(each.lhs), entries(each.rhs), strict=True):
+            try:
+                agree(unit_of(left), unit_of(right), "this equation")
+            except ProblemError as error:
+                yield from (diagnostic.at(label=label) for diagnostic in error.diagnostics)
 
 
 # ---------------------------------------------------------------------------------------------------------------------------- time

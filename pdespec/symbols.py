@@ -368,7 +368,7 @@ def input_function(
     _check_rank(name, rank)
     _check_region(name, region, ("Domain", "Boundary"))
     _check_time(name, time)
-    _check_law(name, law)
+    _check_law(name, law, "function")
     if law is not None and source is not None:
         raise fail("S02", f"input `{name}` has a law and a source", "it is drawn or read, so give one of them", label=name)
     return Input(name, rank, region, law, source, time, unit).symbol
@@ -379,7 +379,7 @@ def param(name: str, value: Any = None, size: int | None = None, unit: str | Non
     from pdespec.laws import Law
 
     if isinstance(value, Law):
-        _check_law(name, value)
+        _check_law(name, value, "number")
         return _scalar(name, "param", None, value, size, unit)
     return _scalar(name, "param", value, None, size, unit)
 
@@ -424,9 +424,13 @@ def _check_time(name: str, time: object) -> None:
         raise fail("T05", f"`{name}` is given time={time!r}", 't = time("t", 0, 1) makes one', label=name)
 
 
-def _check_law(name: str, law: object) -> None:
+def _check_law(name: str, law: object, draws: str) -> None:
     from pdespec.laws import Law
 
-    if law is not None and not isinstance(law, Law):
-        hint = "write for example grf(length=0.5) or gaussians(count=2)"
-        raise fail("T05", f"`{name}` is drawn from {law!r}, which is no law", hint, label=name)
+    if law is None:
+        return
+    examples = {"number": "uniform(0, 1) or normal(0, 1)", "function": "grf(length=0.5) or gaussians(count=2)"}
+    if not isinstance(law, Law):
+        raise fail("T05", f"`{name}` is drawn from {law!r}, which is no law", f"write for example {examples[draws]}", label=name)
+    if law.draws != draws:
+        raise fail("T05", f"`{name}` is a {draws}, the law draws a {law.draws}", f"write for example {examples[draws]}", label=name)

@@ -85,6 +85,13 @@ MALFORMED = {
         [("S03", "unknown")],
         "a word of the language",
     ),
+    "units that disagree": (
+        lambda: (lambda q: Problem("p", {"a": (lap(q), q)}, [on(boundary(q.func.declaration.region), q)]))(
+            unknown("q", rectangle(*space("X Y", unit="m"), name="Plate"), unit="K")
+        ),
+        [("T04", "a")],
+        "left is [K/m^2], right is [K]",
+    ),
     "no initial condition": (lambda: Problem("p", heat, [on(Gamma, w)]), [("W01", "heat")], "1 initial condition needed, 0 given"),
     "one initial condition of two": (
         lambda: Problem("p", {"wave": (dtt(w), lap(w))}, [on(Gamma, w), at(t, 0, w)]),
