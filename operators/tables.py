@@ -9,7 +9,7 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -26,6 +26,29 @@ class Smooth(Protocol):
     def derivatives(self, z: Tensor, order: int, /) -> list[Tensor]: ...
 
 
+class _Rows(torch.autograd.Function):
+    """A table as one step of autograd: the slope of row k is row k + 1, so the backward pass is one product a row."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, function: Function, order: int) -> tuple[Tensor, ...]:
+        rows = function.table(z, order + 1)
+        ctx.function, ctx.order = function, order
+        ctx.save_for_backward(z, *rows[1:])
+        ctx.set_materialize_grads(False)
+        return tuple(rows[:-1])
+
+    @staticmethod
+    def backward(ctx: Any, *bars: Tensor | None) -> tuple[Tensor | None, None, None]:
+        z, *rows = ctx.saved_tensors
+        if torch.is_grad_enabled():  # the gradient is differentiated again: rows with a graph of their own
+            rows = ctx.function.derivatives(z, ctx.order + 1)[1:]
+        total: Tensor | None = None
+        for bar, row in zip(bars, rows, strict=True):
+            if bar is not None:
+                total = bar * row if total is None else torch.addcmul(total, bar, row)
+        return total, None, None
+
+
 @dataclass(frozen=True, slots=True)
 class Function:
     """An elementwise function and its derivative table."""
@@ -38,6 +61,8 @@ class Function:
         return self.function(z)
 
     def derivatives(self, z: Tensor, order: int) -> list[Tensor]:
+        if z.requires_grad and torch.is_grad_enabled() and order:
+            return list(_Rows.apply(z, self, order))
         return self.table(z, order)
 
 

@@ -178,3 +178,9 @@ def test_jets_of_a_univariate_polynomial_are_its_derivatives():
     cubic = x * x * x * 5 - x * 7 + 1
     assert [cubic[(k,)].item() for k in range(5)] == [27, 53, 60, 30, 0]
     assert isinstance(cubic, Jet)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_gradients_of_a_table_can_be_differentiated_again(name, rand):
+    z = (rand(4) * 4 - 2).requires_grad_()
+    assert torch.autograd.gradgradcheck(lambda z: torch.stack(ACTIVATIONS[name].derivatives(z, 3)).square().sum(), (z,))
