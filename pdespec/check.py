@@ -152,12 +152,9 @@ def conditions_cover_the_boundary(analysis: Analysis) -> Iterator[Diagnostic]:
     problem = analysis.problem
     if analysis.failures:
         return
+    exempt = analysis.minimised | analysis.measured | _coupled(analysis)
     for domain in problem.domains.values():
-        unknowns = [
-            unknown
-            for unknown in problem.unknowns.values()
-            if unknown.region == domain and unknown.name not in analysis.minimised | analysis.measured
-        ]
+        unknowns = [unknown for unknown in problem.unknowns.values() if unknown.region == domain and unknown.name not in exempt]
         uncovered: dict[tuple[str, int, int], list[Part]] = {}
         for part in domain_parts(domain):
             across = [x for x in domain.coordinates if part.coordinate in (None, x.name)]
@@ -171,6 +168,11 @@ def conditions_cover_the_boundary(analysis: Analysis) -> Iterator[Diagnostic]:
                     uncovered.setdefault((name, needed, have), []).append(part)
         for (name, needed, have), pieces in uncovered.items():
             yield _uncovered(analysis, domain, problem.unknowns[name], needed, have, pieces)
+
+
+def _coupled(analysis: Analysis) -> set[str]:
+    """Unknowns with a condition on the boundary of another domain: what an interface covers cannot be told from the shapes alone."""
+    return {unknown.name for row in analysis.boundary_rows for unknown in row.unknowns if unknown.region.domain != row.region.domain}
 
 
 def _uncovered(analysis: Analysis, domain: Domain, unknown: Unknown, needed: int, have: int, pieces: list[Part]) -> Diagnostic:

@@ -492,6 +492,21 @@ def vorticity():
 
 
 @problem
+def two_materials():
+    x, y = space("x y")
+    inclusion = disk(x, y, radius=0.3, center=(0.5, 0.5), name="inclusion")
+    matrix = rectangle(x, y, name="matrix") - inclusion
+    interface = inner(matrix, name="interface")
+    a, b = unknown("a", inclusion), unknown("b", matrix)
+    n = unit_normal(matrix)
+    return Problem(
+        "two_materials",
+        [lap(a) + 1, lap(b) + 1],
+        [on(outer(matrix), b), on(interface, (a, b), (10 * dot(grad(a), n), dot(grad(b), n)))],
+    )
+
+
+@problem
 def eikonal():
     x, y = space("x y")
     Omega = rectangle(x, y) - disk(x, y, radius=0.2, center=(0.5, 0.5))
