@@ -46,7 +46,8 @@ class Edges:
     @property
     def counts(self) -> Tensor:
         """Number of neighbours of every query. Shapes: (queries,)."""
-        return self.splits[1:] - self.splits[:-1] if self.mask is None else self.mask.unflatten(0, (self.queries, -1)).sum(1)
+        real = torch.ones_like(self.query) if self.mask is None else self.mask.long()
+        return torch.zeros_like(self.splits[1:]).index_add(0, self.query, real)
 
     def transpose(self) -> Edges:
         """The same pairs seen from the nodes."""
@@ -65,6 +66,18 @@ class Edges:
         rows = torch.arange(self.queries, device=self.query.device)
         splits = torch.arange(self.queries + 1, device=self.query.device) * width
         return replace(self, query=rows.repeat_interleave(width), node=node, splits=splits, width=width, mask=mask)
+
+    def filled(self, count: int) -> Edges:
+        """Masked edges appended up to `count`, for static shapes where rows differ much. Raises: ValueError where there are more already."""
+        extra = count - len(self)
+        if extra < 0:
+            raise ValueError(f"there are {len(self)} edges, more than {count}; no edge may be dropped, raise the count")
+        if self.width is not None:
+            raise ValueError("padded rows have their static shape already")
+        query = torch.cat([self.query, self.query.new_full((extra,), self.queries - 1)])
+        splits = torch.cat([self.splits[:-1], self.splits.new_full((1,), count)])
+        mask = torch.arange(count, device=query.device) < len(self)
+        return replace(self, query=query, node=torch.cat([self.node, self.node.new_zeros(extra)]), splits=splits, mask=mask)
 
 
 class NeighborSearch(Protocol):

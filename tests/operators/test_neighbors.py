@@ -130,6 +130,18 @@ def test_padding_keeps_every_edge_and_masks_the_rest(generator):
         edges.padded(3)
 
 
+def test_filling_up_keeps_every_edge_and_masks_the_rest(generator):
+    lattice, x, radius = sample(2, 0.0, torch.float64, False, generator)
+    edges = NEIGHBORS["lattice"](x, lattice, radius)
+    filled = edges.filled(len(edges) + 37)
+    assert len(filled) == len(edges) + 37
+    assert torch.equal(filled.query[filled.mask], edges.query)
+    assert torch.equal(filled.node[filled.mask], edges.node)
+    assert torch.equal(filled.counts, edges.counts)
+    with pytest.raises(ValueError, match="no edge may be dropped"):
+        edges.filled(len(edges) - 1)
+
+
 def test_transposing_twice_gives_the_edges_back(generator):
     lattice, x, radius = sample(2, 0.0, torch.float64, False, generator)
     edges = NEIGHBORS["lattice"](x, lattice, radius)
