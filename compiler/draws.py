@@ -22,7 +22,8 @@ from pdespec.symbols import Input, InputField, Param, Scalar
 class Draws:
     """The params, domains and input functions of `size` samples of a problem.
 
-    `unit` is the size of the defect of the ansatz, see `compiler.defect`. Shapes: params "b" each, "b k" where sized; functions take points "b n d" (with time last where the input depends on time).
+    `unit` is the size of the defect of the ansatz, see `compiler.defect`. Shapes: params "b" each, "b k" where sized; functions take points
+    "b n d", with time last where the input depends on time.
     """
 
     problem: Problem
@@ -33,6 +34,16 @@ class Draws:
     dtype: torch.dtype
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     unit: Tensor | None = None
+
+    @property
+    def start(self) -> float:
+        """The first time; 0 without time."""
+        return 0.0 if self.problem.time is None else float(self.problem.time.start)
+
+    @property
+    def duration(self) -> float:
+        """The length of the time interval; 1 without time."""
+        return 1.0 if self.problem.time is None else float(self.problem.time.end - self.problem.time.start)
 
     def evaluate(self, name: str, points: Tensor, continued: bool = False) -> Tensor:
         """An input function at points; `continued` asks for its smooth continuation off a boundary.

@@ -88,7 +88,8 @@ class Geometry:
             return data[0][1](points)
         shares = weights([self.factor(boundaries, points) for boundaries, _ in data])
         values = [function(points) for _, function in data]
-        return sum((share if value.ndim == 2 else share[..., None]) * value for share, value in zip(shares, values, strict=True))
+        weighted = [(share if value.ndim == 2 else share[..., None]) * value for share, value in zip(shares, values, strict=True)]
+        return torch.stack(weighted).sum(0)
 
     def radial(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Smooth polar coordinates: (x - c) / |x - c| on the boundary, continued to zero at the centre c, by components.
@@ -142,7 +143,7 @@ class Geometry:
     def measure(self, region: Region | None = None) -> Tensor:
         """Length, area or volume of the domain, or of one of its boundaries; end points of an interval count 1 each. Shapes: "b"."""
         if isinstance(region, Boundary):
-            return sum(piece.measure for piece in self._exact.pieces(region)).to(self.dtype)
+            return torch.stack([piece.measure for piece in self._exact.pieces(region)]).sum(0).to(self.dtype)
         return self._exact._measure.to(self.dtype)
 
     def box(self) -> tuple[Tensor, Tensor]:
@@ -231,7 +232,7 @@ def _selection(boundary: Boundary) -> Selection:
     if boundary.kind == "all":
         return everything
     if boundary.kind == "side":
-        axis = [coordinate.name for coordinate in boundary.coordinates].index(boundary.coordinate)
+        axis = [coordinate.name for coordinate in boundary.coordinates].index(str(boundary.coordinate))
         return lambda piece: piece.plane is not None and piece.plane[0] == axis and (piece.plane[1] - boundary.value).equals(0) is True
     if boundary.kind == "rest":
         others = [_selection(other) for other in boundary.others]
@@ -260,7 +261,7 @@ def _names(domain: Domain) -> set[str]:
 def _cubes(dimension: int, size: int, generator: torch.Generator, sobol: bool, device: torch.device) -> Callable[[int], Tensor]:
     """Draws points of the unit cube for each sample, always the first ones of the same sequence. Shapes: n -> "b n d", float64."""
     if not sobol:
-        state = torch.randint(2**62, (1,), generator=generator, device=generator.device).item()
+        state = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
         return lambda n: torch.rand(size, n, dimension, dtype=torch.float64, generator=torch.Generator().manual_seed(state)).to(device)
     seed = int(torch.randint(2**31, (1,), generator=generator, device=generator.device))
     shift = torch.rand(size, 1, dimension, dtype=torch.float64, generator=generator, device=generator.device).to(device)

@@ -104,8 +104,9 @@ def plan(problem: Problem) -> Mapping[str, Imposed]:
         for each in own:
             if each.condition.kind == "boundary":
                 groups.setdefault(each.value, []).append(each)
-        starts = {each.order: each for each in own if each.condition.kind == "initial" and each.condition.at == problem.time.start}
-        sides = tuple((value, tuple(each.condition.region for each in members)) for value, members in groups.items())
+        first = None if problem.time is None else problem.time.start
+        starts = {each.order: each for each in own if each.condition.kind == "initial" and each.condition.at == first}
+        sides = tuple((value, tuple(_boundary(each.condition) for each in members)) for value, members in groups.items())
         labels = [each.label for members in groups.values() for each in members]
         rate = starts[1].value if set(starts) == {0, 1} else None
         imposed = Imposed(sides, starts[0].value if 0 in starts else None, rate, (*labels, *(each.label for each in starts.values())))
@@ -119,7 +120,8 @@ def ansatz(drawn: Draws, imposed: Mapping[str, Imposed]) -> Ansatz | None:
     With sides alone, offset is the lift B of their data and factor their boundary-defining function f, as a number of about 1 in the middle
     of the domain (1 - r^2/R^2 on a disk). With a start alone, offset is
     `u0 (+ (t - t0) v0)` and factor `((t - t0) / T)^k`, k the number of conditions at the start. With both, offset is
-    `B + u0 - B(t0) (+ (t - t0) (v0 - dB/dt(t0)))` and factor the product. The factor is in the unit of the draws, where they have one. Shapes: points "b n D" -> "b n c".
+    `B + u0 - B(t0) (+ (t - t0) (v0 - dB/dt(t0)))` and factor the product. The factor is in the unit of the draws, where they have one.
+    Shapes: points "b n D" -> "b n c".
     """
     if not any(each.labels for each in imposed.values()):
         return None
@@ -146,7 +148,7 @@ def _offset(drawn: Draws, imposed: Imposed, geometry: Geometry, points: Tensor) 
     if imposed.start is None:
         return sides
     time = drawn.problem.time
-    since, first = points[..., -1] - float(time.start), _at(points, float(time.start))
+    since, first = points[..., -1] - drawn.start, _at(points, drawn.start)
     offset = sides + drawn.known(imposed.start, first) - _lift(drawn, imposed, geometry, first)
     if imposed.rate is None:
         return offset
@@ -170,13 +172,18 @@ def _factor(drawn: Draws, imposed: Imposed, geometry: Geometry, points: Tensor, 
             shared[imposed.boundaries] = 4 * values / extent(geometry.body)[:, None]
         result = shared[imposed.boundaries]
     if imposed.start is not None:
-        time = drawn.problem.time
-        result = result * ((points[..., -1] - float(time.start)) / float(time.end - time.start)) ** (1 if imposed.rate is None else 2)
+        result = result * ((points[..., -1] - drawn.start) / drawn.duration) ** (1 if imposed.rate is None else 2)
     return result
 
 
 def _at(points: Tensor, time: float) -> Tensor:
     return torch.cat([points[..., :-1], torch.full_like(points[..., -1:], time)], -1)
+
+
+def _boundary(condition: Condition) -> Boundary:
+    if not isinstance(condition.region, Boundary):
+        raise TypeError(f"a boundary condition is stated on {condition.region!r}")
+    return condition.region
 
 
 def _compatible(problem: Problem, imposed: Imposed, boundary_labels: list[str]) -> Imposed:
@@ -204,7 +211,7 @@ def _probes(drawn: Draws, boundary: Boundary) -> Tensor:
     points, _ = drawn.geometry[boundary.domain.name].boundary(boundary, PROBES, torch.Generator().manual_seed(1))
     if drawn.problem.time is None:
         return points
-    return torch.cat([points, torch.full_like(points[..., :1], float(drawn.problem.time.start))], -1)
+    return torch.cat([points, torch.full_like(points[..., :1], drawn.start)], -1)
 
 
 def _start_jumps(drawn: Draws, imposed: Imposed) -> bool:

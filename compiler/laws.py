@@ -47,10 +47,14 @@ def _(law: Normal_, shape: Sequence[int], generator: torch.Generator) -> Tensor:
     return float(law.mean) + float(law.std) * _randn(shape, generator)
 
 
-def truncated_support(law: NumberLaw) -> tuple[float, float]:
+def truncated_support(law: Law) -> tuple[float, float]:
     """The interval that holds the draws of a law; of a normal law, all but 6e-5 of them."""
     if isinstance(law, Normal_):
         return float(law.mean - TRUNCATION * law.std), float(law.mean + TRUNCATION * law.std)
+    if not isinstance(law, NumberLaw):
+        raise fail(
+            "T05", f"{type(law).__name__} is a law of functions, not of numbers", "a param is drawn from uniform, loguniform or normal"
+        )
     low, high = law.support
     return float(low), float(high)
 
@@ -284,7 +288,7 @@ def _variance(law: GRF, squares: Tensor, dimension: int) -> Tensor:
     if law.length is not None:
         length = float(law.length)
         return float(law.sigma) ** 2 * (2 * math.pi * length**2) ** (dimension / 2) * (-(length**2) * squares / 2).exp()
-    return float(law.sigma) ** 2 * (squares + float(law.tau) ** 2) ** -float(law.alpha)
+    return float(law.sigma) ** 2 * (squares + float(law.tau or 0) ** 2) ** -float(law.alpha or 0)
 
 
 def _modes(law: GRF, length: float, glued: bool, dimension: int) -> int:

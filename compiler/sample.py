@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
+import sympy as sp
 import torch
 from torch import Tensor
 
@@ -18,7 +20,7 @@ from compiler.lower import initial_key
 from operators.field import OperatorInput, PointFunction
 from pdespec.errors import fail, nearest
 from pdespec.geometry import Boundary, Region
-from pdespec.problem import Problem
+from pdespec.problem import Condition, Problem
 
 POINTS = {"interior": 512, "boundary": 128, "initial": 128, "operator": 1024}
 Features = Callable[[Draws], PointFunction]
@@ -74,7 +76,7 @@ class Batch:
         """An input function at points. Shapes: points "b n d", or with time last -> "b n c". Raises: ProblemError B01, B03, S01."""
         return self.draws.evaluate(name, points)
 
-    def to(self, *target: object, **keywords: object) -> Batch:
+    def to(self, *target: Any, **keywords: Any) -> Batch:
         """Everything in another dtype or on another device, as by `Tensor.to`."""
         return self.map(lambda tensor: tensor.to(*target, **keywords))
 
@@ -166,10 +168,14 @@ def regions(problem: Problem) -> dict[str, tuple[str, Region]]:
         if condition.kind == "boundary":
             add(condition.region)
         else:
-            found.setdefault(initial_key(condition.region, condition.at), ("initial", condition.region))
+            found.setdefault(_start_key(condition), ("initial", condition.region))
     for requirement in problem.requirements:
         add(requirement.region)
     return found
+
+
+def _start_key(condition: Condition) -> str:
+    return initial_key(condition.region.domain, sp.S(condition.at))
 
 
 def _batch(drawn: Draws, counts: Mapping[str, int], generator: torch.Generator, hard: bool, make: Features, sobol: bool) -> Batch:
@@ -192,21 +198,20 @@ def _points(
         points = geometry.interior(count, generator, sobol)
     measure = geometry.measure(region if isinstance(region, Boundary) else None)
     if kind == "initial":
-        start = next(c.at for c in drawn.problem.conditions.values() if c.kind == "initial" and initial_key(c.region, c.at) == key)
-        return PointSet(torch.cat([points, torch.full_like(points[..., :1], float(start))], -1), normals, measure)
+        times = [float(sp.S(c.at)) for c in drawn.problem.conditions.values() if c.kind == "initial" and _start_key(c) == key]
+        return PointSet(torch.cat([points, torch.full_like(points[..., :1], times[0])], -1), normals, measure)
     return PointSet(_in_time(drawn, points, generator), normals, measure)
 
 
 def _in_time(drawn: Draws, points: Tensor, generator: torch.Generator) -> Tensor:
-    """Points with a time each: one in every n-th part of the interval, in random order, so that time is independent of place."""
-    time = drawn.problem.time
-    if time is None:
+    """Points with a time each, one in every n-th part of the interval, in order: a sequence that fills space evenly and its index fill
+    space and time evenly (Hammersley's construction)."""
+    if drawn.problem.time is None:
         return points
     size, count = points.shape[:2]
-    order = torch.rand(size, count, generator=generator, device=generator.device).argsort(-1)
     within = torch.rand(size, count, generator=generator, dtype=torch.float64, device=generator.device)
-    share = ((order + within) / count).to(points)
-    return torch.cat([points, (float(time.start) + float(time.end - time.start) * share)[..., None]], -1)
+    share = ((torch.arange(count, device=generator.device) + within) / count).to(points)
+    return torch.cat([points, (drawn.start + drawn.duration * share)[..., None]], -1)
 
 
 def _unit(drawn: Draws, count: int, generator: torch.Generator) -> Tensor | None:
@@ -221,8 +226,7 @@ def _operator_input(
     domain = next(iter(drawn.problem.unknowns.values())).region
     geometry = drawn.geometry[domain.name]
     points = _in_time(drawn, geometry.interior(count, generator, sobol), generator)
-    time = drawn.problem.time
-    measure = geometry.measure() * (1.0 if time is None else float(time.end - time.start))
+    measure = geometry.measure() * drawn.duration
     with torch.no_grad():
         values = channels(drawn, points)
     return OperatorInput(points, values, (measure[:, None] / count).expand(-1, count), make(drawn), ansatz(drawn, imposed))

@@ -62,7 +62,8 @@ class Section:
 
     def center(self) -> Tensor:
         """The middle of the chord."""
-        return sum(arc.point(arc.nodes(2)).mean(1) for arc in self.surfaces) / 2
+        upper, lower = (arc.point(arc.nodes(2)).mean(1) for arc in self.surfaces)
+        return (upper + lower) / 2
 
     def measure(self) -> Tensor:
         return self.surfaces[0].area() + self.surfaces[1].area()

@@ -11,7 +11,7 @@ from torch import Tensor
 from compiler.shapes.blend import both, conjunction, conjunctions, disjunction
 from compiler.shapes.body import Body, Selection, Surroundings, bind, extent
 from compiler.shapes.numbers import Numbers
-from compiler.shapes.piece import Cut, Piece, cut, flux, zero
+from compiler.shapes.piece import Cut, Piece, cut, flux, owned, zero
 from pdespec.geometry import Difference, Exterior, Intersection, Shape, Union
 
 OFFSET = 1e-7  # by which surfaces that coincide are told apart, relative to the size of the first shape
@@ -19,7 +19,7 @@ OFFSET = 1e-7  # by which surfaces that coincide are told apart, relative to the
 
 @dataclass(frozen=True)
 class Combined:
-    """a or b ("union"), a and not b ("difference"), a and b ("intersection").
+    """a or b ("union"), a and not b ("difference"), a and b ("intersection"). With `apart`, b is known to lie well inside a.
 
     The distance follows the min and max rules: its sign and zero set are exact, and its size is exact except around the corners where two
     boundaries meet, where it is a lower bound.
@@ -29,6 +29,7 @@ class Combined:
     a: Body
     b: Body
     shape: Shape
+    apart: bool = False
 
     def distance(self, x: Tensor) -> Tensor:
         first, second = self.a.distance(x), self.b.distance(x)
@@ -85,15 +86,22 @@ class Combined:
 
     def measure(self) -> Tensor:
         """By the divergence theorem, `1/d integral of x . n` over the boundary."""
-        return sum(flux(piece, self.center()) for piece in self.pieces()) / self.shape.dim
+        if self.apart:
+            return self.a.measure() - self.b.measure()
+        return torch.stack([flux(piece, self.center()) for piece in self.pieces()]).sum(0) / self.shape.dim
 
     def draw(self, cube: Tensor) -> None:
         return None
 
     @cached_property
-    def _pieces(self) -> tuple[Cut, ...]:
+    def _pieces(self) -> tuple[Piece, ...]:
         """What is left of both boundaries. Where they coincide, a stretch belongs to the first shape, if the combination has a boundary
         there at all: points a little to both sides of it decide."""
+        if self.apart:
+            return (
+                *(owned(piece, self.shape) for piece in self.a.pieces()),
+                *(owned(piece, self.shape, True) for piece in self.b.pieces()),
+            )
         step = OFFSET * extent(self.a)[:, None, None]
         outward = 1 if self.kind == "union" else -1
         of_b = 1 if self.kind in ("union", "difference") else -1
@@ -114,10 +122,10 @@ class Combined:
     @cached_property
     def _corner(self) -> Tensor:
         """The length by which edges are rounded in samples where the two boundaries meet. Shapes: "b"."""
-        own = self.pieces()[-len(self.b.pieces()) :] if self.b.pieces() else ()
         met = torch.zeros_like(extent(self.a), dtype=torch.bool)
-        for piece in own:
-            met = met | (piece.measure < (1 - 1e-5) * piece.base.measure)
+        for piece in self.pieces()[len(self.a.pieces()) :]:
+            if isinstance(piece, Cut):
+                met = met | (piece.measure < (1 - 1e-5) * piece.base.measure)
         return torch.where(met, self.finest() / 8, 0)
 
     def _hole(self, selected: Selection, x: Tensor) -> Tensor | None:
@@ -146,9 +154,11 @@ def _(shape: Intersection, numbers: Numbers, around: Surroundings) -> Combined:
 
 @bind.register
 def _(shape: Exterior, numbers: Numbers, around: Surroundings) -> Combined:
-    return _combined("difference", shape, shape.farfield, shape.body, numbers, around)
+    return _combined("difference", shape, shape.farfield, shape.body, numbers, around, apart=True)
 
 
-def _combined(kind: str, shape: Shape, first: Shape, second: Shape, numbers: Numbers, around: Surroundings) -> Combined:
+def _combined(
+    kind: str, shape: Shape, first: Shape, second: Shape, numbers: Numbers, around: Surroundings, apart: bool = False
+) -> Combined:
     a = bind(first, numbers, around)
-    return Combined(kind, a, bind(second, numbers, replace(around, periodic=(False,) * shape.dim, enclosing=a.bounds())), shape)
+    return Combined(kind, a, bind(second, numbers, replace(around, periodic=(False,) * shape.dim, enclosing=a.bounds())), shape, apart)

@@ -11,7 +11,7 @@ from torch import Tensor
 from compiler.shapes.blend import conjunctions
 from compiler.shapes.body import Body, Selection, Surroundings, bind
 from compiler.shapes.numbers import Numbers
-from compiler.shapes.piece import Whole
+from compiler.shapes.piece import Piece, Whole
 from compiler.shapes.sphere import Sphere
 from pdespec.errors import fail
 from pdespec.geometry import Lattice
@@ -94,7 +94,7 @@ class Copies:
         steps = torch.tensor(list(itertools.product(*map(range, self.counts))), dtype=self.lower.dtype, device=self.lower.device)
         return self._shift()[:, None] + steps * self._spacing()[:, None]
 
-    def _repeated(self, piece: Whole) -> Whole:
+    def _repeated(self, piece: Piece) -> Whole:
         origins = self._origins()
         number = origins.shape[1]
 

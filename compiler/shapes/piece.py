@@ -113,6 +113,13 @@ def cut(piece: Piece, keep: Callable[[Tensor, Tensor], Tensor], uncovered: Funct
     return Cut(turned(piece) if hole else piece, keep, uncovered, (*piece.owners, owner), piece.hole != hole)
 
 
+def owned(piece: Piece, owner: Shape, hole: bool = False) -> Piece:
+    """A whole piece as a piece of the boundary of `owner`; a `hole` is turned."""
+    if isinstance(piece, Cut):
+        return cut(piece, lambda x, n: torch.full_like(x[..., 0], torch.inf), lambda x: torch.ones_like(x[..., 0]), owner, hole)
+    return replace(turned(piece) if hole else piece, owners=(*piece.owners, owner), hole=piece.hole != hole)
+
+
 def turned(piece: Whole) -> Whole:
     """The piece seen from its other side."""
 

@@ -187,6 +187,9 @@ def test_measures_of_combinations_are_those_of_closed_forms():
     assert torch.allclose(geometry(COMBINED["union"]).measure(), 1 + 3 * quarter, rtol=1e-12)
     assert torch.allclose(geometry(COMBINED["intersection"]).measure(), quarter, rtol=1e-12)
     assert torch.allclose(geometry(COMBINED["union"]).measure(boundary(COMBINED["union"].domain)), 4 - 4 * r + 3 * np.pi * r, rtol=1e-9)
+    bite = rectangle(x, y) - disk(x, y, radius=param("r", 1), center=(0.5, 0.1))  # cut obliquely by the lower side
+    lost = np.pi * r**2 - r**2 * torch.arccos(0.1 / r) + 0.1 * (r**2 - 0.01).sqrt()
+    assert torch.allclose(of(bite).measure(), 1 - lost, rtol=1e-11)
     foil, far = shoelace(COMBINED["exterior"].loops(COMBINED["exterior"].samples[0])[1]), 9 * np.pi
     assert geometry(COMBINED["exterior"]).measure()[0].item() == pytest.approx(far - foil, rel=1e-6)
 

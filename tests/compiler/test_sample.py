@@ -137,6 +137,10 @@ def test_equal_generators_give_equal_batches_and_calls_give_fresh_ones():
         first.params["c1"], second.params["c1"]
     )
     assert not torch.equal(sample(problem, 1, FEW).params["c1"], sample(problem, 1, FEW).params["c1"])
+    probe = torch.rand(2, 5, 2, generator=seed(1))
+    for name in ("f", "g"):
+        assert not torch.equal(first.evaluate(name, probe), second.evaluate(name, probe))
+        assert not torch.equal(first.evaluate(name, probe[:1].expand(2, -1, -1))[0], first.evaluate(name, probe[:1].expand(2, -1, -1))[1])
 
 
 def test_inputs_are_the_stated_channels_at_points_of_the_domain():
@@ -186,7 +190,7 @@ def test_boundary_data_hold_whatever_the_network_says():
     assert torch.allclose(answer, batch.evaluate("g", gamma), atol=1e-10)
     assert plan(batch.problem)["u"].labels == tuple(batch.problem.conditions)
     inside = batch.inputs.ansatz.factor(batch.points["Omega"].points)
-    assert (inside > 0).all() and inside.max() < 1.5
+    assert (inside > 0).all()
     assert sample(nonlinear_poisson(), 1, FEW, seed(), hard=False).inputs.ansatz is None
 
 
@@ -195,7 +199,8 @@ def test_initial_data_hold_and_their_derivatives_are_those_of_the_law():
     start = batch.points["L@0"].points
     assert torch.equal(batch.inputs.ansatz(start, torch.ones(2, 10, 1, dtype=D)), batch.evaluate("u0", start[..., :1]))
     later = batch.points["L"].points
-    assert torch.allclose(batch.inputs.ansatz.factor(later)[..., 0], later[..., 1])
+    share = batch.inputs.ansatz.factor(later)[..., 0] / later[..., 1]
+    assert torch.allclose(share, share[:, :1].expand_as(share)) and (share > 0).all()  # the time since the start, in a unit for each sample
 
 
 def test_data_that_jump_where_regions_meet_stay_terms_of_the_loss():
@@ -209,16 +214,16 @@ def test_start_and_boundary_that_agree_are_both_built_in():
     t = time_axis("t", 0, 2)
     line = interval(x, 0, 1)
     u = unknown("u", line, time=t)
-    conditions = {"ends": on(boundary(line), sp.Eq(u, t * x)), "start": at(t, 0, sp.Eq(u, sp.sin(sp.pi * x)))}
+    conditions = {"ends": on(boundary(line), sp.Eq(u, 1 + t * x)), "start": at(t, 0, sp.Eq(u, 1 + sp.sin(sp.pi * x)))}
     problem = Problem("heat", {"heat": (dt(u), lap(u))}, conditions)
     batch = sample(problem, 1, FEW, seed(), dtype=D)
     for key, points in batch.points.items():
         values = batch.inputs.ansatz(points.points, torch.full((1, points.points.shape[1], 1), 7.0, dtype=D))[..., 0]
         place, time = points.points[..., 0], points.points[..., 1]
         if key == "Omega@0":
-            assert torch.allclose(values, (math.pi * place).sin(), atol=1e-12)
+            assert torch.allclose(values, 1 + (math.pi * place).sin(), atol=1e-12)
         elif points.normals is not None:
-            assert torch.allclose(values, time * place, atol=1e-12)
+            assert torch.allclose(values, 1 + time * place, atol=1e-12)
 
 
 def test_value_and_rate_at_the_start_are_built_in_together():
@@ -298,7 +303,7 @@ def test_an_instance_takes_callables_expressions_and_numbers():
         (lambda p: instance(p, {"c1": 0, "c2": 0}, {"f": 1}), "B03.*input `g` was not given"),
         (lambda p: instance(p, {"c1": [0, 1], "c2": 0}, {"f": 1, "g": 1}), r"B01.*`c1` has shape \(2,\)"),
         (lambda p: instance(p, {"c1": 0, "c2": 0}, {"f": torch.zeros(1, 5, 1), "g": 1}), "B03.*without the points"),
-        (lambda p: instance(p, {"c1": 0, "c2": 0}, {"f": lambda q: q[..., 0], "g": 1}), r"B01.*\(1, 1024\)[\s\S]*values\[\.\.\., None\]"),
+        (lambda p: instance(p, {"c1": 0, "c2": 0}, {"f": lambda q: q[..., 0], "g": 1}), r"B01.*returned shape[\s\S]*values\[\.\.\., None\]"),
         (lambda p: instance(p, {"c1": 0, "c2": 0}, {"f": lambda q: q[..., :1].double(), "g": 1}), "B02.*float64"),
         (lambda p: instance(p, {"c1": 0, "c2": 0}, {"f": sp.Symbol("z"), "g": 1}), "S01.*depends on `z`"),
         (lambda p: sample(p, 2, FEW, seed()).evaluate("h", torch.zeros(2, 3, 2)), "S01.*no input `h`"),
