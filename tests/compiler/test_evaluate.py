@@ -84,6 +84,18 @@ def test_held_out_samples_are_the_same_for_every_run_and_unseen_in_training(run,
     assert not drawn["first"] & drawn["train"]
 
 
+def test_conditions_are_imposed_in_evaluation_as_they_were_in_training(tmp_path):
+    seen = []
+
+    def sampler(*arguments, hard, **keywords):
+        seen.append(hard)
+        return tiny.sample(*arguments, **keywords)
+
+    soft = train(tiny.problem(), tiny.Operator(), dataclasses.replace(OPTIONS, hard=False), tmp_path / "run", sampler=sampler)
+    assess(soft, 2, sampler=sampler)
+    assert set(seen) == {False}
+
+
 def test_more_samples_begin_with_the_same_ones(run):
     few, many = assess(run, 2, model=tiny.Operator()), assess(run, 4, model=tiny.Operator())
     assert [each.squared_error for each in many.samples[:2]] == [each.squared_error for each in few.samples]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -69,6 +70,44 @@ def test_soap_is_adam_where_nothing_is_turned():
             reference.grad = torch.sin(reference.detach() + step)
             adam.step()
     assert torch.allclose(mine, reference, rtol=1e-12, atol=0)
+
+
+def slow_soap(value, gradients, lr, beta1, beta2, frequency):
+    """Algorithm 3 of Vyas et al. 2024 for one matrix, in NumPy and word by word."""
+    left = right = mean = square = None
+    for step, g in enumerate(gradients):
+        if step == 0:
+            left, right = (1 - beta2) * g @ g.T, (1 - beta2) * g.T @ g
+            ql, qr = np.linalg.eigh(left)[1][:, ::-1], np.linalg.eigh(right)[1][:, ::-1]
+            mean, square = np.zeros_like(g), np.zeros_like(g)
+            continue
+        turned = ql.T @ g @ qr
+        mean = beta1 * mean + (1 - beta1) * g
+        square = beta2 * square + (1 - beta2) * turned**2
+        move = (ql.T @ mean @ qr / (1 - beta1**step)) / (np.sqrt(square / (1 - beta2**step)) + 1e-8)
+        value = value - lr * ql @ move @ qr.T
+        left, right = beta2 * left + (1 - beta2) * g @ g.T, beta2 * right + (1 - beta2) * g.T @ g
+        if step % frequency == 0:
+            rows = np.argsort(-np.diag(ql.T @ left @ ql), kind="stable")
+            columns = np.argsort(-np.diag(qr.T @ right @ qr), kind="stable")
+            square = square[rows][:, columns]
+            ql, qr = np.linalg.qr(left @ ql[:, rows])[0], np.linalg.qr(right @ qr[:, columns])[0]
+    return value
+
+
+def test_soap_agrees_with_the_published_algorithm():
+    random = np.random.default_rng(0)
+    scale = np.logspace(0, 1, 4)[:, None]
+    gradients = [
+        scale[random.permutation(4)] * random.normal(size=(4, 3)) for _ in range(40)
+    ]  # the order of eigenvalues changes on the way
+    value = random.normal(size=(4, 3))
+    parameter = torch.tensor(value, requires_grad=True)
+    optimizer = SOAP([parameter], lr=0.1, betas=(0.9, 0.8), frequency=2)
+    for each in gradients:
+        parameter.grad = torch.tensor(each)
+        optimizer.step()
+    assert np.allclose(parameter.detach().numpy(), slow_soap(value, gradients, 0.1, 0.9, 0.8, 2), rtol=0, atol=1e-8)
 
 
 def test_soap_turns_complex_parameters_as_real_ones():

@@ -38,9 +38,9 @@ def start(directory, options=SMALL, sampler=tiny.sample, model=None, **keywords)
     return train(PROBLEM, model or tiny.Operator(), options, directory, sampler=sampler, **keywords)
 
 
-def state(directory) -> dict:
-    """Everything in the last checkpoint but the clock."""
-    tree = load_tree(directory / "checkpoints" / "last.safetensors")
+def state(directory, which="last") -> dict:
+    """Everything in a checkpoint but the clock."""
+    tree = load_tree(directory / "checkpoints" / f"{which}.safetensors")
     del tree["seconds"]
     return tree
 
@@ -83,6 +83,9 @@ def test_training_lowers_the_loss_and_keeps_its_record(tmp_path):
     rows = run.history
     assert [row["step"] for row in rows if row["step"] % 2 == 0] == list(range(2, 201, 2))
     assert rows[-1]["validation"] < 0.05 * rows[2]["validation"]
+    for row in rows:
+        assert row["lr"] == pytest.approx(2e-2 * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (row["step"] - 1) / 199))), rel=1e-12)
+    assert state(tmp_path / "run")["optimizer"]["param_groups"][0]["lr"] == rows[-1]["lr"]
     assert (tmp_path / "run" / "problem.pde").read_text() == PROBLEM.to_dsl()
     assert open_run(tmp_path / "run").options == run.options
 
@@ -99,6 +102,13 @@ def test_the_total_is_the_weighted_sum_of_the_terms(tmp_path):
     assert row["total"] == pytest.approx(3 * row["balance"] + 0.5 * row["ends"], rel=1e-12)
 
 
+def test_gradients_are_clipped_to_the_norm_asked_for(tmp_path):
+    run = start(tmp_path / "run", dataclasses.replace(SMALL, steps=1, clip=0.01))
+    means = [each["exp_avg"] for each in state(tmp_path / "run")["optimizer"]["state"].values()]
+    assert run.history[-1]["gradient"] > 0.1
+    assert math.sqrt(sum(float(each.square().sum()) for each in means)) == pytest.approx(0.1 * 0.01, rel=1e-3)  # Adam's (1 - beta1) g
+
+
 VARIANTS = {
     "adam": {},
     "soap, relobralo": {
@@ -107,7 +117,7 @@ VARIANTS = {
         "balancer": "relobralo",
         "balancer_options": {"beta": 0.5},
     },
-    "plateau, gradnorm, ema": {"schedule": "plateau", "schedule_options": {"patience": 0}, "balancer": "gradnorm", "ema": 0.9},
+    "plateau, gradnorm, ema": {"schedule": "plateau", "schedule_options": {"patience": 0}, "balancer": "gradnorm", "ema": 0.9, "lr": 0.5},
     "adamw, lr_annealing, float32": {"optimizer": "adamw", "balancer": "lr_annealing", "precision": "float32"},
     "softadapt, no clip": {"balancer": "softadapt", "clip": None},
 }
@@ -118,12 +128,13 @@ def test_an_interrupted_run_goes_on_bit_for_bit(name, tmp_path):
     options = dataclasses.replace(SMALL, **VARIANTS[name])
     start(tmp_path / "through", options)
     with pytest.raises(Interrupted) as stopped:
-        start(tmp_path / "halves", options, at_step(12, lambda: os.kill(os.getpid(), signal.SIGINT)))
-    assert stopped.value.run.step == 13
+        start(tmp_path / "halves", options, at_step(11, lambda: os.kill(os.getpid(), signal.SIGINT)))
+    assert stopped.value.run.step == 12  # just validated: the schedule has yet to hear of it
     assert "--resume" in str(stopped.value)
     resumed = start(tmp_path / "halves", options, model=tiny.Operator(seed=99), resume=True)
     assert resumed.finished
-    assert same(state(tmp_path / "through"), state(tmp_path / "halves"))
+    for which in ("last", "best"):
+        assert same(state(tmp_path / "through", which), state(tmp_path / "halves", which)), which
     histories = [[{**row, "seconds": None} for row in read_history(tmp_path / each)] for each in ("through", "halves")]
     assert histories[0] == histories[1]
 
@@ -392,6 +403,14 @@ def test_best_is_the_state_of_the_lowest_validation(tmp_path):
     best = load_tree(run.checkpoint("best"))
     assert best["step"] == min(validations, key=validations.get)
     assert best["best"] == min(validations.values())
+
+
+def test_a_worse_second_session_does_not_replace_the_best(tmp_path):
+    start(tmp_path / "run")
+    best = state(tmp_path / "run", "best")
+    run = start(tmp_path / "run", dataclasses.replace(SMALL, steps=48, lr=1e3, schedule="constant"), resume=True)
+    assert run.history[-1]["validation"] > best["best"]
+    assert same(state(tmp_path / "run", "best"), best)
 
 
 def test_a_checkpoint_of_another_balancer_is_refused(tmp_path):
