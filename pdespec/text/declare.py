@@ -313,7 +313,7 @@ def _definition(statement: t.Definition, draft: Draft) -> None:
         scope.declare(statement.name, result, "definition")
         return
     for parameter in statement.parameters:
-        scope.free(parameter, "argument")
+        scope.unreserved(parameter, "argument")  # it may bear the name of a field: inside the function it is the argument
     parameters = tuple(parameter.name for parameter in statement.parameters)
     if len(set(parameters)) < len(parameters):
         scope.fail("S05", f"`{statement.name.name}` has two arguments of one name", statement.span, "give each its own name")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import singledispatch
 from typing import Any
 
@@ -39,8 +39,9 @@ FUNCTIONS: dict[Any, str] = {
 class Express:
     """Writes the expressions of one problem, whose coordinates and time decide which names need backticks."""
 
-    def __init__(self, variables: tuple[str, ...]) -> None:
+    def __init__(self, variables: tuple[str, ...], known: Mapping[Any, t.Node] | None = None) -> None:
         self.variables = variables
+        self.known = known or {}  # expressions that have a name of their own
 
     def name(self, name: str) -> t.Name:
         """A declared name, in backticks where it would be read as something else."""
@@ -56,7 +57,7 @@ class Express:
         """The syntax tree of a scalar, vector or tensor."""
         if isinstance(expression, sp.MatrixBase):
             return self.matrix(expression)
-        return write(expression, self)
+        return self.known[expression] if expression in self.known else write(expression, self)
 
     def matrix(self, expression: Any) -> t.Node:
         declaration = declared(expression[0])

@@ -61,7 +61,8 @@ def problem_of(source: Source) -> Problem:
         report += [_placed(each, draft) for each in check(problem) if not RELIES_ON.get(each.code, frozenset()) & draft.broken]
     if problem is None or any(each.severity == "error" for each in report):
         raise ProblemError(_sorted(report))
-    return attach(problem, document.statements).revised(warnings=tuple(_sorted(report)))
+    definitions = {name: entry.value for name, entry in draft.scope.entries.items() if entry.kind == "definition"}
+    return attach(problem, document.statements, definitions).revised(warnings=tuple(_sorted(report)))
 
 
 def _problem(draft: Draft, report: list[Diagnostic]) -> Problem | None:

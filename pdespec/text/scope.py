@@ -96,28 +96,29 @@ class Scope:
 
     def free(self, name: t.Name, kind: str) -> bool:
         """Whether a name may be declared; says why not."""
-        if not IDENTIFIER.fullmatch(bare(name.name)) and kind not in ("domain", "boundary"):  # regions may be named by their expression
-            self.fail("S03", f"{name.name} cannot be a name", name.span, "a name is a letter followed by letters, digits or underscores")
-        elif name.name in RESERVED:
-            self.fail(
-                "S03", f"`{name.name}` is a word of the language and cannot be a name", name.span, f"rename it, for example `{name.name}_`"
-            )
-        elif name.name in BUILTINS or (name.name == "d" and kind == "function"):
-            hint = f"rename it, for example `{name.name}_`, or keep it in backticks wherever you mean your own"
-            self.fail(
-                "S03",
-                f"{kind} `{name.name}` would hide the built-in `{name.name}`, {MEANINGS.get(name.name, 'an operator')}",
-                name.span,
-                hint,
-            )
-        elif letters := split_derivative(name.name, self.variables):
-            hint = f"rename it, for example `{name.name}_`"
-            self.fail("S03", f"{kind} `{name.name}` would hide the derivative by {', '.join(letters)}", name.span, hint)
-        elif (entry := self.entries.get(key(name.name, self.variables))) and not isinstance(entry.value, Broken):
-            where = f" (line {entry.span.line})" if entry.span else ""
-            code = "S03" if entry.kind in ("coordinate", "time") else "S05"
-            verb = "would hide" if code == "S03" else "is already the name of"
-            self.fail(code, f"{kind} `{name.name}` {verb} the {entry.kind} `{name.name}`{where}", name.span, "give it another name")
+        if not self.unreserved(name, kind):
+            return False
+        entry = self.entries.get(key(name.name, self.variables))
+        if entry is None or isinstance(entry.value, Broken):
+            return True
+        where = f" (line {entry.span.line})" if entry.span else ""
+        code, verb = ("S03", "would hide") if entry.kind in ("coordinate", "time") else ("S05", "is already the name of")
+        self.fail(code, f"{kind} `{name.name}` {verb} the {entry.kind} `{name.name}`{where}", name.span, "give it another name")
+        return False
+
+    def unreserved(self, name: t.Name, kind: str) -> bool:
+        """Whether a name is one that users may give at all; says why not."""
+        word = name.name
+        cure = f"rename it, for example `{word}_`, or keep it in backticks wherever you mean your own"
+        if not IDENTIFIER.fullmatch(bare(word)) and kind not in ("domain", "boundary"):  # regions may be named by their expression
+            self.fail("S03", f"{word} cannot be a name", name.span, "a name is a letter followed by letters, digits or underscores")
+        elif word in RESERVED:
+            self.fail("S03", f"`{word}` is a word of the language and cannot be a name", name.span, cure)
+        elif word in BUILTINS or (word == "d" and kind == "function"):
+            what = MEANINGS.get(word, "an operator")
+            self.fail("S03", f"{kind} `{word}` would hide the built-in `{word}`, {what}", name.span, cure)
+        elif letters := split_derivative(word, self.variables):
+            self.fail("S03", f"{kind} `{word}` would hide the derivative by {', '.join(letters)}", name.span, cure)
         else:
             return True
         return False
