@@ -14,7 +14,20 @@ from pdespec.calculus import Integral, rank, short
 from pdespec.errors import Diagnostic, ProblemError, Span, fail
 from pdespec.geometry import Boundary, Domain, Region, shape_symbols
 from pdespec.jets import Jet
-from pdespec.problem import Channels, Condition, Data, Equation, Functional, IntegralRequirement, Output, Requirement, Stated, Table, sides
+from pdespec.problem import (
+    Channels,
+    Condition,
+    Data,
+    Equation,
+    Functional,
+    IntegralRequirement,
+    Output,
+    Requirement,
+    Stated,
+    Table,
+    promote,
+    sides,
+)
 from pdespec.symbols import Coordinate, Input, InputField, Normal, Param, Scalar, Time, Unknown, UnknownField, check_name, exact
 
 COMPARISONS = {sp.StrictGreaterThan: ">", sp.GreaterThan: ">=", sp.StrictLessThan: "<", sp.LessThan: "<="}
@@ -70,8 +83,8 @@ def assemble(
         "requirements": _requirements(require, collector),
         "outputs": _outputs(output, collector),
         "data": _data(data, collector),
-        "references": _references(reference, collector),
     }
+    _check_labels(stated, collector)
     collector.close()
     found = _Declared(collector)
     for each in (*unknowns, *inputs, *params):
@@ -86,8 +99,11 @@ def assemble(
         found.add_expression(expression)
         for region in regions_of_it:
             found.add_region(region)
+    references = _references(reference, found.named, collector)
+    for value in references.values():
+        found.add_expression(value)
     collector.close()
-    return {"name": name, **found.tables(), **stated}
+    return {"name": name, **found.tables(), **stated, "references": references}
 
 
 # --------------------------------------------------------------------------------------------------------------------- statements
@@ -103,9 +119,19 @@ def _named(given: Any) -> Iterator[tuple[str | None, Any]]:
         yield None, given
 
 
+def _check_labels(stated: Mapping[str, Any], collector: Collector) -> None:
+    """Equations and conditions are terms of one loss, so no label may stand for two of them."""
+    for label in stated["equations"]:
+        if label in stated["conditions"]:
+            message = f"an equation and a condition are both labeled `{label}`"
+            collector.diagnostics.append(Diagnostic("S05", message, "give one of them another label", label=label))
+
+
 def _spread(given: Any) -> Iterator[tuple[str | None, Any, Stated | None]]:
     """The statements with `inside`, `on` and `at` taken apart: (label or None, equation, where it was stated)."""
     for label, each in _named(given):
+        if label is not None and not (isinstance(label, str) and label):
+            raise fail("S03", f"{label!r} is no label", "labels are text: {'momentum': ..}")
         if isinstance(each, Stated):
             for count, equation in enumerate(each.equations):
                 yield (label if count == 0 or label is None else f"{label}{count + 1}"), equation, each
@@ -115,7 +141,7 @@ def _spread(given: Any) -> Iterator[tuple[str | None, Any, Stated | None]]:
 
 def _equations(given: Any, collector: Collector) -> Table:
     result: dict[str, Equation] = {}
-    for label, each, stated in _spread(given):
+    for label, each, stated in collector.attempt(lambda: list(_spread(given)), "equations") or ():
         label = label or _next("eq", result)
         span = getattr(each, "span", None)
         equation = collector.attempt(lambda: _equation(each, stated), label, span)  # noqa: B023 - called at once
@@ -147,7 +173,7 @@ def _home(*expressions: Any) -> Domain:
 
 def _conditions(given: Any, collector: Collector) -> Table:
     result: dict[str, Condition] = {}
-    for label, each, stated in _spread(given):
+    for label, each, stated in collector.attempt(lambda: list(_spread(given)), "conditions") or ():
         span = getattr(each, "span", None)
         condition = collector.attempt(lambda: _condition(each, stated), label or "conditions", span)  # noqa: B023 - called at once
         if condition is not None:
@@ -283,20 +309,21 @@ def _data(given: Any, collector: Collector) -> tuple[Data, ...]:
     return tuple(result)
 
 
-def _references(given: Mapping[Any, Any], collector: Collector) -> Table:
+def _references(given: Mapping[Any, Any], known: Mapping[str, Any], collector: Collector) -> Table:
+    """The known solutions, given by unknown or by its name."""
     result: dict[str, Any] = {}
     for key, value in given.items():
-        declared = collector.attempt(lambda: declaration_of(key), "reference")  # noqa: B023 - called at once
-        if not isinstance(declared, Unknown):
-            message = f"reference of {key}, which is no unknown"
-            collector.diagnostics.append(Diagnostic("T05", message, "name an unknown", label="reference"))
-            continue
-        value = exact(value)
-        if getattr(value, "shape", ()) != getattr(declared.symbol, "shape", ()):
-            hint = "the known solution has the rank of its unknown"
-            collector.diagnostics.append(Diagnostic("T01", f"reference of `{declared.name}` has another rank", hint, label="reference"))
-        result[declared.name] = value
+        pair = collector.attempt(lambda: _reference(known.get(key) if isinstance(key, str) else key, value), "reference")  # noqa: B023
+        if pair is not None:
+            result.update([pair])
     return Table(result)
+
+
+def _reference(key: Any, value: Any) -> tuple[str, Any]:
+    declared = None if key is None else declaration_of(key)
+    if not isinstance(declared, Unknown):
+        raise fail("T05", f"reference of {declared.name if declared else 'an unknown name'}, which is no unknown", "name an unknown")
+    return declared.name, promote(declared.symbol, exact(value))[1]
 
 
 # ------------------------------------------------------------------------------------------------------------------- declarations
@@ -345,8 +372,6 @@ def _walk(stated: Mapping[str, Any]) -> Iterator[tuple[Any, tuple[Region, ...]]]
         yield output.value, ()
     for data in stated["data"]:
         yield data.value, (data.region,)
-    for value in stated["references"].values():
-        yield value, ()
 
 
 class _Declared:

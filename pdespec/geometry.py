@@ -14,7 +14,7 @@ import sympy as sp
 from sympy.core.function import AppliedUndef
 
 from pdespec.errors import fail, nearest
-from pdespec.symbols import Coordinate, Declaration, check_name, exact
+from pdespec.symbols import Coordinate, Declaration, check_name, exact, is_scalar
 
 THETA = sp.Symbol("theta", real=True)  # the polar angle in which a star's radius is written
 
@@ -317,17 +317,20 @@ def outer(domain: Domain, name: str | None = None) -> Boundary:
     return Boundary(name or f"outer({domain.name})", "outer", domain)
 
 
-def periodic(domain: Domain, *coordinates: Coordinate) -> Domain:
+def periodic(domain: Domain, *coordinates: Coordinate | str) -> Domain:
     """The domain with opposite sides glued along `coordinates` (all when none is given): `L = periodic(interval(x, 0, 1), x)`."""
     if not isinstance(domain, Domain):
         hint = f"write L = periodic(interval({domain}, 0, 1), {domain}) and declare the fields on L"
         raise fail("T05", "periodic takes the domain first", hint, "fields are periodic because the domain they live on is")
     if not isinstance(domain.shape, (Interval, Rectangle, Box)):
         raise fail("T06", f"`{domain.name}` cannot be periodic", "only an interval, rectangle or box has opposite sides", label=domain.name)
-    for coordinate in coordinates:
-        if coordinate not in domain.coordinates:
-            raise fail("S01", f"`{coordinate}` is no coordinate of `{domain.name}`", "name one of its coordinates", label=domain.name)
-    names = {coordinate.name for coordinate in coordinates or domain.coordinates} | set(domain.periodic)
+    known = [coordinate.name for coordinate in domain.coordinates]
+    chosen = [str(coordinate) for coordinate in coordinates] or known
+    for name in chosen:
+        if name not in known:
+            hint = f"its coordinates are {', '.join(known)}"
+            raise fail("S01", f"`{name}` is no coordinate of `{domain.name}`", hint, label=domain.name)
+    names = {*chosen, *domain.periodic}
     return replace(domain, periodic=tuple(each.name for each in domain.coordinates if each.name in names))
 
 
@@ -494,9 +497,9 @@ def _domain(name: str, shape: Shape, coordinates: tuple[Coordinate, ...]) -> Dom
 def _scalars(shape: str, *values: Any) -> Point:
     result = tuple(exact(value) for value in values)
     for value in result:
-        if not isinstance(value, sp.Expr):
+        if not is_scalar(value):
             raise fail("T05", f"{shape}: {value} is not a number", "shapes are made of numbers and params")
-        if value.atoms(Coordinate, AppliedUndef) or value.has(sp.zoo, sp.nan, sp.oo):
+        if value.atoms(Coordinate, AppliedUndef):
             raise fail("T05", f"{shape}: {value} is not a number", "shapes are made of numbers and params, not of coordinates or fields")
     return result
 

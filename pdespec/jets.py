@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import sympy as sp
+from sympy.concrete.expr_with_limits import ExprWithLimits
 from sympy.core.function import AppliedUndef
 
 from pdespec.errors import fail
@@ -119,10 +120,13 @@ class _Expander:
             return self._field(e)
         if isinstance(e, sp.Derivative):
             result = self.visit(e.expr)
-            for variable, order in e.variable_count:  # type: ignore[misc]
-                for _ in range(int(order)):
-                    result = self.total(result, variable)
+            for variable in e.variables:
+                along = isinstance(variable, (Coordinate, Time))
+                result = self.total(result, variable) if along else result.diff(self.visit(variable))
             return result
+        if isinstance(e, ExprWithLimits):
+            hint = "carry it out first: expression.doit(); integral(psi, Omega) is the integral over a region"
+            raise fail("T05", f"{e} binds a symbol", hint, "residuals are evaluated point by point")
         if isinstance(e, sp.Subs):
             hint = "use on(side(Omega, x=0), ..), at(t, 0, ..) or periodic"
             raise fail("W07", f"{e} is a value at a point", hint, "equations hold everywhere in their region")

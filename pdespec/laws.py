@@ -8,7 +8,7 @@ from typing import Any
 import sympy as sp
 
 from pdespec.errors import fail
-from pdespec.symbols import exact
+from pdespec.symbols import exact, is_finite_number, is_scalar
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def _ordered(law: str, low: Any, high: Any) -> tuple[sp.Expr, sp.Expr]:
 def _numbers(law: str, **values: Any) -> tuple[sp.Expr, ...]:
     result = tuple(exact(value) for value in values.values())
     for name, value in zip(values, result, strict=True):
-        if not (isinstance(value, sp.Expr) and value.is_number and value.is_real and value.is_finite):
+        if not is_finite_number(value):
             raise fail("S02", f"{law}: {name} = {value} is not a finite number", "laws take numbers")
     return result
 
@@ -171,6 +171,7 @@ def _positive(law: str, **values: sp.Expr) -> None:
 
 
 def _count(law: str, name: str, value: Any) -> int:
-    if exact(value).is_Integer is not True or not 1 <= int(value) <= 1000:
+    count = exact(value)
+    if not (is_scalar(count) and count.is_Integer and 1 <= count <= 1000):
         raise fail("S02", f"{law}: {name} = {value} is not a count", f"{name} is a whole number from 1 to 1000")
-    return int(value)
+    return int(count)

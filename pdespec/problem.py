@@ -12,7 +12,7 @@ import sympy as sp
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import BooleanAtom
 
-from pdespec.calculus import describe, short
+from pdespec.calculus import describe, rank, short
 from pdespec.errors import Diagnostic, Span, fail, nearest
 from pdespec.geometry import Boundary, Domain, Region
 from pdespec.jets import MultiIndex, carry_out, jet_form, jets_of
@@ -171,6 +171,8 @@ def on(region: Boundary, *equations: Any) -> Stated:
     if not isinstance(region, Boundary):
         hint = "write on(boundary(Omega), ..), or inside(Omega, ..) for equations in a domain"
         raise fail("T05", f"on needs a boundary, {getattr(region, 'name', region)!r} given", hint)
+    if not equations:
+        raise fail("T05", f"nothing is stated on `{region.name}`", f"write on({region.name}, sp.Eq(u, 0))")
     return Stated("boundary", region, equations)
 
 
@@ -200,7 +202,9 @@ def sides(stated: Any) -> tuple[Any, Any]:
         lhs, rhs = stated
     else:
         lhs, rhs = stated, 0
-    return promote(exact(lhs), exact(rhs))
+    lhs, rhs = promote(exact(lhs), exact(rhs))
+    rank(lhs)
+    return lhs, rhs
 
 
 def promote(lhs: Any, rhs: Any) -> tuple[Any, Any]:

@@ -27,37 +27,59 @@ if TYPE_CHECKING:
 
 RANKS = ("scalar", "vector", "tensor")
 NAME = re.compile(r"[^\W\d]\w*")
+NOT_FINITE = tuple(type(each) for each in (sp.nan, sp.zoo, sp.oo, -sp.oo))
+SUSPECT = (sp.Float, *NOT_FINITE, type(sp.I))  # the atoms that `exact` replaces or refuses
 
 
 def exact(value: Any) -> Any:
     """The SymPy form of a number, expression or array of them, with every float replaced by the rational it was written as.
 
-    `0.1` means 1/10, not the nearest binary fraction: `Rational(repr(value))`. Strings are refused, because turning text
-    into an expression would evaluate it; text belongs to `pdespec.parse`.
+    `0.1` means 1/10, not the nearest binary fraction: `Rational(repr(value))`. Text is refused: turning it into an expression
+    would evaluate it, and texts belong to `pdespec.parse`.
+
+    Raises: T05 for what is no expression, V03 for what has no finite real value.
     """
-    if isinstance(value, str):
-        raise TypeError(f"{value!r} is text, not an expression; build it from symbols, or write the problem as text for pdespec.parse")
-    if isinstance(value, bool):
-        raise TypeError(f"{value} is a truth value, not an expression")
-    if isinstance(value, WholeNumber):
-        return sp.Integer(int(value))
-    if isinstance(value, Real) and not isinstance(value, sp.Basic):
-        return _rational(float(value))
     if isinstance(value, sp.MatrixBase):
         return sp.ImmutableMatrix(value).applyfunc(_exact_scalar)
-    if isinstance(value, (list, tuple)):
-        return sp.ImmutableMatrix(value).applyfunc(_exact_scalar)
-    return _exact_scalar(sp.sympify(value, strict=True))
+    if isinstance(value, sp.Expr):
+        return _exact_scalar(value)
+    if hasattr(value, "tolist"):  # arrays and scalars of NumPy and its kin
+        value = value.tolist()
+    if isinstance(value, WholeNumber) and not isinstance(value, bool):
+        return sp.Integer(int(value))
+    if isinstance(value, Real) and not isinstance(value, bool):
+        return _rational(float(value))
+    if isinstance(value, (list, tuple)) and value:
+        return sp.ImmutableMatrix([list(row) if isinstance(row, (list, tuple)) else [row] for row in value]).applyfunc(_exact_scalar)
+    hint = "build it from symbols and numbers, or write the problem as text for pdespec.parse"
+    raise fail("T05", f"{value!r} is no expression", hint)
 
 
-def _exact_scalar(expression: sp.Basic) -> sp.Basic:
-    floats = sorted(expression.atoms(sp.Float), key=sp.default_sort_key)
-    return expression.xreplace({each: _rational(float(each)) for each in floats}) if floats else expression
+def is_scalar(value: Any) -> bool:
+    """Whether a value is a scalar expression. (An immutable matrix is an `Expr` to SymPy.)"""
+    return isinstance(value, sp.Expr) and not isinstance(value, sp.MatrixBase)
+
+
+def is_finite_number(value: Any) -> bool:
+    """Whether a value is a finite real number."""
+    return is_scalar(value) and bool(value.is_number and value.is_real and value.is_finite)
+
+
+def _exact_scalar(expression: sp.Expr) -> Any:
+    suspects = expression.atoms(*SUSPECT)
+    if not suspects:
+        return expression
+    if any(isinstance(each, NOT_FINITE) for each in suspects):
+        raise fail("V03", f"{expression} has no finite value", "look for a division by zero or a number that has overflowed")
+    if sp.I in suspects:
+        hint = "write the real and the imaginary part as two unknowns with one equation each"
+        raise fail("T05", f"{expression} is complex", hint, "fields and residuals are real")
+    return expression.xreplace({each: _rational(float(each)) for each in suspects})
 
 
 def _rational(value: float) -> sp.Expr:
     if value != value or value in (float("inf"), float("-inf")):
-        raise ValueError(f"{value} cannot stand in a problem: numbers are finite")
+        raise fail("V03", f"{value} cannot stand in a problem", "numbers are finite")
     return sp.Rational(repr(value))
 
 
@@ -398,7 +420,7 @@ def _scalar(name: str, kind: str, value: Any, law: Law | None, size: int | None,
     check_name(name, f"a {kind}")
     if value is not None:
         value = exact(value)
-        if not (isinstance(value, sp.Expr) and value.is_number and value.is_real and value.is_finite):
+        if not is_finite_number(value):
             hint = "give a finite number such as 1/2 or 2*sp.pi; an expression of other parameters needs no declaration of its own"
             raise fail("S02", f"the value of {kind} `{name}` is not a number: {value}", hint, label=name)
     if size is not None and (not isinstance(size, int) or size < 1):

@@ -85,6 +85,12 @@ def test_a_variable_exponent_is_differentiated_too():
     assert same(closed(carry_out(sp.Derivative((2 + u**2) ** x, x)), fields), sp.diff((2 + fields[u] ** 2) ** x, x), (x, y, t))
 
 
+def test_a_derivative_by_a_field_is_partial():
+    slope = sp.Derivative(u, x)
+    assert carry_out(sp.Derivative(u**3 * slope, u)) == 3 * u**2 * slope
+    assert carry_out(sp.Derivative(u * slope**2, slope)) == 2 * u * slope
+
+
 def test_an_integral_is_a_number_to_the_outside():
     total = integral(sp.Derivative(u, x), Omega)
     assert carry_out(sp.Derivative(total * u, x)) == total * sp.Derivative(u, x)
@@ -98,6 +104,8 @@ def test_an_integral_is_a_number_to_the_outside():
         (u.subs(t, 0), "W07"),
         (sp.Function("q")(x), "S01"),
         (sp.Derivative(dot(grad(v[0]), unit_normal(Omega)), x), "T02"),
+        (sp.Sum(u ** sp.Symbol("k"), (sp.Symbol("k"), 1, 3)), "T05"),
+        (sp.Integral(u, (x, 0, 1)), "T05"),
     ],
 )
 def test_what_is_no_field_at_the_point_is_diagnosed(expression, code):

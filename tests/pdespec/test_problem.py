@@ -297,6 +297,16 @@ def test_densities_are_not_expanded():
         (lambda: Problem("p", [lap(u)], reference={u: [1, 2]}), "T01"),
         (lambda: Problem("p", [lap(u)], data=[(u, Omega)]), "T05"),
         (lambda: Problem("p", [lap(u)], output=[u]), "T05"),
+        (lambda: Problem("p", ["u = 0"]), "T05"),
+        (lambda: Problem("p", [None]), "T05"),
+        (lambda: Problem("p", [(v.T, 0)]), "T01"),
+        (lambda: Problem("p", [(lap(u), sp.zoo)]), "V03"),
+        (lambda: Problem("p", [lap(u) + sp.I * u]), "T05"),
+        (lambda: Problem("p", {"a": lap(u)}, {"a": on(Gamma, u)}), "S05"),
+        (lambda: Problem("p", {1: lap(u)}), "S03"),
+        (lambda: Problem("p", [lap(u)], {"": on(Gamma, u)}), "S03"),
+        (lambda: Problem("p", [lap(u)], reference={"w": 1}), "T05"),
+        (lambda: on(Gamma), "T05"),
         (lambda: on(Omega, u), "T05"),
         (lambda: inside(Gamma, u), "T05"),
         (lambda: at(x, 0, u), "T05"),
@@ -318,6 +328,10 @@ def test_all_mistakes_are_reported_at_once_with_their_labels():
         ("T01", "four"),
         ("V01", "minimize"),
     ]
+
+
+def test_references_are_given_by_unknown_or_name():
+    assert Problem("p", [lap(u)], reference={"u": x}) == Problem("p", [lap(u)], reference={u: x})
 
 
 def test_a_misspelt_keyword_is_refused():
