@@ -103,6 +103,7 @@ class DecodedField:
     decoder: GNO
     projection: nn.Module
     lattice: Lattice
+    nodes: Tensor  # of all samples, (b nodes, D)
     latent: tuple[Tensor, ...]
     ansatz: Ansatz | None = None
     search: str = "lattice"
@@ -137,10 +138,8 @@ class DecodedField:
         return values if self.ansatz is None else self.ansatz.jet(points, values)
 
     def _decode(self, queries: tuple[Streams, ...], edges: Edges) -> Streams:
-        like = self.latent[0]
-        nodes = self.lattice.points(like.dtype, like.device).repeat(like.shape[0], 1)
         latent = tuple(v.flatten(0, 1) for v in self.latent)
-        return apply(self.projection, self.decoder.integrate(queries, nodes, latent, edges, self.lattice.cell))
+        return apply(self.projection, self.decoder.integrate(queries, self.nodes, latent, edges, self.lattice.cell))
 
 
 class GINO(nn.Module):
@@ -211,7 +210,7 @@ class GINO(nn.Module):
         nodes = self.lattice.points(latent.dtype, latent.device).repeat(batch, 1)
         prepared = self.decoder.prepare(nodes, latent.flatten(0, 1))
         leaves = tuple(v.unflatten(0, (batch, count)) for v in prepared)
-        return DecodedField(self.decoder, self.projection, self.lattice, leaves, inputs.ansatz, self.search)
+        return DecodedField(self.decoder, self.projection, self.lattice, nodes, leaves, inputs.ansatz, self.search)
 
     def latent(self, inputs: OperatorInput) -> Tensor:
         """Latent function on the grid. Shapes: (b, hidden, x..)."""

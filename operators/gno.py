@@ -9,7 +9,6 @@ Source: Li et al. 2023 (GINO, arXiv 2309.00583); Lin et al. (mGNO, arXiv 2504.08
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import Literal, get_args
@@ -22,36 +21,23 @@ from operators.jet import Jet, Streams
 from operators.kernels import KERNELS, Kernel, Transform, from_queries, to_queries
 from operators.lattice import per_axis
 from operators.mlp import seeded
-from operators.neighbors import Edges, displacement
+from operators.neighbors import Edges, wrap
 from operators.weights import WEIGHTS, Weight, unit_ball
 
 Reduction = Literal["integral", "sum", "mean", "shepard"]
 
 
-@functools.lru_cache(maxsize=64)
-def _constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    with torch.inference_mode(False):
-        return torch.tensor(values, dtype=dtype, device=device)
-
-
-def constant(values: tuple[float, ...], like: Tensor) -> Tensor:
-    """A row of numbers in the dtype and on the device of `like`, made once."""
-    return _constant(values, like.dtype, like.device)
-
-
-def offsets(
-    x: tuple[Streams, ...], nodes: Tensor, edges: Edges, radius: Sequence[float], period: Sequence[float] | None
-) -> tuple[Streams, ...]:
+def offsets(x: tuple[Streams, ...], nodes: Tensor, edges: Edges, radius: Sequence[float], period: Sequence[float]) -> tuple[Streams, ...]:
     """(x - y) / radius on every edge, subtracted before it is scaled. Shapes: d times (queries, 1), nodes (m, d) -> d times (e, 1)."""
     y = nodes.index_select(0, edges.node).split(1, -1)
-    rows = zip(x, y, radius, period or (math.inf,) * len(x), strict=True)
+    rows = zip(x, y, radius, period, strict=True)
     return tuple(_offset(from_queries(here, edges), there, length) * (1 / r) for here, there, r, length in rows)
 
 
 def _offset(x: Streams, y: Tensor, period: float) -> Streams:
     if isinstance(x, Jet):
-        return Jet(x.space, {**x.lower, x.space.zero: displacement(x.value, y, (period,))}, x.operators)
-    return displacement(x, y, (period,))
+        return Jet(x.space, {**x.lower, x.space.zero: wrap(x.value - y, period)}, x.operators)
+    return wrap(x - y, period)
 
 
 def squared_norm(z: tuple[Streams, ...]) -> Streams:
@@ -91,8 +77,10 @@ class GNO(nn.Module):
                 raise ValueError(f"no {name} {value!r}; known: {', '.join(known)}")
         self.dim, self.reduction = dim, reduction
         self.radius = per_axis(radius, dim, "radius")
-        self.period = None if period is None else tuple(period)
+        self.period = tuple(period or (math.inf,) * dim)
         self.weight = WEIGHTS[weight] if isinstance(weight, str) else weight
+        # integral of w over the ball: lengths to the power d
+        self.mass = (unit_ball(dim) if self.weight is None else self.weight.mass(dim)) * math.prod(self.radius)
         lower, upper = box if box is not None else ((-1.0,) * dim, (1.0,) * dim)
         self.centre = tuple(0.5 * (a + b) for a, b in zip(lower, upper, strict=True))
         self.reach = tuple(0.5 * (b - a) for a, b in zip(lower, upper, strict=True))
@@ -103,19 +91,13 @@ class GNO(nn.Module):
         """The k of C^k of the output as a function of the query; -1 where it jumps."""
         return -1 if self.weight is None or self.reduction == "mean" else self.weight.smoothness
 
-    @property
-    def mass(self) -> float:
-        """Integral of w over the ball: lengths to the power d."""
-        unit = unit_ball(self.dim) if self.weight is None else self.weight.mass(self.dim)
-        return unit * math.prod(self.radius)
-
-    def _positions(self, points: Streams) -> Streams:
+    def _positions(self, columns: tuple[Streams, ...]) -> tuple[Streams, ...]:
         """Coordinates with the box scaled to [-1, 1]."""
-        return (points + -constant(self.centre, jet.value(points))) * (1 / constant(self.reach, jet.value(points)))
+        return tuple((x + -c) * (1 / h) for x, c, h in zip(columns, self.centre, self.reach, strict=True))
 
     def prepare(self, nodes: Tensor, values: Tensor) -> tuple[Tensor, ...]:
         """What can be computed on nodes. Shapes: nodes (m, d), values (m, in_channels)."""
-        return self.kernel.prepare(self._positions(nodes), values)
+        return self.kernel.prepare(torch.cat(self._positions(nodes.split(1, -1)), -1), values)
 
     def integrate(
         self, queries: tuple[Streams, ...], nodes: Tensor, prepared: tuple[Tensor, ...], edges: Edges, measure: Tensor | float | None = None
@@ -127,7 +109,7 @@ class GNO(nn.Module):
         """
         z = offsets(queries, nodes, edges, self.radius, self.period)
         weight = self.edge_weights(z, edges, measure)
-        out = self.kernel.integrate(self._positions(jet.cat(queries)), z, weight, prepared, edges)
+        out = self.kernel.integrate(self._positions(queries), z, weight, prepared, edges)
         if self.reduction == "integral":
             if measure is None:
                 raise ValueError("the 'integral' reduction needs the measure of the nodes; give it, or use 'shepard'")

@@ -57,7 +57,9 @@ class Kernel(Protocol):
 
     def prepare(self, positions: Tensor, values: Tensor) -> tuple[Tensor, ...]: ...
 
-    def integrate(self, x: Streams, z: tuple[Streams, ...], weight: Streams, prepared: tuple[Tensor, ...], edges: Edges) -> Streams: ...
+    def integrate(
+        self, x: tuple[Streams, ...], z: tuple[Streams, ...], weight: Streams, prepared: tuple[Tensor, ...], edges: Edges
+    ) -> Streams: ...
 
 
 KERNELS: Registry[type] = Registry("kernel")
@@ -112,10 +114,12 @@ class MLPKernel(nn.Module):
             pre = pre + self.of_value(values)
         return (pre, values) if self.multiply else (pre,)
 
-    def integrate(self, x: Streams, z: tuple[Streams, ...], weight: Streams, prepared: tuple[Tensor, ...], edges: Edges) -> Streams:
+    def integrate(
+        self, x: tuple[Streams, ...], z: tuple[Streams, ...], weight: Streams, prepared: tuple[Tensor, ...], edges: Edges
+    ) -> Streams:
         first = self.of_offset(jet.cat(z)) + prepared[0].index_select(0, edges.node)
         if self.embedding is not None and self.of_query is not None:
-            first = first + from_queries(self.of_query(self.embedding(x)), edges)
+            first = first + from_queries(self.of_query(self.embedding(jet.cat(x))), edges)
         kernel = self.rest(self.activation(first))
         if self.multiply:
             kernel = kernel * prepared[1].index_select(0, edges.node)
@@ -175,7 +179,9 @@ class PolynomialKernel(nn.Module):
     def prepare(self, positions: Tensor, values: Tensor) -> tuple[Tensor, ...]:
         return (self.inner(values),)
 
-    def integrate(self, x: Streams, z: tuple[Streams, ...], weight: Streams, prepared: tuple[Tensor, ...], edges: Edges) -> Streams:
+    def integrate(
+        self, x: tuple[Streams, ...], z: tuple[Streams, ...], weight: Streams, prepared: tuple[Tensor, ...], edges: Edges
+    ) -> Streams:
         basis = monomials(z, self.degree) * weight
         values = prepared[0].index_select(0, edges.node)
         return jet.unstack(self.outer(_moments(jet.stack(basis), values, edges)), basis)

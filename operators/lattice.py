@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,10 +64,8 @@ class Lattice:
         return math.prod(self.spacing)
 
     @property
-    def period(self) -> tuple[float, ...] | None:
-        """Length of each periodic axis, inf on the others; None where no axis is periodic."""
-        if not any(self.periodic):
-            return None
+    def period(self) -> tuple[float, ...]:
+        """Length of each periodic axis, inf on the others."""
         return tuple(b - a if p else math.inf for a, b, p in zip(self.lower, self.upper, self.periodic, strict=True))
 
     def axis(self, k: int, dtype: torch.dtype, device: torch.device | str = "cpu") -> Tensor:
@@ -78,22 +75,12 @@ class Lattice:
 
     def points(self, dtype: torch.dtype, device: torch.device | str = "cpu") -> Tensor:
         """All nodes. Shapes: (size, dim)."""
-        return _points(self, dtype, torch.device(device))
+        axes = [self.axis(k, dtype, device) for k in range(self.dim)]
+        return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, self.dim)
 
     def first(self, axes: int) -> Lattice:
         """The lattice of the first `axes` axes."""
         return Lattice(self.lower[:axes], self.upper[:axes], self.shape[:axes], self.periodic[:axes])
-
-    def refined(self, factor: int) -> Lattice:
-        """`factor` times as many cells on every axis over the same box."""
-        shape = tuple(n * factor if p else (n - 1) * factor + 1 for n, p in zip(self.shape, self.periodic, strict=True))
-        return Lattice(self.lower, self.upper, shape, self.periodic)
-
-
-@functools.lru_cache(maxsize=32)
-def _points(lattice: Lattice, dtype: torch.dtype, device: torch.device) -> Tensor:
-    axes = [lattice.axis(k, dtype, device) for k in range(lattice.dim)]
-    return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, lattice.dim)
 
 
 def cover(

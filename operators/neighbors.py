@@ -68,7 +68,7 @@ class Edges:
         return replace(self, query=rows.repeat_interleave(width), node=node, splits=splits, width=width, mask=mask)
 
     def filled(self, count: int) -> Edges:
-        """Masked edges appended up to `count`, for static shapes where rows differ much. Raises: ValueError where there are more already."""
+        """Masked edges appended up to `count`, for static shapes where rows differ much. Raises: ValueError where there are more."""
         extra = count - len(self)
         if extra < 0:
             raise ValueError(f"there are {len(self)} edges, more than {count}; no edge may be dropped, raise the count")
@@ -91,22 +91,19 @@ class NeighborSearch(Protocol):
 NEIGHBORS: Registry[NeighborSearch] = Registry("neighbour search")
 
 
-def displacement(x: Tensor, y: Tensor, period: Sequence[float] | None = None) -> Tensor:
-    """x - y, on periodic axes to the nearest image of y. Subtracting first keeps the digits far from the origin."""
-    difference = x - y
-    if period is None or all(math.isinf(p) for p in period):
-        return difference
-    length = torch.tensor(period, dtype=x.dtype, device=x.device)
-    turns = torch.where(torch.isinf(length), 0, torch.round(difference.detach() / length))
-    return difference - torch.where(turns == 0, 0, turns * length)
+def wrap(difference: Tensor, period: float) -> Tensor:
+    """A difference of coordinates to the nearest image; an infinite period leaves it."""
+    return difference if math.isinf(period) else difference - period * torch.round(difference.detach() / period)
 
 
-def _inside(difference: Tensor, radius: Sequence[float]) -> Tensor:
-    """|difference / radius|^2 < 1, summed axis by axis so that every backend rounds alike."""
-    s = (difference[..., 0] / radius[0]) ** 2
-    for k in range(1, len(radius)):
-        s = s + (difference[..., k] / radius[k]) ** 2
-    return s < 1
+def _squared(x: Tensor, y: Tensor, radius: Sequence[float], period: Sequence[float]) -> Tensor:
+    """|(x - y) / r|^2: subtracted first, which keeps the digits far from the origin, and summed axis by axis, so that all backends round
+    alike.
+    """
+    s = torch.zeros_like(x[..., 0])
+    for k, (r, length) in enumerate(zip(radius, period, strict=True)):
+        s = s + (wrap(x[..., k] - y[..., k], length) / r) ** 2
+    return s
 
 
 def _edges(query: Tensor, node: Tensor, queries: int, nodes: int) -> Edges:
@@ -115,9 +112,9 @@ def _edges(query: Tensor, node: Tensor, queries: int, nodes: int) -> Edges:
     return Edges(query, node, splits, queries, nodes)
 
 
-def _keep(x: Tensor, y: Tensor, query: Tensor, node: Tensor, radius: Sequence[float], period: Sequence[float] | None) -> Edges:
+def _keep(x: Tensor, y: Tensor, query: Tensor, node: Tensor, radius: Sequence[float], period: Sequence[float]) -> Edges:
     """Sorted edges among proposed pairs. Shapes: x (b n, d), y (b m, d), query and node (e,)."""
-    inside = _inside(displacement(x[query], y[node], period), radius)
+    inside = _squared(x[query], y[node], radius, period) < 1
     query, node = query[inside], node[inside]
     order = torch.argsort(query * len(y) + node)
     return _edges(query[order], node[order], len(x), len(y))
@@ -127,14 +124,15 @@ def _prepare(queries: Tensor, nodes: Tensor | Lattice, radius: float | Sequence[
     """Checked, detached inputs; a lattice becomes its points."""
     queries = queries.detach()
     if isinstance(nodes, Lattice):
-        period = nodes.period if period is None else period
+        period = period or nodes.period
         nodes = nodes.points(queries.dtype, queries.device).expand(len(queries), -1, -1)
     nodes = nodes.detach()
     if queries.dim() != 3 or nodes.dim() != 3 or queries.shape[0] != nodes.shape[0] or queries.shape[2] != nodes.shape[2]:
         raise ValueError(
             f"queries (b, n, d) and nodes (b, m, d) must agree in b and d, got {tuple(queries.shape)} and {tuple(nodes.shape)}"
         )
-    return queries, nodes, per_axis(radius, queries.shape[2], "radius"), period
+    dim = queries.shape[2]
+    return queries, nodes, per_axis(radius, dim, "radius"), tuple(period or (math.inf,) * dim)
 
 
 # ---- lattice
@@ -179,8 +177,7 @@ def lattice(queries: Tensor, nodes: Tensor | Lattice, radius: float | Sequence[f
         else:
             here = index.clamp(0, n - 1)
             valid = here == index
-        length = None if nodes.period is None else nodes.period[k : k + 1]
-        square = (displacement(flat[:, k, None, None], axis[here][..., None], length)[..., 0] / r) ** 2
+        square = (wrap(flat[:, k, None] - axis[here], nodes.period[k]) / r) ** 2
         squares.append(square if valid is None else torch.where(valid, square, math.inf))
         numbers.append(here)
     s, number = squares[0], numbers[0]
@@ -206,12 +203,13 @@ def kdtree(queries: Tensor, nodes: Tensor | Lattice, radius: float | Sequence[fl
     """SciPy's k-d tree on the CPU, one pair of trees per sample, in float64."""
     queries, nodes, radius, period = _prepare(queries, nodes, radius, period)
     scale = np.array(radius)
-    box = None if period is None else np.where(np.isinf(period), 0.0, np.array(period) / scale)
+    box = np.where(np.isinf(period), 0.0, np.array(period) / scale)  # zero stands for an open axis
     pairs = []
     for sample, (x, y) in enumerate(zip(queries.double().cpu().numpy() / scale, nodes.double().cpu().numpy() / scale, strict=True)):
-        if box is not None:  # the periodic tree wants coordinates in [0, length); zero length means an open axis
-            x, y = (np.where(box > 0, np.mod(p, np.where(box > 0, box, 1.0)), p) for p in (x, y))
-            x, y = (np.where((box > 0) & (p >= box), 0.0, p) for p in (x, y))
+        for k in np.flatnonzero(box):  # the periodic tree wants coordinates in [0, length)
+            for p in (x, y):
+                p[:, k] %= box[k]
+                p[p[:, k] >= box[k], k] = 0.0
         found = KDTree(x, boxsize=box).sparse_distance_matrix(KDTree(y, boxsize=box), 1 + SLACK, output_type="ndarray")
         pairs.append((found["i"] + sample * len(x), found["j"] + sample * len(y)))
     query, node = (torch.from_numpy(np.concatenate(p)).to(queries.device) for p in zip(*pairs, strict=True))
@@ -230,13 +228,8 @@ def cells(queries: Tensor, nodes: Tensor | Lattice, radius: float | Sequence[flo
     device = queries.device
     size = torch.tensor(radius, dtype=torch.float64, device=device) * (1 + SLACK)
     low = torch.minimum(queries.double().amin((0, 1)), nodes.double().amin((0, 1)))
-    if period is not None:
-        images = list(itertools.product(*[(0,) if math.isinf(p) else (-1, 0, 1) for p in period]))
-        shift = torch.tensor(
-            [[0.0 if t == 0 else t * p for t, p in zip(image, period, strict=True)] for image in images], dtype=torch.float64, device=device
-        )
-    else:
-        shift = torch.zeros(1, dim, dtype=torch.float64, device=device)
+    images = itertools.product(*[(0.0,) if math.isinf(p) else (-p, 0.0, p) for p in period])
+    shift = torch.tensor(list(images), dtype=torch.float64, device=device)
     x = queries.double().reshape(-1, dim)
     y = (nodes.double().reshape(-1, 1, dim) + shift).reshape(-1, dim)
     owner = torch.arange(batch * nodes.shape[1], device=device).repeat_interleave(len(shift))
@@ -276,7 +269,7 @@ def torch_cluster(
             "the neighbour search 'torch_cluster' needs the package torch-cluster (extra [cluster]); 'kdtree' and 'cells' need nothing"
         ) from error
     queries, nodes, radius, period = _prepare(queries, nodes, radius, period)
-    if period is not None:
+    if not all(math.isinf(p) for p in period):
         raise ValueError("torch_cluster knows no periodic axes; use 'lattice', 'kdtree' or 'cells'")
     scale = torch.tensor(radius, dtype=torch.float64, device=queries.device)
     middle = nodes.double().mean((0, 1))
