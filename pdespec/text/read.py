@@ -23,6 +23,8 @@ STATED = frozenset(
     ("in", "on", "at", "minimize", "stationary", "space", "time", "domain", "boundary", "periodic", "unknown", "input", "lost")
 )
 
+MAX_SPELLED = 300  # operations of a definition that is looked for in messages
+
 RELIES_ON: dict[str, frozenset[str]] = {
     "W01": STATED,
     "W02": STATED | {"data"},
@@ -58,7 +60,9 @@ def problem_of(source: Source) -> Problem:
         report += check_units(document.statements)
     problem = _problem(draft, report)
     if problem is not None:
-        report += [_placed(each, draft) for each in check(problem) if not RELIES_ON.get(each.code, frozenset()) & draft.broken]
+        found = [each for each in check(problem) if not RELIES_ON.get(each.code, frozenset()) & draft.broken]
+        spelled = _spellings(draft.scope) if found else {}
+        report += [_placed(each, spelled, draft) for each in found]
     if problem is None or any(each.severity == "error" for each in report):
         raise ProblemError(_sorted(report))
     definitions = {name: entry.value for name, entry in draft.scope.entries.items() if entry.kind == "definition"}
@@ -105,15 +109,22 @@ def _kind(statement: t.Node) -> str:
     return statement.head.kind if isinstance(statement, t.Block) else type(statement).__name__.lower()
 
 
-def _placed(diagnostic: Diagnostic, draft: Draft) -> Diagnostic:
+def _spellings(scope: Scope) -> dict[str, str]:
+    """How messages spell what the user's definitions mean, and the names of these."""
+    definitions = {name: entry.value for name, entry in scope.entries.items() if entry.kind == "definition"}
+    told = {name: each for name, each in definitions.items() if isinstance(each, sp.Expr) and each.args}
+    return {short(each)[1:-1]: name for name, each in told.items() if scope.extent(each).nodes < MAX_SPELLED}
+
+
+def _placed(diagnostic: Diagnostic, spelled: dict[str, str], draft: Draft) -> Diagnostic:
     """The diagnostic at the declaration or statement its label names, in the words of the user's definitions."""
-    entry = draft.scope.entries.get(diagnostic.label)
     message, hint = diagnostic.message, diagnostic.hint
-    for name, known in draft.scope.entries.items():
-        if known.kind == "definition" and isinstance(known.value, sp.Expr) and known.value.args:
-            spelled = short(known.value)[1:-1]
-            message, hint = message.replace(spelled, name), hint.replace(spelled, name)
-    return replace(diagnostic, message=message, hint=hint).at(entry.span if entry else draft.labels.get(diagnostic.label))
+    for spelling, name in spelled.items():
+        message, hint = message.replace(spelling, name), hint.replace(spelling, name)
+    spans = {**draft.labels, **{name: entry.span for name, entry in draft.scope.entries.items()}}
+    if draft.name is not None:
+        spans.setdefault(bare(draft.name.name), draft.name.span)
+    return replace(diagnostic, message=message, hint=hint).at(spans.get(diagnostic.label))
 
 
 def _sorted(report: list[Diagnostic]) -> list[Diagnostic]:

@@ -123,13 +123,13 @@ def _terms(inner):
 
 
 @given(problems())
-@QUICK
+@settings(QUICK, max_examples=25)
 def test_a_problem_built_in_python_is_read_back_from_its_text(problem):
     assert pdespec.parse(problem.to_dsl()) == problem
 
 
 @given(problems())
-@settings(QUICK, max_examples=15)
+@settings(QUICK, max_examples=8)
 def test_a_problem_built_in_python_can_be_typeset(problem):
     latex = problem.to_latex()
     assert latex.count("{") == latex.count("}")
