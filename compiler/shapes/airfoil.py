@@ -17,15 +17,8 @@ from pdespec.geometry import Airfoil
 
 NODES_X = (sp.Rational(-1, 4), sp.Rational(1, 4), sp.Rational(3, 4), sp.Rational(5, 4))
 NODES_Y = (sp.Rational(-1, 10), sp.Rational(1, 10))
-FREE = (
-    (1, 0),
-    (2, 0),
-    (3, 0),
-    (3, 1),
-    (2, 1),
-    (1, 1),
-    (0, 1),
-)  # columns and rows of the free nodes, counterclockwise; the lower left is fixed
+# Columns and rows of the free nodes, counterclockwise; the lower left one is fixed.
+FREE = ((1, 0), (2, 0), (3, 0), (3, 1), (2, 1), (1, 1), (0, 1))
 S = sp.Symbol("s", nonnegative=True)  # root of the chordwise position, in which both surfaces are smooth up to the leading edge
 
 
