@@ -1,0 +1,55 @@
+"""The pages about the language hold what they show: their blocks are executed, their messages are the real ones."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import pdespec
+from pdespec.errors import render_all
+from pdespec.text.words import PARTICLES, STATEMENTS
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```([a-z ]+)\n(.*?)^```$", PAGE, re.S | re.M)
+PROBLEMS = [body for kind, body in BLOCKS if kind == "pde"]
+
+
+@pytest.mark.parametrize("text", PROBLEMS, ids=lambda text: text.split()[1])
+def test_a_problem_of_the_page_is_one(text):
+    problem = pdespec.parse(text)
+    assert problem.warnings == ()
+    assert pdespec.parse(problem.to_dsl()) == problem
+    assert problem.residuals()
+
+
+def test_the_python_blocks_of_the_page_run(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    names: dict[str, object] = {"blocks": []}
+    for kind, body in BLOCKS:
+        if kind == "pde":
+            names["blocks"].append(body)
+        elif kind == "python":
+            exec(compile(body, "docs/language.md", "exec"), names)
+
+
+def test_the_message_of_the_page_is_the_real_one():
+    (wrong,) = [body for kind, body in BLOCKS if kind == "pde wrong"]
+    (shown,) = [body for kind, body in BLOCKS if kind == "text"]
+    with pytest.raises(pdespec.ProblemError) as caught:
+        pdespec.parse(wrong, source="flow.pde")
+    assert render_all(caught.value.diagnostics) + "\n" == shown
+
+
+def test_the_page_names_every_word_of_the_language():
+    last = PAGE.split("## All words")[1]
+    assert set(STATEMENTS + PARTICLES) <= set(re.findall(r"\w+", last))
+    used = {word for text in PROBLEMS for word in re.findall(r"\w+", text)}
+    assert set(STATEMENTS) - used == {"stationary"}
+
+
+def test_every_block_of_the_page_is_looked_at():
+    assert {kind for kind, _ in BLOCKS} == {"pde", "pde wrong", "python", "text"}
+    assert PAGE.count("```") == 2 * len(BLOCKS)
