@@ -53,3 +53,22 @@ def test_the_page_names_every_word_of_the_language():
 def test_every_block_of_the_page_is_looked_at():
     assert {kind for kind, _ in BLOCKS} == {"pde", "pde wrong", "python", "text"}
     assert PAGE.count("```") == 2 * len(BLOCKS)
+
+
+DIAGNOSTICS = (ROOT / "docs" / "diagnostics.md").read_text(encoding="utf-8")
+STORED = {path.name: path.read_text(encoding="utf-8") for path in sorted((Path(__file__).parent / "diagnostics").glob("*.txt"))}
+
+
+def test_every_message_on_the_page_of_diagnostics_is_a_stored_one():
+    sections = re.findall(r"^### ([A-Z]\d\d): .*?^```text\n(.*?)^```$", DIAGNOSTICS, re.S | re.M)
+    assert len(sections) == 23
+    for code, shown in sections:
+        assert f" {code}: " in shown.splitlines()[0]
+        assert any(shown in stored for stored in STORED.values()), code
+
+
+def test_every_code_in_the_sources_is_documented():
+    sources = [path.read_text(encoding="utf-8") for folder in ("pdespec", "compiler") for path in (ROOT / folder).rglob("*.py")]
+    codes = {code for source in sources for code in re.findall(r'"([STWVBPR]\d\d)"', source)}
+    assert len(codes) > 20
+    assert {code for code in codes if code not in DIAGNOSTICS} == set()

@@ -1,0 +1,41 @@
+"""Writes the stored messages anew, here and on the page of diagnostics: `python -m tests.text.refresh`. Read the diff before committing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pdespec
+from pdespec.errors import render_all
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "tests" / "text" / "diagnostics"
+
+
+def stored(path: Path) -> str:
+    """What is said of a malformed problem."""
+    try:
+        found = pdespec.parse(path.read_text(encoding="utf-8"), source=path.name).warnings
+    except pdespec.ProblemError as error:
+        found = error.diagnostics
+    return render_all(found) + "\n"
+
+
+def refresh() -> None:
+    """Overwrites every stored message."""
+    messages = {path.name: stored(path) for path in sorted(FOLDER.glob("*.pde"))}
+    for name, text in messages.items():
+        (FOLDER / name).with_suffix(".txt").write_text(text, encoding="utf-8")
+
+    def current(match: re.Match[str]) -> str:
+        code, name = match["code"], match["name"]
+        first = next(each for each in messages[name].rstrip("\n").split("\n\n") if f" {code}: " in each.splitlines()[0])
+        return f"```text\n{first}\n```"
+
+    page = ROOT / "docs" / "diagnostics.md"
+    pattern = r"```text\n(?P<name>\w+\.pde):\d+:\d+: \w+ (?P<code>\w\d\d): .*?```"
+    page.write_text(re.sub(pattern, current, page.read_text(encoding="utf-8"), flags=re.S), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    refresh()
