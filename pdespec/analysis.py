@@ -1,4 +1,4 @@
-"""A problem taken apart for the rules of `check`: equations and conditions row by row, derivatives carried out."""
+"""A problem taken apart for the rules of `check`: equations and conditions row by row, derivatives carried out. And the rules' registry."""
 
 from __future__ import annotations
 
@@ -15,7 +15,25 @@ from pdespec.errors import Diagnostic, ProblemError, Span
 from pdespec.jets import Jet, jet_form, jets_of
 from pdespec.problem import Condition, Equation, Problem
 from pdespec.symbols import Unknown, UnknownField
-from pdespec.variation import stationarity
+from pdespec.variation import naturals, stationarity
+
+Rule = Callable[["Analysis"], Iterable[Diagnostic]]
+RULES: dict[str, list[Rule]] = {}
+
+
+def rule(code: str) -> Callable[[Rule], Rule]:
+    """Registers a rule under the code of the diagnostics it gives."""
+
+    def register(function: Rule) -> Rule:
+        RULES.setdefault(code, []).append(function)
+        return function
+
+    return register
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 equation`, `2 equations`."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 @dataclass(frozen=True)
@@ -26,7 +44,7 @@ class Row:
     form: sp.Expr
     region: Any
     span: Span | None
-    condition: Condition | None = None
+    condition: Any = None  # the `Condition` it belongs to, None for an equation
 
     @cached_property
     def unknown_jets(self) -> tuple[Jet, ...]:
@@ -66,10 +84,23 @@ class Analysis:
             return default
 
     @cached_property
-    def densities(self) -> list[tuple[sp.Expr, Any]]:
-        """The terms of all functionals in jet form."""
-        terms = [term for functional in self.problem.functionals for term in functional.terms]
-        return [(self._attempt(lambda: jet_form(density), "", None, sp.S.Zero), region) for density, region in terms]  # noqa: B023
+    def densities(self) -> list[Row]:
+        """The terms of all functionals."""
+        terms = [(functional, *term) for functional in self.problem.functionals for term in functional.terms]
+        forms = [(functional, self._attempt(lambda: jet_form(density), "", None, None), region) for functional, density, region in terms]  # noqa: B023
+        return [Row(functional.kind, form, region, functional.span) for functional, form, region in forms if form is not None]
+
+    @cached_property
+    def natural(self) -> list[Row]:
+        """The natural conditions of all functionals; their densities where those are not derived."""
+        rows = []
+        for functional in self.problem.functionals:
+            try:
+                found = list(naturals(self.problem, functional))
+            except ProblemError:
+                return self.densities
+            rows += [Row(functional.kind, jet_form(natural.flux), natural.region, functional.span) for natural in found]
+        return rows
 
     @cached_property
     def boundary_rows(self) -> list[Row]:
@@ -93,3 +124,8 @@ class Analysis:
         """The highest total order in the given variables in which equations hold a component."""
         jets = (jet for row in (self.equations if rows is None else rows) for jet in row.unknown_jets if jet.field == component)
         return max((sum(jet.over(variables)) for jet in jets), default=0)
+
+    def first(self, component: Any, rows: Iterable[Row] | None = None) -> Row | None:
+        """The first equation (or given row) that holds a component: where to report what is wrong with it."""
+        rows = self.equations if rows is None else rows
+        return next((row for row in rows if any(jet.field == component for jet in row.unknown_jets)), None)

@@ -223,10 +223,11 @@ def _functional(kind: str, given: Any) -> Functional:
         return given
     energy, over = given if isinstance(given, tuple) else (given, ())
     terms = energy_terms(energy, kind)
-    if over != ():
-        names = [declaration_of(each).name for each in (over if isinstance(over, (list, tuple)) else [over])]
-    else:
-        names = [field.func.declaration.name for density, _ in terms for field in fields_of(density) if isinstance(field, UnknownField)]
+    held = [field.func.declaration.name for density, _ in terms for field in fields_of(density) if isinstance(field, UnknownField)]
+    names = [declaration_of(each).name for each in (over if isinstance(over, (list, tuple)) else [over])] if over != () else held
+    for name in names:
+        if name not in held:
+            raise fail("V01", f"the functional to {kind} does not depend on `{name}`", "vary it by the unknowns it holds")
     return Functional(kind, terms, tuple(dict.fromkeys(names)))
 
 

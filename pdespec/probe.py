@@ -36,17 +36,22 @@ def vanishes(expression: sp.Expr) -> bool:
     return all(abs(value(expression, point)) < TOLERANCE for point in points(3, expression))
 
 
-def follows(a: sp.Expr, b: sp.Expr) -> bool:
-    """Whether b > 0 gives a > 0 because a = slope*b + shift identically, with slope > 0 and shift >= 0."""
+def follows(a: sp.Expr, b: sp.Expr) -> sp.Expr | None:
+    """The shift by which `a` is bounded from below when `b` is not negative: a = slope*b + shift identically, slope > 0, shift >= 0.
+
+    None when `a` is no such function of `b`, so that the sign of `b` says nothing about it.
+    """
     if a.free_symbols != b.free_symbols:
-        return False
+        return None
     (a1, b1), (a2, b2), (a3, b3) = ((value(a, point), value(b, point)) for point in points(3, a, b))
     if abs(b1 - b2) < TOLERANCE:
-        return False
+        return None
     slope = (a1 - a2) / (b1 - b2)
     shift = a1 - slope * b1
     affine = abs(a3 - slope * b3 - shift) < TOLERANCE
-    return bool(affine and sp.re(slope) > 0 and sp.re(shift) > -TOLERANCE)
+    if not affine or sp.re(slope) <= 0 or sp.re(shift) < -TOLERANCE:
+        return None
+    return sp.S.Zero if abs(shift) < TOLERANCE else sp.re(shift)
 
 
 class Elimination:

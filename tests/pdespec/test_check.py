@@ -257,11 +257,6 @@ MALFORMED = {
         [("V01", "minimize")],
         "holds no unknown",
     ),
-    "an energy by another unknown": (
-        lambda: Problem("p", [lap(u)], [on(Gamma, u, p)], minimize=(integral(u**2, Omega), p)),
-        [("V01", "minimize")],
-        "does not depend on `p`",
-    ),
     "a natural condition given twice": (
         lambda: Problem("p", minimize=integral(dot(grad(u), grad(u)), Omega), conditions=[on(left, u), on(right, dot(grad(u), n))]),
         [("V02", "right.u")],
@@ -290,6 +285,16 @@ MALFORMED = {
         lambda: Problem("p", {"a": (lap(u), sp.sqrt(u - 1))}, [on(Gamma, (u, 1))]),
         [("V03", "a")],
         "require u - 1 >= 0 in Omega",
+    ),
+    "a quantity required to be not negative, in a logarithm": (
+        lambda: Problem("p", {"a": (lap(u), sp.log(u) + sp.log(-1 - u**2))}, [on(Gamma, (u, 1))], require=[(u >= 0, Omega)]),
+        [("V03", "a")],
+        "log of `u`",
+    ),
+    "a logarithm of what is negative": (
+        lambda: Problem("p", {"a": (lap(u), sp.log(-1 - u**2) + 1 / (-1 - u**2))}, [on(Gamma, (u, 1))]),
+        [("V03", "a")],
+        "log of `-u^2 - 1`",
     ),
     "the derivative of data": (
         lambda: Problem("p", {"a": div(input_function("k", Omega, source="k.h5") * grad(u))}, [on(Gamma, u)]),
@@ -370,6 +375,17 @@ def test_a_measurement_pins_a_pressure():
 
 def test_an_open_end_pins_a_pressure():
     no_alarm(ZOO["channel_stokes"]())
+
+
+def test_a_lagrangian_needs_a_pressure_gauge_unless_an_end_is_open():
+    lagrangian = integral(inner(grad(v), grad(v)) / 2 - p * div(v), Omega)
+    closed = Problem("p", stationary=lagrangian, conditions=[on(Gamma, (v, 0))])
+    assert found(closed) == [("W05", "stationarity.v")]
+    no_alarm(Problem("p", stationary=lagrangian, conditions=[on(left, (v, 0)), on(others, (v, 0))]))
+
+
+def test_the_same_value_at_two_times_is_two_conditions():
+    no_alarm(Problem("p", {"wave": (dtt(w), lap(w))}, [on(Gamma, w), at(t, 0, w), at(t, 1, w)]))
 
 
 def test_a_value_that_cancels_a_mode_is_looked_at():

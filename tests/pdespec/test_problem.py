@@ -291,6 +291,7 @@ def test_densities_are_not_expanded():
         (lambda: Problem("p", minimize=integral(v, Omega)), "V01"),
         (lambda: Problem("p", minimize=integral(u, Omega) ** 2), "V01"),
         (lambda: Problem("p", minimize=u * integral(u, Omega)), "V01"),
+        (lambda: Problem("p", minimize=(integral(u**2, Omega), v)), "V01"),
         (lambda: Problem("p", [lap(u)], require=[u - 1]), "T05"),
         (lambda: Problem("p", [lap(u)], require=[sp.Integer(1) > 0]), "T05"),
         (lambda: Problem("p", [lap(u)], reference={f: 1}), "T05"),

@@ -1,0 +1,127 @@
+"""W02, W03, W04: conditions cover the boundary, agree where they overlap, and stand where there is a boundary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import sympy as sp
+
+from pdespec.analysis import Analysis, Row, rule
+from pdespec.calculus import entries, short
+from pdespec.errors import Diagnostic
+from pdespec.geometry import Boundary, Domain
+from pdespec.jets import sympy_form
+from pdespec.parts import Part, domain_parts, parts
+from pdespec.probe import vanishes
+from pdespec.symbols import Unknown
+
+
+@rule("W02")
+def conditions_cover_the_boundary(analysis: Analysis) -> Iterator[Diagnostic]:
+    """On every part of the boundary as many conditions as half the order of the equations across it.
+
+    Functionals imply natural conditions wherever nothing is prescribed, and first-order equations need conditions on a part of
+    the boundary that depends on the solution: neither is reported. Conditions are counted for all unknowns together, since
+    a condition on one may stand in for that of another (stream function and vorticity).
+    """
+    problem = analysis.problem
+    if analysis.failures:
+        return
+    exempt = analysis.minimised | analysis.measured | _coupled(analysis)
+    for domain in problem.domains.values():
+        unknowns = [unknown for unknown in problem.unknowns.values() if unknown.region == domain and unknown.name not in exempt]
+        uncovered: dict[tuple[str, int, int], list[Part]] = {}
+        for part in domain_parts(domain):
+            across = [x for x in domain.coordinates if part.coordinate in (None, x.name)]
+            needs = {u.name: sum(analysis.order(c, *across, rows=analysis.stated) // 2 for c in entries(u.symbol)) for u in unknowns}
+            rows = [row for row in analysis.boundary_rows if row.region.domain == domain and part in parts(row.region)]
+            if sum(needs.values()) <= sum(1 for row in rows if any(u.name in needs for u in row.unknowns)):
+                continue
+            for name, needed in needs.items():
+                have = sum(1 for row in rows if any(u.name == name for u in row.unknowns))
+                if have < needed:
+                    uncovered.setdefault((name, needed, have), []).append(part)
+        for (name, needed, have), pieces in uncovered.items():
+            yield _uncovered(analysis, domain, problem.unknowns[name], needed, have, pieces)
+
+
+def _coupled(analysis: Analysis) -> set[str]:
+    """Unknowns with a condition on the boundary of another domain: what an interface covers cannot be told from the shapes alone."""
+    return {unknown.name for row in analysis.boundary_rows for unknown in row.unknowns if unknown.region.domain != row.region.domain}
+
+
+def _uncovered(analysis: Analysis, domain: Domain, unknown: Unknown, needed: int, have: int, pieces: list[Part]) -> Diagnostic:
+    where = ", ".join(str(piece) for piece in pieces)
+    number = f"no condition on `{unknown.name}`" if have == 0 else f"{have} of {needed} conditions on `{unknown.name}`"
+    place = f"rest({domain.name})" if len(pieces) < len(domain_parts(domain)) else f"boundary({domain.name})"
+    hint = f"write `on {place}: {unknown.name} = 0`, or dot(grad({unknown.name}), n) = 0 where nothing crosses"
+    row = analysis.first(entries(unknown.symbol)[0], analysis.stated)
+    message = f"part of the boundary of `{domain.name}` has {number}: {where}"
+    cause = "an equation of second order needs one condition everywhere on the boundary, of fourth order two"
+    return row.report("W02", message, hint, cause) if row else Diagnostic("W02", message, hint, cause, label=unknown.name)
+
+
+@rule("W03")
+def conditions_agree_where_they_overlap(analysis: Analysis) -> Iterator[Diagnostic]:
+    """Two conditions that fix the same quantity at the same place fix it to the same value."""
+    rows = [(row, *_fixed_value(row)) for row in analysis.conditions]
+    for i, (row, quantity, fixed) in enumerate(rows):
+        for other, other_quantity, other_value in rows[:i]:
+            if quantity != other_quantity or quantity is None:
+                continue
+            where = _conflict(row, fixed, other, other_value)
+            if where is not None:
+                name = short(sympy_form(quantity))
+                values = f"{short(sympy_form(other_value))} by `{other.label}` and {short(sympy_form(fixed))} by `{row.label}`"
+                hint = "leave one out, or give them parts of the boundary that do not overlap: rest(..)"
+                yield row.report("W03", f"{name} has two values at {where}: {values}", hint)
+
+
+def _fixed_value(row: Row) -> tuple[Any, Any]:
+    """What a row fixes and to which value: the part with unknowns, scaled to a leading coefficient of one, and the rest."""
+    known, unknown = row.form.as_independent(*row.unknown_jets, as_Add=True) if row.unknown_jets else (row.form, sp.S.Zero)
+    if unknown == 0:
+        return None, known
+    scale = unknown.diff(row.unknown_jets[0])
+    if scale.is_number and scale != 0:
+        return unknown / scale, -known / scale  # SymPy draws a number into a sum by itself
+    return unknown, -known
+
+
+def _conflict(row: Row, value: Any, other: Row, other_value: Any) -> str | None:
+    """Where two conditions hold at once with different values."""
+    first, second = row.condition, other.condition
+    if first is None or second is None or first.kind != second.kind or first.region.domain != second.region.domain:
+        return None
+    if first.kind == "initial":
+        same = first.at == second.at and first.region == second.region
+        return f"the time {first.at}" if same and _differ(value, other_value, {}) else None
+    for part in parts(first.region):
+        if part in parts(second.region):
+            place = {x: part.value for x in first.region.coordinates if x.name == part.coordinate}
+            if _differ(value, other_value, place):
+                return str(part)
+    return None
+
+
+def _differ(a: Any, b: Any, place: dict[Any, Any]) -> bool:
+    return not vanishes((a - b).xreplace(place))
+
+
+@rule("W04")
+def glued_sides_have_no_conditions(analysis: Analysis) -> Iterator[Diagnostic]:
+    """No condition stands on a side that periodicity has glued away, and every condition stands somewhere."""
+    for label, condition in analysis.problem.conditions.items():
+        region = condition.region
+        if not isinstance(region, Boundary) or parts(region):
+            continue
+        domain = region.domain
+        if domain.periodic and (region.coordinate in domain.periodic or region.kind != "side"):
+            glued = ", ".join(domain.periodic)
+            message = f"`{region.name}` is no boundary: `{domain.name}` is periodic in {glued}"
+            yield Diagnostic("W04", message, "leave the condition out, or the coordinate out of `periodic`", "", condition.span, label)
+        else:
+            sides = ", ".join(str(part) for part in domain_parts(domain))
+            message = f"`{region.name}` is empty: the boundary of `{domain.name}` consists of {sides}"
+            yield Diagnostic("S01", message, "name a part that exists", "", condition.span, label)

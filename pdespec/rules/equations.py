@@ -1,0 +1,53 @@
+"""W06, W07: as many equations as unknowns, each of them everywhere in its region."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pdespec.analysis import Analysis, counted, rule
+from pdespec.calculus import entries
+from pdespec.errors import Diagnostic
+from pdespec.geometry import Boundary
+from pdespec.jets import jets_of
+from pdespec.symbols import Normal
+
+
+@rule("W06")
+def equations_match_unknowns(analysis: Analysis) -> Iterator[Diagnostic]:
+    """As many scalar equations as unknown components."""
+    problem = analysis.problem
+    rows = sum(len(entries(equation.lhs)) for equation in problem.equations.values())
+    varied = sum(len(problem.unknowns[name].components) for functional in problem.functionals for name in functional.unknowns)
+    unknown, given = len(problem.components), rows + varied
+    if unknown == given or (unknown == 0 and not problem.equations):
+        return
+    label, last = list(problem.equations.items())[-1] if problem.equations else (problem.name, None)
+    names = ", ".join(problem.components)
+    message = f"{counted(unknown, 'unknown component')} ({names}), {counted(given, 'equation')}"
+    if given < unknown:
+        held = {jet.field.func.__name__ for row in analysis.equations for jet in row.unknown_jets}
+        free = [name for name in problem.components if name not in held]
+        hint = f"`{free[0]}` stands in no equation" if free else f"state {counted(unknown - given, 'more equation')}"
+        hint += ", or declare as input what is given"
+        yield Diagnostic("W06", message, hint, "every component needs an equation", last.span if last else None, label)
+    else:
+        hint = "leave out an equation that follows from the others, or keep it if it is meant as an additional penalty"
+        yield Diagnostic("W06", message, hint, "the system is overdetermined", last.span if last else None, label, "warning")
+
+
+@rule("W07")
+def equations_hold_everywhere(analysis: Analysis) -> Iterator[Diagnostic]:
+    """No boundary quantity stands inside an equation of the interior. (Values at a point are found when derivatives are carried out.)"""
+    for row in analysis.stated:
+        normals = row.form.atoms(Normal)
+        if normals:
+            hint = "write it as a condition: `on boundary(Omega): ..`"
+            yield row.report("W07", "the unit normal n stands in an equation of the interior", hint, "n is known on the boundary only")
+        for jet in jets_of(row.form):
+            region = jet.field.func.declaration.region
+            if region != row.region:
+                name = jet.field.func.declaration.name
+                what = "boundary" if isinstance(region, Boundary) else "domain"
+                hint = "use it in a condition with `on`" if what == "boundary" else "couple the domains by conditions on their interface"
+                yield row.report("W07", f"`{name}` lives on the {what} `{region.name}`, the equation holds in `{row.region.name}`", hint)
+                break

@@ -1,0 +1,114 @@
+"""W05: what no statement determines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import sympy as sp
+
+from pdespec.analysis import Analysis, rule
+from pdespec.calculus import Integral, entries
+from pdespec.errors import Diagnostic
+from pdespec.geometry import Boundary
+from pdespec.jets import jet_form, jets_of, total_derivative
+from pdespec.probe import Elimination, points, value
+from pdespec.problem import IntegralRequirement
+from pdespec.symbols import Unknown, UnknownField
+
+
+@rule("W05")
+def the_solution_is_pinned(analysis: Analysis) -> Iterator[Diagnostic]:
+    """No unknown may be shifted by a constant (or turned, or tilted) without anything noticing.
+
+    Exact: a mode is reported only when every equation, condition, energy, requirement and measurement is unchanged by it, to
+    first order, alone or together with other modes. Each statement, evaluated at generic points, is a row of a homogeneous linear
+    system for the amplitudes of the modes; what remains free after elimination is the null space.
+    """
+    modes = [mode for unknown in analysis.problem.unknowns.values() for mode in _modes(analysis, unknown)]
+    if analysis.failures or not analysis.equations:
+        return
+    system = Elimination(len(modes))
+    for form, place in _noticing(analysis):
+        if not system.free:
+            return
+        changes = [_change(form, mode.shift) for mode in modes]
+        if any(change != 0 for change in changes):
+            for point in points(len(modes) + 1, form, *changes):
+                system.add([value(change, point | place) for change in changes])
+    reported = set()
+    for mode in (modes[column] for column in system.free):
+        row = analysis.first(next(iter(mode.shift)))
+        if row is not None and mode.unknown not in reported:
+            reported.add(mode.unknown)
+            message = f"`{mode.unknown.name}` is determined only up to {mode.name}"
+            hint = f"add `require {mode.gauge} = 0`, or a condition that fixes its value"
+            yield row.report("W05", message, hint, "the equations and conditions hold its derivatives only")
+
+
+@dataclass(frozen=True)
+class Mode:
+    """A candidate for the null space: how it is called, component -> shift, and the integral that would pin it."""
+
+    unknown: Unknown
+    name: str
+    shift: dict[Any, sp.Expr]
+    gauge: str
+
+
+def _modes(analysis: Analysis, unknown: Unknown) -> Iterator[Mode]:
+    """Constants, and rotations of vectors and linear functions of scalars where nothing is periodic."""
+    time, domain, fields = analysis.problem.time, unknown.region, entries(unknown.symbol)
+    if time is not None and any(analysis.order(component, time) for component in fields):
+        return  # pinned by its initial condition, or reported by W01
+    for component in fields:
+        yield Mode(unknown, "a constant", {component: sp.S.One}, f"integral({component.func.__name__}, {domain.name})")
+    if domain.periodic:
+        return
+    x = domain.coordinates
+    for i in range(domain.dim if unknown.rank == "vector" else 0):
+        for j in range(i):
+            turn = f"integral(d{x[j]}({fields[i].func.__name__}), {domain.name})"
+            yield Mode(unknown, "a rotation", {fields[i]: x[j], fields[j]: -x[i]}, turn)
+    for each in x if unknown.rank == "scalar" else ():
+        yield Mode(unknown, "a linear function", {fields[0]: each}, f"integral(d{each}({unknown.name}), {domain.name})")
+
+
+def _noticing(analysis: Analysis) -> Iterator[tuple[Any, dict[Any, Any]]]:
+    """Every expression that may notice a mode, with where it is evaluated; short ones first, since most modes stop there."""
+    for each in analysis.problem.requirements:
+        if isinstance(each, IntegralRequirement):
+            yield Integral(each.density, each.region), {}
+    for row in analysis.conditions:
+        yield row.form, _place(row.region)
+    for data in analysis.problem.data:
+        for entry in entries(data.value):
+            yield jet_form(entry), _place(data.region)
+    for row in (*analysis.natural, *analysis.stated, *analysis.varied):
+        yield row.form, {}
+
+
+def _place(region: Any) -> dict[Any, Any]:
+    """The coordinate that is fixed on a side."""
+    if isinstance(region, Boundary) and region.kind == "side":
+        return {x: region.value for x in region.coordinates if x.name == region.coordinate}
+    return {}
+
+
+def _change(form: Any, shift: dict[Any, sp.Expr]) -> Any:
+    """The first-order change of an expression in jet form under a shift of its unknowns.
+
+    The change of an integral is a number; that of its density at one fixed point stands in for it.
+    """
+    nodes = {node: sp.Symbol(f"integral{k}") for k, node in enumerate(sorted(form.atoms(Integral), key=sp.default_sort_key))}
+    form = form.xreplace(nodes)
+    change = []
+    for jet in jets_of(form, UnknownField):
+        if jet.field in shift:
+            along = [variable for variable, order in zip(jet.field.args, jet.index, strict=True) for _ in range(order)]
+            change.append(form.diff(jet) * total_derivative(shift[jet.field], *along))
+    for node, symbol in nodes.items():
+        there = {x: sp.sqrt(sp.prime(k + 2)) / 3 for k, x in enumerate(node.region.coordinates)}
+        change.append(form.diff(symbol) * _change(jet_form(node.density), shift).xreplace(there))
+    return sp.Add(*change)

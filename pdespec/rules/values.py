@@ -1,0 +1,93 @@
+"""V03: arguments of functions that are not defined everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sympy as sp
+
+from pdespec.analysis import Analysis, rule
+from pdespec.calculus import short
+from pdespec.errors import Diagnostic, ProblemError
+from pdespec.jets import jet_form, jets_of, sympy_form
+from pdespec.probe import follows
+from pdespec.problem import Requirement
+from pdespec.symbols import UnknownField
+
+
+@dataclass(frozen=True)
+class Partial:
+    """A use of a function that is not defined everywhere: what it is called, its argument, and which signs that may take."""
+
+    name: str
+    argument: Any
+    zero: bool
+    negative: bool
+
+    def allows(self, bound: sp.Expr, strict: bool) -> bool:
+        """Whether the function is defined on all numbers above `bound` >= 0 (`bound` included unless `strict`)."""
+        return self.zero or strict or bound > 0
+
+    @property
+    def proved(self) -> bool:
+        """Whether the argument is inside the domain by its form and the declarations of its fields."""
+        argument = self.argument
+        return bool(argument.is_positive or (self.zero and argument.is_nonnegative) or (self.negative and argument.is_negative))
+
+
+@rule("V03")
+def functions_stay_in_their_domain(analysis: Analysis) -> Iterator[Diagnostic]:
+    """log, roots and divisions of unknowns have arguments that are provably, or required to be, inside their domain."""
+    required = [quantity for each in analysis.problem.requirements if (quantity := _positive_quantity(each)) is not None]
+    seen: set[Any] = set()
+    for row in (*analysis.stated, *analysis.conditions, *analysis.densities):
+        for use in _partial_functions(row.form):
+            if use.argument in seen or _proved(use, required):
+                continue
+            seen.add(use.argument)
+            name = short(sympy_form(use.argument))
+            region = next(iter(analysis.problem.domains))
+            sign = ">=" if use.zero else ">"
+            hint = f"add `require {name[1:-1]} {sign} 0 in {region}`"
+            hint += f", or declare `{use.argument} > 0`" if use.argument.is_Symbol else ""
+            message = f"{use.name} of {name}, which may leave its domain"
+            yield row.report("V03", message, hint, "a network passes through values that the solution never takes", "warning")
+
+
+def _partial_functions(form: Any) -> Iterator[Partial]:
+    """Every function of unknowns in an expression that is not defined everywhere."""
+    for node in sorted(form.atoms(sp.Pow, sp.log), key=sp.default_sort_key):
+        argument = node.args[0]
+        if not jets_of(argument, UnknownField):
+            continue
+        if isinstance(node, sp.log):
+            yield Partial("log", argument, zero=False, negative=False)
+        elif not node.exp.is_integer:
+            yield Partial("a root", argument, zero=bool(node.exp.is_nonnegative), negative=False)
+        elif not node.exp.is_nonnegative:
+            yield Partial("a division", argument, zero=False, negative=True)
+
+
+def _positive_quantity(requirement: Any) -> tuple[Any, bool] | None:
+    """The expression that a requirement makes positive (strictly or not)."""
+    if not isinstance(requirement, Requirement):
+        return None
+    difference = requirement.lhs - requirement.rhs if requirement.op in (">", ">=") else requirement.rhs - requirement.lhs
+    try:
+        return jet_form(difference), requirement.op in (">", "<")
+    except ProblemError:
+        return None
+
+
+def _proved(use: Partial, required: list[tuple[Any, bool]]) -> bool:
+    """Whether a use is safe by its form, by declarations, or by a requirement on its argument or on a part of it."""
+    for quantity, strict in required:
+        for argument in (use.argument, -use.argument) if use.negative else (use.argument,):
+            bound = follows(argument, quantity)
+            if bound is not None and use.allows(bound, strict):
+                return True
+        stand_in = sp.Dummy("required", **({"positive": True} if strict else {"nonnegative": True}))
+        use = replace(use, argument=use.argument.xreplace({quantity: stand_in}))
+    return use.proved
