@@ -16,7 +16,7 @@ from scipy.sparse import csc_matrix, diags
 from scipy.sparse.linalg import splu
 
 from .failure import NoConvergence, SolverError
-from .newton import SINGULAR, Equations, Inverse, NewtonOptions, lu, reduced
+from .newton import SINGULAR, Equations, Inverse, NewtonOptions, length, lu, reduced
 
 Array = NDArray[np.float64]
 ESCAPES = 6  # saddle points left before giving up; each lowers the energy
@@ -43,11 +43,11 @@ def minimize(equations: Energetic, u: Array, unbalanced: Array, options: NewtonO
     remaining = reduced(equations, u, unbalanced)
     if not np.all(np.isfinite(remaining)):
         raise NoConvergence("the start of the iteration is not admissible")
-    target = options.tolerance * max(scale, float(np.linalg.norm(remaining)))
+    target = options.tolerance * max(scale, length(remaining))
     escapes = 0
     for count in range(2 * options.iterations):
         tangent = (transformation.T @ equations.tangent(u) @ transformation).tocsc()
-        if float(np.linalg.norm(remaining)) <= target:
+        if length(remaining) <= target:
             if negative_pivots(tangent) == 0:
                 return u, count
             if escapes == ESCAPES:
@@ -57,7 +57,7 @@ def minimize(equations: Energetic, u: Array, unbalanced: Array, options: NewtonO
         else:
             u = descend(equations, u, tangent, remaining, unbalanced, potential, options)
         remaining = reduced(equations, u, unbalanced)
-    raise NoConvergence(f"the energy's gradient is still {np.linalg.norm(remaining):.2e} (wanted {target:.2e}) after {count + 1} steps")
+    raise NoConvergence(f"the energy's gradient is still {length(remaining):.2e} (wanted {target:.2e}) after {count + 1} steps")
 
 
 def descend(
@@ -73,7 +73,7 @@ def descend(
 
     Close to the minimum energies differ by rounding only; then a smaller gradient counts.
     """
-    here, size = potential(u), float(np.linalg.norm(gradient))
+    here, size = potential(u), length(gradient)
     for inverse in inverses(tangent):
         inside = inverse(-gradient)
         slope = float(gradient @ inside)
@@ -86,7 +86,7 @@ def descend(
             if there <= here + 1e-4 * step * slope:
                 return trial
             flat = abs(slope) <= 1e-9 * (abs(here) + 1e-300) or abs(there - here) <= 1e-13 * abs(here)
-            if flat and float(np.linalg.norm(reduced(equations, trial, unbalanced))) <= (1 - 1e-4 * step) * size:
+            if flat and length(reduced(equations, trial, unbalanced)) <= (1 - 1e-4 * step) * size:
                 return trial
             step /= 2
     raise NoConvergence(f"no way down in energy, gradient {size:.2e}")

@@ -21,7 +21,8 @@ Array = NDArray[np.float64]
 class SampleSolution:
     """The solution of one sample. With time, `vectors[k]` belongs to `times[k]`.
 
-    Shapes: vectors "k n". `steps` counts Newton's steps, `seconds` the phases of the work.
+    Shapes: vectors "k n". `steps` counts Newton's steps, `seconds` the phases of the work. `reactions` of a stationary problem: for every
+    (boundary, component) with fixed values the sum of the residuals there, the force that holds it.
     """
 
     spaces: Spaces
@@ -31,7 +32,7 @@ class SampleSolution:
     energy: float | None
     steps: int
     seconds: Mapping[str, float]
-    reactions: Mapping[str, float] = field(default_factory=dict)
+    reactions: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
     def evaluate(self, points: Array) -> Array:
         """Shapes: points "n d" or "n d+1" -> "n c". NaN farther outside the mesh than one cell."""

@@ -36,8 +36,11 @@ def triangulate(shape: shapes.Shape, values: Values, resolution: int, degree: in
         raise SolverError(message) from missing
     lower, upper = box_of(shape, values)
     size = float((upper - lower).max()) / resolution
-    geometry = OCCGeometry(solid(shape, values, None), dim=shape.dim)
-    made = geometry.GenerateMesh(maxh=size, curvaturesafety=max(1.5, resolution / ARC), grading=0.3)
+    try:
+        geometry = OCCGeometry(solid(shape, values, None), dim=shape.dim)
+        made = geometry.GenerateMesh(maxh=size, curvaturesafety=max(1.5, resolution / ARC), grading=0.3)
+    except RuntimeError as failure:
+        raise SolverError(f"netgen cannot mesh the domain, which may be empty for these parameters: {failure}") from failure
     elements = made.Elements2D() if shape.dim == 2 else made.Elements3D()
     if len(elements) == 0:
         raise SolverError("the domain is empty for these parameters")

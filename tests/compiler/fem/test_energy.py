@@ -1,0 +1,123 @@
+"""Energies: their minima, the force that holds a boundary, and equilibria that are no minima."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sympy as sp
+import torch
+
+from compiler import solve
+from compiler.fem.weak import weak_form
+from pdespec import (
+    Problem,
+    boundary,
+    det,
+    disk,
+    div,
+    dot,
+    grad,
+    identity,
+    input_function,
+    integral,
+    lattice,
+    on,
+    param,
+    rectangle,
+    side,
+    space,
+    tr,
+    uniform,
+    unknown,
+)
+
+from .cases import GivenBatch, points_in
+
+x, y = space("x y")
+
+
+def neo_hookean(domain):
+    """Displacement and energy density: psi = mu/2 (tr C - 2 - 2 ln J) + lambda/2 (ln J)^2, E = 1, nu = 0.3, plane strain."""
+    u = unknown("u", domain, "vector")
+    modulus, ratio = sp.Integer(1), sp.Rational(3, 10)
+    mu, lame = modulus / (2 * (1 + ratio)), modulus * ratio / ((1 + ratio) * (1 - 2 * ratio))
+    F = identity(2) + grad(u)
+    J = det(F)
+    return u, mu / 2 * (tr(F.T * F) - 2 - 2 * sp.log(J)) + lame / 2 * sp.log(J) ** 2, J
+
+
+def pores() -> Problem:
+    press = param("press", uniform(0, 0.2))
+    body = rectangle(x, y) - lattice(disk(x, y, radius=sp.Rational(11, 100)), 3, 3)
+    u, psi, J = neo_hookean(body)
+    conditions = [on(side(body, y=0), (u, 0)), on(side(body, y=1), (u, sp.Matrix([0, -press])))]
+    return Problem("pores", conditions=conditions, minimize=integral(psi, body), require=[J > 0])
+
+
+def pressed(amount: float, resolution: int, **options):
+    return solve(pores(), GivenBatch(1, {"press": torch.tensor([amount])}), resolution=resolution, **options)
+
+
+def test_stored_energy_and_reaction_of_pressed_pores_converge():
+    pytest.importorskip("netgen.occ", reason="the mesher netgen is an optional extra")
+    found = [pressed(0.1, n) for n in (6, 12, 24)]
+    energies = [truth.energy.item() for truth in found]
+    forces = [truth.samples[0].reactions["side(Omega, y = 1)", "u.y"] for truth in found]
+    assert energies == sorted(energies, reverse=True)  # finer meshes find lower energies
+    assert energies[-1] == pytest.approx(0.003972, rel=2e-3)  # cubic elements on 16344 unknowns: 0.0039726
+    assert forces[-1] == pytest.approx(-0.0812, rel=2e-3)
+    assert abs(energies[2] - energies[1]) < 0.6 * abs(energies[1] - energies[0])
+
+
+def test_the_reaction_is_the_derivative_of_the_stored_energy():
+    pytest.importorskip("netgen.occ", reason="the mesher netgen is an optional extra")
+    low, middle, high = (pressed(amount, 6) for amount in (0.099, 0.1, 0.101))
+    slope = (high.energy - low.energy).item() / 0.002
+    assert -middle.samples[0].reactions["side(Omega, y = 1)", "u.y"] == pytest.approx(slope, rel=1e-4)
+
+
+def test_the_strong_form_of_an_energy_gives_the_same_solution():
+    square = rectangle(x, y)
+    u, f = unknown("u", square), input_function("f", square)
+    density = sp.sqrt(1 + dot(grad(u), grad(u))) + u**4 / 4 - f * u
+    essential = [on(boundary(square), (u, x * y))]
+    energy = Problem("energy", conditions=essential, minimize=integral(density, square))
+    strong = Problem("strong", {"balance": (-div(grad(u) / sp.sqrt(1 + dot(grad(u), grad(u)))) + u**3, f)}, essential)
+    batch = GivenBatch(1, {}, {"f": lambda points: torch.sin(5 * points[..., :1])})
+    points = points_in((0, 0), (1, 1))
+    assert torch.allclose(solve(energy, batch, resolution=6)(points), solve(strong, batch, resolution=6)(points), atol=1e-9)
+
+
+def test_a_load_on_the_boundary_is_a_term_of_the_energy():
+    square = rectangle(x, y)
+    u = unknown("u", square)
+    loaded = integral(dot(grad(u), grad(u)) / 2, square) - integral(3 * u, side(square, x=1))
+    problem = Problem("loaded", conditions=[on(side(square, x=0), (u, 0))], minimize=loaded)
+    points = points_in((0, 0), (1, 1))
+    assert torch.allclose(solve(problem, GivenBatch(), resolution=3)(points), 3 * points[..., :1], atol=1e-10)
+
+
+def test_a_column_pressed_beyond_its_buckling_load_bends_to_the_stated_side():
+    column = rectangle(x, y, (0, 0), (1, 10))
+    u, psi, J = neo_hookean(column)
+    ends = [on(side(column, y=0), (u, 0)), on(side(column, y=10), (u, sp.Matrix([0, -1])))]
+    problem = Problem("column", conditions=ends, minimize=integral(psi, column), require=[J > 0])
+    bent = solve(problem, GivenBatch(), resolution=20)
+    straight = Problem("straight", conditions=ends, stationary=integral(psi, column), require=[J > 0])
+    sideways = bent(torch.tensor([[[0.5, 5.0]]]))[0, 0, 0]
+    assert sideways > 1  # an inextensible column of length 10 shortened by 1 bends by about 1.9
+    at_rest = solve(straight, GivenBatch(), resolution=20)
+    assert abs(at_rest(torch.tensor([[[0.5, 5.0]]]))[0, 0, 0]) < 1e-6
+    assert not weak_form(straight).minimized
+    assert stored(at_rest, problem) > 1.5 * bent.energy.item()
+
+
+def stored(truth, problem: Problem) -> float:
+    """Trapezoidal energy of a field on a fine grid, from central differences: no code of the solver."""
+    X, Y = torch.meshgrid(torch.linspace(0.005, 0.995, 100), torch.linspace(0.005, 9.995, 1000), indexing="ij")
+    field = truth(torch.stack((X, Y), -1).double().reshape(1, -1, 2)).reshape(100, 1000, 2).numpy()
+    slopes = [np.gradient(field[..., k], 0.99 / 99, 9.99 / 999) for k in range(2)]
+    F = np.array([[1 + slopes[0][0], slopes[0][1]], [slopes[1][0], 1 + slopes[1][1]]])
+    J = F[0, 0] * F[1, 1] - F[0, 1] * F[1, 0]
+    mu, lame = 1 / 2.6, 0.3 / (1.3 * 0.4)
+    return float(np.mean(mu / 2 * ((F**2).sum(axis=(0, 1)) - 2 - 2 * np.log(J)) + lame / 2 * np.log(J) ** 2) * 10)

@@ -1,0 +1,75 @@
+"""Meshes of CSG trees by netgen: measure and parts of the boundary, known in closed form."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sympy as sp
+from skfem import CellBasis, ElementTetP1, ElementTriP1, FacetBasis
+
+from compiler.fem.facets import facets_of
+from compiler.fem.failure import SolverError
+from compiler.fem.mesh import mesh_domain
+from pdespec import ball, boundary, box, disk, inner, lattice, outer, polygon, rectangle, rest, side, space, star
+
+pytest.importorskip("netgen.occ", reason="the mesher netgen is an optional extra")
+x, y = space("x y")
+a, b, c = space("a b c")
+
+
+def measure(mesh) -> float:
+    return CellBasis(mesh, ElementTriP1() if mesh.dim() == 2 else ElementTetP1(), intorder=6).dx.sum()
+
+
+def length(mesh, part) -> float:
+    return FacetBasis(mesh, ElementTriP1(), facets=facets_of(part, mesh, {}), intorder=6).dx.sum()
+
+
+PORES = rectangle(x, y) - lattice(disk(x, y, radius=sp.Rational(8, 100)), 5, 5)
+
+
+@pytest.mark.parametrize(("degree", "least"), [(1, 1.8), (2, 3.6), (3, 3.6)])
+def test_the_area_around_pores_converges_at_the_order_of_the_cells(degree, least):
+    exact = 1 - 16 * np.pi * 0.08**2  # nine whole, twelve half and four quarter disks
+    meshes = [mesh_domain(PORES, {}, n, degree) for n in (8, 24)]
+    defects, arcs = [abs(measure(mesh) - exact) for mesh in meshes], [len(facets_of(inner(PORES), mesh, {})) for mesh in meshes]
+    assert np.log(defects[0] / defects[1]) / np.log(arcs[1] / arcs[0]) > least
+
+
+def test_the_parts_of_a_boundary_have_their_lengths():
+    mesh = mesh_domain(PORES, {}, 24, degree=2)
+    arcs = 16 * 2 * np.pi * 0.08
+    assert length(mesh, side(PORES, y=0)) == pytest.approx(1 - 8 * 0.08, rel=1e-9)
+    assert length(mesh, inner(PORES)) == pytest.approx(arcs, rel=1e-4)
+    assert length(mesh, outer(PORES)) == pytest.approx(4 - 32 * 0.08, rel=1e-9)
+    assert length(mesh, rest(PORES, side(PORES, y=0))) + length(mesh, side(PORES, y=0)) == pytest.approx(length(mesh, boundary(PORES)))
+
+
+def test_a_part_of_the_tree_names_its_own_boundary():
+    hole = disk(x, y, radius=sp.Rational(1, 4), center=(1, sp.Rational(1, 2)))
+    channel = rectangle(x, y, (0, 0), (3, 1)) - hole
+    mesh = mesh_domain(channel, {}, 24, degree=2)
+    assert length(mesh, boundary(channel, hole)) == pytest.approx(np.pi / 2, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("domain", "exact"),
+    [
+        (star(x, y, radius=lambda t: 1 + sp.cos(4 * t) / 5) - disk(x, y, radius=sp.Rational(3, 10)), np.pi * 1.02 - np.pi * 0.09),
+        (polygon(x, y, [(0, 0), (2, 0), (2, 1), (1, 1), (1, 2), (0, 2)]), 3.0),
+        (rectangle(x, y) + disk(x, y, radius=sp.Rational(1, 2), center=(1, sp.Rational(1, 2))), 1 + np.pi / 8),
+        (rectangle(x, y, (-1, -1), (1, 1)) & disk(x, y, center=(1, 1)), np.pi / 4),
+    ],
+)
+def test_combined_plane_shapes_have_their_area(domain, exact):
+    assert measure(mesh_domain(domain, {}, 8, degree=2)) == pytest.approx(exact, rel=2e-4)
+
+
+def test_a_box_without_an_eighth_of_a_ball_has_its_volume():
+    domain = box(a, b, c) - ball(a, b, c, radius=sp.Rational(1, 2))
+    assert measure(mesh_domain(domain, {}, 2, degree=2)) == pytest.approx(1 - np.pi / 48, rel=3e-3)
+
+
+def test_an_empty_domain_is_refused():
+    with pytest.raises(SolverError, match="empty"):
+        mesh_domain(disk(x, y) - disk(x, y, radius=2), {}, 8)
