@@ -60,13 +60,14 @@ def pressed(amount: float, resolution: int, **options):
 
 def test_stored_energy_and_reaction_of_pressed_pores_converge():
     pytest.importorskip("netgen.occ", reason="the mesher netgen is an optional extra")
-    found = [pressed(0.1, n) for n in (6, 12, 24)]
+    fine = 0.0039726, -0.08120  # cubic elements on 16344 unknowns
+    found = [pressed(0.1, n) for n in (8, 16, 24)]
     energies = [truth.energy.item() for truth in found]
     forces = [truth.samples[0].reactions["side(Omega, y = 1)", "u.y"] for truth in found]
     assert energies == sorted(energies, reverse=True)  # finer meshes find lower energies
-    assert energies[-1] == pytest.approx(0.003972, rel=2e-3)  # cubic elements on 16344 unknowns: 0.0039726
-    assert forces[-1] == pytest.approx(-0.0812, rel=2e-3)
-    assert abs(energies[2] - energies[1]) < 0.6 * abs(energies[1] - energies[0])
+    assert energies[-1] == pytest.approx(fine[0], rel=1.5e-3)
+    assert forces[-1] == pytest.approx(fine[1], rel=1.5e-3)
+    assert energies[-1] - fine[0] < 0.2 * (energies[0] - fine[0])
 
 
 def test_the_reaction_is_the_derivative_of_the_stored_energy():

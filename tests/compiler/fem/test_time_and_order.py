@@ -114,8 +114,8 @@ def test_a_soliton_of_korteweg_and_de_vries_travels_as_it_should():
     problem = Problem("kdv", {"wave": dt(u) + 6 * u * sp.Derivative(u, s) + sp.Derivative(u, (s, 3))}, [at_time(t, 0, (u, start))])
     soliton = 2 / sp.cosh(s - 4 * t) ** 2
     batch, exact = manufactured(problem, {"u": soliton})
-    found = errors(problem, batch, exact, points_in((-8, 0), (8, 1)), [96], degree=3, steps=80)
-    assert found[0, 0] < 5e-3
+    found = errors(problem, batch, exact, points_in((-8, 0), (8, 1)), [64], degree=3, steps=40)
+    assert found[0, 0] < 1e-2
 
 
 def test_a_double_periodic_square_has_no_boundary():
