@@ -96,8 +96,9 @@ class OperatorInput:
         return self.points.shape[0]
 
     def known_at(self, nodes: Tensor, channels: int) -> Tensor:
-        """Features at a model's nodes. Shapes: (m, D) or (b, m, D) -> (b, m, channels). Raises: ValueError where they are missing or do
-        not fit.
+        """Features at a model's nodes. Shapes: (m, D) or (b, m, D) -> (b, m, channels).
+
+        Raises: ValueError where they are missing or do not fit.
         """
         if self.features is None:
             raise ValueError(f"this model needs {channels} feature channels; the input has no features")

@@ -216,11 +216,10 @@ class FNO(nn.Module):
     """Fourier neural operator: input values on a regular grid over the box to a field.
 
     The grid has both ends as nodes, on a periodic axis not the upper one. Axes that are not periodic are extended by `padding` of their
-    length, channels faded
-    from one end to the other. Inputs with fewer coordinates than the output (space against space and time) are repeated along the last
-    axes.
-    Shapes: OperatorInput with points = grid nodes, row-major (b, nodes, d), values (b, nodes, in_channels) -> field (b, n, dim) -> (b, n,
-    out_channels).
+    length, channels faded from one end to the other. Inputs with fewer coordinates than the output (space against space and time) are
+    repeated along the last axes.
+    Shapes: OperatorInput with points = grid nodes, row-major (b, nodes, d), values (b, nodes, in_channels)
+    -> field (b, n, dim) -> (b, n, out_channels).
     Raises: ValueError where the input's points are not the grid, and on a grid too coarse for the modes.
     """
 

@@ -33,9 +33,8 @@ class EncoderOptions:
     """The graph layer from input points to latent nodes.
 
     `radius` in lengths, or `cells` latent spacings where it is None. "shepard" divides by the sum of weights, which needs no measure and
-    is exact for
-    constants; "integral" needs `OperatorInput.measure`. `channels`: out of the layer; None keeps the input's (mlp) or takes 16
-    (polynomial).
+    is exact for constants; "integral" needs `OperatorInput.measure`. `channels`: out of the layer; None keeps the input's (mlp) or takes
+    16 (polynomial).
     """
 
     channels: int | None = None
@@ -96,8 +95,7 @@ class DecodedField:
     """u as a function of points: latent nodes read through a graph layer and a projection.
 
     `latent`: leaf tensors (b, nodes, ..), all that the trunk hands over. `plan` finds neighbours once for a set of points; a block of
-    queries needs
-    no more memory than its own edges. Raises: ValueError where points do not fit the latent batch or dimension.
+    queries needs no more memory than its own edges. Raises: ValueError where points do not fit the latent batch or dimension.
     """
 
     decoder: GNO

@@ -102,9 +102,9 @@ class GNO(nn.Module):
     def integrate(
         self, queries: tuple[Streams, ...], nodes: Tensor, prepared: tuple[Tensor, ...], edges: Edges, measure: Tensor | float | None = None
     ) -> Streams:
-        """G(v) at the queries. Shapes: queries d times (n, 1), nodes (m, d), measure (m,) or one number for all -> (n,
-        out_channels).
+        """G(v) at the queries.
 
+        Shapes: queries d times (n, 1), nodes (m, d), measure (m,) or one number for all -> (n, out_channels).
         Raises: ValueError where "integral" is asked for without a measure.
         """
         z = offsets(queries, nodes, edges, self.radius, self.period)

@@ -247,8 +247,9 @@ Streams = TypeVar("Streams", Tensor, Jet)
 
 
 def coordinates(points: Tensor, space: JetSpace) -> tuple[Jet, ...]:
-    """Each coordinate as a jet with its one tangent. `cat` of them is the identity. Shapes: points (n, d) -> d jets of value (n, 1),
-    tangent (1, 1).
+    """Each coordinate as a jet with its one tangent. `cat` of them is the identity.
+
+    Shapes: points (n, d) -> d jets of value (n, 1), tangent (1, 1).
     """
     if points.shape[-1] != space.dim:
         raise ValueError(f"points have {points.shape[-1]} coordinates, the jet space has {space.dim}")

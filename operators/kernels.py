@@ -49,8 +49,8 @@ def to_queries(x: Streams, edges: Edges) -> Streams:
 class Kernel(Protocol):
     """`prepare` works on nodes once per input; `integrate` on edges, where the queries are.
 
-    Offsets z_k = (x_k - y_k) / r_k come one (e, 1) per axis, `weight` (e, 1) with measure and padding in it. `padded`: equal rows serve it
-    best.
+    Offsets z_k = (x_k - y_k) / r_k come one (e, 1) per axis, `weight` (e, 1) with measure and padding in it.
+    `padded`: equal rows serve it best.
     """
 
     padded: bool
@@ -144,8 +144,7 @@ def monomials(z: tuple[Streams, ...], degree: int) -> Streams:
 
 @KERNELS.register("polynomial")
 class PolynomialKernel(nn.Module):
-    """kappa(x, y) v = sum_b ((x - y) / r)^b A_b h(v(y)), monomials of degree <= `degree`, A_b matrices, h the values or a hidden layer of
-    them.
+    """kappa(x, y) v = sum_b ((x - y) / r)^b A_b h(v(y)): monomials up to `degree`, matrices A_b, h the values or a hidden layer of them.
 
     Evaluated as moments m_b(x) = sum_j w ((x - y_j) / r)^b h_j, then sum_b A_b m_b: edges carry no parameters, and a derivative in x costs
     one more row of a small matrix product. "linear" takes h = v, "nonlinear_kernel_only" one hidden layer.

@@ -130,8 +130,9 @@ def place_channels(lattice: Lattice) -> int:
 
 
 def place(nodes: Tensor, lattice: Lattice) -> Tensor:
-    """Where a node is, for the trunk: the box scaled to [-1, 1], a sine and a cosine on periodic axes. Shapes: (m, d) -> (m,
-    place_channels).
+    """Where a node is, for the trunk: the box scaled to [-1, 1], a sine and a cosine on periodic axes.
+
+    Shapes: (m, d) -> (m, place_channels).
     """
     out = []
     for k, (a, b, wraps) in enumerate(zip(lattice.lower, lattice.upper, lattice.periodic, strict=True)):

@@ -97,9 +97,7 @@ def wrap(difference: Tensor, period: float) -> Tensor:
 
 
 def _squared(x: Tensor, y: Tensor, radius: Sequence[float], period: Sequence[float]) -> Tensor:
-    """|(x - y) / r|^2: subtracted first, which keeps the digits far from the origin, and summed axis by axis, so that all backends round
-    alike.
-    """
+    """|(x - y) / r|^2, subtracted first, which keeps digits far from the origin, and summed axis by axis: all backends round alike."""
     s = torch.zeros_like(x[..., 0])
     for k, (r, length) in enumerate(zip(radius, period, strict=True)):
         s = s + (wrap(x[..., k] - y[..., k], length) / r) ** 2

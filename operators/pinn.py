@@ -19,10 +19,9 @@ from operators.walk import apply, missing, rule
 
 
 class Siren(nn.Module):
-    """sin(omega (W x + b)) layers, then a linear one. Source: Sitzmann et al. 2020 (arXiv 2006.09661), section 3.2 and its first-layer
-    scale.
+    """sin(omega (W x + b)) layers, then a linear one.
 
-    Shapes: (.., sizes[0]) -> (.., sizes[-1]).
+    Shapes: (.., sizes[0]) -> (.., sizes[-1]). Source: Sitzmann et al. 2020 (arXiv 2006.09661), section 3.2 and its first-layer scale.
     """
 
     def __init__(self, sizes: Sequence[int], omega: float = 30.0, first: float = 30.0, generator: torch.Generator | None = None) -> None:
@@ -77,8 +76,7 @@ class NetworkField:
 
 
 class PINN(nn.Module):
-    """A field that ignores the input function. `activation="siren"` takes sines of frequency `omega`; periodic axes enter as sine and
-    cosine.
+    """A field that ignores the input function. "siren" takes sines of frequency `omega`; periodic axes enter as sine and cosine.
 
     Shapes: OperatorInput -> field (b, n, dim) -> (b, n, out_channels).
     """

@@ -44,8 +44,7 @@ def _widen(corner: Tensor, modes: Sequence[int], shape: Sequence[int]) -> Tensor
 
 
 def tucker_ranks(sizes: Sequence[int], rank: float | Sequence[int]) -> tuple[int, ...]:
-    """Ranks per axis: those given, or all the same fraction of their size so that core and factors hold the share `rank` of the dense
-    entries.
+    """Ranks per axis: those given, or one fraction of every size, so that core and factors hold the share `rank` of the dense entries.
 
     Raises: ValueError on a share outside (0, 1] or a wrong number of ranks.
     """

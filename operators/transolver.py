@@ -19,8 +19,8 @@ from operators.mlp import MLP, Linear, seeded
 class PhysicsAttention(nn.Module):
     """Points to slices, attention among slices, and back.
 
-    Formula: w = softmax(slice(x_mid) / tau) over G slices; token_g = sum_i w_ig f_i / (sum_i w_ig + 1e-5); tokens attend; f_i' = sum_g
-    w_ig token_g'.
+    Formula: w = softmax(slice(x_mid) / tau) over G slices; token_g = sum_i w_ig f_i / (sum_i w_ig + 1e-5); tokens attend;
+    f_i' = sum_g w_ig token_g'.
     Shapes: (b, n, c) -> (b, n, c).
     """
 

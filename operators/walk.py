@@ -122,9 +122,7 @@ def _identity(module: nn.Module, x: Jet) -> Jet:
 
 @rule.register(nn.LayerNorm)
 def _layer_norm(module: nn.LayerNorm, x: Jet) -> Jet:
-    """(x - mean) / sqrt(var + eps) over the last axes. Right to every order, where torch's own module under nested autograd is wrong from
-    the third.
-    """
+    """(x - mean) / sqrt(var + eps) over the last axes: right to every order, torch's module under nested autograd only to the second."""
     axes = tuple(range(-len(module.normalized_shape), 0))
     x = x.dense()
     centred = x - x.map(lambda v: v.mean(axes, keepdim=True))
