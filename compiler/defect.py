@@ -20,10 +20,14 @@ from pdespec.problem import Problem
 
 @lru_cache(maxsize=64)
 def defect_names(problem: Problem) -> tuple[str, ...]:
-    """A name for each component of the defect; none where some component of the unknowns has nothing built in, so that there is no offset."""
+    """A name for each component of the defect; none where a component of the unknowns has nothing built in, so that there is no offset."""
     if not problem.equations or not all(each.labels for each in plan(problem).values()):
         return ()
-    return tuple(f"defect of {t.label}{'' if len(t.expressions) == 1 else f'[{k}]'}" for t in _loss(problem).strong for k in range(len(t.expressions)))
+    return tuple(
+        f"defect of {t.label}{'' if len(t.expressions) == 1 else f'[{k}]'}"
+        for t in _loss(problem).strong
+        for k in range(len(t.expressions))
+    )
 
 
 def unit(drawn: Draws, points: Tensor) -> Tensor | None:

@@ -75,4 +75,3 @@ def fundamental(square: Tensor, dim: int) -> Tensor:
     if dim == 2:
         return -square.log() / (4 * math.pi)
     return square.rsqrt() / (4 * math.pi)
-

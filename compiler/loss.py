@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from compiler.derivatives import DERIVATIVES, Axes, Request
 from compiler.geometry import Geometry
-from compiler.green import error_term, mean_square_error
 from compiler.graph import ResidualGraph, Source
+from compiler.green import error_term, mean_square_error
 from compiler.lower import Kind, Stream, Term, lower, strong_form
 from compiler.plan import DerivativePlan, Group, form_name, plan
 from operators.field import Capabilities
 from pdespec.errors import fail, nearest
+from pdespec.geometry import Domain
 from pdespec.problem import Problem
 from pdespec.symbols import Normal, Scalar
 
@@ -79,8 +80,8 @@ def compile(
     """The physics loss of a problem.
 
     `derivatives` is "auto", a backend of `DERIVATIVES` (name or instance), or a mapping from labels, unknowns and regions to one, with
-    "default" for the rest. `weights` multiplies terms in `Terms.total`, by label or by kind. `estimate` adds, for equations that allow it, the term
-    `LABEL.error`: the mean squared error in u that the residual causes (see `compiler.green`).
+    "default" for the rest. `weights` multiplies terms in `Terms.total`, by label or by kind. `estimate` adds, for equations that allow
+    it, the term `LABEL.error`: the mean squared error in u that the residual causes (see `compiler.green`).
     """
     return PhysicsLoss(problem, derivatives, weights, estimate)
 
@@ -143,7 +144,9 @@ class PhysicsLoss(nn.Module):
         for program in self._programs(self._capabilities(field, batch), strong=False)[1]:
             name = program.group.points
             if name not in batch.points:
-                raise fail("B01", f"the batch has no points on `{name}`, only on {', '.join(batch.points)}", hint="draw it with compiler.sample")
+                raise fail(
+                    "B01", f"the batch has no points on `{name}`, only on {', '.join(batch.points)}", hint="draw it with compiler.sample"
+                )
             points = batch.points[name]
             known = _Known(self, points.points, points.normals, batch.params, lambda name, x: batch.evaluate(name, x))
             values = self._evaluate(program, field, points.points, known)
@@ -152,7 +155,11 @@ class PhysicsLoss(nn.Module):
         return Terms(ordered, self.weights, violations)
 
     def residuals(
-        self, field: FieldLike, points: Tensor, inputs: Mapping[str, Known] | None = None, params: Mapping[str, float | Tensor] | None = None
+        self,
+        field: FieldLike,
+        points: Tensor,
+        inputs: Mapping[str, Known] | None = None,
+        params: Mapping[str, float | Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """The residual of every equation at `points`; for an energy, of its Euler-Lagrange equation.
 
@@ -168,7 +175,11 @@ class PhysicsLoss(nn.Module):
             given = inputs[name]
             if isinstance(given, Tensor):
                 if x.requires_grad:
-                    raise fail("B03", f"a derivative of `{name}` is needed, but only its values at the points are given", hint=f"pass `{name}` as a callable of points")
+                    raise fail(
+                        "B03",
+                        f"a derivative of `{name}` is needed, but only its values at the points are given",
+                        hint=f"pass `{name}` as a callable of points",
+                    )
                 return given
             return given(x)
 
@@ -201,7 +212,11 @@ class PhysicsLoss(nn.Module):
             values = field(x)
             expected = (*x.shape[:-1], len(self.components))
             if tuple(values.shape) != expected:
-                raise fail("B01", f"the field returned shape {tuple(values.shape)}, the residual needs {expected}", hint=f"channels are {', '.join(self.components)}")
+                raise fail(
+                    "B01",
+                    f"the field returned shape {tuple(values.shape)}, the residual needs {expected}",
+                    hint=f"channels are {', '.join(self.components)}",
+                )
             if values.dtype != x.dtype:
                 raise fail("B02", f"the field returned {values.dtype} for {x.dtype} points", hint="compute in the dtype of the points")
             return values
@@ -228,7 +243,11 @@ class PhysicsLoss(nn.Module):
     def _check_points(self, points: Tensor) -> None:
         if points.ndim != 3 or points.shape[-1] != len(self.names):
             expected = f"(b, n, {len(self.names)})"
-            raise fail("B01", f"points have shape {tuple(points.shape)}, the problem needs {expected}", hint=f"coordinates are {', '.join(self.names)}, time last")
+            raise fail(
+                "B01",
+                f"points have shape {tuple(points.shape)}, the problem needs {expected}",
+                hint=f"coordinates are {', '.join(self.names)}, time last",
+            )
 
     def _check_names(self, kind: str, given: Mapping, declared: Mapping) -> None:
         for name in given:
@@ -278,12 +297,16 @@ class _Program:
         if first and any(t.kind == "energy" for t in self.body):
             admissible = torch.stack([g > 0 for g in first]).all(0)
             streams = {s: torch.where(admissible, v, torch.zeros_like(v)) for s, v in streams.items()}
-            second = tuple(torch.where(admissible, v, torch.zeros_like(v)) for v in self.graph(streams | known.values(self.graph.symbols), like))
+            second = tuple(
+                torch.where(admissible, v, torch.zeros_like(v)) for v in self.graph(streams | known.values(self.graph.symbols), like)
+            )
         else:
             second = self.graph(streams | known.values(self.graph.symbols), like)
         return dict(enumerate((*first, *second)))
 
-    def reduce(self, values: Mapping[int, Tensor], points: PointSetLike, known: _Known, violations: dict[str, Tensor], batch: BatchLike) -> dict[str, Tensor]:
+    def reduce(
+        self, values: Mapping[int, Tensor], points: PointSetLike, known: _Known, violations: dict[str, Tensor], batch: BatchLike
+    ) -> dict[str, Tensor]:
         """One scalar per term."""
         result = {}
         for term in self.group.terms:
@@ -312,7 +335,14 @@ def _graph(terms: tuple[Term, ...]) -> ResidualGraph:
 class _Known:
     """Everything a graph reads that is not an unknown: coordinates, normals, parameters, inputs and their derivatives."""
 
-    def __init__(self, loss: PhysicsLoss, points: Tensor, normals: Tensor | None, params: Mapping[str, Tensor], evaluate: Callable[[str, Tensor], Tensor]):
+    def __init__(
+        self,
+        loss: PhysicsLoss,
+        points: Tensor,
+        normals: Tensor | None,
+        params: Mapping[str, Tensor],
+        evaluate: Callable[[str, Tensor], Tensor],
+    ):
         self.loss, self.points, self.normals, self.params, self.evaluate = loss, points, normals, params, evaluate
 
     def values(self, symbols: tuple[sp.Symbol, ...]) -> dict[sp.Symbol, Tensor]:
@@ -342,9 +372,15 @@ class _Known:
             values = self.evaluate(declaration.name, x if declaration.time is not None else x[..., :spatial])
             expected = (*x.shape[:-1], len(position))
             if tuple(values.shape) != expected:
-                raise fail("B01", f"input `{declaration.name}` has shape {tuple(values.shape)}, the residual needs {expected}", hint="nothing ever broadcasts silently")
+                raise fail(
+                    "B01",
+                    f"input `{declaration.name}` has shape {tuple(values.shape)}, the residual needs {expected}",
+                    hint="nothing ever broadcasts silently",
+                )
             if values.dtype != x.dtype or values.device != x.device:
-                raise fail("B02", f"input `{declaration.name}` is {values.dtype} on {values.device}, the points are {x.dtype} on {x.device}")
+                raise fail(
+                    "B02", f"input `{declaration.name}` is {values.dtype} on {values.device}, the points are {x.dtype} on {x.device}"
+                )
             return values
 
         wanted: dict[int, frozenset] = {}
@@ -354,7 +390,11 @@ class _Known:
             answers = DERIVATIVES["autograd"]().evaluate(function, self.points, Request(wanted))
         except KeyError as missing:
             known = ", ".join(self.loss.problem.inputs)
-            raise fail("B03", f"input `{declaration.name}` was not given; the problem has {known}", hint=f'pass inputs={{"{declaration.name}": ...}}') from missing
+            raise fail(
+                "B03",
+                f"input `{declaration.name}` was not given; the problem has {known}",
+                hint=f'pass inputs={{"{declaration.name}": ...}}',
+            ) from missing
         return {s: answers[position[s.component], s.index] for s in streams}
 
     def scalar(self, symbol: Scalar) -> Tensor:

@@ -74,7 +74,9 @@ class Term:
 
     def streams(self) -> tuple[Stream, ...]:
         """Every stream the expressions hold, in a fixed order."""
-        return tuple(sorted(set().union(*(e.atoms(Stream) for e in self.expressions)), key=lambda s: (s.known, s.component, sum(s.index), s.name)))
+        return tuple(
+            sorted(set().union(*(e.atoms(Stream) for e in self.expressions)), key=lambda s: (s.known, s.component, sum(s.index), s.name))
+        )
 
 
 def lower(problem: Problem) -> tuple[Term, ...]:
@@ -126,7 +128,9 @@ def scalars(problem: Problem, expression: sp.Expr | sp.MatrixBase) -> tuple[sp.E
 
 def values(problem: Problem, expression: sp.Expr) -> sp.Expr:
     """Constants replaced by their numbers; drawn, given and trainable parameters stay symbols."""
-    constants = {s: s.declaration.value for s in expression.atoms(Scalar) if s.declaration.kind == "const" and s.declaration.value is not None}
+    constants = {
+        s: s.declaration.value for s in expression.atoms(Scalar) if s.declaration.kind == "const" and s.declaration.value is not None
+    }
     return expression.xreplace(constants)
 
 

@@ -7,6 +7,7 @@ u_xx + u_yy, each combination travels as one stream (derivatives.md 5.2; Dangel 
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -50,7 +51,9 @@ class DerivativePlan:
             needs = ", ".join(sorted({s.name for t in group.terms for s in t.streams() if not s.known})) or "no unknown"
             lines.append(f"{group.points}: {', '.join(t.label for t in group.terms)}")
             lines.append(f"  needs    {needs}")
-            lines.append(f"  backend  {group.backend}, {group.streams} stream{'s' * (group.streams != 1)}, about {group.cost:.1f} value steps")
+            lines.append(
+                f"  backend  {group.backend}, {group.streams} stream{'s' * (group.streams != 1)}, about {group.cost:.1f} value steps"
+            )
             lines += [f"           {reason}" for reason in group.reasons]
         lines += [f"warning {w.code}: {w.message}" for w in self.warnings]
         return "\n".join(lines)
@@ -83,7 +86,12 @@ def choice(term: Term, derivatives: str | Mapping[str, object] | object, terms: 
     """The backend asked for a term: by its label, else by a component it differentiates, else by its region, else the default."""
     if not isinstance(derivatives, Mapping):
         return derivatives
-    known = {"default"} | {t.label for t in terms} | {t.region.name for t in terms} | {s.component for t in terms for s in t.streams() if not s.known}
+    known = (
+        {"default"}
+        | {t.label for t in terms}
+        | {t.region.name for t in terms}
+        | {s.component for t in terms for s in t.streams() if not s.known}
+    )
     for name in derivatives:
         if name not in known and not any(k.split(".")[0] == name for k in known):
             close = nearest(str(name), known)
@@ -106,9 +114,13 @@ def smoothness(terms: Iterable[Term], names: tuple[str, ...], capabilities: Capa
         what = f"`{term.label}` takes d{letters(top.index, names)}({top.component}), the field is only C^{capabilities.smoothness}"
         hint = f'use a weight of class C^{k} or more: weight="octic" (C^2) or "bump" (any order)'
         if k > capabilities.smoothness + 1:
-            cause = f"a derivative of order {k} of a C^{capabilities.smoothness} function holds delta terms that no pointwise derivative sees"
+            cause = (
+                f"a derivative of order {k} of a C^{capabilities.smoothness} function holds delta terms that no pointwise derivative sees"
+            )
             raise ProblemError(Diagnostic("P03", what, hint, cause, span=term.span, label=term.label))
-        cause = f"the derivative of order {k} jumps wherever a query crosses the rim of a latent node's ball; its mean square is still right"
+        cause = (
+            f"the derivative of order {k} jumps wherever a query crosses the rim of a latent node's ball; its mean square is still right"
+        )
         warnings.append(Diagnostic("P03", what, hint, cause, span=term.span, label=term.label, severity="warning"))
     return warnings
 
@@ -138,7 +150,10 @@ def group(points: str, terms: tuple[Term, ...], backend: object, components: tup
         key = form_name(stream.form)
         wanted = {position[stream.component]} | (operators[key].components if key in operators else frozenset())
         operators[key] = FormRequest({a: float(c) for a, c in stream.form}, frozenset(wanted))
-    plain = {position[c]: frozenset(s.index for t in terms for s in t.streams() if not s.known and s.component == c and not s.form) for c in needed}
+    plain = {
+        position[c]: frozenset(s.index for t in terms for s in t.streams() if not s.known and s.component == c and not s.form)
+        for c in needed
+    }
     options = DERIVATIVES[name]() if isinstance(backend, str) else backend
     cost = costs.get(name, float(options.points_per_query(Request(plain, operators))))
     return Group(points, terms, name, options, Request(plain, operators), streams, cost, reasons)
@@ -193,7 +208,7 @@ def closure(needed: Mapping[str, frozenset[Index]], forms: Iterable[Stream]) -> 
 
 
 def nested_cost(needed: Mapping[str, frozenset[Index]]) -> float:
-    """Value steps of nested reverse mode: 1 for the value, then 1, 2, 4, ... for each gradient taken of a derivative of order 0, 1, 2, ..."""
+    """Value steps of nested reverse mode: 1 for the value, then 1, 2, 4, .. for each gradient taken of a derivative of order 0, 1, 2, .."""
     parents = {(component, p) for component, found in needed.items() for a in found for p in ancestors(a)}
     return 1.0 + sum(2.0 ** sum(parent) for _, parent in parents)
 
@@ -241,13 +256,31 @@ def gather(coefficients: Mapping[Stream, sp.Expr]) -> list[tuple[sp.Expr, Stream
     classes: list[tuple[sp.Expr, Stream, dict[Index, sp.Expr]]] = []
     for stream, coefficient in coefficients.items():
         for leading, first, form in classes:
-            ratio = sp.cancel(coefficient / leading)
-            if first.component == stream.component and ratio.is_number:
+            ratio = constant_ratio(coefficient, leading) if first.component == stream.component else None
+            if ratio is not None:
                 form[stream.index] = ratio
                 break
         else:
             classes.append((coefficient, stream, {stream.index: sp.S.One}))
     return [(k, Stream(s.component, s.index, s.names, tuple(sorted(form.items())))) for k, s, form in classes]
+
+
+def constant_ratio(a: sp.Expr, b: sp.Expr) -> sp.Expr | None:
+    """a / b where that is one number, else None.
+
+    Decided at three random rational points (Schwartz-Zippel): cancelling the coefficients of a large strain energy would take minutes.
+    """
+    symbols = sorted(a.free_symbols | b.free_symbols, key=lambda s: s.name)
+    ratios = set()
+    for trial in range(3):
+        draw = random.Random(trial)
+        at = {s: sp.Rational(draw.randint(1, 997), draw.randint(1, 997)) for s in symbols}
+        below = b.xreplace(at)
+        if below == 0:
+            return None
+        ratios.add(a.xreplace(at) / below)
+    (ratio, *others) = ratios
+    return ratio if not others and ratio.is_number else None
 
 
 def form_name(form: Form) -> str:

@@ -4,9 +4,27 @@ from __future__ import annotations
 
 import sympy as sp
 
-from pdespec import Problem, advect, boundary, const, div, dt, fourier, gaussians, grad, input_function, interval, lap, on, param, rectangle, space
+from pdespec import (
+    Problem,
+    advect,
+    boundary,
+    const,
+    div,
+    dt,
+    fourier,
+    gaussians,
+    grad,
+    input_function,
+    interval,
+    lap,
+    on,
+    param,
+    rectangle,
+    space,
+    uniform,
+    unknown,
+)
 from pdespec import time as time_axis
-from pdespec import uniform, unknown
 
 
 def poisson() -> Problem:

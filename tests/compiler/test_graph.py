@@ -16,16 +16,19 @@ X, Y, Z = sp.symbols("x y z", real=True)
 
 def expressions() -> st.SearchStrategy[sp.Expr]:
     leaf = st.sampled_from([X, Y, Z, sp.Integer(2), sp.Rational(1, 3), sp.pi, sp.sqrt(2)])
-    unary = st.sampled_from([sp.sin, sp.cos, sp.tanh, sp.exp, lambda a: a**2, lambda a: sp.sqrt(1 + a**2), sp.Abs, lambda a: 1 / (2 + a**2)])
-    binary = st.sampled_from([lambda a, b: a + b, lambda a, b: a * b, lambda a, b: a - b, sp.Max, sp.Min, lambda a, b: (2 + a**2) ** (b / (1 + b**2))])
-    tame = st.recursive(
+    unary = st.sampled_from(
+        [sp.sin, sp.cos, sp.tanh, sp.exp, lambda a: a**2, lambda a: sp.sqrt(1 + a**2), sp.Abs, lambda a: 1 / (2 + a**2)]
+    )
+    binary = st.sampled_from(
+        [lambda a, b: a + b, lambda a, b: a * b, lambda a, b: a - b, sp.Max, sp.Min, lambda a, b: (2 + a**2) ** (b / (1 + b**2))]
+    )
+    return st.recursive(
         leaf,
         lambda inner: st.one_of(
             st.tuples(unary, inner).map(lambda t: t[0](sp.tanh(t[1]))), st.tuples(binary, inner, inner).map(lambda t: t[0](t[1], t[2]))
         ),
         max_leaves=8,
     )
-    return tame
 
 
 def evaluate(expression: sp.Expr) -> tuple[np.ndarray, np.ndarray]:
@@ -94,7 +97,9 @@ def test_the_printed_graph_is_the_same_under_any_hash_seed():
         "print(ResidualGraph([sp.sin(x)*y + z*sp.exp(x) + x*y*z, sp.sin(x) + z], [Source('a', 1), Source('b', 2)]))"
     )
     texts = {
-        subprocess.run([sys.executable, "-c", program], env={"PYTHONHASHSEED": seed, "PATH": ""}, capture_output=True, text=True, check=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", program], env={"PYTHONHASHSEED": seed, "PATH": ""}, capture_output=True, text=True, check=True
+        ).stdout
         for seed in ("0", "1")
     }
     assert len(texts) == 1

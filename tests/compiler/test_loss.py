@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 import sympy as sp
 import torch
-from sympy.core.function import AppliedUndef
 
 import compiler
 from pdespec import Problem, ProblemError, boundary, grad, integral, on, rectangle, space, trainable, unit_normal, unknown
-from pdespec.symbols import Scalar
 from tests.compiler import problems
+from tests.compiler.oracle import exact_residuals, torch_field
 
 CLOSED = {  # one smooth closed form per component, in the variables of the problem
     "poisson": lambda x, y: [sp.sin(2 * x) * sp.exp(y / 2) + x * y],
@@ -23,27 +22,14 @@ CLOSED = {  # one smooth closed form per component, in the variables of the prob
     "monge_ampere": lambda x, y: [sp.exp(x * y) + x**3],
     "transport": lambda x, y: [sp.sin(x) * y**2],
 }
-MAKERS = [problems.poisson, problems.navier_stokes, problems.korteweg_de_vries, problems.biharmonic, problems.monge_ampere, problems.transport]
-
-
-def torch_field(forms, variables):
-    """The closed forms as a field, by lambdify with torch functions: no code of the compiler."""
-    functions = [sp.lambdify(variables, form, "torch") for form in forms]
-    return lambda points: torch.stack([f(*points.unbind(-1)).expand(points.shape[:-1]) for f in functions], -1)
-
-
-def exact_residuals(problem: Problem, forms, points: torch.Tensor, params, inputs):
-    """lambdify of problem.residuals() with the closed forms put in."""
-    table = dict(zip(problem.components, forms, strict=True))
-    result = {}
-    for label, residual in problem.residuals().items():
-        matrix = sp.Matrix([residual]) if isinstance(residual, sp.Expr) else sp.Matrix(residual)
-        matrix = matrix.replace(lambda e: isinstance(e, AppliedUndef), lambda e: table.get(e.func.__name__, inputs.get(e.func.__name__)))
-        matrix = matrix.doit().subs({s: params.get(s.name, s.declaration.value) for s in matrix.atoms(Scalar)})
-        function = sp.lambdify(problem.variables, list(matrix), "numpy")
-        columns = function(*np.moveaxis(points.numpy(), -1, 0))
-        result[label] = np.stack([np.broadcast_to(c, points.shape[:-1]) for c in columns], -1)
-    return result
+MAKERS = [
+    problems.poisson,
+    problems.navier_stokes,
+    problems.korteweg_de_vries,
+    problems.biharmonic,
+    problems.monge_ampere,
+    problems.transport,
+]
 
 
 @pytest.mark.parametrize("make", MAKERS, ids=[m.__name__ for m in MAKERS])
@@ -54,7 +40,7 @@ def test_compiled_residuals_equal_lambdified_ones_on_closed_forms(make):
     points = torch.rand(2, 9, len(variables), dtype=torch.float64, generator=torch.Generator().manual_seed(3)) + 0.2
     source = sp.sin(variables[0]) if problem.inputs else sp.S.Zero
     inputs = {name: lambda x: torch.sin(x[..., :1]) for name in problem.inputs}
-    params = {name: 150.0 for name in problem.params}
+    params = dict.fromkeys(problem.params, 150.0)
     ours = compiler.compile(problem).residuals(torch_field(forms, variables), points, inputs=inputs, params=params)
     theirs = exact_residuals(problem, forms, points, params, dict.fromkeys(problem.inputs, source))
     assert set(ours) == set(theirs)
@@ -134,13 +120,37 @@ def test_an_energy_is_a_monte_carlo_integral_and_a_violated_requirement_never_ma
 @pytest.mark.parametrize(
     ("call", "code", "text"),
     [
-        (lambda loss, p: loss.residuals(lambda x: x[..., :1], p[0], inputs={"f": p[..., :1]}), "B01", r"points have shape \(9, 2\).*needs \(b, n, 2\)"),
-        (lambda loss, p: loss.residuals(lambda x: x, p, inputs={"f": p[..., :1]}), "B01", r"field returned shape \(2, 9, 2\).*needs \(2, 9, 1\)"),
-        (lambda loss, p: loss.residuals(lambda x: x[..., :1].float(), p, inputs={"f": p[..., :1]}), "B02", "torch.float32 for torch.float64"),
-        (lambda loss, p: loss.residuals(lambda x: x[..., :1] ** 2, p, inputs={"f": p[..., 0]}), "B01", r"input `f` has shape \(2, 9\).*\(2, 9, 1\)"),
-        (lambda loss, p: loss.residuals(lambda x: x[..., :1] ** 2, p, inputs={"f": p[..., :1].float()}), "B02", "input `f` is torch.float32"),
+        (
+            lambda loss, p: loss.residuals(lambda x: x[..., :1], p[0], inputs={"f": p[..., :1]}),
+            "B01",
+            r"points have shape \(9, 2\).*needs \(b, n, 2\)",
+        ),
+        (
+            lambda loss, p: loss.residuals(lambda x: x, p, inputs={"f": p[..., :1]}),
+            "B01",
+            r"field returned shape \(2, 9, 2\).*needs \(2, 9, 1\)",
+        ),
+        (
+            lambda loss, p: loss.residuals(lambda x: x[..., :1].float(), p, inputs={"f": p[..., :1]}),
+            "B02",
+            "torch.float32 for torch.float64",
+        ),
+        (
+            lambda loss, p: loss.residuals(lambda x: x[..., :1] ** 2, p, inputs={"f": p[..., 0]}),
+            "B01",
+            r"input `f` has shape \(2, 9\).*\(2, 9, 1\)",
+        ),
+        (
+            lambda loss, p: loss.residuals(lambda x: x[..., :1] ** 2, p, inputs={"f": p[..., :1].float()}),
+            "B02",
+            "input `f` is torch.float32",
+        ),
         (lambda loss, p: loss.residuals(lambda x: x[..., :1] ** 2, p), "B03", "input `f` was not given"),
-        (lambda loss, p: loss.residuals(lambda x: torch.ones_like(x[..., :1]), p, inputs={"f": p[..., :1]}), "B04", "does not depend on its coordinates"),
+        (
+            lambda loss, p: loss.residuals(lambda x: torch.ones_like(x[..., :1]), p, inputs={"f": p[..., :1]}),
+            "B04",
+            "does not depend on its coordinates",
+        ),
     ],
     ids=["points", "channels", "field dtype", "input shape", "input dtype", "input missing", "constant field"],
 )

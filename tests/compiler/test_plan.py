@@ -23,7 +23,13 @@ def chosen(problem, capabilities=JETS, derivatives="auto"):
 
 @pytest.mark.parametrize(
     ("problem", "streams"),
-    [(problems.poisson, 4), (problems.navier_stokes, 5), (problems.korteweg_de_vries, 5), (problems.biharmonic, 11), (problems.monge_ampere, 6)],
+    [
+        (problems.poisson, 4),
+        (problems.navier_stokes, 5),
+        (problems.korteweg_de_vries, 5),
+        (problems.biharmonic, 11),
+        (problems.monge_ampere, 6),
+    ],
 )
 def test_jets_carry_as_many_streams_as_counted_by_hand(problem, streams):
     group = chosen(problem()).groups[0]
@@ -33,7 +39,10 @@ def test_jets_carry_as_many_streams_as_counted_by_hand(problem, streams):
 
 def test_nested_reverse_mode_costs_what_the_flop_counter_gave():
     # measured in value steps: Poisson 6, Navier-Stokes 12, KdV 8 (the biharmonic goes through fewer parents than a naive nest: 36)
-    counted = {p.__name__: chosen(p(), derivatives="autograd").groups[0].cost for p in (problems.poisson, problems.navier_stokes, problems.korteweg_de_vries)}
+    counted = {
+        p.__name__: chosen(p(), derivatives="autograd").groups[0].cost
+        for p in (problems.poisson, problems.navier_stokes, problems.korteweg_de_vries)
+    }
     assert counted == {"poisson": 6, "navier_stokes": 12, "korteweg_de_vries": 8}
 
 
