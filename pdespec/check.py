@@ -7,19 +7,22 @@ are found where it is built; the rules look at the finished value.
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from pdespec import rules
 from pdespec.analysis import RULES, Analysis
 from pdespec.errors import Diagnostic
 from pdespec.problem import Problem
 
 
-def check(problem: Problem) -> tuple[Diagnostic, ...]:
+def check(problem: Problem, without: Container[str] = ()) -> tuple[Diagnostic, ...]:
     """Everything that is wrong or doubtful about a problem, errors first, in the order of its statements.
 
-    Each diagnostic has a span when the problem was parsed and a label when it was built in Python.
+    Each diagnostic has a span when the problem was parsed and a label when it was built in Python. The rules of the codes in
+    `without` are left out: the reader of texts asks only what can be said when some statements could not be understood.
     """
     analysis = Analysis(problem)
-    found = [diagnostic for code in sorted(RULES) for each in RULES[code] for diagnostic in each(analysis)]
+    found = [diagnostic for code in sorted(RULES) if code not in without for each in RULES[code] for diagnostic in each(analysis)]
     return tuple(sorted(dict.fromkeys([*analysis.failures, *found]), key=_order))
 
 

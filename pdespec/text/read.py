@@ -60,7 +60,7 @@ def problem_of(source: Source) -> Problem:
         report += check_units(document.statements)
     problem = _problem(draft, report)
     if problem is not None:
-        found = [each for each in check(problem) if not RELIES_ON.get(each.code, frozenset()) & draft.broken]
+        found = check(problem, without=[code for code, kinds in RELIES_ON.items() if kinds & draft.broken])
         spelled = _spellings(draft.scope) if found else {}
         report += [_placed(each, spelled, draft) for each in found]
     if problem is None or any(each.severity == "error" for each in report):

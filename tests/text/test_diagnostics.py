@@ -7,12 +7,10 @@ from pathlib import Path
 import pytest
 
 import pdespec
-from pdespec.errors import render_all
+from tests.text.refresh import stored
 
 FOLDER = Path(__file__).parent / "diagnostics"
 CASES = sorted(FOLDER.glob("*.pde"))
-DOCUMENTED = Path(__file__).parents[2] / "docs" / "diagnostics.md"
-
 FROM_TEXT = "S01 S02 S03 S04 S05 T01 T02 T03 T04 T05 T06 W01 W02 W03 W04 W05 W06 W07 V01 V02 V03 B03 B04".split()
 
 
@@ -25,7 +23,7 @@ def diagnostics(path):
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_the_message_is_the_stored_one(path):
-    assert render_all(diagnostics(path)) + "\n" == path.with_suffix(".txt").read_text(encoding="utf-8")
+    assert stored(path) == path.with_suffix(".txt").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
