@@ -65,21 +65,23 @@ def solve_equations(
 ) -> tuple[Array, int]:
     """The solution with boundary values `offset`, from any state `start`; returns it with the number of Newton steps.
 
-    scale: size of a residual that is certainly not small (from earlier time steps), for the tolerance. iterate: `newton` or `minimize`.
+    scale: size of a residual that is not small, for the tolerance; else that of the start. iterate: `newton` or `minimize`.
     Raises: NoConvergence when the load cannot be brought on in steps of 1/2^halvings.
     """
     iterate = iterate or newton
     load, step, count = 0.0, 1.0, 0
-    u = start
-    old_offset = start - equations.transformation @ start[equations.free]
-    unbalanced = equations.transformation.T @ equations.residual(start)
-    reference = max(scale, length(unbalanced))
+    u, whole = start, offset - (start - equations.transformation @ start[equations.free])
+    unbalanced = None if scale else equations.transformation.T @ equations.residual(start)
+    reference = scale or length(unbalanced)
     while load < 1.0:
         target = min(1.0, load + step)
+        if unbalanced is None and target < 1:
+            unbalanced = equations.transformation.T @ equations.residual(start)
+        lacking = (1 - target) * unbalanced if target < 1 else np.zeros(equations.transformation.shape[1])
+        change = (target - load) * whole
         try:
-            change = (target - load) * (offset - old_offset)
-            guess = predicted(equations, u, change, (1 - target) * unbalanced) if options.predictor and np.any(change) else u + change
-            u, used = iterate(equations, guess, (1 - target) * unbalanced, options, reference)
+            guess = predicted(equations, u, change, lacking) if options.predictor and np.any(change) else u + change
+            u, used = iterate(equations, guess, lacking, options, reference)
         except NoConvergence as failure:
             step /= 2
             if step < 2.0**-options.halvings:

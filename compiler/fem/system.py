@@ -125,4 +125,6 @@ class System:
     def defect(self, level: Level, state: State) -> float:
         place = self.assembly.spaces.places[level.gauge.region]
         (density,) = self.assembly.values(level.density, level.gauge.region, state)
-        return float(np.sum(density * place.weights)) - self.assembly.known.number(level.gauge.value)
+        if level.gauge not in self.cache:
+            self.cache[level.gauge] = self.assembly.known.number(level.gauge.value)
+        return float(np.sum(density * place.weights)) - self.cache[level.gauge]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 import sympy as sp
 
+from compiler import solve
 from pdespec import (
     Problem,
     advect,
     box,
     const,
     det,
+    disk,
     div,
     dot,
     grad,
@@ -33,7 +35,7 @@ from pdespec import (
 )
 from pdespec import boundary as whole_boundary
 
-from .cases import errors, manufactured, orders, points_in
+from .cases import GivenBatch, errors, manufactured, orders, points_in
 
 x, y = space("x y")
 SQUARE = rectangle(x, y, (0, 0), (1, 1))
@@ -153,3 +155,12 @@ def test_darcy_in_mixed_form(degree, resolutions):
     found = fitted(darcy(), {"v.x": -k * sp.diff(p, x), "v.y": -k * sp.diff(p, y), "p": p}, resolutions, degree=degree)
     assert found["p"] > degree + 0.75
     assert min(found["v.x"], found["v.y"]) > degree - 0.25
+
+
+def test_sliding_on_a_curved_wall():
+    """v = (x, y) in the unit disk: v . n = 1 on the rim, and its stress is isotropic, so the wall pulls along nothing."""
+    round_ = disk(x, y)
+    v, n = unknown("v", round_, "vector"), unit_normal(round_)
+    problem = Problem("slide", {"balance": (v - div(2 * sym(grad(v))), sp.Matrix([x, y]))}, [on(whole_boundary(round_), (dot(v, n), 1))])
+    points = points_in((-0.7, -0.7), (0.7, 0.7))
+    assert (solve(problem, GivenBatch(), resolution=6)(points) - points).abs().max() < 1e-10
