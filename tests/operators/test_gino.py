@@ -230,7 +230,11 @@ def test_time_is_the_last_axis_of_the_latent_grid(rand, randn, nested, close):
         cells=1.5,
     ).double()
     points = rand(2, 6, 3)
-    field = model(OperatorInput(rand(2, 30, 2), randn(2, 30, 1)))
+    inputs = OperatorInput(rand(2, 30, 2), randn(2, 30, 1))
+    encoded = model.encoder(inputs.points, inputs.values, None).unflatten(1, (12 * 11, 10))
+    assert torch.equal(encoded, encoded[:, :, :1].expand_as(encoded))  # a function of space, the same at all times
+    assert not torch.equal(encoded[:, 60], encoded[:, 61])
+    field = model(inputs)
     space = JetSpace.closure([(0, 0, 1)], {"laplacian": {(2, 0, 0): 1, (0, 2, 0): 1}})
     jet = field.taylor(points, space)
     assert close(jet[(0, 0, 1)], nested(field, points, (0, 0, 1))) < 1e-10

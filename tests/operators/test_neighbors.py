@@ -72,6 +72,15 @@ def test_backends_agree_bit_for_bit(name, dim, shift, periodic, generator):
     assert torch.equal(one.splits, other.splits)
 
 
+def test_nodes_that_round_into_the_ball_are_found(generator):
+    """At 1e4 a float32 coordinate is rounded by half a thousandth: the node is where its rounded coordinate says."""
+    lattice = Lattice((1e4,), (1e4 + 3,), (41,))
+    x = (torch.rand(1, 3000, 1, generator=generator, dtype=torch.float64) * 3 + 1e4).float()
+    one, other = NEIGHBORS["lattice"](x, lattice, 0.18), NEIGHBORS["kdtree"](x, lattice, 0.18)
+    assert torch.equal(one.node, other.node)
+    assert torch.equal(one.query, other.query)
+
+
 @pytest.mark.parametrize("name", ["kdtree", "cells"])
 def test_scattered_nodes_on_a_periodic_axis(name, generator, rand):
     x, y = rand(2, 30, 2) * 3, rand(2, 80, 2) * 3

@@ -131,6 +131,9 @@ def test_jets_of_a_callable_keep_a_graph_only_where_something_needs_it(rand):
     s = points * scale.detach()
     expected = (-2 * scale.detach() * torch.sin(s) - scale.detach() ** 2 * points * torch.cos(s)).sum()
     assert torch.allclose(slope, expected)
+    moving = (points * scale).sin()  # points that move with a shape
+    slope = torch.autograd.grad(jet_of(lambda p: p**3, moving, SPACE)["laplacian"].sum(), scale)[0]
+    assert torch.allclose(slope, (6 * torch.cos(s) * points).sum())
     with torch.no_grad():
         assert not jet_of(lambda p: torch.sin(p * scale), points, SPACE).value.requires_grad
 

@@ -97,7 +97,7 @@ def test_centre_rim_and_outside_are_finite_to_all_orders(name, dtype):
     assert all(torch.isfinite(row).all() for row in table)
     assert all((row[7:] == 0).all() for row in table)
     value = WEIGHTS[name](s)
-    for _ in range(2):
+    for _ in range(2 if name.startswith("wendland") else 4):
         value = torch.autograd.grad(value.sum(), s, create_graph=True)[0]
         assert torch.isfinite(value).all()
         assert (value[7:] == 0).all()
