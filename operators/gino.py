@@ -27,6 +27,8 @@ from operators.mlp import MLP, seeded
 from operators.neighbors import NEIGHBORS, Edges, lattice_width
 from operators.walk import apply, missing
 
+BLOCK = 4096  # queries at a time where no graph is kept: some 10 MB of edges, about a cache
+
 
 @dataclass(frozen=True)
 class EncoderOptions:
@@ -124,6 +126,9 @@ class DecodedField:
         return edges.padded(lattice_width(self.lattice, self.decoder.radius)) if self.decoder.kernel.padded else edges
 
     def __call__(self, points: Tensor, edges: Edges | None = None) -> Tensor:
+        block = max(1, BLOCK // max(1, points.shape[0]))
+        if edges is None and not torch.is_grad_enabled() and points.shape[1] > block:
+            return torch.cat([self(part) for part in points.split(block, 1)], 1)
         edges = self.plan(points) if edges is None else edges
         values = self._decode(points.flatten(0, 1).split(1, -1), edges).unflatten(0, points.shape[:2])
         return values if self.ansatz is None else self.ansatz(points, values)

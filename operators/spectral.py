@@ -85,7 +85,8 @@ def mix(corner: Tensor, weight: Tensor) -> Tensor:
 class SpectralConv(nn.Module):
     """v -> irfft(W(k) rfft(v)(k)) for the low frequencies k.
 
-    Shapes: (b, c_in, x..) -> (b, c_out, x..). `modes` m per axis keeps |k| up to m (see `kept`). `rank`: None for a dense weight, else the
+    Shapes: (b, c_in, x..) -> (b, c_out, x..). `modes` m per axis keeps |k| up to m (see `kept`; other libraries
+    count 2 m). `rank`: None for a dense weight, else the
     share of dense parameters (or the ranks themselves) of a Tucker factorisation, contracted factor by factor.
     The same weights act on any grid that holds the modes. Raises: ValueError on a grid too coarse.
     """

@@ -318,6 +318,26 @@ def test_a_whole_step_can_be_captured_as_one_graph(kernel, inputs, points):
     assert torch.allclose(again[0], step(field.latent[0].detach() + 0.1, points)[0])
 
 
+def test_many_queries_are_decoded_in_blocks_where_no_graph_is_kept(inputs, rand, monkeypatch):
+    from operators import gino
+
+    points, field = rand(3, 50, 2) * 2 - 1, build("mlp")(inputs)
+    whole = field(points)
+    monkeypatch.setattr(gino, "BLOCK", 21)
+    with torch.no_grad():
+        assert torch.allclose(field(points), whole, rtol=0, atol=1e-14)
+
+
+def test_weights_survive_a_safetensors_file(inputs, points, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    model, other = build("mlp", rank=0.5), build("mlp", rank=0.5, seed=3)
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    assert not torch.equal(other(inputs)(points), model(inputs)(points))
+    other.load_state_dict(load_file(tmp_path / "model.safetensors"))
+    assert torch.equal(other(inputs)(points), model(inputs)(points))
+
+
 def test_a_projection_without_a_jet_rule_is_told(inputs, points):
     class Odd(nn.Module):
         def forward(self, x):
