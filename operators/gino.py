@@ -27,7 +27,7 @@ from operators.mlp import MLP, seeded
 from operators.neighbors import NEIGHBORS, Edges, lattice_width
 from operators.walk import apply, missing
 
-BLOCK = 4096  # queries at a time where no graph is kept: some 10 MB of edges, about a cache
+BLOCK = 2048  # queries at a time where no graph is kept: some 10 MB of edges, which is fastest on a CPU
 
 
 @dataclass(frozen=True)
