@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -36,7 +36,7 @@ class EncoderOptions:
 
     `radius` in lengths, or `cells` latent spacings where it is None. "shepard" divides by the sum of weights, which needs no measure and
     is exact for constants; "integral" needs `OperatorInput.measure`. `channels`: out of the layer; None keeps the input's (mlp) or takes
-    16 (polynomial).
+    16 (polynomial, of degree 1 unless told).
     """
 
     channels: int | None = None
@@ -46,7 +46,7 @@ class EncoderOptions:
     kernel: str = "polynomial"
     transform: Transform = "linear"
     reduction: Reduction = "shepard"
-    kernel_options: Mapping[str, Any] = field(default_factory=lambda: {"degree": 1})
+    kernel_options: Mapping[str, Any] | None = None
 
 
 class Encoder(nn.Module):
@@ -74,7 +74,7 @@ class Encoder(nn.Module):
             (lattice.lower, lattice.upper),
             lattice.period,
             generator,
-            **options.kernel_options,
+            **({"degree": 1} if options.kernel_options is None and self.constant else options.kernel_options or {}),
         )
 
     def forward(self, points: Tensor, values: Tensor, measure: Tensor | None) -> Tensor:

@@ -180,7 +180,7 @@ def test_points_of_measure_zero_are_padding(inputs, points, rand, randn):
 
 @pytest.mark.parametrize("kernel", ["mlp", "polynomial"])
 def test_the_field_depends_smoothly_on_input_points_and_values(kernel, inputs, points):
-    encoder = EncoderOptions(weight="bump", kernel=kernel, channels=3, kernel_options={"degree": 1} if kernel == "polynomial" else {})
+    encoder = EncoderOptions(weight="bump", kernel=kernel, channels=3)
     model = build(encoder=encoder, outputs=1)
     x, values = inputs.points[:1, :20].clone().requires_grad_(), inputs.values[:1, :20].clone().requires_grad_()
 
