@@ -53,8 +53,8 @@ def raster(problem: Problem, batch: Any, resolution: int = RESOLUTION) -> Raster
     region = domain(problem)
     own = batch.points[region.name].points
     space, time = len(problem.coordinates), problem.time
-    lower, upper = _box(own[0, :, :space])
-    limits = [(each.name, low, high) for each, low, high in zip(problem.coordinates, lower, upper, strict=True)]
+    lower, upper = batch.geometry[region.name].box()
+    limits = [(each.name, low, high) for each, low, high in zip(problem.coordinates, lower.tolist(), upper.tolist(), strict=True)]
     if time is not None and space == 1:
         limits.append((time.name, float(time.start), float(time.end)))
     drawn, sliced = limits[:2], limits[2:]
@@ -77,13 +77,6 @@ def raster(problem: Problem, batch: Any, resolution: int = RESOLUTION) -> Raster
     return Raster(
         points[:, inside], mask, (left, right, bottom, top), tuple(name for name, _, _ in drawn), "auto" if spacetime else "equal", note
     )
-
-
-def _box(points: Tensor) -> tuple[list[float], list[float]]:
-    """The box of one sample's points, a little widened. Shapes: "n d"."""
-    lower, upper = points.amin(0), points.amax(0)
-    margin = 0.02 * (upper - lower)
-    return (lower - margin).tolist(), (upper + margin).tolist()
 
 
 def residual(loss: PhysicsLoss, sample: Sample, points: Tensor, trainables: Mapping[str, float], block: int = 2048) -> Tensor:

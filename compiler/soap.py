@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+SHIFT = 1e-8  # of the mean eigenvalue: above float64's roundoff, below what float32 resolves
 Parameters = Iterable[Tensor] | Iterable[dict]
 
 
@@ -17,7 +18,8 @@ class SOAP(Optimizer):
     For a parameter with axes k = 1..d and gradient G, keep G_k = EMA of the unfolding product (G G^T)_k and Q_k, its eigenvectors; turn the
     gradient, G' = G x_1 Q_1^T .. x_d Q_d^T, take Adam's step in that frame and turn it back. Every `frequency` steps the basis follows by
     one power iteration and a QR factorisation. Axes longer than `max_size`, and vectors, keep the identity, which is Adam.
-    The first step only fills the preconditioner.
+    The first step only fills the preconditioner. Unlike there, directions without any gradient so far are chosen by rule, not by
+    roundoff, so that several processes follow one.
 
     Source: Vyas, Morwani, Zhao, Kwun, Shapira, Brandfonbrener, Janson and Kakade 2024 (arXiv 2409.11321), algorithm 3; the momentum is
     kept in the unturned frame, as there. Complex parameters count as real ones with one more axis of length two.
@@ -87,17 +89,24 @@ def _update(value: Tensor, gradient: Tensor, state: dict, group: dict) -> None:
 
 
 def _follow(gram: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
-    """One power iteration from the old basis, its columns first sorted by their Rayleigh quotients; and that order."""
-    order = torch.argsort((basis * (gram @ basis)).sum(0), descending=True)
-    return torch.linalg.qr(gram @ basis[:, order])[0].contiguous(), order
+    """One power iteration from the old basis, its columns first sorted by their Rayleigh quotients; and that order.
+
+    Directions that no gradient has had yet are left as they were.
+    """
+    image = gram @ basis
+    order = torch.argsort((basis * image).sum(0), descending=True)
+    image = image + SHIFT * gram.diagonal().mean() * basis
+    return torch.linalg.qr(image[:, order])[0].contiguous(), order
 
 
 def _eigenvectors(gram: Tensor) -> Tensor:
-    """Eigenvectors, largest eigenvalue first; in float64, where a rank-one Gram matrix does not upset LAPACK."""
+    """Eigenvectors, largest eigenvalue first; in float64, where a Gram matrix of low rank does not upset LAPACK.
+
+    Directions that the first gradient lacks are told apart by a ramp, so that they do not depend on roundoff.
+    """
     matrix = gram.double()
-    size = matrix.diagonal().mean()
-    identity = torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
-    return torch.linalg.eigh(matrix + 1e-14 * size * identity)[1].flip(1).to(gram.dtype).contiguous()
+    ramp = torch.linspace(1, 0, len(matrix), dtype=matrix.dtype, device=matrix.device)
+    return torch.linalg.eigh(matrix + torch.diag(SHIFT * matrix.diagonal().mean() * ramp))[1].flip(1).to(gram.dtype).contiguous()
 
 
 def _turned(gradient: Tensor, max_size: int) -> list[int]:

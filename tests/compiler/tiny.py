@@ -38,6 +38,9 @@ class Points:
 
 
 class Line:
+    def box(self) -> tuple[Tensor, Tensor]:
+        return torch.zeros(1), torch.ones(1)
+
     def contains(self, points: Tensor) -> Tensor:
         return ((points > 0) & (points < 1)).all(-1)
 
