@@ -56,19 +56,8 @@ from pdespec.geometry import (
 )
 from pdespec.laws import fourier, gaussians, grf, loguniform, normal, uniform
 from pdespec.manufacture import manufacture
-from pdespec.problem import (
-    Condition,
-    Data,
-    Equation,
-    Functional,
-    IntegralRequirement,
-    Output,
-    Problem,
-    Requirement,
-    at,
-    inside,
-    on,
-)
+from pdespec.problem import Problem
+from pdespec.statements import Condition, Data, Equation, Functional, IntegralRequirement, Output, Requirement, at, inside, on
 from pdespec.symbols import const, input_function, param, space, time, trainable, unit_normal, unknown
 from pdespec.variation import diff, first_variation, natural_conditions, variation, weak_form
 

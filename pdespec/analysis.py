@@ -9,11 +9,12 @@ from typing import Any
 
 import sympy as sp
 
-from pdespec.assemble import fields_of
 from pdespec.calculus import entries
 from pdespec.errors import Diagnostic, ProblemError, Span
+from pdespec.forms import fields_of
 from pdespec.jets import Jet, jet_form, jets_of
-from pdespec.problem import Condition, Equation, Problem
+from pdespec.problem import Problem
+from pdespec.statements import Condition, Equation
 from pdespec.symbols import Unknown, UnknownField
 from pdespec.variation import naturals, stationarity
 

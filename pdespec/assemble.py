@@ -1,4 +1,4 @@
-"""From statements to the parts of a problem: sides split, labels given, declarations found, names checked."""
+"""From statements to the parts of a problem: everything collected, declarations found, names checked."""
 
 from __future__ import annotations
 
@@ -6,31 +6,27 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import sympy as sp
-from sympy.core.function import AppliedUndef
-from sympy.core.relational import Relational
-from sympy.logic.boolalg import BooleanAtom
 
-from pdespec.calculus import Integral, rank, short
+from pdespec.calculus import Integral
 from pdespec.errors import Diagnostic, ProblemError, Span, fail
+from pdespec.forms import (
+    condition_label,
+    declaration_of,
+    fields_of,
+    free_label,
+    to_condition,
+    to_data,
+    to_equation,
+    to_functional,
+    to_output,
+    to_reference,
+    to_requirement,
+)
 from pdespec.geometry import Boundary, Domain, Region, shape_symbols
 from pdespec.jets import Jet
-from pdespec.problem import (
-    Channels,
-    Condition,
-    Data,
-    Equation,
-    Functional,
-    IntegralRequirement,
-    Output,
-    Requirement,
-    Stated,
-    Table,
-    promote,
-    sides,
-)
-from pdespec.symbols import Coordinate, Input, InputField, Normal, Param, Scalar, Time, Unknown, UnknownField, check_name, exact
-
-COMPARISONS = {sp.StrictGreaterThan: ">", sp.GreaterThan: ">=", sp.StrictLessThan: "<", sp.LessThan: "<="}
+from pdespec.statements import Condition, Data, Equation, Functional, IntegralRequirement, Requirement, Stated
+from pdespec.symbols import Coordinate, Input, Normal, Param, Scalar, Time, Unknown, check_name
+from pdespec.table import Channels, Table
 
 
 class Collector:
@@ -39,10 +35,10 @@ class Collector:
     def __init__(self) -> None:
         self.diagnostics: list[Diagnostic] = []
 
-    def attempt(self, action: Callable[[], Any], label: str = "", span: Span | None = None) -> Any:
-        """The result of `action`, or None when it failed with diagnostics, which are kept with their place."""
+    def attempt(self, action: Callable[..., Any], *arguments: Any, label: str = "", span: Span | None = None) -> Any:
+        """The result of the action, or None when it failed with diagnostics, which are kept with their place."""
         try:
-            return action()
+            return action(*arguments)
         except ProblemError as error:
             self.diagnostics += [diagnostic.at(span, label) for diagnostic in error.diagnostics]
             return None
@@ -75,7 +71,7 @@ def assemble(
     Raises: `ProblemError` with every diagnostic found.
     """
     collector = Collector()
-    collector.attempt(lambda: check_name(name, "a problem"))
+    collector.attempt(check_name, name, "a problem")
     stated = {
         "equations": _equations(equations, collector),
         "conditions": _conditions(conditions, collector),
@@ -127,228 +123,77 @@ def _check_labels(stated: Mapping[str, Any], collector: Collector) -> None:
             collector.diagnostics.append(Diagnostic("S05", message, "give one of them another label", label=label))
 
 
-def _spread(given: Any) -> Iterator[tuple[str | None, Any, Stated | None]]:
+def _spread(given: Any) -> list[tuple[str | None, Any, Stated | None]]:
     """The statements with `inside`, `on` and `at` taken apart: (label or None, equation, where it was stated)."""
+    result = []
     for label, each in _named(given):
         if label is not None and not (isinstance(label, str) and label):
             raise fail("S03", f"{label!r} is no label", "labels are text: {'momentum': ..}")
-        if isinstance(each, Stated):
-            for count, equation in enumerate(each.equations):
-                yield (label if count == 0 or label is None else f"{label}{count + 1}"), equation, each
-        else:
-            yield label, each, None
+        stated = each if isinstance(each, Stated) else None
+        for count, equation in enumerate(stated.equations if stated is not None else (each,)):
+            result.append((f"{label}{count + 1}" if label and count else label, equation, stated))
+    return result
 
 
 def _equations(given: Any, collector: Collector) -> Table:
     result: dict[str, Equation] = {}
-    for label, each, stated in collector.attempt(lambda: list(_spread(given)), "equations") or ():
-        label = label or _next("eq", result)
-        span = getattr(each, "span", None)
-        equation = collector.attempt(lambda: _equation(each, stated), label, span)  # noqa: B023 - called at once
+    for label, each, stated in collector.attempt(_spread, given, label="equations") or ():
+        label = label or free_label("eq", result)
+        equation = collector.attempt(to_equation, each, stated, label=label, span=getattr(each, "span", None))
         if equation is not None:
-            result[label] = equation
+            collector.attempt(_enter, label, equation, result)
     return Table(result)
-
-
-def _equation(each: Any, stated: Stated | None) -> Equation:
-    if isinstance(each, Equation):
-        return each
-    if stated is not None and stated.kind != "equation":
-        raise fail("T05", "a condition stands among the equations", "what on(..) and at(..) return belongs in conditions=")
-    lhs, rhs = sides(each)
-    return Equation(lhs, rhs, _home(lhs, rhs) if stated is None else stated.region.domain)
-
-
-def _home(*expressions: Any) -> Domain:
-    """The domain on which the fields of an equation live."""
-    fields = [field for expression in expressions for field in fields_of(expression)]
-    domains = dict.fromkeys(field.func.declaration.region.domain for field in fields if isinstance(field, UnknownField))
-    if not domains:
-        raise fail("W06", f"no unknown in {' = '.join(short(each) for each in expressions)}", "an equation determines an unknown")
-    if len(domains) > 1:
-        names = ", ".join(domain.name for domain in domains)
-        raise fail("T05", f"the unknowns of the equation live on several domains: {names}", "say where it holds: inside(Omega, ..)")
-    return next(iter(domains))
 
 
 def _conditions(given: Any, collector: Collector) -> Table:
     result: dict[str, Condition] = {}
-    for label, each, stated in collector.attempt(lambda: list(_spread(given)), "conditions") or ():
-        span = getattr(each, "span", None)
-        condition = collector.attempt(lambda: _condition(each, stated), label or "conditions", span)  # noqa: B023 - called at once
+    for label, each, stated in collector.attempt(_spread, given, label="conditions") or ():
+        condition = collector.attempt(to_condition, each, stated, label=label or "conditions", span=getattr(each, "span", None))
         if condition is not None:
-            result[label or _condition_label(condition, result)] = condition
+            collector.attempt(_enter, label or condition_label(condition, result), condition, result)
     return Table(result)
 
 
-def _condition(each: Any, stated: Stated | None) -> Condition:
-    if isinstance(each, Condition):
-        return each
-    if stated is None or stated.kind == "equation":
-        raise fail("T05", f"{each} does not say where it holds", "write on(Gamma, ..) or at(t, 0, ..)")
-    lhs, rhs = sides(each)
-    region = stated.region if stated.region is not None else _home(lhs, rhs)
-    return Condition(lhs, rhs, region, stated.kind, stated.at)
-
-
-def _condition_label(condition: Condition, taken: Mapping[str, Any]) -> str:
-    """`Gamma.u`, `initial.u`: the place and the unknowns of an unlabeled condition. Holds a dot, as no user's label can."""
-    place = condition.region.name if condition.kind == "boundary" else "initial"
-    fields = (*fields_of(condition.lhs), *fields_of(condition.rhs))
-    names = dict.fromkeys(field.func.declaration.name for field in fields if isinstance(field, UnknownField))
-    label = ".".join([place, *names])
-    return label if label not in taken else _next(label + ".", taken, start=2)
-
-
-def _next(prefix: str, taken: Mapping[str, Any], start: int = 1) -> str:
-    number = start
-    while f"{prefix}{number}" in taken:
-        number += 1
-    return f"{prefix}{number}"
+def _enter(label: str, statement: Any, result: dict[str, Any]) -> None:
+    if label in result:
+        raise fail("S05", f"two statements are labeled `{label}`", "give one of them another label", label=label)
+    result[label] = statement
 
 
 def _functionals(minimize: Any, stationary: Any, collector: Collector) -> tuple[Functional, ...]:
-    result = []
-    for kind, given in (("minimize", minimize), ("stationary", stationary)):
-        for each in given if isinstance(given, list) else [] if given is None else [given]:
-            span = getattr(each, "span", None)
-            functional = collector.attempt(lambda: _functional(kind, each), kind, span)  # noqa: B023 - called at once
-            if functional is not None:
-                result.append(functional)
-    return tuple(result)
+    given = [("minimize", each) for each in _listed(minimize)] + [("stationary", each) for each in _listed(stationary)]
+    found = [collector.attempt(to_functional, kind, each, label=kind, span=getattr(each, "span", None)) for kind, each in given]
+    return tuple(functional for functional in found if functional is not None)
 
 
-def _functional(kind: str, given: Any) -> Functional:
-    if isinstance(given, Functional):
-        return given
-    energy, over = given if isinstance(given, tuple) else (given, ())
-    terms = energy_terms(energy, kind)
-    held = [field.func.declaration.name for density, _ in terms for field in fields_of(density) if isinstance(field, UnknownField)]
-    names = [declaration_of(each).name for each in (over if isinstance(over, (list, tuple)) else [over])] if over != () else held
-    for name in names:
-        if name not in held:
-            raise fail("V01", f"the functional to {kind} does not depend on `{name}`", "vary it by the unknowns it holds")
-    return Functional(kind, terms, tuple(dict.fromkeys(names)))
-
-
-def energy_terms(energy: Any, kind: str = "minimize") -> tuple[tuple[sp.Expr, Region], ...]:
-    """The (density, region) terms of a sum of integrals, factors and signs drawn into the densities.
-
-    Raises: V01 when the energy is not scalar, or a part of it has no region.
-    """
-    energy = exact(energy)
-    if isinstance(energy, sp.MatrixBase):
-        raise fail("V01", f"the energy to {kind} is {rank(energy)}, not scalar", "an energy is one number: integral(psi, Omega)")
-    nodes = sorted(energy.atoms(Integral), key=sp.default_sort_key)
-    dummies = [sp.Dummy(f"integral{k}") for k in range(len(nodes))]  # so that the densities stay as they are written
-    back: dict[Any, Any] = dict(zip(dummies, nodes, strict=True))
-    terms = []
-    for term in sp.Add.make_args(sp.expand_mul(energy.xreplace(dict(zip(nodes, dummies, strict=True))))):
-        integrals = [factor for factor in sp.Mul.make_args(term) if factor in back]
-        if len(integrals) != 1 or (term / integrals[0]).has(*dummies):
-            what = "is a product of integrals" if term.has(*dummies) else "is not integrated over a region"
-            message = f"{short(term.xreplace(back))} in the energy to {kind} {what}"
-            raise fail("V01", message, f"write {kind} integral(psi, Omega)")
-        coefficient = term / integrals[0]
-        if fields_of(coefficient):
-            raise fail("V01", f"{short(term.xreplace(back))}: a field multiplies an integral", "move the field into the density")
-        node = back[integrals[0]]
-        terms.append((coefficient * node.density, node.region))
-    return tuple(terms)
+def _listed(given: Any) -> list[Any]:
+    """Functionals are given one, several or none; a tuple is one with the unknowns it varies by."""
+    return given if isinstance(given, list) else [] if given is None else [given]
 
 
 def _requirements(given: Any, collector: Collector) -> tuple[Requirement | IntegralRequirement, ...]:
-    result = []
-    for _, each in _named(given):
-        requirement = collector.attempt(lambda: _requirement(each), "require", getattr(each, "span", None))  # noqa: B023 - called at once
-        if requirement is not None:
-            result.append(requirement)
-    return tuple(result)
-
-
-def _requirement(each: Any) -> Requirement | IntegralRequirement:
-    if isinstance(each, (Requirement, IntegralRequirement)):
-        return each
-    relation, region = each if isinstance(each, tuple) and len(each) == 2 and isinstance(each[1], (Domain, Boundary)) else (each, None)
-    if isinstance(relation, (bool, BooleanAtom)):
-        raise fail("T05", f"the requirement has been folded to {bool(relation)} before it arrived", "a requirement holds a field")
-    if isinstance(relation, Relational) and type(relation) in COMPARISONS:
-        lhs, rhs = (exact(side) for side in relation.args)
-        return Requirement(lhs, COMPARISONS[type(relation)], rhs, region or _home(lhs, rhs))
-    lhs, rhs = sides(relation)
-    terms = [term for term in sp.Add.make_args(lhs - rhs) if term.atoms(Integral)]
-    if isinstance(lhs, sp.MatrixBase) or not terms:
-        hint = "write integral(p, Omega) = 0, or (J > 0, Omega)"
-        raise fail("T05", f"cannot require {short(lhs)} = {short(rhs)}", hint, "what must hold at every point is an equation")
-    densities = [energy_terms(term, "require")[0] for term in terms]
-    if len({region for _, region in densities}) > 1:
-        raise fail("T05", "the integrals of a requirement are over several regions", "state one requirement a region")
-    value = -sp.Add(*(term for term in sp.Add.make_args(lhs - rhs) if not term.atoms(Integral)))
-    return IntegralRequirement(sp.Add(*(density for density, _ in densities)), densities[0][1], value)
+    found = [collector.attempt(to_requirement, each, label="require", span=getattr(each, "span", None)) for _, each in _named(given)]
+    return tuple(requirement for requirement in found if requirement is not None)
 
 
 def _outputs(given: Any, collector: Collector) -> Table:
-    result: dict[str, Output] = {}
-    for label, each in _named(given):
-        name = each.name if isinstance(each, Output) else label
-        if name is None:
-            collector.diagnostics.append(Diagnostic("T05", "an output has no name", 'write output={"P": diff(psi, F)}', label="output"))
-        else:
-            result[name] = each if isinstance(each, Output) else Output(name, exact(each))
-    return Table(result)
+    found = [collector.attempt(to_output, label, each, label=label or "output") for label, each in _named(given)]
+    return Table((output.name, output) for output in found if output is not None)
 
 
 def _data(given: Any, collector: Collector) -> tuple[Data, ...]:
-    result = []
-    for each in given:
-        if isinstance(each, Data):
-            result.append(each)
-        elif isinstance(each, tuple) and len(each) == 3 and isinstance(each[1], (Domain, Boundary)) and isinstance(each[2], str):
-            result.append(Data(exact(each[0]), each[1], each[2]))
-        else:
-            collector.diagnostics.append(Diagnostic("T05", f"{each!r} is no data", 'write data=[(p, foil, "airfoils.h5")]', label="data"))
-    return tuple(result)
+    found = [collector.attempt(to_data, each, label="data") for each in given]
+    return tuple(data for data in found if data is not None)
 
 
 def _references(given: Mapping[Any, Any], known: Mapping[str, Any], collector: Collector) -> Table:
     """The known solutions, given by unknown or by its name."""
-    result: dict[str, Any] = {}
-    for key, value in given.items():
-        pair = collector.attempt(lambda: _reference(known.get(key) if isinstance(key, str) else key, value), "reference")  # noqa: B023
-        if pair is not None:
-            result.update([pair])
-    return Table(result)
-
-
-def _reference(key: Any, value: Any) -> tuple[str, Any]:
-    declared = None if key is None else declaration_of(key)
-    if not isinstance(declared, Unknown):
-        raise fail("T05", f"reference of {declared.name if declared else 'an unknown name'}, which is no unknown", "name an unknown")
-    return declared.name, promote(declared.symbol, exact(value))[1]
+    pairs = ((known.get(key) if isinstance(key, str) else key, value) for key, value in given.items())
+    found = [collector.attempt(to_reference, *pair, label="reference") for pair in pairs]
+    return Table(pair for pair in found if pair is not None)
 
 
 # ------------------------------------------------------------------------------------------------------------------- declarations
-
-
-def fields_of(expression: Any) -> tuple[Any, ...]:
-    """The applied unknown and input components in an expression, by name."""
-    found = {field for field in expression.atoms(AppliedUndef) if hasattr(field.func, "declaration")}
-    return tuple(sorted(found, key=lambda field: (field.func.__name__, sp.default_sort_key(field))))
-
-
-def declaration_of(expression: Any) -> Unknown | Input | Param:
-    """The declaration behind a symbol, a field or a whole vector of them."""
-    if isinstance(expression, (Unknown, Input, Param)):
-        return expression
-    if isinstance(expression, sp.MatrixBase) and expression.shape != (0, 0):
-        declaration = declaration_of(expression[0])
-        if declaration.symbol == expression:
-            return declaration
-    elif isinstance(expression, Scalar):
-        return expression.declaration
-    elif isinstance(expression, (UnknownField, InputField)):
-        return expression.func.declaration
-    raise fail("T05", f"{expression} is no declared field or param", "give what unknown(..), input_function(..) or param(..) returned")
 
 
 def _walk(stated: Mapping[str, Any]) -> Iterator[tuple[Any, tuple[Region, ...]]]:

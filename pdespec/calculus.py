@@ -410,7 +410,6 @@ class RegionSymbol(sp.Symbol):
 class Integral(sp.Expr):
     """The integral of a scalar density over a region: a number (or a function of time), not a field."""
 
-    is_functional = True
     is_commutative = True
     is_extended_real = True
 
@@ -449,16 +448,18 @@ def integral(density: Expression, region: Region) -> Any:
     return sp.S.Zero if density == 0 else Integral(density, region)
 
 
-class Jump(sp.Function):
-    """The jump of a scalar across an interface, value on the side the normal points to minus value on the other."""
+class TwoSided(sp.Function):
+    """A combination of the two one-sided values of a scalar on an interface; derivatives go inside."""
 
     nargs = 1
 
 
-class Average(sp.Function):
-    """The mean of the two one-sided values of a scalar on an interface."""
+class Jump(TwoSided):
+    """The value on the side the normal points to minus the value on the other."""
 
-    nargs = 1
+
+class Average(TwoSided):
+    """The mean of the two values."""
 
 
 def jump(expression: Expression) -> Any:

@@ -17,6 +17,7 @@ import sympy as sp
 from sympy.concrete.expr_with_limits import ExprWithLimits
 from sympy.core.function import AppliedUndef
 
+from pdespec.calculus import Integral, TwoSided
 from pdespec.errors import fail
 from pdespec.symbols import Coordinate, InputField, Normal, Time, UnknownField
 
@@ -130,7 +131,7 @@ class _Expander:
         if isinstance(e, sp.Subs):
             hint = "use on(side(Omega, x=0), ..), at(t, 0, ..) or periodic"
             raise fail("W07", f"{e} is a value at a point", hint, "equations hold everywhere in their region")
-        if getattr(e, "is_functional", False):  # an integral is a number: nothing inside it varies from point to point
+        if isinstance(e, Integral):  # a number: nothing inside it varies from point to point
             return e
         return e.func(*(self.visit(argument) for argument in e.args))
 
@@ -169,8 +170,10 @@ class _Expander:
             return sp.Add(*(sp.Mul(*e.args[:i], slope, *e.args[i + 1 :]) for i, slope in enumerate(slopes) if slope != 0))
         if isinstance(e, sp.Pow) and e.exp.is_number:
             return e.exp * e.base ** (e.exp - 1) * self.total(e.base, variable)
-        if getattr(e, "is_functional", False):
+        if isinstance(e, Integral):
             return sp.S.Zero
+        if isinstance(e, TwoSided):
+            return e.func(self.total(e.args[0], variable))
         symbols = sorted(e.free_symbols, key=sp.default_sort_key)
         slopes = {symbol: self.total(symbol, variable) for symbol in symbols}
         return sp.Add(*(e.diff(symbol) * slope for symbol, slope in slopes.items() if slope != 0))

@@ -8,13 +8,14 @@ from typing import Any
 
 import sympy as sp
 
-from pdespec.assemble import declaration_of
 from pdespec.calculus import Integral, dot, entries, grad, short
 from pdespec.errors import Diagnostic, ProblemError, fail
+from pdespec.forms import declaration_of
 from pdespec.geometry import Boundary, Box, Interval, Rectangle
 from pdespec.jets import Jet, jet_form, jets_of, sympy_form, total_derivative
 from pdespec.probe import vanishes
-from pdespec.problem import Condition, Functional, IntegralRequirement, Problem, promote
+from pdespec.problem import Problem
+from pdespec.statements import Condition, Functional, IntegralRequirement, promote
 from pdespec.symbols import Coordinate, InputField, Param, Unknown, UnknownField, exact, unit_normal
 from pdespec.variation import euler_lagrange, naturals
 

@@ -371,7 +371,7 @@ def unknown(
     """The expression of an unknown field: `u = unknown("u", Omega)`, `v = unknown("v", Omega, "vector", time=t)`."""
     check_name(name, "an unknown")
     _check_rank(name, rank)
-    _check_region(name, region, ("Domain",))
+    _check_region(name, region, on_boundaries=False)
     _check_time(name, time)
     return Unknown(name, rank, region, time, positive, unit).symbol
 
@@ -388,7 +388,7 @@ def input_function(
     """The expression of a field given per sample: `f = input_function("f", Omega, gaussians(count=2))`."""
     check_name(name, "an input")
     _check_rank(name, rank)
-    _check_region(name, region, ("Domain", "Boundary"))
+    _check_region(name, region, on_boundaries=True)
     _check_time(name, time)
     _check_law(name, law, "function")
     if law is not None and source is not None:
@@ -435,10 +435,13 @@ def _check_rank(name: str, rank: str) -> None:
         raise fail("S01", f"unknown rank {rank!r} of `{name}`", hint, label=name)
 
 
-def _check_region(name: str, region: object, kinds: tuple[str, ...]) -> None:
-    if type(region).__name__ not in kinds:
-        hint = f"a field lives on a {' or '.join(kind.lower() for kind in kinds)}, such as rectangle(x, y, [0, 0], [1, 1])"
-        raise fail("T05", f"`{name}` is declared on {region!r}, which is no {' or '.join(kinds).lower()}", hint, label=name)
+def _check_region(name: str, region: object, on_boundaries: bool) -> None:
+    from pdespec.geometry import Boundary, Domain
+
+    if not isinstance(region, (Domain, Boundary) if on_boundaries else Domain):
+        wanted = "domain or boundary" if on_boundaries else "domain"
+        hint = f"a field lives on a {wanted}, such as rectangle(x, y, [0, 0], [1, 1])"
+        raise fail("T05", f"`{name}` is declared on {region!r}, which is no {wanted}", hint, label=name)
 
 
 def _check_time(name: str, time: object) -> None:

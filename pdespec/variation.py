@@ -12,19 +12,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sympy as sp
 
-from pdespec.assemble import energy_terms
 from pdespec.calculus import Integral, describe, entries, partial, short
 from pdespec.errors import fail
+from pdespec.forms import energy_terms
 from pdespec.geometry import Boundary, Domain, boundary, rest, side
 from pdespec.jets import Jet, jet_form, jets_of, sympy_form
 from pdespec.parts import Part, parts
 from pdespec.probe import vanishes
-from pdespec.problem import Condition, Equation, Functional, Problem
+from pdespec.statements import Condition, Equation, Functional
 from pdespec.symbols import Coordinate, Normal, Scalar, TestField, Unknown, UnknownField, component_function, exact
+
+if TYPE_CHECKING:
+    from pdespec.problem import Problem
 
 # ------------------------------------------------------------------------------------------------------------ partial derivatives
 

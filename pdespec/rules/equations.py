@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pdespec.analysis import Analysis, counted, rule
-from pdespec.calculus import entries
+from pdespec.calculus import TwoSided, entries
 from pdespec.errors import Diagnostic
 from pdespec.geometry import Boundary
 from pdespec.jets import jets_of
@@ -39,10 +39,14 @@ def equations_match_unknowns(analysis: Analysis) -> Iterator[Diagnostic]:
 def equations_hold_everywhere(analysis: Analysis) -> Iterator[Diagnostic]:
     """No boundary quantity stands inside an equation of the interior. (Values at a point are found when derivatives are carried out.)"""
     for row in analysis.stated:
-        normals = row.form.atoms(Normal)
-        if normals:
+        if row.form.atoms(Normal):
             hint = "write it as a condition: `on boundary(Omega): ..`"
             yield row.report("W07", "the unit normal n stands in an equation of the interior", hint, "n is known on the boundary only")
+        if row.form.atoms(TwoSided):
+            hint = "write it as a condition: `on interface: jump(u) = 0`"
+            yield row.report(
+                "W07", "a jump or average stands in an equation of the interior", hint, "fields have two sides on an interface only"
+            )
         for jet in jets_of(row.form):
             region = jet.field.func.declaration.region
             if region != row.region:

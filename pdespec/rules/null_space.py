@@ -14,7 +14,7 @@ from pdespec.errors import Diagnostic
 from pdespec.geometry import Boundary
 from pdespec.jets import jet_form, jets_of, total_derivative
 from pdespec.probe import Elimination, points, value
-from pdespec.problem import IntegralRequirement
+from pdespec.statements import IntegralRequirement
 from pdespec.symbols import Unknown, UnknownField
 
 

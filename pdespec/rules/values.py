@@ -13,7 +13,7 @@ from pdespec.calculus import short
 from pdespec.errors import Diagnostic, ProblemError
 from pdespec.jets import jet_form, jets_of, sympy_form
 from pdespec.probe import follows
-from pdespec.problem import Requirement
+from pdespec.statements import Requirement
 from pdespec.symbols import UnknownField
 
 

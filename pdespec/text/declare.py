@@ -11,7 +11,7 @@ import sympy as sp
 from .. import geometry
 from ..errors import ProblemError, Span, nearest
 from ..geometry import Boundary, Domain, Shape
-from ..problem import Condition, Data, Equation, Output
+from ..statements import Condition, Data, Equation, Output
 from ..symbols import Coordinate, Input, Param, Time, Unknown
 from . import tree as t
 from .evaluate import expression, region, value
@@ -259,13 +259,13 @@ def _input(item: t.GivenFunction, kind: str, draft: Draft) -> None:
         drawn, size = drawn
     if size is not None and item.law is not None:
         scope.fail("S02", "an input function has no size", item.law.span, "its rank says how many components it has")
-    over = None
+    over: Any = None
     if item.over is not None:
         over = scope.time if scope.time is not None and item.over.name == scope.time.name else BROKEN
         if isinstance(over, Broken):
             hint = f"write over {scope.time.name}" if scope.time else "declare the time first: time t in [0, 1]"
             scope.fail("S01", f"`{item.over.name}` is not the time", item.over.span, hint)
-    if rank is None or any(isinstance(each, Broken) for each in (where, drawn, over)):
+    if rank is None or isinstance(over, Broken) or isinstance(where, Broken) or isinstance(drawn, Broken):
         return scope.declare(item.name, BROKEN, kind)
     made = Input(bare(item.name.name), rank, where, drawn, item.source, over, _unit(item.unit, scope))
     if scope.free(item.name, kind):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from .. import assemble
+from .. import forms
 from ..errors import ProblemError
 from ..geometry import Boundary
-from ..problem import Condition, IntegralRequirement
+from ..statements import Condition, IntegralRequirement
 from ..symbols import Input, Param, Unknown, UnknownField
 from . import tree as t
 from .express import Express
@@ -97,7 +97,7 @@ def _equations(problem: Problem, express: Express) -> list[t.Node]:
     taken: dict[str, Any] = {}
     members = []
     for label, equation in problem.equations.items():
-        own = label if label != assemble._next("eq", taken) else None
+        own = label if label != forms.free_label("eq", taken) else None
         taken[label] = equation
         members.append((equation.region, _member(own, equation, express)))
     return [
@@ -110,7 +110,7 @@ def _conditions(problem: Problem, express: Express) -> list[t.Node]:
     taken: dict[str, Any] = {}
     members = []
     for label, condition in problem.conditions.items():
-        own = label if label != assemble._condition_label(condition, taken) else None
+        own = label if label != forms.condition_label(condition, taken) else None
         taken[label] = condition
         members.append(((condition.kind, condition.region, condition.at), _member(own, condition, express)))
     return [
@@ -137,14 +137,14 @@ def _head(kind: str, region: Any, at: Any, members: Any, problem: Problem, expre
 def _home(condition: Condition) -> Any:
     """The region a condition has by itself, None when it does not say."""
     try:
-        return assemble._home(condition.lhs, condition.rhs)
+        return forms.home(condition.lhs, condition.rhs)
     except ProblemError:
         return None
 
 
 def _extremum(functional: Any, problem: Problem, express: Express) -> t.Extremum:
     first, *others = [express.integral(density, region) for density, region in functional.terms]
-    fields = [field for density, _ in functional.terms for field in assemble.fields_of(density) if isinstance(field, UnknownField)]
+    fields = [field for density, _ in functional.terms for field in forms.fields_of(density) if isinstance(field, UnknownField)]
     implied = tuple(dict.fromkeys(field.func.declaration.name for field in fields))
     over = () if implied == functional.unknowns else tuple(express.name(name) for name in functional.unknowns)
     return t.Extremum(functional.kind, t.Sum(first, tuple(("+", each) for each in others)) if others else first, over)

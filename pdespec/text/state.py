@@ -8,10 +8,10 @@ from typing import Any
 
 import sympy as sp
 
-from .. import assemble
+from .. import forms
 from ..errors import ProblemError, Span
 from ..geometry import Boundary, Domain
-from ..problem import Condition, Data, Equation, Output, Requirement, promote
+from ..statements import Condition, Data, Equation, Output, Requirement, promote
 from . import tree as t
 from .declare import Draft, declare, numbers
 from .evaluate import expression, region
@@ -67,14 +67,14 @@ def _member(member: t.Equality, kind: str, where: Any, at: Any, draft: Draft) ->
         lhs, rhs = promote(left, right)
         if kind == "in":
             equation = Equation(lhs, rhs, where, member.span, member)
-            draft.equations[label or assemble._next("eq", draft.equations)] = equation
+            draft.equations[label or forms.free_label("eq", draft.equations)] = equation
             return True
-        home = where if where is not None else assemble._home(lhs, rhs)
+        home = where if where is not None else forms.home(lhs, rhs)
     except ProblemError as error:
         scope.adopt(error, member.span)
         return False
     condition = Condition(lhs, rhs, home, "boundary" if kind == "on" else "initial", at, member.span, member)
-    draft.conditions[label or assemble._condition_label(condition, draft.conditions)] = condition
+    draft.conditions[label or forms.condition_label(condition, draft.conditions)] = condition
     return True
 
 
@@ -103,7 +103,7 @@ def _extremum(statement: t.Extremum, draft: Draft) -> None:
     over = [_unknown_named(name, scope) for name in statement.over]
     made = None
     if not isinstance(energy, Broken) and not any(isinstance(each, Broken) for each in over):
-        made = _attempt(lambda: assemble._functional(statement.kind, (energy, over) if over else energy), statement.span, scope)
+        made = _attempt(lambda: forms.to_functional(statement.kind, (energy, over) if over else energy), statement.span, scope)
     if made is None:
         draft.broken.add(statement.kind)
     else:
@@ -151,8 +151,8 @@ def _requirement(statement: t.Require, scope: Scope) -> Any:
         scope.fail("T05", "a requirement compares scalars", statement.span, "require something of each component: v.x > 0")
         return None
     if statement.operator == "=":
-        return _attempt(lambda: assemble._requirement((left, right)), statement.span, scope)
-    return _attempt(lambda: Requirement(left, statement.operator, right, where or assemble._home(left, right)), statement.span, scope)
+        return _attempt(lambda: forms.to_requirement((left, right)), statement.span, scope)
+    return _attempt(lambda: Requirement(left, statement.operator, right, where or forms.home(left, right)), statement.span, scope)
 
 
 @declare.register

@@ -247,6 +247,7 @@ MALFORMED = {
         "u(0, y) is a value at a point",
     ),
     "the normal inside": (lambda: Problem("p", {"a": lap(u) - u * n[0]}, [on(Gamma, u)]), [("W07", "a")], "unit normal"),
+    "a jump inside": (lambda: Problem("p", {"a": lap(u) - pdespec.jump(u)}, [on(Gamma, u)]), [("W07", "a")], "on interface"),
     "a boundary input inside": (
         lambda: Problem("p", {"a": (lap(u), g)}, [on(Gamma, u)]),
         [("W07", "a")],

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sympy.core.cache import clear_cache
 
-from pdespec import ProblemError, dot, grad, input_function, integral, rectangle, space, time, unit_normal, unknown
+from pdespec import ProblemError, avg, dot, grad, input_function, integral, jump, rectangle, space, time, unit_normal, unknown
 from pdespec.jets import Jet, carry_out, jet_form, jets_of, sympy_form, total_derivative
 from pdespec.symbols import InputField, UnknownField
 
@@ -112,6 +112,11 @@ def test_what_is_no_field_at_the_point_is_diagnosed(expression, code):
     with pytest.raises(ProblemError) as caught:
         jet_form(expression)
     assert [diagnostic.code for diagnostic in caught.value.diagnostics] == [code]
+
+
+def test_a_derivative_goes_inside_a_jump():
+    assert carry_out(sp.Derivative(jump(u**2), x)) == jump(2 * u * sp.Derivative(u, x))
+    assert carry_out(sp.Derivative(u * avg(u), x)) == sp.Derivative(u, x) * avg(u) + u * avg(sp.Derivative(u, x))
 
 
 def test_cost_grows_linearly_with_the_number_of_terms():

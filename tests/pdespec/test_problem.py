@@ -304,6 +304,7 @@ def test_densities_are_not_expanded():
         (lambda: Problem("p", [(lap(u), sp.zoo)]), "V03"),
         (lambda: Problem("p", [lap(u) + sp.I * u]), "T05"),
         (lambda: Problem("p", {"a": lap(u)}, {"a": on(Gamma, u)}), "S05"),
+        (lambda: Problem("p", [lap(u)], {"a": on(Gamma, u, (u, 1)), "a2": on(Gamma, u)}), "S05"),
         (lambda: Problem("p", {1: lap(u)}), "S03"),
         (lambda: Problem("p", [lap(u)], {"": on(Gamma, u)}), "S03"),
         (lambda: Problem("p", [lap(u)], reference={"w": 1}), "T05"),
