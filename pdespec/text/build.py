@@ -10,6 +10,7 @@ from lark import Token, Tree
 
 from ..errors import Source, Span
 from . import tree as t
+from .layout import place
 from .words import spell
 
 Parts = list[Any]
@@ -18,7 +19,7 @@ SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 
 def build(parsed: Tree, source: Source) -> Any:
     """The syntax tree of a lark tree."""
-    meta = parsed.meta
+    meta: Any = parsed.meta
     span = Span(source, meta.line, meta.column, meta.end_line, meta.end_column)
     parts = [build(child, source) if isinstance(child, Tree) else _leaf(child, source) for child in parsed.children]
     return RULES[parsed.data](parts, span)
@@ -37,7 +38,7 @@ def depth(parsed: Tree) -> int:
 def _leaf(child: Any, source: Source) -> Any:
     """Names become nodes; other tokens stay; an absent optional part is None."""
     if isinstance(child, Token) and child.type in ("NAME", "BOUNDARY"):
-        span = Span(source, child.line, child.column, child.end_line, child.end_column)
+        span = place(source, child)
         return t.Name(str(child), span) if child.startswith("`") else t.Name(spell(str(child)), span)
     return child
 

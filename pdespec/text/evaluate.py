@@ -276,7 +276,7 @@ def _over(left: Any, right: Any, scope: Scope, span: Span | None) -> Any:
 def _sum(node: t.Sum, scope: Scope) -> Any:
     if isinstance(first := value(node.first, scope), (Shape, Domain)):
         return _combine(first, node, scope)
-    terms = [first if isinstance(first, (sp.Expr, sp.MatrixBase)) else expression(node.first, scope)]
+    terms: list[Any] = [first if isinstance(first, (sp.Expr, sp.MatrixBase)) else expression(node.first, scope)]
     for i, (sign, term) in enumerate(node.rest):
         right = expression(term, scope)
         if isinstance(terms[0], Broken) or isinstance(right, Broken):

@@ -146,7 +146,8 @@ def write(expression: Any, express: Express) -> t.Node:
 
 @write.register
 def _rational(expression: sp.Rational, express: Express) -> t.Node:
-    return negative(decimal(-expression)) if expression < 0 else decimal(expression)
+    size: Any = abs(expression)
+    return negative(decimal(size)) if expression < 0 else decimal(size)
 
 
 @write.register
@@ -225,7 +226,7 @@ def _product(expression: sp.Mul, express: Express) -> t.Node:
     factors = list(sp.Mul.make_args(rest))
     plain = [each for each in factors if not each.is_Add]
     sums = [each for each in factors if each.is_Add]
-    number = abs(coefficient) if isinstance(coefficient, sp.Rational) else coefficient
+    number: Any = abs(coefficient)
     above, below = _split(plain, express)
     numerator = [] if number.p == 1 or not (plain or not sums) else [t.Number(str(number.p))]
     signed = [("*", each) for each in numerator + above]
@@ -261,7 +262,7 @@ def _sum(expression: sp.Add, express: Express) -> t.Node:
 
 def terms_of(terms: Iterable[sp.Expr], express: Express) -> list[tuple[str, t.Node]]:
     """The terms of a sum with their signs, in SymPy's order."""
-    ordered = sp.Add(*terms, evaluate=False).as_ordered_terms()
+    ordered: Any = sp.Add(*terms, evaluate=False).as_ordered_terms()
     minus = [is_negative(each) for each in ordered]
     return [("-" if down else "+", express(-each if down else each)) for each, down in zip(ordered, minus, strict=True) if each != 0]
 

@@ -6,6 +6,7 @@ installed. `editors/pdespec.tmLanguage.json` holds what `textmate()` returns.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pygments.lexer import RegexLexer, bygroups, words
@@ -54,7 +55,7 @@ class PdespecLexer(RegexLexer):
 def textmate() -> dict[str, Any]:
     """The TextMate grammar of the language, for VS Code and other editors."""
 
-    def either(table: list[str]) -> str:
+    def either(table: Sequence[str]) -> str:
         return "|".join(sorted(table, key=lambda word: (-len(word), word)))
 
     return {

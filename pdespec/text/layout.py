@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-
-from lark import Token
+from typing import Any
 
 from ..errors import Source, Span
 from .words import STATEMENTS
+
+Token = Any  # lark.Token, whose places its annotations call optional; those of a lexer's tokens never are
 
 MAX_CHARACTERS = 100_000
 MAX_BRACKETS = 32
@@ -43,8 +44,8 @@ class Section:
 
 def place(source: Source, first: Token, last: Token | None = None) -> Span:
     """The span of a token, or of all from the first to the last."""
-    last = first if last is None else last
-    return Span(source, first.line, first.column, last.end_line, last.end_column)
+    end = last if last is not None else first
+    return Span(source, first.line, first.column, end.end_line, end.end_column)
 
 
 def sections(tokens: Sequence[Token]) -> list[Section]:

@@ -32,7 +32,7 @@ def in_place(region: g.Boundary) -> bool:
     makers: dict[str, Any] = {
         "all": lambda: g.boundary(region.domain),
         "of": lambda: g.boundary(region.domain, region.part),
-        "side": lambda: g.side(region.domain, **{str(region.coordinate): region.value}),
+        "side": lambda: g.side(region.domain, None, **{str(region.coordinate): region.value}),
         "rest": lambda: g.rest(region.domain, *region.others),
         "inner": lambda: g.inner(region.domain),
         "outer": lambda: g.outer(region.domain),

@@ -144,7 +144,7 @@ def field_time(field: Any) -> Any:
 
 def _fields(expression: sp.MatrixBase, ranks: Iterable[str]) -> list[Any]:
     """Declared fields of an expression that span as many dimensions as it has rows, by name."""
-    fields = expression.atoms(UnknownField, InputField)
+    fields: Any = expression.atoms(UnknownField, InputField)
     found = {field.func.declaration for field in fields if field.func.declaration.rank in tuple(ranks)}
     return sorted((each for each in found if len(each.region.coordinates) == expression.rows), key=lambda each: each.name)
 

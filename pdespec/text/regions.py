@@ -10,6 +10,7 @@ from typing import Any
 import sympy as sp
 
 from .. import geometry, laws
+from ..calculus import entries
 from ..errors import ProblemError, nearest
 from ..geometry import Boundary, Domain
 from ..laws import Law
@@ -88,7 +89,7 @@ def _polygon(node: t.Call, scope: Scope) -> Any:
     corners = [expression(argument, scope) for argument in node.arguments]
     if len(corners) == 1 and isinstance(corners[0], sp.MatrixBase) and corners[0].cols > 1:
         corners = [corners[0][i, :] for i in range(corners[0].rows)]
-    return checked(lambda *points: geometry.make_polygon([_entries(point) for point in points]), corners, node.span, scope)
+    return checked(lambda *points: geometry.make_polygon([_point(point) for point in points]), corners, node.span, scope)
 
 
 @handles("naca")
@@ -137,12 +138,12 @@ def _made(make: Callable[..., Any], arguments: dict[str, t.Node] | Broken, node:
     values = {name: expression(argument, scope) for name, argument in arguments.items()}
     if any(isinstance(each, Broken) for each in values.values()):
         return BROKEN
-    points = {name: _entries(each) if name in ("lower", "upper", "center") else each for name, each in values.items()}
+    points = {name: _point(each) if name in ("lower", "upper", "center") else each for name, each in values.items()}
     return checked(lambda: make(**points), [], node.span, scope)
 
 
-def _entries(point: Any) -> tuple[Any, ...]:
-    return tuple(point) if isinstance(point, sp.MatrixBase) else (point,)
+def _point(value: Any) -> tuple[Any, ...]:
+    return tuple(entries(value))
 
 
 # ---- boundaries

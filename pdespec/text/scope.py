@@ -141,9 +141,9 @@ class Scope:
     def unknown(self, name: str, span: Span | None, called: bool = False) -> Broken:
         """Reports an unknown name with the best guess at what was meant."""
         what = f"`{name}`" + (f" in `{self.place}`" if self.place else "")
-        if name in self.later:
-            line = self.later[name].line if self.later[name] else 0
-            return self.fail("S01", f"{what} is used before it is declared (line {line})", span, "move its declaration up")
+        if (declared := self.later.get(name)) is not None:
+            message = f"{what} is used before it is declared (line {declared.line})"
+            return self.fail("S01", message, span, "move its declaration up")
         stem, _, letters = name.partition("_")
         if letters and stem in self.entries and (variables := split_derivative("d" + letters, self.variables)):
             operator = "d" + "".join(variables)

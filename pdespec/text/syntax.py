@@ -10,12 +10,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from lark import Lark, Token, UnexpectedInput
+from lark import Lark, UnexpectedInput
 
 from ..errors import Diagnostic, Source, Span, nearest
 from . import tree as t
 from .build import build, depth
-from .layout import CLOSING, MAX_BRACKETS, MAX_CHARACTERS, OPENING, Piece, Section, deepest_bracket, place, sections
+from .layout import CLOSING, MAX_BRACKETS, MAX_CHARACTERS, OPENING, Piece, Section, Token, deepest_bracket, place, sections
 from .words import RESERVED, STATEMENTS, spell
 
 MAX_DEPTH = 150  # levels of one parse tree: keeps every recursion over it far from Python's own limit

@@ -13,9 +13,11 @@ def _place() -> Span | None:
     return field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
 class Node:
-    """Anything written."""
+    """Anything written. Each kind is a frozen dataclass that ends in the span of what was written."""
+
+    __slots__ = ()
+    span: Span | None
 
 
 # ---- expressions: numbers, names and what is made of them; regions, shapes and laws too
@@ -298,7 +300,7 @@ class Reference(Node):
 
 def children(node: Node) -> Iterator[Node]:
     """The nodes directly below a node."""
-    for each in fields(node):
+    for each in fields(node):  # type: ignore[arg-type]
         if each.name != "span":
             yield from _nodes(getattr(node, each.name))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import sympy as sp
 from sympy.core.function import AppliedUndef
 
+from ..calculus import entries
 from . import tree as t
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def abbreviations(problem: Problem) -> dict[Any, t.Node]:
     for name, value in named.items():
         if isinstance(value, sp.MatrixBase) and value.rows == len(axes):
             suffixes = axes if value.cols == 1 else [a + b for a in axes for b in axes]
-            pairs = [(entry, t.Component(t.Name(name), suffix)) for entry, suffix in zip(value, suffixes, strict=True)]
+            pairs = [(entry, t.Component(t.Name(name), suffix)) for entry, suffix in zip(entries(value), suffixes, strict=True)]
         else:
             pairs = [(value, t.Name(name))] if isinstance(value, sp.Expr) else []
         for entry, node in pairs:
