@@ -21,7 +21,7 @@ class Preset:
 
 
 PRESETS: dict[str, Preset] = {
-    # Measured in docs/notes/poisson_training.md: SOAP, the estimated error beside the residual, and a decoder of degree 1 with a broad weight.
+    # Measured in docs/notes/poisson_training.md: SOAP, the estimated error beside the residual, a decoder of degree 1 with a broad weight.
     "demo": Preset(
         "a few minutes on 2 CPU cores",
         "gino",
