@@ -6,8 +6,10 @@ Expanding a strain energy to see whether it is zero takes minutes; evaluating it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
+import mpmath
 import sympy as sp
 
 DIGITS = 30
@@ -27,6 +29,30 @@ def value(expression: sp.Expr, point: Point) -> sp.Expr:
     """The number an expression takes at a point that gives all its symbols; one where it has none, which counts as not zero."""
     result = sp.N(expression.xreplace(point), DIGITS)
     return result if result.is_number and result.is_finite else sp.S.One
+
+
+def slopes(expression: sp.Expr, where: list[Point], directions: list[list[Point]]) -> Iterator[list[sp.Expr]]:
+    """The derivative of an expression along each direction, a row for each point; one where it has no value, as in `value`.
+
+    Central differences with a step of 1e-25 and 80 digits leave 30 digits right, and need the values of the expression only,
+    whose common parts are computed once.
+    """
+    symbols = sorted(expression.free_symbols, key=sp.default_sort_key)
+    evaluate = sp.lambdify(symbols, expression, [{"Jump": lambda side: side, "Average": lambda side: side}, "mpmath"], cse=True)
+    step = mpmath.mpf(10) ** -25
+    with mpmath.workdps(80):
+        for point, each in zip(where, directions, strict=True):
+            start = {symbol: mpmath.mpmathify(point[symbol]) for symbol in symbols}
+            yield [_slope(evaluate, start, {s: mpmath.mpmathify(v) * step for s, v in direction.items()}, step) for direction in each]
+
+
+def _slope(evaluate: Any, start: dict[Any, Any], move: dict[Any, Any], step: Any) -> sp.Expr:
+    try:
+        ahead, behind = (evaluate(*(x + sign * move.get(symbol, 0) for symbol, x in start.items())) for sign in (1, -1))
+    except (ZeroDivisionError, ValueError, OverflowError):
+        return sp.S.One
+    slope = (ahead - behind) / (2 * step)
+    return sp.N(sp.sympify(slope), DIGITS) if mpmath.isfinite(slope) else sp.S.One
 
 
 def vanishes(expression: sp.Expr) -> bool:

@@ -13,7 +13,7 @@ from pdespec.calculus import Integral, entries
 from pdespec.errors import Diagnostic
 from pdespec.geometry import Boundary
 from pdespec.jets import jet_form, jets_of, total_derivative
-from pdespec.probe import Elimination, points, value
+from pdespec.probe import Elimination, points, slopes, value
 from pdespec.statements import IntegralRequirement
 from pdespec.symbols import Unknown, UnknownField
 
@@ -33,10 +33,8 @@ def the_solution_is_pinned(analysis: Analysis) -> Iterator[Diagnostic]:
     for form, place in _noticing(analysis):
         if not system.free:
             return
-        changes = [_change(form, mode.shift) for mode in modes]
-        if any(change != 0 for change in changes):
-            for point in points(len(modes) + 1, form, *changes):
-                system.add([value(change, point | place) for change in changes])
+        for row in _changes(form, place, modes):
+            system.add(row)
     reported = set()
     for mode in (modes[column] for column in system.free):
         row = analysis.first(next(iter(mode.shift)))
@@ -96,6 +94,33 @@ def _place(region: Any) -> dict[Any, Any]:
     return {}
 
 
+def _changes(form: Any, place: dict[Any, Any], modes: list[Mode]) -> Iterator[list[sp.Expr]]:
+    """The change of a statement under each mode, one row for each generic point.
+
+    Without integrals it is the directional derivative along the mode, taken by `slopes`: the symbolic one of an elastic energy in
+    space has ten thousand operations a mode.
+    """
+    if form.atoms(Integral):
+        changes = [_change(form, mode.shift) for mode in modes]
+        if any(change != 0 for change in changes):
+            for point in points(len(modes) + 1, form, *changes):
+                yield [value(change, point | place) for change in changes]
+        return
+    jets = jets_of(form, UnknownField)
+    moved = [{jet: _shift(jet, mode.shift) for jet in jets if jet.field in mode.shift} for mode in modes]
+    if any(shift != 0 for each in moved for shift in each.values()):
+        shifts = [shift for each in moved for shift in each.values()]
+        where = [point | place for point in points(len(modes) + 1, form, *shifts)]
+        directions = [[{jet: shift.xreplace(point) for jet, shift in each.items()} for each in moved] for point in where]
+        yield from slopes(form, where, directions)
+
+
+def _shift(jet: Any, shift: dict[Any, sp.Expr]) -> sp.Expr:
+    """The change of a jet when its field is shifted."""
+    along = [variable for variable, order in zip(jet.field.args, jet.index, strict=True) for _ in range(order)]
+    return sp.sympify(total_derivative(shift[jet.field], *along))
+
+
 def _change(form: Any, shift: dict[Any, sp.Expr]) -> Any:
     """The first-order change of an expression in jet form under a shift of its unknowns.
 
@@ -106,8 +131,7 @@ def _change(form: Any, shift: dict[Any, sp.Expr]) -> Any:
     change = []
     for jet in jets_of(form, UnknownField):
         if jet.field in shift:
-            along = [variable for variable, order in zip(jet.field.args, jet.index, strict=True) for _ in range(order)]
-            change.append(form.diff(jet) * total_derivative(shift[jet.field], *along))
+            change.append(form.diff(jet) * _shift(jet, shift))
     for node, symbol in nodes.items():
         there = {x: sp.sqrt(sp.prime(k + 2)) / 3 for k, x in enumerate(node.region.coordinates)}
         change.append(form.diff(symbol) * _change(jet_form(node.density), shift).xreplace(there))
