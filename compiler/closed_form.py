@@ -11,6 +11,7 @@ from torch import Tensor
 
 from compiler.derivatives import Index
 from compiler.graph import ResidualGraph, Source
+from compiler.lower import values
 from operators.field import Capabilities
 from pdespec.errors import fail, nearest
 from pdespec.problem import Problem
@@ -75,6 +76,7 @@ def closed_form(problem: Problem, expressions: Mapping[str, object], params: Map
         if name not in found:
             raise fail("B03", f"the closed form gives no `{name}`", hint=f"give all of {', '.join(problem.components)}")
     variables = tuple(problem.variables)
+    found = {name: values(problem, expression) for name, expression in found.items()}
     for name, expression in found.items():
         for symbol in expression.free_symbols - set(variables):
             if not isinstance(symbol, Scalar) or symbol.name not in params:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from compiler.closed_form import ClosedForm
 from compiler.compare import Table, compare
-from compiler.derivatives import FiniteDifference, Index, Request
+from compiler.derivatives import Backend, FiniteDifference, Index, Request
 from compiler.sweep import Sweep, sweep
 from compiler.trial import Trial, cover
 from pdespec.problem import Problem
@@ -32,6 +32,7 @@ def write_comparison(
     problem: Problem,
     field: Callable[[Tensor], Tensor],
     batch: Any,
+    derivatives: Sequence[str | Backend] | None = None,
     *,
     exact: ClosedForm | Mapping[str, object] | None = None,
     repeats: int = 5,
@@ -39,7 +40,7 @@ def write_comparison(
     """The comparison as `comparison.txt` and `.csv`, with `cost.png`, `spacing.png`, `smoothness.png` and `gradient.png` beside them."""
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    table = compare(problem, field, batch, exact=exact, repeats=repeats)
+    table = compare(problem, field, batch, derivatives, exact=exact, repeats=repeats)
     swept = sweep(problem, field, batch, exact=exact)
     trial = Trial.of(problem, field, batch, exact)
     (directory / "comparison.txt").write_text(f"{table}\n\n{swept}\n")

@@ -9,7 +9,7 @@ import torch
 from compiler.closed_form import closed_form
 from pdespec import ProblemError
 
-from .problems import navier_stokes, poisson
+from .problems import biharmonic, navier_stokes, poisson
 
 
 def test_values_and_derivatives_are_those_of_the_expression():
@@ -36,6 +36,14 @@ def test_vectors_are_given_whole_or_by_component_and_params_have_values():
     values = dict(zip(problem.components, whole(points).unbind(-1), strict=True))
     torch.testing.assert_close(values["v.y"][1], -points[1, :, 0] / 200)
     assert whole(points).shape == (2, 4, 3)
+
+
+def test_constants_of_the_problem_have_their_values():
+    problem = biharmonic()  # D = 2
+    x, _ = problem.coordinates
+    field = closed_form(problem, {"u": x / problem.constants["D"].symbol})
+    points = torch.rand(1, 3, 2, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(field(points)[..., 0], points[..., 0] / 2)
 
 
 @pytest.mark.parametrize(
