@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sympy as sp
@@ -127,7 +127,17 @@ def energy_terms(energy: Any, kind: str = "minimize") -> tuple[tuple[sp.Expr, Re
             raise fail("V01", f"{short(term.xreplace(back))}: a field multiplies an integral", "move the field into the density")
         node = back[integrals[0]]
         terms.append((coefficient * node.density, node.region))
-    return tuple(terms)
+    return gathered(terms)
+
+
+def gathered(terms: Iterable[tuple[sp.Expr, Region]]) -> tuple[tuple[sp.Expr, Region], ...]:
+    """One term a region, domains before boundaries: the same functional gives the same terms however its sum is written."""
+    densities: dict[Region, list[sp.Expr]] = {}
+    for density, region in terms:
+        densities.setdefault(region, []).append(density)
+    regions = sorted(densities, key=lambda region: (isinstance(region, Boundary), region.name))
+    sums = [(sp.Add(*densities[region]), region) for region in regions]
+    return tuple((density, region) for density, region in sums if density != 0)
 
 
 def to_requirement(each: Any) -> Requirement | IntegralRequirement:
@@ -145,11 +155,11 @@ def to_requirement(each: Any) -> Requirement | IntegralRequirement:
     if isinstance(lhs, sp.MatrixBase) or not terms:
         hint = "write integral(p, Omega) = 0, or (J > 0, Omega)"
         raise fail("T05", f"cannot require {short(lhs)} = {short(rhs)}", hint, "what must hold at every point is an equation")
-    densities = [energy_terms(term, "require")[0] for term in terms]
-    if len({region for _, region in densities}) > 1:
+    densities = energy_terms(sp.Add(*terms), "require")
+    if len(densities) > 1:
         raise fail("T05", "the integrals of a requirement are over several regions", "state one requirement a region")
     value = -sp.Add(*(term for term in sp.Add.make_args(lhs - rhs) if not term.atoms(Integral)))
-    return IntegralRequirement(sp.Add(*(density for density, _ in densities)), densities[0][1], value)
+    return IntegralRequirement(*densities[0], value)
 
 
 def to_output(name: str | None, each: Any) -> Output:

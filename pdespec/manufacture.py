@@ -10,7 +10,7 @@ import sympy as sp
 
 from pdespec.calculus import Integral, dot, entries, grad, short
 from pdespec.errors import Diagnostic, ProblemError, fail
-from pdespec.forms import declaration_of
+from pdespec.forms import declaration_of, gathered
 from pdespec.geometry import Boundary, Box, Interval, Rectangle
 from pdespec.jets import Jet, jet_form, jets_of, sympy_form, total_derivative
 from pdespec.probe import vanishes
@@ -199,13 +199,12 @@ class _Derivation:
             surface = self.remainder(natural.flux, {})
             moved = natural.component if natural.normal_order == 0 else dot(grad(natural.component), unit_normal(natural.region))
             loads.append((-surface * moved, natural.region))
-        loads = [(density, region) for density, region in loads if density != 0]
-        return replace(functional, terms=(*functional.terms, *loads), written=None)
+        return replace(functional, terms=gathered([*functional.terms, *loads]), written=None)
 
     def close(self, statement: Any) -> Any:
         """A statement with the replaced inputs in closed form."""
         if isinstance(statement, Functional):
-            return replace(statement, terms=tuple((density.xreplace(self.closed), region) for density, region in statement.terms))
+            return replace(statement, terms=gathered((density.xreplace(self.closed), region) for density, region in statement.terms))
         return replace(statement, lhs=self._closed(statement.lhs), rhs=self._closed(statement.rhs))
 
     def _closed(self, expression: Any) -> Any:

@@ -260,6 +260,13 @@ def test_functionals_keep_signs_and_factors_in_their_densities():
     assert functional.unknowns == ("u",)
 
 
+def test_a_functional_does_not_depend_on_how_its_sum_is_written():
+    a, b, c = integral(u**2, Omega), integral(-f * u, Omega), integral(-u, side(Omega, x=1))
+    together = integral(u**2 - f * u, Omega) + c
+    assert Problem("p", minimize=a + b + c) == Problem("p", minimize=c + together - c)
+    assert Problem("p", minimize=a + c - c) == Problem("p", minimize=a)
+
+
 def test_densities_are_not_expanded():
     density = (u + 1) ** 2 * (f + 2)
     assert Problem("p", minimize=integral(density, Omega) * 1).functionals[0].terms == ((density, Omega),)
