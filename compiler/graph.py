@@ -92,8 +92,8 @@ class _Builder:
         return self.nodes[expression]
 
     def call(self, function, *arguments) -> fx.Node | float:
-        if not any(isinstance(a, fx.Node) for a in arguments) and function in (operator.add, operator.mul):
-            return function(*arguments)
+        if not any(isinstance(a, fx.Node) for a in arguments):  # a number that common subexpressions gave a name
+            return function(*(torch.tensor(a, dtype=torch.float64) for a in arguments)).item()
         node = self.graph.call_function(function, arguments)
         node.meta["source"] = self.source
         return node
