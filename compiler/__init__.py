@@ -18,11 +18,18 @@ _HOME = {
     "Batch": "sample",
     "train": "train",
     "TrainOptions": "train",
+    "Run": "runs",
+    "Recipe": "runs",
+    "open_run": "runs",
+    "load_run": "checkpoint",
     "evaluate": "evaluate",
+    "PRESETS": "presets",
     "solve": "fem",
     "compare": "compare",
     "DERIVATIVES": "derivatives",
     "BALANCERS": "balance",
+    "OPTIMIZERS": "optim",
+    "SCHEDULES": "optim",
     "Geometry": "geometry",
 }
 

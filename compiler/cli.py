@@ -310,9 +310,8 @@ def evaluate(
 @command()
 def compare(
     target: Annotated[Path, typer.Argument(metavar="FILE|DIR", help="a problem or a run")],
-    derivatives: Annotated[
-        str, typer.Option(help="backends, separated by commas; the first is the exact one")
-    ] = "autograd,taylor,finite_difference",
+    derivatives: Annotated[str | None, typer.Option(help="backends, separated by commas; all by default")] = None,
+    out_: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="also write table and pictures there")] = None,
     seed: Annotated[int, typer.Option(help="of the sample, and of the weights where no run is given")] = 0,
 ) -> None:
     """Compare derivative backends on one problem and one field: error, time, memory."""
@@ -320,21 +319,33 @@ def compare(
 
     if target.is_dir():
         from compiler.checkpoint import load_run
-        from compiler.runs import open_run
 
-        problem = open_run(target).problem
-        model = load_run(target).model
+        run = load_run(target)
+        problem, model = run.problem, run.model
     else:
         problem = pdespec.load(target)
         model = _built(problem, "gino", {"seed": seed})
     import torch
 
     from compiler.compare import compare as run_comparison
+    from compiler.derivatives import DERIVATIVES
     from compiler.sample import sample
 
-    dtype = next(model.parameters()).dtype
-    batch = sample(problem, 1, generator=torch.Generator().manual_seed(seed), dtype=dtype)
-    out.print(str(run_comparison(problem, model(batch.inputs), batch, derivatives=derivatives.split(","))), markup=False)
+    names = list(DERIVATIVES) if derivatives is None else [each.strip() for each in derivatives.split(",")]
+    try:
+        for each in names:
+            DERIVATIVES[each]
+    except KeyError as error:
+        raise Usage(str(error)) from error
+    batch = sample(problem, 1, generator=torch.Generator().manual_seed(seed), dtype=next(model.parameters()).dtype)
+    field = model(batch.inputs)
+    out.print(str(run_comparison(problem, field, batch, derivatives=names)), markup=False)
+    if out_ is not None:
+        from compiler.compare_pictures import write_comparison
+
+        out_.mkdir(parents=True, exist_ok=True)
+        write_comparison(out_, problem, field, batch)
+        out.print(f"table and pictures: {out_}", markup=False)
 
 
 @command()

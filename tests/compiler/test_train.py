@@ -271,6 +271,18 @@ def test_a_loss_that_is_not_finite_stops_with_its_place_and_leaves_the_last_stat
     assert load_run(tmp_path / "run", model=tiny.Operator()).step == 10
 
 
+class Undeclared(tiny.Operator):
+    """Answers with a plain function, which is nowhere finite."""
+
+    def forward(self, inputs):
+        return lambda points: self.value(inputs, points) * math.nan
+
+
+def test_a_plain_function_that_is_not_finite_is_no_matter_of_its_queries(tmp_path):
+    with pytest.raises(ProblemError, match=r"R01.*loss of `balance` is nan at step 0, first in sample 0 at x = "):
+        start(tmp_path / "run", model=Undeclared())
+
+
 class Kinked(tiny.Operator):
     """u = 0 exactly, through a root whose derivative at zero is infinite."""
 
