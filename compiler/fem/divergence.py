@@ -42,7 +42,12 @@ def order(expression: sp.Expr, coordinates: Coordinates) -> int:
 
 
 def spatial_order(node: sp.Derivative, coordinates: Coordinates) -> int:
-    return sum(int(count) for variable, count in node.variable_count if variable in coordinates)
+    return sum(int(count) for variable, count in counts_of(node) if variable in coordinates)
+
+
+def counts_of(node: sp.Derivative) -> list[tuple[sp.Symbol, int]]:
+    """(variable, number of derivatives by it) in the order written."""
+    return [(entry.args[0], int(entry.args[1])) for entry in node.args[1:]]
 
 
 def unknown_derivatives(expression: sp.Expr) -> list[sp.Derivative]:
@@ -136,7 +141,7 @@ def divergence_form(residual: sp.Expr, coordinates: Coordinates, moved: Callable
 
 def inside(term: sp.Derivative, variable: sp.Symbol) -> sp.Expr:
     """`term` with one derivative by `variable` taken off."""
-    counts = [(v, n - (v == variable)) for v, n in term.variable_count]
+    counts = [(v, n - (v == variable)) for v, n in counts_of(term)]
     return sp.Derivative(term.expr, *[(v, n) for v, n in counts if n]) if any(n for _, n in counts) else term.expr
 
 

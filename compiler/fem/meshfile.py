@@ -23,7 +23,7 @@ def given_mesh(given: skfem.Mesh | str | Path) -> tuple[skfem.Mesh, Mapping[str,
         mesh = given
     else:
         try:
-            import meshio
+            import meshio  # pyright: ignore[reportMissingImports]
         except ImportError as missing:
             raise SolverError("mesh files are read by meshio: pip install 'pdespec[mesh]'") from missing
         if not Path(given).is_file():

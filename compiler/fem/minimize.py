@@ -8,7 +8,7 @@ a stated imperfection, so that one of two mirrored branches is chosen by a rule 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,7 +92,7 @@ def descend(
     raise NoConvergence(f"no way down in energy, gradient {size:.2e}")
 
 
-def inverses(tangent: csc_matrix) -> tuple[Inverse, ...] | object:
+def inverses(tangent: csc_matrix) -> Iterator[Inverse]:
     """The tangent's inverse, then those of the tangent made stiffer and stiffer."""
     weight = diags(np.abs(tangent.diagonal()))
     yield lu(tangent)

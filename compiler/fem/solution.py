@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -34,10 +35,14 @@ class SampleSolution:
     seconds: Mapping[str, float]
     reactions: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
+    @cached_property
+    def locator(self) -> Locator:
+        return Locator(self.spaces.mesh)
+
     def evaluate(self, points: Array) -> Array:
         """Shapes: points "n d" or "n d+1" -> "n c". NaN farther outside the mesh than one cell."""
         dim = self.spaces.mesh.dim()
-        located = Locator(self.spaces.mesh)(points[:, :dim].T)
+        located = self.locator(points[:, :dim].T)
         matrices = self.probes(located)
         if self.times is None:
             values = [matrices[c] @ self.vectors[0, self.spaces.numbers(c)] for c in self.components]

@@ -30,7 +30,7 @@ def triangulate(shape: shapes.Shape, values: Values, resolution: int, degree: in
     Raises: SolverError when netgen is not installed, or the shape is empty.
     """
     try:
-        from netgen.occ import OCCGeometry
+        from netgen.occ import OCCGeometry  # pyright: ignore[reportMissingImports]
     except ImportError as missing:
         message = f"a {type(shape).__name__.lower()} is meshed by netgen: pip install 'pdespec[mesh]', or give solve(.., mesh=..) a mesh"
         raise SolverError(message) from missing
@@ -86,7 +86,7 @@ def solid(shape: shapes.Shape, values: Values, around):
 
 @solid.register
 def _(shape: shapes.Rectangle, values: Values, around):
-    from netgen.occ import MoveTo
+    from netgen.occ import MoveTo  # pyright: ignore[reportMissingImports]
 
     lower, upper = point(shape.lower, values), point(shape.upper, values)
     return MoveTo(*lower).Rectangle(*(upper - lower)).Face()
@@ -94,28 +94,28 @@ def _(shape: shapes.Rectangle, values: Values, around):
 
 @solid.register
 def _(shape: shapes.Box, values: Values, around):
-    from netgen.occ import Box, Pnt
+    from netgen.occ import Box, Pnt  # pyright: ignore[reportMissingImports]
 
     return Box(Pnt(*point(shape.lower, values)), Pnt(*point(shape.upper, values)))
 
 
 @solid.register
 def _(shape: shapes.Disk, values: Values, around):
-    from netgen.occ import Circle
+    from netgen.occ import Circle  # pyright: ignore[reportMissingImports]
 
     return Circle(tuple(point(shape.center, values)), number(shape.radius, values)).Face()
 
 
 @solid.register
 def _(shape: shapes.Ball, values: Values, around):
-    from netgen.occ import Pnt, Sphere
+    from netgen.occ import Pnt, Sphere  # pyright: ignore[reportMissingImports]
 
     return Sphere(Pnt(*point(shape.center, values)), number(shape.radius, values))
 
 
 @solid.register
 def _(shape: shapes.Polygon, values: Values, around):
-    from netgen.occ import MoveTo
+    from netgen.occ import MoveTo  # pyright: ignore[reportMissingImports]
 
     first, *others = [point(p, values) for p in shape.points]
     path = MoveTo(*first)
@@ -126,7 +126,7 @@ def _(shape: shapes.Polygon, values: Values, around):
 
 @solid.register
 def _(shape: shapes.Star, values: Values, around):
-    from netgen.occ import Face, Pnt, SplineInterpolation, Wire
+    from netgen.occ import Face, Pnt, SplineInterpolation, Wire  # pyright: ignore[reportMissingImports]
 
     theta = np.linspace(0, 2 * np.pi, 257)[:-1]
     ring = point(shape.center, values)[:, None] + polar_radius(shape, values)(theta) * np.array([np.cos(theta), np.sin(theta)])
