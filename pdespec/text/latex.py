@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import singledispatch
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,8 @@ class Notation:
 
     variables: tuple[str, ...] = ()
     ranks: dict[str, str] = field(default_factory=dict)
-    boundaries: set[str] = field(default_factory=set)
+    boundaries: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Names of boundaries, with those that each leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,8 @@ def problem_lines(problem: Problem) -> list[Line]:
 
     statements = statements_of(problem)
     notation = notation_of(statements)
+    for name, boundary in problem.boundaries.items():
+        notation.boundaries[name] = tuple(other.name for other in boundary.others)
     groups: list[type | tuple[type, ...]] = [
         (t.Block, t.Extremum),
         t.Require,
@@ -80,7 +83,7 @@ def notation_of(statements: tuple[t.Node, ...]) -> Notation:
                 if isinstance(item, (t.UnknownFunction, t.GivenFunction)):
                     notation.ranks[item.name.name] = item.rank.name
                 elif statement.kind == "boundary" and isinstance(item, t.Region):
-                    notation.boundaries.add(item.name.name)
+                    notation.boundaries.setdefault(item.name.name, ())
         elif isinstance(statement, t.Definition) and statement.parameters is None:
             notation.ranks[statement.name.name] = _rank(statement.body, notation)
         elif isinstance(statement, t.Output):
@@ -216,15 +219,28 @@ def _transpose(node: t.Transpose, notation: Notation) -> str:
 
 @tex.register
 def _power(node: t.Power, notation: Notation) -> str:
-    base, exponent = node.base, tex(node.exponent, notation)
+    base, exponent = node.base, _exponent(node.exponent, notation)
     if isinstance(base, t.Call) and base.function in FUNCTIONS and len(base.arguments) == 1:
         return rf"{FUNCTIONS[base.function]}^{{{exponent}}}" + bracketed(tex(base.arguments[0], notation))
     return rf"{enclosed(base, POSTFIX, notation)}^{{{exponent}}}"
 
 
+def _exponent(node: t.Node, notation: Notation) -> str:
+    """An exponent on one line: `1/2`, `-(m - 2)/2`."""
+    if isinstance(node, t.Negative):
+        return "-" + _exponent(node.operand, notation)
+    if isinstance(node, t.Product) and len(node.rest) == 1 and node.rest[0][0] == "/":
+        if isinstance(node.first, t.Negative):
+            return "-" + _exponent(t.Product(node.first.operand, node.rest), notation)
+        return f"{enclosed(node.first, SIGN, notation)}/{enclosed(node.rest[0][1], SIGN, notation)}"
+    return tex(node, notation)
+
+
 @tex.register
 def _product(node: t.Product, notation: Notation) -> str:
-    """`a*b/c*d` from left to right: what has been multiplied up to a division goes above the bar."""
+    """`a*b/c*d` from left to right: what has been multiplied up to a division goes above the bar, a leading sign in front."""
+    if isinstance(node.first, t.Negative):
+        return "-" + tex(t.Product(node.first.operand, node.rest), notation)
     above: list[t.Node] = [node.first]
     done = ""
     for sign, factor in node.rest:
@@ -232,21 +248,31 @@ def _product(node: t.Product, notation: Notation) -> str:
             above.append(factor)
             continue
         numerator = _factors(above, notation, done) if len(above) + bool(done) > 1 else tex(above[0], notation) if above else done
-        done, above = rf"\frac{{{numerator}}}{{{tex(factor, notation)}}}", []
+        if r"\frac{\partial" in numerator:
+            done = rf"\frac{{1}}{{{tex(factor, notation)}}}\, {numerator if len(above) > 1 or done else enclosed(above[0], SIGN, notation)}"
+        else:
+            done = rf"\frac{{{numerator}}}{{{tex(factor, notation)}}}"
+        above = []
     return _factors(above, notation, done)
 
 
 def _factors(nodes: list[t.Node], notation: Notation, before: str = "") -> str:
     parts = [before] if before else []
     for node in nodes:
-        text = enclosed(node, POWER if isinstance(node, t.Negative) and parts else SIGN, notation)
+        text = enclosed(node, SIGN, notation)
+        if parts and text.startswith("-"):
+            text = bracketed(text)
         parts.append(rf"\cdot {text}" if parts and text[:1].isdigit() else text)
     return r"\, ".join(parts)
 
 
 @tex.register
 def _sum(node: t.Sum, notation: Notation) -> str:
-    return enclosed(node.first, SUM, notation) + "".join(f" {sign} {enclosed(term, PRODUCT, notation)}" for sign, term in node.rest)
+    parts = [enclosed(node.first, SUM, notation)]
+    for sign, term in node.rest:
+        text = enclosed(term, PRODUCT, notation)
+        parts.append(f"{sign} {bracketed(text) if text.startswith('-') else text}")
+    return " ".join(parts)
 
 
 @tex.register
@@ -278,10 +304,12 @@ def _call(node: t.Call, notation: Notation) -> str:
         measure = r"\mathrm{d}S" if on_boundary else r"\mathrm{d}V"
         return rf"\int_{{{tex(arguments[1], notation)}}} {enclosed(arguments[0], PRODUCT, notation)}\, {measure}"
     inside = [_argument(argument, name, notation) for argument in arguments]
-    inside += [rf"{symbol(each.name, notation)} = {_argument(each.value, name, notation)}" for each in node.keywords]
+    inside += [rf"{_letters(bare(each.name))} = {_argument(each.value, name, notation)}" for each in node.keywords]
     head = FUNCTIONS.get(name) or LAWS.get(name)
     if name == "boundary" and len(arguments) == 1:
         return rf"\partial {tex(arguments[0], notation)}"
+    if name == "boundary" and len(arguments) == 2:
+        return rf"\partial {inside[0]} \cap \partial {inside[1]}"
     if name == "rest" and arguments:
         others = r" \cup ".join(inside[1:]) or r"\cdots"
         return rf"\partial {inside[0]} \setminus " + bracketed(others)
@@ -406,7 +434,10 @@ def _given_function(statement: t.GivenFunction, notation: Notation) -> list[Line
 
 @lines.register
 def _region(statement: t.Region, notation: Notation) -> list[Line]:
-    return [Line(symbol(statement.name.name, notation), f"= {tex(statement.value, notation)}")]
+    value = statement.value
+    if isinstance(value, t.Call) and value.function == "rest":  # its others are named, also where the author left them out
+        value = replace(value, arguments=(value.arguments[0], *(t.Name(name) for name in notation.boundaries.get(statement.name.name, ()))))
+    return [Line(symbol(statement.name.name, notation), f"= {tex(value, notation)}")]
 
 
 @lines.register
