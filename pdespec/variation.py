@@ -45,22 +45,22 @@ def diff(psi: Any, by: Any) -> Any:
         if isinstance(by, sp.MatrixBase):
             raise fail("T02", f"diff of {describe(psi)} by {describe(by)}", "one of the two is a scalar: diff(psi, F)")
         return sp.ImmutableMatrix(psi).applyfunc(lambda entry: diff(entry, by))
-    parts_of_it = entries(jet_form(by))
-    for entry in parts_of_it:
+    maps = entries(jet_form(by))
+    for entry in maps:
         if isinstance(entry, Coordinate):
             raise fail("T05", f"diff by the coordinate {entry}", f"write d(psi, {entry}) for the derivative along it")
         if entry.is_number:
             hint = "leave constant entries out: differentiate by u or grad(u)"
             raise fail("T05", f"diff by {short(by)}, whose entry {entry} does not vary", hint)
-    distinct = list(dict.fromkeys(parts_of_it))
+    distinct = list(dict.fromkeys(maps))
     slopes = _affine_slopes(jet_form(psi), distinct) or _nested_slopes(jet_form(psi), distinct)
     if slopes is None:
         hint = f"write psi in terms of {short(by)} alone, or as a function: psi(C) := ..; diff(psi(C), C)"
         raise fail("T05", f"{short(psi)} is not a function of {short(by)}", hint)
-    shares = {entry: sympy_form(slope / parts_of_it.count(entry)) for entry, slope in zip(distinct, slopes, strict=True)}
+    shares = {entry: sympy_form(slope / maps.count(entry)) for entry, slope in zip(distinct, slopes, strict=True)}
     if not isinstance(by, sp.MatrixBase):
-        return shares[parts_of_it[0]]
-    return sp.ImmutableMatrix(by.rows, by.cols, [shares[entry] for entry in parts_of_it])
+        return shares[maps[0]]
+    return sp.ImmutableMatrix(by.rows, by.cols, [shares[entry] for entry in maps])
 
 
 def _affine_slopes(psi: Any, maps: list[Any]) -> list[Any] | None:

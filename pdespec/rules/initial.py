@@ -37,6 +37,18 @@ def initial_conditions_match_time_orders(analysis: Analysis) -> Iterator[Diagnos
                 yield _initial_mismatch(analysis, unknown, component, needed, have)
 
 
+@rule("W01")
+def conditions_stand_within_the_time(analysis: Analysis) -> Iterator[Diagnostic]:
+    """No condition is stated at a time before the start or after the end."""
+    time = analysis.problem.time
+    for label, condition in analysis.problem.conditions.items():
+        if time is None or condition.at is None:
+            continue
+        if (condition.at - time.start).is_negative or (time.end - condition.at).is_negative:
+            message = f"the condition stands at {time} = {condition.at}, outside of [{time.start}, {time.end}]"
+            yield Diagnostic("W01", message, f"write `at {time} = {time.start}`", "", condition.span, label)
+
+
 def _initial_mismatch(analysis: Analysis, unknown: Unknown, component: Any, needed: int, have: int) -> Diagnostic:
     time: Any = analysis.problem.time
     name = unknown.name

@@ -103,6 +103,11 @@ MALFORMED = {
         [("W01", "wave")],
         "state dt(w)",
     ),
+    "a condition after the end": (
+        lambda: Problem("p", heat, [on(Gamma, w), at(t, 2, w)]),
+        [("W01", "initial.w")],
+        "outside of [0, 1]",
+    ),
     "two initial conditions for one": (
         lambda: Problem("p", heat, [on(Gamma, w), at(t, 0, w, dt(w))]),
         [("W01", "initial.w.2")],
