@@ -1,0 +1,81 @@
+"""CPU time of alternated steps and peak memory of single ones, for ratios that a loaded machine hardly changes."""
+
+from __future__ import annotations
+
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+Step = Callable[[], object]
+Build = Callable[[bool], Step]  # of the full size, or small, to load and initialise what any size needs
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Units: CPU seconds of one step, bytes of resident memory that it adds at its peak."""
+
+    median: float
+    minimum: float
+    memory: float = float("nan")
+
+
+def alternate(steps: Mapping[str, Step], rounds: int) -> dict[str, Cost]:
+    """CPU time of every step, run in turns after one warm-up each. One thread: set OMP_NUM_THREADS=1."""
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for step in steps.values():
+        step()
+    for _ in range(rounds):
+        for name, step in steps.items():
+            start = time.process_time()
+            step()
+            times[name].append(time.process_time() - start)
+    return {name: Cost(statistics.median(found), min(found)) for name, found in times.items()}
+
+
+def peak(build: Build) -> float:
+    """Bytes by which resident memory rises in the first step of a process, libraries having been warmed up by a small one (Linux).
+
+    This is what a user meets, holes that the allocator leaves included; the peak of live tensors alone is `compiler.cost.PeakMemory`.
+    """
+    build(True)()
+    step = build(False)
+    Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark
+    before = _status("VmRSS")
+    step()
+    return _status("VmHWM") - before
+
+
+def peak_of(script: str, case: str, timeout: float = 1200) -> float:
+    """`peak` of one case of a script, in a process of its own."""
+    command = [sys.executable, script, "--memory", case]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
+    if answer.returncode:
+        raise RuntimeError(f"{case} failed:\n{answer.stderr[-2000:]}")
+    return float(answer.stdout.split()[-1])
+
+
+def _status(name: str) -> int:
+    found = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    if found is None:
+        raise RuntimeError(f"/proc/self/status has no {name}: this benchmark reads memory on Linux only")
+    return 1024 * int(found[1])
+
+
+def report(title: str, costs: Mapping[str, Cost], against: Mapping[str, str]) -> str:
+    """A table of times and memory with their ratios to some of its rows, `against` by the heading of each ratio."""
+    against = {heading: name for heading, name in against.items() if name in costs}
+    lines = [[title, "CPU ms", "least", *(f"/ {heading}" for heading in against), "MB", *(f"/ {heading}" for heading in against)]]
+    for name, cost in costs.items():
+        times = [f"{cost.median / costs[other].median:.2f}" for other in against.values()]
+        sizes = [f"{cost.memory / costs[other].memory:.2f}" for other in against.values()]
+        lines.append([name, f"{1e3 * cost.median:.1f}", f"{1e3 * cost.minimum:.1f}", *times, f"{cost.memory / 1e6:.0f}", *sizes])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rows = [[cell.rjust(w) if k else cell.ljust(w) for k, (cell, w) in enumerate(zip(line, widths, strict=True))] for line in lines]
+    return "\n".join(["  ".join(row) for row in rows] + [""])

@@ -1,0 +1,64 @@
+"""The steps of benchmarks/derivatives.py do the same work: what is timed side by side has the same gradient."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+BENCHMARKS = str(Path(__file__).parents[1] / "benchmarks")
+
+
+@pytest.fixture(scope="module")
+def steps():
+    sys.path.insert(0, BENCHMARKS)
+    try:
+        import steps
+
+        yield steps
+    finally:
+        sys.path.remove(BENCHMARKS)
+
+
+@pytest.mark.parametrize("setting", ["poisson", "navier_stokes", "kdv"])
+def test_exact_steps_of_a_decoder_have_one_gradient(steps, setting):
+    cases = steps.decoder_cases(setting)
+    expected = cases["nested autograd"](True)()
+    assert max(float(each.abs().max()) for each in expected) > 0
+    for name in ("jets", "jets in blocks"):
+        for found, exact in zip(cases[name](True)(), expected, strict=True):
+            torch.testing.assert_close(found, exact, rtol=2e-4, atol=2e-4 * float(exact.abs().max()))
+
+
+def test_differences_run_on_grid_and_stencil(steps):
+    cases = steps.decoder_cases("poisson")
+    for name in ("differences on the grid", "differences by stencil"):
+        assert all(each.isfinite().all() for each in cases[name](True)())
+
+
+def test_blocks_do_not_change_the_gradient_of_the_whole_operator(steps):
+    whole, blocks = steps.own_step(40)(), steps.own_step(40, 16)()
+    for found, exact in zip(blocks, whole, strict=True):
+        if exact is not None:
+            torch.testing.assert_close(found, exact, rtol=1e-3, atol=1e-4 * float(exact.abs().max()))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("neuralop") is None, reason="the peer is in the extra [bench]")
+def test_patching_the_peer_does_not_change_its_gradient(steps):
+    shipped, patched = steps.peer_step(24, patched=False)(), steps.peer_step(24, patched=True)()
+    for found, exact in zip(patched, shipped, strict=True):
+        if exact is not None:
+            torch.testing.assert_close(found, exact, rtol=1e-3, atol=1e-3 * float(exact.abs().max()))
+
+
+def test_the_report_gives_ratios_to_the_rows_named(steps):
+    import measure
+
+    costs = {"fast": measure.Cost(0.01, 0.009, 1e6), "slow": measure.Cost(0.05, 0.04, 4e6)}
+    text = measure.report("title", costs, {"fast": "fast", "missing": "none"})
+    assert text.splitlines()[2].split() == ["slow", "50.0", "40.0", "5.00", "4", "4.00"]
+    assert math.isnan(measure.Cost(1.0, 1.0).memory)
