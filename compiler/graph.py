@@ -146,14 +146,15 @@ class _Builder:
 
     @rule.register
     def _(self, expression: sp.Max):
-        return reduce(self._extremum(torch.maximum, torch.clamp_min), map(self.emit, sorted(expression.args, key=lambda a: a.is_number)))
+        return self._extremum(torch.maximum, torch.clamp_min, expression.args)
 
     @rule.register
     def _(self, expression: sp.Min):
-        return reduce(self._extremum(torch.minimum, torch.clamp_max), map(self.emit, sorted(expression.args, key=lambda a: a.is_number)))
+        return self._extremum(torch.minimum, torch.clamp_max, expression.args)
 
-    def _extremum(self, tensors, number):
-        return lambda a, b: self.call(tensors if isinstance(b, fx.Node) else number, a, b)
+    def _extremum(self, tensors, number, arguments) -> fx.Node | float:
+        emitted = sorted(map(self.emit, arguments), key=lambda a: not isinstance(a, fx.Node))  # clamp takes its tensor first
+        return reduce(lambda a, b: self.call(tensors if isinstance(b, fx.Node) else number, a, b), emitted)
 
     @rule.register
     def _(self, expression: sp.Piecewise):

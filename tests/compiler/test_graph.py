@@ -56,7 +56,7 @@ def test_a_graph_means_what_its_expression_means(expression):
         sp.log(2 + X) + sp.erf(Y) + sp.sign(Z) + sp.cosh(X) + sp.sinh(Y) + sp.tan(Z) + sp.atan(X) + sp.asin(Y / 3) + sp.acos(Z / 3),
         (2 + X) ** sp.Rational(3, 2) + 1 / sp.sqrt(2 + Y) + (X + 3) ** -3 + sp.E**Z,
         sp.Integer(3),
-        sp.cos(sp.tanh(2)) + X * sp.sin(sp.tanh(2)) + sp.tanh(2) ** 2,
+        sp.Max(sp.sqrt(2), X) + sp.sqrt(2) * Y + sp.cos(sp.tanh(2)) + X * sp.sin(sp.tanh(2)) + sp.tanh(2) ** 2,
     ],
     ids=["piecewise", "min of numbers", "atan2", "functions", "powers", "constant", "shared number"],
 )
