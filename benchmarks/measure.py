@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import statistics
@@ -22,7 +23,7 @@ class Cost:
 
     median: float
     minimum: float
-    memory: float = float("nan")
+    memory: float = math.nan
 
 
 def alternate(steps: Mapping[str, Step], rounds: int) -> dict[str, Cost]:
@@ -71,11 +72,13 @@ def _status(name: str) -> int:
 def report(title: str, costs: Mapping[str, Cost], against: Mapping[str, str]) -> str:
     """A table of times and memory with their ratios to some of its rows, `against` by the heading of each ratio."""
     against = {heading: name for heading, name in against.items() if name in costs}
-    lines = [[title, "CPU ms", "least", *(f"/ {heading}" for heading in against), "MB", *(f"/ {heading}" for heading in against)]]
+    known = not all(math.isnan(cost.memory) for cost in costs.values())
+    ratios = [f"/ {heading}" for heading in against]
+    lines = [[title, "CPU ms", "least", *ratios, *(["MB", *ratios] if known else [])]]
     for name, cost in costs.items():
         times = [f"{cost.median / costs[other].median:.2f}" for other in against.values()]
-        sizes = [f"{cost.memory / costs[other].memory:.2f}" for other in against.values()]
-        lines.append([name, f"{1e3 * cost.median:.1f}", f"{1e3 * cost.minimum:.1f}", *times, f"{cost.memory / 1e6:.0f}", *sizes])
+        sizes = [f"{cost.memory / 1e6:.0f}", *(f"{cost.memory / costs[other].memory:.2f}" for other in against.values())]
+        lines.append([name, f"{1e3 * cost.median:.1f}", f"{1e3 * cost.minimum:.1f}", *times, *(sizes if known else [])])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rows = [[cell.rjust(w) if k else cell.ljust(w) for k, (cell, w) in enumerate(zip(line, widths, strict=True))] for line in lines]
     return "\n".join(["  ".join(row) for row in rows] + [""])
