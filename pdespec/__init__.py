@@ -8,57 +8,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from pdespec.calculus import (
-    Integral,
-    advect,
-    avg,
-    cross,
-    curl,
-    d,
-    derivative_operator,
-    det,
-    div,
-    dot,
-    dt,
-    dtt,
-    grad,
-    identity,
-    inner,
-    integral,
-    inv,
-    jump,
-    lap,
-    outer,
-    skew,
-    sym,
-    tr,
-    transpose,
-)
+from pdespec.calculus import Integral, advect, avg, curl, d, derivative_operator, div, dt, dtt, grad, integral, jump, lap
 from pdespec.check import check
+from pdespec.domains import airfoil, ball, box, disk, exterior, interval, lattice, polygon, rectangle, star
 from pdespec.errors import Diagnostic, ProblemError
-from pdespec.geometry import (
-    Boundary,
-    Domain,
-    airfoil,
-    ball,
-    boundary,
-    box,
-    disk,
-    exterior,
-    interval,
-    lattice,
-    periodic,
-    polygon,
-    rectangle,
-    rest,
-    side,
-    star,
-)
+from pdespec.geometry import Boundary, Domain, boundary, periodic, rest, side
 from pdespec.laws import fourier, gaussians, grf, loguniform, normal, uniform
 from pdespec.manufacture import manufacture
 from pdespec.problem import Problem
 from pdespec.statements import Condition, Data, Equation, Functional, IntegralRequirement, Output, Requirement, at, inside, on
 from pdespec.symbols import const, input_function, param, space, time, trainable, unit_normal, unknown
+from pdespec.tensors import cross, det, dot, identity, inner, inv, outer, skew, sym, tr, transpose
 from pdespec.variation import diff, first_variation, natural_conditions, variation, weak_form
 
 if TYPE_CHECKING:

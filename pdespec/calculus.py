@@ -1,4 +1,4 @@
-"""Vector calculus on SymPy expressions: scalars are expressions, vectors column matrices, tensors square matrices.
+"""Vector calculus on SymPy expressions: scalars are expressions, vectors column matrices, tensors square matrices (`tensors.py`).
 
 Ranks are checked when an operator is applied. Derivatives are kept as written (`div(k*grad(u))` stays in divergence form);
 `Problem.residuals()` carries them out. Convention: `grad(v)[i, j] = d v_i / d x_j`, and a divergence contracts the last index.
@@ -15,8 +15,6 @@ import sympy as sp
 
 from pdespec.errors import fail
 from pdespec.geometry import Boundary, Domain, Region
-from pdespec.geometry import inner as inner_boundary
-from pdespec.geometry import outer as outer_boundary
 from pdespec.symbols import Coordinate, Normal, Time, exact
 
 Expression = Any  # a SymPy scalar or ImmutableMatrix, or what `exact` turns into one
@@ -73,7 +71,8 @@ def _free_symbols(expression: Expression) -> set[sp.Basic]:
     return expression.free_symbols
 
 
-def _prepare(*expressions: Expression) -> tuple[Any, ...]:
+def prepare(*expressions: Expression) -> tuple[Any, ...]:
+    """The arguments of an operator as exact SymPy expressions."""
     return tuple(exact(each) for each in expressions)
 
 
@@ -85,7 +84,11 @@ def _frame(function: str, expression: Expression, coordinates: Sequence[Coordina
     return found
 
 
-def _needs(function: str, expression: Expression, kinds: Iterable[str], hint: str) -> str:
+def needs(function: str, expression: Expression, kinds: Iterable[str], hint: str) -> str:
+    """The rank of an argument.
+
+    Raises: T02 when it is none of `kinds`.
+    """
     kinds = tuple(kinds)
     kind = rank(expression)
     if kind == "vector" and "tensor" in kinds and expression.shape == (1, 1):
@@ -112,7 +115,7 @@ def _plain(expression: Expression) -> str:
 
 def d(expression: Expression, *variables: sp.Symbol) -> Any:
     """The partial derivative by the given coordinates or time, in any number and order: `d(u, x, x, y)`."""
-    (expression,) = _prepare(expression)
+    (expression,) = prepare(expression)
     for variable in variables:
         if not isinstance(variable, (Coordinate, Time)):
             hint = "write d(u, x, x); diff(psi, F) differentiates by an expression"
@@ -138,7 +141,7 @@ def partial(expression: Expression, variable: sp.Symbol) -> Any:
 
 def dt(expression: Expression, order: int = 1) -> Any:
     """The time derivative of an expression."""
-    (expression,) = _prepare(expression)
+    (expression,) = prepare(expression)
     variable = time_of(expression)
     if variable is None:
         hint = 'declare the unknown with time: u = unknown("u", Omega, time=t), or the problem with `time t in [0, 1]`'
@@ -155,7 +158,7 @@ def dtt(expression: Expression) -> Any:
 
 def grad(expression: Expression, coordinates: Sequence[Coordinate] | None = None) -> sp.ImmutableMatrix:
     """The gradient of a scalar (a vector), or of a vector (a tensor, `grad(v)[i, j] = d v_i / d x_j`)."""
-    (expression,) = _prepare(expression)
+    (expression,) = prepare(expression)
     kind = rank(expression)
     if kind == "tensor":
         raise fail("T02", f"grad needs a scalar or vector, {short(expression)} is {describe(expression)}", "did you mean div?")
@@ -167,7 +170,7 @@ def grad(expression: Expression, coordinates: Sequence[Coordinate] | None = None
 
 def div(expression: Expression, coordinates: Sequence[Coordinate] | None = None) -> Any:
     """The divergence of a vector (a scalar), or of a tensor (a vector, `div(T)[i] = sum_j d T_ij / d x_j`)."""
-    (expression,) = _prepare(expression)
+    (expression,) = prepare(expression)
     kind = rank(expression)
     if kind == "scalar":
         hint = f"did you mean lap({_plain(expression)}) or grad?"
@@ -182,8 +185,8 @@ def div(expression: Expression, coordinates: Sequence[Coordinate] | None = None)
 
 def curl(expression: Expression, coordinates: Sequence[Coordinate] | None = None) -> Any:
     """The curl: of a 3D vector a vector; in the plane of a vector the scalar dv.y/dx - dv.x/dy, of a scalar s the vector (s_y, -s_x)."""
-    (expression,) = _prepare(expression)
-    kind = _needs("curl", expression, ("scalar", "vector"), "take the curl of its rows one by one")
+    (expression,) = prepare(expression)
+    kind = needs("curl", expression, ("scalar", "vector"), "take the curl of its rows one by one")
     frame = _frame("curl", expression, coordinates)
     if len(frame) == 2 and kind == "scalar":
         return sp.ImmutableMatrix([partial(expression, frame[1]), -partial(expression, frame[0])])
@@ -196,7 +199,7 @@ def curl(expression: Expression, coordinates: Sequence[Coordinate] | None = None
 
 def lap(expression: Expression, coordinates: Sequence[Coordinate] | None = None) -> Any:
     """The Laplacian, of vectors and tensors entry by entry."""
-    (expression,) = _prepare(expression)
+    (expression,) = prepare(expression)
     frame = _frame("lap", expression, coordinates)
     if isinstance(expression, sp.MatrixBase):
         return sp.ImmutableMatrix(expression).applyfunc(lambda entry: _laplacian(entry, frame))
@@ -209,8 +212,8 @@ def _laplacian(expression: sp.Expr, frame: Sequence[Coordinate]) -> sp.Expr:
 
 def advect(velocity: Expression, expression: Expression, coordinates: Sequence[Coordinate] | None = None) -> Any:
     """Transport by a velocity, (v . grad) of a scalar or of each component of a vector: `advect(v, v)[i] = sum_j v_j d v_i / d x_j`."""
-    velocity, expression = _prepare(velocity, expression)
-    _needs("advect", velocity, ("vector",), "the first argument is the velocity: advect(v, T)")
+    velocity, expression = prepare(velocity, expression)
+    needs("advect", velocity, ("vector",), "the first argument is the velocity: advect(v, T)")
     frame = _frame("advect", expression, coordinates or coordinates_of(velocity))
     if velocity.rows != len(frame):
         raise fail("T02", f"advect by {describe(velocity)} in {len(frame)}D", "the velocity has one component a coordinate")
@@ -240,7 +243,7 @@ def derivative_operator(name: str) -> Callable[[Expression], Any]:
     """The operator of a name such as `dxx` or `dxt`; the variables are looked up in the frame and time of what it is applied to."""
 
     def apply(expression: Expression) -> Any:
-        (expression,) = _prepare(expression)
+        (expression,) = prepare(expression)
         frame, time = coordinates_of(expression), time_of(expression)
         variables = {variable.name: variable for variable in (*frame, *((time,) if time else ()))}
         names = split_derivative_name(name, tuple(variables))
@@ -252,138 +255,6 @@ def derivative_operator(name: str) -> Callable[[Expression], Any]:
     apply.__name__ = apply.__qualname__ = name
     apply.__doc__ = f"The partial derivative {name}, `{name}(u)`."
     return apply
-
-
-# ---------------------------------------------------------------------------------------------------------------- tensor algebra
-
-
-def dot(a: Expression, b: Expression) -> sp.Expr:
-    """The scalar product of two vectors."""
-    a, b = _prepare(a, b)
-    kinds = rank(a), rank(b)
-    if kinds == ("vector", "tensor") and a.shape != b.shape:
-        message = f"dot of a vector and a tensor, {short(a)} and {short(b)}"
-        raise fail("T03", message, _which_contraction(a, b), "either index could be meant")
-    if kinds == ("tensor", "vector") and a.shape != b.shape:
-        message = f"dot of a tensor and a vector, {short(a)} and {short(b)}"
-        raise fail("T03", message, "write the matrix product T*v, or T'*v", "either index could be meant")
-    if kinds != ("vector", "vector"):
-        hint = "use inner for two tensors" if kinds == ("tensor", "tensor") else "use * to scale"
-        raise fail("T02", f"dot needs two vectors, {short(a)} is {describe(a)} and {short(b)} {describe(b)}", hint)
-    _same_shape("dot", a, b)
-    return sp.Add(*(left * right for left, right in zip(a, b, strict=True)))
-
-
-def _which_contraction(a: sp.MatrixBase, b: sp.MatrixBase) -> str:
-    if all(isinstance(entry, sp.Derivative) or entry == 0 for entry in b):
-        field = next((entry.expr for entry in b if isinstance(entry, sp.Derivative)), None)
-        declaration = getattr(getattr(field, "func", None), "declaration", None)
-        if declaration is not None:
-            return f"write advect({short(a)[1:-1]}, {declaration.name})"
-    return "write advect(v, w) for (v . grad) w, or a matrix product: T*v, T'*v"
-
-
-def inner(a: Expression, b: Expression = None, name: str | None = None) -> Any:
-    """The sum of products of all entries of two scalars, vectors or tensors; `inner(Omega)` is the boundary of the holes of a domain."""
-    if isinstance(a, Domain):
-        return inner_boundary(a, name)
-    a, b = _prepare(a, b)
-    if rank(a) == rank(b) == "scalar":
-        return a * b
-    _same_shape("inner", a, b)
-    return sp.Add(*(left * right for left, right in zip(a, b, strict=True)))
-
-
-def outer(a: Expression, b: Expression = None, name: str | None = None) -> Any:
-    """The tensor a_i b_j of two vectors; `outer(Omega)` is the boundary of a domain without its holes."""
-    if isinstance(a, Domain):
-        return outer_boundary(a, name)
-    a, b = _prepare(a, b)
-    for each in (a, b):
-        _needs("outer", each, ("vector",), "outer(v, w)[i, j] = v[i]*w[j]")
-    return sp.ImmutableMatrix(a.rows, b.rows, lambda i, j: a[i] * b[j])
-
-
-def cross(a: Expression, b: Expression) -> Any:
-    """The vector product: a vector in space, the scalar a.x b.y - a.y b.x in the plane."""
-    a, b = _prepare(a, b)
-    for each in (a, b):
-        _needs("cross", each, ("vector",), "cross takes two vectors")
-    _same_shape("cross", a, b)
-    if a.rows == 2:
-        return a[0] * b[1] - a[1] * b[0]
-    if a.rows == 3:
-        return sp.ImmutableMatrix([a[j] * b[k] - a[k] * b[j] for j, k in ((1, 2), (2, 0), (0, 1))])
-    raise fail("T02", f"cross of {describe(a)}", "vectors of the plane or of space have a cross product")
-
-
-def _same_shape(function: str, a: Any, b: Any) -> None:
-    if getattr(a, "shape", ()) != getattr(b, "shape", ()):
-        raise fail("T01", f"{function} of {describe(a)} and {describe(b)}", f"{function} needs two of the same rank and size")
-
-
-def transpose(a: Expression) -> sp.ImmutableMatrix:
-    """The transpose of a tensor."""
-    (a,) = _prepare(a)
-    _needs("transpose", a, ("tensor",), "dot(v, w) and outer(v, w) need no transpose")
-    return a.T
-
-
-def tr(a: Expression) -> sp.Expr:
-    """The trace of a tensor."""
-    (a,) = _prepare(a)
-    _needs("tr", a, ("tensor",), "tr sums the diagonal of a tensor such as grad(v)")
-    return sp.Add(*(a[i, i] for i in range(a.rows)))
-
-
-def sym(a: Expression) -> sp.ImmutableMatrix:
-    """The symmetric part (T + T')/2 of a tensor."""
-    (a,) = _prepare(a)
-    _needs("sym", a, ("tensor",), "sym takes a tensor such as grad(v)")
-    return sp.ImmutableMatrix(a.rows, a.cols, lambda i, j: a[i, j] if i == j else (a[i, j] + a[j, i]) / 2)
-
-
-def skew(a: Expression) -> sp.ImmutableMatrix:
-    """The skew part (T - T')/2 of a tensor."""
-    (a,) = _prepare(a)
-    _needs("skew", a, ("tensor",), "skew takes a tensor such as grad(v)")
-    return sp.ImmutableMatrix(a.rows, a.cols, lambda i, j: sp.S.Zero if i == j else (a[i, j] - a[j, i]) / 2)
-
-
-def det(a: Expression) -> sp.Expr:
-    """The determinant of a tensor, by the formula of its size, so that nothing is expanded or divided."""
-    (a,) = _prepare(a)
-    _needs("det", a, ("tensor",), "det takes a tensor such as F = I + grad(u)")
-    if a.rows == 1:
-        return a[0, 0]
-    return sp.Add(*(a[0, j] * _cofactor(a, 0, j) for j in range(a.cols)))
-
-
-def inv(a: Expression) -> sp.ImmutableMatrix:
-    """The inverse of a tensor, cofactors over the determinant."""
-    (a,) = _prepare(a)
-    _needs("inv", a, ("tensor",), "1/s inverts a scalar")
-    determinant = det(a)
-    if determinant == 0:
-        raise fail("V03", f"inv of {short(a)}, whose determinant is zero", "the tensor has no inverse anywhere")
-    return sp.ImmutableMatrix(a.rows, a.cols, lambda i, j: _cofactor(a, j, i) / determinant)
-
-
-def _cofactor(a: sp.MatrixBase, i: int, j: int) -> sp.Expr:
-    if a.rows == 1:
-        return sp.S.One
-    rows, columns = ([k for k in range(a.rows) if k != skipped] for skipped in (i, j))
-    sign = (-1) ** (i + j)
-    if a.rows == 2:
-        return sign * a[rows[0], columns[0]]
-    (p, q), (r, s) = rows, columns
-    minor = a[p, r] * a[q, s] - a[p, s] * a[q, r]
-    return minor if sign > 0 else a[p, s] * a[q, r] - a[p, r] * a[q, s]
-
-
-def identity(dim: int) -> sp.ImmutableMatrix:
-    """The unit tensor, `I` of the text form."""
-    return sp.ImmutableMatrix.eye(dim)
 
 
 # ---------------------------------------------------------------------------------------------------------------------- integrals
@@ -439,7 +310,7 @@ class Integral(sp.Expr):
 
 def integral(density: Expression, region: Region) -> Any:
     """The integral of a density over a domain or boundary, of vectors and tensors entry by entry."""
-    (density,) = _prepare(density)
+    (density,) = prepare(density)
     if not isinstance(region, (Domain, Boundary)):
         hint = "name the region: integral(psi, Omega)"
         raise fail("V01", f"integral over {region!r}", hint, "an integral is over a domain or a boundary")
@@ -464,11 +335,11 @@ class Average(TwoSided):
 
 def jump(expression: Expression) -> Any:
     """The jump across an interface, entry by entry."""
-    (expression,) = _prepare(expression)
+    (expression,) = prepare(expression)
     return sp.ImmutableMatrix(expression).applyfunc(Jump) if isinstance(expression, sp.MatrixBase) else Jump(expression)
 
 
 def avg(expression: Expression) -> Any:
     """The mean of both one-sided values on an interface, entry by entry."""
-    (expression,) = _prepare(expression)
+    (expression,) = prepare(expression)
     return sp.ImmutableMatrix(expression).applyfunc(Average) if isinstance(expression, sp.MatrixBase) else Average(expression)

@@ -8,7 +8,7 @@ from typing import Any
 
 import sympy as sp
 
-from pdespec.calculus import Integral, dot, entries, grad, short
+from pdespec.calculus import Integral, entries, grad, short
 from pdespec.errors import Diagnostic, ProblemError, fail
 from pdespec.forms import declaration_of, gathered
 from pdespec.geometry import Boundary, Box, Interval, Rectangle
@@ -17,6 +17,7 @@ from pdespec.probe import vanishes
 from pdespec.problem import Problem
 from pdespec.statements import Condition, Functional, IntegralRequirement, promote
 from pdespec.symbols import Coordinate, InputField, Param, Unknown, UnknownField, exact, unit_normal
+from pdespec.tensors import dot
 from pdespec.variation import euler_lagrange, naturals
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import sympy as sp
 
-from .. import calculus
+from .. import calculus, tensors
 from ..errors import ProblemError, Span, fail, nearest
 from ..geometry import Boundary, Domain, Shape
 from ..laws import Law
@@ -70,15 +70,15 @@ BUILTINS: dict[str, Builtin] = {
     "curl": Builtin(calculus.curl, 1, 1, "curl(v)"),
     "lap": Builtin(calculus.lap, 1, 1, "lap(u)"),
     "advect": Builtin(calculus.advect, 2, 2, "advect(v, u)"),
-    "sym": Builtin(calculus.sym, 1, 1, "sym(T)"),
-    "skew": Builtin(calculus.skew, 1, 1, "skew(T)"),
-    "tr": Builtin(calculus.tr, 1, 1, "tr(T)"),
-    "det": _small(calculus.det, "det"),
-    "inv": _small(calculus.inv, "inv"),
-    "dot": Builtin(calculus.dot, 2, 2, "dot(v, w)"),
-    "cross": Builtin(calculus.cross, 2, 2, "cross(v, w)"),
-    "outer": Builtin(calculus.outer, 2, 2, "outer(v, w)"),
-    "inner": Builtin(calculus.inner, 2, 2, "inner(S, T)"),
+    "sym": Builtin(tensors.sym, 1, 1, "sym(T)"),
+    "skew": Builtin(tensors.skew, 1, 1, "skew(T)"),
+    "tr": Builtin(tensors.tr, 1, 1, "tr(T)"),
+    "det": _small(tensors.det, "det"),
+    "inv": _small(tensors.inv, "inv"),
+    "dot": Builtin(tensors.dot, 2, 2, "dot(v, w)"),
+    "cross": Builtin(tensors.cross, 2, 2, "cross(v, w)"),
+    "outer": Builtin(tensors.outer, 2, 2, "outer(v, w)"),
+    "inner": Builtin(tensors.inner, 2, 2, "inner(S, T)"),
     "jump": Builtin(calculus.jump, 1, 1, "jump(u)"),
     "avg": Builtin(calculus.avg, 1, 1, "avg(u)"),
     "diff": Builtin(diff, 2, 2, "diff(psi, F)"),
@@ -179,7 +179,7 @@ def _name(node: t.Name, scope: Scope) -> Any:
     if node.name in ("I", "n"):
         if not scope.coordinates:
             return scope.fail("S01", f"`{node.name}` needs coordinates", node.span, "begin with `space x, y`")
-        return calculus.identity(len(scope.coordinates)) if node.name == "I" else unit_normal(scope.coordinates)
+        return tensors.identity(len(scope.coordinates)) if node.name == "I" else unit_normal(scope.coordinates)
     if node.name in BUILTINS or split_derivative(node.name, scope.variables):
         usage = BUILTINS[node.name].usage if node.name in BUILTINS else f"{node.name}(u)"
         return scope.fail("T05", f"the operator `{node.name}` stands here without argument", node.span, f"write {usage}")
@@ -212,7 +212,7 @@ def _negative(node: t.Negative, scope: Scope) -> Any:
 
 @value.register
 def _transpose(node: t.Transpose, scope: Scope) -> Any:
-    return checked(calculus.transpose, [expression(node.operand, scope)], node.span, scope)
+    return checked(tensors.transpose, [expression(node.operand, scope)], node.span, scope)
 
 
 @value.register

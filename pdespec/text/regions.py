@@ -9,7 +9,7 @@ from typing import Any
 
 import sympy as sp
 
-from .. import geometry, laws
+from .. import domains, geometry, laws
 from ..calculus import entries
 from ..errors import ProblemError, nearest
 from ..geometry import Boundary, Domain
@@ -56,30 +56,30 @@ def bind(node: t.Call, scope: Scope, parameters: tuple[str, ...], required: int)
 
 @handles("interval")
 def _interval(node: t.Call, scope: Scope) -> Any:
-    return _made(geometry.make_interval, bind(node, scope, ("start", "end"), 2), node, scope)
+    return _made(domains.make_interval, bind(node, scope, ("start", "end"), 2), node, scope)
 
 
 @handles("rectangle", "box")
 def _box(node: t.Call, scope: Scope) -> Any:
     dim = 2 if node.function == "rectangle" else 3
-    return _made(lambda lower, upper: geometry.make_box(lower, upper, dim), bind(node, scope, ("lower", "upper"), 2), node, scope)
+    return _made(lambda lower, upper: domains.make_box(lower, upper, dim), bind(node, scope, ("lower", "upper"), 2), node, scope)
 
 
 @handles("disk")
 def _disk(node: t.Call, scope: Scope) -> Any:
-    return _made(geometry.make_disk, bind(node, scope, ("radius", "center"), 1), node, scope)
+    return _made(domains.make_disk, bind(node, scope, ("radius", "center"), 1), node, scope)
 
 
 @handles("ball")
 def _ball(node: t.Call, scope: Scope) -> Any:
-    return _made(geometry.make_ball, bind(node, scope, ("radius", "center"), 1), node, scope)
+    return _made(domains.make_ball, bind(node, scope, ("radius", "center"), 1), node, scope)
 
 
 @handles("star")
 def _star(node: t.Call, scope: Scope) -> Any:
     arguments = bind(node, scope, ("radius", "center"), 1)
     inside = replace(scope, local={**scope.local, "theta": geometry.THETA})
-    return _made(geometry.make_star, arguments, node, inside)
+    return _made(domains.make_star, arguments, node, inside)
 
 
 @handles("polygon")
@@ -89,7 +89,7 @@ def _polygon(node: t.Call, scope: Scope) -> Any:
     corners = [expression(argument, scope) for argument in node.arguments]
     if len(corners) == 1 and isinstance(corners[0], sp.MatrixBase) and corners[0].cols > 1:
         corners = [corners[0][i, :] for i in range(corners[0].rows)]
-    return checked(lambda *points: geometry.make_polygon([_point(point) for point in points]), corners, node.span, scope)
+    return checked(lambda *points: domains.make_polygon([_point(point) for point in points]), corners, node.span, scope)
 
 
 @handles("naca")
@@ -111,7 +111,7 @@ def _airfoil(node: t.Call, scope: Scope) -> Any:
         return BROKEN
     if not isinstance(section, Naca):
         return scope.fail("T05", f"{kind_of(section)} is no airfoil section", arguments["digits"].span, "write airfoil(naca(0, 0, 12))")
-    return checked(lambda: geometry.make_airfoil(section.digits, displaced), [], node.span, scope)
+    return checked(lambda: domains.make_airfoil(section.digits, displaced), [], node.span, scope)
 
 
 @handles("lattice")
@@ -120,7 +120,7 @@ def _lattice(node: t.Call, scope: Scope) -> Any:
     if isinstance(arguments, Broken):
         return BROKEN
     copied = shape(arguments["shape"], scope)
-    return checked(geometry.lattice, [copied, *(expression(arguments[name], scope) for name in ("nx", "ny"))], node.span, scope)
+    return checked(domains.lattice, [copied, *(expression(arguments[name], scope) for name in ("nx", "ny"))], node.span, scope)
 
 
 @handles("exterior")
@@ -128,7 +128,7 @@ def _exterior(node: t.Call, scope: Scope) -> Any:
     arguments = bind(node, scope, ("body", "farfield"), 2)
     if isinstance(arguments, Broken):
         return BROKEN
-    return checked(geometry.exterior, [shape(arguments[name], scope) for name in ("body", "farfield")], node.span, scope)
+    return checked(domains.exterior, [shape(arguments[name], scope) for name in ("body", "farfield")], node.span, scope)
 
 
 def _made(make: Callable[..., Any], arguments: dict[str, t.Node] | Broken, node: t.Call, scope: Scope) -> Any:

@@ -182,6 +182,8 @@ def test_the_rank_is_read_from_the_shape():
         (lambda: cross(T, T), "T02", "cross"),
         (lambda: advect(u, v), "T02", "velocity"),
         (lambda: inv(identity(2) * 0), "V03", "determinant is zero"),
+        (lambda: det(identity(4)), "T02", "at most 3 by 3"),
+        (lambda: inv(identity(4)), "T02", "at most 3 by 3"),
         (lambda: d(u, sp.Symbol("x")), "T02", "diff(psi, F)"),
         (lambda: integral(u, "Omega"), "V01", "name the region"),
         (lambda: div(sp.Matrix([x, y, 1])), "T02", "x, y"),

@@ -37,8 +37,8 @@ from pdespec import (
     variation,
     weak_form,
 )
-from pdespec.calculus import transpose
 from pdespec.symbols import Normal
+from pdespec.tensors import transpose
 
 from .closed_form import closed, same
 from .zoo import ZOO

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import pdespec
-from pdespec import Problem, calculus, geometry, laws, on
+from pdespec import Problem, calculus, domains, geometry, laws, on
 from pdespec.errors import Source
 from pdespec.symbols import const, input_function, param, space, time, trainable, unknown
 from pdespec.text import tree as t
@@ -78,10 +78,10 @@ def problems(draw):
     k = const(draw(st.sampled_from(["k", "mu", "d", "theta"])), sp.Rational(draw(st.integers(1, 99)), draw(st.sampled_from([1, 3, 10]))))
     radius = 1 + c / draw(st.integers(2, 5))
     shapes = [
-        geometry.disk(x, y, radius=radius),
-        geometry.rectangle(x, y, (0, 0), (2, radius)),
-        geometry.rectangle(x, y, (0, 0), (1, 1)) - geometry.disk(x, y, radius=c / 4, center=(sp.Rational(1, 2), sp.Rational(1, 2))),
-        geometry.star(x, y, radius=lambda theta: 1 + c * sp.cos(3 * theta) / 4),
+        domains.disk(x, y, radius=radius),
+        domains.rectangle(x, y, (0, 0), (2, radius)),
+        domains.rectangle(x, y, (0, 0), (1, 1)) - domains.disk(x, y, radius=c / 4, center=(sp.Rational(1, 2), sp.Rational(1, 2))),
+        domains.star(x, y, radius=lambda theta: 1 + c * sp.cos(3 * theta) / 4),
     ]
     Omega = draw(st.sampled_from(shapes))
     name = draw(st.sampled_from(["u", "n", "E", "I", "S", "rho_0"]))
@@ -141,7 +141,7 @@ def test_a_problem_built_in_python_can_be_typeset(problem):
 def test_the_time_of_a_problem_survives():
     (x,) = space("x", unit="m")
     clock = time("t", 0, sp.Rational(1, 3), unit="s")
-    L = geometry.periodic(geometry.interval(x, 0, 2 * sp.pi, name="L"), x)
+    L = geometry.periodic(domains.interval(x, 0, 2 * sp.pi, name="L"), x)
     u = unknown("u", L, time=clock, unit="m/s")
     steady = input_function("f", L, laws.grf(length=1))
     moving = input_function("g", L, time=clock, source="forcing.h5")
