@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 
 .PHONY: demo test lint clean
 demo: $(VENV)/.installed
-	$(BIN)/pdespec train examples/nonlinear_poisson.pde --preset demo --out runs/demo
+	$(BIN)/pdespec train examples/nonlinear_poisson.pde --preset demo --out runs/demo --resume
 	$(BIN)/pdespec evaluate runs/demo
 
 test: $(VENV)/.installed-dev
