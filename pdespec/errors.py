@@ -89,6 +89,9 @@ class ProblemError(ValueError):
         self.diagnostics: tuple[Diagnostic, ...] = (diagnostics,) if isinstance(diagnostics, Diagnostic) else tuple(diagnostics)
         super().__init__(render_all(self.diagnostics))
 
+    def __reduce__(self) -> tuple:
+        return ProblemError, (self.diagnostics,)
+
 
 def fail(code: str, message: str, hint: str = "", cause: str = "", span: Span | None = None, label: str = "") -> ProblemError:
     """A `ProblemError` of one diagnostic, to be raised."""
