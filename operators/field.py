@@ -123,21 +123,24 @@ def jet_of(function: PointFunction, points: Tensor, space: JetSpace) -> Jet:
     with torch.enable_grad():
         leaf = points if keep and points.requires_grad else points.detach().requires_grad_()
         found = {space.zero: function(leaf)}
-
-        def derivative(alpha: tuple[int, ...]) -> Tensor:
-            if alpha not in found:
-                k = next(i for i, m in enumerate(alpha) if m)
-                inner = derivative(tuple(m - (i == k) for i, m in enumerate(alpha)))
-                columns = [_slope(inner[..., c], leaf) for c in range(inner.shape[-1])]
-                for axis in range(points.shape[-1]):
-                    raised = tuple(m - (i == k) + (i == axis) for i, m in enumerate(alpha))
-                    found.setdefault(raised, torch.stack([g[..., axis] for g in columns], -1))
-            return found[alpha]
-
-        lower = {a: derivative(a) / factorial(a) for a in space.lower}
-        operators = {n: torch.stack([c * derivative(a) for a, c in form.items()]).sum(0) for n, form in space.operators.items()}
+        lower = {a: _derivative(found, leaf, a) / factorial(a) for a in space.lower}
+        operators = {
+            n: torch.stack([c * _derivative(found, leaf, a) for a, c in form.items()]).sum(0) for n, form in space.operators.items()
+        }
     jet = Jet(space, lower, operators)
     return jet if keep else jet.map(Tensor.detach)
+
+
+def _derivative(found: dict[tuple[int, ...], Tensor], leaf: Tensor, alpha: tuple[int, ...]) -> Tensor:
+    """d^alpha from those found so far, which it adds to."""
+    if alpha not in found:
+        k = next(i for i, m in enumerate(alpha) if m)
+        inner = _derivative(found, leaf, tuple(m - (i == k) for i, m in enumerate(alpha)))
+        columns = [_slope(inner[..., c], leaf) for c in range(inner.shape[-1])]
+        for axis in range(leaf.shape[-1]):
+            raised = tuple(m - (i == k) + (i == axis) for i, m in enumerate(alpha))
+            found.setdefault(raised, torch.stack([g[..., axis] for g in columns], -1))
+    return found[alpha]
 
 
 def _slope(values: Tensor, leaf: Tensor) -> Tensor:
