@@ -77,7 +77,7 @@ def mix(corner: Tensor, weight: Tensor) -> Tensor:
     """
     batch, outputs = corner.shape[-2], weight.shape[-1]
     parts = torch.view_as_real(corner).movedim(-1, -3).flatten(-3, -2)  # (k.., 2 b, i)
-    products = (parts @ weight.flatten(-2)).unflatten(-2, (2, batch)).unflatten(-1, (2, outputs))
+    products = (parts @ weight.flatten(-2)).to(parts.dtype).unflatten(-2, (2, batch)).unflatten(-1, (2, outputs))
     real, imaginary = products.select(-4, 0), products.select(-4, 1)  # each (k.., b, 2, o)
     return torch.complex(real[..., 0, :] - imaginary[..., 1, :], real[..., 1, :] + imaginary[..., 0, :])
 
