@@ -117,7 +117,7 @@ class PhysicsLoss(nn.Module):
         self.trainables = nn.ParameterDict(
             {name: nn.Parameter(torch.tensor(float(p.value if p.value is not None else 1.0))) for name, p in problem.trainables.items()}
         )
-        self._plans: dict[tuple, tuple[DerivativePlan, tuple[_Program, ...]]] = {}
+        self._plans: dict[tuple, tuple[DerivativePlan, tuple[Program, ...]]] = {}
         self._probed: weakref.WeakSet = weakref.WeakSet()
 
     @cached_property
@@ -141,18 +141,34 @@ class PhysicsLoss(nn.Module):
         """Every term of the problem at the batch's collocation points."""
         totals: dict[str, Tensor] = {}
         violations: dict[str, Tensor] = {}
-        for program in self._programs(self._capabilities(field, batch), strong=False)[1]:
-            name = program.group.points
+        for program in self.programs(field, batch):
+            totals |= self.group_values(program, field, batch, violations)
+        return self.gathered(totals, violations)
+
+    def programs(self, field: FieldLike, batch: BatchLike) -> tuple[Program, ...]:
+        """The groups of terms and how each is computed for this field, all of whose points the batch must have."""
+        found = self._programs(self._capabilities(field, batch), strong=False)[1]
+        for name in (program.group.points for program in found):
             if name not in batch.points:
                 raise fail(
                     "B01", f"the batch has no points on `{name}`, only on {', '.join(batch.points)}", hint="draw it with compiler.sample"
                 )
-            points = batch.points[name]
-            known = _Known(self, points.points, points.normals, batch.params, lambda name, x: batch.evaluate(name, x))
-            values = self._evaluate(program, field, points.points, known)
-            totals |= program.reduce(values, points, known, violations, batch)
+        return found
+
+    def group_values(self, program: Program, field: FieldLike, batch: BatchLike, violations: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The terms of one group, all its points at once; `violations` receives those of its requirements."""
+        points, known = batch.points[program.group.points], self.known(program, batch)
+        return program.reduce(self.evaluate(program, field, points.points, known), points, known, violations, batch)
+
+    def known(self, program: Program, batch: BatchLike) -> KnownValues:
+        """What a group reads beside the field, at its points of the batch."""
+        points = batch.points[program.group.points]
+        return KnownValues(self, points.points, points.normals, batch.params, lambda name, x: batch.evaluate(name, x))
+
+    def gathered(self, totals: Mapping[str, Tensor], violations: Mapping[str, Tensor], weights: Mapping[str, float] | None = None) -> Terms:
+        """Values of terms in the loss's order, with its weights unless others are given."""
         ordered = {t.label: totals[t.label] for t in self.terms if t.label in totals}
-        return Terms(ordered, self.weights, violations)
+        return Terms(ordered, self.weights if weights is None else weights, violations)
 
     def residuals(
         self,
@@ -189,12 +205,13 @@ class PhysicsLoss(nn.Module):
                 tensors[name] = torch.as_tensor(float(parameter.value), dtype=points.dtype, device=points.device)
         found: dict[str, Tensor] = {}
         for program in self._programs(capabilities(field, len(self.names)), strong=True)[1]:
-            known = _Known(self, points, None, tensors, evaluate)
-            values = self._evaluate(program, field, points, known)
+            known = KnownValues(self, points, None, tensors, evaluate)
+            values = self.evaluate(program, field, points, known)
             found |= {t.label: torch.stack([values[e] for e in program.outputs(t)], -1) for t in program.group.terms}
         return {t.label: found[t.label] for t in self.strong}
 
-    def _evaluate(self, program: _Program, field: FieldLike, points: Tensor, known: _Known) -> dict[int, Tensor]:
+    def evaluate(self, program: Program, field: FieldLike, points: Tensor, known: Surroundings) -> dict[int, Tensor]:
+        """Every expression of a group, numbered as by `Program.outputs`. Shapes: points "b n D" -> "b n"."""
         self._check_points(points)
         streams: dict[sp.Symbol, Tensor] = {}
         answers = program.group.options.evaluate(self._checked(field, points), points, program.group.request, self.axes)
@@ -232,12 +249,12 @@ class PhysicsLoss(nn.Module):
             self._probed.add(field)
         return declared
 
-    def _programs(self, able: Capabilities, strong: bool) -> tuple[DerivativePlan, tuple[_Program, ...]]:
+    def _programs(self, able: Capabilities, strong: bool) -> tuple[DerivativePlan, tuple[Program, ...]]:
         key = (able.pointwise, able.taylor, able.smoothness, able.grid, able.periodic, strong)
         if key not in self._plans:
             terms = self.strong if strong else self.terms
             chosen = plan(terms, self.components, self.names, able, self.derivatives)
-            self._plans[key] = chosen, tuple(_Program(g) for g in chosen.groups)
+            self._plans[key] = chosen, tuple(Program(g) for g in chosen.groups)
         return self._plans[key]
 
     def _check_points(self, points: Tensor) -> None:
@@ -269,7 +286,7 @@ def term_weights(terms: Sequence[Term], weights: Mapping[str, float]) -> dict[st
     return {t.label: weights.get(t.label, weights.get(t.kind, 1.0)) for t in terms if t.label in weights or t.kind in weights}
 
 
-class _Program:
+class Program:
     """One group of terms with its graphs: requirements first, since they guard the densities of their region."""
 
     def __init__(self, group: Group):
@@ -279,6 +296,7 @@ class _Program:
         self.streams = tuple(dict.fromkeys(s for t in group.terms for s in t.streams() if not s.known))
         self.guard = _graph(self.guards)
         self.graph = _graph(self.body)
+        self.symbols = tuple(dict.fromkeys((*self.guard.symbols, *self.graph.symbols)))
 
     def outputs(self, term: Term) -> range:
         """Positions of a term's expressions among the values `run` returns."""
@@ -289,7 +307,7 @@ class _Program:
             start += len(other.expressions)
         raise KeyError(term.label)
 
-    def run(self, streams: Mapping[sp.Symbol, Tensor], known: _Known) -> dict[int, Tensor]:
+    def run(self, streams: Mapping[sp.Symbol, Tensor], known: Surroundings) -> dict[int, Tensor]:
         """Values of all expressions "b n". Where a requirement is violated the body is evaluated at the zero field and masked to zero:
         a logarithm of J <= 0 then never becomes a NaN, neither in the value nor in the gradient."""
         like = known.points[..., 0].detach()
@@ -305,26 +323,27 @@ class _Program:
         return dict(enumerate((*first, *second)))
 
     def reduce(
-        self, values: Mapping[int, Tensor], points: PointSetLike, known: _Known, violations: dict[str, Tensor], batch: BatchLike
+        self, values: Mapping[int, Tensor], points: PointSetLike, known: KnownValues, violations: dict[str, Tensor], batch: BatchLike
     ) -> dict[str, Tensor]:
         """One scalar per term."""
         result = {}
         for term in self.group.terms:
             parts = [values[k] for k in self.outputs(term)]
-            if term.kind == "energy":
-                result[term.label] = sum((points.measure * p.mean(-1)).mean() for p in parts)
-            elif term.kind == "integral":
-                target = known.number(term.target)
-                result[term.label] = sum((p.mean(-1) - target / points.measure).square().mean() for p in parts)
-            elif term.kind == "error":
-                x, depth = points.points, batch.geometry[term.region.name].depth(points.points)
-                result[term.label] = sum(mean_square_error(p, x, depth, points.measure).mean() for p in parts)
-            elif term.kind == "requirement":
-                result[term.label] = sum(torch.relu(-p).square().mean() for p in parts)
+            result[term.label] = sum(self.value(term, part, points, known, batch) for part in parts)
+            if term.kind == "requirement":
                 violations[term.label] = torch.stack([(p <= 0).to(p.dtype).mean(-1) for p in parts]).amax(0).detach()
-            else:
-                result[term.label] = sum(p.square().mean() for p in parts)
         return result
+
+    def value(self, term: Term, part: Tensor, points: PointSetLike, known: KnownValues, batch: BatchLike) -> Tensor:
+        """What one expression of a term adds to it. Shapes: part "b n" -> ""."""
+        if term.kind == "energy":
+            return (points.measure * part.mean(-1)).mean()
+        if term.kind == "integral":
+            return (part.mean(-1) - known.number(term.target) / points.measure).square().mean()
+        if term.kind == "error":
+            depth = batch.geometry[term.region.name].depth(points.points)
+            return mean_square_error(part, points.points, depth, points.measure).mean()
+        return torch.relu(-part).square().mean() if term.kind == "requirement" else part.square().mean()
 
 
 def _graph(terms: tuple[Term, ...]) -> ResidualGraph:
@@ -332,7 +351,16 @@ def _graph(terms: tuple[Term, ...]) -> ResidualGraph:
     return ResidualGraph([e for t in terms for e in t.expressions], sources)
 
 
-class _Known:
+class Surroundings(Protocol):
+    """What the graphs of a group read beside the streams of the field."""
+
+    @property
+    def points(self) -> Tensor: ...
+
+    def values(self, symbols: tuple[sp.Symbol, ...]) -> dict[sp.Symbol, Tensor]: ...
+
+
+class KnownValues:
     """Everything a graph reads that is not an unknown: coordinates, normals, parameters, inputs and their derivatives."""
 
     def __init__(
