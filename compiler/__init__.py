@@ -16,6 +16,7 @@ _HOME = {
     "sample": "sample",
     "instance": "sample",
     "Batch": "sample",
+    "StepEngine": "engine",
     "train": "train",
     "TrainOptions": "train",
     "Run": "runs",
