@@ -394,6 +394,12 @@ def test_the_same_value_at_two_times_is_two_conditions():
     no_alarm(Problem("p", {"wave": (dtt(w), lap(w))}, [on(Gamma, w), at(t, 0, w), at(t, 1, w)]))
 
 
+def test_nothing_turns_or_tilts_on_a_torus():
+    q, r = unknown("q", Torus), unknown("r", Torus, "vector")
+    gauges = [(integral(each, Torus), 0) for each in (q, *r)]
+    no_alarm(Problem("p", {"a": lap(q), "b": div(sym(grad(r)))}, require=gauges))
+
+
 def test_a_value_that_cancels_a_mode_is_looked_at():
     no_alarm(Problem("p", {"a": (lap(u), 0), "b": (lap(v), 0)}, [on(Gamma, (u, x), (v, [y, -x]))]))
 
