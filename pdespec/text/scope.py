@@ -102,7 +102,8 @@ class Scope:
         if entry is None or isinstance(entry.value, Broken):
             return True
         where = f" (line {entry.span.line})" if entry.span else ""
-        code, verb = ("S03", "would hide") if entry.kind in ("coordinate", "time") else ("S05", "is already the name of")
+        hides = entry.kind in ("coordinate", "time") and entry.kind != kind
+        code, verb = ("S03", "would hide") if hides else ("S05", "is already the name of")
         self.fail(code, f"{kind} `{name.name}` {verb} the {entry.kind} `{name.name}`{where}", name.span, "give it another name")
         return False
 

@@ -152,6 +152,10 @@ def _requirement(statement: t.Require, scope: Scope) -> Any:
         return None
     if statement.operator == "=":
         return _attempt(lambda: forms.to_requirement((left, right)), statement.span, scope)
+    if where is None and not forms.fields_of(left - right):
+        hint = f"write require {text(statement.left)} {statement.operator} {text(statement.right)} in Omega"
+        scope.fail("T05", "the requirement does not say where it holds", statement.span, hint)
+        return None
     return _attempt(lambda: Requirement(left, statement.operator, right, where or forms.home(left, right)), statement.span, scope)
 
 
