@@ -33,6 +33,8 @@ class TrainOptions:
     `validate_every`, `log_every` and `checkpoint_every` count steps. `validation` is the number of held-out samples of the validation
     loss, `references` of those that are also solved once and give the error in u while training.
     `ema`: decay of the running mean of the weights that is evaluated instead of the last ones.
+    `block` takes loss and gradient over blocks of that many queries, whatever their number in the same memory; with `captured` as one
+    compiled graph (see `compiler.engine`).
     """
 
     steps: int = 2000
@@ -52,6 +54,8 @@ class TrainOptions:
     hard: bool = True
     estimate: bool = False
     derivatives: str | Mapping[str, str] = "auto"
+    block: int | None = None
+    captured: bool = False
     precision: str = "float32"
     seed: int = 0
     accelerator: str = "auto"
@@ -69,6 +73,10 @@ class TrainOptions:
         for name in ("lr", "seconds", "clip"):
             if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise OptionError(f"{name} = {getattr(self, name)} must be positive")
+        if self.block is not None and self.block < 1:
+            raise OptionError(f"block = {self.block} must be at least one query")
+        if self.captured and self.block is None:
+            raise OptionError("captured steps are taken in blocks; set block, e.g. block=256")
         if self.ema is not None and not 0 <= self.ema < 1:
             raise OptionError(f"ema = {self.ema} is a decay: 0 <= ema < 1")
         if self.validation < 0 or not 0 <= self.references <= self.validation:

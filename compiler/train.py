@@ -24,6 +24,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from compiler import runs
 from compiler.balance import BALANCERS, Signals, gradient_statistics
 from compiler.checkpoint import dtype_of, load_tree, save_tree
+from compiler.engine import StepEngine
 from compiler.loss import PhysicsLoss
 from compiler.loss import compile as compile_loss
 from compiler.optim import OPTIMIZERS, SCHEDULES, Progress
@@ -202,12 +203,15 @@ class Objective(nn.Module):
         super().__init__()
         self.model, self.loss = model, loss
         self.problem, self.options, self.sampler, self.fabric = problem, options, sampler, fabric
+        self.engine = StepEngine(loss, options.block, "captured" if options.captured else "eager") if options.block else None
         self.to(dtype=dtype_of(options))
 
     def forward(self, purpose: str, step: int) -> Tensor:
         """Shapes: "m", the terms in the loss's order, unweighted."""
         batch = self.draw(purpose, step)
-        terms = self.loss(self.model(batch.inputs), batch)
+        field = self.model(batch.inputs)
+        # a balancer other than the fixed one weighs the terms by what they turn out to be
+        terms = self.loss(field, batch) if self.engine is None else self.engine(field, batch, settled=self.options.balancer == "fixed")
         return torch.stack(list(terms.values()))
 
     def draw(self, purpose: str, step: int, share: bool = True) -> Any:
@@ -244,8 +248,8 @@ class Validator:
             self.truth = solve(objective.problem, self.batch)
 
     def __call__(self, base: Tensor) -> dict[str, float]:
-        with self.fabric.autocast():
-            values = self.objective("validate", 0).detach()
+        with torch.no_grad(), self.fabric.autocast():
+            values = self.objective("validate", 0)
         losses = _mean(self.fabric, values).double().cpu()
         found = {"validation": float(base @ losses)}
         return found if self.truth is None else {**found, "error": self.error(self.truth)}

@@ -287,6 +287,20 @@ def test_a_field_of_its_own_class_trains_in_blocks():
     same(case, StepEngine(case.loss, 4))
 
 
+@pytest.mark.parametrize("balancer", ["fixed", "relobralo"])
+def test_a_run_in_blocks_takes_the_same_steps(tmp_path, balancer):
+    problem = tiny.problem()
+    weights = []
+    for block in (None, 3):
+        model = tiny.Operator()
+        options = compiler.TrainOptions(
+            steps=5, batch=4, points={"interior": 8}, balancer=balancer, precision="float64", validation=2, block=block
+        )
+        compiler.train(problem, model, options, tmp_path / str(block), sampler=tiny.sample)
+        weights.append(list(model.parameters()))
+    close(*weights, tolerance=1e-10)
+
+
 # ---- memory, modes, refusals
 
 

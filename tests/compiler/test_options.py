@@ -49,6 +49,8 @@ def test_options_of_an_optimiser_are_json():
         ({"lr.a": "1"}, "option 'lr' has no parts"),
         ({"precision": "float46"}, "unknown precision 'float46'; did you mean 'float64'"),
         ({"ema": "1"}, "ema = 1.0 is a decay"),
+        ({"block": "0"}, "block = 0 must be at least one query"),
+        ({"captured": "true"}, "captured steps are taken in blocks; set block"),
     ],
 )
 def test_a_wrong_setting_is_explained(settings, message):
