@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
+import json
 import math
 import os
+import platform
 import re
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, is_dataclass, replace
+from datetime import date
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 Step = Callable[[], object]
@@ -40,19 +46,22 @@ def alternate(steps: Mapping[str, Step], rounds: int) -> dict[str, Cost]:
 
 
 def peak(build: Build) -> float:
-    """Bytes by which resident memory rises in the first step of a process, libraries having been warmed up by a small one (Linux).
+    """Bytes by which resident memory rises at its peak in a step, once the process has made the same step before and given back what that
+    left behind (Linux with glibc).
 
-    This is what a user meets, holes that the allocator leaves included; the peak of live tensors alone is `compiler.cost.PeakMemory`.
+    Holes that the allocator leaves count; the peak of live tensors alone is `compiler.cost.PeakMemory`.
     """
-    build(True)()
     step = build(False)
+    step()
+    gc.collect()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark
     before = _status("VmRSS")
     step()
     return _status("VmHWM") - before
 
 
-def peak_of(script: str, case: str, timeout: float = 1200) -> float:
+def peak_of(script: str, case: str, timeout: float = 3600) -> float:
     """`peak` of one case of a script, in a process of its own."""
     command = [sys.executable, script, "--memory", case]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -60,6 +69,32 @@ def peak_of(script: str, case: str, timeout: float = 1200) -> float:
     if answer.returncode:
         raise RuntimeError(f"{case} failed:\n{answer.stderr[-2000:]}")
     return float(answer.stdout.split()[-1])
+
+
+def measured(script: str, section: str, cases: Mapping[str, Build], rounds: int) -> dict[str, Cost]:
+    """Times of all cases in this process, memory in one of its own for each: `script --memory SECTION/CASE`."""
+    times = alternate({name: build(False) for name, build in cases.items()}, rounds)
+    return {name: replace(cost, memory=peak_of(script, f"{section}/{name}")) for name, cost in times.items()}
+
+
+def save(name: str, results: Mapping[str, Mapping[str, object]], text: str) -> None:
+    """Figures as `results/NAME.json`, with the command and the versions that gave them, and their tables as `results/NAME.md`."""
+    results = {title: {key: asdict(v) if is_dataclass(v) else v for key, v in rows.items()} for title, rows in results.items()}
+    command = " ".join(["OMP_NUM_THREADS=1 python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    versions = {package: version(package) for package in ("torch", "numpy", "neuraloperator") if _installed(package)}
+    made = {"command": command, "date": date.today().isoformat(), "python": platform.python_version(), **versions}
+    folder = Path(__file__).parent / "results"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps({"made": made, "results": results}, indent=1) + "\n")
+    heading = ", ".join(f"{key} {value}" for key, value in made.items() if key != "command")
+    (folder / f"{name}.md").write_text(f"# {name}\n\n`{command}` ({heading})\n\n```\n{text.rstrip()}\n```\n")
+
+
+def _installed(package: str) -> bool:
+    try:
+        return bool(version(package))
+    except PackageNotFoundError:
+        return False
 
 
 def _status(name: str) -> int:

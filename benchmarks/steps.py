@@ -6,8 +6,9 @@ Sizes are those of docs and of Lin et al. (arXiv 2504.08277): a graph decoder on
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from measure import Build, Step
@@ -15,9 +16,10 @@ from torch import Tensor
 
 import pdespec
 from compiler.derivatives import Backend, FiniteDifference
-from compiler.loss import PhysicsLoss
-from operators.field import OperatorInput
-from operators.gino import GINO, DecodedField, EncoderOptions
+from compiler.engine import StepEngine
+from compiler.geometry import Geometry
+from compiler.loss import PhysicsLoss, Terms
+from operators.gino import DecodedField
 from operators.gno import GNO
 from operators.lattice import Lattice
 from operators.mlp import MLP
@@ -102,33 +104,65 @@ def queries(setting: Setting) -> Tensor:
     return Lattice((0.137,) * setting.dim, (0.871,) * setting.dim, (setting.queries,) * setting.dim).points(torch.float32)[None]
 
 
-def residual_step(problem: pdespec.Problem, field: DecodedField, points: Tensor, backend: str | Backend, block: int | None = None) -> Step:
+@dataclass(frozen=True)
+class PointSet:
+    """Collocation points of one sample, and its inputs as known there: looked up by their first coordinate."""
+
+    points: Tensor
+    normals: None
+    measure: Tensor
+
+
+class Sample:
+    """A batch of one: points of one region, and inputs known at them alone."""
+
+    def __init__(self, region: str, points: Tensor, inputs: Mapping[str, Tensor]) -> None:
+        self.points = {region: PointSet(points, None, torch.ones(1))}
+        self.params: Mapping[str, Tensor] = {}
+        self.geometry: Mapping[str, Geometry] = {}
+        self.place, self.order = points[0, :, 0].contiguous().sort()
+        self.inputs = inputs
+
+    def evaluate(self, name: str, points: Tensor) -> Tensor:
+        """An input at some of the points. Shapes: (1, m, D) -> (1, m, 1)."""
+        return self.inputs[name][self.order[torch.searchsorted(self.place, points[0, :, 0].contiguous())]][None, :, None]
+
+
+def residuals_of(text: str) -> pdespec.Problem:
+    """A problem's equations alone."""
+    return pdespec.parse(text).revised(conditions={}, requirements=())
+
+
+def evaluator(loss: PhysicsLoss, block: int | None, mode: Literal["eager", "captured"]) -> Callable[..., Terms]:
+    """The loss, or its steps in blocks."""
+    return loss if block is None else StepEngine(loss, block, mode)
+
+
+def residual_step(
+    text: str,
+    field: DecodedField,
+    points: Tensor,
+    backend: str | Backend,
+    block: int | None = None,
+    mode: Literal["eager", "captured"] = "eager",
+) -> Step:
     """Mean square residual with its gradient in decoder and latent tensors; in blocks of queries where `block` is given."""
-    loss = PhysicsLoss(problem, backend)
+    problem = residuals_of(text)
+    evaluate = evaluator(PhysicsLoss(problem, backend), block, mode)
     leaves = [*field.decoder.parameters(), *field.projection.parameters(), *field.latent]
-    data = {name: torch.randn(1, points.shape[1], 1, generator=torch.Generator().manual_seed(1)) for name in problem.inputs}
-
-    def step() -> list[Tensor]:
-        total = [torch.zeros_like(leaf) for leaf in leaves]
-        for part in torch.arange(points.shape[1]).split(block or points.shape[1]):
-            inputs = {name: values[:, part] for name, values in data.items()}
-            residuals = loss.residuals(field, points[:, part], inputs)
-            square = sum(each.square().sum() for each in residuals.values()) / points.shape[1]
-            for sofar, gradient in zip(total, torch.autograd.grad(square, leaves, allow_unused=True), strict=True):
-                if gradient is not None:
-                    sofar += gradient
-        return total
-
-    return step
+    (region,) = problem.domains
+    data = {name: torch.randn(points.shape[1], generator=torch.Generator().manual_seed(1)) for name in problem.inputs}
+    batch = Sample(region, points, data)
+    return lambda: torch.autograd.grad(evaluate(field, batch).total, leaves, allow_unused=True, materialize_grads=True)
 
 
 def decoder_cases(name: str) -> dict[str, Build]:
     """Every way on one setting."""
 
-    def case(backend: str | Backend, block: int | None = None) -> Build:
+    def case(backend: str | Backend, block: int | None = None, mode: Literal["eager", "captured"] = "eager") -> Build:
         def build(small: bool) -> Step:
             setting = replace(SETTINGS[name], queries=6) if small else SETTINGS[name]
-            return residual_step(pdespec.parse(setting.text), decoder(setting), queries(setting), backend, block)
+            return residual_step(setting.text, decoder(setting), queries(setting), backend, block, mode)
 
         return build
 
@@ -138,123 +172,6 @@ def decoder_cases(name: str) -> dict[str, Build]:
         "nested autograd": case("autograd"),
         "jets": case("taylor"),
         "jets in blocks": case("taylor", BLOCK),
+        "jets in blocks, captured": case("taylor", BLOCK, "captured"),
+        "nested in blocks, captured": case("autograd", BLOCK, "captured"),
     }
-
-
-# ---- the whole operator, beside that of neuraloperator
-
-
-@dataclass(frozen=True)
-class Work:
-    """Input points, their values, queries and right-hand side of one sample on [-1.4, 1.4]^2."""
-
-    geometry: Tensor
-    values: Tensor
-    points: Tensor
-    source: Tensor
-
-
-def work(count: int) -> Work:
-    """The sample, drawn in this order from one generator of seed 0."""
-    generator = torch.Generator().manual_seed(0)
-    geometry = 2.8 * torch.rand(1024, 2, generator=generator) - 1.4
-    values = torch.randn(1024, 3, generator=generator)
-    points = 2.8 * torch.rand(count, 2, generator=generator) - 1.4
-    return Work(geometry, values, points, torch.randn(count, generator=generator))
-
-
-def own_operator() -> GINO:
-    """A GINO of the peer's sizes."""
-    radius = 0.175
-    encoder = EncoderOptions(3, 0.16, weight=None, kernel="mlp", reduction="mean", kernel_options={"hidden": (64, 64)})
-    inner = 1.4 - radius  # the latent grid covers the box and a radius around it: [-1.4, 1.4]
-    return GINO(
-        3, 1, 2, (32, 32), ((-inner, -inner), (inner, inner)), "half_cos", radius, hidden=32, modes=6, layers=4, expansion=0.5,
-        projection=128, encoder=encoder, kernel_options={"hidden": (64, 64)},
-    )  # fmt: skip
-
-
-def own_step(count: int, block: int | None = None) -> Step:
-    """Residual, its mean square and the gradient in every parameter, trunk and encoder included, by jets."""
-    sample, model, loss = work(count), own_operator(), PhysicsLoss(pdespec.parse(POISSON), "taylor")
-    inputs = OperatorInput(sample.geometry[None], sample.values[None])
-    parameters = list(model.parameters())
-
-    def step() -> tuple[Tensor | None, ...]:
-        field = model(inputs)
-        leaves = [v.detach().requires_grad_() for v in field.latent]
-        own = [*field.decoder.parameters(), *field.projection.parameters()]
-        shared = field.with_latent(leaves)
-        total: list[Tensor] | None = None
-        for part in torch.arange(count).split(block or count):
-            residual = loss.residuals(shared, sample.points[None, part], {"f": sample.source[None, part, None]})["balance"]
-            gradients = torch.autograd.grad(residual.square().sum() / count, [*own, *leaves], allow_unused=True, materialize_grads=True)
-            total = list(gradients) if total is None else [a + b for a, b in zip(total, gradients, strict=True)]
-        assert total is not None
-        trunk = torch.autograd.grad(field.latent, parameters, total[len(own) :], allow_unused=True)
-        return (*total[: len(own)], *trunk)
-
-    return step
-
-
-def peer_step(count: int, patched: bool) -> Step:
-    """The same work by `neuraloperator` 2.0.0: nested autograd through its GINO. `patched`: its slow reduction and search replaced."""
-    from neuralop.layers import gno_block, integral_transform
-    from neuralop.models import GINO as Peer
-
-    shipped = integral_transform.segment_csr
-    radius = 0.175
-    torch.manual_seed(0)
-    model = Peer(
-        in_channels=3, out_channels=1, gno_coord_dim=2, in_gno_radius=0.16, out_gno_radius=radius, gno_weighting_function="half_cos",
-        gno_weight_function_scale=radius**2, in_gno_pos_embed_type=None, out_gno_pos_embed_type=None, fno_in_channels=3,
-        fno_n_modes=(12, 12), fno_hidden_channels=32, fno_n_layers=4, fno_lifting_channel_ratio=2,
-        in_gno_channel_mlp_hidden_layers=[64, 64],
-        out_gno_channel_mlp_hidden_layers=[64, 64], gno_use_open3d=False, gno_use_torch_scatter=False, fno_channel_mlp_expansion=0.5,
-    )  # fmt: skip
-    if patched:
-        for block in (model.gno_in, model.gno_out):
-            if not isinstance(block, gno_block.GNOBlock):
-                raise TypeError("neuraloperator has changed: its GINO holds no GNOBlock")
-            block.neighbor_search.search_fn = _tree
-    sample = work(count)
-    axis = torch.linspace(-1.4, 1.4, 32)
-    latent = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1)[None]
-    parameters = list(model.parameters())
-
-    def step() -> tuple[Tensor | None, ...]:
-        x = sample.points.clone().requires_grad_()
-        integral_transform.segment_csr = _reduce if patched else shipped  # a global of the module
-        u = model(sample.geometry[None], latent, x, sample.values[None])[0, :, 0]
-        integral_transform.segment_csr = shipped
-        (gradient,) = torch.autograd.grad(u.sum(), x, create_graph=True)
-        flux = (1 + u.square())[:, None] * gradient
-        divergence = sum(torch.autograd.grad(flux[:, k].sum(), x, create_graph=True)[0][:, k] for k in range(2))
-        return torch.autograd.grad((divergence - sample.source).square().mean(), parameters, allow_unused=True)
-
-    return step
-
-
-def _reduce(src: Tensor, indptr: Tensor, reduction: str, use_scatter: bool = True) -> Tensor:
-    """Sums over segments by index_add. Shapes: src (b, e, c) or (e, c), indptr (n + 1) or (1, n + 1)."""
-    splits = indptr[0] if indptr.dim() == 2 else indptr
-    counts = splits.diff()
-    rows = torch.repeat_interleave(torch.arange(len(counts)), counts)
-    shape = list(src.shape)
-    shape[-2] = len(counts)
-    total = torch.zeros(shape, dtype=src.dtype).index_add(-2, rows, src)
-    return total / counts.clamp(min=1)[:, None] if reduction == "mean" else total
-
-
-def _tree(data: Tensor, points: Tensor, radius: float, return_norm: bool = False) -> dict[str, Tensor]:
-    """The peer's neighbour search by a KD-tree."""
-    from scipy.spatial import KDTree
-
-    found = KDTree(points.detach().numpy()).sparse_distance_matrix(KDTree(data.detach().numpy()), radius, output_type="ndarray")
-    order = found["i"].argsort(kind="stable")
-    rows, columns = (torch.from_numpy(found[name][order].astype("int64")) for name in ("i", "j"))
-    splits = torch.cat([torch.zeros(1, dtype=torch.long), torch.bincount(rows, minlength=len(points)).cumsum(0)])
-    answer = {"neighbors_index": columns, "neighbors_row_splits": splits}
-    if return_norm:
-        answer["weights"] = (points[rows] - data[columns]).square().sum(-1)
-    return answer

@@ -1,4 +1,4 @@
-"""The steps of benchmarks/derivatives.py do the same work: what is timed side by side has the same gradient."""
+"""The steps of benchmarks/ do the same work: what is timed side by side has the same gradient."""
 
 from __future__ import annotations
 
@@ -13,15 +13,25 @@ import torch
 BENCHMARKS = str(Path(__file__).parents[1] / "benchmarks")
 
 
-@pytest.fixture(scope="module")
-def steps():
+@pytest.fixture(scope="module", autouse=True)
+def benchmarks():
     sys.path.insert(0, BENCHMARKS)
-    try:
-        import steps
+    yield
+    sys.path.remove(BENCHMARKS)
 
-        yield steps
-    finally:
-        sys.path.remove(BENCHMARKS)
+
+@pytest.fixture
+def steps(benchmarks):
+    import steps
+
+    return steps
+
+
+@pytest.fixture
+def whole(benchmarks):
+    import whole
+
+    return whole
 
 
 @pytest.mark.parametrize("setting", ["poisson", "navier_stokes", "kdv"])
@@ -29,7 +39,7 @@ def test_exact_steps_of_a_decoder_have_one_gradient(steps, setting):
     cases = steps.decoder_cases(setting)
     expected = cases["nested autograd"](True)()
     assert max(float(each.abs().max()) for each in expected) > 0
-    for name in ("jets", "jets in blocks"):
+    for name in ("jets", "jets in blocks"):  # the captured ones are checked where they are captured
         for found, exact in zip(cases[name](True)(), expected, strict=True):
             torch.testing.assert_close(found, exact, rtol=2e-4, atol=2e-4 * float(exact.abs().max()))
 
@@ -40,19 +50,27 @@ def test_differences_run_on_grid_and_stencil(steps):
         assert all(each.isfinite().all() for each in cases[name](True)())
 
 
-def test_blocks_do_not_change_the_gradient_of_the_whole_operator(steps):
-    whole, blocks = steps.own_step(40)(), steps.own_step(40, 16)()
-    for found, exact in zip(blocks, whole, strict=True):
+def test_blocks_do_not_change_the_gradient_of_the_whole_operator(whole):
+    expected, blocks = whole.own_step(40)(), whole.own_step(40, 16)()
+    for found, exact in zip(blocks, expected, strict=True):
         if exact is not None:
             torch.testing.assert_close(found, exact, rtol=1e-3, atol=1e-4 * float(exact.abs().max()))
 
 
 @pytest.mark.skipif(importlib.util.find_spec("neuralop") is None, reason="the peer is in the extra [bench]")
-def test_patching_the_peer_does_not_change_its_gradient(steps):
-    shipped, patched = steps.peer_step(24, patched=False)(), steps.peer_step(24, patched=True)()
+def test_patching_the_peer_does_not_change_its_gradient(whole):
+    shipped, patched = whole.peer_step(24, patched=False)(), whole.peer_step(24, patched=True)()
     for found, exact in zip(patched, shipped, strict=True):
         if exact is not None:
             torch.testing.assert_close(found, exact, rtol=1e-3, atol=1e-3 * float(exact.abs().max()))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("neuralop") is None, reason="the peer is in the extra [bench]")
+def test_our_decoder_with_the_weights_of_the_peer_is_the_peer(whole):
+    sample = whole.work(30)
+    peer = whole.Peer(patched=True, dtype=torch.float64)
+    points = sample.points.double()
+    torch.testing.assert_close(peer.as_field(sample)(points[None])[0, :, 0], peer(sample, points), rtol=1e-12, atol=1e-12)
 
 
 def test_the_report_gives_ratios_to_the_rows_named(steps):
