@@ -14,9 +14,10 @@ from ..geometry import Boundary, Domain, Shape
 from ..statements import Condition, Data, Equation, Output
 from ..symbols import Coordinate, Input, Param, Time, Unknown
 from . import tree as t
-from .evaluate import expression, region, value
+from .evaluate import HANDLERS, expression, region, value
+from .operations import BUILTINS
 from .printer import unit_text
-from .regions import law
+from .regions import LAWS, law
 from .scope import BROKEN, Broken, Function, Scope
 from .units import unknown_unit
 from .words import IDENTIFIER, RANKS, bare, key, split_derivative
@@ -337,9 +338,6 @@ def _known(statement: t.Definition, parameters: tuple[str, ...], scope: Scope) -
 
 def known_name(name: str, scope: Scope, called: bool = False) -> bool:
     """Whether a name means anything here."""
-    from .evaluate import BUILTINS, HANDLERS
-    from .regions import LAWS
-
     if name in scope.local or key(name, scope.variables) in scope.entries or name in scope.lost or name in ("pi", "I", "n", "theta"):
         return True
     return name in BUILTINS or name in HANDLERS or (called and name in LAWS) or split_derivative(name, scope.variables) is not None

@@ -33,7 +33,7 @@ def to_dsl(problem: Problem) -> str:
 
 def to_latex(problem: Problem) -> str:
     """The problem typeset."""
-    from .latex import problem_latex
+    from .display import problem_latex
 
     return problem_latex(problem)
 

@@ -6,7 +6,8 @@ import pytest
 
 import pdespec
 from pdespec.errors import Source
-from pdespec.text.latex import Notation, problem_lines, tex
+from pdespec.text.display import problem_lines
+from pdespec.text.latex import Notation, tex
 from pdespec.text.syntax import read
 
 NOTATION = Notation(("x", "y", "t"), {"v": "vector", "T": "tensor"}, {"Gamma": ()})

@@ -1,0 +1,79 @@
+"""The built-in operators and functions: what each does in the language core, how many arguments it takes and how it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import sympy as sp
+
+from .. import calculus, tensors
+from ..errors import fail
+from ..variation import diff, variation
+
+
+@dataclass(frozen=True, slots=True)
+class Builtin:
+    """A built-in operator: what it does, how many arguments it takes and how it is written."""
+
+    function: Callable[..., Any]
+    least: int
+    most: int
+    usage: str
+
+
+def _elementary(function: Callable[..., Any], name: str, least: int = 1, most: int = 1) -> Builtin:
+    def apply(*arguments: Any) -> Any:
+        for argument in arguments:
+            if isinstance(argument, sp.MatrixBase):
+                kind = calculus.describe(argument)
+                raise fail("T02", f"{name} needs a scalar, {calculus.short(argument)} is {kind}", "apply it to components: v.x")
+        return function(*arguments)
+
+    return Builtin(apply, least, most, f"{name}({'a, b' if most > 1 else 's'})")
+
+
+def _small(function: Callable[..., Any], name: str) -> Builtin:
+    """An operator on the tensors of space, whose formulas end at 3 by 3."""
+
+    def apply(tensor: Any) -> Any:
+        if isinstance(tensor, sp.MatrixBase) and tensor.rows > 3:
+            raise fail("T02", f"{name} of {calculus.describe(tensor)}", "tensors of space are at most 3 by 3")
+        return function(tensor)
+
+    return Builtin(apply, 1, 1, f"{name}(T)")
+
+
+BUILTINS: dict[str, Builtin] = {
+    "grad": Builtin(calculus.grad, 1, 1, "grad(u)"),
+    "div": Builtin(calculus.div, 1, 1, "div(v)"),
+    "curl": Builtin(calculus.curl, 1, 1, "curl(v)"),
+    "lap": Builtin(calculus.lap, 1, 1, "lap(u)"),
+    "advect": Builtin(calculus.advect, 2, 2, "advect(v, u)"),
+    "sym": Builtin(tensors.sym, 1, 1, "sym(T)"),
+    "skew": Builtin(tensors.skew, 1, 1, "skew(T)"),
+    "tr": Builtin(tensors.tr, 1, 1, "tr(T)"),
+    "det": _small(tensors.det, "det"),
+    "inv": _small(tensors.inv, "inv"),
+    "dot": Builtin(tensors.dot, 2, 2, "dot(v, w)"),
+    "cross": Builtin(tensors.cross, 2, 2, "cross(v, w)"),
+    "outer": Builtin(tensors.outer, 2, 2, "outer(v, w)"),
+    "inner": Builtin(tensors.inner, 2, 2, "inner(S, T)"),
+    "jump": Builtin(calculus.jump, 1, 1, "jump(u)"),
+    "avg": Builtin(calculus.avg, 1, 1, "avg(u)"),
+    "diff": Builtin(diff, 2, 2, "diff(psi, F)"),
+    "variation": Builtin(variation, 2, 2, "variation(E, u)"),
+    "sqrt": _elementary(sp.sqrt, "sqrt"),
+    "exp": _elementary(sp.exp, "exp"),
+    "log": _elementary(sp.log, "log"),
+    "sin": _elementary(sp.sin, "sin"),
+    "cos": _elementary(sp.cos, "cos"),
+    "tan": _elementary(sp.tan, "tan"),
+    "sinh": _elementary(sp.sinh, "sinh"),
+    "cosh": _elementary(sp.cosh, "cosh"),
+    "tanh": _elementary(sp.tanh, "tanh"),
+    "abs": _elementary(sp.Abs, "abs"),
+    "min": _elementary(sp.Min, "min", 2, 8),
+    "max": _elementary(sp.Max, "max", 2, 8),
+}
