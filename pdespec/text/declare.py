@@ -14,7 +14,8 @@ from ..geometry import Boundary, Domain, Shape
 from ..statements import Condition, Data, Equation, Output
 from ..symbols import Coordinate, Input, Param, Time, Unknown
 from . import tree as t
-from .evaluate import HANDLERS, expression, region, value
+from .calls import HANDLERS
+from .evaluate import expression, region, value
 from .operations import BUILTINS
 from .printer import unit_text
 from .regions import LAWS, law

@@ -15,7 +15,8 @@ from ..errors import ProblemError, nearest
 from ..geometry import Boundary, Domain
 from ..laws import Law
 from . import tree as t
-from .evaluate import apply, checked, expression, handles, kind_of, region, shape, value
+from .calls import apply, handles
+from .evaluate import checked, expression, kind_of, region, shape, value
 from .operations import BUILTINS
 from .printer import text
 from .scope import BROKEN, Broken, Scope

@@ -11,7 +11,7 @@ from lark.lexer import PatternStr
 from pygments.lexers import get_lexer_by_name, get_lexer_for_filename
 from pygments.token import Comment, Error, Keyword, Name
 
-from pdespec.text import evaluate, highlight, operations, regions
+from pdespec.text import calls, highlight, operations, regions
 from pdespec.text.syntax import grammar
 from pdespec.text.words import BUILTINS, CONSTANTS, FUNCTIONS, OPERATORS, PARTICLES, REGIONS, SHAPES, STATEMENTS
 
@@ -25,7 +25,7 @@ def test_the_word_table_holds_the_words_of_the_grammar():
 
 
 def test_the_word_table_holds_the_operators_that_can_be_called():
-    callable_names = set(operations.BUILTINS) | set(evaluate.HANDLERS)
+    callable_names = set(operations.BUILTINS) | set(calls.HANDLERS)
     assert callable_names - {"d"} == (set(OPERATORS) - {"dt"}) | set(FUNCTIONS) | set(SHAPES) | set(REGIONS) | set(regions.LAWS)
     assert set(OPERATORS) | set(FUNCTIONS) | set(CONSTANTS) == BUILTINS
 
