@@ -37,7 +37,7 @@ def capture(function: Function, arguments: Sequence[Tensor], expected: Sequence[
         with torch.no_grad():
             found = compiled(*arguments)
     except Exception as error:  # a tracer, a code generator and a C++ compiler can fail in any way
-        raise CaptureError(f"{type(error).__name__}: {_first_line(error)}") from error
+        raise CaptureError(f"{type(error).__name__}: {_summary(error)}") from error
     check(found, expected)
 
     def run(*arguments: Tensor) -> tuple[Tensor, ...]:
@@ -63,5 +63,7 @@ def _norm(values: Tensor) -> float:
     return float(values.detach().double().square().sum().sqrt())
 
 
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
+def _summary(error: Exception) -> str:
+    """The first lines of its message: a compiler's own wrap those of what went wrong inside."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2]) or "no message"
