@@ -4,7 +4,7 @@ The load is the whole problem: from the start state u_0, with residual R(u_0) an
 
     R(u) = (1 - s) R(u_0),  u = T z + (1 - s) g_0 + s g,   0 <= s <= 1
 
-ends in the solution. The full step s = 1 is tried first; where it fails, s is halved.
+ends in the solution. It is taken in `loads` steps at least; where one fails, it is halved.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ Iteration = Callable[["Equations", Array, Array, "NewtonOptions", float], tuple[
 class NewtonOptions:
     """`tolerance` is relative to the residual of the start with the boundary values applied; `halvings` bounds those of the load.
 
+    `loads`: the least number of load steps. More than one keeps to the path that begins at rest, where the full load at once may end on
+    another branch of solutions.
     `predictor`: changed boundary values are first carried inside by the linearised equations, see `predicted`.
     With `chord` a factorised tangent of an earlier step is used for as long as it lessens the residual by that factor.
     """
@@ -56,6 +58,7 @@ class NewtonOptions:
     iterations: int = 30
     backtracks: int = 12
     halvings: int = 7
+    loads: int = 1
     chord: float = 0.2
     predictor: bool = True
 
@@ -69,12 +72,12 @@ def solve_equations(
     Raises: NoConvergence when the load cannot be brought on in steps of 1/2^halvings.
     """
     iterate = iterate or newton
-    load, step, count = 0.0, 1.0, 0
+    load, step, count = 0.0, 1 / options.loads, 0
     u, whole = start, offset - (start - equations.transformation @ start[equations.free])
     unbalanced = None if scale else equations.transformation.T @ equations.residual(start)
     reference = scale or length(unbalanced)
     while load < 1.0:
-        target = min(1.0, load + step)
+        target = min(1.0, load + step) if load + step < 1 - 1e-9 else 1.0
         if unbalanced is None and target < 1:
             unbalanced = equations.transformation.T @ equations.residual(start)
         lacking = (1 - target) * unbalanced if target < 1 else np.zeros(equations.transformation.shape[1])
@@ -84,11 +87,11 @@ def solve_equations(
             u, used = iterate(equations, guess, lacking, options, reference)
         except NoConvergence as failure:
             step /= 2
-            if step < 2.0**-options.halvings:
+            if step < 2.0**-options.halvings / options.loads:
                 raise NoConvergence(f"{failure}; load reached: {load:.3g} of 1") from failure
             continue
         load, count = target, count + used
-        step = min(2 * step, 1.0 - load) if load < 1.0 else step
+        step = min(2 * step, 1 / options.loads)
     return u, count
 
 
