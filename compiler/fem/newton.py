@@ -49,7 +49,7 @@ class NewtonOptions:
     """`tolerance` is relative to the residual of the start with the boundary values applied; `halvings` bounds those of the load.
 
     `loads`: the least number of load steps. More than one keeps to the path that begins at rest, where the full load at once may end on
-    another branch of solutions.
+    another branch of solutions; None: 8 for an energy that is minimised under a requirement (J > 0: finite strains), else 1.
     `predictor`: changed boundary values are first carried inside by the linearised equations, see `predicted`.
     With `chord` a factorised tangent of an earlier step is used for as long as it lessens the residual by that factor.
     """
@@ -58,7 +58,7 @@ class NewtonOptions:
     iterations: int = 30
     backtracks: int = 12
     halvings: int = 7
-    loads: int = 1
+    loads: int | None = None
     chord: float = 0.2
     predictor: bool = True
 
@@ -72,7 +72,8 @@ def solve_equations(
     Raises: NoConvergence when the load cannot be brought on in steps of 1/2^halvings.
     """
     iterate = iterate or newton
-    load, step, count = 0.0, 1 / options.loads, 0
+    largest = 1 / (options.loads or 1)
+    load, step, count = 0.0, largest, 0
     u, whole = start, offset - (start - equations.transformation @ start[equations.free])
     unbalanced = None if scale else equations.transformation.T @ equations.residual(start)
     reference = scale or length(unbalanced)
@@ -87,11 +88,11 @@ def solve_equations(
             u, used = iterate(equations, guess, lacking, options, reference)
         except NoConvergence as failure:
             step /= 2
-            if step < 2.0**-options.halvings / options.loads:
+            if step < 2.0**-options.halvings * largest:
                 raise NoConvergence(f"{failure}; load reached: {load:.3g} of 1") from failure
             continue
         load, count = target, count + used
-        step = min(2 * step, 1 / options.loads)
+        step = min(2 * step, largest)
     return u, count
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import skfem
@@ -31,6 +31,7 @@ from .system import Level, System, level
 from .weak import Region, WeakForm, weak_form
 
 Array = NDArray[np.float64]
+LOADS = 8  # load steps of a body under finite strains
 
 
 @dataclass(frozen=True)
@@ -177,8 +178,12 @@ def stationary(parts: Assembly, constraints: Constraints, levels: tuple[Level, .
     """The solution from the zero state.  Shapes: -> "1 n"."""
     system = System(parts, constraints, levels)
     start = np.zeros(system.size + len(levels))
-    iterate = minimize if parts.form.minimized and not levels else newton
-    u, steps = solve_equations(system, start, system.offset(), options.newton, iterate=iterate)
+    iterate, how = newton, options.newton
+    if parts.form.minimized and not levels:
+        iterate = minimize
+        if how.loads is None and parts.admissible is not None:
+            how = replace(how, loads=LOADS)
+    u, steps = solve_equations(system, start, system.offset(), how, iterate=iterate)
     return u[None, : system.size], steps
 
 

@@ -113,14 +113,15 @@ def hyperelastic_pores():
     s = param("s", uniform(0.2, 1.1))
     body = rectangle(X, Y, [0, 0], [1, 1], name="body") - lattice(disk(X, Y, radius=0.099736 * s), 5, 5)
     bottom, top = side(body, Y=0, name="bottom"), side(body, Y=1, name="top")
-    mu, kappa = const("mu", 0.31653), const("kappa", 15.721)
+    mu, kappa, imperfection = const("mu", 0.31653), const("kappa", 15.721), const("imperfection", 0.002)
     u = unknown("u", body, "vector")
     F = identity(2) + grad(u)
     J = det(F)
     psi = mu / 2 * (tr(F.T * F) / J - 2) + kappa / 2 * (J - 1) ** 2
+    nudge = imperfection * sp.Matrix([sp.sin(4 * sp.pi * X) * sp.cos(4 * sp.pi * Y), -sp.cos(4 * sp.pi * X) * sp.sin(4 * sp.pi * Y)])
     return Problem(
         "hyperelastic_pores",
-        minimize=integral(psi, body),
+        minimize=integral(psi - dot(nudge, u), body),
         conditions=[on(bottom, (u, [0, 0])), on(top, (u, [0, -0.12]))],
         require=[(J > 0, body)],
         output={"P": diff(psi, F)},
