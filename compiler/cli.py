@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from compiler.progress import Display
@@ -100,56 +101,19 @@ def _display(quiet: bool) -> Display:
 def check(file: File) -> None:
     """Read a problem and say everything that is wrong with it, or what it is."""
     import pdespec
+    from pdespec.text.summary import summary
 
     problem = pdespec.load(file)
     for warning in problem.warnings:
         _say(f"{warning}\n")
-    _summarise(problem)
-
-
-def _summarise(problem: Problem) -> None:
-    from pdespec.geometry import Boundary
-
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-
-    def row(title: str, entries: Any) -> None:
-        lines = list(entries)
-        if lines:
-            table.add_row(title, "\n".join(lines))
-
-    time = problem.time
-    row("problem", [problem.name])
-    row(
-        "coordinates",
-        [", ".join(each.name for each in problem.coordinates) + (f"; {time.name} in [{time.start}, {time.end}]" if time else "")],
-    )
-    row("unknowns", [f"{name} : {each.rank} on {each.region.name}" for name, each in problem.unknowns.items()])
-    row("inputs", [f"{name} : {each.rank} on {each.region.name} {_law(each.law, each.source)}" for name, each in problem.inputs.items()])
-    row("params", [f"{name} {_law(each.law) if each.law else f'= {each.value}'}" for name, each in problem.params.items()])
-    row("constants", [f"{name} = {each.value}" for name, each in problem.constants.items()])
-    row("trainables", problem.trainables)
-    row("equations", [f"{label} in {each.region.name}" for label, each in problem.equations.items()])
-    row("energies", [f"{each.kind} over {', '.join(region.name for _, region in each.terms)}" for each in problem.functionals])
-    conditions = problem.conditions.items()
-    row(
-        "conditions",
-        [f"{label} {'on' if isinstance(c.region, Boundary) else 'at the start on'} {c.region.name}" for label, c in conditions],
-    )
-    row("derivatives", [f"{name}: {', '.join(_index(i, problem) for i in sorted(found))}" for name, found in problem.derivatives().items()])
+    for title, lines in summary(problem):
+        table.add_row(title, Text("\n".join(lines)))
     out.print(table)
     out.print()
     out.print(problem.to_latex(), markup=False)
-
-
-def _law(law: Any, source: str | None = None) -> str:
-    return f'from "{source}"' if law is None else f"~ {law}"
-
-
-def _index(index: tuple[int, ...], problem: Problem) -> str:
-    """`(2, 1)` over x, y -> `dxxy`; the value itself is `value`."""
-    return "d" + "".join(v.name * n for v, n in zip(problem.variables, index, strict=True)) if any(index) else "value"
 
 
 @command()
@@ -174,17 +138,11 @@ def explain(
 
 
 def _explain(problem: Problem, stage: str, derivatives: str) -> list[str]:
-    if stage == "residuals":
-        return [f"{label}: {residual}" for label, residual in problem.residuals().items()]
-    if stage == "variation":
-        from pdespec.variation import natural_conditions, stationarity
+    from pdespec.text.summary import STAGES as SYMBOLIC
+    from pdespec.text.summary import explain as explained
 
-        if not problem.functionals:
-            return ["no energy is made minimal or stationary"]
-        lines = [f"{label} in {each.region.name}: {each.lhs} = {each.rhs}" for label, each in stationarity(problem).items()]
-        return lines + [f"{label} on {each.region.name}: {each.lhs} = {each.rhs}" for label, each in natural_conditions(problem).items()]
-    if stage == "derivatives":
-        return [f"{name}: {', '.join(_index(i, problem) for i in sorted(found))}" for name, found in problem.derivatives().items()]
+    if stage in SYMBOLIC:
+        return explained(problem, stage)
     from compiler.loss import compile
 
     loss = compile(problem, derivatives)
@@ -382,39 +340,16 @@ def solve(
     out.print(f"solved in {truth.seconds:.2f} s; {directory / 'solution.png'}, {directory / 'solution.vtk'}", markup=False)
 
 
-TEMPLATE = """\
-# A problem in the pdespec language. Three marks carry the meaning:
-#   =   fixed: a value, or an equation
-#   ~   drawn anew for every sample, and so an input of the operator
-#   :=  a definition
-
-problem {name}
-
-space    x, y
-domain   Omega = disk(radius = 1)                            # or rectangle([0, 0], [1, 1]), star(...), A - B, ...
-boundary Gamma = boundary(Omega)
-
-param    k ~ uniform(1, 2)                                   # a number
-input    f : scalar on Omega ~ gaussians(count = 2)          # a function
-unknown  u : scalar on Omega
-
-in Omega: -k*lap(u) = f
-on Gamma: u = 0
-
-# pdespec check {name}.pde      what it is, or what is wrong with it
-# pdespec solve {name}.pde      a reference solution of one sample
-# pdespec train {name}.pde      a neural operator for all of them
-"""
-
-
 @command()
 def new(name: Annotated[str, typer.Argument(help="the name of the problem; NAME.pde is written")]) -> None:
     """Write a commented problem to start from."""
+    from pdespec.text.summary import template
+
     path = Path(name if name.endswith(".pde") else f"{name}.pde")
     stem = path.stem
     if not re.fullmatch(r"[A-Za-z_]\w*", stem):
         raise Usage(f"{stem!r} is no name for a problem: letters, digits and _, not beginning with a digit")
     if path.exists():
         raise Usage(f"{path} exists already")
-    path.write_text(TEMPLATE.format(name=stem))
+    path.write_text(template(stem))
     out.print(f"{path}; next: pdespec check {path}", markup=False)
