@@ -71,7 +71,8 @@ def load_tree(path: Path) -> Any:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            # A copy: where memory is aligned otherwise, matrix products round otherwise, and a resumed run would not have the same bits.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, OSError, ValueError) as error:
         raise RunError(f"checkpoint {path} is damaged and cannot be read ({error})") from error
     if metadata.get("format") != FORMAT:
