@@ -15,12 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from compiler.checkpoint import dtype_of, load_run
+from compiler.distance import by_unknown, interior, relative_error
 from compiler.fem import NoConvergence
 from compiler.progress import Display, Silent
 from compiler.runs import Run, RunError, write_atomically
 from compiler.train import seeded
-from pdespec.geometry import Domain
-from pdespec.problem import Problem
 
 POINTS = 4096  # Sobol points a sample at which u is compared: the error of the L2 norm is then well under 1 % of it
 EVALUATION = "evaluation.json"
@@ -196,41 +195,6 @@ def _timed(model: nn.Module, batch: Any, points: Tensor) -> tuple[Callable[[Tens
 def _wait(points: Tensor) -> None:
     if points.is_cuda:
         torch.cuda.synchronize(points.device)
-
-
-def relative_error(found: Tensor, expected: Tensor) -> Tensor:
-    """|found - expected| / |expected| of each sample, in L2 over uniform points and all components.
-
-    Points where nothing is expected, NaN, do not count: outside of the reference's mesh.
-    Shapes: "b n c", "b n c" -> "b". Raises: ValueError where the shapes differ.
-    """
-    if found.shape != expected.shape:
-        raise ValueError(f"cannot compare values of shape {tuple(found.shape)} with {tuple(expected.shape)}")
-    found, expected = found.detach().double().cpu(), expected.detach().double().cpu()
-    known = ~expected.isnan()
-    found, expected = found.where(known, 0), expected.where(known, 0)
-    return ((found - expected).square().sum((1, 2)) / expected.square().sum((1, 2))).sqrt()
-
-
-def by_unknown(problem: Problem, found: Tensor, expected: Tensor) -> dict[str, float]:
-    """The relative L2 error of each unknown. Shapes: "1 n c"."""
-    errors, first = {}, 0
-    for name, unknown in problem.unknowns.items():
-        last = first + len(unknown.components)
-        errors[name] = float(relative_error(found[..., first:last], expected[..., first:last]))
-        first = last
-    return errors
-
-
-def domain(problem: Problem) -> Domain:
-    """Where the unknowns live. Raises `ProblemError` B01 when they live in several domains."""
-    regions = {unknown.region.name: unknown.region for unknown in problem.unknowns.values()}
-    return next(iter(regions.values()))
-
-
-def interior(problem: Problem, batch: Any) -> Tensor:
-    """The batch's uniform points in the domain of the unknowns. Shapes: "b n D", time last."""
-    return batch.points[domain(problem).name].points
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:

@@ -32,6 +32,8 @@ class TrainOptions:
     `batch` is the global batch: processes share it. `seconds` stops a run early, for good or to be resumed; schedules follow steps alone.
     `validate_every`, `log_every` and `checkpoint_every` count steps. `validation` is the number of held-out samples of the validation
     loss, `references` of those that are also solved once and give the error in u while training.
+    `solutions` is a number of samples that are solved once by the reference solver and seen in training, with the weight `weights.data` on
+    their relative squared error (see `compiler.supervise`); without `physics` they are all that is seen.
     `ema`: decay of the running mean of the weights that is evaluated instead of the last ones.
     `block` takes loss and gradient over blocks of that many queries, whatever their number in the same memory; with `captured` as one
     compiled graph (see `compiler.engine`).
@@ -60,6 +62,8 @@ class TrainOptions:
     seed: int = 0
     accelerator: str = "auto"
     devices: int = 1
+    physics: bool = True
+    solutions: int = 0
     validation: int = 8
     references: int = 0
     validate_every: int = 250
@@ -79,6 +83,14 @@ class TrainOptions:
             raise OptionError("captured steps are taken in blocks; set block, e.g. block=256")
         if self.ema is not None and not 0 <= self.ema < 1:
             raise OptionError(f"ema = {self.ema} is a decay: 0 <= ema < 1")
+        if self.solutions < 0:
+            raise OptionError(f"solutions = {self.solutions} must not be negative")
+        if not (self.physics or self.solutions):
+            raise OptionError("without physics, training needs at least one solved sample; set solutions, e.g. solutions=64")
+        if not self.physics and not self.references:
+            raise OptionError("without physics, validation is the error in u; set references to the number of samples it is measured on")
+        if "data" in self.weights and not self.solutions:
+            raise OptionError("weights.data weighs solved samples, and there are none; set solutions, e.g. solutions=64")
         if self.validation < 0 or not 0 <= self.references <= self.validation:
             raise OptionError(f"references = {self.references} must lie between 0 and validation = {self.validation}")
         if self.precision not in PRECISIONS:
@@ -90,6 +102,11 @@ class TrainOptions:
             if count < 1:
                 raise OptionError(f"points.{name} = {count} must be at least 1")
         object.__setattr__(self, "points", {**POINTS, **self.points})
+
+    @property
+    def term_weights(self) -> dict[str, float]:
+        """The weights of the problem's own terms."""
+        return {name: weight for name, weight in self.weights.items() if name != "data"}
 
 
 def option_names() -> list[str]:

@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from compiler.evaluate import Evaluation, Sample, domain
+from compiler.distance import domain
+from compiler.evaluate import Evaluation, Sample
 from compiler.loss import PhysicsLoss
 from pdespec.problem import Problem
 
@@ -191,11 +192,11 @@ def png(figure: Figure) -> bytes:
 
 
 def training_picture(history: Sequence[Mapping[str, float]], labels: Sequence[str]) -> Figure:
-    """Loss terms, validation loss and error against the step; learning rate beside them."""
+    """Loss terms, those of `labels` that were seen, validation loss and error against the step; learning rate beside them."""
     figure = Figure(figsize=(13, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": [3, 1]})
     steps = np.array([row["step"] for row in history])
-    for k, label in enumerate(labels):
+    for k, label in enumerate(label for label in labels if label in history[0]):
         values = np.array([row[label] for row in history], dtype=float)
         if np.median(values) < EXACT:  # would only stretch the axis
             left.plot([], [], color=f"C{k}", label=f"{label}, exact by construction")

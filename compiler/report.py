@@ -12,6 +12,7 @@ from compiler.evaluate import Evaluation
 from compiler.loss import compile as compile_loss
 from compiler.pictures import errors_picture, png, sample_picture, training_picture
 from compiler.runs import sessions, write_atomically
+from compiler.supervise import LABEL
 from compiler.typeset import display
 
 PICTURES = "pictures"
@@ -24,7 +25,7 @@ def write_report(evaluation: Evaluation) -> None:
     loss = compile_loss(run.problem)
     figures = {name: sample_picture(evaluation, sample, f"{name} sample", loss) for name, sample in evaluation.ranked().items()}
     figures["errors"] = errors_picture(evaluation)
-    figures["training"] = training_picture(run.history, [term.label for term in loss.terms])
+    figures["training"] = training_picture(run.history, [*(term.label for term in loss.terms), LABEL])
     images = {name: png(figure) for name, figure in figures.items()}
     (run.directory / PICTURES).mkdir(exist_ok=True)
     for name, data in images.items():
@@ -39,8 +40,10 @@ def page(evaluation: Evaluation, images: dict[str, bytes]) -> str:
     operator = run.recipe.operator.upper() if run.recipe else type(run.model).__name__
     last = sessions(run.directory)[-1]
     trained = run.history[-1]["seconds"] if run.history else 0.0
+    seen = f"{run.options.solutions} solved samples" if run.options.solutions else "physics alone"
+    seen = f"physics and {seen}" if run.options.solutions and run.options.physics else seen
     lead = (
-        f"{operator}, trained from physics alone for {run.step} of {run.options.steps} steps ({_duration(trained)}, {last['processes']} "
+        f"{operator}, trained from {seen} for {run.step} of {run.options.steps} steps ({_duration(trained)}, {last['processes']} "
         f"process, {last['device']}); compared with the reference solver on {len(evaluation.samples)} held-out samples."
     )
     headline = [

@@ -24,6 +24,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from compiler import runs
 from compiler.balance import BALANCERS, Signals, gradient_statistics
 from compiler.checkpoint import dtype_of, load_tree, save_tree
+from compiler.distance import interior, relative_error
 from compiler.engine import StepEngine
 from compiler.loss import PhysicsLoss
 from compiler.loss import compile as compile_loss
@@ -31,6 +32,7 @@ from compiler.optim import OPTIMIZERS, SCHEDULES, Progress
 from compiler.options import OptionError, TrainOptions, made
 from compiler.progress import Display, Silent
 from compiler.runs import Recipe, Run, RunError
+from compiler.supervise import LABEL, POINTS, Solutions, kept, solved
 from pdespec.errors import ProblemError, fail
 from pdespec.problem import Problem
 
@@ -65,7 +67,9 @@ def train(
     preset: str | None = None,
     display: Display | None = None,
 ) -> Run:
-    """Trains `model` on the physics of `problem` alone and keeps everything needed to go on, and to evaluate, in `directory`.
+    """Trains `model` on the physics of `problem` and keeps everything needed to go on, and to evaluate, in `directory`.
+
+    Solved samples are seen only where `options.solutions` asks for them.
 
     Every step draws fresh geometries, inputs and points from a generator seeded by (seed, step), so that a run that was killed and
     resumed, or shared by several processes, takes the same steps. `loss` defaults to `compile(problem, options.derivatives)`, `sampler`
@@ -86,8 +90,9 @@ def train(
     if resuming and runs.open_run(directory).problem != problem:
         raise RunError(f"{directory} trains another problem than this `{problem.name}`; name another directory with --out")
 
-    loss = loss or compile_loss(problem, options.derivatives, options.weights, options.estimate)
-    labels = tuple(term.label for term in loss.terms)
+    loss = loss or compile_loss(problem, options.derivatives, options.term_weights, options.estimate)
+    labels = tuple(term.label for term in loss.terms) if options.physics else ()
+    labels += (LABEL,) if options.solutions else ()
     balancer = made(BALANCERS, options.balancer, options.balancer_options)
     schedule = made(SCHEDULES, options.schedule, options.schedule_options)
     fabric = _fabric(options)
@@ -106,10 +111,10 @@ def train(
         ema = {name: value.to(fabric.device) for name, value in saved["ema"].items()} if ema and saved["ema"] else ema
     balance_state = _state(balancer.init(len(labels)), saved, "balance")
     schedule_state = _state(schedule.init(), saved, "schedule")
-    base = torch.tensor([loss.weights.get(label, 1.0) for label in labels], dtype=torch.float64)
+    base = torch.tensor([{LABEL: options.weights.get(LABEL, 1.0), **loss.weights}.get(label, 1.0) for label in labels], dtype=torch.float64)
     columns = _columns(labels, objective, options)
-    validator = Validator(objective, options, fabric) if options.validation else None
-    objective("train", start)  # what does not fit together is said here, before anything is written
+    objective.physics("train", start)  # what does not fit together is said here, before anything is written
+    validator = Validator(objective, options, fabric, display) if options.validation else None
 
     def row_at(step: int, **values: float) -> dict[str, float]:
         return {"step": step, "seconds": round(seconds_before + time.monotonic() - began, 3), **values}
@@ -126,8 +131,12 @@ def train(
         else:
             runs.create_run(run, session)
         runs.write_history(directory, columns, [row for row in runs.read_history(directory) if row["step"] <= start])
+        if options.solutions:
+            solved(problem, objective.solutions_drawn, options.solutions, directory, display)
         display.start(problem.name, start, options.steps)
     fabric.barrier()
+    if options.solutions:
+        objective.solutions = kept(problem, objective.solutions_drawn, options.solutions, directory).to(dtype_of(options), fabric.device)
 
     began, step, interrupted = time.monotonic(), start, False
     with _stop_requests() as stop_requested, contextlib.ExitStack() as cleanup:
@@ -167,7 +176,7 @@ def train(
             over = step == options.steps
             if validator and (over or step % options.validate_every == 0):
                 with _using(ema, objective):
-                    found = validator(base)
+                    found = validator()
                 row |= found
                 pending = found["validation"]
                 if pending < lowest:
@@ -203,16 +212,40 @@ class Objective(nn.Module):
         super().__init__()
         self.model, self.loss = model, loss
         self.problem, self.options, self.sampler, self.fabric = problem, options, sampler, fabric
+        self.solutions: Solutions | None = None
         self.engine = StepEngine(loss, options.block, "captured" if options.captured else "eager") if options.block else None
         self.to(dtype=dtype_of(options))
 
     def forward(self, purpose: str, step: int) -> Tensor:
-        """Shapes: "m", the terms in the loss's order, unweighted."""
+        """Unweighted: the terms in the loss's order, and in training the misfit to solved samples. Shapes: "m"."""
+        parts = [self.physics(purpose, step)] if self.options.physics or purpose == "validate" else []
+        if self.solutions is not None and purpose == "train":
+            parts.append(self.misfit(self.solutions, step)[None])
+        return torch.cat(parts)
+
+    def physics(self, purpose: str, step: int) -> Tensor:
+        """The terms of the loss. Shapes: "m"."""
         batch = self.draw(purpose, step)
         field = self.model(batch.inputs)
         # a balancer other than the fixed one weighs the terms by what they turn out to be
         terms = self.loss(field, batch) if self.engine is None else self.engine(field, batch, settled=self.options.balancer == "fixed")
         return torch.stack(list(terms.values()))
+
+    def misfit(self, solutions: Solutions, step: int) -> Tensor:
+        """That of this process's share of a batch of solved samples, at as many of their points as physics has inside."""
+        options, fabric = self.options, self.fabric
+        generator = seeded(options.seed, LABEL, step)
+        samples = torch.randint(solutions.batch.size, (options.batch,), generator=generator).tolist()
+        points = torch.randperm(solutions.values.shape[1], generator=generator)[: options.points["interior"]]
+        part = options.batch // fabric.world_size
+        return solutions.misfit(self.model, samples[fabric.global_rank * part :][:part], points.to(solutions.values.device))
+
+    def solutions_drawn(self, count: int) -> Any:
+        """The samples that are solved for training."""
+        points = {**self.options.points, "interior": POINTS}
+        return self.sampler(
+            self.problem, count, points, seeded(self.options.seed, "solutions", 0), dtype=torch.float64, hard=self.options.hard
+        )
 
     def draw(self, purpose: str, step: int, share: bool = True) -> Any:
         """The batch of a step, the same for every number of processes; with `share`, this process's part of it."""
@@ -236,28 +269,34 @@ class Objective(nn.Module):
 
 
 class Validator:
-    """The loss on held-out samples that are drawn once, and the error in u on the first `references` of them."""
+    """The loss on held-out samples that are drawn once, and the error in u on the first `references` of them.
 
-    def __init__(self, objective: Objective, options: TrainOptions, fabric: Fabric) -> None:
+    Where training sees no physics, `validation` is that error.
+    """
+
+    def __init__(self, objective: Objective, options: TrainOptions, fabric: Fabric, display: Display) -> None:
         self.objective, self.options, self.fabric = objective, options, fabric
+        self.base = torch.tensor([objective.loss.weights.get(term.label, 1.0) for term in objective.loss.terms], dtype=torch.float64)
         self.truth = None
         if options.references and fabric.is_global_zero:
             from compiler.fem import solve
 
+            display.say(f"solving {options.references} validation samples")
             self.batch = objective.draw("validate", 0, share=False).select(range(options.references))
             self.truth = solve(objective.problem, self.batch)
 
-    def __call__(self, base: Tensor) -> dict[str, float]:
+    def __call__(self) -> dict[str, float]:
         with torch.no_grad(), self.fabric.autocast():
-            values = self.objective("validate", 0)
-        losses = _mean(self.fabric, values).double().cpu()
-        found = {"validation": float(base @ losses)}
-        return found if self.truth is None else {**found, "error": self.error(self.truth)}
+            losses = _mean(self.fabric, self.objective("validate", 0)).double().cpu()
+        found = {"validation": float(self.base @ losses)}
+        if self.truth is not None:
+            found["error"] = self.error(self.truth)
+            if not self.options.physics:
+                found["validation"] = found["error"]
+        return found
 
     def error(self, truth: Callable[[Tensor], Tensor]) -> float:
         """Mean relative L2 error over the solved samples."""
-        from compiler.evaluate import interior, relative_error
-
         points = interior(self.objective.problem, self.batch)
         with torch.no_grad():
             found = self.objective.model(self.batch.inputs)(points)

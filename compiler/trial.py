@@ -24,10 +24,10 @@ from compiler.derivatives import (
     Request,
     Taylor,
 )
+from compiler.distance import domain
 from compiler.loss import PhysicsLoss, capabilities
 from compiler.lower import letters
 from operators.lattice import Lattice
-from pdespec.geometry import Domain
 from pdespec.problem import Problem
 
 Field = Callable[[Tensor], Tensor]
@@ -149,11 +149,6 @@ class Trial:
                 torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
 
         return work
-
-
-def domain(problem: Problem) -> Domain:
-    """Where the first unknown lives."""
-    return next(iter(problem.unknowns.values())).region
 
 
 def cover(problem: Problem, batch: Any, count: int) -> Lattice:

@@ -182,7 +182,14 @@ def test_damaged_files_of_a_run_are_named(trained, tmp_path):
 def test_check_says_what_a_problem_is():
     result = call("check", POISSON)
     assert result.exit_code == 0, result.stderr
-    for expected in ("nonlinear_poisson", "u : scalar on Omega", "f : scalar on Omega", "c1 ~ uniform(-0.2, 0.2)", "u, dx(u), dy(u), dxx(u), dyy(u)", r"\nabla"):
+    for expected in (
+        "nonlinear_poisson",
+        "u : scalar on Omega",
+        "f : scalar on Omega",
+        "c1 ~ uniform(-0.2, 0.2)",
+        "u, dx(u), dy(u), dxx(u), dyy(u)",
+        r"\nabla",
+    ):
         assert expected in result.stdout
 
 

@@ -111,7 +111,9 @@ def test_the_elastic_equilibrium_is_the_divergence_of_a_stress_found_entry_by_en
     w = [X * Y / 5 + sp.sin(X) / 7, X**2 / 9 - Y / 8]
     F = dict(zip(entries, [1 + w[0].diff(X), w[0].diff(Y), w[1].diff(X), 1 + w[1].diff(Y)], strict=True))
     stress = [psi.diff(e).subs(F) for e in entries]
-    nudge = p.constants["imperfection"].symbol * sp.Matrix([sp.sin(4 * sp.pi * X) * sp.cos(4 * sp.pi * Y), -sp.cos(4 * sp.pi * X) * sp.sin(4 * sp.pi * Y)])
+    nudge = p.constants["imperfection"].symbol * sp.Matrix(
+        [sp.sin(4 * sp.pi * X) * sp.cos(4 * sp.pi * Y), -sp.cos(4 * sp.pi * X) * sp.sin(4 * sp.pi * Y)]
+    )
     by_hand = -nudge - sp.Matrix([stress[0].diff(X) + stress[1].diff(Y), stress[2].diff(X) + stress[3].diff(Y)])
     field = {p.unknowns["u"].symbol: w}
     assert same(derived(p, field)["stationarity"], by_hand, (X, Y))
