@@ -254,7 +254,9 @@ def evaluate(
     table = Table(title=f"{found.run.problem.name}, {len(found.samples)} held-out samples", title_justify="left")
     for title in ("", "mean", "median", "max"):
         table.add_column(title, justify="left" if not title else "right")
-    for title, values in (("relative L2 error", found.relative_l2), ("relative squared error", found.relative_squared_error)):
+    rows = {"relative L2 error": found.relative_l2, "relative squared error": found.relative_squared_error}
+    rows |= {} if found.energy_gap is None else {"energy above the reference's, relative": found.energy_gap}
+    for title, values in rows.items():
         table.add_row(title, *(f"{values[key]:.3e}" for key in ("mean", "median", "max")))
     out.print(table)
     seconds = found.seconds

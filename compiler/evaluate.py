@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from compiler.checkpoint import dtype_of, load_run
 from compiler.distance import by_unknown, interior, relative_error
 from compiler.fem import NoConvergence
+from compiler.fem.gap import energy_of
 from compiler.progress import Display, Silent
 from compiler.runs import Run, RunError, write_atomically
 from compiler.train import seeded
@@ -29,17 +30,27 @@ EVALUATION = "evaluation.json"
 class Sample:
     """One held-out sample: what was drawn, what the operator says, the truth, and how far apart they are.
 
-    `squared_error` is |u - u_h|^2 / |u|^2 in L2 over all components, `unknowns` the relative L2 error of each unknown. Units: seconds.
+    `squared_error` is |u - u_h|^2 / |u|^2 in L2 over all components, `unknowns` the relative L2 error of each unknown. `energy` is that
+    of the operator where the problem has a functional, see `compiler.fem.gap`. Units: seconds.
     """
 
     index: int
     batch: Any
     field: Callable[[Tensor], Tensor]
-    truth: Callable[[Tensor], Tensor]
+    truth: Any
     squared_error: float
     unknowns: Mapping[str, float]
     operator_seconds: float
     reference_seconds: float
+    energy: float | None = None
+
+    @property
+    def energy_gap(self) -> float | None:
+        """(E(u) - E(u_h)) / |E(u_h)|: what the operator's energy exceeds the reference's by."""
+        if self.energy is None:
+            return None
+        reference = float(self.truth.energy[0])
+        return (self.energy - reference) / abs(reference)
 
     @property
     def relative_l2(self) -> float:
@@ -65,6 +76,12 @@ class Evaluation:
         return summary([each.squared_error for each in self.samples])
 
     @property
+    def energy_gap(self) -> dict[str, float] | None:
+        """None for problems without a functional."""
+        gaps = [each.energy_gap for each in self.samples]
+        return None if None in gaps else summary(gaps)
+
+    @property
     def seconds(self) -> dict[str, float]:
         """Mean seconds a sample."""
         return {
@@ -85,6 +102,7 @@ class Evaluation:
             "relative_l2": self.relative_l2,
             "relative_squared_error": self.relative_squared_error,
             "seconds": self.seconds,
+            **({} if self.energy_gap is None else {"energy_gap": self.energy_gap}),
             "unknowns": {name: summary([each.unknowns[name] for each in self.samples]) for name in names},
             "trainables": dict(self.run.trainables),
             "checkpoint": self.checkpoint,
@@ -99,6 +117,7 @@ class Evaluation:
                     "sample": each.index,
                     "relative_l2": each.relative_l2,
                     "relative_squared_error": each.squared_error,
+                    **({} if each.energy is None else {"energy": each.energy, "energy_gap": each.energy_gap}),
                     "seconds": {"operator": each.operator_seconds, "reference": each.reference_seconds},
                 }
                 for each in self.samples
@@ -173,12 +192,21 @@ def _measure(
             expected = truth(points)
             error = float(relative_error(values, expected)) ** 2
             each = by_unknown(run.problem, values, expected)
-            found.append(Sample(index, batch, answer, truth, error, each, seconds, float(truth.seconds)))
+            energy = _energy(run.problem, batch, truth, answer, dtype_of(run.options))
+            found.append(Sample(index, batch, answer, truth, error, each, seconds, float(truth.seconds), energy))
             mean = statistics.fmean(one.relative_l2 for one in found)
             display.step({"step": index + 1, "error": mean}, ())
     finally:
         display.stop()
     return found, failures
+
+
+def _energy(problem: Any, batch: Any, truth: Any, answer: Callable[[Tensor], Tensor], dtype: torch.dtype) -> float | None:
+    """The functional at what the operator says; None where there is none, or no mesh to take it on."""
+    if getattr(truth, "energy", None) is None:
+        return None
+    device = batch.inputs.points.device
+    return float(energy_of(problem, batch, truth, lambda points: answer(points.to(device, dtype)))[0])
 
 
 @torch.no_grad()

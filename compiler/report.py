@@ -84,6 +84,8 @@ def _warnings(evaluation: Evaluation) -> str:
 def _summary(evaluation: Evaluation) -> str:
     figures = evaluation.as_json()
     rows = [("relative L2 error", figures["relative_l2"]), ("relative squared error", figures["relative_squared_error"])]
+    if "energy_gap" in figures:
+        rows.append(("energy above the reference's, relative", figures["energy_gap"]))
     if len(figures["unknowns"]) > 1:
         rows += [(f"relative L2 error of {name}", values) for name, values in figures["unknowns"].items()]
     lines = [[text, *(f"{values[key]:.3e}" for key in ("mean", "median", "max"))] for text, values in rows]

@@ -44,18 +44,19 @@ def minimize(equations: Energetic, u: Array, unbalanced: Array, options: NewtonO
     if not np.all(np.isfinite(remaining)):
         raise NoConvergence("the start of the iteration is not admissible")
     target = options.tolerance * max(scale, length(remaining))
-    escapes = 0
+    escapes, settled = 0, False
     for count in range(2 * options.iterations):
         tangent = (transformation.T @ equations.tangent(u) @ transformation).tocsc()
-        if length(remaining) <= target:
+        if settled or length(remaining) <= target:
             if negative_pivots(tangent) == 0:
                 return u, count
             if escapes == ESCAPES:
                 raise NoConvergence(f"{ESCAPES} saddle points left without reaching a minimum")
-            escapes += 1
+            escapes, settled = escapes + 1, False
             u = leave(equations, u, tangent, potential)
         else:
-            u = descend(equations, u, tangent, remaining, unbalanced, potential, options)
+            before, u = u, descend(equations, u, tangent, remaining, unbalanced, potential, options)
+            settled = u is before
         remaining = reduced(equations, u, unbalanced)
     raise NoConvergence(f"the energy's gradient is still {length(remaining):.2e} (wanted {target:.2e}) after {count + 1} steps")
 
@@ -69,7 +70,7 @@ def descend(
     potential: Callable[[Array], float],
     options: NewtonOptions,
 ) -> Array:
-    """One step along Newton's direction, made a descent direction where it is none, to a lower energy.
+    """One step along Newton's direction, made a descent direction where it is none, to a lower energy; u itself where that moves nothing.
 
     Close to the minimum energies differ by rounding only; then a smaller gradient counts.
     """
@@ -77,9 +78,11 @@ def descend(
     for inverse in inverses(tangent):
         inside = inverse(-gradient)
         slope = float(gradient @ inside)
+        direction, step = equations.transformation @ inside, 1.0
+        if float(np.max(np.abs(direction))) <= 1e-12 * float(np.max(np.abs(u))):
+            return u
         if slope >= 0:
             continue
-        direction, step = equations.transformation @ inside, 1.0
         for _ in range(options.backtracks):
             trial = u + step * direction
             there = potential(trial)

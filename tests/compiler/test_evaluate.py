@@ -14,7 +14,9 @@ import pytest
 import torch
 
 import pdespec
-from compiler.evaluate import evaluate, relative_error
+from compiler.build import build
+from compiler.distance import relative_error
+from compiler.evaluate import evaluate
 from compiler.fem import NoConvergence
 from compiler.options import TrainOptions
 from compiler.pictures import raster, residual
@@ -218,3 +220,28 @@ def test_three_dimensions_are_cut_in_the_middle_at_the_last_time():
     assert set(grid.points[0, :, 3].tolist()) == {2.0}
     assert len(set(grid.points[0, :, 2].tolist())) == 1 and abs(float(grid.points[0, 0, 2])) < 0.1
     assert grid.note.startswith("z = ") and grid.note.endswith("t = 2")
+
+
+def test_the_energy_of_an_operator_is_held_against_the_reference(tmp_path):
+    problem = pdespec.parse(MEMBRANE)
+    options = TrainOptions(steps=2, batch=2, points={"interior": 32, "operator": 32}, validation=2)
+    model = build(problem, "gino", latent=(16,), modes=4, hidden=8, layers=1)
+    run = train(problem, model, options, tmp_path / "run")
+    found = evaluate(run.directory, 2, resolution=8, report=False)
+    figures = json.loads((run.directory / "evaluation.json").read_text())
+    assert min(each.energy_gap for each in found.samples) > 0 and figures["energy_gap"] == found.energy_gap
+    for sample, each in zip(found.samples, figures["each"], strict=True):
+        exact = -(float(sample.batch.params["a"]) ** 2) / 24  # u = a x (1 - x) / 2
+        assert float(sample.truth.energy) == pytest.approx(exact, rel=1e-6)
+        assert each["energy_gap"] == pytest.approx((each["energy"] - exact) / -exact, rel=1e-4, abs=1e-6)
+
+
+MEMBRANE = """
+problem membrane
+space    x
+param    a ~ uniform(1, 2)
+domain   L = interval(0, 1)
+unknown  u : scalar on L
+minimize integral(dx(u)^2/2 - a*u, L)
+on boundary(L): u = 0
+"""

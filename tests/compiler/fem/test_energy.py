@@ -8,6 +8,8 @@ import sympy as sp
 import torch
 
 from compiler import solve
+from compiler.fem import SolverError
+from compiler.fem.gap import energy_of
 from compiler.fem.weak import weak_form
 from pdespec import (
     Problem,
@@ -20,6 +22,7 @@ from pdespec import (
     identity,
     input_function,
     integral,
+    lap,
     lattice,
     on,
     param,
@@ -111,6 +114,41 @@ def test_a_column_pressed_beyond_its_buckling_load_bends_to_the_stated_side():
     assert abs(at_rest(torch.tensor([[[0.5, 5.0]]]))[0, 0, 0]) < 1e-6
     assert not weak_form(straight).minimized
     assert stored(at_rest, problem) > 1.5 * bent.energy.item()
+
+
+def test_no_field_has_less_energy_than_the_reference_and_the_gap_is_that_of_the_closed_form():
+    square = rectangle(x, y)
+    u = unknown("u", square)
+    problem = Problem("membrane", conditions=[on(boundary(square), (u, x))], minimize=integral(dot(grad(u), grad(u)) / 2, square))
+    batch = GivenBatch()
+    truth = solve(problem, batch, resolution=12)
+    bump = lambda points, a: points[..., :1] + a * (points * (1 - points)).prod(-1, keepdim=True)  # noqa: E731
+    found = [energy_of(problem, batch, truth, lambda points, a=a: bump(points, a)).item() for a in (0.0, 0.3)]
+    assert truth.energy.item() == pytest.approx(0.5, rel=1e-12)
+    assert found[0] == pytest.approx(0.5, rel=1e-12)
+    assert found[1] - found[0] == pytest.approx(0.3**2 / 90, rel=1e-3)  # |grad x(1-x)y(1-y)|^2 / 2 is 1/90 on the square
+
+
+def test_a_field_that_turns_a_cell_inside_out_has_infinite_energy():
+    square = rectangle(x, y)
+    u, psi, J = neo_hookean(square)
+    problem = Problem("block", conditions=[on(side(square, y=0), (u, 0))], minimize=integral(psi, square), require=[J > 0])
+    truth = solve(problem, GivenBatch(), resolution=2)
+    assert energy_of(problem, GivenBatch(), truth, lambda points: points * torch.tensor([-2.0, 0.0])).item() == np.inf
+    with pytest.raises(SolverError, match="makes no functional"):
+        energy_of(Problem("strong", {"e": (lap(u), 0)}, [on(boundary(square), (u, 0))]), GivenBatch(), truth, lambda points: points)
+
+
+def test_finite_strains_are_brought_on_in_load_steps_that_keep_to_the_path_from_rest():
+    """A column whose side is pushed lightly bends that way; all the load at once may throw it anywhere."""
+    column = rectangle(x, y, (0, 0), (1, 10))
+    u, psi, J = neo_hookean(column)
+    ends = [on(side(column, y=0), (u, 0)), on(side(column, y=10), (u, sp.Matrix([0, -1])))]
+    for sign in (1, -1):
+        pushed = integral(psi, column) - integral(sign * sp.Rational(1, 10**5) * dot(sp.Matrix([1, 0]), u), column)
+        bent = solve(Problem("column", conditions=ends, minimize=pushed, require=[J > 0]), GivenBatch(), resolution=20)
+        assert sign * bent(torch.tensor([[[0.5, 5.0]]]))[0, 0, 0] > 1
+        assert bent.samples[0].steps >= 8  # at least one Newton step a load
 
 
 def stored(truth, problem: Problem) -> float:

@@ -1,0 +1,46 @@
+"""The functional of any field, on the meshes of a reference solution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pdespec.problem import Problem
+
+from .assemble import State, assembly
+from .failure import SolverError
+from .known import Known
+from .solution import SampleSolution, Solution
+from .solve import prepare
+
+
+def energy_of(problem: Problem, batch, truth: Solution, field: Callable[[Tensor], Tensor]) -> Tensor:
+    """The functional that the problem makes minimal, at a field interpolated to the nodes of the reference's elements.
+
+    Both are then functions of one finite-dimensional space, of which the reference is a minimum: no field near it has less energy.
+    `batch` is the one that `truth` was solved for, `field` any function of points "b n d". Infinite where a field leaves a requirement
+    (J > 0) unmet at a quadrature point. Shapes: "b", float64. Raises: SolverError for a problem without a functional.
+    """
+    prepared = prepare(problem)
+    if not prepared.form.energy:
+        raise SolverError(f"`{problem.name}` makes no functional minimal or stationary")
+    found = []
+    for k, sample in enumerate(truth.samples):
+        parts = assembly(prepared.form, sample.spaces, prepared.kernels, Known(problem, batch.to(torch.float64).select([k])))
+        state = State((interpolated(sample, lambda x, k=k: field(x.expand(len(truth.samples), -1, -1))[k]),))
+        found.append(parts.energy(state) if parts.allowed(state) else np.inf)
+    return torch.tensor(found, dtype=torch.float64)
+
+
+def interpolated(sample: SampleSolution, field: Callable[[Tensor], Tensor]) -> np.ndarray:
+    """The coefficients of the interpolant of a field "1 n d" -> "n c" in the space of a solution."""
+    spaces = sample.spaces
+    vector = np.zeros(spaces.size)
+    for channel, component in enumerate(sample.components):
+        nodes = torch.from_numpy(np.ascontiguousarray(spaces.nodes(component).T))[None]
+        with torch.no_grad():
+            vector[spaces.numbers(component)] = field(nodes)[:, channel].double().cpu().numpy()
+    return vector
