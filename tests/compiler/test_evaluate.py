@@ -230,9 +230,9 @@ def test_the_energy_of_an_operator_is_held_against_the_reference(tmp_path):
     found = evaluate(run.directory, 2, resolution=8, report=False)
     figures = json.loads((run.directory / "evaluation.json").read_text())
     assert min(each.energy_gap for each in found.samples) > 0 and figures["energy_gap"] == found.energy_gap
-    for sample, each in zip(found.samples, figures["each"], strict=True):
-        exact = -(float(sample.batch.params["a"]) ** 2) / 24  # u = a x (1 - x) / 2
-        assert float(sample.truth.energy) == pytest.approx(exact, rel=1e-6)
+    for one, each in zip(found.samples, figures["each"], strict=True):
+        exact = -(float(one.batch.params["a"]) ** 2) / 24  # u = a x (1 - x) / 2
+        assert float(one.truth.energy) == pytest.approx(exact, rel=1e-6)
         assert each["energy_gap"] == pytest.approx((each["energy"] - exact) / -exact, rel=1e-4, abs=1e-6)
 
 

@@ -113,7 +113,7 @@ def hyperelastic_pores():
     s = param("s", uniform(0.2, 1.1))
     body = rectangle(X, Y, [0, 0], [1, 1], name="body") - lattice(disk(X, Y, radius=0.099736 * s), 5, 5)
     bottom, top = side(body, Y=0, name="bottom"), side(body, Y=1, name="top")
-    mu, kappa, imperfection = const("mu", 0.31653), const("kappa", 15.721), const("imperfection", 0.002)
+    mu, kappa, imperfection = const("mu", 0.31653), const("kappa", 15.721), const("imperfection", 0.02)
     u = unknown("u", body, "vector")
     F = identity(2) + grad(u)
     J = det(F)
