@@ -19,6 +19,8 @@ from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+RESULTS = Path(__file__).parent / "results"
+
 Step = Callable[[], object]
 Build = Callable[[bool], Step]  # of the full size, or small, to load and initialise what any size needs
 
@@ -80,14 +82,13 @@ def measured(script: str, section: str, cases: Mapping[str, Build], rounds: int)
 def save(name: str, results: Mapping[str, Mapping[str, object]], text: str) -> None:
     """Figures as `results/NAME.json`, with the command and the versions that gave them, and their tables as `results/NAME.md`."""
     results = {title: {key: asdict(v) if is_dataclass(v) else v for key, v in rows.items()} for title, rows in results.items()}
-    command = " ".join(["OMP_NUM_THREADS=1 python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    command = " ".join(["OMP_NUM_THREADS=1 python", str(Path(sys.argv[0]).resolve().relative_to(RESULTS.parents[1])), *sys.argv[1:]])
     versions = {package: version(package) for package in ("torch", "numpy", "neuraloperator") if _installed(package)}
     made = {"command": command, "date": date.today().isoformat(), "python": platform.python_version(), **versions}
-    folder = Path(__file__).parent / "results"
-    folder.mkdir(exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps({"made": made, "results": results}, indent=1) + "\n")
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps({"made": made, "results": results}, indent=1) + "\n")
     heading = ", ".join(f"{key} {value}" for key, value in made.items() if key != "command")
-    (folder / f"{name}.md").write_text(f"# {name}\n\n`{command}` ({heading})\n\n```\n{text.rstrip()}\n```\n")
+    (RESULTS / f"{name}.md").write_text(f"# {name}\n\n`{command}` ({heading})\n\n```\n{text.rstrip()}\n```\n")
 
 
 def _installed(package: str) -> bool:
