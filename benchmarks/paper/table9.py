@@ -2,8 +2,9 @@
 
     OMP_NUM_THREADS=1 python benchmarks/paper/table9.py --steps 800 --solutions 64
 
-All rows take the same number of steps of the small preset from the same first weights. Data are `--solutions` samples solved by the reference
-solver. The energy of what an operator says is taken on the reference's mesh and told relative to the reference's: what data alone leave open.
+All rows take the same number of steps of the small preset from the same first weights. Data are `--solutions` samples solved by the
+reference solver. The energy of what an operator says is taken on the reference's mesh and told relative to the reference's: what data
+alone leave open.
 """
 
 from __future__ import annotations
