@@ -324,22 +324,22 @@ def solve(
     import torch
 
     from compiler.fem import solve as run_solver
+    from compiler.fem.vtk import save_vtk
     from compiler.pictures import png, reference_picture
     from compiler.runs import write_atomically
     from compiler.sample import sample
-    from compiler.vtk import write_vtk
 
     batch = sample(problem, 1, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     truth = run_solver(problem, batch) if resolution is None else run_solver(problem, batch, resolution)
     directory = out_ or Path("runs") / f"{problem.name}-reference"
     directory.mkdir(parents=True, exist_ok=True)
     write_atomically(directory / "solution.png", png(reference_picture(problem, batch, truth)))
-    write_vtk(directory / "solution.vtk", problem, truth)
+    files = save_vtk(truth, directory / "solution")
     for name, value in batch.params.items():
         out.print(f"{name} = {[round(each, 6) for each in value[0].reshape(-1).tolist()]}".replace("[", "").replace("]", ""), markup=False)
     if truth.energy is not None:
         out.print(f"energy {float(truth.energy[0]):.10g}", markup=False)
-    out.print(f"solved in {truth.seconds:.2f} s; {directory / 'solution.png'}, {directory / 'solution.vtk'}", markup=False)
+    out.print(f"solved in {truth.seconds:.2f} s; {directory / 'solution.png'}, {files[-1]}", markup=False)
 
 
 @command()

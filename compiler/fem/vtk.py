@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.runs import write_atomically
+
 from .elements import cell_of
 from .failure import SolverError
 from .solution import SampleSolution, Solution
@@ -57,7 +59,7 @@ def save_vtk(truth: Solution, path: str | Path, sample: int = 0) -> tuple[Path, 
     entries = "".join(f'<DataSet timestep="{t:.10g}" file="{f.name}"/>\n' for t, f in zip(solution.times, files, strict=True))
     collection = stem.with_suffix(".pvd")
     head = '<?xml version="1.0"?>\n<VTKFile type="Collection" version="0.1">\n<Collection>\n'
-    collection.write_text(f"{head}{entries}</Collection>\n</VTKFile>\n")
+    write_atomically(collection, f"{head}{entries}</Collection>\n</VTKFile>\n".encode())
     return (*files, collection)
 
 
@@ -84,7 +86,7 @@ def write(solution: SampleSolution, level: int, path: Path) -> Path:
         "</Piece></UnstructuredGrid>",
     ]
     head = '<?xml version="1.0"?>\n<VTKFile type="UnstructuredGrid" version="1.0" byte_order="LittleEndian">\n'
-    path.write_text(head + "\n".join(body) + "\n</VTKFile>\n")
+    write_atomically(path, (head + "\n".join(body) + "\n</VTKFile>\n").encode())
     return path
 
 
