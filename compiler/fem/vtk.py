@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def write(solution: SampleSolution, level: int, path: Path) -> Path:
         "<PointData>" + "".join(array(name, values, values.shape[1]) for name, values in fields.items()) + "</PointData>",
         "</Piece></UnstructuredGrid>",
     ]
-    head = '<?xml version="1.0"?>\n<VTKFile type="UnstructuredGrid" version="1.0" byte_order="LittleEndian">\n'
+    head = '<?xml version="1.0"?>\n<VTKFile type="UnstructuredGrid" version="1.0" byte_order="LittleEndian" header_type="UInt64">\n'
     write_atomically(path, (head + "\n".join(body) + "\n</VTKFile>\n").encode())
     return path
 
@@ -113,6 +114,8 @@ def field_values(solution: SampleSolution, level: int, components: tuple[str, ..
 
 
 def array(name: str, values: NDArray, components: int = 1) -> str:
+    """An array in base64, led by its size in bytes: no digit is lost, and little time."""
     kind = "Float64" if np.issubdtype(values.dtype, np.floating) else "Int64"
-    text = " ".join(f"{v:.10g}" if kind == "Float64" else str(v) for v in values.ravel())
-    return f'<DataArray type="{kind}" Name="{name}" NumberOfComponents="{components}" format="ascii">{text}</DataArray>\n'
+    data = np.ascontiguousarray(values, dtype="<f8" if kind == "Float64" else "<i8").tobytes()
+    text = base64.b64encode(len(data).to_bytes(8, "little") + data).decode()
+    return f'<DataArray type="{kind}" Name="{name}" NumberOfComponents="{components}" format="binary">{text}</DataArray>\n'

@@ -8,7 +8,7 @@ import sympy as sp
 
 from compiler import solve
 from compiler.fem.failure import SolverError
-from compiler.fem.vtk import save_vtk
+from compiler.fem.vtk import VTK, field_values, save_vtk
 from pdespec import Problem, at, boundary, box, disk, dt, grad, integral, interval, lap, on, rectangle, space, unknown
 from pdespec import time as time_axis
 
@@ -44,6 +44,14 @@ def test_values_stand_at_the_places_they_belong_to(tmp_path, domain, exact, opti
     held = options.get("degree", 2) == 2  # a bilinear function is not in P1, nor any polynomial in the space of a curved disk
     assert np.abs(read.point_data["u"].ravel() - value).max() < (1e-8 if held else 0.05)
     assert read.cells[0].data.shape[0] == truth.samples[0].spaces.mesh.nelements
+
+
+def test_no_digit_is_lost(tmp_path):
+    truth = solve(quadratic(disk(x, y), x / 3), GivenBatch(), resolution=3)
+    (path,) = save_vtk(truth, tmp_path / "u")
+    sample = truth.samples[0]
+    _, nodes = VTK["triangle", 2]
+    assert np.array_equal(meshio.read(path).point_data["u"], field_values(sample, 0, ("u",), nodes))
 
 
 def test_a_plane_vector_gets_a_third_component_and_time_a_collection(tmp_path):
