@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from string import Template
 
+from compiler.charts import errors_picture, training_picture
 from compiler.evaluate import Evaluation
 from compiler.loss import compile as compile_loss
-from compiler.pictures import errors_picture, png, sample_picture, training_picture
+from compiler.pictures import png, sample_picture
 from compiler.runs import sessions, write_atomically
 from compiler.supervise import LABEL
 from compiler.typeset import display
