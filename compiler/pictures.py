@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib
 
@@ -18,66 +19,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from compiler.distance import domain
+from compiler.canvas import Array, Body, Canvas, canvas
 from compiler.evaluate import Evaluation, Sample
 from compiler.loss import PhysicsLoss
 from pdespec.problem import Problem
 
-RESOLUTION = 160  # pixels along the longer side of the box of a domain
+LOW = 0.5  # height over width of a domain that is drawn in panels of twice the width
+FLOOR = 1e-12  # less is drawn as this
 BLUE, RED, GREY = "#2563a8", "#c2452d", "#6b7280"
-
-
-@dataclass(frozen=True)
-class Raster:
-    """A regular grid over a sample's domain, and which of its points lie inside.
-
-    `points` are those inside, "1 k D"; `inside` is "h w" (or "w" for a curve), `extent` the limits of the `axes`, which name what is drawn
-    across and upward, `aspect` as in matplotlib, `note` what is held fixed.
-    """
-
-    points: Tensor
-    inside: np.ndarray
-    extent: tuple[float, float, float, float]
-    axes: tuple[str, ...]
-    aspect: Literal["auto", "equal"]
-    note: str
-
-    def fill(self, values: Tensor) -> np.ndarray:
-        """Values at the points inside, as an image with NaN outside. Shapes: "k" -> "h w"."""
-        image = np.full(self.inside.shape, np.nan)
-        image[self.inside] = values.detach().double().cpu().numpy()
-        return image
-
-
-def raster(problem: Problem, batch: Any, resolution: int = RESOLUTION) -> Raster:
-    """The points at which a sample is drawn: a curve in 1D, an image of (x, t), of (x, y) at the last time, of a middle slice in 3D."""
-    region = domain(problem)
-    own = batch.points[region.name].points
-    space, time = len(problem.coordinates), problem.time
-    lower, upper = batch.geometry[region.name].box()
-    limits = [(each.name, low, high) for each, low, high in zip(problem.coordinates, lower.tolist(), upper.tolist(), strict=True)]
-    if time is not None and space == 1:
-        limits.append((time.name, float(time.start), float(time.end)))
-    drawn, sliced = limits[:2], limits[2:]
-    fixed = [(name, 0.5 * (low + high)) for name, low, high in sliced]
-    if time is not None and space > 1:
-        fixed.append((time.name, float(time.end)))
-
-    spacetime = time is not None and space == 1
-    longest = max(high - low for _, low, high in drawn)
-    counts = [resolution if spacetime else max(2, round(resolution * (high - low) / longest)) for _, low, high in drawn]
-    ticks = [torch.linspace(low, high, count, dtype=own.dtype) for (_, low, high), count in zip(drawn, counts, strict=True)]
-    columns = list(reversed(torch.meshgrid(*reversed(ticks), indexing="ij")))  # "h w" each, the first coordinate across
-    shape = columns[0].shape
-    columns += [torch.full(shape, value, dtype=own.dtype) for _, value in fixed]
-    points = torch.stack(columns, -1).reshape(1, -1, len(columns)).to(own.device)
-    inside = batch.geometry[region.name].contains(points[..., :space])[0]
-    (_, left, right), (_, bottom, top) = drawn if len(drawn) == 2 else (*drawn, ("", 0.0, 0.0))
-    note = ", ".join(f"{name} = {value:.3g}" for name, value in fixed)
-    mask = inside.cpu().numpy().reshape(shape)
-    return Raster(
-        points[:, inside], mask, (left, right, bottom, top), tuple(name for name, _, _ in drawn), "auto" if spacetime else "equal", note
-    )
 
 
 @torch.no_grad()
@@ -91,96 +40,136 @@ def residual(loss: PhysicsLoss, sample: Sample, points: Tensor, trainables: Mapp
     return torch.cat(norms)
 
 
+@dataclass(frozen=True)
+class Panel:
+    """Values on a canvas, one for each of its points. `limits` are those of the colours, None what the values reach."""
+
+    title: str
+    canvas: Canvas
+    values: Array
+    colours: str = "viridis"
+    limits: tuple[float | None, float | None] = (None, None)
+
+
 def sample_picture(evaluation: Evaluation, sample: Sample, title: str, loss: PhysicsLoss) -> Figure:
-    """Prediction, reference, error and residual of a sample, one row a component."""
-    problem = evaluation.run.problem
-    grid = raster(problem, sample.batch)
-    with torch.no_grad():
-        found = sample.field(grid.points)[0].double().cpu()
-    expected = sample.truth(grid.points)[0].double().cpu()
-    coarse = raster(problem, sample.batch, RESOLUTION // 2)  # a residual costs several values
-    remaining = coarse.fill(residual(loss, sample, coarse.points, evaluation.run.trainables))
-    rows = len(problem.components)
-    flat = len(grid.axes) == 1
-    figure = Figure(figsize=(13, 2.9 * rows + 0.5), layout="constrained")
-    note = f"{title}: relative L2 error {100 * sample.relative_l2:.2f} %"
-    figure.suptitle(f"{note} ({grid.note})" if grid.note else note, fontsize=12)
-    panels = figure.subplots(rows, 3 if flat else 4, squeeze=False)
-    for k, name in enumerate(problem.components):
-        values, truth = grid.fill(found[:, k]), grid.fill(expected[:, k])
-        if flat:
-            _curves(panels[k], grid, name, values, truth, remaining)
-        else:
-            _images(figure, panels[k], grid, name, values, truth, remaining, first=k == 0)
+    """Prediction, reference, error and residual of a sample, one row a component.
+
+    A displacement is drawn whole, by its length: the prediction on the body as predicted, all else on the body as solved.
+    """
+    problem, trainables = evaluation.run.problem, evaluation.run.trainables
+    ground, coarse = (canvas(problem, sample.batch, sample.truth, share) for share in (1, 0.5))  # a residual costs several values
+    found, truth = _values(sample.field, ground), _values(sample.truth, ground)
+    remaining = residual(loss, sample, coarse.points, trainables).double().cpu().numpy()
+    title = _titled(f"{title}: relative L2 error {100 * sample.relative_l2:.2f} %", ground)
+    if len(ground.axes) == 1:
+        figure, panels = _figure(len(ground.rows), 3, title, ground, slot=13 / 3)
+        for axes, (name, (channel,)) in zip(panels, ground.rows.items(), strict=True):
+            _curves(axes, name, (ground, found[:, channel], truth[:, channel]), (coarse, remaining))
+        return figure
+    predicted, solved = ground.placed(found), ground.placed(truth)
+    logs = np.log10(np.maximum(remaining, FLOOR))
+    left = Panel("log10 |residual|", coarse.placed(_values(sample.truth, coarse)), logs, "cividis", (np.nanpercentile(logs, 1), None))
+    figure, panels = _figure(len(ground.rows), 4, title, solved, slot=13 / 4)
+    for k, (name, row) in enumerate(ground.rows.items()):
+        own, right = _length(found[:, row]), _length(truth[:, row])
+        scale = (right.min(), max(right.max(), right.min() + FLOOR))
+        error = np.abs(_length(found[:, row] - truth[:, row]))
+        drawn = [
+            Panel(f"{name}, operator", predicted, own, limits=scale),
+            Panel(f"{name}, reference", solved, right, limits=scale),
+            Panel(f"|error of {name.strip('|')}|", solved, error, "magma", (0, None)),
+        ]
+        _draw(panels[k], drawn if k else [*drawn, left])
     return figure
 
 
-def _images(
-    figure: Figure,
-    panels: Sequence[Axes],
-    grid: Raster,
-    name: str,
-    found: np.ndarray,
-    truth: np.ndarray,
-    remaining: np.ndarray,
-    first: bool,
-) -> None:
-    low, high = np.nanmin(truth), np.nanmax(truth)
-    high = high if high > low else low + 1e-12
-    drawn: list[tuple[str, np.ndarray, dict]] = [
-        (f"{name}, operator", found, {"cmap": "viridis", "vmin": low, "vmax": high}),
-        (f"{name}, reference", truth, {"cmap": "viridis", "vmin": low, "vmax": high}),
-        (f"|error of {name}|", np.abs(found - truth), {"cmap": "magma", "vmin": 0}),
-    ]
-    if first:
-        floor = np.maximum(remaining, 1e-12)
-        drawn.append(("log10 |residual|", np.log10(floor), {"cmap": "cividis", "vmin": np.nanpercentile(np.log10(floor), 1)}))
-    for axes, (title, image, style) in zip(panels, drawn, strict=False):
-        shown = axes.imshow(image, origin="lower", extent=grid.extent, aspect=grid.aspect, interpolation="nearest", **style)
-        axes.set_title(title, fontsize=10)
-        axes.set_xlabel(grid.axes[0])
-        axes.set_ylabel(grid.axes[1], rotation=0)
-        axes.tick_params(labelsize=8)
-        axes.locator_params(nbins=4)  # ticks are most of what drawing costs
-        figure.colorbar(shown, ax=axes, shrink=0.8, ticks=MaxNLocator(4)).ax.tick_params(labelsize=8)
-    for axes in panels[len(drawn) :]:
+def reference_picture(problem: Problem, batch: Any, truth: Callable[[Tensor], Tensor]) -> Figure:
+    """A reference solution: its mesh where that is plane, and every component; a displacement whole, on the body it moves."""
+    ground = canvas(problem, batch, truth)
+    values = _values(truth, ground)
+    place = ground.placed(values)
+    drawn = [Panel(name, place, _length(values[:, row])) for name, row in ground.rows.items()]
+    meshed = isinstance(ground, Body)
+    figure, (panels,) = _figure(1, len(drawn) + meshed, _titled(problem.name.replace("_", " "), ground), place, slot=4.6)
+    if len(ground.axes) == 1:
+        for axes, panel in zip(panels, drawn, strict=True):
+            axes.plot(ground.points[0, :, 0], panel.values, color=BLUE)
+            axes.set(title=panel.title, xlabel=ground.axes[0])
+        return figure
+    if isinstance(ground, Body):
+        ground.mesh(panels[0], color="0.3", lw=0.5)
+        _label(panels[0], f"mesh of {ground.sheet.cells} cells", ground)
+    _draw(panels[meshed:], drawn)
+    if isinstance(place, Body) and place.rest is not None:
+        for axes in panels[1:]:
+            place.mesh(axes, color="white", lw=0.3, alpha=0.6)
+    return figure
+
+
+def _titled(title: str, ground: Canvas) -> str:
+    return f"{title} ({ground.note})" if ground.note else title
+
+
+@torch.no_grad()
+def _values(field: Callable[[Tensor], Tensor], ground: Canvas) -> Array:
+    """Shapes: -> "k c"."""
+    return field(ground.points)[0].double().cpu().numpy()
+
+
+def _length(values: Array) -> Array:
+    """Shapes: "k c" -> "k", the value itself where there is one."""
+    return values[:, 0] if values.shape[1] == 1 else np.linalg.norm(values, axis=1)
+
+
+def _figure(rows: int, columns: int, title: str, ground: Canvas, slot: float) -> tuple[Figure, np.ndarray]:
+    """A figure with panels "rows columns" as wide as `slot` and as high as the canvas asks; a low one gets twice the width, half a row."""
+    across = columns if ground.ratio > LOW else max(1, columns // 2)
+    count, width = rows * columns, slot * columns / across
+    down = math.ceil(count / across)
+    figure = Figure(figsize=(across * width, down * ((width - 1) * min(ground.ratio, 1.5) + 0.8) + 0.4), layout="constrained")
+    figure.suptitle(title, fontsize=12)
+    panels = figure.subplots(down, across, squeeze=False, sharex=True, sharey=len(ground.axes) > 1).ravel()
+    for axes in panels[count:]:
+        axes.remove()
+    return figure, panels[:count].reshape(rows, columns)
+
+
+def _draw(row: Sequence[Axes], panels: Sequence[Panel]) -> None:
+    for axes, panel in zip(row, panels, strict=False):
+        shown = panel.canvas.shade(axes, panel.values, cmap=panel.colours, vmin=panel.limits[0], vmax=panel.limits[1])
+        low, high = shown.get_clim()
+        beyond = ("neither", "min", "max", "both")[(panel.values.min() < low) + 2 * (panel.values.max() > high)]
+        bar = axes.figure.colorbar(shown, cax=axes.inset_axes((1.03, 0, 0.03, 1)), ticks=MaxNLocator(4), extend=beyond)
+        bar.ax.tick_params(labelsize=8)
+        _label(axes, panel.title, panel.canvas)
+    for axes in row[len(panels) :]:
         axes.set_axis_off()
 
 
-def _curves(panels: Sequence[Axes], grid: Raster, name: str, found: np.ndarray, truth: np.ndarray, remaining: np.ndarray) -> None:
-    x, sparse = (np.linspace(grid.extent[0], grid.extent[1], len(values)) for values in (found, remaining))
+def _label(axes: Axes, title: str, ground: Canvas) -> None:
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel(ground.axes[0])
+    axes.set_ylabel(ground.axes[1], rotation=0)
+    axes.tick_params(labelsize=8)
+    axes.locator_params(nbins=4)  # ticks are most of what drawing costs
+    axes.label_outer()
+
+
+def _curves(panels: Sequence[Axes], name: str, values: tuple[Canvas, Array, Array], left: tuple[Canvas, Array]) -> None:
+    (ground, found, truth), (coarse, remaining) = values, left
+    x, sparse = ground.points[0, :, 0].cpu(), coarse.points[0, :, 0].cpu()
     panels[0].plot(x, truth, color=GREY, lw=2.5, label="reference")
     panels[0].plot(x, found, color=BLUE, lw=1.2, label="operator")
     panels[0].set_title(name, fontsize=10)
     panels[0].legend(fontsize=8)
     panels[1].plot(x, found - truth, color=RED)
     panels[1].set_title(f"error of {name}", fontsize=10)
-    panels[2].semilogy(sparse, np.maximum(remaining, 1e-12), color=GREY)
+    panels[2].semilogy(sparse, np.maximum(remaining, FLOOR), color=GREY)
     panels[2].set_title("|residual|", fontsize=10)
     for axes in panels:
-        axes.set_xlabel(grid.axes[0])
+        axes.set_xlabel(ground.axes[0])
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.25)
-
-
-def reference_picture(problem: Problem, batch: Any, truth: Callable[[Tensor], Tensor]) -> Figure:
-    """A reference solution, one panel a component."""
-    grid = raster(problem, batch)
-    values = truth(grid.points)[0].double().cpu()
-    count = len(problem.components)
-    figure = Figure(figsize=(4.6 * count, 4.2), layout="constrained")
-    if grid.note:
-        figure.suptitle(grid.note, fontsize=10)
-    for k, (axes, name) in enumerate(zip(figure.subplots(1, count, squeeze=False)[0], problem.components, strict=True)):
-        image = grid.fill(values[:, k])
-        if len(grid.axes) == 1:
-            axes.plot(np.linspace(grid.extent[0], grid.extent[1], len(image)), image, color=BLUE)
-        else:
-            shown = axes.imshow(image, origin="lower", extent=grid.extent, aspect=grid.aspect, interpolation="nearest")
-            figure.colorbar(shown, ax=axes, shrink=0.8)
-            axes.set_ylabel(grid.axes[1], rotation=0)
-        axes.set(title=name, xlabel=grid.axes[0])
-    return figure
 
 
 def png(figure: Figure) -> bytes:

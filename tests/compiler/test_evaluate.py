@@ -6,10 +6,8 @@ import dataclasses
 import json
 import math
 import re
-from pathlib import Path
 
 import matplotlib.image
-import numpy as np
 import pytest
 import torch
 
@@ -19,13 +17,10 @@ from compiler.distance import relative_error
 from compiler.evaluate import evaluate
 from compiler.fem import NoConvergence
 from compiler.options import TrainOptions
-from compiler.pictures import raster, residual
 from compiler.runs import RunError
-from compiler.sample import sample
 from compiler.train import train
 from tests.compiler import tiny
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 OPTIONS = TrainOptions(steps=2, batch=2, points={"interior": 8}, validation=2, log_every=1, precision="float64")
 
 
@@ -158,68 +153,6 @@ def test_the_report_needs_nothing_but_itself(run):
     for name in ("best", "median", "worst", "errors", "training"):
         picture = matplotlib.image.imread(run.directory / "pictures" / f"{name}.png")
         assert picture[..., :3].std() > 0.01, f"{name} is blank"
-
-
-def test_the_residual_of_a_picture_is_that_of_the_equation(run):
-    found = assess(run, 1)
-    from compiler.loss import compile
-
-    points = torch.linspace(0.1, 0.9, 5, dtype=torch.float64).reshape(1, 5, 1)
-    values = residual(compile(tiny.problem()), found.samples[0], points, {}, block=2)
-    assert torch.allclose(values, (0.1 * found.samples[0].batch.params["a"]).expand(5), rtol=1e-9)  # 1.1 a - a
-
-
-def test_an_image_has_x_to_the_right_and_y_upward():
-    problem = pdespec.load(EXAMPLES / "nonlinear_poisson.pde")
-    batch = sample(problem, 1, {"interior": 512}, torch.Generator().manual_seed(0), dtype=torch.float64)
-    grid = raster(problem, batch, resolution=40)
-    rows, columns = np.nonzero(grid.inside)
-    x, y = grid.fill(grid.points[0, :, 0]), grid.fill(grid.points[0, :, 1])
-    across, upward = np.polyfit(columns, x[grid.inside], 1), np.polyfit(rows, y[grid.inside], 1)
-    assert across[0] > 0 and upward[0] > 0
-    assert np.allclose(x[grid.inside], np.polyval(across, columns)) and np.allclose(y[grid.inside], np.polyval(upward, rows))
-    assert grid.aspect == "equal" and grid.axes == ("x", "y")
-
-
-def test_an_image_shows_the_true_domain():
-    problem = pdespec.load(EXAMPLES / "nonlinear_poisson.pde")
-    batch = sample(problem, 1, {"interior": 2048}, torch.Generator().manual_seed(0), dtype=torch.float64)
-    grid = raster(problem, batch, resolution=200)
-    left, right, bottom, top = grid.extent
-    share = grid.inside.mean() * (right - left) * (top - bottom)
-    c1, c2 = (float(batch.params[name]) for name in ("c1", "c2"))
-    assert share == pytest.approx(math.pi * (1 + (c1**2 + c2**2) / 2), rel=0.02)  # area of the star
-
-
-def test_one_coordinate_and_time_make_a_space_time_image():
-    problem = pdespec.load(EXAMPLES / "burgers.pde")
-    batch = sample(problem, 1, {"interior": 256}, torch.Generator().manual_seed(0), dtype=torch.float64)
-    grid = raster(problem, batch, resolution=20)
-    assert grid.axes == ("x", "t") and grid.aspect == "auto" and grid.note == ""
-    assert grid.points.shape[-1] == 2 and grid.inside.shape == (20, 20)
-    assert float(grid.points[..., 1].max()) == 1.0
-
-
-SPHERE = """
-problem sphere
-space    x, y, z
-time     t in [0, 2]
-domain   B = ball(radius = 1)
-unknown  u : scalar on B
-in B: dt(u) = lap(u)
-on boundary(B): u = 0
-at t = 0: u = 1
-"""
-
-
-def test_three_dimensions_are_cut_in_the_middle_at_the_last_time():
-    problem = pdespec.parse(SPHERE)
-    batch = sample(problem, 1, {"interior": 512}, torch.Generator().manual_seed(0), dtype=torch.float64)
-    grid = raster(problem, batch, resolution=30)
-    assert grid.points.shape[-1] == 4
-    assert set(grid.points[0, :, 3].tolist()) == {2.0}
-    assert len(set(grid.points[0, :, 2].tolist())) == 1 and abs(float(grid.points[0, 0, 2])) < 0.1
-    assert grid.note.startswith("z = ") and grid.note.endswith("t = 2")
 
 
 def test_the_energy_of_an_operator_is_held_against_the_reference(tmp_path):

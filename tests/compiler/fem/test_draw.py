@@ -1,45 +1,74 @@
-"""Pictures: that they are written, and that what is shaded stands where it belongs."""
+"""Meshes as they are drawn: triangles that fill the domain, sides that bend with the cells."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-import sympy as sp
+from matplotlib.figure import Figure
 
-from compiler import solve
-from compiler.fem.draw import draw, sampled
+from compiler.fem.draw import sheet
 from compiler.fem.failure import SolverError
-from pdespec import Problem, boundary, box, lap, on, rectangle, space, unknown
-
-from .cases import GivenBatch
+from compiler.fem.mesh import mesh_domain
+from pdespec import box, disk, rectangle, space
 
 x, y = space("x y")
+TRIANGLES = 2000
+CASES = {
+    "straight triangles": (rectangle(x, y), {}, 1),
+    "curved triangles": (disk(x, y), {"degree": 2}, np.pi),
+    "cubic triangles": (disk(x, y), {"degree": 3}, np.pi),
+    "quadrilaterals": (rectangle(x, y), {"cell": "brick"}, 1),
+}
 
 
-@pytest.mark.parametrize("cell", ["simplex", "brick"])
-def test_the_shaded_triangles_fill_the_domain_and_hold_the_field(tmp_path, cell):
-    square = rectangle(x, y)
-    v = unknown("v", square, "vector")
-    exact = sp.Matrix([x**2 / 5, -x * y / 5])
-    problem = Problem("p", {"e": (lap(v), sp.Matrix([sp.Rational(2, 5), 0]))}, [on(boundary(square), (v, exact))])
-    truth = solve(problem, GivenBatch(), resolution=3, cell=cell)
-    points, triangles, values = sampled(truth.samples[0], ("v.x", "v.y"), -1)
-    corners = points[triangles]
-    turns = np.cross(np.pad(corners[:, 1] - corners[:, 0], ((0, 0), (0, 1))), np.pad(corners[:, 2] - corners[:, 0], ((0, 0), (0, 1))))[:, 2]
-    assert np.abs(turns).sum() / 2 == pytest.approx(1)
-    assert np.abs(values[:, 0] - points[:, 0] ** 2 / 5).max() < 1e-9
-    path = draw(truth, tmp_path / "v.png", deformed=True, against=truth)
-    assert path.stat().st_size > 5000
+@pytest.fixture(params=CASES)
+def case(request):
+    """A mesh and the area it covers."""
+    domain, options, area = CASES[request.param]
+    return mesh_domain(domain, {}, 6, **options), area
 
 
-def test_what_cannot_be_drawn_is_named(tmp_path):
-    square = rectangle(x, y)
-    u = unknown("u", square)
-    plane = solve(Problem("p", {"e": (lap(u), 1)}, [on(boundary(square), (u, 0))]), GivenBatch(), resolution=2)
-    with pytest.raises(SolverError, match="no unknown 'w'; there are u"):
-        draw(plane, tmp_path / "w.png", field="w")
-    cube = box(*space("a b c"))
-    w = unknown("w", cube)
-    solid = solve(Problem("p", {"e": (lap(w), 1)}, [on(boundary(cube), (w, 0))]), GivenBatch(), resolution=2)
-    with pytest.raises(SolverError, match="plane problems"):
-        draw(solid, tmp_path / "w.png")
+def test_the_triangles_fill_the_domain(case):
+    mesh, area = case
+    drawn = sheet(mesh, TRIANGLES)
+    a, b, c = np.moveaxis(drawn.points[drawn.triangles], 1, 0)
+    areas = np.abs((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]) / 2
+    assert areas.sum() == pytest.approx(area, rel=2e-3)
+    assert TRIANGLES / 2 < len(areas) < 2 * TRIANGLES
+
+
+def test_neighbours_share_the_points_of_their_side(case):
+    drawn = sheet(case[0], TRIANGLES)
+    edges = {tuple(sorted((t[k], t[k - 1]))) for t in drawn.triangles.tolist() for k in range(3)}
+    assert len(drawn.points) - len(edges) + len(drawn.triangles) == 1  # Euler: one piece without a hole
+
+
+def test_every_side_is_there_once_between_its_vertices(case):
+    mesh, _ = case
+    drawn = sheet(mesh, TRIANGLES)
+    assert len(drawn.sides) == mesh.nfacets and len(drawn.rim) == len(mesh.boundary_facets())
+    middles = drawn.points[drawn.sides[:, [0, -1]]].mean(axis=1)
+    assert middles == pytest.approx(mesh.p[:, mesh.facets].mean(axis=1).T)
+
+
+def test_the_rim_of_a_disk_is_round():
+    rim = sheet(mesh_domain(disk(x, y), {}, 6, degree=2), TRIANGLES)
+    radii = np.linalg.norm(rim.points[rim.rim], axis=-1)
+    assert np.abs(radii - 1).max() < 2e-3  # chords stay 3e-2 inside
+    assert radii.shape[1] > 3
+
+
+def test_values_are_shaded_and_sides_drawn_where_the_points_are_moved():
+    drawn = sheet(mesh_domain(rectangle(x, y), {}, 2), TRIANGLES).moved(np.array([[3.0, 4.0]]))
+    axes = Figure().subplots()
+    shades = drawn.shade(axes, drawn.points[:, 0])
+    assert axes.dataLim.extents == pytest.approx([3, 4, 4, 5])
+    assert shades.get_clim() == pytest.approx((3, 4))
+    other = Figure().subplots()
+    drawn.outline(other)
+    assert other.dataLim.extents == pytest.approx([3, 4, 4, 5])
+
+
+def test_a_solid_is_no_sheet():
+    with pytest.raises(SolverError, match="a mesh in 3D is no sheet"):
+        sheet(mesh_domain(box(*space("a b c")), {}, 2))
