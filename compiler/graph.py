@@ -157,6 +157,10 @@ class _Builder:
         return reduce(lambda a, b: self.call(tensors if isinstance(b, fx.Node) else number, a, b), emitted)
 
     @rule.register
+    def _(self, expression: sp.Heaviside):  # the slope of a maximum
+        return self.emit((1 + sp.sign(expression.args[0])) / 2)
+
+    @rule.register
     def _(self, expression: sp.Piecewise):
         (value, condition), *rest = expression.args
         if condition is sp.true or not rest:

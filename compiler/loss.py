@@ -16,6 +16,7 @@ from compiler.derivatives import DERIVATIVES, Axes, Request
 from compiler.geometry import Geometry
 from compiler.graph import ResidualGraph, Source
 from compiler.green import error_term, mean_square_error
+from compiler.guard import Guard
 from compiler.lower import Kind, Stream, Term, lower, strong_form
 from compiler.plan import DerivativePlan, Group, form_name, plan
 from operators.field import Capabilities
@@ -134,7 +135,7 @@ class PhysicsLoss(nn.Module):
         chosen, programs = self._programs(capabilities(field, len(self.names)), strong=False)
         parts = [f"{self.problem.name}: unknowns {', '.join(self.components)} over ({', '.join(self.names)})", "", str(chosen), ""]
         for program in programs:
-            parts += [f"graph of {', '.join(t.label for t in program.group.terms)} on {program.group.points}:", str(program.graph), ""]
+            parts += [f"graph of {', '.join(t.label for t in program.group.terms)} on {program.group.points}:", str(program), ""]
         return "\n".join(parts).rstrip()
 
     def forward(self, field: FieldLike, batch: BatchLike) -> Terms:
@@ -287,40 +288,39 @@ def term_weights(terms: Sequence[Term], weights: Mapping[str, float]) -> dict[st
 
 
 class Program:
-    """One group of terms with its graphs: requirements first, since they guard the densities of their region."""
+    """One group of terms: the graph of those that are evaluated as they stand, and guarded densities by their place in the group."""
 
     def __init__(self, group: Group):
         self.group = group
-        self.guards = tuple(t for t in group.terms if t.kind == "requirement")
-        self.body = tuple(t for t in group.terms if t.kind != "requirement")
+        self.requirements = tuple(t for t in group.terms if t.kind == "requirement")
+        self.guards = {t.label: Guard(t) for t in group.terms if t.guards}
+        self.plain = tuple(t for t in group.terms if not t.guards)
         self.streams = tuple(dict.fromkeys(s for t in group.terms for s in t.streams() if not s.known))
-        self.guard = _graph(self.guards)
-        self.graph = _graph(self.body)
-        self.symbols = tuple(dict.fromkeys((*self.guard.symbols, *self.graph.symbols)))
+        self.graph = _graph(self.plain)
+        self.symbols = tuple(dict.fromkeys((*self.graph.symbols, *(s for guard in self.guards.values() for s in guard.symbols))))
+
+    def __str__(self) -> str:
+        parts = [str(self.graph)] if self.plain else []
+        return "\n".join(parts + [str(guard) for guard in self.guards.values()])
 
     def outputs(self, term: Term) -> range:
         """Positions of a term's expressions among the values `run` returns."""
         start = 0
-        for other in (*self.guards, *self.body):
+        for other in self.group.terms:
             if other is term:
                 return range(start, start + len(term.expressions))
             start += len(other.expressions)
         raise KeyError(term.label)
 
     def run(self, streams: Mapping[sp.Symbol, Tensor], known: Surroundings) -> dict[int, Tensor]:
-        """Values of all expressions "b n". Where a requirement is violated the body is evaluated at the zero field and masked to zero:
-        a logarithm of J <= 0 then never becomes a NaN, neither in the value nor in the gradient."""
-        like = known.points[..., 0].detach()
-        first = self.guard(streams | known.values(self.guard.symbols), like)
-        if first and any(t.kind == "energy" for t in self.body):
-            admissible = torch.stack([g > 0 for g in first]).all(0)
-            streams = {s: torch.where(admissible, v, torch.zeros_like(v)) for s, v in streams.items()}
-            second = tuple(
-                torch.where(admissible, v, torch.zeros_like(v)) for v in self.graph(streams | known.values(self.graph.symbols), like)
-            )
-        else:
-            second = self.graph(streams | known.values(self.graph.symbols), like)
-        return dict(enumerate((*first, *second)))
+        """Values of all expressions "b n", densities continued where a requirement is violated (see `compiler.guard`)."""
+        like, given = known.points[..., 0].detach(), known.values(self.symbols)
+        plain = iter(self.graph(streams | given, like))
+        values: list[Tensor] = []
+        for term in self.group.terms:
+            guard = self.guards.get(term.label)
+            values += [next(plain) for _ in term.expressions] if guard is None else guard(streams, given, like)
+        return dict(enumerate(values))
 
     def reduce(
         self, values: Mapping[int, Tensor], points: PointSetLike, known: KnownValues, violations: dict[str, Tensor], batch: BatchLike
@@ -331,7 +331,7 @@ class Program:
             parts = [values[k] for k in self.outputs(term)]
             result[term.label] = sum(self.value(term, part, points, known, batch) for part in parts)
             if term.kind == "requirement":
-                violations[term.label] = torch.stack([(p <= 0).to(p.dtype).mean(-1) for p in parts]).amax(0).detach()
+                violations[term.label] = torch.stack([(~(p > 0)).to(p.dtype).mean(-1) for p in parts]).amax(0).detach()
         return result
 
     def value(self, term: Term, part: Tensor, points: PointSetLike, known: KnownValues, batch: BatchLike) -> Tensor:

@@ -62,6 +62,7 @@ class Term:
 
     `points` is the key of its collocation points in `Batch.points`. For the kinds equation, boundary and initial the expressions are
     residuals; for energy and integral they are densities (`target` is the integral's prescribed value); for requirement they must be > 0.
+    `guards` must be > 0 where the density of an energy is to be trusted (see `compiler.guard`).
     """
 
     label: str
@@ -70,13 +71,13 @@ class Term:
     region: Domain | Boundary
     points: str
     target: sp.Expr = sp.S.Zero
+    guards: tuple[sp.Expr, ...] = ()
     span: Span | None = field(default=None, compare=False)
 
     def streams(self) -> tuple[Stream, ...]:
-        """Every stream the expressions hold, in a fixed order."""
-        return tuple(
-            sorted(set().union(*(e.atoms(Stream) for e in self.expressions)), key=lambda s: (s.known, s.component, sum(s.index), s.name))
-        )
+        """Every stream the expressions and guards hold, in a fixed order."""
+        found = set().union(*(e.atoms(Stream) for e in (*self.expressions, *self.guards)))
+        return tuple(sorted(found, key=lambda s: (s.known, s.component, sum(s.index), s.name)))
 
 
 def lower(problem: Problem) -> tuple[Term, ...]:
@@ -85,7 +86,7 @@ def lower(problem: Problem) -> tuple[Term, ...]:
     for number, functional in enumerate(problem.functionals, 1):
         name = "energy" if len(problem.functionals) == 1 else f"energy{number}"
         for part, (density, region) in enumerate(functional.terms):
-            terms.append(Term(name if part == 0 else f"{name}.{region.name}", "energy", scalars(problem, density), region, region.name))
+            terms.append(energy_term(problem, name if part == 0 else f"{name}.{region.name}", density, region))
     for label, condition in problem.conditions.items():
         difference = condition.lhs - condition.rhs
         key = condition.region.name if condition.kind == "boundary" else initial_key(condition.region, condition.at)
@@ -109,6 +110,20 @@ def equation_term(problem: Problem, label: str, residual: sp.Expr | sp.MatrixBas
     equation = problem.equations.get(label)
     region = equation.region if equation else problem.functionals[0].terms[0][1]
     return Term(label, "equation", scalars(problem, residual), region, region.name, span=equation.span if equation else None)
+
+
+def energy_term(problem: Problem, label: str, density: sp.Expr, region: Domain | Boundary) -> Term:
+    """An energy over one region, guarded by the requirements that hold there.
+
+    On a boundary those of its domain count as well, where the density is no polynomial in the streams: a dead load is finite for every
+    field, and asks for no strains at the surface.
+    """
+    densities = scalars(problem, density)
+    own = {s for e in densities for s in e.atoms(Stream) if not s.known}
+    regions = {region} if all(e.is_polynomial(*own) for e in densities) else {region, region.domain}
+    stated = [requirement_term(problem, label, r) for r in problem.requirements if r.region in regions]
+    guards = tuple(e for t in stated if t.kind == "requirement" for e in t.expressions if any(not s.known for s in e.atoms(Stream)))
+    return Term(label, "energy", densities, region, region.name, guards=guards)
 
 
 def requirement_term(problem: Problem, label: str, requirement: Requirement | IntegralRequirement) -> Term:
@@ -146,10 +161,10 @@ def streamed(problem: Problem, expression: sp.Expr) -> sp.Expr:
 
 def parameters(term: Term) -> tuple[Scalar, ...]:
     """The drawn, given or trainable scalars a term reads."""
-    found = set().union(*(e.atoms(Scalar) for e in (*term.expressions, term.target)))
+    found = set().union(*(e.atoms(Scalar) for e in (*term.expressions, *term.guards, term.target)))
     return tuple(sorted(found, key=lambda s: s.name))
 
 
 def normals(term: Term) -> tuple[Normal, ...]:
     """The components of the outward normal a term reads."""
-    return tuple(sorted(set().union(*(e.atoms(Normal) for e in term.expressions)), key=lambda s: s.name))
+    return tuple(sorted(set().union(*(e.atoms(Normal) for e in (*term.expressions, *term.guards))), key=lambda s: s.name))

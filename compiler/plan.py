@@ -236,14 +236,15 @@ def collapse(terms: tuple[Term, ...], needed: Mapping[str, frozenset[Index]]) ->
     rewritten = []
     for term in terms:
         expressions = []
-        for expression in term.expressions:
+        for expression in (*term.expressions, *term.guards):
             heads = sorted((s for s in expression.atoms(Stream) if not s.known and s.index in tops), key=lambda s: (s.component, s.index))
             coefficients = {s: sp.diff(expression, s) for s in heads}
             if any(c.has(*heads) for c in coefficients.values()):
                 return terms, (f"not collapsed: `{term.label}` is nonlinear in its top-order derivatives",)
             rest = expression.xreplace(dict.fromkeys(heads, sp.S.Zero))
             expressions.append(rest + sum(k * s for k, s in gather(coefficients)))
-        rewritten.append(replace(term, expressions=tuple(expressions)))
+        count = len(term.expressions)
+        rewritten.append(replace(term, expressions=tuple(expressions[:count]), guards=tuple(expressions[count:])))
     forms = {s.form for t in rewritten for s in t.streams() if s.form}
     if len(forms) >= len(tops):
         return terms, ()

@@ -63,7 +63,7 @@ class Tally:
     def __init__(self, block: Block, points: Tensor) -> None:
         samples, queries = points.shape[:2]
         self.sums = points.new_zeros(len(block.program.group.terms))
-        self.violated = points.new_zeros(sum(len(t.expressions) for t in block.program.guards), samples)
+        self.violated = points.new_zeros(sum(len(t.expressions) for t in block.program.requirements), samples)
         self.coupled = {k: points.new_zeros(samples, queries) for k in block.coupled}
         self.leaves: dict[int, Tensor] = {}
         self.gradients: dict[int, Tensor] = {}
@@ -145,7 +145,7 @@ class Accumulation:
     def _violations(self, tally: Tally) -> dict[str, Tensor]:
         """By requirement, the fraction of points where one of its expressions is violated most."""
         rows = iter(tally.violated / self.points.points.shape[1])
-        return {term.label: torch.stack([next(rows) for _ in term.expressions]).amax(0) for term in self.block.program.guards}
+        return {term.label: torch.stack([next(rows) for _ in term.expressions]).amax(0) for term in self.block.program.requirements}
 
     def _pass(self, weights: Tensor | None, slopes: Mapping[int, Tensor]) -> Tally:
         """All blocks once. `slopes`: those of the coupled terms, once they are known."""

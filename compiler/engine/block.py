@@ -214,7 +214,7 @@ class Block:
             parts = [(columns[f"share {k}"], values[k]) for k in self.program.outputs(term)]
             totals.append(torch.stack([(share * summand(term.kind, value)).sum() for share, value in parts]).sum())
             if term.kind == "requirement":
-                violated += [((value <= 0) & (share > 0)).to(value.dtype).sum(1) for share, value in parts]
+                violated += [(~(value > 0) & (share > 0)).to(value.dtype).sum(1) for share, value in parts]
         points = columns["points"]
         return torch.stack(totals), torch.stack(violated) if violated else points.new_zeros(0, len(points))
 

@@ -18,7 +18,7 @@ from compiler.cost import PeakMemory
 from compiler.engine import StepEngine, capture
 from compiler.engine.block import tile
 from operators.field import Ansatz, Capabilities
-from pdespec import Problem, boundary, grad, integral, lap, on, rectangle, space, unknown
+from pdespec import Problem, boundary, dot, grad, integral, lap, on, rectangle, space, trainable, unknown
 from tests.compiler import problems, tiny
 
 POINTS = {"interior": 23, "boundary": 10, "initial": 9, "operator": 40}
@@ -50,6 +50,16 @@ def energy() -> Problem:
     u = unknown("u", omega)
     stretch = 1 + sp.Derivative(u, x)
     return Problem("energy", minimize=integral(grad(u).dot(grad(u)) - sp.log(stretch), omega), require=[stretch > 0])
+
+
+def crushed() -> Problem:
+    """An energy whose requirements do not hold everywhere, one of them for the field zero neither."""
+    x, y = space("x y")
+    omega = rectangle(x, y, (0, 0), (2, 1))
+    u, k = unknown("u", omega), trainable("k", 2)
+    stretch = 1 + 20 * sp.Derivative(u, x)
+    density = dot(grad(u), grad(u)) - k * sp.log(stretch) + 1 / (u + x - 1)
+    return Problem("crushed", minimize=integral(density, omega), require=[stretch > 0, u + x > 1])
 
 
 @dataclass(frozen=True)
@@ -121,6 +131,7 @@ def same(case: Case, engine: StepEngine, field=None, tolerance: float = 1e-12) -
         (problems.monge_ampere, "mlp", "auto"),
         (whirl, "mlp", "auto"),
         (energy, "mlp", "auto"),
+        (crushed, "mlp", "auto"),
     ],
     ids=lambda each: getattr(each, "__name__", each),
 )
@@ -339,7 +350,7 @@ def test_values_alone_need_no_gradient():
 
 
 @pytest.mark.parametrize(
-    ("make", "kernel"), [(problems.poisson, "polynomial"), (whirl, "mlp"), (energy, "mlp")], ids=["poisson", "whirl", "energy"]
+    ("make", "kernel"), [(problems.poisson, "polynomial"), (whirl, "mlp"), (crushed, "mlp")], ids=["poisson", "whirl", "crushed"]
 )
 def test_the_captured_step_is_the_eager_one(make, kernel, caplog, quiet):
     case = Case.of(make(), kernel, derivatives="taylor")

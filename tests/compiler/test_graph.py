@@ -53,7 +53,16 @@ def test_a_graph_means_what_its_expression_means(expression):
         sp.Piecewise((X**2, X > 0), (sp.sin(Y), Y <= 0), (Z, True)),
         sp.Min(X, Y, sp.Rational(1, 10)),
         sp.atan2(Y, X + 2),
-        sp.log(2 + X) + sp.erf(Y) + sp.sign(Z) + sp.cosh(X) + sp.sinh(Y) + sp.tan(Z) + sp.atan(X) + sp.asin(Y / 3) + sp.acos(Z / 3),
+        sp.log(2 + X)
+        + sp.erf(Y)
+        + sp.sign(Z)
+        + sp.Heaviside(X)
+        + sp.cosh(X)
+        + sp.sinh(Y)
+        + sp.tan(Z)
+        + sp.atan(X)
+        + sp.asin(Y / 3)
+        + sp.acos(Z / 3),
         (2 + X) ** sp.Rational(3, 2) + 1 / sp.sqrt(2 + Y) + (X + 3) ** -3 + sp.E**Z,
         sp.Integer(3),
         sp.Max(sp.sqrt(2), X) + sp.sqrt(2) * Y + sp.cos(sp.tanh(2)) + X * sp.sin(sp.tanh(2)) + sp.tanh(2) ** 2,
