@@ -45,11 +45,13 @@ class Signals:
 
 @dataclass(frozen=True, slots=True)
 class Balancer:
-    """A pure pair. `gradients_every`: how often `update` wants gradient statistics, which cost a backward pass a term; 0 for never."""
+    """A pure pair. `gradients_every`: how often `update` wants gradient statistics, which cost a backward pass a term; 0 for never.
+    `ratios`: whether losses are compared by ratio, which means something between positive ones only; energies may be negative."""
 
     init: Callable[[int], Any]
     update: Callable[[Signals, Any], tuple[Tensor, Any]]
     gradients_every: int = 0
+    ratios: bool = False
 
 
 class Weights(NamedTuple):
@@ -111,7 +113,7 @@ def relobralo(alpha: float = 0.95, beta: float = 0.99, tau: float = 1.0, epsilon
         weights = alpha * history + (1 - alpha) * balanced(losses, state.previous)
         return weights, Memory(state.first, losses, weights)
 
-    return Balancer(_remember, update)
+    return Balancer(_remember, update, ratios=True)
 
 
 @BALANCERS.register("softadapt")
@@ -133,7 +135,7 @@ def softadapt(beta: float = 0.1, normalised: bool = True, loss_weighted: bool = 
         weights = len(losses) * torch.softmax(score, 0)
         return weights, Memory(state.first, losses, weights)
 
-    return Balancer(_remember, update)
+    return Balancer(_remember, update, ratios=loss_weighted)
 
 
 @BALANCERS.register("gradnorm")
@@ -165,7 +167,7 @@ def gradnorm(alpha: float = 1.0, rate: float = 0.025, every: int = 1, epsilon: f
         weights = weights * len(weights) / weights.sum()
         return weights, Moments(first, weights, mean, square, count)
 
-    return Balancer(init, update, gradients_every=every)
+    return Balancer(init, update, gradients_every=every, ratios=True)
 
 
 @BALANCERS.register("lr_annealing")

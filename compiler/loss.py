@@ -91,7 +91,8 @@ class PhysicsLoss(nn.Module):
     """Residual, condition, energy and requirement terms of a problem.
 
     `loss(field, batch)` is a mapping from labels to scalars: the mean over points and samples of the squared residual (summed over
-    components) for equations and conditions, the mean over samples of the Monte-Carlo energy for `minimize`, the squared defect of an
+    components) for equations and conditions, the mean over samples of the Monte-Carlo energy for `minimize`, over all its
+    regions, the squared defect of an
     integral requirement over the region's squared measure, the mean squared shortfall of a pointwise one, and the estimated mean squared
     error for `LABEL.error`.
     Trainable scalars of the problem are the module's parameters.
@@ -120,6 +121,11 @@ class PhysicsLoss(nn.Module):
         )
         self._plans: dict[tuple, tuple[DerivativePlan, tuple[Program, ...]]] = {}
         self._probed: weakref.WeakSet = weakref.WeakSet()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of what `forward` gives, in order."""
+        return tuple(dict.fromkeys(t.name for t in self.terms))
 
     @cached_property
     def strong(self) -> tuple[Term, ...]:
@@ -167,8 +173,11 @@ class PhysicsLoss(nn.Module):
         return KnownValues(self, points.points, points.normals, batch.params, lambda name, x: batch.evaluate(name, x))
 
     def gathered(self, totals: Mapping[str, Tensor], violations: Mapping[str, Tensor], weights: Mapping[str, float] | None = None) -> Terms:
-        """Values of terms in the loss's order, with its weights unless others are given."""
-        ordered = {t.label: totals[t.label] for t in self.terms if t.label in totals}
+        """Values of terms in the loss's order, functionals summed, with its weights unless others are given."""
+        ordered: dict[str, Tensor] = {}
+        for term in self.terms:
+            if term.label in totals:
+                ordered[term.name] = ordered[term.name] + totals[term.label] if term.name in ordered else totals[term.label]
         return Terms(ordered, self.weights if weights is None else weights, violations)
 
     def residuals(
@@ -279,12 +288,12 @@ def term_weights(terms: Sequence[Term], weights: Mapping[str, float]) -> dict[st
 
     Raises: KeyError with the nearest name for one that is neither. A kind of which the problem has no term weighs nothing.
     """
-    labels = {term.label for term in terms}
+    labels = {term.name for term in terms}
     for name in weights:
         if name not in labels and name not in get_args(Kind):
             close = nearest(name, [*labels, *get_args(Kind)])
             raise KeyError(f"no term and no kind of term is called `{name}`" + (f"; did you mean `{close}`?" if close else ""))
-    return {t.label: weights.get(t.label, weights.get(t.kind, 1.0)) for t in terms if t.label in weights or t.kind in weights}
+    return {t.name: weights.get(t.name, weights.get(t.kind, 1.0)) for t in terms if t.name in weights or t.kind in weights}
 
 
 class Program:

@@ -62,6 +62,7 @@ class Term:
 
     `points` is the key of its collocation points in `Batch.points`. For the kinds equation, boundary and initial the expressions are
     residuals; for energy and integral they are densities (`target` is the integral's prescribed value); for requirement they must be > 0.
+    `functional` is the one of which an energy is the part over one region.
     `guards` must be > 0 where the density of an energy is to be trusted (see `compiler.guard`).
     """
 
@@ -71,8 +72,15 @@ class Term:
     region: Domain | Boundary
     points: str
     target: sp.Expr = sp.S.Zero
+    functional: str = ""
     guards: tuple[sp.Expr, ...] = ()
     span: Span | None = field(default=None, compare=False)
+
+    @property
+    def name(self) -> str:
+        """Under which the term is reported and weighed: the parts of a functional together, since weights of their own would change what
+        is made small."""
+        return self.functional or self.label
 
     def streams(self) -> tuple[Stream, ...]:
         """Every stream the expressions and guards hold, in a fixed order."""
@@ -86,7 +94,7 @@ def lower(problem: Problem) -> tuple[Term, ...]:
     for number, functional in enumerate(problem.functionals, 1):
         name = "energy" if len(problem.functionals) == 1 else f"energy{number}"
         for part, (density, region) in enumerate(functional.terms):
-            terms.append(energy_term(problem, name if part == 0 else f"{name}.{region.name}", density, region))
+            terms.append(energy_term(problem, name, name if part == 0 else f"{name}.{region.name}", density, region))
     for label, condition in problem.conditions.items():
         difference = condition.lhs - condition.rhs
         key = condition.region.name if condition.kind == "boundary" else initial_key(condition.region, condition.at)
@@ -112,7 +120,7 @@ def equation_term(problem: Problem, label: str, residual: sp.Expr | sp.MatrixBas
     return Term(label, "equation", scalars(problem, residual), region, region.name, span=equation.span if equation else None)
 
 
-def energy_term(problem: Problem, label: str, density: sp.Expr, region: Domain | Boundary) -> Term:
+def energy_term(problem: Problem, name: str, label: str, density: sp.Expr, region: Domain | Boundary) -> Term:
     """An energy over one region, guarded by the requirements that hold there.
 
     On a boundary those of its domain count as well, where the density is no polynomial in the streams: a dead load is finite for every
@@ -123,7 +131,7 @@ def energy_term(problem: Problem, label: str, density: sp.Expr, region: Domain |
     regions = {region} if all(e.is_polynomial(*own) for e in densities) else {region, region.domain}
     stated = [requirement_term(problem, label, r) for r in problem.requirements if r.region in regions]
     guards = tuple(e for t in stated if t.kind == "requirement" for e in t.expressions if any(not s.known for s in e.atoms(Stream)))
-    return Term(label, "energy", densities, region, region.name, guards=guards)
+    return Term(label, "energy", densities, region, region.name, functional=name, guards=guards)
 
 
 def requirement_term(problem: Problem, label: str, requirement: Requirement | IntegralRequirement) -> Term:

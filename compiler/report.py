@@ -26,7 +26,7 @@ def write_report(evaluation: Evaluation) -> None:
     loss = compile_loss(run.problem)
     figures = {name: sample_picture(evaluation, sample, f"{name} sample", loss) for name, sample in evaluation.ranked().items()}
     figures["errors"] = errors_picture(evaluation)
-    figures["training"] = training_picture(run.history, [*(term.label for term in loss.terms), LABEL])
+    figures["training"] = training_picture(run.history, [*loss.labels, LABEL])
     images = {name: png(figure) for name, figure in figures.items()}
     (run.directory / PICTURES).mkdir(exist_ok=True)
     for name, data in images.items():

@@ -91,9 +91,14 @@ def train(
         raise RunError(f"{directory} trains another problem than this `{problem.name}`; name another directory with --out")
 
     loss = loss or compile_loss(problem, options.derivatives, options.term_weights, options.estimate)
-    labels = tuple(term.label for term in loss.terms) if options.physics else ()
+    labels = loss.labels if options.physics else ()
     labels += (LABEL,) if options.solutions else ()
     balancer = made(BALANCERS, options.balancer, options.balancer_options)
+    if balancer.ratios and (signed := [t.name for t in loss.terms if t.kind == "energy" and t.name in labels]):
+        raise OptionError(
+            f"balancer {options.balancer!r} compares losses by ratio and log, but `{signed[0]}` is an energy, which may be negative; "
+            f"take fixed, softadapt or lr_annealing, none of which does"
+        )
     schedule = made(SCHEDULES, options.schedule, options.schedule_options)
     fabric = _fabric(options)
     objective = Objective(problem, model, loss, options, sampler or _default_sampler(), fabric)

@@ -74,7 +74,7 @@ class StepEngine:
                 totals |= self.loss.group_values(program, field, batch, violations)
                 continue
             labels = [t.label for t in program.group.terms]
-            ready = [float(weights.get(label, 1.0)) for label in labels] if len(labels) > 1 else [1.0]
+            ready = [float(weights.get(t.name, 1.0)) for t in program.group.terms] if len(labels) > 1 else [1.0]
             accumulate = Accumulation(self, program, field, batch)
             found = accumulate(ready if torch.is_grad_enabled() and (settled or len(labels) == 1) else None)
             values = _Accumulated.apply(found, accumulate, ready, *found.leaves) if found.leaves else found.values

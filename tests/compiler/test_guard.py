@@ -223,3 +223,18 @@ def test_a_field_that_is_nan_violates_every_requirement():
     terms = compiler.compile(problem)(lambda x: x * torch.where(x[..., :1] < 0.5, torch.nan, 0.0), batch)
     nan = batch.points["body"].points[..., 0] < 0.5
     torch.testing.assert_close(terms.violations["require1"], nan.double().mean(-1))
+
+
+def test_a_functional_over_several_regions_is_one_term_with_one_weight():
+    problem = bar()
+    batch = compiler.sample(problem, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    loss = compiler.compile(problem, weights={"energy": 3.0})
+    terms = loss(bent(0.1, 0.1), batch)
+    assert tuple(terms) == loss.labels == ("energy", "held.u", "require1")
+    density = (1.1**2 - 1) / 2 - math.log(1.1) + math.log(1.1) ** 2 / 2
+    work = batch.params["q"].mean() * 0.1
+    torch.testing.assert_close(terms["energy"], density - work)
+    torch.testing.assert_close(terms.total, 3 * (density - work))
+    torch.testing.assert_close(compiler.StepEngine(loss, 50)(bent(0.1, 0.1), batch).total, terms.total)
+    with pytest.raises(KeyError, match="no term and no kind of term is called `energy.loaded`"):
+        compiler.compile(problem, weights={"energy.loaded": 2.0})

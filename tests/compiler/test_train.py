@@ -19,6 +19,7 @@ import pytest
 import torch
 from torch import nn
 
+import pdespec
 from compiler.checkpoint import load_run, load_tree, save_tree
 from compiler.loss import compile, term_weights
 from compiler.options import OptionError, TrainOptions
@@ -312,6 +313,29 @@ def test_a_gradient_that_is_not_finite_names_its_parameter(tmp_path):
 def test_a_wrong_option_is_refused_before_anything_is_written(change, message, tmp_path):
     with pytest.raises(OptionError, match=message):
         start(tmp_path / "run", dataclasses.replace(SMALL, **change))
+    assert not (tmp_path / "run").exists()
+
+
+STRING = """
+problem string
+space    x
+param    a ~ uniform(1, 2)
+domain   L = interval(0, 1)
+boundary ends = boundary(L)
+unknown  u : scalar on L
+minimize integral(dx(u)^2/2 + a*u, L)
+on ends: u = 0
+require  1 + dx(u) > 0 in L
+"""
+
+
+@pytest.mark.parametrize(
+    ("balancer", "options"), [("relobralo", {}), ("gradnorm", {}), ("softadapt", {"loss_weighted": True})], ids=lambda each: str(each)
+)
+def test_balancers_that_compare_by_ratio_are_refused_where_a_loss_may_be_negative(balancer, options, tmp_path):
+    with pytest.raises(OptionError, match="by ratio and log, but `energy` is an energy"):
+        wanted = dataclasses.replace(SMALL, balancer=balancer, balancer_options=options)
+        train(pdespec.parse(STRING), tiny.Operator(), wanted, tmp_path / "run", sampler=tiny.sample)
     assert not (tmp_path / "run").exists()
 
 
