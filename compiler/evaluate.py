@@ -16,8 +16,10 @@ from torch import Tensor, nn
 
 from compiler.checkpoint import dtype_of, load_run
 from compiler.distance import by_unknown, interior, relative_error
+from compiler.engine import StepEngine
 from compiler.fem import NoConvergence
 from compiler.fem.gap import energy_of
+from compiler.loss import PhysicsLoss
 from compiler.progress import Display, Silent
 from compiler.runs import Run, RunError, write_atomically
 from compiler.train import seeded
@@ -30,8 +32,9 @@ EVALUATION = "evaluation.json"
 class Sample:
     """One held-out sample: what was drawn, what the operator says, the truth, and how far apart they are.
 
-    `squared_error` is |u - u_h|^2 / |u|^2 in L2 over all components, `unknowns` the relative L2 error of each unknown. `energy` is that
-    of the operator where the problem has a functional, see `compiler.fem.gap`. Units: seconds.
+    `squared_error` is |u - u_h|^2 / |u|^2 in L2 over all components, `unknowns` the relative L2 error of each unknown, `violations` the
+    fraction of points where each requirement does not hold. `energy` is that of the operator where the problem has a functional, see
+    `compiler.fem.gap`. Units: seconds.
     """
 
     index: int
@@ -43,6 +46,7 @@ class Sample:
     operator_seconds: float
     reference_seconds: float
     energy: float | None = None
+    violations: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def energy_gap(self) -> float | None:
@@ -89,6 +93,12 @@ class Evaluation:
             "reference": statistics.fmean(each.reference_seconds for each in self.samples),
         }
 
+    @property
+    def violations(self) -> dict[int, dict[str, float]]:
+        """The samples that violate a requirement somewhere, with the fraction of points where they do."""
+        found = {each.index: {label: share for label, share in each.violations.items() if share > 0} for each in self.samples}
+        return {index: shares for index, shares in found.items() if shares}
+
     def ranked(self) -> dict[str, Sample]:
         """The best, the median and the worst sample."""
         order = sorted(self.samples, key=lambda each: each.squared_error)
@@ -111,6 +121,7 @@ class Evaluation:
             "device": self.device,
             "threads": torch.get_num_threads(),
             "points": POINTS,
+            "violations": {str(index): shares for index, shares in self.violations.items()},
             "failures": {str(index): text for index, text in self.failures.items()},
             "each": [
                 {
@@ -172,6 +183,7 @@ def _measure(
     if solver is None:
         from compiler.fem import solve as solver
     chosen = {} if resolution is None else {"resolution": resolution}
+    violations = _requirements(run, device)
     found: list[Sample] = []
     failures: dict[int, str] = {}
     display.start(f"evaluate {run.problem.name}", 0, samples, "samples")
@@ -193,7 +205,7 @@ def _measure(
             error = float(relative_error(values, expected)) ** 2
             each = by_unknown(run.problem, values, expected)
             energy = _energy(run.problem, batch, truth, answer, dtype_of(run.options))
-            found.append(Sample(index, batch, answer, truth, error, each, seconds, float(truth.seconds), energy))
+            found.append(Sample(index, batch, answer, truth, error, each, seconds, float(truth.seconds), energy, violations(answer, batch)))
             mean = statistics.fmean(one.relative_l2 for one in found)
             display.step({"step": index + 1, "error": mean}, ())
     finally:
@@ -207,6 +219,22 @@ def _energy(problem: Any, batch: Any, truth: Any, answer: Callable[[Tensor], Ten
         return None
     device = batch.inputs.points.device
     return float(energy_of(problem, batch, truth, lambda points: answer(points.to(device, dtype)))[0])
+
+
+def _requirements(run: Run, device: torch.device) -> Callable[[Any, Any], dict[str, float]]:
+    """By requirement, the fraction of a sample's points where a field does not meet it."""
+    loss = PhysicsLoss(run.problem, run.options.derivatives).to(device, dtype_of(run.options))
+    if not loss.requirements:
+        return lambda field, batch: {}
+    for name, value in run.trainables.items():
+        loss.trainables[name].data.fill_(value)
+    engine = StepEngine(loss)
+
+    @torch.no_grad()
+    def violations(field: Any, batch: Any) -> dict[str, float]:
+        return {label: float(share) for label, share in engine(field, batch).violations.items()}
+
+    return violations
 
 
 @torch.no_grad()

@@ -127,6 +127,11 @@ class PhysicsLoss(nn.Module):
         """The names of what `forward` gives, in order."""
         return tuple(dict.fromkeys(t.name for t in self.terms))
 
+    @property
+    def requirements(self) -> tuple[str, ...]:
+        """The labels of the pointwise requirements, whose violations are reported."""
+        return tuple(t.label for t in self.terms if t.kind == "requirement")
+
     @cached_property
     def strong(self) -> tuple[Term, ...]:
         """The equations alone; for an energy, its Euler-Lagrange equation."""

@@ -86,7 +86,9 @@ class Lines:
 
 
 def terms_text(row: Row, labels: tuple[str, ...]) -> str:
-    return "  ".join(f"{label} {row[label]:.2e}" for label in labels)
+    """The loss terms, and the requirements that are violated somewhere."""
+    violated = [f"{name} {100 * share:.2g} %" for name, share in row.items() if name.startswith("violated ") and share > 0]
+    return "  ".join([*(f"{label} {row[label]:.2e}" for label in labels), *violated])
 
 
 def validation_text(row: Row) -> str:

@@ -79,6 +79,9 @@ def _warnings(evaluation: Evaluation) -> str:
         notes.append(f"Training stopped at step {run.step} of {run.options.steps}.")
     for index, text in evaluation.failures.items():
         notes.append(f"The reference solver gave up on sample {index}, which is left out: {text}")
+    for index, shares in evaluation.violations.items():
+        found = ", ".join(f"{label} at {100 * share:.2g} % of the points" for label, share in shares.items())
+        notes.append(f"Sample {index} violates {found}.")
     return "".join(f'<p class="warning">{html.escape(note)}</p>' for note in notes)
 
 

@@ -152,7 +152,7 @@ def train(
             for group in stepper.param_groups:
                 group["lr"] = options.lr * factor
 
-            values = wrapped("train", step)  # (m,): the unweighted terms of this process's share of the batch
+            values, violated = wrapped("train", step)  # (m,): the unweighted terms of this process's share of the batch
             losses = _mean(fabric, values.detach()).double().cpu()
             if not losses.isfinite().all():
                 raise _not_finite(objective, labels, losses, step, run)
@@ -178,6 +178,7 @@ def train(
             row = row_at(step, lr=options.lr * factor, gradient=float(norm), total=float(weights @ losses))
             row |= dict(zip(labels, losses.tolist(), strict=True)) | objective.trainables()
             row |= {f"weight {label}": value for label, value in zip(labels, weights.tolist(), strict=True)}
+            row |= objective.violations(violated)
             over = step == options.steps
             if validator and (over or step % options.validate_every == 0):
                 with _using(ema, objective):
@@ -221,20 +222,30 @@ class Objective(nn.Module):
         self.engine = StepEngine(loss, options.block, "captured" if options.captured else "eager") if options.block else None
         self.to(dtype=dtype_of(options))
 
-    def forward(self, purpose: str, step: int) -> Tensor:
-        """Unweighted: the terms in the loss's order, and in training the misfit to solved samples. Shapes: "m"."""
-        parts = [self.physics(purpose, step)] if self.options.physics or purpose == "validate" else []
+    def forward(self, purpose: str, step: int) -> tuple[Tensor, Tensor]:
+        """Unweighted: the terms in the loss's order, and in training the misfit to solved samples; and how much of each requirement is
+        violated, nothing where there is no physics. Shapes: "m", "r"."""
+        physics = self.options.physics or purpose == "validate"
+        values, violated = self.physics(purpose, step) if physics else (torch.zeros(0), torch.zeros(0))
         if self.solutions is not None and purpose == "train":
-            parts.append(self.misfit(self.solutions, step)[None])
-        return torch.cat(parts)
+            misfit = self.misfit(self.solutions, step)[None]
+            values = torch.cat([values, misfit]) if physics else misfit
+        return values, violated
 
-    def physics(self, purpose: str, step: int) -> Tensor:
-        """The terms of the loss. Shapes: "m"."""
+    def physics(self, purpose: str, step: int) -> tuple[Tensor, Tensor]:
+        """The terms of the loss, and the violated share of each requirement. Shapes: "m", "r"."""
         batch = self.draw(purpose, step)
         field = self.model(batch.inputs)
         # a balancer other than the fixed one weighs the terms by what they turn out to be
         terms = self.loss(field, batch) if self.engine is None else self.engine(field, batch, settled=self.options.balancer == "fixed")
-        return torch.stack(list(terms.values()))
+        values = torch.stack(list(terms.values()))
+        violated = [terms.violations[label].mean() for label in self.loss.requirements]
+        return values, torch.stack(violated) if violated else values.new_zeros(0)
+
+    def violations(self, violated: Tensor) -> dict[str, float]:
+        """Columns of the fraction of points where a requirement does not hold, mean over the batch."""
+        names = [f"violated {label}" for label in self.loss.requirements]
+        return dict(zip(names, _mean(self.fabric, violated).tolist(), strict=True)) if len(violated) else {}
 
     def misfit(self, solutions: Solutions, step: int) -> Tensor:
         """That of this process's share of a batch of solved samples, at as many of their points as physics has inside."""
@@ -292,8 +303,10 @@ class Validator:
 
     def __call__(self) -> dict[str, float]:
         with torch.no_grad(), self.fabric.autocast():
-            losses = _mean(self.fabric, self.objective("validate", 0)).double().cpu()
+            values, violated = self.objective("validate", 0)
+        losses = _mean(self.fabric, values).double().cpu()
         found = {"validation": float(self.base @ losses)}
+        found |= {f"validation {name}": value for name, value in self.objective.violations(violated).items()}
         if self.truth is not None:
             found["error"] = self.error(self.truth)
             if not self.options.physics:
@@ -425,7 +438,8 @@ def _stop_requests() -> Iterator[Callable[[], bool]]:
 
 def _columns(labels: tuple[str, ...], objective: Objective, options: TrainOptions) -> list[str]:
     columns = ["step", "seconds", "lr", "gradient", "total", *labels, *objective.trainables(), *(f"weight {label}" for label in labels)]
-    return columns + ["validation", "error"] * bool(options.validation)
+    violated = [f"violated {label}" for label in objective.loss.requirements]
+    return columns + violated + ["validation", "error", *(f"validation {name}" for name in violated)] * bool(options.validation)
 
 
 def _session(fabric: Fabric, step: int) -> dict[str, Any]:

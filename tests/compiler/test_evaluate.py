@@ -112,6 +112,25 @@ def test_a_sample_that_cannot_be_solved_is_left_out_and_named(run):
     assert "gave up on sample 1" in (run.directory / "report.html").read_text()
 
 
+STRETCHED = tiny.TEXT + "require 1 - dx(u) > 0 in L\n"
+
+
+def test_samples_that_violate_a_requirement_are_listed_with_the_fraction_of_their_points(tmp_path):
+    run = train(pdespec.parse(STRETCHED), tiny.Operator(), OPTIONS, tmp_path / "run", sampler=tiny.sample)
+
+    class Tall(tiny.Operator):
+        def value(self, inputs, points):
+            return 1.5 * inputs[:, None] * points**2 / 2  # 1 - 1.5 a x, violated behind x = 1 / (1.5 a)
+
+    found = evaluate(run.directory, 3, model=Tall(), sampler=tiny.sample, solver=tiny.solve)
+    stored = json.loads((run.directory / "evaluation.json").read_text())["violations"]
+    assert found.violations.keys() == {0, 1, 2} and set(stored) == {"0", "1", "2"}
+    for each in found.samples:
+        expected = max(0.0, 1 - 1 / (1.5 * float(each.batch.params["a"])))
+        assert stored[str(each.index)]["require1"] == pytest.approx(expected, abs=0.03)
+    assert "Sample 1 violates require1 at" in (run.directory / "report.html").read_text()
+
+
 def test_nothing_solved_is_an_error_and_no_file(tmp_path):
     fresh = train(tiny.problem(), tiny.Operator(), OPTIONS, tmp_path / "run", sampler=tiny.sample)
 

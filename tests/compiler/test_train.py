@@ -23,6 +23,7 @@ import pdespec
 from compiler.checkpoint import load_run, load_tree, save_tree
 from compiler.loss import compile, term_weights
 from compiler.options import OptionError, TrainOptions
+from compiler.progress import terms_text
 from compiler.runs import RunError, open_run, read_history
 from compiler.train import Interrupted, Objective, seeded, train
 from pdespec.errors import ProblemError
@@ -327,6 +328,23 @@ minimize integral(dx(u)^2/2 + a*u, L)
 on ends: u = 0
 require  1 + dx(u) > 0 in L
 """
+
+
+class Steep(tiny.Operator):
+    """u = -2 x: it breaks 1 + dx(u) > 0 where x is above a share of the interval, as long as it does not learn."""
+
+    def value(self, inputs, points):
+        return -((points - 0.25).clamp_min(0) ** 2) * 4 + 0 * super().value(inputs, points)
+
+
+@pytest.mark.parametrize("block", [None, 5])
+def test_violations_of_requirements_are_columns_of_the_history(block, tmp_path):
+    options = dataclasses.replace(SMALL, steps=6, points={"interior": 4000}, log_every=1, block=block and 1000)
+    run = train(pdespec.parse(STRING), Steep(), options, tmp_path / "run", sampler=tiny.sample)
+    row = run.history[-1]  # dx(u) = -8 (x - 1/4) < -1 behind x = 3/8
+    assert row["violated require1"] == pytest.approx(5 / 8, abs=0.03)
+    assert row["validation violated require1"] == pytest.approx(5 / 8, abs=0.03)
+    assert "violated require1 6" in terms_text(row, ())
 
 
 @pytest.mark.parametrize(
