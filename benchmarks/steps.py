@@ -111,6 +111,7 @@ class PointSet:
     points: Tensor
     normals: None
     measure: Tensor
+    weights: None = None
 
 
 class Sample:

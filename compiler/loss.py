@@ -30,11 +30,13 @@ Known = Tensor | Callable[[Tensor], Tensor]
 
 
 class PointSetLike(Protocol):
-    """Collocation points of one region: points "b n D", outward normals "b n d" on boundaries, measure of the region "b"."""
+    """Collocation points of one region: points "b n D", outward normals "b n d" on boundaries, measure of the region "b", and weights
+    "b n" of mean one where the points are not uniform."""
 
     points: Tensor
     normals: Tensor | None
     measure: Tensor
+    weights: Tensor | None
 
 
 class BatchLike(Protocol):
@@ -345,19 +347,24 @@ class Program:
             parts = [values[k] for k in self.outputs(term)]
             result[term.label] = sum(self.value(term, part, points, known, batch) for part in parts)
             if term.kind == "requirement":
-                violations[term.label] = torch.stack([(~(p > 0)).to(p.dtype).mean(-1) for p in parts]).amax(0).detach()
+                violations[term.label] = torch.stack([average((~(p > 0)).to(p.dtype), points) for p in parts]).amax(0).detach()
         return result
 
     def value(self, term: Term, part: Tensor, points: PointSetLike, known: KnownValues, batch: BatchLike) -> Tensor:
         """What one expression of a term adds to it. Shapes: part "b n" -> ""."""
         if term.kind == "energy":
-            return (points.measure * part.mean(-1)).mean()
+            return (points.measure * average(part, points)).mean()
         if term.kind == "integral":
-            return (part.mean(-1) - known.number(term.target) / points.measure).square().mean()
+            return (average(part, points) - known.number(term.target) / points.measure).square().mean()
         if term.kind == "error":
             depth = batch.geometry[term.region.name].depth(points.points)
             return mean_square_error(part, points.points, depth, points.measure).mean()
-        return torch.relu(-part).square().mean() if term.kind == "requirement" else part.square().mean()
+        return average(torch.relu(-part).square() if term.kind == "requirement" else part.square(), points).mean()
+
+
+def average(part: Tensor, points: PointSetLike) -> Tensor:
+    """The mean over a region. Shapes: "b n" -> "b"."""
+    return (part if points.weights is None else points.weights * part).mean(-1)
 
 
 def _graph(terms: tuple[Term, ...]) -> ResidualGraph:

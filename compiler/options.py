@@ -14,6 +14,7 @@ from typing import Any
 from pdespec.errors import nearest
 
 POINTS = {"interior": 256, "boundary": 64, "initial": 64, "operator": 512}
+PLACINGS = ("sobol", "uniform", "mesh")
 PRECISIONS = ("float32", "float64", "bfloat16")
 
 
@@ -26,6 +27,7 @@ class TrainOptions:
     """How a problem is trained. Equal options, problem and model give equal weights on the CPU, whatever the interruptions.
 
     `points` are collocation points a sample, by kind of region, and `operator` those at which the operator reads its inputs.
+    `points_by` places them: sobol, uniform, or mesh (see `compiler.quadrature`), in training; validation is on Sobol points.
     `weights` multiply terms by label, or by kind (equation, boundary, initial, energy, error), under the balancer. `hard` builds essential
     conditions into the field where it can (see `compiler.sample`). `estimate` adds the error in u that the residual causes as a term of
     kind error, where the equation allows an estimate (see `compiler.green`). `precision`: float32, float64, or bfloat16 mixed with float32.
@@ -53,6 +55,7 @@ class TrainOptions:
     balancer: str = "fixed"
     balancer_options: Mapping[str, Any] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
+    points_by: str = "sobol"
     hard: bool = True
     estimate: bool = False
     derivatives: str | Mapping[str, str] = "auto"
@@ -96,6 +99,11 @@ class TrainOptions:
         if self.precision not in PRECISIONS:
             hint = _hint(self.precision, PRECISIONS)
             raise OptionError(f"unknown precision {self.precision!r}{hint}; it is one of {', '.join(PRECISIONS)}")
+        if self.points_by not in PLACINGS:
+            hint = _hint(self.points_by, PLACINGS)
+            raise OptionError(f"unknown points_by {self.points_by!r}{hint}; it is one of {', '.join(PLACINGS)}")
+        if self.estimate and self.points_by == "mesh":
+            raise OptionError("estimate sums over uniform points; take points_by=sobol or uniform")
         for name, count in self.points.items():
             if name not in POINTS:
                 raise OptionError(f"unknown kind of points {name!r}{_hint(name, POINTS)}; they are {', '.join(POINTS)}")

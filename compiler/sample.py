@@ -17,6 +17,7 @@ from compiler.geometry import Geometry
 from compiler.impose import Imposed, ansatz, plan
 from compiler.laws import InputFunction
 from compiler.lower import initial_key
+from compiler.options import PLACINGS
 from operators.field import OperatorInput, PointFunction
 from pdespec.errors import fail, nearest
 from pdespec.geometry import Boundary, Region
@@ -28,18 +29,21 @@ Features = Callable[[Draws], PointFunction]
 
 @dataclass(frozen=True)
 class PointSet:
-    """Collocation points of one region, uniform in its measure and in time.
+    """Collocation points of one region, uniform in its measure and in time where there are no weights.
 
-    Shapes: points "b n D", time last; normals "b n d", outward, on boundaries; measure "b", of the region in space.
+    Shapes: points "b n D", time last; normals "b n d", outward, on boundaries; measure "b", of the region in space; weights "b n", of
+    mean one: `measure * (weights * values).mean(1)` estimates an integral.
     """
 
     points: Tensor
     normals: Tensor | None
     measure: Tensor
+    weights: Tensor | None = None
 
     def map(self, function: Callable[[Tensor], Tensor]) -> PointSet:
         """A function applied to every tensor."""
-        return PointSet(function(self.points), None if self.normals is None else function(self.normals), function(self.measure))
+        normals, weights = (None if each is None else function(each) for each in (self.normals, self.weights))
+        return PointSet(function(self.points), normals, function(self.measure), weights)
 
 
 @dataclass(frozen=True)
@@ -109,22 +113,23 @@ def sample(
     device: torch.device | str | None = None,
     hard: bool = True,
     features: Features = features,
-    sobol: bool = True,
+    points_by: str = "sobol",
 ) -> Batch:
     """`size` samples of a problem with fresh collocation points.
 
     `points` counts them per sample by kind (interior, boundary, initial, operator), or for one region by its name. With `hard`, essential
     conditions that allow it are built into `inputs.ansatz` (see `compiler.impose`). `features` makes the functions of position that a model
-    evaluates at its own nodes. Everything follows from the generator; without one, from a fresh seed.
+    evaluates at its own nodes. `points_by`: scrambled Sobol points, uniform independent ones, or the nodes of a quadrature on a mesh (see
+    `compiler.quadrature`). Everything follows from the generator; without one, from a fresh seed.
 
-    Raises: ProblemError S01 for an unknown kind of points, B01 for a bad count, B03 for inputs that no law draws.
+    Raises: ProblemError S01 for an unknown kind or placing of points, B01 for a bad count, B03 for inputs that no law draws.
     """
     counts = _counts(problem, points or {})
     if size < 1:
         raise fail("B01", f"{size} samples asked for", "ask for at least one")
     generator = _fresh() if generator is None else generator
     drawn = draw(problem, size, generator)
-    return _batch(drawn, counts, generator, hard, features, sobol).to(dtype or torch.get_default_dtype()).to(device or "cpu")
+    return _batch(drawn, counts, generator, hard, features, points_by).to(dtype or torch.get_default_dtype()).to(device or "cpu")
 
 
 def instance(
@@ -138,7 +143,7 @@ def instance(
     device: torch.device | str | None = None,
     hard: bool = True,
     features: Features = features,
-    sobol: bool = True,
+    points_by: str = "sobol",
 ) -> Batch:
     """A batch of one sample of the caller's own.
 
@@ -149,7 +154,7 @@ def instance(
     """
     counts = _counts(problem, points or {})
     drawn = given(problem, params or {}, inputs or {}, dtype or torch.get_default_dtype(), torch.device(device or "cpu"))
-    return _batch(drawn, counts, _fresh() if generator is None else generator, hard, features, sobol)
+    return _batch(drawn, counts, _fresh() if generator is None else generator, hard, features, points_by)
 
 
 def regions(problem: Problem) -> dict[str, tuple[str, Region]]:
@@ -178,29 +183,49 @@ def _start_key(condition: Condition) -> str:
     return initial_key(condition.region.domain, sp.S(condition.at))
 
 
-def _batch(drawn: Draws, counts: Mapping[str, int], generator: torch.Generator, hard: bool, make: Features, sobol: bool) -> Batch:
+def _batch(drawn: Draws, counts: Mapping[str, int], generator: torch.Generator, hard: bool, make: Features, points_by: str) -> Batch:
     problem = drawn.problem
-    places = {key: _points(drawn, key, kind, region, counts, generator, sobol) for key, (kind, region) in regions(problem).items()}
+    if points_by not in PLACINGS:
+        near = nearest(points_by, PLACINGS)
+        raise fail(
+            "S01", f"unknown placing of points {points_by!r}", f"did you mean {near!r}?" if near else f"one of {', '.join(PLACINGS)}"
+        )
+    places = {key: _points(drawn, key, kind, region, counts, generator, points_by) for key, (kind, region) in regions(problem).items()}
     imposed = plan(problem) if hard else {component: Imposed() for component in problem.components}
     drawn = replace(drawn, unit=_unit(drawn, counts["operator"], generator))
-    return Batch(problem, drawn, places, _operator_input(drawn, counts["operator"], generator, imposed, make, sobol), imposed, make)
+    return Batch(
+        problem, drawn, places, _operator_input(drawn, counts["operator"], generator, imposed, make, points_by != "uniform"), imposed, make
+    )
 
 
 def _points(
-    drawn: Draws, key: str, kind: str, region: Region, counts: Mapping[str, int], generator: torch.Generator, sobol: bool
+    drawn: Draws, key: str, kind: str, region: Region, counts: Mapping[str, int], generator: torch.Generator, points_by: str
 ) -> PointSet:
     geometry = drawn.geometry[region.domain.name]
     count = counts.get(key, counts[kind])
-    normals = None
-    if isinstance(region, Boundary):
-        points, normals = geometry.boundary(region, count, generator, sobol)
+    normals, weights = None, None
+    if points_by == "mesh":
+        points, normals, weights = _nodes(drawn, region, count, generator)
+    elif isinstance(region, Boundary):
+        points, normals = geometry.boundary(region, count, generator, points_by == "sobol")
     else:
-        points = geometry.interior(count, generator, sobol)
+        points = geometry.interior(count, generator, points_by == "sobol")
     measure = geometry.measure(region if isinstance(region, Boundary) else None)
     if kind == "initial":
         times = [float(sp.S(c.at)) for c in drawn.problem.conditions.values() if c.kind == "initial" and _start_key(c) == key]
-        return PointSet(torch.cat([points, torch.full_like(points[..., :1], times[0])], -1), normals, measure)
-    return PointSet(_in_time(drawn, points, generator), normals, measure)
+        return PointSet(torch.cat([points, torch.full_like(points[..., :1], times[0])], -1), normals, measure, weights)
+    return PointSet(_in_time(drawn, points, generator), normals, measure, weights)
+
+
+def _nodes(drawn: Draws, region: Region, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Nodes of a mesh, in any order where there is time: cells are numbered from one end to the other, and time follows the index."""
+    from compiler.quadrature import nodes  # needs the finite-element library
+
+    points, normals, weights = nodes(drawn, region, count)
+    if drawn.problem.time is None:
+        return points, normals, weights
+    order = torch.randperm(count, generator=generator, device=generator.device).to(points.device)
+    return points[:, order], None if normals is None else normals[:, order], weights[:, order]
 
 
 def _in_time(drawn: Draws, points: Tensor, generator: torch.Generator) -> Tensor:

@@ -275,6 +275,7 @@ class Objective(nn.Module):
             dtype=dtype_of(options),
             device=fabric.device,
             hard=options.hard,
+            points_by=options.points_by if purpose == "train" else "sobol",
         )
         part = size // fabric.world_size
         return batch.select(range(fabric.global_rank * part, (fabric.global_rank + 1) * part)) if share and part < size else batch

@@ -144,7 +144,7 @@ class Accumulation:
 
     def _violations(self, tally: Tally) -> dict[str, Tensor]:
         """By requirement, the fraction of points where one of its expressions is violated most."""
-        rows = iter(tally.violated / self.points.points.shape[1])
+        rows = iter(tally.violated * len(self.points.points))
         return {term.label: torch.stack([next(rows) for _ in term.expressions]).amax(0) for term in self.block.program.requirements}
 
     def _pass(self, weights: Tensor | None, slopes: Mapping[int, Tensor]) -> Tally:

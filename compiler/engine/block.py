@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from compiler.derivatives import Taylor, order
 from compiler.derivatives.taylor import space
-from compiler.loss import BatchLike, KnownValues, PhysicsLoss, Program
+from compiler.loss import BatchLike, KnownValues, PhysicsLoss, PointSetLike, Program
 from compiler.lower import Stream
 from operators.field import Ansatz, Capabilities, PointFunction, jet_of
 from operators.field import capabilities as capabilities_of
@@ -158,7 +158,7 @@ class Block:
         """What all samples read at some of their queries. `slopes`: of the coupled terms in their values "b n", where they are known."""
         points = batch.points[self.program.group.points]
         x, normals = points.points[:, queries], None if points.normals is None else points.normals[:, queries]
-        found = {"points": x, **self._shares(points.points.shape[1], points.measure, x)}
+        found = {"points": x, **self._shares(points, queries)}
         found |= {f"share {k}": slope[:, queries] for k, slope in slopes.items()}
         if self.parts.reason:
             return found if normals is None else {**found, "normals": normals}
@@ -169,10 +169,12 @@ class Block:
                 found |= self._streams("offset", self.parts.ansatz.offset, x) | self._streams("factor", self.parts.ansatz.factor, x)
         return found
 
-    def _shares(self, count: int, measure: Tensor, points: Tensor) -> Columns:
+    def _shares(self, points: PointSetLike, queries: slice) -> Columns:
         """Factor of every query in the sum that a term is: a mean over points and samples, or an integral by one over samples."""
-        mean = points.new_full((1, 1), 1 / (len(points) * count)).expand(points.shape[:2])
-        integral = (measure[:, None] * (1 / (len(points) * count))).expand(points.shape[:2])
+        samples, count = points.points.shape[:2]
+        every = points.points.new_ones(samples, count) if points.weights is None else points.weights
+        mean = every[:, queries] / (samples * count)
+        integral = points.measure[:, None] * mean
         terms = self.program.group.terms
         return {f"share {k}": integral if t.kind == "energy" else mean for t in terms for k in self.program.outputs(t)}
 
@@ -204,7 +206,7 @@ class Block:
         return Jet(self.space, lower, operators)
 
     def sums(self, values: Mapping[int, Tensor], columns: Columns) -> tuple[Tensor, Tensor]:
-        """What the block adds to each term, and how often each sample violates each expression of a requirement.
+        """What the block adds to each term, and the share of it where each sample violates each expression of a requirement.
 
         A coupled term is linear here, with its slopes as shares. Shapes: "m", "r b".
         """
@@ -214,7 +216,7 @@ class Block:
             parts = [(columns[f"share {k}"], values[k]) for k in self.program.outputs(term)]
             totals.append(torch.stack([(share * summand(term.kind, value)).sum() for share, value in parts]).sum())
             if term.kind == "requirement":
-                violated += [(~(value > 0) & (share > 0)).to(value.dtype).sum(1) for share, value in parts]
+                violated += [(~(value > 0) * share).sum(1) for share, value in parts]
         points = columns["points"]
         return torch.stack(totals), torch.stack(violated) if violated else points.new_zeros(0, len(points))
 

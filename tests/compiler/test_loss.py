@@ -54,6 +54,7 @@ class Points:
     points: torch.Tensor
     normals: torch.Tensor | None
     measure: torch.Tensor
+    weights: torch.Tensor | None = None
 
 
 @dataclass

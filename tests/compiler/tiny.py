@@ -35,6 +35,7 @@ class Points:
     points: Tensor
     normals: Tensor | None
     measure: Tensor
+    weights: Tensor | None = None
 
 
 class Line:
@@ -67,7 +68,9 @@ class Batch:
         return Batch({"a": function(self.params["a"])}, points, function(self.inputs))
 
 
-def sample(problem: Problem, size: int, points: dict[str, int], generator: torch.Generator, dtype, device=None, hard=True) -> Batch:
+def sample(
+    problem: Problem, size: int, points: dict[str, int], generator: torch.Generator, dtype, device=None, hard=True, points_by="sobol"
+) -> Batch:
     a = 1 + torch.rand(size, generator=generator, dtype=torch.float64)
     inside = torch.rand(size, points["interior"], 1, generator=generator, dtype=torch.float64)
     ends = torch.tensor([[0.0], [1.0]], dtype=torch.float64).expand(size, 2, 1)
