@@ -7,13 +7,14 @@ multiplier: its equation is a constraint on the others.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import sympy as sp
 from scipy.optimize import linear_sum_assignment
 
+from compiler.lower import Index, Stream
 from pdespec.jets import carry_out
 from pdespec.symbols import UnknownField
 
@@ -37,6 +38,12 @@ class Space:
     below: int
     continuous: bool
     reason: str
+
+
+MAIN = Space(0, True, "continuous of the main degree")
+MULTIPLIER = Space(1, True, "a Lagrange multiplier: one degree lower than what it constrains (Taylor-Hood)")
+PRESSURE = Space(1, True, "a pressure, algebraic in its own equation: one degree lower than what it resists (Taylor-Hood)")
+FLUX = Space(1, False, "a flux defined by its own equation: discontinuous, one degree lower")
 
 
 def name(function: sp.Expr) -> str:
@@ -102,11 +109,11 @@ def choose_spaces(rows: Sequence[Row], coordinates: Coordinates) -> dict[str, Sp
         if not any(holds(r, component) for r in residuals.values()):
             raise NoWeakForm(f"no equation holds the unknown {component}")
         if is_flux(component, residuals, coordinates):
-            spaces[component] = Space(1, False, "a flux defined by its own equation: discontinuous, one degree lower")
+            spaces[component] = FLUX
         elif is_constraint(component, residuals, coordinates):
-            spaces[component] = Space(1, True, "a Lagrange multiplier: one degree lower than what it constrains (Taylor-Hood)")
+            spaces[component] = MULTIPLIER
         else:
-            spaces[component] = Space(0, True, "continuous of the main degree")
+            spaces[component] = MAIN
     return spaces
 
 
@@ -123,3 +130,35 @@ def is_flux(component: str, residuals: dict[str, sp.Expr], coordinates: Coordina
     defined = bare(own, component) and not differentiated(own, component) and order(own, coordinates) <= 1
     elsewhere = [node for r in residuals.values() for node in unknown_derivatives(r) if name(node.expr) == component]
     return defined and bool(elsewhere) and all(spatial_order(node, coordinates) == node.derivative_count == 1 for node in elsewhere)
+
+
+def energy_spaces(variation: Sequence[tuple[str, Index, sp.Expr]], owner: Mapping[str, str], axes: int) -> dict[str, Space]:
+    """The element of every unknown component that an energy varies, by its second variation.
+
+    variation: component, multi-index (`axes` space entries first) and coefficient of every term of the first variation. owner: the unknown
+    of a component. An unknown p is a multiplier when W is linear in it, and a pressure when W holds it squared but not its derivatives
+    (p (J - 1) - p^2 / (2 kappa)); both when p meets the others with one derivative at most: a second one (grad(p) . grad(u)) makes p an
+    adjoint, which lives in the space of u.
+    """
+    if len({owner[component] for component, _, _ in variation}) < 2:
+        return {component: MAIN for component, _, _ in variation}
+    pairs = [  # (component, its derivatives, other component, its derivatives) for every second derivative of W that is not zero
+        (component, sum(index[:axes]), stream.component, sum(stream.index[:axes]))
+        for component, index, coefficient in variation
+        for stream in coefficient.atoms(Stream)
+        if not stream.known and sp.diff(coefficient, stream) != 0
+    ]
+    own = {name: [(a, b) for c, a, d, b in pairs if owner[c] == owner[d] == name] for name in owner.values()}
+    spaces = {}
+    for component in dict.fromkeys(c for c, _, _ in variation):
+        name = owner[component]
+        met = [(a, owner[d], b) for c, a, d, b in pairs if c == component and owner[d] != name]
+        first_order = bool(met) and all(a + b <= 1 for a, _, b in met)
+        resists = any(a + b == 1 and any(max(two) for two in own[other]) for a, other, b in met)
+        if first_order and not own[name]:
+            spaces[component] = MULTIPLIER
+        elif first_order and resists and not any(max(two) for two in own[name]):
+            spaces[component] = PRESSURE
+        else:
+            spaces[component] = MAIN
+    return spaces

@@ -20,7 +20,7 @@ from pdespec.symbols import Time
 from .conditions import Essential, Initial, Natural, initials, natural, over_streams, split_conditions, unknown_streams
 from .divergence import divergence_form, order
 from .failure import NoWeakForm
-from .pairing import Row, Space, choose_spaces, differentiated, holds, pair
+from .pairing import Row, Space, choose_spaces, differentiated, energy_spaces, holds, pair
 from .reduction import reduce_order
 
 Region = Domain | Boundary
@@ -87,8 +87,9 @@ def weak_form(problem: Problem) -> WeakForm:
     energy, varied = variations(problem, given)
     rows = strong_rows(problem, [c for c in given if c not in {i.row for i in varied}])
     rows, rewrite = reduce_order(rows, problem.coordinates)
-    spaces = {component: Space(0, True, "continuous of the main degree") for component in given}
-    spaces.update(choose_spaces(rows, problem.coordinates))
+    owner = {component: name for name, unknown in problem.unknowns.items() for component in unknown.components}
+    spaces = energy_spaces([(i.row, i.test, i.coefficient) for i in varied], owner, len(problem.coordinates))
+    spaces |= choose_spaces(rows, problem.coordinates)
     refuse_transport(problem, rows, spaces)
     fluxes = {c for c, space in spaces.items() if not space.continuous}
     essentials, naturals = split_conditions(problem, rewrite, fluxes)

@@ -6,6 +6,7 @@ import pytest
 import sympy as sp
 
 from compiler import solve
+from compiler.fem.weak import weak_form
 from pdespec import (
     Problem,
     advect,
@@ -138,6 +139,53 @@ def test_stokes_and_navier_stokes_with_taylor_hood(inertia, degree, resolutions)
     found = fitted(stokes(inertia), exact, resolutions, degree=degree)
     assert min(found["v.x"], found["v.y"]) > degree + 0.75
     assert found["p"] > degree - 0.25
+
+
+def stationary_energy(density, multiplier) -> tuple[Problem, dict]:
+    """`density(grad v, p) - f.v` made stationary, and an isochoric deformation with a pressure."""
+    v, p = unknown("v", SQUARE, "vector"), unknown("p", SQUARE)
+    f, g = input_function("f", SQUARE, rank="vector"), input_function("g", GAMMA, rank="vector")
+    conditions = [on(GAMMA, (v, g))]
+    energy = integral(density(grad(v)) + multiplier(grad(v), p) - dot(f, v), SQUARE)
+    exact = {"v.x": sp.sin(2 * y) / 3, "v.y": sp.Integer(0), "p": sp.cos(sp.pi * x) * y**2}
+    return Problem("saddle", conditions=conditions, stationary=energy, require=[sp.Eq(integral(p, SQUARE), 0)]), exact
+
+
+def viscous(gradient):
+    return sum(entry**2 for entry in gradient) / 2
+
+
+def rubber(gradient):
+    F = identity(2) + gradient
+    return (tr(F.T * F) - 2) / 2
+
+
+@pytest.mark.parametrize(
+    ("density", "multiplier"),
+    [(viscous, lambda G, p: -p * tr(G)), (rubber, lambda G, p: p * (det(identity(2) + G) - 1))],
+    ids=["Stokes", "incompressible elasticity"],
+)
+def test_the_multiplier_of_an_energy_makes_a_taylor_hood_pair(density, multiplier):
+    problem, exact = stationary_energy(density, multiplier)
+    assert weak_form(problem).spaces["p"].below == 1
+    found = fitted(problem, exact, (4, 6, 9))
+    assert found["v.x"] > 2.75
+    assert found["p"] > 1.75
+
+
+def test_a_pressure_that_resists_changes_of_volume_does_not_lock():
+    """p (J - 1) - p^2 / (2 kappa): the pair is stable for any kappa, so that the pressure stays of the size of the load."""
+    kappa = 10**8
+    v, p = unknown("v", SQUARE, "vector"), unknown("p", SQUARE)
+    density = rubber(grad(v)) + p * (det(identity(2) + grad(v)) - 1) - p**2 / (2 * kappa)
+    load = sp.Matrix([sp.sin(3 * y), sp.cos(4 * x)])
+    problem = Problem("block", conditions=[on(REST, (v, 0))], stationary=integral(density - dot(load, v), SQUARE))
+    points = points_in((0.02, 0.02), (0.98, 0.98))
+    fine = solve(problem, GivenBatch(), resolution=24)(points)
+    coarse, finer = errors(problem, GivenBatch(), lambda at: fine, points, (4, 8))
+    assert coarse[2] < 0.1 * fine[..., 2].abs().max()
+    assert finer[2] < 0.4 * coarse[2]
+    assert finer[:2].max() < 0.01 * fine[..., :2].abs().max()
 
 
 def darcy() -> Problem:
