@@ -83,22 +83,22 @@ def natural(
 ) -> list[tuple[Natural, sp.Expr]]:
     """The boundary integrands of one row: `flux . n` on each region with a condition that gives it, written without derivatives.
 
-    A condition B = 0 gives the flux q when q = alpha B + r with r free of derivatives; then r is the integrand.
+    A condition B = 0 gives the flux q when q = alpha B + r with r free of derivatives in space; then r is the integrand.
     """
     found: dict[Boundary, tuple[Natural, sp.Expr]] = {}
     for candidate in sorted(candidates, key=lambda c: abs(c.place - place)):
         across = sum((f * Normal(x) for f, x in zip(flux, coordinates, strict=True)), sp.S.Zero).subs(normals_of(candidate.region))
-        rest = remainder(across, candidate.residual, fluxes)
+        rest = remainder(across, candidate.residual, fluxes, len(coordinates))
         if rest is not None and candidate.region not in found:
             found[candidate.region] = (candidate, rest)
     return list(found.values())
 
 
-def remainder(across: sp.Expr, residual: sp.Expr, fluxes: set[str]) -> sp.Expr | None:
-    """`r` of q = alpha B + r, or None."""
+def remainder(across: sp.Expr, residual: sp.Expr, fluxes: set[str], axes: int) -> sp.Expr | None:
+    """`r` of q = alpha B + r, or None. The first `axes` entries of an index count derivatives in space."""
 
     def leading(expression: sp.Expr) -> set[Stream]:
-        return {s for s in unknown_streams(expression) if any(s.index) or s.component in fluxes}
+        return {s for s in unknown_streams(expression) if any(s.index[:axes]) or s.component in fluxes}
 
     shared = sorted(leading(across) & leading(residual), key=lambda s: s.name)
     if not shared:

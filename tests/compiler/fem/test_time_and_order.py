@@ -23,6 +23,8 @@ from pdespec import (
     on,
     periodic,
     rectangle,
+    rest,
+    side,
     space,
     unit_normal,
     unknown,
@@ -91,6 +93,31 @@ def test_the_heat_equation_converges_in_space(degree, resolutions):
     assert orders(found, resolutions)[0] > degree + 0.75
 
 
+def test_a_rate_in_a_natural_condition_is_carried_by_the_boundary():
+    """A wall with its own heat capacity: dt(u) + n . grad(u) = h."""
+    top = side(SQUARE, y=1)
+    u, f, start = unknown("u", SQUARE, time=t), input_function("f", SQUARE, time=t), input_function("u0", SQUARE)
+    g, h = input_function("g", rest(SQUARE, top), time=t), input_function("h", top, time=t)
+    wall = on(top, (dt(u) + dot(grad(u), unit_normal(SQUARE)), h))
+    problem = Problem("wall", {"balance": (dt(u) - lap(u), f)}, [on(rest(SQUARE, top), (u, g)), wall, at_time(t, 0, (u, start))])
+    batch, exact = manufactured(problem, {"u": sp.sin(3 * x + 2 * y) * (1 + t + t**2)})
+    found = errors(problem, batch, exact, points_in((0, 0, 0), (1, 1, 1)), (2, 4, 6), steps=10)
+    assert orders(found, (2, 4, 6))[0] > 2.75
+
+
+def test_a_wave_leaves_through_an_absorbing_end():
+    """The incoming half of a pulse leaves unreflected through dx(u) + dt(u) = 0."""
+    line = interval(s, 0, 4)
+    u, start, rate = unknown("u", line, time=t), input_function("u0", line), input_function("u1", line)
+    left, right = side(line, s=0), side(line, s=4)
+    ends = [on(left, (u, 0)), on(right, (sp.Derivative(u, s) + dt(u), 0))]
+    problem = Problem("wave", {"motion": (dtt(u), lap(u))}, [*ends, at_time(t, 0, (u, start), (dt(u), rate))])
+    batch, exact = manufactured(problem, {"u": sp.exp(-8 * (s - 3 - t) ** 2)})
+    found = errors(problem, batch, exact, points_in((0, 0), (4, 1)), (24, 48), degree=3)
+    assert found[1, 0] < 1e-3
+    assert found[1, 0] < 0.2 * found[0, 0]
+
+
 def test_the_wave_equation_keeps_its_energy_and_its_speed():
     u, start, rate = unknown("u", RING, time=t), input_function("u0", RING), input_function("u1", RING)
     problem = Problem("wave", {"motion": (dtt(u), lap(u))}, [at_time(t, 0, (u, start), (dt(u), rate))])
@@ -132,8 +159,6 @@ def test_a_plate_through_its_laplacian(support):
     u, f, g, h = unknown("u", SQUARE), input_function("f", SQUARE), input_function("g", GAMMA), input_function("h", GAMMA)
     exact = sp.sin(2 * x) * sp.exp(y)
     if support == "clamped":
-        from pdespec import side
-
         edges = [side(SQUARE, **{axis: place}) for axis in "xy" for place in (0, 1)]
         slopes = [input_function(f"h{k}", edge) for k, edge in enumerate(edges)]
         second = [on(edge, (dot(grad(u), unit_normal(SQUARE)), slope)) for edge, slope in zip(edges, slopes, strict=True)]
