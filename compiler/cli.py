@@ -32,7 +32,7 @@ app = typer.Typer(
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
-STAGES = ("residuals", "variation", "derivatives", "graph", "plan")
+STAGES = ("residuals", "variation", "weak", "derivatives", "graph", "plan")
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="a problem, as text (.pde)")]
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="the directory of a run")]
@@ -122,7 +122,7 @@ def explain(
     stage: Annotated[str | None, typer.Option(help=f"one of {', '.join(STAGES)}; all of them by default")] = None,
     derivatives: Annotated[str, typer.Option(help="the derivative backend to plan for")] = "auto",
 ) -> None:
-    """Show what the compiler makes of a problem: residuals, variations, derivatives, residual graph, derivative plan."""
+    """Show what the compiler makes of a problem: residuals, variations, weak form, derivatives, residual graph, derivative plan."""
     import pdespec
     from pdespec.errors import nearest
 
@@ -143,6 +143,14 @@ def _explain(problem: Problem, stage: str, derivatives: str) -> list[str]:
 
     if stage in SYMBOLIC:
         return explained(problem, stage)
+    if stage == "weak":
+        from compiler.fem import NoWeakForm, weak_form
+        from compiler.fem.ufl import report
+
+        try:
+            return report(weak_form(problem))
+        except NoWeakForm as missing:
+            return [f"no weak form: {missing}"]
     from compiler.loss import compile
 
     loss = compile(problem, derivatives)

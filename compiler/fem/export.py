@@ -1,27 +1,18 @@
-"""The weak form in other hands: LaTeX to read, UFL to run in FEniCS."""
+"""The weak form to read: as LaTeX, and the finite elements with their reasons. `ufl.py` writes it for FEniCS."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 import sympy as sp
 from sympy.printing.latex import LatexPrinter
-from sympy.printing.str import StrPrinter
 
 from compiler.lower import Stream
 from pdespec.geometry import Boundary
-from pdespec.symbols import Coordinate, Normal, Time
+from pdespec.symbols import Normal
 
-from .weak import Integrand, Region, WeakForm
-
-
-def identifier(name: str) -> str:
-    """A component's name as Python spells it: `v.x` -> `v_x`, `lap(u)` -> `lap_u`."""
-    return re.sub(r"\W+", "_", name).strip("_")
-
-
-# ---------------------------------------------------------------------------------------------------------------------------- LaTeX
+from .pairing import Space
+from .weak import Integrand, Region, WeakForm, by_region
 
 
 class WeakLatex(LatexPrinter):
@@ -85,94 +76,11 @@ def region_latex(region: Region) -> str:
     return sp.latex(sp.Symbol(region.name)) if re.fullmatch(r"\w+", region.name) else rf"\text{{{region.name}}}"
 
 
-def by_region(form: WeakForm) -> list[tuple[Region, list[Integrand]]]:
-    regions = list(dict.fromkeys(i.region for i in form.integrands))
-    return [(region, [i for i in form.integrands if i.region == region]) for region in regions]
+def elements(form: WeakForm) -> dict[str, Space]:
+    """The space of every unknown: one entry for all components of a vector, `lap(u)` apart."""
+    return {c if "lap(" in c else c.partition(".")[0]: form.spaces[c] for c in form.components}
 
 
-# ------------------------------------------------------------------------------------------------------------------------------ UFL
-
-UFL_FUNCTIONS = {"log": "ln", "Abs": "abs", "Max": "max_value", "Min": "min_value", "atan2": "atan_2"}
-
-
-class Ufl(StrPrinter):
-    """Expressions over streams as UFL."""
-
-    def __init__(self, form: WeakForm) -> None:
-        super().__init__()
-        self.form = form
-
-    def _print_Stream(self, stream: Stream) -> str:
-        space = stream.index[: len(self.form.coordinates)]
-        rate = "_t" * sum(stream.index[len(space) :])
-        return identifier(stream.component) + rate + "".join(f".dx({j})" * count for j, count in enumerate(space))
-
-    def _print_Normal(self, normal: Normal) -> str:
-        return f"n[{self.form.coordinates.index(normal.coordinate)}]"
-
-    def _print_Coordinate(self, symbol: Coordinate) -> str:
-        return f"X[{self.form.coordinates.index(symbol)}]"
-
-    def _print_Symbol(self, symbol: sp.Symbol) -> str:
-        return identifier(symbol.name)
-
-    def _print_Rational(self, number: sp.Rational) -> str:
-        return f"({number.p}/{number.q})"
-
-    def _print_Pow(self, power: sp.Pow, rational: bool = False) -> str:
-        return f"({self._print(power.base)})**({self._print(power.exp)})"
-
-    def _print_Function(self, function: sp.Function) -> str:
-        name = UFL_FUNCTIONS.get(function.func.__name__, function.func.__name__)
-        return f"{name}({', '.join(self._print(a) for a in function.args)})"
-
-    _print_Max = _print_Min = _print_Abs = _print_Function
-
-
-def to_ufl(form: WeakForm, degree: int = 2, cell: str = "triangle") -> str:
-    """The weak form as UFL text, to be executed where `mesh` is known, and `U`, `W` are a function and a test function on `element`.
-
-    Boundary integrals are numbered `ds(1)`, `ds(2)`, .. in the order of the comment. Inputs, parameters, rates `u_t` and the time keep
-    their names and are given by the caller.
-    """
-    printer = Ufl(form)
-    lines = [f"# weak form of {form.name}", f"element = {element(form, degree, cell)}"]
-    names = [identifier(c) for c in form.components]
-    lines += ["U, W = Function(FunctionSpace(mesh, element)), TestFunction(FunctionSpace(mesh, element))"]
-    lines += [f"{', '.join(names)}{',' * (len(names) == 1)} = {'split(U)' if len(names) > 1 else '(U,)'}"]
-    tests = [f"w_{name}" for name in names]
-    lines += [f"{', '.join(tests)}{',' * (len(names) == 1)} = {'split(W)' if len(names) > 1 else '(W,)'}"]
-    lines += ["X, n = SpatialCoordinate(mesh), FacetNormal(mesh)"]
-    boundaries = [region for region, _ in by_region(form) if isinstance(region, Boundary)]
-    lines += [f"# ds({k}): {region.name}" for k, region in enumerate(boundaries, 1)]
-    shared, reduced = sp.cse([i.coefficient for i in form.integrands], symbols=(sp.Symbol(f"c{k}") for k in range(10**6)))
-    lines += [f"{symbol.name} = {printer.doprint(value)}" for symbol, value in shared]
-    terms = []
-    for integrand, coefficient in zip(form.integrands, reduced, strict=True):
-        measure = f"ds({boundaries.index(integrand.region) + 1})" if isinstance(integrand.region, Boundary) else "dx"
-        test = f"w_{identifier(integrand.row)}" + "".join(f".dx({j})" for j, count in enumerate(integrand.test) if count)
-        terms.append(f"({printer.doprint(coefficient)})*{test}*{measure}")
-    return "\n".join([*lines, "F = " + " + \\\n    ".join(terms)]) + "\n"
-
-
-def element(form: WeakForm, degree: int, cell: str) -> str:
-    """The finite element as UFL."""
-    parts = []
-    for component in form.components:
-        space = form.spaces[component]
-        family = "Lagrange" if space.continuous and degree - space.below else "DG"
-        parts.append(f'FiniteElement("{family}", {cell}, {degree - space.below})')
-    return parts[0] if len(parts) == 1 else f"MixedElement([{', '.join(parts)}])"
-
-
-def needed(form: WeakForm, kind: Callable[[sp.Symbol], bool]) -> list[sp.Symbol]:
-    """Symbols of a kind that the integrands read, by name."""
-    found = set().union(*(i.coefficient.free_symbols for i in form.integrands))
-    return sorted((s for s in found if kind(s)), key=lambda s: s.name)
-
-
-def is_given(symbol: sp.Symbol) -> bool:
-    """Whether the caller of the UFL text gives a symbol: an input, a parameter or the time."""
-    if isinstance(symbol, Stream):
-        return symbol.known
-    return not isinstance(symbol, (Coordinate, Normal)) or isinstance(symbol, Time)
+def element_name(space: Space) -> str:
+    """`P_k`, `P_(k-1)`, `discontinuous P_(k-1)`."""
+    return f"{'' if space.continuous else 'discontinuous '}P_{f'(k-{space.below})' if space.below else 'k'}"

@@ -22,13 +22,15 @@ from pdespec.problem import Problem
 from pdespec.symbols import Scalar
 
 from .constraints import constrain
-from .elements import cell_of
-from .export import identifier, is_given, needed, to_ufl
+from .elements import cell_of, lagrange
 from .facets import facets_of
 from .failure import SolverError
 from .known import Known
-from .solve import prepare
+from .solve import prepare, reactions
 from .spaces import Spaces, make_spaces
+from .ufl import IMPORTS, integrals, unknowns
+from .ufl_words import boundaries, identifiers, is_given, needed
+from .weak import WeakForm
 
 Array = NDArray[np.float64]
 PYTHON = "/usr/bin/python3"
@@ -36,9 +38,15 @@ PYTHON = "/usr/bin/python3"
 
 @dataclass(frozen=True)
 class FenicsResult:
-    """What FEniCS found: values of every component at our nodes, Newton steps, seconds of assembly and solve without compilation."""
+    """What FEniCS found.
+
+    values: of every component at our nodes. energy: of a problem that is one. reactions: as in `SampleSolution`. steps: of Newton's method.
+    seconds: of assembly and solve, without compilation.
+    """
 
     values: Mapping[str, Array]
+    energy: float | None
+    reactions: Mapping[tuple[str, str], float]
     steps: int
     seconds: float
 
@@ -64,27 +72,50 @@ def solve_with_fenics(problem: Problem, batch, mesh: skfem.Mesh, degree: int = 2
     if form.time is not None or form.gauges or form.domain.periodic or any(len(e.coefficients) > 1 for e in form.essentials):
         raise SolverError("the bridge to FEniCS carries stationary problems with values fixed component by component")
     known = Known(problem, batch.to(torch.float64))
-    regions = prepared.regions
-    boundaries = [r for r in regions if r is not form.domain]
-    named = {*boundaries, *(e.region for e in form.essentials)}
+    regions, numbered, names = prepared.regions, boundaries(form), identifiers(form)
+    named = {*numbered, *(e.region for e in form.essentials)}
     facets = {boundary: facets_of(boundary, mesh, known.shape_values) for boundary in named}
+    marked = np.concatenate([np.zeros(0, dtype=np.int64), *(facets[boundary] for boundary in numbered)])
+    if np.unique(marked).size < marked.size:
+        raise SolverError(f"the bridge to FEniCS numbers every facet once, but {', '.join(b.name for b in numbered)} overlap")
     spaces = make_spaces(form, mesh, facets, degree, regions)
     arrays: dict[str, Array] = {"points": mesh.p.T, "cells": mesh.t.T.astype(np.uint64)}
-    for k, boundary in enumerate(boundaries, 1):
+    for k, boundary in enumerate(numbered, 1):
         arrays[f"ds{k}"] = mesh.facets[:, facets[boundary]].T
-    arrays |= fixed_values(form, spaces, known)
-    first = form.components[0]
+    arrays |= fixed_values(form, names, spaces, known)
+    nodes = skfem.CellBasis(mesh, lagrange(cell_of(mesh), degree)).doflocs
     for symbol in needed(form, is_given):
         if isinstance(symbol, Stream):
-            arrays[f"input {identifier(symbol.component)}"] = known.field(symbol, spaces.nodes(first), 0.0)
+            arrays[f"input {names[symbol.component]}"] = known.field(symbol, nodes, 0.0)
         elif isinstance(symbol, Scalar):
-            arrays[f"number {identifier(symbol.name)}"] = np.array(known.parameter(symbol))
+            arrays[f"number {names[symbol.name]}"] = np.array(known.parameter(symbol))
+    arrays["main"] = nodes.T
     for component in form.components:
-        arrays[f"nodes {identifier(component)}"] = spaces.nodes(component).T
-    return run(to_ufl(form, degree, cell_of(mesh)), arrays, [identifier(c) for c in form.components], form.components, degree, timeout)
+        arrays[f"nodes {names[component]}"] = keyed_nodes(form, spaces, component).T
+    text = "\n".join([*unknowns(form, names, degree, cell_of(mesh)), integrals(form, names)])
+    out = run(text, arrays, [names[c] for c in form.components], degree, timeout)
+    residual = np.concatenate([out[f"residual {names[c]}"] for c in form.components])
+    return FenicsResult(
+        {component: out[names[component]] for component in form.components},
+        float(out["energy"]) if form.energy else None,
+        reactions(form, spaces, residual),
+        int(out["steps"]),
+        float(out["seconds"]),
+    )
 
 
-def fixed_values(form, spaces: Spaces, known: Known) -> dict[str, Array]:
+def keyed_nodes(form: WeakForm, spaces: Spaces, component: str) -> Array:
+    """Positions that tell the unknowns of a component apart: of a discontinuous one a quarter of the way to the middle of its cell."""
+    nodes = spaces.nodes(component)
+    if form.spaces[component].continuous:
+        return nodes
+    keyed, basis = nodes.copy(), spaces.bases[component]
+    for dofs in basis.element_dofs:
+        keyed[:, dofs] = 0.75 * nodes[:, dofs] + 0.25 * spaces.mesh.p[:, spaces.mesh.t].mean(axis=1)
+    return keyed
+
+
+def fixed_values(form: WeakForm, names: Mapping[str, str], spaces: Spaces, known: Known) -> dict[str, Array]:
     """Positions and values of the fixed unknowns, by component."""
     constraints = constrain(form, spaces, known)
     offset = constraints.offset(0.0)
@@ -93,17 +124,18 @@ def fixed_values(form, spaces: Spaces, known: Known) -> dict[str, Array]:
     for component in form.components:
         part = spaces.numbers(component)
         mine = fixed[(fixed >= part.start) & (fixed < part.stop)]
-        arrays[f"fixed {identifier(component)}"] = spaces.nodes(component)[:, mine - part.start].T
-        arrays[f"value {identifier(component)}"] = offset[mine]
+        arrays[f"fixed {names[component]}"] = spaces.nodes(component)[:, mine - part.start].T
+        arrays[f"value {names[component]}"] = offset[mine]
     return arrays
 
 
-def run(ufl: str, arrays: Mapping[str, Array], names: list[str], components: tuple[str, ...], degree: int, timeout: float) -> FenicsResult:
+def run(ufl: str, arrays: Mapping[str, Array], names: list[str], degree: int, timeout: float) -> dict[str, Array]:
+    """What the driver wrote: nodal values and residuals by component, energy, steps, seconds."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         np.savez(place / "in.npz", **arrays)
         (place / "form.py").write_text(ufl)
-        (place / "run.py").write_text(DRIVER.replace("DEGREE", str(degree)).replace("NAMES", repr(names)))
+        (place / "run.py").write_text(f"{IMPORTS}\n{DRIVER}".replace("DEGREE", str(degree)).replace("NAMES", repr(names)))
         try:
             done = subprocess.run([PYTHON, "run.py"], cwd=place, capture_output=True, text=True, timeout=timeout)
         except subprocess.TimeoutExpired as late:
@@ -111,14 +143,12 @@ def run(ufl: str, arrays: Mapping[str, Array], names: list[str], components: tup
         if done.returncode:
             raise SolverError(f"FEniCS: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else 'failed without a message'}")
         with np.load(place / "out.npz") as out:
-            values = {component: out[name] for component, name in zip(components, names, strict=True)}
-            return FenicsResult(values, int(out["steps"]), float(out["seconds"]))
+            return dict(out)
 
 
 DRIVER = """
 import time
 import numpy as np
-from dolfin import *
 
 set_log_level(LogLevel.ERROR)
 parameters["form_compiler"]["quadrature_degree"] = 2 * DEGREE + 1
@@ -143,8 +173,8 @@ for facet in facets(mesh):
 ds = Measure("ds", domain=mesh, subdomain_data=marks)
 
 
-def keys(where):
-    return [tuple(row) for row in np.round(where * 1e7).astype(np.int64).reshape(len(where), -1).tolist()]
+def keys(where):  # the shift keeps binary fractions, of which grids are made, away from the halves
+    return [tuple(row) for row in np.round(where * 1e7 + 0.3).astype(np.int64).tolist()]
 
 
 def scattered(space, where, values):
@@ -160,15 +190,15 @@ for entry in data.files:
     if role == "number":
         given[name] = Constant(float(data[entry]))
     elif role == "input":
-        given[name] = scattered(FunctionSpace(mesh, "Lagrange", DEGREE), data[f"nodes {names[0]}"], data[entry])
+        given[name] = scattered(FunctionSpace(mesh, "Lagrange", DEGREE), data["main"], data[entry])
 scope = dict(globals(), **given)
 exec(open("form.py").read(), scope)
 F, U = scope["F"], scope["U"]
 V = U.function_space()
 coordinates = V.tabulate_dof_coordinates()
+spaces = [V.sub(k) if len(names) > 1 else V for k in range(len(names))]
 fixed = {}
-for k, name in enumerate(names):
-    space = V.sub(k) if len(names) > 1 else V
+for name, space in zip(names, spaces):
     dofs = np.array(space.dofmap().dofs())
     table = dict(zip(keys(data[f"fixed {name}"]), data[f"value {name}"]))
     fixed.update({dof: table[key] for dof, key in zip(dofs.tolist(), keys(coordinates[dofs])) if key in table})
@@ -204,12 +234,17 @@ for steps in range(1, 41):
     if np.linalg.norm(new) < 1e-12 * max(first, 1e-300) or np.linalg.norm(step * change.get_local()) < 1e-12 * np.linalg.norm(now):
         break
 seconds = time.perf_counter() - start
-found = {"steps": steps, "seconds": seconds}
-solution = U.vector().get_local()
-for k, name in enumerate(names):
-    space = V.sub(k) if len(names) > 1 else V
+found = {"steps": steps, "seconds": seconds, "energy": assemble(scope["Pi"]) if "Pi" in scope else np.nan}
+solution, residual, keyed = U.vector().get_local(), assemble(F).get_local(), coordinates.copy()
+for space in spaces:
+    if "Discontinuous" in space.ufl_element().family():
+        for cell in range(len(cells)):
+            own = space.dofmap().cell_dofs(cell)
+            keyed[own] = 0.75 * coordinates[own] + 0.25 * points[cells[cell].astype(int)].mean(axis=0)
+for name, space in zip(names, spaces):
     dofs = np.array(space.dofmap().dofs())
-    table = dict(zip(keys(coordinates[dofs]), solution[dofs]))
-    found[name] = np.array([table[key] for key in keys(data[f"nodes {name}"])])
+    table = dict(zip(keys(keyed[dofs]), dofs.tolist()))
+    ours = [table[key] for key in keys(data[f"nodes {name}"])]
+    found[name], found[f"residual {name}"] = solution[ours], residual[ours]
 np.savez("out.npz", **found)
 """

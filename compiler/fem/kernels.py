@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from compiler.lower import Index, Stream
 
 from .conditions import unknown_streams
-from .weak import Integrand, Region, WeakForm
+from .weak import Integrand, Region, WeakForm, by_region
 
 Array = NDArray[np.float64]
 
@@ -47,8 +47,7 @@ class Kernel:
 
 def kernels(form: WeakForm) -> tuple[Kernel, ...]:
     """One kernel a region, in the order of first appearance."""
-    regions = list(dict.fromkeys(integrand.region for integrand in form.integrands))
-    return tuple(kernel(region, [i for i in form.integrands if i.region == region]) for region in regions)
+    return tuple(kernel(region, integrands) for region, integrands in by_region(form))
 
 
 def kernel(region: Region, integrands: Sequence[Integrand]) -> Kernel:

@@ -147,17 +147,16 @@ def solve_sample(prepared: Prepared, spaces: Spaces, known: Known, options: Solv
         times, (vectors, steps) = None, stationary(parts, constraints, prepared.levels, options)
     clock.lap("solve")
     energy = parts.energy(State((vectors[-1],), times[-1] if times is not None else 0.0)) if form.energy else None
-    held = reactions(parts, vectors[-1]) if times is None else {}
+    held = reactions(form, spaces, parts.residual(State((vectors[-1],)))) if times is None else {}
     return SampleSolution(spaces, form.given, vectors, times, energy, steps, clock.laps, held)
 
 
-def reactions(parts: Assembly, u: Array) -> dict[tuple[str, str], float]:
+def reactions(form: WeakForm, spaces: Spaces, residual: Array) -> dict[tuple[str, str], float]:
     """Sum of the residuals over the fixed nodes of each boundary, by component."""
-    residual = parts.residual(State((u,)))
     found = {}
-    for condition in parts.form.essentials:
+    for condition in form.essentials:
         for component, _ in condition.coefficients:
-            numbers = parts.spaces.offsets[component] + parts.spaces.on(component, condition.region)
+            numbers = spaces.offsets[component] + spaces.on(component, condition.region)
             found[condition.region.name, component] = float(residual[numbers].sum())
     return found
 

@@ -77,6 +77,12 @@ class WeakForm:
         return tuple(s.name for s in (*self.coordinates, *((self.time,) if self.time is not None else ())))
 
 
+def by_region(form: WeakForm) -> list[tuple[Region, list[Integrand]]]:
+    """The integrands of each region, in the order of first appearance."""
+    regions = dict.fromkeys(i.region for i in form.integrands)
+    return [(region, [i for i in form.integrands if i.region == region]) for region in regions]
+
+
 def weak_form(problem: Problem) -> WeakForm:
     """The weak form of a declared problem.
 

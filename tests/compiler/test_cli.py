@@ -207,6 +207,8 @@ def test_check_knows_time_systems_energies_and_trainables(name):
         ("plan", "streams"),
         ("graph", "return"),
         ("variation", "no energy"),
+        ("weak", "u: P_k, continuous of the main degree"),
+        ("weak", "DirichletBC(V, project(g, V), part(lambda x: True), 1)"),
     ],
 )
 def test_explain_shows_a_stage(stage, expected):

@@ -13,6 +13,8 @@ import torch
 
 import compiler
 import pdespec
+from compiler.fem import export
+from compiler.fem.export import element_name
 from compiler.fem.failure import SolverError
 from compiler.fem.weak import WeakForm, weak_form
 
@@ -64,13 +66,7 @@ def kind(problem) -> str:
 
 def elements(form: WeakForm) -> str:
     """`v: P_k, p: P_(k-1)`: one entry an unknown."""
-    found = {}
-    for component in form.components:
-        space = form.spaces[component]
-        name = component if "lap(" in component else component.partition(".")[0]
-        degree = "k" if not space.below else f"(k-{space.below})"
-        found[name] = f"{name}: {'P' if space.continuous else 'discontinuous P'}_{degree}"
-    return ", ".join(found.values())
+    return ", ".join(f"{name}: {element_name(space)}" for name, space in export.elements(form).items())
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
