@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pdespec.analysis import Analysis, counted, rule
-from pdespec.calculus import TwoSided, entries
+from pdespec.calculus import Integral, TwoSided, entries
 from pdespec.errors import Diagnostic
 from pdespec.geometry import Boundary
 from pdespec.jets import jets_of
@@ -47,6 +47,9 @@ def equations_hold_everywhere(analysis: Analysis) -> Iterator[Diagnostic]:
             yield row.report(
                 "W07", "a jump or average stands in an equation of the interior", hint, "fields have two sides on an interface only"
             )
+        if row.form.atoms(Integral):
+            hint = "write what it stands for as an unknown with an equation of its own, or state it as `require integral(..) = ..`"
+            yield row.report("W07", "an integral stands in an equation of the interior", hint, "an equation holds point by point")
         for jet in jets_of(row.form):
             region = jet.field.func.declaration.region
             if region != row.region:
