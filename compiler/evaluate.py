@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from compiler.checkpoint import dtype_of, load_run
 from compiler.distance import by_unknown, interior, relative_error
 from compiler.engine import StepEngine
-from compiler.fem import NoConvergence
+from compiler.fem import SampleError
 from compiler.fem.gap import energy_of
 from compiler.loss import PhysicsLoss
 from compiler.progress import Display, Silent
@@ -193,7 +193,7 @@ def _measure(
             batch = sampler(run.problem, 1, counts, seeded(0, "evaluate", index), dtype=torch.float64, hard=run.options.hard)
             try:
                 truth = solver(run.problem, batch, **chosen)
-            except NoConvergence as error:
+            except SampleError as error:
                 failures[index] = str(error)
                 continue
             batch = batch.to(dtype=dtype_of(run.options), device=device)

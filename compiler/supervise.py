@@ -12,7 +12,7 @@ from torch import Tensor
 
 from compiler.checkpoint import load_tree, save_tree
 from compiler.distance import interior, squared_misfit
-from compiler.fem import NoConvergence, solve
+from compiler.fem import SampleError, solve
 from compiler.progress import Display
 from compiler.runs import RunError
 from pdespec.problem import Problem
@@ -56,7 +56,7 @@ def solved(problem: Problem, draw: Callable[[int], Any], count: int, directory: 
         for k in range(count):
             try:
                 found[k] = solve(problem, batch.select([k]))(points[k : k + 1])[0]
-            except NoConvergence as error:
+            except SampleError as error:
                 failure = error
             display.step({"step": k + 1}, ())
     finally:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .failure import NoConvergence, NoWeakForm, SolverError
+from .failure import NoConvergence, NoWeakForm, SampleError, SolverError
 from .solution import Solution
 from .solve import solve
 from .weak import WeakForm, weak_form
 
-__all__ = ["NoConvergence", "NoWeakForm", "Solution", "SolverError", "WeakForm", "solve", "weak_form"]
+__all__ = ["NoConvergence", "NoWeakForm", "SampleError", "Solution", "SolverError", "WeakForm", "solve", "weak_form"]

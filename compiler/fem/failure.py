@@ -11,5 +11,19 @@ class NoWeakForm(SolverError):
     """The declared problem has no weak form that this solver knows how to derive."""
 
 
-class NoConvergence(SolverError):
+class SampleError(SolverError):
+    """One sample that has no reference solution; others of the same problem may have one."""
+
+
+class NoConvergence(SampleError):
     """Newton's iteration did not reach its tolerance."""
+
+
+class Singular(SampleError):
+    """A linear system without a unique solution."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the linear system is singular: the problem leaves something undetermined, such as the constant of a pressure or of a pure "
+            "Neumann problem (add `require integral(p, Omega) = 0`) or a rigid motion (fix it by a condition)"
+        )

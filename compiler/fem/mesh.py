@@ -18,7 +18,7 @@ from pdespec import geometry as shapes
 
 from . import patterns
 from .curved import curve
-from .failure import SolverError
+from .failure import SampleError, SolverError
 
 Array = NDArray[np.float64]
 Values = Mapping[sp.Symbol, float]
@@ -111,7 +111,7 @@ def blown_up(disk: skfem.MeshTri, center: Array, radius: Callable[[Array], Array
     """The image of the unit disk under x -> center + radius(theta) x, its boundary cells curved onto r = radius(theta)."""
     mesh = skfem.MeshTri(center[:, None] + radius(np.arctan2(disk.p[1], disk.p[0])) * disk.p, disk.t)
     if np.min(radius(np.linspace(0, 2 * np.pi, 721))) <= 0:
-        raise SolverError("the radius of the star is not positive everywhere for these parameters")
+        raise SampleError("the radius of the star is not positive everywhere for these parameters")
 
     def onto(points: Array) -> Array:
         ray = points - center[:, None]

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_matrix, diags
 from scipy.sparse.linalg import splu
 
-from .failure import NoConvergence, SolverError
-from .newton import SINGULAR, Equations, Inverse, NewtonOptions, length, lu, reduced
+from .failure import NoConvergence, Singular
+from .newton import Equations, Inverse, NewtonOptions, length, lu, reduced
 
 Array = NDArray[np.float64]
+ROUNDING = 1e-13  # of a pivot, against the diagonal entry it began as
 ESCAPES = 6  # saddle points left before giving up; each lowers the energy
 
 
@@ -33,7 +34,7 @@ class Energetic(Equations):
 def minimize(equations: Energetic, u: Array, unbalanced: Array, options: NewtonOptions, scale: float) -> tuple[Array, int]:
     """A local minimum of energy(u) - unbalanced . u[free] over u = T u[free] + g, from u.
 
-    Raises: NoConvergence.
+    Raises: NoConvergence, Singular.
     """
     transformation = equations.transformation
 
@@ -104,16 +105,22 @@ def inverses(tangent: csc_matrix) -> Iterator[Inverse]:
 
 
 def negative_pivots(matrix: csc_matrix) -> int:
-    """Number of negative eigenvalues of a symmetric matrix: the negative pivots of an LU factorisation without row exchange."""
+    """Number of negative eigenvalues of a symmetric matrix: the negative pivots of an LU factorisation without row exchange.
+
+    Raises: Singular where elimination leaves nothing of a pivot but rounding, whose sign says nothing.
+    """
     factors = symmetric_factors(matrix)
-    return int(np.count_nonzero(factors.U.diagonal() < 0))
+    pivots = factors.U.diagonal()
+    if np.any(np.abs(pivots[factors.perm_c]) <= ROUNDING * np.abs(matrix.diagonal())):
+        raise Singular
+    return int(np.count_nonzero(pivots < 0))
 
 
 def symmetric_factors(matrix: csc_matrix):
     try:
         return splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
     except RuntimeError as failure:
-        raise SolverError(SINGULAR) from failure
+        raise Singular from failure
 
 
 def leave(equations: Energetic, u: Array, tangent: csc_matrix, potential: Callable[[Array], float]) -> Array:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_matrix, csr_matrix
 from scipy.sparse.linalg import splu
 
-from .failure import NoConvergence, SolverError
+from .failure import NoConvergence, Singular
 
 Array = NDArray[np.float64]
 Inverse = Callable[[Array], Array]
@@ -69,7 +69,7 @@ def solve_equations(
     """The solution with boundary values `offset`, from any state `start`; returns it with the number of Newton steps.
 
     scale: size of a residual that is not small, for the tolerance; else that of the start. iterate: `newton` or `minimize`.
-    Raises: NoConvergence when the load cannot be brought on in steps of 1/2^halvings.
+    Raises: NoConvergence when the load cannot be brought on in steps of 1/2^halvings, Singular when it cannot be begun.
     """
     iterate = iterate or newton
     largest = 1 / (options.loads or 1)
@@ -86,7 +86,9 @@ def solve_equations(
         try:
             guess = predicted(equations, u, change, lacking) if options.predictor and np.any(change) else u + change
             u, used = iterate(equations, guess, lacking, options, reference)
-        except NoConvergence as failure:
+        except (NoConvergence, Singular) as failure:
+            if load == 0 and isinstance(failure, Singular):
+                raise
             step /= 2
             if step < 2.0**-options.halvings * largest:
                 raise NoConvergence(f"{failure}; load reached: {load:.3g} of 1") from failure
@@ -102,7 +104,7 @@ def predicted(equations: Equations, u: Array, change: Array, unbalanced: Array) 
     right = unbalanced - transformation.T @ (equations.residual(u) + tangent @ change)
     try:
         guess = u + change + transformation @ lu((transformation.T @ tangent @ transformation).tocsc())(right)
-    except SolverError:  # degenerate at this state, a p-Laplacian at rest say: Newton's method begins at the bare boundary values
+    except Singular:  # degenerate at this state, a p-Laplacian at rest say: Newton's method begins at the bare boundary values
         return u + change
     return guess if equations.allowed(guess) else u + change
 
@@ -171,7 +173,7 @@ def factorise(equations: Equations, u: Array) -> Inverse:
 def lu(matrix: csc_matrix) -> Inverse:
     """Sparse LU as a function; by full pivoting where pivots near the diagonal give no digits.
 
-    Raises: SolverError, also from that function, when the matrix is singular to working precision.
+    Raises: Singular, also from that function, when the matrix is singular to working precision.
     """
     inverse = attempt(matrix, 0.1)
 
@@ -184,7 +186,7 @@ def lu(matrix: csc_matrix) -> Inverse:
                 return solution
             if not last:
                 inverse = attempt(matrix, 1.0)
-        raise SolverError(SINGULAR)
+        raise Singular
 
     return checked
 
@@ -199,10 +201,4 @@ def attempt(matrix: csc_matrix, pivoting: float) -> Inverse:
     try:
         return splu(matrix, permc_spec="COLAMD" if saddle else "MMD_AT_PLUS_A", diag_pivot_thresh=pivoting).solve
     except RuntimeError as failure:
-        raise SolverError(SINGULAR) from failure
-
-
-SINGULAR = (
-    "the linear system is singular: the problem leaves something undetermined, such as the constant of a pressure or of a pure Neumann "
-    "problem (add `require integral(p, Omega) = 0`) or a rigid motion (fix it by a condition)"
-)
+        raise Singular from failure

@@ -11,18 +11,20 @@ import skfem
 import torch
 from numpy.typing import NDArray
 
+from pdespec.analysis import Analysis
+from pdespec.check import RULES
 from pdespec.geometry import Boundary, shape_symbols
 from pdespec.problem import Problem
 
 from .assemble import Assembly, State, assembly
 from .constraints import Constraints, constrain
 from .facets import facets_of, outside
-from .failure import NoConvergence, NoWeakForm
+from .failure import NoConvergence, NoWeakForm, Singular, SolverError
 from .kernels import Kernel, kernels
 from .known import Known
 from .march import march
 from .mesh import mesh_domain
-from .meshfile import given_mesh
+from .meshfile import given_mesh, refuse_other_domain
 from .minimize import minimize
 from .newton import NewtonOptions, newton, solve_equations
 from .solution import SampleSolution, Solution
@@ -94,7 +96,13 @@ def solve(problem: Problem, batch, resolution: int = 32, *, mesh: skfem.Mesh | s
 
 
 def prepare(problem: Problem) -> Prepared:
-    """The symbolic part, done once for all samples."""
+    """The symbolic part, done once for all samples.
+
+    Raises: SolverError for what a discretisation would answer in silence: two values at one place (W03), no unique solution (W05).
+    """
+    analysis = Analysis(problem)
+    for diagnostic in (d for code in ("W03", "W05") for rule in RULES[code] for d in rule(analysis)):
+        raise SolverError(f"{diagnostic.message}; {diagnostic.hint}")
     form = weak_form(problem)
     return Prepared(form, kernels(form), tuple(level(gauge) for gauge in form.gauges))
 
@@ -104,7 +112,7 @@ def sample_spaces(
 ) -> Spaces:
     """Mesh and spaces of a sample; one for all where the domain does not vary."""
     form = prepared.form
-    key = "" if given is not None else repr([(s.name, v) for s, v in known.shape_values.items() if s in shape_symbols(form.domain.shape)])
+    key = repr([(s.name, v) for s, v in known.shape_values.items() if s in shape_symbols(form.domain.shape)])
     if key in shared:
         return shared[key]
     labels: Mapping[str, NDArray[np.int64]] = {}
@@ -112,6 +120,7 @@ def sample_spaces(
         mesh = mesh_domain(form.domain, known.shape_values, options.resolution, options.degree, options.cell)
     else:
         mesh, labels = given_mesh(given)
+        refuse_other_domain(mesh, form.domain, known.shape_values)
     regions = prepared.regions
     named = {r for r in regions if isinstance(r, Boundary)} | {e.region for e in form.essentials}
     named |= {boundary for regions in form.settled.values() for boundary in regions}
@@ -174,7 +183,7 @@ def in_time(parts: Assembly, constraints: Constraints, levels: tuple[Level, ...]
 
 
 def stationary(parts: Assembly, constraints: Constraints, levels: tuple[Level, ...], options: SolveOptions) -> tuple[Array, int]:
-    """The solution from the zero state.  Shapes: -> "1 n"."""
+    """The solution from the zero state; from one with gradients where the equations degenerate there.  Shapes: -> "1 n"."""
     system = System(parts, constraints, levels)
     start = np.zeros(system.size + len(levels))
     iterate, how = newton, options.newton
@@ -182,8 +191,18 @@ def stationary(parts: Assembly, constraints: Constraints, levels: tuple[Level, .
         iterate = minimize
         if how.loads is None and parts.admissible is not None:
             how = replace(how, loads=LOADS)
-    u, steps = solve_equations(system, start, system.offset(), how, iterate=iterate)
+    try:
+        u, steps = solve_equations(system, start, system.offset(), how, iterate=iterate)
+    except Singular:  # a p-Laplacian at rest; what is undetermined everywhere is so there too
+        u, steps = solve_equations(system, system.extended(uneven(parts.spaces)), system.offset(), how, iterate=iterate)
     return u[None, : system.size], steps
+
+
+def uneven(spaces: Spaces) -> Array:
+    """A state of size one whose gradients vanish almost nowhere: `cos(1 + 2 x' + 3 y' + ..)` in every component, over the unit box."""
+    lower, upper = spaces.mesh.p.min(axis=1)[:, None], spaces.mesh.p.max(axis=1)[:, None]
+    places = [(spaces.nodes(component) - lower) / (upper - lower) for component in spaces.bases]
+    return np.concatenate([np.cos(1 + np.arange(2, 2 + len(place)) @ place) for place in places])
 
 
 class Clock:

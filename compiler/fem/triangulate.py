@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pdespec import geometry as shapes
 
 from .curved import curve
-from .failure import SolverError
+from .failure import SampleError, SolverError
 from .levels import Leaf, box_of, copies, leaves, nearest_leaf
 from .mesh import Values, number, point, polar_radius
 
@@ -27,7 +27,7 @@ ARC = 8  # resolution / ARC cells per radius of curvature: 25 on a circle at the
 def triangulate(shape: shapes.Shape, values: Values, resolution: int, degree: int) -> skfem.Mesh:
     """A mesh of a CSG tree.
 
-    Raises: SolverError when netgen is not installed, or the shape is empty.
+    Raises: SolverError when netgen is not installed, SampleError when the shape is empty for these values.
     """
     try:
         from netgen.occ import OCCGeometry  # pyright: ignore[reportMissingImports]
@@ -40,10 +40,10 @@ def triangulate(shape: shapes.Shape, values: Values, resolution: int, degree: in
         geometry = OCCGeometry(solid(shape, values, None), dim=shape.dim)
         made = geometry.GenerateMesh(maxh=size, curvaturesafety=max(1.5, resolution / ARC), grading=0.3)
     except RuntimeError as failure:
-        raise SolverError(f"netgen cannot mesh the domain, which may be empty for these parameters: {failure}") from failure
+        raise SampleError(f"netgen cannot mesh the domain, which may be empty for these parameters: {failure}") from failure
     elements = made.Elements2D() if shape.dim == 2 else made.Elements3D()
     if len(elements) == 0:
-        raise SolverError("the domain is empty for these parameters")
+        raise SampleError("the domain is empty for these parameters")
     cells = np.ascontiguousarray(elements.NumPy()["nodes"][:, : shape.dim + 1].T.astype(np.int64) - 1)
     points = np.ascontiguousarray(made.Coordinates()[:, : shape.dim].T)
     used, cells = np.unique(cells, return_inverse=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from compiler.lower import Index, Stream, values
+from pdespec.calculus import Integral
 from pdespec.geometry import Boundary, Domain
 from pdespec.jets import carry_out
 from pdespec.problem import IntegralRequirement, Problem
@@ -89,6 +90,7 @@ def weak_form(problem: Problem) -> WeakForm:
     Raises: NoWeakForm saying what is missing.
     """
     domain = the_domain(problem)
+    refuse_nonlocal(problem)
     given = tuple(component for unknown in problem.unknowns.values() for component in unknown.components)
     energy, varied = variations(problem, given)
     rows = strong_rows(problem, [c for c in given if c not in {i.row for i in varied}])
@@ -121,6 +123,13 @@ def weak_form(problem: Problem) -> WeakForm:
         settled=settled,
         labels={row.component: row.label for row in rows},
     )
+
+
+def refuse_nonlocal(problem: Problem) -> None:
+    """Raises: NoWeakForm for an equation or condition that holds an integral over a region."""
+    for label, statement in {**problem.equations, **problem.conditions}.items():
+        if found := (statement.lhs - statement.rhs).atoms(Integral):
+            raise NoWeakForm(f"`{label}` holds {found.pop()}, which couples every point with every other: no local weak form")
 
 
 def refuse_transport(problem: Problem, rows: Sequence[Row], spaces: Mapping[str, Space]) -> None:
@@ -218,6 +227,11 @@ def unit(value: Index, j: int) -> Index:
 
 
 def unmatched(condition: Natural, rows: Sequence[Row]) -> str:
+    if not rows:
+        return (
+            f"condition `{condition.label}` on {condition.region.name} holds derivatives, and natural conditions follow from the energy: "
+            f"leave it out, or add what acts there to the energy, such as - integral(g*u, {condition.region.name})"
+        )
     labels = ", ".join(sorted({f"`{row.label}`" for row in rows}))
     return (
         f"condition `{condition.label}` on {condition.region.name} gives no boundary term of {labels}: "

@@ -16,6 +16,7 @@ from compiler.build import build
 from compiler.distance import relative_error
 from compiler.evaluate import evaluate
 from compiler.fem import NoConvergence
+from compiler.fem.failure import Singular
 from compiler.options import TrainOptions
 from compiler.runs import RunError
 from compiler.train import train
@@ -129,6 +130,17 @@ def test_samples_that_violate_a_requirement_are_listed_with_the_fraction_of_thei
         expected = max(0.0, 1 - 1 / (1.5 * float(each.batch.params["a"])))
         assert stored[str(each.index)]["require1"] == pytest.approx(expected, abs=0.03)
     assert "Sample 1 violates require1 at" in (run.directory / "report.html").read_text()
+
+
+def test_a_sample_without_a_unique_solution_is_left_out_too(run):
+    def solver(problem, batch, **options):
+        solver.calls += 1
+        if solver.calls == 1:
+            raise Singular
+        return tiny.solve(problem, batch)
+
+    solver.calls = 0
+    assert "singular" in assess(run, solver=solver).failures[0]
 
 
 def test_nothing_solved_is_an_error_and_no_file(tmp_path):

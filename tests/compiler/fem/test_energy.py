@@ -92,6 +92,20 @@ def test_the_strong_form_of_an_energy_gives_the_same_solution():
     assert torch.allclose(solve(energy, batch, resolution=6)(points), solve(strong, batch, resolution=6)(points), atol=1e-9)
 
 
+@pytest.mark.parametrize("load", [sp.Rational(1, 1000), 1, 1000])
+@pytest.mark.parametrize("how", ["energy", "strong form"])
+def test_a_p_laplacian_leaves_the_state_of_rest(load, how):
+    """Degenerate at u = 0. In the unit disk -div(|grad u|^2 grad u) = f has u = 3/4 (f/2)^(1/3) (1 - r^(4/3))."""
+    round_ = disk(x, y)
+    u = unknown("u", round_)
+    squared, fixed = dot(grad(u), grad(u)), [on(boundary(round_), (u, 0))]
+    strong = Problem("p", {"e": (-div(squared * grad(u)), load)}, fixed)
+    problem = strong if how == "strong form" else Problem("p", conditions=fixed, minimize=integral(squared**2 / 4 - load * u, round_))
+    points = points_in((-0.7, -0.7), (0.7, 0.7))
+    exact = 3 / 4 * (float(load) / 2) ** (1 / 3) * (1 - points.norm(dim=-1, keepdim=True) ** (4 / 3))
+    assert (solve(problem, GivenBatch(), resolution=16)(points) - exact).abs().max() < 3e-3 * exact.abs().max()
+
+
 def test_a_load_on_the_boundary_is_a_term_of_the_energy():
     square = rectangle(x, y)
     u = unknown("u", square)

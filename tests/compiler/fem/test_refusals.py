@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import skfem
 import sympy as sp
 import torch
+from scipy.sparse import csc_matrix
 
 from compiler import solve
-from compiler.fem.failure import NoConvergence, NoWeakForm, SolverError
+from compiler.fem.failure import NoConvergence, NoWeakForm, Singular, SolverError
+from compiler.fem.minimize import negative_pivots
 from compiler.fem.weak import weak_form
 from pdespec import (
     Problem,
@@ -24,6 +28,7 @@ from pdespec import (
     rest,
     side,
     space,
+    sym,
     trainable,
     uniform,
     unit_normal,
@@ -85,6 +90,48 @@ def test_more_unknowns_than_equations():
 def test_a_constant_left_open_names_the_gauge():
     free = on(GAMMA, (dot(grad(u), unit_normal(SQUARE)), 0))
     refused(Problem("p", {"e": (lap(u), 1)}, [free]), "require integral")
+
+
+def test_a_constant_left_open_is_found_where_the_load_allows_a_solution():
+    """With a load of mean zero the matrix alone would not tell: one of many solutions came out of rounding."""
+    flat = [on(GAMMA, (dot(grad(u), unit_normal(SQUARE)), 0))]
+    refused(Problem("p", {"e": (-lap(u), sp.cos(sp.pi * x))}, flat), "only up to a constant; add `require integral")
+    refused(Problem("p", minimize=integral(dot(grad(u), grad(u)) / 2 - sp.cos(sp.pi * x) * u, SQUARE)), "only up to a constant")
+
+
+def test_a_rigid_motion_of_a_minimum_is_no_saddle_point():
+    v = unknown("v", SQUARE, "vector")
+    energy = integral(sum(e**2 for e in sym(grad(v))) / 2 - sp.cos(sp.pi * x) * v[0], SQUARE)
+    spun = [on(side(SQUARE, y=0), (v[1], 0))]  # slides along x
+    refused(Problem("p", conditions=spun, minimize=energy), "only up to a constant")
+
+
+def test_pivots_of_rounding_have_no_sign():
+    with pytest.raises(Singular):
+        negative_pivots(csc_matrix(np.array([[2.0, -1.0, -1.0], [-1.0, 2.0, -1.0], [-1.0, -1.0, 2.0]]) / 3))
+
+
+def test_two_values_at_one_place():
+    problem = Problem("p", {"e": (lap(u), 1)}, [on(GAMMA, (u, 0)), on(TOP, (u, 3))])
+    refused(problem, "`u` has two values at y = 1: .* rest")
+
+
+def test_an_integral_inside_an_equation():
+    problem = Problem("p", {"e": (lap(u) + integral(u, SQUARE), 1)}, [on(GAMMA, (u, 0))])
+    refused(problem, "`e` holds integral.* no local weak form", kind=NoWeakForm)
+
+
+def test_a_natural_condition_beside_an_energy():
+    wall = [on(rest(SQUARE, TOP), (u, 0)), on(TOP, (dot(grad(u), unit_normal(SQUARE)), 1))]
+    problem = Problem("p", conditions=wall, minimize=integral(dot(grad(u), grad(u)) / 2 - u, SQUARE))
+    refused(problem, r"`top.u` on top .* follow from the energy: leave it out, .* - integral\(g\*u, top\)", kind=NoWeakForm)
+
+
+def test_meshes_of_another_domain():
+    problem = Problem("p", {"e": (lap(u), 1)}, [on(GAMMA, (u, 0))])
+    refused(problem, "the mesh has 3 dimensions, Omega has 2", mesh=skfem.MeshTet())
+    refused(problem, r"fills \[0, 3\] x \[0, 3\], but Omega \[0, 1\] x \[0, 1\]", mesh=skfem.MeshTri().refined(2).scaled(3.0))
+    refused(problem, r"fills \[0, 0.5\]", mesh=skfem.MeshTri().refined(2).scaled(0.5))
 
 
 def test_the_gauge_makes_it_solvable():
