@@ -322,7 +322,12 @@ def solve(
     out_: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="where pictures and VTK go; runs/NAME-reference by default")
     ] = None,
-    resolution: Annotated[int | None, typer.Option(min=1, help="cells along the longest side")] = None,
+    resolution: Annotated[int | None, typer.Option(min=1, help="cells along the longest side; 32 by default")] = None,
+    degree: Annotated[int | None, typer.Option(min=1, max=3, help="of the elements; 2 by default")] = None,
+    cell: Annotated[str | None, typer.Option(help="simplex (the default) or brick")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="of time")] = None,
+    scheme: Annotated[str | None, typer.Option(help="of time: sdirk4 (the default) or midpoint")] = None,
+    mesh: Annotated[str | None, typer.Option(metavar="FILE", help="a mesh file that meshio reads, instead of one that is made")] = None,
     seed: Annotated[int, typer.Option(help="of the sample that is drawn")] = 0,
 ) -> None:
     """Solve one sample of a problem by finite elements; write a picture and a VTK file."""
@@ -338,7 +343,8 @@ def solve(
     from compiler.sample import sample
 
     batch = sample(problem, 1, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    truth = run_solver(problem, batch) if resolution is None else run_solver(problem, batch, resolution)
+    asked = {"resolution": resolution, "degree": degree, "cell": cell, "steps": steps, "scheme": scheme, "mesh": mesh}
+    truth = run_solver(problem, batch, **{name: value for name, value in asked.items() if value is not None})
     directory = out_ or Path("runs") / f"{problem.name}-reference"
     directory.mkdir(parents=True, exist_ok=True)
     write_atomically(directory / "solution.png", png(reference_picture(problem, batch, truth)))

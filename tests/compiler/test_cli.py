@@ -200,6 +200,28 @@ def test_check_knows_time_systems_energies_and_trainables(name):
 
 
 @pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["--degree", "1", "--cell", "brick"], 0, "solved"),
+        (["--degree", "3", "--cell", "brick"], 1, "no Lagrange element of degree 3 on a quadrilateral"),
+        (["--cell", "quad"], 1, "cell is 'simplex' or 'brick', not 'quad'"),
+        (["--mesh", "none.msh"], 1, "no mesh file none.msh"),
+    ],
+)
+def test_solve_takes_the_elements_asked_for(workplace, words, code, says):
+    Path("square.pde").write_text(SQUARE)
+    result = call("solve", "square.pde", "--resolution", "2", *words)
+    assert result.exit_code == code
+    assert says in result.stdout + result.stderr
+
+
+def test_solve_takes_the_scheme_asked_for(workplace):
+    asked = ["--resolution", 4, "--steps", 2, "--scheme"]
+    assert "scheme is one of" in call("solve", EXAMPLES / "heat.pde", *asked, "euler").stderr
+    assert call("solve", EXAMPLES / "heat.pde", *asked, "midpoint").exit_code == 0
+
+
+@pytest.mark.parametrize(
     ("stage", "expected"),
     [
         ("residuals", "dxx(u)"),
