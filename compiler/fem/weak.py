@@ -245,7 +245,10 @@ def gauge(problem: Problem, requirement: IntegralRequirement) -> Gauge:
 
 
 def admissible(problem: Problem) -> tuple[sp.Expr, ...]:
-    """Expressions that must stay positive at every quadrature point: strict requirements and positive unknowns."""
+    """Expressions that must stay positive at every quadrature point: the requirements in the domain.
+
+    Unknowns declared positive are not among them: the iteration begins at zero, which would be refused.
+    """
     found = []
     for requirement in problem.requirements:
         if isinstance(requirement, IntegralRequirement) or not isinstance(requirement.region, Domain):

@@ -192,3 +192,25 @@ def test_a_mesh_file_is_solved_on(tmp_path):
     where = points_in((0, 0), (1, 1))
     truth = solve(problem, GivenBatch(), mesh=str(tmp_path / "square.vtk"))
     assert (truth(where) - where.square().sum(-1, keepdim=True)).abs().max() < 1e-7
+
+
+def test_boundaries_named_in_a_mesh_file_are_those_of_the_problem(tmp_path):
+    """The physical groups of a gmsh file win over the coordinates: `left` is the side x = 0 there, and x = 1 by its declaration."""
+    meshio = pytest.importorskip("meshio")
+    mesh = skfem.MeshTri().refined(2).with_boundaries({"left": lambda p: p[0] == 0, "others": lambda p: p[0] > 0})
+    groups = [mesh.facets[:, mesh.boundaries[name]].T for name in ("left", "others")]
+    marks = [np.full(mesh.nelements, 1), np.repeat([2, 3], [len(group) for group in groups])]
+    file = meshio.Mesh(
+        np.column_stack((mesh.p.T, 0 * mesh.p[0])),
+        [("triangle", mesh.t.T), ("line", np.concatenate(groups))],
+        cell_data={"gmsh:physical": marks, "gmsh:geometrical": marks},
+        field_data={"body": np.array([1, 2]), "left": np.array([2, 1]), "others": np.array([3, 1])},
+    )
+    meshio.write(tmp_path / "named.msh", file, file_format="gmsh22", binary=False)
+    left = side(SQUARE, name="left", x=1)
+    others = rest(SQUARE, left, name="others")
+    problem = Problem("p", {"e": (-lap(u), 0)}, [on(left, (u, 1)), on(others, (dot(grad(u), unit_normal(SQUARE)), -u))])
+    truth = solve(problem, GivenBatch(), mesh=str(tmp_path / "named.msh"))
+    at_left, at_right = truth(torch.tensor([[[0.0, 0.5], [1.0, 0.5]]]).double())[0, :, 0]
+    assert at_left == pytest.approx(1, abs=1e-12)
+    assert at_right < 0.6

@@ -86,10 +86,11 @@ def test_moving_boundary_values_reduce_the_order_of_the_heat_equation_no_further
     assert in_time(heat(), {"u": HEAT}, (4, 8, 16), 8, degree=3, scheme=scheme) > least
 
 
-@pytest.mark.parametrize(("degree", "resolutions"), [(1, (4, 8, 12)), (2, (2, 4, 6))])
+@pytest.mark.parametrize(("degree", "resolutions"), [(1, (4, 8, 12)), (2, (2, 4, 6)), (3, (2, 4, 6))])
 def test_the_heat_equation_converges_in_space(degree, resolutions):
-    batch, exact = manufactured(heat(), {"u": sp.sin(4 * x + y) * (1 + t + t**2)})
-    found = errors(heat(), batch, exact, points_in((0, 0, 0), (1, 1, 1)), resolutions, degree=degree, steps=10)
+    """Linear in time, for which the march is exact: nothing hides the error in space."""
+    batch, exact = manufactured(heat(), {"u": sp.sin(4 * x + y) * (1 + t)})
+    found = errors(heat(), batch, exact, points_in((0, 0, 0), (1, 1, 1)), resolutions, degree=degree, steps=4)
     assert orders(found, resolutions)[0] > degree + 0.75
 
 
@@ -154,8 +155,16 @@ def test_a_double_periodic_square_has_no_boundary():
     assert orders(found, (8, 12, 18))[0] > 2.75
 
 
-@pytest.mark.parametrize("support", ["simply supported", "clamped"])
-def test_a_plate_through_its_laplacian(support):
+@pytest.mark.parametrize(
+    ("support", "degree", "resolutions", "least"),
+    [
+        ("simply supported", 1, (8, 16, 24), 1.8),
+        ("simply supported", 2, (4, 8, 16), 2.75),
+        ("simply supported", 3, (3, 5, 8), 3.75),
+        ("clamped", 2, (4, 8, 16), 1.8),
+    ],
+)
+def test_a_plate_through_its_laplacian(support, degree, resolutions, least):
     u, f, g, h = unknown("u", SQUARE), input_function("f", SQUARE), input_function("g", GAMMA), input_function("h", GAMMA)
     exact = sp.sin(2 * x) * sp.exp(y)
     if support == "clamped":
@@ -166,8 +175,8 @@ def test_a_plate_through_its_laplacian(support):
         second = [on(GAMMA, (lap(u), h))]
     problem = Problem("plate", {"bending": (lap(lap(u)), f)}, [on(GAMMA, (u, g)), *second])
     batch, field = manufactured(problem, {"u": exact})
-    found = errors(problem, batch, field, points_in((0, 0), (1, 1)), (4, 8, 16), degree=2)
-    assert orders(found, (4, 8, 16))[0] > (2.75 if support == "simply supported" else 1.8)
+    found = errors(problem, batch, field, points_in((0, 0), (1, 1)), resolutions, degree=degree)
+    assert orders(found, resolutions)[0] > least
 
 
 def test_cahn_hilliard_keeps_its_mass():

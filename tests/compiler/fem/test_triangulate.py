@@ -10,6 +10,7 @@ from skfem import CellBasis, ElementTetP1, ElementTriP1, FacetBasis
 from compiler.fem.facets import facets_of
 from compiler.fem.failure import SolverError
 from compiler.fem.mesh import mesh_domain
+from compiler.fem.triangulate import ARC
 from pdespec import ball, boundary, box, disk, inner, lattice, outer, polygon, rectangle, rest, side, space, star
 
 pytest.importorskip("netgen.occ", reason="the mesher netgen is an optional extra")
@@ -34,6 +35,17 @@ def test_the_area_around_pores_converges_at_the_order_of_the_cells(degree, least
     meshes = [mesh_domain(PORES, {}, n, degree) for n in (8, 24)]
     defects, arcs = [abs(measure(mesh) - exact) for mesh in meshes], [len(facets_of(inner(PORES), mesh, {})) for mesh in meshes]
     assert np.log(defects[0] / defects[1]) / np.log(arcs[1] / arcs[0]) > least
+
+
+def test_cells_are_small_where_the_boundary_is_curved_and_nowhere_else():
+    radius, resolution = 0.02, 16
+    plate = rectangle(x, y) - disk(x, y, radius=sp.Rational(1, 50), center=(sp.Rational(1, 2), sp.Rational(1, 2)))
+    mesh = mesh_domain(plate, {}, resolution)
+    lengths = [
+        np.linalg.norm(np.diff(mesh.p[:, mesh.facets[:, facets_of(part(plate), mesh, {})]], axis=1), axis=0) for part in (inner, outer)
+    ]
+    assert lengths[0].max() < 1.2 * radius * ARC / resolution
+    assert lengths[1].min() > 0.5 / resolution
 
 
 def test_the_parts_of_a_boundary_have_their_lengths():
