@@ -39,13 +39,6 @@ class Autograd:
         with torch.enable_grad():
             leaf = points.detach().requires_grad_() if not points.requires_grad else points
             values = field(leaf)
-            if not values.requires_grad or torch.autograd.grad(values.sum(), leaf, retain_graph=True, allow_unused=True)[0] is None:
-                raise fail(
-                    "B04",
-                    "the field does not depend on its coordinates",
-                    hint="compute the values from the `points` argument with torch operations, without .detach() or NumPy",
-                    cause="its derivative would be zero everywhere, which is never what a residual means",
-                )
             found: dict[tuple[int, Index], Tensor] = {}
             for component, indices in needed.items():
                 gradients: dict[Index, Tensor | None] = {}
@@ -55,7 +48,10 @@ class Autograd:
 
 
 def _derivative(value: Tensor, points: Tensor, index: Index, gradients: dict[Index, Tensor | None]) -> Tensor:
-    """`d^index value`; `gradients[a]` remembers the gradient of `d^a value`."""
+    """`d^index value`; `gradients[a]` remembers the gradient of `d^a value`.
+
+    Raises: ProblemError B04 where the value itself has no graph to the points.
+    """
     if not any(index):
         return value
     axis = max(k for k, count in enumerate(index) if count)
@@ -66,6 +62,13 @@ def _derivative(value: Tensor, points: Tensor, index: Index, gradients: dict[Ind
             torch.autograd.grad(quantity.sum(), points, create_graph=True, allow_unused=True)[0] if quantity.requires_grad else None
         )
     gradient = gradients[parent]
+    if gradient is None and not any(parent):
+        raise fail(
+            "B04",
+            "the field does not depend on its coordinates",
+            hint="compute the values from the `points` argument with torch operations, without .detach() or NumPy",
+            cause="its derivative would be zero everywhere, which is never what a residual means",
+        )
     return torch.zeros_like(value) if gradient is None else gradient[..., axis]  # an affine field has no graph left above order one
 
 
