@@ -18,11 +18,12 @@ from torch import Tensor
 
 from compiler.closed_form import ClosedForm
 from compiler.compare import Table, compare
-from compiler.derivatives import Backend, FiniteDifference, Index, Request
+from compiler.derivatives import Axes, Backend, FiniteDifference, Index, Request
 from compiler.sweep import Sweep, sweep
 from compiler.trial import Trial, cover
 from pdespec.problem import Problem
 
+UNWRAPPED = Axes()  # one-sided at the ends: a field that does not repeat, on a domain that does, is drawn as well
 FLOOR = 1e-17  # drawn for an error of exactly zero
 Panel = tuple[str, np.ndarray]
 
@@ -105,7 +106,7 @@ def smoothness_picture(trial: Trial, count: int = 48) -> Figure:
     across = any(index[len(drawn.shape) :])  # no grid there: a stencil of the drawn step
     backend = FiniteDifference(mode="stencil", step=drawn.step) if across else FiniteDifference(mode="grid")
     with torch.no_grad():
-        numeric = backend.evaluate(trial.field, drawn.points, request, trial.loss.axes)[component, index]
+        numeric = backend.evaluate(trial.field, drawn.points, request, UNWRAPPED)[component, index]
     panels.append((f"finite differences, {drawn}", image(numeric, drawn)))
     figure = Figure(figsize=(4 * len(panels) + 0.6, 3.7), layout="constrained")
     _row(figure, figure.subplots(1, len(panels), squeeze=False)[0], panels, drawn)
@@ -126,7 +127,7 @@ def gradient_picture(trial: Trial, count: int = 16) -> Figure:
         axes = range(min(len(drawn.shape), len(trial.loss.problem.coordinates)))
         request = Request({component: frozenset([value, *(tuple(int(k == axis) for k in range(dim)) for axis in axes)])})
         with torch.no_grad():
-            found = FiniteDifference(mode="grid").evaluate(trial.field, drawn.points, request, trial.loss.axes)
+            found = FiniteDifference(mode="grid").evaluate(trial.field, drawn.points, request, UNWRAPPED)
         panels = [(f"{trial.loss.components[component]}, {drawn}", image(found[component, value], drawn))]
         if trial.pointwise:
             panels.append(("|gradient|, autograd", image(length(trial.exact_derivatives(drawn.points, request)), drawn)))

@@ -59,7 +59,7 @@ class FiniteDifference:
 
     def refuse(self, request: Request, capabilities: Capabilities, layout: Layout) -> Diagnostic | None:
         if isinstance(layout, Grid) and self.mode != "stencil":
-            return self._refuse_grid(request, layout)
+            return self._refuse_grid(request, capabilities, layout)
         if self.mode == "grid":
             return Diagnostic(
                 "P01",
@@ -164,8 +164,8 @@ class FiniteDifference:
                 found[component, index] = total
         return answer(found, request)
 
-    def _refuse_grid(self, request: Request, grid: Grid) -> Diagnostic | None:
-        if (refused := refuse_axes(self, request, grid)) is not None:
+    def _refuse_grid(self, request: Request, capabilities: Capabilities, grid: Grid) -> Diagnostic | None:
+        if (refused := refuse_axes(self, request, grid, capabilities)) is not None:
             return refused
         return refuse_noise(self.name, request, grid.spacing, grid, self.tolerance, "use taylor, which takes no differences")
 

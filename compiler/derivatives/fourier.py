@@ -49,7 +49,7 @@ class Fourier:
     def refuse(self, request: Request, capabilities: Capabilities, layout: Layout) -> Diagnostic | None:
         if not isinstance(layout, Grid):
             return Diagnostic("P01", f"fourier needs a periodic grid, got {layout}", hint="use taylor or least_squares")
-        if (refused := refuse_axes(self, request, layout)) is not None:
+        if (refused := refuse_axes(self, request, layout, capabilities)) is not None:
             return refused
         # the shortest wave kept, of n/2 * keep a period, is differentiated like a difference over h / (pi keep)
         sharpness = tuple(math.pi * (self.keep or 1.0) if repeats else 1.0 for repeats in layout.periodic)

@@ -63,7 +63,7 @@ class FourierContinuation:
     def refuse(self, request: Request, capabilities: Capabilities, layout: Layout) -> Diagnostic | None:
         if not isinstance(layout, Grid):
             return Diagnostic("P01", f"fourier_continuation needs a grid, got {layout}", hint="use taylor or least_squares")
-        if (refused := refuse_axes(self, request, layout)) is not None:
+        if (refused := refuse_axes(self, request, layout, capabilities)) is not None:
             return refused
         gain = max((self.gain(n) for n, length in zip(layout.shape, layout.period, strict=True) if length is None), default=1.0)
         sharpness = (math.pi,) * len(layout.shape)  # of the shortest wave on the grid

@@ -140,7 +140,7 @@ def test_an_axis_that_does_not_repeat_is_refused_with_its_sides_and_the_alternat
 
 def test_an_axis_that_is_not_differentiated_need_not_repeat():
     points = mesh(torch.arange(8, dtype=torch.float64) / 8, torch.linspace(0, 2, 9, dtype=torch.float64))
-    Fourier().evaluate(lambda p: p, points, wanted((2, 0)), recognise(points, Axes((1.0, None))))
+    Fourier().evaluate(closed_form("x t", "t*sin(2*pi*x)"), points, wanted((2, 0)), recognise(points, Axes((1.0, None))))
 
 
 def test_a_repeated_end_point_is_refused():
@@ -160,7 +160,7 @@ def test_high_orders_in_float32_are_refused_unless_short_waves_are_dropped():
     assert text.startswith("P05")
     assert "evaluate in float64" in text
     assert "drop the shortest waves with keep" in text
-    Fourier(keep=0.1).evaluate(torch.sin, points, wanted((4,)), recognise(points, Axes((1.0,))))
+    Fourier(keep=0.1).evaluate(closed_form("x", "sin(2*pi*x)"), points, wanted((4,)), recognise(points, Axes((1.0,))))
 
 
 def test_a_fraction_outside_0_to_1_is_rejected():

@@ -10,6 +10,7 @@ import torch
 
 import compiler
 from compiler.derivatives import FiniteDifference, Fourier
+from operators import PINN, OperatorInput
 from operators.field import Capabilities
 from pdespec import Problem, ProblemError, dt, interval, periodic, space, unknown
 from pdespec import time as time_axis
@@ -52,6 +53,60 @@ def test_the_period_of_the_problem_reaches_the_stencil_at_both_ends():
     got = compiler.compile(wave_problem(), FiniteDifference(4)).residuals(travelling, points)["wave"].detach().reshape(32, 65)
     error = (got - exact).abs().amax(1)
     assert float(error[:3].max()) < 3 * float(error.median())
+
+
+def edges() -> torch.Tensor:
+    """A grid over time and over x, along which the problem repeats and exp(x) does not."""
+    return mesh(2 * torch.arange(32, dtype=torch.float64) / 32, torch.linspace(0, 1, 33, dtype=torch.float64))
+
+
+def growing(points: torch.Tensor) -> torch.Tensor:
+    return points.sum(-1, keepdim=True).exp()
+
+
+class Declared:
+    """A field that says that it does not repeat."""
+
+    capabilities = Capabilities(periodic=(False, False))
+
+    def __call__(self, points: torch.Tensor) -> torch.Tensor:
+        return growing(points)
+
+
+WRAPPING = [FiniteDifference(4, mode="grid"), Fourier(rest=FiniteDifference(4)), "fourier_continuation"]
+
+
+@pytest.mark.parametrize("backend", WRAPPING)
+@pytest.mark.parametrize(
+    ("field", "evidence"), [(Declared(), "which declares so"), (growing, "whose values one period apart differ by 12")]
+)
+def test_a_field_that_does_not_repeat_is_not_wrapped_around_a_domain_that_does(backend, field, evidence):
+    with pytest.raises(ProblemError, match=f"x repeats after 2 in the problem, but not in the field, {evidence}") as error:
+        compiler.compile(wave_problem(), backend).residuals(field, edges())
+    assert error.value.diagnostics[0].code == "P02"
+
+
+def test_a_network_without_periodic_coordinates_is_not_wrapped_and_one_with_them_is():
+    for periodic_axes in ((False, False), (True, False)):
+        network = PINN(1, 2, ((0, 0), (2, 1)), periodic=periodic_axes, hidden=(8,), generator=torch.Generator().manual_seed(0)).double()
+        field = network(OperatorInput(torch.zeros(1, 1, 2).double(), torch.zeros(1, 1, 1).double()))
+        loss = compiler.compile(wave_problem(), FiniteDifference(4, mode="grid"))
+        if not periodic_axes[0]:
+            with pytest.raises(ProblemError, match="P02"):
+                loss.residuals(field, edges())
+            continue
+        exact = compiler.compile(wave_problem(), "taylor").residuals(field, edges())["wave"].detach()
+        assert float((loss.residuals(field, edges())["wave"].detach() - exact).norm() / exact.norm()) < 1e-2
+
+
+def test_what_does_not_repeat_may_do_so_along_an_axis_that_is_not_wrapped_or_by_a_backend_that_never_wraps():
+    points = edges()
+    for backend in (FiniteDifference(4, mode="stencil"), "least_squares"):
+        compiler.compile(wave_problem(), backend).residuals(growing, points)
+    (x,) = space("x")
+    u = unknown("u", periodic(interval(x, 0, 2), x), time=time_axis("t", 0, 1))
+    rate = Problem("rate", {"wave": dt(u) - u})
+    assert compiler.compile(rate, FiniteDifference(4, mode="grid")).residuals(growing, points)["wave"].abs().max() < 1e-3
 
 
 def test_a_refusal_names_the_coordinate_of_the_problem():
