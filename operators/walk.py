@@ -7,14 +7,17 @@ asks `missing` first and falls back to nested autograd, telling the reason.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Iterator
 
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from operators import jet
 from operators.jet import Jet, Streams
 from operators.mlp import MLP, Activation, Linear, Sinusoidal
 from operators.tables import ACTIVATIONS, SQRT, Smooth
+
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")  # of nn.Module: run by its call, not by a rule
 
 
 class NoJetRule(TypeError):
@@ -35,7 +38,7 @@ def apply(module: nn.Module, x: Streams) -> Streams:
     """module(x) for tensors and jets. Raises: NoJetRule naming the module that has no rule."""
     if isinstance(x, Tensor):
         return module(x)
-    if not _known(module):
+    if not _known(module) or _refusal(module):
         raise NoJetRule(missing(module))
     return rule(module, x)
 
@@ -43,14 +46,21 @@ def apply(module: nn.Module, x: Streams) -> Streams:
 def missing(module: nn.Module) -> str:
     """Why no jet can pass this module or a part of it; empty where one can."""
     reasons = []
-    for part in module.modules():
-        if isinstance(part, nn.ModuleList):
-            continue
+    for part in _parts(module):
         if not _known(part):
             reasons.append(f"no jet rule for {_path(part)}; teach one with operators.walk.rule.register")
         elif why := _refusal(part):
             reasons.append(why)
     return "; ".join(dict.fromkeys(reasons))
+
+
+def _parts(module: nn.Module) -> Iterator[nn.Module]:
+    """A module and all inside of it, lists and parametrizations aside: the weight that a rule reads is the parametrized one."""
+    if not isinstance(module, nn.ModuleList):
+        yield module
+    for name, child in module.named_children():
+        if name != "parametrizations" or not is_parametrized(module):
+            yield from _parts(child)
 
 
 def _known(module: nn.Module) -> bool:
@@ -60,7 +70,12 @@ def _known(module: nn.Module) -> bool:
 
 
 def _refusal(module: nn.Module) -> str:
-    """Modules that have a rule for some settings only."""
+    """Why a module that has a rule cannot use it: a setting, or something about its call that the rule would pass by."""
+    if own := next((kind for kind in HOOKS if getattr(module, kind)), ""):
+        kind = own.strip("_").removesuffix("s").replace("_", " ")
+        return f"{_path(module)} has a {kind}, which its jet rule would pass by"
+    if "forward" in vars(module):
+        return f"{_path(module)} was given a forward of its own, which its jet rule would pass by"
     if isinstance(module, nn.Dropout) and module.training and module.p:
         return "Dropout in training mode is not a function of the point"
     if isinstance(module, nn.GELU) and module.approximate != "none":
@@ -68,15 +83,6 @@ def _refusal(module: nn.Module) -> str:
     if isinstance(module, nn.Softplus) and module.beta != 1:
         return f"Softplus(beta={module.beta}) has no derivative table; use beta=1"
     return ""
-
-
-def _checked(function: Callable[[nn.Module, Jet], Jet]) -> Callable[[nn.Module, Jet], Jet]:
-    def run(module: nn.Module, x: Jet) -> Jet:
-        if why := _refusal(module):
-            raise NoJetRule(why)
-        return function(module, x)
-
-    return run
 
 
 class Residual(nn.Module):
@@ -98,7 +104,7 @@ for _own in (Linear, Activation, MLP, Sinusoidal, Residual):
     rule.register(_own, lambda module, x: module(x))  # written for tensors and jets alike
 
 for _type, _name in {nn.GELU: "gelu", nn.Tanh: "tanh", nn.SiLU: "silu", nn.Sigmoid: "sigmoid", nn.Softplus: "softplus"}.items():
-    rule.register(_type, _checked(functools.partial(_pointwise, function=ACTIVATIONS[_name])))
+    rule.register(_type, functools.partial(_pointwise, function=ACTIVATIONS[_name]))
 
 
 @rule.register(nn.Linear)
@@ -115,7 +121,6 @@ def _sequential(module: nn.Sequential, x: Jet) -> Jet:
 
 @rule.register(nn.Identity)
 @rule.register(nn.Dropout)
-@_checked
 def _identity(module: nn.Module, x: Jet) -> Jet:
     return x
 

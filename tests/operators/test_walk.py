@@ -79,6 +79,48 @@ def test_a_setting_without_a_table_raises(module):
         apply(module, cat(coordinates(torch.zeros(3, 2), SPACE)))
 
 
+def hooked(register: str):
+    module = nn.Linear(2, 2)
+    getattr(module, register)(lambda module, *values: None)
+    return module
+
+
+def replaced():
+    module = nn.Linear(2, 2)
+    module.forward = lambda x: 2 * x
+    return module
+
+
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (lambda: hooked("register_forward_hook"), "has a forward hook"),
+        (lambda: hooked("register_forward_pre_hook"), "has a forward pre hook"),
+        (lambda: hooked("register_full_backward_hook"), "has a backward hook"),
+        (lambda: hooked("register_full_backward_pre_hook"), "has a backward pre hook"),
+        (lambda: nn.utils.spectral_norm(nn.Linear(2, 2)), "has a forward pre hook"),  # which renews the weight
+        (replaced, "was given a forward of its own"),
+    ],
+)
+def test_what_a_rule_would_pass_by_is_refused_at_any_depth(make, what):
+    module = make()
+    for whole in (module, nn.Sequential(nn.Tanh(), module), Residual(module)):
+        assert missing(whole) == f"torch.nn.modules.linear.Linear {what}, which its jet rule would pass by"
+    with pytest.raises(NoJetRule, match=what):
+        apply(nn.Sequential(module), cat(coordinates(torch.zeros(3, 2), SPACE)))
+
+
+def test_a_parametrized_weight_is_the_one_that_jets_see(rand, nested, close):
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(2, 6), nn.Tanh(), nn.utils.parametrizations.weight_norm(nn.Linear(6, 1))).double()
+    with torch.no_grad():
+        module[2].parametrizations.weight.original0.mul_(3)
+    points = rand(5, 2)
+    assert missing(module) == ""
+    jet = apply(module, cat(coordinates(points, SPACE)))
+    assert close(jet["laplacian"], nested(module, points, (2, 0)) + nested(module, points, (0, 2))) < 1e-10
+
+
 def test_a_user_teaches_a_rule(rand, nested, close):
     class Square(nn.Module):
         def forward(self, x):

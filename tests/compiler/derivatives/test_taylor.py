@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import compiler
-from operators import GINO, OperatorInput
+from operators import GINO, PINN, OperatorInput
 from pdespec import ProblemError
 from tests.compiler import problems
 
@@ -78,3 +78,15 @@ def test_a_field_without_jets_is_refused_with_the_alternative():
     loss = compiler.compile(problems.transport(), derivatives="taylor")
     with pytest.raises(ProblemError, match="P01.*carries jets[^$]*use autograd"):
         loss.residuals(lambda p: p[..., :1] * p[..., 1:], torch.rand(1, 4, 2))
+
+
+def test_a_network_that_does_more_than_its_jet_rules_is_differentiated_by_autograd_with_the_reason():
+    problem, model = problems.poisson(), PINN(1, 2, hidden=(4,), generator=torch.Generator().manual_seed(0)).double()
+    model.network.layers[1].register_forward_hook(lambda module, given, out: 2 * out)
+    field = model(OperatorInput(torch.zeros(1, 1, 2).double(), torch.zeros(1, 1, 1).double()))
+    group = compiler.compile(problem).plan(field).groups[0]
+    assert group.backend == "autograd"
+    assert "taylor declined: operators.mlp.Linear has a forward hook" in group.reasons[0]
+    points = torch.rand(1, 4, 2, dtype=torch.float64)
+    by = {name: compiler.compile(problem, name).residuals(field, points, {"f": lambda x: x[..., :1]}) for name in ("auto", "autograd")}
+    assert torch.equal(by["auto"]["balance"], by["autograd"]["balance"])
