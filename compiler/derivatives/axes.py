@@ -10,6 +10,7 @@ from torch import Tensor
 
 from compiler.derivatives.interface import Field, Index, Key, Request, answer, parts
 from compiler.derivatives.layout import Grid
+from compiler.derivatives.precision import RoundOff
 from operators.field import Capabilities
 from operators.field import capabilities as capabilities_of
 from pdespec.errors import Diagnostic, ProblemError
@@ -31,13 +32,19 @@ Rule = Callable[[Tensor, int, int, Grid], Tensor]  # (values (b, c, *shape), axi
 
 
 def on_grid(
-    field: Field, points: Tensor, grid: Grid, request: Request, rule: Rule, prepare: Callable[[Tensor], Tensor] | None = None
+    field: Field,
+    points: Tensor,
+    grid: Grid,
+    request: Request,
+    rule: Rule,
+    roundoff: RoundOff,
+    prepare: Callable[[Tensor], Tensor] | None = None,
 ) -> dict[Key, Tensor]:
     """Every requested derivative of the field's values on its grid, by `rule` along each axis in turn.
 
     `prepare` maps the values (b, c, *shape) that are differentiated (a filter); the value itself is returned as it is.
     Shapes: points "b n D" in C order; answers "b n".
-    Raises: ProblemError P02 where the field does not say whether it repeats, and does not.
+    Raises: ProblemError P02 where the field does not say whether it repeats, and does not; P05 as `roundoff` finds.
     """
     values = field(points)  # b n c
     probe_period(field, points, values, request, grid)
@@ -56,6 +63,7 @@ def on_grid(
     for component, indices in parts(request).items():
         for index in indices:
             found[component, index] = derivative(index)[:, component].flatten(1) if any(index) else values[..., component]
+    roundoff.check(found, values, points)
     return answer(found, request)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 from typing import ClassVar, Literal
@@ -12,14 +13,15 @@ import torch
 from torch import Tensor
 
 from compiler.derivatives.axes import on_grid, refuse_axes, refuse_period
-from compiler.derivatives.interface import DERIVATIVES, Field, Index, Key, Request, admit, answer, order, parts, spell
+from compiler.derivatives.interface import DERIVATIVES, Field, Index, Key, Request, admit, answer, parts
 from compiler.derivatives.layout import Axes, Grid, Layout
-from compiler.derivatives.precision import TOLERANCE, best_step, refuse_noise
+from compiler.derivatives.precision import TOLERANCE, RoundOff, best_step
 from compiler.derivatives.stencils import central, half_width, one_sided
 from operators.field import Capabilities
 from pdespec.errors import Diagnostic
 
 Offset = tuple[int, ...]
+WIDENINGS = 4  # of a default step; what still drowns then is refused
 
 
 @DERIVATIVES.register("finite_difference")
@@ -32,7 +34,8 @@ class FiniteDifference:
     step or two beyond the points, so the field must be defined there.
 
     `mode` forces one of the two; "auto" takes the grid where there is one and the field allows nothing else or needs nothing more.
-    `step` is a length, one for all axes or one an axis; by default it balances truncation and round-off (`precision.best_step`).
+    `step` is a length, one for all axes or one an axis; by default it balances truncation and round-off (`precision.best_step`) for one
+    wave across the points, and is widened where the values turn out to change by less than that.
 
     Source: weights by Fornberg (1988); ends as in LeVeque (2007), Finite Difference Methods, section 1.4.
     """
@@ -59,27 +62,38 @@ class FiniteDifference:
 
     def refuse(self, request: Request, capabilities: Capabilities, layout: Layout) -> Diagnostic | None:
         if isinstance(layout, Grid) and self.mode != "stencil":
-            return self._refuse_grid(request, capabilities, layout)
-        if self.mode == "grid":
+            if (refused := refuse_axes(self, request, layout, capabilities)) is not None:
+                return refused
+        elif self.mode == "grid":
             return Diagnostic(
                 "P01",
                 f"finite_difference needs a grid, got {layout}",
                 hint="use taylor or least_squares, or finite_difference with mode='stencil'",
             )
-        if not capabilities.pointwise:
+        elif not capabilities.pointwise:
             return Diagnostic(
                 "P01",
                 f"finite_difference needs a grid, got {layout}",
                 hint="evaluate on the field's own grid, or use least_squares",
                 cause="the field cannot be queried beside the points: its values are known on a grid only",
             )
-        return self._refuse_step(request, layout)
+        elif self.step is None:
+            return None  # the step is what round-off allows
+        roundoff = self.roundoff(request, layout)
+        return roundoff.refuse(roundoff.expected(request))
 
     def evaluate(self, field: Field, points: Tensor, request: Request, layout: Layout | Axes | None = None) -> dict[Key, Tensor]:
         layout = admit(self, field, points, request, layout)
         if isinstance(layout, Grid) and self.mode != "stencil":
-            return on_grid(field, points, layout, request, self.along)
+            return on_grid(field, points, layout, request, self.along, self.roundoff(request, layout))
         return self._by_stencil(field, points, request, layout)
+
+    def roundoff(self, request: Request, layout: Layout) -> RoundOff:
+        """By the spacing of the grid, or by the steps of the stencil."""
+        on_grid = isinstance(layout, Grid) and self.mode != "stencil"
+        spacing = layout.spacing if on_grid else self.steps(request, layout)
+        way_out = "leave step out" if self.step is not None and not on_grid else "use taylor, which takes no differences"
+        return RoundOff(self.name, tuple(h or 1.0 for h in spacing), layout, self.tolerance, way_out)
 
     def along(self, values: Tensor, axis: int, derivative: int, grid: Grid) -> Tensor:
         """`d^derivative` along one axis.
@@ -138,48 +152,47 @@ class FiniteDifference:
             result[tuple(offset for offset, _ in combination)] = weight
         return result
 
-    def _best(self, request: Request, layout: Layout) -> tuple[float, ...]:
-        return tuple(best_step(extent, max(order(request), 1), self.order, layout.dtype) for extent in layout.extent)
-
-    def _steps(self, request: Request, layout: Layout) -> tuple[float, ...]:
-        if self.step is None:
-            return self._best(request, layout)
-        return self.step if isinstance(self.step, tuple) else (self.step,) * len(layout.extent)
+    def steps(self, request: Request, layout: Layout) -> tuple[float, ...]:
+        """The step of the stencil along each axis; by default the best one for the highest derivative that the axis has a part in."""
+        if isinstance(self.step, tuple):
+            return self.step
+        if self.step is not None:
+            return (self.step,) * len(layout.extent)
+        indices = [index for needed in parts(request).values() for index in needed]
+        top = [max((sum(index) for index in indices if index[axis]), default=1) for axis in range(len(layout.extent))]
+        return tuple(best_step(extent, k, self.order, layout.dtype) for extent, k in zip(layout.extent, top, strict=True))
 
     def _by_stencil(self, field: Field, points: Tensor, request: Request, layout: Layout) -> dict[Key, Tensor]:
+        """By the steps given, or by the default ones, widened where the values found show that they drown in round-off."""
+        roundoff = self.roundoff(request, layout)
+        found, values = self._differences(field, points, request, roundoff.spacing)
+        for _ in range(WIDENINGS if self.step is None else 0):
+            growth = roundoff.coarser(roundoff.measured(found, values, points))
+            if max(growth) == 1:
+                break
+            widened = tuple(h * 2.0 ** math.ceil(math.log2(by)) for h, by in zip(roundoff.spacing, growth, strict=True))
+            roundoff = replace(roundoff, spacing=widened)
+            found, values = self._differences(field, points, request, roundoff.spacing)
+        roundoff.check(found, values, points)
+        return answer(found, request)
+
+    def _differences(
+        self, field: Field, points: Tensor, request: Request, steps: tuple[float, ...]
+    ) -> tuple[dict[tuple[int, Index], Tensor], Tensor]:
+        """Every derivative "b n", and the values "b nk c" it was made of."""
         offsets = self.offsets(request)
         position = {offset: k for k, offset in enumerate(offsets)}
-        steps = self._steps(request, layout)
         batch, n, dim = points.shape
         shift = points.new_tensor(offsets).reshape(len(offsets), dim) * points.new_tensor(steps)
         queries = (points[:, :, None, :] + shift).reshape(batch, n * len(offsets), dim)
-        values = field(queries).reshape(batch, n, len(offsets), -1)  # b n k c
+        values = field(queries)
+        table = values.reshape(batch, n, len(offsets), -1)  # b n k c
         found: dict[tuple[int, Index], Tensor] = {}
         for component, indices in parts(request).items():
             for index in indices:
                 stencil = self._stencil(index).items()
-                total = reduce(add, (weight * values[:, :, position[offset], component] for offset, weight in stencil))
+                total = reduce(add, (weight * table[:, :, position[offset], component] for offset, weight in stencil))
                 for count, step in zip(index, steps, strict=True):
                     total = total / step**count
                 found[component, index] = total
-        return answer(found, request)
-
-    def _refuse_grid(self, request: Request, capabilities: Capabilities, grid: Grid) -> Diagnostic | None:
-        if (refused := refuse_axes(self, request, grid, capabilities)) is not None:
-            return refused
-        return refuse_noise(self.name, request, grid.spacing, grid, self.tolerance, "use taylor, which takes no differences")
-
-    def _refuse_step(self, request: Request, layout: Layout) -> Diagnostic | None:
-        if self.step is None or not order(request):
-            return None
-        for axis, (step, best) in enumerate(zip(self._steps(request, layout), self._best(request, layout), strict=True)):
-            if step < best / 2:  # the best step is itself rounded to a power of two
-                worst = max((i for needed in parts(request).values() for i in needed), key=sum)
-                precision = str(layout.dtype).removeprefix("torch.")
-                return Diagnostic(
-                    "P05",
-                    f"finite_difference: a step of {step:.3g} along {layout.names[axis]} is lost in the round-off of {precision}",
-                    hint=f"use step={best:.3g}, or leave step out" + ("" if layout.dtype == torch.float64 else ", or evaluate in float64"),
-                    cause=f"for {spell(worst, layout.names)} at order {self.order} the error grows again below {best:.3g}",
-                )
-        return None
+        return found, values

@@ -12,7 +12,7 @@ from torch import Tensor
 from compiler.derivatives.axes import Axial, on_grid, refuse_axes, refuse_period
 from compiler.derivatives.interface import DERIVATIVES, Field, Index, Key, Request, admit, order
 from compiler.derivatives.layout import Axes, Grid, Layout
-from compiler.derivatives.precision import TOLERANCE, refuse_noise
+from compiler.derivatives.precision import TOLERANCE, RoundOff
 from operators.field import Capabilities
 from pdespec.errors import Diagnostic
 
@@ -51,11 +51,14 @@ class Fourier:
             return Diagnostic("P01", f"fourier needs a periodic grid, got {layout}", hint="use taylor or least_squares")
         if (refused := refuse_axes(self, request, layout, capabilities)) is not None:
             return refused
-        # the shortest wave kept, of n/2 * keep a period, is differentiated like a difference over h / (pi keep)
-        sharpness = tuple(math.pi * (self.keep or 1.0) if repeats else 1.0 for repeats in layout.periodic)
-        spread = (2 * order(request) + 1) ** -0.5  # root mean square of k^m over the waves, of its largest value
+        roundoff = self.roundoff(request, layout)
+        return roundoff.refuse(roundoff.expected(request))
+
+    def roundoff(self, request: Request, grid: Grid) -> RoundOff:
+        """The shortest wave kept, of n/2 * keep a period, is differentiated like a difference over h / (pi keep)."""
+        sharpness = tuple(math.pi * (self.keep or 1.0) if repeats else 1.0 for repeats in grid.periodic)
         way_out = "drop the shortest waves with keep, or use taylor"
-        return refuse_noise(self.name, request, layout.spacing, layout, self.tolerance, way_out, spread, sharpness)
+        return RoundOff(self.name, grid.spacing, grid, self.tolerance, way_out, spread(request), sharpness)
 
     def evaluate(self, field: Field, points: Tensor, request: Request, layout: Layout | Axes | None = None) -> dict[Key, Tensor]:
         grid = cast(Grid, admit(self, field, points, request, layout))
@@ -64,7 +67,7 @@ class Fourier:
         def filtered(values: Tensor) -> Tensor:
             return low_pass(values, tuple(axis + 2 for axis, repeats in enumerate(grid.periodic) if repeats), keep) if keep else values
 
-        return on_grid(field, points, grid, request, self.along, filtered)
+        return on_grid(field, points, grid, request, self.along, self.roundoff(request, grid), filtered)
 
     def along(self, values: Tensor, axis: int, derivative: int, grid: Grid) -> Tensor:
         """`d^derivative` along one axis.
@@ -104,6 +107,11 @@ def spectral(values: Tensor, dim: int, derivative: int, period: float) -> Tensor
     shape = [1] * values.ndim
     shape[dim] = -1
     return torch.fft.irfft(torch.fft.rfft(values, dim=dim) * factor.reshape(shape), n=n, dim=dim)
+
+
+def spread(request: Request) -> float:
+    """Root mean square of k^m over the waves of a grid, as a share of its largest value."""
+    return (2 * order(request) + 1) ** -0.5
 
 
 def low_pass(values: Tensor, dims: tuple[int, ...], keep: float) -> Tensor:

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from compiler.derivatives.axes import on_grid, refuse_axes, refuse_period
-from compiler.derivatives.fourier import spectral
+from compiler.derivatives.fourier import spectral, spread
 from compiler.derivatives.interface import DERIVATIVES, Field, Index, Key, Request, admit
 from compiler.derivatives.layout import Axes, Grid, Layout
-from compiler.derivatives.precision import TOLERANCE, refuse_noise
+from compiler.derivatives.precision import TOLERANCE, RoundOff
 from operators.field import Capabilities
 from pdespec.errors import Diagnostic
 
@@ -34,8 +34,7 @@ class FourierContinuation:
     grid (a gap of fixed length in points would leave an error that grows with refinement wherever the two ends differ).
 
     The error in a derivative of order m falls like `spacing^(matching - m)` until the round-off of the continuation takes over: 1e-9 of
-    the field's size for a first derivative at the default. All arithmetic is in float64, answers come in the field's dtype; a float32
-    field is accepted only where its own round-off, enlarged by the continuation, allows.
+    the field's size for a first derivative at the default. All arithmetic is in float64, answers come in the field's dtype.
 
     Source: Bruno & Lyon (2010); Amlani & Bruno (2016), An FC-based spectral solver, J. Comput. Phys. 307 (Gram);
     Ganeshram et al. (2025), FC-PINO, arXiv 2211.15960 (Legendre).
@@ -65,15 +64,25 @@ class FourierContinuation:
             return Diagnostic("P01", f"fourier_continuation needs a grid, got {layout}", hint="use taylor or least_squares")
         if (refused := refuse_axes(self, request, layout, capabilities)) is not None:
             return refused
-        gain = max((self.gain(n) for n, length in zip(layout.shape, layout.period, strict=True) if length is None), default=1.0)
-        sharpness = (math.pi,) * len(layout.shape)  # of the shortest wave on the grid
-        return refuse_noise(
-            self.name, request, layout.spacing, layout, self.tolerance, "match fewer points, or use taylor", gain, sharpness
-        )
+        roundoff = self.roundoff(request, layout)
+        return roundoff.refuse(roundoff.expected(request))
+
+    def roundoff(self, request: Request, grid: Grid) -> RoundOff:
+        """As of the shortest wave on the grid, in the precision of the field, and of one wave across a bridge, in float64.
+
+        A bridge follows rounded ends as smoothly as exact ones, so the field's own round-off is differentiated as on a periodic grid;
+        the bridge adds that of its arithmetic, `gain` times float64's.
+        """
+        bridges = [n for n, length in zip(grid.shape, grid.period, strict=True) if length is None]
+        arithmetic = max((2 / len(self.matrix(n)) * self.gain(n) for n in bridges), default=0.0)
+        share = torch.finfo(torch.float64).eps / torch.finfo(grid.dtype).eps
+        gain, sharpness = spread(request) + share * arithmetic, (math.pi,) * len(grid.shape)
+        return RoundOff(self.name, grid.spacing, grid, self.tolerance, "match fewer points, or use taylor", gain, sharpness)
 
     def evaluate(self, field: Field, points: Tensor, request: Request, layout: Layout | Axes | None = None) -> dict[Key, Tensor]:
         grid = cast(Grid, admit(self, field, points, request, layout))
-        return {key: value.to(points.dtype) for key, value in on_grid(field, points, grid, request, self.along, Tensor.double).items()}
+        answers = on_grid(field, points, grid, request, self.along, self.roundoff(request, grid), Tensor.double)
+        return {key: value.to(points.dtype) for key, value in answers.items()}
 
     def along(self, values: Tensor, axis: int, derivative: int, grid: Grid) -> Tensor:
         """`d^derivative` along one axis, in float64.
@@ -116,7 +125,7 @@ class FourierContinuation:
         return gram(self.matching) if self.kind == "gram" else legendre(self.matching, n)
 
     def gain(self, n: int) -> float:
-        """How much the bridge enlarges an error of the values at the ends."""
+        """The largest values of a bridge, of ends of size 1."""
         return float(np.abs(self.matrix(n)).sum(1).max())
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from compiler.derivatives.interface import DERIVATIVES, Field, Index, Key, Request, admit, answer, parts
 from compiler.derivatives.layout import Axes, Layout
-from compiler.derivatives.precision import TOLERANCE, refuse_noise
+from compiler.derivatives.precision import TOLERANCE, RoundOff
 from operators.field import Capabilities
 from pdespec.errors import Diagnostic, fail
 
@@ -73,9 +73,14 @@ class LeastSquares:
                 f"least_squares takes {k} neighbours, got {total} points",
                 hint="give more points, or use taylor, or finite_difference with its stencil of extra queries",
             )
-        extents = [extent for extent in layout.extent if extent > 0]
-        spacing = tuple(extent / total ** (1 / max(len(extents), 1)) or 1.0 for extent in layout.extent)
-        return refuse_noise(self.name, request, spacing, layout, self.tolerance, "use taylor, which takes no differences")
+        roundoff = self.roundoff(layout)
+        return roundoff.refuse(roundoff.expected(request))
+
+    def roundoff(self, layout: Layout) -> RoundOff:
+        """By the mean distance of the points."""
+        axes = sum(extent > 0 for extent in layout.extent)
+        spacing = tuple(extent / layout.count ** (1 / max(axes, 1)) or 1.0 for extent in layout.extent)
+        return RoundOff(self.name, spacing, layout, self.tolerance, "use taylor, which takes no differences")
 
     def evaluate(self, field: Field, points: Tensor, request: Request, layout: Layout | Axes | None = None) -> dict[Key, Tensor]:
         layout = admit(self, field, points, request, layout)
@@ -86,7 +91,9 @@ class LeastSquares:
             neighbours, weights = self.stencils(points, layout)
             for index in sorted(needed, key=sum):
                 self._derivative(index, known, neighbours, weights)
-        return answer({(c, index): known[index][..., c] for c, indices in parts(request).items() for index in indices}, request)
+        found = {(c, index): known[index][..., c] for c, indices in parts(request).items() for index in indices}
+        self.roundoff(layout).check(found, values, points)
+        return answer(found, request)
 
     def stencils(self, points: Tensor, layout: Layout) -> tuple[Tensor, dict[Index, Tensor]]:
         """Neighbours (b, n, k) of every point and, for each monomial up to the degree, the weights (b, n, k) of its derivative.

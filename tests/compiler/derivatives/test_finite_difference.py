@@ -185,8 +185,8 @@ def test_a_step_below_round_off_is_refused_with_the_better_one():
     with pytest.raises(ProblemError) as error:
         FiniteDifference(step=1e-5).evaluate(torch.sin, points, wanted((2,)))
     assert code(error) == "P05"
-    assert "a step of 1e-05 along x is lost in the round-off of float32" in str(error.value)
-    assert "use step=0.00" in str(error.value)
+    assert "dxx from values 1e-05 apart along x in float32 has a relative round-off of" in str(error.value)
+    assert "use a spacing of 0.00038 or more, or leave step out" in str(error.value)
     FiniteDifference(step=1e-4).evaluate(torch.sin, points.double(), wanted((2,)))
 
 
