@@ -100,8 +100,10 @@ class Geometry:
         """
         offset = points - self.body.center()[:, None]
         inside = self.body.vanishing(everything, self._checked(points))
-        square = offset.square().sum(-1) + (0 if inside is None else extent(self.body)[:, None] * inside.clamp_min(0))
-        scale = square.clamp_min(torch.finfo(points.dtype).tiny).rsqrt()
+        square = offset.square().sum(-1)
+        # beyond the boundary f goes on, below zero: differences across it must see no kink. A quarter is met at r = 2R for a disk
+        total = square if inside is None else torch.maximum(square + extent(self.body)[:, None] * inside, square / 4)
+        scale = total.clamp_min(torch.finfo(points.dtype).tiny).rsqrt()
         return offset[..., 0] * scale, offset[..., 1] * scale
 
     def interior(self, n: int, generator: torch.Generator, sobol: bool = True) -> Tensor:

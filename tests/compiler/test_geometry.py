@@ -292,6 +292,18 @@ def test_radial_coordinates_are_unit_vectors_on_the_boundary(name):
     assert torch.allclose(torch.stack(shape.radial(points), -1), offset / offset.norm(dim=-1, keepdim=True), atol=1e-6)
 
 
+@pytest.mark.parametrize("name", [name for name in PLANE if name != "polygon"])  # whose factor, with a dent, is positive on both sides
+def test_radial_coordinates_go_on_smoothly_beyond_the_boundary(name):
+    shape = geometry(PLANE[name])
+    points, normals = shape.boundary(boundary(PLANE[name].domain), 40, torch.Generator().manual_seed(0))
+    h = 1e-3
+    for k in (0, 1):
+        across = [shape.radial(points + j * h * normals)[k] for j in (-2, -1, 0, 1, 2)]
+        inner, outer = (across[2] - across[1]) / h, (across[3] - across[2]) / h
+        curvature = ((across[0] - 2 * across[1] + across[2]).abs() + (across[2] - 2 * across[3] + across[4]).abs()) / h**2
+        assert ((outer - inner).abs() <= h * (curvature + 1)).float().mean() > 0.9  # but at corners
+
+
 def test_lift_takes_the_given_values_on_each_boundary():
     shape = geometry(COMBINED["pores"])
     bottom, top = side(shape.domain, y=0), side(shape.domain, y=1)
