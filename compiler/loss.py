@@ -20,6 +20,7 @@ from compiler.guard import Guard
 from compiler.lower import Kind, Stream, Term, lower, strong_form
 from compiler.plan import DerivativePlan, Group, form_name, plan
 from operators.field import Capabilities
+from operators.field import capabilities as capabilities_of
 from pdespec.errors import fail, nearest
 from pdespec.geometry import Domain
 from pdespec.problem import Problem
@@ -141,11 +142,11 @@ class PhysicsLoss(nn.Module):
 
     def plan(self, field: FieldLike | None = None) -> DerivativePlan:
         """How the terms are computed for a field; without one, for a mollified GINO of a smooth enough weight."""
-        return self._programs(capabilities(field, len(self.names)), strong=False)[0]
+        return self._programs(capabilities(field), strong=False)[0]
 
     def explain(self, field: FieldLike | None = None) -> str:
         """Terms, derivative plan and residual graphs as text."""
-        chosen, programs = self._programs(capabilities(field, len(self.names)), strong=False)
+        chosen, programs = self._programs(capabilities(field), strong=False)
         parts = [f"{self.problem.name}: unknowns {', '.join(self.components)} over ({', '.join(self.names)})", "", str(chosen), ""]
         for program in programs:
             parts += [f"graph of {', '.join(t.label for t in program.group.terms)} on {program.group.points}:", str(program), ""]
@@ -221,7 +222,7 @@ class PhysicsLoss(nn.Module):
             if name not in tensors and parameter.value is not None:
                 tensors[name] = torch.as_tensor(float(parameter.value), dtype=points.dtype, device=points.device)
         found: dict[str, Tensor] = {}
-        for program in self._programs(capabilities(field, len(self.names)), strong=True)[1]:
+        for program in self._programs(capabilities(field), strong=True)[1]:
             known = KnownValues(self, points, None, tensors, evaluate)
             values = self.evaluate(program, field, points, known)
             found |= {t.label: torch.stack([values[e] for e in program.outputs(t)], -1) for t in program.group.terms}
@@ -259,7 +260,7 @@ class PhysicsLoss(nn.Module):
 
     def _capabilities(self, field: FieldLike, batch: BatchLike) -> Capabilities:
         """What the field says it can do; one that says nothing is probed for P04 once."""
-        declared = capabilities(field, len(self.names))
+        declared = capabilities(field)
         if getattr(field, "capabilities", None) is None and field not in self._probed:
             points = next(iter(batch.points.values())).points
             probe_pointwise(field, points)
@@ -466,12 +467,9 @@ class KnownValues:
         return graph({s: self.scalar(s) for s in graph.symbols}, self.points[:, :1, 0])[0].squeeze(-1)
 
 
-def capabilities(field: FieldLike | None, dimension: int) -> Capabilities:
+def capabilities(field: FieldLike | None) -> Capabilities:
     """What a field declares; a plain callable is taken as pointwise and smooth, no field at all as a mollified GINO."""
-    declared = getattr(field, "capabilities", None)
-    if declared is not None:
-        return declared
-    return Capabilities(pointwise=True, grid=None, periodic=(False,) * dimension, smoothness=torch.inf, taylor=field is None)
+    return Capabilities(taylor=True) if field is None else capabilities_of(field)
 
 
 def probe_pointwise(field: FieldLike, points: Tensor) -> None:
@@ -487,7 +485,7 @@ def probe_pointwise(field: FieldLike, points: Tensor) -> None:
     raise fail(
         "P04",
         "the value of this field at one query changes with the other queries",
-        hint="give it `capabilities` with pointwise=False and its grid, and use fourier or finite_difference",
+        hint="give it `capabilities` with pointwise=False, and use fourier or finite_difference on its grid, or least_squares",
         cause="the derivative of the sum over queries is then not du/dx but a sum of Jacobian columns",
     )
 

@@ -177,9 +177,11 @@ def automatic(costs: Mapping[str, float], streams: int, capabilities: Capabiliti
         return "autograd", ("values only, nothing to differentiate",)
     if not capabilities.pointwise:
         mixing = "autograd, taylor declined: the field mixes its queries"
-        if capabilities.grid is not None and all(capabilities.periodic):
+        if capabilities.grid is None:
+            return "least_squares", (f"{mixing}; fourier, finite_difference declined: it has no grid of its own",)
+        if capabilities.periodic and all(capabilities.periodic):
             return "fourier", (f"{mixing}; its grid is periodic",)
-        return "finite_difference", (mixing + ("; fourier declined: its grid is not periodic" if capabilities.grid is not None else ""),)
+        return "finite_difference", (f"{mixing}; fourier declined: its grid is not periodic",)
     if not capabilities.taylor:
         return "autograd", (f"taylor declined: {capabilities.reason or 'the field has no jets'}",)
     name = "taylor" if top >= 2 or streams <= costs["autograd"] else "autograd"

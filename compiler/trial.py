@@ -25,8 +25,9 @@ from compiler.derivatives import (
     Taylor,
 )
 from compiler.distance import domain
-from compiler.loss import PhysicsLoss, capabilities
+from compiler.loss import PhysicsLoss
 from compiler.lower import letters
+from operators.field import capabilities as capabilities_of
 from operators.lattice import Lattice
 from pdespec.problem import Problem
 
@@ -67,7 +68,7 @@ class Trial:
                     needed.setdefault(loss.components.index(stream.component), set()).add(stream.index)
         request = Request({c: frozenset(indices) for c, indices in sorted(needed.items())})
         scattered = batch.points[domain(problem).name].points
-        lattice = capabilities(field, len(loss.names)).grid or cover(problem, batch, scattered.shape[1])
+        lattice = capabilities_of(field).grid or cover(problem, batch, scattered.shape[1])
         grid = lattice.points(scattered.dtype, scattered.device).expand(len(scattered), -1, -1).contiguous()
         if exact is None and isinstance(field, ClosedForm):
             exact = field
@@ -80,7 +81,7 @@ class Trial:
     @property
     def pointwise(self) -> bool:
         """Whether autograd in the points is the derivative of the field, so that an exact answer is known."""
-        return capabilities(self.field, len(self.loss.names)).pointwise
+        return capabilities_of(self.field).pointwise
 
     @property
     def keys(self) -> list[tuple[int, Index]]:

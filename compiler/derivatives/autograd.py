@@ -76,7 +76,7 @@ def refuse_mixing(name: str, request: Request, capabilities: Capabilities) -> Di
     """P04: an exact pointwise backend on a field whose values depend on the other queries."""
     if capabilities.pointwise or order(request) == 0:
         return None
-    alternative = "fourier or finite_difference on its grid" if capabilities.grid else "finite_difference"
+    alternative = "fourier or finite_difference on its grid" if capabilities.grid else "least_squares"
     return Diagnostic(
         "P04",
         f"{name} cannot differentiate a field whose value at one query depends on the other queries",

@@ -10,6 +10,7 @@ import sympy as sp
 from compiler.lower import lower
 from compiler.plan import plan
 from operators.field import Capabilities
+from operators.lattice import Lattice
 from pdespec import ProblemError
 from tests.compiler import problems
 
@@ -91,8 +92,18 @@ def test_p03_compares_the_order_of_the_equation_with_the_class_of_the_field(smoo
         assert [w.code for w in found] == (["P03"] if outcome == "warning" else [])
 
 
-def test_a_field_that_mixes_its_queries_is_given_to_a_grid_method():
-    mixing = Capabilities(pointwise=False, taylor=False)
-    group = chosen(problems.poisson(), mixing).groups[0]
-    assert group.backend == "finite_difference"
-    assert "mixes its queries" in group.reasons[0]
+@pytest.mark.parametrize(
+    ("grid", "periodic", "backend", "why"),
+    [
+        (True, (), "finite_difference", "fourier declined: its grid is not periodic"),
+        (True, (True, False), "finite_difference", "fourier declined: its grid is not periodic"),
+        (True, (True, True), "fourier", "its grid is periodic"),
+        (False, (), "least_squares", "it has no grid of its own"),
+        (False, (True, True), "least_squares", "it has no grid of its own"),
+    ],
+)
+def test_a_field_that_mixes_its_queries_is_given_to_a_backend_that_needs_no_others(grid, periodic, backend, why):
+    lattice = Lattice((0.0, 0.0), (1.0, 1.0), (16, 16)) if grid else None
+    group = chosen(problems.poisson(), Capabilities(pointwise=False, grid=lattice, periodic=periodic)).groups[0]
+    assert group.backend == backend
+    assert "mixes its queries" in group.reasons[0] and why in group.reasons[0]

@@ -12,6 +12,7 @@ import compiler
 from compiler.derivatives import FiniteDifference, Fourier
 from operators import PINN, OperatorInput
 from operators.field import Capabilities
+from operators.lattice import Lattice
 from pdespec import Problem, ProblemError, dt, interval, periodic, space, unknown
 from pdespec import time as time_axis
 
@@ -136,6 +137,20 @@ def test_autograd_refuses_a_field_that_declares_that_it_mixes_its_queries():
     with pytest.raises(ProblemError, match="autograd cannot differentiate a field whose value at one query depends") as error:
         compiler.compile(wave_problem(), "autograd").residuals(Mixing(), grid())
     assert error.value.diagnostics[0].code == "P04"
+
+
+def test_auto_takes_the_points_of_a_field_without_a_grid_and_the_grid_of_one_that_has_one():
+    points = cloud(300, 2)
+    exact = compiler.compile(wave_problem(), "autograd").residuals(travelling, points)["wave"].detach()
+    loss = compiler.compile(wave_problem())
+    got = loss.residuals(Mixing(), points)["wave"]
+    assert loss.plan(Mixing()).groups[0].backend == "least_squares" and got.shape == exact.shape
+
+    class Gridded(Mixing):
+        capabilities = Capabilities(pointwise=False, grid=Lattice((0.0, 0.0), (2.0, 1.0), (32, 65)))
+
+    assert loss.plan(Gridded()).groups[0].backend == "finite_difference"
+    assert loss.residuals(Gridded(), grid())["wave"].shape == (1, 32 * 65, 1)
 
 
 def test_taylor_refuses_a_field_without_jets():
