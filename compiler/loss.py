@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import sympy as sp
 import torch
 from torch import Tensor, nn
 
-from compiler.derivatives import DERIVATIVES, Axes, Request
+from compiler.derivatives import DERIVATIVES, Autograd, Axes, Request, Taylor, order
 from compiler.geometry import Geometry
 from compiler.graph import ResidualGraph, Source
 from compiler.green import error_term, mean_square_error
@@ -28,6 +29,7 @@ from pdespec.symbols import Normal, Scalar
 
 FieldLike = Callable[[Tensor], Tensor]
 Known = Tensor | Callable[[Tensor], Tensor]
+PROBED = 64  # points of a sample on which a field is tried: one that mixes its queries does so however few they are
 
 
 class PointSetLike(Protocol):
@@ -123,7 +125,7 @@ class PhysicsLoss(nn.Module):
             {name: nn.Parameter(torch.tensor(float(p.value if p.value is not None else 1.0))) for name, p in problem.trainables.items()}
         )
         self._plans: dict[tuple, tuple[DerivativePlan, tuple[Program, ...]]] = {}
-        self._probed: weakref.WeakSet = weakref.WeakSet()
+        self._probed = Acquainted()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -162,12 +164,14 @@ class PhysicsLoss(nn.Module):
 
     def programs(self, field: FieldLike, batch: BatchLike) -> tuple[Program, ...]:
         """The groups of terms and how each is computed for this field, all of whose points the batch must have."""
-        found = self._programs(self._capabilities(field, batch), strong=False)[1]
+        found = self._programs(capabilities(field), strong=False)[1]
         for name in (program.group.points for program in found):
             if name not in batch.points:
                 raise fail(
                     "B01", f"the batch has no points on `{name}`, only on {', '.join(batch.points)}", hint="draw it with compiler.sample"
                 )
+        for program in found:
+            self._probe(program, field, batch.points[program.group.points].points)
         return found
 
     def group_values(self, program: Program, field: FieldLike, batch: BatchLike, violations: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -223,6 +227,7 @@ class PhysicsLoss(nn.Module):
                 tensors[name] = torch.as_tensor(float(parameter.value), dtype=points.dtype, device=points.device)
         found: dict[str, Tensor] = {}
         for program in self._programs(capabilities(field), strong=True)[1]:
+            self._probe(program, field, points)
             known = KnownValues(self, points, None, tensors, evaluate)
             values = self.evaluate(program, field, points, known)
             found |= {t.label: torch.stack([values[e] for e in program.outputs(t)], -1) for t in program.group.terms}
@@ -258,14 +263,12 @@ class PhysicsLoss(nn.Module):
 
         return checked
 
-    def _capabilities(self, field: FieldLike, batch: BatchLike) -> Capabilities:
-        """What the field says it can do; one that says nothing is probed for P04 once."""
-        declared = capabilities(field)
-        if getattr(field, "capabilities", None) is None and field not in self._probed:
-            points = next(iter(batch.points.values())).points
-            probe_pointwise(field, points)
+    def _probe(self, program: Program, field: FieldLike, points: Tensor) -> None:
+        """P04, once for a field that says nothing of itself and is to be differentiated in its points."""
+        by_points = isinstance(program.group.options, (Autograd, Taylor)) and order(program.group.request)
+        if by_points and getattr(field, "capabilities", None) is None and field not in self._probed:
+            probe_pointwise(field, points[:, :PROBED])
             self._probed.add(field)
-        return declared
 
     def _programs(self, able: Capabilities, strong: bool) -> tuple[DerivativePlan, tuple[Program, ...]]:
         key = (able.pointwise, able.taylor, able.smoothness, able.grid, able.periodic, strong)
@@ -470,6 +473,22 @@ class KnownValues:
 def capabilities(field: FieldLike | None) -> Capabilities:
     """What a field declares; a plain callable is taken as pointwise and smooth, no field at all as a mollified GINO."""
     return Capabilities(taylor=True) if field is None else capabilities_of(field)
+
+
+class Acquainted:
+    """Objects met before, by identity, since they may have no hash. Those that take no weak reference are strangers every time."""
+
+    def __init__(self) -> None:
+        self._met: dict[int, weakref.ref] = {}
+
+    def __contains__(self, other: object) -> bool:
+        reference = self._met.get(id(other))
+        return reference is not None and reference() is other
+
+    def add(self, other: object) -> None:
+        met, key = self._met, id(other)
+        with contextlib.suppress(TypeError):
+            met[key] = weakref.ref(other, lambda gone: met.pop(key, None))
 
 
 def probe_pointwise(field: FieldLike, points: Tensor) -> None:

@@ -174,11 +174,49 @@ def test_the_derivative_of_data_without_a_derivative_is_refused():
         compiler.compile(problem).residuals(lambda p: p[..., :1] ** 2, torch.rand(1, 4, 2), inputs={"f": torch.rand(1, 4, 1)})
 
 
-def test_a_field_that_mixes_its_queries_is_caught_by_the_probe():
+def slope_of_one() -> Problem:
     x, y = space("x y")
-    omega = rectangle(x, y, (0, 0), (1, 1))
-    u = unknown("u", omega)
-    problem = Problem("p", {"e": sp.Derivative(u, x) - 1})
-    batch = unit_square_batch("boundary(Omega)")
+    return Problem("p", {"e": sp.Derivative(unknown("u", rectangle(x, y, (0, 0), (1, 1))), x) - 1})
+
+
+def centred(points: torch.Tensor) -> torch.Tensor:
+    return points[..., :1] - points[..., :1].mean(1, keepdim=True)
+
+
+def test_a_field_that_mixes_its_queries_is_caught_by_the_probe():
     with pytest.raises(ProblemError, match="P04"):
-        compiler.compile(problem)(lambda p: p[..., :1] - p[..., :1].mean(1, keepdim=True), batch)
+        compiler.compile(slope_of_one())(centred, unit_square_batch("boundary(Omega)"))
+    with pytest.raises(ProblemError, match="P04"):
+        compiler.compile(slope_of_one()).residuals(centred, torch.rand(1, 40, 2))
+
+
+@pytest.mark.parametrize("backend", ["least_squares", "finite_difference"])
+def test_a_field_is_not_probed_for_a_backend_that_takes_its_values_as_they_are(backend):
+    residual = compiler.compile(slope_of_one(), backend).residuals(centred, torch.rand(1, 40, 2, dtype=torch.float64))["e"]
+    assert residual.abs().max() < 1e-6
+
+
+@dataclass
+class Unhashable:
+    asked: int = 0
+
+    def __call__(self, points: torch.Tensor) -> torch.Tensor:
+        self.asked += points.shape[1]
+        return points[..., :1] ** 2
+
+
+class Slotted:
+    __slots__ = ("asked",)
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    __call__ = Unhashable.__call__
+
+
+@pytest.mark.parametrize(("field", "probes"), [(Unhashable(), 1), (Slotted(), 3)])
+def test_fields_without_a_hash_or_weak_references_are_probed_on_few_points(field, probes):
+    loss, points = compiler.compile(slope_of_one()), torch.rand(1, 200, 2)
+    for _ in range(3):
+        loss.residuals(field, points)
+    assert field.asked == 3 * 200 + probes * (64 + 32)
