@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ from pdespec.errors import fail, nearest
 from pdespec.geometry import Domain
 from pdespec.problem import Problem
 from pdespec.symbols import Normal, Scalar
+
+LOG = logging.getLogger(__name__)
 
 FieldLike = Callable[[Tensor], Tensor]
 Known = Tensor | Callable[[Tensor], Tensor]
@@ -124,8 +127,9 @@ class PhysicsLoss(nn.Module):
         self.trainables = nn.ParameterDict(
             {name: nn.Parameter(torch.tensor(float(p.value if p.value is not None else 1.0))) for name, p in problem.trainables.items()}
         )
-        self._plans: dict[tuple, tuple[DerivativePlan, tuple[Program, ...]]] = {}
+        self._plans: dict[tuple[Capabilities, bool], tuple[DerivativePlan, tuple[Program, ...]]] = {}
         self._probed = Acquainted()
+        self._told: set[str] = set()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -164,7 +168,8 @@ class PhysicsLoss(nn.Module):
 
     def programs(self, field: FieldLike, batch: BatchLike) -> tuple[Program, ...]:
         """The groups of terms and how each is computed for this field, all of whose points the batch must have."""
-        found = self._programs(capabilities(field), strong=False)[1]
+        chosen, found = self._programs(capabilities(field), strong=False)
+        self._tell(chosen)
         for name in (program.group.points for program in found):
             if name not in batch.points:
                 raise fail(
@@ -226,7 +231,9 @@ class PhysicsLoss(nn.Module):
             if name not in tensors and parameter.value is not None:
                 tensors[name] = torch.as_tensor(float(parameter.value), dtype=points.dtype, device=points.device)
         found: dict[str, Tensor] = {}
-        for program in self._programs(capabilities(field), strong=True)[1]:
+        chosen, programs = self._programs(capabilities(field), strong=True)
+        self._tell(chosen)
+        for program in programs:
             self._probe(program, field, points)
             known = KnownValues(self, points, None, tensors, evaluate)
             values = self.evaluate(program, field, points, known)
@@ -263,6 +270,14 @@ class PhysicsLoss(nn.Module):
 
         return checked
 
+    def _tell(self, chosen: DerivativePlan) -> None:
+        """Logs, once each, the warnings of a plan that is about to be used, and why `auto` did without jets."""
+        nested = f"`{self.problem.name}`: derivatives by nested autograd, for taylor was declined: {chosen.fallback}"
+        for text in (*map(str, chosen.warnings), *([nested] if chosen.fallback else [])):
+            if text not in self._told:
+                self._told.add(text)
+                LOG.warning(text)
+
     def _probe(self, program: Program, field: FieldLike, points: Tensor) -> None:
         """P04, once for a field that says nothing of itself and is to be differentiated in its points."""
         by_points = isinstance(program.group.options, (Autograd, Taylor)) and order(program.group.request)
@@ -271,7 +286,7 @@ class PhysicsLoss(nn.Module):
             self._probed.add(field)
 
     def _programs(self, able: Capabilities, strong: bool) -> tuple[DerivativePlan, tuple[Program, ...]]:
-        key = (able.pointwise, able.taylor, able.smoothness, able.grid, able.periodic, strong)
+        key = able, strong
         if key not in self._plans:
             terms = self.strong if strong else self.terms
             chosen = plan(terms, self.components, self.names, able, self.derivatives)

@@ -7,6 +7,7 @@ u_xx + u_yy, each combination travels as one stream (derivatives.md 5.2; Dangel 
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ import sympy as sp
 from compiler.derivatives import DERIVATIVES, Backend, Request
 from compiler.derivatives import Form as FormRequest
 from compiler.lower import Form, Index, Stream, Term, letters
+from operators import WEIGHTS
 from operators.field import Capabilities
 from pdespec.errors import Diagnostic, ProblemError, nearest
 
@@ -44,6 +46,7 @@ class DerivativePlan:
     components: tuple[str, ...]
     names: tuple[str, ...]
     warnings: tuple[Diagnostic, ...] = ()
+    fallback: str = ""  # why jets were not to be had where they would have been chosen
 
     def __str__(self) -> str:
         lines = []
@@ -79,7 +82,9 @@ def plan(
     for (points, backend), members in chosen.items():
         warnings += smoothness(members, names, capabilities)
         groups.append(group(points, tuple(members), backend, components, capabilities))
-    return DerivativePlan(tuple(groups), components, names, tuple(dict.fromkeys(warnings)))
+    nested = any(backend == "auto" and g.backend == "autograd" for (_, backend), g in zip(chosen, groups, strict=True))
+    fallback = capabilities.reason if nested and not capabilities.taylor else ""
+    return DerivativePlan(tuple(groups), components, names, tuple(dict.fromkeys(warnings)), fallback)
 
 
 def choice(term: Term, derivatives: str | Mapping[str, object] | object, terms: tuple[Term, ...]) -> object:
@@ -109,20 +114,27 @@ def smoothness(terms: Iterable[Term], names: tuple[str, ...], capabilities: Capa
     for term in terms:
         top = max((s for s in term.streams() if not s.known), key=lambda s: sum(s.index), default=None)
         k = sum(top.index) if top is not None else 0
-        if k <= capabilities.smoothness or k < 2:
+        if k <= max(capabilities.smoothness, 0):
             continue
-        what = f"`{term.label}` takes d{letters(top.index, names)}({top.component}), the field is only C^{capabilities.smoothness}"
-        hint = f'use a weight of class C^{k} or more: weight="octic" (C^2) or "bump" (any order)'
+        kind = f"is only C^{capabilities.smoothness}" if capabilities.smoothness >= 0 else "jumps"
+        what = f"`{term.label}` takes d{letters(top.index, names)}({top.component}), the field {kind}"
+        hint = smooth_enough(k, jumps=capabilities.smoothness < 0)
         if k > capabilities.smoothness + 1:
-            cause = (
-                f"a derivative of order {k} of a C^{capabilities.smoothness} function holds delta terms that no pointwise derivative sees"
-            )
+            cause = f"a derivative of order {k} of a field that {kind} holds delta terms that no pointwise derivative sees"
             raise ProblemError(Diagnostic("P03", what, hint, cause, span=term.span, label=term.label))
         cause = (
             f"the derivative of order {k} jumps wherever a query crosses the rim of a latent node's ball; its mean square is still right"
         )
         warnings.append(Diagnostic("P03", what, hint, cause, span=term.span, label=term.label, severity="warning"))
     return warnings
+
+
+def smooth_enough(k: int, jumps: bool) -> str:
+    """Which weights are of class C^k, the least smooth ones first, and what else a field that jumps lacks."""
+    classes = sorted((weight.smoothness, name) for name, weight in WEIGHTS.items() if k <= weight.smoothness < math.inf)
+    named = [f'"{name}" (C^{smooth})' for smooth, name in classes[:2]] + ['"bump" (C^inf)']
+    reduction = ', and a reduction that does not count neighbours: "integral", "sum" or "shepard"' if jumps else ""
+    return f"use a weight of class C^{k} or more: weight={', '.join(named[:-1])}{' or ' * (len(named) > 1)}{named[-1]}{reduction}"
 
 
 def group(points: str, terms: tuple[Term, ...], backend: object, components: tuple[str, ...], capabilities: Capabilities) -> Group:

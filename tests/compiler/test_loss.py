@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ import sympy as sp
 import torch
 
 import compiler
+from operators import Capabilities
 from pdespec import Problem, ProblemError, boundary, grad, integral, on, rectangle, space, trainable, unit_normal, unknown
 from tests.compiler import problems
 from tests.compiler.oracle import exact_residuals, torch_field
@@ -220,3 +222,31 @@ def test_fields_without_a_hash_or_weak_references_are_probed_on_few_points(field
     for _ in range(3):
         loss.residuals(field, points)
     assert field.asked == 3 * 200 + probes * (64 + 32)
+
+
+class Rough:
+    """A field whose third derivatives would be a matter of taste, made of a module that jets do not pass."""
+
+    capabilities = Capabilities(smoothness=0, reason="no jet rule for some.Module")
+
+    def __call__(self, points: torch.Tensor) -> torch.Tensor:
+        return points[..., :1] ** 2
+
+
+def test_what_a_plan_warns_of_is_logged_once_when_the_loss_is_evaluated(caplog):
+    loss, batch = compiler.compile(slope_of_one()), unit_square_batch("boundary(Omega)")
+    with caplog.at_level(logging.WARNING, "compiler.loss"):
+        loss.explain(Rough())
+        assert not caplog.records
+        for _ in range(2):
+            loss(Rough(), batch)
+            loss.residuals(Rough(), torch.rand(1, 4, 2))
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 2
+    assert "warning P03: `e` takes dx(u), the field is only C^0" in told[0]
+    assert told[1] == "`p`: derivatives by nested autograd, for taylor was declined: no jet rule for some.Module"
+
+
+def test_a_backend_that_was_asked_for_is_no_fallback(caplog):
+    compiler.compile(slope_of_one(), "autograd").residuals(Rough(), torch.rand(1, 4, 2))
+    assert not [record for record in caplog.records if "nested autograd" in record.getMessage()]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 import sympy as sp
 
 from compiler.lower import lower
 from compiler.plan import plan
+from operators import WEIGHTS
 from operators.field import Capabilities
 from operators.lattice import Lattice
 from pdespec import ProblemError
@@ -90,6 +92,25 @@ def test_p03_compares_the_order_of_the_equation_with_the_class_of_the_field(smoo
     else:
         found = chosen(problems.korteweg_de_vries(), capabilities).warnings
         assert [w.code for w in found] == (["P03"] if outcome == "warning" else [])
+
+
+@pytest.mark.parametrize(("smoothness", "outcome"), [(-1, "error"), (0, "warning"), (1, "none")])
+def test_p03_looks_at_equations_of_first_order_too(smoothness, outcome):
+    capabilities = Capabilities(taylor=True, smoothness=smoothness)
+    if outcome == "error":
+        with pytest.raises(ProblemError, match="P03.*the field jumps[^$]*holds delta terms[^$]*reduction"):
+            chosen(problems.transport(), capabilities)
+    else:
+        assert [w.code for w in chosen(problems.transport(), capabilities).warnings] == ["P03"] * (outcome == "warning")
+
+
+@pytest.mark.parametrize(("problem", "k"), [(problems.poisson, 2), (problems.korteweg_de_vries, 3), (problems.biharmonic, 4)])
+def test_p03_offers_only_weights_that_suffice(problem, k):
+    capabilities = Capabilities(taylor=True, smoothness=k - 1)
+    hint = chosen(problem(), capabilities).warnings[0].hint
+    named = re.findall(r'"(\w+)"', hint)
+    assert "bump" in named and len(named) == 3
+    assert all(WEIGHTS[name].smoothness >= k for name in named)
 
 
 @pytest.mark.parametrize(
