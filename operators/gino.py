@@ -110,7 +110,9 @@ class DecodedField:
 
     @property
     def capabilities(self) -> Capabilities:
-        reason = missing(self.projection)
+        kernel = self.decoder.kernel
+        parts = (self.projection, *(kernel.children() if isinstance(kernel, nn.Module) else ()))
+        reason = "; ".join(dict.fromkeys(why for part in parts if (why := missing(part))))
         return Capabilities(periodic=self.lattice.periodic, smoothness=self.decoder.smoothness, taylor=not reason, reason=reason)
 
     def with_latent(self, latent: Sequence[Tensor]) -> DecodedField:

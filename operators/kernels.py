@@ -18,6 +18,7 @@ from operators.jet import Jet, Streams
 from operators.mlp import MLP, Activation, Linear, Sinusoidal, seeded
 from operators.neighbors import Edges
 from operators.registry import Registry
+from operators.walk import apply
 
 Transform = Literal["linear", "nonlinear", "linear_kernel_only", "nonlinear_kernel_only"]
 
@@ -50,7 +51,8 @@ class Kernel(Protocol):
     """`prepare` works on nodes once per input; `integrate` on edges, where the queries are.
 
     Offsets z_k = (x_k - y_k) / r_k come one (e, 1) per axis, `weight` (e, 1) with measure and padding in it.
-    `padded`: equal rows serve it best.
+    `padded`: equal rows serve it best. Modules of edges are called by `operators.walk.apply`, which passes jets on to their rules; one
+    inside the kernel that has none makes the field one without jets.
     """
 
     padded: bool
@@ -120,7 +122,7 @@ class MLPKernel(nn.Module):
         first = self.of_offset(jet.cat(z)) + prepared[0].index_select(0, edges.node)
         if self.embedding is not None and self.of_query is not None:
             first = first + from_queries(self.of_query(self.embedding(jet.cat(x))), edges)
-        kernel = self.rest(self.activation(first))
+        kernel = apply(self.rest, self.activation(first))
         if self.multiply:
             kernel = kernel * prepared[1].index_select(0, edges.node)
         return to_queries(kernel * weight, edges)

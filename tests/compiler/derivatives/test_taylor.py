@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 import compiler
 from operators import GINO, PINN, OperatorInput
@@ -90,3 +91,23 @@ def test_a_network_that_does_more_than_its_jet_rules_is_differentiated_by_autogr
     points = torch.rand(1, 4, 2, dtype=torch.float64)
     by = {name: compiler.compile(problem, name).residuals(field, points, {"f": lambda x: x[..., :1]}) for name in ("auto", "autograd")}
     assert torch.equal(by["auto"]["balance"], by["autograd"]["balance"])
+
+
+class Sinh(nn.Module):
+    def forward(self, x):
+        return torch.sinh(x)
+
+
+@pytest.mark.parametrize(
+    ("module", "backend"), [(Sinh, "autograd"), (nn.Tanh, "taylor"), (lambda: nn.GELU(approximate="tanh"), "autograd")]
+)
+def test_jets_pass_a_kernel_of_ones_own_where_they_pass_its_modules(module, backend):
+    problem, model = problems.poisson(), gino(problems.poisson(), "bump", "mlp")
+    model.decoder.kernel.rest = nn.Sequential(nn.Linear(64, 8), module(), nn.Linear(8, 6)).double()
+    field, points = field_of(model, 2), torch.rand(2, 5, 2, dtype=torch.float64)
+    group = compiler.compile(problem).plan(field).groups[0]
+    assert group.backend == backend
+    if backend == "autograd":
+        assert type(module()).__name__ in group.reasons[0]
+    by = {name: compiler.compile(problem, name).residuals(field, points, {"f": lambda x: x[..., :1]}) for name in ("auto", "autograd")}
+    torch.testing.assert_close(by["auto"]["balance"], by["autograd"]["balance"], rtol=1e-10, atol=1e-12)
