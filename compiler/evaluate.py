@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -46,7 +47,7 @@ class Sample:
     operator_seconds: float
     reference_seconds: float
     energy: float | None = None
-    violations: Mapping[str, float] = field(default_factory=dict)
+    violations: Mapping[str, float] = MappingProxyType({})
 
     @property
     def energy_gap(self) -> float | None:

@@ -293,7 +293,7 @@ class Validator:
 
     def __init__(self, objective: Objective, options: TrainOptions, fabric: Fabric, display: Display) -> None:
         self.objective, self.options, self.fabric = objective, options, fabric
-        self.base = torch.tensor([objective.loss.weights.get(term.label, 1.0) for term in objective.loss.terms], dtype=torch.float64)
+        self.base = torch.tensor([objective.loss.weights.get(label, 1.0) for label in objective.loss.labels], dtype=torch.float64)
         self.truth = None
         if options.references and fabric.is_global_zero:
             from compiler.fem import solve

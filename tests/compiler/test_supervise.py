@@ -91,7 +91,7 @@ def test_samples_that_the_solver_gives_up_on_are_left_out(tmp_path, monkeypatch)
     def solve(problem, batch):
         calls.append(batch)
         if len(calls) == 2:
-            raise supervise.NoConvergence("no way down")
+            raise supervise.SampleError("no way down")
         return whole(problem, batch)
 
     monkeypatch.setattr(supervise, "solve", solve)
@@ -100,7 +100,7 @@ def test_samples_that_the_solver_gives_up_on_are_left_out(tmp_path, monkeypatch)
     assert saved["samples"] == [0, 2, 3, 4, 5] and saved["values"].shape[:2] == (5, supervise.POINTS)
 
     def never(problem, batch):
-        raise supervise.NoConvergence("no way down")
+        raise supervise.SampleError("no way down")
 
     monkeypatch.setattr(supervise, "solve", never)
     with pytest.raises(RunError, match="failed on all 6 samples, last with: no way down"):
