@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -47,7 +47,7 @@ class Sample:
     operator_seconds: float
     reference_seconds: float
     energy: float | None = None
-    violations: Mapping[str, float] = MappingProxyType({})
+    violations: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def energy_gap(self) -> float | None:
@@ -70,7 +70,7 @@ class Evaluation:
     samples: tuple[Sample, ...]
     checkpoint: str
     device: str
-    failures: Mapping[int, str] = field(default_factory=dict)
+    failures: Mapping[int, str] = dataclasses.field(default_factory=dict)
 
     @property
     def relative_l2(self) -> dict[str, float]:
