@@ -49,10 +49,17 @@ def energy(problem: Problem) -> Term:
     return next(t for t in compiler.compile(problem).terms if t.label == "energy")
 
 
+def at_the_corner(guard: Guard, strain: Tensor) -> dict[sp.Symbol, Tensor]:
+    """What a density reads for displacement gradients, displacement and coordinates being zero. Shapes: "n 2 2" -> "1 n" each."""
+    entry = {f"u.{c}_{x}": strain[None, :, i, j] for i, c in enumerate("XY") for j, x in enumerate("XY")}
+    return {s: entry.get(s.name, torch.zeros_like(strain[None, :, 0, 0])) for s in guard.symbols}
+
+
 def stored(guard: Guard, strain: Tensor) -> Tensor:
     """The guarded density for displacement gradients. Shapes: "n 2 2" -> "n"."""
-    entry = {f"u.{c}_{x}": strain[None, :, i, j] for i, c in enumerate("XY") for j, x in enumerate("XY")}
-    return guard({s: entry[s.name] for s in guard.streams}, {}, strain[None, :, 0, 0].detach())[0][0]
+    values = at_the_corner(guard, strain)
+    streams = {s: values.pop(s) for s in guard.streams}
+    return guard(streams, values, strain[None, :, 0, 0].detach())[0][0]
 
 
 def strains(count: int, size: float) -> Tensor:
@@ -94,16 +101,14 @@ def test_densities_are_what_they_were_to_the_last_bit_where_the_requirement_hold
     assert len(strain) > 1000
     own = energy(make())
     guard = Guard(own)
-    names = {s: f"s{k}" for k, s in enumerate(guard.streams)}
-    plain = sp.lambdify([sp.Symbol(n) for n in names.values()], own.expressions[0].subs({s: sp.Symbol(n) for s, n in names.items()}), torch)
-    entry = {f"u.{c}_{x}": strain[:, i, j] for i, c in enumerate("XY") for j, x in enumerate("XY")}
-    expected = plain(*(entry[s.name] for s in guard.streams))
-    found = stored(guard, strain)
-    torch.testing.assert_close(found, expected, rtol=1e-13, atol=1e-13)
-    unguarded = guard.density  # the same graph, nothing around it
-    values = {s: entry[s.name][None] for s in guard.streams} | dict.fromkeys(guard.rays.values(), torch.zeros(1, 1, dtype=torch.float64))
-    assert torch.equal(found, unguarded(values, found[None].detach())[0][0])
-    slopes = [torch.autograd.grad(v.sum(), strain, retain_graph=True)[0] for v in (found, unguarded(values, found[None].detach())[0][0])]
+    values, found = at_the_corner(guard, strain), stored(guard, strain)
+    names = {s: sp.Symbol(f"s{k}") for k, s in enumerate(values)}
+    expected = sp.lambdify(list(names.values()), own.expressions[0].subs(names), torch)(*values.values())
+    torch.testing.assert_close(found, expected[0], rtol=1e-13, atol=1e-13)
+    still = values | dict.fromkeys(guard.rays.values(), torch.zeros(1, 1, dtype=torch.float64))
+    unguarded = guard.density(still, found[None].detach())[0][0]  # the same graph, nothing around it
+    assert torch.equal(found, unguarded)
+    slopes = [torch.autograd.grad(v.sum(), strain, retain_graph=True)[0] for v in (found, unguarded)]
     assert torch.equal(*slopes)
 
 
