@@ -86,12 +86,12 @@ SETTINGS: Mapping[str, Setting] = {
 }
 
 
-def decoder(setting: Setting, channels: int = 64) -> DecodedField:
+def decoder(setting: Setting, kernel: str = "mlp", channels: int = 64) -> DecodedField:
     """The decoder of a GINO with leaf latent tensors: the trunk costs every way the same and is left out."""
     generator = torch.Generator().manual_seed(0)
     lattice = Lattice((0.0,) * setting.dim, (1.0,) * setting.dim, (setting.nodes,) * setting.dim)
     layer = GNO(
-        channels, channels, setting.dim, setting.radius, setting.weight, "mlp", box=(lattice.lower, lattice.upper), generator=generator
+        channels, channels, setting.dim, setting.radius, setting.weight, kernel, box=(lattice.lower, lattice.upper), generator=generator
     )
     nodes = lattice.points(torch.float32)
     latent = layer.prepare(nodes, torch.randn(len(nodes), channels, generator=generator))
@@ -160,10 +160,10 @@ def residual_step(
 def decoder_cases(name: str) -> dict[str, Build]:
     """Every way on one setting."""
 
-    def case(backend: str | Backend, block: int | None = None, mode: Literal["eager", "captured"] = "eager") -> Build:
+    def case(backend: str | Backend, block: int | None = None, mode: Literal["eager", "captured"] = "eager", kernel: str = "mlp") -> Build:
         def build(small: bool) -> Step:
             setting = replace(SETTINGS[name], queries=6) if small else SETTINGS[name]
-            return residual_step(setting.text, decoder(setting), queries(setting), backend, block, mode)
+            return residual_step(setting.text, decoder(setting, kernel), queries(setting), backend, block, mode)
 
         return build
 
@@ -175,4 +175,7 @@ def decoder_cases(name: str) -> dict[str, Build]:
         "jets in blocks": case("taylor", BLOCK),
         "jets in blocks, captured": case("taylor", BLOCK, "captured"),
         "nested in blocks, captured": case("autograd", BLOCK, "captured"),
+        "polynomial kernel: differences": case(FiniteDifference(mode="grid", tolerance=math.inf), kernel="polynomial"),
+        "polynomial kernel: jets": case("taylor", kernel="polynomial"),
+        "polynomial kernel: jets, captured": case("taylor", BLOCK, "captured", "polynomial"),
     }
