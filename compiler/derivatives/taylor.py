@@ -24,13 +24,16 @@ class Taylor:
     """
 
     def refuse(self, request: Request, capabilities: Capabilities, layout: Layout | Axes | None) -> Diagnostic | None:
-        if not capabilities.taylor:
-            return Diagnostic(
-                "P01",
-                "taylor needs a field that carries jets, this one only returns values",
-                hint="use autograd, or a decoder made of operators.gno, operators.mlp layers",
-            )
-        return refuse_mixing("taylor", request, capabilities)
+        if (refused := refuse_mixing("taylor", request, capabilities)) is not None:
+            return refused
+        if capabilities.taylor:
+            return None
+        return Diagnostic(
+            "P01",
+            "taylor needs a field that carries jets, this one only returns values",
+            hint="use autograd, or a decoder made of operators.gno, operators.mlp layers",
+            cause=capabilities.reason,
+        )
 
     def points_per_query(self, request: Request) -> int:
         return 1

@@ -153,7 +153,19 @@ def test_auto_takes_the_points_of_a_field_without_a_grid_and_the_grid_of_one_tha
     assert loss.residuals(Gridded(), grid())["wave"].shape == (1, 32 * 65, 1)
 
 
-def test_taylor_refuses_a_field_without_jets():
-    with pytest.raises(ProblemError, match="taylor needs a field that carries jets") as error:
-        compiler.compile(wave_problem(), "taylor").residuals(travelling, grid())
-    assert error.value.diagnostics[0].code == "P01"
+class Opaque(Mixing):
+    capabilities = Capabilities(reason="no jet rule for some.Module")
+
+
+@pytest.mark.parametrize(
+    ("field", "code", "text"),
+    [
+        (travelling, "P01", "taylor needs a field that carries jets"),
+        (Opaque(), "P01", "no jet rule for some.Module"),
+        (Mixing(), "P04", "taylor cannot differentiate a field whose value at one query depends"),
+    ],
+)
+def test_taylor_refuses_a_field_without_jets_with_the_reason(field, code, text):
+    with pytest.raises(ProblemError, match=text) as error:
+        compiler.compile(wave_problem(), "taylor").residuals(field, grid())
+    assert error.value.diagnostics[0].code == code
