@@ -130,11 +130,23 @@ def explain(
         best = nearest(stage, STAGES)
         raise Usage(f"unknown stage {stage!r}; " + (f"did you mean {best!r}?" if best else f"stages: {', '.join(STAGES)}"))
     problem = pdespec.load(file)
+    if derivatives != "auto":
+        _known_backends([derivatives])
     for each in STAGES if stage is None else (stage,):
         lines = _explain(problem, each, derivatives)
         if stage is None:
             out.print(f"[bold]{each}[/bold]")
         out.print("\n".join(lines) + "\n" * (stage is None), markup=False)
+
+
+def _known_backends(names: list[str]) -> None:
+    from compiler.selection import backend_name
+
+    try:
+        for each in names:
+            backend_name(each)
+    except KeyError as error:
+        raise Usage(str(error)) from error
 
 
 def _explain(problem: Problem, stage: str, derivatives: str) -> list[str]:
@@ -300,11 +312,7 @@ def compare(
     from compiler.sample import sample
 
     names = list(DERIVATIVES) if derivatives is None else [each.strip() for each in derivatives.split(",")]
-    try:
-        for each in names:
-            DERIVATIVES[each]
-    except KeyError as error:
-        raise Usage(str(error)) from error
+    _known_backends(names)
     batch = sample(problem, 1, generator=torch.Generator().manual_seed(seed), dtype=next(model.parameters()).dtype)
     field = model(batch.inputs)
     out.print(str(run_comparison(problem, field, batch, derivatives=names)), markup=False)

@@ -21,6 +21,7 @@ from compiler.green import error_term, mean_square_error
 from compiler.guard import Guard
 from compiler.lower import Kind, Stream, Term, lower, strong_form
 from compiler.plan import DerivativePlan, Group, form_name, plan
+from compiler.selection import check_selection
 from operators.field import Capabilities
 from operators.field import capabilities as capabilities_of
 from pdespec.errors import fail, nearest
@@ -91,6 +92,7 @@ def compile(
     `derivatives` is "auto", a backend of `DERIVATIVES` (name or instance), or a mapping from labels, unknowns and regions to one, with
     "default" for the rest. `weights` multiplies terms in `Terms.total`, by label or by kind. `estimate` adds, for equations that allow
     it, the term `LABEL.error`: the mean squared error in u that the residual causes (see `compiler.green`).
+    Raises: KeyError with the nearest name where either names nothing; ValueError where two unknowns of a term ask for two backends.
     """
     return PhysicsLoss(problem, derivatives, weights, estimate)
 
@@ -117,6 +119,7 @@ class PhysicsLoss(nn.Module):
         self.problem = problem
         self.derivatives = derivatives
         self.terms = lower(problem)
+        check_selection(derivatives, self.terms)
         if estimate:
             self.terms += tuple(e for e in (error_term(problem, t) for t in self.terms) if e is not None)
         self.components = tuple(c for unknown in problem.unknowns.values() for c in unknown.components)

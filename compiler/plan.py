@@ -17,9 +17,10 @@ import sympy as sp
 from compiler.derivatives import DERIVATIVES, Backend, Request
 from compiler.derivatives import Form as FormRequest
 from compiler.lower import Form, Index, Stream, Term, letters
+from compiler.selection import backend_name, choice
 from operators import WEIGHTS
 from operators.field import Capabilities
-from pdespec.errors import Diagnostic, ProblemError, nearest
+from pdespec.errors import Diagnostic, ProblemError
 
 ELEMENTWISE = 0.15  # of a value step per stream: activations beside the matrix products (measured, docs/notes)
 
@@ -73,11 +74,11 @@ def plan(
 
     `derivatives` is one backend (a name, or an instance with its options), or a mapping from the label of a term, the name of an
     unknown component or of a region to one, with "default" for the rest.
-    Raises: ProblemError P03 where the field is not smooth enough; KeyError with the nearest name for an unknown backend.
+    Raises: ProblemError P03 where the field is not smooth enough; what `compiler.selection` raises.
     """
     chosen: dict[tuple[str, object], list[Term]] = {}
     for term in terms:
-        chosen.setdefault((term.points, choice(term, derivatives, terms)), []).append(term)
+        chosen.setdefault((term.points, choice(term, derivatives)), []).append(term)
     groups, warnings = [], []
     for (points, backend), members in chosen.items():
         warnings += smoothness(members, names, capabilities)
@@ -85,27 +86,6 @@ def plan(
     nested = any(backend == "auto" and g.backend == "autograd" for (_, backend), g in zip(chosen, groups, strict=True))
     fallback = capabilities.reason if nested and not capabilities.taylor else ""
     return DerivativePlan(tuple(groups), components, names, tuple(dict.fromkeys(warnings)), fallback)
-
-
-def choice(term: Term, derivatives: str | Mapping[str, object] | object, terms: tuple[Term, ...]) -> object:
-    """The backend asked for a term: by its label, else by a component it differentiates, else by its region, else the default."""
-    if not isinstance(derivatives, Mapping):
-        return derivatives
-    known = (
-        {"default"}
-        | {t.label for t in terms}
-        | {t.region.name for t in terms}
-        | {s.component for t in terms for s in t.streams() if not s.known}
-    )
-    for name in derivatives:
-        if name not in known and not any(k.split(".")[0] == name for k in known):
-            close = nearest(str(name), known)
-            raise KeyError(f"derivatives: nothing is called `{name}`" + (f"; did you mean `{close}`?" if close else ""))
-    own = [s.component for s in term.streams() if not s.known and any(s.index) or s.form]
-    for name in (term.label, *own, *(c.split(".")[0] for c in own), term.region.name):
-        if name in derivatives:
-            return derivatives[name]
-    return derivatives.get("default", "auto")
 
 
 def smoothness(terms: Iterable[Term], names: tuple[str, ...], capabilities: Capabilities) -> list[Diagnostic]:
@@ -147,7 +127,7 @@ def group(points: str, terms: tuple[Term, ...], backend: object, components: tup
     streams = len(lower) + len({s.form for s in forms})
     costs = {"taylor": streams * (1 + ELEMENTWISE) - ELEMENTWISE, "autograd": nested_cost(needed)}
     top = max((sum(a) for found in needed.values() for a in found), default=0)
-    name, reasons = backend if isinstance(backend, str) else backend_name(backend), ()
+    name, reasons = backend_name(backend), ()
     if name == "auto":
         name, reasons = automatic(costs, streams, capabilities, top)
     if name == "taylor" and top:
@@ -169,14 +149,6 @@ def group(points: str, terms: tuple[Term, ...], backend: object, components: tup
     options = DERIVATIVES[name]() if isinstance(backend, str) else backend
     cost = costs.get(name, float(options.points_per_query(Request(plain, operators))))
     return Group(points, terms, name, options, Request(plain, operators), streams, cost, reasons)
-
-
-def backend_name(backend: object) -> str:
-    """The registered name of a backend's class."""
-    for name in DERIVATIVES:
-        if isinstance(backend, DERIVATIVES[name]):
-            return name
-    raise KeyError(f"{type(backend).__name__} is not in compiler.DERIVATIVES; register it there")
 
 
 def automatic(costs: Mapping[str, float], streams: int, capabilities: Capabilities, top: int) -> tuple[str, tuple[str, ...]]:

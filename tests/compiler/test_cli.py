@@ -111,6 +111,7 @@ def test_control_c_saves_says_how_to_go_on_and_ends_with_130(workplace, monkeypa
         (["train", "broken.pde"], 1, "broken.pde:6:14: error S01"),
         (["solve", "broken.pde"], 1, "error S01"),
         (["explain", "broken.pde"], 1, "error S01"),
+        (["explain", POISSON, "--derivatives", "tailor"], 2, "no derivative backend 'tailor'; did you mean 'taylor'?"),
         (["train", POISSON, "--preset", "dmo"], 2, "unknown preset 'dmo'; did you mean 'demo'?"),
         (["train", POISSON, "--set", "stpes=3"], 2, "unknown option 'stpes'; did you mean 'steps'?"),
         (["train", POISSON, "--set", "steps"], 2, "--set steps: write --set key=value"),

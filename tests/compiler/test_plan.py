@@ -76,13 +76,6 @@ def test_each_equation_can_have_its_own_backend():
     assert [(g.terms[0].label, g.backend) for g in groups] == [("momentum", "taylor"), ("continuity", "autograd")]
 
 
-def test_an_unknown_label_or_backend_names_the_nearest():
-    with pytest.raises(KeyError, match="did you mean `momentum`"):
-        chosen(problems.navier_stokes(), derivatives={"momentun": "taylor"})
-    with pytest.raises(KeyError, match="did you mean 'taylor'"):
-        chosen(problems.navier_stokes(), derivatives="tailor")
-
-
 @pytest.mark.parametrize(("smoothness", "outcome"), [(1, "error"), (2, "warning"), (3, "none"), (math.inf, "none")])
 def test_p03_compares_the_order_of_the_equation_with_the_class_of_the_field(smoothness, outcome):
     capabilities = Capabilities(pointwise=True, taylor=True, smoothness=smoothness)
