@@ -1,6 +1,6 @@
 """One training step of a whole graph operator of 714,692 parameters: ours, and that of neuraloperator 2.0.0.
 
-Sizes are in docs/notes/derivative_costs.md: float32, one sample, N queries, residual div((1 + u^2) grad u) - f, its mean square, and the
+The same work for both: float32, one sample, N queries, residual div((1 + u^2) grad u) - f, its mean square, and the
 gradient of that in all parameters.
 """
 
