@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from measure import Build, Step, alternate, measured, peak, report, save
@@ -21,10 +21,10 @@ from operators.lattice import Lattice
 from operators.neighbors import NEIGHBORS
 
 
-def decoder(rounds: int) -> None:
+def decoder(rounds: int, settings: Sequence[str] = tuple(SETTINGS)) -> None:
     """Residual and gradient of a decoder: Poisson, Navier-Stokes, Korteweg-de Vries."""
     tables, text = {}, []
-    for name in SETTINGS:
+    for name in settings:
         tables[name] = measured(__file__, f"decoder/{name}", decoder_cases(name), rounds)
         text.append(report(f"{name}, decoder step", tables[name], {"FD": "differences on the grid", "nested": "nested autograd"}))
         print(text[-1], flush=True)
@@ -68,6 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; all by default")
     parser.add_argument("--rounds", type=int, default=9, help="steps of each kind")
+    parser.add_argument("--settings", nargs="+", default=list(SETTINGS), choices=list(SETTINGS), help="of the decoder section")
     parser.add_argument("--memory", metavar="CASE", help="print the peak of one case, in bytes")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -77,7 +78,10 @@ def main() -> None:
     for name in options.sections or SECTIONS:
         if name not in SECTIONS:
             parser.error(f"no section {name!r}: {', '.join(SECTIONS)}")
-        SECTIONS[name](options.rounds)
+        if name == "decoder":
+            decoder(options.rounds, options.settings)
+        else:
+            SECTIONS[name](options.rounds)
 
 
 if __name__ == "__main__":

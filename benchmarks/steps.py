@@ -24,7 +24,7 @@ from operators.gno import GNO
 from operators.lattice import Lattice
 from operators.mlp import MLP
 
-BLOCK = 256  # queries: their edges stay in the processor's cache
+BLOCK = 192  # queries: their edges stay in the processor's cache
 
 POISSON = """problem poisson
 space x, y
