@@ -11,7 +11,7 @@ import torch
 
 import compiler
 import pdespec
-from operators import GINO, OperatorInput
+from operators import GINO, WEIGHTS, OperatorInput
 from tests.compiler.oracle import exact_residuals, torch_field
 
 PATHS = sorted((Path(__file__).parents[2] / "examples").glob("*.pde"))
@@ -105,3 +105,43 @@ def test_jets_equal_nested_autograd_through_an_operator(name, kernel):
     for ours, reference in zip(*found, strict=True):
         assert torch.isfinite(reference).all() and reference.norm() > 0
         assert (ours - reference).norm() <= 1e-10 * reference.norm()
+
+
+def weight_for(problem, k: int) -> str:
+    """One of the weights that are smooth enough for every derivative of a problem, in turn."""
+    order = max(sum(index) for found in problem.derivatives().values() for index in found)
+    names = sorted(name for name, weight in WEIGHTS.items() if weight.smoothness >= order)
+    return names[k % len(names)]
+
+
+@pytest.mark.parametrize("kernel", ["mlp", "polynomial"])
+@pytest.mark.parametrize(("k", "name"), enumerate(PROBLEMS), ids=list(PROBLEMS))
+def test_every_term_and_its_gradient_by_jets_equals_that_by_autograd_with_conditions_built_in(k, name, kernel):
+    """Two samples of different geometries, inputs and params; boundary and initial terms too; weights in turn."""
+    problem = PROBLEMS[name]
+    model = compiler.build(
+        problem,
+        "gino",
+        latent={1: (12,), 2: (9, 9), 3: (7, 7, 7), 4: (6, 6, 6, 6)}[len(problem.variables)],
+        weight=weight_for(problem, k + len(kernel)),
+        modes=2,
+        hidden=4,
+        layers=1,
+        projection=5,
+        kernel=kernel,
+        kernel_options={"mlp": {"hidden": (5, 5)}, "polynomial": {"degree": 2}}[kernel],
+        cells=1.6,
+    ).double()
+    points = {"interior": 6, "boundary": 4, "initial": 4, "operator": 40}
+    batch = compiler.sample(problem, 2, points, torch.Generator().manual_seed(0), dtype=torch.float64, hard=True)
+    values, gradients = [], []
+    for backend in ("taylor", "autograd"):
+        loss = compiler.compile(problem, backend).double()
+        terms = loss(model(batch.inputs), batch)
+        parameters = [*model.parameters(), *loss.parameters()]
+        found = torch.autograd.grad(terms.total, parameters, allow_unused=True, materialize_grads=True)
+        values.append(torch.stack(list(terms.values())).detach())
+        gradients.append(torch.cat([each.flatten() for each in found]))
+    for ours, theirs in (values, gradients):
+        assert theirs.norm() > 0
+        assert (ours - theirs).norm() <= 1e-10 * theirs.norm()
