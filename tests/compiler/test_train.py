@@ -219,7 +219,7 @@ def test_two_processes_give_the_result_of_one(tmp_path):
         tmp_path / "two",
         repr(changes),
     ]
-    finished = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert finished.returncode == 0, finished.stderr
     start(tmp_path / "one", dataclasses.replace(SMALL, **changes))
     assert json.loads((tmp_path / "two" / "run.json").read_text())["sessions"][0]["processes"] == 2
