@@ -130,6 +130,8 @@ def train(
         return state | {"objective": objective.state_dict(), "optimizer": optimizer.state_dict()}
 
     if fabric.is_global_zero:
+        for each in problem.data:
+            display.say(f"warning: the data from {each.source!r} are not seen: measurements are no term of the loss yet")
         session = _session(fabric, start)
         if resuming:
             runs.continue_run(run, session)

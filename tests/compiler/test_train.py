@@ -23,7 +23,7 @@ import pdespec
 from compiler.checkpoint import load_run, load_tree, save_tree
 from compiler.loss import compile, term_weights
 from compiler.options import OptionError, TrainOptions
-from compiler.progress import terms_text
+from compiler.progress import Silent, terms_text
 from compiler.runs import RunError, open_run, read_history
 from compiler.train import Interrupted, Objective, seeded, train
 from pdespec.errors import ProblemError
@@ -478,3 +478,16 @@ def test_a_tree_that_is_no_checkpoint_state_is_refused(tmp_path):
     save_tree(tmp_path / "run" / "checkpoints" / "last.safetensors", {"something": 1})
     with pytest.raises(RunError, match="last.safetensors"):
         start(tmp_path / "run", resume=True)
+
+
+def test_measurements_that_training_does_not_see_are_named(tmp_path):
+    problem = pdespec.parse(tiny.TEXT + 'data u on L from "measured.h5"\n')
+
+    class Telling(Silent):
+        said: list[str] = []
+
+        def say(self, text):
+            self.said.append(text)
+
+    train(problem, tiny.Operator(), dataclasses.replace(SMALL, steps=1), tmp_path / "run", sampler=tiny.sample, display=Telling())
+    assert any("the data from 'measured.h5' are not seen" in text for text in Telling.said)
