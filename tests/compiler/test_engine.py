@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import pytest
 import sympy as sp
 import torch
 from torch import Tensor, nn
+from torch._dynamo.utils import counters
 
 import compiler
 import operators
@@ -298,7 +300,7 @@ def test_a_field_of_its_own_class_trains_in_blocks():
     same(case, StepEngine(case.loss, 4))
 
 
-@pytest.mark.parametrize("balancer", ["fixed", "relobralo"])
+@pytest.mark.parametrize("balancer", sorted(compiler.BALANCERS))
 def test_a_run_in_blocks_takes_the_same_steps(tmp_path, balancer):
     problem = tiny.problem()
     weights = []
@@ -390,6 +392,38 @@ def test_a_compiled_graph_that_computes_something_else_is_not_used(monkeypatch, 
     assert "is off by 1.0e-02" in engine.explain()
     with pytest.raises(capture.CaptureError, match="result 0"):
         capture.check([torch.tensor([1.0, float("nan")])], [torch.ones(2)])
+
+
+@pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="Inductor needs a C++ compiler")
+def test_inductor_compiles_the_step_once_and_finds_it_on_disk_again(tmp_path, monkeypatch, caplog, quiet):
+    for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
+        monkeypatch.setenv(name, str(tmp_path))
+    case = Case.of(problems.transport(), "polynomial", size=1, derivatives="taylor", points={"interior": 16, "operator": 9})
+    for hits in (0, 1):
+        torch._dynamo.reset()  # nothing is left in memory
+        counters.clear()
+        engine = StepEngine(case.loss, 16, mode="captured")
+        same(case, engine)
+        assert engine.explain() == "flow: in blocks, captured by inductor"
+        assert (counters["inductor"]["fxgraph_cache_hit"] > 0) == (hits > 0)
+    assert not caplog.records
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("mode", ["eager", "captured"])
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_step_on_a_gpu_is_that_on_the_processor(kernel, mode, quiet):
+    case = Case.of(problems.poisson(), kernel, derivatives="taylor", hard=False)
+    theirs = case.loss(case.field, case.batch)
+    wanted = case.gradients(theirs.total)
+    there = Case(case.model.cuda(), case.loss.cuda(), case.batch.to("cuda"))
+    engine = StepEngine(there.loss, 16, mode=mode)
+    ours = engine(there.field, there.batch)
+    found = there.gradients(ours.total)
+    assert all(each.is_cuda for each in (*ours.values(), *found))
+    close([each.cpu() for each in ours.values()], list(theirs.values()), 1e-9)
+    close([each.cpu() for each in found], wanted, 1e-9)
+    assert mode == "eager" or "captured by inductor" in engine.explain()
 
 
 def test_backends_that_mix_points_are_evaluated_whole():
