@@ -28,8 +28,9 @@ class Row:
     """One backend on one set of points.
 
     `errors` are relative root mean squares by derivative, against autograd on the same points; `closed_form` the same against the known
-    function; `residual` the root mean square of the residual's error, in the residual's own unit. `values` counts values of the field a
-    point. `refused` says why there are no figures. Units: seconds of CPU for one residual with its gradient, bytes.
+    function. `residuals` are the root mean squares of each equation's residual minus that by autograd, `closed_residuals` minus that of
+    the known function, in the equation's own unit. `values` counts values of the field a point. `refused` says why there are no figures.
+    Units: seconds of CPU for one residual with its gradient, bytes.
     """
 
     backend: str
@@ -38,10 +39,16 @@ class Row:
     values: int
     errors: Errors
     closed_form: Errors
-    residual: float
+    residuals: Errors
+    closed_residuals: Errors
     seconds: float
     bytes: int
     refused: Diagnostic | None = None
+
+    @property
+    def residual(self) -> float:
+        """The largest of `residuals`."""
+        return max(self.residuals.values(), default=math.nan)
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ class Table:
     problem: str
     setting: str
     orders: Mapping[str, int]  # of each derivative, by its name
-    residual: float  # root mean square of the exact residual
+    residuals: Errors  # root mean square of the exact residual of each equation
     rows: tuple[Row, ...]
 
     def __iter__(self) -> Iterator[Row]:
@@ -63,6 +70,11 @@ class Table:
             raise KeyError(f"no row {backend!r}; there are {', '.join(dict.fromkeys(row.backend for row in self.rows))}")
         return found
 
+    @property
+    def equations(self) -> list[str]:
+        """Labels of the equations that some row has a residual of."""
+        return list(dict.fromkeys(label for row in self.rows for label in (*row.residuals, *row.closed_residuals)))
+
     def worst(self, row: Row, order: int, closed: bool = False) -> float:
         """The largest error among the derivatives of an order."""
         errors = row.closed_form if closed else row.errors
@@ -73,7 +85,11 @@ class Table:
         closed = any(row.closed_form for row in self.rows)
         fastest = min((row.seconds for row in self.rows if row.refused is None), default=math.nan)
         head = ["backend", "points", "values", *(f"error d{k}" for k in orders)]
-        head += [f"truth d{k}" for k in orders] * closed + ["residual", "ms", "times", "MB"]
+        head += [f"truth d{k}" for k in orders] * closed
+        equations = self.equations
+        several = len(equations) > 1
+        head += [f"residual {label}" if several else "residual" for label in equations]
+        head += [f"truth {label}" if several else "truth res." for label in equations] * closed + ["ms", "times", "MB"]
         lines = [head]
         for row in self.rows:
             if row.refused is not None:
@@ -81,26 +97,33 @@ class Table:
                 continue
             line = [row.backend, row.layout, f"{row.values * row.points}", *(f"{self.worst(row, k):.1e}" for k in orders)]
             line += [f"{self.worst(row, k, True):.1e}" for k in orders] * closed
-            line += [f"{row.residual:.1e}", f"{1e3 * row.seconds:.1f}", f"{row.seconds / fastest:.1f}", f"{row.bytes / 1e6:.2f}"]
+            line += [f"{row.residuals.get(label, math.nan):.1e}" for label in equations]
+            line += [f"{row.closed_residuals.get(label, math.nan):.1e}" for label in equations] * closed
+            line += [f"{1e3 * row.seconds:.1f}", f"{row.seconds / fastest:.1f}", f"{row.bytes / 1e6:.2f}"]
             lines.append(line)
         body = aligned(lines)
         reasons = [f"{row.backend} on {row.layout}: {row.refused.message}" for row in self.rows if row.refused is not None]
-        title = f"{self.problem}, {self.setting}; exact residual {self.residual:.2e} (root mean square)"
+        sizes = ", ".join(f"{size:.2e} of {label}" for label, size in self.residuals.items())
+        title = f"{self.problem}, {self.setting}" + (f"; root mean square of the exact residual {sizes}" if sizes else "")
         return "\n".join([title, *body, *reasons])
 
     def write_csv(self, path: str | Path) -> Path:
         """One line a row, every derivative in its own column."""
-        names = list(self.orders)
+        names, equations = list(self.orders), self.equations
         with Path(path).open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(
-                ["backend", "layout", "points", "values", *(f"error {n}" for n in names), *(f"closed form {n}" for n in names)]
-                + ["residual error", "seconds", "bytes", "refused"]
+                ["backend", "layout", "points", "values", "values a point"]
+                + [*(f"error {n}" for n in names), *(f"closed form {n}" for n in names)]
+                + [f"{kind} {label}" for kind in ("residual error", "closed form residual") for label in equations]
+                + ["seconds", "bytes", "refused"]
             )
             for row in self.rows:
                 errors = [row.errors.get(name, "") for name in names] + [row.closed_form.get(name, "") for name in names]
+                residuals = [each.get(label, "") for each in (row.residuals, row.closed_residuals) for label in equations]
+                counts = [row.points, row.values * row.points, row.values]
                 refused = f"{row.refused.code} {row.refused.message}" if row.refused else ""
-                writer.writerow([row.backend, row.layout, row.points, row.values, *errors, row.residual, row.seconds, row.bytes, refused])
+                writer.writerow([row.backend, row.layout, *counts, *errors, *residuals, row.seconds, row.bytes, refused])
         return Path(path)
 
 
@@ -135,7 +158,7 @@ def compare(
         rows[k] = replace(rows[k], seconds=statistics.median(times[k]), bytes=memory.peak)
     sample = trial.scattered
     setting = f"{len(sample)} sample{'s' * (len(sample) != 1)}, {str(sample.dtype).removeprefix('torch.')} on {sample.device.type}"
-    size = rms(trial.exact_residuals(sample)) if trial.pointwise else math.nan
+    size = {label: rms(exact) for label, exact in trial.exact_residuals(sample).items()} if trial.pointwise else {}
     return Table(problem.name, setting, trial.orders, size, tuple(rows))
 
 
@@ -143,7 +166,7 @@ def accuracy(trial: Trial, contest: Contest) -> Row:
     """A row without its costs; with the reason where the backend refuses."""
     backend, points = contest.backend, contest.points
     layout = recognise(points, trial.loss.axes)
-    row = Row(contest.label, str(layout), points.shape[1], backend.points_per_query(trial.request), {}, {}, math.nan, math.nan, 0)
+    row = Row(contest.label, str(layout), points.shape[1], backend.points_per_query(trial.request), {}, {}, {}, {}, math.nan, 0)
     try:
         with torch.no_grad():
             found = backend.evaluate(trial.field, points, trial.request, trial.loss.axes)
@@ -152,10 +175,16 @@ def accuracy(trial: Trial, contest: Contest) -> Row:
         return replace(row, refused=error.diagnostics[0])
     if trial.pointwise:
         exact = trial.exact_derivatives(points)
-        row = replace(row, errors=trial.errors(found, lambda *key: exact[key]), residual=rms(residual - trial.exact_residuals(points)))
+        row = replace(row, errors=trial.errors(found, lambda *key: exact[key]), residuals=gaps(residual, trial.exact_residuals(points)))
     if (known := trial.exact) is not None:
-        row = replace(row, closed_form=trial.errors(found, lambda *key: known.derivative(points, *key)))
+        closed = trial.errors(found, lambda *key: known.derivative(points, *key))
+        row = replace(row, closed_form=closed, closed_residuals=gaps(residual, trial.exact_residuals(points, known)))
     return row
+
+
+def gaps(found: Mapping[str, Tensor], exact: Mapping[str, Tensor]) -> dict[str, float]:
+    """Root mean square difference by label."""
+    return {label: rms(found[label] - exact[label]) for label in found}
 
 
 def aligned(lines: Sequence[Sequence[str]], left: int = 2) -> list[str]:

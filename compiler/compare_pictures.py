@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +14,21 @@ matplotlib.use("Agg", force=False)
 
 import numpy as np
 import torch
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from torch import Tensor
 
 from compiler.closed_form import ClosedForm
 from compiler.compare import Table, compare
-from compiler.derivatives import Axes, Backend, FiniteDifference, Index, Request
+from compiler.derivatives import DERIVATIVES, Axes, Backend, FiniteDifference, Index, Request
+from compiler.derivatives.precision import wavelength
 from compiler.sweep import Sweep, sweep
 from compiler.trial import Trial, cover
 from pdespec.problem import Problem
 
 UNWRAPPED = Axes()  # one-sided at the ends: a field that does not repeat, on a domain that does, is drawn as well
-FLOOR = 1e-17  # drawn for an error of exactly zero
+MARKS = "osD^v<>pXh"
 Panel = tuple[str, np.ndarray]
 
 
@@ -57,44 +61,78 @@ def write_comparison(
     return table
 
 
+def colour(label: str) -> str:
+    """One colour a backend, in every picture; variants differ by their marks or dashes."""
+    own = label.split(",")[0]
+    return f"C{list(DERIVATIVES).index(own) % 10}" if own in DERIVATIVES else "0.3"
+
+
 def cost_picture(table: Table) -> Figure:
-    """The worst error of the highest derivatives against time and against memory, one mark a backend."""
+    """The worst error of the highest derivatives against time and against memory, one mark a backend.
+
+    An error of zero is that of the reference itself: a hollow mark below all that was measured.
+    """
     figure = Figure(figsize=(12, 4), layout="constrained")
     order = max(table.orders.values())
     rows = [row for row in table if row.refused is None]
     closed = not any(row.errors for row in rows)
+    errors = [table.worst(row, order, closed) for row in rows]
+    below = 0.1 * min((error for error in errors if error > 0), default=1.0)
     measures = (("CPU ms", lambda row: 1e3 * row.seconds), ("peak MB", lambda row: row.bytes / 1e6))
     panels = figure.subplots(1, 2)
     for axes, (unit, measure) in zip(panels, measures, strict=True):
-        for k, row in enumerate(rows):
-            error = max(table.worst(row, order, closed), FLOOR)
-            axes.loglog(measure(row), error, "osD^v<>"[k % 7], color=f"C{k}", ms=8, label=f"{row.backend}, {row.layout}")
+        for k, (row, error) in enumerate(zip(rows, errors, strict=True)):
+            reference = {} if error > 0 else {"markerfacecolor": "none"}
+            label = f"{row.backend}, {row.layout}" + ("" if error > 0 else " (the reference)")
+            axes.plot(measure(row), error or below, MARKS[k % len(MARKS)], color=colour(row.backend), ms=8, label=label, ls="", **reference)
         axes.set(xlabel=f"{unit} for the residual and its gradient", ylabel=f"relative error, derivatives of order {order}")
+        axes.set(xscale="log", yscale="log")
         axes.margins(x=0.15, y=0.15)
+        few_ticks(axes.xaxis, [measure(row) for row in rows])
         axes.grid(alpha=0.25)
     panels[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5))
     figure.suptitle(f"{table.problem}: error against cost", fontsize=11)
     return figure
 
 
+def few_ticks(axis: Axis, values: Sequence[float]) -> None:
+    """Labels at 1, 2 and 5 times powers of ten within two decades, at powers of ten beyond, none between."""
+    near = max(values) <= 100 * min(values)
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if near else (1.0,)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def spacing_picture(swept: Sweep) -> Figure:
-    """Error against spacing on double logarithmic axes, one panel an order of derivative, fitted orders in the legend."""
+    """Error against spacing on double logarithmic axes, one panel an order of derivative, fitted orders in the legend below it.
+
+    The dashed line is the round-off `eps/2 (l/h)^order` of a difference over one spacing, for one wave across the points.
+    """
     orders = sorted({each.order for each in swept.series})
-    figure = Figure(figsize=(4.5 * len(orders) + 1, 4.2), layout="constrained")
+    figure = Figure(figsize=(4.5 * len(orders) + 1, 6), layout="constrained")
     for axes, order in zip(figure.subplots(1, len(orders), squeeze=False)[0], orders, strict=True):
-        for k, each in enumerate(s for s in swept.series if s.order == order):
-            errors = np.maximum(each.errors, FLOOR)
-            axes.loglog(each.spacings, errors, "o-", color=f"C{k}", ms=4, label=f"{each.backend}: {each.slope:.1f}")
+        own = [each for each in swept.series if each.order == order]
+        for k, each in enumerate(own):
+            shown = [error or math.nan for error in each.errors]
+            style = {"color": colour(each.backend), "ls": "-" if colour(each.backend) not in {colour(o.backend) for o in own[:k]} else "--"}
+            axes.loglog(each.spacings, shown, MARKS[k % len(MARKS)], ms=4, label=f"{each.backend}: {each.slope:.1f}", **style)
+        spacings = np.array(sorted({h for each in own for h in each.spacings}))
+        roundoff = swept.precision * (wavelength(1.0) / spacings) ** order
+        axes.loglog(spacings, roundoff, ":", color="0.4", label=f"round-off of values known to {swept.precision:.0e}")
         axes.axhline(0.01, color="0.6", lw=0.8, ls=":")
         axes.set(xlabel="spacing, share of an axis", ylabel="relative error", title=f"derivatives of order {order}")
-        axes.legend(fontsize=7, title="fitted order", title_fontsize=7)
+        axes.legend(fontsize=7, title="fitted order", title_fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.17))
+        few_ticks(axes.xaxis, list(spacings))
         axes.grid(alpha=0.25)
     figure.suptitle(f"{swept.problem}: error against spacing", fontsize=11)
     return figure
 
 
 def smoothness_picture(trial: Trial, count: int = 48) -> Figure:
-    """The highest derivative of the first unknown: closed form where known, autograd, finite differences on the drawn grid."""
+    """The highest derivative of the first unknown: closed form where known, autograd, finite differences on the drawn grid.
+
+    To the right, by how much each differs from the first, on a scale of its own.
+    """
     component, index = max((key for key in trial.keys if key[0] == trial.keys[0][0]), key=lambda key: (sum(key[1]), key[1]))
     drawn = slab(trial, count)
     request = Request({component: frozenset({index})})
@@ -108,8 +146,12 @@ def smoothness_picture(trial: Trial, count: int = 48) -> Figure:
     with torch.no_grad():
         numeric = backend.evaluate(trial.field, drawn.points, request, UNWRAPPED)[component, index]
     panels.append((f"finite differences, {drawn}", image(numeric, drawn)))
-    figure = Figure(figsize=(4 * len(panels) + 0.6, 3.7), layout="constrained")
-    _row(figure, figure.subplots(1, len(panels), squeeze=False)[0], panels, drawn)
+    (truth, exact), *others = panels
+    figure = Figure(figsize=(4 * (len(panels) + len(others)) + 0.6, 3.7), layout="constrained")
+    row = figure.subplots(1, len(panels) + len(others), squeeze=False)[0]
+    _row(figure, row[: len(panels)], panels, drawn)
+    for k, (title, values) in enumerate(others, len(panels)):
+        _row(figure, row[k : k + 1], [(f"{title}, minus {truth}", values - exact)], drawn)
     figure.suptitle(f"{trial.name(component, index)} of {trial.loss.problem.name}", fontsize=11)
     return figure
 

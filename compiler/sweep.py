@@ -62,6 +62,7 @@ class Sweep:
     problem: str
     series: tuple[Series, ...]
     refused: Mapping[str, str]
+    precision: float  # relative round-off of the values
 
     def __str__(self) -> str:
         lines = [["backend", "derivatives", "fitted order", "coarsest", "finest", "points for 1 %"]]
@@ -114,7 +115,7 @@ def sweep(
         if label not in refused
         for order in sorted(set(trial.orders.values()))
     ]
-    return Sweep(problem.name, tuple(series), refused)
+    return Sweep(problem.name, tuple(series), refused, torch.finfo(trial.scattered.dtype).eps / 2)
 
 
 def truth(trial: Trial, points: Tensor) -> Callable[[int, Index], Tensor]:

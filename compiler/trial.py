@@ -120,18 +120,19 @@ class Trial:
         blocks = [Autograd().evaluate(self.field, part, request or self.request) for part in points.split(BLOCK, 1)]
         return {key: torch.cat([block[key].detach() for block in blocks], 1) for key in blocks[0]}
 
-    def exact_residuals(self, points: Tensor) -> Tensor:
-        """Residual components by autograd, in blocks. Shapes: points "b n D" -> "b n k"."""
-        return torch.cat([self.residuals(self.loss, part).detach() for part in points.split(BLOCK, 1)], 1)
+    def exact_residuals(self, points: Tensor, field: Field | None = None) -> dict[str, Tensor]:
+        """Residuals of the field, or of another one, by autograd, in blocks. Shapes: points "b n D" -> "b n k" each."""
+        blocks = [self.residuals(self.loss, part, field) for part in points.split(BLOCK, 1)]
+        return {label: torch.cat([block[label].detach() for block in blocks], 1) for label in blocks[0]}
 
     def errors(self, found: Mapping[Key, Tensor], exact: Callable[[int, Index], Tensor]) -> dict[str, float]:
         """Relative root mean square error of every derivative, by name."""
         return {self.name(*key): relative(found[key], exact(*key)) for key in self.keys}
 
-    def residuals(self, loss: PhysicsLoss, points: Tensor, field: Field | None = None) -> Tensor:
-        """All residual components at the points. Shapes: "b n k"."""
+    def residuals(self, loss: PhysicsLoss, points: Tensor, field: Field | None = None) -> dict[str, Tensor]:
+        """The residual of every equation at the points. Shapes: "b n k" each."""
         inputs = {name: lambda x, name=name: self.batch.evaluate(name, x) for name in loss.problem.inputs}
-        return torch.cat(list(loss.residuals(field or self.field, points, inputs, self.batch.params).values()), -1)
+        return loss.residuals(field or self.field, points, inputs, self.batch.params)
 
     def step(self, contest: Contest) -> Callable[[], None]:
         """A backend's share of a training step: the mean square residual and its gradient in all that the field was made from.
@@ -145,7 +146,7 @@ class Trial:
         parameters = leaves(probe) if probe.requires_grad else ()
 
         def work() -> None:
-            loss = self.residuals(contest.loss, contest.points, field).square().mean()
+            loss = torch.cat(list(self.residuals(contest.loss, contest.points, field).values()), -1).square().mean()
             if parameters:
                 torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
 

@@ -11,14 +11,14 @@ import torch
 
 import compiler
 from compiler.closed_form import closed_form
-from compiler.compare_pictures import write_comparison
-from compiler.derivatives import FiniteDifference, LeastSquares
+from compiler.compare_pictures import colour, cost_picture, write_comparison
+from compiler.derivatives import DERIVATIVES, FiniteDifference, LeastSquares
 from compiler.sweep import Series, sweep
 from compiler.trial import Trial, cover
 from operators import GINO
 from operators.field import Capabilities
 from operators.lattice import Lattice
-from pdespec import Problem, dt, interval, lap, periodic, space, star, unknown
+from pdespec import Problem, dt, interval, lap, periodic, rectangle, space, star, unknown
 from pdespec import time as time_axis
 
 from .problems import poisson
@@ -109,6 +109,49 @@ def test_the_table_is_written_with_one_column_a_derivative(table, tmp_path):
     assert float(lines[1]["error u_xx"]) == table.rows[1].errors["u_xx"]
     assert float(lines[2]["closed form u_y"]) == table.rows[2].closed_form["u_y"]
     assert lines[3]["refused"].startswith("P02")
+    assert (lines[1]["values"], lines[1]["values a point"]) == ("720", "5")  # of 144 points; the table prints the former
+    assert "  720  " in str(table)
+    assert float(lines[1]["residual error balance"]) == table.rows[1].residuals["balance"] == table.rows[1].residual
+
+
+def test_every_equation_has_its_own_residual_against_autograd_and_against_the_closed_form():
+    x, y = space("x y")
+    omega = rectangle(x, y, (0, 0), (1, 1))
+    u, w = unknown("u", omega), unknown("w", omega)
+    problem = Problem("pair", {"large": 1000 * lap(u) - w, "small": sp.Derivative(w, x) - 2 * x})
+    field = closed_form(problem, {"u": sp.exp(x) * sp.sin(y), "w": x**2})
+    table = compiler.compare(problem, field, batch_of(problem), ["autograd", FiniteDifference(mode="grid")], repeats=1)
+    row = table["finite_difference"]
+    assert row.residuals.keys() == row.closed_residuals.keys() == {"large", "small"}
+    assert row.residuals["large"] > 1 and row.residuals["small"] < 1e-9  # second order is exact for x^2
+    assert row.closed_residuals == pytest.approx(row.residuals, abs=1e-9)
+    assert table.residuals["small"] < 1e-12
+    heads = str(table).splitlines()[1]
+    assert all(head in heads for head in ("residual large", "residual small", "truth large", "truth small"))
+
+
+def test_a_wrong_field_has_the_residual_that_the_closed_form_has_not():
+    problem = heat()
+    (x,), t = problem.coordinates, problem.time
+    decay = sp.exp(-4 * sp.pi**2 * t) * sp.sin(2 * sp.pi * x)
+    wrong = closed_form(problem, {"u": 2 * decay + t})
+    table = compiler.compare(problem, wrong, batch_of(problem), ["autograd"], exact={"u": decay}, repeats=1)
+    assert table["autograd"].residual == 0
+    assert table["autograd"].closed_residuals["flow"] == pytest.approx(1)  # d/dt t
+
+
+def test_a_backend_has_one_colour_in_every_picture():
+    assert colour("finite_difference, order 2") == colour("finite_difference") != colour("fourier")
+    assert colour("fourier, else finite_difference") == colour("fourier") != colour("fourier_continuation")
+    assert len({colour(name) for name in DERIVATIVES}) == len(DERIVATIVES)
+
+
+def test_the_reference_is_drawn_hollow_below_what_was_measured(table):
+    axes = cost_picture(table).axes[0]
+    hollow = [line for line in axes.get_lines() if line.get_markerfacecolor() == "none"]
+    assert [line.get_label() for line in hollow] == ["autograd, 144 scattered points (the reference)"]
+    measured = min(float(line.get_ydata()[0]) for line in axes.get_lines() if line not in hollow)
+    assert 0.01 * measured < float(hollow[0].get_ydata()[0]) < measured
 
 
 def test_a_decoded_field_is_compared_with_its_gradient_and_taylor_agrees():
