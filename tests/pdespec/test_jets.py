@@ -1,14 +1,12 @@
-import time as clock
-
 import pytest
 import sympy as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sympy.core.cache import clear_cache
 
 from pdespec import ProblemError, avg, dot, grad, input_function, integral, jump, rectangle, space, time, unit_normal, unknown
 from pdespec.jets import Jet, carry_out, jet_form, jets_of, sympy_form, total_derivative
 from pdespec.symbols import InputField, UnknownField
+from tests.effort import calls
 
 from .closed_form import closed, same
 
@@ -120,15 +118,11 @@ def test_a_derivative_goes_inside_a_jump():
 
 
 def test_cost_grows_linearly_with_the_number_of_terms():
-    def seconds(terms):
+    def effort(terms):
         expression = sp.Add(*(sp.Derivative(u**k * sp.sin(k * x) * sp.Derivative(u, x), x) for k in range(2, terms + 2)))
-        clear_cache()
-        start = clock.process_time()
-        carry_out(expression)
-        return clock.process_time() - start
+        return calls(lambda: carry_out(expression))
 
-    small, large = min(seconds(10) for _ in range(3)), min(seconds(80) for _ in range(2))
-    assert large < 3 * 8 * small  # eight times the terms, a factor of three for noise; quadratic cost would give 64
+    assert effort(80) < 2 * 8 * effort(10)  # eight times the terms; quadratic cost would give 64
 
 
 def test_total_derivatives_chain_through_jets():

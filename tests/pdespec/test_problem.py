@@ -2,7 +2,6 @@ import os
 import pickle
 import subprocess
 import sys
-import time as clock
 
 import pytest
 import sympy as sp
@@ -40,6 +39,7 @@ from pdespec import (
     unknown,
 )
 from pdespec.forms import gathered
+from tests.effort import calls
 
 from .closed_form import closed, same
 from .zoo import ZOO
@@ -458,12 +458,13 @@ def test_a_pickle_is_read_under_another_hash_seed():
     assert problem.unknowns["v"].symbol[0] in set(here.unknowns["v"].symbol)
 
 
-def test_elasticity_in_space_takes_less_than_two_seconds():
-    problem = ZOO["neo_hookean_3d"]()
-    start = clock.process_time()
-    problem.residuals()
-    problem.derivatives()
-    assert clock.process_time() - start < 2
+def test_elasticity_in_space_takes_no_expansion_of_its_algebra():
+    def lower():
+        problem = ZOO["neo_hookean_3d"]()
+        problem.residuals()
+        problem.derivatives()
+
+    assert calls(lower) < 9_000_000  # 3.1 million when this was written, half a second
 
 
 def test_importing_the_package_loads_no_torch_and_no_parser():
