@@ -24,16 +24,18 @@ class CaptureError(RuntimeError):
     """A function cannot be captured; the text says why."""
 
 
-def capture(function: Function, arguments: Sequence[Tensor], expected: Sequence[Tensor], backend: str) -> Function:
-    """`function` traced on `arguments` and compiled by `torch.compile`'s `backend`, once its results agree with the `expected` ones.
+def capture(function: Function, arguments: Sequence[Tensor], expected: Sequence[Tensor], backend: str, graphs: bool = True) -> Function:
+    """`function` traced on `arguments` and compiled by a `backend` of `torch.compile`, once its results agree with the `expected` ones.
 
+    On CUDA, with `graphs`, Inductor's kernels are replayed as a CUDA graph: results are then good until the next call.
     Every call must pass tensors of the same shapes, dtypes and devices. Run the function once before, so that whatever it caches is real.
     Raises: CaptureError where the trace or the compiler fails, or where the results differ.
     """
     try:
         with torch.no_grad():
             graph = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(*arguments)
-        compiled = torch.compile(graph, dynamic=False, backend=backend)
+        replayed = graphs and backend == "inductor" and any(each.is_cuda for each in arguments)
+        compiled = torch.compile(graph, dynamic=False, backend=backend, options={"triton.cudagraphs": True} if replayed else None)
         with torch.no_grad():
             found = compiled(*arguments)
     except Exception as error:  # a tracer, a code generator and a C++ compiler can fail in any way

@@ -43,17 +43,23 @@ class StepEngine:
 
     `mode="captured"` compiles the step of a block, residual and gradient, to one graph for every shape it meets: tens of seconds once,
     kept on disk by Inductor. What cannot be captured runs eagerly; the reason is logged, and `explain()` tells it. `backend` is the one of
-    `torch.compile`.
+    `torch.compile`. On CUDA, Inductor's graph is replayed as a CUDA graph, which spares the launches of its kernels
+    one by one, unless `graphs` is False.
     """
 
     def __init__(
-        self, loss: PhysicsLoss, block: int = 256, mode: Literal["eager", "captured"] = "eager", backend: str = "inductor"
+        self,
+        loss: PhysicsLoss,
+        block: int = 256,
+        mode: Literal["eager", "captured"] = "eager",
+        backend: str = "inductor",
+        graphs: bool = True,
     ) -> None:
         if block < 1:
             raise ValueError(f"block = {block} must be at least one query")
         if mode not in ("eager", "captured"):
             raise ValueError(f"the engine has the modes eager and captured, not {mode!r}")
-        self.loss, self.block, self.capturing, self.backend = loss, block, mode == "captured", backend
+        self.loss, self.block, self.capturing, self.backend, self.graphs = loss, block, mode == "captured", backend, graphs
         self._steps: dict[tuple, tuple[Step | str, object]] = {}
         self._room: dict[tuple, int] = {}
         self._how: dict[str, str] = {}
@@ -99,7 +105,7 @@ class StepEngine:
         key = (inputs.signature, *map(id, kept))
         if key not in self._steps:
             try:
-                step: Step | str = captured(block, inputs, self.backend)
+                step: Step | str = captured(block, inputs, self.backend, self.graphs)
             except CaptureError as error:
                 step = str(error)
             self._steps[key] = step, kept  # nothing else can take these ids as long as they are here

@@ -111,7 +111,7 @@ def depends_on(result: Tensor, points: Tensor) -> list[Tensor]:
     return [leaf for leaf in leaves(result) if points.requires_grad or leaf.untyped_storage().data_ptr() != own]
 
 
-def captured(block: Block, inputs: Inputs, backend: str) -> Step:
+def captured(block: Block, inputs: Inputs, backend: str, graphs: bool) -> Step:
     """The step for inputs of this signature as one compiled graph. Raises: CaptureError, Stray."""
     expected = run(block, inputs, watch=True)
     used = [gradient is not None for gradient in expected.gradients]
@@ -121,7 +121,7 @@ def captured(block: Block, inputs: Inputs, backend: str) -> Step:
         given = inputs.filled([t.detach() for t in flat])
         return functional_call(block.modules, dict(given.tensors), (lambda: run(block, given).flat,))
 
-    compiled = capture(step, inputs.flat, expected.flat, backend)
+    compiled = capture(step, inputs.flat, expected.flat, backend, graphs)
 
     def outputs(inputs: Inputs) -> Outputs:
         sums, violated, *rest = compiled(*inputs.flat)
