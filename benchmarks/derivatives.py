@@ -1,37 +1,39 @@
 """What exact derivatives cost beside their competitors, in one command:
 
-    OMP_NUM_THREADS=1 python benchmarks/derivatives.py            # all of it, some minutes
-    OMP_NUM_THREADS=1 python benchmarks/derivatives.py decoder    # or: neighbours
+    OMP_NUM_THREADS=1 python benchmarks/derivatives.py                  # all of it, half an hour
+    OMP_NUM_THREADS=1 python benchmarks/derivatives.py decoder steps    # or: neighbours, answers, queries
 
 Figures are CPU times of one thread, steps run in turns, and the rise of resident memory at its peak in a process of its own.
-Only ratios matter. The whole operator beside neuraloperator is in peer.py.
+Only ratios matter. The peer, neuraloperator, needs the extra [bench].
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
 
+import peer
 import torch
 from measure import Build, Step, alternate, measured, peak, report, save
-from steps import SETTINGS, decoder_cases
+from steps import BLOCKS, SETTINGS, decoder_cases
 
 from operators.lattice import Lattice
 from operators.neighbors import NEIGHBORS
 
 
-def decoder(rounds: int, settings: Sequence[str] = tuple(SETTINGS)) -> None:
+def decoder(script: str, rounds: int, device: str) -> None:
     """Residual and gradient of a decoder: Poisson, Navier-Stokes, Korteweg-de Vries."""
     tables, text = {}, []
-    for name in settings:
-        tables[name] = measured(__file__, f"decoder/{name}", decoder_cases(name), rounds)
+    for name in (name for name, setting in SETTINGS.items() if device in setting.devices):
+        tables[name] = measured(script, f"decoder/{name}", decoder_cases(name, device), rounds, device)
         text.append(report(f"{name}, decoder step", tables[name], {"FD": "differences on the grid", "nested": "nested autograd"}))
         print(text[-1], flush=True)
-    save("decoder", tables, "\n".join(text))
+    save("decoder" if device == "cpu" else "decoder_cuda", tables, "\n".join(text))
 
 
-def neighbours(rounds: int) -> None:
+def neighbours(_: str, rounds: int, __: str) -> None:
     """Neighbour search alone, against 64 x 64 nodes."""
     lattice = Lattice((0.0, 0.0), (1.0, 1.0), (64, 64))
     nodes = lattice.points(torch.float32)[None]
@@ -44,7 +46,7 @@ def neighbours(rounds: int) -> None:
             "cells": lambda points=points: NEIGHBORS["cells"](points, nodes, radius),
             "kdtree": lambda points=points: NEIGHBORS["kdtree"](points, nodes, radius),
         }
-        if importlib.util.find_spec("neuralop") is not None and count <= 10_000:  # a dense matrix of distances
+        if peer.INSTALLED and count <= 10_000:  # a dense matrix of distances
             from neuralop.layers.neighbor_search import native_neighbor_search
 
             steps["peer"] = lambda points=points: native_neighbor_search(nodes[0], points[0], radius)
@@ -56,32 +58,42 @@ def neighbours(rounds: int) -> None:
 
 
 def case(path: str) -> Build:
-    """A case by its path: decoder/poisson/jets."""
-    _, setting, name = path.split("/")
-    return decoder_cases(setting)[name]
+    """A case by its path: decoder/poisson/jets, or steps/1024/jets."""
+    section, size, name = path.split("/")
+    return decoder_cases(size)[name] if section == "decoder" else peer.step_cases(int(size))[name]
 
 
-SECTIONS: Mapping[str, Callable[[int], None]] = {"decoder": decoder, "neighbours": neighbours}
+SECTIONS: Mapping[str, Callable[[str, int, str], None]] = {
+    "decoder": decoder,
+    "neighbours": neighbours,
+    "answers": peer.answers,
+    "steps": peer.steps,
+    "queries": peer.queries,
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; all by default")
     parser.add_argument("--rounds", type=int, default=9, help="steps of each kind")
-    parser.add_argument("--settings", nargs="+", default=list(SETTINGS), choices=list(SETTINGS), help="of the decoder section")
+    parser.add_argument("--device", default="cpu", choices=list(BLOCKS), help="cuda times decoder, steps and queries by the clock")
     parser.add_argument("--memory", metavar="CASE", help="print the peak of one case, in bytes")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.memory:
         print(peak(case(options.memory)))
         return
-    for name in options.sections or SECTIONS:
+    if not peer.INSTALLED:
+        print("neuraloperator is not installed (pip install -e .[bench]): our own figures only\n")
+    for name in options.sections:
         if name not in SECTIONS:
             parser.error(f"no section {name!r}: {', '.join(SECTIONS)}")
-        if name == "decoder":
-            decoder(options.rounds, options.settings)
-        else:
-            SECTIONS[name](options.rounds)
+    names = options.sections or list(SECTIONS)
+    if len(names) == 1:
+        SECTIONS[names[0]](__file__, options.rounds, options.device)
+        return
+    for name in names:  # in a process each: memory that an allocator has kept from one makes the next faster
+        subprocess.run([sys.executable, __file__, name, "--rounds", str(options.rounds), "--device", options.device], check=True)
 
 
 if __name__ == "__main__":

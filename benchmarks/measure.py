@@ -1,4 +1,4 @@
-"""CPU time of alternated steps and peak memory of single ones, for ratios that a loaded machine hardly changes."""
+"""Time of alternated steps and peak memory of single ones, for ratios that a loaded machine hardly changes."""
 
 from __future__ import annotations
 
@@ -12,54 +12,70 @@ import re
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, is_dataclass, replace
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import torch
+
+from compiler.cost import seconds
+
 RESULTS = Path(__file__).parent / "results"
 
 Step = Callable[[], object]
-Build = Callable[[bool], Step]  # of the full size, or small, to load and initialise what any size needs
+Build = Callable[[bool], Step]  # True: of a small size; a captured step comes compiled
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Units: CPU seconds of one step, bytes of resident memory that it adds at its peak."""
+    """Units: seconds of one step, of one processor or by the clock on CUDA; bytes of memory that it adds at its peak."""
 
     median: float
     minimum: float
     memory: float = math.nan
 
 
-def alternate(steps: Mapping[str, Step], rounds: int) -> dict[str, Cost]:
-    """CPU time of every step, run in turns after one warm-up each. One thread: set OMP_NUM_THREADS=1."""
+def alternate(steps: Mapping[str, Step], rounds: int, device: str = "cpu") -> dict[str, Cost]:
+    """Time of every step, run in turns after warm-ups: of one thread of the processor (set OMP_NUM_THREADS=1), or by the clock on CUDA."""
     times: dict[str, list[float]] = {name: [] for name in steps}
     for step in steps.values():
-        step()
+        for _ in range(1 if device == "cpu" else 3):
+            step()
     for _ in range(rounds):
         for name, step in steps.items():
-            start = time.process_time()
-            step()
-            times[name].append(time.process_time() - start)
+            times[name].append(seconds(step, device))
     return {name: Cost(statistics.median(found), min(found)) for name, found in times.items()}
 
 
-def peak(build: Build) -> float:
-    """Bytes by which resident memory rises at its peak in a step, once the process has made the same step before and given back what that
-    left behind (Linux with glibc).
-
-    Holes that the allocator leaves count; the peak of live tensors alone is `compiler.cost.PeakMemory`.
-    """
+def peak_on_gpu(build: Build) -> float:
+    """Bytes of a GPU's memory that building a step and three runs of it reserve at their peak, what compiling took left out."""
+    torch.cuda.empty_cache()
+    before = torch.cuda.memory_reserved()
     step = build(False)
-    step()
+    gc.collect()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    for _ in range(3):
+        step()
+    return torch.cuda.max_memory_reserved() - before
+
+
+def peak(build: Build) -> float:
+    """Bytes by which resident memory rises at its peak in a process's first three steps, once a small step has loaded what any needs and
+    what is compiled has been (Linux with glibc).
+
+    Holes that the allocator leaves count, as they do for a user; the peak of live tensors alone is `compiler.cost.PeakMemory`.
+    """
+    build(True)()
+    step = build(False)
     gc.collect()
     ctypes.CDLL("libc.so.6").malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark
     before = _status("VmRSS")
-    step()
+    for _ in range(3):
+        step()
     return _status("VmHWM") - before
 
 
@@ -73,10 +89,11 @@ def peak_of(script: str, case: str, timeout: float = 3600) -> float:
     return float(answer.stdout.split()[-1])
 
 
-def measured(script: str, section: str, cases: Mapping[str, Build], rounds: int) -> dict[str, Cost]:
-    """Times of all cases in this process, memory in one of its own for each: `script --memory SECTION/CASE`."""
-    times = alternate({name: build(False) for name, build in cases.items()}, rounds)
-    return {name: replace(cost, memory=peak_of(script, f"{section}/{name}")) for name, cost in times.items()}
+def measured(script: str, section: str, cases: Mapping[str, Build], rounds: int, device: str) -> dict[str, Cost]:
+    """Memory of every case, resident in a process of its own by `script --memory SECTION/CASE` or of the GPU; times of all in turns."""
+    memory = {name: peak_on_gpu(build) if device == "cuda" else peak_of(script, f"{section}/{name}") for name, build in cases.items()}
+    times = alternate({name: build(False) for name, build in cases.items()}, rounds, device)
+    return {name: replace(cost, memory=memory[name]) for name, cost in times.items()}
 
 
 def save(name: str, results: Mapping[str, Mapping[str, object]], text: str) -> None:
@@ -84,6 +101,8 @@ def save(name: str, results: Mapping[str, Mapping[str, object]], text: str) -> N
     results = {title: {key: asdict(v) if is_dataclass(v) else v for key, v in rows.items()} for title, rows in results.items()}
     command = " ".join(["OMP_NUM_THREADS=1 python", str(Path(sys.argv[0]).resolve().relative_to(RESULTS.parents[1])), *sys.argv[1:]])
     versions = {package: version(package) for package in ("torch", "numpy", "neuraloperator") if _installed(package)}
+    if torch.cuda.is_available():
+        versions["device"] = torch.cuda.get_device_name()
     made = {"command": command, "date": date.today().isoformat(), "python": platform.python_version(), **versions}
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps({"made": made, "results": results}, indent=1) + "\n")
@@ -110,7 +129,7 @@ def report(title: str, costs: Mapping[str, Cost], against: Mapping[str, str]) ->
     against = {heading: name for heading, name in against.items() if name in costs}
     known = not all(math.isnan(cost.memory) for cost in costs.values())
     ratios = [f"/ {heading}" for heading in against]
-    lines = [[title, "CPU ms", "least", *ratios, *(["MB", *ratios] if known else [])]]
+    lines = [[title, "ms", "least", *ratios, *(["MB", *ratios] if known else [])]]
     for name, cost in costs.items():
         times = [f"{cost.median / costs[other].median:.2f}" for other in against.values()]
         sizes = [f"{cost.memory / 1e6:.0f}", *(f"{cost.memory / costs[other].memory:.2f}" for other in against.values())]

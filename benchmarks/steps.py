@@ -24,7 +24,9 @@ from operators.gno import GNO
 from operators.lattice import Lattice
 from operators.mlp import MLP
 
-BLOCK = 192  # queries: their edges stay in the processor's cache
+Mode = Literal["eager", "captured", "graphs"]  # the last: captured, replayed as CUDA graphs
+
+BLOCKS = {"cpu": 192, "cuda": 16_384}  # queries: their edges stay in the cache of a processor, or fill a GPU
 
 POISSON = """problem poisson
 space x, y
@@ -72,6 +74,7 @@ class Setting:
     nodes: int
     degree: float
     weight: str = "half_cos"
+    devices: tuple[str, ...] = ("cpu", "cuda")
 
     @property
     def radius(self) -> float:
@@ -83,10 +86,11 @@ SETTINGS: Mapping[str, Setting] = {
     "poisson": Setting(POISSON, 1, 2, 45, 32, 16.0),
     "navier_stokes": Setting(NAVIER_STOKES, 3, 3, 12, 12, 20.0),
     "kdv": Setting(KORTEWEG_DE_VRIES, 1, 2, 45, 32, 16.0, "bump"),  # half_cos has no third derivative
+    "poisson_large": Setting(POISSON, 1, 2, 256, 64, 16.0, devices=("cuda",)),  # 65,536 queries
 }
 
 
-def decoder(setting: Setting, kernel: str = "mlp", channels: int = 64) -> DecodedField:
+def decoder(setting: Setting, kernel: str = "mlp", channels: int = 64, device: str = "cpu") -> DecodedField:
     """The decoder of a GINO with leaf latent tensors: the trunk costs every way the same and is left out."""
     generator = torch.Generator().manual_seed(0)
     lattice = Lattice((0.0,) * setting.dim, (1.0,) * setting.dim, (setting.nodes,) * setting.dim)
@@ -95,8 +99,9 @@ def decoder(setting: Setting, kernel: str = "mlp", channels: int = 64) -> Decode
     )
     nodes = lattice.points(torch.float32)
     latent = layer.prepare(nodes, torch.randn(len(nodes), channels, generator=generator))
-    leaves = tuple(v.detach()[None].requires_grad_() for v in latent)
-    return DecodedField(layer, MLP((channels, 64, setting.outputs), generator=generator), lattice, nodes, leaves)
+    leaves = tuple(v.detach()[None].to(device).requires_grad_() for v in latent)
+    projection = MLP((channels, 64, setting.outputs), generator=generator).to(device)
+    return DecodedField(layer.to(device), projection, lattice, nodes.to(device), leaves)
 
 
 def queries(setting: Setting) -> Tensor:
@@ -118,7 +123,7 @@ class Sample:
     """A batch of one: points of one region, and inputs known at them alone."""
 
     def __init__(self, region: str, points: Tensor, inputs: Mapping[str, Tensor]) -> None:
-        self.points = {region: PointSet(points, None, torch.ones(1))}
+        self.points = {region: PointSet(points, None, torch.ones(1, device=points.device))}
         self.params: Mapping[str, Tensor] = {}
         self.geometry: Mapping[str, Geometry] = {}
         self.place, self.order = points[0, :, 0].contiguous().sort()
@@ -134,9 +139,16 @@ def residuals_of(text: str) -> pdespec.Problem:
     return pdespec.parse(text).revised(conditions={}, requirements=())
 
 
-def evaluator(loss: PhysicsLoss, block: int | None, mode: Literal["eager", "captured"]) -> Callable[..., Terms]:
+def evaluator(loss: PhysicsLoss, block: int | None, mode: Mode) -> Callable[..., Terms]:
     """The loss, or its steps in blocks."""
-    return loss if block is None else StepEngine(loss, block, mode)
+    return loss if block is None else StepEngine(loss, block, "eager" if mode == "eager" else "captured", graphs=mode == "graphs")
+
+
+def ready(step: Step, mode: Mode) -> Step:
+    """The step, compiled where it is captured: its first run does that."""
+    if mode != "eager":
+        step()
+    return step
 
 
 def residual_step(
@@ -145,37 +157,42 @@ def residual_step(
     points: Tensor,
     backend: str | Backend,
     block: int | None = None,
-    mode: Literal["eager", "captured"] = "eager",
+    mode: Mode = "eager",
 ) -> Step:
     """Mean square residual with its gradient in decoder and latent tensors; in blocks of queries where `block` is given."""
     problem = residuals_of(text)
     evaluate = evaluator(PhysicsLoss(problem, backend), block, mode)
     leaves = [*field.decoder.parameters(), *field.projection.parameters(), *field.latent]
     (region,) = problem.domains
-    data = {name: torch.randn(points.shape[1], generator=torch.Generator().manual_seed(1)) for name in problem.inputs}
+    data = {name: torch.randn(points.shape[1], generator=torch.Generator().manual_seed(1)).to(points) for name in problem.inputs}
     batch = Sample(region, points, data)
-    return lambda: torch.autograd.grad(evaluate(field, batch).total, leaves, allow_unused=True, materialize_grads=True)
+    return ready(lambda: torch.autograd.grad(evaluate(field, batch).total, leaves, allow_unused=True, materialize_grads=True), mode)
 
 
-def decoder_cases(name: str) -> dict[str, Build]:
+def decoder_cases(name: str, device: str = "cpu") -> dict[str, Build]:
     """Every way on one setting."""
+    block = BLOCKS[device]
 
-    def case(backend: str | Backend, block: int | None = None, mode: Literal["eager", "captured"] = "eager", kernel: str = "mlp") -> Build:
+    def case(backend: str | Backend, block: int | None = None, mode: Mode = "eager", kernel: str = "mlp") -> Build:
         def build(small: bool) -> Step:
             setting = replace(SETTINGS[name], queries=6) if small else SETTINGS[name]
-            return residual_step(setting.text, decoder(setting, kernel), queries(setting), backend, block, mode)
+            return residual_step(setting.text, decoder(setting, kernel, device=device), queries(setting).to(device), backend, block, mode)
 
         return build
 
-    return {
+    cases = {
         "differences on the grid": case(FiniteDifference(mode="grid", tolerance=math.inf)),
         "differences by stencil": case(FiniteDifference(mode="stencil")),
         "nested autograd": case("autograd"),
         "jets": case("taylor"),
-        "jets in blocks": case("taylor", BLOCK),
-        "jets in blocks, captured": case("taylor", BLOCK, "captured"),
-        "nested in blocks, captured": case("autograd", BLOCK, "captured"),
+        "jets in blocks": case("taylor", block),
+        "jets in blocks, captured": case("taylor", block, "captured"),
+        "nested in blocks, captured": case("autograd", block, "captured"),
         "polynomial kernel: differences": case(FiniteDifference(mode="grid", tolerance=math.inf), kernel="polynomial"),
         "polynomial kernel: jets": case("taylor", kernel="polynomial"),
-        "polynomial kernel: jets, captured": case("taylor", BLOCK, "captured", "polynomial"),
+        "polynomial kernel: jets, captured": case("taylor", block, "captured", "polynomial"),
     }
+    if device == "cuda":
+        cases["jets in blocks, CUDA graphs"] = case("taylor", block, "graphs")
+        cases["nested in blocks, CUDA graphs"] = case("autograd", block, "graphs")
+    return cases

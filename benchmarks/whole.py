@@ -7,11 +7,11 @@ gradient of that in all parameters.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from measure import Step
-from steps import POISSON, Sample, evaluator, residuals_of
+from steps import POISSON, Mode, Sample, evaluator, ready, residuals_of
 from torch import Tensor
 
 from compiler.loss import PhysicsLoss
@@ -32,13 +32,13 @@ class Work:
     source: Tensor
 
 
-def work(count: int) -> Work:
+def work(count: int, device: str = "cpu") -> Work:
     """The sample, drawn in this order from one generator of seed 0."""
     generator = torch.Generator().manual_seed(0)
     geometry = 2.8 * torch.rand(1024, 2, generator=generator) - 1.4
     values = torch.randn(1024, 3, generator=generator)
     points = 2.8 * torch.rand(count, 2, generator=generator) - 1.4
-    return Work(geometry, values, points, torch.randn(count, generator=generator))
+    return Work(*(each.to(device) for each in (geometry, values, points, torch.randn(count, generator=generator))))
 
 
 def own_operator() -> GINO:
@@ -51,20 +51,20 @@ def own_operator() -> GINO:
     )  # fmt: skip
 
 
-def own_step(count: int, block: int | None = None, mode: Literal["eager", "captured"] = "eager", backend: str = "taylor") -> Step:
+def own_step(count: int, block: int | None = None, mode: Mode = "eager", backend: str = "taylor", device: str = "cpu") -> Step:
     """Residual, its mean square and the gradient in every parameter, trunk and encoder included."""
-    sample, model, problem = work(count), own_operator(), residuals_of(POISSON)
+    sample, model, problem = work(count, device), own_operator().to(device), residuals_of(POISSON)
     evaluate = evaluator(PhysicsLoss(problem, backend), block, mode)
     inputs = OperatorInput(sample.geometry[None], sample.values[None])
     batch = Sample("Omega", sample.points[None], {"f": sample.source})
     parameters = list(model.parameters())
-    return lambda: torch.autograd.grad(evaluate(model(inputs), batch).total, parameters, allow_unused=True)
+    return ready(lambda: torch.autograd.grad(evaluate(model(inputs), batch).total, parameters, allow_unused=True), mode)
 
 
 class Peer:
     """The GINO of neuraloperator. `patched`: its reduction by loops and its search by a dense matrix of distances replaced."""
 
-    def __init__(self, patched: bool, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, patched: bool, dtype: torch.dtype = torch.float32, device: str = "cpu") -> None:
         from neuralop.layers import integral_transform
         from neuralop.models import GINO as Model
 
@@ -79,9 +79,10 @@ class Peer:
         for parameter in self.model.parameters():
             parameter.data = parameter.data.to(torch.promote_types(parameter.dtype, dtype))
         axis = torch.linspace(-1.4, 1.4, 32, dtype=dtype)
-        self.nodes = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1)
+        self.nodes = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1).to(device)
+        self.model.to(device)
         self.patched, self.module, self.shipped = patched, integral_transform, getattr(integral_transform, SEGMENT_SUM)
-        if patched:
+        if patched and device == "cpu":  # on a GPU the dense matrix is the faster search
             for block in (self.model.gno_in, self.model.gno_out):
                 block.neighbor_search.search_fn = _tree
 
@@ -131,9 +132,9 @@ class Peer:
         return DecodedField(decoder, own.projection, own.lattice, nodes, latent)
 
 
-def peer_step(count: int, patched: bool) -> Step:
+def peer_step(count: int, patched: bool, device: str = "cpu") -> Step:
     """The same work by the peer: nested autograd through its GINO."""
-    sample, peer = work(count), Peer(patched)
+    sample, peer = work(count, device), Peer(patched, device=device)
     parameters = list(peer.model.parameters())
 
     def step() -> tuple[Tensor | None, ...]:
@@ -151,10 +152,10 @@ def _reduce(src: Tensor, indptr: Tensor, reduction: str, use_scatter: bool = Tru
     """Sums over segments by index_add. Shapes: src (b, e, c) or (e, c), indptr (n + 1) or (1, n + 1)."""
     splits = indptr[0] if indptr.dim() == 2 else indptr
     counts = splits.diff()
-    rows = torch.repeat_interleave(torch.arange(len(counts)), counts)
+    rows = torch.repeat_interleave(torch.arange(len(counts), device=src.device), counts)
     shape = list(src.shape)
     shape[-2] = len(counts)
-    total = torch.zeros(shape, dtype=src.dtype).index_add(-2, rows, src)
+    total = torch.zeros(shape, dtype=src.dtype, device=src.device).index_add(-2, rows, src)
     return total / counts.clamp(min=1)[:, None] if reduction == "mean" else total
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -134,3 +135,31 @@ def test_the_nodes_of_a_fixed_shape_are_the_same_at_every_call():
     problem = pdespec.parse(PLATE)
     first, second = (compiler.sample(problem, 2, generator=seed(k), points_by="mesh").points["body"].points for k in (0, 1))
     assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("points_by", ["uniform", "mesh"])
+def test_training_places_its_points_as_asked_and_goes_on_bit_for_bit(points_by, tmp_path):
+    problem = pdespec.parse(PLATE)
+    options = compiler.TrainOptions(
+        steps=6, batch=2, points={"interior": 60, "boundary": 20, "operator": 30}, points_by=points_by, validation=2, log_every=1
+    )
+    placings = []
+
+    def sampler(*args, points_by, **named):
+        placings.append(points_by)
+        return compiler.sample(*args, points_by=points_by, **named)
+
+    def train(name, options, resume=False):
+        model = compiler.build(problem, "gino", hidden=4, modes=2, layers=1, latent=(8, 8))
+        return compiler.train(problem, model, options, tmp_path / name, resume=resume, sampler=sampler)
+
+    through = train("through", options)
+    train("halves", dataclasses.replace(options, seconds=1e-6))
+    halves = train("halves", options, resume=True)
+    assert through.finished and halves.finished
+    for ours, theirs in zip(halves.model.parameters(), through.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert set(placings) == {points_by, "sobol"}  # the latter where it validates
+    assert through.history[-1]["energy"] == halves.history[-1]["energy"]
+    other = train("other", dataclasses.replace(options, points_by="sobol"))
+    assert other.history[-1]["energy"] != through.history[-1]["energy"]
