@@ -30,7 +30,7 @@ def decoder(script: str, rounds: int, device: str) -> None:
         tables[name] = measured(script, f"decoder/{name}", decoder_cases(name, device), rounds, device)
         text.append(report(f"{name}, decoder step", tables[name], {"FD": "differences on the grid", "nested": "nested autograd"}))
         print(text[-1], flush=True)
-    save("decoder" if device == "cpu" else "decoder_cuda", tables, "\n".join(text))
+        save("decoder" if device == "cpu" else "decoder_cuda", tables, "\n".join(text))
 
 
 def neighbours(_: str, rounds: int, __: str) -> None:
