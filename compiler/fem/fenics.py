@@ -71,7 +71,7 @@ def solve_with_fenics(problem: Problem, batch, mesh: skfem.Mesh, degree: int = 2
     form = prepared.form
     if form.time is not None or form.gauges or form.domain.periodic or any(len(e.coefficients) > 1 for e in form.essentials):
         raise SolverError("the bridge to FEniCS carries stationary problems with values fixed component by component")
-    known = Known(problem, batch.to(torch.float64))
+    known = Known(problem, batch.to("cpu", torch.float64))
     regions, numbered, names = prepared.regions, boundaries(form), identifiers(form)
     named = {*numbered, *(e.region for e in form.essentials)}
     facets = {boundary: facets_of(boundary, mesh, known.shape_values) for boundary in named}

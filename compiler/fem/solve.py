@@ -80,7 +80,7 @@ def solve(problem: Problem, batch, resolution: int = 32, *, mesh: skfem.Mesh | s
     Raises: NoWeakForm, NoConvergence, SolverError; each says what is missing.
     """
     chosen = SolveOptions(resolution=resolution, **options)
-    batch = batch.to(torch.float64)
+    batch = batch.to("cpu", torch.float64)
     prepared = prepare(problem)
     samples = []
     shared: dict[str, Spaces] = {}

@@ -25,8 +25,8 @@ class GivenBatch:
     def select(self, samples: Sequence[int]) -> GivenBatch:
         return GivenBatch(len(samples), {name: value[list(samples)] for name, value in self.params.items()}, self.functions)
 
-    def to(self, dtype: torch.dtype) -> GivenBatch:
-        return GivenBatch(self.size, {name: value.to(dtype) for name, value in self.params.items()}, self.functions)
+    def to(self, *target: torch.dtype | str) -> GivenBatch:
+        return GivenBatch(self.size, {name: value.to(*target) for name, value in self.params.items()}, self.functions)
 
     def evaluate(self, name: str, points: Tensor) -> Tensor:
         return self.functions[name](points)

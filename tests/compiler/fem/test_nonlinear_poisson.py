@@ -80,3 +80,16 @@ def test_samples_do_not_influence_each_other():
     points = star_points(50)
     both, alone = solve(stars(), batch, resolution=10)(points), solve(stars(), second, resolution=10)(points[1:])
     assert np.array_equal(both[1], alone[0])
+
+
+def test_a_batch_on_another_device_is_brought_to_the_processor():
+    targets = []
+
+    class Recorded(GivenBatch):
+        def to(self, *target):
+            targets.append(target)
+            return super().to(*target)
+
+    batch, _ = manufactured()
+    solve(stars(), Recorded(2, batch.params, batch.functions), resolution=8)
+    assert targets == [("cpu", torch.float64)]
