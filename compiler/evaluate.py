@@ -21,9 +21,9 @@ from compiler.engine import StepEngine
 from compiler.fem import SampleError
 from compiler.fem.gap import energy_of
 from compiler.loss import PhysicsLoss
+from compiler.objective import seeded
 from compiler.progress import Display, Silent
 from compiler.runs import Run, RunError, write_atomically
-from compiler.train import seeded
 
 POINTS = 4096  # Sobol points a sample at which u is compared: the error of the L2 norm is then well under 1 % of it
 EVALUATION = "evaluation.json"

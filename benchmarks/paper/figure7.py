@@ -35,7 +35,7 @@ from compiler.fem import SolverError
 from compiler.fem.fenics import available, solve_with_fenics
 from compiler.fem.known import Known
 from compiler.fem.mesh import mesh_domain
-from compiler.train import seeded
+from compiler.objective import seeded
 
 POINTS, BATCH = 4096, 16
 FINEST: Mapping[str, Mapping[str, int]] = {

@@ -12,11 +12,12 @@ import torch
 import compiler
 from compiler import supervise
 from compiler.distance import squared_misfit
+from compiler.objective import seeded
 from compiler.options import OptionError, TrainOptions
 from compiler.progress import Silent
 from compiler.runs import RunError, read_history
 from compiler.supervise import FILE, kept
-from compiler.train import Interrupted, seeded, train
+from compiler.train import Interrupted, train
 from tests.compiler import tiny
 
 PROBLEM = tiny.problem()  # u'' = a on (0, 1), u = 0 at both ends

@@ -22,10 +22,11 @@ from torch import nn
 import pdespec
 from compiler.checkpoint import load_run, load_tree, save_tree
 from compiler.loss import compile, term_weights
+from compiler.objective import Objective, seeded
 from compiler.options import OptionError, TrainOptions
 from compiler.progress import Silent, terms_text
 from compiler.runs import RunError, open_run, read_history
-from compiler.train import Interrupted, Objective, seeded, train
+from compiler.train import Interrupted, train
 from pdespec.errors import ProblemError
 from tests.compiler import tiny
 
