@@ -11,8 +11,9 @@ from torch import Tensor
 
 from compiler.engine.block import COUPLED, Block, Columns, Parts, cut, tile
 from compiler.engine.step import Inputs, Outputs, Step, Stray, depends_on, padded_columns, padded_edges, padded_latent, run
-from compiler.loss import BatchLike, FieldLike, PhysicsLoss, Program
+from compiler.loss import FieldLike, PhysicsLoss
 from compiler.lower import Term
+from compiler.program import BatchLike, Program
 
 AHEAD = 16  # blocks for which known functions and the ansatz are computed at once
 

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from compiler.derivatives import Taylor, order
 from compiler.derivatives.taylor import space
-from compiler.loss import BatchLike, KnownValues, PhysicsLoss, PointSetLike, Program
+from compiler.loss import PhysicsLoss
 from compiler.lower import Stream
+from compiler.program import BatchLike, KnownValues, PointSetLike, Program
 from operators.field import Ansatz, Capabilities, PointFunction, jet_of
 from operators.field import capabilities as capabilities_of
 from operators.jet import Jet, JetSpace

@@ -22,7 +22,8 @@ from compiler.engine.accumulate import Accumulation, Found
 from compiler.engine.block import Block
 from compiler.engine.capture import CaptureError
 from compiler.engine.step import Inputs, Step, captured
-from compiler.loss import BatchLike, FieldLike, PhysicsLoss, Program, Terms
+from compiler.loss import FieldLike, PhysicsLoss, Terms
+from compiler.program import BatchLike, Program
 
 LOG = logging.getLogger(__name__)
 
