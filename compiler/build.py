@@ -54,9 +54,60 @@ def gino(problem: Problem, seed: int = 0, **options: Any) -> operators.GINO:
     }
     generator = torch.Generator().manual_seed(seed)
     model = operators.GINO(example.values.shape[-1], len(problem.components), dim, latent, **{**fitted, **options}, generator=generator)
+    return _near_lift(model, model.projection.layers[-1], example)
+
+
+@OPERATORS.register("fno")
+def fno(problem: Problem, seed: int = 0, **options: Any) -> operators.FNO:
+    """Fourier neural operator on a grid over all shapes the problem can draw, told of them and of the inputs by known functions alone."""
+    _known(operators.FNO, options)
+    dim = len(problem.variables)
+    example = inputs(problem)
+    grid = tuple(options.pop("grid", LATENT[dim]))
+    fitted = {
+        "box": extent(problem),
+        "periodic": periodic(problem),
+        "feature_channels": feature_channels(problem, example),
+        "modes": tuple(min(12, n // 2 - 1) for n in grid),
+    }
+    generator = torch.Generator().manual_seed(seed)
+    model = operators.FNO(0, len(problem.components), dim, grid, **{**fitted, **options}, generator=generator)
+    return _near_lift(model, model.projection.layers[-1], example)
+
+
+@OPERATORS.register("transolver")
+def transolver(problem: Problem, seed: int = 0, **options: Any) -> operators.Transolver:
+    """Attention over the points asked: a baseline whose derivatives are those of differences and least squares alone."""
+    _known(operators.Transolver, options)
+    example = inputs(problem)
+    fitted = {"feature_channels": feature_channels(problem, example), "box": extent(problem)}
+    generator = torch.Generator().manual_seed(seed)
+    model = operators.Transolver(len(problem.components), len(problem.variables), **{**fitted, **options}, generator=generator)
+    return _near_lift(model, model.head[-1], example)
+
+
+@OPERATORS.register("pinn")
+def pinn(problem: Problem, seed: int = 0, **options: Any) -> operators.PINN:
+    """A network of the coordinates: one solution. Raises: ValueError where the problem draws something anew for every sample."""
+    _known(operators.PINN, options)
+    drawn = [name for name, param in problem.params.items() if param.law is not None] + list(problem.inputs)
+    if drawn:
+        raise ValueError(
+            f"a pinn is one function of position, but `{problem.name}` draws {', '.join(drawn)} anew for every sample; "
+            "write `const k = 1` for a number and `f := sin(x)` for a function, or build gino, fno or transolver"
+        )
+    fitted = {"box": extent(problem), "periodic": periodic(problem)}
+    generator = torch.Generator().manual_seed(seed)
+    model = operators.PINN(len(problem.components), len(problem.variables), **{**fitted, **options}, generator=generator)
+    body = model.network[-1] if isinstance(model.network, nn.Sequential) else model.network
+    return _near_lift(model, body.layers[-1], inputs(problem))
+
+
+def _near_lift(model: nn.Module, last: nn.Module, example: operators.OperatorInput) -> Any:
+    """The model with a small last layer where conditions are built in, so that u begins near their lift."""
     if example.ansatz is not None:
         with torch.no_grad():
-            model.projection.layers[-1].weight.mul_(START)
+            last.weight.mul_(START)
     return model
 
 

@@ -111,9 +111,10 @@ def changed(
 ) -> tuple[str, dict[str, Any], TrainOptions]:
     """Operator, model options and run options with `key=value` words put in; `operator` and `model.NAME` are those of the model.
 
+    Options of one operator are none of another's: with another, its own defaults stand.
     Raises `OptionError` for what does not exist or does not fit.
     """
-    chosen = dict(model)
+    chosen = dict(model) if settings.get("operator", operator) == operator else {}
     rest = {}
     for name, text in settings.items():
         if name == "operator":

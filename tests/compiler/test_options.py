@@ -8,6 +8,7 @@ import json
 import pytest
 
 from compiler.options import OptionError, TrainOptions, from_json, made, with_settings
+from compiler.presets import changed, preset
 from operators.registry import Registry
 
 
@@ -57,6 +58,15 @@ def test_a_wrong_setting_is_explained(settings, message):
     with pytest.raises(OptionError) as error:
         with_settings(TrainOptions(), settings)
     assert message in str(error.value)
+
+
+def test_another_operator_takes_none_of_the_presets_model_options():
+    demo = preset("demo")
+    same = changed(demo.operator, demo.model, demo.options, {"operator": "gino", "model.hidden": "8"})
+    assert same[:2] == ("gino", {**demo.model, "hidden": 8})
+    other = changed(demo.operator, demo.model, demo.options, {"model.hidden": "8", "operator": "fno", "steps": "3"})
+    assert other[:2] == ("fno", {"hidden": 8})
+    assert other[2].steps == 3
 
 
 def test_options_survive_json():

@@ -1,0 +1,124 @@
+"""Every operator that can be built for a problem: its shapes, its loss, its recipe, and what it refuses."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import compiler
+import pdespec
+from compiler.build import OPERATORS
+from pdespec import ProblemError
+
+SMALL = {
+    "gino": {"latent": (9, 9), "hidden": 6, "modes": 3, "layers": 1},
+    "fno": {"grid": (12, 12), "hidden": 6, "modes": 3, "layers": 1},
+    "pinn": {"hidden": (12, 12)},
+    "transolver": {"hidden": 8, "layers": 1, "heads": 2, "slices": 4},
+}
+POINTS = {"interior": 30, "boundary": 20, "operator": 40}
+
+DRAWN = """problem drawn
+space x, y
+param k ~ uniform(1, 2)
+domain D = disk(radius = 1)
+input f : scalar on D ~ gaussians(count = 2, width = 1)
+unknown u : scalar on D
+in D: balance: k*lap(u) = f
+on boundary(D): u = x
+"""
+FIXED = """problem fixed
+space x, y
+const k = 2
+domain D = disk(radius = 1)
+unknown u : scalar on D
+f := sin(x)
+in D: balance: k*lap(u) = f
+on boundary(D): u = x
+"""
+
+
+def made(name: str, **options: object):
+    problem = pdespec.parse(FIXED if name == "pinn" else DRAWN)
+    return problem, compiler.build(problem, name, **{**SMALL[name], **options})
+
+
+def drawn(problem, size: int = 2, **options: object) -> compiler.Batch:
+    return compiler.sample(problem, size, POINTS, torch.Generator().manual_seed(0), **options)
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_an_operator_is_a_function_of_position_that_has_a_loss(name):
+    problem, model = made(name)
+    batch = drawn(problem)
+    field = model(batch.inputs)
+    assert field(batch.points["D"].points).shape == (2, 30, 1)
+    terms = compiler.compile(problem, "least_squares" if name == "transolver" else "auto")(field, batch)
+    terms.total.backward()
+    assert terms["balance"].isfinite()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_a_built_in_condition_holds_whatever_the_weights(name):
+    problem, model = made(name)
+    (points,) = (each.points for key, each in drawn(problem).points.items() if key != "D")
+    torch.testing.assert_close(model(drawn(problem).inputs)(points), points[..., :1], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_a_recipe_builds_the_same_weights_again(name):
+    problem, model = made(name, seed=3)
+    again = compiler.build(problem, model.recipe.operator, **model.recipe.options)
+    other = compiler.build(problem, name, **{**model.recipe.options, "seed": 4})
+    pairs = list(zip(model.parameters(), again.parameters(), other.parameters(), strict=True))
+    assert all(torch.equal(ours, theirs) for ours, theirs, _ in pairs)
+    assert any(not torch.equal(ours, theirs) for ours, _, theirs in pairs)
+
+
+@pytest.mark.parametrize("name", [name for name in OPERATORS if name != "pinn"])
+def test_an_operator_is_told_what_is_drawn(name):
+    problem, model = made(name)
+    with torch.no_grad():
+        for parameter in model.parameters():  # away from the small start
+            parameter.mul_(2)
+        values = model(drawn(problem, hard=False).inputs)(torch.zeros(2, 1, 2))
+    assert (values[0] - values[1]).abs().max() > 1e-6
+
+
+@pytest.mark.parametrize("name", ["gino", "fno", "pinn"])
+def test_an_operator_learns(name, tmp_path):
+    problem, model = made(name)
+    options = compiler.TrainOptions(steps=40, batch=2, points=POINTS, lr=1e-2, validation=2, validate_every=20, log_every=20)
+    rows = compiler.train(problem, model, options, tmp_path / name).history
+    assert rows[-1]["validation"] < 0.7 * drawn_loss(name)
+    assert rows[-1]["step"] == 40
+
+
+def drawn_loss(name: str) -> float:
+    """The validation loss before the first step: that of a run of a rate too small to move."""
+    problem, model = made(name)
+    options = compiler.TrainOptions(steps=1, batch=2, points=POINTS, lr=1e-12, validation=2, validate_every=1)
+    return compiler.train(problem, model, options).history[-1]["validation"]
+
+
+def test_a_pinn_refuses_what_is_drawn_for_every_sample():
+    with pytest.raises(ValueError, match=r"one function of position, but `drawn` draws k, f anew .* build gino, fno or transolver"):
+        compiler.build(pdespec.parse(DRAWN), "pinn")
+
+
+def test_attention_over_points_is_refused_by_exact_derivatives():
+    problem, model = made("transolver")
+    batch = drawn(problem)
+    for backend in ("autograd", "taylor"):
+        with pytest.raises(ProblemError, match="P04"):
+            compiler.compile(problem, backend)(model(batch.inputs), batch)
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_misspelt_operators_and_options_are_refused_with_the_nearest(name):
+    problem, _ = made(name)
+    with pytest.raises(TypeError, match="no option `hiden`; did you mean `hidden`"):
+        compiler.build(problem, name, hiden=3)
+    with pytest.raises(KeyError, match="no operator 'gnio'"):
+        compiler.build(problem, "gnio")
