@@ -43,15 +43,7 @@ def gino(problem: Problem, seed: int = 0, **options: Any) -> operators.GINO:
     dim = len(problem.variables)
     example = inputs(problem)
     latent = tuple(options.pop("latent", LATENT[dim]))
-    fitted = {
-        "box": extent(problem),
-        "weight": weight(problem),
-        "cells": 3.0,
-        "periodic": periodic(problem),
-        "feature_channels": feature_channels(problem, example),
-        "input_dim": example.points.shape[-1],
-        "modes": tuple(min(12, n // 2 - 1) for n in latent),
-    }
+    fitted = {"weight": weight(problem), "cells": 3.0, "input_dim": example.points.shape[-1], **_on_grid(problem, example, latent)}
     generator = torch.Generator().manual_seed(seed)
     model = operators.GINO(example.values.shape[-1], len(problem.components), dim, latent, **{**fitted, **options}, generator=generator)
     return _near_lift(model, model.projection.layers[-1], example)
@@ -64,14 +56,8 @@ def fno(problem: Problem, seed: int = 0, **options: Any) -> operators.FNO:
     dim = len(problem.variables)
     example = inputs(problem)
     grid = tuple(options.pop("grid", LATENT[dim]))
-    fitted = {
-        "box": extent(problem),
-        "periodic": periodic(problem),
-        "feature_channels": feature_channels(problem, example),
-        "modes": tuple(min(12, n // 2 - 1) for n in grid),
-    }
-    generator = torch.Generator().manual_seed(seed)
-    model = operators.FNO(0, len(problem.components), dim, grid, **{**fitted, **options}, generator=generator)
+    fitted = {**_on_grid(problem, example, grid), **options}
+    model = operators.FNO(0, len(problem.components), dim, grid, **fitted, generator=torch.Generator().manual_seed(seed))
     return _near_lift(model, model.projection.layers[-1], example)
 
 
@@ -101,6 +87,16 @@ def pinn(problem: Problem, seed: int = 0, **options: Any) -> operators.PINN:
     model = operators.PINN(len(problem.components), len(problem.variables), **{**fitted, **options}, generator=generator)
     body = model.network[-1] if isinstance(model.network, nn.Sequential) else model.network
     return _near_lift(model, body.layers[-1], inputs(problem))
+
+
+def _on_grid(problem: Problem, example: operators.OperatorInput, grid: tuple[int, ...]) -> dict[str, Any]:
+    """What a trunk on a grid takes of a problem."""
+    return {
+        "box": extent(problem),
+        "periodic": periodic(problem),
+        "feature_channels": feature_channels(problem, example),
+        "modes": tuple(min(12, n // 2 - 1) for n in grid),
+    }
 
 
 def _near_lift(model: nn.Module, last: nn.Module, example: operators.OperatorInput) -> Any:
