@@ -98,8 +98,7 @@ class PhysicsLoss(nn.Module):
         if estimate:
             self.terms += tuple(e for e in (error_term(problem, t) for t in self.terms) if e is not None)
         self.components = tuple(c for unknown in problem.unknowns.values() for c in unknown.components)
-        self.variables = (*problem.coordinates, *((problem.time,) if problem.time is not None else ()))
-        self.names = tuple(v.name for v in self.variables)
+        self.names = tuple(v.name for v in problem.variables)
         self.axes = Axes(periods(problem), self.names)
         self.weights = term_weights(self.terms, weights or {})
         self.trainables = nn.ParameterDict(
@@ -159,13 +158,13 @@ class PhysicsLoss(nn.Module):
 
     def group_values(self, program: Program, field: FieldLike, batch: BatchLike, violations: dict[str, Tensor]) -> dict[str, Tensor]:
         """The terms of one group, all its points at once; `violations` receives those of its requirements."""
-        points, known = batch.points[program.group.points], self.known(program, batch)
+        points = batch.points[program.group.points]
+        known = self.known(batch, points.points, points.normals)
         return program.reduce(self.evaluate(program, field, points.points, known), points, known, violations, batch)
 
-    def known(self, program: Program, batch: BatchLike) -> KnownValues:
-        """What a group reads beside the field, at its points of the batch."""
-        points = batch.points[program.group.points]
-        return KnownValues(self, points.points, points.normals, batch.params, lambda name, x: batch.evaluate(name, x))
+    def known(self, batch: BatchLike, points: Tensor, normals: Tensor | None) -> KnownValues:
+        """What a group reads beside the field, at points of the batch."""
+        return KnownValues(self.problem, self.trainables, points, normals, batch.params, lambda name, x: batch.evaluate(name, x))
 
     def gathered(self, totals: Mapping[str, Tensor], violations: Mapping[str, Tensor], weights: Mapping[str, float] | None = None) -> Terms:
         """Values of terms in the loss's order, functionals summed, with its weights unless others are given."""
@@ -213,7 +212,7 @@ class PhysicsLoss(nn.Module):
         self._tell(chosen)
         for program in programs:
             self._probe(program, field, points)
-            known = KnownValues(self, points, None, tensors, evaluate)
+            known = KnownValues(self.problem, self.trainables, points, None, tensors, evaluate)
             values = self.evaluate(program, field, points, known)
             found |= {t.label: torch.stack([values[e] for e in program.outputs(t)], -1) for t in program.group.terms}
         return {t.label: found[t.label] for t in self.strong}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import sympy as sp
 import torch
@@ -17,10 +17,8 @@ from compiler.guard import Guard
 from compiler.lower import Stream, Term
 from compiler.plan import Group
 from pdespec.errors import fail
+from pdespec.problem import Problem
 from pdespec.symbols import Normal, Scalar
-
-if TYPE_CHECKING:
-    from compiler.loss import PhysicsLoss
 
 
 class PointSetLike(Protocol):
@@ -128,13 +126,15 @@ class KnownValues:
 
     def __init__(
         self,
-        loss: PhysicsLoss,
+        problem: Problem,
+        trainables: Mapping[str, Tensor],
         points: Tensor,
         normals: Tensor | None,
         params: Mapping[str, Tensor],
         evaluate: Callable[[str, Tensor], Tensor],
     ):
-        self.loss, self.points, self.normals, self.params, self.evaluate = loss, points, normals, params, evaluate
+        self.problem, self.trainables = problem, trainables
+        self.points, self.normals, self.params, self.evaluate = points, normals, params, evaluate
 
     def values(self, symbols: tuple[sp.Symbol, ...]) -> dict[sp.Symbol, Tensor]:
         found: dict[sp.Symbol, Tensor] = {}
@@ -142,13 +142,13 @@ class KnownValues:
             if isinstance(symbol, Normal):
                 if self.normals is None:
                     raise fail("B01", f"`{symbol}` is needed, but these points carry no normals")
-                found[symbol] = self.normals[..., [f"n.{c}" for c in self.loss.problem.coordinates].index(symbol.name)]
+                found[symbol] = self.normals[..., [f"n.{c}" for c in self.problem.coordinates].index(symbol.name)]
             elif isinstance(symbol, Scalar):
                 found[symbol] = self.scalar(symbol)
-            elif symbol in self.loss.variables:
-                found[symbol] = self.points[..., self.loss.variables.index(symbol)]
+            elif symbol in self.problem.variables:
+                found[symbol] = self.points[..., self.problem.variables.index(symbol)]
         inputs = [s for s in symbols if isinstance(s, Stream) and s.known]
-        for declaration in self.loss.problem.inputs.values():
+        for declaration in self.problem.inputs.values():
             own = [s for s in inputs if s.component in declaration.components]
             if own:
                 found |= self.input(declaration, own)
@@ -157,7 +157,7 @@ class KnownValues:
     def input(self, declaration, streams: list[Stream]) -> dict[sp.Symbol, Tensor]:
         """An input and the derivatives the residuals take of it, by nested autograd of its callable (B03 where there is none)."""
         position = {c: k for k, c in enumerate(declaration.components)}
-        spatial = len(self.loss.problem.coordinates)
+        spatial = len(self.problem.coordinates)
 
         def function(x: Tensor) -> Tensor:
             values = self.evaluate(declaration.name, x if declaration.time is not None else x[..., :spatial])
@@ -180,7 +180,7 @@ class KnownValues:
         try:
             answers = DERIVATIVES["autograd"]().evaluate(function, self.points, Request(wanted))
         except KeyError as missing:
-            known = ", ".join(self.loss.problem.inputs)
+            known = ", ".join(self.problem.inputs)
             raise fail(
                 "B03",
                 f"input `{declaration.name}` was not given; the problem has {known}",
@@ -191,8 +191,8 @@ class KnownValues:
     def scalar(self, symbol: Scalar) -> Tensor:
         """A parameter as "b 1"; entry i of a sized parameter is its column i."""
         name = symbol.declaration.name
-        if name in self.loss.trainables:
-            return self.loss.trainables[name].to(self.points).reshape(1, 1)
+        if name in self.trainables:
+            return self.trainables[name].to(self.points).reshape(1, 1)
         if name not in self.params:
             raise fail("B03", f"parameter `{name}` was not given", hint=f'pass params={{"{name}": ...}}')
         value = self.params[name]

@@ -133,7 +133,7 @@ class Accumulation:
     def _couple(self, term: Term, tally: Tally) -> Coupling:
         """A term that couples its points, from the values of its expressions."""
         program = self.block.program
-        known = self.engine.loss.known(program, self.batch)
+        known = self.engine.loss.known(self.batch, self.points.points, self.points.normals)
         with torch.enable_grad():
             parts = {k: tally.coupled[k].requires_grad_() for k in program.outputs(term)}
             value = torch.stack([program.value(term, part, self.points, known, self.batch) for part in parts.values()]).sum()

@@ -21,7 +21,7 @@ from compiler.derivatives import Taylor, order
 from compiler.derivatives.taylor import space
 from compiler.loss import PhysicsLoss
 from compiler.lower import Stream
-from compiler.program import BatchLike, KnownValues, PointSetLike, Program
+from compiler.program import BatchLike, PointSetLike, Program
 from operators.field import Ansatz, Capabilities, PointFunction, jet_of
 from operators.field import capabilities as capabilities_of
 from operators.jet import Jet, JetSpace
@@ -164,7 +164,7 @@ class Block:
         if self.parts.reason:
             return found if normals is None else {**found, "normals": normals}
         with torch.no_grad():
-            table = KnownValues(self.loss, x, normals, batch.params, lambda name, at: batch.evaluate(name, at)).values(self.symbols)
+            table = self.loss.known(batch, x, normals).values(self.symbols)
             found |= {f"known {k}": table[s].detach().expand(x.shape[:2]) for k, s in enumerate(self.symbols)}
             if self.parts.ansatz is not None:
                 found |= self._streams("offset", self.parts.ansatz.offset, x) | self._streams("factor", self.parts.ansatz.factor, x)
@@ -193,7 +193,7 @@ class Block:
         """Every expression of the group at the queries. A field that could not be taken apart needs the batch. Shapes: "b n"."""
         if batch is None:
             return self.loss.evaluate(self.program, self._field(latent, columns, edges), columns["points"], Given(self, columns))
-        known = KnownValues(self.loss, columns["points"], columns.get("normals"), batch.params, lambda name, at: batch.evaluate(name, at))
+        known = self.loss.known(batch, columns["points"], columns.get("normals"))
         return self.loss.evaluate(self.program, self.parts.field, columns["points"], known)
 
     def _field(self, latent: Sequence[Tensor], columns: Columns, edges: Edges | None) -> Tiled:
