@@ -16,25 +16,25 @@ from collections.abc import Callable, Mapping
 
 import peer
 import torch
-from measure import Build, Step, alternate, measured, peak, report, save
+from measure import Bench, Build, Step, alternate, measured, peak, report, save
 from steps import BLOCKS, SETTINGS, decoder_cases
 
 from operators.lattice import Lattice
 from operators.neighbors import NEIGHBORS
 
 
-def decoder(script: str, rounds: int, device: str) -> None:
+def decoder(bench: Bench) -> None:
     """Residual and gradient of a decoder: Poisson, Navier-Stokes, Korteweg-de Vries."""
     tables, text = {}, []
-    for name in (name for name, setting in SETTINGS.items() if device in setting.devices):
-        tables[name] = measured(script, f"decoder/{name}", decoder_cases(name, device), rounds, device)
+    for name in (name for name, setting in SETTINGS.items() if bench.device in setting.devices):
+        tables[name] = measured(bench, f"decoder/{name}", decoder_cases(name, bench.device))
         text.append(report(f"{name}, decoder step", tables[name], {"FD": "differences on the grid", "nested": "nested autograd"}))
         print(text[-1], flush=True)
-        save("decoder" if device == "cpu" else "decoder_cuda", tables, "\n".join(text))
+        bench.save("decoder", tables, "\n".join(text))
 
 
-def neighbours(_: str, rounds: int, __: str) -> None:
-    """Neighbour search alone, against 64 x 64 nodes."""
+def neighbours(bench: Bench) -> None:
+    """Neighbour search alone, against 64 x 64 nodes, on the processor."""
     lattice = Lattice((0.0, 0.0), (1.0, 1.0), (64, 64))
     nodes = lattice.points(torch.float32)[None]
     radius = 2.4 / 63
@@ -51,7 +51,7 @@ def neighbours(_: str, rounds: int, __: str) -> None:
 
             steps["peer"] = lambda points=points: native_neighbor_search(nodes[0], points[0], radius)
         title = f"neighbours of {count} queries among 4096 nodes"
-        tables[title] = alternate(steps, rounds)
+        tables[title] = alternate(steps, bench.rounds)
         text.append(report(title, tables[title], {"lattice": "lattice"}))
         print(text[-1], flush=True)
     save("neighbours", tables, "\n".join(text))
@@ -63,7 +63,7 @@ def case(path: str) -> Build:
     return decoder_cases(size)[name] if section == "decoder" else peer.step_cases(int(size))[name]
 
 
-SECTIONS: Mapping[str, Callable[[str, int, str], None]] = {
+SECTIONS: Mapping[str, Callable[[Bench], None]] = {
     "decoder": decoder,
     "neighbours": neighbours,
     "answers": peer.answers,
@@ -90,7 +90,7 @@ def main() -> None:
             parser.error(f"no section {name!r}: {', '.join(SECTIONS)}")
     names = options.sections or list(SECTIONS)
     if len(names) == 1:
-        SECTIONS[names[0]](__file__, options.rounds, options.device)
+        SECTIONS[names[0]](Bench(__file__, options.rounds, options.device))
         return
     for name in names:  # in a process each: memory that an allocator has kept from one makes the next faster
         subprocess.run([sys.executable, __file__, name, "--rounds", str(options.rounds), "--device", options.device], check=True)

@@ -37,6 +37,19 @@ class Cost:
     memory: float = math.nan
 
 
+@dataclass(frozen=True)
+class Bench:
+    """How to measure: `script --memory SECTION/CASE` prints the peak of a case; `rounds` steps of each kind; "cpu" or "cuda"."""
+
+    script: str
+    rounds: int
+    device: str
+
+    def save(self, name: str, results: Mapping[str, Mapping[str, object]], text: str) -> None:
+        """`save`, on a GPU under a name of its own."""
+        save(name if self.device == "cpu" else f"{name}_cuda", results, text)
+
+
 def alternate(steps: Mapping[str, Step], rounds: int, device: str = "cpu") -> dict[str, Cost]:
     """Time of every step, run in turns after warm-ups: of one thread of the processor (set OMP_NUM_THREADS=1), or by the clock on CUDA."""
     times: dict[str, list[float]] = {name: [] for name in steps}
@@ -89,10 +102,11 @@ def peak_of(script: str, case: str, timeout: float = 3600) -> float:
     return float(answer.stdout.split()[-1])
 
 
-def measured(script: str, section: str, cases: Mapping[str, Build], rounds: int, device: str) -> dict[str, Cost]:
-    """Memory of every case, resident in a process of its own by `script --memory SECTION/CASE` or of the GPU; times of all in turns."""
-    memory = {name: peak_on_gpu(build) if device == "cuda" else peak_of(script, f"{section}/{name}") for name, build in cases.items()}
-    times = alternate({name: build(False) for name, build in cases.items()}, rounds, device)
+def measured(bench: Bench, section: str, cases: Mapping[str, Build], rounds: int | None = None) -> dict[str, Cost]:
+    """Memory of every case, resident in a process of its own or of the GPU; times of all in turns."""
+    on_gpu = bench.device == "cuda"
+    memory = {name: peak_on_gpu(build) if on_gpu else peak_of(bench.script, f"{section}/{name}") for name, build in cases.items()}
+    times = alternate({name: build(False) for name, build in cases.items()}, rounds or bench.rounds, bench.device)
     return {name: replace(cost, memory=memory[name]) for name, cost in times.items()}
 
 

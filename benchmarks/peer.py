@@ -10,7 +10,7 @@ import importlib.util
 from collections.abc import Callable, Mapping
 
 import torch
-from measure import Build, Step, measured, report, save
+from measure import Bench, Build, Step, measured, report, save
 from steps import BLOCKS
 from torch import Tensor
 from whole import Peer, own_operator, own_step, peer_step, work
@@ -25,7 +25,7 @@ PARAMETERS = 714_692
 SECOND_ORDER = Request({0: frozenset({(0, 0), (1, 0), (0, 1)})}, {"laplacian": Form({(2, 0): 1.0, (0, 2): 1.0}, frozenset({0}))})
 
 
-def answers(_: str, __: int, ___: str) -> None:
+def answers(_: Bench) -> None:
     """Relative errors of u, its gradient and its Laplacian against float64, and of one library against the other."""
     sample = work(512)
     points = sample.points
@@ -61,7 +61,7 @@ def errors(found: Mapping[str, Tensor], exact: Mapping[str, Tensor]) -> dict[str
     return {name: float((found[name].double() - each).norm() / each.norm()) for name, each in exact.items()}
 
 
-def steps(script: str, rounds: int, device: str) -> None:
+def steps(bench: Bench) -> None:
     """The step at 1024 and 4096 queries; the peer as shipped at 1024 alone: its memory grows with their square, to some 75 GB at 4096."""
     found = sum(p.numel() * (2 if p.is_complex() else 1) for p in own_operator().parameters())
     text = [f"real parameters: {found} ours, {PARAMETERS} the peer's\n"]
@@ -69,10 +69,10 @@ def steps(script: str, rounds: int, device: str) -> None:
     tables = {}
     for count in (1024, 4096):
         title = f"whole operator, {count} queries"
-        tables[title] = measured(script, f"steps/{count}", step_cases(count, device), rounds, device)
+        tables[title] = measured(bench, f"steps/{count}", step_cases(count, bench.device))
         text.append(report(title, tables[title], {"shipped": "peer as shipped", "patched": "peer patched"}))
         print(text[-1], flush=True)
-    save("peer_steps" if device == "cpu" else "peer_steps_cuda", tables, "\n".join(text))
+    bench.save("peer_steps", tables, "\n".join(text))
 
 
 def step_cases(count: int, device: str = "cpu") -> dict[str, Build]:
@@ -91,15 +91,15 @@ def step_cases(count: int, device: str = "cpu") -> dict[str, Build]:
     return cases | ({"jets in blocks, CUDA graphs": of(own_step, block, "graphs")} if device == "cuda" else {})
 
 
-def queries(script: str, _: int, device: str) -> None:
+def queries(bench: Bench) -> None:
     """Time and memory against the number of queries: the first grows in proportion, the second with the points' own coordinates alone."""
     tables, lines = {}, []
     for count in (1_000, 10_000, 100_000, 1_000_000):
-        case = {name: build for name, build in step_cases(count, device).items() if name == "jets in blocks, captured"}
-        (cost,) = measured(script, f"steps/{count}", case, max(1, 20_000 // count), device).values()
+        case = {name: build for name, build in step_cases(count, bench.device).items() if name == "jets in blocks, captured"}
+        (cost,) = measured(bench, f"steps/{count}", case, max(1, 20_000 // count)).values()
         tables[str(count)] = {"jets in blocks, captured": cost}
         a_query = 1e6 * cost.minimum / count
         lines.append(f"{count:>8} queries: {cost.minimum:8.4f} s, {a_query:6.1f} us a query, {cost.memory / 1e6:6.0f} MB")
         print(lines[-1], flush=True)
     print()
-    save("peer_queries" if device == "cpu" else "peer_queries_cuda", tables, "\n".join(lines))
+    bench.save("peer_queries", tables, "\n".join(lines))
