@@ -24,6 +24,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import torch
+from matplotlib.ticker import NullFormatter
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from measure import RESULTS, save
@@ -165,8 +166,11 @@ def picture(panels: Mapping[str, Mapping[str, Mapping[str, Any]]], path: Path) -
                 else:
                     each.vlines(seconds, low, high, color=f"C{k}", alpha=0.5)
         each.set(xscale="log", yscale="log", xlabel="seconds a sample, one thread", ylabel="relative squared error of u", title=name)
+        each.xaxis.set_minor_formatter(NullFormatter())
+        each.set_xlim(min(each.get_xlim()[0], 5e-3), max(each.get_xlim()[1], 0.2))
         each.grid(alpha=0.25)
-        each.legend(fontsize=8)
+    handles = {label: handle for each in axes[0] for handle, label in zip(*each.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles), fontsize=8)
     figure.savefig(path, dpi=120)
 
 
