@@ -106,7 +106,7 @@ def few_ticks(axis: Axis, values: Sequence[float]) -> None:
 def spacing_picture(swept: Sweep) -> Figure:
     """Error against spacing on double logarithmic axes, one panel an order of derivative, fitted orders in the legend below it.
 
-    The dashed line is the round-off `eps/2 (l/h)^order` of a difference over one spacing, for one wave across the points.
+    The dotted line is the round-off `eps/2 (l/h)^order` of a difference over one spacing, for one wave across the points.
     """
     orders = sorted({each.order for each in swept.series})
     figure = Figure(figsize=(4.5 * len(orders) + 1, 6), layout="constrained")

@@ -43,6 +43,12 @@ class SOAP(Optimizer):
         defaults = {"lr": lr, "betas": tuple(betas), "shampoo_beta": shampoo_beta, "eps": eps, "weight_decay": weight_decay}
         super().__init__(parameters, {**defaults, "frequency": frequency, "max_size": max_size})
 
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Raises: ValueError for the state of an earlier form, which kept its momentum in the unturned frame."""
+        if any("mean" in each for each in state_dict["state"].values()):
+            raise ValueError("it was written by an earlier SOAP, whose momentum was kept otherwise; start the run anew")
+        super().load_state_dict(state_dict)
+
     @torch.no_grad()
     def step(self, closure=None):  # type: ignore[override]
         """One step of all groups; the loss if a closure was given, as for every torch optimiser."""
@@ -60,6 +66,7 @@ class SOAP(Optimizer):
 def _update(value: Tensor, gradient: Tensor, state: dict, group: dict) -> None:
     if not state:
         state["step"] = 0
+        # Contiguous, here and in the bases, as a checkpoint stores them: BLAS sums in another order for another layout.
         state["momentum"] = torch.zeros_like(value, memory_format=torch.contiguous_format)
         state["square"] = torch.zeros_like(value, memory_format=torch.contiguous_format)
         for axis in _turning(gradient, group["max_size"]):
@@ -72,13 +79,14 @@ def _update(value: Tensor, gradient: Tensor, state: dict, group: dict) -> None:
     state["step"] += 1
     momentum, square, count = state["momentum"], state["square"], state["step"]
 
-    turned, grams = _turn(gradient, bases)
+    grams: dict[int, Tensor] = {}
+    turned = _turn(gradient, bases, grams)
     momentum.lerp_(turned, 1 - beta1)
     square.mul_(beta2).addcmul_(turned, turned, value=1 - beta2)
     correction = (1 - beta2**count) ** 0.5 / (1 - beta1**count)
     move = momentum / square.sqrt().add_(group["eps"] * (1 - beta2**count) ** 0.5)
     value.mul_(1 - group["lr"] * group["weight_decay"])
-    value.add_(_turn(move, {axis: basis.T for axis, basis in bases.items()})[0], alpha=-group["lr"] * correction)
+    value.add_(_turn(move, {axis: basis.T for axis, basis in bases.items()}), alpha=-group["lr"] * correction)
 
     for axis, gram in grams.items():
         state[f"gram{axis}"].lerp_(gram, 1 - group["shampoo_beta"])
@@ -88,7 +96,7 @@ def _update(value: Tensor, gradient: Tensor, state: dict, group: dict) -> None:
             state[f"basis{axis}"], order = _follow(state[f"gram{axis}"], basis)
             change[axis] = basis.T @ state[f"basis{axis}"]
             square.copy_(square.index_select(axis, order))
-        momentum.copy_(_turn(momentum, change)[0])
+        momentum.copy_(_turn(momentum, change))
 
 
 def _follow(gram: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
@@ -117,22 +125,22 @@ def _turning(gradient: Tensor, max_size: int) -> list[int]:
     return [axis for axis, size in enumerate(gradient.shape) if 1 < size <= max_size] if gradient.dim() > 1 else []
 
 
-def _turn(tensor: Tensor, bases: dict[int, Tensor]) -> tuple[Tensor, dict[int, Tensor]]:
-    """The tensor times a basis along every axis that has one, and the unfolding products (G G^T)_k of the tensor itself.
+def _turn(tensor: Tensor, bases: dict[int, Tensor], grams: dict[int, Tensor] | None = None) -> Tensor:
+    """The tensor times a basis along every axis that has one. `grams` receives the unfolding products (G G^T)_k of the tensor itself.
 
     Each product takes the first axis and leaves it as the last, so that a round of them needs no copies and restores the order. Axes that
     are turned already do not change the product of those to come, their bases being orthogonal.
     """
-    grams = {}
     for axis in range(tensor.dim()) if bases else ():
         rows, rest = tensor.flatten(1), tensor.shape[1:]
         if axis in bases:
-            grams[axis] = rows @ rows.T
+            if grams is not None:
+                grams[axis] = rows @ rows.T
             rows = rows.T @ bases[axis]
         else:
             rows = rows.T
         tensor = rows.reshape(*rest, -1)
-    return tensor, grams
+    return tensor
 
 
 def _real(tensor: Tensor) -> Tensor:

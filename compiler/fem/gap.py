@@ -27,9 +27,9 @@ def energy_of(problem: Problem, batch, truth: Solution, field: Callable[[Tensor]
     prepared = prepare(problem)
     if not prepared.form.energy:
         raise SolverError(f"`{problem.name}` makes no functional minimal or stationary")
-    found = []
+    batch, found = batch.to("cpu", torch.float64), []
     for k, sample in enumerate(truth.samples):
-        parts = assembly(prepared.form, sample.spaces, prepared.kernels, Known(problem, batch.to("cpu", torch.float64).select([k])))
+        parts = assembly(prepared.form, sample.spaces, prepared.kernels, Known(problem, batch.select([k])))
         state = State((interpolated(sample, lambda x, k=k: field(x.expand(len(truth.samples), -1, -1))[k]),))
         found.append(parts.energy(state) if parts.allowed(state) else np.inf)
     return torch.tensor(found, dtype=torch.float64)

@@ -167,3 +167,15 @@ def test_a_stored_and_restored_optimiser_goes_on_bit_for_bit(name, tmp_path):
 def test_the_learning_rate_of_half_a_cosine_sums_to_half():
     found = factors(SCHEDULES["cosine"](floor=0.0), 1001)
     assert math.fsum(found) / 1001 == pytest.approx(0.5, abs=1e-3)
+
+
+def test_soap_refuses_the_state_of_its_earlier_form():
+    parameter = torch.nn.Parameter(torch.ones(2, 3))
+    optimizer = SOAP([parameter])
+    parameter.grad = torch.ones(2, 3)
+    optimizer.step()
+    saved = optimizer.state_dict()
+    SOAP([parameter]).load_state_dict(saved)
+    saved["state"][0]["mean"] = saved["state"][0].pop("momentum")
+    with pytest.raises(ValueError, match="earlier SOAP"):
+        SOAP([parameter]).load_state_dict(saved)
