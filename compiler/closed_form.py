@@ -14,6 +14,7 @@ from compiler.graph import ResidualGraph, Source
 from compiler.lower import values
 from operators.field import Capabilities
 from pdespec.errors import fail, nearest
+from pdespec.jumps import slope
 from pdespec.problem import Problem
 from pdespec.symbols import Scalar
 
@@ -39,9 +40,11 @@ class ClosedForm:
 
     def derivative(self, points: Tensor, component: int, index: Index) -> Tensor:
         """`d^index` of a component, differentiated as an expression. Shapes: points "b n D" -> "b n"."""
-        orders = [(v, count) for v, count in zip(self.variables, index, strict=True) if count]
         expression = self.expressions[component]
-        return self._evaluate(sp.diff(expression, *orders) if orders else expression, points)
+        for variable, count in zip(self.variables, index, strict=True):
+            for _ in range(count):
+                expression = slope(expression, variable)
+        return self._evaluate(expression, points)
 
     def _evaluate(self, expression: sp.Expr, points: Tensor) -> Tensor:
         graph = ResidualGraph([expression], [Source("closed form")])

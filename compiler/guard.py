@@ -27,6 +27,7 @@ from torch import Tensor
 
 from compiler.graph import ResidualGraph, Source
 from compiler.lower import Term
+from pdespec.jumps import slope
 
 MARGIN = 0.01  # of g at the origin: a cell crushed to a hundredth of its volume is where an energy stops being trusted
 FAN = 16  # points tried on a ray at once, as often as t has hexadecimal digits
@@ -46,7 +47,7 @@ class Guard:
         self.density = self._along(term.expressions, source)
         self.level = ResidualGraph(term.guards, [source] * self.count)
         self.descent = self._along(term.guards, source)
-        slopes = [sp.diff(g, s) for g in term.guards for s in self.streams]
+        slopes = [slope(g, s) for g in term.guards for s in self.streams]
         self.ascent = ResidualGraph([*term.guards, *slopes], [source] * (self.count + len(slopes)))
         zero = dict.fromkeys(self.streams, sp.S.Zero)
         at_zero = [g.xreplace(zero) for g in term.guards]
@@ -59,7 +60,7 @@ class Guard:
 
     def _along(self, expressions: Sequence[sp.Expr], source: Source) -> ResidualGraph:
         """The expressions, then their derivatives along the ray."""
-        slopes = [sum((sp.diff(e, s) * ray for s, ray in self.rays.items()), sp.S.Zero) for e in expressions]
+        slopes = [sum((slope(e, s) * ray for s, ray in self.rays.items()), sp.S.Zero) for e in expressions]
         return ResidualGraph([*expressions, *slopes], [source] * (2 * len(expressions)))
 
     def __call__(self, streams: Values, known: Values, like: Tensor) -> tuple[Tensor, ...]:

@@ -16,6 +16,7 @@ from compiler.geometry import Geometry
 from compiler.shapes import extent
 from operators.field import Ansatz
 from pdespec.geometry import Boundary
+from pdespec.jumps import slope
 from pdespec.laws import Gaussians, Uniform
 from pdespec.problem import Condition, Problem
 from pdespec.symbols import Normal, Scalar, UnknownField
@@ -152,7 +153,7 @@ def _offset(drawn: Draws, imposed: Imposed, geometry: Geometry, points: Tensor) 
     offset = sides + drawn.known(imposed.start, first) - _lift(drawn, imposed, geometry, first)
     if imposed.rate is None:
         return offset
-    moving = replace(imposed, sides=tuple((value.diff(time), boundaries) for value, boundaries in imposed.sides))
+    moving = replace(imposed, sides=tuple((slope(value, time), boundaries) for value, boundaries in imposed.sides))
     return offset + since * (drawn.known(imposed.rate, first) - _lift(drawn, moving, geometry, first))
 
 
@@ -218,7 +219,7 @@ def _start_jumps(drawn: Draws, imposed: Imposed) -> bool:
     """Whether the data at the start differ from those on a boundary at that time, in value or in rate."""
     time = drawn.problem.time
     for value, boundaries in imposed.sides:
-        pairs = [(value, imposed.start)] + ([] if imposed.rate is None else [(value.diff(time), imposed.rate)])
+        pairs = [(value, imposed.start)] + ([] if imposed.rate is None else [(slope(value, time), imposed.rate)])
         for (here, there), boundary in itertools.product(pairs, boundaries):
             if here.has(sp.Derivative) or _differ(drawn, here, there, boundary):
                 return True

@@ -19,6 +19,7 @@ from sympy.core.function import AppliedUndef
 
 from pdespec.calculus import Integral, TwoSided
 from pdespec.errors import fail
+from pdespec.jumps import SPECIAL, chain, slope
 from pdespec.symbols import Coordinate, InputField, Normal, Time, UnknownField
 
 MultiIndex = tuple[int, ...]
@@ -123,7 +124,7 @@ class _Expander:
             result = self.visit(e.expr)
             for variable in e.variables:
                 along = isinstance(variable, (Coordinate, Time))
-                result = self.total(result, variable) if along else result.diff(self.visit(variable))
+                result = self.total(result, variable) if along else slope(result, self.visit(variable))
             return result
         if isinstance(e, ExprWithLimits):
             hint = "carry it out first: expression.doit(); integral(psi, Omega) is the integral over a region"
@@ -174,6 +175,8 @@ class _Expander:
             return sp.S.Zero
         if isinstance(e, TwoSided):
             return e.func(self.total(e.args[0], variable))
+        if e.has(*SPECIAL):
+            return chain(e, lambda part: self.total(part, variable))
         symbols = sorted(e.free_symbols, key=sp.default_sort_key)
         slopes = {symbol: self.total(symbol, variable) for symbol in symbols}
         return sp.Add(*(e.diff(symbol) * slope for symbol, slope in slopes.items() if slope != 0))

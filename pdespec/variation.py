@@ -21,6 +21,7 @@ from pdespec.errors import fail
 from pdespec.forms import energy_terms
 from pdespec.geometry import Boundary, Domain, boundary, rest, side
 from pdespec.jets import Jet, jet_form, jets_of, sympy_form
+from pdespec.jumps import slope
 from pdespec.parts import Part, parts
 from pdespec.probe import vanishes
 from pdespec.statements import Condition, Equation, Functional
@@ -57,7 +58,7 @@ def diff(psi: Any, by: Any) -> Any:
     if slopes is None:
         hint = f"write psi in terms of {short(by)} alone, or as a function: psi(C) := ..; diff(psi(C), C)"
         raise fail("T05", f"{short(psi)} is not a function of {short(by)}", hint)
-    shares = {entry: sympy_form(slope / maps.count(entry)) for entry, slope in zip(distinct, slopes, strict=True)}
+    shares = {entry: sympy_form(each / maps.count(entry)) for entry, each in zip(distinct, slopes, strict=True)}
     if not isinstance(by, sp.MatrixBase):
         return shares[maps[0]]
     return sp.ImmutableMatrix(by.rows, by.cols, [shares[entry] for entry in maps])
@@ -67,16 +68,16 @@ def _affine_slopes(psi: Any, maps: list[Any]) -> list[Any] | None:
     """d psi / d e_k for entries affine in jets or params a_j, from the chain rule d psi / d a_j = sum_k (d psi / d e_k) (d e_k / d a_j)."""
     atoms = sorted({atom for entry in maps for atom in _variables(entry)}, key=sp.default_sort_key)
     jacobian = sp.Matrix(len(maps), len(atoms), lambda k, j: maps[k].diff(atoms[j]))
-    if any(_variables(slope) & set(atoms) for slope in jacobian.flat()):
+    if any(_variables(each) & set(atoms) for each in jacobian.flat()):
         return None
     pivots = jacobian.rref()[1]
     if len(pivots) < len(maps):  # entries that depend on each other: no partial derivative by one of them
         return None
-    gradient = [psi.diff(atom) for atom in atoms]
+    gradient = [slope(psi, atom) for atom in atoms]
     square = sp.Matrix(len(pivots), len(pivots), lambda i, k: jacobian[k, pivots[i]])
     slopes = square.LUsolve(sp.Matrix([gradient[j] for j in pivots])).flat()
     others = [j for j in range(len(atoms)) if j not in pivots]
-    chained = [sp.Add(*(jacobian[k, j] * slope for k, slope in enumerate(slopes))) for j in others]
+    chained = [sp.Add(*(jacobian[k, j] * each for k, each in enumerate(slopes))) for j in others]
     return slopes if all(vanishes(a - gradient[j]) for a, j in zip(chained, others, strict=True)) else None
 
 
@@ -89,7 +90,7 @@ def _nested_slopes(psi: Any, maps: list[Any]) -> list[Any] | None:
     if _variables(nested) & {atom for entry in maps for atom in _variables(entry)}:
         return None
     back = dict(zip(dummies, maps, strict=True))
-    return [nested.diff(dummy).xreplace(back) for dummy in dummies]
+    return [slope(nested, dummy).xreplace(back) for dummy in dummies]
 
 
 def _variables(expression: Any) -> set[Any]:
@@ -191,7 +192,7 @@ def _fluxes(density: sp.Expr, field: Any) -> Iterator[tuple[Jet, sp.Expr]]:
     """(D^a u, psi_a) of one component, in jet form."""
     for jet in jets_of(density, UnknownField):
         if jet.field == field:
-            yield jet, density.diff(jet)
+            yield jet, slope(density, jet)
 
 
 def _gateaux(density: sp.Expr, fields: list[Any]) -> sp.Expr:
@@ -306,18 +307,18 @@ def _boundary_term(functional: Functional, field: Any, region: Boundary, normal_
     axes = range(len(coordinates))
     flux, couple, moment, load = [sp.S.Zero for _ in axes], [sp.S.Zero for _ in axes], sp.zeros(len(n), len(n)), sp.S.Zero
     for density, where in functional.terms:
-        for jet, slope in _fluxes(jet_form(density), field):
-            slope = sympy_form(slope)
+        for jet, part in _fluxes(jet_form(density), field):
+            part = sympy_form(part)
             along = [i for i in axes for _ in range(jet.over(coordinates)[i])]
             if where == region and len(along) <= 1:
-                load += slope if not along else 0
-                couple = [couple[i] + (slope if along == [i] else 0) for i in axes]
+                load += part if not along else 0
+                couple = [couple[i] + (part if along == [i] else 0) for i in axes]
             elif where == region.domain and len(along) == 1:
-                flux[along[0]] += slope
+                flux[along[0]] += part
             elif where == region.domain and len(along) == 2:
                 i, j = along
-                moment[i, j] += slope / 2  # a mixed derivative is one jet and two entries of the symmetric moment
-                moment[j, i] += slope / 2
+                moment[i, j] += part / 2  # a mixed derivative is one jet and two entries of the symmetric moment
+                moment[j, i] += part / 2
     bending = [couple[i] + sp.Add(*(moment[i, j] * n[j] for j in axes)) for i in axes]
     if normal_order == 1:
         return sp.Add(*(bending[i] * n[i] for i in axes))

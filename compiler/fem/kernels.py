@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
+from scipy.special import spherical_jn
 
 from compiler.lower import Index, Stream
+from pdespec.jumps import slope
 
 from .conditions import unknown_streams
 from .weak import Integrand, Region, WeakForm, by_region
@@ -56,7 +59,7 @@ def kernel(region: Region, integrands: Sequence[Integrand]) -> Kernel:
         key = (integrand.row, integrand.test)
         gathered[key] = gathered.get(key, sp.S.Zero) + integrand.coefficient
     rows = tuple((key, expression) for key, expression in gathered.items() if expression != 0)
-    tangent = [((*key, s), sp.diff(expression, s)) for key, expression in rows for s in unknown_streams(expression)]
+    tangent = [((*key, s), slope(expression, s)) for key, expression in rows for s in unknown_streams(expression)]
     tangent = [(key, expression) for key, expression in tangent if expression != 0]
     return Kernel(
         region,
@@ -71,5 +74,16 @@ def function(expressions: Sequence[sp.Expr]) -> Function:
     """Expressions over streams, coordinates, parameters and normals as one numpy function."""
     arguments = tuple(sorted(set().union(*(sp.sympify(e).free_symbols for e in expressions)), key=lambda s: (s.name, str(type(s)))))
     places = {symbol: sp.Dummy(f"a{k}", real=True) for k, symbol in enumerate(arguments)}
-    call = sp.lambdify(list(places.values()), [sp.sympify(e).xreplace(places) for e in expressions], modules="numpy", cse=True)
+    call = numpy_function(list(places.values()), [sp.sympify(e).xreplace(places) for e in expressions])
     return Function(arguments, tuple(expressions), call)
+
+
+def numpy_function(arguments: Sequence[sp.Symbol], expressions: sp.Expr | Sequence[sp.Expr]) -> Callable[..., Any]:
+    """Expressions as one function of arrays. Branches that are not taken are computed too, in silence."""
+    call = sp.lambdify(arguments, expressions, modules=[{"jn": spherical_jn}, "scipy", "numpy"], cse=True)
+
+    def quiet(*values: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return call(*values)
+
+    return quiet

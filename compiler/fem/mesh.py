@@ -19,6 +19,7 @@ from pdespec import geometry as shapes
 from . import patterns
 from .curved import curve
 from .failure import SampleError, SolverError
+from .kernels import numpy_function
 
 Array = NDArray[np.float64]
 Values = Mapping[sp.Symbol, float]
@@ -103,7 +104,7 @@ def polar_radius(shape: shapes.Star, values: Values) -> Callable[[Array], Array]
     missing = radius.free_symbols - {shape.angle}
     if missing:
         raise SolverError(f"the shape needs a value of {', '.join(sorted(s.name for s in missing))}")
-    function = sp.lambdify(shape.angle, radius, "numpy")
+    function = numpy_function([shape.angle], radius)
     return lambda theta: function(theta) + 0 * theta
 
 

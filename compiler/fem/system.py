@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import sympy as sp
 from numpy.typing import NDArray
 from scipy.sparse import block_diag, bmat, csr_matrix, identity
+
+from pdespec.jumps import slope
 
 from .assemble import Assembly, State
 from .conditions import unknown_streams
@@ -31,7 +32,7 @@ class Level:
 
 def level(gauge: Gauge) -> Level:
     streams = unknown_streams(gauge.density)
-    varied = [Integrand(gauge.region, s.component, s.index, sp.diff(gauge.density, s)) for s in streams]
+    varied = [Integrand(gauge.region, s.component, s.index, slope(gauge.density, s)) for s in streams]
     return Level(function([gauge.density]), kernel(gauge.region, varied), gauge)
 
 

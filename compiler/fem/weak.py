@@ -15,6 +15,7 @@ from compiler.lower import Index, Stream, values
 from pdespec.calculus import Integral
 from pdespec.geometry import Boundary, Domain
 from pdespec.jets import carry_out
+from pdespec.jumps import slope
 from pdespec.problem import IntegralRequirement, Problem
 from pdespec.symbols import Time
 
@@ -164,7 +165,7 @@ def variations(problem: Problem, given: Sequence[str]) -> tuple[tuple[tuple[sp.E
         of = {component for unknown in functional.unknowns for component in components_of(problem, unknown)} or set(given)
         for density, region in functional.terms:
             density = over_streams(problem, density)
-            varied += [Integrand(region, s.component, s.index, sp.diff(density, s)) for s in unknown_streams(density) if s.component in of]
+            varied += [Integrand(region, s.component, s.index, slope(density, s)) for s in unknown_streams(density) if s.component in of]
     alone = not problem.equations and len(problem.functionals) == 1
     return energy if alone else (), tuple(varied)
 

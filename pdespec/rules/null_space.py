@@ -13,6 +13,7 @@ from pdespec.calculus import Integral, entries
 from pdespec.errors import Diagnostic
 from pdespec.geometry import Boundary
 from pdespec.jets import jet_form, jets_of, total_derivative
+from pdespec.jumps import slope
 from pdespec.probe import Elimination, points, slopes, value
 from pdespec.statements import IntegralRequirement
 from pdespec.symbols import Unknown, UnknownField
@@ -131,8 +132,8 @@ def _change(form: Any, shift: dict[Any, sp.Expr]) -> Any:
     change = []
     for jet in jets_of(form, UnknownField):
         if jet.field in shift:
-            change.append(form.diff(jet) * _shift(jet, shift))
+            change.append(slope(form, jet) * _shift(jet, shift))
     for node, symbol in nodes.items():
         there = {x: sp.sqrt(sp.prime(k + 2)) / 3 for k, x in enumerate(node.region.coordinates)}
-        change.append(form.diff(symbol) * _change(jet_form(node.density), shift).xreplace(there))
+        change.append(slope(form, symbol) * _change(jet_form(node.density), shift).xreplace(there))
     return sp.Add(*change)
