@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -9,9 +10,11 @@ import sympy as sp
 import torch
 from torch import Tensor
 
+from compiler.chance import Chance
 from compiler.geometry import Geometry, box
 from compiler.laws import Constants, Given, InputFunction, Place, draw_functions, draw_numbers
 from compiler.shapes.numbers import Numbers, constants, graph
+from pdespec.admissible import ANGLES, needed
 from pdespec.errors import fail, nearest
 from pdespec.geometry import Boundary, Domain
 from pdespec.problem import Problem
@@ -104,10 +107,14 @@ class Draws:
         )
 
 
-def draw(problem: Problem, size: int, generator: torch.Generator) -> Draws:
-    """Everything drawn from its law, in float64 on the CPU or the generator's device."""
-    params = {name: _param(param, size, generator) for name, param in problem.params.items()}
-    start = _draws(problem, size, params, {}, generator.device)
+def draw(problem: Problem, size: int, generator: torch.Generator | Chance) -> Draws:
+    """Everything drawn from its law, in float64 on the CPU or the generator's device.
+
+    Raises: ProblemError B03 for what has no law, W08 for numbers of which no shape can be made.
+    """
+    chance = Chance.of(generator, size)
+    params = {name: _param(param, size, chance) for name, param in problem.params.items()}
+    start = _draws(problem, size, params, {}, chance.device)
     functions = {}
     for name, declaration in problem.inputs.items():
         if declaration.law is None:
@@ -115,7 +122,7 @@ def draw(problem: Problem, size: int, generator: torch.Generator) -> Draws:
             raise fail(
                 "B03", f"input `{name}` is not drawn from a law{source}", f'pass it: compiler.instance(problem, inputs={{"{name}": ...}})'
             )
-        functions[name] = draw_functions(declaration.law, len(declaration.components), _place(declaration, start), generator)
+        functions[name] = draw_functions(declaration.law, len(declaration.components), _place(declaration, start), chance)
     return replace(start, functions=functions)
 
 
@@ -140,19 +147,44 @@ def given(problem: Problem, params: Mapping[str, object], inputs: Mapping[str, o
 
 
 def _draws(problem: Problem, size: int, params: Mapping[str, Tensor], functions: Mapping, device, dtype=torch.float64) -> Draws:
+    refuse_inadmissible(problem, Numbers(params, size, dtype, torch.device(device)))
     geometry = {name: Geometry(domain, params, size, dtype, torch.device(device)) for name, domain in problem.domains.items()}
     return Draws(problem, size, params, geometry, functions, dtype, torch.device(device))
 
 
-def _param(param: Param, size: int, generator: torch.Generator) -> Tensor:
-    shape = (size,) if param.size is None else (size, param.size)
+def refuse_inadmissible(problem: Problem, numbers: Numbers) -> None:
+    """Raises: ProblemError W08, naming sample, numbers and domain, where a shape has no inside."""
+    for domain in problem.domains.values():
+        for need in needed(domain.shape):
+            if not need.scalars or any(s.declaration.kind == "trainable" or _missing(s, numbers) for s in need.scalars):
+                continue
+            if need.angle is None:
+                least = numbers(need.value).detach()
+            else:
+                angles = torch.arange(ANGLES, dtype=numbers.dtype, device=numbers.device) * (2 * math.pi / ANGLES)
+                least = numbers.function([need.value], need.angle)(angles.expand(numbers.size, -1))[0].detach().amin(-1)
+            if bool((least > 0).all()):
+                continue
+            sample = int((~(least > 0)).nonzero()[0])
+            drawn = [symbol for symbol in need.scalars if symbol.declaration.kind != "const"]
+            at = ", ".join(f"{symbol.name} = {float(numbers.value(symbol)[sample]):.6g}" for symbol in drawn)
+            message = f"{need.name} in `{domain.name}` is {float(least[sample]):.6g} in sample {sample}, where {at}"
+            raise fail("W08", message, "restrict the laws of these params, or give others", "a shape without an inside has no points")
+
+
+def _missing(symbol: Scalar, numbers: Numbers) -> bool:
+    return symbol.declaration.name not in numbers.params and symbol.declaration.value is None
+
+
+def _param(param: Param, size: int, chance: Chance) -> Tensor:
+    shape = () if param.size is None else (param.size,)
     if param.law is not None:
-        return draw_numbers(param.law, shape, generator)
+        return draw_numbers(param.law, shape, chance)
     if param.value is None:
         raise fail(
             "B03", f"param `{param.name}` has neither law nor value", f'pass it: compiler.instance(problem, params={{"{param.name}": ...}})'
         )
-    return torch.full(shape, float(param.value), dtype=torch.float64, device=generator.device)
+    return torch.full((size, *shape), float(param.value), dtype=torch.float64, device=chance.device)
 
 
 def _place(declaration: Input, drawn: Draws) -> Place:

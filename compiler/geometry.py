@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
-from compiler.laws import truncated_support
+from compiler.chance import Chance
+from compiler.laws import median, truncated_support
 from compiler.shapes import Body, Numbers, Piece, Selection, Surroundings, bind, everything, extent
 from compiler.shapes.blend import norm, weights
 from pdespec.errors import fail, nearest
@@ -106,7 +107,7 @@ class Geometry:
         scale = total.clamp_min(torch.finfo(points.dtype).tiny).rsqrt()
         return offset[..., 0] * scale, offset[..., 1] * scale
 
-    def interior(self, n: int, generator: torch.Generator, sobol: bool = True) -> Tensor:
+    def interior(self, n: int, generator: torch.Generator | Chance, sobol: bool = True) -> Tensor:
         """n points of the domain, uniform in area, new at every call.
 
         By a map of the unit square where the shape has one that preserves area, else by rejection from the box around it. Scrambled Sobol
@@ -120,7 +121,7 @@ class Geometry:
         points = mapped if mapped is not None else _rejected(body, n, draw, self.domain)
         return points.to(self.dtype)
 
-    def boundary(self, boundary: Boundary, n: int, generator: torch.Generator, sobol: bool = True) -> tuple[Tensor, Tensor]:
+    def boundary(self, boundary: Boundary, n: int, generator: torch.Generator | Chance, sobol: bool = True) -> tuple[Tensor, Tensor]:
         """n points of a boundary, uniform in arc length or area, and the outward unit normals there. Shapes: "b n d" both."""
         pieces = self._exact.pieces(boundary)
         measures = torch.stack([piece.measure for piece in pieces], -1)
@@ -221,6 +222,19 @@ def box(domain: Domain, samples: int = 256) -> tuple[tuple[float, ...], tuple[fl
     return tuple(lower.tolist()), tuple(upper.tolist())
 
 
+@lru_cache(maxsize=64)
+def nominal_box(domain: Domain) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Lower and upper corner of the box around the domain with its params at the medians of their laws: the frame laws are stated in."""
+    drawn = {symbol.declaration.name: symbol.declaration for symbol in shape_symbols(domain.shape) if isinstance(symbol, Scalar)}
+    params = {
+        name: torch.full((1,) if param.size is None else (1, param.size), median(param.law), dtype=torch.float64)
+        for name, param in drawn.items()
+        if param.law is not None
+    }
+    lower, upper = Geometry(domain, params, 1, torch.float64).box()
+    return tuple(lower.tolist()), tuple(upper.tolist())
+
+
 def _columns(drawn: Mapping[str, Param], columns: Sequence[tuple[str, float, float]], shares: Tensor) -> dict[str, Tensor]:
     """Params from their shares of the supports."""
     parts: dict[str, list[Tensor]] = {}
@@ -260,13 +274,18 @@ def _names(domain: Domain) -> set[str]:
     return {symbol.declaration.name for symbol in shape_symbols(domain.shape) if isinstance(symbol, Scalar)}
 
 
-def _cubes(dimension: int, size: int, generator: torch.Generator, sobol: bool, device: torch.device) -> Callable[[int], Tensor]:
+def _cubes(dimension: int, size: int, generator: torch.Generator | Chance, sobol: bool, device: torch.device) -> Callable[[int], Tensor]:
     """Draws points of the unit cube for each sample, always the first ones of the same sequence. Shapes: n -> "b n d", float64."""
+    chance = Chance.of(generator, size)
     if not sobol:
-        state = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
-        return lambda n: torch.rand(size, n, dimension, dtype=torch.float64, generator=torch.Generator().manual_seed(state)).to(device)
-    seed = int(torch.randint(2**31, (1,), generator=generator, device=generator.device))
-    shift = torch.rand(size, 1, dimension, dtype=torch.float64, generator=generator, device=generator.device).to(device)
+        starts = chance.seeds()
+
+        def independent(n: int) -> Tensor:
+            generators = [torch.Generator().manual_seed(start) for start in starts]
+            return torch.stack([torch.rand(n, dimension, dtype=torch.float64, generator=each) for each in generators]).to(device)
+
+        return independent
+    seed, shift = chance.seed(), chance.uniform(1, dimension).to(device)
 
     def draw(n: int) -> Tensor:
         return (SobolEngine(dimension, scramble=True, seed=seed).draw(n, dtype=torch.float64).to(device) + shift) % 1

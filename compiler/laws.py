@@ -11,51 +11,58 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
+from compiler.chance import Chance
 from pdespec.errors import fail
 from pdespec.laws import GRF, Fourier, Gaussians, Law, LogUniform, Normal_, NumberLaw, Uniform
 
 if TYPE_CHECKING:
     from compiler.geometry import Geometry
 
-TRUNCATION = 4.0  # standard deviations at which unbounded laws are cut where an extent is needed
 TAIL = 1e-10  # relative variance below which modes of a random field are left out
-MOST_MODES = {1: 128, 2: 32, 3: 12}  # per axis; rough fields are band-limited there
+MOST_MODES = {1: 256, 2: 48, 3: 16, 4: 8}  # harmonics along an axis; rough fields are band-limited there
+PADDING = 6.0  # correlation lengths between a field and its periodic image: a covariance of exp(-18), 2e-8
 
 
 # ------------------------------------------------------------------------------------------------------------------------ numbers
 
 
 @singledispatch
-def draw_numbers(law: Law, shape: Sequence[int], generator: torch.Generator) -> Tensor:
-    """Independent draws of a law of numbers, in float64 on the generator's device."""
+def draw_numbers(law: Law, shape: Sequence[int], chance: Chance) -> Tensor:
+    """Independent draws of a law of numbers, in float64. Shapes: `shape` of each sample -> "b .."."""
     raise fail("T05", f"{type(law).__name__} is a law of functions, not of numbers", "a param is drawn from uniform, loguniform or normal")
 
 
 @draw_numbers.register
-def _(law: Uniform, shape: Sequence[int], generator: torch.Generator) -> Tensor:
-    return float(law.low) + float(law.high - law.low) * _rand(shape, generator)
+def _(law: Uniform, shape: Sequence[int], chance: Chance) -> Tensor:
+    return float(law.low) + float(law.high - law.low) * chance.uniform(*shape)
 
 
 @draw_numbers.register
-def _(law: LogUniform, shape: Sequence[int], generator: torch.Generator) -> Tensor:
+def _(law: LogUniform, shape: Sequence[int], chance: Chance) -> Tensor:
     low, high = math.log(law.low), math.log(law.high)
-    return (low + (high - low) * _rand(shape, generator)).exp()
+    return (low + (high - low) * chance.uniform(*shape)).exp()
 
 
 @draw_numbers.register
-def _(law: Normal_, shape: Sequence[int], generator: torch.Generator) -> Tensor:
-    return float(law.mean) + float(law.std) * _randn(shape, generator)
+def _(law: Normal_, shape: Sequence[int], chance: Chance) -> Tensor:
+    return float(law.mean) + float(law.std) * chance.normal(*shape)
+
+
+def median(law: Law) -> float:
+    """The number that half of the draws lie below."""
+    if isinstance(law, LogUniform):
+        return math.sqrt(float(law.low) * float(law.high))
+    low, high = truncated_support(law)
+    return (low + high) / 2
 
 
 def truncated_support(law: Law) -> tuple[float, float]:
     """The interval that holds the draws of a law; of a normal law, all but 6e-5 of them."""
-    if isinstance(law, Normal_):
-        return float(law.mean - TRUNCATION * law.std), float(law.mean + TRUNCATION * law.std)
     if not isinstance(law, NumberLaw):
         raise fail(
             "T05", f"{type(law).__name__} is a law of functions, not of numbers", "a param is drawn from uniform, loguniform or normal"
         )
-    low, high = law.support
+    low, high = law.reach
     return float(low), float(high)
 
 
@@ -99,15 +106,15 @@ class Constants(_Everywhere):
 
 @dataclass(frozen=True)
 class GaussianSum(_Everywhere):
-    """`sum_i beta_i exp(-|x - mu_i|^2 / width^2)`. Shapes: beta "b c m", mu "b c m D"."""
+    """`sum_i beta_i exp(-sum_a (x_a - mu_ia)^2 / width_a^2)`, a width along every axis. Shapes: beta "b c m", mu "b c m D"."""
 
     beta: Tensor
     mu: Tensor
-    width: float
+    widths: tuple[float, ...]
 
     def __call__(self, points: Tensor) -> Tensor:
-        square = (points[:, :, None, None] - self.mu[:, None]).square().sum(-1)
-        return (self.beta[:, None] * (-square / self.width**2).exp()).sum(-1)
+        square = ((points[:, :, None, None] - self.mu[:, None]) / points.new_tensor(self.widths)).square().sum(-1)
+        return (self.beta[:, None] * (-square).exp()).sum(-1)
 
 
 @dataclass(frozen=True)
@@ -228,31 +235,47 @@ class Place:
     periodic: tuple[bool, ...]
     on_boundary: bool
 
+    def frame(self) -> tuple[Tensor, Tensor]:
+        """Middle and half extent of the box around the domain, its params at the medians of their laws, and of the time interval.
+
+        Shapes: "D" both, float64.
+        """
+        from compiler.geometry import nominal_box  # which reads the supports of laws from here
+
+        low, high = nominal_box(self.geometry.domain)
+        own = len(low)
+        lower = torch.tensor((*low, *self.lower[own:]), dtype=torch.float64)
+        upper = torch.tensor((*high, *self.upper[own:]), dtype=torch.float64)
+        return (lower + upper) / 2, (upper - lower) / 2
+
 
 @singledispatch
-def draw_functions(law: Law, components: int, place: Place, generator: torch.Generator) -> InputFunction:
+def draw_functions(law: Law, components: int, place: Place, chance: Chance) -> InputFunction:
     """A function per sample, with independent components, its coefficients in float64. A new law registers its rule here."""
     raise TypeError(f"no draws of functions from {type(law).__name__}; register a rule with compiler.laws.draw_functions")
 
 
 @draw_functions.register
-def _(law: NumberLaw, components: int, place: Place, generator: torch.Generator) -> Constants:
-    return Constants(draw_numbers(law, (place.geometry.size, components), generator))
+def _(law: NumberLaw, components: int, place: Place, chance: Chance) -> Constants:
+    return Constants(draw_numbers(law, (components,), chance))
 
 
 @draw_functions.register
-def _(law: Gaussians, components: int, place: Place, generator: torch.Generator) -> GaussianSum:
-    shape = (place.geometry.size, components, law.count)
-    beta = _randn(shape, generator)
-    return GaussianSum(beta, _randn((*shape, len(place.lower)), generator), float(law.width))
+def _(law: Gaussians, components: int, place: Place, chance: Chance) -> GaussianSum:
+    middle, half = place.frame()
+    beta = chance.normal(components, law.count)
+    centres = middle.to(beta) + half.to(beta) * chance.normal(components, law.count, len(half))
+    space = place.geometry.domain.dim
+    units = [float(half[:space].min())] * space + half[space:].tolist()
+    return GaussianSum(beta, centres, tuple(float(law.width) * unit for unit in units))
 
 
 @draw_functions.register
-def _(law: Fourier, components: int, place: Place, generator: torch.Generator) -> FourierSeries:
+def _(law: Fourier, components: int, place: Place, chance: Chance) -> FourierSeries:
     geometry = place.geometry
     if geometry.domain.dim > 2 or len(place.lower) > geometry.domain.dim:
         raise fail("T05", "fourier draws functions of one angle", "in three dimensions or with time, use gaussians or grf")
-    coefficients = 2 * _rand((geometry.size, components, 2 * law.modes + 1), generator) - 1
+    coefficients = 2 * chance.uniform(components, 2 * law.modes + 1) - 1
     body = geometry.map(lambda value: value.double()).body
     lower, upper = body.bounds()
     center = lower if geometry.domain.dim == 1 else body.center()
@@ -262,25 +285,34 @@ def _(law: Fourier, components: int, place: Place, generator: torch.Generator) -
 
 
 @draw_functions.register
-def _(law: GRF, components: int, place: Place, generator: torch.Generator) -> Spectrum:
-    """`u = sum_k sqrt(lambda_k) xi_k e_k`, xi normal, e_k the L^2-normed eigenfunctions of the Laplacian on the box, of eigenvalue -mu_k:
-    periodic along glued axes, of zero normal derivative along the others. lambda_k = sigma^2 (mu_k + tau^2)^(-alpha), without the constant
-    mode, so that every draw has mean zero. With `length`, lambda_k is the spectral density of the squared exponential covariance,
-    `sigma^2 (2 pi length^2)^(D/2) exp(-length^2 mu_k / 2)`, constant mode included: the covariance is then as stated up to images
-    across the sides, on periodic boxes, and up to reflections in them on others.
+def _(law: GRF, components: int, place: Place, chance: Chance) -> Spectrum:
+    """`u = sum_k sqrt(lambda_k) xi_k e_k`, xi normal, e_k the L^2-normed eigenfunctions of the Laplacian on a box, of eigenvalue -mu_k.
+
+    By `tau` and `alpha`: on the box of the domain, periodic along glued axes, of zero normal derivative along the others;
+    lambda_k = sigma^2 (mu_k + tau^2)^(-alpha), without the constant mode, so that every draw has mean zero over the box.
+    By `length`: on a box that is longer by PADDING lengths along every axis that is not glued, and periodic;
+    lambda_k ~ exp(-length^2 mu_k / 2), constant mode included, scaled to variance sigma^2. A periodic field is stationary, and its
+    covariance is the sum of the declared one over periodic images: of these the nearest is PADDING lengths away or farther, below 2e-8 of
+    the variance. Along glued axes the images belong to the law.
     """
-    lengths = tuple(high - low for low, high in zip(place.lower, place.upper, strict=True))
-    counts = [_modes(law, length, glued, len(lengths)) for length, glued in zip(lengths, place.periodic, strict=True)]
+    sides = tuple(high - low for low, high in zip(place.lower, place.upper, strict=True))
+    glued = place.periodic
+    if law.length is not None:
+        sides = tuple(side if own else side + PADDING * float(law.length) for side, own in zip(sides, glued, strict=True))
+        glued = (True,) * len(sides)
+    counts = [_modes(law, side, own, len(sides)) for side, own in zip(sides, glued, strict=True)]
     squares = torch.zeros(())
-    for axis, (length, glued, count) in enumerate(zip(lengths, place.periodic, counts, strict=True)):
+    for axis, (side, own, count) in enumerate(zip(sides, glued, counts, strict=True)):
         order = torch.arange(count, dtype=torch.float64)
-        wave = 2 * math.pi * ((order + 1) // 2) / length if glued else math.pi * order / length
-        squares = squares + wave.square().reshape([-1 if i == axis else 1 for i in range(len(lengths))])
-    deviation = _variance(law, squares, len(lengths)).sqrt()
+        wave = 2 * math.pi * ((order + 1) // 2) / side if own else math.pi * order / side
+        squares = squares + wave.square().reshape([-1 if i == axis else 1 for i in range(len(sides))])
+    variance = _variance(law, squares, len(sides))
     if law.length is None:
-        deviation[(0,) * len(lengths)] = 0
-    noise = _randn((place.geometry.size, components, *counts), generator)
-    return Spectrum(noise * deviation.to(noise.device), place.lower, lengths, place.periodic)
+        variance[(0,) * len(sides)] = 0
+    else:  # of a stationary field: the mean over the box of sum_k lambda_k e_k^2
+        variance = variance * (float(law.sigma) ** 2 * math.prod(sides) / variance.sum())
+    noise = chance.normal(components, *counts)
+    return Spectrum(noise * variance.sqrt().to(noise.device), place.lower, sides, glued)
 
 
 def _variance(law: GRF, squares: Tensor, dimension: int) -> Tensor:
@@ -296,13 +328,5 @@ def _modes(law: GRF, length: float, glued: bool, dimension: int) -> int:
     k = torch.arange(1, 100_000, dtype=torch.float64)
     variance = _variance(law, ((2 if glued else 1) * math.pi * k / length).square(), dimension)
     left = variance.flip(0).cumsum(0).flip(0)
-    harmonics = min(int((left > TAIL * left[0]).sum()), MOST_MODES[min(3, dimension)] * (1 if glued else 2))
+    harmonics = min(int((left > TAIL * left[0]).sum()), MOST_MODES[min(4, dimension)] * (1 if glued else 2))
     return 1 + (2 * harmonics if glued else harmonics)
-
-
-def _rand(shape: Sequence[int], generator: torch.Generator) -> Tensor:
-    return torch.rand(*shape, generator=generator, dtype=torch.float64, device=generator.device)
-
-
-def _randn(shape: Sequence[int], generator: torch.Generator) -> Tensor:
-    return torch.randn(*shape, generator=generator, dtype=torch.float64, device=generator.device)

@@ -10,6 +10,7 @@ import sympy as sp
 import torch
 from torch import Tensor
 
+from compiler.chance import Chance
 from compiler.defect import unit
 from compiler.draws import Draws, draw, given
 from compiler.features import channels, features
@@ -120,16 +121,17 @@ def sample(
     `points` counts them per sample by kind (interior, boundary, initial, operator), or for one region by its name. With `hard`, essential
     conditions that allow it are built into `inputs.ansatz` (see `compiler.impose`). `features` makes the functions of position that a model
     evaluates at its own nodes. `points_by`: scrambled Sobol points, uniform independent ones, or the nodes of a quadrature on a mesh (see
-    `compiler.quadrature`). Everything follows from the generator; without one, from a fresh seed.
+    `compiler.quadrature`). Everything follows from the generator; without one, from a fresh seed. Sample k of a seed is the same in a batch
+    of any size.
 
     Raises: ProblemError S01 for an unknown kind or placing of points, B01 for a bad count, B03 for inputs that no law draws.
     """
     counts = _counts(problem, points or {})
     if size < 1:
         raise fail("B01", f"{size} samples asked for", "ask for at least one")
-    generator = _fresh() if generator is None else generator
-    drawn = draw(problem, size, generator)
-    return _batch(drawn, counts, generator, hard, features, points_by).to(dtype or torch.get_default_dtype()).to(device or "cpu")
+    chance = Chance(_fresh() if generator is None else generator, size)
+    drawn = draw(problem, size, chance)
+    return _batch(drawn, counts, chance, hard, features, points_by).to(dtype or torch.get_default_dtype()).to(device or "cpu")
 
 
 def instance(
@@ -154,7 +156,7 @@ def instance(
     """
     counts = _counts(problem, points or {})
     drawn = given(problem, params or {}, inputs or {}, dtype or torch.get_default_dtype(), torch.device(device or "cpu"))
-    return _batch(drawn, counts, _fresh() if generator is None else generator, hard, features, points_by)
+    return _batch(drawn, counts, Chance(_fresh() if generator is None else generator, 1), hard, features, points_by)
 
 
 def regions(problem: Problem) -> dict[str, tuple[str, Region]]:
@@ -183,74 +185,68 @@ def _start_key(condition: Condition) -> str:
     return initial_key(condition.region.domain, sp.S(condition.at))
 
 
-def _batch(drawn: Draws, counts: Mapping[str, int], generator: torch.Generator, hard: bool, make: Features, points_by: str) -> Batch:
+def _batch(drawn: Draws, counts: Mapping[str, int], chance: Chance, hard: bool, make: Features, points_by: str) -> Batch:
     problem = drawn.problem
     if points_by not in PLACINGS:
         near = nearest(points_by, PLACINGS)
         raise fail(
             "S01", f"unknown placing of points {points_by!r}", f"did you mean {near!r}?" if near else f"one of {', '.join(PLACINGS)}"
         )
-    places = {key: _points(drawn, key, kind, region, counts, generator, points_by) for key, (kind, region) in regions(problem).items()}
+    places = {key: _points(drawn, key, kind, region, counts, chance, points_by) for key, (kind, region) in regions(problem).items()}
     imposed = plan(problem) if hard else {component: Imposed() for component in problem.components}
-    drawn = replace(drawn, unit=_unit(drawn, counts["operator"], generator))
+    drawn = replace(drawn, unit=_unit(drawn, counts["operator"], chance))
     return Batch(
-        problem, drawn, places, _operator_input(drawn, counts["operator"], generator, imposed, make, points_by != "uniform"), imposed, make
+        problem, drawn, places, _operator_input(drawn, counts["operator"], chance, imposed, make, points_by != "uniform"), imposed, make
     )
 
 
-def _points(
-    drawn: Draws, key: str, kind: str, region: Region, counts: Mapping[str, int], generator: torch.Generator, points_by: str
-) -> PointSet:
+def _points(drawn: Draws, key: str, kind: str, region: Region, counts: Mapping[str, int], chance: Chance, points_by: str) -> PointSet:
     geometry = drawn.geometry[region.domain.name]
     count = counts.get(key, counts[kind])
     normals, weights = None, None
     if points_by == "mesh":
-        points, normals, weights = _nodes(drawn, region, count, generator)
+        points, normals, weights = _nodes(drawn, region, count, chance)
     elif isinstance(region, Boundary):
-        points, normals = geometry.boundary(region, count, generator, points_by == "sobol")
+        points, normals = geometry.boundary(region, count, chance, points_by == "sobol")
     else:
-        points = geometry.interior(count, generator, points_by == "sobol")
+        points = geometry.interior(count, chance, points_by == "sobol")
     measure = geometry.measure(region if isinstance(region, Boundary) else None)
     if kind == "initial":
         times = [float(sp.S(c.at)) for c in drawn.problem.conditions.values() if c.kind == "initial" and _start_key(c) == key]
         return PointSet(torch.cat([points, torch.full_like(points[..., :1], times[0])], -1), normals, measure, weights)
-    return PointSet(_in_time(drawn, points, generator), normals, measure, weights)
+    return PointSet(_in_time(drawn, points, chance), normals, measure, weights)
 
 
-def _nodes(drawn: Draws, region: Region, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor | None, Tensor]:
+def _nodes(drawn: Draws, region: Region, count: int, chance: Chance) -> tuple[Tensor, Tensor | None, Tensor]:
     """Nodes of a mesh, in any order where there is time: cells are numbered from one end to the other, and time follows the index."""
     from compiler.quadrature import nodes  # needs the finite-element library
 
     points, normals, weights = nodes(drawn, region, count)
     if drawn.problem.time is None:
         return points, normals, weights
-    order = torch.randperm(count, generator=generator, device=generator.device).to(points.device)
+    order = chance.permutation(count).to(points.device)
     return points[:, order], None if normals is None else normals[:, order], weights[:, order]
 
 
-def _in_time(drawn: Draws, points: Tensor, generator: torch.Generator) -> Tensor:
+def _in_time(drawn: Draws, points: Tensor, chance: Chance) -> Tensor:
     """Points with a time each, one in every n-th part of the interval, in order: a sequence that fills space evenly and its index fill
     space and time evenly (Hammersley's construction)."""
     if drawn.problem.time is None:
         return points
-    size, count = points.shape[:2]
-    within = torch.rand(size, count, generator=generator, dtype=torch.float64, device=generator.device)
-    share = ((torch.arange(count, device=generator.device) + within) / count).to(points)
+    share = ((torch.arange(points.shape[1], device=chance.device) + chance.uniform(points.shape[1])) / points.shape[1]).to(points)
     return torch.cat([points, (drawn.start + drawn.duration * share)[..., None]], -1)
 
 
-def _unit(drawn: Draws, count: int, generator: torch.Generator) -> Tensor | None:
+def _unit(drawn: Draws, count: int, chance: Chance) -> Tensor | None:
     """The size of the defect, from a quarter of as many points as the operator reads."""
     geometry = drawn.geometry[next(iter(drawn.problem.unknowns.values())).region.name]
-    return unit(drawn, _in_time(drawn, geometry.interior(max(16, count // 4), generator), generator))
+    return unit(drawn, _in_time(drawn, geometry.interior(max(16, count // 4), chance), chance))
 
 
-def _operator_input(
-    drawn: Draws, count: int, generator: torch.Generator, imposed: Mapping[str, Imposed], make: Features, sobol: bool
-) -> OperatorInput:
+def _operator_input(drawn: Draws, count: int, chance: Chance, imposed: Mapping[str, Imposed], make: Features, sobol: bool) -> OperatorInput:
     domain = next(iter(drawn.problem.unknowns.values())).region
     geometry = drawn.geometry[domain.name]
-    points = _in_time(drawn, geometry.interior(count, generator, sobol), generator)
+    points = _in_time(drawn, geometry.interior(count, chance, sobol), chance)
     measure = geometry.measure() * drawn.duration
     with torch.no_grad():
         values = channels(drawn, points)

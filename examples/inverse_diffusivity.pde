@@ -4,7 +4,7 @@ space     x, y
 time      t in [0, 1]
 domain    Omega = rectangle([0, 0], [1, 1])
 trainable kappa = 0.1, rate = 1
-input     c0 : scalar on Omega ~ gaussians(count = 3, width = 0.3)
+input     c0 : scalar on Omega ~ gaussians(count = 3, width = 0.6)
 unknown   c : scalar on Omega
 in Omega:           dt(c) = kappa*lap(c) - rate*c
 on boundary(Omega): dot(grad(c), n) = 0

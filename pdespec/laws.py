@@ -10,6 +10,8 @@ import sympy as sp
 from pdespec.errors import fail
 from pdespec.symbols import exact, is_finite_number, is_scalar
 
+TRUNCATION = 4  # standard deviations at which a normal law is cut where an extent is needed
+
 
 @dataclass(frozen=True)
 class Law:
@@ -32,6 +34,11 @@ class NumberLaw(Law):
     def support(self) -> tuple[sp.Expr, sp.Expr]:
         """The smallest closed interval that holds every draw."""
         return (-sp.oo, sp.oo)
+
+    @property
+    def reach(self) -> tuple[sp.Expr, sp.Expr]:
+        """The support; of an unbounded law, what all but 6e-5 of the draws lie in."""
+        return self.support
 
 
 class FunctionLaw(Law):
@@ -69,12 +76,19 @@ class Normal_(NumberLaw):
     mean: sp.Expr
     std: sp.Expr
 
+    @property
+    def reach(self) -> tuple[sp.Expr, sp.Expr]:
+        return self.mean - TRUNCATION * self.std, self.mean + TRUNCATION * self.std
+
 
 @dataclass(frozen=True)
 class Gaussians(FunctionLaw):
-    """`sum_i beta_i exp(-|x - mu_i|^2 / width^2)`, `count` terms, beta_i and the components of mu_i standard normal.
+    """`sum_i beta_i exp(-|x - mu_i|^2 / (width h)^2)`, `count` terms, beta_i standard normal, `mu_i = c + H xi_i`, xi_i standard normal.
 
-    Source: nonlinear Poisson problem of Meta-PDE (Qin et al. 2022), two terms of width 1.
+    c is the middle of the box around the domain with its params at the medians of their laws, H its half extent, axis by axis, h the least
+    of these in space: a law fits every domain, and its copy in other units is the same law. Time, where the function depends on it, is an
+    axis of its own with the width `width H`. On the unit disk, and on a star of mean radius 1 about the origin, c = 0 and H = h = 1.
+    Source: nonlinear Poisson problem of Meta-PDE (Qin et al. 2022), two terms of width 1 on such a star.
     """
 
     count: int
@@ -96,8 +110,9 @@ class Fourier(FunctionLaw):
 class GRF(FunctionLaw):
     """A Gaussian random field of mean zero.
 
-    Either the covariance operator `sigma^2 (-lap + tau^2)^(-alpha)` with the boundary conditions of the region (periodic on
-    periodic coordinates), or, with `length`, the squared exponential covariance `sigma^2 exp(-|x - y|^2 / (2 length^2))`.
+    Either the covariance operator `sigma^2 (-lap + tau^2)^(-alpha)`, periodic along periodic coordinates and of zero normal derivative on
+    the other sides of the box around the domain (so that the variance is larger there than in the middle), or, with `length`, the squared
+    exponential covariance `sigma^2 exp(-|x - y|^2 / (2 length^2))`, whose variance is sigma^2 everywhere.
     """
 
     sigma: sp.Expr
@@ -126,7 +141,7 @@ def normal(mean: Any = 0, std: Any = 1) -> Normal_:
 
 
 def gaussians(count: int = 2, width: Any = 1) -> Gaussians:
-    """A sum of `count` Gaussian bumps of the given width."""
+    """A sum of `count` Gaussian bumps over the domain, their width in halves of its least side."""
     (width,) = _numbers("gaussians", width=width)
     _positive("gaussians", width=width)
     return Gaussians(_count("gaussians", "count", count), width)

@@ -10,25 +10,35 @@ import sympy as sp
 import torch
 from scipy.stats import kstest
 
+from compiler.chance import Chance
+from compiler.draws import draw
 from compiler.geometry import Geometry
 from compiler.laws import Constants, GaussianSum, Place, draw_functions, draw_numbers, truncated_support
 from pdespec import (
+    Problem,
     ProblemError,
     ball,
     boundary,
+    box,
     disk,
+    dt,
     fourier,
     gaussians,
     grf,
+    input_function,
     interval,
+    lap,
     loguniform,
     normal,
+    param,
     periodic,
     rectangle,
     space,
     star,
     uniform,
+    unknown,
 )
+from pdespec import time as time_axis
 
 D = torch.float64
 x, y = space("x y")
@@ -43,6 +53,10 @@ def place(domain, size: int, on_boundary: bool = False) -> Place:
     geometry = Geometry(domain, {}, size, D)
     lower, upper = (tuple(each.tolist()) for each in geometry.box())
     return Place(geometry, lower, upper, tuple(c.name in domain.periodic for c in domain.coordinates), on_boundary)
+
+
+def drawn(law, components: int, where: Place):
+    return draw_functions(law, components, where, Chance(seed(), where.geometry.size))
 
 
 def laplacian(function, points: torch.Tensor) -> torch.Tensor:
@@ -60,22 +74,60 @@ def laplacian(function, points: torch.Tensor) -> torch.Tensor:
     ],
 )
 def test_numbers_follow_their_law(law, cdf):
-    values = draw_numbers(law, (4000,), seed())
+    values = draw_numbers(law, (), Chance(seed(), 4000))
     assert values.dtype == D and kstest(values.numpy(), cdf).pvalue > 1e-3
     low, high = truncated_support(law)
     assert ((values >= low) & (values <= high)).double().mean() > 0.999
     assert kstest(values.numpy() + 0.1, cdf).pvalue < 1e-3
 
 
+def standardised(function, low, high) -> torch.Tensor:
+    """Centres in the frame of a box."""
+    low, high = (torch.tensor(each, dtype=D) for each in (low, high))
+    return (function.mu - (low + high) / 2) / ((high - low) / 2)
+
+
+@pytest.mark.parametrize(
+    "domain, low, high, width",
+    [
+        (rectangle(x, y, (1e7, 0), (1e7 + 4, 1)), (1e7, 0), (1e7 + 4, 1), 0.5),
+        (disk(x, y, radius=1e-9, center=(0, 1e-9)), (-1e-9, 0), (1e-9, 2e-9), 1e-9),
+        (interval(s, 2, 6), (2,), (6,), 2),
+    ],
+)
+def test_gaussians_fit_their_domain_wherever_and_however_large_it_is(domain, low, high, width):
+    function = drawn(gaussians(count=3), 1, place(domain, 400))
+    assert kstest(standardised(function, low, high).flatten().numpy(), "norm").pvalue > 1e-3
+    assert function.widths == pytest.approx([width] * len(low))
+
+
+def test_gaussians_on_a_star_are_those_of_the_paper():
+    c = param("c", uniform(-0.2, 0.2))
+    omega = star(x, y, radius=lambda theta: 1 + c * sp.cos(4 * theta))
+    u, f = unknown("u", omega), input_function("f", omega, gaussians(count=2))
+    function = draw(Problem("paper", {"balance": (lap(u), f)}), 300, seed()).functions["f"]
+    assert kstest(function.mu.flatten().numpy(), "norm").pvalue > 1e-3 and function.widths == pytest.approx((1, 1))
+
+
+def test_gaussians_in_time_have_the_interval_of_time_as_their_frame():
+    t = time_axis("t", 10, 30)
+    line = interval(s, 0, 1)
+    u, q = unknown("u", line, time=t), input_function("q", line, gaussians(count=3, width=0.5), time=t)
+    function = draw(Problem("moving", {"heat": (dt(u), q)}), 400, seed()).functions["q"]
+    assert kstest(standardised(function, (0, 10), (1, 30)).flatten().numpy(), "norm").pvalue > 1e-3
+    assert function.widths == pytest.approx((0.25, 5))
+
+
 def test_gaussians_are_the_stated_sum_of_standard_normal_weights_and_centres():
-    function = draw_functions(gaussians(count=2, width=0.7), 3, place(rectangle(x, y), 500), seed())
+    function = drawn(gaussians(count=2, width=0.7), 3, place(rectangle(x, y), 500))
     assert function.beta.shape == (500, 3, 2) and function.mu.shape == (500, 3, 2, 2)
-    assert kstest(function.beta.flatten().numpy(), "norm").pvalue > 1e-3 and kstest(function.mu.flatten().numpy(), "norm").pvalue > 1e-3
+    centres = standardised(function, (0, 0), (1, 1))
+    assert kstest(function.beta.flatten().numpy(), "norm").pvalue > 1e-3 and kstest(centres.flatten().numpy(), "norm").pvalue > 1e-3
     points = torch.rand(500, 7, 2, dtype=D, generator=seed(1))
     values = function(points)
     i, n, c = 123, 4, 2
     by_hand = sum(
-        function.beta[i, c, m].item() * math.exp(-sum((points[i, n, a] - function.mu[i, c, m, a]).item() ** 2 for a in range(2)) / 0.7**2)
+        function.beta[i, c, m].item() * math.exp(-sum((points[i, n, a] - function.mu[i, c, m, a]).item() ** 2 for a in range(2)) / 0.35**2)
         for m in range(2)
     )
     assert values[i, n, c].item() == pytest.approx(by_hand, rel=1e-12)
@@ -84,7 +136,7 @@ def test_gaussians_are_the_stated_sum_of_standard_normal_weights_and_centres():
 def test_fourier_is_the_stated_series_of_the_polar_angle():
     domain = star(x, y, radius=lambda theta: 1, center=(1, 2))
     where = place(domain, 400, True)
-    function = draw_functions(fourier(modes=2, amplitude=0.25), 1, where, seed())
+    function = drawn(fourier(modes=2, amplitude=0.25), 1, where)
     b = function.coefficients[:, 0]
     assert b.shape == (400, 5) and kstest(b.flatten().numpy(), "uniform", (-1, 2)).pvalue > 1e-3
     points, _ = where.geometry.boundary(boundary(domain), 9, seed(1))
@@ -99,13 +151,13 @@ def test_fourier_is_the_stated_series_of_the_polar_angle():
 def test_fourier_continues_harmonically_into_a_disk_and_smoothly_into_a_star():
     domain = disk(x, y, radius=1.5, center=(0.2, 0))
     where = place(domain, 5, True)
-    function = draw_functions(fourier(modes=4, amplitude=1), 2, where, seed())
+    function = drawn(fourier(modes=4, amplitude=1), 2, where)
     points = where.geometry.interior(50, seed(1))
     value = laplacian(lambda p: function.extend(p, where.geometry), points)
     assert value.abs().max() < 1e-9
     theta_star = star(x, y, radius=lambda theta: 1 + 0.2 * sp.cos(4 * theta))
     wavy = place(theta_star, 5, True)
-    function = draw_functions(fourier(modes=2, amplitude=1), 1, wavy, seed())
+    function = drawn(fourier(modes=2, amplitude=1), 1, wavy)
     ring = 1e-3 * torch.tensor([[math.cos(a), math.sin(a)] for a in np.linspace(0, 6, 12)], dtype=D).expand(5, -1, -1)
     near = laplacian(lambda p: function.extend(p, wavy.geometry), ring)
     assert near.abs().max() < 1e-3  # harmonic to leading order at the centre: no kink
@@ -115,7 +167,7 @@ def test_fourier_continues_harmonically_into_a_disk_and_smoothly_into_a_star():
 
 def test_fourier_on_an_interval_is_periodic_over_it():
     domain = interval(s, 1, 3)
-    function = draw_functions(fourier(modes=3, amplitude=2), 1, place(domain, 4), seed())
+    function = drawn(fourier(modes=3, amplitude=2), 1, place(domain, 4))
     ends = torch.tensor([[[1.0], [3.0]]], dtype=D).expand(4, -1, -1)
     values = function(ends)[..., 0]
     assert torch.allclose(values[:, 0], values[:, 1]) and not torch.allclose(values[0, 0], values[1, 0])
@@ -126,14 +178,14 @@ def test_fourier_on_an_interval_is_periodic_over_it():
 def test_fourier_in_space_is_refused():
     a, b, c = space("a b c")
     with pytest.raises(ProblemError, match="one angle"):
-        draw_functions(fourier(), 1, place(ball(a, b, c), 2), seed())
+        drawn(fourier(), 1, place(ball(a, b, c), 2))
 
 
 def test_grf_of_burgers_has_the_spectrum_of_the_data_set():
     """lambda_k = 625^2 (4 pi^2 k^2 + 25)^-4: u0 = sum sqrt(2 lambda_k) (xi cos 2 pi k x + eta sin 2 pi k x), rms 0.2143, mean zero."""
     line = periodic(interval(s, 0, 1))
-    function = draw_functions(grf(sigma=625, tau=5, alpha=4), 1, place(line, 1500), seed())
-    grid = (torch.arange(128, dtype=D) / 128)[None, :, None].expand(1500, -1, -1)
+    function = drawn(grf(sigma=625, tau=5, alpha=4), 1, place(line, 6000))
+    grid = (torch.arange(128, dtype=D) / 128)[None, :, None].expand(6000, -1, -1)
     values = function(grid)[..., 0]
     assert values.square().mean().sqrt().item() == pytest.approx(0.2143, rel=0.02)
     assert values.mean(-1).abs().max() < 1e-12
@@ -141,14 +193,12 @@ def test_grf_of_burgers_has_the_spectrum_of_the_data_set():
     k = torch.arange(1, 8, dtype=D)
     assert torch.allclose(power[1:8], 390625 * (4 * math.pi**2 * k**2 + 25) ** -4, rtol=0.12)
     assert torch.allclose(function(grid + 1), function(grid), atol=1e-9)
-    assert (
-        (draw_functions(grf(sigma=625, tau=5, alpha=2), 1, place(line, 9), seed()).coefficients.shape[-1]) > function.coefficients.shape[-1]
-    )
+    assert (drawn(grf(sigma=625, tau=5, alpha=2), 1, place(line, 9)).coefficients.shape[-1]) > function.coefficients.shape[-1]
 
 
 def test_grf_on_a_periodic_rectangle_has_the_variance_of_its_eigenvalues():
     domain = periodic(rectangle(x, y, (0, 1), (2, 4)), x, y)
-    function = draw_functions(grf(sigma=3, tau=4, alpha=3), 2, place(domain, 2000), seed())
+    function = drawn(grf(sigma=3, tau=4, alpha=3), 2, place(domain, 2000))
     values = function(torch.tensor([[[0.3, 1.7], [1.9, 3.2]]], dtype=D).expand(2000, -1, -1))
     orders = np.arange(-60, 61)
     wave = (2 * math.pi * orders[:, None] / 2) ** 2 + (2 * math.pi * orders[None] / 3) ** 2
@@ -162,7 +212,7 @@ def test_grf_on_a_periodic_rectangle_has_the_variance_of_its_eigenvalues():
 
 def test_grf_by_length_has_the_squared_exponential_covariance():
     domain = periodic(rectangle(x, y, (0, 0), (2 * math.pi, 2 * math.pi)), x, y)
-    function = draw_functions(grf(sigma=2, length=0.5), 1, place(domain, 6000), seed())
+    function = drawn(grf(sigma=2, length=0.5), 1, place(domain, 6000))
     base = torch.tensor([1.0, 2.0], dtype=D)
     lags = torch.tensor([[0, 0], [0.3, 0], [0, 0.5], [0.6, 0.6]], dtype=D)
     values = function((base + lags)[None].expand(6000, -1, -1))[..., 0]
@@ -170,9 +220,61 @@ def test_grf_by_length_has_the_squared_exponential_covariance():
     assert torch.allclose(covariance, 4 * (-lags.square().sum(-1) / 0.5).exp(), atol=0.2)
 
 
+def covariance_of(function, points: torch.Tensor) -> torch.Tensor:
+    """The ensemble covariance at points "n d", and six standard deviations of its estimate: the draws are normal, and the seed is fixed."""
+    values = function(points[None].expand(len(function.coefficients), -1, -1))[..., 0]
+    found = values.T @ values / len(values)
+    return found, 6 * ((found.square() + found.diagonal()[:, None] * found.diagonal()) / len(values)).sqrt()
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 3])
+@pytest.mark.parametrize("length", [0.15, 0.6])
+def test_grf_by_length_has_the_declared_covariance_at_corners_edges_and_in_the_middle(dimension, length):
+    a, b, c = space("a b c")
+    domain = [interval(s, -1, 1), rectangle(x, y, (-1, -1), (1, 1)), box(a, b, c, (-1, -1, -1), (1, 1, 1))][dimension - 1]
+    function = drawn(grf(sigma=3, length=2 * length), 1, place(domain, 1500 if dimension < 3 else 400))
+    corner, edge, middle = -torch.ones(dimension, dtype=D), torch.zeros(dimension, dtype=D), torch.zeros(dimension, dtype=D)
+    edge[0] = 1
+    near = [corner + length * torch.eye(dimension, dtype=D)[-1], middle + length]
+    points = torch.stack([corner, -corner, edge, middle, *near])
+    found, bound = covariance_of(function, points)
+    stated = 9 * (-torch.cdist(points, points).square() / (2 * (2 * length) ** 2)).exp()
+    assert ((found - stated).abs() < bound).all()
+
+
+def test_grf_by_length_has_the_declared_variance_at_both_ends_of_time():
+    t = time_axis("t", 0, 2)
+    line = interval(s, 0, 1)
+    u, q = unknown("u", line, time=t), input_function("q", line, grf(length=0.4), time=t)
+    function = draw(Problem("moving", {"heat": (dt(u), q)}), 1500, seed()).functions["q"]
+    points = torch.tensor([[0, 0], [1, 2], [0.5, 0], [0.5, 1], [0.5, 1.3]], dtype=D)
+    found, bound = covariance_of(function, points)
+    assert ((found - (-torch.cdist(points, points).square() / 0.32).exp()).abs() < bound).all()
+
+
+def test_grf_of_a_length_too_short_for_its_modes_keeps_its_variance():
+    function = drawn(grf(sigma=2, length=1e-3), 1, place(rectangle(x, y), 300))
+    found, bound = covariance_of(function, torch.tensor([[0, 0], [0.5, 0.5]], dtype=D))
+    assert ((found - 4 * torch.eye(2, dtype=D)).abs() < bound).all()
+
+
+def test_grf_of_a_covariance_operator_has_the_variance_of_zero_normal_derivatives():
+    """sum_k lambda_k e_k(x)^2 over the cosines: four times as large in a corner as far inside, for short correlations."""
+    function = drawn(grf(sigma=3, tau=30, alpha=3), 1, place(rectangle(x, y), 1500))
+    points = torch.tensor([[0.0, 0.0], [0.5, 0.0], [0.5, 0.5], [0.1, 0.9]], dtype=D)
+    found, bound = covariance_of(function, points)
+    k = np.arange(60)
+    norms = np.where(k == 0, 1, 2**0.5)
+    x_modes, y_modes = (norms * np.cos(np.pi * k * points[:, [axis]].numpy()) for axis in range(2))
+    eigenvalues = 9 * (np.pi**2 * (k[:, None] ** 2 + k[None] ** 2) + 900) ** -3.0
+    eigenvalues[0, 0] = 0
+    stated = np.einsum("nk,nl,kl,mk,ml->nm", x_modes, y_modes, eigenvalues, x_modes, y_modes)
+    assert (np.abs(found.numpy() - stated) < bound.numpy()).all() and stated[0, 0] > 3.5 * stated[2, 2]
+
+
 def test_grf_off_periodic_axes_has_no_normal_derivative():
     domain = periodic(rectangle(x, y), x)
-    function = draw_functions(grf(sigma=10, tau=3, alpha=2.5), 1, place(domain, 3), seed())
+    function = drawn(grf(sigma=10, tau=3, alpha=2.5), 1, place(domain, 3))
     points = torch.tensor([[[0.3, 0.0], [0.7, 1.0], [0.4, 0.5]]], dtype=D).expand(3, -1, -1).clone().requires_grad_()
     (gradient,) = torch.autograd.grad(function(points).sum(), points)
     assert gradient[:, :2, 1].abs().max() < 1e-9 * gradient[:, 2, 1].abs().max()
@@ -185,14 +287,14 @@ def test_functions_are_closed_forms_with_derivatives_of_any_order():
     points = torch.rand(2, 5, 2, dtype=D, generator=seed(1))
     h = 1e-4
     for law in (gaussians(), fourier(), grf(sigma=10, tau=3, alpha=3)):
-        function = draw_functions(law, 1, place(domain, 2), seed())
+        function = drawn(law, 1, place(domain, 2))
         steps = [h * torch.eye(2, dtype=D)[i] for i in range(2)]
         difference = sum(function(points + step) - 2 * function(points) + function(points - step) for step in steps) / h**2
         assert torch.allclose(laplacian(function, points), difference[..., 0], atol=1e-4, rtol=1e-4)
 
 
 def test_map_selects_samples_and_changes_precision():
-    function = draw_functions(gaussians(), 1, place(rectangle(x, y), 4), seed())
+    function = drawn(gaussians(), 1, place(rectangle(x, y), 4))
     points = torch.rand(4, 5, 2, dtype=D, generator=seed(1))
     assert torch.equal(function.map(lambda t: t[[2, 0]])(points[[2, 0]]), function(points)[[2, 0]])
     single = function.map(lambda t: t.float())
@@ -201,7 +303,7 @@ def test_map_selects_samples_and_changes_precision():
 
 
 def test_a_law_of_numbers_draws_constant_functions_and_no_other_law_draws_numbers():
-    function = draw_functions(uniform(1, 2), 2, place(rectangle(x, y), 3), seed())
+    function = drawn(uniform(1, 2), 2, place(rectangle(x, y), 3))
     assert isinstance(function, Constants) and function(torch.zeros(3, 4, 2)).shape == (3, 4, 2)
     with pytest.raises(ProblemError, match="law of functions"):
-        draw_numbers(gaussians(), (3,), seed())
+        draw_numbers(gaussians(), (), Chance(seed(), 3))

@@ -44,6 +44,7 @@ from pdespec import (
     unknown,
 )
 from pdespec import time as time_axis
+from pdespec.symbols import Scalar
 
 D = torch.float64
 EXAMPLES = sorted((Path(pdespec.__file__).parent.parent / "examples").glob("*.pde"))
@@ -101,6 +102,46 @@ def test_every_example_gives_the_points_its_loss_asks_for(path):
     assert values.points.shape == (2, 40, dimension) and values.values.shape == (2, 40, len(channel_names(problem)))
     features = values.features(values.points)
     assert features.shape[-1] == len(feature_names(problem)) and torch.isfinite(features).all()
+
+
+@pytest.mark.parametrize("points_by", ["sobol", "uniform"])
+@pytest.mark.parametrize("make", [lambda: nonlinear_poisson(), lambda: burgers(), lambda: cut_out()])
+def test_sample_k_of_a_seed_is_the_same_in_a_batch_of_any_size(make, points_by):
+    problem = make()
+    few, many = (sample(problem, size, FEW, seed(3), dtype=D, points_by=points_by) for size in (3, 8))
+    first = many.select(range(3))
+    for name, value in few.params.items():
+        assert torch.equal(value, first.params[name])
+    for key, points in few.points.items():
+        assert torch.allclose(points.points, first.points[key].points, rtol=1e-13, atol=1e-13), key
+        for name in few.functions:
+            at = points.points if key != "L" else points.points[..., :1]
+            assert torch.allclose(few.evaluate(name, at), first.evaluate(name, at), rtol=1e-12, atol=1e-12), name
+    assert torch.allclose(few.inputs.points, first.inputs.points, rtol=1e-13, atol=1e-13)
+    assert torch.allclose(few.inputs.values, first.inputs.values, rtol=1e-9, atol=1e-9)
+    assert len(torch.unique(many.inputs.points[:, 0, 0])) == 8  # and no two samples are the same
+
+
+def cut_out() -> Problem:
+    """Points by rejection, in a shape that differs between samples."""
+    x, y = space("x y")
+    r = param("r", uniform(0.1, 0.3))
+    omega = rectangle(x, y) - disk(x, y, radius=r, center=(0.5, 0.5))
+    u, f = unknown("u", omega), input_function("f", omega, grf(length=0.3))
+    return Problem("cut_out", {"balance": (lap(u), f)}, [on(boundary(omega), (u, 0))])
+
+
+def test_a_shape_without_an_inside_is_refused_when_it_is_drawn_or_given():
+    x, y = space("x y")
+    r = param("r", 1)
+    omega = disk(x, y, radius=r - 1, name="Omega")
+    u = unknown("u", omega)
+    problem = Problem("thin", {"a": (lap(u), 1)}, [on(boundary(omega), (u, 0))])
+    with pytest.raises(pdespec.ProblemError, match=r"W08.*radius in `Omega` is -0.5 in sample 0, where r = 0.5"):
+        instance(problem, {"r": 0.5})
+    drawn = problem.revised(params={"r": next(iter(param("r", uniform(0.9, 3)).atoms(Scalar))).declaration})
+    with pytest.raises(pdespec.ProblemError, match=r"W08.*in sample \d+, where r = 0.9"):
+        sample(drawn, 60, FEW, seed())
 
 
 def test_points_lie_where_they_should_and_carry_time_last():

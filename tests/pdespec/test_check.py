@@ -24,6 +24,7 @@ from pdespec import (
     integral,
     interval,
     lap,
+    normal,
     on,
     outer,
     param,
@@ -66,6 +67,18 @@ def found(problem):
 @pytest.mark.parametrize("name", ZOO)
 def test_no_rule_raises_a_false_alarm(name):
     assert [str(diagnostic) for diagnostic in check(ZOO[name]())] == []
+
+
+def drilled(law) -> Problem:
+    r = param("r", law)
+    plate = disk(x, y, radius=r, name="plate")
+    p = unknown("p", plate)
+    return Problem("p", {"a": (lap(p), 1)}, [on(boundary(plate), (p, 0))])
+
+
+@pytest.mark.parametrize("law", [uniform(0, 1), normal(1, 0.2), 1, None])
+def test_a_radius_that_no_draw_makes_negative_is_no_mistake(law):
+    assert not check(drilled(law))
 
 
 MALFORMED = {
@@ -251,6 +264,9 @@ MALFORMED = {
         [("W07", "a")],
         "u(0, y) is a value at a point",
     ),
+    "a radius that its law makes negative": (lambda: drilled(uniform(-0.1, 0.2)), [("W08", "plate")], "-0.1 at r = -0.1"),
+    "a radius in the tail of its law": (lambda: drilled(normal(1, 0.3)), [("W08", "plate")], "restrict the law of `r`"),
+    "a radius that is never positive": (lambda: drilled(-1), [("W08", "plate")], "is -1 at r = -1"),
     "the normal inside": (lambda: Problem("p", {"a": lap(u) - u * n[0]}, [on(Gamma, u)]), [("W07", "a")], "unit normal"),
     "a jump inside": (lambda: Problem("p", {"a": lap(u) - pdespec.jump(u)}, [on(Gamma, u)]), [("W07", "a")], "on interface"),
     "a boundary input inside": (

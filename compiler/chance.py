@@ -1,0 +1,60 @@
+"""Random numbers of a batch, sample by sample: those of sample k follow from the seed and k, however many samples there are."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+class Chance:
+    """One generator for every sample, on the CPU, and one for what all samples share; numbers go to the device of the caller's generator.
+
+    The caller's generator gives one seed. So two batches drawn one after the other differ, and sample k of a seed is the same in a batch
+    of any size, on any device.
+    """
+
+    def __init__(self, generator: torch.Generator, size: int) -> None:
+        self.device = generator.device
+        seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
+        self.shared = _seeded(seed, "shared")
+        self.samples = [_seeded(seed, k) for k in range(size)]
+
+    @staticmethod
+    def of(generator: torch.Generator | Chance, size: int) -> Chance:
+        """The same, or a new one from a generator. Raises: ValueError for one of another number of samples."""
+        if not isinstance(generator, Chance):
+            return Chance(generator, size)
+        if len(generator.samples) != size:
+            raise ValueError(f"random numbers of {len(generator.samples)} samples were asked for {size}")
+        return generator
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Uniform on [0, 1) in float64. Shapes: -> "b .."."""
+        return self._each(lambda generator: torch.rand(shape, generator=generator, dtype=torch.float64))
+
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal in float64. Shapes: -> "b .."."""
+        return self._each(lambda generator: torch.randn(shape, generator=generator, dtype=torch.float64))
+
+    def seeds(self) -> list[int]:
+        """A seed for every sample."""
+        return [int(torch.randint(2**62, (1,), generator=generator)) for generator in self.samples]
+
+    def seed(self) -> int:
+        """A seed that all samples share, for scrambled sequences."""
+        return int(torch.randint(2**31, (1,), generator=self.shared))
+
+    def permutation(self, count: int) -> Tensor:
+        """An order of `count` things that all samples share."""
+        return torch.randperm(count, generator=self.shared).to(self.device)
+
+    def _each(self, draw: Callable[[torch.Generator], Tensor]) -> Tensor:
+        return torch.stack([draw(generator) for generator in self.samples]).to(self.device)
+
+
+def _seeded(seed: int, what: object) -> torch.Generator:
+    digest = hashlib.blake2b(f"{seed}/{what}".encode(), digest_size=4).digest()  # torch's Mersenne twister takes 32 bits
+    return torch.Generator().manual_seed(int.from_bytes(digest, "big"))

@@ -1,0 +1,113 @@
+"""What the numbers of a shape must satisfy for it to have an inside: one rule for each shape."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import singledispatch
+from typing import Any
+
+import sympy as sp
+
+from pdespec.geometry import Ball, Box, Disk, Interval, Rectangle, Shape, Star, subshapes
+from pdespec.symbols import Param, Scalar
+
+ANGLES = 256  # of a star, at which its radius is looked at
+SHARES = {1: 17, 2: 9, 3: 5}  # values tried of each number drawn, between the ends of its law's reach; the ends alone of more numbers
+ROUNDING = 1e-12  # of the largest value tried, below which one counts as zero
+MOST_DRAWN = 10  # numbers drawn whose ends are tried in all combinations; of more, one after the other
+
+
+@dataclass(frozen=True)
+class Need:
+    """`value > 0`, called `name`; at every value of the symbol `angle` where there is one."""
+
+    name: str
+    value: sp.Expr
+    angle: sp.Symbol | None = None
+
+    @property
+    def scalars(self) -> tuple[Scalar, ...]:
+        """The params and constants it depends on, by name."""
+        return tuple(sorted(self.value.atoms(Scalar), key=lambda symbol: symbol.name))
+
+
+@singledispatch
+def needs(shape: Shape) -> tuple[Need, ...]:
+    """What must be positive of one shape, its parts left out. A shape without a rule here needs nothing."""
+    return ()
+
+
+@needs.register(Interval)
+@needs.register(Rectangle)
+@needs.register(Box)
+def _(shape: Interval | Rectangle | Box) -> tuple[Need, ...]:
+    names = ("length",) if isinstance(shape, Interval) else ("width", "height", "depth")
+    return tuple(Need(f"the {name}", high - low) for name, low, high in zip(names, shape.lower, shape.upper, strict=False))
+
+
+@needs.register(Disk)
+@needs.register(Ball)
+def _(shape: Disk | Ball) -> tuple[Need, ...]:
+    return (Need("the radius", shape.radius),)
+
+
+@needs.register
+def _(shape: Star) -> tuple[Need, ...]:
+    return (Need("the radius", shape.radius, shape.angle),)
+
+
+def needed(shape: Shape) -> tuple[Need, ...]:
+    """What must be positive of a shape and all its parts, each once."""
+    found = (need for each in subshapes(shape) for need in needs(each))
+    return tuple(dict.fromkeys(need for need in found if not need.value.is_positive))
+
+
+def counterexample(need: Need) -> tuple[Mapping[str, float], float] | None:
+    """Numbers within the reach of their laws at which a need is not met, and what its value is there; None where none is found.
+
+    Params without a law count at their declared value; where one has neither, nothing is known.
+    """
+    ranges = [_range(symbol) for symbol in need.scalars]
+    if any(each is None for each in ranges):
+        return None
+    symbols = [*need.scalars, *([need.angle] if need.angle is not None else [])]
+    evaluate = sp.lambdify(symbols, need.value, "math")
+    angles = [(2 * sp.pi.evalf() * k / ANGLES,) for k in range(ANGLES)] if need.angle is not None else [()]
+    worst, largest = (math.inf, ()), 0.0
+    for values, angle in itertools.product(_tried(ranges), [tuple(map(float, each)) for each in angles]):
+        try:
+            found = float(evaluate(*values, *angle))
+        except (ValueError, ZeroDivisionError, OverflowError, TypeError):
+            continue
+        worst, largest = min(worst, (found, values)), max(largest, abs(found))
+    varies = any(low < high for low, high in ranges)  # a law that ends where the value is zero does not draw its end
+    if worst[0] >= -ROUNDING * largest if varies else worst[0] > 0:
+        return None
+    return {str(s): v for s, v in zip(need.scalars, worst[1], strict=True)}, worst[0]
+
+
+def _range(symbol: Scalar) -> tuple[float, float] | None:
+    declaration: Param = symbol.declaration
+    if declaration.law is not None:
+        low, high = declaration.law.reach  # type: ignore[attr-defined]
+        return float(low), float(high)
+    if declaration.value is None or declaration.kind == "trainable":
+        return None
+    return float(declaration.value), float(declaration.value)
+
+
+def _tried(ranges: Sequence[Any]) -> Iterator[tuple[float, ...]]:
+    """Ends of the ranges and values between."""
+    drawn = sum(low < high for low, high in ranges)
+    count = SHARES.get(drawn, 2)
+    choices = [[low + (high - low) * k / (count - 1) for k in range(count)] if low < high else [low] for low, high in ranges]
+    if drawn <= MOST_DRAWN:
+        yield from itertools.product(*choices)
+    middle = tuple((low + high) / 2 for low, high in ranges)
+    yield middle
+    for place, (low, high) in enumerate(ranges):
+        for end in (low, high):
+            yield (*middle[:place], end, *middle[place + 1 :])
