@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
+import sympy as sp
 import torch
 from torch import Tensor
 from torch.quasirandom import SobolEngine
@@ -19,6 +20,7 @@ from compiler.chance import Chance
 from compiler.laws import median, truncated_support
 from compiler.shapes import Body, Numbers, Piece, Selection, Surroundings, bind, everything, extent
 from compiler.shapes.blend import norm, weights
+from compiler.shapes.combine import Combined
 from pdespec.errors import fail, nearest
 from pdespec.geometry import Boundary, Domain, Region, shape_symbols
 from pdespec.symbols import Param, Scalar
@@ -149,6 +151,18 @@ class Geometry:
             return torch.stack([piece.measure for piece in self._exact.pieces(region)]).sum(0).to(self.dtype)
         return self._exact._measure.to(self.dtype)
 
+    def measure_error(self, region: Region | None = None) -> float:
+        """An estimate of the relative error of `measure`, the largest of the samples: rounding where shapes are measured in closed form or
+        cut along curves; where surfaces are cut, the difference of two quadratures; what a quadrature of a shape states."""
+        exact = self._exact
+        pieces = exact.pieces(region) if isinstance(region, Boundary) else exact.body.pieces()
+        rounding = 64 * torch.finfo(torch.float64).eps
+        if isinstance(region, Boundary) or isinstance(exact.body, Combined):
+            total = torch.stack([piece.measure for piece in pieces]).sum(0)
+            share = torch.stack([piece.measure * piece.error for piece in pieces]).sum(0)
+            return rounding + float((share / total).amax().detach())
+        return rounding + max((piece.error for piece in pieces), default=0.0)
+
     def box(self) -> tuple[Tensor, Tensor]:
         """Lower and upper corner of the box around the domain of all samples. Shapes: "d" both. For all params there are, see `box`."""
         lower, upper = self.body.bounds()
@@ -249,7 +263,7 @@ def _selection(boundary: Boundary) -> Selection:
         return everything
     if boundary.kind == "side":
         axis = [coordinate.name for coordinate in boundary.coordinates].index(str(boundary.coordinate))
-        return lambda piece: piece.plane is not None and piece.plane[0] == axis and (piece.plane[1] - boundary.value).equals(0) is True
+        return lambda piece: _on_side(piece, axis, boundary.value)
     if boundary.kind == "rest":
         others = [_selection(other) for other in boundary.others]
         return lambda piece: not any(other(piece) for other in others)
@@ -262,11 +276,17 @@ def _selection(boundary: Boundary) -> Selection:
     raise fail("S01", f"unknown kind of boundary {boundary.kind!r}", f"did you mean {near!r}?" if near else f"one of {', '.join(kinds)}")
 
 
+def _on_side(piece: Piece, axis: int, value: sp.Expr) -> bool:
+    place = piece.plane and piece.plane.axis
+    return place is not None and place[0] == axis and (place[1] - value).equals(0) is True
+
+
 def _sides(domain: Domain) -> str:
     """Which sides a domain has, for a message."""
     body = Geometry(domain, {name: torch.zeros(1) for name in _names(domain)}, 1).body
     names = [coordinate.name for coordinate in domain.coordinates]
-    sides = sorted({f"side({domain.name}, {names[axis]} = {value})" for axis, value in (p.plane for p in body.pieces() if p.plane)})
+    places = (piece.plane.axis for piece in body.pieces() if piece.plane)
+    sides = sorted({f"side({domain.name}, {names[place[0]]} = {place[1]})" for place in places if place})
     return f"there are {', '.join(sides)}" if sides else f"`{domain.name}` has no straight sides; name boundary({domain.name})"
 
 

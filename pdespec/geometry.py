@@ -45,6 +45,20 @@ Point = tuple[sp.Expr, ...]
 
 
 @dataclass(frozen=True)
+class Plane:
+    """The points x with normal . x = offset: where a straight piece of a boundary lies."""
+
+    normal: Point
+    offset: sp.Expr
+
+    @property
+    def axis(self) -> tuple[int, sp.Expr] | None:
+        """The coordinate that is constant on the plane, by its number, and its value; None for a slanted plane."""
+        across = [i for i, component in enumerate(self.normal) if sp.expand(component) != 0]
+        return (across[0], sp.expand(self.offset / self.normal[across[0]])) if len(across) == 1 else None
+
+
+@dataclass(frozen=True)
 class Interval(Shape):
     """start < x < end."""
 
@@ -97,6 +111,12 @@ class Polygon(Shape):
     """The inside of a closed chain of straight edges through `points`, which does not cross itself."""
 
     points: tuple[Point, ...]
+
+    @property
+    def edges(self) -> tuple[Plane, ...]:
+        """The line of each edge; edge k begins at point k."""
+        pairs = zip(self.points, (*self.points[1:], self.points[0]), strict=True)
+        return tuple(Plane((d - b, a - c), (d - b) * a + (a - c) * b) for (a, b), (c, d) in pairs)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from compiler.shapes.numbers import Numbers
 from compiler.shapes.piece import Whole
 from pdespec.geometry import Airfoil
 
+AREA = 1e-7  # relative error of Simpson's rule with the root at the leading edge
 NODES_X = (sp.Rational(-1, 4), sp.Rational(1, 4), sp.Rational(3, 4), sp.Rational(5, 4))
 NODES_Y = (sp.Rational(-1, 10), sp.Rational(1, 10))
 # Columns and rows of the free nodes, counterclockwise; the lower left one is fixed.
@@ -44,7 +45,9 @@ class Section:
 
     def pieces(self) -> tuple[Whole]:
         lengths = torch.stack([arc.length() for arc in self.surfaces])
-        return (Whole(2, lengths.sum(0), self._chart, self.implicit, (self.shape,), cells=TABLE),)
+        return (
+            Whole(2, lengths.sum(0), self._chart, self.implicit, (self.shape,), cells=TABLE, panels=64, height=self.distance, error=AREA),
+        )
 
     def bounds(self) -> tuple[Tensor, Tensor]:
         points = torch.cat([arc.point(arc.nodes(TABLE + 1)) for arc in self.surfaces], 1)

@@ -15,7 +15,7 @@ from compiler.shapes.blend import both, conjunctions, norm
 from compiler.shapes.body import Selection, Surroundings, bind, extent
 from compiler.shapes.numbers import Numbers
 from compiler.shapes.piece import Whole
-from pdespec.geometry import Box, Interval, Rectangle, Shape
+from pdespec.geometry import Box, Interval, Plane, Rectangle, Shape
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,12 @@ class AxisBox:
 
     def vanishing(self, selected: Selection, x: Tensor) -> Tensor | None:
         """Distance from one side, (x - a)(b - x) / (b - a) for two opposite ones, joined smoothly at edges."""
-        sides = {piece.plane for piece in self.pieces() if selected(piece)}
+        pieces = iter(self.pieces())
+        chosen = [None if glued else [selected(next(pieces)), selected(next(pieces))] for glued in self.periodic]
         factors = []
-        for axis in range(self.shape.dim):
-            ends = [(axis, end) in sides for end in self._ends(axis)]
+        for axis, ends in enumerate(chosen):
+            if ends is None:
+                continue
             if all(ends):
                 factors.append(self._between(axis, x))
             elif any(ends):
@@ -96,8 +98,9 @@ class AxisBox:
         for i in others:
             measure = measure * (self.upper - self.lower)[:, i]
         carrier = lambda x: sign * (place[:, None] - x[..., axis])  # noqa: E731
-        plane = (axis, self._ends(axis)[end])
-        return Whole(self.shape.dim, measure, chart, carrier, (self.shape,), plane, self._face(others), cells=256 if others else 1)
+        plane = Plane(tuple(sp.S(int(i == axis)) for i in range(self.shape.dim)), self._ends(axis)[end])
+        trim, cells = self._face(others), 256 if others else 1
+        return Whole(self.shape.dim, measure, chart, carrier, (self.shape,), plane, trim, cells=cells, flat=True, panels=1)
 
     def _face(self, others: list[int]) -> Callable[[Tensor], Tensor] | None:
         """Positive above a side, negative beyond its edges; None for the two points that bound an interval."""

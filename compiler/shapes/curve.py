@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,7 +12,8 @@ from torch import Tensor
 
 from compiler.shapes.blend import norm
 from compiler.shapes.numbers import Function, Numbers
-from compiler.shapes.piece import along
+from compiler.shapes.piece import Natural, Whole, along, collected
+from pdespec.geometry import Shape
 
 NODES = 128  # at which the nearest stretches of an arc are looked for
 CANDIDATES = 2  # nearest stretches that are refined
@@ -70,6 +71,26 @@ class Arc:
         if self.closed:
             return values[:, :-1].sum(-1) * step
         return step / 3 * (values[:, 0] + values[:, -1] + 4 * values[:, 1:-1:2].sum(-1) + 2 * values[:, 2:-1:2].sum(-1))
+
+    def piece(self, carrier: Callable[[Tensor], Tensor], shape: Shape, height: Callable[[Tensor], Tensor]) -> Whole:
+        """The whole of a closed arc as a piece of a boundary."""
+        span = self.end - self.start
+
+        def natural(t: Tensor) -> tuple[Tensor, Tensor]:
+            s = self.start + span * t
+            return self.point(s), self.normal(s)
+
+        def speed(t: Tensor) -> Tensor:
+            _, _, dx, dy, _, _ = self.function(self.start + span * t)
+            return span * norm(torch.stack([dx, dy], -1))
+
+        table = self.speed()
+        by_length = Natural(natural, speed, lambda share: along(table, share), lambda t: collected(table, t))
+
+        def chart(u: Tensor) -> tuple[Tensor, Tensor]:
+            return natural(along(table, u[..., 0]))
+
+        return Whole(2, self.length(), chart, carrier, (shape,), cells=TABLE, panels=32, natural=by_length, height=height)
 
     def at_share(self, share: Tensor) -> Tensor:
         """The parameter up to which a share of the arc length lies. Shapes: "b n" -> "b n"."""

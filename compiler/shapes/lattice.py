@@ -104,7 +104,8 @@ class Copies:
             points, normals = piece.chart(torch.cat([(place - copy)[..., None], u[..., 1:]], -1))
             return points + origins.gather(1, copy.long()[..., None].expand(-1, -1, origins.shape[-1])), normals
 
-        return Whole(piece.dim, piece.measure * number, chart, self.implicit, (*piece.owners, self.shape), cells=CELLS * number)
+        owners = (*piece.owners, self.shape)
+        return Whole(piece.dim, piece.measure * number, chart, self.implicit, owners, cells=CELLS * number, parts=number)
 
 
 @bind.register

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import reduce
 
-import sympy as sp
 import torch
 from torch import Tensor
 
@@ -111,11 +110,7 @@ class Chain:
         def trim(x: Tensor) -> Tensor:  # the disk whose diameter is the edge
             return ((length[:, None] / 2).square() - (x - start - edge / 2).square().sum(-1)) / length[:, None]
 
-        return Whole(2, length, chart, carrier, (self.shape,), self._plane(k), trim)
-
-    def _plane(self, k: int) -> tuple[int, sp.Expr] | None:
-        first, second = self.shape.points[k], self.shape.points[(k + 1) % len(self.shape.points)]
-        return next(((axis, first[axis]) for axis in range(2) if first[axis] == second[axis]), None)
+        return Whole(2, length, chart, carrier, (self.shape,), self.shape.edges[k], trim, flat=True, panels=1)
 
 
 @bind.register

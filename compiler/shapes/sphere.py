@@ -36,7 +36,7 @@ class Sphere:
 
     def pieces(self) -> tuple[Whole]:
         measure = 2 * math.pi * self.radius if self.shape.dim == 2 else 4 * math.pi * self.radius.square()
-        return (Whole(self.shape.dim, measure, self._chart, self.implicit, (self.shape,)),)
+        return (Whole(self.shape.dim, measure, self._chart, self.implicit, (self.shape,), height=self.distance),)
 
     def bounds(self) -> tuple[Tensor, Tensor]:
         return self.middle - self.radius[:, None], self.middle + self.radius[:, None]

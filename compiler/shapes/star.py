@@ -16,6 +16,7 @@ from compiler.shapes.piece import Whole, along
 from pdespec.geometry import Star
 
 BEYOND = 1.25  # (r / R)^2 from which on the boundary-defining function goes on with a fixed T, so that it has no pole outside
+LEAST = 0.01  # (r / R)^2 below which exp(1 - 1/s) is zero to rounding
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,15 @@ class Radial:
         return square < radius.square()
 
     def vanishing(self, selected: Selection, x: Tensor) -> Tensor | None:
-        """`a/2 (1 - r^2 / T^2)` with `T = a + (r / R)^2 (R - a)`: (R^2 - r^2) / 2R on a disk.
+        """`a/2 (1 - r^2 / T^2)` with `T = a + exp(1 - 1/s) (R - a)`, s = (r / R)^2: (R^2 - r^2) / 2R on a disk.
 
-        T is R on the boundary and the constant a at the centre, so that the function is C^3 at the centre (the term that depends on the
-        direction is of order r^4), smooth elsewhere, and positive inside wherever R < 2a; its normal slope is that of a/R (2a/R - 1).
+        T is R on the boundary. What depends on the direction dies out at the centre faster than any power of r: the function is smooth.
+        It is positive inside as R <= a / 0.55; its normal slope is that of a/R (2a/R - 1).
         """
         return self.implicit(x) if any(map(selected, self.pieces())) else None
 
     def pieces(self) -> tuple[Whole]:
-        return (Whole(2, self.boundary.length(), self._chart, self.implicit, (self.shape,), cells=TABLE),)
+        return (self.boundary.piece(self.implicit, self.shape, self.distance),)
 
     def bounds(self) -> tuple[Tensor, Tensor]:
         points = self.boundary.point(self.boundary.nodes(TABLE + 1))
@@ -82,12 +83,8 @@ class Radial:
         middle = torch.maximum(table[:, :-1].mean(-1), 0.55 * table.amax(-1))[:, None]
         square, radius = self._polar(x)
         share = (square / radius.square()).clamp_max(BEYOND)
-        blended = middle + share * (radius - middle)
+        blended = middle + (1 - 1 / share.clamp_min(LEAST)).exp() * (radius - middle)
         return middle / 2 * (1 - square / blended.square())
-
-    def _chart(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        theta = self.boundary.at_share(u[..., 0])
-        return self.boundary.point(theta), self.boundary.normal(theta)
 
 
 @bind.register

@@ -9,7 +9,8 @@ import torch
 from scipy.spatial import cKDTree
 
 from compiler.geometry import Geometry, box
-from pdespec import ProblemError, boundary, disk, inner, outer, param, periodic, rectangle, rest, side, space, star, uniform
+from pdespec import ProblemError, ball, boundary, disk, inner, outer, param, periodic, rectangle, rest, side, space, star, uniform
+from pdespec import box as block
 from tests.compiler.shapes import (
     BALL,
     BRICK,
@@ -20,6 +21,7 @@ from tests.compiler.shapes import (
     PLANE,
     RADIUS,
     Truth,
+    chain,
     lengths,
     radius_of_star,
     shoelace,
@@ -220,6 +222,134 @@ def test_sides_that_coincide_are_counted_once_or_not_at_all():
     assert Geometry(same, {}, 1, D).measure(boundary(same)).item() == pytest.approx(3)
 
 
+def alone(domain, dtype=D, **params) -> Geometry:
+    return Geometry(domain, {name: torch.tensor([value], dtype=dtype) for name, value in params.items()}, 1, dtype)
+
+
+def rectangles(*corners):
+    """Corners ((x0, y0), (x1, y1)) as rectangle domains."""
+    return [rectangle(x, y, lower, upper) for lower, upper in corners]
+
+
+OVERLAPS = {
+    "shared lines": ("+", ((0, 0), (1, 1)), ((0.5, 0), (1.5, 1)), 1.5, 5),
+    "crossing": ("+", ((0, 0), (1, 1)), ((0.5, 0.5), (1.5, 1.5)), 1.75, 6),
+    "tee": ("+", ((0, 0), (2, 1)), ((0.5, 1), (1, 2)), 2.5, 8),
+    "apart": ("+", ((0, 0), (1, 1)), ((2, 0), (3, 1)), 2, 8),
+    "inside": ("+", ((0, 0), (1, 1)), ((0.25, 0.25), (0.5, 0.5)), 1, 4),
+    "flush inside": ("+", ((0, 0), (1, 1)), ((0, 0.25), (0.5, 0.5)), 1, 4),
+    "common": ("&", ((0, 0), (1, 1)), ((0, 0.25), (0.5, 2)), 0.375, 2.5),
+    "corner in common": ("&", ((0, 0), (1, 1)), ((0, 0), (0.5, 0.5)), 0.25, 2),
+    "notch": ("-", ((0, 0), (1, 1)), ((0, 0.25), (0.5, 0.5)), 0.875, 5),
+    "slot": ("-", ((0, 0), (1, 1)), ((0.25, -1), (0.5, 0.5)), 0.875, 5),
+    "cut in two": ("-", ((0, 0), (1, 1)), ((0.25, -1), (0.5, 2)), 0.75, 5.5),
+    "thin": ("-", ((0, 0), (1, 1)), ((0.123, -1), (0.1231, 0.7)), 1 - 7e-5, 4 + 1.4),
+}
+
+
+@pytest.mark.parametrize("name", OVERLAPS)
+def test_rectangles_are_combined_exactly_and_the_factor_sees_the_true_boundary_alone(name):
+    sign, first, second, area, length = OVERLAPS[name]
+    a, b = rectangles(first, second)
+    domain = {"+": a + b, "-": a - b, "&": a & b}[sign]
+    shape, gamma = alone(domain), boundary(domain)
+    assert shape.measure().item() == pytest.approx(area, rel=1e-12)
+    assert shape.measure(gamma).item() == pytest.approx(length, rel=1e-9)
+    points, normals = shape.boundary(gamma, 400, torch.Generator().manual_seed(0))
+    assert not shape.contains(points + 1e-5 * normals).any() and shape.contains(points - 1e-5 * normals).double().mean() > 0.98
+    assert shape.factor(gamma, points).abs().max() < 1e-9
+    inside = shape.interior(2000, torch.Generator().manual_seed(1))
+    assert shape.factor(gamma, inside).min() > 0
+    slope = shape.factor(gamma, points - 1e-6 * normals) / 1e-6
+    assert slope.quantile(0.1) > 0.1 and slope.max() < 6
+    assert alone(domain, torch.float32).factor(gamma, inside.float()).sub(shape.factor(gamma, inside)).abs().max() < 1e-4
+
+
+def test_the_seam_of_touching_shapes_is_no_boundary():
+    domain = rectangle(x, y, (0, 0), (2, 1)) + rectangle(x, y, (0, 1), (1, 2))
+    shape, gamma = alone(domain), boundary(domain)
+    seam = torch.tensor([[[0.5, 1.0], [0.1, 1.0], [0.5, 1.0 - 1e-9]]], dtype=D)
+    assert shape.contains(seam).all() and shape.factor(gamma, seam).min() > 0.05
+    assert torch.allclose(shape.signed_distance(seam), torch.tensor([[-0.5, -0.1, -0.5]], dtype=D), atol=1e-8)
+    measures = [shape.measure(each).item() for each in (None, gamma, side(domain, y=1))]
+    assert measures == pytest.approx([3, 8, 1], rel=1e-12)
+    assert not (shape.boundary(gamma, 1000, torch.Generator().manual_seed(0))[0] - seam[:, :1]).norm(dim=-1).lt(0.4).any()
+
+
+def test_signed_distance_of_touching_shapes_is_that_to_the_boundary_of_their_union():
+    domain = rectangle(x, y, (0, 0), (2, 1)) + rectangle(x, y, (0, 1), (1, 2))
+    shape = alone(domain)
+    points = cloud(shape, 1500)
+    dense = chain([(0, 0), (2, 0), (2, 1), (1, 1), (1, 2), (0, 2)])
+    distance, _ = cKDTree(dense).query(points[0].numpy())
+    assert np.abs(shape.signed_distance(points)[0].abs().numpy() - distance).max() < 4e-4
+
+
+def test_a_tangent_disk_leaves_no_stray_boundary_points():
+    ring = disk(x, y, 1) - disk(x, y, 0.5, center=(0.5, 0))
+    shape = alone(ring)
+    assert shape.measure().item() == pytest.approx(0.75 * np.pi, rel=1e-12)
+    assert shape.measure(boundary(ring)).item() == pytest.approx(3 * np.pi, rel=1e-12)
+    points, _ = shape.boundary(boundary(ring), 4000, torch.Generator().manual_seed(0))
+    outer_circle, inner_circle = points.norm(dim=-1) - 1, (points - torch.tensor([0.5, 0], dtype=D)).norm(dim=-1) - 0.5
+    assert torch.minimum(outer_circle.abs(), inner_circle.abs()).max() < 1e-12
+    away = (points - torch.tensor([1.0, 0], dtype=D)).norm(dim=-1) > 1e-3
+    assert ((inner_circle >= -1e-12) & (outer_circle <= 1e-12))[away].all()
+    inner_tangent = disk(x, y, 1) + disk(x, y, 0.5, center=(0.5, 0))
+    points, _ = alone(inner_tangent).boundary(boundary(inner_tangent), 4000, torch.Generator().manual_seed(0))
+    assert (points.norm(dim=-1) - 1).abs().max() < 1e-12
+
+
+def test_measures_of_disks_and_rectangles_and_their_derivatives_are_those_of_closed_forms():
+    s = param("s", uniform(0.1, 0.9))
+    for overlap, area in {
+        "lens": (
+            disk(x, y, s) & disk(x, y, s, center=(0.5, 0)),
+            lambda r: 2 * r**2 * np.arccos(0.25 / r) - 0.25 * np.sqrt(4 * r**2 - 0.25),
+        ),
+        "half": (disk(x, y, s) & rectangle(x, y, (0, -2), (2, 2)), lambda r: np.pi * r**2 / 2),
+        "segment": (disk(x, y, s) & rectangle(x, y, (0.2, -2), (2, 2)), lambda r: r**2 * np.arccos(0.2 / r) - 0.2 * np.sqrt(r**2 - 0.04)),
+    }.values():
+        radius = torch.tensor([0.4], dtype=D, requires_grad=True)
+        measure = Geometry(overlap, {"s": radius}, 1, D).measure()
+        (slope,) = torch.autograd.grad(measure.sum(), radius)
+        h = 1e-4
+        exact = (8 * (area(0.4 + h) - area(0.4 - h)) - (area(0.4 + 2 * h) - area(0.4 - 2 * h))) / (12 * h)
+        assert measure.item() == pytest.approx(area(0.4), rel=1e-12) and slope.item() == pytest.approx(exact, rel=1e-9)
+
+
+BITES = {"free": (0.5, 1, 0), "face": (1, 0.5, 1), "corner": (1, 0.125, 0.75)}
+
+
+@pytest.mark.parametrize("name", BITES)
+def test_volume_and_area_of_a_box_without_a_ball_and_their_derivatives_are_exact(name):
+    _, share, disks = BITES[name]
+    centre = {"free": (0.5, 0.5, 0.5), "face": (1, 0.5, 0.5), "corner": (1, 1, 1)}[name]
+    s = param("s", uniform(0.1, 0.4))
+    a, b, c = space("a b c")
+    domain = block(a, b, c) - ball(a, b, c, radius=s, center=centre)
+    radius = torch.tensor([0.3, 0.2], dtype=D, requires_grad=True)
+    shape = Geometry(domain, {"s": radius}, 2, D)
+    volume, area = shape.measure(), shape.measure(boundary(domain))
+    r = radius.detach()
+    assert torch.allclose(volume, 1 - share * 4 / 3 * np.pi * r**3, rtol=1e-11)
+    assert torch.allclose(area, 6 + (4 * share - disks) * np.pi * r**2, rtol=1e-11)
+    slopes = [torch.autograd.grad(each.sum(), radius, retain_graph=True)[0] for each in (volume, area)]
+    assert torch.allclose(slopes[0], -share * 4 * np.pi * r**2, rtol=1e-8)
+    assert torch.allclose(slopes[1], (8 * share - 2 * disks) * np.pi * r, rtol=1e-8)
+    assert shape.measure_error(boundary(domain)) < 1e-6 and shape.measure_error() < 1e-6
+
+
+def test_boxes_that_touch_have_no_seam():
+    a, b, c = space("a b c")
+    domain = block(a, b, c) + block(a, b, c, (1, 0, 0), (2, 0.5, 0.5))
+    shape, gamma = alone(domain), boundary(domain)
+    assert shape.measure().item() == pytest.approx(1.25, rel=1e-12) and shape.measure(gamma).item() == pytest.approx(8, rel=1e-12)
+    seam = torch.tensor([[[1.0, 0.25, 0.25], [1.0, 0.75, 0.25], [1.0, 0.5, 0.75]]], dtype=D)
+    assert shape.contains(seam)[0].tolist() == [True, False, False]
+    assert shape.factor(gamma, seam)[0, 0] > 0.02 and shape.factor(gamma, seam)[0, 1:].abs().max() < 1e-9
+
+
 # ------------------------------------------------------------------------------------------------------------------------- factor
 
 
@@ -268,6 +398,16 @@ def test_factor_and_lift_of_a_star_are_smooth_through_its_centre():
         assert fine < 2 * coarse + 1 and fine < 10
     naive = third_difference(lambda p: p.square().sum(-1) / shape.body.radius(torch.atan2(p[..., 1], p[..., 0]))[0] ** 2, direction, 5e-3)
     assert naive.abs().max() > 100
+
+
+def test_directions_part_at_the_centre_of_a_star_factor_after_every_power_of_the_radius():
+    truth = LEAVES["star"]
+    shape, gamma = geometry(truth), boundary(truth.domain)
+    angle = torch.linspace(0, 3, 40, dtype=D)
+    ring = torch.stack([angle.cos(), angle.sin()], -1).expand(2, -1, -1)
+    spread = [(values.amax(-1) - values.amin(-1)).max() for values in (shape.factor(gamma, radius * ring) for radius in (0.05, 0.1, 0.2))]
+    assert spread[0] < 1e-15 and spread[1] < 1e-15 and spread[2] < 1e-6  # r^4 would give 6e-6, 1e-4, 2e-3
+    assert shape.factor(gamma, shape.interior(4000, torch.Generator().manual_seed(2))).min() > 0
 
 
 def test_slope_of_the_star_factor_is_the_stated_one():
