@@ -22,12 +22,17 @@ BALANCERS = Registry("balancer")
 class GradientStatistics:
     """What a balancer may know of the gradient of each unweighted term with respect to all parameters.
 
-    Shapes: each "m". `norm` is Euclidean, `maximum` and `mean` are of absolute values.
+    Shapes: "m" each, gram "m m". `norm` is Euclidean, `maximum` and `mean` are of absolute values, `gram` holds the inner products.
     """
 
     norm: Tensor
     maximum: Tensor
     mean: Tensor
+    gram: Tensor
+
+    def scaled(self, factors: Tensor) -> GradientStatistics:
+        """Those of the terms times positive numbers. Shapes: factors "m"."""
+        return GradientStatistics(self.norm * factors, self.maximum * factors, self.mean * factors, self.gram * factors * factors[:, None])
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +51,14 @@ class Signals:
 @dataclass(frozen=True, slots=True)
 class Balancer:
     """A pure pair. `gradients_every`: how often `update` wants gradient statistics, which cost a backward pass a term; 0 for never.
-    `ratios`: whether losses are compared by ratio, which means something between positive ones only; energies may be negative."""
+    `ratios`: whether losses are compared by ratio, which means something between positive ones only; energies may be negative. `direction`: whether the weights make up the
+    direction of the step, which depends on the weights that the terms have already; losses and gradients are then those of weighted terms."""
 
     init: Callable[[int], Any]
     update: Callable[[Signals, Any], tuple[Tensor, Any]]
     gradients_every: int = 0
     ratios: bool = False
+    direction: bool = False
 
 
 class Weights(NamedTuple):
@@ -190,6 +197,78 @@ def lr_annealing(alpha: float = 0.9, every: int = 10, epsilon: float = 1e-12) ->
     return Balancer(lambda m: Weights(_ones(m)), update, gradients_every=every)
 
 
+@BALANCERS.register("ntk")
+def ntk(every: int = 10, epsilon: float = 1e-12) -> Balancer:
+    """Terms that converge at one rate: w_i = sum_j tr(K_j) / tr(K_i), scaled to sum to m.
+
+    K_i is the neural tangent kernel of the residuals r_i of a term L_i = |r_i|^2. Its trace |dr_i/dtheta|^2 would cost a backward pass a
+    point; |grad sqrt(L_i)|^2 = |grad L_i|^2 / 4 L_i, the part of it that the residual of the moment sees, costs one a term.
+    Source: Wang, Yu and Perdikaris 2022 (J. Comput. Phys. 449, 110768), equation 6.5; the square root as in PhysicsNeMo.
+    """
+
+    def update(signals: Signals, state: Weights) -> tuple[Tensor, Weights]:
+        if signals.gradients is None:
+            return state.weights, state
+        trace = signals.gradients.norm**2 / (4 * signals.losses + epsilon)
+        weights = trace.sum() / (trace + epsilon * trace.sum() + epsilon)
+        weights = weights * len(weights) / weights.sum()
+        return weights, Weights(weights)
+
+    return Balancer(lambda m: Weights(_ones(m)), update, gradients_every=every, ratios=True)
+
+
+@BALANCERS.register("config")
+def config(epsilon: float = 1e-8) -> Balancer:
+    """A step that lessens every term alike, conflict-free inverse gradients: its direction v has one cosine with each grad L_i,
+
+    v ~ sum_i c_i u_i,   (u_i . u_j) c = 1,   u_i = grad L_i / |grad L_i|,   and the length sum_i grad L_i . v / |v|.
+
+    Terms without a gradient take no part.
+    Source: Liu, Chu and Thuerey 2025 (ICLR; arXiv 2408.11104), equations 2 and 3.
+    """
+
+    def update(signals: Signals, state: Weights) -> tuple[Tensor, Weights]:
+        if signals.gradients is None:
+            return state.weights, state
+        norm, gram = signals.gradients.norm, signals.gradients.gram
+        known = norm > 0
+        if not known.any():
+            return state.weights, state
+        cosines = gram[known][:, known] / norm[known, None] / norm[known]
+        inverse = torch.linalg.pinv(cosines, hermitian=True, rtol=epsilon)
+        shares = inverse.sum(1) / norm[known]  # v = sum_i shares_i grad L_i
+        pull = gram[known][:, known] @ shares  # grad L_i . v
+        weights = torch.zeros_like(norm)
+        weights[known] = shares * pull.sum() / (shares @ pull)
+        return weights, Weights(weights)
+
+    return Balancer(lambda m: Weights(_ones(m)), update, gradients_every=1, direction=True)
+
+
+@BALANCERS.register("pcgrad")
+def pcgrad() -> Balancer:
+    """Conflicts projected away: each gradient, where it points against another grad L_j, loses its part along it, the others taken in a
+    random order; the step is their sum, as weights of the plain gradients.
+
+    Source: Yu et al. 2020 (NeurIPS; arXiv 2001.06782), algorithm 1.
+    """
+
+    def update(signals: Signals, state: Weights) -> tuple[Tensor, Weights]:
+        if signals.gradients is None:
+            return state.weights, state
+        gram = signals.gradients.gram
+        shares = torch.eye(len(gram), dtype=gram.dtype)  # row i: the i-th projected gradient in terms of the plain ones
+        for row in shares:
+            for j in torch.randperm(len(gram), generator=signals.generator).tolist():
+                along = row @ gram[:, j]
+                if along < 0:
+                    row[j] -= along / gram[j, j]
+        weights = shares.sum(0)
+        return weights, Weights(weights)
+
+    return Balancer(lambda m: Weights(_ones(m)), update, gradients_every=1, direction=True)
+
+
 def gradient_statistics(
     terms: Tensor, parameters: Sequence[Tensor], reduce: Callable[[Tensor], Tensor] = lambda gradient: gradient
 ) -> GradientStatistics:
@@ -197,14 +276,16 @@ def gradient_statistics(
 
     Shapes: terms "m".
     """
-    rows = []
+    rows, gradients = [], []
     for term in terms:
         parts = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True, materialize_grads=True)
         flat = reduce(torch.cat([torch.view_as_real(part).reshape(-1) if part.is_complex() else part.reshape(-1) for part in parts]))
-        size = flat.detach().abs().double()
+        gradients.append(flat.detach().double())
+        size = gradients[-1].abs()
         rows.append(torch.stack([size.square().sum().sqrt(), size.max(), size.mean()]))
     norm, maximum, mean = torch.stack(rows).cpu().unbind(1)
-    return GradientStatistics(norm, maximum, mean)
+    stacked = torch.stack(gradients)
+    return GradientStatistics(norm, maximum, mean, (stacked @ stacked.T).cpu())
 
 
 def _ones(m: int) -> Tensor:

@@ -157,7 +157,9 @@ def train(
             gradients = None
             if balancer.gradients_every and step % balancer.gradients_every == 0:
                 gradients = gradient_statistics(values, parameters, lambda flat: mean(fabric, flat))
-            signals = Signals(losses, step, seeded(options.seed, "balance", step), gradients)
+            scale = base if balancer.direction else torch.ones_like(base)
+            gradients = gradients.scaled(scale) if gradients else None
+            signals = Signals(losses * scale, step, seeded(options.seed, "balance", step), gradients)
             balance, balance_state = balancer.update(signals, balance_state)
 
             weights = base * balance

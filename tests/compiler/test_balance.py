@@ -14,6 +14,13 @@ def losses(*values: float) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
+def statistics(norm, maximum=(1, 1), mean=(1, 1), cosine=0.0) -> GradientStatistics:
+    """Of two gradients with a cosine between them."""
+    a, b = norm
+    gram = torch.tensor([[a * a, a * b * cosine], [a * b * cosine, b * b]], dtype=torch.float64)
+    return GradientStatistics(losses(*norm), losses(*maximum), losses(*mean), gram)
+
+
 def run(balancer, *sequence, generator=None, gradients=None):
     """The weights of every step."""
     state, weights = balancer.init(len(sequence[0])), []
@@ -36,12 +43,12 @@ def test_every_balancer_starts_from_the_plain_sum_and_keeps_its_state_in_tensors
 @pytest.mark.parametrize("name", sorted(BALANCERS))
 def test_update_leaves_the_state_it_was_given_as_it_was(name):
     balancer = BALANCERS[name]()
-    statistics = GradientStatistics(losses(1, 4), losses(3, 3), losses(0.1, 0.2))
+    given = statistics((1, 4), (3, 3), (0.1, 0.2), cosine=-0.5)
     first = balancer.init(2)
-    _, state = balancer.update(Signals(losses(1, 2), 0, torch.Generator(), statistics), first)
+    _, state = balancer.update(Signals(losses(1, 2), 0, torch.Generator(), given), first)
     copies = [each.clone() if isinstance(each, torch.Tensor) else each for each in state]
-    once = balancer.update(Signals(losses(3, 1), 1, torch.Generator().manual_seed(1), statistics), state)
-    again = balancer.update(Signals(losses(3, 1), 1, torch.Generator().manual_seed(1), statistics), state)
+    once = balancer.update(Signals(losses(3, 1), 1, torch.Generator().manual_seed(1), given), state)
+    again = balancer.update(Signals(losses(3, 1), 1, torch.Generator().manual_seed(1), given), state)
     assert all(torch.equal(torch.as_tensor(a), torch.as_tensor(b)) for a, b in zip(state, copies, strict=True))
     assert torch.equal(once[0], again[0])
 
@@ -96,24 +103,60 @@ def test_softadapt_normalised_and_loss_weighted():
 
 def test_gradnorm_moves_weight_from_the_larger_gradient_to_the_smaller():
     # norms (1, 3), equal progress: target 2 each, slopes (-1, +3); Adam's first step is the sign times the rate
-    statistics = GradientStatistics(losses(1, 3), losses(1, 1), losses(1, 1))
-    weights = run(BALANCERS["gradnorm"](alpha=1.0, rate=0.25, epsilon=0.0), (5, 5), gradients=statistics)
+    weights = run(BALANCERS["gradnorm"](alpha=1.0, rate=0.25, epsilon=0.0), (5, 5), gradients=statistics((1, 3)))
     assert weights[0] == pytest.approx([1.25, 0.75], rel=1e-9)
 
 
 def test_gradnorm_asks_more_for_the_term_that_trains_slower():
     # equal gradients, but the second term fell to a quarter of the first's ratio: the first must get more
-    statistics = GradientStatistics(losses(1, 1), losses(1, 1), losses(1, 1))
-    weights = run(BALANCERS["gradnorm"](alpha=1.0, rate=0.1), (1, 1), (1, 0.25), gradients=statistics)
+    weights = run(BALANCERS["gradnorm"](alpha=1.0, rate=0.1), (1, 1), (1, 0.25), gradients=statistics((1, 1)))
     assert weights[1][0] > 1 > weights[1][1]
     assert sum(weights[1]) == pytest.approx(2)
 
 
 def test_lr_annealing_matches_largest_and_mean_gradients():
     # w_2 = 0.5 * 1 + 0.5 * 6 / 0.2
-    statistics = GradientStatistics(losses(1, 1), losses(6, 1), losses(0.5, 0.2))
-    weights = run(BALANCERS["lr_annealing"](alpha=0.5, epsilon=0.0), (1, 1), gradients=statistics)
+    weights = run(BALANCERS["lr_annealing"](alpha=0.5, epsilon=0.0), (1, 1), gradients=statistics((1, 1), (6, 1), (0.5, 0.2)))
     assert weights[0] == pytest.approx([1, 0.5 + 0.5 * 30])
+
+
+def test_ntk_gives_every_term_the_same_rate():
+    # L_i = c_i |theta - a_i|^2 / 2 has |grad sqrt(L_i)|^2 = c_i / 2: weights go as 1 / c_i
+    theta, far, stiffness = torch.zeros(3, dtype=torch.float64, requires_grad=True), losses(1, 2, -1), losses(8, 2)
+    terms = stiffness * torch.stack([(theta - far).square().sum(), (theta + 2 * far).square().sum()]) / 2
+    found = gradient_statistics(terms, [theta])
+    weights, _ = BALANCERS["ntk"]().update(Signals(terms.detach(), 0, None, found), BALANCERS["ntk"]().init(2))
+    assert weights.tolist() == pytest.approx([2 * 1 / 5, 2 * 4 / 5], rel=1e-9)
+
+
+def test_config_descends_on_every_term_at_one_cosine():
+    # g_1 = (3, 0), g_2 = (-1, 1): the direction between the unit vectors, as long as both gradients reach along it
+    gradients = torch.tensor([[3.0, 0.0], [-1.0, 1.0]], dtype=torch.float64)
+    found = GradientStatistics(gradients.norm(dim=1), losses(3, 1), losses(1, 1), gradients @ gradients.T)
+    weights, _ = BALANCERS["config"]().update(Signals(losses(1, 1), 0, None, found), BALANCERS["config"]().init(2))
+    step = weights @ gradients
+    angle = 3 * math.pi / 8  # half of the 135 degrees between them
+    toward = losses(math.cos(angle), math.sin(angle))
+    assert step.tolist() == pytest.approx((float((gradients @ toward).sum()) * toward).tolist(), rel=1e-12)
+    cosines = gradients @ step / gradients.norm(dim=1) / step.norm()
+    assert cosines[0] == pytest.approx(float(cosines[1]), rel=1e-12) and cosines[0] > 0
+
+
+def test_config_leaves_out_a_term_without_gradient_and_survives_parallel_ones():
+    found = statistics((2, 0))
+    assert BALANCERS["config"]().update(Signals(losses(1, 1), 0, None, found), BALANCERS["config"]().init(2))[0].tolist() == [1, 0]
+    weights = BALANCERS["config"]().update(Signals(losses(1, 1), 0, None, statistics((1, 1), cosine=1.0)), None)[0]
+    assert weights.tolist() == pytest.approx([1, 1])
+
+
+def test_pcgrad_projects_conflicting_gradients_and_leaves_others_alone():
+    # g_1 = (1, 0), g_2 = (-1, 1): g_1 - (g_1.g_2)/|g_2|^2 g_2 = (1/2, 1/2), g_2 - (g_2.g_1)/|g_1|^2 g_1 = (0, 1)
+    gradients = torch.tensor([[1.0, 0.0], [-1.0, 1.0]], dtype=torch.float64)
+    found = GradientStatistics(gradients.norm(dim=1), losses(1, 1), losses(1, 1), gradients @ gradients.T)
+    weights, _ = BALANCERS["pcgrad"]().update(Signals(losses(1, 1), 0, torch.Generator(), found), None)
+    assert (weights @ gradients).tolist() == pytest.approx([0.5, 1.5])
+    agreeing = BALANCERS["pcgrad"]().update(Signals(losses(1, 1), 0, torch.Generator(), statistics((1, 2), cosine=0.5)), None)[0]
+    assert agreeing.tolist() == [1, 1]
 
 
 def test_gradient_statistics_of_a_known_function():
@@ -125,6 +168,8 @@ def test_gradient_statistics_of_a_known_function():
     assert found.norm.tolist() == pytest.approx([5, math.sqrt(20)])
     assert found.maximum.tolist() == [4, 4]
     assert found.mean.tolist() == [7 / 4, 6 / 4]
+    assert found.gram.tolist() == [[25, 0], [0, pytest.approx(20)]]
+    assert found.scaled(losses(2, 3)).gram[1, 1] == pytest.approx(180)
     terms.sum().backward()  # the graph is still there
     assert a.grad.tolist() == [3, 4]
 
