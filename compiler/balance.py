@@ -50,9 +50,13 @@ class Signals:
 
 @dataclass(frozen=True, slots=True)
 class Balancer:
-    """A pure pair. `gradients_every`: how often `update` wants gradient statistics, which cost a backward pass a term; 0 for never.
-    `ratios`: whether losses are compared by ratio, which means something between positive ones only; energies may be negative. `direction`: whether the weights make up the
-    direction of the step, which depends on the weights that the terms have already; losses and gradients are then those of weighted terms."""
+    """A pure pair.
+
+    `gradients_every`: how often `update` wants gradient statistics, which cost a backward pass a term; 0 for never. `ratios`: whether
+    losses are compared by ratio, which means something between positive ones only; energies may be negative. `direction`: whether the
+    weights make up the direction of the step, which depends on the weights that terms have already; losses and gradients are then
+    those of the weighted terms.
+    """
 
     init: Callable[[int], Any]
     update: Callable[[Signals, Any], tuple[Tensor, Any]]
