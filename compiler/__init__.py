@@ -26,6 +26,7 @@ _HOME = {
     "evaluate": "evaluate",
     "PRESETS": "presets",
     "solve": "fem",
+    "outputs": "outputs",
     "compare": "compare",
     "DERIVATIVES": "derivatives",
     "BALANCERS": "balance",

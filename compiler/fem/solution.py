@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
+from compiler.derivatives.interface import Key, Request, answer, parts
+
+from .failure import SolverError
 from .locate import Locator
 from .spaces import Spaces
 
@@ -41,30 +44,48 @@ class SampleSolution:
 
     def evaluate(self, points: Array) -> Array:
         """Shapes: points "n d" or "n d+1" -> "n c". NaN farther outside the mesh than one cell."""
+        value = (0,) * points.shape[-1]
+        found = self.derivatives(points, dict.fromkeys(self.components, (value,)))
+        return np.stack([found[c, value] for c in self.components], axis=1)
+
+    def derivatives(self, points: Array, wanted: Mapping[str, Iterable[tuple[int, ...]]]) -> dict[tuple[str, tuple[int, ...]], Array]:
+        """Values and first derivatives in space of components, and their first derivatives in time: those of the finite element function,
+        and in time of the cubic polynomial through the nearest levels. An error of order h^k in values is one of order h^(k - 1) in them.
+
+        Shapes: points "n d" or "n d+1", multi-indices over space and time -> "n".
+        Raises: SolverError for a derivative of higher order.
+        """
         dim = self.spaces.mesh.dim()
         located = self.locator(points[:, :dim].T)
-        matrices = self.probes(located)
-        if self.times is None:
-            values = [matrices[c] @ self.vectors[0, self.spaces.numbers(c)] for c in self.components]
-        else:
-            numbers, weights = interpolation(self.times, points[:, dim])
-            values = [in_time(matrices[c] @ self.vectors[:, self.spaces.numbers(c)].T, numbers, weights) for c in self.components]
-        result = np.stack(values, axis=1)
-        result[located.depth < -1] = np.nan
+        probes: dict[int | None, dict[str, csr_matrix]] = {}
+        result = {}
+        for component, indices in wanted.items():
+            for index in indices:
+                space, rate = index[:dim], sum(index[dim:])
+                if sum(space) > 1 or rate > 1:
+                    raise SolverError(f"a reference solution has first derivatives only; {index} of {component} is asked for")
+                axis = space.index(1) if any(space) else None
+                if axis not in probes:
+                    probes[axis] = self.probes(located, axis)
+                levels = probes[axis][component] @ self.vectors[:, self.spaces.numbers(component)].T
+                if self.times is None:
+                    value = np.zeros(len(points)) if rate else levels[:, 0]
+                else:
+                    value = in_time(levels, *interpolation(self.times, points[:, dim], rate))
+                value[located.depth < -1] = np.nan
+                result[component, index] = value
         return result
 
-    def probes(self, located) -> dict[str, csr_matrix]:
-        """For every component the matrix from its unknowns to its values at the points."""
+    def probes(self, located, axis: int | None = None) -> dict[str, csr_matrix]:
+        """For every component the matrix from its unknowns to its values at the points, or to its derivatives along an axis."""
         made: dict[int, csr_matrix] = {}
         count = located.cells.size
         for component in self.components:
             basis = self.spaces.bases[component]
             if id(basis) not in made:
                 place = located.reference[:, :, None]
-                phi = [
-                    np.broadcast_to(basis.elem.gbasis(basis.mapping, place, k, tind=located.cells)[0], (count, 1))
-                    for k in range(basis.Nbfun)
-                ]
+                found = [basis.elem.gbasis(basis.mapping, place, k, tind=located.cells)[0] for k in range(basis.Nbfun)]
+                phi = [np.broadcast_to(each if axis is None else each.grad[axis], (count, 1)) for each in found]
                 rows = np.tile(np.arange(count), basis.Nbfun)
                 made[id(basis)] = csr_matrix(
                     (np.concatenate(phi)[:, 0], (rows, basis.element_dofs[:, located.cells].ravel())), (count, basis.N)
@@ -72,18 +93,23 @@ class SampleSolution:
         return {component: made[id(self.spaces.bases[component])] for component in self.components}
 
 
-def interpolation(times: Array, at: Array) -> tuple[NDArray[np.int64], Array]:
-    """Cubic Lagrange interpolation in time on the four nearest levels.  Shapes: at "n" -> numbers and weights "m n", m <= 4."""
+def interpolation(times: Array, at: Array, rate: int = 0) -> tuple[NDArray[np.int64], Array]:
+    """Cubic Lagrange interpolation in time on the four nearest levels, or the derivative of that polynomial.
+
+    Shapes: at "n" -> numbers and weights "m n", m <= 4.
+    """
     width = min(4, len(times))
     first = np.clip(np.searchsorted(times, at) - width // 2, 0, len(times) - width)
     numbers = first + np.arange(width)[:, None]
     nodes = times[numbers]
-    weights = np.ones_like(nodes)
+    weights, slopes = np.ones_like(nodes), np.zeros_like(nodes)
     for k in range(width):
         for other in range(width):
             if other != k:
-                weights[k] *= (at - nodes[other]) / (nodes[k] - nodes[other])
-    return numbers, weights
+                factor, slope = (at - nodes[other]) / (nodes[k] - nodes[other]), 1 / (nodes[k] - nodes[other])
+                slopes[k] = slopes[k] * factor + weights[k] * slope
+                weights[k] *= factor
+    return numbers, slopes if rate else weights
 
 
 def in_time(levels: Array, numbers: NDArray[np.int64], weights: Array) -> Array:
@@ -110,6 +136,23 @@ class Solution:
             )
         arrays = points.detach().to("cpu", torch.float64).numpy()
         return torch.from_numpy(np.stack([sample.evaluate(p) for sample, p in zip(self.samples, arrays, strict=True)])).to(points.device)
+
+    def derivatives(self, points: Tensor, request: Request) -> dict[Key, Tensor]:
+        """What a derivative backend is asked, by the finite element functions. Shapes: points "b n D"; every answer "b n", float64.
+
+        Raises: SolverError for second derivatives in space or time.
+        """
+        wanted = parts(request)
+        components = self.samples[0].components
+        arrays = points.detach().to("cpu", torch.float64).numpy()
+        asked = {components[c]: indices for c, indices in wanted.items()}
+        each = [sample.derivatives(p, asked) for sample, p in zip(self.samples, arrays, strict=True)]
+        found = {
+            (c, index): torch.from_numpy(np.stack([one[components[c], index] for one in each])).to(points.device)
+            for c, indices in wanted.items()
+            for index in indices
+        }
+        return answer(found, request)
 
     @property
     def phases(self) -> dict[str, float]:
