@@ -2,8 +2,7 @@
 
 Boundaries are integrated along the parametrisation of their pieces, and domains that are a map of the unit cube (interval, rectangle, box,
 disk, ball, star) through that map, by Gauss's rule in cells: for smooth integrands to 1e-6 or better. Other domains take the nodes of a
-finite-element mesh, whose error falls as the spacing to the power 4. Surfaces in space that are cut by another shape are good to 1e-3.
-A density that jumps costs one order.
+finite-element mesh, whose error falls as the spacing to the power 4. A density that jumps costs one order.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor
 
 from compiler.geometry import Geometry
-from compiler.shapes.piece import Cut, Piece
+from compiler.shapes.piece import ACROSS, NODES, Cut, Piece, gauss, whole
 from pdespec.errors import fail
 from pdespec.geometry import Boundary, Region
 
@@ -96,16 +95,16 @@ def _boundary(pieces: Sequence[Piece]) -> Rule:
 
 def _piece(piece: Piece) -> tuple[Tensor, Tensor, Tensor]:
     """Shapes: points and normals "b n d", weights "b n"."""
-    base = piece.base if isinstance(piece, Cut) else piece
+    base = whole(piece)
     if piece.dim == 1:
-        at, share = base.measure.new_full((len(base.measure), 1, 1), 0.5), torch.ones_like(base.measure)[:, None]
-    elif piece.dim == 2:
-        at, share = _along(*piece.kept)
-    elif isinstance(piece, Cut):  # the share of every cell that is kept, at its centre
-        share = piece.kept[1]
-        side = round(share.shape[-1] ** 0.5)
-        middles = (torch.arange(side, dtype=share.dtype, device=share.device) + 0.5) / side
-        at = torch.cartesian_prod(middles, middles).expand(len(share), -1, -1)
+        points, normals = base.chart(base.measure.new_full((len(base.measure), 1, 1), 0.5))
+        return points, normals.expand_as(points), base.measure[:, None]
+    if piece.dim == 2:
+        t, share = _along(*piece.kept)
+        points, normals = base.at(t)
+        return points, normals.expand_as(points), base.speed(t) * share
+    if isinstance(piece, Cut):
+        at, share = _on(piece)
     else:
         cube, weights = _cube(2, CELLS[2])
         at = cube.to(base.measure.device).expand(len(base.measure), -1, -1)
@@ -115,12 +114,29 @@ def _piece(piece: Piece) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _along(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
-    """Gauss's rule in every kept stretch of a curve. Shapes: "b m" both -> parameters "b n 1", shares "b n"."""
-    count = min(16, max(2, -(-ALONG // start.shape[-1])))
-    nodes, weights = (torch.from_numpy(each).to(start) for each in np.polynomial.legendre.leggauss(count))
+    """Gauss's rule in cells of every kept stretch of a curve. Shapes: "b k" both -> parameters and shares "b n"."""
+    nodes, weights = _cube(1, -(-ALONG // (GAUSS * start.shape[-1])))
     width = (end - start)[..., None]
-    at = start[..., None] + width * (nodes + 1) / 2
-    return at.flatten(1)[..., None], (width * weights / 2).flatten(1)
+    at = start[..., None] + width * nodes[:, 0].to(start)
+    return at.flatten(1), (width * weights.to(start)).flatten(1)
+
+
+def _on(piece: Cut) -> tuple[Tensor, Tensor]:
+    """Gauss's rule on the kept stretches of lines between the breaks of a cut surface: as for its measure, a line may end like a root at
+    a break, which the substitution (3 s - s^3) / 2 makes smooth. Shapes: parameters "b n 2", shares "b n"."""
+    breaks = piece.breaks
+    nodes, weights = gauss(ACROSS[0], breaks)
+    s = 2 * nodes - 1
+    nodes, weights = ((3 * s - s**3) / 2 + 1) / 2, weights * 1.5 * (1 - s.square())
+    width = (breaks[:, 1:] - breaks[:, :-1])[..., None]
+    second, across = (breaks[:, :-1, None] + width * nodes).flatten(1), (width * weights).flatten(1)
+    found = piece.lines(second)
+    start, length = found.start, found.end - found.start
+    own, shares = gauss(NODES, breaks)
+    first = start[..., None] + length[..., None] * own
+    at = torch.stack([first, second[:, :, None, None].expand_as(first)], -1)
+    share = shares * length[..., None] * across[:, :, None, None]
+    return at.flatten(1, 3), share.flatten(1)
 
 
 @lru_cache(maxsize=8)

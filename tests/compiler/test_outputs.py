@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import sympy as sp
 import torch
-from scipy.integrate import dblquad
+from scipy.integrate import dblquad, quad
 
 import compiler
 import pdespec
 from compiler.outputs import FieldOutput, output
 from compiler.sample import instance, sample
-from pdespec import Problem, boundary, disk, integral, lap, on, param, rectangle, side, space, star, unit_normal, unknown
+from pdespec import Problem, ball, boundary, box, disk, integral, lap, on, param, rectangle, side, space, star, unit_normal, unknown
 
 D = torch.float64
 EXAMPLES = sorted((Path(pdespec.__file__).parent.parent / "examples").glob("*.pde"))
@@ -110,6 +110,39 @@ def test_integrals_follow_the_shape(name):
     h = 1e-5
     assert d_in.item() == pytest.approx(slope(0.6), rel=1e-5)
     assert d_on.item() == pytest.approx((around(0.6 + h) - around(0.6 - h)) / (2 * h), rel=1e-5)
+
+
+a, b, c = space("a b c")
+SURFACES = {
+    "ball": (ball(a, b, c, radius=R), lambda r: 4 * math.pi * r**4),
+    "a box with a hole": (box(a, b, c, (-1, -1, -1), (1, 1, 1)) - ball(a, b, c, radius=R), lambda r: 6 * (4 + 8 / 3) + 4 * math.pi * r**4),
+    "half a ball": (ball(a, b, c, radius=R) & box(a, b, c, (-2, -2, 0), (2, 2, 2)), lambda r: 2 * math.pi * r**4 + math.pi * r**4 / 2),
+}
+
+
+@pytest.mark.parametrize("name", SURFACES)
+def test_integrals_over_surfaces_follow_the_shape(name):
+    domain, around = SURFACES[name]
+    u = unknown("u", domain)
+    problem = Problem("p", {"a": (lap(u), 1)}, [on(boundary(domain), (u, 0))], output={"on": integral(u, boundary(domain))})
+    radius = torch.tensor([0.6], dtype=D, requires_grad=True)
+    batch = instance(problem, {"r": 0.6}, dtype=D, hard=False)
+    batch = batch.map(lambda tensor: radius if tensor.shape == (1,) and float(tensor) == 0.6 else tensor)
+    found = compiler.outputs(problem, lambda points: points.square().sum(-1, keepdim=True), batch)["on"]
+    (slope,) = torch.autograd.grad(found, radius)
+    assert found.item() == pytest.approx(around(0.6), rel=1e-5)
+    assert slope.item() == pytest.approx((around(0.6 + 1e-5) - around(0.6 - 1e-5)) / 2e-5, rel=1e-4)
+
+
+def test_an_integral_over_cut_curves_of_any_speed():
+    """Half a star: the part of its edge above the axis, and the side that cuts it."""
+    wavy = star(x, y, radius=lambda theta: 1 + sp.cos(4 * theta) / 5)
+    half = wavy & rectangle(x, y, (-2, 0), (2, 2))
+    theta = sp.Symbol("theta")
+    r = 1 + sp.cos(4 * theta) / 5
+    arc = quad(sp.lambdify(theta, r**2 * sp.sqrt(r**2 + r.diff(theta) ** 2), "math"), 0, math.pi, epsabs=1e-11)[0]
+    found = value(lambda u: integral(u, boundary(half)), lambda points: points.square().sum(-1, keepdim=True), half)
+    assert found.item() == pytest.approx(arc + 2 * 1.2**3 / 3, rel=1e-6)
 
 
 def test_outputs_are_differentiable_in_the_field():
