@@ -7,7 +7,9 @@ input channel as well. Without it, samples of rare amplitude stay wrong (docs/no
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -15,7 +17,25 @@ from torch import Tensor
 from compiler.draws import Draws
 from compiler.impose import ansatz, plan
 from compiler.loss import PhysicsLoss
+from operators.field import Capabilities, PointFunction, jet_of
+from operators.jet import Jet, JetSpace
 from pdespec.problem import Problem
+
+
+@dataclass(frozen=True)
+class Shifted:
+    """A function of position and what is added to its values, as a field. Shapes: points "b n D" -> "b n c"."""
+
+    function: PointFunction
+    added: Tensor | float = 0.0
+
+    capabilities: ClassVar[Capabilities] = Capabilities(taylor=True)
+
+    def __call__(self, points: Tensor) -> Tensor:
+        return self.function(points) + self.added + 0 * points[..., :1]  # a constant, too, depends on its coordinates
+
+    def taylor(self, points: Tensor, space: JetSpace) -> Jet:
+        return jet_of(self, points, space)
 
 
 @lru_cache(maxsize=64)
@@ -51,8 +71,9 @@ def defect_channels(drawn: Draws, points: Tensor) -> Tensor:
 
 
 def defect(drawn: Draws, points: Tensor) -> Tensor:
-    """The residuals at the offset. Values that are not finite, as of 1/u at u = 0, count as zero.
+    """The residuals at the offset. Where one of them is not finite, as 1/u is at u = 0, all count as zero.
 
+    It keeps its graph where the points, a param or an input function require grad, and no graph else.
     Shapes: points "b n D" -> "b n k", k the number of `defect_names`.
     """
     problem = drawn.problem
@@ -60,11 +81,18 @@ def defect(drawn: Draws, points: Tensor) -> Tensor:
         return points.new_zeros(*points.shape[:2], 0)
     built = ansatz(drawn, plan(problem))
     inputs = {name: lambda x, name=name: drawn.evaluate(name, x, continued=True) for name in problem.inputs}
-    residuals = _loss(problem).residuals(lambda x: built.offset(x) + 0 * x[..., :1], points, inputs, drawn.params)
-    found = torch.cat(list(residuals.values()), -1)
-    if not any(value.requires_grad for value in (*drawn.params.values(), points)):
+
+    def residuals(moved: Tensor | float) -> Tensor:
+        found = _loss(problem).residuals(Shifted(built.offset, moved), points, inputs, drawn.params)
+        return torch.cat(list(found.values()), -1)
+
+    found = residuals(0.0)
+    finite = found.isfinite().all(-1, keepdim=True)
+    if not (torch.is_grad_enabled() and (points.requires_grad or drawn.attached)):
         found = found.detach()
-    return torch.where(found.isfinite(), found, torch.zeros_like(found))
+    elif not finite.all():
+        found = residuals((~finite).to(points.dtype))  # off u = 0 there: the gradient of what is not finite is NaN even where it is masked
+    return torch.where(finite, found, torch.zeros_like(found))
 
 
 @lru_cache(maxsize=64)

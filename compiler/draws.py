@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import sympy as sp
 import torch
@@ -47,6 +48,20 @@ class Draws:
     def duration(self) -> float:
         """The length of the time interval; 1 without time."""
         return 1.0 if self.problem.time is None else float(self.problem.time.end - self.problem.time.start)
+
+    @cached_property
+    def attached(self) -> bool:
+        """Whether params or input functions hang on tensors that require grad: what is computed from them then keeps its graph.
+
+        A caller's function is asked at one point, since it may close over anything.
+        """
+        if any(value.requires_grad for value in self.params.values()):
+            return True
+        if not self.functions:
+            return False
+        at = next(iter(self.geometry.values())).interior(1, torch.Generator(self.device).manual_seed(0))
+        place = torch.cat([at, at.new_full((*at.shape[:2], self.problem.time is not None), self.start)], -1)
+        return any(self.evaluate(name, place, continued=True).requires_grad for name in self.functions)
 
     def evaluate(self, name: str, points: Tensor, continued: bool = False) -> Tensor:
         """An input function at points; `continued` asks for its smooth continuation off a boundary.
@@ -199,6 +214,8 @@ def _place(declaration: Input, drawn: Draws) -> Place:
 
 def _number(param: Param, value: object, dtype: torch.dtype, device: torch.device) -> Tensor:
     shape = (1,) if param.size is None else (1, param.size)
+    if isinstance(value, (list, tuple)) and any(isinstance(each, Tensor) for each in value):
+        value = torch.stack([torch.as_tensor(each, dtype=dtype, device=device) for each in value])  # keeps their graph
     tensor = torch.as_tensor(float(value) if isinstance(value, sp.Expr) else value, dtype=dtype, device=device)
     if tensor.numel() not in (1, shape[-1]) or tensor.ndim > 2:
         raise fail("B01", f"param `{param.name}` has shape {tuple(tensor.shape)}, {shape[1:] or 'one number'} is needed")
@@ -208,6 +225,8 @@ def _number(param: Param, value: object, dtype: torch.dtype, device: torch.devic
 def _function(problem: Problem, declaration: Input, value: object, dtype: torch.dtype, device: torch.device) -> InputFunction:
     """The caller's input as a function of points: a callable as it is, an expression or number in closed form."""
     count = len(declaration.components)
+    if isinstance(value, Tensor) and value.ndim == 0:
+        return Constants(value.to(device, dtype).expand(1, count))
     if isinstance(value, Tensor):
         message = f"input `{declaration.name}` is given as values of shape {tuple(value.shape)}, without the points they belong to"
         raise fail(

@@ -52,9 +52,9 @@ class Geometry:
 
     def normal(self, points: Tensor) -> Tensor:
         """Outward unit normal at boundary points: the normalised gradient of the signed distance. Shapes: "b n d"."""
-        keep = torch.is_grad_enabled() and (points.requires_grad or any(value.requires_grad for value in self.params.values()))
+        keep = self._keeps(points)
         with torch.enable_grad():
-            at = points if points.requires_grad else points.detach().requires_grad_(True)
+            at = points if keep and points.requires_grad else points.detach().requires_grad_(True)
             (gradient,) = torch.autograd.grad(self.signed_distance(at).sum(), at, create_graph=keep)
         return gradient / norm(gradient)[..., None]
 
@@ -73,12 +73,17 @@ class Geometry:
 
     def depth(self, points: Tensor) -> Tensor:
         """A smooth stand-in for the distance to the boundary inside, `f / max(|grad f|, 1)` with f the factor of the whole boundary: right
-        to first order at the boundary. No gradient is kept. Shapes: "b n"."""
+        to first order at the boundary. Shapes: "b n"."""
+        keep = self._keeps(points)
         with torch.enable_grad():
-            at = self._checked(points).detach().requires_grad_(True)
+            at = self._checked(points) if keep and points.requires_grad else self._checked(points).detach().requires_grad_(True)
             value = self.body.implicit(at)
-            (gradient,) = torch.autograd.grad(value.sum(), at)
-        return value.detach().clamp_min(0) / norm(gradient).clamp_min(1)
+            (gradient,) = torch.autograd.grad(value.sum(), at, create_graph=keep)
+        return (value if keep else value.detach()).clamp_min(0) / norm(gradient).clamp_min(1)
+
+    def _keeps(self, points: Tensor) -> bool:
+        """Whether a result keeps its graph: something that it depends on requires grad."""
+        return torch.is_grad_enabled() and (points.requires_grad or any(value.requires_grad for value in self.params.values()))
 
     def lift(self, data: Sequence[tuple[Boundary | Sequence[Boundary], Callable[[Tensor], Tensor]]], points: Tensor) -> Tensor:
         """A smooth function with given values on boundaries: each part's function, weighted by its factor against the others'.

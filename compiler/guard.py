@@ -65,9 +65,8 @@ class Guard:
 
     def __call__(self, streams: Values, known: Values, like: Tensor) -> tuple[Tensor, ...]:
         """The values of the expressions. Shapes: streams, `like` and values "b n", known "b n" or "b 1"."""
-        fixed = {s: value.detach() for s, value in known.items()}
-        origin = self._origin(fixed, like)
-        roots = torch.stack(self.level(origin | fixed, like))
+        origin = self._origin(known, like)
+        roots = torch.stack(self.level(origin | known, like))
         found = (roots > 0).all(0)  # elsewhere no field is known to meet the requirements, and nothing is guarded
         roots = torch.where(found, roots, torch.ones_like(roots))
 

@@ -248,9 +248,7 @@ def _operator_input(drawn: Draws, count: int, chance: Chance, imposed: Mapping[s
     geometry = drawn.geometry[domain.name]
     points = _in_time(drawn, geometry.interior(count, chance, sobol), chance)
     measure = geometry.measure() * drawn.duration
-    with torch.no_grad():
-        values = channels(drawn, points)
-    return OperatorInput(points, values, (measure[:, None] / count).expand(-1, count), make(drawn), ansatz(drawn, imposed))
+    return OperatorInput(points, channels(drawn, points), (measure[:, None] / count).expand(-1, count), make(drawn), ansatz(drawn, imposed))
 
 
 def _counts(problem: Problem, points: Mapping[str, int]) -> dict[str, int]:
