@@ -50,8 +50,8 @@ class Section:
         )
 
     def bounds(self) -> tuple[Tensor, Tensor]:
-        points = torch.cat([arc.point(arc.nodes(TABLE + 1)) for arc in self.surfaces], 1)
-        return points.amin(1), points.amax(1)
+        (lower, upper), (other_lower, other_upper) = (arc.bounds() for arc in self.surfaces)
+        return torch.minimum(lower, other_lower), torch.maximum(upper, other_upper)
 
     def finest(self) -> Tensor:
         return extent(self)

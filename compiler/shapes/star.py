@@ -48,8 +48,7 @@ class Radial:
         return (self.boundary.piece(self.implicit, self.shape, self.distance),)
 
     def bounds(self) -> tuple[Tensor, Tensor]:
-        points = self.boundary.point(self.boundary.nodes(TABLE + 1))
-        return points.amin(1), points.amax(1)
+        return self.boundary.bounds()
 
     def finest(self) -> Tensor:
         return extent(self)
