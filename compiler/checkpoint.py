@@ -49,7 +49,8 @@ def load_run(directory: str | Path, which: str = "last", model: nn.Module | None
         model.load_state_dict(own)
     except RuntimeError as error:
         raise RunError(f"checkpoint {run.checkpoint(which)} does not fit the model: {error}") from error
-    found = {name.removeprefix(TRAINABLES): float(value) for name, value in weights.items() if name.startswith(TRAINABLES)}
+    values = {name: weights[TRAINABLES + name].reshape(-1).tolist() for name in run.problem.trainables if TRAINABLES + name in weights}
+    found = {each: number for name in values for each, number in zip(run.problem.trainables[name].components, values[name], strict=True)}
     return replace(run, model=model.to(device).eval(), step=saved["step"], trainables=found)
 
 

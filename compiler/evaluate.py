@@ -227,8 +227,7 @@ def _requirements(run: Run, device: torch.device) -> Callable[[Any, Any], dict[s
     loss = PhysicsLoss(run.problem, run.options.derivatives).to(device, dtype_of(run.options))
     if not loss.requirements:
         return lambda field, batch: {}
-    for name, value in run.trainables.items():
-        loss.trainables[name].data.fill_(value)
+    loss.take(run.trainables)
     engine = StepEngine(loss)
 
     @torch.no_grad()

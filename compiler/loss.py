@@ -102,11 +102,25 @@ class PhysicsLoss(nn.Module):
         self.axes = Axes(periods(problem), self.names)
         self.weights = term_weights(self.terms, weights or {})
         self.trainables = nn.ParameterDict(
-            {name: nn.Parameter(torch.tensor(float(p.value if p.value is not None else 1.0))) for name, p in problem.trainables.items()}
+            {
+                name: nn.Parameter(torch.full(() if p.size is None else (p.size,), float(p.value if p.value is not None else 1.0)))
+                for name, p in problem.trainables.items()
+            }
         )
         self._plans: dict[tuple[Capabilities, bool], tuple[DerivativePlan, tuple[Program, ...]]] = {}
         self._probed = Acquainted()
         self._told: set[str] = set()
+
+    def found(self) -> dict[str, float]:
+        """The trainable numbers as they stand, by name; `c[0]`, `c[1]`, .. where there are several."""
+        flat = {name: value.detach().reshape(-1).tolist() for name, value in self.trainables.items()}
+        return {each: number for name, p in self.problem.trainables.items() for each, number in zip(p.components, flat[name], strict=True)}
+
+    def take(self, found: Mapping[str, float]) -> None:
+        """Sets the trainable numbers to those that `found` gave."""
+        for name, values in together(self.problem, found).items():
+            own = self.trainables[name]
+            own.data.copy_(torch.as_tensor(values, dtype=own.dtype).reshape(own.shape))
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -207,12 +221,13 @@ class PhysicsLoss(nn.Module):
         for name, parameter in self.problem.params.items():
             if name not in tensors and parameter.value is not None:
                 tensors[name] = torch.as_tensor(float(parameter.value), dtype=points.dtype, device=points.device)
+        trainables = {name: tensors.get(name, own) for name, own in self.trainables.items()}
         found: dict[str, Tensor] = {}
         chosen, programs = self._programs(capabilities(field), strong=True)
         self._tell(chosen)
         for program in programs:
             self._probe(program, field, points)
-            known = KnownValues(self.problem, self.trainables, points, None, tensors, evaluate)
+            known = KnownValues(self.problem, trainables, points, None, tensors, evaluate)
             values = self.evaluate(program, field, points, known)
             found |= {t.label: torch.stack([values[e] for e in program.outputs(t)], -1) for t in program.group.terms}
         return {t.label: found[t.label] for t in self.strong}
@@ -284,6 +299,11 @@ class PhysicsLoss(nn.Module):
             if name not in declared:
                 close = nearest(name, declared)
                 raise KeyError(f"`{self.problem.name}` has no {kind} `{name}`" + (f"; did you mean `{close}`?" if close else ""))
+
+
+def together(problem: Problem, found: Mapping[str, float]) -> dict[str, list[float]]:
+    """Trainable numbers by the name of what was declared, from those of its components."""
+    return {name: [found[each] for each in p.components] for name, p in problem.trainables.items() if p.components[0] in found}
 
 
 def term_weights(terms: Sequence[Term], weights: Mapping[str, float]) -> dict[str, float]:

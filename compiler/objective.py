@@ -110,8 +110,8 @@ class Objective(nn.Module):
         return batch.select(range(fabric.global_rank * part, (fabric.global_rank + 1) * part)) if share and part < size else batch
 
     def trainables(self) -> dict[str, float]:
-        """The problem's trainable scalars, as they stand."""
-        return {name: float(value.detach()) for name, value in self.loss.trainables.items()}
+        """The problem's trainable numbers, as they stand."""
+        return self.loss.found()
 
 
 class Validator:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from compiler.canvas import Array, Body, Canvas, canvas
 from compiler.evaluate import Evaluation, Sample
-from compiler.loss import PhysicsLoss
+from compiler.loss import PhysicsLoss, together
 from pdespec.problem import Problem
 
 LOW = 0.5  # height over width of a domain that is drawn in panels of twice the width
@@ -35,7 +35,7 @@ def residual(loss: PhysicsLoss, sample: Sample, points: Tensor, trainables: Mapp
     inputs = {name: lambda x, name=name: sample.batch.evaluate(name, x) for name in loss.problem.inputs}
     norms = []
     for part in points.split(block, dim=1):
-        found = loss.residuals(sample.field, part, inputs, {**sample.batch.params, **trainables})
+        found = loss.residuals(sample.field, part, inputs, {**sample.batch.params, **together(loss.problem, trainables)})
         norms.append(torch.cat(list(found.values()), -1)[0].square().sum(-1).sqrt())
     return torch.cat(norms)
 

@@ -107,6 +107,11 @@ def average(part: Tensor, points: PointSetLike) -> Tensor:
     return (part if points.weights is None else points.weights * part).mean(-1)
 
 
+def entry(value: Tensor, symbol: Scalar) -> Tensor:
+    """The entry of a trainable that a symbol stands for. Shapes: "" or "k" -> "1 1"."""
+    return value.reshape(-1)[symbol.index].reshape(1, 1)
+
+
 def _graph(terms: tuple[Term, ...]) -> ResidualGraph:
     sources = [Source(t.label, t.span.line if t.span else None) for t in terms for _ in t.expressions]
     return ResidualGraph([e for t in terms for e in t.expressions], sources)
@@ -192,7 +197,7 @@ class KnownValues:
         """A parameter as "b 1"; entry i of a sized parameter is its column i."""
         name = symbol.declaration.name
         if name in self.trainables:
-            return self.trainables[name].to(self.points).reshape(1, 1)
+            return entry(self.trainables[name], symbol).to(self.points)
         if name not in self.params:
             raise fail("B03", f"parameter `{name}` was not given", hint=f'pass params={{"{name}": ...}}')
         value = self.params[name]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from pdespec.calculus import Integral, advect, avg, curl, d, derivative_operator, div, dt, dtt, grad, integral, jump, lap
+from pdespec.calculus import Integral, advect, avg, curl, d, derivative_operator, dirac, div, dn, dt, dtt, grad, integral, jump, lap
 from pdespec.check import check
 from pdespec.domains import airfoil, ball, box, disk, exterior, interval, lattice, polygon, rectangle, star
 from pdespec.errors import Diagnostic, ProblemError
@@ -30,7 +30,8 @@ _OPERATOR = re.compile(r"d[xyzXYZt]{1,8}")  # dx, dxx, dxt, ..; d(u, r, r) for c
 # fmt: off
 __all__ = [
     "advect", "airfoil", "at", "avg", "ball", "Boundary", "boundary", "box", "check", "Condition", "const", "cross", "curl", "d",
-    "Data", "det", "Diagnostic", "diff", "disk", "div", "Domain", "dot", "dt", "dtt", "Equation", "exterior", "first_variation",
+    "Data", "det", "Diagnostic", "diff", "dirac",
+    "disk", "div", "dn", "Domain", "dot", "dt", "dtt", "Equation", "exterior", "first_variation",
     "fourier", "Functional", "gaussians", "grad", "grf", "identity", "inner", "input_function", "inside", "Integral", "integral",
     "IntegralRequirement", "interval", "inv", "jump", "lap", "lattice", "load", "loguniform", "manufacture", "natural_conditions",
     "normal", "on", "outer", "Output", "param", "parse", "periodic", "polygon", "Problem", "ProblemError", "rectangle", "Requirement",

@@ -15,7 +15,7 @@ import sympy as sp
 
 from pdespec.errors import fail
 from pdespec.geometry import Boundary, Domain, Region
-from pdespec.symbols import Coordinate, Normal, Time, exact
+from pdespec.symbols import Coordinate, Normal, Time, exact, is_scalar
 
 Expression = Any  # a SymPy scalar or ImmutableMatrix, or what `exact` turns into one
 
@@ -168,6 +168,20 @@ def grad(expression: Expression, coordinates: Sequence[Coordinate] | None = None
     return sp.ImmutableMatrix([[partial(entry, x) for x in frame] for entry in expression])
 
 
+def dn(expression: Expression, coordinates: Sequence[Coordinate] | None = None) -> Any:
+    """The derivative along the outward unit normal: dot(grad(u), n) of a scalar, grad(v)*n of a vector."""
+    (expression,) = prepare(expression)
+    frame = _frame("dn", expression, coordinates)
+    slopes = grad(expression, frame)
+
+    def along(row: Iterable[sp.Expr]) -> sp.Expr:
+        return sp.Add(*(slope * Normal(x) for slope, x in zip(row, frame, strict=True)))
+
+    if rank(expression) == "scalar":
+        return along(slopes)
+    return sp.ImmutableMatrix([along(slopes.row(i)) for i in range(slopes.rows)])
+
+
 def div(expression: Expression, coordinates: Sequence[Coordinate] | None = None) -> Any:
     """The divergence of a vector (a scalar), or of a tensor (a vector, `div(T)[i] = sum_j d T_ij / d x_j`)."""
     (expression,) = prepare(expression)
@@ -257,7 +271,27 @@ def derivative_operator(name: str) -> Callable[[Expression], Any]:
     return apply
 
 
-# ---------------------------------------------------------------------------------------------------------------------- integrals
+# ----------------------------------------------------------------------------------------------------- point sources, integrals
+
+
+def dirac(distance: Expression, width: Expression = None) -> sp.Expr:
+    """A point source of total 1, spread as a normal density of the given standard deviation: `dirac(x - 1/2, 0.02)`.
+
+    In several dimensions the distance is a vector, `dirac([x - 1/2, y - 1/2], 0.02)`: exp(-|s|^2/(2 w^2)) / (sqrt(2 pi) w)^d.
+
+    Raises: N01 without a width, as a source at a point has no value; S02 for one that is not positive.
+    """
+    (distance,) = prepare(distance)
+    needs("dirac", distance, ("scalar", "vector"), "its argument vanishes where the source is: dirac(x - 1/2, 0.02)")
+    if width is None:
+        hint = "give it a width that the mesh or the points resolve, a second argument: dirac(x - 1/2, 0.05)"
+        raise fail("N01", f"dirac({_plain(distance)}) is a point source without width, which has no value", hint)
+    (width,) = prepare(width)
+    if not is_scalar(width) or width.is_nonpositive:
+        raise fail("S02", f"dirac of the width {short(width)}", "a width is a positive number")
+    parts = entries(distance)
+    square = sp.Add(*(part**2 for part in parts))
+    return sp.exp(-square / (2 * width**2)) / (sp.sqrt(2 * sp.pi) * width) ** len(parts)
 
 
 class RegionSymbol(sp.Symbol):

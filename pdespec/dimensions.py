@@ -6,7 +6,6 @@ known on both sides is compared.
 
 from __future__ import annotations
 
-import re
 from fractions import Fraction
 from functools import singledispatch
 from typing import Any
@@ -14,11 +13,12 @@ from typing import Any
 import sympy as sp
 
 from pdespec.calculus import Integral, short
-from pdespec.errors import fail, nearest
+from pdespec.errors import fail
 from pdespec.symbols import Coordinate, InputField, Normal, Scalar, Time, UnknownField
-from pdespec.text.units import ANY, ONE, UNITS, Measure
+from pdespec.text.units import ANY, ONE, Measure, unknown_unit
+from pdespec.text.units import measure as measure_of
+from pdespec.text.units import unit_of as unit_of_text
 
-FACTOR = re.compile(r"([*/]?)\s*([A-Za-z]+|1)(?:\^(-?\d+(?:\.\d+)?))?\s*")
 PURE = (sp.exp, sp.log, sp.sin, sp.cos, sp.tan, sp.sinh, sp.cosh, sp.tanh)
 
 Unit = Measure | None
@@ -29,21 +29,10 @@ def measure(text: str | None) -> Unit:
 
     Raises: S01 when it is no unit.
     """
-    if text is None:
-        return None
-    result: Unit = ONE
-    place = 0
-    while place < len(text):
-        found = FACTOR.match(text, place)
-        if found is None or (place > 0) != bool(found[1]):
-            raise fail("S01", f"{text!r} is no unit", 'write a product of units, "kg*m/s^2"')
-        sign, name, power = found.groups()
-        if name not in UNITS:
-            near = nearest(name, UNITS)
-            raise fail("S01", f"unknown unit {name!r} in {text!r}", f"did you mean {near!r}?" if near else f"units are {', '.join(UNITS)}")
-        result = _times(result, _power(UNITS[name], Fraction(power or 1) * (-1 if sign == "/" else 1)))
-        place = found.end()
-    return result
+    written = unit_of_text(text)
+    if written is not None and (wrong := unknown_unit(written)):
+        raise fail("S01", f"unknown unit {wrong[0]!r} in {text!r}", wrong[1])
+    return measure_of(written)
 
 
 def agree(a: Unit, b: Unit, what: str) -> Unit:

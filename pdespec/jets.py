@@ -21,6 +21,7 @@ from pdespec.calculus import Integral, TwoSided
 from pdespec.errors import fail
 from pdespec.jumps import SPECIAL, chain, slope
 from pdespec.symbols import Coordinate, InputField, Normal, Time, UnknownField
+from pdespec.text.beyond import DELAY
 
 MultiIndex = tuple[int, ...]
 
@@ -143,6 +144,8 @@ class _Expander:
             raise fail("S01", f"{e} is an undefined function that is neither an unknown nor an input", hint)
         if any(not isinstance(argument, (Coordinate, Time)) for argument in e.args):
             name = e.func.__name__
+            if any(isinstance(symbol, Time) for argument in e.args if not argument.is_Symbol for symbol in argument.free_symbols):
+                raise fail("N01", f"{e} asks for {DELAY[0]}, which the language does not have", DELAY[1])
             hint = f"write conditions with on(side(..), ..) or at(t, .., ..), and {name} alone for its value at the point of the equation"
             raise fail("W07", f"{e} is a value at a point", hint, "equations hold everywhere in their region")
         return Jet(e, (0,) * len(e.args))

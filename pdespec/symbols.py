@@ -17,6 +17,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import sympy as sp
+from sympy.concrete.expr_with_limits import ExprWithLimits
 from sympy.core.function import AppliedUndef, UndefinedFunction
 
 from pdespec.errors import fail, nearest
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 RANKS = ("scalar", "vector", "tensor")
 NAME = re.compile(r"[^\W\d]\w*")
 NOT_FINITE = tuple(type(each) for each in (sp.nan, sp.zoo, sp.oo, -sp.oo))
-SUSPECT = (sp.Float, *NOT_FINITE, type(sp.I))  # the atoms that `exact` replaces or refuses
+BINDING = (ExprWithLimits, sp.Limit)
+SUSPECT = (sp.Float, *NOT_FINITE, type(sp.I), *BINDING, sp.DiracDelta)  # what `exact` replaces or refuses
 
 
 def exact(value: Any) -> Any:
@@ -69,6 +71,14 @@ def _exact_scalar(expression: sp.Expr) -> Any:
     suspects = expression.atoms(*SUSPECT)
     if not suspects:
         return expression
+    if bound := [each for each in suspects if isinstance(each, BINDING)]:
+        hint = "carry it out first: expression.doit(); integral(psi, Omega) is the integral over a region"
+        raise fail("T05", f"{bound[0]} binds a symbol", hint, "statements are evaluated point by point")
+    if peaks := [each for each in suspects if isinstance(each, sp.DiracDelta)]:
+        hint = f"give it a width that the mesh or the points resolve: dirac({peaks[0].args[0]}, 0.05)"
+        raise fail(
+            "N01", f"{peaks[0]} is a point source without width, which has no value", hint, "statements are evaluated point by point"
+        )
     if any(isinstance(each, NOT_FINITE) for each in suspects):
         raise fail("V03", f"{expression} has no finite value", "look for a division by zero or a number that has overflowed")
     if sp.I in suspects:

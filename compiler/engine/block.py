@@ -21,7 +21,7 @@ from compiler.derivatives import Taylor, order
 from compiler.derivatives.taylor import space
 from compiler.loss import PhysicsLoss
 from compiler.lower import Stream
-from compiler.program import BatchLike, PointSetLike, Program
+from compiler.program import BatchLike, PointSetLike, Program, entry
 from operators.field import Ansatz, Capabilities, PointFunction, jet_of
 from operators.field import capabilities as capabilities_of
 from operators.jet import Jet, JetSpace
@@ -263,7 +263,7 @@ class Given:
     def values(self, symbols: tuple[sp.Symbol, ...]) -> dict[sp.Symbol, Tensor]:
         table = {s: self.columns[f"known {k}"] for k, s in enumerate(self.block.symbols) if s in symbols}
         for symbol in filter(self.block.trainable, symbols):
-            table[symbol] = self.block.loss.trainables[symbol.declaration.name].to(self.points).reshape(1, 1)
+            table[symbol] = entry(self.block.loss.trainables[symbol.declaration.name], symbol).to(self.points)
         return table
 
 

@@ -15,6 +15,7 @@ from pdespec.jets import sympy_form
 from pdespec.parts import Part, domain_parts, parts
 from pdespec.probe import vanishes
 from pdespec.symbols import Unknown
+from pdespec.text.places import in_place
 
 
 @rule("W02")
@@ -54,12 +55,32 @@ def _coupled(analysis: Analysis) -> set[str]:
 def _uncovered(analysis: Analysis, domain: Domain, unknown: Unknown, needed: int, have: int, pieces: list[Part]) -> Diagnostic:
     where = ", ".join(str(piece) for piece in pieces)
     number = f"no condition on `{unknown.name}`" if have == 0 else f"{have} of {needed} conditions on `{unknown.name}`"
-    place = f"rest({domain.name})" if len(pieces) < len(domain_parts(domain)) else f"boundary({domain.name})"
+    place = _written(analysis, domain, unknown, pieces)
     hint = f"write `on {place}: {unknown.name} = 0`, or dot(grad({unknown.name}), n) = 0 where nothing crosses"
     row = analysis.first(entries(unknown.symbol)[0], analysis.stated)
     message = f"part of the boundary of `{domain.name}` has {number}: {where}"
     cause = "an equation of second order needs one condition everywhere on the boundary, of fourth order two"
     return row.report("W02", message, hint, cause) if row else Diagnostic("W02", message, hint, cause, label=unknown.name)
+
+
+def _written(analysis: Analysis, domain: Domain, unknown: Unknown, pieces: list[Part]) -> str:
+    """How a text names some pieces of the boundary: `rest(L)` leaves out what is declared, and what is written in place must be named."""
+    every = domain_parts(domain)
+    if len(pieces) == len(every):
+        return f"boundary({domain.name})"
+    if len(pieces) == 1 and pieces[0].coordinate is not None:
+        return f"side({domain.name}, {pieces[0].coordinate} = {short(pieces[0].value)[1:-1]})"
+    own = [each for each in analysis.problem.boundaries.values() if each.domain == domain]
+    declared = [each for each in own if each.kind not in ("all", "rest") and not in_place(each)]
+    if declared and _left(every, declared) == pieces:
+        return f"rest({domain.name})"
+    stated = dict.fromkeys(row.region for row in analysis.boundary_rows if unknown in row.unknowns and row.region.domain == domain)
+    return f"rest({', '.join([domain.name, *(each.name for each in stated)])})"
+
+
+def _left(every: tuple[Part, ...], regions: list[Boundary]) -> list[Part]:
+    taken = {piece for region in regions for piece in parts(region)}
+    return [piece for piece in every if piece not in taken]
 
 
 @rule("W03")

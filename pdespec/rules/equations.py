@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pdespec.analysis import Analysis, counted, rule
-from pdespec.calculus import Integral, TwoSided, entries
+from pdespec.calculus import Integral, TwoSided, entries, short
 from pdespec.errors import Diagnostic
 from pdespec.geometry import Boundary
-from pdespec.jets import jets_of
-from pdespec.symbols import Normal
+from pdespec.jets import jets_of, sympy_form
+from pdespec.symbols import Normal, Scalar
 
 
 @rule("W06")
@@ -19,7 +19,11 @@ def equations_match_unknowns(analysis: Analysis) -> Iterator[Diagnostic]:
     rows = sum(len(entries(equation.lhs)) for equation in problem.equations.values())
     varied = sum(len(problem.unknowns[name].components) for functional in problem.functionals for name in functional.unknowns)
     unknown, given = len(problem.components), rows + varied
-    if unknown == given or (unknown == 0 and not problem.equations):
+    if unknown == 0:
+        hint = "declare what is to be found, `unknown u : scalar on Omega`, and state an equation for it"
+        yield Diagnostic("W06", "the problem has no unknown", hint, "there is nothing to find", label=problem.name)
+        return
+    if unknown == given:
         return
     label, last = list(problem.equations.items())[-1] if problem.equations else (problem.name, None)
     names = ", ".join(problem.components)
@@ -33,6 +37,22 @@ def equations_match_unknowns(analysis: Analysis) -> Iterator[Diagnostic]:
     else:
         hint = "leave out an equation that follows from the others, or keep it if it is meant as an additional penalty"
         yield Diagnostic("W06", message, hint, "the system is overdetermined", last.span if last else None, label, "warning")
+
+
+@rule("W06")
+def statements_hold_an_unknown(analysis: Analysis) -> Iterator[Diagnostic]:
+    """No equation or condition is true or false whatever the unknowns are. (A row 0 = 0 of a vector is no mistake.)"""
+    rows = [*analysis.stated, *analysis.conditions]
+    alive = {row.label for row in rows if row.unknown_jets}
+    for row in rows:
+        if row.unknown_jets or any(scalar.declaration.kind == "trainable" for scalar in row.form.atoms(Scalar)):
+            continue
+        if row.form == 0 and row.label in alive:
+            continue
+        what = "condition" if row.condition is not None else "equation"
+        hint = "leave it out" if row.form == 0 else "state it for an unknown"
+        message = f"the {what} holds no unknown: it says {short(sympy_form(row.form))} = 0"
+        yield row.report("W06", message, hint, "terms may have cancelled each other")
 
 
 @rule("W07")

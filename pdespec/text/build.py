@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -14,6 +15,7 @@ from .layout import place
 from .words import spell
 
 Parts = list[Any]
+Powers = tuple[tuple[str, Fraction], ...]  # of units, in the order written
 SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 
 
@@ -44,12 +46,23 @@ def _leaf(child: Any, source: Source) -> Any:
 
 
 def _declaration(kind: str) -> Callable[[Parts, Span], t.Node]:
-    return lambda p, s: t.Declaration(kind, tuple(p), s)
+    return lambda p, s: t.Declaration(kind, tuple(_sized(p) if kind in ("param", "trainable") else p), s)
+
+
+def _sized(items: Parts) -> Parts:
+    """`trainable c = 0, size = 4`: a size that follows a number says how many of it there are."""
+    found: Parts = []
+    for item in items:
+        if found and item.name.name == "size" and item.value is not None and found[-1].size is None and found[-1].law is None:
+            found[-1] = replace(found[-1], size=item.value)
+        else:
+            found.append(item)
+    return found
 
 
 def _given(p: Parts, s: Span) -> t.Node:
     name, (mark, node), unit = p[0], p[1] or ("", None), p[2]
-    return t.Given(name, node if mark == "=" else None, node if mark == "~" else None, unit, s)
+    return t.Given(name, node if mark == "=" else None, node if mark == "~" else None, unit, None, s)
 
 
 def _given_function(p: Parts, s: Span) -> t.Node:
@@ -59,8 +72,10 @@ def _given_function(p: Parts, s: Span) -> t.Node:
 
 
 def _unknown_function(p: Parts, s: Span) -> t.Node:
-    name, rank, region, steady, positive, unit = p
-    return t.UnknownFunction(name, rank, region, steady is not None, positive, unit, s)
+    name, rank, region, *marks = p  # in any order: steady is True, positive a pair
+    unit = next((mark for mark in marks if isinstance(mark, t.Unit)), None)
+    positive = next((mark for mark in marks if isinstance(mark, tuple)), None)
+    return t.UnknownFunction(name, rank, region, True in marks, positive, unit, s)
 
 
 def _extremum(kind: str) -> Callable[[Parts, Span], t.Node]:
@@ -107,15 +122,25 @@ def _superscript(p: Parts, s: Span) -> t.Node:
     return t.Power(p[0], t.Number(p[1].translate(SUPERSCRIPTS), s), s)
 
 
-def _unit_power(p: Parts, s: Span) -> tuple[str, Fraction]:
-    name, *power = p
-    digits = "".join("-" if each == "\u2212" else str(each) for each in power if each is not None and each not in ("^", "**"))
-    return (name.name if isinstance(name, t.Name) else str(name), Fraction(digits.translate(SUPERSCRIPTS) or 1))
+def _digits(parts: Parts) -> str:
+    """The number that signs, digits and a bar between them write."""
+    plain = ("-" if each == "\u2212" else str(each) for each in parts if each is not None and each not in ("^", "**"))
+    return "".join(plain).translate(SUPERSCRIPTS)
 
 
-def _unit(p: Parts, s: Span) -> t.Node:
+def _unit_power(p: Parts, s: Span) -> Powers:
+    """Names with their powers: those of a group in parentheses are all raised."""
+    base, *power = p
+    exponent = Fraction(_digits(power) or 1)
+    if isinstance(base, tuple):
+        return tuple((name, own * exponent) for name, own in base)
+    return ((base.name if isinstance(base, t.Name) else str(base), exponent),)
+
+
+def _unit_product(p: Parts, s: Span) -> Powers:
     signs = ["*", *p[1::2]]
-    return t.Unit(tuple((name, -power if sign == "/" else power) for sign, (name, power) in zip(signs, p[::2], strict=True)), s)
+    groups = zip(signs, p[::2], strict=True)
+    return tuple((name, power if sign != "/" else -power) for sign, group in groups for name, power in group)
 
 
 RULES: dict[str, Callable[[Parts, Span], Any]] = {
@@ -166,6 +191,8 @@ RULES: dict[str, Callable[[Parts, Span], Any]] = {
     "partial_call": lambda p, s: _call(p[1:], s, prefix="d"),
     "keyword": lambda p, s: t.Keyword(p[0].name, p[2], s),
     "vector": lambda p, s: t.Bracket(tuple(p), s),
-    "unit": _unit,
+    "unit": lambda p, s: t.Unit(p[0], s),
+    "unit_product": _unit_product,
     "unit_power": _unit_power,
+    "unit_root": _unit_power,
 } | {kind: _declaration(kind) for kind in ("domain", "boundary", "const", "param", "trainable", "input", "unknown")}

@@ -12,6 +12,7 @@ from .. import calculus
 from ..errors import nearest
 from ..geometry import Domain
 from . import tree as t
+from .beyond import DELAY
 from .evaluate import checked, expression, kind_of, region, value
 from .operations import BUILTINS, Builtin
 from .printer import text
@@ -66,12 +67,23 @@ def _call_named(node: t.Call, scope: Scope) -> Any:
         return _call_function(called, node, scope)
     entry = scope.entries.get(node.function)
     if entry is not None and entry.kind in ("unknown", "input"):
+        if _delayed(node, scope):
+            asked, cure = DELAY
+            message = f"`{text(node)}` asks for {asked}, which the language does not have"
+            return scope.fail("N01", message, node.span, cure)
         message = f"`{node.function}` is evaluated at a point, inside an equation"
         hint = f"write `{node.function}`, it depends on {', '.join(scope.variables)} already; values at a point belong in `on` and `at`"
         return scope.fail("W07", message, node.span, hint)
     one = len(node.arguments) == 1 and not node.keywords
     hint = f"write {node.function}*({text(node.arguments[0])})" if one else "only functions take arguments: k(w) := 1 + w^2"
     return scope.fail("S04", f"`{node.function}` is {kind_of(called)} and takes no arguments", node.span, hint)
+
+
+def _delayed(node: t.Call, scope: Scope) -> bool:
+    """Whether a field is asked for at another time that goes along with the present one: `u(x, t - 1)`."""
+    now = scope.time.name if scope.time is not None else None
+    moved = [each for each in (*node.arguments, *(each.value for each in node.keywords)) if not isinstance(each, t.Name)]
+    return any(isinstance(part, t.Name) and part.name == now for each in moved for part in t.walk(each))
 
 
 def _call_function(function: Function, node: t.Call, scope: Scope) -> Any:

@@ -18,7 +18,7 @@ from .calls import HANDLERS
 from .evaluate import expression, region, value
 from .operations import BUILTINS
 from .printer import unit_text
-from .regions import LAWS, law
+from .regions import LAWS, law, whole_size
 from .scope import BROKEN, Broken, Function, Scope
 from .units import unknown_unit
 from .words import IDENTIFIER, RANKS, bare, key, split_derivative
@@ -169,7 +169,9 @@ def _periodic(statement: t.Periodic, draft: Draft) -> None:
 
 def _domain(item: t.Region, kind: str, draft: Draft) -> None:
     scope = draft.scope
+    scope.wanted = "shapes"
     made = value(item.value, scope)
+    scope.wanted = ""
     if isinstance(made, Domain):
         made = made.shape
     if isinstance(made, Broken):
@@ -206,7 +208,9 @@ def _glued(domain: Domain, name: t.Name, draft: Draft) -> Domain:
 
 
 def _boundary(item: t.Region, kind: str, draft: Draft) -> None:
+    draft.scope.wanted = "boundaries"
     made = region(item.value, draft.scope, (Boundary,))
+    draft.scope.wanted = ""
     if isinstance(made, Boundary):
         made = replace(made, name=bare(item.name.name))
         draft.regions.append(made)
@@ -233,6 +237,10 @@ def _given(item: t.Given, kind: str, draft: Draft) -> None:
         return scope.declare(item.name, BROKEN, kind)
     elif kind == "trainable":
         number = sp.S.One
+    if item.size is not None:
+        size = whole_size(item.size, scope)
+        if size is None:
+            return scope.declare(item.name, BROKEN, kind)
     param = Param(bare(item.name.name), kind, number, drawn, size, _unit(item.unit, scope))
     if scope.free(item.name, kind):
         draft.params.append(param)

@@ -93,7 +93,7 @@ def _rank(node: t.Node, notation: Notation) -> str:
             return "vector" if inner == "tensor" else "scalar"
         if node.function in ("sym", "skew", "inv", "outer"):
             return "tensor"
-        if node.function in ("lap", "dt", "dtt", "advect", "jump", "avg") or split_derivative(node.function, notation.variables):
+        if node.function in ("lap", "dt", "dtt", "advect", "jump", "avg", "dn") or split_derivative(node.function, notation.variables):
             return _rank(node.arguments[-1], notation)
         if node.function == "diff" and len(node.arguments) == 2:
             return _rank(node.arguments[1], notation) if inner == "scalar" else inner

@@ -5,6 +5,7 @@ Text is never handed to SymPy; every node is mapped to one known operation. Mist
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from fractions import Fraction
 from functools import reduce, singledispatch
@@ -22,7 +23,7 @@ from . import tree as t
 from .operations import BUILTINS
 from .printer import text
 from .scope import BROKEN, MAX_BITS, Broken, Function, Scope
-from .words import split_derivative
+from .words import key, split_derivative
 
 MAX_EXPONENT = 1000
 
@@ -151,6 +152,8 @@ def _power(node: t.Power, scope: Scope) -> Any:
 
 @value.register
 def _product(node: t.Product, scope: Scope) -> Any:
+    if (spelled := _spelled_derivative(node, scope)) is not None:
+        return scope.fail("S02", f"`{spelled[0]}` is no derivative here", node.span, f"write {spelled[1]}")
     result, span = expression(node.first, scope), node.first.span
     for sign, factor in node.rest:
         right = expression(factor, scope)
@@ -160,6 +163,37 @@ def _product(node: t.Product, scope: Scope) -> Any:
             continue
         result = scope.bounded(_times(result, right, scope, span) if sign == "*" else _over(result, right, scope, span), span)
     return result
+
+
+def _spelled_derivative(node: t.Product, scope: Scope) -> tuple[str, str] | None:
+    """`du/dx`, `d2u/dx2`, `du/dn` and `∂u/∂x` among the factors of a product, with what the language writes for it."""
+    factors = (node.first, *(factor for _, factor in node.rest))
+    for above, (sign, below) in zip(factors, node.rest, strict=False):
+        top, bottom = (_differential(each) for each in (above, below))
+        if sign != "/" or top is None or bottom is None:
+            continue
+        field, variable = top[0] or top[1], re.sub(r"\d+$", "", bottom[1]) if bottom[1] not in scope.variables else bottom[1]
+        order = int(re.sub(r"\D", "", bottom[1][len(variable) :]) or 1)
+        for name in (top[1], re.sub(r"^\d+", "", top[1])):
+            known = name in scope.local or key(name, scope.variables) in scope.entries
+            if known and (variable in scope.variables or variable == "n"):
+                written = f"dn({name})" if variable == "n" else f"d{variable * order}({name})"
+                return f"{_shown(above)}/{_shown(below)}", written if field else ""
+    return None
+
+
+def _differential(node: t.Node) -> tuple[str, str] | None:
+    """("d" or "∂", what follows it)."""
+    if isinstance(node, t.Name) and len(node.name) > 1 and node.name.startswith("d"):
+        return "d", node.name[1:]
+    if isinstance(node, t.Call) and node.function == "boundary" and len(node.arguments) == 1 and isinstance(node.arguments[0], t.Name):
+        return "\u2202", node.arguments[0].name
+    return None
+
+
+def _shown(node: t.Node) -> str:
+    head, tail = _differential(node) or ("", "")
+    return head + tail
 
 
 def _times(left: Any, right: Any, scope: Scope, span: Span | None) -> Any:

@@ -252,6 +252,8 @@ OPERATORS: dict[str, tuple[int, str, int]] = {
     "sym": (1, r"\operatorname{sym}(%s)", 0),
     "skew": (1, r"\operatorname{skew}(%s)", 0),
     "diff": (2, r"\frac{\partial %s}{\partial %s}", POSTFIX),
+    "dn": (1, r"\frac{\partial}{\partial \boldsymbol{n}} %s", POSTFIX),
+    "dirac": (2, r"\delta\left(%s;\, %s\right)", 0),
     "variation": (2, r"\frac{\delta %s}{\delta %s}", POSTFIX),
 }
 

@@ -47,6 +47,7 @@ def _small(function: Callable[..., Any], name: str) -> Builtin:
 
 BUILTINS: dict[str, Builtin] = {
     "grad": Builtin(calculus.grad, 1, 1, "grad(u)"),
+    "dn": Builtin(calculus.dn, 1, 1, "dn(u)"),
     "div": Builtin(calculus.div, 1, 1, "div(v)"),
     "curl": Builtin(calculus.curl, 1, 1, "curl(v)"),
     "lap": Builtin(calculus.lap, 1, 1, "lap(u)"),
@@ -64,6 +65,7 @@ BUILTINS: dict[str, Builtin] = {
     "avg": Builtin(calculus.avg, 1, 1, "avg(u)"),
     "diff": Builtin(diff, 2, 2, "diff(psi, F)"),
     "variation": Builtin(variation, 2, 2, "variation(E, u)"),
+    "dirac": Builtin(calculus.dirac, 1, 2, "dirac(x - 1/2, 0.05)"),
     "sqrt": _elementary(sp.sqrt, "sqrt"),
     "exp": _elementary(sp.exp, "exp"),
     "log": _elementary(sp.log, "log"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from functools import singledispatch
 from typing import TYPE_CHECKING
 
@@ -124,8 +125,8 @@ def _bracket(node: t.Bracket) -> str:
 def unit_text(node: t.Unit) -> str:
     """The unit without its brackets: `kg*m/s^2`."""
 
-    def part(name: str, power: object) -> str:
-        return name if power == 1 else f"{name}^{float(power):g}" if power != int(power) else f"{name}^{power}"  # type: ignore[arg-type, call-overload]
+    def part(name: str, power: Fraction) -> str:
+        return name if power == 1 else f"{name}^{power}" if power.denominator == 1 else f"{name}^({power})"
 
     (first, power), *rest = node.factors
     words = [part(first, power)]
@@ -178,7 +179,8 @@ def _region(node: t.Region) -> str:
 @text.register
 def _given(node: t.Given) -> str:
     origin = f" = {text(node.value)}" if node.value is not None else f" ~ {text(node.law)}" if node.law is not None else ""
-    return node.name.name + origin + _unit(node.unit)
+    sized = f", size = {text(node.size)}" if node.size is not None else ""
+    return node.name.name + origin + _unit(node.unit) + sized
 
 
 @text.register

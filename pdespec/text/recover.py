@@ -50,7 +50,8 @@ def recover(problem: Problem) -> tuple[t.Node, ...]:
 def _given(param: Param, express: Express) -> t.Given:
     value = express(param.value) if param.value is not None else None
     drawn = law(param.law, param.size, express) if param.law is not None else None
-    return t.Given(express.name(param.name), value, drawn, unit_of(param.unit))
+    size = t.Number(str(param.size)) if param.size is not None and drawn is None else None
+    return t.Given(express.name(param.name), value, drawn, unit_of(param.unit), size)
 
 
 def _regions(problem: Problem, express: Express) -> list[t.Node]:

@@ -234,14 +234,15 @@ def law(node: t.Node, scope: Scope, draws: str) -> tuple[Law, int | None] | Brok
     if made.draws != draws:
         laws_here = ", ".join(each for each in LAWS if _draws(each) == draws)
         return scope.fail("T05", f"`{node.function}` draws a {made.draws}, a {draws} is needed here", node.span, f"use one of {laws_here}")
-    return made, _size(sizes[0], scope) if sizes else None
+    return made, whole_size(sizes[0], scope) if sizes else None
 
 
 def _draws(name: str) -> str:
     return "number" if issubclass(inspect.signature(LAWS[name], eval_str=True).return_annotation, laws.NumberLaw) else "function"
 
 
-def _size(node: t.Node, scope: Scope) -> int | None:
+def whole_size(node: t.Node, scope: Scope) -> int | None:
+    """How many numbers a param is; None, reported, for what counts nothing."""
     size = expression(node, scope)
     if isinstance(size, Broken):
         return None

@@ -10,7 +10,8 @@ import sympy as sp
 from ..errors import Diagnostic, ProblemError, Span, nearest
 from ..symbols import Coordinate, Time
 from . import tree as t
-from .words import BUILTINS, IDENTIFIER, REGIONS, RESERVED, SHAPES, bare, key, split_derivative
+from .beyond import MEANT
+from .words import BUILTINS, FUNCTIONS, IDENTIFIER, OPERATORS, REGIONS, RESERVED, SHAPES, bare, key, split_derivative
 
 MAX_NODES = 20_000  # of one scalar expression, counted as a tree
 MAX_LEVELS = 80
@@ -19,6 +20,9 @@ MAX_BITS = 4096  # of one number
 
 MAX_NUMBER = 1e300
 NOT_FINITE = (sp.nan, sp.zoo, sp.oo, -sp.oo)
+
+
+MAKERS = {"shapes": SHAPES, "boundaries": REGIONS}
 
 
 class Extent(NamedTuple):
@@ -70,6 +74,7 @@ class Scope:
     local: dict[str, Any] = field(default_factory=dict)
     later: dict[str, Span | None] = field(default_factory=dict)
     place: str = ""
+    wanted: str = ""  # "shapes" or "boundaries", where those are declared
     calls: int = 0
     called: dict[tuple[Any, ...], Any] = field(default_factory=dict)
     extents: dict[Any, Extent] = field(default_factory=dict)
@@ -142,6 +147,9 @@ class Scope:
     def unknown(self, name: str, span: Span | None, called: bool = False) -> Broken:
         """Reports an unknown name with the best guess at what was meant."""
         what = f"`{name}`" + (f" in `{self.place}`" if self.place else "")
+        if name in MEANT:
+            asked, cure = MEANT[name]
+            return self.fail("N01", f"{what} asks for {asked}, which the language does not have", span, cure)
         if (declared := self.later.get(name)) is not None:
             message = f"{what} is used before it is declared (line {declared.line})"
             return self.fail("S01", message, span, "move its declaration up")
@@ -150,14 +158,26 @@ class Scope:
             operator = "d" + "".join(variables)
             return self.fail("S01", f"unknown name {what}", span, f"did you mean the derivative `{operator}({stem})`?")
         candidates = [*self.local, *self.entries, *sorted(BUILTINS), *(SHAPES + REGIONS if called else ())]
+        if called and self.wanted:
+            candidates = [*MAKERS[self.wanted], *self.entries]
         candidates += [f"d{a}" for a in self.variables] + [f"d{a}{b}" for a in self.variables for b in self.variables]
         near = nearest(name, candidates)
         if near is None:
-            known = ", ".join([*self.local, *self.entries][:12])
-            return self.fail("S01", f"unknown name {what}", span, f"known here: {known}" if known else "declare it first")
+            return self.fail("S01", f"unknown name {what}", span, self._what_exists(called))
         entry = self.entries.get(near)
         where = f" (line {entry.span.line})" if entry and entry.span else ""
         return self.fail("S01", f"unknown name {what}", span, f"did you mean `{near}`{where}?")
+
+    def _what_exists(self, called: bool) -> str:
+        """The words of the kind that belongs where an unknown name stands."""
+        if called and self.wanted:
+            return f"{self.wanted} are made by {', '.join(MAKERS[self.wanted])}"
+        if called:
+            own = [name for name, entry in self.entries.items() if entry.kind == "function"]
+            operators = [each for each in OPERATORS if each != "dt" or self.time]
+            return f"operators: {', '.join(operators)}; functions: {', '.join([*FUNCTIONS, *own])}"
+        known = ", ".join([*self.local, *self.entries][:12])
+        return f"known here: {known}" if known else "declare it first"
 
     def bounded(self, value: Any, span: Span | None) -> Any:
         """The value, unless it is larger than anything a problem needs."""

@@ -14,6 +14,7 @@ from lark import Lark, UnexpectedInput
 
 from ..errors import Diagnostic, Source, Span, nearest
 from . import tree as t
+from .beyond import COMPLEMENTARITY
 from .build import build, depth
 from .layout import CLOSING, MAX_BRACKETS, MAX_CHARACTERS, OPENING, Piece, Section, Token, deepest_bracket, place, sections
 from .words import RESERVED, STATEMENTS, spell
@@ -146,7 +147,7 @@ def _explain(piece: Piece, position: int, accepts: frozenset[str], source: Sourc
     tokens = piece.tokens
     token = tokens[position] if position < len(tokens) else None
     before = tokens[position - 1] if position else None
-    for rule in (_misspelt_statement, _reserved, _misplaced_equation, _missing_sign, _foreign):
+    for rule in (_misspelt_statement, _reserved, _misplaced_equation, _inequality, _missing_sign, _foreign):
         if problem := rule(piece, position, accepts, source):
             return problem
     if token is None or token.type in CLOSING or "RPAR" in accepts or "RSQB" in accepts:
@@ -204,6 +205,16 @@ def _misplaced_equation(piece: Piece, position: int, accepts: frozenset[str], so
     else:
         hint = "write `in Omega: ...` for the interior, `on boundary(Omega): ...` for the boundary, `at t = 0: ...` for the start"
     return Diagnostic("S02", "an equation stands outside of any block", hint, span=_all(piece, source))
+
+
+def _inequality(piece: Piece, position: int, accepts: frozenset[str], source: Source) -> Diagnostic | None:
+    """`u >= 0` among equations."""
+    if piece.start != "member" or position >= len(piece.tokens) or piece.tokens[position].type != "COMPARE" or "EQUALS" not in accepts:
+        return None
+    asked, cure = COMPLEMENTARITY
+    labelled = len(piece.tokens) > 1 and piece.tokens[1].type == "COLON"
+    message = f"`{_text(piece.tokens[2 * labelled :])}` is an inequality among equations: {asked}, which the language does not have"
+    return Diagnostic("N01", message, cure, span=_all(piece, source))
 
 
 def _missing_sign(piece: Piece, position: int, accepts: frozenset[str], source: Source) -> Diagnostic | None:

@@ -174,12 +174,13 @@ class Region(Node):
 
 @dataclass(frozen=True, slots=True)
 class Given(Node):
-    """A constant, parameter or trainable: `nu = 0.01`, `c ~ uniform(0, 1)`."""
+    """A constant, parameter or trainable: `nu = 0.01`, `c ~ uniform(0, 1)`, `a = 0, size = 4`."""
 
     name: Name
     value: Node | None
     law: Node | None
     unit: Unit | None = None
+    size: Node | None = None
     span: Span | None = _place()
 
 

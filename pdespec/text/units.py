@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import singledispatch
 
-from ..errors import Diagnostic, Span, nearest
+from ..errors import Diagnostic, Span, fail, nearest
 from . import tree as t
 from .words import split_derivative
 
@@ -51,35 +51,91 @@ def _of(factor: str, **powers: int) -> Measure:
     return Measure(Fraction(factor), tuple(Fraction(powers.get(name, 0)) for name in BASE))
 
 
-UNITS: dict[str, Measure] = {
-    **{name: _of("1", **{name: 1}) for name in BASE},
-    "1": ONE,
-    "rad": ONE,
-    "km": _of("1000", m=1),
-    "cm": _of("1/100", m=1),
-    "mm": _of("1/1000", m=1),
-    "um": _of("1/1000000", m=1),
-    "nm": _of("1e-9", m=1),
+PREFIXES = {
+    "Q": 30, "R": 27, "Y": 24, "Z": 21, "E": 18, "P": 15, "T": 12, "G": 9, "M": 6, "k": 3, "h": 2, "da": 1,
+    "d": -1, "c": -2, "m": -3, "u": -6, "n": -9, "p": -12, "f": -15, "a": -18, "z": -21, "y": -24, "r": -27, "q": -30,
+}  # fmt: skip
+
+PREFIXED: dict[str, Measure] = {
+    **{name: _of("1", **{name: 1}) for name in BASE if name != "kg"},
     "g": _of("1/1000", kg=1),
-    "ms": _of("1/1000", s=1),
-    "us": _of("1/1000000", s=1),
-    "min": _of("60", s=1),
-    "h": _of("3600", s=1),
+    "rad": ONE,
+    "sr": ONE,
+    "Hz": _of("1", s=-1),
     "N": _of("1", kg=1, m=1, s=-2),
-    "kN": _of("1000", kg=1, m=1, s=-2),
+    "Pa": _of("1", kg=1, m=-1, s=-2),
     "J": _of("1", kg=1, m=2, s=-2),
     "W": _of("1", kg=1, m=2, s=-3),
-    "Pa": _of("1", kg=1, m=-1, s=-2),
-    "kPa": _of("1000", kg=1, m=-1, s=-2),
-    "MPa": _of("1000000", kg=1, m=-1, s=-2),
-    "GPa": _of("1000000000", kg=1, m=-1, s=-2),
-    "Hz": _of("1", s=-1),
     "C": _of("1", A=1, s=1),
     "V": _of("1", kg=1, m=2, s=-3, A=-1),
-    "T": _of("1", kg=1, s=-2, A=-1),
     "F": _of("1", kg=-1, m=-2, s=4, A=2),
     "Ohm": _of("1", kg=1, m=2, s=-3, A=-2),
+    "S": _of("1", kg=-1, m=-2, s=3, A=2),
+    "Wb": _of("1", kg=1, m=2, s=-2, A=-1),
+    "T": _of("1", kg=1, s=-2, A=-1),
+    "H": _of("1", kg=1, m=2, s=-2, A=-2),
+    "lm": _of("1", cd=1),
+    "lx": _of("1", cd=1, m=-2),
+    "Bq": _of("1", s=-1),
+    "Gy": _of("1", m=2, s=-2),
+    "Sv": _of("1", m=2, s=-2),
+    "kat": _of("1", mol=1, s=-1),
+    "L": _of("1/1000", m=3),
+    "l": _of("1/1000", m=3),
+    "bar": _of("100000", kg=1, m=-1, s=-2),
+    "eV": _of("1.602176634e-19", kg=1, m=2, s=-2),
+    "Wh": _of("3600", kg=1, m=2, s=-2),
+    "cal": _of("4.184", kg=1, m=2, s=-2),
+    "M": _of("1000", mol=1, m=-3),
+    "P": _of("1/10", kg=1, m=-1, s=-1),
+    "D": _of("9.869233e-13", m=2),
 }
+"""Units that take a prefix: the base and named units of the SI (BIPM, SI Brochure, 9th edition, tables 2, 4 and 8), and the litre, bar,
+electronvolt, watt-hour, calorie, mole a litre, poise and darcy."""
+
+PLAIN: dict[str, Measure] = {
+    "1": ONE,
+    "degC": _of("1", K=1),  # its size; a temperature in degrees Celsius is one in kelvins less 273.15
+    "min": _of("60", s=1),
+    "h": _of("3600", s=1),
+    "hour": _of("3600", s=1),
+    "day": _of("86400", s=1),
+    "week": _of("604800", s=1),
+    "year": _of("31557600", s=1),
+    "t": _of("1000", kg=1),
+    "u": _of("1.66053906892e-27", kg=1),
+    "ha": _of("10000", m=2),
+    "atm": _of("101325", kg=1, m=-1, s=-2),
+    "Torr": _of("101325/760", kg=1, m=-1, s=-2),
+    "mmHg": _of("133.322387415", kg=1, m=-1, s=-2),
+    "psi": _of("6894.757293168", kg=1, m=-1, s=-2),
+    "angstrom": _of("1e-10", m=1),
+    "inch": _of("0.0254", m=1),
+    "ft": _of("0.3048", m=1),
+    "mile": _of("1609.344", m=1),
+    "lb": _of("0.45359237", kg=1),
+    "lbf": _of("4.4482216152605", kg=1, m=1, s=-2),
+    "deg": _of("0.017453292519943295"),
+    "rpm": _of("0.10471975511965977", s=-1),
+    "knot": _of("1852/3600", m=1, s=-1),
+    "Gal": _of("1/100", m=1, s=-2),
+    "G": _of("1/10000", kg=1, s=-2, A=-1),
+}
+"""Units that take none. Degrees, in radians, are rounded."""
+
+
+def _with_prefixes() -> dict[str, Measure]:
+    """Every unit under every name: what is written without a prefix goes before what a prefix would make of the same letters."""
+    found = {**PLAIN, **PREFIXED}
+    for prefix, power in PREFIXES.items():
+        factor = Measure(Fraction(10) ** power)
+        for name, unit in PREFIXED.items():
+            found.setdefault(prefix + name, factor * unit)
+    return found
+
+
+UNITS: dict[str, Measure] = _with_prefixes()
+EXAMPLES = "m kg s A K mol cd, N Pa J W Hz C V T F S H Ohm, g L bar eV min h day degC, and prefixes as in mm, kPa, GHz"
 
 
 def measure(unit: t.Unit | None) -> Measure | None:
@@ -97,8 +153,8 @@ def unknown_unit(unit: t.Unit) -> tuple[str, str] | None:
     """The first name of a unit that is none, and what to write instead."""
     for name, power in unit.factors:
         if name not in UNITS:
-            near = nearest(name, UNITS)
-            return name, f"did you mean `{near}`?" if near else f"units are {', '.join(UNITS)}"
+            near = nearest(name, (*PLAIN, *PREFIXED)) or nearest(name, UNITS)
+            return name, f"did you mean `{near}`?" if near else f"units are {EXAMPLES}"
         if abs(power) > 12 or power.denominator > 12:
             return f"{name}^{power}", "powers of units are small numbers"
     return None
@@ -286,12 +342,15 @@ def _builtin(node: t.Call, arguments: list[Measure | None], ledger: Ledger) -> M
     name, first = node.function, arguments[0] if arguments else None
     if first is ANY and name in ("grad", "div", "curl", "lap"):
         return None
-    if name in ("grad", "div", "curl"):
+    if name in ("grad", "div", "curl", "dn"):
         return _times(first, _inverse(ledger.length))
     if name == "lap":
         return _times(first, _inverse(_times(ledger.length, ledger.length)))
     if name == "advect" and len(arguments) == 2:
         return _times(_times(first, arguments[1]), _inverse(ledger.length))
+    if name == "dirac" and first is not None and first is not ANY:
+        axes = len(node.arguments[0].items) if isinstance(node.arguments[0], t.Bracket) else 1
+        return first ** Fraction(-axes)
     if name in SAME:
         return first
     if name in PRODUCTS and len(arguments) == 2:
@@ -327,12 +386,22 @@ def _fraction(node: t.Node) -> Fraction | None:
     return None
 
 
-_FACTOR = re.compile(r"([*/]?)([A-Za-z0-9]+)(?:\^(-?[0-9.]+))?")
+FACTOR = re.compile(r"\s*([*/]?)\s*([A-Za-z]+|1)(?:\^(-?\d+(?:\.\d+)?)|\^\((-?\d+/\d+)\))?\s*")
 
 
 def unit_of(text: str | None) -> t.Unit | None:
-    """The written form of a unit given as text, such as `kg*m/s^2`."""
+    """The written form of a unit given as text, such as `kg*m/s^2`.
+
+    Raises: S01 for what is no product of units.
+    """
     if text is None:
         return None
-    factors = [(sign, name, Fraction(power or 1)) for sign, name, power in _FACTOR.findall(text.replace(" ", ""))]
-    return t.Unit(tuple((name, -power if sign == "/" else power) for sign, name, power in factors))
+    factors, place = [], 0
+    while place < len(text):
+        found = FACTOR.match(text, place)
+        if found is None or (place > 0) != bool(found[1]):
+            raise fail("S01", f"{text!r} is no unit", 'write a product of units, "kg*m/s^2"')
+        sign, name, power, root = found.groups()
+        factors.append((name, Fraction(power or root or 1) * (-1 if sign == "/" else 1)))
+        place = found.end()
+    return t.Unit(tuple(factors))

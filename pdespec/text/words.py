@@ -15,10 +15,10 @@ PARTICLES = "over from steady".split()
 
 RANKS = "scalar vector tensor".split()
 
-OPERATORS = "dt grad div curl lap advect sym skew tr det inv dot cross outer inner entry diff variation integral jump avg".split()
+OPERATORS = "dt dn grad div curl lap advect sym skew tr det inv dot cross outer inner entry diff variation integral jump avg".split()
 """Differential, algebraic and variational built-ins. Beside them stand dx, dyy, dtx, .., and d(u, x, x): the letter d stays free."""
 
-FUNCTIONS = "sqrt exp log sin cos tan sinh cosh tanh abs min max".split()
+FUNCTIONS = "sqrt exp log sin cos tan sinh cosh tanh abs min max dirac".split()
 
 CONSTANTS = "I n pi".split()
 """Identity tensor, unit outward normal, circle constant."""

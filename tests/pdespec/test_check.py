@@ -158,7 +158,7 @@ MALFORMED = {
             exterior(disk(x, y), disk(x, y, radius=9))
         ),
         [("W02", "a")],
-        "write `on rest(Omega): q = 0`",
+        "write `on rest(Omega, inner(Omega)): q = 0`",
     ),
     "no condition at all": (lambda: Problem("p", {"a": lap(u) - u}), [("W02", "a")], "x = 0, x = 1, y = 0, y = 1"),
     "half the conditions of a plate": (

@@ -59,5 +59,5 @@ def test_what_is_no_unit_is_refused(text):
 
 
 def test_a_misspelt_unit_gets_a_suggestion():
-    with pytest.raises(ProblemError, match="did you mean 'Pa'"):
+    with pytest.raises(ProblemError, match="did you mean `Pa`"):
         measure("pa")

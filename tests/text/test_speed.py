@@ -22,7 +22,7 @@ def reactors(count):
 
 def effort(text):
     """Calls made in reading a text, once the grammar is loaded."""
-    pdespec.parse("problem p\nspace x\n")
+    pdespec.parse(reactors(1))
     return calls(lambda: pdespec.parse(text))
 
 
