@@ -25,6 +25,7 @@ from operators.field import capabilities as capabilities_of
 from pdespec.errors import fail, nearest
 from pdespec.geometry import Domain
 from pdespec.problem import Problem
+from pdespec.rules.functions import refuse_unusable
 
 LOG = logging.getLogger(__name__)
 
@@ -67,7 +68,8 @@ def compile(
     `derivatives` is "auto", a backend of `DERIVATIVES` (name or instance), or a mapping from labels, unknowns and regions to one, with
     "default" for the rest. `weights` multiplies terms in `Terms.total`, by label or by kind. `estimate` adds, for equations that allow
     it, the term `LABEL.error`: the mean squared error in u that the residual causes (see `compiler.green`).
-    Raises: KeyError with the nearest name where either names nothing; ValueError where two unknowns of a term ask for two backends.
+    Raises: ProblemError V04, V05, V06 for what cannot be evaluated at points; KeyError with the nearest name where either names nothing;
+    ValueError where two unknowns of a term ask for two backends.
     """
     return PhysicsLoss(problem, derivatives, weights, estimate)
 
@@ -93,6 +95,7 @@ class PhysicsLoss(nn.Module):
         super().__init__()
         self.problem = problem
         self.derivatives = derivatives
+        refuse_unusable(problem)
         self.terms = lower(problem)
         check_selection(derivatives, self.terms)
         if estimate:

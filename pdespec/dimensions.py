@@ -14,12 +14,11 @@ import sympy as sp
 
 from pdespec.calculus import Integral, short
 from pdespec.errors import fail
+from pdespec.functions import TABLE, WRITTEN
 from pdespec.symbols import Coordinate, InputField, Normal, Scalar, Time, UnknownField
 from pdespec.text.units import ANY, ONE, Measure, unknown_unit
 from pdespec.text.units import measure as measure_of
 from pdespec.text.units import unit_of as unit_of_text
-
-PURE = (sp.exp, sp.log, sp.sin, sp.cos, sp.tan, sp.sinh, sp.cosh, sp.tanh)
 
 Unit = Measure | None
 
@@ -133,17 +132,30 @@ def _(expression: sp.Pow) -> Unit:
     return ONE if base == ONE else None
 
 
-@unit_of.register(sp.Abs)
-def _(expression: sp.Abs) -> Unit:
-    return unit_of(expression.args[0])
+@unit_of.register(sp.Piecewise)
+def _(expression: sp.Piecewise) -> Unit:
+    result: Unit = ANY
+    for value, condition in expression.args:
+        result = agree(result, unit_of(value), f"the values of {short(expression)}")
+        for each in condition.atoms(sp.core.relational.Relational):
+            agree(unit_of(each.lhs), unit_of(each.rhs), f"the condition {each}")
+    return result
 
 
 @unit_of.register(sp.Function)
-def _(expression: sp.Function) -> Unit:
-    if not isinstance(expression, PURE):
+@unit_of.register(sp.Min)
+@unit_of.register(sp.Max)
+def _(expression: Any) -> Unit:
+    if expression.func not in WRITTEN:
         return None
-    argument = unit_of(expression.args[0])
-    if argument is not None and argument is not ANY and argument != ONE:
-        hint = "divide it by a quantity of the same unit"
-        raise fail("T04", f"the argument of {short(expression)} has the unit {argument}, it needs none", hint)
+    rule, first = TABLE[WRITTEN[expression.func]].unit, unit_of(expression.args[0])
+    if rule in ("same", "ratio"):
+        for argument in expression.args[1:]:
+            first = agree(first, unit_of(argument), short(expression))
+        return first if rule == "same" else ONE
+    for argument in expression.args if rule == "pure" else ():
+        unit = unit_of(argument)
+        if unit is not None and unit is not ANY and unit != ONE:
+            hint = "divide it by a quantity of the same unit"
+            raise fail("T04", f"the argument of {short(expression)} has the unit {unit}, it needs none", hint)
     return ONE

@@ -13,6 +13,8 @@ from typing import Any, Literal
 import sympy as sp
 from sympy.core.function import Application, AppliedUndef
 
+from pdespec.calculus import TwoSided
+
 MAX_ORDER = 12  # of a Bessel function
 
 Unit = Literal["pure", "same", "ratio", "sign"]
@@ -59,7 +61,7 @@ TABLE: dict[str, Entry] = {
         *_named("erf erfc erfinv sinc"),
         Entry("gamma", sp.gamma, r"\Gamma(%s)"),
         Entry("loggamma", sp.loggamma, r"\log\Gamma(%s)"),
-        Entry("polygamma", sp.polygamma, r"\psi^{(%s)}(%s)", 2, 2, usage="polygamma(1, s)"),
+        Entry("polygamma", sp.polygamma, r"\psi_{%s}(%s)", 2, 2, usage="polygamma(1, s)"),
         Entry("besselj", sp.besselj, "J_{%s}(%s)", 2, 2, usage="besselj(0, s)"),
         Entry("bessely", sp.bessely, "Y_{%s}(%s)", 2, 2, usage="bessely(0, s)"),
         Entry("besseli", sp.besseli, "I_{%s}(%s)", 2, 2, usage="besseli(0, s)"),
@@ -103,7 +105,7 @@ def _reason(node: sp.Basic) -> str:
     if (
         node.func in WRITTEN
         or not isinstance(node, Application)
-        or isinstance(node, (AppliedUndef, sp.Piecewise, sp.logic.boolalg.Boolean))
+        or isinstance(node, (AppliedUndef, TwoSided, sp.Piecewise, sp.logic.boolalg.Boolean))
     ):
         return ""
     return f"`{node.func.__name__}` has no rule for tensors"

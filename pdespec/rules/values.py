@@ -43,8 +43,8 @@ def functions_stay_in_their_domain(analysis: Analysis) -> Iterator[Diagnostic]:
     required = [quantity for each in analysis.problem.requirements if (quantity := _positive_quantity(each)) is not None]
     seen: set[Any] = set()
     for row in (*analysis.stated, *analysis.conditions, *analysis.densities):
-        for use in _partial_functions(row.form):
-            if use.argument in seen or _proved(use, required):
+        for use, chosen in _partial_functions(row.form):
+            if use.argument in seen or _proved(use, [*required, *chosen]):
                 continue
             seen.add(use.argument)
             name = short(sympy_form(use.argument))
@@ -56,18 +56,45 @@ def functions_stay_in_their_domain(analysis: Analysis) -> Iterator[Diagnostic]:
             yield row.report("V03", message, hint, "a network passes through values that the solution never takes", "warning")
 
 
-def _partial_functions(form: Any) -> Iterator[Partial]:
-    """Every function of unknowns in an expression that is not defined everywhere."""
-    for node in sorted(form.atoms(sp.Pow, sp.log), key=sp.default_sort_key):
-        argument = node.args[0]
-        if not jets_of(argument, UnknownField):
-            continue
-        if isinstance(node, sp.log):
-            yield Partial("log", argument, zero=False, negative=False)
-        elif not node.exp.is_integer:
-            yield Partial("a root", argument, zero=bool(node.exp.is_nonnegative), negative=False)
-        elif not node.exp.is_nonnegative:
-            yield Partial("a division", argument, zero=False, negative=True)
+Bounds = list[tuple[Any, bool]]  # expressions that are positive (strictly or not)
+
+
+def _partial_functions(form: Any) -> Iterator[tuple[Partial, Bounds]]:
+    """Every function of unknowns in an expression that is not defined everywhere, with what the branch it stands in makes positive."""
+    for branch, chosen in _branches(form, []):
+        for node in sorted(branch.atoms(sp.Pow, sp.log), key=sp.default_sort_key):
+            argument = node.args[0]
+            if not jets_of(argument, UnknownField):
+                continue
+            if isinstance(node, sp.log):
+                yield Partial("log", argument, zero=False, negative=False), chosen
+            elif not node.exp.is_integer:
+                yield Partial("a root", argument, zero=bool(node.exp.is_nonnegative), negative=False), chosen
+            elif not node.exp.is_nonnegative:
+                yield Partial("a division", argument, zero=False, negative=True), chosen
+
+
+def _branches(form: Any, chosen: Bounds) -> Iterator[tuple[Any, Bounds]]:
+    """The expression with its choices taken out, then the values of these."""
+    choices = sorted(_outermost(form), key=sp.default_sort_key)
+    yield form.xreplace({choice: sp.Dummy("choice", real=True) for choice in choices}), chosen
+    for choice in choices:
+        refused: Bounds = []
+        for value, condition in choice.args:
+            yield from _branches(value, [*chosen, *refused, *_bounds(condition)])
+            refused = [*refused, *_bounds(sp.Not(condition))]
+
+
+def _outermost(form: Any) -> set[Any]:
+    if isinstance(form, sp.Piecewise):
+        return {form}
+    return set().union(*map(_outermost, form.args)) if form.has(sp.Piecewise) else set()
+
+
+def _bounds(condition: Any) -> Bounds:
+    """What a condition makes positive."""
+    parts = sp.And.make_args(condition)
+    return [(each.gts - each.lts, isinstance(each, (sp.Gt, sp.Lt))) for each in parts if isinstance(each, (sp.Gt, sp.Ge, sp.Lt, sp.Le))]
 
 
 def _positive_quantity(requirement: Any) -> tuple[Any, bool] | None:

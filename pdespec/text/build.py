@@ -82,8 +82,11 @@ def _extremum(kind: str) -> Callable[[Parts, Span], t.Node]:
     return lambda p, s: t.Extremum(kind, p[0], tuple(each for each in p[1:] if each is not None), s)
 
 
+COMPARISONS = {"\u2264": "<=", "\u2265": ">="}
+
+
 def _require(p: Parts, s: Span) -> t.Node:
-    return t.Require(p[0], {"\u2264": "<=", "\u2265": ">="}.get(p[1], str(p[1])), p[2], p[3], s)
+    return t.Require(p[0], COMPARISONS.get(p[1], str(p[1])), p[2], p[3], s)
 
 
 def _chain(node: Callable[..., t.Node], signs: dict[str, str]) -> Callable[[Parts, Span], t.Node]:
@@ -184,6 +187,10 @@ RULES: dict[str, Callable[[Parts, Span], Any]] = {
     "nabla_product": _nabla_product,
     "nabla_square": lambda p, s: t.Call("lap", (p[2],), (), s),
     "laplacian": lambda p, s: t.Call("lap", (p[1],), (), s),
+    "either": lambda p, s: t.Logic("or", tuple(p), s),
+    "both": lambda p, s: t.Logic("and", tuple(p), s),
+    "negated": lambda p, s: t.Not(p[0], s),
+    "comparison": _chain(t.Comparison, COMPARISONS),
     "number": lambda p, s: t.Number(str(p[0]), s),
     "name": lambda p, s: t.Name(p[0].name, s),
     "call": _call,

@@ -13,11 +13,11 @@ from ..errors import nearest
 from ..geometry import Domain
 from . import tree as t
 from .beyond import DELAY
-from .evaluate import checked, expression, kind_of, region, value
+from .evaluate import checked, condition, expression, kind_of, region, value
 from .operations import BUILTINS, Builtin
 from .printer import text
 from .scope import BROKEN, Broken, Function, Scope
-from .words import split_derivative
+from .words import CONDITIONS, split_derivative
 
 MAX_ARGUMENT = 600  # of exp, sinh and cosh of a number: the result stays a floating-point number
 MAX_ORDER = 12  # of a written derivative
@@ -45,8 +45,11 @@ def _call(node: t.Call, scope: Scope) -> Any:
     if name in scope.local or (name in scope.entries and name != "d"):
         return _call_named(node, scope)
     letters = split_derivative(name, scope.variables)
-    if node.keywords and (name in BUILTINS or name in ("d", "integral", "entry") or letters):
+    if node.keywords and (name in BUILTINS or name in ("d", "integral", "entry", *CONDITIONS) or letters):
         first = node.keywords[0]
+        if name in CONDITIONS:
+            hint = f"write equal({first.name}, {text(first.value)}), or with < or >, which hold on more than a line"
+            return scope.fail("S02", f"`=` in a condition of `{name}`", first.span, hint)
         return scope.fail("S02", f"`{name}` takes no argument named `{first.name}`", first.span, "write its arguments without names")
     if name in HANDLERS:
         return HANDLERS[name](node, scope)
@@ -136,6 +139,49 @@ def _integral(node: t.Call, scope: Scope) -> Any:
         return scope.fail("S02", f"`integral` takes 2 arguments, {len(node.arguments)} given", node.span, "write integral(psi, Omega)")
     density, over = expression(node.arguments[0], scope), region(node.arguments[1], scope)
     return checked(calculus.integral, [density, over], node.span, scope)
+
+
+@handles("if")
+def _if(node: t.Call, scope: Scope) -> Any:
+    """`if(c1, a, c2, b, otherwise)`: the first value whose condition holds."""
+    given = node.arguments
+    usage = "write if(condition, value, otherwise), or if(c1, a, c2, b, otherwise)"
+    if len(given) < 2:
+        return scope.fail("S02", f"`if` takes 3, 5, 7, .. arguments, {len(given)} given", node.span, usage)
+    if len(given) % 2 == 0:
+        return scope.fail("V05", "`if` has no value where its conditions do not hold", node.span, usage)
+    conditions = [condition(each, scope) for each in given[:-1:2]]
+    values = [expression(each, scope) for each in (*given[1::2], given[-1])]
+    if any(isinstance(each, Broken) for each in (*conditions, *values)):
+        return BROKEN
+    shapes = [getattr(each, "shape", None) for each in values]
+    for each, written, size in zip(values, (*given[1::2], given[-1]), shapes, strict=True):
+        if size != shapes[0]:
+            message = f"the values of `if` are {calculus.describe(values[0])} and {calculus.describe(each)}"
+            return scope.fail("T01", message, written.span, "give all of them one rank and size")
+    return checked(lambda: _chosen(values, conditions), [], node.span, scope)
+
+
+def _chosen(values: list[Any], conditions: list[Any]) -> Any:
+    """The first value whose condition holds, the last where none does; of vectors and tensors entry by entry."""
+    if isinstance(values[0], sp.MatrixBase):
+        rows, columns = values[0].shape
+        return sp.ImmutableMatrix(rows, columns, lambda i, j: _chosen([each[i, j] for each in values], conditions))
+    return sp.Piecewise(*zip(values, (*conditions, True), strict=True))
+
+
+@handles("equal")
+def _equal(node: t.Call, scope: Scope) -> Any:
+    sides = [expression(each, scope) for each in node.arguments]
+    if len(sides) != 2 or any(isinstance(each, sp.MatrixBase) for each in sides):
+        return scope.fail("S02", "`equal` compares two scalars", node.span, "write equal(x, 0)")
+    return BROKEN if any(isinstance(each, Broken) for each in sides) else sp.Eq(*sides)
+
+
+@handles("xor")
+def _xor(node: t.Call, scope: Scope) -> Any:
+    parts = [condition(each, scope) for each in node.arguments]
+    return BROKEN if any(isinstance(each, Broken) for each in parts) else sp.Xor(*parts)
 
 
 @handles("entry")

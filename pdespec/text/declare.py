@@ -21,7 +21,7 @@ from .printer import unit_text
 from .regions import LAWS, law, whole_size
 from .scope import BROKEN, Broken, Function, Scope
 from .units import unknown_unit
-from .words import IDENTIFIER, RANKS, bare, key, split_derivative
+from .words import IDENTIFIER, RANKS, bare, split_derivative
 
 MAX_TENSOR = 16
 
@@ -347,6 +347,6 @@ def _known(statement: t.Definition, parameters: tuple[str, ...], scope: Scope) -
 
 def known_name(name: str, scope: Scope, called: bool = False) -> bool:
     """Whether a name means anything here."""
-    if name in scope.local or key(name, scope.variables) in scope.entries or name in scope.lost or name in ("pi", "I", "n", "theta"):
+    if name in scope.local or scope.declared(name) or name in scope.lost or name in ("pi", "I", "n", "theta"):
         return True
     return name in BUILTINS or name in HANDLERS or (called and name in LAWS) or split_derivative(name, scope.variables) is not None

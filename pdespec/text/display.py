@@ -67,7 +67,9 @@ def notation_of(statements: tuple[t.Node, ...]) -> Notation:
                     notation.ranks[item.name.name] = item.rank.name
                 elif statement.kind == "boundary" and isinstance(item, t.Region):
                     notation.boundaries.setdefault(item.name.name, ())
-        elif isinstance(statement, t.Definition) and statement.parameters is None:
+        elif isinstance(statement, t.Definition) and statement.parameters is not None:
+            notation.functions.add(statement.name.name)
+        elif isinstance(statement, t.Definition):
             notation.ranks[statement.name.name] = _rank(statement.body, notation)
         elif isinstance(statement, t.Output):
             notation.ranks[statement.name.name] = _rank(statement.value, notation)
@@ -87,6 +89,8 @@ def _rank(node: t.Node, notation: Notation) -> str:
         return "vector" if "vector" in ranks else "tensor" if "tensor" in ranks else "scalar"
     if isinstance(node, t.Call):
         inner = _rank(node.arguments[0], notation) if node.arguments else "scalar"
+        if node.function == "if" and node.arguments:
+            return _rank(node.arguments[-1], notation)
         if node.function == "grad":
             return "tensor" if inner == "vector" else "vector"
         if node.function == "div":

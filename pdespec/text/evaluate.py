@@ -13,6 +13,7 @@ from operator import add
 from typing import Any
 
 import sympy as sp
+from sympy.logic.boolalg import Boolean
 
 from .. import calculus, tensors
 from ..errors import ProblemError, Span, nearest
@@ -43,6 +44,14 @@ def expression(node: t.Node, scope: Scope) -> Any:
     )
 
 
+def condition(node: t.Node, scope: Scope) -> Any:
+    """The SymPy condition a node stands for."""
+    result = value(node, scope)
+    if isinstance(result, Broken) or (isinstance(result, Boolean) and not isinstance(result, sp.Symbol)):
+        return result
+    return scope.fail("T05", f"{kind_of(result)} stands where a condition belongs", node.span, "compare it: x < 1/2, or equal(x, 0)")
+
+
 def region(node: t.Node, scope: Scope, kinds: tuple[type, ...] = (Domain, Boundary)) -> Any:
     """The domain or boundary a node stands for."""
     result = value(node, scope)
@@ -67,6 +76,8 @@ def kind_of(result: Any) -> str:
         return f"a shape ({type(result).__name__.lower()})"
     if isinstance(result, (sp.Expr, sp.MatrixBase)):
         return calculus.describe(result)
+    if isinstance(result, Boolean):
+        return "a condition"
     return f"a {type(result).__name__.lower()}"
 
 
@@ -95,7 +106,7 @@ def _name(node: t.Name, scope: Scope) -> Any:
         if not scope.coordinates:
             return scope.fail("S01", f"`{node.name}` needs coordinates", node.span, "begin with `space x, y`")
         return tensors.identity(len(scope.coordinates)) if node.name == "I" else unit_normal(scope.coordinates)
-    if node.name in BUILTINS or split_derivative(node.name, scope.variables):
+    if not scope.declared(node.name) and (node.name in BUILTINS or split_derivative(node.name, scope.variables)):
         usage = BUILTINS[node.name].usage if node.name in BUILTINS else f"{node.name}(u)"
         return scope.fail("T05", f"the operator `{node.name}` stands here without argument", node.span, f"write {usage}")
     return scope.lookup(node.name, node.span)
@@ -292,6 +303,34 @@ def shape(node: t.Node, scope: Scope) -> Any:
 
 def _bare(result: Any) -> Any:
     return result.shape if isinstance(result, Domain) else result
+
+
+COMPARISONS = {"<": sp.Lt, "<=": sp.Le, ">": sp.Gt, ">=": sp.Ge}
+
+
+@value.register
+def _comparison(node: t.Comparison, scope: Scope) -> Any:
+    sides = [expression(side, scope) for side in (node.first, *(side for _, side in node.rest))]
+    if any(isinstance(side, Broken) for side in sides):
+        return BROKEN
+    for side, written in zip(sides, (node.first, *(side for _, side in node.rest)), strict=True):
+        if isinstance(side, sp.MatrixBase):
+            hint = "compare components or lengths: v.x < 1, sqrt(dot(v, v)) < 1"
+            return scope.fail("T02", f"{calculus.describe(side)} is compared", written.span, hint)
+    pairs = zip(node.rest, sides, sides[1:], strict=False)
+    return sp.And(*(COMPARISONS[sign](left, right) for (sign, _), left, right in pairs))
+
+
+@value.register
+def _not(node: t.Not, scope: Scope) -> Any:
+    operand = condition(node.operand, scope)
+    return BROKEN if isinstance(operand, Broken) else sp.Not(operand)
+
+
+@value.register
+def _logic(node: t.Logic, scope: Scope) -> Any:
+    operands = [condition(operand, scope) for operand in node.operands]
+    return BROKEN if any(isinstance(each, Broken) for each in operands) else (sp.And if node.word == "and" else sp.Or)(*operands)
 
 
 @value.register

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from functools import singledispatch
 from typing import Any
 
@@ -12,6 +12,7 @@ from .. import calculus
 from .. import geometry as g
 from ..calculus import Average, Integral, Jump
 from ..errors import ProblemError, fail
+from ..functions import WRITTEN
 from ..symbols import Coordinate, InputField, Normal, Scalar, Time, UnknownField
 from . import tree as t
 from .places import in_place, shape
@@ -19,33 +20,21 @@ from .printer import text
 from .recognise import declared, is_negative, operators, tensor_gradient, vector_operators
 from .words import BUILTINS, split_derivative, taken
 
-FUNCTIONS: dict[Any, str] = {
-    sp.exp: "exp",
-    sp.log: "log",
-    sp.sin: "sin",
-    sp.cos: "cos",
-    sp.tan: "tan",
-    sp.sinh: "sinh",
-    sp.cosh: "cosh",
-    sp.tanh: "tanh",
-    sp.Abs: "abs",
-    sp.Min: "min",
-    sp.Max: "max",
-    Jump: "jump",
-    Average: "avg",
-}
+FUNCTIONS: dict[Any, str] = WRITTEN | {Jump: "jump", Average: "avg"}
+COMPARISONS = {sp.Lt: "<", sp.Le: "<=", sp.Gt: ">", sp.Ge: ">="}
 
 
 class Express:
     """Writes the expressions of one problem, whose coordinates and time decide which names need backticks."""
 
-    def __init__(self, variables: tuple[str, ...], known: Mapping[Any, t.Node] | None = None) -> None:
+    def __init__(self, variables: tuple[str, ...], known: Mapping[Any, t.Node] | None = None, called: Container[str] = ()) -> None:
         self.variables = variables
+        self.called = called  # functions of the language in use, whose names a declaration may have taken too
         self.known = known or {}  # expressions that have a name of their own
 
     def name(self, name: str) -> t.Name:
         """A declared name, in backticks where it would be read as something else."""
-        return t.Name(f"`{name}`" if taken(name, self.variables) or name == "theta" else name)
+        return t.Name(f"`{name}`" if taken(name, self.variables) or name == "theta" or name in self.called else name)
 
     def side(self, expression: Any) -> t.Node:
         """A side of an equation: a vector of zeros is 0 there."""
@@ -137,11 +126,44 @@ def negative(node: t.Node) -> t.Node:
 @singledispatch
 def write(expression: Any, express: Express) -> t.Node:
     """The syntax tree of a scalar."""
-    name = next((name for function, name in FUNCTIONS.items() if expression.func == function), None)
+    name = FUNCTIONS.get(expression.func)
     if name is None:
-        hint = "the text form knows " + ", ".join(sorted({*FUNCTIONS.values(), "sqrt"}))
+        hint = "the text form knows " + ", ".join(sorted({*FUNCTIONS.values(), "sqrt", "if"}))
         raise fail("T05", f"{expression.func.__name__} has no text form", hint)
     return t.Call(name, tuple(express(argument) for argument in expression.args))
+
+
+@write.register
+def _step(expression: sp.Heaviside, express: Express) -> t.Node:
+    argument, at_zero = expression.args
+    return t.Call("step", (express(argument), *([] if at_zero == sp.S.Half else [express(at_zero)])))
+
+
+@write.register
+def _pieces(expression: sp.Piecewise, express: Express) -> t.Node:
+    *branches, (last, always) = expression.args
+    if always != sp.true:
+        hint = "give the value where no condition holds: Piecewise((a, c), (b, True))"
+        raise fail("V05", "a Piecewise without a default has no text form", hint)
+    return t.Call("if", (*(part for value, holds in branches for part in (write_condition(holds, express), express(value))), express(last)))
+
+
+def write_condition(condition: Any, express: Express) -> t.Node:
+    """The syntax tree of a condition."""
+    if condition.func in COMPARISONS:
+        return t.Comparison(express(condition.lhs), ((COMPARISONS[condition.func], express(condition.rhs)),))
+    if isinstance(condition, sp.Eq):
+        return t.Call("equal", (express(condition.lhs), express(condition.rhs)))
+    if isinstance(condition, sp.Ne):
+        return t.Not(t.Call("equal", (express(condition.lhs), express(condition.rhs))))
+    parts = tuple(write_condition(part, express) for part in condition.args)
+    if isinstance(condition, sp.Xor):
+        return t.Call("xor", parts)
+    if isinstance(condition, sp.Not):
+        return t.Not(parts[0])
+    if isinstance(condition, (sp.And, sp.Or)):
+        return t.Logic("and" if isinstance(condition, sp.And) else "or", parts)
+    raise fail("T05", f"{condition.func.__name__} has no text form", "write the condition with and, or, not and comparisons")
 
 
 @write.register

@@ -13,12 +13,12 @@ from pygments.lexer import RegexLexer, bygroups, words
 from pygments.token import Comment, Keyword, Name, Number, Operator, Punctuation, String, Text
 
 from .regions import LAWS
-from .words import CONSTANTS, FUNCTIONS, OPERATORS, PARTICLES, RANKS, REGIONS, SHAPES, STATEMENTS
+from .words import CONSTANTS, FUNCTIONS, OPERATORS, PARTICLES, RANKS, REGIONS, SHAPES, STATEMENTS, YIELDING
 
 LETTER = "A-Za-z_\u00b5\u0391-\u0393\u0395-\u03c9\u03d1\u03d5\u03f5\u2126"
 NAME = f"[{LETTER}][{LETTER}0-9\u2080-\u2089]*"
 NUMBER = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
-BUILTINS = [*OPERATORS, *FUNCTIONS]
+BUILTINS = [*OPERATORS, *FUNCTIONS, *YIELDING]
 PLACES = [*SHAPES, *(each for each in REGIONS if each not in OPERATORS), *LAWS]
 
 

@@ -6,14 +6,21 @@ import re
 from dataclasses import dataclass, field
 from functools import singledispatch
 
+from ..functions import TABLE
 from . import tree as t
-from .printer import POSTFIX, POWER, PRODUCT, SIGN, SUM
+from .printer import BOTH, NOT, POSTFIX, POWER, PRODUCT, SIGN, SUM, level_of
 from .words import GREEK, SHAPES, bare, split_derivative
 
 GREEK_NAMES = frozenset(GREEK.values())
 LATIN_CAPITALS = {name: name[0] for name in "Alpha Beta Epsilon Zeta Eta Iota Kappa Mu Nu Rho Tau Chi Omicron".split()} | {"omicron": "o"}
-FUNCTIONS = {name: rf"\{name}" for name in "exp log sin cos tan sinh cosh tanh min max det".split()} | {"tr": r"\operatorname{tr}"}
+FUNCTIONS = {name: rf"\{name}" for name in "min max det".split()} | {"tr": r"\operatorname{tr}"}
+FUNCTIONS |= {
+    name: entry.tex.removesuffix("(%s)") for name, entry in TABLE.items() if entry.tex.startswith("\\") and entry.tex.endswith("}(%s)")
+}
+ONE_NUMBER = [entry for entry in TABLE.values() if entry.tex.count("%s") == 1 and entry.tex.endswith("(%s)")]
+FUNCTIONS |= {entry.name: entry.tex.removesuffix("(%s)") for entry in ONE_NUMBER}
 LAWS = {"uniform": r"\mathcal{U}", "loguniform": r"\log\mathcal{U}", "normal": r"\mathcal{N}", "grf": r"\mathrm{GRF}"}
+LOGIC = {"and": r"\text{ and }", "or": r"\text{ or }"}
 COMPARE = {"<=": r"\leq", ">=": r"\geq", "<": "<", ">": ">", "=": "="}
 
 
@@ -25,6 +32,8 @@ class Notation:
     ranks: dict[str, str] = field(default_factory=dict)
     boundaries: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Names of boundaries, with those that each leaves out."""
+    functions: set[str] = field(default_factory=set)
+    """Names of the user's own functions."""
 
 
 # ---- names
@@ -66,7 +75,7 @@ LEVELS: dict[type, int] = {t.Intersection: 0, t.Sum: SUM, t.Product: PRODUCT, t.
 
 def enclosed(node: t.Node, level: int, notation: Notation) -> str:
     """An expression, in brackets when it binds less than the level asks."""
-    own = LEVELS.get(type(node), POSTFIX)
+    own = level_of(node) if isinstance(node, (t.Comparison, t.Not, t.Logic)) else LEVELS.get(type(node), POSTFIX)
     if isinstance(node, t.Call) and not _is_compact(node, notation):
         own = PRODUCT
     if isinstance(node, t.Product) and len(node.rest) == 1 and node.rest[0][0] == "/":
@@ -82,7 +91,7 @@ def bracketed(inner: str) -> str:
 
 def _is_compact(node: t.Call, notation: Notation) -> bool:
     """Whether a call stands as a factor without brackets: functions do, `a . b` does not, derivatives do of a single symbol."""
-    if node.function in ("dot", "cross", "advect", "outer", "inner", "integral"):
+    if node.function in ("dot", "cross", "advect", "outer", "inner", "integral", "mod") and node.function not in notation.functions:
         return False
     return not _is_derivative(node, notation) or isinstance(node.arguments[0] if node.arguments else None, (t.Name, t.Component))
 
@@ -199,6 +208,46 @@ def _bracket(node: t.Bracket, notation: Notation) -> str:
 
 
 @tex.register
+def _comparison(node: t.Comparison, notation: Notation) -> str:
+    sides = [f"{COMPARE[sign]} {enclosed(side, SUM, notation)}" for sign, side in node.rest]
+    return " ".join([enclosed(node.first, SUM, notation), *sides])
+
+
+@tex.register
+def _not(node: t.Not, notation: Notation) -> str:
+    operand = node.operand
+    if isinstance(operand, t.Call) and operand.function == "equal" and len(operand.arguments) == 2:
+        return r" \neq ".join(enclosed(side, SUM, notation) for side in operand.arguments)
+    return rf"\text{{not }} {enclosed(operand, NOT, notation)}"
+
+
+@tex.register
+def _logic(node: t.Logic, notation: Notation) -> str:
+    return LOGIC[node.word].join(enclosed(each, BOTH if node.word == "or" else NOT, notation) for each in node.operands)
+
+
+def _cases(node: t.Call, notation: Notation) -> str:
+    """`if(c, a, b)` as cases."""
+    *given, last = node.arguments
+    rows = [rf"{tex(value, notation)} & {tex(holds, notation)}" for holds, value in zip(given[::2], given[1::2], strict=True)]
+    rows.append(rf"{tex(last, notation)} & \text{{otherwise}}")
+    return r"\begin{cases} " + r" \\ ".join(rows) + r" \end{cases}"
+
+
+def _function(node: t.Call, notation: Notation) -> str | None:
+    """A function of the language as `TABLE` sets it."""
+    entry = TABLE.get(node.function)
+    if entry is None or not entry.tex or entry.tex.count("%s") != len(node.arguments) or node.keywords:
+        return None
+    inside = [enclosed(each, PRODUCT if node.function == "mod" else 0, notation) for each in node.arguments]
+    head, bracket, last = entry.tex.rpartition("(")
+    if not bracket or not last.endswith(")"):
+        return entry.tex % tuple(inside)
+    count = head.count("%s")
+    return head % tuple(inside[:count]) + bracketed(", ".join(inside[count:]))
+
+
+@tex.register
 def _call(node: t.Call, notation: Notation) -> str:
     name, arguments = node.function, node.arguments
     letters = split_derivative(name, notation.variables)
@@ -206,6 +255,13 @@ def _call(node: t.Call, notation: Notation) -> str:
         letters = tuple(each.name for each in arguments[1:] if isinstance(each, t.Name))
     if letters and arguments:
         return _derivative(arguments[0], letters, notation)
+    if name not in notation.functions:
+        if name == "if" and len(arguments) % 2 == 1 and not node.keywords:
+            return _cases(node, notation)
+        if name == "equal" and len(arguments) == 2:
+            return " = ".join(enclosed(side, SUM, notation) for side in arguments)
+        if (known := _function(node, notation)) is not None:
+            return known
     if name in OPERATORS and len(arguments) == OPERATORS[name][0]:
         count, pattern, level = OPERATORS[name]
         return pattern % tuple(enclosed(argument, level, notation) for argument in arguments)
@@ -245,7 +301,6 @@ OPERATORS: dict[str, tuple[int, str, int]] = {
     "outer": (2, r"%s \otimes %s", POSTFIX),
     "inner": (2, r"%s : %s", POSTFIX),
     "inv": (1, r"%s^{-1}", POSTFIX),
-    "abs": (1, r"\left|%s\right|", 0),
     "sqrt": (1, r"\sqrt{%s}", 0),
     "jump": (1, r"[\![ %s ]\!]", 0),
     "avg": (1, r"\{\!\{ %s \}\!\}", 0),

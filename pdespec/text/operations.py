@@ -10,6 +10,7 @@ import sympy as sp
 
 from .. import calculus, tensors
 from ..errors import fail
+from ..functions import TABLE
 from ..variation import diff, variation
 
 
@@ -23,7 +24,7 @@ class Builtin:
     usage: str
 
 
-def _elementary(function: Callable[..., Any], name: str, least: int = 1, most: int = 1) -> Builtin:
+def _elementary(function: Callable[..., Any], name: str, least: int = 1, most: int = 1, usage: str = "") -> Builtin:
     def apply(*arguments: Any) -> Any:
         for argument in arguments:
             if isinstance(argument, sp.MatrixBase):
@@ -31,7 +32,7 @@ def _elementary(function: Callable[..., Any], name: str, least: int = 1, most: i
                 raise fail("T02", f"{name} needs a scalar, {calculus.short(argument)} is {kind}", "apply it to components: v.x")
         return function(*arguments)
 
-    return Builtin(apply, least, most, f"{name}({'a, b' if most > 1 else 's'})")
+    return Builtin(apply, least, most, usage or f"{name}(s)")
 
 
 def _small(function: Callable[..., Any], name: str) -> Builtin:
@@ -67,15 +68,4 @@ BUILTINS: dict[str, Builtin] = {
     "variation": Builtin(variation, 2, 2, "variation(E, u)"),
     "dirac": Builtin(calculus.dirac, 1, 2, "dirac(x - 1/2, 0.05)"),
     "sqrt": _elementary(sp.sqrt, "sqrt"),
-    "exp": _elementary(sp.exp, "exp"),
-    "log": _elementary(sp.log, "log"),
-    "sin": _elementary(sp.sin, "sin"),
-    "cos": _elementary(sp.cos, "cos"),
-    "tan": _elementary(sp.tan, "tan"),
-    "sinh": _elementary(sp.sinh, "sinh"),
-    "cosh": _elementary(sp.cosh, "cosh"),
-    "tanh": _elementary(sp.tanh, "tanh"),
-    "abs": _elementary(sp.Abs, "abs"),
-    "min": _elementary(sp.Min, "min", 2, 8),
-    "max": _elementary(sp.Max, "max", 2, 8),
-}
+} | {entry.name: _elementary(entry.function, entry.name, entry.least, entry.most, entry.example) for entry in TABLE.values()}

@@ -12,9 +12,12 @@ from .words import RESERVED
 if TYPE_CHECKING:
     from ..problem import Problem
 
+EITHER, BOTH, NOT, COMPARE = range(-4, 0)
 SUM, PRODUCT, SIGN, POWER, POSTFIX, ATOM = range(1, 7)
 
 LEVELS: dict[type, int] = {
+    t.Comparison: COMPARE,
+    t.Not: NOT,
     t.Intersection: 0,
     t.Sum: SUM,
     t.Product: PRODUCT,
@@ -46,8 +49,14 @@ def document(statements: tuple[t.Node, ...]) -> str:
 
 def enclosed(node: t.Node, level: int) -> str:
     """The text of an expression, in parentheses when it binds less than the level asks."""
-    own = LEVELS.get(type(node), ATOM)
-    return f"({text(node)})" if own < level else text(node)
+    return f"({text(node)})" if level_of(node) < level else text(node)
+
+
+def level_of(node: t.Node) -> int:
+    """How strongly the outermost sign of an expression binds."""
+    if isinstance(node, t.Logic):
+        return EITHER if node.word == "or" else BOTH
+    return LEVELS.get(type(node), ATOM)
 
 
 @singledispatch
@@ -119,6 +128,21 @@ def _intersection(node: t.Intersection) -> str:
 @text.register
 def _bracket(node: t.Bracket) -> str:
     return "[" + ", ".join(text(item) for item in node.items) + "]"
+
+
+@text.register
+def _comparison(node: t.Comparison) -> str:
+    return enclosed(node.first, SUM) + "".join(f" {sign} {enclosed(side, SUM)}" for sign, side in node.rest)
+
+
+@text.register
+def _not(node: t.Not) -> str:
+    return "not " + enclosed(node.operand, NOT)
+
+
+@text.register
+def _logic(node: t.Logic) -> str:
+    return f" {node.word} ".join(enclosed(operand, (BOTH if node.word == "or" else NOT)) for operand in node.operands)
 
 
 @text.register

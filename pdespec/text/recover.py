@@ -5,8 +5,12 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+import sympy as sp
+
 from .. import forms
+from ..calculus import entries
 from ..errors import ProblemError
+from ..functions import WRITTEN
 from ..geometry import Boundary
 from ..statements import Condition, IntegralRequirement
 from ..symbols import Input, Param, Unknown, UnknownField
@@ -14,6 +18,7 @@ from . import tree as t
 from .express import Express
 from .places import in_place, law, shape
 from .units import unit_of
+from .words import YIELDING
 
 if TYPE_CHECKING:
     from ..problem import Problem
@@ -24,7 +29,7 @@ def recover(problem: Problem) -> tuple[t.Node, ...]:
 
     Raises: T05 for a function that has no text form.
     """
-    express = Express(tuple(variable.name for variable in problem.variables))
+    express = Express(tuple(variable.name for variable in problem.variables), called=_called(problem))
     parts: list[t.Node] = [t.ProblemName(express.name(problem.name))]
     if problem.coordinates:
         unit = unit_of(problem.coordinates[0].unit)
@@ -45,6 +50,19 @@ def recover(problem: Problem) -> tuple[t.Node, ...]:
     parts += [t.Output(express.name(name), express(each.value)) for name, each in problem.outputs.items()]
     parts += [t.Data(express(each.value), express.region(each.region), each.source) for each in problem.data]
     return tuple(parts)
+
+
+def _called(problem: Problem) -> set[str]:
+    """The functions a problem uses whose names a declaration could take."""
+    stated = [side for each in (*problem.equations.values(), *problem.conditions.values()) for side in (each.lhs, each.rhs)]
+    stated += [density for functional in problem.functionals for density, _ in functional.terms]
+    stated += [each.value for each in (*problem.outputs.values(), *problem.data)] + list(problem.references.values())
+    for each in problem.requirements:
+        stated += [each.density] if isinstance(each, IntegralRequirement) else [each.lhs, each.rhs]
+    nodes = [node for expression in stated for part in entries(expression) for node in sp.preorder_traversal(part)]
+    found = {WRITTEN[node.func] for node in nodes if node.func in WRITTEN}
+    words = {sp.Piecewise: "if", sp.Eq: "equal", sp.Ne: "equal", sp.Xor: "xor"}
+    return {*(found & set(YIELDING)), *(word for kind, word in words.items() if any(isinstance(node, kind) for node in nodes))}
 
 
 def _given(param: Param, express: Express) -> t.Given:

@@ -11,7 +11,7 @@ from ..errors import Diagnostic, ProblemError, Span, nearest
 from ..symbols import Coordinate, Time
 from . import tree as t
 from .beyond import MEANT
-from .words import BUILTINS, FUNCTIONS, IDENTIFIER, OPERATORS, REGIONS, RESERVED, SHAPES, bare, key, split_derivative
+from .words import BUILTINS, FUNCTIONS, IDENTIFIER, OPERATORS, REGIONS, RESERVED, SHAPES, YIELDING, bare, key, split_derivative
 
 MAX_NODES = 20_000  # of one scalar expression, counted as a tree
 MAX_LEVELS = 80
@@ -134,12 +134,22 @@ class Scope:
         """Names of the coordinates and of time."""
         return (*(x.name for x in self.coordinates), *((self.time.name,) if self.time else ()))
 
+    def declared(self, name: str) -> bool:
+        """Whether a name has been declared here, in backticks or without."""
+        return self.entry(name) is not None
+
+    def entry(self, name: str) -> Entry | None:
+        """What a name was declared as. A function of the language gives its name up to a declaration, whose backticks are then idle."""
+        inner = bare(name)
+        spellings = (key(name, self.variables), *((inner, f"`{inner}`") if inner in YIELDING else ()))
+        return next((self.entries[each] for each in spellings if each in self.entries), None)
+
     def lookup(self, name: str, span: Span | None, called: bool = False) -> Any:
         """The value of a name, or a report that there is none."""
         if name in self.local:
             return self.local[name]
-        if (known := key(name, self.variables)) in self.entries:
-            return self.entries[known].value
+        if (entry := self.entry(name)) is not None:
+            return entry.value
         if name in self.lost:
             return BROKEN
         return self.unknown(name, span, called)
@@ -157,7 +167,9 @@ class Scope:
         if letters and stem in self.entries and (variables := split_derivative("d" + letters, self.variables)):
             operator = "d" + "".join(variables)
             return self.fail("S01", f"unknown name {what}", span, f"did you mean the derivative `{operator}({stem})`?")
-        candidates = [*self.local, *self.entries, *sorted(BUILTINS), *(SHAPES + REGIONS if called else ())]
+        if called and name in OTHER_WORDS:
+            return self.fail("S01", f"unknown name {what}", span, f"write {OTHER_WORDS[name]}")
+        candidates = [*self.local, *self.entries, *sorted(BUILTINS), *(YIELDING + SHAPES + REGIONS if called else ())]
         if called and self.wanted:
             candidates = [*MAKERS[self.wanted], *self.entries]
         candidates += [f"d{a}" for a in self.variables] + [f"d{a}{b}" for a in self.variables for b in self.variables]
@@ -175,7 +187,7 @@ class Scope:
         if called:
             own = [name for name, entry in self.entries.items() if entry.kind == "function"]
             operators = [each for each in OPERATORS if each != "dt" or self.time]
-            return f"operators: {', '.join(operators)}; functions: {', '.join([*FUNCTIONS, *own])}"
+            return f"operators: {', '.join(operators)}; functions: {', '.join([*FUNCTIONS, *YIELDING, *own])}"
         known = ", ".join([*self.local, *self.entries][:12])
         return f"known here: {known}" if known else "declare it first"
 
@@ -211,5 +223,18 @@ class Scope:
             self.extents[value] = known
         return known
 
+
+OTHER_WORDS = (
+    dict.fromkeys(
+        ("piecewise", "Piecewise", "where", "ifelse", "conditional", "select"), "if(x < 1/2, 1, 400), or if(c1, a, c2, b, otherwise)"
+    )
+    | dict.fromkeys(("heaviside", "Heaviside", "theta", "H"), "step(x - 1/2)")
+    | {"sgn": "sign(s)", "arctan2": "atan2(y, x)", "ln": "log(s)", "fabs": "abs(s)", "ceiling": "ceil(s)", "tg": "tan(s)", "pow": "a^b"}
+    | {"lgamma": "loggamma(s)", "gammaln": "loggamma(s)", "digamma": "polygamma(0, s)", "eq": "equal(a, b)"}
+    | {f"bessel_{family}": f"bessel{family}(0, s)" for family in "jyik"}
+    | {"arc" + name: f"a{name}(s)" for name in "sin cos tan sinh cosh tanh".split()}
+    | {"log10": "log(s)/log(10)", "log2": "log(s)/log(2)", "sqr": "s^2", "square": "s^2", "cbrt": "s^(1/3)"}
+)
+"""What other languages call a function: how it is written here."""
 
 MEANINGS = {"I": "the identity tensor", "n": "the outward unit normal", "pi": "the circle constant", "d": "the derivative"}

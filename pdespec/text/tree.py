@@ -120,6 +120,32 @@ class Bracket(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison(Node):
+    """`0 < x <= 1`; rest holds (comparison, side), from left to right."""
+
+    first: Node
+    rest: tuple[tuple[str, Node], ...]
+    span: Span | None = _place()
+
+
+@dataclass(frozen=True, slots=True)
+class Not(Node):
+    """`not x < 1`"""
+
+    operand: Node
+    span: Span | None = _place()
+
+
+@dataclass(frozen=True, slots=True)
+class Logic(Node):
+    """`x < 1 and y < 1`; the word is `and` or `or`."""
+
+    word: str
+    operands: tuple[Node, ...]
+    span: Span | None = _place()
+
+
+@dataclass(frozen=True, slots=True)
 class Unit(Node):
     """`[kg*m/s^2]` as (name, power) pairs in the order written; the name `1` has no dimension."""
 

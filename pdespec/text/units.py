@@ -11,6 +11,7 @@ from fractions import Fraction
 from functools import singledispatch
 
 from ..errors import Diagnostic, Span, fail, nearest
+from ..functions import TABLE
 from . import tree as t
 from .words import split_derivative
 
@@ -333,9 +334,8 @@ def _call(node: t.Call, ledger: Ledger) -> Measure | None:
     return _builtin(node, arguments, ledger)
 
 
-SAME = "sym skew tr jump avg abs entry".split()
+SAME = "sym skew tr jump avg entry".split()
 PRODUCTS = "dot inner outer cross".split()
-PURE = "exp log sin cos tan sinh cosh tanh".split()
 
 
 def _builtin(node: t.Call, arguments: list[Measure | None], ledger: Ledger) -> Measure | None:
@@ -361,15 +361,50 @@ def _builtin(node: t.Call, arguments: list[Measure | None], ledger: Ledger) -> M
         return _inverse(first)
     if name == "sqrt":
         return first if first is None or first is ANY else first ** Fraction(1, 2)
-    if name in ("min", "max") and len(arguments) > 1:
+    if name == "if" and len(arguments) > 2:
+        result: Measure | None = ANY
+        for place, argument in enumerate(arguments):
+            if place % 2 == 1 or place == len(arguments) - 1:
+                result = ledger.agree(result, argument, node.arguments[place].span, "`if`")
+        return result
+    if name == "equal" and len(arguments) == 2:
+        ledger.agree(first, arguments[1], node.span, "this comparison")
+    return _function(node, arguments, ledger) if name in TABLE and arguments else None
+
+
+def _function(node: t.Call, arguments: list[Measure | None], ledger: Ledger) -> Measure | None:
+    """The unit of a function of the language, as `TABLE` says."""
+    rule, first = TABLE[node.function].unit, arguments[0]
+    if rule in ("same", "ratio"):
         for argument, written in zip(arguments[1:], node.arguments[1:], strict=True):
-            first = ledger.agree(first, argument, written.span, f"`{name}`")
-        return first
-    if name in PURE:
-        if first is not None and first is not ANY and first != ONE:
+            first = ledger.agree(first, argument, written.span, f"`{node.function}`")
+        return first if rule == "same" else ONE
+    for argument, written in zip(arguments, node.arguments, strict=True):
+        if rule == "pure" and argument is not None and argument is not ANY and argument != ONE:
             hint = "divide it by a quantity of the same unit"
-            ledger.report.append(Diagnostic("T04", f"the argument of `{name}` has the unit {first}, it needs none", hint, span=node.span))
-        return ONE
+            message = f"the argument of `{node.function}` has the unit {argument}, it needs none"
+            ledger.report.append(Diagnostic("T04", message, hint, span=node.span if len(arguments) == 1 else written.span))
+    return ONE
+
+
+@of.register
+def _comparison(node: t.Comparison, ledger: Ledger) -> Measure | None:
+    result = of(node.first, ledger)
+    for _, side in node.rest:
+        result = ledger.agree(result, of(side, ledger), side.span, "this comparison")
+    return None
+
+
+@of.register
+def _not(node: t.Not, ledger: Ledger) -> Measure | None:
+    of(node.operand, ledger)
+    return None
+
+
+@of.register
+def _logic(node: t.Logic, ledger: Ledger) -> Measure | None:
+    for operand in node.operands:
+        of(operand, ledger)
     return None
 
 

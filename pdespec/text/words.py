@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 
+from pdespec.functions import TABLE
+
 STATEMENTS = (
     "problem space time periodic domain boundary const param trainable input unknown "
     "in on at minimize stationary require output data reference"
 ).split()
 """Words that open a statement. None of them can be a name."""
 
-PARTICLES = "over from steady".split()
+PARTICLES = "over from steady and or not".split()
 """Words inside a statement. None of them can be a name."""
 
 RANKS = "scalar vector tensor".split()
@@ -18,7 +20,13 @@ RANKS = "scalar vector tensor".split()
 OPERATORS = "dt dn grad div curl lap advect sym skew tr det inv dot cross outer inner entry diff variation integral jump avg".split()
 """Differential, algebraic and variational built-ins. Beside them stand dx, dyy, dtx, .., and d(u, x, x): the letter d stays free."""
 
-FUNCTIONS = "sqrt exp log sin cos tan sinh cosh tanh abs min max dirac".split()
+FUNCTIONS = ["sqrt", "dirac", *(name for name, entry in TABLE.items() if entry.own)]
+
+CONDITIONS = "if equal xor".split()
+"""A choice by conditions, and conditions that have no sign."""
+
+YIELDING = [*CONDITIONS, *(name for name, entry in TABLE.items() if not entry.own)]
+"""Functions whose name a declaration may take, which then hides them: `const gamma = 1.4`."""
 
 CONSTANTS = "I n pi".split()
 """Identity tensor, unit outward normal, circle constant."""
@@ -63,7 +71,7 @@ def bare(name: str) -> str:
 def key(name: str, variables: tuple[str, ...]) -> str:
     """The name under which a written one is known: backticks stay only where they keep it apart from a word or an operator."""
     inner = bare(name)
-    return name if name == inner or taken(inner, variables) else inner
+    return name if name == inner or inner in YIELDING or taken(inner, variables) else inner
 
 
 def taken(name: str, variables: tuple[str, ...]) -> bool:

@@ -41,6 +41,8 @@ from pdespec import (
     unknown,
 )
 from pdespec.check import RULES
+from pdespec.jets import jet_form
+from pdespec.rules.functions import covers
 
 from .zoo import ZOO
 
@@ -318,6 +320,26 @@ MALFORMED = {
         [("V03", "a")],
         "log of `-u^2 - 1`",
     ),
+    "the derivative of a step": (
+        lambda: Problem("p", {"a": (lap(u), pdespec.calculus.d(sp.Heaviside(x - sp.Rational(1, 2)), x))}, [on(Gamma, u)]),
+        [("V04", "a")],
+        "jumps where",
+    ),
+    "the second derivative of a modulus": (
+        lambda: Problem("p", {"a": lap(sp.Abs(u))}, [on(Gamma, u)]),
+        [("V04", "a")],
+        "`sign(u)*dx(u)`, which jumps where `u` is 0",
+    ),
+    "branches with a gap": (
+        lambda: Problem("p", {"a": (lap(u), sp.Piecewise((1, x < 0), (2, x > 1)))}, [on(Gamma, u)]),
+        [("V05", "a")],
+        "(value, True)",
+    ),
+    "a function without a rule": (
+        lambda: Problem("p", {"a": (lap(u), sp.LambertW(1 + x) + sp.zeta(2 + y))}, [on(Gamma, (u, sp.expint(1, 1 + x)))]),
+        [("V06", "Gamma.u"), ("V06", "a")],
+        "`LambertW` has no rule",
+    ),
     "the derivative of data": (
         lambda: Problem("p", {"a": div(input_function("k", Omega, source="k.h5") * grad(u))}, [on(Gamma, u)]),
         [("B03", "a")],
@@ -477,3 +499,35 @@ def test_a_ball_is_covered_by_its_boundary():
 
 def test_unused_declarations_are_no_mistake():
     no_alarm(Problem("p", poisson, [on(Gamma, u)], params=[param("spare", uniform(0, 1))], inputs=[g]))
+
+
+def test_what_a_condition_keeps_in_its_domain_is_not_doubted():
+    right_side = sp.Piecewise((sp.sqrt(u) + sp.log(u), u > 0), (0, True)) + sp.Piecewise((0, u <= 1), (1 / (u - 1), True))
+    problem = Problem("p", {"a": (lap(u), right_side)}, [on(Gamma, (u, 1))])
+    assert check(problem) == ()
+    doubted = Problem("p", {"a": (lap(u), sp.Piecewise((sp.sqrt(u - 2), u > 0), (0, True)))}, [on(Gamma, (u, 1))])
+    assert [d.code for d in check(doubted)] == ["V03"]
+
+
+@pytest.mark.parametrize(
+    ("branches", "covered"),
+    [
+        ([(1, x < 0), (2, x >= 0)], True),
+        ([(1, x < 0), (2, sp.And(x >= 0, x < 1)), (3, x >= 1)], True),
+        ([(1, sp.And(x > 0, y > 0)), (2, x <= 0), (3, y <= 0)], True),
+        ([(1, u > 0), (2, u < 0)], False),
+        ([(1, sp.And(x > 0, y > 0)), (2, x <= 0)], False),
+        ([(1, x < 0), (2, x > 0)], False),
+        ([(1, sp.Ne(x, 0)), (2, sp.Eq(x, 0))], True),
+    ],
+    ids=str,
+)
+def test_branches_cover_all_points_or_not(branches, covered):
+    assert covers(jet_form(sp.Piecewise(*branches))) == covered
+
+
+def test_smooth_uses_of_steps_and_moduli_are_let_through():
+    moduli = [div(sp.Abs(u) * grad(u)), lap(u * sp.Abs(u)), lap(sp.Max(u, 0) ** 2)]
+    for term in (*moduli, sp.Heaviside(x - y) * u, div(sp.Heaviside(x) * grad(u))):
+        problem = Problem("p", {"a": term + lap(u)}, [on(Gamma, u)])
+        assert [d.code for d in check(problem) if d.code == "V04"] == []

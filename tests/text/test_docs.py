@@ -61,7 +61,7 @@ STORED = {path.name: path.read_text(encoding="utf-8") for path in sorted((Path(_
 
 def test_every_message_on_the_page_of_diagnostics_is_a_stored_one():
     sections = re.findall(r"^### ([A-Z]\d\d): .*?^```text\n(.*?)^```$", DIAGNOSTICS, re.S | re.M)
-    assert len(sections) == 25
+    assert len(sections) == len(re.findall(r"^### [A-Z]\d\d: ", DIAGNOSTICS, re.M)) > 20
     for code, shown in sections:
         assert f" {code}: " in shown.splitlines()[0]
         assert any(shown in stored for stored in STORED.values()), code

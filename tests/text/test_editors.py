@@ -13,7 +13,7 @@ from pygments.token import Comment, Error, Keyword, Name
 
 from pdespec.text import calls, highlight, operations, regions
 from pdespec.text.syntax import grammar
-from pdespec.text.words import BUILTINS, CONSTANTS, FUNCTIONS, OPERATORS, PARTICLES, REGIONS, SHAPES, STATEMENTS
+from pdespec.text.words import BUILTINS, CONSTANTS, FUNCTIONS, OPERATORS, PARTICLES, REGIONS, SHAPES, STATEMENTS, YIELDING
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.pde"))
@@ -26,7 +26,8 @@ def test_the_word_table_holds_the_words_of_the_grammar():
 
 def test_the_word_table_holds_the_operators_that_can_be_called():
     callable_names = set(operations.BUILTINS) | set(calls.HANDLERS)
-    assert callable_names - {"d"} == (set(OPERATORS) - {"dt"}) | set(FUNCTIONS) | set(SHAPES) | set(REGIONS) | set(regions.LAWS)
+    functions = set(FUNCTIONS) | set(YIELDING)
+    assert callable_names - {"d"} == (set(OPERATORS) - {"dt"}) | functions | set(SHAPES) | set(REGIONS) | set(regions.LAWS)
     assert set(OPERATORS) | set(FUNCTIONS) | set(CONSTANTS) == BUILTINS
 
 
