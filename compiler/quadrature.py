@@ -22,7 +22,6 @@ from compiler.fem.known import Known
 from compiler.fem.mesh import mesh_domain
 from pdespec.errors import fail
 from pdespec.geometry import Boundary, Region, shape_symbols
-from pdespec.symbols import Scalar
 
 ORDER = 2  # of the rule: three nodes a triangle, four a tetrahedron, two a side
 DEGREE = 2  # of the curved cells
@@ -37,18 +36,10 @@ def nodes(drawn: Draws, region: Region, count: int) -> tuple[Tensor, Tensor | No
 
     Where `count` is several times the nodes they are repeated; what is then missing is one node with weight zero.
     Shapes: "b n d", "b n d", "b n".
-    Raises: ProblemError B01 where the coarsest mesh has more nodes, B03 where a param of the shape requires grad; SolverError where the
+    They do not move with a shape that requires grad. Raises: ProblemError B01 where the coarsest mesh has more nodes; SolverError where the
     shape cannot be meshed.
     """
     own = shape_symbols(region.domain.shape)
-    names = {symbol.declaration.name for symbol in own if isinstance(symbol, Scalar)}
-    moving = sorted(name for name in names if name in drawn.params and drawn.params[name].requires_grad)
-    if moving:
-        raise fail(
-            "B03",
-            f"the nodes of a mesh of `{region.domain.name}` have no derivative in the shape's {', '.join(moving)}",
-            "take points_by='sobol', whose points and measures move with the shape",
-        )
     found = []
     for k in range(drawn.size):
         known = Known(drawn.problem, drawn.map(lambda tensor, k=k: tensor[[k]], 1))

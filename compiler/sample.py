@@ -21,8 +21,9 @@ from compiler.lower import initial_key
 from compiler.options import PLACINGS
 from operators.field import OperatorInput, PointFunction
 from pdespec.errors import fail, nearest
-from pdespec.geometry import Boundary, Region
+from pdespec.geometry import Boundary, Region, shape_symbols
 from pdespec.problem import Condition, Problem
+from pdespec.symbols import Scalar
 
 POINTS = {"interior": 512, "boundary": 128, "initial": 128, "operator": 1024}
 Features = Callable[[Draws], PointFunction]
@@ -221,6 +222,14 @@ def _nodes(drawn: Draws, region: Region, count: int, chance: Chance) -> tuple[Te
     """Nodes of a mesh, in any order where there is time: cells are numbered from one end to the other, and time follows the index."""
     from compiler.quadrature import nodes  # needs the finite-element library
 
+    names = {symbol.declaration.name for symbol in shape_symbols(region.domain.shape) if isinstance(symbol, Scalar)}
+    moving = sorted(name for name in names if name in drawn.params and drawn.params[name].requires_grad)
+    if moving:
+        raise fail(
+            "B03",
+            f"the nodes of a mesh of `{region.domain.name}` have no derivative in the shape's {', '.join(moving)}",
+            "take points_by='sobol', whose points and measures move with the shape",
+        )
     points, normals, weights = nodes(drawn, region, count)
     if drawn.problem.time is None:
         return points, normals, weights
