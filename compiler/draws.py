@@ -16,10 +16,11 @@ from compiler.geometry import Geometry, box
 from compiler.laws import Constants, Given, InputFunction, Place, draw_functions, draw_numbers
 from compiler.shapes.numbers import Numbers, constants, graph
 from pdespec.admissible import ANGLES, needed
+from pdespec.complexes import column
 from pdespec.errors import fail, nearest
 from pdespec.geometry import Boundary, Domain
 from pdespec.problem import Problem
-from pdespec.symbols import Input, InputField, Param, Scalar
+from pdespec.symbols import Input, InputField, Param, Scalar, exact
 
 
 @dataclass(frozen=True)
@@ -225,6 +226,8 @@ def _number(param: Param, value: object, dtype: torch.dtype, device: torch.devic
 def _function(problem: Problem, declaration: Input, value: object, dtype: torch.dtype, device: torch.device) -> InputFunction:
     """The caller's input as a function of points: a callable as it is, an expression or number in closed form."""
     count = len(declaration.components)
+    if declaration.complex and isinstance(value, (int, float, complex, sp.Expr, sp.MatrixBase)):
+        value = column(exact(value))
     if isinstance(value, Tensor) and value.ndim == 0:
         return Constants(value.to(device, dtype).expand(1, count))
     if isinstance(value, Tensor):

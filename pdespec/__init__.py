@@ -5,11 +5,12 @@ A problem is written with SymPy (`Problem`) or as text (`parse`, `load`); both g
 
 from __future__ import annotations
 
-import re
+from re import compile as pattern
 from typing import TYPE_CHECKING, Any
 
 from pdespec.calculus import Integral, advect, avg, curl, d, derivative_operator, dirac, div, dn, dt, dtt, grad, integral, jump, lap
 from pdespec.check import check
+from pdespec.complexes import abs2, arg, conj, im, re
 from pdespec.domains import airfoil, ball, box, disk, exterior, interval, lattice, polygon, rectangle, star
 from pdespec.errors import Diagnostic, ProblemError
 from pdespec.geometry import Boundary, Domain, boundary, periodic, rest, side
@@ -25,16 +26,18 @@ if TYPE_CHECKING:
     from pdespec.text import load, parse
 
 _TEXT = ("parse", "load")  # the parser is loaded when first used: lark takes longer to import than a problem to build
-_OPERATOR = re.compile(r"d[xyzXYZt]{1,8}")  # dx, dxx, dxt, ..; d(u, r, r) for coordinates of other names
+_OPERATOR = pattern(r"d[xyzXYZt]{1,8}")  # dx, dxx, dxt, ..; d(u, r, r) for coordinates of other names
 
 # fmt: off
 __all__ = [
-    "advect", "airfoil", "at", "avg", "ball", "Boundary", "boundary", "box", "check", "Condition", "const", "cross", "curl", "d",
+    "abs2", "advect", "airfoil", "arg", "at", "avg", "ball", "Boundary", "boundary", "box", "check", "Condition", "conj", "const",
+    "cross", "curl", "d",
     "Data", "det", "Diagnostic", "diff", "dirac",
     "disk", "div", "dn", "Domain", "dot", "dt", "dtt", "Equation", "exterior", "first_variation",
-    "fourier", "Functional", "gaussians", "grad", "grf", "identity", "inner", "input_function", "inside", "Integral", "integral",
+    "fourier", "Functional", "gaussians", "grad", "grf", "identity", "im", "inner", "input_function", "inside", "Integral", "integral",
     "IntegralRequirement", "interval", "inv", "jump", "lap", "lattice", "load", "loguniform", "manufacture", "natural_conditions",
-    "normal", "on", "outer", "Output", "param", "parse", "periodic", "polygon", "Problem", "ProblemError", "rectangle", "Requirement",
+    "normal", "on", "outer", "Output", "param", "parse", "periodic", "polygon", "Problem", "ProblemError", "re", "rectangle",
+    "Requirement",
     "rest", "side", "skew", "space", "star", "sym", "time", "tr", "trainable", "transpose", "uniform", "unit_normal", "unknown",
     "variation", "weak_form",
 ]

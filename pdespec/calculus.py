@@ -13,6 +13,7 @@ from typing import Any
 
 import sympy as sp
 
+from pdespec.complexes import split
 from pdespec.errors import fail
 from pdespec.geometry import Boundary, Domain, Region
 from pdespec.symbols import Coordinate, Normal, Time, exact, is_scalar
@@ -350,7 +351,8 @@ def integral(density: Expression, region: Region) -> Any:
         raise fail("V01", f"integral over {region!r}", hint, "an integral is over a domain or a boundary")
     if isinstance(density, sp.MatrixBase):
         return sp.ImmutableMatrix(density).applyfunc(lambda entry: integral(entry, region))
-    return sp.S.Zero if density == 0 else Integral(density, region)
+    parts = [sp.S.Zero if part == 0 else Integral(part, region) for part in split(density)]
+    return parts[0] + sp.I * parts[1]
 
 
 class TwoSided(sp.Function):

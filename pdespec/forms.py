@@ -10,6 +10,7 @@ from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import BooleanAtom
 
+from pdespec import complexes
 from pdespec.calculus import Integral, rank, short
 from pdespec.errors import fail
 from pdespec.geometry import Boundary, Domain, Region
@@ -37,6 +38,10 @@ def declaration_of(expression: Any) -> Unknown | Input | Param:
         return expression.declaration
     elif isinstance(expression, (UnknownField, InputField)):
         return expression.func.declaration
+    elif isinstance(expression, sp.Add):
+        for field in fields_of(expression):  # a complex field is the sum of its parts
+            if field.func.declaration.complex and field.func.declaration.symbol == expression:
+                return field.func.declaration
     raise fail("T05", f"{expression} is no declared field or param", "give what unknown(..), input_function(..) or param(..) returned")
 
 
@@ -109,7 +114,7 @@ def energy_terms(energy: Any, kind: str = "minimize") -> tuple[tuple[sp.Expr, Re
 
     Raises: V01 when the energy is not scalar, or a part of it has no region.
     """
-    energy = exact(energy)
+    energy = complexes.real_valued(exact(energy), f"the energy to {kind}")
     if isinstance(energy, sp.MatrixBase):
         raise fail("V01", f"the energy to {kind} is {rank(energy)}, not scalar", "an energy is one number: integral(psi, Omega)")
     nodes = sorted(energy.atoms(Integral), key=sp.default_sort_key)
@@ -148,7 +153,7 @@ def to_requirement(each: Any) -> Requirement | IntegralRequirement:
     if isinstance(relation, (bool, BooleanAtom)):
         raise fail("T05", f"the requirement has been folded to {bool(relation)} before it arrived", "a requirement holds a field")
     if isinstance(relation, Relational) and type(relation) in COMPARISONS:
-        lhs, rhs = (exact(side) for side in relation.args)
+        lhs, rhs = (complexes.real_valued(exact(side), "a side of the requirement") for side in relation.args)
         return Requirement(lhs, COMPARISONS[type(relation)], rhs, region or home(lhs, rhs))
     lhs, rhs = sides(relation)
     terms = [term for term in sp.Add.make_args(lhs - rhs) if term.atoms(Integral)]
@@ -168,7 +173,7 @@ def to_output(name: str | None, each: Any) -> Output:
         return each
     if name is None:
         raise fail("T05", "an output has no name", 'write output={"P": diff(psi, F)}')
-    return Output(name, exact(each))
+    return Output(name, complexes.stacked(exact(each)))
 
 
 def to_data(each: Any) -> Data:
@@ -176,7 +181,7 @@ def to_data(each: Any) -> Data:
     if isinstance(each, Data):
         return each
     if isinstance(each, tuple) and len(each) == 3 and isinstance(each[1], (Domain, Boundary)) and isinstance(each[2], str):
-        return Data(exact(each[0]), each[1], each[2])
+        return Data(complexes.stacked(exact(each[0])), each[1], each[2])
     raise fail("T05", f"{each!r} is no data", 'write data=[(p, foil, "airfoils.h5")]')
 
 
@@ -185,4 +190,13 @@ def to_reference(key: Any, value: Any) -> tuple[str, Any]:
     declared = None if key is None else declaration_of(key)
     if not isinstance(declared, Unknown):
         raise fail("T05", f"reference of {declared.name if declared else 'an unknown name'}, which is no unknown", "name an unknown")
-    return declared.name, promote(declared.symbol, exact(value))[1]
+    return declared.name, known_solution(declared, exact(value))
+
+
+def known_solution(unknown: Unknown, value: Any) -> Any:
+    """The known solution of an unknown; of a complex one the column of its real components, which may be given as such."""
+    if not unknown.complex:
+        return complexes.real_valued(promote(unknown.symbol, value)[1], f"the solution of `{unknown.name}`")
+    if isinstance(value, sp.MatrixBase) and value.shape == (len(unknown.components), 1) and not complexes.is_complex(value):
+        return value
+    return complexes.column(promote(unknown.symbol, value)[1])

@@ -10,12 +10,12 @@ import sympy as sp
 
 from pdespec.calculus import Integral, entries, grad, short
 from pdespec.errors import Diagnostic, ProblemError, fail
-from pdespec.forms import declaration_of, gathered
+from pdespec.forms import declaration_of, gathered, known_solution
 from pdespec.geometry import Boundary, Box, Interval, Rectangle
 from pdespec.jets import Jet, jet_form, jets_of, sympy_form, total_derivative
 from pdespec.probe import vanishes
 from pdespec.problem import Problem
-from pdespec.statements import Condition, Functional, IntegralRequirement, promote
+from pdespec.statements import Condition, Functional, IntegralRequirement
 from pdespec.symbols import Coordinate, InputField, Param, Unknown, UnknownField, exact, unit_normal
 from pdespec.tensors import dot
 from pdespec.variation import euler_lagrange, naturals
@@ -99,7 +99,7 @@ def _named(problem: Problem, key: Any) -> Unknown | Param:
 
 
 def _fitting(problem: Problem, declared: Unknown, value: Any) -> Any:
-    _, value = promote(declared.symbol, value)
+    value = known_solution(declared, value)
     if any(isinstance(field, UnknownField) for entry in entries(value) for field in entry.atoms(UnknownField)):
         raise fail("T05", f"the solution {short(value)} holds an unknown", "give it in terms of coordinates, time and params")
     domain = declared.region
@@ -122,9 +122,7 @@ class _Known:
 
     def __init__(self, problem: Problem, chosen: Mapping[str, Any], truths: Mapping[Any, sp.Expr]) -> None:
         pairs = [(problem.unknowns[name], value) for name, value in chosen.items()]
-        self.values = {
-            field: entry for unknown, value in pairs for field, entry in zip(entries(unknown.symbol), entries(value), strict=True)
-        }
+        self.values = {field: entry for unknown, value in pairs for field, entry in zip(unknown.fields, entries(value), strict=True)}
         self.truths = dict(truths)
 
     def at(self, expression: sp.Expr) -> sp.Expr:
@@ -193,7 +191,7 @@ class _Derivation:
         """The functional with the body and surface loads under which the solution makes it stationary."""
         loads: list[tuple[sp.Expr, Any]] = []
         for name in functional.unknowns:
-            for component in entries(self.problem.unknowns[name].symbol):
+            for component in self.problem.unknowns[name].fields:
                 body = self.remainder(euler_lagrange(functional, component), {})
                 loads.append((-body * component, self.problem.unknowns[name].region))
         for natural in naturals(self.problem, functional):

@@ -12,6 +12,7 @@ import sympy as sp
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import BooleanAtom
 
+from pdespec import complexes
 from pdespec.calculus import describe, rank, short
 from pdespec.errors import Span, fail
 from pdespec.geometry import Boundary, Domain, Region
@@ -154,7 +155,7 @@ def sides(stated: Any) -> tuple[Any, Any]:
         lhs, rhs = stated, 0
     lhs, rhs = promote(exact(lhs), exact(rhs))
     rank(lhs)
-    return lhs, rhs
+    return complexes.sides(lhs, rhs)
 
 
 def promote(lhs: Any, rhs: Any) -> tuple[Any, Any]:

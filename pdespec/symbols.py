@@ -30,7 +30,7 @@ RANKS = ("scalar", "vector", "tensor")
 NAME = re.compile(r"[^\W\d]\w*")
 NOT_FINITE = tuple(type(each) for each in (sp.nan, sp.zoo, sp.oo, -sp.oo))
 BINDING = (ExprWithLimits, sp.Limit)
-SUSPECT = (sp.Float, *NOT_FINITE, type(sp.I), *BINDING, sp.DiracDelta)  # what `exact` replaces or refuses
+SUSPECT = (sp.Float, *NOT_FINITE, *BINDING, sp.DiracDelta)  # what `exact` replaces or refuses
 
 
 def exact(value: Any) -> Any:
@@ -51,6 +51,8 @@ def exact(value: Any) -> Any:
         return sp.Integer(int(value))
     if isinstance(value, Real) and not isinstance(value, bool):
         return _rational(float(value))
+    if isinstance(value, complex):
+        return _rational(value.real) + sp.I * _rational(value.imag)
     if isinstance(value, (list, tuple)) and value:
         return sp.ImmutableMatrix([list(row) if isinstance(row, (list, tuple)) else [row] for row in value]).applyfunc(_exact_scalar)
     hint = "build it from symbols and numbers, or write the problem as text for pdespec.parse"
@@ -81,9 +83,6 @@ def _exact_scalar(expression: sp.Expr) -> Any:
         )
     if any(isinstance(each, NOT_FINITE) for each in suspects):
         raise fail("V03", f"{expression} has no finite value", "look for a division by zero or a number that has overflowed")
-    if sp.I in suspects:
-        hint = "write the real and the imaginary part as two unknowns with one equation each"
-        raise fail("T05", f"{expression} is complex", hint, "fields and residuals are real")
     return expression.xreplace({each: _rational(float(each)) for each in suspects})
 
 
@@ -255,7 +254,10 @@ class Scalar(sp.Symbol):
 
 @dataclass(frozen=True)
 class Unknown(Declaration):
-    """A field to be found on `region`, depending on time when `time` is given. `positive` asks for an output transform."""
+    """A field to be found on `region`, depending on time when `time` is given. `positive` asks for an output transform.
+
+    A `complex` one has two real components for each of its own, named `psi.re` and `psi.im`.
+    """
 
     name: str
     rank: str
@@ -263,10 +265,16 @@ class Unknown(Declaration):
     time: Time | None = None
     positive: bool = False
     unit: str | None = None
+    complex: bool = False
 
     @property
     def components(self) -> tuple[str, ...]:
-        return component_names(self.name, self.rank, self.region.coordinates)
+        return component_names(self.name, self.rank, self.region.coordinates, self.complex)
+
+    @property
+    def fields(self) -> tuple[Any, ...]:
+        """The applied real components, in the order of `components`."""
+        return _components(self, UnknownField)
 
     @property
     def symbol(self) -> sp.Expr | sp.ImmutableMatrix:
@@ -289,10 +297,11 @@ class Input(Declaration):
     source: str | None = None
     time: Time | None = None
     unit: str | None = None
+    complex: bool = False
 
     @property
     def components(self) -> tuple[str, ...]:
-        return component_names(self.name, self.rank, self.region.coordinates)
+        return component_names(self.name, self.rank, self.region.coordinates, self.complex)
 
     @property
     def symbol(self) -> sp.Expr | sp.ImmutableMatrix:
@@ -352,8 +361,10 @@ def _reduce_function(function: FieldFunction) -> tuple:
 copyreg.pickle(FieldFunction, _reduce_function)
 
 
-def component_names(name: str, rank: str, coordinates: Sequence[Coordinate]) -> tuple[str, ...]:
-    """`u`; `v.x v.y`; `T.xx T.xy T.yx T.yy`, row by row."""
+def component_names(name: str, rank: str, coordinates: Sequence[Coordinate], complex: bool = False) -> tuple[str, ...]:
+    """`u`; `v.x v.y`; `T.xx T.xy T.yx T.yy`, row by row; of complex fields `psi.re psi.im`, `E.x.re E.x.im ..`."""
+    if complex:
+        return tuple(f"{each}.{part}" for each in component_names(name, rank, coordinates) for part in ("re", "im"))
     axes = [coordinate.name for coordinate in coordinates]
     if rank == "scalar":
         return (name,)
@@ -363,27 +374,48 @@ def component_names(name: str, rank: str, coordinates: Sequence[Coordinate]) -> 
 
 
 def _applied(declaration: Unknown | Input, base: type[AppliedUndef]) -> sp.Expr | sp.ImmutableMatrix:
-    coordinates = declaration.region.coordinates
-    arguments = (*coordinates, *((declaration.time,) if declaration.time is not None else ()))
-    entries = [component_function(declaration, i, base)(*arguments) for i in range(len(declaration.components))]
+    entries: Sequence[Any] = _components(declaration, base)
+    if declaration.complex:
+        entries = [real + sp.I * imaginary for real, imaginary in zip(entries[::2], entries[1::2], strict=True)]
     if declaration.rank == "scalar":
         return entries[0]
-    rows = len(coordinates)
+    rows = len(declaration.region.coordinates)
     return sp.ImmutableMatrix(rows, len(entries) // rows, entries)
+
+
+def _components(declaration: Unknown | Input, base: type[AppliedUndef]) -> tuple[Any, ...]:
+    arguments = (*declaration.region.coordinates, *((declaration.time,) if declaration.time is not None else ()))
+    return tuple(component_function(declaration, i, base)(*arguments) for i in range(len(declaration.components)))
 
 
 # ---------------------------------------------------------------------------------------------------------------- constructors
 
 
 def unknown(
-    name: str, region: Domain, rank: str = "scalar", time: Time | None = None, positive: bool = False, unit: str | None = None
+    name: str,
+    region: Domain,
+    rank: str = "scalar",
+    time: Time | None = None,
+    positive: bool = False,
+    unit: str | None = None,
+    complex: bool = False,
 ) -> Any:
-    """The expression of an unknown field: `u = unknown("u", Omega)`, `v = unknown("v", Omega, "vector", time=t)`."""
+    """The expression of an unknown field: `u = unknown("u", Omega)`, `v = unknown("v", Omega, "vector", time=t)`.
+
+    That of a `complex` one is its real component plus `sp.I` times its imaginary one.
+    """
     check_name(name, "an unknown")
     _check_rank(name, rank)
     _check_region(name, region, on_boundaries=False)
     _check_time(name, time)
-    return Unknown(name, rank, region, time, positive, unit).symbol
+    check_sign(name, positive, complex)
+    return Unknown(name, rank, region, time, positive, unit, complex).symbol
+
+
+def check_sign(name: str, positive: bool, complex: bool) -> None:
+    """Raises: T05 for a complex field that is declared positive."""
+    if positive and complex:
+        raise fail("T05", f"`{name}` is complex and declared positive", "only real fields have a sign", label=name)
 
 
 def input_function(
@@ -394,6 +426,7 @@ def input_function(
     source: str | None = None,
     time: Time | None = None,
     unit: str | None = None,
+    complex: bool = False,
 ) -> Any:
     """The expression of a field given per sample: `f = input_function("f", Omega, gaussians(count=2))`."""
     check_name(name, "an input")
@@ -403,7 +436,7 @@ def input_function(
     _check_law(name, law, "function")
     if law is not None and source is not None:
         raise fail("S02", f"input `{name}` has a law and a source", "it is drawn or read, so give one of them", label=name)
-    return Input(name, rank, region, law, source, time, unit).symbol
+    return Input(name, rank, region, law, source, time, unit, complex).symbol
 
 
 def param(name: str, value: Any = None, size: int | None = None, unit: str | None = None) -> Any:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import sympy as sp
 
 from pdespec.calculus import Integral, describe, entries, partial, short
+from pdespec.complexes import split, stacked
 from pdespec.errors import fail
 from pdespec.forms import energy_terms
 from pdespec.geometry import Boundary, Domain, boundary, rest, side
@@ -105,13 +106,15 @@ def _variables(expression: Any) -> set[Any]:
 def variation(energy: Any, field: Any) -> Any:
     """The variational derivative of an energy by an unknown: `dt(u) = -variation(E, u)` is its gradient flow.
 
-    For psi(u, grad u) this is d psi/d u - div(d psi/d grad(u)), the divergence not carried out. Vectors give a vector.
+    For psi(u, grad u) this is d psi/d u - div(d psi/d grad(u)), the divergence not carried out. Vectors give a vector, and a complex
+    unknown a + i b the derivative by a plus i times that by b.
 
     Raises: V01 when the energy is not a sum of integrals; T05 when `field` is no unknown.
     """
     _check_varied(field)
     terms = energy_terms(energy, "vary")
-    return _entrywise(field, lambda entry: _euler_lagrange([density for density, region in terms if isinstance(region, Domain)], entry))
+    densities = [density for density, region in terms if isinstance(region, Domain)]
+    return _entrywise(field, lambda entry: _euler_lagrange(densities, entry))
 
 
 def first_variation(energy: Any, *fields: Any) -> Any:
@@ -123,7 +126,7 @@ def first_variation(energy: Any, *fields: Any) -> Any:
     """
     for field in fields:
         _check_varied(field)
-    varied = [entry for field in fields for entry in entries(field)]
+    varied = [part for field in fields for entry in entries(field) for part in _parts(entry)]
     terms = []
     for density, region in energy_terms(energy, "vary"):
         linear = _gateaux(jet_form(density), varied)
@@ -148,7 +151,7 @@ def stationarity(problem: Problem) -> dict[str, Equation]:
     for functional in problem.functionals:
         for name in functional.unknowns:
             unknown = problem.unknowns[name]
-            lhs = _entrywise(unknown.symbol, lambda entry: euler_lagrange(functional, entry))  # noqa: B023 - called at once
+            lhs = stacked(_entrywise(unknown.symbol, lambda entry: euler_lagrange(functional, entry)))  # noqa: B023 - called at once
             label = "stationarity" if len(functional.unknowns) == 1 else f"stationarity.{name}"
             found[_free_label(label, {**problem.equations, **found})] = Equation(lhs, lhs * 0, unknown.region, functional.span)
     return found
@@ -161,12 +164,20 @@ def euler_lagrange(functional: Functional, component: Any) -> sp.Expr:
 
 
 def _check_varied(field: Any) -> None:
-    if not all(isinstance(entry, UnknownField) for entry in entries(field)):
+    if not all(isinstance(part, UnknownField) for entry in entries(field) for part in _parts(entry)):
         raise fail("T05", f"variation by {short(field)}, which is no unknown", "vary by an unknown: variation(E, u)")
 
 
+def _parts(entry: Any) -> tuple[Any, ...]:
+    """The real components of an entry of an unknown."""
+    return split(entry) if entry.has(sp.I) else (entry,)
+
+
 def _entrywise(field: Any, function: Any) -> Any:
-    return sp.ImmutableMatrix(field).applyfunc(function) if isinstance(field, sp.MatrixBase) else function(field)
+    if isinstance(field, sp.MatrixBase):
+        return sp.ImmutableMatrix(field).applyfunc(lambda entry: _entrywise(entry, function))
+    real, *imaginary = (function(part) for part in _parts(field))
+    return real + sp.I * imaginary[0] if imaginary else real
 
 
 def _free_label(label: str, taken: Any) -> str:
@@ -244,7 +255,7 @@ def naturals(problem: Problem, functional: Functional) -> Iterator[Natural]:
     """The natural conditions of one functional, component by component, zero fluxes left out."""
     for name in functional.unknowns:
         unknown = problem.unknowns[name]
-        components = entries(unknown.symbol)
+        components = list(unknown.fields)
         order = max((sum(jet.index) for density, _ in functional.terms for jet, _ in _all_fluxes(density, components)), default=0)
         if order > 2 or (order == 2 and unknown.region.dim > 2):
             hint = "state the boundary conditions of the strong form yourself"

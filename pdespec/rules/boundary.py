@@ -8,7 +8,7 @@ from typing import Any
 import sympy as sp
 
 from pdespec.analysis import Analysis, Row, rule
-from pdespec.calculus import entries, short
+from pdespec.calculus import short
 from pdespec.errors import Diagnostic
 from pdespec.geometry import Boundary, Domain
 from pdespec.jets import sympy_form
@@ -35,7 +35,7 @@ def conditions_cover_the_boundary(analysis: Analysis) -> Iterator[Diagnostic]:
         uncovered: dict[tuple[str, int, int], list[Part]] = {}
         for part in domain_parts(domain):
             across = [x for x in domain.coordinates if part.coordinate in (None, x.name)]
-            needs = {u.name: sum(analysis.order(c, *across, rows=analysis.stated) // 2 for c in entries(u.symbol)) for u in unknowns}
+            needs = {u.name: sum(analysis.order(c, *across, rows=analysis.stated) // 2 for c in u.fields) for u in unknowns}
             rows = [row for row in analysis.boundary_rows if row.region.domain == domain and part in parts(row.region)]
             if sum(needs.values()) <= sum(1 for row in rows if any(u.name in needs for u in row.unknowns)):
                 continue
@@ -57,7 +57,7 @@ def _uncovered(analysis: Analysis, domain: Domain, unknown: Unknown, needed: int
     number = f"no condition on `{unknown.name}`" if have == 0 else f"{have} of {needed} conditions on `{unknown.name}`"
     place = _written(analysis, domain, unknown, pieces)
     hint = f"write `on {place}: {unknown.name} = 0`, or dot(grad({unknown.name}), n) = 0 where nothing crosses"
-    row = analysis.first(entries(unknown.symbol)[0], analysis.stated)
+    row = analysis.first(unknown.fields[0], analysis.stated)
     message = f"part of the boundary of `{domain.name}` has {number}: {where}"
     cause = "an equation of second order needs one condition everywhere on the boundary, of fourth order two"
     return row.report("W02", message, hint, cause) if row else Diagnostic("W02", message, hint, cause, label=unknown.name)

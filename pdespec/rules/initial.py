@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from pdespec.analysis import Analysis, counted, rule
-from pdespec.calculus import entries
 from pdespec.errors import Diagnostic
 from pdespec.symbols import Unknown
 
@@ -28,7 +27,7 @@ def initial_conditions_match_time_orders(analysis: Analysis) -> Iterator[Diagnos
             shared += 1
     for unknown in problem.unknowns.values():
         seen = set()
-        for component in entries(unknown.symbol):
+        for component in unknown.fields:
             needed, have = analysis.order(component, problem.time), len(given.get(component, ()))
             if (needed, have) in seen or (have < needed and (shared or unknown.name in analysis.measured)):
                 continue

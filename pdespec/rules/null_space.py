@@ -9,7 +9,7 @@ from typing import Any
 import sympy as sp
 
 from pdespec.analysis import Analysis, rule
-from pdespec.calculus import Integral, entries
+from pdespec.calculus import Integral, entries, short
 from pdespec.errors import Diagnostic
 from pdespec.geometry import Boundary
 from pdespec.jets import jet_form, jets_of, total_derivative
@@ -58,15 +58,15 @@ class Mode:
 
 def _modes(analysis: Analysis, unknown: Unknown) -> Iterator[Mode]:
     """Constants, and rotations of vectors and linear functions of scalars where nothing is periodic."""
-    time, domain, fields = analysis.problem.time, unknown.region, entries(unknown.symbol)
+    time, domain, fields = analysis.problem.time, unknown.region, unknown.fields
     if time is not None and any(analysis.order(component, time) for component in fields):
         return  # pinned by its initial condition, or reported by W01
     for component in fields:
-        yield Mode(unknown, "a constant", {component: sp.S.One}, f"integral({component.func.__name__}, {domain.name})")
+        yield Mode(unknown, "a constant", {component: sp.S.One}, f"integral({short(component)[1:-1]}, {domain.name})")
     if domain.periodic:
         return
     x = domain.coordinates
-    for i in range(domain.dim if unknown.rank == "vector" else 0):
+    for i in range(domain.dim if unknown.rank == "vector" and not unknown.complex else 0):
         for j in range(i):
             turn = f"integral(d{x[j]}({fields[i].func.__name__}), {domain.name})"
             yield Mode(unknown, "a rotation", {fields[i]: x[j], fields[j]: -x[i]}, turn)

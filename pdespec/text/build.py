@@ -12,7 +12,7 @@ from lark import Token, Tree
 from ..errors import Source, Span
 from . import tree as t
 from .layout import place
-from .words import spell
+from .words import COMPLEX, spell
 
 Parts = list[Any]
 Powers = tuple[tuple[str, Fraction], ...]  # of units, in the order written
@@ -63,6 +63,12 @@ def _sized(items: Parts) -> Parts:
 def _given(p: Parts, s: Span) -> t.Node:
     name, (mark, node), unit = p[0], p[1] or ("", None), p[2]
     return t.Given(name, node if mark == "=" else None, node if mark == "~" else None, unit, None, s)
+
+
+def _written_rank(p: Parts, s: Span) -> t.Name:
+    """`scalar`, `complex vector`; `complex` alone is `complex scalar`."""
+    words = [name.name for name in p]
+    return t.Name(" ".join([*words, "scalar"] if words == [COMPLEX] else words), s)
 
 
 def _given_function(p: Parts, s: Span) -> t.Node:
@@ -191,7 +197,8 @@ RULES: dict[str, Callable[[Parts, Span], Any]] = {
     "both": lambda p, s: t.Logic("and", tuple(p), s),
     "negated": lambda p, s: t.Not(p[0], s),
     "comparison": _chain(t.Comparison, COMPARISONS),
-    "number": lambda p, s: t.Number(str(p[0]), s),
+    "number": lambda p, s: t.Number(str(p[0]).replace("j", "i"), s),
+    "rank": _written_rank,
     "name": lambda p, s: t.Name(p[0].name, s),
     "call": _call,
     "partial": lambda p, s: t.Call("boundary", (t.Name(p[1].name, s),), (), s),

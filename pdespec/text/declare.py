@@ -12,7 +12,7 @@ from .. import geometry
 from ..errors import ProblemError, Span, nearest
 from ..geometry import Boundary, Domain, Shape
 from ..statements import Condition, Data, Equation, Output
-from ..symbols import Coordinate, Input, Param, Time, Unknown
+from ..symbols import Coordinate, Input, Param, Time, Unknown, check_sign
 from . import tree as t
 from .calls import HANDLERS
 from .evaluate import expression, region, value
@@ -21,7 +21,7 @@ from .printer import unit_text
 from .regions import LAWS, law, whole_size
 from .scope import BROKEN, Broken, Function, Scope
 from .units import unknown_unit
-from .words import IDENTIFIER, RANKS, bare, split_derivative
+from .words import COMPLEX, IDENTIFIER, RANKS, bare, split_derivative
 
 MAX_TENSOR = 16
 
@@ -250,11 +250,13 @@ def _given(item: t.Given, kind: str, draft: Draft) -> None:
 # ---- fields
 
 
-def _rank(name: t.Name, field_name: str, scope: Scope) -> str | None:
-    if name.name in RANKS:
-        return name.name
-    near = nearest(name.name, RANKS)
-    hint = f"did you mean `{near}`?" if near else "a field is scalar, vector or tensor"
+def _rank(name: t.Name, field_name: str, scope: Scope) -> tuple[str, bool] | None:
+    """The rank that is written, and whether the field is complex."""
+    first, _, second = name.name.rpartition(" ")
+    if second in RANKS and first in ("", COMPLEX):
+        return second, first == COMPLEX
+    near = nearest(name.name, (*RANKS, *(f"{COMPLEX} {each}" for each in RANKS)))
+    hint = f"did you mean `{near}`?" if near else "a field is scalar, vector or tensor, or complex scalar, complex vector"
     scope.fail("S01", f"unknown rank `{name.name}` of `{field_name}`", name.span, hint)
     return None
 
@@ -277,7 +279,7 @@ def _input(item: t.GivenFunction, kind: str, draft: Draft) -> None:
             scope.fail("S01", f"`{item.over.name}` is not the time", item.over.span, hint)
     if rank is None or isinstance(over, Broken) or isinstance(where, Broken) or isinstance(drawn, Broken):
         return scope.declare(item.name, BROKEN, kind)
-    made = Input(bare(item.name.name), rank, where, drawn, item.source, over, _unit(item.unit, scope))
+    made = Input(bare(item.name.name), rank[0], where, drawn, item.source, over, _unit(item.unit, scope), rank[1])
     if scope.free(item.name, kind):
         draft.inputs.append(made)
     return scope.declare(item.name, made.symbol, kind)
@@ -292,9 +294,13 @@ def _unknown(item: t.UnknownFunction, kind: str, draft: Draft) -> None:
         scope.fail("S02", "an unknown can be declared positive, and nothing else", item.positive[1].span, hint)
     if rank is None or isinstance(where, Broken):
         return scope.declare(item.name, BROKEN, kind)
-    made = Unknown(
-        bare(item.name.name), rank, where, None if item.steady else scope.time, item.positive is not None, _unit(item.unit, scope)
-    )
+    time, positive = None if item.steady else scope.time, item.positive is not None
+    try:
+        check_sign(item.name.name, positive, rank[1])
+    except ProblemError as error:
+        scope.adopt(error, item.span)
+        return scope.declare(item.name, BROKEN, kind)
+    made = Unknown(bare(item.name.name), rank[0], where, time, positive, _unit(item.unit, scope), rank[1])
     if scope.free(item.name, kind):
         draft.unknowns.append(made)
     return scope.declare(item.name, made.symbol, kind)
@@ -347,6 +353,6 @@ def _known(statement: t.Definition, parameters: tuple[str, ...], scope: Scope) -
 
 def known_name(name: str, scope: Scope, called: bool = False) -> bool:
     """Whether a name means anything here."""
-    if name in scope.local or scope.declared(name) or name in scope.lost or name in ("pi", "I", "n", "theta"):
+    if name in scope.local or scope.declared(name) or name in scope.lost or name in ("pi", "I", "i", "n", "theta"):
         return True
     return name in BUILTINS or name in HANDLERS or (called and name in LAWS) or split_derivative(name, scope.variables) is not None

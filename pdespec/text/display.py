@@ -64,7 +64,7 @@ def notation_of(statements: tuple[t.Node, ...]) -> Notation:
         elif isinstance(statement, t.Declaration):
             for item in statement.items:
                 if isinstance(item, (t.UnknownFunction, t.GivenFunction)):
-                    notation.ranks[item.name.name] = item.rank.name
+                    notation.ranks[item.name.name] = item.rank.name.split()[-1]
                 elif statement.kind == "boundary" and isinstance(item, t.Region):
                     notation.boundaries.setdefault(item.name.name, ())
         elif isinstance(statement, t.Definition) and statement.parameters is not None:
@@ -97,7 +97,9 @@ def _rank(node: t.Node, notation: Notation) -> str:
             return "vector" if inner == "tensor" else "scalar"
         if node.function in ("sym", "skew", "inv", "outer"):
             return "tensor"
-        if node.function in ("lap", "dt", "dtt", "advect", "jump", "avg", "dn") or split_derivative(node.function, notation.variables):
+        if node.function in ("lap", "dt", "dtt", "advect", "jump", "avg", "dn", "re", "im", "conj") or split_derivative(
+            node.function, notation.variables
+        ):
             return _rank(node.arguments[-1], notation)
         if node.function == "diff" and len(node.arguments) == 2:
             return _rank(node.arguments[1], notation) if inner == "scalar" else inner

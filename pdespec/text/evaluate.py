@@ -92,8 +92,9 @@ def value(node: t.Node, scope: Scope) -> Any:
 
 @value.register
 def _number(node: t.Number, scope: Scope) -> Any:
-    exact = Fraction(node.text)
-    return sp.Rational(exact.numerator, exact.denominator)
+    exact = Fraction(node.text.removesuffix("i"))
+    number = sp.Rational(exact.numerator, exact.denominator)
+    return sp.I * number if node.text.endswith("i") else number
 
 
 @value.register
@@ -102,6 +103,8 @@ def _name(node: t.Name, scope: Scope) -> Any:
         return scope.lookup(node.name, node.span)
     if node.name == "pi":
         return sp.pi
+    if node.name == "i":
+        return sp.I
     if node.name in ("I", "n"):
         if not scope.coordinates:
             return scope.fail("S01", f"`{node.name}` needs coordinates", node.span, "begin with `space x, y`")

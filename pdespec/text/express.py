@@ -183,6 +183,11 @@ def _e(expression: sp.core.numbers.Exp1, express: Express) -> t.Node:
 
 
 @write.register
+def _imaginary(expression: sp.core.numbers.ImaginaryUnit, express: Express) -> t.Node:
+    return t.Number("1i")
+
+
+@write.register
 def _symbol(expression: sp.Symbol, express: Express) -> t.Node:
     if isinstance(expression, (Coordinate, Time)):
         return express.name(expression.name)
@@ -207,9 +212,11 @@ def _scalar(expression: Scalar, express: Express) -> t.Node:
 def _field(expression: Any, express: Express) -> t.Node:
     declaration = expression.func.declaration
     name = express.name(declaration.name)
-    if declaration.rank == "scalar":
-        return name
-    return t.Component(name, expression.func.__name__[len(declaration.name) + 1 :])
+    place = expression.func.__name__[len(declaration.name) + 1 :]
+    if declaration.complex:
+        axes, _, part = place.rpartition(".")
+        return t.Call(part, (t.Component(name, axes) if axes else name,))
+    return name if declaration.rank == "scalar" else t.Component(name, place)
 
 
 @write.register
@@ -278,6 +285,11 @@ def _split(factors: Iterable[sp.Expr], express: Express) -> tuple[list[t.Node], 
 
 @write.register
 def _sum(expression: sp.Add, express: Express) -> t.Node:
+    if expression.has(sp.I):  # a complex field is the sum of its parts
+        whole = {each.func.declaration for each in expression.atoms(UnknownField, InputField) if each.func.declaration.complex}
+        for declaration in sorted(whole, key=lambda each: each.name):
+            if declaration.symbol == expression:
+                return express.name(declaration.name)
     found, left = operators(expression.args, express)
     return signed([*found, *terms_of(left, express)])
 

@@ -13,11 +13,11 @@ from pygments.lexer import RegexLexer, bygroups, words
 from pygments.token import Comment, Keyword, Name, Number, Operator, Punctuation, String, Text
 
 from .regions import LAWS
-from .words import CONSTANTS, FUNCTIONS, OPERATORS, PARTICLES, RANKS, REGIONS, SHAPES, STATEMENTS, YIELDING
+from .words import COMPLEX, CONSTANTS, FUNCTIONS, OPERATORS, PARTICLES, RANKS, REGIONS, SHAPES, STATEMENTS, YIELDING
 
 LETTER = "A-Za-z_\u00b5\u0391-\u0393\u0395-\u03c9\u03d1\u03d5\u03f5\u2126"
 NAME = f"[{LETTER}][{LETTER}0-9\u2080-\u2089]*"
-NUMBER = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
+NUMBER = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?(?:[ij](?![A-Za-z0-9_(]))?"
 BUILTINS = [*OPERATORS, *FUNCTIONS, *YIELDING]
 PLACES = [*SHAPES, *(each for each in REGIONS if each not in OPERATORS), *LAWS]
 
@@ -41,7 +41,7 @@ class PdespecLexer(RegexLexer):
             (words(PLACES, prefix=r"\b", suffix=r"(?=\s*\()"), Name.Function),
             (r"\bd[A-Za-z]*(?=\()", Name.Builtin),
             (words(STATEMENTS + PARTICLES, prefix=r"\b", suffix=r"\b"), Keyword),
-            (words(RANKS, prefix=r"\b", suffix=r"\b"), Keyword.Type),
+            (words([*RANKS, COMPLEX], prefix=r"\b", suffix=r"\b"), Keyword.Type),
             (words(CONSTANTS, prefix=r"\b", suffix=r"\b"), Name.Constant),
             (NUMBER, Number),
             (NAME, Name),
@@ -72,7 +72,7 @@ def textmate() -> dict[str, Any]:
             {"name": "support.function.derivative.pde", "match": "\\bd[A-Za-z]*(?=\\s*\\()"},
             {"name": "support.function.region.pde", "match": f"\\b(?:{either(PLACES)})(?=\\s*\\()"},
             {"name": "keyword.control.pde", "match": f"\\b(?:{either(STATEMENTS + PARTICLES)})\\b"},
-            {"name": "storage.type.pde", "match": f"\\b(?:{either(RANKS)})\\b"},
+            {"name": "storage.type.pde", "match": f"\\b(?:{either([*RANKS, COMPLEX])})\\b"},
             {"name": "constant.language.pde", "match": f"\\b(?:{either(CONSTANTS)})\\b"},
             {"name": "constant.numeric.pde", "match": f"(?<![A-Za-z0-9_]){NUMBER}"},
             {"name": "keyword.operator.definition.pde", "match": ":="},

@@ -108,6 +108,9 @@ def tex(node: t.Node, notation: Notation) -> str:
 
 @tex.register
 def _number(node: t.Number, notation: Notation) -> str:
+    if node.text.endswith("i"):
+        size = "" if node.text == "1i" else tex(t.Number(node.text[:-1]), notation) + r"\, "
+        return size + r"\mathrm{i}"
     mantissa, _, exponent = node.text.lower().partition("e")
     return rf"{mantissa}\cdot 10^{{{int(exponent)}}}" if exponent else mantissa
 
@@ -307,6 +310,10 @@ OPERATORS: dict[str, tuple[int, str, int]] = {
     "sym": (1, r"\operatorname{sym}(%s)", 0),
     "skew": (1, r"\operatorname{skew}(%s)", 0),
     "diff": (2, r"\frac{\partial %s}{\partial %s}", POSTFIX),
+    "re": (1, r"\operatorname{Re} %s", POSTFIX),
+    "im": (1, r"\operatorname{Im} %s", POSTFIX),
+    "conj": (1, r"\overline{%s}", 0),
+    "abs2": (1, r"\left|%s\right|^{2}", 0),
     "dn": (1, r"\frac{\partial}{\partial \boldsymbol{n}} %s", POSTFIX),
     "dirac": (2, r"\delta\left(%s;\, %s\right)", 0),
     "variation": (2, r"\frac{\delta %s}{\delta %s}", POSTFIX),

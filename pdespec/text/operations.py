@@ -8,7 +8,7 @@ from typing import Any
 
 import sympy as sp
 
-from .. import calculus, tensors
+from .. import calculus, complexes, tensors
 from ..errors import fail
 from ..functions import TABLE
 from ..variation import diff, variation
@@ -30,6 +30,8 @@ def _elementary(function: Callable[..., Any], name: str, least: int = 1, most: i
             if isinstance(argument, sp.MatrixBase):
                 kind = calculus.describe(argument)
                 raise fail("T02", f"{name} needs a scalar, {calculus.short(argument)} is {kind}", "apply it to components: v.x")
+            if name in ("min", "max") and complexes.is_complex(argument):
+                raise fail("T02", f"{name} of {calculus.short(argument)}, which is complex", "compare real parts, re(..), or abs(..)")
         return function(*arguments)
 
     return Builtin(apply, least, most, usage or f"{name}(s)")
@@ -68,4 +70,11 @@ BUILTINS: dict[str, Builtin] = {
     "variation": Builtin(variation, 2, 2, "variation(E, u)"),
     "dirac": Builtin(calculus.dirac, 1, 2, "dirac(x - 1/2, 0.05)"),
     "sqrt": _elementary(sp.sqrt, "sqrt"),
+    "re": Builtin(complexes.re, 1, 1, "re(psi)"),
+    "im": Builtin(complexes.im, 1, 1, "im(psi)"),
+    "conj": Builtin(complexes.conj, 1, 1, "conj(psi)"),
+    "abs2": Builtin(complexes.abs2, 1, 1, "abs2(psi)"),
+    "arg": _elementary(complexes.arg, "arg"),
 } | {entry.name: _elementary(entry.function, entry.name, entry.least, entry.most, entry.example) for entry in TABLE.values()}
+
+BUILTINS["abs"] = _elementary(complexes.modulus, "abs")  # of real numbers the absolute value, of complex ones a root

@@ -18,7 +18,7 @@ from . import tree as t
 from .express import Express
 from .places import in_place, law, shape
 from .units import unit_of
-from .words import YIELDING
+from .words import COMPLEX, YIELDING
 
 if TYPE_CHECKING:
     from ..problem import Problem
@@ -92,7 +92,7 @@ def _regions(problem: Problem, express: Express) -> list[t.Node]:
 def _input(declaration: Input, express: Express) -> t.GivenFunction:
     return t.GivenFunction(
         express.name(declaration.name),
-        t.Name(declaration.rank),
+        t.Name(f"{COMPLEX} {declaration.rank}" if declaration.complex else declaration.rank),
         express.region(declaration.region),
         express.name(declaration.time.name) if declaration.time is not None else None,
         law(declaration.law, None, express) if declaration.law is not None else None,
@@ -104,7 +104,7 @@ def _input(declaration: Input, express: Express) -> t.GivenFunction:
 def _unknown(declaration: Unknown, problem: Problem, express: Express) -> t.UnknownFunction:
     return t.UnknownFunction(
         express.name(declaration.name),
-        t.Name(declaration.rank),
+        t.Name(f"{COMPLEX} {declaration.rank}" if declaration.complex else declaration.rank),
         express.region(declaration.region),
         problem.time is not None and declaration.time is None,
         (">", t.Number("0")) if declaration.positive else None,

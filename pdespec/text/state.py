@@ -8,7 +8,7 @@ from typing import Any
 
 import sympy as sp
 
-from .. import forms
+from .. import complexes, forms
 from ..errors import ProblemError, Span
 from ..geometry import Boundary, Domain
 from ..statements import Condition, Data, Equation, Output, Requirement, promote
@@ -64,7 +64,7 @@ def _member(member: t.Equality, kind: str, where: Any, at: Any, draft: Draft) ->
     if any(isinstance(each, Broken) for each in (left, right, where, at)):
         return False
     try:
-        lhs, rhs = promote(left, right)
+        lhs, rhs = complexes.sides(*promote(left, right))
         if kind == "in":
             equation = Equation(lhs, rhs, where, member.span, member)
             draft.equations[label or forms.free_label("eq", draft.equations)] = equation
@@ -150,6 +150,10 @@ def _requirement(statement: t.Require, scope: Scope) -> Any:
     if isinstance(left, sp.MatrixBase) or isinstance(right, sp.MatrixBase):
         scope.fail("T05", "a requirement compares scalars", statement.span, "require something of each component: v.x > 0")
         return None
+    what = "a side of the requirement"
+    if _attempt(lambda: [complexes.real_valued(each, what) for each in (left, right)], statement.span, scope) is None:
+        return None
+    left, right = complexes.re(left), complexes.re(right)
     if statement.operator == "=":
         return _attempt(lambda: forms.to_requirement((left, right)), statement.span, scope)
     if where is None and not forms.fields_of(left - right):
@@ -167,6 +171,7 @@ def _output(statement: t.Output, draft: Draft) -> None:
     if bare(statement.name.name) in draft.outputs:
         scope.fail("S05", f"output `{statement.name.name}` is declared twice", statement.name.span, "give each output its own name")
     if not isinstance(result, Broken):
+        result = complexes.stacked(result)
         draft.outputs[bare(statement.name.name)] = Output(bare(statement.name.name), result, statement.span, statement)
 
 
@@ -175,7 +180,7 @@ def _data(statement: t.Data, draft: Draft) -> None:
     scope = draft.scope
     result, where = expression(statement.value, scope), region(statement.region, scope)
     if not isinstance(result, Broken) and not isinstance(where, Broken):
-        draft.data.append(Data(result, where, statement.source, statement.span, statement))
+        draft.data.append(Data(complexes.stacked(result), where, statement.source, statement.span, statement))
 
 
 @declare.register
@@ -188,6 +193,6 @@ def _reference(statement: t.Reference, draft: Draft) -> None:
     name = key(statement.name.name, scope.variables)
     if name in draft.references:
         scope.fail("S05", f"`{name}` has two references", statement.span, "state one known solution")
-    sides = _attempt(lambda: promote(unknown, known), statement.span, scope)
-    if sides is not None:
-        draft.references[name] = sides[1]
+    solution = _attempt(lambda: forms.known_solution(forms.declaration_of(unknown), known), statement.span, scope)
+    if solution is not None:
+        draft.references[name] = solution

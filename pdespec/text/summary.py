@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..forms import fields_of
 from . import tree as t
 from .express import Express
 from .printer import text
@@ -87,14 +88,19 @@ def _lines(label: str, expression: Any, where: str, problem: Problem) -> list[st
     if not hasattr(expression, "shape"):
         return [f"{label}{where}: {text(express(expression))} = 0"]
     axes = [x.name for x in problem.coordinates]
+    if any(field.func.declaration.complex for field in fields_of(expression)) and expression.shape[1] == 1:
+        whole = [""] if expression.rows == 2 else [f"{axis}." for axis in axes]
+        axes = [each + part for each in whole for part in ("re", "im")]
     suffixes = axes if expression.shape[1] == 1 else [a + b for a in axes for b in axes]
     return [f"{label}.{suffix}{where}: {text(express(entry))} = 0" for suffix, entry in zip(suffixes, expression, strict=True)]
 
 
 def derivative_lines(problem: Problem) -> list[str]:
     """The derivatives of every unknown component that the residuals hold, by their order: `u: u, dx(u), dxx(u)`."""
-    lines = []
-    for name, found in problem.derivatives().items():
+    lines, express = [], Express(tuple(variable.name for variable in problem.variables))
+    written = {field.func.__name__: text(express(field)) for unknown in problem.unknowns.values() for field in unknown.fields}
+    for component, found in problem.derivatives().items():
+        name = written[component]
         ordered = sorted(found, key=lambda index: (sum(index), tuple(-order for order in index)))
         lines.append(f"{name}: {', '.join(_derivative(name, index, problem) for index in ordered) or 'none'}")
     return lines

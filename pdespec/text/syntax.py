@@ -24,8 +24,8 @@ MAX_NAME = 100
 MAX_DIGITS = 40
 MAX_EXPONENT = 300
 
-OPERANDS = ("NUMBER", "NAME", "RPAR", "RSQB", "QUOTE", "SUPERSCRIPT")
-FACTORS = ("NUMBER", "NAME", "LPAR", "NABLA", "LAPLACIAN", "PARTIAL", "BOUNDARY")
+OPERANDS = ("NUMBER", "IMAGINARY", "NAME", "RPAR", "RSQB", "QUOTE", "SUPERSCRIPT")
+FACTORS = ("NUMBER", "IMAGINARY", "NAME", "LPAR", "NABLA", "LAPLACIAN", "PARTIAL", "BOUNDARY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +131,8 @@ def _bad_token(piece: Piece, source: Source) -> Diagnostic | None:
     for token in piece.tokens:
         if token.type == "NAME" and len(token) > MAX_NAME:
             return Diagnostic("S02", f"names have at most {MAX_NAME} letters", "shorten it", span=place(source, token))
-        if token.type == "NUMBER":
-            mantissa, _, exponent = token.lower().partition("e")
+        if token.type in ("NUMBER", "IMAGINARY"):
+            mantissa, _, exponent = token.lower().rstrip("ij").partition("e")
             if len(mantissa) > MAX_DIGITS or len(exponent) > 5 or abs(int(exponent or 0)) > MAX_EXPONENT:
                 message = f"numbers have at most {MAX_DIGITS} digits and exponents at most {MAX_EXPONENT}"
                 hint = "scale the problem: choose units in which its numbers are near 1"

@@ -250,7 +250,7 @@ def _name(node: t.Name, ledger: Ledger) -> Measure | None:
         ledger.units[node.name] = of(definition.body, replace(ledger, local={}, report=[]))
     if node.name in ledger.units:
         return ledger.units[node.name]
-    return {"pi": ANY, "I": ONE, "n": ONE}.get(node.name)
+    return {"pi": ANY, "i": ANY, "I": ONE, "n": ONE}.get(node.name)
 
 
 @of.register
@@ -334,7 +334,7 @@ def _call(node: t.Call, ledger: Ledger) -> Measure | None:
     return _builtin(node, arguments, ledger)
 
 
-SAME = "sym skew tr jump avg entry".split()
+SAME = "sym skew tr jump avg entry re im conj".split()
 PRODUCTS = "dot inner outer cross".split()
 
 
@@ -348,6 +348,10 @@ def _builtin(node: t.Call, arguments: list[Measure | None], ledger: Ledger) -> M
         return _times(first, _inverse(_times(ledger.length, ledger.length)))
     if name == "advect" and len(arguments) == 2:
         return _times(_times(first, arguments[1]), _inverse(ledger.length))
+    if name == "abs2":
+        return _times(first, first)
+    if name == "arg":
+        return ONE
     if name == "dirac" and first is not None and first is not ANY:
         axes = len(node.arguments[0].items) if isinstance(node.arguments[0], t.Bracket) else 1
         return first ** Fraction(-axes)
@@ -411,7 +415,7 @@ def _logic(node: t.Logic, ledger: Ledger) -> Measure | None:
 def _fraction(node: t.Node) -> Fraction | None:
     """The value of an exponent made of digits."""
     if isinstance(node, t.Number):
-        return Fraction(node.text)
+        return None if node.text.endswith("i") else Fraction(node.text)
     if isinstance(node, t.Negative):
         inner = _fraction(node.operand)
         return None if inner is None else -inner

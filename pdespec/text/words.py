@@ -17,7 +17,12 @@ PARTICLES = "over from steady and or not".split()
 
 RANKS = "scalar vector tensor".split()
 
-OPERATORS = "dt dn grad div curl lap advect sym skew tr det inv dot cross outer inner entry diff variation integral jump avg".split()
+COMPLEX = "complex"
+"""Before a rank, or in place of `scalar`: the field has complex values."""
+
+OPERATORS = (
+    "dt dn grad div curl lap advect sym skew tr det inv dot cross outer inner entry diff variation integral jump avg re im conj arg abs2"
+).split()
 """Differential, algebraic and variational built-ins. Beside them stand dx, dyy, dtx, .., and d(u, x, x): the letter d stays free."""
 
 FUNCTIONS = ["sqrt", "dirac", *(name for name, entry in TABLE.items() if entry.own)]
