@@ -1,0 +1,349 @@
+"""A declared problem as a value, written as text and built in Python form.
+
+Everything in it is made of names, numbers and trees (`language.Node`), so that both forms, and the oracle, start from the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import sympy as sp
+
+import pdespec
+from pdespec import geometry
+from tests.generated.language import Node, meaning, python_algebra, text
+
+
+@dataclass(frozen=True)
+class Law:
+    """`uniform(0, 1)`: a call with numbers, by name or by place."""
+
+    name: str
+    arguments: tuple[tuple[str, sp.Rational], ...]
+
+    def text(self) -> str:
+        return f"{self.name}({', '.join(f'{key} = {value}' for key, value in self.arguments)})"
+
+    def python(self) -> Any:
+        return getattr(pdespec, self.name)(**dict(self.arguments))
+
+
+@dataclass(frozen=True)
+class Number:
+    """A const, param or trainable."""
+
+    name: str
+    kind: str
+    value: sp.Rational | None = None
+    law: Law | None = None
+    size: int | None = None
+    unit: str | None = None
+
+
+@dataclass(frozen=True)
+class Function:
+    """An input or unknown field; `on` names its region."""
+
+    name: str
+    kind: str
+    rank: str
+    on: str
+    law: Law | None = None
+    in_time: bool = True
+    positive: bool = False
+    unit: str | None = None
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A shape with its numbers as trees: `disk(radius = r, center = [0, 1])`; `word` is +, - or & for two shapes."""
+
+    word: str
+    parts: tuple[Shape, ...] = ()
+    points: tuple[tuple[Node, ...], ...] = ()
+    keywords: tuple[tuple[str, Any], ...] = ()
+
+    def text(self, spell: dict[str, str]) -> str:
+        if self.word in "+-&":
+            left, right = (each.text(spell) if not each.parts or each.word == "lattice" else f"({each.text(spell)})" for each in self.parts)
+            return f"{left} {self.word} {right}"
+        if self.word == "named":
+            return spell.get(self.keywords[0][1], self.keywords[0][1])
+        if self.word == "lattice":
+            return f"lattice({self.parts[0].text(spell)}, {self.keywords[0][1]}, {self.keywords[1][1]})"
+        if self.word == "exterior":
+            return f"exterior({self.parts[0].text(spell)}, farfield = {self.parts[1].text(spell)})"
+
+        def listed(values: Any) -> str:
+            return f"[{', '.join(text(each, spell) for each in values)}]" if isinstance(values, tuple) else text(values, spell)
+
+        if self.word == "interval":
+            return f"interval({text(self.points[0][0], spell)}, {text(self.points[1][0], spell)})"
+        return f"{self.word}({', '.join([*map(listed, self.points), *(f'{key} = {listed(value)}' for key, value in self.keywords)])})"
+
+    def python(self, algebra: Any) -> Any:
+        if self.word in "+-&":
+            a, b = (each.python(algebra) for each in self.parts)
+            return a + b if self.word == "+" else a - b if self.word == "-" else a & b
+        if self.word == "lattice":
+            return pdespec.lattice(self.parts[0].python(algebra), self.keywords[0][1], self.keywords[1][1])
+        if self.word == "exterior":
+            return pdespec.exterior(*(each.python(algebra) for each in self.parts))
+
+        def value(values: Any) -> Any:
+            return [meaning(each, algebra) for each in values] if isinstance(values, tuple) else meaning(values, algebra)
+
+        if self.word == "interval":
+            return pdespec.interval(*algebra.space, value(self.points[0])[0], value(self.points[1])[0])
+        points = [value(each) for each in self.points]
+        points = [points] if self.word == "polygon" else points
+        return getattr(pdespec, self.word)(*algebra.space, *points, **{key: value(each) for key, each in self.keywords})
+
+
+@dataclass(frozen=True)
+class Place:
+    """A boundary: all, side (x, value), rest (others), inner, outer, or of (a part). Unnamed ones are written where they are used."""
+
+    kind: str
+    domain: str
+    name: str | None = None
+    coordinate: str | None = None
+    value: Node | None = None
+    others: tuple[str, ...] = ()
+    part: str | None = None
+
+    def text(self, spell: dict[str, str]) -> str:
+        domain = spell.get(self.domain, self.domain)
+        if self.kind == "all":
+            return f"boundary({domain})"
+        if self.kind == "side":
+            return f"side({domain}, {spell.get(self.coordinate, self.coordinate)} = {text(self.value, spell)})"
+        if self.kind == "rest":
+            return f"rest({', '.join([domain, *(spell.get(each, each) for each in self.others)])})"
+        if self.kind == "of":
+            return f"boundary({domain}, {spell.get(self.part, self.part)})"
+        return f"{self.kind}({domain})"
+
+    def python(self, domains: dict[str, Any], places: dict[str, Any], algebra: Any) -> Any:
+        domain = domains[self.domain]
+        if self.kind == "all":
+            return geometry.boundary(domain, name=self.name)
+        if self.kind == "side":
+            return geometry.side(domain, self.name, **{self.coordinate: meaning(self.value, algebra)})
+        if self.kind == "rest":
+            return geometry.rest(domain, *(places[each] for each in self.others), name=self.name)
+        if self.kind == "of":
+            return geometry.boundary(domain, domains[self.part], name=self.name)
+        return (geometry.inner if self.kind == "inner" else geometry.outer)(domain, name=self.name)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """lhs = rhs: an equation in the domain `where`, a condition on a place, or one at the time `at`."""
+
+    lhs: Node
+    rhs: Node
+    where: Any  # a domain's name or a Place
+    label: str | None = None
+    at: sp.Rational | None = None
+
+
+@dataclass(frozen=True)
+class Energy:
+    """minimize the integrals of densities over regions, a domain's name or a Place."""
+
+    terms: tuple[tuple[Node, Any], ...]
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """lhs op rhs in a domain; `op` "=" means that the integral of lhs is rhs."""
+
+    lhs: Node
+    op: str
+    rhs: Node
+    where: str
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A whole problem. `expected` are the codes of warnings that may be given."""
+
+    name: str
+    space: tuple[str, ...]
+    domains: tuple[tuple[str, Shape], ...]
+    time: tuple[str, sp.Rational, sp.Rational] | None = None
+    periodic: tuple[str, ...] = ()
+    numbers: tuple[Number, ...] = ()
+    inputs: tuple[Function, ...] = ()
+    unknowns: tuple[Function, ...] = ()
+    places: tuple[Place, ...] = ()
+    equations: tuple[Statement, ...] = ()
+    conditions: tuple[Statement, ...] = ()
+    initial: tuple[Statement, ...] = ()
+    energy: Energy | None = None
+    requirements: tuple[Requirement, ...] = ()
+    outputs: tuple[tuple[str, Node, Any], ...] = ()  # name, density, region
+    spelling: tuple[tuple[str, str], ...] = ()
+    units: tuple[str | None, str | None] = (None, None)  # of space and time
+    expected: frozenset[str] = frozenset()
+    features: frozenset[str] = field(default=frozenset(), compare=False)
+
+    @property
+    def spell(self) -> dict[str, str]:
+        return dict(self.spelling)
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        return (*self.space, *((self.time[0],) if self.time else ()))
+
+
+def _unit(unit: str | None) -> str:
+    return f" [{unit}]" if unit else ""
+
+
+def to_text(problem: Declared) -> str:
+    """The problem as a user would write it."""
+    spell = problem.spell
+
+    def w(name: str) -> str:
+        return spell.get(name, name)
+
+    def region(where: Any) -> str:
+        return w(where) if isinstance(where, str) else w(where.name) if where.name else where.text(spell)
+
+    lines = [f"problem {problem.name}", f"space {', '.join(map(w, problem.space))}{_unit(problem.units[0])}"]
+    if problem.time:
+        t, start, end = problem.time
+        lines.append(f"time {w(t)} in [{start}, {end}]{_unit(problem.units[1])}")
+    drawn = [each for each in problem.numbers if each.kind == "param"]
+    for each in [*drawn, *(each for each in problem.numbers if each.kind != "param")]:
+        if each.law is not None:
+            law = each.law.text()
+            law = law if each.size is None else f"{law[:-1]}, size = {each.size})"
+            lines.append(f"{each.kind} {w(each.name)} ~ {law}{_unit(each.unit)}")
+        else:
+            lines.append(f"{each.kind} {w(each.name)} = {each.value}{_unit(each.unit)}")
+    lines += [f"domain {w(name)} = {shape.text(spell)}" for name, shape in problem.domains]
+    if problem.periodic:
+        lines.append(f"periodic {', '.join(map(w, problem.periodic))}")
+    lines += [f"boundary {w(place.name)} = {place.text(spell)}" for place in problem.places if place.name]
+    for each in problem.inputs:
+        over = f" over {w(problem.time[0])}" if problem.time and each.in_time else ""
+        law = f" ~ {each.law.text()}" if each.law else ""
+        lines.append(f"input {w(each.name)} : {each.rank} on {w(each.on)}{_unit(each.unit)}{over}{law}")
+    for each in problem.unknowns:
+        steady = " steady" if problem.time and not each.in_time else ""
+        lines.append(f"unknown {w(each.name)} : {each.rank} on {w(each.on)}{_unit(each.unit)}{' > 0' * each.positive}{steady}")
+    if problem.energy:
+        terms = " + ".join(f"integral({text(density, spell)}, {region(where)})" for density, where in problem.energy.terms)
+        lines.append(f"minimize {terms}")
+    for each in problem.equations:
+        label = f"{each.label}: " if each.label else ""
+        lines.append(f"in {w(each.where)}: {label}{text(each.lhs, spell)} = {text(each.rhs, spell)}")
+    for each in problem.conditions:
+        lines.append(f"on {region(each.where)}: {text(each.lhs, spell)} = {text(each.rhs, spell)}")
+    for each in problem.initial:
+        lines.append(f"at {w(problem.time[0])} = {each.at}: {text(each.lhs, spell)} = {text(each.rhs, spell)}")
+    for each in problem.requirements:
+        left = text(each.lhs, spell)
+        if each.op == "=":
+            lines.append(f"require integral({left}, {w(each.where)}) = {text(each.rhs, spell)}")
+        else:
+            lines.append(f"require {left} {each.op} {text(each.rhs, spell)} in {w(each.where)}")
+    lines += [f"output {w(name)} := integral({text(density, spell)}, {region(where)})" for name, density, where in problem.outputs]
+    return "\n".join(lines) + "\n"
+
+
+def to_python(problem: Declared) -> pdespec.Problem:
+    """The same problem from SymPy expressions and pdespec's constructors."""
+    space = pdespec.space(" ".join(problem.space), unit=problem.units[0])
+    names: dict[str, Any] = dict(zip(problem.space, space, strict=True))
+    time = None
+    if problem.time:
+        time = names[problem.time[0]] = pdespec.time(*problem.time, unit=problem.units[1])
+    for each in problem.numbers:
+        if each.kind == "param":
+            given = each.law.python() if each.law else each.value
+            names[each.name] = pdespec.param(each.name, given, size=each.size, unit=each.unit)
+        else:
+            names[each.name] = getattr(pdespec, each.kind)(each.name, each.value, unit=each.unit)
+    names.setdefault("theta", geometry.THETA)
+    algebra = python_algebra(names, space)
+    domains: dict[str, Any] = {}
+    for name, shape in problem.domains:
+        domain = replace(_based(shape, domains, algebra), name=name)
+        domains[name] = domain
+    main = {each.on for each in problem.unknowns}
+    for name in main:
+        if problem.periodic:
+            domains[name] = geometry.periodic(domains[name], *problem.periodic)
+    places: dict[str, Any] = {}
+    for place in problem.places:
+        places[place.name] = place.python(domains, places, algebra)
+
+    def region(where: Any) -> Any:
+        if isinstance(where, str):
+            return domains[where] if where in domains else places[where]
+        return places[where.name] if where.name else where.python(domains, places, algebra)
+
+    declared: dict[str, list[Any]] = {"input": [], "unknown": []}
+    for each in (*problem.inputs, *problem.unknowns):
+        own = {"time": time if each.in_time else None, "unit": each.unit}
+        where = region(each.on)
+        if each.kind == "input":
+            symbol = pdespec.input_function(each.name, where, each.law.python() if each.law else None, each.rank, **own)
+        else:
+            symbol = pdespec.unknown(each.name, where, each.rank, positive=each.positive, **own)
+        names[each.name] = symbol
+        declared[each.kind].append(symbol)
+
+    def value(node: Node) -> Any:
+        return meaning(node, algebra)
+
+    several = len(domains) > 1
+    equations = {}
+    for each in problem.equations:
+        pair = (value(each.lhs), value(each.rhs))
+        label = each.label or next(f"eq{k}" for k in range(1, 99) if f"eq{k}" not in equations)
+        equations[label] = pdespec.inside(domains[each.where], pair) if several else pair
+    conditions = [pdespec.on(region(each.where), (value(each.lhs), value(each.rhs))) for each in problem.conditions]
+    conditions += [
+        pdespec.at(time, each.at, (value(each.lhs), value(each.rhs)), region=domains[each.where]) for each in problem.initial
+    ]
+    require = []
+    for each in problem.requirements:
+        if each.op == "=":
+            require.append((pdespec.integral(value(each.lhs), domains[each.where]), value(each.rhs)))
+        else:
+            relation: Callable[..., Any] = {">": sp.Gt, ">=": sp.Ge, "<": sp.Lt, "<=": sp.Le}[each.op]
+            require.append((relation(value(each.lhs), value(each.rhs), evaluate=False), domains[each.where]))
+    minimize = None
+    if problem.energy:
+        minimize = sp.Add(*(pdespec.integral(value(density), region(where)) for density, where in problem.energy.terms))
+    return pdespec.Problem(
+        problem.name,
+        equations,
+        conditions,
+        minimize=minimize,
+        require=require,
+        output={name: pdespec.integral(value(density), region(where)) for name, density, where in problem.outputs},
+        unknowns=declared["unknown"],
+        inputs=declared["input"],
+        params=[names[each.name] for each in problem.numbers],
+        regions=[*domains.values(), *places.values()],
+        coordinates=space,
+        time=time,
+    )
+
+
+def _based(shape: Shape, domains: dict[str, Any], algebra: Any) -> Any:
+    """A shape as a domain; a name of an earlier domain stands for its shape."""
+    if shape.word == "named":
+        return domains[shape.keywords[0][1]]
+    if shape.word in "+-&":
+        a, b = (_based(each, domains, algebra) for each in shape.parts)
+        return a + b if shape.word == "+" else a - b if shape.word == "-" else a & b
+    return shape.python(algebra)

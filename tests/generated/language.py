@@ -1,0 +1,286 @@
+"""Expressions of the language as trees with three meanings: text, pdespec's Python form, and plain SymPy.
+
+The last one is the oracle: ordinary symbols and undefined functions, differentiated by `diff` as they come, and no code of pdespec.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sympy as sp
+
+import pdespec
+
+SUM, NEGATIVE, PRODUCT, POWER, ATOM = range(1, 6)  # how tightly a written expression holds together
+
+
+@dataclass(frozen=True)
+class Node:
+    """An operation and its arguments; `word` names it, `what` is the number, name or list of letters of a leaf or derivative."""
+
+    word: str
+    args: tuple[Node, ...] = ()
+    what: Any = None
+    rank: str = "scalar"
+
+    def walk(self) -> Iterator[Node]:
+        """The node and all below it."""
+        yield self
+        for each in self.args:
+            yield from each.walk()
+
+
+def number(value: object, written: str | None = None) -> Node:
+    """An exact number, written as a fraction unless `written` says how."""
+    exact = sp.Rational(str(value))
+    return Node("number", what=(exact, written or str(exact)))
+
+
+def name(what: str, rank: str = "scalar") -> Node:
+    """A declared name: coordinate, number or field."""
+    return Node("name", what=what, rank=rank)
+
+
+def call(word: str, *args: Node, rank: str = "scalar", what: Any = None) -> Node:
+    return Node(word, args, what, rank)
+
+
+def add(*terms: Node) -> Node:
+    total, *rest = terms
+    for each in rest:
+        total = Node("+", (total, each), rank=total.rank)
+    return total
+
+
+def mul(a: Node, b: Node) -> Node:
+    """A product of scalars, or of a scalar with anything."""
+    return Node("*", (a, b), rank=b.rank if a.rank == "scalar" else a.rank)
+
+
+def power(a: Node, exponent: Node | int) -> Node:
+    return Node("^", (a, number(exponent) if isinstance(exponent, int) else exponent))
+
+
+def derivative(a: Node, letters: tuple[str, ...]) -> Node:
+    return Node("d", (a,), letters, a.rank)
+
+
+def zero(rank: str) -> Node:
+    return Node("number", what=(sp.S.Zero, "0"), rank=rank)
+
+
+# ------------------------------------------------------------------------------------------------------------------------ as text
+
+
+def text(node: Node, spell: Mapping[str, str]) -> str:
+    """The expression as the language writes it, with no bracket more than its meaning needs. `spell` maps names to their writing."""
+    return _written(node, spell)[0]
+
+
+def _written(node: Node, spell: Mapping[str, str]) -> tuple[str, int]:
+    def at(place: int, level: int) -> str:
+        found, own = _written(node.args[place], spell)
+        return found if own >= level else f"({found})"
+
+    def listed() -> str:
+        return ", ".join(_written(each, spell)[0] for each in node.args)
+
+    if node.word == "number":
+        value, written = node.what
+        if value < 0:
+            return written, NEGATIVE
+        return written, PRODUCT if "/" in written else ATOM
+    if node.word == "name":
+        return spell.get(node.what, node.what), ATOM
+    if node.word in "+-" and len(node.args) == 2:
+        return f"{at(0, SUM)} {node.word} {at(1, PRODUCT)}", SUM
+    if node.word == "negative":
+        return f"-{at(0, PRODUCT)}", NEGATIVE
+    if node.word == "*":
+        return f"{at(0, PRODUCT)}*{at(1, POWER)}", PRODUCT
+    if node.word == "/":
+        return f"{at(0, PRODUCT)}/{at(1, POWER)}", PRODUCT
+    if node.word == "^":
+        return f"{at(0, ATOM)}^{at(1, ATOM)}", POWER
+    if node.word == "transpose":
+        return f"{at(0, ATOM)}'", POWER
+    if node.word == "component":
+        return f"{at(0, ATOM)}.{node.what}", ATOM
+    if node.word == "entry":
+        return f"entry({listed()}, {', '.join(map(str, node.what))})", ATOM
+    if node.word == "vector":
+        return f"[{listed()}]", ATOM
+    if node.word == "tensor":
+        size = int(len(node.args) ** 0.5)
+        parts = [_written(each, spell)[0] for each in node.args]
+        return "[" + ", ".join("[" + ", ".join(parts[k * size : (k + 1) * size]) + "]" for k in range(size)) + "]", ATOM
+    if node.word == "d":
+        joined = "d" + "".join(node.what)
+        if all(len(letter) == 1 for letter in node.what):
+            return f"{joined}({listed()})", ATOM
+        return f"d({listed()}, {', '.join(spell.get(each, each) for each in node.what)})", ATOM
+    if node.word in ("identity", "normal", "pi"):
+        return {"identity": "I", "normal": "n", "pi": "pi"}[node.word], ATOM
+    return f"{node.word}({listed()})", ATOM
+
+
+# ------------------------------------------------------------------------------------------- as SymPy expressions, by two algebras
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "sqrt": sp.sqrt,
+    "exp": sp.exp,
+    "log": sp.log,
+    "sin": sp.sin,
+    "cos": sp.cos,
+    "tan": sp.tan,
+    "sinh": sp.sinh,
+    "cosh": sp.cosh,
+    "tanh": sp.tanh,
+    "abs": sp.Abs,
+    "min": sp.Min,
+    "max": sp.Max,
+}
+
+
+@dataclass(frozen=True)
+class Algebra:
+    """What names stand for, and the operators on them."""
+
+    names: Mapping[str, Any]
+    space: tuple[Any, ...]
+    operators: Any
+    normal: Any
+    axes: tuple[str, ...]
+
+
+def meaning(node: Node, algebra: Algebra) -> Any:
+    """The scalar, vector (a column) or tensor that a tree stands for."""
+    args = [meaning(each, algebra) for each in node.args]
+    word = node.word
+    if word == "number":
+        return node.what[0]
+    if word == "name":
+        return algebra.names[node.what]
+    if word == "+":
+        return args[0] + args[1]
+    if word == "-":
+        return args[0] - args[1]
+    if word == "negative":
+        return -args[0]
+    if word == "*":
+        return args[0] * args[1]
+    if word == "/":
+        return args[0] / args[1]
+    if word == "^":
+        return args[0] ** args[1]
+    if word == "pi":
+        return sp.pi
+    if word == "identity":
+        return sp.ImmutableMatrix.eye(len(algebra.space))
+    if word == "normal":
+        return algebra.normal
+    if word == "component":
+        axes = algebra.axes
+        places = {a: (i, 0) for i, a in enumerate(axes)} if node.args[0].rank == "vector" else {}
+        places |= {} if places else {a + b: (i, j) for i, a in enumerate(axes) for j, b in enumerate(axes)}
+        return args[0][places[node.what]]
+    if word == "entry":
+        return args[0][node.what[0], node.what[1] if len(node.what) > 1 else 0]
+    if word == "vector":
+        return sp.ImmutableMatrix(args)
+    if word == "tensor":
+        size = int(len(args) ** 0.5)
+        return sp.ImmutableMatrix(size, size, args)
+    if word == "d":
+        return algebra.operators.d(args[0], *(algebra.names[each] for each in node.what))
+    if word in FUNCTIONS:
+        return FUNCTIONS[word](*args)
+    return getattr(algebra.operators, word)(*args)
+
+
+def python_algebra(names: Mapping[str, Any], space: tuple[Any, ...]) -> Algebra:
+    """pdespec's own operators on its own symbols."""
+    return Algebra(names, space, pdespec, pdespec.unit_normal(space), tuple(x.name for x in space))
+
+
+class Plain:
+    """Vector calculus in the coordinates `space` by nothing but `diff`, sums and products, after any textbook."""
+
+    def __init__(self, space: tuple[sp.Symbol, ...]) -> None:
+        self.space = space
+
+    def d(self, a: Any, *variables: sp.Symbol) -> Any:
+        for each in variables:
+            a = a.diff(each)
+        return a
+
+    def grad(self, a: Any) -> Any:
+        if isinstance(a, sp.MatrixBase):
+            return sp.ImmutableMatrix(len(self.space), len(self.space), lambda i, j: a[i].diff(self.space[j]))
+        return sp.ImmutableMatrix([a.diff(x) for x in self.space])
+
+    def div(self, a: Any) -> Any:
+        if a.shape[1] == 1:
+            return sum((a[i].diff(x) for i, x in enumerate(self.space)), sp.S.Zero)
+        return sp.ImmutableMatrix([sum((a[i, j].diff(x) for j, x in enumerate(self.space)), sp.S.Zero) for i in range(a.shape[0])])
+
+    def lap(self, a: Any) -> Any:
+        total = self.space and a.diff(self.space[0], 2)
+        for x in self.space[1:]:
+            total = total + a.diff(x, 2)
+        return total
+
+    def curl(self, a: Any) -> Any:
+        if not isinstance(a, sp.MatrixBase):
+            x, y = self.space
+            return sp.ImmutableMatrix([a.diff(y), -a.diff(x)])
+        if len(self.space) == 2:
+            x, y = self.space
+            return a[1].diff(x) - a[0].diff(y)
+        x, y, z = self.space
+        return sp.ImmutableMatrix([a[2].diff(y) - a[1].diff(z), a[0].diff(z) - a[2].diff(x), a[1].diff(x) - a[0].diff(y)])
+
+    def advect(self, v: Any, a: Any) -> Any:
+        def along(entry: Any) -> Any:
+            return sum((v[i] * entry.diff(x) for i, x in enumerate(self.space)), sp.S.Zero)
+
+        return sp.ImmutableMatrix(a).applyfunc(along) if isinstance(a, sp.MatrixBase) else along(a)
+
+    def dot(self, a: Any, b: Any) -> Any:
+        return sum((a[i] * b[i] for i in range(len(a))), sp.S.Zero)
+
+    inner = dot
+
+    def cross(self, a: Any, b: Any) -> Any:
+        if len(a) == 2:
+            return a[0] * b[1] - a[1] * b[0]
+        return sp.ImmutableMatrix([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
+
+    def outer(self, a: Any, b: Any) -> Any:
+        return sp.ImmutableMatrix(len(a), len(b), lambda i, j: a[i] * b[j])
+
+    def sym(self, a: Any) -> Any:
+        return (a + a.T) / 2
+
+    def skew(self, a: Any) -> Any:
+        return (a - a.T) / 2
+
+    def transpose(self, a: Any) -> Any:
+        return a.T
+
+    def tr(self, a: Any) -> Any:
+        return a.trace()
+
+    def det(self, a: Any) -> Any:
+        return a.det(method="berkowitz")
+
+    def inv(self, a: Any) -> Any:
+        return sp.ImmutableMatrix(a.adjugate(method="berkowitz") / a.det(method="berkowitz"))
+
+
+def plain_algebra(names: Mapping[str, Any], space: tuple[sp.Symbol, ...], normal: tuple[sp.Symbol, ...], axes: tuple[str, ...]) -> Algebra:
+    """Ordinary SymPy; the coordinates are called `axes` by the problem."""
+    return Algebra(names, space, Plain(space), sp.ImmutableMatrix(normal), axes)

@@ -1,0 +1,235 @@
+"""What SymPy alone says of a declared problem: its residuals as functions of points, parameters and derivatives of its fields.
+
+The trees of the problem are read with ordinary symbols and undefined functions (`language.Plain`), every derivative is carried out by
+`diff`, and `sympy.lambdify` turns the result into NumPy. Nothing of pdespec or the compiler is used.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import sympy as sp
+import torch
+from sympy.core.function import AppliedUndef
+from torch import Tensor
+
+from tests.generated.declared import Declared, Function, Statement
+from tests.generated.language import Node, meaning, plain_algebra
+
+Jet = tuple[str, int, tuple[int, ...]]  # field, component, multi-index over (space..., time)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Scalar expressions as one NumPy function of everything they read."""
+
+    expressions: tuple[sp.Expr, ...]
+    dim: int
+    jets: tuple[Jet, ...]
+    function: Callable[..., Sequence[Any]]
+
+    def __call__(self, points: np.ndarray, params: Mapping[str, np.ndarray], jets: Mapping[Jet, np.ndarray], normals: Any = None) -> np.ndarray:
+        """Shapes: points "b n D", params "b" or "b k", jets "b n", normals "b n d" -> "b n rows"."""
+        known = [points[..., i] for i in range(points.shape[-1])]
+        given = [np.asarray(column)[:, None] for each in params.values() for column in (each.T if np.ndim(each) == 2 else [each])]
+        sides = [np.nan if normals is None else normals[..., i] for i in range(self.dim)]
+        with np.errstate(all="ignore"):
+            values = self.function(known, given, sides, [jets[each] for each in self.jets])
+        return np.stack([np.broadcast_to(np.asarray(each, dtype=float), points.shape[:-1]) for each in values], -1)
+
+
+class Oracle:
+    """A declared problem in ordinary SymPy. `params` are the numbers that are given per sample or found, in order."""
+
+    def __init__(self, problem: Declared) -> None:
+        self.problem = problem
+        self.variables = {each: sp.Symbol(f"X{i}", real=True) for i, each in enumerate(problem.variables)}
+        self.space = tuple(self.variables[each] for each in problem.space)
+        names: dict[str, Any] = {**self.variables, "theta": sp.Symbol("theta", real=True)}
+        self.params: dict[str, Any] = {}
+        for each in problem.numbers:
+            if each.kind == "const":
+                names[each.name] = each.value
+                continue
+            size = each.size or 1
+            own = [sp.Symbol(f"P{len(self.params)}_{k}", real=True) for k in range(size)]
+            names[each.name] = self.params[each.name] = sp.ImmutableMatrix(own) if each.size else own[0]
+        self.fields = {each.name: each for each in (*problem.inputs, *problem.unknowns)}
+        self.functions: dict[Any, tuple[str, int]] = {}
+        for k, each in enumerate(self.fields.values()):
+            arguments = (*self.space, *((self.variables[problem.time[0]],) if problem.time and each.in_time else ()))
+            entries = []
+            for component in range(components(each, len(self.space))):
+                function = sp.Function(f"F{k}_{component}", real=True)
+                self.functions[function] = (each.name, component)
+                entries.append(function(*arguments))
+            size = len(self.space)
+            shape = {"scalar": None, "vector": (size, 1), "tensor": (size, size)}[each.rank]
+            names[each.name] = entries[0] if shape is None else sp.ImmutableMatrix(*shape, entries)
+        self.normal = tuple(sp.Symbol(f"N{i}", real=True) for i in range(len(self.space)))
+        self.algebra = plain_algebra(names, self.space, self.normal, problem.space)
+
+    def value(self, node: Node) -> list[sp.Expr]:
+        found = meaning(node, self.algebra)
+        return list(found) if isinstance(found, sp.MatrixBase) else [sp.sympify(found)]
+
+    def difference(self, statement: Statement) -> list[sp.Expr]:
+        """lhs - rhs entry by entry; the number zero stands for a vector of zeros."""
+        left, right = self.value(statement.lhs), self.value(statement.rhs)
+        right = right * len(left) if len(right) == 1 else right
+        left = left * len(right) if len(left) == 1 else left
+        return [(a - b).doit() for a, b in zip(left, right, strict=True)]
+
+    @cached_property
+    def equations(self) -> list[Rows]:
+        return [self.rows(self.difference(each)) for each in self.problem.equations]
+
+    @cached_property
+    def conditions(self) -> list[Rows]:
+        """Of boundary conditions and then initial ones."""
+        return [self.rows(self.difference(each)) for each in (*self.problem.conditions, *self.problem.initial)]
+
+    @cached_property
+    def stationary(self) -> Rows:
+        """The Euler-Lagrange equations of the energy: sum over a of (-1)^|a| d^a (d density / d u_a), a component each."""
+        assert self.problem.energy
+        (density,) = (self.value(node)[0] for node, where in self.problem.energy.terms if where == "Omega")
+        table, found = self._streams([density])
+        plain = density.xreplace(table)
+        back = {symbol: jet for jet, symbol in table.items()}
+        result = []
+        for unknown in self.problem.unknowns:
+            for component in range(components(unknown, len(self.space))):
+                total = sp.S.Zero
+                for jet, symbol in table.items():
+                    own, place, index = found[symbol]
+                    if (own, place) == (unknown.name, component):
+                        part = sp.diff(plain, symbol).xreplace(back)
+                        for x, count in zip(self.variables.values(), index, strict=True):
+                            part = part.diff(x, count) if count else part
+                        total += (-1) ** sum(index) * part
+                result.append(total)
+        return self.rows(result)
+
+    def _streams(self, expressions: Sequence[sp.Expr]) -> tuple[dict[Any, sp.Symbol], dict[sp.Symbol, Jet]]:
+        """Every derivative of a field in some expressions with a symbol in its place, and which one that is."""
+        variables = list(self.variables.values())
+        table: dict[Any, sp.Symbol] = {}
+        found: dict[sp.Symbol, Jet] = {}
+        nodes = set().union(*(e.atoms(sp.Derivative, AppliedUndef) for e in expressions))
+        nodes = sorted(nodes - {n.expr for n in nodes if isinstance(n, sp.Derivative)} | _bare(expressions), key=sp.default_sort_key)
+        for node in nodes:
+            applied = node.expr if isinstance(node, sp.Derivative) else node
+            if not isinstance(applied, AppliedUndef):
+                raise NotImplementedError(f"SymPy leaves {node} as it is")
+            counts = dict(node.variable_count) if isinstance(node, sp.Derivative) else {}
+            name, component = self.functions[applied.func]
+            symbol = table[node] = sp.Symbol(f"J{len(table)}", real=True)
+            found[symbol] = (name, component, tuple(int(counts.get(x, 0)) for x in variables))
+        return table, found
+
+    def rows(self, expressions: Sequence[sp.Expr]) -> Rows:
+        expressions = [sp.sympify(each) for each in expressions]
+        table, found = self._streams(expressions)
+        params = [symbol for each in self.params.values() for symbol in (each if isinstance(each, sp.MatrixBase) else [each])]
+        plain = [each.xreplace(table) for each in expressions]
+        arguments = [list(self.variables.values()), params, list(self.normal), list(table.values())]
+        function = sp.lambdify(arguments, plain, modules=["scipy", "numpy"], cse=True)
+        return Rows(tuple(plain), len(self.space), tuple(found[symbol] for symbol in table.values()), function)
+
+    @cached_property
+    def degenerate(self) -> bool:
+        """Whether terms cancel so that an unknown has lost its value in all equations: nothing pins it, and it is right to say so."""
+        if self.problem.energy:
+            return False
+        held = {jet[0] for rows in self.equations for jet in rows.jets if not any(jet[2])}
+        return any(each.name not in held for each in self.problem.unknowns)
+
+    def integrand(self, node: Node) -> Rows:
+        return self.rows(self.value(node))
+
+
+def _bare(expressions: Sequence[sp.Expr]) -> set[sp.Expr]:
+    """The applied functions that stand in expressions by themselves, not only inside of derivatives."""
+    hidden = [e.replace(lambda n: isinstance(n, sp.Derivative), lambda n: sp.Dummy()) for e in expressions]
+    return set().union(*(e.atoms(AppliedUndef) for e in hidden))
+
+
+def components(field: Function, dim: int) -> int:
+    return {"scalar": 1, "vector": dim, "tensor": dim * dim}[field.rank]
+
+
+# -------------------------------------------------------------------------------------------------------------------------- fields
+
+
+@dataclass(frozen=True)
+class Waves:
+    """u_c = offset + sum_k amplitude_k sin(w_k . x + phase_k): closed forms, whose derivatives anybody can write down.
+
+    Shapes: frequency "c k D", amplitude and phase "c k", offset "c".
+    """
+
+    frequency: np.ndarray
+    amplitude: np.ndarray
+    phase: np.ndarray
+    offset: np.ndarray
+
+    def __call__(self, points: Tensor) -> Tensor:
+        """Shapes: "b n D" -> "b n c"."""
+        w, a, p, o = (torch.as_tensor(each, dtype=points.dtype) for each in (self.frequency, self.amplitude, self.phase, self.offset))
+        return (a * torch.sin(torch.einsum("bnd,ckd->bnck", points, w) + p)).sum(-1) + o
+
+    def derivative(self, points: np.ndarray, component: int, index: Sequence[int]) -> np.ndarray:
+        """Shapes: "b n D" -> "b n"."""
+        w, order = self.frequency[component], sum(index)
+        angle = points @ w.T + self.phase[component] + order * math.pi / 2
+        scale = self.amplitude[component] * np.prod(w ** np.asarray(index), axis=-1)
+        return (scale * np.sin(angle)).sum(-1) + (self.offset[component] if order == 0 else 0)
+
+
+def waves(rng: Any, count: int, dim: int, lengths: Sequence[float | None] = ()) -> Waves:
+    """Closed forms for `count` components; with `lengths` (None where nothing repeats) of those periods."""
+    draw = np.random.default_rng(rng.randrange(2**32))
+    frequency = draw.uniform(-1.5, 1.5, (count, 2, dim))
+    for axis, length in enumerate(lengths):
+        if length is not None:
+            frequency[..., axis] = 2 * math.pi / length * draw.integers(-1, 2, (count, 2))
+    return Waves(frequency, draw.uniform(0.1, 0.3, (count, 2)), draw.uniform(0, 6, (count, 2)), draw.uniform(1.2, 2.0, count))
+
+
+def jets_of_waves(oracle: Oracle, fields: Mapping[str, Waves], needed: Sequence[Jet], points: np.ndarray) -> dict[Jet, np.ndarray]:
+    """The derivatives needed, of closed forms."""
+    found = {}
+    for name, component, index in needed:
+        field = fields[name]
+        dim = field.frequency.shape[-1]
+        found[name, component, index] = field.derivative(points[..., :dim], component, index[:dim])
+    return found
+
+
+def jets_by_autograd(function: Callable[[Tensor], Tensor], places: Mapping[tuple[str, int], int], needed: Sequence[Jet], points: Tensor) -> dict[Jet, np.ndarray]:
+    """The derivatives needed of some function of points by plain nested `torch.autograd`. `places`: channel of each component."""
+    leaf = points.detach().clone().requires_grad_()
+    with torch.enable_grad():
+        values = function(leaf)
+        return {
+            (name, component, index): nested(values[..., places[name, component]], leaf, index).detach().numpy()
+            for name, component, index in needed
+            if (name, component) in places
+        }
+
+
+def nested(value: Tensor, leaf: Tensor, index: Sequence[int]) -> Tensor:
+    """d^index value, axis by axis."""
+    for axis in itertools.chain.from_iterable([k] * count for k, count in enumerate(index)):
+        if not value.requires_grad:
+            return torch.zeros_like(value)
+        (slope,) = torch.autograd.grad(value.sum(), leaf, create_graph=True, allow_unused=True)
+        value = torch.zeros_like(value) if slope is None else slope[..., axis]
+    return value
