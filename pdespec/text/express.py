@@ -221,8 +221,11 @@ def _field(expression: Any, express: Express) -> t.Node:
 
 @write.register
 def _derivative(expression: sp.Derivative, express: Express) -> t.Node:
-    operand = express(expression.expr)
-    variables = tuple(str(variable) for variable in expression.variables)
+    return differentiated(express(expression.expr), tuple(str(variable) for variable in expression.variables), express)
+
+
+def differentiated(operand: t.Node, variables: tuple[str, ...], express: Express) -> t.Node:
+    """`dxt(u)`, or `d(u, x, t)` where the letters would be read otherwise."""
     name = "d" + "".join(variables)
     if split_derivative(name, express.variables) == variables and (name not in BUILTINS or name == "dt"):
         return t.Call(name, (operand,))

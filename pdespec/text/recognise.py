@@ -123,11 +123,14 @@ def vector_operators(expression: sp.MatrixBase, express: Express) -> t.Node | No
 
 def _candidates(expression: sp.MatrixBase, express: Express) -> Iterator[tuple[t.Node, sp.MatrixBase]]:
     """Operators of the fields of a vector that have its size."""
+    from .express import differentiated
+
     vectors, scalars = _fields(expression, ("vector",)), _fields(expression, ("scalar",))
     for field in vectors:
         name, symbol = express.name(field.name), field.symbol
-        for operator in ("dt", "dtt") if field_time(field) is not None else ():
-            yield t.Call(operator, (name,)), getattr(calculus, operator)(symbol)
+        time = field_time(field)
+        for order in (1, 2) if time is not None else ():
+            yield differentiated(name, (time.name,) * order, express), calculus.dt(symbol, order)
         for velocity in vectors:
             yield t.Call("advect", (express.name(velocity.name), name)), calculus.advect(velocity.symbol, symbol)
         yield t.Call("lap", (name,)), calculus.lap(symbol)

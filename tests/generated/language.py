@@ -97,7 +97,7 @@ def _written(node: Node, spell: Mapping[str, str]) -> tuple[str, int]:
     if node.word in "+-" and len(node.args) == 2:
         return f"{at(0, SUM)} {node.word} {at(1, PRODUCT)}", SUM
     if node.word == "negative":
-        return f"-{at(0, PRODUCT)}", NEGATIVE
+        return f"-{at(0, POWER)}", NEGATIVE  # of one factor: -a*b is (-a)*b
     if node.word == "*":
         return f"{at(0, PRODUCT)}*{at(1, POWER)}", PRODUCT
     if node.word == "/":

@@ -164,3 +164,14 @@ def test_every_reserved_word_and_operator_can_name_a_field_in_backticks():
         report = []
         read(Source("words", source.replace(f"`{word}`_ := 2\n", f"a := `{word}` + 2\n")), report)
         assert report == [], word
+
+
+def test_a_time_of_another_name_is_printed_as_it_is_called():
+    x, y = space("x y")
+    tau = time("tau", 0, 1)
+    Omega = domains.rectangle(x, y)
+    v = unknown("v", Omega, "vector", time=tau)
+    stated = [(calculus.dt(v, 2), calculus.lap(v))]
+    problem = Problem("p", stated, [on(geometry.boundary(Omega), (v, 0)), pdespec.at(tau, 0, (v, 0), (calculus.dt(v), 0))])
+    assert "dtautau(v)" in problem.to_dsl()
+    assert pdespec.parse(problem.to_dsl()) == problem
