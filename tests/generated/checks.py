@@ -19,6 +19,7 @@ import operators
 import pdespec
 from tests.generated.declared import Declared, to_python, to_text
 from tests.generated.oracle import Jet, Oracle, Rows, Waves, components, jets_by_autograd, jets_of_waves, waves
+from tests.generated.regions import inside, measure
 
 EXACT = 1e-10  # relative, of exact derivatives in float64
 LATENT = {1: (9,), 2: (8, 8), 3: (6, 6, 6), 4: (6, 6, 6, 6)}
@@ -239,3 +240,256 @@ def basic(declared: Declared, seed: int) -> list[str]:
     if case.oracle.degenerate:
         return ["degenerate"]
     return forms(case) + residuals(case)
+
+
+# ------------------------------------------------------------------------------------------------ (c) whole losses of operators
+
+
+POINTS = {"interior": 6, "boundary": 5, "initial": 4, "operator": 24}
+SMALL: dict[str, dict[str, Any]] = {
+    "gino": {"modes": 2, "hidden": 4, "layers": 1, "projection": 4, "cells": 1.6},
+    "fno": {"modes": 2, "hidden": 4, "layers": 1, "projection": 4},
+    "pinn": {"hidden": (5,)},
+}
+
+
+def batch_of(case: Checked, size: int) -> Any:
+    """Samples of the problem, or one with closed forms for inputs that no law draws."""
+    generator = torch.Generator().manual_seed(case.rng.randrange(2**31))
+    if all(each.law for each in case.declared.inputs):
+        with stage("sample"):
+            return compiler.sample(case.problem, size, POINTS, generator, dtype=torch.float64)
+    fields = closed_fields(case)
+    params = values_of_params(case, 1)
+    given = {name: value[0] for name, value in params.items() if name in case.problem.params}
+    given = {name: value.tolist() if np.ndim(value) else float(value) for name, value in given.items()}
+    inputs = {}
+    for each in case.declared.inputs:
+        if case.rng.random() < 0.3:
+            value = case.rng.uniform(1, 2)
+            rank = components(each, len(case.declared.space))
+            inputs[each.name] = value if rank == 1 else fields[each.name]
+        else:
+            inputs[each.name] = fields[each.name]
+    with stage("instance"):
+        return compiler.instance(case.problem, given, inputs, POINTS, generator, dtype=torch.float64)
+
+
+def model_of(case: Checked, operator: str) -> Any:
+    """A tiny operator fitted to the problem, or None where the problem is none for it."""
+    options = dict(SMALL[operator])
+    dim = len(case.declared.variables)
+    order = max((sum(index) for found in case.problem.derivatives().values() for index in found), default=0)
+    if operator == "gino":
+        options["latent"] = LATENT[dim]
+        options["weight"] = case.rng.choice(["bump"] if order > 3 else ["bump", "quadweight"])
+    if operator == "fno":
+        options["grid"] = LATENT[dim]
+    if operator == "pinn" and (case.declared.inputs or any(each.law for each in case.declared.numbers)):
+        return None  # one solution
+    drawn = all(each.law for each in case.declared.inputs)
+    try:
+        return compiler.build(case.problem, operator, seed=case.rng.randrange(1000), **options).double()
+    except pdespec.ProblemError as error:
+        if not drawn and {each.code for each in error.diagnostics} == {"B03"}:
+            return None  # what the operator will read is not known
+        raise Finding(f"build of {operator} refuses {error.diagnostics[0].code}", str(error)) from error
+    except Exception as error:
+        raise Finding(f"build of {operator} raises {type(error).__name__}", str(error)[:600]) from error
+
+
+def expected_terms(case: Checked, loss: Any, batch: Any, field: Any) -> dict[str, float]:
+    """The value of every term by its label, from SymPy's residuals on the model's own derivatives by nested autograd."""
+    declared, oracle = case.declared, case.oracle
+    params = {name: value.detach().numpy() for name, value in batch.params.items()}
+    params |= {name: np.full(batch.size, float(value.detach())) for name, value in loss.trainables.items()}
+    params = {name: params[name] for name in oracle.params}
+    fields = {each.name: each for each in declared.inputs}
+    places = channels_of(case)
+
+    def evaluated(rows: Rows, key: str) -> tuple[np.ndarray, Any]:
+        points = batch.points[key]
+        values = jets_by_autograd(field, places, rows.jets, points.points)
+        for name in {jet[0] for jet in rows.jets} & set(fields):
+            each, dim = fields[name], len(declared.space)
+            own = {(name, k): k for k in range(components(each, dim))}
+            in_time = bool(declared.time) and each.in_time
+            values |= jets_by_autograd(lambda x: batch.evaluate(name, x if in_time else x[..., :dim]), own, rows.jets, points.points)  # noqa: B023
+        normals = None if points.normals is None else points.normals.detach().numpy()
+        found = rows(points.points.detach().numpy(), params, values, normals)
+        return found, points
+
+    expected: dict[str, float] = {}
+    keys = {term.label: term.points for term in loss.terms}
+    labels = [label for label in case.problem.residuals() if label in case.problem.equations]
+    for label, rows in zip([*labels, *case.problem.conditions], [*oracle.equations, *oracle.conditions], strict=True):
+        found, points = evaluated(rows, keys[label])
+        expected[label] = float((found**2).sum(-1).mean())
+    if declared.energy:
+        total = 0.0
+        for node, where in declared.energy.terms:
+            key = where if isinstance(where, str) else next(t.points for t in loss.terms if t.kind == "energy" and t.points not in declared_domains(case))
+            found, points = evaluated(oracle.integrand(node), key)
+            total += float((points.measure.numpy() * found[..., 0].mean(-1)).mean())
+        expected["energy"] = total
+    for number, each in enumerate(declared.requirements, 1):
+        if each.op != "=":
+            sign = 1 if each.op in (">", ">=") else -1
+            rows = oracle.rows([sign * (oracle.value(each.lhs)[0] - oracle.value(each.rhs)[0])])
+            found, points = evaluated(rows, keys[f"require{number}"])
+            expected[f"require{number}"] = float((np.maximum(-found[..., 0], 0) ** 2).mean())
+    return expected
+
+
+def declared_domains(case: Checked) -> set[str]:
+    return {name for name, _ in case.declared.domains}
+
+
+def losses(case: Checked, operator: str) -> list[str]:
+    """Every term of the loss of an operator, by every backend that does not refuse; its gradients, finite and equal to differences."""
+    notes = []
+    batch = batch_of(case, 2)
+    places_hold(case, batch)
+    model = model_of(case, operator)
+    if model is None:
+        return [f"{operator} is not for this problem"]
+    with stage(f"{operator} of batch.inputs"):
+        field = model(batch.inputs)
+    reference = None
+    for backend in ("autograd", "taylor", "finite_difference", "least_squares", "fourier", "fourier_continuation"):
+        loss = compiler.compile(case.problem, backend).double()
+        try:
+            terms = loss(field, batch)
+        except pdespec.ProblemError as error:
+            notes += [f"{operator} {backend} refused {each.code}" for each in error.diagnostics]
+            continue
+        except Exception as error:
+            raise Finding(f"loss of {operator} by {backend} raises {type(error).__name__}", str(error)[:600]) from error
+        values = {label: float(value.detach()) for label, value in terms.items()}
+        if bad := [label for label, value in values.items() if not np.isfinite(value)]:
+            raise Finding(f"loss of {operator} by {backend} is not finite", f"{bad[0]}: {values[bad[0]]}")
+        if backend not in ("autograd", "taylor"):
+            notes.append(f"{operator} {backend} answered")
+            continue
+        if reference is None:
+            with stage("oracle of the loss"):
+                reference = expected_terms(case, loss, batch, field)
+        for label, value in reference.items():
+            if label not in values:
+                raise Finding("loss: a term is missing", f"{label} of {list(values)}")
+            if abs(values[label] - value) > 1e-9 * max(1.0, abs(value)):
+                kind = next((term.kind for term in loss.terms if term.name == label or term.label == label), "")
+                raise Finding(f"loss of {operator} by {backend}: {kind}", f"{label}: {values[label]!r}, SymPy says {value!r}")
+        slopes(case, f"{operator} {backend}", loss, model, batch)
+    return notes
+
+
+def slopes(case: Checked, what: str, loss: Any, model: Any, batch: Any) -> None:
+    """The gradient of the total by weights and trainables, along one direction, against central differences."""
+    parameters = [*model.parameters(), *loss.trainables.parameters()]
+
+    def total() -> Tensor:
+        return loss(model(batch.inputs), batch).total
+
+    with stage(f"gradient of {what}"):
+        found = torch.autograd.grad(total(), parameters, allow_unused=True, materialize_grads=True)
+    if not all(torch.isfinite(each).all() for each in found):
+        raise Finding(f"gradient of {what} is not finite")
+    generator = torch.Generator().manual_seed(case.rng.randrange(2**31))
+    directions = [_direction(each, generator) for each in parameters]
+    slope = sum(_real_product(g, d) for g, d in zip(found, directions, strict=True))
+    step, ends = 1e-5, []
+    for sign in (1, -1):
+        with torch.no_grad():
+            for each, direction in zip(parameters, directions, strict=True):
+                each.add_(sign * step * direction)
+        ends.append(float(total().detach()))
+        with torch.no_grad():
+            for each, direction in zip(parameters, directions, strict=True):
+                each.sub_(sign * step * direction)
+    difference = (ends[0] - ends[1]) / (2 * step)
+    if abs(slope - difference) > 1e-5 * (abs(difference) + abs(ends[0]) + 1):
+        raise Finding(f"gradient of {what}", f"{slope!r}, by differences {difference!r}, loss {ends[0]!r}")
+
+
+def _direction(each: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(each.shape, generator=generator, dtype=each.dtype)
+
+
+def _real_product(a: Tensor, b: Tensor) -> float:
+    """The real inner product, in which torch gives gradients of complex parameters."""
+    return float((a.conj() * b).real.sum())
+
+
+def places_hold(case: Checked, batch: Any) -> None:
+    """Interior points lie inside, boundary points between inside and outside along unit normals, measures are those counted on a grid."""
+    domains = dict(case.declared.domains)
+    shape = domains["Omega"]
+    dim = len(case.declared.space)
+    sized = {each.name for each in case.declared.numbers if each.size}
+    for k in range(batch.size):
+        params = {name: float(value[k]) for name, value in batch.params.items() if name not in sized}
+        params |= {each.name: float(each.value) for each in case.declared.numbers if each.kind == "const"}
+        for key, each in batch.points.items():
+            points = each.points[k, :, :dim].detach().numpy()
+            if each.normals is None:
+                if not inside(shape, points, params, domains).all():
+                    raise Finding("points outside of the domain", f"{key}: {points[~inside(shape, points, params, domains)][:2]}")
+                continue
+            normals = each.normals[k].detach().numpy()
+            if np.abs(np.linalg.norm(normals, axis=1) - 1).max() > 1e-9:
+                raise Finding("normals are no unit vectors", str(normals))
+            within, beyond = (inside(shape, points + sign * 1e-6 * normals, params, domains) for sign in (-1, 1))
+            if not (within & ~beyond).all():
+                raise Finding("boundary points or normals", f"{key}: {points[~(within & ~beyond)][:2]}, {normals[~(within & ~beyond)][:2]}")
+        low, high = (corner.detach().numpy().astype(float) for corner in batch.geometry["Omega"].box())
+        low, high = (corner[k] if corner.ndim > 1 else corner for corner in (low, high))
+        found, counted = float(batch.geometry["Omega"].measure()[k]), measure(shape, params, domains, low, high)
+        if abs(found - counted) > 0.03 * counted:
+            raise Finding("measure of the domain", f"{found!r}, counted {counted!r}")
+
+
+# ---------------------------------------------------------------------------------------------------------- (e) a step of training
+
+
+def training(case: Checked, operator: str) -> list[str]:
+    """One step is taken, saved, loaded and gone on from."""
+    model = model_of(case, operator)
+    if model is None:
+        return []
+    options = dict(points=POINTS, batch=2, validation=2, precision="float64", log_every=1, validate_every=1, checkpoint_every=1)
+    drawn = all(each.law for each in case.declared.inputs)
+    with tempfile.TemporaryDirectory() as folder:
+        where = Path(folder) / "run"
+        try:
+            compiler.train(case.problem, model, compiler.TrainOptions(steps=1, **options), where)
+        except pdespec.ProblemError as error:
+            if not drawn and {each.code for each in error.diagnostics} == {"B03"}:
+                return ["training refused B03"]
+            raise Finding(f"training refuses {error.diagnostics[0].code}", str(error)) from error
+        except Exception as error:
+            raise Finding(f"training raises {type(error).__name__}", str(error)[:600]) from error
+        if not drawn:
+            raise Finding("training draws an input without a law")
+        with stage("load_run"):
+            loaded = compiler.load_run(where)
+        for (name, ours), theirs in zip(loaded.model.state_dict().items(), model.state_dict().values(), strict=True):
+            if not torch.equal(ours, theirs):
+                raise Finding("a loaded model differs", name)
+        with stage("resumed training"):
+            run = compiler.train(case.problem, loaded.model, compiler.TrainOptions(steps=2, **options), where, resume=True)
+        if run.step != 2:
+            raise Finding("resumed training", f"at step {run.step}, not 2")
+    return []
+
+
+def deep(declared: Declared, seed: int) -> list[str]:
+    """All checks, with one of the operators."""
+    case = Checked(declared, random.Random(seed), to_text(declared))
+    if case.oracle.degenerate:
+        return ["degenerate"]
+    notes = forms(case) + residuals(case)
+    operator = ("gino", "fno", "pinn")[seed % 3]
+    if operator == "pinn" and (declared.inputs or any(each.law for each in declared.numbers)):
+        operator = "gino"
+    return notes + losses(case, operator) + training(case, operator)

@@ -1,0 +1,39 @@
+"""A share of the generated problems, the same in every run. `python -m tests.generated.run` tries more."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from tests.generated.checks import basic, deep
+from tests.generated.draw import draw
+from tests.generated.mutate import mutate, survives
+from tests.generated.strategies import problems
+
+SHARE = 15  # problems a test, so that they spread over processes
+QUIET = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
+
+
+@given(problems())
+@settings(max_examples=40, **QUIET)
+def test_a_drawn_problem_means_the_same_in_all_its_forms(problem):
+    basic(problem, 0)
+
+
+@pytest.mark.parametrize("start", range(0, 150, SHARE))
+def test_forms_and_residuals_of_generated_problems_are_those_of_sympy(start):
+    for seed in range(start, start + SHARE):
+        basic(draw(random.Random(seed)), seed)
+
+
+@pytest.mark.parametrize("seed", range(1000, 1009))
+def test_losses_gradients_and_training_of_generated_problems_are_right(seed):
+    deep(draw(random.Random(seed)), seed)
+
+
+@pytest.mark.parametrize("start", range(0, 150, SHARE))
+def test_a_spoilt_example_is_refused_with_a_code_or_is_a_problem(start):
+    for seed in range(start, start + SHARE):
+        survives(mutate(random.Random(seed)))
