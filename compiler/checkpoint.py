@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from compiler.options import TrainOptions
 from compiler.runs import RUN, Run, RunError, open_run, write_atomically
+from compiler.trainables import attribute
 
 FORMAT = "pdespec-checkpoint-1"
 TRAINABLES = "loss.trainables."
@@ -49,7 +50,8 @@ def load_run(directory: str | Path, which: str = "last", model: nn.Module | None
         model.load_state_dict(own)
     except RuntimeError as error:
         raise RunError(f"checkpoint {run.checkpoint(which)} does not fit the model: {error}") from error
-    values = {name: weights[TRAINABLES + name].reshape(-1).tolist() for name in run.problem.trainables if TRAINABLES + name in weights}
+    kept = {name: TRAINABLES + attribute(name) for name in run.problem.trainables}
+    values = {name: weights[key].reshape(-1).tolist() for name, key in kept.items() if key in weights}
     found = {each: number for name in values for each, number in zip(run.problem.trainables[name].components, values[name], strict=True)}
     return replace(run, model=model.to(device).eval(), step=saved["step"], trainables=found)
 

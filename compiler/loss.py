@@ -20,6 +20,7 @@ from compiler.lower import Kind, Term, lower, strong_form
 from compiler.plan import DerivativePlan, form_name, plan
 from compiler.program import BatchLike, KnownValues, Program, Surroundings
 from compiler.selection import check_selection
+from compiler.trainables import Trainables
 from operators.field import Capabilities
 from operators.field import capabilities as capabilities_of
 from pdespec.errors import fail, nearest
@@ -104,7 +105,7 @@ class PhysicsLoss(nn.Module):
         self.names = tuple(v.name for v in problem.variables)
         self.axes = Axes(periods(problem), self.names)
         self.weights = term_weights(self.terms, weights or {})
-        self.trainables = nn.ParameterDict(
+        self.trainables = Trainables(
             {
                 name: nn.Parameter(torch.full(() if p.size is None else (p.size,), float(p.value if p.value is not None else 1.0)))
                 for name, p in problem.trainables.items()

@@ -236,7 +236,7 @@ def to_text(problem: Declared) -> str:
         lines.append(f"input {w(each.name)} : {each.rank} on {w(each.on)}{_unit(each.unit)}{over}{law}")
     for each in problem.unknowns:
         steady = " steady" if problem.time and not each.in_time else ""
-        lines.append(f"unknown {w(each.name)} : {each.rank} on {w(each.on)}{_unit(each.unit)}{' > 0' * each.positive}{steady}")
+        lines.append(f"unknown {w(each.name)} : {each.rank} on {w(each.on)}{steady}{' > 0' * each.positive}{_unit(each.unit)}")
     if problem.energy:
         terms = " + ".join(f"integral({text(density, spell)}, {region(where)})" for density, where in problem.energy.terms)
         lines.append(f"minimize {terms}")
@@ -310,9 +310,7 @@ def to_python(problem: Declared) -> pdespec.Problem:
         label = each.label or next(f"eq{k}" for k in range(1, 99) if f"eq{k}" not in equations)
         equations[label] = pdespec.inside(domains[each.where], pair) if several else pair
     conditions = [pdespec.on(region(each.where), (value(each.lhs), value(each.rhs))) for each in problem.conditions]
-    conditions += [
-        pdespec.at(time, each.at, (value(each.lhs), value(each.rhs)), region=domains[each.where]) for each in problem.initial
-    ]
+    conditions += [pdespec.at(time, each.at, (value(each.lhs), value(each.rhs)), region=domains[each.where]) for each in problem.initial]
     require = []
     for each in problem.requirements:
         if each.op == "=":

@@ -5,6 +5,7 @@ All chance comes from one `random.Random`, so a seed is a problem, and hypothesi
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -75,16 +76,14 @@ class Drawer:
 
     def fresh(self) -> str:
         """A name that is not taken, of any admissible kind."""
-        for _ in range(100):
-            kind = self.pick(KINDS)
-            written = self.pick(NAMES[kind])
+        tries = (self.pick(NAMES[self.pick(KINDS)]) for _ in range(20))
+        for written in itertools.chain(tries, *NAMES.values()):
             spelled = GREEK.get(written, OWN.get(written, written))
             if spelled in self.taken or self._derivative(spelled):
                 continue
             self.taken.add(spelled)
             if written != spelled:
                 self.spelling[spelled] = written
-            self.features.add(f"name {kind}")
             return spelled
         raise RuntimeError("no name is left")
 
@@ -357,7 +356,11 @@ class Drawer:
             if self.chance(0.5):
                 part = self.fresh()
                 named = Shape("named", keywords=(("name", part),))
-                cuts = [every, [Place("of", "Omega", part=part), Place("rest", "Omega")], [Place("inner", "Omega"), Place("outer", "Omega")]]
+                cuts = [
+                    every,
+                    [Place("of", "Omega", part=part), Place("rest", "Omega")],
+                    [Place("inner", "Omega"), Place("outer", "Omega")],
+                ]
                 return [(part, hole), ("Omega", Shape("-", (first, named)))], cuts
             return [("Omega", Shape("-", (first, hole)))], [every, [Place("inner", "Omega"), Place("outer", "Omega")]]
         if word == "exterior":

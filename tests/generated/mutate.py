@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +121,11 @@ def survives(text: str) -> list[str]:
     return ["parsed", *_lowered(problem)]
 
 
+def _ramp(count: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    """An input that nobody draws: one plus the sum of the coordinates, in every component."""
+    return lambda x: x.sum(-1, keepdim=True).expand(*x.shape[:-1], count) + 1
+
+
 def _lowered(problem: pdespec.Problem) -> list[str]:
     """What the compiler makes of it; what it refuses, with a code, is noted."""
     channels = len(problem.components)
@@ -135,7 +141,7 @@ def _lowered(problem: pdespec.Problem) -> list[str]:
             batch = compiler.sample(problem, 1, POINTS, generator, dtype=torch.float64)
         else:
             params = {name: [1.0] * each.size if each.size else 1.0 for name, each in problem.params.items()}
-            inputs = {name: (lambda x, k=len(each.components): x.sum(-1, keepdim=True).expand(*x.shape[:-1], k) + 1) for name, each in problem.inputs.items()}
+            inputs = {name: _ramp(len(each.components)) for name, each in problem.inputs.items()}
             batch = compiler.instance(problem, params, inputs, POINTS, generator, dtype=torch.float64)
         terms = loss(field, batch)
     except pdespec.ProblemError as error:

@@ -34,7 +34,9 @@ class Rows:
     jets: tuple[Jet, ...]
     function: Callable[..., Sequence[Any]]
 
-    def __call__(self, points: np.ndarray, params: Mapping[str, np.ndarray], jets: Mapping[Jet, np.ndarray], normals: Any = None) -> np.ndarray:
+    def __call__(
+        self, points: np.ndarray, params: Mapping[str, np.ndarray], jets: Mapping[Jet, np.ndarray], normals: Any = None
+    ) -> np.ndarray:
         """Shapes: points "b n D", params "b" or "b k", jets "b n", normals "b n d" -> "b n rows"."""
         known = [points[..., i] for i in range(points.shape[-1])]
         given = [np.asarray(column)[:, None] for each in params.values() for column in (each.T if np.ndim(each) == 2 else [each])]
@@ -107,7 +109,7 @@ class Oracle:
         for unknown in self.problem.unknowns:
             for component in range(components(unknown, len(self.space))):
                 total = sp.S.Zero
-                for jet, symbol in table.items():
+                for symbol in table.values():
                     own, place, index = found[symbol]
                     if (own, place) == (unknown.name, component):
                         part = sp.diff(plain, symbol).xreplace(back)
@@ -213,7 +215,9 @@ def jets_of_waves(oracle: Oracle, fields: Mapping[str, Waves], needed: Sequence[
     return found
 
 
-def jets_by_autograd(function: Callable[[Tensor], Tensor], places: Mapping[tuple[str, int], int], needed: Sequence[Jet], points: Tensor) -> dict[Jet, np.ndarray]:
+def jets_by_autograd(
+    function: Callable[[Tensor], Tensor], places: Mapping[tuple[str, int], int], needed: Sequence[Jet], points: Tensor
+) -> dict[Jet, np.ndarray]:
     """The derivatives needed of some function of points by plain nested `torch.autograd`. `places`: channel of each component."""
     leaf = points.detach().clone().requires_grad_()
     with torch.enable_grad():

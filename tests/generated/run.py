@@ -31,7 +31,7 @@ def outcome(kind: str, seed: int, every: int) -> str:
             notes = survives(mutate(random.Random(seed)))
         else:
             problem = draw(random.Random(seed))
-            notes = deep(problem, seed // every) if seed % every == 0 else basic(problem, seed)
+            notes = deep(problem, seed // every) if every and seed % every == 0 else basic(problem, seed)
     except Finding as found:
         return f"FAIL {found.kind}: {' '.join(found.detail.split())[:300]}"
     except Exception as error:  # of the generator itself
@@ -52,9 +52,17 @@ def summary(lines: list[str]) -> str:
             seeds[f"FAIL {kind}"].append(seed)
         else:
             words = rest.split()[1:]
-            counts["refused" if words and all(word.startswith("refused") for word in words) else "degenerate" if "degenerate" in words else "passed"] += 1
+            counts[
+                "refused"
+                if words and all(word.startswith("refused") for word in words)
+                else "degenerate"
+                if "degenerate" in words
+                else "passed"
+            ] += 1
             notes.update(words)
-    shown = [f"{count:6d} {what}" + (f"  seeds {', '.join(seeds[what][:6])}" if what in seeds else "") for what, count in counts.most_common()]
+    shown = [
+        f"{count:6d} {what}" + (f"  seeds {', '.join(seeds[what][:6])}" if what in seeds else "") for what, count in counts.most_common()
+    ]
     return "\n".join([f"{len(lines):6d} tried", *shown, "", *(f"{count:6d} {note}" for note, count in notes.most_common())])
 
 
@@ -94,7 +102,7 @@ def show(kind: str, seed: int, every: int) -> None:
         return
     problem = draw(random.Random(seed))
     print(to_text(problem), file=sys.stdout)
-    print(deep(problem, seed // every) if seed % every == 0 else basic(problem, seed))
+    print(deep(problem, seed // every) if every and seed % every == 0 else basic(problem, seed))
 
 
 if __name__ == "__main__":
