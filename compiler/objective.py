@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from compiler.checkpoint import dtype_of
 from compiler.distance import interior, relative_error
+from compiler.dual import LABEL as WEAK
+from compiler.dual import Coarse, DualNorm, Window
 from compiler.engine import StepEngine
 from compiler.loss import PhysicsLoss
 from compiler.options import TrainOptions
@@ -48,23 +50,45 @@ class Objective(nn.Module):
         self.model, self.loss = model, loss
         self.problem, self.options, self.sampler, self.fabric = problem, options, sampler, fabric
         self.solutions: Solutions | None = None
+        self.dual: DualNorm | None = None
+        self.window: Window | None = None
+        self.held: tuple[Any, list[Coarse]] | None = None
         self.engine = StepEngine(loss, options.block, "captured" if options.captured else "eager") if options.block else None
         self.to(dtype=dtype_of(options))
 
     def forward(self, purpose: str, step: int) -> tuple[Tensor, Tensor]:
-        """Unweighted: the terms in the loss's order, and in training the misfit to solved samples; and how much of each requirement is
-        violated, nothing where there is no physics. Shapes: "m", "r"."""
-        physics = self.options.physics or purpose == "validate"
-        values, violated = self.physics(purpose, step) if physics else (torch.zeros(0), torch.zeros(0))
-        if self.solutions is not None and purpose == "train":
-            misfit = self.misfit(self.solutions, step)[None]
-            values = torch.cat([values, misfit]) if physics else misfit
-        return values, violated
+        """Unweighted: the terms in the loss's order, the dual norm of the weak residual, and in training the misfit to solved samples; and
+        how much of each requirement is violated, nothing where there is no physics. Shapes: "m", "r"."""
+        training, values, violated = purpose == "train", [], torch.zeros(0)
+        physics = self.options.physics or not (training or self.dual)
+        if physics or self.dual:
+            batch, samples = self.meshed(purpose, step) if self.dual else (self.draw(purpose, step), [])
+            field = self.model(batch.inputs)
+            if physics:
+                terms, violated = self.terms(field, batch)
+                values.append(terms)
+            if self.dual:
+                values.append(self.dual(field, samples, batch.inputs.points)[None].to(batch.inputs.points))
+        if self.solutions is not None and training:
+            values.append(self.misfit(self.solutions, step)[None])
+        return torch.cat(values), violated
+
+    def meshed(self, purpose: str, step: int) -> tuple[Any, list[Coarse]]:
+        """The batch of a step with its coarse meshes; in validation those of the held-out samples, which are kept."""
+        if purpose == "train":
+            return self.window.at(step)
+        if self.held is None:
+            batch = self.draw(purpose, step)
+            self.held = batch, self.dual.coarse(batch)
+        return self.held
 
     def physics(self, purpose: str, step: int) -> tuple[Tensor, Tensor]:
         """The terms of the loss, and the violated share of each requirement. Shapes: "m", "r"."""
         batch = self.draw(purpose, step)
-        field = self.model(batch.inputs)
+        return self.terms(self.model(batch.inputs), batch)
+
+    def terms(self, field: Any, batch: Any) -> tuple[Tensor, Tensor]:
+        """The same at a field of the batch."""
         # a balancer other than the fixed one weighs the terms by what they turn out to be
         terms = self.loss(field, batch) if self.engine is None else self.engine(field, batch, settled=self.options.balancer == "fixed")
         values = torch.stack(list(terms.values()))
@@ -122,7 +146,9 @@ class Validator:
 
     def __init__(self, objective: Objective, options: TrainOptions, fabric: Fabric, display: Display) -> None:
         self.objective, self.options, self.fabric = objective, options, fabric
-        self.base = torch.tensor([objective.loss.weights.get(label, 1.0) for label in objective.loss.labels], dtype=torch.float64)
+        weights = [objective.loss.weights.get(label, 1.0) for label in objective.loss.labels]
+        weak = [options.weights.get(WEAK, 1.0)] if objective.dual else []
+        self.base = torch.tensor((weights if options.physics or not weak else []) + weak, dtype=torch.float64)
         self.truth = None
         if options.references and fabric.is_global_zero:
             from compiler.fem import solve
@@ -139,7 +165,7 @@ class Validator:
         found |= {f"validation {name}": value for name, value in self.objective.violations(violated).items()}
         if self.truth is not None:
             found["error"] = self.error(self.truth)
-            if not self.options.physics:
+            if not (self.options.physics or self.objective.dual):
                 found["validation"] = found["error"]
         return found
 

@@ -36,6 +36,8 @@ class TrainOptions:
     loss, `references` of those that are also solved once and give the error in u while training.
     `solutions` is a number of samples that are solved once by the reference solver and seen in training, with the weight `weights.data` on
     their relative squared error (see `compiler.supervise`); without `physics` they are all that is seen.
+    `dual` measures the weak residual in the dual norm of a coarse mesh, of that resolution or, with auto, of one that fits the problem (see
+    `compiler.dual`), with the weight `weights.weak`; the strong residuals are then weighed to what the mesh does not see.
     `ema`: decay of the running mean of the weights that is evaluated instead of the last ones.
     `block` takes loss and gradient over blocks of that many queries, whatever their number in the same memory; with `captured` as one
     compiled graph (see `compiler.engine`).
@@ -67,6 +69,7 @@ class TrainOptions:
     devices: int = 1
     physics: bool = True
     solutions: int = 0
+    dual: int | str | None = None
     validation: int = 8
     references: int = 0
     validate_every: int = 250
@@ -86,14 +89,18 @@ class TrainOptions:
             raise OptionError("captured steps are taken in blocks; set block, e.g. block=256")
         if self.ema is not None and not 0 <= self.ema < 1:
             raise OptionError(f"ema = {self.ema} is a decay: 0 <= ema < 1")
+        if not (self.dual is None or self.dual == "auto" or (isinstance(self.dual, int) and self.dual >= 1)):
+            raise OptionError(f"dual = {self.dual!r} is the resolution of a coarse mesh, at least 1, or auto, or none")
         if self.solutions < 0:
             raise OptionError(f"solutions = {self.solutions} must not be negative")
-        if not (self.physics or self.solutions):
+        if not (self.physics or self.solutions or self.dual):
             raise OptionError("without physics, training needs at least one solved sample; set solutions, e.g. solutions=64")
-        if not self.physics and not self.references:
+        if not (self.physics or self.dual or self.references):
             raise OptionError("without physics, validation is the error in u; set references to the number of samples it is measured on")
         if "data" in self.weights and not self.solutions:
             raise OptionError("weights.data weighs solved samples, and there are none; set solutions, e.g. solutions=64")
+        if "weak" in self.weights and not self.dual:
+            raise OptionError("weights.weak weighs the weak residual, and there is none; set dual, e.g. dual=auto")
         if self.validation < 0 or not 0 <= self.references <= self.validation:
             raise OptionError(f"references = {self.references} must lie between 0 and validation = {self.validation}")
         if self.precision not in PRECISIONS:
@@ -114,7 +121,7 @@ class TrainOptions:
     @property
     def term_weights(self) -> dict[str, float]:
         """The weights of the problem's own terms."""
-        return {name: weight for name, weight in self.weights.items() if name != "data"}
+        return {name: weight for name, weight in self.weights.items() if name not in ("data", "weak")}
 
 
 def option_names() -> list[str]:

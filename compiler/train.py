@@ -23,6 +23,8 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from compiler import runs
 from compiler.balance import BALANCERS, Signals, gradient_statistics
 from compiler.checkpoint import dtype_of, load_tree, save_tree
+from compiler.dual import LABEL as WEAK
+from compiler.dual import DualNorm, Window, chosen
 from compiler.loss import PhysicsLoss
 from compiler.loss import compile as compile_loss
 from compiler.objective import Objective, Sampler, Validator, locate, mean, seeded
@@ -39,6 +41,7 @@ FABRIC_PRECISION: dict[str, Literal["32-true", "bf16-mixed"]] = {
     "float64": "32-true",
     "bfloat16": "bf16-mixed",
 }  # "32-true" leaves dtypes alone
+REFERENCES = 8  # samples whose sizes are those of the problem
 VERSIONS = ("pdespec", "torch", "lightning-fabric", "safetensors", "sympy", "numpy", "scipy", "scikit-fem")
 
 
@@ -86,8 +89,12 @@ def train(
     if resuming and runs.open_run(directory).problem != problem:
         raise RunError(f"{directory} trains another problem than this `{problem.name}`; name another directory with --out")
 
-    loss = loss or compile_loss(problem, options.derivatives, options.term_weights, options.estimate)
+    dual, reason = _dual(problem, options, sampler)
+    loss = loss or compile_loss(problem, options.derivatives, options.term_weights, options.estimate and dual is None)
+    if dual is not None:
+        loss.weights = {label: loss.weights.get(label, 1.0) * dual.fine.get(label, 1.0) for label in loss.labels}
     labels = loss.labels if options.physics else ()
+    labels += (WEAK,) if dual else ()
     labels += (LABEL,) if options.solutions else ()
     balancer = made(BALANCERS, options.balancer, options.balancer_options)
     if balancer.ratios and (signed := [t.name for t in loss.terms if t.kind == "energy" and t.name in labels]):
@@ -98,6 +105,8 @@ def train(
     schedule = made(SCHEDULES, options.schedule, options.schedule_options)
     fabric = _fabric(options)
     objective = Objective(problem, model, loss, options, sampler, fabric)
+    if dual is not None:
+        objective.dual, objective.window = dual, Window(dual, lambda step: objective.draw("train", step), options.seed)
     parameters = [each for each in objective.parameters() if each.requires_grad]
     optimizer = made(OPTIMIZERS, options.optimizer, options.optimizer_options, parameters, lr=options.lr)
     wrapped, stepper = fabric.setup(objective, optimizer)
@@ -112,7 +121,13 @@ def train(
         ema = {name: value.to(fabric.device) for name, value in saved["ema"].items()} if ema and saved["ema"] else ema
     balance_state = _state(balancer.init(len(labels)), saved, "balance")
     schedule_state = _state(schedule.init(), saved, "schedule")
-    base = torch.tensor([{LABEL: options.weights.get(LABEL, 1.0), **loss.weights}.get(label, 1.0) for label in labels], dtype=torch.float64)
+    base = torch.tensor(
+        [
+            {LABEL: options.weights.get(LABEL, 1.0), WEAK: options.weights.get(WEAK, 1.0), **loss.weights}.get(label, 1.0)
+            for label in labels
+        ],
+        dtype=torch.float64,
+    )
     columns = _columns(labels, objective, options)
     objective.physics("train", start)  # what does not fit together is said here, before anything is written
     validator = Validator(objective, options, fabric, display) if options.validation else None
@@ -128,6 +143,8 @@ def train(
     if fabric.is_global_zero:
         for each in problem.data:
             display.say(f"warning: the data from {each.source!r} are not seen: measurements are no term of the loss yet")
+        if reason:
+            display.say(reason)
         session = _session(fabric, start)
         if resuming:
             runs.continue_run(run, session)
@@ -206,6 +223,17 @@ def train(
     if interrupted and not run.finished:
         raise Interrupted(run)
     return run
+
+
+def _dual(problem: Problem, options: TrainOptions, sampler: Sampler | None) -> tuple[DualNorm | None, str]:
+    """The dual norm of the weak residual that the options ask for, and why."""
+    if not options.dual:
+        return None, ""
+    if sampler is None:
+        from compiler.sample import sample as sampler
+    points = dict(options.points)
+    batch = sampler(problem, REFERENCES, points, seeded(options.seed, "dual", 0), dtype=torch.float64, hard=options.hard)
+    return chosen(problem, options.dual, batch)
 
 
 def _fabric(options: TrainOptions) -> Fabric:

@@ -183,7 +183,13 @@ def in_time(parts: Assembly, constraints: Constraints, levels: tuple[Level, ...]
 
 
 def stationary(parts: Assembly, constraints: Constraints, levels: tuple[Level, ...], options: SolveOptions) -> tuple[Array, int]:
-    """The solution from the zero state; from one with gradients where the equations degenerate there.  Shapes: -> "1 n"."""
+    """The solution without its multipliers, and the Newton steps it took.  Shapes: -> "1 n"."""
+    system, u, steps = solved_system(parts, constraints, levels, options)
+    return u[None, : system.size], steps
+
+
+def solved_system(parts: Assembly, constraints: Constraints, levels: tuple[Level, ...], options: SolveOptions) -> tuple[System, Array, int]:
+    """The equations with their solution, multipliers last, from the zero state; from one with gradients where they degenerate there."""
     system = System(parts, constraints, levels)
     start = np.zeros(system.size + len(levels))
     iterate, how = newton, options.newton
@@ -195,7 +201,7 @@ def stationary(parts: Assembly, constraints: Constraints, levels: tuple[Level, .
         u, steps = solve_equations(system, start, system.offset(), how, iterate=iterate)
     except Singular:  # a p-Laplacian at rest; what is undetermined everywhere is so there too
         u, steps = solve_equations(system, system.extended(uneven(parts.spaces)), system.offset(), how, iterate=iterate)
-    return u[None, : system.size], steps
+    return system, u, steps
 
 
 def uneven(spaces: Spaces) -> Array:

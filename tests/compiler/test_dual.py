@@ -1,0 +1,159 @@
+"""The dual norm of the weak residual: what it says of fields whose error is known in closed form."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+import compiler
+import pdespec
+from compiler.dual import DualNorm, Window, chosen
+from compiler.fem import NoWeakForm
+from compiler.objective import seeded
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+DOUBLE = torch.float64
+
+ROD = """
+problem rod
+space    x
+domain   L = interval(0, 1)
+param    a = 2
+unknown  u : scalar on L
+in L: -dxx(u) = a
+on boundary(L): u = 0
+"""
+
+WAVES = """
+problem waves
+space    x, y
+domain   Q = rectangle([0, 0], [1, 1])
+boundary left = side(Q, x = 0), right = side(Q, x = 1), flat = rest(Q)
+unknown  u : scalar on Q
+f := (2*pi^2 + 1)*sin(pi*x)*cos(pi*y) + sin(pi*x)^3*cos(pi*y)^3
+in Q: -lap(u) + u + u^3 = f
+on left: u = 0
+on right: u = 0
+on flat: dot(grad(u), n) = 0
+"""
+
+
+def norm_of(text: str, resolution: int, field, **params):
+    problem = pdespec.parse(text)
+    dual = DualNorm(problem, resolution)
+    batch = compiler.instance(problem, params, dtype=DOUBLE)
+    dual.refer(batch)
+    return dual(field, dual.coarse(batch), batch.points[next(iter(batch.points))].points)
+
+
+def exact(points):
+    x, y = points.unbind(-1)
+    return ((math.pi * x).sin() * (math.pi * y).cos())[..., None]
+
+
+def test_in_one_dimension_it_is_the_error_itself():
+    # u = x (1 - x) solves -u'' = 2; 3 u is off by 2 u, which quadratic elements hold: 4 + 4, over the floor
+    value = norm_of(ROD, 4, lambda p: 3 * p * (1 - p))
+    assert float(value) == pytest.approx(8 / 1.05, rel=1e-10)
+
+
+@pytest.mark.parametrize("resolution", [4, 8])
+def test_it_vanishes_at_the_solution_however_coarse_the_mesh(resolution):
+    # the coarse solution itself is off by 4e-3 and 5e-4: what is left here is quadrature
+    assert float(norm_of(WAVES, resolution, exact)) < 1e-6 / resolution
+
+
+def test_of_a_nonlinear_problem_it_is_the_error_to_first_order():
+    def off(size):
+        return lambda p: exact(p) + size * (math.pi * p[..., :1]).sin() * (2 * math.pi * p[..., 1:]).cos()
+
+    # |d|^2 = 1/4 as |u|^2 = 1/4; |grad d|^2 = 5 pi^2/4 against 2 pi^2/4
+    for size in (1e-2, -1e-2):
+        assert float(norm_of(WAVES, 8, off(size))) == pytest.approx(size**2 * (1 + 2.5) / 1.05, rel=0.03)
+
+
+def test_its_slope_is_that_of_differences():
+    problem = pdespec.parse(WAVES)
+    dual = DualNorm(problem, 4)
+    batch = compiler.instance(problem, dtype=DOUBLE)
+    dual.refer(batch)
+    samples, like = dual.coarse(batch), batch.points["Q"].points
+
+    def value(size):
+        return dual(lambda p: exact(p) * (1 + size) + size * p[..., :1] ** 2, samples, like)
+
+    size = torch.tensor(0.3, dtype=DOUBLE, requires_grad=True)
+    (slope,) = torch.autograd.grad(value(size), size)
+    assert float(slope) == pytest.approx(float(value(0.3 + 1e-5) - value(0.3 - 1e-5)) / 2e-5, rel=1e-8)
+
+
+def test_a_gauge_is_part_of_it():
+    # the pressure of a flow at rest is known up to the constant that the requirement fixes: p = 1 has the error 1
+    text = """
+problem rest
+space    x, y
+domain   Q = rectangle([0, 0], [1, 1])
+unknown  v : vector on Q, p : scalar on Q
+in Q:
+    momentum:   -lap(v) + grad(p) = [2*x, 0]
+    continuity: div(v) = 0
+on boundary(Q): v = 0
+require integral(p, Q) = 0
+"""
+
+    def field(points, constant=0.0):
+        x = points[..., :1]
+        return torch.cat([0 * x, 0 * x, x**2 - 1 / 3 + constant], -1)
+
+    problem = pdespec.parse(text)
+    dual = DualNorm(problem, 4)
+    batch = compiler.instance(problem, dtype=DOUBLE)
+    dual.refer(batch)
+    dual.sizes = {**dual.sizes, ("v", 0): 1.0, ("v", 1): 1.0}  # v = 0: nothing to compare with
+    samples, like = dual.coarse(batch), batch.points["Q"].points
+    assert float(dual(field, samples, like)) < 1e-6
+    found = float(dual(lambda p: field(p, 0.5), samples, like))
+    assert found == pytest.approx(0.25 / (1.05 * 4 / 45), rel=1e-3)  # 4/45 = |x^2 - 1/3|^2, which linear pressures hold to 1e-4
+
+
+def test_samples_of_other_shapes_are_measured_together_as_alone():
+    problem = pdespec.load(EXAMPLES / "nonlinear_poisson.pde")
+    dual = DualNorm(problem, 4)
+    batch = compiler.sample(problem, 3, {"interior": 8}, seeded(0, "test", 0), dtype=DOUBLE)
+    dual.refer(batch)
+    samples, like = dual.coarse(batch), batch.points["Omega"].points
+    assert len({len(each.parts[0].points) for each in samples}) >= 1
+    together = dual(lambda p: p.prod(-1, keepdim=True), samples, like)
+    alone = [dual(lambda p: p.prod(-1, keepdim=True), samples[k : k + 1], like) for k in range(3)]
+    assert float(together) == pytest.approx(float(torch.stack(alone).mean()), rel=1e-12)
+
+
+def test_what_has_no_weak_form_in_first_derivatives_is_left_to_the_strong_residual():
+    plate = pdespec.parse("problem plate\nspace x\ndomain L = interval(0, 1)\nunknown w : scalar on L\nin L: dxxxx(w) = 1\n"
+                          "on boundary(L): w = 0; dxx(w) = 0")  # fmt: skip
+    with pytest.raises(NoWeakForm, match="reduction of order"):
+        DualNorm(plate, 8)
+    dual, reason = chosen(plate, "auto", compiler.instance(plate, dtype=DOUBLE))
+    assert dual is None and "reduction of order" in reason
+
+
+def test_auto_takes_the_coarsest_mesh_that_can_be_trusted_and_says_how_far():
+    problem = pdespec.parse(ROD)
+    dual, reason = chosen(problem, "auto", compiler.instance(problem, dtype=DOUBLE))
+    assert dual is not None and dual.options.resolution == 16
+    assert reason.startswith("weak residual on meshes of resolution 16, whose own solution is some ")
+
+
+def test_a_window_gives_the_same_batches_in_any_order_of_asking():
+    class Counted:
+        def coarse(self, batch):
+            return [batch]
+
+    first, second = (Window(Counted(), lambda k: k, seed=3) for _ in range(2))
+    steps = [first.at(step) for step in range(200)]
+    assert [second.at(step) for step in (150, 3, 70)] == [steps[150], steps[3], steps[70]]
+    assert sorted(batch for batch, _ in steps[:64]) == sorted(4 * list(range(16)))
+    assert {batch for batch, _ in steps[64:128]} == set(range(16, 32))
