@@ -3,7 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/zoo.py --steps 1000 --samples 32 --seed 0 --out runs/zoo
 
 Each example is trained by a preset, in a process of its own, so that one that fails or takes longer than `--limit` seconds does not
-keep the others. Rows are appended to `zoo.jsonl` in `--out`; called again, only what is not there yet is run. Without `--steps` the preset's.
+keep the others. Rows are appended to `zoo.jsonl` in `--out`; called again, only what is not there yet is run. Without `--steps` the
+preset's number of steps is taken.
 """
 
 from __future__ import annotations
