@@ -22,7 +22,7 @@ from compiler.shapes import Body, Numbers, Piece, Selection, Surroundings, bind,
 from compiler.shapes.blend import norm, weights
 from compiler.shapes.combine import Combined
 from pdespec.errors import fail, nearest
-from pdespec.geometry import Boundary, Domain, Region, shape_symbols
+from pdespec.geometry import Boundary, Domain, Region, coincide, shape_symbols
 from pdespec.symbols import Param, Scalar
 
 MOST_CANDIDATES = 1 << 20  # points tried per sample before a shape counts as empty
@@ -180,6 +180,10 @@ class Geometry:
             raise fail("W03", f"nothing of the boundary of `{self.domain.name}` is {boundary.name}", _sides(self.domain))
         return found
 
+    def selects(self, boundary: Boundary, piece: Piece) -> bool:
+        """Whether a piece of the body belongs to a boundary."""
+        return self._any([boundary])(piece)
+
     def map(self, function: Callable[[Tensor], Tensor], size: int | None = None) -> Geometry:
         """The geometry with a function applied to every param: another dtype or device, or some of the samples (`size` of them)."""
         probe = function(torch.zeros(self.size, dtype=self.dtype, device=self.device))
@@ -190,8 +194,9 @@ class Geometry:
     def body(self) -> Body:
         """The shape with its numbers. Made once per geometry with what cutting its boundary costs, so that a geometry whose params require
         gradients serves for one backward pass."""
-        periodic = tuple(coordinate.name in self.domain.periodic for coordinate in self.domain.coordinates)
-        return bind(self.domain.shape, Numbers(self.params, self.size, self.dtype, self.device), Surroundings(periodic))
+        if all(isinstance(each, Scalar) and each.declaration.kind == "const" for each in shape_symbols(self.domain.shape)):
+            return _fixed(self.domain, self.size, self.dtype, self.device)
+        return _bound(self.domain, Numbers(self.params, self.size, self.dtype, self.device))
 
     @cached_property
     def _measure(self) -> Tensor:
@@ -220,6 +225,18 @@ class Geometry:
         if points.dtype != self.dtype or points.device.type != self.device.type:
             raise fail("B02", f"points are {points.dtype} on {points.device}, the geometry is {self.dtype} on {self.device}", "use .to()")
         return points
+
+
+def _bound(domain: Domain, numbers: Numbers) -> Body:
+    periodic = tuple(coordinate.name in domain.periodic for coordinate in domain.coordinates)
+    return bind(domain.shape, numbers, Surroundings(periodic))
+
+
+@lru_cache(maxsize=32)
+def _fixed(domain: Domain, size: int, dtype: torch.dtype, device: torch.device) -> Body:
+    """The body of a shape without params, cut once for all batches of a size."""
+    with torch.inference_mode(False):
+        return _bound(domain, Numbers({}, size, dtype, device))
 
 
 @lru_cache(maxsize=64)
@@ -283,7 +300,7 @@ def _selection(boundary: Boundary) -> Selection:
 
 def _on_side(piece: Piece, axis: int, value: sp.Expr) -> bool:
     place = piece.plane and piece.plane.axis
-    return place is not None and place[0] == axis and (place[1] - value).equals(0) is True
+    return place is not None and place[0] == axis and coincide(place[1], value)
 
 
 def _sides(domain: Domain) -> str:

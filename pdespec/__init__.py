@@ -11,7 +11,25 @@ from typing import TYPE_CHECKING, Any
 from pdespec.calculus import Integral, advect, avg, curl, d, derivative_operator, dirac, div, dn, dt, dtt, grad, integral, jump, lap
 from pdespec.check import check
 from pdespec.complexes import abs2, arg, conj, im, re
-from pdespec.domains import airfoil, ball, box, disk, exterior, interval, lattice, polygon, rectangle, star
+from pdespec.domains import (
+    airfoil,
+    ball,
+    box,
+    cylinder,
+    disk,
+    ellipse,
+    ellipsoid,
+    exterior,
+    extruded,
+    interval,
+    lattice,
+    moved,
+    polygon,
+    rectangle,
+    rotated,
+    scaled,
+    star,
+)
 from pdespec.errors import Diagnostic, ProblemError
 from pdespec.geometry import Boundary, Domain, boundary, periodic, rest, side
 from pdespec.laws import fourier, gaussians, grf, loguniform, normal, uniform
@@ -31,15 +49,13 @@ _OPERATOR = pattern(r"d[xyzXYZt]{1,8}")  # dx, dxx, dxt, ..; d(u, r, r) for coor
 # fmt: off
 __all__ = [
     "abs2", "advect", "airfoil", "arg", "at", "avg", "ball", "Boundary", "boundary", "box", "check", "Condition", "conj", "const",
-    "cross", "curl", "d",
-    "Data", "det", "Diagnostic", "diff", "dirac",
-    "disk", "div", "dn", "Domain", "dot", "dt", "dtt", "Equation", "exterior", "first_variation",
-    "fourier", "Functional", "gaussians", "grad", "grf", "identity", "im", "inner", "input_function", "inside", "Integral", "integral",
-    "IntegralRequirement", "interval", "inv", "jump", "lap", "lattice", "load", "loguniform", "manufacture", "natural_conditions",
-    "normal", "on", "outer", "Output", "param", "parse", "periodic", "polygon", "Problem", "ProblemError", "re", "rectangle",
-    "Requirement",
-    "rest", "side", "skew", "space", "star", "sym", "time", "tr", "trainable", "transpose", "uniform", "unit_normal", "unknown",
-    "variation", "weak_form",
+    "cross", "curl", "cylinder", "d", "Data", "det", "Diagnostic", "diff", "dirac", "disk", "div", "dn", "Domain", "dot", "dt",
+    "dtt", "ellipse", "ellipsoid", "Equation", "exterior", "extruded", "first_variation", "fourier", "Functional", "gaussians",
+    "grad", "grf", "identity", "im", "inner", "input_function", "inside", "Integral", "integral", "IntegralRequirement",
+    "interval", "inv", "jump", "lap", "lattice", "load", "loguniform", "manufacture", "moved", "natural_conditions", "normal",
+    "on", "outer", "Output", "param", "parse", "periodic", "polygon", "Problem", "ProblemError", "re", "rectangle", "Requirement",
+    "rest", "rotated", "scaled", "side", "skew", "space", "star", "sym", "time", "tr", "trainable", "transpose", "uniform",
+    "unit_normal", "unknown", "variation", "weak_form",
 ]
 # fmt: on
 

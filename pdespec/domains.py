@@ -15,14 +15,21 @@ from pdespec.geometry import (
     Airfoil,
     Ball,
     Box,
+    Cylinder,
     Disk,
     Domain,
+    Ellipse,
+    Ellipsoid,
     Exterior,
+    Extruded,
     Interval,
     Lattice,
+    Moved,
     Point,
     Polygon,
     Rectangle,
+    Rotated,
+    Scaled,
     Shape,
     Star,
 )
@@ -71,6 +78,65 @@ def star(
 def airfoil(x: Coordinate, y: Coordinate, digits: Sequence[int] = (0, 0, 12), displacement: Any = (), name: str = "Omega") -> Domain:
     """A four-digit NACA section, `airfoil(x, y, (0, 0, 12), displacement=d)`, usually inside `exterior`."""
     return _domain(name, make_airfoil(digits, displacement), (x, y))
+
+
+def ellipse(
+    x: Coordinate, y: Coordinate, radii: Sequence[Any], center: Sequence[Any] = (0, 0), angle: Any = 0, name: str = "Omega"
+) -> Domain:
+    """The ellipse of two half axes about a centre, the first turned from the x axis by an angle: `ellipse(x, y, (2, 1), angle=sp.pi/6)`."""
+    return _domain(name, make_ellipse(radii, center, angle), (x, y))
+
+
+def ellipsoid(
+    x: Coordinate, y: Coordinate, z: Coordinate, radii: Sequence[Any], center: Sequence[Any] = (0, 0, 0), name: str = "Omega"
+) -> Domain:
+    """The ellipsoid of three half axes along the coordinates about a centre."""
+    return _domain(name, make_ellipsoid(radii, center), (x, y, z))
+
+
+def cylinder(
+    x: Coordinate,
+    y: Coordinate,
+    z: Coordinate,
+    radius: Any,
+    height: Any,
+    base: Sequence[Any] = (0, 0, 0),
+    axis: Sequence[Any] = (0, 0, 1),
+    name: str = "Omega",
+) -> Domain:
+    """The cylinder that stands on the disk about `base` across `axis`, of any length, and is `height` long."""
+    return _domain(name, make_cylinder(radius, height, base, axis), (x, y, z))
+
+
+def extruded(x: Coordinate, y: Coordinate, z: Coordinate, shape: Shape, height: Any, name: str = "Omega") -> Domain:
+    """A plane shape drawn out from z = 0 to z = height: `extruded(x, y, z, make_polygon([(0, 0), (1, 0), (0, 1)]), 2)`."""
+    return _domain(name, make_extruded(shape, height), (x, y, z))
+
+
+def moved(shape: Domain | Shape, vector: Sequence[Any]) -> Any:
+    """A domain or shape with every point moved by a vector."""
+    inside = _bare("moved", shape)
+    return _as_given(shape, Moved(inside, _point("moved", vector, inside.dim)))
+
+
+def rotated(shape: Domain | Shape, angle: Any, center: Sequence[Any] | None = None, axis: Sequence[Any] | None = None) -> Any:
+    """A domain or shape turned by an angle (in radians) about a point, of itself the origin; in space about a line through that."""
+    inside = _bare("rotated", shape)
+    if inside.dim == 1:
+        raise fail("T06", "rotated: an interval cannot be turned", "turn a shape in the plane or in space")
+    (angle,) = _scalars("rotated", angle)
+    about = _point("rotated", (0,) * inside.dim if center is None else center, inside.dim)
+    if inside.dim == 2 and axis is not None:
+        raise fail("T06", "rotated: a plane shape turns about a point", "leave the axis out")
+    along = () if inside.dim == 2 else _direction("rotated", (0, 0, 1) if axis is None else axis)
+    return _as_given(shape, Rotated(inside, angle, about, along))
+
+
+def scaled(shape: Domain | Shape, factor: Any, center: Sequence[Any] | None = None) -> Any:
+    """A domain or shape with all distances from a point, of itself the origin, multiplied by a positive factor."""
+    inside = _bare("scaled", shape)
+    factor = _positive("scaled", "factor", factor)
+    return _as_given(shape, Scaled(inside, factor, _point("scaled", (0,) * inside.dim if center is None else center, inside.dim)))
 
 
 def lattice(shape: Domain | Shape, nx: int, ny: int) -> Domain | Shape:
@@ -126,6 +192,27 @@ def make_star(radius: Any, center: Sequence[Any] = (0, 0)) -> Star:
     return Star(_radius("star", radius), THETA, _point("star", center, 2))
 
 
+def make_ellipse(radii: Sequence[Any], center: Sequence[Any] = (0, 0), angle: Any = 0) -> Ellipse:
+    (angle,) = _scalars("ellipse", angle)
+    return Ellipse(_radii("ellipse", radii, 2), _point("ellipse", center, 2), angle)
+
+
+def make_ellipsoid(radii: Sequence[Any], center: Sequence[Any] = (0, 0, 0)) -> Ellipsoid:
+    return Ellipsoid(_radii("ellipsoid", radii, 3), _point("ellipsoid", center, 3))
+
+
+def make_cylinder(radius: Any, height: Any, base: Sequence[Any] = (0, 0, 0), axis: Sequence[Any] = (0, 0, 1)) -> Cylinder:
+    height = _positive("cylinder", "height", height)
+    return Cylinder(_radius("cylinder", radius), height, _point("cylinder", base, 3), _direction("cylinder", axis))
+
+
+def make_extruded(shape: Domain | Shape, height: Any) -> Extruded:
+    inside = _bare("extruded", shape)
+    if inside.dim != 2:
+        raise fail("T06", f"extruded draws out a plane shape, this one is {inside.dim}D", "use a disk, rectangle, polygon or star")
+    return Extruded(inside, _positive("extruded", "height", height))
+
+
 def make_airfoil(digits: Sequence[int], displacement: Any = ()) -> Airfoil:
     numbers = tuple(exact(each) for each in digits)
     if len(numbers) != 3 or not all(each.is_Integer and each >= 0 for each in numbers) or not 0 < numbers[2] <= 40:
@@ -168,10 +255,37 @@ def _point(shape: str, values: Any, dim: int) -> Point:
 
 
 def _radius(shape: str, radius: Any) -> sp.Expr:
-    (radius,) = _scalars(shape, radius)
-    if radius.is_nonpositive:
-        raise fail("S02", f"{shape}: the radius {radius} is not positive", "give a positive radius")
-    return radius
+    return _positive(shape, "radius", radius)
+
+
+def _positive(shape: str, what: str, value: Any) -> sp.Expr:
+    (value,) = _scalars(shape, value)
+    if value.is_nonpositive:
+        raise fail("S02", f"{shape}: the {what} {value} is not positive", f"give a positive {what}")
+    return value
+
+
+def _radii(shape: str, values: Any, dim: int) -> Point:
+    return tuple(_radius(shape, value) for value in _point(shape, values, dim))
+
+
+def _direction(shape: str, values: Any) -> Point:
+    axis = _point(shape, values, 3)
+    if not any(axis):
+        raise fail("S02", f"{shape}: the axis is zero", "give its direction, of any length: [0, 0, 1]")
+    return axis
+
+
+def _bare(function: str, shape: Any) -> Shape:
+    inside = shape.shape if isinstance(shape, Domain) else shape
+    if not isinstance(inside, Shape):
+        raise fail("T05", f"{function} needs a shape, {inside!r} given", f"write {function}(disk(radius = 1), ..)")
+    return inside
+
+
+def _as_given(given: Domain | Shape, shape: Shape) -> Domain | Shape:
+    """A shape as a domain where one was given."""
+    return replace(given, shape=shape) if isinstance(given, Domain) else shape
 
 
 def _not_empty(shape: str, lower: Point, upper: Point) -> None:

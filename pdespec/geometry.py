@@ -54,8 +54,14 @@ class Plane:
     @property
     def axis(self) -> tuple[int, sp.Expr] | None:
         """The coordinate that is constant on the plane, by its number, and its value; None for a slanted plane."""
-        across = [i for i, component in enumerate(self.normal) if sp.expand(component) != 0]
+        across = [i for i, component in enumerate(self.normal) if not coincide(component, sp.S.Zero)]
         return (across[0], sp.expand(self.offset / self.normal[across[0]])) if len(across) == 1 else None
+
+
+def coincide(a: sp.Expr, b: sp.Expr) -> bool:
+    """Whether two numbers of shapes are the same, numbers without params up to the rounding of a float (an angle given as math.pi/2)."""
+    gap = sp.expand(a - b)
+    return gap == 0 or (gap.is_number and bool(abs(gap.evalf()) < 1e-12 * (1 + abs(sp.sympify(b).evalf()))))
 
 
 @dataclass(frozen=True)
@@ -181,6 +187,132 @@ class Intersection(Shape):
     b: Shape
 
 
+@dataclass(frozen=True)
+class Ellipse(Shape):
+    """Inside the ellipse of half axes `radii`, the first turned counterclockwise from the x axis by `angle`."""
+
+    radii: Point
+    center: Point = (sp.S.Zero, sp.S.Zero)
+    angle: sp.Expr = sp.S.Zero
+
+
+@dataclass(frozen=True)
+class Ellipsoid(Shape):
+    """Inside the ellipsoid of half axes `radii` along the coordinates."""
+
+    radii: Point
+    center: Point = (sp.S.Zero, sp.S.Zero, sp.S.Zero)
+
+
+@dataclass(frozen=True)
+class Extruded(Shape):
+    """(x, y) in the plane `shape`, 0 < z < height."""
+
+    shape: Shape
+    height: sp.Expr
+
+
+@dataclass(frozen=True)
+class Cylinder(Shape):
+    """Nearer than `radius` to the segment of length `height` from `base` along `axis`, between the planes across its ends."""
+
+    radius: sp.Expr
+    height: sp.Expr
+    base: Point = (sp.S.Zero, sp.S.Zero, sp.S.Zero)
+    axis: Point = (sp.S.Zero, sp.S.Zero, sp.S.One)
+
+
+@dataclass(frozen=True)
+class Moved(Shape):
+    """`shape`, every point moved by `vector`."""
+
+    shape: Shape
+    vector: Point
+
+
+@dataclass(frozen=True)
+class Rotated(Shape):
+    """`shape`, turned counterclockwise by `angle` about `center`; in space about the line through `center` along `axis`, as seen against
+    that."""
+
+    shape: Shape
+    angle: sp.Expr
+    center: Point
+    axis: Point = ()
+
+
+@dataclass(frozen=True)
+class Scaled(Shape):
+    """`shape`, every distance from `center` multiplied by `factor`."""
+
+    shape: Shape
+    factor: sp.Expr
+    center: Point
+
+
+@dataclass(frozen=True)
+class Placement:
+    """The map x -> scale * turn * x + shift of space, with an orthogonal matrix `turn`, its rows as tuples."""
+
+    turn: tuple[Point, ...]
+    shift: Point
+    scale: sp.Expr = sp.S.One
+
+    def point(self, x: Point) -> Point:
+        """The image of a point."""
+        return tuple(self.scale * each + by for each, by in zip(self.direction(x), self.shift, strict=True))
+
+    def direction(self, x: Point) -> Point:
+        """The image of a vector of unit length."""
+        return tuple(sum((a * b for a, b in zip(row, x, strict=True)), sp.S.Zero) for row in self.turn)
+
+    def plane(self, plane: Plane) -> Plane:
+        """The image of a plane."""
+        normal = self.direction(plane.normal)
+        across = sum((a * b for a, b in zip(normal, self.shift, strict=True)), sp.S.Zero)
+        return Plane(normal, self.scale * plane.offset + across)
+
+
+def placement(shape: Moved | Rotated | Scaled | Cylinder) -> Placement:
+    """How a placed shape lies where it is; a cylinder, where its like along the z axis does."""
+    same = tuple(tuple(sp.S(int(i == k)) for k in range(shape.dim)) for i in range(shape.dim))
+    if isinstance(shape, Moved):
+        return Placement(same, shape.vector)
+    if isinstance(shape, Scaled):
+        return Placement(same, tuple((1 - shape.factor) * each for each in shape.center), shape.factor)
+    turn = _along(shape.axis) if isinstance(shape, Cylinder) else _turn(shape)
+    if isinstance(shape, Cylinder):
+        return Placement(turn, shape.base)
+    image = Placement(turn, (sp.S.Zero,) * shape.dim).direction(shape.center)
+    return Placement(turn, tuple(a - b for a, b in zip(shape.center, image, strict=True)))
+
+
+def _turn(shape: Rotated) -> tuple[Point, ...]:
+    """The matrix of a rotation (Rodrigues' formula in space)."""
+    c, s = sp.cos(shape.angle), sp.sin(shape.angle)
+    if shape.dim == 2:
+        return ((c, -s), (s, c))
+    x, y, z = axis = _unit(shape.axis)
+    across = ((sp.S.Zero, -z, y), (z, sp.S.Zero, -x), (-y, x, sp.S.Zero))
+    return tuple(tuple(c * int(i == k) + s * across[i][k] + (1 - c) * axis[i] * axis[k] for k in range(3)) for i in range(3))
+
+
+def _along(axis: Point) -> tuple[Point, ...]:
+    """A rotation that takes the z axis to `axis`."""
+    x, y, z = _unit(axis)
+    if x == 0 and y == 0:
+        sign = sp.sign(z) if z.is_number else sp.S.One
+        return ((sp.S.One, sp.S.Zero, sp.S.Zero), (sp.S.Zero, sign, sp.S.Zero), (sp.S.Zero, sp.S.Zero, sign))
+    wide = sp.sqrt(x**2 + y**2)
+    first, second = (x * z / wide, y * z / wide, -wide), (-y / wide, x / wide, sp.S.Zero)
+    return tuple(zip(first, second, (x, y, z), strict=True))
+
+
+def _unit(vector: Point) -> Point:
+    length = sp.sqrt(sum((each**2 for each in vector), sp.S.Zero))
+    return tuple(each / length for each in vector)
+
+
 @singledispatch
 def _dim(shape: Shape) -> int:
     return 2
@@ -193,12 +325,18 @@ def _(shape: Interval) -> int:
 
 @_dim.register(Box)
 @_dim.register(Ball)
-def _(shape: Box | Ball) -> int:
+@_dim.register(Ellipsoid)
+@_dim.register(Extruded)
+@_dim.register(Cylinder)
+def _(shape: Shape) -> int:
     return 3
 
 
 @_dim.register(Lattice)
-def _(shape: Lattice) -> int:
+@_dim.register(Moved)
+@_dim.register(Rotated)
+@_dim.register(Scaled)
+def _(shape: Lattice | Moved | Rotated | Scaled) -> int:
     return _dim(shape.shape)
 
 
@@ -290,8 +428,9 @@ def boundary(domain: Domain, part: Domain | Shape | None = None, name: str | Non
     if part is None:
         return Boundary(name or f"boundary({domain.name})", "all", domain)
     shape = part.shape if isinstance(part, Domain) else part
-    if shape not in set(subshapes(domain.shape)):
-        raise fail("S01", f"the given shape is no part of `{domain.name}`", "give one of the shapes that + - & combined", label=domain.name)
+    if shape not in set(combined(domain.shape)):
+        hint = "give one of the shapes that + - & combined, as it stands there"
+        raise fail("S01", f"the given shape is no part of `{domain.name}`", hint, label=domain.name)
     label = part.name if isinstance(part, Domain) else type(shape).__name__.lower()
     return Boundary(name or f"boundary({domain.name}, {label})", "of", domain, part=shape)
 
@@ -362,8 +501,21 @@ def subshapes(shape: Shape) -> Iterator[Shape]:
     elif isinstance(shape, Exterior):
         yield from subshapes(shape.body)
         yield from subshapes(shape.farfield)
-    elif isinstance(shape, Lattice):
+    elif isinstance(shape, (Lattice, Extruded, Moved, Rotated, Scaled)):
         yield from subshapes(shape.shape)
+
+
+def combined(shape: Shape) -> Iterator[Shape]:
+    """The shape and all shapes whose boundaries its boundary is made of, where they lie; of what is moved as a whole, the whole."""
+    yield shape
+    if isinstance(shape, (Union, Difference, Intersection)):
+        yield from combined(shape.a)
+        yield from combined(shape.b)
+    elif isinstance(shape, Exterior):
+        yield from combined(shape.body)
+        yield from combined(shape.farfield)
+    elif isinstance(shape, Lattice):
+        yield from combined(shape.shape)
 
 
 def shape_symbols(shape: Shape) -> set[Any]:

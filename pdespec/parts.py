@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import singledispatch
 
 import sympy as sp
 
-from pdespec.geometry import Boundary, Box, Difference, Domain, Exterior, Intersection, Interval, Rectangle, Region, Shape, Union
+from pdespec.geometry import (
+    Boundary,
+    Box,
+    Cylinder,
+    Difference,
+    Disk,
+    Domain,
+    Exterior,
+    Extruded,
+    Intersection,
+    Interval,
+    Lattice,
+    Moved,
+    Plane,
+    Polygon,
+    Rectangle,
+    Region,
+    Rotated,
+    Scaled,
+    Shape,
+    Union,
+    coincide,
+    placement,
+)
 
 
 @dataclass(frozen=True)
 class Part:
-    """One piece: the side of a box where `coordinate` equals `value`, or the whole boundary of a `shape` without sides."""
+    """One piece: the straight part of the boundary of `shape` where `coordinate` equals `value`, or all of it that is no such part."""
 
     shape: Shape
     coordinate: str | None = None
@@ -21,7 +45,18 @@ class Part:
     def __str__(self) -> str:
         if self.coordinate is not None:
             return f"{self.coordinate} = {self.value}"
-        return f"the boundary of the {type(self.shape).__name__.lower()}"
+        if isinstance(self.shape, Polygon):
+            return "the slanted edges of the polygon"
+        if isinstance(self.shape, (Cylinder, Extruded)):
+            return f"the side of the {_described(self.shape)}"
+        return f"the boundary of the {_described(self.shape)}"
+
+
+def _described(shape: Shape) -> str:
+    """The kind of a shape, and of what it is made by moving, turning or drawing out."""
+    kind = type(shape).__name__.lower()
+    inner = getattr(shape, "shape", None)
+    return kind if inner is None or isinstance(shape, Lattice) else f"{kind} {_described(inner)}"
 
 
 def domain_parts(domain: Domain) -> tuple[Part, ...]:
@@ -56,40 +91,96 @@ def _chosen(boundary: Boundary, everything: tuple[Part, ...]) -> set[Part]:
 
 
 def _same(a: sp.Expr | None, b: sp.Expr | None) -> bool:
-    return a is not None and b is not None and sp.expand(a - b) == 0
+    return a is not None and b is not None and coincide(a, b)
 
 
-@singledispatch
 def _parts(shape: Shape, names: tuple[str, ...]) -> tuple[Part, ...]:
-    return (Part(shape),)
-
-
-@_parts.register(Interval)
-@_parts.register(Rectangle)
-@_parts.register(Box)
-def _(shape: Interval | Rectangle | Box, names: tuple[str, ...]) -> tuple[Part, ...]:
-    ends = zip(names, zip(shape.lower, shape.upper, strict=True), strict=True)
-    return tuple(Part(shape, name, value) for name, values in ends for value in values)
-
-
-@_parts.register(Union)
-@_parts.register(Difference)
-@_parts.register(Intersection)
-def _(shape: Union | Difference | Intersection, names: tuple[str, ...]) -> tuple[Part, ...]:
-    return tuple(dict.fromkeys(_parts(shape.a, names) + _parts(shape.b, names)))
-
-
-@_parts.register(Exterior)
-def _(shape: Exterior, names: tuple[str, ...]) -> tuple[Part, ...]:
-    return _parts(shape.body, names) + _parts(shape.farfield, names)
+    return _named(_faces(shape), names)
 
 
 def _holes(shape: Shape, names: tuple[str, ...]) -> tuple[Part, ...]:
     """The pieces that bound holes: of what was subtracted, and of the body in an exterior."""
-    if isinstance(shape, Exterior):
-        return _parts(shape.body, names)
-    if isinstance(shape, Difference):
-        return _holes(shape.a, names) + _parts(shape.b, names)
-    if isinstance(shape, (Union, Intersection)):
-        return _holes(shape.a, names) + _holes(shape.b, names)
-    return ()
+    return _named([face for face in _faces(shape) if face.hole], names)
+
+
+def _named(faces: Iterable[Face], names: tuple[str, ...]) -> tuple[Part, ...]:
+    found = []
+    for face in faces:
+        place = face.plane.axis if face.plane is not None else None
+        found.append(Part(face.shape) if place is None else Part(face.shape, names[place[0]], place[1]))
+    return tuple(dict.fromkeys(found))
+
+
+@dataclass(frozen=True)
+class Face:
+    """A piece of a boundary: the shape it belongs to, the plane it lies in if it is straight, and whether it bounds a hole."""
+
+    shape: Shape
+    plane: Plane | None = None
+    hole: bool = False
+
+
+Faces = tuple[Face, ...]
+
+
+@singledispatch
+def _faces(shape: Shape) -> Faces:
+    return (Face(shape),)
+
+
+@_faces.register(Interval)
+@_faces.register(Rectangle)
+@_faces.register(Box)
+def _(shape: Interval | Rectangle | Box) -> Faces:
+    axes = [tuple(sp.S(int(i == k)) for k in range(shape.dim)) for i in range(shape.dim)]
+    ends = zip(axes, zip(shape.lower, shape.upper, strict=True), strict=True)
+    return tuple(Face(shape, Plane(axis, value)) for axis, values in ends for value in values)
+
+
+@_faces.register
+def _(shape: Polygon) -> Faces:
+    return tuple(Face(shape, edge) for edge in shape.edges)
+
+
+@_faces.register
+def _(shape: Extruded) -> Faces:
+    walls = (
+        Face(shape, face.plane and Plane((*face.plane.normal, sp.S.Zero), face.plane.offset), face.hole) for face in _faces(shape.shape)
+    )
+    return (*walls, *(Face(shape, Plane((sp.S.Zero, sp.S.Zero, sp.S.One), value)) for value in (sp.S.Zero, shape.height)))
+
+
+@_faces.register(Moved)
+@_faces.register(Rotated)
+@_faces.register(Scaled)
+@_faces.register(Cylinder)
+def _(shape: Moved | Rotated | Scaled | Cylinder) -> Faces:
+    place = placement(shape)
+    inner = Extruded(Disk(shape.radius), shape.height) if isinstance(shape, Cylinder) else shape.shape
+    return tuple(Face(shape, face.plane and place.plane(face.plane), face.hole) for face in _faces(inner))
+
+
+@_faces.register
+def _(shape: Lattice) -> Faces:
+    return tuple(Face(shape, None, face.hole) for face in _faces(shape.shape))
+
+
+@_faces.register(Union)
+@_faces.register(Intersection)
+def _(shape: Union | Intersection) -> Faces:
+    return _faces(shape.a) + _faces(shape.b)
+
+
+@_faces.register
+def _(shape: Difference) -> Faces:
+    return _faces(shape.a) + _turned(_faces(shape.b))
+
+
+@_faces.register
+def _(shape: Exterior) -> Faces:
+    return _turned(_faces(shape.body)) + _faces(shape.farfield)
+
+
+def _turned(faces: Faces) -> Faces:
+    """The faces of what is taken away."""
+    return tuple(replace(face, hole=not face.hole) for face in faces)

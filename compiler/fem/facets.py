@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from pdespec.geometry import Boundary, Domain
 
+from .bodies import Values, geometry_of, owners
 from .failure import SolverError
-from .levels import leaves, nearest_leaf
-from .mesh import Values, number
 
 Numbers = NDArray[np.int64]
 
@@ -31,27 +30,16 @@ def facets_of(boundary: Boundary, mesh: skfem.Mesh, values: Values, labels: Mapp
 
 
 def select(boundary: Boundary, mesh: skfem.Mesh, values: Values) -> Numbers:
+    """Facets whose middles lie on pieces that the boundary consists of, or nearly."""
     every = outside(boundary, mesh)
     if boundary.kind == "all":
         return every
-    if boundary.kind == "side":
-        axis = [x.name for x in boundary.coordinates].index(boundary.coordinate)
-        scale = float(np.ptp(mesh.p[axis]))
-        there = np.abs(mesh.p[axis][mesh.facets[:, every]] - number(boundary.value, values)).max(axis=0) <= 1e-9 * scale
-        return every[there]
-    if boundary.kind == "rest":
-        others = np.concatenate([select(other, mesh, values) for other in boundary.others])
-        return np.setdiff1d(every, others)
     middles = mesh.p[:, mesh.facets[:, every]].mean(axis=1)
-    tree = leaves(boundary.domain.shape, values)
-    owner = nearest_leaf(tree, middles)
-    if boundary.kind in ("inner", "outer"):
-        hole = np.array([leaf.hole for leaf in tree])[owner]
-        return every[hole if boundary.kind == "inner" else ~hole]
-    if boundary.kind == "of":
-        part = {id(leaf) for leaf in tree if boundary.part in leaf.within}
-        return every[np.array([id(tree[k]) in part for k in owner], dtype=bool)]
-    raise SolverError(f"no rule for a boundary of kind {boundary.kind!r}")
+    geometry = geometry_of(boundary.domain, values)
+    pieces = geometry.body.pieces()
+    owner = owners(pieces, middles)
+    chosen = np.array([geometry.selects(boundary, piece) for piece in pieces])
+    return every[chosen[owner]]
 
 
 def outside(boundary: Boundary | Domain, mesh: skfem.Mesh) -> Numbers:

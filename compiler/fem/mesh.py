@@ -6,23 +6,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import singledispatch
 
 import numpy as np
 import skfem
 import sympy as sp
-from numpy.typing import NDArray
 
 from pdespec import geometry as shapes
 
 from . import patterns
+from .bodies import Array, Values, body_of
 from .curved import curve
 from .failure import SampleError, SolverError
 from .kernels import numpy_function
-
-Array = NDArray[np.float64]
-Values = Mapping[sp.Symbol, float]
 
 
 def mesh_domain(domain: shapes.Domain, values: Values, resolution: int, degree: int = 1, cell: str = "simplex") -> skfem.Mesh:
@@ -96,6 +93,33 @@ def _(shape: shapes.Ball, values: Values, resolution: int, degree: int, cell: st
         return center + radius * ray / np.linalg.norm(ray, axis=0)
 
     return curve(mesh, degree, [(mesh.boundary_facets(), onto)])
+
+
+@mesh_shape.register(shapes.Moved)
+@mesh_shape.register(shapes.Rotated)
+@mesh_shape.register(shapes.Scaled)
+def _(shape, values: Values, resolution: int, degree: int, cell: str) -> skfem.Mesh:
+    body = body_of(shape, values)
+    mesh = mesh_shape(shape.shape, values, resolution, degree, cell)
+    return image(mesh, body.scale[0].numpy() * body.turn[0].numpy(), body.shift[0].numpy())
+
+
+@mesh_shape.register
+def _(shape: shapes.Ellipse, values: Values, resolution: int, degree: int, cell: str) -> skfem.Mesh:
+    c, s = np.cos(number(shape.angle, values)), np.sin(number(shape.angle, values))
+    unit = mesh_shape(shapes.Disk(sp.S.One), values, resolution, degree, cell)
+    return image(unit, np.array([[c, -s], [s, c]]) * point(shape.radii, values), point(shape.center, values))
+
+
+@mesh_shape.register
+def _(shape: shapes.Ellipsoid, values: Values, resolution: int, degree: int, cell: str) -> skfem.Mesh:
+    unit = mesh_shape(shapes.Ball(sp.S.One), values, resolution, degree, cell)
+    return image(unit, np.diag(point(shape.radii, values)), point(shape.center, values))
+
+
+def image(mesh: skfem.Mesh, matrix: Array, shift: Array) -> skfem.Mesh:
+    """The mesh under x -> matrix x + shift; curved cells stay so."""
+    return type(mesh)(np.ascontiguousarray(matrix @ mesh.doflocs + shift[:, None]), mesh.t)
 
 
 def polar_radius(shape: shapes.Star, values: Values) -> Callable[[Array], Array]:

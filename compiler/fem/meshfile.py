@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from pdespec.geometry import Difference, Domain, Intersection
 
+from .bodies import Values, body_of, box_of
 from .failure import SolverError
-from .levels import box_of
-from .mesh import Values
 
 SLACK = 0.05  # of the box: corners cut off a curved boundary by coarse straight cells
 
@@ -49,7 +48,7 @@ def refuse_other_domain(mesh: skfem.Mesh, domain: Domain, values: Values) -> Non
     """Raises: SolverError for a mesh of another dimension, or whose box is not the box of the domain."""
     if mesh.dim() != len(domain.coordinates):
         raise SolverError(f"the mesh has {mesh.dim()} dimensions, {domain.name} has {len(domain.coordinates)}")
-    lower, upper = box_of(domain.shape, values)
+    lower, upper = box_of(body_of(domain.shape, values))
     found = mesh.p.min(axis=1), mesh.p.max(axis=1)
     slack = SLACK * (upper - lower)
     outside = np.any(found[0] < lower - slack) or np.any(found[1] > upper + slack)

@@ -53,6 +53,10 @@ class Section:
         (lower, upper), (other_lower, other_upper) = (arc.bounds() for arc in self.surfaces)
         return torch.minimum(lower, other_lower), torch.maximum(upper, other_upper)
 
+    def reach(self, directions: Tensor) -> Tensor:
+        points = torch.cat([arc.point(arc.nodes(TABLE + 1)) for arc in self.surfaces], 1)
+        return (directions @ points.mT).amax(-1)
+
     def finest(self) -> Tensor:
         return extent(self)
 

@@ -66,6 +66,9 @@ class AxisBox:
     def bounds(self) -> tuple[Tensor, Tensor]:
         return self.lower, self.upper
 
+    def reach(self, directions: Tensor) -> Tensor:
+        return torch.maximum(directions * self.lower[:, None], directions * self.upper[:, None]).sum(-1)
+
     def finest(self) -> Tensor:
         return extent(self)
 

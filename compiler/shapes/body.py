@@ -49,6 +49,10 @@ class Body(Protocol):
         """Lower and upper corner of a box around the shape. Shapes: "b d" both."""
         ...
 
+    def reach(self, directions: Tensor) -> Tensor:
+        """The largest x . v of all points, or a number above it. Shapes: "b k d" -> "b k"."""
+        ...
+
     def finest(self) -> Tensor:
         """The smallest length of its features: corners are rounded over a part of it in boundary-defining functions. Shapes: "b"."""
         ...

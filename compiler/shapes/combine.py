@@ -87,6 +87,12 @@ class Combined:
             return torch.minimum(lower, other_lower), torch.maximum(upper, other_upper)
         return torch.maximum(lower, other_lower), torch.minimum(upper, other_upper)
 
+    def reach(self, directions: Tensor) -> Tensor:
+        first = self.a.reach(directions)
+        if self.kind == "difference":
+            return first
+        return (torch.maximum if self.kind == "union" else torch.minimum)(first, self.b.reach(directions))
+
     def finest(self) -> Tensor:
         return torch.stack([self.a.finest(), self.b.finest(), extent(self)]).amin(0)
 

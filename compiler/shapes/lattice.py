@@ -52,7 +52,7 @@ class Copies:
 
     def implicit(self, x: Tensor) -> Tensor:
         """As disjoint copies are never close to two zeros at once, their R-conjunction is smooth."""
-        origins = self._origins()
+        origins = self.origins()
         batch, count, dimension = x.shape
         local = (x[:, None] - origins[:, :, None]).reshape(batch, -1, dimension)
         return -conjunctions((-self.body.implicit(local)).reshape(batch, -1, count).unbind(1))
@@ -62,8 +62,11 @@ class Copies:
 
     def bounds(self) -> tuple[Tensor, Tensor]:
         lower, upper = self.body.bounds()
-        origins = self._origins()
+        origins = self.origins()
         return lower + origins.amin(1), upper + origins.amax(1)
+
+    def reach(self, directions: Tensor) -> Tensor:
+        return self.body.reach(directions) + (directions @ self.origins().mT).amax(-1)
 
     def finest(self) -> Tensor:
         return self.body.finest()
@@ -72,7 +75,7 @@ class Copies:
         return (self.lower + self.upper) / 2
 
     def measure(self) -> Tensor:
-        return self.body.measure() * self._origins().shape[1]
+        return self.body.measure() * self.origins().shape[1]
 
     def draw(self, cube: Tensor) -> None:
         return None
@@ -89,13 +92,13 @@ class Copies:
     def _shift(self) -> Tensor:
         return self._first() - self.body.center()
 
-    def _origins(self) -> Tensor:
+    def origins(self) -> Tensor:
         """By how much each copy is moved. Shapes: "b m d"."""
         steps = torch.tensor(list(itertools.product(*map(range, self.counts))), dtype=self.lower.dtype, device=self.lower.device)
         return self._shift()[:, None] + steps * self._spacing()[:, None]
 
     def _repeated(self, piece: Piece) -> Whole:
-        origins = self._origins()
+        origins = self.origins()
         number = origins.shape[1]
 
         def chart(u: Tensor) -> tuple[Tensor, Tensor]:

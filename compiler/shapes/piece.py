@@ -20,6 +20,8 @@ NODES = 16  # of the Gauss rule on a panel of a curve
 LINES = 64  # across a surface, between which the ends of cuts change their kind at most once
 ACROSS = (20, 12)  # Gauss nodes between two such changes: those of the measure, and those that its error is told by
 BISECTIONS = 34
+HALVINGS = 12  # of panels that a rule does not integrate
+TOLERANCE = 1e-11  # of a rule on a panel, relative to the whole surface
 CELLS_3D = 48  # in which a line on a surface is searched
 FAR = 1e6  # extents away: the value of a function of what is not there
 
@@ -47,7 +49,7 @@ class Whole:
     difference takes away. A curve consists of `parts` equal parts of its parameter, each smooth, and is searched in `cells` cells for the
     ends of cuts; a rule of 16 nodes on each of `panels` parts of a stretch integrates along it. `natural`: another parameter, where arc
     length is none in which the curve is analytic. `height` is the signed distance from all of it, where it is not flat. `error` is the
-    relative error of the measure.
+    relative error of the measure, `chart_error` what is added to it where a surface is cut.
     Shapes: measure "b"; chart takes parameters "b n k" in [0, 1), k = max(1, d - 1), uniform in measure, to points and outward unit normals
     "b n d" both; carrier and trim take points "b n d" to "b n".
     """
@@ -67,6 +69,7 @@ class Whole:
     natural: Natural | None = None
     height: Function | None = None
     error: float = 0.0
+    chart_error: float = 0.0
 
     def at(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Points and normals of a curve in the parameter in which it is cut. Shapes: "b n" -> "b n d" both."""
@@ -90,6 +93,7 @@ class Cut:
 
     `uncovered` is smooth, positive on the part and negative on the rest of the base. Curves are cut exactly. A surface is cut along lines
     of its second parameter, exactly, and these are integrated between the places where the cuts change their kind, found by bisection.
+    `known` is its measure where that is known otherwise. Shapes: "b".
     """
 
     base: Whole
@@ -98,6 +102,7 @@ class Cut:
     uncovered: Function
     owners: tuple[Shape, ...]
     hole: bool
+    known: Tensor | None = None
 
     @property
     def dim(self) -> int:
@@ -133,6 +138,8 @@ class Cut:
 
     @cached_property
     def measure(self) -> Tensor:
+        if self.known is not None:
+            return self.known
         if self.dim < 3:
             return _integral(self, None)
         return self.base.measure * _across(self, 0)
@@ -140,11 +147,11 @@ class Cut:
     @cached_property
     def error(self) -> float:
         """The estimated relative error of the measure of a surface: the difference of two rules."""
-        if self.dim < 3:
+        if self.dim < 3 or self.known is not None:
             return self.base.error
         with torch.no_grad():
             gap = self.base.measure * (_across(self, 0) - _across(self, 1)).abs()
-            return self.base.error + float((gap / self.measure.clamp_min(torch.finfo(gap.dtype).tiny)).amax())
+            return self.base.error + self.base.chart_error + float((gap / self.measure.clamp_min(torch.finfo(gap.dtype).tiny)).amax())
 
     def chart(self, u: Tensor) -> tuple[Tensor, Tensor]:
         if self.dim == 3:
@@ -166,7 +173,8 @@ class Cut:
         def along(t: Tensor) -> tuple[Tensor, Tensor]:
             return self.base.chart(torch.stack([t, second[..., None].expand_as(t)], -1).flatten(1, 2))
 
-        return stretches(along, second, self.carriers, self.keep, 1, CELLS_3D, self.base.flat)
+        cells = CELLS_3D * min(self.base.parts, 16)
+        return stretches(along, second, self.carriers, self.keep, self.base.parts, cells, self.base.flat)
 
 
 Piece = Whole | Cut
@@ -192,7 +200,8 @@ def cut(piece: Piece, carriers: Sequence[Carrier], keep: Keep, uncovered: Functi
 def owned(piece: Piece, owner: Shape, hole: bool = False) -> Piece:
     """A whole piece as a piece of the boundary of `owner`; a `hole` is turned."""
     if isinstance(piece, Cut):
-        return cut(piece, (), lambda x, n: torch.ones_like(x[..., 0], dtype=torch.bool), lambda x: torch.ones_like(x[..., 0]), owner, hole)
+        everything, positive = lambda x, n: torch.ones_like(x[..., 0], dtype=torch.bool), lambda x: torch.ones_like(x[..., 0])
+        return replace(cut(piece, (), everything, positive, owner, hole), known=piece.known)
     return replace(turned(piece) if hole else piece, owners=(*piece.owners, owner), hole=piece.hole != hole)
 
 
@@ -288,6 +297,8 @@ def flux(piece: Piece, origin: Tensor) -> Tensor:
 
     if piece.dim < 3:
         return _integral(piece, moment)
+    if base.flat:
+        return piece.measure * moment(*base.chart(base.measure.new_full((len(base.measure), 1, 2), 0.5)))[:, 0]
     if isinstance(piece, Cut):
         return base.measure * _across(piece, 0, lambda parameters: moment(*base.chart(parameters)))
     nodes, weights = gauss(NODES, base.measure)
@@ -365,26 +376,29 @@ def _integral(piece: Piece, moment: Callable[[Tensor, Tensor], Tensor] | None) -
 
 
 def _across(piece: Cut, which: int, function: Function | None = None) -> Tensor:
-    """The mean over the whole base of a function of the parameters, or of 1, on the kept part of a surface. Shapes: "b".
+    """The mean over the whole base of a function of the parameters, or of 1, on the kept part of a surface. Shapes: "b"."""
+    return _panels(piece, piece.breaks[:, :-1], piece.breaks[:, 1:], which, function).sum(-1)
+
+
+def _panels(piece: Cut, low: Tensor, high: Tensor, which: int, function: Function | None = None) -> Tensor:
+    """The same over intervals of the second parameter. Shapes: low, high "b k" -> "b k".
 
     Between two breaks the length of a line may end like a root at either side: the substitution (3 s - s^3) / 2, with no slope at its ends,
     makes it smooth.
     """
-    breaks = piece.breaks
-    nodes, weights = gauss(ACROSS[which], breaks)
+    nodes, weights = gauss(ACROSS[which], low)
     s = 2 * nodes - 1
     nodes, weights = ((3 * s - s**3) / 2 + 1) / 2, weights * 1.5 * (1 - s.square())
-    width = (breaks[:, 1:] - breaks[:, :-1])[..., None]
-    second = (breaks[:, :-1, None] + width * nodes).flatten(1)
-    weight = (width * weights).flatten(1)
-    found = piece.lines(second)
+    width = (high - low)[..., None]
+    second, weight = low[..., None] + width * nodes, width * weights
+    found = piece.lines(second.flatten(1))
     start, length = found.start, found.end - found.start
     if function is None:
-        return (length.sum(-1) * weight).sum(-1)
-    own, own_weights = gauss(NODES, breaks)
+        return (length.sum(-1).view(second.shape) * weight).sum(-1)
+    own, own_weights = gauss(NODES, low)
     t = start[..., None] + length[..., None] * own
-    values = function(torch.stack([t, second[:, :, None, None].expand_as(t)], -1).flatten(1, 3)).view(t.shape)
-    return ((values * own_weights).sum(-1) * length * weight[..., None]).sum((-1, -2))
+    values = function(torch.stack([t, second.flatten(1)[:, :, None, None].expand_as(t)], -1).flatten(1, 3)).view(t.shape)
+    return (((values * own_weights).sum(-1) * length).sum(-1).view(second.shape) * weight).sum(-1)
 
 
 @torch.no_grad()
@@ -403,7 +417,21 @@ def _breaks(piece: Cut) -> Tensor:
         same = piece.lines(middle).signature == at_low
         low, high = torch.where(same, middle, low), torch.where(same, high, middle)
     ends = torch.zeros_like(measure)[:, None]
-    return torch.cat([ends, torch.where(real, (low + high) / 2, 0), ends + 1], -1).sort(-1).values
+    found = torch.cat([ends, torch.where(real, (low + high) / 2, 0), ends + 1], -1).sort(-1).values
+    return _halved(piece, found)
+
+
+def _halved(piece: Cut, breaks: Tensor) -> Tensor:
+    """Breaks with others in the middle of panels on which two rules differ: cuts that touch and part again change no kind."""
+    low, high = breaks[:, :-1], breaks[:, 1:]
+    for _ in range(HALVINGS):
+        wrong = ((_panels(piece, low, high, 0) - _panels(piece, low, high, 1)).abs() > TOLERANCE).any(0)
+        if not bool(wrong.any()):
+            break
+        middle = (low[:, wrong] + high[:, wrong]) / 2
+        breaks = torch.cat([breaks, middle], -1)
+        low, high = torch.cat([low[:, wrong], middle], -1), torch.cat([middle, high[:, wrong]], -1)
+    return breaks.sort(-1).values
 
 
 def _cell(collected: Tensor, target: Tensor) -> Tensor:

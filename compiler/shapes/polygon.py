@@ -63,6 +63,9 @@ class Chain:
     def bounds(self) -> tuple[Tensor, Tensor]:
         return self.points.amin(1), self.points.amax(1)
 
+    def reach(self, directions: Tensor) -> Tensor:
+        return (directions @ self.points.mT).amax(-1)
+
     def finest(self) -> Tensor:
         return norm(self._edges()).amin(-1)
 

@@ -41,6 +41,9 @@ class Sphere:
     def bounds(self) -> tuple[Tensor, Tensor]:
         return self.middle - self.radius[:, None], self.middle + self.radius[:, None]
 
+    def reach(self, directions: Tensor) -> Tensor:
+        return (directions * self.middle[:, None]).sum(-1) + self.radius[:, None] * norm(directions)
+
     def finest(self) -> Tensor:
         return 2 * self.radius
 
@@ -53,18 +56,18 @@ class Sphere:
     def draw(self, cube: Tensor) -> Tensor:
         dimension = self.shape.dim
         r = self.radius[:, None] * cube[..., -1] ** (1 / dimension)
-        return self.middle[:, None] + r[..., None] * _direction(cube[..., : dimension - 1])
+        return self.middle[:, None] + r[..., None] * direction(cube[..., : dimension - 1])
 
     def implicit(self, x: Tensor) -> Tensor:
         radius = self.radius[:, None]
         return (radius.square() - (x - self.middle[:, None]).square().sum(-1)) / (2 * radius)
 
     def _chart(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        normals = _direction(u)
+        normals = direction(u)
         return self.middle[:, None] + self.radius[:, None, None] * normals, normals
 
 
-def _direction(u: Tensor) -> Tensor:
+def direction(u: Tensor) -> Tensor:
     """Unit vectors, uniform for uniform u. By Archimedes' theorem the height on a sphere is uniform. Shapes: "b n k" -> "b n k+1"."""
     angle = 2 * math.pi * u[..., 0]
     if u.shape[-1] == 1:

@@ -50,6 +50,9 @@ class Radial:
     def bounds(self) -> tuple[Tensor, Tensor]:
         return self.boundary.bounds()
 
+    def reach(self, directions: Tensor) -> Tensor:
+        return (directions @ self.boundary.point(self.boundary.nodes(TABLE + 1)).mT).amax(-1)
+
     def finest(self) -> Tensor:
         return extent(self)
 

@@ -111,6 +111,50 @@ def _exterior(value: g.Exterior, express: Express) -> t.Node:
 
 
 @shape.register
+def _ellipse(value: g.Ellipse, express: Express) -> t.Node:
+    turned = (t.Keyword("angle", express(value.angle)),) if value.angle != 0 else ()
+    return t.Call("ellipse", (), (t.Keyword("radii", _point(value.radii, express)), *_about(value.center, express), *turned))
+
+
+@shape.register
+def _ellipsoid(value: g.Ellipsoid, express: Express) -> t.Node:
+    return t.Call("ellipsoid", (), (t.Keyword("radii", _point(value.radii, express)), *_about(value.center, express)))
+
+
+@shape.register
+def _cylinder(value: g.Cylinder, express: Express) -> t.Node:
+    base = (t.Keyword("base", _point(value.base, express)),) if any(value.base) else ()
+    axis = (t.Keyword("axis", _point(value.axis, express)),) if value.axis != (0, 0, 1) else ()
+    numbers = (t.Keyword("radius", express(value.radius)), t.Keyword("height", express(value.height)))
+    return t.Call("cylinder", (), (*numbers, *base, *axis))
+
+
+@shape.register
+def _extruded(value: g.Extruded, express: Express) -> t.Node:
+    return t.Call("extruded", (shape(value.shape, express), express(value.height)))
+
+
+@shape.register
+def _moved(value: g.Moved, express: Express) -> t.Node:
+    return t.Call("moved", (shape(value.shape, express), _point(value.vector, express)))
+
+
+@shape.register
+def _rotated(value: g.Rotated, express: Express) -> t.Node:
+    axis = (t.Keyword("axis", _point(value.axis, express)),) if value.axis not in ((), (0, 0, 1)) else ()
+    return t.Call("rotated", (shape(value.shape, express), express(value.angle)), (*_about(value.center, express), *axis))
+
+
+@shape.register
+def _scaled(value: g.Scaled, express: Express) -> t.Node:
+    return t.Call("scaled", (shape(value.shape, express), express(value.factor)), _about(value.center, express))
+
+
+def _about(center: Iterable[Any], express: Express) -> tuple[t.Keyword, ...]:
+    return (t.Keyword("center", _point(center, express)),) if any(center) else ()
+
+
+@shape.register
 def _union(value: g.Union, express: Express) -> t.Node:
     return t.Sum(shape(value.a, express), (("+", shape(value.b, express)),))
 

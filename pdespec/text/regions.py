@@ -27,6 +27,9 @@ LAWS: dict[str, Callable[..., Law]] = {
 }
 
 
+POINTS = ("lower", "upper", "center", "radii", "base", "axis", "vector")  # arguments of shapes that are points or vectors
+
+
 @dataclass(frozen=True, slots=True)
 class Naca:
     """The digits of a four-digit section, `naca(0, 0, 12)`."""
@@ -94,6 +97,39 @@ def _polygon(node: t.Call, scope: Scope) -> Any:
     return checked(lambda *points: domains.make_polygon([_point(point) for point in points]), corners, node.span, scope)
 
 
+@handles("ellipse")
+def _ellipse(node: t.Call, scope: Scope) -> Any:
+    return _made(domains.make_ellipse, bind(node, scope, ("radii", "center", "angle"), 1), node, scope)
+
+
+@handles("ellipsoid")
+def _ellipsoid(node: t.Call, scope: Scope) -> Any:
+    return _made(domains.make_ellipsoid, bind(node, scope, ("radii", "center"), 1), node, scope)
+
+
+@handles("cylinder")
+def _cylinder(node: t.Call, scope: Scope) -> Any:
+    return _made(domains.make_cylinder, bind(node, scope, ("radius", "height", "base", "axis"), 2), node, scope)
+
+
+PLACED: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
+    "moved": (domains.moved, ("vector",)),
+    "rotated": (domains.rotated, ("angle", "center", "axis")),
+    "scaled": (domains.scaled, ("factor", "center")),
+    "extruded": (domains.make_extruded, ("height",)),
+}
+
+
+@handles(*PLACED)
+def _placed(node: t.Call, scope: Scope) -> Any:
+    make, parameters = PLACED[node.function]
+    arguments = bind(node, scope, ("shape", *parameters), 2)
+    if isinstance(arguments, Broken):
+        return BROKEN
+    placed = shape(arguments.pop("shape"), scope)
+    return BROKEN if isinstance(placed, Broken) else _made(lambda **values: make(placed, **values), arguments, node, scope)
+
+
 @handles("naca")
 def _naca(node: t.Call, scope: Scope) -> Any:
     digits = [expression(argument, scope) for argument in node.arguments]
@@ -140,7 +176,7 @@ def _made(make: Callable[..., Any], arguments: dict[str, t.Node] | Broken, node:
     values = {name: expression(argument, scope) for name, argument in arguments.items()}
     if any(isinstance(each, Broken) for each in values.values()):
         return BROKEN
-    points = {name: _point(each) if name in ("lower", "upper", "center") else each for name, each in values.items()}
+    points = {name: _point(each) if name in POINTS else each for name, each in values.items()}
     return checked(lambda: make(**points), [], node.span, scope)
 
 

@@ -36,7 +36,9 @@ YIELDING = [*CONDITIONS, *(name for name, entry in TABLE.items() if not entry.ow
 CONSTANTS = "I n pi".split()
 """Identity tensor, unit outward normal, circle constant."""
 
-SHAPES = "interval rectangle box disk ball polygon star airfoil naca lattice exterior".split()
+SHAPES = (
+    "interval rectangle box disk ball polygon star ellipse ellipsoid cylinder extruded moved rotated scaled airfoil naca lattice exterior"
+).split()
 
 REGIONS = "boundary side rest inner outer".split()
 

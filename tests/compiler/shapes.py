@@ -13,7 +13,29 @@ import sympy as sp
 from matplotlib.path import Path
 from scipy.interpolate import lagrange
 
-from pdespec import airfoil, ball, box, disk, exterior, interval, lattice, param, polygon, rectangle, space, star, uniform
+from pdespec import (
+    airfoil,
+    ball,
+    box,
+    cylinder,
+    disk,
+    ellipse,
+    ellipsoid,
+    exterior,
+    extruded,
+    interval,
+    lattice,
+    moved,
+    param,
+    polygon,
+    rectangle,
+    rotated,
+    scaled,
+    space,
+    star,
+    uniform,
+)
+from pdespec.domains import make_box, make_disk, make_polygon
 from pdespec.geometry import Domain
 
 DENSE = 40_000  # points of a dense boundary
@@ -144,6 +166,27 @@ def intersection_loops(numbers):
     return [np.concatenate([kept(a, in_disk(a, 2 * numbers["r"], (1, 1))), kept(b, in_square(b))])]
 
 
+def ellipse_loop(radii, centre=(0.0, 0.0), turn=0.0) -> np.ndarray:
+    angle = np.linspace(0, 2 * np.pi, DENSE, endpoint=False)
+    return turned(np.stack([radii[0] * np.cos(angle), radii[1] * np.sin(angle)], -1), turn) + np.asarray(centre)
+
+
+def turned(points, angle, centre=(0.0, 0.0)) -> np.ndarray:
+    c, s = np.cos(angle), np.sin(angle)
+    return (np.asarray(points) - np.asarray(centre)) @ np.array([[c, s], [-s, c]]) + np.asarray(centre)
+
+
+def in_ellipse(points, radii, centre=(0.0, 0.0)):
+    return (((points - np.asarray(centre)) / np.asarray(radii)) ** 2).sum(-1) < 1
+
+
+def bitten_loops(numbers):
+    a, b = ellipse_loop((1, 0.6)), square(0, 1) + np.array([numbers["r"], 0])
+    inside = (b[:, 0] - numbers["r"] > -1e-12) & in_ellipse(b, (1, 0.6))
+    cut = (a[:, 0] > numbers["r"]) & (a[:, 1] > 0)
+    return [np.concatenate([kept(a, ~cut), kept(b, inside)])]
+
+
 LEAVES = {
     "rectangle": Truth(
         rectangle(x, y, (-r, 0), (1, 1 + r)), RADIUS,
@@ -156,6 +199,15 @@ LEAVES = {
     ),
     "star": Truth(star(x, y, radius=lambda theta: 1 + c1 * sp.cos(4 * theta) + c2 * sp.cos(8 * theta)), STAR, lambda v: [star_loop(v)]),
     "airfoil": Truth(airfoil(x, y, (0, 0, 12), displacement=d), {"d": DISPLACEMENT}, lambda v: [airfoil_loop((0, 0, 12), v["d"])]),
+    "ellipse": Truth(
+        ellipse(x, y, (1, r), center=(r, sp.Rational(1, 2)), angle=2 * r), RADIUS,
+        lambda v: [ellipse_loop((1, v["r"]), (v["r"], 0.5), 2 * v["r"])],
+    ),
+    "rotated": Truth(rotated(polygon(x, y, ELL), r, (1, 1)), RADIUS, lambda v: [turned(chain(ELL), v["r"], (1, 1))]),
+    "scaled": Truth(
+        scaled(moved(star(x, y, radius=lambda theta: 1 + c1 * sp.cos(4 * theta) + c2 * sp.cos(8 * theta)), (1, c1)), 2 + c2, (1, 0)), STAR,
+        lambda v: [np.array([1.0, 0.0]) + (2 + v["c2"]) * (star_loop(v, (1, v["c1"])) - np.array([1.0, 0.0]))],
+    ),
     "cambered": Truth(airfoil(x, y, (4, 4, 15)), {}, lambda v: [airfoil_loop((4, 4, 15), ())]),
 }  # fmt: skip
 COMBINED = {
@@ -171,6 +223,10 @@ COMBINED = {
         rectangle(x, y) & disk(x, y, radius=2 * r, center=(1, 1)), RADIUS, intersection_loops,
         lambda points, v: in_square(points) & in_disk(points, 2 * v["r"], (1, 1)), exact=False,
     ),
+    "bitten": Truth(
+        ellipse(x, y, (1, sp.Rational(3, 5))) - moved(rectangle(x, y), (r, 0)), RADIUS, bitten_loops,
+        lambda points, v: in_ellipse(points, (1, 0.6)) & ~in_square(points - np.array([v["r"], 0])), exact=False,
+    ),
     "exterior": Truth(
         exterior(airfoil(x, y, (0, 0, 12), displacement=d), disk(x, y, radius=3)), {"d": DISPLACEMENT},
         lambda v: [circle(3), airfoil_loop((0, 0, 12), v["d"])],
@@ -185,3 +241,32 @@ LINE = interval(z, -r, 2)
 BRICK = box(X, Y, Z, (0, 0, 0), (1, 1 + r, 2))
 BALL = ball(X, Y, Z, radius=r, center=(0, r, 1))
 HOLLOW = box(X, Y, Z) - ball(X, Y, Z, radius=r, center=(1, sp.Rational(1, 2), sp.Rational(1, 2)))
+
+
+half = sp.Rational(1, 2)
+SOLIDS = {  # a domain with r, its volume and the area of its boundary
+    "ellipsoid": (ellipsoid(X, Y, Z, (2 * r, 2 * r, 2 * r), (0, r, 1)), lambda r: 32 / 3 * np.pi * r**3, lambda r: 16 * np.pi * r**2),
+    "spheroid": (
+        ellipsoid(X, Y, Z, (1, 1, r), (0, r, 1)), lambda r: 4 / 3 * np.pi * r,
+        lambda r: 2 * np.pi * (1 + r**2 / np.sqrt(1 - r**2) * np.arctanh(np.sqrt(1 - r**2))),
+    ),
+    "cylinder": (
+        cylinder(X, Y, Z, r, 2, (1, 1, 1), (1, 1, 0)), lambda r: 2 * np.pi * r**2, lambda r: 4 * np.pi * r + 2 * np.pi * r**2,
+    ),
+    "wedge": (
+        extruded(X, Y, Z, make_polygon([(0, 0), (1, 0), (0, 1)]), 1 + r), lambda r: (1 + r) / 2,
+        lambda r: 1 + (1 + r) * (2 + np.sqrt(2)),
+    ),
+    "plate": (
+        extruded(X, Y, Z, make_box((0, 0), (1, 1), 2) - make_disk(r, (half, half)), half), lambda r: (1 - np.pi * r**2) / 2,
+        lambda r: 2 * (1 - np.pi * r**2) + (4 + 2 * np.pi * r) / 2,
+    ),
+    "turned": (rotated(BRICK, r, (1, 0, 0), axis=(1, 2, 3)), lambda r: 2 * (1 + r), lambda r: 4 + 6 * (1 + r)),
+    "drilled": (
+        box(X, Y, Z) - cylinder(X, Y, Z, r, 2, (half, half, -half)), lambda r: 1 - np.pi * r**2,
+        lambda r: 6 - 2 * np.pi * r**2 + 2 * np.pi * r,
+    ),
+    "post": (
+        box(X, Y, Z) + cylinder(X, Y, Z, r, 1, (half, half, 1)), lambda r: 1 + np.pi * r**2, lambda r: 6 + 2 * np.pi * r,
+    ),
+}  # fmt: skip
