@@ -54,8 +54,7 @@ class Section:
         return torch.minimum(lower, other_lower), torch.maximum(upper, other_upper)
 
     def reach(self, directions: Tensor) -> Tensor:
-        points = torch.cat([arc.point(arc.nodes(TABLE + 1)) for arc in self.surfaces], 1)
-        return (directions @ points.mT).amax(-1)
+        return torch.maximum(*(arc.reach(directions) for arc in self.surfaces))
 
     def finest(self) -> Tensor:
         return extent(self)

@@ -65,28 +65,34 @@ class Arc:
         x, y, dx, dy, _, _ = self.function(self.nodes(TABLE + 1))
         return self.turn * self.integral(x * dy - y * dx) / 2
 
-    def bounds(self) -> tuple[Tensor, Tensor]:
-        """Least and greatest coordinates, from the nodes of the table by Newton's method, with the derivatives in the numbers of the arc
-        that a fixed s gives (envelope theorem): those of the outermost node jump whenever the next one takes its place. Shapes: "b 2"."""
+    def reach(self, directions: Tensor) -> Tensor:
+        """The largest x . v, from the nodes of the table by Newton's method, with the derivatives in the numbers of the arc that a fixed s
+        gives (envelope theorem): those of the outermost node jump whenever the next one takes its place. Shapes: "b k 2" -> "b k"."""
+
+        def along_directions(pair: Sequence[Tensor]) -> Tensor:
+            return directions[..., 0] * pair[0] + directions[..., 1] * pair[1]
+
         with torch.no_grad():
             nodes = self.nodes(TABLE + 1)
-            x, y = self.function(nodes)[:2]
-            outermost = torch.stack([x.argmin(-1), y.argmin(-1), x.argmax(-1), y.argmax(-1)], -1)
+            outermost = (directions @ torch.stack(self.function(nodes)[:2], 1)).argmax(-1)
             s = first = nodes.gather(-1, outermost)
             step = (self.end - self.start) / TABLE
             low, high = first - step, first + step
             if not self.closed:
                 low, high = low.clamp_min(self.start), high.clamp_max(self.end)
-            sign = s.new_tensor([-1.0, -1.0, 1.0, 1.0])
             for _ in range(3):  # from a millionth of a wave to rounding
                 _, _, dx, dy, ddx, ddy = self.function(s)
-                slope, curvature = (sign * _alternate(each) for each in ((dx, dy), (ddx, ddy)))
+                slope, curvature = along_directions((dx, dy)), along_directions((ddx, ddy))
                 bent = curvature < 0  # else the arc ends here
                 s = torch.minimum(torch.maximum(s - torch.where(bent, slope, 0) / torch.where(bent, curvature, 1), low), high)
-            further = sign * _alternate(self.function(s)[:2]) >= sign * _alternate(self.function(first)[:2])
+            further = along_directions(self.function(s)[:2]) >= along_directions(self.function(first)[:2])
             s = torch.where(further, s, first)
-        corners = _alternate(self.function(s)[:2])
-        return corners[:, :2], corners[:, 2:]
+        return along_directions(self.function(s)[:2])
+
+    def bounds(self) -> tuple[Tensor, Tensor]:
+        """Least and greatest coordinates. Shapes: "b 2"."""
+        axes = torch.eye(2, dtype=self.dtype, device=self.device).expand(self.samples, -1, -1)
+        return -self.reach(-axes), self.reach(axes)
 
     def integral(self, values: Tensor) -> Tensor:
         """From values at equally spaced nodes: by the trapezoidal rule on a closed arc, where it is spectrally exact, else by Simpson's."""
@@ -118,12 +124,6 @@ class Arc:
     def at_share(self, share: Tensor) -> Tensor:
         """The parameter up to which a share of the arc length lies. Shapes: "b n" -> "b n"."""
         return self.start + (self.end - self.start) * along(self.speed(), share)
-
-
-def _alternate(pair: Sequence[Tensor]) -> Tensor:
-    """The first function at the first and third place, the second at the others. Shapes: "b 4" both -> "b 4"."""
-    even = torch.arange(4, device=pair[0].device) % 2 == 0
-    return torch.where(even, pair[0], pair[1])
 
 
 def arcs(

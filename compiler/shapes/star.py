@@ -51,7 +51,7 @@ class Radial:
         return self.boundary.bounds()
 
     def reach(self, directions: Tensor) -> Tensor:
-        return (directions @ self.boundary.point(self.boundary.nodes(TABLE + 1)).mT).amax(-1)
+        return self.boundary.reach(directions)
 
     def finest(self) -> Tensor:
         return extent(self)

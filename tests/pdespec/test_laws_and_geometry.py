@@ -8,8 +8,11 @@ from pdespec import (
     boundary,
     box,
     const,
+    cylinder,
     disk,
+    ellipse,
     exterior,
+    extruded,
     fourier,
     gaussians,
     grf,
@@ -18,6 +21,7 @@ from pdespec import (
     interval,
     lattice,
     loguniform,
+    moved,
     normal,
     outer,
     param,
@@ -25,6 +29,8 @@ from pdespec import (
     polygon,
     rectangle,
     rest,
+    rotated,
+    scaled,
     side,
     space,
     star,
@@ -126,6 +132,14 @@ def test_shapes_are_exact_and_may_depend_on_params():
         (lambda: periodic(disk(x, y)), "T06"),
         (lambda: periodic(Omega, *space("z")), "S01"),
         (lambda: disk(x, y, name="my disk"), "S03"),
+        (lambda: ellipse(x, y, (1, 2, 3)), "T06"),
+        (lambda: ellipse(x, y, (1, -2)), "S02"),
+        (lambda: scaled(disk(x, y), 0), "S02"),
+        (lambda: moved(disk(x, y), (1,)), "T06"),
+        (lambda: moved(3, (1, 0)), "T05"),
+        (lambda: rotated(disk(x, y), 1, axis=(0, 0, 1)), "T06"),
+        (lambda: cylinder(*space("a b c"), 1, 1, axis=(0, 0, 0)), "S02"),
+        (lambda: extruded(*space("a b c"), ball(*space("a b c")).shape, 1), "T06"),
     ],
 )
 def test_an_impossible_shape_is_refused(make, code):
@@ -191,3 +205,21 @@ def test_boxes_and_balls_live_in_space():
     assert box(a, b, c).dim == box(a, b, c).shape.dim == 3
     assert ball(a, b, c).coordinates == (a, b, c)
     assert len(domain_parts(box(a, b, c))) == 6
+
+
+def test_straight_parts_are_sides_wherever_they_lie():
+    ell = polygon(x, y, [(0, 0), (2, 0), (2, 1), (1, 1), (1, 2), (0, 2)])
+    assert names(domain_parts(ell)) == ["y = 0", "x = 2", "y = 1", "x = 1", "y = 2", "x = 0"]
+    assert names(parts(side(ell, x=0))) == ["x = 0"]
+    wedge = polygon(x, y, [(0, 0), (1, 0), (0, 1)])
+    assert names(domain_parts(wedge)) == ["y = 0", "the slanted edges of the polygon", "x = 0"]
+    turned = rotated(rectangle(x, y, (0, 0), (2, 1)), sp.pi / 2)
+    assert names(domain_parts(turned)) == ["y = 0", "y = 2", "x = 0", "x = -1"]
+    assert names(domain_parts(rotated(rectangle(x, y), 1))) == ["the boundary of the rotated rectangle"]
+    s = param("s", uniform(1, 2))
+    assert names(parts(side(moved(scaled(rectangle(x, y), s), (s, 0)), x=2 * s))) == ["x = 2*s"]
+    a, b, c = space("a b c")
+    assert names(domain_parts(cylinder(a, b, c, 1, 2, (0, 0, 1), (1, 0, 0)))) == ["the side of the cylinder", "a = 0", "a = 2"]
+    plate = extruded(a, b, c, rectangle(x, y).shape - disk(x, y, radius=0.1).shape, 2)
+    assert names(domain_parts(plate)) == ["a = 0", "a = 1", "b = 0", "b = 1", "the side of the extruded difference", "c = 0", "c = 2"]
+    assert names(parts(inner(plate))) == ["the side of the extruded difference"]

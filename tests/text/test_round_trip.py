@@ -82,6 +82,9 @@ def problems(draw):
         domains.rectangle(x, y, (0, 0), (2, radius)),
         domains.rectangle(x, y, (0, 0), (1, 1)) - domains.disk(x, y, radius=c / 4, center=(sp.Rational(1, 2), sp.Rational(1, 2))),
         domains.star(x, y, radius=lambda theta: 1 + c * sp.cos(3 * theta) / 4),
+        pdespec.ellipse(x, y, (2, 1), (1, 0), sp.pi / 6),
+        pdespec.moved(pdespec.disk(x, y), (1, sp.Rational(1, 3))) & pdespec.rectangle(x, y, (0, 0), (5, 5)),
+        pdespec.rotated(pdespec.rectangle(x, y), sp.pi / 4, (1, 0)) - pdespec.scaled(pdespec.disk(x, y), sp.Rational(1, 10), (0, 1)),
     ]
     Omega = draw(st.sampled_from(shapes))
     name = draw(st.sampled_from(["u", "n", "E", "I", "S", "rho_0"]))

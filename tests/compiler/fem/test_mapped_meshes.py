@@ -7,10 +7,28 @@ import pytest
 import sympy as sp
 from skfem import CellBasis, ElementTetP1, ElementTriP1, FacetBasis
 
+from compiler.fem.facets import facets_of
 from compiler.fem.failure import SolverError
 from compiler.fem.mesh import mesh_domain
 from compiler.fem.patterns import bricks, octants, rings
-from pdespec import ball, box, disk, interval, param, rectangle, space, star, uniform
+from pdespec import (
+    ball,
+    box,
+    disk,
+    ellipse,
+    ellipsoid,
+    interval,
+    moved,
+    param,
+    rectangle,
+    rest,
+    rotated,
+    scaled,
+    side,
+    space,
+    star,
+    uniform,
+)
 
 x, y, z = space("x y z")
 X, Y = space("x y")
@@ -85,3 +103,15 @@ def test_a_disk_of_bricks_and_a_shape_without_numbers_are_refused():
         mesh_domain(disk(X, Y, radius=param("r", uniform(1, 2))), {}, 8)
     with pytest.raises(SolverError, match="at least 1"):
         mesh_domain(disk(X, Y), {}, 0)
+
+
+def test_images_of_mapped_meshes_keep_their_curved_cells_and_their_sides():
+    oval = ellipse(X, Y, (2, sp.Rational(7, 10)), center=(1, 2), angle=sp.Rational(2, 5))
+    assert area(mesh_domain(oval, {}, 24, degree=2)) == pytest.approx(1.4 * np.pi, rel=1e-6)
+    egg = CellBasis(mesh_domain(ellipsoid(x, y, z, (2, 1, sp.S.Half)), {}, 12, degree=2), ElementTetP1(), intorder=4).dx.sum()
+    assert egg == pytest.approx(4 / 3 * np.pi, rel=1e-3)
+    turn = rotated(scaled(moved(rectangle(X, Y, (0, 0), (2, 1)), (1, 0)), 2), sp.pi / 2)
+    mesh = mesh_domain(turn, {}, 8)
+    assert area(mesh) == pytest.approx(8)
+    for place, length in ((side(turn, x=-2), 4), (side(turn, y=2), 2), (rest(turn, side(turn, x=-2)), 8)):
+        assert FacetBasis(mesh, ElementTriP1(), facets=facets_of(place, mesh, {})).dx.sum() == pytest.approx(length)

@@ -5,13 +5,34 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import sympy as sp
+import torch
 from skfem import CellBasis, ElementTetP1, ElementTriP1, FacetBasis
 
 from compiler.fem.facets import facets_of
 from compiler.fem.failure import SolverError
 from compiler.fem.mesh import mesh_domain
 from compiler.fem.triangulate import ARC
-from pdespec import ball, boundary, box, disk, inner, lattice, outer, polygon, rectangle, rest, side, space, star
+from compiler.geometry import Geometry
+from pdespec import (
+    ball,
+    boundary,
+    box,
+    cylinder,
+    disk,
+    ellipse,
+    extruded,
+    inner,
+    lattice,
+    moved,
+    outer,
+    polygon,
+    rectangle,
+    rest,
+    side,
+    space,
+    star,
+)
+from pdespec.domains import make_box, make_disk
 
 pytest.importorskip("netgen.occ", reason="the mesher netgen is an optional extra")
 x, y = space("x y")
@@ -85,3 +106,29 @@ def test_a_box_without_an_eighth_of_a_ball_has_its_volume():
 def test_an_empty_domain_is_refused():
     with pytest.raises(SolverError, match="empty"):
         mesh_domain(disk(x, y) - disk(x, y, radius=2), {}, 8)
+
+
+TANK = cylinder(a, b, c, sp.S.Half, 2, (1, 1, 1), (1, 0, 0))
+PLATE = extruded(a, b, c, make_box((0, 0), (1, 1), 2) - make_disk(sp.Rational(3, 10), (sp.S.Half, sp.S.Half)), sp.Rational(1, 5))
+DRILLED = box(a, b, c) - cylinder(a, b, c, sp.Rational(3, 10), 2, (sp.S.Half, sp.S.Half, -sp.S.Half))
+EYE = moved(rectangle(x, y), (1, 1)) - ellipse(x, y, (sp.Rational(3, 10), sp.Rational(1, 5)), (sp.Rational(3, 2), sp.Rational(3, 2)), 1)
+TEE = rectangle(x, y, (0, 0), (2, 1)) + rectangle(x, y, (0, 1), (1, 2))
+
+
+@pytest.mark.parametrize(
+    ("domain", "places"),
+    [
+        (TANK, [side(TANK, a=1), rest(TANK, side(TANK, a=1))]),
+        (PLATE, [side(PLATE, c=0), inner(PLATE), side(PLATE, a=0)]),
+        (DRILLED, [side(DRILLED, c=0), inner(DRILLED)]),
+        (EYE, [outer(EYE), inner(EYE), side(EYE, x=2)]),
+        (TEE, [side(TEE, y=1), side(TEE, x=0), side(TEE, y=2)]),
+    ],
+)
+def test_meshes_have_the_measures_of_the_shapes_they_are_made_of(domain, places):
+    mesh, shape = mesh_domain(domain, {}, 10, degree=2), Geometry(domain, {}, 1, torch.float64)
+    element = ElementTriP1() if domain.dim == 2 else ElementTetP1()
+    assert measure(mesh) == pytest.approx(shape.measure().item(), rel=1e-3)
+    for place in (boundary(domain), *places):
+        found = FacetBasis(mesh, element, facets=facets_of(place, mesh, {}), intorder=6).dx.sum()
+        assert found == pytest.approx(shape.measure(place).item(), rel=1e-3)
