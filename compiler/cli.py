@@ -269,14 +269,13 @@ def evaluate(
         raise Usage(f"unknown checkpoint {checkpoint!r}; it is last or best")
     open_run(directory)  # says what is missing before torch is loaded
     from compiler.evaluate import evaluate as run_evaluation
+    from compiler.evaluate import rows
 
     found = run_evaluation(directory, samples, checkpoint=checkpoint, resolution=resolution, display=_display(quiet))
     table = Table(title=f"{found.run.problem.name}, {len(found.samples)} held-out samples", title_justify="left")
     for title in ("", "mean", "median", "max"):
         table.add_column(title, justify="left" if not title else "right")
-    rows = {"relative L2 error": found.relative_l2, "relative squared error": found.relative_squared_error}
-    rows |= {} if found.energy_gap is None else {"energy above the reference's, relative": found.energy_gap}
-    for title, values in rows.items():
+    for title, values in rows(found).items():
         table.add_row(title, *(f"{values[key]:.3e}" for key in ("mean", "median", "max")))
     out.print(table)
     seconds = found.seconds
@@ -284,6 +283,8 @@ def evaluate(
     out.print(f"operator {times} ({seconds['reference'] / seconds['operator']:.2g} times as long)", markup=False)
     for index, text in found.failures.items():
         _say(f"sample {index} was left out: {text}")
+    for index, text in found.alarms.items():
+        _say(f"sample {index}: {text}")
     out.print(f"report: {directory / 'report.html'}", markup=False)
 
 

@@ -16,26 +16,30 @@ import torch
 from torch import Tensor, nn
 
 from compiler.checkpoint import dtype_of, load_run
-from compiler.distance import by_unknown, interior, relative_error
+from compiler.distance import Misfit, free_signs, gathered, interior, misfit
 from compiler.engine import StepEngine
 from compiler.fem import SampleError
 from compiler.fem.gap import energy_of
 from compiler.loss import PhysicsLoss
 from compiler.objective import seeded
+from compiler.output_errors import Compared, compare_outputs, errors
 from compiler.progress import Display, Silent
 from compiler.runs import Run, RunError, write_atomically
 
 POINTS = 4096  # Sobol points a sample at which u is compared: the error of the L2 norm is then well under 1 % of it
 EVALUATION = "evaluation.json"
+ALARM = 1e-4  # of the energy, by which one may lie below the minimum through rounding in single precision
+BELOW = "the minimum of the reference: conditions or requirements are not met, or the reference is no minimum"
 
 
 @dataclass(frozen=True)
 class Sample:
     """One held-out sample: what was drawn, what the operator says, the truth, and how far apart they are.
 
-    `squared_error` is |u - u_h|^2 / |u|^2 in L2 over all components, `unknowns` the relative L2 error of each unknown, `violations` the
-    fraction of points where each requirement does not hold. `energy` is that of the operator where the problem has a functional, see
-    `compiler.fem.gap`. Units: seconds.
+    `unknowns` holds the relative L2 error of each unknown, see `compiler.distance`, and `squared_error` is the square of the largest of
+    them; `violations` the fraction of points where each requirement does not hold. `energy` is that of the operator where the problem has a
+    functional, see `compiler.fem.gap`; `outputs` are the declared outputs beside those of the reference, `sign` that of the channels in
+    which the field is nearest to the reference, where the problem leaves signs open. Units: seconds.
     """
 
     index: int
@@ -48,6 +52,8 @@ class Sample:
     reference_seconds: float
     energy: float | None = None
     violations: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    outputs: Mapping[str, Compared] = dataclasses.field(default_factory=dict)
+    sign: Tensor | None = None
 
     @property
     def energy_gap(self) -> float | None:
@@ -55,11 +61,16 @@ class Sample:
         if self.energy is None:
             return None
         reference = float(self.truth.energy[0])
-        return (self.energy - reference) / abs(reference)
+        return (self.energy - reference) / (abs(reference) or 1.0)
 
     @property
     def relative_l2(self) -> float:
+        """That of the worst unknown."""
         return math.sqrt(self.squared_error)
+
+    @property
+    def mean_of_unknowns(self) -> float:
+        return statistics.fmean(self.unknowns.values())
 
 
 @dataclass(frozen=True)
@@ -74,7 +85,36 @@ class Evaluation:
 
     @property
     def relative_l2(self) -> dict[str, float]:
+        """Of the worst unknown of each sample: none hides behind another, and no two units are mixed."""
         return summary([each.relative_l2 for each in self.samples])
+
+    @property
+    def mean_of_unknowns(self) -> dict[str, float]:
+        """Of the mean over the unknowns of each sample."""
+        return summary([each.mean_of_unknowns for each in self.samples])
+
+    @property
+    def unknowns(self) -> dict[str, dict[str, float]]:
+        """The relative L2 error of each unknown."""
+        return {name: summary([each.unknowns[name] for each in self.samples]) for name in self.samples[0].unknowns}
+
+    @property
+    def worst_unknown(self) -> str:
+        """The unknown with the largest mean error."""
+        return max(self.unknowns, key=lambda name: self.unknowns[name]["mean"])
+
+    @property
+    def outputs(self) -> dict[str, dict[str, float] | None]:
+        """The relative error of each declared output; None where the reference has none in some sample."""
+        found = errors([each.outputs for each in self.samples])
+        return {name: None if None in values else summary(values) for name, values in found.items()}
+
+    @property
+    def alarms(self) -> dict[int, str]:
+        """Samples whose energy lies below the minimum that the reference found, by more than rounding."""
+        minimal = any(each.kind == "minimize" for each in self.run.problem.functionals)
+        low = [each for each in self.samples if minimal and each.energy_gap is not None and each.energy_gap < -ALARM]
+        return {each.index: f"its energy {each.energy:.6g} lies below {float(each.truth.energy[0]):.6g}, {BELOW}" for each in low}
 
     @property
     def relative_squared_error(self) -> dict[str, float]:
@@ -106,7 +146,7 @@ class Evaluation:
         return {"best": order[0], "median": order[(len(order) - 1) // 2], "worst": order[-1]}
 
     def as_json(self) -> dict[str, Any]:
-        names = list(self.samples[0].unknowns)
+        wrong = errors([each.outputs for each in self.samples])
         return {
             "problem": self.run.problem.name,
             "samples": len(self.samples),
@@ -114,7 +154,12 @@ class Evaluation:
             "relative_squared_error": self.relative_squared_error,
             "seconds": self.seconds,
             **({} if self.energy_gap is None else {"energy_gap": self.energy_gap}),
-            "unknowns": {name: summary([each.unknowns[name] for each in self.samples]) for name in names},
+            "relative_l2_is": "of the worst unknown of each sample",
+            "worst_unknown": self.worst_unknown,
+            "mean_of_unknowns": self.mean_of_unknowns,
+            "unknowns": self.unknowns,
+            **({"outputs": self.outputs} if self.run.problem.outputs else {}),
+            **({"alarms": {str(index): text for index, text in self.alarms.items()}} if self.alarms else {}),
             "trainables": dict(self.run.trainables),
             "checkpoint": self.checkpoint,
             "step": self.run.step,
@@ -129,10 +174,12 @@ class Evaluation:
                     "sample": each.index,
                     "relative_l2": each.relative_l2,
                     "relative_squared_error": each.squared_error,
+                    "unknowns": dict(each.unknowns),
+                    **({"outputs": _shown(each, {name: wrong[name][k] for name in wrong})} if each.outputs else {}),
                     **({} if each.energy is None else {"energy": each.energy, "energy_gap": each.energy_gap}),
                     "seconds": {"operator": each.operator_seconds, "reference": each.reference_seconds},
                 }
-                for each in self.samples
+                for k, each in enumerate(self.samples)
             ],
         }
 
@@ -186,6 +233,7 @@ def _measure(
     chosen = {} if resolution is None else {"resolution": resolution}
     violations = _requirements(run, device)
     found: list[Sample] = []
+    gaps: list[Misfit] = []
     failures: dict[int, str] = {}
     display.start(f"evaluate {run.problem.name}", 0, samples, "samples")
     try:
@@ -202,16 +250,43 @@ def _measure(
             if not found:
                 _timed(run.model, batch, points)  # the first call also loads kernels and plans transforms
             answer, values, seconds = _timed(run.model, batch, points)
-            expected = truth(points)
-            error = float(relative_error(values, expected)) ** 2
-            each = by_unknown(run.problem, values, expected)
+            at, own, expected = (each.double().cpu() for each in (points, values, truth(points)))
+            gaps.append(misfit(run.problem, at, own, expected))
             energy = _energy(run.problem, batch, truth, answer, dtype_of(run.options))
-            found.append(Sample(index, batch, answer, truth, error, each, seconds, float(truth.seconds), energy, violations(answer, batch)))
-            mean = statistics.fmean(one.relative_l2 for one in found)
-            display.step({"step": index + 1, "error": mean}, ())
+            outputs = compare_outputs(run.problem, answer, truth, batch, points, run.trainables)
+            broken = violations(answer, batch)
+            sign = free_signs(run.problem, at, own, expected)
+            seen = Sample(index, batch, answer, truth, 0.0, {}, seconds, float(truth.seconds), energy, broken, outputs, sign)
+            found.append(seen)
+            error = statistics.fmean(one.relative_l2 for one in _judged(found, gaps))
+            display.step({"step": index + 1, "error": error}, ())
     finally:
         display.stop()
-    return found, failures
+    return _judged(found, gaps), failures
+
+
+def _judged(samples: list[Sample], gaps: list[Misfit]) -> list[Sample]:
+    """The samples with their errors, which depend on the size of the unknowns in all of them."""
+    if not samples:
+        return []
+    names = list(gaps[0].gap)
+    squared = gathered(gaps).squared()
+    return [
+        dataclasses.replace(each, squared_error=max(row), unknowns={name: math.sqrt(value) for name, value in zip(names, row, strict=True)})
+        for each, row in zip(samples, squared.tolist(), strict=True)
+    ]
+
+
+def _shown(sample: Sample, wrong: Mapping[str, float | None]) -> dict[str, Any]:
+    """The outputs of a sample for evaluation.json."""
+    return {
+        name: {
+            **({} if each.operator is None else {"operator": each.operator}),
+            **({} if each.reference is None else {"reference": each.reference}),
+            **({"reference_has_none": each.why} if each.why else {"relative_error": wrong[name]}),
+        }
+        for name, each in sample.outputs.items()
+    }
 
 
 def _energy(problem: Any, batch: Any, truth: Any, answer: Callable[[Tensor], Tensor], dtype: torch.dtype) -> float | None:
@@ -255,3 +330,16 @@ def _wait(points: Tensor) -> None:
 
 def summary(values: Sequence[float]) -> dict[str, float]:
     return {"mean": statistics.fmean(values), "median": statistics.median(values), "max": max(values)}
+
+
+def rows(evaluation: Evaluation) -> dict[str, dict[str, float]]:
+    """The lines of the table of an evaluation: each unknown first, then the worst of them, energies and outputs."""
+    several = len(evaluation.unknowns) > 1
+    found = {f"relative L2 error of {name}": values for name, values in evaluation.unknowns.items()} if several else {}
+    found["relative L2 error" + (", worst unknown of each sample" if several else "")] = evaluation.relative_l2
+    if several:
+        found["relative L2 error, mean over unknowns"] = evaluation.mean_of_unknowns
+    found["relative squared error" + (", worst unknown" if several else "")] = evaluation.relative_squared_error
+    if evaluation.energy_gap is not None:
+        found["energy above the reference's, relative"] = evaluation.energy_gap
+    return found | {f"output {name}, relative error": values for name, values in evaluation.outputs.items() if values is not None}

@@ -59,6 +59,8 @@ def sample_picture(evaluation: Evaluation, sample: Sample, title: str, loss: Phy
     problem, trainables = evaluation.run.problem, evaluation.run.trainables
     ground, coarse = (canvas(problem, sample.batch, sample.truth, share) for share in (1, 0.5))  # a residual costs several values
     found, truth = _values(sample.field, ground), _values(sample.truth, ground)
+    if sample.sign is not None:  # of no meaning: drawn as the reference has it
+        found = found * sample.sign[0].numpy()
     remaining = residual(loss, sample, coarse.points, trainables).double().cpu().numpy()
     title = _titled(f"{title}: relative L2 error {100 * sample.relative_l2:.2f} %", ground)
     if len(ground.axes) == 1:

@@ -7,9 +7,10 @@ import html
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from string import Template
+from typing import Any
 
 from compiler.charts import errors_picture, training_picture
-from compiler.evaluate import Evaluation
+from compiler.evaluate import Evaluation, rows
 from compiler.loss import compile as compile_loss
 from compiler.pictures import png, sample_picture
 from compiler.runs import sessions, write_atomically
@@ -48,7 +49,8 @@ def page(evaluation: Evaluation, images: dict[str, bytes]) -> str:
         f"process, {last['device']}); compared with the reference solver on {len(evaluation.samples)} held-out samples."
     )
     headline = [
-        (f"{100 * error['mean']:.2f} %", "mean relative L2 error", "first"),
+        (f"{100 * error['mean']:.2f} %", f"mean relative L2 error{_of_worst(evaluation)}", "first"),
+        *_mean_of_unknowns(evaluation),
         (f"{evaluation.relative_squared_error['median']:.1e}", "median relative squared error", ""),
         (_duration(seconds["operator"]), "operator, a sample", ""),
         (_duration(seconds["reference"]), "reference solver, a sample", ""),
@@ -69,7 +71,7 @@ def page(evaluation: Evaluation, images: dict[str, bytes]) -> str:
         ),
         training=_uri(images["training"]),
         options=_options(evaluation),
-        each=_each(evaluation),
+        each=_each(evaluation) + _outputs(evaluation),
     )
 
 
@@ -82,18 +84,27 @@ def _warnings(evaluation: Evaluation) -> str:
     for index, shares in evaluation.violations.items():
         found = ", ".join(f"{label} at {100 * share:.2g} % of the points" for label, share in shares.items())
         notes.append(f"Sample {index} violates {found}.")
+    notes += [f"Sample {index}: {text}." for index, text in evaluation.alarms.items()]
+    for name, values in evaluation.outputs.items():
+        if values is None:
+            why = next(each.outputs[name].why for each in evaluation.samples if each.outputs[name].why)
+            notes.append(f"Output {name} has no reference: {why}.")
     return "".join(f'<p class="warning">{html.escape(note)}</p>' for note in notes)
 
 
 def _summary(evaluation: Evaluation) -> str:
-    figures = evaluation.as_json()
-    rows = [("relative L2 error", figures["relative_l2"]), ("relative squared error", figures["relative_squared_error"])]
-    if "energy_gap" in figures:
-        rows.append(("energy above the reference's, relative", figures["energy_gap"]))
-    if len(figures["unknowns"]) > 1:
-        rows += [(f"relative L2 error of {name}", values) for name, values in figures["unknowns"].items()]
-    lines = [[text, *(f"{values[key]:.3e}" for key in ("mean", "median", "max"))] for text, values in rows]
+    lines = [[text, *(f"{values[key]:.3e}" for key in ("mean", "median", "max"))] for text, values in rows(evaluation).items()]
     return table(["", "mean", "median", "max"], lines)
+
+
+def _of_worst(evaluation: Evaluation) -> str:
+    return f", worst unknown ({evaluation.worst_unknown})" if len(evaluation.unknowns) > 1 else ""
+
+
+def _mean_of_unknowns(evaluation: Evaluation) -> list[tuple[str, str, str]]:
+    if len(evaluation.unknowns) == 1:
+        return []
+    return [(f"{100 * evaluation.mean_of_unknowns['mean']:.2f} %", f"mean over {', '.join(evaluation.unknowns)}", "")]
 
 
 def _each(evaluation: Evaluation) -> str:
@@ -103,6 +114,27 @@ def _each(evaluation: Evaluation) -> str:
         for each in evaluation.samples
     ]
     return table(["sample", "relative L2 error", "relative squared error", "operator", "reference"], lines)
+
+
+def _outputs(evaluation: Evaluation) -> str:
+    """The values of declared outputs in every sample, those that are numbers."""
+    numbers = [name for name in evaluation.outputs if evaluation.samples[0].outputs[name].operator is not None]
+    if not numbers:
+        return ""
+    lines = [
+        [
+            str(each.index),
+            *(text for name in numbers for text in (_number(each.outputs[name].operator), _number(each.outputs[name].reference))),
+        ]
+        for each in evaluation.samples
+    ]
+    return table(["sample", *(f"{name}, {who}" for name in numbers for who in ("operator", "reference"))], lines)
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.5g}" if isinstance(value, float) else ", ".join(map(_number, value))
 
 
 def _options(evaluation: Evaluation) -> str:

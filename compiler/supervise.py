@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from compiler.checkpoint import load_tree, save_tree
-from compiler.distance import interior, squared_misfit
+from compiler.distance import Misfit, interior, misfit
 from compiler.fem import SampleError, solve
 from compiler.progress import Display
 from compiler.runs import RunError
@@ -31,9 +32,17 @@ class Solutions:
     values: Tensor
 
     def misfit(self, model: Callable[[Any], Callable[[Tensor], Tensor]], samples: Sequence[int], points: Tensor) -> Tensor:
-        """Mean over the samples of |u - u_h|^2 / |u_h|^2 over some of the points, numbered by `points` "k". Shapes: -> ""."""
+        """Mean over samples and unknowns of the squared relative error (see `compiler.distance`) over some of the points, numbered by
+        `points` "k". Shapes: -> ""."""
         batch, expected = self.batch.select(samples), self.values[list(samples)][:, points]
-        return squared_misfit(model(batch.inputs)(interior(self.problem, batch)[:, points]), expected).mean()
+        at = interior(self.problem, batch)[:, points]
+        return misfit(self.problem, at, model(batch.inputs)(at), expected).squared(self.scale).mean()
+
+    @cached_property
+    def scale(self) -> dict[str, Tensor]:
+        """The mean square of each unknown over all samples."""
+        found: Misfit = misfit(self.problem, interior(self.problem, self.batch), self.values, self.values)
+        return found.scale()
 
     def to(self, dtype: torch.dtype, device: torch.device) -> Solutions:
         return Solutions(self.problem, self.batch.to(dtype).to(device), self.values.to(device, dtype))

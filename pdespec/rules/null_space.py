@@ -27,14 +27,14 @@ def the_solution_is_pinned(analysis: Analysis) -> Iterator[Diagnostic]:
     first order, alone or together with other modes. Each statement, evaluated at generic points, is a row of a homogeneous linear
     system for the amplitudes of the modes; what remains free after elimination is the null space.
     """
-    modes = [mode for unknown in analysis.problem.unknowns.values() for mode in _modes(analysis, unknown)]
+    modes = [mode for unknown in analysis.problem.unknowns.values() for mode in modes_of(analysis, unknown)]
     if analysis.failures or not analysis.equations:
         return
     system = Elimination(len(modes))
-    for form, place in _noticing(analysis):
+    for form, place in noticing(analysis):
         if not system.free:
             return
-        for row in _changes(form, place, modes):
+        for row in changes(form, place, modes):
             system.add(row)
     reported = set()
     for mode in (modes[column] for column in system.free):
@@ -56,7 +56,7 @@ class Mode:
     gauge: str
 
 
-def _modes(analysis: Analysis, unknown: Unknown) -> Iterator[Mode]:
+def modes_of(analysis: Analysis, unknown: Unknown) -> Iterator[Mode]:
     """Constants, and rotations of vectors and linear functions of scalars where nothing is periodic."""
     time, domain, fields = analysis.problem.time, unknown.region, unknown.fields
     if time is not None and any(analysis.order(component, time) for component in fields):
@@ -74,10 +74,13 @@ def _modes(analysis: Analysis, unknown: Unknown) -> Iterator[Mode]:
         yield Mode(unknown, "a linear function", {fields[0]: each}, f"integral(d{each}({unknown.name}), {domain.name})")
 
 
-def _noticing(analysis: Analysis) -> Iterator[tuple[Any, dict[Any, Any]]]:
-    """Every expression that may notice a mode, with where it is evaluated; short ones first, since most modes stop there."""
+def noticing(analysis: Analysis, gauges: bool = True) -> Iterator[tuple[Any, dict[Any, Any]]]:
+    """Every expression that may notice a mode, with where it is evaluated; short ones first, since most modes stop there.
+
+    Without `gauges`, requirements that an integral be zero are left out.
+    """
     for each in analysis.problem.requirements:
-        if isinstance(each, IntegralRequirement):
+        if isinstance(each, IntegralRequirement) and (gauges or each.value != 0):
             yield Integral(each.density, each.region), {}
     for row in analysis.conditions:
         yield row.form, _place(row.region)
@@ -95,7 +98,7 @@ def _place(region: Any) -> dict[Any, Any]:
     return {}
 
 
-def _changes(form: Any, place: dict[Any, Any], modes: list[Mode]) -> Iterator[list[sp.Expr]]:
+def changes(form: Any, place: dict[Any, Any], modes: list[Mode]) -> Iterator[list[sp.Expr]]:
     """The change of a statement under each mode, one row for each generic point.
 
     Without integrals it is the directional derivative along the mode, taken by `slopes`: the symbolic one of an elastic energy in

@@ -15,6 +15,7 @@ import pdespec
 from compiler.build import build
 from compiler.distance import relative_error
 from compiler.evaluate import evaluate
+from compiler.features import channel_names
 from compiler.fem import NoConvergence
 from compiler.fem.failure import Singular
 from compiler.options import TrainOptions
@@ -152,6 +153,74 @@ def test_nothing_solved_is_an_error_and_no_file(tmp_path):
     with pytest.raises(RunError, match="failed on all 5 samples, first with: no step is short enough"):
         assess(fresh, solver=solver)
     assert not (fresh.directory / "evaluation.json").exists()
+
+
+PRESSED = """
+problem pressed
+space    x
+param    a ~ uniform(1, 2)
+domain   L = interval(0, 1)
+unknown  u : scalar on L, p : scalar on L
+in L:
+    balance: dxx(u) = a
+    press:   dxx(p) = a*cos(pi*x)
+on boundary(L):
+    u = 0
+    dx(p) = 0
+require integral(p, L) = 0
+output total := integral(u, L)
+output ratio := integral(u, L)/integral(1, L)^2
+output slope := dx(u)
+output bend  := dxx(u)
+"""
+
+
+def test_every_unknown_and_output_has_an_error_of_its_own(tmp_path):
+    """u is 20 % too large, and p has another level, which is open: errors of 20 % and 0."""
+    problem = pdespec.parse(PRESSED)
+    options = TrainOptions(steps=1, batch=2, points={"interior": 8, "operator": 32}, validation=2, precision="float64")
+
+    class Large(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.still = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, inputs):
+            drawn = inputs.values[:, :1, [channel_names(problem).index("a")]]
+
+            def field(x):
+                u = 1.2 * drawn * x * (x - 1) / 2 + 0 * self.still
+                return torch.cat([u, -drawn * (math.pi * x).cos() / math.pi**2 + 100], -1)
+
+            return field
+
+    run = train(problem, Large(), options, tmp_path / "run")
+    found = evaluate(run.directory, 3, model=Large(), resolution=16)
+    stored = json.loads((run.directory / "evaluation.json").read_text())
+    assert found.unknowns["u"]["mean"] == pytest.approx(0.2, rel=1e-4) and found.unknowns["p"]["max"] < 1e-4
+    assert found.relative_l2["mean"] == pytest.approx(0.2, rel=1e-4) and stored["worst_unknown"] == "u"
+    assert found.relative_squared_error["max"] == pytest.approx(0.04, rel=1e-3)
+    assert stored["mean_of_unknowns"]["mean"] == pytest.approx(0.1, rel=1e-3)
+    for name in ("total", "ratio", "slope"):
+        assert stored["outputs"][name]["mean"] == pytest.approx(0.2, rel=2e-3), name
+    assert found.outputs["bend"] is None and "first derivatives only" in stored["each"][0]["outputs"]["bend"]["reference_has_none"]
+    for each, sample in zip(stored["each"], found.samples, strict=True):
+        assert each["outputs"]["total"]["operator"] == pytest.approx(-1.2 * float(sample.batch.params["a"]) / 12)
+        assert each["outputs"]["total"]["reference"] == pytest.approx(-float(sample.batch.params["a"]) / 12, rel=1e-4)
+    page = (run.directory / "report.html").read_text()
+    assert "worst unknown (u)" in page and "total, operator" in page and "Output bend has no reference" in page
+
+
+def test_an_energy_below_the_reference_raises_an_alarm(run):
+    problem = pdespec.parse(tiny.TEXT.replace("in L:\n    balance: dxx(u) = a", "minimize integral(dx(u)^2/2 + a*u, L)"))
+    found = assess(run, 2)
+    truth = dataclasses.make_dataclass("Truth", ["energy", "seconds"])(torch.tensor([-2.0]), 0.0)
+    low, high = (dataclasses.replace(found.samples[0], energy=energy, truth=truth) for energy in (-2.01, -1.9))
+    low, high = dataclasses.replace(low, index=0), dataclasses.replace(high, index=1)
+    judged = dataclasses.replace(found, run=dataclasses.replace(found.run, problem=problem), samples=(low, high))
+    assert set(judged.alarms) == {0} and "-2.01 lies below -2" in judged.alarms[0]
+    stationary = dataclasses.replace(judged, run=found.run)
+    assert not stationary.alarms
 
 
 def test_relative_error_by_hand():

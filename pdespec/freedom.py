@@ -1,0 +1,82 @@
+"""What a problem leaves open that no user means: the level of a pressure, the sign of a mode. Errors are measured without it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import combinations
+from typing import Any
+
+from pdespec.analysis import Analysis
+from pdespec.calculus import Integral, entries
+from pdespec.jets import jet_form, jets_of
+from pdespec.probe import TOLERANCE, vanishes
+from pdespec.problem import Problem
+from pdespec.rules.null_space import Mode, changes, modes_of, noticing
+from pdespec.statements import IntegralRequirement
+from pdespec.symbols import UnknownField
+
+MOST_UNKNOWNS = 4  # of which all groups are tried for a common sign
+
+
+@lru_cache(maxsize=64)
+def gauges(problem: Problem) -> tuple[Mode, ...]:
+    """The modes (constants, rotations, linear functions) by which an unknown may be shifted and nothing that is stated notices, but for
+    requirements that an integral be zero: these pick one of the solutions that the rest leaves."""
+    analysis = Analysis(problem)
+    modes = [mode for unknown in problem.unknowns.values() for mode in modes_of(analysis, unknown)]
+    if analysis.failures or not analysis.equations:
+        return ()
+    found = list(range(len(modes)))
+    for form, place in noticing(analysis, gauges=False):
+        if not found:
+            break
+        rows = list(changes(form, place, [modes[k] for k in found]))
+        found = [k for column, k in enumerate(found) if all(abs(row[column]) < TOLERANCE for row in rows)]
+    return tuple(modes[k] for k in found)
+
+
+@lru_cache(maxsize=64)
+def signs(problem: Problem) -> tuple[frozenset[str], ...]:
+    """The smallest groups of unknowns whose common sign can be turned and every statement stays what it was: with u, -u is a solution."""
+    names = [name for name, unknown in problem.unknowns.items() if not unknown.positive]
+    statements = _statements(problem)
+    found: list[frozenset[str]] = []
+    for size in range(1, min(len(names), MOST_UNKNOWNS) + 1):
+        for group in map(frozenset, combinations(names, size)):
+            if any(group & other for other in found):
+                continue
+            if statements is not None and all(_stays(form, group, either) for form, either in statements):
+                found.append(group)
+    return tuple(found)
+
+
+def _statements(problem: Problem) -> list[tuple[Any, bool]] | None:
+    """Every expression that may notice a sign, and whether it may turn its own sign with it (as what is to be zero may)."""
+    analysis = Analysis(problem)
+    if analysis.failures:
+        return None
+    found = [(row.form, True) for row in (*analysis.stated, *analysis.conditions)]
+    found += [(row.form, False) for row in analysis.densities]
+    for each in problem.requirements:
+        if isinstance(each, IntegralRequirement):
+            found.append((jet_form(each.density), each.value == 0))
+        else:
+            found.append((jet_form(each.lhs - each.rhs), False))
+    found += [(jet_form(entry), False) for data in problem.data for entry in entries(data.value)]
+    return found
+
+
+def _stays(form: Any, group: frozenset[str], either: bool) -> bool:
+    jets = [jet for jet in jets_of(form, UnknownField) if jet.field.func.declaration.name in group]
+    integrals = [node for node in form.atoms(Integral) if any(name in group for name in _names(node))]
+    if integrals:
+        return False
+    if not jets:
+        return True
+    turned = form.xreplace({jet: -jet for jet in jets})
+    return vanishes(turned - form) or (either and vanishes(turned + form))
+
+
+def _names(node: Any) -> Iterator[str]:
+    return (each.func.declaration.name for each in node.density.atoms(UnknownField))
