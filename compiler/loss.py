@@ -18,12 +18,13 @@ from compiler.derivatives import Autograd, Axes, Taylor, order
 from compiler.green import error_term
 from compiler.lower import Kind, Term, lower, strong_form
 from compiler.plan import DerivativePlan, form_name, plan
-from compiler.program import BatchLike, KnownValues, Program, Surroundings
+from compiler.program import BatchLike, KnownValues, PointSetLike, Program, Surroundings, average
 from compiler.selection import check_selection
 from compiler.trainables import Trainables
 from operators.field import Capabilities
 from operators.field import capabilities as capabilities_of
 from pdespec.errors import fail, nearest
+from pdespec.freedom import Normalisation, normalisations
 from pdespec.geometry import Domain
 from pdespec.problem import Problem
 from pdespec.rules.functions import refuse_unusable
@@ -80,9 +81,8 @@ class PhysicsLoss(nn.Module):
 
     `loss(field, batch)` is a mapping from labels to scalars: the mean over points and samples of the squared residual (summed over
     components) for equations and conditions, the mean over samples of the Monte-Carlo energy for `minimize`, over all its
-    regions, the squared defect of an
-    integral requirement over the region's squared measure, the mean squared shortfall of a pointwise one, and the estimated mean squared
-    error for `LABEL.error`.
+    regions, the squared defect of an integral requirement over the square of what is asked for (where that is zero, of the measure),
+    the mean squared shortfall of a pointwise one, and the estimated mean squared error for `LABEL.error`.
     Trainable scalars of the problem are the module's parameters.
     """
 
@@ -157,9 +157,49 @@ class PhysicsLoss(nn.Module):
         """Every term of the problem at the batch's collocation points."""
         totals: dict[str, Tensor] = {}
         violations: dict[str, Tensor] = {}
+        if self.normalised:
+            return self._normalised_terms(field, batch)
         for program in self.programs(field, batch):
             totals |= self.group_values(program, field, batch, violations)
         return self.gathered(totals, violations)
+
+    @cached_property
+    def normalised(self) -> Mapping[str, Normalisation]:
+        """Requirements that a scale of the field meets, by label. All other terms are those of the field that meets them, `s u` with
+        `s = (c / integral(q))^(1/degree)` from the points of the batch: u = 0 is then no minimum, and no weight decides how far the
+        requirement holds. Its own term, `(integral(q)/c - 1)^2` of the field as it is, asks for nothing but s = 1."""
+        return {f"require{each.number}": each for each in normalisations(self.problem)}
+
+    def _normalised_terms(self, field: FieldLike, batch: BatchLike) -> Terms:
+        read = []
+        for program in self.programs(field, batch):
+            points = batch.points[program.group.points]
+            known = self.known(batch, points.points, points.normals)
+            read.append((program, points, known, self.streams(program, field, points.points)))
+        scales = self._scales(read)
+        totals: dict[str, Tensor] = {}
+        violations: dict[str, Tensor] = {}
+        for program, points, known, streams in read:
+            values = program.run({s: scales.get(s.component, 1) * each for s, each in streams.items()}, known)
+            if any(term.label in self.normalised for term in program.group.terms):
+                own = program.run(streams, known)
+                values |= {k: own[k] for t in program.group.terms if t.label in self.normalised for k in program.outputs(t)}
+            totals |= program.reduce(values, points, known, violations, batch)
+        return self.gathered(totals, violations)
+
+    def _scales(self, read: Sequence[tuple[Program, PointSetLike, KnownValues, Mapping[sp.Symbol, Tensor]]]) -> dict[str, Tensor]:
+        """What the components are multiplied by, "b 1" each."""
+        scales: dict[str, Tensor] = {}
+        for program, points, known, streams in read:
+            for term in program.group.terms:
+                if term.label in self.normalised:
+                    each = self.normalised[term.label]
+                    values = program.run(streams, known)
+                    size = sum(points.measure * average(values[k], points) for k in program.outputs(term))
+                    scale = (known.number(term.target) / size.clamp_min(torch.finfo(size.dtype).tiny)) ** (1 / each.degree)
+                    components = (c for name in each.unknowns for c in self.problem.unknowns[name].components)
+                    scales |= dict.fromkeys(components, scale[:, None])
+        return scales
 
     def programs(self, field: FieldLike, batch: BatchLike) -> tuple[Program, ...]:
         """The groups of terms and how each is computed for this field, all of whose points the batch must have."""
@@ -238,13 +278,17 @@ class PhysicsLoss(nn.Module):
 
     def evaluate(self, program: Program, field: FieldLike, points: Tensor, known: Surroundings) -> dict[int, Tensor]:
         """Every expression of a group, numbered as by `Program.outputs`. Shapes: points "b n D" -> "b n"."""
+        return program.run(self.streams(program, field, points), known)
+
+    def streams(self, program: Program, field: FieldLike, points: Tensor) -> dict[sp.Symbol, Tensor]:
+        """What a group reads of the field. Shapes: points "b n D" -> "b n" each."""
         self._check_points(points)
         streams: dict[sp.Symbol, Tensor] = {}
         answers = program.group.options.evaluate(self._checked(field, points), points, program.group.request, self.axes)
         position = {c: k for k, c in enumerate(self.components)}
         for stream in program.streams:
             streams[stream] = answers[position[stream.component], form_name(stream.form) if stream.form else stream.index]
-        return program.run(streams, known)
+        return streams
 
     def _checked(self, field: FieldLike, points: Tensor) -> FieldLike:
         """The field with the shape of its answer checked: nothing ever broadcasts."""

@@ -95,7 +95,10 @@ class Program:
         if term.kind == "energy":
             return (points.measure * average(part, points)).mean()
         if term.kind == "integral":
-            return (average(part, points) - known.number(term.target) / points.measure).square().mean()
+            target = known.number(term.target)
+            missed = points.measure * average(part, points) - target
+            size = torch.as_tensor(target).to(missed).abs()  # a part of what is asked for; where that is zero, of the region
+            return (missed / torch.where(size > 0, size, points.measure)).square().mean()
         if term.kind == "error":
             depth = batch.geometry[term.region.name].depth(points.points)
             return mean_square_error(part, points.points, depth, points.measure).mean()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
 from typing import Any
+
+import sympy as sp
 
 from pdespec.analysis import Analysis
 from pdespec.calculus import Integral, entries
@@ -80,3 +83,50 @@ def _stays(form: Any, group: frozenset[str], either: bool) -> bool:
 
 def _names(node: Any) -> Iterator[str]:
     return (each.func.declaration.name for each in node.density.atoms(UnknownField))
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """A requirement that fixes the size of some unknowns and nothing else: `integral(q, region) = c > 0`, q >= 0 homogeneous of `degree` in
+    them, whose conditions all hold for their multiples too. Then `(c / integral(q))^(1/degree) u` meets it for every field u."""
+
+    number: int  # among the problem's requirements, from 1
+    unknowns: frozenset[str]
+    degree: int
+
+
+@lru_cache(maxsize=64)
+def normalisations(problem: Problem) -> tuple[Normalisation, ...]:
+    """The requirements that a scale of the field can meet exactly, where nothing depends on time."""
+    analysis = Analysis(problem)
+    if problem.time is not None or analysis.failures:
+        return ()
+    fixed = [each for each in problem.requirements if isinstance(each, IntegralRequirement) and each.value != 0]
+    found: list[Normalisation] = []
+    for number, each in enumerate(problem.requirements, 1):
+        if not isinstance(each, IntegralRequirement) or not sp.sympify(each.value).is_positive:
+            continue
+        form = jet_form(each.density)
+        names = frozenset(_held(form))
+        degree = next((d for d in (1, 2, 3, 4) if vanishes(_doubled(form, names) - 2**d * form)), None)
+        shared = sum(1 for other in fixed if names & set(_held(jet_form(other.density))))
+        if not names or degree is None or not form.is_nonnegative or shared > 1 or names & analysis.measured:
+            continue
+        rows = (row.form for row in analysis.conditions)
+        if any(problem.unknowns[name].positive for name in names) or not all(_linear(form, names) for form in rows):
+            continue
+        found.append(Normalisation(number, names, degree))
+    return tuple(found)
+
+
+def _held(form: Any) -> set[str]:
+    return {jet.field.func.declaration.name for jet in jets_of(form, UnknownField)}
+
+
+def _doubled(form: Any, names: frozenset[str]) -> Any:
+    return form.xreplace({jet: 2 * jet for jet in jets_of(form, UnknownField) if jet.field.func.declaration.name in names})
+
+
+def _linear(form: Any, names: frozenset[str]) -> bool:
+    """Whether what is to vanish still does when the unknowns are multiplied by a number."""
+    return not names & _held(form) or vanishes(_doubled(form, names) - 2 * form)

@@ -75,6 +75,9 @@ class StepEngine:
         weights = self.loss.weights if weights is None else dict(weights)
         totals: dict[str, Tensor] = {}
         violations: dict[str, Tensor] = {}
+        if self.loss.normalised:  # every term waits for an integral over all points
+            whole = self.loss(field, batch)
+            return self.loss.gathered(whole, whole.violations, weights)
         for program in self.loss.programs(field, batch):
             if not isinstance(program.group.options, (Autograd, Taylor)):
                 self.note(program, f"whole, since {program.group.backend} mixes points")

@@ -8,13 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pdespec.freedom import normalisations
 from pdespec.problem import Problem
+from pdespec.statements import IntegralRequirement
 
-from .assemble import State, assembly
+from .assemble import Assembly, State, assembly
 from .failure import SolverError
 from .known import Known
 from .solution import SampleSolution, Solution
-from .solve import prepare
+from .solve import Prepared, prepare
 
 
 def energy_of(problem: Problem, batch, truth: Solution, field: Callable[[Tensor], Tensor]) -> Tensor:
@@ -22,7 +24,8 @@ def energy_of(problem: Problem, batch, truth: Solution, field: Callable[[Tensor]
 
     Both are then functions of one finite-dimensional space, of which the reference is a minimum: no field near it has less energy.
     `batch` is the one that `truth` was solved for, `field` any function of points "b n d". Infinite where a field leaves a requirement
-    (J > 0) unmet at a quadrature point. Shapes: "b", float64. Raises: SolverError for a problem without a functional.
+    (J > 0) unmet at a quadrature point. A field is normalised first where the problem fixes its size alone (a ground state).
+    Shapes: "b", float64. Raises: SolverError for a problem without a functional.
     """
     prepared = prepare(problem)
     if not prepared.form.energy:
@@ -30,9 +33,25 @@ def energy_of(problem: Problem, batch, truth: Solution, field: Callable[[Tensor]
     batch, found = batch.to("cpu", torch.float64), []
     for k, sample in enumerate(truth.samples):
         parts = assembly(prepared.form, sample.spaces, prepared.kernels, Known(problem, batch.select([k])))
-        state = State((interpolated(sample, lambda x, k=k: field(x.expand(len(truth.samples), -1, -1))[k]),))
+        vector = interpolated(sample, lambda x, k=k: field(x.expand(len(truth.samples), -1, -1))[k])
+        state = State((normalised(problem, prepared, parts, vector),))
         found.append(parts.energy(state) if parts.allowed(state) else np.inf)
     return torch.tensor(found, dtype=torch.float64)
+
+
+def normalised(problem: Problem, prepared: Prepared, parts: Assembly, vector: np.ndarray) -> np.ndarray:
+    """The coefficients of the multiple of a function that meets the requirements of `pdespec.freedom.normalisations`: what a loss sees."""
+    numbers = [k for k, each in enumerate(problem.requirements, 1) if isinstance(each, IntegralRequirement)]
+    levels = dict(zip(numbers, prepared.levels, strict=True))
+    result = vector.copy()
+    for each in normalisations(problem):
+        level = levels[each.number]
+        (density,) = parts.values(level.density, level.gauge.region, State((vector,)))
+        size = float(np.sum(density * parts.spaces.places[level.gauge.region].weights))
+        scale = (parts.known.number(level.gauge.value) / size) ** (1 / each.degree) if size > 0 else 1.0
+        for component in (c for name in each.unknowns for c in problem.unknowns[name].components):
+            result[parts.spaces.numbers(component)] *= scale
+    return result
 
 
 def interpolated(sample: SampleSolution, field: Callable[[Tensor], Tensor]) -> np.ndarray:
