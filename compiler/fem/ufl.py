@@ -18,7 +18,10 @@ from .export import element_name, elements, to_latex
 from .ufl_words import Ufl, boundaries, identifiers, is_given, needed
 from .weak import Region, WeakForm
 
-IMPORTS = "from dolfin import *\nfrom ufl import atan_2, cosh, max_value, min_value, sign, sinh, tanh"  # dolfin leaves these seven out
+IMPORTS = (  # dolfin leaves these out
+    "from dolfin import *\nfrom ufl import And, Not, Or, atan_2, bessel_I, bessel_J, bessel_K, bessel_Y, cosh, max_value, min_value, sign, "
+    "sinh, tanh"
+)
 CELLS = {1: "interval", 2: "triangle", 3: "tetrahedron"}
 
 

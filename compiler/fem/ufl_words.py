@@ -5,6 +5,8 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Callable, Mapping
+from functools import reduce
+from typing import Any
 
 import sympy as sp
 from sympy.printing.str import StrPrinter
@@ -18,9 +20,23 @@ from .weak import WeakForm
 
 FUNCTIONS = {"log": "ln", "Abs": "abs", "Max": "max_value", "Min": "min_value", "atan2": "atan_2"}
 FUNCTIONS |= {name: name for name in "exp sin cos tan sinh cosh tanh asin acos atan erf sign".split()}
+FUNCTIONS |= {f"bessel{family.lower()}": f"bessel_{family}" for family in "JYIK"}
+BY_OTHERS: dict[Any, Callable[..., sp.Expr]] = {
+    sp.cot: lambda s: sp.cos(s) / sp.sin(s), sp.sec: lambda s: 1 / sp.cos(s), sp.csc: lambda s: 1 / sp.sin(s),
+    sp.coth: lambda s: 1 / sp.tanh(s), sp.sech: lambda s: 1 / sp.cosh(s), sp.csch: lambda s: 1 / sp.sinh(s),
+    sp.acot: lambda s: sp.pi * (sp.Heaviside(s, 1) - sp.Rational(1, 2)) - sp.atan(s),
+    sp.asec: lambda s: sp.acos(1 / s), sp.acsc: lambda s: sp.asin(1 / s),
+    sp.asinh: lambda s: sp.log(s + sp.sqrt(s**2 + 1)), sp.acosh: lambda s: sp.log(s + sp.sqrt(s - 1) * sp.sqrt(s + 1)),
+    sp.atanh: lambda s: sp.log((1 + s) / (1 - s)) / 2, sp.acoth: lambda s: sp.log((s + 1) / (s - 1)) / 2,
+    sp.asech: lambda s: sp.log(1 / s + sp.sqrt(1 / s - 1) * sp.sqrt(1 / s + 1)), sp.acsch: lambda s: sp.log(1 / s + sp.sqrt(1 / s**2 + 1)),
+    sp.erfc: lambda s: 1 - sp.erf(s), sp.sinc: lambda s: sp.Piecewise((1, sp.Eq(s, 0)), (sp.sin(s) / s, True)),
+    sp.jn: lambda n, s: sp.sqrt(sp.pi / (2 * s)) * sp.besselj(n + sp.Rational(1, 2), s),
+    sp.Heaviside: lambda s, zero: sp.Piecewise((1, s > 0), (zero, sp.Eq(s, 0)), (0, True)),
+}  # fmt: skip
+"""Functions that UFL lacks, by others that it has."""
 OWN = "F Pi U V W X And AutoSubDomain Constant DirichletBC FacetNormal FiniteElement Function FunctionSpace Measure MeshFunction"
 OWN += " MixedElement Not Or SpatialCoordinate TestFunction assign bcs conditional ds dx element eq ge gt le lt marks mesh n ne part pi"
-OWN += " project solve split sqrt step"
+OWN += " project solve split sqrt step And Or Not"
 RESERVED = {*keyword.kwlist, *OWN.split(), *FUNCTIONS.values()}
 
 
@@ -31,7 +47,8 @@ def identifiers(form: WeakForm) -> dict[str, str]:
     times = [form.time.name] if form.time is not None else []
     table: dict[str, str] = {}
     for name in dict.fromkeys((*form.components, *times, *symbols, *regions)):
-        plain = re.sub(r"\W+", "_", name).strip("_")
+        plain = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")
+        plain = plain if plain.isidentifier() else f"v{plain}"  # `_1`, or nothing at all
         while plain in RESERVED or plain in table.values() or re.fullmatch(r"c\d+|w_.*|.*_t|.*_old", plain):
             plain += "_"
         table[name] = plain
@@ -73,6 +90,8 @@ class Ufl(StrPrinter):
 
     def _print_Function(self, function: sp.Function) -> str:
         name = function.func.__name__
+        if function.func in BY_OTHERS:
+            return f"({self._print(BY_OTHERS[function.func](*function.args))})"
         if name not in FUNCTIONS:
             raise NoWeakForm(f"UFL has no function {name}, which `{function}` needs")
         first, *others = [self._print(a) for a in function.args]
@@ -82,13 +101,30 @@ class Ufl(StrPrinter):
             return first
         return f"{FUNCTIONS[name]}({', '.join([first, *others])})"
 
-    _print_Max = _print_Min = _print_Abs = _print_Function
+    _print_Max = _print_Min = _print_Abs = _print_Heaviside = _print_Function
 
     def _print_Piecewise(self, pieces: sp.Piecewise) -> str:
-        text = "0"
-        for value, condition in reversed(pieces.args):
-            text = self._print(value) if condition == sp.true else f"conditional({self._print(condition)}, {self._print(value)}, {text})"
+        *branches, (last, _) = pieces.args  # what no condition covers is refused before (V05): the last one holds where no other does
+        text = self._print(last)
+        for value, condition in reversed(branches):
+            text = f"conditional({self._print(condition)}, {self._print(value)}, {text})"
         return text
+
+    def _print_And(self, condition: sp.And) -> str:
+        return self._joined(condition, "And")
+
+    def _print_Or(self, condition: sp.Or) -> str:
+        return self._joined(condition, "Or")
+
+    def _joined(self, condition: Any, word: str) -> str:
+        first, *others = sorted(self._print(each) for each in condition.args)
+        return reduce(lambda left, right: f"{word}({left}, {right})", others, first)
+
+    def _print_Not(self, condition: sp.Not) -> str:
+        return f"Not({self._print(condition.args[0])})"
+
+    def _print_Xor(self, condition: sp.Xor) -> str:
+        return self._print(sp.to_nnf(condition, simplify=False))
 
     def _print_Relational(self, relation: sp.core.relational.Relational) -> str:
         word = {"<": "lt", "<=": "le", ">": "gt", ">=": "ge", "==": "eq", "!=": "ne"}[relation.rel_op]
