@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from compiler.evaluate import Evaluation
 from compiler.pictures import BLUE, GREY, RED
+from compiler.runs import column
 
 EXACT = 1e-12  # a squared misfit of roundoff in float32
 
@@ -18,8 +19,8 @@ def training_picture(history: Sequence[Mapping[str, float]], labels: Sequence[st
     figure = Figure(figsize=(13, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": [3, 1]})
     steps = np.array([row["step"] for row in history])
-    for k, label in enumerate(label for label in labels if label in history[0]):
-        values = np.array([row[label] for row in history], dtype=float)
+    for k, label in enumerate(label for label in labels if column(label) in history[0]):
+        values = np.array([row[column(label)] for row in history], dtype=float)
         if np.median(values) < EXACT:  # would only stretch the axis
             left.plot([], [], color=f"C{k}", label=f"{label}, exact by construction")
             continue

@@ -10,6 +10,8 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from compiler.runs import column
+
 Row = Mapping[str, float]
 
 
@@ -88,7 +90,7 @@ class Lines:
 def terms_text(row: Row, labels: tuple[str, ...]) -> str:
     """The loss terms, and the requirements that are violated somewhere."""
     violated = [f"{name} {100 * share:.2g} %" for name, share in row.items() if name.startswith("violated ") and share > 0]
-    return "  ".join([*(f"{label} {row[label]:.2e}" for label in labels), *violated])
+    return "  ".join([*(f"{label} {row[column(label)]:.2e}" for label in labels), *violated])
 
 
 def validation_text(row: Row) -> str:

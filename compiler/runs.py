@@ -14,7 +14,7 @@ import dataclasses
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -145,6 +145,14 @@ def open_run(directory: str | Path) -> Run:
 
 def sessions(directory: Path) -> list[dict[str, Any]]:
     return _read_record(directory)["sessions"]
+
+
+OWN_COLUMNS = frozenset("step seconds lr gradient total validation error".split())
+
+
+def column(name: str, others: Collection[str] = ()) -> str:
+    """The column of history.csv for a term or a trainable number: its name, in backticks where another column has that."""
+    return f"`{name}`" if name in OWN_COLUMNS or name in others else name
 
 
 def read_history(directory: Path) -> list[dict[str, float]]:

@@ -193,7 +193,8 @@ def train(
             step += 1
 
             row = row_at(step, lr=options.lr * factor, gradient=float(norm), total=float(weights @ losses))
-            row |= dict(zip(labels, losses.tolist(), strict=True)) | objective.trainables()
+            row |= dict(zip(map(runs.column, labels), losses.tolist(), strict=True))
+            row |= {runs.column(name, labels): value for name, value in objective.trainables().items()}
             row |= {f"weight {label}": value for label, value in zip(labels, weights.tolist(), strict=True)}
             row |= objective.violations(violated)
             over = step == options.steps
@@ -335,7 +336,8 @@ def _stop_requests() -> Iterator[Callable[[], bool]]:
 
 
 def _columns(labels: tuple[str, ...], objective: Objective, options: TrainOptions) -> list[str]:
-    columns = ["step", "seconds", "lr", "gradient", "total", *labels, *objective.trainables(), *(f"weight {label}" for label in labels)]
+    columns = ["step", "seconds", "lr", "gradient", "total", *map(runs.column, labels)]
+    columns += [*(runs.column(name, labels) for name in objective.trainables()), *(f"weight {label}" for label in labels)]
     violated = [f"violated {label}" for label in objective.loss.requirements]
     return columns + violated + ["validation", "error", *(f"validation {name}" for name in violated)] * bool(options.validation)
 
