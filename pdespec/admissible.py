@@ -11,7 +11,21 @@ from typing import Any
 
 import sympy as sp
 
-from pdespec.geometry import Ball, Box, Disk, Interval, Rectangle, Shape, Star, subshapes
+from pdespec.geometry import (
+    Ball,
+    Box,
+    Cylinder,
+    Disk,
+    Ellipse,
+    Ellipsoid,
+    Extruded,
+    Interval,
+    Rectangle,
+    Scaled,
+    Shape,
+    Star,
+    subshapes,
+)
 from pdespec.symbols import Param, Scalar
 
 ANGLES = 256  # of a star, at which its radius is looked at
@@ -52,6 +66,27 @@ def _(shape: Interval | Rectangle | Box) -> tuple[Need, ...]:
 @needs.register(Ball)
 def _(shape: Disk | Ball) -> tuple[Need, ...]:
     return (Need("the radius", shape.radius),)
+
+
+@needs.register(Ellipse)
+@needs.register(Ellipsoid)
+def _(shape: Ellipse | Ellipsoid) -> tuple[Need, ...]:
+    return tuple(Need("the radius", radius) for radius in shape.radii)
+
+
+@needs.register
+def _(shape: Cylinder) -> tuple[Need, ...]:
+    return Need("the radius", shape.radius), Need("the height", shape.height)
+
+
+@needs.register
+def _(shape: Extruded) -> tuple[Need, ...]:
+    return (Need("the height", shape.height),)
+
+
+@needs.register
+def _(shape: Scaled) -> tuple[Need, ...]:
+    return (Need("the factor", shape.factor),)
 
 
 @needs.register

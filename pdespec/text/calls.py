@@ -11,6 +11,7 @@ import sympy as sp
 from .. import calculus
 from ..errors import nearest
 from ..geometry import Domain
+from ..symbols import Scalar, Time
 from . import tree as t
 from .beyond import DELAY
 from .evaluate import checked, condition, expression, kind_of, region, value
@@ -74,12 +75,39 @@ def _call_named(node: t.Call, scope: Scope) -> Any:
             asked, cure = DELAY
             message = f"`{text(node)}` asks for {asked}, which the language does not have"
             return scope.fail("N01", message, node.span, cure)
+        if scope.pointwise:
+            return _at_point(node, called, scope)
         message = f"`{node.function}` is evaluated at a point, inside an equation"
         hint = f"write `{node.function}`, it depends on {', '.join(scope.variables)} already; values at a point belong in `on` and `at`"
         return scope.fail("W07", message, node.span, hint)
     one = len(node.arguments) == 1 and not node.keywords
     hint = f"write {node.function}*({text(node.arguments[0])})" if one else "only functions take arguments: k(w) := 1 + w^2"
     return scope.fail("S04", f"`{node.function}` is {kind_of(called)} and takes no arguments", node.span, hint)
+
+
+def _at_point(node: t.Call, field: Any, scope: Scope) -> Any:
+    """A field at a point in space, at any time or a given one: `u(0.5, 1)`, `u(0.5, 1, t)`, `u(0.5, 1, 2)`."""
+    arguments = [expression(argument, scope) for argument in node.arguments]
+    if any(isinstance(argument, Broken) for argument in arguments):
+        return BROKEN
+    own = calculus.entries(field)[0].args
+    spatial = sum(not isinstance(each, Time) for each in own)
+    if len(arguments) == spatial:
+        arguments = [*arguments, *own[spatial:]]
+    usage = f"{node.function}({', '.join(map(str, own))})"
+    if node.keywords or len(arguments) != len(own):
+        return scope.fail(
+            "S02", f"`{node.function}` is asked for at a point of {_count(spatial)}", node.span, f"write {usage} with numbers"
+        )
+    for argument, variable in zip(arguments, own, strict=True):
+        free = getattr(argument, "free_symbols", {None}) - ({variable} if isinstance(variable, Time) else set())
+        if any(not isinstance(symbol, Scalar) for symbol in free) or isinstance(argument, sp.MatrixBase):
+            message = f"`{text(node)}` is no value at one point"
+            return scope.fail(
+                "W07", message, node.span, f"give numbers or params in {usage}, or write `{node.function}` for the field itself"
+            )
+    moved = [entry.func(*arguments) for entry in calculus.entries(field)]
+    return sp.ImmutableMatrix(*field.shape, moved) if isinstance(field, sp.MatrixBase) else moved[0]
 
 
 def _delayed(node: t.Call, scope: Scope) -> bool:

@@ -216,6 +216,8 @@ def _field(expression: Any, express: Express) -> t.Node:
     if declaration.complex:
         axes, _, part = place.rpartition(".")
         return t.Call(part, (t.Component(name, axes) if axes else name,))
+    if any(not isinstance(argument, (Coordinate, Time)) for argument in expression.args):
+        name = t.Call(name.name, tuple(express(argument) for argument in expression.args))  # an output at a point
     return name if declaration.rank == "scalar" else t.Component(name, place)
 
 

@@ -75,6 +75,7 @@ class Scope:
     later: dict[str, Span | None] = field(default_factory=dict)
     place: str = ""
     wanted: str = ""  # "shapes" or "boundaries", where those are declared
+    pointwise: bool = False  # whether fields may be asked for at points: in outputs
     calls: int = 0
     called: dict[tuple[Any, ...], Any] = field(default_factory=dict)
     extents: dict[Any, Extent] = field(default_factory=dict)

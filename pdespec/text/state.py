@@ -167,7 +167,7 @@ def _requirement(statement: t.Require, scope: Scope) -> Any:
 def _output(statement: t.Output, draft: Draft) -> None:
     scope = draft.scope
     scope.place = statement.name.name
-    result = expression(statement.value, scope)
+    result = expression(statement.value, replace(scope, pointwise=True))
     if bare(statement.name.name) in draft.outputs:
         scope.fail("S05", f"output `{statement.name.name}` is declared twice", statement.name.span, "give each output its own name")
     if not isinstance(result, Broken):

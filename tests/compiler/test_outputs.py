@@ -166,6 +166,25 @@ def test_in_time_an_integral_is_that_at_the_end_or_at_the_times_asked_for():
     assert several["energy"][1].tolist() == pytest.approx([0, -((end / 2) ** 3) * (high - low)])
 
 
+def test_values_at_points_are_written_in_texts():
+    text = """
+problem probe
+space    x
+time     t in [0, 2]
+domain   L = interval(0, 1)
+param    a = 0.5
+unknown  u : scalar on L
+in L: dt(u) = dxx(u)
+on boundary(L): u = 0
+at t = 0: u = x
+output middle := u(a)
+output early  := u(0.25, 1)
+"""
+    problem = pdespec.parse(text)
+    found = compiler.outputs(problem, lambda points: points[..., :1] + 10 * points[..., 1:], instance(problem, {"a": 0.125}, dtype=D))
+    assert found["middle"].tolist() == [20.125] and found["early"].tolist() == [10.25]
+
+
 def test_a_reference_solution_has_outputs_with_its_own_gradients():
     """-lap u = 1 on the unit disk: u = (1 - r^2)/4, its integral pi/8, its flux -pi, its energy pi/8."""
     omega = disk(x, y)

@@ -246,3 +246,52 @@ def test_units_that_fit_raise_no_alarm(expression):
 def test_units_that_clash_are_reported(expression):
     with pytest.raises(ProblemError, match="T04"):
         pdespec.parse(constants(expression))
+
+
+POINTWISE = """
+problem probe
+space    x, y
+time     t in [0, 2]
+domain   Omega = rectangle([0, 0], [1, 1])
+param    a = 0.5
+unknown  u : scalar on Omega, v : vector on Omega
+in Omega:
+    heat: dt(u) = lap(u)
+    flow: dt(v) = lap(v)
+on boundary(Omega):
+    u = 0
+    v = 0
+at t = 0:
+    u = x*y
+    v = [x, y]
+output centre := u(0.5, a)
+output ratio := v(0.5, 0.5).x/u(0.5, 0.5, 1)
+output corner := v(1, 1)
+"""
+
+
+def test_outputs_may_ask_for_fields_at_points():
+    problem = pdespec.parse(POINTWISE)
+    x, y, t = problem.variables
+    u, v = problem.unknowns["u"].symbol, problem.unknowns["v"].symbol
+    a = problem.params["a"].symbol
+    half = sp.Rational(1, 2)
+    assert problem.outputs["centre"].value == u.func(half, a, t)
+    assert problem.outputs["ratio"].value == v[0].func(half, half, t) / u.func(half, half, 1)
+    assert list(problem.outputs["corner"].value) == [entry.func(1, 1, t) for entry in v]
+    assert pdespec.parse(problem.to_dsl()) == problem
+    assert pdespec.parse(problem.revised(written=None).to_dsl()) == problem
+
+
+@pytest.mark.parametrize(
+    "written, code, says",
+    [
+        ("u(0.5)", "S02", "write u(x, y, t) with numbers"),
+        ("u(y, x)", "W07", "no value at one point"),
+        ("u(0, 0, 0, 0)", "S02", "u(x, y, t)"),
+    ],
+)
+def test_a_point_that_is_none_is_refused(written, code, says):
+    with pytest.raises(pdespec.ProblemError) as caught:
+        pdespec.parse(POINTWISE.replace("u(0.5, a)", written))
+    assert [each.code for each in caught.value.diagnostics] == [code] and says in str(caught.value)
