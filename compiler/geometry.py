@@ -280,7 +280,14 @@ def _columns(drawn: Mapping[str, Param], columns: Sequence[tuple[str, float, flo
 
 
 def _selection(boundary: Boundary) -> Selection:
-    """Which pieces a boundary consists of."""
+    """Which pieces a boundary consists of. The axis of a body of revolution lies inside the body, and is a side by its name alone."""
+    choice = _choice(boundary)
+    if not boundary.coordinates[0].system or boundary.kind == "side":
+        return choice
+    return lambda piece: choice(piece) and not _on_side(piece, 0, sp.S.Zero)
+
+
+def _choice(boundary: Boundary) -> Selection:
     if boundary.kind == "all":
         return everything
     if boundary.kind == "side":

@@ -7,11 +7,12 @@ every applied function and `Derivative` by its stream; nothing else is decided h
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import sympy as sp
 
+from pdespec.curvilinear import angles
 from pdespec.errors import Span
 from pdespec.geometry import Boundary, Domain
 from pdespec.jets import jet_form, jets_of
@@ -90,7 +91,8 @@ class Term:
 
 def lower(problem: Problem) -> tuple[Term, ...]:
     """The terms of the physics loss, in the order of the declaration: equations, energies, conditions, requirements."""
-    terms = [equation_term(problem, label, residual) for label, residual in problem.residuals().items() if label in problem.equations]
+    stated = [equation_term(problem, label, residual) for label, residual in problem.residuals().items() if label in problem.equations]
+    terms = [regular(term, problem.coordinates) for term in stated]
     for number, functional in enumerate(problem.functionals, 1):
         name = "energy" if len(problem.functionals) == 1 else f"energy{number}"
         for part, (density, region) in enumerate(functional.terms):
@@ -118,6 +120,20 @@ def equation_term(problem: Problem, label: str, residual: sp.Expr | sp.MatrixBas
     equation = problem.equations.get(label)
     region = equation.region if equation else problem.functionals[0].terms[0][1]
     return Term(label, "equation", scalars(problem, residual), region, region.name, span=equation.span if equation else None)
+
+
+def regular(term: Term, coordinates: tuple[sp.Symbol, ...]) -> Term:
+    """A term about an axis or a centre times the power of r that leaves no division by r.
+
+    On the axis such a row is the regularity of the field there (`dr(u) = 0`, `v.r = 0`), and a field that lacks it has a finite loss.
+    """
+    if not angles(coordinates):
+        return term
+    r, rows = coordinates[0], []
+    for expression in map(sp.expand_mul, term.expressions):
+        powers = [-node.exp for node in expression.atoms(sp.Pow) if node.base == r and node.exp.is_Integer and node.exp < 0]
+        rows.append(sp.Add(*(r ** max(powers, default=0) * part for part in sp.Add.make_args(expression))))
+    return replace(term, expressions=tuple(rows))
 
 
 def energy_term(problem: Problem, name: str, label: str, density: sp.Expr, region: Domain | Boundary) -> Term:

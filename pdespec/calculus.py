@@ -14,6 +14,7 @@ from typing import Any
 import sympy as sp
 
 from pdespec.complexes import split
+from pdespec.curvilinear import angles, hooped, measure, power
 from pdespec.errors import fail
 from pdespec.geometry import Boundary, Domain, Region
 from pdespec.symbols import Coordinate, Normal, Time, exact, is_scalar
@@ -166,7 +167,11 @@ def grad(expression: Expression, coordinates: Sequence[Coordinate] | None = None
     frame = _frame("grad", expression, coordinates)
     if kind == "scalar":
         return sp.ImmutableMatrix([partial(expression, x) for x in frame])
-    return sp.ImmutableMatrix([[partial(entry, x) for x in frame] for entry in expression])
+    slopes = sp.ImmutableMatrix([[partial(entry, x) for x in frame] for entry in expression])
+    if not angles(frame):
+        return slopes
+    _along_frame("grad", expression, frame)
+    return hooped(slopes, frame, [expression[0] / frame[0]] * angles(frame))
 
 
 def dn(expression: Expression, coordinates: Sequence[Coordinate] | None = None) -> Any:
@@ -180,7 +185,7 @@ def dn(expression: Expression, coordinates: Sequence[Coordinate] | None = None) 
 
     if rank(expression) == "scalar":
         return along(slopes)
-    return sp.ImmutableMatrix([along(slopes.row(i)) for i in range(slopes.rows)])
+    return sp.ImmutableMatrix([along(slopes[i, : len(frame)]) for i in range(len(frame))])
 
 
 def div(expression: Expression, coordinates: Sequence[Coordinate] | None = None) -> Any:
@@ -191,6 +196,8 @@ def div(expression: Expression, coordinates: Sequence[Coordinate] | None = None)
         hint = f"did you mean lap({_plain(expression)}) or grad?"
         raise fail("T02", f"div needs a vector or tensor, {short(expression)} is a scalar", hint)
     frame = _frame("div", expression, coordinates)
+    if angles(frame):
+        return _divergence(expression, frame)
     if expression.cols not in (1, len(frame)) or (kind == "vector" and expression.rows != len(frame)):
         raise fail("T02", f"div of {describe(expression)} in {len(frame)}D", f"the sum runs over {', '.join(x.name for x in frame)}")
     if kind == "vector":
@@ -198,11 +205,45 @@ def div(expression: Expression, coordinates: Sequence[Coordinate] | None = None)
     return sp.ImmutableMatrix([sp.Add(*(partial(expression[i, j], x) for j, x in enumerate(frame))) for i in range(expression.rows)])
 
 
+def _along_frame(function: str, vector: Any, frame: Sequence[Coordinate]) -> None:
+    if vector.shape != (len(frame), 1):
+        names = ", ".join(x.name for x in frame)
+        raise fail("T02", f"{function} of {describe(vector)} in {frame[0].system} coordinates", f"vectors have the components {names}")
+
+
+def _spread(flux: Any, frame: Sequence[Coordinate]) -> sp.Expr:
+    """r^-k d_r(r^k flux_r) + d_z flux_z"""
+    radial = partial(power(frame) * flux[0], frame[0]) / power(frame)
+    return sp.Add(radial, *(partial(entry, x) for entry, x in zip(flux[1:], frame[1:], strict=True)))
+
+
+def _divergence(expression: Any, frame: Sequence[Coordinate]) -> Any:
+    """The divergence about an axis or a centre (see `curvilinear.py`)."""
+    if expression.cols == 1:
+        _along_frame("div", expression, frame)
+        return _spread(list(expression), frame)
+    dim = len(frame)
+    if expression.rows not in (dim, dim + angles(frame)):
+        raise fail(
+            "T02", f"div of {describe(expression)} in {frame[0].system} coordinates", f"tensors are {dim + angles(frame)} by as many"
+        )
+    full = hooped(expression, frame)
+    rows = [_spread([full[i, j] for j in range(dim)], frame) for i in range(dim)]
+    rows[0] -= sp.Add(*(full[dim + k, dim + k] for k in range(angles(frame)))) / frame[0]
+    return sp.ImmutableMatrix(rows)
+
+
 def curl(expression: Expression, coordinates: Sequence[Coordinate] | None = None) -> Any:
     """The curl: of a 3D vector a vector; in the plane of a vector the scalar dv.y/dx - dv.x/dy, of a scalar s the vector (s_y, -s_x)."""
     (expression,) = prepare(expression)
     kind = needs("curl", expression, ("scalar", "vector"), "take the curl of its rows one by one")
     frame = _frame("curl", expression, coordinates)
+    if angles(frame) and len(frame) == 2:  # about the axis: the one component left, along the angle
+        r, z = frame
+        if kind == "scalar":
+            return sp.ImmutableMatrix([-partial(expression, z), partial(r * expression, r) / r])
+        _along_frame("curl", expression, frame)
+        return partial(expression[0], z) - partial(expression[1], r)
     if len(frame) == 2 and kind == "scalar":
         return sp.ImmutableMatrix([partial(expression, frame[1]), -partial(expression, frame[0])])
     if kind == "scalar" or len(frame) == 1 or expression.rows != len(frame):
@@ -216,12 +257,20 @@ def lap(expression: Expression, coordinates: Sequence[Coordinate] | None = None)
     """The Laplacian, of vectors and tensors entry by entry."""
     (expression,) = prepare(expression)
     frame = _frame("lap", expression, coordinates)
+    if angles(frame) and isinstance(expression, sp.MatrixBase):
+        if expression.cols != 1:
+            raise fail("T02", f"lap of {describe(expression)} in {frame[0].system} coordinates", "write div(grad(..)) of its entries")
+        _along_frame("lap", expression, frame)
+        rows = [_laplacian(entry, frame) for entry in expression]
+        return sp.ImmutableMatrix([rows[0] - angles(frame) * expression[0] / frame[0] ** 2, *rows[1:]])
     if isinstance(expression, sp.MatrixBase):
         return sp.ImmutableMatrix(expression).applyfunc(lambda entry: _laplacian(entry, frame))
     return _laplacian(expression, frame)
 
 
 def _laplacian(expression: sp.Expr, frame: Sequence[Coordinate]) -> sp.Expr:
+    if angles(frame):
+        return _spread([partial(expression, x) for x in frame], frame)
     return sp.Add(*(partial(partial(expression, x), x) for x in frame))
 
 
@@ -344,14 +393,17 @@ class Integral(sp.Expr):
 
 
 def integral(density: Expression, region: Region) -> Any:
-    """The integral of a density over a domain or boundary, of vectors and tensors entry by entry."""
+    """The integral of a density over a domain or boundary, of vectors and tensors entry by entry.
+
+    About an axis or a centre the density stands with the measure, 2 pi r or 4 pi r^2: the integral is over the whole body.
+    """
     (density,) = prepare(density)
     if not isinstance(region, (Domain, Boundary)):
         hint = "name the region: integral(psi, Omega)"
         raise fail("V01", f"integral over {region!r}", hint, "an integral is over a domain or a boundary")
     if isinstance(density, sp.MatrixBase):
         return sp.ImmutableMatrix(density).applyfunc(lambda entry: integral(entry, region))
-    parts = [sp.S.Zero if part == 0 else Integral(part, region) for part in split(density)]
+    parts = [sp.S.Zero if part == 0 else Integral(part, region) for part in split(measure(region.coordinates) * density)]
     return parts[0] + sp.I * parts[1]
 
 

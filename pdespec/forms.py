@@ -12,6 +12,7 @@ from sympy.logic.boolalg import BooleanAtom
 
 from pdespec import complexes
 from pdespec.calculus import Integral, rank, short
+from pdespec.curvilinear import angles, divided, measure
 from pdespec.errors import fail
 from pdespec.geometry import Boundary, Domain, Region
 from pdespec.statements import Condition, Data, Equation, Functional, IntegralRequirement, Output, Requirement, Stated, promote, sides
@@ -141,8 +142,15 @@ def gathered(terms: Iterable[tuple[sp.Expr, Region]]) -> tuple[tuple[sp.Expr, Re
     for density, region in terms:
         densities.setdefault(region, []).append(density)
     regions = sorted(densities, key=lambda region: (isinstance(region, Boundary), region.name))
-    sums = [(sp.Add(*densities[region]), region) for region in regions]
+    sums = [(_weighted(densities[region], region.coordinates), region) for region in regions]
     return tuple((density, region) for density, region in sums if density != 0)
+
+
+def _weighted(densities: list[sp.Expr], frame: Any) -> sp.Expr:
+    """The sum of densities, with the measure of a body of revolution in front of it."""
+    if not angles(frame):
+        return sp.Add(*densities)
+    return measure(frame) * sp.Add(*(divided(density, frame) for density in densities))
 
 
 def to_requirement(each: Any) -> Requirement | IntegralRequirement:

@@ -60,14 +60,25 @@ def _described(shape: Shape) -> str:
 
 
 def domain_parts(domain: Domain) -> tuple[Part, ...]:
-    """All pieces of the boundary of a domain; glued sides are none."""
+    """All pieces of the boundary of a domain; glued sides are none, and an axis or centre lies inside the body."""
+    return tuple(piece for piece in _pieces(domain) if not on_axis(piece, domain))
+
+
+def on_axis(piece: Part, domain: Domain) -> bool:
+    """Whether a piece is the axis of a body of revolution or the centre of a ball."""
+    first = domain.coordinates[0]
+    return bool(first.system) and piece.coordinate == first.name and piece.value == 0
+
+
+def _pieces(domain: Domain) -> tuple[Part, ...]:
     pieces = _parts(domain.shape, tuple(coordinate.name for coordinate in domain.coordinates))
     return tuple(piece for piece in pieces if piece.coordinate not in domain.periodic)
 
 
 def parts(region: Region) -> tuple[Part, ...]:
     """The pieces of a declared boundary (of a domain: of all of its boundary), in the order of `domain_parts`."""
-    everything = domain_parts(region.domain)
+    named = isinstance(region, Boundary) and region.kind == "side"  # a condition on the axis may be stated, by name
+    everything = _pieces(region.domain) if named else domain_parts(region.domain)
     if isinstance(region, Domain):
         return everything
     chosen = _chosen(region, everything)

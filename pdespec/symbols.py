@@ -20,6 +20,7 @@ import sympy as sp
 from sympy.concrete.expr_with_limits import ExprWithLimits
 from sympy.core.function import AppliedUndef, UndefinedFunction
 
+from pdespec.curvilinear import DIMENSIONS, SYSTEMS
 from pdespec.errors import fail, nearest
 
 if TYPE_CHECKING:
@@ -96,28 +97,32 @@ def _rational(value: float) -> sp.Expr:
 
 
 class Coordinate(sp.Symbol):
-    """A space coordinate. `frame` names all space coordinates of its problem in order, so that `div` knows what to sum over."""
+    """A space coordinate. `frame` names all space coordinates of its problem in order, so that `div` knows what to sum over.
 
-    __slots__ = ("frame", "unit")
+    `system` is "" for Cartesian coordinates, "axisymmetric" or "spherical" (see `curvilinear.py`).
+    """
+
+    __slots__ = ("frame", "system", "unit")
     frame: tuple[str, ...]
     unit: str | None
+    system: str
 
-    def __new__(cls, name: str, frame: Iterable[str] | None = None, unit: str | None = None) -> Coordinate:
+    def __new__(cls, name: str, frame: Iterable[str] | None = None, unit: str | None = None, system: str = "") -> Coordinate:
         self = sp.Symbol.__xnew__(cls, name, real=True)
         self.frame = tuple(frame) if frame is not None else (name,)
-        self.unit = unit
+        self.unit, self.system = unit, system
         return self
 
     @property
     def coordinates(self) -> tuple[Coordinate, ...]:
         """All coordinates of the frame, in order."""
-        return tuple(self if name == self.name else Coordinate(name, self.frame, self.unit) for name in self.frame)
+        return tuple(self if name == self.name else Coordinate(name, self.frame, self.unit, self.system) for name in self.frame)
 
     def _hashable_content(self) -> tuple:
-        return (*super()._hashable_content(), self.frame, self.unit or "")
+        return (*super()._hashable_content(), self.frame, self.unit or "", self.system)
 
     def __getnewargs_ex__(self) -> tuple:
-        return (self.name, self.frame, self.unit), {}
+        return (self.name, self.frame, self.unit, self.system), {}
 
 
 class Time(sp.Symbol):
@@ -158,8 +163,11 @@ class Normal(sp.Symbol):
         return (self.coordinate,), {}
 
 
-def space(names: str, unit: str | None = None) -> tuple[Coordinate, ...]:
-    """The space coordinates of a problem, `x, y = space("x y")`. Names are separated by spaces or commas."""
+def space(names: str, unit: str | None = None, system: str = "") -> tuple[Coordinate, ...]:
+    """The space coordinates of a problem, `x, y = space("x y")`. Names are separated by spaces or commas.
+
+    `r, z = space("r z", system="axisymmetric")` and `r, = space("r", system="spherical")` are those of bodies of revolution and balls.
+    """
     frame = tuple(names.replace(",", " ").split())
     if not 1 <= len(frame) <= 3:
         raise fail("S02", f"space takes one to three coordinates, {len(frame)} given", 'write x, y = space("x y")')
@@ -167,7 +175,20 @@ def space(names: str, unit: str | None = None) -> tuple[Coordinate, ...]:
         raise fail("S05", f"a coordinate is named twice in {names!r}", "give every coordinate its own name")
     for name in frame:
         check_name(name, "coordinate")
-    return tuple(Coordinate(name, frame, unit) for name in frame)
+    check_system(system, len(frame))
+    return tuple(Coordinate(name, frame, unit, system) for name in frame)
+
+
+def check_system(system: str, dim: int) -> None:
+    """Raises: S01 for an unknown system of coordinates, T06 where it has another number of them."""
+    if system and system not in SYSTEMS:
+        near = nearest(system, SYSTEMS)
+        hint = f"did you mean `{near}`?" if near else f"coordinates are separated by commas; systems are {', '.join(SYSTEMS)}"
+        raise fail("S01", f"unknown system of coordinates `{system}`", hint)
+    if system and dim not in DIMENSIONS[system]:
+        wanted = " or ".join(map(str, DIMENSIONS[system]))
+        hint = "write space r, z axisymmetric, or space r spherical"
+        raise fail("T06", f"{system} coordinates are {wanted}, {dim} given", hint, "fields do not depend on the angles")
 
 
 def time(name: str = "t", start: Any = 0, end: Any = 1, unit: str | None = None) -> Time:
@@ -407,6 +428,7 @@ def unknown(
     check_name(name, "an unknown")
     _check_rank(name, rank)
     _check_region(name, region, on_boundaries=False)
+    check_tensor(name, rank, region.coordinates)
     _check_time(name, time)
     check_sign(name, positive, complex)
     return Unknown(name, rank, region, time, positive, unit, complex).symbol
@@ -432,6 +454,7 @@ def input_function(
     check_name(name, "an input")
     _check_rank(name, rank)
     _check_region(name, region, on_boundaries=True)
+    check_tensor(name, rank, region.coordinates)
     _check_time(name, time)
     _check_law(name, law, "function")
     if law is not None and source is not None:
@@ -469,6 +492,13 @@ def _scalar(name: str, kind: str, value: Any, law: Law | None, size: int | None,
     if size is not None and (not isinstance(size, int) or size < 1):
         raise fail("S02", f"{kind} `{name}` has size {size!r}", "size counts its numbers: 1, 2, ..", label=name)
     return Param(name, kind, value, law, size, unit).symbol
+
+
+def check_tensor(name: str, rank: str, frame: Sequence[Coordinate]) -> None:
+    """Raises: T06 for a tensor field about an axis, whose hoop entry no component names."""
+    if rank == "tensor" and frame[0].system:
+        hint = "declare its entries as scalars, the hoop entry among them: unknown Trr : scalar on Omega, .."
+        raise fail("T06", f"`{name}` is a tensor in {frame[0].system} coordinates", hint, label=name)
 
 
 def _check_rank(name: str, rank: str) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import sympy as sp
 
-from pdespec.calculus import Expression, describe, needs, prepare, rank, short
+from pdespec.calculus import Expression, coordinates_of, describe, needs, prepare, rank, short
+from pdespec.curvilinear import angles, hooped
 from pdespec.errors import fail
 from pdespec.geometry import Domain
 from pdespec.geometry import inner as inner_boundary
@@ -57,7 +58,9 @@ def outer(a: Expression, b: Expression = None, name: str | None = None) -> Any:
     a, b = prepare(a, b)
     for each in (a, b):
         needs("outer", each, ("vector",), "outer(v, w)[i, j] = v[i]*w[j]")
-    return sp.ImmutableMatrix(a.rows, b.rows, lambda i, j: a[i] * b[j])
+    product = sp.ImmutableMatrix(a.rows, b.rows, lambda i, j: a[i] * b[j])
+    frame = coordinates_of(a) or coordinates_of(b)
+    return hooped(product, frame) if angles(frame) and product.shape == (len(frame), len(frame)) else product
 
 
 def cross(a: Expression, b: Expression) -> Any:
@@ -67,7 +70,8 @@ def cross(a: Expression, b: Expression) -> Any:
         needs("cross", each, ("vector",), "cross takes two vectors")
     _same_shape("cross", a, b)
     if a.rows == 2:
-        return a[0] * b[1] - a[1] * b[0]
+        turned = angles(coordinates_of(a) or coordinates_of(b))  # (r, z, angle) is left-handed
+        return a[1] * b[0] - a[0] * b[1] if turned else a[0] * b[1] - a[1] * b[0]
     if a.rows == 3:
         return sp.ImmutableMatrix([a[j] * b[k] - a[k] * b[j] for j, k in ((1, 2), (2, 0), (0, 1))])
     raise fail("T02", f"cross of {describe(a)}", "vectors of the plane or of space have a cross product")

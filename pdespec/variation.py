@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import sympy as sp
 
-from pdespec.calculus import Integral, describe, entries, partial, short
+from pdespec.calculus import Integral, coordinates_of, describe, entries, partial, short
 from pdespec.complexes import split, stacked
+from pdespec.curvilinear import angles, divided
 from pdespec.errors import fail
 from pdespec.forms import energy_terms
 from pdespec.geometry import Boundary, Domain, boundary, rest, side
@@ -47,7 +48,10 @@ def diff(psi: Any, by: Any) -> Any:
         if isinstance(by, sp.MatrixBase):
             raise fail("T02", f"diff of {describe(psi)} by {describe(by)}", "one of the two is a scalar: diff(psi, F)")
         return sp.ImmutableMatrix(psi).applyfunc(lambda entry: diff(entry, by))
-    maps = entries(jet_form(by))
+    whole = entries(jet_form(by))
+    frame = coordinates_of(by)
+    hooped = isinstance(by, sp.MatrixBase) and by.cols > 1 and angles(frame) and by.rows > len(frame)
+    maps = [entry for entry in whole if not (hooped and entry.is_number)]  # no field turns into the angle
     for entry in maps:
         if isinstance(entry, Coordinate):
             raise fail("T05", f"diff by the coordinate {entry}", f"write d(psi, {entry}) for the derivative along it")
@@ -62,7 +66,7 @@ def diff(psi: Any, by: Any) -> Any:
     shares = {entry: sympy_form(each / maps.count(entry)) for entry, each in zip(distinct, slopes, strict=True)}
     if not isinstance(by, sp.MatrixBase):
         return shares[maps[0]]
-    return sp.ImmutableMatrix(by.rows, by.cols, [shares[entry] for entry in maps])
+    return sp.ImmutableMatrix(by.rows, by.cols, [shares.get(entry, sp.S.Zero) for entry in whole])
 
 
 def _affine_slopes(psi: Any, maps: list[Any]) -> list[Any] | None:
@@ -190,13 +194,13 @@ def _free_label(label: str, taken: Any) -> str:
 
 def _euler_lagrange(densities: list[sp.Expr], field: Any) -> sp.Expr:
     """sum_a (-1)^|a| D^a psi_a, the outer derivatives kept as such."""
-    terms = []
+    terms, frame = [], field.func.declaration.region.coordinates
     for density in densities:
         for jet, flux in _fluxes(jet_form(density), field):
             along = [argument for argument, order in zip(field.args, jet.index, strict=True) for _ in range(order)]
             term = reduce(partial, along, sympy_form(flux))
             terms.append(term if len(along) % 2 == 0 else -term)
-    return sp.Add(*terms)
+    return divided(sp.Add(*terms), frame)
 
 
 def _fluxes(density: sp.Expr, field: Any) -> Iterator[tuple[Jet, sp.Expr]]:

@@ -31,7 +31,7 @@ def facets_of(boundary: Boundary, mesh: skfem.Mesh, values: Values, labels: Mapp
 
 def select(boundary: Boundary, mesh: skfem.Mesh, values: Values) -> Numbers:
     """Facets whose middles lie on pieces that the boundary consists of, or nearly."""
-    every = outside(boundary, mesh)
+    every = outside(boundary, mesh, axis=boundary.kind == "side")
     if boundary.kind == "all":
         return every
     middles = mesh.p[:, mesh.facets[:, every]].mean(axis=1)
@@ -42,13 +42,15 @@ def select(boundary: Boundary, mesh: skfem.Mesh, values: Values) -> Numbers:
     return every[chosen[owner]]
 
 
-def outside(boundary: Boundary | Domain, mesh: skfem.Mesh) -> Numbers:
-    """Boundary facets that are not glued to an opposite side."""
+def outside(boundary: Boundary | Domain, mesh: skfem.Mesh, axis: bool = False) -> Numbers:
+    """Boundary facets that are not glued to an opposite side; the axis of a body of revolution is none, unless asked for."""
     every = mesh.boundary_facets()
     for name in boundary.domain.periodic:
-        axis = [x.name for x in boundary.coordinates].index(name)
-        ends = mesh.p[axis].min(), mesh.p[axis].max()
-        along = mesh.p[axis][mesh.facets[:, every]]
+        place = [x.name for x in boundary.coordinates].index(name)
+        ends = mesh.p[place].min(), mesh.p[place].max()
+        along = mesh.p[place][mesh.facets[:, every]]
         glued = np.any([np.abs(along - end).max(axis=0) <= 1e-9 * (ends[1] - ends[0]) for end in ends], axis=0)
         every = every[~glued]
+    if boundary.coordinates[0].system and not axis:
+        every = every[np.abs(mesh.p[0][mesh.facets[:, every]]).max(axis=0) > 1e-9 * np.ptp(mesh.p[0])]
     return every

@@ -13,6 +13,7 @@ import sympy as sp
 
 from compiler.lower import Index, Stream, values
 from pdespec.calculus import Integral
+from pdespec.curvilinear import angles, power
 from pdespec.geometry import Boundary, Domain
 from pdespec.jets import carry_out
 from pdespec.jumps import slope
@@ -187,8 +188,20 @@ def strong_rows(problem: Problem, components: Sequence[str]) -> tuple[Row, ...]:
     rows = []
     for label, residual in written.items():
         entries = list(residual) if isinstance(residual, sp.MatrixBase) else [residual]
-        rows += [Row(label, values(problem, entry)) for entry in entries]
+        rows += [Row(label, weighted(values(problem, entry), problem.coordinates)) for entry in entries]
     return pair(rows, components, problem.coordinates) if rows or components else ()
+
+
+def weighted(residual: sp.Expr, coordinates: Sequence[sp.Symbol]) -> sp.Expr:
+    """A residual times r^k about an axis or a centre, so that r^-k d_r(r^k ..) becomes a divergence.
+
+    Raises: NoWeakForm for orders above two, whose Laplacians are not those of the reduction.
+    """
+    if not angles(coordinates):
+        return residual
+    if order(residual, tuple(coordinates)) > 2:
+        raise NoWeakForm(f"derivatives of order above two in {coordinates[0].system} coordinates; introduce an unknown for the Laplacian")
+    return sp.Add(*(power(coordinates) * term for term in sp.Add.make_args(residual)))
 
 
 def by_parts(

@@ -154,7 +154,8 @@ def _unit_product(p: Parts, s: Span) -> Powers:
 
 RULES: dict[str, Callable[[Parts, Span], Any]] = {
     "problem": lambda p, s: t.ProblemName(p[0], s),
-    "space": lambda p, s: t.Space(tuple(p[:-1]), p[-1], s),
+    "space": lambda p, s: t.Space(tuple(p[:-2]), p[-1], p[-2], s),
+    "system": lambda p, s: p[0],
     "time": lambda p, s: t.Time(p[0], p[1], p[2], p[3], s),
     "periodic": lambda p, s: t.Periodic(tuple(p[:-1]), p[-1] or (), s),
     "glued": lambda p, s: tuple(p),

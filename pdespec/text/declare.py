@@ -12,7 +12,7 @@ from .. import geometry
 from ..errors import ProblemError, Span, nearest
 from ..geometry import Boundary, Domain, Shape
 from ..statements import Condition, Data, Equation, Output
-from ..symbols import Coordinate, Input, Param, Time, Unknown, check_sign
+from ..symbols import Coordinate, Input, Param, Time, Unknown, check_sign, check_system, check_tensor
 from . import tree as t
 from .calls import HANDLERS
 from .evaluate import expression, region, value
@@ -94,8 +94,14 @@ def _space(statement: t.Space, draft: Draft) -> None:
             "S02", f"space takes one to three coordinates, {len(statement.names)} given", statement.span, "a problem lives in 1D, 2D or 3D"
         )
         return
+    system = statement.system.name if statement.system is not None else ""
+    try:
+        check_system(system, len(statement.names))
+    except ProblemError as error:
+        scope.adopt(error, statement.span)
+        return
     frame = tuple(dict.fromkeys(bare(name.name) for name in statement.names if scope.free(name, "coordinate")))
-    coordinates = {name: Coordinate(name, frame, _unit(statement.unit, scope)) for name in frame}
+    coordinates = {name: Coordinate(name, frame, _unit(statement.unit, scope), system) for name in frame}
     for name in statement.names:
         if bare(name.name) in coordinates:
             scope.declare(name, coordinates[bare(name.name)], "coordinate")
@@ -279,6 +285,11 @@ def _input(item: t.GivenFunction, kind: str, draft: Draft) -> None:
             scope.fail("S01", f"`{item.over.name}` is not the time", item.over.span, hint)
     if rank is None or isinstance(over, Broken) or isinstance(where, Broken) or isinstance(drawn, Broken):
         return scope.declare(item.name, BROKEN, kind)
+    try:
+        check_tensor(item.name.name, rank[0], scope.coordinates)
+    except ProblemError as error:
+        scope.adopt(error, item.span)
+        return scope.declare(item.name, BROKEN, kind)
     made = Input(bare(item.name.name), rank[0], where, drawn, item.source, over, _unit(item.unit, scope), rank[1])
     if scope.free(item.name, kind):
         draft.inputs.append(made)
@@ -297,6 +308,7 @@ def _unknown(item: t.UnknownFunction, kind: str, draft: Draft) -> None:
     time, positive = None if item.steady else scope.time, item.positive is not None
     try:
         check_sign(item.name.name, positive, rank[1])
+        check_tensor(item.name.name, rank[0], scope.coordinates)
     except ProblemError as error:
         scope.adopt(error, item.span)
         return scope.declare(item.name, BROKEN, kind)

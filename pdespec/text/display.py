@@ -47,7 +47,7 @@ def problem_lines(problem: Problem) -> list[Line]:
         (t.Block, t.Extremum),
         t.Require,
         t.Definition,
-        (t.Declaration, t.Time, t.Periodic),
+        (t.Space, t.Declaration, t.Time, t.Periodic),
         (t.Reference, t.Output, t.Data),
     ]
     return [line for group in groups for statement in statements if isinstance(statement, group) for line in lines(statement, notation)]
@@ -148,6 +148,13 @@ def _definition(statement: t.Definition, notation: Notation) -> list[Line]:
     if statement.parameters is not None:
         name += rf"({', '.join(symbol(each.name, notation) for each in statement.parameters)})"
     return [Line(name, f":= {tex(statement.body, notation)}")]
+
+
+@lines.register
+def _space(statement: t.Space, notation: Notation) -> list[Line]:
+    if statement.system is None:
+        return []
+    return [Line(", ".join(symbol(name.name, notation) for name in statement.names), rf"\quad \text{{{statement.system.name}}}")]
 
 
 @lines.register

@@ -16,6 +16,7 @@ import sympy as sp
 from sympy.logic.boolalg import Boolean
 
 from .. import calculus, tensors
+from ..curvilinear import angles
 from ..errors import ProblemError, Span, nearest
 from ..geometry import Boundary, Domain, Shape
 from ..laws import Law
@@ -108,7 +109,8 @@ def _name(node: t.Name, scope: Scope) -> Any:
     if node.name in ("I", "n"):
         if not scope.coordinates:
             return scope.fail("S01", f"`{node.name}` needs coordinates", node.span, "begin with `space x, y`")
-        return tensors.identity(len(scope.coordinates)) if node.name == "I" else unit_normal(scope.coordinates)
+        frame = scope.coordinates
+        return tensors.identity(len(frame) + angles(frame)) if node.name == "I" else unit_normal(frame)
     if not scope.declared(node.name) and (node.name in BUILTINS or split_derivative(node.name, scope.variables)):
         usage = BUILTINS[node.name].usage if node.name in BUILTINS else f"{node.name}(u)"
         return scope.fail("T05", f"the operator `{node.name}` stands here without argument", node.span, f"write {usage}")
@@ -121,6 +123,16 @@ def _component(node: t.Component, scope: Scope) -> Any:
     if isinstance(base, Broken):
         return BROKEN
     axes = [x.name for x in scope.coordinates]
+    if isinstance(base, sp.MatrixBase) and base.cols == base.rows > len(axes) and angles(scope.coordinates):
+        axes += ["hoop"]  # T.rr, T.rz, .. and T.hoophoop, which `hoop` stands for
+        if node.name == "hoop":
+            return base[len(axes) - 1, len(axes) - 1]
+        if "hoop" not in node.name and node.name in {a + b for a in axes for b in axes}:
+            i, j = next((i, j) for i, a in enumerate(axes) for j, b in enumerate(axes) if a + b == node.name)
+            return base[i, j]
+        names = ", .".join(a + b for a in axes[:-1] for b in axes[:-1])
+        message = f"{calculus.describe(base)} has no component `{node.name}`"
+        return scope.fail("S01", message, node.span, f"its components are .{names} and .hoop")
     if isinstance(base, sp.MatrixBase) and base.rows == len(axes):
         rows = {axis: i for i, axis in enumerate(axes)}
         places = {axis: (i, 0) for axis, i in rows.items()} if base.cols == 1 else {a + b: (rows[a], rows[b]) for a in axes for b in axes}
@@ -219,6 +231,9 @@ def _times(left: Any, right: Any, scope: Scope, span: Span | None) -> Any:
     if kinds == ("vector", "vector"):
         hint = "write dot(a, b) for the scalar product, outer(a, b) for the tensor"
         return scope.fail("T01", f"vector times vector: {calculus.short(left)} and {calculus.short(right)}", span, hint)
+    dim = len(scope.coordinates)
+    if angles(scope.coordinates) and kinds == ("tensor", "vector") and left.rows > dim == right.rows:
+        return left[:dim, :dim] * right  # vectors have no component along the angle
     if left.cols == right.rows:
         return left * right
     hint = "write T*v, or T'*v to contract the first index" if kinds == ("vector", "tensor") else "their sizes must agree"

@@ -11,6 +11,7 @@ import sympy as sp
 from .. import calculus
 from .. import geometry as g
 from ..calculus import Average, Integral, Jump
+from ..curvilinear import divided
 from ..errors import ProblemError, fail
 from ..functions import WRITTEN
 from ..symbols import Coordinate, InputField, Normal, Scalar, Time, UnknownField
@@ -67,7 +68,7 @@ class Express:
         return t.Bracket(tuple(t.Bracket(tuple(self(expression[i, j]) for j in range(expression.cols))) for i in range(expression.rows)))
 
     def integral(self, density: Any, region: Any) -> t.Node:
-        return t.Call("integral", (self(density), self.region(region)))
+        return t.Call("integral", (self(divided(density, region.coordinates)), self.region(region)))
 
     # ---- regions
 

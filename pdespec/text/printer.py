@@ -176,7 +176,8 @@ def _problem(node: t.ProblemName) -> str:
 
 @text.register
 def _space(node: t.Space) -> str:
-    return _line("space", ", ".join(name.name for name in node.names) + _unit(node.unit))
+    system = f" {node.system.name}" if node.system is not None else ""
+    return _line("space", ", ".join(name.name for name in node.names) + system + _unit(node.unit))
 
 
 @text.register

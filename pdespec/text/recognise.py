@@ -52,7 +52,7 @@ def operators(terms: Sequence[sp.Expr], express: Express) -> tuple[list[tuple[st
         if term not in left or not isinstance(inner, sp.Derivative) or not isinstance(inner.variables[0], Coordinate):
             continue
         frame = inner.variables[0].coordinates
-        if len(frame) == 1:
+        if len(frame) == 1 or frame[0].system:
             continue
         parts, made = _operator(inner, coefficient, left, frame, express)
         if made is not None:

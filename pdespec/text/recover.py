@@ -33,7 +33,8 @@ def recover(problem: Problem) -> tuple[t.Node, ...]:
     parts: list[t.Node] = [t.ProblemName(express.name(problem.name))]
     if problem.coordinates:
         unit = unit_of(problem.coordinates[0].unit)
-        parts.append(t.Space(tuple(express.name(x.name) for x in problem.coordinates), unit))
+        system = t.Name(problem.coordinates[0].system) if problem.coordinates[0].system else None
+        parts.append(t.Space(tuple(express.name(x.name) for x in problem.coordinates), unit, system))
     if problem.time is not None:
         time = problem.time
         parts.append(t.Time(express.name(time.name), express(time.start), express(time.end), unit_of(time.unit)))

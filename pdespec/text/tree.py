@@ -164,10 +164,11 @@ class ProblemName(Node):
 
 @dataclass(frozen=True, slots=True)
 class Space(Node):
-    """`space x, y [m]`: one unit for all coordinates."""
+    """`space x, y [m]`: one unit for all coordinates; `space r, z axisymmetric`."""
 
     names: tuple[Name, ...]
     unit: Unit | None = None
+    system: Name | None = None
     span: Span | None = _place()
 
 
