@@ -162,6 +162,15 @@ MALFORMED = {
         [("W02", "a")],
         "write `on rest(Omega, inner(Omega)): q = 0`",
     ),
+    "a body on both sides of its axis": (
+        lambda: (
+            lambda r, z: (lambda Q: (lambda q: Problem("p", {"a": lap(q)}, [on(boundary(Q), q)]))(unknown("q", Q)))(
+                rectangle(r, z, [-1, 0], [1, 1])
+            )
+        )(*space("r z", system="axisymmetric")),
+        [("T06", "Omega")],
+        "r is the distance from the axis",
+    ),
     "no condition at all": (lambda: Problem("p", {"a": lap(u) - u}), [("W02", "a")], "x = 0, x = 1, y = 0, y = 1"),
     "half the conditions of a plate": (
         lambda: Problem("p", {"plate": (lap(lap(u)), f)}, [on(Gamma, u)]),

@@ -1,6 +1,0 @@
-problem pipe
-space    r, z axisymmetric
-domain   Q = rectangle([-1, 0], [1, 2])
-unknown  u : scalar on Q
-in Q: lap(u) = 1
-on boundary(Q): u = 0
