@@ -105,7 +105,7 @@ class Evaluation:
 
     @property
     def outputs(self) -> dict[str, dict[str, float] | None]:
-        """The relative error of each declared output; None where the reference has none in some sample."""
+        """The relative error of each declared output; None where they are not compared in some sample."""
         found = errors([each.outputs for each in self.samples])
         return {name: None if None in values else summary(values) for name, values in found.items()}
 
@@ -283,7 +283,7 @@ def _shown(sample: Sample, wrong: Mapping[str, float | None]) -> dict[str, Any]:
         name: {
             **({} if each.operator is None else {"operator": each.operator}),
             **({} if each.reference is None else {"reference": each.reference}),
-            **({"reference_has_none": each.why} if each.why else {"relative_error": wrong[name]}),
+            **({"not_compared": each.why} if each.why else {"relative_error": wrong[name]}),
         }
         for name, each in sample.outputs.items()
     }

@@ -23,7 +23,7 @@ class Compared:
     """One output in one sample.
 
     `operator` and `reference` are its values, at the end of time where there is time; None where it is a function of position. `gap` and
-    `size` are mean squares over components, times and points. `why` says why the reference has none.
+    `size` are mean squares over components, times and points. `why` says why they are not compared.
     """
 
     operator: Any
@@ -33,7 +33,7 @@ class Compared:
     why: str = ""
 
     def relative(self, scale: float) -> float | None:
-        """|q - q_h| / |q_h|, the divisor at least FLOOR of the root mean square `scale` over the samples; None without a reference."""
+        """|q - q_h| / |q_h|, the divisor at least FLOOR of its root mean square over the samples (`scale` is the mean square)."""
         if self.why:
             return None
         size = max(self.size, FLOOR**2 * scale)
@@ -48,11 +48,12 @@ def compare_outputs(
     times = None if problem.time is None else torch.linspace(float(problem.time.start), float(problem.time.end), TIMES).tolist()
     found = {}
     for name in problem.outputs:
-        own = _values(problem, name, field, batch, points, times, trainables)
-        try:
+        own = None
+        try:  # a field may not be smooth enough for an output, and a reference has first derivatives only
+            own = _values(problem, name, field, batch, points, times, trainables)
             exact = _values(problem, name, truth, batch.to(torch.float64), points.double(), times, trainables)
         except (SolverError, ProblemError) as error:
-            found[name] = Compared(_shown(own, times), None, 0.0, 0.0, str(error).splitlines()[0])
+            found[name] = Compared(own and _shown(own, times), None, 0.0, 0.0, str(error).splitlines()[0])
             continue
         value, expected = own[0], exact[0]
         known = ~expected.isnan()

@@ -88,7 +88,7 @@ def _warnings(evaluation: Evaluation) -> str:
     for name, values in evaluation.outputs.items():
         if values is None:
             why = next(each.outputs[name].why for each in evaluation.samples if each.outputs[name].why)
-            notes.append(f"Output {name} has no reference: {why}.")
+            notes.append(f"Output {name} is not compared: {why}.")
     return "".join(f'<p class="warning">{html.escape(note)}</p>' for note in notes)
 
 

@@ -11,16 +11,19 @@ import matplotlib.image
 import pytest
 import torch
 
+import compiler
 import pdespec
 from compiler.build import build
-from compiler.distance import relative_error
+from compiler.distance import interior, relative_error
 from compiler.evaluate import evaluate
 from compiler.features import channel_names
 from compiler.fem import NoConvergence
 from compiler.fem.failure import Singular
 from compiler.options import TrainOptions
+from compiler.output_errors import compare_outputs
 from compiler.runs import RunError
 from compiler.train import train
+from operators.field import Capabilities
 from tests.compiler import tiny
 
 OPTIONS = TrainOptions(steps=2, batch=2, points={"interior": 8}, validation=2, log_every=1, precision="float64")
@@ -203,12 +206,26 @@ def test_every_unknown_and_output_has_an_error_of_its_own(tmp_path):
     assert stored["mean_of_unknowns"]["mean"] == pytest.approx(0.1, rel=1e-3)
     for name in ("total", "ratio", "slope"):
         assert stored["outputs"][name]["mean"] == pytest.approx(0.2, rel=2e-3), name
-    assert found.outputs["bend"] is None and "first derivatives only" in stored["each"][0]["outputs"]["bend"]["reference_has_none"]
+    assert found.outputs["bend"] is None and "first derivatives only" in stored["each"][0]["outputs"]["bend"]["not_compared"]
     for each, sample in zip(stored["each"], found.samples, strict=True):
         assert each["outputs"]["total"]["operator"] == pytest.approx(-1.2 * float(sample.batch.params["a"]) / 12)
         assert each["outputs"]["total"]["reference"] == pytest.approx(-float(sample.batch.params["a"]) / 12, rel=1e-4)
     page = (run.directory / "report.html").read_text()
-    assert "worst unknown (u)" in page and "total, operator" in page and "Output bend has no reference" in page
+    assert "worst unknown (u)" in page and "total, operator" in page and "Output bend is not compared" in page
+
+
+def test_an_output_that_a_field_is_not_smooth_enough_for_is_not_compared():
+    problem = pdespec.parse(PRESSED)
+    batch = compiler.sample(problem, 1, {"interior": 16}, torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    class Rough:
+        capabilities = Capabilities(smoothness=0)
+
+        def __call__(self, x):
+            return torch.cat([x, x.square()], -1)
+
+    found = compare_outputs(problem, Rough(), tiny.solve(problem, batch), batch, interior(problem, batch), {})
+    assert "P03" in found["bend"].why and found["bend"].operator is None and found["total"].operator == pytest.approx(0.5)
 
 
 def test_an_energy_below_the_reference_raises_an_alarm(run):
