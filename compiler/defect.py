@@ -55,7 +55,7 @@ def unit(drawn: Draws, points: Tensor) -> Tensor | None:
     if len(defect_names(drawn.problem)) != 1 or len(drawn.problem.components) != 1:
         return None
     size = defect(drawn, points).abs().mean((1, 2))
-    return size.clamp_min(torch.finfo(size.dtype).tiny ** 0.5)
+    return size.clamp_min(torch.finfo(torch.float32).tiny ** 0.5)  # a source may vanish in a sample, and the network is in single precision
 
 
 def defect_channels(drawn: Draws, points: Tensor) -> Tensor:

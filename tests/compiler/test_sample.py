@@ -370,3 +370,19 @@ def test_an_input_from_a_file_is_asked_for():
 
 def test_the_public_names_are_these():
     assert compiler.sample is sample and compiler.instance is instance
+
+
+def test_a_source_that_vanishes_in_a_sample_leaves_its_channels_and_its_loss_finite_in_single_precision():
+    import pdespec
+
+    problem = pdespec.parse(
+        "problem p\nspace x, y\ndomain Q = rectangle([0, 0], [1, 1])\ninput f : scalar on Q ~ gaussians(count = 2)\n"
+        "unknown u : scalar on Q\nin Q: -lap(u) = if(f > 0, f, 0)\non boundary(Q): u = 0"
+    )
+    counts = {"interior": 32, "boundary": 8, "operator": 32}
+    batch = compiler.sample(problem, size=8, points=counts, generator=torch.Generator().manual_seed(3))
+    sizes = batch.inputs.values[..., 2].amax(1)  # the logarithm of the unit
+    assert sizes.min() >= -45 and sizes.max() > -5
+    single = batch.to(torch.float32)
+    total = compiler.compile(problem)(compiler.build(problem, "gino", latent=(12, 12))(single.inputs), single).total
+    assert total.isfinite()
