@@ -19,8 +19,10 @@ from torch.quasirandom import SobolEngine
 from compiler.chance import Chance
 from compiler.laws import median, truncated_support
 from compiler.shapes import Body, Numbers, Piece, Selection, Surroundings, bind, everything, extent
-from compiler.shapes.blend import norm, weights
+from compiler.shapes.blend import conjunctions, norm, weights
 from compiler.shapes.combine import Combined
+from compiler.shapes.piece import zeros
+from compiler.shapes.portion import EVERYTHING, Portion, bounded, without
 from pdespec.errors import fail, nearest
 from pdespec.geometry import Boundary, Domain, Region, coincide, shape_symbols
 from pdespec.symbols import Param, Scalar
@@ -64,12 +66,24 @@ class Geometry:
         At least C^3 inside. Its form is that of `vanishing` of each shape.
         """
         chosen = [boundaries] if isinstance(boundaries, Boundary) else list(boundaries)
-        values = self.body.vanishing(self._any(chosen), self._checked(points))
-        if values is None:
+        at = self._checked(points)
+        full = lambda piece: any(each.inside is None for each in self._portions(chosen, piece))  # noqa: E731
+        found = [self.body.vanishing(full, at)]
+        for piece in self.body.pieces() if any(map(_partial, chosen)) else ():
+            portions = [] if full(piece) else self._portions(chosen, piece)
+            if portions:
+                found.append(zeros([portion.of(piece) for portion in portions], at))
+        values = [each for each in found if each is not None]
+        if not values:
             raise fail(
                 "W03", f"nothing of the boundary of `{self.domain.name}` is {', '.join(each.name for each in chosen)}", _sides(self.domain)
             )
-        return values
+        return conjunctions(values)
+
+    def _portions(self, boundaries: Sequence[Boundary], piece: Piece) -> list[Portion]:
+        """What boundaries take of a piece."""
+        taken = (self.portion(boundary, piece) for boundary in boundaries)
+        return [each for each in taken if each is not None]
 
     def depth(self, points: Tensor) -> Tensor:
         """A smooth stand-in for the distance to the boundary inside, `f / max(|grad f|, 1)` with f the factor of the whole boundary: right
@@ -175,14 +189,26 @@ class Geometry:
 
     def pieces(self, boundary: Boundary) -> tuple[Piece, ...]:
         """The parts that a boundary consists of."""
-        found = tuple(filter(self._any([boundary]), self.body.pieces()))
+        every = ((piece, self.portion(boundary, piece)) for piece in self.body.pieces())
+        found = tuple(portion.of(piece) for piece, portion in every if portion is not None)
         if not found:
             raise fail("W03", f"nothing of the boundary of `{self.domain.name}` is {boundary.name}", _sides(self.domain))
         return found
 
-    def selects(self, boundary: Boundary, piece: Piece) -> bool:
-        """Whether a piece of the body belongs to a boundary."""
-        return self._any([boundary])(piece)
+    def portion(self, boundary: Boundary, piece: Piece) -> Portion | None:
+        """What a boundary takes of a piece of the body; None for nothing."""
+        if boundary.domain != self.domain:
+            raise fail("T06", f"{boundary.name} is a boundary of `{boundary.domain.name}`, not of `{self.domain.name}`")
+        if boundary.coordinates[0].system and boundary.kind != "side" and _on_side(piece, 0, sp.S.Zero):
+            return None  # the axis of a body of revolution lies inside the body, and is a side by its name alone
+        if boundary.kind == "rest":
+            taken = [self.portion(other, piece) for other in boundary.others]
+            return without([each for each in taken if each is not None])
+        if not _selection(boundary)(piece):
+            return None
+        if not boundary.where:
+            return EVERYTHING
+        return bounded(boundary.where, boundary.coordinates, piece, Numbers(self.params, self.size, self.dtype, self.device))
 
     def map(self, function: Callable[[Tensor], Tensor], size: int | None = None) -> Geometry:
         """The geometry with a function applied to every param: another dtype or device, or some of the samples (`size` of them)."""
@@ -206,13 +232,6 @@ class Geometry:
     def _exact(self) -> Geometry:
         """The same in float64, in which boundaries are cut and points are placed."""
         return self if self.dtype == torch.float64 else self.map(lambda value: value.double())
-
-    def _any(self, boundaries: Sequence[Boundary]) -> Selection:
-        for boundary in boundaries:
-            if boundary.domain != self.domain:
-                raise fail("T06", f"{boundary.name} is a boundary of `{boundary.domain.name}`, not of `{self.domain.name}`")
-        choices = [_selection(boundary) for boundary in boundaries]
-        return lambda piece: any(choice(piece) for choice in choices)
 
     def _checked(self, points: Tensor) -> Tensor:
         expected = (self.size, "n", self.domain.dim)
@@ -280,22 +299,12 @@ def _columns(drawn: Mapping[str, Param], columns: Sequence[tuple[str, float, flo
 
 
 def _selection(boundary: Boundary) -> Selection:
-    """Which pieces a boundary consists of. The axis of a body of revolution lies inside the body, and is a side by its name alone."""
-    choice = _choice(boundary)
-    if not boundary.coordinates[0].system or boundary.kind == "side":
-        return choice
-    return lambda piece: choice(piece) and not _on_side(piece, 0, sp.S.Zero)
-
-
-def _choice(boundary: Boundary) -> Selection:
+    """Which pieces a boundary, `rest` apart, consists of before its inequalities."""
     if boundary.kind == "all":
         return everything
     if boundary.kind == "side":
         axis = [coordinate.name for coordinate in boundary.coordinates].index(str(boundary.coordinate))
         return lambda piece: _on_side(piece, axis, boundary.value)
-    if boundary.kind == "rest":
-        others = [_selection(other) for other in boundary.others]
-        return lambda piece: not any(other(piece) for other in others)
     if boundary.kind in ("inner", "outer"):
         return lambda piece: piece.hole == (boundary.kind == "inner")
     if boundary.kind == "of":
@@ -303,6 +312,11 @@ def _choice(boundary: Boundary) -> Selection:
     kinds = ("all", "side", "rest", "inner", "outer", "of")
     near = nearest(boundary.kind, kinds)
     raise fail("S01", f"unknown kind of boundary {boundary.kind!r}", f"did you mean {near!r}?" if near else f"one of {', '.join(kinds)}")
+
+
+def _partial(boundary: Boundary) -> bool:
+    """Whether a boundary may take a part of a piece."""
+    return bool(boundary.where) or any(map(_partial, boundary.others))
 
 
 def _on_side(piece: Piece, axis: int, value: sp.Expr) -> bool:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from compiler.draws import Draws
 from compiler.fem.elements import cell_of, lagrange
-from compiler.fem.facets import facets_of
+from compiler.fem.facets import aligned, facets_of
 from compiler.fem.known import Known
 from compiler.fem.mesh import mesh_domain
 from pdespec.errors import fail
@@ -77,7 +77,7 @@ def _fitting(region: Region, values: tuple, count: int) -> tuple[Array, Array, A
 
 def _rule(region: Region, values: tuple, resolution: int) -> tuple[Array, Array, Array]:
     """Shapes: points "n d", normals "n d" (zero inside a domain), weights "n"."""
-    mesh = mesh_domain(region.domain, dict(values), resolution, DEGREE)
+    mesh = aligned(mesh_domain(region.domain, dict(values), resolution, DEGREE), [region], dict(values), DEGREE)
     element = lagrange(cell_of(mesh), 1)
     if isinstance(region, Boundary):
         basis = skfem.FacetBasis(mesh, element, intorder=ORDER, facets=facets_of(region, mesh, dict(values)))

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import singledispatch
+from functools import lru_cache, singledispatch
 from typing import Any
 
 import sympy as sp
+from sympy.core.function import AppliedUndef
 
 from pdespec.errors import fail, nearest
 from pdespec.symbols import Coordinate, Declaration, exact
@@ -58,6 +59,7 @@ class Plane:
         return (across[0], sp.expand(self.offset / self.normal[across[0]])) if len(across) == 1 else None
 
 
+@lru_cache(maxsize=4096)
 def coincide(a: sp.Expr, b: sp.Expr) -> bool:
     """Whether two numbers of shapes are the same, numbers without params up to the rounding of a float (an angle given as math.pi/2)."""
     gap = sp.expand(a - b)
@@ -398,7 +400,8 @@ class Boundary(Declaration):
     """A part of the boundary of `domain`.
 
     `kind` is "all"; "side" (where `coordinate` equals `value`); "rest" (all but `others`); "inner" or "outer" (of a region with
-    a hole, or an exterior); "of" (what the boundary of the CSG part `part` contributes).
+    a hole, or an exterior); "of" (what the boundary of the CSG part `part` contributes). Of it, only what meets all of `where` counts:
+    inequalities `a < b` of position and params.
     An unnamed boundary bears the text that would declare it, `side(Omega, y = 1)`.
     """
 
@@ -409,6 +412,7 @@ class Boundary(Declaration):
     value: sp.Expr | None = None
     others: tuple[Boundary, ...] = ()
     part: Shape | None = None
+    where: tuple[sp.StrictLessThan, ...] = ()
 
     @property
     def coordinates(self) -> tuple[Coordinate, ...]:
@@ -422,21 +426,24 @@ class Boundary(Declaration):
 Region = Domain | Boundary
 
 
-def boundary(domain: Domain, part: Domain | Shape | None = None, name: str | None = None) -> Boundary:
-    """The whole boundary of a domain, or what the boundary of its CSG part `part` contributes to it."""
+def boundary(domain: Domain, part: Domain | Shape | None = None, name: str | None = None, where: Any = ()) -> Boundary:
+    """The whole boundary of a domain, or what the boundary of its CSG part `part` contributes to it; with `where`, inequalities of position
+    such as `x > 0` or several joined by &, what of it meets them."""
     _need_domain("boundary", domain)
+    held = _inequalities("boundary", domain, where)
     if part is None:
-        return Boundary(name or f"boundary({domain.name})", "all", domain)
+        return Boundary(name or f"boundary({_listed(domain.name, held)})", "all", domain, where=held)
     shape = part.shape if isinstance(part, Domain) else part
     if shape not in set(combined(domain.shape)):
         hint = "give one of the shapes that + - & combined, as it stands there"
         raise fail("S01", f"the given shape is no part of `{domain.name}`", hint, label=domain.name)
     label = part.name if isinstance(part, Domain) else type(shape).__name__.lower()
-    return Boundary(name or f"boundary({domain.name}, {label})", "of", domain, part=shape)
+    return Boundary(name or f"boundary({_listed(domain.name, held, label)})", "of", domain, part=shape, where=held)
 
 
-def side(domain: Domain, name: str | None = None, **place: Any) -> Boundary:
-    """The side of a box-like domain where one coordinate has a value: `side(Omega, y=1)`."""
+def side(domain: Domain, name: str | None = None, where: Any = (), **place: Any) -> Boundary:
+    """The straight parts of a boundary where one coordinate has a value, `side(Omega, y=1)`; of these, what lies where inequalities hold,
+    `side(Omega, y=1, where=(x > 0.3) & (x < 0.6))`."""
     _need_domain("side", domain)
     names = [coordinate.name for coordinate in domain.coordinates]
     if len(place) != 1:
@@ -447,7 +454,9 @@ def side(domain: Domain, name: str | None = None, **place: Any) -> Boundary:
         hint = f"did you mean `{near}`?" if near else f"the coordinates are {', '.join(names)}"
         raise fail("S01", f"unknown coordinate `{coordinate}` in side({domain.name}, {coordinate} = ..)", hint, label=domain.name)
     value = exact(value)
-    return Boundary(name or f"side({domain.name}, {coordinate} = {sp.sstr(value)})", "side", domain, coordinate, value)
+    held = _inequalities("side", domain, where)
+    text = _listed(domain.name, held, f"{coordinate} = {sp.sstr(value)}")
+    return Boundary(name or f"side({text})", "side", domain, coordinate, value, where=held)
 
 
 def rest(domain: Domain, *others: Boundary, name: str | None = None) -> Boundary:
@@ -463,16 +472,44 @@ def rest(domain: Domain, *others: Boundary, name: str | None = None) -> Boundary
     return Boundary(name or f"rest({arguments})", "rest", domain, others=tuple(others))
 
 
-def inner(domain: Domain, name: str | None = None) -> Boundary:
-    """The boundary of the holes of a domain, or of the body in an exterior."""
+def inner(domain: Domain, name: str | None = None, where: Any = ()) -> Boundary:
+    """The boundary of the holes of a domain, or of the body in an exterior; what of it lies where inequalities hold."""
     _need_domain("inner", domain)
-    return Boundary(name or f"inner({domain.name})", "inner", domain)
+    held = _inequalities("inner", domain, where)
+    return Boundary(name or f"inner({_listed(domain.name, held)})", "inner", domain, where=held)
 
 
-def outer(domain: Domain, name: str | None = None) -> Boundary:
-    """The boundary of a domain without its holes, or of the far field of an exterior."""
+def outer(domain: Domain, name: str | None = None, where: Any = ()) -> Boundary:
+    """The boundary of a domain without its holes, or of the far field of an exterior; what of it lies where inequalities hold."""
     _need_domain("outer", domain)
-    return Boundary(name or f"outer({domain.name})", "outer", domain)
+    held = _inequalities("outer", domain, where)
+    return Boundary(name or f"outer({_listed(domain.name, held)})", "outer", domain, where=held)
+
+
+def _listed(domain: str, held: tuple[Any, ...], *first: str) -> str:
+    """The arguments of a boundary as text."""
+    return ", ".join([domain, *first, *(sp.sstr(each) for each in held)])
+
+
+def _inequalities(function: str, domain: Domain, where: Any) -> tuple[sp.StrictLessThan, ...]:
+    """Inequalities that hold at once, each as `a < b`."""
+    found: list[sp.StrictLessThan] = []
+    for each in where if isinstance(where, (tuple, list)) else (where,):
+        for part in each.args if isinstance(each, sp.And) else (each,):
+            usage = f"write {function}({domain.name}, where=({domain.coordinates[0]} > 0) & ({domain.coordinates[0]} < 1))"
+            if not isinstance(part, (sp.StrictLessThan, sp.LessThan, sp.StrictGreaterThan, sp.GreaterThan)):
+                message = f"{function}: a part of a boundary is where inequalities hold at once, {part} is none"
+                raise fail("T05", message, usage, label=domain.name)
+            less, more = exact(part.lts), exact(part.gts)
+            symbols = (more - less).free_symbols
+            if not symbols & set(domain.coordinates):
+                raise fail("T05", f"{function}: {part} does not depend on the position", usage, label=domain.name)
+            others = [s for s in symbols if s not in domain.coordinates and not (hasattr(s, "declaration") and s.is_Symbol)]
+            if others or (more - less).atoms(AppliedUndef):
+                unfit = f"{function}: {part} holds more than the position and params"
+                raise fail("T05", unfit, "a part of a boundary does not depend on fields or time", label=domain.name)
+            found.append(sp.StrictLessThan(less, more))
+    return tuple(found)
 
 
 def periodic(domain: Domain, *coordinates: Coordinate | str) -> Domain:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import singledispatch
 
@@ -36,13 +36,19 @@ from pdespec.geometry import (
 
 @dataclass(frozen=True)
 class Part:
-    """One piece: the straight part of the boundary of `shape` where `coordinate` equals `value`, or all of it that is no such part."""
+    """One piece: the straight part of the boundary of `shape` where `coordinate` equals `value`, or all of it that is no such part; of
+    that, where expressions of position have the given `signs` (true: positive)."""
 
     shape: Shape
     coordinate: str | None = None
     value: sp.Expr | None = None
+    signs: tuple[tuple[sp.Expr, bool], ...] = ()
 
     def __str__(self) -> str:
+        held = ", ".join(_inequality(*each) for each in self.signs)
+        return f"{self._whole()} where {held}" if held else self._whole()
+
+    def _whole(self) -> str:
         if self.coordinate is not None:
             return f"{self.coordinate} = {self.value}"
         if isinstance(self.shape, Polygon):
@@ -52,6 +58,12 @@ class Part:
         return f"the boundary of the {_described(self.shape)}"
 
 
+def _inequality(level: sp.Expr, up: bool) -> str:
+    """`x > 3/10` for the level x - 3/10."""
+    constant = sum((term for term in sp.Add.make_args(level) if term.is_number), sp.S.Zero)
+    return f"{sp.sstr(level - constant)} {'>' if up else '<'} {sp.sstr(-constant)}"
+
+
 def _described(shape: Shape) -> str:
     """The kind of a shape, and of what it is made by moving, turning or drawing out."""
     kind = type(shape).__name__.lower()
@@ -59,9 +71,10 @@ def _described(shape: Shape) -> str:
     return kind if inner is None or isinstance(shape, Lattice) else f"{kind} {_described(inner)}"
 
 
-def domain_parts(domain: Domain) -> tuple[Part, ...]:
-    """All pieces of the boundary of a domain; glued sides are none, and an axis or centre lies inside the body."""
-    return tuple(piece for piece in _pieces(domain) if not on_axis(piece, domain))
+def domain_parts(domain: Domain, among: Iterable[Boundary] = ()) -> tuple[Part, ...]:
+    """All pieces of the boundary of a domain; glued sides are none, and an axis or centre lies inside the body. Pieces of which some of the
+    boundaries `among` take a part are divided along the inequalities of these."""
+    return tuple(piece for piece in _pieces(domain, among) if not on_axis(piece, domain))
 
 
 def on_axis(piece: Part, domain: Domain) -> bool:
@@ -70,34 +83,103 @@ def on_axis(piece: Part, domain: Domain) -> bool:
     return bool(first.system) and piece.coordinate == first.name and piece.value == 0
 
 
-def _pieces(domain: Domain) -> tuple[Part, ...]:
+def _pieces(domain: Domain, among: Iterable[Boundary]) -> tuple[Part, ...]:
     pieces = _parts(domain.shape, tuple(coordinate.name for coordinate in domain.coordinates))
-    return tuple(piece for piece in pieces if piece.coordinate not in domain.periodic)
+    whole = [piece for piece in pieces if piece.coordinate not in domain.periodic]
+    levels = tuple(dict.fromkeys(level for region in among for level, _ in _levels(region)))
+    return tuple(cell for piece in whole for cell in _cells(piece, levels, domain))
 
 
-def parts(region: Region) -> tuple[Part, ...]:
-    """The pieces of a declared boundary (of a domain: of all of its boundary), in the order of `domain_parts`."""
-    named = isinstance(region, Boundary) and region.kind == "side"  # a condition on the axis may be stated, by name
-    everything = _pieces(region.domain) if named else domain_parts(region.domain)
+def parts(region: Region, among: Iterable[Boundary] | None = None) -> tuple[Part, ...]:
+    """The pieces of a declared boundary (of a domain: of all of its boundary), in the order of `domain_parts`; pieces of two boundaries
+    compare where both are divided along the same boundaries `among`, of themselves along their own inequalities."""
     if isinstance(region, Domain):
-        return everything
+        return domain_parts(region, among or ())
+    divided = (region,) if among is None else among
+    named = region.kind == "side"  # a condition on the axis may be stated, by name
+    everything = _pieces(region.domain, divided) if named else domain_parts(region.domain, divided)
     chosen = _chosen(region, everything)
     return tuple(piece for piece in everything if piece in chosen)
 
 
+def _levels(region: Boundary) -> Iterator[tuple[sp.Expr, bool]]:
+    """The expressions whose signs the inequalities of a boundary, and of those it leaves out, are about; whether they are positive."""
+    for each in region.where:
+        yield _level(each.gts - each.lts, region.domain)
+    for other in region.others:
+        yield from _levels(other)
+
+
+def _level(expression: sp.Expr, domain: Domain) -> tuple[sp.Expr, bool]:
+    """An expression with its sign and scale taken out, so that `x < 1` and `2*x > 2` are about one level."""
+    level = sp.expand(expression)
+    for coordinate in domain.coordinates:
+        factor = level.coeff(coordinate, 1)
+        if factor.is_number and factor != 0:
+            return sp.expand(level / factor), bool(factor > 0)
+    turned = level.could_extract_minus_sign()
+    return (-level if turned else level), not turned
+
+
+def _cells(piece: Part, levels: tuple[sp.Expr, ...], domain: Domain) -> list[Part]:
+    """The parts into which levels divide a piece; those that are provably empty are left out."""
+    cells = [piece]
+    for level in levels:
+        cells = [replace(cell, signs=(*cell.signs, (level, up))) for cell in cells for up in (True, False)]
+        cells = [cell for cell in cells if not _empty(cell, domain)]
+    return cells
+
+
+def _empty(cell: Part, domain: Domain) -> bool:
+    return any(gap.is_nonpositive for gap in _gaps(cell, domain))
+
+
+def _gaps(cell: Part, domain: Domain) -> Iterator[sp.Expr]:
+    """For levels that differ by a number along one function of position: how far its upper bounds lie above its lower ones."""
+    bounds: dict[sp.Expr, tuple[list[sp.Expr], list[sp.Expr]]] = {}
+    for level, up in cell.signs:
+        varying = sum((term for term in sp.Add.make_args(level) if term.free_symbols & set(domain.coordinates)), sp.S.Zero)
+        bounds.setdefault(varying, ([], []))[0 if up else 1].append(varying - level)
+    for i, coordinate in enumerate(domain.coordinates):
+        if coordinate not in bounds:
+            continue
+        lowest, highest = bounds[coordinate]
+        if cell.coordinate == coordinate.name:
+            yield from (sp.expand(cell.value - low) for low in lowest)
+            yield from (sp.expand(high - cell.value) for high in highest)
+        elif isinstance(cell.shape, (Interval, Rectangle, Box)):
+            yield from (sp.expand(cell.shape.upper[i] - low) for low in lowest)
+            yield from (sp.expand(high - cell.shape.lower[i]) for high in highest)
+    for lowest, highest in bounds.values():
+        yield from (sp.expand(high - low) for low in lowest for high in highest)
+
+
+def certain(cell: Part, domain: Domain) -> bool:
+    """Whether a part of a piece is provably there, as far as its inequalities bound the same functions of position."""
+    return all(gap.is_positive for gap in _gaps(cell, domain))
+
+
 def _chosen(boundary: Boundary, everything: tuple[Part, ...]) -> set[Part]:
+    wanted = {_level(each.gts - each.lts, boundary.domain) for each in boundary.where}
+    return {cell for cell in _base(boundary, everything) if wanted <= set(cell.signs)}
+
+
+def _base(boundary: Boundary, everything: tuple[Part, ...]) -> set[Part]:
+    """What a boundary consists of before its inequalities."""
     shape = boundary.domain.shape
     names = tuple(coordinate.name for coordinate in boundary.coordinates)
     if boundary.kind == "side":
         return {piece for piece in everything if piece.coordinate == boundary.coordinate and _same(piece.value, boundary.value)}
     if boundary.kind == "rest":
-        return set(everything).difference(*(parts(other) for other in boundary.others))
+        return set(everything).difference(*(_chosen(other, everything) for other in boundary.others))
+    holes = set(_holes(shape, names))
     if boundary.kind == "inner":
-        return set(_holes(shape, names))
+        return {piece for piece in everything if replace(piece, signs=()) in holes}
     if boundary.kind == "outer":
-        return set(everything) - set(_holes(shape, names))
+        return {piece for piece in everything if replace(piece, signs=()) not in holes}
     if boundary.kind == "of" and boundary.part is not None:
-        return set(_parts(boundary.part, names))
+        own = set(_parts(boundary.part, names))
+        return {piece for piece in everything if replace(piece, signs=()) in own}
     return set(everything)
 
 

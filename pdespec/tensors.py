@@ -40,10 +40,10 @@ def _which_contraction(a: sp.MatrixBase, b: sp.MatrixBase) -> str:
     return "write advect(v, w) for (v . grad) w, or a matrix product: T*v, T'*v"
 
 
-def inner(a: Expression, b: Expression = None, name: str | None = None) -> Any:
+def inner(a: Expression, b: Expression = None, name: str | None = None, where: Any = ()) -> Any:
     """The sum of products of all entries of two scalars, vectors or tensors; `inner(Omega)` is the boundary of the holes of a domain."""
     if isinstance(a, Domain):
-        return inner_boundary(a, name)
+        return inner_boundary(a, name, where)
     a, b = prepare(a, b)
     if rank(a) == rank(b) == "scalar":
         return a * b
@@ -51,10 +51,10 @@ def inner(a: Expression, b: Expression = None, name: str | None = None) -> Any:
     return sp.Add(*(left * right for left, right in zip(a, b, strict=True)))
 
 
-def outer(a: Expression, b: Expression = None, name: str | None = None) -> Any:
+def outer(a: Expression, b: Expression = None, name: str | None = None, where: Any = ()) -> Any:
     """The tensor a_i b_j of two vectors; `outer(Omega)` is the boundary of a domain without its holes."""
     if isinstance(a, Domain):
-        return outer_boundary(a, name)
+        return outer_boundary(a, name, where)
     a, b = prepare(a, b)
     for each in (a, b):
         needs("outer", each, ("vector",), "outer(v, w)[i, j] = v[i]*w[j]")

@@ -284,20 +284,24 @@ def _free_boundaries(problem: Problem, functional: Functional, unknown: Unknown,
     conditions = [condition for condition in problem.conditions.values() if (entry, normal_order) in prescribed(condition)]
     places = dict.fromkeys(condition.region for condition in conditions)
     fixed = [place for place in places if isinstance(place, Boundary) and place.domain == domain]
-    held = {part for region in fixed for part in parts(region)}
     loads = dict.fromkeys(region for _, region in functional.terms if isinstance(region, Boundary) and region.domain == domain)
-    loaded = [piece for region in loads for piece in _outside(region, held)]
+    among = (*fixed, *loads)
+    held = {part for region in fixed for part in parts(region, among)}
+    loaded = [piece for region in loads for piece in _outside(region, held, fixed, among)]
     remaining = rest(domain, *fixed, *loaded) if fixed or loaded else boundary(domain)
     return [region for region in (*loaded, remaining) if parts(region)]
 
 
-def _outside(region: Boundary, held: set[Part]) -> list[Boundary]:
-    """What is left of a boundary without the held parts: itself, its free sides one by one, or nothing."""
-    free = [part for part in parts(region) if part not in held]
-    if len(free) == len(parts(region)):
+def _outside(region: Boundary, held: set[Part], fixed: list[Boundary], among: tuple[Boundary, ...]) -> list[Boundary]:
+    """What is left of a boundary without the held parts: itself, its free sides one by one, all else at once, or nothing."""
+    own = parts(region, among)
+    free = [part for part in own if part not in held]
+    if len(free) == len(own):
         return [region]
-    sides: list[dict[str, Any]] = [{part.coordinate: part.value} for part in free if part.coordinate is not None]
-    return [side(region.domain, **place) for place in sides]
+    if all(part.coordinate is not None and not part.signs for part in free):
+        sides: list[dict[str, Any]] = [{str(part.coordinate): part.value} for part in free]
+        return [side(region.domain, **place) for place in sides]
+    return [rest(region.domain, rest(region.domain, region), *fixed)]
 
 
 def prescribed(condition: Condition) -> Iterator[tuple[Any, int]]:

@@ -18,7 +18,7 @@ from pdespec.problem import Problem
 
 from .assemble import Assembly, State, assembly
 from .constraints import Constraints, constrain
-from .facets import facets_of, outside
+from .facets import aligned, facets_of, outside
 from .failure import NoConvergence, NoWeakForm, Singular, SolverError
 from .kernels import Kernel, kernels
 from .known import Known
@@ -118,17 +118,23 @@ def sample_spaces(
     labels: Mapping[str, NDArray[np.int64]] = {}
     if given is None:
         mesh = mesh_domain(form.domain, known.shape_values, options.resolution, options.degree, options.cell)
+        mesh = aligned(mesh, boundaries_of(form, prepared.regions), known.shape_values, options.degree)
     else:
         mesh, labels = given_mesh(given)
         refuse_other_domain(mesh, form.domain, known.shape_values)
     regions = prepared.regions
-    named = {r for r in regions if isinstance(r, Boundary)} | {e.region for e in form.essentials}
-    named |= {boundary for regions in form.settled.values() for boundary in regions}
+    named = boundaries_of(form, regions)
     facets = {boundary: facets_of(boundary, mesh, known.shape_values, labels) for boundary in sorted(named, key=lambda b: b.name)}
     check_settled(form, mesh, facets)
     shared.clear()  # domains that vary come one after the other
     shared[key] = make_spaces(form, mesh, facets, options.degree, regions)
     return shared[key]
+
+
+def boundaries_of(form: WeakForm, regions: tuple[Region, ...]) -> set[Boundary]:
+    """Every boundary that the weak form or its conditions name."""
+    named = {r for r in regions if isinstance(r, Boundary)} | {e.region for e in form.essentials}
+    return named | {boundary for regions in form.settled.values() for boundary in regions}
 
 
 def check_settled(form: WeakForm, mesh: skfem.Mesh, facets: Mapping[Boundary, NDArray[np.int64]]) -> None:

@@ -121,6 +121,8 @@ def projected(text: str, space: str) -> str:
 
 def where(boundary: Boundary) -> tuple[str, ...] | None:
     """The arguments of `part` for a boundary that coordinates tell, else None: the facets, then those that are not meant."""
+    if boundary.where:
+        return None
     if boundary.kind == "all":
         return ("True",)
     if boundary.kind == "side" and sp.sympify(boundary.value).is_number:

@@ -57,6 +57,17 @@ class Numbers:
         given = {symbol: self.value(symbol)[:, None] for symbol in compiled.symbols if symbol != argument}
         return lambda values: compiled({argument: values, **given}, values)
 
+    def position(self, expression: sp.Expr, coordinates: Sequence[sp.Symbol]) -> Callable[[Tensor], Tensor]:
+        """An expression of coordinates and params as a function of points. Shapes: "b n d" -> "b n"."""
+        compiled = graph((constants(expression),))
+        given = {symbol: self.value(symbol)[:, None] for symbol in compiled.symbols if symbol not in coordinates}
+
+        def function(points: Tensor) -> Tensor:
+            along = dict(zip(coordinates, points.unbind(-1), strict=False))
+            return compiled({s: along[s] if s in along else given[s] for s in compiled.symbols}, points[..., 0])[0]
+
+        return function
+
     def value(self, symbol: sp.Symbol) -> Tensor:
         """The values of one param or component of a param. Shapes: "b"."""
         if not isinstance(symbol, Scalar):

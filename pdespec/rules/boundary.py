@@ -1,4 +1,4 @@
-"""W02, W03, W04: conditions cover the boundary, agree where they overlap, and stand where there is a boundary."""
+"""W02, W03, W04, T06: conditions cover the boundary, agree where they overlap, and stand where there is a boundary of their unknown."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import sympy as sp
 from pdespec.analysis import Analysis, Row, rule
 from pdespec.calculus import short
 from pdespec.errors import Diagnostic
-from pdespec.geometry import Boundary, Domain
+from pdespec.geometry import Boundary, Domain, combined
 from pdespec.jets import sympy_form
-from pdespec.parts import Part, domain_parts, parts
+from pdespec.parts import Part, certain, domain_parts, parts
 from pdespec.probe import vanishes
 from pdespec.symbols import Unknown
 from pdespec.text.places import in_place
@@ -33,10 +33,13 @@ def conditions_cover_the_boundary(analysis: Analysis) -> Iterator[Diagnostic]:
     for domain in problem.domains.values():
         unknowns = [unknown for unknown in problem.unknowns.values() if unknown.region == domain and unknown.name not in exempt]
         uncovered: dict[tuple[str, int, int], list[Part]] = {}
-        for part in domain_parts(domain):
+        stated = [row.region for row in analysis.boundary_rows if row.region.domain == domain]
+        for part in domain_parts(domain, stated):
+            if not certain(part, domain):
+                continue
             across = [x for x in domain.coordinates if part.coordinate in (None, x.name)]
             needs = {u.name: sum(analysis.order(c, *across, rows=analysis.stated) // 2 for c in u.fields) for u in unknowns}
-            rows = [row for row in analysis.boundary_rows if row.region.domain == domain and part in parts(row.region)]
+            rows = [row for row in analysis.boundary_rows if row.region.domain == domain and part in parts(row.region, stated)]
             if sum(needs.values()) <= sum(1 for row in rows if any(u.name in needs for u in row.unknowns)):
                 continue
             for name, needed in needs.items():
@@ -66,9 +69,9 @@ def _uncovered(analysis: Analysis, domain: Domain, unknown: Unknown, needed: int
 def _written(analysis: Analysis, domain: Domain, unknown: Unknown, pieces: list[Part]) -> str:
     """How a text names some pieces of the boundary: `rest(L)` leaves out what is declared, and what is written in place must be named."""
     every = domain_parts(domain)
-    if len(pieces) == len(every):
+    if pieces == list(every):
         return f"boundary({domain.name})"
-    if len(pieces) == 1 and pieces[0].coordinate is not None:
+    if len(pieces) == 1 and pieces[0].coordinate is not None and not pieces[0].signs:
         return f"side({domain.name}, {pieces[0].coordinate} = {short(pieces[0].value)[1:-1]})"
     own = [each for each in analysis.problem.boundaries.values() if each.domain == domain]
     declared = [each for each in own if each.kind not in ("all", "rest") and not in_place(each)]
@@ -118,8 +121,9 @@ def _conflict(row: Row, value: Any, other: Row, other_value: Any) -> str | None:
     if first.kind == "initial":
         same = first.at == second.at and first.region == second.region
         return f"the time {first.at}" if same and _differ(value, other_value, {}) else None
-    for part in parts(first.region):
-        if part in parts(second.region):
+    among = (first.region, second.region)
+    for part in parts(first.region, among):
+        if part in parts(second.region, among) and certain(part, first.region.domain):
             place = {x: part.value for x in first.region.coordinates if x.name == part.coordinate}
             if _differ(value, other_value, place):
                 return str(part)
@@ -146,3 +150,22 @@ def glued_sides_have_no_conditions(analysis: Analysis) -> Iterator[Diagnostic]:
             sides = ", ".join(str(part) for part in domain_parts(domain))
             message = f"`{region.name}` is empty: the boundary of `{domain.name}` consists of {sides}"
             yield Diagnostic("S01", message, "name a part that exists", "", condition.span, label)
+
+
+@rule("T06")
+def conditions_stand_where_their_unknown_lives(analysis: Analysis) -> Iterator[Diagnostic]:
+    """A condition on the boundary of a domain from which that of its unknown was cut is about that of the unknown."""
+    for label, condition in analysis.problem.conditions.items():
+        region = condition.region
+        if not isinstance(region, Boundary):
+            continue
+        rows = [row for row in analysis.conditions if row.condition is condition]
+        for unknown in dict.fromkeys(each for row in rows for each in row.unknowns):
+            home = unknown.region
+            if home == region.domain or region.domain.shape == home.shape or region.domain.shape not in set(combined(home.shape)):
+                continue
+            message = f"`{region.name}` is a boundary of `{region.domain.name}`, and `{unknown.name}` lives on `{home.name}`"
+            own = f"boundary({home.name}, {region.domain.name})" if region.kind == "all" else f"a boundary of `{home.name}`"
+            hint = f"write {own} for what is left of it, boundary({home.name}) for all around `{unknown.name}`"
+            yield Diagnostic("T06", message, hint, "", condition.span, label)
+            break

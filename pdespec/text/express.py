@@ -79,13 +79,14 @@ class Express:
     def boundary(self, region: g.Boundary) -> t.Node:
         """The expression that makes a boundary."""
         domain = self.name(region.domain.name)
+        held = tuple(write_condition(each, self) for each in region.where)
         if region.kind == "side":
-            return t.Call("side", (domain,), (t.Keyword(self.name(str(region.coordinate)).name, self(region.value)),))
+            return t.Call("side", (domain, *held), (t.Keyword(self.name(str(region.coordinate)).name, self(region.value)),))
         if region.kind == "rest":
             return t.Call("rest", (domain, *(self.region(other) for other in region.others)))
         if region.kind == "of":
-            return t.Call("boundary", (domain, shape(region.part, self)))
-        return t.Call("boundary" if region.kind == "all" else region.kind, (domain,))
+            return t.Call("boundary", (domain, shape(region.part, self), *held))
+        return t.Call("boundary" if region.kind == "all" else region.kind, (domain, *held))
 
 
 def plain(expression: Any) -> str:

@@ -30,12 +30,12 @@ def law(value: Law, size: int | None, express: Express) -> t.Node:
 def in_place(region: g.Boundary) -> bool:
     """Whether a boundary bears the name that its expression gives it."""
     makers: dict[str, Any] = {
-        "all": lambda: g.boundary(region.domain),
-        "of": lambda: g.boundary(region.domain, region.part),
-        "side": lambda: g.side(region.domain, None, **{str(region.coordinate): region.value}),
+        "all": lambda: g.boundary(region.domain, where=region.where),
+        "of": lambda: g.boundary(region.domain, region.part, where=region.where),
+        "side": lambda: g.side(region.domain, None, region.where, **{str(region.coordinate): region.value}),
         "rest": lambda: g.rest(region.domain, *region.others),
-        "inner": lambda: g.inner(region.domain),
-        "outer": lambda: g.outer(region.domain),
+        "inner": lambda: g.inner(region.domain, where=region.where),
+        "outer": lambda: g.outer(region.domain, where=region.where),
     }
     return makers[region.kind]() == region
 

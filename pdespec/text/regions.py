@@ -189,34 +189,46 @@ def _point(value: Any) -> tuple[Any, ...]:
 
 @handles("boundary")
 def _boundary(node: t.Call, scope: Scope) -> Any:
+    node, held = _divided(node, scope)
     arguments = bind(node, scope, ("domain", "part"), 1)
     if isinstance(arguments, Broken):
         return BROKEN
     domain = region(arguments["domain"], scope, (Domain,))
     part = value(arguments["part"], scope) if "part" in arguments else None
-    return checked(geometry.boundary, [domain, part], node.span, scope)
+    return checked(lambda d, p, w: geometry.boundary(d, p, where=w), [domain, part, held], node.span, scope)
+
+
+def _divided(node: t.Call, scope: Scope) -> tuple[t.Call, Any]:
+    """The call of a boundary without the inequalities among its arguments, and these."""
+    tests = [each for each in node.arguments if isinstance(each, (t.Comparison, t.Logic, t.Not))]
+    held = [value(each, scope) for each in tests]
+    plain = replace(node, arguments=tuple(each for each in node.arguments if each not in tests))
+    return plain, BROKEN if any(isinstance(each, Broken) for each in held) else tuple(held)
 
 
 @handles("inner", "outer")
 def _inner_or_outer(node: t.Call, scope: Scope) -> Any:
+    node, held = _divided(node, scope)
     if len(node.arguments) > 1:  # the tensor products of the same names
         return apply(BUILTINS[node.function], node, scope)
     arguments = bind(node, scope, ("domain",), 1)
     if isinstance(arguments, Broken):
         return BROKEN
     domain = region(arguments["domain"], scope, (Domain,))
-    return checked(geometry.inner if node.function == "inner" else geometry.outer, [domain], node.span, scope)
+    make = geometry.inner if node.function == "inner" else geometry.outer
+    return checked(lambda d, w: make(d, where=w), [domain, held], node.span, scope)
 
 
 @handles("side")
 def _side(node: t.Call, scope: Scope) -> Any:
+    node, held = _divided(node, scope)
     if len(node.arguments) != 1 or len(node.keywords) != 1:
         axis = scope.coordinates[-1].name if scope.coordinates else "x"
         return scope.fail("S02", "`side` takes a domain and one coordinate with its value", node.span, f"write side(Omega, {axis} = 1)")
     domain = region(node.arguments[0], scope, (Domain,))
     (place,) = node.keywords
     at = expression(place.value, scope)
-    return checked(lambda d, v: geometry.side(d, None, **{bare(place.name): v}), [domain, at], node.span, scope)
+    return checked(lambda d, v, w: geometry.side(d, None, w, **{bare(place.name): v}), [domain, at, held], node.span, scope)
 
 
 @handles("rest")

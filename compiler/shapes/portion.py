@@ -1,0 +1,71 @@
+"""Parts of a piece of a boundary that inequalities of position leave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import sympy as sp
+import torch
+from torch import Tensor
+
+from compiler.shapes.blend import both
+from compiler.shapes.numbers import Numbers
+from compiler.shapes.piece import Function, Piece, cut, whole
+from compiler.shapes.stretches import Carrier
+
+
+@dataclass(frozen=True)
+class Portion:
+    """Where `inside`, smooth and like a length, is positive; its sign changes across zeros of the carriers only. None: everywhere."""
+
+    carriers: tuple[Carrier, ...] = ()
+    inside: Function | None = None
+
+    def of(self, piece: Piece) -> Piece:
+        """The portion of a piece."""
+        inside = self.inside
+        if inside is None:
+            return piece
+        return cut(piece, self.carriers, lambda x, n: inside(x) > 0, inside, None)
+
+
+EVERYTHING = Portion()
+
+
+def without(others: Sequence[Portion]) -> Portion | None:
+    """What portions leave of a piece."""
+    if any(each.inside is None for each in others):
+        return None
+    outside: list[Function] = [lambda x, f=each.inside: -f(x) for each in others]
+    return Portion(tuple(carrier for each in others for carrier in each.carriers), _all(outside)) if others else EVERYTHING
+
+
+def bounded(where: Sequence[sp.StrictLessThan], coordinates: Sequence[sp.Symbol], piece: Piece, numbers: Numbers) -> Portion:
+    """Where inequalities hold, each as a function of slope about 1 on the piece."""
+    carriers = []
+    for each in where:
+        level = each.gts - each.lts
+        flat = all(level.diff(x).free_symbols.isdisjoint(coordinates) for x in coordinates)
+        carriers.append(Carrier(_scaled(numbers.position(level, coordinates), piece), flat))
+    return Portion(tuple(carriers), _all([each.function for each in carriers]))
+
+
+def _all(functions: Sequence[Function]) -> Function:
+    """Positive exactly where all functions are."""
+    return lambda x: reduce(both, (function(x) for function in functions))
+
+
+def _scaled(function: Callable[[Tensor], Tensor], piece: Piece) -> Function:
+    """A function over its mean slope on the piece, so that its values are lengths."""
+    base = whole(piece)
+    shares = torch.linspace(0.05, 0.95, 7, dtype=base.measure.dtype, device=base.measure.device)
+    with torch.no_grad():
+        at = base.chart(torch.stack([shares, shares.flip(0)], -1)[:, : max(1, base.dim - 1)].expand(len(base.measure), -1, -1))[0]
+    with torch.enable_grad():
+        at = at.requires_grad_(True)
+        (slope,) = torch.autograd.grad(function(at).sum(), at)
+    size = slope.square().sum(-1).mean(-1).sqrt().detach()
+    size = torch.where(size > 0, size, 1)[:, None]
+    return lambda x: function(x) / size

@@ -1,0 +1,6 @@
+problem p
+space    x, y
+domain   Q = rectangle([0, 0], [1, 1])
+unknown  u : scalar on Q
+in Q: -lap(u) = 1
+on boundary(Q, u < 1): u = 0
