@@ -36,10 +36,17 @@ EVERYTHING = Portion()
 
 def without(others: Sequence[Portion]) -> Portion | None:
     """What portions leave of a piece."""
-    if any(each.inside is None for each in others):
+    taken = [each.inside for each in others if each.inside is not None]
+    if len(taken) < len(others):
         return None
-    outside: list[Function] = [lambda x, f=each.inside: -f(x) for each in others]
-    return Portion(tuple(carrier for each in others for carrier in each.carriers), _all(outside)) if others else EVERYTHING
+    if not taken:
+        return EVERYTHING
+    carriers = tuple(carrier for each in others for carrier in each.carriers)
+    return Portion(carriers, _all([_negative(function) for function in taken]))
+
+
+def _negative(function: Function) -> Function:
+    return lambda x: -function(x)
 
 
 def bounded(where: Sequence[sp.StrictLessThan], coordinates: Sequence[sp.Symbol], piece: Piece, numbers: Numbers) -> Portion:

@@ -159,10 +159,12 @@ def conditions_stand_where_their_unknown_lives(analysis: Analysis) -> Iterator[D
         region = condition.region
         if not isinstance(region, Boundary):
             continue
-        rows = [row for row in analysis.conditions if row.condition is condition]
-        for unknown in dict.fromkeys(each for row in rows for each in row.unknowns):
+        found = dict.fromkeys(u for row in analysis.conditions if row.condition is condition for u in row.unknowns)
+        if any(unknown.region == region.domain for unknown in found):  # an interface
+            continue
+        for unknown in found:
             home = unknown.region
-            if home == region.domain or region.domain.shape == home.shape or region.domain.shape not in set(combined(home.shape)):
+            if region.domain.shape == home.shape or region.domain.shape not in set(combined(home.shape)):
                 continue
             message = f"`{region.name}` is a boundary of `{region.domain.name}`, and `{unknown.name}` lives on `{home.name}`"
             own = f"boundary({home.name}, {region.domain.name})" if region.kind == "all" else f"a boundary of `{home.name}`"

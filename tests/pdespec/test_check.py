@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import sympy as sp
 
@@ -83,8 +85,17 @@ def test_a_radius_that_no_draw_makes_negative_is_no_mistake(law):
     assert not check(drilled(law))
 
 
+def cut_from() -> Problem:
+    """A condition on the boundary of the domain from which that of the unknown was cut."""
+    square = rectangle(x, y, name="Q")
+    pierced = replace(square - disk(x, y, radius=sp.Rational(1, 5), center=(sp.S.Half, sp.S.Half)), name="body")
+    v = unknown("v", pierced)
+    return Problem("p", {"a": (lap(v), 1)}, {"b": on(boundary(square), v), "c": on(boundary(pierced), v)})
+
+
 MALFORMED = {
     # name: (problem, codes with labels, what some message says)
+    "condition on another domain": (cut_from, [("T06", "b")], "boundary(body, Q)"),
     "field named as a coordinate": (
         lambda: Problem("p", {"a": lap(unknown("x", Omega))}, [on(Gamma, unknown("x", Omega))]),
         [("S03", "x")],
