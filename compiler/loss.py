@@ -14,13 +14,15 @@ import sympy as sp
 import torch
 from torch import Tensor, nn
 
-from compiler.derivatives import Autograd, Axes, Taylor, order
+from compiler.derivatives import Autograd, Axes, Request, Taylor, order
+from compiler.derivatives.interface import parts
 from compiler.green import error_term
 from compiler.lower import Kind, Term, lower, strong_form
 from compiler.plan import DerivativePlan, form_name, plan
 from compiler.program import BatchLike, KnownValues, PointSetLike, Program, Surroundings, average
 from compiler.selection import check_selection
 from compiler.trainables import Trainables
+from compiler.verify import made_of, verify
 from operators.field import Capabilities
 from operators.field import capabilities as capabilities_of
 from pdespec.errors import fail, nearest
@@ -113,6 +115,7 @@ class PhysicsLoss(nn.Module):
         )
         self._plans: dict[tuple[Capabilities, bool], tuple[DerivativePlan, tuple[Program, ...]]] = {}
         self._probed = Acquainted()
+        self._verified: dict[frozenset, Acquainted] = {}
         self._told: set[str] = set()
 
     def found(self) -> dict[str, float]:
@@ -319,11 +322,22 @@ class PhysicsLoss(nn.Module):
                 LOG.warning(text)
 
     def _probe(self, program: Program, field: FieldLike, points: Tensor) -> None:
-        """P04, once for a field that says nothing of itself and is to be differentiated in its points."""
+        """P04, once for a field that says nothing of itself and is to be differentiated in its points; then whether autograd does that."""
         by_points = isinstance(program.group.options, (Autograd, Taylor)) and order(program.group.request)
-        if by_points and getattr(field, "capabilities", None) is None and field not in self._probed:
+        if by_points and getattr(field, "capabilities", None) is None and (field,) not in self._probed:
             probe_pointwise(field, points[:, :PROBED])
-            self._probed.add(field)
+            self._probed.add((field,))
+        if by_points and isinstance(program.group.options, Autograd) and not capabilities(field).taylor:
+            self._verify(program.group.request, field, points)
+
+    def _verify(self, request: Request, field: FieldLike, points: Tensor) -> None:
+        """P06 and P03, once for what a field is made of and the derivatives asked; for the class of one that declares what it can do."""
+        met = self._verified.setdefault(frozenset(parts(request).items()), Acquainted())
+        who = tuple(made_of(field)) if getattr(field, "capabilities", None) is None else (type(field),)
+        if who not in met:
+            for warning in verify(field, points, request, self.names, self.components):
+                LOG.warning(f"`{self.problem.name}`: {warning}")
+            met.add(who)
 
     def _programs(self, able: Capabilities, strong: bool) -> tuple[DerivativePlan, tuple[Program, ...]]:
         key = able, strong
@@ -373,19 +387,20 @@ def capabilities(field: FieldLike | None) -> Capabilities:
 
 
 class Acquainted:
-    """Objects met before, by identity, since they may have no hash. Those that take no weak reference are strangers every time."""
+    """Groups of objects met before, by identity, since they may have no hash. Those with one that takes no weak reference are strangers
+    every time."""
 
     def __init__(self) -> None:
-        self._met: dict[int, weakref.ref] = {}
+        self._met: dict[tuple[int, ...], tuple[weakref.ref, ...]] = {}
 
-    def __contains__(self, other: object) -> bool:
-        reference = self._met.get(id(other))
-        return reference is not None and reference() is other
+    def __contains__(self, others: tuple[object, ...]) -> bool:
+        references = self._met.get(tuple(map(id, others)))
+        return references is not None and all(each() is other for each, other in zip(references, others, strict=True))
 
-    def add(self, other: object) -> None:
-        met, key = self._met, id(other)
+    def add(self, others: tuple[object, ...]) -> None:
+        met, key = self._met, tuple(map(id, others))
         with contextlib.suppress(TypeError):
-            met[key] = weakref.ref(other, lambda gone: met.pop(key, None))
+            met[key] = tuple(weakref.ref(other, lambda gone: met.pop(key, None)) for other in others)
 
 
 def probe_pointwise(field: FieldLike, points: Tensor) -> None:

@@ -19,6 +19,7 @@ from compiler.impose import Imposed, ansatz, plan
 from compiler.laws import InputFunction
 from compiler.lower import initial_key
 from compiler.options import PLACINGS
+from compiler.verify_inputs import verify_inputs
 from operators.field import OperatorInput, PointFunction
 from pdespec.errors import fail, nearest
 from pdespec.geometry import Boundary, Region, shape_symbols
@@ -153,10 +154,12 @@ def instance(
     `params` maps names to numbers; those with a declared value may be left out. `inputs` maps names to callables of points ("b n d" to
     "b n c"), to SymPy expressions in the coordinates, or to numbers. Callables are asked in the dtype and on the device of the batch.
 
-    Raises: ProblemError S01 for unknown names, B01 and B02 for callables that return the wrong shape or dtype, B03 for what is missing.
+    Raises: ProblemError S01 for unknown names, B01 and B02 for callables that return the wrong shape or dtype, B03 for what is missing, P06
+    for callables whose derivatives autograd does not have, where the problem takes them.
     """
     counts = _counts(problem, points or {})
     drawn = given(problem, params or {}, inputs or {}, dtype or torch.get_default_dtype(), torch.device(device or "cpu"))
+    verify_inputs(drawn)
     return _batch(drawn, counts, Chance(_fresh() if generator is None else generator, 1), hard, features, points_by)
 
 

@@ -221,7 +221,8 @@ def test_fields_without_a_hash_or_weak_references_are_probed_on_few_points(field
     loss, points = compiler.compile(slope_of_one()), torch.rand(1, 200, 2)
     for _ in range(3):
         loss.residuals(field, points)
-    assert field.asked == 3 * 200 + probes * (64 + 32)
+    slopes, lines = 16 * (1 + 6), 3 * (18 + 34)  # see compiler.verify
+    assert field.asked == 3 * 200 + probes * (64 + 32 + slopes + lines)
 
 
 class Rough:

@@ -1,0 +1,199 @@
+"""Functions of the caller's whose derivatives autograd has wrong, or cannot have, are told from those that are right."""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import compiler
+import pdespec
+from compiler.derivatives import Request
+from compiler.verify import Doubled, verify
+from operators import Capabilities
+from pdespec import ProblemError
+
+POINTS = torch.rand(1, 40, 2, generator=torch.Generator().manual_seed(0))
+ORDERS = {1: {(1, 0), (0, 1)}, 2: {(2, 0), (0, 2)}, 3: {(3, 0), (1, 2)}, 4: {(4, 0), (2, 2)}}
+
+
+def network(activation: Callable[[], nn.Module], norm: bool = False) -> nn.Module:
+    generator = torch.Generator().manual_seed(1)
+    layers: list[nn.Module] = []
+    for wide in (2, 12):
+        layers += [nn.Linear(wide, 12), *([nn.LayerNorm(12)] if norm else []), activation()]
+    made = nn.Sequential(*layers, nn.Linear(12, 1))
+    with torch.no_grad():
+        for weight in made.parameters():
+            weight.copy_(torch.randn(weight.shape, generator=generator) * (1 if weight.ndim < 2 else 2 / math.sqrt(weight.shape[1])))
+    return made
+
+
+def tried(function: Callable[[Tensor], Tensor], order: int, points: Tensor = POINTS) -> list[str]:
+    """The warnings' messages."""
+    request = Request({0: frozenset(ORDERS[order])})
+    return [warning.message for warning in verify(function, points, request, ("x", "y"), ("u",))]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("activation", [nn.Tanh, nn.GELU, nn.SiLU, nn.Softplus])
+def test_a_smooth_network_is_let_pass_in_any_precision(activation, order, dtype):
+    model = network(activation).to(dtype)
+    assert tried(lambda x: model(x), order, POINTS.to(dtype)) == []
+    assert all(weight.dtype == dtype for weight in model.parameters())
+
+
+SMOOTH = {
+    "a shock": lambda x: torch.tanh((x[..., :1] - 0.37) * 2000),
+    "fast waves": lambda x: torch.sin(60 * x[..., :1] + 20 * x[..., 1:]),
+    "a root that ends at the edge": lambda x: (1 - x.square().sum(-1, keepdim=True) / 2).sqrt(),
+    "a singular corner": lambda x: x.square().sum(-1, keepdim=True) ** (1 / 3),
+    "a constant": lambda x: 0 * x[..., :1] + 3,
+    "a line": lambda x: 2 * x[..., :1] + 3,
+    "a jump in the third derivative": lambda x: (x[..., :1] - 0.5).abs() ** 3,
+}
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_steep_or_singular_functions_raise_no_false_alarm(name):
+    assert tried(SMOOTH[name], 2) == []
+
+
+def test_neither_large_nor_small_coordinates_do():
+    far = POINTS.double() + torch.tensor([5e5, 5e6]).double()
+    assert tried(lambda x: torch.sin(3 * (x[..., :1] - 5e5)), 4, far) == []
+    assert tried(lambda x: torch.sin(3e9 * x[..., :1]), 4, POINTS.double() * 1e-9) == []
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_layer_norm_is_refused_from_the_third_derivative_on(dtype):
+    model = network(nn.Tanh, norm=True).to(dtype)
+    assert tried(model, 2, POINTS.to(dtype)) == []
+    for order in (3, 4):
+        with pytest.raises(ProblemError, match=r"P06: d\w{3}\(u\) by autograd is .*, but the slope of d\w{2}\(u\) along \w is .*, at x = "):
+            tried(model, order, POINTS.to(dtype))
+
+
+def test_a_term_that_is_detached_is_refused_at_the_first_derivative():
+    with pytest.raises(ProblemError, match=r"P06: dx\(u\) by autograd is .*, but the slope of u along x is "):
+        tried(lambda x: x[..., :1] + torch.special.bessel_j0(x[..., :1]), 2)
+
+
+@pytest.mark.parametrize(
+    ("function", "order", "told"),
+    [
+        (network(nn.ReLU), 2, r"d[xy]\(u\) jumps by"),
+        (network(nn.ELU), 3, r"d[xy]{2}\(u\) jumps by"),
+        (lambda x: (x[..., :1] - 0.5).abs(), 2, r"dx\(u\) jumps by 2 at x = 0.5, .*: dxx\(u\) holds a delta there"),
+        (lambda x: x[..., :1] + (x[..., :1] > 0.37), 1, r"u jumps by 1 at x = 0.37, .*: dx\(u\) holds a delta there"),
+        (lambda x: (x[..., :1] - 0.5).abs() ** 3, 4, r"dxxx\(u\) jumps by 12 at x = 0.5,"),
+    ],
+)
+def test_a_jump_that_a_derivative_does_not_see_is_told_with_its_place(function, order, told):
+    (message,) = tried(function, order)
+    assert re.search(told, message), message
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_a_kink_is_no_matter_below_the_order_that_it_breaks(order):
+    assert tried(lambda x: (x[..., :1] - 0.5).abs() ** order, order) == []
+
+
+def test_what_cannot_be_asked_in_another_precision_is_asked_in_its_own():
+    def own(x: Tensor) -> Tensor:
+        if x.dtype != torch.float32:
+            raise TypeError("float32 alone")
+        return torch.sin(2 * x[..., :1])
+
+    assert tried(own, 2) == []
+    with pytest.raises(ProblemError, match="P06"):
+        tried(lambda x: own(x) + 3 * torch.special.bessel_j0(x[..., :1].float()), 1)
+    assert tried(lambda x: torch.as_tensor(x.numpy()), 2) == []  # for the loss to refuse
+
+
+def test_doubled_computes_in_float64_whatever_is_written():
+    layer = nn.Linear(2, 1)
+    with Doubled():
+        assert layer(torch.rand(3, 2).float() + torch.ones(2, dtype=torch.float32)).dtype == torch.float64
+    assert layer.weight.dtype == torch.float32
+
+
+THIRD = "problem p\nspace x\ndomain L = interval(0, 1)\nunknown u : scalar on L\nin L: d(u, x, x, x) = 1\non boundary(L): u = 0\n"
+
+
+class Declared:
+    """A field of the caller's that declares what it can do."""
+
+    capabilities = Capabilities()
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network, self.asked = network, 0
+
+    def __call__(self, points: Tensor) -> Tensor:
+        self.asked += 1
+        return self.network(points.expand(*points.shape[:-1], 2))
+
+
+def test_the_loss_refuses_such_a_field_declared_or_not():
+    problem = pdespec.parse(THIRD, source="p.pde")
+    points = torch.rand(1, 30, 1)
+    for loss in (compiler.compile(problem), compiler.compile(problem, "autograd")):
+        field = Declared(network(nn.Tanh, norm=True))
+        for given in (field, lambda x, field=field: field.network(x.expand(*x.shape[:-1], 2))):
+            for _ in range(2):  # not only the first time
+                with pytest.raises(ProblemError, match="P06: dxxx"):
+                    loss.residuals(given, points)
+
+
+def test_a_field_is_tried_once_also_where_its_closure_is_made_anew():
+    problem = pdespec.parse(THIRD, source="p.pde")
+    loss, model, points = compiler.compile(problem), network(nn.Tanh), torch.rand(1, 30, 1)
+    asked = []
+    model.register_forward_hook(lambda *_: asked.append(1))
+
+    def field(scale: float) -> Callable[[Tensor], Tensor]:
+        return lambda x: scale * model(x.expand(*x.shape[:-1], 2))
+
+    counts = []
+    for k in range(3):
+        before = len(asked)
+        loss.residuals(field(1.0 + k), points)
+        counts.append(len(asked) - before)
+    assert counts[0] > counts[1] == counts[2]
+    declared = Declared(model)
+    for _ in range(3):
+        loss.residuals(declared, points)
+    first = declared.asked
+    loss.residuals(Declared(model), points)
+    loss.residuals(declared, points)
+    assert declared.asked == first + 1
+
+
+POISSON = """
+problem p
+space    x, y
+domain   Q = rectangle([0, 0], [1, 1])
+input    g : scalar on boundary(Q) ~ fourier(modes = 2)
+unknown  u : scalar on Q
+in Q: lap(u) = 1
+on boundary(Q): u = g
+"""
+
+
+def test_an_input_that_is_built_in_must_have_the_derivatives_of_its_component(caplog):
+    problem = pdespec.parse(POISSON, source="p.pde")
+    with pytest.raises(ProblemError, match=r"P06: dx\(g\) by autograd is"):
+        compiler.instance(problem, inputs={"g": lambda x: x[..., :1] ** 2 + torch.special.bessel_j0(x[..., :1])})
+    with caplog.at_level(logging.WARNING):
+        compiler.instance(problem, inputs={"g": lambda x: (x[..., :1] - 0.4).abs()})
+    assert "input `g` of `p`: warning P03: dx(g) jumps by 2 at x = 0.4" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        compiler.instance(problem, inputs={"g": lambda x: (3 * x[..., :1]).sin()})
+    assert not caplog.text
