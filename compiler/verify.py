@@ -1,6 +1,6 @@
 """Whether reverse mode gives the derivatives of a function that the compiler did not make.
 
-Autograd is as exact as the rules of the operations that a function is made of, and some of torch's are not (docs/derivatives.md lists them).
+Autograd is as exact as the rules of the operations that a function is made of, and some of torch's are not: docs/derivatives.md has a list.
 So each derivative is held against central differences of the one below it: if the value is right and every `d^(a+e)` is the slope of `d^a`
 along e, all are right, and first differences in float64 lose few digits at any order. What such differences cannot see is a jump between
 their points: along some lines the change of `d^a` is held against the integral of `d^(a+e)`, and what is missing is followed to its place.
@@ -162,8 +162,8 @@ class _Trial:
             f"{upper} by autograd is {float(exact[sample, point]):.6g}, but the slope of {lower} along {names[step.axis]} is "
             f"{float(fine[sample, point]):.6g}, at {_place(self.points[sample, point], names)}",
             hint="write out the operation whose derivative torch has not (docs/derivatives.md), or use finite_difference or least_squares",
-            cause="an operation that it is made of is detached or lacks derivatives of this order: LayerNorm, InstanceNorm and BatchNorm from "
-            "the third on, Bessel functions and polynomials of torch.special all",
+            cause="an operation that it is made of is detached or lacks derivatives of this order: LayerNorm, InstanceNorm and BatchNorm "
+            "from the third on, Bessel functions and polynomials of torch.special all",
         )
 
     def jumps(self, names: tuple[str, ...], components: tuple[str, ...]) -> tuple[Diagnostic, ...]:
