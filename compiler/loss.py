@@ -14,7 +14,7 @@ import sympy as sp
 import torch
 from torch import Tensor, nn
 
-from compiler.derivatives import Autograd, Axes, Request, Taylor, order
+from compiler.derivatives import Autograd, Axes, LeastSquares, Request, Taylor, order, recognise
 from compiler.derivatives.interface import parts
 from compiler.green import error_term
 from compiler.lower import Kind, Term, lower, strong_form
@@ -116,6 +116,7 @@ class PhysicsLoss(nn.Module):
         self._plans: dict[tuple[Capabilities, bool], tuple[DerivativePlan, tuple[Program, ...]]] = {}
         self._probed = Acquainted()
         self._verified: dict[frozenset, Acquainted] = {}
+        self._expected: set[Program] = set()
         self._told: set[str] = set()
 
     def found(self) -> dict[str, float]:
@@ -327,8 +328,21 @@ class PhysicsLoss(nn.Module):
         if by_points and getattr(field, "capabilities", None) is None and (field,) not in self._probed:
             probe_pointwise(field, points[:, :PROBED])
             self._probed.add((field,))
-        if by_points and isinstance(program.group.options, Autograd) and not capabilities(field).taylor:
+        able = capabilities(field)
+        if by_points and isinstance(program.group.options, Autograd) and able.pointwise and not able.taylor:
             self._verify(program.group.request, field, points)
+        if isinstance(program.group.options, LeastSquares):
+            self._expect(program, program.group.options, points)
+
+    def _expect(self, program: Program, backend: LeastSquares, points: Tensor) -> None:
+        """P07 for a fit to the neighbours, once for a group of terms: as a warning, or where nothing is to be expected of it."""
+        request, layout = program.group.request, recognise(points, self.axes)
+        if program in self._expected or order(request) == 0 or backend.refuse(request, Capabilities(), layout) is not None:
+            return
+        found = backend.judged(backend.expected(points, request, layout), layout)
+        self._expected.add(program)
+        if found is not None:
+            LOG.warning(f"`{self.problem.name}`: {found}")
 
     def _verify(self, request: Request, field: FieldLike, points: Tensor) -> None:
         """P06 and P03, once for what a field is made of and the derivatives asked; for the class of one that declares what it can do."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import sympy as sp
 
-from compiler.derivatives import DERIVATIVES, Backend, Request
+from compiler.derivatives import DERIVATIVES, Backend, LeastSquares, Request
 from compiler.derivatives import Form as FormRequest
 from compiler.lower import Form, Index, Stream, Term, letters
 from compiler.selection import backend_name, choice
@@ -147,6 +147,11 @@ def group(points: str, terms: tuple[Term, ...], backend: object, components: tup
         for c in needed
     }
     options = DERIVATIVES[name]() if isinstance(backend, str) else backend
+    if isinstance(options, LeastSquares) and top:
+        power = options.accuracy((top,))
+        reasons += (
+            f"its error at order {top} " + (f"falls as the spacing to the power {power:g}" if power else "does not fall with the spacing"),
+        )
     cost = costs.get(name, float(options.points_per_query(Request(plain, operators))))
     return Group(points, terms, name, options, Request(plain, operators), streams, cost, reasons)
 

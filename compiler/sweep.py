@@ -146,7 +146,7 @@ def contestants(trial: Trial) -> list[tuple[str, Backend, bool]]:
     elif any(period):
         chosen.append(("fourier, else finite_difference", Fourier(rest=FiniteDifference(order=4)), False))
     chosen.append(("fourier_continuation", FourierContinuation(), False))
-    return [*chosen, *((f"least_squares, degree {k}", LeastSquares(degree=k), True) for k in (1, 2) if trial.pointwise)]
+    return [*chosen, *((f"least_squares, degree {k}", LeastSquares(degree=k, worst=math.inf), True) for k in (1, 2) if trial.pointwise)]
 
 
 def places(trial: Trial, region: Lattice, count: int, scattered: bool) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 
 import pytest
@@ -9,11 +10,11 @@ import sympy as sp
 import torch
 
 import compiler
-from compiler.derivatives import FiniteDifference, Fourier
+from compiler.derivatives import FiniteDifference, Fourier, LeastSquares
 from operators import PINN, OperatorInput
 from operators.field import Capabilities
 from operators.lattice import Lattice
-from pdespec import Problem, ProblemError, dt, interval, periodic, space, unknown
+from pdespec import Problem, ProblemError, dt, interval, periodic, rectangle, space, unknown
 from pdespec import time as time_axis
 
 from .oracles import cloud, mesh
@@ -169,3 +170,23 @@ def test_taylor_refuses_a_field_without_jets_with_the_reason(field, code, text):
     with pytest.raises(ProblemError, match=text) as error:
         compiler.compile(wave_problem(), "taylor").residuals(field, grid())
     assert error.value.diagnostics[0].code == code
+
+
+def test_what_is_to_be_expected_of_a_fit_is_told_once_and_refused_where_it_is_nothing(caplog):
+    x, y = space("x y")
+    u = unknown("u", rectangle(x, y, (0, 0), (1, 1)))
+    second, fourth = (Problem("p", {"e": sp.Eq(sp.Derivative(u, (x, k)), 0)}) for k in (2, 4))
+
+    def wave(p):
+        return torch.sin(p.sum(-1, keepdim=True))
+
+    loss = compiler.compile(second, "least_squares")
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            loss.residuals(wave, cloud(60, 2))
+    (record,) = caplog.records
+    assert "`p`: warning P07: least_squares of degree 2: dxx of a field with one wave across the 60 points" in record.getMessage()
+    assert "its error at order 2 falls as the spacing to the power 1" in loss.explain()
+    with pytest.raises(ProblemError, match="P07.*dxxxx of a field with one wave across the 60 points"):
+        compiler.compile(fourth, "least_squares").residuals(wave, cloud(60, 2))
+    compiler.compile(fourth, LeastSquares(worst=math.inf)).residuals(wave, cloud(60, 2))

@@ -167,3 +167,49 @@ def test_a_cloud_too_dense_for_the_precision_is_refused():
 def test_a_degree_below_1_is_rejected():
     with pytest.raises(ValueError, match="degree 1 or more"):
         LeastSquares(0)
+
+
+@pytest.mark.parametrize(("dim", "order", "expected"), [(1, 3, 2), (1, 4, 2), (2, 3, 2), (2, 4, 2)])
+def test_third_and_fourth_derivatives_converge_by_default(dim, order, expected):
+    field = closed_form("x" if dim == 1 else "x y", "sin(3*x)" if dim == 1 else "exp(x)*sin(3*y + x)")
+    index = (order,) if dim == 1 else (1, order - 1)
+    spacings, errors = [], []
+    for n in (100, 200, 400) if dim == 1 else (400, 1200, 3600):
+        points = cloud(n, dim)
+        got = LeastSquares().evaluate(field, points, wanted(index))[0, index]
+        exact = field.derivative(points, 0, index)
+        spacings.append(n ** (-1 / dim))
+        errors.append(float((got - exact).norm() / exact.norm()))
+    assert LeastSquares().accuracy(index) == expected
+    assert slope(spacings, errors) > expected - 0.35  # on a Sobol sequence some spacings suit a stencil better than others
+    assert errors[1] < 0.02
+
+
+@pytest.mark.parametrize(("dim", "index"), [(1, (1,)), (1, (3,)), (2, (2, 0)), (2, (1, 1)), (2, (2, 1))])
+def test_the_error_expected_at_the_points_is_that_of_one_wave(dim, index):
+    points = cloud(600, dim)
+    names, low, high = "x y"[: 2 * dim - 1], points.amin((0, 1)), points.amax((0, 1))
+    waves = " + ".join(f"{float(2 * np.pi / (h - lo))}*{name}" for name, lo, h in zip(names.split(), low, high, strict=True))
+    errors = []
+    for phase in (0.1, 0.9, 1.7):
+        field = closed_form(names, f"sin({waves} + {phase})")
+        got = LeastSquares().evaluate(field, points, wanted(index))[0, index]
+        exact = field.derivative(points, 0, index)
+        errors.append(float((got - exact).norm() / exact.norm()))
+    expected = LeastSquares().expected(points, wanted(index))[index]
+    assert min(errors) / 1.5 < expected < 1.5 * max(errors)
+
+
+def test_repeated_third_derivatives_are_refused_unless_that_is_asked_for():
+    text = refusal(LeastSquares(2), cloud(200, 1), wanted((4,)))
+    assert text.startswith("P07") and "dxxxx of a field with one wave across the 200 points is expected to be off by" in text
+    assert "leave degree out, or give 5" in text and "repeated derivatives do not converge" in text
+    refusal(LeastSquares(2), cloud(200, 1), wanted((3,)))
+    LeastSquares(2, worst=float("inf")).evaluate(lambda p: p[..., :1] ** 4, cloud(200, 1), wanted((3,)))
+
+
+def test_few_points_get_a_polynomial_of_the_order_itself():
+    field = closed_form("x y", "x**3 - x**2*y + y**3")
+    got = LeastSquares().evaluate(field, cloud(20, 2), wanted((2, 1)))[0, (2, 1)]
+    assert got == pytest.approx(torch.full((1, 20), -2.0, dtype=torch.float64), abs=1e-7)
+    assert "takes 37 neighbours, got 12 points" in refusal(LeastSquares(), cloud(12, 2), wanted((2, 1)))
