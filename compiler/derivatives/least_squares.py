@@ -74,7 +74,7 @@ class LeastSquares:
     def refuse(self, request: Request, capabilities: Capabilities, layout: Layout) -> Diagnostic | None:
         dim = len(layout.names)
         own = self.settled(order(request), dim, layout.count)
-        total, k, least = layout.count, own.neighbours, len(monomials(dim, own.degree))
+        total, k, least = layout.count, own.neighbours or 0, len(monomials(dim, own.degree or 0))
         if k < least:
             return Diagnostic(
                 "P01",
