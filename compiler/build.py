@@ -142,9 +142,9 @@ def extent(problem: Problem) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def periodic(problem: Problem) -> tuple[bool, ...]:
-    """Which variables wrap around; time never does."""
+    """Which variables wrap around."""
     names = {name for unknown in problem.unknowns.values() for name in unknown.region.periodic}
-    return tuple(variable.name in names for variable in problem.variables)
+    return tuple(variable.name in names or getattr(variable, "periodic", False) for variable in problem.variables)
 
 
 def weight(problem: Problem) -> str:

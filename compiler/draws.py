@@ -209,7 +209,11 @@ def _place(declaration: Input, drawn: Draws) -> Place:
     lower, upper = box(domain)
     periodic = tuple(coordinate.name in domain.periodic for coordinate in domain.coordinates)
     if declaration.time is not None:
-        lower, upper, periodic = (*lower, float(declaration.time.start)), (*upper, float(declaration.time.end)), (*periodic, False)
+        lower, upper, periodic = (
+            (*lower, float(declaration.time.start)),
+            (*upper, float(declaration.time.end)),
+            (*periodic, declaration.time.periodic),
+        )
     return Place(drawn.geometry[domain.name], lower, upper, periodic, isinstance(declaration.region, Boundary))
 
 

@@ -443,6 +443,7 @@ def periods(problem: Problem) -> tuple[float | None, ...]:
             if name in domain.periodic and not (high - low).free_symbols:
                 lengths[name] = float(high - low)
     time = (problem.time,) if problem.time is not None else ()
+    lengths |= {each.name: float(each.end - each.start) for each in time if each.periodic}
     return tuple(lengths.get(v.name) for v in (*problem.coordinates, *time))
 
 

@@ -173,7 +173,7 @@ def cover(problem: Problem, batch: Any, count: int) -> Lattice:
         low, high = (centre - half).tolist(), (centre + half).tolist()
     periodic = [c.name in region.periodic for c in problem.coordinates]
     if problem.time is not None:
-        low, high, periodic = [*low, float(problem.time.start)], [*high, float(problem.time.end)], [*periodic, False]
+        low, high, periodic = [*low, float(problem.time.start)], [*high, float(problem.time.end)], [*periodic, problem.time.periodic]
     per_axis = max(round(count ** (1 / len(low))), 12)  # what a continuation of 6 points at either end needs
     return Lattice(tuple(low), tuple(high), (per_axis,) * len(low), tuple(periodic))
 

@@ -126,23 +126,25 @@ class Coordinate(sp.Symbol):
 
 
 class Time(sp.Symbol):
-    """The time coordinate on [start, end]."""
+    """The time coordinate on [start, end]; fields repeat after that when it is `periodic`."""
 
-    __slots__ = ("start", "end", "unit")
+    __slots__ = ("start", "end", "periodic", "unit")
     start: sp.Expr
     end: sp.Expr
     unit: str | None
 
-    def __new__(cls, name: str, start: Any = 0, end: Any = 1, unit: str | None = None) -> Time:
+    periodic: bool
+
+    def __new__(cls, name: str, start: Any = 0, end: Any = 1, unit: str | None = None, periodic: bool = False) -> Time:
         self = sp.Symbol.__xnew__(cls, name, real=True)
-        self.start, self.end, self.unit = exact(start), exact(end), unit
+        self.start, self.end, self.unit, self.periodic = exact(start), exact(end), unit, periodic
         return self
 
     def _hashable_content(self) -> tuple:
-        return (*super()._hashable_content(), self.start, self.end, self.unit or "")
+        return (*super()._hashable_content(), self.start, self.end, self.unit or "", self.periodic)
 
     def __getnewargs_ex__(self) -> tuple:
-        return (self.name, self.start, self.end, self.unit), {}
+        return (self.name, self.start, self.end, self.unit, self.periodic), {}
 
 
 class Normal(sp.Symbol):
@@ -191,10 +193,10 @@ def check_system(system: str, dim: int) -> None:
         raise fail("T06", f"{system} coordinates are {wanted}, {dim} given", hint, "fields do not depend on the angles")
 
 
-def time(name: str = "t", start: Any = 0, end: Any = 1, unit: str | None = None) -> Time:
-    """The time coordinate of a problem, `t = time("t", 0, 10)`."""
+def time(name: str = "t", start: Any = 0, end: Any = 1, unit: str | None = None, periodic: bool = False) -> Time:
+    """The time coordinate of a problem, `t = time("t", 0, 10)`; with `periodic` fields repeat after it, and nothing is initial."""
     check_name(name, "time")
-    result = Time(name, start, end, unit)
+    result = Time(name, start, end, unit, periodic)
     if (result.end - result.start).is_positive is not True:
         raise fail("S02", f"time {name} runs from {result.start} to {result.end}", "the end comes after the start", label=name)
     return result

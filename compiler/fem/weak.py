@@ -91,6 +91,11 @@ def weak_form(problem: Problem) -> WeakForm:
 
     Raises: NoWeakForm saying what is missing.
     """
+    if problem.time is not None and problem.time.periodic:
+        raise NoWeakForm(
+            f"the problem is periodic in {problem.time}, and the reference solver marches from a start; "
+            f"give it one, `at {problem.time} = {problem.time.start}: ..`, and a time of many periods"
+        )
     domain = the_domain(problem)
     refuse_nonlocal(problem)
     given = tuple(component for unknown in problem.unknowns.values() for component in unknown.components)

@@ -16,6 +16,12 @@ def initial_conditions_match_time_orders(analysis: Analysis) -> Iterator[Diagnos
     problem = analysis.problem
     if problem.time is None or analysis.failures:
         return
+    if problem.time.periodic:
+        for row in analysis.initial_rows:
+            message = f"a condition at {problem.time} = {row.condition.at}, and the problem is periodic in {problem.time}"
+            hint = f"leave the condition out, or {problem.time} out of `periodic`"
+            yield row.report("W04", message, hint, "what repeats has no start")
+        return
     given: dict[Any, set[tuple[int, Any]]] = {}
     shared = 0
     for row in analysis.initial_rows:

@@ -59,7 +59,7 @@ class Mode:
 def modes_of(analysis: Analysis, unknown: Unknown) -> Iterator[Mode]:
     """Constants, and rotations of vectors and linear functions of scalars where nothing is periodic."""
     time, domain, fields = analysis.problem.time, unknown.region, unknown.fields
-    if time is not None and any(analysis.order(component, time) for component in fields):
+    if time is not None and not time.periodic and any(analysis.order(component, time) for component in fields):
         return  # pinned by its initial condition, or reported by W01
     for component in fields:
         yield Mode(unknown, "a constant", {component: sp.S.One}, f"integral({short(component)[1:-1]}, {domain.name})")

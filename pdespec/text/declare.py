@@ -122,7 +122,9 @@ def _time(statement: t.Time, draft: Draft) -> None:
         scope.fail("S02", f"time runs from {start} to {end}", statement.span, "the end comes after the start")
         return
     if scope.free(statement.name, "time"):
-        scope.time = Time(bare(statement.name.name), start, end, _unit(statement.unit, scope))
+        name = bare(statement.name.name)
+        periodic = any(name == bare(each.name) for other in draft.periodic for each in other.names)
+        scope.time = Time(name, start, end, _unit(statement.unit, scope), periodic)
         scope.declare(statement.name, scope.time, "time")
 
 
@@ -162,9 +164,9 @@ def _declaration(statement: t.Declaration, draft: Draft) -> None:
 def _periodic(statement: t.Periodic, draft: Draft) -> None:
     """What the statement says is known when the domains are made; here its names are checked."""
     scope = draft.scope
-    axes = [x.name for x in scope.coordinates]
+    axes = list(scope.variables)
     for name in statement.names:
-        if bare(name.name) not in axes:
+        if bare(name.name) not in axes and not scope.later.get(name.name):
             near = nearest(name.name, axes)
             hint = f"did you mean `{near}`?" if near else f"the coordinates are {', '.join(axes)}"
             scope.fail("S01", f"`{name.name}` is no coordinate", name.span, hint)

@@ -38,6 +38,8 @@ def recover(problem: Problem) -> tuple[t.Node, ...]:
     if problem.time is not None:
         time = problem.time
         parts.append(t.Time(express.name(time.name), express(time.start), express(time.end), unit_of(time.unit)))
+        if time.periodic:
+            parts.append(t.Periodic((express.name(time.name),)))
     for each in (*problem.params.values(), *problem.constants.values(), *problem.trainables.values()):
         parts.append(t.Declaration(each.kind, (_given(each, express),)))
     parts += _regions(problem, express)
