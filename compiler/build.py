@@ -12,6 +12,7 @@ from torch import nn
 
 import operators
 from compiler.geometry import box
+from compiler.matching import refuse_other_input
 from compiler.runs import Recipe
 from compiler.sample import sample
 from operators.registry import Registry
@@ -33,6 +34,7 @@ def build(problem: Problem, operator: str = "gino", **options: Any) -> nn.Module
     """
     model = OPERATORS[operator](problem, **options)
     model.recipe = Recipe(operator, options)
+    model.register_forward_pre_hook(refuse_other_input)
     return model
 
 

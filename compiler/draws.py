@@ -14,6 +14,7 @@ from torch import Tensor
 from compiler.chance import Chance
 from compiler.geometry import Geometry, box
 from compiler.laws import Constants, Given, InputFunction, Place, draw_functions, draw_numbers
+from compiler.matching import number as as_number
 from compiler.shapes.numbers import Numbers, constants, graph
 from pdespec.admissible import ANGLES, needed
 from pdespec.complexes import column
@@ -220,8 +221,8 @@ def _place(declaration: Input, drawn: Draws) -> Place:
 def _number(param: Param, value: object, dtype: torch.dtype, device: torch.device) -> Tensor:
     shape = (1,) if param.size is None else (1, param.size)
     if isinstance(value, (list, tuple)) and any(isinstance(each, Tensor) for each in value):
-        value = torch.stack([torch.as_tensor(each, dtype=dtype, device=device) for each in value])  # keeps their graph
-    tensor = torch.as_tensor(float(value) if isinstance(value, sp.Expr) else value, dtype=dtype, device=device)
+        value = torch.stack([as_number(each, param.name, dtype, device) for each in value])  # keeps their graph
+    tensor = as_number(float(value) if isinstance(value, sp.Expr) and value.is_real else value, param.name, dtype, device)
     if tensor.numel() not in (1, shape[-1]) or tensor.ndim > 2:
         raise fail("B01", f"param `{param.name}` has shape {tuple(tensor.shape)}, {shape[1:] or 'one number'} is needed")
     return tensor.reshape(-1).expand(shape[-1]).reshape(shape)

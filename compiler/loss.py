@@ -18,6 +18,7 @@ from compiler.derivatives import Autograd, Axes, LeastSquares, Request, Taylor, 
 from compiler.derivatives.interface import parts
 from compiler.green import error_term
 from compiler.lower import Kind, Term, lower, strong_form
+from compiler.matching import need_points, number, told
 from compiler.plan import DerivativePlan, form_name, plan
 from compiler.program import BatchLike, KnownValues, PointSetLike, Program, Surroundings, average
 from compiler.selection import check_selection
@@ -263,9 +264,11 @@ class PhysicsLoss(nn.Module):
                         hint=f"pass `{name}` as a callable of points",
                     )
                 return given
+            if not callable(given):
+                need_points(given, f"values of input `{name}`")
             return given(x)
 
-        tensors = {k: torch.as_tensor(v, dtype=points.dtype, device=points.device) for k, v in params.items()}
+        tensors = {k: number(v, k, points.dtype, points.device) for k, v in params.items()}
         for name, parameter in self.problem.params.items():
             if name not in tensors and parameter.value is not None:
                 tensors[name] = torch.as_tensor(float(parameter.value), dtype=points.dtype, device=points.device)
@@ -288,7 +291,8 @@ class PhysicsLoss(nn.Module):
         """What a group reads of the field. Shapes: points "b n D" -> "b n" each."""
         self._check_points(points)
         streams: dict[sp.Symbol, Tensor] = {}
-        answers = program.group.options.evaluate(self._checked(field, points), points, program.group.request, self.axes)
+        with told(field, points):
+            answers = program.group.options.evaluate(self._checked(field, points), points, program.group.request, self.axes)
         position = {c: k for k, c in enumerate(self.components)}
         for stream in program.streams:
             streams[stream] = answers[position[stream.component], form_name(stream.form) if stream.form else stream.index]
@@ -362,6 +366,7 @@ class PhysicsLoss(nn.Module):
         return self._plans[key]
 
     def _check_points(self, points: Tensor) -> None:
+        need_points(points)
         if points.ndim != 3 or points.shape[-1] != len(self.names):
             expected = f"(b, n, {len(self.names)})"
             raise fail(

@@ -27,6 +27,7 @@ from compiler.derivatives import (
 from compiler.distance import domain
 from compiler.loss import PhysicsLoss
 from compiler.lower import letters
+from compiler.matching import told
 from operators.field import capabilities as capabilities_of
 from operators.lattice import Lattice
 from pdespec.problem import Problem
@@ -70,6 +71,8 @@ class Trial:
         scattered = batch.points[domain(problem).name].points
         lattice = capabilities_of(field).grid or cover(problem, batch, scattered.shape[1])
         grid = lattice.points(scattered.dtype, scattered.device).expand(len(scattered), -1, -1).contiguous()
+        with told(field, scattered), torch.no_grad():
+            field(grid if capabilities_of(field).grid else scattered[:, :1])
         if exact is None and isinstance(field, ClosedForm):
             exact = field
         elif exact is None and problem.references:

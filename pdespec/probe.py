@@ -19,10 +19,13 @@ Point = dict[sp.Basic, sp.Expr]
 
 
 def points(count: int, *expressions: sp.Expr) -> list[Point]:
-    """Values between 0 and 2 for every symbol: fractional parts of multiples of square roots of primes, the same in every run."""
+    """Values between 0 and 2 for every symbol: fractional parts of square roots of primes, the same in every run.
+
+    Each value has a prime of its own: multiples of one root have differences that repeat from symbol to symbol.
+    """
     symbols = sorted(set().union(*(expression.free_symbols for expression in expressions)), key=sp.default_sort_key)
-    roots = [sp.sqrt(sp.prime(k + 1)) for k in range(count)]
-    return [{s: sp.N(2 * sp.frac((i + 1) * root), DIGITS) for i, s in enumerate(symbols)} for root in roots]
+    primes = [[sp.prime(1 + k * len(symbols) + i) for i in range(len(symbols))] for k in range(count)]
+    return [{s: sp.N(2 * sp.frac(sp.sqrt(prime)), DIGITS) for s, prime in zip(symbols, row, strict=True)} for row in primes]
 
 
 def value(expression: sp.Expr, point: Point) -> sp.Expr:

@@ -551,3 +551,10 @@ def test_smooth_uses_of_steps_and_moduli_are_let_through():
     for term in (*moduli, sp.Heaviside(x - y) * u, div(sp.Heaviside(x) * grad(u))):
         problem = Problem("p", {"a": term + lap(u)}, [on(Gamma, u)])
         assert [d.code for d in check(problem) if d.code == "V04"] == []
+
+
+@pytest.mark.parametrize("factor", [1, -1, 2])
+def test_a_robin_condition_pins_the_solution(factor):
+    from pdespec import dn
+
+    assert check(Problem("p", {"a": (lap(u), 1)}, [on(Gamma, (dn(u), factor * u))])) == ()
