@@ -31,7 +31,7 @@ from pdespec.domains import (
     star,
 )
 from pdespec.errors import Diagnostic, ProblemError
-from pdespec.geometry import Boundary, Domain, boundary, periodic, rest, side
+from pdespec.geometry import Boundary, Domain, boundary, interface, periodic, rest, side
 from pdespec.laws import fourier, gaussians, grf, loguniform, normal, uniform
 from pdespec.manufacture import manufacture
 from pdespec.problem import Problem
@@ -52,7 +52,7 @@ __all__ = [
     "cross", "curl", "cylinder", "d", "Data", "det", "Diagnostic", "diff", "dirac", "disk", "div", "dn", "Domain", "dot", "dt",
     "dtt", "ellipse", "ellipsoid", "Equation", "exterior", "extruded", "first_variation", "fourier", "Functional", "gaussians",
     "grad", "grf", "identity", "im", "inner", "input_function", "inside", "Integral", "integral", "IntegralRequirement",
-    "interval", "inv", "jump", "lap", "lattice", "load", "loguniform", "manufacture", "moved", "natural_conditions", "normal",
+    "interface", "interval", "inv", "jump", "lap", "lattice", "load", "loguniform", "manufacture", "moved", "natural_conditions", "normal",
     "on", "outer", "Output", "param", "parse", "periodic", "polygon", "Problem", "ProblemError", "re", "rectangle", "Requirement",
     "rest", "rotated", "scaled", "side", "skew", "space", "star", "sym", "time", "tr", "trainable", "transpose", "uniform",
     "unit_normal", "unknown", "variation", "weak_form",

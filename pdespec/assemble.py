@@ -275,7 +275,9 @@ class _Declared:
             self.add_region(region.domain)
             for other in region.others:
                 self.add_region(other)
-            symbols = region.value.free_symbols if region.value is not None else set()
+            symbols = set()
+            if region.value is not None:
+                self.add_expression(region.value)
         else:
             symbols = shape_symbols(region.shape)
             for coordinate in region.coordinates:

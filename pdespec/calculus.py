@@ -414,15 +414,31 @@ class TwoSided(sp.Function):
 
 
 class Jump(TwoSided):
-    """The value on the side the normal points to minus the value on the other."""
+    """The value on the side the normal points to (the plus side) minus the value on the other."""
+
+    @classmethod
+    def eval(cls, value: sp.Expr) -> sp.Expr | None:
+        return sp.S.Zero if value.is_number else None
 
 
 class Average(TwoSided):
     """The mean of the two values."""
 
+    @classmethod
+    def eval(cls, value: sp.Expr) -> sp.Expr | None:
+        return value if value.is_number else None
+
+
+class Plus(TwoSided):
+    """The value on the side the normal points to."""
+
+
+class Minus(TwoSided):
+    """The value on the side the normal comes from."""
+
 
 def jump(expression: Expression) -> Any:
-    """The jump across an interface, entry by entry."""
+    """The jump across an interface, the value on the side the normal points to minus the other, entry by entry."""
     (expression,) = prepare(expression)
     return sp.ImmutableMatrix(expression).applyfunc(Jump) if isinstance(expression, sp.MatrixBase) else Jump(expression)
 

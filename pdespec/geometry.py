@@ -401,7 +401,8 @@ class Boundary(Declaration):
 
     `kind` is "all"; "side" (where `coordinate` equals `value`); "rest" (all but `others`); "inner" or "outer" (of a region with
     a hole, or an exterior); "of" (what the boundary of the CSG part `part` contributes). Of it, only what meets all of `where` counts:
-    inequalities `a < b` of position and params.
+    inequalities `a < b` of position and params. A surface inside of a domain is an interface: "level" (where the expression `value` of
+    position vanishes, normal to where it is positive) or "interface" (what `domain` shares with the domain of `others`, normal into that).
     An unnamed boundary bears the text that would declare it, `side(Omega, y = 1)`.
     """
 
@@ -510,6 +511,27 @@ def _inequalities(function: str, domain: Domain, where: Any) -> tuple[sp.StrictL
                 raise fail("T05", unfit, "a part of a boundary does not depend on fields or time", label=domain.name)
             found.append(sp.StrictLessThan(less, more))
     return tuple(found)
+
+
+def interface(domain: Domain, other: Any, name: str | None = None) -> Boundary:
+    """The surface inside of a domain where an expression of position vanishes, `interface(Omega, y - 1)`, its normal pointing to where
+    that is positive; or what two domains share, `interface(A, B)`, its normal pointing into B."""
+    from pdespec.calculus import short
+
+    _need_domain("interface", domain)
+    if isinstance(other, Domain):
+        if other.coordinates != domain.coordinates or other == domain:
+            hint = "give two domains of one space"
+            raise fail("T06", f"`{domain.name}` and `{other.name}` share no interface", hint, label=domain.name)
+        return Boundary(name or f"interface({domain.name}, {other.name})", "interface", domain, others=(boundary(other),))
+    if isinstance(other, (Boundary, Shape, sp.MatrixBase)):
+        hint = f"write interface({domain.name}, other) or interface({domain.name}, {domain.coordinates[0]} - 1/2)"
+        raise fail("T05", f"interface({domain.name}, ..) needs another domain or a scalar expression", hint, label=domain.name)
+    level = exact(other)
+    if not level.free_symbols & set(domain.coordinates):
+        hint = f"write for example interface({domain.name}, {domain.coordinates[0]} - 1/2)"
+        raise fail("T05", f"{short(level)} does not depend on the position, so it vanishes on no interface", hint, label=domain.name)
+    return Boundary(name or f"interface({domain.name}, {short(level, 400)[1:-1]})", "level", domain, value=level)
 
 
 def periodic(domain: Domain, *coordinates: Coordinate | str) -> Domain:

@@ -95,6 +95,8 @@ def parts(region: Region, among: Iterable[Boundary] | None = None) -> tuple[Part
     compare where both are divided along the same boundaries `among`, of themselves along their own inequalities."""
     if isinstance(region, Domain):
         return domain_parts(region, among or ())
+    if region.kind in ("level", "interface"):  # inside of a domain: no piece of its boundary
+        return ()
     divided = (region,) if among is None else among
     named = region.kind == "side"  # a condition on the axis may be stated, by name
     everything = _pieces(region.domain, divided) if named else domain_parts(region.domain, divided)

@@ -1,5 +1,18 @@
 """The rules of well-posedness, by what they look at. Importing this package registers them, in the order of the codes."""
 
-from pdespec.rules import axis, boundary, data, energy, equations, functions, initial, names, null_space, shapes, values
+from pdespec.rules import axis, boundary, data, energy, equations, functions, initial, interfaces, names, null_space, shapes, values
 
-__all__ = ["axis", "boundary", "data", "energy", "equations", "functions", "initial", "names", "null_space", "shapes", "values"]
+__all__ = [
+    "axis",
+    "boundary",
+    "data",
+    "energy",
+    "equations",
+    "functions",
+    "initial",
+    "interfaces",
+    "names",
+    "null_space",
+    "shapes",
+    "values",
+]

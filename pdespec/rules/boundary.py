@@ -8,7 +8,7 @@ from typing import Any
 import sympy as sp
 
 from pdespec.analysis import Analysis, Row, rule
-from pdespec.calculus import short
+from pdespec.calculus import TwoSided, short
 from pdespec.errors import Diagnostic
 from pdespec.geometry import Boundary, Domain, combined
 from pdespec.jets import sympy_form
@@ -52,7 +52,15 @@ def conditions_cover_the_boundary(analysis: Analysis) -> Iterator[Diagnostic]:
 
 def _coupled(analysis: Analysis) -> set[str]:
     """Unknowns with a condition on the boundary of another domain: what an interface covers cannot be told from the shapes alone."""
-    return {unknown.name for row in analysis.boundary_rows for unknown in row.unknowns if unknown.region.domain != row.region.domain}
+    rows = [row for row in analysis.boundary_rows if row.region.kind != "level" and not row.form.atoms(TwoSided)]
+    return {unknown.name for row in rows for unknown in row.unknowns if _meets(row.region, unknown.region)}
+
+
+def _meets(region: Boundary, home: Domain) -> bool:
+    """Whether a condition on a region may stand for one on the boundary of a domain."""
+    if region.kind == "interface":
+        return home in (region.domain, region.others[0].domain)
+    return home.domain != region.domain
 
 
 def _uncovered(analysis: Analysis, domain: Domain, unknown: Unknown, needed: int, have: int, pieces: list[Part]) -> Diagnostic:
@@ -139,7 +147,7 @@ def glued_sides_have_no_conditions(analysis: Analysis) -> Iterator[Diagnostic]:
     """No condition stands on a side that periodicity has glued away, and every condition stands somewhere."""
     for label, condition in analysis.problem.conditions.items():
         region = condition.region
-        if not isinstance(region, Boundary) or parts(region):
+        if not isinstance(region, Boundary) or region.kind in ("level", "interface") or parts(region):
             continue
         domain = region.domain
         if domain.periodic and (region.coordinate in domain.periodic or region.kind != "side"):

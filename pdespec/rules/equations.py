@@ -7,16 +7,28 @@ from collections.abc import Iterator
 from pdespec.analysis import Analysis, counted, rule
 from pdespec.calculus import Integral, TwoSided, entries, short
 from pdespec.errors import Diagnostic
-from pdespec.geometry import Boundary
+from pdespec.geometry import Boundary, Domain
 from pdespec.jets import jets_of, sympy_form
+from pdespec.membership import bind, points, typical
+from pdespec.problem import Problem
+from pdespec.subdomains import subdomains
 from pdespec.symbols import Normal, Scalar
+
+POINTS = 512  # at which the cover of a domain by subdomains is looked at
 
 
 @rule("W06")
 def equations_match_unknowns(analysis: Analysis) -> Iterator[Diagnostic]:
     """As many scalar equations as unknown components."""
     problem = analysis.problem
-    rows = sum(len(entries(equation.lhs)) for equation in problem.equations.values())
+    shared = subdomains(problem)
+    uncovered = [found for domain, labels in shared.items() if (found := _uncovered(analysis, domain, labels)) is not None]
+    yield from uncovered
+    if any(each.severity == "error" for each in uncovered):
+        return
+    within = {label for labels in shared.values() for label in labels}
+    rows = sum(len(entries(equation.lhs)) for label, equation in problem.equations.items() if label not in within)
+    rows += sum(_needed(problem, domain) for domain in shared)
     varied = sum(len(problem.unknowns[name].components) for functional in problem.functionals for name in functional.unknowns)
     unknown, given = len(problem.components), rows + varied
     if unknown == 0:
@@ -55,6 +67,50 @@ def statements_hold_an_unknown(analysis: Analysis) -> Iterator[Diagnostic]:
         yield row.report("W06", message, hint, "terms may have cancelled each other")
 
 
+def _needed(problem: Problem, domain: Domain) -> int:
+    """Equations that the subdomains of a domain have to give: one a component, but for those stated in all of it and for energies."""
+    varied = {name for functional in problem.functionals for name in functional.unknowns}
+    own = [unknown for unknown in problem.unknowns.values() if unknown.region == domain and unknown.name not in varied]
+    whole = sum(len(entries(equation.lhs)) for equation in problem.equations.values() if equation.region == domain)
+    return sum(len(unknown.components) for unknown in own) - whole
+
+
+def _uncovered(analysis: Analysis, domain: Domain, labels: list[str]) -> Diagnostic | None:
+    """Where the equations of subdomains are too few or too many, found at points of the domain; None where they are right."""
+    problem, needed = analysis.problem, _needed(analysis.problem, domain)
+    parts = [(problem.equations[label].region, len(entries(problem.equations[label].lhs))) for label in labels]
+    values = typical(domain, *(region for region, _ in parts))
+    where = points(domain, POINTS, values)
+    try:
+        inside = [(bind(region.shape, values), count) for region, count in parts]
+    except NotImplementedError:
+        return None
+    last = problem.equations[labels[-1]]
+    for point in where or ():
+        given = sum(count for has, count in inside if has(point))
+        if given != needed:
+            place = ", ".join(f"{x} = {value:.3g}" for x, value in zip(domain.coordinates, point, strict=True))
+            message = f"{counted(given, 'equation')} for {counted(needed, 'unknown component')} of `{domain.name}` at {place}"
+            names = ", ".join(dict.fromkeys(region.name for region, _ in parts))
+            if given < needed:
+                hint = f"{names} do not cover `{domain.name}`: state the equation of what is left, in {domain.name} - .."
+                return Diagnostic("W06", message, hint, "every component needs an equation everywhere", last.span, labels[-1])
+            hint = f"{names} overlap: take one from the other, for example Omega - {parts[-1][0].name}"
+            return Diagnostic("W06", message, hint, "the system is overdetermined there", last.span, labels[-1], "warning")
+    return None
+
+
+def _lies_in(part: Domain, whole: Domain) -> bool:
+    """Whether a domain is a part of another, as far as points of it tell."""
+    values = typical(part, whole)
+    where = points(part, POINTS, values)
+    try:
+        inside = bind(whole.shape, values)
+    except NotImplementedError:
+        return False
+    return part.coordinates == whole.coordinates and where is not None and all(map(inside, where))
+
+
 @rule("W07")
 def equations_hold_everywhere(analysis: Analysis) -> Iterator[Diagnostic]:
     """No boundary quantity stands inside an equation of the interior. (Values at a point are found when derivatives are carried out.)"""
@@ -72,7 +128,9 @@ def equations_hold_everywhere(analysis: Analysis) -> Iterator[Diagnostic]:
             yield row.report("W07", "an integral stands in an equation of the interior", hint, "an equation holds point by point")
         for jet in jets_of(row.form):
             region = jet.field.func.declaration.region
-            if region != row.region:
+            if region != row.region and not (
+                isinstance(region, Domain) and isinstance(row.region, Domain) and _lies_in(row.region, region)
+            ):
                 name = jet.field.func.declaration.name
                 what = "boundary" if isinstance(region, Boundary) else "domain"
                 hint = "use it in a condition with `on`" if what == "boundary" else "couple the domains by conditions on their interface"

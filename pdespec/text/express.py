@@ -86,6 +86,10 @@ class Express:
             return t.Call("rest", (domain, *(self.region(other) for other in region.others)))
         if region.kind == "of":
             return t.Call("boundary", (domain, shape(region.part, self), *held))
+        if region.kind == "level":
+            return t.Call("interface", (domain, self(region.value)))
+        if region.kind == "interface":
+            return t.Call("interface", (domain, self.name(region.others[0].domain.name)))
         return t.Call("boundary" if region.kind == "all" else region.kind, (domain, *held))
 
 

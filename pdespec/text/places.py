@@ -36,6 +36,8 @@ def in_place(region: g.Boundary) -> bool:
         "rest": lambda: g.rest(region.domain, *region.others),
         "inner": lambda: g.inner(region.domain, where=region.where),
         "outer": lambda: g.outer(region.domain, where=region.where),
+        "level": lambda: g.interface(region.domain, region.value),
+        "interface": lambda: g.interface(region.domain, region.others[0].domain),
     }
     return makers[region.kind]() == region
 

@@ -247,6 +247,15 @@ def _rest(node: t.Call, scope: Scope) -> Any:
     return checked(geometry.rest, [domain, *others], node.span, scope)
 
 
+@handles("interface")
+def _interface(node: t.Call, scope: Scope) -> Any:
+    arguments = bind(node, scope, ("domain", "other"), 2)
+    if isinstance(arguments, Broken):
+        return BROKEN
+    domain = region(arguments["domain"], scope, (Domain,))
+    return checked(geometry.interface, [domain, value(arguments["other"], scope)], node.span, scope)
+
+
 # ---- laws
 
 

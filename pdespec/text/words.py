@@ -40,7 +40,7 @@ SHAPES = (
     "interval rectangle box disk ball polygon star ellipse ellipsoid cylinder extruded moved rotated scaled airfoil naca lattice exterior"
 ).split()
 
-REGIONS = "boundary side rest inner outer".split()
+REGIONS = "boundary side rest inner outer interface".split()
 
 RESERVED = frozenset(STATEMENTS + PARTICLES)
 BUILTINS = frozenset(OPERATORS + FUNCTIONS + CONSTANTS)

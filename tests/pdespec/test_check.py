@@ -270,6 +270,23 @@ MALFORMED = {
         [("W05", "stationarity")],
         "up to a linear function",
     ),
+    "a coefficient that jumps": (
+        lambda: Problem("p", {"a": div(sp.Piecewise((2, x < 1), (1, True)) * grad(u))}, [on(Gamma, u)]),
+        [("J01", "a")],
+        "the flux is kept continuous there by the term `a.flux`",
+    ),
+    "a jump that moves and stores": (
+        lambda: (lambda k: Problem("p", {"a": (dt(k * w), div(k * grad(w)))}, [on(Gamma, w), at(t, 0, w)]))(
+            sp.Piecewise((2, x < t), (1, True))
+        ),
+        [("J01", "a"), ("J02", "a")],
+        "it moves",
+    ),
+    "a jump at the end of the domain": (
+        lambda: Problem("p", {"a": lap(u)}, [on(Gamma, pdespec.jump(u))]),
+        [("J03", "Gamma.u")],
+        "one side only",
+    ),
     "an unknown without equation": (
         lambda: Problem("p", poisson, [on(Gamma, u)], unknowns=[u, p]),
         [("W06", "poisson")],

@@ -20,7 +20,7 @@ PROBLEMS = [body for kind, body in BLOCKS if kind == "pde"]
 @pytest.mark.parametrize("text", PROBLEMS, ids=lambda text: text.split()[1])
 def test_a_problem_of_the_page_is_one(text):
     problem = pdespec.parse(text)
-    assert problem.warnings == ()
+    assert {each.code for each in problem.warnings} <= {"J01"}  # which says what is done, not that something is wrong
     assert pdespec.parse(problem.to_dsl()) == problem
     assert problem.residuals()
 
