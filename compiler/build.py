@@ -12,6 +12,7 @@ from torch import nn
 
 import operators
 from compiler.geometry import box
+from compiler.interfaces import channels
 from compiler.matching import refuse_other_input
 from compiler.runs import Recipe
 from compiler.sample import sample
@@ -47,7 +48,7 @@ def gino(problem: Problem, seed: int = 0, **options: Any) -> operators.GINO:
     latent = tuple(options.pop("latent", LATENT[dim]))
     fitted = {"weight": weight(problem), "cells": 3.0, "input_dim": example.points.shape[-1], **_on_grid(problem, example, latent)}
     generator = torch.Generator().manual_seed(seed)
-    model = operators.GINO(example.values.shape[-1], len(problem.components), dim, latent, **{**fitted, **options}, generator=generator)
+    model = operators.GINO(example.values.shape[-1], outputs(problem), dim, latent, **{**fitted, **options}, generator=generator)
     return _near_lift(model, model.projection.layers[-1], example)
 
 
@@ -59,7 +60,7 @@ def fno(problem: Problem, seed: int = 0, **options: Any) -> operators.FNO:
     example = inputs(problem)
     grid = tuple(options.pop("grid", LATENT[dim]))
     fitted = {**_on_grid(problem, example, grid), **options}
-    model = operators.FNO(0, len(problem.components), dim, grid, **fitted, generator=torch.Generator().manual_seed(seed))
+    model = operators.FNO(0, outputs(problem), dim, grid, **fitted, generator=torch.Generator().manual_seed(seed))
     return _near_lift(model, model.projection.layers[-1], example)
 
 
@@ -70,7 +71,7 @@ def transolver(problem: Problem, seed: int = 0, **options: Any) -> operators.Tra
     example = inputs(problem)
     fitted = {"feature_channels": feature_channels(problem, example), "box": extent(problem)}
     generator = torch.Generator().manual_seed(seed)
-    model = operators.Transolver(len(problem.components), len(problem.variables), **{**fitted, **options}, generator=generator)
+    model = operators.Transolver(outputs(problem), len(problem.variables), **{**fitted, **options}, generator=generator)
     return _near_lift(model, model.head[-1], example)
 
 
@@ -86,9 +87,14 @@ def pinn(problem: Problem, seed: int = 0, **options: Any) -> operators.PINN:
         )
     fitted = {"box": extent(problem), "periodic": periodic(problem)}
     generator = torch.Generator().manual_seed(seed)
-    model = operators.PINN(len(problem.components), len(problem.variables), **{**fitted, **options}, generator=generator)
+    model = operators.PINN(outputs(problem), len(problem.variables), **{**fitted, **options}, generator=generator)
     body = model.network[-1] if isinstance(model.network, nn.Sequential) else model.network
     return _near_lift(model, body.layers[-1], inputs(problem))
+
+
+def outputs(problem: Problem) -> int:
+    """Channels that a model gives: those of the problem, and as many again for every function with a kink (see `compiler.interfaces`)."""
+    return len(problem.components) * channels(problem)
 
 
 def _on_grid(problem: Problem, example: operators.OperatorInput, grid: tuple[int, ...]) -> dict[str, Any]:

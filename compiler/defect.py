@@ -20,6 +20,9 @@ from compiler.loss import PhysicsLoss
 from operators.field import Capabilities, PointFunction, jet_of
 from operators.jet import Jet, JetSpace
 from pdespec.problem import Problem
+from pdespec.subdomains import merged
+
+UNLOADED = 1e-6  # of the loads on the boundary: a source below that is none
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,34 @@ def unit(drawn: Draws, points: Tensor) -> Tensor | None:
     if len(defect_names(drawn.problem)) != 1 or len(drawn.problem.components) != 1:
         return None
     size = defect(drawn, points).abs().mean((1, 2))
+    load = loads(drawn)
+    size = torch.where(size > UNLOADED * load, size, load)
     return size.clamp_min(torch.finfo(torch.float32).tiny ** 0.5)  # a source may vanish in a sample, and the network is in single precision
+
+
+def loads(drawn: Draws) -> Tensor:
+    """What natural conditions bring in at the offset, as a source in the domain: mean absolute residual times their share of its measure.
+
+    Shapes: "b".
+    """
+    problem, loss = drawn.problem, _loss(drawn.problem)
+    built = ansatz(drawn, plan(problem))
+    held = {label for each in plan(problem).values() for label in each.labels}
+    total = torch.zeros(drawn.size, dtype=drawn.dtype, device=drawn.device)
+    for program in loss.plan(lambda x: x).groups if built is not None else ():
+        for term in program.terms:
+            if term.kind != "boundary" or term.label in held or term.inner or not any(any(s.index) for s in term.streams()):
+                continue
+            geometry = drawn.geometry[term.region.domain.name]
+            points, normals = geometry.boundary(term.region, 64, torch.Generator(drawn.device).manual_seed(0))
+            if problem.time is not None:
+                time = torch.linspace(drawn.start, drawn.start + drawn.duration, 64, dtype=points.dtype, device=points.device)
+                points = torch.cat([points, time.expand(len(points), -1)[..., None]], -1)
+            found = loss.at(term, Shifted(built.offset), points, normals, drawn)
+            found = found if drawn.attached else found.detach()
+            found = torch.where(found.isfinite(), found, torch.zeros_like(found))
+            total = total + found.abs().mean((1, 2)) * geometry.measure(term.region) / geometry.measure()
+    return total
 
 
 def defect_channels(drawn: Draws, points: Tensor) -> Tensor:
@@ -97,4 +127,4 @@ def defect(drawn: Draws, points: Tensor) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _loss(problem: Problem) -> PhysicsLoss:
-    return PhysicsLoss(problem, "autograd")
+    return PhysicsLoss(merged(problem) or problem, "autograd")

@@ -10,16 +10,18 @@ from torch import Tensor
 
 from compiler.defect import defect_channels, defect_names
 from compiler.draws import Draws
-from compiler.geometry import Geometry, box
+from compiler.geometry import box
 from compiler.shapes import extent
 from operators.field import PointFunction
+from pdespec.geometry import Domain
 from pdespec.problem import Problem
 from pdespec.symbols import Scalar
 
 
 def channel_names(problem: Problem) -> tuple[str, ...]:
     """The channels of `OperatorInput.values`, in order: the components of every input, the params that equations and conditions depend on,
-    the defect of the ansatz, and "factor", the boundary-defining function of the domain, unless that has no boundary."""
+    the defect of the ansatz, and "factor", the boundary-defining function of the domain (of several: the largest), unless that has no
+    boundary."""
     inputs = [name for declaration in problem.inputs.values() for name in declaration.components]
     drawn = (symbol.name for symbol in _symbols(problem))
     inverted = defect_names(problem)
@@ -36,7 +38,7 @@ def channels(drawn: Draws, points: Tensor) -> Tensor:
     parts.append(defect_channels(drawn, points))
     if _bounded(problem):
         factor = _factor(drawn, points)[..., None]
-        edge = 16 * factor / extent(_geometry(drawn).body)[:, None, None] + 1.2
+        edge = 16 * factor / _extent(drawn)[:, None, None] + 1.2
         parts[-1] = parts[-1] * edge.sigmoid()  # outside, the defect has no meaning: it fades out within a tenth of the extent
         parts.append(factor)
     return torch.cat([*parts, points.new_zeros(*points.shape[:2], 0)], -1)
@@ -55,7 +57,7 @@ def features(drawn: Draws) -> PointFunction:
     def function(points: Tensor) -> Tensor:
         values = channels(drawn, points)
         if _bounded(drawn.problem):
-            scale = extent(_geometry(drawn).body)[:, None, None]
+            scale = _extent(drawn)[:, None, None]
             values = torch.cat([values[..., :-1], (4 * values[..., -1:] / scale).tanh()], -1)
         low, high = points.new_tensor(lower), points.new_tensor(upper)
         return torch.cat([values, 2 * (points - low) / (high - low) - 1], -1)
@@ -64,24 +66,30 @@ def features(drawn: Draws) -> PointFunction:
 
 
 def _box(problem: Problem) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    lower, upper = box(next(iter(problem.unknowns.values())).region)
+    lowers, uppers = zip(*(box(domain) for domain in homes(problem)), strict=True)
+    lower, upper = tuple(map(min, zip(*lowers, strict=True))), tuple(map(max, zip(*uppers, strict=True)))
     if problem.time is not None:
         lower, upper = (*lower, float(problem.time.start)), (*upper, float(problem.time.end))
     return lower, upper
 
 
-def _geometry(drawn: Draws) -> Geometry:
-    return drawn.geometry[next(iter(drawn.problem.unknowns.values())).region.name]
+def homes(problem: Problem) -> tuple[Domain, ...]:
+    """The domains on which unknowns live, each once."""
+    return tuple(dict.fromkeys(unknown.region for unknown in problem.unknowns.values()))
+
+
+def _extent(drawn: Draws) -> Tensor:
+    """The smallest side of the boxes around the domains. Shapes: "b"."""
+    return torch.stack([extent(drawn.geometry[domain.name].body) for domain in homes(drawn.problem)]).amin(0)
 
 
 def _factor(drawn: Draws, points: Tensor) -> Tensor:
-    geometry = _geometry(drawn)
-    return geometry.body.implicit(points[..., : geometry.domain.dim])
+    found = [drawn.geometry[domain.name].body.implicit(points[..., : domain.dim]) for domain in homes(drawn.problem)]
+    return torch.stack(found).amax(0) if len(found) > 1 else found[0]
 
 
 def _bounded(problem: Problem) -> bool:
-    domain = next(iter(problem.unknowns.values())).region
-    return len(domain.periodic) < domain.dim
+    return any(len(domain.periodic) < domain.dim for domain in homes(problem))
 
 
 @lru_cache(maxsize=64)

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from compiler.impose import essential
 from compiler.lower import Stream, Term
+from pdespec.interfaces import flux_conditions
 from pdespec.problem import Problem
 
 
@@ -30,9 +31,9 @@ def error_term(problem: Problem, term: Term) -> Term | None:
     """The term `LABEL.error` whose mean square estimates that of the error in u; None where the estimate does not apply.
 
     It applies to a scalar equation without time in 1-3 dimensions whose only second derivatives are those of one Laplacian, with a
-    coefficient that is positive for every u, where all boundary conditions state values of u.
+    coefficient that is positive for every u and jumps nowhere, where all boundary conditions state values of u.
     """
-    if term.kind != "equation" or problem.time is not None or len(term.expressions) != 1:
+    if term.kind != "equation" or problem.time is not None or len(term.expressions) != 1 or flux_conditions(problem):
         return None
     (expression,) = term.expressions
     unknown = [s for s in expression.atoms(Stream) if not s.known]

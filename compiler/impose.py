@@ -13,6 +13,7 @@ from torch import Tensor
 
 from compiler.draws import Draws, draw
 from compiler.geometry import Geometry
+from compiler.interfaces import kinks
 from compiler.shapes import extent
 from operators.field import Ansatz
 from pdespec.geometry import Boundary
@@ -122,9 +123,10 @@ def ansatz(drawn: Draws, imposed: Mapping[str, Imposed]) -> Ansatz | None:
     of the domain (1 - r^2/R^2 on a disk). With a start alone, offset is
     `u0 (+ (t - t0) v0)` and factor `((t - t0) / T)^k`, k the number of conditions at the start. With both, offset is
     `B + u0 - B(t0) (+ (t - t0) (v0 - dB/dt(t0)))` and factor the product. The factor is in the unit of the draws, where they have one.
-    Shapes: points "b n D" -> "b n c".
+    Fields of a problem with interfaces have kinks there (see `compiler.interfaces`). Shapes: points "b n D" -> "b n c".
     """
-    if not any(each.labels for each in imposed.values()):
+    bent = kinks(drawn)
+    if bent is None and not any(each.labels for each in imposed.values()):
         return None
     parts = [(each, _geometry(drawn, component)) for component, each in imposed.items()]
 
@@ -136,7 +138,7 @@ def ansatz(drawn: Draws, imposed: Mapping[str, Imposed]) -> Ansatz | None:
         result = torch.stack([_factor(drawn, each, geometry, points, shared) for each, geometry in parts], -1)
         return result if drawn.unit is None else result * drawn.unit[:, None, None]
 
-    return Ansatz(offset, factor)
+    return Ansatz(offset, factor, bent)
 
 
 def _geometry(drawn: Draws, component: str) -> Geometry:

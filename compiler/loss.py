@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import get_args
+from typing import Any, get_args
 
 import sympy as sp
 import torch
@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from compiler.derivatives import Autograd, Axes, LeastSquares, Request, Taylor, order, recognise
 from compiler.derivatives.interface import parts
+from compiler.geometry import box
 from compiler.green import error_term
-from compiler.lower import Kind, Term, lower, strong_form
+from compiler.lower import Kind, OneSided, Term, lower, strong_form
 from compiler.matching import need_points, number, told
 from compiler.plan import DerivativePlan, form_name, plan
 from compiler.program import BatchLike, KnownValues, PointSetLike, Program, Surroundings, average
@@ -36,6 +37,7 @@ LOG = logging.getLogger(__name__)
 
 FieldLike = Callable[[Tensor], Tensor]
 Known = Tensor | Callable[[Tensor], Tensor]
+NEAR = 64  # roundings of a position: its normal and the level of the interface take a few each
 PROBED = 64  # points of a sample on which a field is tried: one that mixes its queries does so however few they are
 
 
@@ -115,6 +117,7 @@ class PhysicsLoss(nn.Module):
             }
         )
         self._plans: dict[tuple[Capabilities, bool], tuple[DerivativePlan, tuple[Program, ...]]] = {}
+        self._alone: dict[tuple[Term, Capabilities], Program] = {}
         self._probed = Acquainted()
         self._verified: dict[frozenset, Acquainted] = {}
         self._expected: set[Program] = set()
@@ -185,7 +188,8 @@ class PhysicsLoss(nn.Module):
         totals: dict[str, Tensor] = {}
         violations: dict[str, Tensor] = {}
         for program, points, known, streams in read:
-            values = program.run({s: scales.get(s.component, 1) * each for s, each in streams.items()}, known)
+            sides = {} if program.sides is None else self._on_sides(program.sides, field, known, scales)
+            values = program.run(sides | {s: scales.get(s.component, 1) * each for s, each in streams.items()}, known)
             if any(term.label in self.normalised for term in program.group.terms):
                 own = program.run(streams, known)
                 values |= {k: own[k] for t in program.group.terms if t.label in self.normalised for k in program.outputs(t)}
@@ -283,13 +287,27 @@ class PhysicsLoss(nn.Module):
             found |= {t.label: torch.stack([values[e] for e in program.outputs(t)], -1) for t in program.group.terms}
         return {t.label: found[t.label] for t in self.strong}
 
+    def at(self, term: Term, field: FieldLike, points: Tensor, normals: Tensor | None, drawn: Any) -> Tensor:
+        """One term's residual at points, of params and inputs drawn. Shapes: points "b n D", normals "b n d" -> "b n k"."""
+        key = term, capabilities(field)
+        if key not in self._alone:
+            self._alone[key] = Program(plan((term,), self.components, self.names, key[1], self.derivatives).groups[0])
+        program = self._alone[key]
+        evaluate = lambda name, x: drawn.evaluate(name, x, continued=True)  # noqa: E731 - an input on another boundary has a value here too
+        known = KnownValues(self.problem, self.trainables, points, normals, drawn.params, evaluate)
+        values = self.evaluate(program, field, points, known)
+        return torch.stack([values[e] for e in program.outputs(term)], -1)
+
     def evaluate(self, program: Program, field: FieldLike, points: Tensor, known: Surroundings) -> dict[int, Tensor]:
         """Every expression of a group, numbered as by `Program.outputs`. Shapes: points "b n D" -> "b n"."""
-        return program.run(self.streams(program, field, points), known)
+        sides = {} if program.sides is None else self._on_sides(program.sides, field, known)
+        return program.run(sides | self.streams(program, field, points), known)
 
     def streams(self, program: Program, field: FieldLike, points: Tensor) -> dict[sp.Symbol, Tensor]:
         """What a group reads of the field. Shapes: points "b n D" -> "b n" each."""
         self._check_points(points)
+        if not program.streams:
+            return {}
         streams: dict[sp.Symbol, Tensor] = {}
         with told(field, points):
             answers = program.group.options.evaluate(self._checked(field, points), points, program.group.request, self.axes)
@@ -297,6 +315,28 @@ class PhysicsLoss(nn.Module):
         for stream in program.streams:
             streams[stream] = answers[position[stream.component], form_name(stream.form) if stream.form else stream.index]
         return streams
+
+    def _on_sides(
+        self, program: Program, field: FieldLike, known: Surroundings, scales: Mapping[str, Tensor] | None = None
+    ) -> dict[sp.Symbol, Tensor]:
+        """One-sided values of what jumps and averages are taken of, a few roundings beside the interface; of the scaled field."""
+        if not isinstance(known, KnownValues) or known.normals is None:
+            raise fail("B01", f"`{program.group.terms[0].label}` is taken on both sides of an interface, but its points carry no normals")
+        step = NEAR * torch.finfo(known.points.dtype).eps * self.size
+        found: dict[sp.Symbol, Tensor] = {}
+        for side in (1, -1):
+            there = known.moved(side * step * known.normals)
+            streams = self.streams(program, field, there.points)
+            values = program.run({s: (scales or {}).get(s.component, 1) * each for s, each in streams.items()}, there)
+            for term in program.group.terms:
+                found |= {OneSided(k, side, term.label): values[e] for k, e in enumerate(program.outputs(term))}
+        return found
+
+    @cached_property
+    def size(self) -> float:
+        """The largest coordinate of the domains: what positions are rounded in proportion to."""
+        corners = [corner for domain in self.problem.domains.values() for corner in box(domain)]
+        return max((abs(x) for corner in corners for x in corner), default=1.0)
 
     def _checked(self, field: FieldLike, points: Tensor) -> FieldLike:
         """The field with the shape of its answer checked: nothing ever broadcasts."""
@@ -328,12 +368,13 @@ class PhysicsLoss(nn.Module):
 
     def _probe(self, program: Program, field: FieldLike, points: Tensor) -> None:
         """P04, once for a field that says nothing of itself and is to be differentiated in its points; then whether autograd does that."""
-        by_points = isinstance(program.group.options, (Autograd, Taylor)) and order(program.group.request)
+        group = program.group if program.sides is None else program.sides.group
+        by_points = isinstance(group.options, (Autograd, Taylor)) and order(group.request)
         if by_points and getattr(field, "capabilities", None) is None and (field,) not in self._probed:
             probe_pointwise(field, points[:, :PROBED])
             self._probed.add((field,))
         able = capabilities(field)
-        if by_points and isinstance(program.group.options, Autograd) and able.pointwise and not able.taylor:
+        if by_points and program.sides is None and isinstance(group.options, Autograd) and able.pointwise and not able.taylor:
             self._verify(program.group.request, field, points)
         if isinstance(program.group.options, LeastSquares):
             self._expect(program, program.group.options, points)

@@ -12,9 +12,11 @@ from typing import Literal
 
 import sympy as sp
 
+from pdespec.calculus import Average, Jump, Minus, Plus, TwoSided
 from pdespec.curvilinear import angles
 from pdespec.errors import Span
 from pdespec.geometry import Boundary, Domain
+from pdespec.interfaces import flux_conditions
 from pdespec.jets import jet_form, jets_of
 from pdespec.problem import IntegralRequirement, Problem, Requirement
 from pdespec.symbols import InputField, Normal, Scalar, UnknownField
@@ -49,6 +51,22 @@ class Stream(sp.Symbol):
         return (*super()._hashable_content(), self.component, self.index, self.form, self.known)
 
 
+class OneSided(sp.Symbol):
+    """The value of the expression `inner[place]` of a term on one side of an interface: that the normal points to (+1), or the other."""
+
+    place: int
+    side: int
+    label: str
+
+    def __new__(cls, place: int, side: int, label: str) -> OneSided:
+        self = sp.Symbol.__xnew__(cls, f"{'plus' if side > 0 else 'minus'}{place} of {label}", real=True)
+        self.place, self.side, self.label = place, side, label
+        return self
+
+    def _hashable_content(self):
+        return (*super()._hashable_content(), self.place, self.side, self.label)
+
+
 def letters(index: Index, names: tuple[str, ...]) -> str:
     """`(2, 1)` over `("x", "y")` -> `"xxy"`."""
     return "".join(name * count for name, count in zip(names, index, strict=True))
@@ -65,6 +83,7 @@ class Term:
     residuals; for energy and integral they are densities (`target` is the integral's prescribed value); for requirement they must be > 0.
     `functional` is the one of which an energy is the part over one region.
     `guards` must be > 0 where the density of an energy is to be trusted (see `compiler.guard`).
+    `inner` are the expressions whose one-sided values on an interface the residuals hold as `OneSided` symbols.
     """
 
     label: str
@@ -75,6 +94,7 @@ class Term:
     target: sp.Expr = sp.S.Zero
     functional: str = ""
     guards: tuple[sp.Expr, ...] = ()
+    inner: tuple[sp.Expr, ...] = ()
     span: Span | None = field(default=None, compare=False)
 
     @property
@@ -97,10 +117,11 @@ def lower(problem: Problem) -> tuple[Term, ...]:
         name = "energy" if len(problem.functionals) == 1 else f"energy{number}"
         for part, (density, region) in enumerate(functional.terms):
             terms.append(energy_term(problem, name, name if part == 0 else f"{name}.{region.name}", density, region))
-    for label, condition in problem.conditions.items():
+    for label, condition in {**problem.conditions, **flux_conditions(problem)}.items():
         difference = condition.lhs - condition.rhs
         key = condition.region.name if condition.kind == "boundary" else initial_key(condition.region, condition.at)
-        terms.append(Term(label, condition.kind, scalars(problem, difference), condition.region, key, span=condition.span))
+        residuals, inner = one_sided(label, scalars(problem, difference))
+        terms.append(Term(label, condition.kind, residuals, condition.region, key, inner=inner, span=condition.span))
     for number, requirement in enumerate(problem.requirements, 1):
         terms.append(requirement_term(problem, f"require{number}", requirement))
     return tuple(terms)
@@ -165,6 +186,23 @@ def scalars(problem: Problem, expression: sp.Expr | sp.MatrixBase) -> tuple[sp.E
     return tuple(streamed(problem, jet_form(values(problem, sp.sympify(entry)))) for entry in entries)
 
 
+def one_sided(label: str, expressions: tuple[sp.Expr, ...]) -> tuple[tuple[sp.Expr, ...], tuple[sp.Expr, ...]]:
+    """Expressions with jumps and averages written out in one-sided values, and of what those are taken."""
+    inner: list[sp.Expr] = []
+
+    def value(node: sp.Expr, side: int) -> OneSided:
+        if node not in inner:
+            inner.append(node)
+        return OneSided(inner.index(node), side, label)
+
+    table = {}
+    for node in sorted(set().union(*(e.atoms(TwoSided) for e in expressions)), key=sp.default_sort_key):
+        plus, minus = (value(node.args[0], side) for side in (1, -1))
+        whole = {Jump: plus - minus, Average: (plus + minus) / 2, Plus: plus, Minus: minus}
+        table[node] = whole[type(node)]
+    return tuple(e.xreplace(table) for e in expressions), tuple(inner)
+
+
 def values(problem: Problem, expression: sp.Expr) -> sp.Expr:
     """Constants replaced by their numbers; drawn, given and trainable parameters stay symbols."""
     constants = {
@@ -185,10 +223,10 @@ def streamed(problem: Problem, expression: sp.Expr) -> sp.Expr:
 
 def parameters(term: Term) -> tuple[Scalar, ...]:
     """The drawn, given or trainable scalars a term reads."""
-    found = set().union(*(e.atoms(Scalar) for e in (*term.expressions, *term.guards, term.target)))
+    found = set().union(*(e.atoms(Scalar) for e in (*term.expressions, *term.guards, *term.inner, term.target)))
     return tuple(sorted(found, key=lambda s: s.name))
 
 
 def normals(term: Term) -> tuple[Normal, ...]:
     """The components of the outward normal a term reads."""
-    return tuple(sorted(set().union(*(e.atoms(Normal) for e in (*term.expressions, *term.guards))), key=lambda s: s.name))
+    return tuple(sorted(set().union(*(e.atoms(Normal) for e in (*term.expressions, *term.guards, *term.inner))), key=lambda s: s.name))

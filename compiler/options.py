@@ -15,6 +15,7 @@ from pdespec.errors import nearest
 
 POINTS = {"interior": 256, "boundary": 64, "initial": 64, "operator": 512}
 PLACINGS = ("sobol", "uniform", "mesh")
+FORMS = ("auto", "strong", "energy")
 PRECISIONS = ("float32", "float64", "bfloat16")
 
 
@@ -31,6 +32,8 @@ class TrainOptions:
     `weights` multiply terms by label, or by kind (equation, boundary, initial, energy, error), under the balancer. `hard` builds essential
     conditions into the field where it can (see `compiler.sample`). `estimate` adds the error in u that the residual causes as a term of
     kind error, where the equation allows an estimate (see `compiler.green`). `precision`: float32, float64, or bfloat16 mixed with float32.
+    `form`: strong lowers squared residuals, energy the energy that the equations come from (see `compiler.variational`); auto takes the
+    energy where coefficients jump and there is one with a minimum, else the residuals.
     `batch` is the global batch: processes share it. `seconds` stops a run early, for good or to be resumed; schedules follow steps alone.
     `validate_every`, `log_every` and `checkpoint_every` count steps. `validation` is the number of held-out samples of the validation
     loss, `references` of those that are also solved once and give the error in u while training.
@@ -60,6 +63,7 @@ class TrainOptions:
     points_by: str = "sobol"
     hard: bool = True
     estimate: bool = False
+    form: str = "auto"
     derivatives: str | Mapping[str, str] = "auto"
     block: int | None = None
     captured: bool = False
@@ -103,6 +107,8 @@ class TrainOptions:
             raise OptionError("weights.weak weighs the weak residual, and there is none; set dual, e.g. dual=auto")
         if self.validation < 0 or not 0 <= self.references <= self.validation:
             raise OptionError(f"references = {self.references} must lie between 0 and validation = {self.validation}")
+        if self.form not in FORMS:
+            raise OptionError(f"unknown form {self.form!r}{_hint(self.form, FORMS)}; it is one of {', '.join(FORMS)}")
         if self.precision not in PRECISIONS:
             hint = _hint(self.precision, PRECISIONS)
             raise OptionError(f"unknown precision {self.precision!r}{hint}; it is one of {', '.join(PRECISIONS)}")

@@ -27,7 +27,7 @@ ELEMENTWISE = 0.15  # of a value step per stream: an estimate for activations be
 
 @dataclass(frozen=True)
 class Group:
-    """Terms that read the same points and share one evaluation of the field."""
+    """Terms that read the same points and share one evaluation of the field, and of both sides of those points where there are `sides`."""
 
     points: str
     terms: tuple[Term, ...]
@@ -37,6 +37,7 @@ class Group:
     streams: int
     cost: float
     reasons: tuple[str, ...]
+    sides: Group | None = None  # of the expressions that are taken on both sides of an interface
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class DerivativePlan:
 
     def __str__(self) -> str:
         lines = []
-        for group in self.groups:
+        for group in (each.sides or each for each in self.groups):
             needs = ", ".join(sorted({s.name for t in group.terms for s in t.streams() if not s.known})) or "no unknown"
             lines.append(f"{group.points}: {', '.join(t.label for t in group.terms)}")
             lines.append(f"  needs    {needs}")
@@ -76,16 +77,33 @@ def plan(
     unknown component or of a region to one, with "default" for the rest.
     Raises: ProblemError P03 where the field is not smooth enough; what `compiler.selection` raises.
     """
-    chosen: dict[tuple[str, object], list[Term]] = {}
+    chosen: dict[tuple[str, object, bool], list[Term]] = {}
     for term in terms:
-        chosen.setdefault((term.points, choice(term, derivatives)), []).append(term)
+        chosen.setdefault((term.points, choice(term, derivatives), bool(term.inner)), []).append(term)
     groups, warnings = [], []
-    for (points, backend), members in chosen.items():
+    for (points, backend, sided), members in chosen.items():
         warnings += smoothness(members, names, capabilities)
-        groups.append(group(points, tuple(members), backend, components, capabilities))
-    nested = any(backend == "auto" and g.backend == "autograd" for (_, backend), g in zip(chosen, groups, strict=True))
+        if not sided:
+            groups.append(group(points, tuple(members), backend, components, capabilities))
+            continue
+        inner = tuple(replace(t, expressions=t.inner, inner=()) for t in members)
+        warnings += smoothness(inner, names, capabilities)
+        both = one_sided(group(points, inner, backend, components, capabilities), capabilities)
+        groups.append(replace(group(points, tuple(members), backend, components, capabilities), sides=both))
+    nested = any(backend == "auto" and g.backend == "autograd" for (_, backend, _), g in zip(chosen, groups, strict=True))
     fallback = capabilities.reason if nested and not capabilities.taylor else ""
     return DerivativePlan(tuple(groups), components, names, tuple(dict.fromkeys(warnings)), fallback)
+
+
+def one_sided(both: Group, capabilities: Capabilities) -> Group:
+    """The group itself. Raises: ProblemError P08 where its derivatives would read the field on the other side of the interface too."""
+    if both.backend in ("autograd", "taylor") and capabilities.pointwise:
+        return both
+    label = both.terms[0].label
+    what = f"{both.backend} reads the field on both sides of the interface of `{label}`"
+    hint = "use autograd or taylor, and a field that is pointwise in its queries: gino, fno or pinn"
+    cause = "the gradient jumps there, and one-sided derivatives are what the term compares"
+    raise ProblemError(Diagnostic("P08", what, hint, cause, span=both.terms[0].span, label=label))
 
 
 def smoothness(terms: Iterable[Term], names: tuple[str, ...], capabilities: Capabilities) -> list[Diagnostic]:

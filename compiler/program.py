@@ -48,6 +48,7 @@ class Program:
 
     def __init__(self, group: Group):
         self.group = group
+        self.sides = Program(group.sides) if group.sides is not None else None
         self.requirements = tuple(t for t in group.terms if t.kind == "requirement")
         self.guards = {t.label: Guard(t) for t in group.terms if t.guards}
         self.plain = tuple(t for t in group.terms if not t.guards)
@@ -56,7 +57,8 @@ class Program:
         self.symbols = tuple(dict.fromkeys((*self.graph.symbols, *(s for guard in self.guards.values() for s in guard.symbols))))
 
     def __str__(self) -> str:
-        parts = [str(self.graph)] if self.plain else []
+        parts = ["on both sides:", str(self.sides)] if self.sides is not None else []
+        parts += [str(self.graph)] if self.plain else []
         return "\n".join(parts + [str(guard) for guard in self.guards.values()])
 
     def outputs(self, term: Term) -> range:
@@ -143,6 +145,12 @@ class KnownValues:
     ):
         self.problem, self.trainables = problem, trainables
         self.points, self.normals, self.params, self.evaluate = points, normals, params, evaluate
+
+    def moved(self, shift: Tensor) -> KnownValues:
+        """The same at points moved in space, normals kept. Shapes: shift "b n d"."""
+        space = self.points[..., : shift.shape[-1]] + shift
+        points = torch.cat([space, self.points[..., shift.shape[-1] :]], -1)
+        return KnownValues(self.problem, self.trainables, points, self.normals, self.params, self.evaluate)
 
     def values(self, symbols: tuple[sp.Symbol, ...]) -> dict[sp.Symbol, Tensor]:
         found: dict[sp.Symbol, Tensor] = {}

@@ -13,9 +13,10 @@ from torch import Tensor
 from compiler.chance import Chance
 from compiler.defect import unit
 from compiler.draws import Draws, draw, given
-from compiler.features import channels, features
+from compiler.features import channels, features, homes
 from compiler.geometry import Geometry
 from compiler.impose import Imposed, ansatz, plan
+from compiler.interfaces import inner, on_boundary, on_level, sides
 from compiler.laws import InputFunction
 from compiler.lower import initial_key
 from compiler.options import PLACINGS
@@ -23,7 +24,9 @@ from compiler.verify_inputs import verify_inputs
 from operators.field import OperatorInput, PointFunction
 from pdespec.errors import fail, nearest
 from pdespec.geometry import Boundary, Region, shape_symbols
+from pdespec.interfaces import flux_conditions
 from pdespec.problem import Condition, Problem
+from pdespec.subdomains import subdomains
 from pdespec.symbols import Scalar
 
 POINTS = {"interior": 512, "boundary": 128, "initial": 128, "operator": 1024}
@@ -170,12 +173,14 @@ def regions(problem: Problem) -> dict[str, tuple[str, Region]]:
     def add(region: Region) -> None:
         found.setdefault(region.name, ("boundary" if isinstance(region, Boundary) else "interior", region))
 
+    for domain in subdomains(problem):
+        add(domain)
     for equation in problem.equations.values():
         add(equation.region)
     for functional in problem.functionals:
         for _, region in functional.terms:
             add(region)
-    for condition in problem.conditions.values():
+    for condition in (*problem.conditions.values(), *flux_conditions(problem).values()):
         if condition.kind == "boundary":
             add(condition.region)
         else:
@@ -208,6 +213,8 @@ def _points(drawn: Draws, key: str, kind: str, region: Region, counts: Mapping[s
     geometry = drawn.geometry[region.domain.name]
     count = counts.get(key, counts[kind])
     normals, weights = None, None
+    if isinstance(region, Boundary) and inner(region, drawn.problem):
+        return _on_interface(drawn, region, count, chance, points_by != "uniform")
     if points_by == "mesh":
         points, normals, weights = _nodes(drawn, region, count, chance)
     elif isinstance(region, Boundary):
@@ -219,6 +226,16 @@ def _points(drawn: Draws, key: str, kind: str, region: Region, counts: Mapping[s
         times = [float(sp.S(c.at)) for c in drawn.problem.conditions.values() if c.kind == "initial" and _start_key(c) == key]
         return PointSet(torch.cat([points, torch.full_like(points[..., :1], times[0])], -1), normals, measure, weights)
     return PointSet(_in_time(drawn, points, chance), normals, measure, weights)
+
+
+def _on_interface(drawn: Draws, region: Boundary, count: int, chance: Chance, sobol: bool) -> PointSet:
+    """Points of a surface inside of a domain (see `compiler.interfaces`)."""
+    if region.kind == "level":
+        geometry = drawn.geometry[region.domain.name]
+        found = on_level(drawn, region, lambda n: _in_time(drawn, geometry.interior(n, chance, sobol), chance), count)
+        return PointSet(found.points, found.normals, found.measure, found.weights)
+    found = on_boundary(drawn, region, sides(drawn.problem, region), count, chance, sobol)
+    return PointSet(_in_time(drawn, found.points, chance), found.normals, found.measure, found.weights)
 
 
 def _nodes(drawn: Draws, region: Region, count: int, chance: Chance) -> tuple[Tensor, Tensor | None, Tensor]:
@@ -256,11 +273,15 @@ def _unit(drawn: Draws, count: int, chance: Chance) -> Tensor | None:
 
 
 def _operator_input(drawn: Draws, count: int, chance: Chance, imposed: Mapping[str, Imposed], make: Features, sobol: bool) -> OperatorInput:
-    domain = next(iter(drawn.problem.unknowns.values())).region
-    geometry = drawn.geometry[domain.name]
-    points = _in_time(drawn, geometry.interior(count, chance, sobol), chance)
-    measure = geometry.measure() * drawn.duration
-    return OperatorInput(points, channels(drawn, points), (measure[:, None] / count).expand(-1, count), make(drawn), ansatz(drawn, imposed))
+    """Points of the domain of the unknowns, of several in equal numbers, with the measure that each stands for."""
+    domains = homes(drawn.problem)
+    places, measures = [], []
+    for k, domain in enumerate(domains):
+        geometry, own = drawn.geometry[domain.name], max(1, (count + k) // len(domains))
+        places.append(_in_time(drawn, geometry.interior(own, chance, sobol), chance))
+        measures.append((geometry.measure() * drawn.duration)[:, None].expand(-1, own) / own)
+    points = torch.cat(places, 1)
+    return OperatorInput(points, channels(drawn, points), torch.cat(measures, 1), make(drawn), ansatz(drawn, imposed))
 
 
 def _counts(problem: Problem, points: Mapping[str, int]) -> dict[str, int]:

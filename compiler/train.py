@@ -33,6 +33,7 @@ from compiler.options import OptionError, TrainOptions, made
 from compiler.progress import Display, Silent
 from compiler.runs import Recipe, Run, RunError
 from compiler.supervise import LABEL, kept, solved
+from compiler.variational import trained_as
 from pdespec.errors import ProblemError, fail
 from pdespec.problem import Problem
 
@@ -89,8 +90,13 @@ def train(
     if resuming and runs.open_run(directory).problem != problem:
         raise RunError(f"{directory} trains another problem than this `{problem.name}`; name another directory with --out")
 
-    dual, reason = _dual(problem, options, sampler)
-    loss = loss or compile_loss(problem, options.derivatives, options.term_weights, options.estimate and dual is None)
+    stated = trained_as(problem, options.form) if loss is None else problem
+    if stated is not problem and options.form == "auto" and made(BALANCERS, options.balancer, options.balancer_options).ratios:
+        stated = problem  # these balancers take no energy
+    if stated is not problem:
+        display.say(f"`{problem.name}` is trained on its energy, since a coefficient jumps; form=strong lowers the residuals instead")
+    dual, reason = _dual(problem, options, sampler) if stated is problem else (None, "")
+    loss = loss or compile_loss(stated, options.derivatives, options.term_weights, options.estimate and dual is None)
     if dual is not None:
         loss.weights = {label: loss.weights.get(label, 1.0) * dual.fine.get(label, 1.0) for label in loss.labels}
     labels = loss.labels if options.physics else ()

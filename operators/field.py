@@ -54,17 +54,49 @@ def capabilities(function: Any) -> Capabilities:
 
 @dataclass(frozen=True)
 class Ansatz:
-    """u = offset + factor * N with callables points (b, n, D) -> (b, n, c) or (b, n, 1), so that essential conditions hold exactly."""
+    """u = offset + factor * N with callables points (b, n, D) -> (b, n, c) or (b, n, 1), so that essential conditions hold exactly.
+
+    With m functions `kinks`, points -> (b, n, m), whose gradients jump on interfaces, the model gives (1 + m) c channels N_0, .., N_m, and
+    N = N_0 + sum_i kink_i N_i.
+    """
 
     offset: PointFunction
     factor: PointFunction
+    kinks: PointFunction | None = None
 
     def __call__(self, points: Tensor, values: Tensor) -> Tensor:
-        return self.offset(points) + self.factor(points) * values
+        kinks = None if self.kinks is None else self.kinks(points)
+        return built(self.offset(points), self.factor(points), kinks, values)
 
     def jet(self, points: Tensor, values: Jet) -> Jet:
-        """The same on streams. Shapes: points (b, n, D), values a jet of (b, n, c)."""
-        return jet_of(self.offset, points, values.space) + jet_of(self.factor, points, values.space) * values
+        """The same on streams. Shapes: points (b, n, D), values a jet of (b, n, (1 + m) c)."""
+        kinks = None if self.kinks is None else jet_of(self.kinks, points, values.space)
+        return built(jet_of(self.offset, points, values.space), jet_of(self.factor, points, values.space), kinks, values)
+
+
+def built(offset: Any, factor: Any, kinks: Any, values: Any) -> Any:
+    """offset + factor (N_0 + sum_i kink_i N_i), of tensors or of jets. Shapes: kinks (.., m), values (.., (1 + m) c).
+
+    Raises: ValueError where the values have other channels than that.
+    """
+    if kinks is None:
+        return offset + factor * values
+    parts = 1 + kinks.shape[-1]
+    if values.shape[-1] % parts or values.shape[-1] == offset.shape[-1]:
+        raise ValueError(
+            f"the solution of this problem has kinks on {parts - 1} interface{'s' * (parts > 2)}, so its model gives {parts} channels for "
+            f"each component, this one gives {values.shape[-1]} in all; take compiler.build, or out_channels = {parts} times as many"
+        )
+    width = values.shape[-1] // parts
+    total = channels(values, 0, width)
+    for k in range(1, parts):
+        total = total + channels(kinks, k - 1, 1) * channels(values, k * width, width)
+    return offset + factor * total
+
+
+def channels(values: Any, start: int, count: int) -> Any:
+    """Some channels of a tensor or jet."""
+    return values.map(lambda v: v[..., start : start + count]) if isinstance(values, Jet) else values[..., start : start + count]
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from compiler.derivatives.taylor import space
 from compiler.loss import PhysicsLoss
 from compiler.lower import Stream
 from compiler.program import BatchLike, PointSetLike, Program, entry
-from operators.field import Ansatz, Capabilities, PointFunction, jet_of
+from operators.field import Ansatz, Capabilities, PointFunction, built, jet_of
 from operators.field import capabilities as capabilities_of
 from operators.jet import Jet, JetSpace
 from operators.neighbors import Edges
@@ -68,6 +68,8 @@ class Parts:
         """The parts of a field, for one group of terms."""
         if not dataclasses.is_dataclass(field):
             return Parts.whole(field, "the field is not made of modules and latent tensors")
+        if program.sides is not None:
+            return Parts.whole(field, "the field is asked on both sides of an interface")
         if reason := learnable(field, loss, program, batch):
             return Parts.whole(field, reason)
         members = {f.name: getattr(field, f.name) for f in dataclasses.fields(field)}
@@ -167,7 +169,9 @@ class Block:
             table = self.loss.known(batch, x, normals).values(self.symbols)
             found |= {f"known {k}": table[s].detach().expand(x.shape[:2]) for k, s in enumerate(self.symbols)}
             if self.parts.ansatz is not None:
-                found |= self._streams("offset", self.parts.ansatz.offset, x) | self._streams("factor", self.parts.ansatz.factor, x)
+                for name in ("offset", "factor", "kinks"):
+                    if (function := getattr(self.parts.ansatz, name)) is not None:
+                        found |= self._streams(name, function, x)
         return found
 
     def _shares(self, points: PointSetLike, queries: slice) -> Columns:
@@ -197,8 +201,9 @@ class Block:
         return self.loss.evaluate(self.program, self.parts.field, columns["points"], known)
 
     def _field(self, latent: Sequence[Tensor], columns: Columns, edges: Edges | None) -> Tiled:
-        offset, factor = (None, None) if self.parts.ansatz is None else (self._put(name, columns) for name in ("offset", "factor"))
-        return Tiled(self.parts.with_latent(latent), self.parts.capabilities, edges, offset, factor)
+        ansatz, names = self.parts.ansatz, ("offset", "factor", "kinks")
+        streams = (None if ansatz is None or getattr(ansatz, name) is None else self._put(name, columns) for name in names)
+        return Tiled(self.parts.with_latent(latent), self.parts.capabilities, edges, *streams)
 
     def _put(self, name: str, columns: Columns) -> Tensor | Jet:
         if self.space is None:
@@ -238,6 +243,7 @@ class Tiled:
     edges: Edges | None
     offset: Any
     factor: Any
+    kinks: Any = None
 
     def __call__(self, points: Tensor) -> Tensor:
         return self._built(self.field(points) if self.edges is None else self.field(points, self.edges))
@@ -246,7 +252,7 @@ class Tiled:
         return self._built(self.field.taylor(points, space) if self.edges is None else self.field.taylor(points, space, self.edges))
 
     def _built(self, values: Any) -> Any:
-        return values if self.offset is None else self.offset + self.factor * values
+        return values if self.offset is None else built(self.offset, self.factor, self.kinks, values)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from compiler.lower import Stream
+from pdespec.geometry import Boundary, Domain
+from pdespec.interfaces import interfaces
 from pdespec.problem import Problem
-from pdespec.symbols import Scalar
+from pdespec.symbols import InputField, Scalar
 
 from .failure import SolverError
 
@@ -52,6 +54,30 @@ class Known:
     def number(self, expression: sp.Expr) -> float:
         """The value of an expression of parameters."""
         return float(sp.sympify(expression).subs(self.shape_values))
+
+    def interfaces(self, domain: Domain) -> tuple[Boundary, ...]:
+        """The level sets of a domain on which coefficients jump, those that stand still."""
+        time = self.problem.time
+        return tuple(
+            r for r in interfaces(self.problem) if r.kind == "level" and r.domain == domain and (time is None or not r.value.has(time))
+        )
+
+    def levels(self, domain: Domain) -> list[Callable[[Array], Array]]:
+        """Functions that vanish on those.  Shapes: points "d n" -> "n"."""
+        return [self._level(region.value) for region in self.interfaces(domain)]
+
+    def _level(self, expression: sp.Expr) -> Callable[[Array], Array]:
+        fields = sorted(expression.atoms(InputField), key=lambda each: each.func.__name__)
+        stands = {each: sp.Dummy(each.func.__name__) for each in fields}
+        arguments = [*self.problem.coordinates, *stands.values()]
+        call = sp.lambdify(arguments, expression.xreplace(stands).subs(self.shape_values), "numpy")
+
+        def level(points: Array) -> Array:
+            where = torch.from_numpy(np.ascontiguousarray(points.T))
+            given = [self.evaluate(f.func.declaration.name, where)[:, f.func.component].numpy() for f in fields]
+            return np.broadcast_to(np.asarray(call(*points, *given), dtype=float), points.shape[1:])
+
+        return level
 
     @cached_property
     def channels(self) -> Mapping[str, tuple[str, int]]:

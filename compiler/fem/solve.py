@@ -15,11 +15,14 @@ from pdespec.analysis import Analysis
 from pdespec.check import RULES
 from pdespec.geometry import Boundary, shape_symbols
 from pdespec.problem import Problem
+from pdespec.subdomains import merged
+from pdespec.symbols import InputField
 
 from .assemble import Assembly, State, assembly
 from .constraints import Constraints, constrain
 from .facets import aligned, facets_of, outside
 from .failure import NoConvergence, NoWeakForm, Singular, SolverError
+from .fitted import fitted
 from .kernels import Kernel, kernels
 from .known import Known
 from .march import march
@@ -80,6 +83,7 @@ def solve(problem: Problem, batch, resolution: int = 32, *, mesh: skfem.Mesh | s
     Raises: NoWeakForm, NoConvergence, SolverError; each says what is missing.
     """
     chosen = SolveOptions(resolution=resolution, **options)
+    problem = one_equation(problem)
     batch = batch.to("cpu", torch.float64)
     prepared = prepare(problem)
     samples = []
@@ -93,6 +97,16 @@ def solve(problem: Problem, batch, resolution: int = 32, *, mesh: skfem.Mesh | s
     energy = torch.tensor([s.energy for s in samples], dtype=torch.float64) if prepared.form.energy else None
     seconds = float(np.mean([sum(s.seconds.values()) for s in samples]))
     return Solution(tuple(samples), seconds, energy)
+
+
+def one_equation(problem: Problem) -> Problem:
+    """The problem with the equations of subdomains made one. Raises: NoWeakForm where they cannot be."""
+    found = merged(problem)
+    if found is None:
+        raise NoWeakForm(
+            f"the equations of the subdomains of `{problem.name}` make no one equation: their shapes or numbers do not allow it"
+        )
+    return found
 
 
 def prepare(problem: Problem) -> Prepared:
@@ -112,13 +126,16 @@ def sample_spaces(
 ) -> Spaces:
     """Mesh and spaces of a sample; one for all where the domain does not vary."""
     form = prepared.form
-    key = repr([(s.name, v) for s, v in known.shape_values.items() if s in shape_symbols(form.domain.shape)])
-    if key in shared:
+    shaping = set().union(shape_symbols(form.domain.shape), *(r.value.free_symbols for r in known.interfaces(form.domain)))
+    key = repr([(s.name, v) for s, v in known.shape_values.items() if s in shaping])
+    if key in shared and not any(r.value.atoms(InputField) for r in known.interfaces(form.domain)):
         return shared[key]
     labels: Mapping[str, NDArray[np.int64]] = {}
     if given is None:
-        mesh = mesh_domain(form.domain, known.shape_values, options.resolution, options.degree, options.cell)
-        mesh = aligned(mesh, boundaries_of(form, prepared.regions), known.shape_values, options.degree)
+        levels = known.levels(form.domain)
+        degree = 1 if levels else options.degree
+        mesh = fitted(mesh_domain(form.domain, known.shape_values, options.resolution, degree, options.cell), levels)
+        mesh = aligned(mesh, boundaries_of(form, prepared.regions), known.shape_values, degree)
     else:
         mesh, labels = given_mesh(given)
         refuse_other_domain(mesh, form.domain, known.shape_values)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from compiler.lower import Index, Stream, values
-from pdespec.calculus import Integral
+from pdespec.calculus import Integral, TwoSided
 from pdespec.curvilinear import angles, power
 from pdespec.geometry import Boundary, Domain
 from pdespec.jets import carry_out
@@ -98,6 +98,7 @@ def weak_form(problem: Problem) -> WeakForm:
         )
     domain = the_domain(problem)
     refuse_nonlocal(problem)
+    refuse_jumps(problem)
     given = tuple(component for unknown in problem.unknowns.values() for component in unknown.components)
     energy, varied = variations(problem, given)
     rows = strong_rows(problem, [c for c in given if c not in {i.row for i in varied}])
@@ -137,6 +138,17 @@ def refuse_nonlocal(problem: Problem) -> None:
     for label, statement in {**problem.equations, **problem.conditions}.items():
         if found := (statement.lhs - statement.rhs).atoms(Integral):
             raise NoWeakForm(f"`{label}` holds {found.pop()}, which couples every point with every other: no local weak form")
+
+
+def refuse_jumps(problem: Problem) -> None:
+    """Raises: NoWeakForm for a condition on an interface: elements are continuous there, and so are their fluxes."""
+    for label, condition in problem.conditions.items():
+        inner = isinstance(condition.region, Boundary) and condition.region.kind in ("level", "interface")
+        if inner or (condition.lhs - condition.rhs).atoms(TwoSided):
+            raise NoWeakForm(
+                f"condition `{label}` stands on the interface {condition.region.name}, where the reference solver keeps values and fluxes "
+                "continuous; where that is what it says, leave it out"
+            )
 
 
 def refuse_transport(problem: Problem, rows: Sequence[Row], spaces: Mapping[str, Space]) -> None:
