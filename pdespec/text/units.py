@@ -6,6 +6,7 @@ A number has the unit its context needs. A name without a unit is unknown, and s
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import singledispatch
@@ -125,17 +126,26 @@ PLAIN: dict[str, Measure] = {
 """Units that take none. Degrees, in radians, are rounded."""
 
 
-def _with_prefixes() -> dict[str, Measure]:
+class Units(Mapping[str, Measure]):
     """Every unit under every name: what is written without a prefix goes before what a prefix would make of the same letters."""
-    found = {**PLAIN, **PREFIXED}
-    for prefix, power in PREFIXES.items():
-        factor = Measure(Fraction(10) ** power)
-        for name, unit in PREFIXED.items():
-            found.setdefault(prefix + name, factor * unit)
-    return found
+
+    def __getitem__(self, name: str) -> Measure:
+        for table in (PLAIN, PREFIXED):
+            if name in table:
+                return table[name]
+        for prefix, power in PREFIXES.items():
+            if name.startswith(prefix) and name[len(prefix) :] in PREFIXED:
+                return Measure(Fraction(10) ** power) * PREFIXED[name[len(prefix) :]]
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys([*PLAIN, *PREFIXED, *(prefix + name for prefix in PREFIXES for name in PREFIXED)]))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
 
 
-UNITS: dict[str, Measure] = _with_prefixes()
+UNITS = Units()
 EXAMPLES = "m kg s A K mol cd, N Pa J W Hz C V T F S H Ohm, g L bar eV min h day degC, and prefixes as in mm, kPa, GHz"
 
 
