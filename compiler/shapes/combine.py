@@ -205,7 +205,7 @@ class Combined:
         met = torch.zeros_like(extent(self.a), dtype=torch.bool)
         for piece in self.pieces()[len(self.a.pieces()) :]:
             if isinstance(piece, Cut):
-                met = met | (piece.measure.detach() < (1 - 1e-5) * piece.base.measure)
+                met = met | (piece.share < 1 - 1e-5)
         return torch.where(met, self.finest() / 8, 0)
 
     def _on_seam(self, x: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cache, reduce
 
 import sympy as sp
 import torch
@@ -66,13 +66,17 @@ def _all(functions: Sequence[Function]) -> Function:
 
 def _scaled(function: Callable[[Tensor], Tensor], piece: Piece) -> Function:
     """A function over its mean slope on the piece, so that its values are lengths."""
-    base = whole(piece)
-    shares = torch.linspace(0.05, 0.95, 7, dtype=base.measure.dtype, device=base.measure.device)
-    with torch.no_grad():
-        at = base.chart(torch.stack([shares, shares.flip(0)], -1)[:, : max(1, base.dim - 1)].expand(len(base.measure), -1, -1))[0]
-    with torch.enable_grad():
-        at = at.requires_grad_(True)
-        (slope,) = torch.autograd.grad(function(at).sum(), at)
-    size = slope.square().sum(-1).mean(-1).sqrt().detach()
-    size = torch.where(size > 0, size, 1)[:, None]
-    return lambda x: function(x) / size
+
+    @cache
+    def size() -> Tensor:
+        base = whole(piece)
+        shares = torch.linspace(0.05, 0.95, 7, dtype=base.measure.dtype, device=base.measure.device)
+        with torch.no_grad():
+            at = base.chart(torch.stack([shares, shares.flip(0)], -1)[:, : max(1, base.dim - 1)].expand(len(base.measure), -1, -1))[0]
+        with torch.enable_grad():
+            at = at.requires_grad_(True)
+            (slope,) = torch.autograd.grad(function(at).sum(), at)
+        mean = slope.square().sum(-1).mean(-1).sqrt().detach()
+        return torch.where(mean > 0, mean, 1)[:, None]
+
+    return lambda x: function(x) / size()

@@ -424,6 +424,12 @@ def test_the_distance_of_an_ellipse_is_right_up_to_third_derivatives():
     assert torch.allclose(third, (mixed(at + step) - mixed(at - step)) / (2 * h), rtol=1e-4, atol=1e-5)
 
 
+def test_the_factor_of_a_solid_in_single_precision_measures_no_surface():
+    shape = Geometry(SOLIDS["drilled"][0], {"r": torch.tensor(RADIUS["r"], dtype=torch.float32)}, 2, torch.float32)
+    shape.factor(boundary(shape.domain), torch.full((2, 4, 3), 0.1))
+    assert not any("measure" in vars(piece) for piece in shape.body.pieces())  # seconds, and below what its rules can tell apart
+
+
 def test_sides_are_found_wherever_a_shape_has_been_laid():
     ell = polygon(x, y, ELL)
     assert alone(ell).measure(side(ell, x=0)).item() == pytest.approx(2) and alone(ell).measure(side(ell, y=1)).item() == pytest.approx(1)
