@@ -5,6 +5,7 @@ One rule a shape, like everywhere; a shape without a rule is not looked into. Bo
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import singledispatch
@@ -18,14 +19,21 @@ from pdespec.geometry import (
     Difference,
     Disk,
     Domain,
+    Ellipse,
+    Ellipsoid,
     Exterior,
+    Extruded,
     Intersection,
     Interval,
+    Moved,
     Polygon,
     Rectangle,
+    Rotated,
+    Scaled,
     Shape,
     Star,
     Union,
+    placement,
     shape_symbols,
 )
 from pdespec.laws import NumberLaw
@@ -158,6 +166,67 @@ def _(shape: Star, values: Values) -> Box_:
     center, radius = [_number(each, values) for each in shape.center], _radius(shape, values)
     largest = max(radius(math.tau * k / 720) for k in range(720))
     return tuple(x - largest for x in center), tuple(x + largest for x in center)
+
+
+@bind.register(Ellipse)
+@bind.register(Ellipsoid)
+def _(shape: Ellipse | Ellipsoid, values: Values) -> Inside:
+    center, radii = [_number(each, values) for each in shape.center], [_number(each, values) for each in shape.radii]
+    angle = _number(getattr(shape, "angle", 0), values)
+
+    def inside(p: tuple[float, ...]) -> bool:
+        along = [x - c for x, c in zip(p, center, strict=True)]
+        if angle:
+            along = [math.cos(angle) * along[0] + math.sin(angle) * along[1], math.cos(angle) * along[1] - math.sin(angle) * along[0]]
+        return math.hypot(*(x / r for x, r in zip(along, radii, strict=True))) < 1
+
+    return inside
+
+
+@bounds.register(Ellipse)
+@bounds.register(Ellipsoid)
+def _(shape: Ellipse | Ellipsoid, values: Values) -> Box_:
+    center, radii = [_number(each, values) for each in shape.center], [_number(each, values) for each in shape.radii]
+    reach = radii if not getattr(shape, "angle", 0) else [max(radii)] * len(radii)
+    return tuple(c - r for c, r in zip(center, reach, strict=True)), tuple(c + r for c, r in zip(center, reach, strict=True))
+
+
+@bind.register
+def _(shape: Extruded, values: Values) -> Inside:
+    flat, height = bind(shape.shape, values), _number(shape.height, values)
+    return lambda p: 0 < p[2] < height and flat(p[:2])
+
+
+@bounds.register
+def _(shape: Extruded, values: Values) -> Box_:
+    lower, upper = bounds(shape.shape, values)
+    return (*lower, 0.0), (*upper, _number(shape.height, values))
+
+
+@bind.register(Moved)
+@bind.register(Rotated)
+@bind.register(Scaled)
+def _(shape: Moved | Rotated | Scaled, values: Values) -> Inside:
+    within, place = bind(shape.shape, values), placement(shape)
+    shift, scale = [_number(each, values) for each in place.shift], _number(place.scale, values)
+    turn = [[_number(each, values) for each in row] for row in place.turn]
+
+    def inside(p: tuple[float, ...]) -> bool:
+        moved = [(x - by) / scale for x, by in zip(p, shift, strict=True)]
+        return within(tuple(sum(turn[i][k] * moved[i] for i in range(len(moved))) for k in range(len(moved))))
+
+    return inside
+
+
+@bounds.register(Moved)
+@bounds.register(Rotated)
+@bounds.register(Scaled)
+def _(shape: Moved | Rotated | Scaled, values: Values) -> Box_:
+    place = placement(shape)
+    corners = itertools.product(*zip(*bounds(shape.shape, values), strict=True))
+    images = [tuple(_number(each, values) for each in place.point(tuple(map(sp.Float, corner)))) for corner in corners]
+    columns = list(zip(*images, strict=True))
+    return tuple(map(min, columns)), tuple(map(max, columns))
 
 
 @bind.register

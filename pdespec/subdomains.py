@@ -19,15 +19,22 @@ from pdespec.geometry import (
     Difference,
     Disk,
     Domain,
+    Ellipse,
+    Ellipsoid,
     Exterior,
+    Extruded,
     Intersection,
     Interval,
+    Moved,
     Point,
     Polygon,
     Rectangle,
+    Rotated,
+    Scaled,
     Shape,
     Star,
     Union,
+    placement,
     shape_symbols,
 )
 from pdespec.interfaces import flux, same_sign
@@ -141,6 +148,31 @@ def _(shape: Interval | Rectangle | Box, coordinates: tuple[Coordinate, ...]) ->
 @inside.register(Ball)
 def _(shape: Disk | Ball, coordinates: tuple[Coordinate, ...]) -> Any:
     return sp.Lt(sp.Add(*((x - c) ** 2 for x, c in zip(coordinates, shape.center, strict=True))), shape.radius**2)
+
+
+@inside.register(Ellipse)
+@inside.register(Ellipsoid)
+def _(shape: Ellipse | Ellipsoid, coordinates: tuple[Coordinate, ...]) -> Any:
+    along = [x - c for x, c in zip(coordinates, shape.center, strict=True)]
+    if isinstance(shape, Ellipse):
+        c, s = sp.cos(shape.angle), sp.sin(shape.angle)
+        along = [c * along[0] + s * along[1], c * along[1] - s * along[0]]
+    return sp.Lt(sp.Add(*((x / r) ** 2 for x, r in zip(along, shape.radii, strict=True))), 1)
+
+
+@inside.register
+def _(shape: Extruded, coordinates: tuple[Coordinate, ...]) -> Any:
+    return sp.And(inside(shape.shape, coordinates[:2]), sp.Gt(coordinates[2], 0), sp.Lt(coordinates[2], shape.height))
+
+
+@inside.register(Moved)
+@inside.register(Rotated)
+@inside.register(Scaled)
+def _(shape: Moved | Rotated | Scaled, coordinates: tuple[Coordinate, ...]) -> Any:
+    place = placement(shape)
+    moved = [(x - by) / place.scale for x, by in zip(coordinates, place.shift, strict=True)]
+    there = [sp.Add(*(place.turn[i][k] * moved[i] for i in range(len(moved)))) for k in range(len(moved))]
+    return inside(shape.shape, coordinates).xreplace(dict(zip(coordinates, there, strict=True)))
 
 
 @inside.register

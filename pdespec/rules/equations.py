@@ -101,14 +101,14 @@ def _uncovered(analysis: Analysis, domain: Domain, labels: list[str]) -> Diagnos
 
 
 def _lies_in(part: Domain, whole: Domain) -> bool:
-    """Whether a domain is a part of another, as far as points of it tell."""
+    """Whether a domain is a part of another, as far as points of it tell; of shapes that cannot be looked into, it is believed."""
     values = typical(part, whole)
     where = points(part, POINTS, values)
     try:
         inside = bind(whole.shape, values)
     except NotImplementedError:
-        return False
-    return part.coordinates == whole.coordinates and where is not None and all(map(inside, where))
+        return part.coordinates == whole.coordinates
+    return part.coordinates == whole.coordinates and all(map(inside, where or ()))
 
 
 @rule("W07")

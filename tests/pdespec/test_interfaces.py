@@ -219,3 +219,28 @@ def test_a_side_beside_the_jump_states_nothing_of_it():
     top = side(Omega, y=2)
     problem = Problem("p", {"a": (div(k * grad(u)), 0)}, [on(top, (k * dot(grad(u), n), 1)), on(pdespec.rest(Omega, top), u)])
     assert list(flux_conditions(problem)) == ["a.flux"]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        lambda: pdespec.ellipse(x, y, radii=(0.4, 0.2), center=(0.5, 1), angle=0.6, name="A"),
+        lambda: pdespec.moved(pdespec.disk(x, y, radius=0.3, name="A"), [0.5, 1]),
+        lambda: pdespec.rotated(rectangle(x, y, [0.2, 0.8], [0.8, 1.2], name="A"), 0.5),
+        lambda: pdespec.star(x, y, radius=lambda t: sp.Rational(3, 10) + sp.cos(3 * t) / 20, center=(0.5, 1), name="A"),
+        lambda: pdespec.polygon(x, y, [[0.2, 0.5], [0.8, 0.6], [0.5, 1.5]], name="A"),
+    ],
+)
+def test_a_part_of_any_shape_is_told_alike_by_points_by_inequalities_and_by_its_distance(part):
+    import torch
+
+    from compiler.geometry import Geometry
+    from pdespec import membership, subdomains
+
+    domain = part()
+    points = list(membership.points(Omega, 400, {}))
+    by_points = list(map(membership.bind(domain.shape, {}), points))
+    condition = sp.lambdify((x, y), subdomains.inside(domain.shape, (x, y)), "math")
+    tensor = torch.tensor([points], dtype=torch.float64)
+    by_distance = (Geometry(domain, {}, 1, torch.float64).signed_distance(tensor)[0] < 0).tolist()
+    assert by_points == [bool(condition(*p)) for p in points] == by_distance and 10 < sum(by_points) < 200
