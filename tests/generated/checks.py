@@ -126,14 +126,14 @@ def compiled(case: Checked, backend: Any, params: Mapping[str, np.ndarray]) -> t
     trainables = {each.name for each in case.declared.numbers if each.kind == "trainable"}
     with torch.no_grad():
         for name in trainables:
-            loss.trainables[name].fill_(float(params[name][0]))
+            loss.trainables[name].copy_(torch.as_tensor(params[name][0]))
     return loss, {name: torch.as_tensor(value) for name, value in params.items() if name not in trainables}
 
 
 def shared_trainables(case: Checked, params: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """A trainable is one number for all samples."""
     trainables = {each.name for each in case.declared.numbers if each.kind == "trainable"}
-    return {name: np.full_like(value, value.flat[0]) if name in trainables else value for name, value in params.items()}
+    return {name: np.broadcast_to(value[:1], value.shape).copy() if name in trainables else value for name, value in params.items()}
 
 
 def closed_fields(case: Checked) -> dict[str, Waves]:
@@ -316,7 +316,7 @@ def expected_terms(case: Checked, loss: Any, batch: Any, field: Any) -> dict[str
     """The value of every term by its label, from SymPy's residuals on the model's own derivatives by nested autograd."""
     declared, oracle = case.declared, case.oracle
     params = {name: value.detach().numpy() for name, value in batch.params.items()}
-    params |= {name: np.full(batch.size, float(value.detach())) for name, value in loss.trainables.items()}
+    params |= {name: np.stack([value.detach().numpy()] * batch.size) for name, value in loss.trainables.items()}
     params = {name: params[name] for name in oracle.params}
     fields = {each.name: each for each in declared.inputs}
     places = channels_of(case)

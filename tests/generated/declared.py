@@ -225,7 +225,8 @@ def to_text(problem: Declared) -> str:
             law = law if each.size is None else f"{law[:-1]}, size = {each.size})"
             lines.append(f"{each.kind} {w(each.name)} ~ {law}{_unit(each.unit)}")
         else:
-            lines.append(f"{each.kind} {w(each.name)} = {each.value}{_unit(each.unit)}")
+            size = f", size = {each.size}" if each.size else ""
+            lines.append(f"{each.kind} {w(each.name)} = {each.value}{size}{_unit(each.unit)}")
     lines += [f"domain {w(name)} = {shape.text(spell)}" for name, shape in problem.domains]
     if problem.periodic:
         lines.append(f"periodic {', '.join(map(w, problem.periodic))}")
@@ -237,6 +238,7 @@ def to_text(problem: Declared) -> str:
     for each in problem.unknowns:
         steady = " steady" if problem.time and not each.in_time else ""
         lines.append(f"unknown {w(each.name)} : {each.rank} on {w(each.on)}{steady}{' > 0' * each.positive}{_unit(each.unit)}")
+    lines += definitions(problem)
     if problem.energy:
         terms = " + ".join(f"integral({text(density, spell)}, {region(where)})" for density, where in problem.energy.terms)
         lines.append(f"minimize {terms}")
@@ -257,6 +259,32 @@ def to_text(problem: Declared) -> str:
     return "\n".join(lines) + "\n"
 
 
+def trees(problem: Declared) -> list[Node]:
+    """All expressions of the statements, in the order in which they are written."""
+    found = [density for density, _ in problem.energy.terms] if problem.energy else []
+    for each in (*problem.equations, *problem.conditions, *problem.initial, *problem.requirements):
+        found += [each.lhs, each.rhs]
+    return found + [density for _, density, _ in problem.outputs]
+
+
+def definitions(problem: Declared) -> list[str]:
+    """The definitions that the trees use, each after those it uses itself."""
+    spell, found = problem.spell, {}
+
+    def collect(node: Node) -> None:
+        for each in node.args:
+            collect(each)
+        if node.word == "defined":
+            found.setdefault(node.what, f"{spell.get(node.what, node.what)} := {text(node.args[0], spell)}")
+        if node.word == "applied":
+            own, parameter = node.what
+            found.setdefault(own, f"{spell.get(own, own)}({parameter}) := {text(node.args[0], spell)}")
+
+    for tree in trees(problem):
+        collect(tree)
+    return list(found.values())
+
+
 def to_python(problem: Declared) -> pdespec.Problem:
     """The same problem from SymPy expressions and pdespec's constructors."""
     space = pdespec.space(" ".join(problem.space), unit=problem.units[0])
@@ -269,7 +297,8 @@ def to_python(problem: Declared) -> pdespec.Problem:
             given = each.law.python() if each.law else each.value
             names[each.name] = pdespec.param(each.name, given, size=each.size, unit=each.unit)
         else:
-            names[each.name] = getattr(pdespec, each.kind)(each.name, each.value, unit=each.unit)
+            size = {"size": each.size} if each.size else {}
+            names[each.name] = getattr(pdespec, each.kind)(each.name, each.value, unit=each.unit, **size)
     names.setdefault("theta", geometry.THETA)
     algebra = python_algebra(names, space)
     domains: dict[str, Any] = {}

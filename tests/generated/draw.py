@@ -26,7 +26,7 @@ FRAMES = {
     2: [("x", "y"), ("x", "y"), ("X", "Y"), ("r", "z"), ("x1", "x2"), ("xi", "eta"), ("y", "x"), ("lon", "lat")],
     3: [("x", "y", "z"), ("x", "y", "z"), ("X", "Y", "Z"), ("x1", "x2", "x3"), ("a", "b", "c")],
 }
-TAKEN = set("sqrt exp log sin cos tan sinh cosh tanh abs min max pi grad div curl lap tr det inv dot integral entry".split())
+TAKEN = set("sqrt exp log sin cos tan sinh cosh tanh abs min max pi grad div curl lap tr det inv dot integral entry equal xor if i".split())
 
 
 KINDS = ("plain", "plain", "plain", "keyword", "odd", "odd", "greek", "own")
@@ -98,13 +98,15 @@ class Drawer:
 
     def declare_numbers(self) -> None:
         for _ in range(self.pick([0, 1, 1, 2, 3])):
-            kind = self.pick(["const", "const", "param", "param", "law", "sized", "trainable"])
+            kind = self.pick(["const", "const", "param", "param", "law", "sized", "trainable", "trainables"])
             own = self.fresh()
             low = self.rational()
             law = Law("uniform", (("low", low), ("high", low + self.rational())))
             if self.chance(0.2):
                 law = Law("loguniform", law.arguments)
-            if kind == "sized":
+            if kind == "trainables":
+                self.numbers.append(Number(own, "trainable", value=self.rational(), size=2))
+            elif kind == "sized":
                 self.numbers.append(Number(own, "param", law=law, size=self.pick([2, 3])))
             elif kind == "law":
                 self.numbers.append(Number(own, "param", law=law))
@@ -167,15 +169,88 @@ class Drawer:
         return self.function(sub, square, rough)
 
     def function(self, sub: Callable[[], Node], square: Callable[[], Node], rough: bool) -> Node:
-        word = self.pick("sqrt exp log sin cos tan sinh cosh tanh".split() + ["abs", "min", "max"] * rough)
+        """A function of arguments on which it is defined and of moderate size."""
+        group = self.pick(["plain"] * 4 + ["special"] * 2 + ["kink", "jump", "choice", "source"] * rough)
+
+        def bounded() -> Node:
+            return self.pick([lambda: call("sin", sub()), lambda: call("tanh", sub())])()
+
+        def above() -> Node:  # more than one
+            return add(self.pick([number(2), number("3/2")]), square())
+
+        if group == "choice":
+            return self.choice(sub)
+        if group == "source":
+            at = Node("-", (sub(), self.literal()))
+            self.features.add("function dirac")
+            return call("dirac", at, self.pick([number("1/2"), number(1), number("0.3", "0.3")]))
+        words = {
+            "plain": "sqrt exp log sin cos tan sinh cosh tanh",
+            "special": "cot sec csc asin acos atan acot asec acsc coth sech csch asinh acosh atanh acoth asech acsch atan2 "
+            "erf erfc erfinv sinc gamma loggamma polygamma besselj bessely besseli besselk sphericalj",
+            "kink": "abs min max",
+            "jump": "sign step step floor ceil frac mod",
+        }[group].split()
+        word = self.pick([each for each in words if each not in self.taken or each in TAKEN])
         self.features.add(f"function {word}")
         if word in ("sqrt", "log"):
             return call(word, add(self.pick([number(1), number(2), number("1/2")]), square()))
-        if word in ("exp", "tan", "sinh", "cosh"):  # of what is bounded
-            return call(word, self.pick([lambda: call("sin", sub()), lambda: call("tanh", sub())])())
+        if word in ("exp", "tan", "sinh", "cosh", "sec", "gamma_"):
+            return call(word, bounded())
+        if word in ("asin", "acos", "atanh", "erfinv"):
+            return call(word, mul(number("9/10"), bounded()))
+        if word in ("cot", "csc"):
+            return call(word, add(number(1), Node("/", (bounded(), number(2)))))
+        if word in ("asec", "acsc", "acosh", "acoth", "coth", "csch", "acsch", "acot"):
+            return call(word, above())
+        if word == "asech":
+            return call(word, Node("/", (number(1), above())))
+        if word in ("gamma", "loggamma", "bessely", "besselk", "polygamma"):
+            argument = add(number("3/2"), bounded())
+        else:
+            argument = bounded() if word in ("besseli", "sphericalj") else sub()
+        if word in ("besselj", "bessely", "besseli", "besselk"):
+            order = self.pick([number(0), number(1), number(2), number("1/2")])
+            return call(word, order, above() if order.what[0].q == 2 else argument)  # of half an order: real where positive
+        if word in ("polygamma", "sphericalj"):
+            return call(word, number(self.pick([0, 1, 2])), argument)
+        if word == "mod":
+            return call(word, sub(), self.literal())
+        if word == "atan2":
+            return call(word, sub(), add(number(1), square()))
         if word in ("min", "max"):
-            return call(word, sub(), sub())
-        return call(word, sub())
+            return call(word, *(sub() for _ in range(self.pick([2, 2, 3]))))
+        if word == "step" and self.chance(0.3):
+            return call(word, sub(), self.pick([number(0), number(1), number("1/2")]))
+        return call(word, argument)
+
+    def choice(self, sub: Callable[[], Node]) -> Node:
+        """`if(condition, value, .., otherwise)`, the values masked roots and logarithms now and then."""
+        self.features.add("if")
+        parts: list[Node] = []
+        for _ in range(self.pick([1, 1, 2])):
+            parts.append(self.condition_of(sub, 1))
+            parts.append(sub())
+        if self.chance(0.3):  # a function on the part of its domain that a condition chooses
+            value = sub()
+            parts[:2] = [call(">", value, number(0)), call(self.pick(["sqrt", "log"]), value)]
+            self.features.add("masked")
+        return call("if", *parts, sub())
+
+    def condition_of(self, sub: Callable[[], Node], depth: int) -> Node:
+        word = self.pick(["compare"] * 4 + ["between"] + (["and", "or", "not", "xor", "equal"] if depth else []))
+        if word == "compare":
+            return call(self.pick(["<", "<=", ">", ">="]), sub(), sub())
+        if word == "between":
+            signs = self.pick([("<", "<"), ("<=", "<"), (">", ">=")])
+            return call("between", number(1 if signs[0] == ">" else 0), sub(), number(0 if signs[0] == ">" else 1), what=signs)
+        if word == "equal":
+            return call("or", call("equal", sub(), sub()), self.condition_of(sub, 0))
+        if word == "not":
+            return call("not", self.condition_of(sub, 0))
+        if word == "xor":
+            return call("xor", self.condition_of(sub, 0), self.condition_of(sub, 0))
+        return call(word, self.condition_of(sub, 0), self.condition_of(sub, 0))
 
     def field_scalars(self, in_equation: bool = True) -> list[Node]:
         """Scalar values of unknowns and, where they live on the domain, inputs."""
@@ -203,7 +278,7 @@ class Drawer:
         for field in self.inputs:
             if field.on == "Omega" and self.chance(0.3):
                 leaves.append(self.spatial(field, 1))
-        return self.scalar(self.pick([1, 2, 2, 3]), leaves)
+        return self.defined(self.scalar(self.pick([1, 2, 2, 3]), leaves))
 
     def spatial(self, field: Function, most: int) -> Node:
         return derivative(self.pick(self.components(field)), tuple(self.pick(self.space) for _ in range(self.rng.randint(1, max(1, most)))))
@@ -226,6 +301,23 @@ class Drawer:
         if self.dim == 3:
             options += [lambda: call("dot", v, call("curl", v, rank="vector"))]
         return self.pick(options)()
+
+    def defined(self, node: Node) -> Node:
+        """The same by a definition of the user's, or by a function of one argument."""
+        if node.rank != "scalar" or not node.args or self.chance(0.6):
+            return node
+        own = self.fresh()
+        self.features.add("definition")
+        inner = next((each for each in node.args if each.rank == "scalar" and each.args), None)
+        if inner is None or self.chance(0.5):
+            return call("defined", node, what=own)
+        parameter = self.pick([each for each in ("w", "a", "self", "q_1") if each not in self.space])
+        body = Node(node.word, tuple(name(parameter) if each == inner else each for each in node.args), node.what)
+        if any(each.word in ("defined", "applied") for each in body.walk()) or any(each.what == parameter for each in inner.walk()):
+            return call("defined", node, what=own)
+        if any(each.what == parameter for argument in node.args for each in argument.walk()):
+            return call("defined", node, what=own)
+        return call("applied", body, inner, what=(own, parameter))
 
     def vector_literal(self) -> Node:
         return call("vector", *(self.known(1) for _ in self.space), rank="vector")
@@ -418,6 +510,7 @@ class Drawer:
             if kind == "lap":
                 return [Statement(call("lap", u, rank="vector"), zero("vector"), place)]
             flux = Node("*", (gradient, call("normal", rank="vector")), rank="vector")
+            flux = call("dn", u, rank="vector") if self.chance(0.4) else flux
             flux = add(flux, mul(self.positive_number(), u)) if kind == "robin" else flux
             return [Statement(flux, self.pick([zero("vector"), call("vector", *(value() for _ in self.space), rank="vector")]), place)]
         if kind == "value":
@@ -425,6 +518,7 @@ class Drawer:
         if kind == "lap":
             return [Statement(call("lap", u), value(), place)]
         flux = call("dot", call("grad", u, rank="vector"), call("normal", rank="vector"))
+        flux = call("dn", u) if self.chance(0.5) else flux
         flux = mul(self.positive_number(), flux) if self.chance(0.3) else flux
         if kind == "robin":
             flux = add(flux, mul(self.positive_number(), u if self.chance(0.7) else power(u, 3)))

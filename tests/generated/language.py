@@ -6,14 +6,14 @@ The last one is the oracle: ordinary symbols and undefined functions, differenti
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sympy as sp
 
 import pdespec
 
-SUM, NEGATIVE, PRODUCT, POWER, ATOM = range(1, 6)  # how tightly a written expression holds together
+TOLD, CHOICE, SUM, NEGATIVE, PRODUCT, POWER, ATOM = range(-1, 6)  # how tightly a written expression holds together
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,18 @@ def _written(node: Node, spell: Mapping[str, str]) -> tuple[str, int]:
         if all(len(letter) == 1 for letter in node.what):
             return f"{joined}({listed()})", ATOM
         return f"d({listed()}, {', '.join(spell.get(each, each) for each in node.what)})", ATOM
+    if node.word in RELATIONS:
+        return f"{at(0, SUM)} {node.word} {at(1, SUM)}", CHOICE
+    if node.word == "between":
+        return f"{at(0, SUM)} {node.what[0]} {at(1, SUM)} {node.what[1]} {at(2, SUM)}", CHOICE
+    if node.word in ("and", "or"):
+        return f"{at(0, CHOICE)} {node.word} {at(1, CHOICE)}", TOLD
+    if node.word == "not":
+        return f"not ({_written(node.args[0], spell)[0]})", TOLD
+    if node.word == "defined":
+        return spell.get(node.what, node.what), ATOM
+    if node.word == "applied":
+        return f"{spell.get(node.what[0], node.what[0])}({_written(node.args[1], spell)[0]})", ATOM
     if node.word in ("identity", "normal", "pi"):
         return {"identity": "I", "normal": "n", "pi": "pi"}[node.word], ATOM
     return f"{node.word}({listed()})", ATOM
@@ -142,7 +154,20 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "abs": sp.Abs,
     "min": sp.Min,
     "max": sp.Max,
+    "step": sp.Heaviside,
+    "ceil": sp.ceiling,
+    "mod": sp.Mod,
+    "sphericalj": sp.jn,
+    **{
+        each: getattr(sp, each)
+        for each in (
+            "cot sec csc asin acos atan acot asec acsc coth sech csch asinh acosh atanh acoth asech acsch atan2 erf erfc erfinv sinc "
+            "gamma loggamma polygamma besselj bessely besseli besselk sign floor frac"
+        ).split()
+    },
 }
+RELATIONS: dict[str, Callable[..., Any]] = {"<": sp.Lt, "<=": sp.Le, ">": sp.Gt, ">=": sp.Ge}
+CONDITIONS: dict[str, Callable[..., Any]] = {"and": sp.And, "or": sp.Or, "not": sp.Not, "xor": sp.Xor, "equal": sp.Eq}
 
 
 @dataclass(frozen=True)
@@ -158,8 +183,21 @@ class Algebra:
 
 def meaning(node: Node, algebra: Algebra) -> Any:
     """The scalar, vector (a column) or tensor that a tree stands for."""
-    args = [meaning(each, algebra) for each in node.args]
     word = node.word
+    if word == "applied":  # a function of the user's: its body, with the argument in place of the parameter
+        value = meaning(node.args[1], algebra)
+        return meaning(node.args[0], replace(algebra, names={**algebra.names, node.what[1]: value}))
+    args = [meaning(each, algebra) for each in node.args]
+    if word == "defined":
+        return args[0]
+    if word in RELATIONS:
+        return RELATIONS[word](*args)
+    if word == "between":
+        return sp.And(RELATIONS[node.what[0]](args[0], args[1]), RELATIONS[node.what[1]](args[1], args[2]))
+    if word in CONDITIONS:
+        return CONDITIONS[word](*args)
+    if word == "if":
+        return sp.Piecewise(*zip(args[1::2], args[0:-1:2], strict=True), (args[-1], True))
     if word == "number":
         return node.what[0]
     if word == "name":
@@ -209,8 +247,8 @@ def python_algebra(names: Mapping[str, Any], space: tuple[Any, ...]) -> Algebra:
 class Plain:
     """Vector calculus in the coordinates `space` by nothing but `diff`, sums and products, after any textbook."""
 
-    def __init__(self, space: tuple[sp.Symbol, ...]) -> None:
-        self.space = space
+    def __init__(self, space: tuple[sp.Symbol, ...], normal: sp.ImmutableMatrix) -> None:
+        self.space, self.normal = space, normal
 
     def d(self, a: Any, *variables: sp.Symbol) -> Any:
         for each in variables:
@@ -226,6 +264,16 @@ class Plain:
         if a.shape[1] == 1:
             return sum((a[i].diff(x) for i, x in enumerate(self.space)), sp.S.Zero)
         return sp.ImmutableMatrix([sum((a[i, j].diff(x) for j, x in enumerate(self.space)), sp.S.Zero) for i in range(a.shape[0])])
+
+    def dn(self, a: Any) -> Any:
+        if isinstance(a, sp.MatrixBase):
+            return self.grad(a) * self.normal
+        return self.dot(self.grad(a), self.normal)
+
+    def dirac(self, place: Any, width: Any) -> Any:
+        """A normal density."""
+        places = list(place) if isinstance(place, sp.MatrixBase) else [place]
+        return sp.exp(-sum(each**2 for each in places) / (2 * width**2)) / (width * sp.sqrt(2 * sp.pi)) ** len(places)
 
     def lap(self, a: Any) -> Any:
         total = self.space and a.diff(self.space[0], 2)
@@ -283,4 +331,4 @@ class Plain:
 
 def plain_algebra(names: Mapping[str, Any], space: tuple[sp.Symbol, ...], normal: tuple[sp.Symbol, ...], axes: tuple[str, ...]) -> Algebra:
     """Ordinary SymPy; the coordinates are called `axes` by the problem."""
-    return Algebra(names, space, Plain(space), sp.ImmutableMatrix(normal), axes)
+    return Algebra(names, space, Plain(space, sp.ImmutableMatrix(normal)), sp.ImmutableMatrix(normal), axes)

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import scipy.special
 import sympy as sp
 import torch
 from sympy.core.function import AppliedUndef
@@ -23,6 +24,26 @@ from tests.generated.declared import Declared, Function, Statement
 from tests.generated.language import Node, meaning, plain_algebra
 
 Jet = tuple[str, int, tuple[int, ...]]  # field, component, multi-index over (space..., time)
+
+
+NUMERIC = {
+    "frac": lambda s: s - np.floor(s),
+    "loggamma": scipy.special.gammaln,
+    "jn": lambda k, s: scipy.special.spherical_jn(int(k), s),
+    "cot": lambda s: 1 / np.tan(s),
+    "sec": lambda s: 1 / np.cos(s),
+    "csc": lambda s: 1 / np.sin(s),
+    "acot": lambda s: np.arctan(1 / s),
+    "asec": lambda s: np.arccos(1 / s),
+    "acsc": lambda s: np.arcsin(1 / s),
+    "coth": lambda s: 1 / np.tanh(s),
+    "sech": lambda s: 1 / np.cosh(s),
+    "csch": lambda s: 1 / np.sinh(s),
+    "acoth": lambda s: np.arctanh(1 / s),
+    "asech": lambda s: np.arccosh(1 / s),
+    "acsch": lambda s: np.arcsinh(1 / s),
+}
+"""What lambdify has no NumPy word for."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +163,7 @@ class Oracle:
         params = [symbol for each in self.params.values() for symbol in (each if isinstance(each, sp.MatrixBase) else [each])]
         plain = [each.xreplace(table) for each in expressions]
         arguments = [list(self.variables.values()), params, list(self.normal), list(table.values())]
-        function = sp.lambdify(arguments, plain, modules=["scipy", "numpy"], cse=True)
+        function = sp.lambdify(arguments, plain, modules=[NUMERIC, "scipy", "numpy"], cse=True)
         return Rows(tuple(plain), len(self.space), tuple(found[symbol] for symbol in table.values()), function)
 
     @cached_property
