@@ -53,6 +53,7 @@ class Function:
     law: Law | None = None
     in_time: bool = True
     positive: bool = False
+    complex: bool = False
     unit: str | None = None
 
 
@@ -237,7 +238,7 @@ def to_text(problem: Declared) -> str:
         lines.append(f"input {w(each.name)} : {each.rank} on {w(each.on)}{_unit(each.unit)}{over}{law}")
     for each in problem.unknowns:
         steady = " steady" if problem.time and not each.in_time else ""
-        lines.append(f"unknown {w(each.name)} : {each.rank} on {w(each.on)}{steady}{' > 0' * each.positive}{_unit(each.unit)}")
+        lines.append(f"unknown {w(each.name)} : {'complex ' * each.complex}{each.rank} on {w(each.on)}{steady}{' > 0' * each.positive}{_unit(each.unit)}")
     lines += definitions(problem)
     if problem.energy:
         terms = " + ".join(f"integral({text(density, spell)}, {region(where)})" for density, where in problem.energy.terms)
@@ -309,6 +310,7 @@ def to_python(problem: Declared) -> pdespec.Problem:
     for name in main:
         if problem.periodic:
             domains[name] = geometry.periodic(domains[name], *problem.periodic)
+    names.update({f"domain {name}": domain for name, domain in domains.items()})
     places: dict[str, Any] = {}
     for place in problem.places:
         places[place.name] = place.python(domains, places, algebra)
@@ -325,7 +327,7 @@ def to_python(problem: Declared) -> pdespec.Problem:
         if each.kind == "input":
             symbol = pdespec.input_function(each.name, where, each.law.python() if each.law else None, each.rank, **own)
         else:
-            symbol = pdespec.unknown(each.name, where, each.rank, positive=each.positive, **own)
+            symbol = pdespec.unknown(each.name, where, each.rank, positive=each.positive, complex=each.complex, **own)
         names[each.name] = symbol
         declared[each.kind].append(symbol)
 

@@ -546,9 +546,9 @@ def draw(rng: random.Random) -> Declared:
     domains, cuts = drawer.shape()
     places = [] if len(drawer.periodic) == drawer.dim else drawer.cut(cuts)
     whole = Drawn(drawer, domains, places)
-    template = drawer.pick(["strong"] * 6 + ["energy", "units"])
+    template = drawer.pick(["strong"] * 12 + ["energy"] * 2 + ["units"] * 2 + ["complex", "flow", "gauge"])
     drawer.features.add(template)
-    return {"strong": whole.strong, "energy": whole.energy, "units": whole.units}[template]()
+    return getattr(whole, "complex_" if template == "complex" else template)()
 
 
 class Drawn:
@@ -714,6 +714,102 @@ class Drawn:
         terms[1:] = [(call("negative", mul(d.known(1), d.components(field)[0])), place) for _, place in terms[1:2]]
         return self.finish(energy=Energy(tuple(terms)), conditions=tuple(conditions), expected=frozenset({"V03"}))
 
+    def complex_(self) -> Declared:
+        """A linear or cubic equation of waves for a complex unknown."""
+        d = self.d
+        field = Function(d.fresh(), "unknown", "scalar", "Omega", complex=True)
+        d.unknowns.append(field)
+        u = name(field.name)
+        d.taken.add("i")
+
+        def imaginary() -> Node:
+            value = d.rational()
+            written = f"{float(value):g}" if value.q in (1, 2, 4, 10) else "1"
+            return call("imaginary", what=(sp.Rational(written), written))
+
+        gradient = call("grad", u, rank="vector")
+        medium = add(d.positive(), mul(imaginary(), d.known(1))) if d.chance(0.5) else d.positive()
+        principal = d.pick(
+            [lambda: call("lap", u), lambda: call("div", mul(medium, gradient)), lambda: mul(medium, call("lap", u))]
+        )()
+        lower = mul(d.pick([d.positive_number(), add(d.literal(), imaginary())]), u)
+        if d.chance(0.4):
+            lower = add(lower, mul(d.literal(), mul(call("abs2", u), u)))
+        if d.chance(0.2):
+            lower = add(lower, mul(imaginary(), call("conj", u)))
+        left: Node = add(principal, lower)
+        right: Node = d.known(1)
+        initial = []
+        if d.time:
+            left, right = mul(imaginary(), derivative(u, (d.time[0],))), add(principal, lower)
+            start = mul(call("exp", mul(imaginary(), name(d.space[0]))), d.literal())
+            initial = [Statement(u, start, "Omega", at=d.time[1])]
+        conditions = []
+        for k, place in enumerate(self.places):
+            value = d.pick([zero("scalar"), call("exp", mul(imaginary(), d.known(0))), add(d.known(1), imaginary())])
+            robin = Statement(call("dn", u), mul(mul(imaginary(), d.positive_number()), u), place)
+            conditions.append(robin if k and d.chance(0.6) else Statement(u, value, place))
+        return self.finish(
+            equations=(Statement(left, right, "Omega"),),
+            conditions=tuple(conditions),
+            initial=tuple(initial),
+            expected=frozenset({"V03"}),
+        )
+
+    def flow(self) -> Declared:
+        """A gradient flow, dt(u) = -variation(E, u), of a quadratic and a quartic energy."""
+        d = self.d
+        if d.time is None:
+            d.time = ("t", sp.S.Zero, sp.S.One) if "t" not in d.taken else None
+            if d.time is None:
+                return self.units()
+            d.taken.add("t")
+        field = Function(d.fresh(), "unknown", "scalar", "Omega")
+        d.unknowns.append(field)
+        self.declare_inputs()
+        u = name(field.name)
+        gradient = call("grad", u, rank="vector")
+        density = mul(Node("/", (d.positive(), number(2))), call("dot", gradient, gradient))
+        density = add(density, Node("/", (power(Node("-", (power(u, 2), number(1))), 2), number(4))))
+        if d.chance(0.3):
+            density = add(density, mul(d.literal(), power(call("lap", u), 2)))
+            d.orders[field.name] = 4
+        order = d.orders.get(field.name, 2)
+        varied = call("variation", density, u, what="Omega")
+        right = call("negative", varied) if d.chance(0.7) else call("lap", varied)
+        order += 0 if right.word == "negative" else 2
+        if order > 4:
+            right, order = call("negative", varied), order - 2
+        conditions = d.boundary_conditions(field, order, self.places)
+        equation = Statement(derivative(u, (d.time[0],)), right, "Omega")
+        return self.finish(
+            equations=(equation,),
+            conditions=tuple(conditions),
+            initial=tuple(d.initial_conditions(field, 1)),
+            expected=frozenset({"V03"}),
+        )
+
+    def gauge(self) -> Declared:
+        """A pure Neumann problem, its constant fixed by a required integral."""
+        d = self.d
+        d.time = None
+        field = Function(d.fresh(), "unknown", "scalar", "Omega")
+        d.unknowns.append(field)
+        u = name(field.name)
+        left = call("negative", d.second_order(field, u))
+        gradient = call("grad", u, rank="vector")
+        while any(node == name(field.name) for part in [left] for node in _bare(part)):  # the value itself stands in it
+            left = call("negative", call("div", mul(d.positive(), gradient)))
+        flux = [Statement(call("dn", u), d.known(1) if d.chance(0.5) else zero("scalar"), place) for place in self.places]
+        value = d.pick([number(0), d.literal()])
+        density = d.pick([u, u, mul(d.literal(), u), mul(power(name(d.space[0]), 2), u)])
+        return self.finish(
+            equations=(Statement(left, d.known(2), "Omega"),),
+            conditions=tuple(flux),
+            requirements=(Requirement(density, "=", value, "Omega"),),
+            expected=frozenset({"V03"}),
+        )
+
     def units(self) -> Declared:
         """A linear equation whose coefficients carry the units that make it right."""
         d = self.d
@@ -748,6 +844,13 @@ class Drawn:
             initial=tuple(initial),
             units=(length, "s" if d.time else None),
         )
+
+
+def _bare(node: Node) -> list[Node]:
+    """The parts of a tree that are not differentiated."""
+    if node.word in ("d", "grad", "lap", "div", "tr"):
+        return [part for each in node.args if each.word in "*/" for part in _bare(each)]
+    return [node, *(part for each in node.args for part in _bare(each))]
 
 
 def _names(shape: Shape) -> list[Node]:

@@ -92,6 +92,8 @@ def _written(node: Node, spell: Mapping[str, str]) -> tuple[str, int]:
         if value < 0:
             return written, NEGATIVE
         return written, PRODUCT if "/" in written else ATOM
+    if node.word == "imaginary":
+        return f"{node.what[1]}i", ATOM
     if node.word == "name":
         return spell.get(node.what, node.what), ATOM
     if node.word in "+-" and len(node.args) == 2:
@@ -133,6 +135,9 @@ def _written(node: Node, spell: Mapping[str, str]) -> tuple[str, int]:
         return spell.get(node.what, node.what), ATOM
     if node.word == "applied":
         return f"{spell.get(node.what[0], node.what[0])}({_written(node.args[1], spell)[0]})", ATOM
+    if node.word == "variation":
+        density, field = (_written(each, spell)[0] for each in node.args)
+        return f"variation(integral({density}, {node.what}), {field})", ATOM
     if node.word in ("identity", "normal", "pi"):
         return {"identity": "I", "normal": "n", "pi": "pi"}[node.word], ATOM
     return f"{node.word}({listed()})", ATOM
@@ -216,6 +221,10 @@ def meaning(node: Node, algebra: Algebra) -> Any:
         return args[0] ** args[1]
     if word == "pi":
         return sp.pi
+    if word == "imaginary":
+        return node.what[0] * sp.I
+    if word == "variation":
+        return algebra.operators.variation(algebra.operators.integral(args[0], algebra.names[f"domain {node.what}"]), args[1])
     if word == "identity":
         return sp.ImmutableMatrix.eye(len(algebra.space))
     if word == "normal":
@@ -265,10 +274,39 @@ class Plain:
             return sum((a[i].diff(x) for i, x in enumerate(self.space)), sp.S.Zero)
         return sp.ImmutableMatrix([sum((a[i, j].diff(x) for j, x in enumerate(self.space)), sp.S.Zero) for i in range(a.shape[0])])
 
+    def integral(self, density: Any, region: Any) -> Any:
+        """The density alone, which is all that `variation` needs."""
+        return density
+
+    def variation(self, density: Any, u: Any) -> Any:
+        """Euler and Lagrange: sum over a of (-1)^|a| d^a (d density / d u_a)."""
+        slots = {each for each in density.atoms(sp.Derivative) if each.expr == u}
+        table = {each: sp.Dummy(real=True) for each in sorted(slots, key=sp.default_sort_key)}
+        stand_in = sp.Dummy(real=True)
+        plain = density.xreplace(table).xreplace({u: stand_in})
+        back = {symbol: each for each, symbol in table.items()} | {stand_in: u}
+        total = sp.diff(plain, stand_in).xreplace(back)
+        for each, symbol in table.items():
+            part = sp.diff(plain, symbol).xreplace(back)
+            total += (-1) ** each.derivative_count * part.diff(*each.variables)
+        return total
+
     def dn(self, a: Any) -> Any:
         if isinstance(a, sp.MatrixBase):
             return self.grad(a) * self.normal
         return self.dot(self.grad(a), self.normal)
+
+    def re(self, a: Any) -> Any:
+        return sp.re(a)
+
+    def im(self, a: Any) -> Any:
+        return sp.im(a)
+
+    def conj(self, a: Any) -> Any:
+        return sp.conjugate(a)
+
+    def abs2(self, a: Any) -> Any:
+        return sp.re(a) ** 2 + sp.im(a) ** 2
 
     def dirac(self, place: Any, width: Any) -> Any:
         """A normal density."""

@@ -75,6 +75,7 @@ class Oracle:
         self.variables = {each: sp.Symbol(f"X{i}", real=True) for i, each in enumerate(problem.variables)}
         self.space = tuple(self.variables[each] for each in problem.space)
         names: dict[str, Any] = {**self.variables, "theta": sp.Symbol("theta", real=True)}
+        names |= {f"domain {name}": None for name, _ in problem.domains}
         self.params: dict[str, Any] = {}
         for each in problem.numbers:
             if each.kind == "const":
@@ -92,6 +93,9 @@ class Oracle:
                 function = sp.Function(f"F{k}_{component}", real=True)
                 self.functions[function] = (each.name, component)
                 entries.append(function(*arguments))
+            if each.complex:
+                names[each.name] = entries[0] + sp.I * entries[1]
+                continue
             size = len(self.space)
             shape = {"scalar": None, "vector": (size, 1), "tensor": (size, size)}[each.rank]
             names[each.name] = entries[0] if shape is None else sp.ImmutableMatrix(*shape, entries)
@@ -111,12 +115,17 @@ class Oracle:
 
     @cached_property
     def equations(self) -> list[Rows]:
-        return [self.rows(self.difference(each)) for each in self.problem.equations]
+        return [self.rows(self.difference(each), self.is_complex(each)) for each in self.problem.equations]
+
+    def is_complex(self, statement: Statement) -> bool:
+        """Whether a statement is about a complex field: it is two then, its real and imaginary part."""
+        names = {node.what for side in (statement.lhs, statement.rhs) for node in side.walk() if node.word == "name"}
+        return any(each.complex and each.name in names for each in self.problem.unknowns)
 
     @cached_property
     def conditions(self) -> list[Rows]:
         """Of boundary conditions and then initial ones."""
-        return [self.rows(self.difference(each)) for each in (*self.problem.conditions, *self.problem.initial)]
+        return [self.rows(self.difference(each), self.is_complex(each)) for each in (*self.problem.conditions, *self.problem.initial)]
 
     @cached_property
     def stationary(self) -> Rows:
@@ -157,11 +166,14 @@ class Oracle:
             found[symbol] = (name, component, tuple(int(counts.get(x, 0)) for x in variables))
         return table, found
 
-    def rows(self, expressions: Sequence[sp.Expr]) -> Rows:
+    def rows(self, expressions: Sequence[sp.Expr], parts: bool = False) -> Rows:
+        """A function of the expressions, or of their real and imaginary `parts`."""
         expressions = [sp.sympify(each) for each in expressions]
         table, found = self._streams(expressions)
         params = [symbol for each in self.params.values() for symbol in (each if isinstance(each, sp.MatrixBase) else [each])]
         plain = [each.xreplace(table) for each in expressions]
+        if parts:
+            plain = [part for each in plain for part in sp.expand_complex(each).as_real_imag()]
         arguments = [list(self.variables.values()), params, list(self.normal), list(table.values())]
         function = sp.lambdify(arguments, plain, modules=[NUMERIC, "scipy", "numpy"], cse=True)
         return Rows(tuple(plain), len(self.space), tuple(found[symbol] for symbol in table.values()), function)
@@ -185,7 +197,7 @@ def _bare(expressions: Sequence[sp.Expr]) -> set[sp.Expr]:
 
 
 def components(field: Function, dim: int) -> int:
-    return {"scalar": 1, "vector": dim, "tensor": dim * dim}[field.rank]
+    return 2 if field.complex else {"scalar": 1, "vector": dim, "tensor": dim * dim}[field.rank]
 
 
 # -------------------------------------------------------------------------------------------------------------------------- fields
