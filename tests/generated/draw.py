@@ -29,6 +29,7 @@ FRAMES = {
 TAKEN = set("sqrt exp log sin cos tan sinh cosh tanh abs min max pi grad div curl lap tr det inv dot integral entry equal xor if i".split())
 
 
+CONDITION = {"<", "<=", ">", ">=", "between", "and", "or", "not", "xor", "equal"}
 KINDS = ("plain", "plain", "plain", "keyword", "odd", "odd", "greek", "own")
 
 
@@ -308,7 +309,7 @@ class Drawer:
             return node
         own = self.fresh()
         self.features.add("definition")
-        inner = next((each for each in node.args if each.rank == "scalar" and each.args), None)
+        inner = next((each for each in node.args if each.args and each.word not in CONDITION), None)
         if inner is None or self.chance(0.5):
             return call("defined", node, what=own)
         parameter = self.pick([each for each in ("w", "a", "self", "q_1") if each not in self.space])
