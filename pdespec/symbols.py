@@ -31,7 +31,7 @@ RANKS = ("scalar", "vector", "tensor")
 NAME = re.compile(r"[^\W\d]\w*")
 NOT_FINITE = tuple(type(each) for each in (sp.nan, sp.zoo, sp.oo, -sp.oo))
 BINDING = (ExprWithLimits, sp.Limit)
-SUSPECT = (sp.Float, *NOT_FINITE, *BINDING, sp.DiracDelta)  # what `exact` replaces or refuses
+SUSPECT = (sp.Float, *NOT_FINITE, *BINDING, sp.DiracDelta, sp.ITE)  # what `exact` replaces or refuses
 
 
 def exact(value: Any) -> Any:
@@ -82,6 +82,8 @@ def _exact_scalar(expression: sp.Expr) -> Any:
         raise fail(
             "N01", f"{peaks[0]} is a point source without width, which has no value", hint, "statements are evaluated point by point"
         )
+    if any(isinstance(each, sp.ITE) for each in suspects):  # SymPy's form of a choice inside of a condition
+        return _exact_scalar(expression.replace(sp.ITE, lambda c, a, b: sp.Or(sp.And(c, a), sp.And(sp.Not(c), b))))
     if any(isinstance(each, NOT_FINITE) for each in suspects):
         raise fail("V03", f"{expression} has no finite value", "look for a division by zero or a number that has overflowed")
     return expression.xreplace({each: _rational(float(each)) for each in suspects})

@@ -11,7 +11,7 @@ import sympy as sp
 from .. import calculus
 from ..errors import nearest
 from ..geometry import Domain
-from ..symbols import Scalar, Time
+from ..symbols import Scalar, Time, exact
 from . import tree as t
 from .beyond import DELAY
 from .evaluate import checked, condition, expression, kind_of, region, value
@@ -195,7 +195,7 @@ def _chosen(values: list[Any], conditions: list[Any]) -> Any:
     if isinstance(values[0], sp.MatrixBase):
         rows, columns = values[0].shape
         return sp.ImmutableMatrix(rows, columns, lambda i, j: _chosen([each[i, j] for each in values], conditions))
-    return sp.Piecewise(*zip(values, (*conditions, True), strict=True))
+    return exact(sp.Piecewise(*zip(values, (*conditions, True), strict=True)))
 
 
 @handles("equal")

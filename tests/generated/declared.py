@@ -12,7 +12,7 @@ from typing import Any
 import sympy as sp
 
 import pdespec
-from pdespec import geometry
+from pdespec import domains, geometry
 from tests.generated.language import Node, meaning, python_algebra, text
 
 
@@ -57,6 +57,10 @@ class Function:
     unit: str | None = None
 
 
+LAID = {"moved": ("vector",), "rotated": ("angle",), "scaled": ("factor",), "extruded": ("height",)}
+"""Shapes made of another, and which of their arguments come by place."""
+
+
 @dataclass(frozen=True)
 class Shape:
     """A shape with its numbers as trees: `disk(radius = r, center = [0, 1])`; `word` is +, - or & for two shapes."""
@@ -67,6 +71,9 @@ class Shape:
     keywords: tuple[tuple[str, Any], ...] = ()
 
     def text(self, spell: dict[str, str]) -> str:
+        def listed(values: Any) -> str:
+            return f"[{', '.join(text(each, spell) for each in values)}]" if isinstance(values, tuple) else text(values, spell)
+
         if self.word in "+-&":
             left, right = (each.text(spell) if not each.parts or each.word == "lattice" else f"({each.text(spell)})" for each in self.parts)
             return f"{left} {self.word} {right}"
@@ -74,28 +81,37 @@ class Shape:
             return spell.get(self.keywords[0][1], self.keywords[0][1])
         if self.word == "lattice":
             return f"lattice({self.parts[0].text(spell)}, {self.keywords[0][1]}, {self.keywords[1][1]})"
+        if self.word in LAID:
+            return f"{self.word}({self.parts[0].text(spell)}, {', '.join(listed(value) if key in LAID[self.word] else f'{key} = {listed(value)}' for key, value in self.keywords)})"
         if self.word == "exterior":
             return f"exterior({self.parts[0].text(spell)}, farfield = {self.parts[1].text(spell)})"
-
-        def listed(values: Any) -> str:
-            return f"[{', '.join(text(each, spell) for each in values)}]" if isinstance(values, tuple) else text(values, spell)
-
         if self.word == "interval":
             return f"interval({text(self.points[0][0], spell)}, {text(self.points[1][0], spell)})"
         return f"{self.word}({', '.join([*map(listed, self.points), *(f'{key} = {listed(value)}' for key, value in self.keywords)])})"
 
+    def plane(self, algebra: Any) -> Any:
+        """A plane shape without a domain, to be drawn out."""
+        if self.word == "rectangle":
+            return domains.make_box(*([meaning(each, algebra) for each in corner] for corner in self.points), 2)
+        return domains.make_disk(meaning(dict(self.keywords)["radius"], algebra))
+
     def python(self, algebra: Any) -> Any:
+        def value(values: Any) -> Any:
+            return [meaning(each, algebra) for each in values] if isinstance(values, tuple) else meaning(values, algebra)
+
         if self.word in "+-&":
             a, b = (each.python(algebra) for each in self.parts)
             return a + b if self.word == "+" else a - b if self.word == "-" else a & b
         if self.word == "lattice":
             return pdespec.lattice(self.parts[0].python(algebra), self.keywords[0][1], self.keywords[1][1])
+        if self.word in LAID:
+            given = [value(each) for key, each in self.keywords if key in LAID[self.word]]
+            named = {key: value(each) for key, each in self.keywords if key not in LAID[self.word]}
+            if self.word == "extruded":
+                return domains.extruded(*algebra.space, self.parts[0].plane(algebra), *given)
+            return getattr(domains, self.word)(self.parts[0].python(algebra), *given, **named)
         if self.word == "exterior":
             return pdespec.exterior(*(each.python(algebra) for each in self.parts))
-
-        def value(values: Any) -> Any:
-            return [meaning(each, algebra) for each in values] if isinstance(values, tuple) else meaning(values, algebra)
-
         if self.word == "interval":
             return pdespec.interval(*algebra.space, value(self.points[0])[0], value(self.points[1])[0])
         points = [value(each) for each in self.points]
@@ -238,7 +254,9 @@ def to_text(problem: Declared) -> str:
         lines.append(f"input {w(each.name)} : {each.rank} on {w(each.on)}{_unit(each.unit)}{over}{law}")
     for each in problem.unknowns:
         steady = " steady" if problem.time and not each.in_time else ""
-        lines.append(f"unknown {w(each.name)} : {'complex ' * each.complex}{each.rank} on {w(each.on)}{steady}{' > 0' * each.positive}{_unit(each.unit)}")
+        lines.append(
+            f"unknown {w(each.name)} : {'complex ' * each.complex}{each.rank} on {w(each.on)}{steady}{' > 0' * each.positive}{_unit(each.unit)}"
+        )
     lines += definitions(problem)
     if problem.energy:
         terms = " + ".join(f"integral({text(density, spell)}, {region(where)})" for density, where in problem.energy.terms)
@@ -302,23 +320,22 @@ def to_python(problem: Declared) -> pdespec.Problem:
             names[each.name] = getattr(pdespec, each.kind)(each.name, each.value, unit=each.unit, **size)
     names.setdefault("theta", geometry.THETA)
     algebra = python_algebra(names, space)
-    domains: dict[str, Any] = {}
+    made: dict[str, Any] = {}
     for name, shape in problem.domains:
-        domain = replace(_based(shape, domains, algebra), name=name)
-        domains[name] = domain
+        made[name] = replace(_based(shape, made, algebra), name=name)
     main = {each.on for each in problem.unknowns}
     for name in main:
         if problem.periodic:
-            domains[name] = geometry.periodic(domains[name], *problem.periodic)
-    names.update({f"domain {name}": domain for name, domain in domains.items()})
+            made[name] = geometry.periodic(made[name], *problem.periodic)
+    names.update({f"domain {name}": domain for name, domain in made.items()})
     places: dict[str, Any] = {}
     for place in problem.places:
-        places[place.name] = place.python(domains, places, algebra)
+        places[place.name] = place.python(made, places, algebra)
 
     def region(where: Any) -> Any:
         if isinstance(where, str):
-            return domains[where] if where in domains else places[where]
-        return places[where.name] if where.name else where.python(domains, places, algebra)
+            return made[where] if where in made else places[where]
+        return places[where.name] if where.name else where.python(made, places, algebra)
 
     declared: dict[str, list[Any]] = {"input": [], "unknown": []}
     for each in (*problem.inputs, *problem.unknowns):
@@ -334,21 +351,21 @@ def to_python(problem: Declared) -> pdespec.Problem:
     def value(node: Node) -> Any:
         return meaning(node, algebra)
 
-    several = len(domains) > 1
+    several = len(made) > 1
     equations = {}
     for each in problem.equations:
         pair = (value(each.lhs), value(each.rhs))
         label = each.label or next(f"eq{k}" for k in range(1, 99) if f"eq{k}" not in equations)
-        equations[label] = pdespec.inside(domains[each.where], pair) if several else pair
+        equations[label] = pdespec.inside(made[each.where], pair) if several else pair
     conditions = [pdespec.on(region(each.where), (value(each.lhs), value(each.rhs))) for each in problem.conditions]
-    conditions += [pdespec.at(time, each.at, (value(each.lhs), value(each.rhs)), region=domains[each.where]) for each in problem.initial]
+    conditions += [pdespec.at(time, each.at, (value(each.lhs), value(each.rhs)), region=made[each.where]) for each in problem.initial]
     require = []
     for each in problem.requirements:
         if each.op == "=":
-            require.append((pdespec.integral(value(each.lhs), domains[each.where]), value(each.rhs)))
+            require.append((pdespec.integral(value(each.lhs), made[each.where]), value(each.rhs)))
         else:
             relation: Callable[..., Any] = {">": sp.Gt, ">=": sp.Ge, "<": sp.Lt, "<=": sp.Le}[each.op]
-            require.append((relation(value(each.lhs), value(each.rhs), evaluate=False), domains[each.where]))
+            require.append((relation(value(each.lhs), value(each.rhs), evaluate=False), made[each.where]))
     minimize = None
     if problem.energy:
         minimize = sp.Add(*(pdespec.integral(value(density), region(where)) for density, where in problem.energy.terms))
@@ -362,7 +379,7 @@ def to_python(problem: Declared) -> pdespec.Problem:
         unknowns=declared["unknown"],
         inputs=declared["input"],
         params=[names[each.name] for each in problem.numbers],
-        regions=[*domains.values(), *places.values()],
+        regions=[*made.values(), *places.values()],
         coordinates=space,
         time=time,
     )

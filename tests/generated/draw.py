@@ -423,15 +423,53 @@ class Drawer:
             keywords: tuple[tuple[str, Any], ...] = (("radius", radius),)
             if self.chance(0.4):
                 keywords += (("center", tuple(self.literal(False) for _ in self.space)),)
-            return [("Omega", Shape("disk" if self.dim == 2 else "ball", keywords=keywords))], [every]
+            found = Shape("disk" if self.dim == 2 else "ball", keywords=keywords)
+            if self.dim == 3 and self.chance(0.5):
+                found = self.solid()
+            return [("Omega", self.laid(found))], [every]
         if word == "other":
             corners = [(0, 0), (2, 0), (2, 1), (1, 1), (1, 2), (0, 2)] if self.chance(0.5) else [(0, 0), (1, 0), (0, 1)]
             options = [
+                Shape("ellipse", keywords=(("radii", (self.literal(), self.literal())), ("angle", Node("/", (call("pi"), number(5)))))),
                 Shape("polygon", points=tuple(tuple(number(each) for each in corner) for corner in corners)),
                 Shape("star", keywords=(("radius", self.lobes(grown)),)),
             ]
-            return [("Omega", self.pick(options))], [every]
+            return [("Omega", self.laid(self.pick(options)))], [every]
         return self.csg(low, high, every)
+
+    def solid(self) -> Shape:
+        """A body of space that is no box and no ball."""
+        zero_point = tuple(number(0) for _ in self.space)
+        upright = (number(0), number(0), number(1))
+        plane = self.pick(
+            [
+                Shape("disk", keywords=(("radius", self.literal()),)),
+                Shape("rectangle", points=((number(0), number(0)), (self.literal(), self.literal()))),
+            ]
+        )
+        cylinder = (("radius", self.literal()), ("height", self.literal()), ("base", zero_point))
+        tilted = self.pick([upright, (number(1), number(1), number(0))])
+        return self.pick(
+            [
+                Shape("ellipsoid", keywords=(("radii", tuple(self.literal() for _ in self.space)),)),
+                Shape("cylinder", keywords=(*cylinder, ("axis", tilted))),
+                Shape("extruded", (plane,), keywords=(("height", self.literal()),)),
+            ]
+        )
+
+    def laid(self, shape: Shape) -> Shape:
+        """A shape, laid elsewhere now and then."""
+        self.features.add(f"shape {shape.word}")
+        word = self.pick(["", "", "", "moved", "rotated", "scaled"])
+        if not word:
+            return shape
+        self.features.add(f"shape {word}")
+        center = (("center", tuple(self.literal(False) for _ in self.space)),) if self.chance(0.4) else ()
+        if word == "moved":
+            return Shape(word, (shape,), keywords=(("vector", tuple(self.literal(False) for _ in self.space)),))
+        if word == "rotated":
+            return Shape(word, (shape,), keywords=(("angle", Node("/", (call("pi"), self.literal()))), *center))
+        return Shape(word, (shape,), keywords=(("factor", self.literal()), *center))
 
     def lobes(self, grown: list[Number]) -> Node:
         depth: Node = Node("/", (name(self.pick(grown).name), number(50))) if grown and self.chance(0.6) else number("1/10")
@@ -730,9 +768,7 @@ class Drawn:
 
         gradient = call("grad", u, rank="vector")
         medium = add(d.positive(), mul(imaginary(), d.known(1))) if d.chance(0.5) else d.positive()
-        principal = d.pick(
-            [lambda: call("lap", u), lambda: call("div", mul(medium, gradient)), lambda: mul(medium, call("lap", u))]
-        )()
+        principal = d.pick([lambda: call("lap", u), lambda: call("div", mul(medium, gradient)), lambda: mul(medium, call("lap", u))])()
         lower = mul(d.pick([d.positive_number(), add(d.literal(), imaginary())]), u)
         if d.chance(0.4):
             lower = add(lower, mul(d.literal(), mul(call("abs2", u), u)))

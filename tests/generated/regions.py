@@ -34,6 +34,27 @@ def inside(shape: Shape, points: np.ndarray, params: Mapping[str, float], domain
         body, far = (inside(each, points, params, domains) for each in shape.parts)
         return far & ~body
     keywords = dict(shape.keywords)
+    about = np.array([float(number(each, params)) for each in keywords["center"]]) if "center" in keywords else np.zeros(points.shape[1])
+    if shape.word == "moved":
+        return inside(shape.parts[0], points - [float(number(each, params)) for each in keywords["vector"]], params, domains)
+    if shape.word == "scaled":
+        return inside(shape.parts[0], about + (points - about) / number(keywords["factor"], params), params, domains)
+    if shape.word == "rotated":
+        return inside(shape.parts[0], about + turned(points - about, -float(number(keywords["angle"], params))), params, domains)
+    if shape.word == "extruded":
+        height = number(keywords["height"], params)
+        return inside(shape.parts[0], points[:, :2], params, domains) & (points[:, 2] > 0) & (points[:, 2] < height)
+    if shape.word in ("ellipse", "ellipsoid"):
+        radii = [float(number(each, params)) for each in keywords["radii"]]
+        gap = points - about
+        gap = turned(gap, -float(number(keywords["angle"], params))) if "angle" in keywords else gap
+        return ((gap / radii) ** 2).sum(1) < 1
+    if shape.word == "cylinder":
+        base, axis = (np.array([float(number(each, params)) for each in keywords[key]]) for key in ("base", "axis"))
+        axis = axis / np.linalg.norm(axis)
+        along = (points - base) @ axis
+        away = np.linalg.norm(points - base - along[:, None] * axis, axis=1)
+        return (along > 0) & (along < number(keywords["height"], params)) & (away < number(keywords["radius"], params))
 
     def at(values: tuple[Node, ...]) -> np.ndarray:
         return np.array([float(number(each, params)) for each in values])
@@ -52,6 +73,13 @@ def inside(shape: Shape, points: np.ndarray, params: Mapping[str, float], domain
         return found
     low, high = at(shape.points[0]), at(shape.points[1])
     return ((points > low) & (points < high)).all(1)
+
+
+def turned(points: np.ndarray, angle: float) -> np.ndarray:
+    """Points turned about the origin, in space about the last axis."""
+    x, y = points[:, 0], points[:, 1]
+    plane = np.stack([np.cos(angle) * x - np.sin(angle) * y, np.sin(angle) * x + np.cos(angle) * y], 1)
+    return np.concatenate([plane, points[:, 2:]], 1)
 
 
 def _copies(shape: Shape, points: np.ndarray, params: Mapping[str, float]) -> np.ndarray:

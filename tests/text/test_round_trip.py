@@ -178,3 +178,11 @@ def test_a_time_of_another_name_is_printed_as_it_is_called():
     problem = Problem("p", stated, [on(geometry.boundary(Omega), (v, 0)), pdespec.at(tau, 0, (v, 0), (calculus.dt(v), 0))])
     assert "dtautau(v)" in problem.to_dsl()
     assert pdespec.parse(problem.to_dsl()) == problem
+
+
+def test_a_choice_inside_of_a_condition_is_read_back():
+    source = "problem p\nspace x\ndomain L = interval(0, 1)\nunknown u : scalar on L\nin L: u = if(x < 0.9 and if(u > 1, u, x) > 0.2, x, 1)\n"
+    problem = pdespec.parse(source)
+    assert not problem.equations["eq1"].rhs.has(sp.ITE)
+    bare = problem.revised(written=None)
+    assert pdespec.parse(bare.to_dsl()) == problem
