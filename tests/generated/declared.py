@@ -82,7 +82,8 @@ class Shape:
         if self.word == "lattice":
             return f"lattice({self.parts[0].text(spell)}, {self.keywords[0][1]}, {self.keywords[1][1]})"
         if self.word in LAID:
-            return f"{self.word}({self.parts[0].text(spell)}, {', '.join(listed(value) if key in LAID[self.word] else f'{key} = {listed(value)}' for key, value in self.keywords)})"
+            given = [listed(value) if key in LAID[self.word] else f"{key} = {listed(value)}" for key, value in self.keywords]
+            return f"{self.word}({', '.join([self.parts[0].text(spell), *given])})"
         if self.word == "exterior":
             return f"exterior({self.parts[0].text(spell)}, farfield = {self.parts[1].text(spell)})"
         if self.word == "interval":
@@ -254,9 +255,9 @@ def to_text(problem: Declared) -> str:
         lines.append(f"input {w(each.name)} : {each.rank} on {w(each.on)}{_unit(each.unit)}{over}{law}")
     for each in problem.unknowns:
         steady = " steady" if problem.time and not each.in_time else ""
-        lines.append(
-            f"unknown {w(each.name)} : {'complex ' * each.complex}{each.rank} on {w(each.on)}{steady}{' > 0' * each.positive}{_unit(each.unit)}"
-        )
+        kind = f"{'complex ' * each.complex}{each.rank}"
+        marks = f"{steady}{' > 0' * each.positive}{_unit(each.unit)}"
+        lines.append(f"unknown {w(each.name)} : {kind} on {w(each.on)}{marks}")
     lines += definitions(problem)
     if problem.energy:
         terms = " + ".join(f"integral({text(density, spell)}, {region(where)})" for density, where in problem.energy.terms)

@@ -60,7 +60,8 @@ class Rows:
     ) -> np.ndarray:
         """Shapes: points "b n D", params "b" or "b k", jets "b n", normals "b n d" -> "b n rows"."""
         known = [points[..., i] for i in range(points.shape[-1])]
-        given = [np.asarray(column)[:, None] for each in params.values() for column in (each.T if np.ndim(each) == 2 else [each])]
+        columns = [column for each in params.values() for column in (each.T if np.ndim(each) == 2 else [each])]
+        given = [np.broadcast_to(np.asarray(each)[:, None], points.shape[:-1]) for each in columns]
         sides = [np.nan if normals is None else normals[..., i] for i in range(self.dim)]
         with np.errstate(all="ignore"):
             values = self.function(known, given, sides, [jets[each] for each in self.jets])

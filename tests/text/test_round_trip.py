@@ -181,8 +181,8 @@ def test_a_time_of_another_name_is_printed_as_it_is_called():
 
 
 def test_a_choice_inside_of_a_condition_is_read_back():
-    source = "problem p\nspace x\ndomain L = interval(0, 1)\nunknown u : scalar on L\nin L: u = if(x < 0.9 and if(u > 1, u, x) > 0.2, x, 1)\n"
-    problem = pdespec.parse(source)
+    head = "problem p\nspace x\ndomain L = interval(0, 1)\nunknown u : scalar on L\n"
+    problem = pdespec.parse(head + "in L: u = if(x < 0.9 and if(u > 1, u, x) > 0.2, x, 1)\n")
     assert not problem.equations["eq1"].rhs.has(sp.ITE)
     bare = problem.revised(written=None)
     assert pdespec.parse(bare.to_dsl()) == problem
