@@ -165,7 +165,7 @@ class DualNorm:
                 weight = area * length ** (2 * (order - 1)) / (square * sizes[unknown, 1])
                 found.setdefault(form.labels[row], []).append(weight)
         for label in self.problem.conditions:  # natural ones are in the weak form already
-            unknowns = {owner[c] for e in form.essentials if e.label == label for c, _ in e.coefficients}
+            unknowns = {owner[c] for e in (*form.essentials, *form.pins) if e.label == label for c, _ in e.coefficients}
             found[label] = [area / sizes[unknown, 0] for unknown in unknowns] or [0.0]
         return {label: float(np.mean(each)) for label, each in found.items()}
 

@@ -58,6 +58,8 @@ def essential(problem: Problem) -> tuple[Essential, ...]:
     """The conditions that state one component of an unknown, or at the start its rate, by known functions."""
     found = []
     for label, condition in problem.conditions.items():
+        if condition.kind == "point":
+            continue
         difference = sp.sympify(condition.lhs - condition.rhs)
         for entry in difference if isinstance(difference, sp.MatrixBase) else [difference]:
             solved = _solved(problem, condition, entry.doit())

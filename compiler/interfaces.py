@@ -7,7 +7,8 @@ level set function phi_i on each side:
     s = w_+ phi  where phi > 0,   w_- phi  elsewhere,      w_+ k_+ = w_- k_-
 
 with k the diffusion on that side: a field s N has a continuous flux k grad(s) . n whatever N is. The larger weight is 1, phi is about 1
-in size. Where the value itself may jump, a step of height 1 joins.
+in size. Where the value itself may jump, a step of height 1 joins. A support of a string takes up a force, and the flux jumps there:
+s is then |phi|, with any kink.
 
 Source: enrichment by the level set of a weak discontinuity, Sukumar, Chopp, Moes and Belytschko, Comput. Methods Appl. Mech. Eng. 190
 (2001) 6183; weights as in one-dimensional harmonic coordinates.
@@ -30,7 +31,7 @@ from compiler.geometry import Geometry, box
 from operators.field import PointFunction
 from pdespec.calculus import Minus, Plus, TwoSided, entries
 from pdespec.geometry import Boundary, Domain
-from pdespec.interfaces import flux_conditions, interfaces, normalised, torn
+from pdespec.interfaces import flux_conditions, interfaces, normalised, supports, torn
 from pdespec.jets import jet_form, jets_of, sympy_form
 from pdespec.problem import Problem
 from pdespec.symbols import Coordinate, Normal, UnknownField
@@ -193,10 +194,12 @@ def kinks(drawn: Draws) -> PointFunction | None:
     regions = kinked(drawn.problem)
     if not regions:
         return None
-    parts = []
+    parts, held = [], {normalised(each.value) for each in supports(drawn.problem)}
     for region, open_ in regions:
         level = level_function(drawn, region)
         plus, minus = _slopes(drawn, region, level)
+        if region.kind == "level" and normalised(region.value) in held:  # what holds a string there bends it, whatever it is made of
+            minus = -minus
         parts.append((level, plus, minus, open_))
 
     def function(points: Tensor) -> Tensor:

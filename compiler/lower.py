@@ -18,7 +18,7 @@ from pdespec.errors import Span
 from pdespec.geometry import Boundary, Domain
 from pdespec.interfaces import flux_conditions
 from pdespec.jets import jet_form, jets_of
-from pdespec.problem import IntegralRequirement, Problem, Requirement
+from pdespec.problem import Condition, IntegralRequirement, Problem, Requirement
 from pdespec.symbols import InputField, Normal, Scalar, UnknownField
 
 Index = tuple[int, ...]
@@ -72,15 +72,15 @@ def letters(index: Index, names: tuple[str, ...]) -> str:
     return "".join(name * count for name, count in zip(names, index, strict=True))
 
 
-Kind = Literal["equation", "boundary", "initial", "energy", "requirement", "integral", "error"]
+Kind = Literal["equation", "boundary", "initial", "point", "energy", "requirement", "integral", "error"]
 
 
 @dataclass(frozen=True)
 class Term:
     """One summand of the loss: scalar expressions over streams on one set of points.
 
-    `points` is the key of its collocation points in `Batch.points`. For the kinds equation, boundary and initial the expressions are
-    residuals; for energy and integral they are densities (`target` is the integral's prescribed value); for requirement they must be > 0.
+    `points` is the key of its collocation points in `Batch.points`. For the kinds equation, boundary, initial and point the expressions
+    are residuals; for energy and integral densities (`target` is the integral's prescribed value); for requirement they must be > 0.
     `functional` is the one of which an energy is the part over one region.
     `guards` must be > 0 where the density of an energy is to be trusted (see `compiler.guard`).
     `inner` are the expressions whose one-sided values on an interface the residuals hold as `OneSided` symbols.
@@ -119,9 +119,8 @@ def lower(problem: Problem) -> tuple[Term, ...]:
             terms.append(energy_term(problem, name, name if part == 0 else f"{name}.{region.name}", density, region))
     for label, condition in {**problem.conditions, **flux_conditions(problem)}.items():
         difference = condition.lhs - condition.rhs
-        key = condition.region.name if condition.kind == "boundary" else initial_key(condition.region, condition.at)
         residuals, inner = one_sided(label, scalars(problem, difference))
-        terms.append(Term(label, condition.kind, residuals, condition.region, key, inner=inner, span=condition.span))
+        terms.append(Term(label, condition.kind, residuals, condition.region, points_key(condition), inner=inner, span=condition.span))
     for number, requirement in enumerate(problem.requirements, 1):
         terms.append(requirement_term(problem, f"require{number}", requirement))
     return tuple(terms)
@@ -132,9 +131,12 @@ def strong_form(problem: Problem) -> tuple[Term, ...]:
     return tuple(equation_term(problem, label, residual) for label, residual in problem.residuals().items())
 
 
-def initial_key(region: Domain, at: sp.Expr) -> str:
-    """Key of the collocation points of `at t = ...` in a batch."""
-    return f"{region.name}@{at}"
+def points_key(condition: Condition) -> str:
+    """Key of the collocation points of a condition in a batch: `Gamma`, `Omega@0` at a time, `Omega(0, 1/2)` at a point."""
+    if condition.kind == "boundary":
+        return condition.region.name
+    place = f"({', '.join(map(str, condition.place))})" if condition.kind == "point" else ""
+    return f"{condition.region.domain.name}{place}" + (f"@{sp.S(condition.at)}" if condition.at is not None else "")
 
 
 def equation_term(problem: Problem, label: str, residual: sp.Expr | sp.MatrixBase) -> Term:

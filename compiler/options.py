@@ -29,9 +29,10 @@ class TrainOptions:
 
     `points` are collocation points a sample, by kind of region, and `operator` those at which the operator reads its inputs.
     `points_by` places them: sobol, uniform, or mesh (see `compiler.quadrature`), in training; validation is on Sobol points.
-    `weights` multiply terms by label, or by kind (equation, boundary, initial, energy, error), under the balancer. `hard` builds essential
-    conditions into the field where it can (see `compiler.sample`). `estimate` adds the error in u that the residual causes as a term of
-    kind error, where the equation allows an estimate (see `compiler.green`). `precision`: float32, float64, or bfloat16 mixed with float32.
+    `weights` multiply terms by label, or by kind (equation, boundary, initial, point, energy, error), under the balancer. `hard` builds
+    essential conditions into the field where it can (see `compiler.sample`). `estimate` adds the error in u that the residual causes as a
+    term of kind error, where the equation allows an estimate (see `compiler.green`). `precision`: float32, float64, or bfloat16 mixed with
+    float32.
     `form`: strong lowers squared residuals, energy the energy that the equations come from (see `compiler.variational`); auto takes the
     energy where coefficients jump and there is one with a minimum, else the residuals.
     `batch` is the global batch: processes share it. `seconds` stops a run early, for good or to be resumed; schedules follow steps alone.

@@ -18,8 +18,9 @@ from compiler.geometry import Geometry
 from compiler.impose import Imposed, ansatz, plan
 from compiler.interfaces import inner, on_boundary, on_level, sides
 from compiler.laws import InputFunction
-from compiler.lower import initial_key
+from compiler.lower import points_key
 from compiler.options import PLACINGS
+from compiler.shapes.numbers import Numbers
 from compiler.verify_inputs import verify_inputs
 from operators.field import OperatorInput, PointFunction
 from pdespec.errors import fail, nearest
@@ -29,7 +30,7 @@ from pdespec.problem import Condition, Problem
 from pdespec.subdomains import subdomains
 from pdespec.symbols import Scalar
 
-POINTS = {"interior": 512, "boundary": 128, "initial": 128, "operator": 1024}
+POINTS = {"interior": 512, "boundary": 128, "initial": 128, "point": 32, "operator": 1024}
 Features = Callable[[Draws], PointFunction]
 
 
@@ -123,7 +124,8 @@ def sample(
 ) -> Batch:
     """`size` samples of a problem with fresh collocation points.
 
-    `points` counts them per sample by kind (interior, boundary, initial, operator), or for one region by its name. With `hard`, essential
+    `points` counts them per sample by kind (interior, boundary, initial, point, operator; "point": the times of a condition at a point that
+    holds at all), or for one region by its name. With `hard`, essential
     conditions that allow it are built into `inputs.ansatz` (see `compiler.impose`). `features` makes the functions of position that a model
     evaluates at its own nodes. `points_by`: scrambled Sobol points, uniform independent ones, or the nodes of a quadrature on a mesh (see
     `compiler.quadrature`). Everything follows from the generator; without one, from a fresh seed. Sample k of a seed is the same in a batch
@@ -184,14 +186,10 @@ def regions(problem: Problem) -> dict[str, tuple[str, Region]]:
         if condition.kind == "boundary":
             add(condition.region)
         else:
-            found.setdefault(_start_key(condition), ("initial", condition.region))
+            found.setdefault(points_key(condition), (condition.kind, condition.region))
     for requirement in problem.requirements:
         add(requirement.region)
     return found
-
-
-def _start_key(condition: Condition) -> str:
-    return initial_key(condition.region.domain, sp.S(condition.at))
 
 
 def _batch(drawn: Draws, counts: Mapping[str, int], chance: Chance, hard: bool, make: Features, points_by: str) -> Batch:
@@ -213,6 +211,8 @@ def _points(drawn: Draws, key: str, kind: str, region: Region, counts: Mapping[s
     geometry = drawn.geometry[region.domain.name]
     count = counts.get(key, counts[kind])
     normals, weights = None, None
+    if kind == "point":
+        return _at_point(drawn, _stated_on(drawn, key), count, chance)
     if isinstance(region, Boundary) and inner(region, drawn.problem):
         return _on_interface(drawn, region, count, chance, points_by != "uniform")
     if points_by == "mesh":
@@ -223,9 +223,25 @@ def _points(drawn: Draws, key: str, kind: str, region: Region, counts: Mapping[s
         points = geometry.interior(count, chance, points_by == "sobol")
     measure = geometry.measure(region if isinstance(region, Boundary) else None)
     if kind == "initial":
-        times = [float(sp.S(c.at)) for c in drawn.problem.conditions.values() if c.kind == "initial" and _start_key(c) == key]
-        return PointSet(torch.cat([points, torch.full_like(points[..., :1], times[0])], -1), normals, measure, weights)
+        time = float(sp.S(_stated_on(drawn, key).at))
+        return PointSet(torch.cat([points, torch.full_like(points[..., :1], time)], -1), normals, measure, weights)
     return PointSet(_in_time(drawn, points, chance), normals, measure, weights)
+
+
+def _stated_on(drawn: Draws, key: str) -> Condition:
+    """A condition by the key of its points."""
+    return next(each for each in drawn.problem.conditions.values() if points_key(each) == key)
+
+
+def _at_point(drawn: Draws, condition: Condition, count: int, chance: Chance) -> PointSet:
+    """The point of a condition in every sample: once, or at several times where it holds at all of them. It counts as of measure one."""
+    numbers = Numbers(drawn.params, drawn.size, drawn.dtype, drawn.device)
+    place = numbers.point(condition.place)[:, None]
+    if condition.at is not None:
+        place = torch.cat([place, numbers(condition.at)[:, None, None]], -1)
+    elif drawn.problem.time is not None:
+        place = _in_time(drawn, place.expand(-1, count, -1), chance)
+    return PointSet(place, None, torch.ones_like(place[:, 0, 0]))
 
 
 def _on_interface(drawn: Draws, region: Boundary, count: int, chance: Chance, sobol: bool) -> PointSet:

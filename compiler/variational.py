@@ -93,7 +93,7 @@ def energy_form(problem: Problem) -> Problem | None:
     fields = {f.func.__name__: f for unknown in problem.unknowns.values() for f in entries(unknown.symbol)}
     fields |= {f.func.__name__: f for given in problem.inputs.values() for f in entries(given.symbol)}
     terms = gathered((sign * _over_fields(density, fields, problem), region) for region, density in densities)
-    essential = {each.label for each in form.essentials}
+    essential = {each.label for each in (*form.essentials, *form.pins)}
     kept = {label: each for label, each in problem.conditions.items() if label in essential}
     functional = Functional("minimize", terms, tuple(problem.unknowns))
     return problem.revised(equations={}, conditions=kept, functionals=(functional,))

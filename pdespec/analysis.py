@@ -112,6 +112,10 @@ class Analysis:
         return [row for row in self.conditions if row.condition is not None and row.condition.kind == "initial"]
 
     @cached_property
+    def point_rows(self) -> list[Row]:
+        return [row for row in self.conditions if row.condition is not None and row.condition.kind == "point"]
+
+    @cached_property
     def measured(self) -> set[str]:
         """Names of the unknowns of which data are given."""
         return {field.func.declaration.name for data in self.problem.data for field in fields_of(data.value)}

@@ -207,6 +207,8 @@ def _walk(stated: Mapping[str, Any]) -> Iterator[tuple[Any, tuple[Region, ...]]]
     for condition in stated["conditions"].values():
         yield condition.lhs, (condition.region,)
         yield condition.rhs, ()
+        for each in condition.place:
+            yield each, ()
     for requirement in stated["requirements"]:
         if isinstance(requirement, Requirement):
             yield requirement.lhs, (requirement.region,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sympy as sp
@@ -14,7 +14,7 @@ from pdespec import complexes
 from pdespec.calculus import Integral, rank, short
 from pdespec.curvilinear import angles, divided, measure
 from pdespec.errors import fail
-from pdespec.geometry import Boundary, Domain, Region
+from pdespec.geometry import Boundary, Domain, Interval, Region, coincide, side
 from pdespec.statements import Condition, Data, Equation, Functional, IntegralRequirement, Output, Requirement, Stated, promote, sides
 from pdespec.symbols import Input, InputField, Param, Scalar, Unknown, UnknownField, exact
 
@@ -76,12 +76,42 @@ def to_condition(each: Any, stated: Stated | None) -> Condition:
         raise fail("T05", f"{each} does not say where it holds", "write on(Gamma, ..) or at(t, 0, ..)")
     lhs, rhs = sides(each)
     region = stated.region if stated.region is not None else home(lhs, rhs)
+    if stated.kind == "point":
+        return at_point(lhs, rhs, region, stated.place)
     return Condition(lhs, rhs, region, stated.kind, stated.at)
 
 
+def at_point(lhs: Any, rhs: Any, domain: Domain, place: Sequence[Any]) -> Condition:
+    """The condition at a point of a domain, with its time last where it has one. At the end of an interval it is one on the boundary.
+
+    Raises: T01 for a wrong number of coordinates, T05 for coordinates that are no numbers or vary in space or time.
+    """
+    names = [x.name for x in domain.coordinates]
+    times = dict.fromkeys(f.func.declaration.time for side in (lhs, rhs) for f in fields_of(side) if f.func.declaration.time is not None)
+    text = f"({', '.join(short(each)[1:-1] for each in place)})"
+    if len(place) not in (domain.dim, domain.dim + len(times)):
+        meant = ", ".join([*names, *(str(time) for time in times)])
+        hint = f"give its values of {', '.join(names)}" + (f", or of {meant} where it holds at one time" if times else "")
+        numbers = "1 coordinate" if len(place) == 1 else f"{len(place)} coordinates"
+        raise fail("T01", f"the point {text} has {numbers}, `{domain.name}` has {domain.dim}", hint)
+    for each in place:
+        if isinstance(each, sp.MatrixBase) or not each.is_real or any(not _settled(symbol) for symbol in each.free_symbols):
+            raise fail("T05", f"{short(each)} is no coordinate of a point", "a coordinate is a number, or made of params and constants")
+    point, moment = tuple(place[: domain.dim]), place[domain.dim] if len(place) > domain.dim else None
+    ends = (domain.shape.start, domain.shape.end) if isinstance(domain.shape, Interval) and not domain.periodic else ()
+    if moment is None and any(coincide(point[0], end) for end in ends):
+        return Condition(lhs, rhs, side(domain, **{names[0]: point[0]}), "boundary")
+    return Condition(lhs, rhs, domain, "point", moment, point)
+
+
+def _settled(symbol: Any) -> bool:
+    """Whether a symbol is a number of each sample."""
+    return isinstance(symbol, Scalar) and symbol.declaration.kind != "trainable"
+
+
 def condition_label(condition: Condition, taken: Mapping[str, Any]) -> str:
-    """`Gamma.u`, `initial.u`: the place and the unknowns of an unlabeled condition. Holds a dot, as no user's label can."""
-    place = condition.region.name if condition.kind == "boundary" else "initial"
+    """`Gamma.u`, `initial.u`, `point.u`: the place and the unknowns of an unlabeled condition. Holds a dot, as no user's label can."""
+    place = condition.region.name if condition.kind == "boundary" else condition.kind
     fields = (*fields_of(condition.lhs), *fields_of(condition.rhs))
     names = dict.fromkeys(field.func.declaration.name for field in fields if isinstance(field, UnknownField))
     label = ".".join([place, *names])

@@ -13,7 +13,7 @@ Source: the distributional derivative of a piecewise smooth function (Gelfand an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -99,8 +99,9 @@ def flux_conditions(problem: Problem) -> Mapping[str, Condition]:
     Interfaces are level sets on which a coefficient inside a divergence jumps, and what subdomains with equations of their own share.
     """
     found: dict[str, Condition] = {}
+    held = {normalised(each.value) for each in supports(problem)}
     for region, sides in _interfaces(problem):
-        if _stated(problem, region):
+        if _stated(problem, region) or (region.kind == "level" and normalised(region.value) in held):
             continue
         n = [Normal(x) for x in problem.coordinates]
         for label, plus, minus in sides:
@@ -116,7 +117,35 @@ def interfaces(problem: Problem) -> tuple[Boundary, ...]:
     """Every surface across which the solution may have a jump of its gradient, or of its value where a condition says so."""
     found = [region for region, _ in _interfaces(problem)]
     found += [condition.region for condition in problem.conditions.values() if _two_sided(condition)]
+    found += supports(problem)
     return tuple(dict.fromkeys(each for each in found if isinstance(each, Boundary)))
+
+
+def supports(problem: Problem) -> list[Boundary]:
+    """Points inside of intervals where a condition holds a value at all times and the equations are of second order: what holds a string
+    there bends it."""
+    densities = [density for functional in problem.functionals for density, _ in functional.terms]
+    stated = [(row, 1) for equation in problem.equations.values() for row in entries(equation.lhs - equation.rhs)]
+    stated += [(density, 2) for density in densities]  # an energy of first derivatives makes an equation of second
+    found = []
+    for condition in problem.conditions.values():
+        rows = entries(condition.lhs - condition.rhs)
+        if condition.kind != "point" or condition.at is not None or len(condition.place) != 1 or any(_slopes(rows, problem)):
+            continue
+        held = {field for row in rows for field in row.atoms(UnknownField)}
+        if max((times * order(row, problem.coordinates) for row, times in stated if row.atoms(UnknownField) & held), default=0) == 2:
+            found.append(point_level(condition))
+    return found
+
+
+def _slopes(rows: Iterable[sp.Expr], problem: Problem) -> list[int]:
+    return [order(row, problem.coordinates) for row in rows]
+
+
+def point_level(condition: Condition) -> Boundary:
+    """A point of an interval as the surface where `x - place` vanishes."""
+    (x,) = condition.region.coordinates
+    return interface(condition.region.domain, x - condition.place[0])
 
 
 def torn(problem: Problem, region: Boundary) -> bool:
@@ -272,4 +301,4 @@ def _free(label: str, taken: Mapping[str, Any]) -> str:
     return free
 
 
-__all__ = ["flux", "flux_conditions", "interfaces", "levels", "moving", "normalised", "same_sign", "torn"]
+__all__ = ["flux", "flux_conditions", "interfaces", "levels", "moving", "normalised", "point_level", "same_sign", "supports", "torn"]

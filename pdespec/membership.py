@@ -67,10 +67,11 @@ def points(domain: Domain, count: int, values: Values) -> Iterator[tuple[float, 
         inside, (lower, upper) = bind(domain.shape, values), bounds(domain.shape, values)
     except NotImplementedError:
         return None
-    return (p for p in _halton(lower, upper, count) if inside(p))
+    return (p for p in halton(lower, upper, count) if inside(p))
 
 
-def _halton(lower: tuple[float, ...], upper: tuple[float, ...], count: int) -> Iterator[tuple[float, ...]]:
+def halton(lower: tuple[float, ...], upper: tuple[float, ...], count: int) -> Iterator[tuple[float, ...]]:
+    """Points that fill a box evenly."""
     for k in range(1, count + 1):
         yield tuple(a + (b - a) * _radical(k, prime) for a, b, prime in zip(lower, upper, PRIMES, strict=False))
 

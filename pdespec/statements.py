@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +17,7 @@ from pdespec import complexes
 from pdespec.calculus import describe, rank, short
 from pdespec.errors import Span, fail
 from pdespec.geometry import Boundary, Domain, Region
-from pdespec.symbols import Time, exact
+from pdespec.symbols import Coordinate, Time, exact
 
 Expression = Any  # a SymPy scalar or ImmutableMatrix
 
@@ -34,13 +35,15 @@ class Equation:
 
 @dataclass(frozen=True)
 class Condition:
-    """lhs = rhs on a boundary (`kind` "boundary"), or on a domain at the time `at` (`kind` "initial")."""
+    """lhs = rhs on a boundary (`kind` "boundary"), on a domain at the time `at` ("initial"), or at one point `place` of it ("point"), at
+    all times or at the time `at`."""
 
     lhs: Expression
     rhs: Expression
     region: Region
     kind: str
     at: sp.Expr | None = None
+    place: tuple[sp.Expr, ...] = ()
     span: Span | None = field(default=None, compare=False, repr=False)
     written: Any = field(default=None, compare=False, repr=False)
 
@@ -108,6 +111,7 @@ class Stated:
     region: Any  # Domain or Boundary; None where the fields decide
     equations: tuple[Any, ...]
     at: sp.Expr | None = None
+    place: tuple[Any, ...] = ()
 
 
 def inside(region: Domain, *equations: Any) -> Stated:
@@ -120,18 +124,29 @@ def inside(region: Domain, *equations: Any) -> Stated:
 def on(region: Boundary, *equations: Any) -> Stated:
     """Boundary conditions: `on(Gamma, sp.Eq(u, g))`."""
     if not isinstance(region, Boundary):
-        hint = "write on(boundary(Omega), ..), or inside(Omega, ..) for equations in a domain"
+        hint = "write on(boundary(Omega), ..), inside(Omega, ..) for equations in a domain, at((0, 0), ..) for conditions at a point"
         raise fail("T05", f"on needs a boundary, {getattr(region, 'name', region)!r} given", hint)
     if not equations:
         raise fail("T05", f"nothing is stated on `{region.name}`", f"write on({region.name}, sp.Eq(u, 0))")
     return Stated("boundary", region, equations)
 
 
-def at(time: Time, value: Any, *equations: Any, region: Domain | None = None) -> Stated:
-    """Conditions at one time: `at(t, 0, sp.Eq(u, u0))`. The region is that of the fields, unless given."""
-    if not isinstance(time, Time):
-        raise fail("T05", f"at needs the time, {time!r} given", "write at(t, 0, sp.Eq(u, u0)); conditions at a place are stated with on")
-    return Stated("initial", region, equations, exact(value))
+def at(place: Time | Coordinate | Sequence[Any], *stated: Any, region: Domain | None = None) -> Stated:
+    """Conditions at one time, `at(t, 0, sp.Eq(u, u0))`, or at a point, `at((0.5, 0.5), sp.Eq(p, 0))`; in one dimension also
+    `at(x, 0.5, sp.Eq(u, 0))`. A point with one number more than coordinates ends in its time. The region is that of the fields,
+    unless given.
+    """
+    if isinstance(place, (tuple, list, sp.MatrixBase)):
+        return Stated("point", region, stated, place=tuple(exact(each) for each in place))
+    if not isinstance(place, (Time, Coordinate)) or (isinstance(place, Coordinate) and len(place.coordinates) > 1):
+        hint = "write at(t, 0, sp.Eq(u, u0)), or at((0, 0), sp.Eq(p, 0)) for a point; what holds on a boundary is stated with on"
+        raise fail("T05", f"at needs the time or a point, {place!r} given", hint)
+    if not stated:
+        raise fail("T05", f"at({place}, ..) lacks the value of {place}", f"write at({place}, 0, sp.Eq(u, 0))")
+    value, *equations = stated
+    if isinstance(place, Coordinate):
+        return Stated("point", region, tuple(equations), place=(exact(value),))
+    return Stated("initial", region, tuple(equations), exact(value))
 
 
 def sides(stated: Any) -> tuple[Any, Any]:

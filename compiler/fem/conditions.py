@@ -30,6 +30,16 @@ class Essential:
 
 
 @dataclass(frozen=True)
+class Pin:
+    """`sum_c coefficient_c u_c = value` at the point `place`, at all times."""
+
+    label: str
+    place: tuple[sp.Expr, ...]
+    coefficients: tuple[tuple[str, sp.Expr], ...]
+    value: sp.Expr
+
+
+@dataclass(frozen=True)
 class Natural:
     """`residual = 0` on `region`, with derivatives of unknowns; `place` is its position in a vector condition."""
 
@@ -65,17 +75,44 @@ def split_conditions(
             elif any(any(s.index) or s.component in fluxes for s in unknown):
                 naturals.append(Natural(label, condition.region, residual, place))
             else:
-                essentials.append(essential(label, condition.region, residual, unknown))
+                essentials.append(Essential(label, condition.region, *linear(f"`{label}` on {condition.region.name}", residual, unknown)))
     return tuple(essentials), tuple(naturals)
 
 
-def essential(label: str, region: Boundary, residual: sp.Expr, unknown: Sequence[Stream]) -> Essential:
-    """Raises: NoWeakForm where the condition is not linear in the unknowns."""
+def linear(what: str, residual: sp.Expr, unknown: Sequence[Stream]) -> tuple[tuple[tuple[str, sp.Expr], ...], sp.Expr]:
+    """Coefficients by component, and the value that their sum takes.
+
+    Raises: NoWeakForm where the condition is not linear in the unknowns.
+    """
     coefficients = tuple((s.component, sp.diff(residual, s)) for s in unknown)
     if any(unknown_streams(c) for _, c in coefficients):
-        raise NoWeakForm(f"condition `{label}` on {region.name} is not linear in {', '.join(s.name for s in unknown)}")
+        raise NoWeakForm(f"condition {what} is not linear in {', '.join(s.name for s in unknown)}")
     value = -residual.subs(dict.fromkeys(unknown, 0))
-    return Essential(label, region, tuple((name, c) for name, c in coefficients if c != 0), value)
+    return tuple((name, c) for name, c in coefficients if c != 0), value
+
+
+def pins(problem: Problem) -> tuple[Pin, ...]:
+    """Conditions at points.
+
+    Raises: NoWeakForm for derivatives, which elements have two of on the side of a cell, and for those that hold at one time only.
+    """
+    found = []
+    for label, condition in problem.conditions.items():
+        if condition.kind != "point":
+            continue
+        if condition.at is not None:
+            raise NoWeakForm(
+                f"condition `{label}` holds at one time only, {problem.time} = {condition.at}, and the march knows no later times"
+            )
+        for residual in entries(condition):
+            residual = over_streams(problem, residual)
+            unknown = unknown_streams(residual)
+            if any(any(s.index) for s in unknown):
+                names = ", ".join(s.name for s in unknown if any(s.index))
+                raise NoWeakForm(f"condition `{label}` gives {names} at a point, where the reference solver fixes values only")
+            if unknown:
+                found.append(Pin(label, condition.place, *linear(f"`{label}`", residual, unknown)))
+    return tuple(found)
 
 
 def natural(

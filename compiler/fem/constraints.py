@@ -2,13 +2,15 @@
 
 One matrix holds them all. A fixed unknown has an empty row in T, a node on a periodic side the row of its partner, and a slip
 condition `dot(v, n) = 0` writes the component along the largest entry of n by the others. Where two conditions meet in a node, a
-zero value wins (the corners of a lid-driven cavity are watertight), otherwise the one declared later.
+zero value wins (the corners of a lid-driven cavity are watertight), otherwise the one declared later. A condition at a point fixes the
+interpolated value there: what meets all else, `u = T w + g`, meets it too where the entry of w with the largest share in that value is
+written by the others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +19,17 @@ from scipy.sparse import coo_matrix, csr_matrix
 from compiler.lower import Stream
 from pdespec.symbols import Coordinate, Normal, Scalar, Time
 
-from .conditions import Essential
+from .conditions import Essential, Pin
 from .failure import SolverError
 from .kernels import Function, function
 from .known import Known
-from .spaces import Spaces
+from .locate import Locator
+from .spaces import Spaces, interpolation
 from .weak import WeakForm
 
 Array = NDArray[np.float64]
 Numbers = NDArray[np.int64]
+OUTSIDE = 0.5  # cells by which a point may miss the mesh: between a curved boundary and its chord
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,19 @@ class Fixed:
 
 
 @dataclass(frozen=True)
+class Pinned:
+    """One condition at a point, `row . u = value(t)`: where it is missed, u moves along `direction`, with `row . direction = 1`.
+
+    Shapes: row and direction "n", point "d 1".
+    """
+
+    row: Array
+    direction: Array
+    point: Array
+    value: Function
+
+
+@dataclass(frozen=True)
 class Constraints:
     """u = T u[free] + g."""
 
@@ -52,13 +69,18 @@ class Constraints:
     fixed: tuple[Fixed, ...]
     masters: Numbers
     known: Known
+    pinned: tuple[Pinned, ...] = ()
 
     def offset(self, time: float) -> Array:
         """g at a time."""
         values = np.zeros(self.matrix.shape[0])
         for each in self.fixed:
             values[each.solved] = each.scale * at_nodes(each.value, self.known, each.points, each.normals, time)
-        return values[self.masters]
+        values = values[self.masters]
+        for each in self.pinned:
+            (wanted,) = at_nodes(each.value, self.known, each.point, np.zeros_like(each.point), time)
+            values = values + each.direction * (wanted - each.row @ values)
+        return values
 
 
 def constrain(form: WeakForm, spaces: Spaces, known: Known) -> Constraints:
@@ -77,7 +99,40 @@ def constrain(form: WeakForm, spaces: Spaces, known: Known) -> Constraints:
         taken.update(dict.fromkeys(each.solved.tolist(), len(fixed)))
         fixed.append(each)
     matrix, free = transformation(masters, fixed, spaces.size)
-    return Constraints(matrix, free, tuple(fixed), masters, known)
+    found = Constraints(matrix, free, tuple(fixed), masters, known)
+    for condition in form.pins:
+        found = pin(condition, found, spaces)
+    return found
+
+
+def pin(condition: Pin, found: Constraints, spaces: Spaces) -> Constraints:
+    """The constraints with one more, at a point.
+
+    Raises: SolverError for a point outside of the mesh, or where other conditions have fixed another value.
+    """
+    known, value = found.known, function([condition.value])
+    point = np.array([[known.number(each)] for each in condition.place])
+    place = f"({', '.join(f'{x:.4g}' for x in point[:, 0])})"
+    located = Locator(spaces.mesh)(point)
+    if located.depth[0] < -OUTSIDE:
+        raise SolverError(f"the point {place} of condition `{condition.label}` lies outside of the mesh")
+    row = np.zeros(spaces.size)
+    for component, factor in condition.coefficients:
+        (size,) = at_nodes(function([factor]), known, point, np.zeros_like(point), 0.0)
+        row[spaces.numbers(component)] += size * interpolation(spaces.bases[component], located).toarray()[0]
+    shares = found.matrix.T @ row
+    chosen = int(np.argmax(np.abs(shares))) if shares.size else 0
+    if not shares.size or abs(shares[chosen]) <= 1e-10 * np.abs(row).max(initial=0.0):
+        start = known.number(known.problem.time.start) if known.problem.time is not None else 0.0
+        (wanted,), there = at_nodes(value, known, point, np.zeros_like(point), start), float(row @ found.offset(start))
+        if abs(wanted - there) > 1e-8 * (1 + abs(there)):
+            raise SolverError(f"condition `{condition.label}` asks for {wanted:.4g} at {place}, where others have fixed {there:.4g}")
+        return found
+    direction = found.matrix[:, [chosen]] / shares[chosen]
+    kept = np.delete(np.arange(shares.size), chosen)
+    matrix = (found.matrix[:, kept] - direction @ csr_matrix(shares[None, kept])).tocsr()
+    pinned = Pinned(row, direction.toarray()[:, 0], point, value)
+    return replace(found, matrix=matrix, free=found.free[kept], pinned=(*found.pinned, pinned))
 
 
 def fix(condition: Essential, spaces: Spaces, known: Known, taken: set[int]) -> Fixed:

@@ -55,6 +55,9 @@ def to_latex(form: WeakForm) -> str:
     for condition in form.essentials:
         left = sum((c * Named(component_latex(name)) for name, c in condition.coefficients), sp.S.Zero)
         sides.append(rf"{printer.doprint(left)} = {printer.doprint(condition.value)} \text{{ on }} {region_latex(condition.region)}")
+    for pin in form.pins:
+        left = sum((c * Named(component_latex(name)) for name, c in pin.coefficients), sp.S.Zero)
+        sides.append(rf"{printer.doprint(left)} = {printer.doprint(pin.value)} \text{{ at }} {printer.doprint(pin.place)}")
     gauges = [rf"\int_{{{region_latex(g.region)}}} {printer.doprint(g.density)} = {printer.doprint(g.value)}" for g in form.gauges]
     tests = ", ".join(rf"\delta {component_latex(c)}" for c in form.components)
     head = rf"0 = {' + '.join(lines)} \qquad \text{{for all }} {tests}"

@@ -69,7 +69,7 @@ def solve_with_fenics(problem: Problem, batch, mesh: skfem.Mesh, degree: int = 2
         raise SolverError("FEniCS is not installed for the system's Python; on Debian: apt install fenics")
     prepared = prepare(problem)
     form = prepared.form
-    if form.time is not None or form.gauges or form.domain.periodic or any(len(e.coefficients) > 1 for e in form.essentials):
+    if form.time is not None or form.gauges or form.pins or form.domain.periodic or any(len(e.coefficients) > 1 for e in form.essentials):
         raise SolverError("the bridge to FEniCS carries stationary problems with values fixed component by component")
     known = Known(problem, batch.to("cpu", torch.float64))
     regions, numbered, names = prepared.regions, boundaries(form), identifiers(form)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from compiler.lower import Stream
 from pdespec.geometry import Boundary, Domain
-from pdespec.interfaces import interfaces
+from pdespec.interfaces import interfaces, point_level
 from pdespec.problem import Problem
 from pdespec.symbols import InputField, Scalar
 
@@ -56,10 +56,13 @@ class Known:
         return float(sp.sympify(expression).subs(self.shape_values))
 
     def interfaces(self, domain: Domain) -> tuple[Boundary, ...]:
-        """The level sets of a domain on which coefficients jump, those that stand still."""
+        """The level sets of a domain on which coefficients jump, those that stand still; points of an interval where a condition holds."""
         time = self.problem.time
+        held = [point_level(c) for c in self.problem.conditions.values() if c.kind == "point" and len(c.place) == 1]
         return tuple(
-            r for r in interfaces(self.problem) if r.kind == "level" and r.domain == domain and (time is None or not r.value.has(time))
+            r
+            for r in dict.fromkeys((*interfaces(self.problem), *held))
+            if r.kind == "level" and r.domain == domain and (time is None or not r.value.has(time))
         )
 
     def levels(self, domain: Domain) -> list[Callable[[Array], Array]]:

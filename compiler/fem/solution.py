@@ -17,6 +17,7 @@ from compiler.derivatives.interface import Key, Request, answer, parts
 from .failure import SolverError
 from .locate import Locator
 from .spaces import Spaces
+from .spaces import interpolation as at_points
 
 Array = NDArray[np.float64]
 
@@ -79,17 +80,10 @@ class SampleSolution:
     def probes(self, located, axis: int | None = None) -> dict[str, csr_matrix]:
         """For every component the matrix from its unknowns to its values at the points, or to its derivatives along an axis."""
         made: dict[int, csr_matrix] = {}
-        count = located.cells.size
         for component in self.components:
             basis = self.spaces.bases[component]
             if id(basis) not in made:
-                place = located.reference[:, :, None]
-                found = [basis.elem.gbasis(basis.mapping, place, k, tind=located.cells)[0] for k in range(basis.Nbfun)]
-                phi = [np.broadcast_to(each if axis is None else each.grad[axis], (count, 1)) for each in found]
-                rows = np.tile(np.arange(count), basis.Nbfun)
-                made[id(basis)] = csr_matrix(
-                    (np.concatenate(phi)[:, 0], (rows, basis.element_dofs[:, located.cells].ravel())), (count, basis.N)
-                )
+                made[id(basis)] = at_points(basis, located, axis)
         return {component: made[id(self.spaces.bases[component])] for component in self.components}
 
 

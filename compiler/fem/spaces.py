@@ -9,12 +9,14 @@ from functools import cached_property
 import numpy as np
 import skfem
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 from skfem import CellBasis, FacetBasis
 
 from pdespec.geometry import Boundary
 
 from .elements import cell_of, lagrange
 from .failure import SolverError
+from .locate import Located
 from .weak import Region, WeakForm
 
 Array = NDArray[np.float64]
@@ -121,3 +123,12 @@ def jets(basis: CellBasis | FacetBasis) -> Array:
         np.stack([np.broadcast_to(np.asarray(f[0]), shape), *np.broadcast_to(f[0].grad, (basis.mesh.dim(), *shape))]) for f in basis.basis
     ]
     return np.stack(stacked, axis=1)
+
+
+def interpolation(basis: CellBasis, located: Located, axis: int | None = None) -> csr_matrix:
+    """From the unknowns of a basis to the values at points, or to the derivatives along an axis. Shapes: "points unknowns"."""
+    count, place = located.cells.size, located.reference[:, :, None]
+    found = [basis.elem.gbasis(basis.mapping, place, k, tind=located.cells)[0] for k in range(basis.Nbfun)]
+    phi = [np.broadcast_to(each if axis is None else each.grad[axis], (count, 1)) for each in found]
+    rows = np.tile(np.arange(count), basis.Nbfun)
+    return csr_matrix((np.concatenate(phi)[:, 0], (rows, basis.element_dofs[:, located.cells].ravel())), (count, basis.N))

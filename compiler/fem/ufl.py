@@ -177,6 +177,10 @@ def essentials(form: WeakForm, names: Mapping[str, str]) -> list[str]:
     for condition in (c for c in form.essentials if c not in words):
         left = " + ".join(f"({printer.doprint(factor)})*{names[component]}" for component, factor in condition.coefficients)
         lines.append(f"# {left} = {printer.doprint(condition.value)} on {condition.region.name}: DirichletBC has no word for this")
+    for each in form.pins:
+        left = " + ".join(f"({printer.doprint(factor)})*{names[component]}" for component, factor in each.coefficients)
+        point = ", ".join(map(printer.doprint, each.place))
+        lines.append(f"# {left} = {printer.doprint(each.value)} at ({point}): DirichletBC with 'pointwise', where a node lies there")
     for gauge in form.gauges:
         kept = f"{printer.doprint(gauge.density)} over {gauge.region.name} = {printer.doprint(gauge.value)}"
         lines.append(f"# integral of {kept}: by a multiplier")

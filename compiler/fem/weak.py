@@ -20,7 +20,7 @@ from pdespec.jumps import slope
 from pdespec.problem import IntegralRequirement, Problem
 from pdespec.symbols import Time
 
-from .conditions import Essential, Initial, Natural, initials, natural, over_streams, split_conditions, unknown_streams
+from .conditions import Essential, Initial, Natural, Pin, initials, natural, over_streams, pins, split_conditions, unknown_streams
 from .divergence import divergence_form, order
 from .failure import NoWeakForm
 from .pairing import Row, Space, choose_spaces, differentiated, energy_spaces, holds, pair
@@ -73,6 +73,7 @@ class WeakForm:
     minimized: bool
     settled: Mapping[str, tuple[Boundary, ...]]
     labels: Mapping[str, str]
+    pins: tuple[Pin, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -130,6 +131,7 @@ def weak_form(problem: Problem) -> WeakForm:
         minimized=bool(energy) and problem.functionals[0].kind == "minimize",
         settled=settled,
         labels={row.component: row.label for row in rows},
+        pins=pins(problem),
     )
 
 

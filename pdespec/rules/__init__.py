@@ -1,6 +1,6 @@
 """The rules of well-posedness, by what they look at. Importing this package registers them, in the order of the codes."""
 
-from pdespec.rules import axis, boundary, data, energy, equations, functions, initial, interfaces, names, null_space, shapes, values
+from pdespec.rules import axis, boundary, data, energy, equations, functions, initial, interfaces, names, null_space, points, shapes, values
 
 __all__ = [
     "axis",
@@ -13,6 +13,7 @@ __all__ = [
     "interfaces",
     "names",
     "null_space",
+    "points",
     "shapes",
     "values",
 ]

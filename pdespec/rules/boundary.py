@@ -10,11 +10,12 @@ import sympy as sp
 from pdespec.analysis import Analysis, Row, rule
 from pdespec.calculus import TwoSided, short
 from pdespec.errors import Diagnostic
-from pdespec.geometry import Boundary, Domain, combined
+from pdespec.geometry import Boundary, Box, Domain, Interval, Rectangle, coincide, combined
 from pdespec.jets import sympy_form
 from pdespec.parts import Part, certain, domain_parts, parts
 from pdespec.probe import vanishes
-from pdespec.symbols import Unknown
+from pdespec.statements import Condition
+from pdespec.symbols import Time, Unknown
 from pdespec.text.places import in_place
 
 
@@ -124,7 +125,11 @@ def _fixed_value(row: Row) -> tuple[Any, Any]:
 def _conflict(row: Row, value: Any, other: Row, other_value: Any) -> str | None:
     """Where two conditions hold at once with different values."""
     first, second = row.condition, other.condition
-    if first is None or second is None or first.kind != second.kind or first.region.domain != second.region.domain:
+    if first is None or second is None or first.region.domain != second.region.domain:
+        return None
+    if "point" in (first.kind, second.kind):
+        return _conflict_at(first, value, second, other_value) if first.kind == "point" else _conflict_at(second, other_value, first, value)
+    if first.kind != second.kind:
         return None
     if first.kind == "initial":
         same = first.at == second.at and first.region == second.region
@@ -136,6 +141,30 @@ def _conflict(row: Row, value: Any, other: Row, other_value: Any) -> str | None:
             if _differ(value, other_value, place):
                 return str(part)
     return None
+
+
+def _conflict_at(first: Condition, value: Any, second: Condition, other_value: Any) -> str | None:
+    """The point of a condition, where another gives another value: at the same point, on a straight side of a box, or at the start."""
+    place: dict[Any, Any] = dict(zip(first.region.coordinates, first.place, strict=True))
+    moments = [each.at for each in (first, second) if each.at is not None]
+    if second.kind == "point":
+        meet = all(coincide(a, b) for a, b in zip(first.place, second.place, strict=True))
+    elif second.kind == "boundary":
+        meet = any(_passes(piece, place, first.region.domain) for piece in parts(second.region))
+    else:
+        meet = second.region == first.region and first.at is not None  # else a start that is left at once
+    if not meet or (len(moments) == 2 and not coincide(*moments)):
+        return None
+    time = dict.fromkeys((value - other_value).atoms(Time), moments[0]) if moments else {}
+    text = ", ".join(short(each)[1:-1] for each in (*first.place, *moments[:1]))
+    return f"the point ({text})" if _differ(value, other_value, place | time) else None
+
+
+def _passes(piece: Part, place: dict[Any, Any], domain: Domain) -> bool:
+    """Whether a whole side of a box holds a point."""
+    at = {x.name: value for x, value in place.items()}
+    boxed = isinstance(domain.shape, (Interval, Rectangle, Box)) and not piece.signs
+    return boxed and piece.coordinate is not None and piece.value is not None and coincide(at[piece.coordinate], piece.value)
 
 
 def _differ(a: Any, b: Any, place: dict[Any, Any]) -> bool:

@@ -51,7 +51,8 @@ def conditions_stand_within_the_time(analysis: Analysis) -> Iterator[Diagnostic]
             continue
         if (condition.at - time.start).is_negative or (time.end - condition.at).is_negative:
             message = f"the condition stands at {time} = {condition.at}, outside of [{time.start}, {time.end}]"
-            yield Diagnostic("W01", message, f"write `at {time} = {time.start}`", "", condition.span, label)
+            hint = f"write `at {time} = {time.start}`" if condition.kind == "initial" else f"give a {time} from {time.start} to {time.end}"
+            yield Diagnostic("W01", message, hint, "", condition.span, label)
 
 
 def _initial_mismatch(analysis: Analysis, unknown: Unknown, component: Any, needed: int, have: int) -> Diagnostic:

@@ -8,13 +8,13 @@ from typing import Any
 
 import sympy as sp
 
-from pdespec.analysis import Analysis, rule
+from pdespec.analysis import Analysis, Row, rule
 from pdespec.calculus import Integral, entries, short
 from pdespec.errors import Diagnostic
 from pdespec.geometry import Boundary
 from pdespec.jets import jet_form, jets_of, total_derivative
 from pdespec.jumps import slope
-from pdespec.probe import Elimination, points, slopes, value
+from pdespec.probe import DIGITS, Elimination, points, slopes, value
 from pdespec.statements import IntegralRequirement
 from pdespec.symbols import Unknown, UnknownField
 
@@ -27,7 +27,7 @@ def the_solution_is_pinned(analysis: Analysis) -> Iterator[Diagnostic]:
     first order, alone or together with other modes. Each statement, evaluated at generic points, is a row of a homogeneous linear
     system for the amplitudes of the modes; what remains free after elimination is the null space.
     """
-    modes = [mode for unknown in analysis.problem.unknowns.values() for mode in modes_of(analysis, unknown)]
+    modes = all_modes(analysis)
     if analysis.failures or not analysis.equations:
         return
     system = Elimination(len(modes))
@@ -56,6 +56,11 @@ class Mode:
     gauge: str
 
 
+def all_modes(analysis: Analysis) -> list[Mode]:
+    """The candidates of all unknowns."""
+    return [mode for unknown in analysis.problem.unknowns.values() for mode in modes_of(analysis, unknown)]
+
+
 def modes_of(analysis: Analysis, unknown: Unknown) -> Iterator[Mode]:
     """Constants, and rotations of vectors and linear functions of scalars where nothing is periodic."""
     time, domain, fields = analysis.problem.time, unknown.region, unknown.fields
@@ -74,21 +79,28 @@ def modes_of(analysis: Analysis, unknown: Unknown) -> Iterator[Mode]:
         yield Mode(unknown, "a linear function", {fields[0]: each}, f"integral(d{each}({unknown.name}), {domain.name})")
 
 
-def noticing(analysis: Analysis, gauges: bool = True) -> Iterator[tuple[Any, dict[Any, Any]]]:
+def noticing(analysis: Analysis, gauges: bool = True, points: bool = True) -> Iterator[tuple[Any, dict[Any, Any]]]:
     """Every expression that may notice a mode, with where it is evaluated; short ones first, since most modes stop there.
 
-    Without `gauges`, requirements that an integral be zero are left out.
+    Without `gauges`, requirements that an integral be zero are left out, without `points` conditions at points.
     """
     for each in analysis.problem.requirements:
         if isinstance(each, IntegralRequirement) and (gauges or each.value != 0):
             yield Integral(each.density, each.region), {}
-    for row in analysis.conditions:
-        yield row.form, _place(row.region)
+    for row in analysis.conditions if points else (*analysis.boundary_rows, *analysis.initial_rows):
+        yield row.form, place_of(row)
     for data in analysis.problem.data:
         for entry in entries(data.value):
             yield jet_form(entry), _place(data.region)
     for row in (*analysis.natural, *analysis.stated, *analysis.varied):
         yield row.form, {}
+
+
+def place_of(row: Row) -> dict[Any, Any]:
+    """The coordinates that are fixed where a condition holds."""
+    if row.condition is not None and row.condition.kind == "point":
+        return dict(zip(row.region.coordinates, row.condition.place, strict=True))
+    return _place(row.region)
 
 
 def _place(region: Any) -> dict[Any, Any]:
@@ -107,16 +119,22 @@ def changes(form: Any, place: dict[Any, Any], modes: list[Mode]) -> Iterator[lis
     if form.atoms(Integral):
         changes = [_change(form, mode.shift) for mode in modes]
         if any(change != 0 for change in changes):
-            for point in points(len(modes) + 1, form, *changes):
-                yield [value(change, point | place) for change in changes]
+            for point in points(len(modes) + 1, form, *changes, *map(sp.sympify, place.values())):
+                yield [value(change, _placed(point, place)) for change in changes]
         return
     jets = jets_of(form, UnknownField)
     moved = [{jet: _shift(jet, mode.shift) for jet in jets if jet.field in mode.shift} for mode in modes]
     if any(shift != 0 for each in moved for shift in each.values()):
         shifts = [shift for each in moved for shift in each.values()]
-        where = [point | place for point in points(len(modes) + 1, form, *shifts)]
+        generic = points(len(modes) + 1, form, *map(sp.sympify, shifts), *map(sp.sympify, place.values()))
+        where = [_placed(point, place) for point in generic]
         directions = [[{jet: shift.xreplace(point) for jet, shift in each.items()} for each in moved] for point in where]
         yield from slopes(form, where, directions)
+
+
+def _placed(point: dict[Any, Any], place: dict[Any, Any]) -> dict[Any, Any]:
+    """A generic point moved to where a statement holds."""
+    return point | {x: sp.N(sp.sympify(at).xreplace(point), DIGITS) for x, at in place.items()}
 
 
 def _shift(jet: Any, shift: dict[Any, sp.Expr]) -> sp.Expr:

@@ -42,13 +42,6 @@ POINT_SOURCE = (
     "`dirac([x - 1, y], 0.05)` in the plane",
 )
 
-POINT_VALUE = (
-    "a condition at a point",
-    "fix a level by `require integral(u, Omega) = 0`, or give the point a boundary: cut a small hole, "
-    "`Omega - disk(radius = 0.01, center = [0.5, 0.5])`, and state it on `inner(Omega)`; "
-    "at the end of an interval write `on side(L, x = 0): u = 1`",
-)
-
 MEANT: dict[str, tuple[str, str]] = {
     **dict.fromkeys("noise white_noise brownian wiener dW dB randn rand random ito levy".split(), STOCHASTIC),
     **dict.fromkeys("fractional frac_lap fractional_laplacian fraclap caputo riesz riemann_liouville".split(), FRACTIONAL),

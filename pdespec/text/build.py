@@ -152,6 +152,15 @@ def _unit_product(p: Parts, s: Span) -> Powers:
     return tuple((name, power if sign != "/" else -power) for sign, group in groups for name, power in group)
 
 
+def _at_head(p: Parts, s: Span) -> t.Head:
+    """`at t = t0`, `at x = x0, y = y0`: names and values, a sign between them, then the region."""
+    *pairs, region = p
+    named = list(zip(pairs[::3], pairs[2::3], strict=True))
+    if len(named) == 1:
+        return t.Head("at", region, *named[0], span=s)
+    return t.Head("at", region, point=tuple(t.Keyword(name.name, value, name.span) for name, value in named), span=s)
+
+
 RULES: dict[str, Callable[[Parts, Span], Any]] = {
     "problem": lambda p, s: t.ProblemName(p[0], s),
     "space": lambda p, s: t.Space(tuple(p[:-2]), p[-1], p[-2], s),
@@ -179,7 +188,8 @@ RULES: dict[str, Callable[[Parts, Span], Any]] = {
     "reference": lambda p, s: t.Reference(p[0], p[2], s),
     "in_head": lambda p, s: t.Head("in", p[0], span=s),
     "on_head": lambda p, s: t.Head("on", p[0], span=s),
-    "at_head": lambda p, s: t.Head("at", p[3], p[0], p[2], s),
+    "at_head": _at_head,
+    "point_head": lambda p, s: t.Head("at", p[-1], point=tuple(p[:-1]), span=s),
     "member": lambda p, s: t.Equality(p[0], p[1], p[3], s),
     "label": lambda p, s: p[0] if isinstance(p[0], t.Name) else t.Name(p[0][1:-1], s),
     "intersection": lambda p, s: t.Intersection(p[0], p[1], s),

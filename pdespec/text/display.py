@@ -7,7 +7,7 @@ from functools import singledispatch
 from typing import TYPE_CHECKING
 
 from . import tree as t
-from .latex import COMPARE, Notation, escape, symbol, tex
+from .latex import COMPARE, Notation, bracketed, escape, symbol, tex
 from .words import bare, split_derivative
 
 if TYPE_CHECKING:
@@ -120,9 +120,17 @@ def _block(statement: t.Block, notation: Notation) -> list[Line]:
     head = statement.head
     if head.kind == "at" and head.time is not None and head.value is not None:
         where = rf"\text{{at }} {symbol(head.time.name, notation)} = {tex(head.value, notation)}"
+    elif head.point:
+        where = rf"\text{{at }} {_point(head.point, notation)}"
     else:
         where = "" if head.region is None else rf"\text{{{head.kind} }} {tex(head.region, notation)}"
     return [Line(tex(each.left, notation), f"= {tex(each.right, notation)}", where, _label(each.label)) for each in statement.members]
+
+
+def _point(point: tuple[t.Node, ...], notation: Notation) -> str:
+    if isinstance(point[0], t.Keyword):
+        return ", ".join(f"{symbol(each.name, notation)} = {tex(each.value, notation)}" for each in point if isinstance(each, t.Keyword))
+    return bracketed(", ".join(tex(each, notation) for each in point))
 
 
 def _label(label: t.Name | None) -> str:

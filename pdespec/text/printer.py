@@ -244,9 +244,14 @@ def label_text(label: str) -> str:
 
 @text.register
 def _head(node: t.Head) -> str:
-    if node.kind == "at" and node.time is not None and node.value is not None:
+    if node.kind == "at":
         where = f" in {text(node.region)}" if node.region is not None else ""
-        return f"at {node.time.name} = {text(node.value)}{where}"
+        place = ", ".join(text(each) for each in node.point)
+        if node.time is not None and node.value is not None:
+            place = f"{node.time.name} = {text(node.value)}"
+        elif not isinstance(node.point[0], t.Keyword):
+            place = f"({place})"
+        return f"at {place}{where}"
     return f"{node.kind} {text(node.region)}"  # type: ignore[arg-type]
 
 

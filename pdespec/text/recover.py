@@ -134,7 +134,7 @@ def _conditions(problem: Problem, express: Express) -> list[t.Node]:
     for label, condition in problem.conditions.items():
         own = label if label != forms.condition_label(condition, taken) else None
         taken[label] = condition
-        members.append(((condition.kind, condition.region, condition.at), _member(own, condition, express)))
+        members.append(((condition.kind, condition.region, condition.at, condition.place), _member(own, condition, express)))
     return [
         t.Block(_head(*place, members=group, problem=problem, express=express), tuple(member for _, member in group))
         for place, group in ((place, list(group)) for place, group in groupby(members, key=lambda pair: pair[0]))
@@ -145,14 +145,17 @@ def _member(label: str | None, statement: Any, express: Express) -> t.Equality:
     return t.Equality(t.Name(label) if label is not None else None, express.side(statement.lhs), express.side(statement.rhs))
 
 
-def _head(kind: str, region: Any, at: Any, members: Any, problem: Problem, express: Express) -> t.Head:
+def _head(kind: str, region: Any, at: Any, place: tuple[Any, ...], members: Any, problem: Problem, express: Express) -> t.Head:
     if kind == "boundary":
         return t.Head("on", express.region(region))
+    own = (kind, region, at, place)
+    conditions = [each for each in problem.conditions.values() if (each.kind, each.region, each.at, each.place) == own]
+    stated = None if all(_home(each) == region for each in conditions) else express.region(region)
+    if kind == "point":
+        return t.Head("at", stated, point=tuple(express(each) for each in (*place, *(() if at is None else (at,)))))
     time = problem.time
     if time is None:
         raise ValueError("an initial condition in a problem without time")
-    conditions = [each for each in problem.conditions.values() if (each.kind, each.region, each.at) == (kind, region, at)]
-    stated = None if all(_home(each) == region for each in conditions) else express.region(region)
     return t.Head("at", stated, express.name(time.name), express(at))
 
 

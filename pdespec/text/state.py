@@ -28,16 +28,36 @@ def _block(block: t.Block, draft: Draft) -> None:
     scope.place = ""
     where: Any = BROKEN
     at: Any = None
+    place: Any = ()
     if head.kind == "in" and head.region is not None:
         where = region(head.region, scope, (Domain,))
     elif head.kind == "on" and head.region is not None:
         where = region(head.region, scope, (Boundary,))
     elif head.kind == "at":
         where = region(head.region, scope, (Domain,)) if head.region is not None else None
-        at = _moment(head, scope)
+        place = _point(head, scope)
+        at = _moment(head, scope) if place == () else None
     for member in block.members:
-        if not _member(member, head.kind, where, at, draft):
+        if not _member(member, head.kind, where, at, place, draft):
             draft.broken.add(head.kind)
+
+
+def _point(head: t.Head, scope: Scope) -> Any:
+    """The coordinates of a point, its time last where it has one; empty where the head gives a time alone."""
+    names = [x.name for x in scope.coordinates]
+    if head.time is not None:
+        alone = [bare(head.time.name)] == names
+        values = {head.time.name: expression(head.value, scope)} if alone and head.value is not None else {}
+    elif isinstance(head.point[0], t.Keyword):
+        values = {bare(each.name): expression(each.value, scope) for each in head.point if isinstance(each, t.Keyword)}
+        if scope.time is not None and scope.time.name in values:
+            names = [*names, scope.time.name]
+        if len(values) < len(head.point) or sorted(values) != sorted(names):
+            return scope.fail("T01", f"`{text(head)}` names no point", head.span, f"give each of {', '.join(names)} once")
+        values = {name: values[name] for name in names}
+    else:
+        values = dict(enumerate(expression(each, scope) for each in head.point))
+    return BROKEN if any(isinstance(each, Broken) for each in values.values()) else tuple(values.values())
 
 
 def _moment(head: t.Head, scope: Scope) -> Any:
@@ -49,19 +69,19 @@ def _moment(head: t.Head, scope: Scope) -> Any:
         if name in [x.name for x in scope.coordinates]:
             domain = next((each for each, entry in scope.entries.items() if isinstance(entry.value, Domain)), "Omega")
             value = text(head.value) if head.value is not None else "0"
-            hint = f"what holds at a place is a boundary condition: on side({domain}, {name} = {value}): ..."
+            hint = f"what holds on a side is a boundary condition, on side({domain}, {name} = {value}): ...; a point has all coordinates"
         return scope.fail("S01", f"`{name}` is not the time", head.time.span if head.time else head.span, hint)
     (moment,) = numbers((head.value,), scope)  # type: ignore[arg-type]
     return moment
 
 
-def _member(member: t.Equality, kind: str, where: Any, at: Any, draft: Draft) -> bool:
+def _member(member: t.Equality, kind: str, where: Any, at: Any, place: Any, draft: Draft) -> bool:
     """Adds an equation or condition to the draft; whether that went well."""
     scope = draft.scope
     label = _label(member, draft)
     scope.place = label or ""
     left, right = expression(member.left, scope), expression(member.right, scope)
-    if any(isinstance(each, Broken) for each in (left, right, where, at)):
+    if any(isinstance(each, Broken) for each in (left, right, where, at, place)):
         return False
     try:
         lhs, rhs = complexes.sides(*promote(left, right))
@@ -70,10 +90,14 @@ def _member(member: t.Equality, kind: str, where: Any, at: Any, draft: Draft) ->
             draft.equations[label or forms.free_label("eq", draft.equations)] = equation
             return True
         home = where if where is not None else forms.home(lhs, rhs)
+        if place:
+            condition = forms.at_point(lhs, rhs, home, place)
+        else:
+            condition = Condition(lhs, rhs, home, "boundary" if kind == "on" else "initial", at)
     except ProblemError as error:
         scope.adopt(error, member.span)
         return False
-    condition = Condition(lhs, rhs, home, "boundary" if kind == "on" else "initial", at, member.span, member)
+    condition = replace(condition, span=member.span, written=member)
     draft.conditions[label or forms.condition_label(condition, draft.conditions)] = condition
     return True
 

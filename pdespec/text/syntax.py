@@ -14,7 +14,7 @@ from lark import Lark, UnexpectedInput
 
 from ..errors import Diagnostic, Source, Span, nearest
 from . import tree as t
-from .beyond import COMPLEMENTARITY, POINT_VALUE
+from .beyond import COMPLEMENTARITY
 from .build import build, depth
 from .layout import CLOSING, MAX_BRACKETS, MAX_CHARACTERS, OPENING, Piece, Section, Token, deepest_bracket, place, sections
 from .words import RESERVED, STATEMENTS, spell
@@ -147,7 +147,7 @@ def _explain(piece: Piece, position: int, accepts: frozenset[str], source: Sourc
     tokens = piece.tokens
     token = tokens[position] if position < len(tokens) else None
     before = tokens[position - 1] if position else None
-    for rule in (_point_value, _misspelt_statement, _reserved, _misplaced_equation, _inequality, _missing_sign, _foreign):
+    for rule in (_misspelt_statement, _reserved, _misplaced_equation, _inequality, _missing_sign, _foreign):
         if problem := rule(piece, position, accepts, source):
             return problem
     if token is None or token.type in CLOSING or "RPAR" in accepts or "RSQB" in accepts:
@@ -205,15 +205,6 @@ def _misplaced_equation(piece: Piece, position: int, accepts: frozenset[str], so
     else:
         hint = "write `in Omega: ...` for the interior, `on boundary(Omega): ...` for the boundary, `at t = 0: ...` for the start"
     return Diagnostic("S02", "an equation stands outside of any block", hint, span=_all(piece, source))
-
-
-def _point_value(piece: Piece, position: int, accepts: frozenset[str], source: Source) -> Diagnostic | None:
-    """`at (0.5, 0.5): u = 1`, `at [0, 0]: ..`"""
-    if piece.start != "head" or position != 1 or piece.tokens[0].type != "AT" or piece.tokens[1].type not in OPENING:
-        return None
-    asked, cure = POINT_VALUE
-    message = f"`{_text(piece.tokens[:1])} {_text(piece.tokens[1:])}` asks for {asked}, which the language does not have"
-    return Diagnostic("N01", message, cure, "in two dimensions or more a point is too small for a solution to notice", _all(piece, source))
 
 
 def _inequality(piece: Piece, position: int, accepts: frozenset[str], source: Source) -> Diagnostic | None:
@@ -298,7 +289,7 @@ FORMS = {
     "unknown": "unknown u : scalar on Omega",
     "in": "in Omega: lap(u) = f",
     "on": "on Gamma: u = g",
-    "at": "at t = 0: u = u0",
+    "at": "at t = 0: u = u0, or at a point, at (0.5, 0.5): p = 0",
     "minimize": "minimize integral(psi, Omega)",
     "stationary": "stationary integral(L, Omega)",
     "require": "require J > 0 in Omega, or require integral(p, Omega) = 0",

@@ -269,12 +269,16 @@ class Equality(Node):
 
 @dataclass(frozen=True, slots=True)
 class Head(Node):
-    """`in REGION`, `on REGION`, `at t = t0`, `at t = t0 in REGION`."""
+    """`in REGION`, `on REGION`, `at t = t0`, `at (x0, y0)`, `at x = x0, y = y0`; the latter three with `in REGION`.
+
+    `point` holds the coordinates, as keywords where they are given by name.
+    """
 
     kind: str
     region: Node | None
     time: Name | None = None
     value: Node | None = None
+    point: tuple[Node, ...] = ()
     span: Span | None = _place()
 
 

@@ -62,6 +62,7 @@ f, g = input_function("f", Omega), input_function("g", Gamma)
 heat = {"heat": (dt(w), lap(w))}
 poisson = {"poisson": (lap(u), f)}
 strain = sym(grad(v))
+HALF = sp.Rational(1, 2)
 
 
 def found(problem):
@@ -209,6 +210,16 @@ MALFORMED = {
         lambda: Problem("p", {"a": (lap(u), u)}, [on(Gamma, dot(grad(u), n)), on(right, (dot(grad(u), n), 1))]),
         [("W03", "right.u")],
         "two values at x = 1",
+    ),
+    "two values at one point": (
+        lambda: Problem("p", {"a": (lap(lap(u)), 1)}, [on(Gamma, u, lap(u)), at((HALF, HALF), u, (u, 1))]),
+        [("W03", "point.u.2")],
+        "`u` has two values at the point (0.5, 0.5)",
+    ),
+    "a value at a point beside those on the boundary": (
+        lambda: Problem("p", poisson, [on(Gamma, u), at((HALF, HALF), (u, 1))]),
+        [("W09", "point.u")],
+        "a peak at one point",
     ),
     "two initial values": (
         lambda: Problem("p", heat, [on(Gamma, w), at(t, 0, w, (w, 1))]),

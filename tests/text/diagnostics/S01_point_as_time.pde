@@ -1,9 +1,9 @@
 problem heat
-space    x
+space    x, y
 time     t in [0, 1]
-domain   L = interval(0, 1)
-unknown  u : scalar on L
-in L: dt(u) = dxx(u)
+domain   Q = rectangle([0, 0], [1, 1])
+unknown  u : scalar on Q
+in Q: dt(u) = lap(u)
 at x = 0: u = 0
-on side(L, x = 1): u = 0
+on rest(Q, side(Q, x = 0)): u = 0
 at t = 0: u = sin(pi*x)
