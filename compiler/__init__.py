@@ -24,6 +24,7 @@ _HOME = {
     "open_run": "runs",
     "load_run": "checkpoint",
     "evaluate": "evaluate",
+    "load": "answers",
     "PRESETS": "presets",
     "solve": "fem",
     "outputs": "outputs",

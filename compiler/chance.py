@@ -13,14 +13,14 @@ class Chance:
     """One generator for every sample, on the CPU, and one for what all samples share; numbers go to the device of the caller's generator.
 
     The caller's generator gives one seed. So two batches drawn one after the other differ, and sample k of a seed is the same in a batch
-    of any size, on any device.
+    of any size, on any device. With `alike` all samples have the numbers of the first.
     """
 
-    def __init__(self, generator: torch.Generator, size: int) -> None:
+    def __init__(self, generator: torch.Generator, size: int, alike: bool = False) -> None:
         self.device = generator.device
         seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
         self.shared = _seeded(seed, "shared")
-        self.samples = [_seeded(seed, k) for k in range(size)]
+        self.samples = [_seeded(seed, 0 if alike else k) for k in range(size)]
 
     @staticmethod
     def of(generator: torch.Generator | Chance, size: int) -> Chance:

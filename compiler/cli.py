@@ -187,7 +187,7 @@ def train(
     from compiler.presets import preset as find_preset
     from compiler.runs import Recipe, RunError, holds_run, open_run, refuse_occupied
 
-    words = _settings(settings or [])
+    words = _pairs("--set", settings or [])
     if derivatives is not None:
         words["derivatives"] = derivatives
     name = preset or "demo"
@@ -222,14 +222,6 @@ def train(
     if _leads():
         state = "trained" if run.finished else f"stopped after {options.seconds:g} s; continue with --resume and more `seconds`:"
         out.print(f"{state} {run.step} of {options.steps} steps; next: pdespec evaluate {directory}", markup=False)
-
-
-def _settings(words: list[str]) -> dict[str, str]:
-    pairs = [word.partition("=") for word in words]
-    for (key, equals, _), word in zip(pairs, words, strict=True):
-        if not (key and equals):
-            raise Usage(f"--set {word}: write --set key=value")
-    return {key: value for key, _, value in pairs}
 
 
 def _built(problem: Problem, operator: str, options: dict[str, Any]) -> Any:
@@ -323,6 +315,122 @@ def compare(
         out_.mkdir(parents=True, exist_ok=True)
         write_comparison(out_, problem, field, batch)
         out.print(f"table and pictures: {out_}", markup=False)
+
+
+@command()
+def predict(
+    directory: Directory,
+    params: Annotated[list[str] | None, typer.Option("--params", metavar="NAME=NUMBER", help="a param, once for each")] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--inputs", metavar="NAME=NUMBER|FILE", help="an input function: a number, or values at points in a .csv, .npz or .h5"
+        ),
+    ] = None,
+    points: Annotated[str, typer.Option(help="grid:N, or a .csv, .npz or .h5 with a column for each coordinate")] = "grid:64",
+    out_: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help=".vtu (on a mesh), .csv, .npz, .h5 or .png; DIR/prediction.npz by default")
+    ] = None,
+    checkpoint: Annotated[str, typer.Option(help="last or best")] = "last",
+) -> None:
+    """Ask a trained operator for an answer, and write it to a file."""
+    import warnings
+
+    from compiler.answers import OutsideWarning, load
+
+    operator = load(directory, checkpoint)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", OutsideWarning)
+        answer = operator(_numbers("--params", params or []), _functions(operator.problem, inputs or []))
+        target = out_ or directory / "prediction.npz"
+        files = _write_answer(answer, points, target)
+        for each in caught:
+            if issubclass(each.category, OutsideWarning):
+                err.print(f"warning: {each.message}", markup=False)
+    for name in operator.problem.outputs:
+        value = answer[name]
+        if not callable(value):
+            out.print(f"{name} = {value}", markup=False)
+    out.print(", ".join(str(file) for file in files), markup=False)
+
+
+def _numbers(option: str, words: list[str]) -> dict[str, Any]:
+    """`c=0.1` and, for a param of several numbers, `d=0.1,0.2`."""
+    found: dict[str, Any] = {}
+    for name, text in _pairs(option, words).items():
+        try:
+            numbers = [float(each) for each in text.split(",")]
+        except ValueError:
+            raise Usage(f"{option} {name}={text}: {text!r} is no number") from None
+        found[name] = numbers[0] if len(numbers) == 1 else numbers
+    return found
+
+
+def _functions(problem: Problem, words: list[str]) -> dict[str, Any]:
+    """Input functions from numbers and files, whose columns are the coordinates and the components by name."""
+    import numpy as np
+
+    from compiler.columns import read_columns
+    from compiler.runs import RunError
+
+    found: dict[str, Any] = {}
+    for name, text in _pairs("--inputs", words).items():
+        if name not in problem.inputs:
+            found[name] = 0.0  # the operator says what there is
+            continue
+        try:
+            found[name] = float(text)
+            continue
+        except ValueError:
+            columns = read_columns(Path(text))
+        declared = problem.inputs[name]
+        places = [each.name for each in problem.coordinates] + ([problem.time.name] if declared.time is not None else [])
+        for column in (*places, *declared.components):
+            if column not in columns:
+                raise RunError(f"{text} has no column {column!r} for input `{name}`; it has {', '.join(columns)}")
+        values = [columns[each] for each in declared.components]
+        found[name] = (np.stack([columns[each] for each in places], 1), np.stack(values, 1) if len(values) > 1 else values[0])
+    return found
+
+
+def _pairs(option: str, words: list[str]) -> dict[str, str]:
+    pairs = [word.partition("=") for word in words]
+    for (key, equals, _), word in zip(pairs, words, strict=True):
+        if not (key and equals):
+            raise Usage(f"{option} {word}: write {option} key=value")
+    return {key: value for key, _, value in pairs}
+
+
+def _write_answer(answer: Any, points: str, target: Path) -> list[Path]:
+    """An answer at points, in a file of the kind that its name says."""
+    import numpy as np
+
+    from compiler.columns import KINDS, read_columns, write_columns
+    from compiler.runs import RunError
+
+    grid = re.fullmatch(r"grid:([1-9]\d{0,3})", points)
+    if target.suffix in (".vtu", ".pvd"):
+        return list(answer.to_vtk(target, int(grid[1]) if grid else 32))
+    if target.suffix == ".png":
+        answer.plot(resolution=int(grid[1]) if grid else 128).savefig(target)
+        return [target]
+    if target.suffix not in KINDS:
+        raise Usage(f"--out {target}: write .vtu, .png or one of {', '.join(KINDS)}")
+    problem = answer.problem
+    names = [each.name for each in problem.variables]
+    if grid:
+        axes = answer.axes(int(grid[1]), 16)
+        places = np.stack(np.meshgrid(*axes.values(), indexing="ij"), -1).reshape(-1, len(axes))
+        places = places[answer.contains(places)]
+    else:
+        columns = read_columns(Path(points))
+        for name in names:
+            if name not in columns:
+                raise RunError(f"{points} has no column {name!r}; the points need {', '.join(names)}")
+        places = np.stack([columns[name] for name in names], 1)
+    found = {name: answer[name](places) for name in problem.components}
+    write_columns(target, {**dict(zip(names, places.T, strict=True)), **found})
+    return [target]
 
 
 @command()

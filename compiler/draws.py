@@ -143,8 +143,15 @@ def draw(problem: Problem, size: int, generator: torch.Generator | Chance) -> Dr
     return replace(start, functions=functions)
 
 
-def given(problem: Problem, params: Mapping[str, object], inputs: Mapping[str, object], dtype: torch.dtype, device: torch.device) -> Draws:
-    """One sample with the caller's params and inputs. Raises: ProblemError S01 for names that do not exist, B03 for what is missing."""
+def given(
+    problem: Problem,
+    params: Mapping[str, object],
+    inputs: Mapping[str, object],
+    dtype: torch.dtype,
+    device: torch.device,
+    size: int = 1,
+) -> Draws:
+    """Samples with the caller's params and inputs. Raises: ProblemError S01 for names that do not exist, B03 for what is missing."""
     _known_names("param", params, {**problem.params, **problem.trainables}, problem.name)
     _known_names("input", inputs, problem.inputs, problem.name)
     numbers = {}
@@ -152,15 +159,15 @@ def given(problem: Problem, params: Mapping[str, object], inputs: Mapping[str, o
         value = params.get(name, param.value)
         if value is None:
             raise fail("B03", f"param `{name}` was not given", f'pass params={{"{name}": ...}}')
-        numbers[name] = _number(param, value, dtype, device)
+        numbers[name] = _number(param, value, size, dtype, device)
     functions = {}
     for name, declaration in problem.inputs.items():
         if name not in inputs:
             raise fail(
                 "B03", f"input `{name}` was not given", f'pass inputs={{"{name}": ...}}: a callable of points, an expression or a number'
             )
-        functions[name] = _function(problem, declaration, inputs[name], dtype, device)
-    return replace(_draws(problem, 1, numbers, {}, device, dtype), functions=functions)
+        functions[name] = _function(problem, declaration, inputs[name], size, dtype, device)
+    return replace(_draws(problem, size, numbers, {}, device, dtype), functions=functions)
 
 
 def _draws(problem: Problem, size: int, params: Mapping[str, Tensor], functions: Mapping, device, dtype=torch.float64) -> Draws:
@@ -218,23 +225,27 @@ def _place(declaration: Input, drawn: Draws) -> Place:
     return Place(drawn.geometry[domain.name], lower, upper, periodic, isinstance(declaration.region, Boundary))
 
 
-def _number(param: Param, value: object, dtype: torch.dtype, device: torch.device) -> Tensor:
-    shape = (1,) if param.size is None else (1, param.size)
+def _number(param: Param, value: object, size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A param of all samples, from one number for all or one for each. Shapes: -> "b", "b k" where sized."""
+    shape = () if param.size is None else (param.size,)
     if isinstance(value, (list, tuple)) and any(isinstance(each, Tensor) for each in value):
         value = torch.stack([as_number(each, param.name, dtype, device) for each in value])  # keeps their graph
     tensor = as_number(float(value) if isinstance(value, sp.Expr) and value.is_real else value, param.name, dtype, device)
-    if tensor.numel() not in (1, shape[-1]) or tensor.ndim > 2:
-        raise fail("B01", f"param `{param.name}` has shape {tuple(tensor.shape)}, {shape[1:] or 'one number'} is needed")
-    return tensor.reshape(-1).expand(shape[-1]).reshape(shape)
+    if tensor.numel() == 1 and tensor.ndim <= 2:
+        return tensor.reshape(()).expand(size, *shape)
+    if tensor.shape not in (shape, (1, *shape), (size, *shape)):
+        wanted = shape or (f"({size},)" if size > 1 else "one number")
+        raise fail("B01", f"param `{param.name}` has shape {tuple(tensor.shape)}, {wanted} is needed")
+    return tensor.expand(size, *shape)
 
 
-def _function(problem: Problem, declaration: Input, value: object, dtype: torch.dtype, device: torch.device) -> InputFunction:
+def _function(problem: Problem, declaration: Input, value: object, size: int, dtype: torch.dtype, device: torch.device) -> InputFunction:
     """The caller's input as a function of points: a callable as it is, an expression or number in closed form."""
     count = len(declaration.components)
     if declaration.complex and isinstance(value, (int, float, complex, sp.Expr, sp.MatrixBase)):
         value = column(exact(value))
     if isinstance(value, Tensor) and value.ndim == 0:
-        return Constants(value.to(device, dtype).expand(1, count))
+        return Constants(value.to(device, dtype).expand(size, count))
     if isinstance(value, Tensor):
         message = f"input `{declaration.name}` is given as values of shape {tuple(value.shape)}, without the points they belong to"
         raise fail(
@@ -244,7 +255,7 @@ def _function(problem: Problem, declaration: Input, value: object, dtype: torch.
             "it is needed at points of the compiler's choice",
         )
     if isinstance(value, (int, float)) or (isinstance(value, sp.Expr) and value.is_number):
-        return Constants(torch.full((1, count), float(value), dtype=dtype, device=device))
+        return Constants(torch.full((size, count), float(value), dtype=dtype, device=device))
     if isinstance(value, (sp.Expr, sp.MatrixBase)):
         return Given(_closed_form(problem, declaration, value), declaration.name, count)
     if callable(value):

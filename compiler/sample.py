@@ -146,26 +146,28 @@ def instance(
     params: Mapping[str, object] | None = None,
     inputs: Mapping[str, object] | None = None,
     points: Mapping[str, int] | None = None,
-    generator: torch.Generator | None = None,
+    generator: torch.Generator | Chance | None = None,
     *,
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
     hard: bool = True,
     features: Features = features,
     points_by: str = "sobol",
+    size: int = 1,
 ) -> Batch:
-    """A batch of one sample of the caller's own.
+    """A batch of one sample of the caller's own, or of `size` of them.
 
-    `params` maps names to numbers; those with a declared value may be left out. `inputs` maps names to callables of points ("b n d" to
-    "b n c"), to SymPy expressions in the coordinates, or to numbers. Callables are asked in the dtype and on the device of the batch.
+    `params` maps names to numbers, or to `size` of them; those with a declared value may be left out. `inputs` maps names to callables of
+    points ("b n d" to "b n c"), to SymPy expressions in the coordinates, or to numbers. Callables are asked in the dtype and on the device
+    of the batch.
 
     Raises: ProblemError S01 for unknown names, B01 and B02 for callables that return the wrong shape or dtype, B03 for what is missing, P06
     for callables whose derivatives autograd does not have, where the problem takes them.
     """
     counts = _counts(problem, points or {})
-    drawn = given(problem, params or {}, inputs or {}, dtype or torch.get_default_dtype(), torch.device(device or "cpu"))
+    drawn = given(problem, params or {}, inputs or {}, dtype or torch.get_default_dtype(), torch.device(device or "cpu"), size)
     verify_inputs(drawn)
-    return _batch(drawn, counts, Chance(_fresh() if generator is None else generator, 1), hard, features, points_by)
+    return _batch(drawn, counts, Chance.of(_fresh() if generator is None else generator, size), hard, features, points_by)
 
 
 def regions(problem: Problem) -> dict[str, tuple[str, Region]]:

@@ -57,11 +57,16 @@ def save_vtk(truth: Solution, path: str | Path, sample: int = 0) -> tuple[Path, 
     if solution.times is None:
         return (write(solution, 0, stem.with_suffix(".vtu")),)
     files = [write(solution, k, stem.with_name(f"{stem.name}_{k:04d}.vtu")) for k in range(len(solution.times))]
-    entries = "".join(f'<DataSet timestep="{t:.10g}" file="{f.name}"/>\n' for t, f in zip(solution.times, files, strict=True))
-    collection = stem.with_suffix(".pvd")
+    levels = [(float(t), file) for t, file in zip(solution.times, files, strict=True)]
+    return (*files, collect(levels, stem.with_suffix(".pvd")))
+
+
+def collect(levels: Sequence[tuple[float, Path]], path: Path) -> Path:
+    """The files of times, in the folder of `path`, as one series."""
+    entries = "".join(f'<DataSet timestep="{t:.10g}" file="{file.name}"/>\n' for t, file in levels)
     head = '<?xml version="1.0"?>\n<VTKFile type="Collection" version="0.1">\n<Collection>\n'
-    write_atomically(collection, f"{head}{entries}</Collection>\n</VTKFile>\n".encode())
-    return (*files, collection)
+    write_atomically(path, f"{head}{entries}</Collection>\n</VTKFile>\n".encode())
+    return path
 
 
 def write(solution: SampleSolution, level: int, path: Path) -> Path:
