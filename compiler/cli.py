@@ -109,11 +109,25 @@ def check(file: File) -> None:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for title, lines in summary(problem):
+    for title, lines in (*summary(problem), *_meshes(problem)):
         table.add_row(title, Text("\n".join(lines)))
     out.print(table)
     out.print()
     out.print(problem.to_latex(), markup=False)
+
+
+def _meshes(problem: Problem) -> list[tuple[str, list[str]]]:
+    """What mesh files hold; without one nothing that computes is loaded."""
+    from pdespec.geometry import meshes
+
+    if not any(meshes(domain.shape) for domain in problem.domains.values()):
+        return []
+    from compiler.meshes import report, warnings
+
+    lines = report(problem)
+    for warning in warnings(problem):
+        _say(f"{warning}\n")
+    return [("meshes", lines)]
 
 
 @command()

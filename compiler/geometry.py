@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from typing import Any
 
 import sympy as sp
 import torch
@@ -21,7 +22,8 @@ from compiler.laws import median, truncated_support
 from compiler.shapes import Body, Numbers, Piece, Selection, Surroundings, bind, everything, extent
 from compiler.shapes.blend import conjunctions, norm, weights
 from compiler.shapes.combine import Combined
-from compiler.shapes.piece import zeros
+from compiler.shapes.meshfile import absent, contents
+from compiler.shapes.piece import whole, zeros
 from compiler.shapes.portion import EVERYTHING, Portion, bounded, without
 from pdespec.errors import fail, nearest
 from pdespec.geometry import Boundary, Domain, Region, coincide, shape_symbols
@@ -204,6 +206,8 @@ class Geometry:
         if boundary.kind == "rest":
             taken = [self.portion(other, piece) for other in boundary.others]
             return without([each for each in taken if each is not None])
+        if boundary.group is not None:
+            absent(self.domain, boundary.group)
         if not _selection(boundary)(piece):
             return None
         if not boundary.where:
@@ -221,7 +225,7 @@ class Geometry:
         """The shape with its numbers. Made once per geometry with what cutting its boundary costs, so that a geometry whose params require
         gradients serves for one backward pass."""
         if all(isinstance(each, Scalar) and each.declaration.kind == "const" for each in shape_symbols(self.domain.shape)):
-            return _fixed(self.domain, self.size, self.dtype, self.device)
+            return _fixed(self.domain, contents(self.domain.shape), self.size, self.dtype, self.device)
         return _bound(self.domain, Numbers(self.params, self.size, self.dtype, self.device))
 
     @cached_property
@@ -252,18 +256,22 @@ def _bound(domain: Domain, numbers: Numbers) -> Body:
 
 
 @lru_cache(maxsize=32)
-def _fixed(domain: Domain, size: int, dtype: torch.dtype, device: torch.device) -> Body:
-    """The body of a shape without params, cut once for all batches of a size."""
+def _fixed(domain: Domain, files: tuple[Any, ...], size: int, dtype: torch.dtype, device: torch.device) -> Body:
+    """The body of a shape without params, cut once for all batches of a size; `files` tell mesh files of one name apart."""
     with torch.inference_mode(False):
         return _bound(domain, Numbers({}, size, dtype, device))
 
 
-@lru_cache(maxsize=64)
 def box(domain: Domain, samples: int = 256) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Lower and upper corner of a box that holds the domain for all values of its params: the extent of the latent grid.
 
     From the shapes at the ends of the laws' supports (of unbounded laws, at four standard deviations) and at Sobol points between.
     """
+    return _box(domain, contents(domain.shape), samples)
+
+
+@lru_cache(maxsize=64)
+def _box(domain: Domain, files: tuple[Any, ...], samples: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     drawn = {symbol.declaration.name: symbol.declaration for symbol in shape_symbols(domain.shape) if isinstance(symbol, Scalar)}
     ranges = {name: truncated_support(param.law) for name, param in sorted(drawn.items()) if param.law is not None}
     columns = [(name, low, high) for name, (low, high) in ranges.items() for _ in range(drawn[name].size or 1)]
@@ -277,9 +285,13 @@ def box(domain: Domain, samples: int = 256) -> tuple[tuple[float, ...], tuple[fl
     return tuple(lower.tolist()), tuple(upper.tolist())
 
 
-@lru_cache(maxsize=64)
 def nominal_box(domain: Domain) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Lower and upper corner of the box around the domain with its params at the medians of their laws: the frame laws are stated in."""
+    return _nominal_box(domain, contents(domain.shape))
+
+
+@lru_cache(maxsize=64)
+def _nominal_box(domain: Domain, files: tuple[Any, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     drawn = {symbol.declaration.name: symbol.declaration for symbol in shape_symbols(domain.shape) if isinstance(symbol, Scalar)}
     params = {
         name: torch.full((1,) if param.size is None else (1, param.size), median(param.law), dtype=torch.float64)
@@ -309,7 +321,9 @@ def _selection(boundary: Boundary) -> Selection:
         return lambda piece: piece.hole == (boundary.kind == "inner")
     if boundary.kind == "of":
         return lambda piece: boundary.part in piece.owners
-    kinds = ("all", "side", "rest", "inner", "outer", "of")
+    if boundary.kind == "group":
+        return lambda piece: boundary.group in whole(piece).groups
+    kinds = ("all", "side", "rest", "inner", "outer", "of", "group")
     near = nearest(boundary.kind, kinds)
     raise fail("S01", f"unknown kind of boundary {boundary.kind!r}", f"did you mean {near!r}?" if near else f"one of {', '.join(kinds)}")
 

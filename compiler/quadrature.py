@@ -20,6 +20,7 @@ from compiler.fem.elements import cell_of, lagrange
 from compiler.fem.facets import aligned, facets_of
 from compiler.fem.known import Known
 from compiler.fem.mesh import mesh_domain
+from compiler.shapes.meshfile import contents
 from pdespec.errors import fail
 from pdespec.geometry import Boundary, Region, shape_symbols
 
@@ -44,14 +45,14 @@ def nodes(drawn: Draws, region: Region, count: int) -> tuple[Tensor, Tensor | No
     for k in range(drawn.size):
         known = Known(drawn.problem, drawn.map(lambda tensor, k=k: tensor[[k]], 1))
         values = tuple(sorted(((s, v) for s, v in known.shape_values.items() if s in own), key=lambda pair: pair[0].name))
-        found.append(_fitting(region, values, count))
+        found.append(_fitting(region, contents(region.domain.shape), values, count))
     points, normals, weights = (np.stack(parts) for parts in zip(*found, strict=True))
     tensors = [torch.as_tensor(part, dtype=drawn.dtype, device=drawn.device) for part in (points, normals, weights)]
     return tensors[0], tensors[1] if isinstance(region, Boundary) else None, tensors[2]
 
 
 @lru_cache(maxsize=KEPT)
-def _fitting(region: Region, values: tuple, count: int) -> tuple[Array, Array, Array]:
+def _fitting(region: Region, files: tuple, values: tuple, count: int) -> tuple[Array, Array, Array]:
     """The finest rule of at most `count` nodes that the growth of their number points to, filled up to `count`."""
     dim = max(1, region.domain.dim - isinstance(region, Boundary))
     resolution = TRIAL

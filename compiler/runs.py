@@ -1,6 +1,7 @@
 """The directory of a run: what is in it, and how it is written so that no interruption leaves half a file. No torch here.
 
 DIR/problem.pde                 the problem's text
+DIR/part.msh                    a copy of each mesh file that the problem reads, where its path does not lead out of its folder
 DIR/run.json                    options, model recipe, versions, one entry a session
 DIR/history.csv                 losses, learning rate, gradient norm, validation: one row every `log_every` steps
 DIR/checkpoints/last.safetensors, best.safetensors
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import hashlib
 import io
 import json
 import os
@@ -21,6 +23,7 @@ from typing import Any
 
 import pdespec
 from compiler.options import OptionError, TrainOptions, from_json
+from pdespec.geometry import Mesh, meshes
 from pdespec.problem import Problem
 
 PROBLEM = "problem.pde"
@@ -117,6 +120,8 @@ def create_run(run: Run, session: Mapping[str, Any]) -> None:
         "options": dataclasses.asdict(run.options),
         "sessions": [dict(session)],
     }
+    if files := mesh_files(run.problem):
+        record["meshes"] = kept(files, run.directory)
     write_atomically(run.directory / RUN, _json(record))
 
 
@@ -134,13 +139,57 @@ def open_run(directory: str | Path) -> Run:
     record = _read_record(directory)
     if not (directory / PROBLEM).is_file():
         raise RunError(f"{directory / PROBLEM} is missing; the run is not whole")
-    problem = pdespec.load(directory / PROBLEM)
+    problem = _with_meshes(directory, record)
     try:
         options = from_json(record["options"])
         recipe = Recipe(**record["model"]) if record["model"] else None
     except (KeyError, TypeError, OptionError) as error:
         raise RunError(f"{directory / RUN} is damaged or of another version ({error})") from error
     return Run(directory, problem, options, recipe, record.get("preset"))
+
+
+def mesh_files(problem: Problem) -> tuple[Mesh, ...]:
+    """The mesh files that a problem reads, each path once."""
+    return tuple({mesh.path: mesh for domain in problem.domains.values() for mesh in meshes(domain.shape)}.values())
+
+
+def kept(files: Sequence[Mesh], directory: Path) -> dict[str, Any]:
+    """Copies mesh files into a run, and says where they were and what they held. Where a path leads out of its folder none is copied."""
+    inside = all(not Path(mesh.path).is_absolute() and ".." not in Path(mesh.path).parts for mesh in files)
+    inside = inside and not any(Path(mesh.path).suffix in (".xdmf", ".xmf") for mesh in files)  # which name a second file
+    found = {mesh.path: {"sha256": digest(mesh.file)} for mesh in files}
+    for mesh in files if inside else ():
+        target = directory / mesh.path
+        if target.exists():
+            raise RunError(f"the mesh file {mesh.path} has the name of a file of the run; give it another name")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(target, mesh.file.read_bytes())
+    return {"folder": None if inside else str(Path(files[0].folder).resolve()), "files": found}
+
+
+def refuse_changed_meshes(problem: Problem, directory: Path) -> None:
+    """Raises: RunError for mesh files of a problem that are not those its run was trained on."""
+    for mesh in mesh_files(problem):
+        known = _read_record(directory).get("meshes", {}).get("files", {}).get(mesh.path)
+        if not mesh.file.is_file():
+            raise RunError(f"{directory} was trained on the mesh {mesh.file}, which is missing")
+        if known and digest(mesh.file) != known["sha256"]:
+            raise RunError(f"{mesh.file} is not the mesh that {directory} was trained on: put that back, or train anew")
+
+
+def _with_meshes(directory: Path, record: Mapping[str, Any]) -> Problem:
+    """The problem of a run, its mesh files read from the run, or from where they were."""
+    folder = record.get("meshes", {}).get("folder")
+    problem = pdespec.load(directory / PROBLEM)
+    if folder is not None:
+        problem = pdespec.parse((directory / PROBLEM).read_text(encoding="utf-8"), source=str(Path(folder) / PROBLEM))
+    refuse_changed_meshes(problem, directory)
+    return problem
+
+
+def digest(path: Path) -> str:
+    """What a file holds, as a number: SHA-256."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def sessions(directory: Path) -> list[dict[str, Any]]:

@@ -87,8 +87,10 @@ def train(
     if not resuming and runs.leads():
         runs.refuse_occupied(directory)
 
-    if resuming and runs.open_run(directory).problem != problem:
-        raise RunError(f"{directory} trains another problem than this `{problem.name}`; name another directory with --out")
+    if resuming:
+        if runs.open_run(directory).problem != problem:
+            raise RunError(f"{directory} trains another problem than this `{problem.name}`; name another directory with --out")
+        runs.refuse_changed_meshes(problem, directory)
 
     stated = trained_as(problem, options.form) if loss is None else problem
     if stated is not problem and options.form == "auto" and made(BALANCERS, options.balancer, options.balancer_options).ratios:

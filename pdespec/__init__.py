@@ -23,6 +23,7 @@ from pdespec.domains import (
     extruded,
     interval,
     lattice,
+    mesh,
     moved,
     polygon,
     rectangle,
@@ -31,7 +32,7 @@ from pdespec.domains import (
     star,
 )
 from pdespec.errors import Diagnostic, ProblemError
-from pdespec.geometry import Boundary, Domain, boundary, interface, periodic, rest, side
+from pdespec.geometry import Boundary, Domain, boundary, group, interface, periodic, rest, side
 from pdespec.laws import fourier, gaussians, grf, loguniform, normal, uniform
 from pdespec.manufacture import manufacture
 from pdespec.problem import Problem
@@ -51,8 +52,8 @@ __all__ = [
     "abs2", "advect", "airfoil", "arg", "at", "avg", "ball", "Boundary", "boundary", "box", "check", "Condition", "conj", "const",
     "cross", "curl", "cylinder", "d", "Data", "det", "Diagnostic", "diff", "dirac", "disk", "div", "dn", "Domain", "dot", "dt",
     "dtt", "ellipse", "ellipsoid", "Equation", "exterior", "extruded", "first_variation", "fourier", "Functional", "gaussians",
-    "grad", "grf", "identity", "im", "inner", "input_function", "inside", "Integral", "integral", "IntegralRequirement",
-    "interface", "interval", "inv", "jump", "lap", "lattice", "load", "loguniform", "manufacture", "moved", "natural_conditions", "normal",
+    "grad", "grf", "group", "identity", "im", "inner", "input_function", "inside", "Integral", "integral", "IntegralRequirement",
+    "interface", "interval", "inv", "jump", "lap", "lattice", "load", "loguniform", "manufacture", "mesh", "moved", "natural_conditions", "normal",
     "on", "outer", "Output", "param", "parse", "periodic", "polygon", "Problem", "ProblemError", "re", "rectangle", "Requirement",
     "rest", "rotated", "scaled", "side", "skew", "space", "star", "sym", "time", "tr", "trainable", "transpose", "uniform",
     "unit_normal", "unknown", "variation", "weak_form",

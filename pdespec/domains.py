@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -24,6 +25,7 @@ from pdespec.geometry import (
     Extruded,
     Interval,
     Lattice,
+    Mesh,
     Moved,
     Point,
     Polygon,
@@ -32,6 +34,7 @@ from pdespec.geometry import (
     Scaled,
     Shape,
     Star,
+    no_mesh,
 )
 from pdespec.symbols import Coordinate, check_name, exact, is_scalar
 
@@ -113,6 +116,16 @@ def extruded(x: Coordinate, y: Coordinate, z: Coordinate, shape: Shape, height: 
     return _domain(name, make_extruded(shape, height), (x, y, z))
 
 
+def mesh(*coordinates: Coordinate, path: str | os.PathLike[str], scale: Any = 1, folder: str = "", name: str = "Omega") -> Domain:
+    """The cells of a mesh file, or what the closed surface in an STL encloses: `mesh(x, y, path="part.msh")`; `scale` multiplies all lengths.
+
+    A path that is not absolute is relative to `folder`, of itself the working directory.
+    """
+    if not coordinates:
+        raise fail("T05", "mesh needs coordinates", 'write x, y = space("x y") and mesh(x, y, path="part.msh")')
+    return _domain(name, make_mesh(path, len(coordinates), scale, folder), coordinates)
+
+
 def moved(shape: Domain | Shape, vector: Sequence[Any]) -> Any:
     """A domain or shape with every point moved by a vector."""
     inside = _bare("moved", shape)
@@ -145,6 +158,7 @@ def lattice(shape: Domain | Shape, nx: int, ny: int) -> Domain | Shape:
     for count in (nx, ny):
         if not isinstance(count, (int, sp.Integer)) or isinstance(count, bool) or not 1 <= count <= 1000:
             raise fail("S02", f"lattice: {count} is no number of copies", "write lattice(shape, 5, 5)")
+    no_mesh(inside, "copied over a lattice")
     if inside.dim != 2:
         raise fail("T06", f"lattice copies a plane shape, this one is {inside.dim}D", "use a disk, rectangle, polygon or star")
     result = Lattice(inside, int(nx), int(ny))
@@ -156,6 +170,8 @@ def exterior(body: Domain | Shape, farfield: Domain | Shape) -> Domain | Shape:
     inside, outside = (each.shape if isinstance(each, Domain) else each for each in (body, farfield))
     if inside.dim != outside.dim:
         raise fail("T06", f"the body is {inside.dim}D and the far field {outside.dim}D", "both lie in the space of the problem")
+    for each in (inside, outside):
+        no_mesh(each, "a part of an exterior")
     result = Exterior(inside, outside)
     return replace(body, shape=result) if isinstance(body, Domain) else result
 
@@ -210,7 +226,20 @@ def make_extruded(shape: Domain | Shape, height: Any) -> Extruded:
     inside = _bare("extruded", shape)
     if inside.dim != 2:
         raise fail("T06", f"extruded draws out a plane shape, this one is {inside.dim}D", "use a disk, rectangle, polygon or star")
+    no_mesh(inside, "extruded")
     return Extruded(inside, _positive("extruded", "height", height))
+
+
+def make_mesh(path: str | os.PathLike[str], dim: int, scale: Any = 1, folder: str = "") -> Mesh:
+    path = os.fspath(path)
+    if not path.strip() or '"' in path or not path.isprintable():
+        raise fail("T05", f"mesh: {path!r} is no name of a file", 'write mesh("part.msh")')
+    if dim not in (2, 3):
+        raise fail("T06", f"a mesh file fills a part of the plane or of space, not of {dim}D", "on a line write interval(0, 1)")
+    scale = _positive("mesh", "scale", scale)
+    if not scale.is_number:
+        raise fail("T05", f"mesh: the scale {scale} is no number", "write scaled(mesh(..), s) for a scale that is a param")
+    return Mesh(path, dim, scale, (), folder)
 
 
 def make_airfoil(digits: Sequence[int], displacement: Any = ()) -> Airfoil:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, singledispatch
+from pathlib import Path
 from typing import Any
 
 import sympy as sp
@@ -253,6 +254,26 @@ class Scaled(Shape):
 
 
 @dataclass(frozen=True)
+class Mesh(Shape):
+    """What the cells of a mesh file fill, or the closed surface in an STL encloses, every point x of the file laid at `scale * x + shift`.
+
+    Only the name of the file is known here; the compiler reads it. A name that is not absolute is relative to `folder`, that of the text
+    which names it, or the working directory; the folder does not count for equality, so that a text means the same wherever it lies.
+    """
+
+    path: str
+    space: int
+    scale: sp.Expr = sp.S.One
+    shift: Point = ()
+    folder: str = field(default="", compare=False)
+
+    @property
+    def file(self) -> Path:
+        """Where the file lies."""
+        return Path(self.folder) / self.path
+
+
+@dataclass(frozen=True)
 class Placement:
     """The map x -> scale * turn * x + shift of space, with an orthogonal matrix `turn`, its rows as tuples."""
 
@@ -334,6 +355,11 @@ def _(shape: Shape) -> int:
     return 3
 
 
+@_dim.register
+def _(shape: Mesh) -> int:
+    return shape.space
+
+
 @_dim.register(Lattice)
 @_dim.register(Moved)
 @_dim.register(Rotated)
@@ -361,7 +387,21 @@ def _combine(kind: type[Shape], a: Shape, b: Any) -> Shape:
         raise fail("T06", f"a shape cannot be combined with {b!r}", "+ - & combine two shapes")
     if a.dim != b.dim:
         raise fail("T06", f"a {a.dim}D shape cannot be combined with a {b.dim}D one", "both shapes lie in the space of the problem")
+    for each in (a, b):
+        no_mesh(each, "combined with another shape by + - &")
     return kind(a, b)  # type: ignore[call-arg]
+
+
+def meshes(shape: Shape) -> tuple[Mesh, ...]:
+    """The mesh files in a shape. Equality ignores their folders: keys of caches hold what this gives beside the shape."""
+    return tuple(each for each in subshapes(shape) if isinstance(each, Mesh))
+
+
+def no_mesh(shape: Shape, action: str) -> None:
+    """Raises: ProblemError T06 for a mesh file in a shape, which cannot be done that to."""
+    if found := meshes(shape):
+        message = f'mesh("{found[0].path}") cannot be {action}'
+        raise fail("T06", message, "do it in the program that makes the mesh", "a mesh ends at its own facets")
 
 
 # -------------------------------------------------------------------------------------------------------- domains and boundaries
@@ -401,7 +441,7 @@ class Boundary(Declaration):
 
     `kind` is "all"; "side" (where `coordinate` equals `value`); "rest" (all but `others`); "inner" or "outer" (of a region with
     a hole, or an exterior); "of" (what the boundary of the CSG part `part` contributes). Of it, only what meets all of `where` counts:
-    inequalities `a < b` of position and params. A surface inside of a domain is an interface: "level" (where the expression `value` of
+    inequalities `a < b` of position and params. "group" is the `group` of a mesh file. A surface inside of a domain is an interface: "level" (where the expression `value` of
     position vanishes, normal to where it is positive) or "interface" (what `domain` shares with the domain of `others`, normal into that).
     An unnamed boundary bears the text that would declare it, `side(Omega, y = 1)`.
     """
@@ -414,6 +454,7 @@ class Boundary(Declaration):
     others: tuple[Boundary, ...] = ()
     part: Shape | None = None
     where: tuple[sp.StrictLessThan, ...] = ()
+    group: str | None = None
 
     @property
     def coordinates(self) -> tuple[Coordinate, ...]:
@@ -455,6 +496,7 @@ def side(domain: Domain, name: str | None = None, where: Any = (), **place: Any)
         hint = f"did you mean `{near}`?" if near else f"the coordinates are {', '.join(names)}"
         raise fail("S01", f"unknown coordinate `{coordinate}` in side({domain.name}, {coordinate} = ..)", hint, label=domain.name)
     value = exact(value)
+    _no_file("side", domain)
     held = _inequalities("side", domain, where)
     text = _listed(domain.name, held, f"{coordinate} = {sp.sstr(value)}")
     return Boundary(name or f"side({text})", "side", domain, coordinate, value, where=held)
@@ -476,6 +518,7 @@ def rest(domain: Domain, *others: Boundary, name: str | None = None) -> Boundary
 def inner(domain: Domain, name: str | None = None, where: Any = ()) -> Boundary:
     """The boundary of the holes of a domain, or of the body in an exterior; what of it lies where inequalities hold."""
     _need_domain("inner", domain)
+    _no_file("inner", domain)
     held = _inequalities("inner", domain, where)
     return Boundary(name or f"inner({_listed(domain.name, held)})", "inner", domain, where=held)
 
@@ -483,8 +526,31 @@ def inner(domain: Domain, name: str | None = None, where: Any = ()) -> Boundary:
 def outer(domain: Domain, name: str | None = None, where: Any = ()) -> Boundary:
     """The boundary of a domain without its holes, or of the far field of an exterior; what of it lies where inequalities hold."""
     _need_domain("outer", domain)
+    _no_file("outer", domain)
     held = _inequalities("outer", domain, where)
     return Boundary(name or f"outer({_listed(domain.name, held)})", "outer", domain, where=held)
+
+
+def group(domain: Domain, group: str, name: str | None = None, where: Any = ()) -> Boundary:
+    """The facets of a mesh file that bear a name, `group(Omega, "wall")`; of these, what lies where inequalities hold."""
+    _need_domain("group", domain)
+    usage = f'write group({domain.name}, "wall")'
+    if not isinstance(group, str) or not group.strip() or '"' in group or not group.isprintable():
+        raise fail("T05", f"group: {group!r} is no name of a group", usage, label=domain.name)
+    if not meshes(domain.shape):
+        hint = f'name its parts by side(..) or boundary({domain.name}, ..); groups are those of mesh("part.msh")'
+        raise fail("T05", f"`{domain.name}` is not read from a mesh file and has no groups", hint, label=domain.name)
+    held = _inequalities("group", domain, where)
+    text = f'"{group}"'
+    return Boundary(name or f"group({_listed(domain.name, held, text)})", "group", domain, where=held, group=group)
+
+
+def _no_file(function: str, domain: Domain) -> None:
+    """Straight sides and holes of a mesh file are not known before it is read."""
+    if meshes(domain.shape):
+        axis = domain.coordinates[0].name
+        hint = f'name a group of the file, group({domain.name}, "wall"), or the facets where inequalities hold, boundary({domain.name}, {axis} < 0)'
+        raise fail("T06", f"{function}: which parts the boundary of `{domain.name}` has stands in its mesh file", hint, label=domain.name)
 
 
 def _listed(domain: str, held: tuple[Any, ...], *first: str) -> str:

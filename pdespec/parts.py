@@ -20,6 +20,7 @@ from pdespec.geometry import (
     Intersection,
     Interval,
     Lattice,
+    Mesh,
     Moved,
     Plane,
     Polygon,
@@ -30,19 +31,25 @@ from pdespec.geometry import (
     Shape,
     Union,
     coincide,
+    meshes,
     placement,
 )
+
+
+OTHER = ""  # what is in no group that is spoken of
 
 
 @dataclass(frozen=True)
 class Part:
     """One piece: the straight part of the boundary of `shape` where `coordinate` equals `value`, or all of it that is no such part; of
-    that, where expressions of position have the given `signs` (true: positive)."""
+    that, where expressions of position have the given `signs` (true: positive). Of a mesh file, a `group`, or what is in none of those that
+    are spoken of."""
 
     shape: Shape
     coordinate: str | None = None
     value: sp.Expr | None = None
     signs: tuple[tuple[sp.Expr, bool], ...] = ()
+    group: str | None = None
 
     def __str__(self) -> str:
         held = ", ".join(_inequality(*each) for each in self.signs)
@@ -51,6 +58,10 @@ class Part:
     def _whole(self) -> str:
         if self.coordinate is not None:
             return f"{self.coordinate} = {self.value}"
+        if self.group == OTHER:
+            return "the other facets of the mesh file"
+        if self.group is not None:
+            return f'the group "{self.group}"'
         if isinstance(self.shape, Polygon):
             return "the slanted edges of the polygon"
         if isinstance(self.shape, (Cylinder, Extruded)):
@@ -85,6 +96,9 @@ def on_axis(piece: Part, domain: Domain) -> bool:
 
 def _pieces(domain: Domain, among: Iterable[Boundary]) -> tuple[Part, ...]:
     pieces = _parts(domain.shape, tuple(coordinate.name for coordinate in domain.coordinates))
+    if meshes(domain.shape):  # groups count as disjoint: what stands in the file is not known here
+        groups = dict.fromkeys(name for region in among for name in _groups(region))
+        pieces = tuple(replace(piece, group=name) for piece in pieces for name in (*groups, OTHER)) if groups else pieces
     whole = [piece for piece in pieces if piece.coordinate not in domain.periodic]
     levels = tuple(dict.fromkeys(level for region in among for level, _ in _levels(region)))
     return tuple(cell for piece in whole for cell in _cells(piece, levels, domain))
@@ -110,6 +124,14 @@ def _levels(region: Boundary) -> Iterator[tuple[sp.Expr, bool]]:
         yield _level(each.gts - each.lts, region.domain)
     for other in region.others:
         yield from _levels(other)
+
+
+def _groups(region: Boundary) -> Iterator[str]:
+    """The groups of a mesh file that a boundary, and those it leaves out, are made of."""
+    if region.group is not None:
+        yield region.group
+    for other in region.others:
+        yield from _groups(other)
 
 
 def _level(expression: sp.Expr, domain: Domain) -> tuple[sp.Expr, bool]:
@@ -157,7 +179,10 @@ def _gaps(cell: Part, domain: Domain) -> Iterator[sp.Expr]:
 
 
 def certain(cell: Part, domain: Domain) -> bool:
-    """Whether a part of a piece is provably there, as far as its inequalities bound the same functions of position."""
+    """Whether a part of a piece is provably there, as far as its inequalities bound the same functions of position. What inequalities or
+    groups leave of a mesh file stands in the file."""
+    if meshes(domain.shape):
+        return not cell.signs and cell.group != OTHER
     return all(gap.is_positive for gap in _gaps(cell, domain))
 
 
@@ -174,6 +199,8 @@ def _base(boundary: Boundary, everything: tuple[Part, ...]) -> set[Part]:
         return {piece for piece in everything if piece.coordinate == boundary.coordinate and _same(piece.value, boundary.value)}
     if boundary.kind == "rest":
         return set(everything).difference(*(_chosen(other, everything) for other in boundary.others))
+    if boundary.kind == "group":
+        return {piece for piece in everything if piece.group == boundary.group}
     holes = set(_holes(shape, names))
     if boundary.kind == "inner":
         return {piece for piece in everything if replace(piece, signs=()) in holes}

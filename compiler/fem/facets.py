@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from compiler.shapes import Piece
 from compiler.shapes.piece import whole
-from pdespec.geometry import Boundary, Domain
+from compiler.shapes.portion import Portion
+from pdespec.geometry import Boundary, Domain, meshes
 
 from .bodies import Array, Values, geometry_of, onto, owners
 from .curved import curve
@@ -48,17 +49,26 @@ def select(boundary: Boundary, mesh: skfem.Mesh, values: Values) -> Numbers:
         portion = geometry.portion(boundary, pieces[k])
         if portion is not None:
             at = torch.as_tensor(np.ascontiguousarray(middles[:, there].T))[None]
-            chosen[there] = True if portion.inside is None else (portion.inside(at)[0] > 0).numpy()
+            chosen[there] = True if portion.inside is None else _within(pieces[k], portion, at)
     return every[chosen]
+
+
+def _within(piece: Piece, portion: Portion, at: torch.Tensor) -> NDArray[np.bool_]:
+    """Which points of a piece lie in a portion of it; of a mesh file, in the facets of the file that belong to it."""
+    if portion.inside is None or whole(piece).select is None:
+        return (portion.inside(at)[0] > 0).numpy() if portion.inside is not None else np.ones(at.shape[1], dtype=bool)
+    inside = portion.inside
+    other = Portion(portion.carriers, lambda x: -inside(x))
+    return (portion.of(piece).carrier(at)[0].abs() <= other.of(piece).carrier(at)[0].abs()).numpy()
 
 
 def aligned(mesh: skfem.Mesh, regions: Iterable[Boundary | Domain], values: Values, degree: int) -> skfem.Mesh:
     """The mesh with vertices at the ends of parts of sides: in the plane, the nearest vertex on the same piece is moved there.
 
-    In space facets belong to a part by their middles.
+    In space, and of mesh files, facets belong to a part by their middles.
     """
     partial = [region for region in regions if isinstance(region, Boundary) and takes_a_part(region)]
-    if mesh.dim() != 2 or not partial:
+    if mesh.dim() != 2 or not partial or meshes(partial[0].domain.shape):
         return mesh
     geometry = geometry_of(partial[0].domain, values)
     pieces, facets = geometry.body.pieces(), mesh.boundary_facets()

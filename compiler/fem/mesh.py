@@ -19,6 +19,7 @@ from . import patterns
 from .bodies import Array, Values, body_of
 from .curved import curve
 from .failure import SampleError, SolverError
+from .given import cells_of
 from .kernels import numpy_function
 
 
@@ -115,6 +116,12 @@ def _(shape: shapes.Ellipse, values: Values, resolution: int, degree: int, cell:
 def _(shape: shapes.Ellipsoid, values: Values, resolution: int, degree: int, cell: str) -> skfem.Mesh:
     unit = mesh_shape(shapes.Ball(sp.S.One), values, resolution, degree, cell)
     return image(unit, np.diag(point(shape.radii, values)), point(shape.center, values))
+
+
+@mesh_shape.register
+def _(shape: shapes.Mesh, values: Values, resolution: int, degree: int, cell: str) -> skfem.Mesh:
+    no_bricks(shape, cell)
+    return cells_of(shape, resolution)
 
 
 def image(mesh: skfem.Mesh, matrix: Array, shift: Array) -> skfem.Mesh:

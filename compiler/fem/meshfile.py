@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
 import skfem
 from numpy.typing import NDArray
 
+from compiler.shapes.meshfile import Unreadable, guarded
 from pdespec.geometry import Difference, Domain, Intersection
 
 from .bodies import Values, body_of, box_of
@@ -28,18 +27,12 @@ def given_mesh(given: skfem.Mesh | str | Path) -> tuple[skfem.Mesh, Mapping[str,
         mesh = given
     else:
         try:
-            import meshio  # pyright: ignore[reportMissingImports]
+            if not Path(given).is_file():
+                raise SolverError(f"no mesh file {given}")
+            mesh = guarded(lambda: skfem.Mesh.load(str(given)))
         except ImportError as missing:
             raise SolverError("mesh files are read by meshio: pip install 'pdespec[mesh]'") from missing
-        if not Path(given).is_file():
-            raise SolverError(f"no mesh file {given}")
-        said = io.StringIO()
-        try:
-            with redirect_stdout(said), redirect_stderr(said):
-                mesh = skfem.Mesh.load(str(given))
-        except SystemExit as failure:  # meshio's answer to a file it cannot read
-            raise SolverError(f"cannot read the mesh {given}: {said.getvalue().strip() or 'unknown format'}") from failure
-        except (meshio.ReadError, KeyError, ValueError, NotImplementedError) as failure:
+        except Unreadable as failure:
             raise SolverError(f"cannot read the mesh {given}: {failure}") from failure
     return mesh, {name: np.asarray(facets, dtype=np.int64) for name, facets in (mesh.boundaries or {}).items()}
 

@@ -1,11 +1,11 @@
 """The numerics of shapes: one module per family, each registering `bind` for its shapes."""
 
-from compiler.shapes import airfoil, axis_box, combine, ellipse, lattice, placed, polygon, prism, sphere, star
+from compiler.shapes import airfoil, axis_box, combine, ellipse, lattice, mesh, placed, polygon, prism, sphere, star
 from compiler.shapes.body import Body, Selection, Surroundings, bind, everything, extent
 from compiler.shapes.numbers import Numbers
 from compiler.shapes.piece import Piece
 
 __all__ = [
     "Body", "Numbers", "Piece", "Selection", "Surroundings", "airfoil", "axis_box", "bind", "combine", "ellipse", "everything", "extent",
-    "lattice", "placed", "polygon", "prism", "sphere", "star",
+    "lattice", "mesh", "placed", "polygon", "prism", "sphere", "star",
 ]  # fmt: skip

@@ -50,7 +50,8 @@ class Whole:
     difference takes away. A curve consists of `parts` equal parts of its parameter, each smooth, and is searched in `cells` cells for the
     ends of cuts; a rule of 16 nodes on each of `panels` parts of a stretch integrates along it. `natural`: another parameter, where arc
     length is none in which the curve is analytic. `height` is the signed distance from all of it, where it is not flat. `error` is the
-    relative error of the measure, `chart_error` what is added to it where a surface is cut.
+    relative error of the measure, `chart_error` what is added to it where a surface is cut. `groups` name it in a mesh file; `select` gives
+    the facets of it in whose middle a function is positive, and cuts none.
     Shapes: measure "b"; chart takes parameters "b n k" in [0, 1), k = max(1, d - 1), uniform in measure, to points and outward unit normals
     "b n d" both; carrier and trim take points "b n d" to "b n".
     """
@@ -71,6 +72,8 @@ class Whole:
     height: Function | None = None
     error: float = 0.0
     chart_error: float = 0.0
+    groups: frozenset[str] = frozenset()
+    select: Callable[[Function], Piece] | None = None
 
     def at(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Points and normals of a curve in the parameter in which it is cut. Shapes: "b n" -> "b n d" both."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -106,7 +107,11 @@ class Placed:
             trim=None if piece.trim is None else self._sized(piece.trim),
             natural=natural,
             height=None if piece.height is None else self._sized(piece.height),
+            select=piece.select and self._selecting(piece.select),
         )
+
+    def _selecting(self, select: Callable[[Function], Piece]) -> Callable[[Function], Piece]:
+        return lambda function: self._piece(select(lambda x: function(self.image(x))))
 
     def _grown(self, measure: Tensor) -> Tensor:
         return self.scale ** (self.shape.dim - 1) * measure

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from compiler.shapes.blend import both
 from compiler.shapes.numbers import Numbers
-from compiler.shapes.piece import Function, Piece, cut, whole
+from compiler.shapes.piece import Function, Piece, Whole, cut, whole
 from compiler.shapes.stretches import Carrier
 
 
@@ -28,6 +28,8 @@ class Portion:
         inside = self.inside
         if inside is None:
             return piece
+        if isinstance(piece, Whole) and piece.select is not None:
+            return piece.select(inside)
         return cut(piece, self.carriers, lambda x, n: inside(x) > 0, inside, None)
 
 

@@ -204,6 +204,7 @@ RULES: dict[str, Callable[[Parts, Span], Any]] = {
     "nabla_product": _nabla_product,
     "nabla_square": lambda p, s: t.Call("lap", (p[2],), (), s),
     "laplacian": lambda p, s: t.Call("lap", (p[1],), (), s),
+    "quoted": lambda p, s: t.Quoted(p[0][1:-1], s),
     "either": lambda p, s: t.Logic("or", tuple(p), s),
     "both": lambda p, s: t.Logic("and", tuple(p), s),
     "negated": lambda p, s: t.Not(p[0], s),

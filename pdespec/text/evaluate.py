@@ -99,6 +99,12 @@ def _number(node: t.Number, scope: Scope) -> Any:
 
 
 @value.register
+def _quoted(node: t.Quoted, scope: Scope) -> Any:
+    hint = 'quotes name a file or a group in it: mesh("part.msh"), group(Omega, "wall")'
+    return scope.fail("T05", "a text in quotes stands where an expression belongs", node.span, hint)
+
+
+@value.register
 def _name(node: t.Name, scope: Scope) -> Any:
     if node.name in scope.local or node.name in scope.entries or node.name.startswith("`"):
         return scope.lookup(node.name, node.span)

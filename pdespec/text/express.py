@@ -84,6 +84,8 @@ class Express:
             return t.Call("side", (domain, *held), (t.Keyword(self.name(str(region.coordinate)).name, self(region.value)),))
         if region.kind == "rest":
             return t.Call("rest", (domain, *(self.region(other) for other in region.others)))
+        if region.kind == "group":
+            return t.Call("group", (domain, t.Quoted(region.group or ""), *held))
         if region.kind == "of":
             return t.Call("boundary", (domain, shape(region.part, self), *held))
         if region.kind == "level":

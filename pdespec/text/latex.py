@@ -122,6 +122,11 @@ def _name(node: t.Name, notation: Notation) -> str:
 
 
 @tex.register
+def _quoted(node: t.Quoted, notation: Notation) -> str:
+    return rf"\text{{{escape(node.text)}}}"
+
+
+@tex.register
 def _component(node: t.Component, notation: Notation) -> str:
     if isinstance(node.base, t.Name):
         base = _letters(bare(node.base.name))

@@ -38,6 +38,7 @@ def in_place(region: g.Boundary) -> bool:
         "outer": lambda: g.outer(region.domain, where=region.where),
         "level": lambda: g.interface(region.domain, region.value),
         "interface": lambda: g.interface(region.domain, region.others[0].domain),
+        "group": lambda: g.group(region.domain, region.group or "", where=region.where),
     }
     return makers[region.kind]() == region
 
@@ -129,6 +130,13 @@ def _cylinder(value: g.Cylinder, express: Express) -> t.Node:
     axis = (t.Keyword("axis", _point(value.axis, express)),) if value.axis != (0, 0, 1) else ()
     numbers = (t.Keyword("radius", express(value.radius)), t.Keyword("height", express(value.height)))
     return t.Call("cylinder", (), (*numbers, *base, *axis))
+
+
+@shape.register
+def _mesh(value: g.Mesh, express: Express) -> t.Node:
+    grown = (t.Keyword("scale", express(value.scale)),) if value.scale != 1 else ()
+    read = t.Call("mesh", (t.Quoted(value.path),), grown)
+    return t.Call("moved", (read, _point(value.shift, express))) if any(value.shift) else read
 
 
 @shape.register

@@ -79,6 +79,11 @@ def _name(node: t.Name) -> str:
 
 
 @text.register
+def _quoted(node: t.Quoted) -> str:
+    return f'"{node.text}"'
+
+
+@text.register
 def _component(node: t.Component) -> str:
     base = f"({text(node.base)})" if isinstance(node.base, t.Number) else enclosed(node.base, POSTFIX)
     return f"{base}.{node.name}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import sympy as sp
@@ -110,6 +111,22 @@ def _ellipsoid(node: t.Call, scope: Scope) -> Any:
 @handles("cylinder")
 def _cylinder(node: t.Call, scope: Scope) -> Any:
     return _made(domains.make_cylinder, bind(node, scope, ("radius", "height", "base", "axis"), 2), node, scope)
+
+
+@handles("mesh")
+def _mesh(node: t.Call, scope: Scope) -> Any:
+    arguments = bind(node, scope, ("path", "scale"), 1)
+    if isinstance(arguments, Broken):
+        return BROKEN
+    path = _quoted(arguments["path"], scope, 'write mesh("part.msh")')
+    scale = expression(arguments["scale"], scope) if "scale" in arguments else 1
+    folder = str(Path(node.span.source.name).parent) if node.span else ""
+    return checked(lambda p, s: domains.make_mesh(p, len(scope.coordinates), s, folder), [path, scale], node.span, scope)
+
+
+def _quoted(node: t.Node, scope: Scope, usage: str) -> Any:
+    """The text in quotes that a node is."""
+    return node.text if isinstance(node, t.Quoted) else scope.fail("T05", "a name in quotes belongs here", node.span, usage)
 
 
 PLACED: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
@@ -229,6 +246,17 @@ def _side(node: t.Call, scope: Scope) -> Any:
     (place,) = node.keywords
     at = expression(place.value, scope)
     return checked(lambda d, v, w: geometry.side(d, None, w, **{bare(place.name): v}), [domain, at, held], node.span, scope)
+
+
+@handles("group")
+def _group(node: t.Call, scope: Scope) -> Any:
+    node, held = _divided(node, scope)
+    arguments = bind(node, scope, ("domain", "name"), 2)
+    if isinstance(arguments, Broken):
+        return BROKEN
+    domain = region(arguments["domain"], scope, (Domain,))
+    named = _quoted(arguments["name"], scope, 'write group(Omega, "wall")')
+    return checked(lambda d, g, w: geometry.group(d, g, where=w), [domain, named, held], node.span, scope)
 
 
 @handles("rest")

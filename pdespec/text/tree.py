@@ -40,6 +40,14 @@ class Name(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class Quoted(Node):
+    """`"wall"` among the arguments of a call: the name of a file, or of something in it."""
+
+    text: str
+    span: Span | None = _place()
+
+
+@dataclass(frozen=True, slots=True)
 class Component(Node):
     """`v.x`"""
 

@@ -37,10 +37,10 @@ CONSTANTS = "I n pi".split()
 """Identity tensor, unit outward normal, circle constant."""
 
 SHAPES = (
-    "interval rectangle box disk ball polygon star ellipse ellipsoid cylinder extruded moved rotated scaled airfoil naca lattice exterior"
+    "interval rectangle box disk ball polygon star ellipse ellipsoid cylinder extruded moved rotated scaled airfoil naca lattice exterior mesh"
 ).split()
 
-REGIONS = "boundary side rest inner outer interface".split()
+REGIONS = "boundary side rest inner outer interface group".split()
 
 RESERVED = frozenset(STATEMENTS + PARTICLES)
 BUILTINS = frozenset(OPERATORS + FUNCTIONS + CONSTANTS)
