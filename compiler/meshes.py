@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
 from compiler.geometry import Geometry
 from compiler.shapes.meshfile import absent, read
-from pdespec.errors import Diagnostic
+from pdespec.errors import Diagnostic, ProblemError, Span
 from pdespec.geometry import Boundary, Domain, group, meshes
 from pdespec.problem import Problem
+from pdespec.text import tree as t
+from pdespec.text.words import bare
+from pdespec.text.written import statements_of
 
 MEASURES = {1: "length", 2: "area", 3: "volume"}
 
@@ -19,19 +23,44 @@ def report(problem: Problem) -> list[str]:
     """A line for each mesh file and for each of its groups. Raises: ProblemError M01 to M08 for what is wrong with a file."""
     lines = []
     for domain in _files(problem):
-        (mesh,) = meshes(domain.shape)
-        data, geometry = read(mesh), _bare(domain)
-        cell, facet = ("triangles", "edges") if data.dim == 2 else ("tetrahedra", "triangles")
-        cells = "a closed surface" if data.cells is None else f"{len(data.cells)} {cell}"
-        area, around = float(geometry.measure()), sum(float(piece.measure) for piece in geometry.body.pieces())
-        measured = f"{MEASURES[data.dim]} {area:.6g}, boundary {around:.6g}"
-        lines.append(f"{domain.name}: {mesh.path}, {cells}, {len(data.points)} points, {len(data.facets)} boundary {facet}; {measured}")
-        for name, members in data.groups.items():
-            own = float(geometry.measure(group(domain, name)))
-            lines.append(f'  group "{name}": {len(members)} {facet}, {MEASURES[data.dim - 1]} {own:.6g}')
-        for boundary in (*problem.boundaries.values(), *(c.region for c in problem.conditions.values())):
+        with _placed(_place(problem, "domain", domain.name), domain.name):
+            lines += _described(domain)
+        conditions = [(c.region, c.span) for c in problem.conditions.values()]
+        declared = [(each, _place(problem, "boundary", name)) for name, each in problem.boundaries.items()]
+        for boundary, span in (*declared, *conditions):
             if isinstance(boundary, Boundary) and boundary.domain == domain:
-                _absent(domain, boundary)
+                with _placed(span, boundary.name):
+                    _absent(domain, boundary)
+    return lines
+
+
+@contextmanager
+def _placed(span: Span | None, label: str) -> Iterator[None]:
+    """Gives what is found wrong a place in the text."""
+    try:
+        yield
+    except ProblemError as error:
+        raise ProblemError(each.at(span, label) for each in error.diagnostics) from error
+
+
+def _place(problem: Problem, kind: str, name: str) -> Span | None:
+    """Where a domain or boundary is declared."""
+    declared = (each for each in statements_of(problem) if isinstance(each, t.Declaration) and each.kind == kind)
+    items = (item for each in declared for item in each.items if isinstance(item, t.Region))
+    return next((item.value.span for item in items if bare(item.name.name) == name), None)
+
+
+def _described(domain: Domain) -> list[str]:
+    (mesh,) = meshes(domain.shape)
+    data, geometry = read(mesh), _bare(domain)
+    cell, facet = ("triangles", "edges") if data.dim == 2 else ("tetrahedra", "triangles")
+    cells = "a closed surface" if data.cells is None else f"{len(data.cells)} {cell}"
+    area, around = float(geometry.measure()), sum(float(piece.measure) for piece in geometry.body.pieces())
+    measured = f"{MEASURES[data.dim]} {area:.6g}, boundary {around:.6g}"
+    lines = [f"{domain.name}: {mesh.path}, {cells}, {len(data.points)} points, {len(data.facets)} boundary {facet}; {measured}"]
+    for name, members in data.groups.items():
+        own = float(geometry.measure(group(domain, name)))
+        lines.append(f'  group "{name}": {len(members)} {facet}, {MEASURES[data.dim - 1]} {own:.6g}')
     return lines
 
 
@@ -47,7 +76,8 @@ def warnings(problem: Problem) -> Iterator[Diagnostic]:
         if left:
             (mesh,) = meshes(domain.shape)
             share = sum(float(piece.measure) for piece in left)
-            what = f"{MEASURES[domain.dim - 1]} {share:.6g} of the boundary of `{domain.name}` has no condition: no group that is named holds it"
+            size = f"{MEASURES[domain.dim - 1]} {share:.6g}"
+            what = f"{size} of the boundary of `{domain.name}` has no condition: no group that is named holds it"
             hint = f"state one on rest({domain.name}), if the equation needs it there"
             yield Diagnostic("W02", what, hint, f"as read from {mesh.path}", label=domain.name, severity="warning")
 

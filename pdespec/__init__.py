@@ -53,8 +53,8 @@ __all__ = [
     "cross", "curl", "cylinder", "d", "Data", "det", "Diagnostic", "diff", "dirac", "disk", "div", "dn", "Domain", "dot", "dt",
     "dtt", "ellipse", "ellipsoid", "Equation", "exterior", "extruded", "first_variation", "fourier", "Functional", "gaussians",
     "grad", "grf", "group", "identity", "im", "inner", "input_function", "inside", "Integral", "integral", "IntegralRequirement",
-    "interface", "interval", "inv", "jump", "lap", "lattice", "load", "loguniform", "manufacture", "mesh", "moved", "natural_conditions", "normal",
-    "on", "outer", "Output", "param", "parse", "periodic", "polygon", "Problem", "ProblemError", "re", "rectangle", "Requirement",
+    "interface", "interval", "inv", "jump", "lap", "lattice", "load", "loguniform", "manufacture", "mesh", "moved", "natural_conditions",
+    "normal", "on", "outer", "Output", "param", "parse", "periodic", "polygon", "Problem", "ProblemError", "re", "rectangle", "Requirement",
     "rest", "rotated", "scaled", "side", "skew", "space", "star", "sym", "time", "tr", "trainable", "transpose", "uniform",
     "unit_normal", "unknown", "variation", "weak_form",
 ]

@@ -117,7 +117,7 @@ def extruded(x: Coordinate, y: Coordinate, z: Coordinate, shape: Shape, height: 
 
 
 def mesh(*coordinates: Coordinate, path: str | os.PathLike[str], scale: Any = 1, folder: str = "", name: str = "Omega") -> Domain:
-    """The cells of a mesh file, or what the closed surface in an STL encloses: `mesh(x, y, path="part.msh")`; `scale` multiplies all lengths.
+    """The cells of a mesh file, or what the surface in an STL encloses: `mesh(x, y, path="part.msh")`; `scale` multiplies all lengths.
 
     A path that is not absolute is relative to `folder`, of itself the working directory.
     """

@@ -441,8 +441,9 @@ class Boundary(Declaration):
 
     `kind` is "all"; "side" (where `coordinate` equals `value`); "rest" (all but `others`); "inner" or "outer" (of a region with
     a hole, or an exterior); "of" (what the boundary of the CSG part `part` contributes). Of it, only what meets all of `where` counts:
-    inequalities `a < b` of position and params. "group" is the `group` of a mesh file. A surface inside of a domain is an interface: "level" (where the expression `value` of
-    position vanishes, normal to where it is positive) or "interface" (what `domain` shares with the domain of `others`, normal into that).
+    inequalities `a < b` of position and params. "group" is the `group` of a mesh file. A surface inside of a domain is an interface:
+    "level" (where the expression `value` of position vanishes, normal to where it is positive) or "interface" (what `domain` shares with
+    the domain of `others`, normal into that).
     An unnamed boundary bears the text that would declare it, `side(Omega, y = 1)`.
     """
 
@@ -549,7 +550,8 @@ def _no_file(function: str, domain: Domain) -> None:
     """Straight sides and holes of a mesh file are not known before it is read."""
     if meshes(domain.shape):
         axis = domain.coordinates[0].name
-        hint = f'name a group of the file, group({domain.name}, "wall"), or the facets where inequalities hold, boundary({domain.name}, {axis} < 0)'
+        where = f"boundary({domain.name}, {axis} < 0)"
+        hint = f'name a group of the file, group({domain.name}, "wall"), or the facets where inequalities hold, {where}'
         raise fail("T06", f"{function}: which parts the boundary of `{domain.name}` has stands in its mesh file", hint, label=domain.name)
 
 

@@ -20,7 +20,6 @@ from pdespec.geometry import (
     Intersection,
     Interval,
     Lattice,
-    Mesh,
     Moved,
     Plane,
     Polygon,
@@ -34,7 +33,6 @@ from pdespec.geometry import (
     meshes,
     placement,
 )
-
 
 OTHER = ""  # what is in no group that is spoken of
 

@@ -1,10 +1,11 @@
 """Domains read from mesh files: distance, normals, points and a boundary-defining function from the facets themselves.
 
-The function that vanishes on facets is `f = pi / sum_e q_e` with `q_e = 1/2 int_e 2/r^2 ds = angle/height` in the plane and
-`q_e = 1/2 int_e dA / r^3 = (solid angle / 2)/height` in space, over the facets e, r the distance from the point. Every q_e is positive and
-analytic off its facet and tends to pi/height at it, so f is positive and analytic inside, zero on the facets alone, with slope 1 on each and a
-corner where two meet; half the radius in the middle of a disk or ball. Being an integral, it does not depend on how a flat side is divided:
-facets in one plane are joined first. At corners f is homogeneous of degree one, so that its second derivatives grow as 1/distance there.
+The function that vanishes on facets is `f = pi / sum_e q_e`. In the plane `q_e = int_e ds / r^2`, the angle that the edge e subtends over
+the height of the point above it; in space `q_e = int_e dA / (2 r^3)`, half of the solid angle over the height; r is the distance from the
+point. Every q_e is positive, analytic off its facet, and tends to pi/height at it. So f is positive and analytic inside, zero on the
+facets alone, with slope 1 on each; in the middle of a disk or ball it is half the radius. Being an integral, it does not depend on how a
+flat side is divided: facets in one plane are joined first. At corners f is homogeneous of degree one: its second derivatives grow as
+1/distance there.
 
 Sources: A. Belyaev, P.-A. Fayolle, A. Pasko, Signed Lp-distance fields, Computer-Aided Design 45 (2013), for normalised potentials;
 A. van Oosterom, J. Strackee, The solid angle of a plane triangle, IEEE Trans. Biomed. Eng. 30 (1983).
@@ -24,10 +25,10 @@ from torch import Tensor
 
 from compiler.shapes.blend import norm
 from compiler.shapes.body import Selection, Surroundings, bind
-from compiler.shapes.meshfile import Array, MeshData, area_normals, flattened, read
+from compiler.shapes.meshfile import Array, MeshData, flattened, read
 from compiler.shapes.meshfile import Numbers as Indices
 from compiler.shapes.numbers import Numbers
-from compiler.shapes.piece import FAR, Function, Piece, Whole, whole
+from compiler.shapes.piece import FAR, Function, Piece, Whole
 from pdespec.geometry import Mesh, Plane
 
 SMALL = 0.05  # of a tangent: below it the arc tangent over it is a series
@@ -302,7 +303,7 @@ class Meshed:
 
 
 def _to_rim(x: Tensor, corners: Tensor, normal: Tensor) -> tuple[Tensor, Tensor]:
-    """The distance to the nearest edge or end of a facet each, and whether the foot of a point lies on its facet. Shapes: "n d", "n d d"."""
+    """The distance to the nearest edge or end of a facet, one for each point, and whether the foot lies on the facet. Shapes: "n" both."""
     if x.shape[-1] == 2:
         edge, ray = corners[:, 1] - corners[:, 0], x - corners[:, 0]
         along = (ray * edge).sum(-1) / edge.square().sum(-1)

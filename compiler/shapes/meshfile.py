@@ -44,7 +44,7 @@ def guarded(read: Callable[[], Any]) -> Any:
 
     said = io.StringIO()
     try:
-        with redirect_stdout(said), redirect_stderr(said):
+        with redirect_stdout(said), redirect_stderr(said), np.errstate(over="ignore"):  # the size of an STL told by its first bytes
             return read()
     except SystemExit as failure:
         raise Unreadable(said.getvalue().strip() or "unknown format") from failure
@@ -96,7 +96,8 @@ def contents(shape: Shape) -> tuple[tuple[str, int, int], ...]:
 def _stamp(mesh: Mesh) -> tuple[str, int, int]:
     path = mesh.file.resolve()
     if not path.is_file():
-        hint = f"`{mesh.path}` is looked for in {mesh.file.parent.resolve()}"
+        near = nearest(mesh.file.name, (each.name for each in mesh.file.parent.glob("*") if each.is_file()))
+        hint = f"did you mean {near}?" if near else "paths are relative to the folder of the text that names them"
         raise fail("M01", f"there is no mesh file {mesh.file}", hint)
     status = path.stat()
     return str(path), status.st_size, status.st_mtime_ns
@@ -133,7 +134,7 @@ def _read(stamp: tuple[str, int, int], dim: int, name: str) -> MeshData:
         raise fail("M02", f"{name} is read by meshio, which is not installed", "pip install 'pdespec[mesh]'") from None
     except Unreadable as failure:
         hint = "give a file that meshio reads: .msh, .vtu, .mesh, .xdmf, .stl .."
-        raise fail("M02", f"cannot read the mesh {name}: {' '.join(str(failure).split())[:300]}", hint) from failure
+        raise fail("M02", f"cannot read the mesh {name}: {_said(failure, path, name)}", hint) from failure
     points = np.asarray(raw.points, dtype=np.float64)
     if not np.isfinite(points).all():
         count = int((~np.isfinite(points)).any(axis=1).sum())
@@ -157,6 +158,11 @@ def _read(stamp: tuple[str, int, int], dim: int, name: str) -> MeshData:
     return data
 
 
+def _said(failure: Unreadable, path: Path, name: str) -> str:
+    """What meshio says of a file, on one line."""
+    return " ".join(str(failure).split()).removeprefix("Error: ").replace(str(path), name)[:300]
+
+
 def _in_space(points: Array, blocks: Sequence[tuple[str, Numbers]], dim: int, name: str) -> Array:
     """The coordinates of the problem; gmsh writes three for a plane mesh too."""
     if points.shape[1] < dim:
@@ -175,6 +181,7 @@ def _cells(blocks: Sequence[tuple[str, Numbers]], points: Array, dim: int, name:
     lower = {"vertex", "line", *(("triangle", "quad") if dim == 3 else ())}
     others = [kind for kind in kinds if kind not in lower and kind not in flat]
     hint = "save it with triangles, or quadrilaterals" if dim == 2 else "save it with tetrahedra, or as a closed surface of triangles"
+    level = dim == 3 and len(points) and np.ptp(points, axis=0).min() <= FLAT * np.ptp(points, axis=0).max()
     if others:
         raise fail("M03", f"{name} has cells of the kind {', '.join(others)}, which are not taken", f"{hint}, of first order")
     taken = [data for kind, data in blocks if kind == simplex]
@@ -182,9 +189,9 @@ def _cells(blocks: Sequence[tuple[str, Numbers]], points: Array, dim: int, name:
         taken += [_halves(points, data) for kind, data in blocks if kind == "quad"]
     if taken and sum(map(len, taken)):
         return np.concatenate(taken)
-    if dim == 3 and "triangle" in kinds and "quad" not in kinds:
+    if dim == 3 and not level and "triangle" in kinds and "quad" not in kinds:
         return None
-    held = ", ".join(kinds) or "none"
+    held = (", ".join(kinds) or "none") + (", in one plane" if level else "")
     raise fail("M03", f"{name} has no cells of dimension {dim}: its cells are {held}", hint)
 
 
@@ -212,7 +219,6 @@ def _used(points: Array, cells: Numbers) -> tuple[Array, Numbers, Numbers]:
 def _facets(points: Array, cells: Numbers, name: str) -> Numbers:
     """Facets of one cell alone, with outward normals. Raises: ProblemError M06 for cells without volume or that lie over another."""
     dim = points.shape[1]
-    size = np.ptp(points, axis=0).max()
     volume = volumes(points, cells)
     lengths = np.linalg.norm(points[cells[:, 1:]] - points[cells[:, :1]], axis=-1).max(axis=-1)
     flat = np.flatnonzero(np.abs(volume) <= FLAT * lengths**dim)
@@ -228,7 +234,9 @@ def _facets(points: Array, cells: Numbers, name: str) -> Numbers:
     if wrong.any():
         middle = ", ".join(f"{each:.3g}" for each in points[every[first[wrong][0]]].mean(axis=0))
         hint = "cells that are turned over or lie over others count twice: mend the mesh"
-        raise fail("M06", f"cells of {name} lie on the same side of {int(wrong.sum())} facets, one near ({middle})", hint, f"size {size:.3g}")
+        raise fail(
+            "M06", f"cells of {name} lie on the same side of their common facet, at {int(wrong.sum())} facets, such as ({middle})", hint
+        )
     alone = first[count == 1]
     facets, inner = every[alone], apex[alone]
     to_left = volumes(points, np.column_stack([facets, inner])) > 0  # of an edge; above a triangle
@@ -243,7 +251,7 @@ def oriented(points: Array, facets: Numbers, turn: NDArray[np.bool_]) -> Numbers
 
 
 def _surface(points: Array, triangles: Numbers, name: str) -> MeshData:
-    """A closed surface of triangles. Raises: ProblemError M05 where it is not closed or its triangles do not agree which side is outside."""
+    """A closed surface of triangles. Raises: ProblemError M05 where it is not closed, or its triangles differ in which side is outside."""
     points, triangles = _joined(points, triangles)
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     _, inverse, count = np.unique(np.sort(edges, axis=1), axis=0, return_inverse=True, return_counts=True)

@@ -269,7 +269,7 @@ def _rest(node: t.Call, scope: Scope) -> Any:
     others = [region(argument, scope, (Boundary,)) for argument in node.arguments[1:]]
     if isinstance(domain, Domain) and not others:
         others = [entry.value for entry in scope.entries.values() if isinstance(entry.value, Boundary)]
-        others = [each for each in others if each.domain == domain and each.kind not in ("all", "rest")]
+        others = [each for each in others if each.domain == domain and each.kind != "rest" and (each.kind != "all" or each.where)]
         if any(isinstance(entry.value, Broken) and entry.kind == "boundary" for entry in scope.entries.values()):
             return BROKEN
     return checked(geometry.rest, [domain, *others], node.span, scope)

@@ -37,7 +37,8 @@ CONSTANTS = "I n pi".split()
 """Identity tensor, unit outward normal, circle constant."""
 
 SHAPES = (
-    "interval rectangle box disk ball polygon star ellipse ellipsoid cylinder extruded moved rotated scaled airfoil naca lattice exterior mesh"
+    "interval rectangle box disk ball polygon star ellipse ellipsoid cylinder extruded moved rotated scaled "
+    "airfoil naca lattice exterior mesh"
 ).split()
 
 REGIONS = "boundary side rest inner outer interface group".split()

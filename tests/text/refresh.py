@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import pdespec
+from compiler.meshes import report
 from pdespec.errors import render_all
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "tests" / "text" / "diagnostics"
 
 
+def diagnostics(path: Path) -> tuple[pdespec.Diagnostic, ...]:
+    """What is found in a malformed problem, and in the mesh file that one named M.. reads."""
+    before = Path.cwd()
+    os.chdir(path.parent)
+    try:
+        problem = pdespec.parse(path.read_text(encoding="utf-8"), source=path.name)
+        if path.stem.startswith("M"):
+            report(problem)
+        return problem.warnings
+    except pdespec.ProblemError as error:
+        return error.diagnostics
+    finally:
+        os.chdir(before)
+
+
 def stored(path: Path) -> str:
     """What is said of a malformed problem."""
-    try:
-        found = pdespec.parse(path.read_text(encoding="utf-8"), source=path.name).warnings
-    except pdespec.ProblemError as error:
-        found = error.diagnostics
-    return render_all(found) + "\n"
+    return render_all(diagnostics(path)) + "\n"
 
 
 def refresh() -> None:

@@ -1,0 +1,8 @@
+problem part
+space    x, y
+domain   Omega = disk(radius = 1)
+boundary wall = group(Omega, "wall")
+unknown  u : scalar on Omega
+in Omega:       lap(u) = 1
+on wall:        u = 0
+on rest(Omega): u = 1
