@@ -422,6 +422,8 @@ def losses(case: Checked, operator: str) -> list[str]:
         if backend not in ("autograd", "taylor"):
             notes.append(f"{operator} {backend} answered")
             continue
+        if reference is None and case.declared.system:
+            reference = {}  # equations are multiplied by powers of the radius, integrals by the circumference
         if reference is None:
             with stage("oracle of the loss"):
                 reference = expected_terms(case, loss, batch, field)
@@ -466,7 +468,7 @@ def slopes(case: Checked, what: str, loss: Any, model: Any, batch: Any) -> None:
 def outputs(case: Checked, batch: Any) -> None:
     """Declared integrals over the domain of closed forms, against sums over a fine grid."""
     declared = case.declared
-    if not declared.outputs or declared.inputs:
+    if not declared.outputs or declared.inputs or declared.system:
         return
     fields = closed_fields(case)
     field = unknown_field(case, fields)
@@ -580,6 +582,8 @@ def places_hold(case: Checked, batch: Any) -> None:
                 raise Finding("boundary points or normals", f"{key}: {points[~(within & ~beyond)][:2]}, {normals[~(within & ~beyond)][:2]}")
         low, high = (corner.detach().numpy().astype(float) for corner in batch.geometry["Omega"].box())
         low, high = (corner[k] if corner.ndim > 1 else corner for corner in (low, high))
+        if case.declared.system:
+            continue
         found, counted = float(batch.geometry["Omega"].measure()[k]), measure(shape, params, domains, low, high)
         if abs(found - counted) > (0.08 if dim == 3 else 0.03) * counted:
             raise Finding("measure of the domain", f"{found!r}, counted {counted!r}")

@@ -131,13 +131,18 @@ class Place:
     value: Node | None = None
     others: tuple[str, ...] = ()
     part: str | None = None
+    within: tuple[str, Node, Node] | None = None  # a coordinate between two numbers
 
     def text(self, spell: dict[str, str]) -> str:
         domain = spell.get(self.domain, self.domain)
         if self.kind == "all":
             return f"boundary({domain})"
         if self.kind == "side":
-            return f"side({domain}, {spell.get(self.coordinate, self.coordinate)} = {text(self.value, spell)})"
+            within = ""
+            if self.within:
+                along, low, high = self.within
+                within = f", {text(low, spell)} < {spell.get(along, along)} < {text(high, spell)}"
+            return f"side({domain}, {spell.get(self.coordinate, self.coordinate)} = {text(self.value, spell)}{within})"
         if self.kind == "rest":
             return f"rest({', '.join([domain, *(spell.get(each, each) for each in self.others)])})"
         if self.kind == "of":
@@ -149,7 +154,12 @@ class Place:
         if self.kind == "all":
             return geometry.boundary(domain, name=self.name)
         if self.kind == "side":
-            return geometry.side(domain, self.name, **{self.coordinate: meaning(self.value, algebra)})
+            place = {self.coordinate: meaning(self.value, algebra)}
+            if self.within:
+                along, low, high = self.within
+                x = algebra.names[along]
+                place["where"] = sp.And(sp.Lt(meaning(low, algebra), x), sp.Lt(x, meaning(high, algebra)))
+            return geometry.side(domain, self.name, **place)
         if self.kind == "rest":
             return geometry.rest(domain, *(places[each] for each in self.others), name=self.name)
         if self.kind == "of":
@@ -206,6 +216,8 @@ class Declared:
     outputs: tuple[tuple[str, Node, Any], ...] = ()  # name, density, region
     spelling: tuple[tuple[str, str], ...] = ()
     units: tuple[str | None, str | None] = (None, None)  # of space and time
+    system: str = ""  # axisymmetric, spherical
+    returns: bool = False  # after the time interval
     expected: frozenset[str] = frozenset()
     features: frozenset[str] = field(default=frozenset(), compare=False)
 
@@ -232,7 +244,7 @@ def to_text(problem: Declared) -> str:
     def region(where: Any) -> str:
         return w(where) if isinstance(where, str) else w(where.name) if where.name else where.text(spell)
 
-    lines = [f"problem {problem.name}", f"space {', '.join(map(w, problem.space))}{_unit(problem.units[0])}"]
+    lines = [f"problem {problem.name}", f"space {', '.join(map(w, problem.space))}{f' {problem.system}' * bool(problem.system)}{_unit(problem.units[0])}"]
     if problem.time:
         t, start, end = problem.time
         lines.append(f"time {w(t)} in [{start}, {end}]{_unit(problem.units[1])}")
@@ -246,8 +258,8 @@ def to_text(problem: Declared) -> str:
             size = f", size = {each.size}" if each.size else ""
             lines.append(f"{each.kind} {w(each.name)} = {each.value}{size}{_unit(each.unit)}")
     lines += [f"domain {w(name)} = {shape.text(spell)}" for name, shape in problem.domains]
-    if problem.periodic:
-        lines.append(f"periodic {', '.join(map(w, problem.periodic))}")
+    if repeats := [*problem.periodic, *([problem.time[0]] if problem.time and problem.returns else [])]:
+        lines.append(f"periodic {', '.join(map(w, repeats))}")
     lines += [f"boundary {w(place.name)} = {place.text(spell)}" for place in problem.places if place.name]
     for each in problem.inputs:
         over = f" over {w(problem.time[0])}" if problem.time and each.in_time else ""
@@ -307,11 +319,11 @@ def definitions(problem: Declared) -> list[str]:
 
 def to_python(problem: Declared) -> pdespec.Problem:
     """The same problem from SymPy expressions and pdespec's constructors."""
-    space = pdespec.space(" ".join(problem.space), unit=problem.units[0])
+    space = pdespec.space(" ".join(problem.space), unit=problem.units[0], system=problem.system)
     names: dict[str, Any] = dict(zip(problem.space, space, strict=True))
     time = None
     if problem.time:
-        time = names[problem.time[0]] = pdespec.time(*problem.time, unit=problem.units[1])
+        time = names[problem.time[0]] = pdespec.time(*problem.time, unit=problem.units[1], periodic=problem.returns)
     for each in problem.numbers:
         if each.kind == "param":
             given = each.law.python() if each.law else each.value

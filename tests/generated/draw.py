@@ -50,6 +50,10 @@ class Drawer:
         self.orders: dict[str, int] = {}
         self.features: set[str] = set()
         self.periodic: tuple[str, ...] = ()
+        self.system = ""
+        self.returns = False
+        self.middle: tuple[str, Node] | None = None  # a coordinate and a value of it inside of the domain
+        self.warned: set[str] = set()
         if self.chance(0.4):
             t = self.pick(["t", "t", "t", "tau", "T"])
             if t not in self.taken:
@@ -388,8 +392,15 @@ class Drawer:
                 lambda: add(call("lap", u), mul(number("1/2"), derivative(u, (x, y)))),
                 lambda: call("div", matrix),
                 lambda: call("div", Node("*", (tensor, gradient), rank="vector")),
-                lambda: call("tr", call("grad", gradient, rank="tensor")),
             ]
+            if not self.system:
+                options += [lambda: call("tr", call("grad", gradient, rank="tensor"))]
+        if self.middle and self.chance(0.12) and self.middle[0] not in self.periodic:
+            x, value = self.middle
+            jumps = call("if", call("<", name(x), value), self.literal(), self.literal())
+            self.features.add("jumping coefficient")
+            self.warned.add("J01")
+            return call("div", mul(jumps, gradient))
         return self.pick(options)()
 
     # ---- domains
@@ -402,11 +413,18 @@ class Drawer:
         high = [number(sp.Rational(str(a)) + sp.Rational(str(width))) for _ in self.space]
         grown = [each for each in self.numbers if each.kind == "param" and each.law and not each.size]
         word = self.pick(["box", "box", "box", "round", "other", "cut", "cut"]) if self.dim > 1 else "box"
+        if self.dim < 3 and self.chance(0.08):
+            self.system, word = "axisymmetric" if self.dim == 2 or self.chance(0.5) else "spherical", "box"
+            a = self.pick(["1/2", 1])  # off the axis
+            low = [number(a) for _ in self.space]
+            high = [number(sp.Rational(str(a)) + sp.Rational(str(width))) for _ in self.space]
+            self.features.add(self.system)
         if word == "box":
             shape = Shape({1: "interval", 2: "rectangle", 3: "box"}[self.dim], points=(tuple(low), tuple(high)))
             cuts = [every]
             axis = self.rng.randrange(self.dim)
-            if self.chance(0.3):
+            self.middle = (self.space[0], number((low[0].what[0] + high[0].what[0]) / 2))
+            if self.chance(0.3) and not self.system:
                 count = self.pick([1, self.dim])
                 self.periodic = tuple(self.space[:count]) if self.chance(0.7) else (self.space[axis],)
             ends = [Place("side", "Omega", coordinate=self.space[axis], value=each[axis]) for each in (low, high)]
@@ -414,6 +432,14 @@ class Drawer:
                 rest = Place("rest", "Omega")
                 glued = self.dim - 1 == len(self.periodic)  # nothing is left but the two ends
                 cuts += [ends, [ends[0], rest]] if glued else [[ends[0], rest], [*ends, rest]]
+                if self.dim > 1 and self.chance(0.3):  # a part of a side
+                    along = next(k for k in range(self.dim) if k != axis)
+                    third = (high[along].what[0] - low[along].what[0]) / 3
+                    ends_of = (number(low[along].what[0] + third), number(high[along].what[0] - third))
+                    part = Place("side", "Omega", coordinate=self.space[axis], value=low[axis], within=(self.space[along], *ends_of))
+                    if self.space[along] not in self.periodic:
+                        cuts = [[part, rest]]
+                        self.features.add("part of a side")
             return [("Omega", shape)], cuts
         if word == "round" or (word == "other" and self.dim == 3):
             radius: Node = self.literal()
@@ -511,7 +537,7 @@ class Drawer:
         for place in chosen:
             own = self.fresh() if place.kind == "rest" or self.chance(0.5) or len(chosen) > 1 else None
             others = tuple(each.name for each in found) if place.kind == "rest" else ()
-            found.append(Place(place.kind, place.domain, own, place.coordinate, place.value, others, place.part))
+            found.append(Place(place.kind, place.domain, own, place.coordinate, place.value, others, place.part, place.within))
         self.places += [each for each in found if each.name]
         return found
 
@@ -612,7 +638,9 @@ class Drawn:
             places=tuple(d.places),
             spelling=tuple(d.spelling.items()),
             features=frozenset(d.features),
-            **parts,
+            system=d.system,
+            returns=d.returns,
+            **{**parts, "expected": frozenset({*parts.get("expected", ()), *d.warned})},
         )
 
     def declare_inputs(self) -> None:
@@ -629,7 +657,7 @@ class Drawn:
                 d.inputs.append(Function(d.fresh(), "input", "scalar", d.pick(named).name, d.pick([None, laws[1]]), in_time=False))
                 d.features.add("input on boundary")
                 continue
-            rank = d.pick(["scalar", "scalar", "scalar", "vector"])
+            rank = d.pick(["scalar", "scalar", "scalar", "vector"]) if not d.system else "scalar"
             over = bool(d.time) and d.chance(0.4)
             law = d.pick(laws)
             d.inputs.append(Function(d.fresh(), "input", rank, "Omega", law, in_time=over))
@@ -641,7 +669,7 @@ class Drawn:
         orders: dict[str, tuple[int, int]] = {}
         for _ in range(d.pick([1, 1, 1, 2, 2, 3])):
             rank = d.pick(["scalar", "scalar", "scalar", "vector", "tensor"])
-            if d.dim == 1 or (rank == "tensor" and d.dim == 3):
+            if d.dim == 1 or d.system or (rank == "tensor" and d.dim == 3):
                 rank = "scalar"
             order = d.pick([2, 2, 2, 2, 1, 3, 4]) if rank == "scalar" else d.pick([2, 2, 2, 1, 4]) if rank == "vector" else 2
             order = min(order, 2) if d.dim == 3 and d.chance(0.7) else order
@@ -656,6 +684,8 @@ class Drawn:
             if steady:
                 d.features.add("steady")
         self.declare_inputs()
+        d.returns = d.time is not None and d.chance(0.1)
+        d.features |= {"periodic in time"} if d.returns else set()
         equations, conditions, initial = [], [], []
         for field in d.unknowns:
             order, in_time = orders[field.name]
@@ -663,6 +693,8 @@ class Drawn:
             conditions += d.boundary_conditions(field, order, self.places) if order >= 2 else []
             if in_time:
                 initial += d.initial_conditions(field, in_time)
+        if d.returns:
+            initial = []
         requirements = []
         if d.chance(0.1):
             requirements.append(Requirement(d.field_scalars()[0], d.pick([">", "<", ">=", "<="]), d.literal(False), "Omega"))
@@ -692,6 +724,7 @@ class Drawn:
                 lower = add(lower, call("advect", u, u, rank="vector"))
         steady = mul(d.literal(), u)  # pins the constant
         if in_time:
+            lower = add(lower, steady) if d.returns else lower
             left = derivative(u, (d.time[0],) * in_time)
             left = mul(d.positive_number(), left) if d.chance(0.3) else left
             left = add(left, mul(d.literal(), derivative(u, (d.time[0],)))) if in_time == 2 and d.chance(0.3) else left
@@ -715,7 +748,7 @@ class Drawn:
         d.periodic = ()
         if not self.places:
             self.places = d.cut([[Place("all", "Omega")]])
-        rank = d.pick(["scalar", "scalar", "vector"]) if d.dim > 1 else "scalar"
+        rank = d.pick(["scalar", "scalar", "vector"]) if d.dim > 1 and not d.system else "scalar"
         field = Function(d.fresh(), "unknown", rank, "Omega")
         d.unknowns.append(field)
         self.declare_inputs()

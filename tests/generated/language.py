@@ -256,8 +256,9 @@ def python_algebra(names: Mapping[str, Any], space: tuple[Any, ...]) -> Algebra:
 class Plain:
     """Vector calculus in the coordinates `space` by nothing but `diff`, sums and products, after any textbook."""
 
-    def __init__(self, space: tuple[sp.Symbol, ...], normal: sp.ImmutableMatrix) -> None:
+    def __init__(self, space: tuple[sp.Symbol, ...], normal: sp.ImmutableMatrix, system: str = "") -> None:
         self.space, self.normal = space, normal
+        self.angles = {"": 0, "axisymmetric": 1, "spherical": 2}[system]  # over which nothing depends
 
     def d(self, a: Any, *variables: sp.Symbol) -> Any:
         for each in variables:
@@ -271,7 +272,7 @@ class Plain:
 
     def div(self, a: Any) -> Any:
         if a.shape[1] == 1:
-            return sum((a[i].diff(x) for i, x in enumerate(self.space)), sp.S.Zero)
+            return self.angles * a[0] / (self.space[0] if self.angles else 1) + sum((a[i].diff(x) for i, x in enumerate(self.space)), sp.S.Zero)
         return sp.ImmutableMatrix([sum((a[i, j].diff(x) for j, x in enumerate(self.space)), sp.S.Zero) for i in range(a.shape[0])])
 
     def integral(self, density: Any, region: Any) -> Any:
@@ -279,7 +280,9 @@ class Plain:
         return density
 
     def variation(self, density: Any, u: Any) -> Any:
-        """Euler and Lagrange: sum over a of (-1)^|a| d^a (d density / d u_a)."""
+        """Euler and Lagrange: sum over a of (-1)^|a| d^a (w d density / d u_a) / w, with dx dy .. times w as the volume."""
+        weight = self.space[0] ** self.angles
+        density = weight * density
         slots = {each for each in density.atoms(sp.Derivative) if each.expr == u}
         table = {each: sp.Dummy(real=True) for each in sorted(slots, key=sp.default_sort_key)}
         stand_in = sp.Dummy(real=True)
@@ -289,7 +292,7 @@ class Plain:
         for each, symbol in table.items():
             part = sp.diff(plain, symbol).xreplace(back)
             total += (-1) ** each.derivative_count * part.diff(*each.variables)
-        return total
+        return total / weight
 
     def dn(self, a: Any) -> Any:
         if isinstance(a, sp.MatrixBase):
@@ -314,7 +317,9 @@ class Plain:
         return sp.exp(-sum(each**2 for each in places) / (2 * width**2)) / (width * sp.sqrt(2 * sp.pi)) ** len(places)
 
     def lap(self, a: Any) -> Any:
-        total = self.space and a.diff(self.space[0], 2)
+        total = a.diff(self.space[0], 2)
+        if self.angles:
+            total = total + self.angles * a.diff(self.space[0]) / self.space[0]
         for x in self.space[1:]:
             total = total + a.diff(x, 2)
         return total
@@ -367,6 +372,8 @@ class Plain:
         return sp.ImmutableMatrix(a.adjugate(method="berkowitz") / a.det(method="berkowitz"))
 
 
-def plain_algebra(names: Mapping[str, Any], space: tuple[sp.Symbol, ...], normal: tuple[sp.Symbol, ...], axes: tuple[str, ...]) -> Algebra:
+def plain_algebra(
+    names: Mapping[str, Any], space: tuple[sp.Symbol, ...], normal: tuple[sp.Symbol, ...], axes: tuple[str, ...], system: str = ""
+) -> Algebra:
     """Ordinary SymPy; the coordinates are called `axes` by the problem."""
-    return Algebra(names, space, Plain(space, sp.ImmutableMatrix(normal)), sp.ImmutableMatrix(normal), axes)
+    return Algebra(names, space, Plain(space, sp.ImmutableMatrix(normal), system), sp.ImmutableMatrix(normal), axes)

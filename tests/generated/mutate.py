@@ -20,6 +20,8 @@ WORD = re.compile(r"[A-Za-z_]\w*")
 DIGITS = re.compile(r"\d+(?:\.\d+)?(?:e-?\d+)?")
 OPERATORS = "grad div curl lap dt dx dxx dy sin exp log sqrt abs tr det inv sym".split()
 NUMBERS = "0 1 2 -1 1/3 0.1 1e-3 1e6 pi".split()
+DECLARING = "const param trainable input unknown".split()
+STATING = "in on at minimize require output reference"
 SIGNS = "+ - * / ^ = ~ :=".split()
 
 
@@ -38,9 +40,10 @@ def mutate(rng: random.Random) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _replaced(lines: list[str], rng: random.Random, pattern: re.Pattern[str], options: list[str]) -> None:
-    """One match of a pattern, in some line, becomes one of the options."""
-    places = [(k, found) for k, line in enumerate(lines) for found in pattern.finditer(line)]
+def _replaced(lines: list[str], rng: random.Random, pattern: re.Pattern[str], options: list[str], only: str = "") -> None:
+    """One match of a pattern, in some line (or one that begins with a word of `only`), becomes one of the options."""
+    chosen = [k for k, line in enumerate(lines) if not only or line[0] == " " or line.split()[0] in only.split()]
+    places = [(k, found) for k in chosen for found in pattern.finditer(lines[k])]
     if places:
         k, found = places[rng.randrange(len(places))]
         lines[k] = lines[k][: found.start()] + options[rng.randrange(len(options))] + lines[k][found.end() :]
@@ -52,6 +55,42 @@ def _number(lines: list[str], rng: random.Random) -> None:
 
 def _name(lines: list[str], rng: random.Random) -> None:
     _replaced(lines, rng, WORD, sorted(set(WORD.findall(" ".join(lines)))))
+
+
+def _quantity(lines: list[str], rng: random.Random) -> None:
+    """A quantity in a statement becomes another one that is declared."""
+    declared = re.findall(r"(?:^|, )(\w+) (?:=|~|:) ", "\n".join(line.split(maxsplit=1)[-1] for line in lines if line.split()[0] in DECLARING))
+    space = next((line.split()[1:] for line in lines if line.startswith("space")), [])
+    options = [*declared, *(each.strip(",") for each in space)]
+    if options:
+        _replaced(lines, rng, re.compile("|".join(rf"\b{re.escape(each)}\b(?!\()" for each in options)), options, STATING)
+
+
+def _coefficient(lines: list[str], rng: random.Random) -> None:
+    """A factor before an operator, such as 2*lap(u)."""
+    _replaced(lines, rng, re.compile(r"(?=\b(?:lap|div|grad|dt|d[xyz]+)\()"), ["2*", "0.3*", "x*", "(1 + x^2)*"], STATING)
+
+
+def _kind(lines: list[str], rng: random.Random) -> None:
+    """const, param and trainable in place of one another."""
+    _replaced(lines, rng, re.compile(r"^(?:const|param|trainable)\b"), ["const", "param", "trainable"])
+
+
+def _flux(lines: list[str], rng: random.Random) -> None:
+    """The normal derivative in place of a value."""
+    places = [k for k, line in enumerate(lines) if re.search(r"^on [^:]+: *\w+ *= ", line)]
+    if places:
+        k = places[rng.randrange(len(places))]
+        lines[k] = re.sub(r"^(on [^:]+: *)(\w+)( *= )", r"\1dn(\2)\3", lines[k])
+
+
+def _function(lines: list[str], rng: random.Random) -> None:
+    """A function around a factor of a statement."""
+    words = "sin exp tanh abs sqrt log step sign erf atan".split()
+    places = [(k, found) for k, line in enumerate(lines) if line[0] == " " or line.split()[0] in STATING.split() for found in re.finditer(r"\b[a-z]\b(?!\()", line)]
+    if places:
+        k, found = places[rng.randrange(len(places))]
+        lines[k] = f"{lines[k][: found.start()]}{words[rng.randrange(len(words))]}({found.group()}){lines[k][found.end() :]}"
 
 
 def _operator(lines: list[str], rng: random.Random) -> None:
@@ -94,7 +133,11 @@ def _borrow(lines: list[str], rng: random.Random) -> None:
     lines.insert(rng.randrange(len(lines) + 1), other[rng.randrange(len(other))])
 
 
-CHANGES = [_number, _number, _name, _name, _operator, _sign, _token, _wrapped, _delete, _duplicate, _swap, _borrow]
+CHANGES = [
+    *[_number, _quantity, _coefficient, _function] * 3,
+    *[_kind, _flux, _operator, _sign] * 2,
+    *[_name, _token, _wrapped, _delete, _duplicate, _swap, _borrow],
+]
 POINTS = {"interior": 4, "boundary": 3, "initial": 3, "operator": 16}
 
 

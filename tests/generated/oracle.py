@@ -101,7 +101,7 @@ class Oracle:
             shape = {"scalar": None, "vector": (size, 1), "tensor": (size, size)}[each.rank]
             names[each.name] = entries[0] if shape is None else sp.ImmutableMatrix(*shape, entries)
         self.normal = tuple(sp.Symbol(f"N{i}", real=True) for i in range(len(self.space)))
-        self.algebra = plain_algebra(names, self.space, self.normal, problem.space)
+        self.algebra = plain_algebra(names, self.space, self.normal, problem.space, problem.system)
 
     def value(self, node: Node) -> list[sp.Expr]:
         found = meaning(node, self.algebra)
@@ -133,21 +133,8 @@ class Oracle:
         """The Euler-Lagrange equations of the energy: sum over a of (-1)^|a| d^a (d density / d u_a), a component each."""
         assert self.problem.energy
         (density,) = (self.value(node)[0] for node, where in self.problem.energy.terms if where == "Omega")
-        table, found = self._streams([density])
-        plain = density.xreplace(table)
-        back = {symbol: jet for jet, symbol in table.items()}
-        result = []
-        for unknown in self.problem.unknowns:
-            for component in range(components(unknown, len(self.space))):
-                total = sp.S.Zero
-                for symbol in table.values():
-                    own, place, index = found[symbol]
-                    if (own, place) == (unknown.name, component):
-                        part = sp.diff(plain, symbol).xreplace(back)
-                        for x, count in zip(self.variables.values(), index, strict=True):
-                            part = part.diff(x, count) if count else part
-                        total += (-1) ** sum(index) * part
-                result.append(total)
+        fields = [entry for each in self.problem.unknowns for entry in _entries(self.algebra.names[each.name])]
+        result = [self.algebra.operators.variation(density, entry) for entry in fields]
         return self.rows(result)
 
     def _streams(self, expressions: Sequence[sp.Expr]) -> tuple[dict[Any, sp.Symbol], dict[sp.Symbol, Jet]]:
@@ -189,6 +176,10 @@ class Oracle:
 
     def integrand(self, node: Node) -> Rows:
         return self.rows(self.value(node))
+
+
+def _entries(field: Any) -> list[sp.Expr]:
+    return list(field) if isinstance(field, sp.MatrixBase) else [field]
 
 
 def _bare(expressions: Sequence[sp.Expr]) -> set[sp.Expr]:
