@@ -578,6 +578,7 @@ def places_hold(case: Checked, batch: Any) -> None:
             if np.abs(np.linalg.norm(normals, axis=1) - 1).max() > 1e-9:
                 raise Finding("normals are no unit vectors", str(normals))
             within, beyond = (inside(shape, points + sign * 1e-6 * normals, params, domains) for sign in (-1, 1))
+            beyond = ~beyond if key.startswith("interface(") else beyond  # the domain lies on both sides of it
             if not (within & ~beyond).all():
                 raise Finding("boundary points or normals", f"{key}: {points[~(within & ~beyond)][:2]}, {normals[~(within & ~beyond)][:2]}")
         low, high = (corner.detach().numpy().astype(float) for corner in batch.geometry["Omega"].box())

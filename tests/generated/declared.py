@@ -244,7 +244,10 @@ def to_text(problem: Declared) -> str:
     def region(where: Any) -> str:
         return w(where) if isinstance(where, str) else w(where.name) if where.name else where.text(spell)
 
-    lines = [f"problem {problem.name}", f"space {', '.join(map(w, problem.space))}{f' {problem.system}' * bool(problem.system)}{_unit(problem.units[0])}"]
+    lines = [
+        f"problem {problem.name}",
+        f"space {', '.join(map(w, problem.space))}{f' {problem.system}' * bool(problem.system)}{_unit(problem.units[0])}",
+    ]
     if problem.time:
         t, start, end = problem.time
         lines.append(f"time {w(t)} in [{start}, {end}]{_unit(problem.units[1])}")

@@ -272,7 +272,9 @@ class Plain:
 
     def div(self, a: Any) -> Any:
         if a.shape[1] == 1:
-            return self.angles * a[0] / (self.space[0] if self.angles else 1) + sum((a[i].diff(x) for i, x in enumerate(self.space)), sp.S.Zero)
+            return self.angles * a[0] / (self.space[0] if self.angles else 1) + sum(
+                (a[i].diff(x) for i, x in enumerate(self.space)), sp.S.Zero
+            )
         return sp.ImmutableMatrix([sum((a[i, j].diff(x) for j, x in enumerate(self.space)), sp.S.Zero) for i in range(a.shape[0])])
 
     def integral(self, density: Any, region: Any) -> Any:

@@ -59,7 +59,9 @@ def _name(lines: list[str], rng: random.Random) -> None:
 
 def _quantity(lines: list[str], rng: random.Random) -> None:
     """A quantity in a statement becomes another one that is declared."""
-    declared = re.findall(r"(?:^|, )(\w+) (?:=|~|:) ", "\n".join(line.split(maxsplit=1)[-1] for line in lines if line.split()[0] in DECLARING))
+    declared = re.findall(
+        r"(?:^|, )(\w+) (?:=|~|:) ", "\n".join(line.split(maxsplit=1)[-1] for line in lines if line.split()[0] in DECLARING)
+    )
     space = next((line.split()[1:] for line in lines if line.startswith("space")), [])
     options = [*declared, *(each.strip(",") for each in space)]
     if options:
@@ -87,7 +89,12 @@ def _flux(lines: list[str], rng: random.Random) -> None:
 def _function(lines: list[str], rng: random.Random) -> None:
     """A function around a factor of a statement."""
     words = "sin exp tanh abs sqrt log step sign erf atan".split()
-    places = [(k, found) for k, line in enumerate(lines) if line[0] == " " or line.split()[0] in STATING.split() for found in re.finditer(r"\b[a-z]\b(?!\()", line)]
+    places = [
+        (k, found)
+        for k, line in enumerate(lines)
+        if line[0] == " " or line.split()[0] in STATING.split()
+        for found in re.finditer(r"\b[a-z]\b(?!\()", line)
+    ]
     if places:
         k, found = places[rng.randrange(len(places))]
         lines[k] = f"{lines[k][: found.start()]}{words[rng.randrange(len(words))]}({found.group()}){lines[k][found.end() :]}"
