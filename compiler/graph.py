@@ -200,7 +200,7 @@ class _Builder:
         return self.nodes[key]
 
     def argument(self, expression, place: int = 0) -> Any:
-        value = SAFE.get(expression.func)
+        value = SAFE.get(expression.func) if _is_risky(expression) else None  # what is finite everywhere is shared with all masks
         argument = expression.args[place]
         return self.emit(argument) if value is None else self.safe(argument, value)
 

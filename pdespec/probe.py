@@ -16,6 +16,7 @@ DIGITS = 30
 TOLERANCE = sp.Float("1e-15")  # half of the digits: far above rounding, far below what a term that differs leaves
 
 SIDES = dict.fromkeys(("Jump", "Average", "Plus", "Minus"), lambda side: side)  # a mode is the same on both sides
+SPHERICAL = {"jn": lambda order, x: mpmath.sqrt(mpmath.pi / (2 * x)) * mpmath.besselj(order + mpmath.mpf(1) / 2, x)}  # mpmath has no j_n
 
 Point = dict[sp.Basic, sp.Expr]
 
@@ -43,7 +44,7 @@ def slopes(expression: sp.Expr, where: list[Point], directions: list[list[Point]
     whose common parts are computed once.
     """
     symbols = sorted(expression.free_symbols, key=sp.default_sort_key)
-    evaluate = sp.lambdify(symbols, expression, [SIDES, "mpmath"], cse=True)
+    evaluate = sp.lambdify(symbols, expression, [SIDES, SPHERICAL, "mpmath"], cse=True)
     step = mpmath.mpf(10) ** -25
     with mpmath.workdps(80):
         for point, each in zip(where, directions, strict=True):

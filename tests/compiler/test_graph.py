@@ -168,3 +168,12 @@ def test_unequal_constants_of_the_highest_derivatives_collapse(equation):
     network = PINN(1, len(problem.variables), hidden=(8,)).double()(OperatorInput(points, points[..., :0]))
     jets, nested = (compiler.compile(problem, backend).residuals(network, points)["eq1"] for backend in ("taylor", "autograd"))
     np.testing.assert_allclose(jets.detach(), nested.detach(), rtol=1e-10, atol=1e-10)
+
+
+def test_what_stands_under_a_mask_is_not_taken_for_the_same_outside_of_it():
+    u, v = sp.symbols("u v", real=True)
+    choice = sp.Piecewise((v, v > 0), (u, u > (u**2 + 1) ** sp.Rational(3, 2)), (u**2, True))
+    graph = ResidualGraph([choice, u**2 + u], [Source("a"), Source("b")])
+    values = {u: torch.full((1, 2), 3.0, dtype=torch.float64), v: torch.tensor([[1.0, -1.0]], dtype=torch.float64)}
+    chosen, plain = graph({s: values[s] for s in graph.symbols}, values[u])
+    assert chosen.tolist() == [[1.0, 9.0]] and plain.tolist() == [[12.0, 12.0]]

@@ -1,6 +1,6 @@
 import sympy as sp
 
-from pdespec.probe import Elimination, follows, points, vanishes
+from pdespec.probe import Elimination, follows, points, slopes, vanishes
 
 a, b, c = sp.symbols("a b c", real=True)
 
@@ -42,3 +42,14 @@ def test_elimination_names_what_no_equation_determines():
     assert system.free == [2]
     system.add([sp.Float(0), sp.Float(0), sp.Float(1)])
     assert system.free == []
+
+
+def test_slopes_know_every_function_of_the_language():
+    from pdespec.functions import ORDERED, TABLE
+
+    two = {"atan2", "mod", "min", "max"}
+    for name, entry in TABLE.items():
+        arguments = (1, a) if entry.function in ORDERED else (a, 2) if name in two else (a, 1) if entry.most > 1 else (a,)
+        ((slope,),) = slopes(entry.function(*arguments) * b, [{a: sp.Float("0.7", 30), b: sp.Float("0.5", 30)}], [[{b: sp.S.One}]])
+        expected = sp.N(entry.function(*arguments).subs(a, sp.Rational(7, 10)), 20)
+        assert abs(slope - expected) < 1e-12 or not expected.is_real, name
