@@ -16,6 +16,8 @@ from compiler.interfaces import channels
 from compiler.matching import refuse_other_input
 from compiler.runs import Recipe
 from compiler.sample import sample
+from compiler.scales import component_sizes, scaled
+from compiler.scales.views import Framed, inner_options
 from operators.registry import Registry
 from pdespec.errors import fail, nearest
 from pdespec.problem import Problem
@@ -33,7 +35,10 @@ def build(problem: Problem, operator: str = "gino", **options: Any) -> nn.Module
     weights. The model carries its `recipe`, from which a run builds it again.
     Raises: KeyError with the nearest name for an unknown operator, TypeError for an option it does not have.
     """
-    model = OPERATORS[operator](problem, **options)
+    frame, computed = scaled(problem)
+    model = OPERATORS[operator](computed, **(options if computed is problem else inner_options(frame, options)))
+    if computed is not problem:
+        Framed(frame, component_sizes(problem, frame)).attach(model)
     model.recipe = Recipe(operator, options)
     model.register_forward_pre_hook(refuse_other_input)
     return model

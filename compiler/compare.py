@@ -16,6 +16,7 @@ from torch import Tensor
 from compiler.closed_form import ClosedForm
 from compiler.cost import PeakMemory, seconds
 from compiler.derivatives import DERIVATIVES, Backend, recognise
+from compiler.loss import PhysicsLoss
 from compiler.trial import Contest, Trial, rms
 from pdespec.errors import Diagnostic, ProblemError
 from pdespec.problem import Problem
@@ -143,6 +144,9 @@ def compare(
     on the grid. `derivatives` are names or backends with options, by default all of `DERIVATIVES`. `exact` is the function the field
     stands for, as expressions; by default the field itself if it is a closed form, or the problem's reference.
     """
+    loss = PhysicsLoss(problem)
+    if loss.local is not None and exact is None and not isinstance(field, ClosedForm):  # in the coordinates that are computed with
+        problem, field, batch = loss.local.problem, loss.inner(field), loss.inner_batch(batch)
     trial = Trial.of(problem, field, batch, exact)
     contests = [contest for chosen in derivatives or list(DERIVATIVES) for contest in trial.contests(chosen)]
     rows = [accuracy(trial, contest) for contest in contests]

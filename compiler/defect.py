@@ -24,6 +24,8 @@ from pdespec.subdomains import merged
 
 UNLOADED = 1e-6  # of the loads on the boundary: a source below that is none
 
+LEAST = 1e-6  # of the size of the residuals, which is 1 in the problem as it is computed (see `compiler.scales`)
+
 
 @dataclass(frozen=True)
 class Shifted:
@@ -54,13 +56,14 @@ def defect_names(problem: Problem) -> tuple[str, ...]:
 
 
 def unit(drawn: Draws, points: Tensor) -> Tensor | None:
-    """Mean absolute defect of each sample over interior points; None where the problem has no defect or several. Shapes: "b"."""
+    """Mean absolute defect of each sample over interior points, at least `LEAST`: a lift may solve the equation, which leaves nothing to
+    invert. None where the problem has no defect or several. Shapes: "b"."""
     if len(defect_names(drawn.problem)) != 1 or len(drawn.problem.components) != 1:
         return None
     size = defect(drawn, points).abs().mean((1, 2))
     load = loads(drawn)
     size = torch.where(size > UNLOADED * load, size, load)
-    return size.clamp_min(torch.finfo(torch.float32).tiny ** 0.5)  # a source may vanish in a sample, and the network is in single precision
+    return size.clamp_min(LEAST)
 
 
 def loads(drawn: Draws) -> Tensor:

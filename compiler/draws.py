@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import sympy as sp
 import torch
@@ -122,6 +122,17 @@ class Draws:
             dtype=probe.dtype,
             device=probe.device,
         )
+
+
+@lru_cache(maxsize=64)
+def drawn_symbols(problem: Problem) -> tuple[Scalar, ...]:
+    """Drawn params, by component, that equations, functionals or conditions hold."""
+    stated = [each for part in (*problem.equations.values(), *problem.conditions.values()) for each in (part.lhs, part.rhs)]
+    stated += [density for functional in problem.functionals for density, _ in functional.terms]
+    found = set().union(*(sp.sympify(each).free_symbols for each in stated))
+    drawn = {name for name, param in problem.params.items() if param.law is not None}
+    symbols = [each for each in found if isinstance(each, Scalar) and each.declaration.name in drawn]
+    return tuple(sorted(symbols, key=lambda each: (list(problem.params).index(each.declaration.name), each.index)))
 
 
 def draw(problem: Problem, size: int, generator: torch.Generator | Chance) -> Draws:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
-import sympy as sp
 import torch
 from torch import Tensor
 
 from compiler.defect import defect_channels, defect_names
-from compiler.draws import Draws
+from compiler.draws import Draws, drawn_symbols
 from compiler.geometry import box
 from compiler.shapes import extent
 from operators.field import PointFunction
 from pdespec.geometry import Domain
 from pdespec.problem import Problem
-from pdespec.symbols import Scalar
 
 
 def channel_names(problem: Problem) -> tuple[str, ...]:
@@ -23,7 +19,7 @@ def channel_names(problem: Problem) -> tuple[str, ...]:
     the defect of the ansatz, and "factor", the boundary-defining function of the domain (of several: the largest), unless that has no
     boundary."""
     inputs = [name for declaration in problem.inputs.values() for name in declaration.components]
-    drawn = (symbol.name for symbol in _symbols(problem))
+    drawn = (symbol.name for symbol in drawn_symbols(problem))
     inverted = defect_names(problem)
     if len(inverted) == len(problem.components) == 1:
         inverted = (*inverted, "log unit")
@@ -34,7 +30,7 @@ def channels(drawn: Draws, points: Tensor) -> Tensor:
     """The values of `channel_names` at points; inputs on a boundary enter by their smooth continuation. Shapes: "b n D" -> "b n c"."""
     problem = drawn.problem
     parts = [drawn.evaluate(name, points, continued=True) for name in problem.inputs]
-    parts += [drawn.known(symbol, points)[..., None] for symbol in _symbols(problem)]
+    parts += [drawn.known(symbol, points)[..., None] for symbol in drawn_symbols(problem)]
     parts.append(defect_channels(drawn, points))
     if _bounded(problem):
         factor = _factor(drawn, points)[..., None]
@@ -90,14 +86,3 @@ def _factor(drawn: Draws, points: Tensor) -> Tensor:
 
 def _bounded(problem: Problem) -> bool:
     return any(len(domain.periodic) < domain.dim for domain in homes(problem))
-
-
-@lru_cache(maxsize=64)
-def _symbols(problem: Problem) -> tuple[Scalar, ...]:
-    """Drawn params, by component, that equations, functionals or conditions hold."""
-    stated = [each for part in (*problem.equations.values(), *problem.conditions.values()) for each in (part.lhs, part.rhs)]
-    stated += [density for functional in problem.functionals for density, _ in functional.terms]
-    found = set().union(*(sp.sympify(each).free_symbols for each in stated))
-    drawn = {name for name, param in problem.params.items() if param.law is not None}
-    symbols = [each for each in found if isinstance(each, Scalar) and each.declaration.name in drawn]
-    return tuple(sorted(symbols, key=lambda each: (list(problem.params).index(each.declaration.name), each.index)))

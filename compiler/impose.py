@@ -199,7 +199,7 @@ def _boundary(condition: Condition) -> Boundary:
 
 def _compatible(problem: Problem, imposed: Imposed, boundary_labels: list[str]) -> Imposed:
     """Without what would need a discontinuous lift."""
-    drawn = _probed(problem)
+    drawn = probed(problem)
     if imposed.start is not None and imposed.sides and _start_jumps(drawn, imposed):
         imposed = replace(imposed, start=None, rate=None, labels=tuple(boundary_labels))
     if len(imposed.sides) > 1 and _sides_jump(drawn, imposed):
@@ -207,14 +207,14 @@ def _compatible(problem: Problem, imposed: Imposed, boundary_labels: list[str]) 
     return imposed
 
 
-def _probed(problem: Problem) -> Draws:
+def probed(problem: Problem, size: int = 4) -> Draws:
     """A few samples, with numbers of magnitude 1 for what has no law: random phases for functions, so that no two agree by chance."""
     generator = torch.Generator().manual_seed(0)
     params = {
         name: replace(p, law=Uniform(sp.S.Half, sp.S(2))) if p.law is None and p.value is None else p for name, p in problem.params.items()
     }
     inputs = {name: replace(i, law=Gaussians(4, sp.S.One), source=None) if i.law is None else i for name, i in problem.inputs.items()}
-    return draw(problem.revised(params=params, inputs=inputs), 4, generator)
+    return draw(problem.revised(params=params, inputs=inputs), size, generator)
 
 
 def _probes(drawn: Draws, boundary: Boundary) -> Tensor:

@@ -22,6 +22,9 @@ from compiler.lower import Kind, OneSided, Term, lower, strong_form
 from compiler.matching import need_points, number, told
 from compiler.plan import DerivativePlan, form_name, plan
 from compiler.program import BatchLike, KnownValues, PointSetLike, Program, Surroundings, average
+from compiler.scales import Frame, component_sizes, scaled
+from compiler.scales.rewrite import residual_units, term_units
+from compiler.scales.views import InnerBatch, OuterField, inner_field
 from compiler.selection import check_selection
 from compiler.trainables import Trainables
 from compiler.verify import made_of, verify
@@ -68,7 +71,11 @@ class Terms(Mapping[str, Tensor]):
 
 
 def compile(
-    problem: Problem, derivatives: str | Mapping[str, object] = "auto", weights: Mapping[str, float] | None = None, estimate: bool = False
+    problem: Problem,
+    derivatives: str | Mapping[str, object] = "auto",
+    weights: Mapping[str, float] | None = None,
+    estimate: bool = False,
+    within: tuple[Frame, Problem] | None = None,
 ) -> PhysicsLoss:
     """The physics loss of a problem.
 
@@ -78,7 +85,7 @@ def compile(
     Raises: ProblemError V04, V05, V06 for what cannot be evaluated at points; KeyError with the nearest name where either names nothing;
     ValueError where two unknowns of a term ask for two backends.
     """
-    return PhysicsLoss(problem, derivatives, weights, estimate)
+    return PhysicsLoss(problem, derivatives, weights, estimate, within)
 
 
 class PhysicsLoss(nn.Module):
@@ -89,6 +96,11 @@ class PhysicsLoss(nn.Module):
     regions, the squared defect of an integral requirement over the square of what is asked for (where that is zero, of the measure),
     the mean squared shortfall of a pointwise one, and the estimated mean squared error for `LABEL.error`.
     Trainable scalars of the problem are the module's parameters.
+
+    A problem far from numbers of about 1 is computed in scaled coordinates and units (`frame`, see `compiler.scales`): fields and batches
+    are the user's, terms and `residuals` are as the user wrote them. Training lowers the terms of the scaled problem `local`
+    (`loss(field, batch, scaled=True)`): a problem and its copy in other units have the same. `sizes` are what the residual of each label
+    is divided by there.
     """
 
     def __init__(
@@ -97,11 +109,16 @@ class PhysicsLoss(nn.Module):
         derivatives: str | Mapping[str, object] = "auto",
         weights: Mapping[str, float] | None = None,
         estimate: bool = False,
+        within: tuple[Frame, Problem] | None = None,
     ):
+        """`within`: the frame of another problem, which this one is another form of, and this one in it."""
         super().__init__()
         self.problem = problem
         self.derivatives = derivatives
         refuse_unusable(problem)
+        self.frame, computed = within or scaled(problem)
+        local = None if computed is problem else PhysicsLoss(computed, derivatives, weights, estimate)
+        object.__setattr__(self, "local", local)  # not a submodule: its trainables are those of this one
         self.terms = lower(problem)
         check_selection(derivatives, self.terms)
         if estimate:
@@ -110,18 +127,18 @@ class PhysicsLoss(nn.Module):
         self.names = tuple(v.name for v in problem.variables)
         self.axes = Axes(periods(problem), self.names)
         self.weights = term_weights(self.terms, weights or {})
-        self.trainables = Trainables(
-            {
-                name: nn.Parameter(torch.full(() if p.size is None else (p.size,), float(p.value if p.value is not None else 1.0)))
-                for name, p in problem.trainables.items()
-            }
-        )
+        first = {
+            name: nn.Parameter(torch.full(() if p.size is None else (p.size,), float(p.value if p.value is not None else 1.0)))
+            for name, p in problem.trainables.items()
+        }
+        self.trainables = Trainables(first) if local is None else local.trainables
         self._plans: dict[tuple[Capabilities, bool], tuple[DerivativePlan, tuple[Program, ...]]] = {}
         self._alone: dict[tuple[Term, Capabilities], Program] = {}
         self._probed = Acquainted()
         self._verified: dict[frozenset, Acquainted] = {}
         self._expected: set[Program] = set()
         self._told: set[str] = set()
+        self._inner: tuple[FieldLike, FieldLike] | None = None
 
     def found(self) -> dict[str, float]:
         """The trainable numbers as they stand, by name; `c[0]`, `c[1]`, .. where there are several."""
@@ -145,24 +162,60 @@ class PhysicsLoss(nn.Module):
         return tuple(t.label for t in self.terms if t.kind == "requirement")
 
     @cached_property
+    def sizes(self) -> dict[str, float]:
+        """The size of the residual of each equation, of the Euler-Lagrange equations too; 1 where the problem is not scaled."""
+        return {label: float(size) for label, size in residual_units(self.problem, self.frame).items()}
+
+    def inner(self, field: FieldLike) -> FieldLike:
+        """A field of the user's points as one of the scaled problem's."""
+        if self.local is None:
+            return field
+        if isinstance(field, OuterField):
+            return inner_field(field, self.frame, component_sizes(self.problem, self.frame))
+        if self._inner is None or self._inner[0] is not field:  # the same object for the same field: it is tried once
+            self._inner = field, inner_field(self._checked_shape(field), self.frame, component_sizes(self.problem, self.frame))
+        return self._inner[1]
+
+    def outer(self, terms: Terms) -> Terms:
+        """Terms of the scaled problem in the units of the problem as it was written."""
+        if self.local is None:
+            return terms
+        units = term_units(self.problem, self.frame)
+        return Terms({name: units.get(name, 1.0) * value for name, value in terms.items()}, terms.weights, terms.violations)
+
+    def inner_batch(self, batch: BatchLike) -> BatchLike:
+        """A batch of the problem as one of the scaled problem's."""
+        if self.local is None:
+            return batch
+        found = getattr(batch, "local", None)
+        return InnerBatch(self.problem, self.local.problem, self.frame, batch) if found is None else found
+
+    @cached_property
     def strong(self) -> tuple[Term, ...]:
         """The equations alone; for an energy, its Euler-Lagrange equation."""
         return strong_form(self.problem)
 
     def plan(self, field: FieldLike | None = None) -> DerivativePlan:
         """How the terms are computed for a field; without one, for a mollified GINO of a smooth enough weight."""
+        if self.local is not None:
+            return self.local.plan(None if field is None else self.inner(field))
         return self._programs(capabilities(field), strong=False)[0]
 
     def explain(self, field: FieldLike | None = None) -> str:
-        """Terms, derivative plan and residual graphs as text."""
+        """Terms, derivative plan and residual graphs as text; of the scaled problem, and how it is scaled, where it is."""
+        if self.local is not None:
+            return f"{self.frame}\n\n{self.local.explain(None if field is None else self.inner(field))}"
         chosen, programs = self._programs(capabilities(field), strong=False)
         parts = [f"{self.problem.name}: unknowns {', '.join(self.components)} over ({', '.join(self.names)})", "", str(chosen), ""]
         for program in programs:
             parts += [f"graph of {', '.join(t.label for t in program.group.terms)} on {program.group.points}:", str(program), ""]
         return "\n".join(parts).rstrip()
 
-    def forward(self, field: FieldLike, batch: BatchLike) -> Terms:
-        """Every term of the problem at the batch's collocation points."""
+    def forward(self, field: FieldLike, batch: BatchLike, scaled: bool = False) -> Terms:
+        """Every term of the problem at the batch's collocation points; `scaled`, as training lowers it, in the scaled problem."""
+        if self.local is not None:
+            found = self.local(self.inner(field), self.inner_batch(batch))
+            return found if scaled else self.outer(found)
         totals: dict[str, Tensor] = {}
         violations: dict[str, Tensor] = {}
         if self.normalised:
@@ -258,6 +311,9 @@ class PhysicsLoss(nn.Module):
         self._check_names("input", inputs, self.problem.inputs)
         self._check_names("parameter", params, {**self.problem.params, **self.problem.trainables})
 
+        if self.local is not None:
+            return self._outer_residuals(self.local, field, points, inputs, params)
+
         def evaluate(name: str, x: Tensor) -> Tensor:
             given = inputs[name]
             if isinstance(given, Tensor):
@@ -297,6 +353,22 @@ class PhysicsLoss(nn.Module):
         known = KnownValues(self.problem, self.trainables, points, normals, drawn.params, evaluate)
         values = self.evaluate(program, field, points, known)
         return torch.stack([values[e] for e in program.outputs(term)], -1)
+
+    def _outer_residuals(
+        self, local: PhysicsLoss, field: FieldLike, points: Tensor, inputs: Mapping[str, Known], params: Mapping[str, float | Tensor]
+    ) -> dict[str, Tensor]:
+        """Residuals of the scaled problem, in the units of the problem as it was written."""
+        frame, inner = self.frame, self.inner(field)
+        dtype = field.dtype if isinstance(field, OuterField) else points.dtype
+        known: dict[str, Known] = {}
+        for name, given in inputs.items():
+            size = frame.size(name)
+            if not (isinstance(given, Tensor) or callable(given)):
+                need_points(given, f"values of input `{name}`")
+            known[name] = (given / size).to(dtype) if isinstance(given, Tensor) else frame.values_inward(given, size)
+        numbers = {k: frame.param_inward(k, number(v, k, points.dtype, points.device), dtype) for k, v in params.items()}
+        found = local.residuals(inner, frame.inward(points, dtype), known, numbers)
+        return {label: (self.sizes[label] * value).to(points.dtype) for label, value in found.items()}
 
     def evaluate(self, program: Program, field: FieldLike, points: Tensor, known: Surroundings) -> dict[int, Tensor]:
         """Every expression of a group, numbered as by `Program.outputs`. Shapes: points "b n D" -> "b n"."""
@@ -357,6 +429,10 @@ class PhysicsLoss(nn.Module):
             return values
 
         return checked
+
+    def _checked_shape(self, field: FieldLike) -> FieldLike:
+        """The same for a field that is about to be scaled."""
+        return self._checked(field, torch.empty(0))
 
     def _tell(self, chosen: DerivativePlan) -> None:
         """Logs, once each, the warnings of a plan that is about to be used, and why `auto` did without jets."""

@@ -90,7 +90,8 @@ class Objective(nn.Module):
     def terms(self, field: Any, batch: Any) -> tuple[Tensor, Tensor]:
         """The same at a field of the batch."""
         # a balancer other than the fixed one weighs the terms by what they turn out to be
-        terms = self.loss(field, batch) if self.engine is None else self.engine(field, batch, settled=self.options.balancer == "fixed")
+        settled = self.options.balancer == "fixed"
+        terms = self.loss(field, batch, scaled=True) if self.engine is None else self.engine(field, batch, settled=settled, scaled=True)
         values = torch.stack(list(terms.values()))
         violated = [terms.violations[label].mean() for label in self.loss.requirements]
         return values, torch.stack(violated) if violated else values.new_zeros(0)

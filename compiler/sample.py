@@ -20,6 +20,8 @@ from compiler.interfaces import inner, on_boundary, on_level, sides
 from compiler.laws import InputFunction
 from compiler.lower import points_key
 from compiler.options import PLACINGS
+from compiler.scales import component_sizes, scaled
+from compiler.scales.views import inner_draws, outer_draws, outer_input
 from compiler.shapes.numbers import Numbers
 from compiler.verify_inputs import verify_inputs
 from operators.field import OperatorInput, PointFunction
@@ -55,7 +57,11 @@ class PointSet:
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples of a problem with their collocation points, by region (`"Omega"`, `"Gamma"`, `"Omega@0"`), and the operator's input."""
+    """Samples of a problem with their collocation points, by region (`"Omega"`, `"Gamma"`, `"Omega@0"`), and the operator's input.
+
+    All in the user's coordinates and units. Where the problem is computed in others (see `compiler.scales`), `local` is the same batch in
+    those, and this one follows from it.
+    """
 
     problem: Problem
     draws: Draws
@@ -63,6 +69,7 @@ class Batch:
     inputs: OperatorInput
     imposed: Mapping[str, Imposed]
     features: Features = field(repr=False)
+    local: Batch | None = field(default=None, repr=False)
 
     @property
     def size(self) -> int:
@@ -98,6 +105,8 @@ class Batch:
 
     def map(self, function: Callable[[Tensor], Tensor], size: int | None = None) -> Batch:
         """A function applied to every tensor of the batch."""
+        if self.local is not None:
+            return _outer(self.problem, self.local.map(function, size))
         drawn = self.draws.map(function, size)
         points = {key: each.map(function) for key, each in self.points.items()}
         values = OperatorInput(
@@ -137,8 +146,9 @@ def sample(
     if size < 1:
         raise fail("B01", f"{size} samples asked for", "ask for at least one")
     chance = Chance(_fresh() if generator is None else generator, size)
-    drawn = draw(problem, size, chance)
-    return _batch(drawn, counts, chance, hard, features, points_by).to(dtype or torch.get_default_dtype()).to(device or "cpu")
+    drawn = draw(scaled(problem)[1], size, chance)
+    batch = _batch(drawn, counts, chance, hard, features, points_by).to(dtype or torch.get_default_dtype()).to(device or "cpu")
+    return _outer(problem, batch)
 
 
 def instance(
@@ -165,9 +175,29 @@ def instance(
     for callables whose derivatives autograd does not have, where the problem takes them.
     """
     counts = _counts(problem, points or {})
-    drawn = given(problem, params or {}, inputs or {}, dtype or torch.get_default_dtype(), torch.device(device or "cpu"), size)
+    (frame, local), dtype = scaled(problem), dtype or torch.get_default_dtype()
+    drawn = given(
+        problem, params or {}, inputs or {}, dtype if local is problem else frame.outer_dtype(dtype), torch.device(device or "cpu"), size
+    )
     verify_inputs(drawn)
-    return _batch(drawn, counts, Chance.of(_fresh() if generator is None else generator, size), hard, features, points_by)
+    drawn = drawn if local is problem else inner_draws(drawn, local, frame, dtype)
+    chance = Chance.of(_fresh() if generator is None else generator, size)
+    return _outer(problem, _batch(drawn, counts, chance, hard, features, points_by))
+
+
+def _outer(problem: Problem, local: Batch) -> Batch:
+    """A batch of the problem as it is computed, in the coordinates and units in which it was written."""
+    frame, computed = scaled(problem)
+    if computed is problem:
+        return local
+    points = {}
+    for key, (own, (kind, region)) in zip(regions(problem), regions(computed).items(), strict=True):
+        each, measured = local.points[own], 1.0 if kind == "point" else float(frame.length) ** max(0, region.dim)
+        outer = frame.outward(each.points)
+        normals = None if each.normals is None else each.normals.to(outer.dtype)
+        points[key] = PointSet(outer, normals, each.measure * measured, each.weights)
+    inputs = outer_input(local.inputs, frame, component_sizes(problem, frame))
+    return Batch(problem, outer_draws(local.draws, problem, frame), points, inputs, local.imposed, local.features, local)
 
 
 def regions(problem: Problem) -> dict[str, tuple[str, Region]]:
@@ -201,7 +231,7 @@ def _batch(drawn: Draws, counts: Mapping[str, int], chance: Chance, hard: bool, 
         raise fail(
             "S01", f"unknown placing of points {points_by!r}", f"did you mean {near!r}?" if near else f"one of {', '.join(PLACINGS)}"
         )
-    places = {key: _points(drawn, key, kind, region, counts, chance, points_by) for key, (kind, region) in regions(problem).items()}
+    places = {key: place(drawn, key, kind, region, counts, chance, points_by) for key, (kind, region) in regions(problem).items()}
     imposed = plan(problem) if hard else {component: Imposed() for component in problem.components}
     drawn = replace(drawn, unit=_unit(drawn, counts["operator"], chance))
     return Batch(
@@ -209,9 +239,10 @@ def _batch(drawn: Draws, counts: Mapping[str, int], chance: Chance, hard: bool, 
     )
 
 
-def _points(drawn: Draws, key: str, kind: str, region: Region, counts: Mapping[str, int], chance: Chance, points_by: str) -> PointSet:
+def place(drawn: Draws, key: str, kind: str, region: Region, counts: Mapping[str, int], chance: Chance, points_by: str) -> PointSet:
+    """Collocation points of one region, as many as `counts` says by key or by kind."""
     geometry = drawn.geometry[region.domain.name]
-    count = counts.get(key, counts[kind])
+    count = counts[key] if key in counts else counts[kind]
     normals, weights = None, None
     if kind == "point":
         return _at_point(drawn, _stated_on(drawn, key), count, chance)
@@ -303,6 +334,7 @@ def _operator_input(drawn: Draws, count: int, chance: Chance, imposed: Mapping[s
 
 
 def _counts(problem: Problem, points: Mapping[str, int]) -> dict[str, int]:
+    """By kind, and by region as the computed problem calls it: its initial times are other numbers."""
     keys = [*POINTS, *regions(problem)]
     for name, count in points.items():
         if name not in keys:
@@ -310,7 +342,8 @@ def _counts(problem: Problem, points: Mapping[str, int]) -> dict[str, int]:
             raise fail("S01", f"unknown kind of points {name!r}", f"did you mean {near!r}?" if near else f"one of {', '.join(keys)}")
         if not isinstance(count, int) or count < 1:
             raise fail("B01", f"points[{name!r}] = {count!r}", "a count is a whole number from 1")
-    return {**POINTS, **points}
+    inner = dict(zip(regions(problem), regions(scaled(problem)[1]), strict=True))
+    return {**POINTS, **{inner.get(name, name): count for name, count in points.items()}}
 
 
 def _fresh() -> torch.Generator:

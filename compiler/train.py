@@ -32,6 +32,7 @@ from compiler.optim import OPTIMIZERS, SCHEDULES, Progress
 from compiler.options import OptionError, TrainOptions, made
 from compiler.progress import Display, Silent
 from compiler.runs import Recipe, Run, RunError
+from compiler.scales import scaled
 from compiler.supervise import LABEL, kept, solved
 from compiler.variational import trained_as
 from pdespec.errors import ProblemError, fail
@@ -98,7 +99,11 @@ def train(
     if stated is not problem:
         display.say(f"`{problem.name}` is trained on its energy, since a coefficient jumps; form=strong lowers the residuals instead")
     dual, reason = _dual(problem, options, sampler) if stated is problem else (None, "")
-    loss = loss or compile_loss(stated, options.derivatives, options.term_weights, options.estimate and dual is None)
+    within = None
+    if stated is not problem:  # in the frame that the model was fitted to
+        frame, computed = scaled(problem)
+        within = frame, stated if computed is problem else trained_as(computed, "energy")
+    loss = loss or compile_loss(stated, options.derivatives, options.term_weights, options.estimate and dual is None, within)
     if dual is not None:
         loss.weights = {label: loss.weights.get(label, 1.0) * dual.fine.get(label, 1.0) for label in loss.labels}
     labels = loss.labels if options.physics else ()

@@ -100,6 +100,19 @@ def needed(shape: Shape) -> tuple[Need, ...]:
     return tuple(dict.fromkeys(need for need in found if not need.value.is_positive))
 
 
+def sides(shape: Shape) -> tuple[float, ...]:
+    """The sides of an interval, rectangle or box, its params in the middle of what their laws reach; none of another shape, or unknown."""
+    if not isinstance(shape, (Interval, Rectangle, Box)):
+        return ()
+    found = []
+    for need in needs(shape):
+        ranges = {symbol: _range(symbol) for symbol in need.scalars}
+        if any(each is None for each in ranges.values()):
+            return ()
+        found.append(float(need.value.subs({symbol: (low + high) / 2 for symbol, (low, high) in ranges.items()})))  # type: ignore[misc]
+    return tuple(found) if all(0 < length < math.inf for length in found) else ()
+
+
 def counterexample(need: Need) -> tuple[Mapping[str, float], float] | None:
     """Numbers within the reach of their laws at which a need is not met, and what its value is there; None where none is found.
 

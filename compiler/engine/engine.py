@@ -60,24 +60,30 @@ class StepEngine:
             raise ValueError(f"block = {block} must be at least one query")
         if mode not in ("eager", "captured"):
             raise ValueError(f"the engine has the modes eager and captured, not {mode!r}")
-        self.loss, self.block, self.capturing, self.backend, self.graphs = loss, block, mode == "captured", backend, graphs
+        self.outer = loss
+        self.loss = loss if loss.local is None else loss.local
+        self.block, self.capturing, self.backend, self.graphs = block, mode == "captured", backend, graphs
         self._steps: dict[tuple, tuple[Step | str, object]] = {}
         self._room: dict[tuple, int] = {}
         self._how: dict[str, str] = {}
 
-    def __call__(self, field: FieldLike, batch: BatchLike, weights: Mapping[str, float] | None = None, settled: bool = True) -> Terms:
+    def __call__(
+        self, field: FieldLike, batch: BatchLike, weights: Mapping[str, float] | None = None, settled: bool = True, scaled: bool = False
+    ) -> Terms:
         """The terms, whose backward hands over what was accumulated here.
 
         `weights` multiply the terms in `Terms.total`; by default the loss's own. Gradients are right for all weights: those of terms that
         share their points are ready for these weights and their multiples, and computed anew in backward for others. Where weights will
         follow from the values, as with adaptive balancing, `settled=False` leaves them to backward and computes nothing twice.
+        `scaled` as in the loss.
         """
         weights = self.loss.weights if weights is None else dict(weights)
+        field, batch = self.outer.inner(field), self.outer.inner_batch(batch)
         totals: dict[str, Tensor] = {}
         violations: dict[str, Tensor] = {}
         if self.loss.normalised:  # every term waits for an integral over all points
             whole = self.loss(field, batch)
-            return self.loss.gathered(whole, whole.violations, weights)
+            return self._answer(scaled, self.loss.gathered(whole, whole.violations, weights))
         for program in self.loss.programs(field, batch):
             if not isinstance(program.group.options, (Autograd, Taylor)):
                 self.note(program, f"whole, since {program.group.backend} mixes points")
@@ -90,7 +96,10 @@ class StepEngine:
             values = _Accumulated.apply(found, accumulate, ready, *found.leaves) if found.leaves else found.values
             totals |= dict(zip(labels, values.unbind(), strict=True))
             violations |= found.violations
-        return self.loss.gathered(totals, violations, weights)
+        return self._answer(scaled, self.loss.gathered(totals, violations, weights))
+
+    def _answer(self, scaled: bool, terms: Terms) -> Terms:
+        return terms if scaled else self.outer.outer(terms)
 
     def explain(self) -> str:
         """How every group of terms was computed last."""

@@ -13,10 +13,12 @@ import numpy as np
 import skfem
 import sympy as sp
 
+from compiler.scales.rewrite import Unscalable, carried
+from compiler.scales.sizes import around
 from pdespec import geometry as shapes
 
 from . import patterns
-from .bodies import Array, Values, body_of
+from .bodies import Array, Values, body_of, box_of
 from .curved import curve
 from .failure import SampleError, SolverError
 from .given import cells_of
@@ -27,11 +29,20 @@ def mesh_domain(domain: shapes.Domain, values: Values, resolution: int, degree: 
     """A mesh of a domain for one sample.
 
     values: numbers of the parameters the shape depends on. degree: of the element, hence of the curved cells. cell: "simplex" or "brick".
+    Made in coordinates in which the shape is about 1 large and near the origin: meshers have tolerances.
     Raises: SolverError where the shape cannot be meshed, naming what is missing.
     """
     if resolution < 1:
         raise SolverError(f"resolution counts cells along the longest side, so it is at least 1, not {resolution}")
-    return mesh_shape(domain.shape, values, resolution, degree, cell)
+    frame = around(*box_of(body_of(domain.shape, values)))
+    try:
+        inner = domain.shape if frame.trivial else carried(domain, frame).shape  # type: ignore[union-attr]
+    except Unscalable:
+        return mesh_shape(domain.shape, values, resolution, degree, cell)
+    mesh = mesh_shape(inner, values, resolution, degree, cell)
+    if frame.trivial:
+        return mesh
+    return image(mesh, float(frame.length) * np.eye(domain.dim), np.array([float(x) for x in frame.origin]))
 
 
 def number(expression: sp.Expr, values: Values) -> float:

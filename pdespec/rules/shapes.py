@@ -1,13 +1,18 @@
-"""W08: shapes that a law can turn inside out."""
+"""W08: shapes that a law can turn inside out. W10: shapes that are much thinner than long."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pdespec.admissible import counterexample, needed
+from pdespec.admissible import counterexample, needed, sides
 from pdespec.analysis import Analysis, rule
 from pdespec.calculus import short
 from pdespec.errors import Diagnostic
+from pdespec.geometry import subshapes
+
+THIN = (
+    1000  # longest over shortest side from which a shape counts as thin: float32 has seven digits, of which its second derivatives lose six
+)
 
 
 @rule("W08")
@@ -26,3 +31,24 @@ def shapes_have_an_inside(analysis: Analysis) -> Iterator[Diagnostic]:
             hint = f"restrict the law of {names}, so that {need.name} stays positive" if names else f"give a positive {need.name[4:]}"
             cause = "a shape without an inside has no points"
             yield Diagnostic("W08", message, hint, cause, label=domain.name)
+
+
+@rule("W10")
+def shapes_are_not_much_thinner_than_long(analysis: Analysis) -> Iterator[Diagnostic]:
+    """No side of a box is shorter than a thousandth of another: lengths are scaled all alike."""
+    for domain in analysis.problem.domains.values():
+        found = max((lengths for each in subshapes(domain.shape) if (lengths := sides(each))), key=lambda s: max(s) / min(s), default=None)
+        if found is None or max(found) < THIN * min(found):
+            continue
+        written = " by ".join(f"{length:.6g}" for length in found)
+        hint = "average the equations over the short side, or measure the coordinates in units of their own"
+        cause = "all coordinates are scaled alike: derivatives across exceed those along by that factor to the power of their order"
+        yield Diagnostic(
+            "W10",
+            f"`{domain.name}` is {written}, thin by a factor of {max(found) / min(found):.3g}",
+            hint,
+            cause,
+            None,
+            domain.name,
+            "warning",
+        )

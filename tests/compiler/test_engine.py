@@ -257,7 +257,7 @@ class Untold:
 
 
 def test_a_parameter_outside_of_all_modules_is_not_lost():
-    case = Case.of(problems.transport())
+    case = Case.of(problems.poisson())
     network = Untidy()
     leaves = [*network.parameters(), *network.hidden]
     engine = StepEngine(case.loss, 7)

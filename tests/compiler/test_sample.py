@@ -196,7 +196,8 @@ def test_inputs_are_the_stated_channels_at_points_of_the_domain():
     assert torch.allclose(batch.inputs.measure.sum(-1), batch.geometry["Omega"].measure())
     burger = sample(burgers(), 2, FEW, seed(), dtype=D)
     assert channel_names(burger.problem)[:2] == ("u0", "nu") and "factor" not in channel_names(burger.problem)  # a ring has no boundary
-    assert torch.equal(burger.inputs.values[..., 1], burger.params["nu"][:, None].expand(-1, 40))
+    assert torch.equal(burger.inputs.values[..., 1], burger.local.params["nu"][:, None].expand(-1, 40))  # in its size, 1/10
+    assert torch.allclose(burger.inputs.values[..., 1] / 10, burger.params["nu"][:, None])
     assert torch.equal(burger.inputs.values[..., :1], burger.evaluate("u0", burger.inputs.points[..., :1]))
     assert feature_names(burger.problem)[-2:] == ("x", "t")
     assert torch.allclose(burger.inputs.features(burger.inputs.points)[..., -2:], 2 * burger.inputs.points - 1)

@@ -1,0 +1,281 @@
+"""Characteristic sizes of a problem: of its coordinates and params from domains and laws, of fields and residuals by balance.
+
+Sizes are found on a few draws of the problem in its local coordinates, where a derivative of a field is about as large as the field:
+
+- an input is as large as its draws;
+- an unknown is as large as makes its largest term, in some condition or equation, balance those without it: its data on boundaries and
+  at the start, sources, and then the unknowns that are coupled to those found so far;
+- a residual is as large as its largest term.
+
+Everything is rounded to powers of ten. An unknown that nothing measures, as in an eigenvalue problem, has size 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import sympy as sp
+import torch
+from torch import Tensor
+
+from compiler.chance import Chance
+from compiler.draws import Draws, drawn_symbols
+from compiler.geometry import box
+from compiler.graph import ResidualGraph, Source
+from compiler.impose import essential, probed
+from compiler.laws import truncated_support
+from compiler.lower import Stream, Term, lower, strong_form
+from compiler.program import KnownValues
+from compiler.scales.frame import Frame, decimal
+from pdespec.curvilinear import angles
+from pdespec.geometry import Boundary
+from pdespec.laws import LogUniform, NumberLaw
+from pdespec.problem import Problem
+from pdespec.table import Table
+
+EXTENT = 10**-0.15  # an extent of 0.71 to 7.1 is left as it is: the unit square, a disk of radius 1, one of 2 pi
+FIELD, PARAM = 0.17, 0.24  # fields and params of these to ten times these sizes are left as they are, as most written in numbers of 1 are
+RESIDUAL, CLOSE = 0.2, 0.33  # the same of residuals, unless two of them lie closer around it than so many decades
+AWAY = 4  # extents from the origin beyond which coordinates are counted from a point nearby
+DRAWN, POINTS = 8, 64  # samples, and points of each region, on which sizes are measured
+SMALL_ENOUGH = 400  # operations up to which a residual is expanded, to see its terms
+ROUNDS = 12  # of the search for the size that balances nonlinear terms
+
+
+def coordinates(problem: Problem) -> Frame:
+    """The part of the frame that follows from domains, time and laws of params."""
+    boxes = [box(domain) for domain in dict.fromkeys(unknown.region for unknown in problem.unknowns.values())]
+    lower = [min(low[k] for low, _ in boxes) for k in range(len(problem.coordinates))]
+    upper = [max(high[k] for _, high in boxes) for k in range(len(problem.coordinates))]
+    read = {symbol.declaration.name for symbol in drawn_symbols(problem)}
+    params = {name: found for name, param in problem.params.items() if (found := _param(param.law, name in read)) is not None}
+    frame = around(lower, upper)
+    if angles(problem.coordinates):  # about an axis: r = 0 stays where it is, and the element of an energy, 2 pi r, what it is
+        length = sp.S.One if problem.functionals else frame.length
+        frame = replace(frame, origin=(sp.S.Zero, *frame.origin[1:]), length=length)
+    return replace(in_time(problem, frame), params=Table(params))
+
+
+def around(lower: Sequence[float], upper: Sequence[float]) -> Frame:
+    """The lengths and the origin of a frame for a box."""
+    length = decimal(max((high - low for low, high in zip(lower, upper, strict=True)), default=1.0), EXTENT)
+    return Frame(tuple(_origin(low, high) for low, high in zip(lower, upper, strict=True)), length)
+
+
+def in_time(problem: Problem, frame: Frame) -> Frame:
+    """The frame with the time of a problem, if it has one."""
+    if (t := problem.time) is None:
+        return frame
+    return replace(frame, start=_origin(float(t.start), float(t.end)), duration=decimal(t.end - t.start, EXTENT))
+
+
+def _origin(low: float, high: float) -> sp.Expr:
+    """Zero, or for an interval far from it a round number inside."""
+    middle, extent = float(low + high) / 2, float(high - low)
+    if not 0 < extent < math.inf or abs(middle) <= AWAY * extent:
+        return sp.S.Zero
+    step = sp.Integer(10) ** math.floor(math.log10(extent) + 1e-9)
+    return step * sp.Integer(round(sp.Rational(repr(middle)) / step))
+
+
+def _param(law: object, read: bool) -> tuple[sp.Expr, sp.Expr] | None:
+    """Offset and size of a param from its law; None where it is left as it is, as are those near zero that a network does not read."""
+    if not isinstance(law, NumberLaw):
+        return None
+    low, high = truncated_support(law)
+    offset = sp.S.Zero if isinstance(law, LogUniform) else _origin(low, high)
+    if offset == 0 and not read:
+        return None
+    size = decimal(max(abs(low - float(offset)), abs(high - float(offset))), PARAM)
+    return None if (offset, size) == (0, 1) else (offset, size)
+
+
+# ------------------------------------------------------------------------------------------------------------------- by measuring
+
+
+def input_sizes(problem: Problem) -> dict[str, sp.Expr]:
+    """The sizes of the inputs that have a law, by name."""
+    drawn = _draws(problem)
+    found = {}
+    for name, declaration in problem.inputs.items():
+        if declaration.law is None:
+            continue
+        region = declaration.region
+        points = _points(drawn, region.name, "boundary" if isinstance(region, Boundary) else "interior", region).points
+        found[name] = decimal(_root_mean_square(drawn.evaluate(name, points)), FIELD)
+    return found
+
+
+def field_and_residual_sizes(problem: Problem, inputs: Mapping[str, sp.Expr]) -> Frame:
+    """The rest of a frame: of unknowns, of equations and conditions by label, of functionals and of requirements."""
+    pieces = measured(problem, lower(problem))
+    found = balanced(pieces)
+    if problem.functionals and len(found) < len(problem.unknowns):  # no data: what the energy balances says its derivative
+        found = balanced([*pieces, *measured(problem, strong_form(problem))])
+    sizes = _residuals(problem, pieces, {**dict.fromkeys(problem.unknowns, 1.0), **found})
+    energies = ["energy"] if len(problem.functionals) == 1 else [f"energy{k}" for k in range(1, 1 + len(problem.functionals))]
+    labels = [label for label in (*problem.equations, *problem.conditions) if label in sizes]
+    return Frame(
+        (),
+        fields=Table({**inputs, **{name: decimal(size, FIELD) for name, size in found.items()}}),
+        statements=Table({label: sizes[label] for label in labels}),
+        functionals=tuple(sizes.get(name, sp.S.One) for name in energies),
+        requirements=tuple(sizes.get(f"require{k}", sp.S.One) for k in range(1, 1 + len(problem.requirements))),
+    )
+
+
+def _residuals(problem: Problem, pieces: Sequence[Measured], unknowns: Mapping[str, float]) -> dict[str, sp.Expr]:
+    """The sizes of residuals, by name of the term. Values given on boundaries are mostly built in: they follow the others."""
+    found: dict[str, float] = {}
+    for piece in pieces:
+        found[piece.term.name] = max(found.get(piece.term.name, 0.0), piece.largest(unknowns))
+    given = {each.label for each in essential(problem)}
+    positive = [size for name, size in found.items() if size > 0 and name not in given]
+    lowest = start_of_decade(positive or [size for size in found.values() if size > 0])
+    return {name: decimal(size, lowest) for name, size in found.items()}
+
+
+def start_of_decade(sizes: Sequence[float]) -> float:
+    """The size from which a decade begins, so that none begins between two sizes that are close in it: residuals that differ little keep
+    their weights against each other, in whatever units they are stated.
+
+    `RESIDUAL` where it lies in a wide gap between the sizes, else the middle of the widest gap.
+    """
+    default = math.log10(RESIDUAL) % 1
+    places = sorted(math.log10(size) % 1 for size in sizes)
+    if not places:
+        return RESIDUAL
+    gaps = list(zip(places, [*places[1:], places[0] + 1], strict=True))
+    low, high = next((gap for gap in gaps if gap[0] <= default < gap[1] or gap[0] <= default + 1 < gap[1]), gaps[-1])
+    if high - low < CLOSE:
+        low, high = max(gaps, key=lambda gap: gap[1] - gap[0])
+        default = (low + high) / 2
+    return 10 ** (default % 1 - 1)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One expression of a term, as a sum of summands that can be measured. `unknowns` are those that each summand holds."""
+
+    term: Term
+    graph: ResidualGraph
+    unknowns: tuple[frozenset[str], ...]
+    owners: Mapping[Stream, str]
+    known: Mapping[sp.Symbol, Tensor]
+    like: Tensor
+    factor: float
+
+    def sizes(self, of: Mapping[str, float]) -> list[float]:
+        """Root mean square of each summand where unknowns and their derivatives are normal numbers of the given sizes."""
+        streams = {s: of[name] * _noise(k, self.like) for k, (s, name) in enumerate(self.owners.items())}
+        return [self.factor * _root_mean_square(value) for value in self.graph({**self.known, **streams}, self.like)]
+
+    def largest(self, of: Mapping[str, float]) -> float:
+        return max(self.sizes(of), default=0.0)
+
+
+def measured(problem: Problem, terms: Iterable[Term]) -> list[Measured]:
+    """The expressions of terms with what they need on a few draws."""
+    from compiler.sample import regions  # which asks for the frame of what it samples
+
+    drawn, places, found = _draws(problem), regions(problem), []
+    trainables = {
+        name: torch.full(() if p.size is None else (p.size,), float(1 if p.value is None else p.value), dtype=torch.float64)
+        for name, p in problem.trainables.items()
+    }
+    sets = {key: _points(drawn, key, kind, region) for key, (kind, region) in places.items()}
+    for term in terms:
+        if term.points not in sets:
+            continue
+        points = sets[term.points]
+        known = KnownValues(problem, trainables, points.points, points.normals, drawn.params, drawn.evaluate)
+        for expression in term.inner or term.expressions:  # of a jump, what jumps
+            summands = list(sp.Add.make_args(sp.expand(expression) if expression.count_ops() < SMALL_ENOUGH else expression))
+            if term.kind == "integral" and term.target != 0:
+                summands.append(term.target / sp.Float(float(points.measure.mean())))
+            try:
+                graph = ResidualGraph(summands, [Source(term.label)] * len(summands))
+            except (TypeError, ValueError):  # what has no rule, or no finite number, is refused where the loss is made of it
+                continue
+            own = {s: _owner(problem, s) for s in graph.symbols if isinstance(s, Stream) and not s.known}
+            holds = tuple(frozenset(own[s] for s in each.free_symbols if s in own) for each in summands)
+            given = known.values(tuple(s for s in graph.symbols if s not in own))
+            factor = float(points.measure.mean()) if term.kind == "energy" else 1.0
+            found.append(Measured(term, graph, holds, own, given, points.points[..., 0], factor))
+    return found
+
+
+def balanced(pieces: Sequence[Measured]) -> dict[str, float]:
+    """The sizes of the unknowns that balances determine: first from data and sources, then from those found before.
+
+    Where several have data, each also counts what the others drive it to: an imaginary part that begins at zero is no smaller than the
+    real part that feeds it.
+    """
+    sizes: dict[str, float] = {}
+    stated = [piece for piece in pieces if piece.term.kind not in ("energy", "requirement")]
+    while True:
+        found: dict[str, float] = {}
+        for piece in stated:
+            for name in set().union(*piece.unknowns) - set(sizes):
+                size = balance(piece, name, sizes)
+                found[name] = max(found.get(name, 0.0), size)
+        found = {name: size for name, size in found.items() if size > 0}
+        if not found:
+            return sizes
+        coupled = {name: max((balance(piece, name, found) for piece in stated), default=0.0) for name in found} if not sizes else {}
+        sizes |= {name: max(size, coupled.get(name, 0.0)) for name, size in found.items()}
+
+
+def balance(piece: Measured, name: str, sizes: Mapping[str, float]) -> float:
+    """The size of an unknown for which its largest summand is as large as the largest without it; 0 where nothing says so."""
+    held = [k for k, each in enumerate(piece.unknowns) if name in each and each <= {name, *sizes}]
+    others = [k for k, each in enumerate(piece.unknowns) if name not in each and each <= set(sizes)]
+    everything = {**dict.fromkeys(set().union(*piece.unknowns), 1.0), **sizes}
+
+    def at(size: float, which: Sequence[int]) -> float:
+        values = piece.sizes({**everything, name: size})
+        return max((values[k] for k in which), default=0.0)
+
+    aim = at(1.0, others)
+    if not held or aim <= 0:
+        return 0.0
+    size = 1.0
+    for _ in range(ROUNDS):  # secants on a logarithmic scale: one of them is enough for a power
+        here, there = at(size, held), at(2 * size, held)
+        if not 0 < here < math.inf or not 0 < there < math.inf or here == there:
+            return 0.0
+        power = min(max(math.log2(there / here), 0.25), 8.0)
+        step = (aim / here) ** (1 / power)
+        size *= step
+        if not 1e-300 < size < 1e300:
+            return 0.0
+        if abs(step - 1) < 1e-3:
+            break
+    return size
+
+
+def _owner(problem: Problem, stream: Stream) -> str:
+    return next(name for name, unknown in problem.unknowns.items() if stream.component in unknown.components)
+
+
+def _noise(seed: int, like: Tensor) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(like.shape, generator=generator, dtype=like.dtype)
+
+
+def _draws(problem: Problem) -> Draws:
+    return probed(problem, DRAWN)
+
+
+def _points(drawn: Draws, key: str, kind: str, region):
+    from compiler.sample import place
+
+    return place(drawn, key, kind, region, {kind: POINTS}, Chance(torch.Generator().manual_seed(1), DRAWN), "sobol")
+
+
+def _root_mean_square(values: Tensor) -> float:
+    """Over finite values."""
+    finite = values.detach()[values.isfinite()]
+    return float(finite.square().mean().sqrt()) if finite.numel() else 0.0
