@@ -32,7 +32,7 @@ from compiler.shapes.piece import FAR, Function, Piece, Whole
 from pdespec.geometry import Mesh, Plane
 
 SMALL = 0.05  # of a tangent: below it the arc tangent over it is a series
-TERMS = 8  # of that series: to rounding in double precision
+TERMS = 6  # of that series: to rounding in double precision
 BLOCK = 1 << 20  # pairs of points and facets at once, where no graph is kept
 TOUCHING = 1e-12  # of the extent: as near to a corner as a point is that lies in it
 OFF = 1e-6  # by which the place of a facet is beside its middle, lest it lie on the limit of a part
@@ -40,9 +40,15 @@ OFF = 1e-6  # by which the place of a facet is beside its middle, lest it lie on
 
 @dataclass(frozen=True)
 class Facets:
-    """Facets of a boundary, the same in all samples. Shapes: corners "f d d", corner by corner."""
+    """Facets of a boundary, the same in all samples, by the numbers of their corners among points. Shapes: points "p d", index "f d"."""
 
-    corners: Tensor
+    points: Tensor
+    index: Tensor
+
+    @cached_property
+    def corners(self) -> Tensor:
+        """Corner by corner. Shapes: "f d d"."""
+        return self.points[self.index]
 
     @cached_property
     def area(self) -> Tensor:
@@ -63,31 +69,46 @@ class Facets:
 
     @property
     def dim(self) -> int:
-        return self.corners.shape[-1]
+        return self.points.shape[-1]
 
     def __len__(self) -> int:
-        return len(self.corners)
+        return len(self.index)
 
-    def taken(self, index: Tensor) -> Facets:
-        return Facets(self.corners[index])
+    @cached_property
+    def middle(self) -> Tensor:
+        """A point from which coordinates are counted, so that none is large."""
+        return (self.points.amin(0) + self.points.amax(0)) / 2
 
     @cached_property
     def extent(self) -> float:
-        spread = self.corners.flatten(0, 1)
-        return float((spread.amax(0) - spread.amin(0)).amax())
+        return float((self.points.amax(0) - self.points.amin(0)).amax())
+
+    @cached_property
+    def products(self) -> tuple[tuple[Tensor, Tensor], ...]:
+        """Vectors w, "d f", and numbers w . (corner - middle), "f": for the normals and the first corners, then for the edges from each
+        corner (the first alone in the plane) and that corner. With them w . (corner - x) is a product of matrices."""
+        local = self.corners - self.middle
+        edges = local.roll(-1, 1) - local
+        vectors = [(self.normals, local[:, 0])] + [(edges[:, k], local[:, k]) for k in range(1 if self.dim == 2 else 3)]
+        return tuple((vector.mT, (vector * corner).sum(-1)) for vector, corner in vectors)
 
     def seen(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """From points, of every facet: the height above it, inward; what the tangent of its angle is the height times its weight over; and
-        the distance of its nearest corner. Shapes: "n d" -> "n f" each."""
-        rays = self.corners - x[:, None, None]
-        height = (rays[:, :, 0] * self.normals).sum(-1)
-        length = norm(rays)
-        nearest = length.amin(-1)
+        """From points, of every facet: the height above it, inward; what the tangent of its angle is the height times its weight over. And
+        the distance of the nearest corner of all. Shapes: "n d" -> "n f" twice, "n".
+
+        Of two rays a, b to the ends of an edge a . b = |a|^2 + a . (b - a): as exact as a itself, near either end.
+        """
+        local = x - self.middle
+        squares = (self.points - self.middle - local[:, None]).square().sum(-1)
+        positive = squares > 0
+        lengths = torch.where(positive, torch.where(positive, squares, 1).sqrt(), 0)
+        height, *along = (constant - local @ vector for vector, constant in self.products)
+        dots = [squares[:, self.index[:, k]] + product for k, product in enumerate(along)]
+        nearest = lengths.detach().amin(-1)
         if self.dim == 2:
-            return height, (rays[:, :, 0] * rays[:, :, 1]).sum(-1), nearest
-        a, b, c = rays.unbind(2)
-        ra, rb, rc = length.unbind(2)
-        return height, ra * rb * rc + (a * b).sum(-1) * rc + (b * c).sum(-1) * ra + (c * a).sum(-1) * rb, nearest
+            return height, dots[0], nearest
+        a, b, c = (lengths[:, self.index[:, k]] for k in range(3))
+        return height, a * b * c + dots[0] * c + dots[1] * a + dots[2] * b, nearest
 
 
 def potential(height: Tensor, weight: Tensor, across: Tensor) -> Tensor:
@@ -136,7 +157,7 @@ def vanishing(facets: Facets, x: Tensor, inside: Tensor) -> Tensor:
     good = pole > math.pi / 4
     behind = torch.where(good, -math.pi * size / torch.where(good, pole, 1), -front)
     value = torch.where(over, torch.where(inside | (own_height >= 0), front, behind), torch.where(inside, beside, -beside))
-    touching = corner.amin(-1) <= TOUCHING * facets.extent
+    touching = corner <= TOUCHING * facets.extent
     return torch.where(touching, 0, value)
 
 
@@ -163,7 +184,9 @@ class Meshed:
     def facets(self, own: Indices) -> Facets:
         """Some facets, those in one plane joined."""
         joined = flattened(self.data.points, self.data.facets[own])
-        return Facets(self.tensor(self.data.points[joined]))
+        used, index = np.unique(joined, return_inverse=True)
+        numbers = torch.as_tensor(index.reshape(joined.shape), device=self.like.device)
+        return Facets(self.tensor(self.data.points[used]), numbers)
 
     @cached_property
     def cells(self) -> Tensor | None:
@@ -174,8 +197,8 @@ class Meshed:
         flat = x.flatten(0, 1)
         with torch.no_grad():
             parts = [self._gaps(part, self.sides).argmin(-1) for part in _parts(flat.detach(), len(self.sides))]
-            nearest = self.sides.taken(torch.cat(parts))
-        corners, normal = nearest.corners, nearest.normals
+            nearest = torch.cat(parts)
+        corners, normal = self.sides.corners[nearest], self.sides.normals[nearest]
         height = ((flat - corners[:, 0]) * normal).sum(-1)
         gap, over = _to_rim(flat, corners, normal)
         sign = torch.where(self._inside(flat), -1, 1)

@@ -2,7 +2,7 @@
 
 meshio reads the file. Cells are triangles in the plane, tetrahedra in space; quadrilaterals are cut in two. A file of triangles in space is
 the surface of the domain (an STL). Groups are the names that the file gives to facets: physical groups of gmsh, cell sets, boundaries that
-scikit-fem saved; facets with a number alone form a group named by it.
+scikit-fem saved, solids of an STL in text; facets with a number alone form a group named by it.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def _read(stamp: tuple[str, int, int], dim: int, name: str) -> MeshData:
     points = _in_space(points, blocks, dim, name)
     cells = _cells(blocks, points, dim, name)
     if cells is None:
-        data = _surface(points, np.concatenate([data for kind, data in blocks if kind == "triangle"]), name)
+        data = _surface(points, np.concatenate([data for kind, data in blocks if kind == "triangle"]), _solids(path), name)
     else:
         points, cells, number = _used(points, cells)
         facets = _facets(points, cells, name)
@@ -250,9 +250,23 @@ def oriented(points: Array, facets: Numbers, turn: NDArray[np.bool_]) -> Numbers
     return facets
 
 
-def _surface(points: Array, triangles: Numbers, name: str) -> MeshData:
+def _solids(path: Path) -> list[str]:
+    """The name of the solid of each triangle, of an STL that is text and names them; else nothing."""
+    if path.suffix.lower() != ".stl" or not path.read_bytes()[:5].isascii() or b"\0" in path.read_bytes()[:512]:
+        return []
+    found, name = [], ""
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        words = line.split()
+        if words[:1] == ["solid"]:
+            name = " ".join(words[1:])
+        elif words[:1] == ["facet"]:
+            found.append(name)
+    return found
+
+
+def _surface(points: Array, triangles: Numbers, solids: Sequence[str], name: str) -> MeshData:
     """A closed surface of triangles. Raises: ProblemError M05 where it is not closed, or its triangles differ in which side is outside."""
-    points, triangles = _joined(points, triangles)
+    points, triangles, kept = _joined(points, triangles)
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     _, inverse, count = np.unique(np.sort(edges, axis=1), axis=0, return_inverse=True, return_counts=True)
     balance = np.bincount(inverse.ravel(), np.where(edges[:, 0] < edges[:, 1], 1, -1), len(count))
@@ -268,11 +282,13 @@ def _surface(points: Array, triangles: Numbers, name: str) -> MeshData:
     inside = np.linalg.det(points[triangles] - middle).sum()
     if abs(inside) <= FLAT * np.ptp(points, axis=0).max() ** 3:
         raise fail("M05", f"the surface in {name} encloses no volume", "give the closed surface of a body")
-    return MeshData(points, None, triangles if inside > 0 else triangles[:, ::-1].copy(), {})
+    owner = np.array(solids, dtype=object)[kept] if len(solids) == len(kept) else np.full(len(triangles), "")
+    groups = {each: np.flatnonzero(owner == each) for each in dict.fromkeys(owner.tolist()) if each}
+    return MeshData(points, None, triangles if inside > 0 else triangles[:, ::-1].copy(), groups)
 
 
-def _joined(points: Array, triangles: Numbers) -> tuple[Array, Numbers]:
-    """Points that are one up to rounding made one; triangles that vanish by it are left out."""
+def _joined(points: Array, triangles: Numbers) -> tuple[Array, Numbers, NDArray[np.bool_]]:
+    """Points that are one up to rounding made one; triangles that vanish by it are left out, the others told by the last result."""
     near = cKDTree(points).query_pairs(SAME * np.ptp(points, axis=0).max(), output_type="ndarray")
     links = coo_array((np.ones(len(near)), (near[:, 0], near[:, 1])), shape=(len(points), len(points)))
     _, label = connected_components(links, directed=False)
@@ -280,7 +296,7 @@ def _joined(points: Array, triangles: Numbers) -> tuple[Array, Numbers]:
     cells = label[triangles].astype(np.int64)
     kept = (cells[:, 0] != cells[:, 1]) & (cells[:, 1] != cells[:, 2]) & (cells[:, 2] != cells[:, 0])
     points, cells, _ = _used(points[first], cells[kept])
-    return points, cells
+    return points, cells, kept
 
 
 def _groups(raw: Any, number: Numbers, facets: Numbers) -> dict[str, Numbers]:

@@ -12,11 +12,12 @@ import torch
 
 import compiler
 import pdespec
+from compiler.fem.given import ascii_stl
 from compiler.geometry import Geometry
 from compiler.meshes import report, warnings
 from compiler.runs import Recipe, RunError
 from compiler.shapes import meshfile
-from compiler.shapes.mesh import vanishing
+from compiler.shapes.mesh import Facets, vanishing
 from compiler.shapes.meshfile import flattened
 
 TETRAHEDRON = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]), np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
@@ -178,7 +179,7 @@ def test_the_factor_does_not_depend_on_how_flat_sides_are_divided(folder, tmp_pa
         values.append(found.factor(pdespec.boundary(found.domain), points))
         data = found.body.data
         assert len(found.body.sides) == 12 and len(data.facets) > 12
-        raw = type(found.body.sides)(found.body.tensor(data.points[data.facets]))
+        raw = Facets(found.body.tensor(data.points), torch.as_tensor(data.facets))
         values.append(vanishing(raw, points[0], torch.ones(50, dtype=torch.bool))[None])
     assert all((value - values[0]).abs().max() < 1e-12 for value in values)
 
@@ -344,6 +345,20 @@ def test_a_cavity_and_a_surface_turned_inside_out(tmp_path):
     assert hollow.measure().item() == pytest.approx(1 - 1 / 8)
     assert not hollow.contains(torch.full((1, 1, 3), 0.5, dtype=torch.float64)).any()
     assert hollow.contains(hollow.interior(200, chance())).all()
+
+
+def test_solids_of_an_stl_in_text_are_groups(tmp_path):
+    points, triangles = TETRAHEDRON
+    solids = [
+        f"solid {name}\n" + "".join(ascii_stl(points[own]).partition("surface\n")[2].partition("endsolid")[0]) + f"endsolid {name}\n"
+        for name, own in (("floor", triangles[:1]), ("slope", triangles[3:]), ("", triangles[1:3]))
+    ]
+    (tmp_path / "named.stl").write_text("".join(solids))
+    found = geometry_of(tmp_path / "named.stl", 3)
+    assert {name: len(own) for name, own in found.body.data.groups.items()} == {"floor": 1, "slope": 1}
+    assert found.measure(pdespec.group(found.domain, "floor")).item() == pytest.approx(0.5)
+    at, _ = found.boundary(pdespec.group(found.domain, "floor"), 20, chance())
+    assert at[..., 2].abs().max() == 0
 
 
 def code_of(path, dim=2):
