@@ -16,7 +16,7 @@ from compiler.draws import Draws, draw
 from compiler.geometry import Geometry
 from compiler.interfaces import kinks
 from compiler.shapes import extent
-from compiler.shapes.meshfile import contents
+from compiler.shapes.meshfile import files
 from operators.field import Ansatz
 from pdespec.geometry import Boundary
 from pdespec.jumps import slope
@@ -101,11 +101,11 @@ def plan(problem: Problem) -> Mapping[str, Imposed]:
     and those on the boundary differ. That is a property of the problem, found once on a few draws; where an input has no law to draw from,
     data that differ in form count as different where their regions meet.
     """
-    return _plan(problem, tuple(contents(domain.shape) for domain in problem.domains.values()))
+    return _plan(problem, files(problem))
 
 
 @lru_cache(maxsize=64)
-def _plan(problem: Problem, files: tuple[Any, ...]) -> Mapping[str, Imposed]:
+def _plan(problem: Problem, read: tuple[Any, ...]) -> Mapping[str, Imposed]:
     positive = {name for unknown in problem.unknowns.values() if unknown.positive for name in unknown.components}
     result = {}
     for component in problem.components:

@@ -27,7 +27,7 @@ from compiler.options import OptionError
 from pdespec.calculus import entries
 from pdespec.curvilinear import angles
 from pdespec.forms import gathered
-from pdespec.geometry import Boundary, Domain
+from pdespec.geometry import Boundary, Domain, meshes
 from pdespec.interfaces import flux_conditions
 from pdespec.membership import points, typical
 from pdespec.probe import vanishes
@@ -55,9 +55,13 @@ def trained_as(problem: Problem, form: str) -> Problem:
     return problem if found is None else found
 
 
-@lru_cache(maxsize=64)
 def energy_form(problem: Problem) -> Problem | None:
     """The problem with its equations and natural conditions replaced by the energy they come from; None where none has a minimum."""
+    return _energy_form(problem, tuple(mesh.folder for domain in problem.domains.values() for mesh in meshes(domain.shape)))
+
+
+@lru_cache(maxsize=64)
+def _energy_form(problem: Problem, folders: tuple[str, ...]) -> Problem | None:
     from compiler.fem.failure import NoWeakForm
     from compiler.fem.weak import by_region, weak_form
 

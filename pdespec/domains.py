@@ -129,7 +129,10 @@ def mesh(*coordinates: Coordinate, path: str | os.PathLike[str], scale: Any = 1,
 def moved(shape: Domain | Shape, vector: Sequence[Any]) -> Any:
     """A domain or shape with every point moved by a vector."""
     inside = _bare("moved", shape)
-    return _as_given(shape, Moved(inside, _point("moved", vector, inside.dim)))
+    vector = _point("moved", vector, inside.dim)
+    if isinstance(inside, Mesh) and all(each.is_number for each in vector):
+        return _as_given(shape, _laid(inside, sp.S.One, vector))
+    return _as_given(shape, Moved(inside, vector))
 
 
 def rotated(shape: Domain | Shape, angle: Any, center: Sequence[Any] | None = None, axis: Sequence[Any] | None = None) -> Any:
@@ -149,7 +152,16 @@ def scaled(shape: Domain | Shape, factor: Any, center: Sequence[Any] | None = No
     """A domain or shape with all distances from a point, of itself the origin, multiplied by a positive factor."""
     inside = _bare("scaled", shape)
     factor = _positive("scaled", "factor", factor)
-    return _as_given(shape, Scaled(inside, factor, _point("scaled", (0,) * inside.dim if center is None else center, inside.dim)))
+    about = _point("scaled", (0,) * inside.dim if center is None else center, inside.dim)
+    if isinstance(inside, Mesh) and all(each.is_number for each in (factor, *about)):
+        return _as_given(shape, _laid(inside, factor, tuple((1 - factor) * each for each in about)))
+    return _as_given(shape, Scaled(inside, factor, about))
+
+
+def _laid(mesh: Mesh, factor: sp.Expr, vector: Point) -> Mesh:
+    """A mesh file under x -> factor x + vector: its points are laid there once, in double precision."""
+    shift = tuple(factor * old + by for old, by in zip(mesh.shift or (sp.S.Zero,) * mesh.space, vector, strict=True))
+    return replace(mesh, scale=mesh.scale * factor, shift=shift if any(shift) else ())
 
 
 def lattice(shape: Domain | Shape, nx: int, ny: int) -> Domain | Shape:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 from compiler.scales.frame import Frame
 from compiler.scales.rewrite import ScaledProblem, Unscalable, rewritten
 from compiler.scales.sizes import coordinates, field_and_residual_sizes, in_time, input_sizes
 from compiler.scales.views import component_sizes
+from compiler.shapes.meshfile import files
 from pdespec.errors import ProblemError
 from pdespec.problem import Problem
 from pdespec.table import Table
@@ -22,12 +24,12 @@ __all__ = ["Frame", "component_sizes", "scaled"]
 
 def scaled(problem: Problem) -> tuple[Frame, Problem]:
     """The frame of a problem and the problem in it, which is the problem itself, the same object, where the frame is trivial."""
-    frame, local = _scaled(problem)
+    frame, local = _scaled(problem, files(problem))
     return frame, problem if frame.trivial else local  # of equal problems the first one is remembered
 
 
 @lru_cache(maxsize=64)
-def _scaled(problem: Problem) -> tuple[Frame, Problem]:
+def _scaled(problem: Problem, read: tuple[Any, ...]) -> tuple[Frame, Problem]:
     if isinstance(problem, ScaledProblem):
         return Frame(tuple(0 * x for x in problem.coordinates)), problem
     frame, local = _placed(problem)

@@ -79,9 +79,13 @@ def rewritten(problem: Problem, frame: Frame) -> ScaledProblem:
     return scaled
 
 
-@lru_cache(maxsize=256)
 def carried(region: Region, frame: Frame) -> Region:
     """A region in a frame."""
+    return _carried(region, frame, tuple(mesh.folder for mesh in shapes.meshes(region.domain.shape)))
+
+
+@lru_cache(maxsize=256)
+def _carried(region: Region, frame: Frame, folders: tuple[str, ...]) -> Region:
     return _Pass(region.coordinates, None, frame).region(region)
 
 
@@ -294,6 +298,10 @@ class _Pass:
         return replace(shape, radius=self._number(shape.radius), height=self._number(shape.height), base=self._point(shape.base))
 
     @_shape.register
+    def _(self, shape: shapes.Mesh) -> Shape:
+        return replace(shape, scale=shape.scale / self.frame.length, shift=self._point(shape.shift or (sp.S.Zero,) * shape.space))
+
+    @_shape.register
     def _(self, shape: shapes.Extruded) -> Shape:
         standing = shapes.Extruded(self.shape(shape.shape), self._number(shape.height))
         raised = self._point((sp.S.Zero,) * 3)[2]
@@ -301,6 +309,9 @@ class _Pass:
 
     @_shape.register
     def _(self, shape: shapes.Moved) -> Shape:
+        if all(each.is_number for each in shape.vector):  # at once: what is moved near the origin may have been made far from it
+            origin = tuple(start - by for start, by in zip(self.frame.origin, shape.vector, strict=True))
+            return _Pass(self.axes, None, replace(self.frame, origin=origin)).shape(shape.shape)
         return shapes.Moved(self.shape(shape.shape), tuple(map(self._number, shape.vector)))
 
     @_shape.register(shapes.Rotated)

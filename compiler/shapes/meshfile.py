@@ -23,6 +23,7 @@ from scipy.spatial import cKDTree
 
 from pdespec.errors import fail, nearest
 from pdespec.geometry import Domain, Mesh, Shape, meshes
+from pdespec.problem import Problem
 
 Array = NDArray[np.float64]
 Numbers = NDArray[np.int64]
@@ -91,6 +92,11 @@ class MeshData:
 def contents(shape: Shape) -> tuple[tuple[str, int, int], ...]:
     """What tells the mesh files of a shape from others of the same name: place, size and time of change. Part of the keys of caches."""
     return tuple(_stamp(mesh) for mesh in meshes(shape))
+
+
+def files(problem: Problem) -> tuple[Any, ...]:
+    """The contents of all domains of a problem."""
+    return tuple(contents(domain.shape) for domain in problem.domains.values())
 
 
 def _stamp(mesh: Mesh) -> tuple[str, int, int]:

@@ -8,6 +8,7 @@ import meshio
 import numpy as np
 import pytest
 import skfem
+import sympy
 import torch
 
 import compiler
@@ -244,7 +245,38 @@ def test_a_mesh_is_scaled_moved_and_turned(folder):
     assert found.signed_distance(at).abs().max() < 1e-12
     assert found.measure(left).item() == pytest.approx(2)
     assert found.measure(pdespec.group(laid, "left", where=y > 0)).item() == pytest.approx(1, abs=0.26)
+    again = pdespec.scaled(pdespec.moved(domain(folder, "l.msh"), (1, 0)), 2, center=(1, 1))  # at once, when the file is read
+    assert (again.shape.scale, again.shape.shift) == (2, (1, -1))
+    assert pdespec.scaled(again, sympy.Rational(1, 2), center=(1, 1)) == pdespec.moved(domain(folder, "l.msh"), (1, 0))
+    assert Geometry(again, {}, 1, torch.float64).box()[0].tolist() == [-1, -3]
     assert torch.allclose(normals[0, 0], torch.tensor([-math.cos(0.3), -math.sin(0.3)]).double())
+
+
+@pytest.mark.parametrize("size, shift", [(1e-6, 0.0), (1e4, 0.0), (1.0, 1e7)])
+def test_small_large_and_far_meshes_are_computed_in_their_own_coordinates(folder, size, shift):
+    """The Poisson problem of the L, its load of the size that keeps u; against the same at its place."""
+    values, factors = [], []
+    for scale, by, name in ((1.0, 0.0, "here"), (size, shift, "there")):
+        text = f"""problem {name}
+space    x, y
+domain   Omega = moved(mesh("l.msh", scale = {scale!r}), [{by!r}, 0])
+boundary left = group(Omega, "left"), others = rest(Omega)
+unknown  u : scalar on Omega
+in Omega:  -lap(u) = {1 / scale**2!r}
+on left:   u = 0
+on others: dot(grad(u), n) = 0
+"""
+        problem = pdespec.parse(text, source=str(folder / "part.pde"))
+        batch = compiler.sample(problem, 1, points={"interior": 64, "boundary": 16, "operator": 64}, generator=chance())
+        geometry, points = batch.geometry["Omega"], batch.points["Omega"].points
+        assert geometry.contains(points).all()
+        assert len(points[0].unique(dim=0)) == 64
+        factors.append(geometry.factor(problem.boundaries["left"], points).double() / scale)
+        unit = torch.tensor([[[-0.5, -0.5], [0.5, -0.25], [-0.9, 0.8]]], dtype=torch.float64)
+        at = scale * unit + torch.tensor([by, 0.0], dtype=torch.float64)
+        values.append(compiler.solve(problem, batch, resolution=8)(at))
+    assert (values[0] - values[1]).abs().max() < 1e-6
+    assert (factors[0] - factors[1]).abs().max() < 1e-4
 
 
 POISSON = """problem part

@@ -209,6 +209,18 @@ def closed_form(problem: pdespec.Problem) -> dict[str, sp.Expr]:
     return {"v.x": 3 * sp.sin(X + Y) * sp.exp(-T), "v.y": 2 * sp.cos(X * Y) + T, "p": 4000 * sp.sin(X - 2 * Y + T)}
 
 
+def test_a_shape_moved_far_away_is_the_same_as_one_made_there():
+    factors = []
+    for shape in ("moved(disk(radius = 1), [10000000, 0])", "disk(radius = 1, center = [10000000, 0])"):
+        problem = pdespec.parse(
+            f"problem far\nspace x, y\ndomain D = {shape}\nunknown u : scalar on D\nin D: lap(u) = 1\non boundary(D): u = 0\n"
+        )
+        batch = compiler.sample(problem, 1, {"interior": 64, "boundary": 8, "operator": 16}, generator=torch.Generator().manual_seed(0))
+        points = batch.points["D"].points
+        factors.append(batch.geometry["D"].factor(pdespec.boundary(problem.domains["D"]), points))
+    assert factors[0].min() > 0 and torch.equal(*factors)
+
+
 def test_residuals_of_a_users_own_field_are_as_the_user_wrote_them():
     problem = pdespec.parse(REACTION)
     assert not scaled(problem)[0].trivial
