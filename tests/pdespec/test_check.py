@@ -94,6 +94,9 @@ def cut_from() -> Problem:
     return Problem("p", {"a": (lap(v), 1)}, {"b": on(boundary(square), v), "c": on(boundary(pierced), v)})
 
 
+film = rectangle(x, y, (0, 0), (1, sp.Rational(1, 10000)), name="film")
+thin = unknown("thin", film)
+
 MALFORMED = {
     # name: (problem, codes with labels, what some message says)
     "condition on another domain": (cut_from, [("T06", "b")], "boundary(body, Q)"),
@@ -387,6 +390,11 @@ MALFORMED = {
         lambda: Problem("p", {"a": (lap(u), sp.LambertW(1 + x) + sp.zeta(2 + y))}, [on(Gamma, (u, sp.expint(1, 1 + x)))]),
         [("V06", "Gamma.u"), ("V06", "a")],
         "`LambertW` has no rule",
+    ),
+    "a thin shape": (
+        lambda: Problem("p", {"a": (lap(thin), 1)}, [on(boundary(film), thin)]),
+        [("W10", "film")],
+        "thin by a factor of",
     ),
     "the derivative of data": (
         lambda: Problem("p", {"a": div(input_function("k", Omega, source="k.h5") * grad(u))}, [on(Gamma, u)]),
