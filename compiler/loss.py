@@ -19,7 +19,7 @@ from compiler.derivatives.interface import parts
 from compiler.geometry import box
 from compiler.green import error_term
 from compiler.lower import Kind, OneSided, Term, lower, strong_form
-from compiler.matching import need_points, number, told
+from compiler.matching import need_alike, need_points, number, told
 from compiler.plan import DerivativePlan, form_name, plan
 from compiler.program import BatchLike, KnownValues, PointSetLike, Program, Surroundings, average
 from compiler.scales import Frame, component_sizes, scaled
@@ -365,6 +365,8 @@ class PhysicsLoss(nn.Module):
             size = frame.size(name)
             if not (isinstance(given, Tensor) or callable(given)):
                 need_points(given, f"values of input `{name}`")
+            if isinstance(given, Tensor):
+                need_alike(given, points, name)
             known[name] = (given / size).to(dtype) if isinstance(given, Tensor) else frame.values_inward(given, size)
         numbers = {k: frame.param_inward(k, number(v, k, points.dtype, points.device), dtype) for k, v in params.items()}
         found = local.residuals(inner, frame.inward(points, dtype), known, numbers)

@@ -25,6 +25,12 @@ def need_points(points: Any, what: str = "points") -> None:
         raise fail("B02", f"{what} are {points.dtype}, real floating-point numbers are needed", f"convert them: {what}.to(torch.float64)")
 
 
+def need_alike(values: Tensor, points: Tensor, name: str) -> None:
+    """Raises: B02 for values of an input in another dtype or on another device than the points."""
+    if values.dtype != points.dtype or values.device != points.device:
+        raise fail("B02", f"input `{name}` is {values.dtype} on {values.device}, the points are {points.dtype} on {points.device}")
+
+
 def number(value: Any, name: str, dtype: torch.dtype, device: torch.device) -> Tensor:
     """A param as a tensor of a dtype.
 

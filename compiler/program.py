@@ -15,6 +15,7 @@ from compiler.graph import ResidualGraph, Source
 from compiler.green import mean_square_error
 from compiler.guard import Guard
 from compiler.lower import Stream, Term
+from compiler.matching import need_alike
 from compiler.plan import Group
 from pdespec.errors import fail
 from pdespec.problem import Problem
@@ -99,7 +100,9 @@ class Program:
         if term.kind == "integral":
             target = known.number(term.target)
             missed = points.measure * average(part, points) - target
-            size = torch.as_tensor(target).to(missed).abs()  # a part of what is asked for; where that is zero, of the region
+            size = torch.as_tensor(
+                target, dtype=missed.dtype, device=missed.device
+            ).abs()  # a part of what is asked for; where that is zero, of the region
             return (missed / torch.where(size > 0, size, points.measure)).square().mean()
         if term.kind == "error":
             depth = batch.geometry[term.region.name].depth(points.points)
@@ -184,10 +187,7 @@ class KnownValues:
                     f"input `{declaration.name}` has shape {tuple(values.shape)}, the residual needs {expected}",
                     hint="nothing ever broadcasts silently",
                 )
-            if values.dtype != x.dtype or values.device != x.device:
-                raise fail(
-                    "B02", f"input `{declaration.name}` is {values.dtype} on {values.device}, the points are {x.dtype} on {x.device}"
-                )
+            need_alike(values, x, declaration.name)
             return values
 
         wanted: dict[int, frozenset] = {}

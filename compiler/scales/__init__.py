@@ -36,7 +36,7 @@ def _scaled(problem: Problem, read: tuple[Any, ...]) -> tuple[Frame, Problem]:
     try:
         inputs = input_sizes(local)
         frame, local = _again(problem, replace(frame, fields=Table(inputs)))
-        sizes = field_and_residual_sizes(local, inputs)
+        sizes = field_and_residual_sizes(local, inputs, frame.length)
     except ProblemError:  # of what cannot be drawn nothing can be measured; who asks for it is told why
         return _again(problem, frame)
     return _again(

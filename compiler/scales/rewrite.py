@@ -17,6 +17,7 @@ from compiler.scales.frame import Frame
 from pdespec import geometry as shapes
 from pdespec.calculus import Integral
 from pdespec.geometry import Domain, Region, Shape
+from pdespec.interfaces import flux_conditions
 from pdespec.jets import carry_out
 from pdespec.laws import FunctionLaw, Law, LogUniform, Normal_, Uniform
 from pdespec.problem import Problem
@@ -39,7 +40,9 @@ class Unscalable(Exception):
 def term_units(problem: Problem, frame: Frame) -> dict[str, float]:
     """What each term of the loss of the problem in a frame is to be multiplied by to be one of the problem as it was written, by name."""
     found = {label: float(size) ** 2 for label, size in frame.statements.items()}
-    found |= {f"{label}.flux": (float(size * frame.length)) ** 2 for label, size in frame.statements.items() if label in problem.equations}
+    for name in flux_conditions(problem):
+        size = next((frame.statements[label] for label in name.split(".")[:-1] if label in frame.statements), sp.S.One)
+        found[name] = float(size * frame.length) ** 2
     for number, (_, size) in enumerate(_with_sizes(problem.functionals, frame.functionals), 1):
         found["energy" if len(problem.functionals) == 1 else f"energy{number}"] = float(size)
     for number, (each, size) in enumerate(_with_sizes(problem.requirements, frame.requirements), 1):

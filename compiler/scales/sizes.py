@@ -31,6 +31,7 @@ from compiler.program import KnownValues
 from compiler.scales.frame import Frame, decimal
 from pdespec.curvilinear import angles
 from pdespec.geometry import Boundary
+from pdespec.interfaces import flux_conditions
 from pdespec.laws import LogUniform, NumberLaw
 from pdespec.problem import Problem
 from pdespec.table import Table
@@ -108,14 +109,23 @@ def input_sizes(problem: Problem) -> dict[str, sp.Expr]:
     return found
 
 
-def field_and_residual_sizes(problem: Problem, inputs: Mapping[str, sp.Expr]) -> Frame:
-    """The rest of a frame: of unknowns, of equations and conditions by label, of functionals and of requirements."""
+def field_and_residual_sizes(problem: Problem, inputs: Mapping[str, sp.Expr], length: sp.Expr) -> Frame:
+    """The rest of a frame: of unknowns, of equations and conditions by label, of functionals and of requirements.
+
+    Where a flux crosses from one material to another it is divided by one size on both sides, and what drives it by the same: that of the
+    softest material, which decides how large the solution is. What the solution then is, no balance at any one place says.
+    """
     pieces = measured(problem, lower(problem))
-    found = balanced(pieces)
+    joined = joined_equations(problem)
+    found = {} if joined else balanced(pieces)
     if problem.functionals and len(found) < len(problem.unknowns):  # no data: what the energy balances says its derivative
         found = balanced([*pieces, *measured(problem, strong_form(problem))])
     sizes = _residuals(problem, pieces, {**dict.fromkeys(problem.unknowns, 1.0), **found})
     energies = ["energy"] if len(problem.functionals) == 1 else [f"energy{k}" for k in range(1, 1 + len(problem.functionals))]
+    for group in joined:
+        softest = decimal(min(piece.least() for piece in pieces if piece.term.label in group), RESIDUAL)
+        fluxes = {t.label for t in lower(problem) if t.kind == "boundary" and any(any(s.index) for s in t.streams())}
+        sizes |= {**dict.fromkeys(group, softest), **dict.fromkeys(fluxes & set(problem.conditions), softest * length)}
     labels = [label for label in (*problem.equations, *problem.conditions) if label in sizes]
     return Frame(
         (),
@@ -124,6 +134,15 @@ def field_and_residual_sizes(problem: Problem, inputs: Mapping[str, sp.Expr]) ->
         functionals=tuple(sizes.get(name, sp.S.One) for name in energies),
         requirements=tuple(sizes.get(f"require{k}", sp.S.One) for k in range(1, 1 + len(problem.requirements))),
     )
+
+
+def joined_equations(problem: Problem) -> tuple[tuple[str, ...], ...]:
+    """The equations that each derived flux condition joins: one whose coefficient jumps, or two on subdomains that meet."""
+    found = {}
+    for name in flux_conditions(problem):
+        owners = tuple(label for label in problem.equations if label in name.split(".")[:-1])
+        found[name] = owners
+    return tuple(dict.fromkeys(found.values()))
 
 
 def _residuals(problem: Problem, pieces: Sequence[Measured], unknowns: Mapping[str, float]) -> dict[str, sp.Expr]:
@@ -171,6 +190,11 @@ class Measured:
         """Root mean square of each summand where unknowns and their derivatives are normal numbers of the given sizes."""
         streams = {s: of[name] * _noise(k, self.like) for k, (s, name) in enumerate(self.owners.items())}
         return [self.factor * _root_mean_square(value) for value in self.graph({**self.known, **streams}, self.like)]
+
+    def least(self) -> float:
+        """The largest summand where all of them are smallest, but for a tenth of the points, unknowns and their derivatives being 1."""
+        values = self.graph({**self.known, **dict.fromkeys(self.owners, torch.ones_like(self.like))}, self.like)
+        return float(torch.stack([value.abs().broadcast_to(self.like.shape) for value in values]).amax(0).quantile(0.1))
 
     def largest(self, of: Mapping[str, float]) -> float:
         return max(self.sizes(of), default=0.0)
