@@ -194,7 +194,7 @@ class Measured:
     def least(self) -> float:
         """The largest summand where all of them are smallest, but for a tenth of the points, unknowns and their derivatives being 1."""
         values = self.graph({**self.known, **dict.fromkeys(self.owners, torch.ones_like(self.like))}, self.like)
-        return float(torch.stack([value.abs().broadcast_to(self.like.shape) for value in values]).amax(0).quantile(0.1))
+        return float(torch.stack([value.detach().abs().broadcast_to(self.like.shape) for value in values]).amax(0).quantile(0.1))
 
     def largest(self, of: Mapping[str, float]) -> float:
         return max(self.sizes(of), default=0.0)
