@@ -271,7 +271,7 @@ def balance(piece: Measured, name: str, sizes: Mapping[str, float]) -> float:
         if not 0 < here < math.inf or not 0 < there < math.inf or here == there:
             return 0.0
         power = min(max(math.log2(there / here), 0.25), 8.0)
-        step = (aim / here) ** (1 / power)
+        step = math.exp(min(max((math.log(aim) - math.log(here)) / power, -700), 700))  # neither 0 nor infinite
         size *= step
         if not 1e-300 < size < 1e300:
             return 0.0
