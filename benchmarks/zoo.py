@@ -44,7 +44,9 @@ def run(name: str, given: argparse.Namespace) -> dict[str, Any]:
 
 def guarded(name: str, given: argparse.Namespace) -> dict[str, Any]:
     """The same in a process of its own, with the reason where it fails."""
-    words = [sys.executable, __file__, "--only", name, "--child", *(word for word in sys.argv[1:] if word != "--child")]
+    options = {"preset": given.preset, "steps": given.steps, "samples": given.samples, "seed": given.seed, "out": given.out}
+    words = [f"--{key}={value}" for key, value in options.items() if value is not None]
+    words = [sys.executable, __file__, "--child", "--only", name, *words]
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=given.limit)
     except subprocess.TimeoutExpired:
@@ -74,7 +76,7 @@ def main() -> None:
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
-        print(json.dumps(run(given.only[-1], given)))
+        print(json.dumps(run(given.only[0], given)))
         return
     table = Path(given.out) / "zoo.jsonl"
     table.parent.mkdir(parents=True, exist_ok=True)
