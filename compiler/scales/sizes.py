@@ -38,6 +38,7 @@ from pdespec.table import Table
 
 EXTENT = 10**-0.15  # an extent of 0.71 to 7.1 is left as it is: the unit square, a disk of radius 1, one of 2 pi
 FIELD, PARAM = 0.17, 0.24  # fields and params of these to ten times these sizes are left as they are, as most written in numbers of 1 are
+SEVERAL = 0.5  # the same of several unknowns: no defect gives these a unit, so that their networks begin with noise in proportion to it
 RESIDUAL, CLOSE = 0.2, 0.33  # the same of residuals, unless two of them lie closer around it than so many decades
 AWAY = 4  # extents from the origin beyond which coordinates are counted from a point nearby
 DRAWN, POINTS = 8, 64  # samples, and points of each region, on which sizes are measured
@@ -120,6 +121,7 @@ def field_and_residual_sizes(problem: Problem, inputs: Mapping[str, sp.Expr], le
     found = {} if joined else balanced(pieces)
     if problem.functionals and len(found) < len(problem.unknowns):  # no data: what the energy balances says its derivative
         found = balanced([*pieces, *measured(problem, strong_form(problem))])
+    lowest = FIELD if len(problem.components) == 1 else SEVERAL
     sizes = _residuals(problem, pieces, {**dict.fromkeys(problem.unknowns, 1.0), **found})
     energies = ["energy"] if len(problem.functionals) == 1 else [f"energy{k}" for k in range(1, 1 + len(problem.functionals))]
     for group in joined:
@@ -129,7 +131,7 @@ def field_and_residual_sizes(problem: Problem, inputs: Mapping[str, sp.Expr], le
     labels = [label for label in (*problem.equations, *problem.conditions) if label in sizes]
     return Frame(
         (),
-        fields=Table({**inputs, **{name: decimal(size, FIELD) for name, size in found.items()}}),
+        fields=Table({**inputs, **{name: decimal(size, lowest) for name, size in found.items()}}),
         statements=Table({label: sizes[label] for label in labels}),
         functionals=tuple(sizes.get(name, sp.S.One) for name in energies),
         requirements=tuple(sizes.get(f"require{k}", sp.S.One) for k in range(1, 1 + len(problem.requirements))),
