@@ -30,6 +30,13 @@ def scaled(problem: Problem) -> tuple[Frame, Problem]:
 
 @lru_cache(maxsize=64)
 def _scaled(problem: Problem, read: tuple[Any, ...]) -> tuple[Frame, Problem]:
+    try:
+        return _measured(problem)
+    except RecursionError:  # SymPy 1.14 turns in circles on some choices whose conditions hold other numbers than they were written with
+        return Frame(tuple(0 * x for x in problem.coordinates)), problem
+
+
+def _measured(problem: Problem) -> tuple[Frame, Problem]:
     if isinstance(problem, ScaledProblem):
         return Frame(tuple(0 * x for x in problem.coordinates)), problem
     frame, local = _placed(problem)
