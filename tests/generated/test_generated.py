@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.generated.checks import basic, deep
 from tests.generated.draw import draw
@@ -13,7 +13,8 @@ from tests.generated.run import outcome
 from tests.generated.strategies import problems
 
 SHARE = 15  # problems a test, so that they spread over processes
-QUIET = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
+# a failing problem is not shrunk here, which may take longer than all the tests
+QUIET = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck), "phases": [Phase.explicit, Phase.generate]}
 
 
 def findings(kind: str, start: int) -> list[str]:
