@@ -24,6 +24,7 @@ from torch import Tensor
 from compiler.chance import Chance
 from compiler.checkpoint import load_run
 from compiler.distance import domain as first_domain
+from compiler.draws import known_names
 from compiler.fem.vtk import collect
 from compiler.interpolation import gridded, scattered
 from compiler.laws import truncated_support
@@ -78,7 +79,7 @@ class TrainedOperator:
         Warns: OutsideWarning for params that the law of the training never draws. Raises: ProblemError S01, B01, B03.
         """
         params, inputs = {**self.run.trainables, **(params or {})}, dict(inputs or {})
-        self._check_names("input", inputs, self.problem.inputs)
+        known_names("input", inputs, self.problem.inputs, self.problem.name)
         parameter = next(self.model.parameters())
         size = _batch_size(self.problem, params, inputs)
         functions = {name: _function(self.problem.inputs[name], self.problem, value, size) for name, value in inputs.items()}
@@ -110,13 +111,6 @@ class TrainedOperator:
                 reach = f"{float(found.min()):.4g}" if found.numel() == 1 else f"{float(found.min()):.4g} to {float(found.max()):.4g}"
                 message = f"`{name}` is {reach}; the operator was trained on {low:.4g} to {high:.4g}, its answer is an extrapolation"
                 warnings.warn(message, OutsideWarning, stacklevel=3)
-
-    def _check_names(self, kind: str, given: Mapping[str, Any], declared: Mapping[str, Any]) -> None:
-        for name in given:
-            if name not in declared:
-                near = nearest(name, declared)
-                hint = f"did you mean `{near}`?" if near else f"it has {', '.join(declared) or 'none'}"
-                raise fail("S01", f"`{self.problem.name}` has no {kind} `{name}`", hint)
 
     def __repr__(self) -> str:
         run = self.run
@@ -352,19 +346,13 @@ class Quantity:
         """The same without a word about where the points lie. Shapes: points "b n D"."""
         parameter = next(self.answer.operator.model.parameters())
         points = points.to(parameter.device)
-        points = points if points.dtype == torch.float64 else points.to(parameter.dtype)
         with torch.set_grad_enabled(torch.is_grad_enabled() and as_torch):
             blocks = points.split(BLOCK, 1) if not as_torch else (points,)
-            values = torch.cat([self.function(_fitting(block, self.answer)) for block in blocks], 1)
+            values = torch.cat([self.function(block.to(self.answer.batch.inputs.points.dtype)) for block in blocks], 1)
         return self.answer._handed(values, as_torch)
 
     def __repr__(self) -> str:
         return f"{self.name}({', '.join(each.name for each in self.answer.problem.variables)})"
-
-
-def _fitting(points: Tensor, answer: Answer) -> Tensor:
-    """Points in the dtype that the samples are held in."""
-    return points.to(answer.batch.inputs.points.dtype)
 
 
 def _as_tensor(value: Any, like: Tensor) -> Any:
@@ -406,7 +394,6 @@ def _function(declared: Input, problem: Problem, value: Any, size: int | None) -
     if isinstance(value, tuple) and len(value) == 2:
         points, values = (each if isinstance(each, Tensor) else torch.as_tensor(np.asarray(each, dtype=float)) for each in value)
         points = points[:, None] if points.ndim == 1 else points
-        values = values if values.shape[: values.ndim - (values.ndim == 3)] != points.shape[:1] else values
         if values.ndim == 1:
             values = values[None, :, None]
         elif values.ndim == 2:

@@ -163,8 +163,8 @@ def given(
     size: int = 1,
 ) -> Draws:
     """Samples with the caller's params and inputs. Raises: ProblemError S01 for names that do not exist, B03 for what is missing."""
-    _known_names("param", params, {**problem.params, **problem.trainables}, problem.name)
-    _known_names("input", inputs, problem.inputs, problem.name)
+    known_names("param", params, {**problem.params, **problem.trainables}, problem.name)
+    known_names("input", inputs, problem.inputs, problem.name)
     numbers = {}
     for name, param in {**problem.params, **problem.trainables}.items():
         value = params.get(name, param.value)
@@ -293,7 +293,8 @@ def _closed_form(problem: Problem, declaration: Input, value: sp.Expr | sp.Matri
     return function
 
 
-def _known_names(kind: str, names: Mapping[str, object], declared: Mapping[str, object], problem: str) -> None:
+def known_names(kind: str, names: Mapping[str, object], declared: Mapping[str, object], problem: str) -> None:
+    """Raises: ProblemError S01, with the nearest name, for one that is not declared."""
     for name in names:
         if name not in declared:
             near = nearest(name, declared)

@@ -215,7 +215,7 @@ class DualNorm:
             values |= self._streams(field, points, integral)
             found = torch.stack(integral.graph(values, points[..., 0]), 1)  # "b k m"
             for s, part in enumerate(parts):
-                vectors[s] = vectors[s] + _applied(part.tests, found[s, :, : counts[s]].reshape(-1))
+                vectors[s] = vectors[s] + _Applied.apply(part.tests, found[s, :, : counts[s]].reshape(-1))
         squares = [_squared(vector, each, self.sizes) for vector, each in zip(vectors, samples, strict=True)]
         return torch.stack(squares).mean()
 
@@ -314,10 +314,6 @@ class _Squared(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient: Tensor):
         return gradient * ctx.slope, None, None
-
-
-def _applied(matrix: csr_matrix, vector: Tensor) -> Tensor:
-    return _Applied.apply(matrix, vector)
 
 
 def _squared(residual: Tensor, coarse: Coarse, sizes: Mapping[Measure, float]) -> Tensor:
