@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,12 +37,13 @@ from compiler.fem.constraints import constrain
 from compiler.fem.failure import NoWeakForm, SampleError, SolverError
 from compiler.fem.kernels import Function
 from compiler.fem.known import Known
-from compiler.fem.solve import SolveOptions, prepare, sample_spaces, solve, solved_system
+from compiler.fem.solve import SolveOptions, one_equation, prepare, sample_spaces, solve, solved_system
 from compiler.fem.spaces import Spaces, Tabulated
 from compiler.fem.weak import Region
 from compiler.graph import ResidualGraph, Source
 from compiler.lower import Stream
 from operators.field import capabilities
+from pdespec.interfaces import flux_conditions
 from pdespec.problem import Problem
 
 Array = NDArray[np.float64]
@@ -51,6 +52,8 @@ FINE = 0.2  # C of the interpolation estimate |v - I_h v| <= C h |grad v| on ele
 FLOOR = 0.05  # of the mean square size, below which a sample counts less: those of next to no size must not decide
 TRUSTED = 0.02  # error of a coarse solution that is taken for small: what the mesh sees is a Galerkin projection, free of its error
 LADDER = {1: (16, 32, 64), 2: (8, 12, 16, 24), 3: (3, 4, 6)}  # resolutions tried
+LOOKED = 4  # samples whose coarse solutions are compared
+MOST = 20000  # unknowns of a mesh that a coarser one is compared with
 WINDOW, REUSE = 16, 4
 LABEL = "weak"  # of the term, also in `TrainOptions.weights`
 
@@ -98,6 +101,7 @@ class DualNorm:
     """The dual norm of a problem's weak residual. Raises: NoWeakForm where the problem has none that first derivatives suffice for."""
 
     def __init__(self, problem: Problem, resolution: int, degree: int = 2) -> None:
+        self.stated, problem = problem, one_equation(problem)
         self.problem, self.options = problem, SolveOptions(resolution=resolution, degree=degree)
         self.prepared = prepare(problem)
         form = self.prepared.form
@@ -113,6 +117,12 @@ class DualNorm:
         self.shared: dict[str, Spaces] = {}
         self.sizes: dict[Measure, float] = {}
         self.fine: dict[str, float] = {}
+        self.only: Coarse | None = None
+
+    def unknowns(self, batch: Any, resolution: int) -> int:
+        """How many a mesh of that resolution has, in the first sample."""
+        known = Known(self.problem, batch.to("cpu", torch.float64).select([0]))
+        return sample_spaces(self.prepared, known, replace(self.options, resolution=resolution), None, {}).size
 
     def refer(self, batch: Any) -> None:
         """Takes the mean sizes of u_h, and what follows from them, from the samples of a batch."""
@@ -120,10 +130,28 @@ class DualNorm:
         self.sizes = {key: float(np.mean([each.sizes[key] for each in samples])) for key in samples[0].sizes}
         self.fine = {label: float(np.mean([each.fine[label] for each in samples])) for label in samples[0].fine}
 
+    def share(self, label: str) -> float:
+        """The weight of a term of the strong loss beside this norm: what is natural to the weak form, as the flux across an interface is,
+        needs none; equations that hold in parts of the domain are one here."""
+        if label in self.fine:
+            return self.fine[label]
+        if label in self.stated.equations:
+            return float(np.mean([weight for name, weight in self.fine.items() if name not in self.problem.conditions]))
+        return 0.0 if label in flux_conditions(self.stated) else 1.0
+
     def coarse(self, batch: Any) -> list[Coarse]:
         """The samples of a batch. Raises: SampleError where one cannot be solved."""
+        return [self.sample(batch, s) for s in range(batch.size)]
+
+    def sample(self, batch: Any, number: int) -> Coarse:
+        """One sample of a batch; the same for all where nothing is drawn. Raises: SampleError where it cannot be solved."""
+        if self.only is not None:
+            return self.only
         batch = batch.to("cpu", torch.float64)
-        return [self._coarse(Known(self.problem, batch if batch.size == 1 else batch.select([s]))) for s in range(batch.size)]
+        found = self._coarse(Known(self.problem, batch if batch.size == 1 else batch.select([number])))
+        if not (self.problem.inputs or any(param.law is not None for param in self.problem.params.values())):
+            self.only = found
+        return found
 
     def _coarse(self, known: Known) -> Coarse:
         prepared, form = self.prepared, self.prepared.form
@@ -230,49 +258,77 @@ class DualNorm:
         return {stream: answers[order[stream.component], stream.index] for stream in integral.streams}
 
 
+def meshed(dual: DualNorm, batch: Any, inner: Callable[[Any], Any] = lambda batch: batch) -> tuple[Any, list[Coarse]]:
+    """A batch with its coarse meshes; for a sample that cannot be solved another one of the batch takes its place. `inner` gives the batch
+    of the problem as it is computed. Raises: SampleError where none can be."""
+    own, found, failure = inner(batch), {}, None
+    for number in range(batch.size):
+        try:
+            found[number] = dual.sample(own, number)
+        except SampleError as error:
+            failure = error
+    if not found:
+        raise failure
+    if failure is None:
+        return batch, list(found.values())
+    good = list(found)
+    places = [number if number in found else good[number % len(good)] for number in range(batch.size)]
+    return batch.select(places), [found[place] for place in places]
+
+
 class Window:
     """The batches of a training with their coarse meshes: WINDOW of them are drawn, and gone through REUSE times, each time in an order of
-    its own. `draw(k)` gives the k-th batch."""
+    its own. `draw(k)` gives the k-th batch with its meshes; one that raises SampleError is left out, and others take its place."""
 
-    def __init__(self, dual: DualNorm, draw: Callable[[int], Any], seed: int) -> None:
-        self.dual, self.draw, self.seed = dual, draw, seed
+    def __init__(self, draw: Callable[[int], tuple[Any, list[Coarse]]], seed: int) -> None:
+        self.draw, self.seed = draw, seed
         self.number, self.batches = -1, []
 
     def at(self, step: int) -> tuple[Any, list[Coarse]]:
-        """What a step trains on."""
+        """What a step trains on. Raises: SampleError where no batch of its window can be solved."""
         number, place = divmod(step, WINDOW * REUSE)
         if self.number != number:
-            drawn = [self.draw(number * WINDOW + k) for k in range(WINDOW)]
-            self.number, self.batches = number, [(batch, self.dual.coarse(batch)) for batch in drawn]
+            self.number, self.batches = number, self._drawn(number)
         generator = torch.Generator().manual_seed(1000003 * self.seed + step // WINDOW)
-        return self.batches[torch.randperm(WINDOW, generator=generator)[place % WINDOW]]
+        return self.batches[int(torch.randperm(WINDOW, generator=generator)[place % WINDOW]) % len(self.batches)]
+
+    def _drawn(self, number: int) -> list[tuple[Any, list[Coarse]]]:
+        found, failure = [], None
+        for k in range(number * WINDOW, (number + 1) * WINDOW):
+            try:
+                found.append(self.draw(k))
+            except SampleError as error:
+                failure = error
+        if not found:
+            raise failure
+        return found
 
 
-def chosen(problem: Problem, setting: int | str, batch: Any) -> tuple[DualNorm | None, str]:
-    """The dual norm that a setting asks for, sizes taken from a batch, and why in words.
+def trusted_resolution(problem: Problem, batch: Any) -> tuple[int, str]:
+    """The coarsest mesh whose solution is within TRUSTED of that on a mesh twice as fine, the last of LADDER where there is none, and how
+    far off its solution is in words. Looks at LOOKED samples, and at meshes of at most MOST unknowns.
 
-    "auto" takes the coarsest mesh whose solution is within TRUSTED of that on a mesh twice as fine, and none where there is no weak form or
-    an energy is minimised, which measures the error itself. Raises: NoWeakForm for a number where there is no weak form.
+    Raises: NoWeakForm, SampleError, SolverError.
     """
-    if setting != "auto":
-        dual = DualNorm(problem, int(setting))
-        dual.refer(batch)
-        return dual, f"weak residual on meshes of resolution {setting}"
-    if problem.functionals:
-        return None, "strong residual: an energy is minimised as it stands"
-    points, found = interior(problem, batch), math.inf
-    try:
-        DualNorm(problem, 1)
-        for resolution in LADDER[len(problem.coordinates)]:
-            coarse, finer = (solve(problem, batch, resolution=n)(points) for n in (resolution, 2 * resolution))
-            found = float(relative_error(coarse, finer).mean())
-            if found <= TRUSTED:
-                break
-        dual = DualNorm(problem, resolution)
-        dual.refer(batch)
-    except (NoWeakForm, SampleError, SolverError) as reason:
-        return None, f"strong residual: {reason}"
-    return dual, f"weak residual on meshes of resolution {resolution}, whose own solution is some {100 * found:.2g} % off"
+    few = batch.select(range(min(LOOKED, batch.size)))
+    points, found, solutions = interior(problem, few), math.nan, {}
+    probe = DualNorm(problem, 1)  # refuses what has no dual norm before anything is solved
+
+    def solution(resolution: int) -> Tensor:
+        if resolution not in solutions:
+            solutions[resolution] = solve(problem, few, resolution=resolution)(points)
+        return solutions[resolution]
+
+    ladder = LADDER[len(problem.coordinates)]
+    for resolution in ladder:
+        if probe.unknowns(few, 2 * resolution) > MOST:
+            if resolution != ladder[0]:
+                resolution = ladder[ladder.index(resolution) - 1]
+            break
+        found = float(relative_error(solution(resolution), solution(2 * resolution)).mean())
+        if found <= TRUSTED:
+            break
+    return resolution, "not compared with finer ones" if math.isnan(found) else f"whose own solution is some {100 * found:.2g} % off"
 
 
 def tabulated(table: Tabulated, slot: int, size: int) -> csr_matrix:

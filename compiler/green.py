@@ -31,7 +31,7 @@ def error_term(problem: Problem, term: Term) -> Term | None:
     """The term `LABEL.error` whose mean square estimates that of the error in u; None where the estimate does not apply.
 
     It applies to a scalar equation without time in 1-3 dimensions whose only second derivatives are those of one Laplacian, with a
-    coefficient that is positive for every u and jumps nowhere, where all boundary conditions state values of u.
+    coefficient of one sign for every u that jumps nowhere, where all boundary conditions state values of u.
     """
     if term.kind != "equation" or problem.time is not None or len(term.expressions) != 1 or flux_conditions(problem):
         return None
@@ -46,7 +46,7 @@ def error_term(problem: Problem, term: Term) -> Term | None:
     if len(coefficients) != 1:
         return None
     (coefficient,) = coefficients
-    if coefficient.has(*heads) or not coefficient.is_positive:
+    if coefficient.has(*heads) or not (coefficient.is_positive or coefficient.is_negative):
         return None
     stated = {each.label for each in essential(problem) if each.component == heads[0].component}
     if not problem.conditions or set(problem.conditions) != stated:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from compiler.checkpoint import dtype_of
 from compiler.distance import interior, misfit
 from compiler.dual import LABEL as WEAK
-from compiler.dual import Coarse, DualNorm, Window
+from compiler.dual import Coarse, DualNorm, Window, meshed
 from compiler.engine import StepEngine
 from compiler.loss import PhysicsLoss
 from compiler.options import TrainOptions
@@ -68,7 +68,7 @@ class Objective(nn.Module):
                 terms, violated = self.terms(field, batch)
                 values.append(terms)
             if self.dual:
-                values.append(self.dual(field, samples, batch.inputs.points)[None].to(batch.inputs.points))
+                values.append(self.dual(self.loss.inner(field), samples, batch.inputs.values)[None].to(batch.inputs.values))
         if self.solutions is not None and training:
             values.append(self.misfit(self.solutions, step)[None])
         return torch.cat(values), violated
@@ -78,8 +78,7 @@ class Objective(nn.Module):
         if purpose == "train":
             return self.window.at(step)
         if self.held is None:
-            batch = self.draw(purpose, step)
-            self.held = batch, self.dual.coarse(batch)
+            self.held = meshed(self.dual, self.draw(purpose, step), self.loss.inner_batch)
         return self.held
 
     def physics(self, purpose: str, step: int) -> tuple[Tensor, Tensor]:

@@ -40,8 +40,9 @@ class TrainOptions:
     loss, `references` of those that are also solved once and give the error in u while training.
     `solutions` is a number of samples that are solved once by the reference solver and seen in training, with the weight `weights.data` on
     their relative squared error (see `compiler.supervise`); without `physics` they are all that is seen.
-    `dual` measures the weak residual in the dual norm of a coarse mesh, of that resolution or, with auto, of one that fits the problem (see
-    `compiler.dual`), with the weight `weights.weak`; the strong residuals are then weighed to what the mesh does not see.
+    `dual` measures the weak residual in the dual norm of a coarse mesh of that resolution (see `compiler.dual`), with the weight
+    `weights.weak`; the strong residuals are then weighed to what the mesh does not see. With auto that is done, on a mesh that fits the
+    problem, where neither an energy nor `estimate` measures the error (see `compiler.choice`); the presets demo and small have it so.
     `ema`: decay of the running mean of the weights that is evaluated instead of the last ones.
     `block` takes loss and gradient over blocks of that many queries, whatever their number in the same memory; with `captured` as one
     compiled graph (see `compiler.engine`).

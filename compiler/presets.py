@@ -21,7 +21,8 @@ class Preset:
 
 
 PRESETS: dict[str, Preset] = {
-    # Measured in docs/notes/poisson_training.md: SOAP, the estimated error beside the residual, a decoder of degree 1 with a broad weight.
+    # Measured in docs/notes/poisson_training.md: SOAP, the estimated error beside the residual, a decoder of degree 1 with a broad weight;
+    # in docs/notes/dual_norm.md: the dual norm of the weak residual where there is no such estimate.
     "demo": Preset(
         "a few minutes on 2 CPU cores",
         "gino",
@@ -35,6 +36,7 @@ PRESETS: dict[str, Preset] = {
             schedule_options={"warmup": 50, "floor": 0.005},
             estimate=True,
             weights={"error": 3000.0},
+            dual="auto",
             validation=8,
             references=4,
             validate_every=200,
@@ -54,6 +56,7 @@ PRESETS: dict[str, Preset] = {
             schedule_options={"warmup": 100, "floor": 0.002},
             estimate=True,
             weights={"error": 3000.0},
+            dual="auto",
             validation=16,
             references=8,
             validate_every=500,

@@ -105,8 +105,8 @@ def free_directory(name: str, root: Path = Path("runs")) -> Path:
     return candidate
 
 
-def create_run(run: Run, session: Mapping[str, Any]) -> None:
-    """Puts a new run on disk. `run.json` comes last: a directory with it is a whole run."""
+def create_run(run: Run, session: Mapping[str, Any], choice: Mapping[str, Any]) -> None:
+    """Puts a new run on disk. `choice` says what it lowers. `run.json` comes last: a directory with it is a whole run."""
     text = run.problem.to_dsl()
     if pdespec.parse(text, source=PROBLEM) != run.problem:
         raise RunError(f"problem `{run.problem.name}` is another one after `to_dsl` and `parse`, so that its run could not be evaluated")
@@ -118,6 +118,7 @@ def create_run(run: Run, session: Mapping[str, Any]) -> None:
         "preset": run.preset,
         "model": dataclasses.asdict(run.recipe) if run.recipe else None,
         "options": dataclasses.asdict(run.options),
+        "loss": dict(choice),
         "sessions": [dict(session)],
     }
     if files := mesh_files(run.problem):
@@ -125,9 +126,10 @@ def create_run(run: Run, session: Mapping[str, Any]) -> None:
     write_atomically(run.directory / RUN, _json(record))
 
 
-def continue_run(run: Run, session: Mapping[str, Any]) -> None:
+def continue_run(run: Run, session: Mapping[str, Any], choice: Mapping[str, Any]) -> None:
     """Notes that another session goes on with a run, with the options it now has."""
     record = _read_record(run.directory)
+    record["loss"] = dict(choice)
     record["options"] = dataclasses.asdict(run.options)
     record["sessions"].append(dict(session))
     write_atomically(run.directory / RUN, _json(record))
@@ -190,6 +192,11 @@ def _with_meshes(directory: Path, record: Mapping[str, Any]) -> Problem:
 def digest(path: Path) -> str:
     """What a file holds, as a number: SHA-256."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def choice(directory: Path) -> dict[str, Any] | None:
+    """What the last session lowered, see `compiler.choice`; None in runs of before that was chosen."""
+    return _read_record(directory).get("loss")
 
 
 def sessions(directory: Path) -> list[dict[str, Any]]:

@@ -23,8 +23,10 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from compiler import runs
 from compiler.balance import BALANCERS, Signals, gradient_statistics
 from compiler.checkpoint import dtype_of, load_tree, save_tree
+from compiler.choice import Choice, choose
 from compiler.dual import LABEL as WEAK
-from compiler.dual import DualNorm, Window, chosen
+from compiler.dual import Window, meshed
+from compiler.fem.failure import NoWeakForm
 from compiler.loss import PhysicsLoss
 from compiler.loss import compile as compile_loss
 from compiler.objective import Objective, Sampler, Validator, locate, mean, seeded
@@ -35,6 +37,7 @@ from compiler.runs import Recipe, Run, RunError
 from compiler.scales import scaled
 from compiler.supervise import LABEL, kept, solved
 from compiler.variational import trained_as
+from operators.field import capabilities
 from pdespec.errors import ProblemError, fail
 from pdespec.problem import Problem
 
@@ -98,14 +101,20 @@ def train(
         stated = problem  # these balancers take no energy
     if stated is not problem:
         display.say(f"`{problem.name}` is trained on its energy, since a coefficient jumps; form=strong lowers the residuals instead")
-    dual, reason = _dual(problem, options, sampler) if stated is problem else (None, "")
+    choice = Choice("strong")
+    if stated is problem and loss is None:
+        references = _references(problem, model, options, sampler)
+        choice = choose(scaled(problem)[1], options, references, runs.choice(directory) if resuming else None)
+    dual = choice.dual
+    if not (options.physics or dual or options.solutions):
+        raise OptionError(f"without physics nothing is left to train on ({choice.reason}); set solutions, e.g. solutions=64")
     within = None
     if stated is not problem:  # in the frame that the model was fitted to
         frame, computed = scaled(problem)
         within = frame, stated if computed is problem else trained_as(computed, "energy")
     loss = loss or compile_loss(stated, options.derivatives, options.term_weights, options.estimate and dual is None, within)
     if dual is not None:
-        loss.weights = {label: loss.weights.get(label, 1.0) * dual.fine.get(label, 1.0) for label in loss.labels}
+        loss.weights = {label: loss.weights.get(label, 1.0) * dual.share(label) for label in loss.labels}
     labels = loss.labels if options.physics else ()
     labels += (WEAK,) if dual else ()
     labels += (LABEL,) if options.solutions else ()
@@ -119,7 +128,8 @@ def train(
     fabric = _fabric(options)
     objective = Objective(problem, model, loss, options, sampler, fabric)
     if dual is not None:
-        objective.dual, objective.window = dual, Window(dual, lambda step: objective.draw("train", step), options.seed)
+        objective.dual = dual
+        objective.window = Window(lambda step: meshed(dual, objective.draw("train", step), loss.inner_batch), options.seed)
     parameters = [each for each in objective.parameters() if each.requires_grad]
     optimizer = made(OPTIMIZERS, options.optimizer, options.optimizer_options, parameters, lr=options.lr)
     wrapped, stepper = fabric.setup(objective, optimizer)
@@ -156,13 +166,13 @@ def train(
     if fabric.is_global_zero:
         for each in problem.data:
             display.say(f"warning: the data from {each.source!r} are not seen: measurements are no term of the loss yet")
-        if reason:
-            display.say(reason)
+        if choice.reason:
+            display.say(choice.reason)
         session = _session(fabric, start)
         if resuming:
-            runs.continue_run(run, session)
+            runs.continue_run(run, session, choice.record(options.dual))
         else:
-            runs.create_run(run, session)
+            runs.create_run(run, session, choice.record(options.dual))
         runs.write_history(directory, columns, [row for row in runs.read_history(directory) if row["step"] <= start])
         if options.solutions:
             solved(problem, objective.solutions_drawn, options.solutions, directory, display)
@@ -239,15 +249,24 @@ def train(
     return run
 
 
-def _dual(problem: Problem, options: TrainOptions, sampler: Sampler | None) -> tuple[DualNorm | None, str]:
-    """The dual norm of the weak residual that the options ask for, and why."""
-    if not options.dual:
-        return None, ""
-    if sampler is None:
-        from compiler.sample import sample as sampler
-    points = dict(options.points)
-    batch = sampler(problem, REFERENCES, points, seeded(options.seed, "dual", 0), dtype=torch.float64, hard=options.hard)
-    return chosen(problem, options.dual, batch)
+def _references(problem: Problem, model: nn.Module, options: TrainOptions, sampler: Sampler | None) -> Callable[[], Any]:
+    """Draws the samples whose sizes are those of the problem, as it is computed. Raises: NoWeakForm where a field of the model has no
+    derivatives in its points, or samples are not drawn by the problem's laws."""
+
+    def draw() -> Any:
+        if sampler is not None:
+            raise NoWeakForm("the samples are not drawn by the problem's own laws")
+        from compiler.sample import sample
+
+        generator = seeded(options.seed, "dual", 0)
+        batch = sample(problem, REFERENCES, dict(options.points), generator, dtype=torch.float64, hard=options.hard)
+        with torch.no_grad():
+            field = model(batch.select([0]).to(next(model.parameters()).dtype).inputs)
+        if not capabilities(field).pointwise:
+            raise NoWeakForm("values of this operator's fields at a point depend on the other points")
+        return batch.local or batch
+
+    return draw
 
 
 def _fabric(options: TrainOptions) -> Fabric:

@@ -10,9 +10,11 @@ import torch
 
 import compiler
 import pdespec
-from compiler.dual import DualNorm, Window, chosen
-from compiler.fem import NoWeakForm
+from compiler.choice import choose
+from compiler.dual import DualNorm, Window, meshed
+from compiler.fem import NoConvergence, NoWeakForm
 from compiler.objective import seeded
+from compiler.options import TrainOptions
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 DOUBLE = torch.float64
@@ -130,29 +132,83 @@ def test_samples_of_other_shapes_are_measured_together_as_alone():
     assert float(together) == pytest.approx(float(torch.stack(alone).mean()), rel=1e-12)
 
 
+def chosen(text: str, **options):
+    problem = pdespec.parse(text)
+    return choose(problem, TrainOptions(dual="auto", **options), lambda: compiler.sample(problem, 2, generator=seeded(0, "test", 0), dtype=DOUBLE))
+
+
 def test_what_has_no_weak_form_in_first_derivatives_is_left_to_the_strong_residual():
-    plate = pdespec.parse("problem plate\nspace x\ndomain L = interval(0, 1)\nunknown w : scalar on L\nin L: dxxxx(w) = 1\n"
-                          "on boundary(L): w = 0; dxx(w) = 0")  # fmt: skip
+    plate = """
+problem plate
+space x
+domain L = interval(0, 1)
+unknown w : scalar on L
+in L: dxxxx(w) = 1
+on boundary(L): w = 0; dxx(w) = 0
+"""
     with pytest.raises(NoWeakForm, match="reduction of order"):
-        DualNorm(plate, 8)
-    dual, reason = chosen(plate, "auto", compiler.instance(plate, dtype=DOUBLE))
-    assert dual is None and "reduction of order" in reason
+        DualNorm(pdespec.parse(plate), 8)
+    choice = chosen(plate)
+    assert choice.kind == "strong" and choice.dual is None and "reduction of order" in choice.reason
 
 
 def test_auto_takes_the_coarsest_mesh_that_can_be_trusted_and_says_how_far():
+    choice = chosen(ROD)
+    assert choice.kind == "dual" and choice.dual.options.resolution == 16
+    assert choice.reason.startswith("weak residual on meshes of resolution 16, whose own solution is some ")
+
+
+def test_auto_prefers_an_energy_and_the_estimated_error():
+    energy = "problem e\nspace x\ndomain L = interval(0, 1)\nunknown u : scalar on L\nminimize integral(dx(u)^2 - u, L)\non boundary(L): u = 0\n"
+    assert chosen(energy).kind == "energy"
+    assert chosen(ROD, estimate=True).kind == "error"
+    assert chosen(WAVES, estimate=True).kind == "dual"  # the estimate knows no natural conditions
+
+
+@pytest.mark.parametrize(("left", "kind"), [("-dxx(u) + u^3", "error"), ("dxx(u) + 4*u", "dual"), ("dx(u) - dxx(u)", "dual")])
+def test_the_estimated_error_knows_the_principal_part_alone(left, kind):
+    assert chosen(ROD.replace("-dxx(u)", left), estimate=True).kind == kind
+
+
+def test_an_earlier_sessions_mesh_is_taken_again():
     problem = pdespec.parse(ROD)
-    dual, reason = chosen(problem, "auto", compiler.instance(problem, dtype=DOUBLE))
-    assert dual is not None and dual.options.resolution == 16
-    assert reason.startswith("weak residual on meshes of resolution 16, whose own solution is some ")
+    batch = compiler.sample(problem, 2, generator=seeded(0, "test", 0), dtype=DOUBLE)
+    known = {"kind": "dual", "reason": "as before", "setting": "auto", "resolution": 5}
+    choice = choose(problem, TrainOptions(dual="auto"), lambda: batch, known)
+    assert (choice.dual.options.resolution, choice.reason) == (5, "as before")
+    assert choice.record("auto") == known
 
 
 def test_a_window_gives_the_same_batches_in_any_order_of_asking():
-    class Counted:
-        def coarse(self, batch):
-            return [batch]
-
-    first, second = (Window(Counted(), lambda k: k, seed=3) for _ in range(2))
+    first, second = (Window(lambda k: (k, []), seed=3) for _ in range(2))
     steps = [first.at(step) for step in range(200)]
     assert [second.at(step) for step in (150, 3, 70)] == [steps[150], steps[3], steps[70]]
     assert sorted(batch for batch, _ in steps[:64]) == sorted(4 * list(range(16)))
     assert {batch for batch, _ in steps[64:128]} == set(range(16, 32))
+
+
+def test_a_sample_that_cannot_be_solved_gives_its_place_to_another():
+    class Some:
+        def sample(self, batch, number):
+            if batch.rows[number] < 0:
+                raise NoConvergence("lost")
+            return batch.rows[number]
+
+    class Rows:
+        def __init__(self, rows):
+            self.rows, self.size = rows, len(rows)
+
+        def select(self, places):
+            return Rows([self.rows[k] for k in places])
+
+    batch, found = meshed(Some(), Rows([-1, 5, 6, -1]))
+    assert batch.rows == found == [5, 5, 6, 6]
+    assert meshed(Some(), Rows([3, 4]))[1] == [3, 4]
+
+    def draw(k):
+        return meshed(Some(), Rows([k - 3]))
+
+    window = Window(draw, seed=0)  # the first three batches of the window are lost
+    assert {window.at(step)[1][0] for step in range(64)} == set(range(13))
+    with pytest.raises(NoConvergence):
+        Window(lambda k: draw(0), seed=0).at(0)

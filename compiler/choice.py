@@ -1,0 +1,81 @@
+"""What a training measures a field by, chosen by rule: an energy, the residual with the error it causes, or the dual norm of the weak residual."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sympy as sp
+
+from compiler.dual import DualNorm, trusted_resolution
+from compiler.fem.failure import SolverError
+from compiler.green import error_term
+from compiler.lower import Stream, Term, lower
+from compiler.options import TrainOptions
+from pdespec.errors import ProblemError
+from pdespec.problem import Problem
+
+
+@dataclass(frozen=True)
+class Choice:
+    """`kind` is strong, energy, error (the estimate of `compiler.green`) or dual; `reason` says why, "" where nothing was to be chosen."""
+
+    kind: str
+    reason: str = ""
+    dual: DualNorm | None = None
+
+    def record(self, setting: int | str | None) -> dict[str, Any]:
+        """What is kept of it with the run, and the setting of `dual` that it answers."""
+        return {"kind": self.kind, "reason": self.reason, "setting": setting, "resolution": self.dual and self.dual.options.resolution}
+
+
+def choose(problem: Problem, options: TrainOptions, draw: Callable[[], Any], known: Mapping[str, Any] | None = None) -> Choice:
+    """What `options.dual` asks for.
+
+    "auto" keeps an energy, which measures the error itself; then takes the estimated error, where options allow it and it holds for every
+    equation; then the dual norm, on the coarsest mesh whose own solution can be trusted; and the strong residual where there is none of these.
+    `draw` gives the samples that sizes are taken from. `known`: the record of an earlier session.
+    Raises: NoWeakForm for a number where there is no weak form.
+    """
+    if options.dual is None:
+        return Choice("strong")
+    if options.dual != "auto":
+        dual = DualNorm(problem, int(options.dual))
+        dual.refer(draw())
+        return Choice("dual", f"weak residual on meshes of resolution {options.dual}", dual)
+    if problem.functionals:
+        return Choice("energy", "an energy is minimised: it measures the error as it stands")
+    if options.estimate and estimated(problem):
+        return Choice("error", "strong residual with the error that it causes, by an approximate Green function")
+    if known and known["setting"] == "auto" and known["resolution"] is None:
+        return Choice(known["kind"], known["reason"])
+    try:
+        batch = draw()
+        if known and known["setting"] == "auto":
+            dual, reason = DualNorm(problem, known["resolution"]), known["reason"]
+        else:
+            resolution, found = trusted_resolution(problem, batch)
+            dual, reason = DualNorm(problem, resolution), f"weak residual on meshes of resolution {resolution}, {found}"
+        dual.refer(batch)
+    except (SolverError, ProblemError) as error:
+        return Choice("strong", f"strong residual: {error}")
+    return Choice("dual", reason, dual)
+
+
+def estimated(problem: Problem) -> bool:
+    """Whether the error that its residual causes is estimated for every equation, and by its principal part alone."""
+    terms = [term for term in lower(problem) if term.kind == "equation"]
+    return bool(terms) and all(error_term(problem, term) is not None and principal(term) for term in terms)
+
+
+def principal(term: Term) -> bool:
+    """Whether `a lap(u) + b . grad(u) + c u + ..` is governed by its Laplacian: b = 0 and c of the other sign than a, where u is all but
+    constant. A wave number or a transport change what error a residual causes."""
+    (expression,) = term.expressions
+    streams = [s for s in expression.atoms(Stream) if not s.known]
+    rest = {s: sp.S.Zero for s in streams if any(s.index)}
+    lowest = [sp.diff(expression, s).xreplace(rest) for s in streams if sum(s.index) == 1]
+    mass = sum((sp.diff(expression, s).xreplace(rest) for s in streams if not any(s.index)), sp.S.Zero)
+    head = sp.diff(expression, next(s for s in streams if sum(s.index) == 2))
+    return all(each == 0 for each in lowest) and bool((mass * head).is_nonpositive)
