@@ -1,4 +1,5 @@
-"""What a training measures a field by, chosen by rule: an energy, the residual with the error it causes, or the dual norm of the weak residual."""
+"""What a training measures a field by, chosen by rule: an energy, the residual with the error it causes, or the dual norm of the weak
+residual."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ def choose(problem: Problem, options: TrainOptions, draw: Callable[[], Any], kno
     """What `options.dual` asks for.
 
     "auto" keeps an energy, which measures the error itself; then takes the estimated error, where options allow it and it holds for every
-    equation; then the dual norm, on the coarsest mesh whose own solution can be trusted; and the strong residual where there is none of these.
+    equation; then the dual norm, on the coarsest mesh whose own solution can be trusted; and the strong residual where none of these is.
     `draw` gives the samples that sizes are taken from. `known`: the record of an earlier session.
     Raises: NoWeakForm for a number where there is no weak form.
     """

@@ -1,13 +1,16 @@
 """A loss that measures the error: the weak residual of a field on a coarse mesh, in the discrete dual norm.
 
 With test functions phi_i of a coarse finite element space V_h, the residual vector of a field u is R_i(u) = a(u; phi_i) - l(phi_i), by
-quadrature with the field's exact values and first derivatives. With K the tangent of the discrete problem at its own solution u_h,
+quadrature with the field's exact values and derivatives. With K the tangent of the discrete problem at its own solution u_h,
 
     e = -K^-1 R(u),        loss = sum over unknowns of  |e|^2 / |u_h|^2 + |grad e|^2 / |grad u_h|^2
 
 For a linear problem e = P_h (u* - u), the Galerkin projection of the error to the true solution u*: it vanishes at u* whatever the mesh,
 and is as well conditioned as the error itself, where the mean square of the strong residual weighs each wave number by its fourth power.
 For a nonlinear one it is a Newton step with the tangent of the solution. What V_h cannot see is left to the strong residual.
+
+In time, R is taken in the middle of each of some slabs of time, and e is carried from slab to slab (see `compiler.slabs`): an early error
+counts by all that it causes. Where the weak form has w = lap(u) as a further unknown, w is that of the field.
 
 Samples of next to no size do not decide: to |u_h|^2 is added FLOOR of its mean.
 
@@ -16,8 +19,8 @@ Source: discrete dual norms, Rojas et al. 2023 (arXiv 2308.16910); operator prec
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,26 +28,30 @@ import numpy as np
 import sympy as sp
 import torch
 from numpy.typing import NDArray
-from scipy.sparse import block_diag, coo_matrix, csr_matrix, diags, hstack
-from scipy.sparse.linalg import splu
+from scipy.sparse import block_diag, coo_matrix, csc_matrix, csr_matrix, diags, hstack, identity
+from scipy.sparse.linalg import SuperLU, splu
 from torch import Tensor
 
 from compiler.derivatives import DERIVATIVES, Request
 from compiler.distance import interior, relative_error
 from compiler.fem.assemble import Assembly, State, assembly
 from compiler.fem.conditions import unknown_streams
-from compiler.fem.constraints import constrain
-from compiler.fem.failure import NoWeakForm, SampleError, SolverError
+from compiler.fem.constraints import Constraints, constrain
+from compiler.fem.failure import NoWeakForm, SampleError, Singular
 from compiler.fem.kernels import Function
 from compiler.fem.known import Known
+from compiler.fem.march import march
 from compiler.fem.solve import SolveOptions, one_equation, prepare, sample_spaces, solve, solved_system
 from compiler.fem.spaces import Spaces, Tabulated
+from compiler.fem.system import System
 from compiler.fem.weak import Region
 from compiler.graph import ResidualGraph, Source
-from compiler.lower import Stream
+from compiler.lower import Index, Stream
+from compiler.slabs import Slab, Slabs
 from operators.field import capabilities
 from pdespec.interfaces import flux_conditions
 from pdespec.problem import Problem
+from pdespec.symbols import Time, UnknownField
 
 Array = NDArray[np.float64]
 Measure = tuple[str, int]  # an unknown, and the order of the derivative that is measured
@@ -52,9 +59,12 @@ FINE = 0.2  # C of the interpolation estimate |v - I_h v| <= C h |grad v| on ele
 FLOOR = 0.05  # of the mean square size, below which a sample counts less: those of next to no size must not decide
 TRUSTED = 0.02  # error of a coarse solution that is taken for small: what the mesh sees is a Galerkin projection, free of its error
 LADDER = {1: (16, 32, 64), 2: (8, 12, 16, 24), 3: (3, 4, 6)}  # resolutions tried
+IN_TIME = {1: (12, 16, 24), 2: (5,), 3: (3,)}  # the same where there is time
+SLABS = 2  # slabs of time a cell along the longest side
 LOOKED = 4  # samples whose coarse solutions are compared
 MOST = 20000  # unknowns of a mesh that a coarser one is compared with
-WINDOW, REUSE = 16, 4
+POINTS = 4000  # quadrature points of a sample, above which a mesh costs too much
+WINDOW, REUSE = 16, 2
 LABEL = "weak"  # of the term, also in `TrainOptions.weights`
 
 
@@ -62,7 +72,7 @@ LABEL = "weak"  # of the term, also in `TrainOptions.weights`
 class Part:
     """One region's share of the residual of one sample: R += tests @ values, values being the integrand's coefficients in a row.
 
-    Shapes: points "m D", known "m" each, tests "n (k m)" with the quadrature weights, k coefficients.
+    Shapes: points "m D", slab by slab, m = s q, known "m" each, tests "n (k q)" with the quadrature weights, k coefficients.
     """
 
     points: Array
@@ -75,17 +85,30 @@ class Coarse:
     """One sample on its coarse mesh: all that does not depend on the field.
 
     `constant` is the residual of the integrals that hold no unknown, `norms` the matrices of |e|^2 and |grad e|^2 by unknown, `sizes`
-    these of u_h. `fine` weighs the strong residuals by label, see `DualNorm.fine`.
-    Shapes: constant "n", solve and transposed "n" -> "n", norms "n n" each.
+    these of u_h, the mean over time. `fine` weighs the strong residuals: for every scalar row of a label, numbers to be divided by a size
+    of u, see `DualNorm._fine`.
+    Shapes: constant "n s" for s slabs of time, norms "n n" each.
     """
 
     parts: tuple[Part, ...]
     constant: Array
-    solve: Callable[[Array], Array]
-    transposed: Callable[[Array], Array]
+    slabs: Slabs
     norms: Mapping[Measure, csr_matrix]
     sizes: Mapping[Measure, float]
-    fine: Mapping[str, float]
+    fine: Mapping[str, tuple[Mapping[Measure, float], ...]]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What samples on one mesh with the same free unknowns share. Shapes: down "free n", tests "n (k q)" and norms "n n" of the free ones;
+    `full` are the norms of all unknowns."""
+
+    spaces: Spaces
+    matrix: csr_matrix
+    down: csr_matrix
+    tests: tuple[csr_matrix, ...]
+    norms: Mapping[Measure, csr_matrix]
+    full: Mapping[Measure, csr_matrix]
 
 
 class Integral:
@@ -98,37 +121,46 @@ class Integral:
 
 
 class DualNorm:
-    """The dual norm of a problem's weak residual. Raises: NoWeakForm where the problem has none that first derivatives suffice for."""
+    """The dual norm of a problem's weak residual. Raises: NoWeakForm where the problem has none."""
 
     def __init__(self, problem: Problem, resolution: int, degree: int = 2) -> None:
         self.stated, problem = problem, one_equation(problem)
         self.problem, self.options = problem, SolveOptions(resolution=resolution, degree=degree)
         self.prepared = prepare(problem)
         form = self.prepared.form
-        if form.time is not None:
-            raise NoWeakForm("the dual norm of a problem in time is not built")
-        if set(form.components) != set(form.given):
-            raise NoWeakForm("the weak form has further unknowns by reduction of order, which the field does not give")
         if any(unknown_streams(sp.diff(gauge.density, s)) for gauge in form.gauges for s in unknown_streams(gauge.density)):
             raise NoWeakForm("an integral requirement is not linear in the unknowns")
+        self.dim = len(problem.coordinates)
+        self.steps = 1 if form.time is None else SLABS * resolution
         self.kernels = [k for k in self.prepared.kernels if any(unknown_streams(e) for e in k.residual.expressions)]
         self.integrals = [Integral(k.region, k.residual, [row for row, _ in k.rows]) for k in self.kernels]
         self.integrals += [Integral(each.gauge.region, each.density, ["gauge"]) for each in self.prepared.levels]
+        self.linear = not any(unknown_streams(e) for k in self.kernels for e in k.tangent.expressions)
+        self.owner = {c: name for name, unknown in problem.unknowns.items() for c in unknown.components}
         self.shared: dict[str, Spaces] = {}
+        self.bound: Bound | None = None
         self.sizes: dict[Measure, float] = {}
         self.fine: dict[str, float] = {}
         self.only: Coarse | None = None
 
-    def unknowns(self, batch: Any, resolution: int) -> int:
-        """How many a mesh of that resolution has, in the first sample."""
+    def counted(self, batch: Any, resolution: int) -> tuple[int, int]:
+        """Unknowns of a mesh of that resolution, and quadrature points with those in time, in the first sample."""
         known = Known(self.problem, batch.to("cpu", torch.float64).select([0]))
-        return sample_spaces(self.prepared, known, replace(self.options, resolution=resolution), None, {}).size
+        spaces = sample_spaces(self.prepared, known, replace(self.options, resolution=resolution), None, {})
+        slabs = 1 if self.prepared.form.time is None else SLABS * resolution
+        return spaces.size, slabs * spaces.places[self.prepared.form.domain].weights.size
 
     def refer(self, batch: Any) -> None:
-        """Takes the mean sizes of u_h, and what follows from them, from the samples of a batch."""
-        samples = self.coarse(batch)
+        """Takes the mean sizes of u_h, and what follows from them, from the samples of a batch that can be solved. Raises: SampleError."""
+        _, samples = meshed(self, batch)
         self.sizes = {key: float(np.mean([each.sizes[key] for each in samples])) for key in samples[0].sizes}
-        self.fine = {label: float(np.mean([each.fine[label] for each in samples])) for label in samples[0].fine}
+        self.fine = {}
+        for label in samples[0].fine:
+            rows = [
+                [float(np.mean([row[key] for row in same])) / (self.sizes[key] or 1.0) for key in same[0]]
+                for same in zip(*(each.fine[label] for each in samples), strict=True)
+            ]
+            self.fine[label] = float(np.mean([min(row) for row in rows])) if rows else 0.0
 
     def share(self, label: str) -> float:
         """The weight of a term of the strong loss beside this norm: what is natural to the weak form, as the flux across an interface is,
@@ -157,78 +189,144 @@ class DualNorm:
         prepared, form = self.prepared, self.prepared.form
         spaces = sample_spaces(prepared, known, self.options, None, self.shared)
         parts, constraints = assembly(form, spaces, prepared.kernels, known), constrain(form, spaces, known)
-        system, u, _ = solved_system(parts, constraints, prepared.levels, self.options)
-        down = system.transformation.T.tocsr()
-        inverse = splu((down @ system.tangent(u) @ system.transformation).tocsc())
-        zero = State((np.zeros(spaces.size),))
+        bound = self._bound(spaces, parts, constraints)
+        slabs, states, multipliers = self._solved(bound, parts, constraints)
+        zeros = [State((np.zeros(spaces.size),), state.time) for state in states]
         rest = Assembly(form, spaces, tuple(k for k in prepared.kernels if k not in self.kernels), known)
-        constant = rest.residual(zero)
+        constant = np.stack([rest.residual(zero) for zero in zeros], -1)
         if prepared.levels:
-            multipliers = u[spaces.size :]
-            rows = [system.row(k, zero) for k in range(len(prepared.levels))]
-            wanted = [known.number(each.gauge.value) for each in prepared.levels]
-            constant = np.concatenate([constant + sum(m * row for m, row in zip(multipliers, rows, strict=True)), np.negative(wanted)])
-        found = tuple(self._part(k, spaces, parts, zero, down) for k in range(len(self.integrals)))
-        norms, sizes = self._norms(spaces, u[: spaces.size], down)
-        fine = self._fine(spaces, parts, system.state(u), sizes)
-        return Coarse(found, down @ constant, inverse.solve, lambda right: inverse.solve(right, "T"), norms, sizes, fine)
+            system = System(parts, constraints, prepared.levels)
+            held = sum(m * system.row(k, zeros[0]) for k, m in enumerate(multipliers))
+            wanted = np.array([known.number(each.gauge.value) for each in prepared.levels])
+            constant = np.concatenate([constant + held[:, None], np.repeat(-wanted[:, None], len(states), 1)])
+        found = tuple(self._part(k, spaces, parts, zeros, bound.tests[k]) for k in range(len(self.integrals)))
+        u = np.stack([state.vectors[0] for state in states], -1)
+        sizes = {key: float(np.mean(np.sum(u * (matrix @ u), 0))) for key, matrix in bound.full.items()}
+        fine = self._fine(spaces, parts, states[len(states) // 2], sizes, slabs.length)
+        return Coarse(found, bound.down @ constant, slabs, bound.norms, sizes, fine)
 
-    def _fine(self, spaces: Spaces, parts: Assembly, state: State, sizes: dict[Measure, float]) -> dict[str, float]:
-        """What V_h cannot see, held by the strong residuals r: of an error at the scale h, an equation `a d^m u + ..` leaves a gradient of
-        some (C h)^(m - 1) |r| / a, for m = 2 the interpolation estimate of residual error estimators. By label of the equation, as weights
-        of the mean of r^2 over the domain, relative to |grad u_h|^2. Of conditions, those that fix values weigh relative to |u_h|^2."""
+    def _bound(self, spaces: Spaces, parts: Assembly, constraints: Constraints) -> Bound:
+        """What the last sample had, where this one is on the same mesh."""
+        known = self.bound
+        if known is None or known.spaces is not spaces or (known.matrix != constraints.matrix).nnz:
+            levels = len(self.prepared.levels)
+            matrix = block_diag((constraints.matrix, identity(levels))).tocsr() if levels else constraints.matrix
+            down = matrix.T.tocsr()
+            full = self._norms(spaces)
+            norms = {key: (down @ padded(each, down.shape[1]) @ down.T).tocsr() for key, each in full.items()}
+            tests = tuple((down @ self._tests(k, spaces, parts, down.shape[1])).tocsr() for k in range(len(self.integrals)))
+            self.bound = known = Bound(spaces, constraints.matrix, down, tests, norms, full)
+        return known
+
+    def _solved(self, bound: Bound, parts: Assembly, constraints: Constraints) -> tuple[Slabs, list[State], Array]:
+        """The tangents at the solution, the solution in the middle of every slab, and the multipliers."""
+        levels, down = self.prepared.levels, bound.down
+        if self.prepared.form.time is not None:
+            return self._in_time(bound, parts, constraints)
+        system = System(parts, constraints, levels)
+        if self.linear:
+            u = system.offset()
+            factors = factorised(down @ system.tangent(u) @ down.T)
+            u = u - down.T @ factors.solve(down @ system.residual(u))
+        else:
+            system, u, _ = solved_system(parts, constraints, levels, self.options)
+            factors = factorised(down @ system.tangent(u) @ down.T)
+        return Slabs((Slab(factors),)), [system.state(u)], u[parts.spaces.size :]
+
+    def _in_time(self, bound: Bound, parts: Assembly, constraints: Constraints) -> tuple[Slabs, list[State], Array]:
+        levels, down, known = self.prepared.levels, bound.down, parts.known
+        times, vectors, _ = march(parts, constraints, levels, self.steps, "midpoint", self.options.newton)
+        h = float(times[1] - times[0])
+        middles, rates = (vectors[1:] + vectors[:-1]) / 2, (vectors[1:] - vectors[:-1]) / h
+        accelerations = np.gradient(rates, h, axis=0) if len(rates) > 1 else 0 * rates
+        states = [State((z, k, a), float(t) + h / 2) for z, k, a, t in zip(middles, rates, accelerations, times[:-1], strict=True)]
+        slabs: list[Slab] = []
+        for state in states:
+            if slabs and self.linear and not self._moves(known):
+                slabs.append(slabs[0])
+                continue
+            scale = (1.0, 2 / h, 4 / h**2)
+            history = tuple(jet - rate * state.vectors[0] for jet, rate in zip(state.vectors, scale, strict=True))
+            system = System(parts, constraints, levels, scale, history, state.time)
+            whole = down @ system.tangent(system.extended(state.vectors[0])) @ down.T
+            first, second = (down @ padded(parts.tangent(state, r), down.shape[1]) @ down.T for r in ((0.0, *scale[1:]), (0.0, 0.0, 2 / h)))
+            slabs.append(Slab(factorised(whole), first.tocsr(), second.tocsr() if second.nnz else None))
+        return Slabs(tuple(slabs), h), states, np.zeros(len(levels))
+
+    def _moves(self, known: Known) -> bool:
+        """Whether the tangent of a linear problem changes in time."""
+        symbols = {s for k in self.kernels for e in k.tangent.expressions for s in sp.sympify(e).free_symbols}
+        return any(isinstance(s, Time) or known.moves(s) for s in symbols)
+
+    def _fine(
+        self, spaces: Spaces, parts: Assembly, state: State, measures: Collection[Measure], slab: float
+    ) -> dict[str, tuple[dict[Measure, float], ...]]:
+        """What V_h cannot see, held by the strong residuals r: of an error at the scale l = C h an equation `sum_m a_m d^m u + ..` leaves a
+        gradient of some |r| / sum_m |a_m| l^(1 - m), for one term with m = 2 the interpolation estimate of residual error estimators; a
+        derivative in time counts by C times the length of a slab. By label, and by unknown in each of its rows: the mean of r^2 is to be
+        weighed by it over |grad u|^2. Of conditions, those that fix values weigh by it over |u|^2."""
         form = self.prepared.form
-        owner = {c: name for name, unknown in self.problem.unknowns.items() for c in unknown.components}
         place = spaces.places[form.domain]
         area = float(place.weights.sum())
         length = FINE * (area / spaces.mesh.nelements) ** (1 / len(place.points))
-        found: dict[str, list[float]] = {}
+        found: dict[str, tuple[dict[Measure, float], ...]] = {}
         for kernel in (k for k in self.prepared.kernels if k.region == form.domain):
-            values = parts.values(kernel.tangent, kernel.region, state)
-            entries = [(row, sum(test) + sum(s.index), s.component, v) for (row, test, s), v in zip(kernel.entries, values, strict=True)]
-            for row in {row for row, *_ in entries}:
-                order = max(each[1] for each in entries if each[0] == row and (owner[each[2]], 1) in sizes)
-                squares = [(float(np.mean(v**2)), owner[c]) for r, m, c, v in entries if r == row and m == order and (owner[c], 1) in sizes]
-                square, unknown = max(squares)
-                weight = area * length ** (2 * (order - 1)) / (square * sizes[unknown, 1])
-                found.setdefault(form.labels[row], []).append(weight)
-        for label in self.problem.conditions:  # natural ones are in the weak form already
-            unknowns = {owner[c] for e in (*form.essentials, *form.pins) if e.label == label for c, _ in e.coefficients}
-            found[label] = [area / sizes[unknown, 0] for unknown in unknowns] or [0.0]
-        return {label: float(np.mean(each)) for label, each in found.items()}
+            stiffness: dict[str, dict[Measure, float]] = {}
+            for (row, test, stream), value in zip(kernel.entries, parts.values(kernel.tangent, kernel.region, state), strict=True):
+                component, depth = source(stream.component)
+                order, rate = sum(test) + sum(stream.index[: self.dim]) + 2 * depth, sum(stream.index[self.dim :])
+                size = float(np.sqrt(np.mean(value**2))) * length ** (1 - order) * (FINE * slab if rate else 1.0) ** -rate
+                measure = self.owner[component], 1
+                if measure in measures and size:
+                    own = stiffness.setdefault(row, {})
+                    own[measure] = own.get(measure, 0.0) + size
+            for row, own in stiffness.items():
+                label = form.labels[row]
+                found[label] = (*found.get(label, ()), {measure: area / size**2 for measure, size in own.items()})
+        reach = 0.1 * area ** (2 / self.dim)  # of u by lap(u)
+        for label, condition in self.problem.conditions.items():  # natural ones are in the weak form already
+            held = {source(c) for e in (*form.essentials, *form.pins) if e.label == label for c, _ in e.coefficients}
+            if condition.kind == "initial":
+                held = {(field.func.__name__, 0) for field in (condition.lhs - condition.rhs).atoms(UnknownField)}
+            found[label] = tuple({(self.owner[c], 0): area * reach ** (2 * depth)} for c, depth in sorted(held))
+        return found
 
-    def _part(self, number: int, spaces: Spaces, parts: Assembly, zero: State, down: csr_matrix) -> Part:
+    def _part(self, number: int, spaces: Spaces, parts: Assembly, zeros: Sequence[State], tests: csr_matrix) -> Part:
         integral = self.integrals[number]
         place = spaces.places[integral.region]
+
+        def values(symbol: sp.Symbol, zero: State) -> Array:
+            return np.broadcast_to(parts.argument(symbol, integral.region, place, zero), place.weights.shape).ravel()
+
+        symbols = [symbol for symbol in integral.arguments if symbol not in integral.streams]
+        known = {symbol: np.concatenate([values(symbol, zero) for zero in zeros]) for symbol in symbols}
+        points = np.tile(place.points.reshape(len(place.points), -1).T, (len(zeros), 1))
+        if self.prepared.form.time is not None:
+            points = np.column_stack((points, np.repeat([zero.time for zero in zeros], place.weights.size)))
+        return Part(points, known, tests)
+
+    def _tests(self, number: int, spaces: Spaces, parts: Assembly, size: int) -> csr_matrix:
+        """From values of the coefficients at the quadrature points to the residual of all unknowns. Shapes: -> "n (k q)"."""
+        place = spaces.places[self.integrals[number].region]
         weights = place.weights.ravel()
-        known = {
-            symbol: np.broadcast_to(parts.argument(symbol, integral.region, place, zero), place.weights.shape).ravel()
-            for symbol in integral.arguments
-            if symbol not in integral.streams
-        }
         if number < len(self.kernels):
             rows = self.kernels[number].rows
-            tests = hstack([tabulated(place.tables[row], parts.slot(test), down.shape[1]).T.multiply(weights) for row, test in rows])
-        else:  # the k-th gauge: its integral, beside the equations
-            k = spaces.size + number - len(self.kernels)
-            tests = coo_matrix((weights, (np.full(weights.size, k), np.arange(weights.size))), (down.shape[1], weights.size))
-        return Part(place.points.reshape(len(place.points), -1).T, known, (down @ tests).tocsr())
+            return hstack([tabulated(place.tables[row], parts.slot(test), size).T.multiply(weights) for row, test in rows]).tocsr()
+        k = spaces.size + number - len(self.kernels)  # the k-th gauge: its integral, beside the equations
+        return coo_matrix((weights, (np.full(weights.size, k), np.arange(weights.size))), (size, weights.size)).tocsr()
 
-    def _norms(self, spaces: Spaces, u: Array, down: csr_matrix) -> tuple[dict[Measure, csr_matrix], dict[Measure, float]]:
+    def _norms(self, spaces: Spaces) -> dict[Measure, csr_matrix]:
         """|e|^2 and, of what is continuous and of the main degree, |grad e|^2, by unknown."""
         form = self.prepared.form
         place = spaces.places[form.domain]
         weights = diags(place.weights.ravel())
-        norms, sizes = {}, {}
+        norms = {}
         for name, unknown in self.problem.unknowns.items():
             smooth = all(form.spaces[c].continuous and not form.spaces[c].below for c in unknown.components)
             for order, slots in ((0, [0]), *(((1, range(1, 1 + len(place.points))),) if smooth else ())):
                 tables = [tabulated(place.tables[c], slot, spaces.size) for c in unknown.components for slot in slots]
-                matrix = sum(each.T @ weights @ each for each in tables)
-                padded = block_diag((matrix, csr_matrix((down.shape[1] - spaces.size,) * 2)))
-                norms[name, order] = (down @ padded @ down.T).tocsr()
-                sizes[name, order] = float(u @ matrix @ u)
-        return norms, sizes
+                norms[name, order] = sum(each.T @ weights @ each for each in tables).tocsr()
+        return norms
 
     def __call__(self, field: Callable[[Tensor], Tensor], samples: Sequence[Coarse], like: Tensor) -> Tensor:
         """The mean over the samples of the squared norm of e, points in the dtype and on the device of `like`. Shapes: -> ""."""
@@ -243,19 +341,53 @@ class DualNorm:
             values |= self._streams(field, points, integral)
             found = torch.stack(integral.graph(values, points[..., 0]), 1)  # "b k m"
             for s, part in enumerate(parts):
-                vectors[s] = vectors[s] + _Applied.apply(part.tests, found[s, :, : counts[s]].reshape(-1))
+                own = found[s, :, : counts[s]].unflatten(1, (self.steps, -1))  # "k s q"
+                vectors[s] = vectors[s] + _Applied.apply(part.tests, own.transpose(1, 2).flatten(0, 1))
         squares = [_squared(vector, each, self.sizes) for vector, each in zip(vectors, samples, strict=True)]
         return torch.stack(squares).mean()
 
     def _streams(self, field: Callable[[Tensor], Tensor], points: Tensor, integral: Integral) -> dict[sp.Symbol, Tensor]:
-        """The field's values and first derivatives that the integrands hold. Shapes: points "b m D" -> "b m" each."""
-        order = {component: k for k, component in enumerate(self.problem.components)}
-        indices: dict[int, set] = {}
-        for stream in integral.streams:
-            indices.setdefault(order[stream.component], set()).add(stream.index)
+        """The field's values and derivatives that the integrands hold. Shapes: points "b m D" -> "b m" each."""
+        numbers = {component: k for k, component in enumerate(self.problem.components)}
+        sums = {stream: self._derivatives(stream) for stream in integral.streams}
+        indices: dict[int, set[Index]] = {}
+        for component, index in itertools.chain.from_iterable(sums.values()):
+            indices.setdefault(numbers[component], set()).add(index)
         backend = DERIVATIVES["taylor" if capabilities(field).taylor else "autograd"]()
         answers = backend.evaluate(field, points, Request({c: frozenset(each) for c, each in indices.items()}))
-        return {stream: answers[order[stream.component], stream.index] for stream in integral.streams}
+        return {stream: torch.stack([answers[numbers[c], i] for c, i in each]).sum(0) for stream, each in sums.items()}
+
+    def _derivatives(self, stream: Stream) -> list[tuple[str, Index]]:
+        """A stream as a sum of derivatives of declared unknowns: those of lap(u) are second ones of u."""
+        component, depth = source(stream.component)
+        found = [stream.index]
+        for _ in range(depth):
+            found = [tuple(n + 2 * (k == axis) for k, n in enumerate(index)) for index in found for axis in range(self.dim)]
+        return [(component, index) for index in found]
+
+
+def source(component: str) -> tuple[str, int]:
+    """The declared component behind lap(lap(.. u)), and how many Laplacians there are."""
+    depth = 0
+    while component.startswith("lap("):
+        component, depth = component[4:-1], depth + 1
+    return component, depth
+
+
+def factorised(matrix: csr_matrix) -> SuperLU:
+    """LU by minimum degree for what has a diagonal. Raises: Singular."""
+    matrix = csc_matrix(matrix)
+    saddle = bool(np.any(matrix.diagonal() == 0))
+    try:
+        return splu(matrix) if saddle else splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.1)
+    except RuntimeError as error:  # exactly singular
+        raise Singular from error
+
+
+def padded(matrix: csr_matrix, size: int) -> csr_matrix:
+    """The matrix with zeros for multipliers."""
+    more = size - matrix.shape[0]
+    return block_diag((matrix, csr_matrix((more, more)))).tocsr() if more else matrix
 
 
 def meshed(dual: DualNorm, batch: Any, inner: Callable[[Any], Any] = lambda batch: batch) -> tuple[Any, list[Coarse]]:
@@ -305,30 +437,39 @@ class Window:
 
 
 def trusted_resolution(problem: Problem, batch: Any) -> tuple[int, str]:
-    """The coarsest mesh whose solution is within TRUSTED of that on a mesh twice as fine, the last of LADDER where there is none, and how
-    far off its solution is in words. Looks at LOOKED samples, and at meshes of at most MOST unknowns.
+    """The coarsest mesh whose solution is within TRUSTED of that on a mesh twice as fine, the last one tried where there is none, and how
+    far off its solution is in words. Looks at LOOKED samples, at meshes of at most POINTS points, and compares with finer ones of at most
+    MOST unknowns.
 
-    Raises: NoWeakForm, SampleError, SolverError.
+    Raises: NoWeakForm, also where the coarsest mesh has too many points; SampleError, SolverError.
     """
     few = batch.select(range(min(LOOKED, batch.size)))
-    points, found, solutions = interior(problem, few), math.nan, {}
+    points, solutions = interior(problem, few), {}
     probe = DualNorm(problem, 1)  # refuses what has no dual norm before anything is solved
+    in_time = problem.time is not None
+    ladder = (IN_TIME if in_time else LADDER)[len(problem.coordinates)]
 
     def solution(resolution: int) -> Tensor:
         if resolution not in solutions:
-            solutions[resolution] = solve(problem, few, resolution=resolution)(points)
+            options = {"steps": SLABS * resolution, "scheme": "midpoint"} if in_time else {}
+            solutions[resolution] = solve(problem, few, resolution=resolution, **options)(points)
         return solutions[resolution]
 
-    ladder = LADDER[len(problem.coordinates)]
+    best = None
     for resolution in ladder:
-        if probe.unknowns(few, 2 * resolution) > MOST:
-            if resolution != ladder[0]:
-                resolution = ladder[ladder.index(resolution) - 1]
+        _, count = probe.counted(few, resolution)
+        if count > POINTS:
+            if best is None:
+                raise NoWeakForm(f"the coarsest mesh has {count} quadrature points a sample, which would cost too much")
+            break
+        if probe.counted(few, 2 * resolution)[0] * (1 + in_time * 2 * resolution) > (10 if in_time else 1) * MOST:
+            best = best or (resolution, "not compared with finer ones")
             break
         found = float(relative_error(solution(resolution), solution(2 * resolution)).mean())
+        best = resolution, f"whose own solution is some {100 * found:.2g} % off"
         if found <= TRUSTED:
             break
-    return resolution, "not compared with finer ones" if math.isnan(found) else f"whose own solution is some {100 * found:.2g} % off"
+    return best
 
 
 def tabulated(table: Tabulated, slot: int, size: int) -> csr_matrix:
@@ -345,7 +486,7 @@ def _padded(values: Array, count: int) -> Array:
 
 
 class _Applied(torch.autograd.Function):
-    """A sparse matrix times a vector, in float64."""
+    """A sparse matrix times vectors in columns, in float64."""
 
     @staticmethod
     def forward(ctx, matrix: csr_matrix, vector: Tensor) -> Tensor:
@@ -358,14 +499,14 @@ class _Applied(torch.autograd.Function):
 
 
 class _Squared(torch.autograd.Function):
-    """r -> e' N e with e = -K^-1 r; its gradient is -2 K^-T N e."""
+    """r -> mean over the slabs of e' N e with e that of `Slabs`. Shapes: residual "n s" -> ""."""
 
     @staticmethod
     def forward(ctx, residual: Tensor, coarse: Coarse, norm: csr_matrix) -> Tensor:
-        error = -coarse.solve(residual.detach().numpy())
-        weighted = norm @ error
-        ctx.slope = torch.from_numpy(-2 * coarse.transposed(weighted))
-        return torch.tensor(float(error @ weighted), dtype=torch.float64)
+        error = coarse.slabs.solve(residual.detach().numpy())
+        weighted = norm @ error / error.shape[1]
+        ctx.slope = torch.from_numpy(coarse.slabs.transposed(2 * weighted))
+        return torch.tensor(float(np.sum(error * weighted)), dtype=torch.float64)
 
     @staticmethod
     def backward(ctx, gradient: Tensor):
@@ -373,5 +514,5 @@ class _Squared(torch.autograd.Function):
 
 
 def _squared(residual: Tensor, coarse: Coarse, sizes: Mapping[Measure, float]) -> Tensor:
-    norm = sum(matrix / (coarse.sizes[key] + FLOOR * sizes[key]) for key, matrix in coarse.norms.items())
+    norm = sum(matrix / (coarse.sizes[key] + FLOOR * sizes[key] or 1.0) for key, matrix in coarse.norms.items())
     return _Squared.apply(residual, coarse, norm)

@@ -1,0 +1,70 @@
+"""The error that a weak residual causes, by the tangent of the discrete problem: at once, or from slab to slab of time.
+
+A stationary problem has one slab, z = -C^-1 R. In time, the midpoint rule on slabs of length h (see `compiler.fem.march`): with z_n the
+error in the middle of slab n and e, v what is carried to its end (v only where a second time derivative occurs),
+
+    C z_n = H_1 e_(n-1) + H_2 v_(n-1) - R_n,     C = A_0 + 2/h A_1 + 4/h^2 A_2,   H_1 = 2/h A_1 + 4/h^2 A_2,   H_2 = 2/h A_2,
+    k_n = 2/h (z_n - e_(n-1)),   e_n = 2 z_n - e_(n-1),   v_n = 2 k_n - v_(n-1),
+
+with A_m the tangent in the m-th time derivatives and e_0 = v_0 = 0: initial values are held by terms of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from scipy.sparse.linalg import SuperLU
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Slab:
+    """One slab: the factors of C, and H_1 and H_2, None where there is no time or no second time derivative."""
+
+    factors: SuperLU
+    first: csr_matrix | None = None
+    second: csr_matrix | None = None
+
+
+@dataclass(frozen=True)
+class Slabs:
+    """The slabs in order; one object may stand for several. `length` is h, 0 without time."""
+
+    slabs: tuple[Slab, ...]
+    length: float = 0.0
+
+    def solve(self, residual: Array) -> Array:
+        """z of R. Shapes: "n s" -> "n s"."""
+        found = np.empty_like(residual)
+        e = v = np.zeros(len(residual))
+        for n, slab in enumerate(self.slabs):
+            right = -residual[:, n]
+            if slab.first is not None:
+                right = right + slab.first @ e
+            if slab.second is not None:
+                right = right + slab.second @ v
+            z = slab.factors.solve(right)
+            if slab.first is not None:
+                v = 4 / self.length * (z - e) - v
+                e = 2 * z - e
+            found[:, n] = z
+        return found
+
+    def transposed(self, weights: Array) -> Array:
+        """The transpose of `solve`: dL/dR of dL/dz. Shapes: "n s" -> "n s"."""
+        found = np.empty_like(weights)
+        e = v = np.zeros(len(weights))  # dL/de_n and dL/dv_n
+        for n, slab in reversed(list(enumerate(self.slabs))):
+            z = weights[:, n]
+            if slab.first is not None:
+                z = z + 2 * e + 4 / self.length * v
+            y = slab.factors.solve(z, "T")
+            if slab.first is not None:
+                e = slab.first.T @ y - e - 4 / self.length * v
+                v = -v if slab.second is None else slab.second.T @ y - v
+            found[:, n] = -y
+        return found
