@@ -7,7 +7,8 @@ quadrature with the field's exact values and derivatives. With K the tangent of 
 
 For a linear problem e = P_h (u* - u), the Galerkin projection of the error to the true solution u*: it vanishes at u* whatever the mesh,
 and is as well conditioned as the error itself, where the mean square of the strong residual weighs each wave number by its fourth power.
-For a nonlinear one it is a Newton step with the tangent of the solution. What V_h cannot see is left to the strong residual.
+For a nonlinear one it is a Newton step with the tangent of the solution, which far from it can be of any size: with q its squared norm the
+loss is 2 (sqrt(1 + q) - 1). What V_h cannot see is left to the strong residual.
 
 In time, R is taken in the middle of each of some slabs of time, and e is carried from slab to slab (see `compiler.slabs`): an early error
 counts by all that it causes. Where the weak form has w = lap(u) as a further unknown, w is that of the field.
@@ -37,10 +38,10 @@ from compiler.distance import interior, relative_error
 from compiler.fem.assemble import Assembly, State, assembly
 from compiler.fem.conditions import unknown_streams
 from compiler.fem.constraints import Constraints, constrain
-from compiler.fem.failure import NoWeakForm, SampleError, Singular
+from compiler.fem.failure import NoConvergence, NoWeakForm, SampleError, Singular
 from compiler.fem.kernels import Function
 from compiler.fem.known import Known
-from compiler.fem.march import march
+from compiler.fem.march import evolution, initial_vector
 from compiler.fem.solve import SolveOptions, one_equation, prepare, sample_spaces, solve, solved_system
 from compiler.fem.spaces import Spaces, Tabulated
 from compiler.fem.system import System
@@ -64,6 +65,7 @@ SLABS = 2  # slabs of time a cell along the longest side
 LOOKED = 4  # samples whose coarse solutions are compared
 MOST = 20000  # unknowns of a mesh that a coarser one is compared with
 POINTS = 4000  # quadrature points of a sample, above which a mesh costs too much
+STEP = 8000  # of all samples of a step, above which it takes fewer of them
 WINDOW, REUSE = 16, 2
 LABEL = "weak"  # of the term, also in `TrainOptions.weights`
 
@@ -142,6 +144,7 @@ class DualNorm:
         self.sizes: dict[Measure, float] = {}
         self.fine: dict[str, float] = {}
         self.only: Coarse | None = None
+        self.points = 0
 
     def counted(self, batch: Any, resolution: int) -> tuple[int, int]:
         """Unknowns of a mesh of that resolution, and quadrature points with those in time, in the first sample."""
@@ -153,6 +156,7 @@ class DualNorm:
     def refer(self, batch: Any) -> None:
         """Takes the mean sizes of u_h, and what follows from them, from the samples of a batch that can be solved. Raises: SampleError."""
         _, samples = meshed(self, batch)
+        self.points = max(sum(len(part.points) for part in each.parts) for each in samples)
         self.sizes = {key: float(np.mean([each.sizes[key] for each in samples])) for key in samples[0].sizes}
         self.fine = {}
         for label in samples[0].fine:
@@ -161,6 +165,10 @@ class DualNorm:
                 for same in zip(*(each.fine[label] for each in samples), strict=True)
             ]
             self.fine[label] = float(np.mean([min(row) for row in rows])) if rows else 0.0
+
+    def affordable(self, batch: int, processes: int = 1) -> int:
+        """How many samples of a batch a step can take, a multiple of the number of processes."""
+        return min(batch, max(1, STEP // self.points // processes) * processes)
 
     def share(self, label: str) -> float:
         """The weight of a term of the strong loss beside this norm: what is natural to the weak form, as the flux across an interface is,
@@ -234,24 +242,45 @@ class DualNorm:
         return Slabs((Slab(factors),)), [system.state(u)], u[parts.spaces.size :]
 
     def _in_time(self, bound: Bound, parts: Assembly, constraints: Constraints) -> tuple[Slabs, list[State], Array]:
-        levels, down, known = self.prepared.levels, bound.down, parts.known
-        times, vectors, _ = march(parts, constraints, levels, self.steps, "midpoint", self.options.newton)
-        h = float(times[1] - times[0])
-        middles, rates = (vectors[1:] + vectors[:-1]) / 2, (vectors[1:] - vectors[:-1]) / h
-        accelerations = np.gradient(rates, h, axis=0) if len(rates) > 1 else 0 * rates
-        states = [State((z, k, a), float(t) + h / 2) for z, k, a, t in zip(middles, rates, accelerations, times[:-1], strict=True)]
+        """By the midpoint rule, one Newton step a slab from the value that the last rate predicts; the tangent there is kept.
+
+        Raises: NoConvergence where that runs away.
+        """
+        form, down, known, orders = self.prepared.form, bound.down, parts.known, evolution(self.prepared.form)
+        start, end = known.number(form.time.start), known.number(form.time.end)
+        h = (end - start) / self.steps
+        scale, size = (1.0, 2 / h, 4 / h**2), parts.spaces.size
+        evolving = np.zeros(size, dtype=bool)
+        for component in orders:
+            evolving[parts.spaces.numbers(component)] = True
+        u = z = initial_vector(parts, 0, orders)
+        v = initial_vector(parts, 1, orders) if 2 in orders.values() else np.zeros(size)
+        rate, multipliers = np.zeros(size), np.zeros(len(self.prepared.levels))
+        base, once = System(parts, constraints, self.prepared.levels), self.linear and not self._moves(known)
         slabs: list[Slab] = []
-        for state in states:
-            if slabs and self.linear and not self._moves(known):
+        states: list[State] = []
+        for n in range(self.steps):
+            system = replace(base, rates=scale, history=(0.0, -scale[1] * u, -scale[2] * u - scale[1] * v), time=start + (n + 0.5) * h)
+            z = np.where(evolving, u + h / 2 * rate, z)
+            z = constraints.matrix @ z[constraints.free] + constraints.offset(system.time)
+            guess = np.concatenate((z, multipliers))
+            if once and slabs:
                 slabs.append(slabs[0])
-                continue
-            scale = (1.0, 2 / h, 4 / h**2)
-            history = tuple(jet - rate * state.vectors[0] for jet, rate in zip(state.vectors, scale, strict=True))
-            system = System(parts, constraints, levels, scale, history, state.time)
-            whole = down @ system.tangent(system.extended(state.vectors[0])) @ down.T
-            first, second = (down @ padded(parts.tangent(state, r), down.shape[1]) @ down.T for r in ((0.0, *scale[1:]), (0.0, 0.0, 2 / h)))
-            slabs.append(Slab(factorised(whole), first.tocsr(), second.tocsr() if second.nnz else None))
-        return Slabs(tuple(slabs), h), states, np.zeros(len(levels))
+            else:
+                state = system.state(guess)
+                first, second = (
+                    down @ padded(parts.tangent(state, r), down.shape[1]) @ down.T for r in ((0.0, *scale[1:]), (0.0, 0.0, scale[1]))
+                )
+                slabs.append(Slab(factorised(down @ system.tangent(guess) @ down.T), first.tocsr(), second.tocsr() if second.nnz else None))
+            guess = guess - down.T @ slabs[-1].factors.solve(down @ system.residual(guess))
+            if not np.isfinite(guess).all():
+                raise NoConvergence(f"at {form.time.name} = {system.time:.4g} a step of time runs away")
+            z, multipliers = guess[:size], guess[size:]
+            states.append(system.state(guess))
+            rate = scale[1] * (z - u)
+            u, v = np.where(evolving, 2 * z - u, z), 2 * rate - v
+            u = constraints.matrix @ u[constraints.free] + constraints.offset(start + (n + 1) * h)
+        return Slabs(tuple(slabs), h), states, np.zeros(len(multipliers))
 
     def _moves(self, known: Known) -> bool:
         """Whether the tangent of a linear problem changes in time."""
@@ -343,8 +372,8 @@ class DualNorm:
             for s, part in enumerate(parts):
                 own = found[s, :, : counts[s]].unflatten(1, (self.steps, -1))  # "k s q"
                 vectors[s] = vectors[s] + _Applied.apply(part.tests, own.transpose(1, 2).flatten(0, 1))
-        squares = [_squared(vector, each, self.sizes) for vector, each in zip(vectors, samples, strict=True)]
-        return torch.stack(squares).mean()
+        squares = torch.stack([_squared(vector, each, self.sizes) for vector, each in zip(vectors, samples, strict=True)])
+        return (squares if self.linear else 2 * ((1 + squares).sqrt() - 1)).mean()
 
     def _streams(self, field: Callable[[Tensor], Tensor], points: Tensor, integral: Integral) -> dict[sp.Symbol, Tensor]:
         """The field's values and derivatives that the integrands hold. Shapes: points "b m D" -> "b m" each."""

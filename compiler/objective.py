@@ -53,6 +53,7 @@ class Objective(nn.Module):
         self.dual: DualNorm | None = None
         self.window: Window | None = None
         self.held: tuple[Any, list[Coarse]] | None = None
+        self.batch = options.batch
         self.engine = StepEngine(loss, options.block, "captured" if options.captured else "eager") if options.block else None
         self.to(dtype=dtype_of(options))
 
@@ -119,7 +120,7 @@ class Objective(nn.Module):
     def draw(self, purpose: str, step: int, share: bool = True) -> Any:
         """The batch of a step, the same for every number of processes; with `share`, this process's part of it."""
         options, fabric = self.options, self.fabric
-        size = options.batch if purpose == "train" else options.validation
+        size = self.batch if purpose == "train" else options.validation
         batch = self.sampler(
             self.problem,
             size,

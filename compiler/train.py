@@ -128,7 +128,7 @@ def train(
     fabric = _fabric(options)
     objective = Objective(problem, model, loss, options, sampler, fabric)
     if dual is not None:
-        objective.dual = dual
+        objective.dual, objective.batch = dual, dual.affordable(options.batch, fabric.world_size)
         objective.window = Window(lambda step: meshed(dual, objective.draw("train", step), loss.inner_batch), options.seed)
     parameters = [each for each in objective.parameters() if each.requires_grad]
     optimizer = made(OPTIMIZERS, options.optimizer, options.optimizer_options, parameters, lr=options.lr)
@@ -167,7 +167,8 @@ def train(
         for each in problem.data:
             display.say(f"warning: the data from {each.source!r} are not seen: measurements are no term of the loss yet")
         if choice.reason:
-            display.say(choice.reason)
+            fewer = f"; {objective.batch} samples a step instead of {options.batch}" if objective.batch < options.batch else ""
+            display.say(choice.reason + fewer)
         session = _session(fabric, start)
         if resuming:
             runs.continue_run(run, session, choice.record(options.dual))

@@ -206,6 +206,13 @@ on boundary(L): w = 0; dx(w) = 0
     assert float(dual(lambda p: field(p, 1.1), samples, like)) == pytest.approx(0.01 * 2 / 1.05, rel=1e-2)
 
 
+def test_a_step_takes_fewer_samples_where_each_has_many_points():
+    dual, samples, *_ = in_time(HEAT, 4, None)
+    assert dual.points == 4 * 3 * 8 == len(samples[0].parts[0].points)
+    dual.points = 3000
+    assert [dual.affordable(*each) for each in ((4,), (1,), (4, 2), (12, 4))] == [2, 1, 2, 4]
+
+
 def test_samples_of_other_shapes_are_measured_together_as_alone():
     problem = pdespec.load(EXAMPLES / "nonlinear_poisson.pde")
     dual = DualNorm(problem, 4)
