@@ -19,8 +19,8 @@ import torch
 from measure import Bench, Build, Step, alternate, measured, peak, report, save
 from steps import BLOCKS, SETTINGS, decoder_cases
 
-from operators.lattice import Lattice
-from operators.neighbors import NEIGHBORS
+from operators.graph.grid import Lattice
+from operators.graph.neighbors import NEIGHBORS
 
 
 def decoder(bench: Bench) -> None:

@@ -19,8 +19,16 @@ sys.path.insert(0, str(ROOT))
 
 with atheris.instrument_imports(include=["pdespec", "lark"]):
     import pdespec
-    from pdespec.text.read import problem_of  # noqa: F401 - instrumented with all it imports
-    from pdespec.text.words import BUILTINS, FUNCTIONS, PARTICLES, RANKS, REGIONS, SHAPES, STATEMENTS
+    from pdespec.text.read.elaborate import problem_of  # noqa: F401 - instrumented with all it imports
+    from pdespec.text.syntax.words import (
+        BUILTINS,
+        FUNCTIONS,
+        PARTICLES,
+        RANKS,
+        REGIONS,
+        SHAPES,
+        STATEMENTS,
+    )
 
 
 def check(data: bytes) -> None:

@@ -21,8 +21,8 @@ from measure import save
 
 import compiler
 import pdespec
-from compiler.presets import preset
-from pdespec.problem import Problem
+from compiler.training.presets import preset
+from pdespec.statements.problem import Problem
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PROBLEMS = ("nonlinear_poisson", "burgers")

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from compiler.cost import seconds
+from compiler.comparison.timing import seconds
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -79,7 +79,7 @@ def peak(build: Build) -> float:
     """Bytes by which resident memory rises at its peak in a process's first three steps, once a small step has loaded what any needs and
     what is compiled has been (Linux with glibc).
 
-    Holes that the allocator leaves count, as they do for a user; the peak of live tensors alone is `compiler.cost.PeakMemory`.
+    Holes that the allocator leaves count, as they do for a user; the peak of live tensors alone is `compiler.comparison.timing.PeakMemory`.
     """
     build(True)()
     step = build(False)

@@ -17,7 +17,7 @@ from whole import Peer, own_operator, own_step, peer_step, work
 
 from compiler.derivatives import Autograd, Backend, Form, Request, Taylor
 from operators.field import OperatorInput
-from operators.gino import DecodedField
+from operators.models.gino import DecodedField
 
 INSTALLED = importlib.util.find_spec("neuralop") is not None
 PARAMETERS = 714_692

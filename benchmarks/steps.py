@@ -16,13 +16,13 @@ from torch import Tensor
 
 import pdespec
 from compiler.derivatives import Backend, FiniteDifference
-from compiler.engine import StepEngine
-from compiler.geometry import Geometry
-from compiler.loss import PhysicsLoss, Terms
-from operators.gino import DecodedField
-from operators.gno import GNO
-from operators.lattice import Lattice
-from operators.mlp import MLP
+from compiler.geometry.domain import Geometry
+from compiler.loss.blocks import StepEngine
+from compiler.loss.physics import PhysicsLoss, Terms
+from operators.graph.gno import GNO
+from operators.graph.grid import Lattice
+from operators.layers.mlp import MLP
+from operators.models.gino import DecodedField
 
 Mode = Literal["eager", "captured", "graphs"]  # the last: captured, replayed as CUDA graphs
 

@@ -14,9 +14,9 @@ from measure import Step
 from steps import POISSON, Mode, Sample, evaluator, ready, residuals_of
 from torch import Tensor
 
-from compiler.loss import PhysicsLoss
+from compiler.loss.physics import PhysicsLoss
 from operators.field import OperatorInput
-from operators.gino import GINO, DecodedField, EncoderOptions
+from operators.models.gino import GINO, DecodedField, EncoderOptions
 
 RADIUS = 0.175
 SEGMENT_SUM = "segment_csr"  # the name under which the peer's module holds its reduction

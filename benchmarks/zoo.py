@@ -28,7 +28,7 @@ def run(name: str, given: argparse.Namespace) -> dict[str, Any]:
 
     import compiler
     import pdespec
-    from compiler.presets import preset
+    from compiler.training.presets import preset
 
     problem, chosen = pdespec.load(EXAMPLES / f"{name}.pde"), preset(given.preset)
     steps = given.steps or chosen.options.steps

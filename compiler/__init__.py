@@ -10,37 +10,37 @@ import sys
 from types import ModuleType
 
 _HOME = {
-    "compile": "loss",
-    "PhysicsLoss": "loss",
-    "build": "build",
-    "sample": "sample",
-    "instance": "sample",
-    "Batch": "sample",
-    "StepEngine": "engine",
-    "train": "train",
-    "TrainOptions": "train",
-    "Run": "runs",
-    "Recipe": "runs",
-    "open_run": "runs",
-    "load_run": "checkpoint",
-    "evaluate": "evaluate",
-    "load": "answers",
-    "PRESETS": "presets",
+    "compile": "loss.physics",
+    "PhysicsLoss": "loss.physics",
+    "build": "batches.build",
+    "sample": "batches.sample",
+    "instance": "batches.sample",
+    "Batch": "batches.sample",
+    "StepEngine": "loss.blocks",
+    "train": "training.loop",
+    "TrainOptions": "training.loop",
+    "Run": "training.runs",
+    "Recipe": "training.runs",
+    "open_run": "training.runs",
+    "load_run": "training.checkpoint",
+    "evaluate": "evaluation.evaluate",
+    "load": "prediction.answers",
+    "PRESETS": "training.presets",
     "solve": "fem",
-    "outputs": "outputs",
-    "compare": "compare",
+    "outputs": "functionals.outputs",
+    "compare": "comparison.compare",
     "DERIVATIVES": "derivatives",
-    "BALANCERS": "balance",
-    "OPTIMIZERS": "optim",
-    "SCHEDULES": "optim",
-    "Geometry": "geometry",
+    "BALANCERS": "training.balancers",
+    "OPTIMIZERS": "training.optimizers",
+    "SCHEDULES": "training.optimizers",
+    "Geometry": "geometry.domain",
 }
 
 __all__ = sorted(_HOME)
 
 
 class _Package(ModuleType):
-    """`compiler.train` is the function, also after `compiler/train.py` has been imported, which would bind the module to that name."""
+    """Loads a public name on first use. No module under `compiler` bears such a name, except as the room of another."""
 
     def __setattr__(self, name: str, value: object) -> None:
         if not (name in _HOME and isinstance(value, ModuleType)):

@@ -9,18 +9,19 @@ from typing import Any
 
 import sympy as sp
 
-from compiler.dual import DualNorm, trusted_resolution
-from compiler.fem.failure import SolverError
-from compiler.green import error_term
-from compiler.lower import Stream, Term, lower
-from compiler.options import TrainOptions
+from compiler.fem.errors import SolverError
+from compiler.loss.error_estimate import error_term
+from compiler.lowering.terms import Stream, Term, lower
+from compiler.training.dual import DualNorm, trusted_resolution
+from compiler.training.options import TrainOptions
 from pdespec.errors import ProblemError
-from pdespec.problem import Problem
+from pdespec.statements.problem import Problem
 
 
 @dataclass(frozen=True)
 class Choice:
-    """`kind` is strong, energy, error (the estimate of `compiler.green`) or dual; `reason` says why, "" where nothing was to be chosen."""
+    """`kind` is strong, energy, error (the estimate of `compiler.loss.error_estimate`) or dual; `reason` says why, "" where nothing was to
+    be chosen."""
 
     kind: str
     reason: str = ""

@@ -18,8 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from compiler.progress import Display
-    from pdespec.problem import Problem
+    from compiler.training.progress import Display
+    from pdespec.statements.problem import Problem
 
 app = typer.Typer(
     help="Declare a partial differential equation, train a neural operator on it, and measure how wrong it is.",
@@ -54,8 +54,8 @@ def command(name: str | None = None) -> Callable[[Callable[..., None]], Callable
     def register(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
         def guarded(*arguments: Any, **options: Any) -> None:
-            from compiler.options import OptionError
-            from compiler.runs import RunError
+            from compiler.training.options import OptionError
+            from compiler.training.runs import RunError
             from pdespec.errors import ProblemError
 
             try:
@@ -87,12 +87,12 @@ def _say(text: str) -> None:
 
 def _solver_error() -> type[Exception]:
     """`SolverError`, or nothing that is ever raised where the solver has not been imported."""
-    failure = sys.modules.get("compiler.fem.failure")
+    failure = sys.modules.get("compiler.fem.errors")
     return failure.SolverError if failure else Usage
 
 
 def _display(quiet: bool) -> Display:
-    from compiler.progress import Bar, Lines
+    from compiler.training.progress import Bar, Lines
 
     return Bar(err) if err.is_terminal and not quiet else Lines(err)
 
@@ -101,7 +101,7 @@ def _display(quiet: bool) -> Display:
 def check(file: File) -> None:
     """Read a problem and say everything that is wrong with it, or what it is."""
     import pdespec
-    from pdespec.text.summary import summary
+    from pdespec.text.write.summary import summary
 
     problem = pdespec.load(file)
     for warning in problem.warnings:
@@ -122,7 +122,7 @@ def _meshes(problem: Problem) -> list[tuple[str, list[str]]]:
 
     if not any(meshes(domain.shape) for domain in problem.domains.values()):
         return []
-    from compiler.meshes import report, warnings
+    from compiler.fem.meshing.mesh_report import report, warnings
 
     lines = report(problem)
     for warning in warnings(problem):
@@ -154,7 +154,7 @@ def explain(
 
 
 def _known_backends(names: list[str]) -> None:
-    from compiler.selection import backend_name
+    from compiler.lowering.selection import backend_name
 
     try:
         for each in names:
@@ -164,20 +164,20 @@ def _known_backends(names: list[str]) -> None:
 
 
 def _explain(problem: Problem, stage: str, derivatives: str) -> list[str]:
-    from pdespec.text.summary import STAGES as SYMBOLIC
-    from pdespec.text.summary import explain as explained
+    from pdespec.text.write.summary import STAGES as SYMBOLIC
+    from pdespec.text.write.summary import explain as explained
 
     if stage in SYMBOLIC:
         return explained(problem, stage)
     if stage == "weak":
         from compiler.fem import NoWeakForm, weak_form
-        from compiler.fem.ufl import report
+        from compiler.fem.export.ufl import report
 
         try:
             return report(weak_form(problem))
         except NoWeakForm as missing:
             return [f"no weak form: {missing}"]
-    from compiler.loss import compile
+    from compiler.loss.physics import compile
 
     loss = compile(problem, derivatives)
     if stage == "plan":
@@ -197,9 +197,15 @@ def train(
 ) -> None:
     """Train an operator on the physics of a problem alone."""
     import pdespec
-    from compiler.presets import changed
-    from compiler.presets import preset as find_preset
-    from compiler.runs import Recipe, RunError, holds_run, open_run, refuse_occupied
+    from compiler.training.presets import changed
+    from compiler.training.presets import preset as find_preset
+    from compiler.training.runs import (
+        Recipe,
+        RunError,
+        holds_run,
+        open_run,
+        refuse_occupied,
+    )
 
     words = _pairs("--set", settings or [])
     if derivatives is not None:
@@ -224,8 +230,8 @@ def train(
     operator, model_options, options = changed(operator, model_options, options, words)
 
     model = _built(problem, operator, {"seed": options.seed, **model_options})
-    from compiler.progress import Silent
-    from compiler.train import train as run_training
+    from compiler.training.loop import train as run_training
+    from compiler.training.progress import Silent
 
     display = _display(quiet) if _leads() else Silent()
     recipe = Recipe(operator, model_options)
@@ -240,7 +246,7 @@ def train(
 
 def _built(problem: Problem, operator: str, options: dict[str, Any]) -> Any:
     """`compiler.build`, whose complaints about options are about the command's words."""
-    from compiler.build import build
+    from compiler.batches.build import build
 
     try:
         return build(problem, operator, **options)
@@ -255,7 +261,7 @@ def _built(problem: Problem, operator: str, options: dict[str, Any]) -> Any:
 
 
 def _leads() -> bool:
-    from compiler.runs import leads
+    from compiler.training.runs import leads
 
     return leads()
 
@@ -269,13 +275,13 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Measure a run against the reference solver on held-out samples; write evaluation.json, pictures and report.html."""
-    from compiler.runs import open_run
+    from compiler.training.runs import open_run
 
     if checkpoint not in ("last", "best"):
         raise Usage(f"unknown checkpoint {checkpoint!r}; it is last or best")
     open_run(directory)  # says what is missing before torch is loaded
-    from compiler.evaluate import evaluate as run_evaluation
-    from compiler.evaluate import rows
+    from compiler.evaluation.evaluate import evaluate as run_evaluation
+    from compiler.evaluation.evaluate import rows
 
     found = run_evaluation(directory, samples, checkpoint=checkpoint, resolution=resolution, display=_display(quiet))
     table = Table(title=f"{found.run.problem.name}, {len(found.samples)} held-out samples", title_justify="left")
@@ -305,7 +311,7 @@ def compare(
     import pdespec
 
     if target.is_dir():
-        from compiler.checkpoint import load_run
+        from compiler.training.checkpoint import load_run
 
         run = load_run(target)
         problem, model = run.problem, run.model
@@ -314,9 +320,9 @@ def compare(
         model = _built(problem, "gino", {"seed": seed})
     import torch
 
-    from compiler.compare import compare as run_comparison
+    from compiler.batches.sample import sample
+    from compiler.comparison.compare import compare as run_comparison
     from compiler.derivatives import DERIVATIVES
-    from compiler.sample import sample
 
     names = list(DERIVATIVES) if derivatives is None else [each.strip() for each in derivatives.split(",")]
     _known_backends(names)
@@ -324,7 +330,7 @@ def compare(
     field = model(batch.inputs)
     out.print(str(run_comparison(problem, field, batch, derivatives=names)), markup=False)
     if out_ is not None:
-        from compiler.compare_pictures import write_comparison
+        from compiler.comparison.pictures import write_comparison
 
         out_.mkdir(parents=True, exist_ok=True)
         write_comparison(out_, problem, field, batch)
@@ -350,7 +356,7 @@ def predict(
     """Ask a trained operator for an answer, and write it to a file."""
     import warnings
 
-    from compiler.answers import OutsideWarning, load
+    from compiler.prediction.answers import OutsideWarning, load
 
     operator = load(directory, checkpoint)
     with warnings.catch_warnings(record=True) as caught:
@@ -384,8 +390,8 @@ def _functions(problem: Problem, words: list[str]) -> dict[str, Any]:
     """Input functions from numbers and files, whose columns are the coordinates and the components by name."""
     import numpy as np
 
-    from compiler.columns import read_columns
-    from compiler.runs import RunError
+    from compiler.prediction.columns import read_columns
+    from compiler.training.runs import RunError
 
     found: dict[str, Any] = {}
     for name, text in _pairs("--inputs", words).items():
@@ -419,8 +425,8 @@ def _write_answer(answer: Any, points: str, target: Path) -> list[Path]:
     """An answer at points, in a file of the kind that its name says."""
     import numpy as np
 
-    from compiler.columns import KINDS, read_columns, write_columns
-    from compiler.runs import RunError
+    from compiler.prediction.columns import KINDS, read_columns, write_columns
+    from compiler.training.runs import RunError
 
     grid = re.fullmatch(r"grid:([1-9]\d{0,3})", points)
     if target.suffix in (".vtu", ".pvd"):
@@ -467,11 +473,11 @@ def solve(
     problem = pdespec.load(file)
     import torch
 
+    from compiler.batches.sample import sample
     from compiler.fem import solve as run_solver
-    from compiler.fem.vtk import save_vtk
-    from compiler.pictures import png, reference_picture
-    from compiler.runs import write_atomically
-    from compiler.sample import sample
+    from compiler.fem.export.vtk import save_vtk
+    from compiler.report.pictures import png, reference_picture
+    from compiler.training.runs import write_atomically
 
     batch = sample(problem, 1, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     asked = {"resolution": resolution, "degree": degree, "cell": cell, "steps": steps, "scheme": scheme, "mesh": mesh}
@@ -490,7 +496,7 @@ def solve(
 @command()
 def new(name: Annotated[str, typer.Argument(help="the name of the problem; NAME.pde is written")]) -> None:
     """Write a commented problem to start from."""
-    from pdespec.text.summary import template
+    from pdespec.text.write.summary import template
 
     path = Path(name if name.endswith(".pde") else f"{name}.pde")
     stem = path.stem

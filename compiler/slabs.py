@@ -1,6 +1,7 @@
 """The error that a weak residual causes, by the tangent of the discrete problem: at once, or from slab to slab of time.
 
-A stationary problem has one slab, z = -C^-1 R. In time, the midpoint rule on slabs of length h (see `compiler.fem.march`): with z_n the
+A stationary problem has one slab, z = -C^-1 R. In time, the midpoint rule on slabs of length h (see `compiler.fem.solvers.time_stepping`):
+with z_n the
 error in the middle of slab n and e, v what is carried to its end (v only where a second time derivative occurs),
 
     C z_n = H_1 e_(n-1) + H_2 v_(n-1) - R_n,     C = A_0 + 2/h A_1 + 4/h^2 A_2,   H_1 = 2/h A_1 + 4/h^2 A_2,   H_2 = 2/h A_2,

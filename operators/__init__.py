@@ -4,20 +4,20 @@ Imports torch, and neither sympy nor pdespec.
 """
 
 from operators.field import Ansatz, Capabilities, Field, OperatorInput, capabilities
-from operators.fno import FNO, FourierTrunk, SpectralField
-from operators.gino import GINO, DecodedField, EncoderOptions
-from operators.gno import GNO
-from operators.jet import Jet, JetSpace
-from operators.kernels import KERNELS
-from operators.lattice import Lattice
-from operators.mlp import MLP
-from operators.neighbors import NEIGHBORS, Edges
-from operators.pinn import PINN, NetworkField, Siren
+from operators.graph.gno import GNO
+from operators.graph.grid import Lattice
+from operators.graph.kernels import KERNELS
+from operators.graph.neighbors import NEIGHBORS, Edges
+from operators.graph.weights import WEIGHTS, Weight
+from operators.jets.derivative_tables import ACTIVATIONS
+from operators.jets.jet import Jet, JetSpace
+from operators.layers.mlp import MLP
+from operators.layers.spectral import SpectralConv
+from operators.models.fno import FNO, FourierTrunk, SpectralField
+from operators.models.gino import GINO, DecodedField, EncoderOptions
+from operators.models.pinn import PINN, NetworkField, Siren
+from operators.models.transolver import Transolver
 from operators.registry import DuplicateName, Registry, UnknownName
-from operators.spectral import SpectralConv
-from operators.tables import ACTIVATIONS
-from operators.transolver import Transolver
-from operators.weights import WEIGHTS, Weight
 
 __all__ = [
     "ACTIVATIONS",

@@ -14,8 +14,8 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from operators.jet import Jet, JetSpace, factorial
-from operators.lattice import Lattice
+from operators.graph.grid import Lattice
+from operators.jets.jet import Jet, JetSpace, factorial
 
 PointFunction = Callable[[Tensor], Tensor]
 

@@ -9,7 +9,6 @@ from re import compile as pattern
 from typing import TYPE_CHECKING, Any
 
 from pdespec.calculus import Integral, advect, avg, curl, d, derivative_operator, dirac, div, dn, dt, dtt, grad, integral, jump, lap
-from pdespec.check import check
 from pdespec.complexes import abs2, arg, conj, im, re
 from pdespec.domains import (
     airfoil,
@@ -34,12 +33,30 @@ from pdespec.domains import (
 from pdespec.errors import Diagnostic, ProblemError
 from pdespec.geometry import Boundary, Domain, boundary, group, interface, periodic, rest, side
 from pdespec.laws import fourier, gaussians, grf, loguniform, normal, uniform
-from pdespec.manufacture import manufacture
-from pdespec.problem import Problem
-from pdespec.statements import Condition, Data, Equation, Functional, IntegralRequirement, Output, Requirement, at, inside, on
+from pdespec.rules.check import check
+from pdespec.statements.manufacture import manufacture
+from pdespec.statements.problem import Problem
+from pdespec.statements.statements import (
+    Condition,
+    Data,
+    Equation,
+    Functional,
+    IntegralRequirement,
+    Output,
+    Requirement,
+    at,
+    inside,
+    on,
+)
+from pdespec.statements.variation import (
+    diff,
+    first_variation,
+    natural_conditions,
+    variation,
+    weak_form,
+)
 from pdespec.symbols import const, input_function, param, space, time, trainable, unit_normal, unknown
 from pdespec.tensors import cross, det, dot, identity, inner, inv, outer, skew, sym, tr, transpose
-from pdespec.variation import diff, first_variation, natural_conditions, variation, weak_form
 
 if TYPE_CHECKING:
     from pdespec.text import load, parse

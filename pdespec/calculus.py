@@ -107,7 +107,7 @@ def short(expression: Expression, width: int = 60) -> str:
 
 
 def _plain(expression: Expression) -> str:
-    from pdespec.text.express import plain  # it writes the operators of this module
+    from pdespec.text.write.express import plain  # it writes the operators of this module
 
     return plain(expression)
 

@@ -21,7 +21,7 @@ from pdespec.calculus import Integral, TwoSided
 from pdespec.errors import fail
 from pdespec.jumps import SPECIAL, chain, slope
 from pdespec.symbols import Coordinate, InputField, Normal, Time, UnknownField
-from pdespec.text.beyond import DELAY
+from pdespec.text.syntax.beyond import DELAY
 
 MultiIndex = tuple[int, ...]
 

@@ -24,8 +24,8 @@ from measure import save
 
 import compiler
 import pdespec
-from compiler.presets import preset
-from compiler.progress import Lines
+from compiler.training.presets import preset
+from compiler.training.progress import Lines
 
 PROBLEM = Path(__file__).parents[2] / "examples" / "hyperelastic_pores.pde"
 

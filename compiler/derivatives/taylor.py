@@ -11,7 +11,7 @@ from compiler.derivatives.interface import DERIVATIVES, Field, Key, Request
 from compiler.derivatives.layout import Axes, Layout
 from operators.field import Capabilities
 from operators.field import capabilities as capabilities_of
-from operators.jet import JetSpace
+from operators.jets.jet import JetSpace
 from pdespec.errors import Diagnostic, ProblemError
 
 
@@ -31,7 +31,7 @@ class Taylor:
         return Diagnostic(
             "P01",
             "taylor needs a field that carries jets, this one only returns values",
-            hint="use autograd, or a decoder made of operators.gno, operators.mlp layers",
+            hint="use autograd, or a decoder made of operators.graph.gno, operators.layers.mlp layers",
             cause=capabilities.reason,
         )
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .failure import NoConvergence, NoWeakForm, SampleError, SolverError
-from .solution import Solution
-from .solve import solve
-from .weak import WeakForm, weak_form
+from compiler.fem.errors import NoConvergence, NoWeakForm, SampleError, SolverError
+from compiler.fem.forms.weak import WeakForm, weak_form
+from compiler.fem.solution import Solution
+from compiler.fem.solve import solve
 
 __all__ = ["NoConvergence", "NoWeakForm", "SampleError", "Solution", "SolverError", "WeakForm", "solve", "weak_form"]

@@ -13,11 +13,10 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from compiler.derivatives.interface import Key, Request, answer, parts
-
-from .failure import SolverError
-from .locate import Locator
-from .spaces import Spaces
-from .spaces import interpolation as at_points
+from compiler.fem.discrete.locate import Locator
+from compiler.fem.discrete.spaces import Spaces
+from compiler.fem.discrete.spaces import interpolation as at_points
+from compiler.fem.errors import SolverError
 
 Array = NDArray[np.float64]
 

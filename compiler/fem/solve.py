@@ -11,29 +11,28 @@ import skfem
 import torch
 from numpy.typing import NDArray
 
-from pdespec.analysis import Analysis
-from pdespec.check import RULES
+from compiler.fem.discrete.assemble import Assembly, State, assembly
+from compiler.fem.discrete.constraints import Constraints, constrain
+from compiler.fem.discrete.kernels import Kernel, kernels
+from compiler.fem.discrete.known import Known
+from compiler.fem.discrete.spaces import Spaces, make_spaces
+from compiler.fem.discrete.system import Level, System, level
+from compiler.fem.errors import NoConvergence, NoWeakForm, Singular, SolverError
+from compiler.fem.forms.weak import Region, WeakForm, weak_form
+from compiler.fem.meshing.facets import aligned, facets_of, outside
+from compiler.fem.meshing.fitted import fitted
+from compiler.fem.meshing.mesh import mesh_domain
+from compiler.fem.meshing.meshfile import given_mesh, refuse_other_domain
+from compiler.fem.solution import SampleSolution, Solution
+from compiler.fem.solvers.minimize import minimize
+from compiler.fem.solvers.newton import NewtonOptions, newton, solve_equations
+from compiler.fem.solvers.time_stepping import march
 from pdespec.geometry import Boundary, shape_symbols
-from pdespec.problem import Problem
-from pdespec.subdomains import merged
+from pdespec.rules.check import RULES
+from pdespec.rules.registry import Analysis
+from pdespec.rules.subdomains import merged
+from pdespec.statements.problem import Problem
 from pdespec.symbols import InputField
-
-from .assemble import Assembly, State, assembly
-from .constraints import Constraints, constrain
-from .facets import aligned, facets_of, outside
-from .failure import NoConvergence, NoWeakForm, Singular, SolverError
-from .fitted import fitted
-from .kernels import Kernel, kernels
-from .known import Known
-from .march import march
-from .mesh import mesh_domain
-from .meshfile import given_mesh, refuse_other_domain
-from .minimize import minimize
-from .newton import NewtonOptions, newton, solve_equations
-from .solution import SampleSolution, Solution
-from .spaces import Spaces, make_spaces
-from .system import Level, System, level
-from .weak import Region, WeakForm, weak_form
 
 Array = NDArray[np.float64]
 LOADS = 8  # load steps of a body under finite strains

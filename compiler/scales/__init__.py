@@ -10,13 +10,13 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from compiler.scales.frame import Frame
-from compiler.scales.rewrite import ScaledProblem, Unscalable, rewritten
+from compiler.geometry.shapes.meshfile import files
+from compiler.lowering.frame import Frame
+from compiler.lowering.rewrite import ScaledProblem, Unscalable, rewritten
 from compiler.scales.sizes import coordinates, field_and_residual_sizes, in_time, input_sizes
 from compiler.scales.views import component_sizes
-from compiler.shapes.meshfile import files
 from pdespec.errors import ProblemError
-from pdespec.problem import Problem
+from pdespec.statements.problem import Problem
 from pdespec.table import Table
 
 __all__ = ["Frame", "component_sizes", "scaled"]

@@ -21,19 +21,19 @@ import torch
 from torch import Tensor
 
 from compiler.chance import Chance
-from compiler.draws import Draws, drawn_symbols
-from compiler.geometry import box
-from compiler.graph import ResidualGraph, Source
-from compiler.impose import essential, probed
-from compiler.laws import truncated_support
-from compiler.lower import Stream, Term, lower, strong_form
-from compiler.program import KnownValues
-from compiler.scales.frame import Frame, decimal
+from compiler.data.distributions import truncated_support
+from compiler.data.samples import Draws, drawn_symbols
+from compiler.geometry.domain import box
+from compiler.loss.compiled_terms import KnownValues
+from compiler.loss.hard_conditions import essential, probed
+from compiler.lowering.frame import Frame, decimal
+from compiler.lowering.graph import ResidualGraph, Source
+from compiler.lowering.terms import Stream, Term, lower, strong_form
 from pdespec.curvilinear import angles
 from pdespec.geometry import Boundary
-from pdespec.interfaces import flux_conditions
 from pdespec.laws import LogUniform, NumberLaw
-from pdespec.problem import Problem
+from pdespec.statements.interfaces import flux_conditions
+from pdespec.statements.problem import Problem
 from pdespec.table import Table
 
 EXTENT = 10**-0.15  # an extent of 0.71 to 7.1 is left as it is: the unit square, a disk of radius 1, one of 2 pi
@@ -204,7 +204,7 @@ class Measured:
 
 def measured(problem: Problem, terms: Iterable[Term]) -> list[Measured]:
     """The expressions of terms with what they need on a few draws."""
-    from compiler.sample import regions  # which asks for the frame of what it samples
+    from compiler.batches.sample import regions  # which asks for the frame of what it samples
 
     drawn, places, found = _draws(problem), regions(problem), []
     trainables = {
@@ -296,7 +296,7 @@ def _draws(problem: Problem) -> Draws:
 
 
 def _points(drawn: Draws, key: str, kind: str, region):
-    from compiler.sample import place
+    from compiler.batches.sample import place
 
     return place(drawn, key, kind, region, {kind: POINTS}, Chance(torch.Generator().manual_seed(1), DRAWN), "sobol")
 

@@ -11,16 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from compiler.chance import Chance
-from compiler.draws import Draws
-from compiler.geometry import Geometry, box
-from compiler.laws import InputFunction, Place, draw_functions
-from compiler.scales.frame import Frame
-from compiler.scales.rewrite import Carried, carried
+from compiler.data.distributions import InputFunction, Place, draw_functions
+from compiler.data.samples import Draws
+from compiler.geometry.domain import Geometry, box
+from compiler.lowering.frame import Frame
+from compiler.lowering.rewrite import Carried, carried
 from operators.field import Ansatz, Capabilities, OperatorInput, capabilities
-from operators.jet import Jet, JetSpace
-from operators.lattice import Lattice
+from operators.graph.grid import Lattice
+from operators.jets.jet import Jet, JetSpace
 from pdespec.geometry import Boundary, Domain
-from pdespec.problem import Problem
+from pdespec.statements.problem import Problem
 
 # ---------------------------------------------------------------------------------------------------------------- input functions
 
@@ -422,7 +422,7 @@ class InnerBatch:
 
     @property
     def points(self) -> Mapping[str, InnerPoints]:
-        from compiler.sample import regions
+        from compiler.batches.sample import regions
 
         found = {}
         for (outer, (kind, region)), inner in zip(regions(self.problem).items(), regions(self.local), strict=True):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pdespec.analysis import Analysis, rule
 from pdespec.errors import Diagnostic
 from pdespec.geometry import Disk, Interval, Rectangle, subshapes
+from pdespec.rules.registry import Analysis, rule
 
 
 @rule("T06")

@@ -7,16 +7,16 @@ from typing import Any
 
 import sympy as sp
 
-from pdespec.analysis import Analysis, Row, rule
 from pdespec.calculus import TwoSided, short
 from pdespec.errors import Diagnostic
 from pdespec.geometry import Boundary, Box, Domain, Interval, Rectangle, coincide, combined
 from pdespec.jets import sympy_form
-from pdespec.parts import Part, certain, domain_parts, parts
 from pdespec.probe import vanishes
-from pdespec.statements import Condition
+from pdespec.rules.registry import Analysis, Row, rule
+from pdespec.statements.boundary_parts import Part, certain, domain_parts, parts
+from pdespec.statements.statements import Condition
 from pdespec.symbols import Time, Unknown
-from pdespec.text.places import in_place
+from pdespec.text.write.places import in_place
 
 
 @rule("W02")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pdespec.analysis import Analysis, rule
 from pdespec.errors import Diagnostic
 from pdespec.jets import jets_of
+from pdespec.rules.registry import Analysis, rule
 from pdespec.symbols import Input, InputField
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pdespec.analysis import Analysis, rule
 from pdespec.errors import Diagnostic
-from pdespec.variation import prescribed
+from pdespec.rules.registry import Analysis, rule
+from pdespec.statements.variation import prescribed
 
 
 @rule("V01")

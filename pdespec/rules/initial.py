@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pdespec.analysis import Analysis, counted, rule
 from pdespec.errors import Diagnostic
+from pdespec.rules.registry import Analysis, counted, rule
 from pdespec.symbols import Unknown
 
 

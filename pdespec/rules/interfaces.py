@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pdespec.analysis import Analysis, rule
 from pdespec.calculus import TwoSided, short
 from pdespec.errors import Diagnostic
-from pdespec.interfaces import flux_conditions, moving
 from pdespec.jets import jets_of
 from pdespec.rules.functions import differentiated_jumps
+from pdespec.rules.registry import Analysis, rule
+from pdespec.statements.interfaces import flux_conditions, moving
 from pdespec.symbols import UnknownField
 
 

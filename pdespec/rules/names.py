@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pdespec.analysis import Analysis, rule
 from pdespec.calculus import entries
-from pdespec.dimensions import agree, unit_of
 from pdespec.errors import Diagnostic, ProblemError
+from pdespec.rules.dimensions import agree, unit_of
+from pdespec.rules.registry import Analysis, rule
 from pdespec.symbols import Coordinate
-from pdespec.text.words import BUILTINS, CONSTANTS, RESERVED
+from pdespec.text.syntax.words import BUILTINS, CONSTANTS, RESERVED
 
 
 @rule("S03")

@@ -6,14 +6,14 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pdespec.analysis import Analysis, Row, rule
 from pdespec.calculus import short
 from pdespec.errors import Diagnostic
 from pdespec.geometry import Domain, shape_symbols
-from pdespec.membership import bind, bounds, halton
 from pdespec.probe import Elimination
+from pdespec.rules.membership import bind, bounds, halton
 from pdespec.rules.null_space import all_modes, changes, noticing, place_of
-from pdespec.statements import Condition
+from pdespec.rules.registry import Analysis, Row, rule
+from pdespec.statements.statements import Condition
 from pdespec.symbols import Normal, Scalar
 
 AROUND = 2048  # points about a point, of which one lies in the domain where the point lies in its closure

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pdespec.admissible import counterexample, needed, sides
-from pdespec.analysis import Analysis, rule
 from pdespec.calculus import short
 from pdespec.errors import Diagnostic
 from pdespec.geometry import subshapes
+from pdespec.rules.admissible import counterexample, needed, sides
+from pdespec.rules.registry import Analysis, rule
 
 THIN = (
     1000  # longest over shortest side from which a shape counts as thin: float32 has seven digits, of which its second derivatives lose six

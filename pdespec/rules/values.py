@@ -8,12 +8,12 @@ from typing import Any
 
 import sympy as sp
 
-from pdespec.analysis import Analysis, rule
 from pdespec.calculus import short
 from pdespec.errors import Diagnostic, ProblemError
 from pdespec.jets import jet_form, jets_of, sympy_form
 from pdespec.probe import follows
-from pdespec.statements import Requirement
+from pdespec.rules.registry import Analysis, rule
+from pdespec.statements.statements import Requirement
 from pdespec.symbols import UnknownField
 
 

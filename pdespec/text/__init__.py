@@ -1,5 +1,5 @@
 """The text form of the language: `parse` and `load` read it, `printer` writes it."""
 
-from .parser import load, parse
+from pdespec.text.front import load, parse
 
 __all__ = ["load", "parse"]

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from compiler.balance import BALANCERS, GradientStatistics, Signals, gradient_statistics
+from compiler.training.balancers import BALANCERS, GradientStatistics, Signals, gradient_statistics
 
 
 def losses(*values: float) -> torch.Tensor:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from compiler.shapes.blend import both, conjunction, conjunctions, disjunction, norm, trimmed, weights
+from compiler.geometry.shapes.blend import (
+    both,
+    conjunction,
+    conjunctions,
+    disjunction,
+    norm,
+    trimmed,
+    weights,
+)
 
 D = torch.float64
 AXIS = torch.tensor([-1.5, -0.4, 0.3, 2.0], dtype=D)

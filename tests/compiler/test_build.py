@@ -7,7 +7,7 @@ import torch
 
 import compiler
 import pdespec
-from compiler.build import OPERATORS
+from compiler.batches.build import OPERATORS
 from pdespec import ProblemError
 
 SMALL = {

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 
 import compiler
 import pdespec
-from compiler.canvas import Body, Raster, canvas, raster
-from compiler.fem.draw import TRIANGLES
-from compiler.sample import sample
+from compiler.batches.sample import sample
+from compiler.report.plot_grid import Body, Raster, canvas, raster
+from compiler.report.triangulation import TRIANGLES
 from pdespec import Problem, at, boundary, dt, lap, on, rectangle, space, unknown
 from pdespec import time as time_axis
 

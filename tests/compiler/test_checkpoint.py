@@ -7,9 +7,9 @@ import os
 import pytest
 import torch
 
-from compiler import runs
-from compiler.checkpoint import load_tree, save_tree
-from compiler.runs import RunError
+from compiler.training import runs
+from compiler.training.checkpoint import load_tree, save_tree
+from compiler.training.runs import RunError
 
 TREE = {
     "weights": {"a": torch.randn(3, 2), "empty": torch.zeros(0), "scalar": torch.tensor(3), "double": torch.randn(2, dtype=torch.float64)},

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from compiler.batches.sample import sample
 from compiler.cli import app
-from compiler.sample import sample
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 POISSON = str(EXAMPLES / "nonlinear_poisson.pde")

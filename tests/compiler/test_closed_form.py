@@ -6,7 +6,7 @@ import pytest
 import sympy as sp
 import torch
 
-from compiler.closed_form import closed_form
+from compiler.lowering.closed_form import closed_form
 from pdespec import ProblemError
 
 from .problems import biharmonic, navier_stokes, poisson

@@ -10,14 +10,14 @@ import sympy as sp
 import torch
 
 import compiler
-from compiler.closed_form import closed_form
-from compiler.compare_pictures import colour, cost_picture, write_comparison
+from compiler.comparison.case import Trial, cover
+from compiler.comparison.convergence import Series, sweep
+from compiler.comparison.pictures import colour, cost_picture, write_comparison
 from compiler.derivatives import DERIVATIVES, FiniteDifference, LeastSquares
-from compiler.sweep import Series, sweep
-from compiler.trial import Trial, cover
+from compiler.lowering.closed_form import closed_form
 from operators import GINO
 from operators.field import Capabilities
-from operators.lattice import Lattice
+from operators.graph.grid import Lattice
 from pdespec import Problem, dt, interval, lap, periodic, rectangle, space, star, unknown
 from pdespec import time as time_axis
 

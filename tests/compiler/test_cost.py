@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from compiler.cost import PeakMemory, leaves, seconds
+from compiler.comparison.timing import PeakMemory, leaves, seconds
 
 MB = 1_000_000
 

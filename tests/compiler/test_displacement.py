@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import pdespec
-from compiler.displacement import displacement
+from compiler.report.displacement import displacement
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MOVED = {"hyperelastic_pores": "u", "linear_elasticity": "u", "neo_hookean_3d": "u"}

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import pdespec
-from compiler.distance import FLOOR, misfit
-from pdespec.freedom import gauges, signs
+from compiler.geometry.metrics import FLOOR, misfit
+from pdespec.rules.freedom import gauges, signs
 
 D = torch.float64
 STOKES = """

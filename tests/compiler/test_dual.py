@@ -11,10 +11,10 @@ import torch
 import compiler
 import pdespec
 from compiler.choice import choose
-from compiler.dual import FLOOR, DualNorm, Window, meshed
 from compiler.fem import NoConvergence, NoWeakForm
-from compiler.objective import seeded
-from compiler.options import TrainOptions
+from compiler.training.dual import FLOOR, DualNorm, Window, meshed
+from compiler.training.objective import seeded
+from compiler.training.options import TrainOptions
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 DOUBLE = torch.float64

@@ -9,7 +9,7 @@ import pytest
 
 import compiler
 import pdespec
-from compiler.presets import preset
+from compiler.training.presets import preset
 
 pytest.importorskip("netgen.occ", reason="the mesher netgen is an optional extra")
 

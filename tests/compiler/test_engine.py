@@ -16,9 +16,9 @@ from torch._dynamo.utils import counters
 import compiler
 import operators
 import pdespec
-from compiler.cost import PeakMemory
-from compiler.engine import StepEngine, capture
-from compiler.engine.block import tile
+from compiler.comparison.timing import PeakMemory
+from compiler.loss.blocks import StepEngine, capture
+from compiler.loss.blocks.block import tile
 from operators.field import Ansatz, Capabilities
 from pdespec import Problem, boundary, dot, grad, integral, lap, on, rectangle, space, trainable, unknown
 from tests.compiler import problems, tiny
@@ -173,9 +173,9 @@ def test_the_gradient_is_right_for_weights_known_before_after_and_one_by_one():
 def test_nothing_is_computed_twice_where_weights_are_known_and_settled_false_waits_for_them(monkeypatch):
     case = Case.of(whirl())
     steps: list[bool] = []
-    whole = compiler.engine.accumulate.run
+    whole = compiler.loss.blocks.accumulate.run
     monkeypatch.setattr(
-        compiler.engine.accumulate,
+        compiler.loss.blocks.accumulate,
         "run",
         lambda block, inputs, watch: steps.append(inputs.weights is not None) or whole(block, inputs, watch),
     )
@@ -358,7 +358,7 @@ def test_values_alone_need_no_gradient():
 def test_the_captured_step_is_the_eager_one(make, kernel, caplog, quiet):
     case = Case.of(make(), kernel, derivatives="taylor")
     engine = StepEngine(case.loss, 16, mode="captured", backend="aot_eager")
-    with caplog.at_level(logging.WARNING, "compiler.engine"):
+    with caplog.at_level(logging.WARNING, "compiler.loss.blocks"):
         same(case, engine)
         graphs = len(engine._steps)
         assert 0 < graphs <= 2 * len(case.loss.plan(case.field).groups)  # one for each group and pass, the shorter last blocks among them
@@ -372,7 +372,7 @@ def test_the_captured_step_is_the_eager_one(make, kernel, caplog, quiet):
 def test_what_cannot_be_captured_runs_eagerly_and_says_why(caplog, quiet):
     case = Case.of(problems.poisson(), derivatives={"balance": "autograd"})
     engine = StepEngine(case.loss, 16, mode="captured", backend="no_such_compiler")
-    with caplog.at_level(logging.WARNING, "compiler.engine"):
+    with caplog.at_level(logging.WARNING, "compiler.loss.blocks"):
         same(case, engine)
         same(case, engine)
     messages = [record.getMessage() for record in caplog.records]

@@ -13,16 +13,16 @@ import torch
 
 import compiler
 import pdespec
-from compiler.build import build
-from compiler.distance import interior, relative_error
-from compiler.evaluate import evaluate
-from compiler.features import channel_names
+from compiler.batches.build import build
+from compiler.batches.features import channel_names
+from compiler.evaluation.evaluate import evaluate
 from compiler.fem import NoConvergence
-from compiler.fem.failure import Singular
-from compiler.options import TrainOptions
-from compiler.output_errors import compare_outputs
-from compiler.runs import RunError
-from compiler.train import train
+from compiler.fem.errors import Singular
+from compiler.functionals.output_errors import compare_outputs
+from compiler.geometry.metrics import interior, relative_error
+from compiler.training.loop import train
+from compiler.training.options import TrainOptions
+from compiler.training.runs import RunError
 from operators.field import Capabilities
 from tests.compiler import tiny
 

@@ -8,7 +8,7 @@ import pytest
 import sympy as sp
 import torch
 
-from compiler.graph import ResidualGraph, Source
+from compiler.lowering.graph import ResidualGraph, Source
 from pdespec.errors import ProblemError
 from pdespec.functions import ORDERED, TABLE
 from pdespec.jumps import jumps, slope, surfaces

@@ -8,7 +8,7 @@ import sympy as sp
 import torch
 from scipy.spatial import cKDTree
 
-from compiler.geometry import Geometry, box
+from compiler.geometry.domain import Geometry, box
 from pdespec import (
     ProblemError,
     ball,

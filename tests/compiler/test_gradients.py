@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import compiler
 import pdespec
-from pdespec.problem import Problem
+from pdespec.statements.problem import Problem
 
 PATHS = sorted((Path(__file__).parents[2] / "examples").glob("*.pde"))
 PROBLEMS = {path.stem: pdespec.load(path) for path in PATHS}

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import compiler
 import pdespec
-from compiler.graph import ResidualGraph, Source
-from compiler.lower import Stream
+from compiler.lowering.graph import ResidualGraph, Source
+from compiler.lowering.terms import Stream
 from operators import PINN, OperatorInput
 from pdespec.errors import ProblemError
 
@@ -110,7 +110,7 @@ def test_the_printed_graph_is_the_same_under_any_hash_seed():
     import sys
 
     program = (
-        "import sympy as sp; from compiler.graph import *; x, y, z = sp.symbols('x y z', real=True);"
+        "import sympy as sp; from compiler.lowering.graph import *; x, y, z = sp.symbols('x y z', real=True);"
         "print(ResidualGraph([sp.sin(x)*y + z*sp.exp(x) + x*y*z, sp.sin(x) + z], [Source('a', 1), Source('b', 2)]))"
     )
     texts = {

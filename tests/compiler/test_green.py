@@ -9,8 +9,8 @@ import sympy as sp
 import torch
 
 import compiler
-from compiler.defect import defect, defect_names
-from compiler.green import fundamental, mean_square_error
+from compiler.batches.ansatz_residual import defect, defect_names
+from compiler.loss.error_estimate import fundamental, mean_square_error
 from pdespec import Problem, boundary, dot, gaussians, grad, input_function, lap, on, param, rectangle, side, space, unit_normal, unknown
 from tests.compiler import problems
 

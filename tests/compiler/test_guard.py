@@ -12,8 +12,8 @@ from torch import Tensor
 
 import compiler
 import pdespec
-from compiler.guard import MARGIN, REACH, Guard
-from compiler.lower import Term
+from compiler.loss.barrier import MARGIN, REACH, Guard
+from compiler.lowering.terms import Term
 from pdespec import Problem, dot, grad, integral, rectangle, space, trainable, unknown
 
 PORES = Path(__file__).parents[2] / "examples" / "hyperelastic_pores.pde"

@@ -11,9 +11,9 @@ import torch
 
 import compiler
 import pdespec
-from compiler.engine import StepEngine
-from compiler.interfaces import channels
-from compiler.variational import energy_form
+from compiler.data.interfaces import channels
+from compiler.loss.blocks import StepEngine
+from compiler.training.variational import energy_form
 from pdespec import (
     Problem,
     ProblemError,

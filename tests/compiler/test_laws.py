@@ -11,9 +11,16 @@ import torch
 from scipy.stats import kstest
 
 from compiler.chance import Chance
-from compiler.draws import draw
-from compiler.geometry import Geometry
-from compiler.laws import Constants, GaussianSum, Place, draw_functions, draw_numbers, truncated_support
+from compiler.data.distributions import (
+    Constants,
+    GaussianSum,
+    Place,
+    draw_functions,
+    draw_numbers,
+    truncated_support,
+)
+from compiler.data.samples import draw
+from compiler.geometry.domain import Geometry
 from pdespec import (
     Problem,
     ProblemError,

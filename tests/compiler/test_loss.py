@@ -116,7 +116,7 @@ def test_an_energy_is_a_monte_carlo_integral_and_a_violated_requirement_never_ma
     assert torch.isfinite(slope.grad)
     inner = batch.points["Omega"].points[..., 0]
     j = 1 - 8 * (inner - 0.5)
-    m = torch.tensor(0.01, dtype=torch.float64)  # beyond this margin the tangent goes on, see compiler.guard
+    m = torch.tensor(0.01, dtype=torch.float64)  # beyond this margin the tangent goes on, see compiler.loss.barrier
     tangent = m - m.log() + (1 - 1 / m) * (j - m) + (m - m.log()) * (m - j) ** 2
     torch.testing.assert_close(terms["energy"].detach(), torch.where(j >= m, j - j.clamp_min(m).log(), tangent).mean())
 
@@ -221,7 +221,7 @@ def test_fields_without_a_hash_or_weak_references_are_probed_on_few_points(field
     loss, points = compiler.compile(slope_of_one()), torch.rand(1, 200, 2)
     for _ in range(3):
         loss.residuals(field, points)
-    slopes, lines = 16 * (1 + 6), 3 * (18 + 34)  # see compiler.verify
+    slopes, lines = 16 * (1 + 6), 3 * (18 + 34)  # see compiler.loss.verify
     assert field.asked == 3 * 200 + probes * (64 + 32 + slopes + lines)
 
 
@@ -236,7 +236,7 @@ class Rough:
 
 def test_what_a_plan_warns_of_is_logged_once_when_the_loss_is_evaluated(caplog):
     loss, batch = compiler.compile(slope_of_one()), unit_square_batch("boundary(Omega)")
-    with caplog.at_level(logging.WARNING, "compiler.loss"):
+    with caplog.at_level(logging.WARNING, "compiler.loss.physics"):
         loss.explain(Rough())
         assert not caplog.records
         for _ in range(2):

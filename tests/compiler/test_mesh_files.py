@@ -13,13 +13,13 @@ import torch
 
 import compiler
 import pdespec
-from compiler.fem.given import ascii_stl
-from compiler.geometry import Geometry
-from compiler.meshes import report, warnings
-from compiler.runs import Recipe, RunError
-from compiler.shapes import meshfile
-from compiler.shapes.mesh import Facets, vanishing
-from compiler.shapes.meshfile import flattened
+from compiler.fem.meshing.given import ascii_stl
+from compiler.fem.meshing.mesh_report import report, warnings
+from compiler.geometry.domain import Geometry
+from compiler.geometry.shapes import meshfile
+from compiler.geometry.shapes.mesh import Facets, vanishing
+from compiler.geometry.shapes.meshfile import flattened
+from compiler.training.runs import Recipe, RunError
 
 TETRAHEDRON = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]), np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
 
@@ -230,7 +230,7 @@ def test_single_precision_and_blocks_of_points_change_nothing(folder, monkeypatc
     points = found.interior(300, chance())
     value, distance = found.factor(whole, points), found.signed_distance(points)
     assert (single.factor(whole, points.float()) - value).abs().max() < 1e-5
-    monkeypatch.setattr("compiler.shapes.mesh.BLOCK", 1000)
+    monkeypatch.setattr("compiler.geometry.shapes.mesh.BLOCK", 1000)
     assert torch.equal(found.signed_distance(points), distance)
 
 
@@ -485,7 +485,7 @@ def test_a_run_of_a_mesh_outside_of_its_folder_reads_it_there(folder, tmp_path):
     inner.mkdir()
     (inner / "part.pde").write_text(TRAINED.replace('"l.msh"', '"../l.msh"'))
     problem = pdespec.load(inner / "part.pde")
-    run = compiler.runs.Run(tmp_path / "run", problem, compiler.TrainOptions())
-    compiler.runs.create_run(run, {})
+    run = compiler.training.runs.Run(tmp_path / "run", problem, compiler.TrainOptions())
+    compiler.training.runs.create_run(run, {})
     found = compiler.open_run(tmp_path / "run").problem
     assert found == problem and Geometry(found.domains["Omega"], {}, 1, torch.float64).measure().item() == pytest.approx(3)

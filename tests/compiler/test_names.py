@@ -7,11 +7,11 @@ import torch
 
 import compiler
 import pdespec
-from compiler.fem.ufl import to_ufl
-from compiler.fem.weak import weak_form
-from pdespec.text.printer import document
-from pdespec.text.recover import recover
-from pdespec.text.summary import explain
+from compiler.fem.export.ufl import to_ufl
+from compiler.fem.forms.weak import weak_form
+from pdespec.text.syntax.printer import document
+from pdespec.text.write.summary import explain
+from pdespec.text.write.unparse import recover
 
 SQUARE = "domain Q = rectangle([0, 0], [1, 1])"
 FLAT = f"problem p\nspace x, y\n{SQUARE}\nunknown u : scalar on Q\n"

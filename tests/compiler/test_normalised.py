@@ -9,9 +9,9 @@ import torch
 
 import compiler
 import pdespec
-from compiler.options import TrainOptions
-from compiler.train import train
-from pdespec.freedom import normalisations
+from compiler.training.loop import train
+from compiler.training.options import TrainOptions
+from pdespec.rules.freedom import normalisations
 
 D = torch.float64
 GROUND = """
@@ -81,7 +81,7 @@ def test_a_penalty_is_relative_to_what_is_asked_for():
 
 
 def test_blocks_give_the_same_terms():
-    from compiler.engine import StepEngine
+    from compiler.loss.blocks import StepEngine
 
     problem = pdespec.parse(GROUND)
     batch = compiler.sample(problem, 1, generator=torch.Generator().manual_seed(0), dtype=D)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from compiler.checkpoint import load_tree, save_tree
-from compiler.optim import OPTIMIZERS, SCHEDULES, Progress
-from compiler.soap import SOAP
+from compiler.training.checkpoint import load_tree, save_tree
+from compiler.training.optimizers import OPTIMIZERS, SCHEDULES, Progress
+from compiler.training.soap import SOAP
 
 
 def factors(schedule, steps, validations=()):

@@ -7,8 +7,14 @@ import json
 
 import pytest
 
-from compiler.options import OptionError, TrainOptions, from_json, made, with_settings
-from compiler.presets import changed, preset
+from compiler.training.options import (
+    OptionError,
+    TrainOptions,
+    from_json,
+    made,
+    with_settings,
+)
+from compiler.training.presets import changed, preset
 from operators.registry import Registry
 
 

@@ -12,8 +12,8 @@ from scipy.integrate import dblquad, quad
 
 import compiler
 import pdespec
-from compiler.outputs import FieldOutput, output
-from compiler.sample import instance, sample
+from compiler.batches.sample import instance, sample
+from compiler.functionals.outputs import FieldOutput, output
 from pdespec import Problem, ball, boundary, box, disk, integral, lap, on, param, rectangle, side, space, star, unit_normal, unknown
 
 D = torch.float64

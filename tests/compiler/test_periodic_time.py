@@ -9,7 +9,7 @@ import torch
 
 import compiler
 import pdespec
-from compiler.fem.failure import NoWeakForm
+from compiler.fem.errors import NoWeakForm
 from pdespec import ProblemError
 
 TEXT = """problem seasons

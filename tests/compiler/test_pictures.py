@@ -11,11 +11,11 @@ import sympy as sp
 import torch
 
 import compiler
-from compiler.evaluate import Evaluation, Sample
-from compiler.options import TrainOptions
-from compiler.pictures import reference_picture, residual, sample_picture
-from compiler.runs import Run
-from compiler.sample import sample
+from compiler.batches.sample import sample
+from compiler.evaluation.evaluate import Evaluation, Sample
+from compiler.report.pictures import reference_picture, residual, sample_picture
+from compiler.training.options import TrainOptions
+from compiler.training.runs import Run
 from operators.field import Capabilities
 from pdespec import Problem, boundary, lap, on, rectangle, space, unknown
 from tests.compiler import tiny

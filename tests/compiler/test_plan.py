@@ -8,11 +8,11 @@ import re
 import pytest
 import sympy as sp
 
-from compiler.lower import lower
-from compiler.plan import plan
+from compiler.lowering.plan import plan
+from compiler.lowering.terms import lower
 from operators import WEIGHTS
 from operators.field import Capabilities
-from operators.lattice import Lattice
+from operators.graph.grid import Lattice
 from pdespec import ProblemError
 from tests.compiler import problems
 

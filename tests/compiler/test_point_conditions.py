@@ -7,8 +7,8 @@ import torch
 
 import compiler
 import pdespec
-from compiler.fem.failure import NoWeakForm, SolverError
-from compiler.loss import PhysicsLoss
+from compiler.fem.errors import NoWeakForm, SolverError
+from compiler.loss.physics import PhysicsLoss
 from pdespec import ProblemError
 
 DOUBLE = {"dtype": torch.float64}

@@ -8,7 +8,7 @@ import torch
 from scipy.spatial import cKDTree
 from scipy.stats import chi2
 
-from compiler.geometry import Geometry
+from compiler.geometry.domain import Geometry
 from pdespec import boundary, inner, outer, rectangle, rest, side
 from tests.compiler.shapes import BALL, HOLLOW, LINE, PLANE, RADIUS, lengths, x, y
 from tests.compiler.test_geometry import D, geometry, of

@@ -10,11 +10,11 @@ from skfem import ElementTetP1, ElementTriP1, FacetBasis
 
 import compiler
 import pdespec
-from compiler.fem.facets import aligned, facets_of
-from compiler.fem.mesh import mesh_domain
-from compiler.geometry import Geometry
+from compiler.fem.meshing.facets import aligned, facets_of
+from compiler.fem.meshing.mesh import mesh_domain
+from compiler.geometry.domain import Geometry
 from pdespec import ProblemError, boundary, box, disk, param, rectangle, rest, rotated, side, space, uniform
-from pdespec.parts import domain_parts, parts
+from pdespec.statements.boundary_parts import domain_parts, parts
 
 D = torch.float64
 x, y = space("x y")

@@ -7,7 +7,13 @@ import io
 import pytest
 from rich.console import Console
 
-from compiler.progress import Bar, Lines, clock, terms_text, validation_text
+from compiler.training.progress import (
+    Bar,
+    Lines,
+    clock,
+    terms_text,
+    validation_text,
+)
 
 ROW = {"step": 5, "a": 0.25, "b": 1e-7}
 
@@ -26,7 +32,7 @@ def test_plain_lines_come_at_validations_at_the_end_and_otherwise_rarely():
 
 def test_the_time_left_is_told_from_the_steps_of_this_session(monkeypatch):
     now = iter([100.0, 110.0])
-    monkeypatch.setattr("compiler.progress.time.monotonic", lambda: next(now))
+    monkeypatch.setattr("compiler.training.progress.time.monotonic", lambda: next(now))
     text = io.StringIO()
     display = Lines(Console(file=text, width=200))
     display.start("tiny", 50, 100)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from compiler.balance import BALANCERS
-from compiler.optim import OPTIMIZERS, SCHEDULES
-from compiler.options import PRECISIONS, option_names
+from compiler.training.balancers import BALANCERS
+from compiler.training.optimizers import OPTIMIZERS, SCHEDULES
+from compiler.training.options import PRECISIONS, option_names
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "running.md").read_text()

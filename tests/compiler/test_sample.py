@@ -12,10 +12,10 @@ import torch
 
 import compiler
 import pdespec
-from compiler.features import channel_names, feature_names
-from compiler.impose import plan
-from compiler.loss import compile as compile_loss
-from compiler.sample import POINTS, instance, regions, sample
+from compiler.batches.features import channel_names, feature_names
+from compiler.batches.sample import POINTS, instance, regions, sample
+from compiler.loss.hard_conditions import plan
+from compiler.loss.physics import compile as compile_loss
 from pdespec import (
     Problem,
     at,

@@ -12,11 +12,11 @@ import torch
 
 import compiler
 import pdespec
-from compiler.engine import StepEngine
-from compiler.runs import read_history
+from compiler.loss.blocks import StepEngine
+from compiler.lowering.frame import decimal
 from compiler.scales import component_sizes, scaled
-from compiler.scales.frame import decimal
 from compiler.scales.sizes import start_of_decade
+from compiler.training.runs import read_history
 from operators import GINO
 from operators.field import Ansatz
 

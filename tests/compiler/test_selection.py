@@ -8,8 +8,8 @@ import torch
 import compiler
 import pdespec
 from compiler.derivatives import FiniteDifference, Taylor
-from compiler.lower import lower
-from compiler.selection import choice
+from compiler.lowering.selection import choice
+from compiler.lowering.terms import lower
 from pdespec import Problem, grad, lap, rectangle, space, unknown
 from tests.compiler import problems
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 import compiler
-from compiler import supervise
-from compiler.distance import squared_misfit
-from compiler.objective import seeded
-from compiler.options import OptionError, TrainOptions
-from compiler.progress import Silent
-from compiler.runs import RunError, read_history
-from compiler.supervise import FILE, kept
-from compiler.train import Interrupted, train
+from compiler.geometry.metrics import squared_misfit
+from compiler.training import solved_samples as supervise
+from compiler.training.loop import Interrupted, train
+from compiler.training.objective import seeded
+from compiler.training.options import OptionError, TrainOptions
+from compiler.training.progress import Silent
+from compiler.training.runs import RunError, read_history
+from compiler.training.solved_samples import FILE, kept
 from tests.compiler import tiny
 
 PROBLEM = tiny.problem()  # u'' = a on (0, 1), u = 0 at both ends

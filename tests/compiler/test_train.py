@@ -20,13 +20,13 @@ import torch
 from torch import nn
 
 import pdespec
-from compiler.checkpoint import load_run, load_tree, save_tree
-from compiler.loss import compile, term_weights
-from compiler.objective import Objective, seeded
-from compiler.options import OptionError, TrainOptions
-from compiler.progress import Silent, terms_text
-from compiler.runs import RunError, open_run, read_history
-from compiler.train import Interrupted, train
+from compiler.loss.physics import compile, term_weights
+from compiler.training.checkpoint import load_run, load_tree, save_tree
+from compiler.training.loop import Interrupted, train
+from compiler.training.objective import Objective, seeded
+from compiler.training.options import OptionError, TrainOptions
+from compiler.training.progress import Silent, terms_text
+from compiler.training.runs import RunError, open_run, read_history
 from pdespec.errors import ProblemError
 from tests.compiler import tiny
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import pdespec
-from compiler.typeset import content, display, rows
+from compiler.report.mathtext import content, display, rows
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.pde"))
 

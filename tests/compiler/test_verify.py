@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import compiler
 import pdespec
 from compiler.derivatives import Request
-from compiler.verify import Doubled, verify
+from compiler.loss.verify import Doubled, verify
 from operators import Capabilities
 from pdespec import ProblemError
 

@@ -319,7 +319,7 @@ def test_a_whole_step_can_be_captured_as_one_graph(kernel, inputs, points):
 
 
 def test_many_queries_are_decoded_in_blocks_where_no_graph_is_kept(inputs, rand, monkeypatch):
-    from operators import gino
+    from operators.models import gino
 
     points, field = rand(3, 50, 2) * 2 - 1, build("mlp")(inputs)
     whole = field(points)

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from operators import GNO, KERNELS, NEIGHBORS, WEIGHTS, JetSpace, Lattice
-from operators.jet import coordinates
-from operators.kernels import exponents
+from operators.graph.kernels import exponents
+from operators.jets.jet import coordinates
 
 SPACE = JetSpace.closure([(2, 1), (1, 2)], {"laplacian": {(2, 0): 1, (0, 2): 1}})
 BUILT_IN = [name for name in WEIGHTS if not name.startswith("test_")]

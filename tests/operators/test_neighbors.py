@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from operators import NEIGHBORS, Lattice
-from operators.lattice import cover
-from operators.neighbors import lattice_width
+from operators.graph.grid import cover
+from operators.graph.neighbors import lattice_width
 
 BACKENDS = [
     pytest.param(

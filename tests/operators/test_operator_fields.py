@@ -4,7 +4,7 @@ from torch import nn
 
 from operators import FNO, PINN, Ansatz, Capabilities, Field, JetSpace, OperatorInput, Transolver, capabilities
 from operators.field import jet_of
-from operators.fno import extend
+from operators.models.fno import extend
 
 SPACE = JetSpace.closure([(2, 1), (1, 2)], {"laplacian": {(2, 0): 1, (0, 2): 1}, "biharmonic": {(4, 0): 1, (2, 2): 2, (0, 4): 1}})
 ANSATZ = Ansatz(lambda p: p[..., :1] ** 2 * p[..., 1:], lambda p: torch.sin(p[..., :1]) * torch.sin(p[..., 1:]))

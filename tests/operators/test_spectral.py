@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from operators import SpectralConv
-from operators.fno import FourierBlock, FourierTrunk
-from operators.spectral import kept, tucker_ranks
+from operators.layers.spectral import kept, tucker_ranks
+from operators.models.fno import FourierBlock, FourierTrunk
 
 GRIDS = [((17,), (5,)), ((12, 15), (4, 6)), ((8, 9, 10), (3, 2, 4))]
 

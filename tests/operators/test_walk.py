@@ -3,10 +3,16 @@ import torch
 from torch import nn
 
 from operators import ACTIVATIONS, MLP, JetSpace
-from operators.jet import cat, compose, coordinates, linear
-from operators.mlp import Activation, Linear, Sinusoidal
-from operators.pinn import Siren
-from operators.walk import NoJetRule, Residual, apply, missing, rule
+from operators.jets.jet import cat, compose, coordinates, linear
+from operators.layers.jet_rules import (
+    NoJetRule,
+    Residual,
+    apply,
+    missing,
+    rule,
+)
+from operators.layers.mlp import Activation, Linear, Sinusoidal
+from operators.models.pinn import Siren
 
 SPACE = JetSpace.closure([(2, 1), (1, 2)], {"laplacian": {(2, 0): 1, (0, 2): 1}})
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from operators import WEIGHTS, Weight
-from operators.jet import JetSpace, coordinates
-from operators.weights import unit_ball
+from operators.graph.weights import unit_ball
+from operators.jets.jet import JetSpace, coordinates
 
 CLOSED = {  # written anew in rho = |x - y| / r with s = rho^2
     "half_cos": lambda p: 0.5 * (1 + math.cos(math.pi * p**2)),

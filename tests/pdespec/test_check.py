@@ -42,8 +42,8 @@ from pdespec import (
     unit_normal,
     unknown,
 )
-from pdespec.check import RULES
 from pdespec.jets import jet_form
+from pdespec.rules.check import RULES
 from pdespec.rules.functions import covers
 
 from .zoo import ZOO

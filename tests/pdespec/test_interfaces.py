@@ -30,9 +30,9 @@ from pdespec import (
 )
 from pdespec.calculus import Minus, Plus
 from pdespec.geometry import Domain
-from pdespec.interfaces import flux_conditions, interfaces, levels, torn
-from pdespec.statements import inside
-from pdespec.subdomains import merged
+from pdespec.rules.subdomains import merged
+from pdespec.statements.interfaces import flux_conditions, interfaces, levels, torn
+from pdespec.statements.statements import inside
 from pdespec.symbols import input_function
 
 x, y = space("x y")
@@ -234,8 +234,8 @@ def test_a_side_beside_the_jump_states_nothing_of_it():
 def test_a_part_of_any_shape_is_told_alike_by_points_by_inequalities_and_by_its_distance(part):
     import torch
 
-    from compiler.geometry import Geometry
-    from pdespec import membership, subdomains
+    from compiler.geometry.domain import Geometry
+    from pdespec.rules import membership, subdomains
 
     domain = part()
     points = list(membership.points(Omega, 400, {}))

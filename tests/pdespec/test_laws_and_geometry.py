@@ -38,7 +38,7 @@ from pdespec import (
     unknown,
 )
 from pdespec.geometry import THETA, Difference, Disk, Intersection, Lattice, Rectangle, Star, Union, shape_symbols, subshapes
-from pdespec.parts import domain_parts, parts
+from pdespec.statements.boundary_parts import domain_parts, parts
 
 x, y = space("x y")
 Omega = rectangle(x, y, (0, 0), (2, 1))

@@ -25,10 +25,10 @@ from pdespec import (
     uniform,
     unknown,
 )
-from pdespec.analysis import Analysis
 from pdespec.rules.null_space import all_modes
-from pdespec.text.printer import document
-from pdespec.text.recover import recover
+from pdespec.rules.registry import Analysis
+from pdespec.text.syntax.printer import document
+from pdespec.text.write.unparse import recover
 
 STOKES = """problem stokes
 space x, y

@@ -38,7 +38,7 @@ from pdespec import (
     unit_normal,
     unknown,
 )
-from pdespec.forms import gathered
+from pdespec.statements.normalise import gathered
 from tests.effort import calls
 
 from .closed_form import closed, same

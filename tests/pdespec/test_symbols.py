@@ -20,7 +20,7 @@ from pdespec import (
     uniform,
     unknown,
 )
-from pdespec.statements import sides
+from pdespec.statements.statements import sides
 from pdespec.symbols import Coordinate, Input, InputField, Param, Unknown, UnknownField, exact, unit_normal
 
 x, y = space("x y")

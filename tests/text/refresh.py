@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pdespec
-from compiler.meshes import report
+from compiler.fem.meshing.mesh_report import report
 from pdespec.errors import render_all
 
 ROOT = Path(__file__).parents[2]

@@ -162,7 +162,7 @@ def test_the_words_of_other_languages_are_answered_by_those_of_this_one(wrong, c
 
 
 def test_the_stationarity_of_a_modulus_is_explained():
-    from pdespec.text.summary import explain
+    from pdespec.text.write.summary import explain
 
     text = "problem p\nspace x, y\ndomain Q = rectangle([0, 0], [1, 1])\nunknown u : scalar on Q\n"
     parsed = pdespec.parse(text + "minimize integral(dot(grad(u), grad(u))/2 + abs(u) + max(u, 1)^2, Q)\non boundary(Q): u = 0")

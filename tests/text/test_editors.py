@@ -11,9 +11,20 @@ from lark.lexer import PatternStr
 from pygments.lexers import get_lexer_by_name, get_lexer_for_filename
 from pygments.token import Comment, Error, Keyword, Name
 
-from pdespec.text import calls, highlight, operations, regions
-from pdespec.text.syntax import grammar
-from pdespec.text.words import BUILTINS, CONSTANTS, FUNCTIONS, OPERATORS, PARTICLES, REGIONS, SHAPES, STATEMENTS, YIELDING
+from pdespec.text.read import calls, operations, regions
+from pdespec.text.syntax.parser import grammar
+from pdespec.text.syntax.words import (
+    BUILTINS,
+    CONSTANTS,
+    FUNCTIONS,
+    OPERATORS,
+    PARTICLES,
+    REGIONS,
+    SHAPES,
+    STATEMENTS,
+    YIELDING,
+)
+from pdespec.text.write import highlight
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.pde"))

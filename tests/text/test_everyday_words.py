@@ -12,8 +12,8 @@ from scipy.integrate import nquad
 import pdespec
 from pdespec import Problem, ProblemError, at, boundary, check, dirac, dn, dt, lap, on, rectangle, space, time, unknown
 from pdespec.symbols import Normal
-from pdespec.text.beyond import MEANT
-from pdespec.text.units import PLAIN, PREFIXED, PREFIXES, UNITS
+from pdespec.text.syntax.beyond import MEANT
+from pdespec.text.syntax.units import PLAIN, PREFIXED, PREFIXES, UNITS
 
 FOLDER = Path(__file__).parent / "diagnostics"
 HEAD = "problem p\nspace x, y\ndomain Q = rectangle([0, 0], [1, 1])\nunknown u : scalar on Q, v : vector on Q\n"
@@ -105,7 +105,7 @@ SI = {
 def test_a_unit_measures_what_the_si_brochure_says(unit):
     head = f"problem p\nspace x [m]\ndomain L = interval(0, 1)\nconst a = 1 [{unit}]\nunknown u : scalar on L\n"
     problem = pdespec.parse(head + "in L: dxx(u) = a\non boundary(L): u = 0\n")
-    from pdespec.dimensions import measure
+    from pdespec.rules.dimensions import measure
 
     factor, _, name = SI[unit].partition(" ") if SI[unit][0].isdigit() and " " in SI[unit] else ("1", "", SI[unit])
     wanted = measure(name.replace("1000000000/s", "1/s"))

@@ -6,9 +6,9 @@ import pytest
 
 import pdespec
 from pdespec.errors import Source
-from pdespec.text.display import problem_lines
-from pdespec.text.latex import Notation, tex
-from pdespec.text.syntax import read
+from pdespec.text.syntax.parser import read
+from pdespec.text.write.display import problem_lines
+from pdespec.text.write.latex import Notation, tex
 
 NOTATION = Notation(("x", "y", "t"), {"v": "vector", "T": "tensor"}, {"Gamma": ()})
 

@@ -13,10 +13,10 @@ import pdespec
 from pdespec import Problem, calculus, domains, geometry, laws, on
 from pdespec.errors import Source
 from pdespec.symbols import const, input_function, param, space, time, trainable, unknown
-from pdespec.text import tree as t
-from pdespec.text.printer import document, text
-from pdespec.text.syntax import read
-from pdespec.text.words import BUILTINS, RESERVED
+from pdespec.text.syntax import ast as t
+from pdespec.text.syntax.parser import read
+from pdespec.text.syntax.printer import document, text
+from pdespec.text.syntax.words import BUILTINS, RESERVED
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 

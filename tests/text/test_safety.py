@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import pdespec
-from pdespec.text.layout import MAX_BRACKETS, MAX_CHARACTERS
+from pdespec.text.syntax.logical_lines import MAX_BRACKETS, MAX_CHARACTERS
 
 EXAMPLES = [path.read_text(encoding="utf-8") for path in sorted((Path(__file__).parents[2] / "examples").glob("*.pde"))]
 WORDS = sorted({word for text in EXAMPLES for word in text.split()})

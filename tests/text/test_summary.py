@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pdespec
-from pdespec.text.summary import derivative_lines, explain, residual_lines, summary, template, variation_lines
+from pdespec.text.write.summary import (
+    derivative_lines,
+    explain,
+    residual_lines,
+    summary,
+    template,
+    variation_lines,
+)
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

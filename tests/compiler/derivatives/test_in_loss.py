@@ -13,7 +13,7 @@ import compiler
 from compiler.derivatives import FiniteDifference, Fourier, LeastSquares
 from operators import PINN, OperatorInput
 from operators.field import Capabilities
-from operators.lattice import Lattice
+from operators.graph.grid import Lattice
 from pdespec import Problem, ProblemError, dt, interval, periodic, rectangle, space, unknown
 from pdespec import time as time_axis
 

@@ -9,8 +9,8 @@ import torch
 
 import compiler
 import pdespec
+from compiler.comparison.case import Trial
 from compiler.derivatives import Axes, FiniteDifference, Fourier, FourierContinuation, LeastSquares, Request, recognise
-from compiler.trial import Trial
 from pdespec.errors import ProblemError
 
 from ..problems import poisson

@@ -87,7 +87,7 @@ def test_a_network_that_does_more_than_its_jet_rules_is_differentiated_by_autogr
     field = model(OperatorInput(torch.zeros(1, 1, 2).double(), torch.zeros(1, 1, 1).double()))
     group = compiler.compile(problem).plan(field).groups[0]
     assert group.backend == "autograd"
-    assert "taylor declined: operators.mlp.Linear has a forward hook" in group.reasons[0]
+    assert "taylor declined: operators.layers.mlp.Linear has a forward hook" in group.reasons[0]
     points = torch.rand(1, 4, 2, dtype=torch.float64)
     by = {name: compiler.compile(problem, name).residuals(field, points, {"f": lambda x: x[..., :1]}) for name in ("auto", "autograd")}
     assert torch.equal(by["auto"]["balance"], by["autograd"]["balance"])

@@ -10,7 +10,7 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from pdespec.problem import Problem
+from pdespec.statements.problem import Problem
 from pdespec.symbols import InputField, Normal, Scalar, UnknownField
 
 

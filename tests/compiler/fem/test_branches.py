@@ -10,8 +10,8 @@ import torch
 
 import compiler
 import pdespec
-from compiler.fem.ufl import to_ufl
-from compiler.fem.weak import weak_form
+from compiler.fem.export.ufl import to_ufl
+from compiler.fem.forms.weak import weak_form
 
 HEAD = "problem p\nspace x\ndomain L = interval(0, 1)\nunknown u : scalar on L\n"
 x = np.linspace(0.02, 0.98, 33)

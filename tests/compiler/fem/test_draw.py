@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from compiler.fem.draw import sheet
-from compiler.fem.failure import SolverError
-from compiler.fem.mesh import mesh_domain
+from compiler.fem.errors import SolverError
+from compiler.fem.meshing.mesh import mesh_domain
+from compiler.report.triangulation import sheet
 from pdespec import box, disk, rectangle, space
 
 x, y = space("x y")

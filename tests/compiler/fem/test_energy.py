@@ -11,10 +11,10 @@ import torch
 
 from compiler import solve
 from compiler.fem import SolverError
-from compiler.fem.gap import energy_of
-from compiler.fem.minimize import minimize
-from compiler.fem.newton import NewtonOptions
-from compiler.fem.weak import weak_form
+from compiler.fem.energy_gap import energy_of
+from compiler.fem.forms.weak import weak_form
+from compiler.fem.solvers.minimize import minimize
+from compiler.fem.solvers.newton import NewtonOptions
 from pdespec import (
     Problem,
     boundary,

@@ -9,13 +9,13 @@ import sympy as sp
 import torch
 
 from compiler import solve
-from compiler.fem.export import to_latex
-from compiler.fem.failure import SolverError
-from compiler.fem.fenics import PYTHON, available, solve_with_fenics
-from compiler.fem.mesh import mesh_domain
-from compiler.fem.ufl import integrals, to_ufl, unknowns
-from compiler.fem.ufl_words import identifiers
-from compiler.fem.weak import weak_form
+from compiler.fem.errors import SolverError
+from compiler.fem.export.fenics import PYTHON, available, solve_with_fenics
+from compiler.fem.export.latex import to_latex
+from compiler.fem.export.ufl import integrals, to_ufl, unknowns
+from compiler.fem.export.ufl_words import identifiers
+from compiler.fem.forms.weak import weak_form
+from compiler.fem.meshing.mesh import mesh_domain
 from pdespec import (
     Problem,
     ball,

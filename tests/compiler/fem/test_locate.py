@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compiler.fem.locate import Locator
-from compiler.fem.mesh import mesh_domain
+from compiler.fem.discrete.locate import Locator
+from compiler.fem.meshing.mesh import mesh_domain
 from pdespec import ball, box, disk, interval, rectangle, space
 
 x, y, z = space("x y z")

@@ -7,10 +7,10 @@ import pytest
 import sympy as sp
 from skfem import CellBasis, ElementTetP1, ElementTriP1, FacetBasis
 
-from compiler.fem.facets import facets_of
-from compiler.fem.failure import SolverError
-from compiler.fem.mesh import mesh_domain
-from compiler.fem.patterns import bricks, octants, rings
+from compiler.fem.errors import SolverError
+from compiler.fem.meshing.facets import facets_of
+from compiler.fem.meshing.mesh import mesh_domain
+from compiler.fem.meshing.patterns import bricks, octants, rings
 from pdespec import (
     ball,
     box,

@@ -6,7 +6,7 @@ import pytest
 import sympy as sp
 
 from compiler import solve
-from compiler.fem.weak import weak_form
+from compiler.fem.forms.weak import weak_form
 from pdespec import (
     Problem,
     advect,

@@ -10,9 +10,9 @@ import torch
 from scipy.sparse import csc_matrix
 
 from compiler import solve
-from compiler.fem.failure import NoConvergence, NoWeakForm, Singular, SolverError
-from compiler.fem.minimize import negative_pivots
-from compiler.fem.weak import weak_form
+from compiler.fem.errors import NoConvergence, NoWeakForm, Singular, SolverError
+from compiler.fem.forms.weak import weak_form
+from compiler.fem.solvers.minimize import negative_pivots
 from pdespec import (
     Problem,
     boundary,

@@ -8,8 +8,8 @@ import sympy as sp
 import torch
 
 from compiler import solve
-from compiler.fem.failure import NoWeakForm, SolverError
-from compiler.fem.march import SCHEMES
+from compiler.fem.errors import NoWeakForm, SolverError
+from compiler.fem.solvers.time_stepping import SCHEMES
 from pdespec import (
     Problem,
     div,

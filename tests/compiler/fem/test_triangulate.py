@@ -8,11 +8,11 @@ import sympy as sp
 import torch
 from skfem import CellBasis, ElementTetP1, ElementTriP1, FacetBasis
 
-from compiler.fem.facets import facets_of
-from compiler.fem.failure import SolverError
-from compiler.fem.mesh import mesh_domain
-from compiler.fem.triangulate import ARC
-from compiler.geometry import Geometry
+from compiler.fem.errors import SolverError
+from compiler.fem.meshing.facets import facets_of
+from compiler.fem.meshing.mesh import mesh_domain
+from compiler.fem.meshing.triangulate import ARC
+from compiler.geometry.domain import Geometry
 from pdespec import (
     ball,
     boundary,

@@ -7,8 +7,8 @@ import pytest
 import sympy as sp
 
 from compiler import solve
-from compiler.fem.failure import SolverError
-from compiler.fem.vtk import VTK, field_values, save_vtk
+from compiler.fem.errors import SolverError
+from compiler.fem.export.vtk import VTK, field_values, save_vtk
 from pdespec import Problem, at, boundary, box, disk, dt, grad, integral, interval, lap, on, rectangle, space, unknown
 from pdespec import time as time_axis
 

@@ -13,10 +13,10 @@ import torch
 
 import compiler
 import pdespec
-from compiler.fem import export
-from compiler.fem.export import element_name
-from compiler.fem.failure import SolverError
-from compiler.fem.weak import WeakForm, weak_form
+from compiler.fem.errors import SolverError
+from compiler.fem.export import latex as export
+from compiler.fem.export.latex import element_name
+from compiler.fem.forms.weak import WeakForm, weak_form
 
 from .cases import closed_form
 

@@ -1,0 +1,1 @@
+"""Samples with their points, and operators fitted to them."""

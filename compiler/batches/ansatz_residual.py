@@ -1,0 +1,133 @@
+"""The defect of the ansatz: the residual of every equation at `u = offset`, which is what the network is left to invert.
+
+Where there is one equation for one unknown, the mean size of the defect in a sample is also the unit of the network's output,
+`u = offset + unit * factor * N(defect / unit, ..)`. For a linear equation this is what linearity says; for a nonlinear one the unit is an
+input channel as well. Without it, samples of rare amplitude stay wrong (docs/notes/poisson_training.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from compiler.data.samples import Draws
+from compiler.loss.hard_conditions import ansatz, plan
+from compiler.loss.physics import PhysicsLoss
+from operators.field import Capabilities, PointFunction, jet_of
+from operators.jets.jet import Jet, JetSpace
+from pdespec.rules.subdomains import merged
+from pdespec.statements.problem import Problem
+
+UNLOADED = 1e-6  # of the loads on the boundary: a source below that is none
+
+LEAST = 1e-6  # of the size of the residuals, which is 1 in the problem as it is computed (see `compiler.scales`)
+
+
+@dataclass(frozen=True)
+class Shifted:
+    """A function of position and what is added to its values, as a field. Shapes: points "b n D" -> "b n c"."""
+
+    function: PointFunction
+    added: Tensor | float = 0.0
+
+    capabilities: ClassVar[Capabilities] = Capabilities(taylor=True)
+
+    def __call__(self, points: Tensor) -> Tensor:
+        return self.function(points) + self.added + 0 * points[..., :1]  # a constant, too, depends on its coordinates
+
+    def taylor(self, points: Tensor, space: JetSpace) -> Jet:
+        return jet_of(self, points, space)
+
+
+@lru_cache(maxsize=64)
+def defect_names(problem: Problem) -> tuple[str, ...]:
+    """A name for each component of the defect; none where a component of the unknowns has nothing built in, so that there is no offset."""
+    if not problem.equations or not all(each.labels for each in plan(problem).values()):
+        return ()
+    return tuple(
+        f"defect of {t.label}{'' if len(t.expressions) == 1 else f'[{k}]'}"
+        for t in _loss(problem).strong
+        for k in range(len(t.expressions))
+    )
+
+
+def unit(drawn: Draws, points: Tensor) -> Tensor | None:
+    """Mean absolute defect of each sample over interior points, at least `LEAST`: a lift may solve the equation, which leaves nothing to
+    invert. None where the problem has no defect or several. Shapes: "b"."""
+    if len(defect_names(drawn.problem)) != 1 or len(drawn.problem.components) != 1:
+        return None
+    size = defect(drawn, points).abs().mean((1, 2))
+    load = loads(drawn)
+    size = torch.where(size > UNLOADED * load, size, load)
+    return size.clamp_min(LEAST)
+
+
+def loads(drawn: Draws) -> Tensor:
+    """What natural conditions bring in at the offset, as a source in the domain: mean absolute residual times their share of its measure.
+
+    Shapes: "b".
+    """
+    problem, loss = drawn.problem, _loss(drawn.problem)
+    built = ansatz(drawn, plan(problem))
+    held = {label for each in plan(problem).values() for label in each.labels}
+    total = torch.zeros(drawn.size, dtype=drawn.dtype, device=drawn.device)
+    for program in loss.plan(lambda x: x).groups if built is not None else ():
+        for term in program.terms:
+            if term.kind != "boundary" or term.label in held or term.inner or not any(any(s.index) for s in term.streams()):
+                continue
+            geometry = drawn.geometry[term.region.domain.name]
+            points, normals = geometry.boundary(term.region, 64, torch.Generator(drawn.device).manual_seed(0))
+            if problem.time is not None:
+                time = torch.linspace(drawn.start, drawn.start + drawn.duration, 64, dtype=points.dtype, device=points.device)
+                points = torch.cat([points, time.expand(len(points), -1)[..., None]], -1)
+            found = loss.at(term, Shifted(built.offset), points, normals, drawn)
+            found = found if drawn.attached else found.detach()
+            found = torch.where(found.isfinite(), found, torch.zeros_like(found))
+            total = total + found.abs().mean((1, 2)) * geometry.measure(term.region) / geometry.measure()
+    return total
+
+
+def defect_channels(drawn: Draws, points: Tensor) -> Tensor:
+    """asinh of the defect in its unit, since near the boundary of an odd shape it grows by decades, and the unit's logarithm.
+
+    Shapes: points "b n D" -> "b n k", k the number of `defect_names`, and one more where there is a unit.
+    """
+    found = defect(drawn, points)
+    if drawn.unit is None:
+        return found.asinh()
+    size = drawn.unit[:, None, None]
+    return torch.cat([(found / size).asinh(), size.log().expand_as(found)], -1)
+
+
+def defect(drawn: Draws, points: Tensor) -> Tensor:
+    """The residuals at the offset. Where one of them is not finite, as 1/u is at u = 0, all count as zero.
+
+    It keeps its graph where the points, a param or an input function require grad, and no graph else.
+    Shapes: points "b n D" -> "b n k", k the number of `defect_names`.
+    """
+    problem = drawn.problem
+    if not defect_names(problem):
+        return points.new_zeros(*points.shape[:2], 0)
+    built = ansatz(drawn, plan(problem))
+    inputs = {name: lambda x, name=name: drawn.evaluate(name, x, continued=True) for name in problem.inputs}
+
+    def residuals(moved: Tensor | float) -> Tensor:
+        found = _loss(problem).residuals(Shifted(built.offset, moved), points, inputs, drawn.params)
+        return torch.cat(list(found.values()), -1)
+
+    found = residuals(0.0)
+    finite = found.isfinite().all(-1, keepdim=True)
+    if not (torch.is_grad_enabled() and (points.requires_grad or drawn.attached)):
+        found = found.detach()
+    elif not finite.all():
+        found = residuals((~finite).to(points.dtype))  # off u = 0 there: the gradient of what is not finite is NaN even where it is masked
+    return torch.where(finite, found, torch.zeros_like(found))
+
+
+@lru_cache(maxsize=64)
+def _loss(problem: Problem) -> PhysicsLoss:
+    return PhysicsLoss(merged(problem) or problem, "autograd")

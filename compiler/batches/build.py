@@ -1,0 +1,167 @@
+"""An operator fitted to a problem: channels, latent box, periodicity, and a weight smooth enough for its equations."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+import operators
+from compiler.batches.sample import sample
+from compiler.data.interfaces import channels
+from compiler.geometry.domain import box
+from compiler.matching import refuse_other_input
+from compiler.scales import component_sizes, scaled
+from compiler.scales.views import Framed, inner_options
+from compiler.training.runs import Recipe
+from operators.registry import Registry
+from pdespec.errors import fail, nearest
+from pdespec.statements.problem import Problem
+
+OPERATORS: Registry[Callable[..., nn.Module]] = Registry("operator")
+
+START = 0.05  # share of its usual size at which the last layer starts where conditions are built in: u begins near their lift
+LATENT = {1: (64,), 2: (32, 32), 3: (16, 16, 16), 4: (8, 8, 8, 8)}  # nodes a latent grid takes by default, by dimension
+
+
+def build(problem: Problem, operator: str = "gino", **options: Any) -> nn.Module:
+    """A model for a problem: `model(batch.inputs)` is a field of all unknown components over (coordinates..., time).
+
+    `options` are those of the operator (`operators.GINO`, `operators.FNO`, ...), over what the problem fixes; `seed` those of its first
+    weights. The model carries its `recipe`, from which a run builds it again.
+    Raises: KeyError with the nearest name for an unknown operator, TypeError for an option it does not have.
+    """
+    frame, computed = scaled(problem)
+    model = OPERATORS[operator](computed, **(options if computed is problem else inner_options(frame, options)))
+    if computed is not problem:
+        Framed(frame, component_sizes(problem, frame)).attach(model)
+    model.recipe = Recipe(operator, options)
+    model.register_forward_pre_hook(refuse_other_input)
+    return model
+
+
+@OPERATORS.register("gino")
+def gino(problem: Problem, seed: int = 0, **options: Any) -> operators.GINO:
+    """Mollified GINO on a latent grid over all shapes the problem can draw, and over its time."""
+    _known(operators.GINO, options)
+    dim = len(problem.variables)
+    example = inputs(problem)
+    latent = tuple(options.pop("latent", LATENT[dim]))
+    fitted = {"weight": weight(problem), "cells": 3.0, "input_dim": example.points.shape[-1], **_on_grid(problem, example, latent)}
+    generator = torch.Generator().manual_seed(seed)
+    model = operators.GINO(example.values.shape[-1], outputs(problem), dim, latent, **{**fitted, **options}, generator=generator)
+    return _near_lift(model, model.projection.layers[-1], example)
+
+
+@OPERATORS.register("fno")
+def fno(problem: Problem, seed: int = 0, **options: Any) -> operators.FNO:
+    """Fourier neural operator on a grid over all shapes the problem can draw, told of them and of the inputs by known functions alone."""
+    _known(operators.FNO, options)
+    dim = len(problem.variables)
+    example = inputs(problem)
+    grid = tuple(options.pop("grid", LATENT[dim]))
+    fitted = {**_on_grid(problem, example, grid), **options}
+    model = operators.FNO(0, outputs(problem), dim, grid, **fitted, generator=torch.Generator().manual_seed(seed))
+    return _near_lift(model, model.projection.layers[-1], example)
+
+
+@OPERATORS.register("transolver")
+def transolver(problem: Problem, seed: int = 0, **options: Any) -> operators.Transolver:
+    """Attention over the points asked: a baseline whose derivatives are those of differences and least squares alone."""
+    _known(operators.Transolver, options)
+    example = inputs(problem)
+    fitted = {"feature_channels": feature_channels(problem, example), "box": extent(problem)}
+    generator = torch.Generator().manual_seed(seed)
+    model = operators.Transolver(outputs(problem), len(problem.variables), **{**fitted, **options}, generator=generator)
+    return _near_lift(model, model.head[-1], example)
+
+
+@OPERATORS.register("pinn")
+def pinn(problem: Problem, seed: int = 0, **options: Any) -> operators.PINN:
+    """A network of the coordinates: one solution. Raises: ValueError where the problem draws something anew for every sample."""
+    _known(operators.PINN, options)
+    drawn = [name for name, param in problem.params.items() if param.law is not None] + list(problem.inputs)
+    if drawn:
+        raise ValueError(
+            f"a pinn is one function of position, but `{problem.name}` draws {', '.join(drawn)} anew for every sample; "
+            "write `const k = 1` for a number and `f := sin(x)` for a function, or build gino, fno or transolver"
+        )
+    fitted = {"box": extent(problem), "periodic": periodic(problem)}
+    generator = torch.Generator().manual_seed(seed)
+    model = operators.PINN(outputs(problem), len(problem.variables), **{**fitted, **options}, generator=generator)
+    body = model.network[-1] if isinstance(model.network, nn.Sequential) else model.network
+    return _near_lift(model, body.layers[-1], inputs(problem))
+
+
+def outputs(problem: Problem) -> int:
+    """Channels that a model gives: those of the problem, and as many again for every function with a kink (see
+    `compiler.data.interfaces`)."""
+    return len(problem.components) * channels(problem)
+
+
+def _on_grid(problem: Problem, example: operators.OperatorInput, grid: tuple[int, ...]) -> dict[str, Any]:
+    """What a trunk on a grid takes of a problem."""
+    return {
+        "box": extent(problem),
+        "periodic": periodic(problem),
+        "feature_channels": feature_channels(problem, example),
+        "modes": tuple(min(12, n // 2 - 1) for n in grid),
+    }
+
+
+def _near_lift(model: nn.Module, last: nn.Module, example: operators.OperatorInput) -> Any:
+    """The model with a small last layer where conditions are built in, so that u begins near their lift."""
+    if example.ansatz is not None:
+        with torch.no_grad():
+            last.weight.mul_(START)
+    return model
+
+
+def _known(operator: Callable[..., nn.Module], options: dict[str, Any]) -> None:
+    """Refuses a misspelt option here, where the user's call is still on the stack."""
+    names = inspect.signature(operator).parameters
+    for name in options:
+        if name not in names:
+            close = nearest(name, names)
+            raise TypeError(f"{operator.__name__} has no option `{name}`" + (f"; did you mean `{close}`?" if close else ""))
+
+
+def inputs(problem: Problem) -> operators.OperatorInput:
+    """An example of what the operator will read; its shapes fix the channels."""
+    return sample(problem, 1, generator=torch.Generator().manual_seed(0)).inputs
+
+
+def feature_channels(problem: Problem, example: operators.OperatorInput) -> int:
+    """Channels of the position features, which the model asks for at points with all variables."""
+    if example.features is None:
+        return 0
+    lower, _ = extent(problem)
+    return example.features(example.points.new_tensor(lower).reshape(1, 1, -1)).shape[-1]
+
+
+def extent(problem: Problem) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Lower and upper corner of all domains of the unknowns for all parameters, and of time."""
+    boxes = [box(domain) for domain in dict.fromkeys(unknown.region for unknown in problem.unknowns.values())]
+    lower = tuple(map(min, zip(*(low for low, _ in boxes), strict=True)))
+    upper = tuple(map(max, zip(*(high for _, high in boxes), strict=True)))
+    if problem.time is not None:
+        lower, upper = (*lower, float(problem.time.start)), (*upper, float(problem.time.end))
+    if not all(map(math.isfinite, (*lower, *upper))):
+        raise fail("W03", f"the domain of `{problem.name}` is not bounded: {lower} to {upper}", "give box=((..), (..)) to the operator")
+    return lower, upper
+
+
+def periodic(problem: Problem) -> tuple[bool, ...]:
+    """Which variables wrap around."""
+    names = {name for unknown in problem.unknowns.values() for name in unknown.region.periodic}
+    return tuple(variable.name in names or getattr(variable, "periodic", False) for variable in problem.variables)
+
+
+def weight(problem: Problem) -> str:
+    """A weight function whose class C^k covers the highest derivative of order k in the residuals: (1 - s)^4 up to order 3, then bump."""
+    order = max((sum(index) for indices in problem.derivatives().values() for index in indices), default=0)
+    return "quadweight" if order <= 3 else "bump"

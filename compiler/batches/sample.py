@@ -1,0 +1,354 @@
+"""A batch: params, domains, input functions and collocation points of some samples, drawn anew at every call; what the operator sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import sympy as sp
+import torch
+from torch import Tensor
+
+from compiler.batches.ansatz_residual import unit
+from compiler.batches.features import channels, features, homes
+from compiler.batches.verify_inputs import verify_inputs
+from compiler.chance import Chance
+from compiler.data.distributions import InputFunction
+from compiler.data.interfaces import inner, on_boundary, on_level, sides
+from compiler.data.samples import Draws, draw, given
+from compiler.geometry.domain import Geometry
+from compiler.geometry.shapes.numbers import Numbers
+from compiler.loss.hard_conditions import Imposed, ansatz, plan
+from compiler.lowering.terms import points_key
+from compiler.scales import component_sizes, scaled
+from compiler.scales.views import inner_draws, outer_draws, outer_input
+from compiler.training.options import PLACINGS
+from operators.field import OperatorInput, PointFunction
+from pdespec.errors import fail, nearest
+from pdespec.geometry import Boundary, Region, shape_symbols
+from pdespec.rules.subdomains import subdomains
+from pdespec.statements.interfaces import flux_conditions
+from pdespec.statements.problem import Condition, Problem
+from pdespec.symbols import Scalar
+
+POINTS = {"interior": 512, "boundary": 128, "initial": 128, "point": 32, "operator": 1024}
+Features = Callable[[Draws], PointFunction]
+
+
+@dataclass(frozen=True)
+class PointSet:
+    """Collocation points of one region, uniform in its measure and in time where there are no weights.
+
+    Shapes: points "b n D", time last; normals "b n d", outward, on boundaries; measure "b", of the region in space; weights "b n", of
+    mean one: `measure * (weights * values).mean(1)` estimates an integral.
+    """
+
+    points: Tensor
+    normals: Tensor | None
+    measure: Tensor
+    weights: Tensor | None = None
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> PointSet:
+        """A function applied to every tensor."""
+        normals, weights = (None if each is None else function(each) for each in (self.normals, self.weights))
+        return PointSet(function(self.points), normals, function(self.measure), weights)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples of a problem with their collocation points, by region (`"Omega"`, `"Gamma"`, `"Omega@0"`), and the operator's input.
+
+    All in the user's coordinates and units. Where the problem is computed in others (see `compiler.scales`), `local` is the same batch in
+    those, and this one follows from it.
+    """
+
+    problem: Problem
+    draws: Draws
+    points: Mapping[str, PointSet]
+    inputs: OperatorInput
+    imposed: Mapping[str, Imposed]
+    features: Features = field(repr=False)
+    local: Batch | None = field(default=None, repr=False)
+
+    @property
+    def size(self) -> int:
+        return self.draws.size
+
+    @property
+    def params(self) -> Mapping[str, Tensor]:
+        """Params of the samples. Shapes: "b" each, "b k" where sized."""
+        return self.draws.params
+
+    @property
+    def geometry(self) -> Mapping[str, Geometry]:
+        """The domains, by name."""
+        return self.draws.geometry
+
+    @property
+    def functions(self) -> Mapping[str, InputFunction]:
+        """The input functions, by name."""
+        return self.draws.functions
+
+    def evaluate(self, name: str, points: Tensor) -> Tensor:
+        """An input function at points. Shapes: points "b n d", or with time last -> "b n c". Raises: ProblemError B01, B03, S01."""
+        return self.draws.evaluate(name, points)
+
+    def to(self, *target: Any, **keywords: Any) -> Batch:
+        """Everything in another dtype or on another device, as by `Tensor.to`."""
+        return self.map(lambda tensor: tensor.to(*target, **keywords))
+
+    def select(self, samples: Sequence[int]) -> Batch:
+        """Some of the samples."""
+        index = list(samples)
+        return self.map(lambda tensor: tensor[index], len(index))
+
+    def map(self, function: Callable[[Tensor], Tensor], size: int | None = None) -> Batch:
+        """A function applied to every tensor of the batch."""
+        if self.local is not None:
+            return _outer(self.problem, self.local.map(function, size))
+        drawn = self.draws.map(function, size)
+        points = {key: each.map(function) for key, each in self.points.items()}
+        values = OperatorInput(
+            function(self.inputs.points),
+            function(self.inputs.values),
+            None if self.inputs.measure is None else function(self.inputs.measure),
+            self.features(drawn),
+            ansatz(drawn, self.imposed),
+        )
+        return replace(self, draws=drawn, points=points, inputs=values)
+
+
+def sample(
+    problem: Problem,
+    size: int,
+    points: Mapping[str, int] | None = None,
+    generator: torch.Generator | None = None,
+    *,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+    hard: bool = True,
+    features: Features = features,
+    points_by: str = "sobol",
+) -> Batch:
+    """`size` samples of a problem with fresh collocation points.
+
+    `points` counts them per sample by kind (interior, boundary, initial, point, operator; "point": the times of a condition at a point that
+    holds at all), or for one region by its name. With `hard`, essential
+    conditions that allow it are built into `inputs.ansatz` (see `compiler.loss.hard_conditions`). `features` makes the functions of
+    position that a model
+    evaluates at its own nodes. `points_by`: scrambled Sobol points, uniform independent ones, or the nodes of a quadrature on a mesh (see
+    `compiler.data.quadrature`). Everything follows from the generator; without one, from a fresh seed. Sample k of a seed is the same in a
+    batch
+    of any size.
+
+    Raises: ProblemError S01 for an unknown kind or placing of points, B01 for a bad count, B03 for inputs that no law draws.
+    """
+    counts = _counts(problem, points or {})
+    if size < 1:
+        raise fail("B01", f"{size} samples asked for", "ask for at least one")
+    chance = Chance(_fresh() if generator is None else generator, size)
+    drawn = draw(scaled(problem)[1], size, chance)
+    batch = _batch(drawn, counts, chance, hard, features, points_by).to(dtype or torch.get_default_dtype()).to(device or "cpu")
+    return _outer(problem, batch)
+
+
+def instance(
+    problem: Problem,
+    params: Mapping[str, object] | None = None,
+    inputs: Mapping[str, object] | None = None,
+    points: Mapping[str, int] | None = None,
+    generator: torch.Generator | Chance | None = None,
+    *,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+    hard: bool = True,
+    features: Features = features,
+    points_by: str = "sobol",
+    size: int = 1,
+) -> Batch:
+    """A batch of one sample of the caller's own, or of `size` of them.
+
+    `params` maps names to numbers, or to `size` of them; those with a declared value may be left out. `inputs` maps names to callables of
+    points ("b n d" to "b n c"), to SymPy expressions in the coordinates, or to numbers. Callables are asked in the dtype and on the device
+    of the batch.
+
+    Raises: ProblemError S01 for unknown names, B01 and B02 for callables that return the wrong shape or dtype, B03 for what is missing, P06
+    for callables whose derivatives autograd does not have, where the problem takes them.
+    """
+    counts = _counts(problem, points or {})
+    (frame, local), dtype = scaled(problem), dtype or torch.get_default_dtype()
+    drawn = given(
+        problem, params or {}, inputs or {}, dtype if local is problem else frame.outer_dtype(dtype), torch.device(device or "cpu"), size
+    )
+    verify_inputs(drawn)
+    drawn = drawn if local is problem else inner_draws(drawn, local, frame, dtype)
+    chance = Chance.of(_fresh() if generator is None else generator, size)
+    return _outer(problem, _batch(drawn, counts, chance, hard, features, points_by))
+
+
+def _outer(problem: Problem, local: Batch) -> Batch:
+    """A batch of the problem as it is computed, in the coordinates and units in which it was written."""
+    frame, computed = scaled(problem)
+    if computed is problem:
+        return local
+    points = {}
+    for key, (own, (kind, region)) in zip(regions(problem), regions(computed).items(), strict=True):
+        each, measured = local.points[own], 1.0 if kind == "point" else float(frame.length) ** max(0, region.dim)
+        outer = frame.outward(each.points)
+        normals = None if each.normals is None else each.normals.to(outer.dtype)
+        points[key] = PointSet(outer, normals, each.measure * measured, each.weights)
+    inputs = outer_input(local.inputs, frame, component_sizes(problem, frame))
+    return Batch(problem, outer_draws(local.draws, problem, frame), points, inputs, local.imposed, local.features, local)
+
+
+def regions(problem: Problem) -> dict[str, tuple[str, Region]]:
+    """Where collocation points are needed: key -> (kind of points, region). The keys are those of the loss's terms."""
+    found: dict[str, tuple[str, Region]] = {}
+
+    def add(region: Region) -> None:
+        found.setdefault(region.name, ("boundary" if isinstance(region, Boundary) else "interior", region))
+
+    for domain in subdomains(problem):
+        add(domain)
+    for equation in problem.equations.values():
+        add(equation.region)
+    for functional in problem.functionals:
+        for _, region in functional.terms:
+            add(region)
+    for condition in (*problem.conditions.values(), *flux_conditions(problem).values()):
+        if condition.kind == "boundary":
+            add(condition.region)
+        else:
+            found.setdefault(points_key(condition), (condition.kind, condition.region))
+    for requirement in problem.requirements:
+        add(requirement.region)
+    return found
+
+
+def _batch(drawn: Draws, counts: Mapping[str, int], chance: Chance, hard: bool, make: Features, points_by: str) -> Batch:
+    problem = drawn.problem
+    if points_by not in PLACINGS:
+        near = nearest(points_by, PLACINGS)
+        raise fail(
+            "S01", f"unknown placing of points {points_by!r}", f"did you mean {near!r}?" if near else f"one of {', '.join(PLACINGS)}"
+        )
+    places = {key: place(drawn, key, kind, region, counts, chance, points_by) for key, (kind, region) in regions(problem).items()}
+    imposed = plan(problem) if hard else {component: Imposed() for component in problem.components}
+    drawn = replace(drawn, unit=_unit(drawn, counts["operator"], chance))
+    return Batch(
+        problem, drawn, places, _operator_input(drawn, counts["operator"], chance, imposed, make, points_by != "uniform"), imposed, make
+    )
+
+
+def place(drawn: Draws, key: str, kind: str, region: Region, counts: Mapping[str, int], chance: Chance, points_by: str) -> PointSet:
+    """Collocation points of one region, as many as `counts` says by key or by kind."""
+    geometry = drawn.geometry[region.domain.name]
+    count = counts[key] if key in counts else counts[kind]
+    normals, weights = None, None
+    if kind == "point":
+        return _at_point(drawn, _stated_on(drawn, key), count, chance)
+    if isinstance(region, Boundary) and inner(region, drawn.problem):
+        return _on_interface(drawn, region, count, chance, points_by != "uniform")
+    if points_by == "mesh":
+        points, normals, weights = _nodes(drawn, region, count, chance)
+    elif isinstance(region, Boundary):
+        points, normals = geometry.boundary(region, count, chance, points_by == "sobol")
+    else:
+        points = geometry.interior(count, chance, points_by == "sobol")
+    measure = geometry.measure(region if isinstance(region, Boundary) else None)
+    if kind == "initial":
+        time = float(sp.S(_stated_on(drawn, key).at))
+        return PointSet(torch.cat([points, torch.full_like(points[..., :1], time)], -1), normals, measure, weights)
+    return PointSet(_in_time(drawn, points, chance), normals, measure, weights)
+
+
+def _stated_on(drawn: Draws, key: str) -> Condition:
+    """A condition by the key of its points."""
+    return next(each for each in drawn.problem.conditions.values() if points_key(each) == key)
+
+
+def _at_point(drawn: Draws, condition: Condition, count: int, chance: Chance) -> PointSet:
+    """The point of a condition in every sample: once, or at several times where it holds at all of them. It counts as of measure one."""
+    numbers = Numbers(drawn.params, drawn.size, drawn.dtype, drawn.device)
+    place = numbers.point(condition.place)[:, None]
+    if condition.at is not None:
+        place = torch.cat([place, numbers(condition.at)[:, None, None]], -1)
+    elif drawn.problem.time is not None:
+        place = _in_time(drawn, place.expand(-1, count, -1), chance)
+    return PointSet(place, None, torch.ones_like(place[:, 0, 0]))
+
+
+def _on_interface(drawn: Draws, region: Boundary, count: int, chance: Chance, sobol: bool) -> PointSet:
+    """Points of a surface inside of a domain (see `compiler.data.interfaces`)."""
+    if region.kind == "level":
+        geometry = drawn.geometry[region.domain.name]
+        found = on_level(drawn, region, lambda n: _in_time(drawn, geometry.interior(n, chance, sobol), chance), count)
+        return PointSet(found.points, found.normals, found.measure, found.weights)
+    found = on_boundary(drawn, region, sides(drawn.problem, region), count, chance, sobol)
+    return PointSet(_in_time(drawn, found.points, chance), found.normals, found.measure, found.weights)
+
+
+def _nodes(drawn: Draws, region: Region, count: int, chance: Chance) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Nodes of a mesh, in any order where there is time: cells are numbered from one end to the other, and time follows the index."""
+    from compiler.data.quadrature import nodes  # needs the finite-element library
+
+    names = {symbol.declaration.name for symbol in shape_symbols(region.domain.shape) if isinstance(symbol, Scalar)}
+    moving = sorted(name for name in names if name in drawn.params and drawn.params[name].requires_grad)
+    if moving:
+        raise fail(
+            "B03",
+            f"the nodes of a mesh of `{region.domain.name}` have no derivative in the shape's {', '.join(moving)}",
+            "take points_by='sobol', whose points and measures move with the shape",
+        )
+    points, normals, weights = nodes(drawn, region, count)
+    if drawn.problem.time is None:
+        return points, normals, weights
+    order = chance.permutation(count).to(points.device)
+    return points[:, order], None if normals is None else normals[:, order], weights[:, order]
+
+
+def _in_time(drawn: Draws, points: Tensor, chance: Chance) -> Tensor:
+    """Points with a time each, one in every n-th part of the interval, in order: a sequence that fills space evenly and its index fill
+    space and time evenly (Hammersley's construction)."""
+    if drawn.problem.time is None:
+        return points
+    share = ((torch.arange(points.shape[1], device=chance.device) + chance.uniform(points.shape[1])) / points.shape[1]).to(points)
+    return torch.cat([points, (drawn.start + drawn.duration * share)[..., None]], -1)
+
+
+def _unit(drawn: Draws, count: int, chance: Chance) -> Tensor | None:
+    """The size of the defect, from a quarter of as many points as the operator reads."""
+    geometry = drawn.geometry[next(iter(drawn.problem.unknowns.values())).region.name]
+    return unit(drawn, _in_time(drawn, geometry.interior(max(16, count // 4), chance), chance))
+
+
+def _operator_input(drawn: Draws, count: int, chance: Chance, imposed: Mapping[str, Imposed], make: Features, sobol: bool) -> OperatorInput:
+    """Points of the domain of the unknowns, of several in equal numbers, with the measure that each stands for."""
+    domains = homes(drawn.problem)
+    places, measures = [], []
+    for k, domain in enumerate(domains):
+        geometry, own = drawn.geometry[domain.name], max(1, (count + k) // len(domains))
+        places.append(_in_time(drawn, geometry.interior(own, chance, sobol), chance))
+        measures.append((geometry.measure() * drawn.duration)[:, None].expand(-1, own) / own)
+    points = torch.cat(places, 1)
+    return OperatorInput(points, channels(drawn, points), torch.cat(measures, 1), make(drawn), ansatz(drawn, imposed))
+
+
+def _counts(problem: Problem, points: Mapping[str, int]) -> dict[str, int]:
+    """By kind, and by region as the computed problem calls it: its initial times are other numbers."""
+    keys = [*POINTS, *regions(problem)]
+    for name, count in points.items():
+        if name not in keys:
+            near = nearest(name, keys)
+            raise fail("S01", f"unknown kind of points {name!r}", f"did you mean {near!r}?" if near else f"one of {', '.join(keys)}")
+        if not isinstance(count, int) or count < 1:
+            raise fail("B01", f"points[{name!r}] = {count!r}", "a count is a whole number from 1")
+    inner = dict(zip(regions(problem), regions(scaled(problem)[1]), strict=True))
+    return {**POINTS, **{inner.get(name, name): count for name, count in points.items()}}
+
+
+def _fresh() -> torch.Generator:
+    generator = torch.Generator()
+    generator.seed()
+    return generator

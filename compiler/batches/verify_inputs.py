@@ -1,0 +1,66 @@
+"""Whether the derivatives that a problem takes of a caller's input functions are those that autograd gives."""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+
+import torch
+
+from compiler.data.distributions import Given
+from compiler.data.samples import Draws
+from compiler.derivatives import Request
+from compiler.derivatives.interface import Index, parts
+from compiler.loss.hard_conditions import plan
+from compiler.loss.physics import Acquainted
+from compiler.loss.verify import made_of, verify
+from compiler.lowering.terms import lower
+from pdespec.statements.problem import Problem
+from pdespec.symbols import InputField
+
+LOG = logging.getLogger(__name__)
+MET: dict[frozenset, Acquainted] = {}  # what was tried in this process, by the derivatives asked: instances are made in loops
+POINTS = 16
+
+
+def verify_inputs(drawn: Draws) -> None:
+    """Tries each function of the caller's once, at points of the domain that it is declared on. Raises: ProblemError P06."""
+    for name, request in needed(drawn.problem).items():
+        function = drawn.functions.get(name)
+        if not isinstance(function, Given):
+            continue
+        met, who = MET.setdefault(frozenset(parts(request).items()), Acquainted()), tuple(made_of(function.function))
+        if who in met:
+            continue
+        declaration = drawn.problem.inputs[name]
+        generator = torch.Generator(drawn.device).manual_seed(0)
+        points = drawn.geometry[declaration.region.domain.name].interior(POINTS, generator)
+        if declaration.time is not None:
+            share = torch.rand(*points.shape[:2], 1, generator=generator, dtype=points.dtype, device=points.device)
+            points = torch.cat([points, drawn.start + drawn.duration * share], -1)
+        names = tuple(variable.name for variable in drawn.problem.variables[: points.shape[-1]])
+        for warning in verify(function, points, request, names, declaration.components):
+            LOG.warning(f"input `{name}` of `{drawn.problem.name}`: {warning}")
+        met.add(who)
+
+
+@lru_cache(maxsize=64)
+def needed(problem: Problem) -> dict[str, Request]:
+    """The derivatives of every input: those in the terms, and where it is built into a component, those of the component."""
+    wanted: dict[str, dict[int, set[Index]]] = {name: {} for name in problem.inputs}
+
+    def add(name: str, component: int, index: Index) -> None:
+        width = len(problem.coordinates) + (problem.inputs[name].time is not None)
+        if any(index[:width]):
+            wanted[name].setdefault(component, set()).add(index[:width])
+
+    for stream in (s for term in lower(problem) for s in term.streams() if s.known):
+        for name, declaration in problem.inputs.items():
+            if stream.component in declaration.components:
+                add(name, declaration.components.index(stream.component), stream.index)
+    for component, imposed in plan(problem).items():
+        stated = [*(value for value, _ in imposed.sides), *(each for each in (imposed.start, imposed.rate) if each is not None)]
+        for field in set().union(*(each.atoms(InputField) for each in stated)):
+            for index in problem.derivatives().get(component, ()):
+                add(field.func.declaration.name, field.func.component, index)
+    return {name: Request({k: frozenset(found) for k, found in own.items()}) for name, own in wanted.items() if own}

@@ -1,0 +1,1 @@
+"""Derivative backends compared: error, time and memory."""

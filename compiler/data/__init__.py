@@ -1,0 +1,1 @@
+"""Random params and input functions, in numbers, and points with weights."""

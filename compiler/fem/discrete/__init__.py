@@ -1,0 +1,1 @@
+"""The discrete problem: spaces, kernels, assembly, constraints."""

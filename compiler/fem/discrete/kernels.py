@@ -1,0 +1,91 @@
+"""Weak form -> numpy: the coefficients of residual and tangent as vectorised functions of their streams.
+
+The tangent is symbolic: each residual coefficient is differentiated by every unknown stream it holds. Common subexpressions are
+shared between all coefficients of a region.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from numpy.typing import NDArray
+from scipy.special import spherical_jn
+
+from compiler.fem.forms.conditions import unknown_streams
+from compiler.fem.forms.weak import Integrand, Region, WeakForm, by_region
+from compiler.lowering.terms import Index, Stream
+from pdespec.jumps import slope
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Function:
+    """A vectorised function: `call` takes the values of `arguments` in order and gives one array per expression."""
+
+    arguments: tuple[sp.Symbol, ...]
+    expressions: tuple[sp.Expr, ...]
+    call: Callable[..., Sequence[Array]]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The part of a weak form on one region.
+
+    `rows[i]` says what the i-th value of `residual` multiplies: (row component, test index). `entries[i]` says the same for `tangent`:
+    (row component, test index, stream it was differentiated by).
+    """
+
+    region: Region
+    rows: tuple[tuple[str, Index], ...]
+    residual: Function
+    entries: tuple[tuple[str, Index, Stream], ...]
+    tangent: Function
+
+
+def kernels(form: WeakForm) -> tuple[Kernel, ...]:
+    """One kernel a region, in the order of first appearance."""
+    return tuple(kernel(region, integrands) for region, integrands in by_region(form))
+
+
+def kernel(region: Region, integrands: Sequence[Integrand]) -> Kernel:
+    gathered: dict[tuple[str, Index], sp.Expr] = {}
+    for integrand in integrands:
+        key = (integrand.row, integrand.test)
+        gathered[key] = gathered.get(key, sp.S.Zero) + integrand.coefficient
+    rows = tuple((key, expression) for key, expression in gathered.items() if expression != 0)
+    tangent = [((*key, s), slope(expression, s)) for key, expression in rows for s in unknown_streams(expression)]
+    tangent = [(key, expression) for key, expression in tangent if expression != 0]
+    return Kernel(
+        region,
+        tuple(key for key, _ in rows),
+        function([expression for _, expression in rows]),
+        tuple(key for key, _ in tangent),
+        function([expression for _, expression in tangent]),
+    )
+
+
+def function(expressions: Sequence[sp.Expr]) -> Function:
+    """Expressions over streams, coordinates, parameters and normals as one numpy function."""
+    arguments = tuple(sorted(set().union(*(sp.sympify(e).free_symbols for e in expressions)), key=lambda s: (s.name, str(type(s)))))
+    places = {symbol: sp.Dummy(f"a{k}", real=True) for k, symbol in enumerate(arguments)}
+    call = numpy_function(list(places.values()), [sp.sympify(e).xreplace(places) for e in expressions])
+    return Function(arguments, tuple(expressions), call)
+
+
+def numpy_function(arguments: Sequence[sp.Symbol], expressions: sp.Expr | Sequence[sp.Expr]) -> Callable[..., Any]:
+    """Expressions as one function of arrays. Branches that are not taken are computed too, in silence."""
+    call = sp.lambdify(arguments, expressions, modules=[{"jn": spherical_jn}, "scipy", "numpy"], cse=True)
+
+    listed = [sp.sympify(e) for e in (expressions if isinstance(expressions, (list, tuple)) else [expressions])]
+    chosen = any(e.has(sp.Piecewise, sp.Heaviside, sp.Min, sp.Max) for e in listed)  # conditions of one shape: `x < 1` beside `t < 1`
+
+    def quiet(*values: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return call(*(np.broadcast_arrays(*values) if chosen else values))
+
+    return quiet

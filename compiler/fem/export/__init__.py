@@ -1,0 +1,1 @@
+"""A weak form or a solution written for other programs: UFL, FEniCS, LaTeX, VTK."""

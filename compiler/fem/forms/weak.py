@@ -1,0 +1,309 @@
+"""Problem -> weak form: find u with  sum over regions of  int_region sum_rows (F_0 w + F_j d_j w) = 0  for all test functions w.
+
+From an energy the coefficients are its derivatives, F_0 = dW/du and F_j = dW/d(d_j u). From a strong form they come by integration
+by parts, and the natural conditions become boundary integrals. Everything is an expression over the streams of `compiler.lowering.terms`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import sympy as sp
+
+from compiler.fem.errors import NoWeakForm
+from compiler.fem.forms.conditions import (
+    Essential,
+    Initial,
+    Natural,
+    Pin,
+    initials,
+    natural,
+    over_streams,
+    pins,
+    split_conditions,
+    unknown_streams,
+)
+from compiler.fem.forms.divergence import divergence_form, order
+from compiler.fem.forms.pairing import (
+    Row,
+    Space,
+    choose_spaces,
+    differentiated,
+    energy_spaces,
+    holds,
+    pair,
+)
+from compiler.fem.forms.reduction import reduce_order
+from compiler.lowering.terms import Index, Stream, values
+from pdespec.calculus import Integral, TwoSided
+from pdespec.curvilinear import angles, power
+from pdespec.geometry import Boundary, Domain
+from pdespec.jets import carry_out
+from pdespec.jumps import slope
+from pdespec.statements.problem import IntegralRequirement, Problem
+from pdespec.symbols import Time
+
+Region = Domain | Boundary
+
+
+@dataclass(frozen=True)
+class Integrand:
+    """`int_region coefficient * d^test w`, w the test function of the unknown component `row`."""
+
+    region: Region
+    row: str
+    test: Index
+    coefficient: sp.Expr
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """`int_region density = value`, kept by one Lagrange multiplier."""
+
+    region: Region
+    density: sp.Expr
+    value: sp.Expr
+
+
+@dataclass(frozen=True)
+class WeakForm:
+    """All that the discretisation needs to know of a problem, as values.
+
+    `given` are the declared unknown components, `components` those and the further ones of an order reduction. `settled` says for each
+    row that was integrated by parts on which boundaries a condition gives its boundary term; no other boundary may be left.
+    `energy` is empty unless the problem is one functional; `minimized` tells a minimum from a stationary point.
+    """
+
+    name: str
+    coordinates: tuple[sp.Symbol, ...]
+    time: Time | None
+    domain: Domain
+    given: tuple[str, ...]
+    components: tuple[str, ...]
+    spaces: Mapping[str, Space]
+    integrands: tuple[Integrand, ...]
+    essentials: tuple[Essential, ...]
+    initials: tuple[Initial, ...]
+    gauges: tuple[Gauge, ...]
+    admissible: tuple[sp.Expr, ...]
+    energy: tuple[tuple[sp.Expr, Region], ...]
+    minimized: bool
+    settled: Mapping[str, tuple[Boundary, ...]]
+    labels: Mapping[str, str]
+    pins: tuple[Pin, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the indices of streams count: coordinates, then the problem's time."""
+        return tuple(s.name for s in (*self.coordinates, *((self.time,) if self.time is not None else ())))
+
+
+def by_region(form: WeakForm) -> list[tuple[Region, list[Integrand]]]:
+    """The integrands of each region, in the order of first appearance."""
+    regions = dict.fromkeys(i.region for i in form.integrands)
+    return [(region, [i for i in form.integrands if i.region == region]) for region in regions]
+
+
+def weak_form(problem: Problem) -> WeakForm:
+    """The weak form of a declared problem.
+
+    Raises: NoWeakForm saying what is missing.
+    """
+    if problem.time is not None and problem.time.periodic:
+        raise NoWeakForm(
+            f"the problem is periodic in {problem.time}, and the reference solver marches from a start; "
+            f"give it one, `at {problem.time} = {problem.time.start}: ..`, and a time of many periods"
+        )
+    domain = the_domain(problem)
+    refuse_nonlocal(problem)
+    refuse_jumps(problem)
+    given = tuple(component for unknown in problem.unknowns.values() for component in unknown.components)
+    energy, varied = variations(problem, given)
+    rows = strong_rows(problem, [c for c in given if c not in {i.row for i in varied}])
+    rows, rewrite = reduce_order(rows, problem.coordinates)
+    owner = {component: name for name, unknown in problem.unknowns.items() for component in unknown.components}
+    spaces = energy_spaces([(i.row, i.test, i.coefficient) for i in varied], owner, len(problem.coordinates))
+    spaces |= choose_spaces(rows, problem.coordinates)
+    refuse_transport(problem, rows, spaces)
+    fluxes = {c for c, space in spaces.items() if not space.continuous}
+    essentials, naturals = split_conditions(problem, rewrite, fluxes)
+    parted, settled, used = by_parts(problem, domain, rows, spaces, naturals, essentials)
+    for condition in naturals:
+        if condition not in used:
+            raise NoWeakForm(unmatched(condition, rows))
+    return WeakForm(
+        name=problem.name,
+        coordinates=tuple(problem.coordinates),
+        time=problem.time,
+        domain=domain,
+        given=given,
+        components=(*given, *(row.component for row in rows if row.component not in given)),
+        spaces=spaces,
+        integrands=tuple(i for i in (*varied, *parted) if i.coefficient != 0),
+        essentials=essentials,
+        initials=initials(problem),
+        gauges=tuple(gauge(problem, r) for r in problem.requirements if isinstance(r, IntegralRequirement)),
+        admissible=admissible(problem),
+        energy=energy,
+        minimized=bool(energy) and problem.functionals[0].kind == "minimize",
+        settled=settled,
+        labels={row.component: row.label for row in rows},
+        pins=pins(problem),
+    )
+
+
+def refuse_nonlocal(problem: Problem) -> None:
+    """Raises: NoWeakForm for an equation or condition that holds an integral over a region."""
+    for label, statement in {**problem.equations, **problem.conditions}.items():
+        if found := (statement.lhs - statement.rhs).atoms(Integral):
+            raise NoWeakForm(f"`{label}` holds {found.pop()}, which couples every point with every other: no local weak form")
+
+
+def refuse_jumps(problem: Problem) -> None:
+    """Raises: NoWeakForm for a condition on an interface: elements are continuous there, and so are their fluxes."""
+    for label, condition in problem.conditions.items():
+        inner = isinstance(condition.region, Boundary) and condition.region.kind in ("level", "interface")
+        if inner or (condition.lhs - condition.rhs).atoms(TwoSided):
+            raise NoWeakForm(
+                f"condition `{label}` stands on the interface {condition.region.name}, where the reference solver keeps values and fluxes "
+                "continuous; where that is what it says, leave it out"
+            )
+
+
+def refuse_transport(problem: Problem, rows: Sequence[Row], spaces: Mapping[str, Space]) -> None:
+    """Raises: NoWeakForm for a stationary system of first-order equations, for which Galerkin's method is unstable."""
+    residuals = {row.component: carry_out(row.residual) for row in rows}
+    transported = [c for c, r in residuals.items() if differentiated(r, c) and order(r, problem.coordinates) == 1]
+    second = any(order(r, problem.coordinates) > 1 for r in residuals.values())
+    if problem.time is None and transported and not second and not any(space.below for space in spaces.values()):
+        labels = ", ".join(dict.fromkeys(f"`{row.label}`" for row in rows if row.component in transported))
+        raise NoWeakForm(
+            f"{labels} carry {', '.join(transported)} by first derivatives alone, without diffusion: Galerkin's method is unstable for "
+            "stationary transport; add a viscosity such as - eps*lap(u), or use a finite-volume reference"
+        )
+
+
+def the_domain(problem: Problem) -> Domain:
+    domains = {unknown.region for unknown in problem.unknowns.values()}
+    if len(domains) != 1:
+        names = ", ".join(sorted(d.name for d in domains))
+        raise NoWeakForm(f"the unknowns live on {len(domains)} domains ({names}); the reference solver takes problems on one domain")
+    return domains.pop()
+
+
+def variations(problem: Problem, given: Sequence[str]) -> tuple[tuple[tuple[sp.Expr, Region], ...], tuple[Integrand, ...]]:
+    """The energy and its first variation: one integrand for each stream of the densities. Nothing for energies of second derivatives."""
+    energy = tuple((over_streams(problem, d), r) for f in problem.functionals for d, r in f.terms)
+    streams = [s for density, _ in energy for s in unknown_streams(density)]
+    if any(sum(space_part(problem, s)) > 1 for s in streams):
+        return (), ()
+    varied = []
+    for functional in problem.functionals:
+        of = {component for unknown in functional.unknowns for component in components_of(problem, unknown)} or set(given)
+        for density, region in functional.terms:
+            density = over_streams(problem, density)
+            varied += [Integrand(region, s.component, s.index, slope(density, s)) for s in unknown_streams(density) if s.component in of]
+    alone = not problem.equations and len(problem.functionals) == 1
+    return energy if alone else (), tuple(varied)
+
+
+def components_of(problem: Problem, unknown: object) -> tuple[str, ...]:
+    """Components of an unknown given as its name or its declaration."""
+    return problem.unknowns[getattr(unknown, "name", unknown)].components
+
+
+def space_part(problem: Problem, stream: Stream) -> Index:
+    return stream.index[: len(problem.coordinates)]
+
+
+def strong_rows(problem: Problem, components: Sequence[str]) -> tuple[Row, ...]:
+    """Scalar equations as written, each with the unknown that tests it."""
+    written = {label: equation.lhs - equation.rhs for label, equation in problem.equations.items()}
+    if not written and components:  # an energy of second derivatives: its Euler-Lagrange equation
+        written = dict(problem.residuals())
+    rows = []
+    for label, residual in written.items():
+        entries = list(residual) if isinstance(residual, sp.MatrixBase) else [residual]
+        rows += [Row(label, weighted(values(problem, entry), problem.coordinates)) for entry in entries]
+    return pair(rows, components, problem.coordinates) if rows or components else ()
+
+
+def weighted(residual: sp.Expr, coordinates: Sequence[sp.Symbol]) -> sp.Expr:
+    """A residual times r^k about an axis or a centre, so that r^-k d_r(r^k ..) becomes a divergence.
+
+    Raises: NoWeakForm for orders above two, whose Laplacians are not those of the reduction.
+    """
+    if not angles(coordinates):
+        return residual
+    if order(residual, tuple(coordinates)) > 2:
+        raise NoWeakForm(f"derivatives of order above two in {coordinates[0].system} coordinates; introduce an unknown for the Laplacian")
+    return sp.Add(*(power(coordinates) * term for term in sp.Add.make_args(residual)))
+
+
+def by_parts(
+    problem: Problem,
+    domain: Domain,
+    rows: Sequence[Row],
+    spaces: Mapping[str, Space],
+    naturals: Sequence[Natural],
+    essentials: Sequence[Essential],
+) -> tuple[list[Integrand], dict[str, tuple[Boundary, ...]], list[Natural]]:
+    """The rows integrated by parts: integrands, where their boundary terms are settled, and the natural conditions that did it."""
+    moving = {c for c, space in spaces.items() if space.below}
+    fluxes = {c for c, space in spaces.items() if not space.continuous}
+    value = (0,) * (len(problem.coordinates) + (problem.time is not None))
+    integrands: list[Integrand] = []
+    settled: dict[str, tuple[Boundary, ...]] = {}
+    used: list[Natural] = []
+    for row in rows:
+        place = [r.component for r in rows if r.label == row.label].index(row.component)
+        form = divergence_form(row.residual, problem.coordinates, lambda inner: any(holds(inner, c) for c in moving))
+        flux = [over_streams(problem, f) for f in form.flux]
+        integrands.append(Integrand(domain, row.component, value, over_streams(problem, form.source)))
+        integrands += [Integrand(domain, row.component, unit(value, j), -f) for j, f in enumerate(flux)]
+        if all(f == 0 for f in flux):
+            continue
+        free = [n for n in naturals if n not in used]
+        matched = natural(flux, place, free, fluxes, problem.coordinates)
+        used += [condition for condition, _ in matched]
+        integrands += [Integrand(condition.region, row.component, value, rest) for condition, rest in matched]
+        fixed = [e.region for e in essentials if row.component in dict(e.coefficients)]
+        settled[row.component] = (*fixed, *(condition.region for condition, _ in matched))
+    return integrands, settled, used
+
+
+def unit(value: Index, j: int) -> Index:
+    return tuple(int(k == j) for k in range(len(value)))
+
+
+def unmatched(condition: Natural, rows: Sequence[Row]) -> str:
+    if not rows:
+        return (
+            f"condition `{condition.label}` on {condition.region.name} holds derivatives, and natural conditions follow from the energy: "
+            f"leave it out, or add what acts there to the energy, such as - integral(g*u, {condition.region.name})"
+        )
+    labels = ", ".join(sorted({f"`{row.label}`" for row in rows}))
+    return (
+        f"condition `{condition.label}` on {condition.region.name} gives no boundary term of {labels}: "
+        "a condition with derivatives must give the flux n . A of an equation div(A) = .. , times a factor, plus terms without derivatives"
+    )
+
+
+def gauge(problem: Problem, requirement: IntegralRequirement) -> Gauge:
+    density = over_streams(problem, requirement.density)
+    return Gauge(requirement.region, density, values(problem, sp.sympify(requirement.value)))
+
+
+def admissible(problem: Problem) -> tuple[sp.Expr, ...]:
+    """Expressions that must stay positive at every quadrature point: the requirements in the domain.
+
+    Unknowns declared positive are not among them: the iteration begins at zero, which would be refused.
+    """
+    found = []
+    for requirement in problem.requirements:
+        if isinstance(requirement, IntegralRequirement) or not isinstance(requirement.region, Domain):
+            continue
+        sign = 1 if requirement.op in (">", ">=") else -1
+        found.append(over_streams(problem, sign * (requirement.lhs - requirement.rhs)))
+    return tuple(expression for expression in found if unknown_streams(expression))

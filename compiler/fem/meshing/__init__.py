@@ -1,0 +1,1 @@
+"""Meshes of declared domains, and the parts of their boundaries."""

@@ -1,0 +1,72 @@
+"""Lagrange elements by cell and degree: what the reference solver builds its spaces and its curved cells from."""
+
+from __future__ import annotations
+
+import numpy as np
+import skfem
+from skfem.element import ElementDG, ElementH1
+from skfem.refdom import RefHex, RefLine, RefQuad, RefTet, RefTri
+
+from compiler.fem.errors import SolverError
+
+CELLS = {RefLine: "interval", RefTri: "triangle", RefQuad: "quadrilateral", RefTet: "tetrahedron", RefHex: "hexahedron"}
+
+
+class ElementLineP3(ElementH1):
+    """Cubic Lagrange on [0, 1] with nodes 0, 1, 1/3, 2/3. (The unknowns of scikit-fem's own cubic are not values at points.)"""
+
+    nodal_dofs = 1
+    interior_dofs = 2
+    maxdeg = 3
+    dofnames = ["u", "u", "u"]
+    doflocs = np.array([[0.0], [1.0], [1 / 3], [2 / 3]])
+    refdom = RefLine
+
+    _polynomials = [np.polynomial.Polynomial.fromroots([b for b in (0, 1, 1 / 3, 2 / 3) if b != a]) for a in (0, 1, 1 / 3, 2 / 3)]
+
+    def lbasis(self, X, i):
+        node, polynomial = self.doflocs[i, 0], self._polynomials[i]
+        return polynomial(X[0]) / polynomial(node), np.array([polynomial.deriv()(X[0]) / polynomial(node)])
+
+
+LAGRANGE = {
+    ("interval", 1): skfem.ElementLineP1,
+    ("interval", 2): skfem.ElementLineP2,
+    ("interval", 3): ElementLineP3,
+    ("triangle", 1): skfem.ElementTriP1,
+    ("triangle", 2): skfem.ElementTriP2,
+    ("triangle", 3): skfem.ElementTriP3,
+    ("quadrilateral", 1): skfem.ElementQuad1,
+    ("quadrilateral", 2): skfem.ElementQuad2,
+    ("tetrahedron", 1): skfem.ElementTetP1,
+    ("tetrahedron", 2): skfem.ElementTetP2,
+    ("hexahedron", 1): skfem.ElementHex1,
+    ("hexahedron", 2): skfem.ElementHex2,
+}
+
+CONSTANT = {
+    "interval": skfem.ElementLineP0,
+    "triangle": skfem.ElementTriP0,
+    "quadrilateral": skfem.ElementQuad0,
+    "tetrahedron": skfem.ElementTetP0,
+    "hexahedron": skfem.ElementHex0,
+}
+
+
+def cell_of(mesh: skfem.Mesh) -> str:
+    """The cell's name as UFL spells it."""
+    return CELLS[mesh.elem.refdom]
+
+
+def lagrange(cell: str, degree: int, continuous: bool = True) -> skfem.Element:
+    """The Lagrange element of a degree, continuous or element by element.
+
+    Raises: SolverError naming the degrees there are for that cell.
+    """
+    if degree == 0:
+        return CONSTANT[cell]()
+    if (cell, degree) not in LAGRANGE:
+        known = sorted(k for c, k in LAGRANGE if c == cell)
+        raise SolverError(f"no Lagrange element of degree {degree} on a {cell}; degrees {known} are there")
+    element = LAGRANGE[cell, degree]()
+    return element if continuous else ElementDG(element)

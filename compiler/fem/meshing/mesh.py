@@ -1,0 +1,167 @@
+"""Shapes -> meshes: images of structured patterns where the shape is one, a triangulation of the CSG tree where it is not.
+
+`resolution` counts cells along the longest side of the shape's box. The cells at a curved boundary are curved, see `curved.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import singledispatch
+
+import numpy as np
+import skfem
+import sympy as sp
+
+from compiler.fem.discrete.kernels import numpy_function
+from compiler.fem.errors import SampleError, SolverError
+from compiler.fem.meshing import patterns
+from compiler.fem.meshing.bodies import Array, Values, body_of, box_of
+from compiler.fem.meshing.curved import curve
+from compiler.fem.meshing.given import cells_of
+from compiler.lowering.rewrite import Unscalable, carried
+from compiler.scales.sizes import around
+from pdespec import geometry as shapes
+
+
+def mesh_domain(domain: shapes.Domain, values: Values, resolution: int, degree: int = 1, cell: str = "simplex") -> skfem.Mesh:
+    """A mesh of a domain for one sample.
+
+    values: numbers of the parameters the shape depends on. degree: of the element, hence of the curved cells. cell: "simplex" or "brick".
+    Made in coordinates in which the shape is about 1 large and near the origin: meshers have tolerances.
+    Raises: SolverError where the shape cannot be meshed, naming what is missing.
+    """
+    if resolution < 1:
+        raise SolverError(f"resolution counts cells along the longest side, so it is at least 1, not {resolution}")
+    frame = around(*box_of(body_of(domain.shape, values)))
+    try:
+        inner = domain.shape if frame.trivial else carried(domain, frame).shape  # type: ignore[union-attr]
+    except Unscalable:
+        return mesh_shape(domain.shape, values, resolution, degree, cell)
+    mesh = mesh_shape(inner, values, resolution, degree, cell)
+    if frame.trivial:
+        return mesh
+    return image(mesh, float(frame.length) * np.eye(domain.dim), np.array([float(x) for x in frame.origin]))
+
+
+def number(expression: sp.Expr, values: Values) -> float:
+    """The value of an expression of parameters.
+
+    Raises: SolverError naming a parameter without a value.
+    """
+    result = sp.sympify(expression).subs(values)
+    if result.free_symbols:
+        raise SolverError(f"the shape needs a value of {', '.join(sorted(s.name for s in result.free_symbols))}")
+    return float(result)
+
+
+def point(expressions: tuple[sp.Expr, ...], values: Values) -> Array:
+    return np.array([number(e, values) for e in expressions])
+
+
+@singledispatch
+def mesh_shape(shape: shapes.Shape, values: Values, resolution: int, degree: int, cell: str) -> skfem.Mesh:
+    from compiler.fem.meshing.triangulate import triangulate  # needs the optional mesher
+
+    no_bricks(shape, cell)
+    return triangulate(shape, values, resolution, degree)
+
+
+@mesh_shape.register(shapes.Interval)
+@mesh_shape.register(shapes.Rectangle)
+@mesh_shape.register(shapes.Box)
+def _(shape, values: Values, resolution: int, degree: int, cell: str) -> skfem.Mesh:
+    lower, upper = point(shape.lower, values), point(shape.upper, values)
+    extent = upper - lower
+    divisions = [max(1, math.ceil(resolution * length / extent.max() - 1e-9)) for length in extent]
+    return patterns.bricks(lower, upper, divisions, cell)
+
+
+@mesh_shape.register
+def _(shape: shapes.Disk, values: Values, resolution: int, degree: int, cell: str) -> skfem.Mesh:
+    no_bricks(shape, cell)
+    radius = number(shape.radius, values)
+    return blown_up(
+        patterns.rings(max(1, math.ceil(resolution / 2))), point(shape.center, values), lambda theta: radius + 0 * theta, degree
+    )
+
+
+@mesh_shape.register
+def _(shape: shapes.Star, values: Values, resolution: int, degree: int, cell: str) -> skfem.Mesh:
+    no_bricks(shape, cell)
+    return blown_up(patterns.rings(max(1, math.ceil(resolution / 2))), point(shape.center, values), polar_radius(shape, values), degree)
+
+
+@mesh_shape.register
+def _(shape: shapes.Ball, values: Values, resolution: int, degree: int, cell: str) -> skfem.Mesh:
+    no_bricks(shape, cell)
+    radius, center = number(shape.radius, values), point(shape.center, values)[:, None]
+    unit = patterns.octants(max(1, math.ceil(resolution / 2)))
+    mesh = skfem.MeshTet(center + radius * unit.p, unit.t)
+
+    def onto(points: Array) -> Array:
+        ray = points - center
+        return center + radius * ray / np.linalg.norm(ray, axis=0)
+
+    return curve(mesh, degree, [(mesh.boundary_facets(), onto)])
+
+
+@mesh_shape.register(shapes.Moved)
+@mesh_shape.register(shapes.Rotated)
+@mesh_shape.register(shapes.Scaled)
+def _(shape, values: Values, resolution: int, degree: int, cell: str) -> skfem.Mesh:
+    body = body_of(shape, values)
+    mesh = mesh_shape(shape.shape, values, resolution, degree, cell)
+    return image(mesh, body.scale[0].numpy() * body.turn[0].numpy(), body.shift[0].numpy())
+
+
+@mesh_shape.register
+def _(shape: shapes.Ellipse, values: Values, resolution: int, degree: int, cell: str) -> skfem.Mesh:
+    c, s = np.cos(number(shape.angle, values)), np.sin(number(shape.angle, values))
+    unit = mesh_shape(shapes.Disk(sp.S.One), values, resolution, degree, cell)
+    return image(unit, np.array([[c, -s], [s, c]]) * point(shape.radii, values), point(shape.center, values))
+
+
+@mesh_shape.register
+def _(shape: shapes.Ellipsoid, values: Values, resolution: int, degree: int, cell: str) -> skfem.Mesh:
+    unit = mesh_shape(shapes.Ball(sp.S.One), values, resolution, degree, cell)
+    return image(unit, np.diag(point(shape.radii, values)), point(shape.center, values))
+
+
+@mesh_shape.register
+def _(shape: shapes.Mesh, values: Values, resolution: int, degree: int, cell: str) -> skfem.Mesh:
+    no_bricks(shape, cell)
+    return cells_of(shape, resolution)
+
+
+def image(mesh: skfem.Mesh, matrix: Array, shift: Array) -> skfem.Mesh:
+    """The mesh under x -> matrix x + shift; curved cells stay so."""
+    return type(mesh)(np.ascontiguousarray(matrix @ mesh.doflocs + shift[:, None]), mesh.t)
+
+
+def polar_radius(shape: shapes.Star, values: Values) -> Callable[[Array], Array]:
+    """The star's radius as a function of the polar angle."""
+    radius = sp.sympify(shape.radius).subs(values)
+    missing = radius.free_symbols - {shape.angle}
+    if missing:
+        raise SolverError(f"the shape needs a value of {', '.join(sorted(s.name for s in missing))}")
+    function = numpy_function([shape.angle], radius)
+    return lambda theta: function(theta) + 0 * theta
+
+
+def blown_up(disk: skfem.MeshTri, center: Array, radius: Callable[[Array], Array], degree: int) -> skfem.Mesh:
+    """The image of the unit disk under x -> center + radius(theta) x, its boundary cells curved onto r = radius(theta)."""
+    mesh = skfem.MeshTri(center[:, None] + radius(np.arctan2(disk.p[1], disk.p[0])) * disk.p, disk.t)
+    if np.min(radius(np.linspace(0, 2 * np.pi, 721))) <= 0:
+        raise SampleError("the radius of the star is not positive everywhere for these parameters")
+
+    def onto(points: Array) -> Array:
+        ray = points - center[:, None]
+        return center[:, None] + radius(np.arctan2(ray[1], ray[0])) * ray / np.linalg.norm(ray, axis=0)
+
+    return curve(mesh, degree, [(mesh.boundary_facets(), onto)])
+
+
+def no_bricks(shape: shapes.Shape, cell: str) -> None:
+    if cell != "simplex":
+        raise SolverError(f"a {type(shape).__name__.lower()} is not made of bricks; use cell='simplex'")

@@ -1,0 +1,1 @@
+"""Nonlinear solvers and time stepping."""

@@ -1,0 +1,155 @@
+"""Local minima of an energy: Newton's method that goes downhill, and leaves saddle points.
+
+An equilibrium of a compressed body can be a saddle: the straight column beyond its buckling load. There the tangent has a negative
+eigenvalue, which the signs of its pivots show (Sylvester), and its eigenvector leads down. Of the two ways down, +e and -e, the one is
+taken whose first displacement component has a positive mean with the weight 1 + x'/3 + y'/5 (x', y', .. scaled to the box of the mesh):
+a stated imperfection, so that one of two mirrored branches is chosen by a rule and not by rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csc_matrix, diags
+from scipy.sparse.linalg import splu
+
+from compiler.fem.errors import NoConvergence, Singular
+from compiler.fem.solvers.newton import (
+    Equations,
+    Inverse,
+    NewtonOptions,
+    length,
+    lu,
+    reduced,
+)
+
+Array = NDArray[np.float64]
+ROUNDING = 1e-13  # of a pivot, against the diagonal entry it began as
+ESCAPES = 6  # saddle points left before giving up; each lowers the energy
+
+
+class Energetic(Equations):
+    """Equations that are the derivative of an energy, with the weights that orient a buckling mode."""
+
+    orientation: Array
+
+    def energy(self, u: Array) -> float: ...
+
+
+def minimize(equations: Energetic, u: Array, unbalanced: Array, options: NewtonOptions, scale: float) -> tuple[Array, int]:
+    """A local minimum of energy(u) - unbalanced . u[free] over u = T u[free] + g, from u.
+
+    Raises: NoConvergence, Singular.
+    """
+    transformation = equations.transformation
+
+    def potential(v: Array) -> float:
+        return equations.energy(v) - float(unbalanced @ v[equations.free]) if equations.allowed(v) else np.inf
+
+    remaining = reduced(equations, u, unbalanced)
+    if not np.all(np.isfinite(remaining)):
+        raise NoConvergence("the start of the iteration is not admissible")
+    target = options.tolerance * max(scale, length(remaining))
+    escapes, settled = 0, False
+    for count in range(2 * options.iterations):
+        tangent = (transformation.T @ equations.tangent(u) @ transformation).tocsc()
+        if settled or length(remaining) <= target:
+            if negative_pivots(tangent) == 0:
+                return u, count
+            if escapes == ESCAPES:
+                raise NoConvergence(f"{ESCAPES} saddle points left without reaching a minimum")
+            escapes, settled = escapes + 1, False
+            u = leave(equations, u, tangent, potential)
+        else:
+            before, u = u, descend(equations, u, tangent, remaining, unbalanced, potential, options)
+            settled = u is before
+        remaining = reduced(equations, u, unbalanced)
+    raise NoConvergence(f"the energy's gradient is still {length(remaining):.2e} (wanted {target:.2e}) after {count + 1} steps")
+
+
+def descend(
+    equations: Energetic,
+    u: Array,
+    tangent: csc_matrix,
+    gradient: Array,
+    unbalanced: Array,
+    potential: Callable[[Array], float],
+    options: NewtonOptions,
+) -> Array:
+    """One step along Newton's direction, made a descent direction where it is none, to a lower energy; u itself where that moves nothing.
+
+    Close to the minimum energies differ by rounding only; then a smaller gradient counts.
+    """
+    here, size = potential(u), length(gradient)
+    for inverse in inverses(tangent):
+        inside = inverse(-gradient)
+        slope = float(gradient @ inside)
+        direction, step = equations.transformation @ inside, 1.0
+        if float(np.max(np.abs(direction))) <= 1e-12 * float(np.max(np.abs(u))):
+            return u
+        if slope >= 0:
+            continue
+        for _ in range(options.backtracks):
+            trial = u + step * direction
+            there = potential(trial)
+            if there <= here + 1e-4 * step * slope:
+                return trial
+            flat = abs(slope) <= 1e-9 * (abs(here) + 1e-300) or abs(there - here) <= 1e-13 * abs(here)
+            if flat and length(reduced(equations, trial, unbalanced)) <= (1 - 1e-4 * step) * size:
+                return trial
+            step /= 2
+    raise NoConvergence(f"no way down in energy, gradient {size:.2e}")
+
+
+def inverses(tangent: csc_matrix) -> Iterator[Inverse]:
+    """The tangent's inverse, then those of the tangent made stiffer and stiffer."""
+    weight = diags(np.abs(tangent.diagonal()))
+    yield lu(tangent)
+    for shift in (1e-3, 1e-2, 1e-1, 1.0):
+        yield lu((tangent + shift * weight).tocsc())
+
+
+def negative_pivots(matrix: csc_matrix) -> int:
+    """Number of negative eigenvalues of a symmetric matrix: the negative pivots of an LU factorisation without row exchange.
+
+    Raises: Singular where elimination leaves nothing of a pivot but rounding, whose sign says nothing.
+    """
+    factors = symmetric_factors(matrix)
+    pivots = factors.U.diagonal()
+    if np.any(np.abs(pivots[factors.perm_c]) <= ROUNDING * np.abs(matrix.diagonal())):
+        raise Singular
+    return int(np.count_nonzero(pivots < 0))
+
+
+def symmetric_factors(matrix: csc_matrix):
+    try:
+        return splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+    except RuntimeError as failure:
+        raise Singular from failure
+
+
+def leave(equations: Energetic, u: Array, tangent: csc_matrix, potential: Callable[[Array], float]) -> Array:
+    """From a saddle point down along the lowest mode of the tangent."""
+    weight = diags(np.abs(tangent.diagonal()))
+    for shift in (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 4.0):
+        shifted = (tangent + shift * weight).tocsc()
+        if negative_pivots(shifted) == 0:
+            break
+    inverse = lu(shifted)
+    mode = np.cos(np.arange(tangent.shape[0]))  # any vector that is orthogonal to no mode
+    for _ in range(60):
+        mode = inverse(weight @ mode)
+        mode /= np.linalg.norm(mode)
+    direction = equations.transformation @ mode
+    direction *= np.sign(equations.orientation @ direction) or 1.0
+    step = 0.02 / float(np.max(np.abs(direction)))
+    here = potential(u)
+    while potential(u + step * direction) >= here:
+        step /= 2
+        if step * float(np.max(np.abs(direction))) < 1e-9:
+            raise NoConvergence("a saddle point that cannot be left")
+    while potential(u + 2 * step * direction) < potential(u + step * direction):
+        step *= 2
+    return u + step * direction

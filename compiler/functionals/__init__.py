@@ -1,0 +1,1 @@
+"""Declared outputs: integrals and values of a field, and their errors."""

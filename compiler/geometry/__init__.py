@@ -1,0 +1,1 @@
+"""Declared domains in numbers: signed distances, points, measures."""

@@ -1,0 +1,120 @@
+"""Copies of a shape on a regular grid, as holes in a body."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from compiler.geometry.shapes.blend import conjunctions
+from compiler.geometry.shapes.body import Body, Selection, Surroundings, bind
+from compiler.geometry.shapes.numbers import Numbers
+from compiler.geometry.shapes.piece import Piece, Whole
+from compiler.geometry.shapes.sphere import Sphere
+from pdespec.errors import fail
+from pdespec.geometry import Lattice
+
+CELLS = 64  # in which each piece of each copy is searched for the ends of cuts
+
+
+@dataclass(frozen=True)
+class Copies:
+    """nx by ny disjoint copies of a body whose own centre is moved to the nodes of an equally spaced grid from `lower` to `upper`.
+
+    A single copy along an axis sits in the middle. Shapes: lower, upper "b d".
+    """
+
+    body: Body
+    counts: tuple[int, ...]
+    lower: Tensor
+    upper: Tensor
+    shape: Lattice
+
+    def distance(self, x: Tensor) -> Tensor:
+        """Exact for disks; for other shapes the least of the nearest copy and its neighbours."""
+        nearest = ((x - self._first()[:, None]) / self._spacing()[:, None]).detach().round()
+        last = x.new_tensor(self.counts) - 1
+        around = [(0,) * len(self.counts)] if isinstance(self.body, Sphere) else itertools.product((-1, 0, 1), repeat=len(self.counts))
+        values = []
+        for step in around:
+            index = torch.minimum((nearest + x.new_tensor(step)).clamp_min(0), last)
+            values.append(self.body.distance(x - index * self._spacing()[:, None] - self._shift()[:, None]))
+        return torch.stack(values).amin(0) if len(values) > 1 else values[0]
+
+    def inside(self, x: Tensor) -> Tensor:
+        return self.distance(x) < 0
+
+    def vanishing(self, selected: Selection, x: Tensor) -> Tensor | None:
+        """All copies at once, or none: they bear one name."""
+        return self.implicit(x) if any(map(selected, self.pieces())) else None
+
+    def implicit(self, x: Tensor) -> Tensor:
+        """As disjoint copies are never close to two zeros at once, their R-conjunction is smooth."""
+        origins = self.origins()
+        batch, count, dimension = x.shape
+        local = (x[:, None] - origins[:, :, None]).reshape(batch, -1, dimension)
+        return -conjunctions((-self.body.implicit(local)).reshape(batch, -1, count).unbind(1))
+
+    def pieces(self) -> tuple[Whole, ...]:
+        return tuple(self._repeated(piece) for piece in self.body.pieces())
+
+    def bounds(self) -> tuple[Tensor, Tensor]:
+        lower, upper = self.body.bounds()
+        origins = self.origins()
+        return lower + origins.amin(1), upper + origins.amax(1)
+
+    def reach(self, directions: Tensor) -> Tensor:
+        return self.body.reach(directions) + (directions @ self.origins().mT).amax(-1)
+
+    def finest(self) -> Tensor:
+        return self.body.finest()
+
+    def center(self) -> Tensor:
+        return (self.lower + self.upper) / 2
+
+    def measure(self) -> Tensor:
+        return self.body.measure() * self.origins().shape[1]
+
+    def draw(self, cube: Tensor) -> None:
+        return None
+
+    def _spacing(self) -> Tensor:
+        gaps = self.lower.new_tensor([max(1, count - 1) for count in self.counts])
+        return (self.upper - self.lower) / gaps
+
+    def _first(self) -> Tensor:
+        """Centre of the first copy."""
+        single = self.lower.new_tensor([float(count == 1) for count in self.counts])
+        return self.lower + single * (self.upper - self.lower) / 2
+
+    def _shift(self) -> Tensor:
+        return self._first() - self.body.center()
+
+    def origins(self) -> Tensor:
+        """By how much each copy is moved. Shapes: "b m d"."""
+        steps = torch.tensor(list(itertools.product(*map(range, self.counts))), dtype=self.lower.dtype, device=self.lower.device)
+        return self._shift()[:, None] + steps * self._spacing()[:, None]
+
+    def _repeated(self, piece: Piece) -> Whole:
+        origins = self.origins()
+        number = origins.shape[1]
+
+        def chart(u: Tensor) -> tuple[Tensor, Tensor]:
+            place = u[..., 0] * number
+            copy = place.detach().floor().clamp(0, number - 1)
+            points, normals = piece.chart(torch.cat([(place - copy)[..., None], u[..., 1:]], -1))
+            return points + origins.gather(1, copy.long()[..., None].expand(-1, -1, origins.shape[-1])), normals
+
+        owners = (*piece.owners, self.shape)
+        return Whole(piece.dim, piece.measure * number, chart, self.implicit, owners, cells=CELLS * number, parts=number)
+
+
+@bind.register
+def _(shape: Lattice, numbers: Numbers, around: Surroundings) -> Copies:
+    if around.enclosing is None:
+        raise fail(
+            "T06", "a lattice needs a shape that it is laid over", "write rectangle([0, 0], [1, 1]) - lattice(disk(radius = 0.1), 5, 5)"
+        )
+    return Copies(bind(shape.shape, numbers, around), (shape.nx, shape.ny), *around.enclosing, shape)

@@ -1,0 +1,1 @@
+"""The physics loss: compiled terms, hard conditions and block-wise gradients."""

@@ -1,0 +1,257 @@
+"""Essential conditions built into the field: `u = offset + factor * N` is right on boundaries and at the start, whatever N is."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import sympy as sp
+import torch
+from torch import Tensor
+
+from compiler.data.interfaces import kinks
+from compiler.data.samples import Draws, draw
+from compiler.geometry.domain import Geometry
+from compiler.geometry.shapes import extent
+from compiler.geometry.shapes.meshfile import files
+from operators.field import Ansatz
+from pdespec.geometry import Boundary
+from pdespec.jumps import slope
+from pdespec.laws import Gaussians, Uniform
+from pdespec.statements.problem import Condition, Problem
+from pdespec.symbols import Normal, Scalar, UnknownField
+
+JUMP = 0.05  # relative difference of two data from which they count as different where their regions meet
+PROBES = 2048  # points of a boundary at which that is looked for; it meets another where one comes within four mean distances of it
+
+
+@dataclass(frozen=True)
+class Imposed:
+    """What is built into one component: values on groups of boundaries, and value and rate at the start.
+
+    `labels` are the conditions that hold by construction.
+    """
+
+    sides: tuple[tuple[sp.Expr, tuple[Boundary, ...]], ...] = ()
+    start: sp.Expr | None = None
+    rate: sp.Expr | None = None
+    labels: tuple[str, ...] = ()
+
+    @property
+    def boundaries(self) -> tuple[Boundary, ...]:
+        return tuple(itertools.chain.from_iterable(boundaries for _, boundaries in self.sides))
+
+
+@dataclass(frozen=True)
+class Essential:
+    """One scalar condition `component = value` (order 0) or `d/dt component = value` (order 1)."""
+
+    component: str
+    value: sp.Expr
+    order: int
+    condition: Condition
+    label: str
+
+
+def essential(problem: Problem) -> tuple[Essential, ...]:
+    """The conditions that state one component of an unknown, or at the start its rate, by known functions."""
+    found = []
+    for label, condition in problem.conditions.items():
+        if condition.kind == "point":
+            continue
+        difference = sp.sympify(condition.lhs - condition.rhs)
+        for entry in difference if isinstance(difference, sp.MatrixBase) else [difference]:
+            solved = _solved(problem, condition, entry.doit())
+            if solved is not None:
+                found.append(Essential(*solved, condition, label))
+    return tuple(found)
+
+
+def _solved(problem: Problem, condition: Condition, entry: sp.Expr) -> tuple[str, sp.Expr, int] | None:
+    """Component, value and order of `entry = 0`, if it is affine in one of them with a number as coefficient."""
+    fields = entry.atoms(UnknownField)
+    if len(fields) != 1 or entry.has(Normal):
+        return None
+    (unknown,) = fields
+    derivatives = {each for each in entry.atoms(sp.Derivative) if each.has(UnknownField)}
+    target, order = unknown, 0
+    if derivatives:
+        if condition.kind != "initial" or derivatives != {sp.Derivative(unknown, problem.time)}:
+            return None
+        target, order = sp.Derivative(unknown, problem.time), 1
+    place = sp.Dummy()
+    affine = entry.xreplace({target: place})
+    coefficient = affine.diff(place)
+    if affine.has(UnknownField) or not coefficient.is_number or coefficient == 0:
+        return None
+    value = sp.expand(-affine.subs(place, 0) / coefficient)
+    if value.has(sp.Derivative) or any(scalar.declaration.kind == "trainable" for scalar in value.atoms(Scalar)):
+        return None
+    return unknown.func.__name__, value, order
+
+
+def plan(problem: Problem) -> Mapping[str, Imposed]:
+    """What can be built in, by component.
+
+    A component keeps its conditions as terms of the loss where it is declared positive (the output transform does not commute with the
+    ansatz), where its data on two boundaries that meet differ there (a lift would be discontinuous), and at the start where the data there
+    and those on the boundary differ. That is a property of the problem, found once on a few draws; where an input has no law to draw from,
+    data that differ in form count as different where their regions meet.
+    """
+    return _plan(problem, files(problem))
+
+
+@lru_cache(maxsize=64)
+def _plan(problem: Problem, read: tuple[Any, ...]) -> Mapping[str, Imposed]:
+    positive = {name for unknown in problem.unknowns.values() if unknown.positive for name in unknown.components}
+    result = {}
+    for component in problem.components:
+        own = [each for each in essential(problem) if each.component == component]
+        groups: dict[sp.Expr, list[Essential]] = {}
+        for each in own:
+            if each.condition.kind == "boundary":
+                groups.setdefault(each.value, []).append(each)
+        first = None if problem.time is None else problem.time.start
+        starts = {each.order: each for each in own if each.condition.kind == "initial" and each.condition.at == first}
+        sides = tuple((value, tuple(_boundary(each.condition) for each in members)) for value, members in groups.items())
+        labels = [each.label for members in groups.values() for each in members]
+        rate = starts[1].value if set(starts) == {0, 1} else None
+        imposed = Imposed(sides, starts[0].value if 0 in starts else None, rate, (*labels, *(each.label for each in starts.values())))
+        result[component] = Imposed() if component in positive or not own else _compatible(problem, imposed, labels)
+    return result
+
+
+def ansatz(drawn: Draws, imposed: Mapping[str, Imposed]) -> Ansatz | None:
+    """Offset and factor of all components in the samples drawn; None where nothing is built in.
+
+    With sides alone, offset is the lift B of their data and factor their boundary-defining function f, as a number of about 1 in the middle
+    of the domain (1 - r^2/R^2 on a disk). With a start alone, offset is
+    `u0 (+ (t - t0) v0)` and factor `((t - t0) / T)^k`, k the number of conditions at the start. With both, offset is
+    `B + u0 - B(t0) (+ (t - t0) (v0 - dB/dt(t0)))` and factor the product. The factor is in the unit of the draws, where they have one.
+    Fields of a problem with interfaces have kinks there (see `compiler.data.interfaces`). Shapes: points "b n D" -> "b n c".
+    """
+    bent = kinks(drawn)
+    if bent is None and not any(each.labels for each in imposed.values()):
+        return None
+    parts = [(each, _geometry(drawn, component)) for component, each in imposed.items()]
+
+    def offset(points: Tensor) -> Tensor:
+        return torch.stack([_offset(drawn, each, geometry, points) for each, geometry in parts], -1)
+
+    def factor(points: Tensor) -> Tensor:
+        shared: dict[tuple[Boundary, ...], Tensor] = {}
+        result = torch.stack([_factor(drawn, each, geometry, points, shared) for each, geometry in parts], -1)
+        return result if drawn.unit is None else result * drawn.unit[:, None, None]
+
+    return Ansatz(offset, factor, bent)
+
+
+def _geometry(drawn: Draws, component: str) -> Geometry:
+    unknown = next(each for each in drawn.problem.unknowns.values() if component in each.components)
+    return drawn.geometry[unknown.region.name]
+
+
+def _offset(drawn: Draws, imposed: Imposed, geometry: Geometry, points: Tensor) -> Tensor:
+    sides = _lift(drawn, imposed, geometry, points)
+    if imposed.start is None:
+        return sides
+    time = drawn.problem.time
+    since, first = points[..., -1] - drawn.start, _at(points, drawn.start)
+    offset = sides + drawn.known(imposed.start, first) - _lift(drawn, imposed, geometry, first)
+    if imposed.rate is None:
+        return offset
+    moving = replace(imposed, sides=tuple((slope(value, time), boundaries) for value, boundaries in imposed.sides))
+    return offset + since * (drawn.known(imposed.rate, first) - _lift(drawn, moving, geometry, first))
+
+
+def _lift(drawn: Draws, imposed: Imposed, geometry: Geometry, points: Tensor) -> Tensor:
+    if not imposed.sides:
+        return torch.zeros_like(points[..., 0])
+    space = points[..., : geometry.domain.dim]
+    data = [(boundaries, lambda _, value=value: drawn.known(value, points)) for value, boundaries in imposed.sides]
+    return geometry.lift(data, space)
+
+
+def _factor(drawn: Draws, imposed: Imposed, geometry: Geometry, points: Tensor, shared: dict[tuple[Boundary, ...], Tensor]) -> Tensor:
+    result = torch.ones_like(points[..., 0])
+    if imposed.sides:
+        if imposed.boundaries not in shared:
+            values = geometry.factor(imposed.boundaries, points[..., : geometry.domain.dim])
+            shared[imposed.boundaries] = 4 * values / extent(geometry.body)[:, None]
+        result = shared[imposed.boundaries]
+    if imposed.start is not None:
+        result = result * ((points[..., -1] - drawn.start) / drawn.duration) ** (1 if imposed.rate is None else 2)
+    return result
+
+
+def _at(points: Tensor, time: float) -> Tensor:
+    return torch.cat([points[..., :-1], torch.full_like(points[..., -1:], time)], -1)
+
+
+def _boundary(condition: Condition) -> Boundary:
+    if not isinstance(condition.region, Boundary):
+        raise TypeError(f"a boundary condition is stated on {condition.region!r}")
+    return condition.region
+
+
+def _compatible(problem: Problem, imposed: Imposed, boundary_labels: list[str]) -> Imposed:
+    """Without what would need a discontinuous lift."""
+    drawn = probed(problem)
+    if imposed.start is not None and imposed.sides and _start_jumps(drawn, imposed):
+        imposed = replace(imposed, start=None, rate=None, labels=tuple(boundary_labels))
+    if len(imposed.sides) > 1 and _sides_jump(drawn, imposed):
+        imposed = replace(imposed, sides=(), labels=tuple(label for label in imposed.labels if label not in boundary_labels))
+    return imposed
+
+
+def probed(problem: Problem, size: int = 4) -> Draws:
+    """A few samples, with numbers of magnitude 1 for what has no law: random phases for functions, so that no two agree by chance."""
+    generator = torch.Generator().manual_seed(0)
+    params = {
+        name: replace(p, law=Uniform(sp.S.Half, sp.S(2))) if p.law is None and p.value is None else p for name, p in problem.params.items()
+    }
+    inputs = {name: replace(i, law=Gaussians(4, sp.S.One), source=None) if i.law is None else i for name, i in problem.inputs.items()}
+    return draw(problem.revised(params=params, inputs=inputs), size, generator)
+
+
+def _probes(drawn: Draws, boundary: Boundary) -> Tensor:
+    """Points of a boundary at the start of time. Shapes: "b n D"."""
+    points, _ = drawn.geometry[boundary.domain.name].boundary(boundary, PROBES, torch.Generator().manual_seed(1))
+    if drawn.problem.time is None:
+        return points
+    return torch.cat([points, torch.full_like(points[..., :1], drawn.start)], -1)
+
+
+def _start_jumps(drawn: Draws, imposed: Imposed) -> bool:
+    """Whether the data at the start differ from those on a boundary at that time, in value or in rate."""
+    time = drawn.problem.time
+    for value, boundaries in imposed.sides:
+        pairs = [(value, imposed.start)] + ([] if imposed.rate is None else [(slope(value, time), imposed.rate)])
+        for (here, there), boundary in itertools.product(pairs, boundaries):
+            if here.has(sp.Derivative) or _differ(drawn, here, there, boundary):
+                return True
+    return False
+
+
+def _sides_jump(drawn: Draws, imposed: Imposed) -> bool:
+    """Whether data on two boundaries differ near a place where these meet."""
+    for (value, own), (other_value, other) in itertools.permutations(imposed.sides, 2):
+        if any(_differ(drawn, value, other_value, boundary, near=other) for boundary in own):
+            return True
+    return False
+
+
+def _differ(drawn: Draws, value: sp.Expr, other: sp.Expr, boundary: Boundary, near: tuple[Boundary, ...] = ()) -> bool:
+    """Whether two data differ at probes of a boundary (those close to the boundaries `near`), relative to their size in the domain."""
+    geometry, points = drawn.geometry[boundary.domain.name], _probes(drawn, boundary)
+    inside = geometry.interior(PROBES, torch.Generator().manual_seed(1))
+    everywhere = torch.cat([points, torch.cat([inside, points[:, : inside.shape[1], inside.shape[2] :]], -1)], 1)
+    here, there = drawn.known(value, everywhere), drawn.known(other, everywhere)
+    jumps = ((here - there).abs() > JUMP * torch.maximum(here.abs(), there.abs()).amax())[:, : points.shape[1]]
+    if near:
+        distance = geometry.factor(near, points[..., : geometry.domain.dim]).abs()
+        jumps = jumps & (distance < 4 * extent(geometry.body)[:, None] / PROBES ** (1 / max(1, geometry.domain.dim - 1)))
+    return bool(jumps.any())

@@ -1,0 +1,1 @@
+"""From a problem to expression graphs and a derivative plan."""

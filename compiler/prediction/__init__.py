@@ -1,0 +1,1 @@
+"""A trained run as a product: answers to new inputs, and the files they are read from."""

@@ -1,0 +1,65 @@
+"""Charts of a run: its training, and the errors of all samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from compiler.evaluation.evaluate import Evaluation
+from compiler.report.pictures import BLUE, GREY, RED
+from compiler.training.runs import column
+
+EXACT = 1e-12  # a squared misfit of roundoff in float32
+
+
+def training_picture(history: Sequence[Mapping[str, float]], labels: Sequence[str]) -> Figure:
+    """Loss terms, those of `labels` that were seen, validation loss and error against the step; learning rate beside them."""
+    figure = Figure(figsize=(13, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": [3, 1]})
+    steps = np.array([row["step"] for row in history])
+    for k, label in enumerate(label for label in labels if column(label) in history[0]):
+        values = np.array([row[column(label)] for row in history], dtype=float)
+        if np.median(values) < EXACT:  # would only stretch the axis
+            left.plot([], [], color=f"C{k}", label=f"{label}, exact by construction")
+            continue
+        left.plot(steps, values, color=f"C{k}", alpha=0.25, lw=0.8)
+        left.plot(steps, _smooth(values), color=f"C{k}", lw=1.6, label=label)
+    for name, style, title in (("validation", "k.-", "validation loss"), ("error", "r.-", "relative L2 error in u")):
+        marked = [(row["step"], row[name]) for row in history if name in row]
+        if marked:
+            left.plot(*zip(*marked, strict=True), style, lw=1, ms=4, label=title)
+    left.set(yscale="log", xlabel="step", title="loss terms, unweighted")
+    left.legend(fontsize=8, ncols=2)
+    right.plot(steps, [row["lr"] for row in history], color=GREY)
+    right.set(yscale="log", xlabel="step", title="learning rate")
+    for axes in (left, right):
+        axes.title.set_fontsize(10)
+        axes.tick_params(labelsize=8)
+        axes.grid(alpha=0.25)
+    return figure
+
+
+def errors_picture(evaluation: Evaluation) -> Figure:
+    """The relative error of every held-out sample, sorted."""
+    figure = Figure(figsize=(13, 2.6), layout="constrained")
+    axes = figure.subplots()
+    values = sorted(100 * each.relative_l2 for each in evaluation.samples)
+    axes.bar(range(1, len(values) + 1), values, color=BLUE, width=0.8)
+    mean = 100 * evaluation.relative_l2["mean"]
+    axes.axhline(mean, color=RED, lw=1)
+    axes.annotate(f"mean {mean:.2f} %", (0.5, mean), (4, 3), textcoords="offset points", color=RED, fontsize=9)
+    axes.set(xlabel="held-out samples, sorted", ylabel="relative L2 error, %", xlim=(0.4, len(values) + 0.6))
+    axes.tick_params(labelsize=8)
+    return figure
+
+
+def _smooth(values: np.ndarray, share: float = 0.03) -> np.ndarray:
+    """A running mean of the logarithm over a share of the curve."""
+    width = max(1, int(share * len(values)))
+    if width == 1:
+        return values
+    logs = np.log(np.maximum(values, 1e-300))
+    padded = np.concatenate([np.full(width // 2, logs[0]), logs, np.full(width - 1 - width // 2, logs[-1])])
+    return np.exp(np.convolve(padded, np.ones(width) / width, mode="valid"))

@@ -1,0 +1,171 @@
+"""The report of an evaluation: pictures as PNG, and one HTML page that needs nothing but itself."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+from compiler.evaluation.evaluate import Evaluation, rows
+from compiler.loss.physics import compile as compile_loss
+from compiler.report.charts import errors_picture, training_picture
+from compiler.report.mathtext import display
+from compiler.report.pictures import png, sample_picture
+from compiler.training.runs import sessions, write_atomically
+from compiler.training.solved_samples import LABEL
+
+PICTURES = "pictures"
+REPORT = "report.html"
+
+
+def write_report(evaluation: Evaluation) -> None:
+    """Writes DIR/pictures/*.png and DIR/report.html."""
+    run = evaluation.run
+    loss = compile_loss(run.problem)
+    figures = {name: sample_picture(evaluation, sample, f"{name} sample", loss) for name, sample in evaluation.ranked().items()}
+    figures["errors"] = errors_picture(evaluation)
+    figures["training"] = training_picture(run.history, [*loss.labels, LABEL])
+    images = {name: png(figure) for name, figure in figures.items()}
+    (run.directory / PICTURES).mkdir(exist_ok=True)
+    for name, data in images.items():
+        write_atomically(run.directory / PICTURES / f"{name}.png", data)
+    write_atomically(run.directory / REPORT, page(evaluation, images).encode())
+
+
+def page(evaluation: Evaluation, images: dict[str, bytes]) -> str:
+    """The report as HTML, its images inside."""
+    run = evaluation.run
+    seconds, error = evaluation.seconds, evaluation.relative_l2
+    operator = run.recipe.operator.upper() if run.recipe else type(run.model).__name__
+    last = sessions(run.directory)[-1]
+    trained = run.history[-1]["seconds"] if run.history else 0.0
+    seen = f"{run.options.solutions} solved samples" if run.options.solutions else "physics alone"
+    seen = f"physics and {seen}" if run.options.solutions and run.options.physics else seen
+    lead = (
+        f"{operator}, trained from {seen} for {run.step} of {run.options.steps} steps ({_duration(trained)}, {last['processes']} "
+        f"process, {last['device']}); compared with the reference solver on {len(evaluation.samples)} held-out samples."
+    )
+    headline = [
+        (f"{100 * error['mean']:.2f} %", f"mean relative L2 error{_of_worst(evaluation)}", "first"),
+        *_mean_of_unknowns(evaluation),
+        (f"{evaluation.relative_squared_error['median']:.1e}", "median relative squared error", ""),
+        (_duration(seconds["operator"]), "operator, a sample", ""),
+        (_duration(seconds["reference"]), "reference solver, a sample", ""),
+        (f"{seconds['reference'] / seconds['operator']:.2g}", "reference time over operator time", ""),
+    ]
+    template = Template(files("compiler.report").joinpath("report.html").read_text())
+    return template.substitute(
+        name=html.escape(run.problem.name.replace("_", " ")),
+        lead=html.escape(lead),
+        figures="".join(f'<div class="{kind}"><b>{value}</b><span>{text}</span></div>' for value, text, kind in headline),
+        warnings=_warnings(evaluation),
+        equations=f'<img alt="the problem in formulas" src="{_uri(display(run.problem.to_latex()), "svg+xml")}">',
+        text=html.escape(run.problem.to_dsl()),
+        summary=_summary(evaluation),
+        errors=_uri(images["errors"]),
+        samples="".join(
+            f'<section class="card"><img alt="{name} held-out sample" src="{_uri(images[name])}"></section>' for name in evaluation.ranked()
+        ),
+        training=_uri(images["training"]),
+        options=_options(evaluation),
+        each=_each(evaluation) + _outputs(evaluation),
+    )
+
+
+def _warnings(evaluation: Evaluation) -> str:
+    run, notes = evaluation.run, []
+    if not run.finished:
+        notes.append(f"Training stopped at step {run.step} of {run.options.steps}.")
+    for index, text in evaluation.failures.items():
+        notes.append(f"The reference solver gave up on sample {index}, which is left out: {text}")
+    for index, shares in evaluation.violations.items():
+        found = ", ".join(f"{label} at {100 * share:.2g} % of the points" for label, share in shares.items())
+        notes.append(f"Sample {index} violates {found}.")
+    notes += [f"Sample {index}: {text}." for index, text in evaluation.alarms.items()]
+    for name, values in evaluation.outputs.items():
+        if values is None:
+            why = next(each.outputs[name].why for each in evaluation.samples if each.outputs[name].why)
+            notes.append(f"Output {name} is not compared: {why}.")
+    return "".join(f'<p class="warning">{html.escape(note)}</p>' for note in notes)
+
+
+def _summary(evaluation: Evaluation) -> str:
+    lines = [[text, *(f"{values[key]:.3e}" for key in ("mean", "median", "max"))] for text, values in rows(evaluation).items()]
+    return table(["", "mean", "median", "max"], lines)
+
+
+def _of_worst(evaluation: Evaluation) -> str:
+    return f", worst unknown ({evaluation.worst_unknown})" if len(evaluation.unknowns) > 1 else ""
+
+
+def _mean_of_unknowns(evaluation: Evaluation) -> list[tuple[str, str, str]]:
+    if len(evaluation.unknowns) == 1:
+        return []
+    return [(f"{100 * evaluation.mean_of_unknowns['mean']:.2f} %", f"mean over {', '.join(evaluation.unknowns)}", "")]
+
+
+def _each(evaluation: Evaluation) -> str:
+    lines = [
+        [str(each.index), f"{100 * each.relative_l2:.3f} %", f"{each.squared_error:.2e}"]
+        + [_duration(each.operator_seconds), _duration(each.reference_seconds)]
+        for each in evaluation.samples
+    ]
+    return table(["sample", "relative L2 error", "relative squared error", "operator", "reference"], lines)
+
+
+def _outputs(evaluation: Evaluation) -> str:
+    """The values of declared outputs in every sample, those that are numbers."""
+    numbers = [name for name in evaluation.outputs if evaluation.samples[0].outputs[name].operator is not None]
+    if not numbers:
+        return ""
+    lines = [
+        [
+            str(each.index),
+            *(text for name in numbers for text in (_number(each.outputs[name].operator), _number(each.outputs[name].reference))),
+        ]
+        for each in evaluation.samples
+    ]
+    return table(["sample", *(f"{name}, {who}" for name in numbers for who in ("operator", "reference"))], lines)
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.5g}" if isinstance(value, float) else ", ".join(map(_number, value))
+
+
+def _options(evaluation: Evaluation) -> str:
+    run = evaluation.run
+    parameters = sum(each.numel() * (2 if each.is_complex() else 1) for each in run.model.parameters())
+    values = {"parameters": parameters, **{name: getattr(run.options, name) for name in run.options.__slots__}}
+    if run.recipe:
+        values = {"operator": run.recipe.operator, **run.recipe.options, **values}
+    values |= {name: f"{value:.6g} (found)" for name, value in run.trainables.items()}
+    values |= sessions(run.directory)[-1]["versions"]
+    return table(["option", "value"], [[name, str(value)] for name, value in values.items()])
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """An HTML table of text."""
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    return f"<table>{line(head, 'th')}{''.join(line(row, 'td') for row in rows)}</table>"
+
+
+def _uri(data: bytes, kind: str = "png") -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _duration(seconds: float) -> str:
+    """`0.0123` -> `12 ms`, `75` -> `1 min 15 s`."""
+    if seconds < 1:
+        return f"{1000 * seconds:.3g} ms"
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

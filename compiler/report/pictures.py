@@ -1,0 +1,181 @@
+"""Pictures of a run: prediction, reference, error and residual on the true domain."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg", force=False)
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from torch import Tensor
+
+from compiler.evaluation.evaluate import Evaluation, Sample
+from compiler.loss.physics import PhysicsLoss, together
+from compiler.report.plot_grid import Array, Body, Canvas, canvas
+from pdespec.statements.problem import Problem
+
+LOW = 0.5  # height over width of a domain that is drawn in panels of twice the width
+FLOOR = 1e-12  # less is drawn as this
+BLUE, RED, GREY = "#2563a8", "#c2452d", "#6b7280"
+
+
+@torch.no_grad()
+def residual(loss: PhysicsLoss, sample: Sample, points: Tensor, trainables: Mapping[str, float], block: int = 2048) -> Tensor:
+    """The Euclidean norm over all equations of the residual at the points, taken in blocks. Shapes: "1 k D" -> "k"."""
+    inputs = {name: lambda x, name=name: sample.batch.evaluate(name, x) for name in loss.problem.inputs}
+    norms = []
+    for part in points.split(block, dim=1):
+        found = loss.residuals(sample.field, part, inputs, {**sample.batch.params, **together(loss.problem, trainables)})
+        norms.append(torch.cat(list(found.values()), -1)[0].square().sum(-1).sqrt())
+    return torch.cat(norms)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Values on a canvas, one for each of its points. `limits` are those of the colours, None what the values reach."""
+
+    title: str
+    canvas: Canvas
+    values: Array
+    colours: str = "viridis"
+    limits: tuple[float | None, float | None] = (None, None)
+
+
+def sample_picture(evaluation: Evaluation, sample: Sample, title: str, loss: PhysicsLoss) -> Figure:
+    """Prediction, reference, error and residual of a sample, one row a component.
+
+    A displacement is drawn whole, by its length: the prediction on the body as predicted, all else on the body as solved.
+    """
+    problem, trainables = evaluation.run.problem, evaluation.run.trainables
+    ground, coarse = (canvas(problem, sample.batch, sample.truth, share) for share in (1, 0.5))  # a residual costs several values
+    found, truth = _values(sample.field, ground), _values(sample.truth, ground)
+    if sample.sign is not None:  # of no meaning: drawn as the reference has it
+        found = found * sample.sign[0].numpy()
+    remaining = residual(loss, sample, coarse.points, trainables).double().cpu().numpy()
+    title = _titled(f"{title}: relative L2 error {100 * sample.relative_l2:.2f} %", ground)
+    if len(ground.axes) == 1:
+        figure, panels = _figure(len(ground.rows), 3, title, ground, slot=13 / 3)
+        for axes, (name, (channel,)) in zip(panels, ground.rows.items(), strict=True):
+            _curves(axes, name, (ground, found[:, channel], truth[:, channel]), (coarse, remaining))
+        return figure
+    predicted, solved = ground.placed(found), ground.placed(truth)
+    logs = np.log10(np.maximum(remaining, FLOOR))
+    left = Panel("log10 |residual|", coarse.placed(_values(sample.truth, coarse)), logs, "cividis", (np.nanpercentile(logs, 1), None))
+    figure, panels = _figure(len(ground.rows), 4, title, solved, slot=13 / 4)
+    for k, (name, row) in enumerate(ground.rows.items()):
+        own, right = _length(found[:, row]), _length(truth[:, row])
+        scale = (right.min(), max(right.max(), right.min() + FLOOR))
+        error = np.abs(_length(found[:, row] - truth[:, row]))
+        drawn = [
+            Panel(f"{name}, operator", predicted, own, limits=scale),
+            Panel(f"{name}, reference", solved, right, limits=scale),
+            Panel(f"|error of {name.strip('|')}|", solved, error, "magma", (0, None)),
+        ]
+        _draw(panels[k], drawn if k else [*drawn, left])
+    return figure
+
+
+def reference_picture(problem: Problem, batch: Any, truth: Callable[[Tensor], Tensor]) -> Figure:
+    """A reference solution: its mesh where that is plane, and every component; a displacement whole, on the body it moves."""
+    ground = canvas(problem, batch, truth)
+    values = _values(truth, ground)
+    place = ground.placed(values)
+    drawn = [Panel(name, place, _length(values[:, row])) for name, row in ground.rows.items()]
+    meshed = isinstance(ground, Body)
+    figure, (panels,) = _figure(1, len(drawn) + meshed, _titled(problem.name.replace("_", " "), ground), place, slot=4.6)
+    if len(ground.axes) == 1:
+        for axes, panel in zip(panels, drawn, strict=True):
+            axes.plot(ground.points[0, :, 0], panel.values, color=BLUE)
+            axes.set(title=panel.title, xlabel=ground.axes[0])
+        return figure
+    if isinstance(ground, Body):
+        ground.mesh(panels[0], color="0.3", lw=0.5)
+        _label(panels[0], f"mesh of {ground.sheet.cells} cells", ground)
+    _draw(panels[meshed:], drawn)
+    if isinstance(place, Body) and place.rest is not None:
+        for axes in panels[1:]:
+            place.mesh(axes, color="white", lw=0.3, alpha=0.6)
+    return figure
+
+
+def _titled(title: str, ground: Canvas) -> str:
+    return f"{title} ({ground.note})" if ground.note else title
+
+
+@torch.no_grad()
+def _values(field: Callable[[Tensor], Tensor], ground: Canvas) -> Array:
+    """Shapes: -> "k c"."""
+    return field(ground.points)[0].double().cpu().numpy()
+
+
+def _length(values: Array) -> Array:
+    """Shapes: "k c" -> "k", the value itself where there is one."""
+    return values[:, 0] if values.shape[1] == 1 else np.linalg.norm(values, axis=1)
+
+
+def _figure(rows: int, columns: int, title: str, ground: Canvas, slot: float) -> tuple[Figure, np.ndarray]:
+    """A figure with panels "rows columns" as wide as `slot` and as high as the canvas asks; a low one gets twice the width, half a row."""
+    across = columns if ground.ratio > LOW else max(1, columns // 2)
+    count, width = rows * columns, slot * columns / across
+    down = math.ceil(count / across)
+    figure = Figure(figsize=(across * width, down * ((width - 1) * min(ground.ratio, 1.5) + 0.8) + 0.4), layout="constrained")
+    figure.suptitle(title, fontsize=12)
+    panels = figure.subplots(down, across, squeeze=False, sharex=True, sharey=len(ground.axes) > 1).ravel()
+    for axes in panels[count:]:
+        axes.remove()
+    return figure, panels[:count].reshape(rows, columns)
+
+
+def _draw(row: Sequence[Axes], panels: Sequence[Panel]) -> None:
+    for axes, panel in zip(row, panels, strict=False):
+        shown = panel.canvas.shade(axes, panel.values, cmap=panel.colours, vmin=panel.limits[0], vmax=panel.limits[1])
+        low, high = shown.get_clim()
+        beyond = ("neither", "min", "max", "both")[(panel.values.min() < low) + 2 * (panel.values.max() > high)]
+        bar = axes.figure.colorbar(shown, cax=axes.inset_axes((1.03, 0, 0.03, 1)), ticks=MaxNLocator(4), extend=beyond)
+        bar.ax.tick_params(labelsize=8)
+        _label(axes, panel.title, panel.canvas)
+    for axes in row[len(panels) :]:
+        axes.set_axis_off()
+
+
+def _label(axes: Axes, title: str, ground: Canvas) -> None:
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel(ground.axes[0])
+    axes.set_ylabel(ground.axes[1], rotation=0)
+    axes.tick_params(labelsize=8)
+    axes.locator_params(nbins=4)  # ticks are most of what drawing costs
+    axes.label_outer()
+
+
+def _curves(panels: Sequence[Axes], name: str, values: tuple[Canvas, Array, Array], left: tuple[Canvas, Array]) -> None:
+    (ground, found, truth), (coarse, remaining) = values, left
+    x, sparse = ground.points[0, :, 0].cpu(), coarse.points[0, :, 0].cpu()
+    panels[0].plot(x, truth, color=GREY, lw=2.5, label="reference")
+    panels[0].plot(x, found, color=BLUE, lw=1.2, label="operator")
+    panels[0].set_title(name, fontsize=10)
+    panels[0].legend(fontsize=8)
+    panels[1].plot(x, found - truth, color=RED)
+    panels[1].set_title(f"error of {name}", fontsize=10)
+    panels[2].semilogy(sparse, np.maximum(remaining, FLOOR), color=GREY)
+    panels[2].set_title("|residual|", fontsize=10)
+    for axes in panels:
+        axes.set_xlabel(ground.axes[0])
+        axes.tick_params(labelsize=8)
+        axes.grid(alpha=0.25)
+
+
+def png(figure: Figure) -> bytes:
+    """The picture as a PNG file."""
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=110)
+    return out.getvalue()

@@ -1,0 +1,187 @@
+"""What a sample is drawn on: the plane mesh of its reference solution, moved where an unknown moves it, or a regular grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from numpy.typing import NDArray
+from torch import Tensor
+
+from compiler.fem import Solution
+from compiler.geometry.metrics import domain
+from compiler.report.displacement import displacement
+from compiler.report.triangulation import TRIANGLES, Sheet, sheet
+from pdespec.statements.problem import Problem
+from pdespec.symbols import Unknown
+
+Array = NDArray[np.float64]
+RESOLUTION = 160  # pixels along the longer side of the box of a domain
+
+
+class Canvas(Protocol):
+    """Points at which values are asked for, and how these are shown.
+
+    `rows` says what is drawn, title -> channels of the values; `axes` names what runs across and upward, `note` what is held fixed;
+    `ratio` is height over width.
+    Shapes: points "1 k D".
+    """
+
+    @property
+    def points(self) -> Tensor: ...
+    @property
+    def rows(self) -> Mapping[str, list[int]]: ...
+    @property
+    def axes(self) -> tuple[str, ...]: ...
+    @property
+    def note(self) -> str: ...
+    @property
+    def ratio(self) -> float: ...
+
+    def placed(self, values: Array) -> Canvas:
+        """The canvas where the values take it. Shapes: "k c"."""
+        ...
+
+    def shade(self, axes: Axes, values: Array, **style: Any) -> ScalarMappable:
+        """Shapes: values "k"."""
+        ...
+
+
+@dataclass(frozen=True)
+class Raster:
+    """A regular grid over a sample's domain, and which of its points lie inside.
+
+    `inside` is "h w" (or "w" for a curve), `extent` the limits of the axes, `aspect` as in matplotlib.
+    """
+
+    points: Tensor
+    inside: np.ndarray
+    extent: tuple[float, float, float, float]
+    rows: Mapping[str, list[int]]
+    axes: tuple[str, ...]
+    aspect: Literal["auto", "equal"]
+    note: str
+
+    @property
+    def ratio(self) -> float:
+        left, right, bottom, top = self.extent
+        return (top - bottom) / (right - left) if self.aspect == "equal" and len(self.axes) > 1 else 0.85
+
+    def placed(self, values: Array) -> Raster:
+        return self
+
+    def fill(self, values: Array) -> Array:
+        """Values at the points inside, as an image with NaN outside. Shapes: "k" -> "h w"."""
+        image = np.full(self.inside.shape, np.nan)
+        image[self.inside] = values
+        return image
+
+    def shade(self, axes: Axes, values: Array, **style: Any) -> ScalarMappable:
+        style = {"origin": "lower", "interpolation": "nearest", **style}
+        return axes.imshow(self.fill(values), extent=self.extent, aspect=self.aspect, **style)
+
+
+@dataclass(frozen=True)
+class Body:
+    """A plane mesh; `shift` are the channels that move it, `rest` is where it was before they did."""
+
+    points: Tensor
+    sheet: Sheet
+    rows: Mapping[str, list[int]]
+    axes: tuple[str, ...]
+    note: str
+    shift: list[int] | None = None
+    rest: Sheet | None = None
+
+    @property
+    def ratio(self) -> float:
+        drawn = [self.sheet.points] if self.rest is None else [self.sheet.points, self.rest.points]
+        width, height = np.ptp(np.concatenate(drawn), axis=0)
+        return height / width
+
+    def placed(self, values: Array) -> Body:
+        if self.shift is None:
+            return self
+        return replace(self, sheet=self.sheet.moved(values[:, self.shift]), rest=self.sheet)
+
+    def shade(self, axes: Axes, values: Array, **style: Any) -> ScalarMappable:
+        axes.set_aspect("equal")
+        if self.rest is not None:
+            self.rest.outline(axes, color="0.8", lw=0.6, zorder=0)
+        self.sheet.outline(axes, color="0.2", lw=0.5)
+        return self.sheet.shade(axes, values, **style)
+
+    def mesh(self, axes: Axes, **style: Any) -> None:
+        """The sides of the cells."""
+        axes.set_aspect("equal")
+        self.sheet.lines(axes, **style)
+        axes.autoscale_view()
+
+
+def canvas(problem: Problem, batch: Any, truth: object, share: float = 1.0) -> Canvas:
+    """The mesh of a reference solution in the plane, else a raster; of a share of the resolution along an axis."""
+    if isinstance(truth, Solution) and len(problem.coordinates) == 2:
+        return body(problem, batch, truth, round(TRIANGLES * share**2))
+    return raster(problem, batch, round(RESOLUTION * share))
+
+
+def body(problem: Problem, batch: Any, truth: Solution, triangles: int = TRIANGLES) -> Body:
+    """The mesh of the sample of a batch, at the last time where there is one."""
+    own = batch.points[domain(problem).name].points
+    plane = sheet(truth.samples[0].spaces.mesh, triangles)
+    points, notes = torch.from_numpy(plane.points), []
+    if problem.time is not None:
+        points = torch.cat([points, torch.full_like(points[:, :1], float(problem.time.end))], -1)
+        notes.append(f"{problem.time.name} = {float(problem.time.end):.3g}")
+    moving = displacement(problem)
+    rows = rows_of(problem, moving)
+    shift = None
+    if moving is not None:
+        shift = rows[f"|{moving.name}|"]
+        notes.append("deformed body, true scale")
+    axes = tuple(each.name for each in problem.coordinates)
+    return Body(points[None].to(own), plane, rows, axes, ", ".join(notes), shift)
+
+
+def rows_of(problem: Problem, whole: Unknown | None = None) -> dict[str, list[int]]:
+    """Title -> channels: the components one by one, or all of an unknown that is drawn whole, by its length."""
+    rows: dict[str, list[int]] = {}
+    for unknown in problem.unknowns.values():
+        channels = [problem.components.index(name) for name in unknown.components]
+        rows |= {f"|{unknown.name}|": channels} if unknown is whole else {problem.components[k]: [k] for k in channels}
+    return rows
+
+
+def raster(problem: Problem, batch: Any, resolution: int = RESOLUTION) -> Raster:
+    """The points at which a sample is drawn: a curve in 1D, an image of (x, t), of (x, y) at the last time, of a middle slice in 3D."""
+    region = domain(problem)
+    own = batch.points[region.name].points
+    space, time = len(problem.coordinates), problem.time
+    lower, upper = batch.geometry[region.name].box()
+    limits = [(each.name, low, high) for each, low, high in zip(problem.coordinates, lower.tolist(), upper.tolist(), strict=True)]
+    if time is not None and space == 1:
+        limits.append((time.name, float(time.start), float(time.end)))
+    drawn, sliced = limits[:2], limits[2:]
+    fixed = [(name, 0.5 * (low + high)) for name, low, high in sliced]
+    if time is not None and space > 1:
+        fixed.append((time.name, float(time.end)))
+
+    spacetime = time is not None and space == 1
+    longest = max(high - low for _, low, high in drawn)
+    counts = [resolution if spacetime else max(2, round(resolution * (high - low) / longest)) for _, low, high in drawn]
+    ticks = [torch.linspace(low, high, count, dtype=own.dtype) for (_, low, high), count in zip(drawn, counts, strict=True)]
+    columns = list(reversed(torch.meshgrid(*reversed(ticks), indexing="ij")))  # "h w" each, the first coordinate across
+    shape = columns[0].shape
+    columns += [torch.full(shape, value, dtype=own.dtype) for _, value in fixed]
+    points = torch.stack(columns, -1).reshape(1, -1, len(columns)).to(own.device)
+    inside = batch.geometry[region.name].contains(points[..., :space])[0]
+    (_, left, right), (_, bottom, top) = drawn if len(drawn) == 2 else (*drawn, ("", 0.0, 0.0))
+    note = ", ".join(f"{name} = {value:.3g}" for name, value in fixed)
+    mask = inside.cpu().numpy().reshape(shape)
+    extent, axes = (left, right, bottom, top), tuple(name for name, _, _ in drawn)
+    return Raster(points[:, inside], mask, extent, rows_of(problem), axes, "auto" if spacetime else "equal", note)

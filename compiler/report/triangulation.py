@@ -1,0 +1,83 @@
+"""Plane meshes drawn as they are, curved cells curved: values shaded, sides of cells and the rim of the body as lines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import skfem
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
+from matplotlib.tri import Triangulation
+from numpy.typing import NDArray
+
+from compiler.fem.errors import SolverError
+
+Array = NDArray[np.float64]
+Numbers = NDArray[np.int64]
+TRIANGLES = 20_000  # a picture: each is then a few pixels
+FINEST = 8  # parts of a side: more show no more of a quadratic function
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The cells of a mesh cut into small triangles, and their sides, as numbers of common points.
+
+    Shapes: points "n 2", triangles "m 3", sides "s k" and among them rim "r k", those with nothing on the other side.
+    """
+
+    points: Array
+    triangles: Numbers
+    sides: Numbers
+    rim: Numbers
+    cells: int
+
+    def moved(self, shift: Array) -> Sheet:
+        """Every point moved by its own vector. Shapes: shift "n 2"."""
+        return replace(self, points=self.points + shift)
+
+    def shade(self, axes: Axes, values: Array, **style) -> ScalarMappable:
+        """Values at the points, linear on each triangle. Shapes: "n"."""
+        style = {"shading": "gouraud", "rasterized": True, **style}
+        return axes.tripcolor(Triangulation(*self.points.T, self.triangles), values, **style)
+
+    def outline(self, axes: Axes, **style) -> None:
+        axes.add_collection(LineCollection(list(self.points[self.rim]), **style))
+
+    def lines(self, axes: Axes, **style) -> None:
+        """The sides of all cells."""
+        axes.add_collection(LineCollection(list(self.points[self.sides]), **style))
+
+
+def sheet(mesh: skfem.Mesh, triangles: int = TRIANGLES) -> Sheet:
+    """A mesh cut into about so many triangles.
+
+    Raises: SolverError for a mesh that is not plane.
+    """
+    if mesh.dim() != 2:
+        raise SolverError(f"a mesh in {mesh.dim()}D is no sheet; save_vtk writes it")
+    corners = mesh.elem.refdom.p.T.astype(int)
+    each = triangles / (mesh.nelements * (len(corners) - 2))
+    nodes, pieces, edges = cut(corners, mesh.elem.refdom.facets, int(np.clip(round(each**0.5), 2, FINEST)))
+    places = mesh.mapping().F(nodes)  # "2 e n"
+    flat = places.reshape(2, -1).T
+    grid = np.round(flat / (1e-9 * np.ptp(flat))).astype(np.int64)  # neighbours agree on their common side up to roundoff
+    _, first, numbers = np.unique(grid, axis=0, return_index=True, return_inverse=True)
+    numbers = numbers.reshape(places.shape[1:])
+    cells = mesh.f2t[0]
+    local = np.argmax(mesh.t2f[:, cells] == np.arange(len(cells)), axis=0)
+    sides = numbers[cells[:, None], edges[local]]
+    return Sheet(flat[first], numbers[:, pieces].reshape(-1, 3), sides, sides[mesh.boundary_facets()], mesh.nelements)
+
+
+def cut(corners: Numbers, facets: list[list[int]], parts: int) -> tuple[Array, Numbers, Numbers]:
+    """A reference cell with its sides in `parts`: nodes "2 n", triangles "m 3", and the nodes along every facet "f k"."""
+    full = len(corners) == 4
+    steps = [(i, j) for j in range(parts + 1) for i in range(parts + 1) if full or i + j <= parts]
+    number = {step: k for k, step in enumerate(steps)}
+    halves = [half for i, j in steps for half in (((i, j), (i + 1, j), (i, j + 1)), ((i + 1, j), (i + 1, j + 1), (i, j + 1)))]
+    pieces = [[number[step] for step in half] for half in halves if all(step in number for step in half)]
+    chains = [[(parts - k) * corners[a] + k * corners[b] for k in range(parts + 1)] for a, b in facets]
+    edges = [[number[tuple(step.tolist())] for step in chain] for chain in chains]
+    return np.array(steps).T / parts, np.array(pieces), np.array(edges)

@@ -1,0 +1,1 @@
+"""Training: options, the loop, its runs on disk and what it minimises."""

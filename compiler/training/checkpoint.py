@@ -1,0 +1,133 @@
+"""Checkpoints: trees of tensors and plain values in one safetensors file, written whole or not at all. No pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from compiler.loss.trainables import attribute
+from compiler.training.options import TrainOptions
+from compiler.training.runs import (
+    RUN,
+    Run,
+    RunError,
+    open_run,
+    write_atomically,
+)
+
+FORMAT = "pdespec-checkpoint-1"
+TRAINABLES = "loss.trainables."
+
+
+def dtype_of(options: TrainOptions) -> torch.dtype:
+    """That of parameters and points; bfloat16 is mixed, with parameters in float32."""
+    return torch.float64 if options.precision == "float64" else torch.float32
+
+
+def load_run(directory: str | Path, which: str = "last", model: nn.Module | None = None, device: str | torch.device = "cpu") -> Run:
+    """The run in a directory with the weights of a checkpoint, averaged ones where the run keeps them, ready to be evaluated.
+
+    `model` is needed only where the run was not built by `compiler.build`. Raises `RunError` for what is missing or does not fit.
+    """
+    run = open_run(directory)
+    saved = load_tree(run.checkpoint(which))
+    if model is None:
+        if run.recipe is None:
+            raise RunError(f"{run.directory} does not say how its model was built; pass the model")
+        from compiler.batches.build import build
+
+        try:
+            model = build(run.problem, run.recipe.operator, **run.recipe.options)
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(f"the model that {run.directory / RUN} describes cannot be built: {error}") from error
+    weights = {**saved["objective"], **(saved["ema"] or {})}
+    own = {name.removeprefix("model."): value for name, value in weights.items() if name.startswith("model.")}
+    model.to(dtype=dtype_of(run.options))
+    try:
+        model.load_state_dict(own)
+    except RuntimeError as error:
+        raise RunError(f"checkpoint {run.checkpoint(which)} does not fit the model: {error}") from error
+    kept = {name: TRAINABLES + attribute(name) for name in run.problem.trainables}
+    values = {name: weights[key].reshape(-1).tolist() for name, key in kept.items() if key in weights}
+    found = {each: number for name in values for each, number in zip(run.problem.trainables[name].components, values[name], strict=True)}
+    return replace(run, model=model.to(device).eval(), step=saved["step"], trainables=found)
+
+
+def save_tree(path: Path, tree: Any) -> None:
+    """Writes a tree of dicts, lists, tuples, tensors, strings, numbers and None. Raises `TypeError` for anything else.
+
+    The file at `path` is the old one or the new one, never half of one, also when the process is killed.
+    """
+    tensors: dict[str, Tensor] = {}
+    skeleton = json.dumps(_flatten(tree, tensors))
+    metadata = {"format": FORMAT, "tree": skeleton, "digest": _digest(skeleton, tensors)}
+    write_atomically(path, save(tensors, metadata))
+
+
+def load_tree(path: Path) -> Any:
+    """The tree that `save_tree` wrote, its tensors on the CPU. Raises `RunError` for a missing or damaged file."""
+    if not path.is_file():
+        raise RunError(f"there is no checkpoint {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            # A copy: where memory is aligned otherwise, matrix products round otherwise, and a resumed run would not have the same bits.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise RunError(f"checkpoint {path} is damaged and cannot be read ({error})") from error
+    if metadata.get("format") != FORMAT:
+        raise RunError(f"{path} is not a checkpoint of this program (format {metadata.get('format')!r}, expected {FORMAT!r})")
+    if metadata["digest"] != _digest(metadata["tree"], tensors):
+        raise RunError(f"checkpoint {path} is damaged: its contents do not match their digest")
+    return _unflatten(json.loads(metadata["tree"]), tensors)
+
+
+def _flatten(tree: Any, tensors: dict[str, Tensor]) -> Any:
+    """The tree as JSON, each tensor replaced by its name in `tensors`; `{"kind": ...}` marks what JSON lacks."""
+    if isinstance(tree, Tensor):
+        name = str(len(tensors))
+        value = tree.detach().cpu()
+        # A copy: safetensors refuses tensors that share memory, and complex128.
+        tensors[name] = (torch.view_as_real(value) if value.is_complex() else value).clone(memory_format=torch.contiguous_format)
+        return {"kind": "complex" if value.is_complex() else "tensor", "name": name}
+    if isinstance(tree, Mapping):
+        return {"kind": "dict", "items": [[_flatten(key, tensors), _flatten(value, tensors)] for key, value in tree.items()]}
+    if isinstance(tree, tuple):
+        return {"kind": "tuple", "items": [_flatten(each, tensors) for each in tree]}
+    if isinstance(tree, list):
+        return [_flatten(each, tensors) for each in tree]
+    if tree is None or isinstance(tree, (bool, int, float, str)):
+        return tree
+    raise TypeError(f"a checkpoint cannot hold {type(tree).__name__} {tree!r}; use tensors, numbers, strings, lists, tuples and dicts")
+
+
+def _unflatten(node: Any, tensors: Mapping[str, Tensor]) -> Any:
+    if isinstance(node, list):
+        return [_unflatten(each, tensors) for each in node]
+    if not isinstance(node, dict):
+        return node
+    if node["kind"] == "tensor":
+        return tensors[node["name"]]
+    if node["kind"] == "complex":
+        return torch.view_as_complex(tensors[node["name"]])
+    if node["kind"] == "tuple":
+        return tuple(_unflatten(each, tensors) for each in node["items"])
+    return {_unflatten(key, tensors): _unflatten(value, tensors) for key, value in node["items"]}
+
+
+def _digest(skeleton: str, tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(skeleton.encode())
+    for name in sorted(tensors):
+        value = tensors[name]
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,199 @@
+"""What a training lowers: the terms of the loss at a step, drawn anew, and on held-out samples."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from compiler.geometry.metrics import interior, misfit
+from compiler.loss.blocks import StepEngine
+from compiler.loss.physics import PhysicsLoss
+from compiler.training.checkpoint import dtype_of
+from compiler.training.dual import LABEL as WEAK
+from compiler.training.dual import Coarse, DualNorm, Window, meshed
+from compiler.training.options import TrainOptions
+from compiler.training.progress import Display
+from compiler.training.solved_samples import LABEL, POINTS, Solutions
+from pdespec.statements.problem import Problem
+
+Sampler = Callable[..., Any]
+
+
+def seeded(seed: int, purpose: str, step: int) -> torch.Generator:
+    """A generator for one purpose at one step: training, validation and evaluation never share numbers, and no stream need be stored."""
+    digest = hashlib.blake2b(f"{seed}/{purpose}/{step}".encode(), digest_size=4).digest()  # torch's Mersenne twister takes 32 bits
+    return torch.Generator().manual_seed(int.from_bytes(digest, "big"))
+
+
+def mean(fabric: Fabric, value: Tensor) -> Tensor:
+    """The mean over processes."""
+    return cast(Tensor, fabric.all_reduce(value, reduce_op="mean"))
+
+
+class Objective(nn.Module):
+    """The terms of the loss as a function of the step: the batch is drawn here, and each process takes its share of it.
+
+    One module for model and loss, so that a wrapper of it (DDP, autocast) sees everything between parameters and terms.
+    """
+
+    def __init__(
+        self, problem: Problem, model: nn.Module, loss: PhysicsLoss, options: TrainOptions, sampler: Sampler | None, fabric: Fabric
+    ):
+        super().__init__()
+        if sampler is None:
+            from compiler.batches.sample import sample as sampler
+        self.model, self.loss = model, loss
+        self.problem, self.options, self.sampler, self.fabric = problem, options, sampler, fabric
+        self.solutions: Solutions | None = None
+        self.dual: DualNorm | None = None
+        self.window: Window | None = None
+        self.held: tuple[Any, list[Coarse]] | None = None
+        self.batch = options.batch
+        self.engine = StepEngine(loss, options.block, "captured" if options.captured else "eager") if options.block else None
+        self.to(dtype=dtype_of(options))
+
+    def forward(self, purpose: str, step: int) -> tuple[Tensor, Tensor]:
+        """Unweighted: the terms in the loss's order, the dual norm of the weak residual, and in training the misfit to solved samples; and
+        how much of each requirement is violated, nothing where there is no physics. Shapes: "m", "r"."""
+        training, values, violated = purpose == "train", [], torch.zeros(0)
+        physics = self.options.physics or not (training or self.dual)
+        if physics or self.dual:
+            batch, samples = self.meshed(purpose, step) if self.dual else (self.draw(purpose, step), [])
+            field = self.model(batch.inputs)
+            if physics:
+                terms, violated = self.terms(field, batch)
+                values.append(terms)
+            if self.dual:
+                values.append(self.dual(self.loss.inner(field), samples, batch.inputs.values)[None].to(batch.inputs.values))
+        if self.solutions is not None and training:
+            values.append(self.misfit(self.solutions, step)[None])
+        return torch.cat(values), violated
+
+    def meshed(self, purpose: str, step: int) -> tuple[Any, list[Coarse]]:
+        """The batch of a step with its coarse meshes; in validation those of the held-out samples, which are kept."""
+        if purpose == "train":
+            return self.window.at(step)
+        if self.held is None:
+            self.held = meshed(self.dual, self.draw(purpose, step), self.loss.inner_batch)
+        return self.held
+
+    def physics(self, purpose: str, step: int) -> tuple[Tensor, Tensor]:
+        """The terms of the loss, and the violated share of each requirement. Shapes: "m", "r"."""
+        batch = self.draw(purpose, step)
+        return self.terms(self.model(batch.inputs), batch)
+
+    def terms(self, field: Any, batch: Any) -> tuple[Tensor, Tensor]:
+        """The same at a field of the batch."""
+        # a balancer other than the fixed one weighs the terms by what they turn out to be
+        settled = self.options.balancer == "fixed"
+        terms = self.loss(field, batch, scaled=True) if self.engine is None else self.engine(field, batch, settled=settled, scaled=True)
+        values = torch.stack(list(terms.values()))
+        violated = [terms.violations[label].mean() for label in self.loss.requirements]
+        return values, torch.stack(violated) if violated else values.new_zeros(0)
+
+    def violations(self, violated: Tensor) -> dict[str, float]:
+        """Columns of the fraction of points where a requirement does not hold, mean over the batch."""
+        names = [f"violated {label}" for label in self.loss.requirements]
+        return dict(zip(names, mean(self.fabric, violated).tolist(), strict=True)) if len(violated) else {}
+
+    def misfit(self, solutions: Solutions, step: int) -> Tensor:
+        """That of this process's share of a batch of solved samples, at as many of their points as physics has inside."""
+        options, fabric = self.options, self.fabric
+        generator = seeded(options.seed, LABEL, step)
+        samples = torch.randint(solutions.batch.size, (options.batch,), generator=generator).tolist()
+        points = torch.randperm(solutions.values.shape[1], generator=generator)[: options.points["interior"]]
+        part = options.batch // fabric.world_size
+        return solutions.misfit(self.model, samples[fabric.global_rank * part :][:part], points.to(solutions.values.device))
+
+    def solutions_drawn(self, count: int) -> Any:
+        """The samples that are solved for training."""
+        points = {**self.options.points, "interior": POINTS}
+        return self.sampler(
+            self.problem, count, points, seeded(self.options.seed, "solutions", 0), dtype=torch.float64, hard=self.options.hard
+        )
+
+    def draw(self, purpose: str, step: int, share: bool = True) -> Any:
+        """The batch of a step, the same for every number of processes; with `share`, this process's part of it."""
+        options, fabric = self.options, self.fabric
+        size = self.batch if purpose == "train" else options.validation
+        batch = self.sampler(
+            self.problem,
+            size,
+            dict(options.points),
+            seeded(options.seed, purpose, step),
+            dtype=dtype_of(options),
+            device=fabric.device,
+            hard=options.hard,
+            points_by=options.points_by if purpose == "train" else "sobol",
+        )
+        part = size // fabric.world_size
+        return batch.select(range(fabric.global_rank * part, (fabric.global_rank + 1) * part)) if share and part < size else batch
+
+    def trainables(self) -> dict[str, float]:
+        """The problem's trainable numbers, as they stand."""
+        return self.loss.found()
+
+
+class Validator:
+    """The loss on held-out samples that are drawn once, and the error in u on the first `references` of them.
+
+    Where training sees no physics, `validation` is that error.
+    """
+
+    def __init__(self, objective: Objective, options: TrainOptions, fabric: Fabric, display: Display) -> None:
+        self.objective, self.options, self.fabric = objective, options, fabric
+        weights = [objective.loss.weights.get(label, 1.0) for label in objective.loss.labels]
+        weak = [options.weights.get(WEAK, 1.0)] if objective.dual else []
+        self.base = torch.tensor((weights if options.physics or not weak else []) + weak, dtype=torch.float64)
+        self.truth = None
+        if options.references and fabric.is_global_zero:
+            from compiler.fem import solve
+
+            display.say(f"solving {options.references} validation samples")
+            self.batch = objective.draw("validate", 0, share=False).select(range(options.references))
+            self.truth = solve(objective.problem, self.batch)
+
+    def __call__(self) -> dict[str, float]:
+        with torch.no_grad(), self.fabric.autocast():
+            values, violated = self.objective("validate", 0)
+        losses = mean(self.fabric, values).double().cpu()
+        found = {"validation": float(self.base @ losses)}
+        found |= {f"validation {name}": value for name, value in self.objective.violations(violated).items()}
+        if self.truth is not None:
+            found["error"] = self.error(self.truth)
+            if not (self.options.physics or self.objective.dual):
+                found["validation"] = found["error"]
+        return found
+
+    def error(self, truth: Callable[[Tensor], Tensor]) -> float:
+        """Mean over the solved samples of the relative L2 error of the worst unknown, as `compiler.evaluate` has it."""
+        points = interior(self.objective.problem, self.batch)
+        with torch.no_grad():
+            found = self.objective.model(self.batch.inputs)(points)
+        at, found, expected = (each.double().cpu() for each in (points, found, truth(points)))
+        return float(misfit(self.objective.problem, at, found, expected).squared().amax(-1).sqrt().mean())
+
+
+def locate(objective: Objective, label: str, step: int) -> str:
+    """The sample and the point where a term first is not finite, in words; nothing where no single point is to blame."""
+    batch = objective.draw("train", step, share=False)
+    term = next(each for each in objective.loss.terms if each.label == label)
+    points = batch.points[term.points].points
+    field = objective.model(batch.inputs)
+    if term.kind == "equation":
+        inputs = {name: lambda x, name=name: batch.evaluate(name, x) for name in objective.problem.inputs}
+        values = objective.loss.residuals(field, points, inputs, batch.params)[label]
+    else:
+        values = field(points)
+    bad = (~values.isfinite().all(-1)).nonzero()
+    if not len(bad):
+        return ""
+    sample, point = bad[0].tolist()
+    names = [each.name for each in (*objective.problem.coordinates, objective.problem.time) if each is not None]
+    place = ", ".join(f"{name} = {value:.6g}" for name, value in zip(names, points[sample, point].tolist(), strict=True))
+    return f", first in sample {sample} at {place}"

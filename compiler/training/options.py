@@ -1,0 +1,207 @@
+"""The options of a training run: one frozen value, and the `key=value` words that change it. No torch here."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pdespec.errors import nearest
+
+POINTS = {"interior": 256, "boundary": 64, "initial": 64, "operator": 512}
+PLACINGS = ("sobol", "uniform", "mesh")
+FORMS = ("auto", "strong", "energy")
+PRECISIONS = ("float32", "float64", "bfloat16")
+
+
+class OptionError(ValueError):
+    """An option that does not exist or a value it cannot take."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainOptions:
+    """How a problem is trained. Equal options, problem and model give equal weights on the CPU, whatever the interruptions.
+
+    `points` are collocation points a sample, by kind of region, and `operator` those at which the operator reads its inputs.
+    `points_by` places them: sobol, uniform, or mesh (see `compiler.data.quadrature`), in training; validation is on Sobol points.
+    `weights` multiply terms by label, or by kind (equation, boundary, initial, point, energy, error), under the balancer. `hard` builds
+    essential conditions into the field where it can (see `compiler.sample`). `estimate` adds the error in u that the residual causes as a
+    term of kind error, where the equation allows an estimate (see `compiler.loss.error_estimate`). `precision`: float32, float64, or
+    bfloat16 mixed with
+    float32.
+    `form`: strong lowers squared residuals, energy the energy that the equations come from (see `compiler.training.variational`); auto
+    takes the
+    energy where coefficients jump and there is one with a minimum, else the residuals.
+    `batch` is the global batch: processes share it. `seconds` stops a run early, for good or to be resumed; schedules follow steps alone.
+    `validate_every`, `log_every` and `checkpoint_every` count steps. `validation` is the number of held-out samples of the validation
+    loss, `references` of those that are also solved once and give the error in u while training.
+    `solutions` is a number of samples that are solved once by the reference solver and seen in training, with the weight `weights.data` on
+    their relative squared error (see `compiler.training.solved_samples`); without `physics` they are all that is seen.
+    `dual` measures the weak residual in the dual norm of a coarse mesh of that resolution (see `compiler.training.dual`), with the weight
+    `weights.weak`; the strong residuals are then weighed to what the mesh does not see. With auto that is done, on a mesh that fits the
+    problem, where neither an energy nor `estimate` measures the error (see `compiler.choice`); the presets demo and small have it so.
+    `ema`: decay of the running mean of the weights that is evaluated instead of the last ones.
+    `block` takes loss and gradient over blocks of that many queries, whatever their number in the same memory; with `captured` as one
+    compiled graph (see `compiler.loss.blocks`).
+    """
+
+    steps: int = 2000
+    seconds: float | None = None
+    batch: int = 8
+    points: Mapping[str, int] = field(default_factory=lambda: dict(POINTS))
+    optimizer: str = "adam"
+    lr: float = 1e-3
+    optimizer_options: Mapping[str, Any] = field(default_factory=dict)
+    schedule: str = "cosine"
+    schedule_options: Mapping[str, Any] = field(default_factory=dict)
+    clip: float | None = 1.0
+    ema: float | None = None
+    balancer: str = "fixed"
+    balancer_options: Mapping[str, Any] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
+    points_by: str = "sobol"
+    hard: bool = True
+    estimate: bool = False
+    form: str = "auto"
+    derivatives: str | Mapping[str, str] = "auto"
+    block: int | None = None
+    captured: bool = False
+    precision: str = "float32"
+    seed: int = 0
+    accelerator: str = "auto"
+    devices: int = 1
+    physics: bool = True
+    solutions: int = 0
+    dual: int | str | None = None
+    validation: int = 8
+    references: int = 0
+    validate_every: int = 250
+    checkpoint_every: int = 250
+    log_every: int = 10
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "devices", "validate_every", "checkpoint_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise OptionError(f"{name} = {getattr(self, name)} must be at least 1")
+        for name in ("lr", "seconds", "clip"):
+            if getattr(self, name) is not None and not getattr(self, name) > 0:
+                raise OptionError(f"{name} = {getattr(self, name)} must be positive")
+        if self.block is not None and self.block < 1:
+            raise OptionError(f"block = {self.block} must be at least one query")
+        if self.captured and self.block is None:
+            raise OptionError("captured steps are taken in blocks; set block, e.g. block=256")
+        if self.ema is not None and not 0 <= self.ema < 1:
+            raise OptionError(f"ema = {self.ema} is a decay: 0 <= ema < 1")
+        if not (self.dual is None or self.dual == "auto" or (isinstance(self.dual, int) and self.dual >= 1)):
+            raise OptionError(f"dual = {self.dual!r} is the resolution of a coarse mesh, at least 1, or auto, or none")
+        if self.solutions < 0:
+            raise OptionError(f"solutions = {self.solutions} must not be negative")
+        if not (self.physics or self.solutions or self.dual):
+            raise OptionError("without physics, training needs at least one solved sample; set solutions, e.g. solutions=64")
+        if not (self.physics or self.dual or self.references):
+            raise OptionError("without physics, validation is the error in u; set references to the number of samples it is measured on")
+        if "data" in self.weights and not self.solutions:
+            raise OptionError("weights.data weighs solved samples, and there are none; set solutions, e.g. solutions=64")
+        if "weak" in self.weights and not self.dual:
+            raise OptionError("weights.weak weighs the weak residual, and there is none; set dual, e.g. dual=auto")
+        if self.validation < 0 or not 0 <= self.references <= self.validation:
+            raise OptionError(f"references = {self.references} must lie between 0 and validation = {self.validation}")
+        if self.form not in FORMS:
+            raise OptionError(f"unknown form {self.form!r}{_hint(self.form, FORMS)}; it is one of {', '.join(FORMS)}")
+        if self.precision not in PRECISIONS:
+            hint = _hint(self.precision, PRECISIONS)
+            raise OptionError(f"unknown precision {self.precision!r}{hint}; it is one of {', '.join(PRECISIONS)}")
+        if self.points_by not in PLACINGS:
+            hint = _hint(self.points_by, PLACINGS)
+            raise OptionError(f"unknown points_by {self.points_by!r}{hint}; it is one of {', '.join(PLACINGS)}")
+        if self.estimate and self.points_by == "mesh":
+            raise OptionError("estimate sums over uniform points; take points_by=sobol or uniform")
+        for name, count in self.points.items():
+            if name not in POINTS:
+                raise OptionError(f"unknown kind of points {name!r}{_hint(name, POINTS)}; they are {', '.join(POINTS)}")
+            if count < 1:
+                raise OptionError(f"points.{name} = {count} must be at least 1")
+        object.__setattr__(self, "points", {**POINTS, **self.points})
+
+    @property
+    def term_weights(self) -> dict[str, float]:
+        """The weights of the problem's own terms."""
+        return {name: weight for name, weight in self.weights.items() if name not in ("data", "weak")}
+
+
+def option_names() -> list[str]:
+    return [each.name for each in dataclasses.fields(TrainOptions)]
+
+
+def with_settings(options: TrainOptions, settings: Mapping[str, str]) -> TrainOptions:
+    """The options with `{"lr": "1e-4", "points.interior": "512"}` put in; `name.key` enters a mapping.
+
+    Raises `OptionError` for an unknown name, with the nearest one, and for a value of the wrong type.
+    """
+    hints = typing.get_type_hints(TrainOptions)
+    changes: dict[str, Any] = {}
+    for name, text in settings.items():
+        head, _, key = name.partition(".")
+        if head not in hints:
+            raise OptionError(f"unknown option {head!r}{_hint(head, hints)}; options: {', '.join(hints)}, model.NAME, operator")
+        if key:
+            if not isinstance(changes.get(head, getattr(options, head)), Mapping):
+                raise OptionError(f"option {head!r} has no parts; write {head}={text}")
+            inner = int if head == "points" else float if head == "weights" else Any
+            changes[head] = {**changes.get(head, getattr(options, head)), key: parse_value(text, inner, name)}
+        else:
+            changes[head] = parse_value(text, hints[head], name)
+    return dataclasses.replace(options, **changes)
+
+
+def parse_value(text: str, kind: Any, name: str) -> Any:
+    """The text as JSON where it is, else as a word; checked against the annotation `kind`. `none` is None, 1e3 may stand for an int."""
+    try:
+        value = json.loads({"none": "null", "None": "null", "True": "true", "False": "false"}.get(text, text))
+    except json.JSONDecodeError:
+        value = text
+    kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    for each in kinds:
+        each = typing.get_origin(each) or each
+        each = dict if each is Mapping else each
+        if each is Any or (each is type(None) and value is None):
+            return value
+        if each is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+        if each is int and isinstance(value, float) and value.is_integer():
+            return int(value)
+        if isinstance(value, each) and not (each is int and isinstance(value, bool)):
+            return value
+    wanted = " or ".join("none" if each is type(None) else getattr(typing.get_origin(each) or each, "__name__", "value") for each in kinds)
+    raise OptionError(f"option {name} = {text!r} should be {wanted}")
+
+
+def from_json(values: Mapping[str, Any]) -> TrainOptions:
+    """The options that `dataclasses.asdict` once gave. Names that no longer exist raise `OptionError`."""
+    for name in values:
+        if name not in option_names():
+            raise OptionError(f"unknown option {name!r}{_hint(name, option_names())}")
+    return TrainOptions(**values)
+
+
+def made(registry: Mapping[str, Any], name: str, options: Mapping[str, Any], *arguments: Any, **fixed: Any) -> Any:
+    """The registry's entry called with the options. Raises `OptionError` where it has no such entry or the entry no such option."""
+    try:
+        factory = registry[name]
+    except KeyError as error:
+        raise OptionError(str(error)) from error
+    known = [each for each in inspect.signature(factory).parameters if each not in fixed][len(arguments) :]
+    for key in options:
+        if key not in known:
+            raise OptionError(f"{name!r} takes no option {key!r}{_hint(key, known)}; it takes {', '.join(known) or 'none'}")
+    return factory(*arguments, **fixed, **options)
+
+
+def _hint(name: str, candidates: typing.Iterable[str]) -> str:
+    best = nearest(name, candidates)
+    return f"; did you mean {best!r}?" if best else ""

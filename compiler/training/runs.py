@@ -1,0 +1,270 @@
+"""The directory of a run: what is in it, and how it is written so that no interruption leaves half a file. No torch here.
+
+DIR/problem.pde                 the problem's text
+DIR/part.msh                    a copy of each mesh file that the problem reads, where its path does not lead out of its folder
+DIR/run.json                    options, model recipe, versions, one entry a session
+DIR/history.csv                 losses, learning rate, gradient norm, validation: one row every `log_every` steps
+DIR/checkpoints/last.safetensors, best.safetensors
+DIR/evaluation.json, report.html, pictures/    written by `pdespec evaluate`
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import io
+import json
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pdespec
+from compiler.training.options import OptionError, TrainOptions, from_json
+from pdespec.geometry import Mesh, meshes
+from pdespec.statements.problem import Problem
+
+PROBLEM = "problem.pde"
+RUN = "run.json"
+HISTORY = "history.csv"
+CHECKPOINTS = "checkpoints"
+
+
+class RunError(Exception):
+    """Something on disk is not as it must be; the text says what, where, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a model is built again: `compiler.build(problem, operator, **options)`."""
+
+    operator: str
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training run on disk.
+
+    `preset` names where its options came from, `step` is that of its last checkpoint, `model` the network where this process trained or
+    loaded it, `trainables` the values found for the problem's trainable scalars.
+    """
+
+    directory: Path
+    problem: Problem
+    options: TrainOptions
+    recipe: Recipe | None = None
+    preset: str | None = None
+    model: Any = None
+    step: int = 0
+    trainables: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> bool:
+        return self.step >= self.options.steps
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        return read_history(self.directory)
+
+    def checkpoint(self, which: str = "last") -> Path:
+        return checkpoint_path(self.directory, which)
+
+
+def leads() -> bool:
+    """Whether this is the process that writes, known before the processes of a run have found each other."""
+    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", 0))) == 0
+
+
+def checkpoint_path(directory: Path, which: str) -> Path:
+    return directory / CHECKPOINTS / f"{which}.safetensors"
+
+
+def holds_run(directory: Path) -> bool:
+    return (directory / RUN).is_file()
+
+
+def refuse_occupied(directory: Path) -> None:
+    """Raises `RunError` unless a new run may be put in `directory`: it does not exist, or is empty."""
+    if directory.exists() and not directory.is_dir():
+        raise RunError(f"{directory} is a file; name a directory")
+    if holds_run(directory):
+        raise RunError(f"{directory} already holds a run; continue it with --resume, or name another directory with --out")
+    if directory.is_dir() and any(directory.iterdir()):
+        raise RunError(f"{directory} is not empty; name another directory with --out")
+
+
+def free_directory(name: str, root: Path = Path("runs")) -> Path:
+    """`runs/NAME`, or the first of `runs/NAME-2`, `runs/NAME-3`, .. that is free."""
+    candidate, number = root / name, 1
+    while candidate.exists() and any(candidate.iterdir()):
+        number += 1
+        candidate = root / f"{name}-{number}"
+    return candidate
+
+
+def create_run(run: Run, session: Mapping[str, Any], choice: Mapping[str, Any]) -> None:
+    """Puts a new run on disk. `choice` says what it lowers. `run.json` comes last: a directory with it is a whole run."""
+    text = run.problem.to_dsl()
+    if pdespec.parse(text, source=PROBLEM) != run.problem:
+        raise RunError(f"problem `{run.problem.name}` is another one after `to_dsl` and `parse`, so that its run could not be evaluated")
+    run.directory.mkdir(parents=True, exist_ok=True)
+    (run.directory / CHECKPOINTS).mkdir(exist_ok=True)
+    write_atomically(run.directory / PROBLEM, text.encode())
+    record = {
+        "problem": run.problem.name,
+        "preset": run.preset,
+        "model": dataclasses.asdict(run.recipe) if run.recipe else None,
+        "options": dataclasses.asdict(run.options),
+        "loss": dict(choice),
+        "sessions": [dict(session)],
+    }
+    if files := mesh_files(run.problem):
+        record["meshes"] = kept(files, run.directory)
+    write_atomically(run.directory / RUN, _json(record))
+
+
+def continue_run(run: Run, session: Mapping[str, Any], choice: Mapping[str, Any]) -> None:
+    """Notes that another session goes on with a run, with the options it now has."""
+    record = _read_record(run.directory)
+    record["loss"] = dict(choice)
+    record["options"] = dataclasses.asdict(run.options)
+    record["sessions"].append(dict(session))
+    write_atomically(run.directory / RUN, _json(record))
+
+
+def open_run(directory: str | Path) -> Run:
+    """The run in a directory, without its weights. Raises `RunError` where there is none, `ProblemError` for a damaged problem."""
+    directory = Path(directory)
+    record = _read_record(directory)
+    if not (directory / PROBLEM).is_file():
+        raise RunError(f"{directory / PROBLEM} is missing; the run is not whole")
+    problem = _with_meshes(directory, record)
+    try:
+        options = from_json(record["options"])
+        recipe = Recipe(**record["model"]) if record["model"] else None
+    except (KeyError, TypeError, OptionError) as error:
+        raise RunError(f"{directory / RUN} is damaged or of another version ({error})") from error
+    return Run(directory, problem, options, recipe, record.get("preset"))
+
+
+def mesh_files(problem: Problem) -> tuple[Mesh, ...]:
+    """The mesh files that a problem reads, each path once."""
+    return tuple({mesh.path: mesh for domain in problem.domains.values() for mesh in meshes(domain.shape)}.values())
+
+
+def kept(files: Sequence[Mesh], directory: Path) -> dict[str, Any]:
+    """Copies mesh files into a run, and says where they were and what they held. Where a path leads out of its folder none is copied."""
+    inside = all(not Path(mesh.path).is_absolute() and ".." not in Path(mesh.path).parts for mesh in files)
+    inside = inside and not any(Path(mesh.path).suffix in (".xdmf", ".xmf") for mesh in files)  # which name a second file
+    found = {mesh.path: {"sha256": digest(mesh.file)} for mesh in files}
+    for mesh in files if inside else ():
+        target = directory / mesh.path
+        if target.exists():
+            raise RunError(f"the mesh file {mesh.path} has the name of a file of the run; give it another name")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(target, mesh.file.read_bytes())
+    return {"folder": None if inside else str(Path(files[0].folder).resolve()), "files": found}
+
+
+def refuse_changed_meshes(problem: Problem, directory: Path) -> None:
+    """Raises: RunError for mesh files of a problem that are not those its run was trained on."""
+    for mesh in mesh_files(problem):
+        known = _read_record(directory).get("meshes", {}).get("files", {}).get(mesh.path)
+        if not mesh.file.is_file():
+            raise RunError(f"{directory} was trained on the mesh {mesh.file}, which is missing")
+        if known and digest(mesh.file) != known["sha256"]:
+            raise RunError(f"{mesh.file} is not the mesh that {directory} was trained on: put that back, or train anew")
+
+
+def _with_meshes(directory: Path, record: Mapping[str, Any]) -> Problem:
+    """The problem of a run, its mesh files read from the run, or from where they were."""
+    folder = record.get("meshes", {}).get("folder")
+    problem = pdespec.load(directory / PROBLEM)
+    if folder is not None:
+        problem = pdespec.parse((directory / PROBLEM).read_text(encoding="utf-8"), source=str(Path(folder) / PROBLEM))
+    refuse_changed_meshes(problem, directory)
+    return problem
+
+
+def digest(path: Path) -> str:
+    """What a file holds, as a number: SHA-256."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def choice(directory: Path) -> dict[str, Any] | None:
+    """What the last session lowered, see `compiler.choice`; None in runs of before that was chosen."""
+    return _read_record(directory).get("loss")
+
+
+def sessions(directory: Path) -> list[dict[str, Any]]:
+    return _read_record(directory)["sessions"]
+
+
+OWN_COLUMNS = frozenset("step seconds lr gradient total validation error".split())
+
+
+def column(name: str, others: Collection[str] = ()) -> str:
+    """The column of history.csv for a term or a trainable number: its name, in backticks where another column has that."""
+    return f"`{name}`" if name in OWN_COLUMNS or name in others else name
+
+
+def read_history(directory: Path) -> list[dict[str, float]]:
+    """The rows of history.csv without their empty cells. A last line cut short by a kill is left out."""
+    path = directory / HISTORY
+    if not path.is_file():
+        return []
+    text = path.read_text()
+    lines = text[: text.rfind("\n") + 1].splitlines()
+    return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(lines)]
+
+
+def write_history(directory: Path, columns: Sequence[str], rows: Sequence[Mapping[str, float]]) -> None:
+    """Writes the whole table anew, atomically."""
+    write_atomically(directory / HISTORY, _csv([columns, *(_cells(columns, row) for row in rows)]).encode())
+
+
+def append_history(directory: Path, columns: Sequence[str], row: Mapping[str, float]) -> None:
+    with (directory / HISTORY).open("a", newline="") as file:
+        file.write(_csv([_cells(columns, row)]))
+
+
+def _cells(columns: Sequence[str], row: Mapping[str, float]) -> list[str]:
+    return [repr(row[column]) if column in row else "" for column in columns]
+
+
+def _csv(lines: Sequence[Sequence[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes next to `path`, forces it to disk, then puts it in place: `path` is the old file or the new one, whatever happens."""
+    draft = path.with_name(f".{path.name}.tmp")
+    with draft.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _read_record(directory: Path) -> dict[str, Any]:
+    path = Path(directory) / RUN
+    if not path.is_file():
+        raise RunError(f"{directory} holds no run ({RUN} is missing); `pdespec train FILE --out {directory}` makes one")
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise RunError(f"{path} is damaged ({error})") from error
+
+
+def _json(record: Mapping[str, Any]) -> bytes:
+    return (json.dumps(record, indent=2, default=list) + "\n").encode()

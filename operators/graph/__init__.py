@@ -1,0 +1,1 @@
+"""Grids, neighbours, weights and the graph kernel layer."""

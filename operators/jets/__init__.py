@@ -1,0 +1,1 @@
+"""Taylor jets and the derivatives of activation functions."""

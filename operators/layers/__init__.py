@@ -1,0 +1,1 @@
+"""Layers, and how a jet passes through each."""

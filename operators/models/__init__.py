@@ -1,0 +1,1 @@
+"""Whole operators: GINO, FNO, PINN, Transolver."""

@@ -1,0 +1,240 @@
+"""GINO: a graph encoder to a latent grid, a Fourier trunk on it, and a graph decoder that can be asked anywhere.
+
+    (x_i, f_i) --mollified GNO--> latent grid (+ known features) --FNO--> v(y_j) --mollified GNO--> projection --> u(x)
+
+Only the decoder depends on the query, so derivatives of u in x of any order pass through it alone.
+Source: Li et al. 2023 (arXiv 2309.00583); Lin et al. (arXiv 2504.08277).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from operators.field import Ansatz, Capabilities, OperatorInput
+from operators.graph.gno import GNO, Reduction, offsets
+from operators.graph.grid import (
+    Lattice,
+    cover,
+    per_axis,
+    place,
+    place_channels,
+)
+from operators.graph.kernels import Transform, to_queries
+from operators.graph.neighbors import NEIGHBORS, Edges, lattice_width
+from operators.jets import jet
+from operators.jets.jet import Jet, JetSpace, Streams
+from operators.layers.jet_rules import apply, missing
+from operators.layers.mlp import MLP, seeded
+from operators.models.fno import FourierTrunk, Norm
+
+BLOCK = 2048  # queries at a time where no graph is kept: some 10 MB of edges, which is fastest on a CPU
+
+
+@dataclass(frozen=True)
+class EncoderOptions:
+    """The graph layer from input points to latent nodes.
+
+    `radius` in lengths, or `cells` latent spacings where it is None. "shepard" divides by the sum of weights, which needs no measure and
+    is exact for constants; "integral" needs `OperatorInput.measure`. `channels`: out of the layer; None keeps the input's (mlp) or takes
+    16 (polynomial, of degree 1 unless told).
+    """
+
+    channels: int | None = None
+    radius: float | Sequence[float] | None = None
+    cells: float = 2.0
+    weight: str | None = "half_cos"
+    kernel: str = "polynomial"
+    transform: Transform = "linear"
+    reduction: Reduction = "shepard"
+    kernel_options: Mapping[str, Any] | None = None
+
+
+class Encoder(nn.Module):
+    """Input points to latent nodes, with one more channel that tells how well each node is covered.
+
+    Inputs with fewer coordinates than the latent grid (space against space and time) are repeated along the missing, last axes.
+    Shapes: points (b, n, d), values (b, n, c), measure (b, n) or None -> (b, nodes, channels + 1).
+    """
+
+    def __init__(self, in_channels: int, lattice: Lattice, repeats: int, options: EncoderOptions, generator: torch.Generator) -> None:
+        super().__init__()
+        self.lattice, self.repeats = lattice, repeats
+        self.constant = int(options.kernel == "polynomial")  # this kernel has no bias: the input's moments of 1 take its place
+        self.channels = options.channels or (in_channels if options.kernel == "mlp" else 16)
+        radius = per_axis(options.radius or tuple(options.cells * h for h in lattice.spacing), lattice.dim, "encoder radius")
+        self.layer = GNO(
+            in_channels + self.constant,
+            self.channels,
+            lattice.dim,
+            radius,
+            options.weight,
+            options.kernel,
+            options.transform,
+            options.reduction,
+            (lattice.lower, lattice.upper),
+            lattice.period,
+            generator,
+            **({"degree": 1} if options.kernel_options is None and self.constant else options.kernel_options or {}),
+        )
+
+    def forward(self, points: Tensor, values: Tensor, measure: Tensor | None) -> Tensor:
+        batch, layer = points.shape[0], self.layer
+        edges = NEIGHBORS["lattice"](points, self.lattice, layer.radius).transpose()
+        nodes = self.lattice.points(points.dtype, points.device).repeat(batch, 1)
+        flat = points.flatten(0, 1)
+        known = values.flatten(0, 1) if not self.constant else torch.cat([values, torch.ones_like(values[..., :1])], -1).flatten(0, 1)
+        encoded = layer(nodes, flat, known, edges, None if measure is None else measure.flatten())
+        near = layer.edge_weights(offsets(nodes.split(1, -1), flat, edges, layer.radius, layer.period), edges)
+        if measure is not None:  # points of no measure are padding
+            near = near * (measure.flatten() > 0)[edges.node, None]
+        near = to_queries(near, edges)
+        found = torch.cat([encoded, near / (near + 1)], -1).unflatten(0, (batch, -1))
+        return found.repeat_interleave(self.repeats, 1)
+
+
+@dataclass(frozen=True)
+class DecodedField:
+    """u as a function of points: latent nodes read through a graph layer and a projection.
+
+    `latent`: leaf tensors (b, nodes, ..), all that the trunk hands over. `plan` finds neighbours once for a set of points; a block of
+    queries needs no more memory than its own edges. Raises: ValueError where points do not fit the latent batch or dimension.
+    """
+
+    decoder: GNO
+    projection: nn.Module
+    lattice: Lattice
+    nodes: Tensor  # of all samples, (b nodes, D)
+    latent: tuple[Tensor, ...]
+    ansatz: Ansatz | None = None
+    search: str = "lattice"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        kernel = self.decoder.kernel
+        parts = (self.projection, *(kernel.children() if isinstance(kernel, nn.Module) else ()))
+        reason = "; ".join(dict.fromkeys(why for part in parts if (why := missing(part))))
+        return Capabilities(periodic=self.lattice.periodic, smoothness=self.decoder.smoothness, taylor=not reason, reason=reason)
+
+    def with_latent(self, latent: Sequence[Tensor]) -> DecodedField:
+        """The same decoder on other latent tensors, e.g. detached leaves whose gradients are accumulated over blocks of queries."""
+        return replace(self, latent=tuple(latent))
+
+    def plan(self, points: Tensor) -> Edges:
+        """Neighbours of the points: to be made once for points that are asked again. Shapes: (b, n, D)."""
+        batch = self.latent[0].shape[0]
+        if points.dim() != 3 or points.shape[0] != batch or points.shape[2] != self.lattice.dim:
+            raise ValueError(f"this field takes points ({batch}, n, {self.lattice.dim}), got {tuple(points.shape)}")
+        edges = NEIGHBORS[self.search](points, self.lattice, self.decoder.radius)
+        return edges.padded(lattice_width(self.lattice, self.decoder.radius)) if self.decoder.kernel.padded else edges
+
+    def __call__(self, points: Tensor, edges: Edges | None = None) -> Tensor:
+        block = max(1, BLOCK // max(1, points.shape[0]))
+        if edges is None and not torch.is_grad_enabled() and points.shape[1] > block:
+            return torch.cat([self(part) for part in points.split(block, 1)], 1)
+        edges = self.plan(points) if edges is None else edges
+        values = self._decode(points.flatten(0, 1).split(1, -1), edges).unflatten(0, points.shape[:2])
+        return values if self.ansatz is None else self.ansatz(points, values)
+
+    def taylor(self, points: Tensor, space: JetSpace, edges: Edges | None = None) -> Jet:
+        """Value and the derivatives of `space` at once. Shapes: points (b, n, D) -> streams (b, n, c)."""
+        edges = self.plan(points) if edges is None else edges
+        streams = self._decode(jet.coordinates(points.flatten(0, 1), space), edges)
+        values = streams.dense().map(lambda v: v.unflatten(0, points.shape[:2]))
+        return values if self.ansatz is None else self.ansatz.jet(points, values)
+
+    def _decode(self, queries: tuple[Streams, ...], edges: Edges) -> Streams:
+        latent = tuple(v.flatten(0, 1) for v in self.latent)
+        return apply(self.projection, self.decoder.integrate(queries, self.nodes, latent, edges, self.lattice.cell))
+
+
+class GINO(nn.Module):
+    """Operator from a function known at scattered points, and known features of position, to a field.
+
+    The latent grid covers `box` padded by the decoder's radius, so that boundary queries see full balls. `radius` is one length or one per
+    axis; None makes it `cells` latent spacings. `dim` counts all coordinates of the output, time last; `input_dim` those of the input.
+    `feature_channels`: channels of `OperatorInput.features`; `in_channels` = 0 leaves the encoder out.
+    Further names are those of GNO (decoder), FourierTrunk and EncoderOptions. Shapes: OperatorInput of b samples -> field (b, n, dim) ->
+    (b, n, out_channels).
+    Raises: ValueError on a latent grid too coarse for modes or radius, and on inputs whose channels do not fit.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        dim: int,
+        latent: Sequence[int] = (32, 32),
+        box: tuple[Sequence[float], Sequence[float]] | None = None,
+        weight: str = "half_cos",
+        radius: float | Sequence[float] | None = None,
+        kernel: str = "mlp",
+        *,
+        cells: float = 2.4,
+        periodic: Sequence[bool] = (),
+        feature_channels: int = 0,
+        input_dim: int | None = None,
+        hidden: int = 32,
+        modes: int | Sequence[int] = 12,
+        layers: int = 4,
+        rank: float | Sequence[int] | None = None,
+        expansion: float = 2.0,
+        norm: Norm = "none",
+        transform: Transform = "linear",
+        reduction: Reduction = "integral",
+        kernel_options: Mapping[str, Any] | None = None,
+        encoder: EncoderOptions | None = None,
+        projection: int | nn.Module = 64,
+        activation: str = "gelu",
+        search: str = "lattice",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        generator = seeded(generator)
+        if len(latent) != dim:
+            raise ValueError(f"a field of {dim} coordinates needs a latent grid of {dim} axes, got {tuple(latent)}")
+        self.lattice, radii = cover(box or ((-1.0,) * dim, (1.0,) * dim), latent, radius, cells, periodic)
+        self.in_channels, self.feature_channels, self.search = in_channels, feature_channels, search
+        self.input_dim = dim if input_dim is None else input_dim
+        self.encoder = None
+        if in_channels:
+            repeats = math.prod(self.lattice.shape[self.input_dim :])
+            self.encoder = Encoder(in_channels, self.lattice.first(self.input_dim), repeats, encoder or EncoderOptions(), generator)
+        width = place_channels(self.lattice) + feature_channels + (self.encoder.channels + 1 if self.encoder else 0)
+        modes = (modes,) * dim if isinstance(modes, int) else tuple(modes)
+        self.trunk = FourierTrunk(width, hidden, modes, self.lattice.shape, layers, rank, expansion, norm, activation, generator)
+        box = (self.lattice.lower, self.lattice.upper)
+        self.decoder = GNO(
+            hidden, hidden, dim, radii, weight, kernel, transform, reduction, box, self.lattice.period, generator, **(kernel_options or {})
+        )
+        head = projection if isinstance(projection, nn.Module) else MLP((hidden, projection, out_channels), activation, generator)
+        self.projection = head
+
+    def forward(self, inputs: OperatorInput) -> DecodedField:
+        latent = self.latent(inputs).flatten(2).mT  # (b, nodes, hidden)
+        batch, count, _ = latent.shape
+        nodes = self.lattice.points(latent.dtype, latent.device).repeat(batch, 1)
+        prepared = self.decoder.prepare(nodes, latent.flatten(0, 1))
+        leaves = tuple(v.unflatten(0, (batch, count)) for v in prepared)
+        return DecodedField(self.decoder, self.projection, self.lattice, nodes, leaves, inputs.ansatz, self.search)
+
+    def latent(self, inputs: OperatorInput) -> Tensor:
+        """Latent function on the grid. Shapes: (b, hidden, x..)."""
+        points, values = inputs.points, inputs.values
+        nodes = self.lattice.points(points.dtype, points.device)
+        parts = [place(nodes, self.lattice).expand(inputs.batch, -1, -1)]
+        if self.encoder is not None:
+            if values.shape[-1] != self.in_channels or points.shape[-1] != self.input_dim:
+                raise ValueError(
+                    f"this GINO reads values with {self.in_channels} channels at points with {self.input_dim} coordinates, got "
+                    f"{tuple(values.shape)} at {tuple(points.shape)}"
+                )
+            parts.append(self.encoder(points, values, inputs.measure))
+        if self.feature_channels:
+            parts.append(inputs.known_at(nodes, self.feature_channels))
+        return self.trunk(torch.cat(parts, -1).mT.unflatten(2, self.lattice.shape))

@@ -1,0 +1,1 @@
+"""What a problem states, and the problem."""

@@ -1,0 +1,169 @@
+"""The problem: one frozen value that both front doors build and everything downstream reads."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import sympy as sp
+
+from pdespec.errors import Diagnostic
+from pdespec.geometry import Boundary, Domain, Region
+from pdespec.jets import MultiIndex, carry_out, jet_form, jets_of
+from pdespec.statements.assemble import assemble
+from pdespec.statements.statements import (
+    Condition,
+    Data,
+    Equation,
+    Expression,
+    Functional,
+    IntegralRequirement,
+    Output,
+    Requirement,
+)
+from pdespec.statements.variation import stationarity
+from pdespec.symbols import Coordinate, Input, Param, Time, Unknown, UnknownField
+from pdespec.table import Table
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class Problem:
+    """A boundary, initial or variational problem with everything that varies from sample to sample.
+
+    Built from SymPy expressions; the unknowns, inputs, params, regions, coordinates and time are found in them. `equations` maps
+    labels to equations (or is a sequence; labels are then eq1, eq2, ..), `conditions` holds what `on` and `at` return.
+
+    Raises: `ProblemError` with everything that keeps the statements from being a problem at all (ranks, folded equations, names
+    declared twice). Whether it is well posed is for `pdespec.check` to say.
+    """
+
+    name: str
+    coordinates: tuple[Coordinate, ...]
+    time: Time | None
+    domains: Mapping[str, Domain]
+    boundaries: Mapping[str, Boundary]
+    unknowns: Mapping[str, Unknown]
+    inputs: Mapping[str, Input]
+    params: Mapping[str, Param]
+    constants: Mapping[str, Param]
+    trainables: Mapping[str, Param]
+    equations: Mapping[str, Equation]
+    conditions: Mapping[str, Condition]
+    functionals: tuple[Functional, ...]
+    requirements: tuple[Requirement | IntegralRequirement, ...]
+    outputs: Mapping[str, Output]
+    data: tuple[Data, ...]
+    references: Mapping[str, Expression]
+    warnings: tuple[Diagnostic, ...] = field(default=(), compare=False, repr=False)
+    written: Any = field(default=None, compare=False, repr=False)
+
+    def __init__(
+        self,
+        name: str,
+        equations: Mapping[str, Any] | Sequence[Any] | Any = (),
+        conditions: Mapping[str, Any] | Sequence[Any] | Any = (),
+        *,
+        minimize: Any = None,
+        stationary: Any = None,
+        require: Sequence[Any] | Any = (),
+        output: Mapping[str, Any] | Sequence[Output] = (),
+        data: Sequence[Data | tuple] = (),
+        reference: Mapping[Any, Any] | None = None,
+        unknowns: Iterable[Any] = (),
+        inputs: Iterable[Any] = (),
+        params: Iterable[Any] = (),
+        regions: Iterable[Region] = (),
+        coordinates: Sequence[Coordinate] | None = None,
+        time: Time | None = None,
+        written: Any = None,
+    ) -> None:
+        values = assemble(
+            name,
+            equations=equations,
+            conditions=conditions,
+            minimize=minimize,
+            stationary=stationary,
+            require=require,
+            output=output,
+            data=data,
+            reference=reference or {},
+            unknowns=unknowns,
+            inputs=inputs,
+            params=params,
+            regions=regions,
+            coordinates=coordinates,
+            time=time,
+        )
+        for attribute, value in {**values, "warnings": (), "written": written}.items():
+            object.__setattr__(self, attribute, value)
+
+    def revised(self, **changes: Any) -> Problem:
+        """A copy with the given attributes changed, as they are: nothing is found or checked anew."""
+        names = set(self.__dataclass_fields__)
+        if unknown := sorted(set(changes) - names):
+            raise TypeError(f"a problem has no attribute {unknown[0]!r}; it has {', '.join(sorted(names))}")
+        revised = copy.copy(self)
+        for cached in ("_residuals", "_derivatives"):
+            revised.__dict__.pop(cached, None)
+        for attribute, value in changes.items():
+            kind = type(getattr(self, attribute))
+            object.__setattr__(revised, attribute, kind(value) if issubclass(kind, Table) else value)
+        return revised
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """The component names of all unknowns, in declaration order: the channels of a field."""
+        return tuple(name for unknown in self.unknowns.values() for name in unknown.components)
+
+    @property
+    def variables(self) -> tuple[sp.Symbol, ...]:
+        """The coordinates of a point: space, then time."""
+        return (*self.coordinates, *((self.time,) if self.time is not None else ()))
+
+    def residuals(self) -> dict[str, Any]:
+        """lhs - rhs of every equation with all derivatives carried out, and the Euler-Lagrange equations of every functional."""
+        return dict(self._residuals)
+
+    def derivatives(self) -> dict[str, set[MultiIndex]]:
+        """The derivatives of each unknown component that the residuals hold, as multi-indices over (coordinates..., time)."""
+        return {name: set(indices) for name, indices in self._derivatives.items()}
+
+    @cached_property
+    def _residuals(self) -> dict[str, Any]:
+        stated = {label: carry_out(equation.lhs - equation.rhs) for label, equation in self.equations.items()}
+        return {**stated, **{label: carry_out(equation.lhs - equation.rhs) for label, equation in stationarity(self).items()}}
+
+    @cached_property
+    def _derivatives(self) -> dict[str, frozenset[MultiIndex]]:
+        found: dict[str, set[MultiIndex]] = {name: set() for name in self.components}
+        for residual in self._residuals.values():
+            for jet in jets_of(jet_form(residual), UnknownField):
+                found[jet.field.func.__name__].add(jet.over(self.variables))
+        return {name: frozenset(indices) for name, indices in found.items()}
+
+    def __repr__(self) -> str:
+        parts = {
+            "unknowns": self.components,
+            "inputs": (*self.inputs, *self.params),
+            "equations": self.equations,
+            "conditions": self.conditions,
+        }
+        return f"<Problem {self.name}: " + "; ".join(f"{what} {', '.join(names)}" for what, names in parts.items() if names) + ">"
+
+    def to_dsl(self) -> str:
+        """The problem as text: `pdespec.parse(problem.to_dsl()) == problem`."""
+        from pdespec.text.syntax.printer import to_dsl
+
+        return to_dsl(self)
+
+    def to_latex(self) -> str:
+        """The problem typeset, as the body of a LaTeX display."""
+        from pdespec.text.syntax.printer import to_latex
+
+        return to_latex(self)
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {self.to_latex()}$"

@@ -1,0 +1,45 @@
+"""Text to problem."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pdespec.errors import Diagnostic, ProblemError, Source, Span
+
+if TYPE_CHECKING:
+    from pdespec.statements.problem import Problem
+
+
+def load(path: str | os.PathLike[str]) -> Problem:
+    """The problem in a `.pde` file.
+
+    Raises: `ProblemError` as `parse` does; `OSError` when the file cannot be read.
+    """
+    raw = Path(path).read_bytes()
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        source = Source(str(path), raw.decode("utf-8", errors="replace"))
+        hint = "save the file as UTF-8 text; is this a .pde file?"
+        raise ProblemError(Diagnostic("S02", "the file is not text in UTF-8", hint, span=Span(source, line, 1, line, 2))) from None
+    return parse(text, source=str(path))
+
+
+def parse(text: str, source: str = "<text>") -> Problem:
+    """The problem a text states. Nothing of the text is executed.
+
+    Raises: `ProblemError` with every mistake found, each with its place.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"parse takes the text of a problem, {type(text).__name__} given; load(path) reads a file")
+    from pdespec.text.read.elaborate import problem_of  # lark takes longer to import than a problem to build
+
+    named = Source(source, text.replace("\r\n", "\n").replace("\r", "\n").replace("\f", " ").replace("\v", " "))
+    try:
+        return problem_of(named)
+    except RecursionError:
+        message = "the problem is nested too deeply"
+        raise ProblemError(Diagnostic("S02", message, "name inner parts by definitions", span=Span(named, 1, 1, 1, 2))) from None

@@ -1,0 +1,132 @@
+"""From a text to its problem: read, evaluate statement by statement, assemble, check; every mistake in one report."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import sympy as sp
+
+from pdespec.calculus import short
+from pdespec.errors import Diagnostic, ProblemError, Source, Span
+from pdespec.rules.check import check
+from pdespec.statements.problem import Problem
+from pdespec.text.read import state  # noqa: F401 - enters the meaning of equations, conditions and requirements
+from pdespec.text.read.declare import Draft, declare, declared
+from pdespec.text.read.scope import BROKEN, Entry, Scope
+from pdespec.text.syntax import ast as t
+from pdespec.text.syntax.parser import Document, read
+from pdespec.text.syntax.units import check_units
+from pdespec.text.syntax.words import bare
+from pdespec.text.write.written import attach
+
+STATED = frozenset(
+    ("in", "on", "at", "minimize", "stationary", "space", "time", "domain", "boundary", "periodic", "unknown", "input", "lost")
+)
+
+MAX_SPELLED = 300  # operations of a definition that is looked for in messages
+
+RELIES_ON: dict[str, frozenset[str]] = {
+    "W01": STATED,
+    "W02": STATED | {"data"},
+    "W05": STATED | {"data", "require"},
+    "W06": STATED,
+    "V01": STATED,
+    "V03": STATED | {"require"},
+}
+"""Kinds of statements that must all be understood before it can be said that something is missing. What is wrong with the rest
+is reported even so."""
+
+
+def problem_of(source: Source) -> Problem:
+    """The problem a text states.
+
+    Raises: `ProblemError` with every mistake found.
+    """
+    report: list[Diagnostic] = []
+    document = read(source, report)
+    draft = _draft(document, report)
+    for statement in document.statements:
+        before = len(report)
+        declare(statement, draft)
+        for name in declared(statement):
+            draft.scope.later.pop(name.name, None)
+        if len(report) > before:
+            draft.broken.add(_kind(statement))
+            for name in declared(statement):
+                draft.scope.entries.setdefault(name.name, Entry(BROKEN, "name", name.span))
+    if draft.name is None and not report:
+        report.append(Diagnostic("S02", "the problem has no name", "begin with `problem NAME`", span=Span(source, 1, 1, 1, 2)))
+    if not any(each.severity == "error" for each in report):
+        report += check_units(document.statements)
+    problem = _problem(draft, report)
+    if problem is not None:
+        found = check(problem, without=[code for code, kinds in RELIES_ON.items() if kinds & draft.broken])
+        spelled = _spellings(draft.scope) if found else {}
+        report += [_placed(each, spelled, draft) for each in found]
+    if problem is None or any(each.severity == "error" for each in report):
+        raise ProblemError(_sorted(report))
+    definitions = {name: entry.value for name, entry in draft.scope.entries.items() if entry.kind == "definition"}
+    return attach(problem, document.statements, definitions).revised(warnings=tuple(_sorted(report)))
+
+
+def _problem(draft: Draft, report: list[Diagnostic]) -> Problem | None:
+    """The problem of a draft. When statements have been lost it is that of the rest, for what can be said about it."""
+    references = {draft.scope.entries[name].value: value for name, value in draft.references.items()}
+    try:
+        return Problem(
+            bare(draft.name.name) if draft.name else "problem",
+            equations=draft.equations,
+            conditions=draft.conditions,
+            minimize=list(draft.functionals),
+            require=draft.requirements,
+            output=draft.outputs,
+            data=draft.data,
+            reference=references,
+            unknowns=draft.unknowns,
+            inputs=draft.inputs,
+            params=draft.params,
+            regions=draft.regions,
+            coordinates=draft.scope.coordinates,
+            time=draft.scope.time,
+        )
+    except ProblemError as error:
+        if not report:
+            report += error.diagnostics
+        return None
+
+
+def _draft(document: Document, report: list[Diagnostic]) -> Draft:
+    """An empty draft that knows which names come later, and what is periodic: domains are made with it."""
+    later = {name.name: name.span for statement in reversed(document.statements) for name in declared(statement)}
+    periodic = [statement for statement in document.statements if isinstance(statement, t.Periodic)]
+    return Draft(Scope(report, document.lost, later=later), periodic=periodic, broken=set(document.broken))
+
+
+def _kind(statement: t.Node) -> str:
+    """The word a statement begins with."""
+    if isinstance(statement, (t.Declaration, t.Extremum)):
+        return statement.kind
+    return statement.head.kind if isinstance(statement, t.Block) else type(statement).__name__.lower()
+
+
+def _spellings(scope: Scope) -> dict[str, str]:
+    """How messages spell what the user's definitions mean, and the names of these."""
+    definitions = {name: entry.value for name, entry in scope.entries.items() if entry.kind == "definition"}
+    told = {name: each for name, each in definitions.items() if isinstance(each, sp.Expr) and each.args}
+    return {short(each)[1:-1]: name for name, each in told.items() if scope.extent(each).nodes < MAX_SPELLED}
+
+
+def _placed(diagnostic: Diagnostic, spelled: dict[str, str], draft: Draft) -> Diagnostic:
+    """The diagnostic at the declaration or statement its label names, in the words of the user's definitions."""
+    message, hint = diagnostic.message, diagnostic.hint
+    for spelling, name in spelled.items():
+        message, hint = message.replace(spelling, name), hint.replace(spelling, name)
+    spans = {**draft.labels, **{name: entry.span for name, entry in draft.scope.entries.items()}}
+    if draft.name is not None:
+        spans.setdefault(bare(draft.name.name), draft.name.span)
+    return replace(diagnostic, message=message, hint=hint).at(spans.get(diagnostic.label))
+
+
+def _sorted(report: list[Diagnostic]) -> list[Diagnostic]:
+    """Each once, by place; those without a place at the end."""
+    return sorted(dict.fromkeys(report), key=lambda each: (each.line is None, each.line or 0, each.column or 0))

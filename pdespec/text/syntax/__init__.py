@@ -1,0 +1,1 @@
+"""Text to syntax tree and back, with the words of the language."""

@@ -1,0 +1,456 @@
+"""Units: what they mean, and the check that quantities which are added or equated agree where both are known.
+
+A number has the unit its context needs. A name without a unit is unknown, and so is everything it multiplies.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import singledispatch
+
+from pdespec.errors import Diagnostic, Span, fail, nearest
+from pdespec.functions import TABLE
+from pdespec.text.syntax import ast as t
+from pdespec.text.syntax.words import split_derivative
+
+BASE = ("m", "kg", "s", "A", "K", "mol", "cd")
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A product of powers of the base units with a factor."""
+
+    factor: Fraction = Fraction(1)
+    powers: tuple[Fraction, ...] = (Fraction(0),) * len(BASE)
+
+    def __mul__(self, other: Measure) -> Measure:
+        return Measure(self.factor * other.factor, tuple(a + b for a, b in zip(self.powers, other.powers, strict=True)))
+
+    def __pow__(self, exponent: Fraction) -> Measure | None:
+        if exponent.denominator != 1 and self.factor != 1:
+            return None
+        factor = self.factor**exponent.numerator if self.factor != 1 else self.factor
+        return Measure(Fraction(factor), tuple(a * exponent for a in self.powers))
+
+    def __str__(self) -> str:
+        def part(name: str, power: Fraction) -> str:
+            return name if power == 1 else f"{name}^{power}" if power.denominator == 1 else f"{name}^({power})"
+
+        above = [part(name, power) for name, power in zip(BASE, self.powers, strict=True) if power > 0]
+        below = [part(name, -power) for name, power in zip(BASE, self.powers, strict=True) if power < 0]
+        factor = [] if self.factor == 1 and above else [str(self.factor)]
+        return "[" + "/".join(["*".join(factor + above), *below]) + "]"
+
+
+ONE = Measure()
+ANY = Measure(Fraction(0))  # a bare number: takes the unit its context needs
+
+
+def _of(factor: str, **powers: int) -> Measure:
+    return Measure(Fraction(factor), tuple(Fraction(powers.get(name, 0)) for name in BASE))
+
+
+PREFIXES = {
+    "Q": 30, "R": 27, "Y": 24, "Z": 21, "E": 18, "P": 15, "T": 12, "G": 9, "M": 6, "k": 3, "h": 2, "da": 1,
+    "d": -1, "c": -2, "m": -3, "u": -6, "n": -9, "p": -12, "f": -15, "a": -18, "z": -21, "y": -24, "r": -27, "q": -30,
+}  # fmt: skip
+
+PREFIXED: dict[str, Measure] = {
+    **{name: _of("1", **{name: 1}) for name in BASE if name != "kg"},
+    "g": _of("1/1000", kg=1),
+    "rad": ONE,
+    "sr": ONE,
+    "Hz": _of("1", s=-1),
+    "N": _of("1", kg=1, m=1, s=-2),
+    "Pa": _of("1", kg=1, m=-1, s=-2),
+    "J": _of("1", kg=1, m=2, s=-2),
+    "W": _of("1", kg=1, m=2, s=-3),
+    "C": _of("1", A=1, s=1),
+    "V": _of("1", kg=1, m=2, s=-3, A=-1),
+    "F": _of("1", kg=-1, m=-2, s=4, A=2),
+    "Ohm": _of("1", kg=1, m=2, s=-3, A=-2),
+    "S": _of("1", kg=-1, m=-2, s=3, A=2),
+    "Wb": _of("1", kg=1, m=2, s=-2, A=-1),
+    "T": _of("1", kg=1, s=-2, A=-1),
+    "H": _of("1", kg=1, m=2, s=-2, A=-2),
+    "lm": _of("1", cd=1),
+    "lx": _of("1", cd=1, m=-2),
+    "Bq": _of("1", s=-1),
+    "Gy": _of("1", m=2, s=-2),
+    "Sv": _of("1", m=2, s=-2),
+    "kat": _of("1", mol=1, s=-1),
+    "L": _of("1/1000", m=3),
+    "l": _of("1/1000", m=3),
+    "bar": _of("100000", kg=1, m=-1, s=-2),
+    "eV": _of("1.602176634e-19", kg=1, m=2, s=-2),
+    "Wh": _of("3600", kg=1, m=2, s=-2),
+    "cal": _of("4.184", kg=1, m=2, s=-2),
+    "M": _of("1000", mol=1, m=-3),
+    "P": _of("1/10", kg=1, m=-1, s=-1),
+    "D": _of("9.869233e-13", m=2),
+}
+"""Units that take a prefix: the base and named units of the SI (BIPM, SI Brochure, 9th edition, tables 2, 4 and 8), and the litre, bar,
+electronvolt, watt-hour, calorie, mole a litre, poise and darcy."""
+
+PLAIN: dict[str, Measure] = {
+    "1": ONE,
+    "degC": _of("1", K=1),  # its size; a temperature in degrees Celsius is one in kelvins less 273.15
+    "min": _of("60", s=1),
+    "h": _of("3600", s=1),
+    "hour": _of("3600", s=1),
+    "day": _of("86400", s=1),
+    "week": _of("604800", s=1),
+    "year": _of("31557600", s=1),
+    "t": _of("1000", kg=1),
+    "u": _of("1.66053906892e-27", kg=1),
+    "ha": _of("10000", m=2),
+    "atm": _of("101325", kg=1, m=-1, s=-2),
+    "Torr": _of("101325/760", kg=1, m=-1, s=-2),
+    "mmHg": _of("133.322387415", kg=1, m=-1, s=-2),
+    "psi": _of("6894.757293168", kg=1, m=-1, s=-2),
+    "angstrom": _of("1e-10", m=1),
+    "inch": _of("0.0254", m=1),
+    "ft": _of("0.3048", m=1),
+    "mile": _of("1609.344", m=1),
+    "lb": _of("0.45359237", kg=1),
+    "lbf": _of("4.4482216152605", kg=1, m=1, s=-2),
+    "deg": _of("0.017453292519943295"),
+    "rpm": _of("0.10471975511965977", s=-1),
+    "knot": _of("1852/3600", m=1, s=-1),
+    "Gal": _of("1/100", m=1, s=-2),
+    "G": _of("1/10000", kg=1, s=-2, A=-1),
+}
+"""Units that take none. Degrees, in radians, are rounded."""
+
+
+class Units(Mapping[str, Measure]):
+    """Every unit under every name: what is written without a prefix goes before what a prefix would make of the same letters."""
+
+    def __getitem__(self, name: str) -> Measure:
+        for table in (PLAIN, PREFIXED):
+            if name in table:
+                return table[name]
+        for prefix, power in PREFIXES.items():
+            if name.startswith(prefix) and name[len(prefix) :] in PREFIXED:
+                return Measure(Fraction(10) ** power) * PREFIXED[name[len(prefix) :]]
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys([*PLAIN, *PREFIXED, *(prefix + name for prefix in PREFIXES for name in PREFIXED)]))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+UNITS = Units()
+EXAMPLES = "m kg s A K mol cd, N Pa J W Hz C V T F S H Ohm, g L bar eV min h day degC, and prefixes as in mm, kPa, GHz"
+
+
+def measure(unit: t.Unit | None) -> Measure | None:
+    """The meaning of a written unit; None when there is none or it is unknown."""
+    if unit is None or any(name not in UNITS for name, _ in unit.factors):
+        return None
+    result: Measure | None = ONE
+    for name, power in unit.factors:
+        part = UNITS[name] ** power
+        result = result * part if result is not None and part is not None else None
+    return result
+
+
+def unknown_unit(unit: t.Unit) -> tuple[str, str] | None:
+    """The first name of a unit that is none, and what to write instead."""
+    for name, power in unit.factors:
+        if name not in UNITS:
+            near = nearest(name, (*PLAIN, *PREFIXED)) or nearest(name, UNITS)
+            return name, f"did you mean `{near}`?" if near else f"units are {EXAMPLES}"
+        if abs(power) > 12 or power.denominator > 12:
+            return f"{name}^{power}", "powers of units are small numbers"
+    return None
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Units by name, definitions by name, and what disagrees."""
+
+    units: dict[str, Measure | None] = field(default_factory=dict)
+    definitions: dict[str, t.Definition] = field(default_factory=dict)
+    length: Measure | None = None
+    dim: int = 0
+    variables: tuple[str, ...] = ()
+    local: dict[str, Measure | None] = field(default_factory=dict)
+    report: list[Diagnostic] = field(default_factory=list)
+    depth: int = 0
+    calls: list[str] = field(default_factory=list)
+
+    def agree(self, a: Measure | None, b: Measure | None, span: Span | None, what: str) -> Measure | None:
+        """The unit two quantities share. Reports T04 when both are known and differ."""
+        if a is None or a is ANY:
+            return b if a is None or b is not None else a
+        if b is None or b is ANY:
+            return a
+        if a != b:
+            hint = "check the factors; numbers take any unit, names keep theirs"
+            self.report.append(Diagnostic("T04", f"units disagree in {what}: left is {a}, right is {b}", hint, span=span))
+        return a
+
+
+def check_units(statements: tuple[t.Node, ...]) -> list[Diagnostic]:
+    """T04 for every sum, equation and function argument whose units disagree. Nothing is known of a problem without units."""
+    ledger = Ledger()
+    for statement in statements:
+        _enter(statement, ledger)
+    if not any(ledger.units.values()):
+        return []
+    for statement in statements:
+        if isinstance(statement, t.Definition) and statement.parameters is None:
+            of(statement.body, ledger)
+        elif isinstance(statement, t.Block):
+            for member in statement.members:
+                ledger.agree(of(member.left, ledger), of(member.right, ledger), member.span, "this equation")
+        elif isinstance(statement, t.Require):
+            ledger.agree(of(statement.left, ledger), of(statement.right, ledger), statement.span, "this comparison")
+        elif isinstance(statement, t.Reference):
+            ledger.agree(ledger.units.get(statement.name.name), of(statement.value, ledger), statement.span, "this reference")
+        elif isinstance(statement, (t.Output, t.Extremum)):
+            of(statement.value, ledger)
+    return list(dict.fromkeys(ledger.report))
+
+
+def _enter(statement: t.Node, ledger: Ledger) -> None:
+    if isinstance(statement, t.Space):
+        ledger.length = measure(statement.unit)
+        ledger.dim = len(statement.names)
+        ledger.units.update((name.name, ledger.length) for name in statement.names)
+        ledger.variables += tuple(name.name for name in statement.names)
+    elif isinstance(statement, t.Time):
+        ledger.units[statement.name.name] = measure(statement.unit)
+        ledger.variables += (statement.name.name,)
+    elif isinstance(statement, t.Declaration):
+        for item in statement.items:
+            if isinstance(item, (t.Given, t.GivenFunction, t.UnknownFunction)):
+                ledger.units[item.name.name] = measure(item.unit)
+    elif isinstance(statement, t.Definition):
+        ledger.definitions[statement.name.name] = statement
+
+
+# ---- the unit of an expression: a Measure, ANY, or None when it is not known
+
+
+@singledispatch
+def of(node: t.Node, ledger: Ledger) -> Measure | None:
+    """The unit of an expression."""
+    return None
+
+
+@of.register
+def _number(node: t.Number, ledger: Ledger) -> Measure | None:
+    return ANY
+
+
+@of.register
+def _name(node: t.Name, ledger: Ledger) -> Measure | None:
+    if node.name in ledger.local:
+        return ledger.local[node.name]
+    definition = ledger.definitions.get(node.name)
+    if definition is not None and definition.parameters is None and node.name not in ledger.units:
+        ledger.units[node.name] = None
+        ledger.units[node.name] = of(definition.body, replace(ledger, local={}, report=[]))
+    if node.name in ledger.units:
+        return ledger.units[node.name]
+    return {"pi": ANY, "i": ANY, "I": ONE, "n": ONE}.get(node.name)
+
+
+@of.register
+def _component(node: t.Component, ledger: Ledger) -> Measure | None:
+    return of(node.base, ledger)
+
+
+@of.register
+def _negative(node: t.Negative, ledger: Ledger) -> Measure | None:
+    return of(node.operand, ledger)
+
+
+@of.register
+def _transpose(node: t.Transpose, ledger: Ledger) -> Measure | None:
+    return of(node.operand, ledger)
+
+
+@of.register
+def _power(node: t.Power, ledger: Ledger) -> Measure | None:
+    base, exponent = of(node.base, ledger), _fraction(node.exponent)
+    if base is None or base is ANY:
+        return base
+    if exponent is None:
+        return ONE if base == ONE else None
+    return base**exponent if abs(exponent) <= 12 and exponent.denominator <= 12 else None
+
+
+@of.register
+def _product(node: t.Product, ledger: Ledger) -> Measure | None:
+    result = of(node.first, ledger)
+    for sign, factor in node.rest:
+        right = of(factor, ledger)
+        result = _times(result, right if sign == "*" else _inverse(right))
+    return result
+
+
+def _times(a: Measure | None, b: Measure | None) -> Measure | None:
+    if a is None or b is None:
+        return None
+    return b if a is ANY else a if b is ANY else a * b
+
+
+def _inverse(a: Measure | None) -> Measure | None:
+    return a if a is None or a is ANY else a ** Fraction(-1)
+
+
+@of.register
+def _sum(node: t.Sum, ledger: Ledger) -> Measure | None:
+    result = of(node.first, ledger)
+    for _, term in node.rest:
+        result = ledger.agree(result, of(term, ledger), term.span, "this sum")
+    return result
+
+
+@of.register
+def _bracket(node: t.Bracket, ledger: Ledger) -> Measure | None:
+    result: Measure | None = ANY
+    for item in node.items:
+        result = ledger.agree(result, of(item, ledger), item.span, "this vector")
+    return result
+
+
+@of.register
+def _call(node: t.Call, ledger: Ledger) -> Measure | None:
+    arguments = [of(argument, ledger) for argument in node.arguments]
+    definition = ledger.definitions.get(node.function)
+    if definition is not None and definition.parameters is not None:
+        if len(arguments) != len(definition.parameters) or ledger.depth > 40 or len(ledger.calls) > 2000:
+            return None
+        ledger.calls.append(node.function)
+        local = dict(zip((name.name for name in definition.parameters), arguments, strict=True))
+        return of(definition.body, replace(ledger, local=local, depth=ledger.depth + 1))
+    letters = split_derivative(node.function, ledger.variables)
+    if node.function == "d":
+        letters = tuple(each.name for each in node.arguments[1:] if isinstance(each, t.Name))
+    if letters and arguments:
+        result = arguments[0]
+        for letter in letters:
+            result = None if result is ANY else _times(result, _inverse(ledger.units.get(letter)))
+        return result
+    return _builtin(node, arguments, ledger)
+
+
+SAME = "sym skew tr jump avg entry re im conj".split()
+PRODUCTS = "dot inner outer cross".split()
+
+
+def _builtin(node: t.Call, arguments: list[Measure | None], ledger: Ledger) -> Measure | None:
+    name, first = node.function, arguments[0] if arguments else None
+    if first is ANY and name in ("grad", "div", "curl", "lap"):
+        return None
+    if name in ("grad", "div", "curl", "dn"):
+        return _times(first, _inverse(ledger.length))
+    if name == "lap":
+        return _times(first, _inverse(_times(ledger.length, ledger.length)))
+    if name == "advect" and len(arguments) == 2:
+        return _times(_times(first, arguments[1]), _inverse(ledger.length))
+    if name == "abs2":
+        return _times(first, first)
+    if name == "arg":
+        return ONE
+    if name == "dirac" and first is not None and first is not ANY:
+        axes = len(node.arguments[0].items) if isinstance(node.arguments[0], t.Bracket) else 1
+        return first ** Fraction(-axes)
+    if name in SAME:
+        return first
+    if name in PRODUCTS and len(arguments) == 2:
+        return _times(first, arguments[1])
+    if name == "diff" and len(arguments) == 2:
+        return _times(first, _inverse(arguments[1]))
+    if name == "inv":
+        return _inverse(first)
+    if name == "sqrt":
+        return first if first is None or first is ANY else first ** Fraction(1, 2)
+    if name == "if" and len(arguments) > 2:
+        result: Measure | None = ANY
+        for place, argument in enumerate(arguments):
+            if place % 2 == 1 or place == len(arguments) - 1:
+                result = ledger.agree(result, argument, node.arguments[place].span, "`if`")
+        return result
+    if name == "equal" and len(arguments) == 2:
+        ledger.agree(first, arguments[1], node.span, "this comparison")
+    return _function(node, arguments, ledger) if name in TABLE and arguments else None
+
+
+def _function(node: t.Call, arguments: list[Measure | None], ledger: Ledger) -> Measure | None:
+    """The unit of a function of the language, as `TABLE` says."""
+    rule, first = TABLE[node.function].unit, arguments[0]
+    if rule in ("same", "ratio"):
+        for argument, written in zip(arguments[1:], node.arguments[1:], strict=True):
+            first = ledger.agree(first, argument, written.span, f"`{node.function}`")
+        return first if rule == "same" else ONE
+    for argument, written in zip(arguments, node.arguments, strict=True):
+        if rule == "pure" and argument is not None and argument is not ANY and argument != ONE:
+            hint = "divide it by a quantity of the same unit"
+            message = f"the argument of `{node.function}` has the unit {argument}, it needs none"
+            ledger.report.append(Diagnostic("T04", message, hint, span=node.span if len(arguments) == 1 else written.span))
+    return ONE
+
+
+@of.register
+def _comparison(node: t.Comparison, ledger: Ledger) -> Measure | None:
+    result = of(node.first, ledger)
+    for _, side in node.rest:
+        result = ledger.agree(result, of(side, ledger), side.span, "this comparison")
+    return None
+
+
+@of.register
+def _not(node: t.Not, ledger: Ledger) -> Measure | None:
+    of(node.operand, ledger)
+    return None
+
+
+@of.register
+def _logic(node: t.Logic, ledger: Ledger) -> Measure | None:
+    for operand in node.operands:
+        of(operand, ledger)
+    return None
+
+
+def _fraction(node: t.Node) -> Fraction | None:
+    """The value of an exponent made of digits."""
+    if isinstance(node, t.Number):
+        return None if node.text.endswith("i") else Fraction(node.text)
+    if isinstance(node, t.Negative):
+        inner = _fraction(node.operand)
+        return None if inner is None else -inner
+    if isinstance(node, t.Product) and len(node.rest) == 1 and node.rest[0][0] == "/":
+        above, below = _fraction(node.first), _fraction(node.rest[0][1])
+        return above / below if above is not None and below else None
+    return None
+
+
+FACTOR = re.compile(r"\s*([*/]?)\s*([A-Za-z]+|1)(?:\^(-?\d+(?:\.\d+)?)|\^\((-?\d+/\d+)\))?\s*")
+
+
+def unit_of(text: str | None) -> t.Unit | None:
+    """The written form of a unit given as text, such as `kg*m/s^2`.
+
+    Raises: S01 for what is no product of units.
+    """
+    if text is None:
+        return None
+    factors, place = [], 0
+    while place < len(text):
+        found = FACTOR.match(text, place)
+        if found is None or (place > 0) != bool(found[1]):
+            raise fail("S01", f"{text!r} is no unit", 'write a product of units, "kg*m/s^2"')
+        sign, name, power, root = found.groups()
+        factors.append((name, Fraction(power or root or 1) * (-1 if sign == "/" else 1)))
+        place = found.end()
+    return t.Unit(tuple(factors))

@@ -1,0 +1,69 @@
+"""What a problem looks like when written: the user's own statements where it came from text, made from its meaning otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import sympy as sp
+from sympy.core.function import AppliedUndef
+
+from pdespec.calculus import entries
+from pdespec.text.syntax import ast as t
+
+if TYPE_CHECKING:
+    from pdespec.statements.problem import Problem
+
+PARTS = (
+    "name coordinates time domains boundaries unknowns inputs params constants trainables equations conditions functionals "
+    "requirements outputs data references"
+).split()
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The statements of a text, what its definitions mean, and the parts of the problem it made."""
+
+    statements: tuple[t.Node, ...]
+    definitions: Mapping[str, Any]
+    parts: tuple[Any, ...]
+
+
+def attach(problem: Problem, statements: tuple[t.Node, ...], definitions: Mapping[str, Any]) -> Problem:
+    """The problem with its statements riding along."""
+    return problem.revised(written=Written(statements, definitions, tuple(getattr(problem, name) for name in PARTS)))
+
+
+def current(problem: Problem) -> Written | None:
+    """What was written, unless the problem was built in Python or has been revised since."""
+    written = problem.written
+    if isinstance(written, Written) and all(getattr(problem, name) is part for name, part in zip(PARTS, written.parts, strict=True)):
+        return written
+    return None
+
+
+def statements_of(problem: Problem) -> tuple[t.Node, ...]:
+    """The statements of a problem, in the order of a file."""
+    from pdespec.text.write.unparse import recover
+
+    written = current(problem)
+    return written.statements if written is not None else recover(problem)
+
+
+def abbreviations(problem: Problem) -> dict[Any, t.Node]:
+    """What the user's definitions and the tensors and vectors among the outputs abbreviate: an expression to its name or component."""
+    written = current(problem)
+    named = {**(written.definitions if written else {}), **{name: each.value for name, each in problem.outputs.items()}}
+    axes = [x.name for x in problem.coordinates]
+    found: dict[Any, t.Node] = {}
+    for name, value in named.items():
+        if isinstance(value, sp.MatrixBase) and value.rows == len(axes):
+            suffixes = axes if value.cols == 1 else [a + b for a in axes for b in axes]
+            pairs = [(entry, t.Component(t.Name(name), suffix)) for entry, suffix in zip(entries(value), suffixes, strict=True)]
+        else:
+            pairs = [(value, t.Name(name))] if isinstance(value, sp.Expr) else []
+        for entry, node in pairs:
+            if not isinstance(entry, (sp.Symbol, sp.Number, AppliedUndef, sp.Derivative)):
+                found.setdefault(entry, node)
+    return found
