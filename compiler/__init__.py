@@ -25,6 +25,7 @@ _HOME = {
     "load_run": "training.checkpoint",
     "evaluate": "evaluation.evaluate",
     "load": "prediction.answers",
+    "certificate": "prediction.error_equation",
     "PRESETS": "training.presets",
     "solve": "fem",
     "outputs": "functionals.outputs",

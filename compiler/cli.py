@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from compiler.prediction.answers import Answer
     from compiler.training.progress import Display
     from pdespec.statements.problem import Problem
 
@@ -352,8 +353,9 @@ def predict(
         Path | None, typer.Option("--out", metavar="FILE", help=".vtu (on a mesh), .csv, .npz, .h5 or .png; DIR/prediction.npz by default")
     ] = None,
     checkpoint: Annotated[str, typer.Option(help="last or best")] = "last",
+    error: Annotated[bool, typer.Option(help="estimate how wrong the answer is, without a reference")] = True,
 ) -> None:
-    """Ask a trained operator for an answer, and write it to a file."""
+    """Ask a trained operator for an answer, write it to a file, and say how wrong it is."""
     import warnings
 
     from compiler.prediction.answers import OutsideWarning, load
@@ -371,7 +373,33 @@ def predict(
         value = answer[name]
         if not callable(value):
             out.print(f"{name} = {value}", markup=False)
+    if error:
+        out.print(_estimated(answer), markup=False)
     out.print(", ".join(str(file) for file in files), markup=False)
+
+
+def _estimated(answer: Answer) -> str:
+    """The estimated error of an answer in a line, or why there is none."""
+    import warnings
+
+    from compiler.fem import SolverError
+    from compiler.prediction.error_equation import TRUSTED, NoEstimateWarning
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NoEstimateWarning)
+            found = answer.error
+    except SolverError as reason:
+        return f"no estimate of the error: {reason}"
+    reason = next((each for each in found.reasons if each is not None), None)
+    if reason is not None:
+        return f"no estimate of the error: {reason}"
+    parts = [
+        f"{name} {100 * float(each.max()):.2g} % (give or take {100 * float(found.bar[name].max()):.1g} % of that)"
+        for name, each in found.relative.items()
+    ]
+    far = ", Newton's method had a long way to go" if float(found.guard.max()) > TRUSTED else ""
+    return f"estimated error: {', '.join(parts)}{far}"
 
 
 def _numbers(option: str, words: list[str]) -> dict[str, Any]:

@@ -163,6 +163,19 @@ def test_grids_files_and_pictures(operator, tmp_path):
     assert (tmp_path / "v.png").stat().st_size > 1000
 
 
+def test_an_answer_knows_how_wrong_it_is_and_can_be_corrected(operator):
+    radii = np.array([0.9, 1.1])
+    answer = operator(params={"c": radii}, inputs={"f": 1})  # lap(u) = 1: u = (r^2 - c^2)/4; the operator is all but untrained
+    points = np.random.default_rng(0).uniform(-0.6, 0.6, (300, 2))
+    exact = (np.square(points).sum(1) - radii[:, None] ** 2) / 4
+    true = np.linalg.norm(answer.u(points) - exact, axis=1) / np.linalg.norm(exact, axis=1)
+    assert answer.error["u"].shape == (2,) and true.min() > 0.1  # on the whole disk, where `true` has seen a part
+    better = answer.corrected()
+    assert np.abs(better.u(points) - exact).max() < 1e-4 * np.abs(exact).max()
+    assert better["mean"] == pytest.approx(-np.pi * radii**4 / 8, rel=1e-3)
+    assert better.error["u"].max() < 1e-3 * answer.error["u"].min()
+
+
 def test_the_page_on_answers_runs_as_it_is_written(tmp_path, monkeypatch):
     problem = pdespec.load(Path(__file__).parents[2] / "examples" / "nonlinear_poisson.pde")
     model = compiler.build(problem, "gino", latent=(8, 8), hidden=4, modes=2, layers=1)

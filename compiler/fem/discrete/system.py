@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,8 +118,7 @@ class System:
         constant = not any(unknown_streams(e) for e in variation.residual.expressions)
         if constant and k in self.cache:
             return self.cache[k]
-        parts = Assembly(self.assembly.form, self.assembly.spaces, (variation,), self.assembly.known)
-        self.cache[k] = parts.residual(state)
+        self.cache[k] = replace(self.assembly, kernels=(variation,)).residual(state)
         return self.cache[k]
 
     def defect(self, level: Level, state: State) -> float:
