@@ -3,19 +3,30 @@ residual."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import sympy as sp
+import torch
+from torch import nn
 
-from compiler.fem.errors import SolverError
+from compiler.batches.sample import Batch, sample
+from compiler.fem.errors import NoWeakForm, SolverError
 from compiler.loss.error_estimate import error_term
 from compiler.lowering.terms import Stream, Term, lower
-from compiler.training.dual import DualNorm, trusted_resolution
+from compiler.scales import component_sizes, scaled
+from compiler.scales.views import inner_field
+from compiler.training.dual import DualNorm, meshed, trusted_resolution
+from compiler.training.objective import seeded
 from compiler.training.options import TrainOptions
+from operators.field import capabilities
 from pdespec.errors import ProblemError
 from pdespec.statements.problem import Problem
+
+REFERENCES = 8  # samples whose sizes are those of the problem
 
 
 @dataclass(frozen=True)
@@ -32,19 +43,52 @@ class Choice:
         return {"kind": self.kind, "reason": self.reason, "setting": setting, "resolution": self.dual and self.dual.options.resolution}
 
 
-def choose(problem: Problem, options: TrainOptions, draw: Callable[[], Any], known: Mapping[str, Any] | None = None) -> Choice:
-    """What `options.dual` asks for.
+@dataclass(frozen=True)
+class References:
+    """The samples whose sizes are those of a problem, and fields of its model on them; `own`: they are drawn by the problem's laws."""
+
+    problem: Problem
+    model: nn.Module
+    options: TrainOptions
+    own: bool = True
+
+    @cached_property
+    def samples(self) -> Batch:
+        """Raises: NoWeakForm where samples are not drawn by the problem's laws."""
+        if not self.own:
+            raise NoWeakForm("the samples are not drawn by the problem's own laws")
+        generator = seeded(self.options.seed, "dual", 0)
+        return sample(self.problem, REFERENCES, dict(self.options.points), generator, dtype=torch.float64, hard=self.options.hard)
+
+    def batch(self) -> Batch:
+        """The samples of the problem as it is computed."""
+        return self.samples.local or self.samples
+
+    @torch.no_grad()
+    def value(self, dual: DualNorm) -> float:
+        """The norm at the untrained model's field of the first sample. Raises: NoWeakForm where that field has no derivatives in its
+        points."""
+        batch, samples = meshed(dual, self.samples, lambda each: each.local or each)
+        frame, computed = scaled(self.problem)
+        field = self.model(batch.select([0]).to(next(self.model.parameters()).dtype).inputs)
+        if not capabilities(field).pointwise:
+            raise NoWeakForm("values of this operator's fields at a point depend on the other points")
+        inner = field if computed is self.problem else inner_field(field, frame, component_sizes(self.problem, frame))
+        return float(dual(inner, samples[:1], next(self.model.parameters())))
+
+
+def choose(problem: Problem, options: TrainOptions, references: References, known: Mapping[str, Any] | None = None) -> Choice:
+    """What `options.dual` asks for, of a problem as it is computed.
 
     "auto" keeps an energy, which measures the error itself; then takes the estimated error, where options allow it and it holds for every
     equation; then the dual norm, on the coarsest mesh whose own solution can be trusted; and the strong residual where none of these is.
-    `draw` gives the samples that sizes are taken from. `known`: the record of an earlier session.
-    Raises: NoWeakForm for a number where there is no weak form.
+    `known`: the record of an earlier session. Raises: NoWeakForm for a number where there is no weak form.
     """
     if options.dual is None:
         return Choice("strong")
     if options.dual != "auto":
         dual = DualNorm(problem, int(options.dual))
-        dual.refer(draw())
+        dual.refer(references.batch())
         return Choice("dual", f"weak residual on meshes of resolution {options.dual}", dual)
     if problem.functionals:
         return Choice("energy", "an energy is minimised: it measures the error as it stands")
@@ -53,15 +97,18 @@ def choose(problem: Problem, options: TrainOptions, draw: Callable[[], Any], kno
     if known and known["setting"] == "auto" and known["resolution"] is None:
         return Choice(known["kind"], known["reason"])
     try:
-        batch = draw()
+        batch = references.batch()
         if known and known["setting"] == "auto":
             dual, reason = DualNorm(problem, known["resolution"]), known["reason"]
         else:
             resolution, found = trusted_resolution(problem, batch)
             dual, reason = DualNorm(problem, resolution), f"weak residual on meshes of resolution {resolution}, {found}"
         dual.refer(batch)
-    except (SolverError, ProblemError) as error:
-        return Choice("strong", f"strong residual: {error}")
+        value = references.value(dual)
+    except Exception as error:  # whatever it is, the strong residual does without: the reason is told
+        return Choice("strong", f"strong residual: {error if isinstance(error, (SolverError, ProblemError)) else repr(error)}")
+    if not math.isfinite(value):
+        return Choice("strong", "strong residual: the dual norm of the weak residual is not finite where training begins")
     return Choice("dual", reason, dual)
 
 

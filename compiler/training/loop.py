@@ -20,8 +20,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from compiler.choice import Choice, choose
-from compiler.fem.errors import NoWeakForm
+from compiler.choice import Choice, References, choose
 from compiler.loss.physics import PhysicsLoss
 from compiler.loss.physics import compile as compile_loss
 from compiler.scales import scaled
@@ -44,7 +43,6 @@ from compiler.training.progress import Display, Silent
 from compiler.training.runs import Recipe, Run, RunError
 from compiler.training.solved_samples import LABEL, kept, solved
 from compiler.training.variational import trained_as
-from operators.field import capabilities
 from pdespec.errors import ProblemError, fail
 from pdespec.statements.problem import Problem
 
@@ -53,7 +51,6 @@ FABRIC_PRECISION: dict[str, Literal["32-true", "bf16-mixed"]] = {
     "float64": "32-true",
     "bfloat16": "bf16-mixed",
 }  # "32-true" leaves dtypes alone
-REFERENCES = 8  # samples whose sizes are those of the problem
 VERSIONS = ("pdespec", "torch", "lightning-fabric", "safetensors", "sympy", "numpy", "scipy", "scikit-fem")
 
 
@@ -110,7 +107,7 @@ def train(
         display.say(f"`{problem.name}` is trained on its energy, since a coefficient jumps; form=strong lowers the residuals instead")
     choice = Choice("strong")
     if stated is problem and loss is None:
-        references = _references(problem, model, options, sampler)
+        references = References(problem, model, options, sampler is None)
         choice = choose(scaled(problem)[1], options, references, runs.choice(directory) if resuming else None)
     dual = choice.dual
     if not (options.physics or dual or options.solutions):
@@ -255,26 +252,6 @@ def train(
     if interrupted and not run.finished:
         raise Interrupted(run)
     return run
-
-
-def _references(problem: Problem, model: nn.Module, options: TrainOptions, sampler: Sampler | None) -> Callable[[], Any]:
-    """Draws the samples whose sizes are those of the problem, as it is computed. Raises: NoWeakForm where a field of the model has no
-    derivatives in its points, or samples are not drawn by the problem's laws."""
-
-    def draw() -> Any:
-        if sampler is not None:
-            raise NoWeakForm("the samples are not drawn by the problem's own laws")
-        from compiler.batches.sample import sample
-
-        generator = seeded(options.seed, "dual", 0)
-        batch = sample(problem, REFERENCES, dict(options.points), generator, dtype=torch.float64, hard=options.hard)
-        with torch.no_grad():
-            field = model(batch.select([0]).to(next(model.parameters()).dtype).inputs)
-        if not capabilities(field).pointwise:
-            raise NoWeakForm("values of this operator's fields at a point depend on the other points")
-        return batch.local or batch
-
-    return draw
 
 
 def _fabric(options: TrainOptions) -> Fabric:
