@@ -49,7 +49,7 @@ from compiler.geometry.metrics import interior, relative_error
 from compiler.lowering.graph import ResidualGraph, Source
 from compiler.lowering.terms import Index, Stream
 from compiler.slabs import Slab, Slabs
-from operators.field import capabilities
+from operators.field import OperatorInput, PointFunction, capabilities
 from pdespec.statements.interfaces import flux_conditions
 from pdespec.statements.problem import Problem
 from pdespec.symbols import Time, UnknownField
@@ -188,7 +188,8 @@ class DualNorm:
         if self.only is not None:
             return self.only
         batch = batch.to("cpu", torch.float64)
-        found = self._coarse(Known(self.problem, batch if batch.size == 1 else batch.select([number])))
+        with torch.enable_grad():  # curved boundaries and inputs are differentiated on the way
+            found = self._coarse(Known(self.problem, batch if batch.size == 1 else batch.select([number])))
         if not (self.problem.inputs or any(param.law is not None for param in self.problem.params.values())):
             self.only = found
         return found
@@ -457,12 +458,38 @@ class Window:
         found, failure = [], None
         for k in range(number * WINDOW, (number + 1) * WINDOW):
             try:
-                found.append(self.draw(k))
+                batch, samples = self.draw(k)
+                found.append((remembered(batch), samples))
             except SampleError as error:
                 failure = error
         if not found:
             raise failure
         return found
+
+
+class Remembered:
+    """A function of position that is asked again at the points of the last time, as by a model at its nodes. Shapes: "b n D" -> "b n k"."""
+
+    def __init__(self, function: PointFunction) -> None:
+        self.function, self.last = function, None
+
+    def __call__(self, points: Tensor) -> Tensor:
+        if torch.is_grad_enabled() and points.requires_grad:
+            return self.function(points)
+        if self.last is None or self.last[0].shape != points.shape or not torch.equal(self.last[0], points):
+            self.last = points, self.function(points).detach()
+        return self.last[1]
+
+
+def remembered(batch: Any) -> Any:
+    """The batch, whose known functions are computed once at the nodes of a model."""
+
+    def within(inputs: OperatorInput) -> OperatorInput:
+        if getattr(inputs, "local", None) is not None:  # in the user's coordinates: the model asks those of the frame
+            return replace(inputs, local=within(inputs.local))
+        return inputs if inputs.features is None else replace(inputs, features=Remembered(inputs.features))
+
+    return replace(batch, inputs=within(batch.inputs)) if isinstance(getattr(batch, "inputs", None), OperatorInput) else batch
 
 
 def trusted_resolution(problem: Problem, batch: Any) -> tuple[int, str]:

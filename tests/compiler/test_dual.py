@@ -15,7 +15,14 @@ import compiler
 import pdespec
 from compiler.choice import References, choose
 from compiler.fem import NoConvergence, NoWeakForm
-from compiler.training.dual import FLOOR, DualNorm, Window, meshed
+from compiler.scales import scaled
+from compiler.training.dual import (
+    FLOOR,
+    DualNorm,
+    Window,
+    meshed,
+    remembered,
+)
 from compiler.training.objective import seeded
 from compiler.training.options import OptionError, TrainOptions
 
@@ -238,6 +245,13 @@ def test_a_step_takes_fewer_samples_where_each_has_many_points():
     assert [dual.affordable(*each) for each in ((4,), (1,), (4, 2), (12, 4))] == [2, 1, 2, 4]
 
 
+def test_a_plate_has_its_further_unknown_in_its_units_too():
+    stated = pdespec.load(EXAMPLES / "biharmonic_plate.pde")
+    computed = scaled(stated)[1]
+    assert computed is not stated
+    assert DualNorm(computed, 2).prepared.form.components == ("w", "lap(w)")
+
+
 def test_samples_of_other_shapes_are_measured_together_as_alone():
     problem = pdespec.load(EXAMPLES / "nonlinear_poisson.pde")
     dual = DualNorm(problem, 4)
@@ -365,6 +379,20 @@ def test_a_window_gives_the_same_batches_in_any_order_of_asking():
     assert [second.at(step) for step in (150, 3, 70)] == [steps[150], steps[3], steps[70]]
     assert sorted(batch for batch, _ in steps[:32]) == sorted(2 * list(range(16)))
     assert {batch for batch, _ in steps[32:64]} == set(range(16, 32))
+
+
+@pytest.mark.parametrize("name", ["darcy", "linear_elasticity"])
+def test_a_batch_that_remembers_gives_the_same_field(name):
+    problem = pdespec.load(EXAMPLES / f"{name}.pde")
+    model = compiler.build(problem, "gino", latent=(12, 12), modes=3, hidden=4, layers=1)
+    batch = compiler.sample(problem, 2, {"interior": 8, "operator": 16}, seeded(0, "test", 0))
+    points = next(iter(batch.points.values())).points
+    again = remembered(batch)
+    expected = model(batch.inputs)(points)
+    assert torch.equal(model(again.inputs)(points), expected)
+    inner = getattr(again.inputs, "local", None) or again.inputs
+    inner.features.function = None  # is not asked again
+    assert torch.equal(model(again.inputs)(points), expected)
 
 
 def test_a_sample_that_cannot_be_solved_gives_its_place_to_another():

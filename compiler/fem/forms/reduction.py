@@ -6,6 +6,7 @@ Source: P. G. Ciarlet, P.-A. Raviart, A mixed finite element method for the biha
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import sympy as sp
 
@@ -23,7 +24,8 @@ def reduce_order(rows: Sequence[Row], coordinates: Coordinates) -> tuple[tuple[R
 
     Raises: NoWeakForm where the leading part is not a power of the Laplacian.
     """
-    rows, rewrites = list(rows), []
+    high = any(order(row.residual, coordinates) > 2 for row in rows)
+    rows, rewrites = [replace(row, residual=loosened(row.residual)) if high else row for row in rows], [loosened] * high
     for _ in range(4):
         high = [function for row in rows for function in too_high(row.residual, coordinates)]
         if not high:
@@ -38,6 +40,16 @@ def reduce_order(rows: Sequence[Row], coordinates: Coordinates) -> tuple[tuple[R
         if left:
             raise NoWeakForm(f"derivatives of {name(function)} of order above two in `{left[0]}` are not powers of its Laplacian")
     raise NoWeakForm("derivatives of order above eight")
+
+
+def loosened(expression: sp.Expr) -> sp.Expr:
+    """Numbers taken out of derivatives, `d(10 u) = 10 d(u)`, so that what is differentiated is an unknown itself."""
+    if not expression.has(sp.Derivative):
+        return expression
+    if isinstance(expression, sp.Derivative):
+        factor, rest = loosened(expression.expr).as_coeff_Mul()
+        return factor * sp.Derivative(rest, *expression.variable_count)
+    return expression.func(*[loosened(each) for each in expression.args])
 
 
 def too_high(expression: sp.Expr, coordinates: Coordinates) -> list[sp.Expr]:
