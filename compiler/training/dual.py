@@ -10,7 +10,7 @@ and is as well conditioned as the error itself, where the mean square of the str
 For a nonlinear one it is a Newton step with the tangent of the solution, which far from it can be of any size: with q its squared norm the
 loss is 2 (sqrt(1 + q) - 1). What V_h cannot see is left to the strong residual.
 
-In time, R is taken in the middle of each of some slabs of time, and e is carried from slab to slab (see `compiler.slabs`): an early error
+In time, R is taken in the middle of each of some slabs of time, and e is carried from slab to slab (see `compiler.training.slabs`): an early error
 counts by all that it causes. Where the weak form has w = lap(u) as a further unknown, w is that of the field.
 
 Samples of next to no size do not decide: to |u_h|^2 is added FLOOR of its mean.
@@ -48,7 +48,7 @@ from compiler.fem.solvers.time_stepping import evolution, initial_vector
 from compiler.geometry.metrics import interior, relative_error
 from compiler.lowering.graph import ResidualGraph, Source
 from compiler.lowering.terms import Index, Stream
-from compiler.slabs import Slab, Slabs
+from compiler.training.slabs import Slab, Slabs
 from operators.field import OperatorInput, PointFunction, capabilities
 from pdespec.statements.interfaces import flux_conditions
 from pdespec.statements.problem import Problem

@@ -20,13 +20,13 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from compiler.choice import Choice, References, choose
 from compiler.loss.physics import PhysicsLoss
 from compiler.loss.physics import compile as compile_loss
 from compiler.scales import scaled
 from compiler.training import runs
 from compiler.training.balancers import BALANCERS, Signals, gradient_statistics
 from compiler.training.checkpoint import dtype_of, load_tree, save_tree
+from compiler.training.choice import Choice, References, choose
 from compiler.training.dual import LABEL as WEAK
 from compiler.training.dual import Window, meshed
 from compiler.training.objective import (

@@ -195,7 +195,7 @@ def digest(path: Path) -> str:
 
 
 def choice(directory: Path) -> dict[str, Any] | None:
-    """What the last session lowered, see `compiler.choice`; None in runs of before that was chosen."""
+    """What the last session lowered, see `compiler.training.choice`; None in runs of before that was chosen."""
     return _read_record(directory).get("loss")
 
 

@@ -13,9 +13,9 @@ import torch
 
 import compiler
 import pdespec
-from compiler.choice import References, choose
 from compiler.fem import NoConvergence, NoWeakForm
 from compiler.scales import scaled
+from compiler.training.choice import References, choose
 from compiler.training.dual import (
     FLOOR,
     DualNorm,
@@ -313,7 +313,7 @@ def test_what_fails_is_left_to_the_strong_residual_with_the_reason(monkeypatch):
     def broken(*_):
         raise ZeroDivisionError("a mesh of nothing")
 
-    monkeypatch.setattr(sys.modules["compiler.choice"], "trusted_resolution", broken)
+    monkeypatch.setattr(sys.modules["compiler.training.choice"], "trusted_resolution", broken)
     choice = chosen(ROD)
     assert (choice.kind, choice.dual, choice.reason) == ("strong", None, "strong residual: ZeroDivisionError('a mesh of nothing')")
 
