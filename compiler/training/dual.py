@@ -10,8 +10,8 @@ and is as well conditioned as the error itself, where the mean square of the str
 For a nonlinear one it is a Newton step with the tangent of the solution, which far from it can be of any size: with q its squared norm the
 loss is 2 (sqrt(1 + q) - 1). What V_h cannot see is left to the strong residual.
 
-In time, R is taken in the middle of each of some slabs of time, and e is carried from slab to slab (see `compiler.training.slabs`): an early error
-counts by all that it causes. Where the weak form has w = lap(u) as a further unknown, w is that of the field.
+In time, R is taken in the middle of each of some slabs of time, and e is carried from slab to slab (see `compiler.training.slabs`): an
+early error counts by all that it causes. Where the weak form has w = lap(u) as a further unknown, w is that of the field.
 
 Samples of next to no size do not decide: to |u_h|^2 is added FLOOR of its mean.
 

@@ -44,7 +44,7 @@ class TrainOptions:
     their relative squared error (see `compiler.training.solved_samples`); without `physics` they are all that is seen.
     `dual` measures the weak residual in the dual norm of a coarse mesh of that resolution (see `compiler.training.dual`), with the weight
     `weights.weak`; the strong residuals are then weighed to what the mesh does not see. With auto that is done, on a mesh that fits the
-    problem, where neither an energy nor `estimate` measures the error (see `compiler.training.choice`); the presets demo and small have it so.
+    problem, where neither an energy nor `estimate` measures the error (see `compiler.training.choice`), as in the presets demo and small.
     `ema`: decay of the running mean of the weights that is evaluated instead of the last ones.
     `block` takes loss and gradient over blocks of that many queries, whatever their number in the same memory; with `captured` as one
     compiled graph (see `compiler.loss.blocks`).
