@@ -14,6 +14,7 @@ import sympy as sp
 from sympy.core.function import Application, AppliedUndef
 
 from pdespec.calculus import TwoSided
+from pdespec.symbols import Mod
 
 MAX_ORDER = 12  # of a Bessel function
 
@@ -72,7 +73,7 @@ TABLE: dict[str, Entry] = {
         Entry("floor", sp.floor, r"\left\lfloor %s \right\rfloor"),
         Entry("ceil", sp.ceiling, r"\left\lceil %s \right\rceil"),
         Entry("frac", sp.frac, r"\operatorname{frac}(%s)"),
-        Entry("mod", sp.Mod, r"%s \bmod %s", 2, 2, "same", usage="mod(x, 1)"),
+        Entry("mod", Mod, r"%s \bmod %s", 2, 2, "same", usage="mod(x, 1)"),
     ]
 }
 

@@ -31,7 +31,19 @@ RANKS = ("scalar", "vector", "tensor")
 NAME = re.compile(r"[^\W\d]\w*")
 NOT_FINITE = tuple(type(each) for each in (sp.nan, sp.zoo, sp.oo, -sp.oo))
 BINDING = (ExprWithLimits, sp.Limit)
-SUSPECT = (sp.Float, *NOT_FINITE, *BINDING, sp.DiracDelta, sp.ITE)  # what `exact` replaces or refuses
+SUSPECT = (sp.Float, *NOT_FINITE, *BINDING, sp.DiracDelta, sp.ITE, sp.Mod)  # what `exact` replaces or refuses
+
+
+class Mod(sp.Mod):
+    """a - b floor(a/b), evaluated for numbers alone.
+
+    SymPy's own divides a and b by their common factor as dense polynomials, which for exp(10^8 x) have 10^8 terms: it runs out of memory.
+    """
+
+    @classmethod
+    def eval(cls, p: Any, q: Any) -> Any:
+        found = sp.Mod(p, q) if p.is_number and q.is_number else None
+        return None if isinstance(found, sp.Mod) else found
 
 
 def exact(value: Any) -> Any:
@@ -84,9 +96,11 @@ def _exact_scalar(expression: sp.Expr) -> Any:
         )
     if any(isinstance(each, sp.ITE) for each in suspects):  # SymPy's form of a choice inside of a condition
         return _exact_scalar(expression.replace(sp.ITE, lambda c, a, b: sp.Or(sp.And(c, a), sp.And(sp.Not(c), b))))
+    if any(type(each) is sp.Mod for each in suspects):
+        return _exact_scalar(expression.replace(sp.Mod, Mod))
     if any(isinstance(each, NOT_FINITE) for each in suspects):
         raise fail("V03", f"{expression} has no finite value", "look for a division by zero or a number that has overflowed")
-    return expression.xreplace({each: _rational(float(each)) for each in suspects})
+    return expression.xreplace({each: _rational(float(each)) for each in suspects if each.is_Float})
 
 
 def _rational(value: float) -> sp.Expr:

@@ -26,6 +26,7 @@ from torch import Tensor, fx
 from compiler.lowering import special
 from pdespec.errors import fail
 from pdespec.functions import unknown_functions
+from pdespec.symbols import Mod
 
 UNARY: dict[Any, Callable[[Tensor], Tensor]] = {
     sp.exp: torch.exp, sp.log: torch.log, sp.sin: torch.sin, sp.cos: torch.cos, sp.tan: torch.tan,
@@ -55,7 +56,7 @@ LOGIC = {sp.And: operator.and_, sp.Or: operator.or_, sp.Xor: operator.xor}
 SAFE: dict[Any, float] = {
     sp.Pow: 1.0, sp.log: 1.0, sp.tan: 0.0, sp.asin: 0.0, sp.acos: 0.0, sp.acosh: 2.0, sp.atanh: 0.0, sp.exp: 0.0, sp.sinh: 0.0,
     sp.cosh: 0.0, sp.csch: 1.0, sp.erfinv: 0.0, sp.gamma: 1.0, sp.loggamma: 1.0,
-    sp.bessely: 1.0, sp.besseli: 1.0, sp.besselk: 1.0, sp.polygamma: 1.0, sp.atan2: 1.0, sp.Mod: 1.0,
+    sp.bessely: 1.0, sp.besseli: 1.0, sp.besselk: 1.0, sp.polygamma: 1.0, sp.atan2: 1.0, Mod: 1.0,
 }  # fmt: skip
 """Functions that are infinite, undefined or overflow somewhere, each with an argument at which it is finite with all its derivatives."""
 
