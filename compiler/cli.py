@@ -198,15 +198,10 @@ def train(
 ) -> None:
     """Train an operator on the physics of a problem alone."""
     import pdespec
+    from compiler.batches.recipe import Recipe
     from compiler.training.presets import changed
     from compiler.training.presets import preset as find_preset
-    from compiler.training.runs import (
-        Recipe,
-        RunError,
-        holds_run,
-        open_run,
-        refuse_occupied,
-    )
+    from compiler.training.runs import RunError, holds_run, open_run, refuse_occupied
 
     words = _pairs("--set", settings or [])
     if derivatives is not None:
@@ -281,8 +276,8 @@ def evaluate(
     if checkpoint not in ("last", "best"):
         raise Usage(f"unknown checkpoint {checkpoint!r}; it is last or best")
     open_run(directory)  # says what is missing before torch is loaded
-    from compiler.evaluation.evaluate import evaluate as run_evaluation
     from compiler.evaluation.evaluate import rows
+    from compiler.report.page import evaluate as run_evaluation
 
     found = run_evaluation(directory, samples, checkpoint=checkpoint, resolution=resolution, display=_display(quiet))
     table = Table(title=f"{found.run.problem.name}, {len(found.samples)} held-out samples", title_justify="left")
@@ -504,8 +499,8 @@ def solve(
     from compiler.batches.sample import sample
     from compiler.fem import solve as run_solver
     from compiler.fem.export.vtk import save_vtk
+    from compiler.files import write_atomically
     from compiler.report.pictures import png, reference_picture
-    from compiler.training.runs import write_atomically
 
     batch = sample(problem, 1, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     asked = {"resolution": resolution, "degree": degree, "cell": cell, "steps": steps, "scheme": scheme, "mesh": mesh}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -190,3 +191,21 @@ def _count(law: str, name: str, value: Any) -> int:
     if not (is_scalar(count) and count.is_Integer and 1 <= count <= 1000):
         raise fail("S02", f"{law}: {name} = {value} is not a count", f"{name} is a whole number from 1 to 1000")
     return int(count)
+
+
+def median(law: Law) -> float:
+    """The number that half of the draws lie below."""
+    if isinstance(law, LogUniform):
+        return math.sqrt(float(law.low) * float(law.high))
+    low, high = truncated_support(law)
+    return (low + high) / 2
+
+
+def truncated_support(law: Law) -> tuple[float, float]:
+    """The interval that holds the draws of a law; of a normal law, all but 6e-5 of them."""
+    if not isinstance(law, NumberLaw):
+        raise fail(
+            "T05", f"{type(law).__name__} is a law of functions, not of numbers", "a param is drawn from uniform, loguniform or normal"
+        )
+    low, high = law.reach
+    return float(low), float(high)

@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 import operators
+from compiler.batches.recipe import Recipe
 from compiler.batches.sample import sample
 from compiler.data.interfaces import channels
 from compiler.geometry.domain import box
 from compiler.matching import refuse_other_input
 from compiler.scales import component_sizes, scaled
 from compiler.scales.views import Framed, inner_options
-from compiler.training.runs import Recipe
 from operators.registry import Registry
 from pdespec.errors import fail, nearest
 from pdespec.statements.problem import Problem

@@ -6,53 +6,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import sympy as sp
 import torch
 from torch import Tensor
 
 from compiler.batches.ansatz_residual import unit
 from compiler.batches.features import channels, features, homes
+from compiler.batches.recipe import PLACINGS
 from compiler.batches.verify_inputs import verify_inputs
 from compiler.chance import Chance
 from compiler.data.distributions import InputFunction
-from compiler.data.interfaces import inner, on_boundary, on_level, sides
+from compiler.data.points import PointSet, in_time, place
 from compiler.data.samples import Draws, draw, given
 from compiler.geometry.domain import Geometry
-from compiler.geometry.shapes.numbers import Numbers
 from compiler.loss.hard_conditions import Imposed, ansatz, plan
-from compiler.lowering.terms import points_key
+from compiler.lowering.regions import regions
 from compiler.scales import component_sizes, scaled
 from compiler.scales.views import inner_draws, outer_draws, outer_input
-from compiler.training.options import PLACINGS
 from operators.field import OperatorInput, PointFunction
 from pdespec.errors import fail, nearest
-from pdespec.geometry import Boundary, Region, shape_symbols
-from pdespec.rules.subdomains import subdomains
-from pdespec.statements.interfaces import flux_conditions
-from pdespec.statements.problem import Condition, Problem
-from pdespec.symbols import Scalar
+from pdespec.statements.problem import Problem
 
 POINTS = {"interior": 512, "boundary": 128, "initial": 128, "point": 32, "operator": 1024}
 Features = Callable[[Draws], PointFunction]
-
-
-@dataclass(frozen=True)
-class PointSet:
-    """Collocation points of one region, uniform in its measure and in time where there are no weights.
-
-    Shapes: points "b n D", time last; normals "b n d", outward, on boundaries; measure "b", of the region in space; weights "b n", of
-    mean one: `measure * (weights * values).mean(1)` estimates an integral.
-    """
-
-    points: Tensor
-    normals: Tensor | None
-    measure: Tensor
-    weights: Tensor | None = None
-
-    def map(self, function: Callable[[Tensor], Tensor]) -> PointSet:
-        """A function applied to every tensor."""
-        normals, weights = (None if each is None else function(each) for each in (self.normals, self.weights))
-        return PointSet(function(self.points), normals, function(self.measure), weights)
 
 
 @dataclass(frozen=True)
@@ -202,30 +177,6 @@ def _outer(problem: Problem, local: Batch) -> Batch:
     return Batch(problem, outer_draws(local.draws, problem, frame), points, inputs, local.imposed, local.features, local)
 
 
-def regions(problem: Problem) -> dict[str, tuple[str, Region]]:
-    """Where collocation points are needed: key -> (kind of points, region). The keys are those of the loss's terms."""
-    found: dict[str, tuple[str, Region]] = {}
-
-    def add(region: Region) -> None:
-        found.setdefault(region.name, ("boundary" if isinstance(region, Boundary) else "interior", region))
-
-    for domain in subdomains(problem):
-        add(domain)
-    for equation in problem.equations.values():
-        add(equation.region)
-    for functional in problem.functionals:
-        for _, region in functional.terms:
-            add(region)
-    for condition in (*problem.conditions.values(), *flux_conditions(problem).values()):
-        if condition.kind == "boundary":
-            add(condition.region)
-        else:
-            found.setdefault(points_key(condition), (condition.kind, condition.region))
-    for requirement in problem.requirements:
-        add(requirement.region)
-    return found
-
-
 def _batch(drawn: Draws, counts: Mapping[str, int], chance: Chance, hard: bool, make: Features, points_by: str) -> Batch:
     problem = drawn.problem
     if points_by not in PLACINGS:
@@ -241,86 +192,10 @@ def _batch(drawn: Draws, counts: Mapping[str, int], chance: Chance, hard: bool, 
     )
 
 
-def place(drawn: Draws, key: str, kind: str, region: Region, counts: Mapping[str, int], chance: Chance, points_by: str) -> PointSet:
-    """Collocation points of one region, as many as `counts` says by key or by kind."""
-    geometry = drawn.geometry[region.domain.name]
-    count = counts[key] if key in counts else counts[kind]
-    normals, weights = None, None
-    if kind == "point":
-        return _at_point(drawn, _stated_on(drawn, key), count, chance)
-    if isinstance(region, Boundary) and inner(region, drawn.problem):
-        return _on_interface(drawn, region, count, chance, points_by != "uniform")
-    if points_by == "mesh":
-        points, normals, weights = _nodes(drawn, region, count, chance)
-    elif isinstance(region, Boundary):
-        points, normals = geometry.boundary(region, count, chance, points_by == "sobol")
-    else:
-        points = geometry.interior(count, chance, points_by == "sobol")
-    measure = geometry.measure(region if isinstance(region, Boundary) else None)
-    if kind == "initial":
-        time = float(sp.S(_stated_on(drawn, key).at))
-        return PointSet(torch.cat([points, torch.full_like(points[..., :1], time)], -1), normals, measure, weights)
-    return PointSet(_in_time(drawn, points, chance), normals, measure, weights)
-
-
-def _stated_on(drawn: Draws, key: str) -> Condition:
-    """A condition by the key of its points."""
-    return next(each for each in drawn.problem.conditions.values() if points_key(each) == key)
-
-
-def _at_point(drawn: Draws, condition: Condition, count: int, chance: Chance) -> PointSet:
-    """The point of a condition in every sample: once, or at several times where it holds at all of them. It counts as of measure one."""
-    numbers = Numbers(drawn.params, drawn.size, drawn.dtype, drawn.device)
-    place = numbers.point(condition.place)[:, None]
-    if condition.at is not None:
-        place = torch.cat([place, numbers(condition.at)[:, None, None]], -1)
-    elif drawn.problem.time is not None:
-        place = _in_time(drawn, place.expand(-1, count, -1), chance)
-    return PointSet(place, None, torch.ones_like(place[:, 0, 0]))
-
-
-def _on_interface(drawn: Draws, region: Boundary, count: int, chance: Chance, sobol: bool) -> PointSet:
-    """Points of a surface inside of a domain (see `compiler.data.interfaces`)."""
-    if region.kind == "level":
-        geometry = drawn.geometry[region.domain.name]
-        found = on_level(drawn, region, lambda n: _in_time(drawn, geometry.interior(n, chance, sobol), chance), count)
-        return PointSet(found.points, found.normals, found.measure, found.weights)
-    found = on_boundary(drawn, region, sides(drawn.problem, region), count, chance, sobol)
-    return PointSet(_in_time(drawn, found.points, chance), found.normals, found.measure, found.weights)
-
-
-def _nodes(drawn: Draws, region: Region, count: int, chance: Chance) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Nodes of a mesh, in any order where there is time: cells are numbered from one end to the other, and time follows the index."""
-    from compiler.data.quadrature import nodes  # needs the finite-element library
-
-    names = {symbol.declaration.name for symbol in shape_symbols(region.domain.shape) if isinstance(symbol, Scalar)}
-    moving = sorted(name for name in names if name in drawn.params and drawn.params[name].requires_grad)
-    if moving:
-        raise fail(
-            "B03",
-            f"the nodes of a mesh of `{region.domain.name}` have no derivative in the shape's {', '.join(moving)}",
-            "take points_by='sobol', whose points and measures move with the shape",
-        )
-    points, normals, weights = nodes(drawn, region, count)
-    if drawn.problem.time is None:
-        return points, normals, weights
-    order = chance.permutation(count).to(points.device)
-    return points[:, order], None if normals is None else normals[:, order], weights[:, order]
-
-
-def _in_time(drawn: Draws, points: Tensor, chance: Chance) -> Tensor:
-    """Points with a time each, one in every n-th part of the interval, in order: a sequence that fills space evenly and its index fill
-    space and time evenly (Hammersley's construction)."""
-    if drawn.problem.time is None:
-        return points
-    share = ((torch.arange(points.shape[1], device=chance.device) + chance.uniform(points.shape[1])) / points.shape[1]).to(points)
-    return torch.cat([points, (drawn.start + drawn.duration * share)[..., None]], -1)
-
-
 def _unit(drawn: Draws, count: int, chance: Chance) -> Tensor | None:
     """The size of the defect, from a quarter of as many points as the operator reads."""
     geometry = drawn.geometry[next(iter(drawn.problem.unknowns.values())).region.name]
-    return unit(drawn, _in_time(drawn, geometry.interior(max(16, count // 4), chance), chance))
+    return unit(drawn, in_time(drawn, geometry.interior(max(16, count // 4), chance), chance))
 
 
 def _operator_input(drawn: Draws, count: int, chance: Chance, imposed: Mapping[str, Imposed], make: Features, sobol: bool) -> OperatorInput:
@@ -329,7 +204,7 @@ def _operator_input(drawn: Draws, count: int, chance: Chance, imposed: Mapping[s
     places, measures = [], []
     for k, domain in enumerate(domains):
         geometry, own = drawn.geometry[domain.name], max(1, (count + k) // len(domains))
-        places.append(_in_time(drawn, geometry.interior(own, chance, sobol), chance))
+        places.append(in_time(drawn, geometry.interior(own, chance, sobol), chance))
         measures.append((geometry.measure() * drawn.duration)[:, None].expand(-1, own) / own)
     points = torch.cat(places, 1)
     return OperatorInput(points, channels(drawn, points), torch.cat(measures, 1), make(drawn), ansatz(drawn, imposed))

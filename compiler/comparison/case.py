@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from compiler.comparison.timing import leaves
 from compiler.derivatives import (
     DERIVATIVES,
     Autograd,
@@ -24,6 +23,7 @@ from compiler.derivatives import (
     Taylor,
 )
 from compiler.geometry.metrics import domain
+from compiler.loss.blocks.dependencies import leaves
 from compiler.loss.physics import PhysicsLoss
 from compiler.lowering.closed_form import ClosedForm, closed_form
 from compiler.lowering.terms import letters

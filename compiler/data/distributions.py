@@ -6,17 +6,15 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import singledispatch
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from compiler.chance import Chance
+from compiler.geometry.domain import Geometry, nominal_box
 from pdespec.errors import fail
 from pdespec.laws import GRF, Fourier, Gaussians, Law, LogUniform, Normal_, NumberLaw, Uniform
-
-if TYPE_CHECKING:
-    from compiler.geometry.domain import Geometry
 
 TAIL = 1e-10  # relative variance below which modes of a random field are left out
 MOST_MODES = {1: 256, 2: 48, 3: 16, 4: 8}  # harmonics along an axis; rough fields are band-limited there
@@ -46,24 +44,6 @@ def _(law: LogUniform, shape: Sequence[int], chance: Chance) -> Tensor:
 @draw_numbers.register
 def _(law: Normal_, shape: Sequence[int], chance: Chance) -> Tensor:
     return float(law.mean) + float(law.std) * chance.normal(*shape)
-
-
-def median(law: Law) -> float:
-    """The number that half of the draws lie below."""
-    if isinstance(law, LogUniform):
-        return math.sqrt(float(law.low) * float(law.high))
-    low, high = truncated_support(law)
-    return (low + high) / 2
-
-
-def truncated_support(law: Law) -> tuple[float, float]:
-    """The interval that holds the draws of a law; of a normal law, all but 6e-5 of them."""
-    if not isinstance(law, NumberLaw):
-        raise fail(
-            "T05", f"{type(law).__name__} is a law of functions, not of numbers", "a param is drawn from uniform, loguniform or normal"
-        )
-    low, high = law.reach
-    return float(low), float(high)
 
 
 # ---------------------------------------------------------------------------------------------------------------------- functions
@@ -240,8 +220,6 @@ class Place:
 
         Shapes: "D" both, float64.
         """
-        from compiler.geometry.domain import nominal_box  # which reads the supports of laws from here
-
         low, high = nominal_box(self.geometry.domain)
         own = len(low)
         lower = torch.tensor((*low, *self.lower[own:]), dtype=torch.float64)

@@ -26,6 +26,7 @@ from compiler.matching import number as as_number
 from pdespec.complexes import column
 from pdespec.errors import fail, nearest
 from pdespec.geometry import Boundary, Domain
+from pdespec.laws import Gaussians, Uniform
 from pdespec.rules.admissible import ANGLES, needed
 from pdespec.statements.problem import Problem
 from pdespec.symbols import Input, InputField, Param, Scalar, exact
@@ -308,3 +309,13 @@ def known_names(kind: str, names: Mapping[str, object], declared: Mapping[str, o
             near = nearest(name, declared)
             hint = f"did you mean `{near}`?" if near else f"it has {', '.join(declared) or 'none'}"
             raise fail("S01", f"`{problem}` has no {kind} `{name}`", hint)
+
+
+def probed(problem: Problem, size: int = 4) -> Draws:
+    """A few samples, with numbers of magnitude 1 for what has no law: random phases for functions, so that no two agree by chance."""
+    generator = torch.Generator().manual_seed(0)
+    params = {
+        name: replace(p, law=Uniform(sp.S.Half, sp.S(2))) if p.law is None and p.value is None else p for name, p in problem.params.items()
+    }
+    inputs = {name: replace(i, law=Gaussians(4, sp.S.One), source=None) if i.law is None else i for name, i in problem.inputs.items()}
+    return draw(problem.revised(params=params, inputs=inputs), size, generator)

@@ -18,8 +18,9 @@ from sympy.core.function import AppliedUndef
 from torch import Tensor
 
 from compiler.functionals.integration import Rule, rule
-from compiler.loss.compiled_terms import KnownValues, Program
+from compiler.loss.compiled_terms import Program
 from compiler.loss.physics import FieldLike, PhysicsLoss
+from compiler.lowering.coefficients import KnownValues
 from compiler.lowering.graph import ResidualGraph, Source
 from compiler.lowering.plan import plan
 from compiler.lowering.terms import Term, scalars, values

@@ -18,7 +18,6 @@ from torch import Tensor
 from torch.quasirandom import SobolEngine
 
 from compiler.chance import Chance
-from compiler.data.distributions import median, truncated_support
 from compiler.geometry.shapes import (
     Body,
     Numbers,
@@ -36,6 +35,7 @@ from compiler.geometry.shapes.piece import whole, zeros
 from compiler.geometry.shapes.portion import EVERYTHING, Portion, bounded, without
 from pdespec.errors import fail, nearest
 from pdespec.geometry import Boundary, Domain, Region, coincide, shape_symbols
+from pdespec.laws import median, truncated_support
 from pdespec.symbols import Param, Scalar
 
 MOST_CANDIDATES = 1 << 20  # points tried per sample before a shape counts as empty

@@ -21,7 +21,7 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from compiler.loss.hard_conditions import essential
+from compiler.lowering.essential import essential
 from compiler.lowering.terms import Stream, Term
 from pdespec.statements.interfaces import flux_conditions
 from pdespec.statements.problem import Problem

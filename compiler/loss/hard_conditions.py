@@ -13,16 +13,15 @@ import torch
 from torch import Tensor
 
 from compiler.data.interfaces import kinks
-from compiler.data.samples import Draws, draw
+from compiler.data.samples import Draws, probed
 from compiler.geometry.domain import Geometry
 from compiler.geometry.shapes import extent
 from compiler.geometry.shapes.meshfile import files
+from compiler.lowering.essential import Essential, essential
 from operators.field import Ansatz
 from pdespec.geometry import Boundary
 from pdespec.jumps import slope
-from pdespec.laws import Gaussians, Uniform
 from pdespec.statements.problem import Condition, Problem
-from pdespec.symbols import Normal, Scalar, UnknownField
 
 JUMP = 0.05  # relative difference of two data from which they count as different where their regions meet
 PROBES = 2048  # points of a boundary at which that is looked for; it meets another where one comes within four mean distances of it
@@ -43,54 +42,6 @@ class Imposed:
     @property
     def boundaries(self) -> tuple[Boundary, ...]:
         return tuple(itertools.chain.from_iterable(boundaries for _, boundaries in self.sides))
-
-
-@dataclass(frozen=True)
-class Essential:
-    """One scalar condition `component = value` (order 0) or `d/dt component = value` (order 1)."""
-
-    component: str
-    value: sp.Expr
-    order: int
-    condition: Condition
-    label: str
-
-
-def essential(problem: Problem) -> tuple[Essential, ...]:
-    """The conditions that state one component of an unknown, or at the start its rate, by known functions."""
-    found = []
-    for label, condition in problem.conditions.items():
-        if condition.kind == "point":
-            continue
-        difference = sp.sympify(condition.lhs - condition.rhs)
-        for entry in difference if isinstance(difference, sp.MatrixBase) else [difference]:
-            solved = _solved(problem, condition, entry.doit())
-            if solved is not None:
-                found.append(Essential(*solved, condition, label))
-    return tuple(found)
-
-
-def _solved(problem: Problem, condition: Condition, entry: sp.Expr) -> tuple[str, sp.Expr, int] | None:
-    """Component, value and order of `entry = 0`, if it is affine in one of them with a number as coefficient."""
-    fields = entry.atoms(UnknownField)
-    if len(fields) != 1 or entry.has(Normal):
-        return None
-    (unknown,) = fields
-    derivatives = {each for each in entry.atoms(sp.Derivative) if each.has(UnknownField)}
-    target, order = unknown, 0
-    if derivatives:
-        if condition.kind != "initial" or derivatives != {sp.Derivative(unknown, problem.time)}:
-            return None
-        target, order = sp.Derivative(unknown, problem.time), 1
-    place = sp.Dummy()
-    affine = entry.xreplace({target: place})
-    coefficient = affine.diff(place)
-    if affine.has(UnknownField) or not coefficient.is_number or coefficient == 0:
-        return None
-    value = sp.expand(-affine.subs(place, 0) / coefficient)
-    if value.has(sp.Derivative) or any(scalar.declaration.kind == "trainable" for scalar in value.atoms(Scalar)):
-        return None
-    return unknown.func.__name__, value, order
 
 
 def plan(problem: Problem) -> Mapping[str, Imposed]:
@@ -205,16 +156,6 @@ def _compatible(problem: Problem, imposed: Imposed, boundary_labels: list[str]) 
     if len(imposed.sides) > 1 and _sides_jump(drawn, imposed):
         imposed = replace(imposed, sides=(), labels=tuple(label for label in imposed.labels if label not in boundary_labels))
     return imposed
-
-
-def probed(problem: Problem, size: int = 4) -> Draws:
-    """A few samples, with numbers of magnitude 1 for what has no law: random phases for functions, so that no two agree by chance."""
-    generator = torch.Generator().manual_seed(0)
-    params = {
-        name: replace(p, law=Uniform(sp.S.Half, sp.S(2))) if p.law is None and p.value is None else p for name, p in problem.params.items()
-    }
-    inputs = {name: replace(i, law=Gaussians(4, sp.S.One), source=None) if i.law is None else i for name, i in problem.inputs.items()}
-    return draw(problem.revised(params=params, inputs=inputs), size, generator)
 
 
 def _probes(drawn: Draws, boundary: Boundary) -> Tensor:

@@ -17,17 +17,11 @@ from torch import Tensor, nn
 from compiler.derivatives import Autograd, Axes, LeastSquares, Request, Taylor, order, recognise
 from compiler.derivatives.interface import parts
 from compiler.geometry.domain import box
-from compiler.loss.compiled_terms import (
-    BatchLike,
-    KnownValues,
-    PointSetLike,
-    Program,
-    Surroundings,
-    average,
-)
+from compiler.loss.compiled_terms import BatchLike, PointSetLike, Program, average
 from compiler.loss.error_estimate import error_term
 from compiler.loss.trainables import Trainables
 from compiler.loss.verify import made_of, verify
+from compiler.lowering.coefficients import KnownValues, Surroundings
 from compiler.lowering.plan import DerivativePlan, form_name, plan
 from compiler.lowering.rewrite import residual_units, term_units
 from compiler.lowering.selection import check_selection

@@ -8,7 +8,8 @@ nanometres are computed with the same numbers, and one whose numbers are about 1
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -17,6 +18,9 @@ import torch
 from torch import Tensor
 
 from pdespec.table import Table
+
+EXTENT = 10**-0.15  # an extent of 0.71 to 7.1 is left as it is: the unit square, a disk of radius 1, one of 2 pi
+AWAY = 4  # extents from the origin beyond which coordinates are counted from a point nearby
 
 FAR = 1000  # lengths from the origin beyond which float32 cannot hold the user's coordinates to four digits: they are float64 there
 ONE = sp.S.One
@@ -129,3 +133,18 @@ def decimal(size: float | sp.Expr, lowest: float) -> sp.Expr:
 
 def _text(value: sp.Expr) -> str:
     return f"{float(value):.6g}"
+
+
+def around(lower: Sequence[float], upper: Sequence[float]) -> Frame:
+    """The lengths and the origin of a frame for a box."""
+    length = decimal(max((high - low for low, high in zip(lower, upper, strict=True)), default=1.0), EXTENT)
+    return Frame(tuple(_origin(low, high) for low, high in zip(lower, upper, strict=True)), length)
+
+
+def _origin(low: float, high: float) -> sp.Expr:
+    """Zero, or for an interval far from it a round number inside."""
+    middle, extent = float(low + high) / 2, float(high - low)
+    if not 0 < extent < math.inf or abs(middle) <= AWAY * extent:
+        return sp.S.Zero
+    step = sp.Integer(10) ** math.floor(math.log10(extent) + 1e-9)
+    return step * sp.Integer(round(sp.Rational(repr(middle)) / step))

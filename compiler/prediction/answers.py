@@ -23,7 +23,6 @@ from torch import Tensor
 
 from compiler.batches.sample import Batch, instance
 from compiler.chance import Chance
-from compiler.data.distributions import truncated_support
 from compiler.data.samples import known_names
 from compiler.fem.export.vtk import collect
 from compiler.fem.solution import Solution
@@ -35,7 +34,7 @@ from compiler.training.checkpoint import load_run
 from compiler.training.objective import seeded
 from compiler.training.runs import Run
 from pdespec.errors import fail, nearest
-from pdespec.laws import NumberLaw
+from pdespec.laws import NumberLaw, truncated_support
 from pdespec.statements.problem import Problem
 from pdespec.symbols import Input
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from compiler.evaluation.evaluate import Evaluation
-from compiler.report.pictures import BLUE, GREY, RED
+from compiler.evaluation.result import Evaluation
+from compiler.report.style import BLUE, GREY, RED
 from compiler.training.runs import column
 
 EXACT = 1e-12  # a squared misfit of roundoff in float32

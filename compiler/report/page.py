@@ -4,21 +4,49 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.resources import files
+from pathlib import Path
 from string import Template
 from typing import Any
 
-from compiler.evaluation.evaluate import Evaluation, rows
+from torch import nn
+
+from compiler.evaluation.evaluate import evaluate as evaluate_run
+from compiler.evaluation.evaluate import rows
+from compiler.evaluation.result import Evaluation
+from compiler.files import write_atomically
 from compiler.loss.physics import compile as compile_loss
 from compiler.report.charts import errors_picture, training_picture
 from compiler.report.mathtext import display
 from compiler.report.pictures import png, sample_picture
-from compiler.training.runs import sessions, write_atomically
+from compiler.training.progress import Display
+from compiler.training.runs import sessions
 from compiler.training.solved_samples import LABEL
 
 PICTURES = "pictures"
 REPORT = "report.html"
+
+
+def evaluate(
+    directory: str | Path,
+    samples: int = 32,
+    *,
+    checkpoint: str = "last",
+    model: nn.Module | None = None,
+    resolution: int | None = None,
+    sampler: Callable[..., Any] | None = None,
+    solver: Callable[..., Any] | None = None,
+    report: bool = True,
+    display: Display | None = None,
+) -> Evaluation:
+    """Compares a run with the reference solver, see `compiler.evaluation.evaluate`, and writes pictures and report.html beside it."""
+    evaluation = evaluate_run(
+        directory, samples, checkpoint=checkpoint, model=model, resolution=resolution, sampler=sampler, solver=solver, display=display
+    )
+    if report:
+        write_report(evaluation)
+    return evaluation
 
 
 def write_report(evaluation: Evaluation) -> None:

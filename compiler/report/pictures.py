@@ -19,14 +19,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from compiler.evaluation.evaluate import Evaluation, Sample
+from compiler.evaluation.result import Evaluation, Sample
 from compiler.loss.physics import PhysicsLoss, together
 from compiler.report.plot_grid import Array, Body, Canvas, canvas
+from compiler.report.style import BLUE, GREY, RED
 from pdespec.statements.problem import Problem
 
 LOW = 0.5  # height over width of a domain that is drawn in panels of twice the width
 FLOOR = 1e-12  # less is drawn as this
-BLUE, RED, GREY = "#2563a8", "#c2452d", "#6b7280"
 
 
 @torch.no_grad()

@@ -21,26 +21,25 @@ import torch
 from torch import Tensor
 
 from compiler.chance import Chance
-from compiler.data.distributions import truncated_support
-from compiler.data.samples import Draws, drawn_symbols
+from compiler.data.points import place
+from compiler.data.samples import Draws, drawn_symbols, probed
 from compiler.geometry.domain import box
-from compiler.loss.compiled_terms import KnownValues
-from compiler.loss.hard_conditions import essential, probed
-from compiler.lowering.frame import Frame, decimal
+from compiler.lowering.coefficients import KnownValues
+from compiler.lowering.essential import essential
+from compiler.lowering.frame import EXTENT, Frame, _origin, around, decimal
 from compiler.lowering.graph import ResidualGraph, Source
+from compiler.lowering.regions import regions
 from compiler.lowering.terms import Stream, Term, lower, strong_form
 from pdespec.curvilinear import angles
 from pdespec.geometry import Boundary
-from pdespec.laws import LogUniform, NumberLaw
+from pdespec.laws import LogUniform, NumberLaw, truncated_support
 from pdespec.statements.interfaces import flux_conditions
 from pdespec.statements.problem import Problem
 from pdespec.table import Table
 
-EXTENT = 10**-0.15  # an extent of 0.71 to 7.1 is left as it is: the unit square, a disk of radius 1, one of 2 pi
 FIELD, PARAM = 0.17, 0.24  # fields and params of these to ten times these sizes are left as they are, as most written in numbers of 1 are
 SEVERAL = 0.5  # the same of several unknowns: no defect gives these a unit, so that their networks begin with noise in proportion to it
 RESIDUAL, CLOSE = 0.2, 0.33  # the same of residuals, unless two of them lie closer around it than so many decades
-AWAY = 4  # extents from the origin beyond which coordinates are counted from a point nearby
 DRAWN, POINTS = 8, 64  # samples, and points of each region, on which sizes are measured
 SMALL_ENOUGH = 400  # operations up to which a residual is expanded, to see its terms
 ROUNDS = 12  # of the search for the size that balances nonlinear terms
@@ -60,26 +59,11 @@ def coordinates(problem: Problem) -> Frame:
     return replace(in_time(problem, frame), params=Table(params))
 
 
-def around(lower: Sequence[float], upper: Sequence[float]) -> Frame:
-    """The lengths and the origin of a frame for a box."""
-    length = decimal(max((high - low for low, high in zip(lower, upper, strict=True)), default=1.0), EXTENT)
-    return Frame(tuple(_origin(low, high) for low, high in zip(lower, upper, strict=True)), length)
-
-
 def in_time(problem: Problem, frame: Frame) -> Frame:
     """The frame with the time of a problem, if it has one."""
     if (t := problem.time) is None:
         return frame
     return replace(frame, start=_origin(float(t.start), float(t.end)), duration=decimal(t.end - t.start, EXTENT))
-
-
-def _origin(low: float, high: float) -> sp.Expr:
-    """Zero, or for an interval far from it a round number inside."""
-    middle, extent = float(low + high) / 2, float(high - low)
-    if not 0 < extent < math.inf or abs(middle) <= AWAY * extent:
-        return sp.S.Zero
-    step = sp.Integer(10) ** math.floor(math.log10(extent) + 1e-9)
-    return step * sp.Integer(round(sp.Rational(repr(middle)) / step))
 
 
 def _param(law: object, read: bool) -> tuple[sp.Expr, sp.Expr] | None:
@@ -204,8 +188,6 @@ class Measured:
 
 def measured(problem: Problem, terms: Iterable[Term]) -> list[Measured]:
     """The expressions of terms with what they need on a few draws."""
-    from compiler.batches.sample import regions  # which asks for the frame of what it samples
-
     drawn, places, found = _draws(problem), regions(problem), []
     trainables = {
         name: torch.full(() if p.size is None else (p.size,), float(1 if p.value is None else p.value), dtype=torch.float64)
@@ -296,8 +278,6 @@ def _draws(problem: Problem) -> Draws:
 
 
 def _points(drawn: Draws, key: str, kind: str, region):
-    from compiler.batches.sample import place
-
     return place(drawn, key, kind, region, {kind: POINTS}, Chance(torch.Generator().manual_seed(1), DRAWN), "sobol")
 
 

@@ -15,6 +15,7 @@ from compiler.data.distributions import InputFunction, Place, draw_functions
 from compiler.data.samples import Draws
 from compiler.geometry.domain import Geometry, box
 from compiler.lowering.frame import Frame
+from compiler.lowering.regions import regions
 from compiler.lowering.rewrite import Carried, carried
 from operators.field import Ansatz, Capabilities, OperatorInput, capabilities
 from operators.graph.grid import Lattice
@@ -399,7 +400,7 @@ def inner_draws(outer: Draws, local: Problem, frame: Frame, dtype: torch.dtype) 
 
 @dataclass(frozen=True)
 class InnerPoints:
-    """Collocation points of a caller's batch in the frame. Shapes: as those of `compiler.sample.PointSet`."""
+    """Collocation points of a caller's batch in the frame. Shapes: as those of `compiler.data.points.PointSet`."""
 
     points: Tensor
     normals: Tensor | None
@@ -422,8 +423,6 @@ class InnerBatch:
 
     @property
     def points(self) -> Mapping[str, InnerPoints]:
-        from compiler.batches.sample import regions
-
         found = {}
         for (outer, (kind, region)), inner in zip(regions(self.problem).items(), regions(self.local), strict=True):
             if outer in self.outer.points:

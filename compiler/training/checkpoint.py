@@ -14,15 +14,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from compiler.files import write_atomically
 from compiler.loss.trainables import attribute
 from compiler.training.options import TrainOptions
-from compiler.training.runs import (
-    RUN,
-    Run,
-    RunError,
-    open_run,
-    write_atomically,
-)
+from compiler.training.runs import RUN, Run, RunError, open_run
 
 FORMAT = "pdespec-checkpoint-1"
 TRAINABLES = "loss.trainables."

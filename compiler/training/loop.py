@@ -20,6 +20,9 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from compiler.batches.recipe import Recipe
+from compiler.training.choice import Choice, choose
+from compiler.fem.errors import NoWeakForm
 from compiler.loss.physics import PhysicsLoss
 from compiler.loss.physics import compile as compile_loss
 from compiler.scales import scaled
@@ -40,7 +43,7 @@ from compiler.training.objective import (
 from compiler.training.optimizers import OPTIMIZERS, SCHEDULES, Progress
 from compiler.training.options import OptionError, TrainOptions, made
 from compiler.training.progress import Display, Silent
-from compiler.training.runs import Recipe, Run, RunError
+from compiler.training.runs import Run, RunError
 from compiler.training.solved_samples import LABEL, kept, solved
 from compiler.training.variational import trained_as
 from pdespec.errors import ProblemError, fail

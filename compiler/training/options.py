@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from compiler.batches.recipe import PLACINGS
 from pdespec.errors import nearest
 
 POINTS = {"interior": 256, "boundary": 64, "initial": 64, "operator": 512}
-PLACINGS = ("sobol", "uniform", "mesh")
 FORMS = ("auto", "strong", "energy")
 PRECISIONS = ("float32", "float64", "bfloat16")
 

@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import pdespec
+from compiler.batches.recipe import Recipe
+from compiler.files import write_atomically
 from compiler.training.options import OptionError, TrainOptions, from_json
 from pdespec.geometry import Mesh, meshes
 from pdespec.statements.problem import Problem
@@ -34,14 +36,6 @@ CHECKPOINTS = "checkpoints"
 
 class RunError(Exception):
     """Something on disk is not as it must be; the text says what, where, and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How a model is built again: `compiler.build(problem, operator, **options)`."""
-
-    operator: str
-    options: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -239,21 +233,6 @@ def _csv(lines: Sequence[Sequence[str]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(lines)
     return text.getvalue()
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes next to `path`, forces it to disk, then puts it in place: `path` is the old file or the new one, whatever happens."""
-    draft = path.with_name(f".{path.name}.tmp")
-    with draft.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def _read_record(directory: Path) -> dict[str, Any]:

@@ -6,7 +6,8 @@ import time
 
 import torch
 
-from compiler.comparison.timing import PeakMemory, leaves, seconds
+from compiler.comparison.timing import PeakMemory, seconds
+from compiler.loss.blocks.dependencies import leaves
 
 MB = 1_000_000
 

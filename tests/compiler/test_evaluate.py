@@ -15,11 +15,11 @@ import compiler
 import pdespec
 from compiler.batches.build import build
 from compiler.batches.features import channel_names
-from compiler.evaluation.evaluate import evaluate
 from compiler.fem import NoConvergence
 from compiler.fem.errors import Singular
 from compiler.functionals.output_errors import compare_outputs
 from compiler.geometry.metrics import interior, relative_error
+from compiler.report.page import evaluate
 from compiler.training.loop import train
 from compiler.training.options import TrainOptions
 from compiler.training.runs import RunError

@@ -11,14 +11,7 @@ import torch
 from scipy.stats import kstest
 
 from compiler.chance import Chance
-from compiler.data.distributions import (
-    Constants,
-    GaussianSum,
-    Place,
-    draw_functions,
-    draw_numbers,
-    truncated_support,
-)
+from compiler.data.distributions import Constants, GaussianSum, Place, draw_functions, draw_numbers
 from compiler.data.samples import draw
 from compiler.geometry.domain import Geometry
 from pdespec import (
@@ -46,6 +39,7 @@ from pdespec import (
     unknown,
 )
 from pdespec import time as time_axis
+from pdespec.laws import truncated_support
 
 D = torch.float64
 x, y = space("x y")

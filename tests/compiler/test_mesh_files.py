@@ -13,13 +13,14 @@ import torch
 
 import compiler
 import pdespec
+from compiler.batches.recipe import Recipe
 from compiler.fem.meshing.given import ascii_stl
 from compiler.fem.meshing.mesh_report import report, warnings
 from compiler.geometry.domain import Geometry
 from compiler.geometry.shapes import meshfile
 from compiler.geometry.shapes.mesh import Facets, vanishing
 from compiler.geometry.shapes.meshfile import flattened
-from compiler.training.runs import Recipe, RunError
+from compiler.training.runs import RunError
 
 TETRAHEDRON = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]), np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
 

@@ -12,7 +12,7 @@ import torch
 
 import compiler
 from compiler.batches.sample import sample
-from compiler.evaluation.evaluate import Evaluation, Sample
+from compiler.evaluation.result import Evaluation, Sample
 from compiler.report.pictures import reference_picture, residual, sample_picture
 from compiler.training.options import TrainOptions
 from compiler.training.runs import Run

@@ -13,9 +13,10 @@ import torch
 import compiler
 import pdespec
 from compiler.batches.features import channel_names, feature_names
-from compiler.batches.sample import POINTS, instance, regions, sample
+from compiler.batches.sample import POINTS, instance, sample
 from compiler.loss.hard_conditions import plan
 from compiler.loss.physics import compile as compile_loss
+from compiler.lowering.regions import regions
 from pdespec import (
     Problem,
     at,

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
-from scipy.special import spherical_jn
 
 from compiler.fem.forms.conditions import unknown_streams
 from compiler.fem.forms.weak import Integrand, Region, WeakForm, by_region
+from compiler.lowering.numpy_function import numpy_function
 from compiler.lowering.terms import Index, Stream
 from pdespec.jumps import slope
 
@@ -75,17 +74,3 @@ def function(expressions: Sequence[sp.Expr]) -> Function:
     places = {symbol: sp.Dummy(f"a{k}", real=True) for k, symbol in enumerate(arguments)}
     call = numpy_function(list(places.values()), [sp.sympify(e).xreplace(places) for e in expressions])
     return Function(arguments, tuple(expressions), call)
-
-
-def numpy_function(arguments: Sequence[sp.Symbol], expressions: sp.Expr | Sequence[sp.Expr]) -> Callable[..., Any]:
-    """Expressions as one function of arrays. Branches that are not taken are computed too, in silence."""
-    call = sp.lambdify(arguments, expressions, modules=[{"jn": spherical_jn}, "scipy", "numpy"], cse=True)
-
-    listed = [sp.sympify(e) for e in (expressions if isinstance(expressions, (list, tuple)) else [expressions])]
-    chosen = any(e.has(sp.Piecewise, sp.Heaviside, sp.Min, sp.Max) for e in listed)  # conditions of one shape: `x < 1` beside `t < 1`
-
-    def quiet(*values: Any) -> Any:
-        with np.errstate(all="ignore"):
-            return call(*(np.broadcast_arrays(*values) if chosen else values))
-
-    return quiet

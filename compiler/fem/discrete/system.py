@@ -11,10 +11,10 @@ from scipy.sparse import block_diag, bmat, csr_matrix, identity
 
 from compiler.fem.discrete.assemble import Assembly, State
 from compiler.fem.discrete.constraints import Constraints
+from compiler.fem.discrete.inverse import Inverse
 from compiler.fem.discrete.kernels import Function, Kernel, function, kernel
 from compiler.fem.forms.conditions import unknown_streams
 from compiler.fem.forms.weak import Gauge, Integrand
-from compiler.fem.solvers.newton import Inverse
 from pdespec.jumps import slope
 
 Array = NDArray[np.float64]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from compiler.fem.errors import SolverError
 from compiler.fem.meshing.elements import cell_of
 from compiler.fem.solution import SampleSolution, Solution
-from compiler.training.runs import write_atomically
+from compiler.files import write_atomically
 
 Array = NDArray[np.float64]
 

@@ -13,14 +13,14 @@ import numpy as np
 import skfem
 import sympy as sp
 
-from compiler.fem.discrete.kernels import numpy_function
 from compiler.fem.errors import SampleError, SolverError
 from compiler.fem.meshing import patterns
 from compiler.fem.meshing.bodies import Array, Values, body_of, box_of
 from compiler.fem.meshing.curved import curve
 from compiler.fem.meshing.given import cells_of
+from compiler.lowering.frame import around
+from compiler.lowering.numpy_function import numpy_function
 from compiler.lowering.rewrite import Unscalable, carried
-from compiler.scales.sizes import around
 from pdespec import geometry as shapes
 
 

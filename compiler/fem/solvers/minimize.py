@@ -15,15 +15,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_matrix, diags
 from scipy.sparse.linalg import splu
 
+from compiler.fem.discrete.inverse import Inverse, lu
 from compiler.fem.errors import NoConvergence, Singular
-from compiler.fem.solvers.newton import (
-    Equations,
-    Inverse,
-    NewtonOptions,
-    length,
-    lu,
-    reduced,
-)
+from compiler.fem.solvers.newton import Equations, NewtonOptions, length, reduced
 
 Array = NDArray[np.float64]
 ROUNDING = 1e-13  # of a pivot, against the diagonal entry it began as

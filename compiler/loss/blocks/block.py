@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from compiler.derivatives import Taylor, order
 from compiler.derivatives.taylor import space
-from compiler.loss.compiled_terms import BatchLike, PointSetLike, Program, entry
+from compiler.loss.compiled_terms import BatchLike, PointSetLike, Program
 from compiler.loss.physics import PhysicsLoss
+from compiler.lowering.coefficients import entry
 from compiler.lowering.terms import Stream
 from operators.field import Ansatz, Capabilities, PointFunction, built, jet_of
 from operators.field import capabilities as capabilities_of

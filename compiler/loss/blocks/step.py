@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from compiler.comparison.timing import leaves
 from compiler.loss.blocks.block import Block, Columns
 from compiler.loss.blocks.capture import capture
+from compiler.loss.blocks.dependencies import leaves
 from operators.graph.neighbors import Edges
 
 Step = Callable[["Inputs"], "Outputs"]
