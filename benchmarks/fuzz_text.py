@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 with atheris.instrument_imports(include=["pdespec", "lark"]):
     import pdespec
     from pdespec.text.read.elaborate import problem_of  # noqa: F401 - instrumented with all it imports
-    from pdespec.text.syntax.words import (
+    from pdespec.words import (
         BUILTINS,
         FUNCTIONS,
         PARTICLES,

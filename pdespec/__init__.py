@@ -8,8 +8,10 @@ from __future__ import annotations
 from re import compile as pattern
 from typing import TYPE_CHECKING, Any
 
+from pdespec import notation
 from pdespec.calculus import Integral, advect, avg, curl, d, derivative_operator, dirac, div, dn, dt, dtt, grad, integral, jump, lap
 from pdespec.complexes import abs2, arg, conj, im, re
+from pdespec.coordinates import space, time, unit_normal
 from pdespec.domains import (
     airfoil,
     ball,
@@ -30,7 +32,7 @@ from pdespec.domains import (
     scaled,
     star,
 )
-from pdespec.errors import Diagnostic, ProblemError
+from pdespec.errors import Diagnostic, ProblemError, nearest
 from pdespec.geometry import Boundary, Domain, boundary, group, interface, periodic, rest, side
 from pdespec.laws import fourier, gaussians, grf, loguniform, normal, uniform
 from pdespec.rules.check import check
@@ -55,7 +57,7 @@ from pdespec.statements.variation import (
     variation,
     weak_form,
 )
-from pdespec.symbols import const, input_function, param, space, time, trainable, unit_normal, unknown
+from pdespec.symbols import const, input_function, param, trainable, unknown
 from pdespec.tensors import cross, det, dot, identity, inner, inv, outer, skew, sym, tr, transpose
 
 if TYPE_CHECKING:
@@ -78,6 +80,23 @@ __all__ = [
 # fmt: on
 
 
+def _text() -> Any:
+    from pdespec.text import front
+
+    return front
+
+
+def _plain(expression: Any) -> str:
+    from pdespec.text.write.express import plain
+
+    return plain(expression)
+
+
+notation.register("expression", _plain)
+notation.register("dsl", lambda problem: _text().to_dsl(problem))
+notation.register("latex", lambda problem: _text().to_latex(problem))
+
+
 def __getattr__(name: str) -> Any:
     if name in _TEXT:
         from pdespec import text
@@ -85,7 +104,5 @@ def __getattr__(name: str) -> Any:
         return getattr(text, name)
     if _OPERATOR.fullmatch(name):
         return derivative_operator(name)
-    from pdespec.errors import nearest
-
     near = nearest(name, __all__)
     raise AttributeError(f"module 'pdespec' has no attribute {name!r}" + (f"; did you mean {near!r}?" if near else ""))

@@ -14,10 +14,11 @@ from typing import Any
 import sympy as sp
 
 from pdespec.complexes import split
+from pdespec.coordinates import Coordinate, Normal, Time, exact, is_scalar
 from pdespec.curvilinear import angles, hooped, measure, power
 from pdespec.errors import fail
 from pdespec.geometry import Boundary, Domain, Region
-from pdespec.symbols import Coordinate, Normal, Time, exact, is_scalar
+from pdespec.notation import plain, short
 
 Expression = Any  # a SymPy scalar or ImmutableMatrix, or what `exact` turns into one
 
@@ -98,18 +99,6 @@ def needs(function: str, expression: Expression, kinds: Iterable[str], hint: str
     if kind not in kinds:
         raise fail("T02", f"{function} needs a {' or '.join(kinds)}, {short(expression)} is {describe(expression)}", hint)
     return kind
-
-
-def short(expression: Expression, width: int = 60) -> str:
-    """The expression for a message, in the notation of the language and cut to a width."""
-    text = _plain(expression)
-    return f"`{text if len(text) <= width else text[: width - 4] + ' ...'}`"
-
-
-def _plain(expression: Expression) -> str:
-    from pdespec.text.write.express import plain  # it writes the operators of this module
-
-    return plain(expression)
 
 
 # ------------------------------------------------------------------------------------------------------------------- derivatives
@@ -193,7 +182,7 @@ def div(expression: Expression, coordinates: Sequence[Coordinate] | None = None)
     (expression,) = prepare(expression)
     kind = rank(expression)
     if kind == "scalar":
-        hint = f"did you mean lap({_plain(expression)}) or grad?"
+        hint = f"did you mean lap({plain(expression)}) or grad?"
         raise fail("T02", f"div needs a vector or tensor, {short(expression)} is a scalar", hint)
     frame = _frame("div", expression, coordinates)
     if angles(frame):
@@ -335,7 +324,7 @@ def dirac(distance: Expression, width: Expression = None) -> sp.Expr:
     needs("dirac", distance, ("scalar", "vector"), "its argument vanishes where the source is: dirac(x - 1/2, 0.02)")
     if width is None:
         hint = "give it a width that the mesh or the points resolve, a second argument: dirac(x - 1/2, 0.05)"
-        raise fail("N01", f"dirac({_plain(distance)}) is a point source without width, which has no value", hint)
+        raise fail("N01", f"dirac({plain(distance)}) is a point source without width, which has no value", hint)
     (width,) = prepare(width)
     if not is_scalar(width) or width.is_nonpositive:
         raise fail("S02", f"dirac of the width {short(width)}", "a width is a positive number")

@@ -10,6 +10,7 @@ from typing import Any
 import sympy as sp
 from sympy.core.function import AppliedUndef
 
+from pdespec.coordinates import Coordinate, check_name, exact, is_scalar
 from pdespec.errors import fail
 from pdespec.geometry import (
     THETA,
@@ -36,7 +37,6 @@ from pdespec.geometry import (
     Star,
     no_mesh,
 )
-from pdespec.symbols import Coordinate, check_name, exact, is_scalar
 
 
 def interval(x: Coordinate, start: Any = 0, end: Any = 1, name: str = "Omega") -> Domain:

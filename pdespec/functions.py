@@ -14,7 +14,7 @@ import sympy as sp
 from sympy.core.function import Application, AppliedUndef
 
 from pdespec.calculus import TwoSided
-from pdespec.symbols import Mod
+from pdespec.coordinates import Mod
 
 MAX_ORDER = 12  # of a Bessel function
 

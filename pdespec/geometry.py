@@ -14,8 +14,9 @@ from typing import Any
 import sympy as sp
 from sympy.core.function import AppliedUndef
 
+from pdespec.coordinates import Coordinate, Declaration, exact
 from pdespec.errors import fail, nearest
-from pdespec.symbols import Coordinate, Declaration, exact
+from pdespec.notation import short
 
 THETA = sp.Symbol("theta", real=True)  # the polar angle in which a star's radius is written
 
@@ -584,8 +585,6 @@ def _inequalities(function: str, domain: Domain, where: Any) -> tuple[sp.StrictL
 def interface(domain: Domain, other: Any, name: str | None = None) -> Boundary:
     """The surface inside of a domain where an expression of position vanishes, `interface(Omega, y - 1)`, its normal pointing to where
     that is positive; or what two domains share, `interface(A, B)`, its normal pointing into B."""
-    from pdespec.calculus import short
-
     _need_domain("interface", domain)
     if isinstance(other, Domain):
         if other.coordinates != domain.coordinates or other == domain:
@@ -666,3 +665,19 @@ def _symbols_in(value: Any) -> set[Any]:
 def _need_domain(function: str, domain: object) -> None:
     if not isinstance(domain, Domain):
         raise fail("T05", f"{function} needs a domain, {domain!r} given", f"write {function}(Omega) for a domain Omega")
+
+
+def in_place(region: Boundary) -> bool:
+    """Whether a boundary bears the name that its expression gives it."""
+    makers: dict[str, Any] = {
+        "all": lambda: boundary(region.domain, where=region.where),
+        "of": lambda: boundary(region.domain, region.part, where=region.where),
+        "side": lambda: side(region.domain, None, region.where, **{str(region.coordinate): region.value}),
+        "rest": lambda: rest(region.domain, *region.others),
+        "inner": lambda: inner(region.domain, where=region.where),
+        "outer": lambda: outer(region.domain, where=region.where),
+        "level": lambda: interface(region.domain, region.value),
+        "interface": lambda: interface(region.domain, region.others[0].domain),
+        "group": lambda: group(region.domain, region.group or "", where=region.where),
+    }
+    return makers[region.kind]() == region

@@ -17,11 +17,12 @@ import sympy as sp
 from sympy.concrete.expr_with_limits import ExprWithLimits
 from sympy.core.function import AppliedUndef
 
+from pdespec.beyond import DELAY
 from pdespec.calculus import Integral, TwoSided
+from pdespec.coordinates import Coordinate, Normal, Time
 from pdespec.errors import fail
 from pdespec.jumps import SPECIAL, chain, slope
-from pdespec.symbols import Coordinate, InputField, Normal, Time, UnknownField
-from pdespec.text.syntax.beyond import DELAY
+from pdespec.symbols import InputField, UnknownField
 
 MultiIndex = tuple[int, ...]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import sympy as sp
 
+from pdespec.coordinates import exact, is_finite_number, is_scalar
 from pdespec.errors import fail
-from pdespec.symbols import exact, is_finite_number, is_scalar
 
 TRUNCATION = 4  # standard deviations at which a normal law is cut where an extent is needed
 

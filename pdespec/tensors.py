@@ -6,12 +6,13 @@ from typing import Any
 
 import sympy as sp
 
-from pdespec.calculus import Expression, coordinates_of, describe, needs, prepare, rank, short
+from pdespec.calculus import Expression, coordinates_of, describe, needs, prepare, rank
 from pdespec.curvilinear import angles, hooped
 from pdespec.errors import fail
 from pdespec.geometry import Domain
 from pdespec.geometry import inner as inner_boundary
 from pdespec.geometry import outer as outer_boundary
+from pdespec.notation import short
 
 
 def dot(a: Expression, b: Expression) -> sp.Expr:

@@ -30,6 +30,7 @@ from compiler.data.samples import Draws
 from compiler.geometry.domain import Geometry, box
 from operators.field import PointFunction
 from pdespec.calculus import Minus, Plus, TwoSided, entries
+from pdespec.coordinates import Coordinate, Normal
 from pdespec.geometry import Boundary, Domain
 from pdespec.jets import jet_form, jets_of, sympy_form
 from pdespec.statements.interfaces import (
@@ -40,7 +41,7 @@ from pdespec.statements.interfaces import (
     torn,
 )
 from pdespec.statements.problem import Problem
-from pdespec.symbols import Coordinate, Normal, UnknownField
+from pdespec.symbols import UnknownField
 
 CANDIDATES = 8  # points tried for each one that is kept: they fill a band about the interface
 NEWTON = 30  # steps along the gradient; a level set that is no distance needs some

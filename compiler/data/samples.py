@@ -24,12 +24,13 @@ from compiler.geometry.domain import Geometry, box
 from compiler.geometry.shapes.numbers import Numbers, constants, graph
 from compiler.matching import number as as_number
 from pdespec.complexes import column
+from pdespec.coordinates import exact
 from pdespec.errors import fail, nearest
 from pdespec.geometry import Boundary, Domain
 from pdespec.laws import Gaussians, Uniform
 from pdespec.rules.admissible import ANGLES, needed
 from pdespec.statements.problem import Problem
-from pdespec.symbols import Input, InputField, Param, Scalar, exact
+from pdespec.symbols import Input, InputField, Param, Scalar
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from compiler.batches import sample as sampling
 from compiler.evaluation.result import POINTS, Evaluation, Sample
-from compiler.fem import SampleError
+from compiler.fem import SampleError, solve
 from compiler.fem.energy_gap import energy_of
 from compiler.files import write_atomically
 from compiler.functionals.output_errors import compare_outputs
@@ -73,10 +74,7 @@ def _measure(
     solver: Callable[..., Any] | None,
     display: Display,
 ) -> tuple[list[Sample], dict[int, str]]:
-    if sampler is None:
-        from compiler.batches.sample import sample as sampler
-    if solver is None:
-        from compiler.fem import solve as solver
+    sampler, solver = sampler or sampling.sample, solver or solve
     chosen = {} if resolution is None else {"resolution": resolution}
     violations = _requirements(run, device)
     found: list[Sample] = []

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from compiler.fem.errors import SolverError
 from compiler.geometry.domain import Geometry
 from compiler.geometry.shapes.piece import (
     ACROSS,
@@ -85,7 +86,6 @@ def _domain(region: Region, geometry: Geometry, batch) -> Rule:
 
 def _meshed(region: Region, batch) -> tuple[Tensor, Tensor]:
     from compiler.data.quadrature import nodes  # needs the finite-element library
-    from compiler.fem.errors import SolverError
 
     try:
         points, _, weights = nodes(batch.draws, region, MESHED)

@@ -26,9 +26,10 @@ from compiler.lowering.plan import plan
 from compiler.lowering.terms import Term, scalars, values
 from operators.field import capabilities
 from pdespec.calculus import Integral
+from pdespec.coordinates import Coordinate, Normal, Time
 from pdespec.errors import fail, nearest
 from pdespec.statements.problem import Problem
-from pdespec.symbols import Coordinate, InputField, Normal, Scalar, Time, UnknownField
+from pdespec.symbols import InputField, Scalar, UnknownField
 
 NOWHERE = "anywhere"
 

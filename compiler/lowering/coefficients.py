@@ -13,9 +13,10 @@ from compiler.derivatives import DERIVATIVES, Request
 from compiler.lowering.graph import ResidualGraph, Source
 from compiler.lowering.terms import Stream
 from compiler.matching import need_alike
+from pdespec.coordinates import Normal
 from pdespec.errors import fail
 from pdespec.statements.problem import Problem
-from pdespec.symbols import Normal, Scalar
+from pdespec.symbols import Scalar
 
 
 def entry(value: Tensor, symbol: Scalar) -> Tensor:

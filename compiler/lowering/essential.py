@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import sympy as sp
 
+from pdespec.coordinates import Normal
 from pdespec.statements.problem import Condition, Problem
-from pdespec.symbols import Normal, Scalar, UnknownField
+from pdespec.symbols import Scalar, UnknownField
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from torch import Tensor, fx
 from compiler.lowering import special
 from pdespec.errors import fail
 from pdespec.functions import unknown_functions
-from pdespec.symbols import Mod
+from pdespec.coordinates import Mod
 
 UNARY: dict[Any, Callable[[Tensor], Tensor]] = {
     sp.exp: torch.exp, sp.log: torch.log, sp.sin: torch.sin, sp.cos: torch.cos, sp.tan: torch.tan,

@@ -16,6 +16,7 @@ from sympy.core.function import AppliedUndef
 from compiler.lowering.frame import Frame
 from pdespec import geometry as shapes
 from pdespec.calculus import Integral
+from pdespec.coordinates import Coordinate, Time
 from pdespec.geometry import Domain, Region, Shape
 from pdespec.jets import carry_out
 from pdespec.laws import FunctionLaw, Law, LogUniform, Normal_, Uniform
@@ -28,7 +29,7 @@ from pdespec.statements.statements import (
     IntegralRequirement,
     Requirement,
 )
-from pdespec.symbols import Coordinate, Input, Param, Scalar, Time, Unknown, component_function
+from pdespec.symbols import Input, Param, Scalar, Unknown, component_function
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,14 @@ from typing import Literal
 import sympy as sp
 
 from pdespec.calculus import Average, Jump, Minus, Plus, TwoSided
+from pdespec.coordinates import Normal
 from pdespec.curvilinear import angles
 from pdespec.errors import Span
 from pdespec.geometry import Boundary, Domain
 from pdespec.jets import jet_form, jets_of
 from pdespec.statements.interfaces import flux_conditions
 from pdespec.statements.problem import Condition, IntegralRequirement, Problem, Requirement
-from pdespec.symbols import InputField, Normal, Scalar, UnknownField
+from pdespec.symbols import InputField, Scalar, UnknownField
 
 Index = tuple[int, ...]
 Form = tuple[tuple[Index, sp.Expr], ...]  # a linear differential operator sum c_a d^a, sorted by a

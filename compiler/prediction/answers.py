@@ -24,7 +24,9 @@ from torch import Tensor
 from compiler.batches.sample import Batch, instance
 from compiler.chance import Chance
 from compiler.data.samples import known_names
+from compiler.fem.discrete.known import Known
 from compiler.fem.export.vtk import collect
+from compiler.fem.meshing.mesh import mesh_domain
 from compiler.fem.solution import Solution
 from compiler.functionals.outputs import output
 from compiler.geometry.metrics import domain as first_domain
@@ -223,9 +225,6 @@ class Answer:
         """All unknowns at the vertices of a mesh of the domain, as `path`.vtu; a batch as one file a sample, and with time one file a time
         and `path`.pvd. Returns the files. Needs meshio.
         """
-        from compiler.fem.discrete.known import Known
-        from compiler.fem.meshing.mesh import mesh_domain
-
         meshio = _needed("meshio")
         path, problem, written = Path(path).with_suffix(""), self.problem, []
         path.parent.mkdir(parents=True, exist_ok=True)

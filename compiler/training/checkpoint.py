@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from compiler.batches.build import build
 from compiler.files import write_atomically
 from compiler.loss.trainables import attribute
 from compiler.training.options import TrainOptions
@@ -38,8 +39,6 @@ def load_run(directory: str | Path, which: str = "last", model: nn.Module | None
     if model is None:
         if run.recipe is None:
             raise RunError(f"{run.directory} does not say how its model was built; pass the model")
-        from compiler.batches.build import build
-
         try:
             model = build(run.problem, run.recipe.operator, **run.recipe.options)
         except (KeyError, TypeError, ValueError) as error:

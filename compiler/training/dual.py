@@ -50,9 +50,10 @@ from compiler.lowering.graph import ResidualGraph, Source
 from compiler.lowering.terms import Index, Stream
 from compiler.training.slabs import Slab, Slabs
 from operators.field import OperatorInput, PointFunction, capabilities
+from pdespec.coordinates import Time
 from pdespec.statements.interfaces import flux_conditions
 from pdespec.statements.problem import Problem
-from pdespec.symbols import Time, UnknownField
+from pdespec.symbols import UnknownField
 
 Array = NDArray[np.float64]
 Measure = tuple[str, int]  # an unknown, and the order of the derivative that is measured

@@ -21,8 +21,6 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from compiler.batches.recipe import Recipe
-from compiler.training.choice import Choice, choose
-from compiler.fem.errors import NoWeakForm
 from compiler.loss.physics import PhysicsLoss
 from compiler.loss.physics import compile as compile_loss
 from compiler.scales import scaled

@@ -10,6 +10,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from compiler.batches import sample as sampling
+from compiler.fem import solve
 from compiler.geometry.metrics import interior, misfit
 from compiler.loss.blocks import StepEngine
 from compiler.loss.physics import PhysicsLoss
@@ -45,10 +47,8 @@ class Objective(nn.Module):
         self, problem: Problem, model: nn.Module, loss: PhysicsLoss, options: TrainOptions, sampler: Sampler | None, fabric: Fabric
     ):
         super().__init__()
-        if sampler is None:
-            from compiler.batches.sample import sample as sampler
         self.model, self.loss = model, loss
-        self.problem, self.options, self.sampler, self.fabric = problem, options, sampler, fabric
+        self.problem, self.options, self.sampler, self.fabric = problem, options, sampler or sampling.sample, fabric
         self.solutions: Solutions | None = None
         self.dual: DualNorm | None = None
         self.window: Window | None = None
@@ -152,8 +152,6 @@ class Validator:
         self.base = torch.tensor((weights if options.physics or not weak else []) + weak, dtype=torch.float64)
         self.truth = None
         if options.references and fabric.is_global_zero:
-            from compiler.fem import solve
-
             display.say(f"solving {options.references} validation samples")
             self.batch = objective.draw("validate", 0, share=False).select(range(options.references))
             self.truth = solve(objective.problem, self.batch)

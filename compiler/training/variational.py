@@ -22,9 +22,12 @@ from functools import lru_cache
 import numpy as np
 import sympy as sp
 
+from compiler.fem.errors import NoWeakForm
+from compiler.fem.forms.weak import by_region, weak_form
 from compiler.lowering.terms import Stream
 from compiler.training.options import OptionError
 from pdespec.calculus import entries
+from pdespec.coordinates import Normal
 from pdespec.curvilinear import angles
 from pdespec.geometry import Boundary, Domain, meshes
 from pdespec.probe import vanishes
@@ -34,7 +37,7 @@ from pdespec.statements.interfaces import flux_conditions
 from pdespec.statements.normalise import gathered
 from pdespec.statements.problem import Problem
 from pdespec.statements.statements import Functional
-from pdespec.symbols import Normal, Scalar
+from pdespec.symbols import Scalar
 
 TRIED = 16  # points at which it is seen whether a stationary point is a minimum
 
@@ -62,9 +65,6 @@ def energy_form(problem: Problem) -> Problem | None:
 
 @lru_cache(maxsize=64)
 def _energy_form(problem: Problem, folders: tuple[str, ...]) -> Problem | None:
-    from compiler.fem.errors import NoWeakForm
-    from compiler.fem.forms.weak import by_region, weak_form
-
     problem = merged(problem) or problem
     if problem.time is not None or problem.functionals or not problem.equations or angles(problem.coordinates):
         return None

@@ -7,16 +7,17 @@ from typing import Any
 
 import sympy as sp
 
-from pdespec.calculus import TwoSided, short
+from pdespec.calculus import TwoSided
+from pdespec.coordinates import Time
 from pdespec.errors import Diagnostic
-from pdespec.geometry import Boundary, Box, Domain, Interval, Rectangle, coincide, combined
+from pdespec.geometry import Boundary, Box, Domain, Interval, Rectangle, coincide, combined, in_place
 from pdespec.jets import sympy_form
+from pdespec.notation import short
 from pdespec.probe import vanishes
 from pdespec.rules.registry import Analysis, Row, rule
 from pdespec.statements.boundary_parts import Part, certain, domain_parts, parts
 from pdespec.statements.statements import Condition
-from pdespec.symbols import Time, Unknown
-from pdespec.text.write.places import in_place
+from pdespec.symbols import Unknown
 
 
 @rule("W02")

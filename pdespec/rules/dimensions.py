@@ -12,13 +12,14 @@ from typing import Any
 
 import sympy as sp
 
-from pdespec.calculus import Integral, short
+from pdespec.calculus import Integral
+from pdespec.coordinates import Coordinate, Normal, Time
 from pdespec.errors import fail
 from pdespec.functions import TABLE, WRITTEN
-from pdespec.symbols import Coordinate, InputField, Normal, Scalar, Time, UnknownField
-from pdespec.text.syntax.units import ANY, ONE, Measure, unknown_unit
-from pdespec.text.syntax.units import measure as measure_of
-from pdespec.text.syntax.units import unit_of as unit_of_text
+from pdespec.notation import short
+from pdespec.symbols import InputField, Scalar, UnknownField
+from pdespec.units import ANY, ONE, Measure, product_of, unknown_unit
+from pdespec.units import measure as measure_of
 
 Unit = Measure | None
 
@@ -28,7 +29,7 @@ def measure(text: str | None) -> Unit:
 
     Raises: S01 when it is no unit.
     """
-    written = unit_of_text(text)
+    written = product_of(text)
     if written is not None and (wrong := unknown_unit(written)):
         raise fail("S01", f"unknown unit {wrong[0]!r} in {text!r}", wrong[1])
     return measure_of(written)

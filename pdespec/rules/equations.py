@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pdespec.calculus import Integral, TwoSided, entries, short
+from pdespec.calculus import Integral, TwoSided, entries
+from pdespec.coordinates import Normal
 from pdespec.errors import Diagnostic
 from pdespec.geometry import Boundary, Domain
 from pdespec.jets import jets_of, sympy_form
+from pdespec.notation import short
 from pdespec.rules.membership import bind, points, typical
 from pdespec.rules.registry import Analysis, counted, rule
 from pdespec.rules.subdomains import subdomains
 from pdespec.statements.problem import Problem
-from pdespec.symbols import Normal, Scalar
+from pdespec.symbols import Scalar
 
 POINTS = 512  # at which the cover of a domain by subdomains is looked at
 

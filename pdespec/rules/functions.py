@@ -9,11 +9,12 @@ import sympy as sp
 from sympy.core.relational import Relational
 from sympy.logic.inference import satisfiable
 
-from pdespec.calculus import entries, short
+from pdespec.calculus import entries
 from pdespec.errors import Diagnostic, ProblemError, Span
 from pdespec.functions import unknown_functions
 from pdespec.jets import jet_form, jets_of, sympy_form, total_derivative
 from pdespec.jumps import SPECIAL, surfaces
+from pdespec.notation import short
 from pdespec.rules.registry import Analysis, rule
 from pdespec.statements.problem import Problem
 from pdespec.statements.statements import IntegralRequirement

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pdespec.calculus import TwoSided, short
+from pdespec.calculus import TwoSided
 from pdespec.errors import Diagnostic
 from pdespec.jets import jets_of
+from pdespec.notation import short
 from pdespec.rules.functions import differentiated_jumps
 from pdespec.rules.registry import Analysis, rule
 from pdespec.statements.interfaces import flux_conditions, moving

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pdespec.calculus import entries
+from pdespec.coordinates import Coordinate
 from pdespec.errors import Diagnostic, ProblemError
 from pdespec.rules.dimensions import agree, unit_of
 from pdespec.rules.registry import Analysis, rule
-from pdespec.symbols import Coordinate
-from pdespec.text.syntax.words import BUILTINS, CONSTANTS, RESERVED
+from pdespec.words import BUILTINS, CONSTANTS, RESERVED
 
 
 @rule("S03")

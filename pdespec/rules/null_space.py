@@ -8,11 +8,12 @@ from typing import Any
 
 import sympy as sp
 
-from pdespec.calculus import Integral, entries, short
+from pdespec.calculus import Integral, entries
 from pdespec.errors import Diagnostic
 from pdespec.geometry import Boundary
 from pdespec.jets import jet_form, jets_of, total_derivative
 from pdespec.jumps import slope
+from pdespec.notation import short
 from pdespec.probe import DIGITS, Elimination, points, slopes, value
 from pdespec.rules.registry import Analysis, Row, rule
 from pdespec.statements.statements import IntegralRequirement

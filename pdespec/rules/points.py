@@ -6,15 +6,16 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pdespec.calculus import short
+from pdespec.coordinates import Normal
 from pdespec.errors import Diagnostic
 from pdespec.geometry import Domain, shape_symbols
+from pdespec.notation import short
 from pdespec.probe import Elimination
 from pdespec.rules.membership import bind, bounds, halton
 from pdespec.rules.null_space import all_modes, changes, noticing, place_of
 from pdespec.rules.registry import Analysis, Row, rule
 from pdespec.statements.statements import Condition
-from pdespec.symbols import Normal, Scalar
+from pdespec.symbols import Scalar
 
 AROUND = 2048  # points about a point, of which one lies in the domain where the point lies in its closure
 NEAR = 1e-6  # their distance, of the size of the domain

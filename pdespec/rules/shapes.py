@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pdespec.calculus import short
 from pdespec.errors import Diagnostic
 from pdespec.geometry import subshapes
+from pdespec.notation import short
 from pdespec.rules.admissible import counterexample, needed, sides
 from pdespec.rules.registry import Analysis, rule
 

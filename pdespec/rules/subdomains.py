@@ -13,6 +13,7 @@ from typing import Any
 import sympy as sp
 
 from pdespec.calculus import TwoSided, entries, partial
+from pdespec.coordinates import Coordinate
 from pdespec.geometry import (
     Ball,
     Box,
@@ -42,7 +43,7 @@ from pdespec.rules.membership import points
 from pdespec.statements.interfaces import flux, same_sign
 from pdespec.statements.problem import Problem
 from pdespec.statements.statements import Equation
-from pdespec.symbols import Coordinate, UnknownField
+from pdespec.symbols import UnknownField
 
 PROBES = 64  # points at which it is seen whether a comparison holds everywhere
 

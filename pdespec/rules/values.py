@@ -8,9 +8,9 @@ from typing import Any
 
 import sympy as sp
 
-from pdespec.calculus import short
 from pdespec.errors import Diagnostic, ProblemError
 from pdespec.jets import jet_form, jets_of, sympy_form
+from pdespec.notation import short
 from pdespec.probe import follows
 from pdespec.rules.registry import Analysis, rule
 from pdespec.statements.statements import Requirement

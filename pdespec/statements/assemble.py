@@ -8,6 +8,7 @@ from typing import Any
 import sympy as sp
 
 from pdespec.calculus import Integral
+from pdespec.coordinates import Coordinate, Normal, Time, check_name
 from pdespec.errors import Diagnostic, ProblemError, Span, fail
 from pdespec.geometry import Boundary, Domain, Region, shape_symbols
 from pdespec.jets import Jet
@@ -33,7 +34,7 @@ from pdespec.statements.statements import (
     Requirement,
     Stated,
 )
-from pdespec.symbols import Coordinate, Input, Normal, Param, Scalar, Time, Unknown, check_name
+from pdespec.symbols import Input, Param, Scalar, Unknown
 from pdespec.table import Channels, Table
 
 

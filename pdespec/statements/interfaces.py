@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import sympy as sp
 
 from pdespec.calculus import Minus, Plus, TwoSided, entries
+from pdespec.coordinates import Coordinate, Normal, Time
 from pdespec.errors import ProblemError
 from pdespec.geometry import Boundary, Disk, Domain, interface
 from pdespec.jets import jet_form, jets_of, sympy_form
@@ -27,7 +28,7 @@ from pdespec.jumps import surfaces
 from pdespec.probe import vanishes
 from pdespec.statements.boundary_parts import parts
 from pdespec.statements.statements import Condition, Equation
-from pdespec.symbols import Coordinate, InputField, Normal, Time, UnknownField
+from pdespec.symbols import InputField, UnknownField
 
 if TYPE_CHECKING:
     from pdespec.statements.problem import Problem

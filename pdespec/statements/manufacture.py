@@ -8,16 +8,18 @@ from typing import Any
 
 import sympy as sp
 
-from pdespec.calculus import Integral, entries, grad, short
+from pdespec.calculus import Integral, entries, grad
+from pdespec.coordinates import Coordinate, exact, unit_normal
 from pdespec.errors import Diagnostic, ProblemError, fail
 from pdespec.geometry import Boundary, Box, Interval, Rectangle
 from pdespec.jets import Jet, jet_form, jets_of, sympy_form, total_derivative
+from pdespec.notation import short
 from pdespec.probe import vanishes
 from pdespec.statements.normalise import declaration_of, gathered, known_solution
 from pdespec.statements.problem import Problem
 from pdespec.statements.statements import Condition, Functional, IntegralRequirement
 from pdespec.statements.variation import euler_lagrange, naturals
-from pdespec.symbols import Coordinate, InputField, Param, Unknown, UnknownField, exact, unit_normal
+from pdespec.symbols import InputField, Param, Unknown, UnknownField
 from pdespec.tensors import dot
 
 

@@ -11,10 +11,12 @@ from sympy.core.relational import Relational
 from sympy.logic.boolalg import BooleanAtom
 
 from pdespec import complexes
-from pdespec.calculus import Integral, rank, short
+from pdespec.calculus import Integral, rank
+from pdespec.coordinates import exact
 from pdespec.curvilinear import angles, divided, measure
 from pdespec.errors import fail
 from pdespec.geometry import Boundary, Domain, Interval, Region, coincide, side
+from pdespec.notation import short
 from pdespec.statements.statements import (
     Condition,
     Data,
@@ -27,7 +29,7 @@ from pdespec.statements.statements import (
     promote,
     sides,
 )
-from pdespec.symbols import Input, InputField, Param, Scalar, Unknown, UnknownField, exact
+from pdespec.symbols import Input, InputField, Param, Scalar, Unknown, UnknownField
 
 COMPARISONS = {sp.StrictGreaterThan: ">", sp.GreaterThan: ">=", sp.StrictLessThan: "<", sp.LessThan: "<="}
 

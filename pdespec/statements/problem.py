@@ -10,9 +10,11 @@ from typing import Any
 
 import sympy as sp
 
+from pdespec.coordinates import Coordinate, Time
 from pdespec.errors import Diagnostic
 from pdespec.geometry import Boundary, Domain, Region
 from pdespec.jets import MultiIndex, carry_out, jet_form, jets_of
+from pdespec.notation import written
 from pdespec.statements.assemble import assemble
 from pdespec.statements.statements import (
     Condition,
@@ -25,7 +27,7 @@ from pdespec.statements.statements import (
     Requirement,
 )
 from pdespec.statements.variation import stationarity
-from pdespec.symbols import Coordinate, Input, Param, Time, Unknown, UnknownField
+from pdespec.symbols import Input, Param, Unknown, UnknownField
 from pdespec.table import Table
 
 
@@ -155,15 +157,11 @@ class Problem:
 
     def to_dsl(self) -> str:
         """The problem as text: `pdespec.parse(problem.to_dsl()) == problem`."""
-        from pdespec.text.syntax.printer import to_dsl
-
-        return to_dsl(self)
+        return written("dsl", self)
 
     def to_latex(self) -> str:
         """The problem typeset, as the body of a LaTeX display."""
-        from pdespec.text.syntax.printer import to_latex
-
-        return to_latex(self)
+        return written("latex", self)
 
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {self.to_latex()}$"

@@ -14,10 +14,11 @@ from sympy.core.relational import Relational
 from sympy.logic.boolalg import BooleanAtom
 
 from pdespec import complexes
-from pdespec.calculus import describe, rank, short
+from pdespec.calculus import describe, rank
+from pdespec.coordinates import Coordinate, Time, exact
 from pdespec.errors import Span, fail
 from pdespec.geometry import Boundary, Domain, Region
-from pdespec.symbols import Coordinate, Time, exact
+from pdespec.notation import short
 
 Expression = Any  # a SymPy scalar or ImmutableMatrix
 

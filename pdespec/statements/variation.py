@@ -16,18 +16,20 @@ from typing import TYPE_CHECKING, Any
 
 import sympy as sp
 
-from pdespec.calculus import Integral, coordinates_of, describe, entries, partial, short
+from pdespec.calculus import Integral, coordinates_of, describe, entries, partial
 from pdespec.complexes import split, stacked
+from pdespec.coordinates import Coordinate, Normal, exact
 from pdespec.curvilinear import angles, divided
 from pdespec.errors import fail
 from pdespec.geometry import Boundary, Domain, boundary, rest, side
 from pdespec.jets import Jet, jet_form, jets_of, sympy_form
 from pdespec.jumps import slope
+from pdespec.notation import short
 from pdespec.probe import vanishes
 from pdespec.statements.boundary_parts import Part, parts
 from pdespec.statements.normalise import energy_terms
 from pdespec.statements.statements import Condition, Equation, Functional
-from pdespec.symbols import Coordinate, Normal, Scalar, TestField, Unknown, UnknownField, component_function, exact
+from pdespec.symbols import Scalar, TestField, Unknown, UnknownField, component_function
 
 if TYPE_CHECKING:
     from pdespec.statements.problem import Problem

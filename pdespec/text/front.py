@@ -1,4 +1,4 @@
-"""Text to problem."""
+"""Text to problem, and problem to text or LaTeX."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pdespec.errors import Diagnostic, ProblemError, Source, Span
+from pdespec.text.syntax.printer import document
+from pdespec.text.write.display import problem_latex
+from pdespec.text.write.written import statements_of
 
 if TYPE_CHECKING:
     from pdespec.statements.problem import Problem
@@ -43,3 +46,13 @@ def parse(text: str, source: str = "<text>") -> Problem:
     except RecursionError:
         message = "the problem is nested too deeply"
         raise ProblemError(Diagnostic("S02", message, "name inner parts by definitions", span=Span(named, 1, 1, 1, 2))) from None
+
+
+def to_dsl(problem: Problem) -> str:
+    """The problem as text: as it was written where it came from text, from its meaning otherwise."""
+    return document(statements_of(problem))
+
+
+def to_latex(problem: Problem) -> str:
+    """The problem typeset."""
+    return problem_latex(problem)

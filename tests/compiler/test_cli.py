@@ -94,7 +94,7 @@ def test_control_c_saves_says_how_to_go_on_and_ends_with_130(workplace, monkeypa
         return sample(problem, size, *arguments, **keywords)
 
     with monkeypatch.context() as patched:
-        patched.setattr(sys.modules["compiler.sample"], "sample", interrupting)
+        patched.setattr(sys.modules["compiler.batches.sample"], "sample", interrupting)
         result = call("train", POISSON, *TINY, "--set=validation=0", "--set=references=0")
     assert result.exit_code == 130
     assert "stopped at step 3 of 4; runs/nonlinear_poisson continues with --resume" in result.stderr

@@ -93,7 +93,7 @@ class Drawer:
         raise RuntimeError("no name is left")
 
     def _derivative(self, word: str) -> bool:
-        from pdespec.text.syntax.words import BUILTINS, RESERVED, split_derivative
+        from pdespec.words import BUILTINS, RESERVED, split_derivative
 
         if word in OWN.values():
             return False

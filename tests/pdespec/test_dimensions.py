@@ -3,7 +3,7 @@ import sympy as sp
 
 from pdespec import ProblemError, boundary, const, div, dot, dt, grad, integral, lap, param, rectangle, space, time, unit_normal, unknown
 from pdespec.rules.dimensions import agree, measure, unit_of
-from pdespec.text.syntax.units import ANY, ONE
+from pdespec.units import ANY, ONE
 
 x, y = space("x y", unit="m")
 t = time("t", 0, 1, unit="s")

@@ -20,8 +20,9 @@ from pdespec import (
     uniform,
     unknown,
 )
+from pdespec.coordinates import Coordinate, exact, unit_normal
 from pdespec.statements.statements import sides
-from pdespec.symbols import Coordinate, Input, InputField, Param, Unknown, UnknownField, exact, unit_normal
+from pdespec.symbols import Input, InputField, Param, Unknown, UnknownField
 
 x, y = space("x y")
 t = time("t", 0, 2)

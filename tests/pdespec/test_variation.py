@@ -37,7 +37,7 @@ from pdespec import (
     variation,
     weak_form,
 )
-from pdespec.symbols import Normal
+from pdespec.coordinates import Normal
 from pdespec.tensors import transpose
 
 from .closed_form import closed, same

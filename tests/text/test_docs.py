@@ -9,7 +9,7 @@ import pytest
 
 import pdespec
 from pdespec.errors import render_all
-from pdespec.text.syntax.words import PARTICLES, STATEMENTS
+from pdespec.words import PARTICLES, STATEMENTS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")

@@ -13,7 +13,8 @@ from pygments.token import Comment, Error, Keyword, Name
 
 from pdespec.text.read import calls, operations, regions
 from pdespec.text.syntax.parser import grammar
-from pdespec.text.syntax.words import (
+from pdespec.text.write import highlight
+from pdespec.words import (
     BUILTINS,
     CONSTANTS,
     FUNCTIONS,
@@ -24,7 +25,6 @@ from pdespec.text.syntax.words import (
     STATEMENTS,
     YIELDING,
 )
-from pdespec.text.write import highlight
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.pde"))

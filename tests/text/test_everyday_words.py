@@ -11,9 +11,9 @@ from scipy.integrate import nquad
 
 import pdespec
 from pdespec import Problem, ProblemError, at, boundary, check, dirac, dn, dt, lap, on, rectangle, space, time, unknown
-from pdespec.symbols import Normal
-from pdespec.text.syntax.beyond import MEANT
-from pdespec.text.syntax.units import PLAIN, PREFIXED, PREFIXES, UNITS
+from pdespec.beyond import MEANT
+from pdespec.coordinates import Normal
+from pdespec.units import PLAIN, PREFIXED, PREFIXES, UNITS
 
 FOLDER = Path(__file__).parent / "diagnostics"
 HEAD = "problem p\nspace x, y\ndomain Q = rectangle([0, 0], [1, 1])\nunknown u : scalar on Q, v : vector on Q\n"

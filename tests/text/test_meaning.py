@@ -7,7 +7,7 @@ import sympy as sp
 
 import pdespec
 from pdespec import ProblemError
-from pdespec.symbols import Normal, Time, space
+from pdespec.coordinates import Normal, Time, space
 
 HEAD = """problem p
 space x, y

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 import pdespec
 from pdespec import Problem, calculus, domains, geometry, laws, on
+from pdespec.coordinates import space, time
 from pdespec.errors import Source
-from pdespec.symbols import const, input_function, param, space, time, trainable, unknown
+from pdespec.symbols import const, input_function, param, trainable, unknown
 from pdespec.text.syntax import ast as t
 from pdespec.text.syntax.parser import read
 from pdespec.text.syntax.printer import document, text
-from pdespec.text.syntax.words import BUILTINS, RESERVED
+from pdespec.words import BUILTINS, RESERVED
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 

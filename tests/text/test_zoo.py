@@ -13,8 +13,9 @@ import pytest
 import sympy as sp
 
 import pdespec
+from pdespec.coordinates import Normal
 from pdespec.geometry import Ball, Box, Disk, Interval, Rectangle
-from pdespec.symbols import Normal, Scalar
+from pdespec.symbols import Scalar
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PATHS = sorted(EXAMPLES.glob("*.pde"))

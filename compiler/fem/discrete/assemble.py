@@ -16,7 +16,8 @@ from compiler.fem.discrete.spaces import Place, Spaces
 from compiler.fem.errors import SolverError
 from compiler.fem.forms.weak import Region, WeakForm
 from compiler.lowering.terms import Index, Stream
-from pdespec.symbols import Coordinate, Normal, Scalar, Time
+from pdespec.coordinates import Coordinate, Normal, Time
+from pdespec.symbols import Scalar
 
 Array = NDArray[np.float64]
 

@@ -24,7 +24,8 @@ from compiler.fem.errors import SolverError
 from compiler.fem.forms.conditions import Essential, Pin
 from compiler.fem.forms.weak import WeakForm
 from compiler.lowering.terms import Stream
-from pdespec.symbols import Coordinate, Normal, Scalar, Time
+from pdespec.coordinates import Coordinate, Normal, Time
+from pdespec.symbols import Scalar
 
 Array = NDArray[np.float64]
 Numbers = NDArray[np.int64]

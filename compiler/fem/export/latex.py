@@ -10,8 +10,8 @@ from sympy.printing.latex import LatexPrinter
 from compiler.fem.forms.pairing import Space
 from compiler.fem.forms.weak import Integrand, Region, WeakForm, by_region
 from compiler.lowering.terms import Stream
+from pdespec.coordinates import Normal
 from pdespec.geometry import Boundary
-from pdespec.symbols import Normal
 
 
 class WeakLatex(LatexPrinter):

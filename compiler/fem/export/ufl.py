@@ -20,8 +20,8 @@ from compiler.fem.export.ufl_words import (
 from compiler.fem.forms.conditions import Essential
 from compiler.fem.forms.weak import Region, WeakForm
 from compiler.lowering.terms import Stream
+from pdespec.coordinates import Normal, Time
 from pdespec.geometry import Boundary
-from pdespec.symbols import Normal, Time
 
 IMPORTS = (  # dolfin leaves these out
     "from dolfin import *\nfrom ufl import And, Not, Or, atan_2, bessel_I, bessel_J, bessel_K, bessel_Y, cosh, max_value, min_value, sign, "

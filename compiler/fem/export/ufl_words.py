@@ -14,8 +14,8 @@ from sympy.printing.str import StrPrinter
 from compiler.fem.errors import NoWeakForm
 from compiler.fem.forms.weak import WeakForm
 from compiler.lowering.terms import Stream
+from pdespec.coordinates import Coordinate, Normal
 from pdespec.geometry import Boundary
-from pdespec.symbols import Coordinate, Normal
 
 FUNCTIONS = {"log": "ln", "Abs": "abs", "Max": "max_value", "Min": "min_value", "atan2": "atan_2"}
 FUNCTIONS |= {name: name for name in "exp sin cos tan sinh cosh tanh asin acos atan erf sign".split()}

@@ -12,10 +12,10 @@ import sympy as sp
 
 from compiler.fem.errors import NoWeakForm
 from compiler.lowering.terms import Stream, scalars
+from pdespec.coordinates import Normal
 from pdespec.geometry import Boundary
 from pdespec.jets import carry_out
 from pdespec.statements.problem import Condition, Problem
-from pdespec.symbols import Normal
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from compiler.fem.meshing import patterns
 from compiler.fem.meshing.bodies import Array, Values, body_of, box_of
 from compiler.fem.meshing.curved import curve
 from compiler.fem.meshing.given import cells_of
+from compiler.fem.meshing.triangulate import triangulate
 from compiler.lowering.frame import around
 from compiler.lowering.numpy_function import numpy_function
 from compiler.lowering.rewrite import Unscalable, carried
@@ -61,8 +62,6 @@ def point(expressions: tuple[sp.Expr, ...], values: Values) -> Array:
 
 @singledispatch
 def mesh_shape(shape: shapes.Shape, values: Values, resolution: int, degree: int, cell: str) -> skfem.Mesh:
-    from compiler.fem.meshing.triangulate import triangulate  # needs the optional mesher
-
     no_bricks(shape, cell)
     return triangulate(shape, values, resolution, degree)
 

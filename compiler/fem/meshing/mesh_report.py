@@ -7,14 +7,16 @@ from contextlib import contextmanager
 
 import torch
 
+from compiler.fem.meshing.bodies import numbers_of
 from compiler.geometry.domain import Geometry
 from compiler.geometry.shapes.meshfile import absent, read
 from pdespec.errors import Diagnostic, ProblemError, Span
 from pdespec.geometry import Boundary, Domain, group, meshes
+from pdespec.rules.membership import typical
 from pdespec.statements.problem import Problem
 from pdespec.text.syntax import ast as t
-from pdespec.text.syntax.words import bare
 from pdespec.text.write.written import statements_of
+from pdespec.words import bare
 
 MEASURES = {1: "length", 2: "area", 3: "volume"}
 
@@ -88,9 +90,6 @@ def _files(problem: Problem) -> list[Domain]:
 
 def _bare(domain: Domain) -> Geometry:
     """The domain in one sample, its params at one."""
-    from compiler.fem.meshing.bodies import numbers_of
-    from pdespec.rules.membership import typical
-
     values = {symbol: float(value) for symbol, value in typical(domain).items()}
     return Geometry(domain, numbers_of(domain.shape, values), 1, torch.float64)
 

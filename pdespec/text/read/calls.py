@@ -9,9 +9,11 @@ from typing import Any
 import sympy as sp
 
 from pdespec import calculus
+from pdespec.beyond import DELAY
+from pdespec.coordinates import Time, exact
 from pdespec.errors import nearest
 from pdespec.geometry import Domain
-from pdespec.symbols import Scalar, Time, exact
+from pdespec.symbols import Scalar
 from pdespec.text.read.evaluate import (
     checked,
     condition,
@@ -23,9 +25,8 @@ from pdespec.text.read.evaluate import (
 from pdespec.text.read.operations import BUILTINS, Builtin
 from pdespec.text.read.scope import BROKEN, Broken, Function, Scope
 from pdespec.text.syntax import ast as t
-from pdespec.text.syntax.beyond import DELAY
 from pdespec.text.syntax.printer import text
-from pdespec.text.syntax.words import CONDITIONS, split_derivative
+from pdespec.words import CONDITIONS, split_derivative
 
 MAX_ARGUMENT = 600  # of exp, sinh and cosh of a number: the result stays a floating-point number
 MAX_ORDER = 12  # of a written derivative

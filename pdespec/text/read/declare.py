@@ -9,19 +9,11 @@ from typing import Any
 import sympy as sp
 
 from pdespec import geometry
+from pdespec.coordinates import Coordinate, Time, check_system
 from pdespec.errors import ProblemError, Span, nearest
 from pdespec.geometry import Boundary, Domain, Shape
 from pdespec.statements.statements import Condition, Data, Equation, Output
-from pdespec.symbols import (
-    Coordinate,
-    Input,
-    Param,
-    Time,
-    Unknown,
-    check_sign,
-    check_system,
-    check_tensor,
-)
+from pdespec.symbols import Input, Param, Unknown, check_sign, check_tensor
 from pdespec.text.read.calls import HANDLERS
 from pdespec.text.read.evaluate import expression, region, value
 from pdespec.text.read.operations import BUILTINS
@@ -29,8 +21,8 @@ from pdespec.text.read.regions import LAWS, law, whole_size
 from pdespec.text.read.scope import BROKEN, Broken, Function, Scope
 from pdespec.text.syntax import ast as t
 from pdespec.text.syntax.printer import unit_text
-from pdespec.text.syntax.units import unknown_unit
-from pdespec.text.syntax.words import (
+from pdespec.units import unknown_unit
+from pdespec.words import (
     COMPLEX,
     IDENTIFIER,
     RANKS,

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import sympy as sp
 
-from pdespec.calculus import short
 from pdespec.errors import Diagnostic, ProblemError, Source, Span
+from pdespec.notation import short
 from pdespec.rules.check import check
 from pdespec.statements.problem import Problem
 from pdespec.text.read import state  # noqa: F401 - enters the meaning of equations, conditions and requirements
@@ -15,9 +15,9 @@ from pdespec.text.read.declare import Draft, declare, declared
 from pdespec.text.read.scope import BROKEN, Entry, Scope
 from pdespec.text.syntax import ast as t
 from pdespec.text.syntax.parser import Document, read
+from pdespec.text.syntax.source import attach
 from pdespec.text.syntax.units import check_units
-from pdespec.text.syntax.words import bare
-from pdespec.text.write.written import attach
+from pdespec.words import bare
 
 STATED = frozenset(
     ("in", "on", "at", "minimize", "stationary", "space", "time", "domain", "boundary", "periodic", "unknown", "input", "lost")

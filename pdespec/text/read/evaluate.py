@@ -15,12 +15,12 @@ from typing import Any
 import sympy as sp
 from sympy.logic.boolalg import Boolean
 
-from pdespec import calculus, tensors
+from pdespec import calculus, notation, tensors
+from pdespec.coordinates import unit_normal
 from pdespec.curvilinear import angles
 from pdespec.errors import ProblemError, Span, nearest
 from pdespec.geometry import Boundary, Domain, Shape
 from pdespec.laws import Law
-from pdespec.symbols import unit_normal
 from pdespec.text.read.operations import BUILTINS
 from pdespec.text.read.scope import (
     BROKEN,
@@ -31,7 +31,7 @@ from pdespec.text.read.scope import (
 )
 from pdespec.text.syntax import ast as t
 from pdespec.text.syntax.printer import text
-from pdespec.text.syntax.words import key, split_derivative
+from pdespec.words import key, split_derivative
 
 MAX_EXPONENT = 1000
 
@@ -242,7 +242,7 @@ def _times(left: Any, right: Any, scope: Scope, span: Span | None) -> Any:
         return left * right
     if kinds == ("vector", "vector"):
         hint = "write dot(a, b) for the scalar product, outer(a, b) for the tensor"
-        return scope.fail("T01", f"vector times vector: {calculus.short(left)} and {calculus.short(right)}", span, hint)
+        return scope.fail("T01", f"vector times vector: {notation.short(left)} and {notation.short(right)}", span, hint)
     dim = len(scope.coordinates)
     if angles(scope.coordinates) and kinds == ("tensor", "vector") and left.rows > dim == right.rows:
         return left[:dim, :dim] * right  # vectors have no component along the angle

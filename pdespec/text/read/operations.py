@@ -8,7 +8,7 @@ from typing import Any
 
 import sympy as sp
 
-from pdespec import calculus, complexes, tensors
+from pdespec import calculus, complexes, notation, tensors
 from pdespec.errors import fail
 from pdespec.functions import TABLE
 from pdespec.statements.variation import diff, variation
@@ -29,9 +29,9 @@ def _elementary(function: Callable[..., Any], name: str, least: int = 1, most: i
         for argument in arguments:
             if isinstance(argument, sp.MatrixBase):
                 kind = calculus.describe(argument)
-                raise fail("T02", f"{name} needs a scalar, {calculus.short(argument)} is {kind}", "apply it to components: v.x")
+                raise fail("T02", f"{name} needs a scalar, {notation.short(argument)} is {kind}", "apply it to components: v.x")
             if name in ("min", "max") and complexes.is_complex(argument):
-                raise fail("T02", f"{name} of {calculus.short(argument)}, which is complex", "compare real parts, re(..), or abs(..)")
+                raise fail("T02", f"{name} of {notation.short(argument)}, which is complex", "compare real parts, re(..), or abs(..)")
         return function(*arguments)
 
     return Builtin(apply, least, most, usage or f"{name}(s)")

@@ -28,7 +28,7 @@ from pdespec.text.read.operations import BUILTINS
 from pdespec.text.read.scope import BROKEN, Broken, Scope
 from pdespec.text.syntax import ast as t
 from pdespec.text.syntax.printer import text
-from pdespec.text.syntax.words import bare
+from pdespec.words import bare
 
 LAWS: dict[str, Callable[..., Law]] = {
     name: getattr(laws, name) for name in ("uniform", "loguniform", "normal", "gaussians", "fourier", "grf")

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import sympy as sp
 
+from pdespec.beyond import MEANT
+from pdespec.coordinates import Coordinate, Time
 from pdespec.errors import Diagnostic, ProblemError, Span, nearest
-from pdespec.symbols import Coordinate, Time
 from pdespec.text.syntax import ast as t
-from pdespec.text.syntax.beyond import MEANT
-from pdespec.text.syntax.words import (
+from pdespec.words import (
     BUILTINS,
     FUNCTIONS,
     IDENTIFIER,

@@ -25,7 +25,7 @@ from pdespec.text.read.evaluate import expression, region
 from pdespec.text.read.scope import BROKEN, Broken, Scope
 from pdespec.text.syntax import ast as t
 from pdespec.text.syntax.printer import text
-from pdespec.text.syntax.words import bare, key
+from pdespec.words import bare, key
 
 # ---- equations and conditions
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pdespec.errors import Source, Span
-from pdespec.text.syntax.words import STATEMENTS
+from pdespec.words import STATEMENTS
 
 Token = Any  # lark.Token, whose places its annotations call optional; those of a lexer's tokens never are
 

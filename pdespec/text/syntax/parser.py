@@ -12,9 +12,9 @@ from typing import Any
 
 from lark import Lark, UnexpectedInput
 
+from pdespec.beyond import COMPLEMENTARITY
 from pdespec.errors import Diagnostic, Source, Span, nearest
 from pdespec.text.syntax import ast as t
-from pdespec.text.syntax.beyond import COMPLEMENTARITY
 from pdespec.text.syntax.logical_lines import (
     CLOSING,
     MAX_BRACKETS,
@@ -28,7 +28,7 @@ from pdespec.text.syntax.logical_lines import (
     sections,
 )
 from pdespec.text.syntax.transformer import build, depth
-from pdespec.text.syntax.words import RESERVED, STATEMENTS, spell
+from pdespec.words import RESERVED, STATEMENTS, spell
 
 MAX_DEPTH = 150  # levels of one parse tree: keeps every recursion over it far from Python's own limit
 MAX_NAME = 100

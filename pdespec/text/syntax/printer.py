@@ -7,10 +7,10 @@ from functools import singledispatch
 from typing import TYPE_CHECKING
 
 from pdespec.text.syntax import ast as t
-from pdespec.text.syntax.words import RESERVED
+from pdespec.words import RESERVED
 
 if TYPE_CHECKING:
-    from pdespec.statements.problem import Problem
+    pass
 
 EITHER, BOTH, NOT, COMPARE = range(-4, 0)
 SUM, PRODUCT, SIGN, POWER, POSTFIX, ATOM = range(1, 7)
@@ -26,20 +26,6 @@ LEVELS: dict[type, int] = {
     t.Component: POSTFIX,
     t.Transpose: POSTFIX,
 }
-
-
-def to_dsl(problem: Problem) -> str:
-    """The problem as text: as it was written where it came from text, from its meaning otherwise."""
-    from pdespec.text.write.written import statements_of
-
-    return document(statements_of(problem))
-
-
-def to_latex(problem: Problem) -> str:
-    """The problem typeset."""
-    from pdespec.text.write.display import problem_latex
-
-    return problem_latex(problem)
 
 
 def document(statements: tuple[t.Node, ...]) -> str:

@@ -12,7 +12,7 @@ from lark import Token, Tree
 from pdespec.errors import Source, Span
 from pdespec.text.syntax import ast as t
 from pdespec.text.syntax.logical_lines import place
-from pdespec.text.syntax.words import COMPLEX, spell
+from pdespec.words import COMPLEX, spell
 
 Parts = list[Any]
 Powers = tuple[tuple[str, Fraction], ...]  # of units, in the order written

@@ -7,7 +7,6 @@ from functools import singledispatch
 from typing import TYPE_CHECKING
 
 from pdespec.text.syntax import ast as t
-from pdespec.text.syntax.words import bare, split_derivative
 from pdespec.text.write.latex import (
     COMPARE,
     Notation,
@@ -16,6 +15,8 @@ from pdespec.text.write.latex import (
     symbol,
     tex,
 )
+from pdespec.text.write.written import statements_of
+from pdespec.words import bare, split_derivative
 
 if TYPE_CHECKING:
     from pdespec.statements.problem import Problem
@@ -44,8 +45,6 @@ def problem_latex(problem: Problem) -> str:
 
 def problem_lines(problem: Problem) -> list[Line]:
     """The lines of a problem in the order of a textbook."""
-    from pdespec.text.write.written import statements_of
-
     statements = statements_of(problem)
     notation = notation_of(statements)
     for name, boundary in problem.boundaries.items():

@@ -11,21 +11,15 @@ import sympy as sp
 from pdespec import calculus
 from pdespec import geometry as g
 from pdespec.calculus import Average, Integral, Jump
+from pdespec.coordinates import Coordinate, Normal, Time
 from pdespec.curvilinear import divided
 from pdespec.errors import ProblemError, fail
 from pdespec.functions import WRITTEN
-from pdespec.symbols import (
-    Coordinate,
-    InputField,
-    Normal,
-    Scalar,
-    Time,
-    UnknownField,
-)
+from pdespec.geometry import in_place
+from pdespec.symbols import InputField, Scalar, UnknownField
 from pdespec.text.syntax import ast as t
 from pdespec.text.syntax.printer import text
-from pdespec.text.syntax.words import BUILTINS, split_derivative, taken
-from pdespec.text.write.places import in_place, shape
+from pdespec.text.write.places import shape
 from pdespec.text.write.recognise import (
     declared,
     is_negative,
@@ -33,6 +27,8 @@ from pdespec.text.write.recognise import (
     tensor_gradient,
     vector_operators,
 )
+from pdespec.text.write.terms import differentiated, negative, signed
+from pdespec.words import taken
 
 FUNCTIONS: dict[Any, str] = WRITTEN | {Jump: "jump", Average: "avg"}
 COMPARISONS = {sp.Lt: "<", sp.Le: "<=", sp.Gt: ">", sp.Ge: ">="}
@@ -135,13 +131,6 @@ def decimal(number: sp.Rational) -> t.Node:
         return t.Product(t.Number(str(number.p)), (("/", t.Number(str(number.q))),))
     digits = str(number.p * 10**places // number.q).rjust(places + 1, "0")
     return t.Number(f"{digits[:-places]}.{digits[-places:]}")
-
-
-def negative(node: t.Node) -> t.Node:
-    """Minus an expression; in a product the sign goes to its first factor, unless that is a sum, whose terms would take it over."""
-    if isinstance(node, t.Product) and not isinstance(node.first, t.Sum):
-        return t.Product(t.Negative(node.first), node.rest)
-    return t.Negative(node)
 
 
 @singledispatch
@@ -247,14 +236,6 @@ def _derivative(expression: sp.Derivative, express: Express) -> t.Node:
     return differentiated(express(expression.expr), tuple(str(variable) for variable in expression.variables), express)
 
 
-def differentiated(operand: t.Node, variables: tuple[str, ...], express: Express) -> t.Node:
-    """`dxt(u)`, or `d(u, x, t)` where the letters would be read otherwise."""
-    name = "d" + "".join(variables)
-    if split_derivative(name, express.variables) == variables and (name not in BUILTINS or name == "dt"):
-        return t.Call(name, (operand,))
-    return t.Call("d", (operand, *(express.name(variable) for variable in variables)))
-
-
 @write.register
 def _integral(expression: Integral, express: Express) -> t.Node:
     return express.integral(expression.density, expression.region)
@@ -325,10 +306,3 @@ def terms_of(terms: Iterable[sp.Expr], express: Express) -> list[tuple[str, t.No
     ordered: Any = sp.Add(*terms, evaluate=False).as_ordered_terms()
     minus = [is_negative(each) for each in ordered]
     return [("-" if down else "+", express(-each if down else each)) for each, down in zip(ordered, minus, strict=True) if each != 0]
-
-
-def signed(terms: list[tuple[str, t.Node]]) -> t.Node:
-    """A sum of terms with their signs."""
-    (sign, first), *others = terms
-    first = negative(first) if sign == "-" else first
-    return t.Sum(first, tuple(others)) if others else first

@@ -13,7 +13,7 @@ from pygments.lexer import RegexLexer, bygroups, words
 from pygments.token import Comment, Keyword, Name, Number, Operator, Punctuation, String, Text
 
 from pdespec.text.read.regions import LAWS
-from pdespec.text.syntax.words import (
+from pdespec.words import (
     COMPLEX,
     CONSTANTS,
     FUNCTIONS,

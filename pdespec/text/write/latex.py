@@ -18,7 +18,7 @@ from pdespec.text.syntax.printer import (
     SUM,
     level_of,
 )
-from pdespec.text.syntax.words import GREEK, SHAPES, bare, split_derivative
+from pdespec.words import GREEK, SHAPES, bare, split_derivative
 
 GREEK_NAMES = frozenset(GREEK.values())
 LATIN_CAPITALS = {name: name[0] for name in "Alpha Beta Epsilon Zeta Eta Iota Kappa Mu Nu Rho Tau Chi Omicron".split()} | {"omicron": "o"}

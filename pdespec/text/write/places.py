@@ -27,22 +27,6 @@ def law(value: Law, size: int | None, express: Express) -> t.Node:
     return t.Call(LAW_NAMES[type(value)], tuple(written.values()) if isinstance(value, NumberLaw) else (), keywords + sized)
 
 
-def in_place(region: g.Boundary) -> bool:
-    """Whether a boundary bears the name that its expression gives it."""
-    makers: dict[str, Any] = {
-        "all": lambda: g.boundary(region.domain, where=region.where),
-        "of": lambda: g.boundary(region.domain, region.part, where=region.where),
-        "side": lambda: g.side(region.domain, None, region.where, **{str(region.coordinate): region.value}),
-        "rest": lambda: g.rest(region.domain, *region.others),
-        "inner": lambda: g.inner(region.domain, where=region.where),
-        "outer": lambda: g.outer(region.domain, where=region.where),
-        "level": lambda: g.interface(region.domain, region.value),
-        "interface": lambda: g.interface(region.domain, region.others[0].domain),
-        "group": lambda: g.group(region.domain, region.group or "", where=region.where),
-    }
-    return makers[region.kind]() == region
-
-
 # ---- shapes
 
 

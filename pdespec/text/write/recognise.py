@@ -8,8 +8,10 @@ from typing import Any
 import sympy as sp
 
 from pdespec import calculus
-from pdespec.symbols import Coordinate, InputField, Scalar, UnknownField
+from pdespec.coordinates import Coordinate
+from pdespec.symbols import InputField, Scalar, UnknownField
 from pdespec.text.syntax import ast as t
+from pdespec.text.write.terms import differentiated, signed
 
 Express = Any  # pdespec.text.write.express.Express, which calls this module
 
@@ -101,8 +103,6 @@ def tensor_gradient(expression: sp.MatrixBase, express: Express) -> t.Node | Non
 
 def vector_operators(expression: sp.MatrixBase, express: Express) -> t.Node | None:
     """A vector as a sum of multiples of known operators and a bracket of what is left, when there are any."""
-    from pdespec.text.write.express import signed
-
     if expression.rows == 1:
         return None
     rows = [list(sp.Add.make_args(entry)) for entry in expression]
@@ -123,8 +123,6 @@ def vector_operators(expression: sp.MatrixBase, express: Express) -> t.Node | No
 
 def _candidates(expression: sp.MatrixBase, express: Express) -> Iterator[tuple[t.Node, sp.MatrixBase]]:
     """Operators of the fields of a vector that have its size."""
-    from pdespec.text.write.express import differentiated
-
     vectors, scalars = _fields(expression, ("vector",)), _fields(expression, ("scalar",))
     for field in vectors:
         name, symbol = express.name(field.name), field.symbol

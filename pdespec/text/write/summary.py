@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pdespec.statements.normalise import fields_of
+from pdespec.statements.variation import natural_conditions, stationarity
 from pdespec.text.syntax import ast as t
 from pdespec.text.syntax.printer import text
 from pdespec.text.write.express import Express
@@ -72,8 +73,6 @@ def residual_lines(problem: Problem) -> list[str]:
 
 def variation_lines(problem: Problem) -> list[str]:
     """The Euler-Lagrange equations and the natural boundary conditions of the energies, in conservative form."""
-    from pdespec.statements.variation import natural_conditions, stationarity
-
     if not problem.functionals:
         return ["no energy is made minimal or stationary"]
     found = []

@@ -10,15 +10,15 @@ import sympy as sp
 from pdespec.calculus import entries
 from pdespec.errors import ProblemError
 from pdespec.functions import WRITTEN
-from pdespec.geometry import Boundary
+from pdespec.geometry import Boundary, in_place
 from pdespec.statements import normalise as forms
 from pdespec.statements.statements import Condition, IntegralRequirement
 from pdespec.symbols import Input, Param, Unknown, UnknownField
 from pdespec.text.syntax import ast as t
 from pdespec.text.syntax.units import unit_of
-from pdespec.text.syntax.words import COMPLEX, YIELDING
 from pdespec.text.write.express import Express
-from pdespec.text.write.places import in_place, law, shape
+from pdespec.text.write.places import law, shape
+from pdespec.words import COMPLEX, YIELDING
 
 if TYPE_CHECKING:
     from pdespec.statements.problem import Problem

@@ -10,8 +10,9 @@ import sympy as sp
 import torch
 from torch import Tensor
 
+from pdespec.coordinates import Normal
 from pdespec.statements.problem import Problem
-from pdespec.symbols import InputField, Normal, Scalar, UnknownField
+from pdespec.symbols import InputField, Scalar, UnknownField
 
 
 @dataclass(frozen=True)
