@@ -37,7 +37,7 @@ from compiler.training.runs import Run, RunError
 EVALUATION = "evaluation.json"
 
 
-def evaluate(
+def compare_with_reference(
     directory: str | Path,
     samples: int = 32,
     *,

@@ -12,8 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from compiler.evaluation.evaluate import evaluate as evaluate_run
-from compiler.evaluation.evaluate import rows
+from compiler.evaluation.evaluate import compare_with_reference, rows
 from compiler.evaluation.result import Evaluation
 from compiler.files import write_atomically
 from compiler.loss.physics import compile as compile_loss
@@ -40,8 +39,11 @@ def evaluate(
     report: bool = True,
     display: Display | None = None,
 ) -> Evaluation:
-    """Compares a run with the reference solver, see `compiler.evaluation.evaluate`, and writes pictures and report.html beside it."""
-    evaluation = evaluate_run(
+    """Compares a run with the reference solver and writes evaluation.json, pictures and report.html into its directory.
+
+    See `compiler.evaluation.evaluate.compare_with_reference`, which does all but the report.
+    """
+    evaluation = compare_with_reference(
         directory, samples, checkpoint=checkpoint, model=model, resolution=resolution, sampler=sampler, solver=solver, display=display
     )
     if report:
