@@ -24,9 +24,9 @@ from sympy.logic.boolalg import BooleanAtom, BooleanFunction
 from torch import Tensor, fx
 
 from compiler.lowering import special
+from pdespec.coordinates import Mod
 from pdespec.errors import fail
 from pdespec.functions import unknown_functions
-from pdespec.coordinates import Mod
 
 UNARY: dict[Any, Callable[[Tensor], Tensor]] = {
     sp.exp: torch.exp, sp.log: torch.log, sp.sin: torch.sin, sp.cos: torch.cos, sp.tan: torch.tan,

@@ -44,7 +44,6 @@ from compiler.fem.errors import NoConvergence, NoWeakForm, SampleError, Singular
 from compiler.fem.forms.conditions import unknown_streams
 from compiler.fem.forms.weak import Region
 from compiler.fem.solve import SolveOptions, one_equation, prepare, sample_spaces, solve, solved_system
-from compiler.fem.solvers.slabs import Slab, Slabs
 from compiler.fem.solvers.time_stepping import evolution, initial_vector
 from compiler.geometry.metrics import interior, relative_error
 from compiler.lowering.graph import ResidualGraph, Source
