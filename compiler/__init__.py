@@ -1,13 +1,63 @@
 """Where a problem and an operator meet: losses with exact derivatives, training, reference solutions, comparison.
 
-The public names are loaded on first use, so that `pdespec check` needs no torch.
+The public names are loaded on first use (PEP 562), so that `pdespec check` needs no torch; type checkers and editors see them below.
 """
 
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from pdespec.errors import nearest
+
+if TYPE_CHECKING:
+    from compiler.batches.build import build
+    from compiler.batches.recipe import Recipe
+    from compiler.batches.sample import Batch, instance, sample
+    from compiler.comparison.compare import compare
+    from compiler.derivatives import DERIVATIVES
+    from compiler.fem import solve
+    from compiler.functionals.outputs import outputs
+    from compiler.geometry.domain import Geometry
+    from compiler.loss.blocks import StepEngine
+    from compiler.loss.physics import PhysicsLoss, compile
+    from compiler.prediction.answers import load
+    from compiler.prediction.error_equation import certificate
+    from compiler.report.page import evaluate
+    from compiler.training.balancers import BALANCERS
+    from compiler.training.checkpoint import load_run
+    from compiler.training.loop import TrainOptions, train
+    from compiler.training.optimizers import OPTIMIZERS, SCHEDULES
+    from compiler.training.presets import PRESETS
+    from compiler.training.runs import Run, open_run
+
+__all__ = [
+    "BALANCERS",
+    "Batch",
+    "DERIVATIVES",
+    "Geometry",
+    "OPTIMIZERS",
+    "PRESETS",
+    "PhysicsLoss",
+    "Recipe",
+    "Run",
+    "SCHEDULES",
+    "StepEngine",
+    "TrainOptions",
+    "build",
+    "certificate",
+    "compare",
+    "compile",
+    "evaluate",
+    "instance",
+    "load",
+    "load_run",
+    "open_run",
+    "outputs",
+    "sample",
+    "solve",
+    "train",
+]
 
 _HOME = {
     "compile": "loss.physics",
@@ -36,23 +86,20 @@ _HOME = {
     "SCHEDULES": "training.optimizers",
     "Geometry": "geometry.domain",
 }
+"""Public name -> the module that defines it, under `compiler`."""
 
-__all__ = sorted(_HOME)
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
-class _Package(ModuleType):
-    """Loads a public name on first use. No module under `compiler` bears such a name, except as the room of another."""
+if not TYPE_CHECKING:  # for a type checker the imports above are all there is: it reports a misspelt name
 
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _HOME and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-    def __getattr__(self, name: str):
+    def __getattr__(name: str) -> Any:
         if name not in _HOME:
-            raise AttributeError(f"module 'compiler' has no attribute {name!r}; it has {', '.join(__all__)}")
+            near = nearest(name, __all__)
+            hint = f"did you mean {near!r}?" if near else f"it has {', '.join(__all__)}"
+            raise AttributeError(f"module 'compiler' has no attribute {name!r}; {hint}")
         value = getattr(importlib.import_module(f"compiler.{_HOME[name]}"), name)
-        setattr(self, name, value)
+        globals()[name] = value
         return value
-
-
-sys.modules[__name__].__class__ = _Package

@@ -32,7 +32,7 @@ from pdespec.domains import (
     scaled,
     star,
 )
-from pdespec.errors import Diagnostic, ProblemError, nearest
+from pdespec.errors import Diagnostic, PdespecError, ProblemError, nearest
 from pdespec.geometry import Boundary, Domain, boundary, group, interface, periodic, rest, side
 from pdespec.laws import fourier, gaussians, grf, loguniform, normal, uniform
 from pdespec.rules.check import check
@@ -68,16 +68,21 @@ _OPERATOR = pattern(r"d[xyzXYZt]{1,8}")  # dx, dxx, dxt, ..; d(u, r, r) for coor
 
 # fmt: off
 __all__ = [
-    "abs2", "advect", "airfoil", "arg", "at", "avg", "ball", "Boundary", "boundary", "box", "check", "Condition", "conj", "const",
-    "cross", "curl", "cylinder", "d", "Data", "det", "Diagnostic", "diff", "dirac", "disk", "div", "dn", "Domain", "dot", "dt",
-    "dtt", "ellipse", "ellipsoid", "Equation", "exterior", "extruded", "first_variation", "fourier", "Functional", "gaussians",
-    "grad", "grf", "group", "identity", "im", "inner", "input_function", "inside", "Integral", "integral", "IntegralRequirement",
-    "interface", "interval", "inv", "jump", "lap", "lattice", "load", "loguniform", "manufacture", "mesh", "moved", "natural_conditions",
-    "normal", "on", "outer", "Output", "param", "parse", "periodic", "polygon", "Problem", "ProblemError", "re", "rectangle", "Requirement",
-    "rest", "rotated", "scaled", "side", "skew", "space", "star", "sym", "time", "tr", "trainable", "transpose", "uniform",
-    "unit_normal", "unknown", "variation", "weak_form",
+    "abs2", "advect", "airfoil", "arg", "at", "avg", "ball", "Boundary", "boundary", "box", "check", "Condition",
+    "conj", "const", "cross", "curl", "cylinder", "d", "Data", "det", "Diagnostic", "diff", "dirac", "disk", "div",
+    "dn", "Domain", "dot", "dt", "dtt", "ellipse", "ellipsoid", "Equation", "exterior", "extruded", "first_variation",
+    "fourier", "Functional", "gaussians", "grad", "grf", "group", "identity", "im", "inner", "input_function",
+    "inside", "Integral", "integral", "IntegralRequirement", "interface", "interval", "inv", "jump", "lap", "lattice",
+    "load", "loguniform", "manufacture", "mesh", "moved", "natural_conditions", "normal", "on", "outer", "Output",
+    "param", "parse", "PdespecError", "periodic", "polygon", "Problem", "ProblemError", "re", "rectangle",
+    "Requirement", "rest", "rotated", "scaled", "side", "skew", "space", "star", "sym", "time", "tr", "trainable",
+    "transpose", "uniform", "unit_normal", "unknown", "variation", "weak_form",
 ]
 # fmt: on
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def _text() -> Any:

@@ -82,7 +82,11 @@ class Diagnostic:
         return render(self)
 
 
-class ProblemError(ValueError):
+class PdespecError(Exception):
+    """The root of what this project raises on purpose: problems, options, runs, samples that cannot be solved."""
+
+
+class ProblemError(PdespecError, ValueError):
     """Everything wrong with a problem, at once, in `diagnostics`."""
 
     def __init__(self, diagnostics: Iterable[Diagnostic] | Diagnostic) -> None:

@@ -30,7 +30,7 @@ POINTS = {"interior": 512, "boundary": 128, "initial": 128, "point": 32, "operat
 Features = Callable[[Draws], PointFunction]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Batch:
     """Samples of a problem with their collocation points, by region (`"Omega"`, `"Gamma"`, `"Omega@0"`), and the operator's input.
 
@@ -45,6 +45,10 @@ class Batch:
     imposed: Mapping[str, Imposed]
     features: Features = field(repr=False)
     local: Batch | None = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{key} {each.points.shape[1]}" for key, each in self.points.items())
+        return f"<Batch of {self.problem.name}: {self.size} samples; points a sample: {counts}>"
 
     @property
     def size(self) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pdespec.errors import PdespecError
 
-class SolverError(Exception):
+
+class SolverError(PdespecError):
     """A reference solution that could not be made; the message says what is missing and what to do."""
 
 

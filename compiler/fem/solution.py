@@ -110,7 +110,7 @@ def in_time(levels: Array, numbers: NDArray[np.int64], weights: Array) -> Array:
     return sum(weights[m] * levels[np.arange(levels.shape[0]), numbers[m]] for m in range(len(numbers)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Solution:
     """The reference fields of a batch: `truth(points (b, n, d[+1])) -> (b, n, c)` in float64, components in declaration order.
 
@@ -121,6 +121,10 @@ class Solution:
     samples: tuple[SampleSolution, ...]
     seconds: float
     energy: Tensor | None
+
+    def __repr__(self) -> str:
+        energy = "" if self.energy is None else f"; energies {', '.join(f'{float(e):.6g}' for e in self.energy[:4])}"
+        return f"<Solution of {len(self.samples)} samples, {self.seconds:.3g} s each{energy}>"
 
     def __call__(self, points: Tensor) -> Tensor:
         if points.ndim != 3 or points.shape[0] != len(self.samples):

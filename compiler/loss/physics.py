@@ -147,6 +147,9 @@ class PhysicsLoss(nn.Module):
         self._told: set[str] = set()
         self._inner: tuple[FieldLike, FieldLike] | None = None
 
+    def __repr__(self) -> str:
+        return f"<PhysicsLoss of {self.problem.name}: {', '.join(self.labels)}; derivatives {self.derivatives}>"
+
     def found(self) -> dict[str, float]:
         """The trainable numbers as they stand, by name; `c[0]`, `c[1]`, .. where there are several."""
         flat = {name: value.detach().reshape(-1).tolist() for name, value in self.trainables.items()}

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from compiler.batches.recipe import PLACINGS
-from pdespec.errors import nearest
+from pdespec.errors import PdespecError, nearest
 
 POINTS = {"interior": 256, "boundary": 64, "initial": 64, "operator": 512}
 FORMS = ("auto", "strong", "energy")
 PRECISIONS = ("float32", "float64", "bfloat16")
 
 
-class OptionError(ValueError):
+class OptionError(PdespecError, ValueError):
     """An option that does not exist or a value it cannot take."""
 
 

@@ -25,6 +25,7 @@ import pdespec
 from compiler.batches.recipe import Recipe
 from compiler.files import write_atomically
 from compiler.training.options import OptionError, TrainOptions, from_json
+from pdespec.errors import PdespecError
 from pdespec.geometry import Mesh, meshes
 from pdespec.statements.problem import Problem
 
@@ -34,7 +35,7 @@ HISTORY = "history.csv"
 CHECKPOINTS = "checkpoints"
 
 
-class RunError(Exception):
+class RunError(PdespecError):
     """Something on disk is not as it must be; the text says what, where, and what to do."""
 
 

@@ -98,7 +98,7 @@ class Encoder(nn.Module):
         return found.repeat_interleave(self.repeats, 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DecodedField:
     """u as a function of points: latent nodes read through a graph layer and a projection.
 
@@ -113,6 +113,10 @@ class DecodedField:
     latent: tuple[Tensor, ...]
     ansatz: Ansatz | None = None
     search: str = "lattice"
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(str(tuple(each.shape)) for each in self.latent)
+        return f"<DecodedField on a grid of {self.lattice.shape} nodes, latent tensors {shapes}>"
 
     @property
     def capabilities(self) -> Capabilities:

@@ -1,0 +1,70 @@
+"""What a user, an editor and a type checker see of the three packages."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from pathlib import Path
+
+import pytest
+import torch
+
+import compiler
+import operators
+import pdespec
+
+LINE = """
+problem line
+space    x
+param    a ~ uniform(1, 2)
+domain   L = interval(0, 1)
+unknown  u : scalar on L
+in L: -dxx(u) = a
+on boundary(L): u = 0
+"""
+
+
+@pytest.mark.parametrize("package", [pdespec, operators, compiler])
+def test_every_public_name_is_there_and_listed(package):
+    for name in package.__all__:
+        assert getattr(package, name) is not None
+    assert set(package.__all__) <= set(dir(package))
+    assert not {"importlib", "TYPE_CHECKING", "annotations", "pattern"} & set(dir(package)) or package is operators
+
+
+def test_type_checkers_see_the_names_that_are_loaded_on_first_use():
+    tree = ast.parse(Path(compiler.__file__).read_text())
+    typed = {
+        alias.name: node.module
+        for block in tree.body
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert set(typed) == set(compiler.__all__)
+    for name, module in typed.items():
+        assert getattr(importlib.import_module(module), name) is getattr(compiler, name)
+
+
+@pytest.mark.parametrize(("package", "wrong", "right"), [(compiler, "complie", "compile"), (pdespec, "parze", "parse")])
+def test_a_misspelt_name_gets_the_nearest(package, wrong, right):
+    with pytest.raises(AttributeError, match=f"did you mean '{right}'"):
+        getattr(package, wrong)
+
+
+def test_errors_have_one_root():
+    from compiler.fem import SolverError
+    from compiler.training.options import OptionError
+    from compiler.training.runs import RunError
+
+    assert all(issubclass(each, pdespec.PdespecError) for each in (pdespec.ProblemError, OptionError, RunError, SolverError))
+
+
+def test_public_objects_have_a_short_repr():
+    problem = pdespec.parse(LINE)
+    batch = compiler.sample(problem, 2, {"interior": 16, "operator": 16}, torch.Generator().manual_seed(0))
+    field = compiler.build(problem, "gino", latent=(8,))(batch.inputs)
+    for each in (problem, batch, compiler.compile(problem), compiler.solve(problem, batch, resolution=4), field):
+        assert len(repr(each).splitlines()) <= 3 and len(repr(each)) < 300, repr(each)
+    assert "2 samples" in repr(batch) and "GINO" not in repr(batch)
