@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from compiler.data.samples import Draws
-from compiler.loss.hard_conditions import ansatz, plan
+from compiler.loss.hard_conditions import ansatz, plan_hard_conditions
 from compiler.loss.physics import PhysicsLoss
 from operators.field import Capabilities, PointFunction, jet_of
 from operators.jets.jet import Jet, JetSpace
@@ -46,7 +46,7 @@ class Shifted:
 @lru_cache(maxsize=64)
 def defect_names(problem: Problem) -> tuple[str, ...]:
     """A name for each component of the defect; none where a component of the unknowns has nothing built in, so that there is no offset."""
-    if not problem.equations or not all(each.labels for each in plan(problem).values()):
+    if not problem.equations or not all(each.labels for each in plan_hard_conditions(problem).values()):
         return ()
     return tuple(
         f"defect of {t.label}{'' if len(t.expressions) == 1 else f'[{k}]'}"
@@ -55,7 +55,7 @@ def defect_names(problem: Problem) -> tuple[str, ...]:
     )
 
 
-def unit(drawn: Draws, points: Tensor) -> Tensor | None:
+def output_scale(drawn: Draws, points: Tensor) -> Tensor | None:
     """Mean absolute defect of each sample over interior points, at least `LEAST`: a lift may solve the equation, which leaves nothing to
     invert. None where the problem has no defect or several. Shapes: "b"."""
     if len(defect_names(drawn.problem)) != 1 or len(drawn.problem.components) != 1:
@@ -72,8 +72,8 @@ def loads(drawn: Draws) -> Tensor:
     Shapes: "b".
     """
     problem, loss = drawn.problem, _loss(drawn.problem)
-    built = ansatz(drawn, plan(problem))
-    held = {label for each in plan(problem).values() for label in each.labels}
+    built = ansatz(drawn, plan_hard_conditions(problem))
+    held = {label for each in plan_hard_conditions(problem).values() for label in each.labels}
     total = torch.zeros(drawn.size, dtype=drawn.dtype, device=drawn.device)
     for program in loss.plan(lambda x: x).groups if built is not None else ():
         for term in program.terms:
@@ -112,7 +112,7 @@ def defect(drawn: Draws, points: Tensor) -> Tensor:
     problem = drawn.problem
     if not defect_names(problem):
         return points.new_zeros(*points.shape[:2], 0)
-    built = ansatz(drawn, plan(problem))
+    built = ansatz(drawn, plan_hard_conditions(problem))
     inputs = {name: lambda x, name=name: drawn.evaluate(name, x, continued=True) for name in problem.inputs}
 
     def residuals(moved: Tensor | float) -> Tensor:

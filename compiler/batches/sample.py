@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from compiler.batches.ansatz_residual import unit
+from compiler.batches.ansatz_residual import output_scale
 from compiler.batches.features import channels, features, homes
 from compiler.batches.recipe import PLACINGS
 from compiler.batches.verify_inputs import verify_inputs
@@ -18,7 +18,7 @@ from compiler.data.distributions import InputFunction
 from compiler.data.points import PointSet, in_time, place
 from compiler.data.samples import Draws, draw, given
 from compiler.geometry.domain import Geometry
-from compiler.loss.hard_conditions import Imposed, ansatz, plan
+from compiler.loss.hard_conditions import HardCondition, ansatz, plan_hard_conditions
 from compiler.lowering.regions import regions
 from compiler.scales import component_sizes, scaled
 from compiler.scales.views import inner_draws, outer_draws, outer_input
@@ -42,7 +42,7 @@ class Batch:
     draws: Draws
     points: Mapping[str, PointSet]
     inputs: OperatorInput
-    imposed: Mapping[str, Imposed]
+    imposed: Mapping[str, HardCondition]
     features: Features = field(repr=False)
     local: Batch | None = field(default=None, repr=False)
 
@@ -189,7 +189,7 @@ def _batch(drawn: Draws, counts: Mapping[str, int], chance: Chance, hard: bool, 
             "S01", f"unknown placing of points {points_by!r}", f"did you mean {near!r}?" if near else f"one of {', '.join(PLACINGS)}"
         )
     places = {key: place(drawn, key, kind, region, counts, chance, points_by) for key, (kind, region) in regions(problem).items()}
-    imposed = plan(problem) if hard else {component: Imposed() for component in problem.components}
+    imposed = plan_hard_conditions(problem) if hard else {component: HardCondition() for component in problem.components}
     drawn = replace(drawn, unit=_unit(drawn, counts["operator"], chance))
     return Batch(
         problem, drawn, places, _operator_input(drawn, counts["operator"], chance, imposed, make, points_by != "uniform"), imposed, make
@@ -199,10 +199,12 @@ def _batch(drawn: Draws, counts: Mapping[str, int], chance: Chance, hard: bool, 
 def _unit(drawn: Draws, count: int, chance: Chance) -> Tensor | None:
     """The size of the defect, from a quarter of as many points as the operator reads."""
     geometry = drawn.geometry[next(iter(drawn.problem.unknowns.values())).region.name]
-    return unit(drawn, in_time(drawn, geometry.interior(max(16, count // 4), chance), chance))
+    return output_scale(drawn, in_time(drawn, geometry.interior(max(16, count // 4), chance), chance))
 
 
-def _operator_input(drawn: Draws, count: int, chance: Chance, imposed: Mapping[str, Imposed], make: Features, sobol: bool) -> OperatorInput:
+def _operator_input(
+    drawn: Draws, count: int, chance: Chance, imposed: Mapping[str, HardCondition], make: Features, sobol: bool
+) -> OperatorInput:
     """Points of the domain of the unknowns, of several in equal numbers, with the measure that each stands for."""
     domains = homes(drawn.problem)
     places, measures = [], []

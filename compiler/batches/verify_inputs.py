@@ -11,7 +11,7 @@ from compiler.data.distributions import Given
 from compiler.data.samples import Draws
 from compiler.derivatives import Request
 from compiler.derivatives.interface import Index, parts
-from compiler.loss.hard_conditions import plan
+from compiler.loss.hard_conditions import plan_hard_conditions
 from compiler.loss.physics import Acquainted
 from compiler.loss.verify import made_of, verify
 from compiler.lowering.terms import lower
@@ -58,7 +58,7 @@ def needed(problem: Problem) -> dict[str, Request]:
         for name, declaration in problem.inputs.items():
             if stream.component in declaration.components:
                 add(name, declaration.components.index(stream.component), stream.index)
-    for component, imposed in plan(problem).items():
+    for component, imposed in plan_hard_conditions(problem).items():
         stated = [*(value for value, _ in imposed.sides), *(each for each in (imposed.start, imposed.rate) if each is not None)]
         for field in set().union(*(each.atoms(InputField) for each in stated)):
             for index in problem.derivatives().get(component, ()):

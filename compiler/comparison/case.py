@@ -25,7 +25,7 @@ from compiler.derivatives import (
 from compiler.geometry.metrics import domain
 from compiler.loss.blocks.dependencies import leaves
 from compiler.loss.physics import PhysicsLoss
-from compiler.lowering.closed_form import ClosedForm, closed_form
+from compiler.lowering.closed_form import ExactSolution, closed_form
 from compiler.lowering.terms import letters
 from compiler.matching import told
 from operators.field import capabilities as capabilities_of
@@ -37,7 +37,7 @@ BLOCK = 256  # points a sample for which nested autograd is held in memory at on
 
 
 @dataclass(frozen=True)
-class Contest:
+class Comparison:
     """A backend, the points it is tried on and the loss that uses it."""
 
     label: str
@@ -47,7 +47,7 @@ class Contest:
 
 
 @dataclass(frozen=True)
-class Trial:
+class Case:
     """What all backends are tried on: a field, the points of a batch and a grid, and what the residuals need of it."""
 
     loss: PhysicsLoss  # by autograd, the exact one
@@ -56,10 +56,10 @@ class Trial:
     request: Request
     scattered: Tensor
     grid: Tensor
-    exact: ClosedForm | None
+    exact: ExactSolution | None
 
     @staticmethod
-    def of(problem: Problem, field: Field, batch: Any, exact: ClosedForm | Mapping[str, object] | None = None) -> Trial:
+    def of(problem: Problem, field: Field, batch: Any, exact: ExactSolution | Mapping[str, object] | None = None) -> Case:
         """The trial of a field on a batch."""
         loss = PhysicsLoss(problem, "autograd")
         needed: dict[int, set[Index]] = {}
@@ -73,13 +73,13 @@ class Trial:
         grid = lattice.points(scattered.dtype, scattered.device).expand(len(scattered), -1, -1).contiguous()
         with told(field, scattered), torch.no_grad():
             field(grid if capabilities_of(field).grid else scattered[:, :1])
-        if exact is None and isinstance(field, ClosedForm):
+        if exact is None and isinstance(field, ExactSolution):
             exact = field
         elif exact is None and problem.references:
             exact = closed_form(problem, problem.references, batch.params)
-        elif exact is not None and not isinstance(exact, ClosedForm):
+        elif exact is not None and not isinstance(exact, ExactSolution):
             exact = closed_form(problem, exact, batch.params)
-        return Trial(loss, field, batch, request, scattered, grid, exact)
+        return Case(loss, field, batch, request, scattered, grid, exact)
 
     @property
     def pointwise(self) -> bool:
@@ -99,7 +99,7 @@ class Trial:
     def name(self, component: int, index: Index) -> str:
         return f"{self.loss.components[component]}_{letters(index, self.loss.names)}"
 
-    def contests(self, chosen: str | Backend) -> list[Contest]:
+    def contests(self, chosen: str | Backend) -> list[Comparison]:
         """A backend with each set of points it is tried on."""
         if not isinstance(chosen, str):
             label = next((name for name, kind in DERIVATIVES.items() if isinstance(chosen, kind)), type(chosen).__name__)
@@ -115,8 +115,8 @@ class Trial:
         on_grid = chosen in ("fourier", "fourier_continuation") or not self.pointwise
         return [self._contest(chosen, DERIVATIVES[chosen](), self.grid if on_grid else self.scattered)]
 
-    def _contest(self, label: str, backend: Backend, points: Tensor) -> Contest:
-        return Contest(label, backend, points, PhysicsLoss(self.loss.problem, backend))
+    def _contest(self, label: str, backend: Backend, points: Tensor) -> Comparison:
+        return Comparison(label, backend, points, PhysicsLoss(self.loss.problem, backend))
 
     def exact_derivatives(self, points: Tensor, request: Request | None = None) -> dict[Key, Tensor]:
         """Derivatives of the field by autograd, in blocks; by default all that the residuals need. Shapes: points "b n D" -> "b n" each."""
@@ -137,7 +137,7 @@ class Trial:
         inputs = {name: lambda x, name=name: self.batch.evaluate(name, x) for name in loss.problem.inputs}
         return loss.residuals(field or self.field, points, inputs, self.batch.params)
 
-    def step(self, contest: Contest) -> Callable[[], None]:
+    def step(self, contest: Comparison) -> Callable[[], None]:
         """A backend's share of a training step: the mean square residual and its gradient in all that the field was made from.
 
         Where a field separates its latent tensors from its decoder, those are the leaves: the trunk costs every backend the same.

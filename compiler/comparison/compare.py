@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from compiler.comparison.case import Contest, Trial, rms
+from compiler.comparison.case import Case, Comparison, rms
 from compiler.comparison.timing import PeakMemory, seconds
 from compiler.derivatives import DERIVATIVES, Backend, recognise
 from compiler.loss.physics import PhysicsLoss
-from compiler.lowering.closed_form import ClosedForm
+from compiler.lowering.closed_form import ExactSolution
 from pdespec.errors import Diagnostic, ProblemError
 from pdespec.statements.problem import Problem
 
@@ -134,7 +134,7 @@ def compare(
     batch: Any,
     derivatives: Sequence[str | Backend] | None = None,
     *,
-    exact: ClosedForm | Mapping[str, object] | None = None,
+    exact: ExactSolution | Mapping[str, object] | None = None,
     repeats: int = 5,
 ) -> Table:
     """Every backend on the residuals of a problem for one field.
@@ -145,9 +145,9 @@ def compare(
     stands for, as expressions; by default the field itself if it is a closed form, or the problem's reference.
     """
     loss = PhysicsLoss(problem)
-    if loss.local is not None and exact is None and not isinstance(field, ClosedForm):  # in the coordinates that are computed with
+    if loss.local is not None and exact is None and not isinstance(field, ExactSolution):  # in the coordinates that are computed with
         problem, field, batch = loss.local.problem, loss.inner(field), loss.inner_batch(batch)
-    trial = Trial.of(problem, field, batch, exact)
+    trial = Case.of(problem, field, batch, exact)
     contests = [contest for chosen in derivatives or list(DERIVATIVES) for contest in trial.contests(chosen)]
     rows = [accuracy(trial, contest) for contest in contests]
     running = [k for k, row in enumerate(rows) if row.refused is None]
@@ -166,7 +166,7 @@ def compare(
     return Table(problem.name, setting, trial.orders, size, tuple(rows))
 
 
-def accuracy(trial: Trial, contest: Contest) -> Row:
+def accuracy(trial: Case, contest: Comparison) -> Row:
     """A row without its costs; with the reason where the backend refuses."""
     backend, points = contest.backend, contest.points
     layout = recognise(points, trial.loss.axes)

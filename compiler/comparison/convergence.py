@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compiler.comparison.case import Trial, cover
+from compiler.comparison.case import Case, cover
 from compiler.comparison.compare import aligned
 from compiler.derivatives import Backend, FiniteDifference, Fourier, FourierContinuation, Index, LeastSquares
-from compiler.lowering.closed_form import ClosedForm
+from compiler.lowering.closed_form import ExactSolution
 from operators.graph.grid import Lattice
 from pdespec.errors import ProblemError
 from pdespec.statements.problem import Problem
@@ -56,7 +56,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Sweep:
+class ConvergenceStudy:
     """Error against spacing of every numerical backend on one field. `print(sweep)`."""
 
     problem: str
@@ -76,19 +76,19 @@ class Sweep:
         return "\n".join([f"{self.problem}, error against spacing", *aligned(lines), *(f"{k}: {v}" for k, v in self.refused.items())])
 
 
-def sweep(
+def convergence_study(
     problem: Problem,
     field: Callable[[Tensor], Tensor],
     batch: Any,
     per_axis: Sequence[int] | None = None,
     *,
-    exact: ClosedForm | Mapping[str, object] | None = None,
-) -> Sweep:
+    exact: ExactSolution | Mapping[str, object] | None = None,
+) -> ConvergenceStudy:
     """Numerical backends on finer and finer grids (clouds for least squares) over the same part of the domain, against exact derivatives.
 
     Exact is autograd, or the closed form for a field that is not pointwise.
     """
-    trial = Trial.of(problem, field, batch, exact)
+    trial = Case.of(problem, field, batch, exact)
     region = cover(problem, batch, POINTS)
     per_axis = tuple(per_axis or steps(len(region.shape)))
     found: dict[str, list[dict[str, float]]] = {}
@@ -115,10 +115,10 @@ def sweep(
         if label not in refused
         for order in sorted(set(trial.orders.values()))
     ]
-    return Sweep(problem.name, tuple(series), refused, torch.finfo(trial.scattered.dtype).eps / 2)
+    return ConvergenceStudy(problem.name, tuple(series), refused, torch.finfo(trial.scattered.dtype).eps / 2)
 
 
-def truth(trial: Trial, points: Tensor) -> Callable[[int, Index], Tensor]:
+def truth(trial: Case, points: Tensor) -> Callable[[int, Index], Tensor]:
     """The exact derivatives at some points, by component and multi-index."""
     if trial.pointwise:
         known = trial.exact_derivatives(points)
@@ -135,7 +135,7 @@ def steps(dim: int) -> list[int]:
     return sorted({round(12 * (top / 12) ** (k / 4)) for k in range(5)})
 
 
-def contestants(trial: Trial) -> list[tuple[str, Backend, bool]]:
+def contestants(trial: Case) -> list[tuple[str, Backend, bool]]:
     """Label, backend, and whether it takes scattered points."""
     period = trial.loss.axes.period
     chosen: list[tuple[str, Backend, bool]] = [
@@ -149,7 +149,7 @@ def contestants(trial: Trial) -> list[tuple[str, Backend, bool]]:
     return [*chosen, *((f"least_squares, degree {k}", LeastSquares(degree=k, worst=math.inf), True) for k in (1, 2) if trial.pointwise)]
 
 
-def places(trial: Trial, region: Lattice, count: int, scattered: bool) -> Tensor:
+def places(trial: Case, region: Lattice, count: int, scattered: bool) -> Tensor:
     """`count` points along every axis of a region: its grid, or as many Sobol points. Shapes: -> "b n D"."""
     like = trial.scattered
     if not scattered:

@@ -19,12 +19,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from torch import Tensor
 
-from compiler.comparison.case import Trial, cover
+from compiler.comparison.case import Case, cover
 from compiler.comparison.compare import Table, compare
-from compiler.comparison.convergence import Sweep, sweep
+from compiler.comparison.convergence import ConvergenceStudy, convergence_study
 from compiler.derivatives import DERIVATIVES, Axes, Backend, FiniteDifference, Index, Request
 from compiler.derivatives.precision import wavelength
-from compiler.lowering.closed_form import ClosedForm
+from compiler.lowering.closed_form import ExactSolution
 from pdespec.statements.problem import Problem
 
 UNWRAPPED = Axes()  # one-sided at the ends: a field that does not repeat, on a domain that does, is drawn as well
@@ -39,15 +39,15 @@ def write_comparison(
     batch: Any,
     derivatives: Sequence[str | Backend] | None = None,
     *,
-    exact: ClosedForm | Mapping[str, object] | None = None,
+    exact: ExactSolution | Mapping[str, object] | None = None,
     repeats: int = 5,
 ) -> Table:
     """The comparison as `comparison.txt` and `.csv`, with `cost.png`, `spacing.png`, `smoothness.png` and `gradient.png` beside them."""
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     table = compare(problem, field, batch, derivatives, exact=exact, repeats=repeats)
-    swept = sweep(problem, field, batch, exact=exact)
-    trial = Trial.of(problem, field, batch, exact)
+    swept = convergence_study(problem, field, batch, exact=exact)
+    trial = Case.of(problem, field, batch, exact)
     (directory / "comparison.txt").write_text(f"{table}\n\n{swept}\n")
     table.write_csv(directory / "comparison.csv")
     drawn = {
@@ -103,7 +103,7 @@ def few_ticks(axis: Axis, values: Sequence[float]) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def spacing_picture(swept: Sweep) -> Figure:
+def spacing_picture(swept: ConvergenceStudy) -> Figure:
     """Error against spacing on double logarithmic axes, one panel an order of derivative, fitted orders in the legend below it.
 
     The dotted line is the round-off `eps/2 (l/h)^order` of a difference over one spacing, for one wave across the points.
@@ -128,7 +128,7 @@ def spacing_picture(swept: Sweep) -> Figure:
     return figure
 
 
-def smoothness_picture(trial: Trial, count: int = 48) -> Figure:
+def smoothness_picture(trial: Case, count: int = 48) -> Figure:
     """The highest derivative of the first unknown: closed form where known, autograd, finite differences on the drawn grid.
 
     To the right, by how much each differs from the first, on a scale of its own.
@@ -156,7 +156,7 @@ def smoothness_picture(trial: Trial, count: int = 48) -> Figure:
     return figure
 
 
-def gradient_picture(trial: Trial, count: int = 16) -> Figure:
+def gradient_picture(trial: Case, count: int = 16) -> Figure:
     """The first unknown and the length of its gradient by autograd and by finite differences, on a grid and on one three times finer.
 
     The gradient is that in the drawn coordinates of space.
@@ -204,7 +204,7 @@ class Slab:
         return (self.limits[1] - self.limits[0]) / (self.shape[0] - 1)
 
 
-def slab(trial: Trial, count: int) -> Slab:
+def slab(trial: Case, count: int) -> Slab:
     """`count` points along either drawn axis of what a grid covers; further coordinates in the middle, time at its end."""
     problem, like = trial.loss.problem, trial.scattered
     region = cover(problem, trial.batch, 1)

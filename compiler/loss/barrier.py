@@ -36,7 +36,7 @@ REACH, SWEEPS = 0.1, 8  # in the units of g: how far inside an origin is looked 
 Values = Mapping[sp.Symbol, Tensor]
 
 
-class Guard:
+class ExtrapolatedBarrier:
     """The expressions of an energy term as a function of its streams that is finite for every finite field."""
 
     def __init__(self, term: Term):

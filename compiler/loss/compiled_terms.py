@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from compiler.geometry.domain import Geometry
-from compiler.loss.barrier import Guard
+from compiler.loss.barrier import ExtrapolatedBarrier
 from compiler.loss.error_estimate import mean_square_error
 from compiler.lowering.coefficients import KnownValues, Surroundings
 from compiler.lowering.graph import ResidualGraph, Source
@@ -47,7 +47,7 @@ class Program:
         self.group = group
         self.sides = Program(group.sides) if group.sides is not None else None
         self.requirements = tuple(t for t in group.terms if t.kind == "requirement")
-        self.guards = {t.label: Guard(t) for t in group.terms if t.guards}
+        self.guards = {t.label: ExtrapolatedBarrier(t) for t in group.terms if t.guards}
         self.plain = tuple(t for t in group.terms if not t.guards)
         self.streams = tuple(dict.fromkeys(s for t in group.terms for s in t.streams() if not s.known))
         self.graph = _graph(self.plain)

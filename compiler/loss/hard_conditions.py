@@ -28,7 +28,7 @@ PROBES = 2048  # points of a boundary at which that is looked for; it meets anot
 
 
 @dataclass(frozen=True)
-class Imposed:
+class HardCondition:
     """What is built into one component: values on groups of boundaries, and value and rate at the start.
 
     `labels` are the conditions that hold by construction.
@@ -44,7 +44,7 @@ class Imposed:
         return tuple(itertools.chain.from_iterable(boundaries for _, boundaries in self.sides))
 
 
-def plan(problem: Problem) -> Mapping[str, Imposed]:
+def plan_hard_conditions(problem: Problem) -> Mapping[str, HardCondition]:
     """What can be built in, by component.
 
     A component keeps its conditions as terms of the loss where it is declared positive (the output transform does not commute with the
@@ -56,7 +56,7 @@ def plan(problem: Problem) -> Mapping[str, Imposed]:
 
 
 @lru_cache(maxsize=64)
-def _plan(problem: Problem, read: tuple[Any, ...]) -> Mapping[str, Imposed]:
+def _plan(problem: Problem, read: tuple[Any, ...]) -> Mapping[str, HardCondition]:
     positive = {name for unknown in problem.unknowns.values() if unknown.positive for name in unknown.components}
     result = {}
     for component in problem.components:
@@ -70,12 +70,12 @@ def _plan(problem: Problem, read: tuple[Any, ...]) -> Mapping[str, Imposed]:
         sides = tuple((value, tuple(_boundary(each.condition) for each in members)) for value, members in groups.items())
         labels = [each.label for members in groups.values() for each in members]
         rate = starts[1].value if set(starts) == {0, 1} else None
-        imposed = Imposed(sides, starts[0].value if 0 in starts else None, rate, (*labels, *(each.label for each in starts.values())))
-        result[component] = Imposed() if component in positive or not own else _compatible(problem, imposed, labels)
+        imposed = HardCondition(sides, starts[0].value if 0 in starts else None, rate, (*labels, *(each.label for each in starts.values())))
+        result[component] = HardCondition() if component in positive or not own else _compatible(problem, imposed, labels)
     return result
 
 
-def ansatz(drawn: Draws, imposed: Mapping[str, Imposed]) -> Ansatz | None:
+def ansatz(drawn: Draws, imposed: Mapping[str, HardCondition]) -> Ansatz | None:
     """Offset and factor of all components in the samples drawn; None where nothing is built in.
 
     With sides alone, offset is the lift B of their data and factor their boundary-defining function f, as a number of about 1 in the middle
@@ -105,7 +105,7 @@ def _geometry(drawn: Draws, component: str) -> Geometry:
     return drawn.geometry[unknown.region.name]
 
 
-def _offset(drawn: Draws, imposed: Imposed, geometry: Geometry, points: Tensor) -> Tensor:
+def _offset(drawn: Draws, imposed: HardCondition, geometry: Geometry, points: Tensor) -> Tensor:
     sides = _lift(drawn, imposed, geometry, points)
     if imposed.start is None:
         return sides
@@ -118,7 +118,7 @@ def _offset(drawn: Draws, imposed: Imposed, geometry: Geometry, points: Tensor) 
     return offset + since * (drawn.known(imposed.rate, first) - _lift(drawn, moving, geometry, first))
 
 
-def _lift(drawn: Draws, imposed: Imposed, geometry: Geometry, points: Tensor) -> Tensor:
+def _lift(drawn: Draws, imposed: HardCondition, geometry: Geometry, points: Tensor) -> Tensor:
     if not imposed.sides:
         return torch.zeros_like(points[..., 0])
     space = points[..., : geometry.domain.dim]
@@ -126,7 +126,7 @@ def _lift(drawn: Draws, imposed: Imposed, geometry: Geometry, points: Tensor) ->
     return geometry.lift(data, space)
 
 
-def _factor(drawn: Draws, imposed: Imposed, geometry: Geometry, points: Tensor, shared: dict[tuple[Boundary, ...], Tensor]) -> Tensor:
+def _factor(drawn: Draws, imposed: HardCondition, geometry: Geometry, points: Tensor, shared: dict[tuple[Boundary, ...], Tensor]) -> Tensor:
     result = torch.ones_like(points[..., 0])
     if imposed.sides:
         if imposed.boundaries not in shared:
@@ -148,7 +148,7 @@ def _boundary(condition: Condition) -> Boundary:
     return condition.region
 
 
-def _compatible(problem: Problem, imposed: Imposed, boundary_labels: list[str]) -> Imposed:
+def _compatible(problem: Problem, imposed: HardCondition, boundary_labels: list[str]) -> HardCondition:
     """Without what would need a discontinuous lift."""
     drawn = probed(problem)
     if imposed.start is not None and imposed.sides and _start_jumps(drawn, imposed):
@@ -166,7 +166,7 @@ def _probes(drawn: Draws, boundary: Boundary) -> Tensor:
     return torch.cat([points, torch.full_like(points[..., :1], drawn.start)], -1)
 
 
-def _start_jumps(drawn: Draws, imposed: Imposed) -> bool:
+def _start_jumps(drawn: Draws, imposed: HardCondition) -> bool:
     """Whether the data at the start differ from those on a boundary at that time, in value or in rate."""
     time = drawn.problem.time
     for value, boundaries in imposed.sides:
@@ -177,7 +177,7 @@ def _start_jumps(drawn: Draws, imposed: Imposed) -> bool:
     return False
 
 
-def _sides_jump(drawn: Draws, imposed: Imposed) -> bool:
+def _sides_jump(drawn: Draws, imposed: HardCondition) -> bool:
     """Whether data on two boundaries differ near a place where these meet."""
     for (value, own), (other_value, other) in itertools.permutations(imposed.sides, 2):
         if any(_differ(drawn, value, other_value, boundary, near=other) for boundary in own):

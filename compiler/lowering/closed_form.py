@@ -20,7 +20,7 @@ from pdespec.symbols import Scalar
 
 
 @dataclass(frozen=True)
-class ClosedForm:
+class ExactSolution:
     """One expression a component in the problem's coordinates, time and params.
 
     `params` holds the values "b" of the params that occur.
@@ -57,7 +57,7 @@ class ClosedForm:
         return self.params[symbol.name].to(points).reshape(-1, 1)
 
 
-def closed_form(problem: Problem, expressions: Mapping[str, object], params: Mapping[str, Tensor] | None = None) -> ClosedForm:
+def closed_form(problem: Problem, expressions: Mapping[str, object], params: Mapping[str, Tensor] | None = None) -> ExactSolution:
     """The field of a function given by expressions: `closed_form(problem, {"u": sp.sin(x)})`, or of `problem.references`.
 
     Raises: ProblemError S01 for a name that is no unknown, B03 for a component left out or a symbol that is neither a coordinate nor a
@@ -84,4 +84,4 @@ def closed_form(problem: Problem, expressions: Mapping[str, object], params: Map
         for symbol in expression.free_symbols - set(variables):
             if not isinstance(symbol, Scalar) or symbol.name not in params:
                 raise fail("B03", f"the closed form of `{name}` holds `{symbol}`, which has no value", hint="give it in params")
-    return ClosedForm(variables, tuple(found[name] for name in problem.components), params)
+    return ExactSolution(variables, tuple(found[name] for name in problem.components), params)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from compiler.evaluation.result import Evaluation, Sample
 from compiler.loss.physics import PhysicsLoss, together
-from compiler.report.plot_grid import Array, Body, Canvas, canvas
+from compiler.report.plot_grid import Array, Body, PlotGrid, canvas
 from compiler.report.style import BLUE, GREY, RED
 from pdespec.statements.problem import Problem
 
@@ -45,7 +45,7 @@ class Panel:
     """Values on a canvas, one for each of its points. `limits` are those of the colours, None what the values reach."""
 
     title: str
-    canvas: Canvas
+    canvas: PlotGrid
     values: Array
     colours: str = "viridis"
     limits: tuple[float | None, float | None] = (None, None)
@@ -108,12 +108,12 @@ def reference_picture(problem: Problem, batch: Any, truth: Callable[[Tensor], Te
     return figure
 
 
-def _titled(title: str, ground: Canvas) -> str:
+def _titled(title: str, ground: PlotGrid) -> str:
     return f"{title} ({ground.note})" if ground.note else title
 
 
 @torch.no_grad()
-def _values(field: Callable[[Tensor], Tensor], ground: Canvas) -> Array:
+def _values(field: Callable[[Tensor], Tensor], ground: PlotGrid) -> Array:
     """Shapes: -> "k c"."""
     return field(ground.points)[0].double().cpu().numpy()
 
@@ -123,7 +123,7 @@ def _length(values: Array) -> Array:
     return values[:, 0] if values.shape[1] == 1 else np.linalg.norm(values, axis=1)
 
 
-def _figure(rows: int, columns: int, title: str, ground: Canvas, slot: float) -> tuple[Figure, np.ndarray]:
+def _figure(rows: int, columns: int, title: str, ground: PlotGrid, slot: float) -> tuple[Figure, np.ndarray]:
     """A figure with panels "rows columns" as wide as `slot` and as high as the canvas asks; a low one gets twice the width, half a row."""
     across = columns if ground.ratio > LOW else max(1, columns // 2)
     count, width = rows * columns, slot * columns / across
@@ -148,7 +148,7 @@ def _draw(row: Sequence[Axes], panels: Sequence[Panel]) -> None:
         axes.set_axis_off()
 
 
-def _label(axes: Axes, title: str, ground: Canvas) -> None:
+def _label(axes: Axes, title: str, ground: PlotGrid) -> None:
     axes.set_title(title, fontsize=10)
     axes.set_xlabel(ground.axes[0])
     axes.set_ylabel(ground.axes[1], rotation=0)
@@ -157,7 +157,7 @@ def _label(axes: Axes, title: str, ground: Canvas) -> None:
     axes.label_outer()
 
 
-def _curves(panels: Sequence[Axes], name: str, values: tuple[Canvas, Array, Array], left: tuple[Canvas, Array]) -> None:
+def _curves(panels: Sequence[Axes], name: str, values: tuple[PlotGrid, Array, Array], left: tuple[PlotGrid, Array]) -> None:
     (ground, found, truth), (coarse, remaining) = values, left
     x, sparse = ground.points[0, :, 0].cpu(), coarse.points[0, :, 0].cpu()
     panels[0].plot(x, truth, color=GREY, lw=2.5, label="reference")

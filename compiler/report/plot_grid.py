@@ -16,7 +16,7 @@ from torch import Tensor
 from compiler.fem import Solution
 from compiler.geometry.metrics import domain
 from compiler.report.displacement import displacement
-from compiler.report.triangulation import TRIANGLES, Sheet, sheet
+from compiler.report.triangulation import TRIANGLES, PlotMesh, sheet
 from pdespec.statements.problem import Problem
 from pdespec.symbols import Unknown
 
@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 RESOLUTION = 160  # pixels along the longer side of the box of a domain
 
 
-class Canvas(Protocol):
+class PlotGrid(Protocol):
     """Points at which values are asked for, and how these are shown.
 
     `rows` says what is drawn, title -> channels of the values; `axes` names what runs across and upward, `note` what is held fixed;
@@ -43,7 +43,7 @@ class Canvas(Protocol):
     @property
     def ratio(self) -> float: ...
 
-    def placed(self, values: Array) -> Canvas:
+    def placed(self, values: Array) -> PlotGrid:
         """The canvas where the values take it. Shapes: "k c"."""
         ...
 
@@ -91,12 +91,12 @@ class Body:
     """A plane mesh; `shift` are the channels that move it, `rest` is where it was before they did."""
 
     points: Tensor
-    sheet: Sheet
+    sheet: PlotMesh
     rows: Mapping[str, list[int]]
     axes: tuple[str, ...]
     note: str
     shift: list[int] | None = None
-    rest: Sheet | None = None
+    rest: PlotMesh | None = None
 
     @property
     def ratio(self) -> float:
@@ -123,7 +123,7 @@ class Body:
         axes.autoscale_view()
 
 
-def canvas(problem: Problem, batch: Any, truth: object, share: float = 1.0) -> Canvas:
+def canvas(problem: Problem, batch: Any, truth: object, share: float = 1.0) -> PlotGrid:
     """The mesh of a reference solution in the plane, else a raster; of a share of the resolution along an axis."""
     if isinstance(truth, Solution) and len(problem.coordinates) == 2:
         return body(problem, batch, truth, round(TRIANGLES * share**2))

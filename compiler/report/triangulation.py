@@ -21,7 +21,7 @@ FINEST = 8  # parts of a side: more show no more of a quadratic function
 
 
 @dataclass(frozen=True)
-class Sheet:
+class PlotMesh:
     """The cells of a mesh cut into small triangles, and their sides, as numbers of common points.
 
     Shapes: points "n 2", triangles "m 3", sides "s k" and among them rim "r k", those with nothing on the other side.
@@ -33,7 +33,7 @@ class Sheet:
     rim: Numbers
     cells: int
 
-    def moved(self, shift: Array) -> Sheet:
+    def moved(self, shift: Array) -> PlotMesh:
         """Every point moved by its own vector. Shapes: shift "n 2"."""
         return replace(self, points=self.points + shift)
 
@@ -50,7 +50,7 @@ class Sheet:
         axes.add_collection(LineCollection(list(self.points[self.sides]), **style))
 
 
-def sheet(mesh: skfem.Mesh, triangles: int = TRIANGLES) -> Sheet:
+def sheet(mesh: skfem.Mesh, triangles: int = TRIANGLES) -> PlotMesh:
     """A mesh cut into about so many triangles.
 
     Raises: SolverError for a mesh that is not plane.
@@ -68,7 +68,7 @@ def sheet(mesh: skfem.Mesh, triangles: int = TRIANGLES) -> Sheet:
     cells = mesh.f2t[0]
     local = np.argmax(mesh.t2f[:, cells] == np.arange(len(cells)), axis=0)
     sides = numbers[cells[:, None], edges[local]]
-    return Sheet(flat[first], numbers[:, pieces].reshape(-1, 3), sides, sides[mesh.boundary_facets()], mesh.nelements)
+    return PlotMesh(flat[first], numbers[:, pieces].reshape(-1, 3), sides, sides[mesh.boundary_facets()], mesh.nelements)
 
 
 def cut(corners: Numbers, facets: list[list[int]], parts: int) -> tuple[Array, Numbers, Numbers]:

@@ -129,7 +129,7 @@ def place_channels(lattice: Lattice) -> int:
     return sum(2 if p else 1 for p in lattice.periodic)
 
 
-def place(nodes: Tensor, lattice: Lattice) -> Tensor:
+def positional_encoding(nodes: Tensor, lattice: Lattice) -> Tensor:
     """Where a node is, for the trunk: the box scaled to [-1, 1], a sine and a cosine on periodic axes.
 
     Shapes: (m, d) -> (m, place_channels).

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from operators.field import Ansatz, Capabilities, OperatorInput
-from operators.graph.grid import Lattice, place, place_channels
+from operators.graph.grid import Lattice, place_channels, positional_encoding
 from operators.jets.jet import Jet, JetSpace, factorial
 from operators.layers.jet_rules import apply, missing
 from operators.layers.mlp import MLP, Activation, seeded, uniform
@@ -270,7 +270,7 @@ class FNO(nn.Module):
     def channels(self, inputs: OperatorInput) -> Tensor:
         """Position, input values and features on the grid. Shapes: (b, c, x..)."""
         nodes = self.lattice.points(inputs.points.dtype, inputs.points.device)
-        parts = [place(nodes, self.lattice).expand(inputs.batch, -1, -1)]
+        parts = [positional_encoding(nodes, self.lattice).expand(inputs.batch, -1, -1)]
         if self.in_channels:
             parts.append(self._on_grid(inputs))
         if self.feature_channels:

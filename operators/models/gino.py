@@ -22,8 +22,8 @@ from operators.graph.grid import (
     Lattice,
     cover,
     per_axis,
-    place,
     place_channels,
+    positional_encoding,
 )
 from operators.graph.kernels import Transform, to_queries
 from operators.graph.neighbors import NEIGHBORS, Edges, lattice_width
@@ -231,7 +231,7 @@ class GINO(nn.Module):
         """Latent function on the grid. Shapes: (b, hidden, x..)."""
         points, values = inputs.points, inputs.values
         nodes = self.lattice.points(points.dtype, points.device)
-        parts = [place(nodes, self.lattice).expand(inputs.batch, -1, -1)]
+        parts = [positional_encoding(nodes, self.lattice).expand(inputs.batch, -1, -1)]
         if self.encoder is not None:
             if values.shape[-1] != self.in_channels or points.shape[-1] != self.input_dim:
                 raise ValueError(

@@ -10,8 +10,8 @@ import sympy as sp
 import torch
 
 import compiler
-from compiler.comparison.case import Trial, cover
-from compiler.comparison.convergence import Series, sweep
+from compiler.comparison.case import Case, cover
+from compiler.comparison.convergence import Series, convergence_study
 from compiler.comparison.pictures import colour, cost_picture, write_comparison
 from compiler.derivatives import DERIVATIVES, FiniteDifference, LeastSquares
 from compiler.lowering.closed_form import closed_form
@@ -73,7 +73,7 @@ def test_errors_are_relative_root_mean_squares_against_autograd():
     field, batch = smooth(problem), batch_of(problem)
     row = compiler.compare(problem, field, batch, [LeastSquares()], repeats=1)["least_squares"]
     points = batch.points["Omega"].points if "Omega" in batch.points else next(iter(batch.points.values())).points
-    request = Trial.of(problem, field, batch).request
+    request = Case.of(problem, field, batch).request
     found = LeastSquares().evaluate(field, points, request)
     for name, index in (("u_x", (1, 0)), ("u_yy", (0, 2))):
         exact = field.derivative(points, 0, index)
@@ -235,7 +235,7 @@ def test_orders_are_fitted_on_the_falling_part_and_points_extrapolated_along_it(
 
 def test_a_sweep_finds_the_declared_orders():
     problem = poisson()
-    swept = sweep(problem, smooth(problem), batch_of(problem), (16, 24, 36))
+    swept = convergence_study(problem, smooth(problem), batch_of(problem), (16, 24, 36))
     slopes = {(each.backend, each.order): each.slope for each in swept.series}
     assert slopes["finite_difference, order 2", 1] == pytest.approx(2, abs=0.3)
     assert slopes["finite_difference, order 4", 1] == pytest.approx(4, abs=0.5)

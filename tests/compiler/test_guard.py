@@ -12,7 +12,7 @@ from torch import Tensor
 
 import compiler
 import pdespec
-from compiler.loss.barrier import MARGIN, REACH, Guard
+from compiler.loss.barrier import MARGIN, REACH, ExtrapolatedBarrier
 from compiler.lowering.terms import Term
 from pdespec import Problem, dot, grad, integral, rectangle, space, trainable, unknown
 
@@ -49,13 +49,13 @@ def energy(problem: Problem) -> Term:
     return next(t for t in compiler.compile(problem).terms if t.label == "energy")
 
 
-def at_the_corner(guard: Guard, strain: Tensor) -> dict[sp.Symbol, Tensor]:
+def at_the_corner(guard: ExtrapolatedBarrier, strain: Tensor) -> dict[sp.Symbol, Tensor]:
     """What a density reads for displacement gradients, displacement and coordinates being zero. Shapes: "n 2 2" -> "1 n" each."""
     entry = {f"u.{c}_{x}": strain[None, :, i, j] for i, c in enumerate("XY") for j, x in enumerate("XY")}
     return {s: entry.get(s.name, torch.zeros_like(strain[None, :, 0, 0])) for s in guard.symbols}
 
 
-def stored(guard: Guard, strain: Tensor) -> Tensor:
+def stored(guard: ExtrapolatedBarrier, strain: Tensor) -> Tensor:
     """The guarded density for displacement gradients. Shapes: "n 2 2" -> "n"."""
     values = at_the_corner(guard, strain)
     streams = {s: values.pop(s) for s in guard.streams}
@@ -100,7 +100,7 @@ def test_densities_are_what_they_were_to_the_last_bit_where_the_requirement_hold
     strain = strain[jacobian(strain) > 2 * MARGIN].requires_grad_()
     assert len(strain) > 1000
     own = energy(make())
-    guard = Guard(own)
+    guard = ExtrapolatedBarrier(own)
     values, found = at_the_corner(guard, strain), stored(guard, strain)
     names = {s: sp.Symbol(f"s{k}") for k, s in enumerate(values)}
     expected = sp.lambdify(list(names.values()), own.expressions[0].subs(names), torch)(*values.values())
@@ -114,7 +114,7 @@ def test_densities_are_what_they_were_to_the_last_bit_where_the_requirement_hold
 
 @pytest.mark.parametrize("make", PROBLEMS.values(), ids=PROBLEMS)
 def test_value_and_slope_are_continuous_at_the_margin_and_the_slope_is_that_of_the_value(make):
-    guard = Guard(energy(make()))
+    guard = ExtrapolatedBarrier(energy(make()))
     directions = strains(400, 2.0)
     shares = torch.linspace(0, 1, 4097, dtype=torch.float64)[1:]
     inside = torch.stack([jacobian(share * directions) >= MARGIN for share in shares])
@@ -150,7 +150,7 @@ def test_value_and_slope_are_continuous_at_the_margin_and_the_slope_is_that_of_t
 
 @pytest.mark.parametrize("make", PROBLEMS.values(), ids=PROBLEMS)
 def test_the_gradient_leads_back_to_where_the_requirement_holds(make):
-    guard = Guard(energy(make()))
+    guard = ExtrapolatedBarrier(energy(make()))
     strain = strains(120, 2.0)
     strain = strain[jacobian(strain) < 0].requires_grad_()
     optimizer = torch.optim.Adam([strain], lr=0.05)
@@ -167,7 +167,7 @@ def test_the_gradient_leads_back_to_where_the_requirement_holds(make):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("make", PROBLEMS.values(), ids=PROBLEMS)
 def test_no_field_of_any_size_makes_a_nan(make, dtype):
-    guard = Guard(energy(make()))
+    guard = ExtrapolatedBarrier(energy(make()))
     for size in (1e-3, 1.0, 1e2, 1e5):
         strain = torch.cat([strains(3000, size), -torch.eye(2, dtype=torch.float64).repeat(2, 1, 1), strains(8, 0.0)]).to(dtype)
         value = stored(guard, strain.requires_grad_())

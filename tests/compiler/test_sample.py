@@ -14,7 +14,7 @@ import compiler
 import pdespec
 from compiler.batches.features import channel_names, feature_names
 from compiler.batches.sample import POINTS, instance, sample
-from compiler.loss.hard_conditions import plan
+from compiler.loss.hard_conditions import plan_hard_conditions
 from compiler.loss.physics import compile as compile_loss
 from compiler.lowering.regions import regions
 from pdespec import (
@@ -231,7 +231,7 @@ def test_boundary_data_hold_whatever_the_network_says():
     gamma = batch.points["Gamma"].points
     answer = batch.inputs.ansatz(gamma, 100 * torch.randn(4, 12, 1, dtype=D, generator=seed(1)))
     assert torch.allclose(answer, batch.evaluate("g", gamma), atol=1e-10)
-    assert plan(batch.problem)["u"].labels == tuple(batch.problem.conditions)
+    assert plan_hard_conditions(batch.problem)["u"].labels == tuple(batch.problem.conditions)
     inside = batch.inputs.ansatz.factor(batch.points["Omega"].points)
     assert (inside > 0).all()
     assert sample(nonlinear_poisson(), 1, FEW, seed(), hard=False).inputs.ansatz is None
@@ -247,7 +247,7 @@ def test_initial_data_hold_and_their_derivatives_are_those_of_the_law():
 
 
 def test_data_that_jump_where_regions_meet_stay_terms_of_the_loss():
-    imposed = plan(cavity())
+    imposed = plan_hard_conditions(cavity())
     assert imposed["v.x"].labels == ()  # lid 1, walls 0, start 0: no continuous lift
     assert imposed["v.y"].boundaries == tuple(cavity().boundaries.values()) and imposed["v.y"].start == 0
 
@@ -291,7 +291,7 @@ def test_what_is_no_plain_value_of_one_component_is_left_to_the_loss():
     k = trainable("k", 2)
     conditions = [on(gamma, (3 * u, 6 + u)), on(gamma, (w, k)), on(gamma, (rho, 1))]
     problem = Problem("mixed", {"a": (lap(u), 0), "b": (lap(w), u), "c": (lap(rho), 0)}, conditions)
-    imposed = plan(problem)
+    imposed = plan_hard_conditions(problem)
     assert imposed["u"].sides[0][0] == 3 and imposed["w"].labels == () and imposed["rho"].labels == ()
     flux = Problem("flux", {"a": (lap(u), 0)}, [on(gamma, (sp.Derivative(u, x), 0))])
     assert sample(flux, 1, FEW, seed()).inputs.ansatz is None

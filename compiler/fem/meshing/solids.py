@@ -13,12 +13,12 @@ from compiler.fem.errors import SolverError
 from compiler.geometry.shapes.axis_box import AxisBox
 from compiler.geometry.shapes.combine import Combined
 from compiler.geometry.shapes.ellipse import Ellipses
-from compiler.geometry.shapes.lattice import Copies
+from compiler.geometry.shapes.lattice import LatticeBody
 from compiler.geometry.shapes.placed import Placed
-from compiler.geometry.shapes.polygon import Chain
+from compiler.geometry.shapes.polygon import PolygonBody
 from compiler.geometry.shapes.prism import Prism
 from compiler.geometry.shapes.sphere import Sphere
-from compiler.geometry.shapes.star import Radial
+from compiler.geometry.shapes.star import StarBody
 
 RING = 256  # points of a spline around a star
 
@@ -65,7 +65,7 @@ def _(body: Ellipses):
 
 
 @solid.register
-def _(body: Chain):
+def _(body: PolygonBody):
     from netgen.occ import MoveTo  # pyright: ignore[reportMissingImports]
 
     first, *others = body.points[0].tolist()
@@ -76,7 +76,7 @@ def _(body: Chain):
 
 
 @solid.register
-def _(body: Radial):
+def _(body: StarBody):
     from netgen.occ import Face, Pnt, SplineInterpolation, Wire  # pyright: ignore[reportMissingImports]
 
     ring = body.boundary.point(body.boundary.nodes(RING + 1))[0, :-1].tolist()
@@ -84,7 +84,7 @@ def _(body: Radial):
 
 
 @solid.register
-def _(body: Copies):
+def _(body: LatticeBody):
     from netgen.occ import Vec  # pyright: ignore[reportMissingImports]
 
     one = solid(body.body)

@@ -12,7 +12,7 @@ from torch import Tensor
 from compiler.geometry.shapes.body import Selection, Surroundings, bind, extent
 from compiler.geometry.shapes.curve import TABLE, Arc, arcs, signed_distance
 from compiler.geometry.shapes.numbers import Numbers
-from compiler.geometry.shapes.piece import Whole
+from compiler.geometry.shapes.piece import FullBoundary
 from pdespec.geometry import Airfoil
 
 AREA = 1e-7  # relative error of Simpson's rule with the root at the leading edge
@@ -43,10 +43,12 @@ class Section:
         """Minus the signed distance: smooth on the outside, where airfoils are used, but for the fan behind the trailing edge (C^1)."""
         return self.implicit(x) if any(map(selected, self.pieces())) else None
 
-    def pieces(self) -> tuple[Whole]:
+    def pieces(self) -> tuple[FullBoundary]:
         lengths = torch.stack([arc.length() for arc in self.surfaces])
         return (
-            Whole(2, lengths.sum(0), self._chart, self.implicit, (self.shape,), cells=TABLE, panels=64, height=self.distance, error=AREA),
+            FullBoundary(
+                2, lengths.sum(0), self._chart, self.implicit, (self.shape,), cells=TABLE, panels=64, height=self.distance, error=AREA
+            ),
         )
 
     def bounds(self) -> tuple[Tensor, Tensor]:

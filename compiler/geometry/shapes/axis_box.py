@@ -14,7 +14,7 @@ from torch import Tensor
 from compiler.geometry.shapes.blend import both, conjunctions, norm
 from compiler.geometry.shapes.body import Selection, Surroundings, bind, extent
 from compiler.geometry.shapes.numbers import Numbers
-from compiler.geometry.shapes.piece import Whole
+from compiler.geometry.shapes.piece import FullBoundary
 from pdespec.geometry import Box, Interval, Plane, Rectangle, Shape
 
 
@@ -60,7 +60,7 @@ class AxisBox:
         spans = [self._between(axis, x) for axis, glued in enumerate(self.periodic) if not glued]
         return reduce(both, spans) if spans else torch.ones_like(x[..., 0])
 
-    def pieces(self) -> tuple[Whole, ...]:
+    def pieces(self) -> tuple[FullBoundary, ...]:
         return tuple(self._side(axis, end) for axis, glued in enumerate(self.periodic) if not glued for end in (0, 1))
 
     def bounds(self) -> tuple[Tensor, Tensor]:
@@ -84,7 +84,7 @@ class AxisBox:
     def _ends(self, axis: int) -> tuple[sp.Expr, sp.Expr]:
         return self.shape.lower[axis], self.shape.upper[axis]
 
-    def _side(self, axis: int, end: int) -> Whole:
+    def _side(self, axis: int, end: int) -> FullBoundary:
         sign = 2 * end - 1
         others = [i for i in range(self.shape.dim) if i != axis]
         place = (self.lower, self.upper)[end][:, axis]
@@ -103,7 +103,7 @@ class AxisBox:
         carrier = lambda x: sign * (place[:, None] - x[..., axis])  # noqa: E731
         plane = Plane(tuple(sp.S(int(i == axis)) for i in range(self.shape.dim)), self._ends(axis)[end])
         trim, cells = self._face(others), 256 if others else 1
-        return Whole(self.shape.dim, measure, chart, carrier, (self.shape,), plane, trim, cells=cells, flat=True, panels=1)
+        return FullBoundary(self.shape.dim, measure, chart, carrier, (self.shape,), plane, trim, cells=cells, flat=True, panels=1)
 
     def _face(self, others: list[int]) -> Callable[[Tensor], Tensor] | None:
         """Positive above a side, negative beyond its edges; None for the two points that bound an interval."""

@@ -25,9 +25,9 @@ from compiler.geometry.shapes.piece import (
     carrier_of,
     cut,
     flux,
-    owned,
     signed,
     whole,
+    with_owner,
     zeros,
 )
 from pdespec.geometry import Difference, Exterior, Intersection, Shape, Union
@@ -132,8 +132,8 @@ class Combined:
         there at all: whether the other shape holds the points a little to both sides of it decides."""
         if self.apart:
             return (
-                *(owned(piece, self.shape) for piece in self.a.pieces()),
-                *(owned(piece, self.shape, True) for piece in self.b.pieces()),
+                *(with_owner(piece, self.shape) for piece in self.a.pieces()),
+                *(with_owner(piece, self.shape, True) for piece in self.b.pieces()),
             )
         step = self._offset[:, None, None]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from compiler.geometry.shapes.blend import norm
 from compiler.geometry.shapes.numbers import Function, Numbers
-from compiler.geometry.shapes.piece import Natural, Whole, along, collected
+from compiler.geometry.shapes.piece import FullBoundary, Natural, along, collected
 from pdespec.geometry import Shape
 
 NODES = 128  # at which the nearest stretches of an arc are looked for
@@ -101,7 +101,7 @@ class Arc:
             return values[:, :-1].sum(-1) * step
         return step / 3 * (values[:, 0] + values[:, -1] + 4 * values[:, 1:-1:2].sum(-1) + 2 * values[:, 2:-1:2].sum(-1))
 
-    def piece(self, carrier: Callable[[Tensor], Tensor], shape: Shape, height: Callable[[Tensor], Tensor]) -> Whole:
+    def piece(self, carrier: Callable[[Tensor], Tensor], shape: Shape, height: Callable[[Tensor], Tensor]) -> FullBoundary:
         """The whole of a closed arc as a piece of a boundary."""
         span = self.end - self.start
 
@@ -119,7 +119,7 @@ class Arc:
         def chart(u: Tensor) -> tuple[Tensor, Tensor]:
             return natural(along(table, u[..., 0]))
 
-        return Whole(2, self.length(), chart, carrier, (shape,), cells=TABLE, panels=32, natural=by_length, height=height)
+        return FullBoundary(2, self.length(), chart, carrier, (shape,), cells=TABLE, panels=32, natural=by_length, height=height)
 
     def at_share(self, share: Tensor) -> Tensor:
         """The parameter up to which a share of the arc length lies. Shapes: "b n" -> "b n"."""

@@ -13,7 +13,7 @@ from compiler.geometry.shapes.blend import norm
 from compiler.geometry.shapes.body import Body, Selection, Surroundings, bind
 from compiler.geometry.shapes.curve import TABLE, arcs
 from compiler.geometry.shapes.numbers import Numbers
-from compiler.geometry.shapes.piece import Whole, along, gauss
+from compiler.geometry.shapes.piece import FullBoundary, along, gauss
 from compiler.geometry.shapes.placed import placed
 from compiler.geometry.shapes.sphere import direction
 from pdespec.geometry import THETA, Ellipse, Ellipsoid, Placement
@@ -29,7 +29,7 @@ class Ellipses:
 
     radii: Tensor
     middle: Tensor
-    boundary: tuple[Whole, ...]
+    boundary: tuple[FullBoundary, ...]
     shape: Ellipse | Ellipsoid
 
     def distance(self, x: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ class Ellipses:
         slope = 4 * (y.square() / square.square()).sum(-1)
         return level * (slope + 4 * level.clamp_min(0) / square.amin(-1)).rsqrt()
 
-    def pieces(self) -> tuple[Whole, ...]:
+    def pieces(self) -> tuple[FullBoundary, ...]:
         return tuple(replace(piece, carrier=self.implicit, height=self.distance) for piece in self.boundary)
 
     def bounds(self) -> tuple[Tensor, Tensor]:
@@ -95,7 +95,7 @@ class Ellipses:
         return self.middle[:, None] + self.radii[:, None] * r[..., None] * direction(cube[..., : dimension - 1])
 
 
-def _surface(radii: Tensor, middle: Tensor, shape: Ellipsoid) -> Whole:
+def _surface(radii: Tensor, middle: Tensor, shape: Ellipsoid) -> FullBoundary:
     """The surface (a w cos p, b w sin p, c h), w^2 = 1 - h^2, whose area has the density `sqrt(w^2 (b c cos p)^2 + w^2 (a c sin p)^2 +
     (a b h)^2)` in h and p: smooth in both, so that Gauss and trapezoidal rule give its area."""
     a, b, c = radii.unbind(-1)
@@ -120,7 +120,7 @@ def _surface(radii: Tensor, middle: Tensor, shape: Ellipsoid) -> Whole:
         normal = unit / radii[:, None]
         return middle[:, None] + radii[:, None] * unit, normal / normal.norm(dim=-1, keepdim=True)
 
-    return Whole(3, area, chart, lambda x: x[..., 0], (shape,), chart_error=CHART)
+    return FullBoundary(3, area, chart, lambda x: x[..., 0], (shape,), chart_error=CHART)
 
 
 @bind.register

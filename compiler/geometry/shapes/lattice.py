@@ -11,7 +11,7 @@ from torch import Tensor
 from compiler.geometry.shapes.blend import conjunctions
 from compiler.geometry.shapes.body import Body, Selection, Surroundings, bind
 from compiler.geometry.shapes.numbers import Numbers
-from compiler.geometry.shapes.piece import Piece, Whole
+from compiler.geometry.shapes.piece import FullBoundary, Piece
 from compiler.geometry.shapes.sphere import Sphere
 from pdespec.errors import fail
 from pdespec.geometry import Lattice
@@ -20,7 +20,7 @@ CELLS = 64  # in which each piece of each copy is searched for the ends of cuts
 
 
 @dataclass(frozen=True)
-class Copies:
+class LatticeBody:
     """nx by ny disjoint copies of a body whose own centre is moved to the nodes of an equally spaced grid from `lower` to `upper`.
 
     A single copy along an axis sits in the middle. Shapes: lower, upper "b d".
@@ -57,7 +57,7 @@ class Copies:
         local = (x[:, None] - origins[:, :, None]).reshape(batch, -1, dimension)
         return -conjunctions((-self.body.implicit(local)).reshape(batch, -1, count).unbind(1))
 
-    def pieces(self) -> tuple[Whole, ...]:
+    def pieces(self) -> tuple[FullBoundary, ...]:
         return tuple(self._repeated(piece) for piece in self.body.pieces())
 
     def bounds(self) -> tuple[Tensor, Tensor]:
@@ -97,7 +97,7 @@ class Copies:
         steps = torch.tensor(list(itertools.product(*map(range, self.counts))), dtype=self.lower.dtype, device=self.lower.device)
         return self._shift()[:, None] + steps * self._spacing()[:, None]
 
-    def _repeated(self, piece: Piece) -> Whole:
+    def _repeated(self, piece: Piece) -> FullBoundary:
         origins = self.origins()
         number = origins.shape[1]
 
@@ -108,13 +108,13 @@ class Copies:
             return points + origins.gather(1, copy.long()[..., None].expand(-1, -1, origins.shape[-1])), normals
 
         owners = (*piece.owners, self.shape)
-        return Whole(piece.dim, piece.measure * number, chart, self.implicit, owners, cells=CELLS * number, parts=number)
+        return FullBoundary(piece.dim, piece.measure * number, chart, self.implicit, owners, cells=CELLS * number, parts=number)
 
 
 @bind.register
-def _(shape: Lattice, numbers: Numbers, around: Surroundings) -> Copies:
+def _(shape: Lattice, numbers: Numbers, around: Surroundings) -> LatticeBody:
     if around.enclosing is None:
         raise fail(
             "T06", "a lattice needs a shape that it is laid over", "write rectangle([0, 0], [1, 1]) - lattice(disk(radius = 0.1), 5, 5)"
         )
-    return Copies(bind(shape.shape, numbers, around), (shape.nx, shape.ny), *around.enclosing, shape)
+    return LatticeBody(bind(shape.shape, numbers, around), (shape.nx, shape.ny), *around.enclosing, shape)

@@ -28,7 +28,7 @@ from compiler.geometry.shapes.body import Selection, Surroundings, bind
 from compiler.geometry.shapes.meshfile import Array, MeshData, flattened, read
 from compiler.geometry.shapes.meshfile import Numbers as Indices
 from compiler.geometry.shapes.numbers import Numbers
-from compiler.geometry.shapes.piece import FAR, Function, Piece, Whole
+from compiler.geometry.shapes.piece import FAR, FullBoundary, Function, Piece
 from pdespec.geometry import Mesh, Plane
 
 SMALL = 0.05  # of a tangent: below it the arc tangent over it is a series
@@ -295,7 +295,7 @@ class Meshed:
     def _joined(self) -> dict[tuple[int, ...], Facets]:
         return {}
 
-    def _piece(self, groups: frozenset[str], own: Indices, axis: bool) -> Whole:
+    def _piece(self, groups: frozenset[str], own: Indices, axis: bool) -> FullBoundary:
         facets = self.facets(own)
         dim = self.shape.space
         total = (facets.weight.sum() / (dim - 1)).expand(self.size)
@@ -314,7 +314,7 @@ class Meshed:
 
         zero = (sp.S.Zero,) * (dim - 1)
         plane = Plane((sp.S.One, *zero), sp.S.Zero) if axis else None
-        return Whole(dim, total, chart, carrier, (self.shape,), plane, flat=True, groups=groups, select=select)
+        return FullBoundary(dim, total, chart, carrier, (self.shape,), plane, flat=True, groups=groups, select=select)
 
     def _places(self, own: Indices) -> Tensor:
         """A point of each facet, all but its middle. Shapes: "1 f d"."""

@@ -47,7 +47,7 @@ class Natural:
 
 
 @dataclass(frozen=True)
-class Whole:
+class FullBoundary:
     """A part of the boundary of a single shape.
 
     `carrier` is smooth, vanishes on the piece with slope 1 and is positive on the side of the body; where it also vanishes elsewhere,
@@ -106,7 +106,7 @@ class Cut:
     `known` is its measure where that is known otherwise. Shapes: "b".
     """
 
-    base: Whole
+    base: FullBoundary
     carriers: tuple[Carrier, ...]
     keep: Keep
     uncovered: Function
@@ -198,7 +198,7 @@ class Cut:
         return stretches(along, second, self.carriers, self.keep, self.base.parts, cells, self.base.flat)
 
 
-Piece = Whole | Cut
+Piece = FullBoundary | Cut
 
 
 def cut(piece: Piece, carriers: Sequence[Carrier], keep: Keep, uncovered: Function, owner: Shape | None, hole: bool = False) -> Cut:
@@ -218,7 +218,7 @@ def cut(piece: Piece, carriers: Sequence[Carrier], keep: Keep, uncovered: Functi
     return Cut(turned(piece) if hole else piece, tuple(carriers), keep, uncovered, owners, piece.hole != hole)
 
 
-def owned(piece: Piece, owner: Shape, hole: bool = False) -> Piece:
+def with_owner(piece: Piece, owner: Shape, hole: bool = False) -> Piece:
     """A whole piece as a piece of the boundary of `owner`; a `hole` is turned."""
     if isinstance(piece, Cut):
         everything, positive = lambda x, n: torch.ones_like(x[..., 0], dtype=torch.bool), lambda x: torch.ones_like(x[..., 0])
@@ -226,7 +226,7 @@ def owned(piece: Piece, owner: Shape, hole: bool = False) -> Piece:
     return replace(turned(piece) if hole else piece, owners=(*piece.owners, owner), hole=piece.hole != hole)
 
 
-def whole(piece: Piece) -> Whole:
+def whole(piece: Piece) -> FullBoundary:
     """The piece before it was cut."""
     return piece.base if isinstance(piece, Cut) else piece
 
@@ -237,7 +237,7 @@ def carrier_of(piece: Piece) -> Carrier:
     return Carrier(base.carrier, base.flat)
 
 
-def turned(piece: Whole) -> Whole:
+def turned(piece: FullBoundary) -> FullBoundary:
     """The piece seen from its other side."""
 
     def other_side(chart: Chart) -> Chart:
@@ -295,12 +295,12 @@ def signed(piece: Piece, x: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(held, torch.minimum(height.abs(), corner), corner), torch.where(held & (height.abs() <= corner), height, torch.inf)
 
 
-def _height(base: Whole, x: Tensor) -> Tensor:
+def _height(base: FullBoundary, x: Tensor) -> Tensor:
     """The signed distance from the line or curve that a piece is part of."""
     return -base.carrier(x) if base.height is None else base.height(x)
 
 
-def _foot(base: Whole, x: Tensor) -> tuple[Tensor, Tensor]:
+def _foot(base: FullBoundary, x: Tensor) -> tuple[Tensor, Tensor]:
     """The nearest point of a curve and the normal there."""
     with torch.enable_grad():
         at = x.detach().requires_grad_(True)

@@ -13,9 +13,9 @@ from compiler.geometry.shapes.numbers import Numbers
 from compiler.geometry.shapes.piece import (
     Chart,
     Cut,
+    FullBoundary,
     Function,
     Piece,
-    Whole,
 )
 from compiler.geometry.shapes.stretches import Carrier, Keep
 from pdespec.geometry import Moved, Placement, Rotated, Scaled, Shape, placement
@@ -99,7 +99,7 @@ class Placed:
             return Cut(self._whole(piece.base), carriers, self._kept(piece.keep), self._sized(piece.uncovered), owners, piece.hole, known)
         return replace(self._whole(piece), owners=owners)
 
-    def _whole(self, piece: Whole) -> Whole:
+    def _whole(self, piece: FullBoundary) -> FullBoundary:
         natural = piece.natural
         if natural is not None:
             speed = natural.speed

@@ -11,12 +11,12 @@ from torch import Tensor
 from compiler.geometry.shapes.blend import both, conjunctions, norm
 from compiler.geometry.shapes.body import Selection, Surroundings, bind
 from compiler.geometry.shapes.numbers import Numbers
-from compiler.geometry.shapes.piece import Whole, zero
+from compiler.geometry.shapes.piece import FullBoundary, zero
 from pdespec.geometry import Polygon
 
 
 @dataclass(frozen=True)
-class Chain:
+class PolygonBody:
     """The inside of a closed chain of edges that does not cross itself, in either sense of rotation. Shapes: points "b v 2"."""
 
     points: Tensor
@@ -57,7 +57,7 @@ class Chain:
             return reduce(both, [piece.carrier(x) for piece in self.pieces()])
         return torch.where(self.inside(x), 1, -1) * conjunctions([zero(piece, x) for piece in self.pieces()])
 
-    def pieces(self) -> tuple[Whole, ...]:
+    def pieces(self) -> tuple[FullBoundary, ...]:
         return tuple(self._edge(k) for k in range(self.points.shape[1]))
 
     def bounds(self) -> tuple[Tensor, Tensor]:
@@ -100,7 +100,7 @@ class Chain:
         turn = (edge[..., 0] * following[..., 1] - edge[..., 1] * following[..., 0]) * self._area().sign()[:, None]
         return bool((turn >= 0).all())
 
-    def _edge(self, k: int) -> Whole:
+    def _edge(self, k: int) -> FullBoundary:
         start, edge, normal = self.points[:, None, k], self._edges()[:, None, k], self._normals()[:, None, k]
         length = norm(edge)[:, 0]
 
@@ -113,9 +113,9 @@ class Chain:
         def trim(x: Tensor) -> Tensor:  # the disk whose diameter is the edge
             return ((length[:, None] / 2).square() - (x - start - edge / 2).square().sum(-1)) / length[:, None]
 
-        return Whole(2, length, chart, carrier, (self.shape,), self.shape.edges[k], trim, flat=True, panels=1)
+        return FullBoundary(2, length, chart, carrier, (self.shape,), self.shape.edges[k], trim, flat=True, panels=1)
 
 
 @bind.register
-def _(shape: Polygon, numbers: Numbers, around: Surroundings) -> Chain:
-    return Chain(torch.stack([numbers.point(point) for point in shape.points], 1), shape)
+def _(shape: Polygon, numbers: Numbers, around: Surroundings) -> PolygonBody:
+    return PolygonBody(torch.stack([numbers.point(point) for point in shape.points], 1), shape)

@@ -13,9 +13,9 @@ from torch import Tensor
 from compiler.geometry.shapes.blend import both
 from compiler.geometry.shapes.numbers import Numbers
 from compiler.geometry.shapes.piece import (
+    FullBoundary,
     Function,
     Piece,
-    Whole,
     cut,
     whole,
 )
@@ -34,7 +34,7 @@ class Portion:
         inside = self.inside
         if inside is None:
             return piece
-        if isinstance(piece, Whole) and piece.select is not None:
+        if isinstance(piece, FullBoundary) and piece.select is not None:
             return piece.select(inside)
         return cut(piece, self.carriers, lambda x, n: inside(x) > 0, inside, None)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from compiler.geometry.shapes.blend import both, conjunctions, norm
 from compiler.geometry.shapes.body import Body, Selection, Surroundings, bind
 from compiler.geometry.shapes.numbers import Numbers
-from compiler.geometry.shapes.piece import Cut, Piece, Whole, carrier_of
+from compiler.geometry.shapes.piece import Cut, FullBoundary, Piece, carrier_of
 from compiler.geometry.shapes.placed import Placed, placed
 from compiler.geometry.shapes.stretches import Carrier
 from pdespec.geometry import Cylinder, Disk, Extruded, Plane, placement
@@ -87,7 +87,7 @@ class Prism:
             )  # fmt: skip
         return replace(self._wall(piece), owners=owners)
 
-    def _wall(self, piece: Whole) -> Whole:
+    def _wall(self, piece: FullBoundary) -> FullBoundary:
         def chart(u: Tensor) -> tuple[Tensor, Tensor]:
             points, normals = piece.chart(u[..., :1])
             above = u[..., 1:] * self.height[:, None, None]
@@ -97,7 +97,7 @@ class Prism:
             return self._span(x) if piece.trim is None else both(piece.trim(x[..., :2]), self._span(x))
 
         plane = None if piece.plane is None else Plane((*piece.plane.normal, sp.S.Zero), piece.plane.offset)
-        return Whole(
+        return FullBoundary(
             3, piece.measure * self.height, chart, lambda x: piece.carrier(x[..., :2]), piece.owners, plane, trim, piece.hole,
             flat=piece.flat, parts=piece.parts, chart_error=0.0 if piece.natural is None else LATERAL,
         )  # fmt: skip
@@ -118,7 +118,7 @@ class Prism:
             return sign * (height[:, None] - x[..., 2])
 
         plane = Plane((sp.S.Zero, sp.S.Zero, sp.S.One), self.shape.height if top else sp.S.Zero)
-        rectangle = Whole(3, size.prod(-1), chart, carrier, (self.shape,), plane, flat=True)
+        rectangle = FullBoundary(3, size.prod(-1), chart, carrier, (self.shape,), plane, flat=True)
         carriers = (carrier_of(piece) for piece in self.base.pieces())
         return Cut(
             rectangle, tuple(Carrier(lambda x, f=each.function: f(x[..., :2]), each.flat) for each in carriers),

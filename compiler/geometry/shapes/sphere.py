@@ -11,7 +11,7 @@ from torch import Tensor
 from compiler.geometry.shapes.blend import norm
 from compiler.geometry.shapes.body import Selection, Surroundings, bind
 from compiler.geometry.shapes.numbers import Numbers
-from compiler.geometry.shapes.piece import Whole
+from compiler.geometry.shapes.piece import FullBoundary
 from pdespec.geometry import Ball, Disk, Shape
 
 
@@ -34,9 +34,9 @@ class Sphere:
         """(R^2 - r^2) / 2R."""
         return self.implicit(x) if any(map(selected, self.pieces())) else None
 
-    def pieces(self) -> tuple[Whole]:
+    def pieces(self) -> tuple[FullBoundary]:
         measure = 2 * math.pi * self.radius if self.shape.dim == 2 else 4 * math.pi * self.radius.square()
-        return (Whole(self.shape.dim, measure, self._chart, self.implicit, (self.shape,), height=self.distance),)
+        return (FullBoundary(self.shape.dim, measure, self._chart, self.implicit, (self.shape,), height=self.distance),)
 
     def bounds(self) -> tuple[Tensor, Tensor]:
         return self.middle - self.radius[:, None], self.middle + self.radius[:, None]

@@ -12,7 +12,7 @@ from torch import Tensor
 from compiler.geometry.shapes.body import Selection, Surroundings, bind, extent
 from compiler.geometry.shapes.curve import TABLE, Arc, arcs, signed_distance
 from compiler.geometry.shapes.numbers import Function, Numbers
-from compiler.geometry.shapes.piece import Whole, along
+from compiler.geometry.shapes.piece import FullBoundary, along
 from pdespec.geometry import Star
 
 BEYOND = 1.25  # (r / R)^2 from which on the boundary-defining function goes on with a fixed T, so that it has no pole outside
@@ -20,7 +20,7 @@ LEAST = 0.01  # (r / R)^2 below which exp(1 - 1/s) is zero to rounding
 
 
 @dataclass(frozen=True)
-class Radial:
+class StarBody:
     """|x - middle| < radius(theta). Shapes: radius takes "b n" to one tensor "b n"; middle "b d"."""
 
     radius: Function
@@ -44,7 +44,7 @@ class Radial:
         """
         return self.implicit(x) if any(map(selected, self.pieces())) else None
 
-    def pieces(self) -> tuple[Whole]:
+    def pieces(self) -> tuple[FullBoundary]:
         return (self.boundary.piece(self.implicit, self.shape, self.distance),)
 
     def bounds(self) -> tuple[Tensor, Tensor]:
@@ -90,7 +90,7 @@ class Radial:
 
 
 @bind.register
-def _(shape: Star, numbers: Numbers, around: Surroundings) -> Radial:
+def _(shape: Star, numbers: Numbers, around: Surroundings) -> StarBody:
     way = (shape.center[0] + shape.radius * sp.cos(shape.angle), shape.center[1] + shape.radius * sp.sin(shape.angle))
     (boundary,) = arcs([way], shape.angle, (0.0, 2 * math.pi), [1], True, numbers)
-    return Radial(numbers.function([shape.radius], shape.angle), boundary, numbers.point(shape.center), shape)
+    return StarBody(numbers.function([shape.radius], shape.angle), boundary, numbers.point(shape.center), shape)

@@ -21,7 +21,7 @@ from compiler.loss.blocks.step import (
     Inputs,
     Outputs,
     Step,
-    Stray,
+    UntrackedParameter,
     depends_on,
     padded_columns,
     padded_edges,
@@ -52,7 +52,7 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True)
-class Found:
+class GroupResult:
     """What the blocks of a group add up to.
 
     `leaves`: all that the values depend on, where a gradient may be asked. `gradients`: of the weighted sum of the values, for each leaf,
@@ -66,7 +66,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Coupling:
+class CoupledTerm:
     """A term that couples its points: its value, its slope in each value of its expressions "b n", and in all else it depends on."""
 
     position: int
@@ -75,7 +75,7 @@ class Coupling:
     direct: Sequence[tuple[Tensor, Tensor]]
 
 
-class Tally:
+class Accumulator:
     """What has been added up so far, gradients by leaf."""
 
     def __init__(self, block: Block, points: Tensor) -> None:
@@ -121,16 +121,16 @@ class Accumulation:
         device = self.points.points.device.type
         self.autocast = device, torch.get_autocast_dtype(device), torch.is_autocast_enabled(device)
 
-    def __call__(self, weights: Sequence[float] | Tensor | None) -> Found:
+    def __call__(self, weights: Sequence[float] | Tensor | None) -> GroupResult:
         device, dtype, enabled = self.autocast
         with torch.autocast(device, dtype, enabled=enabled):
             try:
                 return self._found(weights)
-            except Stray as stray:
+            except UntrackedParameter as stray:
                 self.block = replace(self.block, parts=Parts.whole(self.field, str(stray)))
                 return self._found(weights)
 
-    def _found(self, weights: Sequence[float] | Tensor | None) -> Found:
+    def _found(self, weights: Sequence[float] | Tensor | None) -> GroupResult:
         x, block = self.points.points, self.block
         ready = None if weights is None else torch.as_tensor(weights, dtype=x.dtype, device=x.device)
         coupled = [term for term in block.program.group.terms if term.kind in COUPLED]
@@ -145,9 +145,9 @@ class Accumulation:
                 tally.add(leaf, ready[each.position] * slope)
         leaves = tuple(tally.leaves.values()) if self.differentiable else ()
         gradients = None if ready is None else tuple(tally.gradients.get(id(leaf)) for leaf in leaves)
-        return Found(tally.sums, self._violations(tally), leaves, gradients)
+        return GroupResult(tally.sums, self._violations(tally), leaves, gradients)
 
-    def _couple(self, term: Term, tally: Tally) -> Coupling:
+    def _couple(self, term: Term, tally: Accumulator) -> CoupledTerm:
         """A term that couples its points, from the values of its expressions."""
         program = self.block.program
         known = self.engine.loss.known(self.batch, self.points.points, self.points.normals)
@@ -158,17 +158,17 @@ class Accumulation:
             direct = [leaf for leaf in depends_on(value, self.points.points) if id(leaf) not in inner]
             slopes = torch.autograd.grad(value, [*parts.values(), *direct])
         own = dict(zip(parts, slopes, strict=False))
-        return Coupling(program.group.terms.index(term), value.detach(), own, tuple(zip(direct, slopes[len(parts) :], strict=True)))
+        return CoupledTerm(program.group.terms.index(term), value.detach(), own, tuple(zip(direct, slopes[len(parts) :], strict=True)))
 
-    def _violations(self, tally: Tally) -> dict[str, Tensor]:
+    def _violations(self, tally: Accumulator) -> dict[str, Tensor]:
         """By requirement, the fraction of points where one of its expressions is violated most."""
         rows = iter(tally.violated * len(self.points.points))
         return {term.label: torch.stack([next(rows) for _ in term.expressions]).amax(0) for term in self.block.program.requirements}
 
-    def _pass(self, weights: Tensor | None, slopes: Mapping[int, Tensor]) -> Tally:
+    def _pass(self, weights: Tensor | None, slopes: Mapping[int, Tensor]) -> Accumulator:
         """All blocks once. `slopes`: those of the coupled terms, once they are known."""
         x, block = self.points.points, self.block
-        tally = Tally(block, x)
+        tally = Accumulator(block, x)
         if not block.parts.reason:
             tally.know((*block.tensors.values(), *block.parts.latent))
         size = tile(x.shape[0], x.shape[1], self.engine.block, block.parts.separable)
@@ -185,7 +185,7 @@ class Accumulation:
                         self._apart(part, place, size, weights, tally)
         return tally
 
-    def _whole(self, columns: Columns, place: Place, weights: Tensor | None, tally: Tally) -> None:
+    def _whole(self, columns: Columns, place: Place, weights: Tensor | None, tally: Accumulator) -> None:
         """A block of a field as it is: what it depends on is found in its graph, which other blocks may share."""
         block = self.block
         self.engine.note(block.program, f"in blocks, {block.parts.reason}", loudly=self.engine.capturing)
@@ -200,7 +200,7 @@ class Accumulation:
                 for leaf, gradient in zip(leaves, gradients, strict=True):
                     tally.add(leaf, gradient)
 
-    def _apart(self, columns: Columns, place: Place, size: tuple[int, int], weights: Tensor | None, tally: Tally) -> None:
+    def _apart(self, columns: Columns, place: Place, size: tuple[int, int], weights: Tensor | None, tally: Accumulator) -> None:
         """A block as a function of tensors, captured where that is wanted and possible."""
         block, engine, (samples, _) = self.block, self.engine, place
         latent = tuple(v[samples] for v in block.parts.latent)

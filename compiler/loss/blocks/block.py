@@ -197,7 +197,9 @@ class Block:
     def values(self, batch: BatchLike | None, latent: Sequence[Tensor], columns: Columns, edges: Edges | None) -> dict[int, Tensor]:
         """Every expression of the group at the queries. A field that could not be taken apart needs the batch. Shapes: "b n"."""
         if batch is None:
-            return self.loss.evaluate(self.program, self._field(latent, columns, edges), columns["points"], Given(self, columns))
+            return self.loss.evaluate(
+                self.program, self._field(latent, columns, edges), columns["points"], BlockCoefficients(self, columns)
+            )
         known = self.loss.known(batch, columns["points"], columns.get("normals"))
         return self.loss.evaluate(self.program, self.parts.field, columns["points"], known)
 
@@ -257,7 +259,7 @@ class Tiled:
 
 
 @dataclass(frozen=True)
-class Given:
+class BlockCoefficients:
     """What a block knows, read from its columns; trainable scalars from the loss."""
 
     block: Block

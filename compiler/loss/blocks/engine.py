@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from compiler.derivatives import Autograd, Taylor
-from compiler.loss.blocks.accumulate import Accumulation, Found
+from compiler.loss.blocks.accumulate import Accumulation, GroupResult
 from compiler.loss.blocks.block import Block
 from compiler.loss.blocks.capture import CaptureError
 from compiler.loss.blocks.step import Inputs, Step, captured
@@ -141,7 +141,7 @@ class _Accumulated(torch.autograd.Function):
     """The values "m" of a group of terms, with the gradients that came with them."""
 
     @staticmethod
-    def forward(ctx: Any, found: Found, accumulate: Accumulation, ready: list[float], *leaves: Tensor) -> Tensor:
+    def forward(ctx: Any, found: GroupResult, accumulate: Accumulation, ready: list[float], *leaves: Tensor) -> Tensor:
         ctx.found, ctx.accumulate, ctx.ready = found, accumulate, ready
         ctx.versions = [leaf._version for leaf in leaves]
         return found.values

@@ -80,14 +80,14 @@ class Outputs:
         return (self.sums, self.violated, *self.coupled, *(g for g in self.gradients if g is not None))
 
 
-class Stray(Exception):
+class UntrackedParameter(Exception):
     """A block depends on a parameter that the parts of its field do not hold."""
 
 
 def run(block: Block, inputs: Inputs, watch: bool = False) -> Outputs:
     """The step as it is; `inputs.tensors` are those that the block's modules hold.
 
-    With `watch`, raises Stray where the terms depend on a parameter beside those.
+    With `watch`, raises UntrackedParameter where the terms depend on a parameter beside those.
     """
     with torch.set_grad_enabled(inputs.weights is not None):
         latent = tuple(v.detach().requires_grad_() for v in inputs.latent)
@@ -101,7 +101,7 @@ def run(block: Block, inputs: Inputs, watch: bool = False) -> Outputs:
         known = set(map(id, wanted))
         for each in depends_on(total, inputs.columns["points"]):
             if id(each) not in known:
-                raise Stray(f"a parameter of shape {tuple(each.shape)} is in none of the field's modules")
+                raise UntrackedParameter(f"a parameter of shape {tuple(each.shape)} is in none of the field's modules")
     return Outputs(sums.detach(), violated, (), gradients)
 
 
@@ -112,7 +112,7 @@ def depends_on(result: Tensor, points: Tensor) -> list[Tensor]:
 
 
 def captured(block: Block, inputs: Inputs, backend: str, graphs: bool) -> Step:
-    """The step for inputs of this signature as one compiled graph. Raises: CaptureError, Stray."""
+    """The step for inputs of this signature as one compiled graph. Raises: CaptureError, UntrackedParameter."""
     expected = run(block, inputs, watch=True)
     used = [gradient is not None for gradient in expected.gradients]
     alone = inputs.weights is None

@@ -9,7 +9,7 @@ import torch
 
 import compiler
 import pdespec
-from compiler.comparison.case import Trial
+from compiler.comparison.case import Case
 from compiler.derivatives import Axes, FiniteDifference, Fourier, FourierContinuation, LeastSquares, Request, recognise
 from pdespec.errors import ProblemError
 
@@ -100,7 +100,7 @@ def test_short_waves_that_drown_in_round_off_are_refused_by_fourier():
 def test_the_default_stencil_in_float32_is_near_the_best_for_a_decoder_of_small_variation():
     problem = poisson()
     batch = compiler.sample(problem, 1, {"interior": 200, "boundary": 9}, torch.Generator().manual_seed(0), hard=False)
-    trial = Trial.of(problem, compiler.build(problem, "gino", latent=(9, 9), modes=2, hidden=8, layers=1)(batch.inputs), batch)
+    trial = Case.of(problem, compiler.build(problem, "gino", latent=(9, 9), modes=2, hidden=8, layers=1)(batch.inputs), batch)
     exact = trial.exact_derivatives(trial.scattered)
 
     def worst(step: float | None) -> float:
@@ -114,7 +114,7 @@ def test_the_default_stencil_in_float32_is_near_the_best_for_a_decoder_of_small_
 def test_a_stencil_reaches_across_the_boundary_of_a_star_without_a_kink():
     problem = pdespec.load(Path(__file__).parents[3] / "examples" / "nonlinear_poisson.pde")
     batch = compiler.sample(problem, 1, {"interior": 128, "boundary": 9, "operator": 64}, torch.Generator().manual_seed(0))
-    trial = Trial.of(problem, compiler.build(problem, "gino", latent=(9, 9), modes=2, hidden=8, layers=1)(batch.inputs), batch)
+    trial = Case.of(problem, compiler.build(problem, "gino", latent=(9, 9), modes=2, hidden=8, layers=1)(batch.inputs), batch)
     found = FiniteDifference().evaluate(trial.field, trial.scattered, trial.request)
     exact = trial.exact_derivatives(trial.scattered)
     assert max(float((found[key] - exact[key]).detach().norm() / exact[key].norm()) for key in trial.keys) < 0.02  # 2.9 with a kink
