@@ -67,75 +67,96 @@ def divergence_form(residual: sp.Expr, coordinates: Coordinates, moved: Callable
     natural condition is the traction, and for the divergence of a flux that is itself an unknown.
     Raises: NoWeakForm where second derivatives do not stand in divergence form.
     """
-    zero = DivergenceForm(sp.S.Zero, (sp.S.Zero,) * len(coordinates))
+    form = _Splitter(coordinates, moved).split(residual)
+    return DivergenceForm(sp.expand_mul(form.source), form.flux)
 
-    def under(inner: sp.Expr, axis: int) -> DivergenceForm:
-        return DivergenceForm(sp.S.Zero, tuple(inner if j == axis else sp.S.Zero for j in range(len(coordinates))))
 
-    def split(term: sp.Expr) -> DivergenceForm:
+@dataclass(frozen=True)
+class _Splitter:
+    """A residual by terms: sums term by term, derivatives and products by a rule each."""
+
+    coordinates: Coordinates
+    moved: Callable[[sp.Expr], bool]
+
+    @property
+    def no_flux(self) -> tuple[sp.Expr, ...]:
+        return (sp.S.Zero,) * len(self.coordinates)
+
+    def order(self, term: sp.Expr) -> int:
+        return order(term, self.coordinates)
+
+    def source(self, term: sp.Expr) -> DivergenceForm:
+        """A term that stays as it is."""
+        return DivergenceForm(carry_out(term), self.no_flux)
+
+    def under(self, inner: sp.Expr, axis: int) -> DivergenceForm:
+        """`d_axis inner`."""
+        return DivergenceForm(sp.S.Zero, tuple(inner if j == axis else sp.S.Zero for j in range(len(self.coordinates))))
+
+    def split(self, term: sp.Expr) -> DivergenceForm:
         if isinstance(term, sp.Add):
-            return total((split(part) for part in term.args), zero)
+            return self.sum_of(term.args)
         if isinstance(term, sp.Derivative):
-            return derivative(term)
+            return self.derivative(term)
         if isinstance(term, sp.Mul):
-            return product(term)
-        if order(term, coordinates) <= 1:
-            return DivergenceForm(carry_out(term), zero.flux)
+            return self.product(term)
+        if self.order(term) <= 1:
+            return self.source(term)
         raise nonlinear(term)
 
-    def derivative(term: sp.Derivative) -> DivergenceForm:
-        variables = [v for v in term.variables if v in coordinates]
-        rank = order(term, coordinates)
-        if rank <= 1 and not (variables and moved(inside(term, variables[-1]))):
-            return DivergenceForm(carry_out(term), zero.flux)
+    def sum_of(self, terms: Iterable[sp.Expr]) -> DivergenceForm:
+        return total((self.split(part) for part in terms), DivergenceForm(sp.S.Zero, self.no_flux))
+
+    def derivative(self, term: sp.Derivative) -> DivergenceForm:
+        variables = [v for v in term.variables if v in self.coordinates]
+        rank = self.order(term)
+        if rank <= 1 and not self.movable(term):
+            return self.source(term)
         if not variables:  # dt of an expression with second derivatives
-            return split(carry_out(term))
+            return self.split(carry_out(term))
         if isinstance(term.expr, UnknownField) and rank == 2 and len(set(variables)) == 2:
-            first, second = sorted(set(variables), key=coordinates.index)
-            return (under(inside(term, first), coordinates.index(first)) + under(inside(term, second), coordinates.index(second))).scaled(
-                sp.Rational(1, 2)
-            )
+            return self.mixed(term, *sorted(set(variables), key=self.coordinates.index))
         outer = variables[-1]
         inner = carry_out(inside(term, outer))
-        if order(inner, coordinates) > 1:
-            raise NoWeakForm(
-                f"{term} holds derivatives of order {order(term, coordinates)} that are not powers of the Laplacian of one unknown"
-            )
-        return under(inner, coordinates.index(outer))
+        if self.order(inner) > 1:
+            raise NoWeakForm(f"{term} holds derivatives of order {rank} that are not powers of the Laplacian of one unknown")
+        return self.under(inner, self.coordinates.index(outer))
 
-    def product(term: sp.Mul) -> DivergenceForm:
-        constant = sp.Mul(*[f for f in term.args if not varies(f, coordinates)])
-        rest = [f for f in term.args if varies(f, coordinates)]
+    def mixed(self, term: sp.Derivative, first: sp.Symbol, second: sp.Symbol) -> DivergenceForm:
+        """d_1 d_2 u as half of d_1 (d_2 u) + d_2 (d_1 u)."""
+        index = self.coordinates.index
+        return (self.under(inside(term, first), index(first)) + self.under(inside(term, second), index(second))).scaled(sp.Rational(1, 2))
+
+    def product(self, term: sp.Mul) -> DivergenceForm:
+        constant = sp.Mul(*[f for f in term.args if not varies(f, self.coordinates)])
+        rest = [f for f in term.args if varies(f, self.coordinates)]
         if constant is not sp.S.One:
-            return split(sp.Mul(*rest)).scaled(constant)
-        sums = [f for f in rest if isinstance(f, sp.Add) and order(f, coordinates) > 1]
+            return self.split(sp.Mul(*rest)).scaled(constant)
+        sums = [f for f in rest if isinstance(f, sp.Add) and self.order(f) > 1]
         if sums:
             others = sp.Mul(*[f for f in rest if f is not sums[0]])
-            return total((split(others * part) for part in sums[0].args), zero)
-        leading = [f for f in rest if order(f, coordinates) > 1]
-        if not leading and not any(isinstance(f, sp.Derivative) and movable(f) for f in rest):
-            return DivergenceForm(carry_out(term), zero.flux)
-        leading = leading or [f for f in rest if isinstance(f, sp.Derivative) and movable(f)][:1]
-        factor = sp.Mul(*[f for f in rest if f is not leading[0]])
+            return self.sum_of([others * part for part in sums[0].args])
+        leading = [f for f in rest if self.order(f) > 1] or [f for f in rest if isinstance(f, sp.Derivative) and self.movable(f)][:1]
+        if not leading:
+            return self.source(term)
         if len(leading) > 1 or not isinstance(leading[0], sp.Derivative):
             raise nonlinear(term)
-        if order(factor, coordinates) > 0:
+        return self.by_product_rule(leading[0], sp.Mul(*[f for f in rest if f is not leading[0]]), term)
+
+    def by_product_rule(self, leading: sp.Derivative, factor: sp.Expr, term: sp.Mul) -> DivergenceForm:
+        """a d_j b = d_j (a b) - b d_j a."""
+        if self.order(factor) > 0:
             raise NoWeakForm(
                 f"the factor of the second derivative in {term} holds derivatives of an unknown; write the term as a divergence, "
                 "div(k*grad(u))"
             )
-        inner = split(leading[0])  # a d_j b = d_j (a b) - b d_j a
-        product_rule = sum(
-            (-carry_out(sp.Derivative(factor, x)) * b for x, b in zip(coordinates, inner.flux, strict=True)), factor * inner.source
-        )
-        return DivergenceForm(product_rule, tuple(factor * b for b in inner.flux))
+        inner = self.split(leading)
+        left = (-carry_out(sp.Derivative(factor, x)) * b for x, b in zip(self.coordinates, inner.flux, strict=True))
+        return DivergenceForm(sum(left, factor * inner.source), tuple(factor * b for b in inner.flux))
 
-    def movable(term: sp.Derivative) -> bool:
-        variables = [v for v in term.variables if v in coordinates]
-        return bool(variables) and moved(inside(term, variables[-1]))
-
-    form = split(residual)
-    return DivergenceForm(sp.expand_mul(form.source), form.flux)
+    def movable(self, term: sp.Derivative) -> bool:
+        variables = [v for v in term.variables if v in self.coordinates]
+        return bool(variables) and self.moved(inside(term, variables[-1]))
 
 
 def inside(term: sp.Derivative, variable: sp.Symbol) -> sp.Expr:

@@ -5,6 +5,7 @@ A number has the unit its context needs. A name without a unit is unknown, and s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import singledispatch
@@ -189,43 +190,52 @@ def _call(node: t.Call, ledger: Ledger) -> Measure | None:
     return _builtin(node, arguments, ledger)
 
 
-SAME = "sym skew tr jump avg entry re im conj".split()
-PRODUCTS = "dot inner outer cross".split()
+Arguments = list[Measure | None]
 
 
-def _builtin(node: t.Call, arguments: list[Measure | None], ledger: Ledger) -> Measure | None:
+def _if_unit(node: t.Call, arguments: Arguments, ledger: Ledger) -> Measure | None:
+    """That of its values, which agree; conditions are every second argument but the last."""
+    result: Measure | None = ANY
+    for place, argument in enumerate(arguments):
+        if place % 2 == 1 or place == len(arguments) - 1:
+            result = ledger.agree(result, argument, node.arguments[place].span, "`if`")
+    return result
+
+
+def _dirac_unit(node: t.Call, arguments: Arguments, ledger: Ledger) -> Measure | None:
+    """Its integral over the axes of its argument is 1."""
+    axes = len(node.arguments[0].items) if isinstance(node.arguments[0], t.Bracket) else 1
+    return arguments[0] ** Fraction(-axes) if arguments[0] is not None else None
+
+
+def _slope_unit(node: t.Call, arguments: Arguments, ledger: Ledger) -> Measure | None:
+    return _times(arguments[0], _inverse(ledger.length))
+
+
+RULES: dict[str, tuple[int, Callable[[t.Call, Arguments, Ledger], Measure | None]]] = {
+    **dict.fromkeys("grad div curl dn".split(), (1, _slope_unit)),
+    "lap": (1, lambda node, a, ledger: _times(a[0], _inverse(_times(ledger.length, ledger.length)))),
+    "advect": (2, lambda node, a, ledger: _times(_times(a[0], a[1]), _inverse(ledger.length))),
+    "abs2": (1, lambda node, a, ledger: _times(a[0], a[0])),
+    "arg": (1, lambda node, a, ledger: ONE),
+    **dict.fromkeys("sym skew tr jump avg entry re im conj".split(), (1, lambda node, a, ledger: a[0])),
+    **dict.fromkeys("dot inner outer cross".split(), (2, lambda node, a, ledger: _times(a[0], a[1]))),
+    "diff": (2, lambda node, a, ledger: _times(a[0], _inverse(a[1]))),
+    "inv": (1, lambda node, a, ledger: _inverse(a[0])),
+    "sqrt": (1, lambda node, a, ledger: a[0] if a[0] is None or a[0] is ANY else a[0] ** Fraction(1, 2)),
+    "if": (3, _if_unit),
+    "dirac": (1, _dirac_unit),
+}
+"""Operator -> the arguments it needs at least, and the unit of its value. Functions have theirs in `pdespec.functions.TABLE`."""
+
+
+def _builtin(node: t.Call, arguments: Arguments, ledger: Ledger) -> Measure | None:
     name, first = node.function, arguments[0] if arguments else None
     if first is ANY and name in ("grad", "div", "curl", "lap"):
         return None
-    if name in ("grad", "div", "curl", "dn"):
-        return _times(first, _inverse(ledger.length))
-    if name == "lap":
-        return _times(first, _inverse(_times(ledger.length, ledger.length)))
-    if name == "advect" and len(arguments) == 2:
-        return _times(_times(first, arguments[1]), _inverse(ledger.length))
-    if name == "abs2":
-        return _times(first, first)
-    if name == "arg":
-        return ONE
-    if name == "dirac" and first is not None and first is not ANY:
-        axes = len(node.arguments[0].items) if isinstance(node.arguments[0], t.Bracket) else 1
-        return first ** Fraction(-axes)
-    if name in SAME:
-        return first
-    if name in PRODUCTS and len(arguments) == 2:
-        return _times(first, arguments[1])
-    if name == "diff" and len(arguments) == 2:
-        return _times(first, _inverse(arguments[1]))
-    if name == "inv":
-        return _inverse(first)
-    if name == "sqrt":
-        return first if first is None or first is ANY else first ** Fraction(1, 2)
-    if name == "if" and len(arguments) > 2:
-        result: Measure | None = ANY
-        for place, argument in enumerate(arguments):
-            if place % 2 == 1 or place == len(arguments) - 1:
-                result = ledger.agree(result, argument, node.arguments[place].span, "`if`")
-        return result
+    least, rule = RULES.get(name, (0, None))
+    if rule is not None and len(arguments) >= least and not (name == "dirac" and first is ANY):
+        return rule(node, arguments, ledger)
     if name == "equal" and len(arguments) == 2:
         ledger.agree(first, arguments[1], node.span, "this comparison")
     return _function(node, arguments, ledger) if name in TABLE and arguments else None
