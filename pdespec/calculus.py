@@ -8,7 +8,6 @@ In one dimension a vector of one component and a tensor are the same 1 by 1 matr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
 from typing import Any
 
 import sympy as sp
@@ -277,19 +276,24 @@ def advect(velocity: Expression, expression: Expression, coordinates: Sequence[C
     return sp.ImmutableMatrix(expression).applyfunc(transport) if isinstance(expression, sp.MatrixBase) else transport(expression)
 
 
-def split_derivative_name(name: str, variables: Sequence[str]) -> tuple[str, ...] | None:
-    """The variables of a derivative operator's name, `dxxy -> (x, x, y)`, or None when it is not made of the given variables."""
+def split_derivative(name: str, coordinates: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The coordinates of a derivative name: `dxxy` is ("x", "x", "y"); None when it is not one.
 
-    @cache
-    def split(text: str) -> tuple[str, ...] | None:
-        if not text:
-            return ()
-        for variable in sorted(variables, key=len, reverse=True):
-            if text.startswith(variable) and (tail := split(text[len(variable) :])) is not None:
-                return (variable, *tail)
+    Longer coordinate names are tried first, so that `dtheta` is one derivative when `theta` and `t` both exist.
+    """
+    if not name.startswith("d") or len(name) == 1:
         return None
-
-    return split(name[1:]) if len(name) > 1 and name[0] == "d" else None
+    order = sorted(coordinates, key=len, reverse=True)
+    stack: list[tuple[int, tuple[str, ...]]] = [(1, ())]
+    seen: set[int] = set()
+    while stack:
+        position, found = stack.pop()
+        if position == len(name):
+            return found
+        if position not in seen:
+            seen.add(position)
+            stack.extend((position + len(c), (*found, c)) for c in reversed(order) if name.startswith(c, position))
+    return None
 
 
 def derivative_operator(name: str) -> Callable[[Expression], Any]:
@@ -299,7 +303,7 @@ def derivative_operator(name: str) -> Callable[[Expression], Any]:
         (expression,) = prepare(expression)
         frame, time = coordinates_of(expression), time_of(expression)
         variables = {variable.name: variable for variable in (*frame, *((time,) if time else ()))}
-        names = split_derivative_name(name, tuple(variables))
+        names = split_derivative(name, tuple(variables))
         if names is None:
             hint = f"{short(expression)} depends on {', '.join(variables) or 'no coordinate'}"
             raise fail("B04", f"{name} of {short(expression)}", hint)

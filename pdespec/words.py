@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from pdespec.calculus import split_derivative
 from pdespec.functions import TABLE
 
 STATEMENTS = (
@@ -85,23 +86,3 @@ def key(name: str, variables: tuple[str, ...]) -> str:
 def taken(name: str, variables: tuple[str, ...]) -> bool:
     """Whether a user's own name has to stand in backticks."""
     return name in RESERVED or name in BUILTINS or not PLAIN.fullmatch(name) or split_derivative(name, variables) is not None
-
-
-def split_derivative(name: str, coordinates: tuple[str, ...]) -> tuple[str, ...] | None:
-    """The coordinates of a derivative name: `dxxy` is ("x", "x", "y"); None when it is not one.
-
-    Longer coordinate names are tried first, so that `dtheta` is one derivative when `theta` and `t` both exist.
-    """
-    if not name.startswith("d") or len(name) == 1:
-        return None
-    order = sorted(coordinates, key=len, reverse=True)
-    stack: list[tuple[int, tuple[str, ...]]] = [(1, ())]
-    seen: set[int] = set()
-    while stack:
-        position, found = stack.pop()
-        if position == len(name):
-            return found
-        if position not in seen:
-            seen.add(position)
-            stack.extend((position + len(c), (*found, c)) for c in reversed(order) if name.startswith(c, position))
-    return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import sympy as sp
@@ -131,7 +131,12 @@ def condition_label(condition: Condition, taken: Mapping[str, Any]) -> str:
     return label if label not in taken else free_label(label + ".", taken, start=2)
 
 
-def free_label(prefix: str, taken: Mapping[str, Any], start: int = 1) -> str:
+def numbered(label: str, taken: Container[str]) -> str:
+    """The label, with the first number from 2 behind it where it is taken."""
+    return label if label not in taken else free_label(label, taken, start=2)
+
+
+def free_label(prefix: str, taken: Container[str], start: int = 1) -> str:
     """The prefix with the first number, from `start`, that makes it a label not taken."""
     number = start
     while f"{prefix}{number}" in taken:

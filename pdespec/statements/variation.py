@@ -27,7 +27,7 @@ from pdespec.jumps import slope
 from pdespec.notation import short
 from pdespec.probe import vanishes
 from pdespec.statements.boundary_parts import Part, parts
-from pdespec.statements.normalise import energy_terms
+from pdespec.statements.normalise import energy_terms, numbered
 from pdespec.statements.statements import Condition, Equation, Functional
 from pdespec.symbols import Scalar, TestField, Unknown, UnknownField, component_function
 
@@ -147,7 +147,7 @@ def weak_form(problem: Problem) -> dict[str, Any]:
     for functional in problem.functionals:
         fields = [problem.unknowns[name].symbol for name in functional.unknowns]
         energy = sp.Add(*(Integral(density, region) for density, region in functional.terms))
-        result[_free_label("stationarity", result)] = first_variation(energy, *fields)
+        result[numbered("stationarity", result)] = first_variation(energy, *fields)
     return result
 
 
@@ -159,7 +159,7 @@ def stationarity(problem: Problem) -> dict[str, Equation]:
             unknown = problem.unknowns[name]
             lhs = stacked(_entrywise(unknown.symbol, lambda entry: euler_lagrange(functional, entry)))  # noqa: B023 - called at once
             label = "stationarity" if len(functional.unknowns) == 1 else f"stationarity.{name}"
-            found[_free_label(label, {**problem.equations, **found})] = Equation(lhs, lhs * 0, unknown.region, functional.span)
+            found[numbered(label, {**problem.equations, **found})] = Equation(lhs, lhs * 0, unknown.region, functional.span)
     return found
 
 
@@ -184,14 +184,6 @@ def _entrywise(field: Any, function: Any) -> Any:
         return sp.ImmutableMatrix(field).applyfunc(lambda entry: _entrywise(entry, function))
     real, *imaginary = (function(part) for part in _parts(field))
     return real + sp.I * imaginary[0] if imaginary else real
-
-
-def _free_label(label: str, taken: Any) -> str:
-    number = 2
-    free = label
-    while free in taken:
-        free, number = f"{label}{number}", number + 1
-    return free
 
 
 def _euler_lagrange(densities: list[sp.Expr], field: Any) -> sp.Expr:
@@ -252,7 +244,7 @@ def natural_conditions(problem: Problem) -> dict[str, Condition]:
         for (unknown, region, normal_order), rows in grouped.items():
             whole = unknown.rank == "vector" and len(rows) == len(unknown.components)
             for lhs in [sp.ImmutableMatrix(rows)] if whole else rows:
-                label = _free_label(f"{region.name}.{unknown.name}.{'moment' if normal_order else 'natural'}", found)
+                label = numbered(f"{region.name}.{unknown.name}.{'moment' if normal_order else 'natural'}", found)
                 found[label] = Condition(lhs, lhs * 0, region, "boundary", span=functional.span)
     return found
 

@@ -93,7 +93,8 @@ class Drawer:
         raise RuntimeError("no name is left")
 
     def _derivative(self, word: str) -> bool:
-        from pdespec.words import BUILTINS, RESERVED, split_derivative
+        from pdespec.calculus import split_derivative
+        from pdespec.words import BUILTINS, RESERVED
 
         if word in OWN.values():
             return False

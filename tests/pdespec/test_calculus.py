@@ -38,7 +38,8 @@ from pdespec import (
     unit_normal,
     unknown,
 )
-from pdespec.calculus import rank, split_derivative_name
+from pdespec.calculus import rank
+from pdespec.calculus import split_derivative as split_derivative_name
 
 from .closed_form import closed, same
 

@@ -10,6 +10,7 @@ import sympy as sp
 
 from pdespec import calculus
 from pdespec.beyond import DELAY
+from pdespec.calculus import split_derivative
 from pdespec.coordinates import Time, exact
 from pdespec.errors import nearest
 from pdespec.geometry import Domain
@@ -26,7 +27,7 @@ from pdespec.text.read.operations import BUILTINS, Builtin
 from pdespec.text.read.scope import BROKEN, Broken, Function, Scope
 from pdespec.text.syntax import ast as t
 from pdespec.text.syntax.printer import text
-from pdespec.words import CONDITIONS, split_derivative
+from pdespec.words import CONDITIONS
 
 MAX_ARGUMENT = 600  # of exp, sinh and cosh of a number: the result stays a floating-point number
 MAX_ORDER = 12  # of a written derivative

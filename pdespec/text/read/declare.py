@@ -9,6 +9,7 @@ from typing import Any
 import sympy as sp
 
 from pdespec import geometry
+from pdespec.calculus import split_derivative
 from pdespec.coordinates import Coordinate, Time, check_system
 from pdespec.errors import ProblemError, Span, nearest
 from pdespec.geometry import Boundary, Domain, Shape
@@ -22,13 +23,7 @@ from pdespec.text.read.scope import BROKEN, Broken, Function, Scope
 from pdespec.text.syntax import ast as t
 from pdespec.text.syntax.printer import unit_text
 from pdespec.units import unknown_unit
-from pdespec.words import (
-    COMPLEX,
-    IDENTIFIER,
-    RANKS,
-    bare,
-    split_derivative,
-)
+from pdespec.words import COMPLEX, IDENTIFIER, RANKS, bare
 
 MAX_TENSOR = 16
 

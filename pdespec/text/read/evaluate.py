@@ -16,6 +16,7 @@ import sympy as sp
 from sympy.logic.boolalg import Boolean
 
 from pdespec import calculus, notation, tensors
+from pdespec.calculus import split_derivative
 from pdespec.coordinates import unit_normal
 from pdespec.curvilinear import angles
 from pdespec.errors import ProblemError, Span, nearest
@@ -31,7 +32,7 @@ from pdespec.text.read.scope import (
 )
 from pdespec.text.syntax import ast as t
 from pdespec.text.syntax.printer import text
-from pdespec.words import key, split_derivative
+from pdespec.words import key
 
 MAX_EXPONENT = 1000
 

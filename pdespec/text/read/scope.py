@@ -8,22 +8,11 @@ from typing import Any, NamedTuple
 import sympy as sp
 
 from pdespec.beyond import MEANT
+from pdespec.calculus import split_derivative
 from pdespec.coordinates import Coordinate, Time
 from pdespec.errors import Diagnostic, ProblemError, Span, nearest
 from pdespec.text.syntax import ast as t
-from pdespec.words import (
-    BUILTINS,
-    FUNCTIONS,
-    IDENTIFIER,
-    OPERATORS,
-    REGIONS,
-    RESERVED,
-    SHAPES,
-    YIELDING,
-    bare,
-    key,
-    split_derivative,
-)
+from pdespec.words import BUILTINS, FUNCTIONS, IDENTIFIER, OPERATORS, REGIONS, RESERVED, SHAPES, YIELDING, bare, key
 
 MAX_NODES = 20_000  # of one scalar expression, counted as a tree
 MAX_LEVELS = 80

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import singledispatch
 
+from pdespec.calculus import split_derivative
 from pdespec.errors import Diagnostic, Span
 from pdespec.functions import TABLE
 from pdespec.text.syntax import ast as t
 from pdespec.units import ANY, ONE, Measure, measure, product_of
-from pdespec.words import split_derivative
 
 
 @dataclass(slots=True)

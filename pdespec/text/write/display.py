@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import singledispatch
 from typing import TYPE_CHECKING
 
+from pdespec.calculus import split_derivative
 from pdespec.text.syntax import ast as t
 from pdespec.text.write.latex import (
     COMPARE,
@@ -16,7 +17,7 @@ from pdespec.text.write.latex import (
     tex,
 )
 from pdespec.text.write.written import statements_of
-from pdespec.words import bare, split_derivative
+from pdespec.words import bare
 
 if TYPE_CHECKING:
     from pdespec.statements.problem import Problem

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from functools import singledispatch
 
+from pdespec.calculus import split_derivative
 from pdespec.functions import TABLE
 from pdespec.text.syntax import ast as t
 from pdespec.text.syntax.printer import (
@@ -18,7 +19,7 @@ from pdespec.text.syntax.printer import (
     SUM,
     level_of,
 )
-from pdespec.words import GREEK, SHAPES, bare, split_derivative
+from pdespec.words import GREEK, SHAPES, bare
 
 GREEK_NAMES = frozenset(GREEK.values())
 LATIN_CAPITALS = {name: name[0] for name in "Alpha Beta Epsilon Zeta Eta Iota Kappa Mu Nu Rho Tau Chi Omicron".split()} | {"omicron": "o"}

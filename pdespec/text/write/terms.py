@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pdespec.calculus import split_derivative
 from pdespec.text.syntax import ast as t
-from pdespec.words import BUILTINS, split_derivative
+from pdespec.words import BUILTINS
 
 if TYPE_CHECKING:
     from pdespec.text.write.express import Express
