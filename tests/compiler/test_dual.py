@@ -252,6 +252,20 @@ def test_a_plate_has_its_further_unknown_in_its_units_too():
     assert DualNorm(computed, 2).prepared.form.components == ("w", "lap(w)")
 
 
+def test_a_curved_boundary_is_meshed_where_no_gradients_are_kept():
+    # as in validation
+    holed = """
+problem holed
+space    x, y
+domain   Q = rectangle([0, 0], [1, 1]) - disk(radius = 0.25, center = [0.5, 0.5])
+unknown  u : scalar on Q
+in Q: lap(u) = 0
+on boundary(Q): u = x
+"""
+    with torch.no_grad():
+        assert float(norm_of(holed, 4, lambda p: p[..., :1])) < 1e-6
+
+
 def test_samples_of_other_shapes_are_measured_together_as_alone():
     problem = pdespec.load(EXAMPLES / "nonlinear_poisson.pde")
     dual = DualNorm(problem, 4)
