@@ -60,6 +60,7 @@ Measure = tuple[str, int]  # an unknown, and the order of the derivative that is
 FINE = 0.2  # C of the interpolation estimate |v - I_h v| <= C h |grad v| on elements of degree 2
 FLOOR = 0.05  # of the mean square size, below which a sample counts less: those of next to no size must not decide
 TRUSTED = 0.02  # error of a coarse solution that is taken for small: what the mesh sees is a Galerkin projection, free of its error
+USELESS = 0.5  # error of a coarse solution beyond which its mesh says nothing of the error
 LADDER = {1: (16, 32, 64), 2: (8, 12, 16, 24), 3: (3, 4, 6)}  # resolutions tried
 IN_TIME = {1: (12, 16, 24), 2: (5,), 3: (3,)}  # the same where there is time
 SLABS = 2  # slabs of time a cell along the longest side
@@ -319,7 +320,9 @@ class DualNorm:
             held = {source(c) for e in (*form.essentials, *form.pins) if e.label == label for c, _ in e.coefficients}
             if condition.kind == "initial":
                 held = {(field.func.__name__, 0) for field in (condition.lhs - condition.rhs).atoms(UnknownField)}
-            found[label] = tuple({(self.owner[c], 0): area * reach ** (2 * depth)} for c, depth in sorted(held))
+            rated = condition.kind == "initial" and (condition.lhs - condition.rhs).has(sp.Derivative)
+            factor = area * (slab * self.steps if rated else 1.0) ** 2  # a rate at the start lasts for all the time
+            found[label] = tuple({(self.owner[c], 0): factor * reach ** (2 * depth)} for c, depth in sorted(held))
         return found
 
     def _part(self, number: int, spaces: Spaces, parts: Assembly, zeros: Sequence[State], tests: csr_matrix) -> Part:
@@ -498,7 +501,7 @@ def trusted_resolution(problem: Problem, batch: Any) -> tuple[int, str]:
     far off its solution is in words. Looks at LOOKED samples, at meshes of at most POINTS points, and compares with finer ones of at most
     MOST unknowns.
 
-    Raises: NoWeakForm, also where the coarsest mesh has too many points; SampleError, SolverError.
+    Raises: NoWeakForm, also where the coarsest mesh has too many points or the best is USELESS; SampleError, SolverError.
     """
     few = batch.select(range(min(LOOKED, batch.size)))
     points, solutions = interior(problem, few), {}
@@ -512,7 +515,7 @@ def trusted_resolution(problem: Problem, batch: Any) -> tuple[int, str]:
             solutions[resolution] = solve(problem, few, resolution=resolution, **options)(points)
         return solutions[resolution]
 
-    best = None
+    best, found = None, 0.0
     for resolution in ladder:
         _, count = probe.counted(few, resolution)
         if count > POINTS:
@@ -526,6 +529,8 @@ def trusted_resolution(problem: Problem, batch: Any) -> tuple[int, str]:
         best = resolution, f"whose own solution is some {100 * found:.2g} % off"
         if found <= TRUSTED:
             break
+    if not found <= USELESS:
+        raise NoWeakForm(f"a mesh of resolution {best[0]}, the finest that costs little enough, is {100 * found:.2g} % off")
     return best
 
 

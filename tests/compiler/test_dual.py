@@ -309,6 +309,27 @@ def test_auto_takes_the_coarsest_mesh_that_can_be_trusted_and_says_how_far():
     assert choice.reason.startswith("weak residual on meshes of resolution 16, whose own solution is some ")
 
 
+def test_a_mesh_that_says_nothing_is_left_alone(monkeypatch):
+    module = sys.modules["compiler.training.dual"]
+    fields = iter([1.0, 3.0])
+
+    class Probe:
+        def __init__(self, problem, resolution):
+            pass
+
+        def counted(self, batch, resolution):
+            return 1, 1
+
+    monkeypatch.setattr(module, "DualNorm", Probe)
+    monkeypatch.setattr(module, "LADDER", {1: (16,)})
+    monkeypatch.setattr(module, "solve", lambda *_, **__: lambda points: torch.full_like(points, next(fields)))
+    choice = chosen(ROD)
+    assert (choice.kind, choice.reason) == (
+        "strong",
+        "strong residual: a mesh of resolution 16, the finest that costs little enough, is 67 % off",
+    )
+
+
 def test_auto_prefers_an_energy_and_the_estimated_error():
     energy = (
         "problem e\nspace x\ndomain L = interval(0, 1)\nunknown u : scalar on L\nminimize integral(dx(u)^2 - u, L)\non boundary(L): u = 0\n"
