@@ -67,6 +67,7 @@ SLABS = 2  # slabs of time a cell along the longest side
 LOOKED = 4  # samples whose coarse solutions are compared
 MOST = 20000  # unknowns of a mesh that a coarser one is compared with
 POINTS = 4000  # quadrature points of a sample, above which a mesh costs too much
+ENOUGH = 800  # of them in two and more dimensions, time among them, below which a field is not seen well whatever the mesh's own solution
 STEP = 8000  # of all samples of a step, above which it takes fewer of them
 WINDOW, REUSE = 16, 2
 LABEL = "weak"  # of the term, also in `TrainOptions.weights`
@@ -497,9 +498,9 @@ def remembered(batch: Any) -> Any:
 
 
 def trusted_resolution(problem: Problem, batch: Any) -> tuple[int, str]:
-    """The coarsest mesh whose solution is within TRUSTED of that on a mesh twice as fine, the last one tried where there is none, and how
-    far off its solution is in words. Looks at LOOKED samples, at meshes of at most POINTS points, and compares with finer ones of at most
-    MOST unknowns.
+    """The coarsest mesh with ENOUGH points whose solution is within TRUSTED of that on a mesh twice as fine, the last one tried where there
+    is none, and how far off its solution is in words. Looks at LOOKED samples, at meshes of at most POINTS points, and compares with finer
+    ones of at most MOST unknowns.
 
     Raises: NoWeakForm, also where the coarsest mesh has too many points or the best is USELESS; SampleError, SolverError.
     """
@@ -527,7 +528,7 @@ def trusted_resolution(problem: Problem, batch: Any) -> tuple[int, str]:
             break
         found = float(relative_error(solution(resolution), solution(2 * resolution)).mean())
         best = resolution, f"whose own solution is some {100 * found:.2g} % off"
-        if found <= TRUSTED:
+        if found <= TRUSTED and (count >= ENOUGH or len(problem.variables) == 1):
             break
     if not found <= USELESS:
         raise NoWeakForm(f"a mesh of resolution {best[0]}, the finest that costs little enough, is {100 * found:.2g} % off")

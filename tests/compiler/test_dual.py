@@ -22,6 +22,7 @@ from compiler.training.dual import (
     Window,
     meshed,
     remembered,
+    trusted_resolution,
 )
 from compiler.training.objective import seeded
 from compiler.training.options import OptionError, TrainOptions
@@ -307,6 +308,13 @@ def test_auto_takes_the_coarsest_mesh_that_can_be_trusted_and_says_how_far():
     choice = chosen(ROD)
     assert choice.kind == "dual" and choice.dual.options.resolution == 16
     assert choice.reason.startswith("weak residual on meshes of resolution 16, whose own solution is some ")
+
+
+def test_a_slender_beam_is_seen_at_enough_points():
+    # two cells across solve the beam to 1 %, but see a field at 224 points only
+    problem = scaled(pdespec.load(EXAMPLES / "linear_elasticity.pde"))[1]
+    resolution, found = trusted_resolution(problem, compiler.sample(problem, 1, {"interior": 64}, seeded(0, "test", 0), dtype=DOUBLE))
+    assert resolution == 16 and "% off" in found
 
 
 def test_a_mesh_that_says_nothing_is_left_alone(monkeypatch):
