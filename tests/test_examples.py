@@ -1,0 +1,46 @@
+"""The scripts in `examples/` run, quickly here, and stay short enough to be read."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from subprocess import run
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
+
+
+def main_of(name: str):
+    spec = importlib.util.spec_from_file_location(f"example_{name}", ROOT / "examples" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+def test_scripts_are_short():
+    assert len(SCRIPTS) >= 5
+    for path in SCRIPTS:
+        assert len(path.read_text().splitlines()) <= 40, path.name
+
+
+def test_poisson_is_trained_and_compared():
+    assert 0 < main_of("poisson")(steps=2) < 10
+
+
+def test_heat_in_python_agrees_with_its_closed_form():
+    assert main_of("heat")(resolution=16) < 1e-3
+
+
+def test_a_beam_bends_under_its_weight():
+    assert main_of("elasticity")(resolution=4) < 0
+
+
+def test_an_operator_of_ones_own_has_a_loss():
+    main_of("own_operator")().backward()
+
+
+def test_a_backend_of_ones_own_agrees_with_autograd():
+    found = run([sys.executable, "examples/own_backend.py"], cwd=ROOT, capture_output=True, text=True)  # it registers a name for good
+    assert float(found.stdout) < 1e-5, found.stderr
