@@ -5,7 +5,7 @@ space    x, y
 param    c1 ~ uniform(-0.2, 0.2), c2 ~ uniform(-0.2, 0.2)
 domain   Omega = star(radius = 1 + c1*cos(4*theta) + c2*cos(8*theta))
 boundary Gamma = boundary(Omega)
-input    f : scalar on Omega ~ gaussians(count = 2, width = 1)   # sum of beta_i exp(-|x - mu_i|^2)
+input    f : scalar on Omega ~ gaussians(count = 2, width = 1, spread = 1)   # sum of beta_i exp(-|x - mu_i|^2)
 input    g : scalar on Gamma ~ fourier(modes = 2, amplitude = 0.25)
 unknown  u : scalar on Omega
 k(w) := 1 + w^2/10

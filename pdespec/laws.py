@@ -84,16 +84,18 @@ class Normal_(NumberLaw):
 
 @dataclass(frozen=True)
 class Gaussians(FunctionLaw):
-    """`sum_i beta_i exp(-|x - mu_i|^2 / (width h)^2)`, `count` terms, beta_i standard normal, `mu_i = c + H xi_i`, xi_i standard normal.
+    """`sum_i beta_i exp(-|x - mu_i|^2 / (width h)^2)`, `count` terms, beta_i standard normal, mu_i uniform in the domain of the sample (and
+    in the time interval); or, with a `spread`, `mu_i = c + spread H xi_i`, xi_i standard normal, of which many lie outside.
 
     c is the middle of the box around the domain with its params at the medians of their laws, H its half extent, axis by axis, h the least
     of these in space: a law fits every domain, and its copy in other units is the same law. Time, where the function depends on it, is an
     axis of its own with the width `width H`. On the unit disk, and on a star of mean radius 1 about the origin, c = 0 and H = h = 1.
-    Source: nonlinear Poisson problem of Meta-PDE (Qin et al. 2022), two terms of width 1 on such a star.
+    Source: nonlinear Poisson problem of Meta-PDE (Qin et al. 2022), two terms of width 1 and spread 1 on such a star.
     """
 
     count: int
     width: sp.Expr
+    spread: sp.Expr | None = None
 
 
 @dataclass(frozen=True)
@@ -141,11 +143,15 @@ def normal(mean: Any = 0, std: Any = 1) -> Normal_:
     return Normal_(mean, std)
 
 
-def gaussians(count: int = 2, width: Any = 1) -> Gaussians:
-    """A sum of `count` Gaussian bumps over the domain, their width in halves of its least side."""
+def gaussians(count: int = 2, width: Any = 1, spread: Any = None) -> Gaussians:
+    """A sum of `count` Gaussian bumps with centres in the domain, their width in halves of its least side; with a `spread`, of centres that
+    are normally distributed about its middle, the standard deviation in halves of its sides."""
     (width,) = _numbers("gaussians", width=width)
     _positive("gaussians", width=width)
-    return Gaussians(_count("gaussians", "count", count), width)
+    if spread is not None:
+        (spread,) = _numbers("gaussians", spread=spread)
+        _positive("gaussians", spread=spread)
+    return Gaussians(_count("gaussians", "count", count), width, spread)
 
 
 def fourier(modes: int = 2, amplitude: Any = 1) -> Fourier:

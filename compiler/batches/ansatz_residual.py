@@ -1,20 +1,23 @@
 """The defect of the ansatz: the residual of every equation at `u = offset`, which is what the network is left to invert.
 
-Where there is one equation for one unknown, the mean size of the defect in a sample is also the unit of the network's output,
-`u = offset + unit * factor * N(defect / unit, ..)`. For a linear equation this is what linearity says; for a nonlinear one the unit is an
-input channel as well. Without it, samples of rare amplitude stay wrong (docs/notes/poisson_training.md).
+Where there is one equation for one unknown, the mean size of the defect in a sample also gives the unit of the network's output,
+`u = offset + gain * unit * factor * N(defect / unit, ..)`. For a linear equation this is what linearity says; for a nonlinear one the unit
+is an input channel as well. Without it, samples of rare amplitude stay wrong (docs/notes/poisson_training.md). `gain` is one number of the
+problem, 5 over the size of the operator at the factor: a clamped plate on the unit disk, D lap(lap(w)) = q, has w = q/(64 D) (1 - r^2)^2.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from compiler.data.samples import Draws
+from compiler.data.samples import Draws, probed
+from compiler.geometry.shapes.meshfile import files
 from compiler.loss.hard_conditions import ansatz, plan_hard_conditions
 from compiler.loss.physics import PhysicsLoss
 from operators.field import Capabilities, PointFunction, jet_of
@@ -24,6 +27,9 @@ from pdespec.statements.problem import Problem
 
 UNLOADED = 1e-6  # of the loads on the boundary: a source below that is none
 
+DRAWN, POINTS, ROUNDS = 8, 64, 3  # samples, points and secants by which the gain is found
+OUTPUT = 0.2  # what a network begins below and soon reaches: a step moves its output by about the learning rate
+MOST = 1e6  # by which a secant may change it
 LEAST = 1e-6  # of the size of the residuals, which is 1 in the problem as it is computed (see `compiler.scales`)
 
 
@@ -64,6 +70,43 @@ def output_scale(drawn: Draws, points: Tensor) -> Tensor | None:
     load = loads(drawn)
     size = torch.where(size > UNLOADED * load, size, load)
     return size.clamp_min(LEAST)
+
+
+def gain(problem: Problem) -> float:
+    """What a network of size OUTPUT is multiplied by, over the size of the defect, so that the equation changes by as much as the defect.
+
+    With s = OUTPUT * gain * unit the median over points and samples of `|A(offset + s factor) - A(offset)| / unit` is 1; 1 where there is
+    none.
+    """
+    return _gain(problem, files(problem))
+
+
+@lru_cache(maxsize=64)
+def _gain(problem: Problem, read: tuple[Any, ...]) -> float:
+    drawn = probed(problem, DRAWN)
+    geometry = drawn.geometry[next(iter(problem.unknowns.values())).region.name]
+    points = geometry.interior(POINTS, torch.Generator().manual_seed(2))
+    if problem.time is not None:
+        share = (torch.arange(POINTS, dtype=points.dtype) + 0.5) / POINTS
+        points = torch.cat([points, (drawn.start + drawn.duration * share).expand(drawn.size, -1)[..., None]], -1)
+    built, size = ansatz(drawn, plan_hard_conditions(problem)), output_scale(drawn, points)
+    if built is None or size is None:
+        return 1.0
+    base = _residuals(drawn, points, built.offset)
+
+    def change(scale: float) -> float:
+        moved = _residuals(drawn, points, lambda x: built.offset(x) + scale * size[:, None, None] * built.factor(x))
+        found = ((moved - base).abs() / size[:, None, None]).median(1).values
+        return float(found.detach().median())
+
+    scale = 1.0
+    for _ in range(ROUNDS):  # secants on a logarithmic scale: one of them is enough for a power
+        here, there = change(scale), change(2 * scale)
+        if not 0 < here < math.inf or not 0 < there < math.inf:
+            return 1.0
+        power = min(max(math.log2(there / here), 0.25), 8.0)
+        scale *= math.exp(min(max(-math.log(here) / power, -math.log(MOST)), math.log(MOST)))
+    return scale / OUTPUT
 
 
 def loads(drawn: Draws) -> Tensor:
@@ -113,19 +156,22 @@ def defect(drawn: Draws, points: Tensor) -> Tensor:
     if not defect_names(problem):
         return points.new_zeros(*points.shape[:2], 0)
     built = ansatz(drawn, plan_hard_conditions(problem))
-    inputs = {name: lambda x, name=name: drawn.evaluate(name, x, continued=True) for name in problem.inputs}
-
-    def residuals(moved: Tensor | float) -> Tensor:
-        found = _loss(problem).residuals(Shifted(built.offset, moved), points, inputs, drawn.params)
-        return torch.cat(list(found.values()), -1)
-
-    found = residuals(0.0)
+    found = _residuals(drawn, points, built.offset)
     finite = found.isfinite().all(-1, keepdim=True)
     if not (torch.is_grad_enabled() and (points.requires_grad or drawn.attached)):
         found = found.detach()
     elif not finite.all():
-        found = residuals((~finite).to(points.dtype))  # off u = 0 there: the gradient of what is not finite is NaN even where it is masked
+        found = _residuals(
+            drawn, points, built.offset, (~finite).to(points.dtype)
+        )  # off u = 0 there: the gradient of what is not finite is NaN even where it is masked
     return torch.where(finite, found, torch.zeros_like(found))
+
+
+def _residuals(drawn: Draws, points: Tensor, function: PointFunction, added: Tensor | float = 0.0) -> Tensor:
+    """The residuals of all equations at `function + added`. Shapes: "b n D" -> "b n k"."""
+    inputs = {name: lambda x, name=name: drawn.evaluate(name, x, continued=True) for name in drawn.problem.inputs}
+    found = _loss(drawn.problem).residuals(Shifted(function, added), points, inputs, drawn.params)
+    return torch.cat(list(found.values()), -1)
 
 
 @lru_cache(maxsize=64)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from compiler.batches.ansatz_residual import output_scale
+from compiler.batches.ansatz_residual import gain, output_scale
 from compiler.batches.features import channels, features, homes
 from compiler.batches.recipe import PLACINGS
 from compiler.batches.verify_inputs import verify_inputs
@@ -190,7 +190,8 @@ def _batch(drawn: Draws, counts: Mapping[str, int], chance: Chance, hard: bool, 
         )
     places = {key: place(drawn, key, kind, region, counts, chance, points_by) for key, (kind, region) in regions(problem).items()}
     imposed = plan_hard_conditions(problem) if hard else {component: HardCondition() for component in problem.components}
-    drawn = replace(drawn, unit=_unit(drawn, counts["operator"], chance))
+    size = _unit(drawn, counts["operator"], chance)
+    drawn = drawn if size is None else replace(drawn, unit=size, gain=gain(problem))
     return Batch(
         problem, drawn, places, _operator_input(drawn, counts["operator"], chance, imposed, make, points_by != "uniform"), imposed, make
     )

@@ -242,10 +242,20 @@ def _(law: NumberLaw, components: int, place: Place, chance: Chance) -> Constant
 def _(law: Gaussians, components: int, place: Place, chance: Chance) -> GaussianSum:
     middle, half = place.frame()
     beta = chance.normal(components, law.count)
-    centres = middle.to(beta) + half.to(beta) * chance.normal(components, law.count, len(half))
     space = place.geometry.domain.dim
+    if law.spread is None:
+        centres = _inside(place, components * law.count, chance).unflatten(1, (components, law.count)).to(beta)
+    else:
+        centres = middle.to(beta) + float(law.spread) * half.to(beta) * chance.normal(components, law.count, len(half))
     units = [float(half[:space].min())] * space + half[space:].tolist()
     return GaussianSum(beta, centres, tuple(float(law.width) * unit for unit in units))
+
+
+def _inside(place: Place, count: int, chance: Chance) -> Tensor:
+    """Independent points of each sample's domain, with a time each where the functions depend on it. Shapes: -> "b count D"."""
+    points = place.geometry.interior(count, chance, sobol=False)
+    low, high = (torch.tensor(each[points.shape[-1] :], dtype=points.dtype, device=points.device) for each in (place.lower, place.upper))
+    return torch.cat([points, low + (high - low) * chance.uniform(count, len(low)).to(points)], -1) if len(low) else points
 
 
 @draw_functions.register

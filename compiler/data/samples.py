@@ -37,9 +37,9 @@ from pdespec.symbols import Input, InputField, Param, Scalar
 class Draws:
     """The params, domains and input functions of `size` samples of a problem.
 
-    `unit` is the size of the defect of the ansatz, see `compiler.batches.ansatz_residual`. Shapes: params "b" each, "b k" where sized;
-    functions take points
-    "b n d", with time last where the input depends on time.
+    `unit` is the size of the defect of the ansatz, and `gain` times that of what the network is left to find, see
+    `compiler.batches.ansatz_residual`.
+    Shapes: params "b" each, "b k" where sized; functions take points "b n d", with time last where the input depends on time.
     """
 
     problem: Problem
@@ -50,6 +50,7 @@ class Draws:
     dtype: torch.dtype
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     unit: Tensor | None = None
+    gain: float = 1.0
 
     @property
     def start(self) -> float:

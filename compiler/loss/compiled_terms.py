@@ -11,6 +11,7 @@ from torch import Tensor
 
 from compiler.geometry.domain import Geometry
 from compiler.loss.barrier import ExtrapolatedBarrier
+from compiler.loss.causality import causal_weights
 from compiler.loss.error_estimate import mean_square_error
 from compiler.lowering.coefficients import KnownValues, Surroundings
 from compiler.lowering.graph import ResidualGraph, Source
@@ -78,12 +79,23 @@ class Program:
         return dict(enumerate(values))
 
     def reduce(
-        self, values: Mapping[int, Tensor], points: PointSetLike, known: KnownValues, violations: dict[str, Tensor], batch: BatchLike
+        self,
+        values: Mapping[int, Tensor],
+        points: PointSetLike,
+        known: KnownValues,
+        violations: dict[str, Tensor],
+        batch: BatchLike,
+        causal: Mapping[str, float],
     ) -> dict[str, Tensor]:
-        """One scalar per term."""
+        """One scalar per term; `causal` are the strengths of causal weights by label (see `compiler.loss.causality`)."""
         result = {}
         for term in self.group.terms:
             parts = [values[k] for k in self.outputs(term)]
+            if term.kind == "equation" and term.label in causal:
+                square = torch.stack([part.square() for part in parts]).sum(0)
+                weights = causal_weights(square, points.points[..., -1], causal[term.label])
+                result[term.label] = average(weights * square, points).mean()
+                continue
             result[term.label] = sum(self.value(term, part, points, known, batch) for part in parts)
             if term.kind == "requirement":
                 violations[term.label] = torch.stack([average((~(p > 0)).to(p.dtype), points) for p in parts]).amax(0).detach()
@@ -102,7 +114,7 @@ class Program:
             return (missed / torch.where(size > 0, size, points.measure)).square().mean()
         if term.kind == "error":
             depth = batch.geometry[term.region.name].depth(points.points)
-            return mean_square_error(part, points.points, depth, points.measure).mean()
+            return mean_square_error(part, points.points, depth, points.measure, int(term.target)).mean()
         return average(torch.relu(-part).square() if term.kind == "requirement" else part.square(), points).mean()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -17,7 +17,7 @@ from compiler.data.samples import Draws, probed
 from compiler.geometry.domain import Geometry
 from compiler.geometry.shapes import extent
 from compiler.geometry.shapes.meshfile import files
-from compiler.lowering.essential import Essential, essential
+from compiler.lowering.essential import Essential, essential, normal_slopes
 from operators.field import Ansatz
 from pdespec.geometry import Boundary
 from pdespec.jumps import slope
@@ -29,12 +29,14 @@ PROBES = 2048  # points of a boundary at which that is looked for; it meets anot
 
 @dataclass(frozen=True)
 class HardCondition:
-    """What is built into one component: values on groups of boundaries, and value and rate at the start.
+    """What is built into one component: values on groups of boundaries, outward normal derivatives on some of these, and value and rate at
+    the start.
 
     `labels` are the conditions that hold by construction.
     """
 
     sides: tuple[tuple[sp.Expr, tuple[Boundary, ...]], ...] = ()
+    slopes: tuple[tuple[sp.Expr, tuple[Boundary, ...]], ...] = ()
     start: sp.Expr | None = None
     rate: sp.Expr | None = None
     labels: tuple[str, ...] = ()
@@ -42,6 +44,10 @@ class HardCondition:
     @property
     def boundaries(self) -> tuple[Boundary, ...]:
         return tuple(itertools.chain.from_iterable(boundaries for _, boundaries in self.sides))
+
+    @property
+    def clamped(self) -> tuple[Boundary, ...]:
+        return tuple(itertools.chain.from_iterable(boundaries for _, boundaries in self.slopes))
 
 
 def plan_hard_conditions(problem: Problem) -> Mapping[str, HardCondition]:
@@ -61,25 +67,33 @@ def _plan(problem: Problem, read: tuple[Any, ...]) -> Mapping[str, HardCondition
     result = {}
     for component in problem.components:
         own = [each for each in essential(problem) if each.component == component]
-        groups: dict[sp.Expr, list[Essential]] = {}
-        for each in own:
-            if each.condition.kind == "boundary":
-                groups.setdefault(each.value, []).append(each)
+        on_sides = [each for each in own if each.condition.kind == "boundary"]
+        valued = {_boundary(each.condition) for each in on_sides}
+        normal = [e for e in normal_slopes(problem) if e.component == component and _boundary(e.condition) in valued]
         first = None if problem.time is None else problem.time.start
         starts = {each.order: each for each in own if each.condition.kind == "initial" and each.condition.at == first}
-        sides = tuple((value, tuple(_boundary(each.condition) for each in members)) for value, members in groups.items())
-        labels = [each.label for members in groups.values() for each in members]
+        labels = [each.label for each in (*on_sides, *normal)]
         rate = starts[1].value if set(starts) == {0, 1} else None
-        imposed = HardCondition(sides, starts[0].value if 0 in starts else None, rate, (*labels, *(each.label for each in starts.values())))
+        start = starts[0].value if 0 in starts else None
+        stated = dict.fromkeys((*labels, *(each.label for each in starts.values())))
+        imposed = HardCondition(_grouped(on_sides), _grouped(normal), start, rate, tuple(stated))
         result[component] = HardCondition() if component in positive or not own else _compatible(problem, imposed, labels)
     return result
+
+
+def _grouped(stated: Sequence[Essential]) -> tuple[tuple[sp.Expr, tuple[Boundary, ...]], ...]:
+    """Boundaries by what is stated there."""
+    groups: dict[sp.Expr, list[Boundary]] = {}
+    for each in stated:
+        groups.setdefault(each.value, []).append(_boundary(each.condition))
+    return tuple((value, tuple(boundaries)) for value, boundaries in groups.items())
 
 
 def ansatz(drawn: Draws, imposed: Mapping[str, HardCondition]) -> Ansatz | None:
     """Offset and factor of all components in the samples drawn; None where nothing is built in.
 
     With sides alone, offset is the lift B of their data and factor their boundary-defining function f, as a number of about 1 in the middle
-    of the domain (1 - r^2/R^2 on a disk). With a start alone, offset is
+    of the domain (1 - r^2/R^2 on a disk), and where normal derivatives are given too its square. With a start alone, offset is
     `u0 (+ (t - t0) v0)` and factor `((t - t0) / T)^k`, k the number of conditions at the start. With both, offset is
     `B + u0 - B(t0) (+ (t - t0) (v0 - dB/dt(t0)))` and factor the product. The factor is in the unit of the draws, where they have one.
     Fields of a problem with interfaces have kinks there (see `compiler.data.interfaces`). Shapes: points "b n D" -> "b n c".
@@ -95,7 +109,7 @@ def ansatz(drawn: Draws, imposed: Mapping[str, HardCondition]) -> Ansatz | None:
     def factor(points: Tensor) -> Tensor:
         shared: dict[tuple[Boundary, ...], Tensor] = {}
         result = torch.stack([_factor(drawn, each, geometry, points, shared) for each, geometry in parts], -1)
-        return result if drawn.unit is None else result * drawn.unit[:, None, None]
+        return result if drawn.unit is None else result * (drawn.gain * drawn.unit)[:, None, None]
 
     return Ansatz(offset, factor, bent)
 
@@ -114,16 +128,47 @@ def _offset(drawn: Draws, imposed: HardCondition, geometry: Geometry, points: Te
     offset = sides + drawn.known(imposed.start, first) - _lift(drawn, imposed, geometry, first)
     if imposed.rate is None:
         return offset
-    moving = replace(imposed, sides=tuple((slope(value, time), boundaries) for value, boundaries in imposed.sides))
+    moved = [tuple((slope(value, time), boundaries) for value, boundaries in each) for each in (imposed.sides, imposed.slopes)]
+    moving = replace(imposed, sides=moved[0], slopes=moved[1])
     return offset + since * (drawn.known(imposed.rate, first) - _lift(drawn, moving, geometry, first))
 
 
 def _lift(drawn: Draws, imposed: HardCondition, geometry: Geometry, points: Tensor) -> Tensor:
     if not imposed.sides:
         return torch.zeros_like(points[..., 0])
-    space = points[..., : geometry.domain.dim]
-    data = [(boundaries, lambda _, value=value: drawn.known(value, points)) for value, boundaries in imposed.sides]
-    return geometry.lift(data, space)
+    values = _interpolated(drawn, imposed.sides, geometry, points)
+    constant = len(imposed.sides) == 1 and imposed.sides[0][0].is_number
+    if not imposed.slopes or (constant and all(value == 0 for value, _ in imposed.slopes)):
+        return values
+    return values + _sloped(drawn, imposed, geometry, points)
+
+
+def _interpolated(drawn: Draws, data: Sequence[tuple[sp.Expr, tuple[Boundary, ...]]], geometry: Geometry, points: Tensor) -> Tensor:
+    """A smooth function with the data on their boundaries. Shapes: "b n D" -> "b n"."""
+    parts = [(boundaries, lambda _, value=value: drawn.known(value, points)) for value, boundaries in data]
+    return geometry.lift(parts, points[..., : geometry.domain.dim])
+
+
+def _sloped(drawn: Draws, imposed: HardCondition, geometry: Geometry, points: Tensor) -> Tensor:
+    """What makes the lift B of the values have the normal derivatives h: `f q` with `q = (dn(B) - h) / |grad f|`, f the factor of the
+    boundaries where they are given, n = -grad f / |grad f|; inside, |grad f|^2 is kept from zero by (4 f / extent)^2. It fades out towards
+    boundaries where values alone are given. Shapes: "b n D" -> "b n"."""
+    keep = torch.is_grad_enabled() and (points.requires_grad or drawn.attached)
+    dim = geometry.domain.dim
+    with torch.enable_grad():
+        at = points if keep and points.requires_grad else points.detach().requires_grad_()
+        factor = geometry.factor(imposed.clamped, at[..., :dim])
+        lifted = _interpolated(drawn, imposed.sides, geometry, at)
+        inward = torch.autograd.grad(factor.sum(), at, create_graph=True)[0][..., :dim]
+        rise = torch.autograd.grad(lifted.sum() + 0 * at.sum(), at, create_graph=True)[0][..., :dim]
+        square = inward.square().sum(-1) + (4 * factor / extent(geometry.body)[:, None]).square()
+        wanted = _interpolated(drawn, imposed.slopes, geometry, at)
+        found = -factor * ((rise * inward).sum(-1) / square + wanted * square.rsqrt())
+        rest = [each for each in imposed.boundaries if each not in imposed.clamped]
+        if rest:
+            other = geometry.factor(rest, at[..., :dim])
+            found = found * other / (other + factor)
+    return found if keep else found.detach()
 
 
 def _factor(drawn: Draws, imposed: HardCondition, geometry: Geometry, points: Tensor, shared: dict[tuple[Boundary, ...], Tensor]) -> Tensor:
@@ -133,6 +178,11 @@ def _factor(drawn: Draws, imposed: HardCondition, geometry: Geometry, points: Te
             values = geometry.factor(imposed.boundaries, points[..., : geometry.domain.dim])
             shared[imposed.boundaries] = 4 * values / extent(geometry.body)[:, None]
         result = shared[imposed.boundaries]
+    if imposed.slopes:
+        if imposed.clamped not in shared:
+            values = geometry.factor(imposed.clamped, points[..., : geometry.domain.dim])
+            shared[imposed.clamped] = 4 * values / extent(geometry.body)[:, None]
+        result = result * shared[imposed.clamped]
     if imposed.start is not None:
         result = result * ((points[..., -1] - drawn.start) / drawn.duration) ** (1 if imposed.rate is None else 2)
     return result
@@ -153,8 +203,11 @@ def _compatible(problem: Problem, imposed: HardCondition, boundary_labels: list[
     drawn = probed(problem)
     if imposed.start is not None and imposed.sides and _start_jumps(drawn, imposed):
         imposed = replace(imposed, start=None, rate=None, labels=tuple(boundary_labels))
-    if len(imposed.sides) > 1 and _sides_jump(drawn, imposed):
-        imposed = replace(imposed, sides=(), labels=tuple(label for label in imposed.labels if label not in boundary_labels))
+    if _jump_between(drawn, imposed.sides):
+        return replace(imposed, sides=(), slopes=(), labels=tuple(label for label in imposed.labels if label not in boundary_labels))
+    if imposed.slopes and (_jump_between(drawn, imposed.slopes) or _start_slopes_jump(drawn, imposed)):
+        kept = {each.label for each in essential(problem)}
+        imposed = replace(imposed, slopes=(), labels=tuple(label for label in imposed.labels if label in kept))
     return imposed
 
 
@@ -177,9 +230,33 @@ def _start_jumps(drawn: Draws, imposed: HardCondition) -> bool:
     return False
 
 
-def _sides_jump(drawn: Draws, imposed: HardCondition) -> bool:
+def _start_slopes_jump(drawn: Draws, imposed: HardCondition) -> bool:
+    """Whether the normal derivative of the data at the start differs from that on a boundary at that time, in value or in rate."""
+    if imposed.start is None:
+        return False
+    time, names = drawn.problem.time, drawn.problem.coordinates
+    for value, boundaries in imposed.slopes:
+        pairs = [(value, imposed.start)] + ([] if imposed.rate is None else [(slope(value, time), imposed.rate)])
+        for (here, there), boundary in itertools.product(pairs, boundaries):
+            if here.has(sp.Derivative):
+                return True
+            geometry = drawn.geometry[boundary.domain.name]
+            points, normals = geometry.boundary(boundary, PROBES, torch.Generator().manual_seed(1))
+            inside = geometry.interior(PROBES, torch.Generator().manual_seed(1))
+            space = torch.cat([points, inside], 1)
+            at = torch.cat([space, torch.full_like(space[..., :1], drawn.start)], -1).requires_grad_()
+            (rise,) = torch.autograd.grad(drawn.known(there, at).sum() + 0 * at.sum(), at)
+            rise, wanted = rise[..., : len(names)], drawn.known(here, at.detach())[:, :PROBES]
+            found = (rise[:, :PROBES] * normals).sum(-1)
+            size = torch.maximum(rise.norm(dim=-1).amax(), wanted.abs().amax())
+            if bool(((found - wanted).abs() > JUMP * size).any()):
+                return True
+    return False
+
+
+def _jump_between(drawn: Draws, data: Sequence[tuple[sp.Expr, tuple[Boundary, ...]]]) -> bool:
     """Whether data on two boundaries differ near a place where these meet."""
-    for (value, own), (other_value, other) in itertools.permutations(imposed.sides, 2):
+    for (value, own), (other_value, other) in itertools.permutations(data, 2):
         if any(_differ(drawn, value, other_value, boundary, near=other) for boundary in own):
             return True
     return False

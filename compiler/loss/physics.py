@@ -221,17 +221,18 @@ class PhysicsLoss(nn.Module):
             parts += [f"graph of {', '.join(t.label for t in program.group.terms)} on {program.group.points}:", str(program), ""]
         return "\n".join(parts).rstrip()
 
-    def forward(self, field: FieldLike, batch: BatchLike, scaled: bool = False) -> Terms:
-        """Every term of the problem at the batch's collocation points; `scaled`, as training lowers it, in the scaled problem."""
+    def forward(self, field: FieldLike, batch: BatchLike, scaled: bool = False, causal: Mapping[str, float] | None = None) -> Terms:
+        """Every term of the problem at the batch's collocation points; `scaled`, as training lowers it, in the scaled problem. `causal` are
+        the strengths of causal weights by label of the equation (see `compiler.loss.causality`)."""
         if self.local is not None:
-            found = self.local(self.inner(field), self.inner_batch(batch))
+            found = self.local(self.inner(field), self.inner_batch(batch), causal=causal)
             return found if scaled else self.outer(found)
         totals: dict[str, Tensor] = {}
         violations: dict[str, Tensor] = {}
         if self.normalised:
-            return self._normalised_terms(field, batch)
+            return self._normalised_terms(field, batch, causal or {})
         for program in self.programs(field, batch):
-            totals |= self.group_values(program, field, batch, violations)
+            totals |= self.group_values(program, field, batch, violations, causal)
         return self.gathered(totals, violations)
 
     @cached_property
@@ -241,7 +242,7 @@ class PhysicsLoss(nn.Module):
         requirement holds. Its own term, `(integral(q)/c - 1)^2` of the field as it is, asks for nothing but s = 1."""
         return {f"require{each.number}": each for each in normalisations(self.problem)}
 
-    def _normalised_terms(self, field: FieldLike, batch: BatchLike) -> Terms:
+    def _normalised_terms(self, field: FieldLike, batch: BatchLike, causal: Mapping[str, float]) -> Terms:
         read = []
         for program in self.programs(field, batch):
             points = batch.points[program.group.points]
@@ -256,7 +257,7 @@ class PhysicsLoss(nn.Module):
             if any(term.label in self.normalised for term in program.group.terms):
                 own = program.run(streams, known)
                 values |= {k: own[k] for t in program.group.terms if t.label in self.normalised for k in program.outputs(t)}
-            totals |= program.reduce(values, points, known, violations, batch)
+            totals |= program.reduce(values, points, known, violations, batch, causal)
         return self.gathered(totals, violations)
 
     def _scales(self, read: Sequence[tuple[Program, PointSetLike, KnownValues, Mapping[sp.Symbol, Tensor]]]) -> dict[str, Tensor]:
@@ -286,11 +287,18 @@ class PhysicsLoss(nn.Module):
             self._probe(program, field, batch.points[program.group.points].points)
         return found
 
-    def group_values(self, program: Program, field: FieldLike, batch: BatchLike, violations: dict[str, Tensor]) -> dict[str, Tensor]:
+    def group_values(
+        self,
+        program: Program,
+        field: FieldLike,
+        batch: BatchLike,
+        violations: dict[str, Tensor],
+        causal: Mapping[str, float] | None = None,
+    ) -> dict[str, Tensor]:
         """The terms of one group, all its points at once; `violations` receives those of its requirements."""
         points = batch.points[program.group.points]
         known = self.known(batch, points.points, points.normals)
-        return program.reduce(self.evaluate(program, field, points.points, known), points, known, violations, batch)
+        return program.reduce(self.evaluate(program, field, points.points, known), points, known, violations, batch, causal or {})
 
     def known(self, batch: BatchLike, points: Tensor, normals: Tensor | None) -> KnownValues:
         """What a group reads beside the field, at points of the batch."""

@@ -30,6 +30,7 @@ ONE = sp.S.One
 class Frame:
     """Exact numbers. `fields` are the sizes of unknowns and inputs, `params` (offset, size), `statements` the sizes of residuals by label,
     `functionals` and `requirements` those of the others in order of declaration. What a table leaves out has size 1.
+    `reasons` are the statements whose balance gave the sizes of unknowns.
 
     Shapes: points "b n d", or "b n d+1" with time last.
     """
@@ -43,6 +44,7 @@ class Frame:
     statements: Table = field(default_factory=Table)
     functionals: tuple[sp.Expr, ...] = ()
     requirements: tuple[sp.Expr, ...] = ()
+    reasons: Table = field(default_factory=Table, compare=False)
 
     @property
     def trivial(self) -> bool:

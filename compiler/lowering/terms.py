@@ -81,7 +81,8 @@ class Term:
     """One summand of the loss: scalar expressions over streams on one set of points.
 
     `points` is the key of its collocation points in `Batch.points`. For the kinds equation, boundary, initial and point the expressions
-    are residuals; for energy and integral densities (`target` is the integral's prescribed value); for requirement they must be > 0.
+    are residuals; for energy and integral densities (`target` is the integral's prescribed value); for error `target` is the power of the
+    Laplacian (see `compiler.loss.error_estimate`); for requirement they must be > 0.
     `functional` is the one of which an energy is the part over one region.
     `guards` must be > 0 where the density of an energy is to be trusted (see `compiler.loss.barrier`).
     `inner` are the expressions whose one-sided values on an interface the residuals hold as `OneSided` symbols.

@@ -48,7 +48,14 @@ def _measured(problem: Problem) -> tuple[Frame, Problem]:
         return _again(problem, frame)
     return _again(
         problem,
-        replace(frame, fields=sizes.fields, statements=sizes.statements, functionals=sizes.functionals, requirements=sizes.requirements),
+        replace(
+            frame,
+            fields=sizes.fields,
+            statements=sizes.statements,
+            functionals=sizes.functionals,
+            requirements=sizes.requirements,
+            reasons=sizes.reasons,
+        ),
     )
 
 

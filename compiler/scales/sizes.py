@@ -1,11 +1,14 @@
 """Characteristic sizes of a problem: of its coordinates and params from domains and laws, of fields and residuals by balance.
 
-Sizes are found on a few draws of the problem in its local coordinates, where a derivative of a field is about as large as the field:
+Sizes are found on a few draws of the problem in its local coordinates:
 
 - an input is as large as its draws;
 - an unknown is as large as makes its largest term, in some condition or equation, balance those without it: its data on boundaries and
   at the start, sources, and then the unknowns that are coupled to those found so far;
-- a residual is as large as its largest term.
+- in this balance a derivative of order m along an axis is (pi / L)^m times as large as the field, L the extent of its domain along that
+  axis, and one in time T^-m: half a wave across, as in the lowest mode of an operator with values given on the boundary, whose eigenvalue
+  for `lap^k` is (sum_i (pi / L_i)^2)^k;
+- a residual is as large as its largest term, where derivatives are as large as the fields.
 
 Everything is rounded to powers of ten. An unknown that nothing measures, as in an eigenvalue problem, has size 1.
 """
@@ -35,6 +38,7 @@ from pdespec.geometry import Boundary
 from pdespec.laws import LogUniform, NumberLaw, truncated_support
 from pdespec.statements.interfaces import flux_conditions
 from pdespec.statements.problem import Problem
+from pdespec.symbols import Unknown
 from pdespec.table import Table
 
 FIELD, PARAM = 0.17, 0.24  # fields and params of these to ten times these sizes are left as they are, as most written in numbers of 1 are
@@ -102,9 +106,10 @@ def field_and_residual_sizes(problem: Problem, inputs: Mapping[str, sp.Expr], le
     """
     pieces = measured(problem, lower(problem))
     joined = joined_equations(problem)
-    found = {} if joined else balanced(pieces)
+    reasons: dict[str, str] = {}
+    found = {} if joined else balanced(pieces, reasons)
     if problem.functionals and len(found) < len(problem.unknowns):  # no data: what the energy balances says its derivative
-        found = balanced([*pieces, *measured(problem, strong_form(problem))])
+        found = balanced([*pieces, *measured(problem, strong_form(problem))], reasons)
     lowest = FIELD if len(problem.components) == 1 else SEVERAL
     sizes = _residuals(problem, pieces, {**dict.fromkeys(problem.unknowns, 1.0), **found})
     energies = ["energy"] if len(problem.functionals) == 1 else [f"energy{k}" for k in range(1, 1 + len(problem.functionals))]
@@ -119,6 +124,7 @@ def field_and_residual_sizes(problem: Problem, inputs: Mapping[str, sp.Expr], le
         statements=Table({label: sizes[label] for label in labels}),
         functionals=tuple(sizes.get(name, sp.S.One) for name in energies),
         requirements=tuple(sizes.get(f"require{k}", sp.S.One) for k in range(1, 1 + len(problem.requirements))),
+        reasons=Table({name: reasons[name] for name in found}),
     )
 
 
@@ -171,11 +177,17 @@ class Measured:
     known: Mapping[sp.Symbol, Tensor]
     like: Tensor
     factor: float
+    rates: Mapping[str, tuple[float, ...]]
 
-    def sizes(self, of: Mapping[str, float]) -> list[float]:
-        """Root mean square of each summand where unknowns and their derivatives are normal numbers of the given sizes."""
-        streams = {s: of[name] * _noise(k, self.like) for k, (s, name) in enumerate(self.owners.items())}
+    def sizes(self, of: Mapping[str, float], waves: bool = False) -> list[float]:
+        """Root mean square of each summand where unknowns and their derivatives are normal numbers of the given sizes; with `waves`,
+        derivatives as much larger as the rates of their axes say."""
+        sized = {s: of[name] * (self._rate(s, name) if waves else 1.0) for s, name in self.owners.items()}
+        streams = {s: size * _noise(k, self.like) for k, (s, size) in enumerate(sized.items())}
         return [self.factor * _root_mean_square(value) for value in self.graph({**self.known, **streams}, self.like)]
+
+    def _rate(self, stream: Stream, name: str) -> float:
+        return math.prod(rate**order for rate, order in zip(self.rates[name], stream.index, strict=True))
 
     def least(self) -> float:
         """The largest summand where all of them are smallest, but for a tenth of the points, unknowns and their derivatives being 1."""
@@ -194,6 +206,7 @@ def measured(problem: Problem, terms: Iterable[Term]) -> list[Measured]:
         for name, p in problem.trainables.items()
     }
     sets = {key: _points(drawn, key, kind, region) for key, (kind, region) in places.items()}
+    changes = {name: rates(problem, unknown) for name, unknown in problem.unknowns.items()}
     for term in terms:
         if term.points not in sets:
             continue
@@ -211,29 +224,64 @@ def measured(problem: Problem, terms: Iterable[Term]) -> list[Measured]:
             holds = tuple(frozenset(own[s] for s in each.free_symbols if s in own) for each in summands)
             given = known.values(tuple(s for s in graph.symbols if s not in own))
             factor = float(points.measure.mean()) if term.kind == "energy" else 1.0
-            found.append(Measured(term, graph, holds, own, given, points.points[..., 0], factor))
+            found.append(Measured(term, graph, holds, own, given, points.points[..., 0], factor, changes))
     return found
 
 
-def balanced(pieces: Sequence[Measured]) -> dict[str, float]:
-    """The sizes of the unknowns that balances determine: first from data and sources, then from those found before.
+def rates(problem: Problem, unknown: Unknown) -> tuple[float, ...]:
+    """How fast an unknown changes along each of its variables: pi over the extent of its domain, around a circle 2 pi over it; in time one
+    over the duration."""
+    lower, upper = box(unknown.region)
+    found = [
+        (2 if c.name in unknown.region.periodic else 1) * math.pi / (high - low) if 0 < high - low < math.inf else 1.0
+        for c, low, high in zip(problem.coordinates, lower, upper, strict=True)
+    ]
+    if problem.time is not None and 0 < (duration := float(problem.time.end - problem.time.start)) < math.inf:
+        found.append(1 / duration)
+    elif problem.time is not None:
+        found.append(1.0)
+    return tuple(found)
+
+
+def balanced(pieces: Sequence[Measured], reasons: dict[str, str] | None = None) -> dict[str, float]:
+    """The sizes of the unknowns that balances determine: first from data and sources, the largest that any of them asks for, and then from
+    those found before, as the geometric mean of what the equations ask for: of dt(a) = w b, dt(b) = -w a one says b = a / (T w), the other
+    b = T w a, and an oscillation has b = a.
 
     Where several have data, each also counts what the others drive it to: an imaginary part that begins at zero is no smaller than the
-    real part that feeds it.
+    real part that feeds it. `reasons` receives the labels of the statements that ask for most.
     """
     sizes: dict[str, float] = {}
+    reasons = {} if reasons is None else reasons
     stated = [piece for piece in pieces if piece.term.kind not in ("energy", "requirement")]
     while True:
-        found: dict[str, float] = {}
+        asked: dict[str, list[float]] = {}
+        most: dict[str, float] = {}
         for piece in stated:
             for name in set().union(*piece.unknowns) - set(sizes):
                 size = balance(piece, name, sizes)
-                found[name] = max(found.get(name, 0.0), size)
+                asked.setdefault(name, []).append(size)
+                if size > most.get(name, 0.0):
+                    most[name], reasons[name] = size, piece.term.name
+        found = {name: geometric_mean(each) if sizes else max(each) for name, each in asked.items()}
         found = {name: size for name, size in found.items() if size > 0}
         if not found:
             return sizes
-        coupled = {name: max((balance(piece, name, found) for piece in stated), default=0.0) for name in found} if not sizes else {}
+        coupled = (
+            {} if sizes else {name: geometric_mean([balance(each, name, found) for each in linking(stated, name, found)]) for name in found}
+        )
         sizes |= {name: max(size, coupled.get(name, 0.0)) for name, size in found.items()}
+
+
+def linking(pieces: Sequence[Measured], name: str, others: Iterable[str]) -> list[Measured]:
+    """The pieces that hold an unknown and another of those given."""
+    return [each for each in pieces if name in (held := set().union(*each.unknowns)) and held & (set(others) - {name})]
+
+
+def geometric_mean(sizes: Sequence[float]) -> float:
+    """Of those that are positive; 0 where there is none."""
+    logarithms = [math.log(size) for size in sizes if size > 0]
+    return math.exp(sum(logarithms) / len(logarithms)) if logarithms else 0.0
 
 
 def balance(piece: Measured, name: str, sizes: Mapping[str, float]) -> float:
@@ -243,7 +291,7 @@ def balance(piece: Measured, name: str, sizes: Mapping[str, float]) -> float:
     everything = {**dict.fromkeys(set().union(*piece.unknowns), 1.0), **sizes}
 
     def at(size: float, which: Sequence[int]) -> float:
-        values = piece.sizes({**everything, name: size})
+        values = piece.sizes({**everything, name: size}, waves=True)
         return max((values[k] for k in which), default=0.0)
 
     aim = at(1.0, others)

@@ -119,12 +119,14 @@ def estimated(problem: Problem) -> bool:
 
 
 def principal(term: Term) -> bool:
-    """Whether `a lap(u) + b . grad(u) + c u + ..` is governed by its Laplacian: b = 0 and c of the other sign than a, where u is all but
-    constant. A wave number or a transport change what error a residual causes."""
+    """Whether `a lap^m(u) + .. + b . grad(u) + c u + ..` is governed by its highest derivatives: b and what lies between is zero and c of
+    the sign that makes the operator no smaller, where u is all but constant. A wave number or a transport change what error a residual
+    causes."""
     (expression,) = term.expressions
     streams = [s for s in expression.atoms(Stream) if not s.known]
+    highest = max(sum(s.index) for s in streams)
     rest = {s: sp.S.Zero for s in streams if any(s.index)}
-    lowest = [sp.diff(expression, s).xreplace(rest) for s in streams if sum(s.index) == 1]
+    between = [sp.diff(expression, s).xreplace(rest) for s in streams if 0 < sum(s.index) < highest]
     mass = sum((sp.diff(expression, s).xreplace(rest) for s in streams if not any(s.index)), sp.S.Zero)
-    head = sp.diff(expression, next(s for s in streams if sum(s.index) == 2))
-    return all(each == 0 for each in lowest) and bool((mass * head).is_nonpositive)
+    head = sp.diff(expression, next(s for s in streams if sum(s.index) == highest))
+    return all(each == 0 for each in between) and bool(((-1) ** (highest // 2) * mass * head).is_nonnegative)

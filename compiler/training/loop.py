@@ -26,6 +26,7 @@ from compiler.loss.physics import compile as compile_loss
 from compiler.scales import scaled
 from compiler.training import runs
 from compiler.training.balancers import BALANCERS, Signals, gradient_statistics
+from compiler.training.causality import STRENGTH, causal_strengths, nonlinear
 from compiler.training.checkpoint import dtype_of, load_tree, save_tree
 from compiler.training.choice import Choice, References, choose
 from compiler.training.dual import LABEL as WEAK
@@ -41,6 +42,7 @@ from compiler.training.objective import (
 from compiler.training.optimizers import OPTIMIZERS, SCHEDULES, Progress
 from compiler.training.options import OptionError, TrainOptions, made
 from compiler.training.progress import Display, Silent
+from compiler.training.rules import fitted
 from compiler.training.runs import Run, RunError
 from compiler.training.solved_samples import LABEL, kept, solved
 from compiler.training.variational import trained_as
@@ -135,6 +137,7 @@ def train(
     if dual is not None:
         objective.dual, objective.batch = dual, dual.affordable(options.batch, fabric.world_size)
         objective.window = Window(lambda step: meshed(dual, objective.draw("train", step), loss.inner_batch), options.seed)
+    objective.causal, why_causal = _causal(scaled(stated)[1], options)
     parameters = [each for each in objective.parameters() if each.requires_grad]
     optimizer = made(OPTIMIZERS, options.optimizer, options.optimizer_options, parameters, lr=options.lr)
     wrapped, stepper = fabric.setup(objective, optimizer)
@@ -171,14 +174,19 @@ def train(
     if fabric.is_global_zero:
         for each in problem.data:
             display.say(f"warning: the data from {each.source!r} are not seen: measurements are no term of the loss yet")
+        rules = fitted(problem)
         if choice.reason:
             fewer = f"; {objective.batch} samples a step instead of {options.batch}" if objective.batch < options.batch else ""
-            display.say(choice.reason + fewer)
+            rules["loss"] = choice.reason + fewer
+        if why_causal:
+            rules["weights in time"] = why_causal
+        for subject, rule in rules.items():
+            display.say(f"{subject}: {rule}")
         session = _session(fabric, start)
         if resuming:
-            runs.continue_run(run, session, choice.record(options.dual))
+            runs.continue_run(run, session, choice.record(options.dual), rules)
         else:
-            runs.create_run(run, session, choice.record(options.dual))
+            runs.create_run(run, session, choice.record(options.dual), rules)
         runs.write_history(directory, columns, [row for row in runs.read_history(directory) if row["step"] <= start])
         if options.solutions:
             solved(problem, objective.solutions_drawn, options.solutions, directory, display)
@@ -253,6 +261,19 @@ def train(
     if interrupted and not run.finished:
         raise Interrupted(run)
     return run
+
+
+def _causal(problem: Problem, options: TrainOptions) -> tuple[dict[str, float], str]:
+    """The strengths of causal weights by equation, and why."""
+    if options.causal is None or not options.physics:
+        return {}, ""
+    if options.block is not None:
+        return {}, "no causal weights: blocks see some of the points of a sample at a time"
+    if options.causal == "auto" and not nonlinear(problem):
+        return {}, ""
+    found = causal_strengths(problem, STRENGTH if options.causal == "auto" else float(options.causal))
+    reason = "causal, since a nonlinear equation may rest at another state: a residual counts once those at earlier times are small"
+    return found, reason if found else ""
 
 
 def _fabric(options: TrainOptions) -> Fabric:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import torch
@@ -54,6 +54,7 @@ class Objective(nn.Module):
         self.window: Window | None = None
         self.held: tuple[Any, list[Coarse]] | None = None
         self.batch = options.batch
+        self.causal: Mapping[str, float] = {}
         self.engine = StepEngine(loss, options.block, "captured" if options.captured else "eager") if options.block else None
         self.to(dtype=dtype_of(options))
 
@@ -66,7 +67,7 @@ class Objective(nn.Module):
             batch, samples = self.meshed(purpose, step) if self.dual else (self.draw(purpose, step), [])
             field = self.model(batch.inputs)
             if physics:
-                terms, violated = self.terms(field, batch)
+                terms, violated = self.terms(field, batch, self.causal if training else {})
                 values.append(terms)
             if self.dual:
                 values.append(self.dual(self.loss.inner(field), samples, batch.inputs.values)[None].to(batch.inputs.values))
@@ -87,11 +88,14 @@ class Objective(nn.Module):
         batch = self.draw(purpose, step)
         return self.terms(self.model(batch.inputs), batch)
 
-    def terms(self, field: Any, batch: Any) -> tuple[Tensor, Tensor]:
-        """The same at a field of the batch."""
+    def terms(self, field: Any, batch: Any, causal: Mapping[str, float] | None = None) -> tuple[Tensor, Tensor]:
+        """The same at a field of the batch, with causal weights of the strengths given."""
         # a balancer other than the fixed one weighs the terms by what they turn out to be
         settled = self.options.balancer == "fixed"
-        terms = self.loss(field, batch, scaled=True) if self.engine is None else self.engine(field, batch, settled=settled, scaled=True)
+        if self.engine is None:
+            terms = self.loss(field, batch, scaled=True, causal=causal)
+        else:
+            terms = self.engine(field, batch, settled=settled, scaled=True)
         values = torch.stack(list(terms.values()))
         violated = [terms.violations[label].mean() for label in self.loss.requirements]
         return values, torch.stack(violated) if violated else values.new_zeros(0)

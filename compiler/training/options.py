@@ -45,6 +45,8 @@ class TrainOptions:
     `dual` measures the weak residual in the dual norm of a coarse mesh of that resolution (see `compiler.training.dual`), with the weight
     `weights.weak`; the strong residuals are then weighed to what the mesh does not see. With auto that is done, on a mesh that fits the
     problem, where neither an energy nor `estimate` measures the error (see `compiler.training.choice`), as in the presets demo and small.
+    `causal` lets a residual count once those at earlier times are small (see `compiler.loss.causality`), with that strength relative to
+    the residual of what stays as it begins; auto takes it where an equation with an initial state is nonlinear.
     `ema`: decay of the running mean of the weights that is evaluated instead of the last ones.
     `block` takes loss and gradient over blocks of that many queries, whatever their number in the same memory; with `captured` as one
     compiled graph (see `compiler.loss.blocks`).
@@ -78,6 +80,7 @@ class TrainOptions:
     physics: bool = True
     solutions: int = 0
     dual: int | str | None = None
+    causal: float | str | None = None
     validation: int = 8
     references: int = 0
     validate_every: int = 250
@@ -99,6 +102,12 @@ class TrainOptions:
             raise OptionError(f"ema = {self.ema} is a decay: 0 <= ema < 1")
         if not (self.dual is None or self.dual == "auto" or (isinstance(self.dual, int) and self.dual >= 1)):
             raise OptionError(f"dual = {self.dual!r} is the resolution of a coarse mesh, at least 1, or auto, or none")
+        if not (self.causal is None or self.causal == "auto" or (isinstance(self.causal, (int, float)) and self.causal > 0)):
+            raise OptionError(f"causal = {self.causal!r} is a strength above zero, or auto, or none")
+        if self.causal not in (None, "auto") and self.block is not None:
+            raise OptionError(
+                "causal weights look at all points of a sample at once, and blocks see some of them; set causal=none or block=none"
+            )
         if self.solutions < 0:
             raise OptionError(f"solutions = {self.solutions} must not be negative")
         if not (self.physics or self.solutions or self.dual):

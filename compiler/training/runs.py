@@ -19,6 +19,7 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pdespec
@@ -33,6 +34,7 @@ PROBLEM = "problem.pde"
 RUN = "run.json"
 HISTORY = "history.csv"
 CHECKPOINTS = "checkpoints"
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class RunError(PdespecError):
@@ -100,8 +102,11 @@ def free_directory(name: str, root: Path = Path("runs")) -> Path:
     return candidate
 
 
-def create_run(run: Run, session: Mapping[str, Any], choice: Mapping[str, Any]) -> None:
-    """Puts a new run on disk. `choice` says what it lowers. `run.json` comes last: a directory with it is a whole run."""
+def create_run(run: Run, session: Mapping[str, Any], choice: Mapping[str, Any] = NOTHING, rules: Mapping[str, str] = NOTHING) -> None:
+    """Puts a new run on disk. `choice` says what it lowers, `rules` by what it was fitted to the problem.
+
+    `run.json` comes last: a directory with it is a whole run.
+    """
     text = run.problem.to_dsl()
     if pdespec.parse(text, source=PROBLEM) != run.problem:
         raise RunError(f"problem `{run.problem.name}` is another one after `to_dsl` and `parse`, so that its run could not be evaluated")
@@ -114,6 +119,7 @@ def create_run(run: Run, session: Mapping[str, Any], choice: Mapping[str, Any]) 
         "model": dataclasses.asdict(run.recipe) if run.recipe else None,
         "options": dataclasses.asdict(run.options),
         "loss": dict(choice),
+        "rules": dict(rules),
         "sessions": [dict(session)],
     }
     if files := mesh_files(run.problem):
@@ -121,10 +127,10 @@ def create_run(run: Run, session: Mapping[str, Any], choice: Mapping[str, Any]) 
     write_atomically(run.directory / RUN, _json(record))
 
 
-def continue_run(run: Run, session: Mapping[str, Any], choice: Mapping[str, Any]) -> None:
+def continue_run(run: Run, session: Mapping[str, Any], choice: Mapping[str, Any], rules: Mapping[str, str]) -> None:
     """Notes that another session goes on with a run, with the options it now has."""
     record = _read_record(run.directory)
-    record["loss"] = dict(choice)
+    record["loss"], record["rules"] = dict(choice), dict(rules)
     record["options"] = dataclasses.asdict(run.options)
     record["sessions"].append(dict(session))
     write_atomically(run.directory / RUN, _json(record))

@@ -344,6 +344,8 @@ def test_auto_prefers_an_energy_and_the_estimated_error():
     )
     assert chosen(energy).kind == "energy"
     assert chosen(ROD, estimate=True).kind == "error"
+    clamped = ROD.replace("-dxx(u)", "dxx(dxx(u)) + u").replace("boundary(L): u = 0", "boundary(L): u = 0; dn(u) = 0")
+    assert chosen(clamped, estimate=True).kind == "error"
     assert chosen(WAVES, estimate=True).kind == "dual"  # the estimate knows no natural conditions
 
 

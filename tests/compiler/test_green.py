@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import sympy as sp
 import torch
 
 import compiler
+import pdespec
 from compiler.batches.ansatz_residual import defect, defect_names
 from compiler.loss.error_estimate import fundamental, mean_square_error
 from pdespec import Problem, boundary, dot, gaussians, grad, input_function, lap, on, param, rectangle, side, space, unit_normal, unknown
@@ -36,6 +38,33 @@ def test_on_the_disk_the_estimate_is_the_error(residual, error):
     estimate = mean_square_error(residual(x, y), points, depth, torch.tensor([math.pi], dtype=torch.float64))
     exact = error(x, y).square().mean()
     assert estimate.sqrt().item() == pytest.approx(exact.sqrt().item(), rel=0.02)  # leaving out i = j costs O(1/n)
+
+
+@pytest.mark.parametrize(
+    ("residual", "error"),
+    [
+        (lambda x, y: torch.ones_like(x), lambda x, y: (1 - x**2 - y**2) ** 2 / 64),
+        (lambda x, y: 192 * x, lambda x, y: x * (1 - x**2 - y**2) ** 2),
+    ],
+    ids=["constant", "dipole"],
+)
+def test_the_estimate_of_a_clamped_plate_is_its_error(residual, error):
+    points = disk(1500)
+    x, y = points.unbind(-1)
+    estimate = mean_square_error(residual(x, y), points, (1 - x**2 - y**2) / 2, torch.tensor([math.pi], dtype=torch.float64), 2)
+    assert estimate.sqrt().item() == pytest.approx(error(x, y).square().mean().sqrt().item(), rel=0.02)
+
+
+def test_the_estimate_of_a_clamped_beam_and_ball_is_their_error():
+    """(1 - r^2)^2 has the fourth derivative 24 on (-1, 1), and lap(lap) of it is 120 in the unit ball."""
+    generator = torch.Generator().manual_seed(0)
+    for dim, source, measure in ((1, 24.0, 2.0), (3, 120.0, 4 * math.pi / 3)):
+        points = 2 * torch.rand(1, 4000, dim, generator=generator, dtype=torch.float64) - 1
+        points = points[:, points.square().sum(-1)[0] < 1][:, :1500]
+        height = 1 - points.square().sum(-1)
+        residual = torch.full_like(height, source)
+        estimate = mean_square_error(residual, points, height / 2, torch.tensor([measure], dtype=torch.float64), 2)
+        assert estimate.sqrt().item() == pytest.approx(height.square().square().mean().sqrt().item(), rel=0.05)
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3])
@@ -67,6 +96,8 @@ def test_the_estimate_is_offered_where_the_principal_part_is_a_laplacian_with_va
         Problem("anisotropic", {"e": sp.Derivative(u, (x, 2)) + 2 * sp.Derivative(u, (y, 2)) - 1}, [on(rim, sp.Eq(u, 0))]),
         Problem("sign", {"e": k * lap(u) - 1}, [on(rim, sp.Eq(u, 0))]),  # k may have any sign
     ]
+    plate = pdespec.load(Path(__file__).parents[2] / "examples" / "biharmonic_plate.pde")
+    assert [t.target for t in compiler.compile(plate, estimate=True).terms if t.kind == "error"] == [2]
     assert "balance.error" in [t.label for t in compiler.compile(problems.poisson(), estimate=True).terms]
     for problem in declined:
         assert not [t.label for t in compiler.compile(problem, estimate=True).terms if t.kind == "error"], problem.name

@@ -97,15 +97,27 @@ def standardised(function, low, high) -> torch.Tensor:
     ],
 )
 def test_gaussians_fit_their_domain_wherever_and_however_large_it_is(domain, low, high, width):
-    function = drawn(gaussians(count=3), 1, place(domain, 400))
+    function = drawn(gaussians(count=3, spread=1), 1, place(domain, 400))
     assert kstest(standardised(function, low, high).flatten().numpy(), "norm").pvalue > 1e-3
     assert function.widths == pytest.approx([width] * len(low))
+
+
+def test_gaussians_have_their_centres_inside_of_each_domain_and_of_the_time():
+    c, t = param("c", uniform(0.5, 2)), time_axis("t", 10, 30)
+    omega = star(x, y, radius=lambda theta: c + c * sp.cos(4 * theta) / 5)
+    u, f = unknown("u", omega, time=t), input_function("f", omega, gaussians(count=2), time=t)
+    drawn = draw(Problem("bumps", {"heat": (dt(u), f)}), 300, seed())
+    centres = drawn.functions["f"].mu[:, 0]
+    assert drawn.geometry["Omega"].contains(centres[..., :2]).all()
+    assert kstest(centres[..., 2].flatten().numpy(), "uniform", (10, 20)).pvalue > 1e-3
+    square = centres[..., :2].square().sum(-1) / drawn.params["c"][:, None] ** 2  # of a disk uniform, of this star nearly so
+    assert 0.45 < float(square.mean()) < 0.65
 
 
 def test_gaussians_on_a_star_are_those_of_the_paper():
     c = param("c", uniform(-0.2, 0.2))
     omega = star(x, y, radius=lambda theta: 1 + c * sp.cos(4 * theta))
-    u, f = unknown("u", omega), input_function("f", omega, gaussians(count=2))
+    u, f = unknown("u", omega), input_function("f", omega, gaussians(count=2, spread=1))
     function = draw(Problem("paper", {"balance": (lap(u), f)}), 300, seed()).functions["f"]
     assert kstest(function.mu.flatten().numpy(), "norm").pvalue > 1e-3 and function.widths == pytest.approx((1, 1))
 
@@ -113,14 +125,14 @@ def test_gaussians_on_a_star_are_those_of_the_paper():
 def test_gaussians_in_time_have_the_interval_of_time_as_their_frame():
     t = time_axis("t", 10, 30)
     line = interval(s, 0, 1)
-    u, q = unknown("u", line, time=t), input_function("q", line, gaussians(count=3, width=0.5), time=t)
+    u, q = unknown("u", line, time=t), input_function("q", line, gaussians(count=3, width=0.5, spread=1), time=t)
     function = draw(Problem("moving", {"heat": (dt(u), q)}), 400, seed()).functions["q"]
     assert kstest(standardised(function, (0, 10), (1, 30)).flatten().numpy(), "norm").pvalue > 1e-3
     assert function.widths == pytest.approx((0.25, 5))
 
 
 def test_gaussians_are_the_stated_sum_of_standard_normal_weights_and_centres():
-    function = drawn(gaussians(count=2, width=0.7), 3, place(rectangle(x, y), 500))
+    function = drawn(gaussians(count=2, width=0.7, spread=1), 3, place(rectangle(x, y), 500))
     assert function.beta.shape == (500, 3, 2) and function.mu.shape == (500, 3, 2, 2)
     centres = standardised(function, (0, 0), (1, 1))
     assert kstest(function.beta.flatten().numpy(), "norm").pvalue > 1e-3 and kstest(centres.flatten().numpy(), "norm").pvalue > 1e-3

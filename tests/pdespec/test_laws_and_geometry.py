@@ -66,6 +66,7 @@ def test_laws_keep_exact_arguments():
         lambda: gaussians(count=0),
         lambda: gaussians(count=1.5),
         lambda: gaussians(width=-1),
+        lambda: gaussians(spread=0),
         lambda: grf(),
         lambda: grf(length=1, tau=2, alpha=2),
         lambda: grf(tau=1),

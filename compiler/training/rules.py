@@ -1,0 +1,46 @@
+"""The rules by which a training is fitted to its problem, in words: what was decided, and why. Printed at the start, kept in `run.json`."""
+
+from __future__ import annotations
+
+from compiler.batches.ansatz_residual import defect_names, gain
+from compiler.batches.build import highest_order, latent_grid
+from compiler.loss.hard_conditions import HardCondition, plan_hard_conditions
+from compiler.scales import scaled
+from pdespec.statements.problem import Problem
+
+
+def fitted(problem: Problem) -> dict[str, str]:
+    """By subject: scales, size of each unknown, conditions, output, latent grid; those that leave things as they are are left out."""
+    frame, computed = scaled(problem)
+    found = {} if frame.trivial else {"scales": str(frame)}
+    for name, label in frame.reasons.items():
+        found[f"size of {name}"] = f"{frame.size(name):.3g}, from the balance of `{label}`"
+    imposed = plan_hard_conditions(computed)
+    for component, each in imposed.items():
+        if each.labels:
+            found[f"built into {component}"] = built_in(each)
+    held = {label for each in imposed.values() for label in each.labels}
+    if left := [label for label in computed.conditions if label not in held]:
+        found["left to the loss"] = ", ".join(left)
+    if len(defect_names(computed)) == len(computed.components) == 1:
+        found["output"] = f"in {gain(computed):.3g} times the residual of the lift, where the equation changes by as much as that"
+    if computed.time is None and highest_order(computed) >= 4:
+        nodes = " x ".join(map(str, latent_grid(computed)))
+        found["latent grid"] = (
+            f"{nodes} by default, since derivatives of order {highest_order(computed)} magnify what differs between nodes"
+        )
+    return found
+
+
+def built_in(imposed: HardCondition) -> str:
+    """The conditions that hold by construction, and the function that meets them."""
+    parts = []
+    if imposed.sides:
+        parts.append(
+            "a lift of the data on one boundary" if len(imposed.sides) == 1 else "a transfinite lift of the data on the boundaries"
+        )
+    if imposed.slopes:
+        parts.append("their normal derivatives, by the square of the factor")
+    if imposed.start is not None:
+        parts.append("the state and its rate at the start" if imposed.rate is not None else "the state at the start")
+    return f"{', '.join(imposed.labels)}: {', '.join(parts)}"
