@@ -1,4 +1,10 @@
-"""Derivatives of a field at points: one question (`Request`), many ways to answer it (`DERIVATIVES`)."""
+"""Derivatives of a field at points: one question (`Request`), many ways to answer it (`DERIVATIVES`).
+
+Every module of this folder is loaded, so that a new backend is one file.
+"""
+
+import importlib
+import pkgutil
 
 from compiler.derivatives.autograd import Autograd
 from compiler.derivatives.finite_difference import FiniteDifference
@@ -33,3 +39,6 @@ __all__ = [
     "recognise",
     "spell",
 ]
+
+for _each in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_each.name}")

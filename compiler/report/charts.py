@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,11 +12,39 @@ from compiler.evaluation.result import Evaluation
 from compiler.report.style import BLUE, GREY, RED
 from compiler.training.runs import column
 
+Draw = Callable[[Evaluation, Sequence[str]], Figure]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One chart of the report: its file name, the part of the page it stands in ("samples" or "training"), and its text for readers."""
+
+    name: str
+    part: str
+    text: str
+    draw: Draw
+
+
+CHARTS: list[Chart] = []
+
+
+def chart(name: str, part: str, text: str) -> Callable[[Draw], Draw]:
+    """Puts a function of (evaluation, labels of the loss) into the report. A new chart is one decorated function here."""
+
+    def register(draw: Draw) -> Draw:
+        CHARTS.append(Chart(name, part, text, draw))
+        return draw
+
+    return register
+
+
 EXACT = 1e-12  # a squared misfit of roundoff in float32
 
 
-def training_picture(history: Sequence[Mapping[str, float]], labels: Sequence[str]) -> Figure:
+@chart("training", "training", "loss terms, validation and learning rate against the step")
+def training_picture(evaluation: Evaluation, labels: Sequence[str]) -> Figure:
     """Loss terms, those of `labels` that were seen, validation loss and error against the step; learning rate beside them."""
+    history = evaluation.run.history
     figure = Figure(figsize=(13, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": [3, 1]})
     steps = np.array([row["step"] for row in history])
@@ -41,7 +70,8 @@ def training_picture(history: Sequence[Mapping[str, float]], labels: Sequence[st
     return figure
 
 
-def errors_picture(evaluation: Evaluation) -> Figure:
+@chart("errors", "samples", "relative error of every held-out sample")
+def errors_picture(evaluation: Evaluation, labels: Sequence[str]) -> Figure:
     """The relative error of every held-out sample, sorted."""
     figure = Figure(figsize=(13, 2.6), layout="constrained")
     axes = figure.subplots()

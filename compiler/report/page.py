@@ -16,7 +16,7 @@ from compiler.evaluation.evaluate import compare_with_reference, rows
 from compiler.evaluation.result import Evaluation
 from compiler.files import write_atomically
 from compiler.loss.physics import compile as compile_loss
-from compiler.report.charts import errors_picture, training_picture
+from compiler.report.charts import CHARTS
 from compiler.report.mathtext import display
 from compiler.report.pictures import png, sample_picture
 from compiler.training.progress import Display
@@ -56,8 +56,7 @@ def write_report(evaluation: Evaluation) -> None:
     run = evaluation.run
     loss = compile_loss(run.problem)
     figures = {name: sample_picture(evaluation, sample, f"{name} sample", loss) for name, sample in evaluation.ranked().items()}
-    figures["errors"] = errors_picture(evaluation)
-    figures["training"] = training_picture(run.history, [*loss.labels, LABEL])
+    figures |= {chart.name: chart.draw(evaluation, [*loss.labels, LABEL]) for chart in CHARTS}
     images = {name: png(figure) for name, figure in figures.items()}
     (run.directory / PICTURES).mkdir(exist_ok=True)
     for name, data in images.items():
@@ -95,14 +94,19 @@ def page(evaluation: Evaluation, images: dict[str, bytes]) -> str:
         equations=f'<img alt="the problem in formulas" src="{_uri(display(run.problem.to_latex()), "svg+xml")}">',
         text=html.escape(run.problem.to_dsl()),
         summary=_summary(evaluation),
-        errors=_uri(images["errors"]),
+        errors=_charts("samples", images),
         samples="".join(
             f'<section class="card"><img alt="{name} held-out sample" src="{_uri(images[name])}"></section>' for name in evaluation.ranked()
         ),
-        training=_uri(images["training"]),
+        training=_charts("training", images),
         options=_options(evaluation),
         each=_each(evaluation) + _outputs(evaluation),
     )
+
+
+def _charts(part: str, images: dict[str, bytes]) -> str:
+    shown = [(chart.text, _uri(images[chart.name])) for chart in CHARTS if chart.part == part]
+    return "\n".join(f'<section class="card"><img alt="{text}" src="{uri}"></section>' for text, uri in shown)
 
 
 def _warnings(evaluation: Evaluation) -> str:

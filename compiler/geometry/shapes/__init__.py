@@ -1,18 +1,8 @@
-"""The numerics of shapes: one module per family, each registering `bind` for its shapes."""
+"""The numerics of shapes: one module per family, each registering `bind` for its shapes. Every module of this folder is loaded."""
 
-from compiler.geometry.shapes import (
-    airfoil,
-    axis_box,
-    combine,
-    ellipse,
-    lattice,
-    mesh,
-    placed,
-    polygon,
-    prism,
-    sphere,
-    star,
-)
+import importlib
+import pkgutil
+
 from compiler.geometry.shapes.body import (
     Body,
     Selection,
@@ -24,7 +14,7 @@ from compiler.geometry.shapes.body import (
 from compiler.geometry.shapes.numbers import Numbers
 from compiler.geometry.shapes.piece import Piece
 
-__all__ = [
-    "Body", "Numbers", "Piece", "Selection", "Surroundings", "airfoil", "axis_box", "bind", "combine", "ellipse", "everything", "extent",
-    "lattice", "mesh", "placed", "polygon", "prism", "sphere", "star",
-]  # fmt: skip
+__all__ = ["Body", "Numbers", "Piece", "Selection", "Surroundings", "bind", "everything", "extent"]
+
+for _each in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_each.name}")
