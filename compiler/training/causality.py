@@ -6,7 +6,7 @@ import sympy as sp
 import torch
 
 from compiler.batches.ansatz_residual import defect, defect_names
-from compiler.loss.hard_conditions import probed
+from compiler.data.samples import probed
 from compiler.lowering.terms import Stream, strong_form
 from pdespec.statements.problem import Problem
 
