@@ -34,7 +34,7 @@ UNARY: dict[Any, Callable[[Tensor], Tensor]] = {
     sp.asinh: torch.asinh, sp.acosh: torch.acosh, sp.atanh: torch.atanh, sp.sech: special.sech, sp.csch: special.csch,
     sp.Abs: torch.abs, sp.sign: torch.sign, sp.floor: torch.floor, sp.ceiling: torch.ceil, sp.frac: special.frac,
     sp.erf: torch.erf, sp.erfc: torch.erfc, sp.erfinv: torch.erfinv, sp.sinc: special.sinc,
-    sp.gamma: special.gamma, sp.loggamma: torch.lgamma,
+    sp.gamma: special.gamma, sp.loggamma: special.loggamma,
 }  # fmt: skip
 BY_OTHERS: dict[Any, Callable[[Any], Any]] = {
     sp.sec: lambda x: 1 / sp.cos(x), sp.csc: lambda x: 1 / sp.sin(x), sp.cot: lambda x: sp.cos(x) / sp.sin(x),

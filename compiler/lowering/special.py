@@ -218,14 +218,51 @@ def csch(x: Tensor) -> Tensor:
 def gamma(x: Tensor) -> Tensor:
     """The gamma function; by reflection, gamma(x) = pi/(sin(pi x) gamma(1 - x)), on the left of 1/2."""
     right = x > 0.5
-    mirrored = torch.exp(torch.lgamma(torch.where(right, x, 1 - x)))
+    mirrored = torch.exp(loggamma(torch.where(right, x, 1 - x)))
     sine = torch.where(right, torch.ones_like(x), torch.sin(math.pi * x))
     return torch.where(right, mirrored, math.pi / (sine * mirrored))
 
 
+class _Polygamma(Function):
+    """psi_n, the n-th derivative of the digamma function psi_0 = psi_-1', psi_-1 = log|gamma|. Shapes: any.
+
+    psi_n(x) = (-1)^(n+1) n! zeta(n + 1, x) with Hurwitz's zeta function (DLMF 25.11.12). torch's own trigamma, psi_1, and so the
+    derivative of its digamma, have ten digits only.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, order: int) -> Tensor:
+        if order < 1:
+            return torch.digamma(x) if order == 0 else torch.lgamma(x)
+        return (-1) ** (order + 1) * math.factorial(order) * torch.special.zeta(torch.full_like(x, order + 1), x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, ctx.order = inputs
+        ctx.save_for_backward(x)
+        ctx.save_for_forward(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        return grad * _Polygamma.apply(x, ctx.order + 1), None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return tangent * _Polygamma.apply(x, ctx.order + 1)
+
+
+def loggamma(x: Tensor) -> Tensor:
+    """The logarithm of the gamma function."""
+    return _Polygamma.apply(x, -1)
+
+
 def polygamma(x: Tensor, order: int) -> Tensor:
     """The order-th derivative of the digamma function."""
-    return torch.digamma(x) if order == 0 else torch.special.polygamma(order, x)
+    return _Polygamma.apply(x, order)
 
 
 def frac(x: Tensor) -> Tensor:

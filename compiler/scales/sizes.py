@@ -47,6 +47,7 @@ RESIDUAL, CLOSE = 0.2, 0.33  # the same of residuals, unless two of them lie clo
 DRAWN, POINTS = 8, 64  # samples, and points of each region, on which sizes are measured
 SMALL_ENOUGH = 400  # operations up to which a residual is expanded, to see its terms
 ROUNDS = 12  # of the search for the size that balances nonlinear terms
+MET, LARGEST = 3.0, 1e50  # how near a balance has to come, as a factor; sizes beyond are none, their products would leave the numbers
 
 
 def coordinates(problem: Problem) -> Frame:
@@ -305,11 +306,11 @@ def balance(piece: Measured, name: str, sizes: Mapping[str, float]) -> float:
         power = min(max(math.log2(there / here), 0.25), 8.0)
         step = math.exp(min(max((math.log(aim) - math.log(here)) / power, -700), 700))  # neither 0 nor infinite
         size *= step
-        if not 1e-300 < size < 1e300:
+        if not 1 / LARGEST < size < LARGEST:
             return 0.0
         if abs(step - 1) < 1e-3:
             break
-    return size
+    return size if aim / MET < at(size, held) < aim * MET else 0.0  # a bounded term, such as sin(u), balances no larger one at any size
 
 
 def _owner(problem: Problem, stream: Stream) -> str:

@@ -75,6 +75,15 @@ def test_a_bessel_function_is_exact_near_and_far(function, order):
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-11, err_msg=f"derivative {k}")
 
 
+@pytest.mark.parametrize("order", [-1, 0, 1, 2, 3])
+def test_a_polygamma_function_is_exact_on_both_sides_of_zero(order):
+    points = (-2.7, -0.4, 0.15, 1.0, 2.3, 17.0)
+    e = sp.log(sp.Abs(sp.gamma(X))) if order < 0 else sp.polygamma(order, X)
+    ours = sp.loggamma(X) if order < 0 else e
+    for k, (a, b) in enumerate(zip(on_tensors(ours, points), oracle(e, points), strict=True)):
+        np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-13, err_msg=f"derivative {k}")
+
+
 def test_sinc_has_all_derivatives_at_the_origin():
     value, first, second = on_tensors(sp.sinc(X), (0.0, 1e-5))
     np.testing.assert_allclose(value, [1, 1], atol=1e-10)

@@ -420,6 +420,22 @@ def test_no_decade_begins_between_sizes_that_are_close():
         assert [float(decimal(size, lowest)) for size in sizes] == pytest.approx([scale, 1.0, 1 / scale])
 
 
+def test_a_bounded_term_says_nothing_of_the_size_of_what_it_holds():
+    """No size of v makes cosh(sin(v)) as large as lap(w): a search for one went on to 1e157."""
+    problem = pdespec.parse("""
+problem bounded
+space x, y
+domain Omega = disk(radius = 6)
+unknown v : scalar on Omega, w : scalar on Omega
+in Omega: v - lap(v) = 0
+in Omega: lap(w) = cosh(sin(v)) - w
+on boundary(Omega): v = 1; w = y^2
+""")
+    frame, _ = scaled(problem)
+    assert all(1 <= float(size) <= 100 for size in frame.fields.values()), frame
+    assert compiler.compile(problem).residuals(lambda points: torch.cat([points.sin(), points.cos()], -1)[..., :2], torch.rand(1, 4, 2))
+
+
 def test_explain_says_in_what_a_problem_is_computed():
     text = compiler.compile(pdespec.parse(disk(1e-3, 0.0))).explain()
     assert "lengths in 0.001" in text and "u in 1e-06" in text

@@ -187,3 +187,17 @@ def test_a_choice_inside_of_a_condition_is_read_back():
     assert not problem.equations["eq1"].rhs.has(sp.ITE)
     bare = problem.revised(written=None)
     assert pdespec.parse(bare.to_dsl()) == problem
+
+
+def test_numbers_that_sympy_makes_of_functions_are_written_as_functions():
+    """EulerGamma, zeta(3) and pi^2 of polygamma; the smallest of numbers, an exponential of a large one."""
+    problem = pdespec.parse("""
+problem numbers
+space x
+domain L = interval(0, 1)
+unknown u : scalar on L
+in L: dxx(u) = polygamma(0, 3/2)*x + polygamma(2, 1)*u + polygamma(4, 2) + polygamma(1, 1/4) + exp(-4465)/2
+on boundary(L): u = 0
+""")
+    assert {sp.EulerGamma, sp.zeta(3), sp.zeta(5)} <= problem.equations["eq1"].rhs.atoms(sp.NumberSymbol, sp.zeta)
+    assert pdespec.parse(problem.revised(written=None).to_dsl()) == problem

@@ -155,15 +155,18 @@ def apply(builtin: Builtin, node: t.Call, scope: Scope) -> Any:
     if not builtin.least <= len(arguments) <= builtin.most:
         wanted = _count(builtin.least) if builtin.least == builtin.most else f"{builtin.least} to {builtin.most} arguments"
         return scope.fail("S02", f"`{node.function}` takes {wanted}, {len(arguments)} given", node.span, f"write {builtin.usage}")
-    if node.function in ("exp", "sinh", "cosh") and _exceeds(arguments[0], MAX_ARGUMENT):
+    if node.function in ("exp", "sinh", "cosh") and _exceeds(arguments[0], MAX_ARGUMENT, both=node.function != "exp"):
         hint = "scale the problem: choose units in which its numbers are near 1"
         return scope.fail("S02", "this number is too large", node.span, hint)
     return checked(builtin.function, arguments, node.span, scope)
 
 
-def _exceeds(argument: Any, bound: float) -> bool:
-    """Whether an argument is a number of more than a given size."""
-    return isinstance(argument, sp.Expr) and bool(argument.is_number) and abs(complex(argument.evalf(15))) > bound
+def _exceeds(argument: Any, bound: float, both: bool) -> bool:
+    """Whether an argument is a number whose real part is above a bound, or below minus that bound as well."""
+    if not isinstance(argument, sp.Expr) or not argument.is_number:
+        return False
+    size = complex(argument.evalf(15)).real
+    return (abs(size) if both else size) > bound
 
 
 @handles("integral")

@@ -14,7 +14,7 @@ from pdespec.calculus import Average, Integral, Jump
 from pdespec.coordinates import Coordinate, Normal, Time
 from pdespec.curvilinear import divided
 from pdespec.errors import ProblemError, fail
-from pdespec.functions import WRITTEN
+from pdespec.functions import MAX_ORDER, WRITTEN
 from pdespec.geometry import in_place
 from pdespec.symbols import InputField, Scalar, UnknownField
 from pdespec.text.syntax import ast as t
@@ -190,6 +190,26 @@ def _pi(expression: sp.core.numbers.Pi, express: Express) -> t.Node:
 @write.register
 def _e(expression: sp.core.numbers.Exp1, express: Express) -> t.Node:
     return t.Call("exp", (t.Number("1"),))
+
+
+@write.register
+def _number_symbol(expression: sp.NumberSymbol, express: Express) -> t.Node:
+    """Numbers that SymPy makes of special functions at whole and half arguments, by functions that it turns into them again."""
+    if expression == sp.EulerGamma:
+        return t.Negative(t.Call("polygamma", (t.Number("0"), t.Number("1"))))
+    if expression == sp.Catalan:
+        return express((sp.polygamma(1, sp.Rational(1, 4)) - sp.pi**2) / 8)
+    return express(expression.expand(func=True))
+
+
+@write.register
+def _zeta(expression: sp.zeta, express: Express) -> t.Node:
+    """zeta(k), which SymPy makes of polygamma(k - 1, 1)."""
+    order = expression.args[0]
+    if len(expression.args) > 1 or not (order.is_Integer and 2 <= order <= MAX_ORDER + 1):
+        raise fail("T05", f"`{expression}` has no text form", "write it by polygamma(k, s), or give its value as a number")
+    call = t.Call("polygamma", (t.Number(str(order - 1)), t.Number("1")))
+    return t.Product(call if order % 2 == 0 else t.Negative(call), (("/", t.Number(str(sp.factorial(order - 1)))),))
 
 
 @write.register
