@@ -230,16 +230,16 @@ class _Builder:
             return self.call(torch.exp, self.safe(exponent, 0.0))
         if exponent == -1:
             return self.call(torch.reciprocal, self.argument(expression))
-        if exponent == sp.S.Half:
-            return self.call(torch.sqrt, self.argument(expression))
         if exponent == -sp.S.Half:
             return self.call(torch.rsqrt, self.argument(expression))
         if exponent == 2:
             return self.call(torch.square, self.argument(expression))
         if exponent.is_number:
             power = int(exponent) if exponent.is_Integer else _number(exponent)
-            return self.call(torch.pow, self.argument(expression), power)
-        return self.call(torch.pow, self.argument(expression), self.argument(expression, 1))
+            return self.call(special.root if 0 < power < 1 else torch.pow, self.argument(expression), power)
+        if base.is_number:
+            return self.call(torch.pow, self.argument(expression), self.argument(expression, 1))
+        return self.call(special.root, self.argument(expression), self.argument(expression, 1))
 
     @rule.register(sp.besselj)
     @rule.register(sp.bessely)
@@ -261,7 +261,7 @@ class _Builder:
 
     @rule.register(sp.atan2)
     def _(self, expression: Any):
-        return self.call(torch.atan2, self.argument(expression), self.argument(expression, 1))
+        return self.call(special.atan2, self.argument(expression), self.argument(expression, 1))
 
     @rule.register(sp.Mod)
     def _(self, expression: Any):

@@ -215,6 +215,23 @@ def csch(x: Tensor) -> Tensor:
     return sech(x) / torch.tanh(x)
 
 
+def root(x: Tensor, exponent: float | Tensor) -> Tensor:
+    """x^exponent for an exponent between 0 and 1, whose derivatives at x = 0, where they are infinite, are taken as 0.
+
+    By the chain rule an infinite slope times none is no number: sqrt(max(u, 0)) had no gradient wherever u < 0, nor had |grad u| where u
+    is constant.
+    """
+    flat = x == 0 if isinstance(exponent, float) else torch.logical_and(x == 0, exponent > 0)
+    safe = torch.where(flat, 1.0, x)
+    return torch.where(flat, 0.0, safe**exponent)
+
+
+def atan2(y: float | Tensor, x: float | Tensor) -> Tensor:
+    """The angle of (x, y), either of which may be a number."""
+    like = y if isinstance(y, Tensor) else x
+    return torch.atan2(*(each if isinstance(each, Tensor) else torch.full_like(like, each) for each in (y, x)))
+
+
 def gamma(x: Tensor) -> Tensor:
     """The gamma function; by reflection, gamma(x) = pi/(sin(pi x) gamma(1 - x)), on the left of 1/2."""
     right = x > 0.5

@@ -56,6 +56,33 @@ def functions_stay_in_their_domain(analysis: Analysis) -> Iterator[Diagnostic]:
             yield row.report("V03", message, hint, "a network passes through values that the solution never takes", "warning")
 
 
+@rule("V03")
+def numbers_are_real(analysis: Analysis) -> Iterator[Diagnostic]:
+    """Numbers such as (-8)^(1/3), which SymPy takes for the complex root that it is."""
+    for row in (*analysis.stated, *analysis.conditions, *analysis.densities):
+        found = sorted({each for each in _numbers(row.form) if not _is_real(each)}, key=sp.default_sort_key)
+        for number in found[:1]:
+            message = f"{short(number)} is no real number"
+            yield row.report("V03", message, "a root of a negative number is complex: write -8^(1/3) for the real root of -8")
+
+
+def _numbers(form: Any) -> Iterator[Any]:
+    """The largest parts of an expression that are numbers and no rational ones."""
+    if isinstance(form, sp.Expr) and form.is_number:
+        if not form.is_Rational:
+            yield form
+        return
+    for part in form.args:
+        yield from _numbers(part)
+
+
+def _is_real(number: Any) -> bool:
+    if number.is_extended_real is not None:
+        return bool(number.is_extended_real)
+    value = complex(number.evalf(15))
+    return abs(value.imag) <= 1e-12 * abs(value)
+
+
 Bounds = list[tuple[Any, bool]]  # expressions that are positive (strictly or not)
 
 

@@ -98,6 +98,29 @@ def test_the_hyperbolic_secant_has_a_gradient_where_cosh_overflows():
             assert all(torch.isfinite(each).all() for each in on_tensors(TABLE[name].function(X), (place, -place), dtype)), name
 
 
+@pytest.mark.parametrize(
+    "e",
+    [
+        sp.sqrt(sp.Max(X, 0)),
+        sp.Abs(X) ** sp.Rational(1, 3) * sp.sign(X),
+        (X**2) ** sp.Rational(1, 4) * 2,
+        sp.sqrt(sp.Max(X, 0) ** 3 + sp.Max(X, 0)),
+    ],
+    ids=str,
+)
+def test_a_root_has_a_finite_gradient_where_it_is_zero(e):
+    """By the chain rule it was infinity times zero wherever X < 0."""
+    value, first, _ = on_tensors(e, (-1.0, -0.3, 0.0, 0.4))
+    expected = oracle(e.subs(X, sp.Symbol("x", real=True)), (0.4,))
+    assert value[2] == first[2] == 0 and torch.isfinite(first).all()
+    np.testing.assert_allclose([value[3], first[3]], [float(expected[0][0]), float(expected[1][0])], rtol=1e-12)
+
+
+def test_an_angle_of_a_number_and_a_field_is_evaluated():
+    for e, theirs in ((sp.atan2(X, -1), np.arctan2(0.4, -1)), (sp.atan2(-2, X), np.arctan2(-2, 0.4))):
+        np.testing.assert_allclose(on_tensors(e, (0.4,))[0], [theirs], rtol=1e-14)
+
+
 # ---- branches
 
 MASKED = {

@@ -53,6 +53,25 @@ def test_a_derivative_spelled_as_a_fraction_is_told_how_to_be_written(written, c
     assert caught.value.diagnostics[0].hint == f"write {cure}"
 
 
+@pytest.mark.parametrize(
+    ("written", "cure"),
+    {
+        "relu(u)": "max(s, 0)",
+        "J0(u)": "besselj(0, s)",
+        "clip(u, 0, 1)": "min(max(s, a), b)",
+        "if(x != 0, 1, 2)": "not equal(a, b)",
+        "if(x > 0 && y > 0, 1, 2)": "and, or, not",
+        "x ? 1 : 2": "if(condition, value, otherwise)",
+        "mod(u, 0)": "the divisor is zero everywhere",
+        "(-8)^(1/3)*u": "-8^(1/3)",
+    }.items(),
+)
+def test_what_other_languages_write_is_told_how_to_be_written(written, cure):
+    with pytest.raises(ProblemError) as caught:
+        pdespec.parse(HEAD + f"in Q: lap(u) = {written}; lap(v) = [1, 2]\non boundary(Q): u = 1; v = 0\n")
+    assert cure in caught.value.diagnostics[0].hint
+
+
 # ---- point sources
 
 

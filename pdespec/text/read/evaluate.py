@@ -321,6 +321,8 @@ def checked(function: Callable[..., Any], arguments: list[Any], span: Span | Non
         result = function(*arguments)
     except ProblemError as error:
         return scope.adopt(error, span)
+    except ZeroDivisionError:  # mod(u, 0)
+        return scope.fail("V03", "division by zero", span, "the divisor is zero everywhere")
     return scope.bounded(result, span)
 
 

@@ -234,6 +234,13 @@ OTHER_WORDS = (
     | {"sgn": "sign(s)", "arctan2": "atan2(y, x)", "ln": "log(s)", "fabs": "abs(s)", "ceiling": "ceil(s)", "tg": "tan(s)", "pow": "a^b"}
     | {"lgamma": "loggamma(s)", "gammaln": "loggamma(s)", "digamma": "polygamma(0, s)", "eq": "equal(a, b)"}
     | {f"bessel_{family}": f"bessel{family}(0, s)" for family in "jyik"}
+    | {f"{family}{order}": f"bessel{family.lower()}({order}, s)" for family in "JYIKjyik" for order in (0, 1)}
+    | {f"{family}{end}": f"bessel{family}(0, s)" for family in "jyik" for end in "nv"}
+    | {"relu": "max(s, 0)", "sigmoid": "1/(1 + exp(-s))", "logistic": "1/(1 + exp(-s))", "softplus": "log(1 + exp(s))"}
+    | {"clip": "min(max(s, a), b)", "clamp": "min(max(s, a), b)", "hypot": "sqrt(a^2 + b^2)", "norm": "sqrt(dot(v, v))"}
+    | {"round": "floor(s + 1/2)", "rect": "if(abs(s) < 1/2, 1, 0)", "exp2": "2^s", "expm1": "exp(s) - 1", "log1p": "log(1 + s)"}
+    | {"erfcx": "exp(s^2)*erfc(s)", "trace": "tr(T)", "transpose": "T'", "identity": "I", "laplacian": "lap(u)", "gradient": "grad(u)"}
+    | {"divergence": "div(v)", "rot": "curl(v)", "factorial": "gamma(s + 1)", "bump": "if(abs(s) < 1, exp(-1/(1 - s^2)), 0)"}
     | {"arc" + name: f"a{name}(s)" for name in "sin cos tan sinh cosh tanh".split()}
     | {"log10": "log(s)/log(10)", "log2": "log(s)/log(2)", "sqr": "s^2", "square": "s^2", "cbrt": "s^(1/3)"}
 )

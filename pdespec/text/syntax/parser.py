@@ -243,14 +243,17 @@ def _missing_sign(piece: Piece, position: int, accepts: frozenset[str], source: 
 
 
 FOREIGN = {
-    "==": "an equation has one `=`",
-    "!=": "a requirement compares with < <= > >= or =",
+    "==": "an equation has one `=`; in a condition write equal(a, b)",
+    "!=": "a requirement compares with < <= > >= or =; in a condition write not equal(a, b)",
+    "&&": "conditions are joined by and, or, not",
+    "||": "conditions are joined by and, or, not; of a number write abs(...)",
+    "?": "write if(condition, value, otherwise)",
     "{": "group with ( ) and list with [ ]",
     "}": "group with ( ) and list with [ ]",
     ";": "`;` separates the equations of a block on one line; other statements stand on their own lines",
-    "%": "a comment begins with #",
+    "%": "a comment begins with #; the remainder is mod(a, b)",
     "//": "a comment begins with #",
-    "!": "a comment begins with #",
+    "!": "a comment begins with #; the factorial of s is gamma(s + 1)",
     '"': 'a text ends with " on its own line',
     "\u222b": "write integral(density, region)",
     "\u221a": "write sqrt(...)",
@@ -268,6 +271,9 @@ def _foreign(piece: Piece, position: int, accepts: frozenset[str], source: Sourc
     pair = f"{before}{token}" if before is not None and before.end_line == token.line and before.end_column == token.column else ""
     if pair in FOREIGN:
         return Diagnostic("S02", f"`{pair}` means nothing here", FOREIGN[pair], span=place(source, before, token))
+    after = piece.tokens[position + 1] if position + 1 < len(piece.tokens) else None
+    if after is not None and f"{token}{after}" in FOREIGN and token.end_column == after.column:
+        return Diagnostic("S02", f"`{token}{after}` means nothing here", FOREIGN[f"{token}{after}"], span=place(source, token, after))
     if str(token) in FOREIGN and token.type in ("UNEXPECTED", "SEMICOLON"):
         return Diagnostic("S02", f"`{token}` means nothing here", FOREIGN[str(token)], span=place(source, token))
     if token.type == "UNEXPECTED":
