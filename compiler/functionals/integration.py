@@ -105,7 +105,7 @@ def _piece(piece: Piece) -> tuple[Tensor, Tensor, Tensor]:
     base = whole(piece)
     if piece.dim == 1:
         points, normals = base.chart(base.measure.new_full((len(base.measure), 1, 1), 0.5))
-        return points, normals.expand_as(points), base.measure[:, None]
+        return points, normals.expand_as(points), piece.measure[:, None]
     if piece.dim == 2:
         t, share = _along(*piece.kept)
         points, normals = base.at(t)

@@ -325,6 +325,22 @@ def test_a_tangent_disk_leaves_no_stray_boundary_points():
     assert (points.norm(dim=-1) - 1).abs().max() < 1e-12
 
 
+TOUCHES = {
+    "disks": (disk(x, y, radius=1) + disk(x, y, radius=0.5, center=(1.5, 0)), 1.25 * np.pi, 3 * np.pi),
+    "disk and side": (disk(x, y, radius=1) + rectangle(x, y, (1, -1), (2, 1)), np.pi + 2, 2 * np.pi + 6),
+    "inscribed": (rectangle(x, y, (0, 0), (1, 1)) - disk(x, y, radius=0.5, center=(0.5, 0.5)), 1 - np.pi / 4, 4 + np.pi),
+    "circumscribed": (disk(x, y, radius=1) - rectangle(x, y, (-0.6, -0.8), (0.6, 0.8)), np.pi - 1.92, 2 * np.pi + 5.6),
+}
+
+
+@pytest.mark.parametrize("name", TOUCHES)
+def test_curves_that_touch_at_one_point_are_kept_on_both_sides_of_it(name):
+    """They were kept or dropped as a whole by their midpoints, at which the other curve may touch them."""
+    domain, area, length = TOUCHES[name]
+    assert alone(domain).measure().item() == pytest.approx(area, rel=1e-10)
+    assert alone(domain).measure(boundary(domain)).item() == pytest.approx(length, rel=1e-10)
+
+
 def test_measures_of_disks_and_rectangles_and_their_derivatives_are_those_of_closed_forms():
     s = param("s", uniform(0.1, 0.9))
     for overlap, area in {

@@ -221,6 +221,36 @@ def test_the_outputs_of_every_example_are_numbers_or_functions(path):
         assert result.shape == ((2, 8, *shape) if isinstance(value, FieldOutput) else (2, *shape)) and result.isfinite().all()
 
 
+@pytest.mark.parametrize(
+    ("shape", "length", "first", "ends"),
+    [
+        ("interval(0, 3) - interval(1, 2)", 2, 3, 6),
+        ("interval(0, 1) + interval(1, 2)", 2, 2, 4),
+        ("interval(0, 2) & interval(1, 3)", 1, 1.5, 3),
+    ],
+)
+def test_combined_intervals_are_integrated_and_solved_on(shape, length, first, ends):
+    problem = pdespec.parse(f"""
+problem gap
+space x
+domain L = {shape}
+unknown u : scalar on L
+in L: dxx(u) = 1
+on boundary(L): u = 0
+output length := integral(1, L)
+output first  := integral(x, L)
+output ends   := integral(u*n.x + 1, boundary(L))
+""")
+    batch = sample(problem, 1, dtype=D)
+    found = compiler.outputs(problem, lambda points: points, batch)
+    assert [float(found[name]) for name in problem.outputs] == pytest.approx([length, first, ends])
+    x = batch.points["L"].points
+    low, high = torch.floor(x), torch.ceil(x)  # every part is one unit long, but for that of the union
+    if "+" in shape:
+        low, high = 0 * x, 0 * x + 2
+    assert torch.allclose(compiler.solve(problem, batch, resolution=4)(x), (x - low) * (x - high) / 2, atol=1e-12)
+
+
 def test_a_name_that_is_no_output_is_refused():
     problem = problem_of(rectangle(x, y), lambda u: {"lift": u})
     with pytest.raises(pdespec.ProblemError, match=r"S01.*no output `lft`[\s\S]*did you mean `lift`"):

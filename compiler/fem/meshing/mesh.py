@@ -12,6 +12,7 @@ from functools import singledispatch
 import numpy as np
 import skfem
 import sympy as sp
+import torch
 
 from compiler.fem.errors import SampleError, SolverError
 from compiler.fem.meshing import patterns
@@ -19,6 +20,8 @@ from compiler.fem.meshing.bodies import Array, Values, body_of, box_of
 from compiler.fem.meshing.curved import curve
 from compiler.fem.meshing.given import cells_of
 from compiler.fem.meshing.triangulate import triangulate
+from compiler.geometry.shapes.body import Body
+from compiler.geometry.shapes.piece import whole
 from compiler.lowering.frame import around
 from compiler.lowering.numpy_function import numpy_function
 from compiler.lowering.rewrite import Unscalable, carried
@@ -62,8 +65,21 @@ def point(expressions: tuple[sp.Expr, ...], values: Values) -> Array:
 
 @singledispatch
 def mesh_shape(shape: shapes.Shape, values: Values, resolution: int, degree: int, cell: str) -> skfem.Mesh:
+    if shape.dim == 1:
+        return patterns.segments(ends(body_of(shape, values)), resolution)
     no_bricks(shape, cell)
     return triangulate(shape, values, resolution, degree)
+
+
+def ends(body: Body) -> list[tuple[float, float]]:
+    """The intervals that a combination of intervals consists of, from left to right. Raises: SampleError where it is empty."""
+    points = sorted(float(whole(piece).chart(_MIDDLE)[0]) for piece in body.pieces() if float(piece.measure) > 0)
+    if not points:
+        raise SampleError("the domain is empty for these parameters")
+    return list(zip(points[::2], points[1::2], strict=True))
+
+
+_MIDDLE = torch.full((1, 1, 1), 0.5, dtype=torch.float64)
 
 
 @mesh_shape.register(shapes.Interval)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,6 +24,15 @@ def bricks(lower: Sequence[float], upper: Sequence[float], divisions: Sequence[i
     if len(axes) == 2:
         return skfem.MeshQuad.init_tensor(*axes) if cell == "brick" else halved(skfem.MeshQuad.init_tensor(*axes))
     return skfem.MeshHex.init_tensor(*axes) if cell == "brick" else skfem.MeshTet.init_tensor(*axes)
+
+
+def segments(intervals: Sequence[tuple[float, float]], resolution: int) -> skfem.MeshLine:
+    """Intervals from left to right, `resolution` cells on the whole extent, at least one in each."""
+    longest = intervals[-1][1] - intervals[0][0]
+    axes = [np.linspace(a, b, max(1, math.ceil(resolution * (b - a) / longest - 1e-9)) + 1) for a, b in intervals]
+    first = np.cumsum([0, *(len(axis) for axis in axes[:-1])])
+    cells = np.concatenate([start + np.arange(len(axis) - 1) for start, axis in zip(first, axes, strict=True)])
+    return skfem.MeshLine(np.concatenate(axes)[None], np.array([cells, cells + 1]))
 
 
 def halved(quads: skfem.MeshQuad) -> skfem.MeshTri:

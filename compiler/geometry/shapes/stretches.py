@@ -18,6 +18,7 @@ Keep = Callable[[Tensor, Tensor], Tensor]
 
 EDGE = 1e-9  # of a part, by which it is searched short of its ends: there it may touch the next one, as copies of a lattice do
 COINCIDENT = 1e-9  # of the length of a line, below which a function along it counts as zero
+SHARES = (0.5, 0.382, 0.7236)  # of a stretch, where it is tried: at one point, the middle of a side say, another curve may touch it
 STEPS = 24  # of the Illinois rule, of order 1.44: rounding is reached in half of them from any cell
 
 
@@ -42,7 +43,7 @@ class Stretches:
 
 
 def stretches(along: Along, like: Tensor, carriers: Sequence[Carrier], keep: Keep, parts: int, cells: int, flat: bool) -> Stretches:
-    """The stretches of lines t -> x(t), 0 <= t <= 1, between the roots of the carriers, on whose midpoints `keep` holds.
+    """The stretches of lines t -> x(t), 0 <= t <= 1, between the roots of the carriers, on most of whose `SHARES` `keep` holds.
 
     Lines consist of `parts` equal smooth parts, each searched in `cells` cells; `flat` lines are straight and run at constant speed.
     Shapes: along takes t "b l m" to points and normals "b l*m d"; like "b l" gives size, dtype and device.
@@ -68,7 +69,8 @@ def stretches(along: Along, like: Tensor, carriers: Sequence[Carrier], keep: Kee
     every, order = torch.cat(edges, -1).sort(-1)
     start, end = every[..., :-1], every[..., 1:]
     with torch.no_grad():
-        held = keep(*along((start + end) / 2)).view(start.shape) & (end - start > 1e-13)
+        tried = [keep(*along(start + share * (end - start))).view(start.shape) for share in SHARES]
+        held = (torch.stack(tried).sum(0) * 2 > len(SHARES)) & (end - start > 1e-13)
     ends = torch.cat(marks, -1).gather(-1, order)
     return Stretches(start, torch.where(held, end, start), _signature(held, ends))
 
