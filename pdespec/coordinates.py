@@ -29,6 +29,8 @@ class Mod(sp.Mod):
 
     @classmethod
     def eval(cls, p: Any, q: Any) -> Any:
+        if q.is_zero:
+            raise ZeroDivisionError("a remainder by zero")
         found = sp.Mod(p, q) if p.is_number and q.is_number else None
         return None if isinstance(found, sp.Mod) else found
 
