@@ -61,6 +61,16 @@ def test_errors_have_one_root():
     assert all(issubclass(each, pdespec.PdespecError) for each in (pdespec.ProblemError, OptionError, RunError, SolverError))
 
 
+@pytest.mark.parametrize(
+    ("options", "said"), [({"scheme": "midpoint"}, "has none"), ({"stps": 3}, "did you mean 'steps'"), ({"zz": 1}, "they are")]
+)
+def test_an_option_of_the_solver_that_does_not_apply_is_refused(options, said):
+    problem = pdespec.parse(LINE)
+    batch = compiler.sample(problem, 1, {"interior": 16, "operator": 16}, torch.Generator().manual_seed(0))
+    with pytest.raises(pdespec.PdespecError, match=said):
+        compiler.solve(problem, batch, resolution=4, **options)
+
+
 def test_public_objects_have_a_short_repr():
     problem = pdespec.parse(LINE)
     batch = compiler.sample(problem, 2, {"interior": 16, "operator": 16}, torch.Generator().manual_seed(0))

@@ -9,6 +9,10 @@ class SolverError(PdespecError):
     """A reference solution that could not be made; the message says what is missing and what to do."""
 
 
+class WrongOption(SolverError, TypeError):
+    """An option of the solver that does not exist, or does not apply to the problem."""
+
+
 class NoWeakForm(SolverError):
     """The declared problem has no weak form that this solver knows how to derive."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import skfem
@@ -17,7 +17,7 @@ from compiler.fem.discrete.kernels import Kernel, kernels
 from compiler.fem.discrete.known import Known
 from compiler.fem.discrete.spaces import Spaces, make_spaces
 from compiler.fem.discrete.system import Level, System, level
-from compiler.fem.errors import NoConvergence, NoWeakForm, Singular, SolverError
+from compiler.fem.errors import NoConvergence, NoWeakForm, Singular, SolverError, WrongOption
 from compiler.fem.forms.weak import Region, WeakForm, weak_form
 from compiler.fem.meshing.facets import aligned, facets_of, outside
 from compiler.fem.meshing.fitted import fitted
@@ -27,6 +27,7 @@ from compiler.fem.solution import SampleSolution, Solution
 from compiler.fem.solvers.minimize import minimize
 from compiler.fem.solvers.newton import NewtonOptions, newton, solve_equations
 from compiler.fem.solvers.time_stepping import march
+from pdespec.errors import nearest
 from pdespec.geometry import Boundary, shape_symbols
 from pdespec.rules.check import RULES
 from pdespec.rules.registry import Analysis
@@ -79,8 +80,9 @@ def solve(problem: Problem, batch, resolution: int = 32, *, mesh: skfem.Mesh | s
 
     batch: a `compiler.Batch`, or anything with its `size`, `params`, `evaluate`, `select` and `to`. mesh: a mesh, or the name of a file
     that meshio reads, instead of one made from the domain. Other options: the fields of `SolveOptions`.
-    Raises: NoWeakForm, NoConvergence, SolverError; each says what is missing.
+    Raises: NoWeakForm, NoConvergence, WrongOption, SolverError; each says what is missing.
     """
+    refuse_options(problem, options)
     chosen = SolveOptions(resolution=resolution, **options)
     problem = one_equation(problem)
     batch = batch.to("cpu", torch.float64)
@@ -96,6 +98,18 @@ def solve(problem: Problem, batch, resolution: int = 32, *, mesh: skfem.Mesh | s
     energy = torch.tensor([s.energy for s in samples], dtype=torch.float64) if prepared.form.energy else None
     seconds = float(np.mean([sum(s.seconds.values()) for s in samples]))
     return Solution(tuple(samples), seconds, energy)
+
+
+def refuse_options(problem: Problem, options: Mapping[str, object]) -> None:
+    """Raises: WrongOption for an option that there is none of, with the nearest one, and for one of time in a problem without time."""
+    known = [each.name for each in fields(SolveOptions)]
+    for name in options:
+        if name not in known:
+            near = nearest(name, [*known, "mesh"])
+            hint = f"did you mean {near!r}?" if near else f"they are {', '.join(known)}"
+            raise WrongOption(f"solve has no option {name!r}; {hint}")
+        if name in ("steps", "scheme") and problem.time is None:
+            raise WrongOption(f"{name} = {options[name]!r} is of time, and `{problem.name}` has none; leave it out")
 
 
 def one_equation(problem: Problem) -> Problem:
