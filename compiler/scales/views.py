@@ -102,7 +102,7 @@ def _(law: Carried, components: int, place: Place, chance: Chance) -> CarriedFun
 # ------------------------------------------------------------------------------------------------------------------------ geometry
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OuterGeometry(Geometry):
     """A geometry of the frame, asked and answering in the user's coordinates and units. Shapes and errors as those of `Geometry`."""
 
@@ -188,6 +188,9 @@ class OuterField:
         """Those of the inner field, its grid in the user's coordinates."""
         able = capabilities(self.local)
         return replace(able, grid=moved_grid(able.grid, self.frame.outward))
+
+    def __repr__(self) -> str:
+        return f"{self.local!r}, in the user's units"
 
     def __call__(self, points: Tensor) -> Tensor:
         values = self.local(self.frame.inward(points, self.dtype))
