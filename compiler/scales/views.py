@@ -102,7 +102,7 @@ def _(law: Carried, components: int, place: Place, chance: Chance) -> CarriedFun
 # ------------------------------------------------------------------------------------------------------------------------ geometry
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class OuterGeometry(Geometry):
     """A geometry of the frame, asked and answering in the user's coordinates and units. Shapes and errors as those of `Geometry`."""
 
