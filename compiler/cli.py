@@ -293,6 +293,8 @@ def evaluate(
         _say(f"sample {index} was left out: {text}")
     for index, text in found.alarms.items():
         _say(f"sample {index}: {text}")
+    if found.doubt:
+        _say(f"warning: {found.doubt}")
     out.print(f"report: {directory / 'report.html'}", markup=False)
 
 
@@ -488,6 +490,8 @@ def solve(
     steps: Annotated[int | None, typer.Option(min=1, help="of time")] = None,
     scheme: Annotated[str | None, typer.Option(help="of time: sdirk4 (the default) or midpoint")] = None,
     mesh: Annotated[str | None, typer.Option(metavar="FILE", help="a mesh file that meshio reads, instead of one that is made")] = None,
+    tolerance: Annotated[float | None, typer.Option(help="of the relative error in L2, kept by smaller cells and steps")] = None,
+    error: Annotated[bool, typer.Option(help="estimate the error, from coarser solutions")] = True,
     seed: Annotated[int, typer.Option(help="of the sample that is drawn")] = 0,
 ) -> None:
     """Solve one sample of a problem by finite elements; write a picture and a VTK file."""
@@ -504,6 +508,7 @@ def solve(
 
     batch = sample(problem, 1, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     asked = {"resolution": resolution, "degree": degree, "cell": cell, "steps": steps, "scheme": scheme, "mesh": mesh}
+    asked |= {"tolerance": tolerance}
     truth = run_solver(problem, batch, **{name: value for name, value in asked.items() if value is not None})
     directory = out_ or Path("runs") / f"{problem.name}-reference"
     directory.mkdir(parents=True, exist_ok=True)
@@ -513,7 +518,20 @@ def solve(
         out.print(f"{name} = {[round(each, 6) for each in value[0].reshape(-1).tolist()]}".replace("[", "").replace("]", ""), markup=False)
     if truth.energy is not None:
         out.print(f"energy {float(truth.energy[0]):.10g}", markup=False)
+    if error:
+        _print_error(truth)
     out.print(f"solved in {truth.seconds:.2f} s; {directory / 'solution.png'}, {files[-1]}", markup=False)
+
+
+def _print_error(truth: Any) -> None:
+    """The estimated error of every unknown, or why there is none."""
+    from compiler.fem import SolverError
+
+    try:
+        for name, each in truth.error.items():
+            out.print(f"error of {name}: about {each}", markup=False)
+    except SolverError as reason:
+        out.print(f"error not known: {reason}", markup=False)
 
 
 @command()

@@ -16,6 +16,7 @@ from compiler.functionals.output_errors import Compared, errors
 from compiler.training.runs import Run
 
 POINTS = 4096  # Sobol points a sample at which u is compared: the error of the L2 norm is then well under 1 % of it
+CLEARLY = 3.0  # times the reference's error, above which an operator's error is its own
 ALARM = 1e-4  # of the energy, by which one may lie below the minimum through rounding in single precision
 BELOW = "the minimum of the reference: conditions or requirements are not met, or the reference is no minimum"
 
@@ -28,8 +29,8 @@ class Sample:
     largest of
     them; `violations` the fraction of points where each requirement does not hold. `energy` is that of the operator where the problem has a
     functional, see `compiler.fem.energy_gap`; `outputs` are the declared outputs beside those of the reference, `sign` that of the
-    channels in
-    which the field is nearest to the reference, where the problem leaves signs open. Units: seconds.
+    channels in which the field is nearest to the reference, where the problem leaves signs open. `reference_error`: the estimated
+    relative L2 error of the reference, of its worst unknown. Units: seconds.
     """
 
     index: int
@@ -44,6 +45,7 @@ class Sample:
     violations: Mapping[str, float] = dataclasses.field(default_factory=dict)
     outputs: Mapping[str, Compared] = dataclasses.field(default_factory=dict)
     sign: Tensor | None = None
+    reference_error: float | None = None
 
     @property
     def energy_gap(self) -> float | None:
@@ -107,6 +109,23 @@ class Evaluation:
         return {each.index: f"its energy {each.energy:.6g} lies below {float(each.truth.energy[0]):.6g}, {BELOW}" for each in low}
 
     @property
+    def reference_error(self) -> dict[str, float] | None:
+        """The estimated relative L2 error of the reference, of the worst unknown; None where it is not known."""
+        known = [each.reference_error for each in self.samples if each.reference_error is not None]
+        return summary(known) if known else None
+
+    @property
+    def doubt(self) -> str | None:
+        """Says so where the operator's error is not clearly above that of what it is measured against."""
+        own, reference = self.relative_l2, self.reference_error
+        if reference is None or own["median"] > CLEARLY * reference["median"]:
+            return None
+        return (
+            f"the reference's own error is about {reference['median']:.1e}, the operator's {own['median']:.1e}: "
+            "what is measured may be the reference's; take a higher --resolution"
+        )
+
+    @property
     def relative_squared_error(self) -> dict[str, float]:
         return summary([each.squared_error for each in self.samples])
 
@@ -144,6 +163,8 @@ class Evaluation:
             "relative_squared_error": self.relative_squared_error,
             "seconds": self.seconds,
             **({} if self.energy_gap is None else {"energy_gap": self.energy_gap}),
+            **({} if self.reference_error is None else {"reference_error": self.reference_error}),
+            **({} if self.doubt is None else {"doubt": self.doubt}),
             "relative_l2_is": "of the worst unknown of each sample",
             "worst_unknown": self.worst_unknown,
             "mean_of_unknowns": self.mean_of_unknowns,

@@ -17,8 +17,24 @@ class NoWeakForm(SolverError):
     """The declared problem has no weak form that this solver knows how to derive."""
 
 
+class SolverWarning(UserWarning):
+    """A reference solution that is less than it seems."""
+
+
+class Contradiction(SolverError):
+    """Statements that no function meets together: what would be solved is another problem than the one declared. F01, F02."""
+
+
+class IllPosed(SolverError):
+    """A problem whose solution does not depend continuously on its data, forwards in time: F03."""
+
+
 class SampleError(SolverError):
     """One sample that has no reference solution; others of the same problem may have one."""
+
+
+class Unbounded(SampleError):
+    """An energy without a minimum: F04."""
 
 
 class NoConvergence(SampleError):

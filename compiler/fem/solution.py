@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,6 +19,10 @@ from compiler.fem.discrete.spaces import Spaces
 from compiler.fem.discrete.spaces import interpolation as at_points
 from compiler.fem.errors import SolverError
 
+if TYPE_CHECKING:
+    from compiler.fem.error_estimate import ErrorEstimate
+    from compiler.fem.solvers.obstacles import Contact
+
 Array = NDArray[np.float64]
 
 
@@ -26,7 +31,8 @@ class SampleSolution:
     """The solution of one sample. With time, `vectors[k]` belongs to `times[k]`.
 
     Shapes: vectors "k n". `steps` counts Newton's steps, `seconds` the phases of the work. `reactions` of a stationary problem: for every
-    (boundary, component) with fixed values the sum of the residuals there, the force that holds it.
+    (boundary, component) with fixed values the sum of the residuals there, the force that holds it. `warnings`: what makes it doubtful.
+    `breaks`: levels at which the data jump in time. `contact`: how bounds of a minimum are met, by requirement.
     """
 
     spaces: Spaces
@@ -37,6 +43,9 @@ class SampleSolution:
     steps: int
     seconds: Mapping[str, float]
     reactions: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    breaks: tuple[int, ...] = ()
+    contact: Mapping[str, Contact] = field(default_factory=dict)
 
     @cached_property
     def locator(self) -> Locator:
@@ -71,7 +80,7 @@ class SampleSolution:
                 if self.times is None:
                     value = np.zeros(len(points)) if rate else levels[:, 0]
                 else:
-                    value = in_time(levels, *interpolation(self.times, points[:, dim], rate))
+                    value = in_time(levels, *interpolation(self.times, points[:, dim], rate, self.breaks))
                 value[located.depth < -1] = np.nan
                 result[component, index] = value
         return result
@@ -86,13 +95,15 @@ class SampleSolution:
         return {component: made[id(self.spaces.bases[component])] for component in self.components}
 
 
-def interpolation(times: Array, at: Array, rate: int = 0) -> tuple[NDArray[np.int64], Array]:
-    """Cubic Lagrange interpolation in time on the four nearest levels, or the derivative of that polynomial.
+def interpolation(times: Array, at: Array, rate: int = 0, breaks: tuple[int, ...] = ()) -> tuple[NDArray[np.int64], Array]:
+    """Cubic Lagrange interpolation in time on the four nearest levels of one side of the `breaks`, or the derivative of that polynomial.
 
     Shapes: at "n" -> numbers and weights "m n", m <= 4.
     """
-    width = min(4, len(times))
-    first = np.clip(np.searchsorted(times, at) - width // 2, 0, len(times) - width)
+    edges = np.array([0, *breaks, len(times) - 1])
+    width = min(4, int(np.diff(edges).min()) + 1)
+    segment = np.clip(np.searchsorted(times[edges], at) - 1, 0, len(edges) - 2)
+    first = np.clip(np.searchsorted(times, at) - width // 2, edges[segment], edges[segment + 1] + 1 - width)
     numbers = first + np.arange(width)[:, None]
     nodes = times[numbers]
     weights, slopes = np.ones_like(nodes), np.zeros_like(nodes)
@@ -114,13 +125,36 @@ def in_time(levels: Array, numbers: NDArray[np.int64], weights: Array) -> Array:
 class Solution:
     """The reference fields of a batch: `truth(points (b, n, d[+1])) -> (b, n, c)` in float64, components in declaration order.
 
-    `seconds` is the mean time a sample, `energy` "b" the value of the functional where the problem is one, `samples` the solutions one by
-    one. Points outside the mesh by less than a cell are given the polynomial of that cell, points farther away NaN.
+    `seconds` is the mean time a sample, `error` what is known of their errors, `energy` "b" the value of the functional where the
+    problem is one, `samples` the solutions one by one. Points outside the mesh by less than a cell are given the polynomial of that cell,
+    points farther away NaN.
     """
 
     samples: tuple[SampleSolution, ...]
     seconds: float
     energy: Tensor | None
+    compare: Callable[[Solution], dict[str, ErrorEstimate]] | None = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def error(self) -> dict[str, ErrorEstimate]:
+        """The estimated error of every unknown, see `error_estimate.py`. Computed when it is first asked for, by solving at a half and a
+        quarter of the resolution.
+
+        Raises: SolverError where no coarser solution can be had.
+        """
+        if self.compare is None:
+            raise SolverError("this solution was not made by `compiler.solve`, and cannot be compared with coarser ones")
+        return self.compare(self)
+
+    @property
+    def relative_error(self) -> Tensor:
+        """The estimated relative error in L2 of the worst unknown of each sample. Shapes: "b"."""
+        return torch.stack([each.relative_l2 for each in self.error.values()]).amax(0)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What makes the samples doubtful, each once."""
+        return tuple(dict.fromkeys(text for sample in self.samples for text in sample.warnings))
 
     def __repr__(self) -> str:
         energy = "" if self.energy is None else f"; energies {', '.join(f'{float(e):.6g}' for e in self.energy[:4])}"

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
 import skfem
+import sympy as sp
 import torch
 from numpy.typing import NDArray
 
 from compiler.fem.discrete.assemble import Assembly, State, assembly
 from compiler.fem.discrete.constraints import Constraints, constrain
-from compiler.fem.discrete.kernels import Kernel, kernels
+from compiler.fem.discrete.kernels import Function, Kernel, function, kernels, numpy_function
 from compiler.fem.discrete.known import Known
 from compiler.fem.discrete.spaces import Spaces, make_spaces
 from compiler.fem.discrete.system import Level, System, level
-from compiler.fem.errors import NoConvergence, NoWeakForm, Singular, SolverError, WrongOption
+from compiler.fem.doubts import doubts
+from compiler.fem.error_estimate import ErrorEstimate, estimate, from_distances
+from compiler.fem.errors import NoConvergence, NoWeakForm, Singular, SolverError, SolverWarning, WrongOption
+from compiler.fem.forms.nonsmooth import FACTORS, WIDTH, arguments_of
 from compiler.fem.forms.weak import Region, WeakForm, weak_form
 from compiler.fem.meshing.facets import aligned, facets_of, outside
 from compiler.fem.meshing.fitted import fitted
@@ -25,8 +32,10 @@ from compiler.fem.meshing.mesh import mesh_domain
 from compiler.fem.meshing.meshfile import given_mesh, refuse_other_domain
 from compiler.fem.solution import SampleSolution, Solution
 from compiler.fem.solvers.minimize import minimize
-from compiler.fem.solvers.newton import NewtonOptions, newton, solve_equations
-from compiler.fem.solvers.time_stepping import march
+from compiler.fem.solvers.newton import NewtonOptions, length, newton, solve_equations
+from compiler.fem.solvers.obstacles import CONTACT, Contact, bounded
+from compiler.fem.solvers.solvability import defects, orientation, refuse_defects, refuse_two_conditions
+from compiler.fem.solvers.time_stepping import SCHEMES, Marched, march
 from pdespec.errors import nearest
 from pdespec.geometry import Boundary, shape_symbols
 from pdespec.rules.check import RULES
@@ -36,6 +45,9 @@ from pdespec.statements.problem import Problem
 from pdespec.symbols import InputField
 
 Array = NDArray[np.float64]
+Start = Solution | Mapping[str, Any] | None
+MOST = {1: 20_000, 2: 400, 3: 64}  # cells along the longest side, up to which a tolerance is sought
+COARSEST = 2  # cells along the longest side, from which on an order can be observed
 LOADS = 8  # load steps of a body under finite strains
 
 
@@ -44,7 +56,8 @@ class SolveOptions:
     """How a reference solution is made.
 
     resolution: cells along the longest side. degree: of the elements (velocities of a Taylor-Hood pair). cell: "simplex" or "brick".
-    steps: of time; None: see `in_time`. scheme: "sdirk4" or "midpoint" (see `march.py`).
+    steps: of time; None: see `in_time`. scheme: "sdirk4" or "midpoint" (see `solvers/time_stepping.py`).
+    step_tolerance: relative error of one step in time, by which its length is chosen.
     """
 
     resolution: int = 32
@@ -52,6 +65,7 @@ class SolveOptions:
     cell: str = "simplex"
     steps: int | None = None
     scheme: str = "sdirk4"
+    step_tolerance: float | None = None
     newton: NewtonOptions = field(default_factory=NewtonOptions)
 
 
@@ -75,29 +89,137 @@ class Prepared:
         return tuple(dict.fromkeys(found))
 
 
-def solve(problem: Problem, batch, resolution: int = 32, *, mesh: skfem.Mesh | str | None = None, **options) -> Solution:
+def solve(
+    problem: Problem,
+    batch,
+    resolution: int = 32,
+    *,
+    mesh: skfem.Mesh | str | None = None,
+    start: Start = None,
+    tolerance: float | None = None,
+    **options,
+) -> Solution:
     """Reference fields of every sample of a batch, by finite elements.
 
     batch: a `compiler.Batch`, or anything with its `size`, `params`, `evaluate`, `select` and `to`. mesh: a mesh, or the name of a file
-    that meshio reads, instead of one made from the domain. Other options: the fields of `SolveOptions`.
+    that meshio reads, instead of one made from the domain. start: what Newton's method begins with, a `Solution` or a mapping from unknowns
+    to expressions, numbers or functions of points (n, d), for problems with several solutions or none near zero. tolerance: of the
+    estimated relative error in L2 of every unknown; from `resolution` on cells and steps in time are made smaller until it holds. Other options: the fields of `SolveOptions`.
     Raises: NoWeakForm, NoConvergence, WrongOption, SolverError; each says what is missing.
     """
     refuse_options(problem, options)
     chosen = SolveOptions(resolution=resolution, **options)
     problem = one_equation(problem)
     batch = batch.to("cpu", torch.float64)
-    prepared = prepare(problem)
-    samples = []
-    shared: dict[str, Spaces] = {}
-    for sample in range(batch.size):
-        known = Known(problem, batch if batch.size == 1 else batch.select([sample]))
+    request = Request(problem, prepare(problem), batch, chosen, mesh, start)
+    return solved(request) if tolerance is None else refined(request, tolerance)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call of `solve`: the problem, what its samples share, the batch, and how it is solved."""
+
+    problem: Problem
+    prepared: Prepared
+    batch: Any
+    options: SolveOptions
+    mesh: skfem.Mesh | str | None
+    start: Start = None
+
+    def sample(self, number: int, shared: dict[str, Spaces]) -> SampleSolution:
+        """The solution of one sample. `shared`: spaces that samples of one shape have in common."""
+        known = Known(self.problem, self.batch if self.batch.size == 1 else self.batch.select([number]))
         clock = Clock()
-        spaces = sample_spaces(prepared, known, chosen, mesh, shared)
+        spaces = sample_spaces(self.prepared, known, self.options, self.mesh, shared)
         clock.lap("mesh")
-        samples.append(solve_sample(prepared, spaces, known, chosen, clock))
-    energy = torch.tensor([s.energy for s in samples], dtype=torch.float64) if prepared.form.energy else None
+        begun = None if self.start is None else starting_values(self.start, self.prepared.form, spaces, known, number)
+        return solve_sample(self.prepared, spaces, known, self.options, clock, begun)
+
+
+def solved(request: Request) -> Solution:
+    """All samples, one after the other."""
+    shared: dict[str, Spaces] = {}
+    samples = [request.sample(number, shared) for number in range(request.batch.size)]
+    energy = torch.tensor([s.energy for s in samples], dtype=torch.float64) if request.prepared.form.energy else None
     seconds = float(np.mean([sum(s.seconds.values()) for s in samples]))
-    return Solution(tuple(samples), seconds, energy)
+    found = Solution(tuple(samples), seconds, energy, lambda solution: estimated(request, solution))
+    for text in found.warnings:
+        warnings.warn(text, SolverWarning, stacklevel=4)
+    return found
+
+
+def estimated(request: Request, fine: Solution) -> dict[str, ErrorEstimate]:
+    """The errors of a solution, from coarser ones: see `error_estimate.py`.
+
+    Raises: SolverError where there is none.
+    """
+    components = {name: unknown.components for name, unknown in request.problem.unknowns.items()}
+    ladder = [coarser(request.options, factor) for factor in (2, 4)]
+    ratio = request.options.resolution / ladder[0].resolution
+    bound = request.mesh is not None or ratio < 1.5
+    if not bound:
+        one = coarse_samples(replace(request, options=ladder[0]))
+        cells = [len(a.spaces.mesh.t.T) > 1.2 * len(b.spaces.mesh.t.T) for a, b in zip(fine.samples, one, strict=True) if b is not None]
+        bound = not all(cells)
+    if bound:
+        below = request.options.degree - 1 or 2
+        one, two = coarse_samples(replace(request, options=replace(request.options, degree=below))), [None] * len(fine.samples)
+    else:
+        two = coarse_samples(replace(request, options=ladder[1])) if ladder[1].resolution >= COARSEST else [None] * len(one)
+    distances = []
+    for sample, a, b in zip(fine.samples, one, two, strict=True):
+        if a is None:
+            raise SolverError(
+                "the error cannot be estimated: the problem has no solution on a coarser mesh, or with elements of another degree"
+            )
+        distances.append(estimate(sample, [a] if b is None else [a, b], components))
+    return {name: from_distances([d[name] for d in distances], request.options.degree, ratio, bound) for name in components}
+
+
+def coarser(options: SolveOptions, factor: int) -> SolveOptions:
+    """Cells and steps in time that are `factor` times as large."""
+    steps = None if options.steps is None else 2 if options.steps == 1 else max(1, options.steps // factor)
+    tolerance = None if options.step_tolerance is None else options.step_tolerance * factor**4
+    return replace(options, resolution=max(1, options.resolution // factor), steps=steps, step_tolerance=tolerance)
+
+
+def coarse_samples(request: Request) -> list[SampleSolution | None]:
+    """Solutions for comparison; None where a sample has none."""
+    found: list[SampleSolution | None] = []
+    shared: dict[str, Spaces] = {}
+    for number in range(request.batch.size):
+        try:
+            found.append(request.sample(number, shared))
+        except SolverError:
+            found.append(None)
+    return found
+
+
+def refined(request: Request, tolerance: float) -> Solution:
+    """A solution whose estimated relative error in L2 is below a tolerance.
+
+    Raises: SolverError, with the error that was reached, where that takes more cells than `MOST_CELLS` allows.
+    """
+    if not tolerance > 0:
+        raise SolverError(f"a tolerance is a positive number, not {tolerance}")
+    options, dim = request.options, len(request.prepared.form.coordinates)
+    if request.prepared.form.time is not None and options.steps is None and options.scheme in SCHEMES and SCHEMES[options.scheme].embedded:
+        options = replace(options, step_tolerance=options.step_tolerance or tolerance / 20)
+    while True:
+        found = solved(replace(request, options=options))
+        error = float(found.relative_error.max())
+        if error <= tolerance:
+            return found
+        order = max(1.0, options.degree + 0.5)
+        factor = min(max(1.1 * (error / tolerance) ** (1 / order), 1.25), 4.0)
+        resolution = math.ceil(options.resolution * factor)
+        if resolution > MOST[dim] or request.mesh is not None:
+            raise SolverError(
+                f"at resolution {options.resolution} the relative error is about {error:.2g}, not {tolerance:.2g}; the next mesh would "
+                f"have {resolution} cells along its longest side: ask for less, or give a mesh that is finer where the solution is steep"
+            )
+        tighter = options.step_tolerance and options.step_tolerance / factor
+        options = replace(options, resolution=resolution, step_tolerance=tighter, steps=options.steps and math.ceil(options.steps * factor))
 
 
 def refuse_options(problem: Problem, options: Mapping[str, object]) -> None:
@@ -105,10 +227,10 @@ def refuse_options(problem: Problem, options: Mapping[str, object]) -> None:
     known = [each.name for each in fields(SolveOptions)]
     for name in options:
         if name not in known:
-            near = nearest(name, [*known, "mesh"])
+            near = nearest(name, [*known, "mesh", "start", "tolerance"])
             hint = f"did you mean {near!r}?" if near else f"they are {', '.join(known)}"
             raise WrongOption(f"solve has no option {name!r}; {hint}")
-        if name in ("steps", "scheme") and problem.time is None:
+        if name in ("steps", "scheme", "step_tolerance") and problem.time is None:
             raise WrongOption(f"{name} = {options[name]!r} is of time, and `{problem.name}` has none; leave it out")
 
 
@@ -156,6 +278,7 @@ def sample_spaces(
     named = boundaries_of(form, regions)
     facets = {boundary: facets_of(boundary, mesh, known.shape_values, labels) for boundary in sorted(named, key=lambda b: b.name)}
     check_settled(form, mesh, facets)
+    refuse_two_conditions(form, facets)
     shared.clear()  # domains that vary come one after the other
     shared[key] = make_spaces(form, mesh, facets, options.degree, regions)
     return shared[key]
@@ -181,35 +304,77 @@ def check_settled(form: WeakForm, mesh: skfem.Mesh, facets: Mapping[Boundary, ND
             )
 
 
-def solve_sample(prepared: Prepared, spaces: Spaces, known: Known, options: SolveOptions, clock: Clock) -> SampleSolution:
+def starting_values(start: Start, form: WeakForm, spaces: Spaces, known: Known, number: int) -> Array:
+    """The coefficients of a state that the user begins with, zero for unknowns that it does not give.
+
+    Raises: SolverError for an unknown or a value that makes no sense.
+    """
+    if form.time is not None:
+        raise SolverError("a problem in time begins with its initial conditions; `start` is for stationary ones")
+    result = np.zeros(spaces.size)
+    if isinstance(start, Solution):
+        sample = start.samples[min(number, len(start.samples) - 1)]
+        for component in (c for c in form.components if c in sample.components):
+            values = sample.evaluate(np.ascontiguousarray(spaces.nodes(component).T))
+            result[spaces.numbers(component)] = values[:, sample.components.index(component)]
+        return np.nan_to_num(result)
+    unknowns = known.problem.unknowns
+    for name, given in start.items():
+        if name not in unknowns:
+            raise SolverError(f"start gives {name}, and the unknowns are {', '.join(unknowns)}")
+        components = unknowns[name].components
+        for k, component in enumerate(components):
+            points = spaces.nodes(component)
+            value = given(np.ascontiguousarray(points.T)) if callable(given) else given[k] if isinstance(given, (tuple, list)) else given
+            if isinstance(value, sp.Expr):
+                value = numpy_function(list(form.coordinates), value.subs(known.shape_values))(*points)
+            value = np.asarray(value, dtype=np.float64)
+            value = value[:, k] if value.ndim == 2 else value
+            if value.shape not in ((), points.shape[1:]) or not np.all(np.isfinite(value)):
+                raise SolverError(f"start gives {component} values of shape {value.shape} at {points.shape[1]} points, or infinite ones")
+            result[spaces.numbers(component)] = value
+    return result
+
+
+def solve_sample(
+    prepared: Prepared, spaces: Spaces, known: Known, options: SolveOptions, clock: Clock, begun: Array | None = None
+) -> SampleSolution:
     """One sample, stationary or in time."""
     form = prepared.form
     parts = assembly(form, spaces, prepared.kernels, known)
     constraints = constrain(form, spaces, known)
+    contact: Mapping[str, Contact] = {}
     if form.time is not None:
-        times, vectors, steps = in_time(parts, constraints, prepared.levels, options)
+        times, vectors, steps, found, breaks, warned = in_time(parts, constraints, prepared.levels, options)
     else:
-        times, (vectors, steps) = None, stationary(parts, constraints, prepared.levels, options)
+        system, u, steps = solved_system(parts, constraints, prepared.levels, options, begun)
+        times, vectors, found, breaks, warned = None, u[None, : system.size], list(defects(system, u)), (), ()
+        contact = system.cache.get(CONTACT, {})
+        warned = tuple(doubts(parts, system.state(u), options.degree))
+    warned = (*warned, *refuse_defects(found))
     clock.lap("solve")
     energy = parts.energy(State((vectors[-1],), times[-1] if times is not None else 0.0)) if form.energy else None
-    held = reactions(form, spaces, parts.residual(State((vectors[-1],)))) if times is None else {}
-    return SampleSolution(spaces, form.given, vectors, times, energy, steps, clock.laps, held)
+    held = reactions(parts, State((vectors[-1],))) if times is None else {}
+    return SampleSolution(spaces, form.given, vectors, times, energy, steps, clock.laps, held, warned, breaks, contact)
 
 
-def reactions(form: WeakForm, spaces: Spaces, residual: Array) -> dict[tuple[str, str], float]:
-    """Sum of the residuals over the fixed nodes of each boundary, by component."""
-    found = {}
-    for condition in form.essentials:
+def reactions(parts: Assembly, state: State) -> dict[tuple[str, str], float]:
+    """The force that holds each boundary with fixed values, by component: the sum of the residuals over its nodes, with the sign that an
+    equation `-div(s) = f` has, however it is written."""
+    residual, found = parts.residual(state), {}
+    signs = {component: orientation(parts, component, state) for component in parts.form.components}
+    for condition in parts.form.essentials:
         for component, _ in condition.coefficients:
-            numbers = spaces.offsets[component] + spaces.on(component, condition.region)
-            found[condition.region.name, component] = float(residual[numbers].sum())
+            numbers = parts.spaces.offsets[component] + parts.spaces.on(component, condition.region)
+            found[condition.region.name, component] = signs[component] * float(residual[numbers].sum())
     return found
 
 
-def in_time(parts: Assembly, constraints: Constraints, levels: tuple[Level, ...], options: SolveOptions) -> tuple[Array, Array, int]:
+def in_time(parts: Assembly, constraints: Constraints, levels: tuple[Level, ...], options: SolveOptions) -> Marched:
     """The march with the steps asked for; else with 2 resolution of them, up to eight times as many where Newton's method fails."""
-    if options.steps is not None:
-        return march(parts, constraints, levels, options.steps, options.scheme, options.newton)
+    if options.steps is not None or options.step_tolerance is not None:
+        steps = options.steps or 2 * options.resolution
+        return march(parts, constraints, levels, steps, options.scheme, options.newton, options.step_tolerance)
     for factor in (2, 4, 8):
         try:
             return march(parts, constraints, levels, factor * options.resolution, options.scheme, options.newton)
@@ -218,26 +383,67 @@ def in_time(parts: Assembly, constraints: Constraints, levels: tuple[Level, ...]
     return march(parts, constraints, levels, 16 * options.resolution, options.scheme, options.newton)
 
 
-def stationary(parts: Assembly, constraints: Constraints, levels: tuple[Level, ...], options: SolveOptions) -> tuple[Array, int]:
-    """The solution without its multipliers, and the Newton steps it took.  Shapes: -> "1 n"."""
-    system, u, steps = solved_system(parts, constraints, levels, options)
-    return u[None, : system.size], steps
-
-
-def solved_system(parts: Assembly, constraints: Constraints, levels: tuple[Level, ...], options: SolveOptions) -> tuple[System, Array, int]:
-    """The equations with their solution, multipliers last, from the zero state; from one with gradients where they degenerate there."""
+def solved_system(
+    parts: Assembly, constraints: Constraints, levels: tuple[Level, ...], options: SolveOptions, begun: Array | None = None
+) -> tuple[System, Array, int]:
+    """The equations with their solution, multipliers last, from the state `begun`; from zero, where there is none, and where that fails
+    from a state with gradients."""
     system = System(parts, constraints, levels)
-    start = np.zeros(system.size + len(levels))
-    iterate, how = newton, options.newton
-    if parts.form.minimized and not levels:
+    start = system.extended(np.zeros(system.size) if begun is None else begun)
+    if parts.form.obstacles:
+        u, steps, system.cache[CONTACT] = bounded(system, start, parts.form.obstacles, options.newton)
+        return system, u, steps
+    if any(density.has(WIDTH) for density, _ in parts.form.energy):
+        return (system, *narrowed(system, start, options))
+    return (system, *from_start(system, start, options, again=begun is None))
+
+
+def from_start(system: System, start: Array, options: SolveOptions, again: bool = True, scale: float = 0.0) -> tuple[Array, int]:
+    """The solution from a state; `again`, from one with gradients, where that fails: a p-Laplacian degenerates in the state of rest."""
+    iterate, how, form = newton, options.newton, system.assembly.form
+    if form.minimized and not system.levels:
         iterate = minimize
-        if how.loads is None and parts.admissible is not None:
+        if how.loads is None and system.assembly.admissible is not None:
             how = replace(how, loads=LOADS)
     try:
-        u, steps = solve_equations(system, start, system.offset(), how, iterate=iterate)
-    except Singular:  # a p-Laplacian at rest; what is undetermined everywhere is so there too
-        u, steps = solve_equations(system, system.extended(uneven(parts.spaces)), system.offset(), how, iterate=iterate)
-    return system, u, steps
+        return solve_equations(system, start, system.offset(), how, scale, iterate=iterate)
+    except (Singular, NoConvergence) as failure:
+        system.kept.clear()  # the factorised tangent of the state that was left
+        other = system.extended(uneven(system.assembly.spaces))
+        if not again or not system.allowed(other):
+            raise
+        try:
+            return solve_equations(system, other, system.offset(), how, scale, iterate=iterate)
+        except (Singular, NoConvergence):
+            raise failure from None
+
+
+def narrowed(system: System, start: Array, options: SolveOptions) -> tuple[Array, int]:
+    """The minimum of an energy with kinks, followed as their rounding is narrowed: see `nonsmooth.py`."""
+    parts, steps, failure = system.assembly, 0, None
+    for width in (1.0, 1e3, 1e-3, 1e6):
+        parts.widths[WIDTH] = width
+        try:
+            u, steps = from_start(system, start, options)
+            break
+        except (Singular, NoConvergence) as reason:
+            failure = reason
+    else:
+        raise failure
+    sizes = [float(np.max(np.abs(value))) for region, call in sharp(parts) for value in parts.values(call, region, system.state(u))]
+    largest = max(sizes, default=0.0) or 1.0
+    size = length(system.transformation.T @ system.residual(system.extended(np.zeros(system.size)))) or 1.0
+    for factor in FACTORS:
+        parts.widths[WIDTH] = factor * largest
+        system.kept.clear()
+        u, used = from_start(system, u, options, again=False, scale=size)
+        steps += used
+    return u, steps
+
+
+def sharp(parts: Assembly) -> list[tuple[Region, Function]]:
+    """The arguments of the rounded absolute values of an energy."""
+    return [(region, function(found)) for density, region in parts.form.energy if (found := arguments_of(density))]
 
 
 def uneven(spaces: Spaces) -> Array:

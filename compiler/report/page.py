@@ -119,6 +119,7 @@ def _warnings(evaluation: Evaluation) -> str:
         found = ", ".join(f"{label} at {100 * share:.2g} % of the points" for label, share in shares.items())
         notes.append(f"Sample {index} violates {found}.")
     notes += [f"Sample {index}: {text}." for index, text in evaluation.alarms.items()]
+    notes += [f"{evaluation.doubt[:1].upper()}{evaluation.doubt[1:]}."] if evaluation.doubt else []
     for name, values in evaluation.outputs.items():
         if values is None:
             why = next(each.outputs[name].why for each in evaluation.samples if each.outputs[name].why)

@@ -14,6 +14,7 @@ from compiler.fem.discrete.kernels import Function, Kernel, function
 from compiler.fem.discrete.known import Known
 from compiler.fem.discrete.spaces import Place, Spaces
 from compiler.fem.errors import SolverError
+from compiler.fem.forms.nonsmooth import WIDTH
 from compiler.fem.forms.weak import Region, WeakForm
 from compiler.lowering.terms import Index, Stream
 from pdespec.coordinates import Coordinate, Normal, Time
@@ -41,6 +42,7 @@ class Assembly:
     energies: tuple[tuple[Region, Function], ...] = ()
     admissible: Function | None = None
     cache: dict = field(default_factory=dict, repr=False)
+    widths: dict[sp.Symbol, float] = field(default_factory=dict, repr=False)  # of rounded kinks, see `nonsmooth.py`
 
     @property
     def space_axes(self) -> int:
@@ -113,6 +115,8 @@ class Assembly:
             return np.einsum("aeq,ae->eq", table.jets[self.slot(symbol.index)], vector[table.dofs])
         if isinstance(symbol, Time):
             return state.time
+        if symbol is WIDTH:
+            return self.widths.get(WIDTH, 0.0)
         key = (symbol, region, state.time if self.known.moves(symbol) else None)
         if key not in self.cache:
             for stale in [k for k in self.cache if k[:2] == key[:2]]:

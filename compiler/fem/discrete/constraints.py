@@ -22,6 +22,7 @@ from compiler.fem.discrete.locate import Locator
 from compiler.fem.discrete.spaces import Spaces, interpolation
 from compiler.fem.errors import SolverError
 from compiler.fem.forms.conditions import Essential, Pin
+from compiler.fem.forms.pairing import CONSTANT
 from compiler.fem.forms.weak import WeakForm
 from compiler.lowering.terms import Stream
 from pdespec.coordinates import Coordinate, Normal, Time
@@ -70,6 +71,12 @@ class Constraints:
     masters: Numbers
     known: Known
     pinned: tuple[Pinned, ...] = ()
+
+    @property
+    def moving(self) -> bool:
+        """Whether g changes in time."""
+        values = [each.value for each in (*self.fixed, *self.pinned)]
+        return any(isinstance(s, Time) or self.known.moves(s) for value in values for s in value.arguments)
 
     def offset(self, time: float) -> Array:
         """g at a time."""
@@ -184,8 +191,10 @@ def transformation(masters: Numbers, fixed: Sequence[Fixed], size: int) -> tuple
 
 
 def partners(form: WeakForm, spaces: Spaces) -> Numbers:
-    """For every unknown the one it equals: itself, or its partner on the opposite periodic side."""
+    """For every unknown the one it equals: itself, its partner on the opposite periodic side, or the first where all are equal."""
     masters = np.arange(spaces.size)
+    for component in (c for c in form.components if form.spaces[c] is CONSTANT):
+        masters[spaces.numbers(component)] = spaces.offsets[component]
     names = [x.name for x in form.coordinates]
     axes = [names.index(name) for name in form.domain.periodic]
     if not axes:
@@ -193,7 +202,7 @@ def partners(form: WeakForm, spaces: Spaces) -> Numbers:
     lower, upper = spaces.mesh.p.min(axis=1), spaces.mesh.p.max(axis=1)
     length = upper - lower
     for component in form.components:
-        if not form.spaces[component].continuous:
+        if not form.spaces[component].continuous or form.spaces[component] is CONSTANT:
             continue
         place = (spaces.nodes(component) - lower[:, None]) / length[:, None]
         place[axes] = np.where(place[axes] > 1 - 1e-9, 0.0, place[axes])

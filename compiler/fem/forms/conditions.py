@@ -15,6 +15,7 @@ from compiler.lowering.terms import Stream, scalars
 from pdespec.coordinates import Normal
 from pdespec.geometry import Boundary
 from pdespec.jets import carry_out
+from pdespec.jumps import slope
 from pdespec.statements.problem import Condition, Problem
 
 
@@ -55,6 +56,32 @@ class Initial:
     component: str
     order: int
     value: sp.Expr
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """`component >= bound` (sign 1) or `<= bound` (sign -1), as required by `text`."""
+
+    component: str
+    sign: int
+    bound: sp.Expr
+    text: str
+
+
+def obstacle(expression: sp.Expr, text: str, densities: Sequence[sp.Expr]) -> Obstacle | None:
+    """A requirement `expression > 0` as a bound on one unknown component; None for others, and where the energy needs it to be defined."""
+    streams = unknown_streams(expression)
+    if len(streams) != 1 or any(streams[0].index):
+        return None
+    factor = slope(expression, streams[0])
+    if not factor.is_number or factor == 0:
+        return None
+    for density in densities:
+        powers = [p for p in density.atoms(sp.Pow) if not (p.exp.is_integer and p.exp.is_positive) and p.base.has(streams[0])]
+        if powers or any(each.has(streams[0]) for each in density.atoms(sp.log)):
+            return None
+    bound = -expression.subs(streams[0], 0) / factor
+    return Obstacle(streams[0].component, 1 if factor > 0 else -1, bound, text)
 
 
 def split_conditions(

@@ -42,6 +42,7 @@ class Space:
 MAIN = Space(0, True, "continuous of the main degree")
 MULTIPLIER = Space(1, True, "a Lagrange multiplier: one degree lower than what it constrains (Taylor-Hood)")
 PRESSURE = Space(1, True, "a pressure, algebraic in its own equation: one degree lower than what it resists (Taylor-Hood)")
+CONSTANT = Space(0, True, "one number: its own equation says that it does not vary in space")
 FLUX = Space(1, False, "a flux defined by its own equation: discontinuous, one degree lower")
 
 

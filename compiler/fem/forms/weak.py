@@ -7,7 +7,7 @@ by parts, and the natural conditions become boundary integrals. Everything is an
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sympy as sp
 
@@ -16,33 +16,39 @@ from compiler.fem.forms.conditions import (
     Essential,
     Initial,
     Natural,
+    Obstacle,
     Pin,
     initials,
     natural,
+    obstacle,
     over_streams,
     pins,
     split_conditions,
     unknown_streams,
 )
 from compiler.fem.forms.divergence import divergence_form, order
+from compiler.fem.forms.nonsmooth import smoothed
 from compiler.fem.forms.pairing import (
+    CONSTANT,
     Row,
     Space,
     choose_spaces,
     differentiated,
     energy_spaces,
     holds,
+    name,
     pair,
 )
 from compiler.fem.forms.reduction import reduce_order
 from compiler.lowering.terms import Index, Stream, values
-from pdespec.calculus import Integral, TwoSided
+from pdespec.calculus import Integral, TwoSided, short
 from pdespec.coordinates import Time
 from pdespec.curvilinear import angles, power
 from pdespec.geometry import Boundary, Domain
 from pdespec.jets import carry_out
 from pdespec.jumps import slope
 from pdespec.statements.problem import IntegralRequirement, Problem
+from pdespec.symbols import UnknownField
 
 Region = Domain | Boundary
 
@@ -59,11 +65,17 @@ class Integrand:
 
 @dataclass(frozen=True)
 class Gauge:
-    """`int_region density = value`, kept by one Lagrange multiplier."""
+    """`int_region density = value`, kept by one Lagrange multiplier.
+
+    `constrains`: it is a constraint of a minimisation, whose multiplier is part of the solution. A multiplier of equations must vanish
+    instead, since they hold no such term: see `solvability.py`.
+    """
 
     region: Region
     density: sp.Expr
     value: sp.Expr
+    constrains: bool = False
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,7 +83,9 @@ class WeakForm:
     """All that the discretisation needs to know of a problem, as values.
 
     `given` are the declared unknown components, `components` those and the further ones of an order reduction. `settled` says for each
-    row that was integrated by parts on which boundaries a condition gives its boundary term; no other boundary may be left.
+    row that was integrated by parts on which boundaries a condition gives its boundary term; no other boundary may be left. `naturals` are
+    those of them that are natural, by label and region. `obstacles` are requirements that bound an unknown of a minimum, see
+    `obstacles.py`; all others are `admissible`. An energy with kinks holds the symbol `nonsmooth.WIDTH`.
     `energy` is empty unless the problem is one functional; `minimized` tells a minimum from a stationary point.
     """
 
@@ -92,6 +106,8 @@ class WeakForm:
     settled: Mapping[str, tuple[Boundary, ...]]
     labels: Mapping[str, str]
     pins: tuple[Pin, ...] = ()
+    naturals: Mapping[str, tuple[tuple[str, Boundary], ...]] = field(default_factory=dict)
+    obstacles: tuple[Obstacle, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -128,10 +144,13 @@ def weak_form(problem: Problem) -> WeakForm:
     refuse_transport(problem, rows, spaces)
     fluxes = {c for c, space in spaces.items() if not space.continuous}
     essentials, naturals = split_conditions(problem, rewrite, fluxes)
-    parted, settled, used = by_parts(problem, domain, rows, spaces, naturals, essentials)
+    constants = constant_unknowns(rows, problem.coordinates) - {c for e in essentials for c, _ in e.coefficients}
+    spaces |= dict.fromkeys(constants, CONSTANT)
+    parted, settled, used = by_parts(problem, domain, [r for r in rows if r.component not in constants], spaces, naturals, essentials)
     for condition in naturals:
-        if condition not in used:
+        if condition not in (natural for _, natural in used):
             raise NoWeakForm(unmatched(condition, rows))
+    bounds, needed = obstacles_of(problem, energy)
     return WeakForm(
         name=problem.name,
         coordinates=tuple(problem.coordinates),
@@ -143,13 +162,18 @@ def weak_form(problem: Problem) -> WeakForm:
         integrands=tuple(i for i in (*varied, *parted) if i.coefficient != 0),
         essentials=essentials,
         initials=initials(problem),
-        gauges=tuple(gauge(problem, r) for r in problem.requirements if isinstance(r, IntegralRequirement)),
-        admissible=admissible(problem),
+        gauges=tuple(gauge(problem, r, spaces) for r in problem.requirements if isinstance(r, IntegralRequirement)),
+        admissible=needed,
+        obstacles=bounds,
         energy=energy,
         minimized=bool(energy) and problem.functionals[0].kind == "minimize",
         settled=settled,
         labels={row.component: row.label for row in rows},
         pins=pins(problem),
+        naturals={
+            row.component: tuple((condition.label, condition.region) for component, condition in used if component == row.component)
+            for row in rows
+        },
     )
 
 
@@ -194,7 +218,7 @@ def the_domain(problem: Problem) -> Domain:
 
 def variations(problem: Problem, given: Sequence[str]) -> tuple[tuple[tuple[sp.Expr, Region], ...], tuple[Integrand, ...]]:
     """The energy and its first variation: one integrand for each stream of the densities. Nothing for energies of second derivatives."""
-    energy = tuple((over_streams(problem, d), r) for f in problem.functionals for d, r in f.terms)
+    energy = tuple((smoothed(over_streams(problem, d)), r) for f in problem.functionals for d, r in f.terms)
     streams = [s for density, _ in energy for s in unknown_streams(density)]
     if any(sum(space_part(problem, s)) > 1 for s in streams):
         return (), ()
@@ -202,7 +226,7 @@ def variations(problem: Problem, given: Sequence[str]) -> tuple[tuple[tuple[sp.E
     for functional in problem.functionals:
         of = {component for unknown in functional.unknowns for component in components_of(problem, unknown)} or set(given)
         for density, region in functional.terms:
-            density = over_streams(problem, density)
+            density = smoothed(over_streams(problem, density))
             varied += [Integrand(region, s.component, s.index, slope(density, s)) for s in unknown_streams(density) if s.component in of]
     alone = not problem.equations and len(problem.functionals) == 1
     return energy if alone else (), tuple(varied)
@@ -248,14 +272,15 @@ def by_parts(
     spaces: Mapping[str, Space],
     naturals: Sequence[Natural],
     essentials: Sequence[Essential],
-) -> tuple[list[Integrand], dict[str, tuple[Boundary, ...]], list[Natural]]:
-    """The rows integrated by parts: integrands, where their boundary terms are settled, and the natural conditions that did it."""
+) -> tuple[list[Integrand], dict[str, tuple[Boundary, ...]], list[tuple[str, Natural]]]:
+    """The rows integrated by parts: integrands, where their boundary terms are settled, and the natural conditions that did it, each with
+    the component whose test function it multiplies."""
     moving = {c for c, space in spaces.items() if space.below}
     fluxes = {c for c, space in spaces.items() if not space.continuous}
     value = (0,) * (len(problem.coordinates) + (problem.time is not None))
     integrands: list[Integrand] = []
     settled: dict[str, tuple[Boundary, ...]] = {}
-    used: list[Natural] = []
+    used: list[tuple[str, Natural]] = []
     for row in rows:
         place = [r.component for r in rows if r.label == row.label].index(row.component)
         form = divergence_form(row.residual, problem.coordinates, lambda inner: any(holds(inner, c) for c in moving))
@@ -264,9 +289,9 @@ def by_parts(
         integrands += [Integrand(domain, row.component, unit(value, j), -f) for j, f in enumerate(flux)]
         if all(f == 0 for f in flux):
             continue
-        free = [n for n in naturals if n not in used]
+        free = [n for n in naturals if n not in (condition for _, condition in used)]
         matched = natural(flux, place, free, fluxes, problem.coordinates)
-        used += [condition for condition, _ in matched]
+        used += [(row.component, condition) for condition, _ in matched]
         integrands += [Integrand(condition.region, row.component, value, rest) for condition, rest in matched]
         fixed = [e.region for e in essentials if row.component in dict(e.coefficients)]
         settled[row.component] = (*fixed, *(condition.region for condition, _ in matched))
@@ -290,20 +315,48 @@ def unmatched(condition: Natural, rows: Sequence[Row]) -> str:
     )
 
 
-def gauge(problem: Problem, requirement: IntegralRequirement) -> Gauge:
+def gauge(problem: Problem, requirement: IntegralRequirement, spaces: Mapping[str, Space]) -> Gauge:
     density = over_streams(problem, requirement.density)
-    return Gauge(requirement.region, density, values(problem, sp.sympify(requirement.value)))
+    held = {s.component for s in unknown_streams(density)}
+    constrains = False
+    for functional in problem.functionals:
+        varied = {c for unknown in functional.unknowns for c in components_of(problem, unknown)} or set(spaces)
+        level = functional.kind != "minimize" and any(spaces[c].below for c in held & varied)  # the level of a multiplier
+        constrains |= held <= varied and not level
+    text = f"require integral({short(requirement.density)}, {requirement.region.name}) = {requirement.value}".replace("`", "")
+    return Gauge(requirement.region, density, values(problem, sp.sympify(requirement.value)), constrains, text)
 
 
-def admissible(problem: Problem) -> tuple[sp.Expr, ...]:
-    """Expressions that must stay positive at every quadrature point: the requirements in the domain.
+def constant_unknowns(rows: Sequence[Row], coordinates: Sequence[sp.Symbol]) -> set[str]:
+    """Unknowns whose own equation says no more than that they do not vary in space: `dx(m) = 0` on an interval."""
+    if len(coordinates) != 1:
+        return set()
+    found = set()
+    for row in rows:
+        _, rest = sp.expand(carry_out(row.residual)).as_independent(sp.Derivative, as_Add=False)
+        first = isinstance(rest, sp.Derivative) and rest.variable_count == ((coordinates[0], 1),)
+        if first and isinstance(rest.expr, UnknownField) and name(rest.expr) == row.component:
+            found.add(row.component)
+    return found
+
+
+def obstacles_of(problem: Problem, energy: Sequence[tuple[sp.Expr, Region]]) -> tuple[tuple[Obstacle, ...], tuple[sp.Expr, ...]]:
+    """Bounds on values of a minimum, and the expressions that must stay positive at every quadrature point: the requirements in the domain.
 
     Unknowns declared positive are not among them: the iteration begins at zero, which would be refused.
     """
+    bounds: list[Obstacle] = []
     found = []
+    minimized = bool(energy) and problem.functionals[0].kind == "minimize" and not problem.equations
     for requirement in problem.requirements:
         if isinstance(requirement, IntegralRequirement) or not isinstance(requirement.region, Domain):
             continue
         sign = 1 if requirement.op in (">", ">=") else -1
-        found.append(over_streams(problem, sign * (requirement.lhs - requirement.rhs)))
-    return tuple(expression for expression in found if unknown_streams(expression))
+        expression = over_streams(problem, sign * (requirement.lhs - requirement.rhs))
+        text = f"require {short(requirement.lhs)} {requirement.op} {short(requirement.rhs)}".replace("`", "")
+        bound = obstacle(expression, text, [density for density, _ in energy]) if minimized else None
+        if bound is not None:
+            bounds.append(bound)
+        else:
+            found.append(expression)
+    return tuple(bounds), tuple(expression for expression in found if unknown_streams(expression))

@@ -16,11 +16,12 @@ from scipy.sparse import csc_matrix, diags
 from scipy.sparse.linalg import splu
 
 from compiler.fem.discrete.inverse import Inverse, lu
-from compiler.fem.errors import NoConvergence, Singular
+from compiler.fem.errors import NoConvergence, Singular, Unbounded
 from compiler.fem.solvers.newton import Equations, NewtonOptions, length, reduced
 
 Array = NDArray[np.float64]
 ROUNDING = 1e-13  # of a pivot, against the diagonal entry it began as
+CHECKS = (8, 24)  # steps after which an energy without a minimum is looked for
 ESCAPES = 6  # saddle points left before giving up; each lowers the energy
 
 
@@ -46,8 +47,10 @@ def minimize(equations: Energetic, u: Array, unbalanced: Array, options: NewtonO
     if not np.all(np.isfinite(remaining)):
         raise NoConvergence("the start of the iteration is not admissible")
     target = options.tolerance * max(scale, length(remaining))
-    escapes, settled = 0, False
+    escapes, settled, begun = 0, False, u
     for count in range(2 * options.iterations):
+        if count in CHECKS:
+            refuse_unbounded(potential, begun, u)
         tangent = (transformation.T @ equations.tangent(u) @ transformation).tocsc()
         if settled or length(remaining) <= target:
             if negative_pivots(tangent) == 0:
@@ -60,7 +63,23 @@ def minimize(equations: Energetic, u: Array, unbalanced: Array, options: NewtonO
             before, u = u, descend(equations, u, tangent, remaining, unbalanced, potential, options)
             settled = u is before
         remaining = reduced(equations, u, unbalanced)
+    refuse_unbounded(potential, begun, u)
     raise NoConvergence(f"the energy's gradient is still {length(remaining):.2e} (wanted {target:.2e}) after {count + 1} steps")
+
+
+def refuse_unbounded(potential: Callable[[Array], float], begun: Array, u: Array) -> None:
+    """Raises: Unbounded where the energy falls and falls, ever faster or in proportion, along the ray from `begun` through u."""
+    along = u - begun
+    if not np.any(along):
+        return
+    energies = [potential(begun + 2.0**k * along) for k in range(0, 34, 3)]
+    falls = [a - b for a, b in zip(energies, energies[1:], strict=False)]
+    grows = all(later > 4 * earlier > 0 for earlier, later in zip(falls[2:], falls[3:], strict=False))
+    if np.all(np.isfinite(energies)) and grows:
+        raise Unbounded(
+            f"F04: the energy has no minimum: along one direction it falls from {energies[0]:.3g} to {energies[-1]:.3g} and further; "
+            "look for a sign, or a load that the stiffness does not bound"
+        )
 
 
 def descend(
@@ -146,4 +165,6 @@ def leave(equations: Energetic, u: Array, tangent: csc_matrix, potential: Callab
             raise NoConvergence("a saddle point that cannot be left")
     while potential(u + 2 * step * direction) < potential(u + step * direction):
         step *= 2
+        if step * float(np.max(np.abs(direction))) > 1e3 * (1 + float(np.max(np.abs(u)))):
+            refuse_unbounded(potential, u, u + step * direction)
     return u + step * direction
