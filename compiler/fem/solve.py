@@ -104,7 +104,8 @@ def solve(
     batch: a `compiler.Batch`, or anything with its `size`, `params`, `evaluate`, `select` and `to`. mesh: a mesh, or the name of a file
     that meshio reads, instead of one made from the domain. start: what Newton's method begins with, a `Solution` or a mapping from unknowns
     to expressions, numbers or functions of points (n, d), for problems with several solutions or none near zero. tolerance: of the
-    estimated relative error in L2 of every unknown; from `resolution` on cells and steps in time are made smaller until it holds. Other options: the fields of `SolveOptions`.
+    estimated relative error in L2 of every unknown; from `resolution` on cells
+    and steps in time are made smaller until it holds. Other options: the fields of `SolveOptions`.
     Raises: NoWeakForm, NoConvergence, WrongOption, SolverError; each says what is missing.
     """
     refuse_options(problem, options)

@@ -28,6 +28,7 @@ from pdespec.geometry import Boundary
 
 Array = NDArray[np.float64]
 TOLERATED = 1e-3  # share of a term that no equation holds: the error of the mesh in a load that has to balance, or of rounded numbers
+MENTIONED = 1e-4  # share from which on it is warned of
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def refuse_defects(found: Sequence[Defect]) -> tuple[str, ...]:
     for defect in found:
         if defect.share > TOLERATED:
             raise Contradiction(f"F02: {defect}; no solution meets all of them: balance the data, or leave the requirement out")
-    return tuple(str(defect) for defect in found if defect.share > 1e-6)
+    return tuple(str(defect) for defect in found if defect.share > MENTIONED)
 
 
 def magnitudes(parts: Assembly, state: State) -> Array:
