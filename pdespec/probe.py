@@ -68,7 +68,7 @@ def vanishes(expression: sp.Expr) -> bool:
     return all(abs(value(expression, point)) < TOLERANCE for point in points(3, expression))
 
 
-def follows(a: sp.Expr, b: sp.Expr) -> sp.Expr | None:
+def implied_lower_bound(a: sp.Expr, b: sp.Expr) -> sp.Expr | None:
     """The shift by which `a` is bounded from below when `b` is not negative: a = slope*b + shift identically, slope > 0, shift >= 0.
 
     None when `a` is no such function of `b`, so that the sign of `b` says nothing about it.

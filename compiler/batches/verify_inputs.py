@@ -12,14 +12,14 @@ from compiler.data.samples import Draws
 from compiler.derivatives import Request
 from compiler.derivatives.interface import Index, parts
 from compiler.loss.hard_conditions import plan_hard_conditions
-from compiler.loss.physics import Acquainted
+from compiler.loss.physics import IdentitySet
 from compiler.loss.verify import made_of, verify
 from compiler.lowering.terms import lower
 from pdespec.statements.problem import Problem
 from pdespec.symbols import InputField
 
 LOG = logging.getLogger(__name__)
-MET: dict[frozenset, Acquainted] = {}  # what was tried in this process, by the derivatives asked: instances are made in loops
+MET: dict[frozenset, IdentitySet] = {}  # what was tried in this process, by the derivatives asked: instances are made in loops
 POINTS = 16
 
 
@@ -29,7 +29,7 @@ def verify_inputs(drawn: Draws) -> None:
         function = drawn.functions.get(name)
         if not isinstance(function, Given):
             continue
-        met, who = MET.setdefault(frozenset(parts(request).items()), Acquainted()), tuple(made_of(function.function))
+        met, who = MET.setdefault(frozenset(parts(request).items()), IdentitySet()), tuple(made_of(function.function))
         if who in met:
             continue
         declaration = drawn.problem.inputs[name]

@@ -20,7 +20,7 @@ from compiler.geometry.domain import Geometry
 from compiler.geometry.shapes.piece import (
     ACROSS,
     NODES,
-    Cut,
+    Clipped,
     Piece,
     gauss,
     whole,
@@ -110,7 +110,7 @@ def _piece(piece: Piece) -> tuple[Tensor, Tensor, Tensor]:
         t, share = _along(*piece.kept)
         points, normals = base.at(t)
         return points, normals.expand_as(points), base.speed(t) * share
-    if isinstance(piece, Cut):
+    if isinstance(piece, Clipped):
         at, share = _on(piece)
     else:
         cube, weights = _cube(2, CELLS[2])
@@ -128,7 +128,7 @@ def _along(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
     return at.flatten(1), (width * weights.to(start)).flatten(1)
 
 
-def _on(piece: Cut) -> tuple[Tensor, Tensor]:
+def _on(piece: Clipped) -> tuple[Tensor, Tensor]:
     """Gauss's rule on the kept stretches of lines between the breaks of a cut surface: as for its measure, a line may end like a root at
     a break, which the substitution (3 s - s^3) / 2 makes smooth. Shapes: parameters "b n 2", shares "b n"."""
     breaks = piece.breaks

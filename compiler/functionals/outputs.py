@@ -18,7 +18,7 @@ from sympy.core.function import AppliedUndef
 from torch import Tensor
 
 from compiler.functionals.integration import Rule, rule
-from compiler.loss.compiled_terms import Program
+from compiler.loss.compiled_terms import CompiledTerms
 from compiler.loss.physics import FieldLike, PhysicsLoss
 from compiler.lowering.coefficients import KnownValues
 from compiler.lowering.graph import ResidualGraph, Source
@@ -189,7 +189,7 @@ class _Evaluation:
         chosen = plan((term,), loss.components, loss.names, able, "autograd" if exact is not None else self.derivatives)
         found: list[Tensor] = []
         for group in chosen.groups:
-            program = Program(group)
+            program = CompiledTerms(group)
             known = _Known(KnownValues(self.problem, self.trainables, points, normals, self.batch.params, self.batch.evaluate), numbers)
             if exact is None:
                 result = loss.evaluate(program, self.field, points, known)

@@ -13,7 +13,7 @@ from compiler.geometry.domain import Geometry
 from compiler.loss.barrier import ExtrapolatedBarrier
 from compiler.loss.causality import causal_weights
 from compiler.loss.error_estimate import mean_square_error
-from compiler.lowering.coefficients import KnownValues, Surroundings
+from compiler.lowering.coefficients import Coefficients, KnownValues
 from compiler.lowering.graph import ResidualGraph, Source
 from compiler.lowering.plan import Group
 from compiler.lowering.terms import Term
@@ -41,12 +41,12 @@ class BatchLike(Protocol):
     def evaluate(self, name: str, points: Tensor) -> Tensor: ...
 
 
-class Program:
+class CompiledTerms:
     """One group of terms: the graph of those that are evaluated as they stand, and guarded densities by their place in the group."""
 
     def __init__(self, group: Group):
         self.group = group
-        self.sides = Program(group.sides) if group.sides is not None else None
+        self.sides = CompiledTerms(group.sides) if group.sides is not None else None
         self.requirements = tuple(t for t in group.terms if t.kind == "requirement")
         self.guards = {t.label: ExtrapolatedBarrier(t) for t in group.terms if t.guards}
         self.plain = tuple(t for t in group.terms if not t.guards)
@@ -68,7 +68,7 @@ class Program:
             start += len(other.expressions)
         raise KeyError(term.label)
 
-    def run(self, streams: Mapping[sp.Symbol, Tensor], known: Surroundings) -> dict[int, Tensor]:
+    def run(self, streams: Mapping[sp.Symbol, Tensor], known: Coefficients) -> dict[int, Tensor]:
         """Values of all expressions "b n", densities continued where a requirement is violated (see `compiler.loss.barrier`)."""
         like, given = known.points[..., 0].detach(), known.values(self.symbols)
         plain = iter(self.graph(streams | given, like))

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from compiler.derivatives import Autograd, Axes, LeastSquares, Request, Taylor, order, recognise
 from compiler.derivatives.interface import parts
 from compiler.geometry.domain import box
-from compiler.loss.compiled_terms import BatchLike, PointSetLike, Program, average
+from compiler.loss.compiled_terms import BatchLike, CompiledTerms, PointSetLike, average
 from compiler.loss.error_estimate import error_term
 from compiler.loss.trainables import Trainables
 from compiler.loss.verify import made_of, verify
-from compiler.lowering.coefficients import KnownValues, Surroundings
+from compiler.lowering.coefficients import Coefficients, KnownValues
 from compiler.lowering.plan import DerivativePlan, form_name, plan
 from compiler.lowering.rewrite import residual_units, term_units
 from compiler.lowering.selection import check_selection
@@ -139,11 +139,11 @@ class PhysicsLoss(nn.Module):
             for name, p in problem.trainables.items()
         }
         self.trainables = Trainables(first) if local is None else local.trainables
-        self._plans: dict[tuple[Capabilities, bool], tuple[DerivativePlan, tuple[Program, ...]]] = {}
-        self._alone: dict[tuple[Term, Capabilities], Program] = {}
-        self._probed = Acquainted()
-        self._verified: dict[frozenset, Acquainted] = {}
-        self._expected: set[Program] = set()
+        self._plans: dict[tuple[Capabilities, bool], tuple[DerivativePlan, tuple[CompiledTerms, ...]]] = {}
+        self._alone: dict[tuple[Term, Capabilities], CompiledTerms] = {}
+        self._probed = IdentitySet()
+        self._verified: dict[frozenset, IdentitySet] = {}
+        self._expected: set[CompiledTerms] = set()
         self._told: set[str] = set()
         self._inner: tuple[FieldLike, FieldLike] | None = None
 
@@ -260,7 +260,7 @@ class PhysicsLoss(nn.Module):
             totals |= program.reduce(values, points, known, violations, batch, causal)
         return self.gathered(totals, violations)
 
-    def _scales(self, read: Sequence[tuple[Program, PointSetLike, KnownValues, Mapping[sp.Symbol, Tensor]]]) -> dict[str, Tensor]:
+    def _scales(self, read: Sequence[tuple[CompiledTerms, PointSetLike, KnownValues, Mapping[sp.Symbol, Tensor]]]) -> dict[str, Tensor]:
         """What the components are multiplied by, "b 1" each."""
         scales: dict[str, Tensor] = {}
         for program, points, known, streams in read:
@@ -274,7 +274,7 @@ class PhysicsLoss(nn.Module):
                     scales |= dict.fromkeys(components, scale[:, None])
         return scales
 
-    def programs(self, field: FieldLike, batch: BatchLike) -> tuple[Program, ...]:
+    def programs(self, field: FieldLike, batch: BatchLike) -> tuple[CompiledTerms, ...]:
         """The groups of terms and how each is computed for this field, all of whose points the batch must have."""
         chosen, found = self._programs(capabilities(field), strong=False)
         self._tell(chosen)
@@ -289,7 +289,7 @@ class PhysicsLoss(nn.Module):
 
     def group_values(
         self,
-        program: Program,
+        program: CompiledTerms,
         field: FieldLike,
         batch: BatchLike,
         violations: dict[str, Tensor],
@@ -365,7 +365,7 @@ class PhysicsLoss(nn.Module):
         """One term's residual at points, of params and inputs drawn. Shapes: points "b n D", normals "b n d" -> "b n k"."""
         key = term, capabilities(field)
         if key not in self._alone:
-            self._alone[key] = Program(plan((term,), self.components, self.names, key[1], self.derivatives).groups[0])
+            self._alone[key] = CompiledTerms(plan((term,), self.components, self.names, key[1], self.derivatives).groups[0])
         program = self._alone[key]
         evaluate = lambda name, x: drawn.evaluate(name, x, continued=True)  # noqa: E731 - an input on another boundary has a value here too
         known = KnownValues(self.problem, self.trainables, points, normals, drawn.params, evaluate)
@@ -390,12 +390,12 @@ class PhysicsLoss(nn.Module):
         found = local.residuals(inner, frame.inward(points, dtype), known, numbers)
         return {label: (self.sizes[label] * value).to(points.dtype) for label, value in found.items()}
 
-    def evaluate(self, program: Program, field: FieldLike, points: Tensor, known: Surroundings) -> dict[int, Tensor]:
+    def evaluate(self, program: CompiledTerms, field: FieldLike, points: Tensor, known: Coefficients) -> dict[int, Tensor]:
         """Every expression of a group, numbered as by `Program.outputs`. Shapes: points "b n D" -> "b n"."""
         sides = {} if program.sides is None else self._on_sides(program.sides, field, known)
         return program.run(sides | self.streams(program, field, points), known)
 
-    def streams(self, program: Program, field: FieldLike, points: Tensor) -> dict[sp.Symbol, Tensor]:
+    def streams(self, program: CompiledTerms, field: FieldLike, points: Tensor) -> dict[sp.Symbol, Tensor]:
         """What a group reads of the field. Shapes: points "b n D" -> "b n" each."""
         self._check_points(points)
         if not program.streams:
@@ -409,7 +409,7 @@ class PhysicsLoss(nn.Module):
         return streams
 
     def _on_sides(
-        self, program: Program, field: FieldLike, known: Surroundings, scales: Mapping[str, Tensor] | None = None
+        self, program: CompiledTerms, field: FieldLike, known: Coefficients, scales: Mapping[str, Tensor] | None = None
     ) -> dict[sp.Symbol, Tensor]:
         """One-sided values of what jumps and averages are taken of, a few roundings beside the interface; of the scaled field."""
         if not isinstance(known, KnownValues) or known.normals is None:
@@ -462,7 +462,7 @@ class PhysicsLoss(nn.Module):
                 self._told.add(text)
                 LOG.warning(text)
 
-    def _probe(self, program: Program, field: FieldLike, points: Tensor) -> None:
+    def _probe(self, program: CompiledTerms, field: FieldLike, points: Tensor) -> None:
         """P04, once for a field that says nothing of itself and is to be differentiated in its points; then whether autograd does that."""
         group = program.group if program.sides is None else program.sides.group
         by_points = isinstance(group.options, (Autograd, Taylor)) and order(group.request)
@@ -475,7 +475,7 @@ class PhysicsLoss(nn.Module):
         if isinstance(program.group.options, LeastSquares):
             self._expect(program, program.group.options, points)
 
-    def _expect(self, program: Program, backend: LeastSquares, points: Tensor) -> None:
+    def _expect(self, program: CompiledTerms, backend: LeastSquares, points: Tensor) -> None:
         """P07 for a fit to the neighbours, once for a group of terms: as a warning, or where nothing is to be expected of it."""
         request, layout = program.group.request, recognise(points, self.axes)
         if program in self._expected or order(request) == 0 or backend.refuse(request, Capabilities(), layout) is not None:
@@ -487,19 +487,19 @@ class PhysicsLoss(nn.Module):
 
     def _verify(self, request: Request, field: FieldLike, points: Tensor) -> None:
         """P06 and P03, once for what a field is made of and the derivatives asked; for the class of one that declares what it can do."""
-        met = self._verified.setdefault(frozenset(parts(request).items()), Acquainted())
+        met = self._verified.setdefault(frozenset(parts(request).items()), IdentitySet())
         who = tuple(made_of(field)) if getattr(field, "capabilities", None) is None else (type(field),)
         if who not in met:
             for warning in verify(field, points, request, self.names, self.components):
                 LOG.warning(f"`{self.problem.name}`: {warning}")
             met.add(who)
 
-    def _programs(self, able: Capabilities, strong: bool) -> tuple[DerivativePlan, tuple[Program, ...]]:
+    def _programs(self, able: Capabilities, strong: bool) -> tuple[DerivativePlan, tuple[CompiledTerms, ...]]:
         key = able, strong
         if key not in self._plans:
             terms = self.strong if strong else self.terms
             chosen = plan(terms, self.components, self.names, able, self.derivatives)
-            self._plans[key] = chosen, tuple(Program(g) for g in chosen.groups)
+            self._plans[key] = chosen, tuple(CompiledTerms(g) for g in chosen.groups)
         return self._plans[key]
 
     def _check_points(self, points: Tensor) -> None:
@@ -542,7 +542,7 @@ def capabilities(field: FieldLike | None) -> Capabilities:
     return Capabilities(taylor=True) if field is None else capabilities_of(field)
 
 
-class Acquainted:
+class IdentitySet:
     """Groups of objects met before, by identity, since they may have no hash. Those with one that takes no weak reference are strangers
     every time."""
 

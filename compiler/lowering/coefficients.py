@@ -24,7 +24,7 @@ def entry(value: Tensor, symbol: Scalar) -> Tensor:
     return value.reshape(-1)[symbol.index].reshape(1, 1)
 
 
-class Surroundings(Protocol):
+class Coefficients(Protocol):
     """What the graphs of a group read beside the streams of the field."""
 
     @property

@@ -11,14 +11,14 @@ import sympy as sp
 from pdespec.errors import Diagnostic, ProblemError
 from pdespec.jets import jet_form, jets_of, sympy_form
 from pdespec.notation import short
-from pdespec.probe import follows
+from pdespec.probe import implied_lower_bound
 from pdespec.rules.registry import Analysis, rule
 from pdespec.statements.statements import Requirement
 from pdespec.symbols import UnknownField
 
 
 @dataclass(frozen=True)
-class Partial:
+class PartialFunction:
     """A use of a function that is not defined everywhere: what it is called, its argument, and which signs that may take."""
 
     name: str
@@ -86,7 +86,7 @@ def _is_real(number: Any) -> bool:
 Bounds = list[tuple[Any, bool]]  # expressions that are positive (strictly or not)
 
 
-def _partial_functions(form: Any) -> Iterator[tuple[Partial, Bounds]]:
+def _partial_functions(form: Any) -> Iterator[tuple[PartialFunction, Bounds]]:
     """Every function of unknowns in an expression that is not defined everywhere, with what the branch it stands in makes positive."""
     for branch, chosen in _branches(form, []):
         for node in sorted(branch.atoms(sp.Pow, sp.log), key=sp.default_sort_key):
@@ -94,11 +94,11 @@ def _partial_functions(form: Any) -> Iterator[tuple[Partial, Bounds]]:
             if not jets_of(argument, UnknownField):
                 continue
             if isinstance(node, sp.log):
-                yield Partial("log", argument, zero=False, negative=False), chosen
+                yield PartialFunction("log", argument, zero=False, negative=False), chosen
             elif not node.exp.is_integer:
-                yield Partial("a root", argument, zero=bool(node.exp.is_nonnegative), negative=False), chosen
+                yield PartialFunction("a root", argument, zero=bool(node.exp.is_nonnegative), negative=False), chosen
             elif not node.exp.is_nonnegative:
-                yield Partial("a division", argument, zero=False, negative=True), chosen
+                yield PartialFunction("a division", argument, zero=False, negative=True), chosen
 
 
 def _branches(form: Any, chosen: Bounds) -> Iterator[tuple[Any, Bounds]]:
@@ -135,11 +135,11 @@ def _positive_quantity(requirement: Any) -> tuple[Any, bool] | None:
         return None
 
 
-def _proved(use: Partial, required: list[tuple[Any, bool]]) -> bool:
+def _proved(use: PartialFunction, required: list[tuple[Any, bool]]) -> bool:
     """Whether a use is safe by its form, by declarations, or by a requirement on its argument or on a part of it."""
     for quantity, strict in required:
         for argument in (use.argument, -use.argument) if use.negative else (use.argument,):
-            bound = follows(argument, quantity)
+            bound = implied_lower_bound(argument, quantity)
             if bound is not None and use.allows(bound, strict):
                 return True
         stand_in = sp.Dummy("required", **({"positive": True} if strict else {"nonnegative": True}))

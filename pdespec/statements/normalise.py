@@ -66,10 +66,10 @@ def to_equation(each: Any, stated: Stated | None) -> Equation:
     if stated is not None and stated.kind != "equation":
         raise fail("T05", "a condition stands among the equations", "what on(..) and at(..) return belongs in conditions=")
     lhs, rhs = sides(each)
-    return Equation(lhs, rhs, home(lhs, rhs) if stated is None else stated.region.domain)
+    return Equation(lhs, rhs, domain_of(lhs, rhs) if stated is None else stated.region.domain)
 
 
-def home(*expressions: Any) -> Domain:
+def domain_of(*expressions: Any) -> Domain:
     """The domain on which the fields of an equation live."""
     fields = [field for expression in expressions for field in fields_of(expression)]
     domains = dict.fromkeys(field.func.declaration.region.domain for field in fields if isinstance(field, UnknownField))
@@ -88,7 +88,7 @@ def to_condition(each: Any, stated: Stated | None) -> Condition:
     if stated is None or stated.kind == "equation":
         raise fail("T05", f"{each} does not say where it holds", "write on(Gamma, ..) or at(t, 0, ..)")
     lhs, rhs = sides(each)
-    region = stated.region if stated.region is not None else home(lhs, rhs)
+    region = stated.region if stated.region is not None else domain_of(lhs, rhs)
     if stated.kind == "point":
         return at_point(lhs, rhs, region, stated.place)
     return Condition(lhs, rhs, region, stated.kind, stated.at)
@@ -210,7 +210,7 @@ def to_requirement(each: Any) -> Requirement | IntegralRequirement:
         raise fail("T05", f"the requirement has been folded to {bool(relation)} before it arrived", "a requirement holds a field")
     if isinstance(relation, Relational) and type(relation) in COMPARISONS:
         lhs, rhs = (complexes.real_valued(exact(side), "a side of the requirement") for side in relation.args)
-        return Requirement(lhs, COMPARISONS[type(relation)], rhs, region or home(lhs, rhs))
+        return Requirement(lhs, COMPARISONS[type(relation)], rhs, region or domain_of(lhs, rhs))
     lhs, rhs = sides(relation)
     terms = [term for term in sp.Add.make_args(lhs - rhs) if term.atoms(Integral)]
     if isinstance(lhs, sp.MatrixBase) or not terms:

@@ -26,7 +26,7 @@ def bricks(lower: Sequence[float], upper: Sequence[float], divisions: Sequence[i
     return skfem.MeshHex.init_tensor(*axes) if cell == "brick" else skfem.MeshTet.init_tensor(*axes)
 
 
-def segments(intervals: Sequence[tuple[float, float]], resolution: int) -> skfem.MeshLine:
+def segments(intervals: Sequence[tuple[float, float]], resolution: int) -> skfem.Mesh:
     """Intervals from left to right, `resolution` cells on the whole extent, at least one in each."""
     longest = intervals[-1][1] - intervals[0][0]
     axes = [np.linspace(a, b, max(1, math.ceil(resolution * (b - a) / longest - 1e-9)) + 1) for a, b in intervals]

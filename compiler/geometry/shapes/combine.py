@@ -19,7 +19,7 @@ from compiler.geometry.shapes.body import (
 )
 from compiler.geometry.shapes.numbers import Numbers
 from compiler.geometry.shapes.piece import (
-    Cut,
+    Clipped,
     Function,
     Piece,
     carrier_of,
@@ -221,7 +221,7 @@ class Combined:
         """The length by which edges are rounded in samples where the two boundaries meet. Shapes: "b"."""
         met = torch.zeros_like(extent(self.a), dtype=torch.bool)
         for piece in self.pieces()[len(self.a.pieces()) :]:
-            if isinstance(piece, Cut):
+            if isinstance(piece, Clipped):
                 met = met | (piece.share < 1 - 1e-5)
         return torch.where(met, self.finest() / 8, 0)
 

@@ -98,7 +98,7 @@ class FullBoundary:
 
 
 @dataclass(frozen=True)
-class Cut:
+class Clipped:
     """The part of `base` where `keep` (points, outward normals) holds; it changes only across zeros of the carriers.
 
     `uncovered` is smooth, positive on the part and negative on the rest of the base. Curves are cut exactly. A surface is cut along lines
@@ -198,16 +198,16 @@ class Cut:
         return stretches(along, second, self.carriers, self.keep, self.base.parts, cells, self.base.flat)
 
 
-Piece = FullBoundary | Cut
+Piece = FullBoundary | Clipped
 
 
-def cut(piece: Piece, carriers: Sequence[Carrier], keep: Keep, uncovered: Function, owner: Shape | None, hole: bool = False) -> Cut:
+def cut(piece: Piece, carriers: Sequence[Carrier], keep: Keep, uncovered: Function, owner: Shape | None, hole: bool = False) -> Clipped:
     """The part of a piece where `keep` holds, as a piece of the boundary of `owner`; a `hole` is turned, to bound what is left."""
     owners = piece.owners if owner is None else (*piece.owners, owner)
-    if isinstance(piece, Cut):
+    if isinstance(piece, Clipped):
         first, smooth = piece.keep, piece.uncovered
         turn = -1 if hole else 1
-        return Cut(
+        return Clipped(
             turned(piece.base) if hole else piece.base,
             (*piece.carriers, *carriers),
             lambda x, n: first(x, turn * n) & keep(x, n),
@@ -215,12 +215,12 @@ def cut(piece: Piece, carriers: Sequence[Carrier], keep: Keep, uncovered: Functi
             owners,
             piece.hole != hole,
         )
-    return Cut(turned(piece) if hole else piece, tuple(carriers), keep, uncovered, owners, piece.hole != hole)
+    return Clipped(turned(piece) if hole else piece, tuple(carriers), keep, uncovered, owners, piece.hole != hole)
 
 
 def with_owner(piece: Piece, owner: Shape, hole: bool = False) -> Piece:
     """A whole piece as a piece of the boundary of `owner`; a `hole` is turned."""
-    if isinstance(piece, Cut):
+    if isinstance(piece, Clipped):
         everything, positive = lambda x, n: torch.ones_like(x[..., 0], dtype=torch.bool), lambda x: torch.ones_like(x[..., 0])
         return replace(cut(piece, (), everything, positive, owner, hole), known=piece.known)
     return replace(turned(piece) if hole else piece, owners=(*piece.owners, owner), hole=piece.hole != hole)
@@ -228,7 +228,7 @@ def with_owner(piece: Piece, owner: Shape, hole: bool = False) -> Piece:
 
 def whole(piece: Piece) -> FullBoundary:
     """The piece before it was cut."""
-    return piece.base if isinstance(piece, Cut) else piece
+    return piece.base if isinstance(piece, Clipped) else piece
 
 
 def carrier_of(piece: Piece) -> Carrier:
@@ -265,7 +265,7 @@ def zeros(pieces: Sequence[Piece], x: Tensor) -> Tensor:
     values = []
     for piece in pieces:
         value, base = zero(piece, x), whole(piece)
-        if isinstance(piece, Cut):
+        if isinstance(piece, Clipped):
             present = (piece.share > 1e-12)[:, None]
             value = torch.where(present, value, FAR * base.measure[:, None] ** (1 / max(1, base.dim - 1)))
         values.append(value)
@@ -291,7 +291,7 @@ def signed(piece: Piece, x: Tensor) -> tuple[Tensor, Tensor]:
             held = ((share >= 0) & (share <= 1) & present).any(-1)
         else:
             foot, normal = _foot(base, x)
-            held = piece.keep(foot, normal) if isinstance(piece, Cut) else torch.ones_like(corner, dtype=torch.bool)
+            held = piece.keep(foot, normal) if isinstance(piece, Clipped) else torch.ones_like(corner, dtype=torch.bool)
     return torch.where(held, torch.minimum(height.abs(), corner), corner), torch.where(held & (height.abs() <= corner), height, torch.inf)
 
 
@@ -320,7 +320,7 @@ def flux(piece: Piece, origin: Tensor) -> Tensor:
         return _integral(piece, moment)
     if base.flat:
         return piece.measure * moment(*base.chart(base.measure.new_full((len(base.measure), 1, 2), 0.5)))[:, 0]
-    if isinstance(piece, Cut):
+    if isinstance(piece, Clipped):
         return base.measure * _across(piece, 0, lambda parameters: moment(*base.chart(parameters)))
     nodes, weights = gauss(NODES, base.measure)
     grid = torch.stack(torch.meshgrid(nodes, nodes, indexing="ij"), -1).reshape(1, -1, 2).expand(len(base.measure), -1, -1)
@@ -396,12 +396,12 @@ def _integral(piece: Piece, moment: Callable[[Tensor, Tensor], Tensor] | None) -
     return (values * ((end - start)[..., None] * weight).flatten(1)).sum(-1)
 
 
-def _across(piece: Cut, which: int, function: Function | None = None) -> Tensor:
+def _across(piece: Clipped, which: int, function: Function | None = None) -> Tensor:
     """The mean over the whole base of a function of the parameters, or of 1, on the kept part of a surface. Shapes: "b"."""
     return _panels(piece, piece.breaks[:, :-1], piece.breaks[:, 1:], which, function).sum(-1)
 
 
-def _panels(piece: Cut, low: Tensor, high: Tensor, which: int, function: Function | None = None) -> Tensor:
+def _panels(piece: Clipped, low: Tensor, high: Tensor, which: int, function: Function | None = None) -> Tensor:
     """The same over intervals of the second parameter. Shapes: low, high "b k" -> "b k".
 
     Between two breaks the length of a line may end like a root at either side: the substitution (3 s - s^3) / 2, with no slope at its ends,
@@ -423,7 +423,7 @@ def _panels(piece: Cut, low: Tensor, high: Tensor, which: int, function: Functio
 
 
 @torch.no_grad()
-def _breaks(piece: Cut) -> Tensor:
+def _breaks(piece: Clipped) -> Tensor:
     measure = piece.base.measure
     second = torch.linspace(0, 1, LINES + 1, dtype=measure.dtype, device=measure.device).expand(len(measure), -1).clone()
     second[:, 0], second[:, -1] = 1e-9, 1 - 1e-9
@@ -442,7 +442,7 @@ def _breaks(piece: Cut) -> Tensor:
     return _halved(piece, found)
 
 
-def _halved(piece: Cut, breaks: Tensor) -> Tensor:
+def _halved(piece: Clipped, breaks: Tensor) -> Tensor:
     """Breaks with others in the middle of panels on which two rules differ: cuts that touch and part again change no kind."""
     low, high = breaks[:, :-1], breaks[:, 1:]
     tolerance = max(TOLERANCE, 256 * torch.finfo(breaks.dtype).eps)
@@ -471,7 +471,7 @@ def _spread(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
     return start.gather(-1, cell) + target - (total - widths).gather(-1, cell)
 
 
-def _tested(piece: Cut, u: Tensor) -> Tensor:
+def _tested(piece: Clipped, u: Tensor) -> Tensor:
     """Parameters on a cut surface, near-uniform in the kept part; where that is small, on the line with the most of it."""
 
     def accepted(parameters: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from compiler.geometry.shapes.body import Body, Selection, Surroundings, bind
 from compiler.geometry.shapes.numbers import Numbers
 from compiler.geometry.shapes.piece import (
     Chart,
-    Cut,
+    Clipped,
     FullBoundary,
     Function,
     Piece,
@@ -93,10 +93,12 @@ class Placed:
 
     def _piece(self, piece: Piece) -> Piece:
         owners = (*piece.owners, self.shape)
-        if isinstance(piece, Cut):
+        if isinstance(piece, Clipped):
             carriers = tuple(Carrier(self._sized(each.function), each.flat) for each in piece.carriers)
             known = None if piece.known is None else self._grown(piece.known)
-            return Cut(self._whole(piece.base), carriers, self._kept(piece.keep), self._sized(piece.uncovered), owners, piece.hole, known)
+            return Clipped(
+                self._whole(piece.base), carriers, self._kept(piece.keep), self._sized(piece.uncovered), owners, piece.hole, known
+            )
         return replace(self._whole(piece), owners=owners)
 
     def _whole(self, piece: FullBoundary) -> FullBoundary:

@@ -11,7 +11,7 @@ from torch import Tensor
 from compiler.geometry.shapes.blend import both, conjunctions, norm
 from compiler.geometry.shapes.body import Body, Selection, Surroundings, bind
 from compiler.geometry.shapes.numbers import Numbers
-from compiler.geometry.shapes.piece import Cut, FullBoundary, Piece, carrier_of
+from compiler.geometry.shapes.piece import Clipped, FullBoundary, Piece, carrier_of
 from compiler.geometry.shapes.placed import Placed, placed
 from compiler.geometry.shapes.stretches import Carrier
 from pdespec.geometry import Cylinder, Disk, Extruded, Plane, placement
@@ -79,9 +79,9 @@ class Prism:
     def _side(self, piece: Piece) -> Piece:
         """What stands on a piece of the boundary of the base."""
         owners = (*piece.owners, self.shape)
-        if isinstance(piece, Cut):
+        if isinstance(piece, Clipped):
             carriers = tuple(Carrier(lambda x, f=each.function: f(x[..., :2]), each.flat) for each in piece.carriers)
-            return Cut(
+            return Clipped(
                 self._wall(piece.base), carriers, lambda x, n: piece.keep(x[..., :2], n[..., :2]),
                 lambda x: piece.uncovered(x[..., :2]), owners, piece.hole, piece.measure * self.height,
             )  # fmt: skip
@@ -102,7 +102,7 @@ class Prism:
             flat=piece.flat, parts=piece.parts, chart_error=0.0 if piece.natural is None else LATERAL,
         )  # fmt: skip
 
-    def _end(self, top: bool) -> Cut:
+    def _end(self, top: bool) -> Clipped:
         """The bottom or the top: of a rectangle around it what lies over the base."""
         lower, upper = (each.detach() for each in self.base.bounds())
         lower, size = lower - 0.1 * (upper - lower), 1.2 * (upper - lower)  # wider: a line may then begin on no boundary of the base
@@ -120,7 +120,7 @@ class Prism:
         plane = Plane((sp.S.Zero, sp.S.Zero, sp.S.One), self.shape.height if top else sp.S.Zero)
         rectangle = FullBoundary(3, size.prod(-1), chart, carrier, (self.shape,), plane, flat=True)
         carriers = (carrier_of(piece) for piece in self.base.pieces())
-        return Cut(
+        return Clipped(
             rectangle, tuple(Carrier(lambda x, f=each.function: f(x[..., :2]), each.flat) for each in carriers),
             lambda x, n: self.base.inside(x[..., :2]), lambda x: self.base.implicit(x[..., :2]), (self.shape,), False, self.base.measure(),
         )  # fmt: skip

@@ -28,7 +28,7 @@ from compiler.loss.blocks.step import (
     padded_latent,
     run,
 )
-from compiler.loss.compiled_terms import BatchLike, Program
+from compiler.loss.compiled_terms import BatchLike, CompiledTerms
 from compiler.loss.physics import FieldLike, PhysicsLoss
 from compiler.lowering.terms import Term
 
@@ -48,7 +48,7 @@ class Engine(Protocol):
 
     def room(self, block: Block, inputs: Inputs) -> int: ...
 
-    def note(self, program: Program, how: str, loudly: bool) -> None: ...
+    def note(self, program: CompiledTerms, how: str, loudly: bool) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Accumulator:
 class Accumulation:
     """Values and gradients of one group of terms for a field and a batch. Called with weights, it gives both; without, values alone."""
 
-    def __init__(self, engine: Engine, program: Program, field: FieldLike, batch: BatchLike) -> None:
+    def __init__(self, engine: Engine, program: CompiledTerms, field: FieldLike, batch: BatchLike) -> None:
         self.engine, self.field, self.batch = engine, field, batch
         self.block = Block(engine.loss, program, Parts.of(field, engine.loss, program, batch))
         self.points = batch.points[program.group.points]

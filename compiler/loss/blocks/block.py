@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from compiler.derivatives import Taylor, order
 from compiler.derivatives.taylor import space
-from compiler.loss.compiled_terms import BatchLike, PointSetLike, Program
+from compiler.loss.compiled_terms import BatchLike, CompiledTerms, PointSetLike
 from compiler.loss.physics import PhysicsLoss
 from compiler.lowering.coefficients import entry
 from compiler.lowering.terms import Stream
@@ -65,7 +65,7 @@ class Parts:
     reason: str = ""
 
     @staticmethod
-    def of(field: Any, loss: PhysicsLoss, program: Program, batch: BatchLike) -> Parts:
+    def of(field: Any, loss: PhysicsLoss, program: CompiledTerms, batch: BatchLike) -> Parts:
         """The parts of a field, for one group of terms."""
         if not dataclasses.is_dataclass(field):
             return Parts.whole(field, "the field is not made of modules and latent tensors")
@@ -102,7 +102,7 @@ def opaque(value: object) -> bool:
     return value.requires_grad if isinstance(value, Tensor) else callable(value) and not isinstance(value, nn.Module)
 
 
-def learnable(field: Any, loss: PhysicsLoss, program: Program, batch: BatchLike) -> str:
+def learnable(field: Any, loss: PhysicsLoss, program: CompiledTerms, batch: BatchLike) -> str:
     """What beside the field has a gradient, so that nothing may be computed ahead; empty where nothing has."""
     points = batch.points[program.group.points]
     for name, value in (*batch.params.items(), ("points", points.points), ("normals", points.normals), ("measure", points.measure)):
@@ -127,7 +127,7 @@ class Block:
     """The terms of one group as a function of latent tensors and columns."""
 
     loss: PhysicsLoss
-    program: Program
+    program: CompiledTerms
     parts: Parts
 
     @cached_property

@@ -22,7 +22,7 @@ from compiler.loss.blocks.accumulate import Accumulation, GroupResult
 from compiler.loss.blocks.block import Block
 from compiler.loss.blocks.capture import CaptureError
 from compiler.loss.blocks.step import Inputs, Step, captured
-from compiler.loss.compiled_terms import BatchLike, Program
+from compiler.loss.compiled_terms import BatchLike, CompiledTerms
 from compiler.loss.physics import FieldLike, PhysicsLoss, Terms
 
 LOG = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class StepEngine:
         """How every group of terms was computed last."""
         return "\n".join(f"{name}: {how}" for name, how in self._how.items()) or "nothing computed yet"
 
-    def note(self, program: Program, how: str, loudly: bool = True) -> None:
+    def note(self, program: CompiledTerms, how: str, loudly: bool = True) -> None:
         """Remembers how a group is computed, and logs it where that is new and not what was asked for."""
         name = ", ".join(t.label for t in program.group.terms)
         if loudly and self._how.get(name) != how:

@@ -97,7 +97,7 @@ def _member(member: t.Equality, kind: str, where: Any, at: Any, place: Any, draf
             equation = Equation(lhs, rhs, where, member.span, member)
             draft.equations[label or forms.free_label("eq", draft.equations)] = equation
             return True
-        home = where if where is not None else forms.home(lhs, rhs)
+        home = where if where is not None else forms.domain_of(lhs, rhs)
         if place:
             condition = forms.at_point(lhs, rhs, home, place)
         else:
@@ -192,7 +192,7 @@ def _requirement(statement: t.Require, scope: Scope) -> Any:
         hint = f"write require {text(statement.left)} {statement.operator} {text(statement.right)} in Omega"
         scope.fail("T05", "the requirement does not say where it holds", statement.span, hint)
         return None
-    return _attempt(lambda: Requirement(left, statement.operator, right, where or forms.home(left, right)), statement.span, scope)
+    return _attempt(lambda: Requirement(left, statement.operator, right, where or forms.domain_of(left, right)), statement.span, scope)
 
 
 @declare.register

@@ -162,7 +162,7 @@ def _head(kind: str, region: Any, at: Any, place: tuple[Any, ...], members: Any,
 def _home(condition: Condition) -> Any:
     """The region a condition has by itself, None when it does not say."""
     try:
-        return forms.home(condition.lhs, condition.rhs)
+        return forms.domain_of(condition.lhs, condition.rhs)
     except ProblemError:
         return None
 
