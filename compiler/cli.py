@@ -83,7 +83,9 @@ def command(name: str | None = None) -> Callable[[Callable[..., None]], Callable
 
 
 def _say(text: str) -> None:
-    err.print(text, markup=False)
+    from pdespec.errors import visible
+
+    err.print(visible(text), markup=False)
 
 
 def _solver_error() -> type[Exception]:
@@ -218,12 +220,15 @@ def train(
             raise RunError(f"{directory} was trained from Python and does not say how its model was built; resume it there")
         if preset is not None and run.preset != preset:
             raise Usage(f"{directory} was started with preset {run.preset}, not {preset}; leave --preset out to resume it")
-        if model_words := [word for word in words if word == "operator" or word.startswith("model.")]:
-            raise Usage(f"{model_words[0]} cannot change when a run is resumed")
         operator, model_options, options, name = run.recipe.operator, run.recipe.options, run.options, run.preset
     elif _leads():
         refuse_occupied(directory)
     operator, model_options, options = changed(operator, model_options, options, words)
+    if continuing and operator != run.recipe.operator:
+        raise Usage(f"operator cannot change when a run is resumed: it is {run.recipe.operator}")
+    for key in model_options if continuing else ():
+        if key not in run.recipe.options or run.recipe.options[key] != model_options[key]:
+            raise Usage(f"model.{key} cannot change when a run is resumed: it is {run.recipe.options.get(key, 'not given')}")
 
     model = _built(problem, operator, {"seed": options.seed, **model_options})
     from compiler.training.loop import train as run_training
@@ -233,7 +238,9 @@ def train(
     recipe = Recipe(operator, model_options)
     try:
         run = run_training(problem, model, options, directory, resume=resume, recipe=recipe, preset=name, display=display)
-    except KeyError as error:  # a weight for a term that does not exist
+    except KeyError as error:  # of a term or a backend that does not exist, in words; another is a fault of the program
+        if " " not in str(error.args[0]):
+            raise
         raise Usage(str(error.args[0])) from error
     if _leads():
         state = "trained" if run.finished else f"stopped after {options.seconds:g} s; continue with --resume and more `seconds`:"
@@ -248,6 +255,9 @@ def _built(problem: Problem, operator: str, options: dict[str, Any]) -> Any:
         return build(problem, operator, **options)
     except (KeyError, TypeError) as error:
         raise Usage(str(error.args[0])) from error
+    except (RuntimeError, ArithmeticError, IndexError, AttributeError, MemoryError) as error:
+        given = ", ".join(f"model.{name} = {value!r}" for name, value in options.items() if name != "seed")
+        raise Usage(f"no {operator} can be built with {given or 'these options'}: {error or type(error).__name__}") from error
     except ValueError as error:
         from pdespec.errors import ProblemError
 
@@ -295,6 +305,8 @@ def evaluate(
         _say(f"sample {index}: {text}")
     if found.doubt:
         _say(f"warning: {found.doubt}")
+    for remark in found.remarks:
+        _say(f"warning: {remark}")
     out.print(f"report: {directory / 'report.html'}", markup=False)
 
 
@@ -312,6 +324,7 @@ def compare(
         from compiler.training.checkpoint import load_run
 
         run = load_run(target)
+        _say_notes(run)
         problem, model = run.problem, run.model
     else:
         problem = pdespec.load(target)
@@ -358,6 +371,7 @@ def predict(
     from compiler.prediction.answers import OutsideWarning, load
 
     operator = load(directory, checkpoint)
+    _say_notes(operator.run)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", OutsideWarning)
         answer = operator(_numbers("--params", params or []), _functions(operator.problem, inputs or []))
@@ -397,6 +411,11 @@ def _estimated(answer: Answer) -> str:
     ]
     far = ", Newton's method had a long way to go" if float(found.guard.max()) > TRUSTED else ""
     return f"estimated error: {', '.join(parts)}{far}"
+
+
+def _say_notes(run: Any) -> None:
+    for note in run.notes:
+        _say(f"note: {note}")
 
 
 def _numbers(option: str, words: list[str]) -> dict[str, Any]:

@@ -1,21 +1,75 @@
-"""Files that are never seen half written."""
+"""How files are written: whole or not at all, through no link, and by one process at a time. No torch here."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+LOCK = ".lock"
+DRAFT = ".tmp"
+EXCLUSIVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+APPENDING = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+
+
+class Busy(Exception):
+    """Another process holds the directory."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Writes next to `path`, forces it to disk, then puts it in place: `path` is the old file or the new one, whatever happens."""
-    draft = path.with_name(f".{path.name}.tmp")
-    with draft.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    """Writes next to `path`, forces it to disk, then puts it in place: `path` is the old file or the new one, whatever happens.
+
+    The draft has a random name and is created exclusively, so that no file and no link that somebody planted is written through; a link
+    at `path` itself is replaced. (`tempfile` would do the same but for the mode: its files are the user's alone.)
+    Raises: OSError, and leaves no draft then.
+    """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}{DRAFT}")
+    try:
+        with os.fdopen(os.open(draft, EXCLUSIVE, 0o666), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def append(path: Path, text: str) -> None:
+    """Adds to a file. Raises: OSError, also where `path` is a link."""
+    with os.fdopen(os.open(path, APPENDING, 0o666), "w", newline="") as file:
+        file.write(text)
+
+
+def forget_drafts(directory: Path) -> None:
+    """Removes what killed processes left half written in a directory that this one holds."""
+    for draft in directory.glob(f".*{DRAFT}"):
+        if draft.name.count(".") >= 3:  # .NAME.TOKEN.tmp
+            draft.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """Holds a directory, which is made where it is missing, against other processes; the system lets go of it when the process ends.
+
+    Raises: Busy where another process holds it.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(directory / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise Busy(f"another process is at work in {directory}") from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -259,7 +259,8 @@ def make_airfoil(digits: Sequence[int], displacement: Any = ()) -> Airfoil:
     if len(numbers) != 3 or not all(each.is_Integer and each >= 0 for each in numbers) or not 0 < numbers[2] <= 40:
         hint = "write naca(0, 0, 12): camber %, its place in tenths, thickness %"
         raise fail("S02", f"naca{tuple(digits)} is no four-digit section", hint)
-    displaced = _scalars("airfoil", *(exact(displacement) if len(displacement) else ()))
+    given = exact(displacement) if isinstance(displacement, sp.Basic) or len(displacement) else ()
+    displaced = _scalars("airfoil", *((given,) if is_scalar(given) else given))
     if len(displaced) not in (0, 7):
         raise fail("S02", f"airfoil takes 7 displacements, {len(displaced)} given", "declare param d ~ uniform(-0.05, 0.05, size = 7)")
     return Airfoil(tuple(int(each) for each in numbers), displaced)  # type: ignore[arg-type]

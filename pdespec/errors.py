@@ -110,13 +110,13 @@ def render(diagnostic: Diagnostic) -> str:
         place = f"in `{diagnostic.label}`: "
     else:
         place = ""
-    lines = [f"{place}{diagnostic.severity} {diagnostic.code}: {diagnostic.message}"]
+    lines = [visible(f"{place}{diagnostic.severity} {diagnostic.code}: {diagnostic.message}")]
     if diagnostic.span:
         lines += excerpt(diagnostic.span)
     if diagnostic.cause:
-        lines.append(f"  cause: {diagnostic.cause}")
+        lines.append(visible(f"  cause: {diagnostic.cause}"))
     if diagnostic.hint:
-        lines.append(f"  fix:   {diagnostic.hint}")
+        lines.append(visible(f"  fix:   {diagnostic.hint}"))
     return "\n".join(lines)
 
 
@@ -179,6 +179,11 @@ def _columns(character: str) -> int:
 
 def _blank(character: str) -> str:
     return "\t" if character == "\t" else " " * _columns(character)
+
+
+def visible(text: str) -> str:
+    """A text as a terminal may show it: control characters, which could act on it, are replaced."""
+    return "".join(each if each == "\n" else _visible(each) for each in text)
 
 
 def _visible(character: str) -> str:

@@ -498,6 +498,10 @@ def side(domain: Domain, name: str | None = None, where: Any = (), **place: Any)
         hint = f"did you mean `{near}`?" if near else f"the coordinates are {', '.join(names)}"
         raise fail("S01", f"unknown coordinate `{coordinate}` in side({domain.name}, {coordinate} = ..)", hint, label=domain.name)
     value = exact(value)
+    foreign = isinstance(value, sp.MatrixBase) or value.atoms(AppliedUndef)
+    if foreign or any(not hasattr(each, "declaration") for each in value.free_symbols):
+        hint = f"write side({domain.name}, {coordinate} = 0); sloping sides belong to a polygon"
+        raise fail("T05", f"side({domain.name}, {coordinate} = ..) takes a number, {value} is none", hint, label=domain.name)
     _no_file("side", domain)
     held = _inequalities("side", domain, where)
     text = _listed(domain.name, held, f"{coordinate} = {sp.sstr(value)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -24,6 +24,13 @@ from pdespec.statements.problem import Problem
 
 OPERATORS: Registry[Callable[..., nn.Module]] = Registry("operator")
 
+COUNTS = {  # options that are whole numbers, and the least of them
+    **dict.fromkeys(("hidden", "layers", "modes", "latent", "grid", "heads", "slices", "projection", "channels"), 1),
+    **dict.fromkeys(("degree", "embedding"), 0),
+}
+SIZES = ("radius", "cells", "omega", "expansion", "ratio")  # options that are positive
+MOST, NODES, LARGEST = 2**16, 2**26, 1e30
+
 START = 0.05  # share of its usual size at which the last layer starts where conditions are built in: u begins near their lift
 LATENT = {1: (64,), 2: (32, 32), 3: (16, 16, 16), 4: (8, 8, 8, 8)}  # nodes a latent grid takes by default, by dimension
 
@@ -36,12 +43,44 @@ def build(problem: Problem, operator: str = "gino", **options: Any) -> nn.Module
     Raises: KeyError with the nearest name for an unknown operator, TypeError for an option it does not have.
     """
     frame, computed = scaled(problem)
+    refuse_implausible(problem, options)
     model = OPERATORS[operator](computed, **(options if computed is problem else inner_options(frame, options)))
     if computed is not problem:
         Framed(frame, component_sizes(problem, frame)).attach(model)
     model.recipe = Recipe(operator, options)
     model.register_forward_pre_hook(refuse_other_input)
     return model
+
+
+def refuse_implausible(problem: Problem, options: Mapping[str, Any]) -> None:
+    """Raises: ValueError for sizes of a model that are none: no layer, no channel, a box smaller than the domain, numbers not finite."""
+    for name, value in options.items():
+        numbers = list(_leaves(value))
+        if not all(math.isfinite(each) and abs(each) < LARGEST for each in numbers):
+            raise ValueError(f"{name} = {value!r} holds a number that is not finite")
+        least = COUNTS.get(name)
+        if least is not None and not all(isinstance(each, int) and least <= each <= MOST for each in numbers):
+            raise ValueError(f"{name} = {value!r} should be a whole number from {least} to {MOST}, or several")
+        if name in SIZES and not all(each > 0 for each in numbers):
+            raise ValueError(f"{name} = {value!r} should be positive")
+    for name in ("latent", "grid"):
+        if math.prod(_leaves(options.get(name, ()))) > NODES:
+            raise ValueError(f"{name} = {options[name]!r} has more than {NODES} nodes")
+    if options.get("box") is not None:
+        (lower, upper), (low, high) = extent(problem), options["box"]
+        if not all(a <= b + 1e-9 * abs(b) for a, b in zip((*low, *upper), (*lower, *high), strict=True)):
+            raise ValueError(f"box = {options['box']!r} does not hold the domain, which reaches from {lower} to {upper}")
+
+
+def _leaves(value: Any) -> Iterator[float]:
+    """The numbers in a value."""
+    if isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _leaves(each)
+    elif isinstance(value, Mapping):
+        yield from _leaves(list(value.values()))
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        yield value
 
 
 @OPERATORS.register("gino")

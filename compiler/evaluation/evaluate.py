@@ -96,6 +96,8 @@ def _measure(
             if not found:
                 _timed(run.model, batch, points)  # the first call also loads kernels and plans transforms
             answer, values, seconds = _timed(run.model, batch, points)
+            if not values.isfinite().all():
+                raise RunError(f"the operator's answer to held-out sample {index} is not finite; this run answers nothing there")
             at, own, expected = (each.double().cpu() for each in (points, values, truth(points)))
             gaps.append(misfit(run.problem, at, own, expected))
             energy = _energy(run.problem, batch, truth, answer, dtype_of(run.options))

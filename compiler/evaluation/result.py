@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from compiler.functionals.output_errors import Compared, errors
+from compiler.training.diagnosis import remarks
 from compiler.training.runs import Run
 
 POINTS = 4096  # Sobol points a sample at which u is compared: the error of the L2 norm is then well under 1 % of it
@@ -149,6 +150,11 @@ class Evaluation:
         found = {each.index: {label: share for label, share in each.violations.items() if share > 0} for each in self.samples}
         return {index: shares for index, shares in found.items() if shares}
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What could not be checked of the run, and what is doubtful about its training."""
+        return (*self.run.notes, *remarks(self.run.history))
+
     def ranked(self) -> dict[str, Sample]:
         """The best, the median and the worst sample."""
         order = sorted(self.samples, key=lambda each: each.squared_error)
@@ -178,6 +184,7 @@ class Evaluation:
             "device": self.device,
             "threads": torch.get_num_threads(),
             "points": POINTS,
+            **({"remarks": list(self.remarks)} if self.remarks else {}),
             "violations": {str(index): shares for index, shares in self.violations.items()},
             "failures": {str(index): text for index, text in self.failures.items()},
             "each": [

@@ -511,6 +511,8 @@ class PhysicsLoss(nn.Module):
                 f"points have shape {tuple(points.shape)}, the problem needs {expected}",
                 hint=f"coordinates are {', '.join(self.names)}, time last",
             )
+        if not points.isfinite().all():
+            raise fail("B02", "some points are not finite", hint="leave them out")
 
     def _check_names(self, kind: str, given: Mapping, declared: Mapping) -> None:
         for name in given:

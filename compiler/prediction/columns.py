@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
+import io
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.files import write_atomically
 from compiler.training.runs import RunError
 
 Array = NDArray[np.float64]
@@ -26,7 +30,7 @@ def read_columns(path: Path) -> dict[str, Array]:
         raise RunError(f"{path} is none of {', '.join(KINDS)}")
     try:
         found = {".csv": _csv, ".npz": _npz, ".h5": _h5}[path.suffix](path)
-    except (OSError, ValueError, KeyError, IndexError) as error:
+    except (OSError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, zlib.error, zipfile.BadZipFile, csv.Error) as error:
         raise RunError(f"{path} cannot be read as {path.suffix[1:]}: {error}") from error
     lengths = {name: values.shape for name, values in found.items()}
     if not found or any(len(shape) != 1 for shape in lengths.values()) or len(set(lengths.values())) != 1:
@@ -36,22 +40,25 @@ def read_columns(path: Path) -> dict[str, Array]:
 
 def write_columns(path: Path, columns: Mapping[str, Array]) -> None:
     """Raises: RunError for a file of another kind."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    out = io.BytesIO()
     if path.suffix == ".csv":
-        with path.open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(columns)
-            writer.writerows(zip(*(values.tolist() for values in columns.values()), strict=True))
+        text = io.StringIO(newline="")
+        writer = csv.writer(text)
+        writer.writerow(columns)
+        writer.writerows(zip(*(values.tolist() for values in columns.values()), strict=True))
+        out.write(text.getvalue().encode())
     elif path.suffix == ".npz":
-        np.savez(path, **columns)
+        np.savez(out, **columns)
     elif path.suffix == ".h5":
         import h5py
 
-        with h5py.File(path, "w") as file:
+        with h5py.File(out, "w") as file:
             for name, values in columns.items():
                 file[name] = values
     else:
         raise RunError(f"{path} is none of {', '.join(KINDS)}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, out.getvalue())
 
 
 def _csv(path: Path) -> dict[str, Array]:

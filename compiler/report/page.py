@@ -20,10 +20,9 @@ from compiler.report.charts import CHARTS
 from compiler.report.mathtext import display
 from compiler.report.pictures import png, sample_picture
 from compiler.training.progress import Display
-from compiler.training.runs import sessions
+from compiler.training.runs import PICTURES, refuse_links, sessions
 from compiler.training.solved_samples import LABEL
 
-PICTURES = "pictures"
 REPORT = "report.html"
 
 
@@ -58,6 +57,7 @@ def write_report(evaluation: Evaluation) -> None:
     figures = {name: sample_picture(evaluation, sample, f"{name} sample", loss) for name, sample in evaluation.ranked().items()}
     figures |= {chart.name: chart.draw(evaluation, [*loss.labels, LABEL]) for chart in CHARTS}
     images = {name: png(figure) for name, figure in figures.items()}
+    refuse_links(run.directory)
     (run.directory / PICTURES).mkdir(exist_ok=True)
     for name, data in images.items():
         write_atomically(run.directory / PICTURES / f"{name}.png", data)
@@ -118,6 +118,7 @@ def _warnings(evaluation: Evaluation) -> str:
     for index, shares in evaluation.violations.items():
         found = ", ".join(f"{label} at {100 * share:.2g} % of the points" for label, share in shares.items())
         notes.append(f"Sample {index} violates {found}.")
+    notes += [f"{remark[0].upper()}{remark[1:]}." for remark in evaluation.remarks]
     notes += [f"Sample {index}: {text}." for index, text in evaluation.alarms.items()]
     notes += [f"{evaluation.doubt[:1].upper()}{evaluation.doubt[1:]}."] if evaluation.doubt else []
     for name, values in evaluation.outputs.items():

@@ -18,10 +18,22 @@ from compiler.batches.build import build
 from compiler.files import write_atomically
 from compiler.loss.trainables import attribute
 from compiler.training.options import TrainOptions
-from compiler.training.runs import RUN, Run, RunError, open_run
+from compiler.training.runs import RUN, Run, RunError, open_run, refuse_foreign, refuse_unlike
 
 FORMAT = "pdespec-checkpoint-1"
 TRAINABLES = "loss.trainables."
+NUMBER = (int, float)
+STATE = {
+    "objective": {str: Tensor},
+    "optimizer": {"state": dict, "param_groups": list},
+    "step": int,
+    "seconds": NUMBER,
+    "best": NUMBER,
+    "pending": (*NUMBER, type(None)),
+    "ema": (dict, type(None)),
+    "balance": tuple,
+    "schedule": tuple,
+}
 
 
 def dtype_of(options: TrainOptions) -> torch.dtype:
@@ -35,7 +47,8 @@ def load_run(directory: str | Path, which: str = "last", model: nn.Module | None
     `model` is needed only where the run was not built by `compiler.build`. Raises `RunError` for what is missing or does not fit.
     """
     run = open_run(directory)
-    saved = load_tree(run.checkpoint(which))
+    saved = load_state(run.checkpoint(which))
+    notes = refuse_foreign(run, saved.get("identity"), run.checkpoint(which))
     if model is None:
         if run.recipe is None:
             raise RunError(f"{run.directory} does not say how its model was built; pass the model")
@@ -53,7 +66,15 @@ def load_run(directory: str | Path, which: str = "last", model: nn.Module | None
     kept = {name: TRAINABLES + attribute(name) for name in run.problem.trainables}
     values = {name: weights[key].reshape(-1).tolist() for name, key in kept.items() if key in weights}
     found = {each: number for name in values for each, number in zip(run.problem.trainables[name].components, values[name], strict=True)}
-    return replace(run, model=model.to(device).eval(), step=saved["step"], trainables=found)
+    refuse_infinite({**own, **{name: weights[key] for name, key in kept.items() if key in weights}}, run.checkpoint(which))
+    return replace(run, model=model.to(device).eval(), step=saved["step"], trainables=found, notes=notes)
+
+
+def refuse_infinite(weights: Mapping[str, Tensor], path: Path) -> None:
+    """Raises: RunError for a checkpoint whose weights are not numbers."""
+    for name, value in weights.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise RunError(f"checkpoint {path} holds weights that are not finite, first `{name}`: this run answers nothing; train anew")
 
 
 def save_tree(path: Path, tree: Any) -> None:
@@ -80,9 +101,25 @@ def load_tree(path: Path) -> Any:
         raise RunError(f"checkpoint {path} is damaged and cannot be read ({error})") from error
     if metadata.get("format") != FORMAT:
         raise RunError(f"{path} is not a checkpoint of this program (format {metadata.get('format')!r}, expected {FORMAT!r})")
-    if metadata["digest"] != _digest(metadata["tree"], tensors):
+    if metadata.get("digest") != _digest(metadata.get("tree", ""), tensors):
         raise RunError(f"checkpoint {path} is damaged: its contents do not match their digest")
-    return _unflatten(json.loads(metadata["tree"]), tensors)
+    try:
+        return _unflatten(json.loads(metadata["tree"]), tensors)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise RunError(f"checkpoint {path} holds no tree of this program ({error!r})") from error
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """The state of a training, as `compiler.training.loop` saves it. Raises: RunError for a file that is missing, damaged or another."""
+    saved = load_tree(path)
+    refuse_unlike(saved, STATE, path)
+    if saved.get("ema") is not None:
+        refuse_unlike(saved["ema"], {str: Tensor}, path, "ema")
+    if saved.get("identity") is not None:
+        refuse_unlike(saved["identity"], {"problem": str, "model": (dict, type(None)), "options": dict}, path, "identity")
+    if saved["step"] < 0:
+        raise RunError(f"checkpoint {path} is damaged: its step is {saved['step']}")
+    return saved
 
 
 def _flatten(tree: Any, tensors: dict[str, Tensor]) -> Any:

@@ -10,13 +10,14 @@ import platform
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
@@ -27,8 +28,9 @@ from compiler.scales import scaled
 from compiler.training import runs
 from compiler.training.balancers import BALANCERS, Signals, gradient_statistics
 from compiler.training.causality import STRENGTH, causal_strengths, nonlinear
-from compiler.training.checkpoint import dtype_of, load_tree, save_tree
+from compiler.training.checkpoint import dtype_of, load_state, save_tree
 from compiler.training.choice import Choice, References, choose
+from compiler.training.diagnosis import remarks
 from compiler.training.dual import LABEL as WEAK
 from compiler.training.dual import Window, meshed
 from compiler.training.objective import (
@@ -40,7 +42,7 @@ from compiler.training.objective import (
     seeded,
 )
 from compiler.training.optimizers import OPTIMIZERS, SCHEDULES, Progress
-from compiler.training.options import OptionError, TrainOptions, made
+from compiler.training.options import OptionError, TrainOptions, made, refuse_changed
 from compiler.training.progress import Display, Silent
 from compiler.training.rules import fitted
 from compiler.training.runs import Run, RunError
@@ -54,6 +56,10 @@ FABRIC_PRECISION: dict[str, Literal["32-true", "bf16-mixed"]] = {
     "float64": "32-true",
     "bfloat16": "bf16-mixed",
 }  # "32-true" leaves dtypes alone
+LOST = ("Connection closed", "Connection reset", "closed by peer", "Timed out", "timed out", "NCCL", "Broken pipe")
+STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+COPIES = {"SLURM_STEP_NUM_TASKS": "srun", "OMPI_COMM_WORLD_SIZE": "mpirun", "PMI_SIZE": "mpirun"}  # how many a launcher has started
+MAY_BE_IGNORED = STOPPING[2:]  # SIGHUP, under nohup
 VERSIONS = ("pdespec", "torch", "lightning-fabric", "safetensors", "sympy", "numpy", "scipy", "scikit-fem")
 
 
@@ -97,11 +103,35 @@ def train(
     resuming = resume and runs.holds_run(directory)
     if not resuming and runs.leads():
         runs.refuse_occupied(directory)
-
+    recipe = recipe or getattr(model, "recipe", None)
     if resuming:
-        if runs.open_run(directory).problem != problem:
+        known = runs.open_run(directory)
+        if known.problem != problem:
             raise RunError(f"{directory} trains another problem than this `{problem.name}`; name another directory with --out")
         runs.refuse_changed_meshes(problem, directory)
+        refuse_changed(known.options, options)
+    with runs.claimed(directory, not resuming) if runs.leads() else contextlib.nullcontext():
+        try:
+            return _train(problem, model, options, directory, resuming, loss, sampler, recipe, preset, display)
+        except RuntimeError as error:  # what gloo and NCCL raise when they wait for a process that is gone
+            if torch.distributed.is_initialized() and any(word in str(error) for word in LOST):
+                kept = f"; continue {directory} with --resume" if runs.checkpoint_path(directory, "last").is_file() else ""
+                raise RunError(f"another process of this run has ended, or did not answer in {options.timeout:g} s{kept}") from error
+            raise
+
+
+def _train(
+    problem: Problem,
+    model: nn.Module,
+    options: TrainOptions,
+    directory: Path,
+    resuming: bool,
+    loss: PhysicsLoss | None,
+    sampler: Sampler | None,
+    recipe: Recipe | None,
+    preset: str | None,
+    display: Display,
+) -> Run:
 
     stated = trained_as(problem, options.form) if loss is None else problem
     if stated is not problem and options.form == "auto" and made(BALANCERS, options.balancer, options.balancer_options).ratios:
@@ -142,13 +172,16 @@ def train(
     optimizer = made(OPTIMIZERS, options.optimizer, options.optimizer_options, parameters, lr=options.lr)
     wrapped, stepper = fabric.setup(objective, optimizer)
 
-    run = Run(directory, problem, options, recipe or getattr(model, "recipe", None), preset, model)
+    run = Run(directory, problem, options, recipe, preset, model)
     last, best = run.checkpoint("last"), run.checkpoint("best")
-    saved = load_tree(last) if resuming and last.is_file() else None
+    saved = _checkpoint(run, display) if resuming else None
+    _refuse_other_view(fabric, directory, (resuming, saved["step"] if saved else None))
     start, lowest, pending, seconds_before, ema = 0, math.inf, None, 0.0, _copy_weights(objective) if options.ema else None
     if saved:
         _restore(objective, optimizer, saved, last)
         start, lowest, pending, seconds_before = saved["step"], saved["best"], saved["pending"], saved["seconds"]
+        if saved.get("weights", options.weights) != options.weights:
+            lowest = math.inf  # of validation losses with other weights
         ema = {name: value.to(fabric.device) for name, value in saved["ema"].items()} if ema and saved["ema"] else ema
     balance_state = _state(balancer.init(len(labels)), saved, "balance")
     schedule_state = _state(schedule.init(), saved, "schedule")
@@ -168,7 +201,7 @@ def train(
 
     def snapshot(step: int) -> dict[str, Any]:
         state = {"balance": tuple(balance_state), "schedule": tuple(schedule_state), "ema": ema, "best": lowest, "pending": pending}
-        state |= {"step": step, "seconds": seconds_before + time.monotonic() - began}
+        state |= {"step": step, "seconds": seconds_before + time.monotonic() - began, "identity": belongs, "weights": dict(options.weights)}
         return state | {"objective": objective.state_dict(), "optimizer": optimizer.state_dict()}
 
     if fabric.is_global_zero:
@@ -192,6 +225,7 @@ def train(
             solved(problem, objective.solutions_drawn, options.solutions, directory, display)
         display.start(problem.name, start, options.steps)
     fabric.barrier()
+    belongs = runs.identity(run) if fabric.is_global_zero else None
     if options.solutions:
         objective.solutions = kept(problem, objective.solutions_drawn, options.solutions, directory).to(dtype_of(options), fabric.device)
 
@@ -237,27 +271,33 @@ def train(
             over = step == options.steps
             if validator and (over or step % options.validate_every == 0):
                 with _using(ema, objective):
-                    found = validator()
+                    found = fabric.broadcast(validator())  # what decides a step is known to one process, and told to all
+                _refuse_parted(fabric, objective, step)
                 row |= found
                 pending = found["validation"]
-                if pending < lowest:
-                    lowest = pending
-                    if fabric.is_global_zero:
-                        save_tree(best, snapshot(step))
             interrupted = _any(fabric, stop_requested())
             stopping = interrupted or _any(fabric, options.seconds is not None and row["seconds"] >= options.seconds)
+            due = over or stopping or step % options.checkpoint_every == 0
+            better = pending is not None and pending < lowest and math.isfinite(pending)
+            if due or better:
+                _refuse_lost(fabric, objective, labels, step, run)
+            lowest = pending if better else lowest
             if fabric.is_global_zero:
+                if better:
+                    save_tree(best, snapshot(step))
                 if over or pending is not None or step % options.log_every == 0:
                     runs.append_history(directory, columns, row)
-                display.step(row, labels)
-                if over or stopping or step % options.checkpoint_every == 0:
+                if due:
                     save_tree(last, snapshot(step))
+                display.step(row, labels)  # after saving: a terminal that hung up cannot be written to
             if stopping:
                 break
     fabric.barrier()
     if ema:
         _put_weights(objective, ema)
     run = dataclasses.replace(run, step=step, trainables=objective.trainables())
+    for remark in remarks(run.history) if fabric.is_global_zero else ():
+        display.say(f"warning: {remark}")
     if interrupted and not run.finished:
         raise Interrupted(run)
     return run
@@ -281,13 +321,16 @@ def _fabric(options: TrainOptions) -> Fabric:
     accelerator = options.accelerator
     if accelerator == "auto":
         accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    if accelerator == "cuda" and not torch.cuda.is_available():
+        raise OptionError("accelerator = cuda, and this machine has no GPU that torch can use; leave it out, or take cpu")
+    _refuse_copies()
     local = int(os.environ.get("LOCAL_WORLD_SIZE", options.devices))
     nodes = int(os.environ.get("WORLD_SIZE", local)) // local
     fabric = Fabric(
         accelerator=accelerator,
         devices=local,
         num_nodes=nodes,
-        strategy="ddp" if local * nodes > 1 else "auto",
+        strategy=DDPStrategy(find_unused_parameters=True, timeout=timedelta(seconds=options.timeout)) if local * nodes > 1 else "auto",
         precision=FABRIC_PRECISION[options.precision],
     )
     for name in ("batch", "validation"):
@@ -295,6 +338,18 @@ def _fabric(options: TrainOptions) -> Fabric:
             raise OptionError(f"{name} = {getattr(options, name)} does not divide among {local * nodes} processes")
     fabric.launch()
     return fabric
+
+
+def _refuse_copies() -> None:
+    """Raises: OptionError where a launcher has started several copies of the program that know nothing of each other."""
+    if "RANK" in os.environ or "LOCAL_RANK" in os.environ:
+        return
+    for name, launcher in COPIES.items():
+        if os.environ.get(name, "1").isdigit() and int(os.environ.get(name, "1")) > 1:
+            raise OptionError(
+                f"{launcher} has started {os.environ[name]} copies of this run, each of which would train all of it; "
+                "let it start one task a node, and that call torchrun (docs/running.md, several processes)"
+            )
 
 
 def _any(fabric: Fabric, flag: bool) -> bool:
@@ -306,7 +361,7 @@ def _restore(objective: Objective, optimizer: torch.optim.Optimizer, saved: Mapp
     try:
         objective.load_state_dict(saved["objective"])
         optimizer.load_state_dict(saved["optimizer"])
-    except (KeyError, RuntimeError, ValueError) as error:
+    except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise RunError(f"checkpoint {path} does not fit this model and optimiser: {error}") from error
 
 
@@ -353,7 +408,7 @@ def _using(ema: Mapping[str, Tensor] | None, objective: nn.Module) -> Iterator[N
 
 @contextlib.contextmanager
 def _stop_requests() -> Iterator[Callable[[], bool]]:
-    """A first SIGINT or SIGTERM is remembered, to be obeyed after the step; a second one acts at once.
+    """A first SIGINT, SIGTERM or SIGHUP is remembered, to be obeyed after the step; a second one acts at once.
 
     Only the main thread of a program may catch signals; elsewhere this never says stop.
     """
@@ -365,8 +420,9 @@ def _stop_requests() -> Iterator[Callable[[], bool]]:
         signal.signal(number, previous[number])
 
     with contextlib.suppress(ValueError):  # not the main thread
-        for number in (signal.SIGINT, signal.SIGTERM):
-            previous[number] = signal.signal(number, remember)
+        for number in STOPPING:
+            if number not in MAY_BE_IGNORED or signal.getsignal(number) != signal.SIG_IGN:
+                previous[number] = signal.signal(number, remember)
     try:
         yield lambda: bool(requests)
     finally:
@@ -378,7 +434,9 @@ def _columns(labels: tuple[str, ...], objective: Objective, options: TrainOption
     columns = ["step", "seconds", "lr", "gradient", "total", *map(runs.column, labels)]
     columns += [*(runs.column(name, labels) for name in objective.trainables()), *(f"weight {label}" for label in labels)]
     violated = [f"violated {label}" for label in objective.loss.requirements]
-    return columns + violated + ["validation", "error", *(f"validation {name}" for name in violated)] * bool(options.validation)
+    return (
+        columns + violated + ["validation", "prediction", "error", *(f"validation {name}" for name in violated)] * bool(options.validation)
+    )
 
 
 def _session(fabric: Fabric, step: int) -> dict[str, Any]:
@@ -396,6 +454,53 @@ def _session(fabric: Fabric, step: int) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: found(name) for name in VERSIONS},
     }
+
+
+def _checkpoint(run: Run, display: Display) -> Mapping[str, Any] | None:
+    """The state to go on from; None, which is said, where the run ended before its first checkpoint.
+
+    Raises: RunError where a checkpoint was there and is no longer, is damaged, or is that of another problem or setting.
+    """
+    last = run.checkpoint("last")
+    if last.is_file():
+        saved = load_state(last)
+        for note in runs.refuse_foreign(run, saved.get("identity"), last):
+            display.say(f"note: {note}")
+        return saved
+    done = max((row["step"] for row in run.history), default=0)
+    if run.checkpoint("best").is_file() or done > run.options.checkpoint_every:
+        raise RunError(f"{last} is missing, though the run came to step {done:.0f}; put it back, or train anew in another directory")
+    display.say(f"{run.directory} holds no checkpoint yet: starting again at step 0")
+    return None
+
+
+def _refuse_lost(fabric: Fabric, objective: Objective, labels: tuple[str, ...], step: int, run: Run) -> None:
+    """Before a state is saved. Raises: ProblemError R01 where its weights, or its losses on the batch of the last step, are not finite."""
+    broken = [name for name, value in objective.named_parameters() if not value.isfinite().all()]
+    if _any(fabric, bool(broken)):
+        which = f"`{broken[0]}`" if broken else "a weight of another process"
+        raise fail("R01", f"the update of step {step - 1} made {which} infinite or no number", _advice(run))
+    with torch.no_grad(), fabric.autocast():
+        values, _ = objective("train", step - 1)
+    losses = mean(fabric, values).double().cpu()
+    if not losses.isfinite().all():
+        raise _not_finite(objective, labels, losses, step - 1, run)
+
+
+def _refuse_other_view(fabric: Fabric, directory: Path, own: tuple[bool, int | None]) -> None:
+    """Raises: RunError on every process where one of them does not find the run that the first one finds."""
+    if fabric.world_size > 1 and _any(fabric, fabric.broadcast(own) != own):
+        raise RunError(f"the processes do not see the same run in {directory}; put it where all nodes can read it")
+
+
+def _refuse_parted(fabric: Fabric, objective: Objective, step: int) -> None:
+    """Raises: RunError where the weights of the processes, which are equal bit for bit, have parted."""
+    if fabric.world_size == 1:
+        return
+    with torch.no_grad():
+        own = torch.stack([each.detach().double().abs().sum() for each in objective.parameters()]).cpu()
+    if _any(fabric, not torch.equal(fabric.broadcast(own), own)):
+        raise RunError(f"the weights of the processes have parted by step {step}; this is a fault of the program, please report it")
 
 
 def _not_finite(objective: Objective, labels: tuple[str, ...], losses: Tensor, step: int, run: Run) -> ProblemError:

@@ -15,6 +15,7 @@ from compiler.fem import solve
 from compiler.geometry.metrics import interior, misfit
 from compiler.loss.blocks import StepEngine
 from compiler.loss.physics import PhysicsLoss
+from compiler.scales import component_sizes, scaled
 from compiler.training.checkpoint import dtype_of
 from compiler.training.dual import LABEL as WEAK
 from compiler.training.dual import Coarse, DualNorm, Window, meshed
@@ -24,6 +25,7 @@ from compiler.training.solved_samples import LABEL, POINTS, Solutions
 from pdespec.statements.problem import Problem
 
 Sampler = Callable[..., Any]
+PROBED = 64  # points of a held-out sample at which the size of the predictions is measured
 
 
 def seeded(seed: int, purpose: str, step: int) -> torch.Generator:
@@ -52,6 +54,7 @@ class Objective(nn.Module):
         self.solutions: Solutions | None = None
         self.dual: DualNorm | None = None
         self.window: Window | None = None
+        self.drawn: tuple[str, int, Any] | None = None  # the last batch of training: asked again before a state is saved
         self.held: tuple[Any, list[Coarse]] | None = None
         self.batch = options.batch
         self.causal: Mapping[str, float] = {}
@@ -124,6 +127,8 @@ class Objective(nn.Module):
     def draw(self, purpose: str, step: int, share: bool = True) -> Any:
         """The batch of a step, the same for every number of processes; with `share`, this process's part of it."""
         options, fabric = self.options, self.fabric
+        if share and self.drawn is not None and self.drawn[:2] == (purpose, step):
+            return self.drawn[2]
         size = self.batch if purpose == "train" else options.validation
         batch = self.sampler(
             self.problem,
@@ -136,7 +141,10 @@ class Objective(nn.Module):
             points_by=options.points_by if purpose == "train" else "sobol",
         )
         part = size // fabric.world_size
-        return batch.select(range(fabric.global_rank * part, (fabric.global_rank + 1) * part)) if share and part < size else batch
+        batch = batch.select(range(fabric.global_rank * part, (fabric.global_rank + 1) * part)) if share and part < size else batch
+        if share and purpose == "train":
+            self.drawn = purpose, step, batch
+        return batch
 
     def trainables(self) -> dict[str, float]:
         """The problem's trainable numbers, as they stand."""
@@ -164,13 +172,22 @@ class Validator:
         with torch.no_grad(), self.fabric.autocast():
             values, violated = self.objective("validate", 0)
         losses = mean(self.fabric, values).double().cpu()
-        found = {"validation": float(self.base @ losses)}
+        found = {"validation": float(self.base @ losses), "prediction": self.prediction()}
         found |= {f"validation {name}": value for name, value in self.objective.violations(violated).items()}
         if self.truth is not None:
             found["error"] = self.error(self.truth)
             if not (self.options.physics or self.objective.dual):
                 found["validation"] = found["error"]
         return found
+
+    @torch.no_grad()
+    def prediction(self) -> float:
+        """Root mean square of the predictions at some points of the held-out samples, in the sizes of the unknowns."""
+        problem = self.objective.problem
+        batch = self.objective.draw("validate", 0)
+        values = self.objective.model(batch.inputs)(interior(problem, batch)[:, :PROBED])
+        sizes = values.new_tensor(component_sizes(problem, scaled(problem)[0]))
+        return float(mean(self.fabric, (values / sizes).square().mean()).sqrt())
 
     def error(self, truth: Callable[[Tensor], Tensor]) -> float:
         """Mean over the solved samples of the relative L2 error of the worst unknown, as `compiler.evaluate` has it."""

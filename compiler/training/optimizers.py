@@ -52,12 +52,14 @@ class Patience(NamedTuple):
 @SCHEDULES.register("constant")
 def constant(warmup: int = 0) -> Schedule:
     """The option `lr` throughout, after `warmup` steps of linear rise."""
+    _bounded(warmup=(warmup, 0, math.inf))
     return _of_step(lambda step, steps: _warm(step, warmup))
 
 
 @SCHEDULES.register("cosine")
 def cosine(warmup: int = 0, floor: float = 0.01) -> Schedule:
     """Linear rise over `warmup` steps, then half a cosine down to `floor` times `lr` at the last step."""
+    _bounded(warmup=(warmup, 0, math.inf), floor=(floor, 0, 1))
 
     def factor(step: int, steps: int) -> float:
         share = min(1.0, max(0.0, (step - warmup) / max(1, steps - 1 - warmup)))
@@ -69,6 +71,8 @@ def cosine(warmup: int = 0, floor: float = 0.01) -> Schedule:
 @SCHEDULES.register("plateau")
 def plateau(factor: float = 0.5, patience: int = 5, threshold: float = 1e-4, floor: float = 1e-4, warmup: int = 0) -> Schedule:
     """`lr` times `factor` whenever more than `patience` validations in a row have not lowered the best by the share `threshold`."""
+    _bounded(factor=(factor, 0, 1), patience=(patience, 0, math.inf), threshold=(threshold, 0, 1), floor=(floor, 0, 1))
+    _bounded(warmup=(warmup, 0, math.inf))
 
     def update(progress: Progress, state: Patience) -> tuple[float, Patience]:
         if progress.validation is not None:
@@ -81,6 +85,13 @@ def plateau(factor: float = 0.5, patience: int = 5, threshold: float = 1e-4, flo
         return state.factor * _warm(progress.step, warmup), state
 
     return Schedule(Patience, update)
+
+
+def _bounded(**values: tuple[float, float, float]) -> None:
+    """Raises: ValueError for a number that is not between its bounds."""
+    for name, (value, least, most) in values.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+            raise ValueError(f"{name} is a number from {least} to {most}, not {value!r}")
 
 
 def _of_step(factor: Callable[[int, int], float]) -> Schedule:

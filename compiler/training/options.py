@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -17,6 +18,22 @@ from pdespec.errors import PdespecError, nearest
 POINTS = {"interior": 256, "boundary": 64, "initial": 64, "operator": 512}
 FORMS = ("auto", "strong", "energy")
 PRECISIONS = ("float32", "float64", "bfloat16")
+LARGEST = 1.7e308
+ACCELERATORS = ("auto", "cpu", "cuda")
+# The least and the most that a number may be; the least is left out where it is a float.
+RANGES: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(("steps", "validate_every", "checkpoint_every", "log_every"), (1, 10**12)),
+    **dict.fromkeys(("batch", "devices"), (1, 2**16)),
+    "points": (1, 2**24),
+    **dict.fromkeys(("solutions", "validation", "references"), (0, 2**20)),
+    **dict.fromkeys(("lr", "seconds", "clip", "timeout"), (0.0, math.inf)),
+    "seed": (-(2**63), 2**63 - 1),
+}
+# What the numbers in a checkpoint hang on: they cannot change when a run is resumed.
+FIXED = (
+    *("seed", "batch", "precision", "hard", "optimizer", "optimizer_options", "balancer", "balancer_options"),
+    *("form", "estimate", "dual", "physics", "solutions", "validation"),
+)
 
 
 class OptionError(PdespecError, ValueError):
@@ -47,6 +64,7 @@ class TrainOptions:
     problem, where neither an energy nor `estimate` measures the error (see `compiler.training.choice`), as in the presets demo and small.
     `causal` lets a residual count once those at earlier times are small (see `compiler.loss.causality`), with that strength relative to
     the residual of what stays as it begins; auto takes it where an equation with an initial state is nonlinear.
+    `timeout`: seconds that processes wait for one another, among them while the first one solves samples.
     `ema`: decay of the running mean of the weights that is evaluated instead of the last ones.
     `block` takes loss and gradient over blocks of that many queries, whatever their number in the same memory; with `captured` as one
     compiled graph (see `compiler.loss.blocks`).
@@ -77,6 +95,7 @@ class TrainOptions:
     seed: int = 0
     accelerator: str = "auto"
     devices: int = 1
+    timeout: float = 1800.0
     physics: bool = True
     solutions: int = 0
     dual: int | str | None = None
@@ -88,19 +107,20 @@ class TrainOptions:
     log_every: int = 10
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "devices", "validate_every", "checkpoint_every", "log_every"):
-            if getattr(self, name) < 1:
-                raise OptionError(f"{name} = {getattr(self, name)} must be at least 1")
-        for name in ("lr", "seconds", "clip"):
-            if getattr(self, name) is not None and not getattr(self, name) > 0:
-                raise OptionError(f"{name} = {getattr(self, name)} must be positive")
+        for name, kind in typing.get_type_hints(TrainOptions).items():
+            value = getattr(self, name)
+            object.__setattr__(self, name, value := checked_type(value, kind, name, repr(value)))
+            _in_range(name, value)
+        if self.accelerator not in ACCELERATORS:
+            hint = _hint(self.accelerator, ACCELERATORS)
+            raise OptionError(f"unknown accelerator {self.accelerator!r}{hint}; it is one of {', '.join(ACCELERATORS)}")
         if self.block is not None and self.block < 1:
             raise OptionError(f"block = {self.block} must be at least one query")
         if self.captured and self.block is None:
             raise OptionError("captured steps are taken in blocks; set block, e.g. block=256")
         if self.ema is not None and not 0 <= self.ema < 1:
             raise OptionError(f"ema = {self.ema} is a decay: 0 <= ema < 1")
-        if not (self.dual is None or self.dual == "auto" or (isinstance(self.dual, int) and self.dual >= 1)):
+        if not (self.dual is None or self.dual == "auto" or (isinstance(self.dual, int) and 1 <= self.dual <= 4096)):
             raise OptionError(f"dual = {self.dual!r} is the resolution of a coarse mesh, at least 1, or auto, or none")
         if not (self.causal is None or self.causal == "auto" or (isinstance(self.causal, (int, float)) and self.causal > 0)):
             raise OptionError(f"causal = {self.causal!r} is a strength above zero, or auto, or none")
@@ -108,8 +128,6 @@ class TrainOptions:
             raise OptionError(
                 "causal weights look at all points of a sample at once, and blocks see some of them; set causal=none or block=none"
             )
-        if self.solutions < 0:
-            raise OptionError(f"solutions = {self.solutions} must not be negative")
         if not (self.physics or self.solutions or self.dual):
             raise OptionError("without physics, training needs at least one solved sample; set solutions, e.g. solutions=64")
         if not (self.physics or self.dual or self.references):
@@ -118,7 +136,7 @@ class TrainOptions:
             raise OptionError("weights.data weighs solved samples, and there are none; set solutions, e.g. solutions=64")
         if "weak" in self.weights and not self.dual:
             raise OptionError("weights.weak weighs the weak residual, and there is none; set dual, e.g. dual=auto")
-        if self.validation < 0 or not 0 <= self.references <= self.validation:
+        if self.references > self.validation:
             raise OptionError(f"references = {self.references} must lie between 0 and validation = {self.validation}")
         if self.form not in FORMS:
             raise OptionError(f"unknown form {self.form!r}{_hint(self.form, FORMS)}; it is one of {', '.join(FORMS)}")
@@ -133,14 +151,32 @@ class TrainOptions:
         for name, count in self.points.items():
             if name not in POINTS:
                 raise OptionError(f"unknown kind of points {name!r}{_hint(name, POINTS)}; they are {', '.join(POINTS)}")
-            if count < 1:
-                raise OptionError(f"points.{name} = {count} must be at least 1")
+            checked_type(count, int, f"points.{name}", repr(count))
+            _in_range("points", count, f"points.{name}")
+        for name, weight in self.weights.items():
+            checked_type(weight, float, f"weights.{name}", repr(weight))
         object.__setattr__(self, "points", {**POINTS, **self.points})
 
     @property
     def term_weights(self) -> dict[str, float]:
         """The weights of the problem's own terms."""
         return {name: weight for name, weight in self.weights.items() if name not in ("data", "weak")}
+
+
+def fixed(options: TrainOptions) -> dict[str, Any]:
+    """The options that cannot change when a run is resumed, as JSON has them."""
+    return json.loads(json.dumps({name: getattr(options, name) for name in FIXED}, default=list))
+
+
+def refuse_changed(old: TrainOptions, new: TrainOptions) -> None:
+    """Raises: OptionError that names an option which cannot change when a run is resumed, and has."""
+    before, after = fixed(old), fixed(new)
+    for name in FIXED:
+        if before[name] != after[name]:
+            raise OptionError(
+                f"{name} cannot change when a run is resumed: it was {before[name]!r}, not {after[name]!r}; "
+                "leave it as it was, or train anew in another directory"
+            )
 
 
 def option_names() -> list[str]:
@@ -174,10 +210,18 @@ def parse_value(text: str, kind: Any, name: str) -> Any:
         value = json.loads({"none": "null", "None": "null", "True": "true", "False": "false"}.get(text, text))
     except json.JSONDecodeError:
         value = text
+    return checked_type(value, kind, name, repr(text))
+
+
+def checked_type(value: Any, kind: Any, name: str, shown: str) -> Any:
+    """The value as the annotation `kind` has it: whole floats as ints, ints as floats. Numbers in it are finite.
+
+    Raises: OptionError with what was `shown`.
+    """
+    _refuse_infinite(value, name, shown)
     kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
     for each in kinds:
         each = typing.get_origin(each) or each
-        each = dict if each is Mapping else each
         if each is Any or (each is type(None) and value is None):
             return value
         if each is float and isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -186,8 +230,34 @@ def parse_value(text: str, kind: Any, name: str) -> Any:
             return int(value)
         if isinstance(value, each) and not (each is int and isinstance(value, bool)):
             return value
-    wanted = " or ".join("none" if each is type(None) else getattr(typing.get_origin(each) or each, "__name__", "value") for each in kinds)
-    raise OptionError(f"option {name} = {text!r} should be {wanted}")
+    words = {type(None): "none", Mapping: "dict"}
+    wanted = " or ".join(words.get(each, getattr(each, "__name__", "value")) for each in (typing.get_origin(k) or k for k in kinds))
+    raise OptionError(f"option {name} = {shown} should be {wanted}")
+
+
+def _refuse_infinite(value: Any, name: str, shown: str) -> None:
+    """Raises: OptionError for a number that is infinite, none, or too large for a float64, also inside of lists and mappings."""
+    if isinstance(value, (list, tuple)):
+        for each in value:
+            _refuse_infinite(each, name, shown)
+    elif isinstance(value, Mapping):
+        for key, each in value.items():
+            _refuse_infinite(each, f"{name}.{key}", repr(each))
+    elif isinstance(value, (int, float)) and not abs(value) < LARGEST:
+        raise OptionError(f"option {name} = {shown[:40]} should be a finite number")
+
+
+def _in_range(name: str, value: Any, called: str = "") -> None:
+    """Raises: OptionError for a number beyond what RANGES allows."""
+    if name not in RANGES or not isinstance(value, (int, float)):
+        return
+    (least, most), called = RANGES[name], called or name
+    if isinstance(least, float):
+        if not value > least:
+            raise OptionError(f"{called} = {value} must be positive")
+    elif not least <= value <= most:
+        what = f"at least {least}" if value < least else f"at most {most}"
+        raise OptionError(f"{called} = {value} must be {what}")
 
 
 def from_json(values: Mapping[str, Any]) -> TrainOptions:
@@ -208,7 +278,12 @@ def made(registry: Mapping[str, Any], name: str, options: Mapping[str, Any], *ar
     for key in options:
         if key not in known:
             raise OptionError(f"{name!r} takes no option {key!r}{_hint(key, known)}; it takes {', '.join(known) or 'none'}")
-    return factory(*arguments, **fixed, **options)
+    try:
+        return factory(*arguments, **fixed, **options)
+    except (TypeError, ValueError, ArithmeticError, IndexError, RuntimeError) as error:
+        if isinstance(error, OptionError):
+            raise
+        raise OptionError(f"{name!r} with {', '.join(f'{k} = {v!r}' for k, v in options.items()) or 'no options'}: {error}") from error
 
 
 def _hint(name: str, candidates: typing.Iterable[str]) -> str:

@@ -10,13 +10,15 @@ DIR/evaluation.json, report.html, pictures/    written by `pdespec evaluate`
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import hashlib
 import io
 import json
 import os
-from collections.abc import Collection, Mapping, Sequence
+import reprlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -24,8 +26,8 @@ from typing import Any
 
 import pdespec
 from compiler.batches.recipe import Recipe
-from compiler.files import write_atomically
-from compiler.training.options import OptionError, TrainOptions, from_json
+from compiler.files import LOCK, Busy, append, forget_drafts, held, write_atomically
+from compiler.training.options import OptionError, TrainOptions, fixed, from_json
 from pdespec.errors import PdespecError
 from pdespec.geometry import Mesh, meshes
 from pdespec.statements.problem import Problem
@@ -35,6 +37,19 @@ RUN = "run.json"
 HISTORY = "history.csv"
 CHECKPOINTS = "checkpoints"
 NOTHING: Mapping[str, Any] = MappingProxyType({})
+SOLUTIONS = "solutions.safetensors"
+PICTURES = "pictures"
+
+
+MESHES = {"folder": (str, type(None)), "files": {str: {"sha256": str}}}
+LONGEST = 2**24  # bytes of run.json
+RECORD = {
+    "problem": str,
+    "preset": (str, type(None)),
+    "model": (dict, type(None)),
+    "options": dict,
+    "sessions": [{"processes": int, "device": str}],
+}
 
 
 class RunError(PdespecError):
@@ -46,7 +61,7 @@ class Run:
     """A training run on disk.
 
     `preset` names where its options came from, `step` is that of its last checkpoint, `model` the network where this process trained or
-    loaded it, `trainables` the values found for the problem's trainable scalars.
+    loaded it, `trainables` the values found for the problem's trainable scalars. `notes` say what could not be checked.
     """
 
     directory: Path
@@ -57,6 +72,7 @@ class Run:
     model: Any = None
     step: int = 0
     trainables: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def finished(self) -> bool:
@@ -89,14 +105,64 @@ def refuse_occupied(directory: Path) -> None:
         raise RunError(f"{directory} is a file; name a directory")
     if holds_run(directory):
         raise RunError(f"{directory} already holds a run; continue it with --resume, or name another directory with --out")
-    if directory.is_dir() and any(directory.iterdir()):
+    if directory.is_dir() and any(each.name != LOCK for each in directory.iterdir()):
         raise RunError(f"{directory} is not empty; name another directory with --out")
+
+
+@contextlib.contextmanager
+def claimed(directory: Path, fresh: bool) -> Iterator[None]:
+    """Holds a directory while a run is trained in it. A `fresh` run that fails before there is anything to go on from leaves nothing.
+
+    Raises: RunError where another process trains there.
+    """
+    made = [each for each in (directory, *directory.parents) if not each.exists()]
+    try:
+        with held(directory):
+            refuse_links(directory)
+            for each in (directory, directory / CHECKPOINTS):
+                forget_drafts(each)
+            try:
+                yield
+            except BaseException:
+                if fresh and not _begun(directory):
+                    _forget(directory, made)
+                raise
+    except Busy:
+        raise RunError(f"another process trains in {directory}; wait for it, end it, or name another directory with --out") from None
+
+
+def _begun(directory: Path) -> bool:
+    """Whether a run has anything that another session could go on from."""
+    return any((directory / CHECKPOINTS).glob("*.safetensors")) or (directory / SOLUTIONS).is_file() or bool(read_history(directory))
+
+
+def _forget(directory: Path, made: Sequence[Path]) -> None:
+    """Removes the files of a run that never began, and the folders that were made for it."""
+    files = [PROBLEM, RUN, HISTORY]
+    with contextlib.suppress(RunError):
+        files += _read_record(directory).get("meshes", {}).get("files", {}) if holds_run(directory) else []
+    for name in files:
+        if (directory / name).resolve().is_relative_to(directory.resolve()):
+            (directory / name).unlink(missing_ok=True)
+    folders = {parent for name in files for parent in (directory / name).parents if directory in parent.parents}
+    if directory in made:
+        (directory / LOCK).unlink(missing_ok=True)
+    for each in (directory / CHECKPOINTS, *sorted(folders, key=lambda each: -len(each.parts)), *made):
+        with contextlib.suppress(OSError):  # not there, or somebody has put something there
+            each.rmdir()
+
+
+def refuse_links(directory: Path) -> None:
+    """Raises: RunError for a run whose folders lead elsewhere: what is written there would replace files outside of it."""
+    for name in (CHECKPOINTS, PICTURES):
+        if (directory / name).is_symlink():
+            raise RunError(f"{directory / name} is a link, and a run writes into its own folders only; put the folder itself there")
 
 
 def free_directory(name: str, root: Path = Path("runs")) -> Path:
     """`runs/NAME`, or the first of `runs/NAME-2`, `runs/NAME-3`, .. that is free."""
     candidate, number = root / name, 1
-    while candidate.exists() and any(candidate.iterdir()):
+    while candidate.exists() and any(each.name != LOCK for each in candidate.iterdir()):
         number += 1
         candidate = root / f"{name}-{number}"
     return candidate
@@ -127,6 +193,31 @@ def create_run(run: Run, session: Mapping[str, Any], choice: Mapping[str, Any] =
     write_atomically(run.directory / RUN, _json(record))
 
 
+def identity(run: Run) -> dict[str, Any]:
+    """What a checkpoint belongs to: the text of the problem by its digest, the recipe of the model, and the options that cannot change."""
+    recipe = json.loads(json.dumps(dataclasses.asdict(run.recipe), default=list)) if run.recipe else None
+    return {"problem": digest(run.directory / PROBLEM), "model": recipe, "options": fixed(run.options)}
+
+
+def refuse_foreign(run: Run, saved: Mapping[str, Any] | None, checkpoint: Path) -> tuple[str, ...]:
+    """What is to be said of a checkpoint that does not tell what it belongs to: builds before this one wrote none.
+
+    Raises: RunError where it is the checkpoint of another problem, model or setting than the directory holds.
+    """
+    if saved is None:
+        return (f"{checkpoint} does not say which problem and options it belongs to: it is of an older version, and is believed",)
+    own = identity(run)
+    for key, file in (("problem", PROBLEM), ("model", RUN), ("options", RUN)):
+        if own[key] != saved.get(key):
+            changed = [name for name in own[key] if own[key][name] != saved[key].get(name)] if key == "options" else []
+            what = f"{key} ({', '.join(changed)})" if changed else key
+            raise RunError(
+                f"{run.directory / file} has changed since {checkpoint} was written: its {what} is not what was trained; "
+                "put the file back, or train anew"
+            )
+    return ()
+
+
 def continue_run(run: Run, session: Mapping[str, Any], choice: Mapping[str, Any], rules: Mapping[str, str]) -> None:
     """Notes that another session goes on with a run, with the options it now has."""
     record = _read_record(run.directory)
@@ -142,11 +233,14 @@ def open_run(directory: str | Path) -> Run:
     record = _read_record(directory)
     if not (directory / PROBLEM).is_file():
         raise RunError(f"{directory / PROBLEM} is missing; the run is not whole")
+    for key, schema in (("model", {"operator": str, "options": dict}), ("meshes", MESHES), ("loss", dict)):
+        if record.get(key) is not None:
+            refuse_unlike(record[key], schema, directory / RUN, key)
     problem = _with_meshes(directory, record)
     try:
         options = from_json(record["options"])
-        recipe = Recipe(**record["model"]) if record["model"] else None
-    except (KeyError, TypeError, OptionError) as error:
+        recipe = Recipe(record["model"]["operator"], record["model"]["options"]) if record["model"] else None
+    except (TypeError, OptionError) as error:
         raise RunError(f"{directory / RUN} is damaged or of another version ({error})") from error
     return Run(directory, problem, options, recipe, record.get("preset"))
 
@@ -204,12 +298,18 @@ def sessions(directory: Path) -> list[dict[str, Any]]:
     return _read_record(directory)["sessions"]
 
 
-OWN_COLUMNS = frozenset("step seconds lr gradient total validation error".split())
+OWN_COLUMNS = frozenset("step seconds lr gradient total validation error prediction".split())
+OWN_PREFIXES = ("weight ", "violated ", "validation ")  # of columns that hold another name
+FORMULA = tuple("=+-@")  # at the beginning of a cell
 
 
 def column(name: str, others: Collection[str] = ()) -> str:
-    """The column of history.csv for a term or a trainable number: its name, in backticks where another column has that."""
-    return f"`{name}`" if name in OWN_COLUMNS or name in others else name
+    """The column of history.csv for a term or a trainable number: its name, in backticks where another column has that.
+
+    A name that a spreadsheet would take for a formula stands in backticks too.
+    """
+    taken = name in OWN_COLUMNS or name in others or name.startswith((*OWN_PREFIXES, *FORMULA))
+    return f"`{name}`" if taken else name
 
 
 def read_history(directory: Path) -> list[dict[str, float]]:
@@ -217,9 +317,15 @@ def read_history(directory: Path) -> list[dict[str, float]]:
     path = directory / HISTORY
     if not path.is_file():
         return []
-    text = path.read_text()
-    lines = text[: text.rfind("\n") + 1].splitlines()
-    return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(lines)]
+    try:
+        text = path.read_text(encoding="utf-8")
+        lines = text[: text.rfind("\n") + 1].splitlines()
+        rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(lines)]
+    except (ValueError, TypeError, csv.Error) as error:  # None for cells that no column has
+        raise RunError(f"{path} is damaged ({error})") from error
+    for k, row in enumerate(rows):
+        refuse_unlike(row, dict.fromkeys(("step", "seconds", "lr", "gradient", "total"), float), path, f"row {k + 1}")
+    return rows
 
 
 def write_history(directory: Path, columns: Sequence[str], rows: Sequence[Mapping[str, float]]) -> None:
@@ -228,8 +334,7 @@ def write_history(directory: Path, columns: Sequence[str], rows: Sequence[Mappin
 
 
 def append_history(directory: Path, columns: Sequence[str], row: Mapping[str, float]) -> None:
-    with (directory / HISTORY).open("a", newline="") as file:
-        file.write(_csv([_cells(columns, row)]))
+    append(directory / HISTORY, _csv([_cells(columns, row)]))
 
 
 def _cells(columns: Sequence[str], row: Mapping[str, float]) -> list[str]:
@@ -246,10 +351,37 @@ def _read_record(directory: Path) -> dict[str, Any]:
     path = Path(directory) / RUN
     if not path.is_file():
         raise RunError(f"{directory} holds no run ({RUN} is missing); `pdespec train FILE --out {directory}` makes one")
+    if path.stat().st_size > LONGEST:
+        raise RunError(f"{path} is {path.stat().st_size} bytes long, more than any record of a run")
     try:
-        return json.loads(path.read_text())
-    except ValueError as error:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{path} is damaged ({error})") from error
+    refuse_unlike(record, RECORD, path)
+    return record
+
+
+def refuse_unlike(value: Any, schema: Any, path: Path, place: str = "") -> None:
+    """Raises: RunError, with the place, for a value that is not as its schema says: a type or several; a mapping of the keys that must be
+    there; a list of one schema, for all entries; `{str: schema}`, for all values of a mapping."""
+    if isinstance(schema, dict):
+        fits = isinstance(value, Mapping)
+        for key, inner in schema.items() if fits else ():
+            if key is str:
+                for name, each in value.items():
+                    refuse_unlike(each, inner, path, f"{place}.{name}".lstrip("."))
+            elif key not in value:
+                raise RunError(f"{path} is damaged or of another version: {f'{place}.{key}'.lstrip('.')} is missing")
+            else:
+                refuse_unlike(value[key], inner, path, f"{place}.{key}".lstrip("."))
+    elif isinstance(schema, list):
+        fits = isinstance(value, (list, tuple))
+        for k, each in enumerate(value if fits else ()):
+            refuse_unlike(each, schema[0], path, f"{place}[{k}]")
+    else:
+        fits = isinstance(value, schema) and not (isinstance(value, bool) and schema is not bool)
+    if not fits:
+        raise RunError(f"{path} is damaged or of another version: {place or 'it'} is {reprlib.repr(value)}")
 
 
 def _json(record: Mapping[str, Any]) -> bytes:

@@ -15,10 +15,10 @@ from compiler.fem import SampleError, solve
 from compiler.geometry.metrics import Misfit, interior, misfit
 from compiler.training.checkpoint import load_tree, save_tree
 from compiler.training.progress import Display
-from compiler.training.runs import RunError
+from compiler.training.runs import SOLUTIONS as FILE
+from compiler.training.runs import RunError, refuse_unlike
 from pdespec.statements.problem import Problem
 
-FILE = "solutions.safetensors"
 LABEL = "data"  # of the term, also in `TrainOptions.weights`
 POINTS = 1024  # of each solved sample; a step takes as many of them as it has interior points
 
@@ -79,6 +79,9 @@ def solved(problem: Problem, draw: Callable[[int], Any], count: int, directory: 
 def kept(problem: Problem, draw: Callable[[int], Any], count: int, directory: Path) -> Solutions:
     """The samples that `solved` solved, without those that the solver gave up on. Raises: RunError where there are others."""
     saved = load_tree(directory / FILE)
+    refuse_unlike(saved, {"count": int, "samples": [int], "values": Tensor}, directory / FILE)
+    if not all(0 <= k < saved["count"] for k in saved["samples"]) or saved["values"].dim() != 3:
+        raise RunError(f"{directory / FILE} is damaged: its samples are {saved['samples'][:8]}")
     if saved["count"] != count:
         raise RunError(f"{directory / FILE} holds {saved['count']} solved samples, the run asks for {count}; name another directory")
     return Solutions(problem, draw(count).select(saved["samples"]), saved["values"])

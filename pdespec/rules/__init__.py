@@ -1,6 +1,21 @@
 """The rules of well-posedness, by what they look at. Importing this package registers them, in the order of the codes."""
 
-from pdespec.rules import axis, boundary, data, energy, equations, functions, initial, interfaces, names, null_space, points, shapes, values
+from pdespec.rules import (
+    axis,
+    boundary,
+    data,
+    energy,
+    equations,
+    functions,
+    initial,
+    interfaces,
+    known,
+    names,
+    null_space,
+    points,
+    shapes,
+    values,
+)
 
 __all__ = [
     "axis",
@@ -11,6 +26,7 @@ __all__ = [
     "functions",
     "initial",
     "interfaces",
+    "known",
     "names",
     "null_space",
     "points",

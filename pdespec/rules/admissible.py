@@ -20,6 +20,7 @@ from pdespec.geometry import (
     Ellipsoid,
     Extruded,
     Interval,
+    Polygon,
     Rectangle,
     Scaled,
     Shape,
@@ -31,6 +32,9 @@ from pdespec.symbols import Param, Scalar
 ANGLES = 256  # of a star, at which its radius is looked at
 SHARES = {1: 17, 2: 9, 3: 5}  # values tried of each number drawn, between the ends of its law's reach; the ends alone of more numbers
 ROUNDING = 1e-12  # of the largest value tried, below which one counts as zero
+Corner = tuple[float, ...]
+Segment = tuple[Corner, Corner]
+
 MOST_DRAWN = 10  # numbers drawn whose ends are tried in all combinations; of more, one after the other
 
 
@@ -106,7 +110,7 @@ def sides(shape: Shape) -> tuple[float, ...]:
         return ()
     found = []
     for need in needs(shape):
-        ranges = {symbol: _range(symbol) for symbol in need.scalars}
+        ranges = {symbol: reach(symbol) for symbol in need.scalars}
         if any(each is None for each in ranges.values()):
             return ()
         found.append(float(need.value.subs({symbol: (low + high) / 2 for symbol, (low, high) in ranges.items()})))  # type: ignore[misc]
@@ -118,7 +122,7 @@ def counterexample(need: Need) -> tuple[Mapping[str, float], float] | None:
 
     Params without a law count at their declared value; where one has neither, nothing is known.
     """
-    ranges = [_range(symbol) for symbol in need.scalars]
+    ranges = [reach(symbol) for symbol in need.scalars]
     if any(each is None for each in ranges):
         return None
     symbols = [*need.scalars, *([need.angle] if need.angle is not None else [])]
@@ -137,7 +141,47 @@ def counterexample(need: Need) -> tuple[Mapping[str, float], float] | None:
     return {str(s): v for s, v in zip(need.scalars, worst[1], strict=True)}, worst[0]
 
 
-def _range(symbol: Scalar) -> tuple[float, float] | None:
+def crossing(shape: Polygon) -> tuple[Segment, Segment, str] | None:
+    """Two sides of a polygon that meet where they should not, and the params at which they do; None where none is found."""
+    scalars = sorted(set().union(*(each.atoms(Scalar) for point in shape.points for each in point)), key=lambda symbol: symbol.name)
+    ranges = [reach(symbol) for symbol in scalars]
+    if any(each is None for each in ranges):
+        return None
+    evaluate = sp.lambdify(scalars, [list(point) for point in shape.points], "math")
+    for values in dict.fromkeys(_tried(ranges)):
+        try:
+            corners = [tuple(map(float, point)) for point in evaluate(*values)]
+        except (ValueError, ZeroDivisionError, OverflowError, TypeError):
+            continue
+        segments = list(zip(corners, corners[1:] + corners[:1], strict=True))
+        for i, first in enumerate(segments):
+            for k in range(i + 1, len(segments)):
+                if _meet(first, segments[k], adjacent=k == i + 1 or (i == 0 and k == len(segments) - 1)):
+                    return first, segments[k], ", ".join(f"{s} = {v:.6g}" for s, v in zip(scalars, values, strict=True))
+    return None
+
+
+def _meet(first: Segment, second: Segment, adjacent: bool) -> bool:
+    """Whether two sides have a point in common; of neighbours, more than their corner."""
+    (a, b), (c, d) = first, second
+    turn = (_turn(a, b, c), _turn(a, b, d), _turn(c, d, a), _turn(c, d, b))
+    size = max(math.dist(a, b), math.dist(c, d)) ** 2
+    turn = tuple(0.0 if abs(each) <= ROUNDING * size else each for each in turn)
+    if adjacent:  # they fold back onto each other
+        shared, p, q = (b, a, d) if b == c else (a, b, c)
+        return not any(turn) and sum((x - s) * (y - s) for x, y, s in zip(p, q, shared, strict=True)) > 0
+    if any(turn):
+        return turn[0] * turn[1] <= 0 and turn[2] * turn[3] <= 0
+    return all(max(min(a[i], b[i]), min(c[i], d[i])) <= min(max(a[i], b[i]), max(c[i], d[i])) for i in range(2))  # on one line
+
+
+def _turn(a: Corner, b: Corner, c: Corner) -> float:
+    """Twice the area of a triangle, with the sign of its orientation."""
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+
+
+def reach(symbol: Scalar) -> tuple[float, float] | None:
+    """The ends of what the law of a param draws, twice its value where it has one; None where neither is known."""
     declaration: Param = symbol.declaration
     if declaration.law is not None:
         low, high = declaration.law.reach  # type: ignore[attr-defined]

@@ -12,13 +12,14 @@ from sympy.logic.inference import satisfiable
 from pdespec.calculus import entries
 from pdespec.errors import Diagnostic, ProblemError, Span
 from pdespec.functions import unknown_functions
+from pdespec.geometry import shape_symbols
 from pdespec.jets import jet_form, jets_of, sympy_form, total_derivative
 from pdespec.jumps import SPECIAL, surfaces
 from pdespec.notation import short
 from pdespec.rules.registry import Analysis, rule
 from pdespec.statements.problem import Problem
 from pdespec.statements.statements import IntegralRequirement
-from pdespec.symbols import UnknownField
+from pdespec.symbols import Scalar, UnknownField
 
 Stated = tuple[str, Span | None, Any]  # label, place, scalar expression
 
@@ -39,6 +40,20 @@ def branches_cover_all_points(analysis: Analysis) -> Iterator[Diagnostic]:
 def functions_are_known(analysis: Analysis) -> Iterator[Diagnostic]:
     """Every function can be evaluated by the lowerings."""
     return unevaluable_functions(analysis.problem)
+
+
+@rule("W11")
+def trainables_are_used(analysis: Analysis) -> Iterator[Diagnostic]:
+    """Every number to be found stands in a statement or in a shape."""
+    problem = analysis.problem
+    found = set().union(*(expression.atoms(Scalar) for _, _, expression in stated(problem)))
+    found |= set().union(*(entry.atoms(Scalar) for each in problem.data for entry in entries(each.value)))
+    found |= set().union(*(shape_symbols(domain.shape) for domain in problem.domains.values()))
+    used = {symbol.declaration.name for symbol in found if isinstance(symbol, Scalar)}
+    for name in problem.trainables:
+        if name not in used:
+            message = f"the trainable `{name}` stands in no statement"
+            yield Diagnostic("W11", message, "leave it out, or state where it counts", "nothing tells what it is", None, name, "warning")
 
 
 def refuse_unusable(problem: Problem) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pdespec.errors import Diagnostic
-from pdespec.geometry import subshapes
+from pdespec.geometry import Polygon, subshapes
 from pdespec.notation import short
-from pdespec.rules.admissible import counterexample, needed, sides
+from pdespec.rules.admissible import counterexample, crossing, needed, sides
 from pdespec.rules.registry import Analysis, rule
 
 THIN = (
@@ -31,6 +31,25 @@ def shapes_have_an_inside(analysis: Analysis) -> Iterator[Diagnostic]:
             hint = f"restrict the law of {names}, so that {need.name} stays positive" if names else f"give a positive {need.name[4:]}"
             cause = "a shape without an inside has no points"
             yield Diagnostic("W08", message, hint, cause, label=domain.name)
+
+
+@rule("W08")
+def sides_of_polygons_do_not_cross(analysis: Analysis) -> Iterator[Diagnostic]:
+    """The sides of a polygon meet at its corners alone, in the middle of the laws of its params and at their ends."""
+    for domain in analysis.problem.domains.values():
+        found = next((each for shape in subshapes(domain.shape) if isinstance(shape, Polygon) and (each := crossing(shape))), None)
+        if found is not None:
+            (a, b), (c, d), at = found
+            message = (
+                f"the sides {_place(a)} to {_place(b)} and {_place(c)} to {_place(d)} of the polygon in `{domain.name}` cross or touch"
+            )
+            hint = "give the corners in the order in which they follow one another around the polygon"
+            cause = "it has no inside otherwise, or two of them"
+            yield Diagnostic("W08", message + (f" at {at}" if at else ""), hint, cause, label=domain.name)
+
+
+def _place(point: tuple[float, ...]) -> str:
+    return f"[{', '.join(f'{x:.6g}' for x in point)}]"
 
 
 @rule("W10")

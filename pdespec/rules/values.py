@@ -88,7 +88,7 @@ Bounds = list[tuple[Any, bool]]  # expressions that are positive (strictly or no
 
 def _partial_functions(form: Any) -> Iterator[tuple[PartialFunction, Bounds]]:
     """Every function of unknowns in an expression that is not defined everywhere, with what the branch it stands in makes positive."""
-    for branch, chosen in _branches(form, []):
+    for branch, chosen in branches(form, []):
         for node in sorted(branch.atoms(sp.Pow, sp.log), key=sp.default_sort_key):
             argument = node.args[0]
             if not jets_of(argument, UnknownField):
@@ -101,14 +101,14 @@ def _partial_functions(form: Any) -> Iterator[tuple[PartialFunction, Bounds]]:
                 yield PartialFunction("a division", argument, zero=False, negative=True), chosen
 
 
-def _branches(form: Any, chosen: Bounds) -> Iterator[tuple[Any, Bounds]]:
+def branches(form: Any, chosen: Bounds) -> Iterator[tuple[Any, Bounds]]:
     """The expression with its choices taken out, then the values of these."""
     choices = sorted(_outermost(form), key=sp.default_sort_key)
     yield form.xreplace({choice: sp.Dummy("choice", real=True) for choice in choices}), chosen
     for choice in choices:
         refused: Bounds = []
         for value, condition in choice.args:
-            yield from _branches(value, [*chosen, *refused, *_bounds(condition)])
+            yield from branches(value, [*chosen, *refused, *_bounds(condition)])
             refused = [*refused, *_bounds(sp.Not(condition))]
 
 

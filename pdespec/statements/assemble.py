@@ -136,8 +136,8 @@ def _spread(given: Any) -> list[tuple[str | None, Any, Stated | None]]:
     """The statements with `inside`, `on` and `at` taken apart: (label or None, equation, where it was stated)."""
     result = []
     for label, each in _named(given):
-        if label is not None and not (isinstance(label, str) and label):
-            raise fail("S03", f"{label!r} is no label", "labels are text: {'momentum': ..}")
+        if label is not None and not (isinstance(label, str) and label and label.isprintable() and '"' not in label):
+            raise fail("S03", f"{label!r} is no label", "labels are text without quotes and control characters: {'momentum': ..}")
         stated = each if isinstance(each, Stated) else None
         for count, equation in enumerate(stated.equations if stated is not None else (each,)):
             result.append((f"{label}{count + 1}" if label and count else label, equation, stated))

@@ -12,7 +12,7 @@ from sympy.logic.boolalg import BooleanAtom
 
 from pdespec import complexes
 from pdespec.calculus import Integral, rank
-from pdespec.coordinates import exact
+from pdespec.coordinates import Coordinate, Normal, exact
 from pdespec.curvilinear import angles, divided, measure
 from pdespec.errors import fail
 from pdespec.geometry import Boundary, Domain, Interval, Region, coincide, side
@@ -220,6 +220,9 @@ def to_requirement(each: Any) -> Requirement | IntegralRequirement:
     if len(densities) > 1:
         raise fail("T05", "the integrals of a requirement are over several regions", "state one requirement a region")
     value = -sp.Add(*(term for term in sp.Add.make_args(lhs - rhs) if not term.atoms(Integral)))
+    if value.atoms(Coordinate, Normal):
+        hint = "give a number, a param or a constant; what holds at every point is an equation"
+        raise fail("T05", f"an integral is one number, {short(value)} has a value at every point", hint)
     return IntegralRequirement(*densities[0], value)
 
 

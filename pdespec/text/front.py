@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pdespec.errors import Diagnostic, ProblemError, Source, Span
+from pdespec.text.syntax.logical_lines import MAX_CHARACTERS
 from pdespec.text.syntax.printer import document
 from pdespec.text.write.display import problem_latex
 from pdespec.text.write.written import statements_of
@@ -18,9 +20,9 @@ if TYPE_CHECKING:
 def load(path: str | os.PathLike[str]) -> Problem:
     """The problem in a `.pde` file.
 
-    Raises: `ProblemError` as `parse` does; `OSError` when the file cannot be read.
+    Raises: `ProblemError` as `parse` does, and for what is no regular file or too long to be a problem; `OSError` when it cannot be read.
     """
-    raw = Path(path).read_bytes()
+    raw = _bytes(Path(path))
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -29,6 +31,17 @@ def load(path: str | os.PathLike[str]) -> Problem:
         hint = "save the file as UTF-8 text; is this a .pde file?"
         raise ProblemError(Diagnostic("S02", "the file is not text in UTF-8", hint, span=Span(source, line, 1, line, 2))) from None
     return parse(text, source=str(path))
+
+
+def _bytes(path: Path) -> bytes:
+    """What a file holds. Devices and pipes, which may never end, and files too long for a problem are not opened."""
+    found = path.stat()
+    what = "" if stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode) else "no regular file"
+    if not what and found.st_size > 4 * MAX_CHARACTERS:
+        what = f"{found.st_size} bytes long, more than any problem"
+    if what:
+        raise ProblemError(Diagnostic("S02", f"{path} is {what}", "name a .pde file"))
+    return path.read_bytes()
 
 
 def parse(text: str, source: str = "<text>") -> Problem:

@@ -7,7 +7,7 @@ import os
 import pytest
 import torch
 
-from compiler.training import runs
+from compiler import files
 from compiler.training.checkpoint import load_tree, save_tree
 from compiler.training.runs import RunError
 
@@ -80,12 +80,12 @@ def test_another_safetensors_file_is_not_taken_for_a_checkpoint(tmp_path):
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "x"
-    runs.write_atomically(path, b"old")
+    files.write_atomically(path, b"old")
 
     def broken(handle):
         raise OSError("disk full")
 
     monkeypatch.setattr(os, "fsync", broken)
     with pytest.raises(OSError, match="disk full"):
-        runs.write_atomically(path, b"new")
+        files.write_atomically(path, b"new")
     assert path.read_bytes() == b"old"

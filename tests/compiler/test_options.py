@@ -57,6 +57,18 @@ def test_options_of_an_optimiser_are_json():
         ({"precision": "float46"}, "unknown precision 'float46'; did you mean 'float64'"),
         ({"ema": "1"}, "ema = 1.0 is a decay"),
         ({"block": "0"}, "block = 0 must be at least one query"),
+        ({"batch": "1e12"}, "batch = 1000000000000 must be at most 65536"),
+        ({"batch": "1e400"}, "option batch = '1e400' should be a finite number"),
+        ({"lr": "Infinity"}, "option lr = 'Infinity' should be a finite number"),
+        ({"weights.balance": "NaN"}, "option weights.balance = 'NaN' should be a finite number"),
+        ({"weights": '{"balance": "much"}'}, "option weights.balance = 'much' should be float"),
+        ({"points": '{"interior": "many"}'}, "option points.interior = 'many' should be int"),
+        ({"optimizer_options": '{"betas": [0.9, NaN]}'}, "should be a finite number"),
+        ({"schedule_options.floor": "NaN"}, "option schedule_options.floor = 'NaN' should be a finite number"),
+        ({"accelerator": "foo"}, "unknown accelerator 'foo'; it is one of auto, cpu, cuda"),
+        ({"accelerator": "cude"}, "did you mean 'cuda'"),
+        ({"validation": "-1"}, "validation = -1 must be at least 0"),
+        ({"seed": "1e30"}, "must be at most"),
         ({"captured": "true"}, "captured steps are taken in blocks; set block"),
     ],
 )
@@ -64,6 +76,28 @@ def test_a_wrong_setting_is_explained(settings, message):
     with pytest.raises(OptionError) as error:
         with_settings(TrainOptions(), settings)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("registry", "name", "options", "says"),
+    [
+        ("OPTIMIZERS", "adam", {"betas": 3}, "'adam' with betas = 3: "),
+        ("OPTIMIZERS", "adam", {"eps": -1}, "'adam' with eps = -1: "),
+        ("SCHEDULES", "cosine", {"floor": 2}, "floor is a number from 0 to 1, not 2"),
+        ("SCHEDULES", "cosine", {"warmup": "long"}, "warmup is a number from 0 to inf, not 'long'"),
+        ("SCHEDULES", "plateau", {"factor": -1}, "factor is a number from 0 to 1, not -1"),
+    ],
+)
+def test_options_of_an_entry_that_it_cannot_take_are_named(registry, name, options, says):
+    import torch
+
+    from compiler.training import optimizers
+    from compiler.training.options import made
+
+    arguments = ([torch.nn.Parameter(torch.zeros(1))],) if registry == "OPTIMIZERS" else ()
+    with pytest.raises(OptionError) as error:
+        made(getattr(optimizers, registry), name, options, *arguments)
+    assert says in str(error.value)
 
 
 def test_another_operator_takes_none_of_the_presets_model_options():

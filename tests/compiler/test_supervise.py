@@ -71,7 +71,7 @@ def test_a_resumed_run_solves_nothing_again_and_takes_the_same_steps(tmp_path, m
     resumed = train(PROBLEM, model(), DATA, tmp_path / "halves", resume=True)
     histories = [[{**row, "seconds": None} for row in read_history(tmp_path / each)] for each in ("through", "halves")]
     assert resumed.finished and histories[0] == histories[1]
-    with pytest.raises(RunError, match="holds 6 solved samples, the run asks for 7"):
+    with pytest.raises(OptionError, match="solutions cannot change when a run is resumed: it was 6, not 7"):
         train(PROBLEM, model(), dataclasses.replace(DATA, steps=80, solutions=7), tmp_path / "halves", resume=True)
 
 

@@ -38,6 +38,7 @@ from pdespec import (
     sym,
     time,
     tr,
+    trainable,
     uniform,
     unit_normal,
     unknown,
@@ -99,6 +100,21 @@ thin = unknown("thin", film)
 
 MALFORMED = {
     # name: (problem, codes with labels, what some message says)
+    "a number to be found that stands nowhere": (
+        lambda: Problem("p", {"a": (lap(u), 1)}, [on(Gamma, u)], params=[trainable("k", 1)]),
+        [("W11", "k")],
+        "stands in no statement",
+    ),
+    "root of what is negative in the domain": (
+        lambda: Problem("p", {"a": sp.Eq(lap(u), sp.sqrt(x - 5))}, [on(Gamma, u)]),
+        [("V07", "a")],
+        "a root of `x - 5`",
+    ),
+    "number beyond those of a computer": (
+        lambda: Problem("p", {"a": sp.Eq(lap(u), sp.Integer(10) ** 400 * x)}, [on(Gamma, u)]),
+        [("V07", "a")],
+        "beyond the numbers of a computer",
+    ),
     "condition on another domain": (cut_from, [("T06", "b")], "boundary(body, Q)"),
     "field named as a coordinate": (
         lambda: Problem("p", {"a": lap(unknown("x", Omega))}, [on(Gamma, unknown("x", Omega))]),

@@ -141,11 +141,10 @@ def _read(stamp: tuple[str, int, int], dim: int, name: str) -> MeshData:
     except Unreadable as failure:
         hint = "give a file that meshio reads: .msh, .vtu, .mesh, .xdmf, .stl .."
         raise fail("M02", f"cannot read the mesh {name}: {_said(failure, path, name)}", hint) from failure
-    points = np.asarray(raw.points, dtype=np.float64)
+    points, blocks = _arrays(raw, name)
     if not np.isfinite(points).all():
         count = int((~np.isfinite(points)).any(axis=1).sum())
         raise fail("M07", f"{count} points of {name} are not finite numbers", "write the mesh anew")
-    blocks = [(block.type, np.asarray(block.data, dtype=np.int64)) for block in raw.cells]
     if sum(len(data) for _, data in blocks) > MOST_CELLS:
         total = sum(len(data) for _, data in blocks)
         raise fail("M08", f"{name} has {total} cells, more than the {MOST_CELLS} that are read", "make a coarser mesh")
@@ -162,6 +161,22 @@ def _read(stamp: tuple[str, int, int], dim: int, name: str) -> MeshData:
         hint = "make a coarser mesh, or name the shape by those of the language: every sample point is compared with every facet"
         raise fail("M08", f"the boundary in {name} has {merged} flat parts, more than the {MOST_FACETS} that are taken", hint)
     return data
+
+
+def _arrays(raw: Any, name: str) -> tuple[Array, list[tuple[str, Numbers]]]:
+    """Points and cells of a file. Raises: ProblemError M02 where it holds none, or cells name points that it does not hold."""
+    hint = "write the mesh anew"
+    try:
+        points = np.asarray(raw.points, dtype=np.float64)
+        blocks = [(str(block.type), np.asarray(block.data, dtype=np.int64)) for block in raw.cells]
+    except (TypeError, ValueError, OverflowError) as error:
+        raise fail("M02", f"the mesh {name} holds no arrays of numbers: {error}", hint) from error
+    if points.ndim != 2 or not points.size:
+        raise fail("M02", f"the mesh {name} holds no points", hint)
+    for kind, data in blocks:
+        if data.ndim != 2 or (data.size and not 0 <= data.min() <= data.max() < len(points)):
+            raise fail("M02", f"cells of the kind {kind} in the mesh {name} name points that it does not hold", hint)
+    return points, blocks
 
 
 def _said(failure: Unreadable, path: Path, name: str) -> str:

@@ -1,0 +1,5 @@
+"""`python -m compiler` is the `pdespec` command."""
+
+from compiler.cli import main
+
+main()

@@ -1,0 +1,87 @@
+"""Options: words for `--set`, tried as far as a training that has not begun."""
+
+from __future__ import annotations
+
+import random
+
+import torch
+
+import pdespec
+from compiler.cli import Usage, _built
+from compiler.training.balancers import BALANCERS
+from compiler.training.optimizers import OPTIMIZERS, SCHEDULES, Progress
+from compiler.training.options import OptionError, made, option_names
+from compiler.training.presets import PRESETS, changed
+
+PROBLEM = pdespec.parse(
+    "problem p\nspace x\nparam a ~ uniform(1, 2)\ndomain L = interval(0, 1)\nunknown u : scalar on L\nin L: dxx(u) = a\n"
+    "on boundary(L): u = 0\n"
+)
+SMALL = {"model.latent": "[16]", "model.modes": "4", "model.hidden": "4", "model.layers": "1"}
+MODEL = (
+    "latent modes hidden layers radius cells weight kernel box projection expansion activation encoder kernel_options depth padding".split()
+)
+INNER = {
+    "optimizer_options": "betas eps weight_decay frequency lr amsgrad foreach fused max_size".split(),
+    "schedule_options": "warmup floor factor patience threshold".split(),
+    "balancer_options": "alpha beta tau epsilon every rate normalised".split(),
+    "points": "interior boundary initial operator inside".split(),
+    "weights": "eq1 boundary data weak error nothing".split(),
+}
+VALUES = (
+    *("0", "1", "-1", "2", "0.5", "1e12", "1e400", "-1e400", "NaN", "Infinity", "1e-320", "true", "false", "none", "3.7"),
+    *(
+        "[]",
+        "[1]",
+        "[0]",
+        "[-3, 4]",
+        "[1e9]",
+        "[[1, 2], [3, 4]]",
+        "{}",
+        '{"a": 1}',
+        '{"interior": -1}',
+        '"x"',
+        "word",
+        "",
+        " ",
+        "adam",
+        "soap",
+    ),
+    *("cosine", "plateau", "gradnorm", "float64", "mesh", "energy", "auto", "cpu", "foo", "\x1b[31m", "999999999999999999999", "[null]"),
+)
+
+
+def attempt(rng: random.Random) -> str:
+    settings = dict(SMALL)
+    for _ in range(rng.choice([1, 1, 2, 3])):
+        which = rng.random()
+        if which < 0.5:
+            name = rng.choice(option_names())
+        elif which < 0.75:
+            name = f"model.{rng.choice(MODEL)}"
+        else:
+            head = rng.choice(list(INNER))
+            name = f"{head}.{rng.choice(INNER[head])}"
+        settings[name] = rng.choice(VALUES)
+    demo = PRESETS["demo"]
+    try:
+        operator, model_options, options = changed(demo.operator, {}, demo.options, settings)
+        if max(options.points.values()) > 4096 or options.batch > 64:
+            return "accepted"
+        schedule = made(SCHEDULES, options.schedule, options.schedule_options)
+        made(BALANCERS, options.balancer, options.balancer_options)
+        made(OPTIMIZERS, options.optimizer, options.optimizer_options, [torch.nn.Parameter(torch.ones(2, 2))], lr=options.lr)
+        factor, _ = schedule.update(Progress(0, options.steps), schedule.init())
+        assert factor >= 0
+        if not _large(model_options):
+            _built(PROBLEM, operator, {"seed": options.seed, **model_options})
+    except (OptionError, Usage, pdespec.ProblemError) as error:
+        assert str(error)
+        return f"refused {type(error).__name__}"
+    return "accepted"
+
+
+def _large(options: dict) -> bool:
+    """A model that is valid and takes long to build."""
+    text = str(options)
+    return "1000000000" in text or "1e" in text
