@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from compiler.fem.discrete.assemble import Assembly, State, assembly
 from compiler.fem.discrete.constraints import Constraints, constrain
-from compiler.fem.discrete.kernels import Function, Kernel, function, kernels, numpy_function
+from compiler.fem.discrete.kernels import Function, Kernel, function, kernels
 from compiler.fem.discrete.known import Known
 from compiler.fem.discrete.spaces import Spaces, make_spaces
 from compiler.fem.discrete.system import Level, System, level
@@ -36,6 +36,7 @@ from compiler.fem.solvers.newton import NewtonOptions, length, newton, solve_equ
 from compiler.fem.solvers.obstacles import CONTACT, Contact, bounded
 from compiler.fem.solvers.solvability import defects, orientation, refuse_defects, refuse_two_conditions
 from compiler.fem.solvers.time_stepping import SCHEMES, Marched, march
+from compiler.lowering.numpy_function import numpy_function
 from pdespec.errors import nearest
 from pdespec.geometry import Boundary, shape_symbols
 from pdespec.rules.check import RULES

@@ -41,12 +41,13 @@ from compiler.fem.forms.pairing import (
 )
 from compiler.fem.forms.reduction import reduce_order
 from compiler.lowering.terms import Index, Stream, values
-from pdespec.calculus import Integral, TwoSided, short
+from pdespec.calculus import Integral, TwoSided
 from pdespec.coordinates import Time
 from pdespec.curvilinear import angles, power
 from pdespec.geometry import Boundary, Domain
 from pdespec.jets import carry_out
 from pdespec.jumps import slope
+from pdespec.notation import short
 from pdespec.statements.problem import IntegralRequirement, Problem
 from pdespec.symbols import UnknownField
 

@@ -14,13 +14,13 @@ from scipy.sparse import csr_matrix, diags
 
 from compiler.fem.discrete.assemble import Assembly, State
 from compiler.fem.discrete.inverse import lu
-from compiler.fem.discrete.kernels import numpy_function
 from compiler.fem.discrete.known import Known
 from compiler.fem.discrete.system import System
 from compiler.fem.errors import IllPosed, NoConvergence, Singular
 from compiler.fem.forms.pairing import CONSTANT
 from compiler.fem.forms.weak import WeakForm
 from compiler.fem.solvers.newton import NewtonOptions, newton
+from compiler.lowering.numpy_function import numpy_function
 from compiler.lowering.terms import Stream
 from pdespec.coordinates import Time
 
