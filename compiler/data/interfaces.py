@@ -101,7 +101,19 @@ def on_level(drawn: Draws, region: Boundary, candidates: Callable[[int], Tensor]
         share = good.to(points.dtype).mean(1) * 2 * count / (CANDIDATES * count)
         measure = geometry.measure() * share / (2 * width[:, -1]).clamp_min(torch.finfo(value.dtype).tiny)
         chosen = _chosen(good, count)
-    return Surface(_rows(points, chosen), _rows(normals, chosen), measure, _weights(good.gather(1, chosen)))
+    return Surface(_following(level, _rows(points, chosen), dim), _rows(normals, chosen), measure, _weights(good.gather(1, chosen)))
+
+
+def _following(level: Level, points: Tensor, dim: int) -> Tensor:
+    """The points of a level set with their derivatives in the params that move it: along its gradient. Shapes: "b n D"."""
+    value = level(points)
+    if not value.requires_grad:
+        return points
+    with torch.no_grad():
+        _, slope = _slope(level, points, dim)
+        slope = slope / slope.square().sum(-1, keepdim=True).clamp_min(torch.finfo(slope.dtype).tiny)
+    step = (value - value.detach())[..., None] * slope
+    return torch.cat([points[..., :dim] - step, points[..., dim:]], -1)
 
 
 def on_boundary(drawn: Draws, region: Boundary, domains: Sequence[Sequence[Domain]], count: int, chance: Chance, sobol: bool) -> Surface:

@@ -30,6 +30,7 @@ from pdespec.geometry import Boundary, Region
 
 GAUSS = 4  # nodes of a cell along an axis: exact to degree 7
 CELLS = {1: 32, 2: 12, 3: 5}  # cells along an axis of the unit cube, by dimension
+SURFACE = 24  # cells along both parameters of a whole surface
 ALONG = 128  # nodes along a curve at least
 MESHED = 4096  # nodes of a mesh at most
 
@@ -113,7 +114,7 @@ def _piece(piece: Piece) -> tuple[Tensor, Tensor, Tensor]:
     if isinstance(piece, Clipped):
         at, share = _on(piece)
     else:
-        cube, weights = _cube(2, CELLS[2])
+        cube, weights = _cube(2, SURFACE)
         at = cube.to(base.measure.device).expand(len(base.measure), -1, -1)
         share = weights.to(base.measure.device).expand(len(base.measure), -1)
     points, normals = base.chart(at)

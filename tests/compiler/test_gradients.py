@@ -251,3 +251,28 @@ def test_nodes_of_a_mesh_refuse_a_shape_that_requires_grad():
     own = knobs(PROBLEMS["nonlinear_poisson"])
     with pytest.raises(pdespec.ProblemError, match="B03.*no derivative in the shape's c1, c2"):
         own.batch(own.start.requires_grad_(), points_by="mesh")
+
+
+def test_points_of_an_interface_follow_the_params_that_move_it():
+    problem = pdespec.parse("""
+problem joint
+space x, y
+param c ~ uniform(0.4, 0.6), r ~ uniform(0.3, 0.4)
+domain Q = rectangle([0, 0], [1, 1])
+unknown u : scalar on Q, v : scalar on Q
+in Q: -div(if(x < c, 1, 3)*grad(u)) = 1
+in Q: -div(if((x - 1/2)^2 + (y - 1/2)^2 < r^2, 1, 3)*grad(v)) = 1
+on boundary(Q): u = 0; v = 0
+""")
+
+    def points(c, r):
+        params = {"c": c, "r": r}
+        counts = {"interior": 8, "boundary": 16}
+        batch = compiler.instance(problem, params, points=counts, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        return [each.points for key, each in batch.points.items() if key.startswith("interface")]
+
+    c, r = (torch.tensor(value, dtype=torch.float64, requires_grad=True) for value in (0.5, 0.35))
+    flat, round_ = points(c, r)
+    assert torch.autograd.grad(flat[..., 0].sum(), c)[0].item() == pytest.approx(flat.shape[1])
+    distance = (round_ - 0.5).norm(dim=-1)
+    assert torch.autograd.grad(distance.sum(), r)[0].item() == pytest.approx(round_.shape[1])
