@@ -77,7 +77,7 @@ def _damage(directory: Path, rng: random.Random) -> None:
             data[rng.randrange(len(data))] = rng.randrange(256)
         path.write_bytes(data)
     elif way < 0.45:
-        path.write_bytes((directory / "problem.pde").read_bytes())
+        path.write_bytes((trained() / "problem.pde").read_bytes())
     elif path.suffix == ".json":
         record = json.loads(data)
         _changed(record, rng)

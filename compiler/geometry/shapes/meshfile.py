@@ -49,7 +49,17 @@ def guarded(read: Callable[[], Any]) -> Any:
             return read()
     except SystemExit as failure:
         raise Unreadable(said.getvalue().strip() or "unknown format") from failure
-    except (meshio.ReadError, LookupError, ValueError, NotImplementedError, AssertionError, TypeError, EOFError) as failure:
+    except (
+        meshio.ReadError,
+        ArithmeticError,
+        LookupError,
+        MemoryError,
+        ValueError,
+        NotImplementedError,
+        AssertionError,
+        TypeError,
+        EOFError,
+    ) as failure:
         raise Unreadable(str(failure) or "damaged, or of another format than its name says") from failure
 
 
