@@ -68,7 +68,8 @@ def _constant(row: Row) -> Diagnostic | None:
     hint = "measure the quantities in other units"
     for node in _numbers(row.form):
         value = node.evalf(15)
-        if value.is_Float and value != 0 and not SMALLEST < abs(value) < LARGEST or value in (sp.oo, -sp.oo):
+        small = node.is_Rational and 0 < abs(value) <= SMALLEST  # what a function makes of numbers may vanish: exp(-1000)
+        if value in (sp.oo, -sp.oo) or value.is_Float and (small or abs(value) >= LARGEST):
             return row.report("V07", f"{short(node)} is {sp.Float(value, 3)}, beyond the numbers of a computer", hint)
     return None
 

@@ -487,6 +487,6 @@ def test_a_run_of_a_mesh_outside_of_its_folder_reads_it_there(folder, tmp_path):
     (inner / "part.pde").write_text(TRAINED.replace('"l.msh"', '"../l.msh"'))
     problem = pdespec.load(inner / "part.pde")
     run = compiler.training.runs.Run(tmp_path / "run", problem, compiler.TrainOptions())
-    compiler.training.runs.create_run(run, {})
+    compiler.training.runs.create_run(run, {"processes": 1, "device": "cpu"})
     found = compiler.open_run(tmp_path / "run").problem
     assert found == problem and Geometry(found.domains["Omega"], {}, 1, torch.float64).measure().item() == pytest.approx(3)

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -565,7 +566,8 @@ def test_a_second_trainer_is_refused_and_a_first_one_that_ended_is_not_in_the_wa
     assert start(tmp_path / "run", dataclasses.replace(SMALL, steps=30), resume=True).finished
 
 
-def test_a_hangup_saves(tmp_path):
+def test_a_hangup_saves(tmp_path, request):
+    request.addfinalizer(partial(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_DFL)))  # nohup ignores it
     with pytest.raises(Interrupted):
         start(tmp_path / "run", sampler=at_step(4, lambda: os.kill(os.getpid(), signal.SIGHUP)))
     assert load_run(tmp_path / "run", model=tiny.Operator()).step == 5

@@ -101,7 +101,7 @@ def forms(case: Checked, thorough: bool = True) -> list[str]:
         if each.severity == "error":
             raise Finding(f"check of python alarms {each.code}", str(each))
     given = {each.code for each in (*case.problem.warnings, *found)}
-    if unexpected := given - case.declared.expected:
+    if unexpected := given - case.declared.expected - {"W11"}:  # not every trainable that is drawn is used
         shown = next(each for each in (*case.problem.warnings, *found) if each.code in unexpected)
         raise Finding(f"check warns {'+'.join(sorted(unexpected))}", str(shown))
     return [f"warned {code}" for code in sorted(given)]

@@ -28,6 +28,7 @@ from pdespec.geometry import Boundary
 
 Array = NDArray[np.float64]
 TOLERATED = 1e-3  # share of a term that no equation holds: the error of the mesh in a load that has to balance, or of rounded numbers
+ROUNDING = 1e-10  # of fluxes that balance: what is left of them is no size to measure against
 MENTIONED = 1e-4  # share from which on it is warned of
 
 
@@ -100,7 +101,7 @@ def magnitudes(parts: Assembly, state: State) -> Array:
         for m, vector in enumerate(state.vectors)
         for c in parts.form.components
     }
-    result, fluxes = np.zeros(parts.spaces.size), np.zeros(parts.spaces.size)
+    result, fluxes, largest = (np.zeros(parts.spaces.size) for _ in range(3))
     rest = State(tuple(0 * vector for vector in state.vectors), state.time)
     for kernel in parts.kernels:
         place, region = parts.spaces.places[kernel.region], kernel.region
@@ -118,7 +119,8 @@ def magnitudes(parts: Assembly, state: State) -> Array:
         for (row, test), value in zip(kernel.rows, parts.values(kernel.residual, region, state), strict=True):
             if parts.slot(test):
                 fluxes += tested(place, row, parts.slot(test), value, result.size)
-    return result + np.abs(fluxes)
+                largest += tested(place, row, parts.slot(test), np.abs(value), result.size, absolute=True)
+    return result + np.abs(fluxes) + ROUNDING * largest
 
 
 def tested(place: Place, row: str, slot: int, value: Array, size: int, absolute: bool = False) -> Array:
