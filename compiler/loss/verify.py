@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,7 @@ from torch.utils._pytree import tree_map
 
 from compiler.derivatives import Autograd, Request
 from compiler.derivatives.interface import Index, parts, spell
+from compiler.scales.views import InnerField
 from pdespec.errors import Diagnostic, ProblemError, fail
 
 Function = Callable[[Tensor], Tensor]
@@ -236,18 +237,22 @@ def _place(point: Tensor, names: tuple[str, ...]) -> str:
     return ", ".join(f"{name} = {value:.6g}" for name, value in zip(names, point.tolist(), strict=True))
 
 
-def made_of(function: object) -> Iterator[object]:
+def made_of(function: object, met: frozenset[int] = frozenset()) -> Iterator[object]:
     """What tells a function from another: its code and the callables it closes over, since closures are made anew at every call."""
+    met = met | {id(function)}
+    parts: Iterable[object] = ()
     if isinstance(function, functools.partial):
-        yield from made_of(function.func)
-        yield from (part for each in (*function.args, *function.keywords.values()) if callable(each) for part in made_of(each))
+        parts = (function.func, *function.args, *function.keywords.values())
+    elif isinstance(function, InnerField):
+        parts = (function.outer,)
     elif isinstance(function, types.MethodType):
         yield from (function.__func__, function.__self__)
     elif isinstance(function, types.FunctionType):
         yield function.__code__
-        for cell in (*(function.__closure__ or ()), *map(types.CellType, function.__defaults__ or ())):
-            held = cell.cell_contents
-            if callable(held) and held is not function and not isinstance(held, Tensor):
-                yield held
+        cells = (*(function.__closure__ or ()), *map(types.CellType, function.__defaults__ or ()))
+        parts = (cell.cell_contents for cell in cells)
     else:
         yield function
+    for held in parts:
+        if callable(held) and id(held) not in met and not isinstance(held, Tensor):
+            yield from made_of(held, met)
