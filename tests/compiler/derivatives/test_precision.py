@@ -99,16 +99,21 @@ def test_short_waves_that_drown_in_round_off_are_refused_by_fourier():
 
 def test_the_default_stencil_in_float32_is_near_the_best_for_a_decoder_of_small_variation():
     problem = poisson()
-    batch = compiler.sample(problem, 1, {"interior": 200, "boundary": 9}, torch.Generator().manual_seed(0), hard=False)
-    trial = Case.of(problem, compiler.build(problem, "gino", latent=(9, 9), modes=2, hidden=8, layers=1)(batch.inputs), batch)
-    exact = trial.exact_derivatives(trial.scattered)
 
-    def worst(step: float | None) -> float:
-        backend = FiniteDifference(step=step, mode="stencil", **({} if step is None else {"tolerance": 10}))
-        found = backend.evaluate(trial.field, trial.scattered, trial.request, trial.loss.axes)
-        return max(float((found[key] - exact[key]).detach().norm() / exact[key].norm()) for key in trial.keys)
+    def lost(seed: int) -> float:
+        """The error of the default step over that of the best."""
+        batch = compiler.sample(problem, 1, {"interior": 200, "boundary": 9}, torch.Generator().manual_seed(seed), hard=False)
+        trial = Case.of(problem, compiler.build(problem, "gino", latent=(9, 9), modes=2, hidden=8, layers=1)(batch.inputs), batch)
+        exact = trial.exact_derivatives(trial.scattered)
 
-    assert worst(None) < 2 * min(worst(2.0**-k) for k in range(3, 11))
+        def worst(step: float | None) -> float:
+            backend = FiniteDifference(step=step, mode="stencil", **({} if step is None else {"tolerance": 10}))
+            found = backend.evaluate(trial.field, trial.scattered, trial.request, trial.loss.axes)
+            return max(float((found[key] - exact[key]).detach().norm() / exact[key].norm()) for key in trial.keys)
+
+        return worst(None) / min(worst(2.0**-k) for k in range(3, 11))
+
+    assert sum(map(lost, range(3))) < 3 * 2
 
 
 def test_a_stencil_reaches_across_the_boundary_of_a_star_without_a_kink():
