@@ -34,12 +34,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from compiler.chance import Chance
-from compiler.derivatives import DERIVATIVES, Request
+from compiler.derivatives import Request, exact
 from compiler.derivatives.interface import Key
 from compiler.fem.discrete.assemble import Assembly, assembly
 from compiler.fem.discrete.constraints import Constraints, constrain
 from compiler.fem.discrete.known import Known
-from compiler.fem.discrete.spaces import Spaces
+from compiler.fem.discrete.spaces import Spaces, stacked
 from compiler.fem.discrete.system import System
 from compiler.fem.energy_gap import interpolated
 from compiler.fem.errors import NoConvergence, NoWeakForm, Singular, SolverError
@@ -47,9 +47,9 @@ from compiler.fem.forms.weak import Region
 from compiler.fem.solution import SampleSolution, Solution
 from compiler.fem.solve import Prepared, SolveOptions, one_equation, prepare, sample_spaces
 from compiler.fem.solvers.newton import NewtonOptions, factorise, newton
+from compiler.fem.solvers.solvability import defects, refuse_defects
 from compiler.geometry.metrics import domain, misfit
 from compiler.lowering.terms import Stream
-from operators.field import capabilities
 from pdespec.statements.problem import Problem
 
 Array = NDArray[np.float64]
@@ -105,13 +105,17 @@ def certificate(problem: Problem, found: Callable[[Tensor], Tensor], batch: Any,
 
     `found` is a field of points "b n d" -> "b n c" with exact first derivatives, as a model gives. Costs two
     coarse assemblies and factorisations a sample.
-    Warns: NoEstimateWarning for samples without an estimate. Raises: NoWeakForm for problems in time and
-    those without a weak form.
+    Warns: NoEstimateWarning for samples without an estimate. Raises: NoWeakForm for problems in time, those
+    with a bound on an unknown, and those without a weak form.
     """
     problem = one_equation(problem)
     prepared = prepare(problem)
     if prepared.form.time is not None:
         raise NoWeakForm(f"the error of `{problem.name}` is not estimated: it depends on time; compare with `compiler.solve`")
+    if prepared.form.obstacles:
+        raise NoWeakForm(
+            f"the error of `{problem.name}` is not estimated: a bound on an unknown makes it an inequality; compare with `compiler.solve`"
+        )
     like = next(iter(batch.points.values())).points
     double = batch.to("cpu", torch.float64)
     geometry = double.geometry[domain(problem).name]
@@ -155,7 +159,7 @@ class Corrected:
 
     def derivatives(self, points: Tensor, request: Request) -> dict[Key, Tensor]:
         """What a derivative backend is asked. Raises: SolverError for second derivatives."""
-        own, error = _exact(self.found, points, request), self.error.derivatives(points, request)
+        own, error = exact(self.found, points, request), self.error.derivatives(points, request)
         return {key: value.detach() + error[key].to(value) for key, value in own.items()}
 
 
@@ -212,7 +216,7 @@ def _estimates(
             estimates.append(_estimate(problem, prepared, known, own, jets[s], nodal))
         except Singular:
             estimates.append(Estimate(reason="the linearised equations are singular at this field"))
-        except (NoConvergence, NoWeakForm, SolverError) as reason:
+        except SolverError as reason:
             estimates.append(Estimate(reason=str(reason)))
     return estimates
 
@@ -251,6 +255,7 @@ def _estimate(problem: Problem, prepared: Prepared, known: Known, spaces: Spaces
             raise NoConvergence(
                 f"the field is too far from a solution (second Newton step {guard:.2g} of the first): {failure}"
             ) from failure
+    refuse_defects(list(defects(system, e)))
     vector = e[: spaces.size]
     solution = SampleSolution(spaces, form.given, vector[None], None, None, steps, {})
     return Estimate(solution, _gradients(problem, prepared, spaces, jets, vector), float(guard), steps)
@@ -283,13 +288,11 @@ def _jets(
             continue
         places = [each.places[region] for each in spaces]
         points = [place.points.reshape(len(place.points), -1).T for place in places]
-        most = max(len(each) for each in points)
-        padded = [np.concatenate([each, np.repeat(each[-1:], most - len(each), axis=0)]) for each in points]
         indices: dict[int, set[tuple[int, ...]]] = {}
         for stream in asked:
             indices.setdefault(order[stream.component], set()).add(stream.index)
         request = Request({channel: frozenset(each) for channel, each in indices.items()})
-        answers = _exact(found, like.new_tensor(np.stack(padded)), request)
+        answers = exact(found, like.new_tensor(stacked(points)), request)
         for s, place in enumerate(places):
             for stream in asked:
                 value = answers[order[stream.component], stream.index][s, : len(points[s])]
@@ -311,14 +314,6 @@ def _streams(prepared: Prepared) -> dict[Region, set[Stream]]:
         found = {s for s in expression.atoms(Stream) if not s.known}
         result.setdefault(region, set()).update(found)
     return result
-
-
-def _exact(found: Callable[[Tensor], Tensor], points: Tensor, request: Request) -> dict[Key, Tensor]:
-    """Derivatives of a field: its own where it has them, as a reference solution does; else by jets or autograd."""
-    own = getattr(found, "derivatives", None)
-    if own is not None:
-        return own(points, request)
-    return DERIVATIVES["taylor" if capabilities(found).taylor else "autograd"]().evaluate(found, points, request)
 
 
 def _lengths(problem: Problem, spaces: Spaces, vector: Array) -> dict[str, float]:

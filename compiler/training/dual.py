@@ -33,12 +33,12 @@ from scipy.sparse import block_diag, coo_matrix, csc_matrix, csr_matrix, diags, 
 from scipy.sparse.linalg import SuperLU, splu
 from torch import Tensor
 
-from compiler.derivatives import DERIVATIVES, Request
+from compiler.derivatives import Request, exact
 from compiler.fem.discrete.assemble import Assembly, State, assembly
 from compiler.fem.discrete.constraints import Constraints, constrain
 from compiler.fem.discrete.kernels import Function
 from compiler.fem.discrete.known import Known
-from compiler.fem.discrete.spaces import Spaces, Tabulated
+from compiler.fem.discrete.spaces import Spaces, Tabulated, stacked
 from compiler.fem.discrete.system import System
 from compiler.fem.errors import NoConvergence, NoWeakForm, SampleError, Singular
 from compiler.fem.forms.conditions import unknown_streams
@@ -49,7 +49,7 @@ from compiler.geometry.metrics import interior, relative_error
 from compiler.lowering.graph import ResidualGraph, Source
 from compiler.lowering.terms import Index, Stream
 from compiler.training.slabs import Slab, Slabs
-from operators.field import OperatorInput, PointFunction, capabilities
+from operators.field import OperatorInput, PointFunction
 from pdespec.coordinates import Time
 from pdespec.statements.interfaces import flux_conditions
 from pdespec.statements.problem import Problem
@@ -369,9 +369,9 @@ class DualNorm:
         for k, integral in enumerate(self.integrals):
             parts = [each.parts[k] for each in samples]
             counts = [len(part.points) for part in parts]
-            points = like.new_tensor(np.stack([_padded(part.points, max(counts)) for part in parts]))
+            points = like.new_tensor(stacked([part.points for part in parts]))
             values: dict[sp.Symbol, Tensor] = {
-                symbol: like.new_tensor(np.stack([_padded(part.known[symbol], max(counts)) for part in parts])) for symbol in parts[0].known
+                symbol: like.new_tensor(stacked([part.known[symbol] for part in parts])) for symbol in parts[0].known
             }
             values |= self._streams(field, points, integral)
             found = torch.stack(integral.graph(values, points[..., 0]), 1)  # "b k m"
@@ -388,8 +388,7 @@ class DualNorm:
         indices: dict[int, set[Index]] = {}
         for component, index in itertools.chain.from_iterable(sums.values()):
             indices.setdefault(numbers[component], set()).add(index)
-        backend = DERIVATIVES["taylor" if capabilities(field).taylor else "autograd"]()
-        answers = backend.evaluate(field, points, Request({c: frozenset(each) for c, each in indices.items()}))
+        answers = exact(field, points, Request({c: frozenset(each) for c, each in indices.items()}))
         return {stream: torch.stack([answers[numbers[c], i] for c, i in each]).sum(0) for stream, each in sums.items()}
 
     def _derivatives(self, stream: Stream) -> list[tuple[str, Index]]:
@@ -541,11 +540,6 @@ def tabulated(table: Tabulated, slot: int, size: int) -> csr_matrix:
     points = np.broadcast_to(np.arange(count).reshape(table.jets.shape[2:]), table.jets.shape[1:])
     columns = np.broadcast_to(table.dofs[:, :, None], table.jets.shape[1:])
     return coo_matrix((table.jets[slot].ravel(), (points.ravel(), columns.ravel())), (count, size)).tocsr()
-
-
-def _padded(values: Array, count: int) -> Array:
-    """Rows repeated up to a count: points that are asked and not used."""
-    return values if len(values) == count else np.concatenate([values, np.repeat(values[-1:], count - len(values), axis=0)])
 
 
 class _Applied(torch.autograd.Function):

@@ -20,24 +20,28 @@ class Preset:
     options: TrainOptions = field(default_factory=TrainOptions)
 
 
+# Measured in docs/notes/poisson_training.md: SOAP, the estimated error beside the residual, a decoder of degree 1 with a broad weight;
+# in docs/notes/dual_norm.md: the dual norm of the weak residual where there is no such estimate.
+ON_CPU: dict[str, Any] = {
+    "batch": 4,
+    "points": {"interior": 256, "boundary": 64, "initial": 64, "operator": 1024},
+    "optimizer": "soap",
+    "lr": 6e-3,
+    "estimate": True,
+    "weights": {"error": 3000.0},
+    "dual": "auto",
+    "causal": "auto",
+}
+
 PRESETS: dict[str, Preset] = {
-    # Measured in docs/notes/poisson_training.md: SOAP, the estimated error beside the residual, a decoder of degree 1 with a broad weight;
-    # in docs/notes/dual_norm.md: the dual norm of the weak residual where there is no such estimate.
     "demo": Preset(
         "a few minutes on 2 CPU cores",
         "gino",
         {"hidden": 32, "modes": 8, "layers": 4, "kernel": "polynomial", "kernel_options": {"degree": 1}},
         TrainOptions(
+            **ON_CPU,
             steps=1000,
-            batch=4,
-            points={"interior": 256, "boundary": 64, "initial": 64, "operator": 1024},
-            optimizer="soap",
-            lr=6e-3,
             schedule_options={"warmup": 50, "floor": 0.005},
-            estimate=True,
-            weights={"error": 3000.0},
-            dual="auto",
-            causal="auto",
             validation=8,
             references=4,
             validate_every=200,
@@ -49,16 +53,9 @@ PRESETS: dict[str, Preset] = {
         "gino",
         {"hidden": 32, "modes": 12, "layers": 4, "kernel": "polynomial", "kernel_options": {"degree": 2}},
         TrainOptions(
+            **ON_CPU,
             steps=8000,
-            batch=4,
-            points={"interior": 256, "boundary": 64, "initial": 64, "operator": 1024},
-            optimizer="soap",
-            lr=6e-3,
             schedule_options={"warmup": 100, "floor": 0.002},
-            estimate=True,
-            weights={"error": 3000.0},
-            dual="auto",
-            causal="auto",
             validation=16,
             references=8,
             validate_every=500,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import sympy as sp
+from torch import Tensor
 
 from pdespec import (
     Problem,
@@ -72,3 +75,23 @@ def transport() -> Problem:
     x, y = space("x y")
     u = unknown("u", rectangle(x, y, (0, 0), (1, 1)))
     return Problem("transport", {"flow": sp.Derivative(u, x) + 2 * sp.Derivative(u, y)})
+
+
+WAVES = """
+problem waves
+space    x, y
+domain   Q = rectangle([0, 0], [1, 1])
+boundary left = side(Q, x = 0), right = side(Q, x = 1), flat = rest(Q)
+unknown  u : scalar on Q
+f := (2*pi^2 + 1)*sin(pi*x)*cos(pi*y) + sin(pi*x)^3*cos(pi*y)^3
+in Q: -lap(u) + u + u^3 = f
+on left: u = 0
+on right: u = 0
+on flat: dot(grad(u), n) = 0
+"""
+
+
+def waves(points: Tensor) -> Tensor:
+    """The solution of WAVES. Shapes: "b n 2" -> "b n 1"."""
+    x, y = points.unbind(-1)
+    return ((math.pi * x).sin() * (math.pi * y).cos())[..., None]

@@ -26,6 +26,8 @@ from compiler.training.dual import (
 )
 from compiler.training.objective import seeded
 from compiler.training.options import OptionError, TrainOptions
+from tests.compiler.problems import WAVES
+from tests.compiler.problems import waves as exact
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 DOUBLE = torch.float64
@@ -40,19 +42,6 @@ in L: -dxx(u) = a
 on boundary(L): u = 0
 """
 
-WAVES = """
-problem waves
-space    x, y
-domain   Q = rectangle([0, 0], [1, 1])
-boundary left = side(Q, x = 0), right = side(Q, x = 1), flat = rest(Q)
-unknown  u : scalar on Q
-f := (2*pi^2 + 1)*sin(pi*x)*cos(pi*y) + sin(pi*x)^3*cos(pi*y)^3
-in Q: -lap(u) + u + u^3 = f
-on left: u = 0
-on right: u = 0
-on flat: dot(grad(u), n) = 0
-"""
-
 
 def norm_of(text: str, resolution: int, field, **params):
     problem = pdespec.parse(text)
@@ -60,11 +49,6 @@ def norm_of(text: str, resolution: int, field, **params):
     batch = compiler.instance(problem, params, dtype=DOUBLE)
     dual.refer(batch)
     return dual(field, dual.coarse(batch), batch.points[next(iter(batch.points))].points)
-
-
-def exact(points):
-    x, y = points.unbind(-1)
-    return ((math.pi * x).sin() * (math.pi * y).cos())[..., None]
 
 
 def test_in_one_dimension_it_is_the_error_itself():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,25 +12,9 @@ import compiler
 import pdespec
 from compiler.fem import NoWeakForm
 from compiler.prediction.error_equation import Corrected, NoEstimateWarning, certificate
+from tests.compiler.problems import WAVES, waves
 
 DOUBLE = torch.float64
-WAVES = """
-problem waves
-space    x, y
-domain   Q = rectangle([0, 0], [1, 1])
-boundary left = side(Q, x = 0), right = side(Q, x = 1), flat = rest(Q)
-unknown  u : scalar on Q
-f := (2*pi^2 + 1)*sin(pi*x)*cos(pi*y) + sin(pi*x)^3*cos(pi*y)^3
-in Q: -lap(u) + u + u^3 = f
-on left: u = 0
-on right: u = 0
-on flat: dot(grad(u), n) = 0
-"""
-
-
-def waves(points):
-    x, y = points.unbind(-1)
-    return ((math.pi * x).sin() * (math.pi * y).cos())[..., None]
 
 
 def wrong(size):
@@ -66,21 +51,45 @@ def test_far_from_a_solution_it_goes_on_and_says_so():
     assert float(found["u"]) == pytest.approx(3.0, rel=0.01)
 
 
-def test_where_newton_fails_there_is_no_estimate_and_a_warning():
-    problem = pdespec.parse("""
-problem root
-space    x
-domain   L = interval(0, 1)
-unknown  u : scalar on L
-in L: -dxx(u) + exp(-5*u^2) = 1/2
-on boundary(L): u = 0
-""")
-    batch = compiler.instance(problem, dtype=DOUBLE)
-    with pytest.warns(NoEstimateWarning, match="not finite"):
-        found = certificate(problem, lambda p: p / 0, batch)
-    assert math.isnan(float(found["u"])) and found.reasons[0]
+def on_a_line(statements: str):
+    problem = pdespec.parse(f"problem line\nspace x\ndomain L = interval(0, 1)\nunknown u : scalar on L\n{statements}\n")
+    return problem, compiler.instance(problem, dtype=DOUBLE)
+
+
+@pytest.mark.parametrize(
+    ("equation", "field", "reason"),
+    [
+        ("in L: -dxx(u) = 10*exp(u)", lambda p: p * (1 - p), "too far from a solution"),  # Bratu's, which has none above 3.51
+        ("in L: -dxx(u) + u^2 = 1", lambda p: p / 0, "not finite"),
+    ],
+)
+def test_without_an_estimate_there_is_a_warning_with_the_reason(equation, field, reason):
+    problem, batch = on_a_line(f"{equation}\non boundary(L): u = 0")
+    with pytest.warns(NoEstimateWarning, match=reason):
+        found = certificate(problem, field, batch)
+    assert math.isnan(float(found["u"])) and reason in found.reasons[0]
     with pytest.raises(compiler.fem.SolverError, match="no estimate"):
         _ = found.correction
+
+
+def test_a_field_that_solves_no_stated_problem_has_no_small_error():
+    problem, batch = on_a_line("in L: -dxx(u) = 1\non boundary(L): dx(u) = 0\nrequire integral(u, L) = 0")
+    with pytest.warns(NoEstimateWarning, match="F02"):  # u = 0 meets all but the equation, whose defect is 1
+        assert math.isnan(float(certificate(problem, lambda p: 0 * p, batch)["u"]))
+
+
+def test_a_bound_on_an_unknown_is_refused():
+    # the solution rests on the bound: as an equation, it would be 44 % off
+    problem, batch = on_a_line("minimize integral(dx(u)^2/2 + 8*u, L)\non boundary(L): u = 0\nrequire u > -1/2")
+    with pytest.raises(NoWeakForm, match="inequality"):
+        certificate(problem, lambda p: 0 * p, batch)
+
+
+def test_an_equation_of_fourth_order():
+    problem = pdespec.load(Path(__file__).parents[2] / "examples" / "biharmonic_plate.pde")
+    batch = compiler.instance(problem, {"q": 1.0}, dtype=DOUBLE)
+    found = certificate(problem, lambda p: 1.1 / 6.4 * (1 - p.square().sum(-1, keepdim=True)) ** 2, batch)
+    assert float(found["w"]) == pytest.approx(0.1, rel=0.01)
 
 
 STOKES = """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -113,6 +113,13 @@ def place(region, mesh, elements, bases, offsets, facets, degree) -> Place:
         tables[component] = Tabulated(table, there.element_dofs + offsets[component])
     normals = np.asarray(there.normals) if isinstance(region, Boundary) else None
     return Place(np.asarray(there.global_coordinates()), there.dx, normals, tables)
+
+
+def stacked(values: Sequence[Array]) -> Array:
+    """Values at the points of several samples as one array, the last row of a sample repeated where others have more points: these are
+    asked and not used.  Shapes: "m .." each -> "b m' .."."""
+    most = max(map(len, values))
+    return np.stack([np.concatenate([each, np.repeat(each[-1:], most - len(each), axis=0)]) for each in values])
 
 
 def jets(basis: CellBasis | FacetBasis) -> Array:
