@@ -1,4 +1,5 @@
-"""Holds the Python blocks of README.md and docs/*.md to pyright: each page is one program, its blocks one after the other."""
+"""Holds the Python blocks of README.md and docs/*.md to pyright: each page is one program, its
+blocks one after the other."""
 
 from __future__ import annotations
 
@@ -31,9 +32,22 @@ def main() -> int:
         (Path(folder) / "pyrightconfig.json").write_text(json.dumps(settings))
         for page in PAGES:
             text = program(page)
-            given = "" if page.name == "README.md" else "# pyright: reportUndefinedVariable=false"  # docs go on from what the reader has
-            (Path(folder) / f"page_{page.stem}.py").write_text(text.replace("\n", given + "\n", 1), encoding="utf-8")
-        command = [sys.executable, "-m", "pyright", "-p", folder, "--pythonpath", sys.executable, "--level", "error"]
+            # docs go on from what the reader has
+            given = "" if page.name == "README.md" else "# pyright: reportUndefinedVariable=false"
+            (Path(folder) / f"page_{page.stem}.py").write_text(
+                text.replace("\n", given + "\n", 1), encoding="utf-8"
+            )
+        command = [
+            sys.executable,
+            "-m",
+            "pyright",
+            "-p",
+            folder,
+            "--pythonpath",
+            sys.executable,
+            "--level",
+            "error",
+        ]
         found = subprocess.run(command, capture_output=True, text=True)
         print(re.sub(re.escape(folder) + r"/page_(\w+)\.py", r"\1.md", found.stdout).strip())
     return found.returncode

@@ -1,9 +1,12 @@
-"""How good the estimated error of a trained operator is: the certificate against the true error on held-out samples.
+"""How good the estimated error of a trained operator is: the certificate against the true error on
+held-out samples.
 
-    OMP_NUM_THREADS=1 python benchmarks/certificate.py runs/poisson runs/darcy --samples 200 --out benchmarks/results/certificate
+    OMP_NUM_THREADS=1 python benchmarks/certificate.py runs/poisson runs/darcy \\
+        --samples 200 --out benchmarks/results/certificate
 
-Effectivity is the estimated over the true relative L2 error of an unknown, true being the distance to elements of degree 3 on a mesh of
-`--resolution`. Samples are the first of the seed that no training draws. Writes a row a run to OUT.json, with all samples, and OUT.md.
+Effectivity is the estimated over the true relative L2 error of an unknown, true being the distance
+to elements of degree 3 on a mesh of `--resolution`. Samples are the first of the seed that no
+training draws. Writes a row a run to OUT.json, with all samples, and OUT.md.
 """
 
 from __future__ import annotations
@@ -30,7 +33,9 @@ def measure(directory: str, samples: int, resolution: int) -> dict:
     problem, rows = run.problem, []
     for index in range(samples):
         counts = {**run.options.points, "interior": 2048}
-        batch = compiler.sample(problem, 1, counts, seeded(0, "certificate", index), hard=run.options.hard)
+        batch = compiler.sample(
+            problem, 1, counts, seeded(0, "certificate", index), hard=run.options.hard
+        )
         points = batch.points[domain(problem).name].points
         with torch.no_grad():
             field = run.model(batch.inputs)
@@ -44,12 +49,20 @@ def measure(directory: str, samples: int, resolution: int) -> dict:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = certificate(problem, field, batch)
-        row: dict = {"seconds": time.process_time() - began, "guard": float(found.guard), "steps": int(found.steps), "unknowns": {}}
+        row: dict = {
+            "seconds": time.process_time() - began,
+            "guard": float(found.guard),
+            "steps": int(found.steps),
+            "unknowns": {},
+        }
         if found.reasons[0] is not None:
             rows.append({**row, "reason": found.reasons[0]})
             continue
         better = Corrected(field, found.correction)(points).double()
-        true, left = (misfit(problem, points.double(), each, truth).squared().sqrt()[0] for each in (values, better))
+        true, left = (
+            misfit(problem, points.double(), each, truth).squared().sqrt()[0]
+            for each in (values, better)
+        )
         for k, name in enumerate(problem.unknowns):
             estimate = float(found[name])
             row["unknowns"][name] = {
@@ -63,7 +76,10 @@ def measure(directory: str, samples: int, resolution: int) -> dict:
 
 
 def table(results: list[dict]) -> list[str]:
-    lines = ["| problem | unknown | samples | no estimate | true error, mean | effectivity, 5 to 95 % | corrected is better by | CPU ms |"]
+    lines = [
+        "| problem | unknown | samples | no estimate | true error, mean | effectivity, 5 to 95 % |"
+        " corrected is better by | CPU ms |"
+    ]
     lines.append("|---|---|---|---|---|---|---|---|")
     for result in results:
         rows = [each for each in result["samples"] if "failed" not in each]
@@ -76,14 +92,16 @@ def table(results: list[dict]) -> list[str]:
             mean = statistics.mean(one["true"] for one in each)
             cost = 1000 * statistics.median(row["seconds"] for row in good)
             lines.append(
-                f"| {result['problem']} | {name} | {len(rows)} | {len(rows) - len(good)} | {100 * mean:.2f} % "
-                f"| {low:.3f} to {high:.3f} | {gains:.0f} | {cost:.0f} |"
+                f"| {result['problem']} | {name} | {len(rows)} | {len(rows) - len(good)} |"
+                f" {100 * mean:.2f} % | {low:.3f} to {high:.3f} | {gains:.0f} | {cost:.0f} |"
             )
     return lines
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("runs", nargs="+")
     parser.add_argument("--samples", type=int, default=200)
     parser.add_argument("--resolution", type=int, default=40)
@@ -94,8 +112,13 @@ def main() -> None:
     for each in given.runs:
         results.append(measure(each, given.samples, given.resolution))
         given.out.with_suffix(".json").write_text(json.dumps(results, indent=1))
-    words = f"{given.samples} held-out samples a run, truth of degree 3 at resolution {given.resolution}, one thread, {platform.machine()}."
-    given.out.with_suffix(".md").write_text("\n".join(["# The certificate", "", words, "", *table(results), ""]))
+    words = (
+        f"{given.samples} held-out samples a run, truth of degree 3 at resolution"
+        f" {given.resolution}, one thread, {platform.machine()}."
+    )
+    given.out.with_suffix(".md").write_text(
+        "\n".join(["# The certificate", "", words, "", *table(results), ""])
+    )
     print(given.out.with_suffix(".md").read_text())
 
 

@@ -1,10 +1,10 @@
 """What exact derivatives cost beside their competitors, in one command:
 
     OMP_NUM_THREADS=1 python benchmarks/derivatives.py                  # all of it, half an hour
-    OMP_NUM_THREADS=1 python benchmarks/derivatives.py decoder steps    # or: neighbours, answers, queries
+    OMP_NUM_THREADS=1 python benchmarks/derivatives.py decoder steps # or others
 
-Figures are CPU times of one thread, steps run in turns, and the rise of resident memory at its peak in a process of its own.
-Only ratios matter. The peer, neuraloperator, needs the extra [bench].
+Figures are CPU times of one thread, steps run in turns, and the rise of resident memory at its peak
+in a process of its own. Only ratios matter. The peer, neuraloperator, needs the extra [bench].
 """
 
 from __future__ import annotations
@@ -28,7 +28,13 @@ def decoder(bench: Bench) -> None:
     tables, text = {}, []
     for name in (name for name, setting in SETTINGS.items() if bench.device in setting.devices):
         tables[name] = measured(bench, f"decoder/{name}", decoder_cases(name, bench.device))
-        text.append(report(f"{name}, decoder step", tables[name], {"FD": "differences on the grid", "nested": "nested autograd"}))
+        text.append(
+            report(
+                f"{name}, decoder step",
+                tables[name],
+                {"FD": "differences on the grid", "nested": "nested autograd"},
+            )
+        )
         print(text[-1], flush=True)
         bench.save("decoder", tables, "\n".join(text))
 
@@ -49,7 +55,9 @@ def neighbours(bench: Bench) -> None:
         if peer.INSTALLED and count <= 10_000:  # a dense matrix of distances
             from neuralop.layers.neighbor_search import native_neighbor_search
 
-            steps["peer"] = lambda points=points: native_neighbor_search(nodes[0], points[0], radius)
+            steps["peer"] = lambda points=points: native_neighbor_search(
+                nodes[0], points[0], radius
+            )
         title = f"neighbours of {count} queries among 4096 nodes"
         tables[title] = alternate(steps, bench.rounds)
         text.append(report(title, tables[title], {"lattice": "lattice"}))
@@ -73,10 +81,19 @@ SECTIONS: Mapping[str, Callable[[Bench], None]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; all by default")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; all by default"
+    )
     parser.add_argument("--rounds", type=int, default=9, help="steps of each kind")
-    parser.add_argument("--device", default="cpu", choices=list(BLOCKS), help="cuda times decoder, steps and queries by the clock")
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        choices=list(BLOCKS),
+        help="cuda times decoder, steps and queries by the clock",
+    )
     parser.add_argument("--memory", metavar="CASE", help="print the peak of one case, in bytes")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -92,8 +109,20 @@ def main() -> None:
     if len(names) == 1:
         SECTIONS[names[0]](Bench(__file__, options.rounds, options.device))
         return
-    for name in names:  # in a process each: memory that an allocator has kept from one makes the next faster
-        subprocess.run([sys.executable, __file__, name, "--rounds", str(options.rounds), "--device", options.device], check=True)
+    # in a process each: memory that an allocator has kept from one makes the next faster
+    for name in names:
+        subprocess.run(
+            [
+                sys.executable,
+                __file__,
+                name,
+                "--rounds",
+                str(options.rounds),
+                "--device",
+                options.device,
+            ],
+            check=True,
+        )
 
 
 if __name__ == "__main__":

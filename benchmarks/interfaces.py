@@ -1,7 +1,8 @@
-"""A wall of two conductivities, 1.38 and 400: what a short training reaches, on residuals and on the energy.
+"""A wall of two conductivities, 1.38 and 400: what a short training reaches, on residuals and on
+the energy.
 
-`python benchmarks/interfaces.py` trains a PINN and a GINO in each form and prints the relative L2 error of u - 293.15 on 4096 points.
-Units: CPU seconds.
+`python benchmarks/interfaces.py` trains a PINN and a GINO in each form and prints the relative L2
+error of u - 293.15 on 4096 points. Units: CPU seconds.
 """
 
 from __future__ import annotations
@@ -41,7 +42,13 @@ def reached(form: str, operator: str, options: dict, steps: int) -> tuple[float,
     problem = pdespec.parse(PROBLEM)
     model = compiler.build(problem, operator, **options)
     training = compiler.TrainOptions(
-        steps=steps, batch=1, validation=0, optimizer="soap", lr=3e-3, form=form, points={"interior": 256, "boundary": 64, "operator": 256}
+        steps=steps,
+        batch=1,
+        validation=0,
+        optimizer="soap",
+        lr=3e-3,
+        form=form,
+        points={"interior": 256, "boundary": 64, "operator": 256},
     )
     began = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
@@ -58,8 +65,14 @@ def reached(form: str, operator: str, options: dict, steps: int) -> tuple[float,
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    print("| operator | form | steps | relative L2 error | loss of residuals and flux | CPU seconds |\n|---|---|---|---|---|---|")
+    print(
+        "| operator | form | steps | relative L2 error | loss of residuals and flux | CPU seconds"
+        " |\n|---|---|---|---|---|---|"
+    )
     for operator, options, steps in RUNS:
         for form in ("energy", "strong"):
             error, loss, seconds = reached(form, operator, options, steps)
-            print(f"| {operator} | {form} | {steps} | {error:.2%} | {loss:.3g} | {seconds:.0f} |", flush=True)
+            print(
+                f"| {operator} | {form} | {steps} | {error:.2%} | {loss:.3g} | {seconds:.0f} |",
+                flush=True,
+            )

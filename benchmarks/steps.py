@@ -1,6 +1,8 @@
-"""The steps that are measured: mean square residual and its gradient, by every way of taking derivatives.
+"""The steps that are measured: mean square residual and its gradient, by every way of taking
+derivatives.
 
-Sizes are those of docs and of Lin et al. (arXiv 2504.08277): a graph decoder on a regular latent grid, float32, one sample.
+Sizes are those of docs and of Lin et al. (arXiv 2504.08277): a graph decoder on a regular latent
+grid, float32, one sample.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from operators.models.gino import DecodedField
 
 Mode = Literal["eager", "captured", "graphs"]  # the last: captured, replayed as CUDA graphs
 
-BLOCKS = {"cpu": 192, "cuda": 16_384}  # queries: their edges stay in the cache of a processor, or fill a GPU
+# queries: their edges stay in the cache of a processor, or fill a GPU
+BLOCKS = {"cpu": 192, "cuda": 16_384}
 
 POISSON = """problem poisson
 space x, y
@@ -86,16 +89,27 @@ SETTINGS: Mapping[str, Setting] = {
     "poisson_large": Setting(POISSON, 1, 2, 256, 64, 16.0, devices=("cuda",)),  # 65,536 queries
     "poisson": Setting(POISSON, 1, 2, 45, 32, 16.0),
     "navier_stokes": Setting(NAVIER_STOKES, 3, 3, 12, 12, 20.0),
-    "kdv": Setting(KORTEWEG_DE_VRIES, 1, 2, 45, 32, 16.0, "bump"),  # half_cos has no third derivative
+    # half_cos has no third derivative
+    "kdv": Setting(KORTEWEG_DE_VRIES, 1, 2, 45, 32, 16.0, "bump"),
 }
 
 
-def decoder(setting: Setting, kernel: str = "mlp", channels: int = 64, device: str = "cpu") -> DecodedField:
-    """The decoder of a GINO with leaf latent tensors: the trunk costs every way the same and is left out."""
+def decoder(
+    setting: Setting, kernel: str = "mlp", channels: int = 64, device: str = "cpu"
+) -> DecodedField:
+    """The decoder of a GINO with leaf latent tensors: the trunk costs every way the same and is
+    left out."""
     generator = torch.Generator().manual_seed(0)
     lattice = Lattice((0.0,) * setting.dim, (1.0,) * setting.dim, (setting.nodes,) * setting.dim)
     layer = GNO(
-        channels, channels, setting.dim, setting.radius, setting.weight, kernel, box=(lattice.lower, lattice.upper), generator=generator
+        channels,
+        channels,
+        setting.dim,
+        setting.radius,
+        setting.weight,
+        kernel,
+        box=(lattice.lower, lattice.upper),
+        generator=generator,
     )
     nodes = lattice.points(torch.float32)
     latent = layer.prepare(nodes, torch.randn(len(nodes), channels, generator=generator))
@@ -106,12 +120,15 @@ def decoder(setting: Setting, kernel: str = "mlp", channels: int = 64, device: s
 
 def queries(setting: Setting) -> Tensor:
     """A grid strictly inside. Shapes: (1, n, D)."""
-    return Lattice((0.137,) * setting.dim, (0.871,) * setting.dim, (setting.queries,) * setting.dim).points(torch.float32)[None]
+    return Lattice(
+        (0.137,) * setting.dim, (0.871,) * setting.dim, (setting.queries,) * setting.dim
+    ).points(torch.float32)[None]
 
 
 @dataclass(frozen=True)
 class PointSet:
-    """Collocation points of one sample, and its inputs as known there: looked up by their first coordinate."""
+    """Collocation points of one sample, and its inputs as known there: looked up by their first
+    coordinate."""
 
     points: Tensor
     normals: None
@@ -131,7 +148,9 @@ class Sample:
 
     def evaluate(self, name: str, points: Tensor) -> Tensor:
         """An input at some of the points. Shapes: (1, m, D) -> (1, m, 1)."""
-        return self.inputs[name][self.order[torch.searchsorted(self.place, points[0, :, 0].contiguous())]][None, :, None]
+        return self.inputs[name][
+            self.order[torch.searchsorted(self.place, points[0, :, 0].contiguous())]
+        ][None, :, None]
 
 
 def residuals_of(text: str) -> pdespec.Problem:
@@ -141,7 +160,13 @@ def residuals_of(text: str) -> pdespec.Problem:
 
 def evaluator(loss: PhysicsLoss, block: int | None, mode: Mode) -> Callable[..., Terms]:
     """The loss, or its steps in blocks."""
-    return loss if block is None else StepEngine(loss, block, "eager" if mode == "eager" else "captured", graphs=mode == "graphs")
+    return (
+        loss
+        if block is None
+        else StepEngine(
+            loss, block, "eager" if mode == "eager" else "captured", graphs=mode == "graphs"
+        )
+    )
 
 
 def ready(step: Step, mode: Mode) -> Step:
@@ -159,24 +184,42 @@ def residual_step(
     block: int | None = None,
     mode: Mode = "eager",
 ) -> Step:
-    """Mean square residual with its gradient in decoder and latent tensors; in blocks of queries where `block` is given."""
+    """Mean square residual with its gradient in decoder and latent tensors; in blocks of queries
+    where `block` is given."""
     problem = residuals_of(text)
     evaluate = evaluator(PhysicsLoss(problem, backend), block, mode)
     leaves = [*field.decoder.parameters(), *field.projection.parameters(), *field.latent]
     (region,) = problem.domains
-    data = {name: torch.randn(points.shape[1], generator=torch.Generator().manual_seed(1)).to(points) for name in problem.inputs}
+    data = {
+        name: torch.randn(points.shape[1], generator=torch.Generator().manual_seed(1)).to(points)
+        for name in problem.inputs
+    }
     batch = Sample(region, points, data)
-    return ready(lambda: torch.autograd.grad(evaluate(field, batch).total, leaves, allow_unused=True, materialize_grads=True), mode)
+    return ready(
+        lambda: torch.autograd.grad(
+            evaluate(field, batch).total, leaves, allow_unused=True, materialize_grads=True
+        ),
+        mode,
+    )
 
 
 def decoder_cases(name: str, device: str = "cpu") -> dict[str, Build]:
     """Every way on one setting."""
     block = BLOCKS[device]
 
-    def case(backend: str | Backend, block: int | None = None, mode: Mode = "eager", kernel: str = "mlp") -> Build:
+    def case(
+        backend: str | Backend, block: int | None = None, mode: Mode = "eager", kernel: str = "mlp"
+    ) -> Build:
         def build(small: bool) -> Step:
             setting = replace(SETTINGS[name], queries=6) if small else SETTINGS[name]
-            return residual_step(setting.text, decoder(setting, kernel, device=device), queries(setting).to(device), backend, block, mode)
+            return residual_step(
+                setting.text,
+                decoder(setting, kernel, device=device),
+                queries(setting).to(device),
+                backend,
+                block,
+                mode,
+            )
 
         return build
 
@@ -188,7 +231,9 @@ def decoder_cases(name: str, device: str = "cpu") -> dict[str, Build]:
         "jets in blocks": case("taylor", block),
         "jets in blocks, captured": case("taylor", block, "captured"),
         "nested in blocks, captured": case("autograd", block, "captured"),
-        "polynomial kernel: differences": case(FiniteDifference(mode="grid", tolerance=math.inf), kernel="polynomial"),
+        "polynomial kernel: differences": case(
+            FiniteDifference(mode="grid", tolerance=math.inf), kernel="polynomial"
+        ),
         "polynomial kernel: jets": case("taylor", kernel="polynomial"),
         "polynomial kernel: jets, captured": case("taylor", block, "captured", "polynomial"),
     }

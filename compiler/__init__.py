@@ -1,6 +1,8 @@
-"""Where a problem and an operator meet: losses with exact derivatives, training, reference solutions, comparison.
+"""Where a problem and an operator meet: losses with exact derivatives, training, reference
+solutions, comparison.
 
-The public names are loaded on first use (PEP 562), so that `pdespec check` needs no torch; type checkers and editors see them below.
+The public names are loaded on first use (PEP 562), so that `pdespec check` needs no torch; type
+checkers and editors see them below.
 """
 
 from __future__ import annotations
@@ -93,7 +95,8 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-if not TYPE_CHECKING:  # for a type checker the imports above are all there is: it reports a misspelt name
+# for a type checker the imports above are all there is: it reports a misspelt name
+if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
         if name not in _HOME:

@@ -1,4 +1,5 @@
-"""Random numbers of a batch, sample by sample: those of sample k follow from the seed and k, however many samples there are."""
+"""Random numbers of a batch, sample by sample: those of sample k follow from the seed and k,
+however many samples there are."""
 
 from __future__ import annotations
 
@@ -10,10 +11,12 @@ from torch import Tensor
 
 
 class Chance:
-    """One generator for every sample, on the CPU, and one for what all samples share; numbers go to the device of the caller's generator.
+    """One generator for every sample, on the CPU, and one for what all samples share; numbers go to
+    the device of the caller's generator.
 
-    The caller's generator gives one seed. So two batches drawn one after the other differ, and sample k of a seed is the same in a batch
-    of any size, on any device. With `alike` all samples have the numbers of the first.
+    The caller's generator gives one seed. So two batches drawn one after the other differ, and
+    sample k of a seed is the same in a batch of any size, on any device. With `alike` all samples
+    have the numbers of the first.
     """
 
     def __init__(self, generator: torch.Generator, size: int, alike: bool = False) -> None:
@@ -24,20 +27,27 @@ class Chance:
 
     @staticmethod
     def of(generator: torch.Generator | Chance, size: int) -> Chance:
-        """The same, or a new one from a generator. Raises: ValueError for one of another number of samples."""
+        """The same, or a new one from a generator. Raises: ValueError for one of another number
+        of samples."""
         if not isinstance(generator, Chance):
             return Chance(generator, size)
         if len(generator.samples) != size:
-            raise ValueError(f"random numbers of {len(generator.samples)} samples were asked for {size}")
+            raise ValueError(
+                f"random numbers of {len(generator.samples)} samples were asked for {size}"
+            )
         return generator
 
     def uniform(self, *shape: int) -> Tensor:
         """Uniform on [0, 1) in float64. Shapes: -> "b .."."""
-        return self._each(lambda generator: torch.rand(shape, generator=generator, dtype=torch.float64))
+        return self._each(
+            lambda generator: torch.rand(shape, generator=generator, dtype=torch.float64)
+        )
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal in float64. Shapes: -> "b .."."""
-        return self._each(lambda generator: torch.randn(shape, generator=generator, dtype=torch.float64))
+        return self._each(
+            lambda generator: torch.randn(shape, generator=generator, dtype=torch.float64)
+        )
 
     def seeds(self) -> list[int]:
         """A seed for every sample."""
@@ -56,5 +66,6 @@ class Chance:
 
 
 def _seeded(seed: int, what: object) -> torch.Generator:
-    digest = hashlib.blake2b(f"{seed}/{what}".encode(), digest_size=4).digest()  # torch's Mersenne twister takes 32 bits
+    # torch's Mersenne twister takes 32 bits
+    digest = hashlib.blake2b(f"{seed}/{what}".encode(), digest_size=4).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest, "big"))

@@ -1,4 +1,5 @@
-"""The command line. Torch is imported by the commands that compute, so that `check` and `--help` answer at once.
+"""The command line. Torch is imported by the commands that compute, so that `check` and `--help`
+answer at once.
 
 Exit codes: 0 done, 1 the problem or its data is wrong, 2 usage, 130 interrupted.
 """
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
     from pdespec.statements.problem import Problem
 
 app = typer.Typer(
-    help="Declare a partial differential equation, train a neural operator on it, and measure how wrong it is.",
+    help=(
+        "Declare a partial differential equation, train a neural operator on it, and measure how"
+        " wrong it is."
+    ),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -74,7 +78,11 @@ def command(name: str | None = None) -> Callable[[Callable[..., None]], Callable
                 _say(f"error: {error}")
                 raise typer.Exit(1) from None
             except OSError as error:
-                _say(f"error: {error.filename or ''}: {error.strerror or error}".replace("error: : ", "error: "))
+                _say(
+                    f"error: {error.filename or ''}: {error.strerror or error}".replace(
+                        "error: : ", "error: "
+                    )
+                )
                 raise typer.Exit(1) from None
 
         return app.command(name)(guarded)
@@ -136,16 +144,22 @@ def _meshes(problem: Problem) -> list[tuple[str, list[str]]]:
 @command()
 def explain(
     file: File,
-    stage: Annotated[str | None, typer.Option(help=f"one of {', '.join(STAGES)}; all of them by default")] = None,
+    stage: Annotated[
+        str | None, typer.Option(help=f"one of {', '.join(STAGES)}; all of them by default")
+    ] = None,
     derivatives: Annotated[str, typer.Option(help="the derivative backend to plan for")] = "auto",
 ) -> None:
-    """Show what the compiler makes of a problem: residuals, variations, weak form, derivatives, residual graph, derivative plan."""
+    """Show what the compiler makes of a problem: residuals, variations, weak form, derivatives,
+    residual graph, derivative plan."""
     import pdespec
     from pdespec.errors import nearest
 
     if stage is not None and stage not in STAGES:
         best = nearest(stage, STAGES)
-        raise Usage(f"unknown stage {stage!r}; " + (f"did you mean {best!r}?" if best else f"stages: {', '.join(STAGES)}"))
+        raise Usage(
+            f"unknown stage {stage!r}; "
+            + (f"did you mean {best!r}?" if best else f"stages: {', '.join(STAGES)}")
+        )
     problem = pdespec.load(file)
     if derivatives != "auto":
         _known_backends([derivatives])
@@ -191,11 +205,19 @@ def _explain(problem: Problem, stage: str, derivatives: str) -> list[str]:
 @command()
 def train(
     file: File,
-    out_: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="where the run goes; runs/NAME by default")] = None,
+    out_: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="where the run goes; runs/NAME by default"),
+    ] = None,
     preset: Annotated[str | None, typer.Option(help="demo (the default), small or paper")] = None,
     derivatives: Annotated[str | None, typer.Option(help="auto, or a derivative backend")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="an option of the run or model.NAME")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="continue the run in DIR where there is one")] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="an option of the run or model.NAME"),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="continue the run in DIR where there is one")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Train an operator on the physics of a problem alone."""
@@ -217,10 +239,21 @@ def train(
     if continuing:
         run = open_run(directory)
         if run.recipe is None:
-            raise RunError(f"{directory} was trained from Python and does not say how its model was built; resume it there")
+            raise RunError(
+                f"{directory} was trained from Python and does not say how its model was built;"
+                " resume it there"
+            )
         if preset is not None and run.preset != preset:
-            raise Usage(f"{directory} was started with preset {run.preset}, not {preset}; leave --preset out to resume it")
-        operator, model_options, options, name = run.recipe.operator, run.recipe.options, run.options, run.preset
+            raise Usage(
+                f"{directory} was started with preset {run.preset}, not {preset}; leave --preset"
+                " out to resume it"
+            )
+        operator, model_options, options, name = (
+            run.recipe.operator,
+            run.recipe.options,
+            run.options,
+            run.preset,
+        )
     elif _leads():
         refuse_occupied(directory)
     operator, model_options, options = changed(operator, model_options, options, words)
@@ -228,7 +261,10 @@ def train(
         raise Usage(f"operator cannot change when a run is resumed: it is {run.recipe.operator}")
     for key in model_options if continuing else ():
         if key not in run.recipe.options or run.recipe.options[key] != model_options[key]:
-            raise Usage(f"model.{key} cannot change when a run is resumed: it is {run.recipe.options.get(key, 'not given')}")
+            raise Usage(
+                f"model.{key} cannot change when a run is resumed: it is"
+                f" {run.recipe.options.get(key, 'not given')}"
+            )
 
     model = _built(problem, operator, {"seed": options.seed, **model_options})
     from compiler.training.loop import train as run_training
@@ -237,14 +273,31 @@ def train(
     display = _display(quiet) if _leads() else Silent()
     recipe = Recipe(operator, model_options)
     try:
-        run = run_training(problem, model, options, directory, resume=resume, recipe=recipe, preset=name, display=display)
-    except KeyError as error:  # of a term or a backend that does not exist, in words; another is a fault of the program
+        run = run_training(
+            problem,
+            model,
+            options,
+            directory,
+            resume=resume,
+            recipe=recipe,
+            preset=name,
+            display=display,
+        )
+    except KeyError as error:
+        # of a term or a backend that does not exist, in words; another is a fault of the program
         if " " not in str(error.args[0]):
             raise
         raise Usage(str(error.args[0])) from error
     if _leads():
-        state = "trained" if run.finished else f"stopped after {options.seconds:g} s; continue with --resume and more `seconds`:"
-        out.print(f"{state} {run.step} of {options.steps} steps; next: pdespec evaluate {directory}", markup=False)
+        state = (
+            "trained"
+            if run.finished
+            else f"stopped after {options.seconds:g} s; continue with --resume and more `seconds`:"
+        )
+        out.print(
+            f"{state} {run.step} of {options.steps} steps; next: pdespec evaluate {directory}",
+            markup=False,
+        )
 
 
 def _built(problem: Problem, operator: str, options: dict[str, Any]) -> Any:
@@ -256,8 +309,13 @@ def _built(problem: Problem, operator: str, options: dict[str, Any]) -> Any:
     except (KeyError, TypeError) as error:
         raise Usage(str(error.args[0])) from error
     except (RuntimeError, ArithmeticError, IndexError, AttributeError, MemoryError) as error:
-        given = ", ".join(f"model.{name} = {value!r}" for name, value in options.items() if name != "seed")
-        raise Usage(f"no {operator} can be built with {given or 'these options'}: {error or type(error).__name__}") from error
+        given = ", ".join(
+            f"model.{name} = {value!r}" for name, value in options.items() if name != "seed"
+        )
+        raise Usage(
+            f"no {operator} can be built with {given or 'these options'}:"
+            f" {error or type(error).__name__}"
+        ) from error
     except ValueError as error:
         from pdespec.errors import ProblemError
 
@@ -280,7 +338,8 @@ def evaluate(
     resolution: Annotated[int | None, typer.Option(min=1, help="of the reference solver")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Measure a run against the reference solver on held-out samples; write evaluation.json, pictures and report.html."""
+    """Measure a run against the reference solver on held-out samples; write evaluation.json,
+    pictures and report.html."""
     from compiler.training.runs import open_run
 
     if checkpoint not in ("last", "best"):
@@ -289,16 +348,27 @@ def evaluate(
     from compiler.evaluation.evaluate import rows
     from compiler.report.page import evaluate as run_evaluation
 
-    found = run_evaluation(directory, samples, checkpoint=checkpoint, resolution=resolution, display=_display(quiet))
-    table = Table(title=f"{found.run.problem.name}, {len(found.samples)} held-out samples", title_justify="left")
+    found = run_evaluation(
+        directory, samples, checkpoint=checkpoint, resolution=resolution, display=_display(quiet)
+    )
+    table = Table(
+        title=f"{found.run.problem.name}, {len(found.samples)} held-out samples",
+        title_justify="left",
+    )
     for title in ("", "mean", "median", "max"):
         table.add_column(title, justify="left" if not title else "right")
     for title, values in rows(found).items():
         table.add_row(title, *(f"{values[key]:.3e}" for key in ("mean", "median", "max")))
     out.print(table)
     seconds = found.seconds
-    times = f"{1e3 * seconds['operator']:.1f} ms a sample, reference {1e3 * seconds['reference']:.0f} ms"
-    out.print(f"operator {times} ({seconds['reference'] / seconds['operator']:.2g} times as long)", markup=False)
+    times = (
+        f"{1e3 * seconds['operator']:.1f} ms a sample, reference"
+        f" {1e3 * seconds['reference']:.0f} ms"
+    )
+    out.print(
+        f"operator {times} ({seconds['reference'] / seconds['operator']:.2g} times as long)",
+        markup=False,
+    )
     for index, text in found.failures.items():
         _say(f"sample {index} was left out: {text}")
     for index, text in found.alarms.items():
@@ -313,9 +383,16 @@ def evaluate(
 @command()
 def compare(
     target: Annotated[Path, typer.Argument(metavar="FILE|DIR", help="a problem or a run")],
-    derivatives: Annotated[str | None, typer.Option(help="backends, separated by commas; all by default")] = None,
-    out_: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="also write table and pictures there")] = None,
-    seed: Annotated[int, typer.Option(help="of the sample, and of the weights where no run is given")] = 0,
+    derivatives: Annotated[
+        str | None, typer.Option(help="backends, separated by commas; all by default")
+    ] = None,
+    out_: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="also write table and pictures there"),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(help="of the sample, and of the weights where no run is given")
+    ] = 0,
 ) -> None:
     """Compare derivative backends on one problem and one field: error, time, memory."""
     import pdespec
@@ -335,9 +412,18 @@ def compare(
     from compiler.comparison.compare import compare as run_comparison
     from compiler.derivatives import DERIVATIVES
 
-    names = list(DERIVATIVES) if derivatives is None else [each.strip() for each in derivatives.split(",")]
+    names = (
+        list(DERIVATIVES)
+        if derivatives is None
+        else [each.strip() for each in derivatives.split(",")]
+    )
     _known_backends(names)
-    batch = sample(problem, 1, generator=torch.Generator().manual_seed(seed), dtype=next(model.parameters()).dtype)
+    batch = sample(
+        problem,
+        1,
+        generator=torch.Generator().manual_seed(seed),
+        dtype=next(model.parameters()).dtype,
+    )
     field = model(batch.inputs)
     out.print(str(run_comparison(problem, field, batch, derivatives=names)), markup=False)
     if out_ is not None:
@@ -351,19 +437,33 @@ def compare(
 @command()
 def predict(
     directory: Directory,
-    params: Annotated[list[str] | None, typer.Option("--params", metavar="NAME=NUMBER", help="a param, once for each")] = None,
+    params: Annotated[
+        list[str] | None,
+        typer.Option("--params", metavar="NAME=NUMBER", help="a param, once for each"),
+    ] = None,
     inputs: Annotated[
         list[str] | None,
         typer.Option(
-            "--inputs", metavar="NAME=NUMBER|FILE", help="an input function: a number, or values at points in a .csv, .npz or .h5"
+            "--inputs",
+            metavar="NAME=NUMBER|FILE",
+            help="an input function: a number, or values at points in a .csv, .npz or .h5",
         ),
     ] = None,
-    points: Annotated[str, typer.Option(help="grid:N, or a .csv, .npz or .h5 with a column for each coordinate")] = "grid:64",
+    points: Annotated[
+        str, typer.Option(help="grid:N, or a .csv, .npz or .h5 with a column for each coordinate")
+    ] = "grid:64",
     out_: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help=".vtu (on a mesh), .csv, .npz, .h5 or .png; DIR/prediction.npz by default")
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help=".vtu (on a mesh), .csv, .npz, .h5 or .png; DIR/prediction.npz by default",
+        ),
     ] = None,
     checkpoint: Annotated[str, typer.Option(help="last or best")] = "last",
-    error: Annotated[bool, typer.Option(help="estimate how wrong the answer is, without a reference")] = True,
+    error: Annotated[
+        bool, typer.Option(help="estimate how wrong the answer is, without a reference")
+    ] = True,
 ) -> None:
     """Ask a trained operator for an answer, write it to a file, and say how wrong it is."""
     import warnings
@@ -374,7 +474,9 @@ def predict(
     _say_notes(operator.run)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", OutsideWarning)
-        answer = operator(_numbers("--params", params or []), _functions(operator.problem, inputs or []))
+        answer = operator(
+            _numbers("--params", params or []), _functions(operator.problem, inputs or [])
+        )
         target = out_ or directory / "prediction.npz"
         files = _write_answer(answer, points, target)
         for each in caught:
@@ -406,7 +508,8 @@ def _estimated(answer: Answer) -> str:
     if reason is not None:
         return f"no estimate of the error: {reason}"
     parts = [
-        f"{name} {100 * float(each.max()):.2g} % (give or take {100 * float(found.bar[name].max()):.1g} % of that)"
+        f"{name} {100 * float(each.max()):.2g} % (give or take"
+        f" {100 * float(found.bar[name].max()):.1g} % of that)"
         for name, each in found.relative.items()
     ]
     far = ", Newton's method had a long way to go" if float(found.guard.max()) > TRUSTED else ""
@@ -431,7 +534,8 @@ def _numbers(option: str, words: list[str]) -> dict[str, Any]:
 
 
 def _functions(problem: Problem, words: list[str]) -> dict[str, Any]:
-    """Input functions from numbers and files, whose columns are the coordinates and the components by name."""
+    """Input functions from numbers and files, whose columns are the coordinates and the
+    components by name."""
     import numpy as np
 
     from compiler.prediction.columns import read_columns
@@ -448,12 +552,20 @@ def _functions(problem: Problem, words: list[str]) -> dict[str, Any]:
         except ValueError:
             columns = read_columns(Path(text))
         declared = problem.inputs[name]
-        places = [each.name for each in problem.coordinates] + ([problem.time.name] if declared.time is not None else [])
+        places = [each.name for each in problem.coordinates] + (
+            [problem.time.name] if declared.time is not None else []
+        )
         for column in (*places, *declared.components):
             if column not in columns:
-                raise RunError(f"{text} has no column {column!r} for input `{name}`; it has {', '.join(columns)}")
+                raise RunError(
+                    f"{text} has no column {column!r} for input `{name}`; it has"
+                    f" {', '.join(columns)}"
+                )
         values = [columns[each] for each in declared.components]
-        found[name] = (np.stack([columns[each] for each in places], 1), np.stack(values, 1) if len(values) > 1 else values[0])
+        found[name] = (
+            np.stack([columns[each] for each in places], 1),
+            np.stack(values, 1) if len(values) > 1 else values[0],
+        )
     return found
 
 
@@ -490,7 +602,9 @@ def _write_answer(answer: Any, points: str, target: Path) -> list[Path]:
         columns = read_columns(Path(points))
         for name in names:
             if name not in columns:
-                raise RunError(f"{points} has no column {name!r}; the points need {', '.join(names)}")
+                raise RunError(
+                    f"{points} has no column {name!r}; the points need {', '.join(names)}"
+                )
         places = np.stack([columns[name] for name in names], 1)
     found = {name: answer[name](places) for name in problem.components}
     write_columns(target, {**dict(zip(names, places.T, strict=True)), **found})
@@ -501,15 +615,32 @@ def _write_answer(answer: Any, points: str, target: Path) -> list[Path]:
 def solve(
     file: File,
     out_: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="where pictures and VTK go; runs/NAME-reference by default")
+        Path | None,
+        typer.Option(
+            "--out", metavar="DIR", help="where pictures and VTK go; runs/NAME-reference by default"
+        ),
     ] = None,
-    resolution: Annotated[int | None, typer.Option(min=1, help="cells along the longest side; 32 by default")] = None,
-    degree: Annotated[int | None, typer.Option(min=1, max=3, help="of the elements; 2 by default")] = None,
+    resolution: Annotated[
+        int | None, typer.Option(min=1, help="cells along the longest side; 32 by default")
+    ] = None,
+    degree: Annotated[
+        int | None, typer.Option(min=1, max=3, help="of the elements; 2 by default")
+    ] = None,
     cell: Annotated[str | None, typer.Option(help="simplex (the default) or brick")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="of time")] = None,
-    scheme: Annotated[str | None, typer.Option(help="of time: sdirk4 (the default) or midpoint")] = None,
-    mesh: Annotated[str | None, typer.Option(metavar="FILE", help="a mesh file that meshio reads, instead of one that is made")] = None,
-    tolerance: Annotated[float | None, typer.Option(help="of the relative error in L2, kept by smaller cells and steps")] = None,
+    scheme: Annotated[
+        str | None, typer.Option(help="of time: sdirk4 (the default) or midpoint")
+    ] = None,
+    mesh: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="a mesh file that meshio reads, instead of one that is made"
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(help="of the relative error in L2, kept by smaller cells and steps"),
+    ] = None,
     error: Annotated[bool, typer.Option(help="estimate the error, from coarser solutions")] = True,
     seed: Annotated[int, typer.Option(help="of the sample that is drawn")] = 0,
 ) -> None:
@@ -526,20 +657,36 @@ def solve(
     from compiler.report.pictures import png, reference_picture
 
     batch = sample(problem, 1, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    asked = {"resolution": resolution, "degree": degree, "cell": cell, "steps": steps, "scheme": scheme, "mesh": mesh}
+    asked = {
+        "resolution": resolution,
+        "degree": degree,
+        "cell": cell,
+        "steps": steps,
+        "scheme": scheme,
+        "mesh": mesh,
+    }
     asked |= {"tolerance": tolerance}
-    truth = run_solver(problem, batch, **{name: value for name, value in asked.items() if value is not None})
+    truth = run_solver(
+        problem, batch, **{name: value for name, value in asked.items() if value is not None}
+    )
     directory = out_ or Path("runs") / f"{problem.name}-reference"
     directory.mkdir(parents=True, exist_ok=True)
     write_atomically(directory / "solution.png", png(reference_picture(problem, batch, truth)))
     files = save_vtk(truth, directory / "solution")
     for name, value in batch.params.items():
-        out.print(f"{name} = {[round(each, 6) for each in value[0].reshape(-1).tolist()]}".replace("[", "").replace("]", ""), markup=False)
+        out.print(
+            f"{name} = {[round(each, 6) for each in value[0].reshape(-1).tolist()]}".replace(
+                "[", ""
+            ).replace("]", ""),
+            markup=False,
+        )
     if truth.energy is not None:
         out.print(f"energy {float(truth.energy[0]):.10g}", markup=False)
     if error:
         _print_error(truth)
-    out.print(f"solved in {truth.seconds:.2f} s; {directory / 'solution.png'}, {files[-1]}", markup=False)
+    out.print(
+        f"solved in {truth.seconds:.2f} s; {directory / 'solution.png'}, {files[-1]}", markup=False
+    )
 
 
 def _print_error(truth: Any) -> None:
@@ -554,14 +701,18 @@ def _print_error(truth: Any) -> None:
 
 
 @command()
-def new(name: Annotated[str, typer.Argument(help="the name of the problem; NAME.pde is written")]) -> None:
+def new(
+    name: Annotated[str, typer.Argument(help="the name of the problem; NAME.pde is written")],
+) -> None:
     """Write a commented problem to start from."""
     from pdespec.text.write.summary import template
 
     path = Path(name if name.endswith(".pde") else f"{name}.pde")
     stem = path.stem
     if not re.fullmatch(r"[A-Za-z_]\w*", stem):
-        raise Usage(f"{stem!r} is no name for a problem: letters, digits and _, not beginning with a digit")
+        raise Usage(
+            f"{stem!r} is no name for a problem: letters, digits and _, not beginning with a digit"
+        )
     if path.exists():
         raise Usage(f"{path} exists already")
     path.write_text(template(stem))

@@ -1,4 +1,5 @@
-"""How files are written: whole or not at all, through no link, and by one process at a time. No torch here."""
+"""How files are written: whole or not at all, through no link, and by one process at a time. No
+torch here."""
 
 from __future__ import annotations
 
@@ -21,11 +22,13 @@ class Busy(Exception):
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Writes next to `path`, forces it to disk, then puts it in place: `path` is the old file or the new one, whatever happens.
+    """Writes next to `path`, forces it to disk, then puts it in place: `path` is the old file or
+    the new one, whatever happens.
 
-    The draft has a random name and is created exclusively, so that no file and no link that somebody planted is written through; a link
-    at `path` itself is replaced. (`tempfile` would do the same but for the mode: its files are the user's alone.)
-    Raises: OSError, and leaves no draft then.
+    The draft has a random name and is created exclusively, so that no file and no link that
+    somebody planted is written through; a link at `path` itself is replaced. (`tempfile` would do
+    the same but for the mode: its files are the user's alone.) Raises: OSError, and leaves no draft
+    then.
     """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}{DRAFT}")
     try:
@@ -59,7 +62,8 @@ def forget_drafts(directory: Path) -> None:
 
 @contextlib.contextmanager
 def held(directory: Path) -> Iterator[None]:
-    """Holds a directory, which is made where it is missing, against other processes; the system lets go of it when the process ends.
+    """Holds a directory, which is made where it is missing, against other processes; the system
+    lets go of it when the process ends.
 
     Raises: Busy where another process holds it.
     """

@@ -1,4 +1,5 @@
-"""B02: what meets in one computation has one dtype and lies on one device. Torch would say so in the words of some inner product."""
+"""B02: what meets in one computation has one dtype and lies on one device. Torch would say so in
+the words of some inner product."""
 
 from __future__ import annotations
 
@@ -20,15 +21,27 @@ def need_points(points: Any, what: str = "points") -> None:
     """Raises: B02 for what is no tensor of real floating-point numbers."""
     if not isinstance(points, Tensor):
         kind = f"{type(points).__module__}.{type(points).__name__}"
-        raise fail("B02", f"{what} are given as {kind}, a tensor is needed", "write torch.as_tensor(..), in the dtype of the field")
+        raise fail(
+            "B02",
+            f"{what} are given as {kind}, a tensor is needed",
+            "write torch.as_tensor(..), in the dtype of the field",
+        )
     if not points.is_floating_point():
-        raise fail("B02", f"{what} are {points.dtype}, real floating-point numbers are needed", f"convert them: {what}.to(torch.float64)")
+        raise fail(
+            "B02",
+            f"{what} are {points.dtype}, real floating-point numbers are needed",
+            f"convert them: {what}.to(torch.float64)",
+        )
 
 
 def need_alike(values: Tensor, points: Tensor, name: str) -> None:
     """Raises: B02 for values of an input in another dtype or on another device than the points."""
     if values.dtype != points.dtype or values.device != points.device:
-        raise fail("B02", f"input `{name}` is {values.dtype} on {values.device}, the points are {points.dtype} on {points.device}")
+        raise fail(
+            "B02",
+            f"input `{name}` is {values.dtype} on {values.device}, the points are {points.dtype} on"
+            f" {points.device}",
+        )
 
 
 def number(value: Any, name: str, dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -39,23 +52,37 @@ def number(value: Any, name: str, dtype: torch.dtype, device: torch.device) -> T
     try:
         tensor = torch.as_tensor(value, device=device)
         if tensor.is_complex() or tensor.dtype == torch.bool:
-            raise fail("B02", f"param `{name}` is {tensor.dtype}, a real number is needed", "give its real part")
+            raise fail(
+                "B02",
+                f"param `{name}` is {tensor.dtype}, a real number is needed",
+                "give its real part",
+            )
         return torch.as_tensor(value, dtype=dtype, device=device)
     except (TypeError, ValueError, RuntimeError) as error:
         if type(error).__name__ == "ProblemError":
             raise
-        raise fail("B02", f"param `{name}` is {value!r}, which is no number", "give a number, or a tensor or array of them") from None
+        raise fail(
+            "B02",
+            f"param `{name}` is {value!r}, which is no number",
+            "give a number, or a tensor or array of them",
+        ) from None
 
 
 @contextmanager
 def told(field: Any, points: Tensor) -> Iterator[None]:
-    """Turns the error that a field of another dtype or device causes at some points into B02; any other error passes."""
+    """Turns the error that a field of another dtype or device causes at some points into B02;
+    any other error passes."""
     try:
         yield
     except RuntimeError as error:
         for tensor in tensors(field):
-            if tensor.is_floating_point() and (tensor.dtype != points.dtype or tensor.device != points.device):
-                message = f"the field holds {tensor.dtype} on {tensor.device}, the points are {points.dtype} on {points.device}"
+            if tensor.is_floating_point() and (
+                tensor.dtype != points.dtype or tensor.device != points.device
+            ):
+                message = (
+                    f"the field holds {tensor.dtype} on {tensor.device}, the points are"
+                    f" {points.dtype} on {points.device}"
+                )
                 hint = f"convert one of them: model.to({points.dtype}), batch.to({tensor.dtype})"
                 raise fail("B02", message, hint) from error
         raise
@@ -77,11 +104,19 @@ def tensors(value: Any, depth: int = DEEPEST) -> Iterator[Tensor]:
 
 
 def refuse_other_input(model: nn.Module, arguments: tuple[Any, ...]) -> None:
-    """A hook before a model's forward. Raises: B02 where its input has another dtype or device than its weights."""
+    """A hook before a model's forward. Raises: B02 where its input has another dtype or device
+    than its weights."""
     weight = next((p for p in model.parameters() if p.is_floating_point()), None)
     given = next((each for each in arguments if isinstance(each, OperatorInput)), None)
     if weight is None or given is None or torch.is_autocast_enabled(given.values.device.type):
         return
     if given.values.dtype != weight.dtype or given.values.device != weight.device:
-        message = f"the input is {given.values.dtype} on {given.values.device}, the model {weight.dtype} on {weight.device}"
-        raise fail("B02", message, f"convert one of them: model.to({given.values.dtype}), batch.to({weight.dtype})")
+        message = (
+            f"the input is {given.values.dtype} on {given.values.device}, the model {weight.dtype}"
+            f" on {weight.device}"
+        )
+        raise fail(
+            "B02",
+            message,
+            f"convert one of them: model.to({given.values.dtype}), batch.to({weight.dtype})",
+        )

@@ -1,4 +1,5 @@
-"""Elasticity from an energy: the Euler-Lagrange equations, their natural conditions and the solution follow from one line."""
+"""Elasticity from an energy: the Euler-Lagrange equations, their natural conditions and the
+solution follow from one line."""
 
 import compiler
 import pdespec

@@ -1,4 +1,5 @@
-"""An operator of one's own: a module from `OperatorInput` to a field, a function of points. Here one that reads the mean of its input."""
+"""An operator of one's own: a module from `OperatorInput` to a field, a function of points. Here
+one that reads the mean of its input."""
 
 import torch
 from torch import Tensor, nn
@@ -25,13 +26,18 @@ class MeanOperator(nn.Module):
 
     def forward(self, inputs: OperatorInput):
         mean = inputs.values.mean(1, keepdim=True)  # (b, 1, c)
-        return lambda points: self.net(torch.cat([points, mean.expand(-1, points.shape[1], -1)], -1))  # (b, n, d) -> (b, n, 1)
+        # (b, n, d) -> (b, n, 1)
+        return lambda points: self.net(
+            torch.cat([points, mean.expand(-1, points.shape[1], -1)], -1)
+        )
 
 
 def main() -> Tensor:
     problem = pdespec.parse(TEXT)
     batch = compiler.sample(problem, size=4, generator=torch.Generator().manual_seed(0))
-    terms = compiler.compile(problem)(MeanOperator(batch.inputs.values.shape[-1])(batch.inputs), batch)
+    terms = compiler.compile(problem)(
+        MeanOperator(batch.inputs.values.shape[-1])(batch.inputs), batch
+    )
     print({label: float(value) for label, value in terms.items()})
     return terms.total  # terms.total.backward() as usual, or compiler.train(problem, model)
 

@@ -1,4 +1,5 @@
-"""Neural operators: tensors in, fields out. A field is a function of points that can also give its derivatives.
+"""Neural operators: tensors in, fields out. A field is a function of points that can also give its
+derivatives.
 
 Imports torch, and neither sympy nor pdespec.
 """

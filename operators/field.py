@@ -1,7 +1,8 @@
-"""What operators take and return: a description of the input function, and a field, which is a function of points.
+"""What operators take and return: a description of the input function, and a field, which is a
+function of points.
 
-A field is any callable from points (b, n, D) to values (b, n, c). One that can do more says so in its `Capabilities`; a plain callable
-counts as pointwise and without jets.
+A field is any callable from points (b, n, D) to values (b, n, c). One that can do more says so in
+its `Capabilities`; a plain callable counts as pointwise and without jets.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ PointFunction = Callable[[Tensor], Tensor]
 class Capabilities:
     """What a field promises; the derivative planner believes only this.
 
-    pointwise: the value at a point depends on that point alone, so autograd in the points gives du/dx. grid: the lattice on which the
-    field's values are known without interpolation. smoothness: k of C^k in the points. taylor: `field.taylor` exists; where it does not,
-    `reason` names the module without a jet rule.
+    pointwise: the value at a point depends on that point alone, so autograd in the points gives
+    du/dx. grid: the lattice on which the field's values are known without interpolation.
+    smoothness: k of C^k in the points. taylor: `field.taylor` exists; where it does not, `reason`
+    names the module without a jet rule.
     """
 
     pointwise: bool = True
@@ -54,10 +56,11 @@ def capabilities(function: Any) -> Capabilities:
 
 @dataclass(frozen=True)
 class Ansatz:
-    """u = offset + factor * N with callables points (b, n, D) -> (b, n, c) or (b, n, 1), so that essential conditions hold exactly.
+    """u = offset + factor * N with callables points (b, n, D) -> (b, n, c) or (b, n, 1), so that
+    essential conditions hold exactly.
 
-    With m functions `kinks`, points -> (b, n, m), whose gradients jump on interfaces, the model gives (1 + m) c channels N_0, .., N_m, and
-    N = N_0 + sum_i kink_i N_i.
+    With m functions `kinks`, points -> (b, n, m), whose gradients jump on interfaces, the model
+    gives (1 + m) c channels N_0, .., N_m, and N = N_0 + sum_i kink_i N_i.
     """
 
     offset: PointFunction
@@ -71,11 +74,17 @@ class Ansatz:
     def jet(self, points: Tensor, values: Jet) -> Jet:
         """The same on streams. Shapes: points (b, n, D), values a jet of (b, n, (1 + m) c)."""
         kinks = None if self.kinks is None else jet_of(self.kinks, points, values.space)
-        return built(jet_of(self.offset, points, values.space), jet_of(self.factor, points, values.space), kinks, values)
+        return built(
+            jet_of(self.offset, points, values.space),
+            jet_of(self.factor, points, values.space),
+            kinks,
+            values,
+        )
 
 
 def built(offset: Any, factor: Any, kinks: Any, values: Any) -> Any:
-    """offset + factor (N_0 + sum_i kink_i N_i), of tensors or of jets. Shapes: kinks (.., m), values (.., (1 + m) c).
+    """offset + factor (N_0 + sum_i kink_i N_i), of tensors or of jets. Shapes: kinks (.., m),
+    values (.., (1 + m) c).
 
     Raises: ValueError where the values have other channels than that.
     """
@@ -84,8 +93,10 @@ def built(offset: Any, factor: Any, kinks: Any, values: Any) -> Any:
     parts = 1 + kinks.shape[-1]
     if values.shape[-1] % parts or values.shape[-1] == offset.shape[-1]:
         raise ValueError(
-            f"the solution of this problem has kinks on {parts - 1} interface{'s' * (parts > 2)}, so its model gives {parts} channels for "
-            f"each component, this one gives {values.shape[-1]} in all; take compiler.build, or out_channels = {parts} times as many"
+            f"the solution of this problem has kinks on {parts - 1} interface{'s' * (parts > 2)},"
+            f" so its model gives {parts} channels for each component, this one gives"
+            f" {values.shape[-1]} in all; take compiler.build, or out_channels = {parts} times as"
+            " many"
         )
     width = values.shape[-1] // parts
     total = channels(values, 0, width)
@@ -96,16 +107,20 @@ def built(offset: Any, factor: Any, kinks: Any, values: Any) -> Any:
 
 def channels(values: Any, start: int, count: int) -> Any:
     """Some channels of a tensor or jet."""
-    return values.map(lambda v: v[..., start : start + count]) if isinstance(values, Jet) else values[..., start : start + count]
+    return (
+        values.map(lambda v: v[..., start : start + count])
+        if isinstance(values, Jet)
+        else values[..., start : start + count]
+    )
 
 
 @dataclass(frozen=True)
 class OperatorInput:
     """The input function of b samples.
 
-    Shapes: points (b, n, d), values (b, n, c), measure (b, n) quadrature weight of each point (zero for padding; None where unknown).
-    features: known functions of position, points (b, m, D) -> (b, m, k), which a model evaluates at its own nodes.
-    ansatz: essential conditions to build in.
+    Shapes: points (b, n, d), values (b, n, c), measure (b, n) quadrature weight of each point (zero
+    for padding; None where unknown). features: known functions of position, points (b, m, D) -> (b,
+    m, k), which a model evaluates at its own nodes. ansatz: essential conditions to build in.
     Raises: ValueError on shapes that do not fit.
     """
 
@@ -116,12 +131,20 @@ class OperatorInput:
     ansatz: Ansatz | None = None
 
     def __post_init__(self) -> None:
-        if self.points.dim() != 3 or self.values.dim() != 3 or self.points.shape[:2] != self.values.shape[:2]:
+        if (
+            self.points.dim() != 3
+            or self.values.dim() != 3
+            or self.points.shape[:2] != self.values.shape[:2]
+        ):
             raise ValueError(
-                f"points must be (b, n, d) and values (b, n, c), got {tuple(self.points.shape)} and {tuple(self.values.shape)}"
+                f"points must be (b, n, d) and values (b, n, c), got {tuple(self.points.shape)} and"
+                f" {tuple(self.values.shape)}"
             )
         if self.measure is not None and self.measure.shape != self.points.shape[:2]:
-            raise ValueError(f"measure must be {tuple(self.points.shape[:2])}, one weight for each point, got {tuple(self.measure.shape)}")
+            raise ValueError(
+                f"measure must be {tuple(self.points.shape[:2])}, one weight for each point, got"
+                f" {tuple(self.measure.shape)}"
+            )
 
     @property
     def batch(self) -> int:
@@ -133,37 +156,50 @@ class OperatorInput:
         Raises: ValueError where they are missing or do not fit.
         """
         if self.features is None:
-            raise ValueError(f"this model needs {channels} feature channels; the input has no features")
+            raise ValueError(
+                f"this model needs {channels} feature channels; the input has no features"
+            )
         nodes = nodes.expand(self.batch, -1, -1)
         found = self.features(nodes)
         if found.shape != (*nodes.shape[:2], channels):
-            raise ValueError(f"features must give {(*nodes.shape[:2], channels)}, got {tuple(found.shape)}")
+            raise ValueError(
+                f"features must give {(*nodes.shape[:2], channels)}, got {tuple(found.shape)}"
+            )
         return found
 
     def to(self, *target: Any, **keywords: Any) -> OperatorInput:
         """Tensors moved as by `Tensor.to`; the callables are the caller's."""
-        moved = {f.name: getattr(self, f.name).to(*target, **keywords) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}
+        moved = {
+            f.name: getattr(self, f.name).to(*target, **keywords)
+            for f in fields(self)
+            if isinstance(getattr(self, f.name), Tensor)
+        }
         return replace(self, **moved)
 
 
 def jet_of(function: PointFunction, points: Tensor, space: JetSpace) -> Jet:
-    """Jet of a cheap pointwise function by nested autograd, once; a graph is kept only to what requires gradients already.
+    """Jet of a cheap pointwise function by nested autograd, once; a graph is kept only to what
+    requires gradients already.
 
     Shapes: points (b, n, D) -> streams (b, n, c).
     """
-    keep = function(points).requires_grad  # parameters of the shape, or the points themselves, are being optimised
+    # parameters of the shape, or the points themselves, are being optimised
+    keep = function(points).requires_grad
     with torch.enable_grad():
         leaf = points if keep and points.requires_grad else points.detach().requires_grad_()
         found = {space.zero: function(leaf)}
         lower = {a: _derivative(found, leaf, a) / factorial(a) for a in space.lower}
         operators = {
-            n: torch.stack([c * _derivative(found, leaf, a) for a, c in form.items()]).sum(0) for n, form in space.operators.items()
+            n: torch.stack([c * _derivative(found, leaf, a) for a, c in form.items()]).sum(0)
+            for n, form in space.operators.items()
         }
     jet = Jet(space, lower, operators)
     return jet if keep else jet.map(Tensor.detach)
 
 
-def _derivative(found: dict[tuple[int, ...], Tensor], leaf: Tensor, alpha: tuple[int, ...]) -> Tensor:
+def _derivative(
+    found: dict[tuple[int, ...], Tensor], leaf: Tensor, alpha: tuple[int, ...]
+) -> Tensor:
     """d^alpha from those found so far, which it adds to."""
     if alpha not in found:
         k = next(i for i, m in enumerate(alpha) if m)

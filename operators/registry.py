@@ -29,7 +29,8 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
     >>> SHAPES["circle"] is circle
     True
 
-    `wrap(function, name, **attributes)` turns what is decorated into the stored entry; the decorated name keeps what was stored.
+    `wrap(function, name, **attributes)` turns what is decorated into the stored entry; the
+    decorated name keeps what was stored.
     """
 
     def __init__(self, kind: str, wrap: Callable[..., Entry] | None = None) -> None:
@@ -38,14 +39,22 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         self._entries: dict[str, Entry] = {}
 
     def register(self, name: str, **attributes: Any) -> Callable[[Any], Entry]:
-        """Decorator that stores its argument under `name`. Raises: DuplicateName; TypeError on attributes the kind does not have."""
+        """Decorator that stores its argument under `name`. Raises: DuplicateName; TypeError on
+        attributes the kind does not have."""
         if name in self._entries:
-            raise DuplicateName(f"the {self.kind} {name!r} is registered already; choose another name")
+            raise DuplicateName(
+                f"the {self.kind} {name!r} is registered already; choose another name"
+            )
         if attributes and self._wrap is None:
-            raise TypeError(f"a {self.kind} takes no attributes, {name!r} was given {', '.join(sorted(attributes))}")
+            raise TypeError(
+                f"a {self.kind} takes no attributes, {name!r} was given"
+                f" {', '.join(sorted(attributes))}"
+            )
 
         def store(entry: Any) -> Entry:
-            self._entries[name] = entry if self._wrap is None else self._wrap(entry, name, **attributes)
+            self._entries[name] = (
+                entry if self._wrap is None else self._wrap(entry, name, **attributes)
+            )
             return self._entries[name]
 
         return store
@@ -58,7 +67,9 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
 
     def _advice(self, name: str) -> str:
         close = difflib.get_close_matches(str(name), self._entries, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(self._entries))}"
+        hint = (
+            f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(self._entries))}"
+        )
         return f"no {self.kind} {name!r}; {hint}"
 
     def __iter__(self) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """pdespec: a symbolic language for partial differential equations.
 
-A problem is written with SymPy (`Problem`) or as text (`parse`, `load`); both give the same frozen value.
+A problem is written with SymPy (`Problem`) or as text (`parse`, `load`); both give the same frozen
+value.
 """
 
 from __future__ import annotations
@@ -9,7 +10,23 @@ from re import compile as pattern
 from typing import TYPE_CHECKING, Any
 
 from pdespec import notation
-from pdespec.calculus import Integral, advect, avg, curl, d, derivative_operator, dirac, div, dn, dt, dtt, grad, integral, jump, lap
+from pdespec.calculus import (
+    Integral,
+    advect,
+    avg,
+    curl,
+    d,
+    derivative_operator,
+    dirac,
+    div,
+    dn,
+    dt,
+    dtt,
+    grad,
+    integral,
+    jump,
+    lap,
+)
 from pdespec.complexes import abs2, arg, conj, im, re
 from pdespec.coordinates import space, time, unit_normal
 from pdespec.domains import (
@@ -63,19 +80,29 @@ from pdespec.tensors import cross, det, dot, identity, inner, inv, outer, skew, 
 if TYPE_CHECKING:
     from pdespec.text import load, parse
 
-_TEXT = ("parse", "load")  # the parser is loaded when first used: lark takes longer to import than a problem to build
-_OPERATOR = pattern(r"d[xyzXYZt]{1,8}")  # dx, dxx, dxt, ..; d(u, r, r) for coordinates of other names
+# the parser is loaded when first used: lark takes longer to import than a problem to build
+_TEXT = ("parse", "load")
+# dx, dxx, dxt, ..; d(u, r, r) for coordinates of other names
+_OPERATOR = pattern(r"d[xyzXYZt]{1,8}")
 
 # fmt: off
 __all__ = [
-    "abs2", "advect", "airfoil", "arg", "at", "avg", "ball", "Boundary", "boundary", "box", "check", "Condition",
-    "conj", "const", "cross", "curl", "cylinder", "d", "Data", "det", "Diagnostic", "diff", "dirac", "disk", "div",
-    "dn", "Domain", "dot", "dt", "dtt", "ellipse", "ellipsoid", "Equation", "exterior", "extruded", "first_variation",
-    "fourier", "Functional", "gaussians", "grad", "grf", "group", "identity", "im", "inner", "input_function",
-    "inside", "Integral", "integral", "IntegralRequirement", "interface", "interval", "inv", "jump", "lap", "lattice",
-    "load", "loguniform", "manufacture", "mesh", "moved", "natural_conditions", "normal", "on", "outer", "Output",
-    "param", "parse", "PdespecError", "periodic", "polygon", "Problem", "ProblemError", "re", "rectangle",
-    "Requirement", "rest", "rotated", "scaled", "side", "skew", "space", "star", "sym", "time", "tr", "trainable",
+    "abs2", "advect", "airfoil", "arg", "at", "avg", "ball", "Boundary", "boundary", "box", "check",
+    "Condition",
+    "conj", "const", "cross", "curl", "cylinder", "d", "Data", "det", "Diagnostic", "diff", "dirac",
+    "disk", "div",
+    "dn", "Domain", "dot", "dt", "dtt", "ellipse", "ellipsoid", "Equation", "exterior", "extruded",
+    "first_variation",
+    "fourier", "Functional", "gaussians", "grad", "grf", "group", "identity", "im", "inner",
+    "input_function",
+    "inside", "Integral", "integral", "IntegralRequirement", "interface", "interval", "inv", "jump",
+    "lap", "lattice",
+    "load", "loguniform", "manufacture", "mesh", "moved", "natural_conditions", "normal", "on",
+    "outer", "Output",
+    "param", "parse", "PdespecError", "periodic", "polygon", "Problem", "ProblemError", "re",
+    "rectangle",
+    "Requirement", "rest", "rotated", "scaled", "side", "skew", "space", "star", "sym", "time",
+    "tr", "trainable",
     "transpose", "uniform", "unit_normal", "unknown", "variation", "weak_form",
 ]
 # fmt: on
@@ -110,4 +137,7 @@ def __getattr__(name: str) -> Any:
     if _OPERATOR.fullmatch(name):
         return derivative_operator(name)
     near = nearest(name, __all__)
-    raise AttributeError(f"module 'pdespec' has no attribute {name!r}" + (f"; did you mean {near!r}?" if near else ""))
+    raise AttributeError(
+        f"module 'pdespec' has no attribute {name!r}"
+        + (f"; did you mean {near!r}?" if near else "")
+    )

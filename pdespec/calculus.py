@@ -1,8 +1,10 @@
-"""Vector calculus on SymPy expressions: scalars are expressions, vectors column matrices, tensors square matrices (`tensors.py`).
+"""Vector calculus on SymPy expressions: scalars are expressions, vectors column matrices, tensors
+square matrices (`tensors.py`).
 
-Ranks are checked when an operator is applied. Derivatives are kept as written (`div(k*grad(u))` stays in divergence form);
-`Problem.residuals()` carries them out. Convention: `grad(v)[i, j] = d v_i / d x_j`, and a divergence contracts the last index.
-In one dimension a vector of one component and a tensor are the same 1 by 1 matrix and are read as a vector.
+Ranks are checked when an operator is applied. Derivatives are kept as written (`div(k*grad(u))`
+stays in divergence form); `Problem.residuals()` carries them out. Convention: `grad(v)[i, j] = d
+v_i / d x_j`, and a divergence contracts the last index. In one dimension a vector of one component
+and a tensor are the same 1 by 1 matrix and are read as a vector.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from pdespec.notation import plain, short
 Expression = Any  # a SymPy scalar or ImmutableMatrix, or what `exact` turns into one
 
 
-# ---------------------------------------------------------------------------------------------------------- rank and coordinates
+# --------------------------------------------------------------------------------------------------
+# rank and coordinates
 
 
 def rank(expression: Expression) -> str:
@@ -46,7 +49,11 @@ def describe(expression: Expression) -> str:
     kind = rank(expression)
     if kind == "scalar":
         return "a scalar"
-    return f"a vector ({expression.rows})" if kind == "vector" else f"a tensor ({expression.rows} by {expression.cols})"
+    return (
+        f"a vector ({expression.rows})"
+        if kind == "vector"
+        else f"a tensor ({expression.rows} by {expression.cols})"
+    )
 
 
 def entries(expression: Expression) -> list[Any]:
@@ -66,7 +73,14 @@ def coordinates_of(expression: Expression) -> tuple[Coordinate, ...]:
 
 def time_of(expression: Expression) -> Time | None:
     """The time an expression depends on."""
-    return next((symbol for symbol in sorted(_free_symbols(expression), key=sp.default_sort_key) if isinstance(symbol, Time)), None)
+    return next(
+        (
+            symbol
+            for symbol in sorted(_free_symbols(expression), key=sp.default_sort_key)
+            if isinstance(symbol, Time)
+        ),
+        None,
+    )
 
 
 def _free_symbols(expression: Expression) -> set[sp.Basic]:
@@ -78,11 +92,17 @@ def prepare(*expressions: Expression) -> tuple[Any, ...]:
     return tuple(exact(each) for each in expressions)
 
 
-def _frame(function: str, expression: Expression, coordinates: Sequence[Coordinate] | None) -> tuple[Coordinate, ...]:
+def _frame(
+    function: str, expression: Expression, coordinates: Sequence[Coordinate] | None
+) -> tuple[Coordinate, ...]:
     found = tuple(coordinates) if coordinates else coordinates_of(expression)
     if not found:
-        hint = f"{function} differentiates fields and coordinates; the derivative of a constant is 0"
-        raise fail("B04", f"{function} of {expression}, which does not depend on the coordinates", hint)
+        hint = (
+            f"{function} differentiates fields and coordinates; the derivative of a constant is 0"
+        )
+        raise fail(
+            "B04", f"{function} of {expression}, which does not depend on the coordinates", hint
+        )
     return found
 
 
@@ -96,15 +116,22 @@ def needs(function: str, expression: Expression, kinds: Iterable[str], hint: str
     if kind == "vector" and "tensor" in kinds and expression.shape == (1, 1):
         return "tensor"
     if kind not in kinds:
-        raise fail("T02", f"{function} needs a {' or '.join(kinds)}, {short(expression)} is {describe(expression)}", hint)
+        raise fail(
+            "T02",
+            f"{function} needs a {' or '.join(kinds)}, {short(expression)} is"
+            f" {describe(expression)}",
+            hint,
+        )
     return kind
 
 
-# ------------------------------------------------------------------------------------------------------------------- derivatives
+# --------------------------------------------------------------------------------------------------
+# derivatives
 
 
 def d(expression: Expression, *variables: sp.Symbol) -> Any:
-    """The partial derivative by the given coordinates or time, in any number and order: `d(u, x, x, y)`."""
+    """The partial derivative by the given coordinates or time, in any number and order: `d(u, x,
+    x, y)`."""
     (expression,) = prepare(expression)
     for variable in variables:
         if not isinstance(variable, (Coordinate, Time)):
@@ -117,13 +144,16 @@ def d(expression: Expression, *variables: sp.Symbol) -> Any:
 def _partial_checked(expression: Expression, variable: sp.Symbol) -> Any:
     free = _free_symbols(expression)
     if free and variable not in free:
-        message = f"derivative by {variable} of {short(expression)}, which does not depend on {variable}"
+        message = (
+            f"derivative by {variable} of {short(expression)}, which does not depend on {variable}"
+        )
         raise fail("B04", message, "it is zero: leave it out")
     return partial(expression, variable)
 
 
 def partial(expression: Expression, variable: sp.Symbol) -> Any:
-    """The derivative by one variable, not carried out; zero where the expression does not depend on it."""
+    """The derivative by one variable, not carried out; zero where the expression does not depend
+    on it."""
     if isinstance(expression, sp.MatrixBase):
         return sp.ImmutableMatrix(expression).applyfunc(lambda entry: partial(entry, variable))
     return sp.Derivative(expression, variable) if variable in expression.free_symbols else sp.S.Zero
@@ -134,7 +164,10 @@ def dt(expression: Expression, order: int = 1) -> Any:
     (expression,) = prepare(expression)
     variable = time_of(expression)
     if variable is None:
-        hint = 'declare the unknown with time: u = unknown("u", Omega, time=t), or the problem with `time t in [0, 1]`'
+        hint = (
+            'declare the unknown with time: u = unknown("u", Omega, time=t), or the problem with'
+            " `time t in [0, 1]`"
+        )
         raise fail("B04", f"dt of {short(expression)}, which does not depend on time", hint)
     for _ in range(order):
         expression = partial(expression, variable)
@@ -146,12 +179,19 @@ def dtt(expression: Expression) -> Any:
     return dt(expression, 2)
 
 
-def grad(expression: Expression, coordinates: Sequence[Coordinate] | None = None) -> sp.ImmutableMatrix:
-    """The gradient of a scalar (a vector), or of a vector (a tensor, `grad(v)[i, j] = d v_i / d x_j`)."""
+def grad(
+    expression: Expression, coordinates: Sequence[Coordinate] | None = None
+) -> sp.ImmutableMatrix:
+    """The gradient of a scalar (a vector), or of a vector (a tensor, `grad(v)[i, j] = d v_i / d
+    x_j`)."""
     (expression,) = prepare(expression)
     kind = rank(expression)
     if kind == "tensor":
-        raise fail("T02", f"grad needs a scalar or vector, {short(expression)} is {describe(expression)}", "did you mean div?")
+        raise fail(
+            "T02",
+            f"grad needs a scalar or vector, {short(expression)} is {describe(expression)}",
+            "did you mean div?",
+        )
     frame = _frame("grad", expression, coordinates)
     if kind == "scalar":
         return sp.ImmutableMatrix([partial(expression, x) for x in frame])
@@ -163,7 +203,8 @@ def grad(expression: Expression, coordinates: Sequence[Coordinate] | None = None
 
 
 def dn(expression: Expression, coordinates: Sequence[Coordinate] | None = None) -> Any:
-    """The derivative along the outward unit normal: dot(grad(u), n) of a scalar, grad(v)*n of a vector."""
+    """The derivative along the outward unit normal: dot(grad(u), n) of a scalar, grad(v)*n of a
+    vector."""
     (expression,) = prepare(expression)
     frame = _frame("dn", expression, coordinates)
     slopes = grad(expression, frame)
@@ -177,7 +218,8 @@ def dn(expression: Expression, coordinates: Sequence[Coordinate] | None = None) 
 
 
 def div(expression: Expression, coordinates: Sequence[Coordinate] | None = None) -> Any:
-    """The divergence of a vector (a scalar), or of a tensor (a vector, `div(T)[i] = sum_j d T_ij / d x_j`)."""
+    """The divergence of a vector (a scalar), or of a tensor (a vector, `div(T)[i] = sum_j d T_ij
+    / d x_j`)."""
     (expression,) = prepare(expression)
     kind = rank(expression)
     if kind == "scalar":
@@ -186,23 +228,40 @@ def div(expression: Expression, coordinates: Sequence[Coordinate] | None = None)
     frame = _frame("div", expression, coordinates)
     if angles(frame):
         return _divergence(expression, frame)
-    if expression.cols not in (1, len(frame)) or (kind == "vector" and expression.rows != len(frame)):
-        raise fail("T02", f"div of {describe(expression)} in {len(frame)}D", f"the sum runs over {', '.join(x.name for x in frame)}")
+    if expression.cols not in (1, len(frame)) or (
+        kind == "vector" and expression.rows != len(frame)
+    ):
+        raise fail(
+            "T02",
+            f"div of {describe(expression)} in {len(frame)}D",
+            f"the sum runs over {', '.join(x.name for x in frame)}",
+        )
     if kind == "vector":
         return sp.Add(*(partial(entry, x) for entry, x in zip(expression, frame, strict=True)))
-    return sp.ImmutableMatrix([sp.Add(*(partial(expression[i, j], x) for j, x in enumerate(frame))) for i in range(expression.rows)])
+    return sp.ImmutableMatrix(
+        [
+            sp.Add(*(partial(expression[i, j], x) for j, x in enumerate(frame)))
+            for i in range(expression.rows)
+        ]
+    )
 
 
 def _along_frame(function: str, vector: Any, frame: Sequence[Coordinate]) -> None:
     if vector.shape != (len(frame), 1):
         names = ", ".join(x.name for x in frame)
-        raise fail("T02", f"{function} of {describe(vector)} in {frame[0].system} coordinates", f"vectors have the components {names}")
+        raise fail(
+            "T02",
+            f"{function} of {describe(vector)} in {frame[0].system} coordinates",
+            f"vectors have the components {names}",
+        )
 
 
 def _spread(flux: Any, frame: Sequence[Coordinate]) -> sp.Expr:
     """r^-k d_r(r^k flux_r) + d_z flux_z"""
     radial = partial(power(frame) * flux[0], frame[0]) / power(frame)
-    return sp.Add(radial, *(partial(entry, x) for entry, x in zip(flux[1:], frame[1:], strict=True)))
+    return sp.Add(
+        radial, *(partial(entry, x) for entry, x in zip(flux[1:], frame[1:], strict=True))
+    )
 
 
 def _divergence(expression: Any, frame: Sequence[Coordinate]) -> Any:
@@ -213,7 +272,9 @@ def _divergence(expression: Any, frame: Sequence[Coordinate]) -> Any:
     dim = len(frame)
     if expression.rows not in (dim, dim + angles(frame)):
         raise fail(
-            "T02", f"div of {describe(expression)} in {frame[0].system} coordinates", f"tensors are {dim + angles(frame)} by as many"
+            "T02",
+            f"div of {describe(expression)} in {frame[0].system} coordinates",
+            f"tensors are {dim + angles(frame)} by as many",
         )
     full = hooped(expression, frame)
     rows = [_spread([full[i, j] for j in range(dim)], frame) for i in range(dim)]
@@ -222,7 +283,8 @@ def _divergence(expression: Any, frame: Sequence[Coordinate]) -> Any:
 
 
 def curl(expression: Expression, coordinates: Sequence[Coordinate] | None = None) -> Any:
-    """The curl: of a 3D vector a vector; in the plane of a vector the scalar dv.y/dx - dv.x/dy, of a scalar s the vector (s_y, -s_x)."""
+    """The curl: of a 3D vector a vector; in the plane of a vector the scalar dv.y/dx - dv.x/dy,
+    of a scalar s the vector (s_y, -s_x)."""
     (expression,) = prepare(expression)
     kind = needs("curl", expression, ("scalar", "vector"), "take the curl of its rows one by one")
     frame = _frame("curl", expression, coordinates)
@@ -235,10 +297,19 @@ def curl(expression: Expression, coordinates: Sequence[Coordinate] | None = None
     if len(frame) == 2 and kind == "scalar":
         return sp.ImmutableMatrix([partial(expression, frame[1]), -partial(expression, frame[0])])
     if kind == "scalar" or len(frame) == 1 or expression.rows != len(frame):
-        raise fail("T02", f"curl needs a vector, {short(expression)} is {describe(expression)} in {len(frame)}D", "did you mean grad?")
+        raise fail(
+            "T02",
+            f"curl needs a vector, {short(expression)} is {describe(expression)} in {len(frame)}D",
+            "did you mean grad?",
+        )
     if len(frame) == 2:
         return partial(expression[1], frame[0]) - partial(expression[0], frame[1])
-    return sp.ImmutableMatrix([partial(expression[k], frame[j]) - partial(expression[j], frame[k]) for j, k in ((1, 2), (2, 0), (0, 1))])
+    return sp.ImmutableMatrix(
+        [
+            partial(expression[k], frame[j]) - partial(expression[j], frame[k])
+            for j, k in ((1, 2), (2, 0), (0, 1))
+        ]
+    )
 
 
 def lap(expression: Expression, coordinates: Sequence[Coordinate] | None = None) -> Any:
@@ -247,10 +318,16 @@ def lap(expression: Expression, coordinates: Sequence[Coordinate] | None = None)
     frame = _frame("lap", expression, coordinates)
     if angles(frame) and isinstance(expression, sp.MatrixBase):
         if expression.cols != 1:
-            raise fail("T02", f"lap of {describe(expression)} in {frame[0].system} coordinates", "write div(grad(..)) of its entries")
+            raise fail(
+                "T02",
+                f"lap of {describe(expression)} in {frame[0].system} coordinates",
+                "write div(grad(..)) of its entries",
+            )
         _along_frame("lap", expression, frame)
         rows = [_laplacian(entry, frame) for entry in expression]
-        return sp.ImmutableMatrix([rows[0] - angles(frame) * expression[0] / frame[0] ** 2, *rows[1:]])
+        return sp.ImmutableMatrix(
+            [rows[0] - angles(frame) * expression[0] / frame[0] ** 2, *rows[1:]]
+        )
     if isinstance(expression, sp.MatrixBase):
         return sp.ImmutableMatrix(expression).applyfunc(lambda entry: _laplacian(entry, frame))
     return _laplacian(expression, frame)
@@ -262,24 +339,38 @@ def _laplacian(expression: sp.Expr, frame: Sequence[Coordinate]) -> sp.Expr:
     return sp.Add(*(partial(partial(expression, x), x) for x in frame))
 
 
-def advect(velocity: Expression, expression: Expression, coordinates: Sequence[Coordinate] | None = None) -> Any:
-    """Transport by a velocity, (v . grad) of a scalar or of each component of a vector: `advect(v, v)[i] = sum_j v_j d v_i / d x_j`."""
+def advect(
+    velocity: Expression, expression: Expression, coordinates: Sequence[Coordinate] | None = None
+) -> Any:
+    """Transport by a velocity, (v . grad) of a scalar or of each component of a vector:
+    `advect(v, v)[i] = sum_j v_j d v_i / d x_j`."""
     velocity, expression = prepare(velocity, expression)
     needs("advect", velocity, ("vector",), "the first argument is the velocity: advect(v, T)")
     frame = _frame("advect", expression, coordinates or coordinates_of(velocity))
     if velocity.rows != len(frame):
-        raise fail("T02", f"advect by {describe(velocity)} in {len(frame)}D", "the velocity has one component a coordinate")
+        raise fail(
+            "T02",
+            f"advect by {describe(velocity)} in {len(frame)}D",
+            "the velocity has one component a coordinate",
+        )
 
     def transport(entry: sp.Expr) -> sp.Expr:
-        return sp.Add(*(component * partial(entry, x) for component, x in zip(velocity, frame, strict=True)))
+        return sp.Add(
+            *(component * partial(entry, x) for component, x in zip(velocity, frame, strict=True))
+        )
 
-    return sp.ImmutableMatrix(expression).applyfunc(transport) if isinstance(expression, sp.MatrixBase) else transport(expression)
+    return (
+        sp.ImmutableMatrix(expression).applyfunc(transport)
+        if isinstance(expression, sp.MatrixBase)
+        else transport(expression)
+    )
 
 
 def split_derivative(name: str, coordinates: tuple[str, ...]) -> tuple[str, ...] | None:
     """The coordinates of a derivative name: `dxxy` is ("x", "x", "y"); None when it is not one.
 
-    Longer coordinate names are tried first, so that `dtheta` is one derivative when `theta` and `t` both exist.
+    Longer coordinate names are tried first, so that `dtheta` is one derivative when `theta` and `t`
+    both exist.
     """
     if not name.startswith("d") or len(name) == 1:
         return None
@@ -292,12 +383,17 @@ def split_derivative(name: str, coordinates: tuple[str, ...]) -> tuple[str, ...]
             return found
         if position not in seen:
             seen.add(position)
-            stack.extend((position + len(c), (*found, c)) for c in reversed(order) if name.startswith(c, position))
+            stack.extend(
+                (position + len(c), (*found, c))
+                for c in reversed(order)
+                if name.startswith(c, position)
+            )
     return None
 
 
 def derivative_operator(name: str) -> Callable[[Expression], Any]:
-    """The operator of a name such as `dxx` or `dxt`; the variables are looked up in the frame and time of what it is applied to."""
+    """The operator of a name such as `dxx` or `dxt`; the variables are looked up in the frame
+    and time of what it is applied to."""
 
     def apply(expression: Expression) -> Any:
         (expression,) = prepare(expression)
@@ -314,21 +410,37 @@ def derivative_operator(name: str) -> Callable[[Expression], Any]:
     return apply
 
 
-# ----------------------------------------------------------------------------------------------------- point sources, integrals
+# --------------------------------------------------------------------------------------------------
+# point sources, integrals
 
 
 def dirac(distance: Expression, width: Expression = None) -> sp.Expr:
-    """A point source of total 1, spread as a normal density of the given standard deviation: `dirac(x - 1/2, 0.02)`.
+    """A point source of total 1, spread as a normal density of the given standard deviation:
+    `dirac(x - 1/2, 0.02)`.
 
-    In several dimensions the distance is a vector, `dirac([x - 1/2, y - 1/2], 0.02)`: exp(-|s|^2/(2 w^2)) / (sqrt(2 pi) w)^d.
+    In several dimensions the distance is a vector, `dirac([x - 1/2, y - 1/2], 0.02)`: exp(-|s|^2/(2
+    w^2)) / (sqrt(2 pi) w)^d.
 
-    Raises: N01 without a width, as a source at a point has no value; S02 for one that is not positive.
+    Raises: N01 without a width, as a source at a point has no value; S02 for one that is not
+    positive.
     """
     (distance,) = prepare(distance)
-    needs("dirac", distance, ("scalar", "vector"), "its argument vanishes where the source is: dirac(x - 1/2, 0.02)")
+    needs(
+        "dirac",
+        distance,
+        ("scalar", "vector"),
+        "its argument vanishes where the source is: dirac(x - 1/2, 0.02)",
+    )
     if width is None:
-        hint = "give it a width that the mesh or the points resolve, a second argument: dirac(x - 1/2, 0.05)"
-        raise fail("N01", f"dirac({plain(distance)}) is a point source without width, which has no value", hint)
+        hint = (
+            "give it a width that the mesh or the points resolve, a second argument: dirac(x - 1/2,"
+            " 0.05)"
+        )
+        raise fail(
+            "N01",
+            f"dirac({plain(distance)}) is a point source without width, which has no value",
+            hint,
+        )
     (width,) = prepare(width)
     if not is_scalar(width) or width.is_nonpositive:
         raise fail("S02", f"dirac of the width {short(width)}", "a width is a positive number")
@@ -356,7 +468,8 @@ class RegionSymbol(sp.Symbol):
 
 
 class Integral(sp.Expr):
-    """The integral of a scalar density over a region: a number (or a function of time), not a field."""
+    """The integral of a scalar density over a region: a number (or a function of time), not a
+    field."""
 
     is_commutative = True
     is_extended_real = True
@@ -376,7 +489,11 @@ class Integral(sp.Expr):
     @property
     def free_symbols(self) -> set[sp.Basic]:
         """The symbols of the density but for the coordinates, over which it is integrated."""
-        return {symbol for symbol in self.density.free_symbols if not isinstance(symbol, (Coordinate, Normal))}
+        return {
+            symbol
+            for symbol in self.density.free_symbols
+            if not isinstance(symbol, (Coordinate, Normal))
+        }
 
     def _eval_derivative(self, symbol: sp.Symbol) -> sp.Expr:
         return Integral(self.density.diff(symbol), self.region)
@@ -388,20 +505,27 @@ class Integral(sp.Expr):
 def integral(density: Expression, region: Region) -> Any:
     """The integral of a density over a domain or boundary, of vectors and tensors entry by entry.
 
-    About an axis or a centre the density stands with the measure, 2 pi r or 4 pi r^2: the integral is over the whole body.
+    About an axis or a centre the density stands with the measure, 2 pi r or 4 pi r^2: the integral
+    is over the whole body.
     """
     (density,) = prepare(density)
     if not isinstance(region, (Domain, Boundary)):
         hint = "name the region: integral(psi, Omega)"
-        raise fail("V01", f"integral over {region!r}", hint, "an integral is over a domain or a boundary")
+        raise fail(
+            "V01", f"integral over {region!r}", hint, "an integral is over a domain or a boundary"
+        )
     if isinstance(density, sp.MatrixBase):
         return sp.ImmutableMatrix(density).applyfunc(lambda entry: integral(entry, region))
-    parts = [sp.S.Zero if part == 0 else Integral(part, region) for part in split(measure(region.coordinates) * density)]
+    parts = [
+        sp.S.Zero if part == 0 else Integral(part, region)
+        for part in split(measure(region.coordinates) * density)
+    ]
     return parts[0] + sp.I * parts[1]
 
 
 class TwoSided(sp.Function):
-    """A combination of the two one-sided values of a scalar on an interface; derivatives go inside."""
+    """A combination of the two one-sided values of a scalar on an interface; derivatives go
+    inside."""
 
     nargs = 1
 
@@ -431,12 +555,21 @@ class Minus(TwoSided):
 
 
 def jump(expression: Expression) -> Any:
-    """The jump across an interface, the value on the side the normal points to minus the other, entry by entry."""
+    """The jump across an interface, the value on the side the normal points to minus the other,
+    entry by entry."""
     (expression,) = prepare(expression)
-    return sp.ImmutableMatrix(expression).applyfunc(Jump) if isinstance(expression, sp.MatrixBase) else Jump(expression)
+    return (
+        sp.ImmutableMatrix(expression).applyfunc(Jump)
+        if isinstance(expression, sp.MatrixBase)
+        else Jump(expression)
+    )
 
 
 def avg(expression: Expression) -> Any:
     """The mean of both one-sided values on an interface, entry by entry."""
     (expression,) = prepare(expression)
-    return sp.ImmutableMatrix(expression).applyfunc(Average) if isinstance(expression, sp.MatrixBase) else Average(expression)
+    return (
+        sp.ImmutableMatrix(expression).applyfunc(Average)
+        if isinstance(expression, sp.MatrixBase)
+        else Average(expression)
+    )

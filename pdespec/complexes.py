@@ -1,8 +1,10 @@
-"""Complex fields and numbers as pairs of real ones: `psi = a + i b` with the unknowns a and b, and every equation as two.
+"""Complex fields and numbers as pairs of real ones: `psi = a + i b` with the unknowns a and b, and
+every equation as two.
 
-A complex unknown is declared; its symbol is the sum of its real component and i times its imaginary one, so that all of SymPy works on
-it. Statements are real: `stacked` puts the real and imaginary parts of a complex side below each other when a statement is made, and
-nothing downstream knows of complex numbers.
+A complex unknown is declared; its symbol is the sum of its real component and i times its imaginary
+one, so that all of SymPy works on it. Statements are real: `stacked` puts the real and imaginary
+parts of a complex side below each other when a statement is made, and nothing downstream knows of
+complex numbers.
 """
 
 from __future__ import annotations
@@ -18,16 +20,19 @@ COMPLEX = (type(sp.I), sp.re, sp.im, sp.arg, sp.conjugate)
 
 
 def split(expression: Any) -> tuple[Any, Any]:
-    """The real and the imaginary part of a scalar in real symbols and fields; of a matrix, entry by entry.
+    """The real and the imaginary part of a scalar in real symbols and fields; of a matrix, entry by
+    entry.
 
-    Sums, products, whole powers and derivatives are split by their rules, so that `div(k*grad(psi))` stays a divergence; functions by
-    their addition theorems.
+    Sums, products, whole powers and derivatives are split by their rules, so that
+    `div(k*grad(psi))` stays a divergence; functions by their addition theorems.
 
     Raises: T05 for a function of a complex argument whose parts have no closed form.
     """
     if isinstance(expression, sp.MatrixBase):
         pairs = [split(entry) for entry in expression]
-        return tuple(sp.ImmutableMatrix(*expression.shape, [pair[k] for pair in pairs]) for k in (0, 1))  # type: ignore[return-value]
+        return tuple(
+            sp.ImmutableMatrix(*expression.shape, [pair[k] for pair in pairs]) for k in (0, 1)
+        )  # type: ignore[return-value]
     if not expression.has(*COMPLEX):
         return expression, sp.S.Zero
     if expression == sp.I:
@@ -41,7 +46,10 @@ def split(expression: Any) -> tuple[Any, Any]:
             real, imaginary = real * p - imaginary * q, real * q + imaginary * p
         return real, imaginary
     if isinstance(expression, sp.Derivative):
-        return tuple(sp.Derivative(part, *expression.variables) if part != 0 else part for part in split(expression.expr))  # type: ignore[return-value]
+        return tuple(
+            sp.Derivative(part, *expression.variables) if part != 0 else part
+            for part in split(expression.expr)
+        )  # type: ignore[return-value]
     if isinstance(expression, sp.Pow) and expression.exp.is_Integer:
         return _power(expression.base, int(expression.exp))
     return _function(expression)
@@ -71,16 +79,29 @@ def _function(expression: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
         return sp.atan2(q, p), sp.S.Zero
     if all(imaginary == 0 for _, imaginary in parts):
         return expression.func(*(real for real, _ in parts)), sp.S.Zero
-    if hasattr(expression, "density"):  # an integral over a region: its density is its first argument
-        return tuple(expression.func(part, expression.args[1]) if part != 0 else part for part in parts[0])  # type: ignore[return-value]
+    # an integral over a region: its density is its first argument
+    if hasattr(expression, "density"):
+        return tuple(
+            expression.func(part, expression.args[1]) if part != 0 else part for part in parts[0]
+        )  # type: ignore[return-value]
     stands = [(sp.Dummy(real=True), sp.Dummy(real=True)) for _ in parts]
-    back = {dummy: part for pair, both in zip(stands, parts, strict=True) for dummy, part in zip(pair, both, strict=True)}
-    arguments = [a + sp.I * b if imaginary != 0 else real for (a, b), (real, imaginary) in zip(stands, parts, strict=True)]
+    back = {
+        dummy: part
+        for pair, both in zip(stands, parts, strict=True)
+        for dummy, part in zip(pair, both, strict=True)
+    }
+    arguments = [
+        a + sp.I * b if imaginary != 0 else real
+        for (a, b), (real, imaginary) in zip(stands, parts, strict=True)
+    ]
     found = [each.rewrite(sp.atan2) for each in expression.func(*arguments).as_real_imag()]
     if any(each.has(*COMPLEX) for each in found):
         hint = "write its real and imaginary parts out, or two real unknowns"
         raise fail(
-            "T05", f"the parts of {expression} are not known", hint, "complex arguments have powers, exp, log, sin, cos, sinh and cosh"
+            "T05",
+            f"the parts of {expression} are not known",
+            hint,
+            "complex arguments have powers, exp, log, sin, cos, sinh and cosh",
         )
     return found[0].xreplace(back), found[1].xreplace(back)
 
@@ -90,7 +111,9 @@ def is_complex(expression: Any) -> bool:
     if not expression.has(*COMPLEX):
         return False
     parts = split(expression)[1]
-    return any(sp.expand(part) != 0 for part in (parts if isinstance(parts, sp.MatrixBase) else [parts]))
+    return any(
+        sp.expand(part) != 0 for part in (parts if isinstance(parts, sp.MatrixBase) else [parts])
+    )
 
 
 def re(expression: Any) -> Any:
@@ -118,7 +141,13 @@ def arg(expression: Any) -> Any:
 def abs2(expression: Any) -> Any:
     """The squared absolute value; of a vector or tensor the sum over its entries."""
     parts = split(sp.sympify(expression))
-    return sp.Add(*(entry**2 for part in parts for entry in (part if isinstance(part, sp.MatrixBase) else [part])))
+    return sp.Add(
+        *(
+            entry**2
+            for part in parts
+            for entry in (part if isinstance(part, sp.MatrixBase) else [part])
+        )
+    )
 
 
 def modulus(expression: Any) -> Any:
@@ -136,12 +165,18 @@ def real_valued(expression: Any, what: str) -> Any:
         return expression
     if is_complex(expression):
         hint = "take its real part re(..), abs(..) or abs2(..)"
-        raise fail("T05", f"{what} is complex", hint, "what is compared, minimised or integrated to a number is real")
+        raise fail(
+            "T05",
+            f"{what} is complex",
+            hint,
+            "what is compared, minimised or integrated to a number is real",
+        )
     return split(expression)[0]
 
 
 def stacked(expression: Any) -> Any:
-    """A complex scalar, vector or tensor as the column of the real and imaginary parts of its entries; a real one as it is."""
+    """A complex scalar, vector or tensor as the column of the real and imaginary parts of its
+    entries; a real one as it is."""
     if not expression.has(*COMPLEX):
         return expression
     if not is_complex(expression):
@@ -156,16 +191,28 @@ def column(expression: Any) -> sp.ImmutableMatrix:
 
 
 def sides(lhs: Any, rhs: Any) -> tuple[Any, Any]:
-    """Both sides of an equation or condition as real ones of one size: that of a complex equation as two equations.
+    """Both sides of an equation or condition as real ones of one size: that of a complex equation
+    as two equations.
 
-    Raises: T05 for a complex equation without a complex field: its imaginary part would be an equation too much.
+    Raises: T05 for a complex equation without a complex field: its imaginary part would be an
+    equation too much.
     """
     if not (lhs.has(*COMPLEX) or rhs.has(*COMPLEX)):
         return lhs, rhs
     if not is_complex(lhs - rhs):
         return split(lhs)[0], split(rhs)[0]
     fields = lhs.atoms(AppliedUndef) | rhs.atoms(AppliedUndef)
-    if not any(getattr(getattr(field.func, "declaration", None), "complex", False) for field in fields):
-        hint = 'declare the unknown complex: `unknown u : complex scalar on Omega`, unknown("u", Omega, complex=True)'
-        raise fail("T05", "the equation is complex, its fields are real", hint, "its imaginary part would be a second equation")
+    if not any(
+        getattr(getattr(field.func, "declaration", None), "complex", False) for field in fields
+    ):
+        hint = (
+            'declare the unknown complex: `unknown u : complex scalar on Omega`, unknown("u",'
+            " Omega, complex=True)"
+        )
+        raise fail(
+            "T05",
+            "the equation is complex, its fields are real",
+            hint,
+            "its imaginary part would be a second equation",
+        )
     return column(lhs), column(rhs)

@@ -1,4 +1,5 @@
-"""Coordinates, time and normals as SymPy symbols, and exact numbers: the ground floor of the language."""
+"""Coordinates, time and normals as SymPy symbols, and exact numbers: the ground floor of the
+language."""
 
 from __future__ import annotations
 
@@ -18,13 +19,15 @@ RANKS = ("scalar", "vector", "tensor")
 NAME = re.compile(r"[^\W\d]\w*")
 NOT_FINITE = tuple(type(each) for each in (sp.nan, sp.zoo, sp.oo, -sp.oo))
 BINDING = (ExprWithLimits, sp.Limit)
-SUSPECT = (sp.Float, *NOT_FINITE, *BINDING, sp.DiracDelta, sp.ITE, sp.Mod)  # what `exact` replaces or refuses
+# what `exact` replaces or refuses
+SUSPECT = (sp.Float, *NOT_FINITE, *BINDING, sp.DiracDelta, sp.ITE, sp.Mod)
 
 
 class Mod(sp.Mod):
     """a - b floor(a/b), evaluated for numbers alone.
 
-    SymPy's own divides a and b by their common factor as dense polynomials, which for exp(10^8 x) have 10^8 terms: it runs out of memory.
+    SymPy's own divides a and b by their common factor as dense polynomials, which for exp(10^8 x)
+    have 10^8 terms: it runs out of memory.
     """
 
     @classmethod
@@ -36,10 +39,11 @@ class Mod(sp.Mod):
 
 
 def exact(value: Any) -> Any:
-    """The SymPy form of a number, expression or array of them, with every float replaced by the rational it was written as.
+    """The SymPy form of a number, expression or array of them, with every float replaced by the
+    rational it was written as.
 
-    `0.1` means 1/10, not the nearest binary fraction: `Rational(repr(value))`. Text is refused: turning it into an expression
-    would evaluate it, and texts belong to `pdespec.parse`.
+    `0.1` means 1/10, not the nearest binary fraction: `Rational(repr(value))`. Text is refused:
+    turning it into an expression would evaluate it, and texts belong to `pdespec.parse`.
 
     Raises: T05 for what is no expression, V03 for what has no finite real value.
     """
@@ -56,7 +60,9 @@ def exact(value: Any) -> Any:
     if isinstance(value, complex):
         return _rational(value.real) + sp.I * _rational(value.imag)
     if isinstance(value, (list, tuple)) and value:
-        return sp.ImmutableMatrix([list(row) if isinstance(row, (list, tuple)) else [row] for row in value]).applyfunc(_exact_scalar)
+        return sp.ImmutableMatrix(
+            [list(row) if isinstance(row, (list, tuple)) else [row] for row in value]
+        ).applyfunc(_exact_scalar)
     hint = "build it from symbols and numbers, or write the problem as text for pdespec.parse"
     raise fail("T05", f"{value!r} is no expression", hint)
 
@@ -76,19 +82,36 @@ def _exact_scalar(expression: sp.Expr) -> Any:
     if not suspects:
         return expression
     if bound := [each for each in suspects if isinstance(each, BINDING)]:
-        hint = "carry it out first: expression.doit(); integral(psi, Omega) is the integral over a region"
-        raise fail("T05", f"{bound[0]} binds a symbol", hint, "statements are evaluated point by point")
-    if peaks := [each for each in suspects if isinstance(each, sp.DiracDelta)]:
-        hint = f"give it a width that the mesh or the points resolve: dirac({peaks[0].args[0]}, 0.05)"
-        raise fail(
-            "N01", f"{peaks[0]} is a point source without width, which has no value", hint, "statements are evaluated point by point"
+        hint = (
+            "carry it out first: expression.doit(); integral(psi, Omega) is the integral over a"
+            " region"
         )
-    if any(isinstance(each, sp.ITE) for each in suspects):  # SymPy's form of a choice inside of a condition
-        return _exact_scalar(expression.replace(sp.ITE, lambda c, a, b: sp.Or(sp.And(c, a), sp.And(sp.Not(c), b))))
+        raise fail(
+            "T05", f"{bound[0]} binds a symbol", hint, "statements are evaluated point by point"
+        )
+    if peaks := [each for each in suspects if isinstance(each, sp.DiracDelta)]:
+        hint = (
+            f"give it a width that the mesh or the points resolve: dirac({peaks[0].args[0]}, 0.05)"
+        )
+        raise fail(
+            "N01",
+            f"{peaks[0]} is a point source without width, which has no value",
+            hint,
+            "statements are evaluated point by point",
+        )
+    # SymPy's form of a choice inside of a condition
+    if any(isinstance(each, sp.ITE) for each in suspects):
+        return _exact_scalar(
+            expression.replace(sp.ITE, lambda c, a, b: sp.Or(sp.And(c, a), sp.And(sp.Not(c), b)))
+        )
     if any(type(each) is sp.Mod for each in suspects):
         return _exact_scalar(expression.replace(sp.Mod, Mod))
     if any(isinstance(each, NOT_FINITE) for each in suspects):
-        raise fail("V03", f"{expression} has no finite value", "look for a division by zero or a number that has overflowed")
+        raise fail(
+            "V03",
+            f"{expression} has no finite value",
+            "look for a division by zero or a number that has overflowed",
+        )
     return expression.xreplace({each: _rational(float(each)) for each in suspects if each.is_Float})
 
 
@@ -99,7 +122,8 @@ def _rational(value: float) -> sp.Expr:
 
 
 class Coordinate(sp.Symbol):
-    """A space coordinate. `frame` names all space coordinates of its problem in order, so that `div` knows what to sum over.
+    """A space coordinate. `frame` names all space coordinates of its problem in order, so that
+    `div` knows what to sum over.
 
     `system` is "" for Cartesian coordinates, "axisymmetric" or "spherical" (see `curvilinear.py`).
     """
@@ -109,7 +133,13 @@ class Coordinate(sp.Symbol):
     unit: str | None
     system: str
 
-    def __new__(cls, name: str, frame: Iterable[str] | None = None, unit: str | None = None, system: str = "") -> Coordinate:
+    def __new__(
+        cls,
+        name: str,
+        frame: Iterable[str] | None = None,
+        unit: str | None = None,
+        system: str = "",
+    ) -> Coordinate:
         self = sp.Symbol.__xnew__(cls, name, real=True)
         self.frame = tuple(frame) if frame is not None else (name,)
         self.unit, self.system = unit, system
@@ -118,7 +148,10 @@ class Coordinate(sp.Symbol):
     @property
     def coordinates(self) -> tuple[Coordinate, ...]:
         """All coordinates of the frame, in order."""
-        return tuple(self if name == self.name else Coordinate(name, self.frame, self.unit, self.system) for name in self.frame)
+        return tuple(
+            self if name == self.name else Coordinate(name, self.frame, self.unit, self.system)
+            for name in self.frame
+        )
 
     def _hashable_content(self) -> tuple:
         return (*super()._hashable_content(), self.frame, self.unit or "", self.system)
@@ -137,7 +170,14 @@ class Time(sp.Symbol):
 
     periodic: bool
 
-    def __new__(cls, name: str, start: Any = 0, end: Any = 1, unit: str | None = None, periodic: bool = False) -> Time:
+    def __new__(
+        cls,
+        name: str,
+        start: Any = 0,
+        end: Any = 1,
+        unit: str | None = None,
+        periodic: bool = False,
+    ) -> Time:
         self = sp.Symbol.__xnew__(cls, name, real=True)
         self.start, self.end, self.unit, self.periodic = exact(start), exact(end), unit, periodic
         return self
@@ -168,15 +208,23 @@ class Normal(sp.Symbol):
 
 
 def space(names: str, unit: str | None = None, system: str = "") -> tuple[Coordinate, ...]:
-    """The space coordinates of a problem, `x, y = space("x y")`. Names are separated by spaces or commas.
+    """The space coordinates of a problem, `x, y = space("x y")`. Names are separated by spaces or
+    commas.
 
-    `r, z = space("r z", system="axisymmetric")` and `r, = space("r", system="spherical")` are those of bodies of revolution and balls.
+    `r, z = space("r z", system="axisymmetric")` and `r, = space("r", system="spherical")` are those
+    of bodies of revolution and balls.
     """
     frame = tuple(names.replace(",", " ").split())
     if not 1 <= len(frame) <= 3:
-        raise fail("S02", f"space takes one to three coordinates, {len(frame)} given", 'write x, y = space("x y")')
+        raise fail(
+            "S02",
+            f"space takes one to three coordinates, {len(frame)} given",
+            'write x, y = space("x y")',
+        )
     if len(set(frame)) < len(frame):
-        raise fail("S05", f"a coordinate is named twice in {names!r}", "give every coordinate its own name")
+        raise fail(
+            "S05", f"a coordinate is named twice in {names!r}", "give every coordinate its own name"
+        )
     for name in frame:
         check_name(name, "coordinate")
     check_system(system, len(frame))
@@ -187,37 +235,61 @@ def check_system(system: str, dim: int) -> None:
     """Raises: S01 for an unknown system of coordinates, T06 where it has another number of them."""
     if system and system not in SYSTEMS:
         near = nearest(system, SYSTEMS)
-        hint = f"did you mean `{near}`?" if near else f"coordinates are separated by commas; systems are {', '.join(SYSTEMS)}"
+        hint = (
+            f"did you mean `{near}`?"
+            if near
+            else f"coordinates are separated by commas; systems are {', '.join(SYSTEMS)}"
+        )
         raise fail("S01", f"unknown system of coordinates `{system}`", hint)
     if system and dim not in DIMENSIONS[system]:
         wanted = " or ".join(map(str, DIMENSIONS[system]))
         hint = "write space r, z axisymmetric, or space r spherical"
-        raise fail("T06", f"{system} coordinates are {wanted}, {dim} given", hint, "fields do not depend on the angles")
+        raise fail(
+            "T06",
+            f"{system} coordinates are {wanted}, {dim} given",
+            hint,
+            "fields do not depend on the angles",
+        )
 
 
-def time(name: str = "t", start: Any = 0, end: Any = 1, unit: str | None = None, periodic: bool = False) -> Time:
-    """The time coordinate of a problem, `t = time("t", 0, 10)`; with `periodic` fields repeat after it, and nothing is initial."""
+def time(
+    name: str = "t", start: Any = 0, end: Any = 1, unit: str | None = None, periodic: bool = False
+) -> Time:
+    """The time coordinate of a problem, `t = time("t", 0, 10)`; with `periodic` fields repeat
+    after it, and nothing is initial."""
     check_name(name, "time")
     result = Time(name, start, end, unit, periodic)
     if (result.end - result.start).is_positive is not True:
-        raise fail("S02", f"time {name} runs from {result.start} to {result.end}", "the end comes after the start", label=name)
+        raise fail(
+            "S02",
+            f"time {name} runs from {result.start} to {result.end}",
+            "the end comes after the start",
+            label=name,
+        )
     return result
 
 
 def unit_normal(region: Any) -> sp.ImmutableMatrix:
-    """The outward unit normal of a region, or of the space of given coordinates, as a vector: `dot(grad(u), unit_normal(Omega))`."""
+    """The outward unit normal of a region, or of the space of given coordinates, as a vector:
+    `dot(grad(u), unit_normal(Omega))`."""
     coordinates = getattr(region, "coordinates", region)
     return sp.ImmutableMatrix([Normal(coordinate) for coordinate in coordinates])
 
 
 def check_name(name: str, what: str) -> None:
-    """Raises S03 unless `name` is an identifier: a letter or underscore, then letters, digits and underscores."""
+    """Raises S03 unless `name` is an identifier: a letter or underscore, then letters, digits
+    and underscores."""
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise fail("S03", f"{name!r} cannot name {what}", "a name is a letter followed by letters, digits or underscores")
+        raise fail(
+            "S03",
+            f"{name!r} cannot name {what}",
+            "a name is a letter followed by letters, digits or underscores",
+        )
 
 
 class Declaration:
-    """What declared values share: an order among themselves, which SymPy needs to sort symbols of one name."""
+    """What declared values share: an order among themselves, which SymPy needs to sort symbols
+    of one name."""
 
     __slots__ = ()
 

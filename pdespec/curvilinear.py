@@ -1,8 +1,10 @@
-"""Problems with an axis or a centre: `space r, z axisymmetric`, `space r spherical`. Fields do not depend on the angles left out.
+"""Problems with an axis or a centre: `space r, z axisymmetric`, `space r spherical`. Fields do not
+depend on the angles left out.
 
-The first coordinate is the distance r from the axis (or centre). Vectors have components along the coordinates alone (no swirl).
-Tensors have one more row and column for each angle: 3 by 3 over (r, z, hoop), whose hoop entry of `grad(v)` is v_r / r. Integrals are
-over the whole body: their measure is 2 pi r dr dz, or 4 pi r^2 dr. With k = 1 (axisymmetric) or 2 (spherical) angles,
+The first coordinate is the distance r from the axis (or centre). Vectors have components along the
+coordinates alone (no swirl). Tensors have one more row and column for each angle: 3 by 3 over (r,
+z, hoop), whose hoop entry of `grad(v)` is v_r / r. Integrals are over the whole body: their measure
+is 2 pi r dr dz, or 4 pi r^2 dr. With k = 1 (axisymmetric) or 2 (spherical) angles,
 
     div v    = r^-k d_r(r^k v_r) + d_z v_z
     (div T)_r = r^-k d_r(r^k T_rr) + d_z T_rz - (sum of the hoop entries) / r
@@ -42,7 +44,11 @@ def measure(frame: Sequence[Any]) -> Any:
 
 def divided(expression: Any, frame: Sequence[Any]) -> Any:
     """A density without the measure in it, term by term."""
-    return sp.Add(*(term / measure(frame) for term in sp.Add.make_args(expression))) if angles(frame) else expression
+    return (
+        sp.Add(*(term / measure(frame) for term in sp.Add.make_args(expression)))
+        if angles(frame)
+        else expression
+    )
 
 
 def hooped(tensor: Any, frame: Sequence[Any], hoops: Sequence[Any] = ()) -> Any:

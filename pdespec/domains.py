@@ -1,4 +1,5 @@
-"""The domains of a problem, from their sizes: `star(x, y, radius=..)` makes the `Domain`, `make_star(..)` its bare shape."""
+"""The domains of a problem, from their sizes: `star(x, y, radius=..)` makes the `Domain`,
+`make_star(..)` its bare shape."""
 
 from __future__ import annotations
 
@@ -44,54 +45,103 @@ def interval(x: Coordinate, start: Any = 0, end: Any = 1, name: str = "Omega") -
     return _domain(name, make_interval(start, end), (x,))
 
 
-def rectangle(x: Coordinate, y: Coordinate, lower: Sequence[Any] = (0, 0), upper: Sequence[Any] = (1, 1), name: str = "Omega") -> Domain:
+def rectangle(
+    x: Coordinate,
+    y: Coordinate,
+    lower: Sequence[Any] = (0, 0),
+    upper: Sequence[Any] = (1, 1),
+    name: str = "Omega",
+) -> Domain:
     """The rectangle between two opposite corners."""
     return _domain(name, make_box(lower, upper, 2), (x, y))
 
 
 def box(
-    x: Coordinate, y: Coordinate, z: Coordinate, lower: Sequence[Any] = (0, 0, 0), upper: Sequence[Any] = (1, 1, 1), name: str = "Omega"
+    x: Coordinate,
+    y: Coordinate,
+    z: Coordinate,
+    lower: Sequence[Any] = (0, 0, 0),
+    upper: Sequence[Any] = (1, 1, 1),
+    name: str = "Omega",
 ) -> Domain:
     """The box between two opposite corners."""
     return _domain(name, make_box(lower, upper, 3), (x, y, z))
 
 
-def disk(x: Coordinate, y: Coordinate, radius: Any = 1, center: Sequence[Any] = (0, 0), name: str = "Omega") -> Domain:
+def disk(
+    x: Coordinate,
+    y: Coordinate,
+    radius: Any = 1,
+    center: Sequence[Any] = (0, 0),
+    name: str = "Omega",
+) -> Domain:
     """The disk of a radius about a centre."""
     return _domain(name, make_disk(radius, center), (x, y))
 
 
-def ball(x: Coordinate, y: Coordinate, z: Coordinate, radius: Any = 1, center: Sequence[Any] = (0, 0, 0), name: str = "Omega") -> Domain:
+def ball(
+    x: Coordinate,
+    y: Coordinate,
+    z: Coordinate,
+    radius: Any = 1,
+    center: Sequence[Any] = (0, 0, 0),
+    name: str = "Omega",
+) -> Domain:
     """The ball of a radius about a centre."""
     return _domain(name, make_ball(radius, center), (x, y, z))
 
 
-def polygon(x: Coordinate, y: Coordinate, points: Sequence[Sequence[Any]], name: str = "Omega") -> Domain:
+def polygon(
+    x: Coordinate, y: Coordinate, points: Sequence[Sequence[Any]], name: str = "Omega"
+) -> Domain:
     """The polygon with the given corners, in order."""
     return _domain(name, make_polygon(points), (x, y))
 
 
 def star(
-    x: Coordinate, y: Coordinate, radius: Callable[[sp.Symbol], Any] | Any, center: Sequence[Any] = (0, 0), name: str = "Omega"
+    x: Coordinate,
+    y: Coordinate,
+    radius: Callable[[sp.Symbol], Any] | Any,
+    center: Sequence[Any] = (0, 0),
+    name: str = "Omega",
 ) -> Domain:
-    """The star-shaped region r < radius(theta): `star(x, y, radius=lambda theta: 1 + c*sp.cos(4*theta))`."""
+    """The star-shaped region r < radius(theta): `star(x, y, radius=lambda theta: 1 +
+    c*sp.cos(4*theta))`."""
     return _domain(name, make_star(radius(THETA) if callable(radius) else radius, center), (x, y))
 
 
-def airfoil(x: Coordinate, y: Coordinate, digits: Sequence[int] = (0, 0, 12), displacement: Any = (), name: str = "Omega") -> Domain:
-    """A four-digit NACA section, `airfoil(x, y, (0, 0, 12), displacement=d)`, usually inside `exterior`."""
+def airfoil(
+    x: Coordinate,
+    y: Coordinate,
+    digits: Sequence[int] = (0, 0, 12),
+    displacement: Any = (),
+    name: str = "Omega",
+) -> Domain:
+    """A four-digit NACA section, `airfoil(x, y, (0, 0, 12), displacement=d)`, usually inside
+    `exterior`."""
     return _domain(name, make_airfoil(digits, displacement), (x, y))
 
 
 def ellipse(
-    x: Coordinate, y: Coordinate, radii: Sequence[Any], center: Sequence[Any] = (0, 0), angle: Any = 0, name: str = "Omega"
+    x: Coordinate,
+    y: Coordinate,
+    radii: Sequence[Any],
+    center: Sequence[Any] = (0, 0),
+    angle: Any = 0,
+    name: str = "Omega",
 ) -> Domain:
-    """The ellipse of two half axes about a centre, the first turned from the x axis by an angle: `ellipse(x, y, (2, 1), angle=sp.pi/6)`."""
+    """The ellipse of two half axes about a centre, the first turned from the x axis by an angle:
+    `ellipse(x, y, (2, 1), angle=sp.pi/6)`."""
     return _domain(name, make_ellipse(radii, center, angle), (x, y))
 
 
 def ellipsoid(
-    x: Coordinate, y: Coordinate, z: Coordinate, radii: Sequence[Any], center: Sequence[Any] = (0, 0, 0), name: str = "Omega"
+    x: Coordinate,
+    y: Coordinate,
+    z: Coordinate,
+    radii: Sequence[Any],
+    center: Sequence[Any] = (0, 0, 0),
+    name: str = "Omega",
 ) -> Domain:
     """The ellipsoid of three half axes along the coordinates about a centre."""
     return _domain(name, make_ellipsoid(radii, center), (x, y, z))
@@ -107,22 +157,37 @@ def cylinder(
     axis: Sequence[Any] = (0, 0, 1),
     name: str = "Omega",
 ) -> Domain:
-    """The cylinder that stands on the disk about `base` across `axis`, of any length, and is `height` long."""
+    """The cylinder that stands on the disk about `base` across `axis`, of any length, and is
+    `height` long."""
     return _domain(name, make_cylinder(radius, height, base, axis), (x, y, z))
 
 
-def extruded(x: Coordinate, y: Coordinate, z: Coordinate, shape: Shape, height: Any, name: str = "Omega") -> Domain:
-    """A plane shape drawn out from z = 0 to z = height: `extruded(x, y, z, make_polygon([(0, 0), (1, 0), (0, 1)]), 2)`."""
+def extruded(
+    x: Coordinate, y: Coordinate, z: Coordinate, shape: Shape, height: Any, name: str = "Omega"
+) -> Domain:
+    """A plane shape drawn out from z = 0 to z = height: `extruded(x, y, z, make_polygon([(0, 0),
+    (1, 0), (0, 1)]), 2)`."""
     return _domain(name, make_extruded(shape, height), (x, y, z))
 
 
-def mesh(*coordinates: Coordinate, path: str | os.PathLike[str], scale: Any = 1, folder: str = "", name: str = "Omega") -> Domain:
-    """The cells of a mesh file, or what the surface in an STL encloses: `mesh(x, y, path="part.msh")`; `scale` multiplies all lengths.
+def mesh(
+    *coordinates: Coordinate,
+    path: str | os.PathLike[str],
+    scale: Any = 1,
+    folder: str = "",
+    name: str = "Omega",
+) -> Domain:
+    """The cells of a mesh file, or what the surface in an STL encloses: `mesh(x, y,
+    path="part.msh")`; `scale` multiplies all lengths.
 
     A path that is not absolute is relative to `folder`, of itself the working directory.
     """
     if not coordinates:
-        raise fail("T05", "mesh needs coordinates", 'write x, y = space("x y") and mesh(x, y, path="part.msh")')
+        raise fail(
+            "T05",
+            "mesh needs coordinates",
+            'write x, y = space("x y") and mesh(x, y, path="part.msh")',
+        )
     return _domain(name, make_mesh(path, len(coordinates), scale, folder), coordinates)
 
 
@@ -135,11 +200,19 @@ def moved(shape: Domain | Shape, vector: Sequence[Any]) -> Any:
     return _as_given(shape, Moved(inside, vector))
 
 
-def rotated(shape: Domain | Shape, angle: Any, center: Sequence[Any] | None = None, axis: Sequence[Any] | None = None) -> Any:
-    """A domain or shape turned by an angle (in radians) about a point, of itself the origin; in space about a line through that."""
+def rotated(
+    shape: Domain | Shape,
+    angle: Any,
+    center: Sequence[Any] | None = None,
+    axis: Sequence[Any] | None = None,
+) -> Any:
+    """A domain or shape turned by an angle (in radians) about a point, of itself the origin; in
+    space about a line through that."""
     inside = _bare("rotated", shape)
     if inside.dim == 1:
-        raise fail("T06", "rotated: an interval cannot be turned", "turn a shape in the plane or in space")
+        raise fail(
+            "T06", "rotated: an interval cannot be turned", "turn a shape in the plane or in space"
+        )
     (angle,) = _scalars("rotated", angle)
     about = _point("rotated", (0,) * inside.dim if center is None else center, inside.dim)
     if inside.dim == 2 and axis is not None:
@@ -149,7 +222,8 @@ def rotated(shape: Domain | Shape, angle: Any, center: Sequence[Any] | None = No
 
 
 def scaled(shape: Domain | Shape, factor: Any, center: Sequence[Any] | None = None) -> Any:
-    """A domain or shape with all distances from a point, of itself the origin, multiplied by a positive factor."""
+    """A domain or shape with all distances from a point, of itself the origin, multiplied by a
+    positive factor."""
     inside = _bare("scaled", shape)
     factor = _positive("scaled", "factor", factor)
     about = _point("scaled", (0,) * inside.dim if center is None else center, inside.dim)
@@ -159,29 +233,50 @@ def scaled(shape: Domain | Shape, factor: Any, center: Sequence[Any] | None = No
 
 
 def _laid(mesh: Mesh, factor: sp.Expr, vector: Point) -> Mesh:
-    """A mesh file under x -> factor x + vector: its points are laid there once, in double precision."""
-    shift = tuple(factor * old + by for old, by in zip(mesh.shift or (sp.S.Zero,) * mesh.space, vector, strict=True))
+    """A mesh file under x -> factor x + vector: its points are laid there once, in double
+    precision."""
+    shift = tuple(
+        factor * old + by
+        for old, by in zip(mesh.shift or (sp.S.Zero,) * mesh.space, vector, strict=True)
+    )
     return replace(mesh, scale=mesh.scale * factor, shift=shift if any(shift) else ())
 
 
 def lattice(shape: Domain | Shape, nx: int, ny: int) -> Domain | Shape:
-    """nx by ny copies of a shape, for use in a difference: `rectangle(X, Y) - lattice(disk(X, Y, radius=r), 5, 5)`."""
+    """nx by ny copies of a shape, for use in a difference: `rectangle(X, Y) - lattice(disk(X, Y,
+    radius=r), 5, 5)`."""
     inside = shape.shape if isinstance(shape, Domain) else shape
     for count in (nx, ny):
-        if not isinstance(count, (int, sp.Integer)) or isinstance(count, bool) or not 1 <= count <= 1000:
-            raise fail("S02", f"lattice: {count} is no number of copies", "write lattice(shape, 5, 5)")
+        if (
+            not isinstance(count, (int, sp.Integer))
+            or isinstance(count, bool)
+            or not 1 <= count <= 1000
+        ):
+            raise fail(
+                "S02", f"lattice: {count} is no number of copies", "write lattice(shape, 5, 5)"
+            )
     no_mesh(inside, "copied over a lattice")
     if inside.dim != 2:
-        raise fail("T06", f"lattice copies a plane shape, this one is {inside.dim}D", "use a disk, rectangle, polygon or star")
+        raise fail(
+            "T06",
+            f"lattice copies a plane shape, this one is {inside.dim}D",
+            "use a disk, rectangle, polygon or star",
+        )
     result = Lattice(inside, int(nx), int(ny))
     return replace(shape, shape=result) if isinstance(shape, Domain) else result
 
 
 def exterior(body: Domain | Shape, farfield: Domain | Shape) -> Domain | Shape:
     """Outside `body`, inside `farfield`."""
-    inside, outside = (each.shape if isinstance(each, Domain) else each for each in (body, farfield))
+    inside, outside = (
+        each.shape if isinstance(each, Domain) else each for each in (body, farfield)
+    )
     if inside.dim != outside.dim:
-        raise fail("T06", f"the body is {inside.dim}D and the far field {outside.dim}D", "both lie in the space of the problem")
+        raise fail(
+            "T06",
+            f"the body is {inside.dim}D and the far field {outside.dim}D",
+            "both lie in the space of the problem",
+        )
     for each in (inside, outside):
         no_mesh(each, "a part of an exterior")
     result = Exterior(inside, outside)
@@ -212,7 +307,11 @@ def make_ball(radius: Any, center: Sequence[Any] = (0, 0, 0)) -> Ball:
 
 def make_polygon(points: Sequence[Sequence[Any]]) -> Polygon:
     if len(points) < 3:
-        raise fail("S02", f"a polygon has at least three corners, {len(points)} given", "write polygon([[0, 0], [1, 0], [0, 1]])")
+        raise fail(
+            "S02",
+            f"a polygon has at least three corners, {len(points)} given",
+            "write polygon([[0, 0], [1, 0], [0, 1]])",
+        )
     return Polygon(tuple(_point("polygon", point, 2) for point in points))
 
 
@@ -229,15 +328,26 @@ def make_ellipsoid(radii: Sequence[Any], center: Sequence[Any] = (0, 0, 0)) -> E
     return Ellipsoid(_radii("ellipsoid", radii, 3), _point("ellipsoid", center, 3))
 
 
-def make_cylinder(radius: Any, height: Any, base: Sequence[Any] = (0, 0, 0), axis: Sequence[Any] = (0, 0, 1)) -> Cylinder:
+def make_cylinder(
+    radius: Any, height: Any, base: Sequence[Any] = (0, 0, 0), axis: Sequence[Any] = (0, 0, 1)
+) -> Cylinder:
     height = _positive("cylinder", "height", height)
-    return Cylinder(_radius("cylinder", radius), height, _point("cylinder", base, 3), _direction("cylinder", axis))
+    return Cylinder(
+        _radius("cylinder", radius),
+        height,
+        _point("cylinder", base, 3),
+        _direction("cylinder", axis),
+    )
 
 
 def make_extruded(shape: Domain | Shape, height: Any) -> Extruded:
     inside = _bare("extruded", shape)
     if inside.dim != 2:
-        raise fail("T06", f"extruded draws out a plane shape, this one is {inside.dim}D", "use a disk, rectangle, polygon or star")
+        raise fail(
+            "T06",
+            f"extruded draws out a plane shape, this one is {inside.dim}D",
+            "use a disk, rectangle, polygon or star",
+        )
     no_mesh(inside, "extruded")
     return Extruded(inside, _positive("extruded", "height", height))
 
@@ -247,22 +357,38 @@ def make_mesh(path: str | os.PathLike[str], dim: int, scale: Any = 1, folder: st
     if not path.strip() or '"' in path or not path.isprintable():
         raise fail("T05", f"mesh: {path!r} is no name of a file", 'write mesh("part.msh")')
     if dim not in (2, 3):
-        raise fail("T06", f"a mesh file fills a part of the plane or of space, not of {dim}D", "on a line write interval(0, 1)")
+        raise fail(
+            "T06",
+            f"a mesh file fills a part of the plane or of space, not of {dim}D",
+            "on a line write interval(0, 1)",
+        )
     scale = _positive("mesh", "scale", scale)
     if not scale.is_number:
-        raise fail("T05", f"mesh: the scale {scale} is no number", "write scaled(mesh(..), s) for a scale that is a param")
+        raise fail(
+            "T05",
+            f"mesh: the scale {scale} is no number",
+            "write scaled(mesh(..), s) for a scale that is a param",
+        )
     return Mesh(path, dim, scale, (), folder)
 
 
 def make_airfoil(digits: Sequence[int], displacement: Any = ()) -> Airfoil:
     numbers = tuple(exact(each) for each in digits)
-    if len(numbers) != 3 or not all(each.is_Integer and each >= 0 for each in numbers) or not 0 < numbers[2] <= 40:
+    if (
+        len(numbers) != 3
+        or not all(each.is_Integer and each >= 0 for each in numbers)
+        or not 0 < numbers[2] <= 40
+    ):
         hint = "write naca(0, 0, 12): camber %, its place in tenths, thickness %"
         raise fail("S02", f"naca{tuple(digits)} is no four-digit section", hint)
     given = exact(displacement) if isinstance(displacement, sp.Basic) or len(displacement) else ()
     displaced = _scalars("airfoil", *((given,) if is_scalar(given) else given))
     if len(displaced) not in (0, 7):
-        raise fail("S02", f"airfoil takes 7 displacements, {len(displaced)} given", "declare param d ~ uniform(-0.05, 0.05, size = 7)")
+        raise fail(
+            "S02",
+            f"airfoil takes 7 displacements, {len(displaced)} given",
+            "declare param d ~ uniform(-0.05, 0.05, size = 7)",
+        )
     return Airfoil(tuple(int(each) for each in numbers), displaced)  # type: ignore[arg-type]
 
 
@@ -271,10 +397,17 @@ def _domain(name: str, shape: Shape, coordinates: tuple[Coordinate, ...]) -> Dom
     kind = type(shape).__name__.lower()
     for coordinate in coordinates:
         if not isinstance(coordinate, Coordinate):
-            raise fail("T05", f"{kind} needs coordinates, {coordinate!r} given", f'write x, y = space("x y") and {kind}(x, y, ...)')
+            raise fail(
+                "T05",
+                f"{kind} needs coordinates, {coordinate!r} given",
+                f'write x, y = space("x y") and {kind}(x, y, ...)',
+            )
     if tuple(coordinate.name for coordinate in coordinates) != coordinates[0].frame:
         frame = ", ".join(coordinates[0].frame)
-        message = f"{kind} lies in {len(coordinates)}D, the space of the problem has the coordinates {frame}"
+        message = (
+            f"{kind} lies in {len(coordinates)}D, the space of the problem has the coordinates"
+            f" {frame}"
+        )
         raise fail("T06", message, "give all of them, in order")
     return Domain(name, shape, coordinates)
 
@@ -283,16 +416,24 @@ def _scalars(shape: str, *values: Any) -> Point:
     result = tuple(exact(value) for value in values)
     for value in result:
         if not is_scalar(value):
-            raise fail("T05", f"{shape}: {value} is not a number", "shapes are made of numbers and params")
+            raise fail(
+                "T05", f"{shape}: {value} is not a number", "shapes are made of numbers and params"
+            )
         if value.atoms(Coordinate, AppliedUndef):
-            raise fail("T05", f"{shape}: {value} is not a number", "shapes are made of numbers and params, not of coordinates or fields")
+            raise fail(
+                "T05",
+                f"{shape}: {value} is not a number",
+                "shapes are made of numbers and params, not of coordinates or fields",
+            )
     return result
 
 
 def _point(shape: str, values: Any, dim: int) -> Point:
     values = tuple(values)
     if len(values) != dim:
-        raise fail("T06", f"{shape}: a point of {len(values)} coordinates in {dim}D", f"give {dim} numbers")
+        raise fail(
+            "T06", f"{shape}: a point of {len(values)} coordinates in {dim}D", f"give {dim} numbers"
+        )
     return _scalars(shape, *values)
 
 
@@ -314,14 +455,20 @@ def _radii(shape: str, values: Any, dim: int) -> Point:
 def _direction(shape: str, values: Any) -> Point:
     axis = _point(shape, values, 3)
     if not any(axis):
-        raise fail("S02", f"{shape}: the axis is zero", "give its direction, of any length: [0, 0, 1]")
+        raise fail(
+            "S02", f"{shape}: the axis is zero", "give its direction, of any length: [0, 0, 1]"
+        )
     return axis
 
 
 def _bare(function: str, shape: Any) -> Shape:
     inside = shape.shape if isinstance(shape, Domain) else shape
     if not isinstance(inside, Shape):
-        raise fail("T05", f"{function} needs a shape, {inside!r} given", f"write {function}(disk(radius = 1), ..)")
+        raise fail(
+            "T05",
+            f"{function} needs a shape, {inside!r} given",
+            f"write {function}(disk(radius = 1), ..)",
+        )
     return inside
 
 
@@ -333,4 +480,8 @@ def _as_given(given: Domain | Shape, shape: Shape) -> Domain | Shape:
 def _not_empty(shape: str, lower: Point, upper: Point) -> None:
     for low, high in zip(lower, upper, strict=True):
         if (high - low).is_nonpositive:
-            raise fail("S02", f"{shape}: the upper end {high} is not above the lower {low}", "give the lower corner first")
+            raise fail(
+                "S02",
+                f"{shape}: the upper end {high} is not above the lower {low}",
+                "give the lower corner first",
+            )

@@ -1,4 +1,5 @@
-"""What went wrong, where, why, and what to write instead: one value for text, Python and run-time mistakes."""
+"""What went wrong, where, why, and what to write instead: one value for text, Python and
+run-time mistakes."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of text. Lines and columns count from 1 in characters; the end column is exclusive."""
+    """A stretch of text. Lines and columns count from 1 in characters; the end column is
+    exclusive."""
 
     source: Source
     line: int
@@ -50,8 +52,9 @@ class Span:
 class Diagnostic:
     """One mistake or warning.
 
-    `message` says what is wrong, `cause` why it cannot stand, `hint` what to write instead. The place is `span` for text and
-    `label` (name of the equation, condition or declaration) for problems built in Python; text diagnostics may carry both.
+    `message` says what is wrong, `cause` why it cannot stand, `hint` what to write instead. The
+    place is `span` for text and `label` (name of the equation, condition or declaration) for
+    problems built in Python; text diagnostics may carry both.
     """
 
     code: str
@@ -83,21 +86,31 @@ class Diagnostic:
 
 
 class PdespecError(Exception):
-    """The root of what this project raises on purpose: problems, options, runs, samples that cannot be solved."""
+    """The root of what this project raises on purpose: problems, options, runs, samples that
+    cannot be solved."""
 
 
 class ProblemError(PdespecError, ValueError):
     """Everything wrong with a problem, at once, in `diagnostics`."""
 
     def __init__(self, diagnostics: Iterable[Diagnostic] | Diagnostic) -> None:
-        self.diagnostics: tuple[Diagnostic, ...] = (diagnostics,) if isinstance(diagnostics, Diagnostic) else tuple(diagnostics)
+        self.diagnostics: tuple[Diagnostic, ...] = (
+            (diagnostics,) if isinstance(diagnostics, Diagnostic) else tuple(diagnostics)
+        )
         super().__init__(render_all(self.diagnostics))
 
     def __reduce__(self) -> tuple:
         return ProblemError, (self.diagnostics,)
 
 
-def fail(code: str, message: str, hint: str = "", cause: str = "", span: Span | None = None, label: str = "") -> ProblemError:
+def fail(
+    code: str,
+    message: str,
+    hint: str = "",
+    cause: str = "",
+    span: Span | None = None,
+    label: str = "",
+) -> ProblemError:
     """A `ProblemError` of one diagnostic, to be raised."""
     return ProblemError(Diagnostic(code, message, hint, cause, span, label))
 
@@ -141,24 +154,30 @@ def excerpt(span: Span) -> list[str]:
     marked = sum(_columns(character) for character in shown[start - left : end - left])
     caret = "^" + "~" * (marked - 1)
     margin = f"{span.line:>5} | "
-    return [margin + prefix + "".join(map(_visible, shown)) + suffix, " " * 5 + " | " + " " * len(prefix) + before + caret]
+    return [
+        margin + prefix + "".join(map(_visible, shown)) + suffix,
+        " " * 5 + " | " + " " * len(prefix) + before + caret,
+    ]
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
-    """The candidate most like `name` by edit distance, or None when none is close enough to be meant."""
+    """The candidate most like `name` by edit distance, or None when none is close enough to be
+    meant."""
     best, best_distance = None, 1 + max(1, len(name) // 3)
     for candidate in candidates:
         if abs(len(candidate) - len(name)) >= best_distance:
             continue
         exact = edit_distance(name, candidate)
-        distance = min(exact, edit_distance(name.lower(), candidate.lower()) + 0.5)  # wrong case is half a slip
+        # wrong case is half a slip
+        distance = min(exact, edit_distance(name.lower(), candidate.lower()) + 0.5)
         if distance < best_distance and distance < max(len(name), len(candidate)):
             best, best_distance = candidate, distance
     return best
 
 
 def edit_distance(a: str, b: str) -> int:
-    """Insertions, deletions, substitutions and swaps of neighbours that turn `a` into `b` (optimal string alignment)."""
+    """Insertions, deletions, substitutions and swaps of neighbours that turn `a` into `b`
+    (optimal string alignment)."""
     previous: list[int] = []
     row = list(range(len(b) + 1))
     for i, left in enumerate(a, 1):
@@ -187,4 +206,6 @@ def visible(text: str) -> str:
 
 
 def _visible(character: str) -> str:
-    return character if character == "\t" or character.isprintable() else "\N{REPLACEMENT CHARACTER}"
+    return (
+        character if character == "\t" or character.isprintable() else "\N{REPLACEMENT CHARACTER}"
+    )

@@ -1,7 +1,9 @@
-"""The elementary and special functions of the language: one table for the text form, LaTeX, units, checks and lowerings.
+"""The elementary and special functions of the language: one table for the text form, LaTeX, units,
+checks and lowerings.
 
-A function that stands here can be written, printed, typeset, differentiated and evaluated by every lowering
-(`tests/compiler/test_functions.py` holds each entry to that). What SymPy knows beyond these is refused by name: V06.
+A function that stands here can be written, printed, typeset, differentiated and evaluated by every
+lowering (`tests/compiler/test_functions.py` holds each entry to that). What SymPy knows beyond
+these is refused by name: V06.
 """
 
 from __future__ import annotations
@@ -19,13 +21,16 @@ from pdespec.coordinates import Mod
 MAX_ORDER = 12  # of a Bessel function
 
 Unit = Literal["pure", "same", "ratio", "sign"]
-"""How a function treats units. pure: number to number. same: the arguments share a unit, which is that of the value.
-ratio: the arguments share a unit, the value is a number. sign: the first argument has any unit, the value is a number."""
+"""How a function treats units. pure: number to number. same: the arguments share a unit, which is
+that of the value. ratio: the arguments share a unit, the value is a number. sign: the first
+argument has any unit, the value is a number.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One function: how it is written, the SymPy class it stands for, its LaTeX with `%s` for each argument, its units.
+    """One function: how it is written, the SymPy class it stands for, its LaTeX with `%s` for each
+    argument, its units.
 
     `own` says that no declaration may take its name; the others give way to a name of the user's.
     """
@@ -45,9 +50,18 @@ class Entry:
 
 
 def _named(names: str, own: bool = False) -> list[Entry]:
-    """Functions of one number that SymPy calls as the language does; LaTeX has a command for the shortest of them."""
+    """Functions of one number that SymPy calls as the language does; LaTeX has a command for the
+    shortest of them."""
     commands = "exp log sin cos tan cot sec csc sinh cosh tanh coth".split()
-    return [Entry(n, getattr(sp, n), rf"\{n}(%s)" if n in commands else rf"\operatorname{{{n}}}(%s)", own=own) for n in names.split()]
+    return [
+        Entry(
+            n,
+            getattr(sp, n),
+            rf"\{n}(%s)" if n in commands else rf"\operatorname{{{n}}}(%s)",
+            own=own,
+        )
+        for n in names.split()
+    ]
 
 
 TABLE: dict[str, Entry] = {
@@ -57,8 +71,13 @@ TABLE: dict[str, Entry] = {
         Entry("abs", sp.Abs, r"\left|%s\right|", unit="same", own=True),
         Entry("min", sp.Min, least=2, most=8, unit="same", own=True),
         Entry("max", sp.Max, least=2, most=8, unit="same", own=True),
-        *_named("cot sec csc asin acos atan acot asec acsc coth sech csch asinh acosh atanh acoth asech acsch"),
-        Entry("atan2", sp.atan2, r"\operatorname{atan2}(%s, %s)", 2, 2, "ratio", usage="atan2(y, x)"),
+        *_named(
+            "cot sec csc asin acos atan acot asec acsc coth sech csch asinh acosh atanh acoth asech"
+            " acsch"
+        ),
+        Entry(
+            "atan2", sp.atan2, r"\operatorname{atan2}(%s, %s)", 2, 2, "ratio", usage="atan2(y, x)"
+        ),
         *_named("erf erfc erfinv sinc"),
         Entry("gamma", sp.gamma, r"\Gamma(%s)"),
         Entry("loggamma", sp.loggamma, r"\log\Gamma(%s)"),
@@ -85,7 +104,8 @@ ORDERED = (sp.besselj, sp.bessely, sp.besseli, sp.besselk, sp.jn, sp.polygamma)
 
 
 def unknown_functions(expression: sp.Basic) -> Iterator[tuple[sp.Basic, str]]:
-    """The functions of an expression that cannot be evaluated on tensors, each with the reason. Numbers are evaluated by SymPy."""
+    """The functions of an expression that cannot be evaluated on tensors, each with the reason.
+    Numbers are evaluated by SymPy."""
     seen: set[sp.Basic] = set()
     stack: list[sp.Basic] = [expression]
     while stack:
@@ -118,7 +138,11 @@ def _order(node: Any) -> str:
     if not isinstance(order, sp.Rational):
         return f"the order of `{name}` is {order}, not a number"
     if isinstance(node, (sp.jn, sp.polygamma)):
-        return "" if order.is_Integer and 0 <= order <= MAX_ORDER else f"`{name}` is known for the orders 0, 1, .. {MAX_ORDER}, not {order}"
+        return (
+            ""
+            if order.is_Integer and 0 <= order <= MAX_ORDER
+            else f"`{name}` is known for the orders 0, 1, .. {MAX_ORDER}, not {order}"
+        )
     if (2 * order).is_Integer and abs(order) <= MAX_ORDER:
         return ""
     return f"`{name}` is known for whole and half orders up to {MAX_ORDER}, not {order}"

@@ -1,6 +1,8 @@
-"""Domains and boundaries as values: a tree of shapes whose numbers are SymPy expressions and may depend on params.
+"""Domains and boundaries as values: a tree of shapes whose numbers are SymPy expressions and may
+depend on params.
 
-Nothing is computed here. A signed distance, a normal or a mesh is one rule per shape somewhere else (`singledispatch`).
+Nothing is computed here. A signed distance, a normal or a mesh is one rule per shape somewhere else
+(`singledispatch`).
 """
 
 from __future__ import annotations
@@ -21,11 +23,13 @@ from pdespec.notation import short
 THETA = sp.Symbol("theta", real=True)  # the polar angle in which a star's radius is written
 
 
-# --------------------------------------------------------------------------------------------------------------------- shapes
+# --------------------------------------------------------------------------------------------------
+# shapes
 
 
 class Shape(Declaration):
-    """A bounded region (or, for `Exterior`, a region between two boundaries). `a + b`, `a - b`, `a & b` combine shapes."""
+    """A bounded region (or, for `Exterior`, a region between two boundaries). `a + b`, `a - b`,
+    `a & b` combine shapes."""
 
     __slots__ = ()
 
@@ -56,16 +60,26 @@ class Plane:
 
     @property
     def axis(self) -> tuple[int, sp.Expr] | None:
-        """The coordinate that is constant on the plane, by its number, and its value; None for a slanted plane."""
-        across = [i for i, component in enumerate(self.normal) if not coincide(component, sp.S.Zero)]
-        return (across[0], sp.expand(self.offset / self.normal[across[0]])) if len(across) == 1 else None
+        """The coordinate that is constant on the plane, by its number, and its value; None for a
+        slanted plane."""
+        across = [
+            i for i, component in enumerate(self.normal) if not coincide(component, sp.S.Zero)
+        ]
+        return (
+            (across[0], sp.expand(self.offset / self.normal[across[0]]))
+            if len(across) == 1
+            else None
+        )
 
 
 @lru_cache(maxsize=4096)
 def coincide(a: sp.Expr, b: sp.Expr) -> bool:
-    """Whether two numbers of shapes are the same, numbers without params up to the rounding of a float (an angle given as math.pi/2)."""
+    """Whether two numbers of shapes are the same, numbers without params up to the rounding of a
+    float (an angle given as math.pi/2)."""
     gap = sp.expand(a - b)
-    return gap == 0 or (gap.is_number and bool(abs(gap.evalf()) < 1e-12 * (1 + abs(sp.sympify(b).evalf()))))
+    return gap == 0 or (
+        gap.is_number and bool(abs(gap.evalf()) < 1e-12 * (1 + abs(sp.sympify(b).evalf())))
+    )
 
 
 @dataclass(frozen=True)
@@ -118,7 +132,8 @@ class Ball(Shape):
 
 @dataclass(frozen=True)
 class Polygon(Shape):
-    """The inside of a closed chain of straight edges through `points`, which does not cross itself."""
+    """The inside of a closed chain of straight edges through `points`, which does not cross
+    itself."""
 
     points: tuple[Point, ...]
 
@@ -131,7 +146,8 @@ class Polygon(Shape):
 
 @dataclass(frozen=True)
 class Star(Shape):
-    """|x - center| < radius(theta): a star-shaped region, radius an expression in the symbol `angle`."""
+    """|x - center| < radius(theta): a star-shaped region, radius an expression in the symbol
+    `angle`."""
 
     radius: sp.Expr
     angle: sp.Symbol = THETA
@@ -140,10 +156,12 @@ class Star(Shape):
 
 @dataclass(frozen=True)
 class Airfoil(Shape):
-    """A four-digit NACA section of unit chord on [0, 1], deformed by the vertical displacements of its design nodes.
+    """A four-digit NACA section of unit chord on [0, 1], deformed by the vertical displacements of
+    its design nodes.
 
-    `digits` are camber (percent), place of the camber (tenths) and thickness (percent). `displacement`: numbers of the seven
-    free nodes of the design element of the Geo-FNO airfoil set, or empty.
+    `digits` are camber (percent), place of the camber (tenths) and thickness (percent).
+    `displacement`: numbers of the seven free nodes of the design element of the Geo-FNO airfoil
+    set, or empty.
     """
 
     digits: tuple[int, int, int]
@@ -152,7 +170,8 @@ class Airfoil(Shape):
 
 @dataclass(frozen=True)
 class Lattice(Shape):
-    """nx by ny copies of `shape`, centred on equally spaced points over the box of the shape it is cut from, its edges included."""
+    """nx by ny copies of `shape`, centred on equally spaced points over the box of the shape it
+    is cut from, its edges included."""
 
     shape: Shape
     nx: int
@@ -161,7 +180,8 @@ class Lattice(Shape):
 
 @dataclass(frozen=True)
 class Exterior(Shape):
-    """Outside `body` and inside `farfield`: boundary `inner` on the body, `outer` on the far field."""
+    """Outside `body` and inside `farfield`: boundary `inner` on the body, `outer` on the far
+    field."""
 
     body: Shape
     farfield: Shape
@@ -193,7 +213,8 @@ class Intersection(Shape):
 
 @dataclass(frozen=True)
 class Ellipse(Shape):
-    """Inside the ellipse of half axes `radii`, the first turned counterclockwise from the x axis by `angle`."""
+    """Inside the ellipse of half axes `radii`, the first turned counterclockwise from the x axis
+    by `angle`."""
 
     radii: Point
     center: Point = (sp.S.Zero, sp.S.Zero)
@@ -218,7 +239,8 @@ class Extruded(Shape):
 
 @dataclass(frozen=True)
 class Cylinder(Shape):
-    """Nearer than `radius` to the segment of length `height` from `base` along `axis`, between the planes across its ends."""
+    """Nearer than `radius` to the segment of length `height` from `base` along `axis`, between
+    the planes across its ends."""
 
     radius: sp.Expr
     height: sp.Expr
@@ -236,8 +258,9 @@ class Moved(Shape):
 
 @dataclass(frozen=True)
 class Rotated(Shape):
-    """`shape`, turned counterclockwise by `angle` about `center`; in space about the line through `center` along `axis`, as seen against
-    that."""
+    """`shape`, turned counterclockwise by `angle` about `center`; in space about the line through
+    `center` along `axis`, as seen against that.
+    """
 
     shape: Shape
     angle: sp.Expr
@@ -256,10 +279,12 @@ class Scaled(Shape):
 
 @dataclass(frozen=True)
 class Mesh(Shape):
-    """What the cells of a mesh file fill, or the closed surface in an STL encloses, every point x of the file laid at `scale * x + shift`.
+    """What the cells of a mesh file fill, or the closed surface in an STL encloses, every point x
+    of the file laid at `scale * x + shift`.
 
-    Only the name of the file is known here; the compiler reads it. A name that is not absolute is relative to `folder`, that of the text
-    which names it, or the working directory; the folder does not count for equality, so that a text means the same wherever it lies.
+    Only the name of the file is known here; the compiler reads it. A name that is not absolute is
+    relative to `folder`, that of the text which names it, or the working directory; the folder does
+    not count for equality, so that a text means the same wherever it lies.
     """
 
     path: str
@@ -276,7 +301,8 @@ class Mesh(Shape):
 
 @dataclass(frozen=True)
 class Placement:
-    """The map x -> scale * turn * x + shift of space, with an orthogonal matrix `turn`, its rows as tuples."""
+    """The map x -> scale * turn * x + shift of space, with an orthogonal matrix `turn`, its rows
+    as tuples."""
 
     turn: tuple[Point, ...]
     shift: Point
@@ -284,11 +310,15 @@ class Placement:
 
     def point(self, x: Point) -> Point:
         """The image of a point."""
-        return tuple(self.scale * each + by for each, by in zip(self.direction(x), self.shift, strict=True))
+        return tuple(
+            self.scale * each + by for each, by in zip(self.direction(x), self.shift, strict=True)
+        )
 
     def direction(self, x: Point) -> Point:
         """The image of a vector of unit length."""
-        return tuple(sum((a * b for a, b in zip(row, x, strict=True)), sp.S.Zero) for row in self.turn)
+        return tuple(
+            sum((a * b for a, b in zip(row, x, strict=True)), sp.S.Zero) for row in self.turn
+        )
 
     def plane(self, plane: Plane) -> Plane:
         """The image of a plane."""
@@ -303,7 +333,9 @@ def placement(shape: Moved | Rotated | Scaled | Cylinder) -> Placement:
     if isinstance(shape, Moved):
         return Placement(same, shape.vector)
     if isinstance(shape, Scaled):
-        return Placement(same, tuple((1 - shape.factor) * each for each in shape.center), shape.factor)
+        return Placement(
+            same, tuple((1 - shape.factor) * each for each in shape.center), shape.factor
+        )
     turn = _along(shape.axis) if isinstance(shape, Cylinder) else _turn(shape)
     if isinstance(shape, Cylinder):
         return Placement(turn, shape.base)
@@ -318,7 +350,10 @@ def _turn(shape: Rotated) -> tuple[Point, ...]:
         return ((c, -s), (s, c))
     x, y, z = axis = _unit(shape.axis)
     across = ((sp.S.Zero, -z, y), (z, sp.S.Zero, -x), (-y, x, sp.S.Zero))
-    return tuple(tuple(c * int(i == k) + s * across[i][k] + (1 - c) * axis[i] * axis[k] for k in range(3)) for i in range(3))
+    return tuple(
+        tuple(c * int(i == k) + s * across[i][k] + (1 - c) * axis[i] * axis[k] for k in range(3))
+        for i in range(3)
+    )
 
 
 def _along(axis: Point) -> tuple[Point, ...]:
@@ -326,7 +361,11 @@ def _along(axis: Point) -> tuple[Point, ...]:
     x, y, z = _unit(axis)
     if x == 0 and y == 0:
         sign = sp.sign(z) if z.is_number else sp.S.One
-        return ((sp.S.One, sp.S.Zero, sp.S.Zero), (sp.S.Zero, sign, sp.S.Zero), (sp.S.Zero, sp.S.Zero, sign))
+        return (
+            (sp.S.One, sp.S.Zero, sp.S.Zero),
+            (sp.S.Zero, sign, sp.S.Zero),
+            (sp.S.Zero, sp.S.Zero, sign),
+        )
     wide = sp.sqrt(x**2 + y**2)
     first, second = (x * z / wide, y * z / wide, -wide), (-y / wide, x / wide, sp.S.Zero)
     return tuple(zip(first, second, (x, y, z), strict=True))
@@ -387,14 +426,19 @@ def _combine(kind: type[Shape], a: Shape, b: Any) -> Shape:
     if not isinstance(b, Shape):
         raise fail("T06", f"a shape cannot be combined with {b!r}", "+ - & combine two shapes")
     if a.dim != b.dim:
-        raise fail("T06", f"a {a.dim}D shape cannot be combined with a {b.dim}D one", "both shapes lie in the space of the problem")
+        raise fail(
+            "T06",
+            f"a {a.dim}D shape cannot be combined with a {b.dim}D one",
+            "both shapes lie in the space of the problem",
+        )
     for each in (a, b):
         no_mesh(each, "combined with another shape by + - &")
     return kind(a, b)  # type: ignore[call-arg]
 
 
 def meshes(shape: Shape) -> tuple[Mesh, ...]:
-    """The mesh files in a shape. Equality ignores their folders: keys of caches hold what this gives beside the shape."""
+    """The mesh files in a shape. Equality ignores their folders: keys of caches hold what this
+    gives beside the shape."""
     return tuple(each for each in subshapes(shape) if isinstance(each, Mesh))
 
 
@@ -402,15 +446,22 @@ def no_mesh(shape: Shape, action: str) -> None:
     """Raises: ProblemError T06 for a mesh file in a shape, which cannot be done that to."""
     if found := meshes(shape):
         message = f'mesh("{found[0].path}") cannot be {action}'
-        raise fail("T06", message, "do it in the program that makes the mesh", "a mesh ends at its own facets")
+        raise fail(
+            "T06",
+            message,
+            "do it in the program that makes the mesh",
+            "a mesh ends at its own facets",
+        )
 
 
-# -------------------------------------------------------------------------------------------------------- domains and boundaries
+# --------------------------------------------------------------------------------------------------
+# domains and boundaries
 
 
 @dataclass(frozen=True)
 class Domain(Declaration):
-    """A named shape in the space of `coordinates`. `periodic` names the coordinates along which opposite sides are glued."""
+    """A named shape in the space of `coordinates`. `periodic` names the coordinates along which
+    opposite sides are glued."""
 
     name: str
     shape: Shape
@@ -440,11 +491,12 @@ class Domain(Declaration):
 class Boundary(Declaration):
     """A part of the boundary of `domain`.
 
-    `kind` is "all"; "side" (where `coordinate` equals `value`); "rest" (all but `others`); "inner" or "outer" (of a region with
-    a hole, or an exterior); "of" (what the boundary of the CSG part `part` contributes). Of it, only what meets all of `where` counts:
-    inequalities `a < b` of position and params. "group" is the `group` of a mesh file. A surface inside of a domain is an interface:
-    "level" (where the expression `value` of position vanishes, normal to where it is positive) or "interface" (what `domain` shares with
-    the domain of `others`, normal into that).
+    `kind` is "all"; "side" (where `coordinate` equals `value`); "rest" (all but `others`); "inner"
+    or "outer" (of a region with a hole, or an exterior); "of" (what the boundary of the CSG part
+    `part` contributes). Of it, only what meets all of `where` counts: inequalities `a < b` of
+    position and params. "group" is the `group` of a mesh file. A surface inside of a domain is an
+    interface: "level" (where the expression `value` of position vanishes, normal to where it is
+    positive) or "interface" (what `domain` shares with the domain of `others`, normal into that).
     An unnamed boundary bears the text that would declare it, `side(Omega, y = 1)`.
     """
 
@@ -470,38 +522,66 @@ class Boundary(Declaration):
 Region = Domain | Boundary
 
 
-def boundary(domain: Domain, part: Domain | Shape | None = None, name: str | None = None, where: Any = ()) -> Boundary:
-    """The whole boundary of a domain, or what the boundary of its CSG part `part` contributes to it; with `where`, inequalities of position
-    such as `x > 0` or several joined by &, what of it meets them."""
+def boundary(
+    domain: Domain, part: Domain | Shape | None = None, name: str | None = None, where: Any = ()
+) -> Boundary:
+    """The whole boundary of a domain, or what the boundary of its CSG part `part` contributes to
+    it; with `where`, inequalities of position such as `x > 0` or several joined by &, what of it
+    meets them.
+    """
     _need_domain("boundary", domain)
     held = _inequalities("boundary", domain, where)
     if part is None:
-        return Boundary(name or f"boundary({_listed(domain.name, held)})", "all", domain, where=held)
+        return Boundary(
+            name or f"boundary({_listed(domain.name, held)})", "all", domain, where=held
+        )
     shape = part.shape if isinstance(part, Domain) else part
     if shape not in set(combined(domain.shape)):
         hint = "give one of the shapes that + - & combined, as it stands there"
         raise fail("S01", f"the given shape is no part of `{domain.name}`", hint, label=domain.name)
     label = part.name if isinstance(part, Domain) else type(shape).__name__.lower()
-    return Boundary(name or f"boundary({_listed(domain.name, held, label)})", "of", domain, part=shape, where=held)
+    return Boundary(
+        name or f"boundary({_listed(domain.name, held, label)})",
+        "of",
+        domain,
+        part=shape,
+        where=held,
+    )
 
 
 def side(domain: Domain, name: str | None = None, where: Any = (), **place: Any) -> Boundary:
-    """The straight parts of a boundary where one coordinate has a value, `side(Omega, y=1)`; of these, what lies where inequalities hold,
-    `side(Omega, y=1, where=(x > 0.3) & (x < 0.6))`."""
+    """The straight parts of a boundary where one coordinate has a value, `side(Omega, y=1)`; of
+    these, what lies where inequalities hold, `side(Omega, y=1, where=(x > 0.3) & (x < 0.6))`.
+    """
     _need_domain("side", domain)
     names = [coordinate.name for coordinate in domain.coordinates]
     if len(place) != 1:
-        raise fail("S02", f"side takes one coordinate, {len(place)} given", f"write side({domain.name}, {names[-1]}=0)", label=domain.name)
+        raise fail(
+            "S02",
+            f"side takes one coordinate, {len(place)} given",
+            f"write side({domain.name}, {names[-1]}=0)",
+            label=domain.name,
+        )
     ((coordinate, value),) = place.items()
     if coordinate not in names:
         near = nearest(coordinate, names)
         hint = f"did you mean `{near}`?" if near else f"the coordinates are {', '.join(names)}"
-        raise fail("S01", f"unknown coordinate `{coordinate}` in side({domain.name}, {coordinate} = ..)", hint, label=domain.name)
+        raise fail(
+            "S01",
+            f"unknown coordinate `{coordinate}` in side({domain.name}, {coordinate} = ..)",
+            hint,
+            label=domain.name,
+        )
     value = exact(value)
     foreign = isinstance(value, sp.MatrixBase) or value.atoms(AppliedUndef)
     if foreign or any(not hasattr(each, "declaration") for each in value.free_symbols):
         hint = f"write side({domain.name}, {coordinate} = 0); sloping sides belong to a polygon"
-        raise fail("T05", f"side({domain.name}, {coordinate} = ..) takes a number, {value} is none", hint, label=domain.name)
+        raise fail(
+            "T05",
+            f"side({domain.name}, {coordinate} = ..) takes a number, {value} is none",
+            hint,
+            label=domain.name,
+        )
     _no_file("side", domain)
     held = _inequalities("side", domain, where)
     text = _listed(domain.name, held, f"{coordinate} = {sp.sstr(value)}")
@@ -509,10 +589,16 @@ def side(domain: Domain, name: str | None = None, where: Any = (), **place: Any)
 
 
 def rest(domain: Domain, *others: Boundary, name: str | None = None) -> Boundary:
-    """The boundary of a domain without the `others`, so that all of it is covered and nothing twice."""
+    """The boundary of a domain without the `others`, so that all of it is covered and nothing
+    twice."""
     _need_domain("rest", domain)
     if not others:
-        raise fail("S02", f"rest({domain.name}) of what?", f"name the other boundaries: rest({domain.name}, lid, inlet)", label=domain.name)
+        raise fail(
+            "S02",
+            f"rest({domain.name}) of what?",
+            f"name the other boundaries: rest({domain.name}, lid, inlet)",
+            label=domain.name,
+        )
     for other in others:
         if not isinstance(other, Boundary) or other.domain != domain:
             message = f"{getattr(other, 'name', other)!r} is no boundary of `{domain.name}`"
@@ -522,7 +608,8 @@ def rest(domain: Domain, *others: Boundary, name: str | None = None) -> Boundary
 
 
 def inner(domain: Domain, name: str | None = None, where: Any = ()) -> Boundary:
-    """The boundary of the holes of a domain, or of the body in an exterior; what of it lies where inequalities hold."""
+    """The boundary of the holes of a domain, or of the body in an exterior; what of it lies
+    where inequalities hold."""
     _need_domain("inner", domain)
     _no_file("inner", domain)
     held = _inequalities("inner", domain, where)
@@ -530,7 +617,8 @@ def inner(domain: Domain, name: str | None = None, where: Any = ()) -> Boundary:
 
 
 def outer(domain: Domain, name: str | None = None, where: Any = ()) -> Boundary:
-    """The boundary of a domain without its holes, or of the far field of an exterior; what of it lies where inequalities hold."""
+    """The boundary of a domain without its holes, or of the far field of an exterior; what of it
+    lies where inequalities hold."""
     _need_domain("outer", domain)
     _no_file("outer", domain)
     held = _inequalities("outer", domain, where)
@@ -538,17 +626,32 @@ def outer(domain: Domain, name: str | None = None, where: Any = ()) -> Boundary:
 
 
 def group(domain: Domain, group: str, name: str | None = None, where: Any = ()) -> Boundary:
-    """The facets of a mesh file that bear a name, `group(Omega, "wall")`; of these, what lies where inequalities hold."""
+    """The facets of a mesh file that bear a name, `group(Omega, "wall")`; of these, what lies
+    where inequalities hold."""
     _need_domain("group", domain)
     usage = f'write group({domain.name}, "wall")'
     if not isinstance(group, str) or not group.strip() or '"' in group or not group.isprintable():
         raise fail("T05", f"group: {group!r} is no name of a group", usage, label=domain.name)
     if not meshes(domain.shape):
-        hint = f'name its parts by side(..) or boundary({domain.name}, ..); groups are those of mesh("part.msh")'
-        raise fail("T05", f"`{domain.name}` is not read from a mesh file and has no groups", hint, label=domain.name)
+        hint = (
+            f"name its parts by side(..) or boundary({domain.name}, ..); groups are those of"
+            ' mesh("part.msh")'
+        )
+        raise fail(
+            "T05",
+            f"`{domain.name}` is not read from a mesh file and has no groups",
+            hint,
+            label=domain.name,
+        )
     held = _inequalities("group", domain, where)
     text = f'"{group}"'
-    return Boundary(name or f"group({_listed(domain.name, held, text)})", "group", domain, where=held, group=group)
+    return Boundary(
+        name or f"group({_listed(domain.name, held, text)})",
+        "group",
+        domain,
+        where=held,
+        group=group,
+    )
 
 
 def _no_file(function: str, domain: Domain) -> None:
@@ -556,8 +659,16 @@ def _no_file(function: str, domain: Domain) -> None:
     if meshes(domain.shape):
         axis = domain.coordinates[0].name
         where = f"boundary({domain.name}, {axis} < 0)"
-        hint = f'name a group of the file, group({domain.name}, "wall"), or the facets where inequalities hold, {where}'
-        raise fail("T06", f"{function}: which parts the boundary of `{domain.name}` has stands in its mesh file", hint, label=domain.name)
+        hint = (
+            f'name a group of the file, group({domain.name}, "wall"), or the facets where'
+            f" inequalities hold, {where}"
+        )
+        raise fail(
+            "T06",
+            f"{function}: which parts the boundary of `{domain.name}` has stands in its mesh file",
+            hint,
+            label=domain.name,
+        )
 
 
 def _listed(domain: str, held: tuple[Any, ...], *first: str) -> str:
@@ -570,56 +681,120 @@ def _inequalities(function: str, domain: Domain, where: Any) -> tuple[sp.StrictL
     found: list[sp.StrictLessThan] = []
     for each in where if isinstance(where, (tuple, list)) else (where,):
         for part in each.args if isinstance(each, sp.And) else (each,):
-            usage = f"write {function}({domain.name}, where=({domain.coordinates[0]} > 0) & ({domain.coordinates[0]} < 1))"
-            if not isinstance(part, (sp.StrictLessThan, sp.LessThan, sp.StrictGreaterThan, sp.GreaterThan)):
-                message = f"{function}: a part of a boundary is where inequalities hold at once, {part} is none"
+            usage = (
+                f"write {function}({domain.name}, where=({domain.coordinates[0]} > 0) &"
+                f" ({domain.coordinates[0]} < 1))"
+            )
+            if not isinstance(
+                part, (sp.StrictLessThan, sp.LessThan, sp.StrictGreaterThan, sp.GreaterThan)
+            ):
+                message = (
+                    f"{function}: a part of a boundary is where inequalities hold at once, {part}"
+                    " is none"
+                )
                 raise fail("T05", message, usage, label=domain.name)
             less, more = exact(part.lts), exact(part.gts)
             symbols = (more - less).free_symbols
             if not symbols & set(domain.coordinates):
-                raise fail("T05", f"{function}: {part} does not depend on the position", usage, label=domain.name)
-            others = [s for s in symbols if s not in domain.coordinates and not (hasattr(s, "declaration") and s.is_Symbol)]
+                raise fail(
+                    "T05",
+                    f"{function}: {part} does not depend on the position",
+                    usage,
+                    label=domain.name,
+                )
+            others = [
+                s
+                for s in symbols
+                if s not in domain.coordinates and not (hasattr(s, "declaration") and s.is_Symbol)
+            ]
             if others or (more - less).atoms(AppliedUndef):
                 unfit = f"{function}: {part} holds more than the position and params"
-                raise fail("T05", unfit, "a part of a boundary does not depend on fields or time", label=domain.name)
+                raise fail(
+                    "T05",
+                    unfit,
+                    "a part of a boundary does not depend on fields or time",
+                    label=domain.name,
+                )
             found.append(sp.StrictLessThan(less, more))
     return tuple(found)
 
 
 def interface(domain: Domain, other: Any, name: str | None = None) -> Boundary:
-    """The surface inside of a domain where an expression of position vanishes, `interface(Omega, y - 1)`, its normal pointing to where
-    that is positive; or what two domains share, `interface(A, B)`, its normal pointing into B."""
+    """The surface inside of a domain where an expression of position vanishes, `interface(Omega, y
+    - 1)`, its normal pointing to where that is positive; or what two domains share, `interface(A,
+    B)`, its normal pointing into B.
+    """
     _need_domain("interface", domain)
     if isinstance(other, Domain):
         if other.coordinates != domain.coordinates or other == domain:
             hint = "give two domains of one space"
-            raise fail("T06", f"`{domain.name}` and `{other.name}` share no interface", hint, label=domain.name)
-        return Boundary(name or f"interface({domain.name}, {other.name})", "interface", domain, others=(boundary(other),))
+            raise fail(
+                "T06",
+                f"`{domain.name}` and `{other.name}` share no interface",
+                hint,
+                label=domain.name,
+            )
+        return Boundary(
+            name or f"interface({domain.name}, {other.name})",
+            "interface",
+            domain,
+            others=(boundary(other),),
+        )
     if isinstance(other, (Boundary, Shape, sp.MatrixBase)):
-        hint = f"write interface({domain.name}, other) or interface({domain.name}, {domain.coordinates[0]} - 1/2)"
-        raise fail("T05", f"interface({domain.name}, ..) needs another domain or a scalar expression", hint, label=domain.name)
+        hint = (
+            f"write interface({domain.name}, other) or interface({domain.name},"
+            f" {domain.coordinates[0]} - 1/2)"
+        )
+        raise fail(
+            "T05",
+            f"interface({domain.name}, ..) needs another domain or a scalar expression",
+            hint,
+            label=domain.name,
+        )
     level = exact(other)
     if not level.free_symbols & set(domain.coordinates):
         hint = f"write for example interface({domain.name}, {domain.coordinates[0]} - 1/2)"
-        raise fail("T05", f"{short(level)} does not depend on the position, so it vanishes on no interface", hint, label=domain.name)
-    return Boundary(name or f"interface({domain.name}, {short(level, 400)[1:-1]})", "level", domain, value=level)
+        raise fail(
+            "T05",
+            f"{short(level)} does not depend on the position, so it vanishes on no interface",
+            hint,
+            label=domain.name,
+        )
+    return Boundary(
+        name or f"interface({domain.name}, {short(level, 400)[1:-1]})", "level", domain, value=level
+    )
 
 
 def periodic(domain: Domain, *coordinates: Coordinate | str) -> Domain:
-    """The domain with opposite sides glued along `coordinates` (all when none is given): `L = periodic(interval(x, 0, 1), x)`."""
+    """The domain with opposite sides glued along `coordinates` (all when none is given): `L =
+    periodic(interval(x, 0, 1), x)`."""
     if not isinstance(domain, Domain):
         hint = f"write L = periodic(interval({domain}, 0, 1), {domain}) and declare the fields on L"
-        raise fail("T05", "periodic takes the domain first", hint, "fields are periodic because the domain they live on is")
+        raise fail(
+            "T05",
+            "periodic takes the domain first",
+            hint,
+            "fields are periodic because the domain they live on is",
+        )
     if not isinstance(domain.shape, (Interval, Rectangle, Box)):
-        raise fail("T06", f"`{domain.name}` cannot be periodic", "only an interval, rectangle or box has opposite sides", label=domain.name)
+        raise fail(
+            "T06",
+            f"`{domain.name}` cannot be periodic",
+            "only an interval, rectangle or box has opposite sides",
+            label=domain.name,
+        )
     known = [coordinate.name for coordinate in domain.coordinates]
     chosen = [str(coordinate) for coordinate in coordinates] or known
     for name in chosen:
         if name not in known:
             hint = f"its coordinates are {', '.join(known)}"
-            raise fail("S01", f"`{name}` is no coordinate of `{domain.name}`", hint, label=domain.name)
+            raise fail(
+                "S01", f"`{name}` is no coordinate of `{domain.name}`", hint, label=domain.name
+            )
     names = {*chosen, *domain.periodic}
-    return replace(domain, periodic=tuple(each.name for each in domain.coordinates if each.name in names))
+    return replace(
+        domain, periodic=tuple(each.name for each in domain.coordinates if each.name in names)
+    )
 
 
 def subshapes(shape: Shape) -> Iterator[Shape]:
@@ -636,7 +811,8 @@ def subshapes(shape: Shape) -> Iterator[Shape]:
 
 
 def combined(shape: Shape) -> Iterator[Shape]:
-    """The shape and all shapes whose boundaries its boundary is made of, where they lie; of what is moved as a whole, the whole."""
+    """The shape and all shapes whose boundaries its boundary is made of, where they lie; of what
+    is moved as a whole, the whole."""
     yield shape
     if isinstance(shape, (Union, Difference, Intersection)):
         yield from combined(shape.a)
@@ -668,7 +844,11 @@ def _symbols_in(value: Any) -> set[Any]:
 
 def _need_domain(function: str, domain: object) -> None:
     if not isinstance(domain, Domain):
-        raise fail("T05", f"{function} needs a domain, {domain!r} given", f"write {function}(Omega) for a domain Omega")
+        raise fail(
+            "T05",
+            f"{function} needs a domain, {domain!r} given",
+            f"write {function}(Omega) for a domain Omega",
+        )
 
 
 def in_place(region: Boundary) -> bool:
@@ -676,7 +856,9 @@ def in_place(region: Boundary) -> bool:
     makers: dict[str, Any] = {
         "all": lambda: boundary(region.domain, where=region.where),
         "of": lambda: boundary(region.domain, region.part, where=region.where),
-        "side": lambda: side(region.domain, None, region.where, **{str(region.coordinate): region.value}),
+        "side": lambda: side(
+            region.domain, None, region.where, **{str(region.coordinate): region.value}
+        ),
         "rest": lambda: rest(region.domain, *region.others),
         "inner": lambda: inner(region.domain, where=region.where),
         "outer": lambda: outer(region.domain, where=region.where),

@@ -1,11 +1,14 @@
-"""Carrying derivatives out: an expression as a polynomial-like function of jet variables, and total derivatives of it.
+"""Carrying derivatives out: an expression as a polynomial-like function of jet variables, and total
+derivatives of it.
 
-A `Jet` is one derivative of one field, treated as an independent symbol: `u_xy` is `Jet(u(x, y), (1, 1))`. Mixed partials
-written in two orders are the same jet, so everything built on jets is canonical, and the chain rule
+A `Jet` is one derivative of one field, treated as an independent symbol: `u_xy` is `Jet(u(x, y),
+(1, 1))`. Mixed partials written in two orders are the same jet, so everything built on jets is
+canonical, and the chain rule
 
     D_x e = e_x + sum_jets (de/d jet) * shift_x(jet)
 
-costs time linear in the number of terms (SymPy's own `doit` on nested derivatives of fields does not).
+costs time linear in the number of terms (SymPy's own `doit` on nested derivatives of fields does
+not).
 """
 
 from __future__ import annotations
@@ -28,14 +31,17 @@ MultiIndex = tuple[int, ...]
 
 
 class Jet(sp.Symbol):
-    """The derivative of the applied component `field` by the multi-index `index` over the field's own arguments."""
+    """The derivative of the applied component `field` by the multi-index `index` over the
+    field's own arguments."""
 
     __slots__ = ("field", "index")
     field: Any
     index: MultiIndex
 
     def __new__(cls, field: AppliedUndef, index: MultiIndex) -> Jet:
-        suffix = "".join(str(argument) * order for argument, order in zip(field.args, index, strict=True))
+        suffix = "".join(
+            str(argument) * order for argument, order in zip(field.args, index, strict=True)
+        )
         positive = field.is_positive and not any(index)
         name = f"{field.func.__name__}_{suffix}" if suffix else field.func.__name__
         self = sp.Symbol.__xnew__(cls, name, **({"positive": True} if positive else {"real": True}))
@@ -49,7 +55,8 @@ class Jet(sp.Symbol):
         return (self.field, self.index), {}
 
     def shifted(self, variable: sp.Symbol) -> sp.Expr:
-        """The derivative of this jet by one more variable; zero when the field does not depend on it."""
+        """The derivative of this jet by one more variable; zero when the field does not depend
+        on it."""
         if variable not in self.field.args:
             return sp.S.Zero
         at = self.field.args.index(variable)
@@ -62,15 +69,20 @@ class Jet(sp.Symbol):
 
     def derivative(self) -> sp.Expr:
         """The SymPy expression this jet stands for."""
-        orders = [(argument, order) for argument, order in zip(self.field.args, self.index, strict=True) if order]
+        orders = [
+            (argument, order)
+            for argument, order in zip(self.field.args, self.index, strict=True)
+            if order
+        ]
         return sp.Derivative(self.field, *orders) if orders else self.field
 
 
 def jet_form(expression: Any) -> Any:
-    """The expression with all derivatives carried out and every field derivative replaced by its `Jet`. Matrices entrywise.
+    """The expression with all derivatives carried out and every field derivative replaced by its
+    `Jet`. Matrices entrywise.
 
-    Raises: `ProblemError` W07 for a value at a point such as u(0, y), S01 for an undefined function that is no field of a
-    problem, T02 for a derivative of the unit normal.
+    Raises: `ProblemError` W07 for a value at a point such as u(0, y), S01 for an undefined function
+    that is no field of a problem, T02 for a derivative of the unit normal.
     """
     expander = _Expander()
     if isinstance(expression, sp.MatrixBase):
@@ -79,7 +91,8 @@ def jet_form(expression: Any) -> Any:
 
 
 def sympy_form(expression: Any) -> Any:
-    """The inverse of `jet_form`: jets become SymPy derivatives of fields, variables in canonical order."""
+    """The inverse of `jet_form`: jets become SymPy derivatives of fields, variables in canonical
+    order."""
     if isinstance(expression, sp.MatrixBase):
         return sp.ImmutableMatrix(expression).applyfunc(sympy_form)
     jets = expression.atoms(Jet)
@@ -91,10 +104,21 @@ def carry_out(expression: Any) -> Any:
     return sympy_form(jet_form(expression))
 
 
-def jets_of(expression: Any, base: type | tuple[type, ...] = (UnknownField, InputField)) -> tuple[Jet, ...]:
+def jets_of(
+    expression: Any, base: type | tuple[type, ...] = (UnknownField, InputField)
+) -> tuple[Jet, ...]:
     """The jets of an expression in jet form whose fields are of the given kind, sorted."""
     found = {jet for jet in expression.atoms(Jet) if isinstance(jet.field, base)}
-    return tuple(sorted(found, key=lambda jet: (jet.field.func.__name__, sum(jet.index), tuple(-order for order in jet.index))))
+    return tuple(
+        sorted(
+            found,
+            key=lambda jet: (
+                jet.field.func.__name__,
+                sum(jet.index),
+                tuple(-order for order in jet.index),
+            ),
+        )
+    )
 
 
 def total_derivative(expression: Any, *variables: sp.Symbol) -> Any:
@@ -126,14 +150,24 @@ class _Expander:
             result = self.visit(e.expr)
             for variable in e.variables:
                 along = isinstance(variable, (Coordinate, Time))
-                result = self.total(result, variable) if along else slope(result, self.visit(variable))
+                result = (
+                    self.total(result, variable) if along else slope(result, self.visit(variable))
+                )
             return result
         if isinstance(e, ExprWithLimits):
-            hint = "carry it out first: expression.doit(); integral(psi, Omega) is the integral over a region"
+            hint = (
+                "carry it out first: expression.doit(); integral(psi, Omega) is the integral over a"
+                " region"
+            )
             raise fail("T05", f"{e} binds a symbol", hint, "residuals are evaluated point by point")
         if isinstance(e, sp.Subs):
             hint = "use on(side(Omega, x=0), ..), at(t, 0, ..) or periodic"
-            raise fail("W07", f"{e} is a value at a point", hint, "equations hold everywhere in their region")
+            raise fail(
+                "W07",
+                f"{e} is a value at a point",
+                hint,
+                "equations hold everywhere in their region",
+            )
         if isinstance(e, Integral):  # a number: nothing inside it varies from point to point
             return e
         return e.func(*(self.visit(argument) for argument in e.args))
@@ -141,14 +175,34 @@ class _Expander:
     def _field(self, e: Any) -> Jet:
         declaration = getattr(e.func, "declaration", None)
         if declaration is None:
-            hint = f'declare it: {e.func.__name__} = unknown("{e.func.__name__}", Omega), or input_function(..)'
-            raise fail("S01", f"{e} is an undefined function that is neither an unknown nor an input", hint)
+            hint = (
+                f'declare it: {e.func.__name__} = unknown("{e.func.__name__}", Omega), or'
+                " input_function(..)"
+            )
+            raise fail(
+                "S01", f"{e} is an undefined function that is neither an unknown nor an input", hint
+            )
         if any(not isinstance(argument, (Coordinate, Time)) for argument in e.args):
             name = e.func.__name__
-            if any(isinstance(symbol, Time) for argument in e.args if not argument.is_Symbol for symbol in argument.free_symbols):
-                raise fail("N01", f"{e} asks for {DELAY[0]}, which the language does not have", DELAY[1])
-            hint = f"write conditions with on(side(..), ..) or at(t, .., ..), and {name} alone for its value at the point of the equation"
-            raise fail("W07", f"{e} is a value at a point", hint, "equations hold everywhere in their region")
+            if any(
+                isinstance(symbol, Time)
+                for argument in e.args
+                if not argument.is_Symbol
+                for symbol in argument.free_symbols
+            ):
+                raise fail(
+                    "N01", f"{e} asks for {DELAY[0]}, which the language does not have", DELAY[1]
+                )
+            hint = (
+                f"write conditions with on(side(..), ..) or at(t, .., ..), and {name} alone for its"
+                " value at the point of the equation"
+            )
+            raise fail(
+                "W07",
+                f"{e} is a value at a point",
+                hint,
+                "equations hold everywhere in their region",
+            )
         return Jet(e, (0,) * len(e.args))
 
     def total(self, e: Any, variable: sp.Symbol) -> Any:
@@ -163,8 +217,16 @@ class _Expander:
         if isinstance(e, Jet):
             return e.shifted(variable)
         if isinstance(e, Normal) and isinstance(variable, Coordinate):
-            hint = "take the derivatives first: dot(grad(grad(u))*n, n) is the second derivative along n"
-            raise fail("T02", f"derivative of the unit normal {e}", hint, "the normal is known on the boundary only")
+            hint = (
+                "take the derivatives first: dot(grad(grad(u))*n, n) is the second derivative"
+                " along n"
+            )
+            raise fail(
+                "T02",
+                f"derivative of the unit normal {e}",
+                hint,
+                "the normal is known on the boundary only",
+            )
         return sp.S.One if e == variable else sp.S.Zero
 
     def _total(self, e: Any, variable: sp.Symbol) -> Any:
@@ -172,7 +234,13 @@ class _Expander:
             return sp.Add(*(self.total(term, variable) for term in e.args))
         if isinstance(e, sp.Mul):
             slopes = [self.total(factor, variable) for factor in e.args]
-            return sp.Add(*(sp.Mul(*e.args[:i], slope, *e.args[i + 1 :]) for i, slope in enumerate(slopes) if slope != 0))
+            return sp.Add(
+                *(
+                    sp.Mul(*e.args[:i], slope, *e.args[i + 1 :])
+                    for i, slope in enumerate(slopes)
+                    if slope != 0
+                )
+            )
         if isinstance(e, sp.Pow) and e.exp.is_number:
             return e.exp * e.base ** (e.exp - 1) * self.total(e.base, variable)
         if isinstance(e, Integral):

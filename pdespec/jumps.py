@@ -1,7 +1,8 @@
 """Functions that jump, and derivatives that leave the jumps out.
 
-SymPy's derivative of a step is `DiracDelta`, of a floor an unevaluated `Derivative`: neither has a value at a point. `slope` is the
-derivative at all points but those where the expression jumps; `surfaces` says where it does.
+SymPy's derivative of a step is `DiracDelta`, of a floor an unevaluated `Derivative`: neither has a
+value at a point. `slope` is the derivative at all points but those where the expression jumps;
+`surfaces` says where it does.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ FLAT = (sp.sign, sp.Heaviside, sp.floor, sp.ceiling)
 STEPS = (*FLAT, sp.frac, sp.Mod)
 
 SPECIAL = (*STEPS, sp.sinc, sp.jn, sp.Piecewise)
-"""Functions whose derivative is taken here and not by SymPy: of `sinc` and `jn` SymPy's is 0/0 at the origin."""
+"""Functions whose derivative is taken here and not by SymPy: of `sinc` and `jn` SymPy's is 0/0
+at the origin."""
 
 
 def slope(expression: Any, symbol: sp.Symbol) -> Any:
@@ -45,7 +47,13 @@ def chain(e: Any, slope_of: Callable[[Any], Any]) -> Any:
         return sp.Add(*(slope_of(term) for term in e.args))
     if isinstance(e, sp.Mul):
         slopes = [slope_of(factor) for factor in e.args]
-        return sp.Add(*(sp.Mul(*e.args[:i], each, *e.args[i + 1 :]) for i, each in enumerate(slopes) if each != 0))
+        return sp.Add(
+            *(
+                sp.Mul(*e.args[:i], each, *e.args[i + 1 :])
+                for i, each in enumerate(slopes)
+                if each != 0
+            )
+        )
     if isinstance(e, sp.Pow):
         base, exponent = e.args
         inner, outer = slope_of(base), slope_of(exponent)
@@ -70,14 +78,16 @@ def chain(e: Any, slope_of: Callable[[Any], Any]) -> Any:
     return sp.Add(*(e.fdiff(i) * each for i, each in enumerate(slopes, 1) if each != 0))
 
 
-# ------------------------------------------------------------------------------------------------------------------------- jumps
+# --------------------------------------------------------------------------------------------------
+# jumps
 
 
 def surfaces(expression: Any) -> tuple[sp.Expr, ...]:
-    """Expressions at whose zeros the given one may jump, sorted. Empty for `abs(x)`, `x*step(x)` or `if(x > 0, x, 0)`.
+    """Expressions at whose zeros the given one may jump, sorted. Empty for `abs(x)`, `x*step(x)` or
+    `if(x > 0, x, 0)`.
 
-    A kink is told from a jump by the two values on the surface, found where its equation is linear in one of its symbols; where it is
-    not, the surface counts.
+    A kink is told from a jump by the two values on the surface, found where its equation is linear
+    in one of its symbols; where it is not, the surface counts.
     """
     expression = sp.sympify(expression)
     found: dict[sp.Expr, None] = {}
@@ -91,7 +101,12 @@ def surfaces(expression: Any) -> tuple[sp.Expr, ...]:
         else:
             high, low = (1, -1) if isinstance(node, sp.sign) else (1, 0)
             level = node.args[0]
-            _enter(found, level, expression.xreplace({node: sp.Integer(high)}), expression.xreplace({node: sp.Integer(low)}))
+            _enter(
+                found,
+                level,
+                expression.xreplace({node: sp.Integer(high)}),
+                expression.xreplace({node: sp.Integer(low)}),
+            )
     return tuple(sorted(found, key=sp.default_sort_key))
 
 
@@ -101,7 +116,8 @@ def jumps(expression: Any) -> bool:
 
 
 def _sides_of_relation(expression: sp.Expr, level: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
-    """The expression just above and just below the zero of what a condition compares, in all conditions that compare the same."""
+    """The expression just above and just below the zero of what a condition compares, in all
+    conditions that compare the same."""
     above, below = {}, {}
     for each in expression.atoms(Relational):
         factor = (each.lhs - each.rhs) / level

@@ -1,7 +1,7 @@
 """Written forms of problems and expressions: the ground floor of what `pdespec.text` does.
 
-The writers lie above everything that calls them (they write its operators), so the front door names them here and they are loaded when
-first used: `written("text", expression)`.
+The writers lie above everything that calls them (they write its operators), so the front door names
+them here and they are loaded when first used: `written("text", expression)`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Questions about expressions answered by evaluating them at generic points.
 
-An expression that is not zero identically vanishes on a set of measure zero only, which points of irrational coordinates miss.
-Expanding a strain energy to see whether it is zero takes minutes; evaluating it with thirty digits takes milliseconds.
+An expression that is not zero identically vanishes on a set of measure zero only, which points of
+irrational coordinates miss. Expanding a strain energy to see whether it is zero takes minutes;
+evaluating it with thirty digits takes milliseconds.
 """
 
 from __future__ import annotations
@@ -13,35 +14,59 @@ import mpmath
 import sympy as sp
 
 DIGITS = 30
-TOLERANCE = sp.Float("1e-15")  # half of the digits: far above rounding, far below what a term that differs leaves
+# half of the digits: far above rounding, far below what a term that differs leaves
+TOLERANCE = sp.Float("1e-15")
 
-SIDES = dict.fromkeys(("Jump", "Average", "Plus", "Minus"), lambda side: side)  # a mode is the same on both sides
-SPHERICAL = {"jn": lambda order, x: mpmath.sqrt(mpmath.pi / (2 * x)) * mpmath.besselj(order + mpmath.mpf(1) / 2, x)}  # mpmath has no j_n
+# a mode is the same on both sides
+SIDES = dict.fromkeys(("Jump", "Average", "Plus", "Minus"), lambda side: side)
+# mpmath has no j_n
+SPHERICAL = {
+    "jn": lambda order, x: (
+        mpmath.sqrt(mpmath.pi / (2 * x)) * mpmath.besselj(order + mpmath.mpf(1) / 2, x)
+    )
+}
 
 Point = dict[sp.Basic, sp.Expr]
 
 
 def points(count: int, *expressions: sp.Expr) -> list[Point]:
-    """Values between 0 and 2 for every symbol: fractional parts of square roots of primes, the same in every run.
+    """Values between 0 and 2 for every symbol: fractional parts of square roots of primes, the same
+    in every run.
 
-    Each value has a prime of its own: multiples of one root have differences that repeat from symbol to symbol.
+    Each value has a prime of its own: multiples of one root have differences that repeat from
+    symbol to symbol.
     """
-    symbols = sorted(set().union(*(expression.free_symbols for expression in expressions)), key=sp.default_sort_key)
-    primes = [[sp.prime(1 + k * len(symbols) + i) for i in range(len(symbols))] for k in range(count)]
-    return [{s: sp.N(2 * sp.frac(sp.sqrt(prime)), DIGITS) for s, prime in zip(symbols, row, strict=True)} for row in primes]
+    symbols = sorted(
+        set().union(*(expression.free_symbols for expression in expressions)),
+        key=sp.default_sort_key,
+    )
+    primes = [
+        [sp.prime(1 + k * len(symbols) + i) for i in range(len(symbols))] for k in range(count)
+    ]
+    return [
+        {
+            s: sp.N(2 * sp.frac(sp.sqrt(prime)), DIGITS)
+            for s, prime in zip(symbols, row, strict=True)
+        }
+        for row in primes
+    ]
 
 
 def value(expression: sp.Expr, point: Point) -> sp.Expr:
-    """The number an expression takes at a point that gives all its symbols; one where it has none, which counts as not zero."""
+    """The number an expression takes at a point that gives all its symbols; one where it has
+    none, which counts as not zero."""
     result = sp.N(expression.xreplace(point), DIGITS)
     return result if result.is_number and result.is_finite else sp.S.One
 
 
-def slopes(expression: sp.Expr, where: list[Point], directions: list[list[Point]]) -> Iterator[list[sp.Expr]]:
-    """The derivative of an expression along each direction, a row for each point; one where it has no value, as in `value`.
+def slopes(
+    expression: sp.Expr, where: list[Point], directions: list[list[Point]]
+) -> Iterator[list[sp.Expr]]:
+    """The derivative of an expression along each direction, a row for each point; one where it has
+    no value, as in `value`.
 
-    Central differences with a step of 1e-25 and 80 digits leave 30 digits right, and need the values of the expression only,
-    whose common parts are computed once.
+    Central differences with a step of 1e-25 and 80 digits leave 30 digits right, and need the
+    values of the expression only, whose common parts are computed once.
     """
     symbols = sorted(expression.free_symbols, key=sp.default_sort_key)
     evaluate = sp.lambdify(symbols, expression, [SIDES, SPHERICAL, "mpmath"], cse=True)
@@ -49,12 +74,23 @@ def slopes(expression: sp.Expr, where: list[Point], directions: list[list[Point]
     with mpmath.workdps(80):
         for point, each in zip(where, directions, strict=True):
             start = {symbol: mpmath.mpmathify(point[symbol]) for symbol in symbols}
-            yield [_slope(evaluate, start, {s: mpmath.mpmathify(v) * step for s, v in direction.items()}, step) for direction in each]
+            yield [
+                _slope(
+                    evaluate,
+                    start,
+                    {s: mpmath.mpmathify(v) * step for s, v in direction.items()},
+                    step,
+                )
+                for direction in each
+            ]
 
 
 def _slope(evaluate: Any, start: dict[Any, Any], move: dict[Any, Any], step: Any) -> sp.Expr:
     try:
-        ahead, behind = (evaluate(*(x + sign * move.get(symbol, 0) for symbol, x in start.items())) for sign in (1, -1))
+        ahead, behind = (
+            evaluate(*(x + sign * move.get(symbol, 0) for symbol, x in start.items()))
+            for sign in (1, -1)
+        )
     except (ZeroDivisionError, ValueError, OverflowError):
         return sp.S.One
     slope = (ahead - behind) / (2 * step)
@@ -69,7 +105,8 @@ def vanishes(expression: sp.Expr) -> bool:
 
 
 def implied_lower_bound(a: sp.Expr, b: sp.Expr) -> sp.Expr | None:
-    """The shift by which `a` is bounded from below when `b` is not negative: a = slope*b + shift identically, slope > 0, shift >= 0.
+    """The shift by which `a` is bounded from below when `b` is not negative: a = slope*b + shift
+    identically, slope > 0, shift >= 0.
 
     None when `a` is no such function of `b`, so that the sign of `b` says nothing about it.
     """
@@ -87,7 +124,8 @@ def implied_lower_bound(a: sp.Expr, b: sp.Expr) -> sp.Expr | None:
 
 
 class Elimination:
-    """A homogeneous linear system that grows row by row, kept in echelon form: which unknowns remain free?"""
+    """A homogeneous linear system that grows row by row, kept in echelon form: which unknowns
+    remain free?"""
 
     def __init__(self, columns: int) -> None:
         self.columns = columns
@@ -102,7 +140,10 @@ class Elimination:
             if column not in self.pivots:
                 self.pivots[column] = [entry / row[column] for entry in row]
                 return
-            row = [entry - row[column] * known for entry, known in zip(row, self.pivots[column], strict=True)]
+            row = [
+                entry - row[column] * known
+                for entry, known in zip(row, self.pivots[column], strict=True)
+            ]
 
     @property
     def free(self) -> list[int]:

@@ -1,8 +1,8 @@
 """Parameters, unknown and input fields as real SymPy expressions.
 
-A declaration (`Unknown`, `Input`, `Param`) is a frozen value; its `.symbol` is the SymPy expression that stands for it in
-equations. Structure is never read out of a name: a component function leads back to its declaration by `.func.declaration`
-and to its place in it by `.func.component`.
+A declaration (`Unknown`, `Input`, `Param`) is a frozen value; its `.symbol` is the SymPy expression
+that stands for it in equations. Structure is never read out of a name: a component function leads
+back to its declaration by `.func.declaration` and to its place in it by `.func.component`.
 """
 
 from __future__ import annotations
@@ -16,20 +16,30 @@ from typing import Any, ClassVar
 import sympy as sp
 from sympy.core.function import AppliedUndef, UndefinedFunction
 
-from pdespec.coordinates import RANKS, Coordinate, Declaration, Time, check_name, exact, is_finite_number
+from pdespec.coordinates import (
+    RANKS,
+    Coordinate,
+    Declaration,
+    Time,
+    check_name,
+    exact,
+    is_finite_number,
+)
 from pdespec.errors import fail, nearest
 from pdespec.geometry import Boundary, Domain
 from pdespec.laws import Law
 
-# ---------------------------------------------------------------------------------------------------------------- declarations
+# --------------------------------------------------------------------------------------------------
+# declarations
 
 
 @dataclass(frozen=True)
 class Param(Declaration):
     """A number of the problem.
 
-    `kind` is "const" (fixed when the problem is compiled), "param" (one value per sample; drawn when `law` is given) or
-    "trainable" (to be found; `value` is the first guess). With `size` it is a vector of that many numbers.
+    `kind` is "const" (fixed when the problem is compiled), "param" (one value per sample; drawn
+    when `law` is given) or "trainable" (to be found; `value` is the first guess). With `size` it is
+    a vector of that many numbers.
     """
 
     name: str
@@ -41,7 +51,11 @@ class Param(Declaration):
 
     @property
     def components(self) -> tuple[str, ...]:
-        return (self.name,) if self.size is None else tuple(f"{self.name}[{i}]" for i in range(self.size))
+        return (
+            (self.name,)
+            if self.size is None
+            else tuple(f"{self.name}[{i}]" for i in range(self.size))
+        )
 
     @property
     def symbol(self) -> sp.Expr | sp.ImmutableMatrix:
@@ -51,15 +65,24 @@ class Param(Declaration):
 
 
 class Scalar(sp.Symbol):
-    """The symbol of a `Param`, or of its component `index` when that is sized. A positive constant knows that it is positive."""
+    """The symbol of a `Param`, or of its component `index` when that is sized. A positive
+    constant knows that it is positive."""
 
     __slots__ = ("declaration", "index")
     declaration: Param
     index: int
 
     def __new__(cls, declaration: Param, index: int = 0) -> Scalar:
-        positive = declaration.kind == "const" and declaration.value is not None and declaration.value.is_positive
-        self = sp.Symbol.__xnew__(cls, declaration.components[index], **({"positive": True} if positive else {"real": True}))
+        positive = (
+            declaration.kind == "const"
+            and declaration.value is not None
+            and declaration.value.is_positive
+        )
+        self = sp.Symbol.__xnew__(
+            cls,
+            declaration.components[index],
+            **({"positive": True} if positive else {"real": True}),
+        )
         self.declaration, self.index = declaration, index
         return self
 
@@ -72,7 +95,8 @@ class Scalar(sp.Symbol):
 
 @dataclass(frozen=True)
 class Unknown(Declaration):
-    """A field to be found on `region`, depending on time when `time` is given. `positive` asks for an output transform.
+    """A field to be found on `region`, depending on time when `time` is given. `positive` asks for
+    an output transform.
 
     A `complex` one has two real components for each of its own, named `psi.re` and `psi.im`.
     """
@@ -106,7 +130,8 @@ class Unknown(Declaration):
 
 @dataclass(frozen=True)
 class Input(Declaration):
-    """A field given for every sample: drawn from `law`, read from the file `source`, or passed by the caller when neither is set."""
+    """A field given for every sample: drawn from `law`, read from the file `source`, or passed
+    by the caller when neither is set."""
 
     name: str
     rank: str
@@ -127,7 +152,8 @@ class Input(Declaration):
 
 
 class UnknownField(AppliedUndef):
-    """Base of the applied component functions of unknowns: `isinstance(u, UnknownField)`, `u.func.declaration`."""
+    """Base of the applied component functions of unknowns: `isinstance(u, UnknownField)`,
+    `u.func.declaration`."""
 
     declaration: ClassVar[Any]
     component: ClassVar[int]
@@ -148,7 +174,8 @@ class TestField(AppliedUndef):
 
 
 class FieldFunction(UndefinedFunction):
-    """The class of one component function, such as `v.x`: an undefined SymPy function that knows its declaration."""
+    """The class of one component function, such as `v.x`: an undefined SymPy function that knows
+    its declaration."""
 
     declaration: Unknown | Input
     component: int
@@ -164,12 +191,21 @@ class FieldFunction(UndefinedFunction):
 
 
 @lru_cache(maxsize=4096)
-def component_function(declaration: Unknown | Input, component: int, base: type[AppliedUndef]) -> Any:
-    """The function class of one component of a field. One object per value, so that comparing two of them costs nothing."""
+def component_function(
+    declaration: Unknown | Input, component: int, base: type[AppliedUndef]
+) -> Any:
+    """The function class of one component of a field. One object per value, so that comparing
+    two of them costs nothing."""
     positive = getattr(declaration, "positive", False)
     assumptions = {"positive": True} if positive and base is not TestField else {"real": True}
-    name = declaration.components[component] if base is not TestField else f"test.{declaration.components[component]}"
-    return FieldFunction(name, bases=(base,), declaration=declaration, component=component, **assumptions)
+    name = (
+        declaration.components[component]
+        if base is not TestField
+        else f"test.{declaration.components[component]}"
+    )
+    return FieldFunction(
+        name, bases=(base,), declaration=declaration, component=component, **assumptions
+    )
 
 
 def _reduce_function(function: FieldFunction) -> tuple:
@@ -179,10 +215,17 @@ def _reduce_function(function: FieldFunction) -> tuple:
 copyreg.pickle(FieldFunction, _reduce_function)
 
 
-def component_names(name: str, rank: str, coordinates: Sequence[Coordinate], complex: bool = False) -> tuple[str, ...]:
-    """`u`; `v.x v.y`; `T.xx T.xy T.yx T.yy`, row by row; of complex fields `psi.re psi.im`, `E.x.re E.x.im ..`."""
+def component_names(
+    name: str, rank: str, coordinates: Sequence[Coordinate], complex: bool = False
+) -> tuple[str, ...]:
+    """`u`; `v.x v.y`; `T.xx T.xy T.yx T.yy`, row by row; of complex fields `psi.re psi.im`,
+    `E.x.re E.x.im ..`."""
     if complex:
-        return tuple(f"{each}.{part}" for each in component_names(name, rank, coordinates) for part in ("re", "im"))
+        return tuple(
+            f"{each}.{part}"
+            for each in component_names(name, rank, coordinates)
+            for part in ("re", "im")
+        )
     axes = [coordinate.name for coordinate in coordinates]
     if rank == "scalar":
         return (name,)
@@ -191,10 +234,15 @@ def component_names(name: str, rank: str, coordinates: Sequence[Coordinate], com
     return tuple(f"{name}.{i}{j}" for i in axes for j in axes)
 
 
-def _applied(declaration: Unknown | Input, base: type[AppliedUndef]) -> sp.Expr | sp.ImmutableMatrix:
+def _applied(
+    declaration: Unknown | Input, base: type[AppliedUndef]
+) -> sp.Expr | sp.ImmutableMatrix:
     entries: Sequence[Any] = _components(declaration, base)
     if declaration.complex:
-        entries = [real + sp.I * imaginary for real, imaginary in zip(entries[::2], entries[1::2], strict=True)]
+        entries = [
+            real + sp.I * imaginary
+            for real, imaginary in zip(entries[::2], entries[1::2], strict=True)
+        ]
     if declaration.rank == "scalar":
         return entries[0]
     rows = len(declaration.region.coordinates)
@@ -202,11 +250,18 @@ def _applied(declaration: Unknown | Input, base: type[AppliedUndef]) -> sp.Expr 
 
 
 def _components(declaration: Unknown | Input, base: type[AppliedUndef]) -> tuple[Any, ...]:
-    arguments = (*declaration.region.coordinates, *((declaration.time,) if declaration.time is not None else ()))
-    return tuple(component_function(declaration, i, base)(*arguments) for i in range(len(declaration.components)))
+    arguments = (
+        *declaration.region.coordinates,
+        *((declaration.time,) if declaration.time is not None else ()),
+    )
+    return tuple(
+        component_function(declaration, i, base)(*arguments)
+        for i in range(len(declaration.components))
+    )
 
 
-# ---------------------------------------------------------------------------------------------------------------- constructors
+# --------------------------------------------------------------------------------------------------
+# constructors
 
 
 def unknown(
@@ -218,7 +273,8 @@ def unknown(
     unit: str | None = None,
     complex: bool = False,
 ) -> Any:
-    """The expression of an unknown field: `u = unknown("u", Omega)`, `v = unknown("v", Omega, "vector", time=t)`.
+    """The expression of an unknown field: `u = unknown("u", Omega)`, `v = unknown("v", Omega,
+    "vector", time=t)`.
 
     That of a `complex` one is its real component plus `sp.I` times its imaginary one.
     """
@@ -234,7 +290,12 @@ def unknown(
 def check_sign(name: str, positive: bool, complex: bool) -> None:
     """Raises: T05 for a complex field that is declared positive."""
     if positive and complex:
-        raise fail("T05", f"`{name}` is complex and declared positive", "only real fields have a sign", label=name)
+        raise fail(
+            "T05",
+            f"`{name}` is complex and declared positive",
+            "only real fields have a sign",
+            label=name,
+        )
 
 
 def input_function(
@@ -247,7 +308,8 @@ def input_function(
     unit: str | None = None,
     complex: bool = False,
 ) -> Any:
-    """The expression of a field given per sample: `f = input_function("f", Omega, gaussians(count=2))`."""
+    """The expression of a field given per sample: `f = input_function("f", Omega,
+    gaussians(count=2))`."""
     check_name(name, "an input")
     _check_rank(name, rank)
     _check_region(name, region, on_boundaries=True)
@@ -255,12 +317,18 @@ def input_function(
     _check_time(name, time)
     _check_law(name, law, "function")
     if law is not None and source is not None:
-        raise fail("S02", f"input `{name}` has a law and a source", "it is drawn or read, so give one of them", label=name)
+        raise fail(
+            "S02",
+            f"input `{name}` has a law and a source",
+            "it is drawn or read, so give one of them",
+            label=name,
+        )
     return Input(name, rank, region, law, source, time, unit, complex).symbol
 
 
 def param(name: str, value: Any = None, size: int | None = None, unit: str | None = None) -> Any:
-    """A number given per sample: `Re = param("Re", 500)`, or drawn per sample: `c = param("c", uniform(0, 1))`."""
+    """A number given per sample: `Re = param("Re", 500)`, or drawn per sample: `c = param("c",
+    uniform(0, 1))`."""
     if isinstance(value, Law):
         _check_law(name, value, "number")
         return _scalar(name, "param", None, value, size, unit)
@@ -277,23 +345,40 @@ def trainable(name: str, value: Any = 1, size: int | None = None, unit: str | No
     return _scalar(name, "trainable", value, None, size, unit)
 
 
-def _scalar(name: str, kind: str, value: Any, law: Law | None, size: int | None, unit: str | None) -> Any:
+def _scalar(
+    name: str, kind: str, value: Any, law: Law | None, size: int | None, unit: str | None
+) -> Any:
     check_name(name, f"a {kind}")
     if value is not None:
         value = exact(value)
         if not is_finite_number(value):
-            hint = "give a finite number such as 1/2 or 2*sp.pi; an expression of other parameters needs no declaration of its own"
-            raise fail("S02", f"the value of {kind} `{name}` is not a number: {value}", hint, label=name)
+            hint = (
+                "give a finite number such as 1/2 or 2*sp.pi; an expression of other parameters"
+                " needs no declaration of its own"
+            )
+            raise fail(
+                "S02", f"the value of {kind} `{name}` is not a number: {value}", hint, label=name
+            )
     if size is not None and (not isinstance(size, int) or size < 1):
-        raise fail("S02", f"{kind} `{name}` has size {size!r}", "size counts its numbers: 1, 2, ..", label=name)
+        raise fail(
+            "S02",
+            f"{kind} `{name}` has size {size!r}",
+            "size counts its numbers: 1, 2, ..",
+            label=name,
+        )
     return Param(name, kind, value, law, size, unit).symbol
 
 
 def check_tensor(name: str, rank: str, frame: Sequence[Coordinate]) -> None:
     """Raises: T06 for a tensor field about an axis, whose hoop entry no component names."""
     if rank == "tensor" and frame[0].system:
-        hint = "declare its entries as scalars, the hoop entry among them: unknown Trr : scalar on Omega, .."
-        raise fail("T06", f"`{name}` is a tensor in {frame[0].system} coordinates", hint, label=name)
+        hint = (
+            "declare its entries as scalars, the hoop entry among them: unknown Trr : scalar on"
+            " Omega, .."
+        )
+        raise fail(
+            "T06", f"`{name}` is a tensor in {frame[0].system} coordinates", hint, label=name
+        )
 
 
 def _check_rank(name: str, rank: str) -> None:
@@ -307,19 +392,36 @@ def _check_region(name: str, region: object, on_boundaries: bool) -> None:
     if not isinstance(region, (Domain, Boundary) if on_boundaries else Domain):
         wanted = "domain or boundary" if on_boundaries else "domain"
         hint = f"a field lives on a {wanted}, such as rectangle(x, y, [0, 0], [1, 1])"
-        raise fail("T05", f"`{name}` is declared on {region!r}, which is no {wanted}", hint, label=name)
+        raise fail(
+            "T05", f"`{name}` is declared on {region!r}, which is no {wanted}", hint, label=name
+        )
 
 
 def _check_time(name: str, time: object) -> None:
     if time is not None and not isinstance(time, Time):
-        raise fail("T05", f"`{name}` is given time={time!r}", 't = time("t", 0, 1) makes one', label=name)
+        raise fail(
+            "T05", f"`{name}` is given time={time!r}", 't = time("t", 0, 1) makes one', label=name
+        )
 
 
 def _check_law(name: str, law: object, draws: str) -> None:
     if law is None:
         return
-    examples = {"number": "uniform(0, 1) or normal(0, 1)", "function": "grf(length=0.5) or gaussians(count=2)"}
+    examples = {
+        "number": "uniform(0, 1) or normal(0, 1)",
+        "function": "grf(length=0.5) or gaussians(count=2)",
+    }
     if not isinstance(law, Law):
-        raise fail("T05", f"`{name}` is drawn from {law!r}, which is no law", f"write for example {examples[draws]}", label=name)
+        raise fail(
+            "T05",
+            f"`{name}` is drawn from {law!r}, which is no law",
+            f"write for example {examples[draws]}",
+            label=name,
+        )
     if law.draws != draws:
-        raise fail("T05", f"`{name}` is a {draws}, the law draws a {law.draws}", f"write for example {examples[draws]}", label=name)
+        raise fail(
+            "T05",
+            f"`{name}` is a {draws}, the law draws a {law.draws}",
+            f"write for example {examples[draws]}",
+            label=name,
+        )

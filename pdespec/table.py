@@ -19,7 +19,11 @@ class Table(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name not in self._items:
             near = nearest(str(name), self._items)
-            raise KeyError(f"{name!r}; did you mean {near!r}?" if near else f"{name!r}; there are {', '.join(self._items) or 'none'}")
+            raise KeyError(
+                f"{name!r}; did you mean {near!r}?"
+                if near
+                else f"{name!r}; there are {', '.join(self._items) or 'none'}"
+            )
         return self._items[name]
 
     def __iter__(self) -> Iterator[str]:

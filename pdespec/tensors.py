@@ -24,10 +24,16 @@ def dot(a: Expression, b: Expression) -> sp.Expr:
         raise fail("T03", message, _which_contraction(a, b), "either index could be meant")
     if kinds == ("tensor", "vector") and a.shape != b.shape:
         message = f"dot of a tensor and a vector, {short(a)} and {short(b)}"
-        raise fail("T03", message, "write the matrix product T*v, or T'*v", "either index could be meant")
+        raise fail(
+            "T03", message, "write the matrix product T*v, or T'*v", "either index could be meant"
+        )
     if kinds != ("vector", "vector"):
         hint = "use inner for two tensors" if kinds == ("tensor", "tensor") else "use * to scale"
-        raise fail("T02", f"dot needs two vectors, {short(a)} is {describe(a)} and {short(b)} {describe(b)}", hint)
+        raise fail(
+            "T02",
+            f"dot needs two vectors, {short(a)} is {describe(a)} and {short(b)} {describe(b)}",
+            hint,
+        )
     _same_shape("dot", a, b)
     return sp.Add(*(left * right for left, right in zip(a, b, strict=True)))
 
@@ -42,7 +48,8 @@ def _which_contraction(a: sp.MatrixBase, b: sp.MatrixBase) -> str:
 
 
 def inner(a: Expression, b: Expression = None, name: str | None = None, where: Any = ()) -> Any:
-    """The sum of products of all entries of two scalars, vectors or tensors; `inner(Omega)` is the boundary of the holes of a domain."""
+    """The sum of products of all entries of two scalars, vectors or tensors; `inner(Omega)` is
+    the boundary of the holes of a domain."""
     if isinstance(a, Domain):
         return inner_boundary(a, name, where)
     a, b = prepare(a, b)
@@ -53,7 +60,8 @@ def inner(a: Expression, b: Expression = None, name: str | None = None, where: A
 
 
 def outer(a: Expression, b: Expression = None, name: str | None = None, where: Any = ()) -> Any:
-    """The tensor a_i b_j of two vectors; `outer(Omega)` is the boundary of a domain without its holes."""
+    """The tensor a_i b_j of two vectors; `outer(Omega)` is the boundary of a domain without its
+    holes."""
     if isinstance(a, Domain):
         return outer_boundary(a, name, where)
     a, b = prepare(a, b)
@@ -61,7 +69,11 @@ def outer(a: Expression, b: Expression = None, name: str | None = None, where: A
         needs("outer", each, ("vector",), "outer(v, w)[i, j] = v[i]*w[j]")
     product = sp.ImmutableMatrix(a.rows, b.rows, lambda i, j: a[i] * b[j])
     frame = coordinates_of(a) or coordinates_of(b)
-    return hooped(product, frame) if angles(frame) and product.shape == (len(frame), len(frame)) else product
+    return (
+        hooped(product, frame)
+        if angles(frame) and product.shape == (len(frame), len(frame))
+        else product
+    )
 
 
 def cross(a: Expression, b: Expression) -> Any:
@@ -75,12 +87,18 @@ def cross(a: Expression, b: Expression) -> Any:
         return a[1] * b[0] - a[0] * b[1] if turned else a[0] * b[1] - a[1] * b[0]
     if a.rows == 3:
         return sp.ImmutableMatrix([a[j] * b[k] - a[k] * b[j] for j, k in ((1, 2), (2, 0), (0, 1))])
-    raise fail("T02", f"cross of {describe(a)}", "vectors of the plane or of space have a cross product")
+    raise fail(
+        "T02", f"cross of {describe(a)}", "vectors of the plane or of space have a cross product"
+    )
 
 
 def _same_shape(function: str, a: Any, b: Any) -> None:
     if getattr(a, "shape", ()) != getattr(b, "shape", ()):
-        raise fail("T01", f"{function} of {describe(a)} and {describe(b)}", f"{function} needs two of the same rank and size")
+        raise fail(
+            "T01",
+            f"{function} of {describe(a)} and {describe(b)}",
+            f"{function} needs two of the same rank and size",
+        )
 
 
 def transpose(a: Expression) -> sp.ImmutableMatrix:
@@ -101,18 +119,23 @@ def sym(a: Expression) -> sp.ImmutableMatrix:
     """The symmetric part (T + T')/2 of a tensor."""
     (a,) = prepare(a)
     needs("sym", a, ("tensor",), "sym takes a tensor such as grad(v)")
-    return sp.ImmutableMatrix(a.rows, a.cols, lambda i, j: a[i, j] if i == j else (a[i, j] + a[j, i]) / 2)
+    return sp.ImmutableMatrix(
+        a.rows, a.cols, lambda i, j: a[i, j] if i == j else (a[i, j] + a[j, i]) / 2
+    )
 
 
 def skew(a: Expression) -> sp.ImmutableMatrix:
     """The skew part (T - T')/2 of a tensor."""
     (a,) = prepare(a)
     needs("skew", a, ("tensor",), "skew takes a tensor such as grad(v)")
-    return sp.ImmutableMatrix(a.rows, a.cols, lambda i, j: sp.S.Zero if i == j else (a[i, j] - a[j, i]) / 2)
+    return sp.ImmutableMatrix(
+        a.rows, a.cols, lambda i, j: sp.S.Zero if i == j else (a[i, j] - a[j, i]) / 2
+    )
 
 
 def det(a: Expression) -> sp.Expr:
-    """The determinant of a tensor, by the formula of its size, so that nothing is expanded or divided."""
+    """The determinant of a tensor, by the formula of its size, so that nothing is expanded or
+    divided."""
     (a,) = prepare(a)
     needs("det", a, ("tensor",), "det takes a tensor such as F = I + grad(u)")
     if a.rows > 3:
@@ -128,7 +151,11 @@ def inv(a: Expression) -> sp.ImmutableMatrix:
     needs("inv", a, ("tensor",), "1/s inverts a scalar")
     determinant = det(a)
     if determinant == 0:
-        raise fail("V03", f"inv of {short(a)}, whose determinant is zero", "the tensor has no inverse anywhere")
+        raise fail(
+            "V03",
+            f"inv of {short(a)}, whose determinant is zero",
+            "the tensor has no inverse anywhere",
+        )
     return sp.ImmutableMatrix(a.rows, a.cols, lambda i, j: _cofactor(a, j, i) / determinant)
 
 

@@ -21,7 +21,10 @@ class Measure:
     powers: tuple[Fraction, ...] = (Fraction(0),) * len(BASE)
 
     def __mul__(self, other: Measure) -> Measure:
-        return Measure(self.factor * other.factor, tuple(a + b for a, b in zip(self.powers, other.powers, strict=True)))
+        return Measure(
+            self.factor * other.factor,
+            tuple(a + b for a, b in zip(self.powers, other.powers, strict=True)),
+        )
 
     def __pow__(self, exponent: Fraction) -> Measure | None:
         if exponent.denominator != 1 and self.factor != 1:
@@ -31,10 +34,20 @@ class Measure:
 
     def __str__(self) -> str:
         def part(name: str, power: Fraction) -> str:
-            return name if power == 1 else f"{name}^{power}" if power.denominator == 1 else f"{name}^({power})"
+            return (
+                name
+                if power == 1
+                else f"{name}^{power}"
+                if power.denominator == 1
+                else f"{name}^({power})"
+            )
 
-        above = [part(name, power) for name, power in zip(BASE, self.powers, strict=True) if power > 0]
-        below = [part(name, -power) for name, power in zip(BASE, self.powers, strict=True) if power < 0]
+        above = [
+            part(name, power) for name, power in zip(BASE, self.powers, strict=True) if power > 0
+        ]
+        below = [
+            part(name, -power) for name, power in zip(BASE, self.powers, strict=True) if power < 0
+        ]
         factor = [] if self.factor == 1 and above else [str(self.factor)]
         return "[" + "/".join(["*".join(factor + above), *below]) + "]"
 
@@ -48,8 +61,10 @@ def _of(factor: str, **powers: int) -> Measure:
 
 
 PREFIXES = {
-    "Q": 30, "R": 27, "Y": 24, "Z": 21, "E": 18, "P": 15, "T": 12, "G": 9, "M": 6, "k": 3, "h": 2, "da": 1,
-    "d": -1, "c": -2, "m": -3, "u": -6, "n": -9, "p": -12, "f": -15, "a": -18, "z": -21, "y": -24, "r": -27, "q": -30,
+    "Q": 30, "R": 27, "Y": 24, "Z": 21, "E": 18, "P": 15, "T": 12, "G": 9, "M": 6, "k": 3, "h": 2,
+    "da": 1,
+    "d": -1, "c": -2, "m": -3, "u": -6, "n": -9, "p": -12, "f": -15, "a": -18, "z": -21, "y": -24,
+    "r": -27, "q": -30,
 }  # fmt: skip
 PREFIXED: dict[str, Measure] = {
     **{name: _of("1", **{name: 1}) for name in BASE if name != "kg"},
@@ -85,11 +100,14 @@ PREFIXED: dict[str, Measure] = {
     "P": _of("1/10", kg=1, m=-1, s=-1),
     "D": _of("9.869233e-13", m=2),
 }
-"""Units that take a prefix: the base and named units of the SI (BIPM, SI Brochure, 9th edition, tables 2, 4 and 8), and the litre, bar,
-electronvolt, watt-hour, calorie, mole a litre, poise and darcy."""
+"""Units that take a prefix: the base and named units of the SI (BIPM, SI Brochure, 9th edition,
+tables 2, 4 and 8), and the litre, bar, electronvolt, watt-hour, calorie, mole a litre, poise and
+darcy.
+"""
 PLAIN: dict[str, Measure] = {
     "1": ONE,
-    "degC": _of("1", K=1),  # its size; a temperature in degrees Celsius is one in kelvins less 273.15
+    # its size; a temperature in degrees Celsius is one in kelvins less 273.15
+    "degC": _of("1", K=1),
     "min": _of("60", s=1),
     "h": _of("3600", s=1),
     "hour": _of("3600", s=1),
@@ -119,7 +137,8 @@ PLAIN: dict[str, Measure] = {
 
 
 class Units(Mapping[str, Measure]):
-    """Every unit under every name: what is written without a prefix goes before what a prefix would make of the same letters."""
+    """Every unit under every name: what is written without a prefix goes before what a prefix
+    would make of the same letters."""
 
     def __getitem__(self, name: str) -> Measure:
         for table in (PLAIN, PREFIXED):
@@ -131,14 +150,21 @@ class Units(Mapping[str, Measure]):
         raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys([*PLAIN, *PREFIXED, *(prefix + name for prefix in PREFIXES for name in PREFIXED)]))
+        return iter(
+            dict.fromkeys(
+                [*PLAIN, *PREFIXED, *(prefix + name for prefix in PREFIXES for name in PREFIXED)]
+            )
+        )
 
     def __len__(self) -> int:
         return len(list(iter(self)))
 
 
 UNITS = Units()
-EXAMPLES = "m kg s A K mol cd, N Pa J W Hz C V T F S H Ohm, g L bar eV min h day degC, and prefixes as in mm, kPa, GHz"
+EXAMPLES = (
+    "m kg s A K mol cd, N Pa J W Hz C V T F S H Ohm, g L bar eV min h day degC, and prefixes as in"
+    " mm, kPa, GHz"
+)
 
 
 class WrittenUnit(Protocol):

@@ -1,4 +1,5 @@
-"""The words of the language, in one table for the parser, the checks, the editors and the documentation."""
+"""The words of the language, in one table for the parser, the checks, the editors and the
+documentation."""
 
 from __future__ import annotations
 
@@ -22,9 +23,11 @@ COMPLEX = "complex"
 """Before a rank, or in place of `scalar`: the field has complex values."""
 
 OPERATORS = (
-    "dt dn grad div curl lap advect sym skew tr det inv dot cross outer inner entry diff variation integral jump avg re im conj arg abs2"
+    "dt dn grad div curl lap advect sym skew tr det inv dot cross outer inner entry diff variation"
+    " integral jump avg re im conj arg abs2"
 ).split()
-"""Differential, algebraic and variational built-ins. Beside them stand dx, dyy, dtx, .., and d(u, x, x): the letter d stays free."""
+"""Differential, algebraic and variational built-ins. Beside them stand dx, dyy, dtx, .., and
+d(u, x, x): the letter d stays free."""
 
 FUNCTIONS = ["sqrt", "dirac", *(name for name, entry in TABLE.items() if entry.own)]
 
@@ -38,8 +41,8 @@ CONSTANTS = "I n pi".split()
 """Identity tensor, unit outward normal, circle constant."""
 
 SHAPES = (
-    "interval rectangle box disk ball polygon star ellipse ellipsoid cylinder extruded moved rotated scaled "
-    "airfoil naca lattice exterior mesh"
+    "interval rectangle box disk ball polygon star ellipse ellipsoid cylinder extruded moved"
+    " rotated scaled airfoil naca lattice exterior mesh"
 ).split()
 
 REGIONS = "boundary side rest inner outer interface group".split()
@@ -52,12 +55,20 @@ GREEK = dict(
     zip(
         "αβγδεζηθικλμνξοπρστυφχψωΑΒΓΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩ",
         (
-            "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon phi chi psi omega "
-            "Alpha Beta Gamma Epsilon Zeta Eta Theta Iota Kappa Lambda Mu Nu Xi Omicron Pi Rho Sigma Tau Upsilon Phi Chi Psi Omega"
+            "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi"
+            " rho sigma tau upsilon phi chi psi omega Alpha Beta Gamma Epsilon Zeta Eta Theta Iota"
+            " Kappa Lambda Mu Nu Xi Omicron Pi Rho Sigma Tau Upsilon Phi Chi Psi Omega"
         ).split(),
         strict=True,
     )
-) | {"ς": "sigma", "ϑ": "theta", "ϕ": "phi", "ϵ": "epsilon", "\N{MICRO SIGN}": "mu", "\N{OHM SIGN}": "Omega"}
+) | {
+    "ς": "sigma",
+    "ϑ": "theta",
+    "ϕ": "phi",
+    "ϵ": "epsilon",
+    "\N{MICRO SIGN}": "mu",
+    "\N{OHM SIGN}": "Omega",
+}
 """Greek letters that may be written for their English names."""
 
 _SPELLING = str.maketrans(GREEK | dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True)))
@@ -78,11 +89,17 @@ def bare(name: str) -> str:
 
 
 def key(name: str, variables: tuple[str, ...]) -> str:
-    """The name under which a written one is known: backticks stay only where they keep it apart from a word or an operator."""
+    """The name under which a written one is known: backticks stay only where they keep it apart
+    from a word or an operator."""
     inner = bare(name)
     return name if name == inner or inner in YIELDING or taken(inner, variables) else inner
 
 
 def taken(name: str, variables: tuple[str, ...]) -> bool:
     """Whether a user's own name has to stand in backticks."""
-    return name in RESERVED or name in BUILTINS or not PLAIN.fullmatch(name) or split_derivative(name, variables) is not None
+    return (
+        name in RESERVED
+        or name in BUILTINS
+        or not PLAIN.fullmatch(name)
+        or split_derivative(name, variables) is not None
+    )

@@ -9,7 +9,8 @@ from sympy.core.cache import clear_cache
 
 
 def calls(function: Callable[[], object]) -> int:
-    """How many calls and returns `function` makes, SymPy's cache being empty at first; within 2 % the same each time."""
+    """How many calls and returns `function` makes, SymPy's cache being empty at first; within 2
+    % the same each time."""
     count = 0
 
     def one_more(*_: object) -> None:

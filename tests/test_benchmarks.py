@@ -41,7 +41,9 @@ def test_exact_steps_of_a_decoder_have_one_gradient(steps, setting):
     assert max(float(each.abs().max()) for each in expected) > 0
     for name in ("jets", "jets in blocks"):  # the captured ones are checked where they are captured
         for found, exact in zip(cases[name](True)(), expected, strict=True):
-            torch.testing.assert_close(found, exact, rtol=2e-4, atol=2e-4 * float(exact.abs().max()))
+            torch.testing.assert_close(
+                found, exact, rtol=2e-4, atol=2e-4 * float(exact.abs().max())
+            )
 
 
 def test_differences_run_on_grid_and_stencil(steps):
@@ -54,23 +56,33 @@ def test_blocks_do_not_change_the_gradient_of_the_whole_operator(whole):
     expected, blocks = whole.own_step(40)(), whole.own_step(40, 16)()
     for found, exact in zip(blocks, expected, strict=True):
         if exact is not None:
-            torch.testing.assert_close(found, exact, rtol=1e-3, atol=1e-4 * float(exact.abs().max()))
+            torch.testing.assert_close(
+                found, exact, rtol=1e-3, atol=1e-4 * float(exact.abs().max())
+            )
 
 
-@pytest.mark.skipif(importlib.util.find_spec("neuralop") is None, reason="the peer is in the extra [bench]")
+@pytest.mark.skipif(
+    importlib.util.find_spec("neuralop") is None, reason="the peer is in the extra [bench]"
+)
 def test_patching_the_peer_does_not_change_its_gradient(whole):
     shipped, patched = whole.peer_step(24, patched=False)(), whole.peer_step(24, patched=True)()
     for found, exact in zip(patched, shipped, strict=True):
         if exact is not None:
-            torch.testing.assert_close(found, exact, rtol=1e-3, atol=1e-3 * float(exact.abs().max()))
+            torch.testing.assert_close(
+                found, exact, rtol=1e-3, atol=1e-3 * float(exact.abs().max())
+            )
 
 
-@pytest.mark.skipif(importlib.util.find_spec("neuralop") is None, reason="the peer is in the extra [bench]")
+@pytest.mark.skipif(
+    importlib.util.find_spec("neuralop") is None, reason="the peer is in the extra [bench]"
+)
 def test_our_decoder_with_the_weights_of_the_peer_is_the_peer(whole):
     sample = whole.work(30)
     peer = whole.Peer(patched=True, dtype=torch.float64)
     points = sample.points.double()
-    torch.testing.assert_close(peer.as_field(sample)(points[None])[0, :, 0], peer(sample, points), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(
+        peer.as_field(sample)(points[None])[0, :, 0], peer(sample, points), rtol=1e-12, atol=1e-12
+    )
 
 
 def test_the_report_gives_ratios_to_the_rows_named(steps):

@@ -12,7 +12,9 @@ SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
 
 
 def main_of(name: str):
-    spec = importlib.util.spec_from_file_location(f"example_{name}", ROOT / "examples" / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(
+        f"example_{name}", ROOT / "examples" / f"{name}.py"
+    )
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -42,5 +44,8 @@ def test_an_operator_of_ones_own_has_a_loss():
 
 
 def test_a_backend_of_ones_own_agrees_with_autograd():
-    found = run([sys.executable, "examples/own_backend.py"], cwd=ROOT, capture_output=True, text=True)  # it registers a name for good
+    # it registers a name for good
+    found = run(
+        [sys.executable, "examples/own_backend.py"], cwd=ROOT, capture_output=True, text=True
+    )
     assert float(found.stdout) < 1e-5, found.stderr

@@ -29,7 +29,10 @@ def test_every_public_name_is_there_and_listed(package):
     for name in package.__all__:
         assert getattr(package, name) is not None
     assert set(package.__all__) <= set(dir(package))
-    assert not {"importlib", "TYPE_CHECKING", "annotations", "pattern"} & set(dir(package)) or package is operators
+    assert (
+        not {"importlib", "TYPE_CHECKING", "annotations", "pattern"} & set(dir(package))
+        or package is operators
+    )
 
 
 def test_type_checkers_see_the_names_that_are_loaded_on_first_use():
@@ -47,7 +50,9 @@ def test_type_checkers_see_the_names_that_are_loaded_on_first_use():
         assert getattr(importlib.import_module(module), name) is getattr(compiler, name)
 
 
-@pytest.mark.parametrize(("package", "wrong", "right"), [(compiler, "complie", "compile"), (pdespec, "parze", "parse")])
+@pytest.mark.parametrize(
+    ("package", "wrong", "right"), [(compiler, "complie", "compile"), (pdespec, "parze", "parse")]
+)
 def test_a_misspelt_name_gets_the_nearest(package, wrong, right):
     with pytest.raises(AttributeError, match=f"did you mean '{right}'"):
         getattr(package, wrong)
@@ -58,23 +63,41 @@ def test_errors_have_one_root():
     from compiler.training.options import OptionError
     from compiler.training.runs import RunError
 
-    assert all(issubclass(each, pdespec.PdespecError) for each in (pdespec.ProblemError, OptionError, RunError, SolverError))
+    assert all(
+        issubclass(each, pdespec.PdespecError)
+        for each in (pdespec.ProblemError, OptionError, RunError, SolverError)
+    )
 
 
 @pytest.mark.parametrize(
-    ("options", "said"), [({"scheme": "midpoint"}, "has none"), ({"stps": 3}, "did you mean 'steps'"), ({"zz": 1}, "they are")]
+    ("options", "said"),
+    [
+        ({"scheme": "midpoint"}, "has none"),
+        ({"stps": 3}, "did you mean 'steps'"),
+        ({"zz": 1}, "they are"),
+    ],
 )
 def test_an_option_of_the_solver_that_does_not_apply_is_refused(options, said):
     problem = pdespec.parse(LINE)
-    batch = compiler.sample(problem, 1, {"interior": 16, "operator": 16}, torch.Generator().manual_seed(0))
+    batch = compiler.sample(
+        problem, 1, {"interior": 16, "operator": 16}, torch.Generator().manual_seed(0)
+    )
     with pytest.raises(pdespec.PdespecError, match=said):
         compiler.solve(problem, batch, resolution=4, **options)
 
 
 def test_public_objects_have_a_short_repr():
     problem = pdespec.parse(LINE)
-    batch = compiler.sample(problem, 2, {"interior": 16, "operator": 16}, torch.Generator().manual_seed(0))
+    batch = compiler.sample(
+        problem, 2, {"interior": 16, "operator": 16}, torch.Generator().manual_seed(0)
+    )
     field = compiler.build(problem, "gino", latent=(8,))(batch.inputs)
-    for each in (problem, batch, compiler.compile(problem), compiler.solve(problem, batch, resolution=4), field):
+    for each in (
+        problem,
+        batch,
+        compiler.compile(problem),
+        compiler.solve(problem, batch, resolution=4),
+        field,
+    ):
         assert len(repr(each).splitlines()) <= 3 and len(repr(each)) < 300, repr(each)
     assert "2 samples" in repr(batch) and "GINO" not in repr(batch)

@@ -1,4 +1,5 @@
-"""The folders: no circle of imports, those inside functions counted, and no import inside a function without a reason."""
+"""The folders: no circle of imports, those inside functions counted, and no import inside a
+function without a reason."""
 
 from __future__ import annotations
 
@@ -10,12 +11,15 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("pdespec", "operators", "compiler")
-FRONT_DOORS = {"pdespec", "compiler"}  # they hand out names of the rooms above when these are first asked for
+# they hand out names of the rooms above when these are first asked for
+FRONT_DOORS = {"pdespec", "compiler"}
 
 LATE = {
     "compiler.cli": "`pdespec check` and `--help` load no torch",
     "compiler.data.points": "only points on a mesh need the finite-element library",
-    "compiler.functionals.integration": "only integrals over a domain from a mesh file need the finite-element library",
+    "compiler.functionals.integration": (
+        "only integrals over a domain from a mesh file need the finite-element library"
+    ),
     "pdespec": "lark takes longer to import than a problem to build",
     "pdespec.text.front": "lark takes longer to import than a problem to build",
 }
@@ -27,11 +31,14 @@ def name_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-MODULES = {name_of(path): path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))}
+MODULES = {
+    name_of(path): path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))
+}
 
 
 def imports(module: str) -> set[tuple[str, bool]]:
-    """(module of ours, whether inside a function) for every import outside of `if TYPE_CHECKING`."""
+    """(module of ours, whether inside a function) for every import outside of `if
+    TYPE_CHECKING`."""
     path = MODULES[module]
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     found: set[tuple[str, bool]] = set()
@@ -43,14 +50,20 @@ def imports(module: str) -> set[tuple[str, bool]]:
             return []
         above = package.split(".")[: 1 - node.level or None] if node.level else []
         base = ".".join([*above, *([node.module] if node.module else [])])
-        return [f"{base}.{alias.name}" if f"{base}.{alias.name}" in MODULES else base for alias in node.names]
+        return [
+            f"{base}.{alias.name}" if f"{base}.{alias.name}" in MODULES else base
+            for alias in node.names
+        ]
 
     def walk(node: ast.AST, late: bool) -> None:
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
                 continue
             found.update((target, late) for target in targets(child) if target in MODULES)
-            walk(child, late or isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)))
+            walk(
+                child,
+                late or isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)),
+            )
 
     walk(ast.parse(path.read_text(encoding="utf-8")), False)
     return found
@@ -66,7 +79,10 @@ def cycle(graph: dict[str, set[str]]) -> list[str]:
 
 def test_no_modules_import_each_other_in_a_circle():
     assert len(MODULES) > 150
-    graph = {module: {target for target, late in imports(module) if not (late and module in FRONT_DOORS)} for module in MODULES}
+    graph = {
+        module: {target for target, late in imports(module) if not (late and module in FRONT_DOORS)}
+        for module in MODULES
+    }
     graph = {module: targets - {module} for module, targets in graph.items()}
     assert cycle(graph) == []
 
@@ -77,5 +93,9 @@ def test_a_circle_is_found():
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_imports_inside_functions_are_those_with_a_reason(package):
-    late = {module for module in MODULES if module.split(".")[0] == package and any(late for _, late in imports(module))}
+    late = {
+        module
+        for module in MODULES
+        if module.split(".")[0] == package and any(late for _, late in imports(module))
+    }
     assert late == {module for module in LATE if module.split(".")[0] == package}

@@ -1,12 +1,16 @@
-"""Error against time, as figure 7 of Lin et al. (arXiv 2504.08277): a trained operator, our finite elements and FEniCS.
+"""Error against time, as figure 7 of Lin et al. (arXiv 2504.08277): a trained operator, our finite
+elements and FEniCS.
 
-    python benchmarks/paper/figure7.py --run runs/poisson --run runs/pores    # trained runs; writes results/figure7.*
+    python benchmarks/paper/figure7.py --run runs/poisson --run runs/pores
 
-A run is of `nonlinear_poisson` or `hyperelastic_pores`. Errors are relative squared L2 errors of u at interior points of held-out samples,
-against the finest mesh of all (cubic elements for Poisson). Times are of one thread: of a solver assembly and solve by Newton's
-method to a relative residual of 1e-10, without meshing and without compilation, which are told apart; of the operator everything from the
-drawn numbers to values at 4096 points, one sample at a time or a batch of 16 at once. FEniCS runs the exported form on the same straight
-meshes, where it is installed.
+of trained runs; it writes results/figure7.*
+
+A run is of `nonlinear_poisson` or `hyperelastic_pores`. Errors are relative squared L2 errors of u
+at interior points of held-out samples, against the finest mesh of all (cubic elements for Poisson).
+Times are of one thread: of a solver assembly and solve by Newton's method to a relative residual of
+1e-10, without meshing and without compilation, which are told apart; of the operator everything
+from the drawn numbers to values at 4096 points, one sample at a time or a batch of 16 at once.
+FEniCS runs the exported form on the same straight meshes, where it is installed.
 """
 
 from __future__ import annotations
@@ -43,7 +47,12 @@ FINEST: Mapping[str, Mapping[str, int]] = {
     "nonlinear_poisson": {"resolution": 64, "degree": 3},
     "hyperelastic_pores": {"resolution": 64, "degree": 2},
 }
-OURS, THEIRS, ONE, MANY = "finite elements", "FEniCS", "operator, one sample", f"operator, batch of {BATCH}"
+OURS, THEIRS, ONE, MANY = (
+    "finite elements",
+    "FEniCS",
+    "operator, one sample",
+    f"operator, batch of {BATCH}",
+)
 
 Row = dict[str, Any]
 
@@ -51,10 +60,19 @@ Row = dict[str, Any]
 def draw(run: compiler.Run, size: int, index: int) -> Any:
     """Held-out samples: those of `pdespec evaluate`, in its dtype."""
     counts = {**run.options.points, "interior": POINTS}
-    return compiler.sample(run.problem, size, counts, seeded(0, "evaluate", index), dtype=torch.float64, hard=run.options.hard)
+    return compiler.sample(
+        run.problem,
+        size,
+        counts,
+        seeded(0, "evaluate", index),
+        dtype=torch.float64,
+        hard=run.options.hard,
+    )
 
 
-def operator_rows(run: compiler.Run, index: int, truth: Callable[[torch.Tensor], torch.Tensor]) -> list[Row]:
+def operator_rows(
+    run: compiler.Run, index: int, truth: Callable[[torch.Tensor], torch.Tensor]
+) -> list[Row]:
     """One sample alone, and its share of the time of a batch."""
     batch = draw(run, 1, index).to(dtype_of(run.options))
     answer, alone = timed(lambda: run.model(batch.inputs)(interior(run.problem, batch)))
@@ -78,8 +96,11 @@ def timed(work: Callable[[], torch.Tensor]) -> tuple[torch.Tensor, float]:
     return found, min(seconds)
 
 
-def solver_rows(run: compiler.Run, index: int, resolution: int, truth: Callable[[torch.Tensor], torch.Tensor]) -> list[Row]:
-    """Ours on curved cells; FEniCS on straight ones, where its nodal values are ours to rounding."""
+def solver_rows(
+    run: compiler.Run, index: int, resolution: int, truth: Callable[[torch.Tensor], torch.Tensor]
+) -> list[Row]:
+    """Ours on curved cells; FEniCS on straight ones, where its nodal values are ours to
+    rounding."""
     problem, batch = run.problem, draw(run, 1, index)
     points = interior(problem, batch)
     expected = truth(points)
@@ -89,10 +110,26 @@ def solver_rows(run: compiler.Run, index: int, resolution: int, truth: Callable[
         try:
             field, seconds, meshing = solve()
         except SolverError as failure:
-            rows.append({"method": method, "sample": index, "resolution": resolution, "failed": str(failure)[:200]})
+            rows.append(
+                {
+                    "method": method,
+                    "sample": index,
+                    "resolution": resolution,
+                    "failed": str(failure)[:200],
+                }
+            )
             return
         error = float(squared_misfit(field(points), expected)[0])
-        rows.append({"method": method, "sample": index, "resolution": resolution, "error": error, "seconds": seconds, "meshing": meshing})
+        rows.append(
+            {
+                "method": method,
+                "sample": index,
+                "resolution": resolution,
+                "error": error,
+                "seconds": seconds,
+                "meshing": meshing,
+            }
+        )
 
     def ours() -> tuple[Any, float, float]:
         found = compiler.solve(problem, batch, resolution=resolution)
@@ -101,7 +138,11 @@ def solver_rows(run: compiler.Run, index: int, resolution: int, truth: Callable[
     def theirs() -> tuple[Any, float, float]:
         region = domain(problem)
         mesh = mesh_domain(region, Known(problem, batch).shape_values, resolution)
-        return compiler.solve(problem, batch, mesh=mesh), solve_with_fenics(problem, batch, mesh).seconds, 0.0
+        return (
+            compiler.solve(problem, batch, mesh=mesh),
+            solve_with_fenics(problem, batch, mesh).seconds,
+            0.0,
+        )
 
     row(OURS, ours)
     if available():
@@ -123,10 +164,13 @@ def measured(run: compiler.Run, samples: int, resolutions: list[int]) -> list[Ro
 
 
 def curves(rows: list[Row]) -> dict[str, dict[str, Any]]:
-    """Per method and resolution: mean seconds; mean, least and greatest error; how many samples failed."""
+    """Per method and resolution: mean seconds; mean, least and greatest error; how many samples
+    failed."""
     found = {}
     for method in (OURS, THEIRS, ONE, MANY):
-        for resolution in sorted({r["resolution"] for r in rows if r["method"] == method and "resolution" in r}) or [None]:
+        for resolution in sorted(
+            {r["resolution"] for r in rows if r["method"] == method and "resolution" in r}
+        ) or [None]:
             own = [r for r in rows if r["method"] == method and r.get("resolution") == resolution]
             good = [r for r in own if "error" in r]
             if good:
@@ -143,40 +187,71 @@ def curves(rows: list[Row]) -> dict[str, dict[str, Any]]:
 
 
 def table(name: str, found: Mapping[str, Mapping[str, Any]]) -> str:
-    lines = [f"{name + ', relative squared error':34s}{'seconds':>10s}{'mean':>10s}{'least':>10s}{'greatest':>10s}{'failed':>8s}"]
+    lines = [
+        f"{name + ', relative squared error':34s}{'seconds':>10s}{'mean':>10s}"
+        f"{'least':>10s}{'greatest':>10s}{'failed':>8s}"
+    ]
     for label, c in found.items():
         lines.append(
-            f"{label:34s}{c['seconds']:10.4f}" + "".join(f"{c[k]:10.1e}" for k in ("error", "least", "greatest")) + f"{c['failed']:8d}"
+            f"{label:34s}{c['seconds']:10.4f}"
+            + "".join(f"{c[k]:10.1e}" for k in ("error", "least", "greatest"))
+            + f"{c['failed']:8d}"
         )
     return "\n".join(lines)
 
 
 def picture(panels: Mapping[str, Mapping[str, Mapping[str, Any]]], path: Path) -> None:
-    """One panel a problem: mean error against time, with the band from the best to the worst sample."""
-    figure, axes = plt.subplots(1, len(panels), figsize=(6 * len(panels), 4.4), squeeze=False, layout="constrained")
+    """One panel a problem: mean error against time, with the band from the best to the worst
+    sample."""
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(6 * len(panels), 4.4), squeeze=False, layout="constrained"
+    )
     for each, (name, found) in zip(axes[0], panels.items(), strict=True):
         for k, method in enumerate((OURS, THEIRS, ONE, MANY)):
             own = [c for c in found.values() if c["method"] == method]
             if own:
                 seconds, error = [c["seconds"] for c in own], [c["error"] for c in own]
                 low, high = [c["least"] for c in own], [c["greatest"] for c in own]
-                each.plot(seconds, error, "o-" if len(own) > 1 else "s", color=f"C{k}", label=method)
+                each.plot(
+                    seconds, error, "o-" if len(own) > 1 else "s", color=f"C{k}", label=method
+                )
                 if len(own) > 1:
                     each.fill_between(seconds, low, high, color=f"C{k}", alpha=0.15, lw=0)
                 else:
                     each.vlines(seconds, low, high, color=f"C{k}", alpha=0.5)
-        each.set(xscale="log", yscale="log", xlabel="seconds a sample, one thread", ylabel="relative squared error of u", title=name)
+        each.set(
+            xscale="log",
+            yscale="log",
+            xlabel="seconds a sample, one thread",
+            ylabel="relative squared error of u",
+            title=name,
+        )
         each.xaxis.set_minor_formatter(NullFormatter())
         each.set_xlim(min(each.get_xlim()[0], 5e-3), max(each.get_xlim()[1], 0.2))
         each.grid(alpha=0.25)
-    handles = {label: handle for each in axes[0] for handle, label in zip(*each.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles), fontsize=8)
+    handles = {
+        label: handle
+        for each in axes[0]
+        for handle, label in zip(*each.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles), fontsize=8
+    )
     figure.savefig(path, dpi=120)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", type=Path, action="append", required=True, metavar="DIR", help="a trained run; give it once a problem")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--run",
+        type=Path,
+        action="append",
+        required=True,
+        metavar="DIR",
+        help="a trained run; give it once a problem",
+    )
     parser.add_argument("--resolutions", type=int, nargs="+", default=[4, 8, 16, 32])
     parser.add_argument("--samples", type=int, default=8)
     options = parser.parse_args()
@@ -185,7 +260,10 @@ def main() -> None:
     for directory in options.run:
         run = load_run(directory)
         if run.problem.name not in FINEST:
-            parser.error(f"{directory} is a run of {run.problem.name}; this figure is of {' and '.join(FINEST)}")
+            parser.error(
+                f"{directory} is a run of {run.problem.name}; this figure is of"
+                f" {' and '.join(FINEST)}"
+            )
         panels[run.problem.name] = curves(measured(run, options.samples, options.resolutions))
         text.append(table(run.problem.name, panels[run.problem.name]))
         print(text[-1], flush=True)

@@ -1,10 +1,12 @@
-"""Pores from data, from the energy, and from both, as table 9 of Lin et al. (arXiv 2504.08277): error of u and energy on held-out radii.
+"""Pores from data, from the energy, and from both, as table 9 of Lin et al. (arXiv 2504.08277):
+error of u and energy on held-out radii.
 
     OMP_NUM_THREADS=1 python benchmarks/paper/table9.py --steps 1500 --out runs/table9
 
-All rows take the same number of steps of the small preset from the same first weights. Data are `--solutions` samples solved by the
-reference solver. The energy of what an operator says is taken on the reference's mesh and told relative to the reference's: what data
-alone leave open. Rows are trained in `--out`; called again, it goes on where it was stopped.
+All rows take the same number of steps of the small preset from the same first weights. Data are
+`--solutions` samples solved by the reference solver. The energy of what an operator says is taken
+on the reference's mesh and told relative to the reference's: what data alone leave open. Rows are
+trained in `--out`; called again, it goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ PROBLEM = Path(__file__).parents[2] / "examples" / "hyperelastic_pores.pde"
 
 
 def rows(solutions: int) -> Mapping[str, Mapping[str, Any]]:
-    """Options of each row. The hybrid's weight makes a relative squared error of 1 count as some ten times the energy of a sample."""
+    """Options of each row. The hybrid's weight makes a relative squared error of 1 count as some
+    ten times the energy of a sample."""
     return {
         "data": {"physics": False, "solutions": solutions, "references": 2},
         "hybrid": {"solutions": solutions, "weights": {"data": 0.05}},
@@ -43,7 +46,14 @@ def trained(name: str, given: argparse.Namespace) -> Path:
     """The directory of a row's run, trained to its end."""
     problem, chosen, directory = pdespec.load(PROBLEM), preset("small"), Path(given.out) / name
     points = {**chosen.options.points, "interior": 512}
-    common = {"steps": given.steps, "points": points, "estimate": False, "weights": {}, "references": 0, "validate_every": given.steps}
+    common = {
+        "steps": given.steps,
+        "points": points,
+        "estimate": False,
+        "weights": {},
+        "references": 0,
+        "validate_every": given.steps,
+    }
     options = replace(chosen.options, **{**common, **rows(given.solutions)[name]})
     model = compiler.build(problem, "gino", **chosen.model)
     compiler.train(problem, model, options, directory, resume=True, display=Lines(Console(), 60))
@@ -70,15 +80,23 @@ def remembering(solver: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def table(found: Mapping[str, Mapping[str, Any]]) -> str:
-    lines = [f"{'trained on':12s}{'s':>7s}{'mean':>10s}{'median':>10s}{'worst':>10s}{'energy gap: median':>20s}{'mean':>10s}"]
+    lines = [
+        f"{'trained on':12s}{'s':>7s}{'mean':>10s}{'median':>10s}{'worst':>10s}"
+        f"{'energy gap: median':>20s}{'mean':>10s}"
+    ]
     for name, row in found.items():
         errors = "".join(f"{100 * row[key]:8.2f} %" for key in ("mean", "median", "max"))
-        lines.append(f"{name:12s}{row['seconds']:7.0f}{errors}{row['median energy gap']:20.3f}{row['mean energy gap']:10.3f}")
+        lines.append(
+            f"{name:12s}{row['seconds']:7.0f}{errors}"
+            f"{row['median energy gap']:20.3f}{row['mean energy gap']:10.3f}"
+        )
     return "\n".join(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", default="runs/table9", help="where the rows are trained")
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--solutions", type=int, default=64)

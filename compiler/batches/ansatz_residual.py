@@ -1,9 +1,12 @@
-"""The defect of the ansatz: the residual of every equation at `u = offset`, which is what the network is left to invert.
+"""The defect of the ansatz: the residual of every equation at `u = offset`, which is what the
+network is left to invert.
 
-Where there is one equation for one unknown, the mean size of the defect in a sample also gives the unit of the network's output,
-`u = offset + gain * unit * factor * N(defect / unit, ..)`. For a linear equation this is what linearity says; for a nonlinear one the unit
-is an input channel as well. Without it, samples of rare amplitude stay wrong (docs/notes/poisson_training.md). `gain` is one number of the
-problem, 5 over the size of the operator at the factor: a clamped plate on the unit disk, D lap(lap(w)) = q, has w = q/(64 D) (1 - r^2)^2.
+Where there is one equation for one unknown, the mean size of the defect in a sample also gives the
+unit of the network's output, `u = offset + gain * unit * factor * N(defect / unit, ..)`. For a
+linear equation this is what linearity says; for a nonlinear one the unit is an input channel as
+well. Without it, samples of rare amplitude stay wrong (docs/notes/poisson_training.md). `gain` is
+one number of the problem, 5 over the size of the operator at the factor: a clamped plate on the
+unit disk, D lap(lap(w)) = q, has w = q/(64 D) (1 - r^2)^2.
 """
 
 from __future__ import annotations
@@ -28,14 +31,17 @@ from pdespec.statements.problem import Problem
 UNLOADED = 1e-6  # of the loads on the boundary: a source below that is none
 
 DRAWN, POINTS, ROUNDS = 8, 64, 3  # samples, points and secants by which the gain is found
-OUTPUT = 0.2  # what a network begins below and soon reaches: a step moves its output by about the learning rate
+# what a network begins below and soon reaches: a step moves its output by about the learning rate
+OUTPUT = 0.2
 MOST = 1e6  # by which a secant may change it
-LEAST = 1e-6  # of the size of the residuals, which is 1 in the problem as it is computed (see `compiler.scales`)
+# of the size of the residuals, which is 1 in the problem as it is computed (see `compiler.scales`)
+LEAST = 1e-6
 
 
 @dataclass(frozen=True)
 class Shifted:
-    """A function of position and what is added to its values, as a field. Shapes: points "b n D" -> "b n c"."""
+    """A function of position and what is added to its values, as a field. Shapes: points "b n D"
+    -> "b n c"."""
 
     function: PointFunction
     added: Tensor | float = 0.0
@@ -43,7 +49,8 @@ class Shifted:
     capabilities: ClassVar[Capabilities] = Capabilities(taylor=True)
 
     def __call__(self, points: Tensor) -> Tensor:
-        return self.function(points) + self.added + 0 * points[..., :1]  # a constant, too, depends on its coordinates
+        # a constant, too, depends on its coordinates
+        return self.function(points) + self.added + 0 * points[..., :1]
 
     def taylor(self, points: Tensor, space: JetSpace) -> Jet:
         return jet_of(self, points, space)
@@ -51,8 +58,11 @@ class Shifted:
 
 @lru_cache(maxsize=64)
 def defect_names(problem: Problem) -> tuple[str, ...]:
-    """A name for each component of the defect; none where a component of the unknowns has nothing built in, so that there is no offset."""
-    if not problem.equations or not all(each.labels for each in plan_hard_conditions(problem).values()):
+    """A name for each component of the defect; none where a component of the unknowns has
+    nothing built in, so that there is no offset."""
+    if not problem.equations or not all(
+        each.labels for each in plan_hard_conditions(problem).values()
+    ):
         return ()
     return tuple(
         f"defect of {t.label}{'' if len(t.expressions) == 1 else f'[{k}]'}"
@@ -62,8 +72,10 @@ def defect_names(problem: Problem) -> tuple[str, ...]:
 
 
 def output_scale(drawn: Draws, points: Tensor) -> Tensor | None:
-    """Mean absolute defect of each sample over interior points, at least `LEAST`: a lift may solve the equation, which leaves nothing to
-    invert. None where the problem has no defect or several. Shapes: "b"."""
+    """Mean absolute defect of each sample over interior points, at least `LEAST`: a lift may solve
+    the equation, which leaves nothing to invert. None where the problem has no defect or several.
+    Shapes: "b".
+    """
     if len(defect_names(drawn.problem)) != 1 or len(drawn.problem.components) != 1:
         return None
     size = defect(drawn, points).abs().mean((1, 2))
@@ -73,10 +85,11 @@ def output_scale(drawn: Draws, points: Tensor) -> Tensor | None:
 
 
 def gain(problem: Problem) -> float:
-    """What a network of size OUTPUT is multiplied by, over the size of the defect, so that the equation changes by as much as the defect.
+    """What a network of size OUTPUT is multiplied by, over the size of the defect, so that the
+    equation changes by as much as the defect.
 
-    With s = OUTPUT * gain * unit the median over points and samples of `|A(offset + s factor) - A(offset)| / unit` is 1; 1 where there is
-    none.
+    With s = OUTPUT * gain * unit the median over points and samples of `|A(offset + s factor) -
+    A(offset)| / unit` is 1; 1 where there is none.
     """
     return _gain(problem, files(problem))
 
@@ -88,14 +101,18 @@ def _gain(problem: Problem, read: tuple[Any, ...]) -> float:
     points = geometry.interior(POINTS, torch.Generator().manual_seed(2))
     if problem.time is not None:
         share = (torch.arange(POINTS, dtype=points.dtype) + 0.5) / POINTS
-        points = torch.cat([points, (drawn.start + drawn.duration * share).expand(drawn.size, -1)[..., None]], -1)
+        points = torch.cat(
+            [points, (drawn.start + drawn.duration * share).expand(drawn.size, -1)[..., None]], -1
+        )
     built, size = ansatz(drawn, plan_hard_conditions(problem)), output_scale(drawn, points)
     if built is None or size is None:
         return 1.0
     base = _residuals(drawn, points, built.offset)
 
     def change(scale: float) -> float:
-        moved = _residuals(drawn, points, lambda x: built.offset(x) + scale * size[:, None, None] * built.factor(x))
+        moved = _residuals(
+            drawn, points, lambda x: built.offset(x) + scale * size[:, None, None] * built.factor(x)
+        )
         found = ((moved - base).abs() / size[:, None, None]).median(1).values
         return float(found.detach().median())
 
@@ -110,7 +127,8 @@ def _gain(problem: Problem, read: tuple[Any, ...]) -> float:
 
 
 def loads(drawn: Draws) -> Tensor:
-    """What natural conditions bring in at the offset, as a source in the domain: mean absolute residual times their share of its measure.
+    """What natural conditions bring in at the offset, as a source in the domain: mean absolute
+    residual times their share of its measure.
 
     Shapes: "b".
     """
@@ -120,24 +138,42 @@ def loads(drawn: Draws) -> Tensor:
     total = torch.zeros(drawn.size, dtype=drawn.dtype, device=drawn.device)
     for program in loss.plan(lambda x: x).groups if built is not None else ():
         for term in program.terms:
-            if term.kind != "boundary" or term.label in held or term.inner or not any(any(s.index) for s in term.streams()):
+            if (
+                term.kind != "boundary"
+                or term.label in held
+                or term.inner
+                or not any(any(s.index) for s in term.streams())
+            ):
                 continue
             geometry = drawn.geometry[term.region.domain.name]
-            points, normals = geometry.boundary(term.region, 64, torch.Generator(drawn.device).manual_seed(0))
+            points, normals = geometry.boundary(
+                term.region, 64, torch.Generator(drawn.device).manual_seed(0)
+            )
             if problem.time is not None:
-                time = torch.linspace(drawn.start, drawn.start + drawn.duration, 64, dtype=points.dtype, device=points.device)
+                time = torch.linspace(
+                    drawn.start,
+                    drawn.start + drawn.duration,
+                    64,
+                    dtype=points.dtype,
+                    device=points.device,
+                )
                 points = torch.cat([points, time.expand(len(points), -1)[..., None]], -1)
             found = loss.at(term, Shifted(built.offset), points, normals, drawn)
             found = found if drawn.attached else found.detach()
             found = torch.where(found.isfinite(), found, torch.zeros_like(found))
-            total = total + found.abs().mean((1, 2)) * geometry.measure(term.region) / geometry.measure()
+            total = (
+                total
+                + found.abs().mean((1, 2)) * geometry.measure(term.region) / geometry.measure()
+            )
     return total
 
 
 def defect_channels(drawn: Draws, points: Tensor) -> Tensor:
-    """asinh of the defect in its unit, since near the boundary of an odd shape it grows by decades, and the unit's logarithm.
+    """asinh of the defect in its unit, since near the boundary of an odd shape it grows by decades,
+    and the unit's logarithm.
 
-    Shapes: points "b n D" -> "b n k", k the number of `defect_names`, and one more where there is a unit.
+    Shapes: points "b n D" -> "b n k", k the number of `defect_names`, and one more where there is a
+    unit.
     """
     found = defect(drawn, points)
     if drawn.unit is None:
@@ -147,10 +183,11 @@ def defect_channels(drawn: Draws, points: Tensor) -> Tensor:
 
 
 def defect(drawn: Draws, points: Tensor) -> Tensor:
-    """The residuals at the offset. Where one of them is not finite, as 1/u is at u = 0, all count as zero.
+    """The residuals at the offset. Where one of them is not finite, as 1/u is at u = 0, all count
+    as zero.
 
-    It keeps its graph where the points, a param or an input function require grad, and no graph else.
-    Shapes: points "b n D" -> "b n k", k the number of `defect_names`.
+    It keeps its graph where the points, a param or an input function require grad, and no graph
+    else. Shapes: points "b n D" -> "b n k", k the number of `defect_names`.
     """
     problem = drawn.problem
     if not defect_names(problem):
@@ -167,9 +204,14 @@ def defect(drawn: Draws, points: Tensor) -> Tensor:
     return torch.where(finite, found, torch.zeros_like(found))
 
 
-def _residuals(drawn: Draws, points: Tensor, function: PointFunction, added: Tensor | float = 0.0) -> Tensor:
+def _residuals(
+    drawn: Draws, points: Tensor, function: PointFunction, added: Tensor | float = 0.0
+) -> Tensor:
     """The residuals of all equations at `function + added`. Shapes: "b n D" -> "b n k"."""
-    inputs = {name: lambda x, name=name: drawn.evaluate(name, x, continued=True) for name in drawn.problem.inputs}
+    inputs = {
+        name: lambda x, name=name: drawn.evaluate(name, x, continued=True)
+        for name in drawn.problem.inputs
+    }
     found = _loss(drawn.problem).residuals(Shifted(function, added), points, inputs, drawn.params)
     return torch.cat(list(found.values()), -1)
 

@@ -1,4 +1,5 @@
-"""An operator fitted to a problem: channels, latent box, periodicity, and a weight smooth enough for its equations."""
+"""An operator fitted to a problem: channels, latent box, periodicity, and a weight smooth enough
+for its equations."""
 
 from __future__ import annotations
 
@@ -25,26 +26,46 @@ from pdespec.statements.problem import Problem
 OPERATORS: Registry[Callable[..., nn.Module]] = Registry("operator")
 
 COUNTS = {  # options that are whole numbers, and the least of them
-    **dict.fromkeys(("hidden", "layers", "modes", "latent", "grid", "heads", "slices", "projection", "channels"), 1),
+    **dict.fromkeys(
+        (
+            "hidden",
+            "layers",
+            "modes",
+            "latent",
+            "grid",
+            "heads",
+            "slices",
+            "projection",
+            "channels",
+        ),
+        1,
+    ),
     **dict.fromkeys(("degree", "embedding"), 0),
 }
 SIZES = ("radius", "cells", "omega", "expansion", "ratio")  # options that are positive
 MOST, NODES, LARGEST = 2**16, 2**26, 1e30
 
-START = 0.05  # share of its usual size at which the last layer starts where conditions are built in: u begins near their lift
-LATENT = {1: (64,), 2: (32, 32), 3: (16, 16, 16), 4: (8, 8, 8, 8)}  # nodes a latent grid takes by default, by dimension
+# share of its usual size at which the last layer starts where conditions are built in: u begins
+# near their lift
+START = 0.05
+# nodes a latent grid takes by default, by dimension
+LATENT = {1: (64,), 2: (32, 32), 3: (16, 16, 16), 4: (8, 8, 8, 8)}
 
 
 def build(problem: Problem, operator: str = "gino", **options: Any) -> nn.Module:
-    """A model for a problem: `model(batch.inputs)` is a field of all unknown components over (coordinates..., time).
+    """A model for a problem: `model(batch.inputs)` is a field of all unknown components over
+    (coordinates..., time).
 
-    `options` are those of the operator (`operators.GINO`, `operators.FNO`, ...), over what the problem fixes; `seed` those of its first
-    weights. The model carries its `recipe`, from which a run builds it again.
-    Raises: KeyError with the nearest name for an unknown operator, TypeError for an option it does not have.
+    `options` are those of the operator (`operators.GINO`, `operators.FNO`, ...), over what the
+    problem fixes; `seed` those of its first weights. The model carries its `recipe`, from which a
+    run builds it again. Raises: KeyError with the nearest name for an unknown operator, TypeError
+    for an option it does not have.
     """
     frame, computed = scaled(problem)
     refuse_implausible(problem, options)
-    model = OPERATORS[operator](computed, **(options if computed is problem else inner_options(frame, options)))
+    model = OPERATORS[operator](
+        computed, **(options if computed is problem else inner_options(frame, options))
+    )
     if computed is not problem:
         Framed(frame, component_sizes(problem, frame)).attach(model)
     model.recipe = Recipe(operator, options)
@@ -53,14 +74,19 @@ def build(problem: Problem, operator: str = "gino", **options: Any) -> nn.Module
 
 
 def refuse_implausible(problem: Problem, options: Mapping[str, Any]) -> None:
-    """Raises: ValueError for sizes of a model that are none: no layer, no channel, a box smaller than the domain, numbers not finite."""
+    """Raises: ValueError for sizes of a model that are none: no layer, no channel, a box smaller
+    than the domain, numbers not finite."""
     for name, value in options.items():
         numbers = list(_leaves(value))
         if not all(math.isfinite(each) and abs(each) < LARGEST for each in numbers):
             raise ValueError(f"{name} = {value!r} holds a number that is not finite")
         least = COUNTS.get(name)
-        if least is not None and not all(isinstance(each, int) and least <= each <= MOST for each in numbers):
-            raise ValueError(f"{name} = {value!r} should be a whole number from {least} to {MOST}, or several")
+        if least is not None and not all(
+            isinstance(each, int) and least <= each <= MOST for each in numbers
+        ):
+            raise ValueError(
+                f"{name} = {value!r} should be a whole number from {least} to {MOST}, or several"
+            )
         if name in SIZES and not all(each > 0 for each in numbers):
             raise ValueError(f"{name} = {value!r} should be positive")
     for name in ("latent", "grid"):
@@ -68,8 +94,13 @@ def refuse_implausible(problem: Problem, options: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} = {options[name]!r} has more than {NODES} nodes")
     if options.get("box") is not None:
         (lower, upper), (low, high) = extent(problem), options["box"]
-        if not all(a <= b + 1e-9 * abs(b) for a, b in zip((*low, *upper), (*lower, *high), strict=True)):
-            raise ValueError(f"box = {options['box']!r} does not hold the domain, which reaches from {lower} to {upper}")
+        if not all(
+            a <= b + 1e-9 * abs(b) for a, b in zip((*low, *upper), (*lower, *high), strict=True)
+        ):
+            raise ValueError(
+                f"box = {options['box']!r} does not hold the domain, which reaches from {lower} to"
+                f" {upper}"
+            )
 
 
 def _leaves(value: Any) -> Iterator[float]:
@@ -90,74 +121,109 @@ def gino(problem: Problem, seed: int = 0, **options: Any) -> operators.GINO:
     dim = len(problem.variables)
     example = inputs(problem)
     latent = tuple(options.pop("latent", latent_grid(problem)))
-    fitted = {"weight": weight(problem), "cells": 3.0, "input_dim": example.points.shape[-1], **_on_grid(problem, example, latent)}
+    fitted = {
+        "weight": weight(problem),
+        "cells": 3.0,
+        "input_dim": example.points.shape[-1],
+        **_on_grid(problem, example, latent),
+    }
     generator = torch.Generator().manual_seed(seed)
-    model = operators.GINO(example.values.shape[-1], outputs(problem), dim, latent, **{**fitted, **options}, generator=generator)
+    model = operators.GINO(
+        example.values.shape[-1],
+        outputs(problem),
+        dim,
+        latent,
+        **{**fitted, **options},
+        generator=generator,
+    )
     return _near_lift(model, model.projection.layers[-1], example)
 
 
 @OPERATORS.register("fno")
 def fno(problem: Problem, seed: int = 0, **options: Any) -> operators.FNO:
-    """Fourier neural operator on a grid over all shapes the problem can draw, told of them and of the inputs by known functions alone."""
+    """Fourier neural operator on a grid over all shapes the problem can draw, told of them and
+    of the inputs by known functions alone."""
     _known(operators.FNO, options)
     dim = len(problem.variables)
     example = inputs(problem)
     grid = tuple(options.pop("grid", LATENT[dim]))
     fitted = {**_on_grid(problem, example, grid), **options}
-    model = operators.FNO(0, outputs(problem), dim, grid, **fitted, generator=torch.Generator().manual_seed(seed))
+    model = operators.FNO(
+        0, outputs(problem), dim, grid, **fitted, generator=torch.Generator().manual_seed(seed)
+    )
     return _near_lift(model, model.projection.layers[-1], example)
 
 
 @OPERATORS.register("transolver")
 def transolver(problem: Problem, seed: int = 0, **options: Any) -> operators.Transolver:
-    """Attention over the points asked: a baseline whose derivatives are those of differences and least squares alone."""
+    """Attention over the points asked: a baseline whose derivatives are those of differences and
+    least squares alone."""
     _known(operators.Transolver, options)
     example = inputs(problem)
     fitted = {"feature_channels": feature_channels(problem, example), "box": extent(problem)}
     generator = torch.Generator().manual_seed(seed)
-    model = operators.Transolver(outputs(problem), len(problem.variables), **{**fitted, **options}, generator=generator)
+    model = operators.Transolver(
+        outputs(problem), len(problem.variables), **{**fitted, **options}, generator=generator
+    )
     return _near_lift(model, model.head[-1], example)
 
 
 @OPERATORS.register("pinn")
 def pinn(problem: Problem, seed: int = 0, **options: Any) -> operators.PINN:
-    """A network of the coordinates: one solution. Raises: ValueError where the problem draws something anew for every sample."""
+    """A network of the coordinates: one solution. Raises: ValueError where the problem draws
+    something anew for every sample."""
     _known(operators.PINN, options)
-    drawn = [name for name, param in problem.params.items() if param.law is not None] + list(problem.inputs)
+    drawn = [name for name, param in problem.params.items() if param.law is not None] + list(
+        problem.inputs
+    )
     if drawn:
         raise ValueError(
-            f"a pinn is one function of position, but `{problem.name}` draws {', '.join(drawn)} anew for every sample; "
-            "write `const k = 1` for a number and `f := sin(x)` for a function, or build gino, fno or transolver"
+            f"a pinn is one function of position, but `{problem.name}` draws {', '.join(drawn)}"
+            " anew for every sample; write `const k = 1` for a number and `f := sin(x)` for a"
+            " function, or build gino, fno or transolver"
         )
     fitted = {"box": extent(problem), "periodic": periodic(problem)}
     generator = torch.Generator().manual_seed(seed)
-    model = operators.PINN(outputs(problem), len(problem.variables), **{**fitted, **options}, generator=generator)
+    model = operators.PINN(
+        outputs(problem), len(problem.variables), **{**fitted, **options}, generator=generator
+    )
     body = model.network[-1] if isinstance(model.network, nn.Sequential) else model.network
     return _near_lift(model, body.layers[-1], inputs(problem))
 
 
 def outputs(problem: Problem) -> int:
-    """Channels that a model gives: those of the problem, and as many again for every function with a kink (see
-    `compiler.data.interfaces`)."""
+    """Channels that a model gives: those of the problem, and as many again for every function with
+    a kink (see `compiler.data.interfaces`).
+    """
     return len(problem.components) * channels(problem)
 
 
 def latent_grid(problem: Problem) -> tuple[int, ...]:
-    """Nodes along each axis by default: half as many for a stationary equation of fourth or higher order, whose solutions are smooth.
+    """Nodes along each axis by default: half as many for a stationary equation of fourth or higher
+    order, whose solutions are smooth.
 
-    A decoder of radius r magnifies what differs from node to node in a derivative of order m by r^-m, so that with the usual radius a
-    clamped plate trains on the roughness of its decoder alone: it ended 83 % off after 120 steps, see docs/training.md.
+    A decoder of radius r magnifies what differs from node to node in a derivative of order m by
+    r^-m, so that with the usual radius a clamped plate trains on the roughness of its decoder
+    alone: it ended 83 % off after 120 steps, see docs/training.md.
     """
     nodes = LATENT[len(problem.variables)]
-    return tuple(n // 2 for n in nodes) if problem.time is None and highest_order(problem) >= 4 else nodes
+    return (
+        tuple(n // 2 for n in nodes)
+        if problem.time is None and highest_order(problem) >= 4
+        else nodes
+    )
 
 
 def highest_order(problem: Problem) -> int:
     """Of the derivatives in the residuals."""
-    return max((sum(index) for indices in problem.derivatives().values() for index in indices), default=0)
+    return max(
+        (sum(index) for indices in problem.derivatives().values() for index in indices), default=0
+    )
 
 
-def _on_grid(problem: Problem, example: operators.OperatorInput, grid: tuple[int, ...]) -> dict[str, Any]:
+def _on_grid(
+    problem: Problem, example: operators.OperatorInput, grid: tuple[int, ...]
+) -> dict[str, Any]:
     """What a trunk on a grid takes of a problem."""
     return {
         "box": extent(problem),
@@ -168,7 +234,8 @@ def _on_grid(problem: Problem, example: operators.OperatorInput, grid: tuple[int
 
 
 def _near_lift(model: nn.Module, last: nn.Module, example: operators.OperatorInput) -> Any:
-    """The model with a small last layer where conditions are built in, so that u begins near their lift."""
+    """The model with a small last layer where conditions are built in, so that u begins near
+    their lift."""
     if example.ansatz is not None:
         with torch.no_grad():
             last.weight.mul_(START)
@@ -181,7 +248,10 @@ def _known(operator: Callable[..., nn.Module], options: dict[str, Any]) -> None:
     for name in options:
         if name not in names:
             close = nearest(name, names)
-            raise TypeError(f"{operator.__name__} has no option `{name}`" + (f"; did you mean `{close}`?" if close else ""))
+            raise TypeError(
+                f"{operator.__name__} has no option `{name}`"
+                + (f"; did you mean `{close}`?" if close else "")
+            )
 
 
 def inputs(problem: Problem) -> operators.OperatorInput:
@@ -199,22 +269,33 @@ def feature_channels(problem: Problem, example: operators.OperatorInput) -> int:
 
 def extent(problem: Problem) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Lower and upper corner of all domains of the unknowns for all parameters, and of time."""
-    boxes = [box(domain) for domain in dict.fromkeys(unknown.region for unknown in problem.unknowns.values())]
+    boxes = [
+        box(domain)
+        for domain in dict.fromkeys(unknown.region for unknown in problem.unknowns.values())
+    ]
     lower = tuple(map(min, zip(*(low for low, _ in boxes), strict=True)))
     upper = tuple(map(max, zip(*(high for _, high in boxes), strict=True)))
     if problem.time is not None:
         lower, upper = (*lower, float(problem.time.start)), (*upper, float(problem.time.end))
     if not all(map(math.isfinite, (*lower, *upper))):
-        raise fail("W03", f"the domain of `{problem.name}` is not bounded: {lower} to {upper}", "give box=((..), (..)) to the operator")
+        raise fail(
+            "W03",
+            f"the domain of `{problem.name}` is not bounded: {lower} to {upper}",
+            "give box=((..), (..)) to the operator",
+        )
     return lower, upper
 
 
 def periodic(problem: Problem) -> tuple[bool, ...]:
     """Which variables wrap around."""
     names = {name for unknown in problem.unknowns.values() for name in unknown.region.periodic}
-    return tuple(variable.name in names or getattr(variable, "periodic", False) for variable in problem.variables)
+    return tuple(
+        variable.name in names or getattr(variable, "periodic", False)
+        for variable in problem.variables
+    )
 
 
 def weight(problem: Problem) -> str:
-    """A weight function whose class C^k covers the highest derivative of order k in the residuals: (1 - s)^4 up to order 3, then bump."""
+    """A weight function whose class C^k covers the highest derivative of order k in the
+    residuals: (1 - s)^4 up to order 3, then bump."""
     return "quadweight" if highest_order(problem) <= 3 else "bump"

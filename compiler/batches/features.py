@@ -1,4 +1,5 @@
-"""What an operator is told of a sample: the channels of its input points, and known functions of position at its own nodes."""
+"""What an operator is told of a sample: the channels of its input points, and known functions of
+position at its own nodes."""
 
 from __future__ import annotations
 
@@ -15,9 +16,10 @@ from pdespec.statements.problem import Problem
 
 
 def channel_names(problem: Problem) -> tuple[str, ...]:
-    """The channels of `OperatorInput.values`, in order: the components of every input, the params that equations and conditions depend on,
-    the defect of the ansatz, and "factor", the boundary-defining function of the domain (of several: the largest), unless that has no
-    boundary."""
+    """The channels of `OperatorInput.values`, in order: the components of every input, the params
+    that equations and conditions depend on, the defect of the ansatz, and "factor", the
+    boundary-defining function of the domain (of several: the largest), unless that has no boundary.
+    """
     inputs = [name for declaration in problem.inputs.values() for name in declaration.components]
     drawn = (symbol.name for symbol in drawn_symbols(problem))
     inverted = defect_names(problem)
@@ -27,7 +29,8 @@ def channel_names(problem: Problem) -> tuple[str, ...]:
 
 
 def channels(drawn: Draws, points: Tensor) -> Tensor:
-    """The values of `channel_names` at points; inputs on a boundary enter by their smooth continuation. Shapes: "b n D" -> "b n c"."""
+    """The values of `channel_names` at points; inputs on a boundary enter by their smooth
+    continuation. Shapes: "b n D" -> "b n c"."""
     problem = drawn.problem
     parts = [drawn.evaluate(name, points, continued=True) for name in problem.inputs]
     parts += [drawn.known(symbol, points)[..., None] for symbol in drawn_symbols(problem)]
@@ -35,19 +38,23 @@ def channels(drawn: Draws, points: Tensor) -> Tensor:
     if _bounded(problem):
         factor = _factor(drawn, points)[..., None]
         edge = 16 * factor / _extent(drawn)[:, None, None] + 1.2
-        parts[-1] = parts[-1] * edge.sigmoid()  # outside, the defect has no meaning: it fades out within a tenth of the extent
+        # outside, the defect has no meaning: it fades out within a tenth of the extent
+        parts[-1] = parts[-1] * edge.sigmoid()
         parts.append(factor)
     return torch.cat([*parts, points.new_zeros(*points.shape[:2], 0)], -1)
 
 
 def feature_names(problem: Problem) -> tuple[str, ...]:
-    """The features of `features`, in order: the channels, the factor relative to the extent of the domain, squashed into (-1, 1), and the
-    coordinates relative to the box of the domain for all params, from -1 to 1."""
+    """The features of `features`, in order: the channels, the factor relative to the extent of the
+    domain, squashed into (-1, 1), and the coordinates relative to the box of the domain for all
+    params, from -1 to 1.
+    """
     return (*channel_names(problem), *(variable.name for variable in problem.variables))
 
 
 def features(drawn: Draws) -> PointFunction:
-    """Known functions of position for a model's own nodes, also outside the domain. Shapes: points "b n D" -> "b n k"."""
+    """Known functions of position for a model's own nodes, also outside the domain. Shapes:
+    points "b n D" -> "b n k"."""
     lower, upper = _box(drawn.problem)
 
     def function(points: Tensor) -> Tensor:
@@ -63,7 +70,10 @@ def features(drawn: Draws) -> PointFunction:
 
 def _box(problem: Problem) -> tuple[tuple[float, ...], tuple[float, ...]]:
     lowers, uppers = zip(*(box(domain) for domain in homes(problem)), strict=True)
-    lower, upper = tuple(map(min, zip(*lowers, strict=True))), tuple(map(max, zip(*uppers, strict=True)))
+    lower, upper = (
+        tuple(map(min, zip(*lowers, strict=True))),
+        tuple(map(max, zip(*uppers, strict=True))),
+    )
     if problem.time is not None:
         lower, upper = (*lower, float(problem.time.start)), (*upper, float(problem.time.end))
     return lower, upper
@@ -76,11 +86,16 @@ def homes(problem: Problem) -> tuple[Domain, ...]:
 
 def _extent(drawn: Draws) -> Tensor:
     """The smallest side of the boxes around the domains. Shapes: "b"."""
-    return torch.stack([extent(drawn.geometry[domain.name].body) for domain in homes(drawn.problem)]).amin(0)
+    return torch.stack(
+        [extent(drawn.geometry[domain.name].body) for domain in homes(drawn.problem)]
+    ).amin(0)
 
 
 def _factor(drawn: Draws, points: Tensor) -> Tensor:
-    found = [drawn.geometry[domain.name].body.implicit(points[..., : domain.dim]) for domain in homes(drawn.problem)]
+    found = [
+        drawn.geometry[domain.name].body.implicit(points[..., : domain.dim])
+        for domain in homes(drawn.problem)
+    ]
     return torch.stack(found).amax(0) if len(found) > 1 else found[0]
 
 

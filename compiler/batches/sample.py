@@ -1,4 +1,5 @@
-"""A batch: params, domains, input functions and collocation points of some samples, drawn anew at every call; what the operator sees."""
+"""A batch: params, domains, input functions and collocation points of some samples, drawn anew
+at every call; what the operator sees."""
 
 from __future__ import annotations
 
@@ -32,10 +33,11 @@ Features = Callable[[Draws], PointFunction]
 
 @dataclass(frozen=True, repr=False)
 class Batch:
-    """Samples of a problem with their collocation points, by region (`"Omega"`, `"Gamma"`, `"Omega@0"`), and the operator's input.
+    """Samples of a problem with their collocation points, by region (`"Omega"`, `"Gamma"`,
+    `"Omega@0"`), and the operator's input.
 
-    All in the user's coordinates and units. Where the problem is computed in others (see `compiler.scales`), `local` is the same batch in
-    those, and this one follows from it.
+    All in the user's coordinates and units. Where the problem is computed in others (see
+    `compiler.scales`), `local` is the same batch in those, and this one follows from it.
     """
 
     problem: Problem
@@ -70,7 +72,8 @@ class Batch:
         return self.draws.functions
 
     def evaluate(self, name: str, points: Tensor) -> Tensor:
-        """An input function at points. Shapes: points "b n d", or with time last -> "b n c". Raises: ProblemError B01, B03, S01."""
+        """An input function at points. Shapes: points "b n d", or with time last -> "b n c".
+        Raises: ProblemError B01, B03, S01."""
         return self.draws.evaluate(name, points)
 
     def to(self, *target: Any, **keywords: Any) -> Batch:
@@ -112,23 +115,28 @@ def sample(
 ) -> Batch:
     """`size` samples of a problem with fresh collocation points.
 
-    `points` counts them per sample by kind (interior, boundary, initial, point, operator; "point": the times of a condition at a point that
-    holds at all), or for one region by its name. With `hard`, essential
-    conditions that allow it are built into `inputs.ansatz` (see `compiler.loss.hard_conditions`). `features` makes the functions of
-    position that a model
-    evaluates at its own nodes. `points_by`: scrambled Sobol points, uniform independent ones, or the nodes of a quadrature on a mesh (see
-    `compiler.data.quadrature`). Everything follows from the generator; without one, from a fresh seed. Sample k of a seed is the same in a
-    batch
-    of any size.
+    `points` counts them per sample by kind (interior, boundary, initial, point, operator; "point":
+    the times of a condition at a point that holds at all), or for one region by its name. With
+    `hard`, essential conditions that allow it are built into `inputs.ansatz` (see
+    `compiler.loss.hard_conditions`). `features` makes the functions of position that a model
+    evaluates at its own nodes. `points_by`: scrambled Sobol points, uniform independent ones, or
+    the nodes of a quadrature on a mesh (see `compiler.data.quadrature`). Everything follows from
+    the generator; without one, from a fresh seed. Sample k of a seed is the same in a batch of any
+    size.
 
-    Raises: ProblemError S01 for an unknown kind or placing of points, B01 for a bad count, B03 for inputs that no law draws.
+    Raises: ProblemError S01 for an unknown kind or placing of points, B01 for a bad count, B03 for
+    inputs that no law draws.
     """
     counts = _counts(problem, points or {})
     if size < 1:
         raise fail("B01", f"{size} samples asked for", "ask for at least one")
     chance = Chance(_fresh() if generator is None else generator, size)
     drawn = draw(scaled(problem)[1], size, chance)
-    batch = _batch(drawn, counts, chance, hard, features, points_by).to(dtype or torch.get_default_dtype()).to(device or "cpu")
+    batch = (
+        _batch(drawn, counts, chance, hard, features, points_by)
+        .to(dtype or torch.get_default_dtype())
+        .to(device or "cpu")
+    )
     return _outer(problem, batch)
 
 
@@ -148,17 +156,23 @@ def instance(
 ) -> Batch:
     """A batch of one sample of the caller's own, or of `size` of them.
 
-    `params` maps names to numbers, or to `size` of them; those with a declared value may be left out. `inputs` maps names to callables of
-    points ("b n d" to "b n c"), to SymPy expressions in the coordinates, or to numbers. Callables are asked in the dtype and on the device
-    of the batch.
+    `params` maps names to numbers, or to `size` of them; those with a declared value may be left
+    out. `inputs` maps names to callables of points ("b n d" to "b n c"), to SymPy expressions in
+    the coordinates, or to numbers. Callables are asked in the dtype and on the device of the batch.
 
-    Raises: ProblemError S01 for unknown names, B01 and B02 for callables that return the wrong shape or dtype, B03 for what is missing, P06
-    for callables whose derivatives autograd does not have, where the problem takes them.
+    Raises: ProblemError S01 for unknown names, B01 and B02 for callables that return the wrong
+    shape or dtype, B03 for what is missing, P06 for callables whose derivatives autograd does not
+    have, where the problem takes them.
     """
     counts = _counts(problem, points or {})
     (frame, local), dtype = scaled(problem), dtype or torch.get_default_dtype()
     drawn = given(
-        problem, params or {}, inputs or {}, dtype if local is problem else frame.outer_dtype(dtype), torch.device(device or "cpu"), size
+        problem,
+        params or {},
+        inputs or {},
+        dtype if local is problem else frame.outer_dtype(dtype),
+        torch.device(device or "cpu"),
+        size,
     )
     verify_inputs(drawn)
     drawn = drawn if local is problem else inner_draws(drawn, local, frame, dtype)
@@ -167,46 +181,87 @@ def instance(
 
 
 def _outer(problem: Problem, local: Batch) -> Batch:
-    """A batch of the problem as it is computed, in the coordinates and units in which it was written."""
+    """A batch of the problem as it is computed, in the coordinates and units in which it was
+    written."""
     frame, computed = scaled(problem)
     if computed is problem:
         return local
     points = {}
     for key, (own, (kind, region)) in zip(regions(problem), regions(computed).items(), strict=True):
-        each, measured = local.points[own], 1.0 if kind == "point" else float(frame.length) ** max(0, region.dim)
+        each, measured = (
+            local.points[own],
+            1.0 if kind == "point" else float(frame.length) ** max(0, region.dim),
+        )
         outer = frame.outward(each.points)
         normals = None if each.normals is None else each.normals.to(outer.dtype)
         points[key] = PointSet(outer, normals, each.measure * measured, each.weights)
     inputs = outer_input(local.inputs, frame, component_sizes(problem, frame))
-    return Batch(problem, outer_draws(local.draws, problem, frame), points, inputs, local.imposed, local.features, local)
+    return Batch(
+        problem,
+        outer_draws(local.draws, problem, frame),
+        points,
+        inputs,
+        local.imposed,
+        local.features,
+        local,
+    )
 
 
-def _batch(drawn: Draws, counts: Mapping[str, int], chance: Chance, hard: bool, make: Features, points_by: str) -> Batch:
+def _batch(
+    drawn: Draws,
+    counts: Mapping[str, int],
+    chance: Chance,
+    hard: bool,
+    make: Features,
+    points_by: str,
+) -> Batch:
     problem = drawn.problem
     if points_by not in PLACINGS:
         near = nearest(points_by, PLACINGS)
         raise fail(
-            "S01", f"unknown placing of points {points_by!r}", f"did you mean {near!r}?" if near else f"one of {', '.join(PLACINGS)}"
+            "S01",
+            f"unknown placing of points {points_by!r}",
+            f"did you mean {near!r}?" if near else f"one of {', '.join(PLACINGS)}",
         )
-    places = {key: place(drawn, key, kind, region, counts, chance, points_by) for key, (kind, region) in regions(problem).items()}
-    imposed = plan_hard_conditions(problem) if hard else {component: HardCondition() for component in problem.components}
+    places = {
+        key: place(drawn, key, kind, region, counts, chance, points_by)
+        for key, (kind, region) in regions(problem).items()
+    }
+    imposed = (
+        plan_hard_conditions(problem)
+        if hard
+        else {component: HardCondition() for component in problem.components}
+    )
     size = _unit(drawn, counts["operator"], chance)
     drawn = drawn if size is None else replace(drawn, unit=size, gain=gain(problem))
     return Batch(
-        problem, drawn, places, _operator_input(drawn, counts["operator"], chance, imposed, make, points_by != "uniform"), imposed, make
+        problem,
+        drawn,
+        places,
+        _operator_input(drawn, counts["operator"], chance, imposed, make, points_by != "uniform"),
+        imposed,
+        make,
     )
 
 
 def _unit(drawn: Draws, count: int, chance: Chance) -> Tensor | None:
     """The size of the defect, from a quarter of as many points as the operator reads."""
     geometry = drawn.geometry[next(iter(drawn.problem.unknowns.values())).region.name]
-    return output_scale(drawn, in_time(drawn, geometry.interior(max(16, count // 4), chance), chance))
+    return output_scale(
+        drawn, in_time(drawn, geometry.interior(max(16, count // 4), chance), chance)
+    )
 
 
 def _operator_input(
-    drawn: Draws, count: int, chance: Chance, imposed: Mapping[str, HardCondition], make: Features, sobol: bool
+    drawn: Draws,
+    count: int,
+    chance: Chance,
+    imposed: Mapping[str, HardCondition],
+    make: Features,
+    sobol: bool,
 ) -> OperatorInput:
-    """Points of the domain of the unknowns, of several in equal numbers, with the measure that each stands for."""
+    """Points of the domain of the unknowns, of several in equal numbers, with the measure that
+    each stands for."""
     domains = homes(drawn.problem)
     places, measures = [], []
     for k, domain in enumerate(domains):
@@ -214,16 +269,23 @@ def _operator_input(
         places.append(in_time(drawn, geometry.interior(own, chance, sobol), chance))
         measures.append((geometry.measure() * drawn.duration)[:, None].expand(-1, own) / own)
     points = torch.cat(places, 1)
-    return OperatorInput(points, channels(drawn, points), torch.cat(measures, 1), make(drawn), ansatz(drawn, imposed))
+    return OperatorInput(
+        points, channels(drawn, points), torch.cat(measures, 1), make(drawn), ansatz(drawn, imposed)
+    )
 
 
 def _counts(problem: Problem, points: Mapping[str, int]) -> dict[str, int]:
-    """By kind, and by region as the computed problem calls it: its initial times are other numbers."""
+    """By kind, and by region as the computed problem calls it: its initial times are other
+    numbers."""
     keys = [*POINTS, *regions(problem)]
     for name, count in points.items():
         if name not in keys:
             near = nearest(name, keys)
-            raise fail("S01", f"unknown kind of points {name!r}", f"did you mean {near!r}?" if near else f"one of {', '.join(keys)}")
+            raise fail(
+                "S01",
+                f"unknown kind of points {name!r}",
+                f"did you mean {near!r}?" if near else f"one of {', '.join(keys)}",
+            )
         if not isinstance(count, int) or count < 1:
             raise fail("B01", f"points[{name!r}] = {count!r}", "a count is a whole number from 1")
     inner = dict(zip(regions(problem), regions(scaled(problem)[1]), strict=True))

@@ -1,4 +1,5 @@
-"""Whether the derivatives that a problem takes of a caller's input functions are those that autograd gives."""
+"""Whether the derivatives that a problem takes of a caller's input functions are those that
+autograd gives."""
 
 from __future__ import annotations
 
@@ -19,24 +20,31 @@ from pdespec.statements.problem import Problem
 from pdespec.symbols import InputField
 
 LOG = logging.getLogger(__name__)
-MET: dict[frozenset, IdentitySet] = {}  # what was tried in this process, by the derivatives asked: instances are made in loops
+# what was tried in this process, by the derivatives asked: instances are made in loops
+MET: dict[frozenset, IdentitySet] = {}
 POINTS = 16
 
 
 def verify_inputs(drawn: Draws) -> None:
-    """Tries each function of the caller's once, at points of the domain that it is declared on. Raises: ProblemError P06."""
+    """Tries each function of the caller's once, at points of the domain that it is declared on.
+    Raises: ProblemError P06."""
     for name, request in needed(drawn.problem).items():
         function = drawn.functions.get(name)
         if not isinstance(function, Given):
             continue
-        met, who = MET.setdefault(frozenset(parts(request).items()), IdentitySet()), tuple(made_of(function.function))
+        met, who = (
+            MET.setdefault(frozenset(parts(request).items()), IdentitySet()),
+            tuple(made_of(function.function)),
+        )
         if who in met:
             continue
         declaration = drawn.problem.inputs[name]
         generator = torch.Generator(drawn.device).manual_seed(0)
         points = drawn.geometry[declaration.region.domain.name].interior(POINTS, generator)
         if declaration.time is not None:
-            share = torch.rand(*points.shape[:2], 1, generator=generator, dtype=points.dtype, device=points.device)
+            share = torch.rand(
+                *points.shape[:2], 1, generator=generator, dtype=points.dtype, device=points.device
+            )
             points = torch.cat([points, drawn.start + drawn.duration * share], -1)
         names = tuple(variable.name for variable in drawn.problem.variables[: points.shape[-1]])
         for warning in verify(function, points, request, names, declaration.components):
@@ -46,7 +54,8 @@ def verify_inputs(drawn: Draws) -> None:
 
 @lru_cache(maxsize=64)
 def needed(problem: Problem) -> dict[str, Request]:
-    """The derivatives of every input: those in the terms, and where it is built into a component, those of the component."""
+    """The derivatives of every input: those in the terms, and where it is built into a
+    component, those of the component."""
     wanted: dict[str, dict[int, set[Index]]] = {name: {} for name in problem.inputs}
 
     def add(name: str, component: int, index: Index) -> None:
@@ -59,8 +68,15 @@ def needed(problem: Problem) -> dict[str, Request]:
             if stream.component in declaration.components:
                 add(name, declaration.components.index(stream.component), stream.index)
     for component, imposed in plan_hard_conditions(problem).items():
-        stated = [*(value for value, _ in imposed.sides), *(each for each in (imposed.start, imposed.rate) if each is not None)]
+        stated = [
+            *(value for value, _ in imposed.sides),
+            *(each for each in (imposed.start, imposed.rate) if each is not None),
+        ]
         for field in set().union(*(each.atoms(InputField) for each in stated)):
             for index in problem.derivatives().get(component, ()):
                 add(field.func.declaration.name, field.func.component, index)
-    return {name: Request({k: frozenset(found) for k, found in own.items()}) for name, own in wanted.items() if own}
+    return {
+        name: Request({k: frozenset(found) for k, found in own.items()})
+        for name, own in wanted.items()
+        if own
+    }

@@ -1,4 +1,5 @@
-"""One field and its problem, with the points and the exact answers that derivative backends are held against."""
+"""One field and its problem, with the points and the exact answers that derivative backends are
+held against."""
 
 from __future__ import annotations
 
@@ -48,7 +49,8 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Case:
-    """What all backends are tried on: a field, the points of a batch and a grid, and what the residuals need of it."""
+    """What all backends are tried on: a field, the points of a batch and a grid, and what the
+    residuals need of it."""
 
     loss: PhysicsLoss  # by autograd, the exact one
     field: Field
@@ -59,18 +61,29 @@ class Case:
     exact: ExactSolution | None
 
     @staticmethod
-    def of(problem: Problem, field: Field, batch: Any, exact: ExactSolution | Mapping[str, object] | None = None) -> Case:
+    def of(
+        problem: Problem,
+        field: Field,
+        batch: Any,
+        exact: ExactSolution | Mapping[str, object] | None = None,
+    ) -> Case:
         """The trial of a field on a batch."""
         loss = PhysicsLoss(problem, "autograd")
         needed: dict[int, set[Index]] = {}
         for term in loss.strong:
             for stream in term.streams():
                 if not stream.known:
-                    needed.setdefault(loss.components.index(stream.component), set()).add(stream.index)
+                    needed.setdefault(loss.components.index(stream.component), set()).add(
+                        stream.index
+                    )
         request = Request({c: frozenset(indices) for c, indices in sorted(needed.items())})
         scattered = batch.points[domain(problem).name].points
         lattice = capabilities_of(field).grid or cover(problem, batch, scattered.shape[1])
-        grid = lattice.points(scattered.dtype, scattered.device).expand(len(scattered), -1, -1).contiguous()
+        grid = (
+            lattice.points(scattered.dtype, scattered.device)
+            .expand(len(scattered), -1, -1)
+            .contiguous()
+        )
         with told(field, scattered), torch.no_grad():
             field(grid if capabilities_of(field).grid else scattered[:, :1])
         if exact is None and isinstance(field, ExactSolution):
@@ -83,13 +96,19 @@ class Case:
 
     @property
     def pointwise(self) -> bool:
-        """Whether autograd in the points is the derivative of the field, so that an exact answer is known."""
+        """Whether autograd in the points is the derivative of the field, so that an exact answer
+        is known."""
         return capabilities_of(self.field).pointwise
 
     @property
     def keys(self) -> list[tuple[int, Index]]:
         """Every derivative asked for, the values left out, lowest orders first."""
-        found = [(c, index) for c, indices in self.request.indices.items() for index in indices if any(index)]
+        found = [
+            (c, index)
+            for c, indices in self.request.indices.items()
+            for index in indices
+            if any(index)
+        ]
         return sorted(found, key=lambda key: (key[0], sum(key[1]), key[1]))
 
     @property
@@ -102,45 +121,79 @@ class Case:
     def contests(self, chosen: str | Backend) -> list[Comparison]:
         """A backend with each set of points it is tried on."""
         if not isinstance(chosen, str):
-            label = next((name for name, kind in DERIVATIVES.items() if isinstance(chosen, kind)), type(chosen).__name__)
-            anywhere = isinstance(chosen, (Autograd, Taylor, LeastSquares)) or getattr(chosen, "mode", "grid") != "grid"
+            label = next(
+                (name for name, kind in DERIVATIVES.items() if isinstance(chosen, kind)),
+                type(chosen).__name__,
+            )
+            anywhere = (
+                isinstance(chosen, (Autograd, Taylor, LeastSquares))
+                or getattr(chosen, "mode", "grid") != "grid"
+            )
             return [self._contest(label, chosen, self.scattered if anywhere else self.grid)]
         if chosen == "finite_difference":
             stencil, grid = FiniteDifference(mode="stencil"), FiniteDifference(mode="grid")
-            return [self._contest(chosen, stencil, self.scattered), self._contest(chosen, grid, self.grid)]
+            return [
+                self._contest(chosen, stencil, self.scattered),
+                self._contest(chosen, grid, self.grid),
+            ]
         if chosen == "fourier":
             period = self.loss.axes.period
             if any(period) and not all(period):
-                return [self._contest("fourier, else finite_difference", Fourier(rest=FiniteDifference(order=4)), self.grid)]
+                return [
+                    self._contest(
+                        "fourier, else finite_difference",
+                        Fourier(rest=FiniteDifference(order=4)),
+                        self.grid,
+                    )
+                ]
         on_grid = chosen in ("fourier", "fourier_continuation") or not self.pointwise
-        return [self._contest(chosen, DERIVATIVES[chosen](), self.grid if on_grid else self.scattered)]
+        return [
+            self._contest(chosen, DERIVATIVES[chosen](), self.grid if on_grid else self.scattered)
+        ]
 
     def _contest(self, label: str, backend: Backend, points: Tensor) -> Comparison:
         return Comparison(label, backend, points, PhysicsLoss(self.loss.problem, backend))
 
-    def exact_derivatives(self, points: Tensor, request: Request | None = None) -> dict[Key, Tensor]:
-        """Derivatives of the field by autograd, in blocks; by default all that the residuals need. Shapes: points "b n D" -> "b n" each."""
-        blocks = [Autograd().evaluate(self.field, part, request or self.request) for part in points.split(BLOCK, 1)]
+    def exact_derivatives(
+        self, points: Tensor, request: Request | None = None
+    ) -> dict[Key, Tensor]:
+        """Derivatives of the field by autograd, in blocks; by default all that the residuals
+        need. Shapes: points "b n D" -> "b n" each."""
+        blocks = [
+            Autograd().evaluate(self.field, part, request or self.request)
+            for part in points.split(BLOCK, 1)
+        ]
         return {key: torch.cat([block[key].detach() for block in blocks], 1) for key in blocks[0]}
 
     def exact_residuals(self, points: Tensor, field: Field | None = None) -> dict[str, Tensor]:
-        """Residuals of the field, or of another one, by autograd, in blocks. Shapes: points "b n D" -> "b n k" each."""
+        """Residuals of the field, or of another one, by autograd, in blocks. Shapes: points "b n
+        D" -> "b n k" each."""
         blocks = [self.residuals(self.loss, part, field) for part in points.split(BLOCK, 1)]
-        return {label: torch.cat([block[label].detach() for block in blocks], 1) for label in blocks[0]}
+        return {
+            label: torch.cat([block[label].detach() for block in blocks], 1) for label in blocks[0]
+        }
 
-    def errors(self, found: Mapping[Key, Tensor], exact: Callable[[int, Index], Tensor]) -> dict[str, float]:
+    def errors(
+        self, found: Mapping[Key, Tensor], exact: Callable[[int, Index], Tensor]
+    ) -> dict[str, float]:
         """Relative root mean square error of every derivative, by name."""
         return {self.name(*key): relative(found[key], exact(*key)) for key in self.keys}
 
-    def residuals(self, loss: PhysicsLoss, points: Tensor, field: Field | None = None) -> dict[str, Tensor]:
+    def residuals(
+        self, loss: PhysicsLoss, points: Tensor, field: Field | None = None
+    ) -> dict[str, Tensor]:
         """The residual of every equation at the points. Shapes: "b n k" each."""
-        inputs = {name: lambda x, name=name: self.batch.evaluate(name, x) for name in loss.problem.inputs}
+        inputs = {
+            name: lambda x, name=name: self.batch.evaluate(name, x) for name in loss.problem.inputs
+        }
         return loss.residuals(field or self.field, points, inputs, self.batch.params)
 
     def step(self, contest: Comparison) -> Callable[[], None]:
-        """A backend's share of a training step: the mean square residual and its gradient in all that the field was made from.
+        """A backend's share of a training step: the mean square residual and its gradient in all
+        that the field was made from.
 
-        Where a field separates its latent tensors from its decoder, those are the leaves: the trunk costs every backend the same.
+        Where a field separates its latent tensors from its decoder, those are the leaves: the trunk
+        costs every backend the same.
         """
         field: Any = self.field
         if hasattr(field, "with_latent"):
@@ -149,7 +202,11 @@ class Case:
         parameters = leaves(probe) if probe.requires_grad else ()
 
         def work() -> None:
-            loss = torch.cat(list(self.residuals(contest.loss, contest.points, field).values()), -1).square().mean()
+            loss = (
+                torch.cat(list(self.residuals(contest.loss, contest.points, field).values()), -1)
+                .square()
+                .mean()
+            )
             if parameters:
                 torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
 
@@ -157,9 +214,11 @@ class Case:
 
 
 def cover(problem: Problem, batch: Any, count: int) -> Lattice:
-    """A lattice of about `count` nodes: over a box domain and the whole time, else over a cube inside the domains of all samples.
+    """A lattice of about `count` nodes: over a box domain and the whole time, else over a cube
+    inside the domains of all samples.
 
-    The cube is inscribed in the largest ball about one of the batch's points that fits every sample.
+    The cube is inscribed in the largest ball about one of the batch's points that fits every
+    sample.
     """
     region = domain(problem)
     lower, upper = getattr(region.shape, "lower", ()), getattr(region.shape, "upper", ())
@@ -176,8 +235,13 @@ def cover(problem: Problem, batch: Any, count: int) -> Lattice:
         low, high = (centre - half).tolist(), (centre + half).tolist()
     periodic = [c.name in region.periodic for c in problem.coordinates]
     if problem.time is not None:
-        low, high, periodic = [*low, float(problem.time.start)], [*high, float(problem.time.end)], [*periodic, problem.time.periodic]
-    per_axis = max(round(count ** (1 / len(low))), 12)  # what a continuation of 6 points at either end needs
+        low, high, periodic = (
+            [*low, float(problem.time.start)],
+            [*high, float(problem.time.end)],
+            [*periodic, problem.time.periodic],
+        )
+    # what a continuation of 6 points at either end needs
+    per_axis = max(round(count ** (1 / len(low))), 12)
     return Lattice(tuple(low), tuple(high), (per_axis,) * len(low), tuple(periodic))
 
 
@@ -187,6 +251,7 @@ def rms(values: Tensor) -> float:
 
 
 def relative(found: Tensor, exact: Tensor) -> float:
-    """Root mean square of the error over that of the exact values; the error itself where those vanish."""
+    """Root mean square of the error over that of the exact values; the error itself where those
+    vanish."""
     size = rms(exact)
     return rms(found.double() - exact.double()) / (size if size > 0 else 1.0)

@@ -1,4 +1,5 @@
-"""Pictures of a comparison of derivatives: error against cost, error against spacing, smoothness, length of the gradient."""
+"""Pictures of a comparison of derivatives: error against cost, error against spacing,
+smoothness, length of the gradient."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ from compiler.derivatives.precision import wavelength
 from compiler.lowering.closed_form import ExactSolution
 from pdespec.statements.problem import Problem
 
-UNWRAPPED = Axes()  # one-sided at the ends: a field that does not repeat, on a domain that does, is drawn as well
+# one-sided at the ends: a field that does not repeat, on a domain that does, is drawn as well
+UNWRAPPED = Axes()
 MARKS = "osD^v<>pXh"
 Panel = tuple[str, np.ndarray]
 
@@ -42,7 +44,8 @@ def write_comparison(
     exact: ExactSolution | Mapping[str, object] | None = None,
     repeats: int = 5,
 ) -> Table:
-    """The comparison as `comparison.txt` and `.csv`, with `cost.png`, `spacing.png`, `smoothness.png` and `gradient.png` beside them."""
+    """The comparison as `comparison.txt` and `.csv`, with `cost.png`, `spacing.png`,
+    `smoothness.png` and `gradient.png` beside them."""
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     table = compare(problem, field, batch, derivatives, exact=exact, repeats=repeats)
@@ -68,7 +71,8 @@ def colour(label: str) -> str:
 
 
 def cost_picture(table: Table) -> Figure:
-    """The worst error of the highest derivatives against time and against memory, one mark a backend.
+    """The worst error of the highest derivatives against time and against memory, one mark a
+    backend.
 
     An error of zero is that of the reference itself: a hollow mark below all that was measured.
     """
@@ -84,8 +88,20 @@ def cost_picture(table: Table) -> Figure:
         for k, (row, error) in enumerate(zip(rows, errors, strict=True)):
             reference = {} if error > 0 else {"markerfacecolor": "none"}
             label = f"{row.backend}, {row.layout}" + ("" if error > 0 else " (the reference)")
-            axes.plot(measure(row), error or below, MARKS[k % len(MARKS)], color=colour(row.backend), ms=8, label=label, ls="", **reference)
-        axes.set(xlabel=f"{unit} for the residual and its gradient", ylabel=f"relative error, derivatives of order {order}")
+            axes.plot(
+                measure(row),
+                error or below,
+                MARKS[k % len(MARKS)],
+                color=colour(row.backend),
+                ms=8,
+                label=label,
+                ls="",
+                **reference,
+            )
+        axes.set(
+            xlabel=f"{unit} for the residual and its gradient",
+            ylabel=f"relative error, derivatives of order {order}",
+        )
         axes.set(xscale="log", yscale="log")
         axes.margins(x=0.15, y=0.15)
         few_ticks(axes.xaxis, [measure(row) for row in rows])
@@ -96,7 +112,8 @@ def cost_picture(table: Table) -> Figure:
 
 
 def few_ticks(axis: Axis, values: Sequence[float]) -> None:
-    """Labels at 1, 2 and 5 times powers of ten within two decades, at powers of ten beyond, none between."""
+    """Labels at 1, 2 and 5 times powers of ten within two decades, at powers of ten beyond, none
+    between."""
     near = max(values) <= 100 * min(values)
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if near else (1.0,)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -104,9 +121,11 @@ def few_ticks(axis: Axis, values: Sequence[float]) -> None:
 
 
 def spacing_picture(swept: ConvergenceStudy) -> Figure:
-    """Error against spacing on double logarithmic axes, one panel an order of derivative, fitted orders in the legend below it.
+    """Error against spacing on double logarithmic axes, one panel an order of derivative, fitted
+    orders in the legend below it.
 
-    The dotted line is the round-off `eps/2 (l/h)^order` of a difference over one spacing, for one wave across the points.
+    The dotted line is the round-off `eps/2 (l/h)^order` of a difference over one spacing, for one
+    wave across the points.
     """
     orders = sorted({each.order for each in swept.series})
     figure = Figure(figsize=(4.5 * len(orders) + 1, 6), layout="constrained")
@@ -114,14 +133,42 @@ def spacing_picture(swept: ConvergenceStudy) -> Figure:
         own = [each for each in swept.series if each.order == order]
         for k, each in enumerate(own):
             shown = [error or math.nan for error in each.errors]
-            style = {"color": colour(each.backend), "ls": "-" if colour(each.backend) not in {colour(o.backend) for o in own[:k]} else "--"}
-            axes.loglog(each.spacings, shown, MARKS[k % len(MARKS)], ms=4, label=f"{each.backend}: {each.slope:.1f}", **style)
+            style = {
+                "color": colour(each.backend),
+                "ls": "-"
+                if colour(each.backend) not in {colour(o.backend) for o in own[:k]}
+                else "--",
+            }
+            axes.loglog(
+                each.spacings,
+                shown,
+                MARKS[k % len(MARKS)],
+                ms=4,
+                label=f"{each.backend}: {each.slope:.1f}",
+                **style,
+            )
         spacings = np.array(sorted({h for each in own for h in each.spacings}))
         roundoff = swept.precision * (wavelength(1.0) / spacings) ** order
-        axes.loglog(spacings, roundoff, ":", color="0.4", label=f"round-off of values known to {swept.precision:.0e}")
+        axes.loglog(
+            spacings,
+            roundoff,
+            ":",
+            color="0.4",
+            label=f"round-off of values known to {swept.precision:.0e}",
+        )
         axes.axhline(0.01, color="0.6", lw=0.8, ls=":")
-        axes.set(xlabel="spacing, share of an axis", ylabel="relative error", title=f"derivatives of order {order}")
-        axes.legend(fontsize=7, title="fitted order", title_fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.17))
+        axes.set(
+            xlabel="spacing, share of an axis",
+            ylabel="relative error",
+            title=f"derivatives of order {order}",
+        )
+        axes.legend(
+            fontsize=7,
+            title="fitted order",
+            title_fontsize=7,
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.17),
+        )
         few_ticks(axes.xaxis, list(spacings))
         axes.grid(alpha=0.25)
     figure.suptitle(f"{swept.problem}: error against spacing", fontsize=11)
@@ -129,20 +176,35 @@ def spacing_picture(swept: ConvergenceStudy) -> Figure:
 
 
 def smoothness_picture(trial: Case, count: int = 48) -> Figure:
-    """The highest derivative of the first unknown: closed form where known, autograd, finite differences on the drawn grid.
+    """The highest derivative of the first unknown: closed form where known, autograd, finite
+    differences on the drawn grid.
 
     To the right, by how much each differs from the first, on a scale of its own.
     """
-    component, index = max((key for key in trial.keys if key[0] == trial.keys[0][0]), key=lambda key: (sum(key[1]), key[1]))
+    component, index = max(
+        (key for key in trial.keys if key[0] == trial.keys[0][0]),
+        key=lambda key: (sum(key[1]), key[1]),
+    )
     drawn = slab(trial, count)
     request = Request({component: frozenset({index})})
     panels: list[Panel] = []
     if trial.exact is not None:
-        panels.append(("closed form", image(trial.exact.derivative(drawn.points, component, index), drawn)))
+        panels.append(
+            ("closed form", image(trial.exact.derivative(drawn.points, component, index), drawn))
+        )
     if trial.pointwise:
-        panels.append(("autograd", image(trial.exact_derivatives(drawn.points, request)[component, index], drawn)))
+        panels.append(
+            (
+                "autograd",
+                image(trial.exact_derivatives(drawn.points, request)[component, index], drawn),
+            )
+        )
     across = any(index[len(drawn.shape) :])  # no grid there: a stencil of the drawn step
-    backend = FiniteDifference(mode="stencil", step=drawn.step) if across else FiniteDifference(mode="grid")
+    backend = (
+        FiniteDifference(mode="stencil", step=drawn.step)
+        if across
+        else FiniteDifference(mode="grid")
+    )
     with torch.no_grad():
         numeric = backend.evaluate(trial.field, drawn.points, request, UNWRAPPED)[component, index]
     panels.append((f"finite differences, {drawn}", image(numeric, drawn)))
@@ -157,7 +219,8 @@ def smoothness_picture(trial: Case, count: int = 48) -> Figure:
 
 
 def gradient_picture(trial: Case, count: int = 16) -> Figure:
-    """The first unknown and the length of its gradient by autograd and by finite differences, on a grid and on one three times finer.
+    """The first unknown and the length of its gradient by autograd and by finite differences, on a
+    grid and on one three times finer.
 
     The gradient is that in the drawn coordinates of space.
     """
@@ -167,12 +230,27 @@ def gradient_picture(trial: Case, count: int = 16) -> Figure:
     for n in (count, 3 * count):
         drawn = slab(trial, n)
         axes = range(min(len(drawn.shape), len(trial.loss.problem.coordinates)))
-        request = Request({component: frozenset([value, *(tuple(int(k == axis) for k in range(dim)) for axis in axes)])})
+        request = Request(
+            {
+                component: frozenset(
+                    [value, *(tuple(int(k == axis) for k in range(dim)) for axis in axes)]
+                )
+            }
+        )
         with torch.no_grad():
-            found = FiniteDifference(mode="grid").evaluate(trial.field, drawn.points, request, UNWRAPPED)
-        panels = [(f"{trial.loss.components[component]}, {drawn}", image(found[component, value], drawn))]
+            found = FiniteDifference(mode="grid").evaluate(
+                trial.field, drawn.points, request, UNWRAPPED
+            )
+        panels = [
+            (f"{trial.loss.components[component]}, {drawn}", image(found[component, value], drawn))
+        ]
         if trial.pointwise:
-            panels.append(("|gradient|, autograd", image(length(trial.exact_derivatives(drawn.points, request)), drawn)))
+            panels.append(
+                (
+                    "|gradient|, autograd",
+                    image(length(trial.exact_derivatives(drawn.points, request)), drawn),
+                )
+            )
         panels.append(("|gradient|, finite differences", image(length(found), drawn)))
         rows.append((panels, drawn))
     width = len(rows[0][0])
@@ -188,7 +266,8 @@ def gradient_picture(trial: Case, count: int = 16) -> Figure:
 class Slab:
     """A grid over the first two coordinates, the others held fixed.
 
-    Shapes: points "b n D"; `shape` and `names` of the drawn axes; `limits` low, high of the first, low, high of the second.
+    Shapes: points "b n D"; `shape` and `names` of the drawn axes; `limits` low, high of the first,
+    low, high of the second.
     """
 
     points: Tensor
@@ -205,7 +284,8 @@ class Slab:
 
 
 def slab(trial: Case, count: int) -> Slab:
-    """`count` points along either drawn axis of what a grid covers; further coordinates in the middle, time at its end."""
+    """`count` points along either drawn axis of what a grid covers; further coordinates in the
+    middle, time at its end."""
     problem, like = trial.loss.problem, trial.scattered
     region = cover(problem, trial.batch, 1)
     drawn = min(2, len(region.shape))
@@ -216,15 +296,27 @@ def slab(trial: Case, count: int) -> Slab:
             columns.append(low + (high - low) / steps * torch.arange(count, dtype=torch.float64))
         else:
             last = problem.time is not None and k == len(region.shape) - 1
-            columns.append(torch.tensor([high if last else 0.5 * (low + high)], dtype=torch.float64))
+            columns.append(
+                torch.tensor([high if last else 0.5 * (low + high)], dtype=torch.float64)
+            )
     points = torch.stack(torch.meshgrid(*columns, indexing="ij"), -1).reshape(1, -1, len(columns))
     limits = tuple(float(end) for column in columns[:drawn] for end in (column[0], column[-1]))
-    return Slab(points.to(like).expand(len(like), -1, -1).contiguous(), (count,) * drawn, trial.loss.names[:drawn], limits)
+    return Slab(
+        points.to(like).expand(len(like), -1, -1).contiguous(),
+        (count,) * drawn,
+        trial.loss.names[:drawn],
+        limits,
+    )
 
 
 def length(found: Mapping[tuple[int, Index | str], Tensor]) -> Tensor:
     """Euclidean norm of the first derivatives among some answers. Shapes: "b n"."""
-    return torch.stack([value for (_, index), value in found.items() if any(index)]).square().sum(0).sqrt()
+    return (
+        torch.stack([value for (_, index), value in found.items() if any(index)])
+        .square()
+        .sum(0)
+        .sqrt()
+    )
 
 
 def image(values: Tensor, drawn: Slab) -> np.ndarray:
@@ -243,6 +335,14 @@ def _row(figure: Figure, row: np.ndarray, panels: list[Panel], drawn: Slab) -> N
             axes.plot(np.linspace(drawn.limits[0], drawn.limits[1], len(values)), values)
             axes.set_ylim(low, high)
             continue
-        shown = axes.imshow(values.T, origin="lower", extent=drawn.limits, aspect="auto", vmin=low, vmax=high, cmap="viridis")
+        shown = axes.imshow(
+            values.T,
+            origin="lower",
+            extent=drawn.limits,
+            aspect="auto",
+            vmin=low,
+            vmax=high,
+            cmap="viridis",
+        )
         axes.set_ylabel(drawn.names[1], rotation=0)
         figure.colorbar(shown, ax=axes, shrink=0.8).ax.tick_params(labelsize=7)

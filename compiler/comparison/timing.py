@@ -14,7 +14,8 @@ from torch.utils._pytree import tree_leaves
 
 
 def seconds(work: Callable[[], Any], device: torch.device | str = "cpu") -> float:
-    """CPU seconds of this process for one run, which a loaded machine hardly changes; wall seconds to the end of the queue on CUDA."""
+    """CPU seconds of this process for one run, which a loaded machine hardly changes; wall
+    seconds to the end of the queue on CUDA."""
     if torch.device(device).type == "cpu":
         start = time.process_time()
         work()
@@ -27,11 +28,12 @@ def seconds(work: Callable[[], Any], device: torch.device | str = "cpu") -> floa
 
 
 class PeakMemory(TorchDispatchMode):
-    """Bytes of all tensors that operations inside the block made and something still holds: saved for backward or in flight.
+    """Bytes of all tensors that operations inside the block made and something still holds: saved
+    for backward or in flight.
 
-    `with PeakMemory() as memory: ...; memory.peak`. Counted from the life of each storage, so the figure is the same on every run and
-    machine; buffers inside one operation (FFT plans, GEMM packing) are not seen.
-    Units: bytes.
+    `with PeakMemory() as memory: ...; memory.peak`. Counted from the life of each storage, so the
+    figure is the same on every run and machine; buffers inside one operation (FFT plans, GEMM
+    packing) are not seen. Units: bytes.
     """
 
     def __init__(self) -> None:
@@ -40,7 +42,9 @@ class PeakMemory(TorchDispatchMode):
         self.peak = 0
         self._sizes: dict[int, int] = {}
 
-    def __torch_dispatch__(self, operation: Any, types: Any, arguments: tuple = (), keywords: dict | None = None) -> Any:
+    def __torch_dispatch__(
+        self, operation: Any, types: Any, arguments: tuple = (), keywords: dict | None = None
+    ) -> Any:
         keywords = keywords or {}
         for tensor in tree_leaves((arguments, keywords)):
             if isinstance(tensor, Tensor):

@@ -22,10 +22,12 @@ from pdespec.symbols import Scalar
 
 @dataclass(frozen=True)
 class PointSet:
-    """Collocation points of one region, uniform in its measure and in time where there are no weights.
+    """Collocation points of one region, uniform in its measure and in time where there are no
+    weights.
 
-    Shapes: points "b n D", time last; normals "b n d", outward, on boundaries; measure "b", of the region in space; weights "b n", of
-    mean one: `measure * (weights * values).mean(1)` estimates an integral.
+    Shapes: points "b n D", time last; normals "b n d", outward, on boundaries; measure "b", of the
+    region in space; weights "b n", of mean one: `measure * (weights * values).mean(1)` estimates an
+    integral.
     """
 
     points: Tensor
@@ -35,11 +37,21 @@ class PointSet:
 
     def map(self, function: Callable[[Tensor], Tensor]) -> PointSet:
         """A function applied to every tensor."""
-        normals, weights = (None if each is None else function(each) for each in (self.normals, self.weights))
+        normals, weights = (
+            None if each is None else function(each) for each in (self.normals, self.weights)
+        )
         return PointSet(function(self.points), normals, function(self.measure), weights)
 
 
-def place(drawn: Draws, key: str, kind: str, region: Region, counts: Mapping[str, int], chance: Chance, points_by: str) -> PointSet:
+def place(
+    drawn: Draws,
+    key: str,
+    kind: str,
+    region: Region,
+    counts: Mapping[str, int],
+    chance: Chance,
+    points_by: str,
+) -> PointSet:
     """Collocation points of one region, as many as `counts` says by key or by kind."""
     geometry = drawn.geometry[region.domain.name]
     count = counts[key] if key in counts else counts[kind]
@@ -57,7 +69,12 @@ def place(drawn: Draws, key: str, kind: str, region: Region, counts: Mapping[str
     measure = geometry.measure(region if isinstance(region, Boundary) else None)
     if kind == "initial":
         time = float(sp.S(_stated_on(drawn, key).at))
-        return PointSet(torch.cat([points, torch.full_like(points[..., :1], time)], -1), normals, measure, weights)
+        return PointSet(
+            torch.cat([points, torch.full_like(points[..., :1], time)], -1),
+            normals,
+            measure,
+            weights,
+        )
     return PointSet(in_time(drawn, points, chance), normals, measure, weights)
 
 
@@ -67,7 +84,8 @@ def _stated_on(drawn: Draws, key: str) -> Condition:
 
 
 def _at_point(drawn: Draws, condition: Condition, count: int, chance: Chance) -> PointSet:
-    """The point of a condition in every sample: once, or at several times where it holds at all of them. It counts as of measure one."""
+    """The point of a condition in every sample: once, or at several times where it holds at all
+    of them. It counts as of measure one."""
     numbers = Numbers(drawn.params, drawn.size, drawn.dtype, drawn.device)
     place = numbers.point(condition.place)[:, None]
     if condition.at is not None:
@@ -77,26 +95,45 @@ def _at_point(drawn: Draws, condition: Condition, count: int, chance: Chance) ->
     return PointSet(place, None, torch.ones_like(place[:, 0, 0]))
 
 
-def _on_interface(drawn: Draws, region: Boundary, count: int, chance: Chance, sobol: bool) -> PointSet:
+def _on_interface(
+    drawn: Draws, region: Boundary, count: int, chance: Chance, sobol: bool
+) -> PointSet:
     """Points of a surface inside of a domain (see `compiler.data.interfaces`)."""
     if region.kind == "level":
         geometry = drawn.geometry[region.domain.name]
-        found = on_level(drawn, region, lambda n: in_time(drawn, geometry.interior(n, chance, sobol), chance), count)
+        found = on_level(
+            drawn,
+            region,
+            lambda n: in_time(drawn, geometry.interior(n, chance, sobol), chance),
+            count,
+        )
         return PointSet(found.points, found.normals, found.measure, found.weights)
     found = on_boundary(drawn, region, sides(drawn.problem, region), count, chance, sobol)
-    return PointSet(in_time(drawn, found.points, chance), found.normals, found.measure, found.weights)
+    return PointSet(
+        in_time(drawn, found.points, chance), found.normals, found.measure, found.weights
+    )
 
 
-def _nodes(drawn: Draws, region: Region, count: int, chance: Chance) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Nodes of a mesh, in any order where there is time: cells are numbered from one end to the other, and time follows the index."""
+def _nodes(
+    drawn: Draws, region: Region, count: int, chance: Chance
+) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Nodes of a mesh, in any order where there is time: cells are numbered from one end to the
+    other, and time follows the index."""
     from compiler.data.quadrature import nodes  # needs the finite-element library
 
-    names = {symbol.declaration.name for symbol in shape_symbols(region.domain.shape) if isinstance(symbol, Scalar)}
-    moving = sorted(name for name in names if name in drawn.params and drawn.params[name].requires_grad)
+    names = {
+        symbol.declaration.name
+        for symbol in shape_symbols(region.domain.shape)
+        if isinstance(symbol, Scalar)
+    }
+    moving = sorted(
+        name for name in names if name in drawn.params and drawn.params[name].requires_grad
+    )
     if moving:
         raise fail(
             "B03",
-            f"the nodes of a mesh of `{region.domain.name}` have no derivative in the shape's {', '.join(moving)}",
+            f"the nodes of a mesh of `{region.domain.name}` have no derivative in the shape's"
+            f" {', '.join(moving)}",
             "take points_by='sobol', whose points and measures move with the shape",
         )
     points, normals, weights = nodes(drawn, region, count)
@@ -107,9 +144,13 @@ def _nodes(drawn: Draws, region: Region, count: int, chance: Chance) -> tuple[Te
 
 
 def in_time(drawn: Draws, points: Tensor, chance: Chance) -> Tensor:
-    """Points with a time each, one in every n-th part of the interval, in order: a sequence that fills space evenly and its index fill
-    space and time evenly (Hammersley's construction)."""
+    """Points with a time each, one in every n-th part of the interval, in order: a sequence that
+    fills space evenly and its index fill space and time evenly (Hammersley's construction).
+    """
     if drawn.problem.time is None:
         return points
-    share = ((torch.arange(points.shape[1], device=chance.device) + chance.uniform(points.shape[1])) / points.shape[1]).to(points)
+    share = (
+        (torch.arange(points.shape[1], device=chance.device) + chance.uniform(points.shape[1]))
+        / points.shape[1]
+    ).to(points)
     return torch.cat([points, (drawn.start + drawn.duration * share)[..., None]], -1)

@@ -37,9 +37,9 @@ from pdespec.symbols import Input, InputField, Param, Scalar
 class Draws:
     """The params, domains and input functions of `size` samples of a problem.
 
-    `unit` is the size of the defect of the ansatz, and `gain` times that of what the network is left to find, see
-    `compiler.batches.ansatz_residual`.
-    Shapes: params "b" each, "b k" where sized; functions take points "b n d", with time last where the input depends on time.
+    `unit` is the size of the defect of the ansatz, and `gain` times that of what the network is
+    left to find, see `compiler.batches.ansatz_residual`. Shapes: params "b" each, "b k" where
+    sized; functions take points "b n d", with time last where the input depends on time.
     """
 
     problem: Problem
@@ -60,11 +60,16 @@ class Draws:
     @property
     def duration(self) -> float:
         """The length of the time interval; 1 without time."""
-        return 1.0 if self.problem.time is None else float(self.problem.time.end - self.problem.time.start)
+        return (
+            1.0
+            if self.problem.time is None
+            else float(self.problem.time.end - self.problem.time.start)
+        )
 
     @cached_property
     def attached(self) -> bool:
-        """Whether params or input functions hang on tensors that require grad: what is computed from them then keeps its graph.
+        """Whether params or input functions hang on tensors that require grad: what is computed
+        from them then keeps its graph.
 
         A caller's function is asked at one point, since it may close over anything.
         """
@@ -72,9 +77,15 @@ class Draws:
             return True
         if not self.functions:
             return False
-        at = next(iter(self.geometry.values())).interior(1, torch.Generator(self.device).manual_seed(0))
-        place = torch.cat([at, at.new_full((*at.shape[:2], self.problem.time is not None), self.start)], -1)
-        return any(self.evaluate(name, place, continued=True).requires_grad for name in self.functions)
+        at = next(iter(self.geometry.values())).interior(
+            1, torch.Generator(self.device).manual_seed(0)
+        )
+        place = torch.cat(
+            [at, at.new_full((*at.shape[:2], self.problem.time is not None), self.start)], -1
+        )
+        return any(
+            self.evaluate(name, place, continued=True).requires_grad for name in self.functions
+        )
 
     def evaluate(self, name: str, points: Tensor, continued: bool = False) -> Tensor:
         """An input function at points; `continued` asks for its smooth continuation off a boundary.
@@ -90,28 +101,46 @@ class Draws:
                 f"did you mean `{near}`?" if near else f"it has {', '.join(inputs) or 'none'}",
             )
         if name not in self.functions:
-            raise fail("B03", f"input `{name}` was not given", f'pass inputs={{"{name}": ...}}, a callable of points, to compiler.instance')
+            raise fail(
+                "B03",
+                f"input `{name}` was not given",
+                f'pass inputs={{"{name}": ...}}, a callable of points, to compiler.instance',
+            )
         declaration = inputs[name]
         spatial = len(self.problem.coordinates)
         width = spatial + (declaration.time is not None)
-        if points.ndim != 3 or points.shape[0] != self.size or points.shape[-1] not in (width, len(self.problem.variables)):
+        if (
+            points.ndim != 3
+            or points.shape[0] != self.size
+            or points.shape[-1] not in (width, len(self.problem.variables))
+        ):
             axes = ", ".join(variable.name for variable in self.problem.variables[:width])
             raise fail(
-                "B01", f"points have shape {tuple(points.shape)}, `{name}` needs ({self.size}, n, {width})", f"coordinates are {axes}"
+                "B01",
+                f"points have shape {tuple(points.shape)}, `{name}` needs ({self.size}, n,"
+                f" {width})",
+                f"coordinates are {axes}",
             )
         function = self.functions[name]
         at = points[..., :width]
-        return function.extend(at, self.geometry[declaration.region.domain.name]) if continued else function(at)
+        return (
+            function.extend(at, self.geometry[declaration.region.domain.name])
+            if continued
+            else function(at)
+        )
 
     def known(self, expression: sp.Expr, points: Tensor) -> Tensor:
-        """An expression in coordinates, time, params and inputs, these continued off their boundaries. Shapes: points "b n D" -> "b n"."""
+        """An expression in coordinates, time, params and inputs, these continued off their
+        boundaries. Shapes: points "b n D" -> "b n"."""
         expression = constants(expression)
         fields = sorted(expression.atoms(InputField), key=lambda each: each.func.__name__)
         stands = {each: sp.Symbol(f"{each.func.__name__}_") for each in fields}
         compiled = graph((expression.xreplace(stands),))
         values: dict[sp.Symbol, Tensor] = {}
         for each, symbol in stands.items():
-            values[symbol] = self.evaluate(each.func.declaration.name, points, continued=True)[..., each.func.component]
+            values[symbol] = self.evaluate(each.func.declaration.name, points, continued=True)[
+                ..., each.func.component
+            ]
         numbers = Numbers(self.params, self.size, self.dtype, self.device)
         for symbol in compiled.symbols:
             if isinstance(symbol, Scalar):
@@ -121,13 +150,16 @@ class Draws:
         return compiled(values, points[..., 0])[0]
 
     def map(self, function: Callable[[Tensor], Tensor], size: int | None = None) -> Draws:
-        """A function applied to every tensor: another dtype or device, or some of the samples (`size` of them)."""
+        """A function applied to every tensor: another dtype or device, or some of the samples
+        (`size` of them)."""
         probe = function(torch.zeros(self.size, dtype=self.dtype, device=self.device))
         return replace(
             self,
             size=self.size if size is None else size,
             params={name: function(value) for name, value in self.params.items()},
-            geometry={name: geometry.map(function, size) for name, geometry in self.geometry.items()},
+            geometry={
+                name: geometry.map(function, size) for name, geometry in self.geometry.items()
+            },
             functions={name: each.map(function) for name, each in self.functions.items()},
             unit=None if self.unit is None else function(self.unit),
             dtype=probe.dtype,
@@ -138,12 +170,23 @@ class Draws:
 @lru_cache(maxsize=64)
 def drawn_symbols(problem: Problem) -> tuple[Scalar, ...]:
     """Drawn params, by component, that equations, functionals or conditions hold."""
-    stated = [each for part in (*problem.equations.values(), *problem.conditions.values()) for each in (part.lhs, part.rhs)]
+    stated = [
+        each
+        for part in (*problem.equations.values(), *problem.conditions.values())
+        for each in (part.lhs, part.rhs)
+    ]
     stated += [density for functional in problem.functionals for density, _ in functional.terms]
     found = set().union(*(sp.sympify(each).free_symbols for each in stated))
     drawn = {name for name, param in problem.params.items() if param.law is not None}
-    symbols = [each for each in found if isinstance(each, Scalar) and each.declaration.name in drawn]
-    return tuple(sorted(symbols, key=lambda each: (list(problem.params).index(each.declaration.name), each.index)))
+    symbols = [
+        each for each in found if isinstance(each, Scalar) and each.declaration.name in drawn
+    ]
+    return tuple(
+        sorted(
+            symbols,
+            key=lambda each: (list(problem.params).index(each.declaration.name), each.index),
+        )
+    )
 
 
 def draw(problem: Problem, size: int, generator: torch.Generator | Chance) -> Draws:
@@ -159,9 +202,13 @@ def draw(problem: Problem, size: int, generator: torch.Generator | Chance) -> Dr
         if declaration.law is None:
             source = f" but read from {declaration.source!r}" if declaration.source else ""
             raise fail(
-                "B03", f"input `{name}` is not drawn from a law{source}", f'pass it: compiler.instance(problem, inputs={{"{name}": ...}})'
+                "B03",
+                f"input `{name}` is not drawn from a law{source}",
+                f'pass it: compiler.instance(problem, inputs={{"{name}": ...}})',
             )
-        functions[name] = draw_functions(declaration.law, len(declaration.components), _place(declaration, start), chance)
+        functions[name] = draw_functions(
+            declaration.law, len(declaration.components), _place(declaration, start), chance
+        )
     return replace(start, functions=functions)
 
 
@@ -173,7 +220,8 @@ def given(
     device: torch.device,
     size: int = 1,
 ) -> Draws:
-    """Samples with the caller's params and inputs. Raises: ProblemError S01 for names that do not exist, B03 for what is missing."""
+    """Samples with the caller's params and inputs. Raises: ProblemError S01 for names that do
+    not exist, B03 for what is missing."""
     known_names("param", params, {**problem.params, **problem.trainables}, problem.name)
     known_names("input", inputs, problem.inputs, problem.name)
     numbers = {}
@@ -186,15 +234,27 @@ def given(
     for name, declaration in problem.inputs.items():
         if name not in inputs:
             raise fail(
-                "B03", f"input `{name}` was not given", f'pass inputs={{"{name}": ...}}: a callable of points, an expression or a number'
+                "B03",
+                f"input `{name}` was not given",
+                f'pass inputs={{"{name}": ...}}: a callable of points, an expression or a number',
             )
         functions[name] = _function(problem, declaration, inputs[name], size, dtype, device)
     return replace(_draws(problem, size, numbers, {}, device, dtype), functions=functions)
 
 
-def _draws(problem: Problem, size: int, params: Mapping[str, Tensor], functions: Mapping, device, dtype=torch.float64) -> Draws:
+def _draws(
+    problem: Problem,
+    size: int,
+    params: Mapping[str, Tensor],
+    functions: Mapping,
+    device,
+    dtype=torch.float64,
+) -> Draws:
     refuse_inadmissible(problem, Numbers(params, size, dtype, torch.device(device)))
-    geometry = {name: Geometry(domain, params, size, dtype, torch.device(device)) for name, domain in problem.domains.items()}
+    geometry = {
+        name: Geometry(domain, params, size, dtype, torch.device(device))
+        for name, domain in problem.domains.items()
+    }
     return Draws(problem, size, params, geometry, functions, dtype, torch.device(device))
 
 
@@ -202,20 +262,38 @@ def refuse_inadmissible(problem: Problem, numbers: Numbers) -> None:
     """Raises: ProblemError W08, naming sample, numbers and domain, where a shape has no inside."""
     for domain in problem.domains.values():
         for need in needed(domain.shape):
-            if not need.scalars or any(s.declaration.kind == "trainable" or _missing(s, numbers) for s in need.scalars):
+            if not need.scalars or any(
+                s.declaration.kind == "trainable" or _missing(s, numbers) for s in need.scalars
+            ):
                 continue
             if need.angle is None:
                 least = numbers(need.value).detach()
             else:
-                angles = torch.arange(ANGLES, dtype=numbers.dtype, device=numbers.device) * (2 * math.pi / ANGLES)
-                least = numbers.function([need.value], need.angle)(angles.expand(numbers.size, -1))[0].detach().amin(-1)
+                angles = torch.arange(ANGLES, dtype=numbers.dtype, device=numbers.device) * (
+                    2 * math.pi / ANGLES
+                )
+                least = (
+                    numbers.function([need.value], need.angle)(angles.expand(numbers.size, -1))[0]
+                    .detach()
+                    .amin(-1)
+                )
             if bool((least > 0).all()):
                 continue
             sample = int((~(least > 0)).nonzero()[0])
             drawn = [symbol for symbol in need.scalars if symbol.declaration.kind != "const"]
-            at = ", ".join(f"{symbol.name} = {float(numbers.value(symbol)[sample]):.6g}" for symbol in drawn)
-            message = f"{need.name} in `{domain.name}` is {float(least[sample]):.6g} in sample {sample}, where {at}"
-            raise fail("W08", message, "restrict the laws of these params, or give others", "a shape without an inside has no points")
+            at = ", ".join(
+                f"{symbol.name} = {float(numbers.value(symbol)[sample]):.6g}" for symbol in drawn
+            )
+            message = (
+                f"{need.name} in `{domain.name}` is {float(least[sample]):.6g} in sample {sample},"
+                f" where {at}"
+            )
+            raise fail(
+                "W08",
+                message,
+                "restrict the laws of these params, or give others",
+                "a shape without an inside has no points",
+            )
 
 
 def _missing(symbol: Scalar, numbers: Numbers) -> bool:
@@ -228,13 +306,16 @@ def _param(param: Param, size: int, chance: Chance) -> Tensor:
         return draw_numbers(param.law, shape, chance)
     if param.value is None:
         raise fail(
-            "B03", f"param `{param.name}` has neither law nor value", f'pass it: compiler.instance(problem, params={{"{param.name}": ...}})'
+            "B03",
+            f"param `{param.name}` has neither law nor value",
+            f'pass it: compiler.instance(problem, params={{"{param.name}": ...}})',
         )
     return torch.full((size, *shape), float(param.value), dtype=torch.float64, device=chance.device)
 
 
 def _place(declaration: Input, drawn: Draws) -> Place:
-    """The box over which a function is drawn: that of its domain for all params, and the time interval where it depends on time."""
+    """The box over which a function is drawn: that of its domain for all params, and the time
+    interval where it depends on time."""
     domain: Domain = declaration.region.domain
     lower, upper = box(domain)
     periodic = tuple(coordinate.name in domain.periodic for coordinate in domain.coordinates)
@@ -244,32 +325,60 @@ def _place(declaration: Input, drawn: Draws) -> Place:
             (*upper, float(declaration.time.end)),
             (*periodic, declaration.time.periodic),
         )
-    return Place(drawn.geometry[domain.name], lower, upper, periodic, isinstance(declaration.region, Boundary))
+    return Place(
+        drawn.geometry[domain.name],
+        lower,
+        upper,
+        periodic,
+        isinstance(declaration.region, Boundary),
+    )
 
 
-def _number(param: Param, value: object, size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """A param of all samples, from one number for all or one for each. Shapes: -> "b", "b k" where sized."""
+def _number(
+    param: Param, value: object, size: int, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """A param of all samples, from one number for all or one for each. Shapes: -> "b", "b k"
+    where sized."""
     shape = () if param.size is None else (param.size,)
     if isinstance(value, (list, tuple)) and any(isinstance(each, Tensor) for each in value):
-        value = torch.stack([as_number(each, param.name, dtype, device) for each in value])  # keeps their graph
-    tensor = as_number(float(value) if isinstance(value, sp.Expr) and value.is_real else value, param.name, dtype, device)
+        # keeps their graph
+        value = torch.stack([as_number(each, param.name, dtype, device) for each in value])
+    tensor = as_number(
+        float(value) if isinstance(value, sp.Expr) and value.is_real else value,
+        param.name,
+        dtype,
+        device,
+    )
     if tensor.numel() == 1 and tensor.ndim <= 2:
         return tensor.reshape(()).expand(size, *shape)
     if tensor.shape not in (shape, (1, *shape), (size, *shape)):
         wanted = shape or (f"({size},)" if size > 1 else "one number")
-        raise fail("B01", f"param `{param.name}` has shape {tuple(tensor.shape)}, {wanted} is needed")
+        raise fail(
+            "B01", f"param `{param.name}` has shape {tuple(tensor.shape)}, {wanted} is needed"
+        )
     return tensor.expand(size, *shape)
 
 
-def _function(problem: Problem, declaration: Input, value: object, size: int, dtype: torch.dtype, device: torch.device) -> InputFunction:
-    """The caller's input as a function of points: a callable as it is, an expression or number in closed form."""
+def _function(
+    problem: Problem,
+    declaration: Input,
+    value: object,
+    size: int,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> InputFunction:
+    """The caller's input as a function of points: a callable as it is, an expression or number
+    in closed form."""
     count = len(declaration.components)
     if declaration.complex and isinstance(value, (int, float, complex, sp.Expr, sp.MatrixBase)):
         value = column(exact(value))
     if isinstance(value, Tensor) and value.ndim == 0:
         return Constants(value.to(device, dtype).expand(size, count))
     if isinstance(value, Tensor):
-        message = f"input `{declaration.name}` is given as values of shape {tuple(value.shape)}, without the points they belong to"
+        message = (
+            f"input `{declaration.name}` is given as values of shape {tuple(value.shape)}, without"
+            " the points they belong to"
+        )
         raise fail(
             "B03",
             message,
@@ -283,14 +392,22 @@ def _function(problem: Problem, declaration: Input, value: object, size: int, dt
     if callable(value):
         return Given(value, declaration.name, count)
     raise fail(
-        "B01", f"input `{declaration.name}` is a {type(value).__name__}", "pass a callable of points, a SymPy expression or a number"
+        "B01",
+        f"input `{declaration.name}` is a {type(value).__name__}",
+        "pass a callable of points, a SymPy expression or a number",
     )
 
 
-def _closed_form(problem: Problem, declaration: Input, value: sp.Expr | sp.MatrixBase) -> Callable[[Tensor], Tensor]:
-    entries = tuple(sp.sympify(each) for each in (value if isinstance(value, sp.MatrixBase) else [value]))
+def _closed_form(
+    problem: Problem, declaration: Input, value: sp.Expr | sp.MatrixBase
+) -> Callable[[Tensor], Tensor]:
+    entries = tuple(
+        sp.sympify(each) for each in (value if isinstance(value, sp.MatrixBase) else [value])
+    )
     names = {variable.name: i for i, variable in enumerate(problem.variables)}
-    unknown = sorted({symbol.name for entry in entries for symbol in entry.free_symbols} - set(names))
+    unknown = sorted(
+        {symbol.name for entry in entries for symbol in entry.free_symbols} - set(names)
+    )
     if unknown:
         near = nearest(unknown[0], names)
         hint = f"did you mean `{near}`?" if near else f"the coordinates are {', '.join(names)}"
@@ -304,7 +421,9 @@ def _closed_form(problem: Problem, declaration: Input, value: sp.Expr | sp.Matri
     return function
 
 
-def known_names(kind: str, names: Mapping[str, object], declared: Mapping[str, object], problem: str) -> None:
+def known_names(
+    kind: str, names: Mapping[str, object], declared: Mapping[str, object], problem: str
+) -> None:
     """Raises: ProblemError S01, with the nearest name, for one that is not declared."""
     for name in names:
         if name not in declared:
@@ -314,10 +433,17 @@ def known_names(kind: str, names: Mapping[str, object], declared: Mapping[str, o
 
 
 def probed(problem: Problem, size: int = 4) -> Draws:
-    """A few samples, with numbers of magnitude 1 for what has no law: random phases for functions, so that no two agree by chance."""
+    """A few samples, with numbers of magnitude 1 for what has no law: random phases for
+    functions, so that no two agree by chance."""
     generator = torch.Generator().manual_seed(0)
     params = {
-        name: replace(p, law=Uniform(sp.S.Half, sp.S(2))) if p.law is None and p.value is None else p for name, p in problem.params.items()
+        name: (
+            replace(p, law=Uniform(sp.S.Half, sp.S(2))) if p.law is None and p.value is None else p
+        )
+        for name, p in problem.params.items()
     }
-    inputs = {name: replace(i, law=Gaussians(4, sp.S.One), source=None) if i.law is None else i for name, i in problem.inputs.items()}
+    inputs = {
+        name: replace(i, law=Gaussians(4, sp.S.One), source=None) if i.law is None else i
+        for name, i in problem.inputs.items()
+    }
     return draw(problem.revised(params=params, inputs=inputs), size, generator)

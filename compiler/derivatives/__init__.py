@@ -1,4 +1,5 @@
-"""Derivatives of a field at points: one question (`Request`), many ways to answer it (`DERIVATIVES`).
+"""Derivatives of a field at points: one question (`Request`), many ways to answer it
+(`DERIVATIVES`).
 
 Every module of this folder is loaded, so that a new backend is one file.
 """
@@ -13,7 +14,18 @@ from compiler.derivatives.autograd import Autograd
 from compiler.derivatives.finite_difference import FiniteDifference
 from compiler.derivatives.fourier import Fourier, low_pass
 from compiler.derivatives.fourier_continuation import FourierContinuation
-from compiler.derivatives.interface import DERIVATIVES, Backend, Form, Index, Key, Request, answer, order, parts, spell
+from compiler.derivatives.interface import (
+    DERIVATIVES,
+    Backend,
+    Form,
+    Index,
+    Key,
+    Request,
+    answer,
+    order,
+    parts,
+    spell,
+)
 from compiler.derivatives.layout import Axes, Grid, Layout, Scattered, recognise
 from compiler.derivatives.least_squares import LeastSquares
 from compiler.derivatives.taylor import Taylor
@@ -50,7 +62,8 @@ for _each in pkgutil.iter_modules(__path__):
 
 
 def exact(field: Callable[[Tensor], Tensor], points: Tensor, request: Request) -> dict[Key, Tensor]:
-    """Derivatives of a field to rounding: its own where it has them, as a reference solution does; else by jets, else by autograd."""
+    """Derivatives of a field to rounding: its own where it has them, as a reference solution
+    does; else by jets, else by autograd."""
     own = getattr(field, "derivatives", None)
     if own is not None:
         return own(points, request)

@@ -28,7 +28,8 @@ class Axial(Protocol):
         ...
 
 
-Rule = Callable[[Tensor, int, int, Grid], Tensor]  # (values (b, c, *shape), axis, order of derivative, grid) -> the same shape
+# (values (b, c, *shape), axis, order of derivative, grid) -> the same shape
+Rule = Callable[[Tensor, int, int, Grid], Tensor]
 
 
 def on_grid(
@@ -40,11 +41,12 @@ def on_grid(
     roundoff: RoundOff,
     prepare: Callable[[Tensor], Tensor] | None = None,
 ) -> dict[Key, Tensor]:
-    """Every requested derivative of the field's values on its grid, by `rule` along each axis in turn.
+    """Every requested derivative of the field's values on its grid, by `rule` along each axis in
+    turn.
 
-    `prepare` maps the values (b, c, *shape) that are differentiated (a filter); the value itself is returned as it is.
-    Shapes: points "b n D" in C order; answers "b n".
-    Raises: ProblemError P02 where the field does not say whether it repeats, and does not; P05 as `roundoff` finds.
+    `prepare` maps the values (b, c, *shape) that are differentiated (a filter); the value itself is
+    returned as it is. Shapes: points "b n D" in C order; answers "b n". Raises: ProblemError P02
+    where the field does not say whether it repeats, and does not; P05 as `roundoff` finds.
     """
     values = field(points)  # b n c
     probe_period(field, points, values, request, grid)
@@ -62,51 +64,82 @@ def on_grid(
     found: dict[tuple[int, Index], Tensor] = {}
     for component, indices in parts(request).items():
         for index in indices:
-            found[component, index] = derivative(index)[:, component].flatten(1) if any(index) else values[..., component]
+            found[component, index] = (
+                derivative(index)[:, component].flatten(1) if any(index) else values[..., component]
+            )
     roundoff.check(found, values, points)
     return answer(found, request)
 
 
-def refuse_axes(backend: Axial, request: Request, grid: Grid, capabilities: Capabilities) -> Diagnostic | None:
-    """The first complaint of `backend.refuse_axis` over every axis and order of derivative a request needs.
+def refuse_axes(
+    backend: Axial, request: Request, grid: Grid, capabilities: Capabilities
+) -> Diagnostic | None:
+    """The first complaint of `backend.refuse_axis` over every axis and order of derivative a
+    request needs.
 
-    Before it, P02 on an axis that repeats for the problem and not for the field, as the field itself declares.
+    Before it, P02 on an axis that repeats for the problem and not for the field, as the field
+    itself declares.
     """
     for axis in wrapped(request, grid):
         if capabilities.periodic and not capabilities.periodic[axis]:
             return unlike_domain(axis, grid, "which declares so")
-    needed = {(axis, count) for indices in parts(request).values() for index in indices for axis, count in enumerate(index) if count}
-    return next((refused for axis, count in sorted(needed) if (refused := backend.refuse_axis(axis, count, grid)) is not None), None)
+    needed = {
+        (axis, count)
+        for indices in parts(request).values()
+        for index in indices
+        for axis, count in enumerate(index)
+        if count
+    }
+    return next(
+        (
+            refused
+            for axis, count in sorted(needed)
+            if (refused := backend.refuse_axis(axis, count, grid)) is not None
+        ),
+        None,
+    )
 
 
 def wrapped(request: Request, grid: Grid) -> list[int]:
     """The axes along which a derivative is needed and the data are taken to repeat."""
     indices = [index for needed in parts(request).values() for index in needed]
-    return [axis for axis, length in enumerate(grid.period) if length is not None and any(index[axis] for index in indices)]
+    return [
+        axis
+        for axis, length in enumerate(grid.period)
+        if length is not None and any(index[axis] for index in indices)
+    ]
 
 
-def probe_period(field: Field, points: Tensor, values: Tensor, request: Request, grid: Grid) -> None:
-    """P02 for a field that does not declare what repeats: its values at three points must be those one period further.
+def probe_period(
+    field: Field, points: Tensor, values: Tensor, request: Request, grid: Grid
+) -> None:
+    """P02 for a field that does not declare what repeats: its values at three points must be those
+    one period further.
 
-    A field that mixes its queries can only be believed, and so can a table of values, which answers for all points or none.
-    Shapes: points "b n D", values "b n c".
+    A field that mixes its queries can only be believed, and so can a table of values, which answers
+    for all points or none. Shapes: points "b n D", values "b n c".
     """
     able, axes = capabilities_of(field), wrapped(request, grid)
     if able.periodic or not able.pointwise or not axes:
         return
     chosen = torch.tensor([0, points.shape[1] // 2, points.shape[1] - 1], device=points.device)
-    steps = points.new_tensor([[(grid.period[k] or 0.0) * (k == axis) for k in range(points.shape[2])] for axis in axes])
+    steps = points.new_tensor(
+        [[(grid.period[k] or 0.0) * (k == axis) for k in range(points.shape[2])] for axis in axes]
+    )
     with torch.no_grad():
         here = values[:, chosen].repeat(1, len(axes), 1)
         there = field((points[:, None, chosen] + steps[:, None]).flatten(1, 2))
     if there.shape != here.shape:
         return
-    # half the digits: a period is added to coordinates of finite precision, and a smaller jump moves no derivative visibly
+    # half the digits: a period is added to coordinates of finite precision, and a smaller jump
+    # moves no derivative visibly
     slack = torch.finfo(points.dtype).eps ** 0.5 * float(values.detach().abs().max())
     jumps = (there - here).abs().amax((0, 2)).unflatten(0, (len(axes), 3)).amax(1)
     for axis, jump in zip(axes, jumps.tolist(), strict=True):
         if jump > slack:
-            raise ProblemError(unlike_domain(axis, grid, f"whose values one period apart differ by {jump:.3g}"))
+            raise ProblemError(
+                unlike_domain(axis, grid, f"whose values one period apart differ by {jump:.3g}")
+            )
 
 
 def unlike_domain(axis: int, grid: Grid, evidence: str) -> Diagnostic:
@@ -115,25 +148,32 @@ def unlike_domain(axis: int, grid: Grid, evidence: str) -> Diagnostic:
     return Diagnostic(
         "P02",
         f"{x} repeats after {grid.period[axis]:g} in the problem, but not in the field, {evidence}",
-        hint=f"make the field repeat along {x} (compiler.build does, or periodic=...), or use taylor, autograd or least_squares",
+        hint=(
+            f"make the field repeat along {x} (compiler.build does, or periodic=...), or use"
+            " taylor, autograd or least_squares"
+        ),
         cause="wrapping around would join values that have nothing to do with each other",
     )
 
 
 def refuse_period(name: str, axis: int, grid: Grid) -> Diagnostic | None:
-    """P02 when the stated period is not that of the grid, so that wrapping would join the wrong points."""
+    """P02 when the stated period is not that of the grid, so that wrapping would join the wrong
+    points."""
     n, h, period, x = grid.shape[axis], grid.spacing[axis], grid.period[axis], grid.names[axis]
-    if period is None or abs(n * h - period) <= 1e-3 * h:  # a thousandth of a cell: float32 coordinates are that exact up to 1e4 cells
+    # a thousandth of a cell: float32 coordinates are that exact up to 1e4 cells
+    if period is None or abs(n * h - period) <= 1e-3 * h:
         return None
     start = grid.origin[axis]
     if abs((n - 1) * h - period) <= 1e-3 * h:
         return Diagnostic(
             "P02",
-            f"{name}: the grid holds {x} = {start:g} and {x} = {start + period:g}, which are the same point",
+            f"{name}: the grid holds {x} = {start:g} and {x} = {start + period:g}, which are the"
+            " same point",
             hint=f"leave out {x} = {start + period:g}",
         )
     return Diagnostic(
         "P02",
-        f"{name}: {n} points {h:.4g} apart along {x} repeat after {n * h:.6g}, but the period is {period:g}",
+        f"{name}: {n} points {h:.4g} apart along {x} repeat after {n * h:.6g}, but the period is"
+        f" {period:g}",
         hint=f"take {x} = {start:g} + i*{period:g}/{n}, i = 0 .. {n - 1}, or drop the period",
     )

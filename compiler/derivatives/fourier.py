@@ -22,11 +22,13 @@ from pdespec.errors import Diagnostic
 class Fourier:
     """`d^m u = F^-1 (ik)^m F u` along each periodic axis; exact for every resolved wave.
 
-    `keep` is the fraction of the resolved waves that is differentiated, |k| <= keep * n / 2 along every periodic axis (2/3 removes what
-    a quadratic term aliases); None keeps all. `rest` differentiates along the axes that do not repeat, such as time:
+    `keep` is the fraction of the resolved waves that is differentiated, |k| <= keep * n / 2 along
+    every periodic axis (2/3 removes what a quadratic term aliases); None keeps all. `rest`
+    differentiates along the axes that do not repeat, such as time:
     `Fourier(rest=FiniteDifference(order=4))`. Without it such axes are refused.
 
-    Source: Trefethen (2000), Spectral Methods in MATLAB, chapter 3: the wave n/2 of an even grid has no odd derivative on the grid.
+    Source: Trefethen (2000), Spectral Methods in MATLAB, chapter 3: the wave n/2 of an even grid
+    has no odd derivative on the grid.
     """
 
     name: ClassVar[str] = "fourier"
@@ -37,7 +39,9 @@ class Fourier:
 
     def __post_init__(self) -> None:
         if self.keep is not None and not 0 < self.keep <= 1:
-            raise ValueError(f"fourier keeps a fraction of the waves between 0 and 1; got keep={self.keep}")
+            raise ValueError(
+                f"fourier keeps a fraction of the waves between 0 and 1; got keep={self.keep}"
+            )
 
     def accuracy(self, index: Index) -> float:
         """Spectral: faster than any power of the spacing for smooth fields."""
@@ -46,28 +50,51 @@ class Fourier:
     def points_per_query(self, request: Request) -> int:
         return 1
 
-    def refuse(self, request: Request, capabilities: Capabilities, layout: Layout) -> Diagnostic | None:
+    def refuse(
+        self, request: Request, capabilities: Capabilities, layout: Layout
+    ) -> Diagnostic | None:
         if not isinstance(layout, Grid):
-            return Diagnostic("P01", f"fourier needs a periodic grid, got {layout}", hint="use taylor or least_squares")
+            return Diagnostic(
+                "P01",
+                f"fourier needs a periodic grid, got {layout}",
+                hint="use taylor or least_squares",
+            )
         if (refused := refuse_axes(self, request, layout, capabilities)) is not None:
             return refused
         roundoff = self.roundoff(request, layout)
         return roundoff.refuse(roundoff.expected(request))
 
     def roundoff(self, request: Request, grid: Grid) -> RoundOff:
-        """The shortest wave kept, of n/2 * keep a period, is differentiated like a difference over h / (pi keep)."""
-        sharpness = tuple(math.pi * (self.keep or 1.0) if repeats else 1.0 for repeats in grid.periodic)
+        """The shortest wave kept, of n/2 * keep a period, is differentiated like a difference
+        over h / (pi keep)."""
+        sharpness = tuple(
+            math.pi * (self.keep or 1.0) if repeats else 1.0 for repeats in grid.periodic
+        )
         way_out = "drop the shortest waves with keep, or use taylor"
-        return RoundOff(self.name, grid.spacing, grid, self.tolerance, way_out, spread(request), sharpness)
+        return RoundOff(
+            self.name, grid.spacing, grid, self.tolerance, way_out, spread(request), sharpness
+        )
 
-    def evaluate(self, field: Field, points: Tensor, request: Request, layout: Layout | Axes | None = None) -> dict[Key, Tensor]:
+    def evaluate(
+        self, field: Field, points: Tensor, request: Request, layout: Layout | Axes | None = None
+    ) -> dict[Key, Tensor]:
         grid = cast(Grid, admit(self, field, points, request, layout))
         keep = self.keep
 
         def filtered(values: Tensor) -> Tensor:
-            return low_pass(values, tuple(axis + 2 for axis, repeats in enumerate(grid.periodic) if repeats), keep) if keep else values
+            return (
+                low_pass(
+                    values,
+                    tuple(axis + 2 for axis, repeats in enumerate(grid.periodic) if repeats),
+                    keep,
+                )
+                if keep
+                else values
+            )
 
-        return on_grid(field, points, grid, request, self.along, self.roundoff(request, grid), filtered)
+        return on_grid(
+            field, points, grid, request, self.along, self.roundoff(request, grid), filtered
+        )
 
     def along(self, values: Tensor, axis: int, derivative: int, grid: Grid) -> Tensor:
         """`d^derivative` along one axis.
@@ -77,7 +104,9 @@ class Fourier:
         period = grid.period[axis]
         if period is None:
             if self.rest is None:
-                raise ValueError(f"{grid.names[axis]} does not repeat and no other backend is named for it")
+                raise ValueError(
+                    f"{grid.names[axis]} does not repeat and no other backend is named for it"
+                )
             return self.rest.along(values, axis, derivative, grid).to(values.dtype)
         return spectral(values, axis + 2, derivative, period)
 
@@ -90,20 +119,28 @@ class Fourier:
         x, start = grid.names[axis], grid.origin[axis]
         return Diagnostic(
             "P02",
-            f"fourier: {x} is not periodic, the side {x} = {start:g} is not that at {x} = {start + grid.extent[axis]:g}",
-            hint=f"use fourier_continuation, finite_difference or taylor, declare `periodic {x}`, or give {x} to another backend: "
-            "Fourier(rest=FiniteDifference(order=4))",
-            cause="an FFT joins the two sides; a jump between them spoils the derivative everywhere",
+            f"fourier: {x} is not periodic, the side {x} = {start:g} is not that at {x} ="
+            f" {start + grid.extent[axis]:g}",
+            hint=(
+                f"use fourier_continuation, finite_difference or taylor, declare `periodic {x}`, or"
+                f" give {x} to another backend: Fourier(rest=FiniteDifference(order=4))"
+            ),
+            cause=(
+                "an FFT joins the two sides; a jump between them spoils the derivative everywhere"
+            ),
         )
 
 
 def spectral(values: Tensor, dim: int, derivative: int, period: float) -> Tensor:
     """`d^derivative` along `dim` of samples of a function of that period."""
     n = values.shape[dim]
-    wave = torch.arange(n // 2 + 1, device=values.device, dtype=values.dtype) * (2 * math.pi / period)
+    wave = torch.arange(n // 2 + 1, device=values.device, dtype=values.dtype) * (
+        2 * math.pi / period
+    )
     factor = (1j * wave) ** derivative
     if derivative % 2 and n % 2 == 0:
-        factor = torch.cat([factor[:-1], factor.new_zeros(1)])  # imaginary there, which FFT libraries treat differently
+        # imaginary there, which FFT libraries treat differently
+        factor = torch.cat([factor[:-1], factor.new_zeros(1)])
     shape = [1] * values.ndim
     shape[dim] = -1
     return torch.fft.irfft(torch.fft.rfft(values, dim=dim) * factor.reshape(shape), n=n, dim=dim)
@@ -115,7 +152,8 @@ def spread(request: Request) -> float:
 
 
 def low_pass(values: Tensor, dims: tuple[int, ...], keep: float) -> Tensor:
-    """The waves |k| <= keep * n / 2 along every one of `dims`, any number of them; all others removed."""
+    """The waves |k| <= keep * n / 2 along every one of `dims`, any number of them; all others
+    removed."""
     for dim in dims:
         n = values.shape[dim]
         wave = torch.arange(n // 2 + 1, device=values.device)

@@ -11,10 +11,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Grid:
-    """A uniform grid, `x_i = origin + i * spacing` along each axis, listed in C order (last coordinate fastest).
+    """A uniform grid, `x_i = origin + i * spacing` along each axis, listed in C order (last
+    coordinate fastest).
 
-    `period` is the length after which the data repeat along an axis, None where they do not; the repeated end point is not
-    part of the grid. An axis with one point has spacing 0.
+    `period` is the length after which the data repeat along an axis, None where they do not; the
+    repeated end point is not part of the grid. An axis with one point has spacing 0.
     """
 
     shape: tuple[int, ...]
@@ -30,7 +31,10 @@ class Grid:
 
     @property
     def extent(self) -> tuple[float, ...]:
-        return tuple((n - 1) * h if length is None else length for n, h, length in zip(self.shape, self.spacing, self.period, strict=True))
+        return tuple(
+            (n - 1) * h if length is None else length
+            for n, h, length in zip(self.shape, self.spacing, self.period, strict=True)
+        )
 
     @property
     def count(self) -> int:
@@ -42,7 +46,8 @@ class Grid:
 
 @dataclass(frozen=True)
 class Scattered:
-    """Points without order; `extent` is the length of their bounding box along each axis, over the batch."""
+    """Points without order; `extent` is the length of their bounding box along each axis, over
+    the batch."""
 
     count: int
     extent: tuple[float, ...]
@@ -58,7 +63,8 @@ Layout = Grid | Scattered
 
 @dataclass(frozen=True)
 class Axes:
-    """What is known of the coordinates before any points are: after which length the data repeat (None: never), and their names.
+    """What is known of the coordinates before any points are: after which length the data repeat
+    (None: never), and their names.
 
     One entry a coordinate, or none at all for "nothing repeats" and x, y, z.
     """
@@ -68,7 +74,8 @@ class Axes:
 
 
 def recognise(points: Tensor, axes: Axes | None = None) -> Layout:
-    """A `Grid` when every sample lists the same uniform grid in C order to round-off, else `Scattered`.
+    """A `Grid` when every sample lists the same uniform grid in C order to round-off, else
+    `Scattered`.
 
     Shapes: points "b n D".
     """
@@ -76,21 +83,37 @@ def recognise(points: Tensor, axes: Axes | None = None) -> Layout:
     axes = axes or Axes()
     period, names = axes.period or (None,) * dim, axes.names or default_names(dim)
     if len(period) != dim or len(names) != dim:
-        raise ValueError(f"points have {dim} coordinates, but period has {len(period)} entries and names has {len(names)}")
+        raise ValueError(
+            f"points have {dim} coordinates, but period has {len(period)} entries and names has"
+            f" {len(names)}"
+        )
     x = points.detach().to(torch.float64)
-    slack = 8 * torch.finfo(points.dtype).eps * float(x.abs().max())  # a few roundings of a coordinate
+    # a few roundings of a coordinate
+    slack = 8 * torch.finfo(points.dtype).eps * float(x.abs().max())
     shape = _lengths(x[0], slack)
     low, high = x[0, 0], x[0, -1]
     counts = torch.tensor(shape, dtype=torch.float64, device=x.device)
     spacing = (high - low) / (counts - 1).clamp(min=1)
     ticks = [low[d] + spacing[d] * torch.arange(n, device=x.device) for d, n in enumerate(shape)]
-    tolerance = slack + 1e-5 * spacing.abs()  # a hundred thousandth of a cell moves no derivative visibly
+    # a hundred thousandth of a cell moves no derivative visibly
+    tolerance = slack + 1e-5 * spacing.abs()
     if math.prod(shape) == x.shape[1]:
         ideal = torch.stack(torch.meshgrid(*ticks, indexing="ij"), dim=-1).reshape(-1, dim)
-        if ((x - ideal).abs() <= tolerance).all() and all(n == 1 or h > 2 * slack for n, h in zip(shape, spacing.tolist(), strict=True)):
-            return Grid(shape, tuple(spacing.tolist()), tuple(low.tolist()), tuple(period), tuple(names), points.dtype)
+        if ((x - ideal).abs() <= tolerance).all() and all(
+            n == 1 or h > 2 * slack for n, h in zip(shape, spacing.tolist(), strict=True)
+        ):
+            return Grid(
+                shape,
+                tuple(spacing.tolist()),
+                tuple(low.tolist()),
+                tuple(period),
+                tuple(names),
+                points.dtype,
+            )
     flat = x.reshape(-1, dim)
-    return Scattered(x.shape[1], tuple((flat.amax(0) - flat.amin(0)).tolist()), tuple(names), points.dtype)
+    return Scattered(
+        x.shape[1], tuple((flat.amax(0) - flat.amin(0)).tolist()), tuple(names), points.dtype
+    )
 
 
 def default_names(dim: int) -> tuple[str, ...]:
@@ -99,7 +122,8 @@ def default_names(dim: int) -> tuple[str, ...]:
 
 
 def _lengths(x: Tensor, slack: float) -> tuple[int, ...]:
-    """Points along each axis of a C-ordered grid (n, D): a run along one axis ends where a slower coordinate changes."""
+    """Points along each axis of a C-ordered grid (n, D): a run along one axis ends where a
+    slower coordinate changes."""
     lengths: list[int] = []
     for axis in reversed(range(x.shape[-1])):
         changed = ((x[:, :axis] - x[0, :axis]).abs() > slack).any(-1).nonzero()

@@ -8,15 +8,18 @@ from functools import lru_cache
 
 @lru_cache(maxsize=1024)
 def fornberg(offsets: tuple[int, ...], derivative: int) -> tuple[float, ...]:
-    """Weights w with `f^(m)(0) = h^-m sum_k w_k f(offsets_k h)`, exact for polynomials of degree < len(offsets).
+    """Weights w with `f^(m)(0) = h^-m sum_k w_k f(offsets_k h)`, exact for polynomials of degree <
+    len(offsets).
 
-    Source: Fornberg (1988), Generation of finite difference formulas on arbitrarily spaced grids, Math. Comp. 51, p. 700; carried
-    out in rational numbers, so that the weights are correctly rounded.
+    Source: Fornberg (1988), Generation of finite difference formulas on arbitrarily spaced grids,
+    Math. Comp. 51, p. 700; carried out in rational numbers, so that the weights are correctly
+    rounded.
     """
     if derivative >= len(offsets):
         raise ValueError(f"derivative {derivative} needs more than {len(offsets)} points")
     x = [Fraction(offset) for offset in offsets]
-    weights = [[Fraction(0)] * (derivative + 1) for _ in x]  # weights[j][k]: of point j, for the k-th derivative
+    # weights[j][k]: of point j, for the k-th derivative
+    weights = [[Fraction(0)] * (derivative + 1) for _ in x]
     weights[0][0] = Fraction(1)
     product = Fraction(1)
     for i in range(1, len(x)):
@@ -44,9 +47,14 @@ def central(derivative: int, order: int) -> dict[int, float]:
     """Central weights by offset, those that vanish left out."""
     reach = half_width(derivative, order)
     offsets = tuple(range(-reach, reach + 1))
-    return {offset: weight for offset, weight in zip(offsets, fornberg(offsets, derivative), strict=True) if weight}
+    return {
+        offset: weight
+        for offset, weight in zip(offsets, fornberg(offsets, derivative), strict=True)
+        if weight
+    }
 
 
 def one_sided(derivative: int, order: int, row: int) -> tuple[float, ...]:
-    """Weights on the first `derivative + order` points of an axis for the derivative at point `row` of them."""
+    """Weights on the first `derivative + order` points of an axis for the derivative at point
+    `row` of them."""
     return fornberg(tuple(k - row for k in range(derivative + order)), derivative)

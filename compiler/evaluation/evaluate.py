@@ -1,4 +1,5 @@
-"""Evaluation: how wrong a trained operator is in u, on held-out samples, against the reference solver; and how long both take."""
+"""Evaluation: how wrong a trained operator is in u, on held-out samples, against the reference
+solver; and how long both take."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ from compiler.training.progress import Display, Silent
 from compiler.training.runs import Run, RunError
 
 EVALUATION = "evaluation.json"
-ESTIMATED = 4  # samples whose reference's error is estimated: each takes about a third of a solve more
+# samples whose reference's error is estimated: each takes about a third of a solve more
+ESTIMATED = 4
 
 
 def compare_with_reference(
@@ -49,20 +51,30 @@ def compare_with_reference(
     solver: Callable[..., Any] | None = None,
     display: Display | None = None,
 ) -> Evaluation:
-    """Compares a run with the reference solver on `samples` held-out samples; writes evaluation.json.
+    """Compares a run with the reference solver on `samples` held-out samples; writes
+    evaluation.json.
 
-    The samples are the same for every run of a problem and are never drawn in training. `sampler` and `solver` default to
-    `compiler.sample` and `compiler.solve`, the latter with `resolution` where one is given.
+    The samples are the same for every run of a problem and are never drawn in training. `sampler`
+    and `solver` default to `compiler.sample` and `compiler.solve`, the latter with `resolution`
+    where one is given.
 
-    Raises: RunError where there is no run, no checkpoint, or no sample could be solved; NoWeakForm for a problem without reference.
+    Raises: RunError where there is no run, no checkpoint, or no sample could be solved; NoWeakForm
+    for a problem without reference.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     run = load_run(directory, checkpoint, model, device)
-    found, failures = _measure(run, samples, device, resolution, sampler, solver, display or Silent())
+    found, failures = _measure(
+        run, samples, device, resolution, sampler, solver, display or Silent()
+    )
     if not found:
-        raise RunError(f"the reference solver failed on all {samples} samples, first with: {next(iter(failures.values()))}")
+        raise RunError(
+            f"the reference solver failed on all {samples} samples, first with:"
+            f" {next(iter(failures.values()))}"
+        )
     evaluation = Evaluation(run, tuple(found), checkpoint, str(device), failures)
-    write_atomically(run.directory / EVALUATION, (json.dumps(evaluation.as_json(), indent=2) + "\n").encode())
+    write_atomically(
+        run.directory / EVALUATION, (json.dumps(evaluation.as_json(), indent=2) + "\n").encode()
+    )
     return evaluation
 
 
@@ -85,7 +97,14 @@ def _measure(
     try:
         for index in range(samples):
             counts = {**run.options.points, "interior": POINTS}
-            batch = sampler(run.problem, 1, counts, seeded(0, "evaluate", index), dtype=torch.float64, hard=run.options.hard)
+            batch = sampler(
+                run.problem,
+                1,
+                counts,
+                seeded(0, "evaluate", index),
+                dtype=torch.float64,
+                hard=run.options.hard,
+            )
             try:
                 truth = solver(run.problem, batch, **chosen)
             except SampleError as error:
@@ -94,10 +113,14 @@ def _measure(
             batch = batch.to(dtype=dtype_of(run.options), device=device)
             points = interior(run.problem, batch)
             if not found:
-                _timed(run.model, batch, points)  # the first call also loads kernels and plans transforms
+                # the first call also loads kernels and plans transforms
+                _timed(run.model, batch, points)
             answer, values, seconds = _timed(run.model, batch, points)
             if not values.isfinite().all():
-                raise RunError(f"the operator's answer to held-out sample {index} is not finite; this run answers nothing there")
+                raise RunError(
+                    f"the operator's answer to held-out sample {index} is not finite; this run"
+                    " answers nothing there"
+                )
             at, own, expected = (each.double().cpu() for each in (points, values, truth(points)))
             gaps.append(misfit(run.problem, at, own, expected))
             energy = _energy(run.problem, batch, truth, answer, dtype_of(run.options))
@@ -106,7 +129,21 @@ def _measure(
             sign = free_signs(run.problem, at, own, expected)
             own_error = _reference_error(truth) if len(found) < ESTIMATED else None
             took = float(truth.seconds)
-            seen = Sample(index, batch, answer, truth, 0.0, {}, seconds, took, energy, broken, outputs, sign, own_error)
+            seen = Sample(
+                index,
+                batch,
+                answer,
+                truth,
+                0.0,
+                {},
+                seconds,
+                took,
+                energy,
+                broken,
+                outputs,
+                sign,
+                own_error,
+            )
             found.append(seen)
             error = statistics.fmean(one.relative_l2 for one in _judged(found, gaps))
             display.step({"step": index + 1, "error": error}, ())
@@ -116,7 +153,8 @@ def _measure(
 
 
 def _reference_error(truth: Any) -> float | None:
-    """The estimated relative error of a reference solution; None for a solver of the user's own, or where there is no estimate."""
+    """The estimated relative error of a reference solution; None for a solver of the user's own,
+    or where there is no estimate."""
     try:
         return float(truth.relative_error.max())
     except (AttributeError, SolverError):
@@ -130,17 +168,26 @@ def _judged(samples: list[Sample], gaps: list[Misfit]) -> list[Sample]:
     names = list(gaps[0].gap)
     squared = gathered(gaps).squared()
     return [
-        dataclasses.replace(each, squared_error=max(row), unknowns={name: math.sqrt(value) for name, value in zip(names, row, strict=True)})
+        dataclasses.replace(
+            each,
+            squared_error=max(row),
+            unknowns={name: math.sqrt(value) for name, value in zip(names, row, strict=True)},
+        )
         for each, row in zip(samples, squared.tolist(), strict=True)
     ]
 
 
-def _energy(problem: Any, batch: Any, truth: Any, answer: Callable[[Tensor], Tensor], dtype: torch.dtype) -> float | None:
-    """The functional at what the operator says; None where there is none, or no mesh to take it on."""
+def _energy(
+    problem: Any, batch: Any, truth: Any, answer: Callable[[Tensor], Tensor], dtype: torch.dtype
+) -> float | None:
+    """The functional at what the operator says; None where there is none, or no mesh to take it
+    on."""
     if getattr(truth, "energy", None) is None:
         return None
     device = batch.inputs.points.device
-    return float(energy_of(problem, batch, truth, lambda points: answer(points.to(device, dtype)))[0])
+    return float(
+        energy_of(problem, batch, truth, lambda points: answer(points.to(device, dtype)))[0]
+    )
 
 
 def _requirements(run: Run, device: torch.device) -> Callable[[Any, Any], dict[str, float]]:
@@ -159,7 +206,9 @@ def _requirements(run: Run, device: torch.device) -> Callable[[Any, Any], dict[s
 
 
 @torch.no_grad()
-def _timed(model: nn.Module, batch: Any, points: Tensor) -> tuple[Callable[[Tensor], Tensor], Tensor, float]:
+def _timed(
+    model: nn.Module, batch: Any, points: Tensor
+) -> tuple[Callable[[Tensor], Tensor], Tensor, float]:
     """The field of a batch, its values at the points, and the seconds both took."""
     _wait(points)
     began = time.perf_counter()
@@ -175,13 +224,26 @@ def _wait(points: Tensor) -> None:
 
 
 def rows(evaluation: Evaluation) -> dict[str, dict[str, float]]:
-    """The lines of the table of an evaluation: each unknown first, then the worst of them, energies and outputs."""
+    """The lines of the table of an evaluation: each unknown first, then the worst of them,
+    energies and outputs."""
     several = len(evaluation.unknowns) > 1
-    found = {f"relative L2 error of {name}": values for name, values in evaluation.unknowns.items()} if several else {}
-    found["relative L2 error" + (", worst unknown of each sample" if several else "")] = evaluation.relative_l2
+    found = (
+        {f"relative L2 error of {name}": values for name, values in evaluation.unknowns.items()}
+        if several
+        else {}
+    )
+    found["relative L2 error" + (", worst unknown of each sample" if several else "")] = (
+        evaluation.relative_l2
+    )
     if several:
         found["relative L2 error, mean over unknowns"] = evaluation.mean_of_unknowns
-    found["relative squared error" + (", worst unknown" if several else "")] = evaluation.relative_squared_error
+    found["relative squared error" + (", worst unknown" if several else "")] = (
+        evaluation.relative_squared_error
+    )
     if evaluation.energy_gap is not None:
         found["energy above the reference's, relative"] = evaluation.energy_gap
-    return found | {f"output {name}, relative error": values for name, values in evaluation.outputs.items() if values is not None}
+    return found | {
+        f"output {name}, relative error": values
+        for name, values in evaluation.outputs.items()
+        if values is not None
+    }

@@ -16,22 +16,30 @@ from compiler.functionals.output_errors import Compared, errors
 from compiler.training.diagnosis import remarks
 from compiler.training.runs import Run
 
-POINTS = 4096  # Sobol points a sample at which u is compared: the error of the L2 norm is then well under 1 % of it
+# Sobol points a sample at which u is compared: the error of the L2 norm is then well under 1 % of
+# it
+POINTS = 4096
 CLEARLY = 3.0  # times the reference's error, above which an operator's error is its own
-ALARM = 1e-4  # of the energy, by which one may lie below the minimum through rounding in single precision
-BELOW = "the minimum of the reference: conditions or requirements are not met, or the reference is no minimum"
+# of the energy, by which one may lie below the minimum through rounding in single precision
+ALARM = 1e-4
+BELOW = (
+    "the minimum of the reference: conditions or requirements are not met, or the reference is no"
+    " minimum"
+)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One held-out sample: what was drawn, what the operator says, the truth, and how far apart they are.
+    """One held-out sample: what was drawn, what the operator says, the truth, and how far apart
+    they are.
 
-    `unknowns` holds the relative L2 error of each unknown, see `compiler.geometry.metrics`, and `squared_error` is the square of the
-    largest of
-    them; `violations` the fraction of points where each requirement does not hold. `energy` is that of the operator where the problem has a
-    functional, see `compiler.fem.energy_gap`; `outputs` are the declared outputs beside those of the reference, `sign` that of the
-    channels in which the field is nearest to the reference, where the problem leaves signs open. `reference_error`: the estimated
-    relative L2 error of the reference, of its worst unknown. Units: seconds.
+    `unknowns` holds the relative L2 error of each unknown, see `compiler.geometry.metrics`, and
+    `squared_error` is the square of the largest of them; `violations` the fraction of points where
+    each requirement does not hold. `energy` is that of the operator where the problem has a
+    functional, see `compiler.fem.energy_gap`; `outputs` are the declared outputs beside those of
+    the reference, `sign` that of the channels in which the field is nearest to the reference, where
+    the problem leaves signs open. `reference_error`: the estimated relative L2 error of the
+    reference, of its worst unknown. Units: seconds.
     """
 
     index: int
@@ -68,7 +76,8 @@ class Sample:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The held-out samples of a run. `failures` are those that the reference solver gave up on, with its words."""
+    """The held-out samples of a run. `failures` are those that the reference solver gave up on,
+    with its words."""
 
     run: Run
     samples: tuple[Sample, ...]
@@ -78,7 +87,8 @@ class Evaluation:
 
     @property
     def relative_l2(self) -> dict[str, float]:
-        """Of the worst unknown of each sample: none hides behind another, and no two units are mixed."""
+        """Of the worst unknown of each sample: none hides behind another, and no two units are
+        mixed."""
         return summary([each.relative_l2 for each in self.samples])
 
     @property
@@ -89,7 +99,10 @@ class Evaluation:
     @property
     def unknowns(self) -> dict[str, dict[str, float]]:
         """The relative L2 error of each unknown."""
-        return {name: summary([each.unknowns[name] for each in self.samples]) for name in self.samples[0].unknowns}
+        return {
+            name: summary([each.unknowns[name] for each in self.samples])
+            for name in self.samples[0].unknowns
+        }
 
     @property
     def worst_unknown(self) -> str:
@@ -98,32 +111,47 @@ class Evaluation:
 
     @property
     def outputs(self) -> dict[str, dict[str, float] | None]:
-        """The relative error of each declared output; None where they are not compared in some sample."""
+        """The relative error of each declared output; None where they are not compared in some
+        sample."""
         found = errors([each.outputs for each in self.samples])
         return {name: None if None in values else summary(values) for name, values in found.items()}
 
     @property
     def alarms(self) -> dict[int, str]:
-        """Samples whose energy lies below the minimum that the reference found, by more than rounding."""
+        """Samples whose energy lies below the minimum that the reference found, by more than
+        rounding."""
         minimal = any(each.kind == "minimize" for each in self.run.problem.functionals)
-        low = [each for each in self.samples if minimal and each.energy_gap is not None and each.energy_gap < -ALARM]
-        return {each.index: f"its energy {each.energy:.6g} lies below {float(each.truth.energy[0]):.6g}, {BELOW}" for each in low}
+        low = [
+            each
+            for each in self.samples
+            if minimal and each.energy_gap is not None and each.energy_gap < -ALARM
+        ]
+        return {
+            each.index: (
+                f"its energy {each.energy:.6g} lies below {float(each.truth.energy[0]):.6g},"
+                f" {BELOW}"
+            )
+            for each in low
+        }
 
     @property
     def reference_error(self) -> dict[str, float] | None:
-        """The estimated relative L2 error of the reference, of the worst unknown; None where it is not known."""
+        """The estimated relative L2 error of the reference, of the worst unknown; None where it
+        is not known."""
         known = [each.reference_error for each in self.samples if each.reference_error is not None]
         return summary(known) if known else None
 
     @property
     def doubt(self) -> str | None:
-        """Says so where the operator's error is not clearly above that of what it is measured against."""
+        """Says so where the operator's error is not clearly above that of what it is measured
+        against."""
         own, reference = self.relative_l2, self.reference_error
         if reference is None or own["median"] > CLEARLY * reference["median"]:
             return None
         return (
-            f"the reference's own error is about {reference['median']:.1e}, the operator's {own['median']:.1e}: "
-            "what is measured may be the reference's; take a higher --resolution"
+            f"the reference's own error is about {reference['median']:.1e}, the operator's"
+            f" {own['median']:.1e}: what is measured may be the reference's; take a higher"
+            " --resolution"
         )
 
     @property
@@ -146,8 +174,12 @@ class Evaluation:
 
     @property
     def violations(self) -> dict[int, dict[str, float]]:
-        """The samples that violate a requirement somewhere, with the fraction of points where they do."""
-        found = {each.index: {label: share for label, share in each.violations.items() if share > 0} for each in self.samples}
+        """The samples that violate a requirement somewhere, with the fraction of points where
+        they do."""
+        found = {
+            each.index: {label: share for label, share in each.violations.items() if share > 0}
+            for each in self.samples
+        }
         return {index: shares for index, shares in found.items() if shares}
 
     @property
@@ -176,7 +208,11 @@ class Evaluation:
             "mean_of_unknowns": self.mean_of_unknowns,
             "unknowns": self.unknowns,
             **({"outputs": self.outputs} if self.run.problem.outputs else {}),
-            **({"alarms": {str(index): text for index, text in self.alarms.items()}} if self.alarms else {}),
+            **(
+                {"alarms": {str(index): text for index, text in self.alarms.items()}}
+                if self.alarms
+                else {}
+            ),
             "trainables": dict(self.run.trainables),
             "checkpoint": self.checkpoint,
             "step": self.run.step,
@@ -193,9 +229,20 @@ class Evaluation:
                     "relative_l2": each.relative_l2,
                     "relative_squared_error": each.squared_error,
                     "unknowns": dict(each.unknowns),
-                    **({"outputs": _shown(each, {name: wrong[name][k] for name in wrong})} if each.outputs else {}),
-                    **({} if each.energy is None else {"energy": each.energy, "energy_gap": each.energy_gap}),
-                    "seconds": {"operator": each.operator_seconds, "reference": each.reference_seconds},
+                    **(
+                        {"outputs": _shown(each, {name: wrong[name][k] for name in wrong})}
+                        if each.outputs
+                        else {}
+                    ),
+                    **(
+                        {}
+                        if each.energy is None
+                        else {"energy": each.energy, "energy_gap": each.energy_gap}
+                    ),
+                    "seconds": {
+                        "operator": each.operator_seconds,
+                        "reference": each.reference_seconds,
+                    },
                 }
                 for k, each in enumerate(self.samples)
             ],
@@ -203,7 +250,11 @@ class Evaluation:
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:
-    return {"mean": statistics.fmean(values), "median": statistics.median(values), "max": max(values)}
+    return {
+        "mean": statistics.fmean(values),
+        "median": statistics.median(values),
+        "max": max(values),
+    }
 
 
 def _shown(sample: Sample, wrong: Mapping[str, float | None]) -> dict[str, Any]:

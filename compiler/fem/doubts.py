@@ -1,4 +1,5 @@
-"""What Galerkin's method with these elements on this mesh is known to answer badly: warned of after the solve."""
+"""What Galerkin's method with these elements on this mesh is known to answer badly: warned of
+after the solve."""
 
 from __future__ import annotations
 
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 from compiler.fem.discrete.assemble import Assembly, State
 
 Array = NDArray[np.float64]
-STIFF = 50.0  # ratio of the stiffness against compression to that against shear, from which on linear elements lock
+# ratio of the stiffness against compression to that against shear, from which on linear elements
+# lock
+STIFF = 50.0
 SHARE = 0.01  # of the cells, above which Peclet numbers count
 
 
@@ -22,9 +25,10 @@ def doubts(parts: Assembly, state: State, degree: int) -> Iterator[str]:
         if found is not None and found[0] > 1:
             number, label = found[0], parts.form.labels.get(component, "the functional")
             yield (
-                f"`{label}` carries {component} faster than it diffuses: the cell Peclet number |b| h / (2 k eps) is {number:.3g} (k the "
-                f"degree), and the solution may oscillate where it is steep; take a resolution {number:.2g} times as high, or tolerance=, "
-                "or a mesh that is finer there"
+                f"`{label}` carries {component} faster than it diffuses: the cell Peclet number |b|"
+                f" h / (2 k eps) is {number:.3g} (k the degree), and the solution may oscillate"
+                f" where it is steep; take a resolution {number:.2g} times as high, or tolerance=,"
+                " or a mesh that is finer there"
             )
     if degree == 1:
         yield from locking(parts, slopes)
@@ -34,20 +38,27 @@ Slopes = dict[tuple[str, int, str, int], Array]
 
 
 def gathered(parts: Assembly, state: State) -> Slopes:
-    """The linearised coefficients inside of the domain by (row, slot of the test, component, slot of the stream). Shapes: "e q"."""
+    """The linearised coefficients inside of the domain by (row, slot of the test, component,
+    slot of the stream). Shapes: "e q"."""
     found: Slopes = {}
     for kernel in (k for k in parts.kernels if k.region == parts.form.domain):
-        for (row, test, stream), value in zip(kernel.entries, parts.values(kernel.tangent, kernel.region, state), strict=True):
+        for (row, test, stream), value in zip(
+            kernel.entries, parts.values(kernel.tangent, kernel.region, state), strict=True
+        ):
             if parts.time_order(stream) == 0:
                 key = row, parts.slot(test), stream.component, parts.slot(stream.index)
                 found[key] = found.get(key, 0) + np.nan_to_num(value)
     return found
 
 
-def peclet(parts: Assembly, slopes: Slopes, component: str, degree: int) -> tuple[float, float] | None:
-    """The cell Peclet number that one per cent of the cells exceed, and the largest; None without transport or diffusion.
+def peclet(
+    parts: Assembly, slopes: Slopes, component: str, degree: int
+) -> tuple[float, float] | None:
+    """The cell Peclet number that one per cent of the cells exceed, and the largest; None without
+    transport or diffusion.
 
-    |b| h / (2 k eps) with b the coefficients of first derivatives, eps the least eigenvalue of those of second ones, h a cell's size.
+    |b| h / (2 k eps) with b the coefficients of first derivatives, eps the least eigenvalue of
+    those of second ones, h a cell's size.
     """
     dim = len(parts.form.coordinates)
     if not any((component, 1 + i, component, 1 + i) in slopes for i in range(dim)):
@@ -62,10 +73,16 @@ def peclet(parts: Assembly, slopes: Slopes, component: str, degree: int) -> tupl
             diffusion[..., i, j] += slopes.get((component, 1 + i, component, 1 + j), 0.0)
     if not speed.any():
         return None
-    least = np.abs(np.linalg.eigvalsh((diffusion + np.swapaxes(diffusion, -1, -2)) / 2)).min(axis=-1)
+    least = np.abs(np.linalg.eigvalsh((diffusion + np.swapaxes(diffusion, -1, -2)) / 2)).min(
+        axis=-1
+    )
     cells = parts.spaces.places[parts.form.domain].weights.sum(axis=1) ** (1 / dim)
     with np.errstate(all="ignore"):
-        number = np.nan_to_num(np.linalg.norm(speed, axis=-1) / least, nan=0.0, posinf=0.0) * cells[:, None] / (2 * degree)
+        number = (
+            np.nan_to_num(np.linalg.norm(speed, axis=-1) / least, nan=0.0, posinf=0.0)
+            * cells[:, None]
+            / (2 * degree)
+        )
     each = number.mean(axis=1)
     return float(np.quantile(each, 1 - SHARE)), float(each.max())
 
@@ -78,10 +95,14 @@ def locking(parts: Assembly, slopes: Slopes) -> Iterator[str]:
         own = [c for c in parts.form.components if name and c.rpartition(".")[0] == name]
         if len(own) != dim or dim < 2:
             continue
-        symbol = np.array([[np.mean(slopes.get((a, 1, b, 1), np.zeros(1))) for b in own] for a in own])
+        symbol = np.array(
+            [[np.mean(slopes.get((a, 1, b, 1), np.zeros(1))) for b in own] for a in own]
+        )
         stiffness = np.abs(np.linalg.eigvalsh((symbol + symbol.T) / 2))
         if stiffness.min() > 0 and stiffness.max() > STIFF * stiffness.min():
             yield (
-                f"linear elements lock: {name} resists compression {stiffness.max() / stiffness.min():.3g} times as much as shear, and "
-                "comes out too stiff; take degree=2, or a pressure unknown p = -lambda*div(u) with an equation of its own"
+                f"linear elements lock: {name} resists compression"
+                f" {stiffness.max() / stiffness.min():.3g} times as much as shear, and comes out"
+                " too stiff; take degree=2, or a pressure unknown p = -lambda*div(u) with an"
+                " equation of its own"
             )

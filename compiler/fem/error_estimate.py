@@ -1,13 +1,18 @@
-"""How far a reference solution is from the truth, estimated from solutions of the same problem at a half and a quarter of its resolution.
+"""How far a reference solution is from the truth, estimated from solutions of the same problem at a
+half and a quarter of its resolution.
 
-With d_1 = |u_h - u_2h| and d_2 = |u_2h - u_4h| the observed order is p = log2(d_2 / d_1), and the error of u_h about
+With d_1 = |u_h - u_2h| and d_2 = |u_2h - u_4h| the observed order is p = log2(d_2 / d_1), and the
+error of u_h about
 
-    e = 1.25 d_1 / (2^p - 1),        p between 1/2 and the order of the elements, k + 1 in L2 and k in the energy norm.
+    e = 1.25 d_1 / (2^p - 1),
 
-Steps in time are doubled with the size of the cells, so that e is the error in space and time together. Where only one coarser solution
-can be had p is 1; a mesh of the user's own is not coarsened: there one degree less takes the place of 2h, and d_1 itself is given, which is
-about the error of the lower degree, a bound.
-Source: P. J. Roache, Verification and Validation in Computational Science and Engineering (1998), ch. 5 (the grid convergence index).
+p between 1/2 and the order of the elements, k + 1 in L2 and k in the energy norm.
+
+Steps in time are doubled with the size of the cells, so that e is the error in space and time
+together. Where only one coarser solution can be had p is 1; a mesh of the user's own is not
+coarsened: there one degree less takes the place of 2h, and d_1 itself is given, which is about the
+error of the lower degree, a bound. Source: P. J. Roache, Verification and Validation in
+Computational Science and Engineering (1998), ch. 5 (the grid convergence index).
 """
 
 from __future__ import annotations
@@ -35,8 +40,9 @@ NORMS = ("l2", "energy")
 class ErrorEstimate:
     """The estimated error of one unknown, over all its components. Shapes: "b" each, float64.
 
-    l2: root of the integral of |u - u_h|^2 over the domain. energy: the same of |grad u - grad u_h|^2, the energy norm of the Laplacian.
-    In time both are root mean squares over the levels. The relative ones are divided by that of u_h. orders: observed, in L2.
+    l2: root of the integral of |u - u_h|^2 over the domain. energy: the same of |grad u - grad
+    u_h|^2, the energy norm of the Laplacian. In time both are root mean squares over the levels.
+    The relative ones are divided by that of u_h. orders: observed, in L2.
     """
 
     l2: Tensor
@@ -47,21 +53,29 @@ class ErrorEstimate:
 
     def __str__(self) -> str:
         worst = int(self.relative_l2.argmax())
-        l2, relative, energy = (float(each[worst]) for each in (self.l2, self.relative_l2, self.energy))
+        l2, relative, energy = (
+            float(each[worst]) for each in (self.l2, self.relative_l2, self.energy)
+        )
         return f"{l2:.2g} in L2 ({relative:.2g} of its size), {energy:.2g} in energy"
 
 
 @dataclass(frozen=True)
 class Distances:
-    """Of one sample and unknown: norms of u_h, of u_h - u_2h and of u_2h - u_4h, by the name of the norm; NaN where there is no u_4h."""
+    """Of one sample and unknown: norms of u_h, of u_h - u_2h and of u_2h - u_4h, by the name of
+    the norm; NaN where there is no u_4h."""
 
     size: Mapping[str, float]
     first: Mapping[str, float]
     second: Mapping[str, float]
 
 
-def estimate(fine: SampleSolution, coarser: Sequence[SampleSolution], components: Mapping[str, tuple[str, ...]]) -> dict[str, Distances]:
-    """The distances between the solutions of one sample, by unknown. components: those of every unknown."""
+def estimate(
+    fine: SampleSolution,
+    coarser: Sequence[SampleSolution],
+    components: Mapping[str, tuple[str, ...]],
+) -> dict[str, Distances]:
+    """The distances between the solutions of one sample, by unknown. components: those of every
+    unknown."""
     points, weights = quadrature(fine)
     wanted = [c for each in components.values() for c in each if c in fine.components]
     levels = [None] if fine.times is None else list(fine.times[chosen_levels(len(fine.times))])
@@ -71,21 +85,28 @@ def estimate(fine: SampleSolution, coarser: Sequence[SampleSolution], components
         jets = [stacked_jets(each, at, wanted) for each in (fine, *coarser)]
         for name, own in components.items():
             rows = [wanted.index(c) for c in own]
-            series = [jets[0][rows], *(a[rows] - b[rows] for a, b in zip(jets, jets[1:], strict=False))]
+            series = [
+                jets[0][rows],
+                *(a[rows] - b[rows] for a, b in zip(jets, jets[1:], strict=False)),
+            ]
             for k, each in enumerate(series[:3]):
                 sums[name][k, 0] += np.nansum(weights * each[:, 0] ** 2)
                 sums[name][k, 1] += np.nansum(weights * (each[:, 1:] ** 2).sum(axis=1))
             if len(series) < 3:
                 sums[name][2] = np.nan
     return {
-        name: Distances(*(dict(zip(NORMS, np.sqrt(row / len(levels)).tolist(), strict=True)) for row in values))
+        name: Distances(
+            *(dict(zip(NORMS, np.sqrt(row / len(levels)).tolist(), strict=True)) for row in values)
+        )
         for name, values in sums.items()
     }
 
 
 def quadrature(sample: SampleSolution) -> tuple[Array, Array]:
-    """Quadrature points of the domain, thinned out where there are many, and weights: those of a cell are equal, since the squares of
-    differences must not be weighed by the negative weights that some rules have. Shapes: "n d", "n"."""
+    """Quadrature points of the domain, thinned out where there are many, and weights: those of a
+    cell are equal, since the squares of differences must not be weighed by the negative weights
+    that some rules have. Shapes: "n d", "n".
+    """
     place = next(p for p in sample.spaces.places.values() if p.normals is None)
     points, count = place.points.reshape(place.points.shape[0], -1).T, place.weights.shape[1]
     weights = np.repeat(place.weights.sum(axis=1) / count, count)
@@ -109,16 +130,30 @@ def stacked_jets(sample: SampleSolution, at: Array, components: Sequence[str]) -
     return np.array([[found[c, index] for index in indices] for c in components])
 
 
-def from_distances(each: Sequence[Distances], degree: int, ratio: float, bound: bool) -> ErrorEstimate:
-    """The estimate of one unknown from its samples. ratio: of the sizes of cells. bound: the coarser has a degree less instead."""
+def from_distances(
+    each: Sequence[Distances], degree: int, ratio: float, bound: bool
+) -> ErrorEstimate:
+    """The estimate of one unknown from its samples. ratio: of the sizes of cells. bound: the
+    coarser has a degree less instead."""
     errors = {
-        norm: np.array([error_of(d.first[norm], d.second[norm], degree + (norm == "l2"), ratio, bound) for d in each]) for norm in NORMS
+        norm: np.array(
+            [
+                error_of(d.first[norm], d.second[norm], degree + (norm == "l2"), ratio, bound)
+                for d in each
+            ]
+        )
+        for norm in NORMS
     }
     sizes = {norm: np.array([d.size[norm] for d in each]) for norm in NORMS}
     with np.errstate(all="ignore"):
-        relative = {norm: np.where(errors[norm] > 0, errors[norm] / sizes[norm], 0.0) for norm in NORMS}
+        relative = {
+            norm: np.where(errors[norm] > 0, errors[norm] / sizes[norm], 0.0) for norm in NORMS
+        }
     orders = np.array([observed(d.first["l2"], d.second["l2"], ratio) for d in each])
-    tensors = [torch.from_numpy(np.asarray(a)) for a in (errors["l2"], errors["energy"], relative["l2"], relative["energy"], orders)]
+    tensors = [
+        torch.from_numpy(np.asarray(a))
+        for a in (errors["l2"], errors["energy"], relative["l2"], relative["energy"], orders)
+    ]
     return ErrorEstimate(*tensors)
 
 

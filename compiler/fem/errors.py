@@ -6,7 +6,8 @@ from pdespec.errors import PdespecError
 
 
 class SolverError(PdespecError):
-    """A reference solution that could not be made; the message says what is missing and what to do."""
+    """A reference solution that could not be made; the message says what is missing and what to
+    do."""
 
 
 class WrongOption(SolverError, TypeError):
@@ -22,7 +23,8 @@ class SolverWarning(UserWarning):
 
 
 class Contradiction(SolverError):
-    """Statements that no function meets together: what would be solved is another problem than the one declared. F01, F02."""
+    """Statements that no function meets together: what would be solved is another problem than
+    the one declared. F01, F02."""
 
 
 class IllPosed(SolverError):
@@ -46,6 +48,7 @@ class Singular(SampleError):
 
     def __init__(self) -> None:
         super().__init__(
-            "the linear system is singular: the problem leaves something undetermined, such as the constant of a pressure or of a pure "
-            "Neumann problem (add `require integral(p, Omega) = 0`) or a rigid motion (fix it by a condition)"
+            "the linear system is singular: the problem leaves something undetermined, such as the"
+            " constant of a pressure or of a pure Neumann problem (add `require integral(p, Omega)"
+            " = 0`) or a rigid motion (fix it by a condition)"
         )

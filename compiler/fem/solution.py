@@ -30,9 +30,11 @@ Array = NDArray[np.float64]
 class SampleSolution:
     """The solution of one sample. With time, `vectors[k]` belongs to `times[k]`.
 
-    Shapes: vectors "k n". `steps` counts Newton's steps, `seconds` the phases of the work. `reactions` of a stationary problem: for every
-    (boundary, component) with fixed values the sum of the residuals there, the force that holds it. `warnings`: what makes it doubtful.
-    `breaks`: levels at which the data jump in time. `contact`: how bounds of a minimum are met, by requirement.
+    Shapes: vectors "k n". `steps` counts Newton's steps, `seconds` the phases of the work.
+    `reactions` of a stationary problem: for every (boundary, component) with fixed values the sum
+    of the residuals there, the force that holds it. `warnings`: what makes it doubtful. `breaks`:
+    levels at which the data jump in time. `contact`: how bounds of a minimum are met, by
+    requirement.
     """
 
     spaces: Spaces
@@ -57,9 +59,12 @@ class SampleSolution:
         found = self.derivatives(points, dict.fromkeys(self.components, (value,)))
         return np.stack([found[c, value] for c in self.components], axis=1)
 
-    def derivatives(self, points: Array, wanted: Mapping[str, Iterable[tuple[int, ...]]]) -> dict[tuple[str, tuple[int, ...]], Array]:
-        """Values and first derivatives in space of components, and their first derivatives in time: those of the finite element function,
-        and in time of the cubic polynomial through the nearest levels. An error of order h^k in values is one of order h^(k - 1) in them.
+    def derivatives(
+        self, points: Array, wanted: Mapping[str, Iterable[tuple[int, ...]]]
+    ) -> dict[tuple[str, tuple[int, ...]], Array]:
+        """Values and first derivatives in space of components, and their first derivatives in time:
+        those of the finite element function, and in time of the cubic polynomial through the
+        nearest levels. An error of order h^k in values is one of order h^(k - 1) in them.
 
         Shapes: points "n d" or "n d+1", multi-indices over space and time -> "n".
         Raises: SolverError for a derivative of higher order.
@@ -72,7 +77,10 @@ class SampleSolution:
             for index in indices:
                 space, rate = index[:dim], sum(index[dim:])
                 if sum(space) > 1 or rate > 1:
-                    raise SolverError(f"a reference solution has first derivatives only; {index} of {component} is asked for")
+                    raise SolverError(
+                        f"a reference solution has first derivatives only; {index} of {component}"
+                        " is asked for"
+                    )
                 axis = space.index(1) if any(space) else None
                 if axis not in probes:
                     probes[axis] = self.probes(located, axis)
@@ -80,13 +88,16 @@ class SampleSolution:
                 if self.times is None:
                     value = np.zeros(len(points)) if rate else levels[:, 0]
                 else:
-                    value = in_time(levels, *interpolation(self.times, points[:, dim], rate, self.breaks))
+                    value = in_time(
+                        levels, *interpolation(self.times, points[:, dim], rate, self.breaks)
+                    )
                 value[located.depth < -1] = np.nan
                 result[component, index] = value
         return result
 
     def probes(self, located, axis: int | None = None) -> dict[str, csr_matrix]:
-        """For every component the matrix from its unknowns to its values at the points, or to its derivatives along an axis."""
+        """For every component the matrix from its unknowns to its values at the points, or to
+        its derivatives along an axis."""
         made: dict[int, csr_matrix] = {}
         for component in self.components:
             basis = self.spaces.bases[component]
@@ -95,22 +106,30 @@ class SampleSolution:
         return {component: made[id(self.spaces.bases[component])] for component in self.components}
 
 
-def interpolation(times: Array, at: Array, rate: int = 0, breaks: tuple[int, ...] = ()) -> tuple[NDArray[np.int64], Array]:
-    """Cubic Lagrange interpolation in time on the four nearest levels of one side of the `breaks`, or the derivative of that polynomial.
+def interpolation(
+    times: Array, at: Array, rate: int = 0, breaks: tuple[int, ...] = ()
+) -> tuple[NDArray[np.int64], Array]:
+    """Cubic Lagrange interpolation in time on the four nearest levels of one side of the `breaks`,
+    or the derivative of that polynomial.
 
     Shapes: at "n" -> numbers and weights "m n", m <= 4.
     """
     edges = np.array([0, *breaks, len(times) - 1])
     width = min(4, int(np.diff(edges).min()) + 1)
     segment = np.clip(np.searchsorted(times[edges], at) - 1, 0, len(edges) - 2)
-    first = np.clip(np.searchsorted(times, at) - width // 2, edges[segment], edges[segment + 1] + 1 - width)
+    first = np.clip(
+        np.searchsorted(times, at) - width // 2, edges[segment], edges[segment + 1] + 1 - width
+    )
     numbers = first + np.arange(width)[:, None]
     nodes = times[numbers]
     weights, slopes = np.ones_like(nodes), np.zeros_like(nodes)
     for k in range(width):
         for other in range(width):
             if other != k:
-                factor, slope = (at - nodes[other]) / (nodes[k] - nodes[other]), 1 / (nodes[k] - nodes[other])
+                factor, slope = (
+                    (at - nodes[other]) / (nodes[k] - nodes[other]),
+                    1 / (nodes[k] - nodes[other]),
+                )
                 slopes[k] = slopes[k] * factor + weights[k] * slope
                 weights[k] *= factor
     return numbers, slopes if rate else weights
@@ -118,32 +137,41 @@ def interpolation(times: Array, at: Array, rate: int = 0, breaks: tuple[int, ...
 
 def in_time(levels: Array, numbers: NDArray[np.int64], weights: Array) -> Array:
     """Shapes: levels "n k", numbers and weights "m n" -> "n"."""
-    return sum(weights[m] * levels[np.arange(levels.shape[0]), numbers[m]] for m in range(len(numbers)))
+    return sum(
+        weights[m] * levels[np.arange(levels.shape[0]), numbers[m]] for m in range(len(numbers))
+    )
 
 
 @dataclass(frozen=True, repr=False)
 class Solution:
-    """The reference fields of a batch: `truth(points (b, n, d[+1])) -> (b, n, c)` in float64, components in declaration order.
+    """The reference fields of a batch: `truth(points (b, n, d[+1])) -> (b, n, c)` in float64,
+    components in declaration order.
 
-    `seconds` is the mean time a sample, `error` what is known of their errors, `energy` "b" the value of the functional where the
-    problem is one, `samples` the solutions one by one. Points outside the mesh by less than a cell are given the polynomial of that cell,
-    points farther away NaN.
+    `seconds` is the mean time a sample, `error` what is known of their errors, `energy` "b" the
+    value of the functional where the problem is one, `samples` the solutions one by one. Points
+    outside the mesh by less than a cell are given the polynomial of that cell, points farther away
+    NaN.
     """
 
     samples: tuple[SampleSolution, ...]
     seconds: float
     energy: Tensor | None
-    compare: Callable[[Solution], dict[str, ErrorEstimate]] | None = field(default=None, repr=False, compare=False)
+    compare: Callable[[Solution], dict[str, ErrorEstimate]] | None = field(
+        default=None, repr=False, compare=False
+    )
 
     @cached_property
     def error(self) -> dict[str, ErrorEstimate]:
-        """The estimated error of every unknown, see `error_estimate.py`. Computed when it is first asked for, by solving at a half and a
-        quarter of the resolution.
+        """The estimated error of every unknown, see `error_estimate.py`. Computed when it is first
+        asked for, by solving at a half and a quarter of the resolution.
 
         Raises: SolverError where no coarser solution can be had.
         """
         if self.compare is None:
-            raise SolverError("this solution was not made by `compiler.solve`, and cannot be compared with coarser ones")
+            raise SolverError(
+                "this solution was not made by `compiler.solve`, and cannot be compared with"
+                " coarser ones"
+            )
         return self.compare(self)
 
     @property
@@ -157,19 +185,27 @@ class Solution:
         return tuple(dict.fromkeys(text for sample in self.samples for text in sample.warnings))
 
     def __repr__(self) -> str:
-        energy = "" if self.energy is None else f"; energies {', '.join(f'{float(e):.6g}' for e in self.energy[:4])}"
+        energy = (
+            ""
+            if self.energy is None
+            else f"; energies {', '.join(f'{float(e):.6g}' for e in self.energy[:4])}"
+        )
         return f"<Solution of {len(self.samples)} samples, {self.seconds:.3g} s each{energy}>"
 
     def __call__(self, points: Tensor) -> Tensor:
         if points.ndim != 3 or points.shape[0] != len(self.samples):
             raise ValueError(
-                f"points have the shape (samples, points, coordinates) with {len(self.samples)} samples, not {tuple(points.shape)}"
+                f"points have the shape (samples, points, coordinates) with {len(self.samples)}"
+                f" samples, not {tuple(points.shape)}"
             )
         arrays = points.detach().to("cpu", torch.float64).numpy()
-        return torch.from_numpy(np.stack([sample.evaluate(p) for sample, p in zip(self.samples, arrays, strict=True)])).to(points.device)
+        return torch.from_numpy(
+            np.stack([sample.evaluate(p) for sample, p in zip(self.samples, arrays, strict=True)])
+        ).to(points.device)
 
     def derivatives(self, points: Tensor, request: Request) -> dict[Key, Tensor]:
-        """What a derivative backend is asked, by the finite element functions. Shapes: points "b n D"; every answer "b n", float64.
+        """What a derivative backend is asked, by the finite element functions. Shapes: points "b n
+        D"; every answer "b n", float64.
 
         Raises: SolverError for second derivatives in space or time.
         """
@@ -177,9 +213,15 @@ class Solution:
         components = self.samples[0].components
         arrays = points.detach().to("cpu", torch.float64).numpy()
         asked = {components[c]: indices for c, indices in wanted.items()}
-        each = [sample.derivatives(p, asked) for sample, p in zip(self.samples, arrays, strict=True)]
+        each = [
+            sample.derivatives(p, asked) for sample, p in zip(self.samples, arrays, strict=True)
+        ]
         found = {
-            (c, index): torch.from_numpy(np.stack([one[components[c], index] for one in each])).to(points.device)
+            (c, index): (
+                torch.from_numpy(np.stack([one[components[c], index] for one in each])).to(
+                    points.device
+                )
+            )
             for c, indices in wanted.items()
             for index in indices
         }
@@ -189,4 +231,7 @@ class Solution:
     def phases(self) -> dict[str, float]:
         """Mean seconds a sample by phase: mesh, assembly, solve."""
         names = {name for sample in self.samples for name in sample.seconds}
-        return {name: float(np.mean([sample.seconds.get(name, 0.0) for sample in self.samples])) for name in sorted(names)}
+        return {
+            name: float(np.mean([sample.seconds.get(name, 0.0) for sample in self.samples]))
+            for name in sorted(names)
+        }

@@ -23,7 +23,14 @@ from compiler.fem.discrete.spaces import Spaces, make_spaces
 from compiler.fem.discrete.system import Level, System, level
 from compiler.fem.doubts import doubts
 from compiler.fem.error_estimate import ErrorEstimate, estimate, from_distances
-from compiler.fem.errors import NoConvergence, NoWeakForm, Singular, SolverError, SolverWarning, WrongOption
+from compiler.fem.errors import (
+    NoConvergence,
+    NoWeakForm,
+    Singular,
+    SolverError,
+    SolverWarning,
+    WrongOption,
+)
 from compiler.fem.forms.nonsmooth import FACTORS, WIDTH, arguments_of
 from compiler.fem.forms.weak import Region, WeakForm, weak_form
 from compiler.fem.meshing.facets import aligned, facets_of, outside
@@ -34,7 +41,12 @@ from compiler.fem.solution import SampleSolution, Solution
 from compiler.fem.solvers.minimize import minimize
 from compiler.fem.solvers.newton import NewtonOptions, length, newton, solve_equations
 from compiler.fem.solvers.obstacles import CONTACT, Contact, bounded
-from compiler.fem.solvers.solvability import defects, orientation, refuse_defects, refuse_two_conditions
+from compiler.fem.solvers.solvability import (
+    defects,
+    orientation,
+    refuse_defects,
+    refuse_two_conditions,
+)
 from compiler.fem.solvers.time_stepping import SCHEMES, Marched, march
 from compiler.lowering.numpy_function import numpy_function
 from pdespec.errors import nearest
@@ -56,9 +68,10 @@ LOADS = 8  # load steps of a body under finite strains
 class SolveOptions:
     """How a reference solution is made.
 
-    resolution: cells along the longest side. degree: of the elements (velocities of a Taylor-Hood pair). cell: "simplex" or "brick".
-    steps: of time; None: see `in_time`. scheme: "sdirk4" or "midpoint" (see `solvers/time_stepping.py`).
-    step_tolerance: relative error of one step in time, by which its length is chosen.
+    resolution: cells along the longest side. degree: of the elements (velocities of a Taylor-Hood
+    pair). cell: "simplex" or "brick". steps: of time; None: see `in_time`. scheme: "sdirk4" or
+    "midpoint" (see `solvers/time_stepping.py`). step_tolerance: relative error of one step in time,
+    by which its length is chosen.
     """
 
     resolution: int = 32
@@ -102,10 +115,11 @@ def solve(
 ) -> Solution:
     """Reference fields of every sample of a batch, by finite elements.
 
-    batch: a `compiler.Batch`, or anything with its `size`, `params`, `evaluate`, `select` and `to`. mesh: a mesh, or the name of a file
-    that meshio reads, instead of one made from the domain. start: what Newton's method begins with, a `Solution` or a mapping from unknowns
-    to expressions, numbers or functions of points (n, d), for problems with several solutions or none near zero. tolerance: of the
-    estimated relative error in L2 of every unknown; from `resolution` on cells
+    batch: a `compiler.Batch`, or anything with its `size`, `params`, `evaluate`, `select` and `to`.
+    mesh: a mesh, or the name of a file that meshio reads, instead of one made from the domain.
+    start: what Newton's method begins with, a `Solution` or a mapping from unknowns to expressions,
+    numbers or functions of points (n, d), for problems with several solutions or none near zero.
+    tolerance: of the estimated relative error in L2 of every unknown; from `resolution` on cells
     and steps in time are made smaller until it holds. Other options: the fields of `SolveOptions`.
     Raises: NoWeakForm, NoConvergence, WrongOption, SolverError; each says what is missing.
     """
@@ -130,11 +144,17 @@ class Request:
 
     def sample(self, number: int, shared: dict[str, Spaces]) -> SampleSolution:
         """The solution of one sample. `shared`: spaces that samples of one shape have in common."""
-        known = Known(self.problem, self.batch if self.batch.size == 1 else self.batch.select([number]))
+        known = Known(
+            self.problem, self.batch if self.batch.size == 1 else self.batch.select([number])
+        )
         clock = Clock()
         spaces = sample_spaces(self.prepared, known, self.options, self.mesh, shared)
         clock.lap("mesh")
-        begun = None if self.start is None else starting_values(self.start, self.prepared.form, spaces, known, number)
+        begun = (
+            None
+            if self.start is None
+            else starting_values(self.start, self.prepared.form, spaces, known, number)
+        )
         return solve_sample(self.prepared, spaces, known, self.options, clock, begun)
 
 
@@ -142,7 +162,11 @@ def solved(request: Request) -> Solution:
     """All samples, one after the other."""
     shared: dict[str, Spaces] = {}
     samples = [request.sample(number, shared) for number in range(request.batch.size)]
-    energy = torch.tensor([s.energy for s in samples], dtype=torch.float64) if request.prepared.form.energy else None
+    energy = (
+        torch.tensor([s.energy for s in samples], dtype=torch.float64)
+        if request.prepared.form.energy
+        else None
+    )
     seconds = float(np.mean([sum(s.seconds.values()) for s in samples]))
     found = Solution(tuple(samples), seconds, energy, lambda solution: estimated(request, solution))
     for text in found.warnings:
@@ -161,28 +185,54 @@ def estimated(request: Request, fine: Solution) -> dict[str, ErrorEstimate]:
     bound = request.mesh is not None or ratio < 1.5
     if not bound:
         one = coarse_samples(replace(request, options=ladder[0]))
-        cells = [len(a.spaces.mesh.t.T) > 1.2 * len(b.spaces.mesh.t.T) for a, b in zip(fine.samples, one, strict=True) if b is not None]
+        cells = [
+            len(a.spaces.mesh.t.T) > 1.2 * len(b.spaces.mesh.t.T)
+            for a, b in zip(fine.samples, one, strict=True)
+            if b is not None
+        ]
         bound = not all(cells)
     if bound:
         below = request.options.degree - 1 or 2
-        one, two = coarse_samples(replace(request, options=replace(request.options, degree=below))), [None] * len(fine.samples)
+        one, two = (
+            coarse_samples(replace(request, options=replace(request.options, degree=below))),
+            [None] * len(fine.samples),
+        )
     else:
-        two = coarse_samples(replace(request, options=ladder[1])) if ladder[1].resolution >= COARSEST else [None] * len(one)
+        two = (
+            coarse_samples(replace(request, options=ladder[1]))
+            if ladder[1].resolution >= COARSEST
+            else [None] * len(one)
+        )
     distances = []
     for sample, a, b in zip(fine.samples, one, two, strict=True):
         if a is None:
             raise SolverError(
-                "the error cannot be estimated: the problem has no solution on a coarser mesh, or with elements of another degree"
+                "the error cannot be estimated: the problem has no solution on a coarser mesh, or"
+                " with elements of another degree"
             )
         distances.append(estimate(sample, [a] if b is None else [a, b], components))
-    return {name: from_distances([d[name] for d in distances], request.options.degree, ratio, bound) for name in components}
+    return {
+        name: from_distances([d[name] for d in distances], request.options.degree, ratio, bound)
+        for name in components
+    }
 
 
 def coarser(options: SolveOptions, factor: int) -> SolveOptions:
     """Cells and steps in time that are `factor` times as large."""
-    steps = None if options.steps is None else 2 if options.steps == 1 else max(1, options.steps // factor)
+    steps = (
+        None
+        if options.steps is None
+        else 2
+        if options.steps == 1
+        else max(1, options.steps // factor)
+    )
     tolerance = None if options.step_tolerance is None else options.step_tolerance * factor**4
-    return replace(options, resolution=max(1, options.resolution // factor), steps=steps, step_tolerance=tolerance)
+    return replace(
+        options,
+        resolution=max(1, options.resolution // factor),
+        steps=steps,
+        step_tolerance=tolerance,
+    )
 
 
 def coarse_samples(request: Request) -> list[SampleSolution | None]:
@@ -200,12 +250,18 @@ def coarse_samples(request: Request) -> list[SampleSolution | None]:
 def refined(request: Request, tolerance: float) -> Solution:
     """A solution whose estimated relative error in L2 is below a tolerance.
 
-    Raises: SolverError, with the error that was reached, where that takes more cells than `MOST_CELLS` allows.
+    Raises: SolverError, with the error that was reached, where that takes more cells than
+    `MOST_CELLS` allows.
     """
     if not tolerance > 0:
         raise SolverError(f"a tolerance is a positive number, not {tolerance}")
     options, dim = request.options, len(request.prepared.form.coordinates)
-    if request.prepared.form.time is not None and options.steps is None and options.scheme in SCHEMES and SCHEMES[options.scheme].embedded:
+    if (
+        request.prepared.form.time is not None
+        and options.steps is None
+        and options.scheme in SCHEMES
+        and SCHEMES[options.scheme].embedded
+    ):
         options = replace(options, step_tolerance=options.step_tolerance or tolerance / 20)
     while True:
         found = solved(replace(request, options=options))
@@ -217,15 +273,22 @@ def refined(request: Request, tolerance: float) -> Solution:
         resolution = math.ceil(options.resolution * factor)
         if resolution > MOST[dim] or request.mesh is not None:
             raise SolverError(
-                f"at resolution {options.resolution} the relative error is about {error:.2g}, not {tolerance:.2g}; the next mesh would "
-                f"have {resolution} cells along its longest side: ask for less, or give a mesh that is finer where the solution is steep"
+                f"at resolution {options.resolution} the relative error is about {error:.2g}, not"
+                f" {tolerance:.2g}; the next mesh would have {resolution} cells along its longest"
+                " side: ask for less, or give a mesh that is finer where the solution is steep"
             )
         tighter = options.step_tolerance and options.step_tolerance / factor
-        options = replace(options, resolution=resolution, step_tolerance=tighter, steps=options.steps and math.ceil(options.steps * factor))
+        options = replace(
+            options,
+            resolution=resolution,
+            step_tolerance=tighter,
+            steps=options.steps and math.ceil(options.steps * factor),
+        )
 
 
 def refuse_options(problem: Problem, options: Mapping[str, object]) -> None:
-    """Raises: WrongOption for an option that there is none of, with the nearest one, and for one of time in a problem without time."""
+    """Raises: WrongOption for an option that there is none of, with the nearest one, and for one
+    of time in a problem without time."""
     known = [each.name for each in fields(SolveOptions)]
     for name in options:
         if name not in known:
@@ -233,15 +296,20 @@ def refuse_options(problem: Problem, options: Mapping[str, object]) -> None:
             hint = f"did you mean {near!r}?" if near else f"they are {', '.join(known)}"
             raise WrongOption(f"solve has no option {name!r}; {hint}")
         if name in ("steps", "scheme", "step_tolerance") and problem.time is None:
-            raise WrongOption(f"{name} = {options[name]!r} is of time, and `{problem.name}` has none; leave it out")
+            raise WrongOption(
+                f"{name} = {options[name]!r} is of time, and `{problem.name}` has none; leave"
+                " it out"
+            )
 
 
 def one_equation(problem: Problem) -> Problem:
-    """The problem with the equations of subdomains made one. Raises: NoWeakForm where they cannot be."""
+    """The problem with the equations of subdomains made one. Raises: NoWeakForm where they
+    cannot be."""
     found = merged(problem)
     if found is None:
         raise NoWeakForm(
-            f"the equations of the subdomains of `{problem.name}` make no one equation: their shapes or numbers do not allow it"
+            f"the equations of the subdomains of `{problem.name}` make no one equation: their"
+            " shapes or numbers do not allow it"
         )
     return found
 
@@ -249,21 +317,31 @@ def one_equation(problem: Problem) -> Problem:
 def prepare(problem: Problem) -> Prepared:
     """The symbolic part, done once for all samples.
 
-    Raises: SolverError for what a discretisation would answer in silence: two values at one place (W03), no unique solution (W05).
+    Raises: SolverError for what a discretisation would answer in silence: two values at one place
+    (W03), no unique solution (W05).
     """
     analysis = Analysis(problem)
-    for diagnostic in (d for code in ("W03", "W05") for rule in RULES[code] for d in rule(analysis)):
+    for diagnostic in (
+        d for code in ("W03", "W05") for rule in RULES[code] for d in rule(analysis)
+    ):
         raise SolverError(f"{diagnostic.message}; {diagnostic.hint}")
     form = weak_form(problem)
     return Prepared(form, kernels(form), tuple(level(gauge) for gauge in form.gauges))
 
 
 def sample_spaces(
-    prepared: Prepared, known: Known, options: SolveOptions, given: skfem.Mesh | str | None, shared: dict[str, Spaces]
+    prepared: Prepared,
+    known: Known,
+    options: SolveOptions,
+    given: skfem.Mesh | str | None,
+    shared: dict[str, Spaces],
 ) -> Spaces:
     """Mesh and spaces of a sample; one for all where the domain does not vary."""
     form = prepared.form
-    shaping = set().union(shape_symbols(form.domain.shape), *(r.value.free_symbols for r in known.interfaces(form.domain)))
+    shaping = set().union(
+        shape_symbols(form.domain.shape),
+        *(r.value.free_symbols for r in known.interfaces(form.domain)),
+    )
     key = repr([(s.name, v) for s, v in known.shape_values.items() if s in shaping])
     if key in shared and not any(r.value.atoms(InputField) for r in known.interfaces(form.domain)):
         return shared[key]
@@ -271,14 +349,20 @@ def sample_spaces(
     if given is None:
         levels = known.levels(form.domain)
         degree = 1 if levels else options.degree
-        mesh = fitted(mesh_domain(form.domain, known.shape_values, options.resolution, degree, options.cell), levels)
+        mesh = fitted(
+            mesh_domain(form.domain, known.shape_values, options.resolution, degree, options.cell),
+            levels,
+        )
         mesh = aligned(mesh, boundaries_of(form, prepared.regions), known.shape_values, degree)
     else:
         mesh, labels = given_mesh(given)
         refuse_other_domain(mesh, form.domain, known.shape_values)
     regions = prepared.regions
     named = boundaries_of(form, regions)
-    facets = {boundary: facets_of(boundary, mesh, known.shape_values, labels) for boundary in sorted(named, key=lambda b: b.name)}
+    facets = {
+        boundary: facets_of(boundary, mesh, known.shape_values, labels)
+        for boundary in sorted(named, key=lambda b: b.name)
+    }
     check_settled(form, mesh, facets)
     refuse_two_conditions(form, facets)
     shared.clear()  # domains that vary come one after the other
@@ -292,27 +376,38 @@ def boundaries_of(form: WeakForm, regions: tuple[Region, ...]) -> set[Boundary]:
     return named | {boundary for regions in form.settled.values() for boundary in regions}
 
 
-def check_settled(form: WeakForm, mesh: skfem.Mesh, facets: Mapping[Boundary, NDArray[np.int64]]) -> None:
-    """Raises: NoWeakForm where a part of the boundary has no condition for an equation that was integrated by parts."""
+def check_settled(
+    form: WeakForm, mesh: skfem.Mesh, facets: Mapping[Boundary, NDArray[np.int64]]
+) -> None:
+    """Raises: NoWeakForm where a part of the boundary has no condition for an equation that was
+    integrated by parts."""
     every = outside(form.domain, mesh)
     for row, regions in form.settled.items():
-        covered = np.concatenate([np.zeros(0, dtype=np.int64), *(facets[region] for region in regions)])
+        covered = np.concatenate(
+            [np.zeros(0, dtype=np.int64), *(facets[region] for region in regions)]
+        )
         open_ = np.setdiff1d(every, covered)
         if open_.size:
             place = ", ".join(f"{v:.3g}" for v in mesh.p[:, mesh.facets[:, open_[0]]].mean(axis=1))
             raise NoWeakForm(
-                f"equation `{form.labels[row]}` has no boundary condition on {open_.size} of {every.size} boundary facets, near ({place}): "
-                f"give {row} there, or the flux of the equation, such as dot(grad({row}), n) = 0"
+                f"equation `{form.labels[row]}` has no boundary condition on {open_.size} of"
+                f" {every.size} boundary facets, near ({place}): give {row} there, or the flux of"
+                f" the equation, such as dot(grad({row}), n) = 0"
             )
 
 
-def starting_values(start: Start, form: WeakForm, spaces: Spaces, known: Known, number: int) -> Array:
-    """The coefficients of a state that the user begins with, zero for unknowns that it does not give.
+def starting_values(
+    start: Start, form: WeakForm, spaces: Spaces, known: Known, number: int
+) -> Array:
+    """The coefficients of a state that the user begins with, zero for unknowns that it does not
+    give.
 
     Raises: SolverError for an unknown or a value that makes no sense.
     """
     if form.time is not None:
-        raise SolverError("a problem in time begins with its initial conditions; `start` is for stationary ones")
+        raise SolverError(
+            "a problem in time begins with its initial conditions; `start` is for stationary ones"
+        )
     result = np.zeros(spaces.size)
     if isinstance(start, Solution):
         sample = start.samples[min(number, len(start.samples) - 1)]
@@ -327,19 +422,35 @@ def starting_values(start: Start, form: WeakForm, spaces: Spaces, known: Known, 
         components = unknowns[name].components
         for k, component in enumerate(components):
             points = spaces.nodes(component)
-            value = given(np.ascontiguousarray(points.T)) if callable(given) else given[k] if isinstance(given, (tuple, list)) else given
+            value = (
+                given(np.ascontiguousarray(points.T))
+                if callable(given)
+                else given[k]
+                if isinstance(given, (tuple, list))
+                else given
+            )
             if isinstance(value, sp.Expr):
-                value = numpy_function(list(form.coordinates), value.subs(known.shape_values))(*points)
+                value = numpy_function(list(form.coordinates), value.subs(known.shape_values))(
+                    *points
+                )
             value = np.asarray(value, dtype=np.float64)
             value = value[:, k] if value.ndim == 2 else value
             if value.shape not in ((), points.shape[1:]) or not np.all(np.isfinite(value)):
-                raise SolverError(f"start gives {component} values of shape {value.shape} at {points.shape[1]} points, or infinite ones")
+                raise SolverError(
+                    f"start gives {component} values of shape {value.shape} at {points.shape[1]}"
+                    " points, or infinite ones"
+                )
             result[spaces.numbers(component)] = value
     return result
 
 
 def solve_sample(
-    prepared: Prepared, spaces: Spaces, known: Known, options: SolveOptions, clock: Clock, begun: Array | None = None
+    prepared: Prepared,
+    spaces: Spaces,
+    known: Known,
+    options: SolveOptions,
+    clock: Clock,
+    begun: Array | None = None,
 ) -> SampleSolution:
     """One sample, stationary or in time."""
     form = prepared.form
@@ -347,61 +458,108 @@ def solve_sample(
     constraints = constrain(form, spaces, known)
     contact: Mapping[str, Contact] = {}
     if form.time is not None:
-        times, vectors, steps, found, breaks, warned = in_time(parts, constraints, prepared.levels, options)
+        times, vectors, steps, found, breaks, warned = in_time(
+            parts, constraints, prepared.levels, options
+        )
     else:
         system, u, steps = solved_system(parts, constraints, prepared.levels, options, begun)
-        times, vectors, found, breaks, warned = None, u[None, : system.size], list(defects(system, u)), (), ()
+        times, vectors, found, breaks, warned = (
+            None,
+            u[None, : system.size],
+            list(defects(system, u)),
+            (),
+            (),
+        )
         contact = system.cache.get(CONTACT, {})
         warned = tuple(doubts(parts, system.state(u), options.degree))
     warned = (*warned, *refuse_defects(found))
     clock.lap("solve")
-    energy = parts.energy(State((vectors[-1],), times[-1] if times is not None else 0.0)) if form.energy else None
+    energy = (
+        parts.energy(State((vectors[-1],), times[-1] if times is not None else 0.0))
+        if form.energy
+        else None
+    )
     held = reactions(parts, State((vectors[-1],))) if times is None else {}
-    return SampleSolution(spaces, form.given, vectors, times, energy, steps, clock.laps, held, warned, breaks, contact)
+    return SampleSolution(
+        spaces, form.given, vectors, times, energy, steps, clock.laps, held, warned, breaks, contact
+    )
 
 
 def reactions(parts: Assembly, state: State) -> dict[tuple[str, str], float]:
-    """The force that holds each boundary with fixed values, by component: the sum of the residuals over its nodes, with the sign that an
-    equation `-div(s) = f` has, however it is written."""
+    """The force that holds each boundary with fixed values, by component: the sum of the residuals
+    over its nodes, with the sign that an equation `-div(s) = f` has, however it is written.
+    """
     residual, found = parts.residual(state), {}
     signs = {component: orientation(parts, component, state) for component in parts.form.components}
     for condition in parts.form.essentials:
         for component, _ in condition.coefficients:
             numbers = parts.spaces.offsets[component] + parts.spaces.on(component, condition.region)
-            found[condition.region.name, component] = signs[component] * float(residual[numbers].sum())
+            found[condition.region.name, component] = signs[component] * float(
+                residual[numbers].sum()
+            )
     return found
 
 
-def in_time(parts: Assembly, constraints: Constraints, levels: tuple[Level, ...], options: SolveOptions) -> Marched:
-    """The march with the steps asked for; else with 2 resolution of them, up to eight times as many where Newton's method fails."""
+def in_time(
+    parts: Assembly, constraints: Constraints, levels: tuple[Level, ...], options: SolveOptions
+) -> Marched:
+    """The march with the steps asked for; else with 2 resolution of them, up to eight times as
+    many where Newton's method fails."""
     if options.steps is not None or options.step_tolerance is not None:
         steps = options.steps or 2 * options.resolution
-        return march(parts, constraints, levels, steps, options.scheme, options.newton, options.step_tolerance)
+        return march(
+            parts,
+            constraints,
+            levels,
+            steps,
+            options.scheme,
+            options.newton,
+            options.step_tolerance,
+        )
     for factor in (2, 4, 8):
         try:
-            return march(parts, constraints, levels, factor * options.resolution, options.scheme, options.newton)
+            return march(
+                parts,
+                constraints,
+                levels,
+                factor * options.resolution,
+                options.scheme,
+                options.newton,
+            )
         except NoConvergence:
             continue
-    return march(parts, constraints, levels, 16 * options.resolution, options.scheme, options.newton)
+    return march(
+        parts, constraints, levels, 16 * options.resolution, options.scheme, options.newton
+    )
 
 
 def solved_system(
-    parts: Assembly, constraints: Constraints, levels: tuple[Level, ...], options: SolveOptions, begun: Array | None = None
+    parts: Assembly,
+    constraints: Constraints,
+    levels: tuple[Level, ...],
+    options: SolveOptions,
+    begun: Array | None = None,
 ) -> tuple[System, Array, int]:
-    """The equations with their solution, multipliers last, from the state `begun`; from zero, where there is none, and where that fails
-    from a state with gradients."""
+    """The equations with their solution, multipliers last, from the state `begun`; from zero, where
+    there is none, and where that fails from a state with gradients.
+    """
     system = System(parts, constraints, levels)
     start = system.extended(np.zeros(system.size) if begun is None else begun)
     if parts.form.obstacles:
-        u, steps, system.cache[CONTACT] = bounded(system, start, parts.form.obstacles, options.newton)
+        u, steps, system.cache[CONTACT] = bounded(
+            system, start, parts.form.obstacles, options.newton
+        )
         return system, u, steps
     if any(density.has(WIDTH) for density, _ in parts.form.energy):
         return (system, *narrowed(system, start, options))
     return (system, *from_start(system, start, options, again=begun is None))
 
 
-def from_start(system: System, start: Array, options: SolveOptions, again: bool = True, scale: float = 0.0) -> tuple[Array, int]:
-    """The solution from a state; `again`, from one with gradients, where that fails: a p-Laplacian degenerates in the state of rest."""
+def from_start(
+    system: System, start: Array, options: SolveOptions, again: bool = True, scale: float = 0.0
+) -> tuple[Array, int]:
+    """The solution from a state; `again`, from one with gradients, where that fails: a
+    p-Laplacian degenerates in the state of rest."""
     iterate, how, form = newton, options.newton, system.assembly.form
     if form.minimized and not system.levels:
         iterate = minimize
@@ -421,7 +579,8 @@ def from_start(system: System, start: Array, options: SolveOptions, again: bool 
 
 
 def narrowed(system: System, start: Array, options: SolveOptions) -> tuple[Array, int]:
-    """The minimum of an energy with kinks, followed as their rounding is narrowed: see `nonsmooth.py`."""
+    """The minimum of an energy with kinks, followed as their rounding is narrowed: see
+    `nonsmooth.py`."""
     parts, steps, failure = system.assembly, 0, None
     for width in (1.0, 1e3, 1e-3, 1e6):
         parts.widths[WIDTH] = width
@@ -432,9 +591,16 @@ def narrowed(system: System, start: Array, options: SolveOptions) -> tuple[Array
             failure = reason
     else:
         raise failure
-    sizes = [float(np.max(np.abs(value))) for region, call in sharp(parts) for value in parts.values(call, region, system.state(u))]
+    sizes = [
+        float(np.max(np.abs(value)))
+        for region, call in sharp(parts)
+        for value in parts.values(call, region, system.state(u))
+    ]
     largest = max(sizes, default=0.0) or 1.0
-    size = length(system.transformation.T @ system.residual(system.extended(np.zeros(system.size)))) or 1.0
+    size = (
+        length(system.transformation.T @ system.residual(system.extended(np.zeros(system.size))))
+        or 1.0
+    )
     for factor in FACTORS:
         parts.widths[WIDTH] = factor * largest
         system.kept.clear()
@@ -445,11 +611,16 @@ def narrowed(system: System, start: Array, options: SolveOptions) -> tuple[Array
 
 def sharp(parts: Assembly) -> list[tuple[Region, Function]]:
     """The arguments of the rounded absolute values of an energy."""
-    return [(region, function(found)) for density, region in parts.form.energy if (found := arguments_of(density))]
+    return [
+        (region, function(found))
+        for density, region in parts.form.energy
+        if (found := arguments_of(density))
+    ]
 
 
 def uneven(spaces: Spaces) -> Array:
-    """A state of size one whose gradients vanish almost nowhere: `cos(1 + 2 x' + 3 y' + ..)` in every component, over the unit box."""
+    """A state of size one whose gradients vanish almost nowhere: `cos(1 + 2 x' + 3 y' + ..)` in
+    every component, over the unit box."""
     lower, upper = spaces.mesh.p.min(axis=1)[:, None], spaces.mesh.p.max(axis=1)[:, None]
     places = [(spaces.nodes(component) - lower) / (upper - lower) for component in spaces.bases]
     return np.concatenate([np.cos(1 + np.arange(2, 2 + len(place)) @ place) for place in places])

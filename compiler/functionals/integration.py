@@ -1,8 +1,10 @@
-"""Integrals over a region of every sample, by one fixed rule: nodes and weights, differentiable in the params of the shape.
+"""Integrals over a region of every sample, by one fixed rule: nodes and weights, differentiable in
+the params of the shape.
 
-Boundaries are integrated along the parametrisation of their pieces, and domains that are a map of the unit cube (interval, rectangle, box,
-disk, ball, star) through that map, by Gauss's rule in cells: for smooth integrands to 1e-6 or better. Other domains take the nodes of a
-finite-element mesh, whose error falls as the spacing to the power 4. A density that jumps costs one order.
+Boundaries are integrated along the parametrisation of their pieces, and domains that are a map of
+the unit cube (interval, rectangle, box, disk, ball, star) through that map, by Gauss's rule in
+cells: for smooth integrands to 1e-6 or better. Other domains take the nodes of a finite-element
+mesh, whose error falls as the spacing to the power 4. A density that jumps costs one order.
 """
 
 from __future__ import annotations
@@ -37,10 +39,12 @@ MESHED = 4096  # nodes of a mesh at most
 
 @dataclass(frozen=True)
 class Rule:
-    """`sum_i weights_i f(points_i)` is the integral of f. Shapes: points "b n d", normals "b n d" on boundaries, weights "b n".
+    """`sum_i weights_i f(points_i)` is the integral of f. Shapes: points "b n d", normals "b n d"
+    on boundaries, weights "b n".
 
-    Where `edge` is given, the nodes do not follow the shape: the derivative of an integral in the params of the shape is that of its value
-    for fixed nodes and, by Reynolds' theorem, the integral over the boundary of the density times the speed of the boundary.
+    Where `edge` is given, the nodes do not follow the shape: the derivative of an integral in the
+    params of the shape is that of its value for fixed nodes and, by Reynolds' theorem, the integral
+    over the boundary of the density times the speed of the boundary.
     """
 
     points: Tensor
@@ -53,23 +57,35 @@ class Rule:
         found = (self.weights * density(self.points, self.normals)).sum(-1)
         if self.edge is None:
             return found
-        at, outward, weights = (each.detach() for each in (self.edge.points, self.edge.normals, self.edge.weights))  # type: ignore[union-attr]
+        at, outward, weights = (
+            each.detach() for each in (self.edge.points, self.edge.normals, self.edge.weights)
+        )  # type: ignore[union-attr]
         swept = weights * density(at, outward).detach() * (self.edge.points * outward).sum(-1)
         return found + swept.sum(-1) - swept.sum(-1).detach()
 
     def to(self, dtype: torch.dtype) -> Rule:
         normals = None if self.normals is None else self.normals.to(dtype)
-        return Rule(self.points.to(dtype), normals, self.weights.to(dtype), None if self.edge is None else self.edge.to(dtype))
+        return Rule(
+            self.points.to(dtype),
+            normals,
+            self.weights.to(dtype),
+            None if self.edge is None else self.edge.to(dtype),
+        )
 
 
 def rule(region: Region, batch) -> Rule:
     """The rule of a region in every sample of a batch, in the batch's precision.
 
-    Raises: ProblemError W02, W03 where nothing is left of a boundary, or a domain can neither be mapped nor meshed.
+    Raises: ProblemError W02, W03 where nothing is left of a boundary, or a domain can neither be
+    mapped nor meshed.
     """
     geometry: Geometry = batch.geometry[region.domain.name]
     exact = geometry.map(lambda value: value.double())
-    found = _boundary(exact.pieces(region)) if isinstance(region, Boundary) else _domain(region, exact, batch)
+    found = (
+        _boundary(exact.pieces(region))
+        if isinstance(region, Boundary)
+        else _domain(region, exact, batch)
+    )
     return found.to(geometry.dtype)
 
 
@@ -80,9 +96,16 @@ def _domain(region: Region, geometry: Geometry, batch) -> Rule:
     if mapped is not None:
         return Rule(mapped, None, body.measure()[:, None] * weights.to(geometry.device))
     points, weights = _meshed(region, batch)
-    moves = torch.is_grad_enabled() and any(value.requires_grad for value in geometry.params.values())
+    moves = torch.is_grad_enabled() and any(
+        value.requires_grad for value in geometry.params.values()
+    )
     edge = _boundary(body.pieces()) if moves else None
-    return Rule(points.to(torch.float64), None, body.measure().detach()[:, None] * weights.to(torch.float64) / weights.shape[-1], edge)
+    return Rule(
+        points.to(torch.float64),
+        None,
+        body.measure().detach()[:, None] * weights.to(torch.float64) / weights.shape[-1],
+        edge,
+    )
 
 
 def _meshed(region: Region, batch) -> tuple[Tensor, Tensor]:
@@ -91,7 +114,11 @@ def _meshed(region: Region, batch) -> tuple[Tensor, Tensor]:
     try:
         points, _, weights = nodes(batch.draws, region, MESHED)
     except SolverError as error:
-        raise fail("W03", f"no integral over `{region.name}`: {error}", "give it a shape that can be meshed") from error
+        raise fail(
+            "W03",
+            f"no integral over `{region.name}`: {error}",
+            "give it a shape that can be meshed",
+        ) from error
     return points, weights
 
 
@@ -122,7 +149,8 @@ def _piece(piece: Piece) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _along(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
-    """Gauss's rule in cells of every kept stretch of a curve. Shapes: "b k" both -> parameters and shares "b n"."""
+    """Gauss's rule in cells of every kept stretch of a curve. Shapes: "b k" both -> parameters
+    and shares "b n"."""
     nodes, weights = _cube(1, -(-ALONG // (GAUSS * start.shape[-1])))
     width = (end - start)[..., None]
     at = start[..., None] + width * nodes[:, 0].to(start)
@@ -130,8 +158,10 @@ def _along(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _on(piece: Clipped) -> tuple[Tensor, Tensor]:
-    """Gauss's rule on the kept stretches of lines between the breaks of a cut surface: as for its measure, a line may end like a root at
-    a break, which the substitution (3 s - s^3) / 2 makes smooth. Shapes: parameters "b n 2", shares "b n"."""
+    """Gauss's rule on the kept stretches of lines between the breaks of a cut surface: as for its
+    measure, a line may end like a root at a break, which the substitution (3 s - s^3) / 2 makes
+    smooth. Shapes: parameters "b n 2", shares "b n".
+    """
     breaks = piece.breaks
     nodes, weights = gauss(ACROSS[0], breaks)
     s = 2 * nodes - 1
@@ -155,4 +185,6 @@ def _cube(dimension: int, cells: int) -> tuple[Tensor, Tensor]:
     share = (weights / (2 * cells)).repeat(cells)
     grids = torch.meshgrid(*[axis] * dimension, indexing="ij")
     shares = torch.meshgrid(*[share] * dimension, indexing="ij")
-    return torch.stack(grids, -1).reshape(-1, dimension), torch.stack(shares, -1).prod(-1).reshape(-1)
+    return torch.stack(grids, -1).reshape(-1, dimension), torch.stack(shares, -1).prod(-1).reshape(
+        -1
+    )

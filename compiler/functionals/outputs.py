@@ -1,7 +1,9 @@
-"""The declared outputs of a problem: numbers and functions of a field, for an operator and for a reference solution alike.
+"""The declared outputs of a problem: numbers and functions of a field, for an operator and for a
+reference solution alike.
 
-An output is a **number** where the unknowns stand in integrals and values at points only, and a **function** of position else.
-In a problem with time an integral over a region in space is a function of time, and so is a value at a point in space.
+An output is a **number** where the unknowns stand in integrals and values at points only, and a
+**function** of position else. In a problem with time an integral over a region in space is a
+function of time, and so is a value at a point in space.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ NOWHERE = "anywhere"
 
 @dataclass(frozen=True)
 class Part:
-    """An integral, or a value at a point, that a `symbol` stands for: `expression` over `region`, or at `point`, time last."""
+    """An integral, or a value at a point, that a `symbol` stands for: `expression` over
+    `region`, or at `point`, time last."""
 
     symbol: sp.Symbol
     expression: sp.Expr
@@ -46,7 +49,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Lowered:
-    """An output as expressions over symbols that stand for its parts, these in the order in which they can be computed."""
+    """An output as expressions over symbols that stand for its parts, these in the order in
+    which they can be computed."""
 
     name: str
     expressions: tuple[sp.Expr, ...]
@@ -55,7 +59,8 @@ class Lowered:
 
     @property
     def of_points(self) -> bool:
-        """Whether it is a function of position: it holds fields or coordinates outside of its parts."""
+        """Whether it is a function of position: it holds fields or coordinates outside of its
+        parts."""
         kinds = (UnknownField, InputField, Coordinate, Normal)
         return any(each.atoms(*kinds) for each in self.expressions)
 
@@ -69,17 +74,22 @@ def outputs(
     derivatives: str | Mapping[str, object] = "auto",
     trainables: Mapping[str, float | Tensor] | None = None,
 ) -> dict[str, Any]:
-    """The declared outputs of a field, by name: tensors, or functions of points (`FieldOutput`) for outputs that vary in space.
+    """The declared outputs of a field, by name: tensors, or functions of points (`FieldOutput`) for
+    outputs that vary in space.
 
-    `field` is any field of the problem, of an operator or of `compiler.solve`. In a problem with time, numbers are those at its end, or at
-    `times`, which adds a last axis. Everything is differentiable in the field's parameters and in the params of the batch, those of the
-    shape among them, as far as the field is. Integrals are taken by the rules of `compiler.functionals.integration`. `trainables` are the
-    values of
-    trainable scalars; without them, of the batch, or the first guesses.
-    Shapes: -> "b" for a scalar, "b k" for a vector, "b k k" for a tensor; with times "b [k] T". Raises: as `PhysicsLoss`; SolverError for
-    second derivatives of a reference solution.
+    `field` is any field of the problem, of an operator or of `compiler.solve`. In a problem with
+    time, numbers are those at its end, or at `times`, which adds a last axis. Everything is
+    differentiable in the field's parameters and in the params of the batch, those of the shape
+    among them, as far as the field is. Integrals are taken by the rules of
+    `compiler.functionals.integration`. `trainables` are the values of trainable scalars; without
+    them, of the batch, or the first guesses. Shapes: -> "b" for a scalar, "b k" for a vector, "b k
+    k" for a tensor; with times "b [k] T". Raises: as `PhysicsLoss`; SolverError for second
+    derivatives of a reference solution.
     """
-    return {name: output(problem, name, field, batch, times, derivatives, trainables) for name in problem.outputs}
+    return {
+        name: output(problem, name, field, batch, times, derivatives, trainables)
+        for name in problem.outputs
+    }
 
 
 def output(
@@ -94,10 +104,14 @@ def output(
     """One declared output; see `outputs`. Raises: ProblemError S01 for a name that is none."""
     if name not in problem.outputs:
         near = nearest(name, problem.outputs)
-        hint = f"did you mean `{near}`?" if near else f"it has {', '.join(problem.outputs) or 'none'}"
+        hint = (
+            f"did you mean `{near}`?" if near else f"it has {', '.join(problem.outputs) or 'none'}"
+        )
         raise fail("S01", f"`{problem.name}` has no output `{name}`", hint)
     at = _times(problem, batch, times)
-    work = _Evaluation(problem, field, batch, at, derivatives, _trainables(problem, batch, trainables or {}))
+    work = _Evaluation(
+        problem, field, batch, at, derivatives, _trainables(problem, batch, trainables or {})
+    )
     lowered = _lowered(problem)[name]
     if lowered.of_points:
         return FieldOutput(lowered, replace(work, times=None))
@@ -109,7 +123,8 @@ def output(
 
 @dataclass(frozen=True)
 class FieldOutput:
-    """An output that is a function of position: points "b n D" (and normals "b n d", where it holds n) -> "b n", "b n k" or "b n k k"."""
+    """An output that is a function of position: points "b n D" (and normals "b n d", where it
+    holds n) -> "b n", "b n k" or "b n k k"."""
 
     lowered: Lowered
     work: _Evaluation
@@ -117,7 +132,9 @@ class FieldOutput:
     def __call__(self, points: Tensor, normals: Tensor | None = None) -> Tensor:
         time = points[..., -1:] if self.work.problem.time is not None else points[..., :1]
         if self.lowered.parts and self.work.problem.time is not None:
-            message = f"output `{self.lowered.name}` mixes integrals at each time with values at points"
+            message = (
+                f"output `{self.lowered.name}` mixes integrals at each time with values at points"
+            )
             raise fail("T05", message, "give them outputs of their own")
         numbers = replace(self.work, times=time.new_zeros(1)).parts(self.lowered)
         found = self.work.at(self.lowered.expressions, NOWHERE, points, normals, numbers)
@@ -140,7 +157,9 @@ class _Evaluation:
         """The numbers of all parts. Shapes: "b T" each."""
         numbers: dict[sp.Symbol, Tensor] = {}
         for part in lowered.parts:
-            numbers[part.symbol] = self.value(part, numbers) if part.region is None else self.integral(part, numbers)
+            numbers[part.symbol] = (
+                self.value(part, numbers) if part.region is None else self.integral(part, numbers)
+            )
         return numbers
 
     def integral(self, part: Part, numbers: Mapping[sp.Symbol, Tensor]) -> Tensor:
@@ -163,12 +182,16 @@ class _Evaluation:
         spatial = len(self.problem.coordinates)
         found = []
         for k in range(len(self.times)):
-            place = torch.stack([self.number(each, numbers)[:, 0] for each in part.point[:spatial]], -1)[:, None]
+            place = torch.stack(
+                [self.number(each, numbers)[:, 0] for each in part.point[:spatial]], -1
+            )[:, None]
             time = self.times[k]
             if len(part.point) > spatial and not isinstance(part.point[-1], Time):
                 time = self.number(part.point[-1], numbers)[:, :1, None]
             known = {symbol: each[:, k] for symbol, each in numbers.items()}
-            found.append(self.at((part.expression,), NOWHERE, self.placed(place, time), None, known)[0][:, 0])
+            found.append(
+                self.at((part.expression,), NOWHERE, self.placed(place, time), None, known)[0][:, 0]
+            )
         return torch.stack(found, -1)
 
     def placed(self, points: Tensor, time: Tensor) -> Tensor:
@@ -178,25 +201,58 @@ class _Evaluation:
         return torch.cat([points, time.to(points).expand(*points.shape[:2], 1)], -1)
 
     def at(
-        self, expressions: tuple[sp.Expr, ...], where: str, points: Tensor, normals: Tensor | None, numbers: Mapping[sp.Symbol, Tensor]
+        self,
+        expressions: tuple[sp.Expr, ...],
+        where: str,
+        points: Tensor,
+        normals: Tensor | None,
+        numbers: Mapping[sp.Symbol, Tensor],
     ) -> list[Tensor]:
         """Expressions at points. Shapes: points "b n D", numbers "b" or "b 1" -> "b n" each."""
         loss = _loss(self.problem)
         region = next(iter(self.problem.domains.values()))
-        term = Term("output", "energy", tuple(e for each in expressions for e in scalars(self.problem, each)), region, where)
+        term = Term(
+            "output",
+            "energy",
+            tuple(e for each in expressions for e in scalars(self.problem, each)),
+            region,
+            where,
+        )
         exact = getattr(self.field, "derivatives", None)
         able = capabilities(self.field)
-        chosen = plan((term,), loss.components, loss.names, able, "autograd" if exact is not None else self.derivatives)
+        chosen = plan(
+            (term,),
+            loss.components,
+            loss.names,
+            able,
+            "autograd" if exact is not None else self.derivatives,
+        )
         found: list[Tensor] = []
         for group in chosen.groups:
             program = CompiledTerms(group)
-            known = _Known(KnownValues(self.problem, self.trainables, points, normals, self.batch.params, self.batch.evaluate), numbers)
+            known = _Known(
+                KnownValues(
+                    self.problem,
+                    self.trainables,
+                    points,
+                    normals,
+                    self.batch.params,
+                    self.batch.evaluate,
+                ),
+                numbers,
+            )
             if exact is None:
                 result = loss.evaluate(program, self.field, points, known)
             else:
                 answers = exact(points, group.request) if program.streams else {}
                 position = {c: k for k, c in enumerate(loss.components)}
-                result = program.run({s: answers[position[s.component], s.index].to(points) for s in program.streams}, known)
+                result = program.run(
+                    {
+                        s: answers[position[s.component], s.index].to(points)
+                        for s in program.streams
+                    },
+                    known,
+                )
             found += [result[k] for k in program.outputs(group.terms[0])]
         return found
 
@@ -204,8 +260,22 @@ class _Evaluation:
         """An expression of parts, params and time. Shapes: -> "b T"."""
         like = self.times.expand(self.batch.size, -1)
         graph = _graph(values(self.problem, sp.sympify(expression)))
-        known = KnownValues(self.problem, self.trainables, like[..., None], None, self.batch.params, self.batch.evaluate)
-        given = {s: like if isinstance(s, Time) else known.scalar(s) if isinstance(s, Scalar) else numbers[s] for s in graph.symbols}
+        known = KnownValues(
+            self.problem,
+            self.trainables,
+            like[..., None],
+            None,
+            self.batch.params,
+            self.batch.evaluate,
+        )
+        given = {
+            s: like
+            if isinstance(s, Time)
+            else known.scalar(s)
+            if isinstance(s, Scalar)
+            else numbers[s]
+            for s in graph.symbols
+        }
         return graph(given, like)[0]
 
 
@@ -221,7 +291,9 @@ class _Known:
         return self.known.points
 
     def values(self, symbols: tuple[sp.Symbol, ...]) -> dict[sp.Symbol, Tensor]:
-        own = {s: self.numbers[s].to(self.points).reshape(-1, 1) for s in symbols if s in self.numbers}
+        own = {
+            s: self.numbers[s].to(self.points).reshape(-1, 1) for s in symbols if s in self.numbers
+        }
         return own | self.known.values(tuple(s for s in symbols if s not in own))
 
 
@@ -233,16 +305,30 @@ def _lowered(problem: Problem) -> dict[str, Lowered]:
         parts: list[Part] = []
         entries = list(value) if isinstance(value, sp.MatrixBase) else [sp.sympify(value)]
         expressions = tuple(_taken(problem, entry, parts) for entry in entries)
-        shape = () if not isinstance(value, sp.MatrixBase) else (value.rows,) if value.cols == 1 else (value.rows, value.cols)
+        shape = (
+            ()
+            if not isinstance(value, sp.MatrixBase)
+            else (value.rows,)
+            if value.cols == 1
+            else (value.rows, value.cols)
+        )
         found[name] = Lowered(name, expressions, shape, tuple(parts))
     return found
 
 
 def _taken(problem: Problem, expression: Any, parts: list[Part]) -> Any:
-    """The expression with its integrals and values at points replaced by symbols; these are appended to the parts, inner ones first."""
+    """The expression with its integrals and values at points replaced by symbols; these are
+    appended to the parts, inner ones first."""
 
     def stands(inner: Any, region: Any = None, point: tuple[sp.Expr, ...] = ()) -> sp.Symbol:
-        same = next((each.symbol for each in parts if (each.expression, each.region, each.point) == (inner, region, point)), None)
+        same = next(
+            (
+                each.symbol
+                for each in parts
+                if (each.expression, each.region, each.point) == (inner, region, point)
+            ),
+            None,
+        )
         if same is None:
             same = sp.Symbol(f"part{len(parts)}", real=True)
             parts.append(Part(same, inner, region, point))
@@ -251,15 +337,27 @@ def _taken(problem: Problem, expression: Any, parts: list[Part]) -> Any:
     if isinstance(expression, Integral):
         return stands(_taken(problem, expression.density, parts), expression.region)
     if isinstance(expression, (AppliedUndef, sp.Subs)):
-        place = dict(zip(expression.variables, expression.point, strict=True)) if isinstance(expression, sp.Subs) else {}
+        place = (
+            dict(zip(expression.variables, expression.point, strict=True))
+            if isinstance(expression, sp.Subs)
+            else {}
+        )
         inner = expression.expr if place else expression
         used = sorted(inner.atoms(AppliedUndef), key=sp.default_sort_key)
         if not place and all(isinstance(each, (Coordinate, Time)) for each in expression.args):
             return expression
         if len(used) != 1:
-            raise fail("T05", f"{expression} is a value at a point of several fields", "take the value of each field, then combine them")
+            raise fail(
+                "T05",
+                f"{expression} is a value at a point of several fields",
+                "take the value of each field, then combine them",
+            )
         own = _variables(used[0])
-        names = {each: variable for each, variable in zip(used[0].args, own, strict=True) if each in place and each != variable}
+        names = {
+            each: variable
+            for each, variable in zip(used[0].args, own, strict=True)
+            if each in place and each != variable
+        }
         at = tuple(place.get(each, each) for each in used[0].args)
         return stands(inner.xreplace({used[0]: used[0].func(*own)}).xreplace(names), None, at)
     if not getattr(expression, "args", ()) or isinstance(expression, sp.Derivative):
@@ -298,5 +396,9 @@ def _trainables(problem: Problem, batch, given: Mapping[str, float | Tensor]) ->
     for name, declared in problem.trainables.items():
         value = given.get(name, None if name in batch.params else declared.value)
         if value is not None:
-            found[name] = value if isinstance(value, Tensor) else torch.tensor(float(value), dtype=torch.float64)
+            found[name] = (
+                value
+                if isinstance(value, Tensor)
+                else torch.tensor(float(value), dtype=torch.float64)
+            )
     return found

@@ -1,7 +1,8 @@
-"""A domain in numbers: distances, normals, points and measures, for a batch of samples whose shapes differ.
+"""A domain in numbers: distances, normals, points and measures, for a batch of samples whose shapes
+differ.
 
-Everything is differentiable in points and in the params of the shape, in float32 and float64, on every device.
-The rules of each shape are in `compiler.geometry.shapes`.
+Everything is differentiable in points and in the params of the shape, in float32 and float64, on
+every device. The rules of each shape are in `compiler.geometry.shapes`.
 """
 
 from __future__ import annotations
@@ -45,8 +46,9 @@ MOST_CANDIDATES = 1 << 20  # points tried per sample before a shape counts as em
 class Geometry:
     """The domain of each sample of a batch.
 
-    Shapes: params "b" each, "b k" where sized; points "b n d"; results "b n" for functions, "b n d" for vectors, "b" for measures.
-    Raises: ProblemError B01 for points of the wrong shape, B02 for another dtype or device, B03 for a param that is not given.
+    Shapes: params "b" each, "b k" where sized; points "b n d"; results "b n" for functions, "b n d"
+    for vectors, "b" for measures. Raises: ProblemError B01 for points of the wrong shape, B02 for
+    another dtype or device, B03 for a param that is not given.
     """
 
     domain: Domain
@@ -56,8 +58,9 @@ class Geometry:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def signed_distance(self, points: Tensor) -> Tensor:
-        """Signed distance to the boundary, negative inside. Exact; for + - & the min and max rules (see
-        `compiler.geometry.shapes.combine`)."""
+        """Signed distance to the boundary, negative inside. Exact; for + - & the min and max rules
+        (see `compiler.geometry.shapes.combine`).
+        """
         return self.body.distance(self._checked(points))
 
     def contains(self, points: Tensor) -> Tensor:
@@ -65,7 +68,8 @@ class Geometry:
         return self.body.inside(self._checked(points))
 
     def normal(self, points: Tensor) -> Tensor:
-        """Outward unit normal at boundary points: the normalised gradient of the signed distance. Shapes: "b n d"."""
+        """Outward unit normal at boundary points: the normalised gradient of the signed
+        distance. Shapes: "b n d"."""
         keep = self._keeps(points)
         with torch.enable_grad():
             at = points if keep and points.requires_grad else points.detach().requires_grad_(True)
@@ -73,7 +77,8 @@ class Geometry:
         return gradient / norm(gradient)[..., None]
 
     def factor(self, boundaries: Boundary | Iterable[Boundary], points: Tensor) -> Tensor:
-        """A smooth function that is zero on the boundaries, positive inside, of slope about 1: `u = g + factor * N` is g on them.
+        """A smooth function that is zero on the boundaries, positive inside, of slope about 1: `u =
+        g + factor * N` is g on them.
 
         At least C^3 inside. Its form is that of `vanishing` of each shape.
         """
@@ -88,7 +93,10 @@ class Geometry:
         values = [each for each in found if each is not None]
         if not values:
             raise fail(
-                "W03", f"nothing of the boundary of `{self.domain.name}` is {', '.join(each.name for each in chosen)}", _sides(self.domain)
+                "W03",
+                f"nothing of the boundary of `{self.domain.name}` is"
+                f" {', '.join(each.name for each in chosen)}",
+                _sides(self.domain),
             )
         return conjunctions(values)
 
@@ -98,53 +106,76 @@ class Geometry:
         return [each for each in taken if each is not None]
 
     def depth(self, points: Tensor) -> Tensor:
-        """A smooth stand-in for the distance to the boundary inside, `f / max(|grad f|, 1)` with f the factor of the whole boundary: right
-        to first order at the boundary. Shapes: "b n"."""
+        """A smooth stand-in for the distance to the boundary inside, `f / max(|grad f|, 1)` with f
+        the factor of the whole boundary: right to first order at the boundary. Shapes: "b n".
+        """
         keep = self._keeps(points)
         with torch.enable_grad():
-            at = self._checked(points) if keep and points.requires_grad else self._checked(points).detach().requires_grad_(True)
+            at = (
+                self._checked(points)
+                if keep and points.requires_grad
+                else self._checked(points).detach().requires_grad_(True)
+            )
             value = self.body.implicit(at)
             (gradient,) = torch.autograd.grad(value.sum(), at, create_graph=keep)
         return (value if keep else value.detach()).clamp_min(0) / norm(gradient).clamp_min(1)
 
     def _keeps(self, points: Tensor) -> bool:
         """Whether a result keeps its graph: something that it depends on requires grad."""
-        return torch.is_grad_enabled() and (points.requires_grad or any(value.requires_grad for value in self.params.values()))
+        return torch.is_grad_enabled() and (
+            points.requires_grad or any(value.requires_grad for value in self.params.values())
+        )
 
-    def lift(self, data: Sequence[tuple[Boundary | Sequence[Boundary], Callable[[Tensor], Tensor]]], points: Tensor) -> Tensor:
-        """A smooth function with given values on boundaries: each part's function, weighted by its factor against the others'.
+    def lift(
+        self,
+        data: Sequence[tuple[Boundary | Sequence[Boundary], Callable[[Tensor], Tensor]]],
+        points: Tensor,
+    ) -> Tensor:
+        """A smooth function with given values on boundaries: each part's function, weighted by its
+        factor against the others'.
 
-        `w_i = prod_{j != i} f_j / sum_k prod_{j != k} f_j`, f_i the factor of boundary i (transfinite interpolation). One part alone is
-        its own lift. Where two parts with different values meet, the lift is discontinuous, as the data are.
-        Shapes: functions take points "b n d" to "b n" or "b n c"; the result is as theirs.
+        `w_i = prod_{j != i} f_j / sum_k prod_{j != k} f_j`, f_i the factor of boundary i
+        (transfinite interpolation). One part alone is its own lift. Where two parts with different
+        values meet, the lift is discontinuous, as the data are. Shapes: functions take points "b n
+        d" to "b n" or "b n c"; the result is as theirs.
         """
         if len(data) == 1:
             return data[0][1](points)
         shares = weights([self.factor(boundaries, points) for boundaries, _ in data])
         values = [function(points) for _, function in data]
-        weighted = [(share if value.ndim == 2 else share[..., None]) * value for share, value in zip(shares, values, strict=True)]
+        weighted = [
+            (share if value.ndim == 2 else share[..., None]) * value
+            for share, value in zip(shares, values, strict=True)
+        ]
         return torch.stack(weighted).sum(0)
 
     def radial(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Smooth polar coordinates: (x - c) / |x - c| on the boundary, continued to zero at the centre c, by components.
+        """Smooth polar coordinates: (x - c) / |x - c| on the boundary, continued to zero at the
+        centre c, by components.
 
-        `(x - c) / sqrt(|x - c|^2 + 2 L f)`, f the factor of the whole boundary, L half the least extent: x / R on a disk, so that
-        Re (X + iY)^k is the harmonic continuation of cos(k theta); on any other shape it is as smooth as f.
-        Shapes: "b n" both.
+        `(x - c) / sqrt(|x - c|^2 + 2 L f)`, f the factor of the whole boundary, L half the least
+        extent: x / R on a disk, so that Re (X + iY)^k is the harmonic continuation of cos(k theta);
+        on any other shape it is as smooth as f. Shapes: "b n" both.
         """
         offset = points - self.body.center()[:, None]
         inside = self.body.vanishing(everything, self._checked(points))
         square = offset.square().sum(-1)
-        # beyond the boundary f goes on, below zero: differences across it must see no kink. A quarter is met at r = 2R for a disk
-        total = square if inside is None else torch.maximum(square + extent(self.body)[:, None] * inside, square / 4)
+        # beyond the boundary f goes on, below zero: differences across it must see no kink. A
+        # quarter is met at r = 2R for a disk
+        total = (
+            square
+            if inside is None
+            else torch.maximum(square + extent(self.body)[:, None] * inside, square / 4)
+        )
         scale = total.clamp_min(torch.finfo(points.dtype).tiny).rsqrt()
         return offset[..., 0] * scale, offset[..., 1] * scale
 
     def interior(self, n: int, generator: torch.Generator | Chance, sobol: bool = True) -> Tensor:
         """n points of the domain, uniform in area, new at every call.
 
-        By a map of the unit square where the shape has one that preserves area, else by rejection from the box around it. Scrambled Sobol
-        points, shifted independently in each sample (modulo 1), or independent ones. Shapes: "b n d".
+        By a map of the unit square where the shape has one that preserves area, else by rejection
+        from the box around it. Scrambled Sobol points, shifted independently in each sample (modulo
+        1), or independent ones. Shapes: "b n d".
         """
         body = self._exact.body
         if n < 1:
@@ -154,37 +185,57 @@ class Geometry:
         points = mapped if mapped is not None else _rejected(body, n, draw, self.domain)
         return points.to(self.dtype)
 
-    def boundary(self, boundary: Boundary, n: int, generator: torch.Generator | Chance, sobol: bool = True) -> tuple[Tensor, Tensor]:
-        """n points of a boundary, uniform in arc length or area, and the outward unit normals there. Shapes: "b n d" both."""
+    def boundary(
+        self, boundary: Boundary, n: int, generator: torch.Generator | Chance, sobol: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """n points of a boundary, uniform in arc length or area, and the outward unit normals
+        there. Shapes: "b n d" both."""
         pieces = self._exact.pieces(boundary)
         measures = torch.stack([piece.measure for piece in pieces], -1)
         collected = measures.cumsum(-1)
         if not bool((collected[:, -1] > 0).all()):
             raise fail(
-                "W02", f"in some samples nothing is left of {boundary.name}", "other parts of the shape cover it; restrict the params"
+                "W02",
+                f"in some samples nothing is left of {boundary.name}",
+                "other parts of the shape cover it; restrict the params",
             )
         share = _cubes(max(1, self.domain.dim - 1), self.size, generator, sobol, self.device)(n)
         target = share[..., 0] * collected[:, -1:]
-        index = torch.searchsorted(collected.detach().contiguous(), target.detach().contiguous(), right=True).clamp_max(len(pieces) - 1)
+        index = torch.searchsorted(
+            collected.detach().contiguous(), target.detach().contiguous(), right=True
+        ).clamp_max(len(pieces) - 1)
         within = (target - (collected - measures).gather(-1, index)) / measures.gather(-1, index)
         parameters = torch.cat([within.clamp(0, 1)[..., None], share[..., 1:]], -1)
-        points, normals = (torch.zeros(self.size, n, self.domain.dim, dtype=parameters.dtype, device=self.device) for _ in range(2))
+        points, normals = (
+            torch.zeros(self.size, n, self.domain.dim, dtype=parameters.dtype, device=self.device)
+            for _ in range(2)
+        )
         for k, piece in enumerate(pieces):
             own = (index == k)[..., None]
             if bool(own.any()):
                 there, outward = piece.chart(parameters)
-                points, normals = torch.where(own, there, points), torch.where(own, outward, normals)
+                points, normals = (
+                    torch.where(own, there, points),
+                    torch.where(own, outward, normals),
+                )
         return points.to(self.dtype), normals.to(self.dtype)
 
     def measure(self, region: Region | None = None) -> Tensor:
-        """Length, area or volume of the domain, or of one of its boundaries; end points of an interval count 1 each. Shapes: "b"."""
+        """Length, area or volume of the domain, or of one of its boundaries; end points of an
+        interval count 1 each. Shapes: "b"."""
         if isinstance(region, Boundary):
-            return torch.stack([piece.measure for piece in self._exact.pieces(region)]).sum(0).to(self.dtype)
+            return (
+                torch.stack([piece.measure for piece in self._exact.pieces(region)])
+                .sum(0)
+                .to(self.dtype)
+            )
         return self._exact._measure.to(self.dtype)
 
     def measure_error(self, region: Region | None = None) -> float:
-        """An estimate of the relative error of `measure`, the largest of the samples: rounding where shapes are measured in closed form or
-        cut along curves; where surfaces are cut, the difference of two quadratures; what a quadrature of a shape states."""
+        """An estimate of the relative error of `measure`, the largest of the samples: rounding
+        where shapes are measured in closed form or cut along curves; where surfaces are cut, the
+        difference of two quadratures; what a quadrature of a shape states.
+        """
         exact = self._exact
         pieces = exact.pieces(region) if isinstance(region, Boundary) else exact.body.pieces()
         rounding = 64 * torch.finfo(torch.float64).eps
@@ -195,7 +246,8 @@ class Geometry:
         return rounding + max((piece.error for piece in pieces), default=0.0)
 
     def box(self) -> tuple[Tensor, Tensor]:
-        """Lower and upper corner of the box around the domain of all samples. Shapes: "d" both. For all params there are, see `box`."""
+        """Lower and upper corner of the box around the domain of all samples. Shapes: "d" both.
+        For all params there are, see `box`."""
         lower, upper = self.body.bounds()
         return lower.amin(0), upper.amax(0)
 
@@ -204,15 +256,28 @@ class Geometry:
         every = ((piece, self.portion(boundary, piece)) for piece in self.body.pieces())
         found = tuple(portion.of(piece) for piece, portion in every if portion is not None)
         if not found:
-            raise fail("W03", f"nothing of the boundary of `{self.domain.name}` is {boundary.name}", _sides(self.domain))
+            raise fail(
+                "W03",
+                f"nothing of the boundary of `{self.domain.name}` is {boundary.name}",
+                _sides(self.domain),
+            )
         return found
 
     def portion(self, boundary: Boundary, piece: Piece) -> Portion | None:
         """What a boundary takes of a piece of the body; None for nothing."""
         if boundary.domain != self.domain:
-            raise fail("T06", f"{boundary.name} is a boundary of `{boundary.domain.name}`, not of `{self.domain.name}`")
-        if boundary.coordinates[0].system and boundary.kind != "side" and _on_side(piece, 0, sp.S.Zero):
-            return None  # the axis of a body of revolution lies inside the body, and is a side by its name alone
+            raise fail(
+                "T06",
+                f"{boundary.name} is a boundary of `{boundary.domain.name}`, not of"
+                f" `{self.domain.name}`",
+            )
+        if (
+            boundary.coordinates[0].system
+            and boundary.kind != "side"
+            and _on_side(piece, 0, sp.S.Zero)
+        ):
+            # the axis of a body of revolution lies inside the body, and is a side by its name alone
+            return None
         if boundary.kind == "rest":
             taken = [self.portion(other, piece) for other in boundary.others]
             return without([each for each in taken if each is not None])
@@ -222,20 +287,38 @@ class Geometry:
             return None
         if not boundary.where:
             return EVERYTHING
-        return bounded(boundary.where, boundary.coordinates, piece, Numbers(self.params, self.size, self.dtype, self.device))
+        return bounded(
+            boundary.where,
+            boundary.coordinates,
+            piece,
+            Numbers(self.params, self.size, self.dtype, self.device),
+        )
 
     def map(self, function: Callable[[Tensor], Tensor], size: int | None = None) -> Geometry:
-        """The geometry with a function applied to every param: another dtype or device, or some of the samples (`size` of them)."""
+        """The geometry with a function applied to every param: another dtype or device, or some
+        of the samples (`size` of them)."""
         probe = function(torch.zeros(self.size, dtype=self.dtype, device=self.device))
         params = {name: function(value) for name, value in self.params.items()}
-        return replace(self, params=params, size=self.size if size is None else size, dtype=probe.dtype, device=probe.device)
+        return replace(
+            self,
+            params=params,
+            size=self.size if size is None else size,
+            dtype=probe.dtype,
+            device=probe.device,
+        )
 
     @cached_property
     def body(self) -> Body:
-        """The shape with its numbers. Made once per geometry with what cutting its boundary costs, so that a geometry whose params require
-        gradients serves for one backward pass."""
-        if all(isinstance(each, Scalar) and each.declaration.kind == "const" for each in shape_symbols(self.domain.shape)):
-            return _fixed(self.domain, contents(self.domain.shape), self.size, self.dtype, self.device)
+        """The shape with its numbers. Made once per geometry with what cutting its boundary costs,
+        so that a geometry whose params require gradients serves for one backward pass.
+        """
+        if all(
+            isinstance(each, Scalar) and each.declaration.kind == "const"
+            for each in shape_symbols(self.domain.shape)
+        ):
+            return _fixed(
+                self.domain, contents(self.domain.shape), self.size, self.dtype, self.device
+            )
         return _bound(self.domain, Numbers(self.params, self.size, self.dtype, self.device))
 
     @cached_property
@@ -252,11 +335,18 @@ class Geometry:
         if points.ndim != 3 or (points.shape[0], points.shape[2]) != (self.size, self.domain.dim):
             raise fail(
                 "B01",
-                f"points of `{self.domain.name}` have shape {tuple(points.shape)}, the geometry needs ({', '.join(map(str, expected))})",
-                f"one row of points for each of the {self.size} samples; expand them yourself where all are the same",
+                f"points of `{self.domain.name}` have shape {tuple(points.shape)}, the geometry"
+                f" needs ({', '.join(map(str, expected))})",
+                f"one row of points for each of the {self.size} samples; expand them yourself where"
+                " all are the same",
             )
         if points.dtype != self.dtype or points.device.type != self.device.type:
-            raise fail("B02", f"points are {points.dtype} on {points.device}, the geometry is {self.dtype} on {self.device}", "use .to()")
+            raise fail(
+                "B02",
+                f"points are {points.dtype} on {points.device}, the geometry is {self.dtype} on"
+                f" {self.device}",
+                "use .to()",
+            )
         return points
 
 
@@ -266,29 +356,51 @@ def _bound(domain: Domain, numbers: Numbers) -> Body:
 
 
 @lru_cache(maxsize=32)
-def _fixed(domain: Domain, files: tuple[Any, ...], size: int, dtype: torch.dtype, device: torch.device) -> Body:
-    """The body of a shape without params, cut once for all batches of a size; `files` tell mesh files of one name apart."""
+def _fixed(
+    domain: Domain, files: tuple[Any, ...], size: int, dtype: torch.dtype, device: torch.device
+) -> Body:
+    """The body of a shape without params, cut once for all batches of a size; `files` tell mesh
+    files of one name apart."""
     with torch.inference_mode(False):
         return _bound(domain, Numbers({}, size, dtype, device))
 
 
 def box(domain: Domain, samples: int = 256) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Lower and upper corner of a box that holds the domain for all values of its params: the extent of the latent grid.
+    """Lower and upper corner of a box that holds the domain for all values of its params: the
+    extent of the latent grid.
 
-    From the shapes at the ends of the laws' supports (of unbounded laws, at four standard deviations) and at Sobol points between.
+    From the shapes at the ends of the laws' supports (of unbounded laws, at four standard
+    deviations) and at Sobol points between.
     """
     return _box(domain, contents(domain.shape), samples)
 
 
 @lru_cache(maxsize=64)
-def _box(domain: Domain, files: tuple[Any, ...], samples: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    drawn = {symbol.declaration.name: symbol.declaration for symbol in shape_symbols(domain.shape) if isinstance(symbol, Scalar)}
-    ranges = {name: truncated_support(param.law) for name, param in sorted(drawn.items()) if param.law is not None}
-    columns = [(name, low, high) for name, (low, high) in ranges.items() for _ in range(drawn[name].size or 1)]
+def _box(
+    domain: Domain, files: tuple[Any, ...], samples: int
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    drawn = {
+        symbol.declaration.name: symbol.declaration
+        for symbol in shape_symbols(domain.shape)
+        if isinstance(symbol, Scalar)
+    }
+    ranges = {
+        name: truncated_support(param.law)
+        for name, param in sorted(drawn.items())
+        if param.law is not None
+    }
+    columns = [
+        (name, low, high)
+        for name, (low, high) in ranges.items()
+        for _ in range(drawn[name].size or 1)
+    ]
     shares = torch.full((1, 0), 0.5, dtype=torch.float64)
     if columns:
         between = SobolEngine(len(columns)).draw(samples, dtype=torch.float64)
-        ends = torch.tensor(list(itertools.islice(itertools.product((0.0, 1.0), repeat=len(columns)), 1024)), dtype=torch.float64)
+        ends = torch.tensor(
+            list(itertools.islice(itertools.product((0.0, 1.0), repeat=len(columns)), 1024)),
+            dtype=torch.float64,
+        )
         shares = torch.cat([ends, between])
     params = _columns(drawn, columns, shares)
     lower, upper = Geometry(domain, params, len(shares), torch.float64).box()
@@ -296,15 +408,24 @@ def _box(domain: Domain, files: tuple[Any, ...], samples: int) -> tuple[tuple[fl
 
 
 def nominal_box(domain: Domain) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Lower and upper corner of the box around the domain with its params at the medians of their laws: the frame laws are stated in."""
+    """Lower and upper corner of the box around the domain with its params at the medians of
+    their laws: the frame laws are stated in."""
     return _nominal_box(domain, contents(domain.shape))
 
 
 @lru_cache(maxsize=64)
-def _nominal_box(domain: Domain, files: tuple[Any, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    drawn = {symbol.declaration.name: symbol.declaration for symbol in shape_symbols(domain.shape) if isinstance(symbol, Scalar)}
+def _nominal_box(
+    domain: Domain, files: tuple[Any, ...]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    drawn = {
+        symbol.declaration.name: symbol.declaration
+        for symbol in shape_symbols(domain.shape)
+        if isinstance(symbol, Scalar)
+    }
     params = {
-        name: torch.full((1,) if param.size is None else (1, param.size), median(param.law), dtype=torch.float64)
+        name: torch.full(
+            (1,) if param.size is None else (1, param.size), median(param.law), dtype=torch.float64
+        )
         for name, param in drawn.items()
         if param.law is not None
     }
@@ -312,12 +433,17 @@ def _nominal_box(domain: Domain, files: tuple[Any, ...]) -> tuple[tuple[float, .
     return tuple(lower.tolist()), tuple(upper.tolist())
 
 
-def _columns(drawn: Mapping[str, Param], columns: Sequence[tuple[str, float, float]], shares: Tensor) -> dict[str, Tensor]:
+def _columns(
+    drawn: Mapping[str, Param], columns: Sequence[tuple[str, float, float]], shares: Tensor
+) -> dict[str, Tensor]:
     """Params from their shares of the supports."""
     parts: dict[str, list[Tensor]] = {}
     for (name, low, high), share in zip(columns, shares.unbind(-1), strict=True):
         parts.setdefault(name, []).append(low + share * (high - low))
-    return {name: values[0] if drawn[name].size is None else torch.stack(values, -1) for name, values in parts.items()}
+    return {
+        name: values[0] if drawn[name].size is None else torch.stack(values, -1)
+        for name, values in parts.items()
+    }
 
 
 def _selection(boundary: Boundary) -> Selection:
@@ -325,7 +451,9 @@ def _selection(boundary: Boundary) -> Selection:
     if boundary.kind == "all":
         return everything
     if boundary.kind == "side":
-        axis = [coordinate.name for coordinate in boundary.coordinates].index(str(boundary.coordinate))
+        axis = [coordinate.name for coordinate in boundary.coordinates].index(
+            str(boundary.coordinate)
+        )
         return lambda piece: _on_side(piece, axis, boundary.value)
     if boundary.kind in ("inner", "outer"):
         return lambda piece: piece.hole == (boundary.kind == "inner")
@@ -335,7 +463,11 @@ def _selection(boundary: Boundary) -> Selection:
         return lambda piece: boundary.group in whole(piece).groups
     kinds = ("all", "side", "rest", "inner", "outer", "of", "group")
     near = nearest(boundary.kind, kinds)
-    raise fail("S01", f"unknown kind of boundary {boundary.kind!r}", f"did you mean {near!r}?" if near else f"one of {', '.join(kinds)}")
+    raise fail(
+        "S01",
+        f"unknown kind of boundary {boundary.kind!r}",
+        f"did you mean {near!r}?" if near else f"one of {', '.join(kinds)}",
+    )
 
 
 def _partial(boundary: Boundary) -> bool:
@@ -353,29 +485,54 @@ def _sides(domain: Domain) -> str:
     body = Geometry(domain, {name: torch.zeros(1) for name in _names(domain)}, 1).body
     names = [coordinate.name for coordinate in domain.coordinates]
     places = (piece.plane.axis for piece in body.pieces() if piece.plane)
-    sides = sorted({f"side({domain.name}, {names[place[0]]} = {place[1]})" for place in places if place})
-    return f"there are {', '.join(sides)}" if sides else f"`{domain.name}` has no straight sides; name boundary({domain.name})"
+    sides = sorted(
+        {f"side({domain.name}, {names[place[0]]} = {place[1]})" for place in places if place}
+    )
+    return (
+        f"there are {', '.join(sides)}"
+        if sides
+        else f"`{domain.name}` has no straight sides; name boundary({domain.name})"
+    )
 
 
 def _names(domain: Domain) -> set[str]:
-    return {symbol.declaration.name for symbol in shape_symbols(domain.shape) if isinstance(symbol, Scalar)}
+    return {
+        symbol.declaration.name
+        for symbol in shape_symbols(domain.shape)
+        if isinstance(symbol, Scalar)
+    }
 
 
-def _cubes(dimension: int, size: int, generator: torch.Generator | Chance, sobol: bool, device: torch.device) -> Callable[[int], Tensor]:
-    """Draws points of the unit cube for each sample, always the first ones of the same sequence. Shapes: n -> "b n d", float64."""
+def _cubes(
+    dimension: int,
+    size: int,
+    generator: torch.Generator | Chance,
+    sobol: bool,
+    device: torch.device,
+) -> Callable[[int], Tensor]:
+    """Draws points of the unit cube for each sample, always the first ones of the same sequence.
+    Shapes: n -> "b n d", float64."""
     chance = Chance.of(generator, size)
     if not sobol:
         starts = chance.seeds()
 
         def independent(n: int) -> Tensor:
             generators = [torch.Generator().manual_seed(start) for start in starts]
-            return torch.stack([torch.rand(n, dimension, dtype=torch.float64, generator=each) for each in generators]).to(device)
+            return torch.stack(
+                [
+                    torch.rand(n, dimension, dtype=torch.float64, generator=each)
+                    for each in generators
+                ]
+            ).to(device)
 
         return independent
     seed, shift = chance.seed(), chance.uniform(1, dimension).to(device)
 
     def draw(n: int) -> Tensor:
-        return (SobolEngine(dimension, scramble=True, seed=seed).draw(n, dtype=torch.float64).to(device) + shift) % 1
+        return (
+            SobolEngine(dimension, scramble=True, seed=seed).draw(n, dtype=torch.float64).to(device)
+            + shift
+        ) % 1
 
     return draw
 

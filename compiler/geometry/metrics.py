@@ -1,8 +1,11 @@
-"""How far a field is from another: relative L2 errors of each unknown over uniform points of the domain.
+"""How far a field is from another: relative L2 errors of each unknown over uniform points of the
+domain.
 
-An unknown's error is |u - u_h| / |u_h| in L2 over its components. What the problem leaves open does not count: a constant that may be added
-to it (at each time, where there is time), a rotation, a sign (see `pdespec.rules.freedom`). A sample in which an unknown is all but zero
-does not decide: the size it is divided by is at least FLOOR of the root mean square size of the unknown over all samples.
+An unknown's error is |u - u_h| / |u_h| in L2 over its components. What the problem leaves open does
+not count: a constant that may be added to it (at each time, where there is time), a rotation, a
+sign (see `pdespec.rules.freedom`). A sample in which an unknown is all but zero does not decide:
+the size it is divided by is at least FLOOR of the root mean square size of the unknown over all
+samples.
 """
 
 from __future__ import annotations
@@ -35,7 +38,8 @@ def interior(problem: Problem, batch: Any) -> Tensor:
 
 
 def squared_misfit(found: Tensor, expected: Tensor) -> Tensor:
-    """|found - expected|^2 / |expected|^2 of each sample, in L2 over uniform points and all components.
+    """|found - expected|^2 / |expected|^2 of each sample, in L2 over uniform points and all
+    components.
 
     Points where nothing is expected, NaN, do not count: outside of the reference's mesh.
     Shapes: "b n c", "b n c" -> "b". Raises: ValueError where the shapes differ.
@@ -45,24 +49,28 @@ def squared_misfit(found: Tensor, expected: Tensor) -> Tensor:
 
 
 def relative_error(found: Tensor, expected: Tensor) -> Tensor:
-    """|found - expected| / |expected| of each sample, in float64 on the CPU; see `squared_misfit`."""
+    """|found - expected| / |expected| of each sample, in float64 on the CPU; see
+    `squared_misfit`."""
     return squared_misfit(found.detach().double().cpu(), expected.detach().double().cpu()).sqrt()
 
 
 @dataclass(frozen=True)
 class Misfit:
-    """Mean squares over the points of the gap between two fields and of the size of the second, by unknown. Shapes: "b" each."""
+    """Mean squares over the points of the gap between two fields and of the size of the second,
+    by unknown. Shapes: "b" each."""
 
     gap: Mapping[str, Tensor]
     size: Mapping[str, Tensor]
 
     def squared(self, scale: Mapping[str, Tensor] | None = None) -> Tensor:
-        """Squared relative errors. `scale` is the mean square of each unknown over all samples; without one, over these. Shapes: "b u"."""
+        """Squared relative errors. `scale` is the mean square of each unknown over all samples;
+        without one, over these. Shapes: "b u"."""
         scale = self.scale() if scale is None else scale
         columns = []
         for name, gap in self.gap.items():
             size = torch.maximum(self.size[name], FLOOR**2 * scale[name].to(gap))
-            columns.append(gap / torch.where(size > 0, size, 1))  # where all that is expected is zero, the error is absolute
+            # where all that is expected is zero, the error is absolute
+            columns.append(gap / torch.where(size > 0, size, 1))
         return torch.stack(columns, -1)
 
     def scale(self) -> dict[str, Tensor]:
@@ -71,12 +79,15 @@ class Misfit:
 
 
 def misfit(problem: Problem, points: Tensor, found: Tensor, expected: Tensor) -> Misfit:
-    """The gap between two fields at points, without what the problem leaves open, differentiable in `found`.
+    """The gap between two fields at points, without what the problem leaves open, differentiable in
+    `found`.
 
     Shapes: points "b n D", found and expected "b n c". Raises: ValueError where the shapes differ.
     """
     if found.shape != expected.shape:
-        raise ValueError(f"cannot compare values of shape {tuple(found.shape)} with {tuple(expected.shape)}")
+        raise ValueError(
+            f"cannot compare values of shape {tuple(found.shape)} with {tuple(expected.shape)}"
+        )
     columns = _columns(problem)
     turned = _turned(problem, points, found, expected)
     gaps, sizes = {}, {}
@@ -86,21 +97,30 @@ def misfit(problem: Problem, points: Tensor, found: Tensor, expected: Tensor) ->
     return Misfit(gaps, sizes)
 
 
-def _parts(problem: Problem, name: str, points: Tensor, found: Tensor, expected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Sums of squares of the gap and of what is expected, and how many points are known. Shapes: "b" each."""
+def _parts(
+    problem: Problem, name: str, points: Tensor, found: Tensor, expected: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Sums of squares of the gap and of what is expected, and how many points are known. Shapes:
+    "b" each."""
     gap, size = _compared(found, expected)
     known = ~expected.isnan()
     basis = _basis(problem, name, points)
     if basis is not None:
-        free = torch.linalg.qr(torch.where(known[..., None], basis, 0).flatten(1, 2))[0]  # b (n c) m
-        gap, size = (each - (free @ (free.mT @ each.flatten(1)[..., None])).reshape(each.shape) for each in (gap, size))
+        # b (n c) m
+        free = torch.linalg.qr(torch.where(known[..., None], basis, 0).flatten(1, 2))[0]
+        gap, size = (
+            each - (free @ (free.mT @ each.flatten(1)[..., None])).reshape(each.shape)
+            for each in (gap, size)
+        )
     return gap.square().sum((1, 2)), size.square().sum((1, 2)), known.any(-1).sum(-1).clamp_min(1)
 
 
 def _compared(found: Tensor, expected: Tensor) -> tuple[Tensor, Tensor]:
     """The gap and what is expected, zero where nothing is."""
     if found.shape != expected.shape:
-        raise ValueError(f"cannot compare values of shape {tuple(found.shape)} with {tuple(expected.shape)}")
+        raise ValueError(
+            f"cannot compare values of shape {tuple(found.shape)} with {tuple(expected.shape)}"
+        )
     known = ~expected.isnan()
     return torch.where(known, found - expected, 0), torch.where(known, expected, 0)
 
@@ -108,19 +128,26 @@ def _compared(found: Tensor, expected: Tensor) -> tuple[Tensor, Tensor]:
 def _columns(problem: Problem) -> dict[str, list[int]]:
     """The channels of each unknown."""
     names = list(problem.components)
-    return {name: [names.index(each) for each in unknown.components] for name, unknown in problem.unknowns.items()}
+    return {
+        name: [names.index(each) for each in unknown.components]
+        for name, unknown in problem.unknowns.items()
+    }
 
 
 def gathered(parts: Sequence[Misfit]) -> Misfit:
     """Several batches of samples as one."""
     first = parts[0]
-    gap, size = ({name: torch.cat([getattr(each, what)[name] for each in parts]) for name in first.gap} for what in ("gap", "size"))
+    gap, size = (
+        {name: torch.cat([getattr(each, what)[name] for each in parts]) for name in first.gap}
+        for what in ("gap", "size")
+    )
     return Misfit(gap, size)
 
 
 @torch.no_grad()
 def free_signs(problem: Problem, points: Tensor, found: Tensor, expected: Tensor) -> Tensor | None:
-    """The sign of every channel that brings a field nearest to another, where signs are free. Shapes: "b c"."""
+    """The sign of every channel that brings a field nearest to another, where signs are free.
+    Shapes: "b c"."""
     groups = signs(problem)
     if not groups:
         return None
@@ -131,7 +158,16 @@ def free_signs(problem: Problem, points: Tensor, found: Tensor, expected: Tensor
         as_is, turned = (
             sum(gap / size.clamp_min(torch.finfo(size.dtype).tiny) for gap, size, _ in parts)
             for parts in (
-                [_parts(problem, name, points, sign * found[..., columns[name]], expected[..., columns[name]]) for name in sorted(group)]
+                [
+                    _parts(
+                        problem,
+                        name,
+                        points,
+                        sign * found[..., columns[name]],
+                        expected[..., columns[name]],
+                    )
+                    for name in sorted(group)
+                ]
                 for sign in (1, -1)
             )
         )
@@ -151,7 +187,9 @@ def _basis(problem: Problem, name: str, points: Tensor) -> Tensor | None:
         return None
     components = problem.unknowns[name].components
     middle = points.mean(1, keepdim=True)
-    local = points - middle  # a combination with the constants, which are free with the others; better conditioned far from the origin
+    # a combination with the constants, which are free with the others; better conditioned far from
+    # the origin
+    local = points - middle
     values = dict(zip(problem.variables, local.unbind(-1), strict=True))
     columns = []
     for mode in modes:
@@ -159,7 +197,9 @@ def _basis(problem: Problem, name: str, points: Tensor) -> Tensor | None:
         entries = []
         for component in components:
             compiled = graph((sp.sympify(shift.get(component, 0)),))
-            entries.append(compiled({symbol: values[symbol] for symbol in compiled.symbols}, points[..., 0])[0])
+            entries.append(
+                compiled({symbol: values[symbol] for symbol in compiled.symbols}, points[..., 0])[0]
+            )
         columns.append(torch.stack(entries, -1))
     basis = torch.stack(columns, -1)
     if problem.time is None or problem.unknowns[name].time is None:

@@ -1,19 +1,22 @@
-"""Energy densities kept where their requirements hold, and continued beyond: W on { g > 0 } becomes a function of every field.
+"""Energy densities kept where their requirements hold, and continued beyond: W on { g > 0 } becomes
+a function of every field.
 
-Let s be the streams of the field at a point, c admissible ones (those of the zero field, where they are), h(s) = min_i g_i(s) / g_i(c) and
-m = `MARGIN`. Where h(s) >= m the density is W(s), bit for bit. Elsewhere the ray from c to s is followed to p = c + t (s - c), the last
-tested point with h(p) >= m, and the density is its tangent there, raised by a penalty of its own size:
+Let s be the streams of the field at a point, c admissible ones (those of the zero field, where they
+are), h(s) = min_i g_i(s) / g_i(c) and m = `MARGIN`. Where h(s) >= m the density is W(s), bit for
+bit. Elsewhere the ray from c to s is followed to p = c + t (s - c), the last tested point with h(p)
+>= m, and the density is its tangent there, raised by a penalty of its own size:
 
     W(p) + max(0, grad W(p) . (s - p)) + |W(p)| (m - h(s))^2
 
-W is evaluated at admissible streams only, so that logarithms and roots are finite with all their derivatives. What is inadmissible never
-scores less than the admissible p it belongs to. Where W rises towards the boundary, as stored
-energies do, the value is continuously differentiable across it, and along the ray it grows as steeply beyond as before. Where W falls
-towards the boundary, the value has a kink there and the penalty alone leads back. The gradient follows t by the implicit function theorem:
-h(p) = m. All of it is pointwise and branches on no data.
+W is evaluated at admissible streams only, so that logarithms and roots are finite with all their
+derivatives. What is inadmissible never scores less than the admissible p it belongs to. Where W
+rises towards the boundary, as stored energies do, the value is continuously differentiable across
+it, and along the ray it grows as steeply beyond as before. Where W falls towards the boundary, the
+value has a kink there and the penalty alone leads back. The gradient follows t by the implicit
+function theorem: h(p) = m. All of it is pointwise and branches on no data.
 
-Source: the extrapolated barriers of Ben-Tal and Zibulevsky, SIAM J. Optim. 7 (1997), there of a logarithm in g; here along rays, since a
-density may hold g in any form.
+Source: the extrapolated barriers of Ben-Tal and Zibulevsky, SIAM J. Optim. 7 (1997), there of a
+logarithm in g; here along rays, since a density may hold g in any form.
 """
 
 from __future__ import annotations
@@ -29,15 +32,19 @@ from compiler.lowering.graph import ResidualGraph, Source
 from compiler.lowering.terms import Term
 from pdespec.jumps import slope
 
-MARGIN = 0.01  # of g at the origin: a cell crushed to a hundredth of its volume is where an energy stops being trusted
+# of g at the origin: a cell crushed to a hundredth of its volume is where an energy stops being
+# trusted
+MARGIN = 0.01
 FAN = 16  # points tried on a ray at once, as often as t has hexadecimal digits
-REACH, SWEEPS = 0.1, 8  # in the units of g: how far inside an origin is looked for, halved in every sweep
+# in the units of g: how far inside an origin is looked for, halved in every sweep
+REACH, SWEEPS = 0.1, 8
 
 Values = Mapping[sp.Symbol, Tensor]
 
 
 class ExtrapolatedBarrier:
-    """The expressions of an energy term as a function of its streams that is finite for every finite field."""
+    """The expressions of an energy term as a function of its streams that is finite for every
+    finite field."""
 
     def __init__(self, term: Term):
         self.streams = tuple(s for s in term.streams() if not s.known)
@@ -60,14 +67,18 @@ class ExtrapolatedBarrier:
 
     def _along(self, expressions: Sequence[sp.Expr], source: Source) -> ResidualGraph:
         """The expressions, then their derivatives along the ray."""
-        slopes = [sum((slope(e, s) * ray for s, ray in self.rays.items()), sp.S.Zero) for e in expressions]
+        slopes = [
+            sum((slope(e, s) * ray for s, ray in self.rays.items()), sp.S.Zero) for e in expressions
+        ]
         return ResidualGraph([*expressions, *slopes], [source] * (2 * len(expressions)))
 
     def __call__(self, streams: Values, known: Values, like: Tensor) -> tuple[Tensor, ...]:
-        """The values of the expressions. Shapes: streams, `like` and values "b n", known "b n" or "b 1"."""
+        """The values of the expressions. Shapes: streams, `like` and values "b n", known "b n"
+        or "b 1"."""
         origin = self._origin(known, like)
         roots = torch.stack(self.level(origin | known, like))
-        found = (roots > 0).all(0)  # elsewhere no field is known to meet the requirements, and nothing is guarded
+        # elsewhere no field is known to meet the requirements, and nothing is guarded
+        found = (roots > 0).all(0)
         roots = torch.where(found, roots, torch.ones_like(roots))
 
         height = self._height(streams | known, roots, like)
@@ -78,34 +89,52 @@ class ExtrapolatedBarrier:
         values = self.density(at | known | {self.rays[s]: v for s, v in ray.items()}, like)
         half = len(values) // 2
         return tuple(
-            torch.where(holds, value, value + slope.relu() * (1 - share) + value.abs() * (MARGIN - height).square())
+            torch.where(
+                holds,
+                value,
+                value + slope.relu() * (1 - share) + value.abs() * (MARGIN - height).square(),
+            )
             for value, slope in zip(values[:half], values[half:], strict=True)
         )
 
     def _height(self, values: Values, roots: Tensor, like: Tensor) -> Tensor:
         """h: the least of the requirements, each in units of its value at the origin."""
-        return torch.stack([g / root for g, root in zip(self.level(values, like), roots, strict=True)]).amin(0)
+        return torch.stack(
+            [g / root for g, root in zip(self.level(values, like), roots, strict=True)]
+        ).amin(0)
 
-    def _share(self, origin: Values, ray: Values, roots: Tensor, known: Values, like: Tensor) -> Tensor:
-        """t of the last tested point of the ray with h >= MARGIN, differentiable where the ray leaves. Shapes: "b n"."""
+    def _share(
+        self, origin: Values, ray: Values, roots: Tensor, known: Values, like: Tensor
+    ) -> Tensor:
+        """t of the last tested point of the ray with h >= MARGIN, differentiable where the ray
+        leaves. Shapes: "b n"."""
         fixed, still = ({s: value.detach() for s, value in each.items()} for each in (known, ray))
         tried = torch.arange(FAN, dtype=like.dtype, device=like.device)[:, None, None]
         low, width = torch.zeros_like(like), 1.0
         for _ in range(math.ceil(-math.log(torch.finfo(like.dtype).eps, FAN))):
             width /= FAN
             share = low + width * tried
-            good = self._height({s: origin[s] + share * still[s] for s in self.streams} | fixed, roots, share) >= MARGIN
+            good = (
+                self._height(
+                    {s: origin[s] + share * still[s] for s in self.streams} | fixed, roots, share
+                )
+                >= MARGIN
+            )
             low = low + width * (good * tried).amax(0)
-        at = {s: origin[s] + low * ray[s] for s in self.streams} | {self.rays[s]: v for s, v in ray.items()}
+        at = {s: origin[s] + low * ray[s] for s in self.streams} | {
+            self.rays[s]: v for s, v in ray.items()
+        }
         values = torch.stack(self.descent(at | known, like)) / roots.repeat(2, 1, 1)
         heights, slopes = values.chunk(2)
         least = heights.argmin(0, keepdim=True)
         height, slope = heights.gather(0, least)[0], slopes.gather(0, least)[0]
-        return low - (height - height.detach()) / slope.detach().clamp_max(-MARGIN)  # a ray that only grazes the boundary has no slope
+        # a ray that only grazes the boundary has no slope
+        return low - (height - height.detach()) / slope.detach().clamp_max(-MARGIN)
 
     def _origin(self, known: Values, like: Tensor) -> dict[sp.Symbol, Tensor]:
-        """Admissible streams: zero where that is known to do, else what Newton steps from zero find, up the slope of one requirement
-        after another (Kaczmarz)."""
+        """Admissible streams: zero where that is known to do, else what Newton steps from zero
+        find, up the slope of one requirement after another (Kaczmarz).
+        """
         origin = {s: torch.zeros_like(like) for s in self.streams}
         if self.rooted:
             return origin
@@ -117,5 +146,8 @@ class ExtrapolatedBarrier:
                 square = torch.stack(slopes).square().sum(0)
                 needed = (values[k] < target) & (square > 0)
                 step = needed * (target - values[k]) / torch.where(needed, square, 1.0)
-                origin = {s: origin[s] + step * slope for s, slope in zip(self.streams, slopes, strict=True)}
+                origin = {
+                    s: origin[s] + step * slope
+                    for s, slope in zip(self.streams, slopes, strict=True)
+                }
         return origin

@@ -1,13 +1,15 @@
 """Causal weights: the residual at a time counts once those before it are small.
 
-The mean square of a residual over all times at once has minima that are no solutions: a state that dies out within a moment and then stays
-zero has a residual in that moment alone. With the points of a sample in order of time, t_1 < .. < t_n,
+The mean square of a residual over all times at once has minima that are no solutions: a state that
+dies out within a moment and then stays zero has a residual in that moment alone. With the points of
+a sample in order of time, t_1 < .. < t_n,
 
     w_i = exp(-strength * (1/n) sum_(j < i) r_j^2),        loss = mean(w r^2) / mean(w),
 
 w held fixed in the gradient. As the residual vanishes all weights become 1: no solution is moved.
 
-Source: Wang, Sankaran and Perdikaris 2022 (arXiv 2203.07404), with slices of time replaced by the points themselves.
+Source: Wang, Sankaran and Perdikaris 2022 (arXiv 2203.07404), with slices of time replaced by the
+points themselves.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from torch import Tensor
 
 
 def causal_weights(square: Tensor, times: Tensor, strength: float) -> Tensor:
-    """Weights of mean one in each sample for squared residuals at points with these times. Shapes: "b n" both -> "b n"."""
+    """Weights of mean one in each sample for squared residuals at points with these times.
+    Shapes: "b n" both -> "b n"."""
     order = times.argsort(-1)
     ordered = square.detach().gather(-1, order)
     before = (ordered.cumsum(-1) - ordered) / ordered.shape[-1]

@@ -1,4 +1,5 @@
-"""A group of terms as a program: its graph, what the graph reads beside the field, and one number for each term."""
+"""A group of terms as a program: its graph, what the graph reads beside the field, and one
+number for each term."""
 
 from __future__ import annotations
 
@@ -20,8 +21,9 @@ from compiler.lowering.terms import Term
 
 
 class PointSetLike(Protocol):
-    """Collocation points of one region: points "b n D", outward normals "b n d" on boundaries, measure of the region "b", and weights
-    "b n" of mean one where the points are not uniform."""
+    """Collocation points of one region: points "b n D", outward normals "b n d" on boundaries,
+    measure of the region "b", and weights "b n" of mean one where the points are not uniform.
+    """
 
     points: Tensor
     normals: Tensor | None
@@ -42,7 +44,8 @@ class BatchLike(Protocol):
 
 
 class CompiledTerms:
-    """One group of terms: the graph of those that are evaluated as they stand, and guarded densities by their place in the group."""
+    """One group of terms: the graph of those that are evaluated as they stand, and guarded
+    densities by their place in the group."""
 
     def __init__(self, group: Group):
         self.group = group
@@ -50,9 +53,15 @@ class CompiledTerms:
         self.requirements = tuple(t for t in group.terms if t.kind == "requirement")
         self.guards = {t.label: ExtrapolatedBarrier(t) for t in group.terms if t.guards}
         self.plain = tuple(t for t in group.terms if not t.guards)
-        self.streams = tuple(dict.fromkeys(s for t in group.terms for s in t.streams() if not s.known))
+        self.streams = tuple(
+            dict.fromkeys(s for t in group.terms for s in t.streams() if not s.known)
+        )
         self.graph = _graph(self.plain)
-        self.symbols = tuple(dict.fromkeys((*self.graph.symbols, *(s for guard in self.guards.values() for s in guard.symbols))))
+        self.symbols = tuple(
+            dict.fromkeys(
+                (*self.graph.symbols, *(s for guard in self.guards.values() for s in guard.symbols))
+            )
+        )
 
     def __str__(self) -> str:
         parts = ["on both sides:", str(self.sides)] if self.sides is not None else []
@@ -69,13 +78,18 @@ class CompiledTerms:
         raise KeyError(term.label)
 
     def run(self, streams: Mapping[sp.Symbol, Tensor], known: Coefficients) -> dict[int, Tensor]:
-        """Values of all expressions "b n", densities continued where a requirement is violated (see `compiler.loss.barrier`)."""
+        """Values of all expressions "b n", densities continued where a requirement is violated
+        (see `compiler.loss.barrier`)."""
         like, given = known.points[..., 0].detach(), known.values(self.symbols)
         plain = iter(self.graph(streams | given, like))
         values: list[Tensor] = []
         for term in self.group.terms:
             guard = self.guards.get(term.label)
-            values += [next(plain) for _ in term.expressions] if guard is None else guard(streams, given, like)
+            values += (
+                [next(plain) for _ in term.expressions]
+                if guard is None
+                else guard(streams, given, like)
+            )
         return dict(enumerate(values))
 
     def reduce(
@@ -87,7 +101,8 @@ class CompiledTerms:
         batch: BatchLike,
         causal: Mapping[str, float],
     ) -> dict[str, Tensor]:
-        """One scalar per term; `causal` are the strengths of causal weights by label (see `compiler.loss.causality`)."""
+        """One scalar per term; `causal` are the strengths of causal weights by label (see
+        `compiler.loss.causality`)."""
         result = {}
         for term in self.group.terms:
             parts = [values[k] for k in self.outputs(term)]
@@ -98,10 +113,16 @@ class CompiledTerms:
                 continue
             result[term.label] = sum(self.value(term, part, points, known, batch) for part in parts)
             if term.kind == "requirement":
-                violations[term.label] = torch.stack([average((~(p > 0)).to(p.dtype), points) for p in parts]).amax(0).detach()
+                violations[term.label] = (
+                    torch.stack([average((~(p > 0)).to(p.dtype), points) for p in parts])
+                    .amax(0)
+                    .detach()
+                )
         return result
 
-    def value(self, term: Term, part: Tensor, points: PointSetLike, known: KnownValues, batch: BatchLike) -> Tensor:
+    def value(
+        self, term: Term, part: Tensor, points: PointSetLike, known: KnownValues, batch: BatchLike
+    ) -> Tensor:
         """What one expression of a term adds to it. Shapes: part "b n" -> ""."""
         if term.kind == "energy":
             return (points.measure * average(part, points)).mean()
@@ -114,8 +135,12 @@ class CompiledTerms:
             return (missed / torch.where(size > 0, size, points.measure)).square().mean()
         if term.kind == "error":
             depth = batch.geometry[term.region.name].depth(points.points)
-            return mean_square_error(part, points.points, depth, points.measure, int(term.target)).mean()
-        return average(torch.relu(-part).square() if term.kind == "requirement" else part.square(), points).mean()
+            return mean_square_error(
+                part, points.points, depth, points.measure, int(term.target)
+            ).mean()
+        return average(
+            torch.relu(-part).square() if term.kind == "requirement" else part.square(), points
+        ).mean()
 
 
 def average(part: Tensor, points: PointSetLike) -> Tensor:
@@ -124,5 +149,7 @@ def average(part: Tensor, points: PointSetLike) -> Tensor:
 
 
 def _graph(terms: tuple[Term, ...]) -> ResidualGraph:
-    sources = [Source(t.label, t.span.line if t.span else None) for t in terms for _ in t.expressions]
+    sources = [
+        Source(t.label, t.span.line if t.span else None) for t in terms for _ in t.expressions
+    ]
     return ResidualGraph([e for t in terms for e in t.expressions], sources)

@@ -1,4 +1,5 @@
-"""Essential conditions built into the field: `u = offset + factor * N` is right on boundaries and at the start, whatever N is."""
+"""Essential conditions built into the field: `u = offset + factor * N` is right on boundaries
+and at the start, whatever N is."""
 
 from __future__ import annotations
 
@@ -23,14 +24,17 @@ from pdespec.geometry import Boundary
 from pdespec.jumps import slope
 from pdespec.statements.problem import Condition, Problem
 
-JUMP = 0.05  # relative difference of two data from which they count as different where their regions meet
-PROBES = 2048  # points of a boundary at which that is looked for; it meets another where one comes within four mean distances of it
+# relative difference of two data from which they count as different where their regions meet
+JUMP = 0.05
+# points of a boundary at which that is looked for; it meets another where one comes within four
+# mean distances of it
+PROBES = 2048
 
 
 @dataclass(frozen=True)
 class HardCondition:
-    """What is built into one component: values on groups of boundaries, outward normal derivatives on some of these, and value and rate at
-    the start.
+    """What is built into one component: values on groups of boundaries, outward normal derivatives
+    on some of these, and value and rate at the start.
 
     `labels` are the conditions that hold by construction.
     """
@@ -53,31 +57,49 @@ class HardCondition:
 def plan_hard_conditions(problem: Problem) -> Mapping[str, HardCondition]:
     """What can be built in, by component.
 
-    A component keeps its conditions as terms of the loss where it is declared positive (the output transform does not commute with the
-    ansatz), where its data on two boundaries that meet differ there (a lift would be discontinuous), and at the start where the data there
-    and those on the boundary differ. That is a property of the problem, found once on a few draws; where an input has no law to draw from,
-    data that differ in form count as different where their regions meet.
+    A component keeps its conditions as terms of the loss where it is declared positive (the output
+    transform does not commute with the ansatz), where its data on two boundaries that meet differ
+    there (a lift would be discontinuous), and at the start where the data there and those on the
+    boundary differ. That is a property of the problem, found once on a few draws; where an input
+    has no law to draw from, data that differ in form count as different where their regions meet.
     """
     return _plan(problem, files(problem))
 
 
 @lru_cache(maxsize=64)
 def _plan(problem: Problem, read: tuple[Any, ...]) -> Mapping[str, HardCondition]:
-    positive = {name for unknown in problem.unknowns.values() if unknown.positive for name in unknown.components}
+    positive = {
+        name
+        for unknown in problem.unknowns.values()
+        if unknown.positive
+        for name in unknown.components
+    }
     result = {}
     for component in problem.components:
         own = [each for each in essential(problem) if each.component == component]
         on_sides = [each for each in own if each.condition.kind == "boundary"]
         valued = {_boundary(each.condition) for each in on_sides}
-        normal = [e for e in normal_slopes(problem) if e.component == component and _boundary(e.condition) in valued]
+        normal = [
+            e
+            for e in normal_slopes(problem)
+            if e.component == component and _boundary(e.condition) in valued
+        ]
         first = None if problem.time is None else problem.time.start
-        starts = {each.order: each for each in own if each.condition.kind == "initial" and each.condition.at == first}
+        starts = {
+            each.order: each
+            for each in own
+            if each.condition.kind == "initial" and each.condition.at == first
+        }
         labels = [each.label for each in (*on_sides, *normal)]
         rate = starts[1].value if set(starts) == {0, 1} else None
         start = starts[0].value if 0 in starts else None
         stated = dict.fromkeys((*labels, *(each.label for each in starts.values())))
         imposed = HardCondition(_grouped(on_sides), _grouped(normal), start, rate, tuple(stated))
-        result[component] = HardCondition() if component in positive or not own else _compatible(problem, imposed, labels)
+        result[component] = (
+            HardCondition()
+            if component in positive or not own
+            else _compatible(problem, imposed, labels)
+        )
     return result
 
 
@@ -92,11 +114,13 @@ def _grouped(stated: Sequence[Essential]) -> tuple[tuple[sp.Expr, tuple[Boundary
 def ansatz(drawn: Draws, imposed: Mapping[str, HardCondition]) -> Ansatz | None:
     """Offset and factor of all components in the samples drawn; None where nothing is built in.
 
-    With sides alone, offset is the lift B of their data and factor their boundary-defining function f, as a number of about 1 in the middle
-    of the domain (1 - r^2/R^2 on a disk), and where normal derivatives are given too its square. With a start alone, offset is
-    `u0 (+ (t - t0) v0)` and factor `((t - t0) / T)^k`, k the number of conditions at the start. With both, offset is
-    `B + u0 - B(t0) (+ (t - t0) (v0 - dB/dt(t0)))` and factor the product. The factor is in the unit of the draws, where they have one.
-    Fields of a problem with interfaces have kinks there (see `compiler.data.interfaces`). Shapes: points "b n D" -> "b n c".
+    With sides alone, offset is the lift B of their data and factor their boundary-defining function
+    f, as a number of about 1 in the middle of the domain (1 - r^2/R^2 on a disk), and where normal
+    derivatives are given too its square. With a start alone, offset is `u0 (+ (t - t0) v0)` and
+    factor `((t - t0) / T)^k`, k the number of conditions at the start. With both, offset is `B + u0
+    - B(t0) (+ (t - t0) (v0 - dB/dt(t0)))` and factor the product. The factor is in the unit of the
+    draws, where they have one. Fields of a problem with interfaces have kinks there (see
+    `compiler.data.interfaces`). Shapes: points "b n D" -> "b n c".
     """
     bent = kinks(drawn)
     if bent is None and not any(each.labels for each in imposed.values()):
@@ -108,7 +132,9 @@ def ansatz(drawn: Draws, imposed: Mapping[str, HardCondition]) -> Ansatz | None:
 
     def factor(points: Tensor) -> Tensor:
         shared: dict[tuple[Boundary, ...], Tensor] = {}
-        result = torch.stack([_factor(drawn, each, geometry, points, shared) for each, geometry in parts], -1)
+        result = torch.stack(
+            [_factor(drawn, each, geometry, points, shared) for each, geometry in parts], -1
+        )
         return result if drawn.unit is None else result * (drawn.gain * drawn.unit)[:, None, None]
 
     return Ansatz(offset, factor, bent)
@@ -128,9 +154,14 @@ def _offset(drawn: Draws, imposed: HardCondition, geometry: Geometry, points: Te
     offset = sides + drawn.known(imposed.start, first) - _lift(drawn, imposed, geometry, first)
     if imposed.rate is None:
         return offset
-    moved = [tuple((slope(value, time), boundaries) for value, boundaries in each) for each in (imposed.sides, imposed.slopes)]
+    moved = [
+        tuple((slope(value, time), boundaries) for value, boundaries in each)
+        for each in (imposed.sides, imposed.slopes)
+    ]
     moving = replace(imposed, sides=moved[0], slopes=moved[1])
-    return offset + since * (drawn.known(imposed.rate, first) - _lift(drawn, moving, geometry, first))
+    return offset + since * (
+        drawn.known(imposed.rate, first) - _lift(drawn, moving, geometry, first)
+    )
 
 
 def _lift(drawn: Draws, imposed: HardCondition, geometry: Geometry, points: Tensor) -> Tensor:
@@ -143,16 +174,26 @@ def _lift(drawn: Draws, imposed: HardCondition, geometry: Geometry, points: Tens
     return values + _sloped(drawn, imposed, geometry, points)
 
 
-def _interpolated(drawn: Draws, data: Sequence[tuple[sp.Expr, tuple[Boundary, ...]]], geometry: Geometry, points: Tensor) -> Tensor:
+def _interpolated(
+    drawn: Draws,
+    data: Sequence[tuple[sp.Expr, tuple[Boundary, ...]]],
+    geometry: Geometry,
+    points: Tensor,
+) -> Tensor:
     """A smooth function with the data on their boundaries. Shapes: "b n D" -> "b n"."""
-    parts = [(boundaries, lambda _, value=value: drawn.known(value, points)) for value, boundaries in data]
+    parts = [
+        (boundaries, lambda _, value=value: drawn.known(value, points))
+        for value, boundaries in data
+    ]
     return geometry.lift(parts, points[..., : geometry.domain.dim])
 
 
 def _sloped(drawn: Draws, imposed: HardCondition, geometry: Geometry, points: Tensor) -> Tensor:
-    """What makes the lift B of the values have the normal derivatives h: `f q` with `q = (dn(B) - h) / |grad f|`, f the factor of the
-    boundaries where they are given, n = -grad f / |grad f|; inside, |grad f|^2 is kept from zero by (4 f / extent)^2. It fades out towards
-    boundaries where values alone are given. Shapes: "b n D" -> "b n"."""
+    """What makes the lift B of the values have the normal derivatives h: `f q` with `q = (dn(B) -
+    h) / |grad f|`, f the factor of the boundaries where they are given, n = -grad f / |grad f|;
+    inside, |grad f|^2 is kept from zero by (4 f / extent)^2. It fades out towards boundaries where
+    values alone are given. Shapes: "b n D" -> "b n".
+    """
     keep = torch.is_grad_enabled() and (points.requires_grad or drawn.attached)
     dim = geometry.domain.dim
     with torch.enable_grad():
@@ -171,7 +212,13 @@ def _sloped(drawn: Draws, imposed: HardCondition, geometry: Geometry, points: Te
     return found if keep else found.detach()
 
 
-def _factor(drawn: Draws, imposed: HardCondition, geometry: Geometry, points: Tensor, shared: dict[tuple[Boundary, ...], Tensor]) -> Tensor:
+def _factor(
+    drawn: Draws,
+    imposed: HardCondition,
+    geometry: Geometry,
+    points: Tensor,
+    shared: dict[tuple[Boundary, ...], Tensor],
+) -> Tensor:
     result = torch.ones_like(points[..., 0])
     if imposed.sides:
         if imposed.boundaries not in shared:
@@ -184,7 +231,9 @@ def _factor(drawn: Draws, imposed: HardCondition, geometry: Geometry, points: Te
             shared[imposed.clamped] = 4 * values / extent(geometry.body)[:, None]
         result = result * shared[imposed.clamped]
     if imposed.start is not None:
-        result = result * ((points[..., -1] - drawn.start) / drawn.duration) ** (1 if imposed.rate is None else 2)
+        result = result * ((points[..., -1] - drawn.start) / drawn.duration) ** (
+            1 if imposed.rate is None else 2
+        )
     return result
 
 
@@ -198,32 +247,48 @@ def _boundary(condition: Condition) -> Boundary:
     return condition.region
 
 
-def _compatible(problem: Problem, imposed: HardCondition, boundary_labels: list[str]) -> HardCondition:
+def _compatible(
+    problem: Problem, imposed: HardCondition, boundary_labels: list[str]
+) -> HardCondition:
     """Without what would need a discontinuous lift."""
     drawn = probed(problem)
     if imposed.start is not None and imposed.sides and _start_jumps(drawn, imposed):
         imposed = replace(imposed, start=None, rate=None, labels=tuple(boundary_labels))
     if _jump_between(drawn, imposed.sides):
-        return replace(imposed, sides=(), slopes=(), labels=tuple(label for label in imposed.labels if label not in boundary_labels))
-    if imposed.slopes and (_jump_between(drawn, imposed.slopes) or _start_slopes_jump(drawn, imposed)):
+        return replace(
+            imposed,
+            sides=(),
+            slopes=(),
+            labels=tuple(label for label in imposed.labels if label not in boundary_labels),
+        )
+    if imposed.slopes and (
+        _jump_between(drawn, imposed.slopes) or _start_slopes_jump(drawn, imposed)
+    ):
         kept = {each.label for each in essential(problem)}
-        imposed = replace(imposed, slopes=(), labels=tuple(label for label in imposed.labels if label in kept))
+        imposed = replace(
+            imposed, slopes=(), labels=tuple(label for label in imposed.labels if label in kept)
+        )
     return imposed
 
 
 def _probes(drawn: Draws, boundary: Boundary) -> Tensor:
     """Points of a boundary at the start of time. Shapes: "b n D"."""
-    points, _ = drawn.geometry[boundary.domain.name].boundary(boundary, PROBES, torch.Generator().manual_seed(1))
+    points, _ = drawn.geometry[boundary.domain.name].boundary(
+        boundary, PROBES, torch.Generator().manual_seed(1)
+    )
     if drawn.problem.time is None:
         return points
     return torch.cat([points, torch.full_like(points[..., :1], drawn.start)], -1)
 
 
 def _start_jumps(drawn: Draws, imposed: HardCondition) -> bool:
-    """Whether the data at the start differ from those on a boundary at that time, in value or in rate."""
+    """Whether the data at the start differ from those on a boundary at that time, in value or in
+    rate."""
     time = drawn.problem.time
     for value, boundaries in imposed.sides:
-        pairs = [(value, imposed.start)] + ([] if imposed.rate is None else [(slope(value, time), imposed.rate)])
+        pairs = [(value, imposed.start)] + (
+            [] if imposed.rate is None else [(slope(value, time), imposed.rate)]
+        )
         for (here, there), boundary in itertools.product(pairs, boundaries):
             if here.has(sp.Derivative) or _differ(drawn, here, there, boundary):
                 return True
@@ -231,12 +296,15 @@ def _start_jumps(drawn: Draws, imposed: HardCondition) -> bool:
 
 
 def _start_slopes_jump(drawn: Draws, imposed: HardCondition) -> bool:
-    """Whether the normal derivative of the data at the start differs from that on a boundary at that time, in value or in rate."""
+    """Whether the normal derivative of the data at the start differs from that on a boundary at
+    that time, in value or in rate."""
     if imposed.start is None:
         return False
     time, names = drawn.problem.time, drawn.problem.coordinates
     for value, boundaries in imposed.slopes:
-        pairs = [(value, imposed.start)] + ([] if imposed.rate is None else [(slope(value, time), imposed.rate)])
+        pairs = [(value, imposed.start)] + (
+            [] if imposed.rate is None else [(slope(value, time), imposed.rate)]
+        )
         for (here, there), boundary in itertools.product(pairs, boundaries):
             if here.has(sp.Derivative):
                 return True
@@ -244,7 +312,9 @@ def _start_slopes_jump(drawn: Draws, imposed: HardCondition) -> bool:
             points, normals = geometry.boundary(boundary, PROBES, torch.Generator().manual_seed(1))
             inside = geometry.interior(PROBES, torch.Generator().manual_seed(1))
             space = torch.cat([points, inside], 1)
-            at = torch.cat([space, torch.full_like(space[..., :1], drawn.start)], -1).requires_grad_()
+            at = torch.cat(
+                [space, torch.full_like(space[..., :1], drawn.start)], -1
+            ).requires_grad_()
             (rise,) = torch.autograd.grad(drawn.known(there, at).sum() + 0 * at.sum(), at)
             rise, wanted = rise[..., : len(names)], drawn.known(here, at.detach())[:, :PROBES]
             found = (rise[:, :PROBES] * normals).sum(-1)
@@ -262,14 +332,28 @@ def _jump_between(drawn: Draws, data: Sequence[tuple[sp.Expr, tuple[Boundary, ..
     return False
 
 
-def _differ(drawn: Draws, value: sp.Expr, other: sp.Expr, boundary: Boundary, near: tuple[Boundary, ...] = ()) -> bool:
-    """Whether two data differ at probes of a boundary (those close to the boundaries `near`), relative to their size in the domain."""
+def _differ(
+    drawn: Draws,
+    value: sp.Expr,
+    other: sp.Expr,
+    boundary: Boundary,
+    near: tuple[Boundary, ...] = (),
+) -> bool:
+    """Whether two data differ at probes of a boundary (those close to the boundaries `near`),
+    relative to their size in the domain."""
     geometry, points = drawn.geometry[boundary.domain.name], _probes(drawn, boundary)
     inside = geometry.interior(PROBES, torch.Generator().manual_seed(1))
-    everywhere = torch.cat([points, torch.cat([inside, points[:, : inside.shape[1], inside.shape[2] :]], -1)], 1)
+    everywhere = torch.cat(
+        [points, torch.cat([inside, points[:, : inside.shape[1], inside.shape[2] :]], -1)], 1
+    )
     here, there = drawn.known(value, everywhere), drawn.known(other, everywhere)
-    jumps = ((here - there).abs() > JUMP * torch.maximum(here.abs(), there.abs()).amax())[:, : points.shape[1]]
+    jumps = ((here - there).abs() > JUMP * torch.maximum(here.abs(), there.abs()).amax())[
+        :, : points.shape[1]
+    ]
     if near:
         distance = geometry.factor(near, points[..., : geometry.domain.dim]).abs()
-        jumps = jumps & (distance < 4 * extent(geometry.body)[:, None] / PROBES ** (1 / max(1, geometry.domain.dim - 1)))
+        jumps = jumps & (
+            distance
+            < 4 * extent(geometry.body)[:, None] / PROBES ** (1 / max(1, geometry.domain.dim - 1))
+        )
     return bool(jumps.any())

@@ -6,12 +6,14 @@ from torch import nn
 
 
 class Trainables(nn.ParameterDict):
-    """Parameters by name. Names that a module needs for itself, such as `values` or `training`, are kept apart (see `attribute`)."""
+    """Parameters by name. Names that a module needs for itself, such as `values` or `training`,
+    are kept apart (see `attribute`)."""
 
     def _key_to_attr(self, key: str) -> str:
         return attribute(key)
 
 
 def attribute(name: str) -> str:
-    """Under which attribute, and part of a checkpoint's keys, a trainable is stored: its name, after a colon where that is taken."""
+    """Under which attribute, and part of a checkpoint's keys, a trainable is stored: its name,
+    after a colon where that is taken."""
     return f":{name}" if hasattr(nn.ParameterDict(), name) else name

@@ -1,9 +1,11 @@
 """Whether reverse mode gives the derivatives of a function that the compiler did not make.
 
-Autograd is as exact as the rules of the operations that a function is made of, and some of torch's are not: docs/derivatives.md has a list.
-So each derivative is held against central differences of the one below it: if the value is right and every `d^(a+e)` is the slope of `d^a`
-along e, all are right, and first differences in float64 lose few digits at any order. What such differences cannot see is a jump between
-their points: along some lines the change of `d^a` is held against the integral of `d^(a+e)`, and what is missing is followed to its place.
+Autograd is as exact as the rules of the operations that a function is made of, and some of torch's
+are not: docs/derivatives.md has a list. So each derivative is held against central differences of
+the one below it: if the value is right and every `d^(a+e)` is the slope of `d^a` along e, all are
+right, and first differences in float64 lose few digits at any order. What such differences cannot
+see is a jump between their points: along some lines the change of `d^a` is held against the
+integral of `d^(a+e)`, and what is missing is followed to its place.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ Function = Callable[[Tensor], Tensor]
 
 PLACES = 16  # points of all samples at which slopes are compared
 LINES = 3  # lines along each axis on which changes are compared
-SHIFTS = (-2.0, -1.0, -0.5, 0.5, 1.0, 2.0)  # of the two central differences of order 4, with steps h and h/2
+# of the two central differences of order 4, with steps h and h/2
+SHIFTS = (-2.0, -1.0, -0.5, 0.5, 1.0, 2.0)
 HALVINGS = 20  # of a line on which something is missing: to a millionth of its length
 
 
@@ -58,7 +61,8 @@ class Step:
 
 
 def steps(request: Request) -> tuple[Step, ...]:
-    """All steps by which nested reverse mode reaches the derivatives of a request: the last coordinate is taken last."""
+    """All steps by which nested reverse mode reaches the derivatives of a request: the last
+    coordinate is taken last."""
     found: dict[Step, None] = {}
     for component, indices in parts(request).items():
         for index in indices:
@@ -71,19 +75,26 @@ def steps(request: Request) -> tuple[Step, ...]:
 
 
 def verify(
-    function: Function, points: Tensor, request: Request, names: tuple[str, ...], components: tuple[str, ...]
+    function: Function,
+    points: Tensor,
+    request: Request,
+    names: tuple[str, ...],
+    components: tuple[str, ...],
 ) -> tuple[Diagnostic, ...]:
     """Holds every derivative of a request by autograd against differences of the one below it.
 
-    Returns P03 as a warning where a derivative jumps and the next one does not see it. What cannot be evaluated around the points, in
-    float64 or in the precision of the points, is passed over.
-    Raises: ProblemError P06 with the place, at the lowest order that is wrong.
-    Shapes: points "b n D"; the function takes them to "b n c".
+    Returns P03 as a warning where a derivative jumps and the next one does not see it. What cannot
+    be evaluated around the points, in float64 or in the precision of the points, is passed over.
+    Raises: ProblemError P06 with the place, at the lowest order that is wrong. Shapes: points "b n
+    D"; the function takes them to "b n c".
     """
     wanted = steps(request)
     if not wanted:
         return ()
-    for at, mode in ((points.detach().double(), Doubled), (points.detach(), contextlib.nullcontext)):
+    for at, mode in (
+        (points.detach().double(), Doubled),
+        (points.detach(), contextlib.nullcontext),
+    ):
         trial = _Trial(function, at, wanted, mode)
         try:
             trial.slopes(names, components)
@@ -91,7 +102,9 @@ def verify(
         except ProblemError as error:
             if error.diagnostics[0].code == "P06":
                 raise
-        except Exception:  # whatever a caller's function raises at points that are not its own: the loss itself will meet what matters
+        except Exception:
+            # whatever a caller's function raises at points that are not its own: the loss itself
+            # will meet what matters
             continue
     return ()
 
@@ -99,22 +112,35 @@ def verify(
 class _Trial:
     """A function on trial at some points. Shapes: points "b n D"."""
 
-    def __init__(self, function: Function, points: Tensor, wanted: tuple[Step, ...], mode: Callable) -> None:
+    def __init__(
+        self, function: Function, points: Tensor, wanted: tuple[Step, ...], mode: Callable
+    ) -> None:
         self.function, self.wanted, self.mode = function, wanted, mode
         indices: dict[int, set[Index]] = {}
         for step in wanted:
             indices.setdefault(step.component, set()).update((step.lower, step.upper))
-        self.request = Request({component: frozenset(found) for component, found in indices.items()})
+        self.request = Request(
+            {component: frozenset(found) for component, found in indices.items()}
+        )
         self.axes = sorted({step.axis for step in wanted})
         self.low, self.high = points.amin((0, 1)), points.amax((0, 1))
         extent = self.high - self.low
-        self.extent = torch.where(extent > 0, extent, extent.amax() if bool((extent > 0).any()) else torch.ones_like(extent))
+        self.extent = torch.where(
+            extent > 0,
+            extent,
+            extent.amax() if bool((extent > 0).any()) else torch.ones_like(extent),
+        )
         self.precision = torch.finfo(points.dtype).eps
         count = max(2, PLACES // len(points))
-        chosen = torch.linspace(0, points.shape[1] - 1, min(count, points.shape[1]), device=points.device).long()
+        chosen = torch.linspace(
+            0, points.shape[1] - 1, min(count, points.shape[1]), device=points.device
+        ).long()
         turn = torch.arange(1, len(chosen) + 1, dtype=points.dtype, device=points.device)[:, None]
-        share = (turn * 0.6180339887 * torch.arange(1, points.shape[2] + 1, device=points.device)).frac() - 0.5
-        self.points = points[:, chosen] + 2e-3 * share * self.extent  # off lines on which a function may have a kink
+        share = (
+            turn * 0.6180339887 * torch.arange(1, points.shape[2] + 1, device=points.device)
+        ).frac() - 0.5
+        # off lines on which a function may have a kink
+        self.points = points[:, chosen] + 2e-3 * share * self.extent
 
     def at(self, points: Tensor) -> Mapping[tuple[int, Index], Tensor]:
         """All derivatives of the steps. Shapes: points "b n D" -> "b n" each."""
@@ -127,7 +153,8 @@ class _Trial:
         return {key: value.detach().double() for key, value in found.items()}  # type: ignore[misc]
 
     def slopes(self, names: tuple[str, ...], components: tuple[str, ...]) -> None:
-        """Raises: ProblemError P06 for the first step whose upper derivative is not the slope of the lower one."""
+        """Raises: ProblemError P06 for the first step whose upper derivative is not the slope of
+        the lower one."""
         size = self.precision**0.2 * self.extent  # errors of a difference of order 4: h^4 and eps/h
         sets = [self.points]
         for axis in self.axes:
@@ -154,17 +181,34 @@ class _Trial:
             if int(wrong.sum()) > max(min(1, int(sure.sum()) - 1), int(sure.sum()) // 5):
                 self._refuse(step, exact, fine, wrong, names, components)
 
-    def _refuse(self, step: Step, exact: Tensor, fine: Tensor, wrong: Tensor, names: tuple[str, ...], components: tuple[str, ...]) -> None:
+    def _refuse(
+        self,
+        step: Step,
+        exact: Tensor,
+        fine: Tensor,
+        wrong: Tensor,
+        names: tuple[str, ...],
+        components: tuple[str, ...],
+    ) -> None:
         gap = torch.where(wrong, (exact - fine).abs(), -1.0)
         sample, point = divmod(int(gap.argmax()), gap.shape[1])
-        upper, lower = (_spelt(index, names, components[step.component]) for index in (step.upper, step.lower))
+        upper, lower = (
+            _spelt(index, names, components[step.component]) for index in (step.upper, step.lower)
+        )
         raise fail(
             "P06",
-            f"{upper} by autograd is {float(exact[sample, point]):.6g}, but the slope of {lower} along {names[step.axis]} is "
-            f"{float(fine[sample, point]):.6g}, at {_place(self.points[sample, point], names)}",
-            hint="write out the operation whose derivative torch has not (docs/derivatives.md), or use finite_difference or least_squares",
-            cause="an operation that it is made of is detached or lacks derivatives of this order: LayerNorm, InstanceNorm and BatchNorm "
-            "from the third on, Bessel functions and polynomials of torch.special all",
+            f"{upper} by autograd is {float(exact[sample, point]):.6g}, but the slope of {lower}"
+            f" along {names[step.axis]} is {float(fine[sample, point]):.6g}, at"
+            f" {_place(self.points[sample, point], names)}",
+            hint=(
+                "write out the operation whose derivative torch has not (docs/derivatives.md), or"
+                " use finite_difference or least_squares"
+            ),
+            cause=(
+                "an operation that it is made of is detached or lacks derivatives of this order:"
+                " LayerNorm, InstanceNorm and BatchNorm from the third on, Bessel functions and"
+                " polynomials of torch.special all"
+            ),
         )
 
     def jumps(self, names: tuple[str, ...], components: tuple[str, ...]) -> tuple[Diagnostic, ...]:
@@ -182,17 +226,35 @@ class _Trial:
                 if step.axis != axis or step.component in told or step not in fine:
                     continue
                 (missing, size), (other, _) = fine[step], coarse[step]
-                doubtful = (missing.abs() > 0.1 * size) & (missing.abs() > 5 * (missing - other).abs()) & missing.isfinite()
+                doubtful = (
+                    (missing.abs() > 0.1 * size)
+                    & (missing.abs() > 5 * (missing - other).abs())
+                    & missing.isfinite()
+                )
                 if bool(doubtful.any()):
-                    sample, line = divmod(int((missing.abs() * doubtful).nan_to_num().argmax()), count)
-                    found = self._followed(start[:, [line]], end[:, [line]], step, sample, float(missing.abs()[sample, line]))
+                    sample, line = divmod(
+                        int((missing.abs() * doubtful).nan_to_num().argmax()), count
+                    )
+                    found = self._followed(
+                        start[:, [line]],
+                        end[:, [line]],
+                        step,
+                        sample,
+                        float(missing.abs()[sample, line]),
+                    )
                     if found is not None:
                         told[step.component] = _jump(step, *found, names, components)
         return tuple(told.values())
 
-    def _missing(self, start: Tensor, end: Tensor, axis: int, nodes: int) -> dict[Step, tuple[Tensor, Tensor]]:
-        """What the integral of each upper derivative lacks of the change of the lower one, and the size of both. Shapes: "b l" each."""
-        gauss, weights = (torch.as_tensor(each, dtype=start.dtype, device=start.device) for each in np.polynomial.legendre.leggauss(nodes))
+    def _missing(
+        self, start: Tensor, end: Tensor, axis: int, nodes: int
+    ) -> dict[Step, tuple[Tensor, Tensor]]:
+        """What the integral of each upper derivative lacks of the change of the lower one, and
+        the size of both. Shapes: "b l" each."""
+        gauss, weights = (
+            torch.as_tensor(each, dtype=start.dtype, device=start.device)
+            for each in np.polynomial.legendre.leggauss(nodes)
+        )
         shares = torch.cat([gauss.new_tensor([0.0]), (gauss + 1) / 2, gauss.new_tensor([1.0])])
         line = start[:, :, None] + shares[:, None] * (end - start)[:, :, None]
         found = self.at(line.flatten(1, 2))
@@ -200,30 +262,45 @@ class _Trial:
         result = {}
         for step in self.wanted:
             if step.axis == axis:
-                lower, upper = (found[step.component, index].unflatten(1, (-1, len(shares))) for index in (step.lower, step.upper))
+                lower, upper = (
+                    found[step.component, index].unflatten(1, (-1, len(shares)))
+                    for index in (step.lower, step.upper)
+                )
                 change = lower[..., -1] - lower[..., 0]
                 inside = upper[..., 1:-1] * weights.double() / 2
-                size = torch.maximum(change.abs(), length * inside.abs().sum(-1)) + 1e4 * self.precision * lower.abs().amax(-1)
+                size = torch.maximum(
+                    change.abs(), length * inside.abs().sum(-1)
+                ) + 1e4 * self.precision * lower.abs().amax(-1)
                 result[step] = change - length * inside.sum(-1), size
         return result
 
-    def _followed(self, start: Tensor, end: Tensor, step: Step, sample: int, whole: float) -> tuple[float, Tensor] | None:
-        """The jump and its place, by halving; None where what is missing shrinks with the line: a steep place, not a jump."""
+    def _followed(
+        self, start: Tensor, end: Tensor, step: Step, sample: int, whole: float
+    ) -> tuple[float, Tensor] | None:
+        """The jump and its place, by halving; None where what is missing shrinks with the line:
+        a steep place, not a jump."""
         halvings = HALVINGS if self.precision < 1e-10 else 8
         for _ in range(halvings):
             middle = (start + end) / 2
-            halves = self._missing(torch.cat([start, middle], 1), torch.cat([middle, end], 1), step.axis, 8)[step][0][sample]
+            halves = self._missing(
+                torch.cat([start, middle], 1), torch.cat([middle, end], 1), step.axis, 8
+            )[step][0][sample]
             start, end = (start, middle) if halves[0].abs() > halves[1].abs() else (middle, end)
         left = float(halves.abs().max())
         return (left, middle[sample, 0]) if left > 0.01 * whole else None
 
 
-def _jump(step: Step, size: float, place: Tensor, names: tuple[str, ...], components: tuple[str, ...]) -> Diagnostic:
-    upper, lower = (_spelt(index, names, components[step.component]) for index in (step.upper, step.lower))
+def _jump(
+    step: Step, size: float, place: Tensor, names: tuple[str, ...], components: tuple[str, ...]
+) -> Diagnostic:
+    upper, lower = (
+        _spelt(index, names, components[step.component]) for index in (step.upper, step.lower)
+    )
     return Diagnostic(
         "P03",
         f"{lower} jumps by {size:.3g} at {_place(place, names)}: {upper} holds a delta there",
-        "use a smooth activation (tanh, gelu, silu) or smooth the function; a jump that the solution has belongs on an interface",
+        "use a smooth activation (tanh, gelu, silu) or smooth the function; a jump that the"
+        " solution has belongs on an interface",
         "no derivative at points sees it: a residual of it is not what it says",
         severity="warning",
     )
@@ -234,11 +311,14 @@ def _spelt(index: Index, names: tuple[str, ...], component: str) -> str:
 
 
 def _place(point: Tensor, names: tuple[str, ...]) -> str:
-    return ", ".join(f"{name} = {value:.6g}" for name, value in zip(names, point.tolist(), strict=True))
+    return ", ".join(
+        f"{name} = {value:.6g}" for name, value in zip(names, point.tolist(), strict=True)
+    )
 
 
 def made_of(function: object, met: frozenset[int] = frozenset()) -> Iterator[object]:
-    """What tells a function from another: its code and the callables it closes over, since closures are made anew at every call."""
+    """What tells a function from another: its code and the callables it closes over, since
+    closures are made anew at every call."""
     met = met | {id(function)}
     parts: Iterable[object] = ()
     if isinstance(function, functools.partial):

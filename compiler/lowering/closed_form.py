@@ -36,10 +36,13 @@ class ExactSolution:
 
     def __call__(self, points: Tensor) -> Tensor:
         """Shapes: points "b n D" -> "b n c"."""
-        return torch.stack([self._evaluate(expression, points) for expression in self.expressions], -1)
+        return torch.stack(
+            [self._evaluate(expression, points) for expression in self.expressions], -1
+        )
 
     def derivative(self, points: Tensor, component: int, index: Index) -> Tensor:
-        """`d^index` of a component, differentiated as an expression. Shapes: points "b n D" -> "b n"."""
+        """`d^index` of a component, differentiated as an expression. Shapes: points "b n D" ->
+        "b n"."""
         expression = self.expressions[component]
         for variable, count in zip(self.variables, index, strict=True):
             for _ in range(count):
@@ -57,11 +60,14 @@ class ExactSolution:
         return self.params[symbol.name].to(points).reshape(-1, 1)
 
 
-def closed_form(problem: Problem, expressions: Mapping[str, object], params: Mapping[str, Tensor] | None = None) -> ExactSolution:
-    """The field of a function given by expressions: `closed_form(problem, {"u": sp.sin(x)})`, or of `problem.references`.
+def closed_form(
+    problem: Problem, expressions: Mapping[str, object], params: Mapping[str, Tensor] | None = None
+) -> ExactSolution:
+    """The field of a function given by expressions: `closed_form(problem, {"u": sp.sin(x)})`, or of
+    `problem.references`.
 
-    Raises: ProblemError S01 for a name that is no unknown, B03 for a component left out or a symbol that is neither a coordinate nor a
-    given param.
+    Raises: ProblemError S01 for a name that is no unknown, B03 for a component left out or a symbol
+    that is neither a coordinate nor a given param.
     """
     params = dict(params or {})
     found: dict[str, sp.Expr] = {}
@@ -74,14 +80,26 @@ def closed_form(problem: Problem, expressions: Mapping[str, object], params: Map
             found[name] = sp.sympify(given)
         else:
             close = nearest(name, [*problem.unknowns, *problem.components])
-            raise fail("S01", f"`{name}` is no unknown of `{problem.name}`", hint=f"did you mean `{close}`?" if close else "")
+            raise fail(
+                "S01",
+                f"`{name}` is no unknown of `{problem.name}`",
+                hint=f"did you mean `{close}`?" if close else "",
+            )
     for name in problem.components:
         if name not in found:
-            raise fail("B03", f"the closed form gives no `{name}`", hint=f"give all of {', '.join(problem.components)}")
+            raise fail(
+                "B03",
+                f"the closed form gives no `{name}`",
+                hint=f"give all of {', '.join(problem.components)}",
+            )
     variables = tuple(problem.variables)
     found = {name: values(problem, expression) for name, expression in found.items()}
     for name, expression in found.items():
         for symbol in expression.free_symbols - set(variables):
             if not isinstance(symbol, Scalar) or symbol.name not in params:
-                raise fail("B03", f"the closed form of `{name}` holds `{symbol}`, which has no value", hint="give it in params")
+                raise fail(
+                    "B03",
+                    f"the closed form of `{name}` holds `{symbol}`, which has no value",
+                    hint="give it in params",
+                )
     return ExactSolution(variables, tuple(found[name] for name in problem.components), params)

@@ -34,7 +34,8 @@ class Coefficients(Protocol):
 
 
 class KnownValues:
-    """Everything a graph reads that is not an unknown: coordinates, normals, parameters, inputs and their derivatives."""
+    """Everything a graph reads that is not an unknown: coordinates, normals, parameters, inputs
+    and their derivatives."""
 
     def __init__(
         self,
@@ -52,7 +53,9 @@ class KnownValues:
         """The same at points moved in space, normals kept. Shapes: shift "b n d"."""
         space = self.points[..., : shift.shape[-1]] + shift
         points = torch.cat([space, self.points[..., shift.shape[-1] :]], -1)
-        return KnownValues(self.problem, self.trainables, points, self.normals, self.params, self.evaluate)
+        return KnownValues(
+            self.problem, self.trainables, points, self.normals, self.params, self.evaluate
+        )
 
     def values(self, symbols: tuple[sp.Symbol, ...]) -> dict[sp.Symbol, Tensor]:
         found: dict[sp.Symbol, Tensor] = {}
@@ -60,7 +63,9 @@ class KnownValues:
             if isinstance(symbol, Normal):
                 if self.normals is None:
                     raise fail("B01", f"`{symbol}` is needed, but these points carry no normals")
-                found[symbol] = self.normals[..., [f"n.{c}" for c in self.problem.coordinates].index(symbol.name)]
+                found[symbol] = self.normals[
+                    ..., [f"n.{c}" for c in self.problem.coordinates].index(symbol.name)
+                ]
             elif isinstance(symbol, Scalar):
                 found[symbol] = self.scalar(symbol)
             elif symbol in self.problem.variables:
@@ -73,17 +78,21 @@ class KnownValues:
         return found
 
     def input(self, declaration, streams: list[Stream]) -> dict[sp.Symbol, Tensor]:
-        """An input and the derivatives the residuals take of it, by nested autograd of its callable (B03 where there is none)."""
+        """An input and the derivatives the residuals take of it, by nested autograd of its
+        callable (B03 where there is none)."""
         position = {c: k for k, c in enumerate(declaration.components)}
         spatial = len(self.problem.coordinates)
 
         def function(x: Tensor) -> Tensor:
-            values = self.evaluate(declaration.name, x if declaration.time is not None else x[..., :spatial])
+            values = self.evaluate(
+                declaration.name, x if declaration.time is not None else x[..., :spatial]
+            )
             expected = (*x.shape[:-1], len(position))
             if tuple(values.shape) != expected:
                 raise fail(
                     "B01",
-                    f"input `{declaration.name}` has shape {tuple(values.shape)}, the residual needs {expected}",
+                    f"input `{declaration.name}` has shape {tuple(values.shape)}, the residual"
+                    f" needs {expected}",
                     hint="nothing ever broadcasts silently",
                 )
             need_alike(values, x, declaration.name)
@@ -91,7 +100,9 @@ class KnownValues:
 
         wanted: dict[int, frozenset] = {}
         for s in streams:
-            wanted[position[s.component]] = wanted.get(position[s.component], frozenset()) | {s.index}
+            wanted[position[s.component]] = wanted.get(position[s.component], frozenset()) | {
+                s.index
+            }
         try:
             answers = DERIVATIVES["autograd"]().evaluate(function, self.points, Request(wanted))
         except KeyError as missing:
@@ -109,10 +120,14 @@ class KnownValues:
         if name in self.trainables:
             return entry(self.trainables[name], symbol).to(self.points)
         if name not in self.params:
-            raise fail("B03", f"parameter `{name}` was not given", hint=f'pass params={{"{name}": ...}}')
+            raise fail(
+                "B03", f"parameter `{name}` was not given", hint=f'pass params={{"{name}": ...}}'
+            )
         value = self.params[name]
         if symbol.declaration.size:
-            value = value.reshape(-1, symbol.declaration.size)[:, list(symbol.declaration.symbol).index(symbol)]
+            value = value.reshape(-1, symbol.declaration.size)[
+                :, list(symbol.declaration.symbol).index(symbol)
+            ]
         return value.to(self.points.dtype).reshape(-1, 1)
 
     def number(self, expression: sp.Expr) -> Tensor | float:
@@ -120,4 +135,6 @@ class KnownValues:
         if expression.is_number:
             return float(expression)
         graph = ResidualGraph([expression], [Source("target")])
-        return graph({s: self.scalar(s) for s in graph.symbols}, self.points[:, :1, 0])[0].squeeze(-1)
+        return graph({s: self.scalar(s) for s in graph.symbols}, self.points[:, :1, 0])[0].squeeze(
+            -1
+        )

@@ -1,9 +1,11 @@
-"""A frame: in which coordinates and sizes a problem is computed, and the maps between them and the user's own.
+"""A frame: in which coordinates and sizes a problem is computed, and the maps between them and the
+user's own.
 
     x = origin + length X,    t = start + duration tau,    u = size v,    p = offset + size q
 
-Left is what the user wrote, right what is computed with. Lengths and sizes are powers of ten, so that a problem and its copy in metres or
-nanometres are computed with the same numbers, and one whose numbers are about 1 already with its own.
+Left is what the user wrote, right what is computed with. Lengths and sizes are powers of ten, so
+that a problem and its copy in metres or nanometres are computed with the same numbers, and one
+whose numbers are about 1 already with its own.
 """
 
 from __future__ import annotations
@@ -19,18 +21,22 @@ from torch import Tensor
 
 from pdespec.table import Table
 
-EXTENT = 10**-0.15  # an extent of 0.71 to 7.1 is left as it is: the unit square, a disk of radius 1, one of 2 pi
+# an extent of 0.71 to 7.1 is left as it is: the unit square, a disk of radius 1, one of 2 pi
+EXTENT = 10**-0.15
 AWAY = 4  # extents from the origin beyond which coordinates are counted from a point nearby
 
-FAR = 1000  # lengths from the origin beyond which float32 cannot hold the user's coordinates to four digits: they are float64 there
+# lengths from the origin beyond which float32 cannot hold the user's coordinates to four digits:
+# they are float64 there
+FAR = 1000
 ONE = sp.S.One
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Exact numbers. `fields` are the sizes of unknowns and inputs, `params` (offset, size), `statements` the sizes of residuals by label,
-    `functionals` and `requirements` those of the others in order of declaration. What a table leaves out has size 1.
-    `reasons` are the statements whose balance gave the sizes of unknowns.
+    """Exact numbers. `fields` are the sizes of unknowns and inputs, `params` (offset, size),
+    `statements` the sizes of residuals by label, `functionals` and `requirements` those of the
+    others in order of declaration. What a table leaves out has size 1. `reasons` are the statements
+    whose balance gave the sizes of unknowns.
 
     Shapes: points "b n d", or "b n d+1" with time last.
     """
@@ -49,8 +55,19 @@ class Frame:
     @property
     def trivial(self) -> bool:
         """Whether the problem is computed as it was written."""
-        sizes = [self.length, self.duration, *self.fields.values(), *self.statements.values(), *self.functionals, *self.requirements]
-        return all(each == 1 for each in sizes) and not any((*self.origin, self.start)) and all(p == (0, 1) for p in self.params.values())
+        sizes = [
+            self.length,
+            self.duration,
+            *self.fields.values(),
+            *self.statements.values(),
+            *self.functionals,
+            *self.requirements,
+        ]
+        return (
+            all(each == 1 for each in sizes)
+            and not any((*self.origin, self.start))
+            and all(p == (0, 1) for p in self.params.values())
+        )
 
     @cached_property
     def far(self) -> bool:
@@ -69,7 +86,11 @@ class Frame:
     def inward(self, points: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         """The user's points in the frame."""
         shift, scale = self._affine(points.shape[-1])
-        local = (points - points.new_tensor(shift)) / points.new_tensor(scale) if any(shift) else points / points.new_tensor(scale)
+        local = (
+            (points - points.new_tensor(shift)) / points.new_tensor(scale)
+            if any(shift)
+            else points / points.new_tensor(scale)
+        )
         return local.to(dtype or points.dtype)
 
     def outward(self, points: Tensor) -> Tensor:
@@ -80,7 +101,8 @@ class Frame:
         return scaled + points.new_tensor(shift) if any(shift) else scaled
 
     def steps(self, width: int) -> list[float]:
-        """By how much the user's coordinates, and the time, grow as those of the frame do by one."""
+        """By how much the user's coordinates, and the time, grow as those of the frame do by
+        one."""
         return self._affine(width)[1]
 
     def _affine(self, width: int) -> tuple[list[float], list[float]]:
@@ -98,8 +120,11 @@ class Frame:
         offset, size = map(float, self.params.get(name, (0, 1)))
         return offset + size * value.to(self.outer_dtype(value.dtype))
 
-    def values_inward(self, function: Callable[[Tensor], Tensor], sizes: Tensor | float) -> Callable[[Tensor], Tensor]:
-        """A function of the user's points as one of the frame's; an answer of another dtype than it was asked in stays as it is."""
+    def values_inward(
+        self, function: Callable[[Tensor], Tensor], sizes: Tensor | float
+    ) -> Callable[[Tensor], Tensor]:
+        """A function of the user's points as one of the frame's; an answer of another dtype than
+        it was asked in stays as it is."""
 
         def local(points: Tensor) -> Tensor:
             at = self.outward(points)
@@ -116,11 +141,25 @@ class Frame:
             lines.append(f"time in {_text(self.duration)}, from {_text(self.start)}")
         lines += [f"{name} in {_text(size)}" for name, size in self.fields.items() if size != 1]
         lines += [
-            f"{name} in {_text(size)}, from {_text(offset)}" for name, (offset, size) in self.params.items() if (offset, size) != (0, 1)
+            f"{name} in {_text(size)}, from {_text(offset)}"
+            for name, (offset, size) in self.params.items()
+            if (offset, size) != (0, 1)
         ]
-        lines += [f"residual of {label} over {_text(size)}" for label, size in self.statements.items() if size != 1]
-        lines += [f"functional {k} over {_text(size)}" for k, size in enumerate(self.functionals, 1) if size != 1]
-        lines += [f"requirement {k} over {_text(size)}" for k, size in enumerate(self.requirements, 1) if size != 1]
+        lines += [
+            f"residual of {label} over {_text(size)}"
+            for label, size in self.statements.items()
+            if size != 1
+        ]
+        lines += [
+            f"functional {k} over {_text(size)}"
+            for k, size in enumerate(self.functionals, 1)
+            if size != 1
+        ]
+        lines += [
+            f"requirement {k} over {_text(size)}"
+            for k, size in enumerate(self.requirements, 1)
+            if size != 1
+        ]
         return "computed with " + "; ".join(lines)
 
 
@@ -139,7 +178,9 @@ def _text(value: sp.Expr) -> str:
 
 def around(lower: Sequence[float], upper: Sequence[float]) -> Frame:
     """The lengths and the origin of a frame for a box."""
-    length = decimal(max((high - low for low, high in zip(lower, upper, strict=True)), default=1.0), EXTENT)
+    length = decimal(
+        max((high - low for low, high in zip(lower, upper, strict=True)), default=1.0), EXTENT
+    )
     return Frame(tuple(_origin(low, high) for low, high in zip(lower, upper, strict=True)), length)
 
 

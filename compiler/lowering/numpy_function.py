@@ -10,12 +10,21 @@ import sympy as sp
 from scipy.special import spherical_jn
 
 
-def numpy_function(arguments: Sequence[sp.Symbol], expressions: sp.Expr | Sequence[sp.Expr]) -> Callable[..., Any]:
-    """Expressions as one function of arrays. Branches that are not taken are computed too, in silence."""
-    call = sp.lambdify(arguments, expressions, modules=[{"jn": spherical_jn}, "scipy", "numpy"], cse=True)
+def numpy_function(
+    arguments: Sequence[sp.Symbol], expressions: sp.Expr | Sequence[sp.Expr]
+) -> Callable[..., Any]:
+    """Expressions as one function of arrays. Branches that are not taken are computed too, in
+    silence."""
+    call = sp.lambdify(
+        arguments, expressions, modules=[{"jn": spherical_jn}, "scipy", "numpy"], cse=True
+    )
 
-    listed = [sp.sympify(e) for e in (expressions if isinstance(expressions, (list, tuple)) else [expressions])]
-    chosen = any(e.has(sp.Piecewise, sp.Heaviside, sp.Min, sp.Max) for e in listed)  # conditions of one shape: `x < 1` beside `t < 1`
+    listed = [
+        sp.sympify(e)
+        for e in (expressions if isinstance(expressions, (list, tuple)) else [expressions])
+    ]
+    # conditions of one shape: `x < 1` beside `t < 1`
+    chosen = any(e.has(sp.Piecewise, sp.Heaviside, sp.Min, sp.Max) for e in listed)
 
     def quiet(*values: Any) -> Any:
         with np.errstate(all="ignore"):

@@ -10,11 +10,14 @@ from pdespec.statements.problem import Problem
 
 
 def regions(problem: Problem) -> dict[str, tuple[str, Region]]:
-    """Where collocation points are needed: key -> (kind of points, region). The keys are those of the loss's terms."""
+    """Where collocation points are needed: key -> (kind of points, region). The keys are those
+    of the loss's terms."""
     found: dict[str, tuple[str, Region]] = {}
 
     def add(region: Region) -> None:
-        found.setdefault(region.name, ("boundary" if isinstance(region, Boundary) else "interior", region))
+        found.setdefault(
+            region.name, ("boundary" if isinstance(region, Boundary) else "interior", region)
+        )
 
     for domain in subdomains(problem):
         add(domain)

@@ -1,7 +1,8 @@
 """A problem in the coordinates and sizes of a frame: a pure pass, problem in, problem out.
 
-Every statement keeps its form (`div(k*grad(u))` stays a divergence), its label and its place in the text; residuals are divided by their
-sizes. Names stay; what they mean is in the frame's units. The input laws draw what the user's laws draw, carried into the frame.
+Every statement keeps its form (`div(k*grad(u))` stays a divergence), its label and its place in the
+text; residuals are divided by their sizes. Names stay; what they mean is in the frame's units. The
+input laws draw what the user's laws draw, carried into the frame.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ from pdespec.symbols import Input, Param, Scalar, Unknown, component_function
 
 @dataclass(frozen=True)
 class Carried(FunctionLaw):
-    """What the law of an input of the user's draws, as a function of the frame's coordinates and in its size."""
+    """What the law of an input of the user's draws, as a function of the frame's coordinates and
+    in its size."""
 
     declaration: Input
     frame: Frame
@@ -45,15 +47,24 @@ class Unscalable(Exception):
 
 
 def term_units(problem: Problem, frame: Frame) -> dict[str, float]:
-    """What each term of the loss of the problem in a frame is to be multiplied by to be one of the problem as it was written, by name."""
+    """What each term of the loss of the problem in a frame is to be multiplied by to be one of
+    the problem as it was written, by name."""
     found = {label: float(size) ** 2 for label, size in frame.statements.items()}
     for name in flux_conditions(problem):
-        size = next((frame.statements[label] for label in name.split(".")[:-1] if label in frame.statements), sp.S.One)
+        size = next(
+            (
+                frame.statements[label]
+                for label in name.split(".")[:-1]
+                if label in frame.statements
+            ),
+            sp.S.One,
+        )
         found[name] = float(size * frame.length) ** 2
     for number, (_, size) in enumerate(_with_sizes(problem.functionals, frame.functionals), 1):
         found["energy" if len(problem.functionals) == 1 else f"energy{number}"] = float(size)
     for number, (each, size) in enumerate(_with_sizes(problem.requirements, frame.requirements), 1):
-        relative = isinstance(each, IntegralRequirement) and each.value != 0  # to what is asked for: a number without unit
+        # to what is asked for: a number without unit
+        relative = isinstance(each, IntegralRequirement) and each.value != 0
         found[f"require{number}"] = 1.0 if relative else float(size) ** 2
     if len(problem.unknowns) == 1:
         (size,) = (float(frame.fields.get(name, 1)) for name in problem.unknowns)
@@ -75,13 +86,29 @@ def rewritten(problem: Problem, frame: Frame) -> ScaledProblem:
         unknowns={name: pass_.declaration(unknown) for name, unknown in problem.unknowns.items()},
         inputs={name: pass_.declaration(each) for name, each in problem.inputs.items()},
         params={name: pass_.param(each) for name, each in problem.params.items()},
-        equations={label: pass_.statement(each, label) for label, each in problem.equations.items()},
-        conditions={label: pass_.statement(each, label) for label, each in problem.conditions.items()},
-        functionals=tuple(pass_.functional(each, size) for each, size in _with_sizes(problem.functionals, frame.functionals)),
-        requirements=tuple(pass_.requirement(each, size) for each, size in _with_sizes(problem.requirements, frame.requirements)),
+        equations={
+            label: pass_.statement(each, label) for label, each in problem.equations.items()
+        },
+        conditions={
+            label: pass_.statement(each, label) for label, each in problem.conditions.items()
+        },
+        functionals=tuple(
+            pass_.functional(each, size)
+            for each, size in _with_sizes(problem.functionals, frame.functionals)
+        ),
+        requirements=tuple(
+            pass_.requirement(each, size)
+            for each, size in _with_sizes(problem.requirements, frame.requirements)
+        ),
         outputs={},
-        data=tuple(replace(each, value=pass_(each.value), region=pass_.region(each.region), written=None) for each in problem.data),
-        references={name: pass_(value) / frame.fields.get(name, sp.S.One) for name, value in problem.references.items()},
+        data=tuple(
+            replace(each, value=pass_(each.value), region=pass_.region(each.region), written=None)
+            for each in problem.data
+        ),
+        references={
+            name: pass_(value) / frame.fields.get(name, sp.S.One)
+            for name, value in problem.references.items()
+        },
         written=None,
     )
     scaled = object.__new__(ScaledProblem)
@@ -91,7 +118,9 @@ def rewritten(problem: Problem, frame: Frame) -> ScaledProblem:
 
 def carried(region: Region, frame: Frame) -> Region:
     """A region in a frame."""
-    return _carried(region, frame, tuple(mesh.folder for mesh in shapes.meshes(region.domain.shape)))
+    return _carried(
+        region, frame, tuple(mesh.folder for mesh in shapes.meshes(region.domain.shape))
+    )
 
 
 @lru_cache(maxsize=256)
@@ -104,7 +133,8 @@ def _with_sizes(each: tuple, sizes: tuple[sp.Expr, ...]) -> list[tuple[Any, sp.E
 
 
 def residual_units(problem: Problem, frame: Frame) -> dict[str, sp.Expr]:
-    """What the residual of each equation, and of the Euler-Lagrange equation of each functional, is divided by in a frame."""
+    """What the residual of each equation, and of the Euler-Lagrange equation of each functional,
+    is divided by in a frame."""
     found = {label: frame.statements.get(label, sp.S.One) for label in problem.equations}
     derived = iter([label for label in problem.residuals() if label not in problem.equations])
     for functional, size in _with_sizes(problem.functionals, frame.functionals):
@@ -115,7 +145,8 @@ def residual_units(problem: Problem, frame: Frame) -> dict[str, sp.Expr]:
 
 
 class _Pass:
-    """One walk over everything a problem states; expressions and regions that occur again are mapped once."""
+    """One walk over everything a problem states; expressions and regions that occur again are
+    mapped once."""
 
     def __init__(self, axes: tuple[Coordinate, ...], t: Time | None, frame: Frame) -> None:
         self.axes, self.frame = axes, frame
@@ -126,13 +157,20 @@ class _Pass:
         for x, shift in zip(axes, frame.origin, strict=True):
             self.done[x] = shift + frame.length * x
         if t is not None:
-            self.time = Time(t.name, (t.start - frame.start) / frame.duration, (t.end - frame.start) / frame.duration, periodic=t.periodic)
+            self.time = Time(
+                t.name,
+                (t.start - frame.start) / frame.duration,
+                (t.end - frame.start) / frame.duration,
+                periodic=t.periodic,
+            )
             self.done[t] = frame.start + frame.duration * self.time
 
-    # ---------------------------------------------------------------------------------------------------------------- expressions
+    # ----------------------------------------------------------------------------------------------
+    # expressions
 
     def __call__(self, expression: Any) -> Any:
-        """The value of an expression, in the user's unit, written in the frame's coordinates and unknowns."""
+        """The value of an expression, in the user's unit, written in the frame's coordinates and
+        unknowns."""
         if isinstance(expression, sp.MatrixBase):
             return sp.ImmutableMatrix(expression).applyfunc(self)
         expression = sp.sympify(expression)
@@ -156,14 +194,23 @@ class _Pass:
 
     def _scalar(self, symbol: Scalar) -> sp.Expr:
         offset, size = self.frame.params.get(symbol.declaration.name, (0, 1))
-        return symbol if (offset, size) == (0, 1) else offset + size * Scalar(self.param(symbol.declaration), symbol.index)
+        return (
+            symbol
+            if (offset, size) == (0, 1)
+            else offset + size * Scalar(self.param(symbol.declaration), symbol.index)
+        )
 
     def _field(self, e: AppliedUndef) -> sp.Expr:
         declaration = getattr(e.func, "declaration", None)
         if declaration is None:
             return e.func(*(self(argument) for argument in e.args))
-        function = component_function(self.declaration(declaration), e.func.component, e.func.__bases__[0])
-        axes = (*declaration.region.coordinates, *((declaration.time,) if declaration.time is not None else ()))
+        function = component_function(
+            self.declaration(declaration), e.func.component, e.func.__bases__[0]
+        )
+        axes = (
+            *declaration.region.coordinates,
+            *((declaration.time,) if declaration.time is not None else ()),
+        )
         places = [self._place(axis, argument) for axis, argument in zip(axes, e.args, strict=True)]
         return self.frame.fields.get(declaration.name, sp.S.One) * function(*places)
 
@@ -175,7 +222,9 @@ class _Pass:
     def _derivative(self, e: sp.Derivative) -> sp.Expr:
         if not all(isinstance(variable, (Coordinate, Time)) for variable in e.variables):
             carried = carry_out(e)
-            return self(carried) if carried != e else e.func(*(self(argument) for argument in e.args))
+            return (
+                self(carried) if carried != e else e.func(*(self(argument) for argument in e.args))
+            )
         scale, inner = sp.S.One, self(e.expr)
         for variable, count in e.variable_count:
             moves = isinstance(variable, Time)
@@ -189,9 +238,12 @@ class _Pass:
         """A place along an axis, in the frame."""
         if isinstance(axis, Time):
             return (value - self.frame.start) / self.frame.duration
-        return (value - self.frame.origin[[x.name for x in self.axes].index(axis.name)]) / self.frame.length
+        return (
+            value - self.frame.origin[[x.name for x in self.axes].index(axis.name)]
+        ) / self.frame.length
 
-    # --------------------------------------------------------------------------------------------------------------- declarations
+    # ----------------------------------------------------------------------------------------------
+    # declarations
 
     def declaration(self, each: Unknown | Input) -> Any:
         time = None if each.time is None else self.time
@@ -207,7 +259,8 @@ class _Pass:
         value = None if param.value is None else (param.value - offset) / size
         return replace(param, law=affine_law(param.law, offset, size), value=value, unit=None)
 
-    # ----------------------------------------------------------------------------------------------------------------- statements
+    # ----------------------------------------------------------------------------------------------
+    # statements
 
     def statement(self, each: Equation | Condition, label: str) -> Any:
         size = self.frame.statements.get(label, sp.S.One)
@@ -217,22 +270,37 @@ class _Pass:
         if isinstance(each, Condition) and each.place:
             changes["place"] = self._point(each.place)
         lhs, rhs = (over(self(side), size) for side in (each.lhs, each.rhs))
-        return replace(each, lhs=lhs, rhs=rhs, region=self.region(each.region), written=None, **changes)
+        return replace(
+            each, lhs=lhs, rhs=rhs, region=self.region(each.region), written=None, **changes
+        )
 
     def functional(self, each: Functional, size: sp.Expr) -> Functional:
         terms = [
-            (over(self(density), size / self.frame.length ** max(0, region.dim)), self.region(region)) for density, region in each.terms
+            (
+                over(self(density), size / self.frame.length ** max(0, region.dim)),
+                self.region(region),
+            )
+            for density, region in each.terms
         ]
         return replace(each, terms=tuple(terms), written=None)
 
     def requirement(self, each: Requirement | IntegralRequirement, size: sp.Expr) -> Any:
         region = self.region(each.region)
         if isinstance(each, Requirement):
-            return replace(each, lhs=over(self(each.lhs), size), rhs=over(self(each.rhs), size), region=region, written=None)
+            return replace(
+                each,
+                lhs=over(self(each.lhs), size),
+                rhs=over(self(each.rhs), size),
+                region=region,
+                written=None,
+            )
         value = over(self(each.value), size * self.frame.length ** max(0, each.region.dim))
-        return replace(each, density=over(self(each.density), size), value=value, region=region, written=None)
+        return replace(
+            each, density=over(self(each.density), size), value=value, region=region, written=None
+        )
 
-    # -------------------------------------------------------------------------------------------------------------------- regions
+    # ----------------------------------------------------------------------------------------------
+    # regions
 
     def region(self, region: Region) -> Any:
         if region not in self.regions:
@@ -242,7 +310,10 @@ class _Pass:
     def _region(self, region: Region) -> Region:
         if isinstance(region, Domain):
             return replace(region, shape=self.shape(region.shape))
-        changes: dict[str, Any] = {"domain": self.region(region.domain), "others": tuple(map(self.region, region.others))}
+        changes: dict[str, Any] = {
+            "domain": self.region(region.domain),
+            "others": tuple(map(self.region, region.others)),
+        }
         if region.value is not None and region.coordinate is None:
             changes["value"] = self(region.value) / self.frame.length  # a level set
         elif region.value is not None:
@@ -252,12 +323,20 @@ class _Pass:
             changes["part"] = self.shape(region.part)
         known = {"name", "kind", "domain", "coordinate", "value", "others", "part"}
         for each in fields(region):  # bounds of a part of a side, as relations in the coordinates
-            if each.name not in known and isinstance(value := getattr(region, each.name), (sp.Basic, tuple)):
+            if each.name not in known and isinstance(
+                value := getattr(region, each.name), (sp.Basic, tuple)
+            ):
                 changes[each.name] = self._bounds(value)
         return replace(region, **changes)
 
     def _bounds(self, value: Any) -> Any:
-        return tuple(map(self._bounds, value)) if isinstance(value, tuple) else self(value) if isinstance(value, sp.Basic) else value
+        return (
+            tuple(map(self._bounds, value))
+            if isinstance(value, tuple)
+            else self(value)
+            if isinstance(value, sp.Basic)
+            else value
+        )
 
     def shape(self, shape: Shape) -> Shape:
         if self.frame.length == 1 and not any(self.frame.origin) and not self.frame.params:
@@ -272,7 +351,8 @@ class _Pass:
 
     def _point(self, place: tuple[sp.Expr, ...]) -> tuple[sp.Expr, ...]:
         return tuple(
-            (self(value) - shift) / self.frame.length for value, shift in zip(place, self.frame.origin, strict=False)
+            (self(value) - shift) / self.frame.length
+            for value, shift in zip(place, self.frame.origin, strict=False)
         )  # of the plane in space, too
 
     @singledispatchmethod
@@ -301,15 +381,26 @@ class _Pass:
     @_shape.register(shapes.Ellipse)
     @_shape.register(shapes.Ellipsoid)
     def _(self, shape: Any) -> Shape:
-        return replace(shape, radii=tuple(map(self._number, shape.radii)), center=self._point(shape.center))
+        return replace(
+            shape, radii=tuple(map(self._number, shape.radii)), center=self._point(shape.center)
+        )
 
     @_shape.register
     def _(self, shape: shapes.Cylinder) -> Shape:
-        return replace(shape, radius=self._number(shape.radius), height=self._number(shape.height), base=self._point(shape.base))
+        return replace(
+            shape,
+            radius=self._number(shape.radius),
+            height=self._number(shape.height),
+            base=self._point(shape.base),
+        )
 
     @_shape.register
     def _(self, shape: shapes.Mesh) -> Shape:
-        return replace(shape, scale=shape.scale / self.frame.length, shift=self._point(shape.shift or (sp.S.Zero,) * shape.space))
+        return replace(
+            shape,
+            scale=shape.scale / self.frame.length,
+            shift=self._point(shape.shift or (sp.S.Zero,) * shape.space),
+        )
 
     @_shape.register
     def _(self, shape: shapes.Extruded) -> Shape:
@@ -319,8 +410,11 @@ class _Pass:
 
     @_shape.register
     def _(self, shape: shapes.Moved) -> Shape:
-        if all(each.is_number for each in shape.vector):  # at once: what is moved near the origin may have been made far from it
-            origin = tuple(start - by for start, by in zip(self.frame.origin, shape.vector, strict=True))
+        # at once: what is moved near the origin may have been made far from it
+        if all(each.is_number for each in shape.vector):
+            origin = tuple(
+                start - by for start, by in zip(self.frame.origin, shape.vector, strict=True)
+            )
             return _Pass(self.axes, None, replace(self.frame, origin=origin)).shape(shape.shape)
         return shapes.Moved(self.shape(shape.shape), tuple(map(self._number, shape.vector)))
 
@@ -354,7 +448,8 @@ def over(expression: Any, size: sp.Expr) -> Any:
 
 
 def affine_law(law: Law | None, offset: sp.Expr, size: sp.Expr) -> Law | None:
-    """The law of (p - offset) / size. Raises: Unscalable for a law without a rule, or of positive numbers with an offset."""
+    """The law of (p - offset) / size. Raises: Unscalable for a law without a rule, or of
+    positive numbers with an offset."""
     if law is None:
         return None
     if isinstance(law, Uniform):

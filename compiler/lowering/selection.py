@@ -10,7 +10,8 @@ from pdespec.errors import nearest
 
 
 def backend_name(backend: object) -> str:
-    """The registered name of a backend, given by name or as an instance with its options; "auto" is the planner's choice.
+    """The registered name of a backend, given by name or as an instance with its options; "auto" is
+    the planner's choice.
 
     Raises: KeyError with the nearest name for a name that is unknown, or with what to give instead.
     """
@@ -22,33 +23,46 @@ def backend_name(backend: object) -> str:
         if isinstance(backend, kind):
             return name
         if backend is kind:
-            raise KeyError(f"derivatives: give an instance of {kind.__name__}, as {kind.__name__}(), or its name {name!r}")
+            raise KeyError(
+                f"derivatives: give an instance of {kind.__name__}, as {kind.__name__}(), or its"
+                f" name {name!r}"
+            )
     raise KeyError(f"derivatives: {backend!r} is no backend; known: auto, {', '.join(DERIVATIVES)}")
 
 
 def check_selection(derivatives: object, terms: tuple[Term, ...]) -> None:
     """What a selection names must exist, and no term may be given two backends.
 
-    Raises: KeyError with the nearest name for a key that names nothing or a backend that does not exist; ValueError where two unknowns
-    of one term ask for different backends.
+    Raises: KeyError with the nearest name for a key that names nothing or a backend that does not
+    exist; ValueError where two unknowns of one term ask for different backends.
     """
     if not isinstance(derivatives, Mapping):
         backend_name(derivatives)
         return
     components = {s.component for t in terms for s in t.streams() if not s.known}
     parents = {component.split(".")[0] for component in components}
-    known = {"default"} | {t.label for t in terms} | {t.region.name for t in terms} | components | parents
+    known = (
+        {"default"}
+        | {t.label for t in terms}
+        | {t.region.name for t in terms}
+        | components
+        | parents
+    )
     for name, backend in derivatives.items():
         if name not in known:
             close = nearest(str(name), known)
-            raise KeyError(f"derivatives: nothing is called `{name}`" + (f"; did you mean `{close}`?" if close else ""))
+            raise KeyError(
+                f"derivatives: nothing is called `{name}`"
+                + (f"; did you mean `{close}`?" if close else "")
+            )
         backend_name(backend)
     for term in terms:
         choice(term, derivatives)
 
 
 def choice(term: Term, derivatives: object) -> object:
-    """The backend asked for a term: by its label, else by an unknown that it differentiates, else by its region, else the default.
+    """The backend asked for a term: by its label, else by an unknown that it differentiates, else
+    by its region, else the default.
 
     Raises: ValueError where two of its unknowns ask for different backends.
     """
@@ -62,6 +76,9 @@ def choice(term: Term, derivatives: object) -> object:
     if len(set(named.values())) > 1:
         both = " and ".join(f"`{key}`" for key in named)
         raise ValueError(
-            f"derivatives: `{term.label}` differentiates {both}, which ask for different backends; give one for `{term.label}`"
+            f"derivatives: `{term.label}` differentiates {both}, which ask for different backends;"
+            f" give one for `{term.label}`"
         )
-    return next(iter(named.values()), derivatives.get(term.region.name, derivatives.get("default", "auto")))
+    return next(
+        iter(named.values()), derivatives.get(term.region.name, derivatives.get("default", "auto"))
+    )

@@ -1,21 +1,27 @@
-"""Special functions of tensors that torch lacks, or has without derivatives, each differentiable as often as wanted.
+"""Special functions of tensors that torch lacks, or has without derivatives, each differentiable as
+often as wanted.
 
-torch's own Bessel functions are cut off from autograd: their derivative is silently zero, or an error. Here every family is one
-`autograd.Function` whose derivative is made of members of the same family, so that the derivatives of all orders are exact.
+torch's own Bessel functions are cut off from autograd: their derivative is silently zero, or an
+error. Here every family is one `autograd.Function` whose derivative is made of members of the same
+family, so that the derivatives of all orders are exact.
 
-    J_n' = (J_(n-1) - J_(n+1))/2, likewise Y_n;  I_n' = (I_(n-1) + I_(n+1))/2;  K_n' = -(K_(n-1) + K_(n+1))/2
+    J_n' = (J_(n-1) - J_(n+1))/2, likewise Y_n;
+    I_n' = (I_(n-1) + I_(n+1))/2;  K_n' = -(K_(n-1) + K_(n+1))/2
     j_n' = (n j_(n-1) - (n+1) j_(n+1))/(2n+1);   i_n' = (n i_(n-1) + (n+1) i_(n+1))/(2n+1)
 
-with j_n, i_n the spherical functions: J_(n+1/2)(x) = sqrt(2x/pi) j_n(x), I_(n+1/2)(x) = sqrt(2x/pi) i_n(x).
+with j_n, i_n the spherical functions: J_(n+1/2)(x) = sqrt(2x/pi) j_n(x), I_(n+1/2)(x) = sqrt(2x/pi)
+i_n(x).
 
-Orders above the first come from the first two by the recurrence f_(n+1) = (2n/x) f_n - f_(n-1), where that is stable, and by the power
-series where it loses digits: for the spherical functions and the J below x = n + 1, for the I below x = n^2/3 + 2.
+Orders above the first come from the first two by the recurrence f_(n+1) = (2n/x) f_n - f_(n-1),
+where that is stable, and by the power series where it loses digits: for the spherical functions and
+the J below x = n + 1, for the I below x = n^2/3 + 2.
 
-J_0, J_1, Y_0, Y_1 are torch's beyond x = 25 only: in double precision those of torch 2.13 are off by up to 9e-7 between 1 and 25. There
-J_n is the mean of cos(n t - x sin t) over a period by the trapezoidal rule, whose error is J_(M-n)(x) with M nodes, and Y_0, Y_1 are
-Neumann's series in the J, summed under the same mean.
-Source: DLMF 10.6, 10.25, 10.29, 10.47, 10.51, 10.53, 10.9.2; Abramowitz and Stegun 9.1.88; the loss of the recurrence of I is about
-exp(n^2/x), from the uniform expansions.
+J_0, J_1, Y_0, Y_1 are torch's beyond x = 25 only: in double precision those of torch 2.13 are off
+by up to 9e-7 between 1 and 25. There J_n is the mean of cos(n t - x sin t) over a period by the
+trapezoidal rule, whose error is J_(M-n)(x) with M nodes, and Y_0, Y_1 are Neumann's series in the
+J, summed under the same mean. Source: DLMF 10.6, 10.25, 10.29, 10.47, 10.51, 10.53, 10.9.2;
+Abramowitz and Stegun 9.1.88; the loss of the recurrence of I is about exp(n^2/x), from the uniform
+expansions.
 """
 
 from __future__ import annotations
@@ -35,7 +41,8 @@ NODES, TERMS = 128, 32  # J_64(25) < 1e-18 bounds both the rule's error and the 
 
 
 def _mean(x: Tensor, odd: bool, weight: Callable[[float], float]) -> Tensor:
-    """Mean over a period of weight(t) sin(x sin t), or cos where not `odd`, for weights with the symmetry of the four quadrants."""
+    """Mean over a period of weight(t) sin(x sin t), or cos where not `odd`, for weights with the
+    symmetry of the four quadrants."""
     wave = torch.sin if odd else torch.cos
     total = torch.zeros_like(x)
     for k in range(NODES // 4 + 1):
@@ -58,11 +65,19 @@ def _near_y(x: Tensor, order: int) -> Tensor:
     if order == 0:
         rest = _mean(x, False, lambda t: sum((-1) ** k * 2 * math.cos(2 * k * t) / k for k in ks))
         return 2 / math.pi * (log * _near_j(x, 0) - rest)
-    rest = _mean(x, True, lambda t: sum((-1) ** k * (2 * k + 1) * math.sin((2 * k + 1) * t) / (k * (k + 1)) for k in ks))
+    rest = _mean(
+        x,
+        True,
+        lambda t: sum(
+            (-1) ** k * (2 * k + 1) * math.sin((2 * k + 1) * t) / (k * (k + 1)) for k in ks
+        ),
+    )
     return 2 / math.pi * ((log - 1) * _near_j(x, 1) - rest - _near_j(x, 0) / x)
 
 
-def _joined(near: Callable[[Tensor], Tensor], far: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+def _joined(
+    near: Callable[[Tensor], Tensor], far: Callable[[Tensor], Tensor]
+) -> Callable[[Tensor], Tensor]:
     return lambda x: torch.where(x.abs() <= FAR, near(x), far(x))
 
 
@@ -101,13 +116,18 @@ def _values(family: str, order: int, x: Tensor) -> Tensor:
         if family == "k":
             previous, current = current, previous + factor * current
         else:
-            previous, current = current, (previous - factor * current if growing else factor * current - previous)
+            previous, current = (
+                current,
+                (previous - factor * current if growing else factor * current - previous),
+            )
     result = first if order == 0 else current
     if family in ("y", "k"):
         return result
     bound = order**2 / 3 + 2.0 if growing else order + 1.0
     small = x.abs() <= bound
-    return torch.where(small, _series(family, order, torch.where(small, x, torch.zeros_like(x)), bound), result)
+    return torch.where(
+        small, _series(family, order, torch.where(small, x, torch.zeros_like(x)), bound), result
+    )
 
 
 def _series(family: str, order: int, x: Tensor, bound: float) -> Tensor:
@@ -167,7 +187,9 @@ def _slope(x: Tensor, family: str, order: int) -> Tensor:
         return (below + above) / 2
     if family == "k":
         return -(below + above) / 2
-    return (order * below + (order + 1) * above * (1 if family == "spherical i" else -1)) / (2 * order + 1)
+    return (order * below + (order + 1) * above * (1 if family == "spherical i" else -1)) / (
+        2 * order + 1
+    )
 
 
 def bessel_j(x: Tensor, order: int) -> Tensor:
@@ -201,7 +223,8 @@ def spherical_i(x: Tensor, order: int) -> Tensor:
 
 
 def sinc(x: Tensor) -> Tensor:
-    """sin(x)/x, one at 0. (`torch.sinc` is that of pi*x, and its second derivative at 0 is wrong.)"""
+    """sin(x)/x, one at 0. (`torch.sinc` is that of pi*x, and its second derivative at 0 is
+    wrong.)"""
     return spherical_j(x, 0)
 
 
@@ -216,10 +239,11 @@ def csch(x: Tensor) -> Tensor:
 
 
 def root(x: Tensor, exponent: float | Tensor) -> Tensor:
-    """x^exponent for an exponent between 0 and 1, whose derivatives at x = 0, where they are infinite, are taken as 0.
+    """x^exponent for an exponent between 0 and 1, whose derivatives at x = 0, where they are
+    infinite, are taken as 0.
 
-    By the chain rule an infinite slope times none is no number: sqrt(max(u, 0)) had no gradient wherever u < 0, nor had |grad u| where u
-    is constant.
+    By the chain rule an infinite slope times none is no number: sqrt(max(u, 0)) had no gradient
+    wherever u < 0, nor had |grad u| where u is constant.
     """
     flat = x == 0 if isinstance(exponent, float) else torch.logical_and(x == 0, exponent > 0)
     safe = torch.where(flat, 1.0, x)
@@ -229,11 +253,14 @@ def root(x: Tensor, exponent: float | Tensor) -> Tensor:
 def atan2(y: float | Tensor, x: float | Tensor) -> Tensor:
     """The angle of (x, y), either of which may be a number."""
     like = y if isinstance(y, Tensor) else x
-    return torch.atan2(*(each if isinstance(each, Tensor) else torch.full_like(like, each) for each in (y, x)))
+    return torch.atan2(
+        *(each if isinstance(each, Tensor) else torch.full_like(like, each) for each in (y, x))
+    )
 
 
 def gamma(x: Tensor) -> Tensor:
-    """The gamma function; by reflection, gamma(x) = pi/(sin(pi x) gamma(1 - x)), on the left of 1/2."""
+    """The gamma function; by reflection, gamma(x) = pi/(sin(pi x) gamma(1 - x)), on the left of
+    1/2."""
     right = x > 0.5
     mirrored = torch.exp(loggamma(torch.where(right, x, 1 - x)))
     sine = torch.where(right, torch.ones_like(x), torch.sin(math.pi * x))
@@ -241,10 +268,11 @@ def gamma(x: Tensor) -> Tensor:
 
 
 class _Polygamma(Function):
-    """psi_n, the n-th derivative of the digamma function psi_0 = psi_-1', psi_-1 = log|gamma|. Shapes: any.
+    """psi_n, the n-th derivative of the digamma function psi_0 = psi_-1', psi_-1 = log|gamma|.
+    Shapes: any.
 
-    psi_n(x) = (-1)^(n+1) n! zeta(n + 1, x) with Hurwitz's zeta function (DLMF 25.11.12). torch's own trigamma, psi_1, and so the
-    derivative of its digamma, have ten digits only.
+    psi_n(x) = (-1)^(n+1) n! zeta(n + 1, x) with Hurwitz's zeta function (DLMF 25.11.12). torch's
+    own trigamma, psi_1, and so the derivative of its digamma, have ten digits only.
     """
 
     generate_vmap_rule = True
@@ -253,7 +281,11 @@ class _Polygamma(Function):
     def forward(x: Tensor, order: int) -> Tensor:
         if order < 1:
             return torch.digamma(x) if order == 0 else torch.lgamma(x)
-        return (-1) ** (order + 1) * math.factorial(order) * torch.special.zeta(torch.full_like(x, order + 1), x)
+        return (
+            (-1) ** (order + 1)
+            * math.factorial(order)
+            * torch.special.zeta(torch.full_like(x, order + 1), x)
+        )
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -1,8 +1,9 @@
 """Problem -> scalar residuals over streams.
 
-A *stream* is one derivative of one component, `d^a u`, as a symbol: what the derivative backends deliver and all that a
-residual graph knows of a field. Lowering carries out the vector calculus, puts constants to their values and replaces
-every applied function and `Derivative` by its stream; nothing else is decided here.
+A *stream* is one derivative of one component, `d^a u`, as a symbol: what the derivative backends
+deliver and all that a residual graph knows of a field. Lowering carries out the vector calculus,
+puts constants to their values and replaces every applied function and `Derivative` by its stream;
+nothing else is decided here.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ Form = tuple[tuple[Index, sp.Expr], ...]  # a linear differential operator sum c
 
 
 class Stream(sp.Symbol):
-    """`d^index component` of an unknown or an input at the collocation points; with a `form`, the operator `sum c_a d^a component`.
+    """`d^index component` of an unknown or an input at the collocation points; with a `form`, the
+    operator `sum c_a d^a component`.
 
     `index` counts derivatives along (coordinates..., time).
     """
@@ -38,14 +40,27 @@ class Stream(sp.Symbol):
     form: Form
     known: bool
 
-    def __new__(cls, component: str, index: Index, names: tuple[str, ...], form: Form = (), known: bool = False) -> Stream:
+    def __new__(
+        cls,
+        component: str,
+        index: Index,
+        names: tuple[str, ...],
+        form: Form = (),
+        known: bool = False,
+    ) -> Stream:
         if form:
             tail = " + ".join(f"{c}*" * (c != 1) + letters(a, names) for a, c in reversed(form))
             name = f"({tail})[{component}]"
         else:
             name = f"{component}_{letters(index, names)}" if any(index) else component
         stream = sp.Symbol.__xnew__(cls, name, real=True)
-        stream.component, stream.index, stream.names, stream.form, stream.known = component, index, names, form, known
+        stream.component, stream.index, stream.names, stream.form, stream.known = (
+            component,
+            index,
+            names,
+            form,
+            known,
+        )
         return stream
 
     def _hashable_content(self):
@@ -53,14 +68,17 @@ class Stream(sp.Symbol):
 
 
 class OneSided(sp.Symbol):
-    """The value of the expression `inner[place]` of a term on one side of an interface: that the normal points to (+1), or the other."""
+    """The value of the expression `inner[place]` of a term on one side of an interface: that the
+    normal points to (+1), or the other."""
 
     place: int
     side: int
     label: str
 
     def __new__(cls, place: int, side: int, label: str) -> OneSided:
-        self = sp.Symbol.__xnew__(cls, f"{'plus' if side > 0 else 'minus'}{place} of {label}", real=True)
+        self = sp.Symbol.__xnew__(
+            cls, f"{'plus' if side > 0 else 'minus'}{place} of {label}", real=True
+        )
         self.place, self.side, self.label = place, side, label
         return self
 
@@ -73,19 +91,22 @@ def letters(index: Index, names: tuple[str, ...]) -> str:
     return "".join(name * count for name, count in zip(names, index, strict=True))
 
 
-Kind = Literal["equation", "boundary", "initial", "point", "energy", "requirement", "integral", "error"]
+Kind = Literal[
+    "equation", "boundary", "initial", "point", "energy", "requirement", "integral", "error"
+]
 
 
 @dataclass(frozen=True)
 class Term:
     """One summand of the loss: scalar expressions over streams on one set of points.
 
-    `points` is the key of its collocation points in `Batch.points`. For the kinds equation, boundary, initial and point the expressions
-    are residuals; for energy and integral densities (`target` is the integral's prescribed value); for error `target` is the power of the
-    Laplacian (see `compiler.loss.error_estimate`); for requirement they must be > 0.
-    `functional` is the one of which an energy is the part over one region.
-    `guards` must be > 0 where the density of an energy is to be trusted (see `compiler.loss.barrier`).
-    `inner` are the expressions whose one-sided values on an interface the residuals hold as `OneSided` symbols.
+    `points` is the key of its collocation points in `Batch.points`. For the kinds equation,
+    boundary, initial and point the expressions are residuals; for energy and integral densities
+    (`target` is the integral's prescribed value); for error `target` is the power of the Laplacian
+    (see `compiler.loss.error_estimate`); for requirement they must be > 0. `functional` is the one
+    of which an energy is the part over one region. `guards` must be > 0 where the density of an
+    energy is to be trusted (see `compiler.loss.barrier`). `inner` are the expressions whose
+    one-sided values on an interface the residuals hold as `OneSided` symbols.
     """
 
     label: str
@@ -101,8 +122,9 @@ class Term:
 
     @property
     def name(self) -> str:
-        """Under which the term is reported and weighed: the parts of a functional together, since weights of their own would change what
-        is made small."""
+        """Under which the term is reported and weighed: the parts of a functional together, since
+        weights of their own would change what is made small.
+        """
         return self.functional or self.label
 
     def streams(self) -> tuple[Stream, ...]:
@@ -112,17 +134,36 @@ class Term:
 
 
 def lower(problem: Problem) -> tuple[Term, ...]:
-    """The terms of the physics loss, in the order of the declaration: equations, energies, conditions, requirements."""
-    stated = [equation_term(problem, label, residual) for label, residual in problem.residuals().items() if label in problem.equations]
+    """The terms of the physics loss, in the order of the declaration: equations, energies,
+    conditions, requirements."""
+    stated = [
+        equation_term(problem, label, residual)
+        for label, residual in problem.residuals().items()
+        if label in problem.equations
+    ]
     terms = [regular(term, problem.coordinates) for term in stated]
     for number, functional in enumerate(problem.functionals, 1):
         name = "energy" if len(problem.functionals) == 1 else f"energy{number}"
         for part, (density, region) in enumerate(functional.terms):
-            terms.append(energy_term(problem, name, name if part == 0 else f"{name}.{region.name}", density, region))
+            terms.append(
+                energy_term(
+                    problem, name, name if part == 0 else f"{name}.{region.name}", density, region
+                )
+            )
     for label, condition in {**problem.conditions, **flux_conditions(problem)}.items():
         difference = condition.lhs - condition.rhs
         residuals, inner = one_sided(label, scalars(problem, difference))
-        terms.append(Term(label, condition.kind, residuals, condition.region, points_key(condition), inner=inner, span=condition.span))
+        terms.append(
+            Term(
+                label,
+                condition.kind,
+                residuals,
+                condition.region,
+                points_key(condition),
+                inner=inner,
+                span=condition.span,
+            )
+        )
     for number, requirement in enumerate(problem.requirements, 1):
         terms.append(requirement_term(problem, f"require{number}", requirement))
     return tuple(terms)
@@ -130,68 +171,117 @@ def lower(problem: Problem) -> tuple[Term, ...]:
 
 def strong_form(problem: Problem) -> tuple[Term, ...]:
     """The equations alone; for an energy, its Euler-Lagrange equation."""
-    return tuple(equation_term(problem, label, residual) for label, residual in problem.residuals().items())
+    return tuple(
+        equation_term(problem, label, residual) for label, residual in problem.residuals().items()
+    )
 
 
 def points_key(condition: Condition) -> str:
-    """Key of the collocation points of a condition in a batch: `Gamma`, `Omega@0` at a time, `Omega(0, 1/2)` at a point."""
+    """Key of the collocation points of a condition in a batch: `Gamma`, `Omega@0` at a time,
+    `Omega(0, 1/2)` at a point."""
     if condition.kind == "boundary":
         return condition.region.name
     place = f"({', '.join(map(str, condition.place))})" if condition.kind == "point" else ""
-    return f"{condition.region.domain.name}{place}" + (f"@{sp.S(condition.at)}" if condition.at is not None else "")
+    return f"{condition.region.domain.name}{place}" + (
+        f"@{sp.S(condition.at)}" if condition.at is not None else ""
+    )
 
 
 def equation_term(problem: Problem, label: str, residual: sp.Expr | sp.MatrixBase) -> Term:
     equation = problem.equations.get(label)
     region = equation.region if equation else problem.functionals[0].terms[0][1]
-    return Term(label, "equation", scalars(problem, residual), region, region.name, span=equation.span if equation else None)
+    return Term(
+        label,
+        "equation",
+        scalars(problem, residual),
+        region,
+        region.name,
+        span=equation.span if equation else None,
+    )
 
 
 def regular(term: Term, coordinates: tuple[sp.Symbol, ...]) -> Term:
     """A term about an axis or a centre times the power of r that leaves no division by r.
 
-    On the axis such a row is the regularity of the field there (`dr(u) = 0`, `v.r = 0`), and a field that lacks it has a finite loss.
+    On the axis such a row is the regularity of the field there (`dr(u) = 0`, `v.r = 0`), and a
+    field that lacks it has a finite loss.
     """
     if not angles(coordinates):
         return term
     r, rows = coordinates[0], []
     for expression in map(sp.expand_mul, term.expressions):
-        powers = [-node.exp for node in expression.atoms(sp.Pow) if node.base == r and node.exp.is_Integer and node.exp < 0]
-        rows.append(sp.Add(*(r ** max(powers, default=0) * part for part in sp.Add.make_args(expression))))
+        powers = [
+            -node.exp
+            for node in expression.atoms(sp.Pow)
+            if node.base == r and node.exp.is_Integer and node.exp < 0
+        ]
+        rows.append(
+            sp.Add(*(r ** max(powers, default=0) * part for part in sp.Add.make_args(expression)))
+        )
     return replace(term, expressions=tuple(rows))
 
 
-def energy_term(problem: Problem, name: str, label: str, density: sp.Expr, region: Domain | Boundary) -> Term:
+def energy_term(
+    problem: Problem, name: str, label: str, density: sp.Expr, region: Domain | Boundary
+) -> Term:
     """An energy over one region, guarded by the requirements that hold there.
 
-    On a boundary those of its domain count as well, where the density is no polynomial in the streams: a dead load is finite for every
-    field, and asks for no strains at the surface.
+    On a boundary those of its domain count as well, where the density is no polynomial in the
+    streams: a dead load is finite for every field, and asks for no strains at the surface.
     """
     densities = scalars(problem, density)
     own = {s for e in densities for s in e.atoms(Stream) if not s.known}
     regions = {region} if all(e.is_polynomial(*own) for e in densities) else {region, region.domain}
-    stated = [requirement_term(problem, label, r) for r in problem.requirements if r.region in regions]
-    guards = tuple(e for t in stated if t.kind == "requirement" for e in t.expressions if any(not s.known for s in e.atoms(Stream)))
+    stated = [
+        requirement_term(problem, label, r) for r in problem.requirements if r.region in regions
+    ]
+    guards = tuple(
+        e
+        for t in stated
+        if t.kind == "requirement"
+        for e in t.expressions
+        if any(not s.known for s in e.atoms(Stream))
+    )
     return Term(label, "energy", densities, region, region.name, functional=name, guards=guards)
 
 
-def requirement_term(problem: Problem, label: str, requirement: Requirement | IntegralRequirement) -> Term:
+def requirement_term(
+    problem: Problem, label: str, requirement: Requirement | IntegralRequirement
+) -> Term:
     region = requirement.region
     if isinstance(requirement, IntegralRequirement):
         density = scalars(problem, requirement.density)
-        return Term(label, "integral", density, region, region.name, target=values(problem, sp.sympify(requirement.value)))
+        return Term(
+            label,
+            "integral",
+            density,
+            region,
+            region.name,
+            target=values(problem, sp.sympify(requirement.value)),
+        )
     sign = 1 if requirement.op in (">", ">=") else -1
-    return Term(label, "requirement", scalars(problem, sign * (requirement.lhs - requirement.rhs)), region, region.name)
+    return Term(
+        label,
+        "requirement",
+        scalars(problem, sign * (requirement.lhs - requirement.rhs)),
+        region,
+        region.name,
+    )
 
 
 def scalars(problem: Problem, expression: sp.Expr | sp.MatrixBase) -> tuple[sp.Expr, ...]:
     """Components of an expression, carried out and written over streams."""
     entries = list(expression) if isinstance(expression, sp.MatrixBase) else [expression]
-    return tuple(streamed(problem, jet_form(values(problem, sp.sympify(entry)))) for entry in entries)
+    return tuple(
+        streamed(problem, jet_form(values(problem, sp.sympify(entry)))) for entry in entries
+    )
 
 
-def one_sided(label: str, expressions: tuple[sp.Expr, ...]) -> tuple[tuple[sp.Expr, ...], tuple[sp.Expr, ...]]:
-    """Expressions with jumps and averages written out in one-sided values, and of what those are taken."""
+def one_sided(
+    label: str, expressions: tuple[sp.Expr, ...]
+) -> tuple[tuple[sp.Expr, ...], tuple[sp.Expr, ...]]:
+    """Expressions with jumps and averages written out in one-sided values, and of what those are
+    taken."""
     inner: list[sp.Expr] = []
 
     def value(node: sp.Expr, side: int) -> OneSided:
@@ -200,7 +290,9 @@ def one_sided(label: str, expressions: tuple[sp.Expr, ...]) -> tuple[tuple[sp.Ex
         return OneSided(inner.index(node), side, label)
 
     table = {}
-    for node in sorted(set().union(*(e.atoms(TwoSided) for e in expressions)), key=sp.default_sort_key):
+    for node in sorted(
+        set().union(*(e.atoms(TwoSided) for e in expressions)), key=sp.default_sort_key
+    ):
         plus, minus = (value(node.args[0], side) for side in (1, -1))
         whole = {Jump: plus - minus, Average: (plus + minus) / 2, Plus: plus, Minus: minus}
         table[node] = whole[type(node)]
@@ -210,7 +302,9 @@ def one_sided(label: str, expressions: tuple[sp.Expr, ...]) -> tuple[tuple[sp.Ex
 def values(problem: Problem, expression: sp.Expr) -> sp.Expr:
     """Constants replaced by their numbers; drawn, given and trainable parameters stay symbols."""
     constants = {
-        s: s.declaration.value for s in expression.atoms(Scalar) if s.declaration.kind == "const" and s.declaration.value is not None
+        s: s.declaration.value
+        for s in expression.atoms(Scalar)
+        if s.declaration.kind == "const" and s.declaration.value is not None
     }
     return expression.xreplace(constants)
 
@@ -219,7 +313,12 @@ def streamed(problem: Problem, expression: sp.Expr) -> sp.Expr:
     """The jets of unknowns and inputs as streams over all variables of the problem."""
     names = tuple(v.name for v in problem.variables)
     table = {
-        jet: Stream(jet.field.func.__name__, jet.over(problem.variables), names, known=isinstance(jet.field, InputField))
+        jet: Stream(
+            jet.field.func.__name__,
+            jet.over(problem.variables),
+            names,
+            known=isinstance(jet.field, InputField),
+        )
         for jet in jets_of(expression, (UnknownField, InputField))
     }
     return expression.xreplace(table)
@@ -227,10 +326,17 @@ def streamed(problem: Problem, expression: sp.Expr) -> sp.Expr:
 
 def parameters(term: Term) -> tuple[Scalar, ...]:
     """The drawn, given or trainable scalars a term reads."""
-    found = set().union(*(e.atoms(Scalar) for e in (*term.expressions, *term.guards, *term.inner, term.target)))
+    found = set().union(
+        *(e.atoms(Scalar) for e in (*term.expressions, *term.guards, *term.inner, term.target))
+    )
     return tuple(sorted(found, key=lambda s: s.name))
 
 
 def normals(term: Term) -> tuple[Normal, ...]:
     """The components of the outward normal a term reads."""
-    return tuple(sorted(set().union(*(e.atoms(Normal) for e in (*term.expressions, *term.guards, *term.inner))), key=lambda s: s.name))
+    return tuple(
+        sorted(
+            set().union(*(e.atoms(Normal) for e in (*term.expressions, *term.guards, *term.inner))),
+            key=lambda s: s.name,
+        )
+    )

@@ -1,4 +1,5 @@
-"""A trained operator as a function of a design: params and input functions in, the unknowns as functions of position out.
+"""A trained operator as a function of a design: params and input functions in, the unknowns as
+functions of position out.
 
     operator = compiler.load("runs/demo")
     answer = operator(params={"c1": 0.1, "c2": 0.05}, inputs={"f": lambda x: x[:, 0], "g": 0})
@@ -48,11 +49,17 @@ class OutsideWarning(UserWarning):
     """An operator was asked for what it was not trained on."""
 
 
-def load(directory: str | Path, checkpoint: str = "last", *, model: Any = None, device: str | torch.device = "cpu") -> TrainedOperator:
+def load(
+    directory: str | Path,
+    checkpoint: str = "last",
+    *,
+    model: Any = None,
+    device: str | torch.device = "cpu",
+) -> TrainedOperator:
     """The operator that a run has trained, with the weights of a checkpoint ("last" or "best").
 
-    `model` is needed only where the run was trained from Python on a model that `compiler.build` did not make.
-    Raises: RunError for what is missing or damaged.
+    `model` is needed only where the run was trained from Python on a model that `compiler.build`
+    did not make. Raises: RunError for what is missing or damaged.
     """
     return TrainedOperator(load_run(directory, checkpoint, model, device))
 
@@ -71,21 +78,29 @@ class TrainedOperator:
     def model(self) -> Any:
         return self.run.model
 
-    def __call__(self, params: Mapping[str, Any] | None = None, inputs: Mapping[str, Any] | None = None) -> Answer:
+    def __call__(
+        self, params: Mapping[str, Any] | None = None, inputs: Mapping[str, Any] | None = None
+    ) -> Answer:
         """The answer for one sample, or for a batch of b of them.
 
-        params: numbers; arrays of length b (b by k where sized) make a batch; what has a declared value, or was found in training, may be
-        left out. inputs: a callable of points (n, d), NumPy or torch, that returns (n,) or (n, c), or b of them in a list; a number or a
-        SymPy expression; `(points (m, d), values (m,), (m, c) or (b, m))`; an `xarray.DataArray` over the coordinates.
-        Params that are tensors with a gradient make an answer that is differentiable in them.
+        params: numbers; arrays of length b (b by k where sized) make a batch; what has a declared
+        value, or was found in training, may be left out. inputs: a callable of points (n, d), NumPy
+        or torch, that returns (n,) or (n, c), or b of them in a list; a number or a SymPy
+        expression; `(points (m, d), values (m,), (m, c) or (b, m))`; an `xarray.DataArray` over the
+        coordinates. Params that are tensors with a gradient make an answer that is differentiable
+        in them.
 
-        Warns: OutsideWarning for params that the law of the training never draws. Raises: ProblemError S01, B01, B03.
+        Warns: OutsideWarning for params that the law of the training never draws. Raises:
+        ProblemError S01, B01, B03.
         """
         params, inputs = {**self.run.trainables, **(params or {})}, dict(inputs or {})
         known_names("input", inputs, self.problem.inputs, self.problem.name)
         parameter = next(self.model.parameters())
         size = _batch_size(self.problem, params, inputs)
-        functions = {name: _function(self.problem.inputs[name], self.problem, value, size) for name, value in inputs.items()}
+        functions = {
+            name: _function(self.problem.inputs[name], self.problem, value, size)
+            for name, value in inputs.items()
+        }
         numbers = {name: _as_tensor(value, parameter) for name, value in params.items()}
         counts = {**COLLOCATION, "operator": self.run.options.points["operator"]}
         batch = instance(
@@ -93,7 +108,8 @@ class TrainedOperator:
             numbers,
             functions,
             counts,
-            Chance(seeded(0, "answer", 0), size or 1, alike=True),  # the answer for a sample is the same in any batch
+            # the answer for a sample is the same in any batch
+            Chance(seeded(0, "answer", 0), size or 1, alike=True),
             dtype=parameter.dtype,
             device=parameter.device,
             hard=self.run.options.hard,
@@ -111,19 +127,29 @@ class TrainedOperator:
             found = batch.params[name].detach().double()
             slack = 1e-6 * (high - low)
             if bool(((found < low - slack) | (found > high + slack)).any()):
-                reach = f"{float(found.min()):.4g}" if found.numel() == 1 else f"{float(found.min()):.4g} to {float(found.max()):.4g}"
-                message = f"`{name}` is {reach}; the operator was trained on {low:.4g} to {high:.4g}, its answer is an extrapolation"
+                reach = (
+                    f"{float(found.min()):.4g}"
+                    if found.numel() == 1
+                    else f"{float(found.min()):.4g} to {float(found.max()):.4g}"
+                )
+                message = (
+                    f"`{name}` is {reach}; the operator was trained on {low:.4g} to {high:.4g}, its"
+                    " answer is an extrapolation"
+                )
                 warnings.warn(message, OutsideWarning, stacklevel=3)
 
     def __repr__(self) -> str:
         run = self.run
-        return f"TrainedOperator({self.problem.name}: {', '.join(self.problem.unknowns)}; step {run.step} of {run.options.steps})"
+        return (
+            f"TrainedOperator({self.problem.name}: {', '.join(self.problem.unknowns)}; step"
+            f" {run.step} of {run.options.steps})"
+        )
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What an operator says of a sample, or of a batch: `answer.u` and `answer["u"]` are functions of points, by the unknown's name;
-    `answer["drag"]` is a declared output.
+    """What an operator says of a sample, or of a batch: `answer.u` and `answer["u"]` are functions
+    of points, by the unknown's name; `answer["drag"]` is a declared output.
     """
 
     operator: TrainedOperator
@@ -145,14 +171,16 @@ class Answer:
 
     @cached_property
     def error(self) -> Certificate:
-        """The estimated error of this answer, without a reference: `answer.error["u"]` is the relative L2 error of u, "b" (see
-        `compiler.certificate`). Warns: NoEstimateWarning. Raises: NoWeakForm for problems in time.
+        """The estimated error of this answer, without a reference: `answer.error["u"]` is the
+        relative L2 error of u, "b" (see `compiler.certificate`). Warns: NoEstimateWarning. Raises:
+        NoWeakForm for problems in time.
         """
         return certificate(self.problem, self.field, self.batch)
 
     def corrected(self) -> Answer:
-        """The answer u + e with its estimated error added: less wrong by one to two digits, at the price of a coarse solve, and no
-        longer differentiable. Raises: SolverError where a sample has no estimate.
+        """The answer u + e with its estimated error added: less wrong by one to two digits, at the
+        price of a coarse solve, and no longer differentiable. Raises: SolverError where a sample
+        has no estimate.
         """
         return replace(self, correction=self.error.correction)
 
@@ -162,13 +190,19 @@ class Answer:
             return self._unknown(name)
         known = [] if problem is None else list(problem.unknowns)
         near = nearest(name, known)
-        raise AttributeError(f"the answer has no `{name}`" + (f"; did you mean `{near}`?" if near else f"; it has {', '.join(known)}"))
+        raise AttributeError(
+            f"the answer has no `{name}`"
+            + (f"; did you mean `{near}`?" if near else f"; it has {', '.join(known)}")
+        )
 
     def __getitem__(self, name: str) -> Any:
-        """A declared output, by its name: a number (an array of b in a batch), or a function of points; or an unknown or its component."""
+        """A declared output, by its name: a number (an array of b in a batch), or a function of
+        points; or an unknown or its component."""
         problem = self.problem
         if name in problem.outputs:
-            found = output(problem, name, self.field, self.batch, trainables=self.operator.run.trainables)
+            found = output(
+                problem, name, self.field, self.batch, trainables=self.operator.run.trainables
+            )
             return self._handed(found) if isinstance(found, Tensor) else Quantity(self, found, name)
         if name in problem.unknowns:
             return self._unknown(name)
@@ -176,7 +210,10 @@ class Answer:
             return self._part(name, [problem.components.index(name)])
         known = [*problem.outputs, *problem.unknowns, *problem.components]
         near = nearest(name, known)
-        raise KeyError(f"the answer has no {name!r}" + (f"; did you mean {near!r}?" if near else f"; it has {', '.join(known)}"))
+        raise KeyError(
+            f"the answer has no {name!r}"
+            + (f"; did you mean {near!r}?" if near else f"; it has {', '.join(known)}")
+        )
 
     def _unknown(self, name: str) -> Quantity:
         components = self.problem.unknowns[name].components
@@ -194,12 +231,16 @@ class Answer:
         array = values.detach().cpu().double().numpy()
         return float(array) if array.ndim == 0 else array
 
-    # ------------------------------------------------------------------------------------------------ on grids, in files, as pictures
+    # ----------------------------------------------------------------------------------------------
+    # on grids, in files, as pictures
 
-    def to_xarray(self, points: int | Mapping[str, Sequence[float]] = 64, times: int | Sequence[float] = 16) -> Any:
+    def to_xarray(
+        self, points: int | Mapping[str, Sequence[float]] = 64, times: int | Sequence[float] = 16
+    ) -> Any:
         """All unknowns on a grid as an `xarray.Dataset`, NaN outside of the domain.
 
-        points: nodes along the longest side of the domain's box, or the nodes along each coordinate. Needs xarray.
+        points: nodes along the longest side of the domain's box, or the nodes along each
+        coordinate. Needs xarray.
         """
         xarray = _needed("xarray")
         problem = self.problem
@@ -221,9 +262,11 @@ class Answer:
         dataset = xarray.Dataset(found, attrs={"problem": problem.name})
         return dataset.isel(sample=0) if self.single else dataset
 
-    def to_vtk(self, path: str | Path, resolution: int = 32, times: int | Sequence[float] = 16) -> tuple[Path, ...]:
-        """All unknowns at the vertices of a mesh of the domain, as `path`.vtu; a batch as one file a sample, and with time one file a time
-        and `path`.pvd. Returns the files. Needs meshio.
+    def to_vtk(
+        self, path: str | Path, resolution: int = 32, times: int | Sequence[float] = 16
+    ) -> tuple[Path, ...]:
+        """All unknowns at the vertices of a mesh of the domain, as `path`.vtu; a batch as one file
+        a sample, and with time one file a time and `path`.pvd. Returns the files. Needs meshio.
         """
         meshio = _needed("meshio")
         path, problem, written = Path(path).with_suffix(""), self.problem, []
@@ -237,24 +280,45 @@ class Answer:
             alone, stem = self._sample(s), path.name if self.single else f"{path.name}_{s}"
             series = []
             for k, moment in enumerate([None] if moments is None else moments):
-                at = mesh.p.T if moment is None else np.column_stack([mesh.p.T, np.full(mesh.p.shape[1], moment)])
-                data = {name: _in_space(alone[name].at(torch.as_tensor(at)[None])) for name in problem.unknowns}
+                at = (
+                    mesh.p.T
+                    if moment is None
+                    else np.column_stack([mesh.p.T, np.full(mesh.p.shape[1], moment)])
+                )
+                data = {
+                    name: _in_space(alone[name].at(torch.as_tensor(at)[None]))
+                    for name in problem.unknowns
+                }
                 file = path.with_name(stem + ("" if moment is None else f"_{k:04d}") + ".vtu")
                 meshio.write(file, meshio.Mesh(_in_space(mesh.p.T), cells, point_data=data))
                 series.append((moment, file))
             written += [file for _, file in series]
             if moments is not None:
-                written.append(collect([(float(moment), file) for moment, file in series], path.with_name(f"{stem}.pvd")))
+                written.append(
+                    collect(
+                        [(float(moment), file) for moment, file in series],
+                        path.with_name(f"{stem}.pvd"),
+                    )
+                )
         return tuple(written)
 
-    def plot(self, name: str | None = None, sample: int = 0, time: float | None = None, resolution: int = 128) -> Any:
-        """A matplotlib figure of one unknown, by its components, on the grid of `to_xarray`; the last time unless another is given."""
+    def plot(
+        self,
+        name: str | None = None,
+        sample: int = 0,
+        time: float | None = None,
+        resolution: int = 128,
+    ) -> Any:
+        """A matplotlib figure of one unknown, by its components, on the grid of `to_xarray`; the
+        last time unless another is given."""
         from matplotlib.figure import Figure
 
         problem = self.problem
         name = name or next(iter(problem.unknowns))
         dim = len(problem.coordinates)
-        moment = [float(problem.time.end) if time is None else time] if problem.time is not None else 1
+        moment = (
+            [float(problem.time.end) if time is None else time] if problem.time is not None else 1
+        )
         alone = self._sample(sample)
         axes = alone.axes(resolution, moment)
         if dim == 3:  # the middle slice
@@ -274,46 +338,77 @@ class Answer:
                 panel.plot(x, shown.ravel())
             else:
                 y = axes[problem.coordinates[1].name]
-                figure.colorbar(panel.pcolormesh(x, y, shown.reshape(len(x), len(y)).T, shading="auto"), ax=panel)
+                figure.colorbar(
+                    panel.pcolormesh(x, y, shown.reshape(len(x), len(y)).T, shading="auto"),
+                    ax=panel,
+                )
                 panel.set_ylabel(problem.coordinates[1].name)
                 panel.set_aspect("equal")
             panel.set_xlabel(problem.coordinates[0].name)
-            panel.set_title(part if problem.time is None else f"{part} at {problem.time.name} = {moment[0]:.4g}")
+            panel.set_title(
+                part if problem.time is None else f"{part} at {problem.time.name} = {moment[0]:.4g}"
+            )
         return figure
 
     def _sample(self, k: int) -> Answer:
         """The answer for one sample of a batch, in NumPy."""
-        correction = None if self.correction is None else replace(self.correction, samples=self.correction.samples[k : k + 1])
-        return replace(self, batch=self.batch.select([k]), single=True, torch=False, correction=correction)
+        correction = (
+            None
+            if self.correction is None
+            else replace(self.correction, samples=self.correction.samples[k : k + 1])
+        )
+        return replace(
+            self, batch=self.batch.select([k]), single=True, torch=False, correction=correction
+        )
 
     def _inside(self, points: Tensor) -> Tensor:
         """Shapes: "b n D" -> "b n"."""
         region = first_domain(self.problem)
         own = self.batch.to("cpu", torch.float64).geometry[region.name]
-        return own.contains(points[..., : region.dim].double()) | (own.signed_distance(points[..., : region.dim].double()).abs() < 1e-9)
+        return own.contains(points[..., : region.dim].double()) | (
+            own.signed_distance(points[..., : region.dim].double()).abs() < 1e-9
+        )
 
     def contains(self, points: np.ndarray) -> np.ndarray:
         """Whether points lie in the domain, in every sample of a batch. Shapes: "n D" -> "n"."""
-        return self._inside(torch.as_tensor(points)[None].expand(self.batch.size, -1, -1)).all(0).numpy()
+        return (
+            self._inside(torch.as_tensor(points)[None].expand(self.batch.size, -1, -1))
+            .all(0)
+            .numpy()
+        )
 
     def _times(self, times: int | Sequence[float]) -> np.ndarray | None:
         time = self.problem.time
         if time is None:
             return None
-        return np.linspace(float(time.start), float(time.end), times) if isinstance(times, int) else np.asarray(times, dtype=float)
+        return (
+            np.linspace(float(time.start), float(time.end), times)
+            if isinstance(times, int)
+            else np.asarray(times, dtype=float)
+        )
 
-    def axes(self, points: int | Mapping[str, Sequence[float]], times: int | Sequence[float]) -> dict[str, np.ndarray]:
+    def axes(
+        self, points: int | Mapping[str, Sequence[float]], times: int | Sequence[float]
+    ) -> dict[str, np.ndarray]:
         """Nodes along each variable, over the box of the samples' domains."""
         problem = self.problem
         names = [each.name for each in problem.coordinates]
         if isinstance(points, Mapping):
             for name in names:
                 if name not in points:
-                    raise fail("B01", f"the grid has no nodes along `{name}`", f"give {', '.join(names)}")
+                    raise fail(
+                        "B01", f"the grid has no nodes along `{name}`", f"give {', '.join(names)}"
+                    )
             axes = {name: np.asarray(points[name], dtype=float) for name in names}
         else:
-            low, high = (each.detach().cpu().double().numpy() for each in self.batch.geometry[first_domain(problem).name].box())
-            low, high = low.min(0) if low.ndim == 2 else low, high.max(0) if high.ndim == 2 else high
+            low, high = (
+                each.detach().cpu().double().numpy()
+                for each in self.batch.geometry[first_domain(problem).name].box()
+            )
+            low, high = (
+                low.min(0) if low.ndim == 2 else low,
+                high.max(0) if high.ndim == 2 else high,
+            )
             counts = np.maximum(2, np.round(points * (high - low) / (high - low).max()).astype(int))
             axes = {name: np.linspace(low[k], high[k], counts[k]) for k, name in enumerate(names)}
         moments = self._times(times)
@@ -326,14 +421,16 @@ class Answer:
 
 @dataclass(frozen=True)
 class Quantity:
-    """A function of points: an unknown, one of its components, or an output that varies in space."""
+    """A function of points: an unknown, one of its components, or an output that varies in
+    space."""
 
     answer: Answer
     function: Callable[[Tensor], Tensor]
     name: str
 
     def __call__(self, points: Any, t: float | None = None) -> Any:
-        """Values at points (n, D), the same for every sample of a batch, or (b, n, D); D counts time, last, unless `t` is given.
+        """Values at points (n, D), the same for every sample of a batch, or (b, n, D); D counts
+        time, last, unless `t` is given.
 
         Shapes: -> (n,) for a scalar, (n, k) for a vector; with b in front for a batch.
         Warns: OutsideWarning where points lie outside of the domain. Raises: ProblemError B01.
@@ -349,16 +446,32 @@ class Quantity:
         if t is not None:
             given = torch.cat([given, torch.full_like(given[..., :1], t)], -1)
         names = [each.name for each in problem.variables]
-        if given.ndim not in (2, 3) or given.shape[-1] != len(names) or (given.ndim == 3 and given.shape[0] != answer.batch.size):
-            sizes = f"(n, {len(names)})" + (f" or ({answer.batch.size}, n, {len(names)})" if not answer.single else "")
-            message = f"points have shape {tuple(given.shape)}, `{self.name}` takes {sizes}: {', '.join(names)}"
-            raise fail("B01", message, "give time as t=..., or as the last coordinate" if problem.time is not None else "")
+        if (
+            given.ndim not in (2, 3)
+            or given.shape[-1] != len(names)
+            or (given.ndim == 3 and given.shape[0] != answer.batch.size)
+        ):
+            sizes = f"(n, {len(names)})" + (
+                f" or ({answer.batch.size}, n, {len(names)})" if not answer.single else ""
+            )
+            message = (
+                f"points have shape {tuple(given.shape)}, `{self.name}` takes {sizes}:"
+                f" {', '.join(names)}"
+            )
+            raise fail(
+                "B01",
+                message,
+                "give time as t=..., or as the last coordinate" if problem.time is not None else "",
+            )
         if not bool(given.isfinite().all()):
             raise fail("B01", "some points are not finite", "leave them out")
         where = given if given.ndim == 3 else given[None].expand(answer.batch.size, -1, -1)
         outside = int((~answer._inside(where.detach().cpu())).sum())
         if outside:
-            message = f"{outside} of {where.shape[0] * where.shape[1]} points lie outside of the domain, where `{self.name}` means nothing"
+            message = (
+                f"{outside} of {where.shape[0] * where.shape[1]} points lie outside of the domain,"
+                f" where `{self.name}` means nothing"
+            )
             warnings.warn(message, OutsideWarning, stacklevel=2)
         return self.at(where.to(parameter.device), as_torch)
 
@@ -368,7 +481,13 @@ class Quantity:
         points = points.to(parameter.device)
         with torch.set_grad_enabled(torch.is_grad_enabled() and as_torch):
             blocks = points.split(BLOCK, 1) if not as_torch else (points,)
-            values = torch.cat([self.function(block.to(self.answer.batch.inputs.points.dtype)) for block in blocks], 1)
+            values = torch.cat(
+                [
+                    self.function(block.to(self.answer.batch.inputs.points.dtype))
+                    for block in blocks
+                ],
+                1,
+            )
         return self.answer._handed(values, as_torch)
 
     def __repr__(self) -> str:
@@ -381,18 +500,32 @@ def _as_tensor(value: Any, like: Tensor) -> Any:
     return torch.as_tensor(np.asarray(value, dtype=float), dtype=like.dtype, device=like.device)
 
 
-def _batch_size(problem: Problem, params: Mapping[str, Any], inputs: Mapping[str, Any]) -> int | None:
-    """The number of samples; None for one that is not a batch. Raises: ProblemError B01 where two say different numbers."""
+def _batch_size(
+    problem: Problem, params: Mapping[str, Any], inputs: Mapping[str, Any]
+) -> int | None:
+    """The number of samples; None for one that is not a batch. Raises: ProblemError B01 where
+    two say different numbers."""
     found: dict[str, int] = {}
     for name, value in params.items():
         declared = {**problem.params, **problem.trainables}.get(name)
-        shape = tuple(value.shape) if isinstance(value, Tensor) else np.shape(value) if not isinstance(value, sp.Basic) else ()
+        shape = (
+            tuple(value.shape)
+            if isinstance(value, Tensor)
+            else np.shape(value)
+            if not isinstance(value, sp.Basic)
+            else ()
+        )
         if declared is not None and len(shape) > (declared.size is not None):
             found[name] = shape[0]
     for name, value in inputs.items():
         if isinstance(value, list):
             found[name] = len(value)
-        elif isinstance(value, tuple) and len(value) == 2 and np.ndim(value[1]) >= 2 and name in problem.inputs:
+        elif (
+            isinstance(value, tuple)
+            and len(value) == 2
+            and np.ndim(value[1]) >= 2
+            and name in problem.inputs
+        ):
             shape, count = tuple(value[1].shape), len(value[0])
             if shape[0] != count or (len(shape) == 3):
                 found[name] = shape[0]
@@ -400,7 +533,11 @@ def _batch_size(problem: Problem, params: Mapping[str, Any], inputs: Mapping[str
             found[name] = value.sizes["sample"]
     if len(set(found.values())) > 1:
         said = ", ".join(f"`{name}` {count}" for name, count in found.items())
-        raise fail("B01", f"the numbers of samples differ: {said}", "give all params and inputs for the same samples")
+        raise fail(
+            "B01",
+            f"the numbers of samples differ: {said}",
+            "give all params and inputs for the same samples",
+        )
     return next(iter(found.values())) if found else None
 
 
@@ -412,14 +549,25 @@ def _function(declared: Input, problem: Problem, value: Any, size: int | None) -
     if hasattr(value, "dims") and hasattr(value, "coords"):
         return _of_grid(declared, problem, value)
     if isinstance(value, tuple) and len(value) == 2:
-        points, values = (each if isinstance(each, Tensor) else torch.as_tensor(np.asarray(each, dtype=float)) for each in value)
+        points, values = (
+            each if isinstance(each, Tensor) else torch.as_tensor(np.asarray(each, dtype=float))
+            for each in value
+        )
         points = points[:, None] if points.ndim == 1 else points
         if values.ndim == 1:
             values = values[None, :, None]
         elif values.ndim == 2:
-            values = values[None] if values.shape[0] == len(points) and values.shape[1] == count else values[..., None]
+            values = (
+                values[None]
+                if values.shape[0] == len(points) and values.shape[1] == count
+                else values[..., None]
+            )
         if values.shape[-1] != count:
-            raise fail("B01", f"`{name}` has {values.shape[-1]} components at each point, {count} are declared", "")
+            raise fail(
+                "B01",
+                f"`{name}` has {values.shape[-1]} components at each point, {count} are declared",
+                "",
+            )
         return _wide(scattered(points, values, name))
     if callable(value) and not isinstance(value, sp.Basic):
         return lambda points: _asked(value, points, name, count)
@@ -429,7 +577,11 @@ def _function(declared: Input, problem: Problem, value: Any, size: int | None) -
 def _each(functions: Sequence[Any], name: str) -> Callable[[Tensor], Tensor]:
     for each in functions:
         if not callable(each) or isinstance(each, sp.Basic):
-            raise fail("B01", f"input `{name}` is a list of {type(each).__name__}", "a list holds one callable of points a sample")
+            raise fail(
+                "B01",
+                f"input `{name}` is a list of {type(each).__name__}",
+                "a list holds one callable of points a sample",
+            )
     return lambda points: torch.cat([each(points[k : k + 1]) for k, each in enumerate(functions)])
 
 
@@ -439,30 +591,51 @@ def _wide(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
 
 
 def _of_grid(declared: Input, problem: Problem, array: Any) -> Callable[[Tensor], Tensor]:
-    variables = [each.name for each in problem.coordinates] + ([problem.time.name] if declared.time is not None else [])
+    variables = [each.name for each in problem.coordinates] + (
+        [problem.time.name] if declared.time is not None else []
+    )
     for name in variables:
         if name not in array.dims or name not in array.coords:
             raise fail(
-                "B01", f"the array of input `{declared.name}` has no coordinate `{name}`", f"its dimensions are {', '.join(array.dims)}"
+                "B01",
+                f"the array of input `{declared.name}` has no coordinate `{name}`",
+                f"its dimensions are {', '.join(array.dims)}",
             )
     others = [each for each in array.dims if each not in (*variables, "sample")]
     if len(others) > 1:
-        raise fail("B01", f"the array of input `{declared.name}` has the further dimensions {', '.join(others)}", "select one of each")
-    ordered = array.sortby(variables).transpose(*(["sample"] if "sample" in array.dims else []), *variables, *others)
+        raise fail(
+            "B01",
+            f"the array of input `{declared.name}` has the further dimensions {', '.join(others)}",
+            "select one of each",
+        )
+    ordered = array.sortby(variables).transpose(
+        *(["sample"] if "sample" in array.dims else []), *variables, *others
+    )
     values = torch.as_tensor(np.asarray(ordered.values, dtype=float))
     values = values if "sample" in array.dims else values[None]
     values = values if others else values[..., None]
     if values.shape[-1] != len(declared.components):
-        raise fail("B01", f"`{declared.name}` has {values.shape[-1]} components, {len(declared.components)} are declared", "")
+        raise fail(
+            "B01",
+            f"`{declared.name}` has {values.shape[-1]} components, {len(declared.components)} are"
+            " declared",
+            "",
+        )
     return _wide(
         gridded(
-            [torch.as_tensor(np.asarray(array.coords[each].values, dtype=float)).sort().values for each in variables], values, declared.name
+            [
+                torch.as_tensor(np.asarray(array.coords[each].values, dtype=float)).sort().values
+                for each in variables
+            ],
+            values,
+            declared.name,
         )
     )
 
 
 def _asked(function: Callable[[Any], Any], points: Tensor, name: str, count: int) -> Tensor:
-    """A caller's function of points (n, d) for all samples: in torch, and in NumPy where it does not take tensors."""
+    """A caller's function of points (n, d) for all samples: in torch, and in NumPy where it does
+    not take tensors."""
     flat = points.reshape(-1, points.shape[-1])
     try:
         values = function(flat)
@@ -474,13 +647,23 @@ def _asked(function: Callable[[Any], Any], points: Tensor, name: str, count: int
         values = values.expand(len(flat))
     if values.shape not in ((len(flat),), (len(flat), count)) or (values.ndim == 1 and count > 1):
         wanted = f"({len(flat)},) or ({len(flat)}, 1)" if count == 1 else f"({len(flat)}, {count})"
-        raise fail("B01", f"input `{name}` returned shape {tuple(values.shape)} for points {tuple(flat.shape)}, {wanted} is needed", "")
+        raise fail(
+            "B01",
+            f"input `{name}` returned shape {tuple(values.shape)} for points {tuple(flat.shape)},"
+            f" {wanted} is needed",
+            "",
+        )
     return values.reshape(*points.shape[:-1], count)
 
 
 def _in_space(values: np.ndarray) -> np.ndarray:
-    """Plane vectors with a third component zero, as VTK wants them. Shapes: "n" as it is, "n k" -> "n 3" for k < 3."""
-    return np.pad(values, ((0, 0), (0, 3 - values.shape[1]))) if values.ndim == 2 and values.shape[1] < 3 else values
+    """Plane vectors with a third component zero, as VTK wants them. Shapes: "n" as it is, "n k"
+    -> "n 3" for k < 3."""
+    return (
+        np.pad(values, ((0, 0), (0, 3 - values.shape[1])))
+        if values.ndim == 2 and values.shape[1] < 3
+        else values
+    )
 
 
 def _needed(name: str) -> Any:

@@ -1,4 +1,5 @@
-"""Tables of points and values in files: columns by name, as a caller's measurements come, and as answers leave."""
+"""Tables of points and values in files: columns by name, as a caller's measurements come, and as
+answers leave."""
 
 from __future__ import annotations
 
@@ -20,9 +21,11 @@ KINDS = (".csv", ".npz", ".h5")
 
 
 def read_columns(path: Path) -> dict[str, Array]:
-    """The columns of a file by name: .csv with a heading, .npz and .h5 with one-dimensional arrays of one length.
+    """The columns of a file by name: .csv with a heading, .npz and .h5 with one-dimensional arrays
+    of one length.
 
-    Raises: RunError for a file that is missing, of another kind, damaged, or whose columns differ in length.
+    Raises: RunError for a file that is missing, of another kind, damaged, or whose columns differ
+    in length.
     """
     if not path.is_file():
         raise RunError(f"there is no file {path}")
@@ -30,11 +33,27 @@ def read_columns(path: Path) -> dict[str, Array]:
         raise RunError(f"{path} is none of {', '.join(KINDS)}")
     try:
         found = {".csv": _csv, ".npz": _npz, ".h5": _h5}[path.suffix](path)
-    except (OSError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, zlib.error, zipfile.BadZipFile, csv.Error) as error:
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        LookupError,
+        EOFError,
+        ArithmeticError,
+        zlib.error,
+        zipfile.BadZipFile,
+        csv.Error,
+    ) as error:
         raise RunError(f"{path} cannot be read as {path.suffix[1:]}: {error}") from error
     lengths = {name: values.shape for name, values in found.items()}
-    if not found or any(len(shape) != 1 for shape in lengths.values()) or len(set(lengths.values())) != 1:
-        raise RunError(f"{path} holds {lengths or 'nothing'}; columns are one-dimensional and of one length")
+    if (
+        not found
+        or any(len(shape) != 1 for shape in lengths.values())
+        or len(set(lengths.values())) != 1
+    ):
+        raise RunError(
+            f"{path} holds {lengths or 'nothing'}; columns are one-dimensional and of one length"
+        )
     return found
 
 
@@ -64,7 +83,10 @@ def write_columns(path: Path, columns: Mapping[str, Array]) -> None:
 def _csv(path: Path) -> dict[str, Array]:
     with path.open(newline="") as file:
         rows = list(csv.reader(file))
-    heading, body = [name.strip() for name in rows[0]], np.array([[float(each) for each in row] for row in rows[1:] if row])
+    heading, body = (
+        [name.strip() for name in rows[0]],
+        np.array([[float(each) for each in row] for row in rows[1:] if row]),
+    )
     return {name: body[:, k] for k, name in enumerate(heading)}
 
 

@@ -1,22 +1,23 @@
 """How wrong a field is, without a reference, and a better one: the weak error equation on a mesh.
 
-Let R(u; phi) = 0 be the weak form of a problem and U a field, known with its first derivatives at the
-quadrature points. Its error e = u - U solves
+Let R(u; phi) = 0 be the weak form of a problem and U a field, known with its first derivatives at
+the quadrature points. Its error e = u - U solves
 
     R(U + e; phi) = 0    for all test functions phi,
 
-in finite elements by Newton's method from e = 0, whose first step is K e = -R(U; phi) with the tangent
-K at U: the only one where the problem is linear. What is lacking of e_h is what the elements cannot
-represent of *e*, not of u: |e_h| estimates |e| with an effectivity near one, and U + e_h is less wrong.
+in finite elements by Newton's method from e = 0, whose first step is K e = -R(U; phi) with the
+tangent K at U: the only one where the problem is linear. What is lacking of e_h is what the
+elements cannot represent of *e*, not of u: |e_h| estimates |e| with an effectivity near one, and U
++ e_h is less wrong.
 
-Two numbers say how far to trust it. `bar` is the relative change of the estimate from a mesh half as
-fine. `guard` is the length of the second Newton step over that of the first: where it is above TRUSTED,
-the field is too far from a solution for a linearised estimate, and damped Newton steps go on until
-R(U + e) = 0; where these do not succeed there is no estimate, and the reason is given.
+Two numbers say how far to trust it. `bar` is the relative change of the estimate from a mesh half
+as fine. `guard` is the length of the second Newton step over that of the first: where it is above
+TRUSTED, the field is too far from a solution for a linearised estimate, and damped Newton steps go
+on until R(U + e) = 0; where these do not succeed there is no estimate, and the reason is given.
 
-Sources: residual-based correction of neural operators, Cao et al., J. Comput. Phys. 486 (2023) 112104;
-estimates for neural operators, Fanaskov et al. 2024 (arXiv 2402.05585); for physics-informed networks,
-Ernst et al. 2025 (arXiv 2502.20336).
+Sources: residual-based correction of neural operators, Cao et al., J. Comput. Phys. 486 (2023)
+112104; estimates for neural operators, Fanaskov et al. 2024 (arXiv 2402.05585); for
+physics-informed networks, Ernst et al. 2025 (arXiv 2502.20336).
 """
 
 from __future__ import annotations
@@ -67,9 +68,10 @@ class Certificate:
     """Estimated errors of a field, by unknown: `certificate["u"]` is |e|/|U + e| in L2.
 
     What the problem leaves open (the level of a pressure, a sign) does not count, as in `evaluate`.
-    `relative`, `gradient` (|grad e|/|grad(U + e)|, of continuous unknowns) and `bar` (relative change of
-    `relative` from the coarser mesh) are mappings from unknowns to "b"; `guard` and `steps` are "b".
-    `reasons` say why a sample has no estimate: its numbers are NaN. `correction` is e_h, with it.
+    `relative`, `gradient` (|grad e|/|grad(U + e)|, of continuous unknowns) and `bar` (relative
+    change of `relative` from the coarser mesh) are mappings from unknowns to "b"; `guard` and
+    `steps` are "b". `reasons` say why a sample has no estimate: its numbers are NaN. `correction`
+    is e_h, with it.
     """
 
     relative: Mapping[str, Tensor]
@@ -89,7 +91,9 @@ class Certificate:
         """e_h as a function of points. Raises: SolverError where a sample has no estimate."""
         for k, reason in enumerate(self.reasons):
             if reason is not None:
-                raise SolverError(f"sample {k} has no estimate of its error, and so no correction: {reason}")
+                raise SolverError(
+                    f"sample {k} has no estimate of its error, and so no correction: {reason}"
+                )
         return Solution(tuple(each for each in self.samples if each is not None), 0.0, None)
 
     def __repr__(self) -> str:
@@ -99,42 +103,60 @@ class Certificate:
         return f"Certificate({', '.join(parts)}{note})"
 
 
-def certificate(problem: Problem, found: Callable[[Tensor], Tensor], batch: Any, resolution: int = 16, degree: int = 2) -> Certificate:
-    """The error of a field of the problem on each sample of a batch, estimated on meshes of a resolution
-    and of half of it.
+def certificate(
+    problem: Problem,
+    found: Callable[[Tensor], Tensor],
+    batch: Any,
+    resolution: int = 16,
+    degree: int = 2,
+) -> Certificate:
+    """The error of a field of the problem on each sample of a batch, estimated on meshes of a
+    resolution and of half of it.
 
-    `found` is a field of points "b n d" -> "b n c" with exact first derivatives, as a model gives. Costs two
-    coarse assemblies and factorisations a sample.
-    Warns: NoEstimateWarning for samples without an estimate. Raises: NoWeakForm for problems in time, those
-    with a bound on an unknown, and those without a weak form.
+    `found` is a field of points "b n d" -> "b n c" with exact first derivatives, as a model gives.
+    Costs two coarse assemblies and factorisations a sample. Warns: NoEstimateWarning for samples
+    without an estimate. Raises: NoWeakForm for problems in time, those with a bound on an unknown,
+    and those without a weak form.
     """
     problem = one_equation(problem)
     prepared = prepare(problem)
     if prepared.form.time is not None:
-        raise NoWeakForm(f"the error of `{problem.name}` is not estimated: it depends on time; compare with `compiler.solve`")
+        raise NoWeakForm(
+            f"the error of `{problem.name}` is not estimated: it depends on time; compare with"
+            " `compiler.solve`"
+        )
     if prepared.form.obstacles:
         raise NoWeakForm(
-            f"the error of `{problem.name}` is not estimated: a bound on an unknown makes it an inequality; compare with `compiler.solve`"
+            f"the error of `{problem.name}` is not estimated: a bound on an unknown makes it an"
+            " inequality; compare with `compiler.solve`"
         )
     like = next(iter(batch.points.values())).points
     double = batch.to("cpu", torch.float64)
     geometry = double.geometry[domain(problem).name]
-    points = geometry.interior(POINTS, Chance(torch.Generator().manual_seed(0), batch.size, alike=True))
+    points = geometry.interior(
+        POINTS, Chance(torch.Generator().manual_seed(0), batch.size, alike=True)
+    )
     with torch.no_grad():
         values = found(points.to(like)).detach().cpu().double()
     half, full = (
-        _estimates(problem, prepared, found, double, like, SolveOptions(each, degree)) for each in (max(2, resolution // 2), resolution)
+        _estimates(problem, prepared, found, double, like, SolveOptions(each, degree))
+        for each in (max(2, resolution // 2), resolution)
     )
     reasons = tuple(after.reason or before.reason for before, after in zip(half, full, strict=True))
     errors = [_relative(problem, points, values, each) for each in (half, full)]
     for k, reason in enumerate(reasons):
         if reason is not None:
-            warnings.warn(f"no estimate of the error of sample {k}: {reason}", NoEstimateWarning, stacklevel=2)
+            warnings.warn(
+                f"no estimate of the error of sample {k}: {reason}", NoEstimateWarning, stacklevel=2
+            )
     lost = torch.tensor([reason is not None for reason in reasons])
     relative = {name: each.masked_fill(lost, math.nan) for name, each in errors[1].items()}
     return Certificate(
         relative,
-        {name: torch.tensor([each.gradient.get(name, math.nan) for each in full]) for name in relative},
+        {
+            name: torch.tensor([each.gradient.get(name, math.nan) for each in full])
+            for name in relative
+        },
         {name: (relative[name] - errors[0][name]).abs() / relative[name] for name in relative},
         torch.tensor([each.guard for each in full]),
         torch.tensor([each.steps for each in full]),
@@ -146,7 +168,8 @@ def certificate(problem: Problem, found: Callable[[Tensor], Tensor], batch: Any,
 
 @dataclass(frozen=True)
 class Corrected:
-    """A field U plus its estimated error e_h, with first derivatives; nothing of it is differentiable."""
+    """A field U plus its estimated error e_h, with first derivatives; nothing of it is
+    differentiable."""
 
     found: Callable[[Tensor], Tensor]
     error: Solution
@@ -165,7 +188,8 @@ class Corrected:
 
 @dataclass(frozen=True)
 class Estimate:
-    """e_h of one sample, |grad e|/|grad(U + e)| by unknown, and how Newton's method went; or why there is none."""
+    """e_h of one sample, |grad e|/|grad(U + e)| by unknown, and how Newton's method went; or why
+    there is none."""
 
     solution: SampleSolution | None = None
     gradient: Mapping[str, float] = field(default_factory=dict)
@@ -176,8 +200,9 @@ class Estimate:
 
 @dataclass(frozen=True)
 class AroundField(Assembly):
-    """The discrete equations of U + e as equations of e: the unknowns' values and derivatives are those of e
-    plus `jets`, U's at the quadrature points, "e q" each."""
+    """The discrete equations of U + e as equations of e: the unknowns' values and derivatives are
+    those of e plus `jets`, U's at the quadrature points, "e q" each.
+    """
 
     jets: Jets = field(default_factory=dict)
 
@@ -188,7 +213,8 @@ class AroundField(Assembly):
 
 @dataclass(frozen=True)
 class Shifted(Constraints):
-    """The constraints of u = U + e as those of e: e = T e[free] + g - U + T U[free], U by its nodal values."""
+    """The constraints of u = U + e as those of e: e = T e[free] + g - U + T U[free], U by its
+    nodal values."""
 
     nodal: Array = field(default_factory=lambda: np.zeros(0))
 
@@ -204,7 +230,9 @@ def _estimates(
     like: Tensor,
     options: SolveOptions,
 ) -> list[Estimate]:
-    knowns = [Known(problem, batch if batch.size == 1 else batch.select([s])) for s in range(batch.size)]
+    knowns = [
+        Known(problem, batch if batch.size == 1 else batch.select([s])) for s in range(batch.size)
+    ]
     shared: dict[str, Spaces] = {}
     spaces = [sample_spaces(prepared, known, options, None, shared) for known in knowns]
     jets = _jets(problem, prepared, found, spaces, like)
@@ -221,24 +249,35 @@ def _estimates(
     return estimates
 
 
-def _estimate(problem: Problem, prepared: Prepared, known: Known, spaces: Spaces, jets: Jets, nodal: Array) -> Estimate:
-    """Newton's method from e = 0: two steps where the second is short, damped ones until it converges else."""
+def _estimate(
+    problem: Problem, prepared: Prepared, known: Known, spaces: Spaces, jets: Jets, nodal: Array
+) -> Estimate:
+    """Newton's method from e = 0: two steps where the second is short, damped ones until it
+    converges else."""
     form = prepared.form
     if not all(np.all(np.isfinite(each)) for each in (nodal, *jets.values())):
         raise SolverError("the field or its slope is not finite at a node or quadrature point")
     plain = assembly(form, spaces, prepared.kernels, known)
-    around = AroundField(form, spaces, plain.kernels, known, plain.energies, plain.admissible, plain.cache, jets=jets)
+    around = AroundField(
+        form, spaces, plain.kernels, known, plain.energies, plain.admissible, plain.cache, jets=jets
+    )
     held = constrain(form, spaces, known)
-    shifted = Shifted(held.matrix, held.free, held.fixed, held.masters, known, held.pinned, nodal=nodal)
+    shifted = Shifted(
+        held.matrix, held.free, held.fixed, held.masters, known, held.pinned, nodal=nodal
+    )
     system = System(around, shifted, prepared.levels)
     e = _multipliers(system, system.extended(shifted.offset(0.0)))
     if not np.all(np.isfinite(system.residual(e))):
-        raise SolverError("what the equations make of the field is not finite at a quadrature point")
+        raise SolverError(
+            "what the equations make of the field is not finite at a quadrature point"
+        )
     if not system.allowed(e):
         raise SolverError("the field breaks a requirement of the problem")
     moves = []
     for _ in range(2):
-        direction = system.transformation @ factorise(system, e)(-(system.transformation.T @ system.residual(e)))
+        direction = system.transformation @ factorise(system, e)(
+            -(system.transformation.T @ system.residual(e))
+        )
         e = e + direction
         moves.append(direction)
     first, second = (_lengths(problem, spaces, each) for each in moves)
@@ -253,12 +292,15 @@ def _estimate(problem: Problem, prepared: Prepared, known: Known, spaces: Spaces
             e, steps = newton(system, e, balance, NewtonOptions(), 0.0)
         except NoConvergence as failure:
             raise NoConvergence(
-                f"the field is too far from a solution (second Newton step {guard:.2g} of the first): {failure}"
+                f"the field is too far from a solution (second Newton step {guard:.2g} of the"
+                f" first): {failure}"
             ) from failure
     refuse_defects(list(defects(system, e)))
     vector = e[: spaces.size]
     solution = SampleSolution(spaces, form.given, vector[None], None, None, steps, {})
-    return Estimate(solution, _gradients(problem, prepared, spaces, jets, vector), float(guard), steps)
+    return Estimate(
+        solution, _gradients(problem, prepared, spaces, jets, vector), float(guard), steps
+    )
 
 
 def _multipliers(system: System, e: Array) -> Array:
@@ -278,8 +320,10 @@ def _jets(
     spaces: Sequence[Spaces],
     like: Tensor,
 ) -> list[dict[tuple[Region, sp.Symbol], Array]]:
-    """Values and first derivatives of the field at the quadrature points of every sample, "e q" each, by one
-    call a region. Unknowns that the reduction to second order has added are left at zero."""
+    """Values and first derivatives of the field at the quadrature points of every sample, "e q"
+    each, by one call a region. Unknowns that the reduction to second order has added are left at
+    zero.
+    """
     order = {component: k for k, component in enumerate(problem.components)}
     result: list[dict[tuple[Region, sp.Symbol], Array]] = [{} for _ in spaces]
     for region, streams in _streams(prepared).items():
@@ -305,7 +349,11 @@ def _streams(prepared: Prepared) -> dict[Region, set[Stream]]:
     """The unknowns and their derivatives that the discrete equations hold, by region."""
     result: dict[Region, set[Stream]] = {}
     functions = [(k.region, f) for k in prepared.kernels for f in (k.residual, k.tangent)]
-    functions += [(each.gauge.region, f) for each in prepared.levels for f in (each.density, each.variation.residual)]
+    functions += [
+        (each.gauge.region, f)
+        for each in prepared.levels
+        for f in (each.density, each.variation.residual)
+    ]
     form = prepared.form
     densities = [(region, density) for density, region in form.energy]
     expressions = [(region, e) for region, f in functions for e in f.expressions] + densities
@@ -319,15 +367,23 @@ def _streams(prepared: Prepared) -> dict[Region, set[Stream]]:
 def _lengths(problem: Problem, spaces: Spaces, vector: Array) -> dict[str, float]:
     """Root mean squares of the nodal values, by unknown."""
     return {
-        name: math.sqrt(sum(float(np.mean(vector[spaces.numbers(c)] ** 2)) for c in unknown.components))
+        name: math.sqrt(
+            sum(float(np.mean(vector[spaces.numbers(c)] ** 2)) for c in unknown.components)
+        )
         for name, unknown in problem.unknowns.items()
     }
 
 
-def _gradients(problem: Problem, prepared: Prepared, spaces: Spaces, jets: Jets, vector: Array) -> dict[str, float]:
+def _gradients(
+    problem: Problem, prepared: Prepared, spaces: Spaces, jets: Jets, vector: Array
+) -> dict[str, float]:
     """|grad e|/|grad(U + e)| of the unknowns whose gradients the equations hold whole."""
     place = spaces.places[prepared.form.domain]
-    streams = {(s.component, s.index): v for (region, s), v in jets.items() if region == prepared.form.domain}
+    streams = {
+        (s.component, s.index): v
+        for (region, s), v in jets.items()
+        if region == prepared.form.domain
+    }
     axes = len(prepared.form.coordinates)
     units = [tuple(int(k == axis) for k in range(axes)) for axis in range(axes)]
     found = {}
@@ -345,7 +401,9 @@ def _gradients(problem: Problem, prepared: Prepared, spaces: Spaces, jets: Jets,
     return found
 
 
-def _relative(problem: Problem, points: Tensor, values: Tensor, estimates: Sequence[Estimate]) -> dict[str, Tensor]:
+def _relative(
+    problem: Problem, points: Tensor, values: Tensor, estimates: Sequence[Estimate]
+) -> dict[str, Tensor]:
     """Relative L2 errors as `evaluate` takes them, over uniform points. Shapes: "b" each."""
     errors = torch.zeros_like(values)
     for s, each in enumerate(estimates):

@@ -1,6 +1,8 @@
-"""Functions from values at points: a caller's measurements as input functions that can be asked, and differentiated, anywhere.
+"""Functions from values at points: a caller's measurements as input functions that can be asked,
+and differentiated, anywhere.
 
-Both are exact at the points given, C2 elsewhere, and differentiable in the values as well as in the place that is asked.
+Both are exact at the points given, C2 elsewhere, and differentiable in the values as well as in the
+place that is asked.
 """
 
 from __future__ import annotations
@@ -20,10 +22,11 @@ MOST = 4000  # scattered points: the spline solves a dense system of that size
 
 @dataclass(frozen=True)
 class ScatteredSpline:
-    """The polyharmonic spline `sum_j w_j |x - x_j|^3 + a + b . x` through values at scattered points.
+    """The polyharmonic spline `sum_j w_j |x - x_j|^3 + a + b . x` through values at scattered
+    points.
 
-    Shapes: points and nodes "b n d" to values "b n c"; nodes "m d", weights "b m c", affine "b 1+d c".
-    Source: Duchon 1977, Splines minimizing rotation-invariant semi-norms in Sobolev spaces.
+    Shapes: points and nodes "b n d" to values "b n c"; nodes "m d", weights "b m c", affine "b 1+d
+    c". Source: Duchon 1977, Splines minimizing rotation-invariant semi-norms in Sobolev spaces.
     """
 
     nodes: Tensor
@@ -34,31 +37,52 @@ class ScatteredSpline:
 
     def __call__(self, points: Tensor) -> Tensor:
         at = (points.to(self.nodes) - self.centre) / self.scale
-        values = _cubes(at, self.nodes) @ self.weights + self.affine[:, :1] + at @ self.affine[:, 1:]
+        values = (
+            _cubes(at, self.nodes) @ self.weights + self.affine[:, :1] + at @ self.affine[:, 1:]
+        )
         return values.to(points.dtype)
 
 
 def scattered(points: Tensor, values: Tensor, name: str = "the input") -> ScatteredSpline:
-    """Shapes: points "m d", values "b m c". Raises: ProblemError B01 for too few, too many, repeated or infinite points."""
+    """Shapes: points "m d", values "b m c". Raises: ProblemError B01 for too few, too many,
+    repeated or infinite points."""
     nodes, values = points.detach().double(), values.double()
     count, dim = nodes.shape
     if values.ndim != 3 or values.shape[1] != count:
-        raise fail("B01", f"`{name}` has values of shape {tuple(values.shape)} at {count} points", "give one value for each point")
+        raise fail(
+            "B01",
+            f"`{name}` has values of shape {tuple(values.shape)} at {count} points",
+            "give one value for each point",
+        )
     if not (nodes.isfinite().all() and values.isfinite().all()):
-        raise fail("B01", f"`{name}` has values or points that are not finite", "leave these points out")
+        raise fail(
+            "B01", f"`{name}` has values or points that are not finite", "leave these points out"
+        )
     if not dim + 1 <= count <= MOST:
         raise fail(
-            "B01", f"`{name}` is given at {count} points; {dim + 1} to {MOST} are needed", "thin them out, or give a grid or a callable"
+            "B01",
+            f"`{name}` is given at {count} points; {dim + 1} to {MOST} are needed",
+            "thin them out, or give a grid or a callable",
         )
     centre, scale = nodes.mean(0), (nodes.amax(0) - nodes.amin(0)).max()
     nodes = (nodes - centre) / scale
     ones = torch.cat([nodes.new_ones(count, 1), nodes], 1)
-    matrix = torch.cat([torch.cat([_cubes(nodes[None], nodes)[0], ones], 1), torch.cat([ones.T, nodes.new_zeros(dim + 1, dim + 1)], 1)], 0)
+    matrix = torch.cat(
+        [
+            torch.cat([_cubes(nodes[None], nodes)[0], ones], 1),
+            torch.cat([ones.T, nodes.new_zeros(dim + 1, dim + 1)], 1),
+        ],
+        0,
+    )
     right = torch.cat([values, values.new_zeros(len(values), dim + 1, values.shape[2])], 1)
     try:
         found = torch.linalg.solve(matrix, right)
     except RuntimeError as error:
-        raise fail("B01", f"`{name}` is given twice at one point, or on a straight line", "leave such points out") from error
+        raise fail(
+            "B01",
+            f"`{name}` is given twice at one point, or on a straight line",
+            "leave such points out",
+        ) from error
     return ScatteredSpline(nodes, found[:, :count], found[:, count:], centre, scale)
 
 
@@ -70,7 +94,8 @@ def _cubes(points: Tensor, nodes: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class GridSpline:
-    """The tensor product of cubic splines, not-a-knot, through values on a regular or graded grid; constant beyond it.
+    """The tensor product of cubic splines, not-a-knot, through values on a regular or graded grid;
+    constant beyond it.
 
     Shapes: points "b n d" -> "b n c"; knots "m_a + 4" along axis a, coefficients "b c m_1 .. m_d".
     """
@@ -83,45 +108,74 @@ class GridSpline:
         at = points.double()
         found, first = [], []
         for axis, (knots, degree) in enumerate(zip(self.knots, self.degrees, strict=True)):
-            weights, start = _basis(at[..., axis].clamp(knots[0], knots[-1]), knots.to(at.device), degree)
+            weights, start = _basis(
+                at[..., axis].clamp(knots[0], knots[-1]), knots.to(at.device), degree
+            )
             found.append(weights)
             first.append(start)
         result = 0
-        batch = torch.arange(len(at), device=at.device)[:, None] if len(self.coefficients) > 1 else 0
+        batch = (
+            torch.arange(len(at), device=at.device)[:, None] if len(self.coefficients) > 1 else 0
+        )
         for offsets in np.ndindex(*(degree + 1 for degree in self.degrees)):
             index = tuple(start + k for start, k in zip(first, offsets, strict=True))
-            weight = torch.stack([w[..., k] for w, k in zip(found, offsets, strict=True)]).prod(0)  # b n
-            result = result + weight[..., None] * self.coefficients.to(at.device).movedim(1, -1)[(batch, *index)]
+            # b n
+            weight = torch.stack([w[..., k] for w, k in zip(found, offsets, strict=True)]).prod(0)
+            result = (
+                result
+                + weight[..., None]
+                * self.coefficients.to(at.device).movedim(1, -1)[(batch, *index)]
+            )
         return torch.as_tensor(result).to(points.dtype)
 
 
 def gridded(axes: Sequence[Tensor], values: Tensor, name: str = "the input") -> GridSpline:
-    """Shapes: axes "m_a" each, increasing; values "b m_1 .. m_d c". Raises: ProblemError B01 for what is no grid."""
+    """Shapes: axes "m_a" each, increasing; values "b m_1 .. m_d c". Raises: ProblemError B01 for
+    what is no grid."""
     shape = tuple(len(axis) for axis in axes)
     if values.ndim != len(axes) + 2 or tuple(values.shape[1:-1]) != shape:
-        raise fail("B01", f"`{name}` has values of shape {tuple(values.shape[1:-1])} on a grid of {shape}", "give one value for each node")
+        raise fail(
+            "B01",
+            f"`{name}` has values of shape {tuple(values.shape[1:-1])} on a grid of {shape}",
+            "give one value for each node",
+        )
     if not values.isfinite().all():
-        raise fail("B01", f"`{name}` has values that are not finite", "fill the gaps, or give the points that have values")
+        raise fail(
+            "B01",
+            f"`{name}` has values that are not finite",
+            "fill the gaps, or give the points that have values",
+        )
     coefficients, knots, degrees = values.double().movedim(-1, 1), [], []
     for k, axis in enumerate(axes):
         places = axis.detach().double().cpu().numpy()
         if len(places) < 2 or not np.all(np.diff(places) > 0):
-            raise fail("B01", f"axis {k + 1} of the grid of `{name}` does not increase", "sort it, and leave repeated places out")
+            raise fail(
+                "B01",
+                f"axis {k + 1} of the grid of `{name}` does not increase",
+                "sort it, and leave repeated places out",
+            )
         degree = min(3, len(places) - 1)
         spline = make_interp_spline(places, np.eye(len(places)), k=degree)
         knots.append(torch.from_numpy(spline.t))
         degrees.append(degree)
-        matrix = torch.from_numpy(spline.c).to(coefficients.device)  # values along the axis -> coefficients
+        # values along the axis -> coefficients
+        matrix = torch.from_numpy(spline.c).to(coefficients.device)
         coefficients = torch.tensordot(coefficients, matrix, dims=([k + 2], [1])).movedim(-1, k + 2)
     return GridSpline(tuple(knots), tuple(degrees), coefficients)
 
 
 def _basis(x: Tensor, knots: Tensor, degree: int) -> tuple[Tensor, Tensor]:
-    """The B-splines that are not zero at x, and the number of the first of them. Shapes: "b n" -> "b n degree+1", "b n".
+    """The B-splines that are not zero at x, and the number of the first of them. Shapes: "b n" ->
+    "b n degree+1", "b n".
 
     Source: the recursion of Cox and de Boor (de Boor, A Practical Guide to Splines, X.5).
     """
-    span = torch.searchsorted(knots, x.detach().contiguous(), right=True).clamp(degree + 1, len(knots) - degree - 1) - 1
+    span = (
+        torch.searchsorted(knots, x.detach().contiguous(), right=True).clamp(
+            degree + 1, len(knots) - degree - 1
+        )
+        - 1
+    )
     found = [torch.ones_like(x)]
     for order in range(1, degree + 1):
         raised = [torch.zeros_like(x) for _ in range(order + 1)]

@@ -17,7 +17,8 @@ Draw = Callable[[Evaluation, Sequence[str]], Figure]
 
 @dataclass(frozen=True)
 class Chart:
-    """One chart of the report: its file name, the part of the page it stands in ("samples" or "training"), and its text for readers."""
+    """One chart of the report: its file name, the part of the page it stands in ("samples" or
+    "training"), and its text for readers."""
 
     name: str
     part: str
@@ -29,7 +30,8 @@ CHARTS: list[Chart] = []
 
 
 def chart(name: str, part: str, text: str) -> Callable[[Draw], Draw]:
-    """Puts a function of (evaluation, labels of the loss) into the report. A new chart is one decorated function here."""
+    """Puts a function of (evaluation, labels of the loss) into the report. A new chart is one
+    decorated function here."""
 
     def register(draw: Draw) -> Draw:
         CHARTS.append(Chart(name, part, text, draw))
@@ -43,7 +45,8 @@ EXACT = 1e-12  # a squared misfit of roundoff in float32
 
 @chart("training", "training", "loss terms, validation and learning rate against the step")
 def training_picture(evaluation: Evaluation, labels: Sequence[str]) -> Figure:
-    """Loss terms, those of `labels` that were seen, validation loss and error against the step; learning rate beside them."""
+    """Loss terms, those of `labels` that were seen, validation loss and error against the step;
+    learning rate beside them."""
     history = evaluation.run.history
     figure = Figure(figsize=(13, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": [3, 1]})
@@ -55,7 +58,10 @@ def training_picture(evaluation: Evaluation, labels: Sequence[str]) -> Figure:
             continue
         left.plot(steps, values, color=f"C{k}", alpha=0.25, lw=0.8)
         left.plot(steps, _smooth(values), color=f"C{k}", lw=1.6, label=label)
-    for name, style, title in (("validation", "k.-", "validation loss"), ("error", "r.-", "relative L2 error in u")):
+    for name, style, title in (
+        ("validation", "k.-", "validation loss"),
+        ("error", "r.-", "relative L2 error in u"),
+    ):
         marked = [(row["step"], row[name]) for row in history if name in row]
         if marked:
             left.plot(*zip(*marked, strict=True), style, lw=1, ms=4, label=title)
@@ -79,8 +85,14 @@ def errors_picture(evaluation: Evaluation, labels: Sequence[str]) -> Figure:
     axes.bar(range(1, len(values) + 1), values, color=BLUE, width=0.8)
     mean = 100 * evaluation.relative_l2["mean"]
     axes.axhline(mean, color=RED, lw=1)
-    axes.annotate(f"mean {mean:.2f} %", (0.5, mean), (4, 3), textcoords="offset points", color=RED, fontsize=9)
-    axes.set(xlabel="held-out samples, sorted", ylabel="relative L2 error, %", xlim=(0.4, len(values) + 0.6))
+    axes.annotate(
+        f"mean {mean:.2f} %", (0.5, mean), (4, 3), textcoords="offset points", color=RED, fontsize=9
+    )
+    axes.set(
+        xlabel="held-out samples, sorted",
+        ylabel="relative L2 error, %",
+        xlim=(0.4, len(values) + 0.6),
+    )
     axes.tick_params(labelsize=8)
     return figure
 
@@ -91,5 +103,7 @@ def _smooth(values: np.ndarray, share: float = 0.03) -> np.ndarray:
     if width == 1:
         return values
     logs = np.log(np.maximum(values, 1e-300))
-    padded = np.concatenate([np.full(width // 2, logs[0]), logs, np.full(width - 1 - width // 2, logs[-1])])
+    padded = np.concatenate(
+        [np.full(width // 2, logs[0]), logs, np.full(width - 1 - width // 2, logs[-1])]
+    )
     return np.exp(np.convolve(padded, np.ones(width) / width, mode="valid"))

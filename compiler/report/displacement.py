@@ -10,11 +10,15 @@ def displacement(problem: Problem) -> Unknown | None:
     """The unknown that is the displacement of the body, or None.
 
     It is a vector with a component for every coordinate, and
-    - rigid translations cost nothing: the residuals hold its derivatives, never its value, as a velocity that is carried along has;
+    - rigid translations cost nothing: the residuals hold its derivatives, never its value, as a
+      velocity that is carried along has;
     - it does not flow: its highest derivative in time, where there is one, is not the first;
-    - it is the only unknown, or the problem minimises an energy. A velocity beside a pressure is a saddle point, not a minimum.
+    - it is the only unknown, or the problem minimises an energy. A velocity beside a pressure is a
+      saddle point, not a minimum.
     """
-    minimised = {name for each in problem.functionals if each.kind == "minimize" for name in each.unknowns}
+    minimised = {
+        name for each in problem.functionals if each.kind == "minimize" for name in each.unknowns
+    }
     found = [
         unknown
         for name, unknown in problem.unknowns.items()

@@ -16,11 +16,15 @@ LEADING = 9.0  # points between rows
 
 
 def rows(latex: str) -> list[list[str]]:
-    """The rows of an `aligned` display, and the cells of each. Column vectors and matrices become one-line ones."""
+    """The rows of an `aligned` display, and the cells of each. Column vectors and matrices
+    become one-line ones."""
     body = re.sub(r"\\begin\{pmatrix\}(.*?)\\end\{pmatrix\}", _in_line, latex, flags=re.S)
     body = body.replace(":=", r":\!=")
     body = re.sub(r"\\(begin|end)\{(aligned|gathered|split|align)\*?\}", "", body)
-    found = [[cell.strip() for cell in line.split("&")] for line in re.split(r"\\\\(?:\[[^\]]*\])?", body)]
+    found = [
+        [cell.strip() for cell in line.split("&")]
+        for line in re.split(r"\\\\(?:\[[^\]]*\])?", body)
+    ]
     return [[cell for k, cell in enumerate(line) if cell or k == 0] for line in found if any(line)]
 
 
@@ -38,15 +42,29 @@ def _entry(cell: str) -> str:
 
 
 def display(latex: str, kind: str = "svg") -> bytes:
-    """The display as SVG or PNG, its signs of equality under each other; a cell that cannot be set stands there as its source."""
+    """The display as SVG or PNG, its signs of equality under each other; a cell that cannot be
+    set stands there as its source."""
     figure = Figure(figsize=(1, 1), dpi=DPI)
     canvas = FigureCanvasAgg(figure)
-    texts = [[figure.text(0, 0, content(cell), fontsize=SIZE, math_fontfamily="cm") for cell in line] for line in rows(latex)]
+    texts = [
+        [figure.text(0, 0, content(cell), fontsize=SIZE, math_fontfamily="cm") for cell in line]
+        for line in rows(latex)
+    ]
     renderer = canvas.get_renderer()
-    sizes = [[renderer.get_text_width_height_descent(each.get_text(), each.get_fontproperties(), True) for each in line] for line in texts]
+    sizes = [
+        [
+            renderer.get_text_width_height_descent(each.get_text(), each.get_fontproperties(), True)
+            for each in line
+        ]
+        for line in texts
+    ]
     lefts = [0.0]  # of the columns; what ends a row may be as long as it likes
     for k in range(max(map(len, texts)) - 1):
-        lefts.append(lefts[-1] + max(line[k][0] for line in sizes if len(line) > k + 1) + (GAP if k == 0 else 3 * GAP))
+        lefts.append(
+            lefts[-1]
+            + max(line[k][0] for line in sizes if len(line) > k + 1)
+            + (GAP if k == 0 else 3 * GAP)
+        )
     signs = lefts[1] - GAP if len(lefts) > 1 else 0.0  # where the left-hand sides end
     ascents = [max(height - depth for _, height, depth in line) for line in sizes]
     depths = [max(depth for _, _, depth in line) for line in sizes]
@@ -57,10 +75,18 @@ def display(latex: str, kind: str = "svg") -> bytes:
     for line, measured, ascent, depth in zip(texts, sizes, ascents, depths, strict=True):
         baseline -= ascent + LEADING / 2
         for k, (text, (own, _, _)) in enumerate(zip(line, measured, strict=True)):
-            text.set_position(((max(0.0, signs - own) if k == 0 else lefts[k]) / width, baseline / height))
+            text.set_position(
+                ((max(0.0, signs - own) if k == 0 else lefts[k]) / width, baseline / height)
+            )
         baseline -= depth + LEADING / 2
     out = io.BytesIO()
-    figure.savefig(out, format=kind, transparent=kind == "svg", dpi=3 * DPI, metadata={"Date": None} if kind == "svg" else None)
+    figure.savefig(
+        out,
+        format=kind,
+        transparent=kind == "svg",
+        dpi=3 * DPI,
+        metadata={"Date": None} if kind == "svg" else None,
+    )
     return out.getvalue()
 
 

@@ -38,12 +38,20 @@ def evaluate(
     report: bool = True,
     display: Display | None = None,
 ) -> Evaluation:
-    """Compares a run with the reference solver and writes evaluation.json, pictures and report.html into its directory.
+    """Compares a run with the reference solver and writes evaluation.json, pictures and report.html
+    into its directory.
 
     See `compiler.evaluation.evaluate.compare_with_reference`, which does all but the report.
     """
     evaluation = compare_with_reference(
-        directory, samples, checkpoint=checkpoint, model=model, resolution=resolution, sampler=sampler, solver=solver, display=display
+        directory,
+        samples,
+        checkpoint=checkpoint,
+        model=model,
+        resolution=resolution,
+        sampler=sampler,
+        solver=solver,
+        display=display,
     )
     if report:
         write_report(evaluation)
@@ -54,7 +62,10 @@ def write_report(evaluation: Evaluation) -> None:
     """Writes DIR/pictures/*.png and DIR/report.html."""
     run = evaluation.run
     loss = compile_loss(run.problem)
-    figures = {name: sample_picture(evaluation, sample, f"{name} sample", loss) for name, sample in evaluation.ranked().items()}
+    figures = {
+        name: sample_picture(evaluation, sample, f"{name} sample", loss)
+        for name, sample in evaluation.ranked().items()
+    }
     figures |= {chart.name: chart.draw(evaluation, [*loss.labels, LABEL]) for chart in CHARTS}
     images = {name: png(figure) for name, figure in figures.items()}
     refuse_links(run.directory)
@@ -74,8 +85,9 @@ def page(evaluation: Evaluation, images: dict[str, bytes]) -> str:
     seen = f"{run.options.solutions} solved samples" if run.options.solutions else "physics alone"
     seen = f"physics and {seen}" if run.options.solutions and run.options.physics else seen
     lead = (
-        f"{operator}, trained from {seen} for {run.step} of {run.options.steps} steps ({_duration(trained)}, {last['processes']} "
-        f"process, {last['device']}); compared with the reference solver on {len(evaluation.samples)} held-out samples."
+        f"{operator}, trained from {seen} for {run.step} of {run.options.steps} steps"
+        f" ({_duration(trained)}, {last['processes']} process, {last['device']}); compared with the"
+        f" reference solver on {len(evaluation.samples)} held-out samples."
     )
     headline = [
         (f"{100 * error['mean']:.2f} %", f"mean relative L2 error{_of_worst(evaluation)}", "first"),
@@ -83,20 +95,32 @@ def page(evaluation: Evaluation, images: dict[str, bytes]) -> str:
         (f"{evaluation.relative_squared_error['median']:.1e}", "median relative squared error", ""),
         (_duration(seconds["operator"]), "operator, a sample", ""),
         (_duration(seconds["reference"]), "reference solver, a sample", ""),
-        (f"{seconds['reference'] / seconds['operator']:.2g}", "reference time over operator time", ""),
+        (
+            f"{seconds['reference'] / seconds['operator']:.2g}",
+            "reference time over operator time",
+            "",
+        ),
     ]
     template = Template(files("compiler.report").joinpath("report.html").read_text())
     return template.substitute(
         name=html.escape(run.problem.name.replace("_", " ")),
         lead=html.escape(lead),
-        figures="".join(f'<div class="{kind}"><b>{value}</b><span>{text}</span></div>' for value, text, kind in headline),
+        figures="".join(
+            f'<div class="{kind}"><b>{value}</b><span>{text}</span></div>'
+            for value, text, kind in headline
+        ),
         warnings=_warnings(evaluation),
-        equations=f'<img alt="the problem in formulas" src="{_uri(display(run.problem.to_latex()), "svg+xml")}">',
+        equations=(
+            '<img alt="the problem in formulas"'
+            f' src="{_uri(display(run.problem.to_latex()), "svg+xml")}">'
+        ),
         text=html.escape(run.problem.to_dsl()),
         summary=_summary(evaluation),
         errors=_charts("samples", images),
         samples="".join(
-            f'<section class="card"><img alt="{name} held-out sample" src="{_uri(images[name])}"></section>' for name in evaluation.ranked()
+            f'<section class="card"><img alt="{name} held-out sample"'
+            f' src="{_uri(images[name])}"></section>'
+            for name in evaluation.ranked()
         ),
         training=_charts("training", images),
         options=_options(evaluation),
@@ -106,7 +130,9 @@ def page(evaluation: Evaluation, images: dict[str, bytes]) -> str:
 
 def _charts(part: str, images: dict[str, bytes]) -> str:
     shown = [(chart.text, _uri(images[chart.name])) for chart in CHARTS if chart.part == part]
-    return "\n".join(f'<section class="card"><img alt="{text}" src="{uri}"></section>' for text, uri in shown)
+    return "\n".join(
+        f'<section class="card"><img alt="{text}" src="{uri}"></section>' for text, uri in shown
+    )
 
 
 def _warnings(evaluation: Evaluation) -> str:
@@ -116,20 +142,27 @@ def _warnings(evaluation: Evaluation) -> str:
     for index, text in evaluation.failures.items():
         notes.append(f"The reference solver gave up on sample {index}, which is left out: {text}")
     for index, shares in evaluation.violations.items():
-        found = ", ".join(f"{label} at {100 * share:.2g} % of the points" for label, share in shares.items())
+        found = ", ".join(
+            f"{label} at {100 * share:.2g} % of the points" for label, share in shares.items()
+        )
         notes.append(f"Sample {index} violates {found}.")
     notes += [f"{remark[0].upper()}{remark[1:]}." for remark in evaluation.remarks]
     notes += [f"Sample {index}: {text}." for index, text in evaluation.alarms.items()]
     notes += [f"{evaluation.doubt[:1].upper()}{evaluation.doubt[1:]}."] if evaluation.doubt else []
     for name, values in evaluation.outputs.items():
         if values is None:
-            why = next(each.outputs[name].why for each in evaluation.samples if each.outputs[name].why)
+            why = next(
+                each.outputs[name].why for each in evaluation.samples if each.outputs[name].why
+            )
             notes.append(f"Output {name} is not compared: {why}.")
     return "".join(f'<p class="warning">{html.escape(note)}</p>' for note in notes)
 
 
 def _summary(evaluation: Evaluation) -> str:
-    lines = [[text, *(f"{values[key]:.3e}" for key in ("mean", "median", "max"))] for text, values in rows(evaluation).items()]
+    lines = [
+        [text, *(f"{values[key]:.3e}" for key in ("mean", "median", "max"))]
+        for text, values in rows(evaluation).items()
+    ]
     return table(["", "mean", "median", "max"], lines)
 
 
@@ -140,7 +173,13 @@ def _of_worst(evaluation: Evaluation) -> str:
 def _mean_of_unknowns(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     if len(evaluation.unknowns) == 1:
         return []
-    return [(f"{100 * evaluation.mean_of_unknowns['mean']:.2f} %", f"mean over {', '.join(evaluation.unknowns)}", "")]
+    return [
+        (
+            f"{100 * evaluation.mean_of_unknowns['mean']:.2f} %",
+            f"mean over {', '.join(evaluation.unknowns)}",
+            "",
+        )
+    ]
 
 
 def _each(evaluation: Evaluation) -> str:
@@ -149,22 +188,38 @@ def _each(evaluation: Evaluation) -> str:
         + [_duration(each.operator_seconds), _duration(each.reference_seconds)]
         for each in evaluation.samples
     ]
-    return table(["sample", "relative L2 error", "relative squared error", "operator", "reference"], lines)
+    return table(
+        ["sample", "relative L2 error", "relative squared error", "operator", "reference"], lines
+    )
 
 
 def _outputs(evaluation: Evaluation) -> str:
     """The values of declared outputs in every sample, those that are numbers."""
-    numbers = [name for name in evaluation.outputs if evaluation.samples[0].outputs[name].operator is not None]
+    numbers = [
+        name
+        for name in evaluation.outputs
+        if evaluation.samples[0].outputs[name].operator is not None
+    ]
     if not numbers:
         return ""
     lines = [
         [
             str(each.index),
-            *(text for name in numbers for text in (_number(each.outputs[name].operator), _number(each.outputs[name].reference))),
+            *(
+                text
+                for name in numbers
+                for text in (
+                    _number(each.outputs[name].operator),
+                    _number(each.outputs[name].reference),
+                )
+            ),
         ]
         for each in evaluation.samples
     ]
-    return table(["sample", *(f"{name}, {who}" for name in numbers for who in ("operator", "reference"))], lines)
+    return table(
+        ["sample", *(f"{name}, {who}" for name in numbers for who in ("operator", "reference"))],
+        lines,
+    )
 
 
 def _number(value: Any) -> str:
@@ -175,8 +230,13 @@ def _number(value: Any) -> str:
 
 def _options(evaluation: Evaluation) -> str:
     run = evaluation.run
-    parameters = sum(each.numel() * (2 if each.is_complex() else 1) for each in run.model.parameters())
-    values = {"parameters": parameters, **{name: getattr(run.options, name) for name in run.options.__slots__}}
+    parameters = sum(
+        each.numel() * (2 if each.is_complex() else 1) for each in run.model.parameters()
+    )
+    values = {
+        "parameters": parameters,
+        **{name: getattr(run.options, name) for name in run.options.__slots__},
+    }
     if run.recipe:
         values = {"operator": run.recipe.operator, **run.recipe.options, **values}
     values |= {name: f"{value:.6g} (found)" for name, value in run.trainables.items()}

@@ -30,19 +30,34 @@ FLOOR = 1e-12  # less is drawn as this
 
 
 @torch.no_grad()
-def residual(loss: PhysicsLoss, sample: Sample, points: Tensor, trainables: Mapping[str, float], block: int = 2048) -> Tensor:
-    """The Euclidean norm over all equations of the residual at the points, taken in blocks. Shapes: "1 k D" -> "k"."""
-    inputs = {name: lambda x, name=name: sample.batch.evaluate(name, x) for name in loss.problem.inputs}
+def residual(
+    loss: PhysicsLoss,
+    sample: Sample,
+    points: Tensor,
+    trainables: Mapping[str, float],
+    block: int = 2048,
+) -> Tensor:
+    """The Euclidean norm over all equations of the residual at the points, taken in blocks.
+    Shapes: "1 k D" -> "k"."""
+    inputs = {
+        name: lambda x, name=name: sample.batch.evaluate(name, x) for name in loss.problem.inputs
+    }
     norms = []
     for part in points.split(block, dim=1):
-        found = loss.residuals(sample.field, part, inputs, {**sample.batch.params, **together(loss.problem, trainables)})
+        found = loss.residuals(
+            sample.field,
+            part,
+            inputs,
+            {**sample.batch.params, **together(loss.problem, trainables)},
+        )
         norms.append(torch.cat(list(found.values()), -1)[0].square().sum(-1).sqrt())
     return torch.cat(norms)
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Values on a canvas, one for each of its points. `limits` are those of the colours, None what the values reach."""
+    """Values on a canvas, one for each of its points. `limits` are those of the colours, None
+    what the values reach."""
 
     title: str
     canvas: PlotGrid
@@ -54,10 +69,12 @@ class Panel:
 def sample_picture(evaluation: Evaluation, sample: Sample, title: str, loss: PhysicsLoss) -> Figure:
     """Prediction, reference, error and residual of a sample, one row a component.
 
-    A displacement is drawn whole, by its length: the prediction on the body as predicted, all else on the body as solved.
+    A displacement is drawn whole, by its length: the prediction on the body as predicted, all else
+    on the body as solved.
     """
     problem, trainables = evaluation.run.problem, evaluation.run.trainables
-    ground, coarse = (canvas(problem, sample.batch, sample.truth, share) for share in (1, 0.5))  # a residual costs several values
+    # a residual costs several values
+    ground, coarse = (canvas(problem, sample.batch, sample.truth, share) for share in (1, 0.5))
     found, truth = _values(sample.field, ground), _values(sample.truth, ground)
     if sample.sign is not None:  # of no meaning: drawn as the reference has it
         found = found * sample.sign[0].numpy()
@@ -70,7 +87,13 @@ def sample_picture(evaluation: Evaluation, sample: Sample, title: str, loss: Phy
         return figure
     predicted, solved = ground.placed(found), ground.placed(truth)
     logs = np.log10(np.maximum(remaining, FLOOR))
-    left = Panel("log10 |residual|", coarse.placed(_values(sample.truth, coarse)), logs, "cividis", (np.nanpercentile(logs, 1), None))
+    left = Panel(
+        "log10 |residual|",
+        coarse.placed(_values(sample.truth, coarse)),
+        logs,
+        "cividis",
+        (np.nanpercentile(logs, 1), None),
+    )
     figure, panels = _figure(len(ground.rows), 4, title, solved, slot=13 / 4)
     for k, (name, row) in enumerate(ground.rows.items()):
         own, right = _length(found[:, row]), _length(truth[:, row])
@@ -86,13 +109,16 @@ def sample_picture(evaluation: Evaluation, sample: Sample, title: str, loss: Phy
 
 
 def reference_picture(problem: Problem, batch: Any, truth: Callable[[Tensor], Tensor]) -> Figure:
-    """A reference solution: its mesh where that is plane, and every component; a displacement whole, on the body it moves."""
+    """A reference solution: its mesh where that is plane, and every component; a displacement
+    whole, on the body it moves."""
     ground = canvas(problem, batch, truth)
     values = _values(truth, ground)
     place = ground.placed(values)
     drawn = [Panel(name, place, _length(values[:, row])) for name, row in ground.rows.items()]
     meshed = isinstance(ground, Body)
-    figure, (panels,) = _figure(1, len(drawn) + meshed, _titled(problem.name.replace("_", " "), ground), place, slot=4.6)
+    figure, (panels,) = _figure(
+        1, len(drawn) + meshed, _titled(problem.name.replace("_", " "), ground), place, slot=4.6
+    )
     if len(ground.axes) == 1:
         for axes, panel in zip(panels, drawn, strict=True):
             axes.plot(ground.points[0, :, 0], panel.values, color=BLUE)
@@ -123,14 +149,22 @@ def _length(values: Array) -> Array:
     return values[:, 0] if values.shape[1] == 1 else np.linalg.norm(values, axis=1)
 
 
-def _figure(rows: int, columns: int, title: str, ground: PlotGrid, slot: float) -> tuple[Figure, np.ndarray]:
-    """A figure with panels "rows columns" as wide as `slot` and as high as the canvas asks; a low one gets twice the width, half a row."""
+def _figure(
+    rows: int, columns: int, title: str, ground: PlotGrid, slot: float
+) -> tuple[Figure, np.ndarray]:
+    """A figure with panels "rows columns" as wide as `slot` and as high as the canvas asks; a
+    low one gets twice the width, half a row."""
     across = columns if ground.ratio > LOW else max(1, columns // 2)
     count, width = rows * columns, slot * columns / across
     down = math.ceil(count / across)
-    figure = Figure(figsize=(across * width, down * ((width - 1) * min(ground.ratio, 1.5) + 0.8) + 0.4), layout="constrained")
+    figure = Figure(
+        figsize=(across * width, down * ((width - 1) * min(ground.ratio, 1.5) + 0.8) + 0.4),
+        layout="constrained",
+    )
     figure.suptitle(title, fontsize=12)
-    panels = figure.subplots(down, across, squeeze=False, sharex=True, sharey=len(ground.axes) > 1).ravel()
+    panels = figure.subplots(
+        down, across, squeeze=False, sharex=True, sharey=len(ground.axes) > 1
+    ).ravel()
     for axes in panels[count:]:
         axes.remove()
     return figure, panels[:count].reshape(rows, columns)
@@ -138,10 +172,16 @@ def _figure(rows: int, columns: int, title: str, ground: PlotGrid, slot: float) 
 
 def _draw(row: Sequence[Axes], panels: Sequence[Panel]) -> None:
     for axes, panel in zip(row, panels, strict=False):
-        shown = panel.canvas.shade(axes, panel.values, cmap=panel.colours, vmin=panel.limits[0], vmax=panel.limits[1])
+        shown = panel.canvas.shade(
+            axes, panel.values, cmap=panel.colours, vmin=panel.limits[0], vmax=panel.limits[1]
+        )
         low, high = shown.get_clim()
-        beyond = ("neither", "min", "max", "both")[(panel.values.min() < low) + 2 * (panel.values.max() > high)]
-        bar = axes.figure.colorbar(shown, cax=axes.inset_axes((1.03, 0, 0.03, 1)), ticks=MaxNLocator(4), extend=beyond)
+        beyond = ("neither", "min", "max", "both")[
+            (panel.values.min() < low) + 2 * (panel.values.max() > high)
+        ]
+        bar = axes.figure.colorbar(
+            shown, cax=axes.inset_axes((1.03, 0, 0.03, 1)), ticks=MaxNLocator(4), extend=beyond
+        )
         bar.ax.tick_params(labelsize=8)
         _label(axes, panel.title, panel.canvas)
     for axes in row[len(panels) :]:
@@ -157,7 +197,12 @@ def _label(axes: Axes, title: str, ground: PlotGrid) -> None:
     axes.label_outer()
 
 
-def _curves(panels: Sequence[Axes], name: str, values: tuple[PlotGrid, Array, Array], left: tuple[PlotGrid, Array]) -> None:
+def _curves(
+    panels: Sequence[Axes],
+    name: str,
+    values: tuple[PlotGrid, Array, Array],
+    left: tuple[PlotGrid, Array],
+) -> None:
     (ground, found, truth), (coarse, remaining) = values, left
     x, sparse = ground.points[0, :, 0].cpu(), coarse.points[0, :, 0].cpu()
     panels[0].plot(x, truth, color=GREY, lw=2.5, label="reference")

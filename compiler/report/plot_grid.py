@@ -1,4 +1,5 @@
-"""What a sample is drawn on: the plane mesh of its reference solution, moved where an unknown moves it, or a regular grid."""
+"""What a sample is drawn on: the plane mesh of its reference solution, moved where an unknown
+moves it, or a regular grid."""
 
 from __future__ import annotations
 
@@ -27,9 +28,8 @@ RESOLUTION = 160  # pixels along the longer side of the box of a domain
 class PlotGrid(Protocol):
     """Points at which values are asked for, and how these are shown.
 
-    `rows` says what is drawn, title -> channels of the values; `axes` names what runs across and upward, `note` what is held fixed;
-    `ratio` is height over width.
-    Shapes: points "1 k D".
+    `rows` says what is drawn, title -> channels of the values; `axes` names what runs across and
+    upward, `note` what is held fixed; `ratio` is height over width. Shapes: points "1 k D".
     """
 
     @property
@@ -56,7 +56,8 @@ class PlotGrid(Protocol):
 class Raster:
     """A regular grid over a sample's domain, and which of its points lie inside.
 
-    `inside` is "h w" (or "w" for a curve), `extent` the limits of the axes, `aspect` as in matplotlib.
+    `inside` is "h w" (or "w" for a curve), `extent` the limits of the axes, `aspect` as in
+    matplotlib.
     """
 
     points: Tensor
@@ -70,7 +71,11 @@ class Raster:
     @property
     def ratio(self) -> float:
         left, right, bottom, top = self.extent
-        return (top - bottom) / (right - left) if self.aspect == "equal" and len(self.axes) > 1 else 0.85
+        return (
+            (top - bottom) / (right - left)
+            if self.aspect == "equal" and len(self.axes) > 1
+            else 0.85
+        )
 
     def placed(self, values: Array) -> Raster:
         return self
@@ -88,7 +93,8 @@ class Raster:
 
 @dataclass(frozen=True)
 class Body:
-    """A plane mesh; `shift` are the channels that move it, `rest` is where it was before they did."""
+    """A plane mesh; `shift` are the channels that move it, `rest` is where it was before they
+    did."""
 
     points: Tensor
     sheet: PlotMesh
@@ -124,7 +130,8 @@ class Body:
 
 
 def canvas(problem: Problem, batch: Any, truth: object, share: float = 1.0) -> PlotGrid:
-    """The mesh of a reference solution in the plane, else a raster; of a share of the resolution along an axis."""
+    """The mesh of a reference solution in the plane, else a raster; of a share of the resolution
+    along an axis."""
     if isinstance(truth, Solution) and len(problem.coordinates) == 2:
         return body(problem, batch, truth, round(TRIANGLES * share**2))
     return raster(problem, batch, round(RESOLUTION * share))
@@ -149,21 +156,30 @@ def body(problem: Problem, batch: Any, truth: Solution, triangles: int = TRIANGL
 
 
 def rows_of(problem: Problem, whole: Unknown | None = None) -> dict[str, list[int]]:
-    """Title -> channels: the components one by one, or all of an unknown that is drawn whole, by its length."""
+    """Title -> channels: the components one by one, or all of an unknown that is drawn whole, by
+    its length."""
     rows: dict[str, list[int]] = {}
     for unknown in problem.unknowns.values():
         channels = [problem.components.index(name) for name in unknown.components]
-        rows |= {f"|{unknown.name}|": channels} if unknown is whole else {problem.components[k]: [k] for k in channels}
+        rows |= (
+            {f"|{unknown.name}|": channels}
+            if unknown is whole
+            else {problem.components[k]: [k] for k in channels}
+        )
     return rows
 
 
 def raster(problem: Problem, batch: Any, resolution: int = RESOLUTION) -> Raster:
-    """The points at which a sample is drawn: a curve in 1D, an image of (x, t), of (x, y) at the last time, of a middle slice in 3D."""
+    """The points at which a sample is drawn: a curve in 1D, an image of (x, t), of (x, y) at the
+    last time, of a middle slice in 3D."""
     region = domain(problem)
     own = batch.points[region.name].points
     space, time = len(problem.coordinates), problem.time
     lower, upper = batch.geometry[region.name].box()
-    limits = [(each.name, low, high) for each, low, high in zip(problem.coordinates, lower.tolist(), upper.tolist(), strict=True)]
+    limits = [
+        (each.name, low, high)
+        for each, low, high in zip(problem.coordinates, lower.tolist(), upper.tolist(), strict=True)
+    ]
     if time is not None and space == 1:
         limits.append((time.name, float(time.start), float(time.end)))
     drawn, sliced = limits[:2], limits[2:]
@@ -173,9 +189,16 @@ def raster(problem: Problem, batch: Any, resolution: int = RESOLUTION) -> Raster
 
     spacetime = time is not None and space == 1
     longest = max(high - low for _, low, high in drawn)
-    counts = [resolution if spacetime else max(2, round(resolution * (high - low) / longest)) for _, low, high in drawn]
-    ticks = [torch.linspace(low, high, count, dtype=own.dtype) for (_, low, high), count in zip(drawn, counts, strict=True)]
-    columns = list(reversed(torch.meshgrid(*reversed(ticks), indexing="ij")))  # "h w" each, the first coordinate across
+    counts = [
+        resolution if spacetime else max(2, round(resolution * (high - low) / longest))
+        for _, low, high in drawn
+    ]
+    ticks = [
+        torch.linspace(low, high, count, dtype=own.dtype)
+        for (_, low, high), count in zip(drawn, counts, strict=True)
+    ]
+    # "h w" each, the first coordinate across
+    columns = list(reversed(torch.meshgrid(*reversed(ticks), indexing="ij")))
     shape = columns[0].shape
     columns += [torch.full(shape, value, dtype=own.dtype) for _, value in fixed]
     points = torch.stack(columns, -1).reshape(1, -1, len(columns)).to(own.device)
@@ -184,4 +207,12 @@ def raster(problem: Problem, batch: Any, resolution: int = RESOLUTION) -> Raster
     note = ", ".join(f"{name} = {value:.3g}" for name, value in fixed)
     mask = inside.cpu().numpy().reshape(shape)
     extent, axes = (left, right, bottom, top), tuple(name for name, _, _ in drawn)
-    return Raster(points[:, inside], mask, extent, rows_of(problem), axes, "auto" if spacetime else "equal", note)
+    return Raster(
+        points[:, inside],
+        mask,
+        extent,
+        rows_of(problem),
+        axes,
+        "auto" if spacetime else "equal",
+        note,
+    )

@@ -1,4 +1,5 @@
-"""Plane meshes drawn as they are, curved cells curved: values shaded, sides of cells and the rim of the body as lines."""
+"""Plane meshes drawn as they are, curved cells curved: values shaded, sides of cells and the rim
+of the body as lines."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ FINEST = 8  # parts of a side: more show no more of a quadratic function
 class PlotMesh:
     """The cells of a mesh cut into small triangles, and their sides, as numbers of common points.
 
-    Shapes: points "n 2", triangles "m 3", sides "s k" and among them rim "r k", those with nothing on the other side.
+    Shapes: points "n 2", triangles "m 3", sides "s k" and among them rim "r k", those with nothing
+    on the other side.
     """
 
     points: Array
@@ -59,25 +61,43 @@ def sheet(mesh: skfem.Mesh, triangles: int = TRIANGLES) -> PlotMesh:
         raise SolverError(f"a mesh in {mesh.dim()}D is no sheet; save_vtk writes it")
     corners = mesh.elem.refdom.p.T.astype(int)
     each = triangles / (mesh.nelements * (len(corners) - 2))
-    nodes, pieces, edges = cut(corners, mesh.elem.refdom.facets, int(np.clip(round(each**0.5), 2, FINEST)))
+    nodes, pieces, edges = cut(
+        corners, mesh.elem.refdom.facets, int(np.clip(round(each**0.5), 2, FINEST))
+    )
     places = mesh.mapping().F(nodes)  # "2 e n"
     flat = places.reshape(2, -1).T
-    grid = np.round(flat / (1e-9 * np.ptp(flat))).astype(np.int64)  # neighbours agree on their common side up to roundoff
+    # neighbours agree on their common side up to roundoff
+    grid = np.round(flat / (1e-9 * np.ptp(flat))).astype(np.int64)
     _, first, numbers = np.unique(grid, axis=0, return_index=True, return_inverse=True)
     numbers = numbers.reshape(places.shape[1:])
     cells = mesh.f2t[0]
     local = np.argmax(mesh.t2f[:, cells] == np.arange(len(cells)), axis=0)
     sides = numbers[cells[:, None], edges[local]]
-    return PlotMesh(flat[first], numbers[:, pieces].reshape(-1, 3), sides, sides[mesh.boundary_facets()], mesh.nelements)
+    return PlotMesh(
+        flat[first],
+        numbers[:, pieces].reshape(-1, 3),
+        sides,
+        sides[mesh.boundary_facets()],
+        mesh.nelements,
+    )
 
 
 def cut(corners: Numbers, facets: list[list[int]], parts: int) -> tuple[Array, Numbers, Numbers]:
-    """A reference cell with its sides in `parts`: nodes "2 n", triangles "m 3", and the nodes along every facet "f k"."""
+    """A reference cell with its sides in `parts`: nodes "2 n", triangles "m 3", and the nodes
+    along every facet "f k"."""
     full = len(corners) == 4
     steps = [(i, j) for j in range(parts + 1) for i in range(parts + 1) if full or i + j <= parts]
     number = {step: k for k, step in enumerate(steps)}
-    halves = [half for i, j in steps for half in (((i, j), (i + 1, j), (i, j + 1)), ((i + 1, j), (i + 1, j + 1), (i, j + 1)))]
-    pieces = [[number[step] for step in half] for half in halves if all(step in number for step in half)]
-    chains = [[(parts - k) * corners[a] + k * corners[b] for k in range(parts + 1)] for a, b in facets]
+    halves = [
+        half
+        for i, j in steps
+        for half in (((i, j), (i + 1, j), (i, j + 1)), ((i + 1, j), (i + 1, j + 1), (i, j + 1)))
+    ]
+    pieces = [
+        [number[step] for step in half] for half in halves if all(step in number for step in half)
+    ]
+    chains = [
+        [(parts - k) * corners[a] + k * corners[b] for k in range(parts + 1)] for a, b in facets
+    ]
     edges = [[number[tuple(step.tolist())] for step in chain] for chain in chains]
     return np.array(steps).T / parts, np.array(pieces), np.array(edges)

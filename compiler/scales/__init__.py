@@ -1,7 +1,9 @@
-"""Units and scales: a problem is computed in local, scaled coordinates and sizes, and answered in the user's.
+"""Units and scales: a problem is computed in local, scaled coordinates and sizes, and answered in
+the user's.
 
-`scaled(problem)` is the one place where this is decided. Sampling, building, training and the losses run on the scaled problem; batches,
-fields and residuals are handed out in the coordinates and units that the problem was written in.
+`scaled(problem)` is the one place where this is decided. Sampling, building, training and the
+losses run on the scaled problem; batches, fields and residuals are handed out in the coordinates
+and units that the problem was written in.
 """
 
 from __future__ import annotations
@@ -23,16 +25,20 @@ __all__ = ["Frame", "component_sizes", "scaled"]
 
 
 def scaled(problem: Problem) -> tuple[Frame, Problem]:
-    """The frame of a problem and the problem in it, which is the problem itself, the same object, where the frame is trivial."""
+    """The frame of a problem and the problem in it, which is the problem itself, the same
+    object, where the frame is trivial."""
     frame, local = _scaled(problem, files(problem))
-    return frame, problem if frame.trivial else local  # of equal problems the first one is remembered
+    # of equal problems the first one is remembered
+    return frame, problem if frame.trivial else local
 
 
 @lru_cache(maxsize=64)
 def _scaled(problem: Problem, read: tuple[Any, ...]) -> tuple[Frame, Problem]:
     try:
         return _measured(problem)
-    except RecursionError:  # SymPy 1.14 turns in circles on some choices whose conditions hold other numbers than they were written with
+    except RecursionError:
+        # SymPy 1.14 turns in circles on some choices whose conditions hold other numbers than they
+        # were written with
         return Frame(tuple(0 * x for x in problem.coordinates)), problem
 
 
@@ -44,7 +50,9 @@ def _measured(problem: Problem) -> tuple[Frame, Problem]:
         inputs = input_sizes(local)
         frame, local = _again(problem, replace(frame, fields=Table(inputs)))
         sizes = field_and_residual_sizes(local, inputs, frame.length)
-    except ProblemError:  # of what cannot be drawn nothing can be measured; who asks for it is told why
+    except (
+        ProblemError
+    ):  # of what cannot be drawn nothing can be measured; who asks for it is told why
         return _again(problem, frame)
     return _again(
         problem,
@@ -60,8 +68,9 @@ def _measured(problem: Problem) -> tuple[Frame, Problem]:
 
 
 def _placed(problem: Problem) -> tuple[Frame, Problem]:
-    """The frame of coordinates and params; only of time where a shape or a law cannot be mapped, or the domain is not known yet: its
-    params have no law."""
+    """The frame of coordinates and params; only of time where a shape or a law cannot be mapped, or
+    the domain is not known yet: its params have no law.
+    """
     try:
         return _again(problem, coordinates(problem))
     except (Unscalable, ProblemError):

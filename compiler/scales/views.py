@@ -1,4 +1,5 @@
-"""What is computed in a frame, seen from outside, and what the user has, seen from inside: functions, geometries, fields and batches."""
+"""What is computed in a frame, seen from outside, and what the user has, seen from inside:
+functions, geometries, fields and batches."""
 
 from __future__ import annotations
 
@@ -23,12 +24,14 @@ from operators.jets.jet import Jet, JetSpace
 from pdespec.geometry import Boundary, Domain
 from pdespec.statements.problem import Problem
 
-# ---------------------------------------------------------------------------------------------------------------- input functions
+# --------------------------------------------------------------------------------------------------
+# input functions
 
 
 @dataclass(frozen=True)
 class CarriedFunction:
-    """An input function `inner` of `frame.outward` of the points, in the unit of the user, as one of the computed problem.
+    """An input function `inner` of `frame.outward` of the points, in the unit of the user, as one
+    of the computed problem.
 
     `domain` is the one whose continuation `inner` knows. Shapes: points "b n D" -> "b n c".
     """
@@ -49,14 +52,16 @@ class CarriedFunction:
         return (values / self.size).to(points.dtype)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> CarriedFunction:
-        """Far from the origin the coefficients stay in float64, as the coordinates do that they are multiplied with."""
+        """Far from the origin the coefficients stay in float64, as the coordinates do that they
+        are multiplied with."""
         kept = (lambda tensor: function(tensor).to(tensor.dtype)) if self.frame.far else function
         return replace(self, inner=self.inner.map(kept))
 
 
 @dataclass(frozen=True)
 class ShiftedFunction:
-    """A function that was drawn near the origin, with coefficients of `dtype`, at the user's points."""
+    """A function that was drawn near the origin, with coefficients of `dtype`, at the user's
+    points."""
 
     inner: InputFunction
     shift: Frame
@@ -79,9 +84,15 @@ class ShiftedFunction:
 
 
 def parted(frame: Frame) -> tuple[Frame, Frame]:
-    """A frame as a shift, and then a change of lengths and durations: laws are the same everywhere, and are drawn between the two."""
+    """A frame as a shift, and then a change of lengths and durations: laws are the same
+    everywhere, and are drawn between the two."""
     shift = Frame(frame.origin, start=frame.start)
-    return shift, Frame(tuple(0 * x for x in frame.origin), frame.length, duration=frame.duration, params=frame.params)
+    return shift, Frame(
+        tuple(0 * x for x in frame.origin),
+        frame.length,
+        duration=frame.duration,
+        params=frame.params,
+    )
 
 
 @draw_functions.register
@@ -92,19 +103,35 @@ def _(law: Carried, components: int, place: Place, chance: Chance) -> CarriedFun
     domain: Domain = carried(declaration.region.domain, shift)  # type: ignore[assignment]
     lower, upper = box(domain)
     if declaration.time is not None:
-        start, end = (float(each - law.frame.start) for each in (declaration.time.start, declaration.time.end))
+        start, end = (
+            float(each - law.frame.start) for each in (declaration.time.start, declaration.time.end)
+        )
         lower, upper = (*lower, start), (*upper, end)
-    params = {name: near.param_outward(name, value.double()) for name, value in local.params.items()}
-    own = replace(place, geometry=Geometry(domain, params, local.size, torch.float64, local.device), lower=lower, upper=upper)
-    return CarriedFunction(draw_functions(declaration.law, components, own, chance), near, law.frame.size(declaration.name), domain)
+    params = {
+        name: near.param_outward(name, value.double()) for name, value in local.params.items()
+    }
+    own = replace(
+        place,
+        geometry=Geometry(domain, params, local.size, torch.float64, local.device),
+        lower=lower,
+        upper=upper,
+    )
+    return CarriedFunction(
+        draw_functions(declaration.law, components, own, chance),
+        near,
+        law.frame.size(declaration.name),
+        domain,
+    )
 
 
-# ------------------------------------------------------------------------------------------------------------------------ geometry
+# --------------------------------------------------------------------------------------------------
+# geometry
 
 
 @dataclass(frozen=True)
 class OuterGeometry(Geometry):
-    """A geometry of the frame, asked and answering in the user's coordinates and units. Shapes and errors as those of `Geometry`."""
+    """A geometry of the frame, asked and answering in the user's coordinates and units. Shapes
+    and errors as those of `Geometry`."""
 
     local: Any = None
     frame: Any = None
@@ -129,7 +156,9 @@ class OuterGeometry(Geometry):
 
     def factor(self, boundaries: Any, points: Tensor) -> Tensor:
         chosen = [boundaries] if isinstance(boundaries, Boundary) else list(boundaries)
-        return self._length(self.local.factor(list(map(self._local_boundary, chosen)), self._within(points)), points)
+        return self._length(
+            self.local.factor(list(map(self._local_boundary, chosen)), self._within(points)), points
+        )
 
     def depth(self, points: Tensor) -> Tensor:
         return self._length(self.local.depth(self._within(points)), points)
@@ -141,7 +170,9 @@ class OuterGeometry(Geometry):
     def interior(self, n: int, generator: torch.Generator | Chance, sobol: bool = True) -> Tensor:
         return self.frame.outward(self.local.interior(n, generator, sobol))
 
-    def boundary(self, boundary: Boundary, n: int, generator: torch.Generator | Chance, sobol: bool = True) -> tuple[Tensor, Tensor]:
+    def boundary(
+        self, boundary: Boundary, n: int, generator: torch.Generator | Chance, sobol: bool = True
+    ) -> tuple[Tensor, Tensor]:
         points, normals = self.local.boundary(self._local_boundary(boundary), n, generator, sobol)
         outer = self.frame.outward(points)
         return outer, normals.to(outer.dtype)
@@ -152,7 +183,9 @@ class OuterGeometry(Geometry):
         return self.local.measure(inner) * float(self.frame.length) ** dim
 
     def measure_error(self, region: Any = None) -> float:
-        return self.local.measure_error(self._local_boundary(region) if isinstance(region, Boundary) else None)
+        return self.local.measure_error(
+            self._local_boundary(region) if isinstance(region, Boundary) else None
+        )
 
     def box(self) -> tuple[Tensor, Tensor]:
         lower, upper = self.local.box()
@@ -165,15 +198,19 @@ class OuterGeometry(Geometry):
 def outer_geometry(local: Geometry, domain: Domain, frame: Frame) -> OuterGeometry:
     """A geometry of the frame as one of the user's domain."""
     params = {name: frame.param_outward(name, value) for name, value in local.params.items()}
-    return OuterGeometry(domain, params, local.size, frame.outer_dtype(local.dtype), local.device, local, frame)
+    return OuterGeometry(
+        domain, params, local.size, frame.outer_dtype(local.dtype), local.device, local, frame
+    )
 
 
-# -------------------------------------------------------------------------------------------------------------------------- fields
+# --------------------------------------------------------------------------------------------------
+# fields
 
 
 @dataclass(frozen=True, eq=False)
 class OuterField:
-    """A field of the frame as one of the user's points, in the user's units. `local` takes points in `dtype`.
+    """A field of the frame as one of the user's points, in the user's units. `local` takes points
+    in `dtype`.
 
     Shapes: points "b n D" -> "b n c", in the dtype of the points.
     """
@@ -234,17 +271,26 @@ def moved_grid(grid: Lattice | None, move: Callable[[Tensor], Tensor]) -> Lattic
     """A lattice with its corners moved."""
     if grid is None:
         return None
-    lower, upper = (tuple(move(torch.tensor([corner], dtype=torch.float64))[0].tolist()) for corner in (grid.lower, grid.upper))
+    lower, upper = (
+        tuple(move(torch.tensor([corner], dtype=torch.float64))[0].tolist())
+        for corner in (grid.lower, grid.upper)
+    )
     return replace(grid, lower=lower, upper=upper)
 
 
 def stretched(space: JetSpace, steps: Sequence[float]) -> JetSpace:
-    """The space of derivatives by x that gives one of derivatives by X, dx = step dX along each axis."""
-    operators = {name: {a: c * _power(steps, a) for a, c in form.items()} for name, form in space.operators.items()}
+    """The space of derivatives by x that gives one of derivatives by X, dx = step dX along each
+    axis."""
+    operators = {
+        name: {a: c * _power(steps, a) for a, c in form.items()}
+        for name, form in space.operators.items()
+    }
     return JetSpace(space.lower, operators)
 
 
-def unstretched(jet: Jet, space: JetSpace, steps: Sequence[float], sizes: Sequence[float], dtype: torch.dtype) -> Jet:
+def unstretched(
+    jet: Jet, space: JetSpace, steps: Sequence[float], sizes: Sequence[float], dtype: torch.dtype
+) -> Jet:
     """A jet by x, of `stretched(space)`, as the one by X of the values times `sizes`."""
 
     def scaled(stream: Tensor, factor: float) -> Tensor:
@@ -252,7 +298,9 @@ def unstretched(jet: Jet, space: JetSpace, steps: Sequence[float], sizes: Sequen
 
     dense = jet.dense()
     lower = {a: scaled(stream, _power(steps, a)) for a, stream in dense.lower.items()}
-    return Jet(space, lower, {name: scaled(stream, 1.0) for name, stream in dense.operators.items()})
+    return Jet(
+        space, lower, {name: scaled(stream, 1.0) for name, stream in dense.operators.items()}
+    )
 
 
 def _power(steps: Sequence[float], index: Sequence[int]) -> float:
@@ -263,15 +311,20 @@ def inner_field(field: Any, frame: Frame, sizes: tuple[float, ...]) -> Any:
     """A field of the user's points in the frame."""
     if isinstance(field, OuterField) and field.frame == frame:
         return field.local
-    return (InnerField if getattr(field, "capabilities", None) is None else CapableInnerField)(field, frame, sizes)
+    return (InnerField if getattr(field, "capabilities", None) is None else CapableInnerField)(
+        field, frame, sizes
+    )
 
 
 def component_sizes(problem: Problem, frame: Frame) -> tuple[float, ...]:
     """The size of every component of the unknowns, in order."""
-    return tuple(frame.size(name) for name, unknown in problem.unknowns.items() for _ in unknown.components)
+    return tuple(
+        frame.size(name) for name, unknown in problem.unknowns.items() for _ in unknown.components
+    )
 
 
-# ------------------------------------------------------------------------------------------------------------------ operators' input
+# --------------------------------------------------------------------------------------------------
+# operators' input
 
 
 PARTS = ("points", "values", "measure", "features", "ansatz")
@@ -279,9 +332,11 @@ PARTS = ("points", "values", "measure", "features", "ansatz")
 
 @dataclass(frozen=True)
 class OuterInput(OperatorInput):
-    """An operator's input in the user's coordinates, with the same in the frame, `local`. Channels are those of the frame in both.
+    """An operator's input in the user's coordinates, with the same in the frame, `local`. Channels
+    are those of the frame in both.
 
-    `made` are the parts as they followed from `local`: one that the user has replaced since counts instead of its counterpart there.
+    `made` are the parts as they followed from `local`: one that the user has replaced since counts
+    instead of its counterpart there.
     """
 
     local: Any = None
@@ -289,13 +344,22 @@ class OuterInput(OperatorInput):
 
     def to(self, *target: Any, **keywords: Any) -> OuterInput:
         parts = [getattr(self, name) for name in PARTS]
-        moved = [each.to(*target, **keywords) if isinstance(each, Tensor) else each for each in parts]
-        made = [new if old is kept else kept for new, old, kept in zip(moved, parts, self.made, strict=True)]
+        moved = [
+            each.to(*target, **keywords) if isinstance(each, Tensor) else each for each in parts
+        ]
+        made = [
+            new if old is kept else kept
+            for new, old, kept in zip(moved, parts, self.made, strict=True)
+        ]
         return OuterInput(*moved, self.local.to(*target, **keywords), tuple(made))
 
     def replaced(self) -> dict[str, Any]:
         """The parts that no longer follow from `local`, by name."""
-        return {name: getattr(self, name) for name, made in zip(PARTS, self.made, strict=True) if getattr(self, name) is not made}
+        return {
+            name: getattr(self, name)
+            for name, made in zip(PARTS, self.made, strict=True)
+            if getattr(self, name) is not made
+        }
 
 
 def outer_input(local: OperatorInput, frame: Frame, sizes: tuple[float, ...]) -> OuterInput:
@@ -314,19 +378,29 @@ def outer_input(local: OperatorInput, frame: Frame, sizes: tuple[float, ...]) ->
         local.values,
         None if local.measure is None else local.measure * cell,
         None if local.features is None else inside(local.features, False),
-        None
-        if (built := local.ansatz) is None
-        else Ansatz(inside(built.offset, True), inside(built.factor, True), None if built.kinks is None else inside(built.kinks, False)),
+        (
+            None
+            if (built := local.ansatz) is None
+            else Ansatz(
+                inside(built.offset, True),
+                inside(built.factor, True),
+                None if built.kinks is None else inside(built.kinks, False),
+            )
+        ),
     )
     return OuterInput(*parts, local, parts)
 
 
 def inner_options(frame: Frame, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of an operator with the lengths among them, `box` and `radius` (a number means space), in the frame."""
+    """The options of an operator with the lengths among them, `box` and `radius` (a number means
+    space), in the frame."""
     result = dict(options)
     scales = [float(frame.length)] * len(frame.origin) + [float(frame.duration)]
     if options.get("box") is not None:
-        result["box"] = tuple(tuple(frame.inward(torch.tensor(corner, dtype=torch.float64)).tolist()) for corner in options["box"])
+        result["box"] = tuple(
+            tuple(frame.inward(torch.tensor(corner, dtype=torch.float64)).tolist())
+            for corner in options["box"]
+        )
     if isinstance(radius := options.get("radius"), (int, float)):
         result["radius"] = radius / scales[0]
     elif radius is not None:
@@ -335,7 +409,8 @@ def inner_options(frame: Frame, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Framed:
-    """What makes a model of the frame take and answer in the user's coordinates: a hook before and one after its forward."""
+    """What makes a model of the frame take and answer in the user's coordinates: a hook before
+    and one after its forward."""
 
     def __init__(self, frame: Frame, sizes: tuple[float, ...]) -> None:
         self.frame, self.sizes = frame, sizes
@@ -353,10 +428,13 @@ class Framed:
         return OuterField(field, self.frame, self.sizes, given[0].points.dtype)
 
     def inner(self, inputs: OperatorInput) -> OperatorInput:
-        """The input in the frame; of one that the caller made in the user's coordinates, its channels as they are."""
+        """The input in the frame; of one that the caller made in the user's coordinates, its
+        channels as they are."""
         if isinstance(inputs, OuterInput):
             return replace(inputs.local, **self._parts(inputs.replaced(), inputs.local.values))
-        return OperatorInput(**self._parts({name: getattr(inputs, name) for name in PARTS}, inputs.values))
+        return OperatorInput(
+            **self._parts({name: getattr(inputs, name) for name in PARTS}, inputs.values)
+        )
 
     def _parts(self, given: Mapping[str, Any], values: Tensor) -> dict[str, Any]:
         """Parts of an input in the user's coordinates as those of one in the frame, by name."""
@@ -376,34 +454,58 @@ class Framed:
         return {name: None if part is None else rules[name](part) for name, part in given.items()}
 
 
-# ------------------------------------------------------------------------------------------------------------ draws and batches
+# --------------------------------------------------------------------------------------------------
+# draws and batches
 
 
 def outer_draws(local: Draws, problem: Problem, frame: Frame) -> Draws:
-    """Draws of the computed problem as those of the user's: params, domains and input functions in its units."""
+    """Draws of the computed problem as those of the user's: params, domains and input functions
+    in its units."""
     params = {name: frame.param_outward(name, value) for name, value in local.params.items()}
-    geometry = {name: outer_geometry(local.geometry[name], domain, frame) for name, domain in problem.domains.items()}
+    geometry = {
+        name: outer_geometry(local.geometry[name], domain, frame)
+        for name, domain in problem.domains.items()
+    }
     functions = {}
     for name, function in local.functions.items():
         shift, near = parted(frame)
         drawn = isinstance(function, CarriedFunction) and function.frame == near and near != frame
-        functions[name] = ShiftedFunction(function.inner, shift, near, function.domain, local.dtype) if drawn else function.inner
-    return Draws(problem, local.size, params, geometry, functions, frame.outer_dtype(local.dtype), local.device)
+        functions[name] = (
+            ShiftedFunction(function.inner, shift, near, function.domain, local.dtype)
+            if drawn
+            else function.inner
+        )
+    return Draws(
+        problem,
+        local.size,
+        params,
+        geometry,
+        functions,
+        frame.outer_dtype(local.dtype),
+        local.device,
+    )
 
 
 def inner_draws(outer: Draws, local: Problem, frame: Frame, dtype: torch.dtype) -> Draws:
-    """Draws of the user's problem, with functions that take the user's points, as those of the computed one."""
+    """Draws of the user's problem, with functions that take the user's points, as those of the
+    computed one."""
     params = {name: frame.param_inward(name, value, dtype) for name, value in outer.params.items()}
-    geometry = {name: Geometry(domain, params, outer.size, dtype, outer.device) for name, domain in local.domains.items()}
+    geometry = {
+        name: Geometry(domain, params, outer.size, dtype, outer.device)
+        for name, domain in local.domains.items()
+    }
     functions = {}
     for name, function in outer.functions.items():
-        functions[name] = CarriedFunction(function, frame, frame.size(name), outer.problem.inputs[name].region.domain)
+        functions[name] = CarriedFunction(
+            function, frame, frame.size(name), outer.problem.inputs[name].region.domain
+        )
     return Draws(local, outer.size, params, geometry, functions, dtype, outer.device)
 
 
 @dataclass(frozen=True)
 class InnerPoints:
-    """Collocation points of a caller's batch in the frame. Shapes: as those of `compiler.data.points.PointSet`."""
+    """Collocation points of a caller's batch in the frame. Shapes: as those of
+    `compiler.data.points.PointSet`."""
 
     points: Tensor
     normals: Tensor | None
@@ -422,22 +524,36 @@ class InnerBatch:
 
     @property
     def params(self) -> Mapping[str, Tensor]:
-        return {name: self.frame.param_inward(name, value) for name, value in self.outer.params.items()}
+        return {
+            name: self.frame.param_inward(name, value) for name, value in self.outer.params.items()
+        }
 
     @property
     def points(self) -> Mapping[str, InnerPoints]:
         found = {}
-        for (outer, (kind, region)), inner in zip(regions(self.problem).items(), regions(self.local), strict=True):
+        for (outer, (kind, region)), inner in zip(
+            regions(self.problem).items(), regions(self.local), strict=True
+        ):
             if outer in self.outer.points:
                 each = self.outer.points[outer]
-                measure = each.measure / (1.0 if kind == "point" else float(self.frame.length) ** max(0, region.dim))
-                found[inner] = InnerPoints(self.frame.inward(each.points), each.normals, measure, getattr(each, "weights", None))
+                measure = each.measure / (
+                    1.0 if kind == "point" else float(self.frame.length) ** max(0, region.dim)
+                )
+                found[inner] = InnerPoints(
+                    self.frame.inward(each.points),
+                    each.normals,
+                    measure,
+                    getattr(each, "weights", None),
+                )
         return found
 
     @property
     def geometry(self) -> Mapping[str, Geometry]:
         size, like = next((len(each.points), each.points) for each in self.outer.points.values())
-        return {name: Geometry(domain, self.params, size, like.dtype, like.device) for name, domain in self.local.domains.items()}
+        return {
+            name: Geometry(domain, self.params, size, like.dtype, like.device)
+            for name, domain in self.local.domains.items()
+        }
 
     def evaluate(self, name: str, points: Tensor) -> Tensor:
         size = self.frame.size(name)

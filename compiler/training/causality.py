@@ -1,4 +1,5 @@
-"""Whether and how strongly residuals are weighed by what came before them (see `compiler.loss.causality`)."""
+"""Whether and how strongly residuals are weighed by what came before them (see
+`compiler.loss.causality`)."""
 
 from __future__ import annotations
 
@@ -10,13 +11,17 @@ from compiler.data.samples import probed
 from compiler.lowering.terms import Stream, strong_form
 from pdespec.statements.problem import Problem
 
-STRENGTH = 20.0  # a residual of 40 % of that at the start hides the end of the time interval, one of 10 % no longer does
+# a residual of 40 % of that at the start hides the end of the time interval, one of 10 % no longer
+# does
+STRENGTH = 20.0
 SAMPLES, POINTS = 8, 128  # on which the residual at the start is measured
 
 
 def causal_strengths(problem: Problem, strength: float = STRENGTH) -> dict[str, float]:
-    """`strength / R^2` by label of the equation, R^2 the mean square of its residual where everything stays as it begins, or 1, the size of
-    residuals, where that is not known. Empty where information does not travel: without time, or with one that repeats."""
+    """`strength / R^2` by label of the equation, R^2 the mean square of its residual where
+    everything stays as it begins, or 1, the size of residuals, where that is not known. Empty where
+    information does not travel: without time, or with one that repeats.
+    """
     if problem.time is None or problem.time.periodic or not problem.equations:
         return {}
     terms = [term for term in strong_form(problem) if term.kind == "equation"]
@@ -26,7 +31,9 @@ def causal_strengths(problem: Problem, strength: float = STRENGTH) -> dict[str, 
     geometry = drawn.geometry[next(iter(problem.unknowns.values())).region.name]
     points = geometry.interior(POINTS, torch.Generator().manual_seed(3))
     share = (torch.arange(POINTS, dtype=points.dtype) + 0.5) / POINTS
-    points = torch.cat([points, (drawn.start + drawn.duration * share).expand(drawn.size, -1)[..., None]], -1)
+    points = torch.cat(
+        [points, (drawn.start + drawn.duration * share).expand(drawn.size, -1)[..., None]], -1
+    )
     squares = defect(drawn, points).square().mean((0, 1)).tolist()
     found, place = {}, 0
     for term in terms:
@@ -37,8 +44,14 @@ def causal_strengths(problem: Problem, strength: float = STRENGTH) -> dict[str, 
 
 
 def nonlinear(problem: Problem) -> bool:
-    """Whether an equation is not linear in the unknowns and their derivatives, so that it may rest at other states than its solution."""
-    for expression in (each for term in strong_form(problem) if term.kind == "equation" for each in term.expressions):
+    """Whether an equation is not linear in the unknowns and their derivatives, so that it may
+    rest at other states than its solution."""
+    for expression in (
+        each
+        for term in strong_form(problem)
+        if term.kind == "equation"
+        for each in term.expressions
+    ):
         streams = {s for s in expression.atoms(Stream) if not s.known}
         if any(sp.diff(expression, s).free_symbols & streams for s in streams):
             return True

@@ -1,4 +1,5 @@
-"""Checkpoints: trees of tensors and plain values in one safetensors file, written whole or not at all. No pickle."""
+"""Checkpoints: trees of tensors and plain values in one safetensors file, written whole or not
+at all. No pickle."""
 
 from __future__ import annotations
 
@@ -41,10 +42,17 @@ def dtype_of(options: TrainOptions) -> torch.dtype:
     return torch.float64 if options.precision == "float64" else torch.float32
 
 
-def load_run(directory: str | Path, which: str = "last", model: nn.Module | None = None, device: str | torch.device = "cpu") -> Run:
-    """The run in a directory with the weights of a checkpoint, averaged ones where the run keeps them, ready to be evaluated.
+def load_run(
+    directory: str | Path,
+    which: str = "last",
+    model: nn.Module | None = None,
+    device: str | torch.device = "cpu",
+) -> Run:
+    """The run in a directory with the weights of a checkpoint, averaged ones where the run keeps
+    them, ready to be evaluated.
 
-    `model` is needed only where the run was not built by `compiler.build`. Raises `RunError` for what is missing or does not fit.
+    `model` is needed only where the run was not built by `compiler.build`. Raises `RunError` for
+    what is missing or does not fit.
     """
     run = open_run(directory)
     saved = load_state(run.checkpoint(which))
@@ -55,32 +63,56 @@ def load_run(directory: str | Path, which: str = "last", model: nn.Module | None
         try:
             model = build(run.problem, run.recipe.operator, **run.recipe.options)
         except (KeyError, TypeError, ValueError) as error:
-            raise RunError(f"the model that {run.directory / RUN} describes cannot be built: {error}") from error
+            raise RunError(
+                f"the model that {run.directory / RUN} describes cannot be built: {error}"
+            ) from error
     weights = {**saved["objective"], **(saved["ema"] or {})}
-    own = {name.removeprefix("model."): value for name, value in weights.items() if name.startswith("model.")}
+    own = {
+        name.removeprefix("model."): value
+        for name, value in weights.items()
+        if name.startswith("model.")
+    }
     model.to(dtype=dtype_of(run.options))
     try:
         model.load_state_dict(own)
     except RuntimeError as error:
-        raise RunError(f"checkpoint {run.checkpoint(which)} does not fit the model: {error}") from error
+        raise RunError(
+            f"checkpoint {run.checkpoint(which)} does not fit the model: {error}"
+        ) from error
     kept = {name: TRAINABLES + attribute(name) for name in run.problem.trainables}
-    values = {name: weights[key].reshape(-1).tolist() for name, key in kept.items() if key in weights}
-    found = {each: number for name in values for each, number in zip(run.problem.trainables[name].components, values[name], strict=True)}
-    refuse_infinite({**own, **{name: weights[key] for name, key in kept.items() if key in weights}}, run.checkpoint(which))
-    return replace(run, model=model.to(device).eval(), step=saved["step"], trainables=found, notes=notes)
+    values = {
+        name: weights[key].reshape(-1).tolist() for name, key in kept.items() if key in weights
+    }
+    found = {
+        each: number
+        for name in values
+        for each, number in zip(run.problem.trainables[name].components, values[name], strict=True)
+    }
+    refuse_infinite(
+        {**own, **{name: weights[key] for name, key in kept.items() if key in weights}},
+        run.checkpoint(which),
+    )
+    return replace(
+        run, model=model.to(device).eval(), step=saved["step"], trainables=found, notes=notes
+    )
 
 
 def refuse_infinite(weights: Mapping[str, Tensor], path: Path) -> None:
     """Raises: RunError for a checkpoint whose weights are not numbers."""
     for name, value in weights.items():
         if value.is_floating_point() and not value.isfinite().all():
-            raise RunError(f"checkpoint {path} holds weights that are not finite, first `{name}`: this run answers nothing; train anew")
+            raise RunError(
+                f"checkpoint {path} holds weights that are not finite, first `{name}`: this run"
+                " answers nothing; train anew"
+            )
 
 
 def save_tree(path: Path, tree: Any) -> None:
-    """Writes a tree of dicts, lists, tuples, tensors, strings, numbers and None. Raises `TypeError` for anything else.
+    """Writes a tree of dicts, lists, tuples, tensors, strings, numbers and None. Raises `TypeError`
+    for anything else.
 
-    The file at `path` is the old one or the new one, never half of one, also when the process is killed.
+    The file at `path` is the old one or the new one, never half of one, also when the process is
+    killed.
     """
     tensors: dict[str, Tensor] = {}
     skeleton = json.dumps(_flatten(tree, tensors))
@@ -89,18 +121,23 @@ def save_tree(path: Path, tree: Any) -> None:
 
 
 def load_tree(path: Path) -> Any:
-    """The tree that `save_tree` wrote, its tensors on the CPU. Raises `RunError` for a missing or damaged file."""
+    """The tree that `save_tree` wrote, its tensors on the CPU. Raises `RunError` for a missing
+    or damaged file."""
     if not path.is_file():
         raise RunError(f"there is no checkpoint {path}")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            # A copy: where memory is aligned otherwise, matrix products round otherwise, and a resumed run would not have the same bits.
+            # A copy: where memory is aligned otherwise, matrix products round otherwise, and a
+            # resumed run would not have the same bits.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, OSError, ValueError) as error:
         raise RunError(f"checkpoint {path} is damaged and cannot be read ({error})") from error
     if metadata.get("format") != FORMAT:
-        raise RunError(f"{path} is not a checkpoint of this program (format {metadata.get('format')!r}, expected {FORMAT!r})")
+        raise RunError(
+            f"{path} is not a checkpoint of this program (format {metadata.get('format')!r},"
+            f" expected {FORMAT!r})"
+        )
     if metadata.get("digest") != _digest(metadata.get("tree", ""), tensors):
         raise RunError(f"checkpoint {path} is damaged: its contents do not match their digest")
     try:
@@ -110,35 +147,52 @@ def load_tree(path: Path) -> Any:
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """The state of a training, as `compiler.training.loop` saves it. Raises: RunError for a file that is missing, damaged or another."""
+    """The state of a training, as `compiler.training.loop` saves it. Raises: RunError for a file
+    that is missing, damaged or another."""
     saved = load_tree(path)
     refuse_unlike(saved, STATE, path)
     if saved.get("ema") is not None:
         refuse_unlike(saved["ema"], {str: Tensor}, path, "ema")
     if saved.get("identity") is not None:
-        refuse_unlike(saved["identity"], {"problem": str, "model": (dict, type(None)), "options": dict}, path, "identity")
+        refuse_unlike(
+            saved["identity"],
+            {"problem": str, "model": (dict, type(None)), "options": dict},
+            path,
+            "identity",
+        )
     if saved["step"] < 0:
         raise RunError(f"checkpoint {path} is damaged: its step is {saved['step']}")
     return saved
 
 
 def _flatten(tree: Any, tensors: dict[str, Tensor]) -> Any:
-    """The tree as JSON, each tensor replaced by its name in `tensors`; `{"kind": ...}` marks what JSON lacks."""
+    """The tree as JSON, each tensor replaced by its name in `tensors`; `{"kind": ...}` marks
+    what JSON lacks."""
     if isinstance(tree, Tensor):
         name = str(len(tensors))
         value = tree.detach().cpu()
         # A copy: safetensors refuses tensors that share memory, and complex128.
-        tensors[name] = (torch.view_as_real(value) if value.is_complex() else value).clone(memory_format=torch.contiguous_format)
+        tensors[name] = (torch.view_as_real(value) if value.is_complex() else value).clone(
+            memory_format=torch.contiguous_format
+        )
         return {"kind": "complex" if value.is_complex() else "tensor", "name": name}
     if isinstance(tree, Mapping):
-        return {"kind": "dict", "items": [[_flatten(key, tensors), _flatten(value, tensors)] for key, value in tree.items()]}
+        return {
+            "kind": "dict",
+            "items": [
+                [_flatten(key, tensors), _flatten(value, tensors)] for key, value in tree.items()
+            ],
+        }
     if isinstance(tree, tuple):
         return {"kind": "tuple", "items": [_flatten(each, tensors) for each in tree]}
     if isinstance(tree, list):
         return [_flatten(each, tensors) for each in tree]
     if tree is None or isinstance(tree, (bool, int, float, str)):
         return tree
-    raise TypeError(f"a checkpoint cannot hold {type(tree).__name__} {tree!r}; use tensors, numbers, strings, lists, tuples and dicts")
+    raise TypeError(
+        f"a checkpoint cannot hold {type(tree).__name__} {tree!r}; use tensors, numbers, strings,"
+        " lists, tuples and dicts"
+    )
 
 
 def _unflatten(node: Any, tensors: Mapping[str, Tensor]) -> Any:

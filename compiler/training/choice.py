@@ -1,5 +1,6 @@
-"""What a training measures a field by, chosen by rule: an energy, the residual with the error it causes, or the dual norm of the weak
-residual."""
+"""What a training measures a field by, chosen by rule: an energy, the residual with the error it
+causes, or the dual norm of the weak residual.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +32,9 @@ REFERENCES = 8  # samples whose sizes are those of the problem
 
 @dataclass(frozen=True)
 class Choice:
-    """`kind` is strong, energy, error (the estimate of `compiler.loss.error_estimate`) or dual; `reason` says why, "" where nothing was to
-    be chosen."""
+    """`kind` is strong, energy, error (the estimate of `compiler.loss.error_estimate`) or dual;
+    `reason` says why, "" where nothing was to be chosen.
+    """
 
     kind: str
     reason: str = ""
@@ -40,12 +42,18 @@ class Choice:
 
     def record(self, setting: int | str | None) -> dict[str, Any]:
         """What is kept of it with the run, and the setting of `dual` that it answers."""
-        return {"kind": self.kind, "reason": self.reason, "setting": setting, "resolution": self.dual and self.dual.options.resolution}
+        return {
+            "kind": self.kind,
+            "reason": self.reason,
+            "setting": setting,
+            "resolution": self.dual and self.dual.options.resolution,
+        }
 
 
 @dataclass(frozen=True)
 class References:
-    """The samples whose sizes are those of a problem, and fields of its model on them; `own`: they are drawn by the problem's laws."""
+    """The samples whose sizes are those of a problem, and fields of its model on them; `own`:
+    they are drawn by the problem's laws."""
 
     problem: Problem
     model: nn.Module
@@ -58,7 +66,14 @@ class References:
         if not self.own:
             raise NoWeakForm("the samples are not drawn by the problem's own laws")
         generator = seeded(self.options.seed, "dual", 0)
-        return sample(self.problem, REFERENCES, dict(self.options.points), generator, dtype=torch.float64, hard=self.options.hard)
+        return sample(
+            self.problem,
+            REFERENCES,
+            dict(self.options.points),
+            generator,
+            dtype=torch.float64,
+            hard=self.options.hard,
+        )
 
     def batch(self) -> Batch:
         """The samples of the problem as it is computed."""
@@ -66,23 +81,36 @@ class References:
 
     @torch.no_grad()
     def value(self, dual: DualNorm) -> float:
-        """The norm at the untrained model's field of the first sample. Raises: NoWeakForm where that field has no derivatives in its
-        points."""
+        """The norm at the untrained model's field of the first sample. Raises: NoWeakForm where
+        that field has no derivatives in its points.
+        """
         batch, samples = meshed(dual, self.samples, lambda each: each.local or each)
         frame, computed = scaled(self.problem)
         field = self.model(batch.select([0]).to(next(self.model.parameters()).dtype).inputs)
         if not capabilities(field).pointwise:
-            raise NoWeakForm("values of this operator's fields at a point depend on the other points")
-        inner = field if computed is self.problem else inner_field(field, frame, component_sizes(self.problem, frame))
+            raise NoWeakForm(
+                "values of this operator's fields at a point depend on the other points"
+            )
+        inner = (
+            field
+            if computed is self.problem
+            else inner_field(field, frame, component_sizes(self.problem, frame))
+        )
         return float(dual(inner, samples[:1], next(self.model.parameters())))
 
 
-def choose(problem: Problem, options: TrainOptions, references: References, known: Mapping[str, Any] | None = None) -> Choice:
+def choose(
+    problem: Problem,
+    options: TrainOptions,
+    references: References,
+    known: Mapping[str, Any] | None = None,
+) -> Choice:
     """What `options.dual` asks for, of a problem as it is computed.
 
-    "auto" keeps an energy, which measures the error itself; then takes the estimated error, where options allow it and it holds for every
-    equation; then the dual norm, on the coarsest mesh whose own solution can be trusted; and the strong residual where none of these is.
-    `known`: the record of an earlier session. Raises: NoWeakForm for a number where there is no weak form.
+    "auto" keeps an energy, which measures the error itself; then takes the estimated error, where
+    options allow it and it holds for every equation; then the dual norm, on the coarsest mesh whose
+    own solution can be trusted; and the strong residual where none of these is. `known`: the record
+    of an earlier session. Raises: NoWeakForm for a number where there is no weak form.
     """
     if options.dual is None:
         return Choice("strong")
@@ -93,7 +121,10 @@ def choose(problem: Problem, options: TrainOptions, references: References, know
     if problem.functionals:
         return Choice("energy", "an energy is minimised: it measures the error as it stands")
     if options.estimate and estimated(problem):
-        return Choice("error", "strong residual with the error that it causes, by an approximate Green function")
+        return Choice(
+            "error",
+            "strong residual with the error that it causes, by an approximate Green function",
+        )
     if known and known["setting"] == "auto" and known["resolution"] is None:
         return Choice(known["kind"], known["reason"])
     try:
@@ -102,31 +133,52 @@ def choose(problem: Problem, options: TrainOptions, references: References, know
             dual, reason = DualNorm(problem, known["resolution"]), known["reason"]
         else:
             resolution, found = trusted_resolution(problem, batch)
-            dual, reason = DualNorm(problem, resolution), f"weak residual on meshes of resolution {resolution}, {found}"
+            dual, reason = (
+                DualNorm(problem, resolution),
+                f"weak residual on meshes of resolution {resolution}, {found}",
+            )
         dual.refer(batch)
         value = references.value(dual)
-    except Exception as error:  # whatever it is, the strong residual does without: the reason is told
-        return Choice("strong", f"strong residual: {error if isinstance(error, (SolverError, ProblemError)) else repr(error)}")
+    except (
+        Exception
+    ) as error:  # whatever it is, the strong residual does without: the reason is told
+        return Choice(
+            "strong",
+            "strong residual:"
+            f" {error if isinstance(error, (SolverError, ProblemError)) else repr(error)}",
+        )
     if not math.isfinite(value):
-        return Choice("strong", "strong residual: the dual norm of the weak residual is not finite where training begins")
+        return Choice(
+            "strong",
+            "strong residual: the dual norm of the weak residual is not finite where training"
+            " begins",
+        )
     return Choice("dual", reason, dual)
 
 
 def estimated(problem: Problem) -> bool:
-    """Whether the error that its residual causes is estimated for every equation, and by its principal part alone."""
+    """Whether the error that its residual causes is estimated for every equation, and by its
+    principal part alone."""
     terms = [term for term in lower(problem) if term.kind == "equation"]
-    return bool(terms) and all(error_term(problem, term) is not None and principal(term) for term in terms)
+    return bool(terms) and all(
+        error_term(problem, term) is not None and principal(term) for term in terms
+    )
 
 
 def principal(term: Term) -> bool:
-    """Whether `a lap^m(u) + .. + b . grad(u) + c u + ..` is governed by its highest derivatives: b and what lies between is zero and c of
-    the sign that makes the operator no smaller, where u is all but constant. A wave number or a transport change what error a residual
-    causes."""
+    """Whether `a lap^m(u) + .. + b . grad(u) + c u + ..` is governed by its highest derivatives: b
+    and what lies between is zero and c of the sign that makes the operator no smaller, where u is
+    all but constant. A wave number or a transport change what error a residual causes.
+    """
     (expression,) = term.expressions
     streams = [s for s in expression.atoms(Stream) if not s.known]
     highest = max(sum(s.index) for s in streams)
     rest = {s: sp.S.Zero for s in streams if any(s.index)}
     between = [sp.diff(expression, s).xreplace(rest) for s in streams if 0 < sum(s.index) < highest]
-    mass = sum((sp.diff(expression, s).xreplace(rest) for s in streams if not any(s.index)), sp.S.Zero)
+    mass = sum(
+        (sp.diff(expression, s).xreplace(rest) for s in streams if not any(s.index)), sp.S.Zero
+    )
     head = sp.diff(expression, next(s for s in streams if sum(s.index) == highest))
-    return all(each == 0 for each in between) and bool(((-1) ** (highest // 2) * mass * head).is_nonnegative)
+    return all(each == 0 for each in between) and bool(
+        ((-1) ** (highest // 2) * mass * head).is_nonnegative
+    )

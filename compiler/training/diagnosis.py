@@ -1,4 +1,5 @@
-"""What the history of a training says of it: remarks on what went wrong without stopping it, each with what to try. No torch here."""
+"""What the history of a training says of it: remarks on what went wrong without stopping it,
+each with what to try. No torch here."""
 
 from __future__ import annotations
 
@@ -8,9 +9,12 @@ from collections.abc import Sequence
 
 from compiler.training.progress import Row
 
-FLAT = 1e-12  # a norm of the gradient at which weights of about 1 do not move, in float32 nor in float64
-SOLVED = 1e-8  # a loss of the scaled problem, whose terms begin at about 1, that leaves nothing to learn
-SILENT = 1e-5  # root mean square of the predictions, in the sizes of the unknowns, which are about 1
+# a norm of the gradient at which weights of about 1 do not move, in float32 nor in float64
+FLAT = 1e-12
+# a loss of the scaled problem, whose terms begin at about 1, that leaves nothing to learn
+SOLVED = 1e-8
+# root mean square of the predictions, in the sizes of the unknowns, which are about 1
+SILENT = 1e-5
 FALLEN = 0.9  # of the loss at the beginning: above that it has not fallen
 ROWS = 10  # of the history, and
 STEPS = 50  # of the training, from which on it says anything
@@ -18,11 +22,16 @@ WORSE = 3.0  # the last validation over the best
 
 
 def remarks(rows: Sequence[Row]) -> tuple[str, ...]:
-    """What is doubtful about a run with this history, in words; nothing where it is too short to tell."""
+    """What is doubtful about a run with this history, in words; nothing where it is too short to
+    tell."""
     if len(rows) < ROWS or rows[-1]["step"] < STEPS:
         return ()
     still = _no_gradient(rows)
-    found = (still,) if still else (_not_falling(rows), _silent(rows), _misleading(rows), _estimate(rows), _worse(rows))
+    found = (
+        (still,)
+        if still
+        else (_not_falling(rows), _silent(rows), _misleading(rows), _estimate(rows), _worse(rows))
+    )
     return tuple(each for each in found if each)
 
 
@@ -32,15 +41,26 @@ def _no_gradient(rows: Sequence[Row]) -> str:
         return ""
     what = f"the gradient is {late[-1]['gradient']:.1e} since step {late[0]['step']:.0f}"
     if abs(late[-1]["total"]) < SOLVED and late[-1].get("error", 0.0) < 0.01:
-        return f"{what}: what is built into the field solves the problem already, and there is nothing to learn"
-    return f"{what}: the loss does not depend on the weights, nothing is learned; try hard=false, or another unit of the equation"
+        return (
+            f"{what}: what is built into the field solves the problem already, and there is nothing"
+            " to learn"
+        )
+    return (
+        f"{what}: the loss does not depend on the weights, nothing is learned; try hard=false, or"
+        " another unit of the equation"
+    )
 
 
 def _not_falling(rows: Sequence[Row]) -> str:
-    """The validation loss where there is one, which has no noise of the batch; else the total, if the weights of its terms stood."""
+    """The validation loss where there is one, which has no noise of the batch; else the total,
+    if the weights of its terms stood."""
     values = _column(rows, "validation")
     if len(values) < 4:
-        if any(_column(rows, name)[0] != _column(rows, name)[-1] for name in rows[0] if name.startswith("weight ")):
+        if any(
+            _column(rows, name)[0] != _column(rows, name)[-1]
+            for name in rows[0]
+            if name.startswith("weight ")
+        ):
             return ""
         values = _column(rows, "total")
     third = max(1, len(values) // 3)
@@ -48,8 +68,9 @@ def _not_falling(rows: Sequence[Row]) -> str:
     if first < SOLVED or last < FALLEN * first or first <= 0:
         return ""
     return (
-        f"the loss has not fallen: {first:.2e} at the beginning, {last:.2e} at the end; try another lr (a tenth, or ten times), a longer "
-        "schedule_options.warmup, another balancer, or a larger model"
+        f"the loss has not fallen: {first:.2e} at the beginning, {last:.2e} at the end; try another"
+        " lr (a tenth, or ten times), a longer schedule_options.warmup, another balancer, or a"
+        " larger model"
     )
 
 
@@ -58,36 +79,53 @@ def _silent(rows: Sequence[Row]) -> str:
     if not sizes or sizes[-1] > SILENT or values[-1] < SOLVED:
         return ""
     return (
-        f"the predictions are zero everywhere (their size is {sizes[-1]:.1e}) though the loss is {values[-1]:.2e}: the operator does not "
-        "answer; try a smaller weight of the boundary terms, hard=false, or another lr"
+        f"the predictions are zero everywhere (their size is {sizes[-1]:.1e}) though the loss is"
+        f" {values[-1]:.2e}: the operator does not answer; try a smaller weight of the boundary"
+        " terms, hard=false, or another lr"
     )
 
 
 def _misleading(rows: Sequence[Row]) -> str:
-    both = [(row["validation"], row["error"]) for row in rows if "validation" in row and "error" in row]
+    both = [
+        (row["validation"], row["error"]) for row in rows if "validation" in row and "error" in row
+    ]
     if len(both) < 3 or both[0][0] <= 0 or both[-1][0] <= 0:
         return ""
     (loss, error), (less, left) = both[0], both[-1]
     if less > loss / 10 or left < 0.7 * error or left < 0.05:
         return ""
     return (
-        f"the loss fell {loss / less:.3g} times, the error in u did not ({100 * error:.3g} % to {100 * left:.3g} %): a small residual does "
-        "not mean a small error here; try dual=auto, estimate=true, or weights of the boundary terms"
+        f"the loss fell {loss / less:.3g} times, the error in u did not ({100 * error:.3g} % to"
+        f" {100 * left:.3g} %): a small residual does not mean a small error here; try dual=auto,"
+        " estimate=true, or weights of the boundary terms"
     )
 
 
 def _estimate(rows: Sequence[Row]) -> str:
-    """Terms `LABEL.error` estimate the mean square of the error in u that a residual causes, in the sizes of the unknowns."""
-    last = next((row for row in reversed(rows) if "error" in row and row.get("prediction", 0.0) > SILENT), None)
-    terms = [] if last is None else [value for name, value in last.items() if name.endswith(".error") and not name.startswith("weight ")]
+    """Terms `LABEL.error` estimate the mean square of the error in u that a residual causes, in
+    the sizes of the unknowns."""
+    last = next(
+        (row for row in reversed(rows) if "error" in row and row.get("prediction", 0.0) > SILENT),
+        None,
+    )
+    terms = (
+        []
+        if last is None
+        else [
+            value
+            for name, value in last.items()
+            if name.endswith(".error") and not name.startswith("weight ")
+        ]
+    )
     if not terms:
         return ""
     estimated, measured = math.sqrt(max(0.0, sum(terms))) / last["prediction"], last["error"]
     if measured < 0.05 or estimated > measured / 10:
         return ""
     return (
-        f"the estimated error in u is {100 * estimated:.2g} %, the measured one {100 * measured:.2g} %: the points are too few for the "
-        "estimate, or the equation has another solution; try more points.interior"
+        f"the estimated error in u is {100 * estimated:.2g} %, the measured one"
+        f" {100 * measured:.2g} %: the points are too few for the estimate, or the equation has"
+        " another solution; try more points.interior"
     )
 
 
@@ -99,8 +137,8 @@ def _worse(rows: Sequence[Row]) -> str:
     if best <= 0 or values[-1][0] < WORSE * best:
         return ""
     return (
-        f"the last validation loss, {values[-1][0]:.2e}, is {values[-1][0] / best:.3g} times that of step {step:.0f}: evaluate with "
-        "--checkpoint best, or try a lower lr"
+        f"the last validation loss, {values[-1][0]:.2e}, is {values[-1][0] / best:.3g} times that"
+        f" of step {step:.0f}: evaluate with --checkpoint best, or try a lower lr"
     )
 
 

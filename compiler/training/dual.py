@@ -1,21 +1,26 @@
-"""A loss that measures the error: the weak residual of a field on a coarse mesh, in the discrete dual norm.
+"""A loss that measures the error: the weak residual of a field on a coarse mesh, in the discrete
+dual norm.
 
-With test functions phi_i of a coarse finite element space V_h, the residual vector of a field u is R_i(u) = a(u; phi_i) - l(phi_i), by
-quadrature with the field's exact values and derivatives. With K the tangent of the discrete problem at its own solution u_h,
+With test functions phi_i of a coarse finite element space V_h, the residual vector of a field u is
+R_i(u) = a(u; phi_i) - l(phi_i), by quadrature with the field's exact values and derivatives. With K
+the tangent of the discrete problem at its own solution u_h,
 
     e = -K^-1 R(u),        loss = sum over unknowns of  |e|^2 / |u_h|^2 + |grad e|^2 / |grad u_h|^2
 
-For a linear problem e = P_h (u* - u), the Galerkin projection of the error to the true solution u*: it vanishes at u* whatever the mesh,
-and is as well conditioned as the error itself, where the mean square of the strong residual weighs each wave number by its fourth power.
-For a nonlinear one it is a Newton step with the tangent of the solution, which far from it can be of any size: with q its squared norm the
-loss is 2 (sqrt(1 + q) - 1). What V_h cannot see is left to the strong residual.
+For a linear problem e = P_h (u* - u), the Galerkin projection of the error to the true solution u*:
+it vanishes at u* whatever the mesh, and is as well conditioned as the error itself, where the mean
+square of the strong residual weighs each wave number by its fourth power. For a nonlinear one it is
+a Newton step with the tangent of the solution, which far from it can be of any size: with q its
+squared norm the loss is 2 (sqrt(1 + q) - 1). What V_h cannot see is left to the strong residual.
 
-In time, R is taken in the middle of each of some slabs of time, and e is carried from slab to slab (see `compiler.training.slabs`): an
-early error counts by all that it causes. Where the weak form has w = lap(u) as a further unknown, w is that of the field.
+In time, R is taken in the middle of each of some slabs of time, and e is carried from slab to slab
+(see `compiler.training.slabs`): an early error counts by all that it causes. Where the weak form
+has w = lap(u) as a further unknown, w is that of the field.
 
 Samples of next to no size do not decide: to |u_h|^2 is added FLOOR of its mean.
 
-Source: discrete dual norms, Rojas et al. 2023 (arXiv 2308.16910); operator preconditioning, De Ryck et al. 2023 (arXiv 2310.05801).
+Source: discrete dual norms, Rojas et al. 2023 (arXiv 2308.16910); operator preconditioning, De Ryck
+et al. 2023 (arXiv 2310.05801).
 """
 
 from __future__ import annotations
@@ -43,7 +48,14 @@ from compiler.fem.discrete.system import System
 from compiler.fem.errors import NoConvergence, NoWeakForm, SampleError, Singular
 from compiler.fem.forms.conditions import unknown_streams
 from compiler.fem.forms.weak import Region
-from compiler.fem.solve import SolveOptions, one_equation, prepare, sample_spaces, solve, solved_system
+from compiler.fem.solve import (
+    SolveOptions,
+    one_equation,
+    prepare,
+    sample_spaces,
+    solve,
+    solved_system,
+)
 from compiler.fem.solvers.time_stepping import evolution, initial_vector
 from compiler.geometry.metrics import interior, relative_error
 from compiler.lowering.graph import ResidualGraph, Source
@@ -58,8 +70,12 @@ from pdespec.symbols import UnknownField
 Array = NDArray[np.float64]
 Measure = tuple[str, int]  # an unknown, and the order of the derivative that is measured
 FINE = 0.2  # C of the interpolation estimate |v - I_h v| <= C h |grad v| on elements of degree 2
-FLOOR = 0.05  # of the mean square size, below which a sample counts less: those of next to no size must not decide
-TRUSTED = 0.02  # error of a coarse solution that is taken for small: what the mesh sees is a Galerkin projection, free of its error
+# of the mean square size, below which a sample counts less: those of next to no size must not
+# decide
+FLOOR = 0.05
+# error of a coarse solution that is taken for small: what the mesh sees is a Galerkin projection,
+# free of its error
+TRUSTED = 0.02
 USELESS = 0.5  # error of a coarse solution beyond which its mesh says nothing of the error
 LADDER = {1: (16, 32, 64), 2: (8, 12, 16, 24), 3: (3, 4, 6)}  # resolutions tried
 IN_TIME = {1: (12, 16, 24), 2: (5,), 3: (3,)}  # the same where there is time
@@ -67,7 +83,9 @@ SLABS = 2  # slabs of time a cell along the longest side
 LOOKED = 4  # samples whose coarse solutions are compared
 MOST = 20000  # unknowns of a mesh that a coarser one is compared with
 POINTS = 4000  # quadrature points of a sample, above which a mesh costs too much
-ENOUGH = 800  # of them in two and more dimensions, time among them, below which a field is not seen well whatever the mesh's own solution
+# of them in two and more dimensions, time among them, below which a field is not seen well whatever
+# the mesh's own solution
+ENOUGH = 800
 STEP = 8000  # of all samples of a step, above which it takes fewer of them
 WINDOW, REUSE = 16, 2
 LABEL = "weak"  # of the term, also in `TrainOptions.weights`
@@ -75,9 +93,11 @@ LABEL = "weak"  # of the term, also in `TrainOptions.weights`
 
 @dataclass(frozen=True)
 class Part:
-    """One region's share of the residual of one sample: R += tests @ values, values being the integrand's coefficients in a row.
+    """One region's share of the residual of one sample: R += tests @ values, values being the
+    integrand's coefficients in a row.
 
-    Shapes: points "m D", slab by slab, m = s q, known "m" each, tests "n (k q)" with the quadrature weights, k coefficients.
+    Shapes: points "m D", slab by slab, m = s q, known "m" each, tests "n (k q)" with the quadrature
+    weights, k coefficients.
     """
 
     points: Array
@@ -89,10 +109,10 @@ class Part:
 class Coarse:
     """One sample on its coarse mesh: all that does not depend on the field.
 
-    `constant` is the residual of the integrals that hold no unknown, `norms` the matrices of |e|^2 and |grad e|^2 by unknown, `sizes`
-    these of u_h, the mean over time. `fine` weighs the strong residuals: for every scalar row of a label, numbers to be divided by a size
-    of u, see `DualNorm._fine`.
-    Shapes: constant "n s" for s slabs of time, norms "n n" each.
+    `constant` is the residual of the integrals that hold no unknown, `norms` the matrices of |e|^2
+    and |grad e|^2 by unknown, `sizes` these of u_h, the mean over time. `fine` weighs the strong
+    residuals: for every scalar row of a label, numbers to be divided by a size of u, see
+    `DualNorm._fine`. Shapes: constant "n s" for s slabs of time, norms "n n" each.
     """
 
     parts: tuple[Part, ...]
@@ -105,8 +125,9 @@ class Coarse:
 
 @dataclass(frozen=True)
 class Bound:
-    """What samples on one mesh with the same free unknowns share. Shapes: down "free n", tests "n (k q)" and norms "n n" of the free ones;
-    `full` are the norms of all unknowns."""
+    """What samples on one mesh with the same free unknowns share. Shapes: down "free n", tests "n
+    (k q)" and norms "n n" of the free ones; `full` are the norms of all unknowns.
+    """
 
     spaces: Spaces
     matrix: csr_matrix
@@ -133,15 +154,31 @@ class DualNorm:
         self.problem, self.options = problem, SolveOptions(resolution=resolution, degree=degree)
         self.prepared = prepare(problem)
         form = self.prepared.form
-        if any(unknown_streams(sp.diff(gauge.density, s)) for gauge in form.gauges for s in unknown_streams(gauge.density)):
+        if any(
+            unknown_streams(sp.diff(gauge.density, s))
+            for gauge in form.gauges
+            for s in unknown_streams(gauge.density)
+        ):
             raise NoWeakForm("an integral requirement is not linear in the unknowns")
         self.dim = len(problem.coordinates)
         self.steps = 1 if form.time is None else SLABS * resolution
-        self.kernels = [k for k in self.prepared.kernels if any(unknown_streams(e) for e in k.residual.expressions)]
-        self.integrals = [Integral(k.region, k.residual, [row for row, _ in k.rows]) for k in self.kernels]
-        self.integrals += [Integral(each.gauge.region, each.density, ["gauge"]) for each in self.prepared.levels]
-        self.linear = not any(unknown_streams(e) for k in self.kernels for e in k.tangent.expressions)
-        self.owner = {c: name for name, unknown in problem.unknowns.items() for c in unknown.components}
+        self.kernels = [
+            k
+            for k in self.prepared.kernels
+            if any(unknown_streams(e) for e in k.residual.expressions)
+        ]
+        self.integrals = [
+            Integral(k.region, k.residual, [row for row, _ in k.rows]) for k in self.kernels
+        ]
+        self.integrals += [
+            Integral(each.gauge.region, each.density, ["gauge"]) for each in self.prepared.levels
+        ]
+        self.linear = not any(
+            unknown_streams(e) for k in self.kernels for e in k.tangent.expressions
+        )
+        self.owner = {
+            c: name for name, unknown in problem.unknowns.items() for c in unknown.components
+        }
         self.shared: dict[str, Spaces] = {}
         self.bound: Bound | None = None
         self.sizes: dict[Measure, float] = {}
@@ -150,21 +187,30 @@ class DualNorm:
         self.points = 0
 
     def counted(self, batch: Any, resolution: int) -> tuple[int, int]:
-        """Unknowns of a mesh of that resolution, and quadrature points with those in time, in the first sample."""
+        """Unknowns of a mesh of that resolution, and quadrature points with those in time, in
+        the first sample."""
         known = Known(self.problem, batch.to("cpu", torch.float64).select([0]))
-        spaces = sample_spaces(self.prepared, known, replace(self.options, resolution=resolution), None, {})
+        spaces = sample_spaces(
+            self.prepared, known, replace(self.options, resolution=resolution), None, {}
+        )
         slabs = 1 if self.prepared.form.time is None else SLABS * resolution
         return spaces.size, slabs * spaces.places[self.prepared.form.domain].weights.size
 
     def refer(self, batch: Any) -> None:
-        """Takes the mean sizes of u_h, and what follows from them, from the samples of a batch that can be solved. Raises: SampleError."""
+        """Takes the mean sizes of u_h, and what follows from them, from the samples of a batch
+        that can be solved. Raises: SampleError."""
         _, samples = meshed(self, batch)
         self.points = max(sum(len(part.points) for part in each.parts) for each in samples)
-        self.sizes = {key: float(np.mean([each.sizes[key] for each in samples])) for key in samples[0].sizes}
+        self.sizes = {
+            key: float(np.mean([each.sizes[key] for each in samples])) for key in samples[0].sizes
+        }
         self.fine = {}
         for label in samples[0].fine:
             rows = [
-                [float(np.mean([row[key] for row in same])) / (self.sizes[key] or 1.0) for key in same[0]]
+                [
+                    float(np.mean([row[key] for row in same])) / (self.sizes[key] or 1.0)
+                    for key in same[0]
+                ]
                 for same in zip(*(each.fine[label] for each in samples), strict=True)
             ]
             self.fine[label] = float(np.mean([min(row) for row in rows])) if rows else 0.0
@@ -174,12 +220,22 @@ class DualNorm:
         return min(batch, max(1, STEP // self.points // processes) * processes)
 
     def share(self, label: str) -> float:
-        """The weight of a term of the strong loss beside this norm: what is natural to the weak form, as the flux across an interface is,
-        needs none; equations that hold in parts of the domain are one here."""
+        """The weight of a term of the strong loss beside this norm: what is natural to the weak
+        form, as the flux across an interface is, needs none; equations that hold in parts of the
+        domain are one here.
+        """
         if label in self.fine:
             return self.fine[label]
         if label in self.stated.equations:
-            return float(np.mean([weight for name, weight in self.fine.items() if name not in self.problem.conditions]))
+            return float(
+                np.mean(
+                    [
+                        weight
+                        for name, weight in self.fine.items()
+                        if name not in self.problem.conditions
+                    ]
+                )
+            )
         return 0.0 if label in flux_conditions(self.stated) else 1.0
 
     def coarse(self, batch: Any) -> list[Coarse]:
@@ -187,33 +243,50 @@ class DualNorm:
         return [self.sample(batch, s) for s in range(batch.size)]
 
     def sample(self, batch: Any, number: int) -> Coarse:
-        """One sample of a batch; the same for all where nothing is drawn. Raises: SampleError where it cannot be solved."""
+        """One sample of a batch; the same for all where nothing is drawn. Raises: SampleError
+        where it cannot be solved."""
         if self.only is not None:
             return self.only
         batch = batch.to("cpu", torch.float64)
         with torch.enable_grad():  # curved boundaries and inputs are differentiated on the way
-            found = self._coarse(Known(self.problem, batch if batch.size == 1 else batch.select([number])))
-        if not (self.problem.inputs or any(param.law is not None for param in self.problem.params.values())):
+            found = self._coarse(
+                Known(self.problem, batch if batch.size == 1 else batch.select([number]))
+            )
+        if not (
+            self.problem.inputs
+            or any(param.law is not None for param in self.problem.params.values())
+        ):
             self.only = found
         return found
 
     def _coarse(self, known: Known) -> Coarse:
         prepared, form = self.prepared, self.prepared.form
         spaces = sample_spaces(prepared, known, self.options, None, self.shared)
-        parts, constraints = assembly(form, spaces, prepared.kernels, known), constrain(form, spaces, known)
+        parts, constraints = (
+            assembly(form, spaces, prepared.kernels, known),
+            constrain(form, spaces, known),
+        )
         bound = self._bound(spaces, parts, constraints)
         slabs, states, multipliers = self._solved(bound, parts, constraints)
         zeros = [State((np.zeros(spaces.size),), state.time) for state in states]
-        rest = Assembly(form, spaces, tuple(k for k in prepared.kernels if k not in self.kernels), known)
+        rest = Assembly(
+            form, spaces, tuple(k for k in prepared.kernels if k not in self.kernels), known
+        )
         constant = np.stack([rest.residual(zero) for zero in zeros], -1)
         if prepared.levels:
             system = System(parts, constraints, prepared.levels)
             held = sum(m * system.row(k, zeros[0]) for k, m in enumerate(multipliers))
             wanted = np.array([known.number(each.gauge.value) for each in prepared.levels])
-            constant = np.concatenate([constant + held[:, None], np.repeat(-wanted[:, None], len(states), 1)])
-        found = tuple(self._part(k, spaces, parts, zeros, bound.tests[k]) for k in range(len(self.integrals)))
+            constant = np.concatenate(
+                [constant + held[:, None], np.repeat(-wanted[:, None], len(states), 1)]
+            )
+        found = tuple(
+            self._part(k, spaces, parts, zeros, bound.tests[k]) for k in range(len(self.integrals))
+        )
         u = np.stack([state.vectors[0] for state in states], -1)
-        sizes = {key: float(np.mean(np.sum(u * (matrix @ u), 0))) for key, matrix in bound.full.items()}
+        sizes = {
+            key: float(np.mean(np.sum(u * (matrix @ u), 0))) for key, matrix in bound.full.items()
+        }
         fine = self._fine(spaces, parts, states[len(states) // 2], sizes, slabs.length)
         return Coarse(found, bound.down @ constant, slabs, bound.norms, sizes, fine)
 
@@ -222,16 +295,29 @@ class DualNorm:
         known = self.bound
         if known is None or known.spaces is not spaces or (known.matrix != constraints.matrix).nnz:
             levels = len(self.prepared.levels)
-            matrix = block_diag((constraints.matrix, identity(levels))).tocsr() if levels else constraints.matrix
+            matrix = (
+                block_diag((constraints.matrix, identity(levels))).tocsr()
+                if levels
+                else constraints.matrix
+            )
             down = matrix.T.tocsr()
             full = self._norms(spaces)
-            norms = {key: (down @ padded(each, down.shape[1]) @ down.T).tocsr() for key, each in full.items()}
-            tests = tuple((down @ self._tests(k, spaces, parts, down.shape[1])).tocsr() for k in range(len(self.integrals)))
+            norms = {
+                key: (down @ padded(each, down.shape[1]) @ down.T).tocsr()
+                for key, each in full.items()
+            }
+            tests = tuple(
+                (down @ self._tests(k, spaces, parts, down.shape[1])).tocsr()
+                for k in range(len(self.integrals))
+            )
             self.bound = known = Bound(spaces, constraints.matrix, down, tests, norms, full)
         return known
 
-    def _solved(self, bound: Bound, parts: Assembly, constraints: Constraints) -> tuple[Slabs, list[State], Array]:
-        """The tangents at the solution, the solution in the middle of every slab, and the multipliers."""
+    def _solved(
+        self, bound: Bound, parts: Assembly, constraints: Constraints
+    ) -> tuple[Slabs, list[State], Array]:
+        """The tangents at the solution, the solution in the middle of every slab, and the
+        multipliers."""
         levels, down = self.prepared.levels, bound.down
         if self.prepared.form.time is not None:
             return self._in_time(bound, parts, constraints)
@@ -245,12 +331,20 @@ class DualNorm:
             factors = factorised(down @ system.tangent(u) @ down.T)
         return Slabs((Slab(factors),)), [system.state(u)], u[parts.spaces.size :]
 
-    def _in_time(self, bound: Bound, parts: Assembly, constraints: Constraints) -> tuple[Slabs, list[State], Array]:
-        """By the midpoint rule, one Newton step a slab from the value that the last rate predicts; the tangent there is kept.
+    def _in_time(
+        self, bound: Bound, parts: Assembly, constraints: Constraints
+    ) -> tuple[Slabs, list[State], Array]:
+        """By the midpoint rule, one Newton step a slab from the value that the last rate predicts;
+        the tangent there is kept.
 
         Raises: NoConvergence where that runs away.
         """
-        form, down, known, orders = self.prepared.form, bound.down, parts.known, evolution(self.prepared.form)
+        form, down, known, orders = (
+            self.prepared.form,
+            bound.down,
+            parts.known,
+            evolution(self.prepared.form),
+        )
         start, end = known.number(form.time.start), known.number(form.time.end)
         h = (end - start) / self.steps
         scale, size = (1.0, 2 / h, 4 / h**2), parts.spaces.size
@@ -260,11 +354,19 @@ class DualNorm:
         u = z = initial_vector(parts, 0, orders)
         v = initial_vector(parts, 1, orders) if 2 in orders.values() else np.zeros(size)
         rate, multipliers = np.zeros(size), np.zeros(len(self.prepared.levels))
-        base, once = System(parts, constraints, self.prepared.levels), self.linear and not self._moves(known)
+        base, once = (
+            System(parts, constraints, self.prepared.levels),
+            self.linear and not self._moves(known),
+        )
         slabs: list[Slab] = []
         states: list[State] = []
         for n in range(self.steps):
-            system = replace(base, rates=scale, history=(0.0, -scale[1] * u, -scale[2] * u - scale[1] * v), time=start + (n + 0.5) * h)
+            system = replace(
+                base,
+                rates=scale,
+                history=(0.0, -scale[1] * u, -scale[2] * u - scale[1] * v),
+                time=start + (n + 0.5) * h,
+            )
             z = np.where(evolving, u + h / 2 * rate, z)
             z = constraints.matrix @ z[constraints.free] + constraints.offset(system.time)
             guess = np.concatenate((z, multipliers))
@@ -273,12 +375,21 @@ class DualNorm:
             else:
                 state = system.state(guess)
                 first, second = (
-                    down @ padded(parts.tangent(state, r), down.shape[1]) @ down.T for r in ((0.0, *scale[1:]), (0.0, 0.0, scale[1]))
+                    down @ padded(parts.tangent(state, r), down.shape[1]) @ down.T
+                    for r in ((0.0, *scale[1:]), (0.0, 0.0, scale[1]))
                 )
-                slabs.append(Slab(factorised(down @ system.tangent(guess) @ down.T), first.tocsr(), second.tocsr() if second.nnz else None))
+                slabs.append(
+                    Slab(
+                        factorised(down @ system.tangent(guess) @ down.T),
+                        first.tocsr(),
+                        second.tocsr() if second.nnz else None,
+                    )
+                )
             guess = guess - down.T @ slabs[-1].factors.solve(down @ system.residual(guess))
             if not np.isfinite(guess).all():
-                raise NoConvergence(f"at {form.time.name} = {system.time:.4g} a step of time runs away")
+                raise NoConvergence(
+                    f"at {form.time.name} = {system.time:.4g} a step of time runs away"
+                )
             z, multipliers = guess[:size], guess[size:]
             states.append(system.state(guess))
             rate = scale[1] * (z - u)
@@ -288,16 +399,29 @@ class DualNorm:
 
     def _moves(self, known: Known) -> bool:
         """Whether the tangent of a linear problem changes in time."""
-        symbols = {s for k in self.kernels for e in k.tangent.expressions for s in sp.sympify(e).free_symbols}
+        symbols = {
+            s
+            for k in self.kernels
+            for e in k.tangent.expressions
+            for s in sp.sympify(e).free_symbols
+        }
         return any(isinstance(s, Time) or known.moves(s) for s in symbols)
 
     def _fine(
-        self, spaces: Spaces, parts: Assembly, state: State, measures: Collection[Measure], slab: float
+        self,
+        spaces: Spaces,
+        parts: Assembly,
+        state: State,
+        measures: Collection[Measure],
+        slab: float,
     ) -> dict[str, tuple[dict[Measure, float], ...]]:
-        """What V_h cannot see, held by the strong residuals r: of an error at the scale l = C h an equation `sum_m a_m d^m u + ..` leaves a
-        gradient of some |r| / sum_m |a_m| l^(1 - m), for one term with m = 2 the interpolation estimate of residual error estimators; a
-        derivative in time counts by C times the length of a slab. By label, and by unknown in each of its rows: the mean of r^2 is to be
-        weighed by it over |grad u|^2. Of conditions, those that fix values weigh by it over |u|^2."""
+        """What V_h cannot see, held by the strong residuals r: of an error at the scale l = C h an
+        equation `sum_m a_m d^m u + ..` leaves a gradient of some |r| / sum_m |a_m| l^(1 - m), for
+        one term with m = 2 the interpolation estimate of residual error estimators; a derivative in
+        time counts by C times the length of a slab. By label, and by unknown in each of its rows:
+        the mean of r^2 is to be weighed by it over |grad u|^2. Of conditions, those that fix values
+        weigh by it over |u|^2.
+        """
         form = self.prepared.form
         place = spaces.places[form.domain]
         area = float(place.weights.sum())
@@ -305,50 +429,98 @@ class DualNorm:
         found: dict[str, tuple[dict[Measure, float], ...]] = {}
         for kernel in (k for k in self.prepared.kernels if k.region == form.domain):
             stiffness: dict[str, dict[Measure, float]] = {}
-            for (row, test, stream), value in zip(kernel.entries, parts.values(kernel.tangent, kernel.region, state), strict=True):
+            for (row, test, stream), value in zip(
+                kernel.entries, parts.values(kernel.tangent, kernel.region, state), strict=True
+            ):
                 component, depth = source(stream.component)
-                order, rate = sum(test) + sum(stream.index[: self.dim]) + 2 * depth, sum(stream.index[self.dim :])
-                size = float(np.sqrt(np.mean(value**2))) * length ** (1 - order) * (FINE * slab if rate else 1.0) ** -rate
+                order, rate = (
+                    sum(test) + sum(stream.index[: self.dim]) + 2 * depth,
+                    sum(stream.index[self.dim :]),
+                )
+                size = (
+                    float(np.sqrt(np.mean(value**2)))
+                    * length ** (1 - order)
+                    * (FINE * slab if rate else 1.0) ** -rate
+                )
                 measure = self.owner[component], 1
                 if measure in measures and size:
                     own = stiffness.setdefault(row, {})
                     own[measure] = own.get(measure, 0.0) + size
             for row, own in stiffness.items():
                 label = form.labels[row]
-                found[label] = (*found.get(label, ()), {measure: area / size**2 for measure, size in own.items()})
+                found[label] = (
+                    *found.get(label, ()),
+                    {measure: area / size**2 for measure, size in own.items()},
+                )
         reach = 0.1 * area ** (2 / self.dim)  # of u by lap(u)
-        for label, condition in self.problem.conditions.items():  # natural ones are in the weak form already
-            held = {source(c) for e in (*form.essentials, *form.pins) if e.label == label for c, _ in e.coefficients}
+        # natural ones are in the weak form already
+        for label, condition in self.problem.conditions.items():
+            held = {
+                source(c)
+                for e in (*form.essentials, *form.pins)
+                if e.label == label
+                for c, _ in e.coefficients
+            }
             if condition.kind == "initial":
-                held = {(field.func.__name__, 0) for field in (condition.lhs - condition.rhs).atoms(UnknownField)}
-            rated = condition.kind == "initial" and (condition.lhs - condition.rhs).has(sp.Derivative)
-            factor = area * (slab * self.steps if rated else 1.0) ** 2  # a rate at the start lasts for all the time
-            found[label] = tuple({(self.owner[c], 0): factor * reach ** (2 * depth)} for c, depth in sorted(held))
+                held = {
+                    (field.func.__name__, 0)
+                    for field in (condition.lhs - condition.rhs).atoms(UnknownField)
+                }
+            rated = condition.kind == "initial" and (condition.lhs - condition.rhs).has(
+                sp.Derivative
+            )
+            # a rate at the start lasts for all the time
+            factor = area * (slab * self.steps if rated else 1.0) ** 2
+            found[label] = tuple(
+                {(self.owner[c], 0): factor * reach ** (2 * depth)} for c, depth in sorted(held)
+            )
         return found
 
-    def _part(self, number: int, spaces: Spaces, parts: Assembly, zeros: Sequence[State], tests: csr_matrix) -> Part:
+    def _part(
+        self,
+        number: int,
+        spaces: Spaces,
+        parts: Assembly,
+        zeros: Sequence[State],
+        tests: csr_matrix,
+    ) -> Part:
         integral = self.integrals[number]
         place = spaces.places[integral.region]
 
         def values(symbol: sp.Symbol, zero: State) -> Array:
-            return np.broadcast_to(parts.argument(symbol, integral.region, place, zero), place.weights.shape).ravel()
+            return np.broadcast_to(
+                parts.argument(symbol, integral.region, place, zero), place.weights.shape
+            ).ravel()
 
         symbols = [symbol for symbol in integral.arguments if symbol not in integral.streams]
-        known = {symbol: np.concatenate([values(symbol, zero) for zero in zeros]) for symbol in symbols}
+        known = {
+            symbol: np.concatenate([values(symbol, zero) for zero in zeros]) for symbol in symbols
+        }
         points = np.tile(place.points.reshape(len(place.points), -1).T, (len(zeros), 1))
         if self.prepared.form.time is not None:
-            points = np.column_stack((points, np.repeat([zero.time for zero in zeros], place.weights.size)))
+            points = np.column_stack(
+                (points, np.repeat([zero.time for zero in zeros], place.weights.size))
+            )
         return Part(points, known, tests)
 
     def _tests(self, number: int, spaces: Spaces, parts: Assembly, size: int) -> csr_matrix:
-        """From values of the coefficients at the quadrature points to the residual of all unknowns. Shapes: -> "n (k q)"."""
+        """From values of the coefficients at the quadrature points to the residual of all
+        unknowns. Shapes: -> "n (k q)"."""
         place = spaces.places[self.integrals[number].region]
         weights = place.weights.ravel()
         if number < len(self.kernels):
             rows = self.kernels[number].rows
-            return hstack([tabulated(place.tables[row], parts.slot(test), size).T.multiply(weights) for row, test in rows]).tocsr()
-        k = spaces.size + number - len(self.kernels)  # the k-th gauge: its integral, beside the equations
-        return coo_matrix((weights, (np.full(weights.size, k), np.arange(weights.size))), (size, weights.size)).tocsr()
+            return hstack(
+                [
+                    tabulated(place.tables[row], parts.slot(test), size).T.multiply(weights)
+                    for row, test in rows
+                ]
+            ).tocsr()
+        # the k-th gauge: its integral, beside the equations
+        k = spaces.size + number - len(self.kernels)
+        return coo_matrix(
+            (weights, (np.full(weights.size, k), np.arange(weights.size))), (size, weights.size)
+        ).tocsr()
 
     def _norms(self, spaces: Spaces) -> dict[Measure, csr_matrix]:
         """|e|^2 and, of what is continuous and of the main degree, |grad e|^2, by unknown."""
@@ -357,46 +529,77 @@ class DualNorm:
         weights = diags(place.weights.ravel())
         norms = {}
         for name, unknown in self.problem.unknowns.items():
-            smooth = all(form.spaces[c].continuous and not form.spaces[c].below for c in unknown.components)
-            for order, slots in ((0, [0]), *(((1, range(1, 1 + len(place.points))),) if smooth else ())):
-                tables = [tabulated(place.tables[c], slot, spaces.size) for c in unknown.components for slot in slots]
+            smooth = all(
+                form.spaces[c].continuous and not form.spaces[c].below for c in unknown.components
+            )
+            for order, slots in (
+                (0, [0]),
+                *(((1, range(1, 1 + len(place.points))),) if smooth else ()),
+            ):
+                tables = [
+                    tabulated(place.tables[c], slot, spaces.size)
+                    for c in unknown.components
+                    for slot in slots
+                ]
                 norms[name, order] = sum(each.T @ weights @ each for each in tables).tocsr()
         return norms
 
-    def __call__(self, field: Callable[[Tensor], Tensor], samples: Sequence[Coarse], like: Tensor) -> Tensor:
-        """The mean over the samples of the squared norm of e, points in the dtype and on the device of `like`. Shapes: -> ""."""
+    def __call__(
+        self, field: Callable[[Tensor], Tensor], samples: Sequence[Coarse], like: Tensor
+    ) -> Tensor:
+        """The mean over the samples of the squared norm of e, points in the dtype and on the
+        device of `like`. Shapes: -> ""."""
         vectors = [torch.as_tensor(each.constant) for each in samples]
         for k, integral in enumerate(self.integrals):
             parts = [each.parts[k] for each in samples]
             counts = [len(part.points) for part in parts]
             points = like.new_tensor(stacked([part.points for part in parts]))
             values: dict[sp.Symbol, Tensor] = {
-                symbol: like.new_tensor(stacked([part.known[symbol] for part in parts])) for symbol in parts[0].known
+                symbol: like.new_tensor(stacked([part.known[symbol] for part in parts]))
+                for symbol in parts[0].known
             }
             values |= self._streams(field, points, integral)
             found = torch.stack(integral.graph(values, points[..., 0]), 1)  # "b k m"
             for s, part in enumerate(parts):
                 own = found[s, :, : counts[s]].unflatten(1, (self.steps, -1))  # "k s q"
-                vectors[s] = vectors[s] + _Applied.apply(part.tests, own.transpose(1, 2).flatten(0, 1))
-        squares = torch.stack([_squared(vector, each, self.sizes) for vector, each in zip(vectors, samples, strict=True)])
+                vectors[s] = vectors[s] + _Applied.apply(
+                    part.tests, own.transpose(1, 2).flatten(0, 1)
+                )
+        squares = torch.stack(
+            [
+                _squared(vector, each, self.sizes)
+                for vector, each in zip(vectors, samples, strict=True)
+            ]
+        )
         return (squares if self.linear else 2 * ((1 + squares).sqrt() - 1)).mean()
 
-    def _streams(self, field: Callable[[Tensor], Tensor], points: Tensor, integral: Integral) -> dict[sp.Symbol, Tensor]:
-        """The field's values and derivatives that the integrands hold. Shapes: points "b m D" -> "b m" each."""
+    def _streams(
+        self, field: Callable[[Tensor], Tensor], points: Tensor, integral: Integral
+    ) -> dict[sp.Symbol, Tensor]:
+        """The field's values and derivatives that the integrands hold. Shapes: points "b m D" ->
+        "b m" each."""
         numbers = {component: k for k, component in enumerate(self.problem.components)}
         sums = {stream: self._derivatives(stream) for stream in integral.streams}
         indices: dict[int, set[Index]] = {}
         for component, index in itertools.chain.from_iterable(sums.values()):
             indices.setdefault(numbers[component], set()).add(index)
         answers = exact(field, points, Request({c: frozenset(each) for c, each in indices.items()}))
-        return {stream: torch.stack([answers[numbers[c], i] for c, i in each]).sum(0) for stream, each in sums.items()}
+        return {
+            stream: torch.stack([answers[numbers[c], i] for c, i in each]).sum(0)
+            for stream, each in sums.items()
+        }
 
     def _derivatives(self, stream: Stream) -> list[tuple[str, Index]]:
-        """A stream as a sum of derivatives of declared unknowns: those of lap(u) are second ones of u."""
+        """A stream as a sum of derivatives of declared unknowns: those of lap(u) are second ones
+        of u."""
         component, depth = source(stream.component)
         found = [stream.index]
         for _ in range(depth):
-            found = [tuple(n + 2 * (k == axis) for k, n in enumerate(index)) for index in found for axis in range(self.dim)]
+            found = [
+                tuple(n + 2 * (k == axis) for k, n in enumerate(index))
+                for index in found
+                for axis in range(self.dim)
+            ]
         return [(component, index) for index in found]
 
 
@@ -413,7 +616,11 @@ def factorised(matrix: csr_matrix) -> SuperLU:
     matrix = csc_matrix(matrix)
     saddle = bool(np.any(matrix.diagonal() == 0))
     try:
-        return splu(matrix) if saddle else splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.1)
+        return (
+            splu(matrix)
+            if saddle
+            else splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.1)
+        )
     except RuntimeError as error:  # exactly singular
         raise Singular from error
 
@@ -424,9 +631,13 @@ def padded(matrix: csr_matrix, size: int) -> csr_matrix:
     return block_diag((matrix, csr_matrix((more, more)))).tocsr() if more else matrix
 
 
-def meshed(dual: DualNorm, batch: Any, inner: Callable[[Any], Any] = lambda batch: batch) -> tuple[Any, list[Coarse]]:
-    """A batch with its coarse meshes; for a sample that cannot be solved another one of the batch takes its place. `inner` gives the batch
-    of the problem as it is computed. Raises: SampleError where none can be."""
+def meshed(
+    dual: DualNorm, batch: Any, inner: Callable[[Any], Any] = lambda batch: batch
+) -> tuple[Any, list[Coarse]]:
+    """A batch with its coarse meshes; for a sample that cannot be solved another one of the batch
+    takes its place. `inner` gives the batch of the problem as it is computed. Raises: SampleError
+    where none can be.
+    """
     own, found, failure = inner(batch), {}, None
     for number in range(batch.size):
         try:
@@ -438,13 +649,17 @@ def meshed(dual: DualNorm, batch: Any, inner: Callable[[Any], Any] = lambda batc
     if failure is None:
         return batch, list(found.values())
     good = list(found)
-    places = [number if number in found else good[number % len(good)] for number in range(batch.size)]
+    places = [
+        number if number in found else good[number % len(good)] for number in range(batch.size)
+    ]
     return batch.select(places), [found[place] for place in places]
 
 
 class Window:
-    """The batches of a training with their coarse meshes: WINDOW of them are drawn, and gone through REUSE times, each time in an order of
-    its own. `draw(k)` gives the k-th batch with its meshes; one that raises SampleError is left out, and others take its place."""
+    """The batches of a training with their coarse meshes: WINDOW of them are drawn, and gone
+    through REUSE times, each time in an order of its own. `draw(k)` gives the k-th batch with its
+    meshes; one that raises SampleError is left out, and others take its place.
+    """
 
     def __init__(self, draw: Callable[[int], tuple[Any, list[Coarse]]], seed: int) -> None:
         self.draw, self.seed = draw, seed
@@ -456,7 +671,9 @@ class Window:
         if self.number != number:
             self.number, self.batches = number, self._drawn(number)
         generator = torch.Generator().manual_seed(1000003 * self.seed + step // WINDOW)
-        return self.batches[int(torch.randperm(WINDOW, generator=generator)[place % WINDOW]) % len(self.batches)]
+        return self.batches[
+            int(torch.randperm(WINDOW, generator=generator)[place % WINDOW]) % len(self.batches)
+        ]
 
     def _drawn(self, number: int) -> list[tuple[Any, list[Coarse]]]:
         found, failure = [], None
@@ -472,7 +689,8 @@ class Window:
 
 
 class Remembered:
-    """A function of position that is asked again at the points of the last time, as by a model at its nodes. Shapes: "b n D" -> "b n k"."""
+    """A function of position that is asked again at the points of the last time, as by a model
+    at its nodes. Shapes: "b n D" -> "b n k"."""
 
     def __init__(self, function: PointFunction) -> None:
         self.function, self.last = function, None
@@ -480,7 +698,11 @@ class Remembered:
     def __call__(self, points: Tensor) -> Tensor:
         if torch.is_grad_enabled() and points.requires_grad:
             return self.function(points)
-        if self.last is None or self.last[0].shape != points.shape or not torch.equal(self.last[0], points):
+        if (
+            self.last is None
+            or self.last[0].shape != points.shape
+            or not torch.equal(self.last[0], points)
+        ):
             self.last = points, self.function(points).detach()
         return self.last[1]
 
@@ -489,19 +711,30 @@ def remembered(batch: Any) -> Any:
     """The batch, whose known functions are computed once at the nodes of a model."""
 
     def within(inputs: OperatorInput) -> OperatorInput:
-        if getattr(inputs, "local", None) is not None:  # in the user's coordinates: the model asks those of the frame
+        # in the user's coordinates: the model asks those of the frame
+        if getattr(inputs, "local", None) is not None:
             return replace(inputs, local=within(inputs.local))
-        return inputs if inputs.features is None else replace(inputs, features=Remembered(inputs.features))
+        return (
+            inputs
+            if inputs.features is None
+            else replace(inputs, features=Remembered(inputs.features))
+        )
 
-    return replace(batch, inputs=within(batch.inputs)) if isinstance(getattr(batch, "inputs", None), OperatorInput) else batch
+    return (
+        replace(batch, inputs=within(batch.inputs))
+        if isinstance(getattr(batch, "inputs", None), OperatorInput)
+        else batch
+    )
 
 
 def trusted_resolution(problem: Problem, batch: Any) -> tuple[int, str]:
-    """The coarsest mesh with ENOUGH points whose solution is within TRUSTED of that on a mesh twice as fine, the last one tried where there
-    is none, and how far off its solution is in words. Looks at LOOKED samples, at meshes of at most POINTS points, and compares with finer
-    ones of at most MOST unknowns.
+    """The coarsest mesh with ENOUGH points whose solution is within TRUSTED of that on a mesh twice
+    as fine, the last one tried where there is none, and how far off its solution is in words. Looks
+    at LOOKED samples, at meshes of at most POINTS points, and compares with finer ones of at most
+    MOST unknowns.
 
-    Raises: NoWeakForm, also where the coarsest mesh has too many points or the best is USELESS; SampleError, SolverError.
+    Raises: NoWeakForm, also where the coarsest mesh has too many points or the best is USELESS;
+    SampleError, SolverError.
     """
     few = batch.select(range(min(LOOKED, batch.size)))
     points, solutions = interior(problem, few), {}
@@ -520,9 +753,15 @@ def trusted_resolution(problem: Problem, batch: Any) -> tuple[int, str]:
         _, count = probe.counted(few, resolution)
         if count > POINTS:
             if best is None:
-                raise NoWeakForm(f"the coarsest mesh has {count} quadrature points a sample, which would cost too much")
+                raise NoWeakForm(
+                    f"the coarsest mesh has {count} quadrature points a sample, which would cost"
+                    " too much"
+                )
             break
-        if probe.counted(few, 2 * resolution)[0] * (1 + in_time * 2 * resolution) > (10 if in_time else 1) * MOST:
+        if (
+            probe.counted(few, 2 * resolution)[0] * (1 + in_time * 2 * resolution)
+            > (10 if in_time else 1) * MOST
+        ):
             best = best or (resolution, "not compared with finer ones")
             break
         found = float(relative_error(solution(resolution), solution(2 * resolution)).mean())
@@ -530,16 +769,22 @@ def trusted_resolution(problem: Problem, batch: Any) -> tuple[int, str]:
         if found <= TRUSTED and (count >= ENOUGH or len(problem.variables) == 1):
             break
     if not found <= USELESS:
-        raise NoWeakForm(f"a mesh of resolution {best[0]}, the finest that costs little enough, is {100 * found:.2g} % off")
+        raise NoWeakForm(
+            f"a mesh of resolution {best[0]}, the finest that costs little enough, is"
+            f" {100 * found:.2g} % off"
+        )
     return best
 
 
 def tabulated(table: Tabulated, slot: int, size: int) -> csr_matrix:
-    """A basis or one of its derivatives at the quadrature points, as a matrix from coefficients to values. Shapes: -> "m n"."""
+    """A basis or one of its derivatives at the quadrature points, as a matrix from coefficients
+    to values. Shapes: -> "m n"."""
     count = table.jets.shape[2] * table.jets.shape[3]
     points = np.broadcast_to(np.arange(count).reshape(table.jets.shape[2:]), table.jets.shape[1:])
     columns = np.broadcast_to(table.dofs[:, :, None], table.jets.shape[1:])
-    return coo_matrix((table.jets[slot].ravel(), (points.ravel(), columns.ravel())), (count, size)).tocsr()
+    return coo_matrix(
+        (table.jets[slot].ravel(), (points.ravel(), columns.ravel())), (count, size)
+    ).tocsr()
 
 
 class _Applied(torch.autograd.Function):
@@ -571,5 +816,8 @@ class _Squared(torch.autograd.Function):
 
 
 def _squared(residual: Tensor, coarse: Coarse, sizes: Mapping[Measure, float]) -> Tensor:
-    norm = sum(matrix / (coarse.sizes[key] + FLOOR * sizes[key] or 1.0) for key, matrix in coarse.norms.items())
+    norm = sum(
+        matrix / (coarse.sizes[key] + FLOOR * sizes[key] or 1.0)
+        for key, matrix in coarse.norms.items()
+    )
     return _Squared.apply(residual, coarse, norm)

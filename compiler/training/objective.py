@@ -29,8 +29,10 @@ PROBED = 64  # points of a held-out sample at which the size of the predictions 
 
 
 def seeded(seed: int, purpose: str, step: int) -> torch.Generator:
-    """A generator for one purpose at one step: training, validation and evaluation never share numbers, and no stream need be stored."""
-    digest = hashlib.blake2b(f"{seed}/{purpose}/{step}".encode(), digest_size=4).digest()  # torch's Mersenne twister takes 32 bits
+    """A generator for one purpose at one step: training, validation and evaluation never share
+    numbers, and no stream need be stored."""
+    # torch's Mersenne twister takes 32 bits
+    digest = hashlib.blake2b(f"{seed}/{purpose}/{step}".encode(), digest_size=4).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest, "big"))
 
 
@@ -40,46 +42,73 @@ def mean(fabric: Fabric, value: Tensor) -> Tensor:
 
 
 class Objective(nn.Module):
-    """The terms of the loss as a function of the step: the batch is drawn here, and each process takes its share of it.
+    """The terms of the loss as a function of the step: the batch is drawn here, and each process
+    takes its share of it.
 
-    One module for model and loss, so that a wrapper of it (DDP, autocast) sees everything between parameters and terms.
+    One module for model and loss, so that a wrapper of it (DDP, autocast) sees everything between
+    parameters and terms.
     """
 
     def __init__(
-        self, problem: Problem, model: nn.Module, loss: PhysicsLoss, options: TrainOptions, sampler: Sampler | None, fabric: Fabric
+        self,
+        problem: Problem,
+        model: nn.Module,
+        loss: PhysicsLoss,
+        options: TrainOptions,
+        sampler: Sampler | None,
+        fabric: Fabric,
     ):
         super().__init__()
         self.model, self.loss = model, loss
-        self.problem, self.options, self.sampler, self.fabric = problem, options, sampler or sampling.sample, fabric
+        self.problem, self.options, self.sampler, self.fabric = (
+            problem,
+            options,
+            sampler or sampling.sample,
+            fabric,
+        )
         self.solutions: Solutions | None = None
         self.dual: DualNorm | None = None
         self.window: Window | None = None
-        self.drawn: tuple[str, int, Any] | None = None  # the last batch of training: asked again before a state is saved
+        # the last batch of training: asked again before a state is saved
+        self.drawn: tuple[str, int, Any] | None = None
         self.held: tuple[Any, list[Coarse]] | None = None
         self.batch = options.batch
         self.causal: Mapping[str, float] = {}
-        self.engine = StepEngine(loss, options.block, "captured" if options.captured else "eager") if options.block else None
+        self.engine = (
+            StepEngine(loss, options.block, "captured" if options.captured else "eager")
+            if options.block
+            else None
+        )
         self.to(dtype=dtype_of(options))
 
     def forward(self, purpose: str, step: int) -> tuple[Tensor, Tensor]:
-        """Unweighted: the terms in the loss's order, the dual norm of the weak residual, and in training the misfit to solved samples; and
-        how much of each requirement is violated, nothing where there is no physics. Shapes: "m", "r"."""
+        """Unweighted: the terms in the loss's order, the dual norm of the weak residual, and in
+        training the misfit to solved samples; and how much of each requirement is violated, nothing
+        where there is no physics. Shapes: "m", "r".
+        """
         training, values, violated = purpose == "train", [], torch.zeros(0)
         physics = self.options.physics or not (training or self.dual)
         if physics or self.dual:
-            batch, samples = self.meshed(purpose, step) if self.dual else (self.draw(purpose, step), [])
+            batch, samples = (
+                self.meshed(purpose, step) if self.dual else (self.draw(purpose, step), [])
+            )
             field = self.model(batch.inputs)
             if physics:
                 terms, violated = self.terms(field, batch, self.causal if training else {})
                 values.append(terms)
             if self.dual:
-                values.append(self.dual(self.loss.inner(field), samples, batch.inputs.values)[None].to(batch.inputs.values))
+                values.append(
+                    self.dual(self.loss.inner(field), samples, batch.inputs.values)[None].to(
+                        batch.inputs.values
+                    )
+                )
         if self.solutions is not None and training:
             values.append(self.misfit(self.solutions, step)[None])
         return torch.cat(values), violated
 
     def meshed(self, purpose: str, step: int) -> tuple[Any, list[Coarse]]:
-        """The batch of a step with its coarse meshes; in validation those of the held-out samples, which are kept."""
+        """The batch of a step with its coarse meshes; in validation those of the held-out
+        samples, which are kept."""
         if purpose == "train":
             return self.window.at(step)
         if self.held is None:
@@ -91,7 +120,9 @@ class Objective(nn.Module):
         batch = self.draw(purpose, step)
         return self.terms(self.model(batch.inputs), batch)
 
-    def terms(self, field: Any, batch: Any, causal: Mapping[str, float] | None = None) -> tuple[Tensor, Tensor]:
+    def terms(
+        self, field: Any, batch: Any, causal: Mapping[str, float] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The same at a field of the batch, with causal weights of the strengths given."""
         # a balancer other than the fixed one weighs the terms by what they turn out to be
         settled = self.options.balancer == "fixed"
@@ -104,28 +135,48 @@ class Objective(nn.Module):
         return values, torch.stack(violated) if violated else values.new_zeros(0)
 
     def violations(self, violated: Tensor) -> dict[str, float]:
-        """Columns of the fraction of points where a requirement does not hold, mean over the batch."""
+        """Columns of the fraction of points where a requirement does not hold, mean over the
+        batch."""
         names = [f"violated {label}" for label in self.loss.requirements]
-        return dict(zip(names, mean(self.fabric, violated).tolist(), strict=True)) if len(violated) else {}
+        return (
+            dict(zip(names, mean(self.fabric, violated).tolist(), strict=True))
+            if len(violated)
+            else {}
+        )
 
     def misfit(self, solutions: Solutions, step: int) -> Tensor:
-        """That of this process's share of a batch of solved samples, at as many of their points as physics has inside."""
+        """That of this process's share of a batch of solved samples, at as many of their points
+        as physics has inside."""
         options, fabric = self.options, self.fabric
         generator = seeded(options.seed, LABEL, step)
-        samples = torch.randint(solutions.batch.size, (options.batch,), generator=generator).tolist()
-        points = torch.randperm(solutions.values.shape[1], generator=generator)[: options.points["interior"]]
+        samples = torch.randint(
+            solutions.batch.size, (options.batch,), generator=generator
+        ).tolist()
+        points = torch.randperm(solutions.values.shape[1], generator=generator)[
+            : options.points["interior"]
+        ]
         part = options.batch // fabric.world_size
-        return solutions.misfit(self.model, samples[fabric.global_rank * part :][:part], points.to(solutions.values.device))
+        return solutions.misfit(
+            self.model,
+            samples[fabric.global_rank * part :][:part],
+            points.to(solutions.values.device),
+        )
 
     def solutions_drawn(self, count: int) -> Any:
         """The samples that are solved for training."""
         points = {**self.options.points, "interior": POINTS}
         return self.sampler(
-            self.problem, count, points, seeded(self.options.seed, "solutions", 0), dtype=torch.float64, hard=self.options.hard
+            self.problem,
+            count,
+            points,
+            seeded(self.options.seed, "solutions", 0),
+            dtype=torch.float64,
+            hard=self.options.hard,
         )
 
     def draw(self, purpose: str, step: int, share: bool = True) -> Any:
-        """The batch of a step, the same for every number of processes; with `share`, this process's part of it."""
+        """The batch of a step, the same for every number of processes; with `share`, this
+        process's part of it."""
         options, fabric = self.options, self.fabric
         if share and self.drawn is not None and self.drawn[:2] == (purpose, step):
             return self.drawn[2]
@@ -141,7 +192,11 @@ class Objective(nn.Module):
             points_by=options.points_by if purpose == "train" else "sobol",
         )
         part = size // fabric.world_size
-        batch = batch.select(range(fabric.global_rank * part, (fabric.global_rank + 1) * part)) if share and part < size else batch
+        batch = (
+            batch.select(range(fabric.global_rank * part, (fabric.global_rank + 1) * part))
+            if share and part < size
+            else batch
+        )
         if share and purpose == "train":
             self.drawn = purpose, step, batch
         return batch
@@ -152,20 +207,27 @@ class Objective(nn.Module):
 
 
 class Validator:
-    """The loss on held-out samples that are drawn once, and the error in u on the first `references` of them.
+    """The loss on held-out samples that are drawn once, and the error in u on the first
+    `references` of them.
 
     Where training sees no physics, `validation` is that error.
     """
 
-    def __init__(self, objective: Objective, options: TrainOptions, fabric: Fabric, display: Display) -> None:
+    def __init__(
+        self, objective: Objective, options: TrainOptions, fabric: Fabric, display: Display
+    ) -> None:
         self.objective, self.options, self.fabric = objective, options, fabric
         weights = [objective.loss.weights.get(label, 1.0) for label in objective.loss.labels]
         weak = [options.weights.get(WEAK, 1.0)] if objective.dual else []
-        self.base = torch.tensor((weights if options.physics or not weak else []) + weak, dtype=torch.float64)
+        self.base = torch.tensor(
+            (weights if options.physics or not weak else []) + weak, dtype=torch.float64
+        )
         self.truth = None
         if options.references and fabric.is_global_zero:
             display.say(f"solving {options.references} validation samples")
-            self.batch = objective.draw("validate", 0, share=False).select(range(options.references))
+            self.batch = objective.draw("validate", 0, share=False).select(
+                range(options.references)
+            )
             self.truth = solve(objective.problem, self.batch)
 
     def __call__(self) -> dict[str, float]:
@@ -173,7 +235,10 @@ class Validator:
             values, violated = self.objective("validate", 0)
         losses = mean(self.fabric, values).double().cpu()
         found = {"validation": float(self.base @ losses), "prediction": self.prediction()}
-        found |= {f"validation {name}": value for name, value in self.objective.violations(violated).items()}
+        found |= {
+            f"validation {name}": value
+            for name, value in self.objective.violations(violated).items()
+        }
         if self.truth is not None:
             found["error"] = self.error(self.truth)
             if not (self.options.physics or self.objective.dual):
@@ -182,7 +247,8 @@ class Validator:
 
     @torch.no_grad()
     def prediction(self) -> float:
-        """Root mean square of the predictions at some points of the held-out samples, in the sizes of the unknowns."""
+        """Root mean square of the predictions at some points of the held-out samples, in the
+        sizes of the unknowns."""
         problem = self.objective.problem
         batch = self.objective.draw("validate", 0)
         values = self.objective.model(batch.inputs)(interior(problem, batch)[:, :PROBED])
@@ -190,22 +256,28 @@ class Validator:
         return float(mean(self.fabric, (values / sizes).square().mean()).sqrt())
 
     def error(self, truth: Callable[[Tensor], Tensor]) -> float:
-        """Mean over the solved samples of the relative L2 error of the worst unknown, as `compiler.evaluate` has it."""
+        """Mean over the solved samples of the relative L2 error of the worst unknown, as
+        `compiler.evaluate` has it."""
         points = interior(self.objective.problem, self.batch)
         with torch.no_grad():
             found = self.objective.model(self.batch.inputs)(points)
         at, found, expected = (each.double().cpu() for each in (points, found, truth(points)))
-        return float(misfit(self.objective.problem, at, found, expected).squared().amax(-1).sqrt().mean())
+        return float(
+            misfit(self.objective.problem, at, found, expected).squared().amax(-1).sqrt().mean()
+        )
 
 
 def locate(objective: Objective, label: str, step: int) -> str:
-    """The sample and the point where a term first is not finite, in words; nothing where no single point is to blame."""
+    """The sample and the point where a term first is not finite, in words; nothing where no
+    single point is to blame."""
     batch = objective.draw("train", step, share=False)
     term = next(each for each in objective.loss.terms if each.label == label)
     points = batch.points[term.points].points
     field = objective.model(batch.inputs)
     if term.kind == "equation":
-        inputs = {name: lambda x, name=name: batch.evaluate(name, x) for name in objective.problem.inputs}
+        inputs = {
+            name: lambda x, name=name: batch.evaluate(name, x) for name in objective.problem.inputs
+        }
         values = objective.loss.residuals(field, points, inputs, batch.params)[label]
     else:
         values = field(points)
@@ -213,6 +285,13 @@ def locate(objective: Objective, label: str, step: int) -> str:
     if not len(bad):
         return ""
     sample, point = bad[0].tolist()
-    names = [each.name for each in (*objective.problem.coordinates, objective.problem.time) if each is not None]
-    place = ", ".join(f"{name} = {value:.6g}" for name, value in zip(names, points[sample, point].tolist(), strict=True))
+    names = [
+        each.name
+        for each in (*objective.problem.coordinates, objective.problem.time)
+        if each is not None
+    ]
+    place = ", ".join(
+        f"{name} = {value:.6g}"
+        for name, value in zip(names, points[sample, point].tolist(), strict=True)
+    )
     return f", first in sample {sample} at {place}"

@@ -22,7 +22,8 @@ SCHEDULES = Registry("schedule")
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run stands: step of steps, and the validation loss measured since the last step, if one was."""
+    """Where a run stands: step of steps, and the validation loss measured since the last step,
+    if one was."""
 
     step: int
     steps: int
@@ -31,7 +32,8 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A pure pair: `factor, state = schedule.update(progress, state)`; the step's learning rate is `factor` times the option `lr`."""
+    """A pure pair: `factor, state = schedule.update(progress, state)`; the step's learning rate
+    is `factor` times the option `lr`."""
 
     init: Callable[[], Any]
     update: Callable[[Progress, Any], tuple[float, Any]]
@@ -58,7 +60,8 @@ def constant(warmup: int = 0) -> Schedule:
 
 @SCHEDULES.register("cosine")
 def cosine(warmup: int = 0, floor: float = 0.01) -> Schedule:
-    """Linear rise over `warmup` steps, then half a cosine down to `floor` times `lr` at the last step."""
+    """Linear rise over `warmup` steps, then half a cosine down to `floor` times `lr` at the last
+    step."""
     _bounded(warmup=(warmup, 0, math.inf), floor=(floor, 0, 1))
 
     def factor(step: int, steps: int) -> float:
@@ -69,9 +72,21 @@ def cosine(warmup: int = 0, floor: float = 0.01) -> Schedule:
 
 
 @SCHEDULES.register("plateau")
-def plateau(factor: float = 0.5, patience: int = 5, threshold: float = 1e-4, floor: float = 1e-4, warmup: int = 0) -> Schedule:
-    """`lr` times `factor` whenever more than `patience` validations in a row have not lowered the best by the share `threshold`."""
-    _bounded(factor=(factor, 0, 1), patience=(patience, 0, math.inf), threshold=(threshold, 0, 1), floor=(floor, 0, 1))
+def plateau(
+    factor: float = 0.5,
+    patience: int = 5,
+    threshold: float = 1e-4,
+    floor: float = 1e-4,
+    warmup: int = 0,
+) -> Schedule:
+    """`lr` times `factor` whenever more than `patience` validations in a row have not lowered
+    the best by the share `threshold`."""
+    _bounded(
+        factor=(factor, 0, 1),
+        patience=(patience, 0, math.inf),
+        threshold=(threshold, 0, 1),
+        floor=(floor, 0, 1),
+    )
     _bounded(warmup=(warmup, 0, math.inf))
 
     def update(progress: Progress, state: Patience) -> tuple[float, Patience]:
@@ -90,7 +105,11 @@ def plateau(factor: float = 0.5, patience: int = 5, threshold: float = 1e-4, flo
 def _bounded(**values: tuple[float, float, float]) -> None:
     """Raises: ValueError for a number that is not between its bounds."""
     for name, (value, least, most) in values.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, float))
+            or not least <= value <= most
+        ):
             raise ValueError(f"{name} is a number from {least} to {most}, not {value!r}")
 
 

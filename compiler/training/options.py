@@ -1,4 +1,5 @@
-"""The options of a training run: one frozen value, and the `key=value` words that change it. No torch here."""
+"""The options of a training run: one frozen value, and the `key=value` words that change it. No
+torch here."""
 
 from __future__ import annotations
 
@@ -31,7 +32,16 @@ RANGES: dict[str, tuple[float, float]] = {
 }
 # What the numbers in a checkpoint hang on: they cannot change when a run is resumed.
 FIXED = (
-    *("seed", "batch", "precision", "hard", "optimizer", "optimizer_options", "balancer", "balancer_options"),
+    *(
+        "seed",
+        "batch",
+        "precision",
+        "hard",
+        "optimizer",
+        "optimizer_options",
+        "balancer",
+        "balancer_options",
+    ),
     *("form", "estimate", "dual", "physics", "solutions", "validation"),
 )
 
@@ -42,32 +52,37 @@ class OptionError(PdespecError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class TrainOptions:
-    """How a problem is trained. Equal options, problem and model give equal weights on the CPU, whatever the interruptions.
+    """How a problem is trained. Equal options, problem and model give equal weights on the CPU,
+    whatever the interruptions.
 
-    `points` are collocation points a sample, by kind of region, and `operator` those at which the operator reads its inputs.
-    `points_by` places them: sobol, uniform, or mesh (see `compiler.data.quadrature`), in training; validation is on Sobol points.
-    `weights` multiply terms by label, or by kind (equation, boundary, initial, point, energy, error), under the balancer. `hard` builds
-    essential conditions into the field where it can (see `compiler.sample`). `estimate` adds the error in u that the residual causes as a
-    term of kind error, where the equation allows an estimate (see `compiler.loss.error_estimate`). `precision`: float32, float64, or
-    bfloat16 mixed with
-    float32.
-    `form`: strong lowers squared residuals, energy the energy that the equations come from (see `compiler.training.variational`); auto
-    takes the
-    energy where coefficients jump and there is one with a minimum, else the residuals.
-    `batch` is the global batch: processes share it. `seconds` stops a run early, for good or to be resumed; schedules follow steps alone.
-    `validate_every`, `log_every` and `checkpoint_every` count steps. `validation` is the number of held-out samples of the validation
-    loss, `references` of those that are also solved once and give the error in u while training.
-    `solutions` is a number of samples that are solved once by the reference solver and seen in training, with the weight `weights.data` on
-    their relative squared error (see `compiler.training.solved_samples`); without `physics` they are all that is seen.
-    `dual` measures the weak residual in the dual norm of a coarse mesh of that resolution (see `compiler.training.dual`), with the weight
-    `weights.weak`; the strong residuals are then weighed to what the mesh does not see. With auto that is done, on a mesh that fits the
-    problem, where neither an energy nor `estimate` measures the error (see `compiler.training.choice`), as in the presets demo and small.
-    `causal` lets a residual count once those at earlier times are small (see `compiler.loss.causality`), with that strength relative to
-    the residual of what stays as it begins; auto takes it where an equation with an initial state is nonlinear.
-    `timeout`: seconds that processes wait for one another, among them while the first one solves samples.
-    `ema`: decay of the running mean of the weights that is evaluated instead of the last ones.
-    `block` takes loss and gradient over blocks of that many queries, whatever their number in the same memory; with `captured` as one
-    compiled graph (see `compiler.loss.blocks`).
+    `points` are collocation points a sample, by kind of region, and `operator` those at which the
+    operator reads its inputs. `points_by` places them: sobol, uniform, or mesh (see
+    `compiler.data.quadrature`), in training; validation is on Sobol points. `weights` multiply
+    terms by label, or by kind (equation, boundary, initial, point, energy, error), under the
+    balancer. `hard` builds essential conditions into the field where it can (see
+    `compiler.sample`). `estimate` adds the error in u that the residual causes as a term of kind
+    error, where the equation allows an estimate (see `compiler.loss.error_estimate`). `precision`:
+    float32, float64, or bfloat16 mixed with float32. `form`: strong lowers squared residuals,
+    energy the energy that the equations come from (see `compiler.training.variational`); auto takes
+    the energy where coefficients jump and there is one with a minimum, else the residuals. `batch`
+    is the global batch: processes share it. `seconds` stops a run early, for good or to be resumed;
+    schedules follow steps alone. `validate_every`, `log_every` and `checkpoint_every` count steps.
+    `validation` is the number of held-out samples of the validation loss, `references` of those
+    that are also solved once and give the error in u while training. `solutions` is a number of
+    samples that are solved once by the reference solver and seen in training, with the weight
+    `weights.data` on their relative squared error (see `compiler.training.solved_samples`); without
+    `physics` they are all that is seen. `dual` measures the weak residual in the dual norm of a
+    coarse mesh of that resolution (see `compiler.training.dual`), with the weight `weights.weak`;
+    the strong residuals are then weighed to what the mesh does not see. With auto that is done, on
+    a mesh that fits the problem, where neither an energy nor `estimate` measures the error (see
+    `compiler.training.choice`), as in the presets demo and small. `causal` lets a residual count
+    once those at earlier times are small (see `compiler.loss.causality`), with that strength
+    relative to the residual of what stays as it begins; auto takes it where an equation with an
+    initial state is nonlinear. `timeout`: seconds that processes wait for one another, among them
+    while the first one solves samples. `ema`: decay of the running mean of the weights that is
+    evaluated instead of the last ones. `block` takes loss and gradient over blocks of that many
+    queries, whatever their number in the same memory; with `captured` as one compiled graph (see
+    `compiler.loss.blocks`).
     """
 
     steps: int = 2000
@@ -113,44 +128,85 @@ class TrainOptions:
             _in_range(name, value)
         if self.accelerator not in ACCELERATORS:
             hint = _hint(self.accelerator, ACCELERATORS)
-            raise OptionError(f"unknown accelerator {self.accelerator!r}{hint}; it is one of {', '.join(ACCELERATORS)}")
+            raise OptionError(
+                f"unknown accelerator {self.accelerator!r}{hint}; it is one of"
+                f" {', '.join(ACCELERATORS)}"
+            )
         if self.block is not None and self.block < 1:
             raise OptionError(f"block = {self.block} must be at least one query")
         if self.captured and self.block is None:
             raise OptionError("captured steps are taken in blocks; set block, e.g. block=256")
         if self.ema is not None and not 0 <= self.ema < 1:
             raise OptionError(f"ema = {self.ema} is a decay: 0 <= ema < 1")
-        if not (self.dual is None or self.dual == "auto" or (isinstance(self.dual, int) and 1 <= self.dual <= 4096)):
-            raise OptionError(f"dual = {self.dual!r} is the resolution of a coarse mesh, at least 1, or auto, or none")
-        if not (self.causal is None or self.causal == "auto" or (isinstance(self.causal, (int, float)) and self.causal > 0)):
-            raise OptionError(f"causal = {self.causal!r} is a strength above zero, or auto, or none")
+        if not (
+            self.dual is None
+            or self.dual == "auto"
+            or (isinstance(self.dual, int) and 1 <= self.dual <= 4096)
+        ):
+            raise OptionError(
+                f"dual = {self.dual!r} is the resolution of a coarse mesh, at least 1, or auto, or"
+                " none"
+            )
+        if not (
+            self.causal is None
+            or self.causal == "auto"
+            or (isinstance(self.causal, (int, float)) and self.causal > 0)
+        ):
+            raise OptionError(
+                f"causal = {self.causal!r} is a strength above zero, or auto, or none"
+            )
         if self.causal not in (None, "auto") and self.block is not None:
             raise OptionError(
-                "causal weights look at all points of a sample at once, and blocks see some of them; set causal=none or block=none"
+                "causal weights look at all points of a sample at once, and blocks see some of"
+                " them; set causal=none or block=none"
             )
         if not (self.physics or self.solutions or self.dual):
-            raise OptionError("without physics, training needs at least one solved sample; set solutions, e.g. solutions=64")
+            raise OptionError(
+                "without physics, training needs at least one solved sample; set solutions, e.g."
+                " solutions=64"
+            )
         if not (self.physics or self.dual or self.references):
-            raise OptionError("without physics, validation is the error in u; set references to the number of samples it is measured on")
+            raise OptionError(
+                "without physics, validation is the error in u; set references to the number of"
+                " samples it is measured on"
+            )
         if "data" in self.weights and not self.solutions:
-            raise OptionError("weights.data weighs solved samples, and there are none; set solutions, e.g. solutions=64")
+            raise OptionError(
+                "weights.data weighs solved samples, and there are none; set solutions, e.g."
+                " solutions=64"
+            )
         if "weak" in self.weights and not self.dual:
-            raise OptionError("weights.weak weighs the weak residual, and there is none; set dual, e.g. dual=auto")
+            raise OptionError(
+                "weights.weak weighs the weak residual, and there is none; set dual, e.g. dual=auto"
+            )
         if self.references > self.validation:
-            raise OptionError(f"references = {self.references} must lie between 0 and validation = {self.validation}")
+            raise OptionError(
+                f"references = {self.references} must lie between 0 and validation ="
+                f" {self.validation}"
+            )
         if self.form not in FORMS:
-            raise OptionError(f"unknown form {self.form!r}{_hint(self.form, FORMS)}; it is one of {', '.join(FORMS)}")
+            raise OptionError(
+                f"unknown form {self.form!r}{_hint(self.form, FORMS)}; it is one of"
+                f" {', '.join(FORMS)}"
+            )
         if self.precision not in PRECISIONS:
             hint = _hint(self.precision, PRECISIONS)
-            raise OptionError(f"unknown precision {self.precision!r}{hint}; it is one of {', '.join(PRECISIONS)}")
+            raise OptionError(
+                f"unknown precision {self.precision!r}{hint}; it is one of {', '.join(PRECISIONS)}"
+            )
         if self.points_by not in PLACINGS:
             hint = _hint(self.points_by, PLACINGS)
-            raise OptionError(f"unknown points_by {self.points_by!r}{hint}; it is one of {', '.join(PLACINGS)}")
+            raise OptionError(
+                f"unknown points_by {self.points_by!r}{hint}; it is one of {', '.join(PLACINGS)}"
+            )
         if self.estimate and self.points_by == "mesh":
             raise OptionError("estimate sums over uniform points; take points_by=sobol or uniform")
         for name, count in self.points.items():
             if name not in POINTS:
-                raise OptionError(f"unknown kind of points {name!r}{_hint(name, POINTS)}; they are {', '.join(POINTS)}")
+                raise OptionError(
+                    f"unknown kind of points {name!r}{_hint(name, POINTS)}; they are"
+                    f" {', '.join(POINTS)}"
+                )
             checked_type(count, int, f"points.{name}", repr(count))
             _in_range("points", count, f"points.{name}")
         for name, weight in self.weights.items():
@@ -160,7 +216,9 @@ class TrainOptions:
     @property
     def term_weights(self) -> dict[str, float]:
         """The weights of the problem's own terms."""
-        return {name: weight for name, weight in self.weights.items() if name not in ("data", "weak")}
+        return {
+            name: weight for name, weight in self.weights.items() if name not in ("data", "weak")
+        }
 
 
 def fixed(options: TrainOptions) -> dict[str, Any]:
@@ -169,13 +227,14 @@ def fixed(options: TrainOptions) -> dict[str, Any]:
 
 
 def refuse_changed(old: TrainOptions, new: TrainOptions) -> None:
-    """Raises: OptionError that names an option which cannot change when a run is resumed, and has."""
+    """Raises: OptionError that names an option which cannot change when a run is resumed, and
+    has."""
     before, after = fixed(old), fixed(new)
     for name in FIXED:
         if before[name] != after[name]:
             raise OptionError(
-                f"{name} cannot change when a run is resumed: it was {before[name]!r}, not {after[name]!r}; "
-                "leave it as it was, or train anew in another directory"
+                f"{name} cannot change when a run is resumed: it was {before[name]!r}, not"
+                f" {after[name]!r}; leave it as it was, or train anew in another directory"
             )
 
 
@@ -184,37 +243,49 @@ def option_names() -> list[str]:
 
 
 def with_settings(options: TrainOptions, settings: Mapping[str, str]) -> TrainOptions:
-    """The options with `{"lr": "1e-4", "points.interior": "512"}` put in; `name.key` enters a mapping.
+    """The options with `{"lr": "1e-4", "points.interior": "512"}` put in; `name.key` enters a
+    mapping.
 
-    Raises `OptionError` for an unknown name, with the nearest one, and for a value of the wrong type.
+    Raises `OptionError` for an unknown name, with the nearest one, and for a value of the wrong
+    type.
     """
     hints = typing.get_type_hints(TrainOptions)
     changes: dict[str, Any] = {}
     for name, text in settings.items():
         head, _, key = name.partition(".")
         if head not in hints:
-            raise OptionError(f"unknown option {head!r}{_hint(head, hints)}; options: {', '.join(hints)}, model.NAME, operator")
+            raise OptionError(
+                f"unknown option {head!r}{_hint(head, hints)}; options: {', '.join(hints)},"
+                " model.NAME, operator"
+            )
         if key:
             if not isinstance(changes.get(head, getattr(options, head)), Mapping):
                 raise OptionError(f"option {head!r} has no parts; write {head}={text}")
             inner = int if head == "points" else float if head == "weights" else Any
-            changes[head] = {**changes.get(head, getattr(options, head)), key: parse_value(text, inner, name)}
+            changes[head] = {
+                **changes.get(head, getattr(options, head)),
+                key: parse_value(text, inner, name),
+            }
         else:
             changes[head] = parse_value(text, hints[head], name)
     return dataclasses.replace(options, **changes)
 
 
 def parse_value(text: str, kind: Any, name: str) -> Any:
-    """The text as JSON where it is, else as a word; checked against the annotation `kind`. `none` is None, 1e3 may stand for an int."""
+    """The text as JSON where it is, else as a word; checked against the annotation `kind`.
+    `none` is None, 1e3 may stand for an int."""
     try:
-        value = json.loads({"none": "null", "None": "null", "True": "true", "False": "false"}.get(text, text))
+        value = json.loads(
+            {"none": "null", "None": "null", "True": "true", "False": "false"}.get(text, text)
+        )
     except json.JSONDecodeError:
         value = text
     return checked_type(value, kind, name, repr(text))
 
 
 def checked_type(value: Any, kind: Any, name: str, shown: str) -> Any:
-    """The value as the annotation `kind` has it: whole floats as ints, ints as floats. Numbers in it are finite.
+    """The value as the annotation `kind` has it: whole floats as ints, ints as floats. Numbers in
+    it are finite.
 
     Raises: OptionError with what was `shown`.
     """
@@ -231,12 +302,16 @@ def checked_type(value: Any, kind: Any, name: str, shown: str) -> Any:
         if isinstance(value, each) and not (each is int and isinstance(value, bool)):
             return value
     words = {type(None): "none", Mapping: "dict"}
-    wanted = " or ".join(words.get(each, getattr(each, "__name__", "value")) for each in (typing.get_origin(k) or k for k in kinds))
+    wanted = " or ".join(
+        words.get(each, getattr(each, "__name__", "value"))
+        for each in (typing.get_origin(k) or k for k in kinds)
+    )
     raise OptionError(f"option {name} = {shown} should be {wanted}")
 
 
 def _refuse_infinite(value: Any, name: str, shown: str) -> None:
-    """Raises: OptionError for a number that is infinite, none, or too large for a float64, also inside of lists and mappings."""
+    """Raises: OptionError for a number that is infinite, none, or too large for a float64, also
+    inside of lists and mappings."""
     if isinstance(value, (list, tuple)):
         for each in value:
             _refuse_infinite(each, name, shown)
@@ -261,29 +336,45 @@ def _in_range(name: str, value: Any, called: str = "") -> None:
 
 
 def from_json(values: Mapping[str, Any]) -> TrainOptions:
-    """The options that `dataclasses.asdict` once gave. Names that no longer exist raise `OptionError`."""
+    """The options that `dataclasses.asdict` once gave. Names that no longer exist raise
+    `OptionError`."""
     for name in values:
         if name not in option_names():
             raise OptionError(f"unknown option {name!r}{_hint(name, option_names())}")
     return TrainOptions(**values)
 
 
-def made(registry: Mapping[str, Any], name: str, options: Mapping[str, Any], *arguments: Any, **fixed: Any) -> Any:
-    """The registry's entry called with the options. Raises `OptionError` where it has no such entry or the entry no such option."""
+def made(
+    registry: Mapping[str, Any],
+    name: str,
+    options: Mapping[str, Any],
+    *arguments: Any,
+    **fixed: Any,
+) -> Any:
+    """The registry's entry called with the options. Raises `OptionError` where it has no such
+    entry or the entry no such option."""
     try:
         factory = registry[name]
     except KeyError as error:
         raise OptionError(str(error)) from error
-    known = [each for each in inspect.signature(factory).parameters if each not in fixed][len(arguments) :]
+    known = [each for each in inspect.signature(factory).parameters if each not in fixed][
+        len(arguments) :
+    ]
     for key in options:
         if key not in known:
-            raise OptionError(f"{name!r} takes no option {key!r}{_hint(key, known)}; it takes {', '.join(known) or 'none'}")
+            raise OptionError(
+                f"{name!r} takes no option {key!r}{_hint(key, known)}; it takes"
+                f" {', '.join(known) or 'none'}"
+            )
     try:
         return factory(*arguments, **fixed, **options)
     except (TypeError, ValueError, ArithmeticError, IndexError, RuntimeError) as error:
         if isinstance(error, OptionError):
             raise
-        raise OptionError(f"{name!r} with {', '.join(f'{k} = {v!r}' for k, v in options.items()) or 'no options'}: {error}") from error
+        raise OptionError(
+            f"{name!r} with"
+            f" {', '.join(f'{k} = {v!r}' for k, v in options.items()) or 'no options'}: {error}"
+        ) from error
 
 
 def _hint(name: str, candidates: typing.Iterable[str]) -> str:

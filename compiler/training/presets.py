@@ -1,4 +1,5 @@
-"""Presets: an operator, its options and the options of a run, under one name. Data alone, for any problem; no torch here."""
+"""Presets: an operator, its options and the options of a run, under one name. Data alone, for
+any problem; no torch here."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from pdespec.errors import nearest
 
 @dataclass(frozen=True)
 class Preset:
-    """What `pdespec train --preset NAME` runs. `model` are options of `compiler.build`, over what it fits to the problem."""
+    """What `pdespec train --preset NAME` runs. `model` are options of `compiler.build`, over
+    what it fits to the problem."""
 
     summary: str
     operator: str
@@ -20,8 +22,9 @@ class Preset:
     options: TrainOptions = field(default_factory=TrainOptions)
 
 
-# Measured in docs/notes/poisson_training.md: SOAP, the estimated error beside the residual, a decoder of degree 1 with a broad weight;
-# in docs/notes/dual_norm.md: the dual norm of the weak residual where there is no such estimate.
+# Measured in docs/notes/poisson_training.md: SOAP, the estimated error beside the residual, a
+# decoder of degree 1 with a broad weight; in docs/notes/dual_norm.md: the dual norm of the weak
+# residual where there is no such estimate.
 ON_CPU: dict[str, Any] = {
     "batch": 4,
     "points": {"interior": 256, "boundary": 64, "initial": 64, "operator": 1024},
@@ -37,7 +40,13 @@ PRESETS: dict[str, Preset] = {
     "demo": Preset(
         "a few minutes on 2 CPU cores",
         "gino",
-        {"hidden": 32, "modes": 8, "layers": 4, "kernel": "polynomial", "kernel_options": {"degree": 1}},
+        {
+            "hidden": 32,
+            "modes": 8,
+            "layers": 4,
+            "kernel": "polynomial",
+            "kernel_options": {"degree": 1},
+        },
         TrainOptions(
             **ON_CPU,
             steps=1000,
@@ -51,7 +60,13 @@ PRESETS: dict[str, Preset] = {
     "small": Preset(
         "within an hour on 2 CPU cores",
         "gino",
-        {"hidden": 32, "modes": 12, "layers": 4, "kernel": "polynomial", "kernel_options": {"degree": 2}},
+        {
+            "hidden": 32,
+            "modes": 12,
+            "layers": 4,
+            "kernel": "polynomial",
+            "kernel_options": {"degree": 2},
+        },
         TrainOptions(
             **ON_CPU,
             steps=8000,
@@ -62,9 +77,10 @@ PRESETS: dict[str, Preset] = {
             checkpoint_every=250,
         ),
     ),
-    # The authors' configuration for nonlinear Poisson (neuraloperator, pull request 546): latent 64 x 64, 4 layers of 64 channels with
-    # 20 x 20 modes, decoder of radius 0.175 with half_cos, one sample a step, 1000 epochs of 7000 samples, interior weight 1e-2 against
-    # boundary weight 1, plateau of patience 2 in epochs. Fresh samples take the place of their stored ones.
+    # The authors' configuration for nonlinear Poisson (neuraloperator, pull request 546): latent 64
+    # x 64, 4 layers of 64 channels with 20 x 20 modes, decoder of radius 0.175 with half_cos, one
+    # sample a step, 1000 epochs of 7000 samples, interior weight 1e-2 against boundary weight 1,
+    # plateau of patience 2 in epochs. Fresh samples take the place of their stored ones.
     "paper": Preset(
         "the authors' configuration for nonlinear Poisson, for a GPU",
         "gino",
@@ -104,14 +120,18 @@ def preset(name: str) -> Preset:
     """The preset of a name. Raises `OptionError` with the nearest one."""
     if name not in PRESETS:
         best = nearest(name, PRESETS)
-        raise OptionError(f"unknown preset {name!r}; " + (f"did you mean {best!r}?" if best else f"presets: {', '.join(PRESETS)}"))
+        raise OptionError(
+            f"unknown preset {name!r}; "
+            + (f"did you mean {best!r}?" if best else f"presets: {', '.join(PRESETS)}")
+        )
     return PRESETS[name]
 
 
 def changed(
     operator: str, model: Mapping[str, Any], options: TrainOptions, settings: Mapping[str, str]
 ) -> tuple[str, dict[str, Any], TrainOptions]:
-    """Operator, model options and run options with `key=value` words put in; `operator` and `model.NAME` are those of the model.
+    """Operator, model options and run options with `key=value` words put in; `operator` and
+    `model.NAME` are those of the model.
 
     Options of one operator are none of another's: with another, its own defaults stand.
     Raises `OptionError` for what does not exist or does not fit.

@@ -1,4 +1,5 @@
-"""What a training run shows while it works: a bar in a terminal, plain lines elsewhere, nothing when asked."""
+"""What a training run shows while it works: a bar in a terminal, plain lines elsewhere, nothing
+when asked."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ Row = Mapping[str, float]
 
 
 class Display(Protocol):
-    """Told of the start, of every step with the row that history.csv would get, of remarks, and of the end."""
+    """Told of the start, of every step with the row that history.csv would get, of remarks, and
+    of the end."""
 
     def start(self, name: str, step: int, steps: int, unit: str = "steps") -> None: ...
     def step(self, row: Row, labels: tuple[str, ...]) -> None: ...
@@ -38,7 +40,13 @@ class Bar:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        columns = ("[bold]{task.description}", BarColumn(bar_width=24), "{task.completed}/{task.total}", TimeElapsedColumn(), "left")
+        columns = (
+            "[bold]{task.description}",
+            BarColumn(bar_width=24),
+            "{task.completed}/{task.total}",
+            TimeElapsedColumn(),
+            "left",
+        )
         self.progress = Progress(
             *(TextColumn(each) if isinstance(each, str) else each for each in columns),
             TimeRemainingColumn(elapsed_when_finished=False),
@@ -54,7 +62,9 @@ class Bar:
 
     def step(self, row: Row, labels: tuple[str, ...]) -> None:
         self.validated = validation_text(row) or self.validated
-        self.progress.update(self.task, completed=row["step"], losses=f"{terms_text(row, labels)} {self.validated}")
+        self.progress.update(
+            self.task, completed=row["step"], losses=f"{terms_text(row, labels)} {self.validated}"
+        )
 
     def say(self, text: str) -> None:
         self.progress.console.print(text, highlight=False)
@@ -64,7 +74,8 @@ class Bar:
 
 
 class Lines:
-    """A plain line at every validation, at the last step, and otherwise at most one in `seconds`."""
+    """A plain line at every validation, at the last step, and otherwise at most one in
+    `seconds`."""
 
     def __init__(self, console: Console, seconds: float = 30.0) -> None:
         self.console, self.seconds = console, seconds
@@ -77,9 +88,14 @@ class Lines:
         now = time.monotonic()
         if row["step"] == self.steps or "validation" in row or now - self.shown >= self.seconds:
             self.shown = now
-            left = (now - self.began) * (self.steps - row["step"]) / max(1, row["step"] - self.first)
+            left = (
+                (now - self.began) * (self.steps - row["step"]) / max(1, row["step"] - self.first)
+            )
             width = len(str(self.steps))
-            self.say(f"{row['step']:>{width}}/{self.steps}  {clock(left)} left  {terms_text(row, labels)}  {validation_text(row)}".rstrip())
+            self.say(
+                f"{row['step']:>{width}}/{self.steps}  {clock(left)} left "
+                f" {terms_text(row, labels)}  {validation_text(row)}".rstrip()
+            )
 
     def say(self, text: str) -> None:
         self.console.print(text, highlight=False, soft_wrap=True)
@@ -89,7 +105,11 @@ class Lines:
 
 def terms_text(row: Row, labels: tuple[str, ...]) -> str:
     """The loss terms, and the requirements that are violated somewhere."""
-    violated = [f"{name} {100 * share:.2g} %" for name, share in row.items() if name.startswith("violated ") and share > 0]
+    violated = [
+        f"{name} {100 * share:.2g} %"
+        for name, share in row.items()
+        if name.startswith("violated ") and share > 0
+    ]
     return "  ".join([*(f"{label} {row[column(label)]:.2e}" for label in labels), *violated])
 
 

@@ -1,4 +1,5 @@
-"""The rules by which a training is fitted to its problem, in words: what was decided, and why. Printed at the start, kept in `run.json`."""
+"""The rules by which a training is fitted to its problem, in words: what was decided, and why.
+Printed at the start, kept in `run.json`."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from pdespec.statements.problem import Problem
 
 
 def fitted(problem: Problem) -> dict[str, str]:
-    """By subject: scales, size of each unknown, conditions, output, latent grid; those that leave things as they are are left out."""
+    """By subject: scales, size of each unknown, conditions, output, latent grid; those that
+    leave things as they are are left out."""
     frame, computed = scaled(problem)
     found = {} if frame.trivial else {"scales": str(frame)}
     for name, label in frame.reasons.items():
@@ -23,11 +25,15 @@ def fitted(problem: Problem) -> dict[str, str]:
     if left := [label for label in computed.conditions if label not in held]:
         found["left to the loss"] = ", ".join(left)
     if len(defect_names(computed)) == len(computed.components) == 1:
-        found["output"] = f"in {gain(computed):.3g} times the residual of the lift, where the equation changes by as much as that"
+        found["output"] = (
+            f"in {gain(computed):.3g} times the residual of the lift, where the equation changes by"
+            " as much as that"
+        )
     if computed.time is None and highest_order(computed) >= 4:
         nodes = " x ".join(map(str, latent_grid(computed)))
         found["latent grid"] = (
-            f"{nodes} by default, since derivatives of order {highest_order(computed)} magnify what differs between nodes"
+            f"{nodes} by default, since derivatives of order {highest_order(computed)} magnify what"
+            " differs between nodes"
         )
     return found
 
@@ -37,10 +43,16 @@ def built_in(imposed: HardCondition) -> str:
     parts = []
     if imposed.sides:
         parts.append(
-            "a lift of the data on one boundary" if len(imposed.sides) == 1 else "a transfinite lift of the data on the boundaries"
+            "a lift of the data on one boundary"
+            if len(imposed.sides) == 1
+            else "a transfinite lift of the data on the boundaries"
         )
     if imposed.slopes:
         parts.append("their normal derivatives, by the square of the factor")
     if imposed.start is not None:
-        parts.append("the state and its rate at the start" if imposed.rate is not None else "the state at the start")
+        parts.append(
+            "the state and its rate at the start"
+            if imposed.rate is not None
+            else "the state at the start"
+        )
     return f"{', '.join(imposed.labels)}: {', '.join(parts)}"

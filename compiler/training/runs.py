@@ -1,10 +1,11 @@
-"""The directory of a run: what is in it, and how it is written so that no interruption leaves half a file. No torch here.
+"""The directory of a run: what is in it, and how it is written so that no interruption leaves half
+a file. No torch here.
 
 DIR/problem.pde                 the problem's text
-DIR/part.msh                    a copy of each mesh file that the problem reads, where its path does not lead out of its folder
-DIR/run.json                    options, model recipe, versions, one entry a session
-DIR/history.csv                 losses, learning rate, gradient norm, validation: one row every `log_every` steps
-DIR/checkpoints/last.safetensors, best.safetensors
+DIR/part.msh                    a copy of each mesh file that the problem reads, where its path does
+not lead out of its folder DIR/run.json                    options, model recipe, versions, one
+entry a session DIR/history.csv                 losses, learning rate, gradient norm, validation:
+one row every `log_every` steps DIR/checkpoints/last.safetensors, best.safetensors
 DIR/evaluation.json, report.html, pictures/    written by `pdespec evaluate`
 """
 
@@ -60,8 +61,9 @@ class RunError(PdespecError):
 class Run:
     """A training run on disk.
 
-    `preset` names where its options came from, `step` is that of its last checkpoint, `model` the network where this process trained or
-    loaded it, `trainables` the values found for the problem's trainable scalars. `notes` say what could not be checked.
+    `preset` names where its options came from, `step` is that of its last checkpoint, `model` the
+    network where this process trained or loaded it, `trainables` the values found for the problem's
+    trainable scalars. `notes` say what could not be checked.
     """
 
     directory: Path
@@ -87,7 +89,8 @@ class Run:
 
 
 def leads() -> bool:
-    """Whether this is the process that writes, known before the processes of a run have found each other."""
+    """Whether this is the process that writes, known before the processes of a run have found
+    each other."""
     return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", 0))) == 0
 
 
@@ -100,18 +103,23 @@ def holds_run(directory: Path) -> bool:
 
 
 def refuse_occupied(directory: Path) -> None:
-    """Raises `RunError` unless a new run may be put in `directory`: it does not exist, or is empty."""
+    """Raises `RunError` unless a new run may be put in `directory`: it does not exist, or is
+    empty."""
     if directory.exists() and not directory.is_dir():
         raise RunError(f"{directory} is a file; name a directory")
     if holds_run(directory):
-        raise RunError(f"{directory} already holds a run; continue it with --resume, or name another directory with --out")
+        raise RunError(
+            f"{directory} already holds a run; continue it with --resume, or name another directory"
+            " with --out"
+        )
     if directory.is_dir() and any(each.name != LOCK for each in directory.iterdir()):
         raise RunError(f"{directory} is not empty; name another directory with --out")
 
 
 @contextlib.contextmanager
 def claimed(directory: Path, fresh: bool) -> Iterator[None]:
-    """Holds a directory while a run is trained in it. A `fresh` run that fails before there is anything to go on from leaves nothing.
+    """Holds a directory while a run is trained in it. A `fresh` run that fails before there is
+    anything to go on from leaves nothing.
 
     Raises: RunError where another process trains there.
     """
@@ -128,35 +136,59 @@ def claimed(directory: Path, fresh: bool) -> Iterator[None]:
                     _forget(directory, made)
                 raise
     except Busy:
-        raise RunError(f"another process trains in {directory}; wait for it, end it, or name another directory with --out") from None
+        raise RunError(
+            f"another process trains in {directory}; wait for it, end it, or name another directory"
+            " with --out"
+        ) from None
 
 
 def _begun(directory: Path) -> bool:
     """Whether a run has anything that another session could go on from."""
-    return any((directory / CHECKPOINTS).glob("*.safetensors")) or (directory / SOLUTIONS).is_file() or bool(read_history(directory))
+    return (
+        any((directory / CHECKPOINTS).glob("*.safetensors"))
+        or (directory / SOLUTIONS).is_file()
+        or bool(read_history(directory))
+    )
 
 
 def _forget(directory: Path, made: Sequence[Path]) -> None:
     """Removes the files of a run that never began, and the folders that were made for it."""
     files = [PROBLEM, RUN, HISTORY]
     with contextlib.suppress(RunError):
-        files += _read_record(directory).get("meshes", {}).get("files", {}) if holds_run(directory) else []
+        files += (
+            _read_record(directory).get("meshes", {}).get("files", {})
+            if holds_run(directory)
+            else []
+        )
     for name in files:
         if (directory / name).resolve().is_relative_to(directory.resolve()):
             (directory / name).unlink(missing_ok=True)
-    folders = {parent for name in files for parent in (directory / name).parents if directory in parent.parents}
+    folders = {
+        parent
+        for name in files
+        for parent in (directory / name).parents
+        if directory in parent.parents
+    }
     if directory in made:
         (directory / LOCK).unlink(missing_ok=True)
-    for each in (directory / CHECKPOINTS, *sorted(folders, key=lambda each: -len(each.parts)), *made):
+    for each in (
+        directory / CHECKPOINTS,
+        *sorted(folders, key=lambda each: -len(each.parts)),
+        *made,
+    ):
         with contextlib.suppress(OSError):  # not there, or somebody has put something there
             each.rmdir()
 
 
 def refuse_links(directory: Path) -> None:
-    """Raises: RunError for a run whose folders lead elsewhere: what is written there would replace files outside of it."""
+    """Raises: RunError for a run whose folders lead elsewhere: what is written there would
+    replace files outside of it."""
     for name in (CHECKPOINTS, PICTURES):
         if (directory / name).is_symlink():
-            raise RunError(f"{directory / name} is a link, and a run writes into its own folders only; put the folder itself there")
+            raise RunError(
+                f"{directory / name} is a link, and a run writes into its own folders only; put the"
+                " folder itself there"
+            )
 
 
 def free_directory(name: str, root: Path = Path("runs")) -> Path:
@@ -168,14 +200,23 @@ def free_directory(name: str, root: Path = Path("runs")) -> Path:
     return candidate
 
 
-def create_run(run: Run, session: Mapping[str, Any], choice: Mapping[str, Any] = NOTHING, rules: Mapping[str, str] = NOTHING) -> None:
-    """Puts a new run on disk. `choice` says what it lowers, `rules` by what it was fitted to the problem.
+def create_run(
+    run: Run,
+    session: Mapping[str, Any],
+    choice: Mapping[str, Any] = NOTHING,
+    rules: Mapping[str, str] = NOTHING,
+) -> None:
+    """Puts a new run on disk. `choice` says what it lowers, `rules` by what it was fitted to the
+    problem.
 
     `run.json` comes last: a directory with it is a whole run.
     """
     text = run.problem.to_dsl()
     if pdespec.parse(text, source=PROBLEM) != run.problem:
-        raise RunError(f"problem `{run.problem.name}` is another one after `to_dsl` and `parse`, so that its run could not be evaluated")
+        raise RunError(
+            f"problem `{run.problem.name}` is another one after `to_dsl` and `parse`, so that its"
+            " run could not be evaluated"
+        )
     run.directory.mkdir(parents=True, exist_ok=True)
     (run.directory / CHECKPOINTS).mkdir(exist_ok=True)
     write_atomically(run.directory / PROBLEM, text.encode())
@@ -194,31 +235,51 @@ def create_run(run: Run, session: Mapping[str, Any], choice: Mapping[str, Any] =
 
 
 def identity(run: Run) -> dict[str, Any]:
-    """What a checkpoint belongs to: the text of the problem by its digest, the recipe of the model, and the options that cannot change."""
-    recipe = json.loads(json.dumps(dataclasses.asdict(run.recipe), default=list)) if run.recipe else None
-    return {"problem": digest(run.directory / PROBLEM), "model": recipe, "options": fixed(run.options)}
+    """What a checkpoint belongs to: the text of the problem by its digest, the recipe of the
+    model, and the options that cannot change."""
+    recipe = (
+        json.loads(json.dumps(dataclasses.asdict(run.recipe), default=list)) if run.recipe else None
+    )
+    return {
+        "problem": digest(run.directory / PROBLEM),
+        "model": recipe,
+        "options": fixed(run.options),
+    }
 
 
 def refuse_foreign(run: Run, saved: Mapping[str, Any] | None, checkpoint: Path) -> tuple[str, ...]:
-    """What is to be said of a checkpoint that does not tell what it belongs to: builds before this one wrote none.
+    """What is to be said of a checkpoint that does not tell what it belongs to: builds before this
+    one wrote none.
 
-    Raises: RunError where it is the checkpoint of another problem, model or setting than the directory holds.
+    Raises: RunError where it is the checkpoint of another problem, model or setting than the
+    directory holds.
     """
     if saved is None:
-        return (f"{checkpoint} does not say which problem and options it belongs to: it is of an older version, and is believed",)
+        return (
+            (
+                f"{checkpoint} does not say which problem and options it belongs to: it is of an"
+                " older version, and is believed"
+            ),
+        )
     own = identity(run)
     for key, file in (("problem", PROBLEM), ("model", RUN), ("options", RUN)):
         if own[key] != saved.get(key):
-            changed = [name for name in own[key] if own[key][name] != saved[key].get(name)] if key == "options" else []
+            changed = (
+                [name for name in own[key] if own[key][name] != saved[key].get(name)]
+                if key == "options"
+                else []
+            )
             what = f"{key} ({', '.join(changed)})" if changed else key
             raise RunError(
-                f"{run.directory / file} has changed since {checkpoint} was written: its {what} is not what was trained; "
-                "put the file back, or train anew"
+                f"{run.directory / file} has changed since {checkpoint} was written: its {what} is"
+                " not what was trained; put the file back, or train anew"
             )
     return ()
 
 
-def continue_run(run: Run, session: Mapping[str, Any], choice: Mapping[str, Any], rules: Mapping[str, str]) -> None:
+def continue_run(
+    run: Run, session: Mapping[str, Any], choice: Mapping[str, Any], rules: Mapping[str, str]
+) -> None:
     """Notes that another session goes on with a run, with the options it now has."""
     record = _read_record(run.directory)
     record["loss"], record["rules"] = dict(choice), dict(rules)
@@ -228,18 +289,27 @@ def continue_run(run: Run, session: Mapping[str, Any], choice: Mapping[str, Any]
 
 
 def open_run(directory: str | Path) -> Run:
-    """The run in a directory, without its weights. Raises `RunError` where there is none, `ProblemError` for a damaged problem."""
+    """The run in a directory, without its weights. Raises `RunError` where there is none,
+    `ProblemError` for a damaged problem."""
     directory = Path(directory)
     record = _read_record(directory)
     if not (directory / PROBLEM).is_file():
         raise RunError(f"{directory / PROBLEM} is missing; the run is not whole")
-    for key, schema in (("model", {"operator": str, "options": dict}), ("meshes", MESHES), ("loss", dict)):
+    for key, schema in (
+        ("model", {"operator": str, "options": dict}),
+        ("meshes", MESHES),
+        ("loss", dict),
+    ):
         if record.get(key) is not None:
             refuse_unlike(record[key], schema, directory / RUN, key)
     problem = _with_meshes(directory, record)
     try:
         options = from_json(record["options"])
-        recipe = Recipe(record["model"]["operator"], record["model"]["options"]) if record["model"] else None
+        recipe = (
+            Recipe(record["model"]["operator"], record["model"]["options"])
+            if record["model"]
+            else None
+        )
     except (TypeError, OptionError) as error:
         raise RunError(f"{directory / RUN} is damaged or of another version ({error})") from error
     return Run(directory, problem, options, recipe, record.get("preset"))
@@ -247,18 +317,28 @@ def open_run(directory: str | Path) -> Run:
 
 def mesh_files(problem: Problem) -> tuple[Mesh, ...]:
     """The mesh files that a problem reads, each path once."""
-    return tuple({mesh.path: mesh for domain in problem.domains.values() for mesh in meshes(domain.shape)}.values())
+    return tuple(
+        {
+            mesh.path: mesh for domain in problem.domains.values() for mesh in meshes(domain.shape)
+        }.values()
+    )
 
 
 def kept(files: Sequence[Mesh], directory: Path) -> dict[str, Any]:
-    """Copies mesh files into a run, and says where they were and what they held. Where a path leads out of its folder none is copied."""
-    inside = all(not Path(mesh.path).is_absolute() and ".." not in Path(mesh.path).parts for mesh in files)
-    inside = inside and not any(Path(mesh.path).suffix in (".xdmf", ".xmf") for mesh in files)  # which name a second file
+    """Copies mesh files into a run, and says where they were and what they held. Where a path
+    leads out of its folder none is copied."""
+    inside = all(
+        not Path(mesh.path).is_absolute() and ".." not in Path(mesh.path).parts for mesh in files
+    )
+    # which name a second file
+    inside = inside and not any(Path(mesh.path).suffix in (".xdmf", ".xmf") for mesh in files)
     found = {mesh.path: {"sha256": digest(mesh.file)} for mesh in files}
     for mesh in files if inside else ():
         target = directory / mesh.path
         if target.exists():
-            raise RunError(f"the mesh file {mesh.path} has the name of a file of the run; give it another name")
+            raise RunError(
+                f"the mesh file {mesh.path} has the name of a file of the run; give it another name"
+            )
         target.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(target, mesh.file.read_bytes())
     return {"folder": None if inside else str(Path(files[0].folder).resolve()), "files": found}
@@ -271,7 +351,10 @@ def refuse_changed_meshes(problem: Problem, directory: Path) -> None:
         if not mesh.file.is_file():
             raise RunError(f"{directory} was trained on the mesh {mesh.file}, which is missing")
         if known and digest(mesh.file) != known["sha256"]:
-            raise RunError(f"{mesh.file} is not the mesh that {directory} was trained on: put that back, or train anew")
+            raise RunError(
+                f"{mesh.file} is not the mesh that {directory} was trained on: put that back, or"
+                " train anew"
+            )
 
 
 def _with_meshes(directory: Path, record: Mapping[str, Any]) -> Problem:
@@ -279,7 +362,9 @@ def _with_meshes(directory: Path, record: Mapping[str, Any]) -> Problem:
     folder = record.get("meshes", {}).get("folder")
     problem = pdespec.load(directory / PROBLEM)
     if folder is not None:
-        problem = pdespec.parse((directory / PROBLEM).read_text(encoding="utf-8"), source=str(Path(folder) / PROBLEM))
+        problem = pdespec.parse(
+            (directory / PROBLEM).read_text(encoding="utf-8"), source=str(Path(folder) / PROBLEM)
+        )
     refuse_changed_meshes(problem, directory)
     return problem
 
@@ -290,7 +375,8 @@ def digest(path: Path) -> str:
 
 
 def choice(directory: Path) -> dict[str, Any] | None:
-    """What the last session lowered, see `compiler.training.choice`; None in runs of before that was chosen."""
+    """What the last session lowered, see `compiler.training.choice`; None in runs of before that
+    was chosen."""
     return _read_record(directory).get("loss")
 
 
@@ -304,7 +390,8 @@ FORMULA = tuple("=+-@")  # at the beginning of a cell
 
 
 def column(name: str, others: Collection[str] = ()) -> str:
-    """The column of history.csv for a term or a trainable number: its name, in backticks where another column has that.
+    """The column of history.csv for a term or a trainable number: its name, in backticks where
+    another column has that.
 
     A name that a spreadsheet would take for a formula stands in backticks too.
     """
@@ -313,24 +400,37 @@ def column(name: str, others: Collection[str] = ()) -> str:
 
 
 def read_history(directory: Path) -> list[dict[str, float]]:
-    """The rows of history.csv without their empty cells. A last line cut short by a kill is left out."""
+    """The rows of history.csv without their empty cells. A last line cut short by a kill is left
+    out."""
     path = directory / HISTORY
     if not path.is_file():
         return []
     try:
         text = path.read_text(encoding="utf-8")
         lines = text[: text.rfind("\n") + 1].splitlines()
-        rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(lines)]
+        rows = [
+            {key: float(value) for key, value in row.items() if value}
+            for row in csv.DictReader(lines)
+        ]
     except (ValueError, TypeError, csv.Error) as error:  # None for cells that no column has
         raise RunError(f"{path} is damaged ({error})") from error
     for k, row in enumerate(rows):
-        refuse_unlike(row, dict.fromkeys(("step", "seconds", "lr", "gradient", "total"), float), path, f"row {k + 1}")
+        refuse_unlike(
+            row,
+            dict.fromkeys(("step", "seconds", "lr", "gradient", "total"), float),
+            path,
+            f"row {k + 1}",
+        )
     return rows
 
 
-def write_history(directory: Path, columns: Sequence[str], rows: Sequence[Mapping[str, float]]) -> None:
+def write_history(
+    directory: Path, columns: Sequence[str], rows: Sequence[Mapping[str, float]]
+) -> None:
     """Writes the whole table anew, atomically."""
-    write_atomically(directory / HISTORY, _csv([columns, *(_cells(columns, row) for row in rows)]).encode())
+    write_atomically(
+        directory / HISTORY, _csv([columns, *(_cells(columns, row) for row in rows)]).encode()
+    )
 
 
 def append_history(directory: Path, columns: Sequence[str], row: Mapping[str, float]) -> None:
@@ -350,7 +450,10 @@ def _csv(lines: Sequence[Sequence[str]]) -> str:
 def _read_record(directory: Path) -> dict[str, Any]:
     path = Path(directory) / RUN
     if not path.is_file():
-        raise RunError(f"{directory} holds no run ({RUN} is missing); `pdespec train FILE --out {directory}` makes one")
+        raise RunError(
+            f"{directory} holds no run ({RUN} is missing); `pdespec train FILE --out {directory}`"
+            " makes one"
+        )
     if path.stat().st_size > LONGEST:
         raise RunError(f"{path} is {path.stat().st_size} bytes long, more than any record of a run")
     try:
@@ -362,8 +465,10 @@ def _read_record(directory: Path) -> dict[str, Any]:
 
 
 def refuse_unlike(value: Any, schema: Any, path: Path, place: str = "") -> None:
-    """Raises: RunError, with the place, for a value that is not as its schema says: a type or several; a mapping of the keys that must be
-    there; a list of one schema, for all entries; `{str: schema}`, for all values of a mapping."""
+    """Raises: RunError, with the place, for a value that is not as its schema says: a type or
+    several; a mapping of the keys that must be there; a list of one schema, for all entries; `{str:
+    schema}`, for all values of a mapping.
+    """
     if isinstance(schema, dict):
         fits = isinstance(value, Mapping)
         for key, inner in schema.items() if fits else ():
@@ -371,7 +476,10 @@ def refuse_unlike(value: Any, schema: Any, path: Path, place: str = "") -> None:
                 for name, each in value.items():
                     refuse_unlike(each, inner, path, f"{place}.{name}".lstrip("."))
             elif key not in value:
-                raise RunError(f"{path} is damaged or of another version: {f'{place}.{key}'.lstrip('.')} is missing")
+                raise RunError(
+                    f"{path} is damaged or of another version: {f'{place}.{key}'.lstrip('.')} is"
+                    " missing"
+                )
             else:
                 refuse_unlike(value[key], inner, path, f"{place}.{key}".lstrip("."))
     elif isinstance(schema, list):
@@ -381,7 +489,9 @@ def refuse_unlike(value: Any, schema: Any, path: Path, place: str = "") -> None:
     else:
         fits = isinstance(value, schema) and not (isinstance(value, bool) and schema is not bool)
     if not fits:
-        raise RunError(f"{path} is damaged or of another version: {place or 'it'} is {reprlib.repr(value)}")
+        raise RunError(
+            f"{path} is damaged or of another version: {place or 'it'} is {reprlib.repr(value)}"
+        )
 
 
 def _json(record: Mapping[str, Any]) -> bytes:

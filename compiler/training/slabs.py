@@ -1,13 +1,16 @@
-"""The error that a weak residual causes, by the tangent of the discrete problem: at once, or from slab to slab of time.
+"""The error that a weak residual causes, by the tangent of the discrete problem: at once, or from
+slab to slab of time.
 
-A stationary problem has one slab, z = -C^-1 R. In time, the midpoint rule on slabs of length h (see `compiler.fem.solvers.time_stepping`):
-with z_n the
-error in the middle of slab n and e, v what is carried to its end (v only where a second time derivative occurs),
+A stationary problem has one slab, z = -C^-1 R. In time, the midpoint rule on slabs of length h (see
+`compiler.fem.solvers.time_stepping`): with z_n the error in the middle of slab n and e, v what is
+carried to its end (v only where a second time derivative occurs),
 
-    C z_n = H_1 e_(n-1) + H_2 v_(n-1) - R_n,     C = A_0 + 2/h A_1 + 4/h^2 A_2,   H_1 = 2/h A_1 + 4/h^2 A_2,   H_2 = 2/h A_2,
+    C z_n = H_1 e_(n-1) + H_2 v_(n-1) - R_n,     C = A_0 + 2/h A_1 + 4/h^2 A_2,
+    H_1 = 2/h A_1 + 4/h^2 A_2,   H_2 = 2/h A_2,
     k_n = 2/h (z_n - e_(n-1)),   e_n = 2 z_n - e_(n-1),   v_n = 2 k_n - v_(n-1),
 
-with A_m the tangent in the m-th time derivatives and e_0 = v_0 = 0: initial values are held by terms of their own.
+with A_m the tangent in the m-th time derivatives and e_0 = v_0 = 0: initial values are held by
+terms of their own.
 """
 
 from __future__ import annotations
@@ -24,7 +27,8 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Slab:
-    """One slab: the factors of C, and H_1 and H_2, None where there is no time or no second time derivative."""
+    """One slab: the factors of C, and H_1 and H_2, None where there is no time or no second time
+    derivative."""
 
     factors: SuperLU
     first: csr_matrix | None = None

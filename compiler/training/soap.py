@@ -15,15 +15,18 @@ Parameters = Iterable[Tensor] | Iterable[dict]
 class SOAP(Optimizer):
     """Adam in the eigenbasis of Shampoo's preconditioner.
 
-    For a parameter with axes k = 1..d and gradient G, keep G_k = EMA of the unfolding product (G G^T)_k and Q_k, its eigenvectors; turn the
-    gradient, G' = G x_1 Q_1^T .. x_d Q_d^T, take Adam's step in that frame and turn it back. Every `frequency` steps the basis follows by
-    one power iteration and a QR factorisation. Axes longer than `max_size`, and vectors, keep the identity, which is Adam.
-    The first step only fills the preconditioner. Unlike there, directions without any gradient so far are chosen by rule, not by
-    roundoff, so that several processes follow one; and the momentum is kept in the turned frame and turned on with it, the same number by
-    fewer products.
+    For a parameter with axes k = 1..d and gradient G, keep G_k = EMA of the unfolding product (G
+    G^T)_k and Q_k, its eigenvectors; turn the gradient, G' = G x_1 Q_1^T .. x_d Q_d^T, take Adam's
+    step in that frame and turn it back. Every `frequency` steps the basis follows by one power
+    iteration and a QR factorisation. Axes longer than `max_size`, and vectors, keep the identity,
+    which is Adam. The first step only fills the preconditioner. Unlike there, directions without
+    any gradient so far are chosen by rule, not by roundoff, so that several processes follow one;
+    and the momentum is kept in the turned frame and turned on with it, the same number by fewer
+    products.
 
-    Source: Vyas, Morwani, Zhao, Kwun, Shapira, Brandfonbrener, Janson and Kakade 2024 (arXiv 2409.11321), algorithm 3. Complex
-    parameters count as real ones with one more axis of length two.
+    Source: Vyas, Morwani, Zhao, Kwun, Shapira, Brandfonbrener, Janson and Kakade 2024 (arXiv
+    2409.11321), algorithm 3. Complex parameters count as real ones with one more axis of length
+    two.
     """
 
     def __init__(
@@ -38,15 +41,28 @@ class SOAP(Optimizer):
         max_size: int = 2048,
     ) -> None:
         if lr < 0 or not all(0 <= beta < 1 for beta in betas) or frequency < 1:
-            raise ValueError(f"SOAP needs lr >= 0, betas in [0, 1) and frequency >= 1; got lr={lr}, betas={betas}, frequency={frequency}")
+            raise ValueError(
+                f"SOAP needs lr >= 0, betas in [0, 1) and frequency >= 1; got lr={lr},"
+                f" betas={betas}, frequency={frequency}"
+            )
         shampoo_beta = betas[1] if shampoo_beta is None else shampoo_beta
-        defaults = {"lr": lr, "betas": tuple(betas), "shampoo_beta": shampoo_beta, "eps": eps, "weight_decay": weight_decay}
+        defaults = {
+            "lr": lr,
+            "betas": tuple(betas),
+            "shampoo_beta": shampoo_beta,
+            "eps": eps,
+            "weight_decay": weight_decay,
+        }
         super().__init__(parameters, {**defaults, "frequency": frequency, "max_size": max_size})
 
     def load_state_dict(self, state_dict: dict) -> None:
-        """Raises: ValueError for the state of an earlier form, which kept its momentum in the unturned frame."""
+        """Raises: ValueError for the state of an earlier form, which kept its momentum in the
+        unturned frame."""
         if any("mean" in each for each in state_dict["state"].values()):
-            raise ValueError("it was written by an earlier SOAP, whose momentum was kept otherwise; start the run anew")
+            raise ValueError(
+                "it was written by an earlier SOAP, whose momentum was kept otherwise; start the"
+                " run anew"
+            )
         super().load_state_dict(state_dict)
 
     @torch.no_grad()
@@ -66,7 +82,8 @@ class SOAP(Optimizer):
 def _update(value: Tensor, gradient: Tensor, state: dict, group: dict) -> None:
     if not state:
         state["step"] = 0
-        # Contiguous, here and in the bases, as a checkpoint stores them: BLAS sums in another order for another layout.
+        # Contiguous, here and in the bases, as a checkpoint stores them: BLAS sums in another order
+        # for another layout.
         state["momentum"] = torch.zeros_like(value, memory_format=torch.contiguous_format)
         state["square"] = torch.zeros_like(value, memory_format=torch.contiguous_format)
         for axis in _turning(gradient, group["max_size"]):
@@ -86,7 +103,10 @@ def _update(value: Tensor, gradient: Tensor, state: dict, group: dict) -> None:
     correction = (1 - beta2**count) ** 0.5 / (1 - beta1**count)
     move = momentum / square.sqrt().add_(group["eps"] * (1 - beta2**count) ** 0.5)
     value.mul_(1 - group["lr"] * group["weight_decay"])
-    value.add_(_turn(move, {axis: basis.T for axis, basis in bases.items()}), alpha=-group["lr"] * correction)
+    value.add_(
+        _turn(move, {axis: basis.T for axis, basis in bases.items()}),
+        alpha=-group["lr"] * correction,
+    )
 
     for axis, gram in grams.items():
         state[f"gram{axis}"].lerp_(gram, 1 - group["shampoo_beta"])
@@ -100,7 +120,8 @@ def _update(value: Tensor, gradient: Tensor, state: dict, group: dict) -> None:
 
 
 def _follow(gram: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
-    """One power iteration from the old basis, its columns first sorted by their Rayleigh quotients; and that order.
+    """One power iteration from the old basis, its columns first sorted by their Rayleigh quotients;
+    and that order.
 
     Directions that no gradient has had yet are left as they were.
     """
@@ -111,25 +132,40 @@ def _follow(gram: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _eigenvectors(gram: Tensor) -> Tensor:
-    """Eigenvectors, largest eigenvalue first; in float64, where a Gram matrix of low rank does not upset LAPACK.
+    """Eigenvectors, largest eigenvalue first; in float64, where a Gram matrix of low rank does not
+    upset LAPACK.
 
-    Directions that the first gradient lacks are told apart by a ramp, so that they do not depend on roundoff.
+    Directions that the first gradient lacks are told apart by a ramp, so that they do not depend on
+    roundoff.
     """
     matrix = gram.double()
     ramp = torch.linspace(1, 0, len(matrix), dtype=matrix.dtype, device=matrix.device)
-    return torch.linalg.eigh(matrix + torch.diag(SHIFT * matrix.diagonal().mean() * ramp))[1].flip(1).to(gram.dtype).contiguous()
+    return (
+        torch.linalg.eigh(matrix + torch.diag(SHIFT * matrix.diagonal().mean() * ramp))[1]
+        .flip(1)
+        .to(gram.dtype)
+        .contiguous()
+    )
 
 
 def _turning(gradient: Tensor, max_size: int) -> list[int]:
     """The axes that have a basis of their own."""
-    return [axis for axis, size in enumerate(gradient.shape) if 1 < size <= max_size] if gradient.dim() > 1 else []
+    return (
+        [axis for axis, size in enumerate(gradient.shape) if 1 < size <= max_size]
+        if gradient.dim() > 1
+        else []
+    )
 
 
-def _turn(tensor: Tensor, bases: dict[int, Tensor], grams: dict[int, Tensor] | None = None) -> Tensor:
-    """The tensor times a basis along every axis that has one. `grams` receives the unfolding products (G G^T)_k of the tensor itself.
+def _turn(
+    tensor: Tensor, bases: dict[int, Tensor], grams: dict[int, Tensor] | None = None
+) -> Tensor:
+    """The tensor times a basis along every axis that has one. `grams` receives the unfolding
+    products (G G^T)_k of the tensor itself.
 
-    Each product takes the first axis and leaves it as the last, so that a round of them needs no copies and restores the order. Axes that
-    are turned already do not change the product of those to come, their bases being orthogonal.
+    Each product takes the first axis and leaves it as the last, so that a round of them needs no
+    copies and restores the order. Axes that are turned already do not change the product of those
+    to come, their bases being orthogonal.
     """
     for axis in range(tensor.dim()) if bases else ():
         rows, rest = tensor.flatten(1), tensor.shape[1:]

@@ -1,4 +1,5 @@
-"""Solved samples that training sees beside the physics, or instead of it: drawn and solved once, kept with the run."""
+"""Solved samples that training sees beside the physics, or instead of it: drawn and solved once,
+kept with the run."""
 
 from __future__ import annotations
 
@@ -31,25 +32,39 @@ class Solutions:
     batch: Any
     values: Tensor
 
-    def misfit(self, model: Callable[[Any], Callable[[Tensor], Tensor]], samples: Sequence[int], points: Tensor) -> Tensor:
-        """Mean over samples and unknowns of the squared relative error (see `compiler.geometry.metrics`) over some of the points, numbered
-        by
-        `points` "k". Shapes: -> ""."""
+    def misfit(
+        self,
+        model: Callable[[Any], Callable[[Tensor], Tensor]],
+        samples: Sequence[int],
+        points: Tensor,
+    ) -> Tensor:
+        """Mean over samples and unknowns of the squared relative error (see
+        `compiler.geometry.metrics`) over some of the points, numbered by `points` "k". Shapes: ->
+        "".
+        """
         batch, expected = self.batch.select(samples), self.values[list(samples)][:, points]
         at = interior(self.problem, batch)[:, points]
-        return misfit(self.problem, at, model(batch.inputs)(at), expected).squared(self.scale).mean()
+        return (
+            misfit(self.problem, at, model(batch.inputs)(at), expected).squared(self.scale).mean()
+        )
 
     @cached_property
     def scale(self) -> dict[str, Tensor]:
         """The mean square of each unknown over all samples."""
-        found: Misfit = misfit(self.problem, interior(self.problem, self.batch), self.values, self.values)
+        found: Misfit = misfit(
+            self.problem, interior(self.problem, self.batch), self.values, self.values
+        )
         return found.scale()
 
     def to(self, dtype: torch.dtype, device: torch.device) -> Solutions:
-        return Solutions(self.problem, self.batch.to(dtype).to(device), self.values.to(device, dtype))
+        return Solutions(
+            self.problem, self.batch.to(dtype).to(device), self.values.to(device, dtype)
+        )
 
 
-def solved(problem: Problem, draw: Callable[[int], Any], count: int, directory: Path, display: Display) -> None:
+def solved(
+    problem: Problem, draw: Callable[[int], Any], count: int, directory: Path, display: Display
+) -> None:
     """Solves the samples `draw(count)`, unless `directory` holds their values already.
 
     Raises: RunError where the solver failed on all of them.
@@ -73,15 +88,21 @@ def solved(problem: Problem, draw: Callable[[int], Any], count: int, directory: 
         display.stop()
     if not found:
         raise RunError(f"the reference solver failed on all {count} samples, last with: {failure}")
-    save_tree(path, {"count": count, "samples": list(found), "values": torch.stack(list(found.values()))})
+    save_tree(
+        path, {"count": count, "samples": list(found), "values": torch.stack(list(found.values()))}
+    )
 
 
 def kept(problem: Problem, draw: Callable[[int], Any], count: int, directory: Path) -> Solutions:
-    """The samples that `solved` solved, without those that the solver gave up on. Raises: RunError where there are others."""
+    """The samples that `solved` solved, without those that the solver gave up on. Raises:
+    RunError where there are others."""
     saved = load_tree(directory / FILE)
     refuse_unlike(saved, {"count": int, "samples": [int], "values": Tensor}, directory / FILE)
     if not all(0 <= k < saved["count"] for k in saved["samples"]) or saved["values"].dim() != 3:
         raise RunError(f"{directory / FILE} is damaged: its samples are {saved['samples'][:8]}")
     if saved["count"] != count:
-        raise RunError(f"{directory / FILE} holds {saved['count']} solved samples, the run asks for {count}; name another directory")
+        raise RunError(
+            f"{directory / FILE} holds {saved['count']} solved samples, the run asks for {count};"
+            " name another directory"
+        )
     return Solutions(problem, draw(count).select(saved["samples"]), saved["values"])

@@ -1,12 +1,15 @@
-"""The energy behind a problem that is stated by equations, where there is one: what its solution makes smallest.
+"""The energy behind a problem that is stated by equations, where there is one: what its solution
+makes smallest.
 
-From the weak form `int sum_a F_a(s) d^a w = 0`, s the streams of the unknowns, an energy density W with `F_a = dW / d(d^a u)` exists where
-the matrix `dF_a / ds_b` is symmetric; then `W = int_0^1 sum_a F_a(t s) s_a dt`, and natural conditions give densities on the boundary. The
-solution is a minimum where that matrix is positive semi-definite.
+From the weak form `int sum_a F_a(s) d^a w = 0`, s the streams of the unknowns, an energy density W
+with `F_a = dW / d(d^a u)` exists where the matrix `dF_a / ds_b` is symmetric; then `W = int_0^1
+sum_a F_a(t s) s_a dt`, and natural conditions give densities on the boundary. The solution is a
+minimum where that matrix is positive semi-definite.
 
-Where coefficients jump, an energy has two merits: its terms hold first derivatives only, so that the flux across the interface comes out
-continuous without being asked for, and its condition number is the square root of that of the squared residual. With a ratio of 290 between
-two conductivities a network trained on residuals and flux jumps was 100 % wrong at a loss of 0.4, on the energy 0.6 %
+Where coefficients jump, an energy has two merits: its terms hold first derivatives only, so that
+the flux across the interface comes out continuous without being asked for, and its condition number
+is the square root of that of the squared residual. With a ratio of 290 between two conductivities a
+network trained on residuals and flux jumps was 100 % wrong at a loss of 0.4, on the energy 0.6 %
 (docs/notes/interfaces.md).
 
 Source: Vainberg, Variational Methods for the Study of Nonlinear Operators (1964), section 5.
@@ -41,12 +44,13 @@ from pdespec.symbols import Scalar
 
 TRIED = 16  # points at which it is seen whether a stationary point is a minimum
 
-Key = tuple[str, tuple[int, ...]]  # component and multi-index of what multiplies a coefficient in the weak form
+# component and multi-index of what multiplies a coefficient in the weak form
+Key = tuple[str, tuple[int, ...]]
 
 
 def trained_as(problem: Problem, form: str) -> Problem:
-    """The problem whose loss a training lowers. `form`: "strong", as it is stated; "energy", by its energy; "auto", by its energy where
-    coefficients jump and there is one with a minimum.
+    """The problem whose loss a training lowers. `form`: "strong", as it is stated; "energy", by its
+    energy; "auto", by its energy where coefficients jump and there is one with a minimum.
 
     Raises: OptionError where an energy is asked for and there is none.
     """
@@ -54,23 +58,42 @@ def trained_as(problem: Problem, form: str) -> Problem:
         return problem
     found = energy_form(problem)
     if found is None and form == "energy" and not problem.functionals:
-        raise OptionError(f"form = 'energy', but the equations of `{problem.name}` come from no energy that has a minimum; take strong")
+        raise OptionError(
+            f"form = 'energy', but the equations of `{problem.name}` come from no energy that has a"
+            " minimum; take strong"
+        )
     return problem if found is None else found
 
 
 def energy_form(problem: Problem) -> Problem | None:
-    """The problem with its equations and natural conditions replaced by the energy they come from; None where none has a minimum."""
-    return _energy_form(problem, tuple(mesh.folder for domain in problem.domains.values() for mesh in meshes(domain.shape)))
+    """The problem with its equations and natural conditions replaced by the energy they come
+    from; None where none has a minimum."""
+    return _energy_form(
+        problem,
+        tuple(mesh.folder for domain in problem.domains.values() for mesh in meshes(domain.shape)),
+    )
 
 
 @lru_cache(maxsize=64)
 def _energy_form(problem: Problem, folders: tuple[str, ...]) -> Problem | None:
     problem = merged(problem) or problem
-    if problem.time is not None or problem.functionals or not problem.equations or angles(problem.coordinates):
+    if (
+        problem.time is not None
+        or problem.functionals
+        or not problem.equations
+        or angles(problem.coordinates)
+    ):
         return None
-    if any(equation.region != problem.unknowns[name].region for equation in problem.equations.values() for name in problem.unknowns):
+    if any(
+        equation.region != problem.unknowns[name].region
+        for equation in problem.equations.values()
+        for name in problem.unknowns
+    ):
         return None
-    if any(label not in problem.conditions and label.rpartition(".flux")[0] not in problem.equations for label in flux_conditions(problem)):
+    if any(
+        label not in problem.conditions and label.rpartition(".flux")[0] not in problem.equations
+        for label in flux_conditions(problem)
+    ):
         return None
     try:
         form = weak_form(problem)
@@ -90,13 +113,21 @@ def _energy_form(problem: Problem, folders: tuple[str, ...]) -> Problem | None:
         if density is None:
             return None
         densities.append((region, density))
-        hessians.append((region, sp.Matrix([[sp.diff(density, a, b) for b in streams] for a in streams])))
+        hessians.append(
+            (region, sp.Matrix([[sp.diff(density, a, b) for b in streams] for a in streams]))
+        )
     sign = _sign(problem, hessians)
     if sign is None:
         return None
-    fields = {f.func.__name__: f for unknown in problem.unknowns.values() for f in entries(unknown.symbol)}
-    fields |= {f.func.__name__: f for given in problem.inputs.values() for f in entries(given.symbol)}
-    terms = gathered((sign * _over_fields(density, fields, problem), region) for region, density in densities)
+    fields = {
+        f.func.__name__: f for unknown in problem.unknowns.values() for f in entries(unknown.symbol)
+    }
+    fields |= {
+        f.func.__name__: f for given in problem.inputs.values() for f in entries(given.symbol)
+    }
+    terms = gathered(
+        (sign * _over_fields(density, fields, problem), region) for region, density in densities
+    )
     essential = {each.label for each in (*form.essentials, *form.pins)}
     kept = {label: each for label, each in problem.conditions.items() if label in essential}
     functional = Functional("minimize", terms, tuple(problem.unknowns))
@@ -105,13 +136,16 @@ def _energy_form(problem: Problem, folders: tuple[str, ...]) -> Problem | None:
 
 def _streams(coefficients: Mapping[Key, sp.Expr], names: tuple[str, ...]) -> tuple[Stream, ...]:
     """What coefficients hold, and what they multiply."""
-    found = {s for each in coefficients.values() for s in sp.sympify(each).atoms(Stream) if not s.known}
+    found = {
+        s for each in coefficients.values() for s in sp.sympify(each).atoms(Stream) if not s.known
+    }
     found |= {Stream(component, index, names) for component, index in coefficients}
     return tuple(sorted(found, key=lambda s: s.name))
 
 
 def _potential(coefficients: Mapping[Key, sp.Expr], streams: tuple[Stream, ...]) -> sp.Expr | None:
-    """W of the coefficients F_a; None where they are no gradient, or no polynomial in the streams."""
+    """W of the coefficients F_a; None where they are no gradient, or no polynomial in the
+    streams."""
     tested = {key: sp.sympify(each) for key, each in coefficients.items()}
     by_stream = {s: tested.get((s.component, s.index), sp.S.Zero) for s in streams}
     for a, b in itertools.combinations(streams, 2):
@@ -130,7 +164,8 @@ def _potential(coefficients: Mapping[Key, sp.Expr], streams: tuple[Stream, ...])
 
 
 def _sign(problem: Problem, hessians: list[tuple[Domain | Boundary, sp.Matrix]]) -> int | None:
-    """+1 or -1 where the second variation times that is positive semi-definite at points of the domain; None where it is neither."""
+    """+1 or -1 where the second variation times that is positive semi-definite at points of the
+    domain; None where it is neither."""
     lowest, highest = 0.0, 0.0
     for region, hessian in hessians:
         for at in _places(problem, region, hessian):
@@ -142,11 +177,16 @@ def _sign(problem: Problem, hessians: list[tuple[Domain | Boundary, sp.Matrix]])
     return -1 if highest <= 1e-9 * -lowest and lowest < 0 else None
 
 
-def _places(problem: Problem, region: Domain | Boundary, hessian: sp.Matrix) -> list[dict[sp.Basic, sp.Expr]]:
-    """Values of everything a matrix depends on: points of the domain, params in the middle of their laws, the rest at random."""
+def _places(
+    problem: Problem, region: Domain | Boundary, hessian: sp.Matrix
+) -> list[dict[sp.Basic, sp.Expr]]:
+    """Values of everything a matrix depends on: points of the domain, params in the middle of
+    their laws, the rest at random."""
     domain = region.domain
     declared = [*problem.params.values(), *problem.constants.values(), *problem.trainables.values()]
-    params = {s: sp.sympify(d.value) for d in declared if d.value is not None for s in entries(d.symbol)}
+    params = {
+        s: sp.sympify(d.value) for d in declared if d.value is not None for s in entries(d.symbol)
+    }
     inside = list(points(domain, 4 * TRIED, typical(domain)) or [])[:TRIED]
     draw = random.Random(0)
     places = []

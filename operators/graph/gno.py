@@ -2,9 +2,10 @@
 
     G(v)(x) = sum_j q_j w(|x - y_j|^2 / r^2) kappa(x, y_j[, v_j]) [v_j]
 
-With a weight w that vanishes at the cutoff (mollified) G(v) is as smooth in x as w and kappa are, although the sum runs over a
-neighbour list. Without one (vanilla) it jumps whenever a node enters the ball.
-Source: Li et al. 2023 (GINO, arXiv 2309.00583); Lin et al. (mGNO, arXiv 2504.08277), equation 6.
+With a weight w that vanishes at the cutoff (mollified) G(v) is as smooth in x as w and kappa are,
+although the sum runs over a neighbour list. Without one (vanilla) it jumps whenever a node enters
+the ball. Source: Li et al. 2023 (GINO, arXiv 2309.00583); Lin et al. (mGNO, arXiv 2504.08277),
+equation 6.
 """
 
 from __future__ import annotations
@@ -33,11 +34,21 @@ from operators.layers.mlp import seeded
 Reduction = Literal["integral", "sum", "mean", "shepard"]
 
 
-def offsets(x: tuple[Streams, ...], nodes: Tensor, edges: Edges, radius: Sequence[float], period: Sequence[float]) -> tuple[Streams, ...]:
-    """(x - y) / radius on every edge, subtracted before it is scaled. Shapes: d times (queries, 1), nodes (m, d) -> d times (e, 1)."""
+def offsets(
+    x: tuple[Streams, ...],
+    nodes: Tensor,
+    edges: Edges,
+    radius: Sequence[float],
+    period: Sequence[float],
+) -> tuple[Streams, ...]:
+    """(x - y) / radius on every edge, subtracted before it is scaled. Shapes: d times (queries,
+    1), nodes (m, d) -> d times (e, 1)."""
     y = nodes.index_select(0, edges.node).split(1, -1)
     rows = zip(x, y, radius, period, strict=True)
-    return tuple(_offset(from_queries(here, edges), there, length) * (1 / r) for here, there, r, length in rows)
+    return tuple(
+        _offset(from_queries(here, edges), there, length) * (1 / r)
+        for here, there, r, length in rows
+    )
 
 
 def _offset(x: Streams, y: Tensor, period: float) -> Streams:
@@ -56,10 +67,12 @@ def squared_norm(z: tuple[Streams, ...]) -> Streams:
 class GNO(nn.Module):
     """G(v)(x) = sum_j q_j w(|x - y_j|^2 / r^2) kappa v over the nodes with |x - y_j| < r.
 
-    `weight`: name of a weight function, or None for the vanilla layer. `reduction`, with mu_j the measure of node j:
-    "integral": q = mu / (mass(w) r^d), converges under refinement of the nodes to the w-average of kappa v;
-    "sum": q = 1; "mean": q = 1 / number of neighbours (jumps with it); "shepard": q = mu / sum_j w mu, exact for constants on any points.
-    Units: radius in lengths, one number or one per axis (the ball is then an ellipsoid); `box` scales positions for the kernel to [-1, 1].
+    `weight`: name of a weight function, or None for the vanilla layer. `reduction`, with mu_j the
+    measure of node j: "integral": q = mu / (mass(w) r^d), converges under refinement of the nodes
+    to the w-average of kappa v; "sum": q = 1; "mean": q = 1 / number of neighbours (jumps with it);
+    "shepard": q = mu / sum_j w mu, exact for constants on any points. Units: radius in lengths, one
+    number or one per axis (the ball is then an ellipsoid); `box` scales positions for the kernel to
+    [-1, 1].
     """
 
     def __init__(
@@ -78,7 +91,10 @@ class GNO(nn.Module):
         **kernel_options: object,
     ) -> None:
         super().__init__()
-        for name, value, known in (("transform", transform, get_args(Transform)), ("reduction", reduction, get_args(Reduction))):
+        for name, value, known in (
+            ("transform", transform, get_args(Transform)),
+            ("reduction", reduction, get_args(Reduction)),
+        ):
             if value not in known:
                 raise ValueError(f"no {name} {value!r}; known: {', '.join(known)}")
         self.dim, self.reduction = dim, reduction
@@ -86,11 +102,15 @@ class GNO(nn.Module):
         self.period = tuple(period or (math.inf,) * dim)
         self.weight = WEIGHTS[weight] if isinstance(weight, str) else weight
         # integral of w over the ball: lengths to the power d
-        self.mass = (unit_ball(dim) if self.weight is None else self.weight.mass(dim)) * math.prod(self.radius)
+        self.mass = (unit_ball(dim) if self.weight is None else self.weight.mass(dim)) * math.prod(
+            self.radius
+        )
         lower, upper = box if box is not None else ((-1.0,) * dim, (1.0,) * dim)
         self.centre = tuple(0.5 * (a + b) for a, b in zip(lower, upper, strict=True))
         self.reach = tuple(0.5 * (b - a) for a, b in zip(lower, upper, strict=True))
-        self.kernel: Kernel = KERNELS[kernel](dim, in_channels, out_channels, transform, generator=seeded(generator), **kernel_options)
+        self.kernel: Kernel = KERNELS[kernel](
+            dim, in_channels, out_channels, transform, generator=seeded(generator), **kernel_options
+        )
 
     @property
     def smoothness(self) -> float:
@@ -99,43 +119,69 @@ class GNO(nn.Module):
 
     def _positions(self, columns: tuple[Streams, ...]) -> tuple[Streams, ...]:
         """Coordinates with the box scaled to [-1, 1]."""
-        return tuple((x + -c) * (1 / h) for x, c, h in zip(columns, self.centre, self.reach, strict=True))
+        return tuple(
+            (x + -c) * (1 / h) for x, c, h in zip(columns, self.centre, self.reach, strict=True)
+        )
 
     def prepare(self, nodes: Tensor, values: Tensor) -> tuple[Tensor, ...]:
         """What can be computed on nodes. Shapes: nodes (m, d), values (m, in_channels)."""
         return self.kernel.prepare(torch.cat(self._positions(nodes.split(1, -1)), -1), values)
 
     def integrate(
-        self, queries: tuple[Streams, ...], nodes: Tensor, prepared: tuple[Tensor, ...], edges: Edges, measure: Tensor | float | None = None
+        self,
+        queries: tuple[Streams, ...],
+        nodes: Tensor,
+        prepared: tuple[Tensor, ...],
+        edges: Edges,
+        measure: Tensor | float | None = None,
     ) -> Streams:
         """G(v) at the queries.
 
-        Shapes: queries d times (n, 1), nodes (m, d), measure (m,) or one number for all -> (n, out_channels).
-        Raises: ValueError where "integral" is asked for without a measure.
+        Shapes: queries d times (n, 1), nodes (m, d), measure (m,) or one number for all -> (n,
+        out_channels). Raises: ValueError where "integral" is asked for without a measure.
         """
         z = offsets(queries, nodes, edges, self.radius, self.period)
         weight = self.edge_weights(z, edges, measure)
         out = self.kernel.integrate(self._positions(queries), z, weight, prepared, edges)
         if self.reduction == "integral":
             if measure is None:
-                raise ValueError("the 'integral' reduction needs the measure of the nodes; give it, or use 'shepard'")
+                raise ValueError(
+                    "the 'integral' reduction needs the measure of the nodes; give it, or use"
+                    " 'shepard'"
+                )
             return out * ((1.0 if isinstance(measure, Tensor) else measure) / self.mass)
         if self.reduction == "mean":
             return out * (1 / edges.counts.clamp(min=1).to(nodes.dtype))[:, None]
         if self.reduction == "shepard":
             total = to_queries(weight, edges)
-            return out / (total + (jet.value(total) == 0).to(nodes.dtype))  # a query without neighbours keeps the value zero
+            # a query without neighbours keeps the value zero
+            return out / (total + (jet.value(total) == 0).to(nodes.dtype))
         return out
 
-    def edge_weights(self, z: tuple[Streams, ...], edges: Edges, measure: Tensor | float | None = None) -> Streams:
+    def edge_weights(
+        self, z: tuple[Streams, ...], edges: Edges, measure: Tensor | float | None = None
+    ) -> Streams:
         """w times the measure, zero on padding. Shapes: (e, 1)."""
-        weight = jet.ones_like(z[0]) if self.weight is None else jet.compose(self.weight, squared_norm(z))
+        weight = (
+            jet.ones_like(z[0])
+            if self.weight is None
+            else jet.compose(self.weight, squared_norm(z))
+        )
         if edges.mask is not None:
             weight = weight * edges.mask[:, None].to(jet.value(z[0]).dtype)
         if isinstance(measure, Tensor) and self.reduction in ("integral", "shepard"):
             weight = weight * measure.index_select(0, edges.node)[:, None]
         return weight
 
-    def forward(self, queries: Tensor, nodes: Tensor, values: Tensor, edges: Edges, measure: Tensor | float | None = None) -> Tensor:
+    def forward(
+        self,
+        queries: Tensor,
+        nodes: Tensor,
+        values: Tensor,
+        edges: Edges,
+        measure: Tensor | float | None = None,
+    ) -> Tensor:
         """Shapes: queries (n, d), nodes (m, d), values (m, in_channels) -> (n, out_channels)."""
-        return self.integrate(queries.split(1, -1), nodes, self.prepare(nodes, values), edges, measure)
+        return self.integrate(
+            queries.split(1, -1), nodes, self.prepare(nodes, values), edges, measure
+        )

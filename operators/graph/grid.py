@@ -12,9 +12,13 @@ from torch import Tensor
 
 def per_axis(value: float | Sequence[float], dim: int, name: str) -> tuple[float, ...]:
     """A positive number for every axis. Raises: ValueError on a wrong count or sign."""
-    values = (float(value),) * dim if isinstance(value, (int, float)) else tuple(float(v) for v in value)
+    values = (
+        (float(value),) * dim if isinstance(value, (int, float)) else tuple(float(v) for v in value)
+    )
     if len(values) != dim:
-        raise ValueError(f"{name} has {len(values)} entries for {dim} axes; give one number or one per axis")
+        raise ValueError(
+            f"{name} has {len(values)} entries for {dim} axes; give one number or one per axis"
+        )
     if not all(0 < v < math.inf for v in values):
         raise ValueError(f"{name} must be positive and finite, got {value}")
     return values
@@ -22,7 +26,8 @@ def per_axis(value: float | Sequence[float], dim: int, name: str) -> tuple[float
 
 @dataclass(frozen=True)
 class Lattice:
-    """Nodes lower + index * spacing. Both ends are nodes; on a periodic axis the upper end is the lower one again and is left out.
+    """Nodes lower + index * spacing. Both ends are nodes; on a periodic axis the upper end is the
+    lower one again and is left out.
 
     Units: lower, upper, spacing are lengths. Node numbers run row-major, last axis fastest.
     """
@@ -41,7 +46,10 @@ class Lattice:
                 f"got {self.lower}, {self.upper}, {self.periodic}"
             )
         if not all(a < b for a, b in zip(self.lower, self.upper, strict=True)):
-            raise ValueError(f"the lower corner {self.lower} must lie below the upper corner {self.upper} on every axis")
+            raise ValueError(
+                f"the lower corner {self.lower} must lie below the upper corner {self.upper} on"
+                " every axis"
+            )
         if min(self.shape) < 2:
             raise ValueError(f"every axis of a lattice needs at least 2 nodes, got {self.shape}")
 
@@ -66,7 +74,10 @@ class Lattice:
     @property
     def period(self) -> tuple[float, ...]:
         """Length of each periodic axis, inf on the others."""
-        return tuple(b - a if p else math.inf for a, b, p in zip(self.lower, self.upper, self.periodic, strict=True))
+        return tuple(
+            b - a if p else math.inf
+            for a, b, p in zip(self.lower, self.upper, self.periodic, strict=True)
+        )
 
     def axis(self, k: int, dtype: torch.dtype, device: torch.device | str = "cpu") -> Tensor:
         """Coordinates of axis k, computed in float64 and rounded once. Shapes: (n_k,)."""
@@ -80,7 +91,9 @@ class Lattice:
 
     def first(self, axes: int) -> Lattice:
         """The lattice of the first `axes` axes."""
-        return Lattice(self.lower[:axes], self.upper[:axes], self.shape[:axes], self.periodic[:axes])
+        return Lattice(
+            self.lower[:axes], self.upper[:axes], self.shape[:axes], self.periodic[:axes]
+        )
 
 
 def cover(
@@ -90,38 +103,50 @@ def cover(
     cells: float = 2.4,
     periodic: Sequence[bool] = (),
 ) -> tuple[Lattice, tuple[float, ...]]:
-    """Lattice over the box padded by the radius, so that every query in the box sees full balls, and the radius per axis.
+    """Lattice over the box padded by the radius, so that every query in the box sees full balls,
+    and the radius per axis.
 
-    Formula: with radius r the padded width is W + 2 r on an axis of width W (W if periodic). Where the radius is not given it is
-    `cells` spacings: h = W / (n - 1 - 2 cells), r = cells h.
-    Raises: ValueError where the latent grid is too coarse for the radius.
+    Formula: with radius r the padded width is W + 2 r on an axis of width W (W if periodic). Where
+    the radius is not given it is `cells` spacings: h = W / (n - 1 - 2 cells), r = cells h. Raises:
+    ValueError where the latent grid is too coarse for the radius.
     """
     lower, upper = (tuple(float(v) for v in corner) for corner in box)
     dim, shape = len(shape), tuple(int(n) for n in shape)
     wraps = tuple(bool(p) for p in periodic) or (False,) * dim
     if len(lower) != dim or len(upper) != dim or len(wraps) != dim:
-        raise ValueError(f"a latent grid of shape {shape} needs a box and periodic flags with {dim} entries, got {box}, {periodic}")
+        raise ValueError(
+            f"a latent grid of shape {shape} needs a box and periodic flags with {dim} entries, got"
+            f" {box}, {periodic}"
+        )
     width = tuple(b - a for a, b in zip(lower, upper, strict=True))
     if radius is None:
         free = tuple(n if p else n - 1 - 2 * cells for n, p in zip(shape, wraps, strict=True))
         if min(free) <= 0 or any(p and 2 * cells >= n for n, p in zip(shape, wraps, strict=True)):
             raise ValueError(
-                f"a latent grid of {shape} nodes is too coarse for a radius of {cells} spacings; use more nodes or a smaller radius"
+                f"a latent grid of {shape} nodes is too coarse for a radius of {cells} spacings;"
+                " use more nodes or a smaller radius"
             )
         radii = tuple(cells * w / f for w, f in zip(width, free, strict=True))
     else:
         radii = per_axis(radius, dim, "radius")
     pad = tuple(0.0 if p else r for r, p in zip(radii, wraps, strict=True))
     lattice = Lattice(
-        tuple(a - d for a, d in zip(lower, pad, strict=True)), tuple(b + d for b, d in zip(upper, pad, strict=True)), shape, wraps
+        tuple(a - d for a, d in zip(lower, pad, strict=True)),
+        tuple(b + d for b, d in zip(upper, pad, strict=True)),
+        shape,
+        wraps,
     )
     reach = sum((h / (2 * r)) ** 2 for h, r in zip(lattice.spacing, radii, strict=True))
     if reach >= 1:
         raise ValueError(
-            f"a ball of radius {radii} can miss every node of the latent grid (spacing {lattice.spacing}); raise the radius or the nodes"
+            f"a ball of radius {radii} can miss every node of the latent grid (spacing"
+            f" {lattice.spacing}); raise the radius or the nodes"
         )
     if any(p and 2 * r >= w for r, p, w in zip(radii, wraps, width, strict=True)):
-        raise ValueError(f"radius {radii} reaches around a periodic axis of the box {box}; it must stay below half the period")
+        raise ValueError(
+            f"radius {radii} reaches around a periodic axis of the box {box}; it must stay below"
+            " half the period"
+        )
     return lattice, radii
 
 
@@ -130,12 +155,19 @@ def place_channels(lattice: Lattice) -> int:
 
 
 def positional_encoding(nodes: Tensor, lattice: Lattice) -> Tensor:
-    """Where a node is, for the trunk: the box scaled to [-1, 1], a sine and a cosine on periodic axes.
+    """Where a node is, for the trunk: the box scaled to [-1, 1], a sine and a cosine on periodic
+    axes.
 
     Shapes: (m, d) -> (m, place_channels).
     """
     out = []
-    for k, (a, b, wraps) in enumerate(zip(lattice.lower, lattice.upper, lattice.periodic, strict=True)):
+    for k, (a, b, wraps) in enumerate(
+        zip(lattice.lower, lattice.upper, lattice.periodic, strict=True)
+    ):
         share = (nodes[:, k] - a) / (b - a)
-        out += [torch.sin(2 * math.pi * share), torch.cos(2 * math.pi * share)] if wraps else [2 * share - 1]
+        out += (
+            [torch.sin(2 * math.pi * share), torch.cos(2 * math.pi * share)]
+            if wraps
+            else [2 * share - 1]
+        )
     return torch.stack(out, -1)

@@ -1,6 +1,7 @@
 """Kernels of a graph neural operator: what multiplies the values of a node on their way to a query.
 
-`mlp` is a network evaluated on every edge; `polynomial` has its parameters on nodes and queries only. Both work on tensors and jets.
+`mlp` is a network evaluated on every edge; `polynomial` has its parameters on nodes and queries
+only. Both work on tensors and jets.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ def from_queries(x: Streams, edges: Edges) -> Streams:
         return x.map(lambda v: v if v.shape[0] == 1 else from_queries(v, edges))
     if edges.width is None:
         return x.index_select(0, edges.query)
-    return x[:, None].expand(-1, edges.width, -1).flatten(0, 1)  # its backward is a sum, not a scatter
+    # its backward is a sum, not a scatter
+    return x[:, None].expand(-1, edges.width, -1).flatten(0, 1)
 
 
 def to_queries(x: Streams, edges: Edges) -> Streams:
@@ -56,10 +58,10 @@ def to_queries(x: Streams, edges: Edges) -> Streams:
 class Kernel(Protocol):
     """`prepare` works on nodes once per input; `integrate` on edges, where the queries are.
 
-    Offsets z_k = (x_k - y_k) / r_k come one (e, 1) per axis, `weight` (e, 1) with measure and padding in it.
-    `padded`: equal rows serve it best. Modules of edges are called by `operators.layers.jet_rules.apply`, which passes jets on to their
-    rules; one
-    inside the kernel that has none makes the field one without jets.
+    Offsets z_k = (x_k - y_k) / r_k come one (e, 1) per axis, `weight` (e, 1) with measure and
+    padding in it. `padded`: equal rows serve it best. Modules of edges are called by
+    `operators.layers.jet_rules.apply`, which passes jets on to their rules; one inside the kernel
+    that has none makes the field one without jets.
     """
 
     padded: bool
@@ -67,7 +69,12 @@ class Kernel(Protocol):
     def prepare(self, positions: Tensor, values: Tensor) -> tuple[Tensor, ...]: ...
 
     def integrate(
-        self, x: tuple[Streams, ...], z: tuple[Streams, ...], weight: Streams, prepared: tuple[Tensor, ...], edges: Edges
+        self,
+        x: tuple[Streams, ...],
+        z: tuple[Streams, ...],
+        weight: Streams,
+        prepared: tuple[Tensor, ...],
+        edges: Edges,
     ) -> Streams: ...
 
 
@@ -76,11 +83,14 @@ KERNELS: Registry[type] = Registry("kernel")
 
 @KERNELS.register("mlp")
 class MLPKernel(nn.Module):
-    """kappa(x, y[, v]) = MLP((x - y) / r, y[, v]), with the first layer split: what belongs to nodes is computed on nodes.
+    """kappa(x, y[, v]) = MLP((x - y) / r, y[, v]), with the first layer split: what belongs to
+    nodes is computed on nodes.
 
-    The offset enters by itself, which keeps its digits far from the origin; x is then redundant unless it is embedded.
-    Transforms: linear kappa(x, y) v; nonlinear kappa(x, y, v) v; linear_kernel_only kappa(x, y); nonlinear_kernel_only kappa(x, y, v).
-    Shapes: positions (m, d), values (m, in_channels) -> prepared ((m, hidden)[, values]); integrate -> (queries, out_channels).
+    The offset enters by itself, which keeps its digits far from the origin; x is then redundant
+    unless it is embedded. Transforms: linear kappa(x, y) v; nonlinear kappa(x, y, v) v;
+    linear_kernel_only kappa(x, y); nonlinear_kernel_only kappa(x, y, v). Shapes: positions (m, d),
+    values (m, in_channels) -> prepared ((m, hidden)[, values]); integrate -> (queries,
+    out_channels).
     """
 
     padded = False
@@ -101,18 +111,33 @@ class MLPKernel(nn.Module):
         self.multiply = not transform.endswith("kernel_only")
         if self.multiply and in_channels != out_channels:
             raise ValueError(
-                f"the {transform!r} transform multiplies {in_channels} input channels by as many kernel channels, not by {out_channels}; "
-                f"use '{transform}_kernel_only' or equal channels"
+                f"the {transform!r} transform multiplies {in_channels} input channels by as many"
+                f" kernel channels, not by {out_channels}; use '{transform}_kernel_only' or equal"
+                " channels"
             )
         self.embedding = Sinusoidal(dim, embedding) if embedding else None
         place = self.embedding.size if self.embedding else dim
-        inputs = dim + place * (2 if self.embedding else 1) + (in_channels if transform.startswith("nonlinear") else 0)
+        inputs = (
+            dim
+            + place * (2 if self.embedding else 1)
+            + (in_channels if transform.startswith("nonlinear") else 0)
+        )
         gain = math.sqrt(1 / inputs)
-        self.of_offset = Linear(dim, hidden[0], bias=False, gain=3 * gain * math.sqrt(dim), generator=generator)
+        self.of_offset = Linear(
+            dim, hidden[0], bias=False, gain=3 * gain * math.sqrt(dim), generator=generator
+        )
         self.of_node = Linear(place, hidden[0], gain=gain * math.sqrt(place), generator=generator)
-        self.of_query = Linear(place, hidden[0], bias=False, gain=gain * math.sqrt(place), generator=generator) if self.embedding else None
+        self.of_query = (
+            Linear(place, hidden[0], bias=False, gain=gain * math.sqrt(place), generator=generator)
+            if self.embedding
+            else None
+        )
         wide = gain * math.sqrt(in_channels)
-        self.of_value = Linear(in_channels, hidden[0], False, wide, generator) if transform.startswith("nonlinear") else None
+        self.of_value = (
+            Linear(in_channels, hidden[0], False, wide, generator)
+            if transform.startswith("nonlinear")
+            else None
+        )
         self.activation = Activation(activation)
         self.rest = MLP((*hidden, out_channels), activation, generator)
 
@@ -124,7 +149,12 @@ class MLPKernel(nn.Module):
         return (pre, values) if self.multiply else (pre,)
 
     def integrate(
-        self, x: tuple[Streams, ...], z: tuple[Streams, ...], weight: Streams, prepared: tuple[Tensor, ...], edges: Edges
+        self,
+        x: tuple[Streams, ...],
+        z: tuple[Streams, ...],
+        weight: Streams,
+        prepared: tuple[Tensor, ...],
+        edges: Edges,
     ) -> Streams:
         first = self.of_offset(jet.cat(z)) + prepared[0].index_select(0, edges.node)
         if self.embedding is not None and self.of_query is not None:
@@ -153,11 +183,13 @@ def monomials(z: tuple[Streams, ...], degree: int) -> Streams:
 
 @KERNELS.register("polynomial")
 class PolynomialKernel(nn.Module):
-    """kappa(x, y) v = sum_b ((x - y) / r)^b A_b h(v(y)): monomials up to `degree`, matrices A_b, h the values or a hidden layer of them.
+    """kappa(x, y) v = sum_b ((x - y) / r)^b A_b h(v(y)): monomials up to `degree`, matrices A_b, h
+    the values or a hidden layer of them.
 
-    Evaluated as moments m_b(x) = sum_j w ((x - y_j) / r)^b h_j, then sum_b A_b m_b: edges carry no parameters, and a derivative in x costs
-    one more row of a small matrix product. "linear" takes h = v, "nonlinear_kernel_only" one hidden layer.
-    Shapes: values (m, in_channels) -> prepared ((m, c),); integrate -> (queries, out_channels).
+    Evaluated as moments m_b(x) = sum_j w ((x - y_j) / r)^b h_j, then sum_b A_b m_b: edges carry no
+    parameters, and a derivative in x costs one more row of a small matrix product. "linear" takes h
+    = v, "nonlinear_kernel_only" one hidden layer. Shapes: values (m, in_channels) -> prepared ((m,
+    c),); integrate -> (queries, out_channels).
     """
 
     padded = True
@@ -175,20 +207,38 @@ class PolynomialKernel(nn.Module):
     ) -> None:
         super().__init__()
         if transform not in ("linear", "nonlinear_kernel_only"):
-            raise ValueError(f"the polynomial kernel is 'linear' or 'nonlinear_kernel_only' in the values, not {transform!r}")
+            raise ValueError(
+                "the polynomial kernel is 'linear' or 'nonlinear_kernel_only' in the values, not"
+                f" {transform!r}"
+            )
         generator = seeded(generator)
         self.degree = degree
         self.terms = len(exponents(dim, degree))
         nonlinear = transform != "linear"
-        self.inner = nn.Sequential(Linear(in_channels, hidden, generator=generator), Activation(activation)) if nonlinear else nn.Identity()
+        self.inner = (
+            nn.Sequential(Linear(in_channels, hidden, generator=generator), Activation(activation))
+            if nonlinear
+            else nn.Identity()
+        )
         channels = hidden if nonlinear else in_channels
-        self.outer = Linear(self.terms * channels, out_channels, bias=False, gain=math.sqrt(self.terms), generator=generator)
+        self.outer = Linear(
+            self.terms * channels,
+            out_channels,
+            bias=False,
+            gain=math.sqrt(self.terms),
+            generator=generator,
+        )
 
     def prepare(self, positions: Tensor, values: Tensor) -> tuple[Tensor, ...]:
         return (self.inner(values),)
 
     def integrate(
-        self, x: tuple[Streams, ...], z: tuple[Streams, ...], weight: Streams, prepared: tuple[Tensor, ...], edges: Edges
+        self,
+        x: tuple[Streams, ...],
+        z: tuple[Streams, ...],
+        weight: Streams,
+        prepared: tuple[Tensor, ...],
+        edges: Edges,
     ) -> Streams:
         basis = monomials(z, self.degree) * weight
         values = prepared[0].index_select(0, edges.node)
@@ -196,7 +246,8 @@ class PolynomialKernel(nn.Module):
 
 
 def _moments(rows: Tensor, values: Tensor, edges: Edges) -> Tensor:
-    """sum over the edges of rows times values. Shapes: rows (e, s, p), values (e, c) -> (queries, s, p c)."""
+    """sum over the edges of rows times values. Shapes: rows (e, s, p), values (e, c) ->
+    (queries, s, p c)."""
     streams, terms = rows.shape[1:]
     if edges.width is None:
         products = (rows[..., None] * values[:, None, None]).flatten(1)

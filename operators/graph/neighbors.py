@@ -1,7 +1,8 @@
-"""Radius search: which nodes lie in the ball around each query. Returns indices only; distances are recomputed from coordinates.
+"""Radius search: which nodes lie in the ball around each query. Returns indices only; distances are
+recomputed from coordinates.
 
-Every backend proposes a superset of pairs and one shared comparison keeps those with |(x - y) / r|^2 < 1, so that all backends agree bit
-for bit.
+Every backend proposes a superset of pairs and one shared comparison keeps those with |(x - y) /
+r|^2 < 1, so that all backends agree bit for bit.
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ SLACK = 1e-5  # relative enlargement of the ball while proposing: 80 roundings o
 
 @dataclass(frozen=True)
 class Edges:
-    """Pairs (query, node), sorted by query, then node. Indices run over the flattened batch: sample * count + index in the sample.
+    """Pairs (query, node), sorted by query, then node. Indices run over the flattened batch: sample
+    * count + index in the sample.
 
-    Shapes: query (e,), node (e,), splits (queries + 1,): edges of query i are splits[i] .. splits[i + 1].
-    `width`: all rows have this many edges; `mask` (e,) then tells real edges from padding.
+    Shapes: query (e,), node (e,), splits (queries + 1,): edges of query i are splits[i] .. splits[i
+    + 1]. `width`: all rows have this many edges; `mask` (e,) then tells real edges from padding.
     """
 
     query: Tensor
@@ -55,36 +57,68 @@ class Edges:
         return _edges(self.node[order], self.query[order], self.nodes, self.queries)
 
     def padded(self, width: int | None = None) -> Edges:
-        """Rows of equal length (the longest row unless told), for dense sums and static shapes. Raises: ValueError on a longer row."""
+        """Rows of equal length (the longest row unless told), for dense sums and static shapes.
+        Raises: ValueError on a longer row."""
         longest = int(self.counts.max()) if self.queries else 0
         width = longest if width is None else width
         if longest > width:
-            raise ValueError(f"a query has {longest} neighbours, more than the {width} asked for; no edge may be dropped, raise the width")
-        slot = self.query * width + torch.arange(len(self), device=self.query.device) - self.splits[self.query]
+            raise ValueError(
+                f"a query has {longest} neighbours, more than the {width} asked for; no edge may be"
+                " dropped, raise the width"
+            )
+        slot = (
+            self.query * width
+            + torch.arange(len(self), device=self.query.device)
+            - self.splits[self.query]
+        )
         node = self.node.new_zeros(self.queries * width).scatter(0, slot, self.node)
-        mask = torch.zeros(self.queries * width, dtype=torch.bool, device=self.query.device).scatter(0, slot, True)
+        mask = torch.zeros(
+            self.queries * width, dtype=torch.bool, device=self.query.device
+        ).scatter(0, slot, True)
         rows = torch.arange(self.queries, device=self.query.device)
         splits = torch.arange(self.queries + 1, device=self.query.device) * width
-        return replace(self, query=rows.repeat_interleave(width), node=node, splits=splits, width=width, mask=mask)
+        return replace(
+            self,
+            query=rows.repeat_interleave(width),
+            node=node,
+            splits=splits,
+            width=width,
+            mask=mask,
+        )
 
     def filled(self, count: int) -> Edges:
-        """Masked edges appended up to `count`, for static shapes where rows differ much. Raises: ValueError where there are more."""
+        """Masked edges appended up to `count`, for static shapes where rows differ much. Raises:
+        ValueError where there are more."""
         extra = count - len(self)
         if extra < 0:
-            raise ValueError(f"there are {len(self)} edges, more than {count}; no edge may be dropped, raise the count")
+            raise ValueError(
+                f"there are {len(self)} edges, more than {count}; no edge may be dropped, raise the"
+                " count"
+            )
         if self.width is not None:
             raise ValueError("padded rows have their static shape already")
         query = torch.cat([self.query, self.query.new_full((extra,), self.queries - 1)])
         splits = torch.cat([self.splits[:-1], self.splits.new_full((1,), count)])
         mask = torch.arange(count, device=query.device) < len(self)
-        return replace(self, query=query, node=torch.cat([self.node, self.node.new_zeros(extra)]), splits=splits, mask=mask)
+        return replace(
+            self,
+            query=query,
+            node=torch.cat([self.node, self.node.new_zeros(extra)]),
+            splits=splits,
+            mask=mask,
+        )
 
 
 class NeighborSearch(Protocol):
-    """search(queries (b, n, d), nodes (b, m, d) or Lattice, radius: one number or one per axis, period) -> Edges."""
+    """search(queries (b, n, d), nodes (b, m, d) or Lattice, radius: one number or one per axis,
+    period) -> Edges."""
 
     def __call__(
-        self, queries: Tensor, nodes: Tensor | Lattice, radius: float | Sequence[float], period: Sequence[float] | None = None
+        self,
+        queries: Tensor,
+        nodes: Tensor | Lattice,
+        radius: float | Sequence[float],
+        period: Sequence[float] | None = None,
     ) -> Edges: ...
 
 
@@ -93,11 +127,16 @@ NEIGHBORS: Registry[NeighborSearch] = Registry("neighbour search")
 
 def wrap(difference: Tensor, period: float) -> Tensor:
     """A difference of coordinates to the nearest image; an infinite period leaves it."""
-    return difference if math.isinf(period) else difference - period * torch.round(difference.detach() / period)
+    return (
+        difference
+        if math.isinf(period)
+        else difference - period * torch.round(difference.detach() / period)
+    )
 
 
 def _squared(x: Tensor, y: Tensor, radius: Sequence[float], period: Sequence[float]) -> Tensor:
-    """|(x - y) / r|^2, subtracted first, which keeps digits far from the origin, and summed axis by axis: all backends round alike."""
+    """|(x - y) / r|^2, subtracted first, which keeps digits far from the origin, and summed axis
+    by axis: all backends round alike."""
     s = torch.zeros_like(x[..., 0])
     for k, (r, length) in enumerate(zip(radius, period, strict=True)):
         s = s + (wrap(x[..., k] - y[..., k], length) / r) ** 2
@@ -110,7 +149,14 @@ def _edges(query: Tensor, node: Tensor, queries: int, nodes: int) -> Edges:
     return Edges(query, node, splits, queries, nodes)
 
 
-def _keep(x: Tensor, y: Tensor, query: Tensor, node: Tensor, radius: Sequence[float], period: Sequence[float]) -> Edges:
+def _keep(
+    x: Tensor,
+    y: Tensor,
+    query: Tensor,
+    node: Tensor,
+    radius: Sequence[float],
+    period: Sequence[float],
+) -> Edges:
     """Sorted edges among proposed pairs. Shapes: x (b n, d), y (b m, d), query and node (e,)."""
     inside = _squared(x[query], y[node], radius, period) < 1
     query, node = query[inside], node[inside]
@@ -118,16 +164,27 @@ def _keep(x: Tensor, y: Tensor, query: Tensor, node: Tensor, radius: Sequence[fl
     return _edges(query[order], node[order], len(x), len(y))
 
 
-def _prepare(queries: Tensor, nodes: Tensor | Lattice, radius: float | Sequence[float], period: Sequence[float] | None):
+def _prepare(
+    queries: Tensor,
+    nodes: Tensor | Lattice,
+    radius: float | Sequence[float],
+    period: Sequence[float] | None,
+):
     """Checked, detached inputs; a lattice becomes its points."""
     queries = queries.detach()
     if isinstance(nodes, Lattice):
         period = period or nodes.period
         nodes = nodes.points(queries.dtype, queries.device).expand(len(queries), -1, -1)
     nodes = nodes.detach()
-    if queries.dim() != 3 or nodes.dim() != 3 or queries.shape[0] != nodes.shape[0] or queries.shape[2] != nodes.shape[2]:
+    if (
+        queries.dim() != 3
+        or nodes.dim() != 3
+        or queries.shape[0] != nodes.shape[0]
+        or queries.shape[2] != nodes.shape[2]
+    ):
         raise ValueError(
-            f"queries (b, n, d) and nodes (b, m, d) must agree in b and d, got {tuple(queries.shape)} and {tuple(nodes.shape)}"
+            "queries (b, n, d) and nodes (b, m, d) must agree in b and d, got"
+            f" {tuple(queries.shape)} and {tuple(nodes.shape)}"
         )
     dim = queries.shape[2]
     return queries, nodes, per_axis(radius, dim, "radius"), tuple(period or (math.inf,) * dim)
@@ -138,12 +195,15 @@ def _prepare(queries: Tensor, nodes: Tensor | Lattice, radius: float | Sequence[
 
 @functools.lru_cache(maxsize=32)
 def lattice_width(lattice: Lattice, radius: tuple[float, ...]) -> int:
-    """Upper bound of the number of nodes in any ball: counted for a fine grid of centres, the ball grown by half that grid's diagonal."""
+    """Upper bound of the number of nodes in any ball: counted for a fine grid of centres, the
+    ball grown by half that grid's diagonal."""
     ratio = [r / h for r, h in zip(radius, lattice.spacing, strict=True)]
     fine = {1: 256, 2: 48, 3: 12}.get(lattice.dim, 6)
     slack = 0.5 * math.sqrt(sum((1 / (fine * q)) ** 2 for q in ratio))
     offset = [np.arange(-math.floor(q + 1), math.floor(q + 1) + 2) for q in ratio]
-    centres = np.stack(np.meshgrid(*[(np.arange(fine) + 0.5) / fine] * lattice.dim, indexing="ij"), -1).reshape(-1, 1, lattice.dim)
+    centres = np.stack(
+        np.meshgrid(*[(np.arange(fine) + 0.5) / fine] * lattice.dim, indexing="ij"), -1
+    ).reshape(-1, 1, lattice.dim)
     nodes = np.stack(np.meshgrid(*offset, indexing="ij"), -1).reshape(1, -1, lattice.dim)
     return int(
         max(
@@ -154,21 +214,36 @@ def lattice_width(lattice: Lattice, radius: tuple[float, ...]) -> int:
 
 
 @NEIGHBORS.register("lattice")
-def lattice(queries: Tensor, nodes: Tensor | Lattice, radius: float | Sequence[float], period: Sequence[float] | None = None) -> Edges:
-    """Neighbours on a regular grid by arithmetic: no search, no tree. Raises: TypeError where the nodes are not a Lattice."""
+def lattice(
+    queries: Tensor,
+    nodes: Tensor | Lattice,
+    radius: float | Sequence[float],
+    period: Sequence[float] | None = None,
+) -> Edges:
+    """Neighbours on a regular grid by arithmetic: no search, no tree. Raises: TypeError where
+    the nodes are not a Lattice."""
     if not isinstance(nodes, Lattice):
-        raise TypeError("the 'lattice' neighbour search needs a Lattice; for scattered nodes use 'kdtree' or 'cells'")
+        raise TypeError(
+            "the 'lattice' neighbour search needs a Lattice; for scattered nodes use 'kdtree' or"
+            " 'cells'"
+        )
     x = queries.detach()
     if x.dim() != 3 or x.shape[2] != nodes.dim:
-        raise ValueError(f"queries must have shape (b, n, {nodes.dim}) on this lattice, got {tuple(x.shape)}")
+        raise ValueError(
+            f"queries must have shape (b, n, {nodes.dim}) on this lattice, got {tuple(x.shape)}"
+        )
     radius = per_axis(radius, nodes.dim, "radius")
     batch, count, flat = x.shape[0], x.shape[1], x.reshape(-1, x.shape[2])
     squares, numbers = [], []
     for k, (h, r, n) in enumerate(zip(nodes.spacing, radius, nodes.shape, strict=True)):
-        rounding = torch.finfo(x.dtype).eps * max(abs(nodes.lower[k]), abs(nodes.upper[k]))  # of the node's own coordinate
-        coordinate = (flat[:, k].double() - nodes.lower[k]) / h  # in float64: index arithmetic must not round
+        # of the node's own coordinate
+        rounding = torch.finfo(x.dtype).eps * max(abs(nodes.lower[k]), abs(nodes.upper[k]))
+        # in float64: index arithmetic must not round
+        coordinate = (flat[:, k].double() - nodes.lower[k]) / h
         reach = (r * (1 + SLACK) + rounding) / h
-        index = torch.ceil(coordinate - reach).long()[:, None] + torch.arange(math.floor(2 * reach) + 1, device=x.device)
+        index = torch.ceil(coordinate - reach).long()[:, None] + torch.arange(
+            math.floor(2 * reach) + 1, device=x.device
+        )
         axis = nodes.axis(k, x.dtype, x.device)
         if nodes.periodic[k]:
             here, valid = index % n, None
@@ -197,29 +272,50 @@ def lattice(queries: Tensor, nodes: Tensor | Lattice, radius: float | Sequence[f
 
 
 @NEIGHBORS.register("kdtree")
-def kdtree(queries: Tensor, nodes: Tensor | Lattice, radius: float | Sequence[float], period: Sequence[float] | None = None) -> Edges:
+def kdtree(
+    queries: Tensor,
+    nodes: Tensor | Lattice,
+    radius: float | Sequence[float],
+    period: Sequence[float] | None = None,
+) -> Edges:
     """SciPy's k-d tree on the CPU, one pair of trees per sample, in float64."""
     queries, nodes, radius, period = _prepare(queries, nodes, radius, period)
     scale = np.array(radius)
     box = np.where(np.isinf(period), 0.0, np.array(period) / scale)  # zero stands for an open axis
     pairs = []
-    for sample, (x, y) in enumerate(zip(queries.double().cpu().numpy() / scale, nodes.double().cpu().numpy() / scale, strict=True)):
+    for sample, (x, y) in enumerate(
+        zip(
+            queries.double().cpu().numpy() / scale,
+            nodes.double().cpu().numpy() / scale,
+            strict=True,
+        )
+    ):
         for k in np.flatnonzero(box):  # the periodic tree wants coordinates in [0, length)
             for p in (x, y):
                 p[:, k] %= box[k]
                 p[p[:, k] >= box[k], k] = 0.0
-        found = KDTree(x, boxsize=box).sparse_distance_matrix(KDTree(y, boxsize=box), 1 + SLACK, output_type="ndarray")
+        found = KDTree(x, boxsize=box).sparse_distance_matrix(
+            KDTree(y, boxsize=box), 1 + SLACK, output_type="ndarray"
+        )
         pairs.append((found["i"] + sample * len(x), found["j"] + sample * len(y)))
-    query, node = (torch.from_numpy(np.concatenate(p)).to(queries.device) for p in zip(*pairs, strict=True))
+    query, node = (
+        torch.from_numpy(np.concatenate(p)).to(queries.device) for p in zip(*pairs, strict=True)
+    )
     return _keep(queries.flatten(0, 1), nodes.flatten(0, 1), query, node, radius, period)
 
 
 @NEIGHBORS.register("cells")
-def cells(queries: Tensor, nodes: Tensor | Lattice, radius: float | Sequence[float], period: Sequence[float] | None = None) -> Edges:
+def cells(
+    queries: Tensor,
+    nodes: Tensor | Lattice,
+    radius: float | Sequence[float],
+    period: Sequence[float] | None = None,
+) -> Edges:
     """Cell list in plain torch, CPU and CUDA, the whole batch at once.
 
-    Space is cut into cells as wide as the ball's radius; nodes are sorted by cell, so the three neighbouring cells along the last axis
-    are one contiguous range and a query reads 3^(d-1) ranges.
+    Space is cut into cells as wide as the ball's radius; nodes are sorted by cell, so the three
+    neighbouring cells along the last axis are one contiguous range and a query reads 3^(d-1)
+    ranges.
     """
     queries, nodes, radius, period = _prepare(queries, nodes, radius, period)
     batch, count, dim = queries.shape
@@ -233,7 +329,8 @@ def cells(queries: Tensor, nodes: Tensor | Lattice, radius: float | Sequence[flo
     owner = torch.arange(batch * nodes.shape[1], device=device).repeat_interleave(len(shift))
     low = torch.minimum(low, y.amin(0))
     cell_x, cell_y = ((p - low).div(size).floor().long() + 1 for p in (x, y))
-    extent = torch.maximum(cell_x.amax(0), cell_y.amax(0)) + 2  # one ghost cell on either side: ranges never wrap into the next row
+    # one ghost cell on either side: ranges never wrap into the next row
+    extent = torch.maximum(cell_x.amax(0), cell_y.amax(0)) + 2
 
     def key(cell: Tensor, sample: Tensor) -> Tensor:
         for k in range(dim):
@@ -245,26 +342,46 @@ def cells(queries: Tensor, nodes: Tensor | Lattice, radius: float | Sequence[flo
     ranges = torch.tensor(list(itertools.product(*[(-1, 0, 1)] * (dim - 1), (0,))), device=device)
     sample = torch.arange(batch, device=device).repeat_interleave(count)
     middle = key(cell_x[:, None] + ranges, sample[:, None])
-    start, stop = torch.searchsorted(keys, middle - 1), torch.searchsorted(keys, middle + 1, right=True)
+    start, stop = (
+        torch.searchsorted(keys, middle - 1),
+        torch.searchsorted(keys, middle + 1, right=True),
+    )
     length = (stop - start).reshape(-1)
     row = torch.repeat_interleave(length)
-    position = start.reshape(-1)[row] + torch.arange(len(row), device=device) - (length.cumsum(0) - length)[row]
-    return _keep(queries.flatten(0, 1), nodes.flatten(0, 1), row // len(ranges), owner[order[position]], radius, period)
+    position = (
+        start.reshape(-1)[row]
+        + torch.arange(len(row), device=device)
+        - (length.cumsum(0) - length)[row]
+    )
+    return _keep(
+        queries.flatten(0, 1),
+        nodes.flatten(0, 1),
+        row // len(ranges),
+        owner[order[position]],
+        radius,
+        period,
+    )
 
 
 @NEIGHBORS.register("torch_cluster")
 def torch_cluster(
-    queries: Tensor, nodes: Tensor | Lattice, radius: float | Sequence[float], period: Sequence[float] | None = None
+    queries: Tensor,
+    nodes: Tensor | Lattice,
+    radius: float | Sequence[float],
+    period: Sequence[float] | None = None,
 ) -> Edges:
-    """The optional torch_cluster package. Never capped (its default of 32 drops edges with a directional bias), batches sorted.
+    """The optional torch_cluster package. Never capped (its default of 32 drops edges with a
+    directional bias), batches sorted.
 
-    Raises: ImportError where the package is missing; ValueError on a periodic axis, which it does not know.
+    Raises: ImportError where the package is missing; ValueError on a periodic axis, which it does
+    not know.
     """
     try:
         from torch_cluster import radius as search  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ImportError(
-            "the neighbour search 'torch_cluster' needs the package torch-cluster (extra [cluster]); 'kdtree' and 'cells' need nothing"
+            "the neighbour search 'torch_cluster' needs the package torch-cluster (extra"
+            " [cluster]); 'kdtree' and 'cells' need nothing"
         ) from error
     queries, nodes, radius, period = _prepare(queries, nodes, radius, period)
     if not all(math.isinf(p) for p in period):
@@ -272,6 +389,9 @@ def torch_cluster(
     scale = torch.tensor(radius, dtype=torch.float64, device=queries.device)
     middle = nodes.double().mean((0, 1))
     x, y = (((p.double() - middle) / scale).flatten(0, 1) for p in (queries, nodes))
-    sample_x, sample_y = (torch.arange(len(p), device=p.device).repeat_interleave(p.shape[1]) for p in (queries, nodes))
+    sample_x, sample_y = (
+        torch.arange(len(p), device=p.device).repeat_interleave(p.shape[1])
+        for p in (queries, nodes)
+    )
     query, node = search(y, x, 1 + SLACK, sample_y, sample_x, max_num_neighbors=nodes.shape[1])
     return _keep(queries.flatten(0, 1), nodes.flatten(0, 1), query, node, radius, period)

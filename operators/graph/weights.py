@@ -1,7 +1,9 @@
-"""Weight functions (mollifiers) of s = |x - y|^2 / r^2: one at the centre, zero with derivatives at the cutoff s = 1.
+"""Weight functions (mollifiers) of s = |x - y|^2 / r^2: one at the centre, zero with derivatives at
+the cutoff s = 1.
 
-As functions of the *squared* distance the built-in weights but Wendland's are smooth at s = 0, so nothing is divided by a distance.
-Each carries its class across the cutoff and a table [g, g', .., g^(K)] that jets read; both are zero, never NaN, from s = 1 on.
+As functions of the *squared* distance the built-in weights but Wendland's are smooth at s = 0, so
+nothing is divided by a distance. Each carries its class across the cutoff and a table [g, g', ..,
+g^(K)] that jets read; both are zero, never NaN, from s = 1 on.
 """
 
 from __future__ import annotations
@@ -26,8 +28,9 @@ Polynomial = tuple[Fraction, ...]  # coefficients, lowest power first
 class Weight:
     """A weight w(s), cut off at s = 1.
 
-    Units: s is a squared length over a squared length. `smoothness` is the k of C^k as a function of x (math.inf for all orders).
-    `table` gives the derivatives for 0 <= s < 1; without one they come from nested autograd.
+    Units: s is a squared length over a squared length. `smoothness` is the k of C^k as a function
+    of x (math.inf for all orders). `table` gives the derivatives for 0 <= s < 1; without one they
+    come from nested autograd.
     """
 
     name: str
@@ -58,14 +61,16 @@ def unit_ball(dim: int) -> float:
 
 @functools.cache
 def _mass(weight: Weight, dim: int) -> float:
-    nodes, gauss = np.polynomial.legendre.leggauss(256)  # exact for the polynomials, 1e-14 for half_cos and bump
+    # exact for the polynomials, 1e-14 for half_cos and bump
+    nodes, gauss = np.polynomial.legendre.leggauss(256)
     radius = torch.from_numpy(0.5 * (nodes + 1))
     shell = dim * unit_ball(dim) * radius ** (dim - 1)
     return float((torch.from_numpy(0.5 * gauss) * shell * weight(radius**2)).sum())
 
 
 def nested_table(function: Callable[[Tensor], Tensor], s: Tensor, order: int) -> list[Tensor]:
-    """Derivatives of an elementwise function by nested autograd; keeps the graph to `s` where there is one."""
+    """Derivatives of an elementwise function by nested autograd; keeps the graph to `s` where
+    there is one."""
     keep = s.requires_grad and torch.is_grad_enabled()
     with torch.enable_grad():
         s = s if keep else s.detach().requires_grad_()
@@ -73,12 +78,16 @@ def nested_table(function: Callable[[Tensor], Tensor], s: Tensor, order: int) ->
         for _ in range(order):
             slope = None
             if out[-1].requires_grad:
-                slope = torch.autograd.grad(out[-1].sum(), s, create_graph=True, allow_unused=True)[0]
+                slope = torch.autograd.grad(out[-1].sum(), s, create_graph=True, allow_unused=True)[
+                    0
+                ]
             out.append(torch.zeros_like(s) if slope is None else slope)
     return out if keep else [g.detach() for g in out]
 
 
-def _wrap(function: Callable[[Tensor], Tensor], name: str, smoothness: float, table: Table | None = None) -> Weight:
+def _wrap(
+    function: Callable[[Tensor], Tensor], name: str, smoothness: float, table: Table | None = None
+) -> Weight:
     return Weight(name, function, smoothness, table)
 
 
@@ -98,7 +107,14 @@ def _product(a: Polynomial, b: Polynomial) -> Polynomial:
 
 def _sum(a: Polynomial, b: Polynomial) -> Polynomial:
     width = max(len(a), len(b))
-    return tuple(x + y for x, y in zip(a + (Fraction(0),) * (width - len(a)), b + (Fraction(0),) * (width - len(b)), strict=True))
+    return tuple(
+        x + y
+        for x, y in zip(
+            a + (Fraction(0),) * (width - len(a)),
+            b + (Fraction(0),) * (width - len(b)),
+            strict=True,
+        )
+    )
 
 
 def _slope(a: Polynomial) -> Polynomial:
@@ -128,10 +144,13 @@ class _Factored:
         return out / z**self.negative if self.negative else out
 
     def derivative(self) -> _Factored:
-        """(B^p F z^-n)' = B^(p-1) (p B' F z + B F' z - n B F) z^-(n+1), without the z where n = 0."""
+        """(B^p F z^-n)' = B^(p-1) (p B' F z + B F' z - n B F) z^-(n+1), without the z where n =
+        0."""
         inner = _product(self.base, _slope(self.factor))
         if self.power:
-            inner = _sum(inner, tuple(self.power * c for c in _product(_slope(self.base), self.factor)))
+            inner = _sum(
+                inner, tuple(self.power * c for c in _product(_slope(self.base), self.factor))
+            )
         power = max(self.power - 1, 0)
         if self.power == 0:
             inner = _slope(self.factor)
@@ -162,7 +181,9 @@ def _polynomial_table(weight: _Factored) -> Table:
     return lambda s, order: [entry(k)(s) for k in range(order + 1)]
 
 
-def _register_polynomial(name: str, smoothness: int, base: Polynomial, power: int, factor: Polynomial, source: str) -> Weight:
+def _register_polynomial(
+    name: str, smoothness: int, base: Polynomial, power: int, factor: Polynomial, source: str
+) -> Weight:
     weight = _Factored(base, power, factor)
 
     def function(s: Tensor) -> Tensor:
@@ -172,7 +193,8 @@ def _register_polynomial(name: str, smoothness: int, base: Polynomial, power: in
     return WEIGHTS.register(name, smoothness=smoothness, table=_polynomial_table(weight))(function)
 
 
-# ---- the four of the mollified graph neural operator; Source: Lin et al. (arXiv 2504.08277), equations 9-12, with d = |x - y|^2 / r^2
+# ---- the four of the mollified graph neural operator; Source: Lin et al. (arXiv 2504.08277),
+# equations 9-12, with d = |x - y|^2 / r^2
 
 
 def _half_cos_table(s: Tensor, order: int) -> list[Tensor]:
@@ -187,21 +209,41 @@ def half_cos(s: Tensor) -> Tensor:
     return 0.5 + 0.5 * torch.cos(math.pi * s)
 
 
-quartic = _register_polynomial("quartic", 1, _exact(1, 0, -1), 2, _exact(1), "1 - 2 s^2 + s^4 = (1 - s^2)^2")
-octic = _register_polynomial("octic", 2, _exact(1, 0, -1), 3, _exact(1, 0, 3), "1 - 6 s^4 + 8 s^6 - 3 s^8 = (1 - s^2)^3 (1 + 3 s^2)")
+quartic = _register_polynomial(
+    "quartic", 1, _exact(1, 0, -1), 2, _exact(1), "1 - 2 s^2 + s^4 = (1 - s^2)^2"
+)
+octic = _register_polynomial(
+    "octic",
+    2,
+    _exact(1, 0, -1),
+    3,
+    _exact(1, 0, 3),
+    "1 - 6 s^4 + 8 s^6 - 3 s^8 = (1 - s^2)^3 (1 + 3 s^2)",
+)
 octic_distance = _register_polynomial(
-    "octic_distance", 2, _exact(1, -1), 3, _exact(1, 3), "(1 - s)^3 (1 + 3 s): the octic read with d = |x - y| / r, wider in the middle"
+    "octic_distance",
+    2,
+    _exact(1, -1),
+    3,
+    _exact(1, 3),
+    "(1 - s)^3 (1 + 3 s): the octic read with d = |x - y| / r, wider in the middle",
 )
 
 triweight = _register_polynomial("triweight", 2, _exact(1, -1), 3, _exact(1), "(1 - s)^3")
 quadweight = _register_polynomial(
-    "quadweight", 3, _exact(1, -1), 4, _exact(1), "(1 - s)^4: a broad, gentle fall, which trains best (docs/notes)"
+    "quadweight",
+    3,
+    _exact(1, -1),
+    4,
+    _exact(1),
+    "(1 - s)^4: a broad, gentle fall, which trains best (docs/notes)",
 )
 
 
 @functools.cache
 def _bump_numerator(order: int) -> Polynomial:
-    """P_n in d^n/ds^n exp(-1/q) = exp(-1/q) P_n(s) / q^(2n), q = 1 - s^2: P_(n+1) = q^2 P_n' + (4 n s q - 2 s) P_n."""
+    """P_n in d^n/ds^n exp(-1/q) = exp(-1/q) P_n(s) / q^(2n), q = 1 - s^2: P_(n+1) = q^2 P_n' +
+    (4 n s q - 2 s) P_n."""
     if order == 0:
         return _exact(1)
     last, n = _bump_numerator(order - 1), order - 1
@@ -211,7 +253,8 @@ def _bump_numerator(order: int) -> Polynomial:
 
 
 def _bump_gap(s: Tensor) -> tuple[Tensor, Tensor]:
-    """q = 1 - s^2, and where exp(-1/q) is a normal number of the dtype; elsewhere q is one, so that no 0 * inf can arise."""
+    """q = 1 - s^2, and where exp(-1/q) is a normal number of the dtype; elsewhere q is one, so
+    that no 0 * inf can arise."""
     q = 1 - s * s
     alive = q > -1 / math.log(torch.finfo(s.dtype).tiny)
     return torch.where(alive, q, 1), alive
@@ -220,7 +263,10 @@ def _bump_gap(s: Tensor) -> tuple[Tensor, Tensor]:
 def _bump_table(s: Tensor, order: int) -> list[Tensor]:
     q, alive = _bump_gap(s)
     log = torch.log(q)
-    rows = [_evaluate(_bump_numerator(n), s) * torch.exp(1 - 1 / q - 2 * n * log) for n in range(order + 1)]
+    rows = [
+        _evaluate(_bump_numerator(n), s) * torch.exp(1 - 1 / q - 2 * n * log)
+        for n in range(order + 1)
+    ]
     return [torch.where(alive, row, 0) for row in rows]
 
 
@@ -231,14 +277,16 @@ def bump(s: Tensor) -> Tensor:
     return torch.where(alive, torch.exp(1 - 1 / q), 0)
 
 
-# ---- Wendland's functions of rho = sqrt(s); Source: H. Wendland, Adv. Comput. Math. 4 (1995), positive definite in R^3
+# ---- Wendland's functions of rho = sqrt(s); Source: H. Wendland, Adv. Comput. Math. 4 (1995),
+# positive definite in R^3
 
 
 def _register_wendland(name: str, smoothness: int, power: int, factor: Polynomial) -> Weight:
-    """(1 - rho)^power factor(rho). Odd powers of rho above `smoothness` make |x| appear in higher derivatives: C^smoothness at the centre.
+    """(1 - rho)^power factor(rho). Odd powers of rho above `smoothness` make |x| appear in higher
+    derivatives: C^smoothness at the centre.
 
-    d/ds = (1 / 2 rho) d/drho. At s = 0 the entries that would divide by rho are set to zero: in every derivative of w(|x|^2) up to
-    `smoothness` they stand beside a power of |x| that wins.
+    d/ds = (1 / 2 rho) d/drho. At s = 0 the entries that would divide by rho are set to zero: in
+    every derivative of w(|x|^2) up to `smoothness` they stand beside a power of |x| that wins.
     """
     weight = _Factored(_exact(1, -1), power, factor)
 
@@ -255,7 +303,8 @@ def _register_wendland(name: str, smoothness: int, power: int, factor: Polynomia
     def function(s: Tensor) -> Tensor:
         off = s > 0
         rho = torch.where(off, s, 1).sqrt()
-        even = [float(entry(k).factor[0]) / math.factorial(k) for k in range(smoothness // 2 + 1)]  # Taylor polynomial at s = 0
+        # Taylor polynomial at s = 0
+        even = [float(entry(k).factor[0]) / math.factorial(k) for k in range(smoothness // 2 + 1)]
         centre = torch.full_like(s, even[-1])
         for c in reversed(even[:-1]):
             centre = centre * s + c

@@ -1,4 +1,5 @@
-"""Smooth functions of one variable with their derivatives: what a jet needs to pass through an activation.
+"""Smooth functions of one variable with their derivatives: what a jet needs to pass through an
+activation.
 
 `derivatives(z, order)` returns [g, g', .., g^(order)](z), sharing the transcendental calls.
 """
@@ -27,7 +28,8 @@ class Smooth(Protocol):
 
 
 class _Rows(torch.autograd.Function):
-    """A table as one step of autograd: the slope of row k is row k + 1, so the backward pass is one product a row."""
+    """A table as one step of autograd: the slope of row k is row k + 1, so the backward pass is
+    one product a row."""
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, function: Function, order: int) -> tuple[Tensor, ...]:
@@ -40,7 +42,8 @@ class _Rows(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *bars: Tensor | None) -> tuple[Tensor | None, None, None]:
         z, *rows = ctx.saved_tensors
-        if torch.is_grad_enabled():  # the gradient is differentiated again: rows with a graph of their own
+        # the gradient is differentiated again: rows with a graph of their own
+        if torch.is_grad_enabled():
             rows = ctx.function.derivatives(z, ctx.order + 1)[1:]
         total: Tensor | None = None
         for bar, row in zip(bars, rows, strict=True):
@@ -66,7 +69,9 @@ class Function:
         return self.table(z, order)
 
 
-ACTIVATIONS: Registry[Function] = Registry("smooth activation", lambda table, name, function: Function(name, function, table))
+ACTIVATIONS: Registry[Function] = Registry(
+    "smooth activation", lambda table, name, function: Function(name, function, table)
+)
 
 
 def horner(coefficients: tuple[float, ...], z: Tensor) -> Tensor:
@@ -106,7 +111,9 @@ def _gelu(z: Tensor, order: int) -> list[Tensor]:
     out = [z * cdf]
     if order:
         pdf = torch.exp(-0.5 * z * z) * (1 / math.sqrt(2 * math.pi))
-        out += [torch.addcmul(cdf, z, pdf)] + [horner(_gelu_factor(n), z) * pdf for n in range(2, order + 1)]
+        out += [torch.addcmul(cdf, z, pdf)] + [
+            horner(_gelu_factor(n), z) * pdf for n in range(2, order + 1)
+        ]
     return out
 
 
@@ -142,7 +149,8 @@ def _silu(z: Tensor, order: int) -> list[Tensor]:
 
 
 def softplus(z: Tensor) -> Tensor:
-    """log(1 + exp z), equal to z only where float64 cannot tell: torch's own threshold of 20 is 2e-9 off."""
+    """log(1 + exp z), equal to z only where float64 cannot tell: torch's own threshold of 20 is
+    2e-9 off."""
     return F.softplus(z, threshold=40.0)
 
 
@@ -168,17 +176,27 @@ def _exp(z: Tensor, order: int) -> list[Tensor]:
 
 
 def _log(z: Tensor, order: int) -> list[Tensor]:
-    return [torch.log(z)] + [(-1) ** (k - 1) * math.factorial(k - 1) * z**-k for k in range(1, order + 1)]
+    return [torch.log(z)] + [
+        (-1) ** (k - 1) * math.factorial(k - 1) * z**-k for k in range(1, order + 1)
+    ]
 
 
 def _erf(z: Tensor, order: int) -> list[Tensor]:
-    """erf^(n) = (-1)^(n-1) 2 / sqrt(pi) H_(n-1)(z) exp(-z^2), physicists' H_n(z) = 2^(n/2) He_n(sqrt(2) z)."""
+    """erf^(n) = (-1)^(n-1) 2 / sqrt(pi) H_(n-1)(z) exp(-z^2), physicists' H_n(z) = 2^(n/2)
+    He_n(sqrt(2) z)."""
     bell = torch.exp(-z * z) * (2 / math.sqrt(math.pi))
-    rows = [tuple(c * 2 ** (0.5 * (n - 1 + k)) * (-1) ** (n - 1) for k, c in enumerate(_hermite(n - 1))) for n in range(1, order + 1)]
+    rows = [
+        tuple(c * 2 ** (0.5 * (n - 1 + k)) * (-1) ** (n - 1) for k, c in enumerate(_hermite(n - 1)))
+        for n in range(1, order + 1)
+    ]
     return [torch.erf(z)] + [horner(row, z) * bell for row in rows]
 
 
-EXP, LOG, ERF = Function("exp", torch.exp, _exp), Function("log", torch.log, _log), Function("erf", torch.erf, _erf)
+EXP, LOG, ERF = (
+    Function("exp", torch.exp, _exp),
+    Function("log", torch.log, _log),
+    Function("erf", torch.erf, _erf),
+)
 
 
 @functools.cache

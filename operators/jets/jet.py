@@ -1,10 +1,13 @@
-"""Jets: a value and chosen derivatives with respect to the query coordinates, carried together through a computation.
+"""Jets: a value and chosen derivatives with respect to the query coordinates, carried together
+through a computation.
 
-A jet is a truncated Taylor polynomial over a set of multi-indices closed under division, plus collapsed top-order operators such as a
-Laplacian: one stream each, whatever number of multi-indices they sum. Every stream costs what the value costs.
-Streams that are absent are zero; streams may have size 1 where the value has more (the tangent of a first layer is one row).
+A jet is a truncated Taylor polynomial over a set of multi-indices closed under division, plus
+collapsed top-order operators such as a Laplacian: one stream each, whatever number of multi-indices
+they sum. Every stream costs what the value costs. Streams that are absent are zero; streams may
+have size 1 where the value has more (the tangent of a first layer is one row).
 
-Source: collapsed Taylor mode, Dangel, Siebert, Zeinhofer, Walther 2025 (arXiv 2505.13644); here over multi-indices.
+Source: collapsed Taylor mode, Dangel, Siebert, Zeinhofer, Walther 2025 (arXiv 2505.13644); here
+over multi-indices.
 """
 
 from __future__ import annotations
@@ -41,8 +44,9 @@ def _minus(a: MultiIndex, b: MultiIndex) -> MultiIndex:
 class JetSpace:
     """Which derivatives a jet carries.
 
-    `lower`: multi-indices, each with all its divisors. `operators`: name -> {multi-index: coefficient}, constant-coefficient forms
-    sum c_a d^a whose proper divisors are all in `lower`. Raises: ValueError where that does not hold (`JetSpace.closure` completes a set).
+    `lower`: multi-indices, each with all its divisors. `operators`: name -> {multi-index:
+    coefficient}, constant-coefficient forms sum c_a d^a whose proper divisors are all in `lower`.
+    Raises: ValueError where that does not hold (`JetSpace.closure` completes a set).
     """
 
     lower: tuple[MultiIndex, ...]
@@ -51,24 +55,48 @@ class JetSpace:
     def __post_init__(self) -> None:
         lower = tuple(sorted(set(self.lower), key=lambda a: (sum(a), a)))
         object.__setattr__(self, "lower", lower)
-        object.__setattr__(self, "operators", {n: {tuple(a): float(c) for a, c in form.items()} for n, form in self.operators.items()})
-        if not lower or len({len(a) for a in lower} | {len(a) for form in self.operators.values() for a in form}) != 1:
+        object.__setattr__(
+            self,
+            "operators",
+            {
+                n: {tuple(a): float(c) for a, c in form.items()}
+                for n, form in self.operators.items()
+            },
+        )
+        if (
+            not lower
+            or len(
+                {len(a) for a in lower} | {len(a) for form in self.operators.values() for a in form}
+            )
+            != 1
+        ):
             raise ValueError("a jet space needs multi-indices, all over the same coordinates")
         tops = [a for form in self.operators.values() for a in form]
         missing = {b for a in (*lower, *tops) for b in divisors(a) if b != a} - set(lower)
         if missing or self.zero not in lower:
             raise ValueError(
-                f"a jet space must hold every divisor; missing {sorted(missing | {self.zero} - set(lower))}; use JetSpace.closure"
+                "a jet space must hold every divisor; missing"
+                f" {sorted(missing | {self.zero} - set(lower))}; use JetSpace.closure"
             )
         if not all(sum(a) for a in tops):
             raise ValueError("an operator of a jet space must have order 1 or more in every term")
 
     @classmethod
-    def closure(cls, needed: Iterable[MultiIndex], operators: Mapping[str, Mapping[MultiIndex, float]] | None = None) -> JetSpace:
+    def closure(
+        cls,
+        needed: Iterable[MultiIndex],
+        operators: Mapping[str, Mapping[MultiIndex, float]] | None = None,
+    ) -> JetSpace:
         """The smallest space that holds the needed multi-indices and operators."""
         operators = operators or {}
         lower = {b for a in needed for b in divisors(tuple(a))}
-        lower |= {b for form in operators.values() for a in form for b in divisors(tuple(a)) if b != tuple(a)}
+        lower |= {
+            b
+            for form in operators.values()
+            for a in form
+            for b in divisors(tuple(a))
+            if b != tuple(a)
+        }
         return cls(tuple(lower), operators)
 
     @property
@@ -110,14 +138,21 @@ def _fma(total: Tensor | None, a: Tensor, b: Tensor, scale: float = 1.0) -> Tens
 
 
 class Jet:
-    """Streams over a JetSpace. `lower[a]` is the Taylor coefficient d^a f / a!, `operators[name]` the operator applied to f.
+    """Streams over a JetSpace. `lower[a]` is the Taylor coefficient d^a f / a!, `operators[name]`
+    the operator applied to f.
 
-    Read derivatives with `jet[alpha]` or `jet["name"]`. Arithmetic with tensors and numbers treats them as constant in the coordinates.
+    Read derivatives with `jet[alpha]` or `jet["name"]`. Arithmetic with tensors and numbers treats
+    them as constant in the coordinates.
     """
 
     __slots__ = ("lower", "operators", "space")
 
-    def __init__(self, space: JetSpace, lower: dict[MultiIndex, Tensor], operators: dict[str, Tensor] | None = None) -> None:
+    def __init__(
+        self,
+        space: JetSpace,
+        lower: dict[MultiIndex, Tensor],
+        operators: dict[str, Tensor] | None = None,
+    ) -> None:
         self.space, self.lower, self.operators = space, lower, operators or {}
 
     @property
@@ -129,9 +164,13 @@ class Jet:
         return self.value.shape
 
     def __getitem__(self, key: MultiIndex | str) -> Tensor:
-        """The derivative d^alpha f or the operator `key` of f, in the value's shape. Raises: KeyError on a stream not carried."""
+        """The derivative d^alpha f or the operator `key` of f, in the value's shape. Raises:
+        KeyError on a stream not carried."""
         if key not in (self.space.operators if isinstance(key, str) else self.space.lower):
-            raise KeyError(f"no stream {key!r} in this jet; it carries {', '.join(map(str, self.space.streams))}")
+            raise KeyError(
+                f"no stream {key!r} in this jet; it carries"
+                f" {', '.join(map(str, self.space.streams))}"
+            )
         stream = self.stream(key)
         if stream is None:
             return torch.zeros_like(self.value)
@@ -148,7 +187,11 @@ class Jet:
 
     def map(self, linear: Callable[[Tensor], Tensor]) -> Jet:
         """A linear map that does not mix with a broadcast axis, applied to every stream."""
-        return Jet(self.space, {a: linear(v) for a, v in self.lower.items()}, {n: linear(v) for n, v in self.operators.items()})
+        return Jet(
+            self.space,
+            {a: linear(v) for a, v in self.lower.items()},
+            {n: linear(v) for n, v in self.operators.items()},
+        )
 
     def dense(self) -> Jet:
         """Broadcast streams expanded to the value's shape (a view)."""
@@ -156,7 +199,9 @@ class Jet:
 
     def __add__(self, other: Jet | Tensor | float) -> Jet:
         if not isinstance(other, Jet):
-            return Jet(self.space, {**self.lower, self.space.zero: self.value + other}, self.operators)
+            return Jet(
+                self.space, {**self.lower, self.space.zero: self.value + other}, self.operators
+            )
         lower, operators = dict(self.lower), dict(self.operators)
         for a, v in other.lower.items():
             lower[a] = lower[a] + v if a in lower else v
@@ -165,7 +210,8 @@ class Jet:
         return Jet(self.space, lower, operators)
 
     def __mul__(self, other: Jet | Tensor | float) -> Jet:
-        """Leibniz: (fg)_a = sum f_b g_(a-b);  L(fg) = f Lg + g Lf + sum_a c_a a! sum_(0<b<a) f_b g_(a-b)."""
+        """Leibniz: (fg)_a = sum f_b g_(a-b);  L(fg) = f Lg + g Lf + sum_a c_a a! sum_(0<b<a) f_b
+        g_(a-b)."""
         if not isinstance(other, Jet):
             return self.map(lambda v: v * other)
         f, g, zero = self.lower, other.lower, self.space.zero
@@ -179,7 +225,10 @@ class Jet:
             total = None
             for a, c in form.items():
                 total = _convolve(f, g, a, proper=True, scale=c * factorial(a), total=total)
-            for left, right in ((f.get(zero), other.operators.get(n)), (g.get(zero), self.operators.get(n))):
+            for left, right in (
+                (f.get(zero), other.operators.get(n)),
+                (g.get(zero), self.operators.get(n)),
+            ):
                 if left is not None and right is not None:
                     total = _fma(total, left, right)
             if total is not None:
@@ -209,11 +258,14 @@ class Jet:
     def compose(self, function: Smooth) -> Jet:
         """g(f) = sum_k g^(k)(f_0) / k! n^k with the nilpotent part n = f - f_0.
 
-        Powers of n are taken before the table's entries enter, so rows that do not depend on the point stay rows.
+        Powers of n are taken before the table's entries enter, so rows that do not depend on the
+        point stay rows.
         """
         order, zero = self.space.order, self.space.zero
         table = function.derivatives(self.value, order)
-        nilpotent = Jet(self.space, {a: v for a, v in self.lower.items() if a != zero}, self.operators)
+        nilpotent = Jet(
+            self.space, {a: v for a, v in self.lower.items() if a != zero}, self.operators
+        )
         lower, operators = {zero: table[0]}, {}
         n = nilpotent
         for k in range(1, order + 1):
@@ -252,13 +304,21 @@ def coordinates(points: Tensor, space: JetSpace) -> tuple[Jet, ...]:
     Shapes: points (n, d) -> d jets of value (n, 1), tangent (1, 1).
     """
     if points.shape[-1] != space.dim:
-        raise ValueError(f"points have {points.shape[-1]} coordinates, the jet space has {space.dim}")
+        raise ValueError(
+            f"points have {points.shape[-1]} coordinates, the jet space has {space.dim}"
+        )
     one = points.new_ones(*[1] * points.dim())
     jets = []
     for k in range(space.dim):
         unit = tuple(int(i == k) for i in range(space.dim))
         lower = {space.zero: points[..., k : k + 1]} | ({unit: one} if unit in space.lower else {})
-        jets.append(Jet(space, lower, {n: one * form[unit] for n, form in space.operators.items() if unit in form}))
+        jets.append(
+            Jet(
+                space,
+                lower,
+                {n: one * form[unit] for n, form in space.operators.items() if unit in form},
+            )
+        )
     return tuple(jets)
 
 
@@ -279,7 +339,8 @@ def stack(x: Streams) -> Tensor:
 
 
 def unstack(streams: Tensor, like: Streams) -> Streams:
-    """Undo `stack` after a linear map; `like` is what was stacked. Shapes: (n, streams, ..) -> (n, ..)."""
+    """Undo `stack` after a linear map; `like` is what was stacked. Shapes: (n, streams, ..) ->
+    (n, ..)."""
     if isinstance(like, Tensor):
         return streams[:, 0]
     found = dict(zip((key for key, _ in like.items()), streams.unbind(1), strict=True))
@@ -295,8 +356,13 @@ def linear(x: Streams, weight: Tensor, bias: Tensor | None = None) -> Streams:
     if not isinstance(x, Jet):
         return torch.nn.functional.linear(x, weight, bias)
     zero = x.space.zero
-    lower = {a: torch.nn.functional.linear(v, weight, bias if a == zero else None) for a, v in x.lower.items()}
-    return Jet(x.space, lower, {n: torch.nn.functional.linear(v, weight) for n, v in x.operators.items()})
+    lower = {
+        a: torch.nn.functional.linear(v, weight, bias if a == zero else None)
+        for a, v in x.lower.items()
+    }
+    return Jet(
+        x.space, lower, {n: torch.nn.functional.linear(v, weight) for n, v in x.operators.items()}
+    )
 
 
 def gather(x: Streams, index: Tensor) -> Streams:
@@ -318,7 +384,8 @@ def cat(parts: Sequence[Streams], dim: int = -1) -> Streams: ...
 @overload
 def cat(parts: Sequence[Tensor | Jet], dim: int = -1) -> Tensor | Jet: ...
 def cat(parts: Sequence[Tensor | Jet], dim: int = -1) -> Tensor | Jet:
-    """Concatenation; tensors beside jets are constant in the coordinates. Values must agree in all dimensions but `dim`."""
+    """Concatenation; tensors beside jets are constant in the coordinates. Values must agree in
+    all dimensions but `dim`."""
     jets = [p for p in parts if isinstance(p, Jet)]
     if not jets:
         return torch.cat([p for p in parts if isinstance(p, Tensor)], dim)
@@ -331,13 +398,25 @@ def cat(parts: Sequence[Tensor | Jet], dim: int = -1) -> Tensor | Jet:
         present = [v for v in found if v is not None]
         if not present:
             return None
-        shape = [max(v.shape[i] for v in present) for i in range(present[0].dim())]  # rows that are the same for all stay one row
-        size = [[p.shape[i] if i == dim % len(shape) else n for i, n in enumerate(shape)] for p in values]
-        return torch.cat([p.new_zeros(n) if v is None else v.expand(n) for v, p, n in zip(found, values, size, strict=True)], dim)
+        # rows that are the same for all stay one row
+        shape = [max(v.shape[i] for v in present) for i in range(present[0].dim())]
+        size = [
+            [p.shape[i] if i == dim % len(shape) else n for i, n in enumerate(shape)]
+            for p in values
+        ]
+        return torch.cat(
+            [
+                p.new_zeros(n) if v is None else v.expand(n)
+                for v, p, n in zip(found, values, size, strict=True)
+            ],
+            dim,
+        )
 
     streams = {key: s for key in space.streams if (s := stream(key)) is not None}
     return Jet(
-        space, {k: v for k, v in streams.items() if not isinstance(k, str)}, {k: v for k, v in streams.items() if isinstance(k, str)}
+        space,
+        {k: v for k, v in streams.items() if not isinstance(k, str)},
+        {k: v for k, v in streams.items() if isinstance(k, str)},
     )
 
 
@@ -349,7 +428,9 @@ class _Arctangent:
         return torch.atan(z)
 
     def derivatives(self, z: Tensor, order: int) -> list[Tensor]:
-        constants = [0 if k % 2 == 0 else (-1) ** (k // 2) * math.factorial(k - 1) for k in range(order + 1)]
+        constants = [
+            0 if k % 2 == 0 else (-1) ** (k // 2) * math.factorial(k - 1) for k in range(order + 1)
+        ]
         return [torch.full_like(z, float(c)) for c in constants]
 
 
@@ -358,7 +439,8 @@ def atan2(y: Tensor, x: Tensor) -> Tensor: ...
 @overload
 def atan2(y: Jet, x: Jet) -> Jet: ...
 def atan2(y: Tensor | Jet, x: Tensor | Jet) -> Tensor | Jet:
-    """Polar angle. The jet turns by the value's angle first, so only derivatives of atan at 0 are needed. Not defined at the origin."""
+    """Polar angle. The jet turns by the value's angle first, so only derivatives of atan at 0
+    are needed. Not defined at the origin."""
     if not (isinstance(x, Jet) and isinstance(y, Jet)):
         return torch.atan2(value(y), value(x))
     cos, sin = x.value, y.value

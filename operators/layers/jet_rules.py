@@ -1,7 +1,8 @@
 """Jets through modules: one rule per module type, and a reason where there is none.
 
-Rules are open: `@rule.register(MyModule)` on a function (module, x) teaches a type. A module without a rule raises `NoJetRule`; a planner
-asks `missing` first and falls back to nested autograd, telling the reason.
+Rules are open: `@rule.register(MyModule)` on a function (module, x) teaches a type. A module
+without a rule raises `NoJetRule`; a planner asks `missing` first and falls back to nested autograd,
+telling the reason.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from operators.jets.derivative_tables import ACTIVATIONS, SQRT, Smooth
 from operators.jets.jet import Jet, Streams
 from operators.layers.mlp import MLP, Activation, Linear, Sinusoidal
 
-HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")  # of nn.Module: run by its call, not by a rule
+# of nn.Module: run by its call, not by a rule
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 class NoJetRule(TypeError):
@@ -48,14 +50,18 @@ def missing(module: nn.Module) -> str:
     reasons = []
     for part in _parts(module):
         if not _known(part):
-            reasons.append(f"no jet rule for {_path(part)}; teach one with operators.layers.jet_rules.rule.register")
+            reasons.append(
+                f"no jet rule for {_path(part)}; teach one with"
+                " operators.layers.jet_rules.rule.register"
+            )
         elif why := _refusal(part):
             reasons.append(why)
     return "; ".join(dict.fromkeys(reasons))
 
 
 def _parts(module: nn.Module) -> Iterator[nn.Module]:
-    """A module and all inside of it, lists and parametrizations aside: the weight that a rule reads is the parametrized one."""
+    """A module and all inside of it, lists and parametrizations aside: the weight that a rule
+    reads is the parametrized one."""
     if not isinstance(module, nn.ModuleList):
         yield module
     for name, child in module.named_children():
@@ -64,13 +70,17 @@ def _parts(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def _known(module: nn.Module) -> bool:
-    """A rule for the type itself, or for a parent whose forward it kept: a subclass that computes something else has none."""
+    """A rule for the type itself, or for a parent whose forward it kept: a subclass that
+    computes something else has none."""
     taught = next(t for t in type(module).__mro__ if t in rule.registry)
-    return taught is not object and (taught is type(module) or type(module).forward is taught.forward)
+    return taught is not object and (
+        taught is type(module) or type(module).forward is taught.forward
+    )
 
 
 def _refusal(module: nn.Module) -> str:
-    """Why a module that has a rule cannot use it: a setting, or something about its call that the rule would pass by."""
+    """Why a module that has a rule cannot use it: a setting, or something about its call that
+    the rule would pass by."""
     if own := next((kind for kind in HOOKS if getattr(module, kind)), ""):
         kind = own.strip("_").removesuffix("s").replace("_", " ")
         return f"{_path(module)} has a {kind}, which its jet rule would pass by"
@@ -103,7 +113,13 @@ def _pointwise(module: nn.Module, x: Jet, function: Smooth) -> Jet:
 for _own in (Linear, Activation, MLP, Sinusoidal, Residual):
     rule.register(_own, lambda module, x: module(x))  # written for tensors and jets alike
 
-for _type, _name in {nn.GELU: "gelu", nn.Tanh: "tanh", nn.SiLU: "silu", nn.Sigmoid: "sigmoid", nn.Softplus: "softplus"}.items():
+for _type, _name in {
+    nn.GELU: "gelu",
+    nn.Tanh: "tanh",
+    nn.SiLU: "silu",
+    nn.Sigmoid: "sigmoid",
+    nn.Softplus: "softplus",
+}.items():
     rule.register(_type, functools.partial(_pointwise, function=ACTIVATIONS[_name]))
 
 
@@ -127,10 +143,15 @@ def _identity(module: nn.Module, x: Jet) -> Jet:
 
 @rule.register(nn.LayerNorm)
 def _layer_norm(module: nn.LayerNorm, x: Jet) -> Jet:
-    """(x - mean) / sqrt(var + eps) over the last axes: right to every order, torch's module under nested autograd only to the second."""
+    """(x - mean) / sqrt(var + eps) over the last axes: right to every order, torch's module
+    under nested autograd only to the second."""
     axes = tuple(range(-len(module.normalized_shape), 0))
     x = x.dense()
     centred = x - x.map(lambda v: v.mean(axes, keepdim=True))
     variance = (centred * centred).map(lambda v: v.mean(axes, keepdim=True))
     out = centred / (variance + module.eps).compose(SQRT)
-    return out if module.weight is None else out * module.weight + (0.0 if module.bias is None else module.bias)
+    return (
+        out
+        if module.weight is None
+        else out * module.weight + (0.0 if module.bias is None else module.bias)
+    )

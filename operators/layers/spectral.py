@@ -1,6 +1,8 @@
-"""Spectral convolution in 1-3 dimensions: a learned matrix for every low Fourier mode, dense or Tucker-factorised.
+"""Spectral convolution in 1-3 dimensions: a learned matrix for every low Fourier mode, dense or
+Tucker-factorised.
 
-Parameters are stored real, with an axis (real, imaginary) before the last, so that every optimiser and file format takes them.
+Parameters are stored real, with an axis (real, imaginary) before the last, so that every optimiser
+and file format takes them.
 """
 
 from __future__ import annotations
@@ -18,19 +20,26 @@ def check_modes(modes: Sequence[int], shape: Sequence[int]) -> None:
     """Raises: ValueError where the grid cannot hold the modes."""
     for axis, (m, n) in enumerate(zip(modes, shape, strict=True)):
         if not 1 <= m <= n // 2:
-            raise ValueError(f"{m} modes on axis {axis} with {n} nodes; a grid of n nodes holds 1 to n // 2 = {n // 2}")
+            raise ValueError(
+                f"{m} modes on axis {axis} with {n} nodes; a grid of n nodes holds 1 to n // 2 ="
+                f" {n // 2}"
+            )
 
 
 def kept(modes: Sequence[int]) -> tuple[int, ...]:
-    """Number of stored frequencies per axis: -m .. m-1, and 0 .. m-1 on the last axis, where the rest is the conjugate."""
+    """Number of stored frequencies per axis: -m .. m-1, and 0 .. m-1 on the last axis, where the
+    rest is the conjugate."""
     return (*(2 * m for m in modes[:-1]), modes[-1])
 
 
 def _low(spectrum: Tensor, modes: Sequence[int]) -> Tensor:
-    """The kept corner of a half spectrum. Shapes: (b, c, n1, .., n_d // 2 + 1) -> (b, c, 2 m1, .., m_d)."""
+    """The kept corner of a half spectrum. Shapes: (b, c, n1, .., n_d // 2 + 1) -> (b, c, 2 m1,
+    .., m_d)."""
     spectrum = spectrum.narrow(-1, 0, modes[-1])
     for axis, m in enumerate(modes[:-1], start=2):
-        spectrum = torch.cat([spectrum.narrow(axis, 0, m), spectrum.narrow(axis, spectrum.shape[axis] - m, m)], axis)
+        spectrum = torch.cat(
+            [spectrum.narrow(axis, 0, m), spectrum.narrow(axis, spectrum.shape[axis] - m, m)], axis
+        )
     return spectrum
 
 
@@ -38,24 +47,30 @@ def _widen(corner: Tensor, modes: Sequence[int], shape: Sequence[int]) -> Tensor
     """Zeros between the kept frequencies: the inverse of `_low`."""
     for axis, (m, n) in enumerate(zip(modes[:-1], shape[:-1], strict=True), start=2):
         if n > 2 * m:
-            gap = corner.new_zeros(1).expand(*corner.shape[:axis], n - 2 * m, *corner.shape[axis + 1 :])
+            gap = corner.new_zeros(1).expand(
+                *corner.shape[:axis], n - 2 * m, *corner.shape[axis + 1 :]
+            )
             corner = torch.cat([corner.narrow(axis, 0, m), gap, corner.narrow(axis, m, m)], axis)
     return corner  # irfftn itself pads the last axis
 
 
 def tucker_ranks(sizes: Sequence[int], rank: float | Sequence[int]) -> tuple[int, ...]:
-    """Ranks per axis: those given, or one fraction of every size, so that core and factors hold the share `rank` of the dense entries.
+    """Ranks per axis: those given, or one fraction of every size, so that core and factors hold the
+    share `rank` of the dense entries.
 
     Raises: ValueError on a share outside (0, 1] or a wrong number of ranks.
     """
     if not isinstance(rank, (int, float)):
         if len(rank) != len(sizes):
             raise ValueError(
-                f"{len(rank)} Tucker ranks for a weight of shape {tuple(sizes)}; give one per axis or a share of the parameters"
+                f"{len(rank)} Tucker ranks for a weight of shape {tuple(sizes)}; give one per axis"
+                " or a share of the parameters"
             )
         return tuple(min(int(r), n) for r, n in zip(rank, sizes, strict=True))
     if not 0 < rank <= 1:
-        raise ValueError(f"the rank of a Tucker weight is a share of the dense parameters in (0, 1], got {rank}")
+        raise ValueError(
+            f"the rank of a Tucker weight is a share of the dense parameters in (0, 1], got {rank}"
+        )
     low, high = 0.0, 1.0
     for _ in range(40):
         middle = 0.5 * (low + high)
@@ -66,7 +81,8 @@ def tucker_ranks(sizes: Sequence[int], rank: float | Sequence[int]) -> tuple[int
 
 
 def as_complex(pairs: Tensor) -> Tensor:
-    """Complex view of a tensor that holds real and imaginary parts on its last axis but one. Shapes: (.., 2, c) -> (.., c)."""
+    """Complex view of a tensor that holds real and imaginary parts on its last axis but one.
+    Shapes: (.., 2, c) -> (.., c)."""
     return torch.view_as_complex(pairs.movedim(-2, -1).contiguous())
 
 
@@ -77,18 +93,25 @@ def mix(corner: Tensor, weight: Tensor) -> Tensor:
     """
     batch, outputs = corner.shape[-2], weight.shape[-1]
     parts = torch.view_as_real(corner).movedim(-1, -3).flatten(-3, -2)  # (k.., 2 b, i)
-    products = (parts @ weight.flatten(-2)).to(parts.dtype).unflatten(-2, (2, batch)).unflatten(-1, (2, outputs))
+    products = (
+        (parts @ weight.flatten(-2))
+        .to(parts.dtype)
+        .unflatten(-2, (2, batch))
+        .unflatten(-1, (2, outputs))
+    )
     real, imaginary = products.select(-4, 0), products.select(-4, 1)  # each (k.., b, 2, o)
-    return torch.complex(real[..., 0, :] - imaginary[..., 1, :], real[..., 1, :] + imaginary[..., 0, :])
+    return torch.complex(
+        real[..., 0, :] - imaginary[..., 1, :], real[..., 1, :] + imaginary[..., 0, :]
+    )
 
 
 class SpectralConv(nn.Module):
     """v -> irfft(W(k) rfft(v)(k)) for the low frequencies k.
 
-    Shapes: (b, c_in, x..) -> (b, c_out, x..). `modes` m per axis keeps |k| up to m (see `kept`; other libraries
-    count 2 m). `rank`: None for a dense weight, else the
-    share of dense parameters (or the ranks themselves) of a Tucker factorisation, contracted factor by factor.
-    The same weights act on any grid that holds the modes. Raises: ValueError on a grid too coarse.
+    Shapes: (b, c_in, x..) -> (b, c_out, x..). `modes` m per axis keeps |k| up to m (see `kept`;
+    other libraries count 2 m). `rank`: None for a dense weight, else the share of dense parameters
+    (or the ranks themselves) of a Tucker factorisation, contracted factor by factor. The same
+    weights act on any grid that holds the modes. Raises: ValueError on a grid too coarse.
     """
 
     def __init__(
@@ -106,24 +129,32 @@ class SpectralConv(nn.Module):
         sizes = (*kept(self.modes), in_channels, out_channels)
         ranks = sizes if rank is None else tucker_ranks(sizes, rank)
         parts = 1 if rank is None else 1 + len(sizes)
-        # the dense entries get E |W|^2 = gain^2 / in_channels; a Tucker entry sums prod(ranks) products of `parts` factors
+        # the dense entries get E |W|^2 = gain^2 / in_channels; a Tucker entry sums prod(ranks)
+        # products of `parts` factors
         power = (gain**2 / in_channels / (1 if rank is None else math.prod(ranks))) ** (1 / parts)
         std = math.sqrt(0.5 * power)
-        self.weight = nn.Parameter(torch.randn(*ranks[:-1], 2, ranks[-1], generator=generator) * std)
+        self.weight = nn.Parameter(
+            torch.randn(*ranks[:-1], 2, ranks[-1], generator=generator) * std
+        )
         shapes = () if rank is None else tuple(zip(sizes, ranks, strict=True))
-        self.factors = nn.ParameterList(torch.randn(n, 2, r, generator=generator) * std for n, r in shapes)
+        self.factors = nn.ParameterList(
+            torch.randn(n, 2, r, generator=generator) * std for n, r in shapes
+        )
 
     def forward(self, v: Tensor) -> Tensor:
         shape = v.shape[2:]
         if len(shape) != len(self.modes):
             raise ValueError(
-                f"a spectral convolution with modes {self.modes} takes (b, c, {len(self.modes)} grid axes), got {tuple(v.shape)}"
+                f"a spectral convolution with modes {self.modes} takes (b, c, {len(self.modes)}"
+                f" grid axes), got {tuple(v.shape)}"
             )
         check_modes(self.modes, shape)
         axes = tuple(range(2, v.dim()))
         corner = _low(torch.fft.rfftn(v, dim=axes), self.modes)
         mixed = self.contract(corner.permute(*axes, 0, 1))  # (k.., b, c)
-        return torch.fft.irfftn(_widen(mixed.permute(-2, -1, *range(len(axes))), self.modes, shape), s=shape, dim=axes)
+        return torch.fft.irfftn(
+            _widen(mixed.permute(-2, -1, *range(len(axes))), self.modes, shape), s=shape, dim=axes
+        )
 
     def contract(self, corner: Tensor) -> Tensor:
         """Apply the weight mode by mode. Shapes: (k.., b, c_in) -> (k.., b, c_out), complex."""
@@ -138,7 +169,11 @@ class SpectralConv(nn.Module):
         return _expand(as_complex(self.weight), [as_complex(f) for f in self.factors])
 
     def extra_repr(self) -> str:
-        kind = f"Tucker {(*self.weight.shape[:-2], self.weight.shape[-1])}" if self.factors else "dense"
+        kind = (
+            f"Tucker {(*self.weight.shape[:-2], self.weight.shape[-1])}"
+            if self.factors
+            else "dense"
+        )
         return f"modes={self.modes}, {kind}"
 
 

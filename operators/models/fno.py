@@ -22,12 +22,16 @@ Norm = Literal["none", "group"]
 
 
 class Pointwise(nn.Module):
-    """A linear map of the channels at every grid node. Shapes: (b, c_in, x..) -> (b, c_out, x..)."""
+    """A linear map of the channels at every grid node. Shapes: (b, c_in, x..) -> (b, c_out,
+    x..)."""
 
     def __init__(self, inputs: int, outputs: int, generator: torch.Generator) -> None:
         super().__init__()
         bound = 1 / math.sqrt(inputs)
-        self.weight, self.bias = uniform((outputs, inputs), bound, generator), uniform((outputs, 1), bound, generator)
+        self.weight, self.bias = (
+            uniform((outputs, inputs), bound, generator),
+            uniform((outputs, 1), bound, generator),
+        )
 
     def forward(self, v: Tensor) -> Tensor:
         flat = torch.baddbmm(self.bias, self.weight.expand(v.shape[0], -1, -1), v.flatten(2))
@@ -35,7 +39,8 @@ class Pointwise(nn.Module):
 
 
 class FourierBlock(nn.Module):
-    """v + M(g(N(K v) + S v)): spectral convolution K, linear skip S, norm N, channel MLP M, smooth activation g.
+    """v + M(g(N(K v) + S v)): spectral convolution K, linear skip S, norm N, channel MLP M, smooth
+    activation g.
 
     Shapes: (b, c, x..) -> (b, c, x..).
     """
@@ -70,7 +75,8 @@ class FourierBlock(nn.Module):
 class FourierTrunk(nn.Module):
     """Lifting and Fourier blocks: functions on a grid to latent functions on the same grid.
 
-    Shapes: (b, c_in, x..) -> (b, hidden, x..). Raises: ValueError where a grid of `shape` cannot hold the modes.
+    Shapes: (b, c_in, x..) -> (b, hidden, x..). Raises: ValueError where a grid of `shape` cannot
+    hold the modes.
     """
 
     def __init__(
@@ -92,7 +98,10 @@ class FourierTrunk(nn.Module):
         self.in_channels = in_channels
         generator = seeded(generator)
         self.lift = Pointwise(in_channels, hidden, generator)
-        self.blocks = nn.ModuleList(FourierBlock(hidden, modes, rank, expansion, norm, activation, generator) for _ in range(layers))
+        self.blocks = nn.ModuleList(
+            FourierBlock(hidden, modes, rank, expansion, norm, activation, generator)
+            for _ in range(layers)
+        )
 
     def forward(self, v: Tensor) -> Tensor:
         v = self.lift(v)
@@ -105,7 +114,8 @@ class FourierTrunk(nn.Module):
 
 
 def extend(v: Tensor, pads: Sequence[int]) -> Tensor:
-    """Make a function on a grid periodic: `pads` more nodes on each axis, faded from the last node's value to the first's.
+    """Make a function on a grid periodic: `pads` more nodes on each axis, faded from the last
+    node's value to the first's.
 
     Shapes: (b, c, n1, ..) -> (b, c, n1 + pad1, ..).
     """
@@ -120,10 +130,12 @@ def extend(v: Tensor, pads: Sequence[int]) -> Tensor:
 
 @dataclass(frozen=True)
 class SpectralField:
-    """u(x) = P(sum_k V_k exp(i k (x - lower))): the trigonometric interpolant of latent grid functions, then a pointwise projection P.
+    """u(x) = P(sum_k V_k exp(i k (x - lower))): the trigonometric interpolant of latent grid
+    functions, then a pointwise projection P.
 
-    `latent`: one leaf (b, 2 modes, hidden), real and imaginary parts of the half spectrum in turn. Derivatives of the interpolant are
-    exact multiplications by i k, so a jet costs one matrix product for all its streams.
+    `latent`: one leaf (b, 2 modes, hidden), real and imaginary parts of the half spectrum in turn.
+    Derivatives of the interpolant are exact multiplications by i k, so a jet costs one matrix
+    product for all its streams.
     """
 
     projection: nn.Module
@@ -137,7 +149,9 @@ class SpectralField:
     @property
     def capabilities(self) -> Capabilities:
         reason = missing(self.projection)
-        return Capabilities(grid=self.lattice, periodic=self.lattice.periodic, taylor=not reason, reason=reason)
+        return Capabilities(
+            grid=self.lattice, periodic=self.lattice.periodic, taylor=not reason, reason=reason
+        )
 
     def with_latent(self, latent: Sequence[Tensor]) -> SpectralField:
         """The same interpolation of other latent tensors."""
@@ -150,7 +164,9 @@ class SpectralField:
         """Values at the lattice nodes without interpolation. Shapes: (b, c, x..)."""
         values = self.projection(self.nodes.movedim(1, -1))
         if self.ansatz is not None:
-            points = self.lattice.points(values.dtype, values.device).expand(values.shape[0], -1, -1)
+            points = self.lattice.points(values.dtype, values.device).expand(
+                values.shape[0], -1, -1
+            )
             values = self.ansatz(points, values.flatten(1, -2)).reshape(values.shape)
         return values.movedim(-1, 1)
 
@@ -159,22 +175,40 @@ class SpectralField:
         return values if self.ansatz is None else self.ansatz(points, values)
 
     def taylor(self, points: Tensor, space: JetSpace, plan: None = None) -> Jet:
-        """Value and the derivatives of `space` at once. Shapes: points (b, n, D) -> streams (b, n, c)."""
+        """Value and the derivatives of `space` at once. Shapes: points (b, n, D) -> streams (b,
+        n, c)."""
         numbers = wave_numbers(self.shape, self.length, points)
-        spectrum = torch.view_as_complex(self.latent[0].unflatten(1, (-1, 2)).movedim(2, -1).contiguous())
+        spectrum = torch.view_as_complex(
+            self.latent[0].unflatten(1, (-1, 2)).movedim(2, -1).contiguous()
+        )
         scales = [_derivative(numbers, a) / factorial(a) for a in space.lower]
-        scales += [torch.stack([c * _derivative(numbers, a) for a, c in form.items()]).sum(0) for form in space.operators.values()]
+        scales += [
+            torch.stack([c * _derivative(numbers, a) for a, c in form.items()]).sum(0)
+            for form in space.operators.values()
+        ]
         stacked = torch.cat([spectrum * scale[:, None] for scale in scales], -1)
         rows = torch.view_as_real(stacked).movedim(-1, 2).flatten(1, 2)
-        found = dict(zip(space.streams, (self._waves(points) @ rows).chunk(len(scales), -1), strict=True))
-        streams = Jet(space, {a: found[a] for a in space.lower}, {n: found[n] for n in space.operators})
+        found = dict(
+            zip(space.streams, (self._waves(points) @ rows).chunk(len(scales), -1), strict=True)
+        )
+        streams = Jet(
+            space, {a: found[a] for a in space.lower}, {n: found[n] for n in space.operators}
+        )
         values = apply(self.projection, streams).dense()
         return values if self.ansatz is None else self.ansatz.jet(points, values)
 
     def _waves(self, points: Tensor) -> Tensor:
-        """cos and sin of every wave at every point, in turn. Shapes: (b, n, D) -> (b, n, 2 modes)."""
-        if points.dim() != 3 or points.shape[0] != self.latent[0].shape[0] or points.shape[2] != self.lattice.dim:
-            raise ValueError(f"this field takes points ({self.latent[0].shape[0]}, n, {self.lattice.dim}), got {tuple(points.shape)}")
+        """cos and sin of every wave at every point, in turn. Shapes: (b, n, D) -> (b, n, 2
+        modes)."""
+        if (
+            points.dim() != 3
+            or points.shape[0] != self.latent[0].shape[0]
+            or points.shape[2] != self.lattice.dim
+        ):
+            raise ValueError(
+                f"this field takes points ({self.latent[0].shape[0]}, n, {self.lattice.dim}), got"
+                f" {tuple(points.shape)}"
+            )
         waves = torch.ones_like(points[..., :1])
         for k, axis in enumerate(_axis_numbers(self.shape, self.length)):
             number = torch.tensor(axis, dtype=points.dtype, device=points.device)
@@ -185,29 +219,41 @@ class SpectralField:
 
 def _axis_numbers(shape: Sequence[int], length: Sequence[float]) -> list[list[float]]:
     """Angular wave numbers 2 pi k / L in the order of `rfftn`, axis by axis."""
-    whole = [[k if 2 * k < n else k - n for k in range(n)] for n in shape[:-1]] + [list(range(shape[-1] // 2 + 1))]
-    return [[2 * math.pi * k / width for k in axis] for axis, width in zip(whole, length, strict=True)]
+    whole = [[k if 2 * k < n else k - n for k in range(n)] for n in shape[:-1]] + [
+        list(range(shape[-1] // 2 + 1))
+    ]
+    return [
+        [2 * math.pi * k / width for k in axis] for axis, width in zip(whole, length, strict=True)
+    ]
 
 
 def wave_numbers(shape: Sequence[int], length: Sequence[float], like: Tensor) -> Tensor:
     """Shapes: (modes, d), last axis fastest."""
-    return torch.tensor(list(itertools.product(*_axis_numbers(shape, length))), dtype=like.dtype, device=like.device)
+    return torch.tensor(
+        list(itertools.product(*_axis_numbers(shape, length))), dtype=like.dtype, device=like.device
+    )
 
 
 def _derivative(numbers: Tensor, alpha: Sequence[int]) -> Tensor:
-    """conj((i k)^alpha): the factor of d^alpha on a conjugate spectrum. Shapes: (modes, d) -> (modes,)."""
+    """conj((i k)^alpha): the factor of d^alpha on a conjugate spectrum. Shapes: (modes, d) ->
+    (modes,)."""
     power = torch.tensor(alpha, device=numbers.device)
     return (-1j) ** sum(alpha) * (numbers**power).prod(-1)
 
 
 def spectrum_rows(v: Tensor) -> Tensor:
-    """Rows that `SpectralField` multiplies waves with: (Re, -Im) of the half spectrum, counted twice where its conjugate is not stored.
+    """Rows that `SpectralField` multiplies waves with: (Re, -Im) of the half spectrum, counted
+    twice where its conjugate is not stored.
 
     Shapes: (b, c, x..) -> (b, 2 modes, c).
     """
     axes = tuple(range(2, v.dim()))
     size = v.shape[-1]
-    twice = torch.tensor([1.0 if k in (0, size / 2) else 2.0 for k in range(size // 2 + 1)], dtype=v.dtype, device=v.device)
+    twice = torch.tensor(
+        [1.0 if k in (0, size / 2) else 2.0 for k in range(size // 2 + 1)],
+        dtype=v.dtype,
+        device=v.device,
+    )
     spectrum = torch.fft.rfftn(v, dim=axes, norm="forward") * twice
     return torch.view_as_real(spectrum.conj().resolve_conj()).flatten(2).mT
 
@@ -215,12 +261,12 @@ def spectrum_rows(v: Tensor) -> Tensor:
 class FNO(nn.Module):
     """Fourier neural operator: input values on a regular grid over the box to a field.
 
-    The grid has both ends as nodes, on a periodic axis not the upper one. Axes that are not periodic are extended by `padding` of their
-    length, channels faded from one end to the other. Inputs with fewer coordinates than the output (space against space and time) are
-    repeated along the last axes.
-    Shapes: OperatorInput with points = grid nodes, row-major (b, nodes, d), values (b, nodes, in_channels)
-    -> field (b, n, dim) -> (b, n, out_channels).
-    Raises: ValueError where the input's points are not the grid, and on a grid too coarse for the modes.
+    The grid has both ends as nodes, on a periodic axis not the upper one. Axes that are not
+    periodic are extended by `padding` of their length, channels faded from one end to the other.
+    Inputs with fewer coordinates than the output (space against space and time) are repeated along
+    the last axes. Shapes: OperatorInput with points = grid nodes, row-major (b, nodes, d), values
+    (b, nodes, in_channels) -> field (b, n, dim) -> (b, n, out_channels). Raises: ValueError where
+    the input's points are not the grid, and on a grid too coarse for the modes.
     """
 
     def __init__(
@@ -248,16 +294,27 @@ class FNO(nn.Module):
         super().__init__()
         generator = seeded(generator)
         lower, upper = box or ((0.0,) * dim, (1.0,) * dim)
-        self.lattice = Lattice(tuple(map(float, lower)), tuple(map(float, upper)), tuple(grid), tuple(periodic))
-        self.pads = tuple(0 if p else max(1, round(padding * n)) for n, p in zip(self.lattice.shape, self.lattice.periodic, strict=True))
+        self.lattice = Lattice(
+            tuple(map(float, lower)), tuple(map(float, upper)), tuple(grid), tuple(periodic)
+        )
+        self.pads = tuple(
+            0 if p else max(1, round(padding * n))
+            for n, p in zip(self.lattice.shape, self.lattice.periodic, strict=True)
+        )
         self.shape = tuple(n + p for n, p in zip(self.lattice.shape, self.pads, strict=True))
         self.length = tuple(n * h for n, h in zip(self.shape, self.lattice.spacing, strict=True))
         self.in_channels, self.feature_channels = in_channels, feature_channels
         self.input_dim = dim if input_dim is None else input_dim
         modes = (modes,) * dim if isinstance(modes, int) else tuple(modes)
         width = place_channels(self.lattice) + in_channels + feature_channels
-        self.trunk = FourierTrunk(width, hidden, modes, self.shape, layers, rank, expansion, norm, activation, generator)
-        head = projection if isinstance(projection, nn.Module) else MLP((hidden, projection, out_channels), activation, generator)
+        self.trunk = FourierTrunk(
+            width, hidden, modes, self.shape, layers, rank, expansion, norm, activation, generator
+        )
+        head = (
+            projection
+            if isinstance(projection, nn.Module)
+            else MLP((hidden, projection, out_channels), activation, generator)
+        )
         self.projection = head
 
     def forward(self, inputs: OperatorInput) -> SpectralField:
@@ -265,7 +322,15 @@ class FNO(nn.Module):
         inside = v
         for axis, n in enumerate(self.lattice.shape, start=2):
             inside = inside.narrow(axis, 0, n)
-        return SpectralField(self.projection, self.lattice, self.length, self.shape, (spectrum_rows(v),), inside, inputs.ansatz)
+        return SpectralField(
+            self.projection,
+            self.lattice,
+            self.length,
+            self.shape,
+            (spectrum_rows(v),),
+            inside,
+            inputs.ansatz,
+        )
 
     def channels(self, inputs: OperatorInput) -> Tensor:
         """Position, input values and features on the grid. Shapes: (b, c, x..)."""
@@ -281,11 +346,18 @@ class FNO(nn.Module):
         known = self.lattice.first(self.input_dim)
         grid = known.points(inputs.points.dtype, inputs.points.device)
         step = torch.tensor(known.spacing, dtype=grid.dtype, device=grid.device)
-        if inputs.points.shape[1:] != grid.shape or ((inputs.points - grid) / step).abs().max() > 1e-3:
+        if (
+            inputs.points.shape[1:] != grid.shape
+            or ((inputs.points - grid) / step).abs().max() > 1e-3
+        ):
             raise ValueError(
-                f"an FNO reads its input at the {'x'.join(map(str, known.shape))} nodes of its grid in row-major order; got points "
-                f"{tuple(inputs.points.shape)} elsewhere; sample there, or use GINO, which reads scattered points"
+                f"an FNO reads its input at the {'x'.join(map(str, known.shape))} nodes of its grid"
+                f" in row-major order; got points {tuple(inputs.points.shape)} elsewhere; sample"
+                " there, or use GINO, which reads scattered points"
             )
         if inputs.values.shape[2] != self.in_channels:
-            raise ValueError(f"this FNO reads {self.in_channels} channels, got values {tuple(inputs.values.shape)}")
+            raise ValueError(
+                f"this FNO reads {self.in_channels} channels, got values"
+                f" {tuple(inputs.values.shape)}"
+            )
         return inputs.values.repeat_interleave(math.prod(self.lattice.shape[self.input_dim :]), 1)

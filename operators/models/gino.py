@@ -1,6 +1,8 @@
-"""GINO: a graph encoder to a latent grid, a Fourier trunk on it, and a graph decoder that can be asked anywhere.
+"""GINO: a graph encoder to a latent grid, a Fourier trunk on it, and a graph decoder that can be
+asked anywhere.
 
-    (x_i, f_i) --mollified GNO--> latent grid (+ known features) --FNO--> v(y_j) --mollified GNO--> projection --> u(x)
+    (x_i, f_i) --mollified GNO--> latent grid (+ known features) --FNO--> v(y_j)
+               --mollified GNO--> projection --> u(x)
 
 Only the decoder depends on the query, so derivatives of u in x of any order pass through it alone.
 Source: Li et al. 2023 (arXiv 2309.00583); Lin et al. (arXiv 2504.08277).
@@ -33,16 +35,18 @@ from operators.layers.jet_rules import apply, missing
 from operators.layers.mlp import MLP, seeded
 from operators.models.fno import FourierTrunk, Norm
 
-BLOCK = 2048  # queries at a time where no graph is kept: some 10 MB of edges, which is fastest on a CPU
+# queries at a time where no graph is kept: some 10 MB of edges, which is fastest on a CPU
+BLOCK = 2048
 
 
 @dataclass(frozen=True)
 class EncoderOptions:
     """The graph layer from input points to latent nodes.
 
-    `radius` in lengths, or `cells` latent spacings where it is None. "shepard" divides by the sum of weights, which needs no measure and
-    is exact for constants; "integral" needs `OperatorInput.measure`. `channels`: out of the layer; None keeps the input's (mlp) or takes
-    16 (polynomial, of degree 1 unless told).
+    `radius` in lengths, or `cells` latent spacings where it is None. "shepard" divides by the sum
+    of weights, which needs no measure and is exact for constants; "integral" needs
+    `OperatorInput.measure`. `channels`: out of the layer; None keeps the input's (mlp) or takes 16
+    (polynomial, of degree 1 unless told).
     """
 
     channels: int | None = None
@@ -58,16 +62,29 @@ class EncoderOptions:
 class Encoder(nn.Module):
     """Input points to latent nodes, with one more channel that tells how well each node is covered.
 
-    Inputs with fewer coordinates than the latent grid (space against space and time) are repeated along the missing, last axes.
-    Shapes: points (b, n, d), values (b, n, c), measure (b, n) or None -> (b, nodes, channels + 1).
+    Inputs with fewer coordinates than the latent grid (space against space and time) are repeated
+    along the missing, last axes. Shapes: points (b, n, d), values (b, n, c), measure (b, n) or None
+    -> (b, nodes, channels + 1).
     """
 
-    def __init__(self, in_channels: int, lattice: Lattice, repeats: int, options: EncoderOptions, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        lattice: Lattice,
+        repeats: int,
+        options: EncoderOptions,
+        generator: torch.Generator,
+    ) -> None:
         super().__init__()
         self.lattice, self.repeats = lattice, repeats
-        self.constant = int(options.kernel == "polynomial")  # this kernel has no bias: the input's moments of 1 take its place
+        # this kernel has no bias: the input's moments of 1 take its place
+        self.constant = int(options.kernel == "polynomial")
         self.channels = options.channels or (in_channels if options.kernel == "mlp" else 16)
-        radius = per_axis(options.radius or tuple(options.cells * h for h in lattice.spacing), lattice.dim, "encoder radius")
+        radius = per_axis(
+            options.radius or tuple(options.cells * h for h in lattice.spacing),
+            lattice.dim,
+            "encoder radius",
+        )
         self.layer = GNO(
             in_channels + self.constant,
             self.channels,
@@ -80,7 +97,11 @@ class Encoder(nn.Module):
             (lattice.lower, lattice.upper),
             lattice.period,
             generator,
-            **({"degree": 1} if options.kernel_options is None and self.constant else options.kernel_options or {}),
+            **(
+                {"degree": 1}
+                if options.kernel_options is None and self.constant
+                else options.kernel_options or {}
+            ),
         )
 
     def forward(self, points: Tensor, values: Tensor, measure: Tensor | None) -> Tensor:
@@ -88,9 +109,15 @@ class Encoder(nn.Module):
         edges = NEIGHBORS["lattice"](points, self.lattice, layer.radius).transpose()
         nodes = self.lattice.points(points.dtype, points.device).repeat(batch, 1)
         flat = points.flatten(0, 1)
-        known = values.flatten(0, 1) if not self.constant else torch.cat([values, torch.ones_like(values[..., :1])], -1).flatten(0, 1)
+        known = (
+            values.flatten(0, 1)
+            if not self.constant
+            else torch.cat([values, torch.ones_like(values[..., :1])], -1).flatten(0, 1)
+        )
         encoded = layer(nodes, flat, known, edges, None if measure is None else measure.flatten())
-        near = layer.edge_weights(offsets(nodes.split(1, -1), flat, edges, layer.radius, layer.period), edges)
+        near = layer.edge_weights(
+            offsets(nodes.split(1, -1), flat, edges, layer.radius, layer.period), edges
+        )
         if measure is not None:  # points of no measure are padding
             near = near * (measure.flatten() > 0)[edges.node, None]
         near = to_queries(near, edges)
@@ -102,8 +129,9 @@ class Encoder(nn.Module):
 class DecodedField:
     """u as a function of points: latent nodes read through a graph layer and a projection.
 
-    `latent`: leaf tensors (b, nodes, ..), all that the trunk hands over. `plan` finds neighbours once for a set of points; a block of
-    queries needs no more memory than its own edges. Raises: ValueError where points do not fit the latent batch or dimension.
+    `latent`: leaf tensors (b, nodes, ..), all that the trunk hands over. `plan` finds neighbours
+    once for a set of points; a block of queries needs no more memory than its own edges. Raises:
+    ValueError where points do not fit the latent batch or dimension.
     """
 
     decoder: GNO
@@ -123,30 +151,47 @@ class DecodedField:
         kernel = self.decoder.kernel
         parts = (self.projection, *(kernel.children() if isinstance(kernel, nn.Module) else ()))
         reason = "; ".join(dict.fromkeys(why for part in parts if (why := missing(part))))
-        return Capabilities(periodic=self.lattice.periodic, smoothness=self.decoder.smoothness, taylor=not reason, reason=reason)
+        return Capabilities(
+            periodic=self.lattice.periodic,
+            smoothness=self.decoder.smoothness,
+            taylor=not reason,
+            reason=reason,
+        )
 
     def with_latent(self, latent: Sequence[Tensor]) -> DecodedField:
-        """The same decoder on other latent tensors, e.g. detached leaves whose gradients are accumulated over blocks of queries."""
+        """The same decoder on other latent tensors, e.g. detached leaves whose gradients are
+        accumulated over blocks of queries."""
         return replace(self, latent=tuple(latent))
 
     def plan(self, points: Tensor) -> Edges:
-        """Neighbours of the points: to be made once for points that are asked again. Shapes: (b, n, D)."""
+        """Neighbours of the points: to be made once for points that are asked again. Shapes: (b,
+        n, D)."""
         batch = self.latent[0].shape[0]
         if points.dim() != 3 or points.shape[0] != batch or points.shape[2] != self.lattice.dim:
-            raise ValueError(f"this field takes points ({batch}, n, {self.lattice.dim}), got {tuple(points.shape)}")
+            raise ValueError(
+                f"this field takes points ({batch}, n, {self.lattice.dim}), got"
+                f" {tuple(points.shape)}"
+            )
         edges = NEIGHBORS[self.search](points, self.lattice, self.decoder.radius)
-        return edges.padded(lattice_width(self.lattice, self.decoder.radius)) if self.decoder.kernel.padded else edges
+        return (
+            edges.padded(lattice_width(self.lattice, self.decoder.radius))
+            if self.decoder.kernel.padded
+            else edges
+        )
 
     def __call__(self, points: Tensor, edges: Edges | None = None) -> Tensor:
         block = max(1, BLOCK // max(1, points.shape[0]))
         if edges is None and not torch.is_grad_enabled() and points.shape[1] > block:
             return torch.cat([self(part) for part in points.split(block, 1)], 1)
         edges = self.plan(points) if edges is None else edges
-        values = self._decode(points.flatten(0, 1).split(1, -1), edges).unflatten(0, points.shape[:2])
+        values = self._decode(points.flatten(0, 1).split(1, -1), edges).unflatten(
+            0, points.shape[:2]
+        )
         return values if self.ansatz is None else self.ansatz(points, values)
 
     def taylor(self, points: Tensor, space: JetSpace, edges: Edges | None = None) -> Jet:
-        """Value and the derivatives of `space` at once. Shapes: points (b, n, D) -> streams (b, n, c)."""
+        """Value and the derivatives of `space` at once. Shapes: points (b, n, D) -> streams (b,
+        n, c)."""
         edges = self.plan(points) if edges is None else edges
         streams = self._decode(jet.coordinates(points.flatten(0, 1), space), edges)
         values = streams.dense().map(lambda v: v.unflatten(0, points.shape[:2]))
@@ -154,18 +199,23 @@ class DecodedField:
 
     def _decode(self, queries: tuple[Streams, ...], edges: Edges) -> Streams:
         latent = tuple(v.flatten(0, 1) for v in self.latent)
-        return apply(self.projection, self.decoder.integrate(queries, self.nodes, latent, edges, self.lattice.cell))
+        return apply(
+            self.projection,
+            self.decoder.integrate(queries, self.nodes, latent, edges, self.lattice.cell),
+        )
 
 
 class GINO(nn.Module):
-    """Operator from a function known at scattered points, and known features of position, to a field.
+    """Operator from a function known at scattered points, and known features of position, to a
+    field.
 
-    The latent grid covers `box` padded by the decoder's radius, so that boundary queries see full balls. `radius` is one length or one per
-    axis; None makes it `cells` latent spacings. `dim` counts all coordinates of the output, time last; `input_dim` those of the input.
-    `feature_channels`: channels of `OperatorInput.features`; `in_channels` = 0 leaves the encoder out.
-    Further names are those of GNO (decoder), FourierTrunk and EncoderOptions. Shapes: OperatorInput of b samples -> field (b, n, dim) ->
-    (b, n, out_channels).
-    Raises: ValueError on a latent grid too coarse for modes or radius, and on inputs whose channels do not fit.
+    The latent grid covers `box` padded by the decoder's radius, so that boundary queries see full
+    balls. `radius` is one length or one per axis; None makes it `cells` latent spacings. `dim`
+    counts all coordinates of the output, time last; `input_dim` those of the input.
+    `feature_channels`: channels of `OperatorInput.features`; `in_channels` = 0 leaves the encoder
+    out. Further names are those of GNO (decoder), FourierTrunk and EncoderOptions. Shapes:
+    OperatorInput of b samples -> field (b, n, dim) -> (b, n, out_channels). Raises: ValueError on a
+    latent grid too coarse for modes or radius, and on inputs whose channels do not fit.
     """
 
     def __init__(
@@ -201,22 +251,63 @@ class GINO(nn.Module):
         super().__init__()
         generator = seeded(generator)
         if len(latent) != dim:
-            raise ValueError(f"a field of {dim} coordinates needs a latent grid of {dim} axes, got {tuple(latent)}")
-        self.lattice, radii = cover(box or ((-1.0,) * dim, (1.0,) * dim), latent, radius, cells, periodic)
+            raise ValueError(
+                f"a field of {dim} coordinates needs a latent grid of {dim} axes, got"
+                f" {tuple(latent)}"
+            )
+        self.lattice, radii = cover(
+            box or ((-1.0,) * dim, (1.0,) * dim), latent, radius, cells, periodic
+        )
         self.in_channels, self.feature_channels, self.search = in_channels, feature_channels, search
         self.input_dim = dim if input_dim is None else input_dim
         self.encoder = None
         if in_channels:
             repeats = math.prod(self.lattice.shape[self.input_dim :])
-            self.encoder = Encoder(in_channels, self.lattice.first(self.input_dim), repeats, encoder or EncoderOptions(), generator)
-        width = place_channels(self.lattice) + feature_channels + (self.encoder.channels + 1 if self.encoder else 0)
+            self.encoder = Encoder(
+                in_channels,
+                self.lattice.first(self.input_dim),
+                repeats,
+                encoder or EncoderOptions(),
+                generator,
+            )
+        width = (
+            place_channels(self.lattice)
+            + feature_channels
+            + (self.encoder.channels + 1 if self.encoder else 0)
+        )
         modes = (modes,) * dim if isinstance(modes, int) else tuple(modes)
-        self.trunk = FourierTrunk(width, hidden, modes, self.lattice.shape, layers, rank, expansion, norm, activation, generator)
+        self.trunk = FourierTrunk(
+            width,
+            hidden,
+            modes,
+            self.lattice.shape,
+            layers,
+            rank,
+            expansion,
+            norm,
+            activation,
+            generator,
+        )
         box = (self.lattice.lower, self.lattice.upper)
         self.decoder = GNO(
-            hidden, hidden, dim, radii, weight, kernel, transform, reduction, box, self.lattice.period, generator, **(kernel_options or {})
+            hidden,
+            hidden,
+            dim,
+            radii,
+            weight,
+            kernel,
+            transform,
+            reduction,
+            box,
+            self.lattice.period,
+            generator,
+            **(kernel_options or {}),
         )
-        head = projection if isinstance(projection, nn.Module) else MLP((hidden, projection, out_channels), activation, generator)
+        head = (
+            projection
+            if isinstance(projection, nn.Module)
+            else MLP((hidden, projection, out_channels), activation, generator)
+        )
         self.projection = head
 
     def forward(self, inputs: OperatorInput) -> DecodedField:
@@ -225,7 +316,9 @@ class GINO(nn.Module):
         nodes = self.lattice.points(latent.dtype, latent.device).repeat(batch, 1)
         prepared = self.decoder.prepare(nodes, latent.flatten(0, 1))
         leaves = tuple(v.unflatten(0, (batch, count)) for v in prepared)
-        return DecodedField(self.decoder, self.projection, self.lattice, nodes, leaves, inputs.ansatz, self.search)
+        return DecodedField(
+            self.decoder, self.projection, self.lattice, nodes, leaves, inputs.ansatz, self.search
+        )
 
     def latent(self, inputs: OperatorInput) -> Tensor:
         """Latent function on the grid. Shapes: (b, hidden, x..)."""
@@ -235,8 +328,9 @@ class GINO(nn.Module):
         if self.encoder is not None:
             if values.shape[-1] != self.in_channels or points.shape[-1] != self.input_dim:
                 raise ValueError(
-                    f"this GINO reads values with {self.in_channels} channels at points with {self.input_dim} coordinates, got "
-                    f"{tuple(values.shape)} at {tuple(points.shape)}"
+                    f"this GINO reads values with {self.in_channels} channels at points with"
+                    f" {self.input_dim} coordinates, got {tuple(values.shape)} at"
+                    f" {tuple(points.shape)}"
                 )
             parts.append(self.encoder(points, values, inputs.measure))
         if self.feature_channels:

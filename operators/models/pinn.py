@@ -27,15 +27,25 @@ from operators.layers.mlp import (
 class Siren(nn.Module):
     """sin(omega (W x + b)) layers, then a linear one.
 
-    Shapes: (.., sizes[0]) -> (.., sizes[-1]). Source: Sitzmann et al. 2020 (arXiv 2006.09661), section 3.2 and its first-layer scale.
+    Shapes: (.., sizes[0]) -> (.., sizes[-1]). Source: Sitzmann et al. 2020 (arXiv 2006.09661),
+    section 3.2 and its first-layer scale.
     """
 
-    def __init__(self, sizes: Sequence[int], omega: float = 30.0, first: float = 30.0, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        omega: float = 30.0,
+        first: float = 30.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
         super().__init__()
         generator = seeded(generator)
         self.omega = omega
         gains = [first / omega / math.sqrt(sizes[0])] + [math.sqrt(6) / omega] * (len(sizes) - 2)
-        self.layers = nn.ModuleList(Linear(i, o, True, g, generator) for i, o, g in zip(sizes[:-1], sizes[1:], gains, strict=True))
+        self.layers = nn.ModuleList(
+            Linear(i, o, True, g, generator)
+            for i, o, g in zip(sizes[:-1], sizes[1:], gains, strict=True)
+        )
         self.activation = Activation("sin")
 
     def forward(self, x: Streams) -> Streams:
@@ -49,7 +59,8 @@ rule.register(Siren, lambda module, x: module(x))
 
 @dataclass(frozen=True)
 class NetworkField:
-    """u(x) = network of the position, the box scaled to [-1, 1]. The same for every sample of the batch but for the ansatz."""
+    """u(x) = network of the position, the box scaled to [-1, 1]. The same for every sample of
+    the batch but for the ansatz."""
 
     network: nn.Module
     lower: tuple[float, ...]
@@ -67,22 +78,30 @@ class NetworkField:
         return values if self.ansatz is None else self.ansatz(points, values)
 
     def taylor(self, points: Tensor, space: JetSpace) -> Jet:
-        """Value and the derivatives of `space` at once. Shapes: points (b, n, D) -> streams (b, n, c)."""
+        """Value and the derivatives of `space` at once. Shapes: points (b, n, D) -> streams (b,
+        n, c)."""
         values = self._network(jet.coordinates(points, space)).dense()
         return values if self.ansatz is None else self.ansatz.jet(points, values)
 
     def _network(self, columns: tuple[Streams, ...]) -> Streams:
         if len(columns) != len(self.lower):
-            raise ValueError(f"this field takes points (b, n, {len(self.lower)}), got {len(columns)} coordinates")
+            raise ValueError(
+                f"this field takes points (b, n, {len(self.lower)}), got {len(columns)} coordinates"
+            )
         parts: list[Streams] = []
         for x, a, b, wraps in zip(columns, self.lower, self.upper, self.periodic, strict=True):
             scaled = (x + -0.5 * (a + b)) * (2 / (b - a))
-            parts += [jet.compose(ACTIVATIONS[f], scaled * math.pi) for f in ("sin", "cos")] if wraps else [scaled]
+            parts += (
+                [jet.compose(ACTIVATIONS[f], scaled * math.pi) for f in ("sin", "cos")]
+                if wraps
+                else [scaled]
+            )
         return apply(self.network, jet.cat(parts))
 
 
 class PINN(nn.Module):
-    """A field that ignores the input function. "siren" takes sines of frequency `omega`; periodic axes enter as sine and cosine.
+    """A field that ignores the input function. "siren" takes sines of frequency `omega`; periodic
+    axes enter as sine and cosine.
 
     Shapes: OperatorInput -> field (b, n, dim) -> (b, n, out_channels).
     """
@@ -95,7 +114,9 @@ class PINN(nn.Module):
         *,
         periodic: Sequence[bool] = (),
         hidden: Sequence[int] = (64, 64, 64, 64),
-        activation: Literal["tanh", "gelu", "silu", "sin", "softplus", "sigmoid", "cos", "siren"] = "tanh",
+        activation: Literal[
+            "tanh", "gelu", "silu", "sin", "softplus", "sigmoid", "cos", "siren"
+        ] = "tanh",
         omega: float = 30.0,
         embedding: int = 0,
         generator: torch.Generator | None = None,
@@ -107,7 +128,11 @@ class PINN(nn.Module):
         inputs = sum(2 if p else 1 for p in self.periodic)
         embed = Sinusoidal(inputs, embedding, "octaves") if embedding else None
         sizes = (embed.size if embed else inputs, *hidden, out_channels)
-        body = Siren(sizes, omega, omega, generator) if activation == "siren" else MLP(sizes, activation, generator)
+        body = (
+            Siren(sizes, omega, omega, generator)
+            if activation == "siren"
+            else MLP(sizes, activation, generator)
+        )
         self.network = nn.Sequential(embed, body) if embed else body
 
     def forward(self, inputs: OperatorInput) -> NetworkField:

@@ -1,4 +1,5 @@
-"""Transolver: attention between learned slices of a point set. A baseline whose value at a point depends on all points asked.
+"""Transolver: attention between learned slices of a point set. A baseline whose value at a point
+depends on all points asked.
 
 Source: Wu et al. 2024 (arXiv 2402.02366), irregular-mesh form, with the sizes of its public code.
 """
@@ -19,9 +20,8 @@ from operators.layers.mlp import MLP, Linear, seeded
 class PhysicsAttention(nn.Module):
     """Points to slices, attention among slices, and back.
 
-    Formula: w = softmax(slice(x_mid) / tau) over G slices; token_g = sum_i w_ig f_i / (sum_i w_ig + 1e-5); tokens attend;
-    f_i' = sum_g w_ig token_g'.
-    Shapes: (b, n, c) -> (b, n, c).
+    Formula: w = softmax(slice(x_mid) / tau) over G slices; token_g = sum_i w_ig f_i / (sum_i w_ig +
+    1e-5); tokens attend; f_i' = sum_g w_ig token_g'. Shapes: (b, n, c) -> (b, n, c).
     """
 
     def __init__(self, channels: int, heads: int, slices: int, generator: torch.Generator) -> None:
@@ -32,26 +32,40 @@ class PhysicsAttention(nn.Module):
         self.of_point = Linear(channels, channels, generator=generator)
         self.of_token = Linear(channels, channels, generator=generator)
         self.to_slice = Linear(width, slices, generator=generator)
-        self.to_slice.weight = nn.Parameter(nn.init.orthogonal_(torch.empty(slices, width), generator=generator))
+        self.to_slice.weight = nn.Parameter(
+            nn.init.orthogonal_(torch.empty(slices, width), generator=generator)
+        )
         self.temperature = nn.Parameter(torch.full((heads, 1, 1), 0.5))
-        self.query, self.key, self.value = (Linear(width, width, bias=False, generator=generator) for _ in range(3))
+        self.query, self.key, self.value = (
+            Linear(width, width, bias=False, generator=generator) for _ in range(3)
+        )
         self.out = Linear(channels, channels, generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
         point, token = (
-            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for layer in (self.of_point, self.of_token)
+            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for layer in (self.of_point, self.of_token)
         )  # (b, h, n, c)
         share = torch.softmax(self.to_slice(point) / self.temperature, -1)  # (b, h, n, g)
         slices = share.mT @ token / (share.sum(2)[..., None] + 1e-5)
         query, key, value = self.query(slices), self.key(slices), self.value(slices)
-        attended = torch.softmax(query @ key.mT / math.sqrt(key.shape[-1]), -1) @ value  # plain products: derivatives of every order exist
+        # plain products: derivatives of every order exist
+        attended = torch.softmax(query @ key.mT / math.sqrt(key.shape[-1]), -1) @ value
         return self.out((share @ attended).transpose(1, 2).flatten(2))
 
 
 class TransolverBlock(nn.Module):
     """x + Attention(LN x), then x + MLP(LN x)."""
 
-    def __init__(self, channels: int, heads: int, slices: int, ratio: float, activation: str, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        channels: int,
+        heads: int,
+        slices: int,
+        ratio: float,
+        activation: str,
+        generator: torch.Generator,
+    ) -> None:
         super().__init__()
         self.before_attention, self.before_mlp = nn.LayerNorm(channels), nn.LayerNorm(channels)
         self.attention = PhysicsAttention(channels, heads, slices, generator)
@@ -64,7 +78,8 @@ class TransolverBlock(nn.Module):
 
 @dataclass(frozen=True)
 class TokenField:
-    """The network run on whatever points are asked, together: not a function of the single point, so no derivative in them is du/dx."""
+    """The network run on whatever points are asked, together: not a function of the single
+    point, so no derivative in them is du/dx."""
 
     network: Transolver
     inputs: OperatorInput
@@ -79,9 +94,11 @@ class TokenField:
 
 
 class Transolver(nn.Module):
-    """Attention over the queried points. Known functions enter as `OperatorInput.features`, evaluated at those points.
+    """Attention over the queried points. Known functions enter as `OperatorInput.features`,
+    evaluated at those points.
 
-    Shapes: OperatorInput -> field (b, n, dim) -> (b, n, out_channels). `box` scales coordinates to [-1, 1].
+    Shapes: OperatorInput -> field (b, n, dim) -> (b, n, out_channels). `box` scales coordinates to
+    [-1, 1].
     """
 
     def __init__(
@@ -104,8 +121,13 @@ class Transolver(nn.Module):
         self.dim, self.feature_channels = dim, feature_channels
         self.lower, self.upper = box or ((-1.0,) * dim, (1.0,) * dim)
         self.lift = MLP((dim + feature_channels, 2 * hidden, hidden), activation, generator)
-        self.blocks = nn.ModuleList(TransolverBlock(hidden, heads, slices, ratio, activation, generator) for _ in range(layers))
-        self.head = nn.Sequential(nn.LayerNorm(hidden), Linear(hidden, out_channels, generator=generator))
+        self.blocks = nn.ModuleList(
+            TransolverBlock(hidden, heads, slices, ratio, activation, generator)
+            for _ in range(layers)
+        )
+        self.head = nn.Sequential(
+            nn.LayerNorm(hidden), Linear(hidden, out_channels, generator=generator)
+        )
 
     def forward(self, inputs: OperatorInput) -> TokenField:
         return TokenField(self, inputs)
@@ -113,8 +135,13 @@ class Transolver(nn.Module):
     def tokens(self, points: Tensor, inputs: OperatorInput) -> Tensor:
         """The network on one set of points. Shapes: (b, n, dim) -> (b, n, out_channels)."""
         if points.dim() != 3 or points.shape[2] != self.dim:
-            raise ValueError(f"this field takes points (b, n, {self.dim}), got {tuple(points.shape)}")
-        lower, upper = (torch.tensor(corner, dtype=points.dtype, device=points.device) for corner in (self.lower, self.upper))
+            raise ValueError(
+                f"this field takes points (b, n, {self.dim}), got {tuple(points.shape)}"
+            )
+        lower, upper = (
+            torch.tensor(corner, dtype=points.dtype, device=points.device)
+            for corner in (self.lower, self.upper)
+        )
         parts = [(2 * points - lower - upper) / (upper - lower)]
         if self.feature_channels:
             parts.append(inputs.known_at(points, self.feature_channels))

@@ -1,4 +1,5 @@
-"""The rules of well-posedness, by what they look at. Importing this package registers them, in the order of the codes."""
+"""The rules of well-posedness, by what they look at. Importing this package registers them, in
+the order of the codes."""
 
 from pdespec.rules import (
     axis,

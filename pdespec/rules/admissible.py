@@ -30,12 +30,15 @@ from pdespec.geometry import (
 from pdespec.symbols import Param, Scalar
 
 ANGLES = 256  # of a star, at which its radius is looked at
-SHARES = {1: 17, 2: 9, 3: 5}  # values tried of each number drawn, between the ends of its law's reach; the ends alone of more numbers
+# values tried of each number drawn, between the ends of its law's reach; the ends alone of more
+# numbers
+SHARES = {1: 17, 2: 9, 3: 5}
 ROUNDING = 1e-12  # of the largest value tried, below which one counts as zero
 Corner = tuple[float, ...]
 Segment = tuple[Corner, Corner]
 
-MOST_DRAWN = 10  # numbers drawn whose ends are tried in all combinations; of more, one after the other
+# numbers drawn whose ends are tried in all combinations; of more, one after the other
+MOST_DRAWN = 10
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ class Need:
 
 @singledispatch
 def needs(shape: Shape) -> tuple[Need, ...]:
-    """What must be positive of one shape, its parts left out. A shape without a rule here needs nothing."""
+    """What must be positive of one shape, its parts left out. A shape without a rule here needs
+    nothing."""
     return ()
 
 
@@ -63,7 +67,10 @@ def needs(shape: Shape) -> tuple[Need, ...]:
 @needs.register(Box)
 def _(shape: Interval | Rectangle | Box) -> tuple[Need, ...]:
     names = ("length",) if isinstance(shape, Interval) else ("width", "height", "depth")
-    return tuple(Need(f"the {name}", high - low) for name, low, high in zip(names, shape.lower, shape.upper, strict=False))
+    return tuple(
+        Need(f"the {name}", high - low)
+        for name, low, high in zip(names, shape.lower, shape.upper, strict=False)
+    )
 
 
 @needs.register(Disk)
@@ -105,7 +112,8 @@ def needed(shape: Shape) -> tuple[Need, ...]:
 
 
 def sides(shape: Shape) -> tuple[float, ...]:
-    """The sides of an interval, rectangle or box, its params in the middle of what their laws reach; none of another shape, or unknown."""
+    """The sides of an interval, rectangle or box, its params in the middle of what their laws
+    reach; none of another shape, or unknown."""
     if not isinstance(shape, (Interval, Rectangle, Box)):
         return ()
     found = []
@@ -113,12 +121,19 @@ def sides(shape: Shape) -> tuple[float, ...]:
         ranges = {symbol: reach(symbol) for symbol in need.scalars}
         if any(each is None for each in ranges.values()):
             return ()
-        found.append(float(need.value.subs({symbol: (low + high) / 2 for symbol, (low, high) in ranges.items()})))  # type: ignore[misc]
+        found.append(
+            float(
+                need.value.subs(
+                    {symbol: (low + high) / 2 for symbol, (low, high) in ranges.items()}
+                )
+            )
+        )  # type: ignore[misc]
     return tuple(found) if all(0 < length < math.inf for length in found) else ()
 
 
 def counterexample(need: Need) -> tuple[Mapping[str, float], float] | None:
-    """Numbers within the reach of their laws at which a need is not met, and what its value is there; None where none is found.
+    """Numbers within the reach of their laws at which a need is not met, and what its value is
+    there; None where none is found.
 
     Params without a law count at their declared value; where one has neither, nothing is known.
     """
@@ -127,23 +142,34 @@ def counterexample(need: Need) -> tuple[Mapping[str, float], float] | None:
         return None
     symbols = [*need.scalars, *([need.angle] if need.angle is not None else [])]
     evaluate = sp.lambdify(symbols, need.value, "math")
-    angles = [(2 * sp.pi.evalf() * k / ANGLES,) for k in range(ANGLES)] if need.angle is not None else [()]
+    angles = (
+        [(2 * sp.pi.evalf() * k / ANGLES,) for k in range(ANGLES)]
+        if need.angle is not None
+        else [()]
+    )
     worst, largest = (math.inf, ()), 0.0
-    for values, angle in itertools.product(_tried(ranges), [tuple(map(float, each)) for each in angles]):
+    for values, angle in itertools.product(
+        _tried(ranges), [tuple(map(float, each)) for each in angles]
+    ):
         try:
             found = float(evaluate(*values, *angle))
         except (ValueError, ZeroDivisionError, OverflowError, TypeError):
             continue
         worst, largest = min(worst, (found, values)), max(largest, abs(found))
-    varies = any(low < high for low, high in ranges)  # a law that ends where the value is zero does not draw its end
+    # a law that ends where the value is zero does not draw its end
+    varies = any(low < high for low, high in ranges)
     if worst[0] >= -ROUNDING * largest if varies else worst[0] > 0:
         return None
     return {str(s): v for s, v in zip(need.scalars, worst[1], strict=True)}, worst[0]
 
 
 def crossing(shape: Polygon) -> tuple[Segment, Segment, str] | None:
-    """Two sides of a polygon that meet where they should not, and the params at which they do; None where none is found."""
-    scalars = sorted(set().union(*(each.atoms(Scalar) for point in shape.points for each in point)), key=lambda symbol: symbol.name)
+    """Two sides of a polygon that meet where they should not, and the params at which they do;
+    None where none is found."""
+    scalars = sorted(
+        set().union(*(each.atoms(Scalar) for point in shape.points for each in point)),
+        key=lambda symbol: symbol.name,
+    )
     ranges = [reach(symbol) for symbol in scalars]
     if any(each is None for each in ranges):
         return None
@@ -156,8 +182,14 @@ def crossing(shape: Polygon) -> tuple[Segment, Segment, str] | None:
         segments = list(zip(corners, corners[1:] + corners[:1], strict=True))
         for i, first in enumerate(segments):
             for k in range(i + 1, len(segments)):
-                if _meet(first, segments[k], adjacent=k == i + 1 or (i == 0 and k == len(segments) - 1)):
-                    return first, segments[k], ", ".join(f"{s} = {v:.6g}" for s, v in zip(scalars, values, strict=True))
+                if _meet(
+                    first, segments[k], adjacent=k == i + 1 or (i == 0 and k == len(segments) - 1)
+                ):
+                    return (
+                        first,
+                        segments[k],
+                        ", ".join(f"{s} = {v:.6g}" for s, v in zip(scalars, values, strict=True)),
+                    )
     return None
 
 
@@ -169,10 +201,17 @@ def _meet(first: Segment, second: Segment, adjacent: bool) -> bool:
     turn = tuple(0.0 if abs(each) <= ROUNDING * size else each for each in turn)
     if adjacent:  # they fold back onto each other
         shared, p, q = (b, a, d) if b == c else (a, b, c)
-        return not any(turn) and sum((x - s) * (y - s) for x, y, s in zip(p, q, shared, strict=True)) > 0
+        return (
+            not any(turn)
+            and sum((x - s) * (y - s) for x, y, s in zip(p, q, shared, strict=True)) > 0
+        )
     if any(turn):
         return turn[0] * turn[1] <= 0 and turn[2] * turn[3] <= 0
-    return all(max(min(a[i], b[i]), min(c[i], d[i])) <= min(max(a[i], b[i]), max(c[i], d[i])) for i in range(2))  # on one line
+    # on one line
+    return all(
+        max(min(a[i], b[i]), min(c[i], d[i])) <= min(max(a[i], b[i]), max(c[i], d[i]))
+        for i in range(2)
+    )
 
 
 def _turn(a: Corner, b: Corner, c: Corner) -> float:
@@ -181,7 +220,8 @@ def _turn(a: Corner, b: Corner, c: Corner) -> float:
 
 
 def reach(symbol: Scalar) -> tuple[float, float] | None:
-    """The ends of what the law of a param draws, twice its value where it has one; None where neither is known."""
+    """The ends of what the law of a param draws, twice its value where it has one; None where
+    neither is known."""
     declaration: Param = symbol.declaration
     if declaration.law is not None:
         low, high = declaration.law.reach  # type: ignore[attr-defined]
@@ -195,7 +235,10 @@ def _tried(ranges: Sequence[Any]) -> Iterator[tuple[float, ...]]:
     """Ends of the ranges and values between."""
     drawn = sum(low < high for low, high in ranges)
     count = SHARES.get(drawn, 2)
-    choices = [[low + (high - low) * k / (count - 1) for k in range(count)] if low < high else [low] for low, high in ranges]
+    choices = [
+        [low + (high - low) * k / (count - 1) for k in range(count)] if low < high else [low]
+        for low, high in ranges
+    ]
     if drawn <= MOST_DRAWN:
         yield from itertools.product(*choices)
     middle = tuple((low + high) / 2 for low, high in ranges)

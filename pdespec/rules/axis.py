@@ -11,7 +11,8 @@ from pdespec.rules.registry import Analysis, rule
 
 @rule("T06")
 def bodies_stay_on_one_side_of_the_axis(analysis: Analysis) -> Iterator[Diagnostic]:
-    """No domain about an axis or a centre reaches below r = 0, as far as the numbers of its outermost shape tell."""
+    """No domain about an axis or a centre reaches below r = 0, as far as the numbers of its
+    outermost shape tell."""
     for domain in analysis.problem.domains.values():
         first = domain.coordinates[0]
         shape = next(subshapes(domain.shape))
@@ -20,7 +21,14 @@ def bodies_stay_on_one_side_of_the_axis(analysis: Analysis) -> Iterator[Diagnost
         least = shape.center[0] - shape.radius if isinstance(shape, Disk) else shape.lower[0]
         if least.is_negative:
             message = (
-                f"`{domain.name}` reaches {first} = {least}, and {first} is the distance from the {'axis' if domain.dim > 1 else 'centre'}"
+                f"`{domain.name}` reaches {first} = {least}, and {first} is the distance from the"
+                f" {'axis' if domain.dim > 1 else 'centre'}"
             )
             hint = f"let it begin at {first} = 0: shapes are cut by `& rectangle([0, ..], ..)`"
-            yield Diagnostic("T06", message, hint, "the other half of the body is that of another angle", label=domain.name)
+            yield Diagnostic(
+                "T06",
+                message,
+                hint,
+                "the other half of the body is that of another angle",
+                label=domain.name,
+            )

@@ -1,4 +1,5 @@
-"""W02, W03, W04, T06: conditions cover the boundary, agree where they overlap, and stand where there is a boundary of their unknown."""
+"""W02, W03, W04, T06: conditions cover the boundary, agree where they overlap, and stand where
+there is a boundary of their unknown."""
 
 from __future__ import annotations
 
@@ -10,7 +11,16 @@ import sympy as sp
 from pdespec.calculus import TwoSided
 from pdespec.coordinates import Time
 from pdespec.errors import Diagnostic
-from pdespec.geometry import Boundary, Box, Domain, Interval, Rectangle, coincide, combined, in_place
+from pdespec.geometry import (
+    Boundary,
+    Box,
+    Domain,
+    Interval,
+    Rectangle,
+    coincide,
+    combined,
+    in_place,
+)
 from pdespec.jets import sympy_form
 from pdespec.notation import short
 from pdespec.probe import vanishes
@@ -22,27 +32,42 @@ from pdespec.symbols import Unknown
 
 @rule("W02")
 def conditions_cover_the_boundary(analysis: Analysis) -> Iterator[Diagnostic]:
-    """On every part of the boundary as many conditions as half the order of the equations across it.
+    """On every part of the boundary as many conditions as half the order of the equations across
+    it.
 
-    Functionals imply natural conditions wherever nothing is prescribed, and first-order equations need conditions on a part of
-    the boundary that depends on the solution: neither is reported. Conditions are counted for all unknowns together, since
-    a condition on one may stand in for that of another (stream function and vorticity).
+    Functionals imply natural conditions wherever nothing is prescribed, and first-order equations
+    need conditions on a part of the boundary that depends on the solution: neither is reported.
+    Conditions are counted for all unknowns together, since a condition on one may stand in for that
+    of another (stream function and vorticity).
     """
     problem = analysis.problem
     if analysis.failures:
         return
     exempt = analysis.minimised | analysis.measured | _coupled(analysis)
     for domain in problem.domains.values():
-        unknowns = [unknown for unknown in problem.unknowns.values() if unknown.region == domain and unknown.name not in exempt]
+        unknowns = [
+            unknown
+            for unknown in problem.unknowns.values()
+            if unknown.region == domain and unknown.name not in exempt
+        ]
         uncovered: dict[tuple[str, int, int], list[Part]] = {}
         stated = [row.region for row in analysis.boundary_rows if row.region.domain == domain]
         for part in domain_parts(domain, stated):
             if not certain(part, domain):
                 continue
             across = [x for x in domain.coordinates if part.coordinate in (None, x.name)]
-            needs = {u.name: sum(analysis.order(c, *across, rows=analysis.stated) // 2 for c in u.fields) for u in unknowns}
-            rows = [row for row in analysis.boundary_rows if row.region.domain == domain and part in parts(row.region, stated)]
-            if sum(needs.values()) <= sum(1 for row in rows if any(u.name in needs for u in row.unknowns)):
+            needs = {
+                u.name: sum(analysis.order(c, *across, rows=analysis.stated) // 2 for c in u.fields)
+                for u in unknowns
+            }
+            rows = [
+                row
+                for row in analysis.boundary_rows
+                if row.region.domain == domain and part in parts(row.region, stated)
+            ]
+            if sum(needs.values()) <= sum(
+                1 for row in rows if any(u.name in needs for u in row.unknowns)
+            ):
                 continue
             for name, needed in needs.items():
                 have = sum(1 for row in rows if any(u.name == name for u in row.unknowns))
@@ -53,9 +78,19 @@ def conditions_cover_the_boundary(analysis: Analysis) -> Iterator[Diagnostic]:
 
 
 def _coupled(analysis: Analysis) -> set[str]:
-    """Unknowns with a condition on the boundary of another domain: what an interface covers cannot be told from the shapes alone."""
-    rows = [row for row in analysis.boundary_rows if row.region.kind != "level" and not row.form.atoms(TwoSided)]
-    return {unknown.name for row in rows for unknown in row.unknowns if _meets(row.region, unknown.region)}
+    """Unknowns with a condition on the boundary of another domain: what an interface covers
+    cannot be told from the shapes alone."""
+    rows = [
+        row
+        for row in analysis.boundary_rows
+        if row.region.kind != "level" and not row.form.atoms(TwoSided)
+    ]
+    return {
+        unknown.name
+        for row in rows
+        for unknown in row.unknowns
+        if _meets(row.region, unknown.region)
+    }
 
 
 def _meets(region: Boundary, home: Domain) -> bool:
@@ -65,19 +100,36 @@ def _meets(region: Boundary, home: Domain) -> bool:
     return home.domain != region.domain
 
 
-def _uncovered(analysis: Analysis, domain: Domain, unknown: Unknown, needed: int, have: int, pieces: list[Part]) -> Diagnostic:
+def _uncovered(
+    analysis: Analysis, domain: Domain, unknown: Unknown, needed: int, have: int, pieces: list[Part]
+) -> Diagnostic:
     where = ", ".join(str(piece) for piece in pieces)
-    number = f"no condition on `{unknown.name}`" if have == 0 else f"{have} of {needed} conditions on `{unknown.name}`"
+    number = (
+        f"no condition on `{unknown.name}`"
+        if have == 0
+        else f"{have} of {needed} conditions on `{unknown.name}`"
+    )
     place = _written(analysis, domain, unknown, pieces)
-    hint = f"write `on {place}: {unknown.name} = 0`, or dot(grad({unknown.name}), n) = 0 where nothing crosses"
+    hint = (
+        f"write `on {place}: {unknown.name} = 0`, or dot(grad({unknown.name}), n) = 0 where nothing"
+        " crosses"
+    )
     row = analysis.first(unknown.fields[0], analysis.stated)
     message = f"part of the boundary of `{domain.name}` has {number}: {where}"
-    cause = "an equation of second order needs one condition everywhere on the boundary, of fourth order two"
-    return row.report("W02", message, hint, cause) if row else Diagnostic("W02", message, hint, cause, label=unknown.name)
+    cause = (
+        "an equation of second order needs one condition everywhere on the boundary, of fourth"
+        " order two"
+    )
+    return (
+        row.report("W02", message, hint, cause)
+        if row
+        else Diagnostic("W02", message, hint, cause, label=unknown.name)
+    )
 
 
 def _written(analysis: Analysis, domain: Domain, unknown: Unknown, pieces: list[Part]) -> str:
-    """How a text names some pieces of the boundary: `rest(L)` leaves out what is declared, and what is written in place must be named."""
+    """How a text names some pieces of the boundary: `rest(L)` leaves out what is declared, and
+    what is written in place must be named."""
     every = domain_parts(domain)
     if pieces == list(every):
         return f"boundary({domain.name})"
@@ -87,7 +139,11 @@ def _written(analysis: Analysis, domain: Domain, unknown: Unknown, pieces: list[
     declared = [each for each in own if each.kind not in ("all", "rest") and not in_place(each)]
     if declared and _left(every, declared) == pieces:
         return f"rest({domain.name})"
-    stated = dict.fromkeys(row.region for row in analysis.boundary_rows if unknown in row.unknowns and row.region.domain == domain)
+    stated = dict.fromkeys(
+        row.region
+        for row in analysis.boundary_rows
+        if unknown in row.unknowns and row.region.domain == domain
+    )
     return f"rest({', '.join([domain.name, *(each.name for each in stated)])})"
 
 
@@ -107,14 +163,25 @@ def conditions_agree_where_they_overlap(analysis: Analysis) -> Iterator[Diagnost
             where = _conflict(row, fixed, other, other_value)
             if where is not None:
                 name = short(sympy_form(quantity))
-                values = f"{short(sympy_form(other_value))} by `{other.label}` and {short(sympy_form(fixed))} by `{row.label}`"
-                hint = "leave one out, or give them parts of the boundary that do not overlap: rest(..)"
+                values = (
+                    f"{short(sympy_form(other_value))} by `{other.label}` and"
+                    f" {short(sympy_form(fixed))} by `{row.label}`"
+                )
+                hint = (
+                    "leave one out, or give them parts of the boundary that do not overlap:"
+                    " rest(..)"
+                )
                 yield row.report("W03", f"{name} has two values at {where}: {values}", hint)
 
 
 def _fixed_value(row: Row) -> tuple[Any, Any]:
-    """What a row fixes and to which value: the part with unknowns, scaled to a leading coefficient of one, and the rest."""
-    known, unknown = row.form.as_independent(*row.unknown_jets, as_Add=True) if row.unknown_jets else (row.form, sp.S.Zero)
+    """What a row fixes and to which value: the part with unknowns, scaled to a leading
+    coefficient of one, and the rest."""
+    known, unknown = (
+        row.form.as_independent(*row.unknown_jets, as_Add=True)
+        if row.unknown_jets
+        else (row.form, sp.S.Zero)
+    )
     if unknown == 0:
         return None, known
     scale = unknown.diff(row.unknown_jets[0])
@@ -129,7 +196,11 @@ def _conflict(row: Row, value: Any, other: Row, other_value: Any) -> str | None:
     if first is None or second is None or first.region.domain != second.region.domain:
         return None
     if "point" in (first.kind, second.kind):
-        return _conflict_at(first, value, second, other_value) if first.kind == "point" else _conflict_at(second, other_value, first, value)
+        return (
+            _conflict_at(first, value, second, other_value)
+            if first.kind == "point"
+            else _conflict_at(second, other_value, first, value)
+        )
     if first.kind != second.kind:
         return None
     if first.kind == "initial":
@@ -145,7 +216,8 @@ def _conflict(row: Row, value: Any, other: Row, other_value: Any) -> str | None:
 
 
 def _conflict_at(first: Condition, value: Any, second: Condition, other_value: Any) -> str | None:
-    """The point of a condition, where another gives another value: at the same point, on a straight side of a box, or at the start."""
+    """The point of a condition, where another gives another value: at the same point, on a
+    straight side of a box, or at the start."""
     place: dict[Any, Any] = dict(zip(first.region.coordinates, first.place, strict=True))
     moments = [each.at for each in (first, second) if each.at is not None]
     if second.kind == "point":
@@ -153,7 +225,8 @@ def _conflict_at(first: Condition, value: Any, second: Condition, other_value: A
     elif second.kind == "boundary":
         meet = any(_passes(piece, place, first.region.domain) for piece in parts(second.region))
     else:
-        meet = second.region == first.region and first.at is not None  # else a start that is left at once
+        # else a start that is left at once
+        meet = second.region == first.region and first.at is not None
     if not meet or (len(moments) == 2 and not coincide(*moments)):
         return None
     time = dict.fromkeys((value - other_value).atoms(Time), moments[0]) if moments else {}
@@ -165,7 +238,12 @@ def _passes(piece: Part, place: dict[Any, Any], domain: Domain) -> bool:
     """Whether a whole side of a box holds a point."""
     at = {x.name: value for x, value in place.items()}
     boxed = isinstance(domain.shape, (Interval, Rectangle, Box)) and not piece.signs
-    return boxed and piece.coordinate is not None and piece.value is not None and coincide(at[piece.coordinate], piece.value)
+    return (
+        boxed
+        and piece.coordinate is not None
+        and piece.value is not None
+        and coincide(at[piece.coordinate], piece.value)
+    )
 
 
 def _differ(a: Any, b: Any, place: dict[Any, Any]) -> bool:
@@ -174,38 +252,67 @@ def _differ(a: Any, b: Any, place: dict[Any, Any]) -> bool:
 
 @rule("W04")
 def glued_sides_have_no_conditions(analysis: Analysis) -> Iterator[Diagnostic]:
-    """No condition stands on a side that periodicity has glued away, and every condition stands somewhere."""
+    """No condition stands on a side that periodicity has glued away, and every condition stands
+    somewhere."""
     for label, condition in analysis.problem.conditions.items():
         region = condition.region
-        if not isinstance(region, Boundary) or region.kind in ("level", "interface") or parts(region):
+        if (
+            not isinstance(region, Boundary)
+            or region.kind in ("level", "interface")
+            or parts(region)
+        ):
             continue
         domain = region.domain
         if domain.periodic and (region.coordinate in domain.periodic or region.kind != "side"):
             glued = ", ".join(domain.periodic)
             message = f"`{region.name}` is no boundary: `{domain.name}` is periodic in {glued}"
-            yield Diagnostic("W04", message, "leave the condition out, or the coordinate out of `periodic`", "", condition.span, label)
+            yield Diagnostic(
+                "W04",
+                message,
+                "leave the condition out, or the coordinate out of `periodic`",
+                "",
+                condition.span,
+                label,
+            )
         else:
             sides = ", ".join(str(part) for part in domain_parts(domain))
-            message = f"`{region.name}` is empty: the boundary of `{domain.name}` consists of {sides}"
+            message = (
+                f"`{region.name}` is empty: the boundary of `{domain.name}` consists of {sides}"
+            )
             yield Diagnostic("S01", message, "name a part that exists", "", condition.span, label)
 
 
 @rule("T06")
 def conditions_stand_where_their_unknown_lives(analysis: Analysis) -> Iterator[Diagnostic]:
-    """A condition on the boundary of a domain from which that of its unknown was cut is about that of the unknown."""
+    """A condition on the boundary of a domain from which that of its unknown was cut is about
+    that of the unknown."""
     for label, condition in analysis.problem.conditions.items():
         region = condition.region
         if not isinstance(region, Boundary):
             continue
-        found = dict.fromkeys(u for row in analysis.conditions if row.condition is condition for u in row.unknowns)
+        found = dict.fromkeys(
+            u for row in analysis.conditions if row.condition is condition for u in row.unknowns
+        )
         if any(unknown.region == region.domain for unknown in found):  # an interface
             continue
         for unknown in found:
             home = unknown.region
-            if region.domain.shape == home.shape or region.domain.shape not in set(combined(home.shape)):
+            if region.domain.shape == home.shape or region.domain.shape not in set(
+                combined(home.shape)
+            ):
                 continue
-            message = f"`{region.name}` is a boundary of `{region.domain.name}`, and `{unknown.name}` lives on `{home.name}`"
-            own = f"boundary({home.name}, {region.domain.name})" if region.kind == "all" else f"a boundary of `{home.name}`"
-            hint = f"write {own} for what is left of it, boundary({home.name}) for all around `{unknown.name}`"
+            message = (
+                f"`{region.name}` is a boundary of `{region.domain.name}`, and `{unknown.name}`"
+                f" lives on `{home.name}`"
+            )
+            own = (
+                f"boundary({home.name}, {region.domain.name})"
+                if region.kind == "all"
+                else f"a boundary of `{home.name}`"
+            )
+            hint = (
+                f"write {own} for what is left of it, boundary({home.name}) for all around"
+                f" `{unknown.name}`"
+            )
             yield Diagnostic("T06", message, hint, "", condition.span, label)
             break

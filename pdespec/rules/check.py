@@ -1,8 +1,10 @@
-"""Whether a problem is well posed: one rule for each diagnostic, all run, everything reported at once.
+"""Whether a problem is well posed: one rule for each diagnostic, all run, everything reported at
+once.
 
-A rule is a function from the `Analysis` of a problem to diagnostics; it stands in `pdespec/rules`. Adding one is: write it,
-decorate it, add its malformed example to the tests. Mistakes that keep a problem from being built at all (names, syntax, ranks)
-are found where it is built; the rules look at the finished value.
+A rule is a function from the `Analysis` of a problem to diagnostics; it stands in `pdespec/rules`.
+Adding one is: write it, decorate it, add its malformed example to the tests. Mistakes that keep a
+problem from being built at all (names, syntax, ranks) are found where it is built; the rules look
+at the finished value.
 """
 
 from __future__ import annotations
@@ -16,13 +18,21 @@ from pdespec.statements.problem import Problem
 
 
 def check(problem: Problem, without: Container[str] = ()) -> tuple[Diagnostic, ...]:
-    """Everything that is wrong or doubtful about a problem, errors first, in the order of its statements.
+    """Everything that is wrong or doubtful about a problem, errors first, in the order of its
+    statements.
 
-    Each diagnostic has a span when the problem was parsed and a label when it was built in Python. The rules of the codes in
-    `without` are left out: the reader of texts asks only what can be said when some statements could not be understood.
+    Each diagnostic has a span when the problem was parsed and a label when it was built in Python.
+    The rules of the codes in `without` are left out: the reader of texts asks only what can be said
+    when some statements could not be understood.
     """
     analysis = Analysis(problem)
-    found = [diagnostic for code in sorted(RULES) if code not in without for each in RULES[code] for diagnostic in each(analysis)]
+    found = [
+        diagnostic
+        for code in sorted(RULES)
+        if code not in without
+        for each in RULES[code]
+        for diagnostic in each(analysis)
+    ]
     return tuple(sorted(dict.fromkeys([*analysis.failures, *found]), key=_order))
 
 

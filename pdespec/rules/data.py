@@ -21,5 +21,8 @@ def data_are_not_differentiated(analysis: Analysis) -> Iterator[Diagnostic]:
                 continue
             seen.add(source)
             message = f"derivative of `{source.name}`, which is data from {source.source!r}"
-            hint = "interpolate or mollify the data first, give its expression, or introduce an unknown for the flux"
+            hint = (
+                "interpolate or mollify the data first, give its expression, or introduce an"
+                " unknown for the flux"
+            )
             yield row.report("B03", message, hint, "values at points have no derivative")

@@ -1,7 +1,8 @@
-"""The unit of an expression built in Python, and where units disagree. (Text is checked as it is written, by `pdespec.text.syntax.units`.)
+"""The unit of an expression built in Python, and where units disagree. (Text is checked as it is
+written, by `pdespec.text.syntax.units`.)
 
-A number takes the unit its context needs; a symbol without a unit is unknown, and so is everything it multiplies. Only what is
-known on both sides is compared.
+A number takes the unit its context needs; a symbol without a unit is unknown, and so is everything
+it multiplies. Only what is known on both sides is compared.
 """
 
 from __future__ import annotations
@@ -103,7 +104,11 @@ def _(expression: sp.Derivative) -> Unit:
 def _(expression: Integral) -> Unit:
     region = expression.region
     length = measure(region.coordinates[0].unit)
-    return _times(unit_of(expression.density), _power(length, Fraction(region.dim))) if length is not None else None
+    return (
+        _times(unit_of(expression.density), _power(length, Fraction(region.dim)))
+        if length is not None
+        else None
+    )
 
 
 @unit_of.register(sp.Add)
@@ -158,5 +163,9 @@ def _(expression: Any) -> Unit:
         unit = unit_of(argument)
         if unit is not None and unit is not ANY and unit != ONE:
             hint = "divide it by a quantity of the same unit"
-            raise fail("T04", f"the argument of {short(expression)} has the unit {unit}, it needs none", hint)
+            raise fail(
+                "T04",
+                f"the argument of {short(expression)} has the unit {unit}, it needs none",
+                hint,
+            )
     return ONE

@@ -14,8 +14,18 @@ def functionals_have_a_minimiser(analysis: Analysis) -> Iterator[Diagnostic]:
     """Every functional depends on an unknown."""
     for functional in analysis.problem.functionals:
         if not functional.unknowns:
-            hint = "the density holds the unknown to be found: minimize integral(dot(grad(u), grad(u))/2 - f*u, Omega)"
-            yield Diagnostic("V01", f"the functional to {functional.kind} holds no unknown", hint, "", functional.span, functional.kind)
+            hint = (
+                "the density holds the unknown to be found: minimize integral(dot(grad(u),"
+                " grad(u))/2 - f*u, Omega)"
+            )
+            yield Diagnostic(
+                "V01",
+                f"the functional to {functional.kind} holds no unknown",
+                hint,
+                "",
+                functional.span,
+                functional.kind,
+            )
 
 
 @rule("V02")
@@ -25,10 +35,25 @@ def natural_conditions_stand_once(analysis: Analysis) -> Iterator[Diagnostic]:
         unknowns = [unknown for unknown in row.unknowns if unknown.name in analysis.minimised]
         if not unknowns or not any(sum(jet.index) for jet in row.unknown_jets):
             continue
-        order = max(sum(jet.index) for density in analysis.densities for jet in density.unknown_jets)
+        order = max(
+            sum(jet.index) for density in analysis.densities for jet in density.unknown_jets
+        )
         fixed = {count for _, count in prescribed(row.condition)}
         if fixed and max(fixed) < order:
-            continue  # a slope prescribed where the energy holds curvature is an essential condition
-        hint = f"leave it out; put loads into the energy: - integral(h*{unknowns[0].components[0]}, {row.region.name})"
-        message = f"the functional already gives the natural condition of `{unknowns[0].name}` on `{row.region.name}`"
-        yield row.report("V02", message, hint, "boundary conditions with derivatives follow from an energy where nothing is prescribed")
+            # a slope prescribed where the energy holds curvature is an essential condition
+            continue
+        hint = (
+            f"leave it out; put loads into the energy: - integral(h*{unknowns[0].components[0]},"
+            f" {row.region.name})"
+        )
+        message = (
+            f"the functional already gives the natural condition of `{unknowns[0].name}` on"
+            f" `{row.region.name}`"
+        )
+        yield row.report(
+            "V02",
+            message,
+            hint,
+            "boundary conditions with derivatives follow from an energy where nothing is"
+            " prescribed",
+        )

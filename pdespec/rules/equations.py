@@ -24,18 +24,39 @@ def equations_match_unknowns(analysis: Analysis) -> Iterator[Diagnostic]:
     """As many scalar equations as unknown components."""
     problem = analysis.problem
     shared = subdomains(problem)
-    uncovered = [found for domain, labels in shared.items() if (found := _uncovered(analysis, domain, labels)) is not None]
+    uncovered = [
+        found
+        for domain, labels in shared.items()
+        if (found := _uncovered(analysis, domain, labels)) is not None
+    ]
     yield from uncovered
     if any(each.severity == "error" for each in uncovered):
         return
     within = {label for labels in shared.values() for label in labels}
-    rows = sum(len(entries(equation.lhs)) for label, equation in problem.equations.items() if label not in within)
+    rows = sum(
+        len(entries(equation.lhs))
+        for label, equation in problem.equations.items()
+        if label not in within
+    )
     rows += sum(_needed(problem, domain) for domain in shared)
-    varied = sum(len(problem.unknowns[name].components) for functional in problem.functionals for name in functional.unknowns)
+    varied = sum(
+        len(problem.unknowns[name].components)
+        for functional in problem.functionals
+        for name in functional.unknowns
+    )
     unknown, given = len(problem.components), rows + varied
     if unknown == 0:
-        hint = "declare what is to be found, `unknown u : scalar on Omega`, and state an equation for it"
-        yield Diagnostic("W06", "the problem has no unknown", hint, "there is nothing to find", label=problem.name)
+        hint = (
+            "declare what is to be found, `unknown u : scalar on Omega`, and state an equation"
+            " for it"
+        )
+        yield Diagnostic(
+            "W06",
+            "the problem has no unknown",
+            hint,
+            "there is nothing to find",
+            label=problem.name,
+        )
         return
     if unknown == given:
         return
@@ -45,21 +66,46 @@ def equations_match_unknowns(analysis: Analysis) -> Iterator[Diagnostic]:
     if given < unknown:
         held = {jet.field.func.__name__ for row in analysis.equations for jet in row.unknown_jets}
         free = [name for name in problem.components if name not in held]
-        hint = f"`{free[0]}` stands in no equation" if free else f"state {counted(unknown - given, 'more equation')}"
+        hint = (
+            f"`{free[0]}` stands in no equation"
+            if free
+            else f"state {counted(unknown - given, 'more equation')}"
+        )
         hint += ", or declare as input what is given"
-        yield Diagnostic("W06", message, hint, "every component needs an equation", last.span if last else None, label)
+        yield Diagnostic(
+            "W06",
+            message,
+            hint,
+            "every component needs an equation",
+            last.span if last else None,
+            label,
+        )
     else:
-        hint = "leave out an equation that follows from the others, or keep it if it is meant as an additional penalty"
-        yield Diagnostic("W06", message, hint, "the system is overdetermined", last.span if last else None, label, "warning")
+        hint = (
+            "leave out an equation that follows from the others, or keep it if it is meant as an"
+            " additional penalty"
+        )
+        yield Diagnostic(
+            "W06",
+            message,
+            hint,
+            "the system is overdetermined",
+            last.span if last else None,
+            label,
+            "warning",
+        )
 
 
 @rule("W06")
 def statements_hold_an_unknown(analysis: Analysis) -> Iterator[Diagnostic]:
-    """No equation or condition is true or false whatever the unknowns are. (A row 0 = 0 of a vector is no mistake.)"""
+    """No equation or condition is true or false whatever the unknowns are. (A row 0 = 0 of a
+    vector is no mistake.)"""
     rows = [*analysis.stated, *analysis.conditions]
     alive = {row.label for row in rows if row.unknown_jets}
     for row in rows:
-        if row.unknown_jets or any(scalar.declaration.kind == "trainable" for scalar in row.form.atoms(Scalar)):
+        if row.unknown_jets or any(
+            scalar.declaration.kind == "trainable" for scalar in row.form.atoms(Scalar)
+        ):
             continue
         if row.form == 0 and row.label in alive:
             continue
@@ -70,17 +116,30 @@ def statements_hold_an_unknown(analysis: Analysis) -> Iterator[Diagnostic]:
 
 
 def _needed(problem: Problem, domain: Domain) -> int:
-    """Equations that the subdomains of a domain have to give: one a component, but for those stated in all of it and for energies."""
+    """Equations that the subdomains of a domain have to give: one a component, but for those
+    stated in all of it and for energies."""
     varied = {name for functional in problem.functionals for name in functional.unknowns}
-    own = [unknown for unknown in problem.unknowns.values() if unknown.region == domain and unknown.name not in varied]
-    whole = sum(len(entries(equation.lhs)) for equation in problem.equations.values() if equation.region == domain)
+    own = [
+        unknown
+        for unknown in problem.unknowns.values()
+        if unknown.region == domain and unknown.name not in varied
+    ]
+    whole = sum(
+        len(entries(equation.lhs))
+        for equation in problem.equations.values()
+        if equation.region == domain
+    )
     return sum(len(unknown.components) for unknown in own) - whole
 
 
 def _uncovered(analysis: Analysis, domain: Domain, labels: list[str]) -> Diagnostic | None:
-    """Where the equations of subdomains are too few or too many, found at points of the domain; None where they are right."""
+    """Where the equations of subdomains are too few or too many, found at points of the domain;
+    None where they are right."""
     problem, needed = analysis.problem, _needed(analysis.problem, domain)
-    parts = [(problem.equations[label].region, len(entries(problem.equations[label].lhs))) for label in labels]
+    parts = [
+        (problem.equations[label].region, len(entries(problem.equations[label].lhs)))
+        for label in labels
+    ]
     values = typical(domain, *(region for region, _ in parts))
     where = points(domain, POINTS, values)
     try:
@@ -91,19 +150,45 @@ def _uncovered(analysis: Analysis, domain: Domain, labels: list[str]) -> Diagnos
     for point in where or ():
         given = sum(count for has, count in inside if has(point))
         if given != needed:
-            place = ", ".join(f"{x} = {value:.3g}" for x, value in zip(domain.coordinates, point, strict=True))
-            message = f"{counted(given, 'equation')} for {counted(needed, 'unknown component')} of `{domain.name}` at {place}"
+            place = ", ".join(
+                f"{x} = {value:.3g}" for x, value in zip(domain.coordinates, point, strict=True)
+            )
+            message = (
+                f"{counted(given, 'equation')} for {counted(needed, 'unknown component')} of"
+                f" `{domain.name}` at {place}"
+            )
             names = ", ".join(dict.fromkeys(region.name for region, _ in parts))
             if given < needed:
-                hint = f"{names} do not cover `{domain.name}`: state the equation of what is left, in {domain.name} - .."
-                return Diagnostic("W06", message, hint, "every component needs an equation everywhere", last.span, labels[-1])
-            hint = f"{names} overlap: take one from the other, for example Omega - {parts[-1][0].name}"
-            return Diagnostic("W06", message, hint, "the system is overdetermined there", last.span, labels[-1], "warning")
+                hint = (
+                    f"{names} do not cover `{domain.name}`: state the equation of what is left, in"
+                    f" {domain.name} - .."
+                )
+                return Diagnostic(
+                    "W06",
+                    message,
+                    hint,
+                    "every component needs an equation everywhere",
+                    last.span,
+                    labels[-1],
+                )
+            hint = (
+                f"{names} overlap: take one from the other, for example Omega - {parts[-1][0].name}"
+            )
+            return Diagnostic(
+                "W06",
+                message,
+                hint,
+                "the system is overdetermined there",
+                last.span,
+                labels[-1],
+                "warning",
+            )
     return None
 
 
 def _lies_in(part: Domain, whole: Domain) -> bool:
-    """Whether a domain is a part of another, as far as points of it tell; of shapes that cannot be looked into, it is believed."""
+    """Whether a domain is a part of another, as far as points of it tell; of shapes that cannot
+    be looked into, it is believed."""
     values = typical(part, whole)
     where = points(part, POINTS, values)
     try:
@@ -115,26 +200,54 @@ def _lies_in(part: Domain, whole: Domain) -> bool:
 
 @rule("W07")
 def equations_hold_everywhere(analysis: Analysis) -> Iterator[Diagnostic]:
-    """No boundary quantity stands inside an equation of the interior. (Values at a point are found when derivatives are carried out.)"""
+    """No boundary quantity stands inside an equation of the interior. (Values at a point are
+    found when derivatives are carried out.)"""
     for row in analysis.stated:
         if row.form.atoms(Normal):
             hint = "write it as a condition: `on boundary(Omega): ..`"
-            yield row.report("W07", "the unit normal n stands in an equation of the interior", hint, "n is known on the boundary only")
+            yield row.report(
+                "W07",
+                "the unit normal n stands in an equation of the interior",
+                hint,
+                "n is known on the boundary only",
+            )
         if row.form.atoms(TwoSided):
             hint = "write it as a condition: `on interface: jump(u) = 0`"
             yield row.report(
-                "W07", "a jump or average stands in an equation of the interior", hint, "fields have two sides on an interface only"
+                "W07",
+                "a jump or average stands in an equation of the interior",
+                hint,
+                "fields have two sides on an interface only",
             )
         if row.form.atoms(Integral):
-            hint = "write what it stands for as an unknown with an equation of its own, or state it as `require integral(..) = ..`"
-            yield row.report("W07", "an integral stands in an equation of the interior", hint, "an equation holds point by point")
+            hint = (
+                "write what it stands for as an unknown with an equation of its own, or state it as"
+                " `require integral(..) = ..`"
+            )
+            yield row.report(
+                "W07",
+                "an integral stands in an equation of the interior",
+                hint,
+                "an equation holds point by point",
+            )
         for jet in jets_of(row.form):
             region = jet.field.func.declaration.region
             if region != row.region and not (
-                isinstance(region, Domain) and isinstance(row.region, Domain) and _lies_in(row.region, region)
+                isinstance(region, Domain)
+                and isinstance(row.region, Domain)
+                and _lies_in(row.region, region)
             ):
                 name = jet.field.func.declaration.name
                 what = "boundary" if isinstance(region, Boundary) else "domain"
-                hint = "use it in a condition with `on`" if what == "boundary" else "couple the domains by conditions on their interface"
-                yield row.report("W07", f"`{name}` lives on the {what} `{region.name}`, the equation holds in `{row.region.name}`", hint)
+                hint = (
+                    "use it in a condition with `on`"
+                    if what == "boundary"
+                    else "couple the domains by conditions on their interface"
+                )
+                yield row.report(
+                    "W07",
+                    f"`{name}` lives on the {what} `{region.name}`, the equation holds in"
+                    f" `{row.region.name}`",
+                    hint,
+                )
                 break

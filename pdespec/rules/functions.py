@@ -1,4 +1,5 @@
-"""V04, V05, V06: derivatives of jumps, branches that leave points without a value, functions that no lowering knows."""
+"""V04, V05, V06: derivatives of jumps, branches that leave points without a value, functions
+that no lowering knows."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ Stated = tuple[str, Span | None, Any]  # label, place, scalar expression
 
 @rule("V04")
 def jumps_are_not_differentiated(analysis: Analysis) -> Iterator[Diagnostic]:
-    """No derivative of something that jumps, whose value on the surface of the jump no point sees."""
+    """No derivative of something that jumps, whose value on the surface of the jump no point
+    sees."""
     return differentiated_jumps(analysis.problem)
 
 
@@ -47,36 +49,65 @@ def trainables_are_used(analysis: Analysis) -> Iterator[Diagnostic]:
     """Every number to be found stands in a statement or in a shape."""
     problem = analysis.problem
     found = set().union(*(expression.atoms(Scalar) for _, _, expression in stated(problem)))
-    found |= set().union(*(entry.atoms(Scalar) for each in problem.data for entry in entries(each.value)))
+    found |= set().union(
+        *(entry.atoms(Scalar) for each in problem.data for entry in entries(each.value))
+    )
     found |= set().union(*(shape_symbols(domain.shape) for domain in problem.domains.values()))
     used = {symbol.declaration.name for symbol in found if isinstance(symbol, Scalar)}
     for name in problem.trainables:
         if name not in used:
             message = f"the trainable `{name}` stands in no statement"
-            yield Diagnostic("W11", message, "leave it out, or state where it counts", "nothing tells what it is", None, name, "warning")
+            yield Diagnostic(
+                "W11",
+                message,
+                "leave it out, or state where it counts",
+                "nothing tells what it is",
+                None,
+                name,
+                "warning",
+            )
 
 
 def refuse_unusable(problem: Problem) -> None:
     """Raises: ProblemError V04, V05 or V06 for what no lowering can evaluate."""
-    found = [*differentiated_jumps(problem), *uncovered_branches(problem), *unevaluable_functions(problem)]
+    found = [
+        *differentiated_jumps(problem),
+        *uncovered_branches(problem),
+        *unevaluable_functions(problem),
+    ]
     if found:
         raise ProblemError(dict.fromkeys(found))
 
 
 def differentiated_jumps(problem: Problem) -> Iterator[Diagnostic]:
-    """V04 for each statement. A flux that holds an unknown and jumps on a fixed surface may be differentiated once: an interface."""
+    """V04 for each statement. A flux that holds an unknown and jumps on a fixed surface may be
+    differentiated once: an interface."""
     for label, each in (*problem.equations.items(), *problem.conditions.items()):
         for side in (*entries(each.lhs), *entries(each.rhs)):
             for node in sorted(side.atoms(sp.Derivative), key=sp.default_sort_key):
                 if (found := _differentiated_jump(node)) is not None:
                     what, variable, where = found
-                    message = f"the derivative by {variable} of {short(what)}, which jumps where {short(where)} is 0"
-                    hint = "smooth the jump, (1 + tanh(s/width))/2 for step(s), or state the equation on each side of it"
-                    yield Diagnostic("V04", message, hint, "it is infinite there, and zero or missing everywhere else", each.span, label)
+                    message = (
+                        f"the derivative by {variable} of {short(what)}, which jumps where"
+                        f" {short(where)} is 0"
+                    )
+                    hint = (
+                        "smooth the jump, (1 + tanh(s/width))/2 for step(s), or state the equation"
+                        " on each side of it"
+                    )
+                    yield Diagnostic(
+                        "V04",
+                        message,
+                        hint,
+                        "it is infinite there, and zero or missing everywhere else",
+                        each.span,
+                        label,
+                    )
 
 
 def _differentiated_jump(node: sp.Derivative) -> tuple[Any, sp.Symbol, sp.Expr] | None:
-    """The part of a derivative that jumps, the variable it is differentiated by and the surface; None where there is none."""
+    """The part of a derivative that jumps, the variable it is differentiated by and the surface;
+    None where there is none."""
     if not node.expr.has(*SPECIAL, sp.Abs, sp.Min, sp.Max):
         return None
     try:
@@ -84,8 +115,12 @@ def _differentiated_jump(node: sp.Derivative) -> tuple[Any, sp.Symbol, sp.Expr] 
         for count, variable in enumerate(node.variables, 1):
             for level in surfaces(inner):
                 jets = jets_of(level, UnknownField)
-                depends = variable in level.free_symbols or any(variable in jet.field.args for jet in jets_of(level))
-                interface = not jets and jets_of(inner, UnknownField) and count == len(node.variables)
+                depends = variable in level.free_symbols or any(
+                    variable in jet.field.args for jet in jets_of(level)
+                )
+                interface = (
+                    not jets and jets_of(inner, UnknownField) and count == len(node.variables)
+                )
                 if depends and not interface:
                     return sympy_form(inner), variable, sympy_form(level)
             inner = total_derivative(inner, variable)
@@ -101,12 +136,20 @@ def uncovered_branches(problem: Problem) -> Iterator[Diagnostic]:
             if not covers(node):
                 conditions = " or ".join(str(condition) for _, condition in node.args)
                 message = f"a Piecewise has no value where {conditions} does not hold"
-                yield Diagnostic("V05", message, "give the value everywhere else: Piecewise(.., (value, True))", "", span, label)
+                yield Diagnostic(
+                    "V05",
+                    message,
+                    "give the value everywhere else: Piecewise(.., (value, True))",
+                    "",
+                    span,
+                    label,
+                )
                 break
 
 
 def covers(node: sp.Piecewise) -> bool:
-    """Whether the conditions of a choice leave no point out, as far as logic and intervals of one variable tell."""
+    """Whether the conditions of a choice leave no point out, as far as logic and intervals of
+    one variable tell."""
     either = sp.Or(*(condition for _, condition in node.args))
     if either == sp.true:
         return True
@@ -137,7 +180,9 @@ def unevaluable_functions(problem: Problem) -> Iterator[Diagnostic]:
 def stated(problem: Problem) -> Iterator[Stated]:
     """Every scalar expression of a problem's statements."""
     for label, each in (*problem.equations.items(), *problem.conditions.items()):
-        yield from ((label, each.span, entry) for side in (each.lhs, each.rhs) for entry in entries(side))
+        yield from (
+            (label, each.span, entry) for side in (each.lhs, each.rhs) for entry in entries(side)
+        )
     for functional in problem.functionals:
         yield from ((functional.kind, functional.span, density) for density, _ in functional.terms)
     for each in problem.requirements:

@@ -1,4 +1,5 @@
-"""J01, J02, J03: what jumps inside of a domain. (Jumps that move with the solution, or stand under more derivatives: V04.)"""
+"""J01, J02, J03: what jumps inside of a domain. (Jumps that move with the solution, or stand
+under more derivatives: V04.)"""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from pdespec.symbols import UnknownField
 
 @rule("J01")
 def jumps_of_coefficients_are_seen(analysis: Analysis) -> Iterator[Diagnostic]:
-    """Where a coefficient jumps inside a divergence, the flux is kept continuous, and the user is told."""
+    """Where a coefficient jumps inside a divergence, the flux is kept continuous, and the user
+    is told."""
     if analysis.failures:
         return
     problem = analysis.problem
@@ -33,8 +35,19 @@ def jumps_of_coefficients_are_seen(analysis: Analysis) -> Iterator[Diagnostic]:
             message = f"the subdomains of `{source.replace('.', '` and `')}` meet at {place}"
         message += f": the flux is kept continuous there by the term `{label}`"
         hint = f"if something else holds there, state it, for example `on {place}: jump(..) = ..`"
-        cause = "residuals on both sides do not see the surface between; the gradient of the solution jumps there"
-        yield Diagnostic("J01", message, hint, cause, first.span if first else None, source.partition(".")[0], "warning")
+        cause = (
+            "residuals on both sides do not see the surface between; the gradient of the solution"
+            " jumps there"
+        )
+        yield Diagnostic(
+            "J01",
+            message,
+            hint,
+            cause,
+            first.span if first else None,
+            source.partition(".")[0],
+            "warning",
+        )
 
 
 @rule("J02")
@@ -43,7 +56,10 @@ def jumps_stand_still(analysis: Analysis) -> Iterator[Diagnostic]:
     if analysis.failures:
         return
     for label, level in moving(analysis.problem):
-        message = f"a coefficient inside a divergence of `{label}` jumps where {short(level)} is 0, and so does what is stored: it moves"
+        message = (
+            f"a coefficient inside a divergence of `{label}` jumps where {short(level)} is 0, and"
+            " so does what is stored: it moves"
+        )
         hint = "make the step smooth, (1 + tanh(s/width))/2 for step(s)"
         cause = "the moving surface takes up what is stored on one side and not on the other"
         yield Diagnostic("J02", message, hint, cause, analysis.problem.equations[label].span, label)
@@ -56,10 +72,25 @@ def jumps_have_two_sides(analysis: Analysis) -> Iterator[Diagnostic]:
         for node in sorted(row.form.atoms(TwoSided), key=str):
             for jet in jets_of(node, UnknownField):
                 unknown = jet.field.func.declaration
-                if row.condition.kind != "boundary" or (row.region.domain == unknown.region and row.region.kind != "level"):
+                if row.condition.kind != "boundary" or (
+                    row.region.domain == unknown.region and row.region.kind != "level"
+                ):
                     where = row.region.name
-                    message = f"`{unknown.name}` has one side only on `{where}`: `{unknown.region.name}` ends there"
-                    hint = "write the difference of the two unknowns that meet there, a - b, or give an interface inside of the domain: "
-                    hint += f"interface({unknown.region.name}, {unknown.region.coordinates[0]} - 1/2)"
-                    yield row.report("J03", message, hint, "jump and avg are of the values on both sides of a surface")
+                    message = (
+                        f"`{unknown.name}` has one side only on `{where}`: `{unknown.region.name}`"
+                        " ends there"
+                    )
+                    hint = (
+                        "write the difference of the two unknowns that meet there, a - b, or give"
+                        " an interface inside of the domain: "
+                    )
+                    hint += (
+                        f"interface({unknown.region.name}, {unknown.region.coordinates[0]} - 1/2)"
+                    )
+                    yield row.report(
+                        "J03",
+                        message,
+                        hint,
+                        "jump and avg are of the values on both sides of a surface",
+                    )
                     break

@@ -21,7 +21,8 @@ from pdespec.rules.values import branches
 from pdespec.symbols import Scalar
 
 SHOWN = 32  # points of the region at which an argument is evaluated, for every choice of the params
-CHOICES = 4  # of the params: the middle of their laws, the lower ends, the upper ends, both in turns
+# of the params: the middle of their laws, the lower ends, the upper ends, both in turns
+CHOICES = 4
 ROUNDING = 1e-9  # by which a value may lie outside
 LARGEST, SMALLEST = sp.Float("1.7e308"), sp.Float("2.3e-308")  # of the numbers of float64
 
@@ -56,9 +57,12 @@ class Use:
 
 @rule("V07")
 def known_functions_are_real(analysis: Analysis) -> Iterator[Diagnostic]:
-    """Roots, logarithms and the like of coordinates and params have real values in the region where they stand."""
+    """Roots, logarithms and the like of coordinates and params have real values in the region
+    where they stand."""
     for row in (*analysis.stated, *analysis.conditions, *analysis.densities):
-        found = _constant(row) or next((each for use in _uses(row.form) if (each := _outside(row, use))), None)
+        found = _constant(row) or next(
+            (each for use in _uses(row.form) if (each := _outside(row, use))), None
+        )
         if found is not None:
             yield found
 
@@ -68,9 +72,14 @@ def _constant(row: Row) -> Diagnostic | None:
     hint = "measure the quantities in other units"
     for node in _numbers(row.form):
         value = node.evalf(15)
-        small = node.is_Rational and 0 < abs(value) <= SMALLEST  # what a function makes of numbers may vanish: exp(-1000)
+        # what a function makes of numbers may vanish: exp(-1000)
+        small = node.is_Rational and 0 < abs(value) <= SMALLEST
         if value in (sp.oo, -sp.oo) or value.is_Float and (small or abs(value) >= LARGEST):
-            return row.report("V07", f"{short(node)} is {sp.Float(value, 3)}, beyond the numbers of a computer", hint)
+            return row.report(
+                "V07",
+                f"{short(node)} is {sp.Float(value, 3)}, beyond the numbers of a computer",
+                hint,
+            )
     return None
 
 
@@ -90,41 +99,81 @@ def _uses(form: Any) -> Iterator[Use]:
         for node in sorted(branch.atoms(sp.Pow, *OUTSIDE), key=sp.default_sort_key):
             argument = node.args[0]
             name, outside = OUTSIDE.get(node.func, ("a root", lambda s: s < 0))
-            if argument.is_number or (isinstance(node, sp.Pow) and (node.exp.is_integer or argument.is_nonnegative)):
+            if argument.is_number or (
+                isinstance(node, sp.Pow) and (node.exp.is_integer or argument.is_nonnegative)
+            ):
                 continue
-            if all(isinstance(each, (Coordinate, Time, Scalar)) for e in (argument, *bounds) for each in e.free_symbols):
+            if all(
+                isinstance(each, (Coordinate, Time, Scalar))
+                for e in (argument, *bounds)
+                for each in e.free_symbols
+            ):
                 yield Use(name, argument, outside, bounds)
 
 
 def _outside(row: Row, use: Use) -> Diagnostic | None:
-    """In a domain one point outside is enough. Of a boundary only the domain beside it is looked at, all of which must be outside."""
+    """In a domain one point outside is enough. Of a boundary only the domain beside it is looked
+    at, all of which must be outside."""
     domain = row.region.domain if isinstance(row.region, Boundary) else row.region
     tried = list(_tried(domain, use)) if isinstance(domain, Domain) else []
     wrong = [(values, value) for values, value in tried if use.outside(value)]
-    if not wrong or (row.condition is not None and row.condition.kind == "boundary" and len(wrong) < len(tried)):
+    if not wrong or (
+        row.condition is not None and row.condition.kind == "boundary" and len(wrong) < len(tried)
+    ):
         return None
     values, value = wrong[0]
-    at = ", ".join(f"{symbol} = {number:.4g}" for symbol, number in values.items() if symbol in use.argument.free_symbols)
-    message = f"{use.name} of {short(use.argument)}, which is {value:.4g}" + (f" at {at}" if at else "") + f", in `{domain.name}`"
-    hint = "keep the argument where the function is defined: choose another domain or law, or write a choice with `if`"
-    return row.report("V07", message, hint, "it is no real number there, and every loss would be NaN")
+    at = ", ".join(
+        f"{symbol} = {number:.4g}"
+        for symbol, number in values.items()
+        if symbol in use.argument.free_symbols
+    )
+    message = (
+        f"{use.name} of {short(use.argument)}, which is {value:.4g}"
+        + (f" at {at}" if at else "")
+        + f", in `{domain.name}`"
+    )
+    hint = (
+        "keep the argument where the function is defined: choose another domain or law, or write a"
+        " choice with `if`"
+    )
+    return row.report(
+        "V07", message, hint, "it is no real number there, and every loss would be NaN"
+    )
 
 
 def _tried(domain: Domain, use: Use) -> Iterator[tuple[Values, float]]:
-    """Points and params with the value of the argument there. Nothing where a number or the shape is not known."""
-    scalars = sorted(use.scalars | {each for each in shape_symbols(domain.shape) if isinstance(each, Scalar)}, key=lambda each: each.name)
+    """Points and params with the value of the argument there. Nothing where a number or the
+    shape is not known."""
+    scalars = sorted(
+        use.scalars | {each for each in shape_symbols(domain.shape) if isinstance(each, Scalar)},
+        key=lambda each: each.name,
+    )
     ranges = [reach(symbol) for symbol in scalars]
     if any(each is None or not all(map(math.isfinite, each)) for each in ranges):
         return
-    times = sorted({each for e in (use.argument, *use.chosen) for each in e.free_symbols if isinstance(each, Time)}, key=str)
+    times = sorted(
+        {
+            each
+            for e in (use.argument, *use.chosen)
+            for each in e.free_symbols
+            if isinstance(each, Time)
+        },
+        key=str,
+    )
     symbols = [*domain.coordinates, *times, *scalars]
     try:
-        evaluate, allowed = (sp.lambdify(symbols, each, "math") for each in (use.argument, use.chosen))
+        evaluate, allowed = (
+            sp.lambdify(symbols, each, "math") for each in (use.argument, use.chosen)
+        )
         for choice in range(CHOICES if any(low < high for low, high in ranges) else 1):  # type: ignore[misc]
             numbers = [_chosen(each, choice, k) for k, each in enumerate(ranges)]
-            inside = points(domain, 4 * SHOWN, dict(zip(scalars, map(sp.Float, numbers), strict=True)))
+            inside = points(
+                domain, 4 * SHOWN, dict(zip(scalars, map(sp.Float, numbers), strict=True))
+            )
             for k, point in enumerate(itertools.islice(inside or (), SHOWN)):
-                moment = [float(t.start + (t.end - t.start) * sp.Rational(k, SHOWN - 1)) for t in times]
+                moment = [
+                    float(t.start + (t.end - t.start) * sp.Rational(k, SHOWN - 1)) for t in times
+                ]
                 values = (*point, *moment, *numbers)
                 with_slack = _value(evaluate, values)
                 if with_slack is not None and all(bound > ROUNDING for bound in allowed(*values)):
@@ -134,7 +183,8 @@ def _tried(domain: Domain, use: Use) -> Iterator[tuple[Values, float]]:
 
 
 def _value(evaluate: Callable[..., Any], values: tuple[float, ...]) -> float | None:
-    """The value of an argument, moved to the nearest whole number where rounding may have moved it off; None where it has none."""
+    """The value of an argument, moved to the nearest whole number where rounding may have moved
+    it off; None where it has none."""
     try:
         found = float(evaluate(*values))
     except (ValueError, ZeroDivisionError, OverflowError):

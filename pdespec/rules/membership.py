@@ -1,6 +1,8 @@
-"""Which points lie in a shape, in plain floating-point numbers: enough to see whether subdomains cover a domain.
+"""Which points lie in a shape, in plain floating-point numbers: enough to see whether subdomains
+cover a domain.
 
-One rule a shape, like everywhere; a shape without a rule is not looked into. Boundaries count for neither side.
+One rule a shape, like everywhere; a shape without a rule is not looked into. Boundaries count for
+neither side.
 """
 
 from __future__ import annotations
@@ -70,10 +72,15 @@ def points(domain: Domain, count: int, values: Values) -> Iterator[tuple[float, 
     return (p for p in halton(lower, upper, count) if inside(p))
 
 
-def halton(lower: tuple[float, ...], upper: tuple[float, ...], count: int) -> Iterator[tuple[float, ...]]:
+def halton(
+    lower: tuple[float, ...], upper: tuple[float, ...], count: int
+) -> Iterator[tuple[float, ...]]:
     """Points that fill a box evenly."""
     for k in range(1, count + 1):
-        yield tuple(a + (b - a) * _radical(k, prime) for a, b, prime in zip(lower, upper, PRIMES, strict=False))
+        yield tuple(
+            a + (b - a) * _radical(k, prime)
+            for a, b, prime in zip(lower, upper, PRIMES, strict=False)
+        )
 
 
 def _radical(k: int, base: int) -> float:
@@ -92,13 +99,15 @@ def _number(expression: Any, values: Values) -> float:
 
 @singledispatch
 def bind(shape: Shape, values: Values) -> Inside:
-    """Whether a point lies in the open shape. Raises: NotImplementedError for a shape without a rule."""
+    """Whether a point lies in the open shape. Raises: NotImplementedError for a shape without a
+    rule."""
     raise NotImplementedError(type(shape).__name__)
 
 
 @singledispatch
 def bounds(shape: Shape, values: Values) -> Box_:
-    """Lower and upper corner of a box around the shape. Raises: NotImplementedError for a shape without a rule."""
+    """Lower and upper corner of a box around the shape. Raises: NotImplementedError for a shape
+    without a rule."""
     raise NotImplementedError(type(shape).__name__)
 
 
@@ -114,7 +123,9 @@ def _(shape: Interval | Rectangle | Box, values: Values) -> Inside:
 @bounds.register(Rectangle)
 @bounds.register(Box)
 def _(shape: Interval | Rectangle | Box, values: Values) -> Box_:
-    return tuple(_number(each, values) for each in shape.lower), tuple(_number(each, values) for each in shape.upper)
+    return tuple(_number(each, values) for each in shape.lower), tuple(
+        _number(each, values) for each in shape.upper
+    )
 
 
 @bind.register(Disk)
@@ -139,7 +150,13 @@ def _(shape: Polygon, values: Values) -> Inside:
     def inside(p: tuple[float, ...]) -> bool:
         """Crossings of a ray to the right are odd."""
         return (
-            sum((a[1] > p[1]) != (b[1] > p[1]) and p[0] < a[0] + (p[1] - a[1]) * (b[0] - a[0]) / (b[1] - a[1]) for a, b in edges) % 2 == 1
+            sum(
+                (a[1] > p[1]) != (b[1] > p[1])
+                and p[0] < a[0] + (p[1] - a[1]) * (b[0] - a[0]) / (b[1] - a[1])
+                for a, b in edges
+            )
+            % 2
+            == 1
         )
 
     return inside
@@ -147,7 +164,11 @@ def _(shape: Polygon, values: Values) -> Inside:
 
 @bounds.register
 def _(shape: Polygon, values: Values) -> Box_:
-    columns = list(zip(*(tuple(_number(each, values) for each in point) for point in shape.points), strict=True))
+    columns = list(
+        zip(
+            *(tuple(_number(each, values) for each in point) for point in shape.points), strict=True
+        )
+    )
     return tuple(map(min, columns)), tuple(map(max, columns))
 
 
@@ -172,13 +193,19 @@ def _(shape: Star, values: Values) -> Box_:
 @bind.register(Ellipse)
 @bind.register(Ellipsoid)
 def _(shape: Ellipse | Ellipsoid, values: Values) -> Inside:
-    center, radii = [_number(each, values) for each in shape.center], [_number(each, values) for each in shape.radii]
+    center, radii = (
+        [_number(each, values) for each in shape.center],
+        [_number(each, values) for each in shape.radii],
+    )
     angle = _number(getattr(shape, "angle", 0), values)
 
     def inside(p: tuple[float, ...]) -> bool:
         along = [x - c for x, c in zip(p, center, strict=True)]
         if angle:
-            along = [math.cos(angle) * along[0] + math.sin(angle) * along[1], math.cos(angle) * along[1] - math.sin(angle) * along[0]]
+            along = [
+                math.cos(angle) * along[0] + math.sin(angle) * along[1],
+                math.cos(angle) * along[1] - math.sin(angle) * along[0],
+            ]
         return math.hypot(*(x / r for x, r in zip(along, radii, strict=True))) < 1
 
     return inside
@@ -187,9 +214,14 @@ def _(shape: Ellipse | Ellipsoid, values: Values) -> Inside:
 @bounds.register(Ellipse)
 @bounds.register(Ellipsoid)
 def _(shape: Ellipse | Ellipsoid, values: Values) -> Box_:
-    center, radii = [_number(each, values) for each in shape.center], [_number(each, values) for each in shape.radii]
+    center, radii = (
+        [_number(each, values) for each in shape.center],
+        [_number(each, values) for each in shape.radii],
+    )
     reach = radii if not getattr(shape, "angle", 0) else [max(radii)] * len(radii)
-    return tuple(c - r for c, r in zip(center, reach, strict=True)), tuple(c + r for c, r in zip(center, reach, strict=True))
+    return tuple(c - r for c, r in zip(center, reach, strict=True)), tuple(
+        c + r for c, r in zip(center, reach, strict=True)
+    )
 
 
 @bind.register
@@ -214,7 +246,9 @@ def _(shape: Moved | Rotated | Scaled, values: Values) -> Inside:
 
     def inside(p: tuple[float, ...]) -> bool:
         moved = [(x - by) / scale for x, by in zip(p, shift, strict=True)]
-        return within(tuple(sum(turn[i][k] * moved[i] for i in range(len(moved))) for k in range(len(moved))))
+        return within(
+            tuple(sum(turn[i][k] * moved[i] for i in range(len(moved))) for k in range(len(moved)))
+        )
 
     return inside
 
@@ -225,7 +259,10 @@ def _(shape: Moved | Rotated | Scaled, values: Values) -> Inside:
 def _(shape: Moved | Rotated | Scaled, values: Values) -> Box_:
     place = placement(shape)
     corners = itertools.product(*zip(*bounds(shape.shape, values), strict=True))
-    images = [tuple(_number(each, values) for each in place.point(tuple(map(sp.Float, corner)))) for corner in corners]
+    images = [
+        tuple(_number(each, values) for each in place.point(tuple(map(sp.Float, corner))))
+        for corner in corners
+    ]
     columns = list(zip(*images, strict=True))
     return tuple(map(min, columns)), tuple(map(max, columns))
 

@@ -16,20 +16,42 @@ from pdespec.words import BUILTINS, CONSTANTS, RESERVED
 def names_are_free(analysis: Analysis) -> Iterator[Diagnostic]:
     """No declared name is a coordinate, the time, a word of the language or an operator."""
     problem = analysis.problem
-    variables = {variable.name: "a coordinate" if isinstance(variable, Coordinate) else "the time" for variable in problem.variables}
+    variables = {
+        variable.name: "a coordinate" if isinstance(variable, Coordinate) else "the time"
+        for variable in problem.variables
+    }
     operators = BUILTINS - set(CONSTANTS) - {"d"}  # I, n and d are free for fields built in Python
-    tables = (problem.unknowns, problem.inputs, problem.params, problem.constants, problem.trainables, problem.domains, problem.boundaries)
+    tables = (
+        problem.unknowns,
+        problem.inputs,
+        problem.params,
+        problem.constants,
+        problem.trainables,
+        problem.domains,
+        problem.boundaries,
+    )
     for name in dict.fromkeys(name for table in tables for name in table):
         if name in variables:
-            yield Diagnostic("S03", f"`{name}` is also the name of {variables[name]}", "rename one of them", label=name)
+            yield Diagnostic(
+                "S03",
+                f"`{name}` is also the name of {variables[name]}",
+                "rename one of them",
+                label=name,
+            )
         elif name in operators | RESERVED:
             what = "an operator" if name in operators else "a word"
-            yield Diagnostic("S03", f"`{name}` is {what} of the language", f"rename it, for example `{name}_`", label=name)
+            yield Diagnostic(
+                "S03",
+                f"`{name}` is {what} of the language",
+                f"rename it, for example `{name}_`",
+                label=name,
+            )
 
 
 @rule("T04")
 def units_agree(analysis: Analysis) -> Iterator[Diagnostic]:
-    """Both sides of every statement have one unit, where both are known. (What was parsed has been checked as it was written.)"""
+    """Both sides of every statement have one unit, where both are known. (What was parsed has
+    been checked as it was written.)"""
     problem = analysis.problem
     for label, each in (*problem.equations.items(), *problem.conditions.items()):
         if each.span is not None:

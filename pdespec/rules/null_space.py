@@ -24,9 +24,10 @@ from pdespec.symbols import Unknown, UnknownField
 def the_solution_is_pinned(analysis: Analysis) -> Iterator[Diagnostic]:
     """No unknown may be shifted by a constant (or turned, or tilted) without anything noticing.
 
-    Exact: a mode is reported only when every equation, condition, energy, requirement and measurement is unchanged by it, to
-    first order, alone or together with other modes. Each statement, evaluated at generic points, is a row of a homogeneous linear
-    system for the amplitudes of the modes; what remains free after elimination is the null space.
+    Exact: a mode is reported only when every equation, condition, energy, requirement and
+    measurement is unchanged by it, to first order, alone or together with other modes. Each
+    statement, evaluated at generic points, is a row of a homogeneous linear system for the
+    amplitudes of the modes; what remains free after elimination is the null space.
     """
     modes = all_modes(analysis)
     if analysis.failures or not analysis.equations:
@@ -44,12 +45,15 @@ def the_solution_is_pinned(analysis: Analysis) -> Iterator[Diagnostic]:
             reported.add(mode.unknown)
             message = f"`{mode.unknown.name}` is determined only up to {mode.name}"
             hint = f"add `require {mode.gauge} = 0`, or a condition that fixes its value"
-            yield row.report("W05", message, hint, "the equations and conditions hold its derivatives only")
+            yield row.report(
+                "W05", message, hint, "the equations and conditions hold its derivatives only"
+            )
 
 
 @dataclass(frozen=True)
 class Mode:
-    """A candidate for the null space: how it is called, component -> shift, and the integral that would pin it."""
+    """A candidate for the null space: how it is called, component -> shift, and the integral
+    that would pin it."""
 
     unknown: Unknown
     name: str
@@ -59,16 +63,30 @@ class Mode:
 
 def all_modes(analysis: Analysis) -> list[Mode]:
     """The candidates of all unknowns."""
-    return [mode for unknown in analysis.problem.unknowns.values() for mode in modes_of(analysis, unknown)]
+    return [
+        mode
+        for unknown in analysis.problem.unknowns.values()
+        for mode in modes_of(analysis, unknown)
+    ]
 
 
 def modes_of(analysis: Analysis, unknown: Unknown) -> Iterator[Mode]:
-    """Constants, and rotations of vectors and linear functions of scalars where nothing is periodic."""
+    """Constants, and rotations of vectors and linear functions of scalars where nothing is
+    periodic."""
     time, domain, fields = analysis.problem.time, unknown.region, unknown.fields
-    if time is not None and not time.periodic and any(analysis.order(component, time) for component in fields):
+    if (
+        time is not None
+        and not time.periodic
+        and any(analysis.order(component, time) for component in fields)
+    ):
         return  # pinned by its initial condition, or reported by W01
     for component in fields:
-        yield Mode(unknown, "a constant", {component: sp.S.One}, f"integral({short(component)[1:-1]}, {domain.name})")
+        yield Mode(
+            unknown,
+            "a constant",
+            {component: sp.S.One},
+            f"integral({short(component)[1:-1]}, {domain.name})",
+        )
     if domain.periodic:
         return
     x = domain.coordinates
@@ -77,13 +95,22 @@ def modes_of(analysis: Analysis, unknown: Unknown) -> Iterator[Mode]:
             turn = f"integral(d{x[j]}({fields[i].func.__name__}), {domain.name})"
             yield Mode(unknown, "a rotation", {fields[i]: x[j], fields[j]: -x[i]}, turn)
     for each in x if unknown.rank == "scalar" else ():
-        yield Mode(unknown, "a linear function", {fields[0]: each}, f"integral(d{each}({unknown.name}), {domain.name})")
+        yield Mode(
+            unknown,
+            "a linear function",
+            {fields[0]: each},
+            f"integral(d{each}({unknown.name}), {domain.name})",
+        )
 
 
-def noticing(analysis: Analysis, gauges: bool = True, points: bool = True) -> Iterator[tuple[Any, dict[Any, Any]]]:
-    """Every expression that may notice a mode, with where it is evaluated; short ones first, since most modes stop there.
+def noticing(
+    analysis: Analysis, gauges: bool = True, points: bool = True
+) -> Iterator[tuple[Any, dict[Any, Any]]]:
+    """Every expression that may notice a mode, with where it is evaluated; short ones first, since
+    most modes stop there.
 
-    Without `gauges`, requirements that an integral be zero are left out, without `points` conditions at points.
+    Without `gauges`, requirements that an integral be zero are left out, without `points`
+    conditions at points.
     """
     for each in analysis.problem.requirements:
         if isinstance(each, IntegralRequirement) and (gauges or each.value != 0):
@@ -114,8 +141,8 @@ def _place(region: Any) -> dict[Any, Any]:
 def changes(form: Any, place: dict[Any, Any], modes: list[Mode]) -> Iterator[list[sp.Expr]]:
     """The change of a statement under each mode, one row for each generic point.
 
-    Without integrals it is the directional derivative along the mode, taken by `slopes`: the symbolic one of an elastic energy in
-    space has ten thousand operations a mode.
+    Without integrals it is the directional derivative along the mode, taken by `slopes`: the
+    symbolic one of an elastic energy in space has ten thousand operations a mode.
     """
     if form.atoms(Integral):
         changes = [_change(form, mode.shift) for mode in modes]
@@ -124,12 +151,19 @@ def changes(form: Any, place: dict[Any, Any], modes: list[Mode]) -> Iterator[lis
                 yield [value(change, _placed(point, place)) for change in changes]
         return
     jets = jets_of(form, UnknownField)
-    moved = [{jet: _shift(jet, mode.shift) for jet in jets if jet.field in mode.shift} for mode in modes]
+    moved = [
+        {jet: _shift(jet, mode.shift) for jet in jets if jet.field in mode.shift} for mode in modes
+    ]
     if any(shift != 0 for each in moved for shift in each.values()):
         shifts = [shift for each in moved for shift in each.values()]
-        generic = points(len(modes) + 1, form, *map(sp.sympify, shifts), *map(sp.sympify, place.values()))
+        generic = points(
+            len(modes) + 1, form, *map(sp.sympify, shifts), *map(sp.sympify, place.values())
+        )
         where = [_placed(point, place) for point in generic]
-        directions = [[{jet: shift.xreplace(point) for jet, shift in each.items()} for each in moved] for point in where]
+        directions = [
+            [{jet: shift.xreplace(point) for jet, shift in each.items()} for each in moved]
+            for point in where
+        ]
         yield from slopes(form, where, directions)
 
 
@@ -140,7 +174,11 @@ def _placed(point: dict[Any, Any], place: dict[Any, Any]) -> dict[Any, Any]:
 
 def _shift(jet: Any, shift: dict[Any, sp.Expr]) -> sp.Expr:
     """The change of a jet when its field is shifted."""
-    along = [variable for variable, order in zip(jet.field.args, jet.index, strict=True) for _ in range(order)]
+    along = [
+        variable
+        for variable, order in zip(jet.field.args, jet.index, strict=True)
+        for _ in range(order)
+    ]
     return sp.sympify(total_derivative(shift[jet.field], *along))
 
 
@@ -149,7 +187,10 @@ def _change(form: Any, shift: dict[Any, sp.Expr]) -> Any:
 
     The change of an integral is a number; that of its density at one fixed point stands in for it.
     """
-    nodes = {node: sp.Symbol(f"integral{k}") for k, node in enumerate(sorted(form.atoms(Integral), key=sp.default_sort_key))}
+    nodes = {
+        node: sp.Symbol(f"integral{k}")
+        for k, node in enumerate(sorted(form.atoms(Integral), key=sp.default_sort_key))
+    }
     form = form.xreplace(nodes)
     change = []
     for jet in jets_of(form, UnknownField):

@@ -17,7 +17,8 @@ from pdespec.rules.registry import Analysis, Row, rule
 from pdespec.statements.statements import Condition
 from pdespec.symbols import Scalar
 
-AROUND = 2048  # points about a point, of which one lies in the domain where the point lies in its closure
+# points about a point, of which one lies in the domain where the point lies in its closure
+AROUND = 2048
 NEAR = 1e-6  # their distance, of the size of the domain
 
 
@@ -28,18 +29,34 @@ def written(condition: Condition) -> str:
 
 @rule("T06")
 def points_lie_in_the_domain(analysis: Analysis) -> Iterator[Diagnostic]:
-    """No condition stands at a point that is provably outside of its domain: one of numbers, the domain a shape of numbers."""
+    """No condition stands at a point that is provably outside of its domain: one of numbers, the
+    domain a shape of numbers."""
     for label, condition in analysis.problem.conditions.items():
         domain = condition.region
-        if condition.kind == "point" and isinstance(domain, Domain) and _outside(condition.place, domain):
+        if (
+            condition.kind == "point"
+            and isinstance(domain, Domain)
+            and _outside(condition.place, domain)
+        ):
             message = f"the point {written(condition)} lies outside of `{domain.name}`"
-            yield Diagnostic("T06", message, f"give a point of `{domain.name}` or of its boundary", "", condition.span, label)
+            yield Diagnostic(
+                "T06",
+                message,
+                f"give a point of `{domain.name}` or of its boundary",
+                "",
+                condition.span,
+                label,
+            )
 
 
 def _outside(place: Sequence[Any], domain: Domain) -> bool:
     """Whether no point near a given one lies in the domain."""
     symbols = shape_symbols(domain.shape).union(*(each.free_symbols for each in place))
-    values = {s: s.declaration.value for s in symbols if isinstance(s, Scalar) and s.declaration.kind == "const"}
+    values = {
+        s: s.declaration.value
+        for s in symbols
+        if isinstance(s, Scalar) and s.declaration.kind == "const"
+    }
     if set(values) != symbols or None in values.values():
         return False
     try:
@@ -50,7 +67,9 @@ def _outside(place: Sequence[Any], domain: Domain) -> bool:
     reach = NEAR * (max(map(abs, (*lower, *upper))) + math.dist(lower, upper))
     box = [-1.0] * domain.dim, [1.0] * domain.dim
     moves = ([*step] for step in halton(*map(tuple, box), AROUND))  # type: ignore[arg-type]
-    return not any(inside(tuple(x + reach * s for x, s in zip(point, step, strict=True))) for step in moves)
+    return not any(
+        inside(tuple(x + reach * s for x, s in zip(point, step, strict=True))) for step in moves
+    )
 
 
 @rule("W07")
@@ -58,17 +77,25 @@ def points_have_no_normal(analysis: Analysis) -> Iterator[Diagnostic]:
     """No unit normal stands in a condition at a point."""
     for row in analysis.point_rows:
         if row.form.atoms(Normal):
-            hint = "give the direction as numbers, `dot(grad(u), [1, 0])`, or state it `on` a part of the boundary"
-            yield row.report("W07", f"the unit normal n stands in a condition at the point {written(row.condition)}", hint)
+            hint = (
+                "give the direction as numbers, `dot(grad(u), [1, 0])`, or state it `on` a part of"
+                " the boundary"
+            )
+            yield row.report(
+                "W07",
+                f"the unit normal n stands in a condition at the point {written(row.condition)}",
+                hint,
+            )
 
 
 @rule("W09")
 def points_are_noticed(analysis: Analysis) -> Iterator[Diagnostic]:
-    """A value at a point says something: in one dimension, where it takes a freedom of the solution away, or where the equation has a
-    high enough order.
+    """A value at a point says something: in one dimension, where it takes a freedom of the solution
+    away, or where the equation has a high enough order.
 
-    The solution of an elliptic equation of order m has k derivatives at a point that its energy bounds where m - 2k > d, d the dimension
-    (Sobolev's embedding): else fields of arbitrarily small energy take any value there.
+    The solution of an elliptic equation of order m has k derivatives at a point that its energy
+    bounds where m - 2k > d, d the dimension (Sobolev's embedding): else fields of arbitrarily small
+    energy take any value there.
     """
     problem = analysis.problem
     if analysis.failures or not analysis.point_rows or problem.trainables:
@@ -105,9 +132,13 @@ def _unnoticed(analysis: Analysis, row: Row) -> Diagnostic | None:
     hint = "leave it out, or give the point an extent: cut a small hole, "
     center = ", ".join(short(each)[1:-1] for each in row.condition.place)
     shape = "disk" if dim == 2 else "ball"
-    hint += f"`{row.region.name} - {shape}(radius = 0.01, center = [{center}])`, and state it on `inner({row.region.name})`"
+    hint += (
+        f"`{row.region.name} - {shape}(radius = 0.01, center = [{center}])`, and state it on"
+        f" `inner({row.region.name})`"
+    )
     order = max(analysis.order(jet.field, *problem.coordinates) for jet in row.unknown_jets)
     cause = (
-        f"in {dim} dimensions a peak at one point costs an equation of order {order} nothing, so the answer depends on the mesh or network"
+        f"in {dim} dimensions a peak at one point costs an equation of order {order} nothing, so"
+        " the answer depends on the mesh or network"
     )
     return row.report("W09", message, hint, cause, "warning")

@@ -1,10 +1,11 @@
-"""A problem taken apart for the rules of `check`: equations and conditions row by row, derivatives carried out. And the rules' registry."""
+"""A problem taken apart for the rules of `check`: equations and conditions row by row,
+derivatives carried out. And the rules' registry."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import sympy as sp
@@ -55,18 +56,23 @@ class Row:
     def unknowns(self) -> tuple[Unknown, ...]:
         return tuple(dict.fromkeys(jet.field.func.declaration for jet in self.unknown_jets))
 
-    def report(self, code: str, message: str, hint: str = "", cause: str = "", severity: str = "error") -> Diagnostic:
+    def report(
+        self, code: str, message: str, hint: str = "", cause: str = "", severity: str = "error"
+    ) -> Diagnostic:
         return Diagnostic(code, message, hint, cause, self.span, self.label, severity)
 
 
 class Analysis:
-    """A problem with its equations and conditions in jet form, row by row. What cannot be brought there is a failure."""
+    """A problem with its equations and conditions in jet form, row by row. What cannot be
+    brought there is a failure."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.failures: list[Diagnostic] = []
         self.stated = list(self._rows(problem.equations.items()))
-        self.varied = list(self._rows(self._attempt(lambda: stationarity(problem), "", None, {}).items()))
+        self.varied = list(
+            self._rows(self._attempt(lambda: stationarity(problem), "", None, {}).items())
+        )
         self.equations = [*self.stated, *self.varied]
         self.conditions = list(self._rows(problem.conditions.items()))
 
@@ -75,9 +81,17 @@ class Analysis:
             for entry in entries(each.lhs - each.rhs):
                 form = self._attempt(lambda: jet_form(entry), label, each.span, None)  # noqa: B023 - called at once
                 if form is not None:
-                    yield Row(label, form, each.region, each.span, each if isinstance(each, Condition) else None)
+                    yield Row(
+                        label,
+                        form,
+                        each.region,
+                        each.span,
+                        each if isinstance(each, Condition) else None,
+                    )
 
-    def _attempt(self, action: Callable[[], Any], label: str, span: Span | None, default: Any) -> Any:
+    def _attempt(
+        self, action: Callable[[], Any], label: str, span: Span | None, default: Any
+    ) -> Any:
         try:
             return action()
         except ProblemError as error:
@@ -87,50 +101,91 @@ class Analysis:
     @cached_property
     def densities(self) -> list[Row]:
         """The terms of all functionals."""
-        terms = [(functional, *term) for functional in self.problem.functionals for term in functional.terms]
-        forms = [(functional, self._attempt(lambda: jet_form(density), "", None, None), region) for functional, density, region in terms]  # noqa: B023
-        return [Row(functional.kind, form, region, functional.span) for functional, form, region in forms if form is not None]
+        terms = [
+            (functional, *term)
+            for functional in self.problem.functionals
+            for term in functional.terms
+        ]
+        forms = [
+            (functional, self._attempt(partial(jet_form, density), "", None, None), region)
+            for functional, density, region in terms
+        ]
+        return [
+            Row(functional.kind, form, region, functional.span)
+            for functional, form, region in forms
+            if form is not None
+        ]
 
     @cached_property
     def natural(self) -> list[Row]:
-        """The natural conditions of all functionals; their densities where those are not derived."""
+        """The natural conditions of all functionals; their densities where those are not
+        derived."""
         rows = []
         for functional in self.problem.functionals:
             try:
                 found = list(naturals(self.problem, functional))
             except ProblemError:
                 return self.densities
-            rows += [Row(functional.kind, jet_form(natural.flux), natural.region, functional.span) for natural in found]
+            rows += [
+                Row(functional.kind, jet_form(natural.flux), natural.region, functional.span)
+                for natural in found
+            ]
         return rows
 
     @cached_property
     def boundary_rows(self) -> list[Row]:
-        return [row for row in self.conditions if row.condition is not None and row.condition.kind == "boundary"]
+        return [
+            row
+            for row in self.conditions
+            if row.condition is not None and row.condition.kind == "boundary"
+        ]
 
     @cached_property
     def initial_rows(self) -> list[Row]:
-        return [row for row in self.conditions if row.condition is not None and row.condition.kind == "initial"]
+        return [
+            row
+            for row in self.conditions
+            if row.condition is not None and row.condition.kind == "initial"
+        ]
 
     @cached_property
     def point_rows(self) -> list[Row]:
-        return [row for row in self.conditions if row.condition is not None and row.condition.kind == "point"]
+        return [
+            row
+            for row in self.conditions
+            if row.condition is not None and row.condition.kind == "point"
+        ]
 
     @cached_property
     def measured(self) -> set[str]:
         """Names of the unknowns of which data are given."""
-        return {field.func.declaration.name for data in self.problem.data for field in fields_of(data.value)}
+        return {
+            field.func.declaration.name
+            for data in self.problem.data
+            for field in fields_of(data.value)
+        }
 
     @cached_property
     def minimised(self) -> set[str]:
         """Names of the unknowns of functionals."""
         return {name for functional in self.problem.functionals for name in functional.unknowns}
 
-    def order(self, component: Any, *variables: sp.Symbol, rows: Iterable[Row] | None = None) -> int:
+    def order(
+        self, component: Any, *variables: sp.Symbol, rows: Iterable[Row] | None = None
+    ) -> int:
         """The highest total order in the given variables in which equations hold a component."""
-        jets = (jet for row in (self.equations if rows is None else rows) for jet in row.unknown_jets if jet.field == component)
+        jets = (
+            jet
+            for row in (self.equations if rows is None else rows)
+            for jet in row.unknown_jets
+            if jet.field == component
+        )
         return max((sum(jet.over(variables)) for jet in jets), default=0)
 
     def first(self, component: Any, rows: Iterable[Row] | None = None) -> Row | None:
-        """The first equation (or given row) that holds a component: where to report what is wrong with it."""
+        """The first equation (or given row) that holds a component: where to report what is
+        wrong with it."""
         rows = self.equations if rows is None else rows
-        return next((row for row in rows if any(jet.field == component for jet in row.unknown_jets)), None)
+        return next(
+            (row for row in rows if any(jet.field == component for jet in row.unknown_jets)), None
+        )

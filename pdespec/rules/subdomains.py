@@ -1,6 +1,11 @@
-"""Equations that hold in parts of a domain, as one equation with coefficients that change from part to part.
+"""Equations that hold in parts of a domain, as one equation with coefficients that change from part
+to part.
 
-    in A: sum_j d_j F_j + f = 0,   in B: sum_j d_j G_j + g = 0     become     sum_j d_j [F_j in A, G_j in B] + [f in A, g in B] = 0,
+    in A: sum_j d_j F_j + f = 0,   in B: sum_j d_j G_j + g = 0
+
+become
+
+    sum_j d_j [F_j in A, G_j in B] + [f in A, g in B] = 0,
 
 which holds across what A and B share as well: there it says that the flux is continuous.
 """
@@ -52,17 +57,21 @@ def subdomains(problem: Problem) -> dict[Domain, list[str]]:
     """Equations that hold in a part of the domain of their unknowns only, by that domain."""
     found: dict[Domain, list[str]] = {}
     for label, equation in problem.equations.items():
-        homes = {field.func.declaration.region for field in (equation.lhs - equation.rhs).atoms(UnknownField)}
+        homes = {
+            field.func.declaration.region
+            for field in (equation.lhs - equation.rhs).atoms(UnknownField)
+        }
         if len(homes) == 1 and equation.region not in homes:
             found.setdefault(homes.pop(), []).append(label)
     return found
 
 
 def merged(problem: Problem) -> Problem | None:
-    """The problem with the equations of subdomains made one; itself where there are none, None where they cannot be.
+    """The problem with the equations of subdomains made one; itself where there are none, None
+    where they cannot be.
 
-    That is where a shape has no inequality, where subdomains state different numbers of equations, or where a condition says what holds
-    between them.
+    That is where a shape has no inequality, where subdomains state different numbers of equations,
+    or where a condition says what holds between them.
     """
     shared = subdomains(problem)
     if not shared:
@@ -70,7 +79,9 @@ def merged(problem: Problem) -> Problem | None:
     if any((each.lhs - each.rhs).atoms(TwoSided) for each in problem.conditions.values()):
         return None
     within = {label for labels in shared.values() for label in labels}
-    equations: dict[str, Equation] = {label: each for label, each in problem.equations.items() if label not in within}
+    equations: dict[str, Equation] = {
+        label: each for label, each in problem.equations.items() if label not in within
+    }
     for domain, labels in shared.items():
         by_region: dict[Domain, list[sp.Expr]] = {}
         for label in labels:
@@ -79,16 +90,23 @@ def merged(problem: Problem) -> Problem | None:
         if len({len(rows) for rows in by_region.values()}) > 1:
             return None
         try:
-            places = [_within(inside(region.shape, domain.coordinates), domain) for region in by_region]
+            places = [
+                _within(inside(region.shape, domain.coordinates), domain) for region in by_region
+            ]
         except NotImplementedError:
             return None
-        rows = [_together(parts, places, domain.coordinates) for parts in zip(*by_region.values(), strict=True)]
+        rows = [
+            _together(parts, places, domain.coordinates)
+            for parts in zip(*by_region.values(), strict=True)
+        ]
         lhs = sp.ImmutableMatrix(rows) if len(rows) > 1 else rows[0]
         equations[labels[0]] = Equation(lhs, lhs * 0, domain, problem.equations[labels[0]].span)
     return problem.revised(equations=equations)
 
 
-def _together(parts: tuple[sp.Expr, ...], places: list[Any], coordinates: tuple[Coordinate, ...]) -> sp.Expr:
+def _together(
+    parts: tuple[sp.Expr, ...], places: list[Any], coordinates: tuple[Coordinate, ...]
+) -> sp.Expr:
     """One equation from those of the parts; the last one holds wherever the others do not."""
     zero = (sp.S.Zero,) * len(coordinates)
     fluxes = [flux(part, coordinates) or zero for part in parts]
@@ -100,26 +118,35 @@ def _together(parts: tuple[sp.Expr, ...], places: list[Any], coordinates: tuple[
         sources.append(sp.expand(carry_out(part) - carry_out(whole)))
 
     def pieces(values: list[sp.Expr]) -> sp.Expr:
-        return _piecewise([sign * value for sign, value in zip(signs, values, strict=True)], conditions)
+        return _piecewise(
+            [sign * value for sign, value in zip(signs, values, strict=True)], conditions
+        )
 
     across = [partial(pieces([each[j] for each in fluxes]), x) for j, x in enumerate(coordinates)]
     return sp.Add(*across, pieces(sources))
 
 
 def _piecewise(values: list[sp.Expr], conditions: list[Any]) -> sp.Expr:
-    """Values by condition, as coefficients of jets where they are affine in them: then what multiplies a derivative can be read off."""
+    """Values by condition, as coefficients of jets where they are affine in them: then what
+    multiplies a derivative can be read off."""
     forms = [jet_form(value) for value in values]
-    jets = sorted(set().union(*(jets_of(form, UnknownField) for form in forms)), key=sp.default_sort_key)
+    jets = sorted(
+        set().union(*(jets_of(form, UnknownField) for form in forms)), key=sp.default_sort_key
+    )
     slopes = [[form.diff(jet) for form in forms] for jet in jets]
     if any(jets_of(slope, UnknownField) for row in slopes for slope in row):
         return sp.Piecewise(*zip(values, conditions, strict=True))
     rest = [form.xreplace(dict.fromkeys(jets, sp.S.Zero)) for form in forms]
-    parts = [jet * sp.Piecewise(*zip(row, conditions, strict=True)) for jet, row in zip(jets, slopes, strict=True)]
+    parts = [
+        jet * sp.Piecewise(*zip(row, conditions, strict=True))
+        for jet, row in zip(jets, slopes, strict=True)
+    ]
     return sympy_form(sp.Add(*parts, sp.Piecewise(*zip(rest, conditions, strict=True))))
 
 
 def _within(condition: Any, domain: Domain) -> Any:
-    """A condition without the comparisons that hold everywhere in a domain, such as those with its own sides."""
+    """A condition without the comparisons that hold everywhere in a domain, such as those with
+    its own sides."""
     if not isinstance(condition, sp.And):
         return condition
     found = points(domain, PROBES, {})
@@ -133,7 +160,8 @@ def _within(condition: Any, domain: Domain) -> Any:
 
 @singledispatch
 def inside(shape: Shape, coordinates: tuple[Coordinate, ...]) -> Any:
-    """The condition that a point lies in a shape. Raises: NotImplementedError for a shape without one."""
+    """The condition that a point lies in a shape. Raises: NotImplementedError for a shape
+    without one."""
     raise NotImplementedError(type(shape).__name__)
 
 
@@ -148,7 +176,10 @@ def _(shape: Interval | Rectangle | Box, coordinates: tuple[Coordinate, ...]) ->
 @inside.register(Disk)
 @inside.register(Ball)
 def _(shape: Disk | Ball, coordinates: tuple[Coordinate, ...]) -> Any:
-    return sp.Lt(sp.Add(*((x - c) ** 2 for x, c in zip(coordinates, shape.center, strict=True))), shape.radius**2)
+    return sp.Lt(
+        sp.Add(*((x - c) ** 2 for x, c in zip(coordinates, shape.center, strict=True))),
+        shape.radius**2,
+    )
 
 
 @inside.register(Ellipse)
@@ -163,7 +194,11 @@ def _(shape: Ellipse | Ellipsoid, coordinates: tuple[Coordinate, ...]) -> Any:
 
 @inside.register
 def _(shape: Extruded, coordinates: tuple[Coordinate, ...]) -> Any:
-    return sp.And(inside(shape.shape, coordinates[:2]), sp.Gt(coordinates[2], 0), sp.Lt(coordinates[2], shape.height))
+    return sp.And(
+        inside(shape.shape, coordinates[:2]),
+        sp.Gt(coordinates[2], 0),
+        sp.Lt(coordinates[2], shape.height),
+    )
 
 
 @inside.register(Moved)
@@ -172,7 +207,9 @@ def _(shape: Extruded, coordinates: tuple[Coordinate, ...]) -> Any:
 def _(shape: Moved | Rotated | Scaled, coordinates: tuple[Coordinate, ...]) -> Any:
     place = placement(shape)
     moved = [(x - by) / place.scale for x, by in zip(coordinates, place.shift, strict=True)]
-    there = [sp.Add(*(place.turn[i][k] * moved[i] for i in range(len(moved)))) for k in range(len(moved))]
+    there = [
+        sp.Add(*(place.turn[i][k] * moved[i] for i in range(len(moved)))) for k in range(len(moved))
+    ]
     return inside(shape.shape, coordinates).xreplace(dict(zip(coordinates, there, strict=True)))
 
 

@@ -19,7 +19,8 @@ from pdespec.symbols import UnknownField
 
 @dataclass(frozen=True)
 class PartialFunction:
-    """A use of a function that is not defined everywhere: what it is called, its argument, and which signs that may take."""
+    """A use of a function that is not defined everywhere: what it is called, its argument, and
+    which signs that may take."""
 
     name: str
     argument: Any
@@ -27,20 +28,31 @@ class PartialFunction:
     negative: bool
 
     def allows(self, bound: sp.Expr, strict: bool) -> bool:
-        """Whether the function is defined on all numbers above `bound` >= 0 (`bound` included unless `strict`)."""
+        """Whether the function is defined on all numbers above `bound` >= 0 (`bound` included
+        unless `strict`)."""
         return self.zero or strict or bound > 0
 
     @property
     def proved(self) -> bool:
-        """Whether the argument is inside the domain by its form and the declarations of its fields."""
+        """Whether the argument is inside the domain by its form and the declarations of its
+        fields."""
         argument = self.argument
-        return bool(argument.is_positive or (self.zero and argument.is_nonnegative) or (self.negative and argument.is_negative))
+        return bool(
+            argument.is_positive
+            or (self.zero and argument.is_nonnegative)
+            or (self.negative and argument.is_negative)
+        )
 
 
 @rule("V03")
 def functions_stay_in_their_domain(analysis: Analysis) -> Iterator[Diagnostic]:
-    """log, roots and divisions of unknowns have arguments that are provably, or required to be, inside their domain."""
-    required = [quantity for each in analysis.problem.requirements if (quantity := _positive_quantity(each)) is not None]
+    """log, roots and divisions of unknowns have arguments that are provably, or required to be,
+    inside their domain."""
+    required = [
+        quantity
+        for each in analysis.problem.requirements
+        if (quantity := _positive_quantity(each)) is not None
+    ]
     seen: set[Any] = set()
     for row in (*analysis.stated, *analysis.conditions, *analysis.densities):
         for use, chosen in _partial_functions(row.form):
@@ -53,17 +65,29 @@ def functions_stay_in_their_domain(analysis: Analysis) -> Iterator[Diagnostic]:
             hint = f"add `require {name[1:-1]} {sign} 0 in {region}`"
             hint += f", or declare `{use.argument} > 0`" if use.argument.is_Symbol else ""
             message = f"{use.name} of {name}, which may leave its domain"
-            yield row.report("V03", message, hint, "a network passes through values that the solution never takes", "warning")
+            yield row.report(
+                "V03",
+                message,
+                hint,
+                "a network passes through values that the solution never takes",
+                "warning",
+            )
 
 
 @rule("V03")
 def numbers_are_real(analysis: Analysis) -> Iterator[Diagnostic]:
     """Numbers such as (-8)^(1/3), which SymPy takes for the complex root that it is."""
     for row in (*analysis.stated, *analysis.conditions, *analysis.densities):
-        found = sorted({each for each in _numbers(row.form) if not _is_real(each)}, key=sp.default_sort_key)
+        found = sorted(
+            {each for each in _numbers(row.form) if not _is_real(each)}, key=sp.default_sort_key
+        )
         for number in found[:1]:
             message = f"{short(number)} is no real number"
-            yield row.report("V03", message, "a root of a negative number is complex: write -8^(1/3) for the real root of -8")
+            yield row.report(
+                "V03",
+                message,
+                "a root of a negative number is complex: write -8^(1/3) for the real root of -8",
+            )
 
 
 def _numbers(form: Any) -> Iterator[Any]:
@@ -87,7 +111,8 @@ Bounds = list[tuple[Any, bool]]  # expressions that are positive (strictly or no
 
 
 def _partial_functions(form: Any) -> Iterator[tuple[PartialFunction, Bounds]]:
-    """Every function of unknowns in an expression that is not defined everywhere, with what the branch it stands in makes positive."""
+    """Every function of unknowns in an expression that is not defined everywhere, with what the
+    branch it stands in makes positive."""
     for branch, chosen in branches(form, []):
         for node in sorted(branch.atoms(sp.Pow, sp.log), key=sp.default_sort_key):
             argument = node.args[0]
@@ -96,7 +121,12 @@ def _partial_functions(form: Any) -> Iterator[tuple[PartialFunction, Bounds]]:
             if isinstance(node, sp.log):
                 yield PartialFunction("log", argument, zero=False, negative=False), chosen
             elif not node.exp.is_integer:
-                yield PartialFunction("a root", argument, zero=bool(node.exp.is_nonnegative), negative=False), chosen
+                yield (
+                    PartialFunction(
+                        "a root", argument, zero=bool(node.exp.is_nonnegative), negative=False
+                    ),
+                    chosen,
+                )
             elif not node.exp.is_nonnegative:
                 yield PartialFunction("a division", argument, zero=False, negative=True), chosen
 
@@ -121,14 +151,22 @@ def _outermost(form: Any) -> set[Any]:
 def _bounds(condition: Any) -> Bounds:
     """What a condition makes positive."""
     parts = sp.And.make_args(condition)
-    return [(each.gts - each.lts, isinstance(each, (sp.Gt, sp.Lt))) for each in parts if isinstance(each, (sp.Gt, sp.Ge, sp.Lt, sp.Le))]
+    return [
+        (each.gts - each.lts, isinstance(each, (sp.Gt, sp.Lt)))
+        for each in parts
+        if isinstance(each, (sp.Gt, sp.Ge, sp.Lt, sp.Le))
+    ]
 
 
 def _positive_quantity(requirement: Any) -> tuple[Any, bool] | None:
     """The expression that a requirement makes positive (strictly or not)."""
     if not isinstance(requirement, Requirement):
         return None
-    difference = requirement.lhs - requirement.rhs if requirement.op in (">", ">=") else requirement.rhs - requirement.lhs
+    difference = (
+        requirement.lhs - requirement.rhs
+        if requirement.op in (">", ">=")
+        else requirement.rhs - requirement.lhs
+    )
     try:
         return jet_form(difference), requirement.op in (">", "<")
     except ProblemError:
@@ -136,7 +174,8 @@ def _positive_quantity(requirement: Any) -> tuple[Any, bool] | None:
 
 
 def _proved(use: PartialFunction, required: list[tuple[Any, bool]]) -> bool:
-    """Whether a use is safe by its form, by declarations, or by a requirement on its argument or on a part of it."""
+    """Whether a use is safe by its form, by declarations, or by a requirement on its argument or
+    on a part of it."""
     for quantity, strict in required:
         for argument in (use.argument, -use.argument) if use.negative else (use.argument,):
             bound = implied_lower_bound(argument, quantity)

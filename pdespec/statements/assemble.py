@@ -1,4 +1,5 @@
-"""From statements to the parts of a problem: everything collected, declarations found, names checked."""
+"""From statements to the parts of a problem: everything collected, declarations found, names
+checked."""
 
 from __future__ import annotations
 
@@ -44,8 +45,11 @@ class Collector:
     def __init__(self) -> None:
         self.diagnostics: list[Diagnostic] = []
 
-    def attempt(self, action: Callable[..., Any], *arguments: Any, label: str = "", span: Span | None = None) -> Any:
-        """The result of the action, or None when it failed with diagnostics, which are kept with their place."""
+    def attempt(
+        self, action: Callable[..., Any], *arguments: Any, label: str = "", span: Span | None = None
+    ) -> Any:
+        """The result of the action, or None when it failed with diagnostics, which are kept with
+        their place."""
         try:
             return action(*arguments)
         except ProblemError as error:
@@ -111,7 +115,8 @@ def assemble(
     return {"name": name, **found.tables(), **stated, "references": references}
 
 
-# --------------------------------------------------------------------------------------------------------------------- statements
+# --------------------------------------------------------------------------------------------------
+# statements
 
 
 def _named(given: Any) -> Iterator[tuple[str | None, Any]]:
@@ -129,15 +134,24 @@ def _check_labels(stated: Mapping[str, Any], collector: Collector) -> None:
     for label in stated["equations"]:
         if label in stated["conditions"]:
             message = f"an equation and a condition are both labeled `{label}`"
-            collector.diagnostics.append(Diagnostic("S05", message, "give one of them another label", label=label))
+            collector.diagnostics.append(
+                Diagnostic("S05", message, "give one of them another label", label=label)
+            )
 
 
 def _spread(given: Any) -> list[tuple[str | None, Any, Stated | None]]:
-    """The statements with `inside`, `on` and `at` taken apart: (label or None, equation, where it was stated)."""
+    """The statements with `inside`, `on` and `at` taken apart: (label or None, equation, where
+    it was stated)."""
     result = []
     for label, each in _named(given):
-        if label is not None and not (isinstance(label, str) and label and label.isprintable() and '"' not in label):
-            raise fail("S03", f"{label!r} is no label", "labels are text without quotes and control characters: {'momentum': ..}")
+        if label is not None and not (
+            isinstance(label, str) and label and label.isprintable() and '"' not in label
+        ):
+            raise fail(
+                "S03",
+                f"{label!r} is no label",
+                "labels are text without quotes and control characters: {'momentum': ..}",
+            )
         stated = each if isinstance(each, Stated) else None
         for count, equation in enumerate(stated.equations if stated is not None else (each,)):
             result.append((f"{label}{count + 1}" if label and count else label, equation, stated))
@@ -148,7 +162,9 @@ def _equations(given: Any, collector: Collector) -> Table:
     result: dict[str, Equation] = {}
     for label, each, stated in collector.attempt(_spread, given, label="equations") or ():
         label = label or free_label("eq", result)
-        equation = collector.attempt(to_equation, each, stated, label=label, span=getattr(each, "span", None))
+        equation = collector.attempt(
+            to_equation, each, stated, label=label, span=getattr(each, "span", None)
+        )
         if equation is not None:
             collector.attempt(_enter, label, equation, result)
     return Table(result)
@@ -157,21 +173,39 @@ def _equations(given: Any, collector: Collector) -> Table:
 def _conditions(given: Any, collector: Collector) -> Table:
     result: dict[str, Condition] = {}
     for label, each, stated in collector.attempt(_spread, given, label="conditions") or ():
-        condition = collector.attempt(to_condition, each, stated, label=label or "conditions", span=getattr(each, "span", None))
+        condition = collector.attempt(
+            to_condition,
+            each,
+            stated,
+            label=label or "conditions",
+            span=getattr(each, "span", None),
+        )
         if condition is not None:
-            collector.attempt(_enter, label or condition_label(condition, result), condition, result)
+            collector.attempt(
+                _enter, label or condition_label(condition, result), condition, result
+            )
     return Table(result)
 
 
 def _enter(label: str, statement: Any, result: dict[str, Any]) -> None:
     if label in result:
-        raise fail("S05", f"two statements are labeled `{label}`", "give one of them another label", label=label)
+        raise fail(
+            "S05",
+            f"two statements are labeled `{label}`",
+            "give one of them another label",
+            label=label,
+        )
     result[label] = statement
 
 
 def _functionals(minimize: Any, stationary: Any, collector: Collector) -> tuple[Functional, ...]:
-    given = [("minimize", each) for each in _listed(minimize)] + [("stationary", each) for each in _listed(stationary)]
-    found = [collector.attempt(to_functional, kind, each, label=kind, span=getattr(each, "span", None)) for kind, each in given]
+    given = [("minimize", each) for each in _listed(minimize)] + [
+        ("stationary", each) for each in _listed(stationary)
+    ]
+    found = [
+        collector.attempt(to_functional, kind, each, label=kind, span=getattr(each, "span", None))
+        for kind, each in given
+    ]
     return tuple(functional for functional in found if functional is not None)
 
 
@@ -180,13 +214,21 @@ def _listed(given: Any) -> list[Any]:
     return given if isinstance(given, list) else [] if given is None else [given]
 
 
-def _requirements(given: Any, collector: Collector) -> tuple[Requirement | IntegralRequirement, ...]:
-    found = [collector.attempt(to_requirement, each, label="require", span=getattr(each, "span", None)) for _, each in _named(given)]
+def _requirements(
+    given: Any, collector: Collector
+) -> tuple[Requirement | IntegralRequirement, ...]:
+    found = [
+        collector.attempt(to_requirement, each, label="require", span=getattr(each, "span", None))
+        for _, each in _named(given)
+    ]
     return tuple(requirement for requirement in found if requirement is not None)
 
 
 def _outputs(given: Any, collector: Collector) -> Table:
-    found = [collector.attempt(to_output, label, each, label=label or "output") for label, each in _named(given)]
+    found = [
+        collector.attempt(to_output, label, each, label=label or "output")
+        for label, each in _named(given)
+    ]
     return Table((output.name, output) for output in found if output is not None)
 
 
@@ -197,16 +239,20 @@ def _data(given: Any, collector: Collector) -> tuple[Data, ...]:
 
 def _references(given: Mapping[Any, Any], known: Mapping[str, Any], collector: Collector) -> Table:
     """The known solutions, given by unknown or by its name."""
-    pairs = ((known.get(key) if isinstance(key, str) else key, value) for key, value in given.items())
+    pairs = (
+        (known.get(key) if isinstance(key, str) else key, value) for key, value in given.items()
+    )
     found = [collector.attempt(to_reference, *pair, label="reference") for pair in pairs]
     return Table(pair for pair in found if pair is not None)
 
 
-# ------------------------------------------------------------------------------------------------------------------- declarations
+# --------------------------------------------------------------------------------------------------
+# declarations
 
 
 def _walk(stated: Mapping[str, Any]) -> Iterator[tuple[Any, tuple[Region, ...]]]:
-    """Every expression of the statements with the regions it is stated on, in order of appearance."""
+    """Every expression of the statements with the regions it is stated on, in order of
+    appearance."""
     for equation in stated["equations"].values():
         yield equation.lhs, (equation.region,)
         yield equation.rhs, ()
@@ -255,17 +301,34 @@ class _Declared:
         if isinstance(symbol, Coordinate):
             frame = symbol.coordinates
             if self.coordinates and frame != self.coordinates:
-                names = " and ".join(", ".join(each.name for each in given) for given in (self.coordinates, frame))
-                self.report("T06", f"coordinates of two spaces meet in one problem: {names}", 'write x, y = space("x y") once')
+                names = " and ".join(
+                    ", ".join(each.name for each in given) for given in (self.coordinates, frame)
+                )
+                self.report(
+                    "T06",
+                    f"coordinates of two spaces meet in one problem: {names}",
+                    'write x, y = space("x y") once',
+                )
             self.coordinates = self.coordinates or frame
         elif isinstance(symbol, Time):
             if self.time is not None and symbol != self.time:
-                self.report("S05", f"two times: {self.time} on [{self.time.start}, {self.time.end}] and {symbol}", "declare time once")
+                self.report(
+                    "S05",
+                    f"two times: {self.time} on [{self.time.start}, {self.time.end}] and {symbol}",
+                    "declare time once",
+                )
             self.time = self.time or symbol
         elif isinstance(symbol, Scalar):
             self.add_declaration(symbol.declaration)
-        elif isinstance(symbol, sp.Symbol) and not isinstance(symbol, Jet) and not hasattr(symbol, "region"):
-            hint = f'declare it: {symbol} = const("{symbol}", 1), param("{symbol}", uniform(0, 1)) or a coordinate'
+        elif (
+            isinstance(symbol, sp.Symbol)
+            and not isinstance(symbol, Jet)
+            and not hasattr(symbol, "region")
+        ):
+            hint = (
+                f'declare it: {symbol} = const("{symbol}", 1), param("{symbol}", uniform(0, 1)) or'
+                " a coordinate"
+            )
             self.report("S01", f"`{symbol}` is a plain SymPy symbol, not declared", hint)
 
     def add_declaration(self, declaration: Unknown | Input | Param) -> None:
@@ -303,8 +366,16 @@ class _Declared:
             return True
         if self.named[name] != value:
             kinds = " and ".join(_kind(each) for each in (self.named[name], value))
-            example = f' with name=".." in {type(value).__name__.lower()}(..)' if isinstance(value, (Domain, Boundary)) else ""
-            self.report("S05", f"`{name}` names two things: {kinds}", f"give one of them another name{example}")
+            example = (
+                f' with name=".." in {type(value).__name__.lower()}(..)'
+                if isinstance(value, (Domain, Boundary))
+                else ""
+            )
+            self.report(
+                "S05",
+                f"`{name}` names two things: {kinds}",
+                f"give one of them another name{example}",
+            )
         return False
 
     def report(self, code: str, message: str, hint: str) -> None:
@@ -312,8 +383,12 @@ class _Declared:
 
     def tables(self) -> dict[str, Any]:
         def of(of_type: type, kind: str | None = None) -> Table:
-            items = ((name, value) for name, value in self.named.items() if isinstance(value, of_type))
-            return Table((name, value) for name, value in items if kind is None or value.kind == kind)
+            items = (
+                (name, value) for name, value in self.named.items() if isinstance(value, of_type)
+            )
+            return Table(
+                (name, value) for name, value in items if kind is None or value.kind == kind
+            )
 
         return {
             "coordinates": self.coordinates,
@@ -331,4 +406,6 @@ class _Declared:
 def _kind(value: Any) -> str:
     if isinstance(value, Param):
         return f"a {value.kind}"
-    return {Domain: "a domain", Boundary: "a boundary", Unknown: "an unknown", Input: "an input"}[type(value)]
+    return {Domain: "a domain", Boundary: "a boundary", Unknown: "an unknown", Input: "an input"}[
+        type(value)
+    ]

@@ -1,4 +1,5 @@
-"""The pieces a boundary is made of, symbolically: enough to prove that conditions cover a boundary and do not overlap."""
+"""The pieces a boundary is made of, symbolically: enough to prove that conditions cover a
+boundary and do not overlap."""
 
 from __future__ import annotations
 
@@ -39,9 +40,10 @@ OTHER = ""  # what is in no group that is spoken of
 
 @dataclass(frozen=True)
 class Part:
-    """One piece: the straight part of the boundary of `shape` where `coordinate` equals `value`, or all of it that is no such part; of
-    that, where expressions of position have the given `signs` (true: positive). Of a mesh file, a `group`, or what is in none of those that
-    are spoken of."""
+    """One piece: the straight part of the boundary of `shape` where `coordinate` equals `value`, or
+    all of it that is no such part; of that, where expressions of position have the given `signs`
+    (true: positive). Of a mesh file, a `group`, or what is in none of those that are spoken of.
+    """
 
     shape: Shape
     coordinate: str | None = None
@@ -81,8 +83,10 @@ def _described(shape: Shape) -> str:
 
 
 def domain_parts(domain: Domain, among: Iterable[Boundary] = ()) -> tuple[Part, ...]:
-    """All pieces of the boundary of a domain; glued sides are none, and an axis or centre lies inside the body. Pieces of which some of the
-    boundaries `among` take a part are divided along the inequalities of these."""
+    """All pieces of the boundary of a domain; glued sides are none, and an axis or centre lies
+    inside the body. Pieces of which some of the boundaries `among` take a part are divided along
+    the inequalities of these.
+    """
     return tuple(piece for piece in _pieces(domain, among) if not on_axis(piece, domain))
 
 
@@ -96,15 +100,21 @@ def _pieces(domain: Domain, among: Iterable[Boundary]) -> tuple[Part, ...]:
     pieces = _parts(domain.shape, tuple(coordinate.name for coordinate in domain.coordinates))
     if meshes(domain.shape):  # groups count as disjoint: what stands in the file is not known here
         groups = dict.fromkeys(name for region in among for name in _groups(region))
-        pieces = tuple(replace(piece, group=name) for piece in pieces for name in (*groups, OTHER)) if groups else pieces
+        pieces = (
+            tuple(replace(piece, group=name) for piece in pieces for name in (*groups, OTHER))
+            if groups
+            else pieces
+        )
     whole = [piece for piece in pieces if piece.coordinate not in domain.periodic]
     levels = tuple(dict.fromkeys(level for region in among for level, _ in _levels(region)))
     return tuple(cell for piece in whole for cell in _cells(piece, levels, domain))
 
 
 def parts(region: Region, among: Iterable[Boundary] | None = None) -> tuple[Part, ...]:
-    """The pieces of a declared boundary (of a domain: of all of its boundary), in the order of `domain_parts`; pieces of two boundaries
-    compare where both are divided along the same boundaries `among`, of themselves along their own inequalities."""
+    """The pieces of a declared boundary (of a domain: of all of its boundary), in the order of
+    `domain_parts`; pieces of two boundaries compare where both are divided along the same
+    boundaries `among`, of themselves along their own inequalities.
+    """
     if isinstance(region, Domain):
         return domain_parts(region, among or ())
     if region.kind in ("level", "interface"):  # inside of a domain: no piece of its boundary
@@ -117,7 +127,8 @@ def parts(region: Region, among: Iterable[Boundary] | None = None) -> tuple[Part
 
 
 def _levels(region: Boundary) -> Iterator[tuple[sp.Expr, bool]]:
-    """The expressions whose signs the inequalities of a boundary, and of those it leaves out, are about; whether they are positive."""
+    """The expressions whose signs the inequalities of a boundary, and of those it leaves out,
+    are about; whether they are positive."""
     for each in region.where:
         yield _level(each.gts - each.lts, region.domain)
     for other in region.others:
@@ -133,7 +144,8 @@ def _groups(region: Boundary) -> Iterator[str]:
 
 
 def _level(expression: sp.Expr, domain: Domain) -> tuple[sp.Expr, bool]:
-    """An expression with its sign and scale taken out, so that `x < 1` and `2*x > 2` are about one level."""
+    """An expression with its sign and scale taken out, so that `x < 1` and `2*x > 2` are about
+    one level."""
     level = sp.expand(expression)
     for coordinate in domain.coordinates:
         factor = level.coeff(coordinate, 1)
@@ -147,7 +159,11 @@ def _cells(piece: Part, levels: tuple[sp.Expr, ...], domain: Domain) -> list[Par
     """The parts into which levels divide a piece; those that are provably empty are left out."""
     cells = [piece]
     for level in levels:
-        cells = [replace(cell, signs=(*cell.signs, (level, up))) for cell in cells for up in (True, False)]
+        cells = [
+            replace(cell, signs=(*cell.signs, (level, up)))
+            for cell in cells
+            for up in (True, False)
+        ]
         cells = [cell for cell in cells if not _empty(cell, domain)]
     return cells
 
@@ -157,10 +173,18 @@ def _empty(cell: Part, domain: Domain) -> bool:
 
 
 def _gaps(cell: Part, domain: Domain) -> Iterator[sp.Expr]:
-    """For levels that differ by a number along one function of position: how far its upper bounds lie above its lower ones."""
+    """For levels that differ by a number along one function of position: how far its upper
+    bounds lie above its lower ones."""
     bounds: dict[sp.Expr, tuple[list[sp.Expr], list[sp.Expr]]] = {}
     for level, up in cell.signs:
-        varying = sum((term for term in sp.Add.make_args(level) if term.free_symbols & set(domain.coordinates)), sp.S.Zero)
+        varying = sum(
+            (
+                term
+                for term in sp.Add.make_args(level)
+                if term.free_symbols & set(domain.coordinates)
+            ),
+            sp.S.Zero,
+        )
         bounds.setdefault(varying, ([], []))[0 if up else 1].append(varying - level)
     for i, coordinate in enumerate(domain.coordinates):
         if coordinate not in bounds:
@@ -177,8 +201,9 @@ def _gaps(cell: Part, domain: Domain) -> Iterator[sp.Expr]:
 
 
 def certain(cell: Part, domain: Domain) -> bool:
-    """Whether a part of a piece is provably there, as far as its inequalities bound the same functions of position. What inequalities or
-    groups leave of a mesh file stands in the file."""
+    """Whether a part of a piece is provably there, as far as its inequalities bound the same
+    functions of position. What inequalities or groups leave of a mesh file stands in the file.
+    """
     if meshes(domain.shape):
         return not cell.signs and cell.group != OTHER
     return all(gap.is_positive for gap in _gaps(cell, domain))
@@ -194,9 +219,15 @@ def _base(boundary: Boundary, everything: tuple[Part, ...]) -> set[Part]:
     shape = boundary.domain.shape
     names = tuple(coordinate.name for coordinate in boundary.coordinates)
     if boundary.kind == "side":
-        return {piece for piece in everything if piece.coordinate == boundary.coordinate and _same(piece.value, boundary.value)}
+        return {
+            piece
+            for piece in everything
+            if piece.coordinate == boundary.coordinate and _same(piece.value, boundary.value)
+        }
     if boundary.kind == "rest":
-        return set(everything).difference(*(_chosen(other, everything) for other in boundary.others))
+        return set(everything).difference(
+            *(_chosen(other, everything) for other in boundary.others)
+        )
     if boundary.kind == "group":
         return {piece for piece in everything if piece.group == boundary.group}
     holes = set(_holes(shape, names))
@@ -227,13 +258,16 @@ def _named(faces: Iterable[Face], names: tuple[str, ...]) -> tuple[Part, ...]:
     found = []
     for face in faces:
         place = face.plane.axis if face.plane is not None else None
-        found.append(Part(face.shape) if place is None else Part(face.shape, names[place[0]], place[1]))
+        found.append(
+            Part(face.shape) if place is None else Part(face.shape, names[place[0]], place[1])
+        )
     return tuple(dict.fromkeys(found))
 
 
 @dataclass(frozen=True)
 class Face:
-    """A piece of a boundary: the shape it belongs to, the plane it lies in if it is straight, and whether it bounds a hole."""
+    """A piece of a boundary: the shape it belongs to, the plane it lies in if it is straight,
+    and whether it bounds a hole."""
 
     shape: Shape
     plane: Plane | None = None
@@ -265,9 +299,20 @@ def _(shape: Polygon) -> Faces:
 @_faces.register
 def _(shape: Extruded) -> Faces:
     walls = (
-        Face(shape, face.plane and Plane((*face.plane.normal, sp.S.Zero), face.plane.offset), face.hole) for face in _faces(shape.shape)
+        Face(
+            shape,
+            face.plane and Plane((*face.plane.normal, sp.S.Zero), face.plane.offset),
+            face.hole,
+        )
+        for face in _faces(shape.shape)
     )
-    return (*walls, *(Face(shape, Plane((sp.S.Zero, sp.S.Zero, sp.S.One), value)) for value in (sp.S.Zero, shape.height)))
+    return (
+        *walls,
+        *(
+            Face(shape, Plane((sp.S.Zero, sp.S.Zero, sp.S.One), value))
+            for value in (sp.S.Zero, shape.height)
+        ),
+    )
 
 
 @_faces.register(Moved)
@@ -276,8 +321,12 @@ def _(shape: Extruded) -> Faces:
 @_faces.register(Cylinder)
 def _(shape: Moved | Rotated | Scaled | Cylinder) -> Faces:
     place = placement(shape)
-    inner = Extruded(Disk(shape.radius), shape.height) if isinstance(shape, Cylinder) else shape.shape
-    return tuple(Face(shape, face.plane and place.plane(face.plane), face.hole) for face in _faces(inner))
+    inner = (
+        Extruded(Disk(shape.radius), shape.height) if isinstance(shape, Cylinder) else shape.shape
+    )
+    return tuple(
+        Face(shape, face.plane and place.plane(face.plane), face.hole) for face in _faces(inner)
+    )
 
 
 @_faces.register

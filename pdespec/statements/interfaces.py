@@ -1,14 +1,17 @@
 """Where the coefficients of a problem jump, and what its equations say there.
 
-An equation in divergence form, `sum_j d_j F_j + rest = 0`, holds across a surface on which a coefficient jumps as well. Pointwise residuals
-on both sides do not see that surface: what they leave out is the jump condition
+An equation in divergence form, `sum_j d_j F_j + rest = 0`, holds across a surface on which a
+coefficient jumps as well. Pointwise residuals on both sides do not see that surface: what they
+leave out is the jump condition
 
     (F on the side the normal points to - F on the other side) . n = 0,
 
-the flux is continuous. It is derived here as conditions, as natural conditions are from an energy. For `div(k*grad(u))` with k = 1.38
-below and 400 above it is all that tells the solution from a field with one slope everywhere.
+the flux is continuous. It is derived here as conditions, as natural conditions are from an energy.
+For `div(k*grad(u))` with k = 1.38 below and 400 above it is all that tells the solution from a
+field with one slope everywhere.
 
-Source: the distributional derivative of a piecewise smooth function (Gelfand and Shilov, Generalized Functions I, 1.3).
+Source: the distributional derivative of a piecewise smooth function (Gelfand and Shilov,
+Generalized Functions I, 1.3).
 """
 
 from __future__ import annotations
@@ -34,29 +37,35 @@ if TYPE_CHECKING:
     from pdespec.statements.problem import Problem
 
 
-# ------------------------------------------------------------------------------------------------------------------ level sets
+# --------------------------------------------------------------------------------------------------
+# level sets
 
 
 def levels(expression: Any) -> tuple[sp.Expr, ...]:
-    """Expressions of position that vanish where a term jumps. Thresholds of parameters or time alone are no places."""
+    """Expressions of position that vanish where a term jumps. Thresholds of parameters or time
+    alone are no places."""
     found = dict.fromkeys(normalised(sympy_form(level)) for level in surfaces(jet_form(expression)))
     places = [level for level in found if level.atoms(Coordinate, InputField, UnknownField)]
     return tuple(sorted(places, key=sp.default_sort_key))
 
 
 def normalised(level: sp.Expr) -> sp.Expr:
-    """One form for `y - 1`, `1 - y` and `2*y - 2`: expanded, without a numerical factor, its last term positive."""
+    """One form for `y - 1`, `1 - y` and `2*y - 2`: expanded, without a numerical factor, its
+    last term positive."""
     _, primitive = sp.expand(level).as_content_primitive()
     return -primitive if primitive.could_extract_minus_sign() else primitive
 
 
-# ---------------------------------------------------------------------------------------------------------------------- fluxes
+# --------------------------------------------------------------------------------------------------
+# fluxes
 
 
 def flux(residual: Any, coordinates: tuple[Coordinate, ...]) -> tuple[sp.Expr, ...] | None:
-    """F of one scalar equation `sum_j d_j F_j + rest`, its derivatives as they were written; None where it has none.
+    """F of one scalar equation `sum_j d_j F_j + rest`, its derivatives as they were written; None
+    where it has none.
 
-    A factor in front of a derivative that does not jump itself is drawn inside, up to terms without derivatives of jumps.
+    A factor in front of a derivative that does not jump itself is drawn inside, up to terms without
+    derivatives of jumps.
     """
     total = [sp.S.Zero] * len(coordinates)
 
@@ -87,26 +96,36 @@ def _without(term: sp.Derivative, variable: sp.Symbol) -> sp.Expr:
 
 def order(expression: Any, coordinates: tuple[Coordinate, ...]) -> int:
     """The highest number of space derivatives on an unknown."""
-    return max((sum(jet.over(coordinates)) for jet in jets_of(jet_form(expression), UnknownField)), default=0)
+    return max(
+        (sum(jet.over(coordinates)) for jet in jets_of(jet_form(expression), UnknownField)),
+        default=0,
+    )
 
 
-# ------------------------------------------------------------------------------------------------------------------ conditions
+# --------------------------------------------------------------------------------------------------
+# conditions
 
 
 @lru_cache(maxsize=64)
 def flux_conditions(problem: Problem) -> Mapping[str, Condition]:
-    """The flux of every equation on every interface where nothing stated says what it does there: `LABEL.flux`.
+    """The flux of every equation on every interface where nothing stated says what it does there:
+    `LABEL.flux`.
 
-    Interfaces are level sets on which a coefficient inside a divergence jumps, and what subdomains with equations of their own share.
+    Interfaces are level sets on which a coefficient inside a divergence jumps, and what subdomains
+    with equations of their own share.
     """
     found: dict[str, Condition] = {}
     held = {normalised(each.value) for each in supports(problem)}
     for region, sides in _interfaces(problem):
-        if _stated(problem, region) or (region.kind == "level" and normalised(region.value) in held):
+        if _stated(problem, region) or (
+            region.kind == "level" and normalised(region.value) in held
+        ):
             continue
         n = [Normal(x) for x in problem.coordinates]
         for label, plus, minus in sides:
-            rows = [_across(p, n, Plus) - _across(m, n, Minus) for p, m in zip(plus, minus, strict=True)]
+            rows = [
+                _across(p, n, Plus) - _across(m, n, Minus) for p, m in zip(plus, minus, strict=True)
+            ]
             kept = [row for row in rows if row != 0]
             if kept:
                 lhs = sp.ImmutableMatrix(kept) if len(kept) > 1 else kept[0]
@@ -115,26 +134,50 @@ def flux_conditions(problem: Problem) -> Mapping[str, Condition]:
 
 
 def interfaces(problem: Problem) -> tuple[Boundary, ...]:
-    """Every surface across which the solution may have a jump of its gradient, or of its value where a condition says so."""
+    """Every surface across which the solution may have a jump of its gradient, or of its value
+    where a condition says so."""
     found = [region for region, _ in _interfaces(problem)]
-    found += [condition.region for condition in problem.conditions.values() if _two_sided(condition)]
+    found += [
+        condition.region for condition in problem.conditions.values() if _two_sided(condition)
+    ]
     found += supports(problem)
     return tuple(dict.fromkeys(each for each in found if isinstance(each, Boundary)))
 
 
 def supports(problem: Problem) -> list[Boundary]:
-    """Points inside of intervals where a condition holds a value at all times and the equations are of second order: what holds a string
-    there bends it."""
+    """Points inside of intervals where a condition holds a value at all times and the equations are
+    of second order: what holds a string there bends it.
+    """
     densities = [density for functional in problem.functionals for density, _ in functional.terms]
-    stated = [(row, 1) for equation in problem.equations.values() for row in entries(equation.lhs - equation.rhs)]
-    stated += [(density, 2) for density in densities]  # an energy of first derivatives makes an equation of second
+    stated = [
+        (row, 1)
+        for equation in problem.equations.values()
+        for row in entries(equation.lhs - equation.rhs)
+    ]
+    # an energy of first derivatives makes an equation of second
+    stated += [(density, 2) for density in densities]
     found = []
     for condition in problem.conditions.values():
         rows = entries(condition.lhs - condition.rhs)
-        if condition.kind != "point" or condition.at is not None or len(condition.place) != 1 or any(_slopes(rows, problem)):
+        if (
+            condition.kind != "point"
+            or condition.at is not None
+            or len(condition.place) != 1
+            or any(_slopes(rows, problem))
+        ):
             continue
         held = {field for row in rows for field in row.atoms(UnknownField)}
-        if max((times * order(row, problem.coordinates) for row, times in stated if row.atoms(UnknownField) & held), default=0) == 2:
+        if (
+            max(
+                (
+                    times * order(row, problem.coordinates)
+                    for row, times in stated
+                    if row.atoms(UnknownField) & held
+                ),
+                default=0,
+            )
+            == 2
+        ):
             found.append(point_level(condition))
     return found
 
@@ -150,49 +193,82 @@ def point_level(condition: Condition) -> Boundary:
 
 
 def torn(problem: Problem, region: Boundary) -> bool:
-    """Whether a value itself may jump across an interface: a condition there holds the jump of one, other than `jump(u) = 0`."""
+    """Whether a value itself may jump across an interface: a condition there holds the jump of
+    one, other than `jump(u) = 0`."""
     for condition in problem.conditions.values():
         if condition.region != region:
             continue
         for row in entries(condition.lhs - condition.rhs):
-            valued = [node for node in row.atoms(TwoSided) if order(node.args[0], region.coordinates) == 0]
+            valued = [
+                node for node in row.atoms(TwoSided) if order(node.args[0], region.coordinates) == 0
+            ]
             if valued and not (len(sp.Add.make_args(row)) == 1 and isinstance(row, TwoSided)):
                 return True
     return False
 
 
 def moving(problem: Problem) -> tuple[tuple[str, sp.Expr], ...]:
-    """Jumps inside a divergence whose place changes in time while what is differentiated in time jumps too."""
+    """Jumps inside a divergence whose place changes in time while what is differentiated in time
+    jumps too."""
     found = []
     for label, equation in problem.equations.items():
         for row in entries(equation.lhs - equation.rhs):
             across = flux(row, problem.coordinates) or ()
-            found += [(label, level) for level in levels(sp.Add(*across)) if level.atoms(Time) and _stored(row, problem)]
+            found += [
+                (label, level)
+                for level in levels(sp.Add(*across))
+                if level.atoms(Time) and _stored(row, problem)
+            ]
     return tuple(dict.fromkeys(found))
 
 
 def _stored(row: Any, problem: Problem) -> bool:
     """Whether what is differentiated in time jumps."""
-    return any(problem.time in node.variables and levels(node.expr) for node in row.atoms(sp.Derivative))
+    return any(
+        problem.time in node.variables and levels(node.expr) for node in row.atoms(sp.Derivative)
+    )
 
 
-Sides = list[tuple[str, list[tuple[sp.Expr, ...]], list[tuple[sp.Expr, ...]]]]  # label, fluxes on the plus and on the minus side, by row
+# label, fluxes on the plus and on the minus side, by row
+Sides = list[tuple[str, list[tuple[sp.Expr, ...]], list[tuple[sp.Expr, ...]]]]
 
 
 @lru_cache(maxsize=64)
 def _interfaces(problem: Problem) -> tuple[tuple[Boundary, Sides], ...]:
-    fluxes = {label: rows for label, each in problem.equations.items() if (rows := _fluxes(each, problem.coordinates))}
+    fluxes = {
+        label: rows
+        for label, each in problem.equations.items()
+        if (rows := _fluxes(each, problem.coordinates))
+    }
     found: list[tuple[Boundary, Sides]] = []
     regions = dict.fromkeys(equation.region for equation in problem.equations.values())
-    for region in [*regions, *(r for f in problem.functionals for _, r in f.terms if isinstance(r, Domain) and r not in regions)]:
-        own = {label: rows for label, rows in fluxes.items() if problem.equations[label].region == region}
+    for region in [
+        *regions,
+        *(
+            r
+            for f in problem.functionals
+            for _, r in f.terms
+            if isinstance(r, Domain) and r not in regions
+        ),
+    ]:
+        own = {
+            label: rows
+            for label, rows in fluxes.items()
+            if problem.equations[label].region == region
+        }
         places = [level for rows in own.values() for row in rows for level in levels(sp.Add(*row))]
         places += [
-            level for f in problem.functionals for d, r in f.terms if r == region for level in _energy_levels(d, problem.coordinates)
+            level
+            for f in problem.functionals
+            for d, r in f.terms
+            if r == region
+            for level in _energy_levels(d, problem.coordinates)
         ]
         for level in dict.fromkeys(places):
             if not level.atoms(UnknownField):
-                found.append((interface(region, level), [(label, rows, rows) for label, rows in own.items()]))
+                found.append(
+                    (interface(region, level), [(label, rows, rows) for label, rows in own.items()])
+                )
     return (*found, *_between(problem, fluxes))
 
 
@@ -203,9 +279,18 @@ def _between(problem: Problem, fluxes: Mapping[str, list]) -> Iterator[tuple[Bou
     for k, first in enumerate(labels):
         for second in labels[k + 1 :]:
             a, b = problem.equations[first], problem.equations[second]
-            if a.region != b.region and _unknowns(a) & _unknowns(b) and len(fluxes[first]) == len(fluxes[second]):
-                plus = [same_sign(p, m, problem.coordinates) for p, m in zip(fluxes[second], fluxes[first], strict=True)]
-                pairs.setdefault((a.region, b.region), []).append((f"{first}.{second}", plus, fluxes[first]))
+            if (
+                a.region != b.region
+                and _unknowns(a) & _unknowns(b)
+                and len(fluxes[first]) == len(fluxes[second])
+            ):
+                plus = [
+                    same_sign(p, m, problem.coordinates)
+                    for p, m in zip(fluxes[second], fluxes[first], strict=True)
+                ]
+                pairs.setdefault((a.region, b.region), []).append(
+                    (f"{first}.{second}", plus, fluxes[first])
+                )
     for (a, b), sides in pairs.items():
         yield interface(a, b), sides
 
@@ -213,12 +298,22 @@ def _between(problem: Problem, fluxes: Mapping[str, list]) -> Iterator[tuple[Bou
 def _unknowns(equation: Equation) -> set[Any]:
     """The unknowns of an equation that live on more than its region."""
     fields = (equation.lhs - equation.rhs).atoms(UnknownField)
-    return {field.func.declaration for field in fields if field.func.declaration.region != equation.region}
+    return {
+        field.func.declaration
+        for field in fields
+        if field.func.declaration.region != equation.region
+    }
 
 
-def same_sign(plus: tuple[sp.Expr, ...], minus: tuple[sp.Expr, ...], coordinates: tuple[Coordinate, ...]) -> tuple[sp.Expr, ...]:
-    """The flux of the other side with the sign of this one: `-div(k*grad(u)) = f` here and `div(k*grad(u)) = -f` there."""
-    signs = [sp.sign(sp.N(total.subs({s: sp.Rational(7, 11) for s in total.free_symbols}))) for total in map(_diffusion, (plus, minus))]
+def same_sign(
+    plus: tuple[sp.Expr, ...], minus: tuple[sp.Expr, ...], coordinates: tuple[Coordinate, ...]
+) -> tuple[sp.Expr, ...]:
+    """The flux of the other side with the sign of this one: `-div(k*grad(u)) = f` here and
+    `div(k*grad(u)) = -f` there."""
+    signs = [
+        sp.sign(sp.N(total.subs({s: sp.Rational(7, 11) for s in total.free_symbols})))
+        for total in map(_diffusion, (plus, minus))
+    ]
     return tuple(-each for each in plus) if signs[0] == -signs[1] != 0 else plus
 
 
@@ -228,21 +323,33 @@ def _diffusion(across: tuple[sp.Expr, ...]) -> sp.Expr:
     for axis, each in enumerate(across):
         form = jet_form(each)
         for jet in jets_of(form, UnknownField):
-            along = [argument for argument, count in zip(jet.field.args, jet.index, strict=True) for _ in range(count)]
-            if len(along) == 1 and isinstance(along[0], Coordinate) and along[0].frame.index(along[0].name) == axis:
+            along = [
+                argument
+                for argument, count in zip(jet.field.args, jet.index, strict=True)
+                for _ in range(count)
+            ]
+            if (
+                len(along) == 1
+                and isinstance(along[0], Coordinate)
+                and along[0].frame.index(along[0].name) == axis
+            ):
                 total += form.diff(jet)
     return total
 
 
 def _fluxes(equation: Equation, coordinates: tuple[Coordinate, ...]) -> list[tuple[sp.Expr, ...]]:
-    """The fluxes of an equation row by row: those that hold first derivatives of an unknown, or jump. None of fourth order."""
+    """The fluxes of an equation row by row: those that hold first derivatives of an unknown, or
+    jump. None of fourth order."""
     zero = (sp.S.Zero,) * len(coordinates)
     try:
         rows = [flux(row, coordinates) or zero for row in entries(equation.lhs - equation.rhs)]
         orders = [max(order(each, coordinates) for each in row) for row in rows]
     except ProblemError:  # reported where the equation is carried out
         return []
-    kept = [row if top == 1 or (top == 0 and levels(sp.Add(*row))) else zero for row, top in zip(rows, orders, strict=True)]
+    kept = [
+        row if top == 1 or (top == 0 and levels(sp.Add(*row))) else zero
+        for row, top in zip(rows, orders, strict=True)
+    ]
     return kept if any(row != zero for row in kept) else []
 
 
@@ -252,7 +359,9 @@ def _energy_levels(density: Any, coordinates: tuple[Coordinate, ...]) -> tuple[s
         form = jet_form(density)
     except ProblemError:
         return ()
-    slopes = [form.diff(jet) for jet in jets_of(form, UnknownField) if sum(jet.over(coordinates)) == 1]
+    slopes = [
+        form.diff(jet) for jet in jets_of(form, UnknownField) if sum(jet.over(coordinates)) == 1
+    ]
     return levels(sympy_form(sp.Add(*slopes))) if slopes else ()
 
 
@@ -266,9 +375,18 @@ def _two_sided(condition: Condition) -> bool:
 
 
 def _stated(problem: Problem, region: Boundary) -> bool:
-    """Whether a condition says what a flux does on an interface: it holds derivatives on that surface."""
-    stated = [c for c in problem.conditions.values() if isinstance(c.region, Boundary) and c.kind == "boundary"]
-    return any(_coincide(region, c.region) and any(order(row, region.coordinates) for row in entries(c.lhs - c.rhs)) for c in stated)
+    """Whether a condition says what a flux does on an interface: it holds derivatives on that
+    surface."""
+    stated = [
+        c
+        for c in problem.conditions.values()
+        if isinstance(c.region, Boundary) and c.kind == "boundary"
+    ]
+    return any(
+        _coincide(region, c.region)
+        and any(order(row, region.coordinates) for row in entries(c.lhs - c.rhs))
+        for c in stated
+    )
 
 
 def _coincide(region: Boundary, other: Boundary) -> bool:
@@ -277,9 +395,15 @@ def _coincide(region: Boundary, other: Boundary) -> bool:
         return True
     if region.kind == "interface":
         domains = {region.domain, *(each.domain for each in region.others)}
-        return other.domain in domains or bool(set(parts(other)) & {part for each in domains for part in parts(each)})
+        return other.domain in domains or bool(
+            set(parts(other)) & {part for each in domains for part in parts(each)}
+        )
     if other.kind == "level" or region.value is None:
-        return other.value is not None and other.kind == region.kind and vanishes(normalised(other.value) - normalised(region.value))
+        return (
+            other.value is not None
+            and other.kind == region.kind
+            and vanishes(normalised(other.value) - normalised(region.value))
+        )
     return any(_on(region.value, part) for part in parts(other))
 
 
@@ -287,11 +411,18 @@ def _on(level: sp.Expr, part: Any) -> bool:
     """Whether a level set holds a piece of a boundary."""
     coordinates = sorted(level.atoms(Coordinate), key=lambda x: x.frame.index(x.name))
     if part.coordinate is not None:
-        return vanishes(level.subs({x: part.value for x in coordinates if x.name == part.coordinate}))
+        return vanishes(
+            level.subs({x: part.value for x in coordinates if x.name == part.coordinate})
+        )
     if isinstance(part.shape, Disk) and len(coordinates) == 2:
         turn = sp.Symbol("turn", real=True)
-        circle = [c + part.shape.radius * f(turn) for c, f in zip(part.shape.center, (sp.cos, sp.sin), strict=True)]
-        return vanishes(sp.simplify(level.subs(dict(zip(coordinates, circle, strict=True)), simultaneous=True)))
+        circle = [
+            c + part.shape.radius * f(turn)
+            for c, f in zip(part.shape.center, (sp.cos, sp.sin), strict=True)
+        ]
+        return vanishes(
+            sp.simplify(level.subs(dict(zip(coordinates, circle, strict=True)), simultaneous=True))
+        )
     return False
 
 
@@ -302,4 +433,15 @@ def _free(label: str, taken: Mapping[str, Any]) -> str:
     return free
 
 
-__all__ = ["flux", "flux_conditions", "interfaces", "levels", "moving", "normalised", "point_level", "same_sign", "supports", "torn"]
+__all__ = [
+    "flux",
+    "flux_conditions",
+    "interfaces",
+    "levels",
+    "moving",
+    "normalised",
+    "point_level",
+    "same_sign",
+    "supports",
+    "torn",
+]

@@ -1,4 +1,5 @@
-"""The method of manufactured solutions: choose the solution, derive everything that makes it one."""
+"""The method of manufactured solutions: choose the solution, derive everything that makes it
+one."""
 
 from __future__ import annotations
 
@@ -26,24 +27,33 @@ from pdespec.tensors import dot
 def manufacture(problem: Problem, solution: Mapping[Any, Any]) -> Problem:
     """The problem whose solution is the given one, as close to the original as possible.
 
-    What must change for `solution` to satisfy every statement is derived and put in as a closed form, in this order of preference:
-    an input that stands alone in an equation or condition (`.. = f`) is replaced by its expression; otherwise the
-    remainder is added to the right-hand side of an equation, and the right-hand side of a condition is set. Energies get a
-    body load `- b*u` and, where nothing is prescribed, a surface load `- h*u`. Integral requirements get their value.
-    The result has `references` set and none of the replaced inputs.
+    What must change for `solution` to satisfy every statement is derived and put in as a closed
+    form, in this order of preference: an input that stands alone in an equation or condition (`.. =
+    f`) is replaced by its expression; otherwise the remainder is added to the right-hand side of an
+    equation, and the right-hand side of a condition is set. Energies get a body load `- b*u` and,
+    where nothing is prescribed, a surface load `- h*u`. Integral requirements get their value. The
+    result has `references` set and none of the replaced inputs.
 
-    `solution` maps each unknown (the expression or its name) to an expression of the coordinates, time and params. A trainable
-    may be given its true value: the derived data then hold that number, the equations keep the symbol.
+    `solution` maps each unknown (the expression or its name) to an expression of the coordinates,
+    time and params. A trainable may be given its true value: the derived data then hold that
+    number, the equations keep the symbol.
 
-    Raises: `ProblemError` S01 when an unknown is left out or a name is unknown, T01 for another rank, W04 when the solution is not
-    periodic where the domain is.
+    Raises: `ProblemError` S01 when an unknown is left out or a name is unknown, T01 for another
+    rank, W04 when the solution is not periodic where the domain is.
     """
     chosen, truths = _solution(problem, solution)
     derivation = _Derivation(problem, _Known(problem, chosen, truths))
-    equations = {label: derivation.balanced(equation, {}) for label, equation in problem.equations.items()}
-    conditions = {label: derivation.condition(condition) for label, condition in problem.conditions.items()}
+    equations = {
+        label: derivation.balanced(equation, {}) for label, equation in problem.equations.items()
+    }
+    conditions = {
+        label: derivation.condition(condition) for label, condition in problem.conditions.items()
+    }
     functionals = [derivation.functional(functional) for functional in problem.functionals]
-    requirements = [_met(each, derivation.known) if isinstance(each, IntegralRequirement) else each for each in problem.requirements]
+    requirements = [
+        _met(each, derivation.known) if isinstance(each, IntegralRequirement) else each
+        for each in problem.requirements
+    ]
     close, gone = derivation.close, {field.func.declaration for field in derivation.closed}
     return Problem(
         problem.name,
@@ -57,15 +67,22 @@ def manufacture(problem: Problem, solution: Mapping[Any, Any]) -> Problem:
         reference={problem.unknowns[name].symbol: value for name, value in chosen.items()},
         unknowns=problem.unknowns.values(),
         inputs=[declared for declared in problem.inputs.values() if declared not in gone],
-        params=[*problem.params.values(), *problem.constants.values(), *problem.trainables.values()],
+        params=[
+            *problem.params.values(),
+            *problem.constants.values(),
+            *problem.trainables.values(),
+        ],
         regions=[*problem.domains.values(), *problem.boundaries.values()],
         coordinates=problem.coordinates,
         time=problem.time,
     )
 
 
-def _solution(problem: Problem, solution: Mapping[Any, Any]) -> tuple[dict[str, Any], dict[Any, sp.Expr]]:
-    """The chosen unknowns by name, and the true values of trainables by symbol. All mistakes are reported together."""
+def _solution(
+    problem: Problem, solution: Mapping[Any, Any]
+) -> tuple[dict[str, Any], dict[Any, sp.Expr]]:
+    """The chosen unknowns by name, and the true values of trainables by symbol. All mistakes are
+    reported together."""
     chosen: dict[str, Any] = {}
     truths: dict[Any, sp.Expr] = {}
     wrong: list[Diagnostic] = []
@@ -82,7 +99,13 @@ def _solution(problem: Problem, solution: Mapping[Any, Any]) -> tuple[dict[str, 
     missing = [name for name in problem.unknowns if name not in chosen]
     if missing and not wrong:
         hint = f"give an expression for each: {{{', '.join(missing)}: ..}}"
-        wrong.append(Diagnostic("S01", f"no solution is given for {', '.join(f'`{name}`' for name in missing)}", hint))
+        wrong.append(
+            Diagnostic(
+                "S01",
+                f"no solution is given for {', '.join(f'`{name}`' for name in missing)}",
+                hint,
+            )
+        )
     if wrong:
         raise ProblemError(wrong)
     return {name: chosen[name] for name in problem.unknowns}, truths
@@ -92,18 +115,34 @@ def _named(problem: Problem, key: Any) -> Unknown | Param:
     if isinstance(key, str):
         tables: dict[str, Any] = {**problem.unknowns, **problem.trainables}
         if key not in tables:
-            raise fail("S01", f"`{key}` is no unknown of `{problem.name}`", f"its unknowns are {', '.join(tables)}")
+            raise fail(
+                "S01",
+                f"`{key}` is no unknown of `{problem.name}`",
+                f"its unknowns are {', '.join(tables)}",
+            )
         return tables[key]
     declared = declaration_of(key)
     if declared not in (*problem.unknowns.values(), *problem.trainables.values()):
-        raise fail("S01", f"`{declared.name}` is no unknown of `{problem.name}`", f"its unknowns are {', '.join(problem.unknowns)}")
+        raise fail(
+            "S01",
+            f"`{declared.name}` is no unknown of `{problem.name}`",
+            f"its unknowns are {', '.join(problem.unknowns)}",
+        )
     return declared  # type: ignore[return-value]
 
 
 def _fitting(problem: Problem, declared: Unknown, value: Any) -> Any:
     value = known_solution(declared, value)
-    if any(isinstance(field, UnknownField) for entry in entries(value) for field in entry.atoms(UnknownField)):
-        raise fail("T05", f"the solution {short(value)} holds an unknown", "give it in terms of coordinates, time and params")
+    if any(
+        isinstance(field, UnknownField)
+        for entry in entries(value)
+        for field in entry.atoms(UnknownField)
+    ):
+        raise fail(
+            "T05",
+            f"the solution {short(value)} holds an unknown",
+            "give it in terms of coordinates, time and params",
+        )
     domain = declared.region
     for coordinate in domain.coordinates:
         if coordinate.name not in domain.periodic:
@@ -114,47 +153,78 @@ def _fitting(problem: Problem, declared: Unknown, value: Any) -> Any:
             for order in range(2):
                 slope = total_derivative(jet_form(entry), *[coordinate] * order)
                 if not vanishes(slope.xreplace(ends[0]) - slope.xreplace(ends[1])):
-                    message = f"the solution {short(entry)} of `{declared.name}` is not periodic in {coordinate}"
-                    raise fail("W04", message, f"`{domain.name}` is periodic: the solution repeats with it")
+                    message = (
+                        f"the solution {short(entry)} of `{declared.name}` is not periodic in"
+                        f" {coordinate}"
+                    )
+                    raise fail(
+                        "W04", message, f"`{domain.name}` is periodic: the solution repeats with it"
+                    )
     return value
 
 
 class _Known:
     """Expressions evaluated at the chosen solution."""
 
-    def __init__(self, problem: Problem, chosen: Mapping[str, Any], truths: Mapping[Any, sp.Expr]) -> None:
+    def __init__(
+        self, problem: Problem, chosen: Mapping[str, Any], truths: Mapping[Any, sp.Expr]
+    ) -> None:
         pairs = [(problem.unknowns[name], value) for name, value in chosen.items()]
-        self.values = {field: entry for unknown, value in pairs for field, entry in zip(unknown.fields, entries(value), strict=True)}
+        self.values = {
+            field: entry
+            for unknown, value in pairs
+            for field, entry in zip(unknown.fields, entries(value), strict=True)
+        }
         self.truths = dict(truths)
 
     def at(self, expression: sp.Expr) -> sp.Expr:
-        """A scalar expression with every unknown replaced by its solution, derivatives carried out."""
+        """A scalar expression with every unknown replaced by its solution, derivatives carried
+        out."""
         jets = jet_form(expression)
         slopes = {}
         for jet in jets_of(jets, UnknownField):
-            along = [variable for variable, order in zip(jet.field.args, jet.index, strict=True) for _ in range(order)]
+            along = [
+                variable
+                for variable, order in zip(jet.field.args, jet.index, strict=True)
+                for _ in range(order)
+            ]
             slopes[jet] = total_derivative(jet_form(self.values[jet.field]), *along)
         return sympy_form(jets.xreplace(slopes).xreplace(self.truths))
 
 
 def _replaceable(problem: Problem) -> set[Any]:
-    """Input components that stand in one statement only, so that giving them a closed form touches nothing else."""
-    statements: list[Iterable[Any]] = [(each.lhs, each.rhs) for each in (*problem.equations.values(), *problem.conditions.values())]
-    statements += [[density for density, _ in functional.terms] for functional in problem.functionals]
+    """Input components that stand in one statement only, so that giving them a closed form
+    touches nothing else."""
+    statements: list[Iterable[Any]] = [
+        (each.lhs, each.rhs) for each in (*problem.equations.values(), *problem.conditions.values())
+    ]
+    statements += [
+        [density for density, _ in functional.terms] for functional in problem.functionals
+    ]
     seen: dict[Any, int] = {}
     for statement in statements:
-        for field in {field for expression in statement for entry in entries(expression) for field in entry.atoms(InputField)}:
+        for field in {
+            field
+            for expression in statement
+            for entry in entries(expression)
+            for field in entry.atoms(InputField)
+        }:
             seen[field] = seen.get(field, 0) + 1
     return {field for field, count in seen.items() if count == 1}
 
 
 def _source(row: sp.Expr, taken: set[Any]) -> tuple[Any, sp.Expr] | None:
-    """An input component that a row holds plainly, linearly and nowhere else, with its coefficient."""
+    """An input component that a row holds plainly, linearly and nowhere else, with its
+    coefficient."""
     form = jet_form(row)
     jets = jets_of(form, InputField)
     for jet in jets:
         slope = form.diff(jet)
-        alone = jet.field in taken and not any(jet.index) and all(each is jet or each.field != jet.field for each in jets)
+        alone = (
+            jet.field in taken
+            and not any(jet.index)
+            and all(each is jet or each.field != jet.field for each in jets)
+        )
         if alone and slope != 0 and not slope.atoms(Jet):
             return jet.field, slope
     return None
@@ -173,24 +243,33 @@ class _Derivation:
         if source is None:
             return self.known.at(row).xreplace(dict(place))
         field, slope = source
-        self.closed[field] = (-self.known.at(row.xreplace({field: sp.S.Zero})) / slope.xreplace(self.known.truths)).xreplace(dict(place))
+        self.closed[field] = (
+            -self.known.at(row.xreplace({field: sp.S.Zero})) / slope.xreplace(self.known.truths)
+        ).xreplace(dict(place))
         return sp.S.Zero
 
     def balanced(self, statement: Any, place: Mapping[Any, Any]) -> Any:
         """An equation or condition with a right-hand side that the solution meets."""
         added = [self.remainder(row, place) for row in entries(statement.lhs - statement.rhs)]
         rhs = statement.rhs
-        rhs = rhs + (sp.ImmutableMatrix(*rhs.shape, added) if isinstance(rhs, sp.MatrixBase) else added[0])
+        rhs = rhs + (
+            sp.ImmutableMatrix(*rhs.shape, added) if isinstance(rhs, sp.MatrixBase) else added[0]
+        )
         return replace(statement, rhs=rhs, written=None)
 
     def condition(self, condition: Condition) -> Condition:
         place: dict[Any, Any] = {} if condition.at is None else {self.problem.time: condition.at}
         if isinstance(condition.region, Boundary) and condition.region.kind == "side":
-            place |= {x: condition.region.value for x in condition.region.coordinates if x.name == condition.region.coordinate}
+            place |= {
+                x: condition.region.value
+                for x in condition.region.coordinates
+                if x.name == condition.region.coordinate
+            }
         return self.balanced(condition, place)
 
     def functional(self, functional: Functional) -> Functional:
-        """The functional with the body and surface loads under which the solution makes it stationary."""
+        """The functional with the body and surface loads under which the solution makes it
+        stationary."""
         loads: list[tuple[sp.Expr, Any]] = []
         for name in functional.unknowns:
             for component in self.problem.unknowns[name].fields:
@@ -198,14 +277,23 @@ class _Derivation:
                 loads.append((-body * component, self.problem.unknowns[name].region))
         for natural in naturals(self.problem, functional):
             surface = self.remainder(natural.flux, {})
-            moved = natural.component if natural.normal_order == 0 else dot(grad(natural.component), unit_normal(natural.region))
+            moved = (
+                natural.component
+                if natural.normal_order == 0
+                else dot(grad(natural.component), unit_normal(natural.region))
+            )
             loads.append((-surface * moved, natural.region))
         return replace(functional, terms=gathered([*functional.terms, *loads]), written=None)
 
     def close(self, statement: Any) -> Any:
         """A statement with the replaced inputs in closed form."""
         if isinstance(statement, Functional):
-            return replace(statement, terms=gathered((density.xreplace(self.closed), region) for density, region in statement.terms))
+            return replace(
+                statement,
+                terms=gathered(
+                    (density.xreplace(self.closed), region) for density, region in statement.terms
+                ),
+            )
         return replace(statement, lhs=self._closed(statement.lhs), rhs=self._closed(statement.rhs))
 
     def _closed(self, expression: Any) -> Any:
@@ -221,7 +309,8 @@ def _met(requirement: IntegralRequirement, known: _Known) -> IntegralRequirement
 
 
 def _integrated(density: sp.Expr, region: Any) -> sp.Expr:
-    """The integral over a box, done for sums of products of functions of one coordinate each; otherwise left to be computed."""
+    """The integral over a box, done for sums of products of functions of one coordinate each;
+    otherwise left to be computed."""
     shape = region.domain.shape
     if isinstance(region, Boundary) or not isinstance(shape, (Interval, Rectangle, Box)):
         return Integral(density, region) if density != 0 else density
@@ -238,7 +327,8 @@ def _integrated(density: sp.Expr, region: Any) -> sp.Expr:
 
 
 def _elementary(factor: Any, x: Coordinate) -> bool:
-    """Whether a factor is a polynomial in x times powers of sin, cos and exp of linear functions of x: quick to integrate."""
+    """Whether a factor is a polynomial in x times powers of sin, cos and exp of linear functions
+    of x: quick to integrate."""
     waves = factor.atoms(sp.sin, sp.cos, sp.exp)
     linear = all(wave.args[0].diff(x, 2) == 0 for wave in waves)
     return linear and factor.xreplace({wave: sp.Dummy() for wave in waves}).is_polynomial()

@@ -35,11 +35,13 @@ from pdespec.table import Table
 class Problem:
     """A boundary, initial or variational problem with everything that varies from sample to sample.
 
-    Built from SymPy expressions; the unknowns, inputs, params, regions, coordinates and time are found in them. `equations` maps
-    labels to equations (or is a sequence; labels are then eq1, eq2, ..), `conditions` holds what `on` and `at` return.
+    Built from SymPy expressions; the unknowns, inputs, params, regions, coordinates and time are
+    found in them. `equations` maps labels to equations (or is a sequence; labels are then eq1, eq2,
+    ..), `conditions` holds what `on` and `at` return.
 
-    Raises: `ProblemError` with everything that keeps the statements from being a problem at all (ranks, folded equations, names
-    declared twice). Whether it is well posed is for `pdespec.check` to say.
+    Raises: `ProblemError` with everything that keeps the statements from being a problem at all
+    (ranks, folded equations, names declared twice). Whether it is well posed is for `pdespec.check`
+    to say.
     """
 
     name: str
@@ -103,16 +105,21 @@ class Problem:
             object.__setattr__(self, attribute, value)
 
     def revised(self, **changes: Any) -> Problem:
-        """A copy with the given attributes changed, as they are: nothing is found or checked anew."""
+        """A copy with the given attributes changed, as they are: nothing is found or checked
+        anew."""
         names = set(self.__dataclass_fields__)
         if unknown := sorted(set(changes) - names):
-            raise TypeError(f"a problem has no attribute {unknown[0]!r}; it has {', '.join(sorted(names))}")
+            raise TypeError(
+                f"a problem has no attribute {unknown[0]!r}; it has {', '.join(sorted(names))}"
+            )
         revised = copy.copy(self)
         for cached in ("_residuals", "_derivatives"):
             revised.__dict__.pop(cached, None)
         for attribute, value in changes.items():
             kind = type(getattr(self, attribute))
-            object.__setattr__(revised, attribute, kind(value) if issubclass(kind, Table) else value)
+            object.__setattr__(
+                revised, attribute, kind(value) if issubclass(kind, Table) else value
+            )
         return revised
 
     @property
@@ -126,17 +133,28 @@ class Problem:
         return (*self.coordinates, *((self.time,) if self.time is not None else ()))
 
     def residuals(self) -> dict[str, Any]:
-        """lhs - rhs of every equation with all derivatives carried out, and the Euler-Lagrange equations of every functional."""
+        """lhs - rhs of every equation with all derivatives carried out, and the Euler-Lagrange
+        equations of every functional."""
         return dict(self._residuals)
 
     def derivatives(self) -> dict[str, set[MultiIndex]]:
-        """The derivatives of each unknown component that the residuals hold, as multi-indices over (coordinates..., time)."""
+        """The derivatives of each unknown component that the residuals hold, as multi-indices
+        over (coordinates..., time)."""
         return {name: set(indices) for name, indices in self._derivatives.items()}
 
     @cached_property
     def _residuals(self) -> dict[str, Any]:
-        stated = {label: carry_out(equation.lhs - equation.rhs) for label, equation in self.equations.items()}
-        return {**stated, **{label: carry_out(equation.lhs - equation.rhs) for label, equation in stationarity(self).items()}}
+        stated = {
+            label: carry_out(equation.lhs - equation.rhs)
+            for label, equation in self.equations.items()
+        }
+        return {
+            **stated,
+            **{
+                label: carry_out(equation.lhs - equation.rhs)
+                for label, equation in stationarity(self).items()
+            },
+        }
 
     @cached_property
     def _derivatives(self) -> dict[str, frozenset[MultiIndex]]:
@@ -153,7 +171,11 @@ class Problem:
             "equations": self.equations,
             "conditions": self.conditions,
         }
-        return f"<Problem {self.name}: " + "; ".join(f"{what} {', '.join(names)}" for what, names in parts.items() if names) + ">"
+        return (
+            f"<Problem {self.name}: "
+            + "; ".join(f"{what} {', '.join(names)}" for what, names in parts.items() if names)
+            + ">"
+        )
 
     def to_dsl(self) -> str:
         """The problem as text: `pdespec.parse(problem.to_dsl()) == problem`."""

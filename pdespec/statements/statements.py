@@ -1,6 +1,8 @@
-"""What a problem states: equations, conditions, functionals, requirements, outputs and data as frozen values.
+"""What a problem states: equations, conditions, functionals, requirements, outputs and data as
+frozen values.
 
-`span` is the place in the source text, `written` the user's own notation; neither counts for equality.
+`span` is the place in the source text, `written` the user's own notation; neither counts for
+equality.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ Expression = Any  # a SymPy scalar or ImmutableMatrix
 
 @dataclass(frozen=True)
 class Equation:
-    """lhs = rhs everywhere in `region`. Derivatives stand as they were written. `written` is the user's own notation."""
+    """lhs = rhs everywhere in `region`. Derivatives stand as they were written. `written` is the
+    user's own notation."""
 
     lhs: Expression
     rhs: Expression
@@ -36,8 +39,9 @@ class Equation:
 
 @dataclass(frozen=True)
 class Condition:
-    """lhs = rhs on a boundary (`kind` "boundary"), on a domain at the time `at` ("initial"), or at one point `place` of it ("point"), at
-    all times or at the time `at`."""
+    """lhs = rhs on a boundary (`kind` "boundary"), on a domain at the time `at` ("initial"), or at
+    one point `place` of it ("point"), at all times or at the time `at`.
+    """
 
     lhs: Expression
     rhs: Expression
@@ -51,7 +55,8 @@ class Condition:
 
 @dataclass(frozen=True)
 class Functional:
-    """`kind` "minimize" or "stationary": the sum of the integrals of `terms`, as a functional of the named unknowns."""
+    """`kind` "minimize" or "stationary": the sum of the integrals of `terms`, as a functional of
+    the named unknowns."""
 
     kind: str
     terms: tuple[tuple[sp.Expr, Region], ...]
@@ -106,7 +111,8 @@ class Data:
 
 @dataclass(frozen=True)
 class Stated:
-    """Equations as the user states them in Python, with their place: what `inside`, `on` and `at` return."""
+    """Equations as the user states them in Python, with their place: what `inside`, `on` and
+    `at` return."""
 
     kind: str
     region: Any  # Domain or Boundary; None where the fields decide
@@ -118,32 +124,52 @@ class Stated:
 def inside(region: Domain, *equations: Any) -> Stated:
     """Equations in a domain, for problems with several: `inside(Omega, sp.Eq(lap(u), f))`."""
     if not isinstance(region, Domain):
-        raise fail("T05", f"inside needs a domain, {region!r} given", "write on(boundary, ..) for conditions on a boundary")
+        raise fail(
+            "T05",
+            f"inside needs a domain, {region!r} given",
+            "write on(boundary, ..) for conditions on a boundary",
+        )
     return Stated("equation", region, equations)
 
 
 def on(region: Boundary, *equations: Any) -> Stated:
     """Boundary conditions: `on(Gamma, sp.Eq(u, g))`."""
     if not isinstance(region, Boundary):
-        hint = "write on(boundary(Omega), ..), inside(Omega, ..) for equations in a domain, at((0, 0), ..) for conditions at a point"
+        hint = (
+            "write on(boundary(Omega), ..), inside(Omega, ..) for equations in a domain, at((0, 0),"
+            " ..) for conditions at a point"
+        )
         raise fail("T05", f"on needs a boundary, {getattr(region, 'name', region)!r} given", hint)
     if not equations:
-        raise fail("T05", f"nothing is stated on `{region.name}`", f"write on({region.name}, sp.Eq(u, 0))")
+        raise fail(
+            "T05", f"nothing is stated on `{region.name}`", f"write on({region.name}, sp.Eq(u, 0))"
+        )
     return Stated("boundary", region, equations)
 
 
-def at(place: Time | Coordinate | Sequence[Any], *stated: Any, region: Domain | None = None) -> Stated:
-    """Conditions at one time, `at(t, 0, sp.Eq(u, u0))`, or at a point, `at((0.5, 0.5), sp.Eq(p, 0))`; in one dimension also
-    `at(x, 0.5, sp.Eq(u, 0))`. A point with one number more than coordinates ends in its time. The region is that of the fields,
-    unless given.
+def at(
+    place: Time | Coordinate | Sequence[Any], *stated: Any, region: Domain | None = None
+) -> Stated:
+    """Conditions at one time, `at(t, 0, sp.Eq(u, u0))`, or at a point, `at((0.5, 0.5), sp.Eq(p,
+    0))`; in one dimension also `at(x, 0.5, sp.Eq(u, 0))`. A point with one number more than
+    coordinates ends in its time. The region is that of the fields, unless given.
     """
     if isinstance(place, (tuple, list, sp.MatrixBase)):
         return Stated("point", region, stated, place=tuple(exact(each) for each in place))
-    if not isinstance(place, (Time, Coordinate)) or (isinstance(place, Coordinate) and len(place.coordinates) > 1):
-        hint = "write at(t, 0, sp.Eq(u, u0)), or at((0, 0), sp.Eq(p, 0)) for a point; what holds on a boundary is stated with on"
+    if not isinstance(place, (Time, Coordinate)) or (
+        isinstance(place, Coordinate) and len(place.coordinates) > 1
+    ):
+        hint = (
+            "write at(t, 0, sp.Eq(u, u0)), or at((0, 0), sp.Eq(p, 0)) for a point; what holds on a"
+            " boundary is stated with on"
+        )
         raise fail("T05", f"at needs the time or a point, {place!r} given", hint)
     if not stated:
-        raise fail("T05", f"at({place}, ..) lacks the value of {place}", f"write at({place}, 0, sp.Eq(u, 0))")
+        raise fail(
+            "T05",
+            f"at({place}, ..) lacks the value of {place}",
+            f"write at({place}, 0, sp.Eq(u, 0))",
+        )
     value, *equations = stated
     if isinstance(place, Coordinate):
         return Stated("point", region, tuple(equations), place=(exact(value),))
@@ -151,21 +177,37 @@ def at(place: Time | Coordinate | Sequence[Any], *stated: Any, region: Domain | 
 
 
 def sides(stated: Any) -> tuple[Any, Any]:
-    """lhs and rhs of an equation given as `sp.Eq`, a pair, or an expression that is to vanish; 0 promoted to the zero of the other.
+    """lhs and rhs of an equation given as `sp.Eq`, a pair, or an expression that is to vanish; 0
+    promoted to the zero of the other.
 
-    Raises: T05 when SymPy has folded the equation to true or false; T01 when the two sides differ in rank or size.
+    Raises: T05 when SymPy has folded the equation to true or false; T01 when the two sides differ
+    in rank or size.
     """
     if isinstance(stated, (bool, BooleanAtom)):
-        hint = "write the pair (lhs, rhs) instead of sp.Eq(lhs, rhs), and check that both sides differ and hold a field"
-        cause = "SymPy decides an sp.Eq between a matrix and a number, and between expressions it can compare, at once"
-        raise fail("T05", f"the equation has been folded to {bool(stated)} before it arrived", hint, cause)
+        hint = (
+            "write the pair (lhs, rhs) instead of sp.Eq(lhs, rhs), and check that both sides differ"
+            " and hold a field"
+        )
+        cause = (
+            "SymPy decides an sp.Eq between a matrix and a number, and between expressions it can"
+            " compare, at once"
+        )
+        raise fail(
+            "T05", f"the equation has been folded to {bool(stated)} before it arrived", hint, cause
+        )
     if isinstance(stated, Relational):
         if not isinstance(stated, sp.Eq):
-            raise fail("T05", f"{stated} is a comparison, not an equation", "comparisons stand in require=")
+            raise fail(
+                "T05", f"{stated} is a comparison, not an equation", "comparisons stand in require="
+            )
         lhs, rhs = stated.args
     elif isinstance(stated, (tuple, list)):
         if len(stated) != 2:
-            raise fail("T05", f"an equation is a pair (lhs, rhs), {len(stated)} entries given", "write sp.Eq(lhs, rhs) or (lhs, rhs)")
+            raise fail(
+                "T05",
+                f"an equation is a pair (lhs, rhs), {len(stated)} entries given",
+                "write sp.Eq(lhs, rhs) or (lhs, rhs)",
+            )
         lhs, rhs = stated
     else:
         lhs, rhs = stated, 0
@@ -187,4 +229,6 @@ def promote(lhs: Any, rhs: Any) -> tuple[Any, Any]:
     if rhs == 0:
         return lhs, sp.ImmutableMatrix.zeros(*lhs.shape)
     hint = "both sides need one rank and size; only 0 promotes to a zero vector"
-    raise fail("T01", f"left is {describe(lhs)}, right {describe(rhs)}: {short(lhs)} = {short(rhs)}", hint)
+    raise fail(
+        "T01", f"left is {describe(lhs)}, right {describe(rhs)}: {short(lhs)} = {short(rhs)}", hint
+    )

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def load(path: str | os.PathLike[str]) -> Problem:
     """The problem in a `.pde` file.
 
-    Raises: `ProblemError` as `parse` does, and for what is no regular file or too long to be a problem; `OSError` when it cannot be read.
+    Raises: `ProblemError` as `parse` does, and for what is no regular file or too long to be a
+    problem; `OSError` when it cannot be read.
     """
     raw = _bytes(Path(path))
     try:
@@ -29,12 +30,17 @@ def load(path: str | os.PathLike[str]) -> Problem:
         line = raw[: error.start].count(b"\n") + 1
         source = Source(str(path), raw.decode("utf-8", errors="replace"))
         hint = "save the file as UTF-8 text; is this a .pde file?"
-        raise ProblemError(Diagnostic("S02", "the file is not text in UTF-8", hint, span=Span(source, line, 1, line, 2))) from None
+        raise ProblemError(
+            Diagnostic(
+                "S02", "the file is not text in UTF-8", hint, span=Span(source, line, 1, line, 2)
+            )
+        ) from None
     return parse(text, source=str(path))
 
 
 def _bytes(path: Path) -> bytes:
-    """What a file holds. Devices and pipes, which may never end, and files too long for a problem are not opened."""
+    """What a file holds. Devices and pipes, which may never end, and files too long for a
+    problem are not opened."""
     found = path.stat()
     what = "" if stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode) else "no regular file"
     if not what and found.st_size > 4 * MAX_CHARACTERS:
@@ -50,19 +56,30 @@ def parse(text: str, source: str = "<text>") -> Problem:
     Raises: `ProblemError` with every mistake found, each with its place.
     """
     if not isinstance(text, str):
-        raise TypeError(f"parse takes the text of a problem, {type(text).__name__} given; load(path) reads a file")
-    from pdespec.text.read.elaborate import problem_of  # lark takes longer to import than a problem to build
+        raise TypeError(
+            f"parse takes the text of a problem, {type(text).__name__} given; load(path) reads a"
+            " file"
+        )
+    # lark takes longer to import than a problem to build
+    from pdespec.text.read.elaborate import problem_of
 
-    named = Source(source, text.replace("\r\n", "\n").replace("\r", "\n").replace("\f", " ").replace("\v", " "))
+    named = Source(
+        source, text.replace("\r\n", "\n").replace("\r", "\n").replace("\f", " ").replace("\v", " ")
+    )
     try:
         return problem_of(named)
     except RecursionError:
         message = "the problem is nested too deeply"
-        raise ProblemError(Diagnostic("S02", message, "name inner parts by definitions", span=Span(named, 1, 1, 1, 2))) from None
+        raise ProblemError(
+            Diagnostic(
+                "S02", message, "name inner parts by definitions", span=Span(named, 1, 1, 1, 2)
+            )
+        ) from None
 
 
 def to_dsl(problem: Problem) -> str:
-    """The problem as text: as it was written where it came from text, from its meaning otherwise."""
+    """The problem as text: as it was written where it came from text, from its meaning
+    otherwise."""
     return document(statements_of(problem))
 
 

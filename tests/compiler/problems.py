@@ -1,4 +1,5 @@
-"""Problems in Python form whose stream counts and residuals are known by hand, and closed-form fields to hold them against."""
+"""Problems in Python form whose stream counts and residuals are known by hand, and closed-form
+fields to hold them against."""
 
 from __future__ import annotations
 
@@ -35,7 +36,11 @@ def poisson() -> Problem:
     omega = rectangle(x, y, (0, 0), (1, 1))
     u, f = unknown("u", omega), input_function("f", omega, gaussians(count=2))
     g = input_function("g", boundary(omega), fourier(modes=2, amplitude=0.25))
-    return Problem("poisson", {"balance": sp.Eq(div((1 + u**2 / 10) * grad(u)), f)}, [on(boundary(omega), sp.Eq(u, g))])
+    return Problem(
+        "poisson",
+        {"balance": sp.Eq(div((1 + u**2 / 10) * grad(u)), f)},
+        [on(boundary(omega), sp.Eq(u, g))],
+    )
 
 
 def navier_stokes() -> Problem:

@@ -1,4 +1,5 @@
-"""A trained operator as a function of a design: shapes, kinds of inputs, batches, gradients, files and warnings."""
+"""A trained operator as a function of a design: shapes, kinds of inputs, batches, gradients,
+files and warnings."""
 
 from __future__ import annotations
 
@@ -44,7 +45,11 @@ def operator(tmp_path_factory):
     problem = pdespec.parse(TEXT)
     model = compiler.build(problem, "gino", latent=(8, 8), hidden=4, modes=2, layers=1)
     options = compiler.TrainOptions(
-        steps=1, batch=1, points={"interior": 8, "boundary": 8, "operator": 32}, validation=0, precision="float64"
+        steps=1,
+        batch=1,
+        points={"interior": 8, "boundary": 8, "operator": 32},
+        validation=0,
+        precision="float64",
     )
     run = compiler.train(problem, model, options, tmp_path_factory.mktemp("run") / "drum")
     return load(run.directory)
@@ -61,14 +66,28 @@ def test_one_sample_answers_by_name_component_and_output(operator):
     assert np.array_equal(answer["v.y"](POINTS), v[:, 1]) and np.array_equal(answer["u"](POINTS), u)
     assert isinstance(answer["mean"], float)
     assert answer["flux"](POINTS).shape == (3, 2)
-    batch = compiler.instance(operator.problem, {"c": 1.0}, {"f": sp.Symbol("x", real=True) ** 2 + 1}, {"operator": 32}, dtype=DOUBLE)
-    assert compiler.outputs(operator.problem, answer.field, batch)["mean"].item() == pytest.approx(answer["mean"], rel=1e-6)
+    batch = compiler.instance(
+        operator.problem,
+        {"c": 1.0},
+        {"f": sp.Symbol("x", real=True) ** 2 + 1},
+        {"operator": 32},
+        dtype=DOUBLE,
+    )
+    assert compiler.outputs(operator.problem, answer.field, batch)["mean"].item() == pytest.approx(
+        answer["mean"], rel=1e-6
+    )
 
 
 def test_a_batch_is_the_samples_one_by_one(operator):
     c = np.array([0.9, 1.0, 1.1])
-    together = operator(params={"c": c}, inputs={"f": [f, lambda x: x[:, 1:], lambda x: 0 * x[:, 0] + 2]})
-    assert together.u(POINTS).shape == (3, 3) and together.v(POINTS).shape == (3, 3, 2) and together["mean"].shape == (3,)
+    together = operator(
+        params={"c": c}, inputs={"f": [f, lambda x: x[:, 1:], lambda x: 0 * x[:, 0] + 2]}
+    )
+    assert (
+        together.u(POINTS).shape == (3, 3)
+        and together.v(POINTS).shape == (3, 3, 2)
+        and together["mean"].shape == (3,)
+    )
     for k, each in enumerate([f, lambda x: x[:, 1:], 2]):
         alone = operator(params={"c": c[k]}, inputs={"f": each})
         assert alone.u(POINTS) == pytest.approx(together.u(POINTS)[k], rel=1e-9, abs=1e-12)
@@ -78,7 +97,9 @@ def test_a_batch_is_the_samples_one_by_one(operator):
 def test_every_kind_of_input_gives_the_same_answer(operator):
     x, y = np.linspace(-3, 3, 81), np.linspace(-3, 3, 31)  # the network looks beyond the domain
     xarray = pytest.importorskip("xarray")
-    grid = xarray.DataArray(np.cos(x)[None] * np.ones((31, 1)), dims=("y", "x"), coords={"x": x, "y": y})
+    grid = xarray.DataArray(
+        np.cos(x)[None] * np.ones((31, 1)), dims=("y", "x"), coords={"x": x, "y": y}
+    )
     places = np.random.default_rng(0).uniform(-3, 3, (1500, 2))
     kinds = {
         "numpy": lambda p: np.cos(np.asarray(p)[:, 0]),
@@ -87,25 +108,39 @@ def test_every_kind_of_input_gives_the_same_answer(operator):
         "grid": grid,
         "points": (places, np.cos(places[:, 0])),
     }
-    found = {name: operator(params={"c": 1.0}, inputs={"f": kind}).u(POINTS) for name, kind in kinds.items()}
+    found = {
+        name: operator(params={"c": 1.0}, inputs={"f": kind}).u(POINTS)
+        for name, kind in kinds.items()
+    }
     for name in kinds:
-        tolerance = 1e-3 if name in ("points", "grid") else 1e-10  # some nodes lie beyond the values given
-        assert found[name] == pytest.approx(found["torch"], abs=tolerance * abs(found["torch"]).max()), name
+        # some nodes lie beyond the values given
+        tolerance = 1e-3 if name in ("points", "grid") else 1e-10
+        assert found[name] == pytest.approx(
+            found["torch"], abs=tolerance * abs(found["torch"]).max()
+        ), name
 
 
 def test_torch_in_torch_out_with_gradients_that_equal_differences(operator):
     points = torch.tensor(POINTS)
 
     def value(c, amplitude):
-        return operator(params={"c": c}, inputs={"f": lambda p: amplitude * f(p)}).u(points).square().sum()
+        return (
+            operator(params={"c": c}, inputs={"f": lambda p: amplitude * f(p)})
+            .u(points)
+            .square()
+            .sum()
+        )
 
     at = [torch.tensor(number, dtype=DOUBLE, requires_grad=True) for number in (1.0, 1.5)]
     slopes = torch.autograd.grad(value(*at), at)
     for k, slope in enumerate(slopes):
-        low, high = ([each.item() + sign * 1e-5 * (i == k) for i, each in enumerate(at)] for sign in (-1, 1))
+        low, high = (
+            [each.item() + sign * 1e-5 * (i == k) for i, each in enumerate(at)] for sign in (-1, 1)
+        )
         with torch.no_grad():
             difference = (
-                value(*(torch.tensor(v, dtype=DOUBLE) for v in high)) - value(*(torch.tensor(v, dtype=DOUBLE) for v in low))
+                value(*(torch.tensor(v, dtype=DOUBLE) for v in high))
+                - value(*(torch.tensor(v, dtype=DOUBLE) for v in low))
             ) / 2e-5
         assert float(slope) == pytest.approx(float(difference), rel=1e-6)
 
@@ -126,7 +161,11 @@ def test_outside_of_the_law_and_of_the_domain_is_said(operator):
         (lambda o: o({"q": 1}, {"f": 1}), "S01", "no param `q`"),
         (lambda o: o({"c": 1}, {"g": 1}), "S01", "no input `g`"),
         (lambda o: o({"c": 1}), "B03", "input `f` was not given"),
-        (lambda o: o({"c": [1, 1, 1]}, {"f": [f, f]}), "B01", "the numbers of samples differ: `c` 3, `f` 2"),
+        (
+            lambda o: o({"c": [1, 1, 1]}, {"f": [f, f]}),
+            "B01",
+            "the numbers of samples differ: `c` 3, `f` 2",
+        ),
         (lambda o: o({"c": 1}, {"f": lambda p: p}), "B01", "returned shape"),
         (lambda o: o({"c": 1}, {"f": (POINTS, np.full(3, np.nan))}), "B01", "not finite"),
         (lambda o: o({"c": 1}, {"f": 1}).u(np.zeros((4, 3))), "B01", "`u` takes (n, 2): x, y"),
@@ -151,13 +190,19 @@ def test_grids_files_and_pictures(operator, tmp_path):
     xarray, meshio = pytest.importorskip("xarray"), pytest.importorskip("meshio")
     answer = operator({"c": np.array([0.9, 1.1])}, {"f": 1})
     data = answer.to_xarray(17)
-    assert isinstance(data, xarray.Dataset) and data.u.dims == ("sample", "x", "y") and data.v.dims[-1] == "v_component"
+    assert (
+        isinstance(data, xarray.Dataset)
+        and data.u.dims == ("sample", "x", "y")
+        and data.v.dims[-1] == "v_component"
+    )
     here = data.isel(sample=1).sel(x=0.0, y=0.0, method="nearest")
     assert float(here.u) == pytest.approx(answer.u([[float(here.x), float(here.y)]])[1])
     assert np.isnan(data.u.values[:, 0, 0]).all()
     files = answer.to_vtk(tmp_path / "out", resolution=6)
     mesh = meshio.read(files[1])
-    assert mesh.point_data["u"] == pytest.approx(answer["u"].at(torch.tensor(mesh.points[None, :, :2]).expand(2, -1, -1))[1])
+    assert mesh.point_data["u"] == pytest.approx(
+        answer["u"].at(torch.tensor(mesh.points[None, :, :2]).expand(2, -1, -1))[1]
+    )
     assert mesh.point_data["v"].shape == (len(mesh.points), 3)
     answer.plot("v").savefig(tmp_path / "v.png")
     assert (tmp_path / "v.png").stat().st_size > 1000
@@ -165,11 +210,13 @@ def test_grids_files_and_pictures(operator, tmp_path):
 
 def test_an_answer_knows_how_wrong_it_is_and_can_be_corrected(operator):
     radii = np.array([0.9, 1.1])
-    answer = operator(params={"c": radii}, inputs={"f": 1})  # lap(u) = 1: u = (r^2 - c^2)/4; the operator is all but untrained
+    # lap(u) = 1: u = (r^2 - c^2)/4; the operator is all but untrained
+    answer = operator(params={"c": radii}, inputs={"f": 1})
     points = np.random.default_rng(0).uniform(-0.6, 0.6, (300, 2))
     exact = (np.square(points).sum(1) - radii[:, None] ** 2) / 4
     true = np.linalg.norm(answer.u(points) - exact, axis=1) / np.linalg.norm(exact, axis=1)
-    assert answer.error["u"].shape == (2,) and true.min() > 0.1  # on the whole disk, where `true` has seen a part
+    # on the whole disk, where `true` has seen a part
+    assert answer.error["u"].shape == (2,) and true.min() > 0.1
     better = answer.corrected()
     assert np.abs(better.u(points) - exact).max() < 1e-4 * np.abs(exact).max()
     assert better["mean"] == pytest.approx(-np.pi * radii**4 / 8, rel=1e-3)
@@ -179,28 +226,50 @@ def test_an_answer_knows_how_wrong_it_is_and_can_be_corrected(operator):
 def test_the_page_on_answers_runs_as_it_is_written(tmp_path, monkeypatch):
     problem = pdespec.load(Path(__file__).parents[2] / "examples" / "nonlinear_poisson.pde")
     model = compiler.build(problem, "gino", latent=(8, 8), hidden=4, modes=2, layers=1)
-    options = compiler.TrainOptions(steps=1, batch=1, points={"interior": 8, "boundary": 8, "operator": 32}, validation=0)
+    options = compiler.TrainOptions(
+        steps=1, batch=1, points={"interior": 8, "boundary": 8, "operator": 32}, validation=0
+    )
     compiler.train(problem, model, options, tmp_path / "runs" / "demo")
     monkeypatch.chdir(tmp_path)
     page = (Path(__file__).parents[2] / "docs" / "answers.md").read_text()
-    exec(compile("\n".join(re.findall(r"```python\n(.*?)```", page, re.S)), "docs/answers.md", "exec"), {})
+    exec(
+        compile(
+            "\n".join(re.findall(r"```python\n(.*?)```", page, re.S)), "docs/answers.md", "exec"
+        ),
+        {},
+    )
 
 
 def test_the_command_line_predicts_from_and_to_files(operator, tmp_path):
     places = np.random.default_rng(0).uniform(-1.3, 1.3, (60, 2))
-    write_columns(tmp_path / "f.csv", {"x": places[:, 0], "y": places[:, 1], "f": 1 + 2 * places[:, 0]})
-    write_columns(tmp_path / "at.npz", {"x": POINTS[:, 0], "y": POINTS[:, 1]})
-    words = ["predict", str(operator.run.directory), "--params", "c=1", "--inputs", f"f={tmp_path / 'f.csv'}"]
-    found = CliRunner().invoke(app, [*words, "--points", str(tmp_path / "at.npz"), "--out", str(tmp_path / "u.h5")])
-    assert found.exit_code == 0, found.output
-    expected = operator({"c": 1.0}, {"f": lambda p: 1 + 2 * p[:, 0]})  # a spline holds what is linear
-    columns = read_columns(tmp_path / "u.h5")
-    assert columns["u"] == pytest.approx(expected.u(POINTS), rel=1e-8) and columns["v.y"] == pytest.approx(
-        expected.v(POINTS)[:, 1], rel=1e-8
+    write_columns(
+        tmp_path / "f.csv", {"x": places[:, 0], "y": places[:, 1], "f": 1 + 2 * places[:, 0]}
     )
+    write_columns(tmp_path / "at.npz", {"x": POINTS[:, 0], "y": POINTS[:, 1]})
+    words = [
+        "predict",
+        str(operator.run.directory),
+        "--params",
+        "c=1",
+        "--inputs",
+        f"f={tmp_path / 'f.csv'}",
+    ]
+    found = CliRunner().invoke(
+        app, [*words, "--points", str(tmp_path / "at.npz"), "--out", str(tmp_path / "u.h5")]
+    )
+    assert found.exit_code == 0, found.output
+    # a spline holds what is linear
+    expected = operator({"c": 1.0}, {"f": lambda p: 1 + 2 * p[:, 0]})
+    columns = read_columns(tmp_path / "u.h5")
+    assert columns["u"] == pytest.approx(expected.u(POINTS), rel=1e-8) and columns[
+        "v.y"
+    ] == pytest.approx(expected.v(POINTS)[:, 1], rel=1e-8)
     assert f"mean = {expected['mean']:.6f}"[:12] in found.output
     grid = CliRunner().invoke(app, [*words, "--points", "grid:9", "--out", str(tmp_path / "u.csv")])
-    assert grid.exit_code == 0 and np.hypot(*(read_columns(tmp_path / "u.csv")[name] for name in "xy")).max() <= 1 + 1e-9
+    assert (
+        grid.exit_code == 0
+        and np.hypot(*(read_columns(tmp_path / "u.csv")[name] for name in "xy")).max() <= 1 + 1e-9
+    )
     for wrong, words_ in (
         (["--inputs", "f=missing.csv"], "there is no file missing.csv"),
         (["--params", "c=one"], "'one' is no number"),
@@ -214,15 +283,27 @@ def test_splines_are_exact_at_their_points_and_converge():
     def function(x, y):
         return torch.sin(3 * x) * torch.cos(2 * y)
 
-    at = torch.rand(1, 40, 2, generator=torch.Generator().manual_seed(0), dtype=DOUBLE).requires_grad_()
+    at = torch.rand(
+        1, 40, 2, generator=torch.Generator().manual_seed(0), dtype=DOUBLE
+    ).requires_grad_()
     errors = []
     for count in (11, 21):
         axes = [torch.linspace(0, 1, count, dtype=DOUBLE)] * 2
         x, y = torch.meshgrid(*axes, indexing="ij")
         nodes = torch.stack([x.flatten(), y.flatten()], -1)
-        for spline in (gridded(axes, function(x, y)[None, ..., None]), scattered(nodes, function(x, y).reshape(1, -1, 1))):
-            assert spline(nodes[None])[0, :, 0].tolist() == pytest.approx(function(*nodes.T).tolist(), abs=1e-10)
+        for spline in (
+            gridded(axes, function(x, y)[None, ..., None]),
+            scattered(nodes, function(x, y).reshape(1, -1, 1)),
+        ):
+            assert spline(nodes[None])[0, :, 0].tolist() == pytest.approx(
+                function(*nodes.T).tolist(), abs=1e-10
+            )
         grid = gridded(axes, function(x, y)[None, ..., None])
         (slope,) = torch.autograd.grad(grid(at).sum(), at)
-        errors.append((slope[..., 0] - 3 * torch.cos(3 * at[..., 0]) * torch.cos(2 * at[..., 1])).abs().max().item())
+        errors.append(
+            (slope[..., 0] - 3 * torch.cos(3 * at[..., 0]) * torch.cos(2 * at[..., 1]))
+            .abs()
+            .max()
+            .item()
+        )
     assert math.log2(errors[0] / errors[1]) > 2.5  # cubic splines: order three in the slope

@@ -1,4 +1,5 @@
-"""Rvachev functions: signs, zeros, slopes and partitions, on the four quadrants of two variables."""
+"""Rvachev functions: signs, zeros, slopes and partitions, on the four quadrants of two
+variables."""
 
 from __future__ import annotations
 
@@ -40,8 +41,15 @@ def test_slope_is_one_where_one_function_vanishes(join):
 def test_a_rounded_corner_has_bounded_second_derivatives_and_a_sharp_one_has_not():
     def curvature(corner: float, distance: float) -> float:
         point = torch.tensor([distance, distance], dtype=D, requires_grad=True)
-        (gradient,) = torch.autograd.grad(conjunction(point[0], point[1], corner), point, create_graph=True)
-        return torch.stack([torch.autograd.grad(g, point, retain_graph=True)[0] for g in gradient]).abs().max().item()
+        (gradient,) = torch.autograd.grad(
+            conjunction(point[0], point[1], corner), point, create_graph=True
+        )
+        return (
+            torch.stack([torch.autograd.grad(g, point, retain_graph=True)[0] for g in gradient])
+            .abs()
+            .max()
+            .item()
+        )
 
     assert curvature(0.1, 1e-6) < 1.1 / 0.1
     assert curvature(0.0, 1e-6) > 1e5
@@ -68,10 +76,16 @@ def test_trimmed_vanishes_on_the_kept_part_of_its_carrier_alone():
 
 
 def test_weights_part_unity_and_are_one_where_their_function_vanishes():
-    functions = [torch.tensor([0.0, 0.4, 0.2], dtype=D), torch.tensor([0.5, 0.0, 0.2], dtype=D), torch.tensor([0.1, 0.7, 0.2], dtype=D)]
+    functions = [
+        torch.tensor([0.0, 0.4, 0.2], dtype=D),
+        torch.tensor([0.5, 0.0, 0.2], dtype=D),
+        torch.tensor([0.1, 0.7, 0.2], dtype=D),
+    ]
     shares = torch.stack(weights(functions))
     assert torch.allclose(shares.sum(0), torch.ones(3, dtype=D))
-    assert torch.allclose(shares, torch.tensor([[1, 0, 1 / 3], [0, 1, 1 / 3], [0, 0, 1 / 3]], dtype=D))
+    assert torch.allclose(
+        shares, torch.tensor([[1, 0, 1 / 3], [0, 1, 1 / 3], [0, 0, 1 / 3]], dtype=D)
+    )
     corner = torch.stack(weights([torch.zeros(1), torch.zeros(1)]))
     assert torch.isfinite(corner).all()
 
@@ -80,4 +94,6 @@ def test_norm_has_a_derivative_at_zero():
     vectors = torch.tensor([[0.0, 0.0], [3.0, 4.0]], dtype=D, requires_grad=True)
     values = norm(vectors)
     (gradient,) = torch.autograd.grad(values.sum(), vectors)
-    assert values.tolist() == [0, 5] and torch.allclose(gradient, torch.tensor([[0, 0], [0.6, 0.8]], dtype=D))
+    assert values.tolist() == [0, 5] and torch.allclose(
+        gradient, torch.tensor([[0, 0], [0.6, 0.8]], dtype=D)
+    )

@@ -1,4 +1,5 @@
-"""Every operator that can be built for a problem: its shapes, its loss, its recipe, and what it refuses."""
+"""Every operator that can be built for a problem: its shapes, its loss, its recipe, and what it
+refuses."""
 
 from __future__ import annotations
 
@@ -53,7 +54,9 @@ def test_an_operator_is_a_function_of_position_that_has_a_loss(name):
     batch = drawn(problem)
     field = model(batch.inputs)
     assert field(batch.points["D"].points).shape == (2, 30, 1)
-    terms = compiler.compile(problem, "least_squares" if name == "transolver" else "auto")(field, batch)
+    terms = compiler.compile(problem, "least_squares" if name == "transolver" else "auto")(
+        field, batch
+    )
     terms.total.backward()
     assert terms["balance"].isfinite()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
@@ -63,7 +66,9 @@ def test_an_operator_is_a_function_of_position_that_has_a_loss(name):
 def test_a_built_in_condition_holds_whatever_the_weights(name):
     problem, model = made(name)
     (points,) = (each.points for key, each in drawn(problem).points.items() if key != "D")
-    torch.testing.assert_close(model(drawn(problem).inputs)(points), points[..., :1], atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        model(drawn(problem).inputs)(points), points[..., :1], atol=1e-5, rtol=0
+    )
 
 
 @pytest.mark.parametrize("name", OPERATORS)
@@ -89,7 +94,9 @@ def test_an_operator_is_told_what_is_drawn(name):
 @pytest.mark.parametrize("name", ["gino", "fno", "pinn"])
 def test_an_operator_learns(name, tmp_path):
     problem, model = made(name)
-    options = compiler.TrainOptions(steps=40, batch=2, points=POINTS, lr=1e-2, validation=2, validate_every=20, log_every=20)
+    options = compiler.TrainOptions(
+        steps=40, batch=2, points=POINTS, lr=1e-2, validation=2, validate_every=20, log_every=20
+    )
     rows = compiler.train(problem, model, options, tmp_path / name).history
     assert rows[-1]["validation"] < 0.7 * drawn_loss(name)
     assert rows[-1]["step"] == 40
@@ -98,12 +105,20 @@ def test_an_operator_learns(name, tmp_path):
 def drawn_loss(name: str) -> float:
     """The validation loss before the first step: that of a run of a rate too small to move."""
     problem, model = made(name)
-    options = compiler.TrainOptions(steps=1, batch=2, points=POINTS, lr=1e-12, validation=2, validate_every=1)
+    options = compiler.TrainOptions(
+        steps=1, batch=2, points=POINTS, lr=1e-12, validation=2, validate_every=1
+    )
     return compiler.train(problem, model, options).history[-1]["validation"]
 
 
 def test_a_pinn_refuses_what_is_drawn_for_every_sample():
-    with pytest.raises(ValueError, match=r"one function of position, but `drawn` draws k, f anew .* build gino, fno or transolver"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            r"one function of position, but `drawn` draws k, f anew .* build gino, fno or"
+            r" transolver"
+        ),
+    ):
         compiler.build(pdespec.parse(DRAWN), "pinn")
 
 

@@ -25,7 +25,9 @@ SQUARE = rectangle(x, y)
 
 
 def drawn(problem: Problem, **options):
-    batch = sample(problem, 1, {"interior": 16}, torch.Generator().manual_seed(0), dtype=torch.float64)
+    batch = sample(
+        problem, 1, {"interior": 16}, torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     return batch, compiler.solve(problem, batch, resolution=3, **options)
 
 
@@ -39,7 +41,11 @@ def test_a_body_is_where_its_displacement_takes_it():
     problem = stretched()
     batch, truth = drawn(problem)
     rest = canvas(problem, batch, truth)
-    assert isinstance(rest, Body) and rest.rows == {"|u|": [0, 1]} and rest.note == "deformed body, true scale"
+    assert (
+        isinstance(rest, Body)
+        and rest.rows == {"|u|": [0, 1]}
+        and rest.note == "deformed body, true scale"
+    )
     moved = rest.placed(truth(rest.points)[0].numpy())
     assert moved.sheet.points == pytest.approx(rest.sheet.points * [2, 1])
     assert moved.rest is rest.sheet
@@ -71,7 +77,9 @@ def test_a_field_that_moves_nothing_stays_where_it_is():
 def test_a_mesh_is_drawn_at_the_last_time():
     t = time_axis("t", 0, 3)
     v = unknown("v", SQUARE, time=t)
-    problem = Problem("p", {"flow": dt(v) - lap(v)}, [on(boundary(SQUARE), (v, 0)), at(t, 0, (v, 0))])
+    problem = Problem(
+        "p", {"flow": dt(v) - lap(v)}, [on(boundary(SQUARE), (v, 0)), at(t, 0, (v, 0))]
+    )
     grid = canvas(problem, *drawn(problem, steps=2))
     assert set(grid.points[0, :, 2].tolist()) == {3.0} and grid.note == "t = 3"
 
@@ -84,24 +92,32 @@ def test_a_truth_without_a_mesh_is_drawn_as_an_image():
 
 def test_a_quarter_of_the_resolution_is_a_sixteenth_of_the_triangles():
     problem = pdespec.load(EXAMPLES / "nonlinear_poisson.pde")
-    assert len(canvas(problem, *drawn(problem), share=0.25).sheet.triangles) == pytest.approx(TRIANGLES / 16, rel=0.15)
+    assert len(canvas(problem, *drawn(problem), share=0.25).sheet.triangles) == pytest.approx(
+        TRIANGLES / 16, rel=0.15
+    )
 
 
 def test_an_image_has_x_to_the_right_and_y_upward():
     problem = pdespec.load(EXAMPLES / "nonlinear_poisson.pde")
-    batch = sample(problem, 1, {"interior": 512}, torch.Generator().manual_seed(0), dtype=torch.float64)
+    batch = sample(
+        problem, 1, {"interior": 512}, torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     grid = raster(problem, batch, resolution=40)
     rows, columns = np.nonzero(grid.inside)
     x, y = (grid.fill(grid.points[0, :, k].numpy()) for k in (0, 1))
     across, upward = np.polyfit(columns, x[grid.inside], 1), np.polyfit(rows, y[grid.inside], 1)
     assert across[0] > 0 and upward[0] > 0
-    assert np.allclose(x[grid.inside], np.polyval(across, columns)) and np.allclose(y[grid.inside], np.polyval(upward, rows))
+    assert np.allclose(x[grid.inside], np.polyval(across, columns)) and np.allclose(
+        y[grid.inside], np.polyval(upward, rows)
+    )
     assert grid.aspect == "equal" and grid.axes == ("x", "y")
 
 
 def test_an_image_shows_the_true_domain():
     problem = pdespec.load(EXAMPLES / "nonlinear_poisson.pde")
-    batch = sample(problem, 1, {"interior": 2048}, torch.Generator().manual_seed(0), dtype=torch.float64)
+    batch = sample(
+        problem, 1, {"interior": 2048}, torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     grid = raster(problem, batch, resolution=200)
     left, right, bottom, top = grid.extent
     share = grid.inside.mean() * (right - left) * (top - bottom)
@@ -111,7 +127,9 @@ def test_an_image_shows_the_true_domain():
 
 def test_one_coordinate_and_time_make_a_space_time_image():
     problem = pdespec.load(EXAMPLES / "burgers.pde")
-    batch = sample(problem, 1, {"interior": 256}, torch.Generator().manual_seed(0), dtype=torch.float64)
+    batch = sample(
+        problem, 1, {"interior": 256}, torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     grid = raster(problem, batch, resolution=20)
     assert grid.axes == ("x", "t") and grid.aspect == "auto" and grid.note == ""
     assert grid.points.shape[-1] == 2 and grid.inside.shape == (20, 20)
@@ -132,7 +150,9 @@ at t = 0: u = 1
 
 def test_three_dimensions_are_cut_in_the_middle_at_the_last_time():
     problem = pdespec.parse(SPHERE)
-    batch = sample(problem, 1, {"interior": 512}, torch.Generator().manual_seed(0), dtype=torch.float64)
+    batch = sample(
+        problem, 1, {"interior": 512}, torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     grid = raster(problem, batch, resolution=30)
     assert grid.points.shape[-1] == 4
     assert set(grid.points[0, :, 3].tolist()) == {2.0}

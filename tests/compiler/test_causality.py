@@ -35,16 +35,24 @@ def test_weights_are_those_of_the_formula_whatever_the_order_of_the_points():
     found = causal_weights(square, times, 4.0)
     for sample in range(3):
         order = sorted(range(50), key=lambda k: float(times[sample, k]))
-        by_hand = {k: math.exp(-4 * sum(float(square[sample, j]) for j in order[:i]) / 50) for i, k in enumerate(order)}
+        by_hand = {
+            k: math.exp(-4 * sum(float(square[sample, j]) for j in order[:i]) / 50)
+            for i, k in enumerate(order)
+        }
         mean = sum(by_hand.values()) / 50
-        assert [float(w) for w in found[sample]] == pytest.approx([by_hand[k] / mean for k in range(50)])
+        assert [float(w) for w in found[sample]] == pytest.approx(
+            [by_hand[k] / mean for k in range(50)]
+        )
 
 
 def test_a_state_that_dies_out_is_no_minimum_of_what_causal_weights_leave():
-    """With u = a exp(-t/d), d = 1/50, the residual lies in the first moments alone: weighed causally it counts in full, else 1/50 of it."""
+    """With u = a exp(-t/d), d = 1/50, the residual lies in the first moments alone: weighed
+    causally it counts in full, else 1/50 of it."""
     problem = pdespec.parse(LOGISTIC)
     loss = compiler.compile(problem)
-    batch = compiler.sample(problem, 4, {"interior": 256}, torch.Generator().manual_seed(0), dtype=torch.float64)
+    batch = compiler.sample(
+        problem, 4, {"interior": 256}, torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     a = batch.params["a"][:, None, None]
     strengths = causal_strengths(problem)
     assert list(strengths) == ["growth"] and strengths["growth"] > 20  # u (1 - u) is below 1/4
@@ -60,8 +68,13 @@ def test_a_state_that_dies_out_is_no_minimum_of_what_causal_weights_leave():
 
 
 def test_strengths_are_relative_to_the_residual_of_what_stays_as_it_begins():
-    """Of dt(u) = a with u = 0 at the start, the residual of u = 0 is a: its mean square over a in (2, 4) is 28/3."""
-    text = LOGISTIC.replace("dt(u) = u*(1 - u)", "dt(u) = a").replace("u = a", "u = 0").replace("uniform(0.1, 0.5)", "uniform(2, 4)")
+    """Of dt(u) = a with u = 0 at the start, the residual of u = 0 is a: its mean square over a
+    in (2, 4) is 28/3."""
+    text = (
+        LOGISTIC.replace("dt(u) = u*(1 - u)", "dt(u) = a")
+        .replace("u = a", "u = 0")
+        .replace("uniform(0.1, 0.5)", "uniform(2, 4)")
+    )
     (found,) = causal_strengths(pdespec.parse(text)).values()
     assert 20 / found == pytest.approx(28 / 3, rel=0.3)
     assert not nonlinear(pdespec.parse(text)) and nonlinear(pdespec.parse(LOGISTIC))

@@ -12,7 +12,12 @@ from compiler.training.checkpoint import load_tree, save_tree
 from compiler.training.runs import RunError
 
 TREE = {
-    "weights": {"a": torch.randn(3, 2), "empty": torch.zeros(0), "scalar": torch.tensor(3), "double": torch.randn(2, dtype=torch.float64)},
+    "weights": {
+        "a": torch.randn(3, 2),
+        "empty": torch.zeros(0),
+        "scalar": torch.tensor(3),
+        "double": torch.randn(2, dtype=torch.float64),
+    },
     "complex": torch.randn(2, 3, dtype=torch.complex128),
     0: [1, 2.5, None, True, "text", (1, (0.1, float("inf")))],
 }
@@ -24,7 +29,11 @@ def same(a, b) -> bool:
     if isinstance(a, dict):
         return list(a) == list(b) and all(same(a[key], b[key]) for key in a)
     if isinstance(a, (list, tuple)):
-        return type(a) is type(b) and len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+        return (
+            type(a) is type(b)
+            and len(a) == len(b)
+            and all(same(x, y) for x, y in zip(a, b, strict=True))
+        )
     return type(a) is type(b) and a == b
 
 

@@ -1,4 +1,5 @@
-"""The command line: what each command does, and one clear message with the right exit code for every mistake."""
+"""The command line: what each command does, and one clear message with the right exit code for
+every mistake."""
 
 from __future__ import annotations
 
@@ -22,8 +23,9 @@ POISSON = str(EXAMPLES / "nonlinear_poisson.pde")
 TINY = [
     f"--set={word}"
     for word in (
-        "model.latent=[10,10] model.modes=3 model.hidden=4 model.layers=1 points.interior=16 points.boundary=8 points.operator=32 batch=2 "
-        "validation=2 references=1 steps=4 validate_every=2 checkpoint_every=1"
+        "model.latent=[10,10] model.modes=3 model.hidden=4 model.layers=1 points.interior=16"
+        " points.boundary=8 points.operator=32 batch=2 validation=2 references=1 steps=4"
+        " validate_every=2 checkpoint_every=1"
     ).split()
 ]
 BROKEN = """problem broken
@@ -49,7 +51,9 @@ def call(*words: object):
 
 def contents(directory: Path) -> dict[str, str]:
     return {
-        str(each.relative_to(directory)): hashlib.sha256(each.read_bytes()).hexdigest() for each in directory.rglob("*") if each.is_file()
+        str(each.relative_to(directory)): hashlib.sha256(each.read_bytes()).hexdigest()
+        for each in directory.rglob("*")
+        if each.is_file()
     }
 
 
@@ -73,7 +77,14 @@ def test_a_problem_is_trained_and_evaluated_from_the_command_line(trained):
     assert "relative L2 error" in result.stdout and "report.html" in result.stdout
     stored = json.loads((trained / "evaluation.json").read_text())
     assert stored["samples"] == 2 and 0 < stored["relative_l2"]["mean"] < 10
-    assert {each.name for each in trained.iterdir()} >= {"problem.pde", "run.json", "history.csv", "checkpoints", "pictures", "report.html"}
+    assert {each.name for each in trained.iterdir()} >= {
+        "problem.pde",
+        "run.json",
+        "history.csv",
+        "checkpoints",
+        "pictures",
+        "report.html",
+    }
     record = json.loads((trained / "run.json").read_text())
     assert record["preset"] == "demo" and record["model"]["options"]["latent"] == [10, 10]
 
@@ -93,7 +104,9 @@ def test_control_c_saves_says_how_to_go_on_and_ends_with_130(workplace, monkeypa
 
     with monkeypatch.context() as patched:
         patched.setattr(sys.modules["compiler.batches.sample"], "sample", interrupting)
-        result = call("train", POISSON, *TINY, "--set=validation=0", "--set=references=0", "--set=dual=none")
+        result = call(
+            "train", POISSON, *TINY, "--set=validation=0", "--set=references=0", "--set=dual=none"
+        )
     assert result.exit_code == 130
     assert "stopped at step 3 of 4; runs/nonlinear_poisson continues with --resume" in result.stderr
     result = call("train", POISSON, "--resume")
@@ -109,21 +122,45 @@ def test_control_c_saves_says_how_to_go_on_and_ends_with_130(workplace, monkeypa
         (["train", "broken.pde"], 1, "broken.pde:6:14: error S01"),
         (["solve", "broken.pde"], 1, "error S01"),
         (["explain", "broken.pde"], 1, "error S01"),
-        (["explain", POISSON, "--derivatives", "tailor"], 2, "no derivative backend 'tailor'; did you mean 'taylor'?"),
+        (
+            ["explain", POISSON, "--derivatives", "tailor"],
+            2,
+            "no derivative backend 'tailor'; did you mean 'taylor'?",
+        ),
         (["train", POISSON, "--preset", "dmo"], 2, "unknown preset 'dmo'; did you mean 'demo'?"),
-        (["train", POISSON, "--set", "stpes=3"], 2, "unknown option 'stpes'; did you mean 'steps'?"),
+        (
+            ["train", POISSON, "--set", "stpes=3"],
+            2,
+            "unknown option 'stpes'; did you mean 'steps'?",
+        ),
         (["train", POISSON, "--set", "steps"], 2, "--set steps: write --set key=value"),
         (["train", POISSON, "--set", "steps=soon"], 2, "option steps = 'soon' should be int"),
         (["train", POISSON, "--set", "model.latnt=[8,8]"], 2, "`latnt`; did you mean `latent`?"),
         (["train", POISSON, "--set", "operator=gnio"], 2, "did you mean 'gino'"),
         (["train", POISSON, "--set", "optimizer=adamm"], 2, "no optimizer 'adamm'"),
-        (["train", POISSON, "--set", "weights.eq9=2"], 2, "no term and no kind of term is called `eq9`"),
+        (
+            ["train", POISSON, "--set", "weights.eq9=2"],
+            2,
+            "no term and no kind of term is called `eq9`",
+        ),
         (["train", POISSON, "--set", "model.modes=40"], 2, "modes"),
-        (["train", POISSON, "--set", "model.hidden=0"], 2, "hidden = 0 should be a whole number from 1"),
-        (["train", POISSON, "--set", "model.layers=-1"], 2, "layers = -1 should be a whole number from 1"),
+        (
+            ["train", POISSON, "--set", "model.hidden=0"],
+            2,
+            "hidden = 0 should be a whole number from 1",
+        ),
+        (
+            ["train", POISSON, "--set", "model.layers=-1"],
+            2,
+            "layers = -1 should be a whole number from 1",
+        ),
         (["train", POISSON, "--set", "model.box=[[0, 0], [1, 1]]"], 2, "does not hold the domain"),
         (["train", POISSON, "--set", "optimizer_options.betas=3"], 2, "betas = 3"),
-        (["train", POISSON, "--set", "schedule_options.floor=nan"], 2, "floor is a number from 0 to 1"),
+        (
+            ["train", POISSON, "--set", "schedule_options.floor=nan"],
+            2,
+            "floor is a number from 0 to 1",
+        ),
         (["train", POISSON, "--set", "schedule_options.floor=NaN"], 2, "should be a finite number"),
         (["check", "/dev/zero"], 1, "/dev/zero is no regular file"),
         (["train", POISSON, "--derivatives", "tailor"], 2, "taylor"),
@@ -139,7 +176,9 @@ def test_control_c_saves_says_how_to_go_on_and_ends_with_130(workplace, monkeypa
         (["train"], 2, "Missing argument"),
     ],
 )
-def test_a_mistake_gives_one_message_and_its_exit_code_and_changes_nothing(words, code, message, workplace):
+def test_a_mistake_gives_one_message_and_its_exit_code_and_changes_nothing(
+    words, code, message, workplace
+):
     (workplace / "full").mkdir()
     (workplace / "full" / "notes.txt").write_text("mine")
     (workplace / "broken.pde").write_text(BROKEN)
@@ -154,21 +193,43 @@ def test_a_mistake_gives_one_message_and_its_exit_code_and_changes_nothing(words
 def test_a_taken_directory_is_named_with_the_way_out(trained):
     before = contents(trained)
     result = call("train", POISSON, "--out", trained)
-    assert result.exit_code == 1 and "already holds a run; continue it with --resume" in result.stderr
+    assert (
+        result.exit_code == 1 and "already holds a run; continue it with --resume" in result.stderr
+    )
     assert contents(trained) == before
 
 
 def test_what_cannot_change_on_resuming_is_refused(trained):
-    assert "was started with preset demo, not small" in call("train", POISSON, "--out", trained, "--resume", "--preset", "small").stderr
+    assert (
+        "was started with preset demo, not small"
+        in call("train", POISSON, "--out", trained, "--resume", "--preset", "small").stderr
+    )
     result = call("train", POISSON, "--out", trained, "--resume", "--set", "model.hidden=8")
-    assert result.exit_code == 2 and "model.hidden cannot change when a run is resumed" in result.stderr
+    assert (
+        result.exit_code == 2
+        and "model.hidden cannot change when a run is resumed" in result.stderr
+    )
     result = call("train", EXAMPLES / "burgers.pde", "--out", trained, "--resume")
     assert result.exit_code == 1 and "trains another problem than this `burgers`" in result.stderr
     before = contents(trained)
     result = call("train", POISSON, "--out", trained, "--resume", "--set", "optimizer=adam")
-    assert result.exit_code == 2 and "optimizer cannot change when a run is resumed: it was 'soap', not 'adam'" in result.stderr
+    assert (
+        result.exit_code == 2
+        and "optimizer cannot change when a run is resumed: it was 'soap', not 'adam'"
+        in result.stderr
+    )
     assert contents(trained) == before
-    result = call("train", POISSON, "--out", trained, "--resume", "--set", "optimizer=soap", "--set", "model.hidden=4")
+    result = call(
+        "train",
+        POISSON,
+        "--out",
+        trained,
+        "--resume",
+        "--set",
+        "optimizer=soap",
+        "--set",
+        "model.hidden=4",
+    )
     assert result.exit_code == 0, result.stderr
 
 
@@ -205,7 +266,9 @@ def test_check_says_what_a_problem_is():
         assert expected in result.stdout
 
 
-@pytest.mark.parametrize("name", ["burgers", "lid_cavity", "hyperelastic_pores", "inverse_diffusivity"])
+@pytest.mark.parametrize(
+    "name", ["burgers", "lid_cavity", "hyperelastic_pores", "inverse_diffusivity"]
+)
 def test_check_knows_time_systems_energies_and_trainables(name):
     result = call("check", EXAMPLES / f"{name}.pde")
     assert result.exit_code == 0, result.stderr
@@ -215,7 +278,11 @@ def test_check_knows_time_systems_energies_and_trainables(name):
     ("words", "code", "says"),
     [
         (["--degree", "1", "--cell", "brick"], 0, "solved"),
-        (["--degree", "3", "--cell", "brick"], 1, "no Lagrange element of degree 3 on a quadrilateral"),
+        (
+            ["--degree", "3", "--cell", "brick"],
+            1,
+            "no Lagrange element of degree 3 on a quadrilateral",
+        ),
         (["--cell", "quad"], 1, "cell is 'simplex' or 'brick', not 'quad'"),
         (["--mesh", "none.msh"], 1, "no mesh file none.msh"),
     ],
@@ -260,7 +327,9 @@ def test_explain_derives_the_natural_conditions_of_an_energy():
 def test_backends_are_compared_on_a_run(trained):
     result = call("compare", trained, "--derivatives", "autograd,taylor")
     assert result.exit_code == 0, result.stderr
-    assert "autograd" in result.stdout and "taylor" in result.stdout and "fourier" not in result.stdout
+    assert (
+        "autograd" in result.stdout and "taylor" in result.stdout and "fourier" not in result.stdout
+    )
     result = call("compare", trained, "--derivatives", "autograd,tailor")
     assert result.exit_code == 2 and "did you mean 'taylor'?" in result.stderr
 
@@ -288,9 +357,9 @@ def test_solve_writes_a_picture_and_the_solution_for_paraview(workplace):
 
 def test_check_and_help_load_no_torch():
     script = (
-        "import sys; from typer.testing import CliRunner; from compiler.cli import app\n"
-        f"assert CliRunner().invoke(app, ['check', {POISSON!r}]).exit_code == 0\n"
-        "assert CliRunner().invoke(app, ['train', '--help']).exit_code == 0\n"
-        "assert not {'torch', 'matplotlib', 'skfem', 'lightning_fabric'} & set(sys.modules), 'loaded'"
+        "import sys; from typer.testing import CliRunner; from compiler.cli import app\nassert"
+        f" CliRunner().invoke(app, ['check', {POISSON!r}]).exit_code == 0\nassert"
+        " CliRunner().invoke(app, ['train', '--help']).exit_code == 0\nassert not {'torch',"
+        " 'matplotlib', 'skfem', 'lightning_fabric'} & set(sys.modules), 'loaded'"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)

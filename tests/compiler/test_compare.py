@@ -24,8 +24,16 @@ from pdespec import time as time_axis
 from .problems import poisson
 
 
-def batch_of(problem: Problem, size: int = 1, interior: int = 144, dtype: torch.dtype = torch.float64):
-    return compiler.sample(problem, size, points={"interior": interior}, generator=torch.Generator().manual_seed(0), dtype=dtype)
+def batch_of(
+    problem: Problem, size: int = 1, interior: int = 144, dtype: torch.dtype = torch.float64
+):
+    return compiler.sample(
+        problem,
+        size,
+        points={"interior": interior},
+        generator=torch.Generator().manual_seed(0),
+        dtype=dtype,
+    )
 
 
 def smooth(problem: Problem):
@@ -43,8 +51,17 @@ def heat() -> Problem:
 def decoded(problem: Problem, batch) -> object:
     torch.manual_seed(0)
     channels = batch.inputs.values.shape[-1]
-    options = {"latent": (8, 8), "box": ((0, 0), (1, 1)), "weight": "bump", "modes": 2, "hidden": 8, "layers": 1}
-    return GINO(channels, 1, 2, **options, generator=torch.Generator().manual_seed(0)).to(batch.inputs.values.dtype)(batch.inputs)
+    options = {
+        "latent": (8, 8),
+        "box": ((0, 0), (1, 1)),
+        "weight": "bump",
+        "modes": 2,
+        "hidden": 8,
+        "layers": 1,
+    }
+    return GINO(channels, 1, 2, **options, generator=torch.Generator().manual_seed(0)).to(
+        batch.inputs.values.dtype
+    )(batch.inputs)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +89,11 @@ def test_errors_are_relative_root_mean_squares_against_autograd():
     problem = poisson()
     field, batch = smooth(problem), batch_of(problem)
     row = compiler.compare(problem, field, batch, [LeastSquares()], repeats=1)["least_squares"]
-    points = batch.points["Omega"].points if "Omega" in batch.points else next(iter(batch.points.values())).points
+    points = (
+        batch.points["Omega"].points
+        if "Omega" in batch.points
+        else next(iter(batch.points.values())).points
+    )
     request = Case.of(problem, field, batch).request
     found = LeastSquares().evaluate(field, points, request)
     for name, index in (("u_x", (1, 0)), ("u_yy", (0, 2))):
@@ -109,9 +130,14 @@ def test_the_table_is_written_with_one_column_a_derivative(table, tmp_path):
     assert float(lines[1]["error u_xx"]) == table.rows[1].errors["u_xx"]
     assert float(lines[2]["closed form u_y"]) == table.rows[2].closed_form["u_y"]
     assert lines[3]["refused"].startswith("P02")
-    assert (lines[1]["values"], lines[1]["values a point"]) == ("720", "5")  # of 144 points; the table prints the former
+    # of 144 points; the table prints the former
+    assert (lines[1]["values"], lines[1]["values a point"]) == ("720", "5")
     assert "  720  " in str(table)
-    assert float(lines[1]["residual error balance"]) == table.rows[1].residuals["balance"] == table.rows[1].residual
+    assert (
+        float(lines[1]["residual error balance"])
+        == table.rows[1].residuals["balance"]
+        == table.rows[1].residual
+    )
 
 
 def test_every_equation_has_its_own_residual_against_autograd_and_against_the_closed_form():
@@ -120,14 +146,19 @@ def test_every_equation_has_its_own_residual_against_autograd_and_against_the_cl
     u, w = unknown("u", omega), unknown("w", omega)
     problem = Problem("pair", {"large": 1000 * lap(u) - w, "small": sp.Derivative(w, x) - 2 * x})
     field = closed_form(problem, {"u": sp.exp(x) * sp.sin(y), "w": x**2})
-    table = compiler.compare(problem, field, batch_of(problem), ["autograd", FiniteDifference(mode="grid")], repeats=1)
+    table = compiler.compare(
+        problem, field, batch_of(problem), ["autograd", FiniteDifference(mode="grid")], repeats=1
+    )
     row = table["finite_difference"]
     assert row.residuals.keys() == row.closed_residuals.keys() == {"large", "small"}
-    assert row.residuals["large"] > 1 and row.residuals["small"] < 1e-9  # second order is exact for x^2
+    # second order is exact for x^2
+    assert row.residuals["large"] > 1 and row.residuals["small"] < 1e-9
     assert row.closed_residuals == pytest.approx(row.residuals, abs=1e-9)
     assert table.residuals["small"] < 1e-12
     heads = str(table).splitlines()[1]
-    assert all(head in heads for head in ("residual large", "residual small", "truth large", "truth small"))
+    assert all(
+        head in heads for head in ("residual large", "residual small", "truth large", "truth small")
+    )
 
 
 def test_a_wrong_field_has_the_residual_that_the_closed_form_has_not():
@@ -135,21 +166,29 @@ def test_a_wrong_field_has_the_residual_that_the_closed_form_has_not():
     (x,), t = problem.coordinates, problem.time
     decay = sp.exp(-4 * sp.pi**2 * t) * sp.sin(2 * sp.pi * x)
     wrong = closed_form(problem, {"u": 2 * decay + t})
-    table = compiler.compare(problem, wrong, batch_of(problem), ["autograd"], exact={"u": decay}, repeats=1)
+    table = compiler.compare(
+        problem, wrong, batch_of(problem), ["autograd"], exact={"u": decay}, repeats=1
+    )
     assert table["autograd"].residual == 0
     assert table["autograd"].closed_residuals["flow"] == pytest.approx(1)  # d/dt t
 
 
 def test_a_backend_has_one_colour_in_every_picture():
     assert colour("finite_difference, order 2") == colour("finite_difference") != colour("fourier")
-    assert colour("fourier, else finite_difference") == colour("fourier") != colour("fourier_continuation")
+    assert (
+        colour("fourier, else finite_difference")
+        == colour("fourier")
+        != colour("fourier_continuation")
+    )
     assert len({colour(name) for name in DERIVATIVES}) == len(DERIVATIVES)
 
 
 def test_the_reference_is_drawn_hollow_below_what_was_measured(table):
     axes = cost_picture(table).axes[0]
     hollow = [line for line in axes.get_lines() if line.get_markerfacecolor() == "none"]
-    assert [line.get_label() for line in hollow] == ["autograd, 144 scattered points (the reference)"]
+    assert [line.get_label() for line in hollow] == [
+        "autograd, 144 scattered points (the reference)"
+    ]
     measured = min(float(line.get_ydata()[0]) for line in axes.get_lines() if line not in hollow)
     assert 0.01 * measured < float(hollow[0].get_ydata()[0]) < measured
 
@@ -157,7 +196,13 @@ def test_the_reference_is_drawn_hollow_below_what_was_measured(table):
 def test_a_decoded_field_is_compared_with_its_gradient_and_taylor_agrees():
     problem = poisson()
     batch = batch_of(problem, 2, 32)
-    table = compiler.compare(problem, decoded(problem, batch), batch, ["autograd", "taylor", FiniteDifference(mode="stencil")], repeats=1)
+    table = compiler.compare(
+        problem,
+        decoded(problem, batch),
+        batch,
+        ["autograd", "taylor", FiniteDifference(mode="stencil")],
+        repeats=1,
+    )
     assert max(table["taylor"].errors.values()) < 1e-10
     assert table["taylor"].residual < 1e-10
     assert table["taylor"].bytes < table["autograd"].bytes
@@ -183,7 +228,8 @@ def test_time_is_differenced_where_space_is_periodic_and_the_label_says_so():
 
 
 class OnGrid:
-    """Values on a lattice only, and at each node a mean over its neighbours in the list: not pointwise."""
+    """Values on a lattice only, and at each node a mean over its neighbours in the list: not
+    pointwise."""
 
     lattice = Lattice((0.0, 0.0), (1.0, 1.0), (16, 16))
     capabilities = Capabilities(pointwise=False, grid=lattice)
@@ -196,7 +242,9 @@ def test_a_field_on_a_grid_is_compared_with_the_closed_form_only():
     problem = poisson()
     x, y = problem.coordinates
     batch = batch_of(problem)
-    table = compiler.compare(problem, OnGrid(), batch, exact={"u": sp.sin(2 * x) * sp.exp(y)}, repeats=1)
+    table = compiler.compare(
+        problem, OnGrid(), batch, exact={"u": sp.sin(2 * x) * sp.exp(y)}, repeats=1
+    )
     assert table["autograd"].refused.code == "P04"
     grid = [row for row in table if row.backend == "finite_difference" and row.refused is None]
     assert [row.layout for row in grid] == ["grid 16 x 16"]
@@ -206,7 +254,9 @@ def test_a_field_on_a_grid_is_compared_with_the_closed_form_only():
 
 def test_the_grid_covers_a_box_and_lies_inside_every_sample_of_other_shapes():
     problem = heat()
-    assert cover(problem, batch_of(problem), 400) == Lattice((0.0, 0.0), (1.0, 1.0), (20, 20), (True, False))
+    assert cover(problem, batch_of(problem), 400) == Lattice(
+        (0.0, 0.0), (1.0, 1.0), (20, 20), (True, False)
+    )
     x, y = space("x y")
     from pdespec import param, uniform
 
@@ -248,5 +298,12 @@ def test_text_table_and_four_pictures_are_written(tmp_path):
     batch = batch_of(problem, 1, 64)
     write_comparison(tmp_path, problem, smooth(problem), batch, repeats=1)
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"comparison.txt", "comparison.csv", "cost.png", "spacing.png", "smoothness.png", "gradient.png"}
+    assert names == {
+        "comparison.txt",
+        "comparison.csv",
+        "cost.png",
+        "spacing.png",
+        "smoothness.png",
+        "gradient.png",
+    }
     assert all(path.stat().st_size > 100 for path in tmp_path.iterdir())

@@ -16,7 +16,9 @@ def history(loss, gradient=lambda k: 0.1, error=None, prediction=lambda k: 1.0, 
         row = {"step": 10.0 * (k + 1), "gradient": gradient(k), "total": loss(k), "weight eq1": 1.0}
         row |= {name: value(k) for name, value in more.items()}
         if k % 2:
-            row |= {"validation": loss(k), "prediction": prediction(k)} | ({} if error is None else {"error": error(k)})
+            row |= {"validation": loss(k), "prediction": prediction(k)} | (
+                {} if error is None else {"error": error(k)}
+            )
         rows.append(row)
     return rows
 
@@ -36,14 +38,25 @@ def test_a_short_run_is_not_judged():
 @pytest.mark.parametrize(
     ("rows", "says"),
     [
-        (history(lambda k: 1.0, gradient=lambda k: 4e-151), "the loss does not depend on the weights"),
+        (
+            history(lambda k: 1.0, gradient=lambda k: 4e-151),
+            "the loss does not depend on the weights",
+        ),
         (history(lambda k: 1e-12, gradient=lambda k: 3e-13), "solves the problem already"),
         (history(lambda k: 1 + 0.01 * math.sin(k)), "the loss has not fallen"),
         (history(lambda k: 1.0 + k), "the loss has not fallen"),
         (history(falling, prediction=lambda k: 1e-9), "the predictions are zero everywhere"),
         (history(falling, error=lambda k: 0.27), "the error in u did not (27 % to 27 %)"),
-        (history(falling, error=lambda k: 0.3 * math.exp(-k / 40), **{"eq1.error": lambda k: 1e-8}), "the measured one 11 %"),
-        (history(lambda k: 1e-3 if k == 5 else falling(k) + 0.1), "evaluate with --checkpoint best"),
+        (
+            history(
+                falling, error=lambda k: 0.3 * math.exp(-k / 40), **{"eq1.error": lambda k: 1e-8}
+            ),
+            "the measured one 11 %",
+        ),
+        (
+            history(lambda k: 1e-3 if k == 5 else falling(k) + 0.1),
+            "evaluate with --checkpoint best",
+        ),
     ],
 )
 def test_each_doubt_is_said_with_what_to_try(rows, says):

@@ -33,7 +33,9 @@ domain   S = rectangle([0, 0], [1, 1])
 def test_waves_move_the_body_and_flows_do_not():
     conditions = "on boundary(S): u = 0\nat t = 0: u = 0"
     flow = problem("unknown u : vector on S", f"in S: dt(u) = lap(u)\n{conditions}")
-    wave = problem("unknown u : vector on S", f"in S: dtt(u) = lap(u)\n{conditions}\nat t = 0: dt(u) = 0")
+    wave = problem(
+        "unknown u : vector on S", f"in S: dtt(u) = lap(u)\n{conditions}\nat t = 0: dt(u) = 0"
+    )
     assert displacement(flow) is None
     assert displacement(wave) is wave.unknowns["u"]
 
@@ -52,8 +54,14 @@ on boundary(S): u = [0, x]
     ("unknowns", "density", "name"),
     [
         ("unknown u : vector on S", "tr(grad(u)'*grad(u))", "u"),
-        ("unknown u : vector on S", "tr(grad(u)'*grad(u)) + (dot(u, u) - 1)^2", None),  # a director: its own length counts
-        ("unknown u : vector on S, d : scalar on S", "(1 - d)^2*tr(grad(u)'*grad(u)) + d^2 + dot(grad(d), grad(d))", "u"),  # damage
+        # a director: its own length counts
+        ("unknown u : vector on S", "tr(grad(u)'*grad(u)) + (dot(u, u) - 1)^2", None),
+        # damage
+        (
+            "unknown u : vector on S, d : scalar on S",
+            "(1 - d)^2*tr(grad(u)'*grad(u)) + d^2 + dot(grad(d), grad(d))",
+            "u",
+        ),
     ],
 )
 def test_an_energy_is_one_of_a_body_where_translations_cost_nothing(unknowns, density, name):

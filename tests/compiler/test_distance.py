@@ -1,4 +1,5 @@
-"""Errors that can be worked out by hand: units, levels, signs and samples of no size must not decide."""
+"""Errors that can be worked out by hand: units, levels, signs and samples of no size must not
+decide."""
 
 from __future__ import annotations
 
@@ -57,7 +58,9 @@ def relative(problem, at, found, expected) -> list[list[float]]:
 
 def test_unknowns_of_different_units_are_not_mixed():
     problem = pdespec.parse(STOKES + "require integral(p^2, Omega) = 1\n")
-    expected = torch.randn(2, 500, 3, dtype=D, generator=torch.Generator().manual_seed(1)) * torch.tensor([1e-6, 1e-6, 1e5], dtype=D)
+    expected = torch.randn(
+        2, 500, 3, dtype=D, generator=torch.Generator().manual_seed(1)
+    ) * torch.tensor([1e-6, 1e-6, 1e5], dtype=D)
     found = expected * torch.tensor([0.1, 0.1, 1.01], dtype=D)
     assert relative(problem, points(), found, expected) == [pytest.approx([0.9, 0.01])] * 2
 
@@ -95,7 +98,10 @@ def test_the_sign_of_a_ground_state_does_not_count():
     assert relative(problem, at, found, expected) == [[pytest.approx(0.02)], [pytest.approx(0.03)]]
 
 
-@pytest.mark.parametrize("change", [("dx(psi)^2", "dx(psi)^2 - psi"), ("psi = 0", "psi = x"), ("psi^2, L) = 1", "psi, L) = 1")])
+@pytest.mark.parametrize(
+    "change",
+    [("dx(psi)^2", "dx(psi)^2 - psi"), ("psi = 0", "psi = x"), ("psi^2, L) = 1", "psi, L) = 1")],
+)
 def test_the_sign_counts_where_something_stated_turns_with_it(change):
     assert signs(pdespec.parse(GROUND.replace(*change))) == ()
 
@@ -106,9 +112,12 @@ def test_samples_of_no_size_do_not_decide():
     errors = relative(problem, at, expected + 0.01 * at, expected)
     own = math.sqrt(float(expected[0].square().mean()) / 2)  # root mean square over both samples
     assert errors[0] == [pytest.approx(0.01)]
-    assert errors[1] == [pytest.approx(0.01 * math.sqrt(float(at[1].square().mean())) / (FLOOR * own))]
+    assert errors[1] == [
+        pytest.approx(0.01 * math.sqrt(float(at[1].square().mean())) / (FLOOR * own))
+    ]
     nothing = torch.zeros(2, 300, 1, dtype=D)
-    assert relative(problem, at, nothing + 0.25, nothing) == [[pytest.approx(0.25)]] * 2  # absolute where all is zero
+    # absolute where all is zero
+    assert relative(problem, at, nothing + 0.25, nothing) == [[pytest.approx(0.25)]] * 2
 
 
 def test_points_where_nothing_is_expected_do_not_count():

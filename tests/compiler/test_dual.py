@@ -1,4 +1,5 @@
-"""The dual norm of the weak residual: what it says of fields whose error is known in closed form."""
+"""The dual norm of the weak residual: what it says of fields whose error is known in closed
+form."""
 
 from __future__ import annotations
 
@@ -52,7 +53,8 @@ def norm_of(text: str, resolution: int, field, **params):
 
 
 def test_in_one_dimension_it_is_the_error_itself():
-    # u = x (1 - x) solves -u'' = 2; 3 u is off by 2 u, which quadratic elements hold: 4 + 4, over the floor
+    # u = x (1 - x) solves -u'' = 2; 3 u is off by 2 u, which quadratic elements hold: 4 + 4, over
+    # the floor
     value = norm_of(ROD, 4, lambda p: 3 * p * (1 - p)).detach()
     assert float(value) == pytest.approx(8 / 1.05, rel=1e-10)
 
@@ -65,15 +67,20 @@ def test_it_vanishes_at_the_solution_however_coarse_the_mesh(resolution):
 
 def test_of_a_nonlinear_problem_it_is_the_error_to_first_order():
     def off(size):
-        return lambda p: exact(p) + size * (math.pi * p[..., :1]).sin() * (2 * math.pi * p[..., 1:]).cos()
+        return lambda p: (
+            exact(p) + size * (math.pi * p[..., :1]).sin() * (2 * math.pi * p[..., 1:]).cos()
+        )
 
     # |d|^2 = 1/4 as |u|^2 = 1/4; |grad d|^2 = 5 pi^2/4 against 2 pi^2/4
     for size in (1e-2, -1e-2):
-        assert float(norm_of(WAVES, 8, off(size))) == pytest.approx(size**2 * (1 + 2.5) / 1.05, rel=0.03)
+        assert float(norm_of(WAVES, 8, off(size))) == pytest.approx(
+            size**2 * (1 + 2.5) / 1.05, rel=0.03
+        )
 
 
 def test_a_wrong_field_with_a_small_residual_is_seen():
-    # near a resonance: the field is a third off, its residual of 0.2 % of the source says nothing of it
+    # near a resonance: the field is a third off, its residual of 0.2 % of the source says nothing
+    # of it
     text = """
 problem resonant
 space    x, y
@@ -106,11 +113,14 @@ def test_its_slope_is_that_of_differences():
 
     size = torch.tensor(0.3, dtype=DOUBLE, requires_grad=True)
     (slope,) = torch.autograd.grad(value(size), size)
-    assert float(slope) == pytest.approx(float(value(0.3 + 1e-5) - value(0.3 - 1e-5)) / 2e-5, rel=1e-8)
+    assert float(slope) == pytest.approx(
+        float(value(0.3 + 1e-5) - value(0.3 - 1e-5)) / 2e-5, rel=1e-8
+    )
 
 
 def test_a_gauge_is_part_of_it():
-    # the pressure of a flow at rest is known up to the constant that the requirement fixes: p = 1 has the error 1
+    # the pressure of a flow at rest is known up to the constant that the requirement fixes: p = 1
+    # has the error 1
     text = """
 problem rest
 space    x, y
@@ -135,7 +145,8 @@ require integral(p, Q) = 0
     samples, like = dual.coarse(batch), batch.points["Q"].points
     assert float(dual(field, samples, like)) < 1e-6
     found = float(dual(lambda p: field(p, 0.5), samples, like))
-    assert found == pytest.approx(0.25 / (1.05 * 4 / 45), rel=1e-3)  # 4/45 = |x^2 - 1/3|^2, which linear pressures hold to 1e-4
+    # 4/45 = |x^2 - 1/3|^2, which linear pressures hold to 1e-4
+    assert found == pytest.approx(0.25 / (1.05 * 4 / 45), rel=1e-3)
 
 
 HEAT = """
@@ -156,23 +167,29 @@ def in_time(text: str, resolution: int, field, **params):
     dual = DualNorm(problem, resolution)
     batch = compiler.instance(problem, params, dtype=DOUBLE)
     dual.refer(batch)
-    dual.sizes = dict.fromkeys(dual.sizes, 1 / FLOOR)  # where u = 0 there is nothing to compare with: the error as it stands
+    # where u = 0 there is nothing to compare with: the error as it stands
+    dual.sizes = dict.fromkeys(dual.sizes, 1 / FLOOR)
     return dual, dual.coarse(batch), batch.points["L"].points, field
 
 
 def test_in_time_it_is_the_error_carried_from_slab_to_slab():
-    # the tangent at u = 0 is that of the heat equation; quadratic elements and the midpoint rule hold t x (1 - x)
+    # the tangent at u = 0 is that of the heat equation; quadratic elements and the midpoint rule
+    # hold t x (1 - x)
     def field(points, size=1e-5):
         x, t = points[..., :1], points[..., 1:]
         return size * t * x * (1 - x)
 
     dual, samples, like, _ = in_time(HEAT, 4, field)
     middles = (torch.arange(8) + 0.5) / 8
-    assert float(dual(field, samples, like)) == pytest.approx(float(1e-10 * middles.square().mean()) * (1 / 30 + 1 / 3), rel=1e-6)
+    assert float(dual(field, samples, like)) == pytest.approx(
+        float(1e-10 * middles.square().mean()) * (1 / 30 + 1 / 3), rel=1e-6
+    )
 
 
 def test_the_slope_in_time_is_that_of_differences():
-    text = HEAT.replace("dt(u)", "dtt(u) + dt(u)").replace("at t = 0: u = 0", "at t = 0: u = 0; dt(u) = 0")
+    text = HEAT.replace("dt(u)", "dtt(u) + dt(u)").replace(
+        "at t = 0: u = 0", "at t = 0: u = 0; dt(u) = 0"
+    )
 
     def field(size):
         return lambda p: size * p[..., :1] * (1 - p[..., :1] ** 3) * p[..., 1:] ** 2
@@ -181,12 +198,16 @@ def test_the_slope_in_time_is_that_of_differences():
     size = torch.tensor(0.3, dtype=DOUBLE, requires_grad=True)
     (slope,) = torch.autograd.grad(dual(field(size), samples, like), size)
     step = 1e-5
-    differences = (dual(field(0.3 + step), samples, like) - dual(field(0.3 - step), samples, like)) / (2 * step)
+    differences = (
+        dual(field(0.3 + step), samples, like) - dual(field(0.3 - step), samples, like)
+    ) / (2 * step)
     assert float(slope) == pytest.approx(float(differences.detach()), rel=1e-7)
 
 
 def test_with_a_second_derivative_in_time_it_is_the_error_to_second_order():
-    text = HEAT.replace("dt(u) - (1 + u^2)*dxx(u)", "dtt(u) - dxx(u)").replace("at t = 0: u = 0", "at t = 0: u = 0; dt(u) = 0")
+    text = HEAT.replace("dt(u) - (1 + u^2)*dxx(u)", "dtt(u) - dxx(u)").replace(
+        "at t = 0: u = 0", "at t = 0: u = 0; dt(u) = 0"
+    )
 
     def field(points):
         x, t = points[..., :1], points[..., 1:]
@@ -220,7 +241,9 @@ on boundary(L): w = 0; dx(w) = 0
     dual.refer(batch)
     samples, like = dual.coarse(batch), batch.points["L"].points
     assert float(dual(field, samples, like)) < 1e-8
-    assert float(dual(lambda p: field(p, 1.1), samples, like)) == pytest.approx(0.01 * 2 / 1.05, rel=1e-2)
+    assert float(dual(lambda p: field(p, 1.1), samples, like)) == pytest.approx(
+        0.01 * 2 / 1.05, rel=1e-2
+    )
 
 
 def test_a_step_takes_fewer_samples_where_each_has_many_points():
@@ -231,7 +254,9 @@ def test_a_step_takes_fewer_samples_where_each_has_many_points():
 
 
 def test_a_plate_has_its_further_unknown_in_its_units_too():
-    stated = pdespec.parse((EXAMPLES / "biharmonic_plate.pde").read_text().replace("radius = 1", "radius = 1000"))
+    stated = pdespec.parse(
+        (EXAMPLES / "biharmonic_plate.pde").read_text().replace("radius = 1", "radius = 1000")
+    )
     computed = scaled(stated)[1]
     assert computed is not stated
     assert DualNorm(computed, 2).prepared.form.components == ("w", "lap(w)")
@@ -263,12 +288,17 @@ def test_samples_of_other_shapes_are_measured_together_as_alone():
 
 
 def references(problem, options):
-    model = compiler.build(problem, "gino", latent=(12,) * len(problem.variables), modes=3, hidden=4, layers=1)
+    model = compiler.build(
+        problem, "gino", latent=(12,) * len(problem.variables), modes=3, hidden=4, layers=1
+    )
     return References(problem, model, options)
 
 
 def chosen(text: str, **options):
-    problem, options = pdespec.parse(text), TrainOptions(dual="auto", points={"interior": 64}, **options)
+    problem, options = (
+        pdespec.parse(text),
+        TrainOptions(dual="auto", points={"interior": 64}, **options),
+    )
     return choose(problem, options, references(problem, options))
 
 
@@ -291,13 +321,17 @@ on left: w = 0
 def test_auto_takes_the_coarsest_mesh_that_can_be_trusted_and_says_how_far():
     choice = chosen(ROD)
     assert choice.kind == "dual" and choice.dual.options.resolution == 16
-    assert choice.reason.startswith("weak residual on meshes of resolution 16, whose own solution is some ")
+    assert choice.reason.startswith(
+        "weak residual on meshes of resolution 16, whose own solution is some "
+    )
 
 
 def test_a_slender_beam_is_seen_at_enough_points():
     # two cells across solve the beam to 1 %, but see a field at 224 points only
     problem = scaled(pdespec.load(EXAMPLES / "linear_elasticity.pde"))[1]
-    resolution, found = trusted_resolution(problem, compiler.sample(problem, 1, {"interior": 64}, seeded(0, "test", 0), dtype=DOUBLE))
+    resolution, found = trusted_resolution(
+        problem, compiler.sample(problem, 1, {"interior": 64}, seeded(0, "test", 0), dtype=DOUBLE)
+    )
     assert resolution == 16 and "% off" in found
 
 
@@ -314,26 +348,37 @@ def test_a_mesh_that_says_nothing_is_left_alone(monkeypatch):
 
     monkeypatch.setattr(module, "DualNorm", Probe)
     monkeypatch.setattr(module, "LADDER", {1: (16,)})
-    monkeypatch.setattr(module, "solve", lambda *_, **__: lambda points: torch.full_like(points, next(fields)))
+    monkeypatch.setattr(
+        module, "solve", lambda *_, **__: lambda points: torch.full_like(points, next(fields))
+    )
     choice = chosen(ROD)
     assert (choice.kind, choice.reason) == (
         "strong",
-        "strong residual: a mesh of resolution 16, the finest that costs little enough, is 67 % off",
+        (
+            "strong residual: a mesh of resolution 16, the finest that costs little enough, is 67"
+            " % off"
+        ),
     )
 
 
 def test_auto_prefers_an_energy_and_the_estimated_error():
     energy = (
-        "problem e\nspace x\ndomain L = interval(0, 1)\nunknown u : scalar on L\nminimize integral(dx(u)^2 - u, L)\non boundary(L): u = 0\n"
+        "problem e\nspace x\ndomain L = interval(0, 1)\nunknown u : scalar on L\nminimize"
+        " integral(dx(u)^2 - u, L)\non boundary(L): u = 0\n"
     )
     assert chosen(energy).kind == "energy"
     assert chosen(ROD, estimate=True).kind == "error"
-    clamped = ROD.replace("-dxx(u)", "dxx(dxx(u)) + u").replace("boundary(L): u = 0", "boundary(L): u = 0; dn(u) = 0")
+    clamped = ROD.replace("-dxx(u)", "dxx(dxx(u)) + u").replace(
+        "boundary(L): u = 0", "boundary(L): u = 0; dn(u) = 0"
+    )
     assert chosen(clamped, estimate=True).kind == "error"
     assert chosen(WAVES, estimate=True).kind == "dual"  # the estimate knows no natural conditions
 
 
-@pytest.mark.parametrize(("left", "kind"), [("-dxx(u) + u^3", "error"), ("dxx(u) + 4*u", "dual"), ("dx(u) - dxx(u)", "dual")])
+@pytest.mark.parametrize(
+    ("left", "kind"),
+    [("-dxx(u) + u^3", "error"), ("dxx(u) + 4*u", "dual"), ("dx(u) - dxx(u)", "dual")],
+)
 def test_the_estimated_error_knows_the_principal_part_alone(left, kind):
     assert chosen(ROD.replace("-dxx(u)", left), estimate=True).kind == kind
 
@@ -344,7 +389,11 @@ def test_what_fails_is_left_to_the_strong_residual_with_the_reason(monkeypatch):
 
     monkeypatch.setattr(sys.modules["compiler.training.choice"], "trusted_resolution", broken)
     choice = chosen(ROD)
-    assert (choice.kind, choice.dual, choice.reason) == ("strong", None, "strong residual: ZeroDivisionError('a mesh of nothing')")
+    assert (choice.kind, choice.dual, choice.reason) == (
+        "strong",
+        None,
+        "strong residual: ZeroDivisionError('a mesh of nothing')",
+    )
 
 
 def test_an_earlier_sessions_mesh_is_taken_again():
@@ -396,10 +445,17 @@ def test_a_resumed_training_goes_on_bit_for_bit_with_the_mesh_it_chose(tmp_path)
 
 
 def test_without_physics_something_must_be_left_to_train_on(tmp_path):
-    problem = pdespec.parse(SLOPED.replace("-dxx(u) = a", "dx(u) = a").replace("on right: dx(u) = 0", ""))
+    problem = pdespec.parse(
+        SLOPED.replace("-dxx(u) = a", "dx(u) = a").replace("on right: dx(u) = 0", "")
+    )
     model = compiler.build(problem, "gino", latent=(12,), modes=3, hidden=4, layers=1)
     with pytest.raises(OptionError, match="nothing is left to train on"):
-        compiler.train(problem, model, TrainOptions(steps=1, dual="auto", physics=False, validation=0), tmp_path / "none")
+        compiler.train(
+            problem,
+            model,
+            TrainOptions(steps=1, dual="auto", physics=False, validation=0),
+            tmp_path / "none",
+        )
 
 
 def test_a_window_gives_the_same_batches_in_any_order_of_asking():

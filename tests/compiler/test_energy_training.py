@@ -1,4 +1,5 @@
-"""Pores trained on their energy alone, in the demo preset with fewer channels: towards the finite-element minimiser, in u and in energy."""
+"""Pores trained on their energy alone, in the demo preset with fewer channels: towards the
+finite-element minimiser, in u and in energy."""
 
 from __future__ import annotations
 
@@ -17,11 +18,20 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "hyperelastic_pores.pde"
 
 
 def test_pores_approach_their_minimiser(tmp_path):
-    text = EXAMPLE.read_text(encoding="utf-8").replace("uniform(0.2, 1.1)", "uniform(0.5, 0.8)")  # where nothing buckles
+    # where nothing buckles
+    text = EXAMPLE.read_text(encoding="utf-8").replace("uniform(0.2, 1.1)", "uniform(0.5, 0.8)")
     problem, demo = pdespec.parse(text), preset("demo")
     points = {**demo.options.points, "interior": 256, "operator": 512}
     options = dataclasses.replace(
-        demo.options, steps=100, batch=2, points=points, estimate=False, weights={}, references=0, validation=4, validate_every=100
+        demo.options,
+        steps=100,
+        batch=2,
+        points=points,
+        estimate=False,
+        weights={},
+        references=0,
+        validation=4,
+        validate_every=100,
     )
     model = compiler.build(problem, demo.operator, **{**demo.model, "hidden": 16})
     run = compiler.train(problem, model, options, tmp_path / "run")

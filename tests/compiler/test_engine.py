@@ -1,4 +1,5 @@
-"""The step in blocks against the loss evaluated at once: the same terms and gradients, in memory that does not grow."""
+"""The step in blocks against the loss evaluated at once: the same terms and gradients, in memory
+that does not grow."""
 
 from __future__ import annotations
 
@@ -20,7 +21,19 @@ from compiler.comparison.timing import PeakMemory
 from compiler.loss.blocks import StepEngine, capture
 from compiler.loss.blocks.block import tile
 from operators.field import Ansatz, Capabilities
-from pdespec import Problem, boundary, dot, grad, integral, lap, on, rectangle, space, trainable, unknown
+from pdespec import (
+    Problem,
+    boundary,
+    dot,
+    grad,
+    integral,
+    lap,
+    on,
+    rectangle,
+    space,
+    trainable,
+    unknown,
+)
 from tests.compiler import problems, tiny
 
 POINTS = {"interior": 23, "boundary": 10, "initial": 9, "operator": 40}
@@ -51,11 +64,16 @@ def energy() -> Problem:
     omega = rectangle(x, y, (0, 0), (2, 1))
     u = unknown("u", omega)
     stretch = 1 + sp.Derivative(u, x)
-    return Problem("energy", minimize=integral(grad(u).dot(grad(u)) - sp.log(stretch), omega), require=[stretch > 0])
+    return Problem(
+        "energy",
+        minimize=integral(grad(u).dot(grad(u)) - sp.log(stretch), omega),
+        require=[stretch > 0],
+    )
 
 
 def crushed() -> Problem:
-    """An energy whose requirements do not hold everywhere, one of them for the field zero neither."""
+    """An energy whose requirements do not hold everywhere, one of them for the field zero
+    neither."""
     x, y = space("x y")
     omega = rectangle(x, y, (0, 0), (2, 1))
     u, k = unknown("u", omega), trainable("k", 2)
@@ -73,7 +91,14 @@ class Case:
     batch: compiler.Batch
 
     @staticmethod
-    def of(problem: Problem, kernel: str = "mlp", size: int = 3, hard: bool = True, points=POINTS, **options) -> Case:
+    def of(
+        problem: Problem,
+        kernel: str = "mlp",
+        size: int = 3,
+        hard: bool = True,
+        points=POINTS,
+        **options,
+    ) -> Case:
         dim = len(problem.variables)
         model = compiler.build(
             problem,
@@ -100,7 +125,9 @@ class Case:
         return [*self.model.parameters(), *self.loss.parameters()]
 
     def gradients(self, total: Tensor) -> list[Tensor]:
-        return list(torch.autograd.grad(total, self.parameters, allow_unused=True, materialize_grads=True))
+        return list(
+            torch.autograd.grad(total, self.parameters, allow_unused=True, materialize_grads=True)
+        )
 
 
 def close(ours, theirs, tolerance: float = 1e-12) -> None:
@@ -137,7 +164,9 @@ def same(case: Case, engine: StepEngine, field=None, tolerance: float = 1e-12) -
     ],
     ids=lambda each: getattr(each, "__name__", each),
 )
-def test_blocks_of_any_size_give_the_terms_and_gradients_of_the_whole(make, kernel, derivatives, block):
+def test_blocks_of_any_size_give_the_terms_and_gradients_of_the_whole(
+    make, kernel, derivatives, block
+):
     case = Case.of(make(), kernel, derivatives=derivatives)
     same(case, StepEngine(case.loss, block))
 
@@ -151,37 +180,64 @@ def test_the_gradient_is_right_for_weights_known_before_after_and_one_by_one():
     for settled in (True, False):
         engine = StepEngine(case.loss, 16)
         for weights in ({}, {"momentum": 0.5, "require1": 0.0}, dict.fromkeys(labels, 0.0)):
-            theirs, ours = case.loss(case.field, case.batch), engine(case.field, case.batch, weights, settled)
-            wanted = torch.stack([weights.get(label, 1.0) * theirs[label] for label in labels]).sum()
+            theirs, ours = (
+                case.loss(case.field, case.batch),
+                engine(case.field, case.batch, weights, settled),
+            )
+            wanted = torch.stack(
+                [weights.get(label, 1.0) * theirs[label] for label in labels]
+            ).sum()
             torch.testing.assert_close(ours.total, wanted)
             close(case.gradients(2 * ours.total), case.gradients(2 * wanted))
-        theirs, ours = case.loss(case.field, case.batch), engine(case.field, case.batch, None, settled)
+        theirs, ours = (
+            case.loss(case.field, case.batch),
+            engine(case.field, case.batch, None, settled),
+        )
         torch.testing.assert_close(ours.total, theirs.total)  # the loss's own weights
-        adapted = torch.arange(1.0, len(labels) + 1, dtype=torch.float64)  # as a balancer finds them, from the values
+        # as a balancer finds them, from the values
+        adapted = torch.arange(1.0, len(labels) + 1, dtype=torch.float64)
         both = [(adapted * torch.stack(list(terms.values()))).sum() for terms in (ours, theirs)]
         inputs = [p for p in case.parameters if p.requires_grad]
-        close(*(torch.autograd.grad(each, inputs, allow_unused=True, materialize_grads=True, retain_graph=True) for each in both))
+        close(
+            *(
+                torch.autograd.grad(
+                    each, inputs, allow_unused=True, materialize_grads=True, retain_graph=True
+                )
+                for each in both
+            )
+        )
         for label in labels:
             close(
                 *(
-                    torch.autograd.grad(t[label], inputs, allow_unused=True, materialize_grads=True, retain_graph=True)
+                    torch.autograd.grad(
+                        t[label],
+                        inputs,
+                        allow_unused=True,
+                        materialize_grads=True,
+                        retain_graph=True,
+                    )
                     for t in (ours, theirs)
                 )
             )
 
 
-def test_nothing_is_computed_twice_where_weights_are_known_and_settled_false_waits_for_them(monkeypatch):
+def test_nothing_is_computed_twice_where_weights_are_known_and_settled_false_waits_for_them(
+    monkeypatch,
+):
     case = Case.of(whirl())
     steps: list[bool] = []
     whole = compiler.loss.blocks.accumulate.run
     monkeypatch.setattr(
         compiler.loss.blocks.accumulate,
         "run",
-        lambda block, inputs, watch: steps.append(inputs.weights is not None) or whole(block, inputs, watch),
+        lambda block, inputs, watch: (
+            steps.append(inputs.weights is not None) or whole(block, inputs, watch)
+        ),
     )
     engine = StepEngine(case.loss, 10**6)
     engine(case.field, case.batch).total.backward()
-    # momentum, continuity and the requirements share their points; one of those couples them, so values come first
+    # momentum, continuity and the requirements share their points; one of those couples them, so
+    # values come first
     assert steps == [False, True, True]
     steps.clear()
     terms = engine(case.field, case.batch, settled=False)
@@ -193,7 +249,11 @@ def test_nothing_is_computed_twice_where_weights_are_known_and_settled_false_wai
 def test_terms_that_couple_their_points_are_exact_in_blocks():
     x, y = space("x y")
     u = unknown("u", rectangle(x, y, (0, 0), (1, 1)))
-    problem = Problem("screened", {"balance": sp.Eq(lap(u) - u**2, x)}, [on(boundary(u.func.declaration.region), sp.Eq(u, 0))])
+    problem = Problem(
+        "screened",
+        {"balance": sp.Eq(lap(u) - u**2, x)},
+        [on(boundary(u.func.declaration.region), sp.Eq(u, 0))],
+    )
     case = Case.of(problem, estimate=True)
     assert "balance.error" in case.loss(case.field, case.batch)
     same(case, StepEngine(case.loss, 7))
@@ -210,7 +270,8 @@ def test_a_field_that_is_a_plain_function_is_differentiated_in_all_it_closes_ove
     leaves = [*inner.parameters(), outer]
 
     def field():
-        trunk = torch.tanh(outer * 2)  # computed once, before the points: all blocks share its graph
+        # computed once, before the points: all blocks share its graph
+        trunk = torch.tanh(outer * 2)
         return lambda p: torch.sin(inner(p)) @ trunk
 
     theirs, ours = case.loss(field(), case.batch), StepEngine(case.loss, 7)(field(), case.batch)
@@ -230,7 +291,10 @@ def test_parameters_that_only_some_blocks_use_are_found():
         return value
 
     theirs, ours = case.loss(field, case.batch), StepEngine(case.loss, 1)(field, case.batch)
-    close(torch.autograd.grad(ours.total, [left, right]), torch.autograd.grad(theirs.total, [left, right]))
+    close(
+        torch.autograd.grad(ours.total, [left, right]),
+        torch.autograd.grad(theirs.total, [left, right]),
+    )
 
 
 class Untidy(nn.Module):
@@ -270,20 +334,33 @@ def test_learnable_points_params_and_ansatz_keep_their_gradient():
     case = Case.of(problems.korteweg_de_vries())
     inputs = case.batch.inputs
     strength = torch.ones((), dtype=torch.float64, requires_grad=True)
-    moved = replace(inputs, ansatz=Ansatz(lambda p: strength * torch.sin(p[..., :1]), lambda p: 1 + 0 * p[..., :1]))
+    moved = replace(
+        inputs,
+        ansatz=Ansatz(lambda p: strength * torch.sin(p[..., :1]), lambda p: 1 + 0 * p[..., :1]),
+    )
     key, points = next((k, p) for k, p in case.batch.points.items())
     free = points.points.clone().requires_grad_()
-    batch = SimpleNamespace(points={**case.batch.points, key: replace(points, points=free)}, params={}, geometry={}, evaluate=None)
+    batch = SimpleNamespace(
+        points={**case.batch.points, key: replace(points, points=free)},
+        params={},
+        geometry={},
+        evaluate=None,
+    )
     for data, field, leaf in ((case.batch, case.model(moved), strength), (batch, case.field, free)):
         engine = StepEngine(case.loss, 7)
-        theirs, ours = (torch.autograd.grad(f(field, data).total, leaf, retain_graph=True)[0] for f in (case.loss, engine))
+        theirs, ours = (
+            torch.autograd.grad(f(field, data).total, leaf, retain_graph=True)[0]
+            for f in (case.loss, engine)
+        )
         close([ours], [theirs])
 
 
 def test_fields_without_latent_tensors_and_spectral_ones_are_taken_in_blocks_too():
     problem = problems.poisson()
     case = Case.of(problem)
-    fno = operators.FNO(0, 1, 2, (8, 8), ((0, 0), (1, 1)), hidden=4, modes=2, layers=1, feature_channels=2).double()
+    fno = operators.FNO(
+        0, 1, 2, (8, 8), ((0, 0), (1, 1)), hidden=4, modes=2, layers=1, feature_channels=2
+    ).double()
     pinn = operators.PINN(1, 2, ((0, 0), (1, 1)), hidden=(6, 6)).double()
     known = replace(case.batch.inputs, features=lambda p: torch.sin(3 * p))
     for model in (fno, pinn):
@@ -307,8 +384,10 @@ def test_a_run_in_blocks_takes_the_same_steps(tmp_path, balancer):
     for block in (None, 3):
         model = tiny.Operator()
         options = compiler.TrainOptions(
-            steps=5, batch=4, points={"interior": 8}, balancer=balancer, precision="float64", validation=2, block=block,
-            lr=1.0, optimizer_options={"eps": 100.0}, clip=None,  # Adam, but with steps that follow the size of the gradient
+            steps=5, batch=4, points={"interior": 8}, balancer=balancer, precision="float64",
+            validation=2, block=block,
+            # Adam, but with steps that follow the size of the gradient
+            lr=1.0, optimizer_options={"eps": 100.0}, clip=None,
         )  # fmt: skip
         compiler.train(problem, model, options, tmp_path / str(block), sampler=tiny.sample)
         weights.append(list(model.parameters()))
@@ -320,7 +399,8 @@ def test_a_run_in_blocks_takes_the_same_steps(tmp_path, balancer):
 
 @pytest.fixture
 def quiet():
-    """Torch formats a trace of every graph for any handler, and pytest installs one: ten times the compiler's own time."""
+    """Torch formats a trace of every graph for any handler, and pytest installs one: ten times
+    the compiler's own time."""
     logger = logging.getLogger("torch.__trace")
     level = logger.level
     logger.setLevel(logging.WARNING)
@@ -338,7 +418,9 @@ def test_memory_does_not_grow_with_the_number_of_points(kernel):
             evaluate(field, case.batch).total.backward()
         return memory.peak
 
-    (small, large), (little, much) = ([peak(n, engine) for n in (1024, 4096)] for engine in (True, False))
+    (small, large), (little, much) = (
+        [peak(n, engine) for n in (1024, 4096)] for engine in (True, False)
+    )
     assert large < 1.05 * small + 4096 * 8 * 8  # but for a few numbers a point
     assert much > 3.5 * little
     assert large < 0.1 * much
@@ -349,11 +431,16 @@ def test_values_alone_need_no_gradient():
     with torch.no_grad():
         terms = StepEngine(case.loss, 16)(case.field, case.batch)
     assert not terms.total.requires_grad
-    close(list(terms.values()), [value.detach() for value in case.loss(case.field, case.batch).values()])
+    close(
+        list(terms.values()),
+        [value.detach() for value in case.loss(case.field, case.batch).values()],
+    )
 
 
 @pytest.mark.parametrize(
-    ("make", "kernel"), [(problems.poisson, "polynomial"), (whirl, "mlp"), (crushed, "mlp")], ids=["poisson", "whirl", "crushed"]
+    ("make", "kernel"),
+    [(problems.poisson, "polynomial"), (whirl, "mlp"), (crushed, "mlp")],
+    ids=["poisson", "whirl", "crushed"],
 )
 def test_the_captured_step_is_the_eager_one(make, kernel, caplog, quiet):
     case = Case.of(make(), kernel, derivatives="taylor")
@@ -361,7 +448,8 @@ def test_the_captured_step_is_the_eager_one(make, kernel, caplog, quiet):
     with caplog.at_level(logging.WARNING, "compiler.loss.blocks"):
         same(case, engine)
         graphs = len(engine._steps)
-        assert 0 < graphs <= 2 * len(case.loss.plan(case.field).groups)  # one for each group and pass, the shorter last blocks among them
+        # one for each group and pass, the shorter last blocks among them
+        assert 0 < graphs <= 2 * len(case.loss.plan(case.field).groups)
         again = Case.of(make(), kernel, derivatives="taylor")
         same(replace(case, batch=again.batch), engine)
         assert len(engine._steps) == graphs
@@ -386,7 +474,11 @@ def test_a_compiled_graph_that_computes_something_else_is_not_used(monkeypatch, 
     case = Case.of(problems.transport())
     compile_graph = torch.compile
     monkeypatch.setattr(
-        torch, "compile", lambda graph, **options: lambda *args: [1.01 * each for each in compile_graph(graph, **options)(*args)]
+        torch,
+        "compile",
+        lambda graph, **options: (
+            lambda *args: [1.01 * each for each in compile_graph(graph, **options)(*args)]
+        ),
     )
     engine = StepEngine(case.loss, 16, mode="captured", backend="aot_eager")
     same(case, engine)
@@ -395,11 +487,21 @@ def test_a_compiled_graph_that_computes_something_else_is_not_used(monkeypatch, 
         capture.check([torch.tensor([1.0, float("nan")])], [torch.ones(2)])
 
 
-@pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="Inductor needs a C++ compiler")
-def test_inductor_compiles_the_step_once_and_finds_it_on_disk_again(tmp_path, monkeypatch, caplog, quiet):
+@pytest.mark.skipif(
+    not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="Inductor needs a C++ compiler"
+)
+def test_inductor_compiles_the_step_once_and_finds_it_on_disk_again(
+    tmp_path, monkeypatch, caplog, quiet
+):
     for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
         monkeypatch.setenv(name, str(tmp_path))
-    case = Case.of(problems.transport(), "polynomial", size=1, derivatives="taylor", points={"interior": 16, "operator": 9})
+    case = Case.of(
+        problems.transport(),
+        "polynomial",
+        size=1,
+        derivatives="taylor",
+        points={"interior": 16, "operator": 9},
+    )
     for hits in (0, 1):
         torch._dynamo.reset()  # nothing is left in memory
         counters.clear()
@@ -448,9 +550,17 @@ def test_blocks_under_autocast_compute_what_the_whole_computes():
     case = Case.of(problems.poisson())
     model, loss, batch = case.model.float(), case.loss.float(), case.batch.to(torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
-        theirs, ours = loss(model(batch.inputs), batch), StepEngine(loss, 7)(model(batch.inputs), batch)
-    close([each.detach() for each in ours.values()], [each.detach() for each in theirs.values()], 1e-2)
-    close(*(torch.autograd.grad(terms.total, list(model.parameters())) for terms in (ours, theirs)), tolerance=0.05)
+        theirs, ours = (
+            loss(model(batch.inputs), batch),
+            StepEngine(loss, 7)(model(batch.inputs), batch),
+        )
+    close(
+        [each.detach() for each in ours.values()], [each.detach() for each in theirs.values()], 1e-2
+    )
+    close(
+        *(torch.autograd.grad(terms.total, list(model.parameters())) for terms in (ours, theirs)),
+        tolerance=0.05,
+    )
 
 
 def test_tiles_are_balanced_and_cover_about_a_block():
@@ -461,7 +571,9 @@ def test_tiles_are_balanced_and_cover_about_a_block():
     assert tile(300, 10, 256, False) == (300, 1)
 
 
-@pytest.mark.parametrize(("options", "text"), [({"block": 0}, "block = 0"), ({"mode": "fast"}, "not 'fast'")])
+@pytest.mark.parametrize(
+    ("options", "text"), [({"block": 0}, "block = 0"), ({"mode": "fast"}, "not 'fast'")]
+)
 def test_options_that_make_no_sense_are_refused(options, text):
     with pytest.raises(ValueError, match=text):
         StepEngine(compiler.compile(problems.transport()), **options)

@@ -1,4 +1,5 @@
-"""The certificate: what it says of fields whose error is known in closed form, and where it says that it does not know."""
+"""The certificate: what it says of fields whose error is known in closed form, and where it says
+that it does not know."""
 
 from __future__ import annotations
 
@@ -18,12 +19,17 @@ DOUBLE = torch.float64
 
 
 def wrong(size):
-    """The solution with an error of relative size `size` and slope sqrt(5/2) `size`, not zero on the flat sides."""
-    return lambda p: waves(p) + size * (math.pi * p[..., :1]).sin() * (2 * math.pi * p[..., 1:]).cos()
+    """The solution with an error of relative size `size` and slope sqrt(5/2) `size`, not zero on
+    the flat sides."""
+    return lambda p: (
+        waves(p) + size * (math.pi * p[..., :1]).sin() * (2 * math.pi * p[..., 1:]).cos()
+    )
 
 
 def points_of(problem, batch, count=400):
-    return torch.rand(batch.size, count, 2, generator=torch.Generator().manual_seed(1), dtype=DOUBLE)
+    return torch.rand(
+        batch.size, count, 2, generator=torch.Generator().manual_seed(1), dtype=DOUBLE
+    )
 
 
 @pytest.mark.parametrize("size", [1e-3, 1e-2, 0.3])
@@ -52,14 +58,17 @@ def test_far_from_a_solution_it_goes_on_and_says_so():
 
 
 def on_a_line(statements: str):
-    problem = pdespec.parse(f"problem line\nspace x\ndomain L = interval(0, 1)\nunknown u : scalar on L\n{statements}\n")
+    problem = pdespec.parse(
+        f"problem line\nspace x\ndomain L = interval(0, 1)\nunknown u : scalar on L\n{statements}\n"
+    )
     return problem, compiler.instance(problem, dtype=DOUBLE)
 
 
 @pytest.mark.parametrize(
     ("equation", "field", "reason"),
     [
-        ("in L: -dxx(u) = 10*exp(u)", lambda p: p * (1 - p), "too far from a solution"),  # Bratu's, which has none above 3.51
+        # Bratu's, which has none above 3.51
+        ("in L: -dxx(u) = 10*exp(u)", lambda p: p * (1 - p), "too far from a solution"),
         ("in L: -dxx(u) + u^2 = 1", lambda p: p / 0, "not finite"),
     ],
 )
@@ -73,14 +82,19 @@ def test_without_an_estimate_there_is_a_warning_with_the_reason(equation, field,
 
 
 def test_a_field_that_solves_no_stated_problem_has_no_small_error():
-    problem, batch = on_a_line("in L: -dxx(u) = 1\non boundary(L): dx(u) = 0\nrequire integral(u, L) = 0")
-    with pytest.warns(NoEstimateWarning, match="F02"):  # u = 0 meets all but the equation, whose defect is 1
+    problem, batch = on_a_line(
+        "in L: -dxx(u) = 1\non boundary(L): dx(u) = 0\nrequire integral(u, L) = 0"
+    )
+    # u = 0 meets all but the equation, whose defect is 1
+    with pytest.warns(NoEstimateWarning, match="F02"):
         assert math.isnan(float(certificate(problem, lambda p: 0 * p, batch)["u"]))
 
 
 def test_a_bound_on_an_unknown_is_refused():
     # the solution rests on the bound: as an equation, it would be 44 % off
-    problem, batch = on_a_line("minimize integral(dx(u)^2/2 + 8*u, L)\non boundary(L): u = 0\nrequire u > -1/2")
+    problem, batch = on_a_line(
+        "minimize integral(dx(u)^2/2 + 8*u, L)\non boundary(L): u = 0\nrequire u > -1/2"
+    )
     with pytest.raises(NoWeakForm, match="inequality"):
         certificate(problem, lambda p: 0 * p, batch)
 
@@ -88,7 +102,9 @@ def test_a_bound_on_an_unknown_is_refused():
 def test_an_equation_of_fourth_order():
     problem = pdespec.load(Path(__file__).parents[2] / "examples" / "biharmonic_plate.pde")
     batch = compiler.instance(problem, {"q": 1.0}, dtype=DOUBLE)
-    found = certificate(problem, lambda p: 1.1 / 6.4 * (1 - p.square().sum(-1, keepdim=True)) ** 2, batch)
+    found = certificate(
+        problem, lambda p: 1.1 / 6.4 * (1 - p.square().sum(-1, keepdim=True)) ** 2, batch
+    )
     assert float(found["w"]) == pytest.approx(0.1, rel=0.01)
 
 
@@ -112,9 +128,11 @@ def test_a_saddle_point_problem_and_the_level_of_its_pressure():
     def field(points):
         x, y = (math.pi * points).unbind(-1)
         v = torch.stack([x.sin() * y.cos(), -x.cos() * y.sin()], -1)
-        bump = torch.stack([x.sin() ** 2 * (2 * y).sin(), -((2 * x).sin()) * y.sin() ** 2], -1)  # no divergence, zero on the boundary
+        # no divergence, zero on the boundary
+        bump = torch.stack([x.sin() ** 2 * (2 * y).sin(), -((2 * x).sin()) * y.sin() ** 2], -1)
         pressure = points[..., :1] ** 2 - 1 / 3
-        return torch.cat([v + 0.1 * bump, pressure + 0.1 * y[..., None].cos() + 5], -1)  # a level of 5 is no error
+        # a level of 5 is no error
+        return torch.cat([v + 0.1 * bump, pressure + 0.1 * y[..., None].cos() + 5], -1)
 
     found = certificate(problem, field, batch)
     # |bump|^2 = 2 * 3/8 * 1/2, |v|^2 = 1/2; |cos(pi y)|^2 = 1/2, |x^2 - 1/3|^2 = 4/45
@@ -133,11 +151,15 @@ in D: -lap(u) = 4
 on boundary(D): u = 0
 output mean := integral(u, D)
 """)
-    batch = compiler.instance(problem, {"c": torch.tensor([0.5, 1.0, 2.0], dtype=DOUBLE)}, dtype=DOUBLE, size=3)
+    batch = compiler.instance(
+        problem, {"c": torch.tensor([0.5, 1.0, 2.0], dtype=DOUBLE)}, dtype=DOUBLE, size=3
+    )
     radii = torch.tensor([0.5, 1.0, 2.0], dtype=DOUBLE)
 
     def field(points):
-        return (1 + 0.1 * radii)[:, None, None] * (radii[:, None] ** 2 - points.square().sum(-1))[..., None]
+        return (1 + 0.1 * radii)[:, None, None] * (radii[:, None] ** 2 - points.square().sum(-1))[
+            ..., None
+        ]
 
     found = certificate(problem, field, batch)
     assert found["u"].tolist() == pytest.approx([0.05, 0.1, 0.2], rel=0.01)

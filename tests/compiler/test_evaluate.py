@@ -1,4 +1,5 @@
-"""Evaluation: errors known by construction, the files it writes, and pictures that show what they say."""
+"""Evaluation: errors known by construction, the files it writes, and pictures that show what
+they say."""
 
 from __future__ import annotations
 
@@ -26,7 +27,9 @@ from compiler.training.runs import RunError
 from operators.field import Capabilities
 from tests.compiler import tiny
 
-OPTIONS = TrainOptions(steps=2, batch=2, points={"interior": 8}, validation=2, log_every=1, precision="float64")
+OPTIONS = TrainOptions(
+    steps=2, batch=2, points={"interior": 8}, validation=2, log_every=1, precision="float64"
+)
 
 
 class Scaled(tiny.Operator):
@@ -43,7 +46,13 @@ def run(tmp_path_factory):
 
 
 def assess(run, samples=5, **keywords):
-    keywords = {"model": Scaled(), "sampler": tiny.sample, "solver": tiny.solve, "report": False, **keywords}
+    keywords = {
+        "model": Scaled(),
+        "sampler": tiny.sample,
+        "solver": tiny.solve,
+        "report": False,
+        **keywords,
+    }
     return evaluate(run.directory, samples, **keywords)
 
 
@@ -78,7 +87,11 @@ def test_held_out_samples_are_the_same_for_every_run_and_unseen_in_training(run,
         return sampler
 
     other = train(
-        tiny.problem(), tiny.Operator(), dataclasses.replace(OPTIONS, steps=40, seed=0), tmp_path / "b", sampler=recording("train")
+        tiny.problem(),
+        tiny.Operator(),
+        dataclasses.replace(OPTIONS, steps=40, seed=0),
+        tmp_path / "b",
+        sampler=recording("train"),
     )
     assess(run, sampler=recording("first"))
     assess(other, sampler=recording("second"))
@@ -93,14 +106,22 @@ def test_conditions_are_imposed_in_evaluation_as_they_were_in_training(tmp_path)
         seen.append(hard)
         return tiny.sample(*arguments, **keywords)
 
-    soft = train(tiny.problem(), tiny.Operator(), dataclasses.replace(OPTIONS, hard=False), tmp_path / "run", sampler=sampler)
+    soft = train(
+        tiny.problem(),
+        tiny.Operator(),
+        dataclasses.replace(OPTIONS, hard=False),
+        tmp_path / "run",
+        sampler=sampler,
+    )
     assess(soft, 2, sampler=sampler)
     assert set(seen) == {False}
 
 
 def test_more_samples_begin_with_the_same_ones(run):
     few, many = assess(run, 2, model=tiny.Operator()), assess(run, 4, model=tiny.Operator())
-    assert [each.squared_error for each in many.samples[:2]] == [each.squared_error for each in few.samples]
+    assert [each.squared_error for each in many.samples[:2]] == [
+        each.squared_error for each in few.samples
+    ]
 
 
 def test_a_sample_that_cannot_be_solved_is_left_out_and_named(run):
@@ -121,11 +142,14 @@ STRETCHED = tiny.TEXT + "require 1 - dx(u) > 0 in L\n"
 
 
 def test_samples_that_violate_a_requirement_are_listed_with_the_fraction_of_their_points(tmp_path):
-    run = train(pdespec.parse(STRETCHED), tiny.Operator(), OPTIONS, tmp_path / "run", sampler=tiny.sample)
+    run = train(
+        pdespec.parse(STRETCHED), tiny.Operator(), OPTIONS, tmp_path / "run", sampler=tiny.sample
+    )
 
     class Tall(tiny.Operator):
         def value(self, inputs, points):
-            return 1.5 * inputs[:, None] * points**2 / 2  # 1 - 1.5 a x, violated behind x = 1 / (1.5 a)
+            # 1 - 1.5 a x, violated behind x = 1 / (1.5 a)
+            return 1.5 * inputs[:, None] * points**2 / 2
 
     found = evaluate(run.directory, 3, model=Tall(), sampler=tiny.sample, solver=tiny.solve)
     stored = json.loads((run.directory / "evaluation.json").read_text())["violations"]
@@ -153,7 +177,9 @@ def test_nothing_solved_is_an_error_and_no_file(tmp_path):
     def solver(problem, batch, **options):
         raise NoConvergence("no step is short enough")
 
-    with pytest.raises(RunError, match="failed on all 5 samples, first with: no step is short enough"):
+    with pytest.raises(
+        RunError, match="failed on all 5 samples, first with: no step is short enough"
+    ):
         assess(fresh, solver=solver)
     assert not (fresh.directory / "evaluation.json").exists()
 
@@ -181,7 +207,9 @@ output bend  := dxx(u)
 def test_every_unknown_and_output_has_an_error_of_its_own(tmp_path):
     """u is 20 % too large, and p has another level, which is open: errors of 20 % and 0."""
     problem = pdespec.parse(PRESSED)
-    options = TrainOptions(steps=1, batch=2, points={"interior": 8, "operator": 32}, validation=2, precision="float64")
+    options = TrainOptions(
+        steps=1, batch=2, points={"interior": 8, "operator": 32}, validation=2, precision="float64"
+    )
 
     class Large(torch.nn.Module):
         def __init__(self):
@@ -200,23 +228,41 @@ def test_every_unknown_and_output_has_an_error_of_its_own(tmp_path):
     run = train(problem, Large(), options, tmp_path / "run")
     found = evaluate(run.directory, 3, model=Large(), resolution=16)
     stored = json.loads((run.directory / "evaluation.json").read_text())
-    assert found.unknowns["u"]["mean"] == pytest.approx(0.2, rel=1e-4) and found.unknowns["p"]["max"] < 1e-4
-    assert found.relative_l2["mean"] == pytest.approx(0.2, rel=1e-4) and stored["worst_unknown"] == "u"
+    assert (
+        found.unknowns["u"]["mean"] == pytest.approx(0.2, rel=1e-4)
+        and found.unknowns["p"]["max"] < 1e-4
+    )
+    assert (
+        found.relative_l2["mean"] == pytest.approx(0.2, rel=1e-4) and stored["worst_unknown"] == "u"
+    )
     assert found.relative_squared_error["max"] == pytest.approx(0.04, rel=1e-3)
     assert stored["mean_of_unknowns"]["mean"] == pytest.approx(0.1, rel=1e-3)
     for name in ("total", "ratio", "slope"):
         assert stored["outputs"][name]["mean"] == pytest.approx(0.2, rel=2e-3), name
-    assert found.outputs["bend"] is None and "first derivatives only" in stored["each"][0]["outputs"]["bend"]["not_compared"]
+    assert (
+        found.outputs["bend"] is None
+        and "first derivatives only" in stored["each"][0]["outputs"]["bend"]["not_compared"]
+    )
     for each, sample in zip(stored["each"], found.samples, strict=True):
-        assert each["outputs"]["total"]["operator"] == pytest.approx(-1.2 * float(sample.batch.params["a"]) / 12)
-        assert each["outputs"]["total"]["reference"] == pytest.approx(-float(sample.batch.params["a"]) / 12, rel=1e-4)
+        assert each["outputs"]["total"]["operator"] == pytest.approx(
+            -1.2 * float(sample.batch.params["a"]) / 12
+        )
+        assert each["outputs"]["total"]["reference"] == pytest.approx(
+            -float(sample.batch.params["a"]) / 12, rel=1e-4
+        )
     page = (run.directory / "report.html").read_text()
-    assert "worst unknown (u)" in page and "total, operator" in page and "Output bend is not compared" in page
+    assert (
+        "worst unknown (u)" in page
+        and "total, operator" in page
+        and "Output bend is not compared" in page
+    )
 
 
 def test_an_output_that_a_field_is_not_smooth_enough_for_is_not_compared():
     problem = pdespec.parse(PRESSED)
-    batch = compiler.sample(problem, 1, {"interior": 16}, torch.Generator().manual_seed(0), dtype=torch.float64)
+    batch = compiler.sample(
+        problem, 1, {"interior": 16}, torch.Generator().manual_seed(0), dtype=torch.float64
+    )
 
     class Rough:
         capabilities = Capabilities(smoothness=0)
@@ -224,17 +270,30 @@ def test_an_output_that_a_field_is_not_smooth_enough_for_is_not_compared():
         def __call__(self, x):
             return torch.cat([x, x.square()], -1)
 
-    found = compare_outputs(problem, Rough(), tiny.solve(problem, batch), batch, interior(problem, batch), {})
-    assert "P03" in found["bend"].why and found["bend"].operator is None and found["total"].operator == pytest.approx(0.5)
+    found = compare_outputs(
+        problem, Rough(), tiny.solve(problem, batch), batch, interior(problem, batch), {}
+    )
+    assert (
+        "P03" in found["bend"].why
+        and found["bend"].operator is None
+        and found["total"].operator == pytest.approx(0.5)
+    )
 
 
 def test_an_energy_below_the_reference_raises_an_alarm(run):
-    problem = pdespec.parse(tiny.TEXT.replace("in L:\n    balance: dxx(u) = a", "minimize integral(dx(u)^2/2 + a*u, L)"))
+    problem = pdespec.parse(
+        tiny.TEXT.replace("in L:\n    balance: dxx(u) = a", "minimize integral(dx(u)^2/2 + a*u, L)")
+    )
     found = assess(run, 2)
     truth = dataclasses.make_dataclass("Truth", ["energy", "seconds"])(torch.tensor([-2.0]), 0.0)
-    low, high = (dataclasses.replace(found.samples[0], energy=energy, truth=truth) for energy in (-2.01, -1.9))
+    low, high = (
+        dataclasses.replace(found.samples[0], energy=energy, truth=truth)
+        for energy in (-2.01, -1.9)
+    )
     low, high = dataclasses.replace(low, index=0), dataclasses.replace(high, index=1)
-    judged = dataclasses.replace(found, run=dataclasses.replace(found.run, problem=problem), samples=(low, high))
+    judged = dataclasses.replace(
+        found, run=dataclasses.replace(found.run, problem=problem), samples=(low, high)
+    )
     assert set(judged.alarms) == {0} and "-2.01 lies below -2" in judged.alarms[0]
     stationary = dataclasses.replace(judged, run=found.run)
     assert not stationary.alarms
@@ -248,7 +307,9 @@ def test_relative_error_by_hand():
 
 def test_points_outside_of_the_reference_do_not_count():
     expected = torch.tensor([[[3.0], [4.0], [math.nan]]])
-    assert relative_error(torch.tensor([[[3.0], [4.5], [9.0]]]), expected).item() == pytest.approx(0.1)
+    assert relative_error(torch.tensor([[[3.0], [4.5], [9.0]]]), expected).item() == pytest.approx(
+        0.1
+    )
 
 
 def test_values_of_another_shape_are_not_compared():
@@ -279,11 +340,16 @@ def test_the_energy_of_an_operator_is_held_against_the_reference(tmp_path):
     run = train(problem, model, options, tmp_path / "run")
     found = evaluate(run.directory, 2, resolution=8, report=False)
     figures = json.loads((run.directory / "evaluation.json").read_text())
-    assert min(each.energy_gap for each in found.samples) > 0 and figures["energy_gap"] == found.energy_gap
+    assert (
+        min(each.energy_gap for each in found.samples) > 0
+        and figures["energy_gap"] == found.energy_gap
+    )
     for one, each in zip(found.samples, figures["each"], strict=True):
         exact = -(float(one.batch.params["a"]) ** 2) / 24  # u = a x (1 - x) / 2
         assert float(one.truth.energy) == pytest.approx(exact, rel=1e-6)
-        assert each["energy_gap"] == pytest.approx((each["energy"] - exact) / -exact, rel=1e-4, abs=1e-6)
+        assert each["energy_gap"] == pytest.approx(
+            (each["energy"] - exact) / -exact, rel=1e-4, abs=1e-6
+        )
 
 
 MEMBRANE = """

@@ -23,7 +23,10 @@ def test_a_link_at_the_place_is_replaced_and_what_it_points_to_stays(tmp_path):
     (tmp_path / "evaluation.json").symlink_to(mine)
     write_atomically(tmp_path / "evaluation.json", b"{}")
     assert mine.read_text() == "mine"
-    assert not (tmp_path / "evaluation.json").is_symlink() and (tmp_path / "evaluation.json").read_bytes() == b"{}"
+    assert (
+        not (tmp_path / "evaluation.json").is_symlink()
+        and (tmp_path / "evaluation.json").read_bytes() == b"{}"
+    )
 
 
 def test_a_link_with_the_name_of_a_draft_is_not_written_through(tmp_path, monkeypatch):
@@ -65,7 +68,10 @@ def test_drafts_of_killed_processes_are_removed_and_nothing_else(tmp_path):
 
 
 def test_a_directory_is_held_by_one_process_at_a_time(tmp_path):
-    script = "import sys; from pathlib import Path; from compiler.files import held\nwith held(Path(sys.argv[1])): pass"
+    script = (
+        "import sys; from pathlib import Path; from compiler.files import held\nwith"
+        " held(Path(sys.argv[1])): pass"
+    )
     command = [sys.executable, "-c", script, str(tmp_path)]
     with held(tmp_path):
         with pytest.raises(Busy), held(tmp_path):
@@ -84,7 +90,20 @@ def test_a_run_whose_folder_leads_elsewhere_is_refused(name, tmp_path):
         refuse_links(tmp_path / "run")
 
 
-@pytest.mark.parametrize("name", ["seconds", "error", "prediction", "weight x", "violated x", "validation x", "=1+1", "@x", "-x"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "seconds",
+        "error",
+        "prediction",
+        "weight x",
+        "violated x",
+        "validation x",
+        "=1+1",
+        "@x",
+        "-x",
+    ],
+)
 def test_names_never_take_the_column_of_another_value_nor_are_formulas(name):
     assert column(name) == f"`{name}`"
 

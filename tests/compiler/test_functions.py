@@ -1,4 +1,5 @@
-"""Every function of the language as a rule on tensors: value, two derivatives and dtype against mpmath, which shares no code with it."""
+"""Every function of the language as a rule on tensors: value, two derivatives and dtype against
+mpmath, which shares no code with it."""
 
 from __future__ import annotations
 
@@ -46,15 +47,27 @@ def on_tensors(e: sp.Expr, points, dtype=torch.float64) -> list[torch.Tensor]:
 def oracle(e: sp.Expr, points) -> list[np.ndarray]:
     with mpmath.workdps(40):
         f = sp.lambdify(X, e, "mpmath")
-        return [np.array([float(mpmath.re(mpmath.diff(f, mpmath.mpf(repr(p)), k))) for p in points]) for k in range(3)]
+        return [
+            np.array([float(mpmath.re(mpmath.diff(f, mpmath.mpf(repr(p)), k))) for p in points])
+            for k in range(3)
+        ]
 
 
 @pytest.mark.parametrize("name", TABLE)
 def test_a_function_and_its_derivatives_are_exact(name):
     e = expression(name)
-    ours, theirs = on_tensors(e, POINTS), oracle(e.rewrite(sp.besselj) if name == "sphericalj" else e, POINTS)
+    ours, theirs = (
+        on_tensors(e, POINTS),
+        oracle(e.rewrite(sp.besselj) if name == "sphericalj" else e, POINTS),
+    )
     for order, (a, b) in enumerate(zip(ours, theirs, strict=True)):
-        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10 if order < 2 else 1e-9, err_msg=f"derivative {order} of {name}")
+        np.testing.assert_allclose(
+            a,
+            b,
+            rtol=1e-10,
+            atol=1e-10 if order < 2 else 1e-9,
+            err_msg=f"derivative {order} of {name}",
+        )
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -62,12 +75,21 @@ def test_a_function_keeps_single_precision(name):
     value, first, _ = on_tensors(expression(name), POINTS, torch.float32)
     assert value.dtype == first.dtype == torch.float32
     np.testing.assert_allclose(
-        value, oracle(expression(name).rewrite(sp.besselj) if name == "sphericalj" else expression(name), POINTS)[0], rtol=2e-5
+        value,
+        oracle(
+            expression(name).rewrite(sp.besselj) if name == "sphericalj" else expression(name),
+            POINTS,
+        )[0],
+        rtol=2e-5,
     )
 
 
-@pytest.mark.parametrize("function", [sp.besselj, sp.bessely, sp.besseli, sp.besselk], ids=lambda f: f.__name__)
-@pytest.mark.parametrize("order", [0, 1, 5, -3, sp.Rational(1, 2), sp.Rational(5, 2), sp.Rational(-3, 2)], ids=str)
+@pytest.mark.parametrize(
+    "function", [sp.besselj, sp.bessely, sp.besseli, sp.besselk], ids=lambda f: f.__name__
+)
+@pytest.mark.parametrize(
+    "order", [0, 1, 5, -3, sp.Rational(1, 2), sp.Rational(5, 2), sp.Rational(-3, 2)], ids=str
+)
 def test_a_bessel_function_is_exact_near_and_far(function, order):
     points = (0.3, 2.5, 5.01, 24.9, 31.0)
     e = function(order, X)
@@ -89,13 +111,18 @@ def test_sinc_has_all_derivatives_at_the_origin():
     np.testing.assert_allclose(value, [1, 1], atol=1e-10)
     np.testing.assert_allclose(first, [0, -1e-5 / 3], atol=1e-15)
     np.testing.assert_allclose(second, [-1 / 3, -1 / 3], atol=1e-9)
-    np.testing.assert_allclose(on_tensors(slope(sp.sinc(X), X), (0.0, 1e-5))[0], [0, -1e-5 / 3], atol=1e-15)
+    np.testing.assert_allclose(
+        on_tensors(slope(sp.sinc(X), X), (0.0, 1e-5))[0], [0, -1e-5 / 3], atol=1e-15
+    )
 
 
 def test_the_hyperbolic_secant_has_a_gradient_where_cosh_overflows():
     for dtype, place in ((torch.float64, 800.0), (torch.float32, 95.0)):
         for name in ("sech", "csch", "coth"):
-            assert all(torch.isfinite(each).all() for each in on_tensors(TABLE[name].function(X), (place, -place), dtype)), name
+            assert all(
+                torch.isfinite(each).all()
+                for each in on_tensors(TABLE[name].function(X), (place, -place), dtype)
+            ), name
 
 
 @pytest.mark.parametrize(
@@ -113,11 +140,16 @@ def test_a_root_has_a_finite_gradient_where_it_is_zero(e):
     value, first, _ = on_tensors(e, (-1.0, -0.3, 0.0, 0.4))
     expected = oracle(e.subs(X, sp.Symbol("x", real=True)), (0.4,))
     assert value[2] == first[2] == 0 and torch.isfinite(first).all()
-    np.testing.assert_allclose([value[3], first[3]], [float(expected[0][0]), float(expected[1][0])], rtol=1e-12)
+    np.testing.assert_allclose(
+        [value[3], first[3]], [float(expected[0][0]), float(expected[1][0])], rtol=1e-12
+    )
 
 
 def test_an_angle_of_a_number_and_a_field_is_evaluated():
-    for e, theirs in ((sp.atan2(X, -1), np.arctan2(0.4, -1)), (sp.atan2(-2, X), np.arctan2(-2, 0.4))):
+    for e, theirs in (
+        (sp.atan2(X, -1), np.arctan2(0.4, -1)),
+        (sp.atan2(-2, X), np.arctan2(-2, 0.4)),
+    ):
         np.testing.assert_allclose(on_tensors(e, (0.4,))[0], [theirs], rtol=1e-14)
 
 
@@ -130,11 +162,14 @@ MASKED = {
     "flat at zero": sp.Piecewise((sp.exp(-1 / X), X > 0), (0, True)),
     "power": sp.Piecewise((X ** sp.Rational(3, 2), X > 0), (-X, True)),
     "overflow": sp.Piecewise((sp.exp(1000 * X), X < 0), (1, True)),
-    "nested": sp.Piecewise((sp.Piecewise((sp.log(X - 1), X > 1), (sp.sqrt(X), True)), X > 0), (1 / (X - 1), True)),
+    "nested": sp.Piecewise(
+        (sp.Piecewise((sp.log(X - 1), X > 1), (sp.sqrt(X), True)), X > 0), (1 / (X - 1), True)
+    ),
     "second branch": sp.Piecewise((0, X <= 0), (sp.sqrt(X), True)),
     "symbolic power": sp.Piecewise((X**X, X > 0), (1, True)),
     "special": sp.Piecewise((sp.besselk(0, X) + sp.acosh(X + 1) + sp.cot(X), X > 0), (0, True)),
-    "shared with a sum": sp.Piecewise((sp.sqrt(X) * sp.sin(sp.sqrt(X)), X > 0), (0, True)) + sp.Piecewise((sp.sqrt(X), X > 0), (1, True)),
+    "shared with a sum": sp.Piecewise((sp.sqrt(X) * sp.sin(sp.sqrt(X)), X > 0), (0, True))
+    + sp.Piecewise((sp.sqrt(X), X > 0), (1, True)),
 }
 
 
@@ -169,9 +204,16 @@ def test_two_constant_branches_are_exact_in_the_dtype_of_the_points(name, dtype)
     graph = ResidualGraph([e], [Source("test")])
     ours = graph({s: {X: x, Y: y}[s] for s in graph.symbols}, x)[0]
     assert ours.dtype == dtype
-    holds = [bool(condition.subs({X: sp.Rational(float(a)), Y: sp.Rational(float(b))})) for a, b in zip(x[0], y[0], strict=True)]
+    holds = [
+        bool(condition.subs({X: sp.Rational(float(a)), Y: sp.Rational(float(b))}))
+        for a, b in zip(x[0], y[0], strict=True)
+    ]
     assert 0 < sum(holds) < len(holds)
-    expected = torch.where(torch.tensor([holds]), torch.tensor(0.1, dtype=torch.float64), torch.tensor(1 / 3, dtype=torch.float64))
+    expected = torch.where(
+        torch.tensor([holds]),
+        torch.tensor(0.1, dtype=torch.float64),
+        torch.tensor(1 / 3, dtype=torch.float64),
+    )
     assert torch.equal(ours, expected.to(dtype))
 
 

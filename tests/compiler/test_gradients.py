@@ -1,4 +1,5 @@
-"""Gradients through the operator: of its field and of the loss, in params, shapes and amplitudes of inputs, against central differences."""
+"""Gradients through the operator: of its field and of the loss, in params, shapes and amplitudes
+of inputs, against central differences."""
 
 from __future__ import annotations
 
@@ -19,10 +20,19 @@ PROBLEMS = {path.stem: pdespec.load(path) for path in PATHS}
 POINTS = {"interior": 8, "boundary": 6, "initial": 5, "operator": 40}
 NODES = {1: (12,), 2: (9, 9), 3: (7, 7, 7), 4: (6, 6, 6, 6)}
 TOLERANCE = 1e-6
-STEPS = (1e-3, 3e-3, 3e-4, 1e-2)  # relative: the best of them counts, as scales differ by decades from one problem to the next
+# relative: the best of them counts, as scales differ by decades from one problem to the next
+STEPS = (1e-3, 3e-3, 3e-4, 1e-2)
 
 TINY: Mapping[str, Callable[[int], dict]] = {
-    "gino": lambda dim: {"latent": NODES[dim], "weight": "bump", "modes": 2, "hidden": 4, "layers": 1, "projection": 5, "cells": 1.6},
+    "gino": lambda dim: {
+        "latent": NODES[dim],
+        "weight": "bump",
+        "modes": 2,
+        "hidden": 4,
+        "layers": 1,
+        "projection": 5,
+        "cells": 1.6,
+    },
     "fno": lambda dim: {"grid": NODES[dim], "modes": 2, "hidden": 4, "layers": 1, "projection": 5},
     "pinn": lambda dim: {"hidden": (6, 6)},
     "transolver": lambda dim: {"hidden": 8, "layers": 1, "heads": 2, "slices": 4},
@@ -35,7 +45,8 @@ def tiny(problem: Problem, operator: str) -> nn.Module:
 
 @dataclass(frozen=True)
 class Knobs:
-    """All numbers of a sample that a user may turn: params by component, and an amplitude for every input."""
+    """All numbers of a sample that a user may turn: params by component, and an amplitude for
+    every input."""
 
     problem: Problem
     base: compiler.Batch
@@ -47,7 +58,12 @@ class Knobs:
 
     @property
     def start(self) -> Tensor:
-        return torch.stack([torch.ones(()).double() if k is None else self.base.params[n].reshape(-1)[k] for n, k in self.names])
+        return torch.stack(
+            [
+                torch.ones(()).double() if k is None else self.base.params[n].reshape(-1)[k]
+                for n, k in self.names
+            ]
+        )
 
     def _scaled(self, name: str, amplitude: Tensor) -> Callable[[Tensor], Tensor]:
         return lambda x: (amplitude * self.base.functions[name](x.double())).to(x)
@@ -64,40 +80,62 @@ class Knobs:
             else:
                 params[name] = value
         generator = torch.Generator().manual_seed(7)
-        return compiler.instance(self.problem, params, inputs, POINTS, generator, dtype=torch.float64, **options)
+        return compiler.instance(
+            self.problem, params, inputs, POINTS, generator, dtype=torch.float64, **options
+        )
 
 
 def knobs(problem: Problem) -> Knobs:
     few = {"interior": 1, "boundary": 1, "initial": 1, "operator": 8}
-    return Knobs(problem, compiler.sample(problem, 1, few, torch.Generator().manual_seed(5), dtype=torch.float64))
+    return Knobs(
+        problem,
+        compiler.sample(problem, 1, few, torch.Generator().manual_seed(5), dtype=torch.float64),
+    )
 
 
 def queries(of: Knobs, count: int = 7) -> Tensor:
     problem = of.problem
     generator = torch.Generator().manual_seed(3)
-    points = of.base.geometry[next(iter(problem.unknowns.values())).region.name].interior(count, generator)
+    points = of.base.geometry[next(iter(problem.unknowns.values())).region.name].interior(
+        count, generator
+    )
     if problem.time is None:
         return points
     first, last = float(problem.time.start), float(problem.time.end)
-    return torch.cat([points, first + (last - first) * torch.rand(1, count, 1, generator=generator, dtype=points.dtype)], -1)
+    return torch.cat(
+        [
+            points,
+            first
+            + (last - first) * torch.rand(1, count, 1, generator=generator, dtype=points.dtype),
+        ],
+        -1,
+    )
 
 
 def weighted(values: Tensor) -> Tensor:
     """A number that depends on every value."""
-    return (values * torch.arange(values.numel(), dtype=values.dtype).reshape(values.shape).cos()).sum()
+    return (
+        values * torch.arange(values.numel(), dtype=values.dtype).reshape(values.shape).cos()
+    ).sum()
 
 
-def differences(function: Callable[[Tensor], Tensor], at: Tensor, unit: Tensor, step: float) -> Tensor:
+def differences(
+    function: Callable[[Tensor], Tensor], at: Tensor, unit: Tensor, step: float
+) -> Tensor:
     """Central differences along a direction, extrapolated twice (Richardson): of order 6."""
     with torch.no_grad():
-        first, second, third = [(function(at + h * unit) - function(at - h * unit)) / (2 * h) for h in (step, step / 2, step / 4)]
+        first, second, third = [
+            (function(at + h * unit) - function(at - h * unit)) / (2 * h)
+            for h in (step, step / 2, step / 4)
+        ]
     finer, coarser = (4 * third - second) / 3, (4 * second - first) / 3
     return (16 * finer - coarser) / 15
 
 
 def check(function: Callable[[Tensor], Tensor], at: Tensor) -> None:
-    """Reverse mode against differences, for every output and every number (of seven or more, along three directions that mix them),
-    relative to the slope or a thousandth of the output."""
+    """Reverse mode against differences, for every output and every number (of seven or more, along
+    three directions that mix them), relative to the slope or a thousandth of the output.
+    """
     leaf = at.clone().requires_grad_()
     values = function(leaf)
     slopes = torch.stack([torch.autograd.grad(each, leaf, retain_graph=True)[0] for each in values])
@@ -109,7 +147,9 @@ def check(function: Callable[[Tensor], Tensor], at: Tensor) -> None:
         best = torch.full_like(values, torch.inf).detach()
         for step in STEPS:
             numeric = differences(function, at, unit, step * max(1e-2, abs(float(at @ unit))))
-            error = (slopes @ unit - numeric).abs() / torch.maximum(numeric.abs(), 1e-3 * values.detach().abs())
+            error = (slopes @ unit - numeric).abs() / torch.maximum(
+                numeric.abs(), 1e-3 * values.detach().abs()
+            )
             best = torch.minimum(best, error)
             if best.max() < TOLERANCE:
                 break
@@ -131,7 +171,11 @@ def test_declared_outputs_have_the_gradients_that_differences_find(name):
 
 
 CASES = [(name, "gino") for name in PROBLEMS]
-CASES += [(name, operator) for operator in ("fno", "transolver") for name in ("nonlinear_poisson", "stokes", "burgers", "maxwell_te")]
+CASES += [
+    (name, operator)
+    for operator in ("fno", "transolver")
+    for name in ("nonlinear_poisson", "stokes", "burgers", "maxwell_te")
+]
 CASES += [("lid_cavity", "pinn")]
 
 
@@ -145,8 +189,11 @@ def test_field_and_loss_have_the_gradients_that_differences_find(name, operator)
     def outputs(values: Tensor) -> Tensor:
         batch = own.batch(values)
         field = model(batch.inputs)
-        # what mixes its queries is differentiated by least squares, which needs more points than these
-        found = [weighted(field(points))] + ([] if operator == "transolver" else [loss(field, batch).total])
+        # what mixes its queries is differentiated by least squares, which needs more points than
+        # these
+        found = [weighted(field(points))] + (
+            [] if operator == "transolver" else [loss(field, batch).total]
+        )
         return torch.stack(found) + 0 * values.sum()  # a declared number may reach neither
 
     check(outputs, own.start)
@@ -157,7 +204,11 @@ def test_the_gradients_reach_a_batch_in_another_dtype_and_a_selected_one():
     model, points = tiny(own.problem, "gino"), queries(own)
     leaf = own.start.requires_grad_()
     wanted = torch.autograd.grad(weighted(model(own.batch(leaf).inputs)(points)), leaf)[0]
-    for moved in (own.batch(leaf).select([0]), own.batch(leaf).to(torch.float64), own.batch(leaf).to("cpu")):
+    for moved in (
+        own.batch(leaf).select([0]),
+        own.batch(leaf).to(torch.float64),
+        own.batch(leaf).to("cpu"),
+    ):
         found = torch.autograd.grad(weighted(model(moved.inputs)(points)), leaf)[0]
         torch.testing.assert_close(found, wanted, rtol=1e-12, atol=0)
     single = own.batch(leaf).to(torch.float32)
@@ -194,7 +245,11 @@ def test_an_input_may_hang_on_any_tensor(form):
 
     def value(amplitude: Tensor) -> Tensor:
         batch = compiler.instance(
-            problem, inputs={"f": given(amplitude)}, points=POINTS, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+            problem,
+            inputs={"f": given(amplitude)},
+            points=POINTS,
+            generator=torch.Generator().manual_seed(1),
+            dtype=torch.float64,
         )
         return weighted(model(batch.inputs)(points))[None]
 
@@ -202,8 +257,13 @@ def test_an_input_may_hang_on_any_tensor(form):
 
 
 def test_a_defect_that_is_not_finite_leaves_the_gradient_finite():
-    text = "problem p\nspace x\nparam a ~ uniform(1, 2)\ndomain L = interval(0, 1)\nunknown u : scalar on L\n"
-    problem = pdespec.parse(text + "in L: dxx(u) + 1/u = a\non boundary(L): u = 0\n", source="p.pde")
+    text = (
+        "problem p\nspace x\nparam a ~ uniform(1, 2)\ndomain L = interval(0, 1)\nunknown u : scalar"
+        " on L\n"
+    )
+    problem = pdespec.parse(
+        text + "in L: dxx(u) + 1/u = a\non boundary(L): u = 0\n", source="p.pde"
+    )
     own, model = knobs(problem), tiny(problem, "gino")
     points = queries(own)
     check(lambda values: weighted(model(own.batch(values).inputs)(points))[None], own.start)
@@ -268,7 +328,13 @@ on boundary(Q): u = 0; v = 0
     def points(c, r):
         params = {"c": c, "r": r}
         counts = {"interior": 8, "boundary": 16}
-        batch = compiler.instance(problem, params, points=counts, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        batch = compiler.instance(
+            problem,
+            params,
+            points=counts,
+            generator=torch.Generator().manual_seed(0),
+            dtype=torch.float64,
+        )
         return [each.points for key, each in batch.points.items() if key.startswith("interface")]
 
     c, r = (torch.tensor(value, dtype=torch.float64, requires_grad=True) for value in (0.5, 0.35))

@@ -50,8 +50,11 @@ def energy(problem: Problem) -> Term:
 
 
 def at_the_corner(guard: ExtrapolatedBarrier, strain: Tensor) -> dict[sp.Symbol, Tensor]:
-    """What a density reads for displacement gradients, displacement and coordinates being zero. Shapes: "n 2 2" -> "1 n" each."""
-    entry = {f"u.{c}_{x}": strain[None, :, i, j] for i, c in enumerate("XY") for j, x in enumerate("XY")}
+    """What a density reads for displacement gradients, displacement and coordinates being zero.
+    Shapes: "n 2 2" -> "1 n" each."""
+    entry = {
+        f"u.{c}_{x}": strain[None, :, i, j] for i, c in enumerate("XY") for j, x in enumerate("XY")
+    }
     return {s: entry.get(s.name, torch.zeros_like(strain[None, :, 0, 0])) for s in guard.symbols}
 
 
@@ -63,7 +66,9 @@ def stored(guard: ExtrapolatedBarrier, strain: Tensor) -> Tensor:
 
 
 def strains(count: int, size: float) -> Tensor:
-    return size * torch.randn(count, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    return size * torch.randn(
+        count, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
 
 
 def jacobian(strain: Tensor) -> Tensor:
@@ -81,10 +86,14 @@ def bent(a: float, b: float):
 
 
 @pytest.mark.parametrize("make", PROBLEMS.values(), ids=PROBLEMS)
-def test_a_field_that_is_inverted_somewhere_scores_worse_than_honest_compression_and_than_itself_scaled_back(make):
+def test_an_inverted_field_scores_worse_than_compression_and_than_itself_scaled_back(
+    make,
+):
     problem = make()
     loss = compiler.compile(problem)
-    batch = compiler.sample(problem, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64, hard=False)
+    batch = compiler.sample(
+        problem, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64, hard=False
+    )
 
     def score(before: float, behind: float) -> float:
         return float(loss(bent(before, behind), batch)["energy"].detach())
@@ -103,12 +112,17 @@ def test_densities_are_what_they_were_to_the_last_bit_where_the_requirement_hold
     guard = ExtrapolatedBarrier(own)
     values, found = at_the_corner(guard, strain), stored(guard, strain)
     names = {s: sp.Symbol(f"s{k}") for k, s in enumerate(values)}
-    expected = sp.lambdify(list(names.values()), own.expressions[0].subs(names), torch)(*values.values())
+    expected = sp.lambdify(list(names.values()), own.expressions[0].subs(names), torch)(
+        *values.values()
+    )
     torch.testing.assert_close(found, expected[0], rtol=1e-13, atol=1e-13)
     still = values | dict.fromkeys(guard.rays.values(), torch.zeros(1, 1, dtype=torch.float64))
-    unguarded = guard.density(still, found[None].detach())[0][0]  # the same graph, nothing around it
+    # the same graph, nothing around it
+    unguarded = guard.density(still, found[None].detach())[0][0]
     assert torch.equal(found, unguarded)
-    slopes = [torch.autograd.grad(v.sum(), strain, retain_graph=True)[0] for v in (found, unguarded)]
+    slopes = [
+        torch.autograd.grad(v.sum(), strain, retain_graph=True)[0] for v in (found, unguarded)
+    ]
     assert torch.equal(*slopes)
 
 
@@ -143,7 +157,9 @@ def test_value_and_slope_are_continuous_at_the_margin_and_the_slope_is_that_of_t
     turn = strains(len(deep), 1.0).roll(1, 0)
     step = 1e-6
     with torch.no_grad():
-        difference = (stored(guard, deep + step * turn) - stored(guard, deep - step * turn)) / (2 * step)
+        difference = (stored(guard, deep + step * turn) - stored(guard, deep - step * turn)) / (
+            2 * step
+        )
     error = (difference - (slope * turn).sum((1, 2))).abs() / difference.abs()
     assert error.quantile(0.9) < 1e-5
 
@@ -169,7 +185,13 @@ def test_the_gradient_leads_back_to_where_the_requirement_holds(make):
 def test_no_field_of_any_size_makes_a_nan(make, dtype):
     guard = ExtrapolatedBarrier(energy(make()))
     for size in (1e-3, 1.0, 1e2, 1e5):
-        strain = torch.cat([strains(3000, size), -torch.eye(2, dtype=torch.float64).repeat(2, 1, 1), strains(8, 0.0)]).to(dtype)
+        strain = torch.cat(
+            [
+                strains(3000, size),
+                -torch.eye(2, dtype=torch.float64).repeat(2, 1, 1),
+                strains(8, 0.0),
+            ]
+        ).to(dtype)
         value = stored(guard, strain.requires_grad_())
         assert value.isfinite().all()
         assert torch.autograd.grad(value.sum(), strain)[0].isfinite().all()
@@ -178,20 +200,27 @@ def test_no_field_of_any_size_makes_a_nan(make, dtype):
 def test_a_singular_density_on_a_boundary_is_guarded_by_its_domain_and_a_dead_load_is_left_alone():
     problem = bar("q*log(J)")
     loss = compiler.compile(problem)
-    batch = compiler.sample(problem, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    batch = compiler.sample(
+        problem, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     strength = torch.tensor(-2.0, dtype=torch.float64, requires_grad=True)
     total = loss(lambda x: torch.stack([strength * x[..., 0], 0 * x[..., 0]], -1), batch).total
-    assert total.isfinite() and torch.autograd.grad(total, strength)[0] < 0  # less stretch of -2, less energy: back
+    # less stretch of -2, less energy: back
+    assert total.isfinite() and torch.autograd.grad(total, strength)[0] < 0
     load = next(t for t in compiler.compile(bar()).terms if t.points == "loaded")
     assert load.guards == () and all(not any(s.index) for s in load.streams())
 
 
 def test_the_guard_stays_with_its_density_when_backends_differ():
     problem = bar()
-    batch = compiler.sample(problem, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    batch = compiler.sample(
+        problem, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     field = bent(-2.0, -2.0)
     whole = compiler.compile(problem)(field, batch)
-    split = compiler.compile(problem, derivatives={"energy": "finite_difference", "default": "autograd"})(field, batch)
+    split = compiler.compile(
+        problem, derivatives={"energy": "finite_difference", "default": "autograd"}
+    )(field, batch)
     torch.testing.assert_close(split["energy"], whole["energy"], rtol=1e-3, atol=0)
 
 
@@ -199,14 +228,20 @@ def test_where_zero_is_not_admissible_an_origin_is_found_and_trainables_keep_fin
     x, y = space("x y")
     omega = rectangle(x, y, (0, 0), (1, 1))
     u, k = unknown("u", omega), trainable("k", 2)
-    loss = compiler.compile(Problem("mixing", minimize=integral(-k * sp.log(u) + u**2, omega), require=[u > 0])).double()
-    batch = compiler.sample(loss.problem, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    loss = compiler.compile(
+        Problem("mixing", minimize=integral(-k * sp.log(u) + u**2, omega), require=[u > 0])
+    ).double()
+    batch = compiler.sample(
+        loss.problem, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     level = torch.tensor(-0.3, dtype=torch.float64, requires_grad=True)
     value = loss(lambda q: level + 0 * q[..., :1], batch)["energy"]
     m = MARGIN * REACH  # the origin is u = REACH
     beyond = -2 * math.log(m) + m**2
     expected = beyond + (-2 / m + 2 * m) * (-0.3 - m) + beyond * (MARGIN + 3) ** 2  # h = u / REACH
-    torch.testing.assert_close(value.detach(), torch.tensor(expected, dtype=torch.float64), rtol=1e-9, atol=0)
+    torch.testing.assert_close(
+        value.detach(), torch.tensor(expected, dtype=torch.float64), rtol=1e-9, atol=0
+    )
     slope, of_k = torch.autograd.grad(value, [level, loss.trainables["k"]])
     assert slope < 0 and of_k.isfinite()
 
@@ -216,8 +251,12 @@ def test_several_requirements_guard_together():
     omega = rectangle(x, y, (0, 0), (1, 1))
     c = unknown("c", omega)
     mixing = c * sp.log(c) + (1 - c) * sp.log(1 - c) + dot(grad(c), grad(c)) / 100
-    loss = compiler.compile(Problem("mixture", minimize=integral(mixing, omega), require=[c > 0, c < 1]))
-    batch = compiler.sample(loss.problem, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    loss = compiler.compile(
+        Problem("mixture", minimize=integral(mixing, omega), require=[c > 0, c < 1])
+    )
+    batch = compiler.sample(
+        loss.problem, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
 
     def score(level: float) -> float:
         return float(loss(lambda q: level + 0 * q[..., :1], batch)["energy"].detach())
@@ -229,15 +268,21 @@ def test_several_requirements_guard_together():
 
 def test_a_field_that_is_nan_violates_every_requirement():
     problem = bar()
-    batch = compiler.sample(problem, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    terms = compiler.compile(problem)(lambda x: x * torch.where(x[..., :1] < 0.5, torch.nan, 0.0), batch)
+    batch = compiler.sample(
+        problem, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
+    terms = compiler.compile(problem)(
+        lambda x: x * torch.where(x[..., :1] < 0.5, torch.nan, 0.0), batch
+    )
     nan = batch.points["body"].points[..., 0] < 0.5
     torch.testing.assert_close(terms.violations["require1"], nan.double().mean(-1))
 
 
 def test_a_functional_over_several_regions_is_one_term_with_one_weight():
     problem = bar()
-    batch = compiler.sample(problem, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    batch = compiler.sample(
+        problem, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     loss = compiler.compile(problem, weights={"energy": 3.0})
     terms = loss(bent(0.1, 0.1), batch)
     assert tuple(terms) == loss.labels == ("energy", "held.u", "require1")
@@ -245,6 +290,8 @@ def test_a_functional_over_several_regions_is_one_term_with_one_weight():
     work = batch.params["q"].mean() * 0.1
     torch.testing.assert_close(terms["energy"], density - work)
     torch.testing.assert_close(terms.total, 3 * (density - work))
-    torch.testing.assert_close(compiler.StepEngine(loss, 50)(bent(0.1, 0.1), batch).total, terms.total)
+    torch.testing.assert_close(
+        compiler.StepEngine(loss, 50)(bent(0.1, 0.1), batch).total, terms.total
+    )
     with pytest.raises(KeyError, match="no term and no kind of term is called `energy.loaded`"):
         compiler.compile(problem, weights={"energy.loaded": 2.0})

@@ -1,4 +1,5 @@
-"""The compiled residual against sympy.lambdify of `problem.residuals()`, and the terms against their definitions."""
+"""The compiled residual against sympy.lambdify of `problem.residuals()`, and the terms against
+their definitions."""
 
 from __future__ import annotations
 
@@ -12,13 +13,29 @@ import torch
 
 import compiler
 from operators import Capabilities
-from pdespec import Problem, ProblemError, boundary, grad, integral, on, rectangle, space, trainable, unit_normal, unknown
+from pdespec import (
+    Problem,
+    ProblemError,
+    boundary,
+    grad,
+    integral,
+    on,
+    rectangle,
+    space,
+    trainable,
+    unit_normal,
+    unknown,
+)
 from tests.compiler import problems
 from tests.compiler.oracle import exact_residuals, torch_field
 
 CLOSED = {  # one smooth closed form per component, in the variables of the problem
     "poisson": lambda x, y: [sp.sin(2 * x) * sp.exp(y / 2) + x * y],
-    "navier_stokes": lambda x, y, t: [sp.sin(x) * sp.cos(y) * sp.exp(-t), x**2 * sp.sin(y + t), sp.cos(x * y) + t],
+    "navier_stokes": lambda x, y, t: [
+        sp.sin(x) * sp.cos(y) * sp.exp(-t),
+        x**2 * sp.sin(y + t),
+        sp.cos(x * y) + t,
+    ],
     "kdv": lambda x, t: [sp.sin(3 * x - t) + x**4],
     "plate": lambda x, y: [sp.sin(2 * x) * sp.cos(3 * y) + x**4 * y**2],
     "monge_ampere": lambda x, y: [sp.exp(x * y) + x**3],
@@ -39,16 +56,25 @@ def test_compiled_residuals_equal_lambdified_ones_on_closed_forms(make):
     problem = make()
     variables = problem.variables
     forms = CLOSED[problem.name](*variables)
-    points = torch.rand(2, 9, len(variables), dtype=torch.float64, generator=torch.Generator().manual_seed(3)) + 0.2
+    points = (
+        torch.rand(
+            2, 9, len(variables), dtype=torch.float64, generator=torch.Generator().manual_seed(3)
+        )
+        + 0.2
+    )
     source = sp.sin(variables[0]) if problem.inputs else sp.S.Zero
     inputs = {name: lambda x: torch.sin(x[..., :1]) for name in problem.inputs}
     params = dict.fromkeys(problem.params, 150.0)
-    ours = compiler.compile(problem).residuals(torch_field(forms, variables), points, inputs=inputs, params=params)
+    ours = compiler.compile(problem).residuals(
+        torch_field(forms, variables), points, inputs=inputs, params=params
+    )
     theirs = exact_residuals(problem, forms, points, params, dict.fromkeys(problem.inputs, source))
     assert set(ours) == set(theirs)
     for label, exact in theirs.items():
         scale = np.abs(exact).max()
-        np.testing.assert_allclose(ours[label].detach().numpy(), exact, rtol=0, atol=1e-12 * max(scale, 1))
+        np.testing.assert_allclose(
+            ours[label].detach().numpy(), exact, rtol=0, atol=1e-12 * max(scale, 1)
+        )
 
 
 @dataclass
@@ -75,7 +101,11 @@ def unit_square_batch(key: str, n: int = 400, **functions) -> FakeBatch:
     rim = torch.rand(2, n, 2, dtype=torch.float64, generator=generator)
     rim[..., 0] = 1.0  # the right side, outward normal e_x
     normal = torch.tensor([1.0, 0.0], dtype=torch.float64).expand_as(rim)
-    return FakeBatch({"Omega": Points(inner, None, torch.ones(2)), key: Points(rim, normal, torch.ones(2))}, {}, functions)
+    return FakeBatch(
+        {"Omega": Points(inner, None, torch.ones(2)), key: Points(rim, normal, torch.ones(2))},
+        {},
+        functions,
+    )
 
 
 def test_conditions_with_normal_derivatives_and_trainables_enter_the_loss():
@@ -84,10 +114,15 @@ def test_conditions_with_normal_derivatives_and_trainables_enter_the_loss():
     u, k = unknown("u", omega), trainable("k", 2)
     rim = boundary(omega)
     n = unit_normal(omega)
-    problem = Problem("flux", {"e": sp.Derivative(u, (x, 2)) - k}, {"flux": on(rim, sp.Eq(k * (grad(u).T * n)[0], 3))})
+    problem = Problem(
+        "flux",
+        {"e": sp.Derivative(u, (x, 2)) - k},
+        {"flux": on(rim, sp.Eq(k * (grad(u).T * n)[0], 3))},
+    )
     loss = compiler.compile(problem)
     batch = unit_square_batch(rim.name)
-    terms = loss(lambda p: p[..., :1] ** 2 + 0 * p[..., 1:], batch)  # u_xx = 2, u_x = 2 on the right side
+    # u_xx = 2, u_x = 2 on the right side
+    terms = loss(lambda p: p[..., :1] ** 2 + 0 * p[..., 1:], batch)
     assert dict(terms).keys() == {"e", "flux"}
     torch.testing.assert_close(terms["e"], torch.tensor(0.0, dtype=torch.float64))
     torch.testing.assert_close(terms["flux"], torch.tensor(1.0, dtype=torch.float64))
@@ -100,12 +135,16 @@ def test_an_energy_is_a_monte_carlo_integral_and_a_violated_requirement_never_ma
     omega = rectangle(x, y, (0, 0), (1, 1))
     u = unknown("u", omega)
     stretch = 1 + sp.Derivative(u, x)
-    problem = Problem("log_energy", minimize=integral(stretch - sp.log(stretch), omega), require=[stretch > 0])
+    problem = Problem(
+        "log_energy", minimize=integral(stretch - sp.log(stretch), omega), require=[stretch > 0]
+    )
     loss = compiler.compile(problem)
     slope = torch.tensor(-0.5, dtype=torch.float64, requires_grad=True)
     batch = unit_square_batch("boundary(Omega)")
 
-    def field(p):  # stretch = 1 + slope * 4 (x - 1/2): negative where x is above 1 for slope -1/2, everywhere positive for small slopes
+    # stretch = 1 + slope * 4 (x - 1/2): negative where x is above 1 for slope -1/2, everywhere
+    # positive for small slopes
+    def field(p):
         return slope * 2 * (p[..., :1] - 0.5) ** 2 * 4 + 0 * p[..., 1:]
 
     terms = loss(field, batch)
@@ -116,9 +155,12 @@ def test_an_energy_is_a_monte_carlo_integral_and_a_violated_requirement_never_ma
     assert torch.isfinite(slope.grad)
     inner = batch.points["Omega"].points[..., 0]
     j = 1 - 8 * (inner - 0.5)
-    m = torch.tensor(0.01, dtype=torch.float64)  # beyond this margin the tangent goes on, see compiler.loss.barrier
+    # beyond this margin the tangent goes on, see compiler.loss.barrier
+    m = torch.tensor(0.01, dtype=torch.float64)
     tangent = m - m.log() + (1 - 1 / m) * (j - m) + (m - m.log()) * (m - j) ** 2
-    torch.testing.assert_close(terms["energy"].detach(), torch.where(j >= m, j - j.clamp_min(m).log(), tangent).mean())
+    torch.testing.assert_close(
+        terms["energy"].detach(), torch.where(j >= m, j - j.clamp_min(m).log(), tangent).mean()
+    )
 
 
 @pytest.mark.parametrize(
@@ -135,7 +177,9 @@ def test_an_energy_is_a_monte_carlo_integral_and_a_violated_requirement_never_ma
             r"field returned shape \(2, 9, 2\).*needs \(2, 9, 1\)",
         ),
         (
-            lambda loss, p: loss.residuals(lambda x: x[..., :1].float(), p, inputs={"f": p[..., :1]}),
+            lambda loss, p: loss.residuals(
+                lambda x: x[..., :1].float(), p, inputs={"f": p[..., :1]}
+            ),
             "B02",
             "torch.float32 for torch.float64",
         ),
@@ -145,18 +189,34 @@ def test_an_energy_is_a_monte_carlo_integral_and_a_violated_requirement_never_ma
             r"input `f` has shape \(2, 9\).*\(2, 9, 1\)",
         ),
         (
-            lambda loss, p: loss.residuals(lambda x: x[..., :1] ** 2, p, inputs={"f": p[..., :1].float()}),
+            lambda loss, p: loss.residuals(
+                lambda x: x[..., :1] ** 2, p, inputs={"f": p[..., :1].float()}
+            ),
             "B02",
             "input `f` is torch.float32",
         ),
-        (lambda loss, p: loss.residuals(lambda x: x[..., :1] ** 2, p), "B03", "input `f` was not given"),
         (
-            lambda loss, p: loss.residuals(lambda x: torch.ones_like(x[..., :1]), p, inputs={"f": p[..., :1]}),
+            lambda loss, p: loss.residuals(lambda x: x[..., :1] ** 2, p),
+            "B03",
+            "input `f` was not given",
+        ),
+        (
+            lambda loss, p: loss.residuals(
+                lambda x: torch.ones_like(x[..., :1]), p, inputs={"f": p[..., :1]}
+            ),
             "B04",
             "does not depend on its coordinates",
         ),
     ],
-    ids=["points", "channels", "field dtype", "input shape", "input dtype", "input missing", "constant field"],
+    ids=[
+        "points",
+        "channels",
+        "field dtype",
+        "input shape",
+        "input dtype",
+        "input missing",
+        "constant field",
+    ],
 )
 def test_what_does_not_fit_is_refused_and_nothing_broadcasts(call, code, text):
     loss = compiler.compile(problems.poisson())
@@ -173,7 +233,9 @@ def test_the_derivative_of_data_without_a_derivative_is_refused():
     u, f = unknown("u", omega), input_function("f", omega)
     problem = Problem("p", {"e": sp.Eq(lap(u), sp.Derivative(f, x))})
     with pytest.raises(ProblemError, match="B03.*a derivative of `f` is needed"):
-        compiler.compile(problem).residuals(lambda p: p[..., :1] ** 2, torch.rand(1, 4, 2), inputs={"f": torch.rand(1, 4, 1)})
+        compiler.compile(problem).residuals(
+            lambda p: p[..., :1] ** 2, torch.rand(1, 4, 2), inputs={"f": torch.rand(1, 4, 1)}
+        )
 
 
 def slope_of_one() -> Problem:
@@ -194,7 +256,9 @@ def test_a_field_that_mixes_its_queries_is_caught_by_the_probe():
 
 @pytest.mark.parametrize("backend", ["least_squares", "finite_difference"])
 def test_a_field_is_not_probed_for_a_backend_that_takes_its_values_as_they_are(backend):
-    residual = compiler.compile(slope_of_one(), backend).residuals(centred, torch.rand(1, 40, 2, dtype=torch.float64))["e"]
+    residual = compiler.compile(slope_of_one(), backend).residuals(
+        centred, torch.rand(1, 40, 2, dtype=torch.float64)
+    )["e"]
     assert residual.abs().max() < 1e-6
 
 
@@ -226,7 +290,8 @@ def test_fields_without_a_hash_or_weak_references_are_probed_on_few_points(field
 
 
 class Rough:
-    """A field whose third derivatives would be a matter of taste, made of a module that jets do not pass."""
+    """A field whose third derivatives would be a matter of taste, made of a module that jets do
+    not pass."""
 
     capabilities = Capabilities(smoothness=0, reason="no jet rule for some.Module")
 
@@ -245,7 +310,10 @@ def test_what_a_plan_warns_of_is_logged_once_when_the_loss_is_evaluated(caplog):
     told = [record.getMessage() for record in caplog.records]
     assert len(told) == 2
     assert "warning P03: `e` takes dx(u), the field is only C^0" in told[0]
-    assert told[1] == "`p`: derivatives by nested autograd, for taylor was declined: no jet rule for some.Module"
+    assert (
+        told[1] == "`p`: derivatives by nested autograd, for taylor was declined: no jet rule for"
+        " some.Module"
+    )
 
 
 def test_a_backend_that_was_asked_for_is_no_fallback(caplog):

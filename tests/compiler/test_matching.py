@@ -1,4 +1,5 @@
-"""B02: whatever has another dtype than the rest is told so in one sentence, wherever it is handed in."""
+"""B02: whatever has another dtype than the rest is told so in one sentence, wherever it is
+handed in."""
 
 from __future__ import annotations
 
@@ -11,8 +12,9 @@ import pdespec
 from pdespec import ProblemError
 
 PROBLEM = pdespec.parse(
-    "problem p\nspace x, y\ndomain Q = rectangle([0, 0], [1, 1])\nparam k = 2\ninput f : scalar on Q ~ gaussians(count = 1)\n"
-    "unknown u : scalar on Q\nin Q: k*lap(u) = f\non boundary(Q): u = 0\n"
+    "problem p\nspace x, y\ndomain Q = rectangle([0, 0], [1, 1])\nparam k = 2\ninput f : scalar on"
+    " Q ~ gaussians(count = 1)\nunknown u : scalar on Q\nin Q: k*lap(u) = f\non boundary(Q): u"
+    " = 0\n"
 )
 COUNTS = {"interior": 16, "boundary": 8, "operator": 32}
 
@@ -32,17 +34,26 @@ CASES = {
     "points of numpy": lambda: LOSS.residuals(field, POINTS.numpy(), ONE),
     "whole points": lambda: LOSS.residuals(field, torch.ones(1, 5, 2, dtype=torch.int64), ONE),
     "complex points": lambda: LOSS.residuals(field, POINTS.to(torch.complex64), ONE),
-    "input values in float64": lambda: LOSS.residuals(field, POINTS, {"f": torch.ones(1, 5, 1, dtype=torch.float64)}),
+    "input values in float64": lambda: LOSS.residuals(
+        field, POINTS, {"f": torch.ones(1, 5, 1, dtype=torch.float64)}
+    ),
     "input values of numpy": lambda: LOSS.residuals(field, POINTS, {"f": np.ones((1, 5, 1))}),
-    "complex input values": lambda: LOSS.residuals(field, POINTS, {"f": lambda p: torch.ones(1, 5, 1, dtype=torch.complex64)}),
+    "complex input values": lambda: LOSS.residuals(
+        field, POINTS, {"f": lambda p: torch.ones(1, 5, 1, dtype=torch.complex64)}
+    ),
     "a complex param": lambda: LOSS.residuals(field, POINTS, ONE, {"k": 1j}),
     "a param that is a word": lambda: LOSS.residuals(field, POINTS, ONE, {"k": "two"}),
     "a field in float64": lambda: LOSS.residuals(lambda p: field(p).double(), POINTS, ONE),
     "a model's field in float32 at points in float64": lambda: LOSS(
-        compiler.build(PROBLEM, "gino", latent=(8, 8))(batch(torch.float32).inputs), batch(torch.float64)
+        compiler.build(PROBLEM, "gino", latent=(8, 8))(batch(torch.float32).inputs),
+        batch(torch.float64),
     ),
-    "a model in float32, its input in float64": lambda: compiler.build(PROBLEM, "gino", latent=(8, 8))(batch(torch.float64).inputs),
-    "a complex param of an instance": lambda: compiler.instance(PROBLEM, params={"k": 1j}, inputs={"f": 1.0}),
+    "a model in float32, its input in float64": lambda: compiler.build(
+        PROBLEM, "gino", latent=(8, 8)
+    )(batch(torch.float64).inputs),
+    "a complex param of an instance": lambda: compiler.instance(
+        PROBLEM, params={"k": 1j}, inputs={"f": 1.0}
+    ),
     "an instance's input in another dtype": lambda: compiler.instance(
         PROBLEM, inputs={"f": lambda p: field(p).to(torch.float16)}, points=COUNTS
     ),

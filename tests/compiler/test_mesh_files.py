@@ -1,4 +1,5 @@
-"""Mesh files and closed surfaces as domains: points, distances, factors, reference solutions and runs, held to what is known of them."""
+"""Mesh files and closed surfaces as domains: points, distances, factors, reference solutions and
+runs, held to what is known of them."""
 
 from __future__ import annotations
 
@@ -22,7 +23,10 @@ from compiler.geometry.shapes.mesh import Facets, vanishing
 from compiler.geometry.shapes.meshfile import flattened
 from compiler.training.runs import RunError
 
-TETRAHEDRON = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]), np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
+TETRAHEDRON = (
+    np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]),
+    np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]]),
+)
 
 
 def surface(path, points, triangles):
@@ -37,11 +41,14 @@ def cube_surface(path, size=1.0, shift=0.0, turned=False):
 
 @pytest.fixture
 def folder(tmp_path, capfd):
-    """Meshes of known shapes: an L, a disk, a cube, and the surfaces of a cube and a tetrahedron."""
+    """Meshes of known shapes: an L, a disk, a cube, and the surfaces of a cube and a
+    tetrahedron."""
     sides = {"left": lambda x: x[0] == -1, "bottom": lambda x: x[1] == -1}
     skfem.MeshTri.init_lshaped().refined(2).with_boundaries(sides).save(tmp_path / "l.msh")
     skfem.MeshTri.init_circle(4).save(tmp_path / "disk.msh")
-    skfem.MeshTet().refined(2).with_boundaries({"left": lambda x: x[0] == 0}).save(tmp_path / "cube.msh")
+    skfem.MeshTet().refined(2).with_boundaries({"left": lambda x: x[0] == 0}).save(
+        tmp_path / "cube.msh"
+    )
     cube_surface(tmp_path / "cube.stl")
     surface(tmp_path / "tetrahedron.stl", *TETRAHEDRON)
     return tmp_path
@@ -84,8 +91,11 @@ def test_measures_centroids_and_points_are_those_of_the_shape(folder, name):
     at, normals = found.boundary(whole, 500, chance())
     assert found.signed_distance(at).abs().max() < 1e-12
     assert normals.norm(dim=-1).sub(1).abs().max() < 1e-12
-    assert found.contains(at - 1e-6 * normals).all() and not found.contains(at + 1e-6 * normals).any()
-    # the divergence theorem for the position: the mean of x . n over the boundary is d times the measure
+    assert (
+        found.contains(at - 1e-6 * normals).all() and not found.contains(at + 1e-6 * normals).any()
+    )
+    # the divergence theorem for the position: the mean of x . n over the boundary is d times the
+    # measure
     flux = (around * (at * normals).sum(-1).mean(1)).tolist()
     assert flux == pytest.approx([at.shape[-1] * area] * 2, rel=0.05)
 
@@ -93,7 +103,9 @@ def test_measures_centroids_and_points_are_those_of_the_shape(folder, name):
 def test_points_fill_cells_of_unequal_size_evenly(tmp_path):
     points = np.array([[0, 0], [1, 0], [0, 1], [1, 1], [1.2, 1.1]])
     meshio.write_points_cells(
-        tmp_path / "uneven.vtk", np.pad(points, ((0, 0), (0, 1))), [("triangle", np.array([[0, 1, 2], [1, 3, 2], [1, 4, 3]]))]
+        tmp_path / "uneven.vtk",
+        np.pad(points, ((0, 0), (0, 1))),
+        [("triangle", np.array([[0, 1, 2], [1, 3, 2], [1, 4, 3]]))],
     )
     found = geometry_of(tmp_path / "uneven.vtk")
     drawn = found.interior(4096, chance())[0]
@@ -106,7 +118,9 @@ def test_points_fill_cells_of_unequal_size_evenly(tmp_path):
 
 def geometry_of(path, dim=2):
     coordinates = pdespec.space("x y" if dim == 2 else "x y z")
-    return Geometry(pdespec.mesh(*coordinates, path=path.name, folder=str(path.parent)), {}, 1, torch.float64)
+    return Geometry(
+        pdespec.mesh(*coordinates, path=path.name, folder=str(path.parent)), {}, 1, torch.float64
+    )
 
 
 def test_the_distance_is_that_of_the_same_polygon(folder):
@@ -124,14 +138,19 @@ def test_the_distance_is_that_of_the_same_polygon(folder):
 
 def test_the_distance_in_space_is_that_of_the_same_box(folder):
     x, y, z = pdespec.space("x y z")
-    found, other = geometry(folder, "cube.stl"), Geometry(pdespec.box(x, y, z), {}, 1, torch.float64)
+    found, other = (
+        geometry(folder, "cube.stl"),
+        Geometry(pdespec.box(x, y, z), {}, 1, torch.float64),
+    )
     points = 2 * torch.rand(1, 500, 3, dtype=torch.float64, generator=chance()) - 0.5
     assert torch.equal(found.contains(points), other.contains(points))
     assert (found.signed_distance(points) - other.signed_distance(points)).abs().max() < 1e-12
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_the_factor_vanishes_on_the_boundary_with_slope_one_and_is_smooth_and_positive_inside(folder, name):
+def test_the_factor_vanishes_on_the_boundary_with_slope_one_and_is_smooth_and_positive_inside(
+    folder, name
+):
     found = geometry(folder, name)
     whole = pdespec.boundary(found.domain)
     points = found.interior(400, chance()).requires_grad_(True)
@@ -145,7 +164,9 @@ def test_the_factor_vanishes_on_the_boundary_with_slope_one_and_is_smooth_and_po
         assert ((ahead - behind) / 2e-5 - slope[..., axis])[0, deep].abs().max() < 1e-7
         (second,) = torch.autograd.grad(slope[..., axis].sum(), points, retain_graph=True)
         assert second.isfinite().all()
-        assert ((ahead - 2 * value + behind) / 1e-10 - second[..., axis])[0, deep].abs().max() < 2e-4
+        assert ((ahead - 2 * value + behind) / 1e-10 - second[..., axis])[
+            0, deep
+        ].abs().max() < 2e-4
     at, normals = found.boundary(whole, 300, chance())
     at = at.requires_grad_(True)
     value = found.factor(whole, at)
@@ -245,17 +266,23 @@ def test_a_mesh_is_scaled_moved_and_turned(folder):
     at, normals = found.boundary(left, 50, chance())
     assert found.signed_distance(at).abs().max() < 1e-12
     assert found.measure(left).item() == pytest.approx(2)
-    assert found.measure(pdespec.group(laid, "left", where=y > 0)).item() == pytest.approx(1, abs=0.26)
-    again = pdespec.scaled(pdespec.moved(domain(folder, "l.msh"), (1, 0)), 2, center=(1, 1))  # at once, when the file is read
+    assert found.measure(pdespec.group(laid, "left", where=y > 0)).item() == pytest.approx(
+        1, abs=0.26
+    )
+    # at once, when the file is read
+    again = pdespec.scaled(pdespec.moved(domain(folder, "l.msh"), (1, 0)), 2, center=(1, 1))
     assert (again.shape.scale, again.shape.shift) == (2, (1, -1))
-    assert pdespec.scaled(again, sympy.Rational(1, 2), center=(1, 1)) == pdespec.moved(domain(folder, "l.msh"), (1, 0))
+    assert pdespec.scaled(again, sympy.Rational(1, 2), center=(1, 1)) == pdespec.moved(
+        domain(folder, "l.msh"), (1, 0)
+    )
     assert Geometry(again, {}, 1, torch.float64).box()[0].tolist() == [-1, -3]
     assert torch.allclose(normals[0, 0], torch.tensor([-math.cos(0.3), -math.sin(0.3)]).double())
 
 
 @pytest.mark.parametrize("size, shift", [(1e-6, 0.0), (1e4, 0.0), (1.0, 1e7)])
 def test_small_large_and_far_meshes_are_computed_in_their_own_coordinates(folder, size, shift):
-    """The Poisson problem of the L, its load of the size that keeps u; against the same at its place."""
+    """The Poisson problem of the L, its load of the size that keeps u; against the same at its
+    place."""
     values, factors = [], []
     for scale, by, name in ((1.0, 0.0, "here"), (size, shift, "there")):
         text = f"""problem {name}
@@ -268,7 +295,9 @@ on left:   u = 0
 on others: dot(grad(u), n) = 0
 """
         problem = pdespec.parse(text, source=str(folder / "part.pde"))
-        batch = compiler.sample(problem, 1, points={"interior": 64, "boundary": 16, "operator": 64}, generator=chance())
+        batch = compiler.sample(
+            problem, 1, points={"interior": 64, "boundary": 16, "operator": 64}, generator=chance()
+        )
         geometry, points = batch.geometry["Omega"], batch.points["Omega"].points
         assert geometry.contains(points).all()
         assert len(points[0].unique(dim=0)) == 64
@@ -289,22 +318,35 @@ in Omega:  -lap(u) = {load}
 on part:   dot(grad(u), n) = {flux}
 on others: u = {exact}
 """
-PLANE = {"axes": "x, y", "load": "2*sin(x)*sin(y)", "flux": "-cos(x)*sin(y)", "exact": "sin(x)*sin(y)"}
-SPACE = {"axes": "x, y, z", "load": "3*sin(x)*sin(y)*cos(z)", "flux": "-cos(x)*sin(y)*cos(z)", "exact": "sin(x)*sin(y)*cos(z)"}
+PLANE = {
+    "axes": "x, y",
+    "load": "2*sin(x)*sin(y)",
+    "flux": "-cos(x)*sin(y)",
+    "exact": "sin(x)*sin(y)",
+}
+SPACE = {
+    "axes": "x, y, z",
+    "load": "3*sin(x)*sin(y)*cos(z)",
+    "flux": "-cos(x)*sin(y)*cos(z)",
+    "exact": "sin(x)*sin(y)*cos(z)",
+}
 
 
 @pytest.mark.parametrize(
     "shape, part, words, resolution, bound",
     [
         ('mesh("l.msh")', 'group(Omega, "left")', PLANE, 8, 8e-4),
-        ('mesh("l.msh")', 'group(Omega, "left")', PLANE, 16, 1e-4),  # refined once: by the third power of the edges
+        # refined once: by the third power of the edges
+        ('mesh("l.msh")', 'group(Omega, "left")', PLANE, 16, 1e-4),
         ('mesh("cube.msh")', 'group(Omega, "left")', SPACE, 4, 2e-4),
         ('mesh("cube.stl")', "boundary(Omega, x < 0.001)", SPACE, 4, 2e-3),
         ('mesh("tetrahedron.stl")', "boundary(Omega, x < 0.001)", SPACE, 4, 4e-3),
     ],
 )
 def test_the_reference_solver_solves_on_the_mesh(folder, shape, part, words, resolution, bound):
-    problem = pdespec.parse(POISSON.format(shape=shape, part=part, **words), source=str(folder / "part.pde"))
+    problem = pdespec.parse(
+        POISSON.format(shape=shape, part=part, **words), source=str(folder / "part.pde")
+    )
     batch = compiler.instance(problem)
     points = batch.geometry["Omega"].interior(500, chance()).double()
     x, y, *z = points.unbind(-1)
@@ -314,19 +356,34 @@ def test_the_reference_solver_solves_on_the_mesh(folder, shape, part, words, res
 
 
 def test_a_mesh_that_is_finer_than_asked_for_is_taken_as_it_is(folder):
-    problem = pdespec.parse(POISSON.format(shape='mesh("l.msh")', part='group(Omega, "left")', **PLANE), source=str(folder / "p.pde"))
+    problem = pdespec.parse(
+        POISSON.format(shape='mesh("l.msh")', part='group(Omega, "left")', **PLANE),
+        source=str(folder / "p.pde"),
+    )
     truth = compiler.solve(problem, compiler.instance(problem), resolution=2)
     assert truth.samples[0].spaces.mesh.t.shape[1] == 96
 
 
 def test_text_and_python_give_one_problem_wherever_the_text_lies(folder):
     text = POISSON.format(shape='mesh("l.msh", scale = 0.5)', part='group(Omega, "left")', **PLANE)
-    here, there = (pdespec.parse(text, source=source) for source in (str(folder / "p.pde"), "elsewhere/p.pde"))
-    assert here == there == pdespec.parse(here.to_dsl()) == pdespec.parse(here.revised(written=None).to_dsl())
+    here, there = (
+        pdespec.parse(text, source=source) for source in (str(folder / "p.pde"), "elsewhere/p.pde")
+    )
+    assert (
+        here
+        == there
+        == pdespec.parse(here.to_dsl())
+        == pdespec.parse(here.revised(written=None).to_dsl())
+    )
     x, y = here.coordinates
     made = pdespec.mesh(x, y, path="l.msh", scale=0.5)
-    assert made == here.domains["Omega"] and pdespec.group(made, "left", "part") == here.boundaries["part"]
-    assert Geometry(here.domains["Omega"], {}, 1, torch.float64).measure().item() == pytest.approx(0.75)
+    assert (
+        made == here.domains["Omega"]
+        and pdespec.group(made, "left", "part") == here.boundaries["part"]
+    )
+    assert Geometry(here.domains["Omega"], {}, 1, torch.float64).measure().item() == pytest.approx(
+        0.75
+    )
     with pytest.raises(pdespec.ProblemError, match="M01"):
         Geometry(there.domains["Omega"], {}, 1, torch.float64).measure()
 
@@ -341,15 +398,29 @@ def test_a_file_that_changes_is_read_anew(tmp_path):
 def test_names_of_gmsh_of_cell_sets_and_numbers_are_groups(tmp_path):
     points = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], dtype=float)
     edges, cells = np.array([[0, 1], [1, 2], [2, 3], [3, 0]]), np.array([[0, 1, 2, 3]])
-    tags = {"gmsh:physical": [np.array([1, 1, 2, 7]), np.array([9])], "gmsh:geometrical": [np.array([1, 1, 2, 7]), np.array([9])]}
+    tags = {
+        "gmsh:physical": [np.array([1, 1, 2, 7]), np.array([9])],
+        "gmsh:geometrical": [np.array([1, 1, 2, 7]), np.array([9])],
+    }
     raw = meshio.Mesh(
-        points, [("line", edges), ("quad", cells)], cell_data=tags, field_data={"wall": np.array([1, 1]), "in": np.array([2, 1])}
+        points,
+        [("line", edges), ("quad", cells)],
+        cell_data=tags,
+        field_data={"wall": np.array([1, 1]), "in": np.array([2, 1])},
     )
     meshio.write(tmp_path / "named.msh", raw, file_format="gmsh22", binary=False)
     found = geometry_of(tmp_path / "named.msh")
-    assert {name: len(own) for name, own in found.body.data.groups.items()} == {"wall": 2, "in": 1, "7": 1}
+    assert {name: len(own) for name, own in found.body.data.groups.items()} == {
+        "wall": 2,
+        "in": 1,
+        "7": 1,
+    }
     assert len(found.body.data.cells) == 2 and found.measure().item() == pytest.approx(1)
-    raw = meshio.Mesh(points[:, :2], [("line", edges), ("quad", cells)], cell_sets={"top": [np.array([2]), np.array([], dtype=int)]})
+    raw = meshio.Mesh(
+        points[:, :2],
+        [("line", edges), ("quad", cells)],
+        cell_sets={"top": [np.array([2]), np.array([], dtype=int)]},
+    )
     meshio.write(tmp_path / "sets.xdmf", raw)
     sets = meshfile._groups(raw, np.arange(4), np.array([[0, 1], [1, 2], [2, 3], [3, 0]]))
     assert {name: own.tolist() for name, own in sets.items()} == {"top": [2]}
@@ -359,7 +430,9 @@ def test_facets_in_one_plane_are_joined_where_they_are_convex():
     points = np.array([[0, 0], [1, 0], [2, 0], [2, 1], [0, 1.0]])
     chain = np.array([[0, 1], [1, 2], [2, 3], [3, 4], [4, 0]])
     assert sorted(map(tuple, flattened(points, chain).tolist())) == [(0, 2), (2, 3), (3, 4), (4, 0)]
-    raised = np.pad(np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0.5, 0.5], [0.5, 0.1]]), ((0, 0), (0, 1)))
+    raised = np.pad(
+        np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0.5, 0.5], [0.5, 0.1]]), ((0, 0), (0, 1))
+    )
     fan = np.array([[0, 1, 4], [1, 2, 4], [2, 3, 4], [3, 0, 4]])
     assert len(flattened(raised, fan)) == 2
     assert len(flattened(raised, fan[1:])) == 3  # an L is not convex
@@ -373,7 +446,9 @@ def test_a_cavity_and_a_surface_turned_inside_out(tmp_path):
     outer, inner = skfem.MeshTet(), skfem.MeshTet()
     facets = meshfile._facets(outer.p.T, outer.t.T.astype(np.int64), "cube")
     points = np.concatenate([outer.p.T, 0.25 + 0.5 * inner.p.T])
-    surface(tmp_path / "hollow.stl", points, np.concatenate([facets, facets[:, ::-1] + len(outer.p.T)]))
+    surface(
+        tmp_path / "hollow.stl", points, np.concatenate([facets, facets[:, ::-1] + len(outer.p.T)])
+    )
     hollow = geometry_of(tmp_path / "hollow.stl", 3)
     assert hollow.measure().item() == pytest.approx(1 - 1 / 8)
     assert not hollow.contains(torch.full((1, 1, 3), 0.5, dtype=torch.float64)).any()
@@ -383,12 +458,17 @@ def test_a_cavity_and_a_surface_turned_inside_out(tmp_path):
 def test_solids_of_an_stl_in_text_are_groups(tmp_path):
     points, triangles = TETRAHEDRON
     solids = [
-        f"solid {name}\n" + "".join(ascii_stl(points[own]).partition("surface\n")[2].partition("endsolid")[0]) + f"endsolid {name}\n"
+        f"solid {name}\n"
+        + "".join(ascii_stl(points[own]).partition("surface\n")[2].partition("endsolid")[0])
+        + f"endsolid {name}\n"
         for name, own in (("floor", triangles[:1]), ("slope", triangles[3:]), ("", triangles[1:3]))
     ]
     (tmp_path / "named.stl").write_text("".join(solids))
     found = geometry_of(tmp_path / "named.stl", 3)
-    assert {name: len(own) for name, own in found.body.data.groups.items()} == {"floor": 1, "slope": 1}
+    assert {name: len(own) for name, own in found.body.data.groups.items()} == {
+        "floor": 1,
+        "slope": 1,
+    }
     assert found.measure(pdespec.group(found.domain, "floor")).item() == pytest.approx(0.5)
     at, _ = found.boundary(pdespec.group(found.domain, "floor"), 20, chance())
     assert at[..., 2].abs().max() == 0
@@ -405,7 +485,9 @@ def test_what_is_wrong_with_a_file_has_a_code(tmp_path, monkeypatch):
     cells = np.array([[0, 1, 2], [0, 2, 3]])
 
     def written(name, points=square[:4], **blocks):
-        meshio.write_points_cells(tmp_path / name, points, [(kind, np.array(data)) for kind, data in blocks.items()])
+        meshio.write_points_cells(
+            tmp_path / name, points, [(kind, np.array(data)) for kind, data in blocks.items()]
+        )
         return tmp_path / name
 
     assert code_of(tmp_path / "none.msh") == "M01"
@@ -413,9 +495,23 @@ def test_what_is_wrong_with_a_file_has_a_code(tmp_path, monkeypatch):
     (tmp_path / "broken.unknown").write_text("nothing")
     assert code_of(tmp_path / "broken.vtk") == code_of(tmp_path / "broken.unknown") == "M02"
     assert code_of(written("lines.vtk", line=[[0, 1]])) == "M03"
-    assert code_of(written("second.vtk", np.pad(square, ((0, 1), (0, 0))), triangle6=[[0, 1, 2, 3, 4, 5]])) == "M03"
+    assert (
+        code_of(
+            written("second.vtk", np.pad(square, ((0, 1), (0, 0))), triangle6=[[0, 1, 2, 3, 4, 5]])
+        )
+        == "M03"
+    )
     assert code_of(written("flat.vtk", triangle=cells), 3) == "M03"
-    assert code_of(written("raised.vtk", square[:4] + np.array([[0, 0, 0], [0, 0, 1], [0, 0, 0], [0, 0, 0]]), triangle=cells)) == "M03"
+    assert (
+        code_of(
+            written(
+                "raised.vtk",
+                square[:4] + np.array([[0, 0, 0], [0, 0, 1], [0, 0, 0], [0, 0, 0]]),
+                triangle=cells,
+            )
+        )
+        == "M03"
+    )
     surface(tmp_path / "open.stl", TETRAHEDRON[0], TETRAHEDRON[1][:3])
     assert code_of(tmp_path / "open.stl", 3) == "M05"
     mixed = TETRAHEDRON[1].copy()
@@ -424,7 +520,10 @@ def test_what_is_wrong_with_a_file_has_a_code(tmp_path, monkeypatch):
     assert code_of(tmp_path / "mixed.stl", 3) == "M05"
     assert code_of(written("folded.vtk", square, triangle=[[0, 1, 2], [0, 2, 4]])) == "M06"
     assert code_of(written("thin.vtk", square, triangle=[[0, 1, 2], [0, 0, 3]])) == "M06"
-    assert code_of(written("nan.vtk", np.where(square[:4] == 1, np.nan, square[:4]), triangle=cells)) == "M07"
+    assert (
+        code_of(written("nan.vtk", np.where(square[:4] == 1, np.nan, square[:4]), triangle=cells))
+        == "M07"
+    )
     skfem.MeshTri.init_circle(3).save(tmp_path / "round.vtk")
     monkeypatch.setattr(meshfile, "MOST_FACETS", 10)
     assert code_of(tmp_path / "round.vtk") == "M08"
@@ -434,10 +533,14 @@ def test_check_says_what_was_read_and_what_the_conditions_leave(folder):
     text = POISSON.format(shape='mesh("l.msh")', part='group(Omega, "left")', **PLANE)
     problem = pdespec.parse(text, source=str(folder / "p.pde"))
     lines = report(problem)
-    assert lines[0] == "Omega: l.msh, 96 triangles, 65 points, 32 boundary edges; area 3, boundary 8"
+    assert (
+        lines[0] == "Omega: l.msh, 96 triangles, 65 points, 32 boundary edges; area 3, boundary 8"
+    )
     assert '  group "left": 8 edges, length 2' in lines
     assert not list(warnings(problem))
-    left = pdespec.parse(text.replace("rest(Omega, part)", 'group(Omega, "bottom")'), source=str(folder / "p.pde"))
+    left = pdespec.parse(
+        text.replace("rest(Omega, part)", 'group(Omega, "bottom")'), source=str(folder / "p.pde")
+    )
     (found,) = warnings(left)
     assert found.code == "W02" and "length 4" in found.message
     absent = pdespec.parse(text.replace('"left"', '"leftt"'), source=str(folder / "p.pde"))
@@ -489,4 +592,6 @@ def test_a_run_of_a_mesh_outside_of_its_folder_reads_it_there(folder, tmp_path):
     run = compiler.training.runs.Run(tmp_path / "run", problem, compiler.TrainOptions())
     compiler.training.runs.create_run(run, {"processes": 1, "device": "cpu"})
     found = compiler.open_run(tmp_path / "run").problem
-    assert found == problem and Geometry(found.domains["Omega"], {}, 1, torch.float64).measure().item() == pytest.approx(3)
+    assert found == problem and Geometry(
+        found.domains["Omega"], {}, 1, torch.float64
+    ).measure().item() == pytest.approx(3)

@@ -1,4 +1,5 @@
-"""Requirements that an integral has a value: the part of it that is missed, and fields normalised so that zero is no minimum."""
+"""Requirements that an integral has a value: the part of it that is missed, and fields
+normalised so that zero is no minimum."""
 
 from __future__ import annotations
 
@@ -36,7 +37,9 @@ require integral(psi^2, L) = 2
 
 def terms(text: str, field, count: int = 4096):
     problem = pdespec.parse(text)
-    batch = compiler.sample(problem, 1, {"interior": count}, torch.Generator().manual_seed(0), dtype=D)
+    batch = compiler.sample(
+        problem, 1, {"interior": count}, torch.Generator().manual_seed(0), dtype=D
+    )
     return compiler.compile(problem)(field, batch)
 
 
@@ -52,7 +55,9 @@ def test_the_energy_is_that_of_the_normalised_field_whatever_its_size(size):
 def test_the_energy_has_no_slope_towards_zero_and_one_towards_the_ground_state():
     size = torch.tensor(0.3, dtype=D, requires_grad=True)
     wave = torch.tensor(0.4, dtype=D, requires_grad=True)
-    found = terms(GROUND, lambda x: size * ((math.pi * x).sin() + wave * (2 * math.pi * x).sin()))["energy"]
+    found = terms(GROUND, lambda x: size * ((math.pi * x).sin() + wave * (2 * math.pi * x).sin()))[
+        "energy"
+    ]
     along, off = torch.autograd.grad(found, (size, wave))
     exact = lambda a: math.pi**2 * (1 + 4 * a**2) / (1 + a**2)  # noqa: E731
     assert abs(float(along)) < 1e-9
@@ -70,12 +75,20 @@ def test_the_energy_has_no_slope_towards_zero_and_one_towards_the_ground_state()
     ],
 )
 def test_what_no_scale_meets_stays_a_penalty(old, new):
-    assert normalisations(pdespec.parse(GROUND)) and not normalisations(pdespec.parse(GROUND.replace(old, new)))
+    assert normalisations(pdespec.parse(GROUND)) and not normalisations(
+        pdespec.parse(GROUND.replace(old, new))
+    )
 
 
 def test_a_penalty_is_relative_to_what_is_asked_for():
-    text = GROUND.replace("psi = 0\n", "psi = x\n").replace("= 1\n", "= 200\n").replace("interval(0, 1)", "interval(0, 10)")
-    assert float(terms(text, lambda x: 1 + 0 * x)["require1"]) == pytest.approx((10 / 200 - 1) ** 2, rel=1e-9)
+    text = (
+        GROUND.replace("psi = 0\n", "psi = x\n")
+        .replace("= 1\n", "= 200\n")
+        .replace("interval(0, 1)", "interval(0, 10)")
+    )
+    assert float(terms(text, lambda x: 1 + 0 * x)["require1"]) == pytest.approx(
+        (10 / 200 - 1) ** 2, rel=1e-9
+    )
     free = text.replace("psi^2, L) = 200", "psi, L) = 0")
     assert float(terms(free, lambda x: 3 + 0 * x)["require1"]) == pytest.approx(9, rel=1e-9)
 
@@ -88,13 +101,26 @@ def test_blocks_give_the_same_terms():
     loss = compiler.compile(problem)
     field = lambda x: x * (1 - x)  # noqa: E731
     whole, parts = loss(field, batch), StepEngine(loss, 64)(field, batch)
-    assert {name: float(value) for name, value in whole.items()} == {name: float(value) for name, value in parts.items()}
+    assert {name: float(value) for name, value in whole.items()} == {
+        name: float(value) for name, value in parts.items()
+    }
 
 
 def test_a_ground_state_is_trained_to_its_energy(tmp_path):
     problem = pdespec.parse(GROUND)
     model = compiler.build(problem, "pinn", hidden=(16, 16))
-    options = TrainOptions(steps=200, batch=1, points={"interior": 256, "operator": 16}, validation=1, lr=1e-2, log_every=50)
+    options = TrainOptions(
+        steps=200,
+        batch=1,
+        points={"interior": 256, "operator": 16},
+        validation=1,
+        lr=1e-2,
+        log_every=50,
+    )
     run = train(problem, model, options, tmp_path / "run")
     found = compiler.evaluate(run.directory, 1, model=model, report=False)
-    assert -1e-4 < found.energy_gap["mean"] < 0.02 and found.relative_l2["mean"] < 0.06 and not found.alarms
+    assert (
+        -1e-4 < found.energy_gap["mean"] < 0.02
+        and found.relative_l2["mean"] < 0.06
+        and not found.alarms
+    )

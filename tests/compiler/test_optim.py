@@ -36,13 +36,17 @@ def test_constant_stays():
 def test_plateau_waits_then_lowers():
     validations = {1: 1.0, 2: 0.5, 3: 0.5, 4: 0.6, 5: 0.55, 6: 0.4}
     found = factors(SCHEDULES["plateau"](factor=0.1, patience=2), 8, validations)
-    assert found == pytest.approx([1, 1, 1, 1, 1, 0.1, 0.1, 0.1])  # best at 2, then three without: lowered at the third
+    # best at 2, then three without: lowered at the third
+    assert found == pytest.approx([1, 1, 1, 1, 1, 0.1, 0.1, 0.1])
 
 
 def quadratic(optimizer_name, steps=400, **options):
     """An ill-conditioned quadratic in a rotated frame: |A W B - C|^2."""
     generator = torch.Generator().manual_seed(0)
-    a, b = (torch.linalg.qr(torch.randn(6, 6, generator=generator, dtype=torch.float64))[0] for _ in range(2))
+    a, b = (
+        torch.linalg.qr(torch.randn(6, 6, generator=generator, dtype=torch.float64))[0]
+        for _ in range(2)
+    )
     scale = torch.logspace(0, 2, 6, dtype=torch.float64)
     target = torch.randn(6, 6, generator=generator, dtype=torch.float64)
     w = torch.zeros(6, 6, dtype=torch.float64, requires_grad=True)
@@ -62,7 +66,10 @@ def test_soap_beats_adam_on_an_ill_conditioned_rotated_quadratic():
 def test_soap_is_adam_where_nothing_is_turned():
     value = torch.linspace(-1, 1, 5, dtype=torch.float64)
     mine, reference = value.clone().requires_grad_(), value.clone().requires_grad_()
-    soap, adam = SOAP([mine], lr=0.1, betas=(0.9, 0.99)), torch.optim.Adam([reference], lr=0.1, betas=(0.9, 0.99))
+    soap, adam = (
+        SOAP([mine], lr=0.1, betas=(0.9, 0.99)),
+        torch.optim.Adam([reference], lr=0.1, betas=(0.9, 0.99)),
+    )
     for step in range(6):
         mine.grad = torch.sin(mine.detach() + step)
         soap.step()
@@ -98,14 +105,17 @@ def slow_soap(value, gradients, lr, beta1, beta2, frequency):
 def test_soap_agrees_with_the_published_algorithm():
     random = np.random.default_rng(0)
     scale = np.logspace(0, 1, 4)[:, None]
-    gradients = [scale[random.permutation(4)] * random.normal(size=(4, 3)) for _ in range(40)]  # eigenvalues change places
+    # eigenvalues change places
+    gradients = [scale[random.permutation(4)] * random.normal(size=(4, 3)) for _ in range(40)]
     value = random.normal(size=(4, 3))
     parameter = torch.tensor(value, requires_grad=True)
     optimizer = SOAP([parameter], lr=0.1, betas=(0.9, 0.8), frequency=2)
     for each in gradients:
         parameter.grad = torch.tensor(each)
         optimizer.step()
-    assert np.allclose(parameter.detach().numpy(), slow_soap(value, gradients, 0.1, 0.9, 0.8, 2), rtol=0, atol=1e-6)
+    assert np.allclose(
+        parameter.detach().numpy(), slow_soap(value, gradients, 0.1, 0.9, 0.8, 2), rtol=0, atol=1e-6
+    )
 
 
 def test_soap_does_not_follow_roundoff_where_gradients_are_of_low_rank():
@@ -138,11 +148,16 @@ def test_a_stored_and_restored_optimiser_goes_on_bit_for_bit(name, tmp_path):
     def gradient(parameters, step):
         generator = torch.Generator().manual_seed(step)
         for each in parameters:
-            each.grad = torch.randn(each.shape, generator=generator, dtype=each.dtype) + each.detach()
+            each.grad = (
+                torch.randn(each.shape, generator=generator, dtype=each.dtype) + each.detach()
+            )
 
     def fresh():
         generator = torch.Generator().manual_seed(7)
-        return [torch.randn(shape, generator=generator, dtype=dtype).requires_grad_() for shape, dtype in shapes]
+        return [
+            torch.randn(shape, generator=generator, dtype=dtype).requires_grad_()
+            for shape, dtype in shapes
+        ]
 
     shapes = [((4, 3), torch.float32), ((5,), torch.float32), ((2, 3, 2), torch.complex64)]
     through = fresh()
@@ -151,7 +166,9 @@ def test_a_stored_and_restored_optimiser_goes_on_bit_for_bit(name, tmp_path):
         gradient(through, step)
         optimizer.step()
         if step == 14:
-            save_tree(tmp_path / "half", {"optimizer": optimizer.state_dict(), "values": list(through)})
+            save_tree(
+                tmp_path / "half", {"optimizer": optimizer.state_dict(), "values": list(through)}
+            )
     saved = load_tree(tmp_path / "half")
     again = fresh()
     for each, value in zip(again, saved["values"], strict=True):

@@ -31,13 +31,24 @@ def test_settings_are_read_by_the_type_of_the_option():
             "seconds": "60",
         },
     )
-    assert (options.steps, options.lr, options.clip, options.schedule, options.seconds) == (1000, 1e-4, None, "plateau", 60.0)
-    assert options.points["interior"] == 32 and options.points["boundary"] == TrainOptions().points["boundary"]
+    assert (options.steps, options.lr, options.clip, options.schedule, options.seconds) == (
+        1000,
+        1e-4,
+        None,
+        "plateau",
+        60.0,
+    )
+    assert (
+        options.points["interior"] == 32
+        and options.points["boundary"] == TrainOptions().points["boundary"]
+    )
     assert options.weights == {"balance": 2.0}
 
 
 def test_options_of_an_optimiser_are_json():
-    assert with_settings(TrainOptions(), {"optimizer_options.betas": "[0.9, 0.95]"}).optimizer_options == {"betas": [0.9, 0.95]}
+    assert with_settings(
+        TrainOptions(), {"optimizer_options.betas": "[0.9, 0.95]"}
+    ).optimizer_options == {"betas": [0.9, 0.95]}
 
 
 @pytest.mark.parametrize(
@@ -64,7 +75,10 @@ def test_options_of_an_optimiser_are_json():
         ({"weights": '{"balance": "much"}'}, "option weights.balance = 'much' should be float"),
         ({"points": '{"interior": "many"}'}, "option points.interior = 'many' should be int"),
         ({"optimizer_options": '{"betas": [0.9, NaN]}'}, "should be a finite number"),
-        ({"schedule_options.floor": "NaN"}, "option schedule_options.floor = 'NaN' should be a finite number"),
+        (
+            {"schedule_options.floor": "NaN"},
+            "option schedule_options.floor = 'NaN' should be a finite number",
+        ),
         ({"accelerator": "foo"}, "unknown accelerator 'foo'; it is one of auto, cpu, cuda"),
         ({"accelerator": "cude"}, "did you mean 'cuda'"),
         ({"validation": "-1"}, "validation = -1 must be at least 0"),
@@ -102,15 +116,24 @@ def test_options_of_an_entry_that_it_cannot_take_are_named(registry, name, optio
 
 def test_another_operator_takes_none_of_the_presets_model_options():
     demo = preset("demo")
-    same = changed(demo.operator, demo.model, demo.options, {"operator": "gino", "model.hidden": "8"})
+    same = changed(
+        demo.operator, demo.model, demo.options, {"operator": "gino", "model.hidden": "8"}
+    )
     assert same[:2] == ("gino", {**demo.model, "hidden": 8})
-    other = changed(demo.operator, demo.model, demo.options, {"model.hidden": "8", "operator": "fno", "steps": "3"})
+    other = changed(
+        demo.operator,
+        demo.model,
+        demo.options,
+        {"model.hidden": "8", "operator": "fno", "steps": "3"},
+    )
     assert other[:2] == ("fno", {"hidden": 8})
     assert other[2].steps == 3
 
 
 def test_options_survive_json():
-    options = with_settings(TrainOptions(), {"optimizer_options.betas": "[0.9, 0.95]", "weights.a": "3", "clip": "none"})
+    options = with_settings(
+        TrainOptions(), {"optimizer_options.betas": "[0.9, 0.95]", "weights.a": "3", "clip": "none"}
+    )
     assert from_json(json.loads(json.dumps(dataclasses.asdict(options)))) == options
 
 

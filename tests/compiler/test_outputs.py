@@ -1,4 +1,5 @@
-"""Declared outputs against integrals worked out by SymPy and by hand, their derivatives against closed forms."""
+"""Declared outputs against integrals worked out by SymPy and by hand, their derivatives against
+closed forms."""
 
 from __future__ import annotations
 
@@ -14,7 +15,23 @@ import compiler
 import pdespec
 from compiler.batches.sample import instance, sample
 from compiler.functionals.outputs import FieldOutput, output
-from pdespec import Problem, ball, boundary, box, disk, integral, lap, on, param, rectangle, side, space, star, unit_normal, unknown
+from pdespec import (
+    Problem,
+    ball,
+    boundary,
+    box,
+    disk,
+    integral,
+    lap,
+    on,
+    param,
+    rectangle,
+    side,
+    space,
+    star,
+    unit_normal,
+    unknown,
+)
 
 D = torch.float64
 EXAMPLES = sorted((Path(pdespec.__file__).parent.parent / "examples").glob("*.pde"))
@@ -23,7 +40,9 @@ x, y = space("x y")
 
 def problem_of(domain, made, **keywords) -> Problem:
     u = unknown("u", domain)
-    return Problem("p", {"a": (lap(u), 1)}, [on(boundary(domain), (u, 0))], output=made(u), **keywords)
+    return Problem(
+        "p", {"a": (lap(u), 1)}, [on(boundary(domain), (u, 0))], output=made(u), **keywords
+    )
 
 
 def value(made, field, domain=None, params=None) -> torch.Tensor:
@@ -53,8 +72,14 @@ def test_integrals_over_a_domain_and_a_side_equal_those_of_sympy():
             lambda u: integral(u.diff(x) ** 2 + u.diff(y) ** 2, omega),
             exact(SHAPE.diff(x) ** 2 + SHAPE.diff(y) ** 2),
         ),
-        "flux": (lambda u: integral(u.diff(x) * n[0] + u.diff(y) * n[1], right), exact(SHAPE.diff(x).subs(x, 2)) / 2),
-        "curvature": (lambda u: integral(lap(u), omega), exact(SHAPE.diff(x, 2) + SHAPE.diff(y, 2))),
+        "flux": (
+            lambda u: integral(u.diff(x) * n[0] + u.diff(y) * n[1], right),
+            exact(SHAPE.diff(x).subs(x, 2)) / 2,
+        ),
+        "curvature": (
+            lambda u: integral(lap(u), omega),
+            exact(SHAPE.diff(x, 2) + SHAPE.diff(y, 2)),
+        ),
     }
     for name, (made, expected) in cases.items():
         found = value(made, wave, omega)
@@ -64,13 +89,23 @@ def test_integrals_over_a_domain_and_a_side_equal_those_of_sympy():
 def test_values_at_points_ratios_and_integrals_of_integrals():
     omega = rectangle(x, y, (0, 0), (2, 1))
     at = {x: sp.Rational(1, 2), y: 1}
-    assert value(lambda u: u.subs(at), wave).item() == pytest.approx(float(SHAPE.subs(at)), rel=1e-12)
-    assert value(lambda u: u.diff(x).subs(at), wave).item() == pytest.approx(float(SHAPE.diff(x).subs(at)), rel=1e-12)
+    assert value(lambda u: u.subs(at), wave).item() == pytest.approx(
+        float(SHAPE.subs(at)), rel=1e-12
+    )
+    assert value(lambda u: u.diff(x).subs(at), wave).item() == pytest.approx(
+        float(SHAPE.diff(x).subs(at)), rel=1e-12
+    )
     total, square = (exact(e) for e in (SHAPE, SHAPE**2))
-    variance = value(lambda u: integral((u - integral(u, omega) / integral(1, omega)) ** 2, omega) / 2, wave)
+    variance = value(
+        lambda u: integral((u - integral(u, omega) / integral(1, omega)) ** 2, omega) / 2, wave
+    )
     assert variance.item() == pytest.approx(square / 2 - (total / 2) ** 2, rel=1e-9)
-    vector = value(lambda u: sp.ImmutableMatrix([integral(u, omega), sp.sqrt(integral(u**2, omega))]), wave)
-    assert vector.shape == (1, 2) and vector[0].tolist() == pytest.approx([total, math.sqrt(square)], rel=1e-9)
+    vector = value(
+        lambda u: sp.ImmutableMatrix([integral(u, omega), sp.sqrt(integral(u**2, omega))]), wave
+    )
+    assert vector.shape == (1, 2) and vector[0].tolist() == pytest.approx(
+        [total, math.sqrt(square)], rel=1e-9
+    )
 
 
 def test_an_output_that_varies_in_space_is_a_function_of_points():
@@ -79,13 +114,25 @@ def test_an_output_that_varies_in_space_is_a_function_of_points():
     points = torch.rand(1, 5, 2, dtype=D)
     slopes = sp.lambdify((x, y), [2 * SHAPE.diff(x), 2 * SHAPE.diff(y)], "math")
     expected = torch.tensor([slopes(*row) for row in points[0].tolist()], dtype=D)
-    assert found(points).shape == (1, 5, 2) and torch.allclose(found(points)[0], expected, rtol=1e-12)
+    assert found(points).shape == (1, 5, 2) and torch.allclose(
+        found(points)[0], expected, rtol=1e-12
+    )
 
 
 R = param("r", 0.7)
 DOMAINS = {
-    "disk": (disk(x, y, radius=R), lambda r: math.pi * r**4 / 2, lambda r: 2 * math.pi * r**3, lambda r: 2 * math.pi * r**3),
-    "star": (star(x, y, radius=lambda theta: R), lambda r: math.pi * r**4 / 2, lambda r: 2 * math.pi * r**3, lambda r: 2 * math.pi * r**3),
+    "disk": (
+        disk(x, y, radius=R),
+        lambda r: math.pi * r**4 / 2,
+        lambda r: 2 * math.pi * r**3,
+        lambda r: 2 * math.pi * r**3,
+    ),
+    "star": (
+        star(x, y, radius=lambda theta: R),
+        lambda r: math.pi * r**4 / 2,
+        lambda r: 2 * math.pi * r**3,
+        lambda r: 2 * math.pi * r**3,
+    ),
     "hole": (
         rectangle(x, y, (-1, -1), (1, 1)) - disk(x, y, radius=R),
         lambda r: 8 / 3 - math.pi * r**4 / 2,
@@ -97,14 +144,21 @@ DOMAINS = {
 
 @pytest.mark.parametrize("name", DOMAINS)
 def test_integrals_follow_the_shape(name):
-    """Of r^2 over the domain and its boundary: values and derivatives in the radius of the shape, by hand."""
+    """Of r^2 over the domain and its boundary: values and derivatives in the radius of the
+    shape, by hand."""
     domain, inside, slope, around = DOMAINS[name]
-    problem = problem_of(domain, lambda u: {"in": integral(u, domain), "on": integral(u, boundary(domain))})
+    problem = problem_of(
+        domain, lambda u: {"in": integral(u, domain), "on": integral(u, boundary(domain))}
+    )
     radius = torch.tensor([0.6], dtype=D, requires_grad=True)
     batch = instance(problem, {"r": 0.6}, dtype=D, hard=False)
-    batch = batch.map(lambda tensor: radius if tensor.shape == (1,) and float(tensor) == 0.6 else tensor)
+    batch = batch.map(
+        lambda tensor: radius if tensor.shape == (1,) and float(tensor) == 0.6 else tensor
+    )
     found = compiler.outputs(problem, lambda points: points.square().sum(-1, keepdim=True), batch)
-    assert found["in"].item() == pytest.approx(inside(0.6), rel=2e-6) and found["on"].item() == pytest.approx(around(0.6), rel=1e-8)
+    assert found["in"].item() == pytest.approx(inside(0.6), rel=2e-6) and found[
+        "on"
+    ].item() == pytest.approx(around(0.6), rel=1e-8)
     (d_in,) = torch.autograd.grad(found["in"], radius, retain_graph=True)
     (d_on,) = torch.autograd.grad(found["on"], radius)
     h = 1e-5
@@ -115,8 +169,14 @@ def test_integrals_follow_the_shape(name):
 a, b, c = space("a b c")
 SURFACES = {
     "ball": (ball(a, b, c, radius=R), lambda r: 4 * math.pi * r**4),
-    "a box with a hole": (box(a, b, c, (-1, -1, -1), (1, 1, 1)) - ball(a, b, c, radius=R), lambda r: 6 * (4 + 8 / 3) + 4 * math.pi * r**4),
-    "half a ball": (ball(a, b, c, radius=R) & box(a, b, c, (-2, -2, 0), (2, 2, 2)), lambda r: 2 * math.pi * r**4 + math.pi * r**4 / 2),
+    "a box with a hole": (
+        box(a, b, c, (-1, -1, -1), (1, 1, 1)) - ball(a, b, c, radius=R),
+        lambda r: 6 * (4 + 8 / 3) + 4 * math.pi * r**4,
+    ),
+    "half a ball": (
+        ball(a, b, c, radius=R) & box(a, b, c, (-2, -2, 0), (2, 2, 2)),
+        lambda r: 2 * math.pi * r**4 + math.pi * r**4 / 2,
+    ),
 }
 
 
@@ -124,11 +184,20 @@ SURFACES = {
 def test_integrals_over_surfaces_follow_the_shape(name):
     domain, around = SURFACES[name]
     u = unknown("u", domain)
-    problem = Problem("p", {"a": (lap(u), 1)}, [on(boundary(domain), (u, 0))], output={"on": integral(u, boundary(domain))})
+    problem = Problem(
+        "p",
+        {"a": (lap(u), 1)},
+        [on(boundary(domain), (u, 0))],
+        output={"on": integral(u, boundary(domain))},
+    )
     radius = torch.tensor([0.6], dtype=D, requires_grad=True)
     batch = instance(problem, {"r": 0.6}, dtype=D, hard=False)
-    batch = batch.map(lambda tensor: radius if tensor.shape == (1,) and float(tensor) == 0.6 else tensor)
-    found = compiler.outputs(problem, lambda points: points.square().sum(-1, keepdim=True), batch)["on"]
+    batch = batch.map(
+        lambda tensor: radius if tensor.shape == (1,) and float(tensor) == 0.6 else tensor
+    )
+    found = compiler.outputs(problem, lambda points: points.square().sum(-1, keepdim=True), batch)[
+        "on"
+    ]
     (slope,) = torch.autograd.grad(found, radius)
     assert found.item() == pytest.approx(around(0.6), rel=1e-5)
     assert slope.item() == pytest.approx((around(0.6 + 1e-5) - around(0.6 - 1e-5)) / 2e-5, rel=1e-4)
@@ -140,17 +209,32 @@ def test_an_integral_over_cut_curves_of_any_speed():
     half = wavy & rectangle(x, y, (-2, 0), (2, 2))
     theta = sp.Symbol("theta")
     r = 1 + sp.cos(4 * theta) / 5
-    arc = quad(sp.lambdify(theta, r**2 * sp.sqrt(r**2 + r.diff(theta) ** 2), "math"), 0, math.pi, epsabs=1e-11)[0]
-    found = value(lambda u: integral(u, boundary(half)), lambda points: points.square().sum(-1, keepdim=True), half)
+    arc = quad(
+        sp.lambdify(theta, r**2 * sp.sqrt(r**2 + r.diff(theta) ** 2), "math"),
+        0,
+        math.pi,
+        epsabs=1e-11,
+    )[0]
+    found = value(
+        lambda u: integral(u, boundary(half)),
+        lambda points: points.square().sum(-1, keepdim=True),
+        half,
+    )
     assert found.item() == pytest.approx(arc + 2 * 1.2**3 / 3, rel=1e-6)
 
 
 def test_outputs_are_differentiable_in_the_field():
     weight = torch.tensor(0.3, dtype=D, requires_grad=True)
     omega = rectangle(x, y, (0, 0), (2, 1))
-    found = value(lambda u: integral(u.diff(x) ** 2, omega), lambda points: weight * points[..., :1] ** 2 + 0 * points[..., 1:], omega)
+    found = value(
+        lambda u: integral(u.diff(x) ** 2, omega),
+        lambda points: weight * points[..., :1] ** 2 + 0 * points[..., 1:],
+        omega,
+    )
     (slope,) = torch.autograd.grad(found.sum(), weight)
-    assert found.item() == pytest.approx(0.09 * 4 * 8 / 3) and slope.item() == pytest.approx(0.6 * 4 * 8 / 3)
+    assert found.item() == pytest.approx(0.09 * 4 * 8 / 3) and slope.item() == pytest.approx(
+        0.6 * 4 * 8 / 3
+    )
 
 
 def test_in_time_an_integral_is_that_at_the_end_or_at_the_times_asked_for():
@@ -162,7 +246,9 @@ def test_in_time_an_integral_is_that_at_the_end_or_at_the_times_asked_for():
     found = compiler.outputs(problem, field, batch)
     assert found["mass"].tolist() == pytest.approx([end * (high - low)] * 2)
     several = compiler.outputs(problem, field, batch, times=[0.0, end / 2])
-    assert several["mass"].shape == (2, 2) and several["mass"][0].tolist() == pytest.approx([0, end * (high - low) / 2])
+    assert several["mass"].shape == (2, 2) and several["mass"][0].tolist() == pytest.approx(
+        [0, end * (high - low) / 2]
+    )
     assert several["energy"][1].tolist() == pytest.approx([0, -((end / 2) ** 3) * (high - low)])
 
 
@@ -181,17 +267,27 @@ output middle := u(a)
 output early  := u(0.25, 1)
 """
     problem = pdespec.parse(text)
-    found = compiler.outputs(problem, lambda points: points[..., :1] + 10 * points[..., 1:], instance(problem, {"a": 0.125}, dtype=D))
+    found = compiler.outputs(
+        problem,
+        lambda points: points[..., :1] + 10 * points[..., 1:],
+        instance(problem, {"a": 0.125}, dtype=D),
+    )
     assert found["middle"].tolist() == [20.125] and found["early"].tolist() == [10.25]
 
 
 def test_a_reference_solution_has_outputs_with_its_own_gradients():
-    """-lap u = 1 on the unit disk: u = (1 - r^2)/4, its integral pi/8, its flux -pi, its energy pi/8."""
+    """-lap u = 1 on the unit disk: u = (1 - r^2)/4, its integral pi/8, its flux -pi, its energy
+    pi/8."""
     omega = disk(x, y)
     n = unit_normal(omega)
     u = unknown("u", omega)
     flux = integral(u.diff(x) * n[0] + u.diff(y) * n[1], boundary(omega))
-    stated = {"total": integral(u, omega), "flux": flux, "energy": integral(u.diff(x) ** 2 + u.diff(y) ** 2, omega), "q": u.diff(x)}
+    stated = {
+        "total": integral(u, omega),
+        "flux": flux,
+        "energy": integral(u.diff(x) ** 2 + u.diff(y) ** 2, omega),
+        "q": u.diff(x),
+    }
     problem = Problem("p", {"a": (-lap(u), 1)}, [on(boundary(omega), (u, 0))], output=stated)
     batch = sample(problem, 2, generator=torch.Generator().manual_seed(0), dtype=D)
     truth = compiler.solve(problem, batch, resolution=16)
@@ -203,7 +299,11 @@ def test_a_reference_solution_has_outputs_with_its_own_gradients():
     assert torch.allclose(found["q"](points), -points[..., 0] / 2, atol=1e-3)
 
 
-@pytest.mark.parametrize("path", [each for each in EXAMPLES if "\noutput " in each.read_text()], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [each for each in EXAMPLES if "\noutput " in each.read_text()],
+    ids=lambda path: path.stem,
+)
 def test_the_outputs_of_every_example_are_numbers_or_functions(path):
     problem = pdespec.load(path)
     if any(declaration.law is None for declaration in problem.inputs.values()):
@@ -212,13 +312,22 @@ def test_the_outputs_of_every_example_are_numbers_or_functions(path):
     batch = sample(problem, 2, few, generator=torch.Generator().manual_seed(0), dtype=D)
     count = len(problem.components)
     powers = torch.arange(1, count + 1, dtype=D)
-    found = compiler.outputs(problem, lambda points: 1 + 0.1 * (points.sum(-1, keepdim=True) * powers / 50).sin(), batch)
+    found = compiler.outputs(
+        problem, lambda points: 1 + 0.1 * (points.sum(-1, keepdim=True) * powers / 50).sin(), batch
+    )
     assert set(found) == set(problem.outputs)
     for name, value in found.items():
         rank = getattr(problem.outputs[name].value, "shape", ())
         shape = () if not rank else rank[:1] if rank[1] == 1 else rank
-        result = value(next(iter(batch.points.values())).points) if isinstance(value, FieldOutput) else value
-        assert result.shape == ((2, 8, *shape) if isinstance(value, FieldOutput) else (2, *shape)) and result.isfinite().all()
+        result = (
+            value(next(iter(batch.points.values())).points)
+            if isinstance(value, FieldOutput)
+            else value
+        )
+        assert (
+            result.shape == ((2, 8, *shape) if isinstance(value, FieldOutput) else (2, *shape))
+            and result.isfinite().all()
+        )
 
 
 @pytest.mark.parametrize(
@@ -245,13 +354,18 @@ output ends   := integral(u*n.x + 1, boundary(L))
     found = compiler.outputs(problem, lambda points: points, batch)
     assert [float(found[name]) for name in problem.outputs] == pytest.approx([length, first, ends])
     x = batch.points["L"].points
-    low, high = torch.floor(x), torch.ceil(x)  # every part is one unit long, but for that of the union
+    # every part is one unit long, but for that of the union
+    low, high = torch.floor(x), torch.ceil(x)
     if "+" in shape:
         low, high = 0 * x, 0 * x + 2
-    assert torch.allclose(compiler.solve(problem, batch, resolution=4)(x), (x - low) * (x - high) / 2, atol=1e-12)
+    assert torch.allclose(
+        compiler.solve(problem, batch, resolution=4)(x), (x - low) * (x - high) / 2, atol=1e-12
+    )
 
 
 def test_a_name_that_is_no_output_is_refused():
     problem = problem_of(rectangle(x, y), lambda u: {"lift": u})
-    with pytest.raises(pdespec.ProblemError, match=r"S01.*no output `lft`[\s\S]*did you mean `lift`"):
+    with pytest.raises(
+        pdespec.ProblemError, match=r"S01.*no output `lft`[\s\S]*did you mean `lift`"
+    ):
         output(problem, "lft", wave, instance(problem, {}, dtype=D))

@@ -39,7 +39,9 @@ def pulled(share: float):
     """A square pulled to twice its width, and a field that says by which share of it."""
     u = unknown("u", SQUARE, "vector")
     problem = Problem("pull", {"balance": lap(u)}, [on(boundary(SQUARE), (u, sp.Matrix([x, 0])))])
-    batch = sample(problem, 1, {"interior": 16}, torch.Generator().manual_seed(0), dtype=torch.float64)
+    batch = sample(
+        problem, 1, {"interior": 16}, torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     truth = compiler.solve(problem, batch, resolution=3)
     one = Sample(0, batch, Stretch(share), truth, (1 - share) ** 2, {}, 0.1, 0.1)
     return Evaluation(Run(Path(), problem, TrainOptions()), (one,), "last", "cpu"), one
@@ -59,7 +61,9 @@ def shades(axes):
 
 def test_a_prediction_stands_on_the_body_as_predicted_and_its_error_on_the_body_as_solved():
     evaluation, one = pulled(share=0.7)
-    drawn = panels(sample_picture(evaluation, one, "worst", compiler.compile(evaluation.run.problem)))
+    drawn = panels(
+        sample_picture(evaluation, one, "worst", compiler.compile(evaluation.run.problem))
+    )
     assert list(drawn) == ["|u|, operator", "|u|, reference", "|error of u|", "log10 |residual|"]
     widths = {title: shades(axes)[1] for title, axes in drawn.items()}
     assert widths["|u|, operator"] == pytest.approx([0, 0, 1.7, 1])
@@ -69,8 +73,12 @@ def test_a_prediction_stands_on_the_body_as_predicted_and_its_error_on_the_body_
 
 def test_colours_are_those_of_the_reference_and_an_error_is_the_length_of_a_difference():
     evaluation, one = pulled(share=1.4)
-    drawn = panels(sample_picture(evaluation, one, "worst", compiler.compile(evaluation.run.problem)))
-    operator, reference, error = (shades(drawn[title])[0] for title in ("|u|, operator", "|u|, reference", "|error of u|"))
+    drawn = panels(
+        sample_picture(evaluation, one, "worst", compiler.compile(evaluation.run.problem))
+    )
+    operator, reference, error = (
+        shades(drawn[title])[0] for title in ("|u|, operator", "|u|, reference", "|error of u|")
+    )
     assert operator.get_array().max() == pytest.approx(1.4)
     assert operator.get_clim() == reference.get_clim() == pytest.approx((0, 1))
     assert operator.colorbar.extend == "max" and reference.colorbar.extend == "neither"
@@ -94,16 +102,24 @@ def test_a_reference_shows_its_mesh_and_the_deformed_body():
 
 def test_other_unknowns_are_drawn_component_by_component_in_their_place():
     v, p = unknown("v", SQUARE, "vector"), unknown("p", SQUARE)
-    problem = Problem("pair", {"a": lap(v), "b": lap(p)}, [on(boundary(SQUARE), (v, sp.Matrix([x, 0])), (p, y))])
-    batch = sample(problem, 1, {"interior": 16}, torch.Generator().manual_seed(0), dtype=torch.float64)
+    problem = Problem(
+        "pair", {"a": lap(v), "b": lap(p)}, [on(boundary(SQUARE), (v, sp.Matrix([x, 0])), (p, y))]
+    )
+    batch = sample(
+        problem, 1, {"interior": 16}, torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     drawn = panels(reference_picture(problem, batch, compiler.solve(problem, batch, resolution=3)))
     assert list(drawn) == ["mesh of 18 cells", "v.x", "v.y", "p"]
-    assert all(shades(drawn[title])[1] == pytest.approx([0, 0, 1, 1]) for title in ("v.x", "v.y", "p"))
+    assert all(
+        shades(drawn[title])[1] == pytest.approx([0, 0, 1, 1]) for title in ("v.x", "v.y", "p")
+    )
 
 
 def test_the_residual_of_a_picture_is_that_of_the_equation():
     problem = tiny.problem()
-    batch = tiny.sample(problem, 1, {"interior": 8}, torch.Generator().manual_seed(0), torch.float64)
+    batch = tiny.sample(
+        problem, 1, {"interior": 8}, torch.Generator().manual_seed(0), torch.float64
+    )
     a = batch.params["a"]
 
     class Larger:

@@ -1,4 +1,5 @@
-"""The derivative planner: streams counted by hand (one value step each), collapsed forms, and the reasons it prints."""
+"""The derivative planner: streams counted by hand (one value step each), collapsed forms, and
+the reasons it prints."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ def test_jets_carry_as_many_streams_as_counted_by_hand(problem, streams):
 
 
 def test_nested_reverse_mode_costs_what_the_flop_counter_gave():
-    # measured in value steps: Poisson 6, Navier-Stokes 12, KdV 8 (the biharmonic goes through fewer parents than a naive nest: 36)
+    # measured in value steps: Poisson 6, Navier-Stokes 12, KdV 8 (the biharmonic goes through fewer
+    # parents than a naive nest: 36)
     counted = {
         p.__name__: chosen(p(), derivatives="autograd").groups[0].cost
         for p in (problems.poisson, problems.navier_stokes, problems.korteweg_de_vries)
@@ -72,11 +74,18 @@ def test_a_first_order_scalar_problem_goes_to_nested_reverse_mode():
 
 
 def test_each_equation_can_have_its_own_backend():
-    groups = chosen(problems.navier_stokes(), derivatives={"momentum": "taylor", "default": "autograd"}).groups
-    assert [(g.terms[0].label, g.backend) for g in groups] == [("momentum", "taylor"), ("continuity", "autograd")]
+    groups = chosen(
+        problems.navier_stokes(), derivatives={"momentum": "taylor", "default": "autograd"}
+    ).groups
+    assert [(g.terms[0].label, g.backend) for g in groups] == [
+        ("momentum", "taylor"),
+        ("continuity", "autograd"),
+    ]
 
 
-@pytest.mark.parametrize(("smoothness", "outcome"), [(1, "error"), (2, "warning"), (3, "none"), (math.inf, "none")])
+@pytest.mark.parametrize(
+    ("smoothness", "outcome"), [(1, "error"), (2, "warning"), (3, "none"), (math.inf, "none")]
+)
 def test_p03_compares_the_order_of_the_equation_with_the_class_of_the_field(smoothness, outcome):
     capabilities = Capabilities(pointwise=True, taylor=True, smoothness=smoothness)
     if outcome == "error":
@@ -91,13 +100,20 @@ def test_p03_compares_the_order_of_the_equation_with_the_class_of_the_field(smoo
 def test_p03_looks_at_equations_of_first_order_too(smoothness, outcome):
     capabilities = Capabilities(taylor=True, smoothness=smoothness)
     if outcome == "error":
-        with pytest.raises(ProblemError, match="P03.*the field jumps[^$]*holds delta terms[^$]*reduction"):
+        with pytest.raises(
+            ProblemError, match="P03.*the field jumps[^$]*holds delta terms[^$]*reduction"
+        ):
             chosen(problems.transport(), capabilities)
     else:
-        assert [w.code for w in chosen(problems.transport(), capabilities).warnings] == ["P03"] * (outcome == "warning")
+        assert [w.code for w in chosen(problems.transport(), capabilities).warnings] == ["P03"] * (
+            outcome == "warning"
+        )
 
 
-@pytest.mark.parametrize(("problem", "k"), [(problems.poisson, 2), (problems.korteweg_de_vries, 3), (problems.biharmonic, 4)])
+@pytest.mark.parametrize(
+    ("problem", "k"),
+    [(problems.poisson, 2), (problems.korteweg_de_vries, 3), (problems.biharmonic, 4)],
+)
 def test_p03_offers_only_weights_that_suffice(problem, k):
     capabilities = Capabilities(taylor=True, smoothness=k - 1)
     hint = chosen(problem(), capabilities).warnings[0].hint
@@ -116,8 +132,12 @@ def test_p03_offers_only_weights_that_suffice(problem, k):
         (False, (True, True), "least_squares", "it has no grid of its own"),
     ],
 )
-def test_a_field_that_mixes_its_queries_is_given_to_a_backend_that_needs_no_others(grid, periodic, backend, why):
+def test_a_field_that_mixes_its_queries_is_given_to_a_backend_that_needs_no_others(
+    grid, periodic, backend, why
+):
     lattice = Lattice((0.0, 0.0), (1.0, 1.0), (16, 16)) if grid else None
-    group = chosen(problems.poisson(), Capabilities(pointwise=False, grid=lattice, periodic=periodic)).groups[0]
+    group = chosen(
+        problems.poisson(), Capabilities(pointwise=False, grid=lattice, periodic=periodic)
+    ).groups[0]
     assert group.backend == backend
     assert "mixes its queries" in group.reasons[0] and why in group.reasons[0]

@@ -39,7 +39,9 @@ def test_interior_points_are_uniform_in_area(name):
         loop = np.concatenate(truth.loops(numbers))
         lower, upper = loop.min(0), loop.max(0)
         edges = [np.linspace(low, high, 9) for low, high in zip(lower, upper, strict=True)]
-        fine = lower + (upper - lower) * (np.stack(np.meshgrid(*[np.arange(160) + 0.5] * 2), -1).reshape(-1, 2) / 160)
+        fine = lower + (upper - lower) * (
+            np.stack(np.meshgrid(*[np.arange(160) + 0.5] * 2), -1).reshape(-1, 2) / 160
+        )
         area = cells(fine[truth.contains(fine, numbers)], edges)
         assert evenly(cells(points[i].numpy(), edges), area)
 
@@ -52,10 +54,13 @@ def test_boundary_points_are_uniform_in_arc_length(name):
         loops = truth.loops(numbers)
         dense = np.concatenate(loops)
         steps = np.concatenate([lengths(loop) for loop in loops])
-        steps = np.where(steps > 20 * np.median(steps), 0, steps)  # jumps of a polyline from one curve to the next
+        # jumps of a polyline from one curve to the next
+        steps = np.where(steps > 20 * np.median(steps), 0, steps)
         bins = np.arange(len(dense)) * 40 // len(dense)
         nearest = cKDTree(dense).query(points[i].numpy())[1]
-        assert evenly(np.bincount(bins[nearest], minlength=40), np.bincount(bins, weights=steps, minlength=40))
+        assert evenly(
+            np.bincount(bins[nearest], minlength=40), np.bincount(bins, weights=steps, minlength=40)
+        )
 
 
 def test_points_of_a_ball_a_box_and_their_difference_are_uniform():
@@ -65,9 +70,11 @@ def test_points_of_a_ball_a_box_and_their_difference_are_uniform():
     offset = (ball - centre[:, None]) / r[:, None, None]
     assert evenly(np.histogram(offset.norm(dim=-1)[0] ** 3, bins=20, range=(0, 1))[0], np.ones(20))
     heights = np.linspace(-1, 1, 21)
-    assert evenly(np.histogram(offset[1, :, 2], bins=heights)[0], np.diff(heights - heights**3 / 3))  # sections of area pi (1 - z^2)
+    # sections of area pi (1 - z^2)
+    assert evenly(np.histogram(offset[1, :, 2], bins=heights)[0], np.diff(heights - heights**3 / 3))
     surface, normals = of(BALL).boundary(boundary(BALL), 4000, seed(), sobol=False)
-    assert evenly(np.histogram(normals[0, :, 0], bins=20, range=(-1, 1))[0], np.ones(20))  # Archimedes
+    # Archimedes
+    assert evenly(np.histogram(normals[0, :, 0], bins=20, range=(-1, 1))[0], np.ones(20))
     assert torch.allclose(surface, centre[:, None] + r[:, None, None] * normals)
     hollow = of(HOLLOW)
     assert hollow.contains(hollow.interior(500, seed())).all()
@@ -95,9 +102,14 @@ def test_named_boundaries_part_the_whole():
     assert (shape.boundary(bottom, 50, seed())[0][..., 1] == 0).all()
     on_holes, normals = shape.boundary(holes, 50, seed())
     centre = (on_holes * 4).round() / 4
-    assert torch.allclose(-normals, (on_holes - centre) / (on_holes - centre).norm(dim=-1, keepdim=True))  # out of the body: into the pore
+    # out of the body: into the pore
+    assert torch.allclose(
+        -normals, (on_holes - centre) / (on_holes - centre).norm(dim=-1, keepdim=True)
+    )
     assert (shape.boundary(others, 200, seed())[0][..., 1] > 0).all()
-    assert torch.allclose(shape.measure(outer(shape.domain)), shape.measure(bottom) + shape.measure(others))
+    assert torch.allclose(
+        shape.measure(outer(shape.domain)), shape.measure(bottom) + shape.measure(others)
+    )
     union = geometry(PLANE["union"])
     part = boundary(union.domain, union.domain.shape.b)
     assert torch.allclose(union.measure(part), 3 * np.pi * torch.tensor(RADIUS["r"]), rtol=1e-9)
@@ -108,7 +120,9 @@ def test_sobol_points_estimate_a_mean_better_than_independent_ones():
     fine = shape.interior(200_000, seed(9)).square().sum(-1).mean(-1)
     errors = {}
     for sobol in (True, False):
-        means = torch.stack([shape.interior(512, seed(k), sobol).square().sum(-1).mean(-1) for k in range(20)])
+        means = torch.stack(
+            [shape.interior(512, seed(k), sobol).square().sum(-1).mean(-1) for k in range(20)]
+        )
         errors[sobol] = (means - fine).square().mean().sqrt()
     assert errors[True] < errors[False] / 5
 
@@ -116,10 +130,18 @@ def test_sobol_points_estimate_a_mean_better_than_independent_ones():
 def test_the_generator_alone_decides():
     shape = geometry(PLANE["pores"])
     torch.manual_seed(0)
-    first = [*shape.boundary(boundary(shape.domain), 20, seed(3)), shape.interior(20, seed(3)), shape.interior(20, seed(3), sobol=False)]
+    first = [
+        *shape.boundary(boundary(shape.domain), 20, seed(3)),
+        shape.interior(20, seed(3)),
+        shape.interior(20, seed(3), sobol=False),
+    ]
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    second = [*shape.boundary(boundary(shape.domain), 20, seed(3)), shape.interior(20, seed(3)), shape.interior(20, seed(3), sobol=False)]
+    second = [
+        *shape.boundary(boundary(shape.domain), 20, seed(3)),
+        shape.interior(20, seed(3)),
+        shape.interior(20, seed(3), sobol=False),
+    ]
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     assert torch.equal(before, torch.get_rng_state())
     generator = seed(3)
@@ -130,8 +152,12 @@ def test_the_generator_alone_decides():
 
 
 def test_fresh_points_differ_in_shape_parameters_only_by_the_map():
-    """The same generator gives the same points of the unit square: differences in the shape move them smoothly."""
+    """The same generator gives the same points of the unit square: differences in the shape move
+    them smoothly."""
     domain = PLANE["star"].domain
-    shapes = [Geometry(domain, {"c1": torch.tensor([c]), "c2": torch.tensor([0.1])}, 1) for c in (0.1, 0.1001)]
+    shapes = [
+        Geometry(domain, {"c1": torch.tensor([c]), "c2": torch.tensor([0.1])}, 1)
+        for c in (0.1, 0.1001)
+    ]
     a, b = (shape.interior(50, seed(4)) for shape in shapes)
     assert 0 < (a - b).abs().max() < 1e-3

@@ -23,7 +23,10 @@ def test_plain_lines_come_at_validations_at_the_end_and_otherwise_rarely():
     display = Lines(Console(file=text, width=200), seconds=1e9)
     display.start("tiny", 0, 20)
     for step in range(1, 21):
-        display.step({**ROW, "step": step, **({"validation": 0.5, "error": 0.0123} if step == 10 else {})}, ("a", "b"))
+        display.step(
+            {**ROW, "step": step, **({"validation": 0.5, "error": 0.0123} if step == 10 else {})},
+            ("a", "b"),
+        )
     lines = text.getvalue().splitlines()
     assert lines[0] == "tiny: steps 0 to 20"
     assert [line.split()[0] for line in lines[1:]] == ["1/20", "10/20", "20/20"]
@@ -47,10 +50,14 @@ def test_a_bar_shows_the_terms_and_the_last_validation():
     display.step({**ROW, "step": 1, "validation": 0.5}, ("a", "b"))
     display.step({**ROW, "step": 2}, ("a", "b"))
     display.stop()
-    assert "a 2.50e-01  b 1.00e-07 validation 5.00e-01" in text.getvalue() and "2/2" in text.getvalue()
+    assert (
+        "a 2.50e-01  b 1.00e-07 validation 5.00e-01" in text.getvalue() and "2/2" in text.getvalue()
+    )
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (75.2, "1:15"), (3700, "1:01:40"), (59.7, "1:00")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0:00"), (75.2, "1:15"), (3700, "1:01:40"), (59.7, "1:00")]
+)
 def test_clock(seconds, text):
     assert clock(seconds) == text
 

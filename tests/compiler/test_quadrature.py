@@ -1,4 +1,5 @@
-"""Energies by Sobol points, by independent ones and by quadrature on a mesh, against closed forms."""
+"""Energies by Sobol points, by independent ones and by quadrature on a mesh, against closed
+forms."""
 
 from __future__ import annotations
 
@@ -57,7 +58,13 @@ def energy_error(loss: compiler.PhysicsLoss, points_by: str, count: int, k: int)
     """Of the energy of `wave`, mean of two samples."""
     problem = loss.problem
     batch = compiler.sample(
-        problem, 2, {"interior": count, "boundary": count // 4}, seed(k), dtype=torch.float64, hard=False, points_by=points_by
+        problem,
+        2,
+        {"interior": count, "boundary": count // 4},
+        seed(k),
+        dtype=torch.float64,
+        hard=False,
+        points_by=points_by,
     )
     found = loss(wave, batch)["energy"].detach()
     # |grad u|^2 = e^2X (1 + 3 cos^2 2Y)
@@ -70,15 +77,21 @@ def test_the_error_of_an_energy_over_two_regions_falls_as_each_placing_should():
     counts = (64, 512, 4096)
     slopes, loss = {}, compiler.compile(pdespec.parse(PLATE))
     for points_by, draws in (("mesh", 1), ("uniform", 6), ("sobol", 6)):
-        errors = [np.sqrt(np.mean([energy_error(loss, points_by, n, k) ** 2 for k in range(draws)])) for n in counts]
+        errors = [
+            np.sqrt(np.mean([energy_error(loss, points_by, n, k) ** 2 for k in range(draws)]))
+            for n in counts
+        ]
         slopes[points_by] = np.polyfit(np.log(counts), np.log(errors), 1)[0]
-    assert slopes["mesh"] < -1.5 and slopes["sobol"] < -0.7 and -0.8 < slopes["uniform"] < -0.3  # in points: h^4 is n^-2
+    # in points: h^4 is n^-2
+    assert slopes["mesh"] < -1.5 and slopes["sobol"] < -0.7 and -0.8 < slopes["uniform"] < -0.3
 
 
 @pytest.mark.parametrize("text", [PLATE, BLOB, ROD], ids=["plate", "blob", "rod"])
 def test_nodes_lie_in_their_region_with_outward_normals_and_weights_of_mean_one(text):
     problem = pdespec.parse(text)
-    batch = compiler.sample(problem, 3, {"interior": 500, "boundary": 70}, seed(), dtype=torch.float64, points_by="mesh")
+    batch = compiler.sample(
+        problem, 3, {"interior": 500, "boundary": 70}, seed(), dtype=torch.float64, points_by="mesh"
+    )
     for name, each in batch.points.items():
         d = len(problem.coordinates)
         assert each.points.shape[:2] == each.weights.shape
@@ -90,7 +103,9 @@ def test_nodes_lie_in_their_region_with_outward_normals_and_weights_of_mean_one(
             assert (distance < 1e-3).all()
         else:
             assert distance.abs().max() < 1e-3
-            torch.testing.assert_close(each.normals, geometry.normal(each.points[..., :d]), atol=0.05, rtol=0)
+            torch.testing.assert_close(
+                each.normals, geometry.normal(each.points[..., :d]), atol=0.05, rtol=0
+            )
         if problem.time is not None and "@" not in name:
             order = torch.corrcoef(each.points[0].T)[0, 1]
             assert abs(order) < 0.2
@@ -98,7 +113,9 @@ def test_nodes_lie_in_their_region_with_outward_normals_and_weights_of_mean_one(
 
 def test_integrals_over_shapes_that_differ_between_samples_are_right():
     problem = pdespec.parse(BLOB)
-    batch = compiler.sample(problem, 3, {"interior": 600}, seed(), dtype=torch.float64, points_by="mesh")
+    batch = compiler.sample(
+        problem, 3, {"interior": 600}, seed(), dtype=torch.float64, points_by="mesh"
+    )
     found = batch.points["D"]
     square = found.measure * (found.weights * found.points.square().sum(-1)).mean(1)
     a = batch.params["a"]
@@ -109,7 +126,9 @@ def test_integrals_over_shapes_that_differ_between_samples_are_right():
 def test_blocks_weigh_nodes_as_the_whole_does():
     problem = pdespec.parse(PLATE)
     loss = compiler.compile(problem)
-    batch = compiler.sample(problem, 2, {"interior": 300, "boundary": 50}, seed(), dtype=torch.float64, points_by="mesh")
+    batch = compiler.sample(
+        problem, 2, {"interior": 300, "boundary": 50}, seed(), dtype=torch.float64, points_by="mesh"
+    )
 
     def field(x):
         return wave(x) * (x[..., :1] - 1.8)  # falls where X < 0.8
@@ -120,20 +139,30 @@ def test_blocks_weigh_nodes_as_the_whole_does():
     torch.testing.assert_close(blocks.violations["require1"], whole.violations["require1"])
     assert 0.1 < float(whole.violations["require1"].mean()) < 0.9
     selected = batch.select([1]).to(torch.float32)
-    assert selected.points["body"].weights.shape == (1, 300) and selected.points["body"].weights.dtype == torch.float32
+    assert (
+        selected.points["body"].weights.shape == (1, 300)
+        and selected.points["body"].weights.dtype == torch.float32
+    )
 
 
 def test_placings_that_do_not_exist_and_counts_below_the_coarsest_mesh_are_refused():
     problem = pdespec.parse(PLATE)
-    with pytest.raises(ProblemError, match="S01.*unknown placing of points 'mseh'; *|did you mean 'mesh'"):
+    with pytest.raises(
+        ProblemError, match="S01.*unknown placing of points 'mseh'; *|did you mean 'mesh'"
+    ):
         compiler.sample(problem, 1, points_by="mseh")
-    with pytest.raises(ProblemError, match="B01.*the coarsest mesh of body has 6 nodes, 4 points are asked for"):
+    with pytest.raises(
+        ProblemError, match="B01.*the coarsest mesh of body has 6 nodes, 4 points are asked for"
+    ):
         compiler.sample(problem, 1, {"interior": 4}, points_by="mesh")
 
 
 def test_the_nodes_of_a_fixed_shape_are_the_same_at_every_call():
     problem = pdespec.parse(PLATE)
-    first, second = (compiler.sample(problem, 2, generator=seed(k), points_by="mesh").points["body"].points for k in (0, 1))
+    first, second = (
+        compiler.sample(problem, 2, generator=seed(k), points_by="mesh").points["body"].points
+        for k in (0, 1)
+    )
     assert torch.equal(first, second)
 
 
@@ -141,7 +170,12 @@ def test_the_nodes_of_a_fixed_shape_are_the_same_at_every_call():
 def test_training_places_its_points_as_asked_and_goes_on_bit_for_bit(points_by, tmp_path):
     problem = pdespec.parse(PLATE)
     options = compiler.TrainOptions(
-        steps=6, batch=2, points={"interior": 60, "boundary": 20, "operator": 30}, points_by=points_by, validation=2, log_every=1
+        steps=6,
+        batch=2,
+        points={"interior": 60, "boundary": 20, "operator": 30},
+        points_by=points_by,
+        validation=2,
+        log_every=1,
     )
     placings = []
 
@@ -151,7 +185,9 @@ def test_training_places_its_points_as_asked_and_goes_on_bit_for_bit(points_by, 
 
     def train(name, options, resume=False):
         model = compiler.build(problem, "gino", hidden=4, modes=2, layers=1, latent=(8, 8))
-        return compiler.train(problem, model, options, tmp_path / name, resume=resume, sampler=sampler)
+        return compiler.train(
+            problem, model, options, tmp_path / name, resume=resume, sampler=sampler
+        )
 
     through = train("through", options)
     train("halves", dataclasses.replace(options, seconds=1e-6))

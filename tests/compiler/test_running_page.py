@@ -24,7 +24,12 @@ def test_the_python_block_runs(tmp_path, monkeypatch):
 
 def test_the_table_names_every_entry():
     table = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", PAGE, re.M))
-    for option, entries in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("balancer", BALANCERS), ("precision", PRECISIONS)):
+    for option, entries in (
+        ("optimizer", OPTIMIZERS),
+        ("schedule", SCHEDULES),
+        ("balancer", BALANCERS),
+        ("precision", PRECISIONS),
+    ):
         assert option in option_names()
         assert set(entries) <= set(re.findall(r"`(\w+)`", table[option])), option
 

@@ -1,4 +1,5 @@
-"""Batches: their shapes, their points, what holds by construction, and every mistake a caller can make."""
+"""Batches: their shapes, their points, what holds by construction, and every mistake a caller
+can make."""
 
 from __future__ import annotations
 
@@ -63,7 +64,11 @@ def nonlinear_poisson() -> Problem:
     u, f = unknown("u", omega), input_function("f", omega, gaussians(count=2))
     gamma = boundary(omega, name="Gamma")
     g = input_function("g", gamma, fourier(modes=2, amplitude=0.25))
-    return Problem("nonlinear_poisson", {"balance": sp.Eq(div((1 + u**2 / 10) * grad(u)), f)}, [on(gamma, sp.Eq(u, g))])
+    return Problem(
+        "nonlinear_poisson",
+        {"balance": sp.Eq(div((1 + u**2 / 10) * grad(u)), f)},
+        [on(gamma, sp.Eq(u, g))],
+    )
 
 
 def burgers() -> Problem:
@@ -72,7 +77,11 @@ def burgers() -> Problem:
     line = periodic(interval(x, 0, 1, name="L"))
     u, u0 = unknown("u", line, time=t), input_function("u0", line, grf(sigma=625, tau=5, alpha=4))
     nu = param("nu", uniform(0.01, 0.1))
-    return Problem("burgers", {"flow": sp.Eq(dt(u) + u * sp.Derivative(u, x), nu * lap(u))}, [at(t, 0, sp.Eq(u, u0))])
+    return Problem(
+        "burgers",
+        {"flow": sp.Eq(dt(u) + u * sp.Derivative(u, x), nu * lap(u))},
+        [at(t, 0, sp.Eq(u, u0))],
+    )
 
 
 def cavity() -> Problem:
@@ -81,7 +90,11 @@ def cavity() -> Problem:
     omega = rectangle(x, y)
     v = unknown("v", omega, "vector", time=t)
     lid = side(omega, y=1, name="lid")
-    conditions = [on(lid, sp.Eq(v, sp.ImmutableMatrix([1, 0]))), on(rest(omega, lid, name="walls"), (v, 0)), at(t, 0, (v, 0))]
+    conditions = [
+        on(lid, sp.Eq(v, sp.ImmutableMatrix([1, 0]))),
+        on(rest(omega, lid, name="walls"), (v, 0)),
+        at(t, 0, (v, 0)),
+    ]
     return Problem("cavity", {"momentum": (dt(v), lap(v))}, conditions)
 
 
@@ -96,20 +109,32 @@ def test_every_example_gives_the_points_its_loss_asks_for(path):
     assert {term.points for term in compile_loss(problem).terms} <= set(batch.points)
     dimension = len(problem.variables)
     for key, points in batch.points.items():
-        assert points.points.shape[0] == 2 and points.points.shape[2] == dimension and torch.isfinite(points.points).all(), key
+        assert (
+            points.points.shape[0] == 2
+            and points.points.shape[2] == dimension
+            and torch.isfinite(points.points).all()
+        ), key
         assert points.measure.shape == (2,) and (points.measure > 0).all()
         assert (points.normals is not None) == (regions(problem)[key][0] == "boundary")
     values = batch.inputs
-    assert values.points.shape == (2, 40, dimension) and values.values.shape == (2, 40, len(channel_names(problem)))
+    assert values.points.shape == (2, 40, dimension) and values.values.shape == (
+        2,
+        40,
+        len(channel_names(problem)),
+    )
     features = values.features(values.points)
     assert features.shape[-1] == len(feature_names(problem)) and torch.isfinite(features).all()
 
 
 @pytest.mark.parametrize("points_by", ["sobol", "uniform"])
-@pytest.mark.parametrize("make", [lambda: nonlinear_poisson(), lambda: burgers(), lambda: cut_out()])
+@pytest.mark.parametrize(
+    "make", [lambda: nonlinear_poisson(), lambda: burgers(), lambda: cut_out()]
+)
 def test_sample_k_of_a_seed_is_the_same_in_a_batch_of_any_size(make, points_by):
     problem = make()
-    few, many = (sample(problem, size, FEW, seed(3), dtype=D, points_by=points_by) for size in (3, 8))
+    few, many = (
+        sample(problem, size, FEW, seed(3), dtype=D, points_by=points_by) for size in (3, 8)
+    )
     first = many.select(range(3))
     for name, value in few.params.items():
         assert torch.equal(value, first.params[name])
@@ -117,7 +142,9 @@ def test_sample_k_of_a_seed_is_the_same_in_a_batch_of_any_size(make, points_by):
         assert torch.allclose(points.points, first.points[key].points, rtol=1e-13, atol=1e-13), key
         for name in few.functions:
             at = points.points if key != "L" else points.points[..., :1]
-            assert torch.allclose(few.evaluate(name, at), first.evaluate(name, at), rtol=1e-12, atol=1e-12), name
+            assert torch.allclose(
+                few.evaluate(name, at), first.evaluate(name, at), rtol=1e-12, atol=1e-12
+            ), name
     assert torch.allclose(few.inputs.points, first.inputs.points, rtol=1e-13, atol=1e-13)
     assert torch.allclose(few.inputs.values, first.inputs.values, rtol=1e-9, atol=1e-9)
     assert len(torch.unique(many.inputs.points[:, 0, 0])) == 8  # and no two samples are the same
@@ -138,9 +165,13 @@ def test_a_shape_without_an_inside_is_refused_when_it_is_drawn_or_given():
     omega = disk(x, y, radius=r - 1, name="Omega")
     u = unknown("u", omega)
     problem = Problem("thin", {"a": (lap(u), 1)}, [on(boundary(omega), (u, 0))])
-    with pytest.raises(pdespec.ProblemError, match=r"W08.*radius in `Omega` is -0.5 in sample 0, where r = 0.5"):
+    with pytest.raises(
+        pdespec.ProblemError, match=r"W08.*radius in `Omega` is -0.5 in sample 0, where r = 0.5"
+    ):
         instance(problem, {"r": 0.5})
-    drawn = problem.revised(params={"r": next(iter(param("r", uniform(0.9, 3)).atoms(Scalar))).declaration})
+    drawn = problem.revised(
+        params={"r": next(iter(param("r", uniform(0.9, 3)).atoms(Scalar))).declaration}
+    )
     with pytest.raises(pdespec.ProblemError, match=r"W08.*in sample \d+, where r = 0.9"):
         sample(drawn, 60, FEW, seed())
 
@@ -148,12 +179,26 @@ def test_a_shape_without_an_inside_is_refused_when_it_is_drawn_or_given():
 def test_points_lie_where_they_should_and_carry_time_last():
     batch = sample(cavity(), 3, {"interior": 200, "lid": 30}, seed(), dtype=D)
     inside, lid, walls, start = (batch.points[key] for key in ("Omega", "lid", "walls", "Omega@0"))
-    assert inside.points.shape == (3, 200, 3) and lid.points.shape == (3, 30, 3) and start.points.shape == (3, POINTS["initial"], 3)
+    assert (
+        inside.points.shape == (3, 200, 3)
+        and lid.points.shape == (3, 30, 3)
+        and start.points.shape == (3, POINTS["initial"], 3)
+    )
     assert ((inside.points[..., :2] > 0) & (inside.points[..., :2] < 1)).all()
-    assert ((inside.points[..., 2] >= 0) & (inside.points[..., 2] <= 10)).all() and inside.points[..., 2].std() > 2
-    assert (lid.points[..., 1] == 1).all() and torch.equal(lid.normals, torch.tensor([0.0, 1.0], dtype=D).expand(3, 30, 2))
-    assert (walls.points[..., 1] < 1).all() and (start.points[..., 2] == 0).all() and start.normals is None
-    assert torch.equal(lid.measure, torch.ones(3, dtype=D)) and torch.equal(walls.measure, torch.full((3,), 3.0, dtype=D))
+    assert ((inside.points[..., 2] >= 0) & (inside.points[..., 2] <= 10)).all() and inside.points[
+        ..., 2
+    ].std() > 2
+    assert (lid.points[..., 1] == 1).all() and torch.equal(
+        lid.normals, torch.tensor([0.0, 1.0], dtype=D).expand(3, 30, 2)
+    )
+    assert (
+        (walls.points[..., 1] < 1).all()
+        and (start.points[..., 2] == 0).all()
+        and start.normals is None
+    )
+    assert torch.equal(lid.measure, torch.ones(3, dtype=D)) and torch.equal(
+        walls.measure, torch.full((3,), 3.0, dtype=D)
+    )
 
 
 def test_time_is_even_and_independent_of_place():
@@ -171,18 +216,25 @@ def test_equal_generators_give_equal_batches_and_calls_give_fresh_ones():
     state = torch.get_rng_state()
     a, b = (sample(problem, 2, FEW, seed(5)) for _ in range(2))
     assert torch.equal(state, torch.get_rng_state())
-    assert torch.equal(a.params["c1"], b.params["c1"]) and torch.equal(a.inputs.values, b.inputs.values)
+    assert torch.equal(a.params["c1"], b.params["c1"]) and torch.equal(
+        a.inputs.values, b.inputs.values
+    )
     assert all(torch.equal(a.points[key].points, b.points[key].points) for key in a.points)
     generator = seed(5)
     first, second = sample(problem, 2, FEW, generator), sample(problem, 2, FEW, generator)
-    assert not torch.equal(first.points["Omega"].points, second.points["Omega"].points) and not torch.equal(
-        first.params["c1"], second.params["c1"]
+    assert not torch.equal(
+        first.points["Omega"].points, second.points["Omega"].points
+    ) and not torch.equal(first.params["c1"], second.params["c1"])
+    assert not torch.equal(
+        sample(problem, 1, FEW).params["c1"], sample(problem, 1, FEW).params["c1"]
     )
-    assert not torch.equal(sample(problem, 1, FEW).params["c1"], sample(problem, 1, FEW).params["c1"])
     probe = torch.rand(2, 5, 2, generator=seed(1))
     for name in ("f", "g"):
         assert not torch.equal(first.evaluate(name, probe), second.evaluate(name, probe))
-        assert not torch.equal(first.evaluate(name, probe[:1].expand(2, -1, -1))[0], first.evaluate(name, probe[:1].expand(2, -1, -1))[1])
+        assert not torch.equal(
+            first.evaluate(name, probe[:1].expand(2, -1, -1))[0],
+            first.evaluate(name, probe[:1].expand(2, -1, -1))[1],
+        )
 
 
 def test_inputs_are_the_stated_channels_at_points_of_the_domain():
@@ -193,15 +245,27 @@ def test_inputs_are_the_stated_channels_at_points_of_the_domain():
     assert batch.geometry["Omega"].contains(points).all()
     assert torch.equal(values[..., :1], batch.evaluate("f", points))
     assert torch.allclose(values[..., 1:2], batch.inputs.ansatz.offset(points))
-    assert (values[..., -1] > 0).all() and batch.geometry["Omega"].factor(boundary_of(batch), points).allclose(values[..., -1])
+    assert (values[..., -1] > 0).all() and batch.geometry["Omega"].factor(
+        boundary_of(batch), points
+    ).allclose(values[..., -1])
     assert torch.allclose(batch.inputs.measure.sum(-1), batch.geometry["Omega"].measure())
     burger = sample(burgers(), 2, FEW, seed(), dtype=D)
-    assert channel_names(burger.problem)[:2] == ("u0", "nu") and "factor" not in channel_names(burger.problem)  # a ring has no boundary
-    assert torch.equal(burger.inputs.values[..., 1], burger.local.params["nu"][:, None].expand(-1, 40))  # in its size, 1/10
+    # a ring has no boundary
+    assert channel_names(burger.problem)[:2] == ("u0", "nu") and "factor" not in channel_names(
+        burger.problem
+    )
+    # in its size, 1/10
+    assert torch.equal(
+        burger.inputs.values[..., 1], burger.local.params["nu"][:, None].expand(-1, 40)
+    )
     assert torch.allclose(burger.inputs.values[..., 1] / 10, burger.params["nu"][:, None])
-    assert torch.equal(burger.inputs.values[..., :1], burger.evaluate("u0", burger.inputs.points[..., :1]))
+    assert torch.equal(
+        burger.inputs.values[..., :1], burger.evaluate("u0", burger.inputs.points[..., :1])
+    )
     assert feature_names(burger.problem)[-2:] == ("x", "t")
-    assert torch.allclose(burger.inputs.features(burger.inputs.points)[..., -2:], 2 * burger.inputs.points - 1)
+    assert torch.allclose(
+        burger.inputs.features(burger.inputs.points)[..., -2:], 2 * burger.inputs.points - 1
+    )
 
 
 def boundary_of(batch):
@@ -211,19 +275,26 @@ def boundary_of(batch):
 def test_features_are_the_callers_when_given():
     mine = lambda drawn: lambda points: drawn.evaluate("f", points) ** 2  # noqa: E731
     batch = sample(nonlinear_poisson(), 2, FEW, seed(), features=mine)
-    assert torch.equal(batch.inputs.features(batch.inputs.points), batch.evaluate("f", batch.inputs.points) ** 2)
+    assert torch.equal(
+        batch.inputs.features(batch.inputs.points), batch.evaluate("f", batch.inputs.points) ** 2
+    )
     assert batch.to(D).inputs.features(batch.inputs.points.double()).dtype == D
 
 
 def test_features_are_finite_on_a_latent_grid_beyond_the_domain():
     batch = sample(nonlinear_poisson(), 16, FEW, seed())
     axis = torch.linspace(-2, 2, 33)
-    grid = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1).reshape(1, -1, 2).expand(16, -1, -1)
+    grid = (
+        torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1)
+        .reshape(1, -1, 2)
+        .expand(16, -1, -1)
+    )
     features = batch.inputs.features(grid)
     assert torch.isfinite(features).all() and features[..., 1:].abs().max() < 10
 
 
-# -------------------------------------------------------------------------------------------------------------------- built-in conditions
+# --------------------------------------------------------------------------------------------------
+# built-in conditions
 
 
 def test_boundary_data_hold_whatever_the_network_says():
@@ -240,16 +311,23 @@ def test_boundary_data_hold_whatever_the_network_says():
 def test_initial_data_hold_and_their_derivatives_are_those_of_the_law():
     batch = sample(burgers(), 2, FEW, seed(), dtype=D)
     start = batch.points["L@0"].points
-    assert torch.equal(batch.inputs.ansatz(start, torch.ones(2, 10, 1, dtype=D)), batch.evaluate("u0", start[..., :1]))
+    assert torch.equal(
+        batch.inputs.ansatz(start, torch.ones(2, 10, 1, dtype=D)),
+        batch.evaluate("u0", start[..., :1]),
+    )
     later = batch.points["L"].points
     share = batch.inputs.ansatz.factor(later)[..., 0] / later[..., 1]
-    assert torch.allclose(share, share[:, :1].expand_as(share)) and (share > 0).all()  # the time since the start, in a unit for each sample
+    # the time since the start, in a unit for each sample
+    assert torch.allclose(share, share[:, :1].expand_as(share)) and (share > 0).all()
 
 
 def test_data_that_jump_where_regions_meet_stay_terms_of_the_loss():
     imposed = plan_hard_conditions(cavity())
     assert imposed["v.x"].labels == ()  # lid 1, walls 0, start 0: no continuous lift
-    assert imposed["v.y"].boundaries == tuple(cavity().boundaries.values()) and imposed["v.y"].start == 0
+    assert (
+        imposed["v.y"].boundaries == tuple(cavity().boundaries.values())
+        and imposed["v.y"].start == 0
+    )
 
 
 def test_start_and_boundary_that_agree_are_both_built_in():
@@ -257,11 +335,16 @@ def test_start_and_boundary_that_agree_are_both_built_in():
     t = time_axis("t", 0, 2)
     line = interval(x, 0, 1)
     u = unknown("u", line, time=t)
-    conditions = {"ends": on(boundary(line), sp.Eq(u, 1 + t * x)), "start": at(t, 0, sp.Eq(u, 1 + sp.sin(sp.pi * x)))}
+    conditions = {
+        "ends": on(boundary(line), sp.Eq(u, 1 + t * x)),
+        "start": at(t, 0, sp.Eq(u, 1 + sp.sin(sp.pi * x))),
+    }
     problem = Problem("heat", {"heat": (dt(u), lap(u))}, conditions)
     batch = sample(problem, 1, FEW, seed(), dtype=D)
     for key, points in batch.points.items():
-        values = batch.inputs.ansatz(points.points, torch.full((1, points.points.shape[1], 1), 7.0, dtype=D))[..., 0]
+        values = batch.inputs.ansatz(
+            points.points, torch.full((1, points.points.shape[1], 1), 7.0, dtype=D)
+        )[..., 0]
         place, time = points.points[..., 0], points.points[..., 1]
         if key == "Omega@0":
             assert torch.allclose(values, 1 + (math.pi * place).sin(), atol=1e-12)
@@ -274,7 +357,11 @@ def test_value_and_rate_at_the_start_are_built_in_together():
     t = time_axis("t", 1, 2)
     line = periodic(interval(x, 0, 1))
     u, a = unknown("u", line, time=t), input_function("a", line, grf(length=0.2))
-    problem = Problem("wave", {"wave": (dtt(u), lap(u))}, [at(t, 1, sp.Eq(u, a), sp.Eq(dt(u), sp.cos(2 * sp.pi * x)))])
+    problem = Problem(
+        "wave",
+        {"wave": (dtt(u), lap(u))},
+        [at(t, 1, sp.Eq(u, a), sp.Eq(dt(u), sp.cos(2 * sp.pi * x)))],
+    )
     batch = sample(problem, 2, FEW, seed(), dtype=D)
     start = next(iter(v for k, v in batch.points.items() if "@" in k)).points.requires_grad_()
     value = batch.inputs.ansatz(start, start.sum(-1, keepdim=True).sin())
@@ -292,12 +379,15 @@ def test_what_is_no_plain_value_of_one_component_is_left_to_the_loss():
     conditions = [on(gamma, (3 * u, 6 + u)), on(gamma, (w, k)), on(gamma, (rho, 1))]
     problem = Problem("mixed", {"a": (lap(u), 0), "b": (lap(w), u), "c": (lap(rho), 0)}, conditions)
     imposed = plan_hard_conditions(problem)
-    assert imposed["u"].sides[0][0] == 3 and imposed["w"].labels == () and imposed["rho"].labels == ()
+    assert (
+        imposed["u"].sides[0][0] == 3 and imposed["w"].labels == () and imposed["rho"].labels == ()
+    )
     flux = Problem("flux", {"a": (lap(u), 0)}, [on(gamma, (sp.Derivative(u, x), 0))])
     assert sample(flux, 1, FEW, seed()).inputs.ansatz is None
 
 
-# --------------------------------------------------------------------------------------------------------------------- moving, selecting
+# --------------------------------------------------------------------------------------------------
+# moving, selecting
 
 
 def test_a_batch_moves_between_precisions_as_a_whole():
@@ -305,10 +395,18 @@ def test_a_batch_moves_between_precisions_as_a_whole():
     single = batch.to(torch.float32)
     points = single.points["Omega"].points
     assert single.params["c1"].dtype == points.dtype == single.inputs.values.dtype == torch.float32
-    for function in (lambda b, p: b.evaluate("f", p), lambda b, p: b.inputs.ansatz.offset(p), lambda b, p: b.inputs.features(p)):
+    for function in (
+        lambda b, p: b.evaluate("f", p),
+        lambda b, p: b.inputs.ansatz.offset(p),
+        lambda b, p: b.inputs.features(p),
+    ):
         assert function(single, points).dtype == torch.float32
-        assert torch.allclose(function(single, points).double(), function(batch, points.double()), atol=1e-5)
-    assert sample(nonlinear_poisson(), 1, FEW, seed()).params["c1"].dtype == torch.get_default_dtype()
+        assert torch.allclose(
+            function(single, points).double(), function(batch, points.double()), atol=1e-5
+        )
+    assert (
+        sample(nonlinear_poisson(), 1, FEW, seed()).params["c1"].dtype == torch.get_default_dtype()
+    )
 
 
 def test_selected_samples_keep_their_values():
@@ -317,22 +415,34 @@ def test_selected_samples_keep_their_values():
     points = batch.points["Omega"].points
     assert part.size == 2 and torch.equal(part.points["Omega"].points, points[[2, 0]])
     assert torch.equal(part.evaluate("f", points[[2, 0]]), batch.evaluate("f", points)[[2, 0]])
-    assert torch.allclose(part.inputs.ansatz.factor(points[[2, 0]]), batch.inputs.ansatz.factor(points)[[2, 0]])
+    assert torch.allclose(
+        part.inputs.ansatz.factor(points[[2, 0]]), batch.inputs.ansatz.factor(points)[[2, 0]]
+    )
 
 
-# ---------------------------------------------------------------------------------------------------------------------- one's own sample
+# --------------------------------------------------------------------------------------------------
+# one's own sample
 
 
 def test_an_instance_takes_callables_expressions_and_numbers():
     x, y = nonlinear_poisson().coordinates
     inputs = {"f": lambda p: p.square().sum(-1, keepdim=True), "g": sp.sin(x) * y}
-    batch = instance(nonlinear_poisson(), {"c1": 0.1, "c2": sp.Rational(-1, 5)}, inputs, FEW, dtype=D)
+    batch = instance(
+        nonlinear_poisson(), {"c1": 0.1, "c2": sp.Rational(-1, 5)}, inputs, FEW, dtype=D
+    )
     points = batch.points["Gamma"].points
     assert batch.size == 1 and batch.params["c2"].item() == -0.2
     assert torch.equal(batch.evaluate("f", points)[..., 0], points.square().sum(-1))
-    assert torch.allclose(batch.evaluate("g", points)[..., 0], points[..., 0].sin() * points[..., 1])
+    assert torch.allclose(
+        batch.evaluate("g", points)[..., 0], points[..., 0].sin() * points[..., 1]
+    )
     assert torch.allclose(batch.inputs.ansatz.offset(points), batch.evaluate("g", points))
-    assert (instance(nonlinear_poisson(), {"c1": 0, "c2": 0}, {"f": 1, "g": 0}, FEW).evaluate("f", points.float()) == 1).all()
+    assert (
+        instance(nonlinear_poisson(), {"c1": 0, "c2": 0}, {"f": 1, "g": 0}, FEW).evaluate(
+            "f", points.float()
+        )
+        == 1
+    ).all()
 
 
 @pytest.mark.parametrize(
@@ -341,16 +451,40 @@ def test_an_instance_takes_callables_expressions_and_numbers():
         (lambda p: sample(p, 2, {"interor": 3}), r"S01.*'interor'[\s\S]*did you mean 'interior'"),
         (lambda p: sample(p, 2, {"interior": 0}), r"B01.*a count is|B01.*= 0"),
         (lambda p: sample(p, 0), "B01.*0 samples"),
-        (lambda p: instance(p, {"c1": 0, "c3": 0}, {}), r"S01.*no param `c3`[\s\S]*did you mean `c1`|S01.*no param `c3`"),
+        (
+            lambda p: instance(p, {"c1": 0, "c3": 0}, {}),
+            r"S01.*no param `c3`[\s\S]*did you mean `c1`|S01.*no param `c3`",
+        ),
         (lambda p: instance(p, {"c1": 0}, {}), "B03.*param `c2` was not given"),
         (lambda p: instance(p, {"c1": 0, "c2": 0}, {"f": 1}), "B03.*input `g` was not given"),
-        (lambda p: instance(p, {"c1": [0, 1], "c2": 0}, {"f": 1, "g": 1}), r"B01.*`c1` has shape \(2,\)"),
-        (lambda p: instance(p, {"c1": 0, "c2": 0}, {"f": torch.zeros(1, 5, 1), "g": 1}), "B03.*without the points"),
-        (lambda p: instance(p, {"c1": 0, "c2": 0}, {"f": lambda q: q[..., 0], "g": 1}), r"B01.*returned[\s\S]*values\[\.\.\., None\]"),
-        (lambda p: instance(p, {"c1": 0, "c2": 0}, {"f": lambda q: q[..., :1].double(), "g": 1}), "B02.*float64"),
-        (lambda p: instance(p, {"c1": 0, "c2": 0}, {"f": sp.Symbol("z"), "g": 1}), "S01.*depends on `z`"),
-        (lambda p: sample(p, 2, FEW, seed()).evaluate("h", torch.zeros(2, 3, 2)), "S01.*no input `h`"),
-        (lambda p: sample(p, 2, FEW, seed()).evaluate("f", torch.zeros(3, 2)), r"B01.*\(3, 2\).*needs \(2, n, 2\)"),
+        (
+            lambda p: instance(p, {"c1": [0, 1], "c2": 0}, {"f": 1, "g": 1}),
+            r"B01.*`c1` has shape \(2,\)",
+        ),
+        (
+            lambda p: instance(p, {"c1": 0, "c2": 0}, {"f": torch.zeros(1, 5, 1), "g": 1}),
+            "B03.*without the points",
+        ),
+        (
+            lambda p: instance(p, {"c1": 0, "c2": 0}, {"f": lambda q: q[..., 0], "g": 1}),
+            r"B01.*returned[\s\S]*values\[\.\.\., None\]",
+        ),
+        (
+            lambda p: instance(p, {"c1": 0, "c2": 0}, {"f": lambda q: q[..., :1].double(), "g": 1}),
+            "B02.*float64",
+        ),
+        (
+            lambda p: instance(p, {"c1": 0, "c2": 0}, {"f": sp.Symbol("z"), "g": 1}),
+            "S01.*depends on `z`",
+        ),
+        (
+            lambda p: sample(p, 2, FEW, seed()).evaluate("h", torch.zeros(2, 3, 2)),
+            "S01.*no input `h`",
+        ),
+        (
+            lambda p: sample(p, 2, FEW, seed()).evaluate("f", torch.zeros(3, 2)),
+            r"B01.*\(3, 2\).*needs \(2, n, 2\)",
+        ),
     ],
 )
 def test_mistakes_are_explained(call, message):
@@ -364,7 +498,9 @@ def test_an_input_from_a_file_is_asked_for():
     omega = rectangle(x, y)
     u, f = unknown("u", omega), input_function("f", omega, source="loads.h5")
     problem = Problem("loads", {"a": (lap(u), f)}, [on(boundary(omega), (u, f))])
-    with pytest.raises(pdespec.ProblemError, match=r"B03.*`f` is not drawn from a law but read from 'loads.h5'"):
+    with pytest.raises(
+        pdespec.ProblemError, match=r"B03.*`f` is not drawn from a law but read from 'loads.h5'"
+    ):
         sample(problem, 2, FEW, seed())
     batch = instance(problem, inputs={"f": lambda p: p[..., :1]}, points=FEW)
     assert batch.inputs.ansatz is not None
@@ -374,17 +510,22 @@ def test_the_public_names_are_these():
     assert compiler.sample is sample and compiler.instance is instance
 
 
-def test_a_source_that_vanishes_in_a_sample_leaves_its_channels_and_its_loss_finite_in_single_precision():
+def test_a_source_that_vanishes_leaves_channels_and_loss_finite_in_single_precision():
     import pdespec
 
     problem = pdespec.parse(
-        "problem p\nspace x, y\ndomain Q = rectangle([0, 0], [1, 1])\ninput f : scalar on Q ~ gaussians(count = 2)\n"
-        "unknown u : scalar on Q\nin Q: -lap(u) = if(f > 0, f, 0)\non boundary(Q): u = 0"
+        "problem p\nspace x, y\ndomain Q = rectangle([0, 0], [1, 1])\ninput f : scalar on Q ~"
+        " gaussians(count = 2)\nunknown u : scalar on Q\nin Q: -lap(u) = if(f > 0, f, 0)\non"
+        " boundary(Q): u = 0"
     )
     counts = {"interior": 32, "boundary": 8, "operator": 32}
-    batch = compiler.sample(problem, size=8, points=counts, generator=torch.Generator().manual_seed(3))
+    batch = compiler.sample(
+        problem, size=8, points=counts, generator=torch.Generator().manual_seed(3)
+    )
     sizes = batch.inputs.values[..., 2].amax(1)  # the logarithm of the unit
     assert sizes.min() >= -45 and sizes.max() > -5
     single = batch.to(torch.float32)
-    total = compiler.compile(problem)(compiler.build(problem, "gino", latent=(12, 12))(single.inputs), single).total
+    total = compiler.compile(problem)(
+        compiler.build(problem, "gino", latent=(12, 12))(single.inputs), single
+    ).total
     assert total.isfinite()

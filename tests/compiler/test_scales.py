@@ -1,4 +1,5 @@
-"""A problem and its copy in other units, or elsewhere, are computed with the same numbers; what the user sees is in the user's."""
+"""A problem and its copy in other units, or elsewhere, are computed with the same numbers; what
+the user sees is in the user's."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ from operators.field import Ansatz
 
 D = torch.float64
 FEW = {"interior": 48, "boundary": 32, "initial": 32, "operator": 64}
-PLACES = [(1e-9, 0), (1e-3, 0), (1e3, 0), (1e6, 0), (1, 10**7), (1e3, 10**7)]  # size in metres, distance from the origin
+# size in metres, distance from the origin
+PLACES = [(1e-9, 0), (1e-3, 0), (1e3, 0), (1e6, 0), (1, 10**7), (1e3, 10**7)]
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -117,7 +119,10 @@ def terms(text: str) -> dict[str, float]:
     batch = compiler.sample(problem, 2, FEW, seed())
     latent = (8,) * len(problem.variables)
     field = compiler.build(problem, "gino", latent=latent, hidden=8, layers=1)(batch.inputs)
-    return {label: float(value.detach()) for label, value in compiler.compile(problem)(field, batch, scaled=True).items()}
+    return {
+        label: float(value.detach())
+        for label, value in compiler.compile(problem)(field, batch, scaled=True).items()
+    }
 
 
 @pytest.mark.parametrize("copy", COPIES, ids=lambda copy: copy.__name__)
@@ -129,8 +134,12 @@ def test_a_problem_and_its_copy_of_another_size_or_place_have_the_same_loss(copy
 
 
 def test_so_do_its_copies_in_microseconds_and_in_megapascals():
-    assert terms(heat(1.0, 0.0, seconds=1e-6)) == pytest.approx(terms(heat(1.0, 0.0)), rel=1e-4, abs=1e-9)
-    assert terms(beam(1.0, 0.0, stiffness=2.1e5)) == pytest.approx(terms(beam(1.0, 0.0)), rel=1e-4, abs=1e-9)
+    assert terms(heat(1.0, 0.0, seconds=1e-6)) == pytest.approx(
+        terms(heat(1.0, 0.0)), rel=1e-4, abs=1e-9
+    )
+    assert terms(beam(1.0, 0.0, stiffness=2.1e5)) == pytest.approx(
+        terms(beam(1.0, 0.0)), rel=1e-4, abs=1e-9
+    )
 
 
 @pytest.mark.parametrize("copy", COPIES, ids=lambda copy: copy.__name__)
@@ -144,10 +153,17 @@ def test_a_scaled_problem_is_computed_as_it_stands_and_is_about_one(copy):
         assert 0.1 < points.points.abs().max() < 10
 
 
-@pytest.mark.parametrize("name", ["nonlinear_poisson", "heat", "wave", "burgers", "lid_cavity", "eikonal", "poisson_ball"])
+@pytest.mark.parametrize(
+    "name",
+    ["nonlinear_poisson", "heat", "wave", "burgers", "lid_cavity", "eikonal", "poisson_ball"],
+)
 def test_examples_written_in_numbers_of_about_one_are_computed_in_them(name):
     frame, _ = scaled(pdespec.load(EXAMPLES / f"{name}.pde"))
-    assert frame.length == 1 and not any(frame.origin) and all(size == 1 for size in (*frame.fields.values(), *frame.statements.values()))
+    assert (
+        frame.length == 1
+        and not any(frame.origin)
+        and all(size == 1 for size in (*frame.fields.values(), *frame.statements.values()))
+    )
 
 
 def square(x0: float) -> str:
@@ -166,8 +182,16 @@ on others: u = (x - {x0!r})*(1 + y - {x0!r})
 def test_float32_samples_far_from_the_origin_are_distinct_and_right():
     x0 = 1e7
     problem = pdespec.parse(square(x0))
-    batch = compiler.sample(problem, 2, {"interior": 4000, "boundary": 200, "operator": 64}, seed(), dtype=torch.float32)
-    near = compiler.sample(pdespec.parse(square(0.0)), 2, {"interior": 4000, "boundary": 200, "operator": 64}, seed(), dtype=D)
+    batch = compiler.sample(
+        problem, 2, {"interior": 4000, "boundary": 200, "operator": 64}, seed(), dtype=torch.float32
+    )
+    near = compiler.sample(
+        pdespec.parse(square(0.0)),
+        2,
+        {"interior": 4000, "boundary": 200, "operator": 64},
+        seed(),
+        dtype=D,
+    )
     points, plain = batch.points["Q"].points, near.points["Q"].points
     assert len(points[0].unique(dim=0)) == 4000
     assert torch.allclose(points - x0, plain, atol=1e-6)
@@ -176,13 +200,23 @@ def test_float32_samples_far_from_the_origin_are_distinct_and_right():
     assert torch.allclose(geometry.signed_distance(points), there.signed_distance(plain), atol=1e-6)
     side = batch.points["low"]
     assert torch.equal(side.normals, torch.tensor([0.0, -1.0], dtype=D).expand_as(side.normals))
-    assert torch.allclose(geometry.normal(side.points - 1e-4 * side.normals), side.normals, atol=1e-6)
+    assert torch.allclose(
+        geometry.normal(side.points - 1e-4 * side.normals), side.normals, atol=1e-6
+    )
     whole = pdespec.geometry.boundary(geometry.domain)
-    assert torch.allclose(geometry.factor(whole, points), there.factor(pdespec.geometry.boundary(there.domain), plain), atol=1e-6)
+    assert torch.allclose(
+        geometry.factor(whole, points),
+        there.factor(pdespec.geometry.boundary(there.domain), plain),
+        atol=1e-6,
+    )
     built, expected = batch.inputs.ansatz, near.inputs.ansatz
     for part in ("offset", "factor"):
-        assert torch.allclose(getattr(built, part)(points), getattr(expected, part)(plain), atol=1e-5)
-    assert torch.allclose(batch.points["low"].measure, torch.ones(2)) and torch.allclose(geometry.measure(), torch.ones(2))
+        assert torch.allclose(
+            getattr(built, part)(points), getattr(expected, part)(plain), atol=1e-5
+        )
+    assert torch.allclose(batch.points["low"].measure, torch.ones(2)) and torch.allclose(
+        geometry.measure(), torch.ones(2)
+    )
 
 
 REACTION = """
@@ -206,16 +240,29 @@ require integral(p, Q) = 0
 def closed_form(problem: pdespec.Problem) -> dict[str, sp.Expr]:
     (x, y), t = problem.coordinates, problem.time
     X, Y, T = (x - 10000) * 1000, (y - 20000) * 1000, (t - 20) * 300
-    return {"v.x": 3 * sp.sin(X + Y) * sp.exp(-T), "v.y": 2 * sp.cos(X * Y) + T, "p": 4000 * sp.sin(X - 2 * Y + T)}
+    return {
+        "v.x": 3 * sp.sin(X + Y) * sp.exp(-T),
+        "v.y": 2 * sp.cos(X * Y) + T,
+        "p": 4000 * sp.sin(X - 2 * Y + T),
+    }
 
 
 def test_a_shape_moved_far_away_is_the_same_as_one_made_there():
     factors = []
-    for shape in ("moved(disk(radius = 1), [10000000, 0])", "disk(radius = 1, center = [10000000, 0])"):
+    for shape in (
+        "moved(disk(radius = 1), [10000000, 0])",
+        "disk(radius = 1, center = [10000000, 0])",
+    ):
         problem = pdespec.parse(
-            f"problem far\nspace x, y\ndomain D = {shape}\nunknown u : scalar on D\nin D: lap(u) = 1\non boundary(D): u = 0\n"
+            f"problem far\nspace x, y\ndomain D = {shape}\nunknown u : scalar on D\nin D: lap(u) ="
+            " 1\non boundary(D): u = 0\n"
         )
-        batch = compiler.sample(problem, 1, {"interior": 64, "boundary": 8, "operator": 16}, generator=torch.Generator().manual_seed(0))
+        batch = compiler.sample(
+            problem,
+            1,
+            {"interior": 64, "boundary": 8, "operator": 16},
+            generator=torch.Generator().manual_seed(0),
+        )
         points = batch.points["D"].points
         factors.append(batch.geometry["D"].factor(pdespec.boundary(problem.domains["D"]), points))
     assert factors[0].min() > 0 and torch.equal(*factors)
@@ -230,17 +277,39 @@ def test_residuals_of_a_users_own_field_are_as_the_user_wrote_them():
 
     def field(x: torch.Tensor) -> torch.Tensor:
         X, Y, T = (x[..., 0] - 10000) * 1000, (x[..., 1] - 20000) * 1000, (x[..., 2] - 20) * 300
-        return torch.stack([3 * (X + Y).sin() * (-T).exp(), 2 * (X * Y).cos() + T, 4000 * (X - 2 * Y + T).sin()], -1)
+        return torch.stack(
+            [3 * (X + Y).sin() * (-T).exp(), 2 * (X * Y).cos() + T, 4000 * (X - 2 * Y + T).sin()],
+            -1,
+        )
 
     at = points[0, 3].tolist()
     assert field(points)[0, 3].tolist() == pytest.approx([f(*at) for f in functions], rel=1e-9)
-    found = compiler.compile(problem).residuals(field, points, {"f": lambda x: batch.evaluate("f", x)}, batch.params)
-    known = {component: problem.unknowns["v"].symbol[k] for k, component in enumerate(("v.x", "v.y"))} | {"p": problem.unknowns["p"].symbol}
-    (f,) = {field_ for field_ in problem.residuals()["mass"].atoms(sp.Function) if field_.func.__name__ == "f"}
-    mass = sp.sympify(problem.residuals()["mass"]).subs({known[name]: value for name, value in values.items()}).doit()
-    momentum = [e.subs({known[name]: value for name, value in values.items()}).doit() for e in problem.residuals()["momentum"]]
+    found = compiler.compile(problem).residuals(
+        field, points, {"f": lambda x: batch.evaluate("f", x)}, batch.params
+    )
+    known = {
+        component: problem.unknowns["v"].symbol[k] for k, component in enumerate(("v.x", "v.y"))
+    } | {"p": problem.unknowns["p"].symbol}
+    (f,) = {
+        field_
+        for field_ in problem.residuals()["mass"].atoms(sp.Function)
+        if field_.func.__name__ == "f"
+    }
+    mass = (
+        sp.sympify(problem.residuals()["mass"])
+        .subs({known[name]: value for name, value in values.items()})
+        .doit()
+    )
+    momentum = [
+        e.subs({known[name]: value for name, value in values.items()}).doit()
+        for e in problem.residuals()["momentum"]
+    ]
     k, mu = problem.params["k"].symbol, problem.constants["mu"]
-    stands = {k: float(batch.params["k"][0]), mu.symbol: float(mu.value), f: float(batch.evaluate("f", points)[0, 3, 0])}
+    stands = {
+        k: float(batch.params["k"][0]),
+        mu.symbol: float(mu.value),
+        f: float(batch.evaluate("f", points)[0, 3, 0]),
+    }
     place = dict(zip(problem.variables, at, strict=True))
     expected = [float(e.subs(stands).subs(place)) for e in (*momentum, mass)]
     result = torch.cat([found["momentum"], found["mass"]], -1)[0, 3].tolist()
@@ -258,11 +327,22 @@ def test_terms_are_in_the_users_units_and_as_training_lowers_them_over_the_sizes
     residual = loss.residuals(field, batch.points["Omega"].points)["eq1"]
     assert torch.allclose(residual, torch.full_like(residual, -11.0))
     rim = field(batch.points["boundary(Omega)"].points).square().mean()
-    plain = type("Batch", (), {"params": {}, "points": batch.points, "geometry": batch.geometry, "evaluate": batch.evaluate})()
+    plain = type(
+        "Batch",
+        (),
+        {
+            "params": {},
+            "points": batch.points,
+            "geometry": batch.geometry,
+            "evaluate": batch.evaluate,
+        },
+    )()
     for terms in (loss(field, batch), loss(field, plain), StepEngine(loss, 16)(field, batch)):
         assert terms["eq1"].item() == pytest.approx(121.0)
         assert terms["boundary(Omega).u"].item() == pytest.approx(rim.item())
-    model = compiler.build(problem, "gino", latent=(8, 8), hidden=8, layers=1).double()(batch.inputs)
+    model = compiler.build(problem, "gino", latent=(8, 8), hidden=8, layers=1).double()(
+        batch.inputs
+    )
     residual = loss.residuals(model, batch.points["Omega"].points)["eq1"]
     assert loss(model, batch)["eq1"].item() == pytest.approx(residual.square().mean().item())
     found = (residual / loss.sizes["eq1"]).square().mean().item()
@@ -274,7 +354,9 @@ def test_the_euler_lagrange_residual_of_an_energy_is_in_the_users_units():
     problem = pdespec.parse(film(1e-3, 0.0))
     batch = compiler.sample(problem, 1, FEW, seed(), dtype=D)
     points = batch.points["D"].points
-    found = compiler.compile(problem).residuals(lambda x: 1e3 * x[..., :1].square() / 2, points)["stationarity"][0, :, 0]
+    found = compiler.compile(problem).residuals(lambda x: 1e3 * x[..., :1].square() / 2, points)[
+        "stationarity"
+    ][0, :, 0]
     slope = 1e3 * points[0, :, 0]  # d/du - d/dx (p / sqrt(1 + p^2)), p = h'
     assert torch.allclose(found, 1e3 - 1e3 * (1 + slope.square()) ** -1.5)
 
@@ -288,18 +370,27 @@ def test_a_field_takes_and_answers_in_the_users_units_also_in_float32():
     values = model(batch.inputs)(points)
     inner = model(batch.inputs).local(batch.local.points["rod"].points)
     assert values.dtype == D and torch.allclose(
-        values, inner.double() * component_sizes(problem, scaled(problem)[0])[0], rtol=1e-4, atol=1e-5
+        values,
+        inner.double() * component_sizes(problem, scaled(problem)[0])[0],
+        rtol=1e-4,
+        atol=1e-5,
     )
     start = batch.points["rod@100"].points
-    assert torch.allclose(model(batch.inputs)(start), batch.evaluate("u0", start[..., :1]), atol=1e-5)
+    assert torch.allclose(
+        model(batch.inputs)(start), batch.evaluate("u0", start[..., :1]), atol=1e-5
+    )
     moved = batch.to(D).select([1])
-    assert moved.inputs.local.points.dtype == D and torch.allclose(moved.points["rod"].points, points[1:])
+    assert moved.inputs.local.points.dtype == D and torch.allclose(
+        moved.points["rod"].points, points[1:]
+    )
 
 
 def test_blocks_give_the_same_terms_of_a_scaled_problem():
     problem = pdespec.parse(stars(1e-6, 0.0))
     batch = compiler.sample(problem, 2, FEW, seed(), dtype=D)
-    field = compiler.build(problem, "gino", latent=(8, 8), hidden=8, layers=1).double()(batch.inputs)
+    field = compiler.build(problem, "gino", latent=(8, 8), hidden=8, layers=1).double()(
+        batch.inputs
+    )
     loss = compiler.compile(problem)
     blocks, whole = StepEngine(loss, 16)(field, batch), loss(field, batch)
     assert list(blocks) == list(whole)
@@ -310,10 +401,22 @@ def test_an_operator_made_by_hand_works_in_the_coordinates_it_was_made_for():
     problem = pdespec.parse(disk(1e-3, 0.0))
     batch = compiler.sample(problem, 1, FEW, seed(), dtype=D)
     box = ((-1.1e-3, -1.1e-3), (1.1e-3, 1.1e-3))
-    model = GINO(batch.inputs.values.shape[-1], 1, 2, (8, 8), hidden=8, layers=1, modes=(3, 3), box=box, radius=6e-4).double()
+    model = GINO(
+        batch.inputs.values.shape[-1],
+        1,
+        2,
+        (8, 8),
+        hidden=8,
+        layers=1,
+        modes=(3, 3),
+        box=box,
+        radius=6e-4,
+    ).double()
     field = model(batch.inputs)
     rim = batch.points["boundary(Omega)"].points
-    assert field(rim).abs().max() < 1e-12 * field(batch.points["Omega"].points).abs().max().clamp_min(1e-6)
+    assert field(rim).abs().max() < 1e-12 * field(
+        batch.points["Omega"].points
+    ).abs().max().clamp_min(1e-6)
     assert compiler.compile(problem)(field, batch).total.isfinite()
 
 
@@ -337,9 +440,13 @@ def test_an_instance_asks_its_functions_at_the_users_points_and_keeps_gradients(
         return strength * (points[..., :1] - 1e7)
 
     c = torch.tensor(0.1, dtype=D, requires_grad=True)
-    batch = compiler.instance(problem, {"c": c, "k": 1.5}, {"f": f, "g": 0.25}, FEW, seed(), dtype=torch.float32)
+    batch = compiler.instance(
+        problem, {"c": c, "k": 1.5}, {"f": f, "g": 0.25}, FEW, seed(), dtype=torch.float32
+    )
     assert all(at.dtype == D and (at - 1e7).abs().max() < 3 for at in seen)
-    assert batch.params["c"].item() == pytest.approx(0.1, abs=1e-6) and batch.params["k"].item() == pytest.approx(1.5)
+    assert batch.params["c"].item() == pytest.approx(0.1, abs=1e-6) and batch.params[
+        "k"
+    ].item() == pytest.approx(1.5)
     field = compiler.build(problem, "gino", latent=(8, 8), hidden=8, layers=1)(batch.inputs)
     values = field(batch.points["Omega"].points)
     slopes = torch.autograd.grad(values.sum(), [strength, c])
@@ -352,7 +459,8 @@ def test_the_reference_solver_meshes_in_scaled_coordinates(s, x0):
         return f"""
 problem washer
 space x, y
-domain Q = rectangle([{x0!r}, {x0!r}], [{x0 + s!r}, {x0 + s!r}]) - disk(radius = {s / 5!r}, center = [{x0 + s / 2!r}, {x0 + s / 2!r}])
+domain D = disk(radius = {s / 5!r}, center = [{x0 + s / 2!r}, {x0 + s / 2!r}])
+domain Q = rectangle([{x0!r}, {x0!r}], [{x0 + s!r}, {x0 + s!r}]) - D
 unknown u : scalar on Q
 in Q: -lap(u) = {1 / s**2!r}
 on boundary(Q): u = 0
@@ -383,7 +491,9 @@ def test_training_takes_the_same_steps_and_is_as_wrong_in_every_unit(tmp_path):
         errors.append(float(error))
     assert histories[0][0] > histories[0][-1]
     for history, error in zip(histories[1:], errors[1:], strict=True):
-        assert history == pytest.approx(histories[0], rel=1e-4) and error == pytest.approx(errors[0], rel=1e-3)
+        assert history == pytest.approx(histories[0], rel=1e-4) and error == pytest.approx(
+            errors[0], rel=1e-3
+        )
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
@@ -397,7 +507,9 @@ in Q: lap(u) = 0
 on boundary(Q): u = x
 """)
     model = compiler.build(problem, "gino", latent=(8, 8), hidden=8, layers=1)
-    options = compiler.TrainOptions(steps=3, batch=2, validation=0, log_every=1, points=FEW, precision=precision)
+    options = compiler.TrainOptions(
+        steps=3, batch=2, validation=0, log_every=1, points=FEW, precision=precision
+    )
     run = compiler.train(problem, model, options, tmp_path / "run")
     batch = compiler.sample(problem, 2, FEW, seed(), dtype=getattr(torch, precision))
     points = batch.points["Q"].points
@@ -417,7 +529,9 @@ def test_no_decade_begins_between_sizes_that_are_close():
     for scale in (1.0, 1e-7, 1e5):
         sizes = [2.3 * scale, 1.8, 1.9 / scale]
         lowest = start_of_decade(sizes)
-        assert [float(decimal(size, lowest)) for size in sizes] == pytest.approx([scale, 1.0, 1 / scale])
+        assert [float(decimal(size, lowest)) for size in sizes] == pytest.approx(
+            [scale, 1.0, 1 / scale]
+        )
 
 
 def test_a_bounded_term_says_nothing_of_the_size_of_what_it_holds():
@@ -433,7 +547,9 @@ on boundary(Omega): v = 1; w = y^2
 """)
     frame, _ = scaled(problem)
     assert all(1 <= float(size) <= 100 for size in frame.fields.values()), frame
-    assert compiler.compile(problem).residuals(lambda points: torch.cat([points.sin(), points.cos()], -1)[..., :2], torch.rand(1, 4, 2))
+    assert compiler.compile(problem).residuals(
+        lambda points: torch.cat([points.sin(), points.cos()], -1)[..., :2], torch.rand(1, 4, 2)
+    )
 
 
 def test_explain_says_in_what_a_problem_is_computed():

@@ -42,7 +42,8 @@ def selected(problem: Problem, derivatives: object) -> dict[str, object]:
         ({"v": "taylor", "default": "autograd"}, "taylor", "taylor"),
         ({"p": "finite_difference", "default": "autograd"}, "finite_difference", "autograd"),
         ({"v.x": "taylor", "v": "taylor", "p": "taylor"}, "taylor", "taylor"),
-        ({"momentum": "autograd", "v": "taylor", "p": "finite_difference"}, "autograd", "taylor"),  # a label goes before unknowns
+        # a label goes before unknowns
+        ({"momentum": "autograd", "v": "taylor", "p": "finite_difference"}, "autograd", "taylor"),
         ({"Omega": "autograd", "default": "taylor"}, "autograd", "autograd"),
         ({"v": Taylor(), "Omega": FiniteDifference(4)}, Taylor(), Taylor()),
     ],
@@ -54,7 +55,8 @@ def test_a_term_is_selected_by_label_unknown_region_or_default(derivatives, mome
 
 def test_a_boundary_is_a_region_of_its_own():
     found = selected(heat(), {"boundary(L)": "autograd", "L": "finite_difference"})
-    assert sorted(found.values()) == ["autograd", "finite_difference", "finite_difference"]  # the initial condition lives on L, too
+    # the initial condition lives on L, too
+    assert sorted(found.values()) == ["autograd", "finite_difference", "finite_difference"]
     assert found["eq1"] == "finite_difference"
 
 
@@ -65,14 +67,24 @@ def test_a_selection_by_unknown_and_region_gives_the_residuals_of_the_whole():
     problem = Problem("pair", {"one": lap(u) - w, "two": grad(w)[0] - u})
 
     def field(p):
-        return torch.cat([torch.sin(p[..., :1]) * p[..., 1:], torch.exp(p[..., :1] - p[..., 1:])], -1)
+        return torch.cat(
+            [torch.sin(p[..., :1]) * p[..., 1:], torch.exp(p[..., :1] - p[..., 1:])], -1
+        )
 
     points = torch.rand(1, 9, 2, dtype=torch.float64)
     whole = compiler.compile(problem, "autograd").residuals(field, points)
-    for derivatives in ({"u": "finite_difference", "default": "autograd"}, {"Omega": "finite_difference"}):
+    for derivatives in (
+        {"u": "finite_difference", "default": "autograd"},
+        {"Omega": "finite_difference"},
+    ):
         loss = compiler.compile(problem, derivatives)
-        groups = {term.label: group.backend for group in loss.plan(field).groups for term in group.terms}
-        assert groups == {"one": "finite_difference", "two": "autograd" if "u" in derivatives else "finite_difference"}
+        groups = {
+            term.label: group.backend for group in loss.plan(field).groups for term in group.terms
+        }
+        assert groups == {
+            "one": "finite_difference",
+            "two": "autograd" if "u" in derivatives else "finite_difference",
+        }
         for label, residual in loss.residuals(field, points).items():
             torch.testing.assert_close(residual, whole[label], rtol=1e-5, atol=1e-5)
 
@@ -83,7 +95,13 @@ def test_a_selection_by_unknown_and_region_gives_the_residuals_of_the_whole():
         ({"momentun": "taylor"}, "nothing is called `momentun`; did you mean `momentum`"),
         ({"momentum": "tailor"}, "did you mean 'taylor'"),
         ("tailor", "did you mean 'taylor'"),
-        (FiniteDifference, r"give an instance of FiniteDifference, as FiniteDifference\(\), or its name 'finite_difference'"),
+        (
+            FiniteDifference,
+            (
+                r"give an instance of FiniteDifference, as FiniteDifference\(\), or its name"
+                r" 'finite_difference'"
+            ),
+        ),
         (None, "None is no backend; known: auto, autograd"),
         ({"default": 3}, "3 is no backend"),
     ],
@@ -100,5 +118,7 @@ def test_the_beginning_of_a_label_selects_nothing(name):
 
 
 def test_two_unknowns_of_one_term_that_ask_for_different_backends_are_refused():
-    with pytest.raises(ValueError, match="`momentum` differentiates `p` and `v`, .*; give one for `momentum`"):
+    with pytest.raises(
+        ValueError, match="`momentum` differentiates `p` and `v`, .*; give one for `momentum`"
+    ):
         compiler.compile(problems.navier_stokes(), {"p": "finite_difference", "v": "taylor"})

@@ -1,4 +1,5 @@
-"""A trainable of several numbers: each entry stands where it is written, is set and read by its name, and has a gradient."""
+"""A trainable of several numbers: each entry stands where it is written, is set and read by its
+name, and has a gradient."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Solved samples in training: what they are, what is seen of them, and that they are solved once."""
+"""Solved samples in training: what they are, what is seen of them, and that they are solved
+once."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ from tests.compiler import tiny
 
 PROBLEM = tiny.problem()  # u'' = a on (0, 1), u = 0 at both ends
 DATA = TrainOptions(
-    steps=60, batch=4, points={"interior": 16, "operator": 16}, lr=3e-3, physics=False, solutions=6, validation=4, references=4,
+    steps=60, batch=4, points={"interior": 16, "operator": 16}, lr=3e-3, physics=False, solutions=6,
+    validation=4, references=4,
     validate_every=20, checkpoint_every=20, log_every=1, hard=False,
 )  # fmt: skip
 
@@ -57,9 +59,13 @@ def test_training_on_data_alone_lowers_the_error_in_u(tmp_path):
 
 
 def test_physics_and_data_are_seen_together_with_their_weights(tmp_path):
-    options = dataclasses.replace(DATA, steps=2, physics=True, weights={"data": 5.0, "balance": 0.5})
+    options = dataclasses.replace(
+        DATA, steps=2, physics=True, weights={"data": 5.0, "balance": 0.5}
+    )
     row = train(PROBLEM, model(), options, tmp_path / "run").history[-1]
-    assert row["total"] == pytest.approx(0.5 * row["balance"] + row["ends"] + 5 * row["data"], rel=1e-5)
+    assert row["total"] == pytest.approx(
+        0.5 * row["balance"] + row["ends"] + 5 * row["data"], rel=1e-5
+    )
     assert row["validation"] != row["error"]
 
 
@@ -69,10 +75,21 @@ def test_a_resumed_run_solves_nothing_again_and_takes_the_same_steps(tmp_path, m
         train(PROBLEM, model(), DATA, tmp_path / "halves", display=Stopping(30))
     monkeypatch.setattr(supervise, "solve", None)
     resumed = train(PROBLEM, model(), DATA, tmp_path / "halves", resume=True)
-    histories = [[{**row, "seconds": None} for row in read_history(tmp_path / each)] for each in ("through", "halves")]
+    histories = [
+        [{**row, "seconds": None} for row in read_history(tmp_path / each)]
+        for each in ("through", "halves")
+    ]
     assert resumed.finished and histories[0] == histories[1]
-    with pytest.raises(OptionError, match="solutions cannot change when a run is resumed: it was 6, not 7"):
-        train(PROBLEM, model(), dataclasses.replace(DATA, steps=80, solutions=7), tmp_path / "halves", resume=True)
+    with pytest.raises(
+        OptionError, match="solutions cannot change when a run is resumed: it was 6, not 7"
+    ):
+        train(
+            PROBLEM,
+            model(),
+            dataclasses.replace(DATA, steps=80, solutions=7),
+            tmp_path / "halves",
+            resume=True,
+        )
 
 
 class Stopping(Silent):
@@ -98,7 +115,10 @@ def test_samples_that_the_solver_gives_up_on_are_left_out(tmp_path, monkeypatch)
     monkeypatch.setattr(supervise, "solve", solve)
     run = train(PROBLEM, model(), dataclasses.replace(DATA, steps=1), tmp_path / "run")
     saved = supervise.load_tree(run.directory / FILE)
-    assert saved["samples"] == [0, 2, 3, 4, 5] and saved["values"].shape[:2] == (5, supervise.POINTS)
+    assert saved["samples"] == [0, 2, 3, 4, 5] and saved["values"].shape[:2] == (
+        5,
+        supervise.POINTS,
+    )
 
     def never(problem, batch):
         raise supervise.SampleError("no way down")

@@ -1,4 +1,5 @@
-"""Training: resumes bit for bit after any interruption, stops at NaN, refuses what it should, and leaves the disk alone when it does."""
+"""Training: resumes bit for bit after any interruption, stops at NaN, refuses what it should,
+and leaves the disk alone when it does."""
 
 from __future__ import annotations
 
@@ -33,7 +34,15 @@ from tests.compiler import tiny
 
 ROOT = Path(__file__).parents[2]
 SMALL = TrainOptions(
-    steps=24, batch=4, points={"interior": 8}, lr=1e-2, validation=2, validate_every=6, checkpoint_every=5, log_every=2, precision="float64"
+    steps=24,
+    batch=4,
+    points={"interior": 8},
+    lr=1e-2,
+    validation=2,
+    validate_every=6,
+    checkpoint_every=5,
+    log_every=2,
+    precision="float64",
 )
 PROBLEM = tiny.problem()
 
@@ -62,7 +71,9 @@ def same(a, b) -> bool:
 def contents(directory: Path) -> dict[str, str]:
     """A fingerprint of every file below a directory."""
     return {
-        str(each.relative_to(directory)): hashlib.sha256(each.read_bytes()).hexdigest() for each in directory.rglob("*") if each.is_file()
+        str(each.relative_to(directory)): hashlib.sha256(each.read_bytes()).hexdigest()
+        for each in directory.rglob("*")
+        if each.is_file()
     }
 
 
@@ -88,7 +99,10 @@ def test_training_lowers_the_loss_and_keeps_its_record(tmp_path):
     assert [row["step"] for row in rows if row["step"] % 2 == 0] == list(range(2, 201, 2))
     assert rows[-1]["validation"] < 0.05 * rows[2]["validation"]
     for row in rows:
-        assert row["lr"] == pytest.approx(2e-2 * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (row["step"] - 1) / 199))), rel=1e-12)
+        assert row["lr"] == pytest.approx(
+            2e-2 * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (row["step"] - 1) / 199))),
+            rel=1e-12,
+        )
     assert state(tmp_path / "run")["optimizer"]["param_groups"][0]["lr"] == rows[-1]["lr"]
     assert (tmp_path / "run" / "problem.pde").read_text() == PROBLEM.to_dsl()
     assert open_run(tmp_path / "run").options == run.options
@@ -101,7 +115,9 @@ def test_weights_are_given_by_label_or_by_kind():
 
 
 def test_the_total_is_the_weighted_sum_of_the_terms(tmp_path):
-    run = start(tmp_path / "run", dataclasses.replace(SMALL, steps=2, weights={"balance": 3.0, "ends": 0.5}))
+    run = start(
+        tmp_path / "run", dataclasses.replace(SMALL, steps=2, weights={"balance": 3.0, "ends": 0.5})
+    )
     row = run.history[-1]
     assert row["total"] == pytest.approx(3 * row["balance"] + 0.5 * row["ends"], rel=1e-12)
 
@@ -110,7 +126,10 @@ def test_gradients_are_clipped_to_the_norm_asked_for(tmp_path):
     run = start(tmp_path / "run", dataclasses.replace(SMALL, steps=1, clip=0.01))
     means = [each["exp_avg"] for each in state(tmp_path / "run")["optimizer"]["state"].values()]
     assert run.history[-1]["gradient"] > 0.1
-    assert math.sqrt(sum(float(each.square().sum()) for each in means)) == pytest.approx(0.1 * 0.01, rel=1e-3)  # Adam's (1 - beta1) g
+    # Adam's (1 - beta1) g
+    assert math.sqrt(sum(float(each.square().sum()) for each in means)) == pytest.approx(
+        0.1 * 0.01, rel=1e-3
+    )
 
 
 VARIANTS = {
@@ -121,8 +140,18 @@ VARIANTS = {
         "balancer": "relobralo",
         "balancer_options": {"beta": 0.5},
     },
-    "plateau, gradnorm, ema": {"schedule": "plateau", "schedule_options": {"patience": 0}, "balancer": "gradnorm", "ema": 0.9, "lr": 0.5},
-    "adamw, lr_annealing, float32": {"optimizer": "adamw", "balancer": "lr_annealing", "precision": "float32"},
+    "plateau, gradnorm, ema": {
+        "schedule": "plateau",
+        "schedule_options": {"patience": 0},
+        "balancer": "gradnorm",
+        "ema": 0.9,
+        "lr": 0.5,
+    },
+    "adamw, lr_annealing, float32": {
+        "optimizer": "adamw",
+        "balancer": "lr_annealing",
+        "precision": "float32",
+    },
     "softadapt, no clip": {"balancer": "softadapt", "clip": None},
 }
 
@@ -132,14 +161,19 @@ def test_an_interrupted_run_goes_on_bit_for_bit(name, tmp_path):
     options = dataclasses.replace(SMALL, **VARIANTS[name])
     start(tmp_path / "through", options)
     with pytest.raises(Interrupted) as stopped:
-        start(tmp_path / "halves", options, at_step(11, lambda: os.kill(os.getpid(), signal.SIGINT)))
+        start(
+            tmp_path / "halves", options, at_step(11, lambda: os.kill(os.getpid(), signal.SIGINT))
+        )
     assert stopped.value.run.step == 12  # just validated: the schedule has yet to hear of it
     assert "--resume" in str(stopped.value)
     resumed = start(tmp_path / "halves", options, model=tiny.Operator(seed=99), resume=True)
     assert resumed.finished
     for which in ("last", "best"):
         assert same(state(tmp_path / "through", which), state(tmp_path / "halves", which)), which
-    histories = [[{**row, "seconds": None} for row in read_history(tmp_path / each)] for each in ("through", "halves")]
+    histories = [
+        [{**row, "seconds": None} for row in read_history(tmp_path / each)]
+        for each in ("through", "halves")
+    ]
     assert histories[0] == histories[1]
 
 
@@ -151,7 +185,9 @@ def test_resuming_from_an_older_checkpoint_forgets_the_later_rows(tmp_path):
     assert load_run(tmp_path / "halves", model=tiny.Operator()).step == 15
     start(tmp_path / "halves", resume=True)
     assert same(state(tmp_path / "through"), state(tmp_path / "halves"))
-    assert [row["step"] for row in read_history(tmp_path / "halves")] == [row["step"] for row in read_history(tmp_path / "through")]
+    assert [row["step"] for row in read_history(tmp_path / "halves")] == [
+        row["step"] for row in read_history(tmp_path / "through")
+    ]
 
 
 def test_a_run_without_a_checkpoint_yet_starts_again(tmp_path):
@@ -185,13 +221,23 @@ from tests.compiler.test_train import SMALL, PROBLEM
 from compiler.training.loop import train
 import dataclasses
 torch.set_num_threads(1)
-train(PROBLEM, tiny.Operator(), dataclasses.replace(SMALL, **eval(sys.argv[3])), sys.argv[2], sampler=tiny.sample)
+options = dataclasses.replace(SMALL, **eval(sys.argv[3]))
+train(PROBLEM, tiny.Operator(), options, sys.argv[2], sampler=tiny.sample)
 """
 
 
 def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(tmp_path):
     options = dataclasses.replace(SMALL, steps=200, checkpoint_every=3)
-    child = subprocess.Popen([sys.executable, "-c", SCRIPT, ROOT, tmp_path / "killed", "{'steps': 200, 'checkpoint_every': 3}"])
+    child = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            SCRIPT,
+            ROOT,
+            tmp_path / "killed",
+            "{'steps': 200, 'checkpoint_every': 3}",
+        ]
+    )
     last = tmp_path / "killed" / "checkpoints" / "last.safetensors"
     deadline = time.monotonic() + 600
     while not last.exists() and child.poll() is None and time.monotonic() < deadline:
@@ -203,7 +249,9 @@ def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(tmp_path):
     assert killed_at > 0
     start(tmp_path / "killed", options, resume=True)
     start(tmp_path / "through", options)
-    assert same(state(tmp_path / "through"), state(tmp_path / "killed")), f"killed after the checkpoint of step {killed_at}"
+    assert same(state(tmp_path / "through"), state(tmp_path / "killed")), (
+        f"killed after the checkpoint of step {killed_at}"
+    )
 
 
 def test_two_processes_give_the_result_of_one(tmp_path):
@@ -235,11 +283,15 @@ def test_two_processes_give_the_result_of_one(tmp_path):
 def test_every_process_takes_its_part_of_the_same_batch():
     def drawn(rank: int, count: int):
         fabric = SimpleNamespace(world_size=count, global_rank=rank, device=torch.device("cpu"))
-        return Objective(PROBLEM, tiny.Operator(), compile(PROBLEM), SMALL, tiny.sample, fabric).draw("train", 3)
+        return Objective(
+            PROBLEM, tiny.Operator(), compile(PROBLEM), SMALL, tiny.sample, fabric
+        ).draw("train", 3)
 
     whole, parts = drawn(0, 1), [drawn(rank, 2) for rank in (0, 1)]
     assert [len(part.params["a"]) for part in parts] == [2, 2]
-    assert torch.equal(torch.cat([part.points["L"].points for part in parts]), whole.points["L"].points)
+    assert torch.equal(
+        torch.cat([part.points["L"].points for part in parts]), whole.points["L"].points
+    )
 
 
 def test_a_batch_that_does_not_divide_among_the_processes_is_refused(tmp_path, monkeypatch):
@@ -283,7 +335,9 @@ class Undeclared(tiny.Operator):
 
 
 def test_a_plain_function_that_is_not_finite_is_no_matter_of_its_queries(tmp_path):
-    with pytest.raises(ProblemError, match=r"R01.*loss of `balance` is nan at step 0, first in sample 0 at x = "):
+    with pytest.raises(
+        ProblemError, match=r"R01.*loss of `balance` is nan at step 0, first in sample 0 at x = "
+    ):
         start(tmp_path / "run", model=Undeclared())
 
 
@@ -299,7 +353,10 @@ class Kinked(tiny.Operator):
 
 
 def test_a_gradient_that_is_not_finite_names_its_parameter(tmp_path):
-    with pytest.raises(ProblemError, match=r"R01.*losses are finite at step 0, but the gradient of `model\.kink` is not"):
+    with pytest.raises(
+        ProblemError,
+        match=r"R01.*losses are finite at step 0, but the gradient of `model\.kink` is not",
+    ):
         start(tmp_path / "run", model=Kinked())
 
 
@@ -310,7 +367,10 @@ def test_a_gradient_that_is_not_finite_names_its_parameter(tmp_path):
         ({"optimizer_options": {"beta": 1}}, "'adam' takes no option 'beta'; did you mean 'betas'"),
         ({"balancer": "relobrallo"}, "no balancer 'relobrallo'; did you mean 'relobralo'"),
         ({"schedule": "cosin"}, "no schedule 'cosin'; did you mean 'cosine'"),
-        ({"schedule_options": {"warm_up": 1}}, "'cosine' takes no option 'warm_up'; did you mean 'warmup'"),
+        (
+            {"schedule_options": {"warm_up": 1}},
+            "'cosine' takes no option 'warm_up'; did you mean 'warmup'",
+        ),
     ],
 )
 def test_a_wrong_option_is_refused_before_anything_is_written(change, message, tmp_path):
@@ -333,7 +393,8 @@ require  1 + dx(u) > 0 in L
 
 
 class Steep(tiny.Operator):
-    """u = -2 x: it breaks 1 + dx(u) > 0 where x is above a share of the interval, as long as it does not learn."""
+    """u = -2 x: it breaks 1 + dx(u) > 0 where x is above a share of the interval, as long as it
+    does not learn."""
 
     def value(self, inputs, points):
         return -((points - 0.25).clamp_min(0) ** 2) * 4 + 0 * super().value(inputs, points)
@@ -341,7 +402,9 @@ class Steep(tiny.Operator):
 
 @pytest.mark.parametrize("block", [None, 5])
 def test_violations_of_requirements_are_columns_of_the_history(block, tmp_path):
-    options = dataclasses.replace(SMALL, steps=6, points={"interior": 4000}, log_every=1, block=block and 1000)
+    options = dataclasses.replace(
+        SMALL, steps=6, points={"interior": 4000}, log_every=1, block=block and 1000
+    )
     run = train(pdespec.parse(STRING), Steep(), options, tmp_path / "run", sampler=tiny.sample)
     row = run.history[-1]  # dx(u) = -8 (x - 1/4) < -1 behind x = 3/8
     assert row["violated require1"] == pytest.approx(5 / 8, abs=0.03)
@@ -350,9 +413,13 @@ def test_violations_of_requirements_are_columns_of_the_history(block, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("balancer", "options"), [("relobralo", {}), ("gradnorm", {}), ("softadapt", {"loss_weighted": True})], ids=lambda each: str(each)
+    ("balancer", "options"),
+    [("relobralo", {}), ("gradnorm", {}), ("softadapt", {"loss_weighted": True})],
+    ids=lambda each: str(each),
 )
-def test_balancers_that_compare_by_ratio_are_refused_where_a_loss_may_be_negative(balancer, options, tmp_path):
+def test_balancers_that_compare_by_ratio_are_refused_where_a_loss_may_be_negative(
+    balancer, options, tmp_path
+):
     with pytest.raises(OptionError, match="by ratio and log, but `energy` is an energy"):
         wanted = dataclasses.replace(SMALL, balancer=balancer, balancer_options=options)
         train(pdespec.parse(STRING), tiny.Operator(), wanted, tmp_path / "run", sampler=tiny.sample)
@@ -360,7 +427,9 @@ def test_balancers_that_compare_by_ratio_are_refused_where_a_loss_may_be_negativ
 
 
 def test_a_weight_for_no_term_is_refused(tmp_path):
-    with pytest.raises(KeyError, match="no term and no kind of term is called `balanc`; did you mean `balance`"):
+    with pytest.raises(
+        KeyError, match="no term and no kind of term is called `balanc`; did you mean `balance`"
+    ):
         start(tmp_path / "run", dataclasses.replace(SMALL, weights={"balanc": 1.0}))
     assert not (tmp_path / "run").exists()
 
@@ -420,7 +489,9 @@ def test_the_averaged_weights_follow_their_recurrence_and_are_the_ones_loaded(tm
             return super().forward(inputs)
 
     model = Watched()
-    run = start(tmp_path / "run", dataclasses.replace(SMALL, ema=decay, steps=6, validation=0), model=model)
+    run = start(
+        tmp_path / "run", dataclasses.replace(SMALL, ema=decay, steps=6, validation=0), model=model
+    )
     last = load_tree(run.checkpoint())
     values.append(last["objective"]["model.layers.4.bias"].item())
     del values[0]  # the trial before the first step
@@ -443,7 +514,11 @@ def test_a_checkpoint_from_another_model_kind_is_refused_when_loaded(tmp_path):
 
 
 def test_samples_of_training_validation_and_evaluation_never_meet():
-    seeds = {seeded(0, purpose, step).initial_seed() for purpose in ("train", "validate", "evaluate", "balance") for step in range(500)}
+    seeds = {
+        seeded(0, purpose, step).initial_seed()
+        for purpose in ("train", "validate", "evaluate", "balance")
+        for step in range(500)
+    }
     assert len(seeds) == 2000
 
 
@@ -464,12 +539,24 @@ def test_best_is_the_state_of_the_lowest_validation(tmp_path):
 def test_a_worse_second_session_does_not_replace_the_best(tmp_path):
     start(tmp_path / "run")
     best = state(tmp_path / "run", "best")
-    run = start(tmp_path / "run", dataclasses.replace(SMALL, steps=48, lr=1e3, schedule="constant"), resume=True)
+    run = start(
+        tmp_path / "run",
+        dataclasses.replace(SMALL, steps=48, lr=1e3, schedule="constant"),
+        resume=True,
+    )
     assert run.history[-1]["validation"] > best["best"]
     assert same(state(tmp_path / "run", "best"), best)
 
 
-CHANGED = {"balancer": "relobralo", "optimizer": "adamw", "seed": 5, "batch": 8, "precision": "float32", "hard": False, "validation": 4}
+CHANGED = {
+    "balancer": "relobralo",
+    "optimizer": "adamw",
+    "seed": 5,
+    "batch": 8,
+    "precision": "float32",
+    "hard": False,
+    "validation": 4,
+}
 
 
 @pytest.mark.parametrize("name", CHANGED)
@@ -482,7 +569,15 @@ def test_what_cannot_change_on_resuming_is_refused_by_name_and_nothing_changes(n
 
 
 def test_an_update_that_loses_the_weights_is_not_saved(tmp_path):
-    options = dataclasses.replace(SMALL, lr=1e308, clip=None, schedule="constant", optimizer="adamw", checkpoint_every=1, steps=4)
+    options = dataclasses.replace(
+        SMALL,
+        lr=1e308,
+        clip=None,
+        schedule="constant",
+        optimizer="adamw",
+        checkpoint_every=1,
+        steps=4,
+    )
     with pytest.raises(ProblemError, match=r"R01.*(the update of step|the loss of)"):
         start(tmp_path / "run", options)
     for path in (tmp_path / "run" / "checkpoints").glob("*.safetensors"):
@@ -495,7 +590,9 @@ def test_weights_that_are_not_finite_are_not_evaluated(tmp_path):
     tree = load_tree(path)
     tree["objective"]["model.layers.0.bias"][0] = math.nan
     save_tree(path, tree)
-    with pytest.raises(RunError, match=r"holds weights that are not finite, first `layers\.0\.bias`"):
+    with pytest.raises(
+        RunError, match=r"holds weights that are not finite, first `layers\.0\.bias`"
+    ):
         load_run(tmp_path / "run", model=tiny.Operator())
 
 
@@ -503,7 +600,9 @@ def test_a_problem_that_was_replaced_is_noticed(tmp_path):
     start(tmp_path / "run")
     text = tmp_path / "run" / "problem.pde"
     text.write_text(text.read_text().replace("uniform(1, 2)", "uniform(1, 3)"))
-    with pytest.raises(RunError, match=r"problem\.pde has changed since .*last\.safetensors was written"):
+    with pytest.raises(
+        RunError, match=r"problem\.pde has changed since .*last\.safetensors was written"
+    ):
         load_run(tmp_path / "run", model=tiny.Operator())
 
 
@@ -511,7 +610,9 @@ def test_options_that_were_edited_are_noticed_by_name(tmp_path):
     start(tmp_path / "run")
     record = tmp_path / "run" / "run.json"
     record.write_text(record.read_text().replace('"seed": 0', '"seed": 1'))
-    with pytest.raises(RunError, match=r"run\.json has changed .* its options \(seed\) is not what was trained"):
+    with pytest.raises(
+        RunError, match=r"run\.json has changed .* its options \(seed\) is not what was trained"
+    ):
         load_run(tmp_path / "run", model=tiny.Operator())
 
 
@@ -530,7 +631,9 @@ def test_a_checkpoint_that_was_taken_away_is_no_new_beginning(tmp_path):
     start(tmp_path / "run")
     (tmp_path / "run" / "checkpoints" / "last.safetensors").unlink()
     before = contents(tmp_path / "run")
-    with pytest.raises(RunError, match=r"last\.safetensors is missing, though the run came to step 24"):
+    with pytest.raises(
+        RunError, match=r"last\.safetensors is missing, though the run came to step 24"
+    ):
         start(tmp_path / "run", resume=True)
     assert contents(tmp_path / "run") == before
 
@@ -567,7 +670,10 @@ def test_a_second_trainer_is_refused_and_a_first_one_that_ended_is_not_in_the_wa
 
 
 def test_a_hangup_saves(tmp_path, request):
-    request.addfinalizer(partial(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_DFL)))  # nohup ignores it
+    # nohup ignores it
+    request.addfinalizer(
+        partial(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_DFL))
+    )
     with pytest.raises(Interrupted):
         start(tmp_path / "run", sampler=at_step(4, lambda: os.kill(os.getpid(), signal.SIGHUP)))
     assert load_run(tmp_path / "run", model=tiny.Operator()).step == 5
@@ -589,5 +695,12 @@ def test_measurements_that_training_does_not_see_are_named(tmp_path):
         def say(self, text):
             self.said.append(text)
 
-    train(problem, tiny.Operator(), dataclasses.replace(SMALL, steps=1), tmp_path / "run", sampler=tiny.sample, display=Telling())
+    train(
+        problem,
+        tiny.Operator(),
+        dataclasses.replace(SMALL, steps=1),
+        tmp_path / "run",
+        sampler=tiny.sample,
+        display=Telling(),
+    )
     assert any("the data from 'measured.h5' are not seen" in text for text in Telling.said)

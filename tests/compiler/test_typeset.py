@@ -1,4 +1,5 @@
-"""The problem as a picture: every formula of every example can be set, in rows and columns that stand in line."""
+"""The problem as a picture: every formula of every example can be set, in rows and columns that
+stand in line."""
 
 from __future__ import annotations
 
@@ -16,14 +17,23 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.pde"))
 
 def test_rows_and_cells_of_an_aligned_display():
     latex = (
-        "\\begin{aligned}\n\\Delta u &= f && \\text{in } \\Omega && (\\text{a}) \\\\[2pt]\n x, y &\\quad \\text{periodic}\n\\end{aligned}"
+        "\\begin{aligned}\n\\Delta u &= f && \\text{in } \\Omega && (\\text{a}) \\\\[2pt]\n x, y"
+        " &\\quad \\text{periodic}\n\\end{aligned}"
     )
-    assert rows(latex) == [["\\Delta u", "= f", "\\text{in } \\Omega", "(\\text{a})"], ["x, y", "\\quad \\text{periodic}"]]
+    assert rows(latex) == [
+        ["\\Delta u", "= f", "\\text{in } \\Omega", "(\\text{a})"],
+        ["x, y", "\\quad \\text{periodic}"],
+    ]
 
 
 def test_matrices_are_written_in_one_line():
-    (row,) = rows(r"v &= \begin{pmatrix} -1 \\ x \end{pmatrix}, \begin{pmatrix} a & b \\ c & -d \end{pmatrix}")
-    assert row == ["v", r"= \left({-}1,\, x\right)^{\mathsf{T}}, \left(a,\, b;\;\; c,\, {-}d\right)"]
+    (row,) = rows(
+        r"v &= \begin{pmatrix} -1 \\ x \end{pmatrix}, \begin{pmatrix} a & b \\ c & -d \end{pmatrix}"
+    )
+    assert row == [
+        "v",
+        r"= \left({-}1,\, x\right)^{\mathsf{T}}, \left(a,\, b;\;\; c,\, {-}d\right)",
+    ]
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

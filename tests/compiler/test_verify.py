@@ -1,4 +1,5 @@
-"""Functions of the caller's whose derivatives autograd has wrong, or cannot have, are told from those that are right."""
+"""Functions of the caller's whose derivatives autograd has wrong, or cannot have, are told from
+those that are right."""
 
 from __future__ import annotations
 
@@ -30,7 +31,10 @@ def network(activation: Callable[[], nn.Module], norm: bool = False) -> nn.Modul
     made = nn.Sequential(*layers, nn.Linear(12, 1))
     with torch.no_grad():
         for weight in made.parameters():
-            weight.copy_(torch.randn(weight.shape, generator=generator) * (1 if weight.ndim < 2 else 2 / math.sqrt(weight.shape[1])))
+            weight.copy_(
+                torch.randn(weight.shape, generator=generator)
+                * (1 if weight.ndim < 2 else 2 / math.sqrt(weight.shape[1]))
+            )
     return made
 
 
@@ -76,12 +80,20 @@ def test_layer_norm_is_refused_from_the_third_derivative_on(dtype):
     model = network(nn.Tanh, norm=True).to(dtype)
     assert tried(model, 2, POINTS.to(dtype)) == []
     for order in (3, 4):
-        with pytest.raises(ProblemError, match=r"P06: d\w{3}\(u\) by autograd is .*, but the slope of d\w{2}\(u\) along \w is .*, at x = "):
+        with pytest.raises(
+            ProblemError,
+            match=(
+                r"P06: d\w{3}\(u\) by autograd is .*, but the slope of d\w{2}\(u\) along \w is .*,"
+                r" at x = "
+            ),
+        ):
             tried(model, order, POINTS.to(dtype))
 
 
 def test_a_term_that_is_detached_is_refused_at_the_first_derivative():
-    with pytest.raises(ProblemError, match=r"P06: dx\(u\) by autograd is .*, but the slope of u along x is "):
+    with pytest.raises(
+        ProblemError, match=r"P06: dx\(u\) by autograd is .*, but the slope of u along x is "
+    ):
         tried(lambda x: x[..., :1] + torch.special.bessel_j0(x[..., :1]), 2)
 
 
@@ -90,8 +102,16 @@ def test_a_term_that_is_detached_is_refused_at_the_first_derivative():
     [
         (network(nn.ReLU), 2, r"d[xy]\(u\) jumps by"),
         (network(nn.ELU), 3, r"d[xy]{2}\(u\) jumps by"),
-        (lambda x: (x[..., :1] - 0.5).abs(), 2, r"dx\(u\) jumps by 2 at x = 0.5, .*: dxx\(u\) holds a delta there"),
-        (lambda x: x[..., :1] + (x[..., :1] > 0.37), 1, r"u jumps by 1 at x = 0.37, .*: dx\(u\) holds a delta there"),
+        (
+            lambda x: (x[..., :1] - 0.5).abs(),
+            2,
+            r"dx\(u\) jumps by 2 at x = 0.5, .*: dxx\(u\) holds a delta there",
+        ),
+        (
+            lambda x: x[..., :1] + (x[..., :1] > 0.37),
+            1,
+            r"u jumps by 1 at x = 0.37, .*: dx\(u\) holds a delta there",
+        ),
         (lambda x: (x[..., :1] - 0.5).abs() ** 3, 4, r"dxxx\(u\) jumps by 12 at x = 0.5,"),
     ],
 )
@@ -120,11 +140,17 @@ def test_what_cannot_be_asked_in_another_precision_is_asked_in_its_own():
 def test_doubled_computes_in_float64_whatever_is_written():
     layer = nn.Linear(2, 1)
     with Doubled():
-        assert layer(torch.rand(3, 2).float() + torch.ones(2, dtype=torch.float32)).dtype == torch.float64
+        assert (
+            layer(torch.rand(3, 2).float() + torch.ones(2, dtype=torch.float32)).dtype
+            == torch.float64
+        )
     assert layer.weight.dtype == torch.float32
 
 
-THIRD = "problem p\nspace x\ndomain L = interval(0, 1)\nunknown u : scalar on L\nin L: d(u, x, x, x) = 1\non boundary(L): u = 0\n"
+THIRD = (
+    "problem p\nspace x\ndomain L = interval(0, 1)\nunknown u : scalar on L\nin L: d(u, x, x, x) ="
+    " 1\non boundary(L): u = 0\n"
+)
 
 
 class Declared:
@@ -189,7 +215,9 @@ on boundary(Q): u = g
 def test_an_input_that_is_built_in_must_have_the_derivatives_of_its_component(caplog):
     problem = pdespec.parse(POISSON, source="p.pde")
     with pytest.raises(ProblemError, match=r"P06: dx\(g\) by autograd is"):
-        compiler.instance(problem, inputs={"g": lambda x: x[..., :1] ** 2 + torch.special.bessel_j0(x[..., :1])})
+        compiler.instance(
+            problem, inputs={"g": lambda x: x[..., :1] ** 2 + torch.special.bessel_j0(x[..., :1])}
+        )
     with caplog.at_level(logging.WARNING):
         compiler.instance(problem, inputs={"g": lambda x: (x[..., :1] - 0.4).abs()})
     assert "input `g` of `p`: warning P03: dx(g) jumps by 2 at x = 0.4" in caplog.text

@@ -1,4 +1,5 @@
-"""Every example problem, compiled: its residuals on closed-form fields, and jets against nested autograd through whole operators."""
+"""Every example problem, compiled: its residuals on closed-form fields, and jets against nested
+autograd through whole operators."""
 
 from __future__ import annotations
 
@@ -20,17 +21,27 @@ PROBLEMS = {path.stem: pdespec.load(path) for path in PATHS}
 
 def points_of(problem, n: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(3)
-    return 0.2 + 0.6 * torch.rand(2, n, len(problem.variables), dtype=torch.float64, generator=generator)
+    return 0.2 + 0.6 * torch.rand(
+        2, n, len(problem.variables), dtype=torch.float64, generator=generator
+    )
 
 
 def numbers(problem) -> dict[str, float]:
-    return {name: [0.3 + 0.1 * i for i in range(p.size)] if p.size else 1.7 for name, p in {**problem.params, **problem.trainables}.items()}
+    return {
+        name: [0.3 + 0.1 * i for i in range(p.size)] if p.size else 1.7
+        for name, p in {**problem.params, **problem.trainables}.items()
+    }
 
 
 def waves(problem, count: int, shift: float) -> list[sp.Expr]:
     """Smooth positive functions, small enough that J = det(I + grad u) stays positive."""
     direction = sum((i + 2) * v / 3 for i, v in enumerate(problem.variables))
-    return [2 + sp.sin(direction + shift + k) / 9 + problem.variables[-1] ** 2 * problem.variables[0] / (20 + k) for k in range(count)]
+    return [
+        2
+        + sp.sin(direction + shift + k) / 9
+        + problem.variables[-1] ** 2 * problem.variables[0] / (20 + k)
+        for k in range(count)
+    ]
 
 
 def given(problem):
@@ -53,18 +64,30 @@ def test_compiled_residuals_equal_lambdified_ones(name):
     inputs, callables = given(problem)
     values = numbers(problem)
     loss = compiler.compile(problem)
-    flat = {f"{k}[{i}]": v for k, row in values.items() if isinstance(row, list) for i, v in enumerate(row)}
+    flat = {
+        f"{k}[{i}]": v
+        for k, row in values.items()
+        if isinstance(row, list)
+        for i, v in enumerate(row)
+    }
     with torch.no_grad():
         for parameter in problem.trainables:
             loss.trainables[parameter].fill_(values[parameter])
-    drawn = {k: torch.tensor([v], dtype=torch.float64) for k, v in values.items() if k in problem.params}
+    drawn = {
+        k: torch.tensor([v], dtype=torch.float64) for k, v in values.items() if k in problem.params
+    }
     ours = loss.residuals(torch_field(forms, problem.variables), points, callables, drawn)
     theirs = exact_residuals(problem, forms, points, {**values, **flat}, inputs)
     assert set(ours) == set(theirs) and ours
     for label, exact in theirs.items():
         # a trainable is stored in float32: that alone limits the inverse problem
         tolerance = 1e-7 if problem.trainables else 1e-12
-        np.testing.assert_allclose(ours[label].detach().numpy(), exact, rtol=0, atol=tolerance * max(1, np.abs(exact).max()))
+        np.testing.assert_allclose(
+            ours[label].detach().numpy(),
+            exact,
+            rtol=0,
+            atol=tolerance * max(1, np.abs(exact).max()),
+        )
 
 
 @pytest.mark.parametrize("kernel", ["mlp", "polynomial"])
@@ -90,18 +113,30 @@ def test_jets_equal_nested_autograd_through_an_operator(name, kernel):
         generator=generator,
     ).double()
     with torch.no_grad():
-        model.projection.layers[-1].bias.add_(2.0)  # away from u = 0, where some equations divide by the unknown
+        # away from u = 0, where some equations divide by the unknown
+        model.projection.layers[-1].bias.add_(2.0)
     g = torch.Generator().manual_seed(2)
     seen = torch.rand(2, 12, dim, generator=g, dtype=torch.float64)
     inputs = OperatorInput(seen, torch.randn(2, 12, 1, generator=g, dtype=torch.float64))
     points, callables = points_of(problem, 4), given(problem)[1]
-    drawn = {k: torch.tensor([v, v], dtype=torch.float64) for k, v in numbers(problem).items() if k in problem.params}
+    drawn = {
+        k: torch.tensor([v, v], dtype=torch.float64)
+        for k, v in numbers(problem).items()
+        if k in problem.params
+    }
     found = []
     for backend in ("taylor", "autograd"):
-        residuals = compiler.compile(problem, derivatives=backend).residuals(model(inputs), points, callables, drawn)
+        residuals = compiler.compile(problem, derivatives=backend).residuals(
+            model(inputs), points, callables, drawn
+        )
         loss = sum(r.square().mean() for r in residuals.values())
         gradients = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
-        found.append((torch.cat([r.flatten() for r in residuals.values()]), torch.cat([v.flatten() for v in gradients if v is not None])))
+        found.append(
+            (
+                torch.cat([r.flatten() for r in residuals.values()]),
+                torch.cat([v.flatten() for v in gradients if v is not None]),
+            )
+        )
     for ours, reference in zip(*found, strict=True):
         assert torch.isfinite(reference).all() and reference.norm() > 0
         assert (ours - reference).norm() <= 1e-10 * reference.norm()
@@ -116,8 +151,11 @@ def weight_for(problem, k: int) -> str:
 
 @pytest.mark.parametrize("kernel", ["mlp", "polynomial"])
 @pytest.mark.parametrize(("k", "name"), enumerate(PROBLEMS), ids=list(PROBLEMS))
-def test_every_term_and_its_gradient_by_jets_equals_that_by_autograd_with_conditions_built_in(k, name, kernel):
-    """Two samples of different geometries, inputs and params; boundary and initial terms too; weights in turn."""
+def test_every_term_and_its_gradient_by_jets_equals_that_by_autograd_with_conditions_built_in(
+    k, name, kernel
+):
+    """Two samples of different geometries, inputs and params; boundary and initial terms too;
+    weights in turn."""
     problem = PROBLEMS[name]
     model = compiler.build(
         problem,
@@ -133,13 +171,17 @@ def test_every_term_and_its_gradient_by_jets_equals_that_by_autograd_with_condit
         cells=1.6,
     ).double()
     points = {"interior": 6, "boundary": 4, "initial": 4, "operator": 40}
-    batch = compiler.sample(problem, 2, points, torch.Generator().manual_seed(0), dtype=torch.float64, hard=True)
+    batch = compiler.sample(
+        problem, 2, points, torch.Generator().manual_seed(0), dtype=torch.float64, hard=True
+    )
     values, gradients = [], []
     for backend in ("taylor", "autograd"):
         loss = compiler.compile(problem, backend).double()
         terms = loss(model(batch.inputs), batch)
         parameters = [*model.parameters(), *loss.parameters()]
-        found = torch.autograd.grad(terms.total, parameters, allow_unused=True, materialize_grads=True)
+        found = torch.autograd.grad(
+            terms.total, parameters, allow_unused=True, materialize_grads=True
+        )
         values.append(torch.stack(list(terms.values())).detach())
         gradients.append(torch.cat([each.flatten() for each in found]))
     for ours, theirs in (values, gradients):

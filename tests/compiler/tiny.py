@@ -1,4 +1,5 @@
-"""A problem, an operator and samples so small that a training run takes a moment: u'' = a on (0, 1), u = 0 at both ends, a drawn."""
+"""A problem, an operator and samples so small that a training run takes a moment: u'' = a on (0,
+1), u = 0 at both ends, a drawn."""
 
 from __future__ import annotations
 
@@ -64,18 +65,30 @@ class Batch:
         return self.map(lambda tensor: tensor.to(**target))
 
     def map(self, function) -> Batch:
-        points = {name: Points(function(each.points), None, function(each.measure)) for name, each in self.points.items()}
+        points = {
+            name: Points(function(each.points), None, function(each.measure))
+            for name, each in self.points.items()
+        }
         return Batch({"a": function(self.params["a"])}, points, function(self.inputs))
 
 
 def sample(
-    problem: Problem, size: int, points: dict[str, int], generator: torch.Generator, dtype, device=None, hard=True, points_by="sobol"
+    problem: Problem,
+    size: int,
+    points: dict[str, int],
+    generator: torch.Generator,
+    dtype,
+    device=None,
+    hard=True,
+    points_by="sobol",
 ) -> Batch:
     a = 1 + torch.rand(size, generator=generator, dtype=torch.float64)
     inside = torch.rand(size, points["interior"], 1, generator=generator, dtype=torch.float64)
     ends = torch.tensor([[0.0], [1.0]], dtype=torch.float64).expand(size, 2, 1)
     one = torch.ones(size, dtype=torch.float64)
-    return Batch({"a": a}, {"L": Points(inside, None, one), "ends": Points(ends, None, one)}, a[:, None]).to(dtype=dtype)
+    return Batch(
+        {"a": a}, {"L": Points(inside, None, one), "ends": Points(ends, None, one)}, a[:, None]
+    ).to(dtype=dtype)
 
 
 class Operator(nn.Module):
@@ -85,7 +98,13 @@ class Operator(nn.Module):
         super().__init__()
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.layers = nn.Sequential(nn.Linear(2, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1))
+            self.layers = nn.Sequential(
+                nn.Linear(2, width),
+                nn.Tanh(),
+                nn.Linear(width, width),
+                nn.Tanh(),
+                nn.Linear(width, 1),
+            )
 
     def forward(self, inputs: Tensor) -> Field:
         return Field(self, inputs)

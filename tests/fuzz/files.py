@@ -1,4 +1,5 @@
-"""Mesh and data files: a small mesh or table with tokens, lines, counts and bytes changed, then read."""
+"""Mesh and data files: a small mesh or table with tokens, lines, counts and bytes changed, then
+read."""
 
 from __future__ import annotations
 
@@ -14,7 +15,24 @@ from compiler.prediction.columns import read_columns
 from compiler.training.runs import RunError
 
 SQUARE = Path(__file__).parents[1] / "text" / "diagnostics" / "square.msh"
-TOKENS = ("0", "-1", "1", "2", "3", "99", "1000000000", "-5", "1e400", "nan", "inf", "x", "", "1.5", "$EndNodes", "4294967296")
+TOKENS = (
+    "0",
+    "-1",
+    "1",
+    "2",
+    "3",
+    "99",
+    "1000000000",
+    "-5",
+    "1e400",
+    "nan",
+    "inf",
+    "x",
+    "",
+    "1.5",
+    "$EndNodes",
+    "4294967296",
+)
 TABLE = "x,y,u\n0,0,1\n0.5,0.25,2\n1,1,3\n"
 
 
@@ -47,7 +65,10 @@ def _mesh(place: Path, rng: random.Random) -> str:
     if rng.random() < 0.2:
         data = data[: rng.randrange(len(data))]
     (place / "square.msh").write_bytes(data)
-    text = 'problem p\nspace x, y\ndomain D = mesh("square.msh")\nunknown u : scalar on D\nin D: lap(u) = 1\non boundary(D): u = 0\n'
+    text = (
+        'problem p\nspace x, y\ndomain D = mesh("square.msh")\nunknown u : scalar on D\nin D:'
+        " lap(u) = 1\non boundary(D): u = 0\n"
+    )
     (place / "p.pde").write_text(text)
     try:
         report(pdespec.load(place / "p.pde"))
@@ -62,7 +83,17 @@ def _table(place: Path, rng: random.Random) -> str:
     path = place / f"table{kind}"
     if kind == ".npz":
         np.savez(
-            path, x=np.arange(3.0), y=rng.choice([np.arange(3.0), np.arange(4), np.array(["a", "b", "c"]), np.zeros((3, 1)), np.array(1)])
+            path,
+            x=np.arange(3.0),
+            y=rng.choice(
+                [
+                    np.arange(3.0),
+                    np.arange(4),
+                    np.array(["a", "b", "c"]),
+                    np.zeros((3, 1)),
+                    np.array(1),
+                ]
+            ),
         )
     else:
         path.write_text(_spoilt(TABLE, rng, ","))

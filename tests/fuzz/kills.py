@@ -1,5 +1,6 @@
-"""SIGKILL: a training is killed at a random moment, some while a checkpoint is written and some with a second trainer started, and resumed
-until it is done. Its weights must be those of one that was never interrupted, bit for bit. Children are forked: nothing is imported anew.
+"""SIGKILL: a training is killed at a random moment, some while a checkpoint is written and some
+with a second trainer started, and resumed until it is done. Its weights must be those of one that
+was never interrupted, bit for bit. Children are forked: nothing is imported anew.
 """
 
 from __future__ import annotations
@@ -21,7 +22,15 @@ from tests.compiler import tiny
 from tests.compiler.test_train import same, state
 
 OPTIONS = TrainOptions(
-    steps=40, batch=2, points={"interior": 4}, validation=2, validate_every=8, checkpoint_every=1, log_every=2, precision="float64", lr=1e-2
+    steps=40,
+    batch=2,
+    points={"interior": 4},
+    validation=2,
+    validate_every=8,
+    checkpoint_every=1,
+    log_every=2,
+    precision="float64",
+    lr=1e-2,
 )
 PROBLEM = tiny.problem()
 
@@ -68,7 +77,9 @@ def attempt(rng: random.Random) -> str:
             _, code = os.waitpid(child, 0)
             if second is not None:
                 _, other = os.waitpid(second, 0)
-                assert os.waitstatus_to_exitcode(other) in (0, 3), f"second trainer ended with {other}"
+                assert os.waitstatus_to_exitcode(other) in (0, 3), (
+                    f"second trainer ended with {other}"
+                )
                 second = None
             ended = os.waitstatus_to_exitcode(code)
             assert ended in (0, 3, -signal.SIGKILL), f"ended with {ended}"

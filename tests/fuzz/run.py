@@ -2,9 +2,10 @@
 
     python -m tests.fuzz.run texts --count 100000 --start 0 --out texts.txt
 
-Kinds: texts, words (options), runs (damaged directories), files (meshes and tables), kills (SIGKILL while training). What is in the file
-already is not tried again, so that shares can be run anywhere and put together. An outcome is `accepted`, `refused CODE`, or `FAIL ..`,
-which must not occur. `--show SEED` tries one and lets its exception through.
+Kinds: texts, words (options), runs (damaged directories), files (meshes and tables), kills (SIGKILL
+while training). What is in the file already is not tried again, so that shares can be run anywhere
+and put together. An outcome is `accepted`, `refused CODE`, or `FAIL ..`, which must not occur.
+`--show SEED` tries one and lets its exception through.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ SECONDS = 2.0  # of one processor, in which a text is answered
 
 
 def kind(name: str) -> Callable[[random.Random], str]:
-    """The function of a kind: from a generator of random numbers to an outcome. What it raises is a finding."""
+    """The function of a kind: from a generator of random numbers to an outcome. What it raises
+    is a finding."""
     if name == "texts":
         from tests.fuzz.texts import attempt
     elif name == "words":
@@ -40,7 +42,10 @@ def outcome(attempt: Callable[[random.Random], str], seed: int) -> str:
         return attempt(random.Random(seed))
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
-        return f"FAIL {type(error).__name__} {' '.join(str(error).split())[:160]} at {Path(where.filename).name}:{where.lineno}"
+        return (
+            f"FAIL {type(error).__name__} {' '.join(str(error).split())[:160]} at"
+            f" {Path(where.filename).name}:{where.lineno}"
+        )
 
 
 def main() -> None:
@@ -64,7 +69,9 @@ def main() -> None:
                 lines.append(f"{seed} {outcome(attempt, seed)}")
                 out.write(lines[-1] + "\n")
                 out.flush()
-    counts = collections.Counter(line.split(" ", 1)[1] if "FAIL" not in line else "FAIL" for line in lines)
+    counts = collections.Counter(
+        line.split(" ", 1)[1] if "FAIL" not in line else "FAIL" for line in lines
+    )
     print(f"{len(lines)} tried, {time.monotonic() - began:.0f} s")
     print("\n".join(f"{count:7d} {what}" for what, count in counts.most_common()))
     print("\n".join(line for line in lines if "FAIL" in line))

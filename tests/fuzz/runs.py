@@ -1,4 +1,5 @@
-"""Damaged runs: a file of a trained run cut, changed, exchanged or taken away, then loaded and resumed."""
+"""Damaged runs: a file of a trained run cut, changed, exchanged or taken away, then loaded and
+resumed."""
 
 from __future__ import annotations
 
@@ -21,9 +22,37 @@ from compiler.training.options import OptionError, TrainOptions
 from compiler.training.runs import RunError, open_run, sessions
 from tests.fuzz.words import PROBLEM
 
-OPTIONS = TrainOptions(steps=6, batch=2, points={"interior": 8, "boundary": 2, "operator": 8}, validation=2, validate_every=2, log_every=1)
-FILES = ("problem.pde", "run.json", "history.csv", "checkpoints/last.safetensors", "checkpoints/best.safetensors")
-VALUES: tuple[Any, ...] = (None, 0, -1, 1e400, "x", "", [], {}, [1, 2], {"a": 1}, True, 10**30, "\x1b[31m", float("nan"))
+OPTIONS = TrainOptions(
+    steps=6,
+    batch=2,
+    points={"interior": 8, "boundary": 2, "operator": 8},
+    validation=2,
+    validate_every=2,
+    log_every=1,
+)
+FILES = (
+    "problem.pde",
+    "run.json",
+    "history.csv",
+    "checkpoints/last.safetensors",
+    "checkpoints/best.safetensors",
+)
+VALUES: tuple[Any, ...] = (
+    None,
+    0,
+    -1,
+    1e400,
+    "x",
+    "",
+    [],
+    {},
+    [1, 2],
+    {"a": 1},
+    True,
+    10**30,
+    "\x1b[31m",
+    float("nan"),
+)
 
 
 @functools.cache
@@ -58,7 +87,10 @@ def attempt(rng: random.Random) -> str:
 
 def _contents(directory: Path) -> dict[str, str]:
     files = (each for each in directory.rglob("*") if each.is_file() and each.name != ".lock")
-    return {str(each.relative_to(directory)): hashlib.sha256(each.read_bytes()).hexdigest() for each in files}
+    return {
+        str(each.relative_to(directory)): hashlib.sha256(each.read_bytes()).hexdigest()
+        for each in files
+    }
 
 
 def _damage(directory: Path, rng: random.Random) -> None:
@@ -92,12 +124,21 @@ def _damage(directory: Path, rng: random.Random) -> None:
     else:
         lines = path.read_text().splitlines()
         k = rng.randrange(len(lines))
-        lines[k] = rng.choice([",".join(lines[k].split(",")[:-1]), lines[k] + ",x", "", lines[k].replace("0", "z", 1), lines[0]])
+        lines[k] = rng.choice(
+            [
+                ",".join(lines[k].split(",")[:-1]),
+                lines[k] + ",x",
+                "",
+                lines[k].replace("0", "z", 1),
+                lines[0],
+            ]
+        )
         path.write_text("\n".join(lines) + "\n")
 
 
 def _changed(tree: Any, rng: random.Random) -> None:
-    """One entry somewhere in a tree of mappings and lists becomes another value, or is taken away."""
+    """One entry somewhere in a tree of mappings and lists becomes another value, or is taken
+    away."""
     while True:
         keys = list(tree) if isinstance(tree, dict) else list(range(len(tree)))
         if not keys:

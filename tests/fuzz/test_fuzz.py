@@ -12,5 +12,9 @@ COUNTS = {"texts": 60, "words": 80, "runs": 25, "files": 60, "kills": 2}
 @pytest.mark.parametrize("name", COUNTS)
 def test_spoilt_inputs_are_accepted_or_refused_with_a_reason(name):
     attempt = kind(name)
-    found = [line for seed in range(COUNTS[name]) if "FAIL" in (line := f"{seed} {outcome(attempt, seed)}")]
+    found = [
+        line
+        for seed in range(COUNTS[name])
+        if "FAIL" in (line := f"{seed} {outcome(attempt, seed)}")
+    ]
     assert not found, "\n".join(found)

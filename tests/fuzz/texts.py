@@ -41,11 +41,17 @@ FRAGMENTS = (
 
 
 def text_of(rng: random.Random) -> str:
-    text = mutate(rng) if rng.random() < 0.5 else EXAMPLES[rng.randrange(len(EXAMPLES))].read_text(encoding="utf-8")
+    text = (
+        mutate(rng)
+        if rng.random() < 0.5
+        else EXAMPLES[rng.randrange(len(EXAMPLES))].read_text(encoding="utf-8")
+    )
     for _ in range(rng.choice([0, 1, 1, 2, 4, 12])):
         place = rng.randrange(len(text) + 1)
         cut = rng.choice([0, 0, 1, 2, 8])
-        patch = rng.choice([rng.choice(CHARACTERS), rng.choice(FRAGMENTS), "", text[place : place + 30]])
+        patch = rng.choice(
+            [rng.choice(CHARACTERS), rng.choice(FRAGMENTS), "", text[place : place + 30]]
+        )
         text = text[:place] + patch + text[place + cut :]
     return text
 
@@ -55,7 +61,9 @@ def attempt(rng: random.Random) -> str:
     try:
         problem = pdespec.parse(text)
     except pdespec.ProblemError as error:
-        assert str(error) and all(character.isprintable() or character in "\n\t" for character in str(error))
+        assert str(error) and all(
+            character.isprintable() or character in "\n\t" for character in str(error)
+        )
         result = f"refused {error.diagnostics[0].code}"
     else:
         result = "accepted"

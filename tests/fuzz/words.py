@@ -14,22 +14,41 @@ from compiler.training.options import OptionError, made, option_names
 from compiler.training.presets import PRESETS, changed
 
 PROBLEM = pdespec.parse(
-    "problem p\nspace x\nparam a ~ uniform(1, 2)\ndomain L = interval(0, 1)\nunknown u : scalar on L\nin L: dxx(u) = a\n"
-    "on boundary(L): u = 0\n"
+    "problem p\nspace x\nparam a ~ uniform(1, 2)\ndomain L = interval(0, 1)\nunknown u : scalar on"
+    " L\nin L: dxx(u) = a\non boundary(L): u = 0\n"
 )
 SMALL = {"model.latent": "[16]", "model.modes": "4", "model.hidden": "4", "model.layers": "1"}
 MODEL = (
-    "latent modes hidden layers radius cells weight kernel box projection expansion activation encoder kernel_options depth padding".split()
+    "latent modes hidden layers radius cells weight kernel box projection expansion activation"
+    " encoder kernel_options depth padding".split()
 )
 INNER = {
-    "optimizer_options": "betas eps weight_decay frequency lr amsgrad foreach fused max_size".split(),
+    "optimizer_options": (
+        "betas eps weight_decay frequency lr amsgrad foreach fused max_size".split()
+    ),
     "schedule_options": "warmup floor factor patience threshold".split(),
     "balancer_options": "alpha beta tau epsilon every rate normalised".split(),
     "points": "interior boundary initial operator inside".split(),
     "weights": "eq1 boundary data weak error nothing".split(),
 }
 VALUES = (
-    *("0", "1", "-1", "2", "0.5", "1e12", "1e400", "-1e400", "NaN", "Infinity", "1e-320", "true", "false", "none", "3.7"),
+    *(
+        "0",
+        "1",
+        "-1",
+        "2",
+        "0.5",
+        "1e12",
+        "1e400",
+        "-1e400",
+        "NaN",
+        "Infinity",
+        "1e-320",
+        "true",
+        "false",
+        "none",
+        "3.7",
+    ),
     *(
         "[]",
         "[1]",
@@ -47,7 +66,20 @@ VALUES = (
         "adam",
         "soap",
     ),
-    *("cosine", "plateau", "gradnorm", "float64", "mesh", "energy", "auto", "cpu", "foo", "\x1b[31m", "999999999999999999999", "[null]"),
+    *(
+        "cosine",
+        "plateau",
+        "gradnorm",
+        "float64",
+        "mesh",
+        "energy",
+        "auto",
+        "cpu",
+        "foo",
+        "\x1b[31m",
+        "999999999999999999999",
+        "[null]",
+    ),
 )
 
 
@@ -70,7 +102,13 @@ def attempt(rng: random.Random) -> str:
             return "accepted"
         schedule = made(SCHEDULES, options.schedule, options.schedule_options)
         made(BALANCERS, options.balancer, options.balancer_options)
-        made(OPTIMIZERS, options.optimizer, options.optimizer_options, [torch.nn.Parameter(torch.ones(2, 2))], lr=options.lr)
+        made(
+            OPTIMIZERS,
+            options.optimizer,
+            options.optimizer_options,
+            [torch.nn.Parameter(torch.ones(2, 2))],
+            lr=options.lr,
+        )
         factor, _ = schedule.update(Progress(0, options.steps), schedule.init())
         assert factor >= 0
         if not _large(model_options):

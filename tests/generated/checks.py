@@ -1,4 +1,5 @@
-"""What must hold of every declared problem. A check returns notes of what was refused, or raises `Finding`."""
+"""What must hold of every declared problem. A check returns notes of what was refused, or raises
+`Finding`."""
 
 from __future__ import annotations
 
@@ -18,7 +19,16 @@ import compiler
 import operators
 import pdespec
 from tests.generated.declared import Declared, to_python, to_text
-from tests.generated.oracle import Jet, Oracle, Rows, Waves, components, jets_by_autograd, jets_of_waves, waves
+from tests.generated.oracle import (
+    Jet,
+    Oracle,
+    Rows,
+    Waves,
+    components,
+    jets_by_autograd,
+    jets_of_waves,
+    waves,
+)
 from tests.generated.regions import inside, measure, midpoints
 
 EXACT = 1e-10  # relative, of exact derivatives in float64
@@ -39,7 +49,8 @@ class Degenerate(Exception):
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """Turns what is raised inside into a finding: a refusal of what is well posed, or an error that has no code."""
+    """Turns what is raised inside into a finding: a refusal of what is well posed, or an error
+    that has no code."""
     try:
         yield
     except (Finding, Degenerate):
@@ -65,33 +76,43 @@ class Checked:
         self.oracle = Oracle(self.declared)
 
 
-# ------------------------------------------------------------------------------------------------------------------- (a), (b) forms
+# --------------------------------------------------------------------------------------------------
+# (a), (b) forms
 
 
 def forms(case: Checked, thorough: bool = True) -> list[str]:
-    """Text and Python form are one value, both come back from their print, LaTeX renders, and nothing is found wrong with them."""
+    """Text and Python form are one value, both come back from their print, LaTeX renders, and
+    nothing is found wrong with them."""
     with stage("parse"):
         try:
             case.problem = pdespec.parse(case.text)
         except pdespec.ProblemError as error:
-            if case.oracle.degenerate and {each.code for each in error.diagnostics} <= {"W05", "W06"}:
+            if case.oracle.degenerate and {each.code for each in error.diagnostics} <= {
+                "W05",
+                "W06",
+            }:
                 raise Degenerate from error
             raise
     with stage("python"):
         built = to_python(case.declared)
     if case.problem != built:
         raise Finding("text and python differ", differing(case.problem, built))
-    printed_ones = [("text", case.problem), ("python", built)]  # as its author wrote it, and as pdespec would
+    # as its author wrote it, and as pdespec would
+    printed_ones = [("text", case.problem), ("python", built)]
     for which, problem in printed_ones if thorough else [case.rng.choice(printed_ones)]:
         with stage(f"to_dsl of {which}"):
             printed = problem.to_dsl()
         with stage(f"parse of to_dsl of {which}"):
             again = pdespec.parse(printed)
         if again != problem:
-            raise Finding(f"to_dsl of {which} is another problem", differing(again, problem) + "\n" + printed)
+            raise Finding(
+                f"to_dsl of {which} is another problem", differing(again, problem) + "\n" + printed
+            )
         with stage(f"latex of {which}"):
             latex = problem.to_latex()
-        if latex.replace(r"\{", "").replace(r"\}", "").count("{") != latex.replace(r"\{", "").replace(r"\}", "").count("}"):
+        if latex.replace(r"\{", "").replace(r"\}", "").count("{") != latex.replace(
+            r"\{", ""
+        ).replace(r"\}", "").count("}"):
             raise Finding("latex braces", latex)
     found = ()
     if thorough:
@@ -101,7 +122,8 @@ def forms(case: Checked, thorough: bool = True) -> list[str]:
         if each.severity == "error":
             raise Finding(f"check of python alarms {each.code}", str(each))
     given = {each.code for each in (*case.problem.warnings, *found)}
-    if unexpected := given - case.declared.expected - {"W11"}:  # not every trainable that is drawn is used
+    # not every trainable that is drawn is used
+    if unexpected := given - case.declared.expected - {"W11"}:
         shown = next(each for each in (*case.problem.warnings, *found) if each.code in unexpected)
         raise Finding(f"check warns {'+'.join(sorted(unexpected))}", str(shown))
     return [f"warned {code}" for code in sorted(given)]
@@ -109,34 +131,47 @@ def forms(case: Checked, thorough: bool = True) -> list[str]:
 
 def differing(a: Any, b: Any) -> str:
     names = [name for name in a.__dataclass_fields__ if name not in ("warnings", "written")]
-    return "\n".join(f"{name}:\n  {getattr(a, name)}\n  {getattr(b, name)}" for name in names if getattr(a, name) != getattr(b, name))[
-        :2000
-    ]
+    return "\n".join(
+        f"{name}:\n  {getattr(a, name)}\n  {getattr(b, name)}"
+        for name in names
+        if getattr(a, name) != getattr(b, name)
+    )[:2000]
 
 
-# --------------------------------------------------------------------------------------------------------------- (c) closed forms
+# --------------------------------------------------------------------------------------------------
+# (c) closed forms
 
 
 def values_of_params(case: Checked, size: int) -> dict[str, np.ndarray]:
     draw = np.random.default_rng(case.rng.randrange(2**32))
     sizes = {each.name: each.size for each in case.declared.numbers}
-    return {name: draw.uniform(0.5, 1.5, (size, sizes[name]) if sizes[name] else size) for name in case.oracle.params}
+    return {
+        name: draw.uniform(0.5, 1.5, (size, sizes[name]) if sizes[name] else size)
+        for name in case.oracle.params
+    }
 
 
-def compiled(case: Checked, backend: Any, params: Mapping[str, np.ndarray]) -> tuple[Any, dict[str, Tensor]]:
+def compiled(
+    case: Checked, backend: Any, params: Mapping[str, np.ndarray]
+) -> tuple[Any, dict[str, Tensor]]:
     """The loss with its trainables set, and the params that are given to it."""
     loss = compiler.compile(case.problem, backend).double()
     trainables = {each.name for each in case.declared.numbers if each.kind == "trainable"}
     with torch.no_grad():
         for name in trainables:
             loss.trainables[name].copy_(torch.as_tensor(params[name][0]))
-    return loss, {name: torch.as_tensor(value) for name, value in params.items() if name not in trainables}
+    return loss, {
+        name: torch.as_tensor(value) for name, value in params.items() if name not in trainables
+    }
 
 
 def shared_trainables(case: Checked, params: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """A trainable is one number for all samples."""
     trainables = {each.name for each in case.declared.numbers if each.kind == "trainable"}
-    return {name: np.broadcast_to(value[:1], value.shape).copy() if name in trainables else value for name, value in params.items()}
+    return {
+        name: np.broadcast_to(value[:1], value.shape).copy() if name in trainables else value
+        for name, value in params.items()
+    }
 
 
 def closed_fields(case: Checked) -> dict[str, Waves]:
@@ -151,7 +186,9 @@ def closed_fields(case: Checked) -> dict[str, Waves]:
 def unknown_field(case: Checked, fields: Mapping[str, Waves]) -> Callable[[Tensor], Tensor]:
     """All unknowns as one field of (space..., time)."""
     own = [fields[each.name] for each in case.declared.unknowns]
-    return lambda points: torch.cat([each(points[..., : each.frequency.shape[-1]]) for each in own], -1)
+    return lambda points: torch.cat(
+        [each(points[..., : each.frequency.shape[-1]]) for each in own], -1
+    )
 
 
 def points_for(case: Checked, batch: int, n: int) -> Tensor:
@@ -168,13 +205,16 @@ def strong(case: Checked) -> list[tuple[str, Rows]]:
     return found
 
 
-def same(what: str, ours: np.ndarray, theirs: np.ndarray, tolerance: float = EXACT, size: float = 0.0) -> None:
+def same(
+    what: str, ours: np.ndarray, theirs: np.ndarray, tolerance: float = EXACT, size: float = 0.0
+) -> None:
     if ours.shape != theirs.shape:
         raise Finding(f"{what}: shape", f"{ours.shape}, SymPy says {theirs.shape}")
     finite = np.isfinite(theirs)
     if (np.isfinite(ours) != finite).any():
         raise Finding(
-            f"{what}: not finite where SymPy is", f"{ours[np.isfinite(ours) != finite][:3]} / {theirs[np.isfinite(ours) != finite][:3]}"
+            f"{what}: not finite where SymPy is",
+            f"{ours[np.isfinite(ours) != finite][:3]} / {theirs[np.isfinite(ours) != finite][:3]}",
         )
     ours, theirs = ours[finite], theirs[finite]
     scale = max(1.0, size, float(np.abs(theirs).max(initial=0.0)))
@@ -185,38 +225,73 @@ def same(what: str, ours: np.ndarray, theirs: np.ndarray, tolerance: float = EXA
 
 
 def residuals(case: Checked, thorough: bool = True) -> list[str]:
-    """The residuals of closed forms are those that lambdify gives, by `auto`; those of a network by jets and nested autograd too."""
+    """The residuals of closed forms are those that lambdify gives, by `auto`; those of a network
+    by jets and nested autograd too."""
     with stage("residuals()"):
         expected = strong(case)
     fields = closed_fields(case)
     inputs = {each.name: fields[each.name] for each in case.declared.inputs}
     params = shared_trainables(case, values_of_params(case, 2))
     points = points_for(case, 2, 5)
-    compare(case, "closed form", "auto", expected, unknown_field(case, fields), points, params, inputs, fields)
+    compare(
+        case,
+        "closed form",
+        "auto",
+        expected,
+        unknown_field(case, fields),
+        points,
+        params,
+        inputs,
+        fields,
+    )
     if thorough:
         by_params(case, unknown_field(case, fields), points, params, inputs)
-    dim, channels = len(case.declared.variables), sum(components(each, len(case.declared.space)) for each in case.declared.unknowns)
+    dim, channels = (
+        len(case.declared.variables),
+        sum(components(each, len(case.declared.space)) for each in case.declared.unknowns),
+    )
     generator = torch.Generator().manual_seed(case.rng.randrange(2**31))
     with stage("pinn"):
         box = ((0.0,) * dim, (1.0,) * dim)
         activation = case.rng.choice(["tanh", "sin", "gelu"])
-        model = operators.PINN(channels, dim, box, hidden=(5, 5), activation=activation, generator=generator).double()
+        model = operators.PINN(
+            channels, dim, box, hidden=(5, 5), activation=activation, generator=generator
+        ).double()
         with torch.no_grad():  # an unknown declared `> 0` is, as the closed forms are
             model.network.layers[-1].bias += 3.0
         seen = torch.zeros(2, 1, dim, dtype=torch.float64)
         field = model(operators.OperatorInput(seen, seen[..., :1]))
     for backend in ("taylor", "autograd") if thorough else ("taylor",):
-        compare(case, f"pinn {backend}", backend, expected, field, points, params, inputs, fields, jets=True)
+        compare(
+            case,
+            f"pinn {backend}",
+            backend,
+            expected,
+            field,
+            points,
+            params,
+            inputs,
+            fields,
+            jets=True,
+        )
     return []
 
 
-def by_params(case: Checked, field: Any, points: Tensor, params: Mapping[str, np.ndarray], inputs: Mapping[str, Any]) -> None:
+def by_params(
+    case: Checked,
+    field: Any,
+    points: Tensor,
+    params: Mapping[str, np.ndarray],
+    inputs: Mapping[str, Any],
+) -> None:
     """The slope of the squared residuals in the params, against central differences."""
     loss, given = compiled(case, "auto", params)
     given = {name: value.clone().requires_grad_() for name, value in given.items()}
 
     def total() -> Tensor:
-        return torch.stack([each.square().mean() for each in loss.residuals(field, points, inputs, given).values()]).sum()
+        return torch.stack(
+            [each.square().mean() for each in loss.residuals(field, points, inputs, given).values()]
+        ).sum()
 
     leaves = [*given.values(), *loss.trainables.parameters()]
     if not leaves:
@@ -233,7 +308,9 @@ def by_params(case: Checked, field: Any, points: Tensor, params: Mapping[str, np
                 leaf.sub_(sign * 1e-5)
         difference = (ends[0] - ends[1]) / 2e-5
         if abs(float(slope.sum()) - difference) > 1e-5 * (abs(difference) + abs(ends[0]) + 1):
-            raise Finding("gradient by params", f"{float(slope.sum())!r}, by differences {difference!r}")
+            raise Finding(
+                "gradient by params", f"{float(slope.sum())!r}, by differences {difference!r}"
+            )
 
 
 def compare(
@@ -254,14 +331,22 @@ def compare(
     with stage(f"residuals {what}"):
         found = loss.residuals(field, points, inputs, given)
     needed = list(dict.fromkeys(jet for _, rows in expected for jet in rows.jets))
-    own = [jet for jet in needed if not jets or jet[0] not in {each.name for each in case.declared.unknowns}]
+    own = [
+        jet
+        for jet in needed
+        if not jets or jet[0] not in {each.name for each in case.declared.unknowns}
+    ]
     values = jets_of_waves(case.oracle, fields, own, points.numpy())
     if jets:
         values |= jets_by_autograd(field, channels_of(case), needed, points)
     if len(found) != len(expected):
-        raise Finding(f"{what}: equations", f"{list(found)}, declared {[label for label, _ in expected]}")
+        raise Finding(
+            f"{what}: equations", f"{list(found)}, declared {[label for label, _ in expected]}"
+        )
     theirs = [rows(points.numpy(), params, values) for _, rows in expected]
-    for (label, exact), ours in zip(zip([label for label, _ in expected], theirs, strict=True), found.values(), strict=True):
+    for (label, exact), ours in zip(
+        zip([label for label, _ in expected], theirs, strict=True), found.values(), strict=True
+    ):
         same(f"residual {what}", ours.detach().numpy(), exact, tolerance, magnitude(values))
         del label
 
@@ -290,7 +375,8 @@ def basic(declared: Declared, seed: int) -> list[str]:
         return ["degenerate"]
 
 
-# ------------------------------------------------------------------------------------------------ (c) whole losses of operators
+# ------------------------------------------------------------------------------------------------
+# (c) whole losses of operators
 
 
 POINTS = {"interior": 6, "boundary": 5, "initial": 4, "operator": 24}
@@ -310,7 +396,9 @@ def batch_of(case: Checked, size: int) -> Any:
     fields = closed_fields(case)
     params = values_of_params(case, 1)
     given = {name: value[0] for name, value in params.items() if name in case.problem.params}
-    given = {name: value.tolist() if np.ndim(value) else float(value) for name, value in given.items()}
+    given = {
+        name: value.tolist() if np.ndim(value) else float(value) for name, value in given.items()
+    }
     inputs = {}
     for each in case.declared.inputs:
         if case.rng.random() < 0.3:
@@ -320,37 +408,53 @@ def batch_of(case: Checked, size: int) -> Any:
         else:
             inputs[each.name] = fields[each.name]
     with stage("instance"):
-        return compiler.instance(case.problem, given, inputs, POINTS, generator, dtype=torch.float64)
+        return compiler.instance(
+            case.problem, given, inputs, POINTS, generator, dtype=torch.float64
+        )
 
 
 def model_of(case: Checked, operator: str) -> Any:
     """A tiny operator fitted to the problem, or None where the problem is none for it."""
     options = dict(SMALL[operator])
     dim = len(case.declared.variables)
-    order = max((sum(index) for found in case.problem.derivatives().values() for index in found), default=0)
+    order = max(
+        (sum(index) for found in case.problem.derivatives().values() for index in found), default=0
+    )
     if operator == "gino":
         options["latent"] = LATENT[dim]
         options["weight"] = case.rng.choice(["bump"] if order > 3 else ["bump", "quadweight"])
     if operator == "fno":
         options["grid"] = LATENT[dim]
-    if operator == "pinn" and (case.declared.inputs or any(each.law for each in case.declared.numbers)):
+    if operator == "pinn" and (
+        case.declared.inputs or any(each.law for each in case.declared.numbers)
+    ):
         return None  # one solution
     drawn = all(each.law for each in case.declared.inputs)
     try:
-        return compiler.build(case.problem, operator, seed=case.rng.randrange(1000), **options).double()
+        return compiler.build(
+            case.problem, operator, seed=case.rng.randrange(1000), **options
+        ).double()
     except pdespec.ProblemError as error:
         if not drawn and {each.code for each in error.diagnostics} == {"B03"}:
             return None  # what the operator will read is not known
-        raise Finding(f"build of {operator} refuses {error.diagnostics[0].code}", str(error)) from error
+        raise Finding(
+            f"build of {operator} refuses {error.diagnostics[0].code}", str(error)
+        ) from error
     except Exception as error:
-        raise Finding(f"build of {operator} raises {type(error).__name__}", str(error)[:600]) from error
+        raise Finding(
+            f"build of {operator} raises {type(error).__name__}", str(error)[:600]
+        ) from error
 
 
 def expected_terms(case: Checked, loss: Any, batch: Any, field: Any) -> dict[str, float]:
-    """The value of every term by its label, from SymPy's residuals on the model's own derivatives by nested autograd."""
+    """The value of every term by its label, from SymPy's residuals on the model's own
+    derivatives by nested autograd."""
     declared, oracle = case.declared, case.oracle
     params = {name: value.detach().numpy() for name, value in batch.params.items()}
-    params |= {name: np.stack([value.detach().numpy()] * batch.size) for name, value in loss.trainables.items()}
+    params |= {
+        name: np.stack([value.detach().numpy()] * batch.size)
+        for name, value in loss.trainables.items()
+    }
     params = {name: params[name] for name in oracle.params}
     fields = {each.name: each for each in declared.inputs}
     places = channels_of(case)
@@ -362,7 +466,11 @@ def expected_terms(case: Checked, loss: Any, batch: Any, field: Any) -> dict[str
             each, dim = fields[name], len(declared.space)
             own = {(name, k): k for k in range(components(each, dim))}
             in_time = bool(declared.time) and each.in_time
-            values |= jets_by_autograd(lambda x: batch.evaluate(name, x if in_time else x[..., :dim]), own, rows.jets, points.points)  # noqa: B023
+
+            def given(x, name=name, width=None if in_time else dim):
+                return batch.evaluate(name, x[..., :width])
+
+            values |= jets_by_autograd(given, own, rows.jets, points.points)
         normals = None if points.normals is None else points.normals.detach().numpy()
         found = rows(points.points.detach().numpy(), params, values, normals)
         return found, points
@@ -370,7 +478,9 @@ def expected_terms(case: Checked, loss: Any, batch: Any, field: Any) -> dict[str
     expected: dict[str, float] = {}
     keys = {term.label: term.points for term in loss.terms}
     labels = [label for label in case.problem.residuals() if label in case.problem.equations]
-    for label, rows in zip([*labels, *case.problem.conditions], [*oracle.equations, *oracle.conditions], strict=True):
+    for label, rows in zip(
+        [*labels, *case.problem.conditions], [*oracle.equations, *oracle.conditions], strict=True
+    ):
         found, points = evaluated(rows, keys[label])
         expected[label] = float((found**2).sum(-1).mean())
     if declared.energy:
@@ -379,7 +489,11 @@ def expected_terms(case: Checked, loss: Any, batch: Any, field: Any) -> dict[str
             key = (
                 where
                 if isinstance(where, str)
-                else next(t.points for t in loss.terms if t.kind == "energy" and t.points not in declared_domains(case))
+                else next(
+                    t.points
+                    for t in loss.terms
+                    if t.kind == "energy" and t.points not in declared_domains(case)
+                )
             )
             found, points = evaluated(oracle.integrand(node), key)
             total += float((points.measure.numpy() * found[..., 0].mean(-1)).mean())
@@ -398,7 +512,8 @@ def declared_domains(case: Checked) -> set[str]:
 
 
 def losses(case: Checked, operator: str) -> list[str]:
-    """Every term of the loss of an operator, by every backend that does not refuse; its gradients, finite and equal to differences."""
+    """Every term of the loss of an operator, by every backend that does not refuse; its
+    gradients, finite and equal to differences."""
     notes = []
     batch = batch_of(case, 2)
     places_hold(case, batch)
@@ -409,7 +524,14 @@ def losses(case: Checked, operator: str) -> list[str]:
     with stage(f"{operator} of batch.inputs"):
         field = model(batch.inputs)
     reference = None
-    for backend in ("autograd", "taylor", "finite_difference", "least_squares", "fourier", "fourier_continuation"):
+    for backend in (
+        "autograd",
+        "taylor",
+        "finite_difference",
+        "least_squares",
+        "fourier",
+        "fourier_continuation",
+    ):
         loss = compiler.compile(case.problem, backend).double()
         try:
             terms = loss(field, batch)
@@ -417,15 +539,20 @@ def losses(case: Checked, operator: str) -> list[str]:
             notes += [f"{operator} {backend} refused {each.code}" for each in error.diagnostics]
             continue
         except Exception as error:
-            raise Finding(f"loss of {operator} by {backend} raises {type(error).__name__}", str(error)[:600]) from error
+            raise Finding(
+                f"loss of {operator} by {backend} raises {type(error).__name__}", str(error)[:600]
+            ) from error
         values = {label: float(value.detach()) for label, value in terms.items()}
         if bad := [label for label, value in values.items() if not np.isfinite(value)]:
-            raise Finding(f"loss of {operator} by {backend} is not finite", f"{bad[0]}: {values[bad[0]]}")
+            raise Finding(
+                f"loss of {operator} by {backend} is not finite", f"{bad[0]}: {values[bad[0]]}"
+            )
         if backend not in ("autograd", "taylor"):
             notes.append(f"{operator} {backend} answered")
             continue
         if reference is None and case.declared.system:
-            reference = {}  # equations are multiplied by powers of the radius, integrals by the circumference
+            # equations are multiplied by powers of the radius, integrals by the circumference
+            reference = {}
         if reference is None:
             with stage("oracle of the loss"):
                 reference = expected_terms(case, loss, batch, field)
@@ -433,14 +560,21 @@ def losses(case: Checked, operator: str) -> list[str]:
             if label not in values:
                 raise Finding("loss: a term is missing", f"{label} of {list(values)}")
             if abs(values[label] - value) > 1e-9 * max(1.0, abs(value)):
-                kind = next((term.kind for term in loss.terms if term.name == label or term.label == label), "")
-                raise Finding(f"loss of {operator} by {backend}: {kind}", f"{label}: {values[label]!r}, SymPy says {value!r}")
+                kind = next(
+                    (term.kind for term in loss.terms if term.name == label or term.label == label),
+                    "",
+                )
+                raise Finding(
+                    f"loss of {operator} by {backend}: {kind}",
+                    f"{label}: {values[label]!r}, SymPy says {value!r}",
+                )
         slopes(case, f"{operator} {backend}", loss, model, batch)
     return notes
 
 
 def slopes(case: Checked, what: str, loss: Any, model: Any, batch: Any) -> None:
-    """The gradient of the total by weights and trainables, along one direction, against central differences."""
+    """The gradient of the total by weights and trainables, along one direction, against central
+    differences."""
     parameters = [*model.parameters(), *loss.trainables.parameters()]
 
     def total() -> Tensor:
@@ -464,7 +598,9 @@ def slopes(case: Checked, what: str, loss: Any, model: Any, batch: Any) -> None:
                 each.sub_(sign * step * direction)
     difference = (ends[0] - ends[1]) / (2 * step)
     if abs(slope - difference) > 1e-5 * (abs(difference) + abs(ends[0]) + 1):
-        raise Finding(f"gradient of {what}", f"{slope!r}, by differences {difference!r}, loss {ends[0]!r}")
+        raise Finding(
+            f"gradient of {what}", f"{slope!r}, by differences {difference!r}, loss {ends[0]!r}"
+        )
 
 
 def outputs(case: Checked, batch: Any) -> None:
@@ -482,17 +618,27 @@ def outputs(case: Checked, batch: Any) -> None:
             continue
         rows = case.oracle.integrand(density)
         for k in range(batch.size):
-            params = {name: value[k : k + 1].detach().numpy() for name, value in batch.params.items()}
-            known = {each.name: float(each.value) for each in declared.numbers if each.kind == "const"}
+            params = {
+                name: value[k : k + 1].detach().numpy() for name, value in batch.params.items()
+            }
+            known = {
+                each.name: float(each.value) for each in declared.numbers if each.kind == "const"
+            }
             known |= {name: float(value[0]) for name, value in params.items() if value.ndim == 1}
-            low, high = (corner.detach().numpy().astype(float) for corner in batch.geometry["Omega"].box())
+            low, high = (
+                corner.detach().numpy().astype(float) for corner in batch.geometry["Omega"].box()
+            )
             low, high = (corner[k] if corner.ndim > 1 else corner for corner in (low, high))
             grid, volume = midpoints(domains["Omega"], known, domains, low, high)
             points = grid[None]
             if declared.time:
-                points = np.concatenate([points, np.full_like(points[..., :1], float(declared.time[2]))], -1)
+                points = np.concatenate(
+                    [points, np.full_like(points[..., :1], float(declared.time[2]))], -1
+                )
             values = rows(
-                points, {name: params[name] for name in case.oracle.params}, jets_of_waves(case.oracle, fields, rows.jets, points)
+                points,
+                {name: params[name] for name in case.oracle.params},
+                jets_of_waves(case.oracle, fields, rows.jets, points),
             )
             expected = float(values.mean() * volume)
             scale = float(np.abs(values).mean() * volume)
@@ -501,7 +647,8 @@ def outputs(case: Checked, batch: Any) -> None:
 
 
 def approximations(case: Checked) -> list[str]:
-    """Finite differences on a grid converge with their order, Fourier is exact on a periodic one."""
+    """Finite differences on a grid converge with their order, Fourier is exact on a periodic
+    one."""
     declared = case.declared
     smooth = not declared.features & ROUGH
     dim = len(declared.variables)
@@ -522,8 +669,13 @@ def approximations(case: Checked) -> list[str]:
     for backend in ("finite_difference", "fourier"):
         gaps = []
         for n in (24, 48) if backend == "finite_difference" else (24,):
-            axes = [np.arange(n) / n * length if length else np.linspace(0.1, 0.9, n) for length in lengths]
-            points = torch.as_tensor(np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(1, -1, dim))
+            axes = [
+                np.arange(n) / n * length if length else np.linspace(0.1, 0.9, n)
+                for length in lengths
+            ]
+            points = torch.as_tensor(
+                np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(1, -1, dim)
+            )
             loss, given = compiled(case, backend, params)
             try:
                 found = loss.residuals(unknown_field(case, fields), points, {}, given)
@@ -531,7 +683,9 @@ def approximations(case: Checked) -> list[str]:
                 notes += [f"grid {backend} refused {each.code}" for each in error.diagnostics]
                 break
             except Exception as error:
-                raise Finding(f"{backend} on a grid raises {type(error).__name__}", str(error)[:600]) from error
+                raise Finding(
+                    f"{backend} on a grid raises {type(error).__name__}", str(error)[:600]
+                ) from error
             jets = list(dict.fromkeys(jet for _, rows in expected for jet in rows.jets))
             values = jets_of_waves(case.oracle, fields, jets, points.numpy())
             theirs = [rows(points.numpy(), params, values) for _, rows in expected]
@@ -545,11 +699,16 @@ def approximations(case: Checked) -> list[str]:
         if backend == "finite_difference" and len(gaps) == 2:
             notes.append("finite differences on a grid")
             if gaps[1] > max(0.4 * gaps[0], 1e-6):
-                raise Finding("finite differences on a grid", f"{gaps[0]:.2g} at 24 points an axis, {gaps[1]:.2g} at 48")
+                raise Finding(
+                    "finite differences on a grid",
+                    f"{gaps[0]:.2g} at 24 points an axis, {gaps[1]:.2g} at 48",
+                )
     return notes
 
 
-ROUGH = {f"function {word}" for word in "abs min max sign step floor ceil frac mod".split()} | {"if"}
+ROUGH = {f"function {word}" for word in "abs min max sign step floor ceil frac mod".split()} | {
+    "if"
+}
 
 
 def _direction(each: Tensor, generator: torch.Generator) -> Tensor:
@@ -562,37 +721,57 @@ def _real_product(a: Tensor, b: Tensor) -> float:
 
 
 def places_hold(case: Checked, batch: Any) -> None:
-    """Interior points lie inside, boundary points between inside and outside along unit normals, measures are those counted on a grid."""
+    """Interior points lie inside, boundary points between inside and outside along unit normals,
+    measures are those counted on a grid."""
     domains = dict(case.declared.domains)
     shape = domains["Omega"]
     dim = len(case.declared.space)
     sized = {each.name for each in case.declared.numbers if each.size}
     for k in range(batch.size):
-        params = {name: float(value[k]) for name, value in batch.params.items() if name not in sized}
-        params |= {each.name: float(each.value) for each in case.declared.numbers if each.kind == "const"}
+        params = {
+            name: float(value[k]) for name, value in batch.params.items() if name not in sized
+        }
+        params |= {
+            each.name: float(each.value) for each in case.declared.numbers if each.kind == "const"
+        }
         for key, each in batch.points.items():
             points = each.points[k, :, :dim].detach().numpy()
             if each.normals is None:
                 if not inside(shape, points, params, domains).all():
-                    raise Finding("points outside of the domain", f"{key}: {points[~inside(shape, points, params, domains)][:2]}")
+                    raise Finding(
+                        "points outside of the domain",
+                        f"{key}: {points[~inside(shape, points, params, domains)][:2]}",
+                    )
                 continue
             normals = each.normals[k].detach().numpy()
             if np.abs(np.linalg.norm(normals, axis=1) - 1).max() > 1e-9:
                 raise Finding("normals are no unit vectors", str(normals))
-            within, beyond = (inside(shape, points + sign * 1e-6 * normals, params, domains) for sign in (-1, 1))
-            beyond = ~beyond if key.startswith("interface(") else beyond  # the domain lies on both sides of it
+            within, beyond = (
+                inside(shape, points + sign * 1e-6 * normals, params, domains) for sign in (-1, 1)
+            )
+            # the domain lies on both sides of it
+            beyond = ~beyond if key.startswith("interface(") else beyond
             if not (within & ~beyond).all():
-                raise Finding("boundary points or normals", f"{key}: {points[~(within & ~beyond)][:2]}, {normals[~(within & ~beyond)][:2]}")
-        low, high = (corner.detach().numpy().astype(float) for corner in batch.geometry["Omega"].box())
+                raise Finding(
+                    "boundary points or normals",
+                    f"{key}: {points[~(within & ~beyond)][:2]}, {normals[~(within & ~beyond)][:2]}",
+                )
+        low, high = (
+            corner.detach().numpy().astype(float) for corner in batch.geometry["Omega"].box()
+        )
         low, high = (corner[k] if corner.ndim > 1 else corner for corner in (low, high))
         if case.declared.system:
             continue
-        found, counted = float(batch.geometry["Omega"].measure()[k]), measure(shape, params, domains, low, high)
+        found, counted = (
+            float(batch.geometry["Omega"].measure()[k]),
+            measure(shape, params, domains, low, high),
+        )
         if abs(found - counted) > (0.08 if dim == 3 else 0.03) * counted:
             raise Finding("measure of the domain", f"{found!r}, counted {counted!r}")
 
 
-# ---------------------------------------------------------------------------------------------------------- (e) a step of training
+# --------------------------------------------------------------------------------------------------
+# (e) a step of training
 
 
 def training(case: Checked, operator: str) -> list[str]:
@@ -601,7 +780,13 @@ def training(case: Checked, operator: str) -> list[str]:
     if model is None:
         return []
     every = dict.fromkeys(("log_every", "validate_every", "checkpoint_every"), 1)
-    options: dict[str, Any] = {"points": POINTS, "batch": 2, "validation": 2, "precision": "float64", **every}
+    options: dict[str, Any] = {
+        "points": POINTS,
+        "batch": 2,
+        "validation": 2,
+        "precision": "float64",
+        **every,
+    }
     drawn = all(each.law for each in case.declared.inputs)
     with tempfile.TemporaryDirectory() as folder:
         where = Path(folder) / "run"
@@ -617,11 +802,19 @@ def training(case: Checked, operator: str) -> list[str]:
             raise Finding("training draws an input without a law")
         with stage("load_run"):
             loaded = compiler.load_run(where)
-        for (name, ours), theirs in zip(loaded.model.state_dict().items(), model.state_dict().values(), strict=True):
+        for (name, ours), theirs in zip(
+            loaded.model.state_dict().items(), model.state_dict().values(), strict=True
+        ):
             if not torch.equal(ours, theirs):
                 raise Finding("a loaded model differs", name)
         with stage("resumed training"):
-            run = compiler.train(case.problem, loaded.model, compiler.TrainOptions(steps=2, **options), where, resume=True)
+            run = compiler.train(
+                case.problem,
+                loaded.model,
+                compiler.TrainOptions(steps=2, **options),
+                where,
+                resume=True,
+            )
         if run.step != 2:
             raise Finding("resumed training", f"at step {run.step}, not 2")
     return []

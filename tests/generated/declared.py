@@ -1,6 +1,7 @@
 """A declared problem as a value, written as text and built in Python form.
 
-Everything in it is made of names, numbers and trees (`language.Node`), so that both forms, and the oracle, start from the same.
+Everything in it is made of names, numbers and trees (`language.Node`), so that both forms, and the
+oracle, start from the same.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ LAID = {"moved": ("vector",), "rotated": ("angle",), "scaled": ("factor",), "ext
 
 @dataclass(frozen=True)
 class Shape:
-    """A shape with its numbers as trees: `disk(radius = r, center = [0, 1])`; `word` is +, - or & for two shapes."""
+    """A shape with its numbers as trees: `disk(radius = r, center = [0, 1])`; `word` is +, - or
+    & for two shapes."""
 
     word: str
     parts: tuple[Shape, ...] = ()
@@ -72,39 +74,65 @@ class Shape:
 
     def text(self, spell: dict[str, str]) -> str:
         def listed(values: Any) -> str:
-            return f"[{', '.join(text(each, spell) for each in values)}]" if isinstance(values, tuple) else text(values, spell)
+            return (
+                f"[{', '.join(text(each, spell) for each in values)}]"
+                if isinstance(values, tuple)
+                else text(values, spell)
+            )
 
         if self.word in "+-&":
-            left, right = (each.text(spell) if not each.parts or each.word == "lattice" else f"({each.text(spell)})" for each in self.parts)
+            left, right = (
+                (
+                    each.text(spell)
+                    if not each.parts or each.word == "lattice"
+                    else f"({each.text(spell)})"
+                )
+                for each in self.parts
+            )
             return f"{left} {self.word} {right}"
         if self.word == "named":
             return spell.get(self.keywords[0][1], self.keywords[0][1])
         if self.word == "lattice":
-            return f"lattice({self.parts[0].text(spell)}, {self.keywords[0][1]}, {self.keywords[1][1]})"
+            return (
+                f"lattice({self.parts[0].text(spell)}, {self.keywords[0][1]},"
+                f" {self.keywords[1][1]})"
+            )
         if self.word in LAID:
-            given = [listed(value) if key in LAID[self.word] else f"{key} = {listed(value)}" for key, value in self.keywords]
+            given = [
+                listed(value) if key in LAID[self.word] else f"{key} = {listed(value)}"
+                for key, value in self.keywords
+            ]
             return f"{self.word}({', '.join([self.parts[0].text(spell), *given])})"
         if self.word == "exterior":
             return f"exterior({self.parts[0].text(spell)}, farfield = {self.parts[1].text(spell)})"
         if self.word == "interval":
             return f"interval({text(self.points[0][0], spell)}, {text(self.points[1][0], spell)})"
-        return f"{self.word}({', '.join([*map(listed, self.points), *(f'{key} = {listed(value)}' for key, value in self.keywords)])})"
+        keywords = (f"{key} = {listed(value)}" for key, value in self.keywords)
+        return f"{self.word}({', '.join([*map(listed, self.points), *keywords])})"
 
     def plane(self, algebra: Any) -> Any:
         """A plane shape without a domain, to be drawn out."""
         if self.word == "rectangle":
-            return domains.make_box(*([meaning(each, algebra) for each in corner] for corner in self.points), 2)
+            return domains.make_box(
+                *([meaning(each, algebra) for each in corner] for corner in self.points), 2
+            )
         return domains.make_disk(meaning(dict(self.keywords)["radius"], algebra))
 
     def python(self, algebra: Any) -> Any:
         def value(values: Any) -> Any:
-            return [meaning(each, algebra) for each in values] if isinstance(values, tuple) else meaning(values, algebra)
+            return (
+                [meaning(each, algebra) for each in values]
+                if isinstance(values, tuple)
+                else meaning(values, algebra)
+            )
 
         if self.word in "+-&":
             a, b = (each.python(algebra) for each in self.parts)
             return a + b if self.word == "+" else a - b if self.word == "-" else a & b
         if self.word == "lattice":
-            return pdespec.lattice(self.parts[0].python(algebra), self.keywords[0][1], self.keywords[1][1])
+            return pdespec.lattice(
+                self.parts[0].python(algebra), self.keywords[0][1], self.keywords[1][1]
+            )
         if self.word in LAID:
             given = [value(each) for key, each in self.keywords if key in LAID[self.word]]
             named = {key: value(each) for key, each in self.keywords if key not in LAID[self.word]}
@@ -114,15 +142,20 @@ class Shape:
         if self.word == "exterior":
             return pdespec.exterior(*(each.python(algebra) for each in self.parts))
         if self.word == "interval":
-            return pdespec.interval(*algebra.space, value(self.points[0])[0], value(self.points[1])[0])
+            return pdespec.interval(
+                *algebra.space, value(self.points[0])[0], value(self.points[1])[0]
+            )
         points = [value(each) for each in self.points]
         points = [points] if self.word == "polygon" else points
-        return getattr(pdespec, self.word)(*algebra.space, *points, **{key: value(each) for key, each in self.keywords})
+        return getattr(pdespec, self.word)(
+            *algebra.space, *points, **{key: value(each) for key, each in self.keywords}
+        )
 
 
 @dataclass(frozen=True)
 class Place:
-    """A boundary: all, side (x, value), rest (others), inner, outer, or of (a part). Unnamed ones are written where they are used."""
+    """A boundary: all, side (x, value), rest (others), inner, outer, or of (a part). Unnamed
+    ones are written where they are used."""
 
     kind: str
     domain: str
@@ -142,7 +175,10 @@ class Place:
             if self.within:
                 along, low, high = self.within
                 within = f", {text(low, spell)} < {spell.get(along, along)} < {text(high, spell)}"
-            return f"side({domain}, {spell.get(self.coordinate, self.coordinate)} = {text(self.value, spell)}{within})"
+            return (
+                f"side({domain}, {spell.get(self.coordinate, self.coordinate)} ="
+                f" {text(self.value, spell)}{within})"
+            )
         if self.kind == "rest":
             return f"rest({', '.join([domain, *(spell.get(each, each) for each in self.others)])})"
         if self.kind == "of":
@@ -158,7 +194,9 @@ class Place:
             if self.within:
                 along, low, high = self.within
                 x = algebra.names[along]
-                place["where"] = sp.And(sp.Lt(meaning(low, algebra), x), sp.Lt(x, meaning(high, algebra)))
+                place["where"] = sp.And(
+                    sp.Lt(meaning(low, algebra), x), sp.Lt(x, meaning(high, algebra))
+                )
             return geometry.side(domain, self.name, **place)
         if self.kind == "rest":
             return geometry.rest(domain, *(places[each] for each in self.others), name=self.name)
@@ -169,7 +207,8 @@ class Place:
 
 @dataclass(frozen=True)
 class Statement:
-    """lhs = rhs: an equation in the domain `where`, a condition on a place, or one at the time `at`."""
+    """lhs = rhs: an equation in the domain `where`, a condition on a place, or one at the time
+    `at`."""
 
     lhs: Node
     rhs: Node
@@ -242,11 +281,21 @@ def to_text(problem: Declared) -> str:
         return spell.get(name, name)
 
     def region(where: Any) -> str:
-        return w(where) if isinstance(where, str) else w(where.name) if where.name else where.text(spell)
+        return (
+            w(where)
+            if isinstance(where, str)
+            else w(where.name)
+            if where.name
+            else where.text(spell)
+        )
 
     lines = [
         f"problem {problem.name}",
-        f"space {', '.join(map(w, problem.space))}{f' {problem.system}' * bool(problem.system)}{_unit(problem.units[0])}",
+        (
+            "space"
+            f" {', '.join(map(w, problem.space))}{f' {problem.system}' * bool(problem.system)}"
+            f"{_unit(problem.units[0])}"
+        ),
     ]
     if problem.time:
         t, start, end = problem.time
@@ -261,13 +310,20 @@ def to_text(problem: Declared) -> str:
             size = f", size = {each.size}" if each.size else ""
             lines.append(f"{each.kind} {w(each.name)} = {each.value}{size}{_unit(each.unit)}")
     lines += [f"domain {w(name)} = {shape.text(spell)}" for name, shape in problem.domains]
-    if repeats := [*problem.periodic, *([problem.time[0]] if problem.time and problem.returns else [])]:
+    if repeats := [
+        *problem.periodic,
+        *([problem.time[0]] if problem.time and problem.returns else []),
+    ]:
         lines.append(f"periodic {', '.join(map(w, repeats))}")
-    lines += [f"boundary {w(place.name)} = {place.text(spell)}" for place in problem.places if place.name]
+    lines += [
+        f"boundary {w(place.name)} = {place.text(spell)}" for place in problem.places if place.name
+    ]
     for each in problem.inputs:
         over = f" over {w(problem.time[0])}" if problem.time and each.in_time else ""
         law = f" ~ {each.law.text()}" if each.law else ""
-        lines.append(f"input {w(each.name)} : {each.rank} on {w(each.on)}{_unit(each.unit)}{over}{law}")
+        lines.append(
+            f"input {w(each.name)} : {each.rank} on {w(each.on)}{_unit(each.unit)}{over}{law}"
+        )
     for each in problem.unknowns:
         steady = " steady" if problem.time and not each.in_time else ""
         kind = f"{'complex ' * each.complex}{each.rank}"
@@ -275,22 +331,33 @@ def to_text(problem: Declared) -> str:
         lines.append(f"unknown {w(each.name)} : {kind} on {w(each.on)}{marks}")
     lines += definitions(problem)
     if problem.energy:
-        terms = " + ".join(f"integral({text(density, spell)}, {region(where)})" for density, where in problem.energy.terms)
+        terms = " + ".join(
+            f"integral({text(density, spell)}, {region(where)})"
+            for density, where in problem.energy.terms
+        )
         lines.append(f"minimize {terms}")
     for each in problem.equations:
         label = f"{each.label}: " if each.label else ""
-        lines.append(f"in {w(each.where)}: {label}{text(each.lhs, spell)} = {text(each.rhs, spell)}")
+        lines.append(
+            f"in {w(each.where)}: {label}{text(each.lhs, spell)} = {text(each.rhs, spell)}"
+        )
     for each in problem.conditions:
         lines.append(f"on {region(each.where)}: {text(each.lhs, spell)} = {text(each.rhs, spell)}")
     for each in problem.initial:
-        lines.append(f"at {w(problem.time[0])} = {each.at}: {text(each.lhs, spell)} = {text(each.rhs, spell)}")
+        lines.append(
+            f"at {w(problem.time[0])} = {each.at}: {text(each.lhs, spell)} ="
+            f" {text(each.rhs, spell)}"
+        )
     for each in problem.requirements:
         left = text(each.lhs, spell)
         if each.op == "=":
             lines.append(f"require integral({left}, {w(each.where)}) = {text(each.rhs, spell)}")
         else:
             lines.append(f"require {left} {each.op} {text(each.rhs, spell)} in {w(each.where)}")
-    lines += [f"output {w(name)} := integral({text(density, spell)}, {region(where)})" for name, density, where in problem.outputs]
+    lines += [
+        f"output {w(name)} := integral({text(density, spell)}, {region(where)})"
+        for name, density, where in problem.outputs
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -310,10 +377,14 @@ def definitions(problem: Declared) -> list[str]:
         for each in node.args:
             collect(each)
         if node.word == "defined":
-            found.setdefault(node.what, f"{spell.get(node.what, node.what)} := {text(node.args[0], spell)}")
+            found.setdefault(
+                node.what, f"{spell.get(node.what, node.what)} := {text(node.args[0], spell)}"
+            )
         if node.word == "applied":
             own, parameter = node.what
-            found.setdefault(own, f"{spell.get(own, own)}({parameter}) := {text(node.args[0], spell)}")
+            found.setdefault(
+                own, f"{spell.get(own, own)}({parameter}) := {text(node.args[0], spell)}"
+            )
 
     for tree in trees(problem):
         collect(tree)
@@ -326,14 +397,18 @@ def to_python(problem: Declared) -> pdespec.Problem:
     names: dict[str, Any] = dict(zip(problem.space, space, strict=True))
     time = None
     if problem.time:
-        time = names[problem.time[0]] = pdespec.time(*problem.time, unit=problem.units[1], periodic=problem.returns)
+        time = names[problem.time[0]] = pdespec.time(
+            *problem.time, unit=problem.units[1], periodic=problem.returns
+        )
     for each in problem.numbers:
         if each.kind == "param":
             given = each.law.python() if each.law else each.value
             names[each.name] = pdespec.param(each.name, given, size=each.size, unit=each.unit)
         else:
             size = {"size": each.size} if each.size else {}
-            names[each.name] = getattr(pdespec, each.kind)(each.name, each.value, unit=each.unit, **size)
+            names[each.name] = getattr(pdespec, each.kind)(
+                each.name, each.value, unit=each.unit, **size
+            )
     names.setdefault("theta", geometry.THETA)
     algebra = python_algebra(names, space)
     made: dict[str, Any] = {}
@@ -358,9 +433,13 @@ def to_python(problem: Declared) -> pdespec.Problem:
         own = {"time": time if each.in_time else None, "unit": each.unit}
         where = region(each.on)
         if each.kind == "input":
-            symbol = pdespec.input_function(each.name, where, each.law.python() if each.law else None, each.rank, **own)
+            symbol = pdespec.input_function(
+                each.name, where, each.law.python() if each.law else None, each.rank, **own
+            )
         else:
-            symbol = pdespec.unknown(each.name, where, each.rank, positive=each.positive, complex=each.complex, **own)
+            symbol = pdespec.unknown(
+                each.name, where, each.rank, positive=each.positive, complex=each.complex, **own
+            )
         names[each.name] = symbol
         declared[each.kind].append(symbol)
 
@@ -373,25 +452,43 @@ def to_python(problem: Declared) -> pdespec.Problem:
         pair = (value(each.lhs), value(each.rhs))
         label = each.label or next(f"eq{k}" for k in range(1, 99) if f"eq{k}" not in equations)
         equations[label] = pdespec.inside(made[each.where], pair) if several else pair
-    conditions = [pdespec.on(region(each.where), (value(each.lhs), value(each.rhs))) for each in problem.conditions]
-    conditions += [pdespec.at(time, each.at, (value(each.lhs), value(each.rhs)), region=made[each.where]) for each in problem.initial]
+    conditions = [
+        pdespec.on(region(each.where), (value(each.lhs), value(each.rhs)))
+        for each in problem.conditions
+    ]
+    conditions += [
+        pdespec.at(time, each.at, (value(each.lhs), value(each.rhs)), region=made[each.where])
+        for each in problem.initial
+    ]
     require = []
     for each in problem.requirements:
         if each.op == "=":
             require.append((pdespec.integral(value(each.lhs), made[each.where]), value(each.rhs)))
         else:
-            relation: Callable[..., Any] = {">": sp.Gt, ">=": sp.Ge, "<": sp.Lt, "<=": sp.Le}[each.op]
-            require.append((relation(value(each.lhs), value(each.rhs), evaluate=False), made[each.where]))
+            relation: Callable[..., Any] = {">": sp.Gt, ">=": sp.Ge, "<": sp.Lt, "<=": sp.Le}[
+                each.op
+            ]
+            require.append(
+                (relation(value(each.lhs), value(each.rhs), evaluate=False), made[each.where])
+            )
     minimize = None
     if problem.energy:
-        minimize = sp.Add(*(pdespec.integral(value(density), region(where)) for density, where in problem.energy.terms))
+        minimize = sp.Add(
+            *(
+                pdespec.integral(value(density), region(where))
+                for density, where in problem.energy.terms
+            )
+        )
     return pdespec.Problem(
         problem.name,
         equations,
         conditions,
         minimize=minimize,
         require=require,
-        output={name: pdespec.integral(value(density), region(where)) for name, density, where in problem.outputs},
+        output={
+            name: pdespec.integral(value(density), region(where))
+            for name, density, where in problem.outputs
+        },
         unknowns=declared["unknown"],
         inputs=declared["input"],
         params=[names[each.name] for each in problem.numbers],

@@ -1,6 +1,7 @@
 """Declared problems by chance: `draw(random)` gives one that is well posed and means something.
 
-All chance comes from one `random.Random`, so a seed is a problem, and hypothesis can put its own in place of it and shrink.
+All chance comes from one `random.Random`, so a seed is a problem, and hypothesis can put its own in
+place of it and shrink.
 """
 
 from __future__ import annotations
@@ -12,21 +13,68 @@ from typing import Any
 
 import sympy as sp
 
-from tests.generated.declared import Declared, Energy, Function, Law, Number, Place, Requirement, Shape, Statement
+from tests.generated.declared import (
+    Declared,
+    Energy,
+    Function,
+    Law,
+    Number,
+    Place,
+    Requirement,
+    Shape,
+    Statement,
+)
 from tests.generated.language import Node, add, call, derivative, mul, name, number, power, zero
 
-KEYWORDS = "lambda is None pass self True False class def return global yield await assert not or and del try import with as async nonlocal"
-ODD = "u_x u_xx u_t lambda_ _1 _ __ x_ f_x f_y u0 u_0 forward torch like values math add mul out inf nan print graph _shared0 __init__ a1b2"
-PLAIN = "k mu a b c q w p v u h g f rho phi kappa beta gamma zeta E S N O Q C e j i Rey theta0 F J psi sigma T P alpha_1 dq"
-GREEK = {"ν": "nu", "α₁": "alpha1", "κ": "kappa", "ω": "omega", "λ": "lambda", "Φ": "Phi", "ρ₀": "rho0", "τ": "tau", "ξ": "xi"}
+KEYWORDS = (
+    "lambda is None pass self True False class def return global yield await assert not or and del"
+    " try import with as async nonlocal"
+)
+ODD = (
+    "u_x u_xx u_t lambda_ _1 _ __ x_ f_x f_y u0 u_0 forward torch like values math add mul out inf"
+    " nan print graph _shared0 __init__ a1b2"
+)
+PLAIN = (
+    "k mu a b c q w p v u h g f rho phi kappa beta gamma zeta E S N O Q C e j i Rey theta0 F J psi"
+    " sigma T P alpha_1 dq"
+)
+GREEK = {
+    "ν": "nu",
+    "α₁": "alpha1",
+    "κ": "kappa",
+    "ω": "omega",
+    "λ": "lambda",
+    "Φ": "Phi",
+    "ρ₀": "rho0",
+    "τ": "tau",
+    "ξ": "xi",
+}
 OWN = {"`n`": "n", "`I`": "I"}
-NAMES = {"plain": PLAIN.split(), "keyword": KEYWORDS.split(), "odd": ODD.split(), "greek": list(GREEK), "own": list(OWN)}
+NAMES = {
+    "plain": PLAIN.split(),
+    "keyword": KEYWORDS.split(),
+    "odd": ODD.split(),
+    "greek": list(GREEK),
+    "own": list(OWN),
+}
 FRAMES = {
     1: [("x",), ("x",), ("s",), ("r",), ("xi",), ("X",), ("z",)],
-    2: [("x", "y"), ("x", "y"), ("X", "Y"), ("r", "z"), ("x1", "x2"), ("xi", "eta"), ("y", "x"), ("lon", "lat")],
+    2: [
+        ("x", "y"),
+        ("x", "y"),
+        ("X", "Y"),
+        ("r", "z"),
+        ("x1", "x2"),
+        ("xi", "eta"),
+        ("y", "x"),
+        ("lon", "lat"),
+    ],
     3: [("x", "y", "z"), ("x", "y", "z"), ("X", "Y", "Z"), ("x1", "x2", "x3"), ("a", "b", "c")],
 }
-TAKEN = set("sqrt exp log sin cos tan sinh cosh tanh abs min max pi grad div curl lap tr det inv dot integral entry equal xor if i".split())
+TAKEN = set(
+    "sqrt exp log sin cos tan sinh cosh tanh abs min max pi grad div curl lap tr det inv dot"
+    " integral entry equal xor if i".split()
+)
 
 
 CONDITION = {"<", "<=", ">", ">=", "between", "and", "or", "not", "xor", "equal"}
@@ -52,13 +100,18 @@ class Drawer:
         self.periodic: tuple[str, ...] = ()
         self.system = ""
         self.returns = False
-        self.middle: tuple[str, Node] | None = None  # a coordinate and a value of it inside of the domain
+        # a coordinate and a value of it inside of the domain
+        self.middle: tuple[str, Node] | None = None
         self.warned: set[str] = set()
         if self.chance(0.4):
             t = self.pick(["t", "t", "t", "tau", "T"])
             if t not in self.taken:
                 start = self.pick([sp.S.Zero, sp.S.Zero, sp.S.One, sp.Rational(-1, 2)])
-                self.time = (t, start, start + self.pick([sp.S.One, sp.Integer(2), sp.Rational(1, 10)]))
+                self.time = (
+                    t,
+                    start,
+                    start + self.pick([sp.S.One, sp.Integer(2), sp.Rational(1, 10)]),
+                )
                 self.taken.add(t)
 
     # ---- chance
@@ -77,7 +130,10 @@ class Drawer:
         value = self.rational(positive)
         decimal = value.q in (1, 2, 4, 10) and self.chance(0.5)
         written = f"{float(value):g}" if decimal else str(value)
-        return number(value, f"{float(value * 100):g}e-2" if decimal and value > 0 and self.chance(0.1) else written)
+        return number(
+            value,
+            f"{float(value * 100):g}e-2" if decimal and value > 0 and self.chance(0.1) else written,
+        )
 
     def fresh(self) -> str:
         """A name that is not taken, of any admissible kind."""
@@ -98,13 +154,19 @@ class Drawer:
 
         if word in OWN.values():
             return False
-        return word in RESERVED | BUILTINS or split_derivative(word, (*self.space, *((self.time[0],) if self.time else ()))) is not None
+        return (
+            word in RESERVED | BUILTINS
+            or split_derivative(word, (*self.space, *((self.time[0],) if self.time else ())))
+            is not None
+        )
 
     # ---- what is declared
 
     def declare_numbers(self) -> None:
         for _ in range(self.pick([0, 1, 1, 2, 3])):
-            kind = self.pick(["const", "const", "param", "param", "law", "sized", "trainable", "trainables"])
+            kind = self.pick(
+                ["const", "const", "param", "param", "law", "sized", "trainable", "trainables"]
+            )
             own = self.fresh()
             low = self.rational()
             law = Law("uniform", (("low", low), ("high", low + self.rational())))
@@ -125,7 +187,9 @@ class Drawer:
         found = []
         for each in self.numbers:
             if each.size:
-                found += [call("entry", name(each.name, "vector"), what=(k,)) for k in range(each.size)]
+                found += [
+                    call("entry", name(each.name, "vector"), what=(k,)) for k in range(each.size)
+                ]
             else:
                 found.append(name(each.name))
         return found
@@ -149,7 +213,8 @@ class Drawer:
         return self.scalar(depth, leaves + [self.literal()])
 
     def scalar(self, depth: int, leaves: Sequence[Node], rough: bool = True) -> Node:
-        """A scalar of leaves, its functions kept inside their domains. `rough`: functions with a kink may be in it."""
+        """A scalar of leaves, its functions kept inside their domains. `rough`: functions with a
+        kink may be in it."""
         if depth == 0 or self.chance(0.25):
             return self.pick(leaves)
 
@@ -165,18 +230,29 @@ class Drawer:
         if word == "*":
             return mul(sub(), sub())
         if word == "/":
-            return Node("/", (sub(), self.pick([lambda: self.literal(), lambda: add(self.literal(), square())])()))
+            return Node(
+                "/",
+                (
+                    sub(),
+                    self.pick([lambda: self.literal(), lambda: add(self.literal(), square())])(),
+                ),
+            )
         if word == "^":
             if self.chance(0.7):
                 return power(sub(), self.pick([2, 2, 3]))
-            return power(add(self.literal(), square()), self.pick([number("1/2"), number("3/2"), number("-1", "-1"), number("1/3")]))
+            return power(
+                add(self.literal(), square()),
+                self.pick([number("1/2"), number("3/2"), number("-1", "-1"), number("1/3")]),
+            )
         if word == "negative":
             return call("negative", sub())
         return self.function(sub, square, rough)
 
     def function(self, sub: Callable[[], Node], square: Callable[[], Node], rough: bool) -> Node:
         """A function of arguments on which it is defined and of moderate size."""
-        group = self.pick(["plain"] * 4 + ["special"] * 2 + ["kink", "jump", "choice", "source"] * rough)
+        group = self.pick(
+            ["plain"] * 4 + ["special"] * 2 + ["kink", "jump", "choice", "source"] * rough
+        )
 
         def bounded() -> Node:
             return self.pick([lambda: call("sin", sub()), lambda: call("tanh", sub())])()
@@ -192,8 +268,11 @@ class Drawer:
             return call("dirac", at, self.pick([number("1/2"), number(1), number("0.3", "0.3")]))
         words = {
             "plain": "sqrt exp log sin cos tan sinh cosh tanh",
-            "special": "cot sec csc asin acos atan acot asec acsc coth sech csch asinh acosh atanh acoth asech acsch atan2 "
-            "erf erfc erfinv sinc gamma loggamma polygamma besselj bessely besseli besselk sphericalj",
+            "special": (
+                "cot sec csc asin acos atan acot asec acsc coth sech csch asinh acosh atanh acoth"
+                " asech acsch atan2 erf erfc erfinv sinc gamma loggamma polygamma besselj bessely"
+                " besseli besselk sphericalj"
+            ),
             "kink": "abs min max",
             "jump": "sign step step floor ceil frac mod",
         }[group].split()
@@ -217,7 +296,8 @@ class Drawer:
             argument = bounded() if word in ("besseli", "sphericalj") else sub()
         if word in ("besselj", "bessely", "besseli", "besselk"):
             order = self.pick([number(0), number(1), number(2), number("1/2")])
-            return call(word, order, above() if order.what[0].q == 2 else argument)  # of half an order: real where positive
+            # of half an order: real where positive
+            return call(word, order, above() if order.what[0].q == 2 else argument)
         if word in ("polygamma", "sphericalj"):
             return call(word, number(self.pick([0, 1, 2])), argument)
         if word == "mod":
@@ -231,7 +311,8 @@ class Drawer:
         return call(word, argument)
 
     def choice(self, sub: Callable[[], Node]) -> Node:
-        """`if(condition, value, .., otherwise)`, the values masked roots and logarithms now and then."""
+        """`if(condition, value, .., otherwise)`, the values masked roots and logarithms now and
+        then."""
         self.features.add("if")
         parts: list[Node] = []
         for _ in range(self.pick([1, 1, 2])):
@@ -244,12 +325,20 @@ class Drawer:
         return call("if", *parts, sub())
 
     def condition_of(self, sub: Callable[[], Node], depth: int) -> Node:
-        word = self.pick(["compare"] * 4 + ["between"] + (["and", "or", "not", "xor", "equal"] if depth else []))
+        word = self.pick(
+            ["compare"] * 4 + ["between"] + (["and", "or", "not", "xor", "equal"] if depth else [])
+        )
         if word == "compare":
             return call(self.pick(["<", "<=", ">", ">="]), sub(), sub())
         if word == "between":
             signs = self.pick([("<", "<"), ("<=", "<"), (">", ">=")])
-            return call("between", number(1 if signs[0] == ">" else 0), sub(), number(0 if signs[0] == ">" else 1), what=signs)
+            return call(
+                "between",
+                number(1 if signs[0] == ">" else 0),
+                sub(),
+                number(0 if signs[0] == ">" else 1),
+                what=signs,
+            )
         if word == "equal":
             return call("or", call("equal", sub(), sub()), self.condition_of(sub, 0))
         if word == "not":
@@ -261,7 +350,10 @@ class Drawer:
     def field_scalars(self, in_equation: bool = True) -> list[Node]:
         """Scalar values of unknowns and, where they live on the domain, inputs."""
         found = []
-        for each in (*self.unknowns, *(f for f in self.inputs if f.on == "Omega" or not in_equation)):
+        for each in (
+            *self.unknowns,
+            *(f for f in self.inputs if f.on == "Omega" or not in_equation),
+        ):
             found += self.components(each)
         return found
 
@@ -269,14 +361,24 @@ class Drawer:
         own = name(field.name, field.rank)
         if field.rank == "scalar":
             return [own]
-        axes = self.space if field.rank == "vector" else [a + b for a in self.space for b in self.space]
+        axes = (
+            self.space
+            if field.rank == "vector"
+            else [a + b for a in self.space for b in self.space]
+        )
         return [call("component", own, what=axis) for axis in axes]
 
     def lower_order(self, top: int) -> Node:
         """Lower-order terms of an equation, nonlinear as they come."""
-        leaves = self.field_scalars() * 2 + [name(each) for each in self.space] + self.scalars() + [self.literal()]
+        leaves = (
+            self.field_scalars() * 2
+            + [name(each) for each in self.space]
+            + self.scalars()
+            + [self.literal()]
+        )
         for field in self.unknowns:
-            most = min(top, self.orders.get(field.name, 1)) - 1  # more would ask for more conditions
+            # more would ask for more conditions
+            most = min(top, self.orders.get(field.name, 1)) - 1
             for _ in range(2 * (most > 0)):
                 leaves.append(self.spatial(field, most))
             if field.rank == "vector" and most > 0:
@@ -287,7 +389,10 @@ class Drawer:
         return self.defined(self.scalar(self.pick([1, 2, 2, 3]), leaves))
 
     def spatial(self, field: Function, most: int) -> Node:
-        return derivative(self.pick(self.components(field)), tuple(self.pick(self.space) for _ in range(self.rng.randint(1, max(1, most)))))
+        return derivative(
+            self.pick(self.components(field)),
+            tuple(self.pick(self.space) for _ in range(self.rng.randint(1, max(1, most)))),
+        )
 
     def vector_scalar(self, field: Function) -> Node:
         """A scalar by vector calculus from a vector field."""
@@ -298,7 +403,9 @@ class Drawer:
             lambda: call("tr", gradient),
             lambda: call("dot", v, v),
             lambda: call("inner", call("sym", gradient, rank="tensor"), gradient),
-            lambda: call("inner", call("skew", gradient, rank="tensor"), call("outer", v, v, rank="tensor")),
+            lambda: call(
+                "inner", call("skew", gradient, rank="tensor"), call("outer", v, v, rank="tensor")
+            ),
         ]
         if self.dim > 1:
             options += [lambda: call("det", add(call("identity", rank="tensor"), gradient))]
@@ -317,9 +424,17 @@ class Drawer:
         inner = next((each for each in node.args if each.args and each.word not in CONDITION), None)
         if inner is None or self.chance(0.5):
             return call("defined", node, what=own)
-        parameter = self.pick([each for each in ("w", "a", "self", "q_1") if each not in self.space])
-        body = Node(node.word, tuple(name(parameter) if each == inner else each for each in node.args), node.what)
-        if any(each.word in ("defined", "applied") for each in body.walk()) or any(each.what == parameter for each in inner.walk()):
+        parameter = self.pick(
+            [each for each in ("w", "a", "self", "q_1") if each not in self.space]
+        )
+        body = Node(
+            node.word,
+            tuple(name(parameter) if each == inner else each for each in node.args),
+            node.what,
+        )
+        if any(each.word in ("defined", "applied") for each in body.walk()) or any(
+            each.what == parameter for each in inner.walk()
+        ):
             return call("defined", node, what=own)
         if any(each.what == parameter for argument in node.args for each in argument.walk()):
             return call("defined", node, what=own)
@@ -331,13 +446,21 @@ class Drawer:
     # ---- principal parts
 
     def principal(self, field: Function, order: int) -> Node:
-        """The highest derivatives of the equation of a field, of its rank, with a sign that makes `-principal` elliptic for order 2."""
+        """The highest derivatives of the equation of a field, of its rank, with a sign that
+        makes `-principal` elliptic for order 2."""
         u = name(field.name, field.rank)
         x, y = self.space[0], self.space[-1]
         if order == 1:
             if field.rank == "scalar" and self.chance(0.5):
-                direction = call("vector", *(self.literal(False) for _ in self.space), rank="vector")
-                return self.pick([lambda: call("dot", direction, call("grad", u, rank="vector")), lambda: call("advect", direction, u)])()
+                direction = call(
+                    "vector", *(self.literal(False) for _ in self.space), rank="vector"
+                )
+                return self.pick(
+                    [
+                        lambda: call("dot", direction, call("grad", u, rank="vector")),
+                        lambda: call("advect", direction, u),
+                    ]
+                )()
             terms = [mul(self.literal(False), derivative(u, (each,))) for each in self.space]
             return add(*terms)
         if order == 2:
@@ -347,8 +470,14 @@ class Drawer:
             return mul(self.positive_number(), derivative(u, letters))
         options = [
             lambda: call("lap", call("lap", u, rank=u.rank), rank=u.rank),
-            lambda: add(*(mul(self.positive_number(), derivative(u, (each,) * 4)) for each in self.space)),
-            lambda: add(derivative(u, (x,) * 4), mul(self.positive_number(), derivative(u, (x, x, y, y))), derivative(u, (y,) * 4)),
+            lambda: add(
+                *(mul(self.positive_number(), derivative(u, (each,) * 4)) for each in self.space)
+            ),
+            lambda: add(
+                derivative(u, (x,) * 4),
+                mul(self.positive_number(), derivative(u, (x, x, y, y))),
+                derivative(u, (y,) * 4),
+            ),
             lambda: call("lap", mul(self.positive(), call("lap", u, rank=u.rank)), rank=u.rank),
         ]
         return call("negative", self.pick(options)(), rank=u.rank)
@@ -369,7 +498,10 @@ class Drawer:
                 lambda: call("div", mul(self.positive(), strain), rank="vector"),
             ]
             if self.dim > 1:
-                stress = add(mul(self.positive_number(), strain), mul(call("tr", gradient), call("identity", rank="tensor")))
+                stress = add(
+                    mul(self.positive_number(), strain),
+                    mul(call("tr", gradient), call("identity", rank="tensor")),
+                )
                 options += [lambda: call("div", stress, rank="vector")]
             return self.pick(options)()
         squared = [power(component, 2) for component in self.components(field)]
@@ -378,16 +510,38 @@ class Drawer:
             lambda: mul(self.positive_number(), call("lap", u)),
             lambda: call("div", mul(self.positive(), gradient)),
             lambda: call("div", mul(add(self.literal(), self.pick(squared)), gradient)),
-            lambda: call("div", Node("/", (gradient, call("sqrt", add(number(1), call("dot", gradient, gradient)))), rank="vector")),
-            lambda: add(*(mul(self.positive_number(), derivative(u, (each, each))) for each in self.space)),
+            lambda: call(
+                "div",
+                Node(
+                    "/",
+                    (gradient, call("sqrt", add(number(1), call("dot", gradient, gradient)))),
+                    rank="vector",
+                ),
+            ),
+            lambda: add(
+                *(mul(self.positive_number(), derivative(u, (each, each))) for each in self.space)
+            ),
             lambda: add(*(mul(self.literal(), derivative(u, (each, each))) for each in self.space)),
-            lambda: add(*(derivative(mul(self.positive(), derivative(u, (each,))), (each,)) for each in self.space)),
+            lambda: add(
+                *(
+                    derivative(mul(self.positive(), derivative(u, (each,))), (each,))
+                    for each in self.space
+                )
+            ),
             lambda: mul(self.positive(), call("div", gradient)),
         ]
         if self.dim > 1:
             x, y = self.space[:2]
-            matrix = call("vector", *(mul(self.literal(), derivative(u, (each,))) for each in self.space), rank="vector")
-            rows = [self.literal() if i == j else number(0) for i in range(self.dim) for j in range(self.dim)]
+            matrix = call(
+                "vector",
+                *(mul(self.literal(), derivative(u, (each,))) for each in self.space),
+                rank="vector",
+            )
+            rows = [
+                self.literal() if i == j else number(0)
+                for i in range(self.dim)
+                for j in range(self.dim)
+            ]
             tensor = call("tensor", *rows, rank="tensor")
             options += [
                 lambda: add(call("lap", u), mul(number("1/2"), derivative(u, (x, y)))),
@@ -412,23 +566,40 @@ class Drawer:
         a, width = self.pick([0, 0, -1, "1/2"]), self.pick([1, 1, 2, "3/2"])
         low = [number(a) for _ in self.space]
         high = [number(sp.Rational(str(a)) + sp.Rational(str(width))) for _ in self.space]
-        grown = [each for each in self.numbers if each.kind == "param" and each.law and not each.size]
-        word = self.pick(["box", "box", "box", "round", "other", "cut", "cut"]) if self.dim > 1 else "box"
+        grown = [
+            each for each in self.numbers if each.kind == "param" and each.law and not each.size
+        ]
+        word = (
+            self.pick(["box", "box", "box", "round", "other", "cut", "cut"])
+            if self.dim > 1
+            else "box"
+        )
         if self.dim < 3 and self.chance(0.08):
-            self.system, word = "axisymmetric" if self.dim == 2 or self.chance(0.5) else "spherical", "box"
+            self.system, word = (
+                "axisymmetric" if self.dim == 2 or self.chance(0.5) else "spherical",
+                "box",
+            )
             a = self.pick(["1/2", 1])  # off the axis
             low = [number(a) for _ in self.space]
             high = [number(sp.Rational(str(a)) + sp.Rational(str(width))) for _ in self.space]
             self.features.add(self.system)
         if word == "box":
-            shape = Shape({1: "interval", 2: "rectangle", 3: "box"}[self.dim], points=(tuple(low), tuple(high)))
+            shape = Shape(
+                {1: "interval", 2: "rectangle", 3: "box"}[self.dim],
+                points=(tuple(low), tuple(high)),
+            )
             cuts = [every]
             axis = self.rng.randrange(self.dim)
             self.middle = (self.space[0], number((low[0].what[0] + high[0].what[0]) / 2))
             if self.chance(0.3) and not self.system:
                 count = self.pick([1, self.dim])
-                self.periodic = tuple(self.space[:count]) if self.chance(0.7) else (self.space[axis],)
-            ends = [Place("side", "Omega", coordinate=self.space[axis], value=each[axis]) for each in (low, high)]
+                self.periodic = (
+                    tuple(self.space[:count]) if self.chance(0.7) else (self.space[axis],)
+                )
+            ends = [
+                Place("side", "Omega", coordinate=self.space[axis], value=each[axis])
+                for each in (low, high)
+            ]
             if self.space[axis] not in self.periodic:
                 rest = Place("rest", "Omega")
                 glued = self.dim - 1 == len(self.periodic)  # nothing is left but the two ends
@@ -436,8 +607,17 @@ class Drawer:
                 if self.dim > 1 and self.chance(0.3):  # a part of a side
                     along = next(k for k in range(self.dim) if k != axis)
                     third = (high[along].what[0] - low[along].what[0]) / 3
-                    ends_of = (number(low[along].what[0] + third), number(high[along].what[0] - third))
-                    part = Place("side", "Omega", coordinate=self.space[axis], value=low[axis], within=(self.space[along], *ends_of))
+                    ends_of = (
+                        number(low[along].what[0] + third),
+                        number(high[along].what[0] - third),
+                    )
+                    part = Place(
+                        "side",
+                        "Omega",
+                        coordinate=self.space[axis],
+                        value=low[axis],
+                        within=(self.space[along], *ends_of),
+                    )
                     if self.space[along] not in self.periodic:
                         cuts = [[part, rest]]
                         self.features.add("part of a side")
@@ -455,10 +635,23 @@ class Drawer:
                 found = self.solid()
             return [("Omega", self.laid(found))], [every]
         if word == "other":
-            corners = [(0, 0), (2, 0), (2, 1), (1, 1), (1, 2), (0, 2)] if self.chance(0.5) else [(0, 0), (1, 0), (0, 1)]
+            corners = (
+                [(0, 0), (2, 0), (2, 1), (1, 1), (1, 2), (0, 2)]
+                if self.chance(0.5)
+                else [(0, 0), (1, 0), (0, 1)]
+            )
             options = [
-                Shape("ellipse", keywords=(("radii", (self.literal(), self.literal())), ("angle", Node("/", (call("pi"), number(5)))))),
-                Shape("polygon", points=tuple(tuple(number(each) for each in corner) for corner in corners)),
+                Shape(
+                    "ellipse",
+                    keywords=(
+                        ("radii", (self.literal(), self.literal())),
+                        ("angle", Node("/", (call("pi"), number(5)))),
+                    ),
+                ),
+                Shape(
+                    "polygon",
+                    points=tuple(tuple(number(each) for each in corner) for corner in corners),
+                ),
                 Shape("star", keywords=(("radius", self.lobes(grown)),)),
             ]
             return [("Omega", self.laid(self.pick(options)))], [every]
@@ -471,14 +664,18 @@ class Drawer:
         plane = self.pick(
             [
                 Shape("disk", keywords=(("radius", self.literal()),)),
-                Shape("rectangle", points=((number(0), number(0)), (self.literal(), self.literal()))),
+                Shape(
+                    "rectangle", points=((number(0), number(0)), (self.literal(), self.literal()))
+                ),
             ]
         )
         cylinder = (("radius", self.literal()), ("height", self.literal()), ("base", zero_point))
         tilted = self.pick([upright, (number(1), number(1), number(0))])
         return self.pick(
             [
-                Shape("ellipsoid", keywords=(("radii", tuple(self.literal() for _ in self.space)),)),
+                Shape(
+                    "ellipsoid", keywords=(("radii", tuple(self.literal() for _ in self.space)),)
+                ),
                 Shape("cylinder", keywords=(*cylinder, ("axis", tilted))),
                 Shape("extruded", (plane,), keywords=(("height", self.literal()),)),
             ]
@@ -491,18 +688,38 @@ class Drawer:
         if not word:
             return shape
         self.features.add(f"shape {word}")
-        center = (("center", tuple(self.literal(False) for _ in self.space)),) if self.chance(0.4) else ()
+        center = (
+            (("center", tuple(self.literal(False) for _ in self.space)),)
+            if self.chance(0.4)
+            else ()
+        )
         if word == "moved":
-            return Shape(word, (shape,), keywords=(("vector", tuple(self.literal(False) for _ in self.space)),))
+            return Shape(
+                word,
+                (shape,),
+                keywords=(("vector", tuple(self.literal(False) for _ in self.space)),),
+            )
         if word == "rotated":
-            return Shape(word, (shape,), keywords=(("angle", Node("/", (call("pi"), self.literal()))), *center))
+            return Shape(
+                word,
+                (shape,),
+                keywords=(("angle", Node("/", (call("pi"), self.literal()))), *center),
+            )
         return Shape(word, (shape,), keywords=(("factor", self.literal()), *center))
 
     def lobes(self, grown: list[Number]) -> Node:
-        depth: Node = Node("/", (name(self.pick(grown).name), number(50))) if grown and self.chance(0.6) else number("1/10")
-        return add(number(1), mul(depth, call("cos", mul(number(self.pick([2, 3, 4])), name("theta")))))
+        depth: Node = (
+            Node("/", (name(self.pick(grown).name), number(50)))
+            if grown and self.chance(0.6)
+            else number("1/10")
+        )
+        return add(
+            number(1), mul(depth, call("cos", mul(number(self.pick([2, 3, 4])), name("theta"))))
+        )
 
-    def csg(self, low: list[Node], high: list[Node], every: list[Place]) -> tuple[list[tuple[str, Shape]], list[list[Place]]]:
+    def csg(
+        self, low: list[Node], high: list[Node], every: list[Place]
+    ) -> tuple[list[tuple[str, Shape]], list[list[Place]]]:
         first = Shape("rectangle" if self.dim == 2 else "box", points=(tuple(low), tuple(high)))
         middle = tuple(number((a.what[0] + b.what[0]) / 2) for a, b in zip(low, high, strict=True))
         size = high[0].what[0] - low[0].what[0]
@@ -520,46 +737,90 @@ class Drawer:
                     [Place("inner", "Omega"), Place("outer", "Omega")],
                 ]
                 return [(part, hole), ("Omega", Shape("-", (first, named)))], cuts
-            return [("Omega", Shape("-", (first, hole)))], [every, [Place("inner", "Omega"), Place("outer", "Omega")]]
+            return [("Omega", Shape("-", (first, hole)))], [
+                every,
+                [Place("inner", "Omega"), Place("outer", "Omega")],
+            ]
         if word == "exterior":
             far = Shape(ball, keywords=(("radius", number(3)),))
             body = Shape(ball, keywords=(("radius", number("1/2")),))
-            return [("Omega", Shape("exterior", (body, far)))], [every, [Place("inner", "Omega"), Place("outer", "Omega")]]
+            return [("Omega", Shape("exterior", (body, far)))], [
+                every,
+                [Place("inner", "Omega"), Place("outer", "Omega")],
+            ]
         if word == "lattice":
-            copies = Shape("lattice", (Shape("disk", keywords=(("radius", number(size / 10)),)),), keywords=(("nx", 2), ("ny", 3)))
+            copies = Shape(
+                "lattice",
+                (Shape("disk", keywords=(("radius", number(size / 10)),)),),
+                keywords=(("nx", 2), ("ny", 3)),
+            )
             return [("Omega", Shape("-", (first, copies)))], [every]
-        corner = Shape(ball, keywords=(("radius", number(size * sp.Rational(2, 3))), ("center", tuple(high))))
+        corner = Shape(
+            ball, keywords=(("radius", number(size * sp.Rational(2, 3))), ("center", tuple(high)))
+        )
         return [("Omega", Shape(word, (first, corner)))], [every]
 
     def cut(self, cuts: list[list[Place]]) -> list[Place]:
-        """One way to cut the boundary, its places named or not; `rest` is told what it leaves out."""
+        """One way to cut the boundary, its places named or not; `rest` is told what it leaves
+        out."""
         chosen = self.pick(cuts)
         found: list[Place] = []
         for place in chosen:
-            own = self.fresh() if place.kind == "rest" or self.chance(0.5) or len(chosen) > 1 else None
+            own = (
+                self.fresh()
+                if place.kind == "rest" or self.chance(0.5) or len(chosen) > 1
+                else None
+            )
             others = tuple(each.name for each in found) if place.kind == "rest" else ()
-            found.append(Place(place.kind, place.domain, own, place.coordinate, place.value, others, place.part, place.within))
+            found.append(
+                Place(
+                    place.kind,
+                    place.domain,
+                    own,
+                    place.coordinate,
+                    place.value,
+                    others,
+                    place.part,
+                    place.within,
+                )
+            )
         self.places += [each for each in found if each.name]
         return found
 
     # ---- conditions
 
-    def boundary_conditions(self, field: Function, order: int, places: list[Place]) -> list[Statement]:
+    def boundary_conditions(
+        self, field: Function, order: int, places: list[Place]
+    ) -> list[Statement]:
         """order/2 conditions on every place, the value itself on the first."""
         found = []
         for k, place in enumerate(places):
-            kinds = ["value"] if k == 0 or self.time is None and self.chance(0.4) else ["value", "flux", "robin"]
+            kinds = (
+                ["value"]
+                if k == 0 or self.time is None and self.chance(0.4)
+                else ["value", "flux", "robin"]
+            )
             kind = self.pick(kinds)
             found += self.condition(field, kind, place)
             if order >= 4:
-                found += self.condition(field, self.pick(["flux", "lap"]) if kind == "value" else "lap", place)
+                found += self.condition(
+                    field, self.pick(["flux", "lap"]) if kind == "value" else "lap", place
+                )
         return found
 
     def condition(self, field: Function, kind: str, place: Place) -> list[Statement]:
         self.features.add(f"condition {kind}")
         u = name(field.name, field.rank)
-        given = [name(each.name) for each in self.inputs if each.rank == "scalar" and each.on in (place.name, "Omega")]
-        on_boundary = [each for each in given if any(f.name == each.what and f.on == place.name for f in self.inputs)]
+        given = [
+            name(each.name)
+            for each in self.inputs
+            if each.rank == "scalar" and each.on in (place.name, "Omega")
+        ]
+        on_boundary = [
+            each
+            for each in given
+            if any(f.name == each.what and f.on == place.name for f in self.inputs)
+        ]
 
         def value() -> Node:
             found = self.known(1)
@@ -572,13 +833,35 @@ class Drawer:
             if kind == "value":
                 if self.chance(0.4):
                     return [Statement(each, value(), place) for each in self.components(field)]
-                return [Statement(u, self.pick([zero("vector"), call("vector", *(value() for _ in self.space), rank="vector")]), place)]
+                return [
+                    Statement(
+                        u,
+                        self.pick(
+                            [
+                                zero("vector"),
+                                call("vector", *(value() for _ in self.space), rank="vector"),
+                            ]
+                        ),
+                        place,
+                    )
+                ]
             if kind == "lap":
                 return [Statement(call("lap", u, rank="vector"), zero("vector"), place)]
             flux = Node("*", (gradient, call("normal", rank="vector")), rank="vector")
             flux = call("dn", u, rank="vector") if self.chance(0.4) else flux
             flux = add(flux, mul(self.positive_number(), u)) if kind == "robin" else flux
-            return [Statement(flux, self.pick([zero("vector"), call("vector", *(value() for _ in self.space), rank="vector")]), place)]
+            return [
+                Statement(
+                    flux,
+                    self.pick(
+                        [
+                            zero("vector"),
+                            call("vector", *(value() for _ in self.space), rank="vector"),
+                        ]
+                    ),
+                    place,
+                )
+            ]
         if kind == "value":
             return [Statement(u, value(), place)]
         if kind == "lap":
@@ -599,7 +882,13 @@ class Drawer:
         found = []
         for k in range(order):
             value = self.scalar(2, space)
-            right = value if field.rank == "scalar" else call(field.rank, *(self.scalar(1, space) for _ in range(entries)), rank=field.rank)
+            right = (
+                value
+                if field.rank == "scalar"
+                else call(
+                    field.rank, *(self.scalar(1, space) for _ in range(entries)), rank=field.rank
+                )
+            )
             right = zero(field.rank) if self.chance(0.2) else right
             found.append(Statement(derivative(u, (t,) * k) if k else u, right, "Omega", at=start))
         return found
@@ -612,7 +901,9 @@ def draw(rng: random.Random) -> Declared:
     domains, cuts = drawer.shape()
     places = [] if len(drawer.periodic) == drawer.dim else drawer.cut(cuts)
     whole = Drawn(drawer, domains, places)
-    template = drawer.pick(["strong"] * 12 + ["energy"] * 2 + ["units"] * 2 + ["complex", "flow", "gauge"])
+    template = drawer.pick(
+        ["strong"] * 12 + ["energy"] * 2 + ["units"] * 2 + ["complex", "flow", "gauge"]
+    )
     drawer.features.add(template)
     return getattr(whole, "complex_" if template == "complex" else template)()
 
@@ -620,7 +911,9 @@ def draw(rng: random.Random) -> Declared:
 class Drawn:
     """A problem of one of the kinds, on a domain that has been drawn."""
 
-    def __init__(self, drawer: Drawer, domains: list[tuple[str, Shape]], places: list[Place]) -> None:
+    def __init__(
+        self, drawer: Drawer, domains: list[tuple[str, Shape]], places: list[Place]
+    ) -> None:
         self.d, self.domains, self.places = drawer, domains, places
 
     def finish(self, **parts: Any) -> Declared:
@@ -651,11 +944,27 @@ class Drawn:
                 None,
                 Law("gaussians", (("count", sp.Integer(2)), ("width", d.rational()))),
                 Law("grf", (("length", sp.Rational(1, d.rng.randint(1, 4))),)),
-                Law("grf", (("sigma", d.rational()), ("tau", sp.Integer(3)), ("alpha", sp.Integer(d.pick([3, 4]))))),
+                Law(
+                    "grf",
+                    (
+                        ("sigma", d.rational()),
+                        ("tau", sp.Integer(3)),
+                        ("alpha", sp.Integer(d.pick([3, 4]))),
+                    ),
+                ),
             ]
             named = [each for each in self.places if each.name]
             if named and d.chance(0.25):
-                d.inputs.append(Function(d.fresh(), "input", "scalar", d.pick(named).name, d.pick([None, laws[1]]), in_time=False))
+                d.inputs.append(
+                    Function(
+                        d.fresh(),
+                        "input",
+                        "scalar",
+                        d.pick(named).name,
+                        d.pick([None, laws[1]]),
+                        in_time=False,
+                    )
+                )
                 d.features.add("input on boundary")
                 continue
             rank = d.pick(["scalar", "scalar", "scalar", "vector"]) if not d.system else "scalar"
@@ -672,16 +981,29 @@ class Drawn:
             rank = d.pick(["scalar", "scalar", "scalar", "vector", "tensor"])
             if d.dim == 1 or d.system or (rank == "tensor" and d.dim == 3):
                 rank = "scalar"
-            order = d.pick([2, 2, 2, 2, 1, 3, 4]) if rank == "scalar" else d.pick([2, 2, 2, 1, 4]) if rank == "vector" else 2
+            order = (
+                d.pick([2, 2, 2, 2, 1, 3, 4])
+                if rank == "scalar"
+                else d.pick([2, 2, 2, 1, 4])
+                if rank == "vector"
+                else 2
+            )
             order = min(order, 2) if d.dim == 3 and d.chance(0.7) else order
             steady = d.time is not None and d.chance(0.15)
             in_time = 0 if d.time is None or steady else d.pick([1, 1, 1, 2])
             positive = rank == "scalar" and d.chance(0.1)
-            own = Function(d.fresh(), "unknown", rank, "Omega", in_time=not steady, positive=positive)
+            own = Function(
+                d.fresh(), "unknown", rank, "Omega", in_time=not steady, positive=positive
+            )
             d.unknowns.append(own)
             orders[own.name] = (order, in_time)
             d.orders[own.name] = order
-            d.features |= {f"unknown {rank}", f"order {order}", f"time order {in_time}", f"dim {d.dim}"}
+            d.features |= {
+                f"unknown {rank}",
+                f"order {order}",
+                f"time order {in_time}",
+                f"dim {d.dim}",
+            }
             if steady:
                 d.features.add("steady")
         self.declare_inputs()
@@ -698,7 +1020,11 @@ class Drawn:
             initial = []
         requirements = []
         if d.chance(0.1):
-            requirements.append(Requirement(d.field_scalars()[0], d.pick([">", "<", ">=", "<="]), d.literal(False), "Omega"))
+            requirements.append(
+                Requirement(
+                    d.field_scalars()[0], d.pick([">", "<", ">=", "<="]), d.literal(False), "Omega"
+                )
+            )
         outputs = []
         if d.chance(0.2):
             region: Any = "Omega" if not self.places or d.chance(0.5) else d.pick(self.places)
@@ -720,7 +1046,11 @@ class Drawn:
         if field.rank == "scalar":
             lower = d.lower_order(order)
         else:
-            lower = call(field.rank, *(d.lower_order(min(order, 2)) if k < 2 else d.literal() for k in range(entries)), rank=field.rank)
+            lower = call(
+                field.rank,
+                *(d.lower_order(min(order, 2)) if k < 2 else d.literal() for k in range(entries)),
+                rank=field.rank,
+            )
             if field.rank == "vector" and d.chance(0.4):
                 lower = add(lower, call("advect", u, u, rank="vector"))
         steady = mul(d.literal(), u)  # pins the constant
@@ -728,16 +1058,28 @@ class Drawn:
             lower = add(lower, steady) if d.returns else lower
             left = derivative(u, (d.time[0],) * in_time)
             left = mul(d.positive_number(), left) if d.chance(0.3) else left
-            left = add(left, mul(d.literal(), derivative(u, (d.time[0],)))) if in_time == 2 and d.chance(0.3) else left
+            left = (
+                add(left, mul(d.literal(), derivative(u, (d.time[0],))))
+                if in_time == 2 and d.chance(0.3)
+                else left
+            )
             right = Node("-", (principal, lower), rank=field.rank)
         elif d.chance(0.5):
             left, right = Node("-", (steady, principal), rank=field.rank), lower
         else:
-            left, right = add(call("negative", principal, rank=field.rank), steady, lower), zero(field.rank)
+            left, right = (
+                add(call("negative", principal, rank=field.rank), steady, lower),
+                zero(field.rank),
+            )
         if d.chance(0.1):
             left, right = right, left
         label = d.pick([None, None, "balance", "momentum", "heat"]) if d.chance(0.5) else None
-        label = label if label and not any(label == each for each in self.__dict__.setdefault("labels", set())) else None
+        label = (
+            label
+            if label
+            and not any(label == each for each in self.__dict__.setdefault("labels", set()))
+            else None
+        )
         if label:
             self.labels.add(label)  # type: ignore[attr-defined]
         return Statement(left, right, "Omega", label)
@@ -755,15 +1097,23 @@ class Drawn:
         self.declare_inputs()
         u = name(field.name, rank)
         gradient = call("grad", u, rank="vector" if rank == "scalar" else "tensor")
-        known = [name(each.name) for each in d.inputs if each.rank == "scalar" and each.on == "Omega"] + [d.known(1)]
-        square = call("inner", gradient, gradient) if d.chance(0.5) or rank == "vector" else call("dot", gradient, gradient)
+        known = [
+            name(each.name) for each in d.inputs if each.rank == "scalar" and each.on == "Omega"
+        ] + [d.known(1)]
+        square = (
+            call("inner", gradient, gradient)
+            if d.chance(0.5) or rank == "vector"
+            else call("dot", gradient, gradient)
+        )
         bulk = mul(Node("/", (d.positive(), number(2))), square)
         if rank == "scalar":
             options = [
                 lambda: bulk,
                 lambda: call("sqrt", add(number(1), square)),
                 lambda: add(bulk, Node("/", (power(u, 4), number(4)))),
-                lambda: add(bulk, mul(d.positive_number(), power(add(power(u, 2), number("-1", "-1")), 2))),
+                lambda: add(
+                    bulk, mul(d.positive_number(), power(add(power(u, 2), number("-1", "-1")), 2))
+                ),
                 lambda: mul(add(number(1), power(u, 2)), square),
             ]
             density = Node("-", (d.pick(options)(), mul(d.pick(known), u)))
@@ -773,8 +1123,14 @@ class Drawn:
             volume = call("det", deformation)
             options = [
                 lambda: bulk,
-                lambda: add(call("inner", strain, strain), mul(d.positive_number(), power(call("tr", strain), 2))),
-                lambda: add(call("inner", deformation, deformation), mul(d.positive_number(), power(Node("-", (volume, number(1))), 2))),
+                lambda: add(
+                    call("inner", strain, strain),
+                    mul(d.positive_number(), power(call("tr", strain), 2)),
+                ),
+                lambda: add(
+                    call("inner", deformation, deformation),
+                    mul(d.positive_number(), power(Node("-", (volume, number(1))), 2)),
+                ),
             ]
             density = Node("-", (d.pick(options)(), mul(d.pick(known), d.components(field)[0])))
         terms: list[tuple[Node, Any]] = [(density, "Omega")]
@@ -784,8 +1140,13 @@ class Drawn:
                 conditions += d.condition(field, "value", place)
             elif d.chance(0.4):
                 terms.append((mul(d.known(1), d.components(field)[0]), place))
-        terms[1:] = [(call("negative", mul(d.known(1), d.components(field)[0])), place) for _, place in terms[1:2]]
-        return self.finish(energy=Energy(tuple(terms)), conditions=tuple(conditions), expected=frozenset({"V03"}))
+        terms[1:] = [
+            (call("negative", mul(d.known(1), d.components(field)[0])), place)
+            for _, place in terms[1:2]
+        ]
+        return self.finish(
+            energy=Energy(tuple(terms)), conditions=tuple(conditions), expected=frozenset({"V03"})
+        )
 
     def complex_(self) -> Declared:
         """A linear or cubic equation of waves for a complex unknown."""
@@ -802,7 +1163,13 @@ class Drawn:
 
         gradient = call("grad", u, rank="vector")
         medium = add(d.positive(), mul(imaginary(), d.known(1))) if d.chance(0.5) else d.positive()
-        principal = d.pick([lambda: call("lap", u), lambda: call("div", mul(medium, gradient)), lambda: mul(medium, call("lap", u))])()
+        principal = d.pick(
+            [
+                lambda: call("lap", u),
+                lambda: call("div", mul(medium, gradient)),
+                lambda: mul(medium, call("lap", u)),
+            ]
+        )()
         lower = mul(d.pick([d.positive_number(), add(d.literal(), imaginary())]), u)
         if d.chance(0.4):
             lower = add(lower, mul(d.literal(), mul(call("abs2", u), u)))
@@ -817,7 +1184,13 @@ class Drawn:
             initial = [Statement(u, start, "Omega", at=d.time[1])]
         conditions = []
         for k, place in enumerate(self.places):
-            value = d.pick([zero("scalar"), call("exp", mul(imaginary(), d.known(0))), add(d.known(1), imaginary())])
+            value = d.pick(
+                [
+                    zero("scalar"),
+                    call("exp", mul(imaginary(), d.known(0))),
+                    add(d.known(1), imaginary()),
+                ]
+            )
             robin = Statement(call("dn", u), mul(mul(imaginary(), d.positive_number()), u), place)
             conditions.append(robin if k and d.chance(0.6) else Statement(u, value, place))
         return self.finish(
@@ -841,7 +1214,9 @@ class Drawn:
         u = name(field.name)
         gradient = call("grad", u, rank="vector")
         density = mul(Node("/", (d.positive(), number(2))), call("dot", gradient, gradient))
-        density = add(density, Node("/", (power(Node("-", (power(u, 2), number(1))), 2), number(4))))
+        density = add(
+            density, Node("/", (power(Node("-", (power(u, 2), number(1))), 2), number(4)))
+        )
         if d.chance(0.3):
             density = add(density, mul(d.literal(), power(call("lap", u), 2)))
             d.orders[field.name] = 4
@@ -869,9 +1244,13 @@ class Drawn:
         u = name(field.name)
         left = call("negative", d.second_order(field, u))
         gradient = call("grad", u, rank="vector")
-        while any(node == name(field.name) for part in [left] for node in _bare(part)):  # the value itself stands in it
+        # the value itself stands in it
+        while any(node == name(field.name) for part in [left] for node in _bare(part)):
             left = call("negative", call("div", mul(d.positive(), gradient)))
-        flux = [Statement(call("dn", u), d.known(1) if d.chance(0.5) else zero("scalar"), place) for place in self.places]
+        flux = [
+            Statement(call("dn", u), d.known(1) if d.chance(0.5) else zero("scalar"), place)
+            for place in self.places
+        ]
         value = d.pick([number(0), d.literal()])
         density = d.pick([u, u, mul(d.literal(), u), mul(power(name(d.space[0]), 2), u)])
         return self.finish(
@@ -884,7 +1263,11 @@ class Drawn:
     def units(self) -> Declared:
         """A linear equation whose coefficients carry the units that make it right."""
         d = self.d
-        d.numbers = [each for each in d.numbers if any(each.name == n.what for _, s in self.domains for n in _names(s))]
+        d.numbers = [
+            each
+            for each in d.numbers
+            if any(each.name == n.what for _, s in self.domains for n in _names(s))
+        ]
         length = d.pick(["m", "m", "mm", "km"])
         unit = d.pick(["K", "Pa", "mol/m^3", "kg", "V"])
         order_in_time = d.pick([1, 2]) if d.time else 0
@@ -895,11 +1278,21 @@ class Drawn:
         def coefficient(power_of_length: int) -> Node:
             own = d.fresh()
             per = f"/s^{order_in_time}" if order_in_time > 1 else "/s" if order_in_time else ""
-            whole = f"{length}^{power_of_length}" if power_of_length > 1 else length if power_of_length else "1"
-            d.numbers.append(Number(own, d.pick(["const", "param"]), value=d.rational(), unit=f"{whole}{per}"))
+            whole = (
+                f"{length}^{power_of_length}"
+                if power_of_length > 1
+                else length
+                if power_of_length
+                else "1"
+            )
+            d.numbers.append(
+                Number(own, d.pick(["const", "param"]), value=d.rational(), unit=f"{whole}{per}")
+            )
             return name(own)
 
-        principal = mul(coefficient(2), d.pick([call("lap", u), add(*(derivative(u, (x, x)) for x in d.space))]))
+        principal = mul(
+            coefficient(2), d.pick([call("lap", u), add(*(derivative(u, (x, x)) for x in d.space))])
+        )
         if d.chance(0.5):
             principal = add(principal, mul(coefficient(1), derivative(u, (d.space[0],))))
         right = Node("-", (principal, mul(coefficient(0), u)))
@@ -907,7 +1300,12 @@ class Drawn:
             left = derivative(u, (d.time[0],) * order_in_time)
         else:
             left, right = right, zero("scalar")
-        initial = [Statement(derivative(u, (d.time[0],) * k) if k else u, d.literal(), "Omega", at=d.time[1]) for k in range(order_in_time)]
+        initial = [
+            Statement(
+                derivative(u, (d.time[0],) * k) if k else u, d.literal(), "Omega", at=d.time[1]
+            )
+            for k in range(order_in_time)
+        ]
         conditions = [Statement(u, d.literal(), place) for place in self.places]
         return self.finish(
             equations=(Statement(left, right, "Omega"),),

@@ -1,6 +1,8 @@
-"""Expressions of the language as trees with three meanings: text, pdespec's Python form, and plain SymPy.
+"""Expressions of the language as trees with three meanings: text, pdespec's Python form, and plain
+SymPy.
 
-The last one is the oracle: ordinary symbols and undefined functions, differentiated by `diff` as they come, and no code of pdespec.
+The last one is the oracle: ordinary symbols and undefined functions, differentiated by `diff` as
+they come, and no code of pdespec.
 """
 
 from __future__ import annotations
@@ -13,12 +15,14 @@ import sympy as sp
 
 import pdespec
 
-TOLD, CHOICE, SUM, NEGATIVE, PRODUCT, POWER, ATOM = range(-1, 6)  # how tightly a written expression holds together
+# how tightly a written expression holds together
+TOLD, CHOICE, SUM, NEGATIVE, PRODUCT, POWER, ATOM = range(-1, 6)
 
 
 @dataclass(frozen=True)
 class Node:
-    """An operation and its arguments; `word` names it, `what` is the number, name or list of letters of a leaf or derivative."""
+    """An operation and its arguments; `word` names it, `what` is the number, name or list of
+    letters of a leaf or derivative."""
 
     word: str
     args: tuple[Node, ...] = ()
@@ -71,11 +75,13 @@ def zero(rank: str) -> Node:
     return Node("number", what=(sp.S.Zero, "0"), rank=rank)
 
 
-# ------------------------------------------------------------------------------------------------------------------------ as text
+# --------------------------------------------------------------------------------------------------
+# as text
 
 
 def text(node: Node, spell: Mapping[str, str]) -> str:
-    """The expression as the language writes it, with no bracket more than its meaning needs. `spell` maps names to their writing."""
+    """The expression as the language writes it, with no bracket more than its meaning needs.
+    `spell` maps names to their writing."""
     return _written(node, spell)[0]
 
 
@@ -117,7 +123,14 @@ def _written(node: Node, spell: Mapping[str, str]) -> tuple[str, int]:
     if node.word == "tensor":
         size = int(len(node.args) ** 0.5)
         parts = [_written(each, spell)[0] for each in node.args]
-        return "[" + ", ".join("[" + ", ".join(parts[k * size : (k + 1) * size]) + "]" for k in range(size)) + "]", ATOM
+        return (
+            "["
+            + ", ".join(
+                "[" + ", ".join(parts[k * size : (k + 1) * size]) + "]" for k in range(size)
+            )
+            + "]",
+            ATOM,
+        )
     if node.word == "d":
         joined = "d" + "".join(node.what)
         if all(len(letter) == 1 for letter in node.what):
@@ -143,7 +156,8 @@ def _written(node: Node, spell: Mapping[str, str]) -> tuple[str, int]:
     return f"{node.word}({listed()})", ATOM
 
 
-# ------------------------------------------------------------------------------------------- as SymPy expressions, by two algebras
+# ------------------------------------------------------------------------------------------- as
+# SymPy expressions, by two algebras
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -166,13 +180,20 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{
         each: getattr(sp, each)
         for each in (
-            "cot sec csc asin acos atan acot asec acsc coth sech csch asinh acosh atanh acoth asech acsch atan2 erf erfc erfinv sinc "
-            "gamma loggamma polygamma besselj bessely besseli besselk sign floor frac"
+            "cot sec csc asin acos atan acot asec acsc coth sech csch asinh acosh atanh acoth asech"
+            " acsch atan2 erf erfc erfinv sinc gamma loggamma polygamma besselj bessely besseli"
+            " besselk sign floor frac"
         ).split()
     },
 }
 RELATIONS: dict[str, Callable[..., Any]] = {"<": sp.Lt, "<=": sp.Le, ">": sp.Gt, ">=": sp.Ge}
-CONDITIONS: dict[str, Callable[..., Any]] = {"and": sp.And, "or": sp.Or, "not": sp.Not, "xor": sp.Xor, "equal": sp.Eq}
+CONDITIONS: dict[str, Callable[..., Any]] = {
+    "and": sp.And,
+    "or": sp.Or,
+    "not": sp.Not,
+    "xor": sp.Xor,
+    "equal": sp.Eq,
+}
 
 
 @dataclass(frozen=True)
@@ -189,7 +210,8 @@ class Algebra:
 def meaning(node: Node, algebra: Algebra) -> Any:
     """The scalar, vector (a column) or tensor that a tree stands for."""
     word = node.word
-    if word == "applied":  # a function of the user's: its body, with the argument in place of the parameter
+    # a function of the user's: its body, with the argument in place of the parameter
+    if word == "applied":
         value = meaning(node.args[1], algebra)
         return meaning(node.args[0], replace(algebra, names={**algebra.names, node.what[1]: value}))
     args = [meaning(each, algebra) for each in node.args]
@@ -198,7 +220,9 @@ def meaning(node: Node, algebra: Algebra) -> Any:
     if word in RELATIONS:
         return RELATIONS[word](*args)
     if word == "between":
-        return sp.And(RELATIONS[node.what[0]](args[0], args[1]), RELATIONS[node.what[1]](args[1], args[2]))
+        return sp.And(
+            RELATIONS[node.what[0]](args[0], args[1]), RELATIONS[node.what[1]](args[1], args[2])
+        )
     if word in CONDITIONS:
         return CONDITIONS[word](*args)
     if word == "if":
@@ -224,7 +248,9 @@ def meaning(node: Node, algebra: Algebra) -> Any:
     if word == "imaginary":
         return node.what[0] * sp.I
     if word == "variation":
-        return algebra.operators.variation(algebra.operators.integral(args[0], algebra.names[f"domain {node.what}"]), args[1])
+        return algebra.operators.variation(
+            algebra.operators.integral(args[0], algebra.names[f"domain {node.what}"]), args[1]
+        )
     if word == "identity":
         return sp.ImmutableMatrix.eye(len(algebra.space))
     if word == "normal":
@@ -232,7 +258,11 @@ def meaning(node: Node, algebra: Algebra) -> Any:
     if word == "component":
         axes = algebra.axes
         places = {a: (i, 0) for i, a in enumerate(axes)} if node.args[0].rank == "vector" else {}
-        places |= {} if places else {a + b: (i, j) for i, a in enumerate(axes) for j, b in enumerate(axes)}
+        places |= (
+            {}
+            if places
+            else {a + b: (i, j) for i, a in enumerate(axes) for j, b in enumerate(axes)}
+        )
         return args[0][places[node.what]]
     if word == "entry":
         return args[0][node.what[0], node.what[1] if len(node.what) > 1 else 0]
@@ -254,11 +284,15 @@ def python_algebra(names: Mapping[str, Any], space: tuple[Any, ...]) -> Algebra:
 
 
 class Plain:
-    """Vector calculus in the coordinates `space` by nothing but `diff`, sums and products, after any textbook."""
+    """Vector calculus in the coordinates `space` by nothing but `diff`, sums and products, after
+    any textbook."""
 
-    def __init__(self, space: tuple[sp.Symbol, ...], normal: sp.ImmutableMatrix, system: str = "") -> None:
+    def __init__(
+        self, space: tuple[sp.Symbol, ...], normal: sp.ImmutableMatrix, system: str = ""
+    ) -> None:
         self.space, self.normal = space, normal
-        self.angles = {"": 0, "axisymmetric": 1, "spherical": 2}[system]  # over which nothing depends
+        # over which nothing depends
+        self.angles = {"": 0, "axisymmetric": 1, "spherical": 2}[system]
 
     def d(self, a: Any, *variables: sp.Symbol) -> Any:
         for each in variables:
@@ -267,7 +301,9 @@ class Plain:
 
     def grad(self, a: Any) -> Any:
         if isinstance(a, sp.MatrixBase):
-            return sp.ImmutableMatrix(len(self.space), len(self.space), lambda i, j: a[i].diff(self.space[j]))
+            return sp.ImmutableMatrix(
+                len(self.space), len(self.space), lambda i, j: a[i].diff(self.space[j])
+            )
         return sp.ImmutableMatrix([a.diff(x) for x in self.space])
 
     def div(self, a: Any) -> Any:
@@ -275,14 +311,20 @@ class Plain:
             return self.angles * a[0] / (self.space[0] if self.angles else 1) + sum(
                 (a[i].diff(x) for i, x in enumerate(self.space)), sp.S.Zero
             )
-        return sp.ImmutableMatrix([sum((a[i, j].diff(x) for j, x in enumerate(self.space)), sp.S.Zero) for i in range(a.shape[0])])
+        return sp.ImmutableMatrix(
+            [
+                sum((a[i, j].diff(x) for j, x in enumerate(self.space)), sp.S.Zero)
+                for i in range(a.shape[0])
+            ]
+        )
 
     def integral(self, density: Any, region: Any) -> Any:
         """The density alone, which is all that `variation` needs."""
         return density
 
     def variation(self, density: Any, u: Any) -> Any:
-        """Euler and Lagrange: sum over a of (-1)^|a| d^a (w d density / d u_a) / w, with dx dy .. times w as the volume."""
+        """Euler and Lagrange: sum over a of (-1)^|a| d^a (w d density / d u_a) / w, with dx dy
+        .. times w as the volume."""
         weight = self.space[0] ** self.angles
         density = weight * density
         slots = {each for each in density.atoms(sp.Derivative) if each.expr == u}
@@ -316,7 +358,9 @@ class Plain:
     def dirac(self, place: Any, width: Any) -> Any:
         """A normal density."""
         places = list(place) if isinstance(place, sp.MatrixBase) else [place]
-        return sp.exp(-sum(each**2 for each in places) / (2 * width**2)) / (width * sp.sqrt(2 * sp.pi)) ** len(places)
+        return sp.exp(-sum(each**2 for each in places) / (2 * width**2)) / (
+            width * sp.sqrt(2 * sp.pi)
+        ) ** len(places)
 
     def lap(self, a: Any) -> Any:
         total = a.diff(self.space[0], 2)
@@ -334,7 +378,9 @@ class Plain:
             x, y = self.space
             return a[1].diff(x) - a[0].diff(y)
         x, y, z = self.space
-        return sp.ImmutableMatrix([a[2].diff(y) - a[1].diff(z), a[0].diff(z) - a[2].diff(x), a[1].diff(x) - a[0].diff(y)])
+        return sp.ImmutableMatrix(
+            [a[2].diff(y) - a[1].diff(z), a[0].diff(z) - a[2].diff(x), a[1].diff(x) - a[0].diff(y)]
+        )
 
     def advect(self, v: Any, a: Any) -> Any:
         def along(entry: Any) -> Any:
@@ -350,7 +396,9 @@ class Plain:
     def cross(self, a: Any, b: Any) -> Any:
         if len(a) == 2:
             return a[0] * b[1] - a[1] * b[0]
-        return sp.ImmutableMatrix([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
+        return sp.ImmutableMatrix(
+            [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+        )
 
     def outer(self, a: Any, b: Any) -> Any:
         return sp.ImmutableMatrix(len(a), len(b), lambda i, j: a[i] * b[j])
@@ -375,7 +423,17 @@ class Plain:
 
 
 def plain_algebra(
-    names: Mapping[str, Any], space: tuple[sp.Symbol, ...], normal: tuple[sp.Symbol, ...], axes: tuple[str, ...], system: str = ""
+    names: Mapping[str, Any],
+    space: tuple[sp.Symbol, ...],
+    normal: tuple[sp.Symbol, ...],
+    axes: tuple[str, ...],
+    system: str = "",
 ) -> Algebra:
     """Ordinary SymPy; the coordinates are called `axes` by the problem."""
-    return Algebra(names, space, Plain(space, sp.ImmutableMatrix(normal), system), sp.ImmutableMatrix(normal), axes)
+    return Algebra(
+        names,
+        space,
+        Plain(space, sp.ImmutableMatrix(normal), system),
+        sp.ImmutableMatrix(normal),
+        axes,
+    )

@@ -1,4 +1,5 @@
-"""The texts of `examples/` with something changed in them: whatever comes of it is a problem or a refusal with a code."""
+"""The texts of `examples/` with something changed in them: whatever comes of it is a problem or
+a refusal with a code."""
 
 from __future__ import annotations
 
@@ -40,13 +41,28 @@ def mutate(rng: random.Random) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _replaced(lines: list[str], rng: random.Random, pattern: re.Pattern[str], options: list[str], only: str = "") -> None:
-    """One match of a pattern, in some line (or one that begins with a word of `only`), becomes one of the options."""
-    chosen = [k for k, line in enumerate(lines) if not only or line[0] == " " or line.split()[0] in only.split()]
+def _replaced(
+    lines: list[str],
+    rng: random.Random,
+    pattern: re.Pattern[str],
+    options: list[str],
+    only: str = "",
+) -> None:
+    """One match of a pattern, in some line (or one that begins with a word of `only`), becomes
+    one of the options."""
+    chosen = [
+        k
+        for k, line in enumerate(lines)
+        if not only or line[0] == " " or line.split()[0] in only.split()
+    ]
     places = [(k, found) for k in chosen for found in pattern.finditer(lines[k])]
     if places:
         k, found = places[rng.randrange(len(places))]
-        lines[k] = lines[k][: found.start()] + options[rng.randrange(len(options))] + lines[k][found.end() :]
+        lines[k] = (
+            lines[k][: found.start()]
+            + options[rng.randrange(len(options))]
+            + lines[k][found.end() :]
+        )
 
 
 def _number(lines: list[str], rng: random.Random) -> None:
@@ -60,22 +76,37 @@ def _name(lines: list[str], rng: random.Random) -> None:
 def _quantity(lines: list[str], rng: random.Random) -> None:
     """A quantity in a statement becomes another one that is declared."""
     declared = re.findall(
-        r"(?:^|, )(\w+) (?:=|~|:) ", "\n".join(line.split(maxsplit=1)[-1] for line in lines if line.split()[0] in DECLARING)
+        r"(?:^|, )(\w+) (?:=|~|:) ",
+        "\n".join(line.split(maxsplit=1)[-1] for line in lines if line.split()[0] in DECLARING),
     )
     space = next((line.split()[1:] for line in lines if line.startswith("space")), [])
     options = [*declared, *(each.strip(",") for each in space)]
     if options:
-        _replaced(lines, rng, re.compile("|".join(rf"\b{re.escape(each)}\b(?!\()" for each in options)), options, STATING)
+        _replaced(
+            lines,
+            rng,
+            re.compile("|".join(rf"\b{re.escape(each)}\b(?!\()" for each in options)),
+            options,
+            STATING,
+        )
 
 
 def _coefficient(lines: list[str], rng: random.Random) -> None:
     """A factor before an operator, such as 2*lap(u)."""
-    _replaced(lines, rng, re.compile(r"(?=\b(?:lap|div|grad|dt|d[xyz]+)\()"), ["2*", "0.3*", "x*", "(1 + x^2)*"], STATING)
+    _replaced(
+        lines,
+        rng,
+        re.compile(r"(?=\b(?:lap|div|grad|dt|d[xyz]+)\()"),
+        ["2*", "0.3*", "x*", "(1 + x^2)*"],
+        STATING,
+    )
 
 
 def _kind(lines: list[str], rng: random.Random) -> None:
     """const, param and trainable in place of one another."""
-    _replaced(lines, rng, re.compile(r"^(?:const|param|trainable)\b"), ["const", "param", "trainable"])
+    _replaced(
+        lines, rng, re.compile(r"^(?:const|param|trainable)\b"), ["const", "param", "trainable"]
+    )
 
 
 def _flux(lines: list[str], rng: random.Random) -> None:
@@ -97,7 +128,10 @@ def _function(lines: list[str], rng: random.Random) -> None:
     ]
     if places:
         k, found = places[rng.randrange(len(places))]
-        lines[k] = f"{lines[k][: found.start()]}{words[rng.randrange(len(words))]}({found.group()}){lines[k][found.end() :]}"
+        lines[k] = (
+            f"{lines[k][: found.start()]}{words[rng.randrange(len(words))]}"
+            f"({found.group()}){lines[k][found.end() :]}"
+        )
 
 
 def _operator(lines: list[str], rng: random.Random) -> None:
@@ -149,7 +183,8 @@ POINTS = {"interior": 4, "boundary": 3, "initial": 3, "operator": 16}
 
 
 def survives(text: str) -> list[str]:
-    """A mutant is refused with a code, or is a problem: it comes back from its text, compiles, and its residuals are numbers."""
+    """A mutant is refused with a code, or is a problem: it comes back from its text, compiles,
+    and its residuals are numbers."""
     try:
         problem = pdespec.parse(text)
     except pdespec.ProblemError as error:
@@ -179,7 +214,9 @@ def _ramp(count: int) -> Callable[[torch.Tensor], torch.Tensor]:
 def _lowered(problem: pdespec.Problem) -> list[str]:
     """What the compiler makes of it; what it refuses, with a code, is noted."""
     channels = len(problem.components)
-    weights = torch.as_tensor(np.random.default_rng(0).uniform(0.2, 1.0, (len(problem.variables), channels)))
+    weights = torch.as_tensor(
+        np.random.default_rng(0).uniform(0.2, 1.0, (len(problem.variables), channels))
+    )
 
     def field(points: torch.Tensor) -> torch.Tensor:
         return 1.5 + 0.3 * torch.sin(points @ weights.to(points))
@@ -187,12 +224,19 @@ def _lowered(problem: pdespec.Problem) -> list[str]:
     try:
         loss = compiler.compile(problem).double()
         generator = torch.Generator().manual_seed(0)
-        if all(each.law for each in problem.inputs.values()) and all(p.law or p.value is not None for p in problem.params.values()):
+        if all(each.law for each in problem.inputs.values()) and all(
+            p.law or p.value is not None for p in problem.params.values()
+        ):
             batch = compiler.sample(problem, 1, POINTS, generator, dtype=torch.float64)
         else:
-            params = {name: [1.0] * each.size if each.size else 1.0 for name, each in problem.params.items()}
+            params = {
+                name: [1.0] * each.size if each.size else 1.0
+                for name, each in problem.params.items()
+            }
             inputs = {name: _ramp(len(each.components)) for name, each in problem.inputs.items()}
-            batch = compiler.instance(problem, params, inputs, POINTS, generator, dtype=torch.float64)
+            batch = compiler.instance(
+                problem, params, inputs, POINTS, generator, dtype=torch.float64
+            )
         terms = loss(field, batch)
     except pdespec.ProblemError as error:
         if any(not each.code for each in error.diagnostics):

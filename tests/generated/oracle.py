@@ -1,7 +1,9 @@
-"""What SymPy alone says of a declared problem: its residuals as functions of points, parameters and derivatives of its fields.
+"""What SymPy alone says of a declared problem: its residuals as functions of points, parameters and
+derivatives of its fields.
 
-The trees of the problem are read with ordinary symbols and undefined functions (`language.Plain`), every derivative is carried out by
-`diff`, and `sympy.lambdify` turns the result into NumPy. Nothing of pdespec or the compiler is used.
+The trees of the problem are read with ordinary symbols and undefined functions (`language.Plain`),
+every derivative is carried out by `diff`, and `sympy.lambdify` turns the result into NumPy. Nothing
+of pdespec or the compiler is used.
 """
 
 from __future__ import annotations
@@ -56,24 +58,39 @@ class Rows:
     function: Callable[..., Sequence[Any]]
 
     def __call__(
-        self, points: np.ndarray, params: Mapping[str, np.ndarray], jets: Mapping[Jet, np.ndarray], normals: Any = None
+        self,
+        points: np.ndarray,
+        params: Mapping[str, np.ndarray],
+        jets: Mapping[Jet, np.ndarray],
+        normals: Any = None,
     ) -> np.ndarray:
-        """Shapes: points "b n D", params "b" or "b k", jets "b n", normals "b n d" -> "b n rows"."""
+        """Shapes: points "b n D", params "b" or "b k", jets "b n", normals "b n d" -> "b n
+        rows"."""
         known = [points[..., i] for i in range(points.shape[-1])]
-        columns = [column for each in params.values() for column in (each.T if np.ndim(each) == 2 else [each])]
+        columns = [
+            column
+            for each in params.values()
+            for column in (each.T if np.ndim(each) == 2 else [each])
+        ]
         given = [np.broadcast_to(np.asarray(each)[:, None], points.shape[:-1]) for each in columns]
         sides = [np.nan if normals is None else normals[..., i] for i in range(self.dim)]
         with np.errstate(all="ignore"):
             values = self.function(known, given, sides, [jets[each] for each in self.jets])
-        return np.stack([np.broadcast_to(np.asarray(each, dtype=float), points.shape[:-1]) for each in values], -1)
+        return np.stack(
+            [np.broadcast_to(np.asarray(each, dtype=float), points.shape[:-1]) for each in values],
+            -1,
+        )
 
 
 class Oracle:
-    """A declared problem in ordinary SymPy. `params` are the numbers that are given per sample or found, in order."""
+    """A declared problem in ordinary SymPy. `params` are the numbers that are given per sample
+    or found, in order."""
 
     def __init__(self, problem: Declared) -> None:
         self.problem = problem
-        self.variables = {each: sp.Symbol(f"X{i}", real=True) for i, each in enumerate(problem.variables)}
+        self.variables = {
+            each: sp.Symbol(f"X{i}", real=True) for i, each in enumerate(problem.variables)
+        }
         self.space = tuple(self.variables[each] for each in problem.space)
         names: dict[str, Any] = {**self.variables, "theta": sp.Symbol("theta", real=True)}
         names |= {f"domain {name}": None for name, _ in problem.domains}
@@ -84,11 +101,16 @@ class Oracle:
                 continue
             size = each.size or 1
             own = [sp.Symbol(f"P{len(self.params)}_{k}", real=True) for k in range(size)]
-            names[each.name] = self.params[each.name] = sp.ImmutableMatrix(own) if each.size else own[0]
+            names[each.name] = self.params[each.name] = (
+                sp.ImmutableMatrix(own) if each.size else own[0]
+            )
         self.fields = {each.name: each for each in (*problem.inputs, *problem.unknowns)}
         self.functions: dict[Any, tuple[str, int]] = {}
         for k, each in enumerate(self.fields.values()):
-            arguments = (*self.space, *((self.variables[problem.time[0]],) if problem.time and each.in_time else ()))
+            arguments = (
+                *self.space,
+                *((self.variables[problem.time[0]],) if problem.time and each.in_time else ()),
+            )
             entries = []
             for component in range(components(each, len(self.space))):
                 function = sp.Function(f"F{k}_{component}", real=True)
@@ -116,34 +138,59 @@ class Oracle:
 
     @cached_property
     def equations(self) -> list[Rows]:
-        return [self.rows(self.difference(each), self.is_complex(each)) for each in self.problem.equations]
+        return [
+            self.rows(self.difference(each), self.is_complex(each))
+            for each in self.problem.equations
+        ]
 
     def is_complex(self, statement: Statement) -> bool:
-        """Whether a statement is about a complex field: it is two then, its real and imaginary part."""
-        names = {node.what for side in (statement.lhs, statement.rhs) for node in side.walk() if node.word == "name"}
+        """Whether a statement is about a complex field: it is two then, its real and imaginary
+        part."""
+        names = {
+            node.what
+            for side in (statement.lhs, statement.rhs)
+            for node in side.walk()
+            if node.word == "name"
+        }
         return any(each.complex and each.name in names for each in self.problem.unknowns)
 
     @cached_property
     def conditions(self) -> list[Rows]:
         """Of boundary conditions and then initial ones."""
-        return [self.rows(self.difference(each), self.is_complex(each)) for each in (*self.problem.conditions, *self.problem.initial)]
+        return [
+            self.rows(self.difference(each), self.is_complex(each))
+            for each in (*self.problem.conditions, *self.problem.initial)
+        ]
 
     @cached_property
     def stationary(self) -> Rows:
-        """The Euler-Lagrange equations of the energy: sum over a of (-1)^|a| d^a (d density / d u_a), a component each."""
+        """The Euler-Lagrange equations of the energy: sum over a of (-1)^|a| d^a (d density / d
+        u_a), a component each."""
         assert self.problem.energy
-        (density,) = (self.value(node)[0] for node, where in self.problem.energy.terms if where == "Omega")
-        fields = [entry for each in self.problem.unknowns for entry in _entries(self.algebra.names[each.name])]
+        (density,) = (
+            self.value(node)[0] for node, where in self.problem.energy.terms if where == "Omega"
+        )
+        fields = [
+            entry
+            for each in self.problem.unknowns
+            for entry in _entries(self.algebra.names[each.name])
+        ]
         result = [self.algebra.operators.variation(density, entry) for entry in fields]
         return self.rows(result)
 
-    def _streams(self, expressions: Sequence[sp.Expr]) -> tuple[dict[Any, sp.Symbol], dict[sp.Symbol, Jet]]:
-        """Every derivative of a field in some expressions with a symbol in its place, and which one that is."""
+    def _streams(
+        self, expressions: Sequence[sp.Expr]
+    ) -> tuple[dict[Any, sp.Symbol], dict[sp.Symbol, Jet]]:
+        """Every derivative of a field in some expressions with a symbol in its place, and which
+        one that is."""
         variables = list(self.variables.values())
         table: dict[Any, sp.Symbol] = {}
         found: dict[sp.Symbol, Jet] = {}
         nodes = set().union(*(e.atoms(sp.Derivative, AppliedUndef) for e in expressions))
-        nodes = sorted(nodes - {n.expr for n in nodes if isinstance(n, sp.Derivative)} | _bare(expressions), key=sp.default_sort_key)
+        nodes = sorted(
+            nodes - {n.expr for n in nodes if isinstance(n, sp.Derivative)} | _bare(expressions),
+            key=sp.default_sort_key,
+        )
         for node in nodes:
             applied = node.expr if isinstance(node, sp.Derivative) else node
             if not isinstance(applied, AppliedUndef):
@@ -158,17 +205,27 @@ class Oracle:
         """A function of the expressions, or of their real and imaginary `parts`."""
         expressions = [sp.sympify(each) for each in expressions]
         table, found = self._streams(expressions)
-        params = [symbol for each in self.params.values() for symbol in (each if isinstance(each, sp.MatrixBase) else [each])]
+        params = [
+            symbol
+            for each in self.params.values()
+            for symbol in (each if isinstance(each, sp.MatrixBase) else [each])
+        ]
         plain = [each.xreplace(table) for each in expressions]
         if parts:
             plain = [part for each in plain for part in sp.expand_complex(each).as_real_imag()]
         arguments = [list(self.variables.values()), params, list(self.normal), list(table.values())]
         function = sp.lambdify(arguments, plain, modules=[NUMERIC, "scipy", "numpy"], cse=True)
-        return Rows(tuple(plain), len(self.space), tuple(found[symbol] for symbol in table.values()), function)
+        return Rows(
+            tuple(plain),
+            len(self.space),
+            tuple(found[symbol] for symbol in table.values()),
+            function,
+        )
 
     @cached_property
     def degenerate(self) -> bool:
-        """Whether terms cancel so that an unknown has lost its value in all equations: nothing pins it, and it is right to say so."""
+        """Whether terms cancel so that an unknown has lost its value in all equations: nothing
+        pins it, and it is right to say so."""
         if self.problem.energy:
             return False
         held = {jet[0] for rows in self.equations for jet in rows.jets if not any(jet[2])}
@@ -183,8 +240,11 @@ def _entries(field: Any) -> list[sp.Expr]:
 
 
 def _bare(expressions: Sequence[sp.Expr]) -> set[sp.Expr]:
-    """The applied functions that stand in expressions by themselves, not only inside of derivatives."""
-    hidden = [e.replace(lambda n: isinstance(n, sp.Derivative), lambda n: sp.Dummy()) for e in expressions]
+    """The applied functions that stand in expressions by themselves, not only inside of
+    derivatives."""
+    hidden = [
+        e.replace(lambda n: isinstance(n, sp.Derivative), lambda n: sp.Dummy()) for e in expressions
+    ]
     return set().union(*(e.atoms(AppliedUndef) for e in hidden))
 
 
@@ -192,12 +252,14 @@ def components(field: Function, dim: int) -> int:
     return 2 if field.complex else {"scalar": 1, "vector": dim, "tensor": dim * dim}[field.rank]
 
 
-# -------------------------------------------------------------------------------------------------------------------------- fields
+# --------------------------------------------------------------------------------------------------
+# fields
 
 
 @dataclass(frozen=True)
 class Waves:
-    """u_c = offset + sum_k amplitude_k sin(w_k . x + phase_k): closed forms, whose derivatives anybody can write down.
+    """u_c = offset + sum_k amplitude_k sin(w_k . x + phase_k): closed forms, whose derivatives
+    anybody can write down.
 
     Shapes: frequency "c k D", amplitude and phase "c k", offset "c".
     """
@@ -209,7 +271,10 @@ class Waves:
 
     def __call__(self, points: Tensor) -> Tensor:
         """Shapes: "b n D" -> "b n c"."""
-        w, a, p, o = (torch.as_tensor(each, dtype=points.dtype) for each in (self.frequency, self.amplitude, self.phase, self.offset))
+        w, a, p, o = (
+            torch.as_tensor(each, dtype=points.dtype)
+            for each in (self.frequency, self.amplitude, self.phase, self.offset)
+        )
         return (a * torch.sin(torch.einsum("bnd,ckd->bnck", points, w) + p)).sum(-1) + o
 
     def derivative(self, points: np.ndarray, component: int, index: Sequence[int]) -> np.ndarray:
@@ -221,16 +286,24 @@ class Waves:
 
 
 def waves(rng: Any, count: int, dim: int, lengths: Sequence[float | None] = ()) -> Waves:
-    """Closed forms for `count` components; with `lengths` (None where nothing repeats) of those periods."""
+    """Closed forms for `count` components; with `lengths` (None where nothing repeats) of those
+    periods."""
     draw = np.random.default_rng(rng.randrange(2**32))
     frequency = draw.uniform(-1.5, 1.5, (count, 2, dim))
     for axis, length in enumerate(lengths):
         if length is not None:
             frequency[..., axis] = 2 * math.pi / length * draw.integers(-1, 2, (count, 2))
-    return Waves(frequency, draw.uniform(0.1, 0.3, (count, 2)), draw.uniform(0, 6, (count, 2)), draw.uniform(1.2, 2.0, count))
+    return Waves(
+        frequency,
+        draw.uniform(0.1, 0.3, (count, 2)),
+        draw.uniform(0, 6, (count, 2)),
+        draw.uniform(1.2, 2.0, count),
+    )
 
 
-def jets_of_waves(oracle: Oracle, fields: Mapping[str, Waves], needed: Sequence[Jet], points: np.ndarray) -> dict[Jet, np.ndarray]:
+def jets_of_waves(
+    oracle: Oracle, fields: Mapping[str, Waves], needed: Sequence[Jet], points: np.ndarray
+) -> dict[Jet, np.ndarray]:
     """The derivatives needed, of closed forms."""
     found = {}
     for name, component, index in needed:
@@ -241,14 +314,20 @@ def jets_of_waves(oracle: Oracle, fields: Mapping[str, Waves], needed: Sequence[
 
 
 def jets_by_autograd(
-    function: Callable[[Tensor], Tensor], places: Mapping[tuple[str, int], int], needed: Sequence[Jet], points: Tensor
+    function: Callable[[Tensor], Tensor],
+    places: Mapping[tuple[str, int], int],
+    needed: Sequence[Jet],
+    points: Tensor,
 ) -> dict[Jet, np.ndarray]:
-    """The derivatives needed of some function of points by plain nested `torch.autograd`. `places`: channel of each component."""
+    """The derivatives needed of some function of points by plain nested `torch.autograd`.
+    `places`: channel of each component."""
     leaf = points.detach().clone().requires_grad_()
     with torch.enable_grad():
         values = function(leaf)
         return {
-            (name, component, index): nested(values[..., places[name, component]], leaf, index).detach().numpy()
+            (name, component, index): (
+                nested(values[..., places[name, component]], leaf, index).detach().numpy()
+            )
             for name, component, index in needed
             if (name, component) in places
         }

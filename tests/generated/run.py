@@ -1,9 +1,11 @@
-"""Tries many generated problems and writes down what came of each, one line a problem: `seed outcome`.
+"""Tries many generated problems and writes down what came of each, one line a problem: `seed
+outcome`.
 
     python -m tests.generated.run --problems 20000 --start 0 --out generated.txt
 
-What is in the file already is not tried again. `--kind mutants` spoils examples instead. Every `--every`-th problem is checked deeply:
-all backends on an operator, gradients, a step of training. `--show SEED` prints one problem and its finding in full.
+What is in the file already is not tried again. `--kind mutants` spoils examples instead. Every
+`--every`-th problem is checked deeply: all backends on an operator, gradients, a step of training.
+`--show SEED` prints one problem and its finding in full.
 """
 
 from __future__ import annotations
@@ -31,11 +33,18 @@ def outcome(kind: str, seed: int, every: int) -> str:
             notes = survives(mutate(random.Random(seed)))
         else:
             problem = draw(random.Random(seed))
-            notes = deep(problem, seed // every) if every and seed % every == 0 else basic(problem, seed)
+            notes = (
+                deep(problem, seed // every)
+                if every and seed % every == 0
+                else basic(problem, seed)
+            )
     except Finding as found:
         return f"FAIL {found.kind}: {' '.join(found.detail.split())[:300]}"
     except Exception as error:  # of the generator itself
-        return f"FAIL machine {type(error).__name__}: {' '.join(traceback.format_exc().split())[-300:]}"
+        return (
+            f"FAIL machine {type(error).__name__}:"
+            f" {' '.join(traceback.format_exc().split())[-300:]}"
+        )
     return " ".join(["ok", *sorted({note.replace(" ", "_") for note in notes})])
 
 
@@ -47,23 +56,37 @@ def summary(lines: list[str]) -> str:
     for line in lines:
         seed, _, rest = line.partition(" ")
         if rest.startswith("FAIL"):
-            kind = rest[5:].split(":")[0] if not rest[5:].startswith("machine") else rest[5:].split(":")[0]
+            kind = (
+                rest[5:].split(":")[0]
+                if not rest[5:].startswith("machine")
+                else rest[5:].split(":")[0]
+            )
             counts[f"FAIL {kind}"] += 1
             seeds[f"FAIL {kind}"].append(seed)
         else:
             words = rest.split()[1:]
             counts[
-                "refused"
-                if words and all(word.startswith("refused") for word in words)
-                else "degenerate"
-                if "degenerate" in words
-                else "passed"
+                (
+                    "refused"
+                    if words and all(word.startswith("refused") for word in words)
+                    else "degenerate"
+                    if "degenerate" in words
+                    else "passed"
+                )
             ] += 1
             notes.update(words)
     shown = [
-        f"{count:6d} {what}" + (f"  seeds {', '.join(seeds[what][:6])}" if what in seeds else "") for what, count in counts.most_common()
+        f"{count:6d} {what}" + (f"  seeds {', '.join(seeds[what][:6])}" if what in seeds else "")
+        for what, count in counts.most_common()
     ]
-    return "\n".join([f"{len(lines):6d} tried", *shown, "", *(f"{count:6d} {note}" for note, count in notes.most_common())])
+    return "\n".join(
+        [
+            f"{len(lines):6d} tried",
+            *shown,
+            "",
+            *(f"{count:6d} {note}" for note, count in notes.most_common()),
+        ]
+    )
 
 
 def main() -> None:

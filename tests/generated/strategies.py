@@ -1,4 +1,5 @@
-"""The generator as a hypothesis strategy: all its chance comes from one `random.Random`, which hypothesis draws and shrinks."""
+"""The generator as a hypothesis strategy: all its chance comes from one `random.Random`, which
+hypothesis draws and shrinks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A share of the generated problems, the same in every run. `python -m tests.generated.run` tries more."""
+"""A share of the generated problems, the same in every run. `python -m tests.generated.run`
+tries more."""
 
 from __future__ import annotations
 
@@ -14,7 +15,12 @@ from tests.generated.strategies import problems
 
 SHARE = 15  # problems a test, so that they spread over processes
 # a failing problem is not shrunk here, which may take longer than all the tests
-QUIET = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck), "phases": [Phase.explicit, Phase.generate]}
+QUIET = {
+    "deadline": None,
+    "derandomize": True,
+    "suppress_health_check": list(HealthCheck),
+    "phases": [Phase.explicit, Phase.generate],
+}
 
 
 def findings(kind: str, start: int) -> list[str]:

@@ -1,4 +1,5 @@
-"""Oracles shared by the tests of the operators: nested autograd, and nothing of the jets under test."""
+"""Oracles shared by the tests of the operators: nested autograd, and nothing of the jets under
+test."""
 
 import pytest
 import torch
@@ -6,7 +7,8 @@ import torch
 
 @pytest.fixture
 def nested():
-    """derivative(function, points, alpha): d^alpha of every output column by nested reverse mode."""
+    """derivative(function, points, alpha): d^alpha of every output column by nested reverse
+    mode."""
 
     def derivative(function, points, alpha):
         x = points.detach().requires_grad_()

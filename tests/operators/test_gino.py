@@ -7,8 +7,14 @@ from torch import nn
 from operators import GINO, WEIGHTS, Ansatz, EncoderOptions, JetSpace, OperatorInput
 
 POISSON = JetSpace.closure([(1, 0), (0, 1)], {"laplacian": {(2, 0): 1, (0, 2): 1}})
-FOURTH = JetSpace.closure([(2, 1), (1, 2)], {"laplacian": {(2, 0): 1, (0, 2): 1}, "biharmonic": {(4, 0): 1, (2, 2): 2, (0, 4): 1}})
-ANSATZ = Ansatz(lambda p: p[..., :1] ** 2 * p[..., 1:], lambda p: torch.sin(p[..., :1]) * torch.cos(p[..., 1:]) + 2)
+FOURTH = JetSpace.closure(
+    [(2, 1), (1, 2)],
+    {"laplacian": {(2, 0): 1, (0, 2): 1}, "biharmonic": {(4, 0): 1, (2, 2): 2, (0, 4): 1}},
+)
+ANSATZ = Ansatz(
+    lambda p: p[..., :1] ** 2 * p[..., 1:],
+    lambda p: torch.sin(p[..., :1]) * torch.cos(p[..., 1:]) + 2,
+)
 BUILT_IN = [name for name in WEIGHTS if not name.startswith("test_")]
 SMALL = {
     "latent": (14, 15),
@@ -27,7 +33,9 @@ def distance(points):
 
 def build(kernel="polynomial", weight="octic", outputs=2, seed=0, **options):
     generator = torch.Generator().manual_seed(seed)
-    return GINO(3, outputs, 2, weight=weight, kernel=kernel, generator=generator, **{**SMALL, **options}).double()
+    return GINO(
+        3, outputs, 2, weight=weight, kernel=kernel, generator=generator, **{**SMALL, **options}
+    ).double()
 
 
 @pytest.fixture
@@ -45,7 +53,9 @@ def points(rand):
 
 @pytest.mark.parametrize("weight", BUILT_IN)
 @pytest.mark.parametrize("kernel", ["mlp", "polynomial"])
-def test_jets_equal_nested_autograd_up_to_fourth_order(kernel, weight, inputs, points, nested, close):
+def test_jets_equal_nested_autograd_up_to_fourth_order(
+    kernel, weight, inputs, points, nested, close
+):
     field = build(kernel, weight)(inputs)
     jet = field.taylor(points, FOURTH)
     assert field.capabilities.taylor
@@ -62,11 +72,14 @@ def central(field, x, h):
     value = field(x)
     ahead, behind = [field(x + e) for e in step], [field(x - e) for e in step]
     slopes = [(a - b) / (2 * h) for a, b in zip(ahead, behind, strict=True)]
-    return torch.stack([*slopes, sum(a - 2 * value + b for a, b in zip(ahead, behind, strict=True)) / h**2])
+    return torch.stack(
+        [*slopes, sum(a - 2 * value + b for a, b in zip(ahead, behind, strict=True)) / h**2]
+    )
 
 
 def away_from_rims(field, x, reach):
-    """Points whose difference stencil crosses no circle |x - y| = r, where weights of low class have jumps in their derivatives."""
+    """Points whose difference stencil crosses no circle |x - y| = r, where weights of low class
+    have jumps in their derivatives."""
     y = field.lattice.points(x.dtype)
     radius = field.decoder.radius[0]
     gap = ((x[:, :, None] - y).square().sum(-1).sqrt() - radius).abs().amin(-1)
@@ -75,8 +88,12 @@ def away_from_rims(field, x, reach):
 
 @pytest.mark.parametrize("where", ["inside", "at the rim of the box", "on nodes"])
 @pytest.mark.parametrize("weight", BUILT_IN)
-def test_autograd_agrees_with_central_differences_at_their_order(weight, where, inputs, rand, nested):
-    field = build("mlp", weight, outputs=1, radius=0.5, latent=(14, 14), box=((-1.0, -1.0), (1.0, 1.0)))(inputs)
+def test_autograd_agrees_with_central_differences_at_their_order(
+    weight, where, inputs, rand, nested
+):
+    field = build(
+        "mlp", weight, outputs=1, radius=0.5, latent=(14, 14), box=((-1.0, -1.0), (1.0, 1.0))
+    )(inputs)
     h = 2e-3
     x = rand(3, 400, 2) * 2 - 1
     if where == "at the rim of the box":
@@ -85,11 +102,21 @@ def test_autograd_agrees_with_central_differences_at_their_order(weight, where, 
         x = field.lattice.points(torch.float64)[16:120].expand(3, -1, -1)
     x = away_from_rims(field, x, 3 * h)
     assert x.shape[1] >= 3
-    exact = torch.stack([nested(field, x, (1, 0)), nested(field, x, (0, 1)), nested(field, x, (2, 0)) + nested(field, x, (0, 2))])
+    exact = torch.stack(
+        [
+            nested(field, x, (1, 0)),
+            nested(field, x, (0, 1)),
+            nested(field, x, (2, 0)) + nested(field, x, (0, 2)),
+        ]
+    )
     with torch.no_grad():
-        errors = [(central(field, x, step) - exact).square().mean((1, 2, 3)).sqrt() for step in (2 * h, h, h / 2)]
+        errors = [
+            (central(field, x, step) - exact).square().mean((1, 2, 3)).sqrt()
+            for step in (2 * h, h, h / 2)
+        ]
     order = (torch.log2(errors[0] / errors[2]) / 2).tolist()
-    kink = where == "on nodes" and weight == "wendland_c2"  # |x - y|^3 at its centre: differences lose an order there
+    # |x - y|^3 at its centre: differences lose an order there
+    kink = where == "on nodes" and weight == "wendland_c2"
     for found, promised in zip(order, (2, 2, 1 if kink else 2), strict=True):
         assert abs(found - promised) < 0.25
     assert (errors[2] / exact.square().mean((1, 2, 3)).sqrt()).max() < (0.2 if kink else 0.01)
@@ -110,20 +137,37 @@ def test_a_weight_of_low_class_makes_the_laplacian_jump_where_the_field_says_so(
 
 @pytest.mark.parametrize("kernel", ["mlp", "polynomial"])
 def test_the_loss_passes_gradcheck_through_jets(kernel, inputs, points, close):
-    model = build(kernel, outputs=1, kernel_options={"hidden": (5, 5)} if kernel == "mlp" else {"degree": 2}, hidden=3, modes=2)
+    model = build(
+        kernel,
+        outputs=1,
+        kernel_options={"hidden": (5, 5)} if kernel == "mlp" else {"degree": 2},
+        hidden=3,
+        modes=2,
+    )
     field = model(inputs)
-    names, values = zip(*[(n, p) for n, p in model.named_parameters() if n.startswith(("decoder", "projection"))], strict=True)
+    names, values = zip(
+        *[(n, p) for n, p in model.named_parameters() if n.startswith(("decoder", "projection"))],
+        strict=True,
+    )
     latent = tuple(v.detach() for v in field.latent)
     parts = nn.ModuleDict({"decoder": model.decoder, "projection": model.projection})
 
     def loss(*values):
         def run(_):
             jet = field.with_latent(latent).taylor(points[:, :4], POISSON)
-            return ((1 + 0.1 * jet.value**2) * jet["laplacian"] + jet[(1, 0)] * jet.value).square().sum()
+            return (
+                ((1 + 0.1 * jet.value**2) * jet["laplacian"] + jet[(1, 0)] * jet.value)
+                .square()
+                .sum()
+            )
 
-        return torch.func.functional_call(_Call(parts, run), {f"parts.{n}": v for n, v in zip(names, values, strict=True)}, (0,))
+        return torch.func.functional_call(
+            _Call(parts, run), {f"parts.{n}": v for n, v in zip(names, values, strict=True)}, (0,)
+        )
 
-    assert torch.autograd.gradcheck(loss, tuple(v.detach().requires_grad_() for v in values), fast_mode=True)
+    assert torch.autograd.gradcheck(
+        loss, tuple(v.detach().requires_grad_() for v in values), fast_mode=True
+    )
 
 
 class _Call(nn.Module):
@@ -138,10 +182,15 @@ class _Call(nn.Module):
 def test_parameter_gradients_by_jets_equal_those_by_nested_autograd(inputs, points, nested, close):
     model = build("mlp", outputs=1)
     jet = model(inputs).taylor(points, POISSON)
-    one = torch.autograd.grad((jet["laplacian"] * jet.value + jet[(1, 0)]).square().sum(), list(model.parameters()))
+    one = torch.autograd.grad(
+        (jet["laplacian"] * jet.value + jet[(1, 0)]).square().sum(), list(model.parameters())
+    )
     field = model(inputs)
     laplacian = nested(field, points, (2, 0)) + nested(field, points, (0, 2))
-    other = torch.autograd.grad((laplacian * field(points) + nested(field, points, (1, 0))).square().sum(), list(model.parameters()))
+    other = torch.autograd.grad(
+        (laplacian * field(points) + nested(field, points, (1, 0))).square().sum(),
+        list(model.parameters()),
+    )
     assert all(close(a, b) < 1e-9 for a, b in zip(one, other, strict=True))
 
 
@@ -150,7 +199,9 @@ def test_parameter_gradients_by_jets_equal_those_by_nested_autograd(inputs, poin
 
 def test_permuting_the_input_points_changes_nothing(inputs, points, generator):
     model, order = build(), torch.randperm(50, generator=generator)
-    moved = OperatorInput(inputs.points[:, order], inputs.values[:, order], inputs.measure[:, order], distance, ANSATZ)
+    moved = OperatorInput(
+        inputs.points[:, order], inputs.values[:, order], inputs.measure[:, order], distance, ANSATZ
+    )
     assert torch.allclose(model(inputs)(points), model(moved)(points), rtol=0, atol=1e-13)
 
 
@@ -159,7 +210,11 @@ def test_a_batch_of_differing_samples_equals_one_by_one(kernel, inputs, points):
     model = build(kernel)
     together, jets = model(inputs)(points), model(inputs).taylor(points, POISSON)
     for i in range(3):
-        alone = OperatorInput(*(t[i : i + 1] for t in (inputs.points, inputs.values, inputs.measure)), distance, ANSATZ)
+        alone = OperatorInput(
+            *(t[i : i + 1] for t in (inputs.points, inputs.values, inputs.measure)),
+            distance,
+            ANSATZ,
+        )
         field = model(alone)
         assert torch.allclose(field(points[i : i + 1]), together[i : i + 1], rtol=0, atol=1e-13)
         jet = field.taylor(points[i : i + 1], POISSON)["laplacian"]
@@ -182,7 +237,10 @@ def test_points_of_measure_zero_are_padding(inputs, points, rand, randn):
 def test_the_field_depends_smoothly_on_input_points_and_values(kernel, inputs, points):
     encoder = EncoderOptions(weight="bump", kernel=kernel, channels=3)
     model = build(encoder=encoder, outputs=1)
-    x, values = inputs.points[:1, :20].clone().requires_grad_(), inputs.values[:1, :20].clone().requires_grad_()
+    x, values = (
+        inputs.points[:1, :20].clone().requires_grad_(),
+        inputs.values[:1, :20].clone().requires_grad_(),
+    )
 
     def call(x, values):
         return model(OperatorInput(x, values, None, distance))(points[:1])
@@ -199,7 +257,9 @@ def test_the_field_depends_on_shape_parameters_through_features_and_ansatz(input
         def signed(p):
             return p.square().sum(-1, keepdim=True) - radius[:, None, None] ** 2
 
-        moved = OperatorInput(inputs.points, inputs.values, None, signed, Ansatz(lambda p: p[..., :1], signed))
+        moved = OperatorInput(
+            inputs.points, inputs.values, None, signed, Ansatz(lambda p: p[..., :1], signed)
+        )
         return model(moved).taylor(points, POISSON)["laplacian"]
 
     assert torch.autograd.gradcheck(laplacian, (radius,), fast_mode=True)
@@ -232,13 +292,17 @@ def test_time_is_the_last_axis_of_the_latent_grid(rand, randn, nested, close):
     points = rand(2, 6, 3)
     inputs = OperatorInput(rand(2, 30, 2), randn(2, 30, 1))
     encoded = model.encoder(inputs.points, inputs.values, None).unflatten(1, (12 * 11, 10))
-    assert torch.equal(encoded, encoded[:, :, :1].expand_as(encoded))  # a function of space, the same at all times
+    # a function of space, the same at all times
+    assert torch.equal(encoded, encoded[:, :, :1].expand_as(encoded))
     assert not torch.equal(encoded[:, 60], encoded[:, 61])
     field = model(inputs)
     space = JetSpace.closure([(0, 0, 1)], {"laplacian": {(2, 0, 0): 1, (0, 2, 0): 1}})
     jet = field.taylor(points, space)
     assert close(jet[(0, 0, 1)], nested(field, points, (0, 0, 1))) < 1e-10
-    assert close(jet["laplacian"], nested(field, points, (2, 0, 0)) + nested(field, points, (0, 2, 0))) < 1e-10
+    assert (
+        close(jet["laplacian"], nested(field, points, (2, 0, 0)) + nested(field, points, (0, 2, 0)))
+        < 1e-10
+    )
 
 
 @pytest.mark.parametrize("kernel", ["mlp", "polynomial"])
@@ -280,7 +344,11 @@ def test_blocks_of_queries_accumulate_the_whole_gradient(kernel, inputs, points,
     total = [torch.zeros_like(p) for p in decoder]
     back = [torch.zeros_like(v) for v in leaves]
     for block in points.split(4, 1):
-        found = torch.autograd.grad(loss(field.with_latent(leaves).taylor(block, POISSON)), [*decoder, *leaves], allow_unused=True)
+        found = torch.autograd.grad(
+            loss(field.with_latent(leaves).taylor(block, POISSON)),
+            [*decoder, *leaves],
+            allow_unused=True,
+        )
         for sum_, g in zip([*total, *back], found, strict=True):
             sum_ += 0 if g is None else g
     through_trunk = torch.autograd.grad(field.latent, parameters, back, allow_unused=True)
@@ -293,7 +361,10 @@ def test_neighbours_found_once_serve_every_call(kernel, inputs, points):
     field = build(kernel)(inputs)
     edges = field.plan(points)
     assert torch.equal(field(points, edges), field(points))
-    assert torch.equal(field.taylor(points, POISSON, edges)["laplacian"], field.taylor(points, POISSON)["laplacian"])
+    assert torch.equal(
+        field.taylor(points, POISSON, edges)["laplacian"],
+        field.taylor(points, POISSON)["laplacian"],
+    )
 
 
 @pytest.mark.parametrize("kernel", ["mlp", "polynomial"])
@@ -302,7 +373,9 @@ def test_a_whole_step_can_be_captured_as_one_graph(kernel, inputs, points):
 
     field = build(kernel, outputs=1)(inputs)
     edges = field.plan(points)
-    parameters = [p for n, p in field.decoder.named_parameters() if "of_node" not in n] + [*field.projection.parameters()]
+    parameters = [p for n, p in field.decoder.named_parameters() if "of_node" not in n] + [
+        *field.projection.parameters()
+    ]
 
     def step(latent, points):
         leaf = latent.detach().requires_grad_()
@@ -311,9 +384,13 @@ def test_a_whole_step_can_be_captured_as_one_graph(kernel, inputs, points):
         return (loss, *torch.autograd.grad(loss, [leaf, *parameters]))
 
     eager = step(field.latent[0].detach(), points)
-    graph = make_fx(step, tracing_mode="fake", _allow_non_fake_inputs=True)(field.latent[0].detach(), points)
+    graph = make_fx(step, tracing_mode="fake", _allow_non_fake_inputs=True)(
+        field.latent[0].detach(), points
+    )
     captured = graph(field.latent[0].detach(), points)
-    assert all(torch.allclose(a, b, rtol=1e-12, atol=1e-14) for a, b in zip(eager, captured, strict=True))
+    assert all(
+        torch.allclose(a, b, rtol=1e-12, atol=1e-14) for a, b in zip(eager, captured, strict=True)
+    )
     again = graph(field.latent[0].detach() + 0.1, points)
     assert torch.allclose(again[0], step(field.latent[0].detach() + 0.1, points)[0])
 

@@ -15,7 +15,11 @@ SHAPES = ("ragged", "padded", "filled")
 
 
 def shaped(edges, shape):
-    return {"ragged": lambda: edges, "padded": edges.padded, "filled": lambda: edges.filled(len(edges) + 11)}[shape]()
+    return {
+        "ragged": lambda: edges,
+        "padded": edges.padded,
+        "filled": lambda: edges.filled(len(edges) + 11),
+    }[shape]()
 
 
 def decode(layer, x, y, values, measure=None, shape="ragged"):
@@ -38,7 +42,12 @@ def slow(layer, x, y, values, measure):
                 total, count = total + w * mu, count + 1
         out = torch.zeros(layer.outputs, dtype=torch.float64)
         for w, term, mu in terms:
-            share = {"sum": 1.0, "mean": 1 / count, "shepard": mu / total, "integral": mu / layer.mass}[layer.reduction]
+            share = {
+                "sum": 1.0,
+                "mean": 1 / count,
+                "shepard": mu / total,
+                "integral": mu / layer.mass,
+            }[layer.reduction]
             out = out + w * share * term
         rows.append(out)
     return torch.stack(rows)
@@ -48,9 +57,13 @@ def _kernel_times_value(layer, point, node, z, value):
     kernel = layer.kernel
     if isinstance(kernel, KERNELS["polynomial"]):
         hidden = kernel.inner(value)
-        basis = torch.stack([(z ** torch.tensor(b)).prod() for b in exponents(len(z), kernel.degree)])
+        basis = torch.stack(
+            [(z ** torch.tensor(b)).prod() for b in exponents(len(z), kernel.degree)]
+        )
         return kernel.outer.weight @ torch.outer(basis, hidden).flatten()
-    first = kernel.of_offset.weight @ z + kernel.of_node(kernel.embedding(node) if kernel.embedding else node)
+    first = kernel.of_offset.weight @ z + kernel.of_node(
+        kernel.embedding(node) if kernel.embedding else node
+    )
     if kernel.of_value is not None:
         first = first + kernel.of_value(value)
     if kernel.of_query is not None:
@@ -73,7 +86,12 @@ CASES = [
 ] + [
     {"kernel": "mlp", "embedding": 3},
     {"kernel": "polynomial", "degree": 3},
-    {"kernel": "polynomial", "degree": 1, "transform": "nonlinear_kernel_only", "reduction": "shepard"},
+    {
+        "kernel": "polynomial",
+        "degree": 1,
+        "transform": "nonlinear_kernel_only",
+        "reduction": "shepard",
+    },
 ]
 
 
@@ -84,12 +102,19 @@ def test_the_layer_is_the_sum_it_says_it_is(options, shape, rand, randn, generat
     layer.outputs = 3
     x, y, values, measure = rand(7, 2), rand(30, 2), randn(30, 3), rand(30)
     x[0] = 5.0  # without neighbours
-    assert torch.allclose(decode(layer, x, y, values, measure, shape), slow(layer, x, y, values, measure), rtol=0, atol=1e-12)
+    assert torch.allclose(
+        decode(layer, x, y, values, measure, shape),
+        slow(layer, x, y, values, measure),
+        rtol=0,
+        atol=1e-12,
+    )
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("options", [c for c in CASES if c.get("weight", "half_cos")], ids=str)
-def test_jets_through_the_layer_equal_nested_autograd(options, shape, rand, randn, generator, nested, close):
+def test_jets_through_the_layer_equal_nested_autograd(
+    options, shape, rand, randn, generator, nested, close
+):
     layer = GNO(3, 3, 2, (0.4, 0.3), generator=generator, **options).double()
     x, y, values, measure = rand(9, 2), rand(30, 2), randn(30, 3), rand(30)
     edges = NEIGHBORS["kdtree"](x[None], y[None], layer.radius)
@@ -101,7 +126,9 @@ def test_jets_through_the_layer_equal_nested_autograd(options, shape, rand, rand
 
     for a in SPACE.lower:
         assert close(jet[a], nested(function, x, a)) < 1e-10
-    assert close(jet["laplacian"], nested(function, x, (2, 0)) + nested(function, x, (0, 2))) < 1e-10
+    assert (
+        close(jet["laplacian"], nested(function, x, (2, 0)) + nested(function, x, (0, 2))) < 1e-10
+    )
 
 
 @pytest.mark.parametrize("kernel", list(KERNELS))
@@ -109,19 +136,31 @@ def test_permuting_the_nodes_changes_nothing(kernel, rand, randn, generator):
     layer = GNO(3, 3, 2, 0.4, kernel=kernel, generator=generator).double()
     x, y, values, measure = rand(9, 2), rand(40, 2), randn(40, 3), rand(40)
     order = torch.randperm(40, generator=generator)
-    one, other = decode(layer, x, y, values, measure), decode(layer, x, y[order], values[order], measure[order])
+    one, other = (
+        decode(layer, x, y, values, measure),
+        decode(layer, x, y[order], values[order], measure[order]),
+    )
     assert torch.allclose(one, other, rtol=0, atol=1e-13)
 
 
-PROMISED = {"half_cos": 3, "quartic": 3, "octic": 4, "octic_distance": 4, "triweight": 4, "quadweight": 5, "bump": 3.5}
+PROMISED = {
+    "half_cos": 3,
+    "quartic": 3,
+    "octic": 4,
+    "octic_distance": 4,
+    "triweight": 4,
+    "quadweight": 5,
+    "bump": 3.5,
+}
 PROMISED |= {"wendland_c2": 4, "wendland_c4": 6, "wendland_c6": 6}
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
 @pytest.mark.parametrize("kernel", list(KERNELS))
 def test_refining_the_latent_grid_converges_at_the_order_of_the_weight(kernel, name, generator):
-    """A sum over a lattice is a midpoint rule: its error falls as the Fourier transform of w at 1/h, by h^(k + 2) for a weight of class C^k
-    (in two dimensions by half an order more), until it meets the rounding of float64.
+    """A sum over a lattice is a midpoint rule: its error falls as the Fourier transform of w at
+    1/h, by h^(k + 2) for a weight of class C^k (in two dimensions by half an order more), until it
+    meets the rounding of float64.
     """
     layer = GNO(2, 2, 2, 0.3, name, kernel, generator=generator).double()
     x = torch.rand(40, 2, generator=generator, dtype=torch.float64) * 0.4 + 0.3
@@ -129,7 +168,9 @@ def test_refining_the_latent_grid_converges_at_the_order_of_the_weight(kernel, n
     for n in (193, 65, 33, 17):
         lattice = Lattice((0.0, 0.0), (1.0, 1.0), (n, n))
         y = lattice.points(torch.float64)
-        values = torch.stack([torch.sin(3 * y[:, 0] + y[:, 1]), torch.cos(2 * y[:, 0] * y[:, 1])], -1)
+        values = torch.stack(
+            [torch.sin(3 * y[:, 0] + y[:, 1]), torch.cos(2 * y[:, 0] * y[:, 1])], -1
+        )
         edges = NEIGHBORS["lattice"](x[None], lattice, layer.radius)
         found = layer(x, y, values, edges, lattice.cell)
         finest = found if finest is None else finest
@@ -147,14 +188,22 @@ def test_the_integral_of_one_is_one(generator):
     y = lattice.points(torch.float64)
     edges = NEIGHBORS["lattice"](torch.full((1, 1, 2), 0.47, dtype=torch.float64), lattice, 0.3)
     assert layer(
-        torch.full((1, 2), 0.47, dtype=torch.float64), y, torch.ones(65**2, 1, dtype=torch.float64), edges, lattice.cell
+        torch.full((1, 2), 0.47, dtype=torch.float64),
+        y,
+        torch.ones(65**2, 1, dtype=torch.float64),
+        edges,
+        lattice.cell,
     ).item() == (pytest.approx(1, abs=1e-5))
 
 
 def test_shepard_reproduces_constants_on_scattered_points(rand, generator):
-    layer = GNO(1, 1, 2, 0.4, "half_cos", "polynomial", reduction="shepard", degree=0, generator=generator).double()
+    layer = GNO(
+        1, 1, 2, 0.4, "half_cos", "polynomial", reduction="shepard", degree=0, generator=generator
+    ).double()
     torch.nn.init.ones_(layer.kernel.outer.weight)
-    out = decode(layer, rand(20, 2), rand(60, 2), torch.full((60, 1), 2.5, dtype=torch.float64), rand(60))
+    out = decode(
+        layer, rand(20, 2), rand(60, 2), torch.full((60, 1), 2.5, dtype=torch.float64), rand(60)
+    )
     assert torch.allclose(out, torch.full_like(out, 2.5))
 
 
@@ -173,12 +222,22 @@ def test_a_periodic_layer_does_not_see_the_seam(rand, randn, generator):
 
 def test_digits_survive_far_from_the_origin(generator):
     layer = GNO(2, 2, 2, 0.3, box=((0.0, 0.0), (1.0, 1.0)), generator=generator)
-    far = GNO(2, 2, 2, 0.3, box=((4096.0, 4096.0), (4097.0, 4097.0)), generator=torch.Generator().manual_seed(1))
+    far = GNO(
+        2,
+        2,
+        2,
+        0.3,
+        box=((4096.0, 4096.0), (4097.0, 4097.0)),
+        generator=torch.Generator().manual_seed(1),
+    )
     far.load_state_dict(layer.state_dict())
-    x, y = (torch.rand(n, 2, generator=generator).mul(512).round() / 512 for n in (20, 200))  # exact in float32 after the shift too
+    # exact in float32 after the shift too
+    x, y = (torch.rand(n, 2, generator=generator).mul(512).round() / 512 for n in (20, 200))
     values = torch.randn(200, 2, generator=generator)
     near = layer(x, y, values, NEIGHBORS["kdtree"](x[None], y[None], 0.3), 0.01)
-    away = far(x + 4096, y + 4096, values, NEIGHBORS["kdtree"](x[None] + 4096, y[None] + 4096, 0.3), 0.01)
+    away = far(
+        x + 4096, y + 4096, values, NEIGHBORS["kdtree"](x[None] + 4096, y[None] + 4096, 0.3), 0.01
+    )
     assert torch.allclose(near, away, rtol=1e-5, atol=1e-6)
 
 
@@ -197,7 +256,13 @@ def test_names_that_are_not_known_raise():
         GNO(1, 1, 2, 0.1, transform="affine")
     with pytest.raises(ValueError, match="no reduction 'max'"):
         GNO(1, 1, 2, 0.1, reduction="max")
-    with pytest.raises(ValueError, match="multiplies 3 input channels by as many kernel channels, not by 4; use 'linear_kernel_only'"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            "multiplies 3 input channels by as many kernel channels, not by 4; use"
+            " 'linear_kernel_only'"
+        ),
+    ):
         GNO(3, 4, 2, 0.1)
     with pytest.raises(ValueError, match="radius has 3 entries for 2 axes"):
         GNO(1, 1, 2, (0.1, 0.1, 0.1))

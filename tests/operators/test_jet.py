@@ -52,7 +52,9 @@ def agree(function, points, nested, close, space=SPACE, tolerance=1e-10):
     found = as_jet(function, points, space)
     for a in space.lower:
         expected = nested(function, points, a)
-        assert close(found[a], expected) < tolerance or expected.norm() + found[a].norm() < tolerance, a
+        assert (
+            close(found[a], expected) < tolerance or expected.norm() + found[a].norm() < tolerance
+        ), a
     for name, form in space.operators.items():
         expected = sum(c * nested(function, points, a) for a, c in form.items())
         assert close(found[name], expected) < tolerance, name
@@ -95,7 +97,13 @@ def test_gather_segment_sum_and_cat(rand, randn, nested, close):
 
     def function(x):
         rows = gather(x, index)
-        wide = cat([rows, compose(ACTIVATIONS["tanh"], linear(rows, weight)), compose(ACTIVATIONS["sin"], rows)])
+        wide = cat(
+            [
+                rows,
+                compose(ACTIVATIONS["tanh"], linear(rows, weight)),
+                compose(ACTIVATIONS["sin"], rows),
+            ]
+        )
         return segment_sum(wide * wide, index, 4)
 
     agree(function, rand(4, 2), nested, close)
@@ -121,7 +129,9 @@ def test_the_polar_angle(rand, close, nested):
 
 def test_the_tangents_of_a_first_layer_stay_one_row(rand, randn):
     space = JetSpace.closure([], {"laplacian": {(2, 0): 1, (0, 2): 1}})
-    first = gather(linear(cat(coordinates(rand(50, 2), space)), randn(7, 2)), torch.arange(50).repeat(3))
+    first = gather(
+        linear(cat(coordinates(rand(50, 2), space)), randn(7, 2)), torch.arange(50).repeat(3)
+    )
     assert first.shape == (150, 7)
     assert first.lower[(1, 0)].shape == (1, 7)
     assert (first * first).operators["laplacian"].shape == (1, 7)
@@ -158,8 +168,14 @@ def test_a_stream_that_is_not_carried_raises_and_one_that_vanishes_is_zero(rand)
         coordinates(rand(4, 3), SPACE)
 
 
-def test_parameter_gradients_through_jets_equal_those_through_nested_autograd(rand, randn, nested, close):
-    parameters = [randn(8, 2).requires_grad_(), randn(8, 8).requires_grad_(), randn(1, 8).requires_grad_()]
+def test_parameter_gradients_through_jets_equal_those_through_nested_autograd(
+    rand, randn, nested, close
+):
+    parameters = [
+        randn(8, 2).requires_grad_(),
+        randn(8, 8).requires_grad_(),
+        randn(1, 8).requires_grad_(),
+    ]
 
     def function(x):
         for w in parameters[:-1]:
@@ -173,7 +189,9 @@ def test_parameter_gradients_through_jets_equal_those_through_nested_autograd(ra
     value, slope = function(points), nested(function, points, (1, 0))
     expected = nested(function, points, (2, 0)) + nested(function, points, (0, 2)) + value * slope
     pairs = zip(
-        torch.autograd.grad(residual.square().sum(), parameters), torch.autograd.grad(expected.square().sum(), parameters), strict=True
+        torch.autograd.grad(residual.square().sum(), parameters),
+        torch.autograd.grad(expected.square().sum(), parameters),
+        strict=True,
     )
     assert all(close(a, b) < 1e-12 for a, b in pairs)
 
@@ -186,7 +204,9 @@ def test_a_loss_through_jets_passes_gradcheck(rand, randn):
         jet = as_jet(lambda x: linear(compose(ACTIVATIONS["tanh"], linear(x, w)), v), points, space)
         return (jet["laplacian"] * jet[(1, 0)] + jet.value).square().sum()
 
-    assert torch.autograd.gradcheck(loss, (randn(4, 2).requires_grad_(), randn(1, 4).requires_grad_()))
+    assert torch.autograd.gradcheck(
+        loss, (randn(4, 2).requires_grad_(), randn(1, 4).requires_grad_())
+    )
 
 
 def test_jets_of_a_univariate_polynomial_are_its_derivatives():
@@ -199,4 +219,6 @@ def test_jets_of_a_univariate_polynomial_are_its_derivatives():
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_gradients_of_a_table_can_be_differentiated_again(name, rand):
     z = (rand(4) * 4 - 2).requires_grad_()
-    assert torch.autograd.gradgradcheck(lambda z: torch.stack(ACTIVATIONS[name].derivatives(z, 3)).square().sum(), (z,))
+    assert torch.autograd.gradgradcheck(
+        lambda z: torch.stack(ACTIVATIONS[name].derivatives(z, 3)).square().sum(), (z,)
+    )

@@ -20,7 +20,8 @@ BACKENDS = [
 
 
 def brute_force(x, y, radius, period=None):
-    """All pairs with |(x - y) / r| < 1, the difference taken in the points' dtype and measured in float64."""
+    """All pairs with |(x - y) / r| < 1, the difference taken in the points' dtype and measured
+    in float64."""
     difference = x[:, :, None] - y[:, None]
     if period is not None:
         length = torch.tensor(period, dtype=x.dtype)
@@ -33,7 +34,11 @@ def sample(dim, shift, dtype, periodic, generator, batch=3, count=40):
     n = {1: 40, 2: 20, 3: 9}[dim]
     lattice = Lattice((shift,) * dim, (shift + 3.0,) * dim, (n,) * dim, (periodic,) * dim)
     low, width = (0.0, 3.0) if periodic else (-0.2, 3.4)
-    x = (torch.rand(batch, count, dim, generator=generator, dtype=torch.float64) * width + low + shift).to(dtype)
+    x = (
+        torch.rand(batch, count, dim, generator=generator, dtype=torch.float64) * width
+        + low
+        + shift
+    ).to(dtype)
     x[:, :5] = lattice.points(dtype)[:5]
     radius = tuple(lattice.spacing[0] * 2.4 * (0.7 if k else 1) for k in range(dim))
     return lattice, x, radius
@@ -43,7 +48,9 @@ def sample(dim, shift, dtype, periodic, generator, batch=3, count=40):
 @pytest.mark.parametrize("shift", [0.0, 1e4])
 @pytest.mark.parametrize("dim", [1, 2, 3])
 @pytest.mark.parametrize("name", BACKENDS)
-def test_every_backend_finds_every_edge_of_nonzero_weight_and_no_other(name, dim, shift, dtype, generator):
+def test_every_backend_finds_every_edge_of_nonzero_weight_and_no_other(
+    name, dim, shift, dtype, generator
+):
     lattice, x, radius = sample(dim, shift, dtype, False, generator)
     y = lattice.points(dtype).expand(len(x), -1, -1)
     s = brute_force(x, y, radius)
@@ -51,7 +58,12 @@ def test_every_backend_finds_every_edge_of_nonzero_weight_and_no_other(name, dim
     found = torch.zeros(x.shape[0] * x.shape[1], edges.nodes, dtype=torch.bool)
     found[edges.query, edges.node] = True
     sample_of_query = torch.arange(len(found)) // x.shape[1]
-    found = torch.stack([row[b * lattice.size : (b + 1) * lattice.size] for row, b in zip(found, sample_of_query, strict=True)])
+    found = torch.stack(
+        [
+            row[b * lattice.size : (b + 1) * lattice.size]
+            for row, b in zip(found, sample_of_query, strict=True)
+        ]
+    )
     assert len(edges) == int(found.sum())  # no edge twice, none to another sample's nodes
     s = s.flatten(0, 1)
     assert found[s < 1 - 1e-6].all()
@@ -73,7 +85,8 @@ def test_backends_agree_bit_for_bit(name, dim, shift, periodic, generator):
 
 
 def test_nodes_that_round_into_the_ball_are_found(generator):
-    """At 1e4 a float32 coordinate is rounded by half a thousandth: the node is where its rounded coordinate says."""
+    """At 1e4 a float32 coordinate is rounded by half a thousandth: the node is where its rounded
+    coordinate says."""
     lattice = Lattice((1e4,), (1e4 + 3,), (41,))
     x = (torch.rand(1, 3000, 1, generator=generator, dtype=torch.float64) * 3 + 1e4).float()
     one, other = NEIGHBORS["lattice"](x, lattice, 0.18), NEIGHBORS["kdtree"](x, lattice, 0.18)
@@ -109,7 +122,9 @@ def test_a_query_far_away_has_no_neighbours(name):
 
 
 def test_the_lattice_search_refuses_scattered_nodes():
-    with pytest.raises(TypeError, match="needs a Lattice; for scattered nodes use 'kdtree' or 'cells'"):
+    with pytest.raises(
+        TypeError, match="needs a Lattice; for scattered nodes use 'kdtree' or 'cells'"
+    ):
         NEIGHBORS["lattice"](torch.zeros(1, 2, 2), torch.zeros(1, 3, 2), 0.1)
 
 
@@ -121,7 +136,9 @@ def test_points_that_do_not_fit_raise(name):
         NEIGHBORS[name](torch.zeros(1, 3, 2), torch.zeros(1, 3, 2), -0.1)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("torch_cluster") is not None, reason="torch-cluster is installed")
+@pytest.mark.skipif(
+    importlib.util.find_spec("torch_cluster") is not None, reason="torch-cluster is installed"
+)
 def test_a_missing_torch_cluster_says_what_to_do():
     with pytest.raises(ImportError, match=r"extra \[cluster\]"):
         NEIGHBORS["torch_cluster"](torch.zeros(1, 3, 2), torch.zeros(1, 3, 2), 0.1)
@@ -157,7 +174,9 @@ def test_transposing_twice_gives_the_edges_back(generator):
     again = edges.transpose().transpose()
     assert torch.equal(edges.query, again.query)
     assert torch.equal(edges.node, again.node)
-    assert torch.equal(edges.transpose().splits.diff(), torch.bincount(edges.node, minlength=edges.nodes))
+    assert torch.equal(
+        edges.transpose().splits.diff(), torch.bincount(edges.node, minlength=edges.nodes)
+    )
 
 
 @pytest.mark.parametrize("cells", [0.9, 1.6, 2.4, 3.1])

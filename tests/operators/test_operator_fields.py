@@ -2,16 +2,43 @@ import pytest
 import torch
 from torch import nn
 
-from operators import FNO, PINN, Ansatz, Capabilities, Field, JetSpace, OperatorInput, Transolver, capabilities
+from operators import (
+    FNO,
+    PINN,
+    Ansatz,
+    Capabilities,
+    Field,
+    JetSpace,
+    OperatorInput,
+    Transolver,
+    capabilities,
+)
 from operators.field import jet_of
 from operators.models.fno import extend
 
-SPACE = JetSpace.closure([(2, 1), (1, 2)], {"laplacian": {(2, 0): 1, (0, 2): 1}, "biharmonic": {(4, 0): 1, (2, 2): 2, (0, 4): 1}})
-ANSATZ = Ansatz(lambda p: p[..., :1] ** 2 * p[..., 1:], lambda p: torch.sin(p[..., :1]) * torch.sin(p[..., 1:]))
+SPACE = JetSpace.closure(
+    [(2, 1), (1, 2)],
+    {"laplacian": {(2, 0): 1, (0, 2): 1}, "biharmonic": {(4, 0): 1, (2, 2): 2, (0, 4): 1}},
+)
+ANSATZ = Ansatz(
+    lambda p: p[..., :1] ** 2 * p[..., 1:], lambda p: torch.sin(p[..., :1]) * torch.sin(p[..., 1:])
+)
 
 
 def fno(periodic, **options):
-    return FNO(1, 2, 2, (12, 15), periodic=periodic, hidden=6, modes=4, layers=1, feature_channels=1, input_dim=1, **options).double()
+    return FNO(
+        1,
+        2,
+        2,
+        (12, 15),
+        periodic=periodic,
+        hidden=6,
+        modes=4,
+        layers=1,
+        feature_channels=1,
+        input_dim=1,
+        **options,
+    ).double()
 
 
 def wave(points):
@@ -44,7 +71,9 @@ def test_jets_of_every_field_equal_nested_autograd(inputs, rand, nested, close):
         for a in SPACE.lower:
             assert close(jet[a], nested(field, points, a)) < 1e-10
         for name, form in SPACE.operators.items():
-            assert close(jet[name], sum(c * nested(field, points, a) for a, c in form.items())) < 1e-10
+            assert (
+                close(jet[name], sum(c * nested(field, points, a) for a, c in form.items())) < 1e-10
+            )
 
 
 @pytest.mark.parametrize("periodic", [(False, False), (True, False)])
@@ -53,13 +82,17 @@ def test_the_interpolant_passes_through_the_grid(periodic, inputs, randn):
     grid = model.lattice.first(1).points(torch.float64)
     field = model(OperatorInput(grid.expand(2, -1, -1), inputs.values, None, wave, ANSATZ))
     nodes = field.capabilities.grid.points(torch.float64).expand(2, -1, -1)
-    assert torch.allclose(field(nodes).mT.unflatten(2, (12, 15)), field.on_grid(), rtol=0, atol=1e-12)
+    assert torch.allclose(
+        field(nodes).mT.unflatten(2, (12, 15)), field.on_grid(), rtol=0, atol=1e-12
+    )
 
 
 def test_a_periodic_interpolant_is_periodic(inputs, rand):
     field = fno((True, False))(OperatorInput(inputs.points, inputs.values, None, wave))
     x = rand(2, 7, 2)
-    assert torch.allclose(field(x), field(x + torch.tensor([1.0, 0.0], dtype=torch.float64)), rtol=0, atol=1e-12)
+    assert torch.allclose(
+        field(x), field(x + torch.tensor([1.0, 0.0], dtype=torch.float64)), rtol=0, atol=1e-12
+    )
 
 
 def test_a_grid_function_is_faded_into_a_periodic_one():
@@ -73,7 +106,9 @@ def test_a_grid_function_is_faded_into_a_periodic_one():
 
 def test_an_fno_reads_its_grid_and_nothing_else(inputs, rand, randn):
     model = fno((True, True))
-    with pytest.raises(ValueError, match="reads its input at the 12 nodes of its grid in row-major order"):
+    with pytest.raises(
+        ValueError, match="reads its input at the 12 nodes of its grid in row-major order"
+    ):
         model(OperatorInput(inputs.points + 0.02, inputs.values, None, wave))
     with pytest.raises(ValueError, match="use GINO"):
         model(OperatorInput(rand(2, 30, 1), randn(2, 30, 1), None, wave))
@@ -118,7 +153,13 @@ def test_an_ansatz_on_jets_is_the_ansatz_on_values(inputs, rand, nested, close):
     for ansatz in (ANSATZ, constant):
         field = network(OperatorInput(inputs.points, inputs.values, None, None, ansatz))
         jet = field.taylor(points, SPACE)
-        assert close(jet["biharmonic"], sum(c * nested(field, points, a) for a, c in SPACE.operators["biharmonic"].items())) < 1e-10
+        assert (
+            close(
+                jet["biharmonic"],
+                sum(c * nested(field, points, a) for a, c in SPACE.operators["biharmonic"].items()),
+            )
+            < 1e-10
+        )
         assert jet["biharmonic"].shape == (2, 5, 3)
 
 
@@ -129,7 +170,9 @@ def test_jets_of_a_callable_keep_a_graph_only_where_something_needs_it(rand):
     scaled = jet_of(lambda p: torch.sin(p * scale), points, SPACE)
     slope = torch.autograd.grad(scaled["laplacian"].sum(), scale)[0]
     s = points * scale.detach()
-    expected = (-2 * scale.detach() * torch.sin(s) - scale.detach() ** 2 * points * torch.cos(s)).sum()
+    expected = (
+        -2 * scale.detach() * torch.sin(s) - scale.detach() ** 2 * points * torch.cos(s)
+    ).sum()
     assert torch.allclose(slope, expected)
     moving = (points * scale).sin()  # points that move with a shape
     slope = torch.autograd.grad(jet_of(lambda p: p**3, moving, SPACE)["laplacian"].sum(), scale)[0]

@@ -17,7 +17,9 @@ def test_the_code_of_the_page_runs():
 def test_the_page_tells_the_class_of_every_weight():
     for name, weight in WEIGHTS.items():
         if not name.startswith("test_"):
-            row = next(line for line in PAGE.splitlines() if f"`{name}`" in line and line.startswith("|"))
+            row = next(
+                line for line in PAGE.splitlines() if f"`{name}`" in line and line.startswith("|")
+            )
             names = re.findall(r"`(\w+)`", row.split("|")[1])
             classes = row.split("|")[2].strip().split(", ")
             told = classes[names.index(name)] if len(classes) > 1 else classes[0]

@@ -15,7 +15,9 @@ def test_an_entry_is_found_under_its_name():
 
 
 def test_an_unknown_name_raises_with_the_closest_one():
-    with pytest.raises(UnknownName, match="no weight function 'half_cosine'; did you mean 'half_cos'?"):
+    with pytest.raises(
+        UnknownName, match="no weight function 'half_cosine'; did you mean 'half_cos'?"
+    ):
         WEIGHTS["half_cosine"]
 
 

@@ -38,8 +38,11 @@ def test_a_tucker_weight_of_full_rank_is_a_dense_one(shape, modes, randn, genera
     tucker = SpectralConv(3, 4, modes, rank=sizes).double()
     core = dense.dense()
     with torch.no_grad():
-        for axis, factor in enumerate(tucker.factors):  # an orthogonal change of basis on every axis, undone in the core
-            basis = torch.linalg.qr(torch.complex(randn(sizes[axis], sizes[axis]), randn(sizes[axis], sizes[axis]))).Q
+        # an orthogonal change of basis on every axis, undone in the core
+        for axis, factor in enumerate(tucker.factors):
+            basis = torch.linalg.qr(
+                torch.complex(randn(sizes[axis], sizes[axis]), randn(sizes[axis], sizes[axis]))
+            ).Q
             core = torch.tensordot(basis.mH, core, dims=([1], [axis])).movedim(0, axis)
             factor.copy_(torch.view_as_real(basis).movedim(-1, -2))
         tucker.weight.copy_(torch.view_as_real(core).movedim(-1, -2))
@@ -52,7 +55,9 @@ def test_a_share_of_parameters_is_kept():
     for sizes in [(24, 12, 32, 32), (16, 16, 8, 24, 24)]:
         for share in (0.05, 0.3):
             ranks = tucker_ranks(sizes, share)
-            count = torch.Size(ranks).numel() + sum(r * n for r, n in zip(ranks, sizes, strict=True))
+            count = torch.Size(ranks).numel() + sum(
+                r * n for r, n in zip(ranks, sizes, strict=True)
+            )
             assert 0.6 * share < count / torch.Size(sizes).numel() <= 1.1 * share
     with pytest.raises(ValueError, match=r"share of the dense parameters in \(0, 1\]"):
         tucker_ranks((4, 4), 1.5)
@@ -85,18 +90,24 @@ def test_refining_the_grid_does_not_change_a_band_limited_result(generator):
 def test_a_block_commutes_with_translation(randn, generator):
     block = FourierBlock(4, (3, 3), norm="group", generator=generator).double()
     v = randn(2, 4, 10, 12)
-    assert torch.allclose(block(v.roll((3, 5), (2, 3))), block(v).roll((3, 5), (2, 3)), rtol=0, atol=1e-12)
+    assert torch.allclose(
+        block(v.roll((3, 5), (2, 3))), block(v).roll((3, 5), (2, 3)), rtol=0, atol=1e-12
+    )
 
 
 def test_parameters_are_real(generator):
     conv = SpectralConv(3, 4, (2, 2), rank=0.5, generator=generator)
     assert all(not p.is_complex() for p in conv.parameters())
-    assert len(nn.utils.parameters_to_vector(conv.parameters())) == sum(p.numel() for p in conv.parameters())
+    assert len(nn.utils.parameters_to_vector(conv.parameters())) == sum(
+        p.numel() for p in conv.parameters()
+    )
 
 
 def test_a_grid_too_coarse_for_the_modes_raises(generator):
     conv = SpectralConv(1, 1, (4, 4), generator=generator)
-    with pytest.raises(ValueError, match="4 modes on axis 1 with 6 nodes; a grid of n nodes holds 1 to n // 2 = 3"):
+    with pytest.raises(
+        ValueError, match="4 modes on axis 1 with 6 nodes; a grid of n nodes holds 1 to n // 2 = 3"
+    ):
         conv(torch.zeros(1, 1, 8, 6))
     with pytest.raises(ValueError, match="takes \\(b, c, 2 grid axes\\)"):
         conv(torch.zeros(1, 1, 8))

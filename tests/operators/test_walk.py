@@ -19,12 +19,20 @@ SPACE = JetSpace.closure([(2, 1), (1, 2)], {"laplacian": {(2, 0): 1, (0, 2): 1}}
 MODULES = {
     "mlp": lambda: MLP((2, 6, 6, 1), "gelu"),
     "siren": lambda: Siren((2, 6, 6, 1), omega=3.0, first=3.0),
-    "torch": lambda: nn.Sequential(nn.Linear(2, 6), nn.GELU(), nn.Linear(6, 6), nn.Tanh(), nn.Identity(), nn.Linear(6, 1)),
-    "more torch": lambda: nn.Sequential(nn.Linear(2, 6), nn.SiLU(), nn.Linear(6, 6), nn.Sigmoid(), nn.Softplus(), nn.Linear(6, 1)),
-    "residual": lambda: nn.Sequential(Linear(2, 6), Residual(nn.Sequential(Linear(6, 6), Activation("sin"))), Linear(6, 1)),
+    "torch": lambda: nn.Sequential(
+        nn.Linear(2, 6), nn.GELU(), nn.Linear(6, 6), nn.Tanh(), nn.Identity(), nn.Linear(6, 1)
+    ),
+    "more torch": lambda: nn.Sequential(
+        nn.Linear(2, 6), nn.SiLU(), nn.Linear(6, 6), nn.Sigmoid(), nn.Softplus(), nn.Linear(6, 1)
+    ),
+    "residual": lambda: nn.Sequential(
+        Linear(2, 6), Residual(nn.Sequential(Linear(6, 6), Activation("sin"))), Linear(6, 1)
+    ),
     "embedded": lambda: nn.Sequential(Sinusoidal(2, 3, "octaves"), MLP((12, 6, 1))),
     "transformer embedding": lambda: nn.Sequential(Sinusoidal(2, 16), MLP((64, 6, 1))),
-    "dropout at rest": lambda: nn.Sequential(nn.Linear(2, 6), nn.Dropout(0.5), nn.Tanh(), nn.Linear(6, 1)).eval(),
+    "dropout at rest": lambda: nn.Sequential(
+        nn.Linear(2, 6), nn.Dropout(0.5), nn.Tanh(), nn.Linear(6, 1)
+    ).eval(),
 }
 
 
@@ -43,14 +51,18 @@ def test_jets_through_modules_equal_nested_autograd(name, rand, nested, close):
 
 
 def test_jets_through_layer_norm_equal_nested_autograd_of_its_formula(rand, randn, nested, close):
-    """torch's own LayerNorm cannot be the oracle: its third derivative by nested autograd is wrong."""
+    """torch's own LayerNorm cannot be the oracle: its third derivative by nested autograd is
+    wrong."""
     norm, weight, points = nn.LayerNorm(6).double(), randn(6, 2), rand(5, 2)
     torch.nn.init.normal_(norm.weight, generator=torch.Generator().manual_seed(0))
 
     def formula(x):
         x = torch.sin(x @ weight.mT)
         centred = x - x.mean(-1, keepdim=True)
-        return centred / (centred.square().mean(-1, keepdim=True) + norm.eps).sqrt() * norm.weight + norm.bias
+        return (
+            centred / (centred.square().mean(-1, keepdim=True) + norm.eps).sqrt() * norm.weight
+            + norm.bias
+        )
 
     x = cat(coordinates(points, SPACE))
     jet = apply(norm, compose(ACTIVATIONS["sin"], linear(x, weight)))
@@ -78,7 +90,11 @@ def test_a_subclass_that_computes_something_else_has_no_rule():
     assert missing(Renamed(2, 2)) == ""
 
 
-@pytest.mark.parametrize("module", [nn.GELU(approximate="tanh"), nn.Dropout(0.5), nn.Softplus(beta=2.0)], ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize(
+    "module",
+    [nn.GELU(approximate="tanh"), nn.Dropout(0.5), nn.Softplus(beta=2.0)],
+    ids=lambda m: type(m).__name__,
+)
 def test_a_setting_without_a_table_raises(module):
     assert missing(module)
     with pytest.raises(NoJetRule, match=type(module).__name__):
@@ -104,27 +120,36 @@ def replaced():
         (lambda: hooked("register_forward_pre_hook"), "has a forward pre hook"),
         (lambda: hooked("register_full_backward_hook"), "has a backward hook"),
         (lambda: hooked("register_full_backward_pre_hook"), "has a backward pre hook"),
-        (lambda: nn.utils.spectral_norm(nn.Linear(2, 2)), "has a forward pre hook"),  # which renews the weight
+        # which renews the weight
+        (lambda: nn.utils.spectral_norm(nn.Linear(2, 2)), "has a forward pre hook"),
         (replaced, "was given a forward of its own"),
     ],
 )
 def test_what_a_rule_would_pass_by_is_refused_at_any_depth(make, what):
     module = make()
     for whole in (module, nn.Sequential(nn.Tanh(), module), Residual(module)):
-        assert missing(whole) == f"torch.nn.modules.linear.Linear {what}, which its jet rule would pass by"
+        assert (
+            missing(whole)
+            == f"torch.nn.modules.linear.Linear {what}, which its jet rule would pass by"
+        )
     with pytest.raises(NoJetRule, match=what):
         apply(nn.Sequential(module), cat(coordinates(torch.zeros(3, 2), SPACE)))
 
 
 def test_a_parametrized_weight_is_the_one_that_jets_see(rand, nested, close):
     torch.manual_seed(0)
-    module = nn.Sequential(nn.Linear(2, 6), nn.Tanh(), nn.utils.parametrizations.weight_norm(nn.Linear(6, 1))).double()
+    module = nn.Sequential(
+        nn.Linear(2, 6), nn.Tanh(), nn.utils.parametrizations.weight_norm(nn.Linear(6, 1))
+    ).double()
     with torch.no_grad():
         module[2].parametrizations.weight.original0.mul_(3)
     points = rand(5, 2)
     assert missing(module) == ""
     jet = apply(module, cat(coordinates(points, SPACE)))
-    assert close(jet["laplacian"], nested(module, points, (2, 0)) + nested(module, points, (0, 2))) < 1e-10
+    assert (
+        close(jet["laplacian"], nested(module, points, (2, 0)) + nested(module, points, (0, 2)))
+        < 1e-10
+    )
 
 
 def test_a_user_teaches_a_rule(rand, nested, close):

@@ -56,7 +56,9 @@ def test_each_table_entry_is_the_slope_of_the_one_before(name):
     for k in range(6):
         near = [WEIGHTS[name].derivatives(s + d * h, k)[k] for d in (-2, -1, 1, 2)]
         slope = (near[0] - 8 * near[1] + 8 * near[2] - near[3]) / (12 * h)
-        assert torch.allclose(table[k + 1], slope, rtol=1e-6, atol=1e-7 * float(slope.abs().max()) + 1e-8)
+        assert torch.allclose(
+            table[k + 1], slope, rtol=1e-6, atol=1e-7 * float(slope.abs().max()) + 1e-8
+        )
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -65,7 +67,9 @@ def test_a_table_can_be_differentiated(name):
     table = WEIGHTS[name].derivatives(s, 4)
     for k in range(4):
         slope = torch.autograd.grad(table[k].sum(), s, retain_graph=True, allow_unused=True)[0]
-        assert torch.allclose(torch.zeros_like(s) if slope is None else slope, table[k + 1], rtol=1e-9, atol=1e-9)
+        assert torch.allclose(
+            torch.zeros_like(s) if slope is None else slope, table[k + 1], rtol=1e-9, atol=1e-9
+        )
 
 
 def _jumps(weight, at, order):
@@ -81,7 +85,10 @@ def test_the_declared_class_is_where_the_first_derivative_jumps(name):
     weight = WEIGHTS[name]
     assert weight.smoothness == CLASS[name]
     order = 8 if math.isinf(weight.smoothness) else int(weight.smoothness) + 1
-    jumps = [max(pair) for pair in zip(_jumps(weight, 1.0, order), _jumps(weight, 0.0, order), strict=True)]
+    jumps = [
+        max(pair)
+        for pair in zip(_jumps(weight, 1.0, order), _jumps(weight, 0.0, order), strict=True)
+    ]
     smooth = jumps if math.isinf(weight.smoothness) else jumps[:-1]
     assert max(smooth) < 1e-1
     if not math.isinf(weight.smoothness):
@@ -92,7 +99,11 @@ def test_the_declared_class_is_where_the_first_derivative_jumps(name):
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_centre_rim_and_outside_are_finite_to_all_orders(name, dtype):
     eps = torch.finfo(dtype).eps
-    s = torch.tensor([0.0, eps**2, eps, 0.5, 1 - 1e-2, 1 - 1e-3, 1 - eps, 1.0, 1 + eps, 2.0, 1e6], dtype=dtype, requires_grad=True)
+    s = torch.tensor(
+        [0.0, eps**2, eps, 0.5, 1 - 1e-2, 1 - 1e-3, 1 - eps, 1.0, 1 + eps, 2.0, 1e6],
+        dtype=dtype,
+        requires_grad=True,
+    )
     table = WEIGHTS[name].derivatives(s, 3 if name.startswith("wendland") else 6)
     assert all(torch.isfinite(row).all() for row in table)
     assert all((row[7:] == 0).all() for row in table)

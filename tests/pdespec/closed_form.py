@@ -1,4 +1,5 @@
-"""The independent oracle of these tests: closed-form fields put into expressions by SymPy's own substitution and differentiation."""
+"""The independent oracle of these tests: closed-form fields put into expressions by SymPy's own
+substitution and differentiation."""
 
 from __future__ import annotations
 
@@ -6,18 +7,24 @@ import itertools
 
 import sympy as sp
 
-POINTS = [(sp.Rational(3, 10), sp.Rational(7, 11), sp.Rational(2, 7), sp.Rational(5, 13)), (-sp.Rational(1, 3), sp.Rational(1, 7), 1, 2)]
+POINTS = [
+    (sp.Rational(3, 10), sp.Rational(7, 11), sp.Rational(2, 7), sp.Rational(5, 13)),
+    (-sp.Rational(1, 3), sp.Rational(1, 7), 1, 2),
+]
 
 
 def closed(expression, fields):
-    """The expression with fields (scalars, vectors or tensors) replaced by closed forms, all derivatives carried out by SymPy."""
+    """The expression with fields (scalars, vectors or tensors) replaced by closed forms, all
+    derivatives carried out by SymPy."""
     pairs = []
     for field, value in fields.items():
         if isinstance(field, sp.MatrixBase):
             pairs += zip(field, sp.Matrix(value), strict=True)
         else:
             pairs.append((field, sp.sympify(value)))
-    expression = sp.Matrix(expression) if isinstance(expression, sp.MatrixBase) else sp.sympify(expression)
+    expression = (
+        sp.Matrix(expression) if isinstance(expression, sp.MatrixBase) else sp.sympify(expression)
+    )
     return expression.subs(pairs, simultaneous=True).doit()
 
 
@@ -25,7 +32,9 @@ def same(left, right, variables, digits=12):
     """Whether two closed forms agree at generic points, to `digits` decimal places."""
     difference = sp.Matrix([left]) - sp.Matrix([right])
     symbols = sorted(difference.free_symbols - set(variables), key=str)
-    numbers = dict(zip(symbols, itertools.cycle([sp.Rational(7, 5), sp.Rational(9, 4), sp.Rational(3, 8)])))
+    numbers = dict(
+        zip(symbols, itertools.cycle([sp.Rational(7, 5), sp.Rational(9, 4), sp.Rational(3, 8)]))
+    )
     for point in POINTS:
         values = difference.subs(dict(zip(variables, point, strict=False))).subs(numbers)
         if any(abs(sp.N(value, 30)) > sp.Float(10) ** -digits for value in values):

@@ -54,18 +54,28 @@ Cube = pdespec.box(A, B, C)
 p = unknown("p", Cube)
 q, r = unknown("q", Cube, "vector"), unknown("r", Cube, "vector")
 
-plane = {u: sp.sin(x) * sp.exp(y * t), v: [x**2 * y, sp.cos(x * y) + t], w: [y**3, x - y], T: [[x, y], [x * y, 1]], S: [[1, x], [y, x**2]]}
+plane = {
+    u: sp.sin(x) * sp.exp(y * t),
+    v: [x**2 * y, sp.cos(x * y) + t],
+    w: [y**3, x - y],
+    T: [[x, y], [x * y, 1]],
+    S: [[1, x], [y, x**2]],
+}
 cube = {p: A**2 * B * C**3, q: [sp.sin(B), A * C**2, A * B * C], r: [C, A**2, sp.exp(B)]}
 
 
 def holds(left, right):
-    fields, variables = (cube, (A, B, C)) if (sp.Matrix([left]).free_symbols & {A, B, C}) else (plane, (x, y, t))
+    fields, variables = (
+        (cube, (A, B, C)) if (sp.Matrix([left]).free_symbols & {A, B, C}) else (plane, (x, y, t))
+    )
     return same(closed(left, fields), closed(right, fields), variables)
 
 
 def test_derivatives_stay_as_they_are_written():
     k = 1 + u**2
-    assert div(k * grad(u)) == sp.Derivative(k * sp.Derivative(u, x), x) + sp.Derivative(k * sp.Derivative(u, y), y)
+    assert div(k * grad(u)) == sp.Derivative(k * sp.Derivative(u, x), x) + sp.Derivative(
+        k * sp.Derivative(u, y), y
+    )
 
 
 def test_the_gradient_of_a_vector_has_the_derivative_index_last():

@@ -90,9 +90,13 @@ def test_a_radius_that_no_draw_makes_negative_is_no_mistake(law):
 def cut_from() -> Problem:
     """A condition on the boundary of the domain from which that of the unknown was cut."""
     square = rectangle(x, y, name="Q")
-    pierced = replace(square - disk(x, y, radius=sp.Rational(1, 5), center=(sp.S.Half, sp.S.Half)), name="body")
+    pierced = replace(
+        square - disk(x, y, radius=sp.Rational(1, 5), center=(sp.S.Half, sp.S.Half)), name="body"
+    )
     v = unknown("v", pierced)
-    return Problem("p", {"a": (lap(v), 1)}, {"b": on(boundary(square), v), "c": on(boundary(pierced), v)})
+    return Problem(
+        "p", {"a": (lap(v), 1)}, {"b": on(boundary(square), v), "c": on(boundary(pierced), v)}
+    )
 
 
 film = rectangle(x, y, (0, 0), (1, sp.Rational(1, 10000)), name="film")
@@ -122,7 +126,9 @@ MALFORMED = {
         "a coordinate",
     ),
     "field named as an operator": (
-        lambda: Problem("p", {"a": lap(unknown("grad", Omega))}, [on(Gamma, unknown("grad", Omega))]),
+        lambda: Problem(
+            "p", {"a": lap(unknown("grad", Omega))}, [on(Gamma, unknown("grad", Omega))]
+        ),
         [("S03", "grad")],
         "`grad_`",
     ),
@@ -132,13 +138,17 @@ MALFORMED = {
         "a word of the language",
     ),
     "units that disagree": (
-        lambda: (lambda q: Problem("p", {"a": (lap(q), q)}, [on(boundary(q.func.declaration.region), q)]))(
-            unknown("q", rectangle(*space("X Y", unit="m"), name="Plate"), unit="K")
-        ),
+        lambda: (
+            lambda q: Problem("p", {"a": (lap(q), q)}, [on(boundary(q.func.declaration.region), q)])
+        )(unknown("q", rectangle(*space("X Y", unit="m"), name="Plate"), unit="K")),
         [("T04", "a")],
         "left is [K/m^2], right is [K]",
     ),
-    "no initial condition": (lambda: Problem("p", heat, [on(Gamma, w)]), [("W01", "heat")], "1 initial condition needed, 0 given"),
+    "no initial condition": (
+        lambda: Problem("p", heat, [on(Gamma, w)]),
+        [("W01", "heat")],
+        "1 initial condition needed, 0 given",
+    ),
     "one initial condition of two": (
         lambda: Problem("p", {"wave": (dtt(w), lap(w))}, [on(Gamma, w), at(t, 0, w)]),
         [("W01", "wave")],
@@ -180,29 +190,35 @@ MALFORMED = {
         "no condition on `u`: x = 1",
     ),
     "a hole without condition": (
-        lambda: (lambda D: (lambda q: Problem("p", {"a": lap(q)}, [on(outer(D), q)]))(unknown("q", D)))(
-            rectangle(x, y) - disk(x, y, radius=0.1, center=(0.5, 0.5))
-        ),
+        lambda: (
+            lambda D: (lambda q: Problem("p", {"a": lap(q)}, [on(outer(D), q)]))(unknown("q", D))
+        )(rectangle(x, y) - disk(x, y, radius=0.1, center=(0.5, 0.5))),
         [("W02", "a")],
         "the boundary of the disk",
     ),
     "a far field without condition": (
-        lambda: (lambda D: (lambda q: Problem("p", {"a": lap(q)}, [on(inner(D), q)]))(unknown("q", D)))(
-            exterior(disk(x, y), disk(x, y, radius=9))
-        ),
+        lambda: (
+            lambda D: (lambda q: Problem("p", {"a": lap(q)}, [on(inner(D), q)]))(unknown("q", D))
+        )(exterior(disk(x, y), disk(x, y, radius=9))),
         [("W02", "a")],
         "write `on rest(Omega, inner(Omega)): q = 0`",
     ),
     "a body on both sides of its axis": (
         lambda: (
-            lambda r, z: (lambda Q: (lambda q: Problem("p", {"a": lap(q)}, [on(boundary(Q), q)]))(unknown("q", Q)))(
-                rectangle(r, z, [-1, 0], [1, 1])
-            )
+            lambda r, z: (
+                lambda Q: (lambda q: Problem("p", {"a": lap(q)}, [on(boundary(Q), q)]))(
+                    unknown("q", Q)
+                )
+            )(rectangle(r, z, [-1, 0], [1, 1]))
         )(*space("r z", system="axisymmetric")),
         [("T06", "Omega")],
         "r is the distance from the axis",
     ),
-    "no condition at all": (lambda: Problem("p", {"a": lap(u) - u}), [("W02", "a")], "x = 0, x = 1, y = 0, y = 1"),
+    "no condition at all": (
+        lambda: Problem("p", {"a": lap(u) - u}),
+        [("W02", "a")],
+        "x = 0, x = 1, y = 0, y = 1",
+    ),
     "half the conditions of a plate": (
         lambda: Problem("p", {"plate": (lap(lap(u)), f)}, [on(Gamma, u)]),
         [("W02", "plate")],
@@ -214,7 +230,11 @@ MALFORMED = {
         "1 of 2 conditions on `v`",
     ),
     "an open end in one dimension": (
-        lambda: (lambda L: (lambda q: Problem("p", {"a": (lap(q), q)}, [on(side(L, s=0), q)]))(unknown("q", L)))(interval(*space("s"))),
+        lambda: (
+            lambda L: (lambda q: Problem("p", {"a": (lap(q), q)}, [on(side(L, s=0), q)]))(
+                unknown("q", L)
+            )
+        )(interval(*space("s"))),
         [("W02", "a")],
         "s = 1",
     ),
@@ -223,15 +243,27 @@ MALFORMED = {
         [("W03", "left.u")],
         "`u` has two values at x = 0: `0` by `Gamma.u` and `1` by `left.u`",
     ),
-    "two values of an input and a number": (lambda: Problem("p", poisson, [on(Gamma, (u, g), (u, 0))]), [("W03", "Gamma.u.2")], "`g`"),
-    "two scaled values": (lambda: Problem("p", poisson, [on(Gamma, (2 * u, 2), (-u, 1))]), [("W03", "Gamma.u.2")], "two values"),
+    "two values of an input and a number": (
+        lambda: Problem("p", poisson, [on(Gamma, (u, g), (u, 0))]),
+        [("W03", "Gamma.u.2")],
+        "`g`",
+    ),
+    "two scaled values": (
+        lambda: Problem("p", poisson, [on(Gamma, (2 * u, 2), (-u, 1))]),
+        [("W03", "Gamma.u.2")],
+        "two values",
+    ),
     "two fluxes": (
-        lambda: Problem("p", {"a": (lap(u), u)}, [on(Gamma, dot(grad(u), n)), on(right, (dot(grad(u), n), 1))]),
+        lambda: Problem(
+            "p", {"a": (lap(u), u)}, [on(Gamma, dot(grad(u), n)), on(right, (dot(grad(u), n), 1))]
+        ),
         [("W03", "right.u")],
         "two values at x = 1",
     ),
     "two values at one point": (
-        lambda: Problem("p", {"a": (lap(lap(u)), 1)}, [on(Gamma, u, lap(u)), at((HALF, HALF), u, (u, 1))]),
+        lambda: Problem(
+            "p", {"a": (lap(lap(u)), 1)}, [on(Gamma, u, lap(u)), at((HALF, HALF), u, (u, 1))]
+        ),
         [("W03", "point.u.2")],
         "`u` has two values at the point (0.5, 0.5)",
     ),
@@ -246,12 +278,16 @@ MALFORMED = {
         "at the time 0",
     ),
     "a condition on a glued side": (
-        lambda: (lambda q: Problem("p", {"a": lap(q) - q}, [on(side(Torus, x=0), q)]))(unknown("q", Torus)),
+        lambda: (lambda q: Problem("p", {"a": lap(q) - q}, [on(side(Torus, x=0), q)]))(
+            unknown("q", Torus)
+        ),
         [("W04", "side(Torus, x = 0).q")],
         "`Torus` is periodic in x, y",
     ),
     "a condition on the boundary of a torus": (
-        lambda: (lambda q: Problem("p", {"a": lap(q) - q}, [on(boundary(Torus), q)]))(unknown("q", Torus)),
+        lambda: (lambda q: Problem("p", {"a": lap(q) - q}, [on(boundary(Torus), q)]))(
+            unknown("q", Torus)
+        ),
         [("W04", "boundary(Torus).q")],
         "is no boundary",
     ),
@@ -266,18 +302,30 @@ MALFORMED = {
         "is empty",
     ),
     "a pressure without gauge": (
-        lambda: Problem("p", {"momentum": (lap(v), grad(p)), "continuity": div(v)}, [on(Gamma, (v, 0))]),
+        lambda: Problem(
+            "p", {"momentum": (lap(v), grad(p)), "continuity": div(v)}, [on(Gamma, (v, 0))]
+        ),
         [("W05", "momentum")],
         "add `require integral(p, Omega) = 0`",
     ),
     "a pressure without gauge in time": (
-        lambda: Problem("p", {"momentum": (dt(vt) + grad(w), lap(vt)), "continuity": div(vt)}, [on(Gamma, (vt, 0)), at(t, 0, (vt, 0))]),
+        lambda: Problem(
+            "p",
+            {"momentum": (dt(vt) + grad(w), lap(vt)), "continuity": div(vt)},
+            [on(Gamma, (vt, 0)), at(t, 0, (vt, 0))],
+        ),
         [("W05", "momentum")],
         "`w` is determined only up to a constant",
     ),
-    "pure Neumann": (lambda: Problem("p", poisson, [on(Gamma, dot(grad(u), n))]), [("W05", "poisson")], "integral(u, Omega)"),
+    "pure Neumann": (
+        lambda: Problem("p", poisson, [on(Gamma, dot(grad(u), n))]),
+        [("W05", "poisson")],
+        "integral(u, Omega)",
+    ),
     "a torus without gauge": (
-        lambda: (lambda q: Problem("p", {"a": (lap(q), sp.sin(2 * sp.pi * x))}))(unknown("q", Torus)),
+        lambda: (lambda q: Problem("p", {"a": (lap(q), sp.sin(2 * sp.pi * x))}))(
+            unknown("q", Torus)
+        ),
         [("W05", "a")],
         "integral(q, Torus)",
     ),
@@ -296,19 +344,25 @@ MALFORMED = {
         "up to a rotation",
     ),
     "a free plate": (
-        lambda: Problem("p", minimize=integral(lap(u) ** 2, Omega), require=[(integral(u, Omega), 0)]),
+        lambda: Problem(
+            "p", minimize=integral(lap(u) ** 2, Omega), require=[(integral(u, Omega), 0)]
+        ),
         [("W05", "stationarity")],
         "up to a linear function",
     ),
     "a coefficient that jumps": (
-        lambda: Problem("p", {"a": div(sp.Piecewise((2, x < 1), (1, True)) * grad(u))}, [on(Gamma, u)]),
+        lambda: Problem(
+            "p", {"a": div(sp.Piecewise((2, x < 1), (1, True)) * grad(u))}, [on(Gamma, u)]
+        ),
         [("J01", "a")],
         "the flux is kept continuous there by the term `a.flux`",
     ),
     "a jump that moves and stores": (
-        lambda: (lambda k: Problem("p", {"a": (dt(k * w), div(k * grad(w)))}, [on(Gamma, w), at(t, 0, w)]))(
-            sp.Piecewise((2, x < t), (1, True))
-        ),
+        lambda: (
+            lambda k: Problem(
+                "p", {"a": (dt(k * w), div(k * grad(w)))}, [on(Gamma, w), at(t, 0, w)]
+            )
+        )(sp.Piecewise((2, x < t), (1, True))),
         [("J01", "a"), ("J02", "a")],
         "it moves",
     ),
@@ -323,21 +377,46 @@ MALFORMED = {
         "2 unknown components (u, p), 1 equation",
     ),
     "fewer equations than unknowns": (
-        lambda: Problem("p", {"momentum": (lap(v), grad(p))}, [on(Gamma, (v, 0))], require=[(integral(p, Omega), 0)]),
+        lambda: Problem(
+            "p",
+            {"momentum": (lap(v), grad(p))},
+            [on(Gamma, (v, 0))],
+            require=[(integral(p, Omega), 0)],
+        ),
         [("W06", "momentum")],
         "3 unknown components (v.x, v.y, p), 2 equations",
     ),
-    "more equations than unknowns": (lambda: Problem("p", {"a": lap(u), "b": u - f}, [on(Gamma, u)]), [("W06", "b")], "overdetermined"),
+    "more equations than unknowns": (
+        lambda: Problem("p", {"a": lap(u), "b": u - f}, [on(Gamma, u)]),
+        [("W06", "b")],
+        "overdetermined",
+    ),
     "a value at a point": (
         lambda: Problem("p", {"a": (lap(u), u.subs(x, 0))}, [on(Gamma, u)]),
         [("W07", "a")],
         "u(0, y) is a value at a point",
     ),
-    "a radius that its law makes negative": (lambda: drilled(uniform(-0.1, 0.2)), [("W08", "plate")], "-0.1 at r = -0.1"),
-    "a radius in the tail of its law": (lambda: drilled(normal(1, 0.3)), [("W08", "plate")], "restrict the law of `r`"),
+    "a radius that its law makes negative": (
+        lambda: drilled(uniform(-0.1, 0.2)),
+        [("W08", "plate")],
+        "-0.1 at r = -0.1",
+    ),
+    "a radius in the tail of its law": (
+        lambda: drilled(normal(1, 0.3)),
+        [("W08", "plate")],
+        "restrict the law of `r`",
+    ),
     "a radius that is never positive": (lambda: drilled(-1), [("W08", "plate")], "is -1 at r = -1"),
-    "the normal inside": (lambda: Problem("p", {"a": lap(u) - u * n[0]}, [on(Gamma, u)]), [("W07", "a")], "unit normal"),
-    "a jump inside": (lambda: Problem("p", {"a": lap(u) - pdespec.jump(u)}, [on(Gamma, u)]), [("W07", "a")], "on interface"),
+    "the normal inside": (
+        lambda: Problem("p", {"a": lap(u) - u * n[0]}, [on(Gamma, u)]),
+        [("W07", "a")],
+        "unit normal",
+    ),
+    "a jump inside": (
+        lambda: Problem("p", {"a": lap(u) - pdespec.jump(u)}, [on(Gamma, u)]),
+        [("W07", "a")],
+        "on interface",
+    ),
     "a boundary input inside": (
         lambda: Problem("p", {"a": (lap(u), g)}, [on(Gamma, u)]),
         [("W07", "a")],
@@ -349,7 +428,11 @@ MALFORMED = {
         "holds no unknown",
     ),
     "a natural condition given twice": (
-        lambda: Problem("p", minimize=integral(dot(grad(u), grad(u)), Omega), conditions=[on(left, u), on(right, dot(grad(u), n))]),
+        lambda: Problem(
+            "p",
+            minimize=integral(dot(grad(u), grad(u)), Omega),
+            conditions=[on(left, u), on(right, dot(grad(u), n))],
+        ),
         [("V02", "right.u")],
         "natural condition of `u` on `right`",
     ),
@@ -368,7 +451,11 @@ MALFORMED = {
         "add `require u > 0 in Omega`, or declare `u > 0`",
     ),
     "a division by a determinant": (
-        lambda: Problem("p", minimize=integral(1 / det(identity(2) + grad(v)), Omega), conditions=[on(Gamma, (v, 0))]),
+        lambda: Problem(
+            "p",
+            minimize=integral(1 / det(identity(2) + grad(v)), Omega),
+            conditions=[on(Gamma, (v, 0))],
+        ),
         [("V03", "minimize")],
         "a division of",
     ),
@@ -378,17 +465,28 @@ MALFORMED = {
         "require u - 1 >= 0 in Omega",
     ),
     "a quantity required to be not negative, in a logarithm": (
-        lambda: Problem("p", {"a": (lap(u), sp.log(u) + sp.log(-1 - u**2))}, [on(Gamma, (u, 1))], require=[(u >= 0, Omega)]),
+        lambda: Problem(
+            "p",
+            {"a": (lap(u), sp.log(u) + sp.log(-1 - u**2))},
+            [on(Gamma, (u, 1))],
+            require=[(u >= 0, Omega)],
+        ),
         [("V03", "a")],
         "log of `u`",
     ),
     "a logarithm of what is negative": (
-        lambda: Problem("p", {"a": (lap(u), sp.log(-1 - u**2) + 1 / (-1 - u**2))}, [on(Gamma, (u, 1))]),
+        lambda: Problem(
+            "p", {"a": (lap(u), sp.log(-1 - u**2) + 1 / (-1 - u**2))}, [on(Gamma, (u, 1))]
+        ),
         [("V03", "a")],
         "log of `-u^2 - 1`",
     ),
     "the derivative of a step": (
-        lambda: Problem("p", {"a": (lap(u), pdespec.calculus.d(sp.Heaviside(x - sp.Rational(1, 2)), x))}, [on(Gamma, u)]),
+        lambda: Problem(
+            "p",
+            {"a": (lap(u), pdespec.calculus.d(sp.Heaviside(x - sp.Rational(1, 2)), x))},
+            [on(Gamma, u)],
+        ),
         [("V04", "a")],
         "jumps where",
     ),
@@ -403,7 +501,11 @@ MALFORMED = {
         "(value, True)",
     ),
     "a function without a rule": (
-        lambda: Problem("p", {"a": (lap(u), sp.LambertW(1 + x) + sp.zeta(2 + y))}, [on(Gamma, (u, sp.expint(1, 1 + x)))]),
+        lambda: Problem(
+            "p",
+            {"a": (lap(u), sp.LambertW(1 + x) + sp.zeta(2 + y))},
+            [on(Gamma, (u, sp.expint(1, 1 + x)))],
+        ),
         [("V06", "Gamma.u"), ("V06", "a")],
         "`LambertW` has no rule",
     ),
@@ -413,7 +515,9 @@ MALFORMED = {
         "thin by a factor of",
     ),
     "the derivative of data": (
-        lambda: Problem("p", {"a": div(input_function("k", Omega, source="k.h5") * grad(u))}, [on(Gamma, u)]),
+        lambda: Problem(
+            "p", {"a": div(input_function("k", Omega, source="k.h5") * grad(u))}, [on(Gamma, u)]
+        ),
         [("B03", "a")],
         "data from 'k.h5'",
     ),
@@ -450,7 +554,9 @@ def test_all_mistakes_are_found_at_once():
 
 
 def test_a_point_value_hides_no_other_mistake():
-    problem = Problem("p", {"one": (lap(u), u.subs(x, 0)), "two": (lap(p), 1 / p)}, [on(Gamma, p, (u, 0), (u, 1))])
+    problem = Problem(
+        "p", {"one": (lap(u), u.subs(x, 0)), "two": (lap(p), 1 / p)}, [on(Gamma, p, (u, 0), (u, 1))]
+    )
     assert [code for code, _ in found(problem)] == ["W07", "W03", "V03"]
 
 
@@ -466,15 +572,25 @@ def test_a_condition_on_one_unknown_may_stand_in_for_another():
 
 
 def test_first_order_equations_need_conditions_only_where_something_enters():
-    no_alarm(Problem("p", {"a": pdespec.dx(u) + pdespec.dy(u)}, [on(left, u), on(side(Omega, y=0), u)]))
+    no_alarm(
+        Problem("p", {"a": pdespec.dx(u) + pdespec.dy(u)}, [on(left, u), on(side(Omega, y=0), u)])
+    )
 
 
 def test_diffusion_across_one_direction_needs_conditions_across_it_only():
-    no_alarm(Problem("p", {"a": (pdespec.dy(u), pdespec.dxx(u))}, [on(left, u), on(right, u), on(side(Omega, y=0), u)]))
+    no_alarm(
+        Problem(
+            "p",
+            {"a": (pdespec.dy(u), pdespec.dxx(u))},
+            [on(left, u), on(right, u), on(side(Omega, y=0), u)],
+        )
+    )
 
 
 def test_equal_values_may_overlap():
-    no_alarm(Problem("p", poisson, [on(Gamma, (u, x * y)), on(left, (u, 0)), on(right, (2 * u, 2 * y))]))
+    no_alarm(
+        Problem("p", poisson, [on(Gamma, (u, x * y)), on(left, (u, 0)), on(right, (2 * u, 2 * y))])
+    )
 
 
 def test_corners_are_no_overlap():
@@ -486,7 +602,14 @@ def test_measurements_replace_conditions():
 
 
 def test_a_measurement_pins_a_pressure():
-    no_alarm(Problem("p", {"m": (lap(v), grad(p)), "c": div(v)}, [on(Gamma, (v, 0))], data=[(p, left, "p.h5")]))
+    no_alarm(
+        Problem(
+            "p",
+            {"m": (lap(v), grad(p)), "c": div(v)},
+            [on(Gamma, (v, 0))],
+            data=[(p, left, "p.h5")],
+        )
+    )
 
 
 def test_an_open_end_pins_a_pressure():
@@ -555,7 +678,9 @@ def test_a_requirement_proves_multiples_and_parts_of_its_quantity():
 
 def test_a_positive_unknown_needs_no_requirement():
     rho = unknown("rho", Omega, positive=True)
-    no_alarm(Problem("p", {"a": (lap(rho), sp.log(rho) + 1 / rho + sp.sqrt(rho))}, [on(Gamma, (rho, 1))]))
+    no_alarm(
+        Problem("p", {"a": (lap(rho), sp.log(rho) + 1 / rho + sp.sqrt(rho))}, [on(Gamma, (rho, 1))])
+    )
 
 
 def test_the_derivative_of_a_drawn_field_is_known():
@@ -570,14 +695,20 @@ def test_a_ball_is_covered_by_its_boundary():
 
 
 def test_unused_declarations_are_no_mistake():
-    no_alarm(Problem("p", poisson, [on(Gamma, u)], params=[param("spare", uniform(0, 1))], inputs=[g]))
+    no_alarm(
+        Problem("p", poisson, [on(Gamma, u)], params=[param("spare", uniform(0, 1))], inputs=[g])
+    )
 
 
 def test_what_a_condition_keeps_in_its_domain_is_not_doubted():
-    right_side = sp.Piecewise((sp.sqrt(u) + sp.log(u), u > 0), (0, True)) + sp.Piecewise((0, u <= 1), (1 / (u - 1), True))
+    right_side = sp.Piecewise((sp.sqrt(u) + sp.log(u), u > 0), (0, True)) + sp.Piecewise(
+        (0, u <= 1), (1 / (u - 1), True)
+    )
     problem = Problem("p", {"a": (lap(u), right_side)}, [on(Gamma, (u, 1))])
     assert check(problem) == ()
-    doubted = Problem("p", {"a": (lap(u), sp.Piecewise((sp.sqrt(u - 2), u > 0), (0, True)))}, [on(Gamma, (u, 1))])
+    doubted = Problem(
+        "p", {"a": (lap(u), sp.Piecewise((sp.sqrt(u - 2), u > 0), (0, True)))}, [on(Gamma, (u, 1))]
+    )
     assert [d.code for d in check(doubted)] == ["V03"]
 
 

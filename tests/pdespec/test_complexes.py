@@ -34,8 +34,10 @@ Z = a + sp.I * b
 HERE = {a: 0.7, b: -1.3, c: 0.4}
 
 EXPRESSIONS = [
-    Z**3, 1 / Z, Z**-2, sp.exp(Z), sp.sin(Z), sp.cos(Z), sp.sinh(Z), sp.cosh(Z), sp.log(Z), sp.sqrt(Z), Z * sp.conjugate(Z), sp.Abs(Z) * Z,
-    sp.arg(Z), sp.re(Z**2) + sp.I * sp.im(Z), sp.exp(sp.I * c) / (1 + sp.I * Z), Z ** sp.Rational(3, 2), sp.tan(Z),
+    Z**3, 1 / Z, Z**-2, sp.exp(Z), sp.sin(Z), sp.cos(Z), sp.sinh(Z), sp.cosh(Z), sp.log(Z),
+    sp.sqrt(Z), Z * sp.conjugate(Z), sp.Abs(Z) * Z,
+    sp.arg(Z), sp.re(Z**2) + sp.I * sp.im(Z), sp.exp(sp.I * c) / (1 + sp.I * Z),
+    Z ** sp.Rational(3, 2), sp.tan(Z),
     sp.exp(-Z * sp.conjugate(Z)),
 ]  # fmt: skip
 
@@ -60,7 +62,10 @@ Q = rectangle(x, y, [0, 0], [1, 1], name="Q")
 def test_a_divergence_stays_one():
     psi = unknown("psi", Q, complex=True)
     real, imaginary = split(div((1 + sp.I * x) * grad(psi)))
-    assert all(isinstance(term, sp.Derivative) and isinstance(term.variables[0], type(x)) for term in real.args)
+    assert all(
+        isinstance(term, sp.Derivative) and isinstance(term.variables[0], type(x))
+        for term in real.args
+    )
     at = {psi: sp.exp(sp.I * x * y)}
     p, q = split(psi)
     truth = {p: sp.cos(x * y), q: sp.sin(x * y)}
@@ -107,7 +112,10 @@ def test_a_gradient_flow_of_a_complex_field_is_that_of_its_parts():
     found = split(variation(integral(abs2(grad(psi)) / 2 + abs2(psi) ** 2 / 4, L), psi))
     s = L.coordinates[0]
     for part, derived in zip((p, q), found, strict=True):
-        assert sp.expand(carry_out(derived) - ((p**2 + q**2) * part - sp.Derivative(part, (s, 2)))) == 0
+        assert (
+            sp.expand(carry_out(derived) - ((p**2 + q**2) * part - sp.Derivative(part, (s, 2))))
+            == 0
+        )
 
 
 def test_sides_of_a_complex_equation_lie_below_each_other_and_cancelled_parts_vanish():
@@ -115,4 +123,6 @@ def test_sides_of_a_complex_equation_lie_below_each_other_and_cancelled_parts_va
     p, q = split(psi)
     assert stacked(psi * conj(psi)) == p**2 + q**2
     assert column(sp.Matrix([psi, 2])) == sp.ImmutableMatrix([p, q, 2, 0])
-    assert complex(cmath.exp(1j)) == pytest.approx(complex(*(float(part) for part in split(sp.exp(sp.I)))))
+    assert complex(cmath.exp(1j)) == pytest.approx(
+        complex(*(float(part) for part in split(sp.exp(sp.I))))
+    )

@@ -1,7 +1,23 @@
 import pytest
 import sympy as sp
 
-from pdespec import ProblemError, boundary, const, div, dot, dt, grad, integral, lap, param, rectangle, space, time, unit_normal, unknown
+from pdespec import (
+    ProblemError,
+    boundary,
+    const,
+    div,
+    dot,
+    dt,
+    grad,
+    integral,
+    lap,
+    param,
+    rectangle,
+    space,
+    time,
+    unit_normal,
+    unknown,
+)
 from pdespec.rules.dimensions import agree, measure, unit_of
 from pdespec.units import ANY, ONE
 
@@ -46,7 +62,14 @@ def test_numbers_take_any_unit_and_names_without_one_are_unknown():
     assert unit_of(T**bare) is None
 
 
-@pytest.mark.parametrize("make", [lambda: unit_of(T + x), lambda: unit_of(sp.sin(x)), lambda: agree(unit_of(T), unit_of(dt(T)), "here")])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: unit_of(T + x),
+        lambda: unit_of(sp.sin(x)),
+        lambda: agree(unit_of(T), unit_of(dt(T)), "here"),
+    ],
+)
 def test_units_that_do_not_fit_are_refused(make):
     with pytest.raises(ProblemError, match="T04"):
         make()

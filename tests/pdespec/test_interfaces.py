@@ -59,8 +59,14 @@ def places(problem: Problem) -> list[str]:
         (sp.Piecewise((2, y <= 1), (1, True)), ["interface(Omega, y - 1)"]),
         (1 + sp.Heaviside(2 - 2 * y), ["interface(Omega, y - 1)"]),
         (2 + sp.sign(y - c), ["interface(Omega, y - c)"]),
-        (sp.Piecewise((3, x**2 + y**2 < sp.Rational(1, 4)), (1, True)), ["interface(Omega, 4*x^2 + 4*y^2 - 1)"]),
-        (sp.Piecewise((3, y < sp.Rational(1, 2)), (2, y < 1), (1, True)), ["interface(Omega, 2*y - 1)", "interface(Omega, y - 1)"]),
+        (
+            sp.Piecewise((3, x**2 + y**2 < sp.Rational(1, 4)), (1, True)),
+            ["interface(Omega, 4*x^2 + 4*y^2 - 1)"],
+        ),
+        (
+            sp.Piecewise((3, y < sp.Rational(1, 2)), (2, y < 1), (1, True)),
+            ["interface(Omega, 2*y - 1)", "interface(Omega, y - 1)"],
+        ),
         (1 + sp.floor(2 * y), ["interface(Omega, sin(2*pi*y))"]),
         (sp.Piecewise((12, z > 0), (3, True)), ["interface(Omega, z)"]),
         (1 + sp.Abs(y - 1), []),
@@ -75,34 +81,49 @@ def test_the_flux_is_continuous_where_its_coefficient_jumps():
     k = sp.Piecewise((sp.Rational(69, 50), y < 1), (400, True))
     condition = flux_conditions(stated(k))["heat.flux"]
     normal_flux = k * n[0] * sp.Derivative(u, x) + k * n[1] * sp.Derivative(u, y)
-    assert sp.expand(condition.lhs - (Plus(sp.expand(normal_flux)) - Minus(sp.expand(normal_flux)))) == 0
+    assert (
+        sp.expand(condition.lhs - (Plus(sp.expand(normal_flux)) - Minus(sp.expand(normal_flux))))
+        == 0
+    )
     assert condition.region == interface(Omega, y - 1)
 
 
 def test_a_source_that_jumps_asks_for_nothing():
-    assert not flux_conditions(Problem("p", {"a": (div(grad(u)), sp.Piecewise((1, y < 1), (0, True)))}, [on(Gamma, u)]))
+    assert not flux_conditions(
+        Problem("p", {"a": (div(grad(u)), sp.Piecewise((1, y < 1), (0, True)))}, [on(Gamma, u)])
+    )
 
 
 def test_a_vector_equation_keeps_its_traction():
     v = unknown("v", Omega, rank="vector")
     mu = sp.Piecewise((1, y < 1), (5, True))
     strain = sym(grad(v))
-    problem = Problem("p", {"a": (div(2 * mu * strain + mu * tr(strain) * sp.eye(2)), 0)}, [on(Gamma, (v, 0))])
+    problem = Problem(
+        "p", {"a": (div(2 * mu * strain + mu * tr(strain) * sp.eye(2)), 0)}, [on(Gamma, (v, 0))]
+    )
     assert flux_conditions(problem)["a.flux"].lhs.shape == (2, 1)
 
 
 def test_every_equation_of_the_system_is_kept_across_the_same_surface():
     v = unknown("v", Omega)
     k = sp.Piecewise((2, y < 1), (1, True))
-    problem = Problem("p", {"a": (div(k * grad(u)), v), "b": (div(grad(v)), u)}, [on(Gamma, u), on(Gamma, v)])
+    problem = Problem(
+        "p", {"a": (div(k * grad(u)), v), "b": (div(grad(v)), u)}, [on(Gamma, u), on(Gamma, v)]
+    )
     assert list(flux_conditions(problem)) == ["a.flux", "b.flux"]
 
 
 def test_a_stated_flux_replaces_the_derived_one():
     k = sp.Piecewise((2, y < 1), (1, True))
-    for region in (interface(Omega, y - 1), interface(Omega, 2 - 2 * y), boundary(rectangle(x, y, [0, 0], [1, 1], name="A"))):
+    for region in (
+        interface(Omega, y - 1),
+        interface(Omega, 2 - 2 * y),
+        boundary(rectangle(x, y, [0, 0], [1, 1], name="A")),
+    ):
         jump = pdespec.jump(k * dot(grad(u), n))
-        problem = Problem("p", {"heat": (div(k * grad(u)), 0)}, [on(Gamma, u), on(region, (jump, 3))])
+        problem = Problem(
+            "p", {"heat": (div(k * grad(u)), 0)}, [on(Gamma, u), on(region, (jump, 3))]
+        )
         assert not flux_conditions(problem), region.name
 
 
@@ -111,8 +132,12 @@ def test_a_value_is_torn_only_by_a_condition_that_says_so():
     k = sp.Piecewise((2, y < 1), (1, True))
     flux = pdespec.jump(k * dot(grad(u), n))
     resistance = (pdespec.jump(u), pdespec.avg(k * dot(grad(u), n)) / 10)
-    kept = Problem("p", {"heat": (div(k * grad(u)), 0)}, [on(Gamma, u), on(wall, (flux, 3), pdespec.jump(u))])
-    open_ = Problem("p", {"heat": (div(k * grad(u)), 0)}, [on(Gamma, u), on(wall, (flux, 0), resistance)])
+    kept = Problem(
+        "p", {"heat": (div(k * grad(u)), 0)}, [on(Gamma, u), on(wall, (flux, 3), pdespec.jump(u))]
+    )
+    open_ = Problem(
+        "p", {"heat": (div(k * grad(u)), 0)}, [on(Gamma, u), on(wall, (flux, 0), resistance)]
+    )
     assert (torn(kept, wall), torn(open_, wall)) == (False, True)
 
 
@@ -132,25 +157,45 @@ def test_subdomains_share_a_flux_whatever_the_signs_of_their_equations():
 
 def test_subdomains_make_one_equation():
     a, b = halves()
-    problem = Problem("p", {"a": inside(a, (-div(2 * grad(u)), 1)), "b": inside(b, (div(5 * grad(u)), x))}, [on(Gamma, u)])
+    problem = Problem(
+        "p",
+        {"a": inside(a, (-div(2 * grad(u)), 1)), "b": inside(b, (div(5 * grad(u)), x))},
+        [on(Gamma, u)],
+    )
     k = sp.Piecewise((2, y < 1), (5, True))
     one = merged(problem)
     residual = one.residuals()["a"]
-    for place in ({x: sp.Rational(1, 3), y: sp.Rational(1, 2)}, {x: sp.Rational(1, 3), y: sp.Rational(3, 2)}):
+    for place in (
+        {x: sp.Rational(1, 3), y: sp.Rational(1, 2)},
+        {x: sp.Rational(1, 3), y: sp.Rational(3, 2)},
+    ):
         bowl = (x**2 + x * y**2, x**3 * y)
         for field in bowl:
             found = residual.subs(u, field).doit().subs(place)
-            expected = (-k * (field.diff(x, 2) + field.diff(y, 2)) + sp.Piecewise((-1, y < 1), (x, True))).subs(place)
+            expected = (
+                -k * (field.diff(x, 2) + field.diff(y, 2)) + sp.Piecewise((-1, y < 1), (x, True))
+            ).subs(place)
             assert sp.simplify(found - expected) == 0
 
 
 def test_subdomains_that_overlap_or_leave_out_are_reported():
     def problem(top):
-        a, b = rectangle(x, y, [0, 0], [1, 1], name="A"), rectangle(x, y, [0, top], [1, 2], name="B")
-        return Problem("p", {"a": inside(a, (div(grad(u)), 0)), "b": inside(b, (div(3 * grad(u)), 0))}, [on(Gamma, u)])
+        a, b = (
+            rectangle(x, y, [0, 0], [1, 1], name="A"),
+            rectangle(x, y, [0, top], [1, 2], name="B"),
+        )
+        return Problem(
+            "p",
+            {"a": inside(a, (div(grad(u)), 0)), "b": inside(b, (div(3 * grad(u)), 0))},
+            [on(Gamma, u)],
+        )
 
-    assert [(d.code, d.severity) for d in check(problem(1.3)) if d.code == "W06"] == [("W06", "error")]
-    assert [(d.code, d.severity) for d in check(problem(0.8)) if d.code == "W06"] == [("W06", "warning")]
+    assert [(d.code, d.severity) for d in check(problem(1.3)) if d.code == "W06"] == [
+        ("W06", "error")
+    ]
+    assert [(d.code, d.severity) for d in check(problem(0.8)) if d.code == "W06"] == [
+        ("W06", "warning")
+    ]
 
 
 def test_an_equation_outside_of_its_unknown_is_refused_still():
@@ -179,7 +224,10 @@ on joint: jump(u) = 0.1*avg(k*dot(grad(u), n)); jump(k*dot(grad(u), n)) = 0
     built = Problem(
         "wall",
         {"eq1": (div(k * grad(u)), 0)},
-        [on(Gamma, (u, x)), on(joint, (pdespec.jump(u), 0.1 * pdespec.avg(flux)), (pdespec.jump(flux), 0))],
+        [
+            on(Gamma, (u, x)),
+            on(joint, (pdespec.jump(u), 0.1 * pdespec.avg(flux)), (pdespec.jump(flux), 0)),
+        ],
     )
     assert parsed == built
     assert pdespec.parse(parsed.to_dsl()) == parsed == pdespec.parse(built.to_dsl())
@@ -211,13 +259,19 @@ def test_a_moving_surface_that_stores_is_refused_and_one_that_does_not_is_kept()
     stores = Problem("p", {"a": (pdespec.dt(k * w), div(k * grad(w)))}, ends)
     passes = Problem("p", {"a": (pdespec.dt(w), div(k * grad(w)))}, ends)
     assert "J02" in [d.code for d in check(stores)]
-    assert [d.code for d in check(passes)] == ["J01"] and list(flux_conditions(passes)) == ["a.flux"]
+    assert [d.code for d in check(passes)] == ["J01"] and list(flux_conditions(passes)) == [
+        "a.flux"
+    ]
 
 
 def test_a_side_beside_the_jump_states_nothing_of_it():
     k = sp.Piecewise((2, y < 1), (1, True))
     top = side(Omega, y=2)
-    problem = Problem("p", {"a": (div(k * grad(u)), 0)}, [on(top, (k * dot(grad(u), n), 1)), on(pdespec.rest(Omega, top), u)])
+    problem = Problem(
+        "p",
+        {"a": (div(k * grad(u)), 0)},
+        [on(top, (k * dot(grad(u), n), 1)), on(pdespec.rest(Omega, top), u)],
+    )
     assert list(flux_conditions(problem)) == ["a.flux"]
 
 
@@ -227,7 +281,13 @@ def test_a_side_beside_the_jump_states_nothing_of_it():
         lambda: pdespec.ellipse(x, y, radii=(0.4, 0.2), center=(0.5, 1), angle=0.6, name="A"),
         lambda: pdespec.moved(pdespec.disk(x, y, radius=0.3, name="A"), [0.5, 1]),
         lambda: pdespec.rotated(rectangle(x, y, [0.2, 0.8], [0.8, 1.2], name="A"), 0.5),
-        lambda: pdespec.star(x, y, radius=lambda t: sp.Rational(3, 10) + sp.cos(3 * t) / 20, center=(0.5, 1), name="A"),
+        lambda: pdespec.star(
+            x,
+            y,
+            radius=lambda t: sp.Rational(3, 10) + sp.cos(3 * t) / 20,
+            center=(0.5, 1),
+            name="A",
+        ),
         lambda: pdespec.polygon(x, y, [[0.2, 0.5], [0.8, 0.6], [0.5, 1.5]], name="A"),
     ],
 )
@@ -243,4 +303,7 @@ def test_a_part_of_any_shape_is_told_alike_by_points_by_inequalities_and_by_its_
     condition = sp.lambdify((x, y), subdomains.inside(domain.shape, (x, y)), "math")
     tensor = torch.tensor([points], dtype=torch.float64)
     by_distance = (Geometry(domain, {}, 1, torch.float64).signed_distance(tensor)[0] < 0).tolist()
-    assert by_points == [bool(condition(*p)) for p in points] == by_distance and 10 < sum(by_points) < 200
+    assert (
+        by_points == [bool(condition(*p)) for p in points] == by_distance
+        and 10 < sum(by_points) < 200
+    )

@@ -3,7 +3,20 @@ import sympy as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pdespec import ProblemError, avg, dot, grad, input_function, integral, jump, rectangle, space, time, unit_normal, unknown
+from pdespec import (
+    ProblemError,
+    avg,
+    dot,
+    grad,
+    input_function,
+    integral,
+    jump,
+    rectangle,
+    space,
+    time,
+    unit_normal,
+    unknown,
+)
 from pdespec.jets import Jet, carry_out, jet_form, jets_of, sympy_form, total_derivative
 from pdespec.symbols import InputField, UnknownField
 from tests.effort import calls
@@ -21,7 +34,10 @@ fields = {u: sp.sin(x + 2 * y) * sp.exp(-t), v: [x * y**2, sp.cos(x)], f: x**3 -
 
 def test_mixed_partials_in_two_orders_are_one_jet():
     assert jet_form(sp.Derivative(u, x, y)) == jet_form(sp.Derivative(u, y, x)) == Jet(u, (1, 1, 0))
-    assert carry_out(sp.Derivative(sp.Derivative(u, y), x) - sp.Derivative(sp.Derivative(u, x), y)) == 0
+    assert (
+        carry_out(sp.Derivative(sp.Derivative(u, y), x) - sp.Derivative(sp.Derivative(u, x), y))
+        == 0
+    )
 
 
 def test_a_jet_knows_its_multi_index_over_any_variables():
@@ -57,7 +73,12 @@ def combine(children):
         children.map(lambda e: sp.sqrt(1 + e**2)),
         children.map(lambda e: (2 + e**2) ** -1),
     )
-    return st.one_of(one, st.tuples(children, st.sampled_from([x, y, t])).map(lambda p: sp.Derivative(p[0], p[1], evaluate=False)))
+    return st.one_of(
+        one,
+        st.tuples(children, st.sampled_from([x, y, t])).map(
+            lambda p: sp.Derivative(p[0], p[1], evaluate=False)
+        ),
+    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -71,16 +92,24 @@ def test_carrying_out_agrees_with_sympy_on_closed_forms(expression):
 def test_nothing_is_left_to_carry_out(expression):
     done = carry_out(expression)
     assert carry_out(done) == done
-    assert all(isinstance(each.expr, (UnknownField, InputField)) for each in done.atoms(sp.Derivative))
+    assert all(
+        isinstance(each.expr, (UnknownField, InputField)) for each in done.atoms(sp.Derivative)
+    )
 
 
 def test_the_derivative_of_an_absolute_value_is_real():
     assert carry_out(sp.Derivative(sp.Abs(u), x)) == sp.sign(u) * sp.Derivative(u, x)
-    assert carry_out(sp.Derivative(sp.Abs(sp.Derivative(u, x)), x)) == sp.sign(sp.Derivative(u, x)) * sp.Derivative(u, (x, 2))
+    assert carry_out(sp.Derivative(sp.Abs(sp.Derivative(u, x)), x)) == sp.sign(
+        sp.Derivative(u, x)
+    ) * sp.Derivative(u, (x, 2))
 
 
 def test_a_variable_exponent_is_differentiated_too():
-    assert same(closed(carry_out(sp.Derivative((2 + u**2) ** x, x)), fields), sp.diff((2 + fields[u] ** 2) ** x, x), (x, y, t))
+    assert same(
+        closed(carry_out(sp.Derivative((2 + u**2) ** x, x)), fields),
+        sp.diff((2 + fields[u] ** 2) ** x, x),
+        (x, y, t),
+    )
 
 
 def test_a_derivative_by_a_field_is_partial():
@@ -114,12 +143,19 @@ def test_what_is_no_field_at_the_point_is_diagnosed(expression, code):
 
 def test_a_derivative_goes_inside_a_jump():
     assert carry_out(sp.Derivative(jump(u**2), x)) == jump(2 * u * sp.Derivative(u, x))
-    assert carry_out(sp.Derivative(u * avg(u), x)) == sp.Derivative(u, x) * avg(u) + u * avg(sp.Derivative(u, x))
+    assert carry_out(sp.Derivative(u * avg(u), x)) == sp.Derivative(u, x) * avg(u) + u * avg(
+        sp.Derivative(u, x)
+    )
 
 
 def test_cost_grows_linearly_with_the_number_of_terms():
     def effort(terms):
-        expression = sp.Add(*(sp.Derivative(u**k * sp.sin(k * x) * sp.Derivative(u, x), x) for k in range(2, terms + 2)))
+        expression = sp.Add(
+            *(
+                sp.Derivative(u**k * sp.sin(k * x) * sp.Derivative(u, x), x)
+                for k in range(2, terms + 2)
+            )
+        )
         return calls(lambda: carry_out(expression))
 
     assert effort(80) < 2 * 8 * effort(10)  # eight times the terms; quadratic cost would give 64
@@ -127,4 +163,6 @@ def test_cost_grows_linearly_with_the_number_of_terms():
 
 def test_total_derivatives_chain_through_jets():
     form = jet_form(u**2)
-    assert total_derivative(form, x, t) == 2 * Jet(u, (0, 0, 1)) * Jet(u, (1, 0, 0)) + 2 * Jet(u, (0, 0, 0)) * Jet(u, (1, 0, 1))
+    assert total_derivative(form, x, t) == 2 * Jet(u, (0, 0, 1)) * Jet(u, (1, 0, 0)) + 2 * Jet(
+        u, (0, 0, 0)
+    ) * Jet(u, (1, 0, 1))

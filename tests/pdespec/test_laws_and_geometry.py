@@ -37,7 +37,18 @@ from pdespec import (
     uniform,
     unknown,
 )
-from pdespec.geometry import THETA, Difference, Disk, Intersection, Lattice, Rectangle, Star, Union, shape_symbols, subshapes
+from pdespec.geometry import (
+    THETA,
+    Difference,
+    Disk,
+    Intersection,
+    Lattice,
+    Rectangle,
+    Star,
+    Union,
+    shape_symbols,
+    subshapes,
+)
 from pdespec.statements.boundary_parts import domain_parts, parts
 
 x, y = space("x y")
@@ -91,7 +102,9 @@ def test_operators_combine_domains_to_a_tree():
     square = rectangle(x, y)
     assert (Omega - hole).shape == Difference(Omega.shape, hole.shape)
 
-    assert ((Omega + square) & hole).shape == Intersection(Union(Omega.shape, square.shape), hole.shape)
+    assert ((Omega + square) & hole).shape == Intersection(
+        Union(Omega.shape, square.shape), hole.shape
+    )
     assert (Omega - hole).name == Omega.name
     assert list(subshapes((Omega - lattice(hole, 3, 2)).shape)) == [
         Difference(Omega.shape, Lattice(hole.shape, 3, 2)),
@@ -174,7 +187,13 @@ def test_glued_sides_are_no_boundary():
 
 def test_holes_are_inner_and_the_rest_is_outer():
     pierced = Omega - disk(x, y, radius=0.1) - rectangle(x, y, (1, 0.25), (1.5, 0.75))
-    assert names(parts(inner(pierced))) == ["the boundary of the disk", "x = 1", "x = 3/2", "y = 1/4", "y = 3/4"]
+    assert names(parts(inner(pierced))) == [
+        "the boundary of the disk",
+        "x = 1",
+        "x = 3/2",
+        "y = 1/4",
+        "y = 3/4",
+    ]
     assert names(parts(outer(pierced))) == names(domain_parts(Omega))
     hole = disk(x, y, radius=0.1)
     assert names(parts(boundary(Omega - hole, hole))) == ["the boundary of the disk"]
@@ -216,11 +235,25 @@ def test_straight_parts_are_sides_wherever_they_lie():
     assert names(domain_parts(wedge)) == ["y = 0", "the slanted edges of the polygon", "x = 0"]
     turned = rotated(rectangle(x, y, (0, 0), (2, 1)), sp.pi / 2)
     assert names(domain_parts(turned)) == ["y = 0", "y = 2", "x = 0", "x = -1"]
-    assert names(domain_parts(rotated(rectangle(x, y), 1))) == ["the boundary of the rotated rectangle"]
+    assert names(domain_parts(rotated(rectangle(x, y), 1))) == [
+        "the boundary of the rotated rectangle"
+    ]
     s = param("s", uniform(1, 2))
     assert names(parts(side(moved(scaled(rectangle(x, y), s), (s, 0)), x=2 * s))) == ["x = 2*s"]
     a, b, c = space("a b c")
-    assert names(domain_parts(cylinder(a, b, c, 1, 2, (0, 0, 1), (1, 0, 0)))) == ["the side of the cylinder", "a = 0", "a = 2"]
+    assert names(domain_parts(cylinder(a, b, c, 1, 2, (0, 0, 1), (1, 0, 0)))) == [
+        "the side of the cylinder",
+        "a = 0",
+        "a = 2",
+    ]
     plate = extruded(a, b, c, rectangle(x, y).shape - disk(x, y, radius=0.1).shape, 2)
-    assert names(domain_parts(plate)) == ["a = 0", "a = 1", "b = 0", "b = 1", "the side of the extruded difference", "c = 0", "c = 2"]
+    assert names(domain_parts(plate)) == [
+        "a = 0",
+        "a = 1",
+        "b = 0",
+        "b = 1",
+        "the side of the extruded difference",
+        "c = 0",
+        "c = 2",
+    ]
     assert names(parts(inner(plate))) == ["the side of the extruded difference"]

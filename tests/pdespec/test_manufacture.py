@@ -52,11 +52,19 @@ def assert_solved(problem):
     for condition in problem.conditions.values():
         place = {} if condition.at is None else {problem.time: condition.at}
         if getattr(condition.region, "kind", None) == "side":
-            place = {s: condition.region.value for s in problem.coordinates if s.name == condition.region.coordinate}
+            place = {
+                s: condition.region.value
+                for s in problem.coordinates
+                if s.name == condition.region.coordinate
+            }
         remainder = closed(condition.lhs - condition.rhs, fields).subs(place)
         assert same(remainder, remainder * 0, variables)
     for condition in natural_conditions(problem).values():
-        unit = {1: [1], 2: [sp.Rational(3, 5), sp.Rational(4, 5)], 3: [sp.Rational(1, 3), sp.Rational(2, 3), sp.Rational(2, 3)]}
+        unit = {
+            1: [1],
+            2: [sp.Rational(3, 5), sp.Rational(4, 5)],
+            3: [sp.Rational(1, 3), sp.Rational(2, 3), sp.Rational(2, 3)],
+        }
         n = dict(zip(unit_normal(condition.region), unit[len(problem.coordinates)], strict=True))
         remainder = closed(condition.lhs, fields).subs(n)
         assert same(remainder, remainder * 0, variables)
@@ -65,7 +73,10 @@ def assert_solved(problem):
 SOLUTIONS = {
     "nonlinear_poisson": lambda x, y: {"u": sp.sin(x) * sp.exp(y)},
     "burgers": lambda x, t: {"u": sp.sin(2 * sp.pi * x) * sp.exp(-t)},
-    "lid_cavity": lambda x, y, t: {"v": [sp.sin(x) * t, x * sp.cos(y)], "p": x * y - sp.Rational(1, 4)},
+    "lid_cavity": lambda x, y, t: {
+        "v": [sp.sin(x) * t, x * sp.cos(y)],
+        "p": x * y - sp.Rational(1, 4),
+    },
     "hyperelastic_pores": lambda X, Y: {"u": [X * Y / 9, -X / 8 + Y**2 / 7]},
     "airfoil_euler": lambda x, y: {"rho": 2 + sp.sin(x), "v": [y, x * y], "p": 1 + x**2},
     "allen_cahn": lambda x, y, t: {"u": sp.cos(x) * sp.sin(y) * t},
@@ -76,8 +87,14 @@ SOLUTIONS = {
     "elasticity": lambda x, y: {"u": [x * y, x - y**2]},
     "elasticity_energy": lambda x, y, z: {"u": [x * y, z**2, x * z]},
     "cahn_hilliard": lambda x, y, t: {"c": sp.cos(sp.pi * x) * t, "mu": x * y + t},
-    "maxwell_te": lambda x, y, t: {"E": [sp.sin(2 * sp.pi * y) * t, sp.cos(2 * sp.pi * x)], "H": sp.sin(2 * sp.pi * (x + y)) * t},
-    "schroedinger": lambda x, t: {"p": sp.exp(-(x**2)) * sp.cos(t), "q": sp.exp(-(x**2)) * sp.sin(t)},
+    "maxwell_te": lambda x, y, t: {
+        "E": [sp.sin(2 * sp.pi * y) * t, sp.cos(2 * sp.pi * x)],
+        "H": sp.sin(2 * sp.pi * (x + y)) * t,
+    },
+    "schroedinger": lambda x, t: {
+        "p": sp.exp(-(x**2)) * sp.cos(t),
+        "q": sp.exp(-(x**2)) * sp.sin(t),
+    },
 }
 
 
@@ -112,7 +129,10 @@ def test_a_coefficient_input_stays_an_input():
 
 
 def test_an_input_in_two_statements_stays_an_input():
-    made = manufacture(Problem("p", {"one": (lap(u), f), "two": (lap(v[0]), f), "three": lap(v[1])}, []), {u: x, v: [y, x]})
+    made = manufacture(
+        Problem("p", {"one": (lap(u), f), "two": (lap(v[0]), f), "three": lap(v[1])}, []),
+        {u: x, v: [y, x]},
+    )
     assert list(made.inputs) == ["f"]
     assert_solved(made)
 
@@ -133,12 +153,19 @@ def test_data_on_a_side_and_at_a_time_are_taken_there():
     t = time("t", 0, 1)
     w = unknown("w", Omega, time=t)
     w0 = input_function("w0", Omega)
-    made = manufacture(Problem("p", [(dt(w), lap(w))], [on(side(Omega, x=1), w), at(t, 0, (w, w0), dt(w))]), {w: x * y * (1 + t)})
+    made = manufacture(
+        Problem("p", [(dt(w), lap(w))], [on(side(Omega, x=1), w), at(t, 0, (w, w0), dt(w))]),
+        {w: x * y * (1 + t)},
+    )
     assert [c.rhs for c in made.conditions.values()] == [y * (t + 1), x * y, x * y]
 
 
 def test_an_energy_gets_body_and_surface_loads():
-    problem = Problem("p", minimize=integral(dot(grad(u), grad(u)) / 2, Omega), conditions=[on(side(Omega, x=0), u)])
+    problem = Problem(
+        "p",
+        minimize=integral(dot(grad(u), grad(u)) / 2, Omega),
+        conditions=[on(side(Omega, x=0), u)],
+    )
     made = manufacture(problem, {u: x + y**2})
     terms = made.functionals[0].terms
     n = unit_normal(Omega)
@@ -148,7 +175,12 @@ def test_an_energy_gets_body_and_surface_loads():
 
 
 def test_the_integral_of_the_gauge_is_computed():
-    problem = Problem("p", [(lap(u), f)], [on(Gamma, dot(grad(u), unit_normal(Omega)))], require=[(integral(u, Omega), 0)])
+    problem = Problem(
+        "p",
+        [(lap(u), f)],
+        [on(Gamma, dot(grad(u), unit_normal(Omega)))],
+        require=[(integral(u, Omega), 0)],
+    )
     assert manufacture(problem, {u: x * sp.sin(sp.pi * y)}).requirements[0].value == 1 / sp.pi
     D = disk(x, y, name="D")
     w = unknown("w", D)
@@ -165,7 +197,14 @@ def test_a_trainable_may_be_given_its_true_value():
 
 @pytest.mark.parametrize(
     ("solution", "code"),
-    [({}, "S01"), ({"w": x}, "S01"), ({u: [x, y]}, "T01"), ({u: v[0]}, "T05"), ({f: x}, "S01"), ({unknown("w", Omega): x}, "S01")],
+    [
+        ({}, "S01"),
+        ({"w": x}, "S01"),
+        ({u: [x, y]}, "T01"),
+        ({u: v[0]}, "T05"),
+        ({f: x}, "S01"),
+        ({unknown("w", Omega): x}, "S01"),
+    ],
 )
 def test_a_solution_that_does_not_fit_is_refused(solution, code):
     problem = Problem("p", [(lap(u), f)], [on(Gamma, u)])
@@ -190,5 +229,7 @@ polynomials = st.lists(st.integers(-3, 3), min_size=6, max_size=6).map(
 @settings(max_examples=15, deadline=None)
 @given(polynomials, polynomials)
 def test_any_polynomial_solves_its_problem(first, second):
-    problem = Problem("p", {"one": (div((1 + u**2) * grad(u)), f), "two": lap(v) + u * v}, [on(Gamma, u, (v, 0))])
+    problem = Problem(
+        "p", {"one": (div((1 + u**2) * grad(u)), f), "two": lap(v) + u * v}, [on(Gamma, u, (v, 0))]
+    )
     assert_solved(manufacture(problem, {u: first, v: [second, first * second]}))

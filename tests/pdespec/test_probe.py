@@ -49,7 +49,19 @@ def test_slopes_know_every_function_of_the_language():
 
     two = {"atan2", "mod", "min", "max"}
     for name, entry in TABLE.items():
-        arguments = (1, a) if entry.function in ORDERED else (a, 2) if name in two else (a, 1) if entry.most > 1 else (a,)
-        ((slope,),) = slopes(entry.function(*arguments) * b, [{a: sp.Float("0.7", 30), b: sp.Float("0.5", 30)}], [[{b: sp.S.One}]])
+        arguments = (
+            (1, a)
+            if entry.function in ORDERED
+            else (a, 2)
+            if name in two
+            else (a, 1)
+            if entry.most > 1
+            else (a,)
+        )
+        ((slope,),) = slopes(
+            entry.function(*arguments) * b,
+            [{a: sp.Float("0.7", 30), b: sp.Float("0.5", 30)}],
+            [[{b: sp.S.One}]],
+        )
         expected = sp.N(entry.function(*arguments).subs(a, sp.Rational(7, 10)), 20)
         assert abs(slope - expected) < 1e-12 or not expected.is_real, name

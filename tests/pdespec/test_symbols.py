@@ -71,7 +71,9 @@ def test_equal_declarations_give_equal_symbols_and_others_do_not():
     assert param("c", 1) != const("c", 1)
 
 
-@pytest.mark.parametrize("name", ["E", "I", "S", "N", "n", "Q", "O", "C", "pi", "beta", "gamma", "zeta", "lambda_", "oo"])
+@pytest.mark.parametrize(
+    "name", ["E", "I", "S", "N", "n", "Q", "O", "C", "pi", "beta", "gamma", "zeta", "lambda_", "oo"]
+)
 def test_every_identifier_can_name_a_field(name):
     u = unknown(name, Omega)
     problem = Problem("p", [sp.Eq(lap(u), u**2)], [on(boundary(Omega), u)])
@@ -79,7 +81,10 @@ def test_every_identifier_can_name_a_field(name):
     assert problem.residuals()["eq1"] == sp.Derivative(u, (x, 2)) + sp.Derivative(u, (y, 2)) - u**2
 
 
-@pytest.mark.parametrize("make", [lambda n: unknown(n, Omega), lambda n: input_function(n, Omega), lambda n: const(n, 1), space])
+@pytest.mark.parametrize(
+    "make",
+    [lambda n: unknown(n, Omega), lambda n: input_function(n, Omega), lambda n: const(n, 1), space],
+)
 @pytest.mark.parametrize("name", ["2u", "u.x", "", "a-b", "__import__('os')"])
 def test_a_name_that_is_no_identifier_is_refused(make, name):
     if make is space and name == "":
@@ -119,13 +124,27 @@ def test_numbers_enter_as_the_rationals_they_were_written_as():
     assert const("nu", 0.01).declaration.value == sp.Rational(1, 100)
 
 
-@pytest.mark.parametrize("value", ["x + 1", "__import__('os').system('true')", True, None, [], object(), {"x": 1}])
+@pytest.mark.parametrize(
+    "value", ["x + 1", "__import__('os').system('true')", True, None, [], object(), {"x": 1}]
+)
 def test_text_and_other_things_are_never_turned_into_an_expression(value):
     with pytest.raises(ProblemError, match="is no expression"):
         exact(value)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), sp.zoo, sp.oo, -sp.oo * 1, sp.nan, x + sp.zoo, sp.Matrix([1, sp.nan])])
+@pytest.mark.parametrize(
+    "value",
+    [
+        float("nan"),
+        float("inf"),
+        sp.zoo,
+        sp.oo,
+        -sp.oo * 1,
+        sp.nan,
+        x + sp.zoo,
+        sp.Matrix([1, sp.nan]),
+    ],
+)
 def test_numbers_are_finite(value):
     with pytest.raises(ProblemError, match="V03"):
         exact(value)
@@ -149,8 +168,21 @@ def test_numpy_numbers_are_numbers():
 
 @pytest.mark.parametrize(
     "value",
-    [x, t, unknown("u", Omega, time=t), unknown("v", Omega, "vector"), input_function("f", Omega), param("d", uniform(0, 1), size=2)]
-    + [trainable("k", 2), unit_normal(Omega), sp.Derivative(unknown("u", Omega), x, (y, 2)), Omega, Unknown("v", "vector", Omega).test],
+    [
+        x,
+        t,
+        unknown("u", Omega, time=t),
+        unknown("v", Omega, "vector"),
+        input_function("f", Omega),
+        param("d", uniform(0, 1), size=2),
+    ]
+    + [
+        trainable("k", 2),
+        unit_normal(Omega),
+        sp.Derivative(unknown("u", Omega), x, (y, 2)),
+        Omega,
+        Unknown("v", "vector", Omega).test,
+    ],
     ids=str,
 )
 def test_symbols_survive_pickling(value):

@@ -50,7 +50,11 @@ f = input_function("f", Omega)
 mu = const("mu", 0.5)
 A, B, C = space("a b c")
 q = unknown("q", box(A, B, C), "vector")
-U, V, W = x**2 * y + x / 3, [x * y**2 - x, y**2 + x**3 / 5], x * y * (2 - x) * (1 - y) * (1 + x - y) + y
+U, V, W = (
+    x**2 * y + x / 3,
+    [x * y**2 - x, y**2 + x**3 / 5],
+    x * y * (2 - x) * (1 - y) * (1 + x - y) + y,
+)
 
 
 # ---- diff
@@ -60,7 +64,8 @@ def test_the_stress_is_the_derivative_of_the_energy_by_the_deformation_gradient(
     F = identity(2) + grad(v)
     J = det(F)
     neo_hooke = mu / 2 * (tr(F.T * F) - 2 - 2 * sp.log(J)) + (J - 1) ** 2
-    by_hand = mu * (F - transpose(inv(F))) + 2 * (J - 1) * J * transpose(inv(F))  # d J / d F = J F^-T
+    # d J / d F = J F^-T
+    by_hand = mu * (F - transpose(inv(F))) + 2 * (J - 1) * J * transpose(inv(F))
     small = {v: [x * y / 7, x**2 / 9]}
     assert same(closed(diff(neo_hooke, F), small), closed(by_hand, small), (x, y))
 
@@ -75,7 +80,9 @@ def test_the_stress_in_three_dimensions_agrees_with_the_cofactor_formula():
 def test_the_derivative_by_a_symmetric_strain_is_the_symmetric_stress():
     eps = sym(grad(v))
     stress = diff(tr(eps) ** 2 / 2 + mu * inner(eps, eps), eps)
-    assert same(closed(stress, {v: V}), closed(tr(eps) * identity(2) + 2 * mu * eps, {v: V}), (x, y))
+    assert same(
+        closed(stress, {v: V}), closed(tr(eps) * identity(2) + 2 * mu * eps, {v: V}), (x, y)
+    )
 
 
 def test_the_derivative_by_a_nonlinear_strain_finds_it_inside():
@@ -98,7 +105,11 @@ def test_diff_holds_everything_else_fixed():
 def test_the_gradient_of_a_function_is_its_derivative_by_an_affine_map():
     by = sp.Matrix([u + 2 * v[0], u - v[0]])
     slopes = diff(by[0] ** 2 + 3 * by[0] * by[1], by)
-    assert same(closed(slopes, {u: U, v: V}), closed(sp.Matrix([2 * by[0] + 3 * by[1], 3 * by[0]]), {u: U, v: V}), (x, y))
+    assert same(
+        closed(slopes, {u: U, v: V}),
+        closed(sp.Matrix([2 * by[0] + 3 * by[1], 3 * by[0]]), {u: U, v: V}),
+        (x, y),
+    )
 
 
 @pytest.mark.parametrize(
@@ -157,7 +168,9 @@ def test_boundary_integrals_do_not_enter_the_equation():
     assert variation(integral(u, boundary(Omega)), u) == 0
 
 
-@pytest.mark.parametrize("make", [lambda: variation(u**2, u), lambda: variation(integral(v, Omega), v)])
+@pytest.mark.parametrize(
+    "make", [lambda: variation(u**2, u), lambda: variation(integral(v, Omega), v)]
+)
 def test_an_energy_without_region_or_rank_is_refused(make):
     with pytest.raises(ProblemError, match="V01"):
         make()
@@ -169,7 +182,9 @@ def test_variations_are_by_unknowns():
 
 
 densities = st.recursive(
-    st.sampled_from([u, d(u, x), d(u, y), v[0], d(v[0], y), d(v[1], x), d(u, x, y), f, x, sp.Rational(1, 2)]),
+    st.sampled_from(
+        [u, d(u, x), d(u, y), v[0], d(v[0], y), d(v[1], x), d(u, x, y), f, x, sp.Rational(1, 2)]
+    ),
     lambda children: st.one_of(
         st.tuples(children, children).map(lambda p: p[0] + p[1]),
         st.tuples(children, children).map(lambda p: p[0] * p[1]),
@@ -194,21 +209,31 @@ def test_the_first_variation_is_the_gateaux_derivative(density):
     varied = first_variation(energy, u, v)
     density_of_it = sum(term.density for term in sp.Add.make_args(varied)) if varied else 0
     tests = {u.func.declaration.test: shifts[u], v[0].func.declaration.test: shifts[v]}
-    assert same(closed(closed(density_of_it, {**moved, **tests}).subs(e, 0), {}), by_definition, (x, y))
+    assert same(
+        closed(closed(density_of_it, {**moved, **tests}).subs(e, 0), {}), by_definition, (x, y)
+    )
 
 
 def over_square(expression):
     return sp.integrate(sp.integrate(sp.expand(expression), (x, 0, 2)), (y, 0, 1))
 
 
-SIDES = [({x: 0}, (-1, 0), y, 1), ({x: 2}, (1, 0), y, 1), ({y: 0}, (0, -1), x, 2), ({y: 1}, (0, 1), x, 2)]
+SIDES = [
+    ({x: 0}, (-1, 0), y, 1),
+    ({x: 2}, (1, 0), y, 1),
+    ({y: 0}, (0, -1), x, 2),
+    ({y: 1}, (0, 1), x, 2),
+]
 
 
 def around_square(expression):
     """The integral over the four sides, unit normal and place put in side by side."""
     n = [Normal(s) for s in (x, y)]
     return sum(
-        sp.integrate(sp.expand(expression.subs(dict(zip(n, normal, strict=True))).subs(place)), (along, 0, length))
+        sp.integrate(
+            sp.expand(expression.subs(dict(zip(n, normal, strict=True))).subs(place)),
+            (along, 0, length),
+        )
         for place, normal, along, length in SIDES
     )
 
@@ -224,27 +249,50 @@ ENERGIES = {
 
 @pytest.mark.parametrize("name", ENERGIES)
 def test_integration_by_parts_leaves_the_natural_conditions_on_the_boundary(name):
-    """integral(weak form) = integral(strong form * w) + boundary terms, for polynomials exactly; w vanishes at the corners."""
+    """integral(weak form) = integral(strong form * w) + boundary terms, for polynomials exactly;
+    w vanishes at the corners."""
     density, field = ENERGIES[name]
     load = u**2 * y / 3 if field is u else v[1] * x
-    problem = Problem("p", minimize=integral(density, Omega) + integral(load, boundary(Omega, name="Gamma")))
+    problem = Problem(
+        "p", minimize=integral(density, Omega) + integral(load, boundary(Omega, name="Gamma"))
+    )
     vector = field is v
     bump = x * (2 - x) * (1 + y) + y * (1 - y) * (2 + x)
     test = [bump, bump * (x - y)] if vector else [bump]
     values = {u: U, v: V, f: x * y}
-    directions = {field[0].func.declaration.test if vector else field.func.declaration.test: test if vector else test[0]}
+    directions = {
+        field[0].func.declaration.test if vector else field.func.declaration.test: test
+        if vector
+        else test[0]
+    }
     weak = weak_form(problem)["stationarity"]
-    inside = over_square(sum(closed(term.density, {**values, **directions}) for term in weak.args if term.region == Omega))
-    surface = around_square(sum(closed(term.density, {**values, **directions}) for term in weak.args if term.region != Omega))
+    inside = over_square(
+        sum(
+            closed(term.density, {**values, **directions})
+            for term in weak.args
+            if term.region == Omega
+        )
+    )
+    surface = around_square(
+        sum(
+            closed(term.density, {**values, **directions})
+            for term in weak.args
+            if term.region != Omega
+        )
+    )
     strong = closed(sp.Matrix([problem.residuals()["stationarity"]]), values)
-    remainder = inside + surface - over_square(sum(row * w for row, w in zip(strong, test, strict=True)))
+    remainder = (
+        inside + surface - over_square(sum(row * w for row, w in zip(strong, test, strict=True)))
+    )
 
     boundary_terms = 0
     n = unit_normal(Omega)
     for label, condition in natural_conditions(problem).items():
         forces = closed(sp.Matrix([condition.lhs]), values)
         slopes = [dot(grad(w), n).doit() for w in test] if label.endswith("moment") else test
-        boundary_terms += around_square(sum(force * slope for force, slope in zip(forces, slopes, strict=True)))
+        boundary_terms += around_square(
+            sum(force * slope for force, slope in zip(forces, slopes, strict=True))
+        )
     assert remainder != 0
     assert sp.simplify(remainder - boundary_terms) == 0
 
@@ -265,7 +313,9 @@ def test_a_component_alone_is_free_where_the_other_is_prescribed():
     roller = side(Omega, x=0, name="roller")
     eps = sym(grad(v))
     problem = Problem("p", minimize=integral(inner(eps, eps), Omega), conditions=[on(roller, v[0])])
-    found = {(c.region.name, getattr(c.lhs, "shape", ())) for c in natural_conditions(problem).values()}
+    found = {
+        (c.region.name, getattr(c.lhs, "shape", ())) for c in natural_conditions(problem).values()
+    }
     assert found == {("rest(Omega, roller)", ()), ("boundary(Omega)", ())}
 
 
@@ -315,4 +365,8 @@ def test_stationary_functionals_give_equations_too():
     assert set(residuals) == {"stationarity.v", "stationarity.p"}
     assert same(closed(residuals["stationarity.p"], {v: V}), -closed(div(v), {v: V}), (x, y))
     q = x * y**2
-    assert same(closed(residuals["stationarity.v"], {v: V, p: q}), closed(-pdespec.lap(v) + grad(p), {v: V, p: q}), (x, y))
+    assert same(
+        closed(residuals["stationarity.v"], {v: V, p: q}),
+        closed(-pdespec.lap(v) + grad(p), {v: V, p: q}),
+        (x, y),
+    )

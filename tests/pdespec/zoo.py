@@ -74,7 +74,9 @@ def nonlinear_poisson():
     f = input_function("f", Omega, gaussians(count=2))
     g = input_function("g", Gamma, fourier(modes=2, amplitude=0.25))
     return Problem(
-        "nonlinear_poisson", equations={"balance": sp.Eq(div((1 + u**2 / 10) * grad(u)), f)}, conditions=[on(Gamma, sp.Eq(u, g))]
+        "nonlinear_poisson",
+        equations={"balance": sp.Eq(div((1 + u**2 / 10) * grad(u)), f)},
+        conditions=[on(Gamma, sp.Eq(u, g))],
     )
 
 
@@ -86,7 +88,9 @@ def burgers():
     nu = const("nu", 0.01)
     u0 = input_function("u0", L, grf(sigma=625, tau=5, alpha=4))
     u = unknown("u", L, time=t)
-    return Problem("burgers", [sp.Eq(dt(u) + u * pde.dx(u), nu * pde.dxx(u))], [at(t, 0, sp.Eq(u, u0))])
+    return Problem(
+        "burgers", [sp.Eq(dt(u) + u * pde.dx(u), nu * pde.dxx(u))], [at(t, 0, sp.Eq(u, u0))]
+    )
 
 
 @problem
@@ -111,14 +115,25 @@ def lid_cavity():
 def hyperelastic_pores():
     X, Y = space("X, Y")
     s = param("s", uniform(0.2, 1.1))
-    body = rectangle(X, Y, [0, 0], [1, 1], name="body") - lattice(disk(X, Y, radius=0.099736 * s), 5, 5)
+    body = rectangle(X, Y, [0, 0], [1, 1], name="body") - lattice(
+        disk(X, Y, radius=0.099736 * s), 5, 5
+    )
     bottom, top = side(body, Y=0, name="bottom"), side(body, Y=1, name="top")
-    mu, kappa, imperfection = const("mu", 0.31653), const("kappa", 15.721), const("imperfection", 0.02)
+    mu, kappa, imperfection = (
+        const("mu", 0.31653),
+        const("kappa", 15.721),
+        const("imperfection", 0.02),
+    )
     u = unknown("u", body, "vector")
     F = identity(2) + grad(u)
     J = det(F)
     psi = mu / 2 * (tr(F.T * F) / J - 2) + kappa / 2 * (J - 1) ** 2
-    nudge = imperfection * sp.Matrix([sp.sin(4 * sp.pi * X) * sp.cos(4 * sp.pi * Y), -sp.cos(4 * sp.pi * X) * sp.sin(4 * sp.pi * Y)])
+    nudge = imperfection * sp.Matrix(
+        [
+            sp.sin(4 * sp.pi * X) * sp.cos(4 * sp.pi * Y),
+            -sp.cos(4 * sp.pi * X) * sp.sin(4 * sp.pi * Y),
+        ]
+    )
     return Problem(
         "hyperelastic_pores",
         minimize=integral(psi - dot(nudge, u), body),
@@ -141,7 +156,11 @@ def airfoil_euler():
     n = unit_normal(Omega)
     return Problem(
         "airfoil_euler",
-        {"mass": div(rho * v), "momentum": div(rho * outer(v, v) + p * identity(2)), "energy": div((E + p) * v)},
+        {
+            "mass": div(rho * v),
+            "momentum": div(rho * outer(v, v) + p * identity(2)),
+            "energy": div((E + p) * v),
+        },
         [on(foil, dot(v, n)), on(far, (rho, 1), (v, [M * sp.sqrt(gamma), 0]), (p, 1))],
         output={"force": integral(p * n, foil)},
         data=[(p, foil, "airfoils.h5")],
@@ -180,7 +199,11 @@ def insulated_heat():
     Omega = ball(x, y, z, radius=1)
     u0 = input_function("u0", Omega, gaussians())
     u = unknown("u", Omega, time=t)
-    return Problem("insulated_heat", [(dt(u), lap(u))], [on(boundary(Omega), dot(grad(u), unit_normal(Omega))), at(t, 0, (u, u0))])
+    return Problem(
+        "insulated_heat",
+        [(dt(u), lap(u))],
+        [on(boundary(Omega), dot(grad(u), unit_normal(Omega))), at(t, 0, (u, u0))],
+    )
 
 
 @problem
@@ -191,7 +214,9 @@ def wave():
     c = param("c", uniform(1, 2))
     u0 = input_function("u0", Omega, grf(length=0.2))
     u = unknown("u", Omega, time=t)
-    return Problem("wave", [(dtt(u), c**2 * lap(u))], [on(boundary(Omega), u), at(t, 0, (u, u0), dt(u))])
+    return Problem(
+        "wave", [(dtt(u), c**2 * lap(u))], [on(boundary(Omega), u), at(t, 0, (u, u0), dt(u))]
+    )
 
 
 @problem
@@ -240,7 +265,9 @@ def korteweg_de_vries():
     L = periodic(interval(x, -10, 10))
     u = unknown("u", L, time=t)
     u0 = input_function("u0", L, grf(length=2))
-    return Problem("korteweg_de_vries", [dt(u) + 6 * u * pde.dx(u) + pde.dxxx(u)], [at(t, 0, (u, u0))])
+    return Problem(
+        "korteweg_de_vries", [dt(u) + 6 * u * pde.dx(u) + pde.dxxx(u)], [at(t, 0, (u, u0))]
+    )
 
 
 @problem
@@ -250,7 +277,11 @@ def kuramoto_sivashinsky():
     L = periodic(interval(x, 0, 22))
     u = unknown("u", L, time=t)
     u0 = input_function("u0", L, grf(length=2))
-    return Problem("kuramoto_sivashinsky", [dt(u) + u * pde.dx(u) + pde.dxx(u) + pde.dxxxx(u)], [at(t, 0, (u, u0))])
+    return Problem(
+        "kuramoto_sivashinsky",
+        [dt(u) + u * pde.dx(u) + pde.dxx(u) + pde.dxxxx(u)],
+        [at(t, 0, (u, u0))],
+    )
 
 
 @problem
@@ -308,7 +339,11 @@ def maxwell_te():
     Omega = periodic(rectangle(x, y))
     E, H = unknown("E", Omega, "vector", time=t), unknown("H", Omega, time=t)
     E0 = input_function("E0", Omega, grf(length=0.2), rank="vector")
-    return Problem("maxwell_te", {"faraday": (dt(H), -curl(E)), "ampere": (dt(E), curl(H))}, [at(t, 0, (E, E0), H)])
+    return Problem(
+        "maxwell_te",
+        {"faraday": (dt(H), -curl(E)), "ampere": (dt(E), curl(H))},
+        [at(t, 0, (E, E0), H)],
+    )
 
 
 @problem
@@ -322,7 +357,10 @@ def shallow_water():
     h0 = input_function("h0", Omega, grf(length=0.2))
     return Problem(
         "shallow_water",
-        {"mass": dt(h) + div(h * v), "momentum": dt(h * v) + div(h * outer(v, v) + g * h**2 / 2 * identity(2))},
+        {
+            "mass": dt(h) + div(h * v),
+            "momentum": dt(h * v) + div(h * outer(v, v) + g * h**2 / 2 * identity(2)),
+        },
         [at(t, 0, (h, 1 + h0**2), v)],
     )
 
@@ -363,7 +401,10 @@ def neumann_poisson():
     Omega = disk(x, y, radius=1)
     u = unknown("u", Omega)
     return Problem(
-        "neumann_poisson", [(lap(u), x * y)], [on(boundary(Omega), dot(grad(u), unit_normal(Omega)))], require=[(integral(u, Omega), 0)]
+        "neumann_poisson",
+        [(lap(u), x * y)],
+        [on(boundary(Omega), dot(grad(u), unit_normal(Omega)))],
+        require=[(integral(u, Omega), 0)],
     )
 
 
@@ -372,7 +413,9 @@ def p_laplacian():
     x, y = space("x y")
     Omega = disk(x, y, radius=1)
     u = unknown("u", Omega)
-    return Problem("p_laplacian", [(-div(dot(grad(u), grad(u)) * grad(u)), 1)], [on(boundary(Omega), u)])
+    return Problem(
+        "p_laplacian", [(-div(dot(grad(u), grad(u)) * grad(u)), 1)], [on(boundary(Omega), u)]
+    )
 
 
 @problem
@@ -382,7 +425,11 @@ def minimal_surface():
     Gamma = boundary(Omega)
     g = input_function("g", Gamma, fourier(modes=3))
     u = unknown("u", Omega)
-    return Problem("minimal_surface", minimize=integral(sp.sqrt(1 + dot(grad(u), grad(u))), Omega), conditions=[on(Gamma, (u, g))])
+    return Problem(
+        "minimal_surface",
+        minimize=integral(sp.sqrt(1 + dot(grad(u), grad(u))), Omega),
+        conditions=[on(Gamma, (u, g))],
+    )
 
 
 @problem
@@ -390,7 +437,11 @@ def clamped_plate():
     x, y = space("x y")
     Omega = rectangle(x, y)
     u, f = unknown("u", Omega), input_function("f", Omega, gaussians())
-    return Problem("clamped_plate", [(lap(lap(u)), f)], [on(boundary(Omega), u, dot(grad(u), unit_normal(Omega)))])
+    return Problem(
+        "clamped_plate",
+        [(lap(lap(u)), f)],
+        [on(boundary(Omega), u, dot(grad(u), unit_normal(Omega)))],
+    )
 
 
 @problem
@@ -401,7 +452,11 @@ def plate_energy():
     H = grad(grad(u))
     n = unit_normal(Omega)
     energy = integral(inner(H, H) / 2 - f * u, Omega)
-    return Problem("plate_energy", minimize=energy, conditions=[on(boundary(Omega), u), on(side(Omega, x=0), dot(grad(u), n))])
+    return Problem(
+        "plate_energy",
+        minimize=energy,
+        conditions=[on(boundary(Omega), u), on(side(Omega, x=0), dot(grad(u), n))],
+    )
 
 
 @problem
@@ -417,7 +472,11 @@ def elasticity():
     return Problem(
         "elasticity",
         {"balance": div(sigma)},
-        [on(left, (u, 0)), on(right, (sigma * n, [0.1, 0])), on(rest(Omega, left, right), (sigma * n, 0))],
+        [
+            on(left, (u, 0)),
+            on(right, (sigma * n, [0.1, 0])),
+            on(rest(Omega, left, right), (sigma * n, 0)),
+        ],
     )
 
 
@@ -474,7 +533,11 @@ def channel_stokes():
     return Problem(
         "channel_stokes",
         {"momentum": div(sigma), "continuity": div(v)},
-        [on(inlet, (v, [4 * y * (1 - y), 0])), on(outlet, (sigma * n, 0)), on(rest(Omega, inlet, outlet), (v, 0))],
+        [
+            on(inlet, (v, [4 * y * (1 - y), 0])),
+            on(outlet, (sigma * n, 0)),
+            on(rest(Omega, inlet, outlet), (v, 0)),
+        ],
     )
 
 
@@ -522,7 +585,12 @@ def inverse_diffusion():
     k = trainable("k", 1)
     f = input_function("f", Omega, gaussians())
     u = unknown("u", Omega)
-    return Problem("inverse_diffusion", [(-div((1 + k * x) * grad(u)), f)], [on(boundary(Omega), u)], data=[(u, Omega, "u.h5")])
+    return Problem(
+        "inverse_diffusion",
+        [(-div((1 + k * x) * grad(u)), f)],
+        [on(boundary(Omega), u)],
+        data=[(u, Omega, "u.h5")],
+    )
 
 
 @problem

@@ -1,4 +1,5 @@
-"""Writes the stored messages anew, here and on the page of diagnostics: `python -m tests.text.refresh`. Read the diff before committing."""
+"""Writes the stored messages anew, here and on the page of diagnostics: `python -m
+tests.text.refresh`. Read the diff before committing."""
 
 from __future__ import annotations
 
@@ -42,12 +43,18 @@ def refresh() -> None:
 
     def current(match: re.Match[str]) -> str:
         code, name = match["code"], match["name"]
-        first = next(each for each in messages[name].rstrip("\n").split("\n\n") if f" {code}: " in each.splitlines()[0])
+        first = next(
+            each
+            for each in messages[name].rstrip("\n").split("\n\n")
+            if f" {code}: " in each.splitlines()[0]
+        )
         return f"```text\n{first}\n```"
 
     page = ROOT / "docs" / "diagnostics.md"
     pattern = r"```text\n(?P<name>\w+\.pde):\d+:\d+: \w+ (?P<code>\w\d\d): .*?```"
-    page.write_text(re.sub(pattern, current, page.read_text(encoding="utf-8"), flags=re.S), encoding="utf-8")
+    page.write_text(
+        re.sub(pattern, current, page.read_text(encoding="utf-8"), flags=re.S), encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

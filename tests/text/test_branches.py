@@ -1,4 +1,5 @@
-"""Functions, steps and branches in the text form: meaning, printing, LaTeX, units, and names that give way."""
+"""Functions, steps and branches in the text form: meaning, printing, LaTeX, units, and names
+that give way."""
 
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ HALF = sp.Rational(1, 2)
 def problem(expression: str, declared: str = "", unit: str = "") -> pdespec.Problem:
     """A problem with a given right-hand side."""
     return pdespec.parse(
-        f"problem p\nspace x, y{unit}\ndomain Q = rectangle([0, 0], [1, 1])\n{declared}\nunknown u : scalar on Q\n"
-        f"in Q: lap(u) = {expression}\non boundary(Q): u = 0"
+        f"problem p\nspace x, y{unit}\ndomain Q = rectangle([0, 0], [1, 1])\n{declared}\nunknown u"
+        f" : scalar on Q\nin Q: lap(u) = {expression}\non boundary(Q): u = 0"
     )
 
 
@@ -31,10 +32,16 @@ def built(expression: sp.Expr) -> Problem:
 
 MEANINGS = {
     "if(x < 1/2, 1, 400)": sp.Piecewise((1, x < HALF), (400, True)),
-    "if(x < 1/4, 1, x < 1/2, u, 3)": sp.Piecewise((1, x < sp.Rational(1, 4)), (u, x < HALF), (3, True)),
+    "if(x < 1/4, 1, x < 1/2, u, 3)": sp.Piecewise(
+        (1, x < sp.Rational(1, 4)), (u, x < HALF), (3, True)
+    ),
     "if(0 < x <= 1/2, 1, 2)": sp.Piecewise((1, sp.And(x > 0, x <= HALF)), (2, True)),
-    "if(x < 1/2 and y > 1/2 or not u >= 0, 1, 2)": sp.Piecewise((1, sp.Or(sp.And(x < HALF, y > HALF), u < 0)), (2, True)),
-    "if((x < 1/2 or y > 1/2) and u > 0, 1, 2)": sp.Piecewise((1, sp.And(sp.Or(x < HALF, y > HALF), u > 0)), (2, True)),
+    "if(x < 1/2 and y > 1/2 or not u >= 0, 1, 2)": sp.Piecewise(
+        (1, sp.Or(sp.And(x < HALF, y > HALF), u < 0)), (2, True)
+    ),
+    "if((x < 1/2 or y > 1/2) and u > 0, 1, 2)": sp.Piecewise(
+        (1, sp.And(sp.Or(x < HALF, y > HALF), u > 0)), (2, True)
+    ),
     "if(equal(x, y), 1, 2)": sp.Piecewise((1, sp.Eq(x, y)), (2, True)),
     "if(not equal(x, y), 1, 2)": sp.Piecewise((1, sp.Ne(x, y)), (2, True)),
     "if(xor(x < 1/2, y < 1/2), 1, 2)": sp.Piecewise((1, sp.Xor(x < HALF, y < HALF)), (2, True)),
@@ -64,7 +71,10 @@ def test_a_remainder_is_not_searched_for_common_factors():
 @pytest.mark.parametrize("name", TABLE)
 def test_every_function_is_written_read_and_typeset(name):
     entry = TABLE[name]
-    arguments = {1: (x + 2 * u,), 2: (sp.Integer(2), x * u) if entry.function in ORDERED else (x + y, u + 2)}[max(entry.least, 1)]
+    arguments = {
+        1: (x + 2 * u,),
+        2: (sp.Integer(2), x * u) if entry.function in ORDERED else (x + y, u + 2),
+    }[max(entry.least, 1)]
     made = built(entry.function(*arguments))
     text = made.to_dsl()
     assert f"{name}(" in text
@@ -75,9 +85,14 @@ def test_every_function_is_written_read_and_typeset(name):
 
 def conditions(depth: int = 2) -> st.SearchStrategy:
     side = st.sampled_from([x, y, u, sp.Integer(0), HALF, x + y, 2 * x - 1, u**2])
-    plain = st.tuples(st.sampled_from([sp.Lt, sp.Le, sp.Gt, sp.Ge, sp.Eq, sp.Ne]), side, side).map(lambda t: t[0](t[1], t[2]))
+    plain = st.tuples(st.sampled_from([sp.Lt, sp.Le, sp.Gt, sp.Ge, sp.Eq, sp.Ne]), side, side).map(
+        lambda t: t[0](t[1], t[2])
+    )
     joined = lambda inner: st.one_of(  # noqa: E731 - one strategy
-        st.tuples(st.sampled_from([sp.And, sp.Or, sp.Xor]), inner, inner).map(lambda t: t[0](t[1], t[2])), inner.map(sp.Not)
+        st.tuples(st.sampled_from([sp.And, sp.Or, sp.Xor]), inner, inner).map(
+            lambda t: t[0](t[1], t[2])
+        ),
+        inner.map(sp.Not),
     )
     return st.recursive(plain, joined, max_leaves=4)
 
@@ -87,7 +102,14 @@ VALUES = [sp.Integer(1), x, sp.sqrt(u), sp.sin(x * y), u * sp.Abs(x)]
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(st.tuples(st.sampled_from([sp.Integer(1), x, sp.sqrt(u), sp.sin(x * y), u * sp.Abs(x)]), conditions()), min_size=1, max_size=3)
+    st.lists(
+        st.tuples(
+            st.sampled_from([sp.Integer(1), x, sp.sqrt(u), sp.sin(x * y), u * sp.Abs(x)]),
+            conditions(),
+        ),
+        min_size=1,
+        max_size=3,
+    )
 )
 def test_any_choice_built_in_python_comes_back_from_its_text(branches):
     made = built(sp.Piecewise(*branches, (7, True)))
@@ -101,7 +123,8 @@ def test_a_choice_of_vectors_is_one_entry_by_entry():
         "in Q: lap(v) = if(x < 1/2, [1, x], 2*v)\non boundary(Q): v = 0"
     )
     assert list(made.equations["eq1"].rhs) == [
-        sp.Piecewise((a, x < HALF), (2 * b, True)) for a, b in zip((1, x), made.unknowns["v"].symbol, strict=True)
+        sp.Piecewise((a, x < HALF), (2 * b, True))
+        for a, b in zip((1, x), made.unknowns["v"].symbol, strict=True)
     ]
     assert pdespec.parse(made.revised(name="q").to_dsl()).equations == made.equations
 
@@ -127,7 +150,8 @@ def test_a_name_and_the_function_it_could_hide_are_kept_apart():
 def test_branches_are_typeset_as_cases():
     latex = problem("if(0 < x < 1/2 and not y > 1/2, 1, sqrt(x))").to_latex()
     assert (
-        r"\begin{cases} 1 & 0 < x < \frac{1}{2}\text{ and }\text{not } y > \frac{1}{2} \\ \sqrt{x} & \text{otherwise} \end{cases}" in latex
+        r"\begin{cases} 1 & 0 < x < \frac{1}{2}\text{ and }\text{not } y > \frac{1}{2} \\ \sqrt{x}"
+        r" & \text{otherwise} \end{cases}" in latex
     )
 
 
@@ -147,8 +171,8 @@ UNITS = {
 @pytest.mark.parametrize("text", UNITS)
 def test_units_are_checked_through_steps_and_branches(text):
     source = (
-        "problem p\nspace x, y [m]\ndomain Q = rectangle([0, 0], [1, 1])\nunknown u : scalar on Q [K]\nconst a = 1 [1/m^2]\n"
-        f"in Q: lap(u) = a*({text})\non boundary(Q): u = 0"
+        "problem p\nspace x, y [m]\ndomain Q = rectangle([0, 0], [1, 1])\nunknown u : scalar on Q"
+        f" [K]\nconst a = 1 [1/m^2]\nin Q: lap(u) = a*({text})\non boundary(Q): u = 0"
     )
     if not UNITS[text]:
         pdespec.parse(source)
@@ -159,7 +183,13 @@ def test_units_are_checked_through_steps_and_branches(text):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "cure"), [("piecewise(x, 1, 2)", "if("), ("heaviside(x)", "step("), ("arctan2(y, x)", "atan2("), ("ln(x)", "log(")]
+    ("wrong", "cure"),
+    [
+        ("piecewise(x, 1, 2)", "if("),
+        ("heaviside(x)", "step("),
+        ("arctan2(y, x)", "atan2("),
+        ("ln(x)", "log("),
+    ],
 )
 def test_the_words_of_other_languages_are_answered_by_those_of_this_one(wrong, cure):
     with pytest.raises(pdespec.ProblemError, match="S01") as caught:
@@ -171,7 +201,11 @@ def test_the_stationarity_of_a_modulus_is_explained():
     from pdespec.text.write.summary import explain
 
     text = "problem p\nspace x, y\ndomain Q = rectangle([0, 0], [1, 1])\nunknown u : scalar on Q\n"
-    parsed = pdespec.parse(text + "minimize integral(dot(grad(u), grad(u))/2 + abs(u) + max(u, 1)^2, Q)\non boundary(Q): u = 0")
+    parsed = pdespec.parse(
+        text
+        + "minimize integral(dot(grad(u), grad(u))/2 + abs(u) + max(u, 1)^2, Q)\non boundary(Q):"
+        " u = 0"
+    )
     (line,) = explain(parsed, "residuals")
     assert "sign(u)" in line and "step(u - 1)" in line and "lap(u)" in line
     assert "sign(u)" in "".join(explain(parsed, "variation"))

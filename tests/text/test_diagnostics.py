@@ -11,8 +11,8 @@ from tests.text.refresh import diagnostics, stored
 FOLDER = Path(__file__).parent / "diagnostics"
 CASES = sorted(FOLDER.glob("*.pde"))
 FROM_TEXT = (
-    "M01 M02 M03 M04 M05 M06 M07 J01 J02 J03 S01 S02 S03 S04 S05 T01 T02 T03 T04 T05 T06 W01 W02 W03 W04 W05 W06 W07 W08 W09 W10 V01 "
-    "V02 V03 N01 B03 B04"
+    "M01 M02 M03 M04 M05 M06 M07 J01 J02 J03 S01 S02 S03 S04 S05 T01 T02 T03 T04 T05 T06 W01 W02"
+    " W03 W04 W05 W06 W07 W08 W09 W10 V01 V02 V03 N01 B03 B04"
 ).split()
 
 

@@ -1,4 +1,5 @@
-"""The pages about the language hold what they show: their blocks are executed, their messages are the real ones."""
+"""The pages about the language hold what they show: their blocks are executed, their messages
+are the real ones."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ PROBLEMS = [body for kind, body in BLOCKS if kind == "pde"]
 @pytest.mark.parametrize("text", PROBLEMS, ids=lambda text: text.split()[1])
 def test_a_problem_of_the_page_is_one(text):
     problem = pdespec.parse(text)
-    assert {each.code for each in problem.warnings} <= {"J01"}  # which says what is done, not that something is wrong
+    # which says what is done, not that something is wrong
+    assert {each.code for each in problem.warnings} <= {"J01"}
     assert pdespec.parse(problem.to_dsl()) == problem
     assert problem.residuals()
 
@@ -56,7 +58,10 @@ def test_every_block_of_the_page_is_looked_at():
 
 
 DIAGNOSTICS = (ROOT / "docs" / "diagnostics.md").read_text(encoding="utf-8")
-STORED = {path.name: path.read_text(encoding="utf-8") for path in sorted((Path(__file__).parent / "diagnostics").glob("*.txt"))}
+STORED = {
+    path.name: path.read_text(encoding="utf-8")
+    for path in sorted((Path(__file__).parent / "diagnostics").glob("*.txt"))
+}
 
 
 def test_every_message_on_the_page_of_diagnostics_is_a_stored_one():
@@ -68,7 +73,11 @@ def test_every_message_on_the_page_of_diagnostics_is_a_stored_one():
 
 
 def test_every_code_in_the_sources_is_documented():
-    sources = [path.read_text(encoding="utf-8") for folder in ("pdespec", "compiler") for path in (ROOT / folder).rglob("*.py")]
+    sources = [
+        path.read_text(encoding="utf-8")
+        for folder in ("pdespec", "compiler")
+        for path in (ROOT / folder).rglob("*.py")
+    ]
     codes = {code for source in sources for code in re.findall(r'"([STWVNBPRJM]\d\d)"', source)}
     assert len(codes) > 20
     assert {code for code in codes if code not in DIAGNOSTICS} == set()

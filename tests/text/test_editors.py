@@ -31,20 +31,28 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.pde"))
 
 
 def test_the_word_table_holds_the_words_of_the_grammar():
-    terminals = {terminal.pattern.value for terminal in grammar().terminals if isinstance(terminal.pattern, PatternStr)}
+    terminals = {
+        terminal.pattern.value
+        for terminal in grammar().terminals
+        if isinstance(terminal.pattern, PatternStr)
+    }
     assert {word for word in terminals if word.isalpha()} == set(STATEMENTS) | set(PARTICLES)
 
 
 def test_the_word_table_holds_the_operators_that_can_be_called():
     callable_names = set(operations.BUILTINS) | set(calls.HANDLERS)
     functions = set(FUNCTIONS) | set(YIELDING)
-    assert callable_names - {"d"} == (set(OPERATORS) - {"dt"}) | functions | set(SHAPES) | set(REGIONS) | set(regions.LAWS)
+    assert callable_names - {"d"} == (set(OPERATORS) - {"dt"}) | functions | set(SHAPES) | set(
+        REGIONS
+    ) | set(regions.LAWS)
     assert set(OPERATORS) | set(FUNCTIONS) | set(CONSTANTS) == BUILTINS
 
 
 def test_the_stored_textmate_grammar_is_the_current_one():
     stored = json.loads((ROOT / "editors" / "pdespec.tmLanguage.json").read_text(encoding="utf-8"))
-    assert stored == json.loads(json.dumps(highlight.textmate())), "write it anew as editors/README.md says"
+    assert stored == json.loads(json.dumps(highlight.textmate())), (
+        "write it anew as editors/README.md says"
+    )
 
 
 def test_the_patterns_of_the_textmate_grammar_are_regular_expressions():
@@ -57,7 +65,11 @@ def test_pygments_colours_every_token_of_an_example(path):
     text = path.read_text(encoding="utf-8")
     tokens = list(highlight.PdespecLexer().get_tokens(text))
     assert not [value for kind, value in tokens if kind is Error]
-    keywords = {value for kind, value in tokens if kind in Keyword and value not in ("scalar", "vector", "tensor")}
+    keywords = {
+        value
+        for kind, value in tokens
+        if kind in Keyword and value not in ("scalar", "vector", "tensor")
+    }
     assert "problem" in keywords and keywords <= set(STATEMENTS) | set(PARTICLES)
     assert any(kind in Comment for kind, _ in tokens)
 
@@ -68,7 +80,12 @@ def test_pygments_finds_the_lexer_by_name_and_by_file():
 
 
 def test_pygments_knows_what_a_word_is_for():
-    tokens = {value: kind for kind, value in highlight.PdespecLexer().get_tokens("in Omega:\n    mass: dt(rho) + div(v) = dxx(u)\n")}
+    tokens = {
+        value: kind
+        for kind, value in highlight.PdespecLexer().get_tokens(
+            "in Omega:\n    mass: dt(rho) + div(v) = dxx(u)\n"
+        )
+    }
     assert tokens["in"] is Keyword
     assert tokens["mass"] is Name.Label
     assert tokens["div"] is Name.Builtin

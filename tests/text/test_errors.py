@@ -6,7 +6,16 @@ import pickle
 
 import pytest
 
-from pdespec.errors import Diagnostic, ProblemError, Source, Span, edit_distance, fail, nearest, render
+from pdespec.errors import (
+    Diagnostic,
+    ProblemError,
+    Source,
+    Span,
+    edit_distance,
+    fail,
+    nearest,
+    render,
+)
 
 
 def at(text, line, start, end):
@@ -15,7 +24,13 @@ def at(text, line, start, end):
 
 def test_the_caret_stands_under_what_is_marked():
     lines = render(
-        Diagnostic("S01", "unknown name `nuu`", "did you mean `nu`?", "it is not declared", at("x\ndt(u) = nuu*u", 2, 9, 12))
+        Diagnostic(
+            "S01",
+            "unknown name `nuu`",
+            "did you mean `nu`?",
+            "it is not declared",
+            at("x\ndt(u) = nuu*u", 2, 9, 12),
+        )
     ).split("\n")
     assert lines[0] == "file.pde:2:9: error S01: unknown name `nuu`"
     assert lines[1] == "    2 | dt(u) = nuu*u"
@@ -24,12 +39,20 @@ def test_the_caret_stands_under_what_is_marked():
 
 
 def test_tabs_and_wide_letters_do_not_move_the_caret():
-    assert render(Diagnostic("S02", "m", span=at("\tu = ?", 1, 6, 7))).split("\n")[2] == "      | \t    ^"
-    assert render(Diagnostic("S02", "m", span=at("\uff55\uff55 = ?", 1, 6, 7))).split("\n")[2] == "      |        ^"
+    assert (
+        render(Diagnostic("S02", "m", span=at("\tu = ?", 1, 6, 7))).split("\n")[2]
+        == "      | \t    ^"
+    )
+    assert (
+        render(Diagnostic("S02", "m", span=at("\uff55\uff55 = ?", 1, 6, 7))).split("\n")[2]
+        == "      |        ^"
+    )
 
 
 def test_a_long_line_is_cut_around_the_mark():
-    shown = render(Diagnostic("S02", "m", span=at("a" * 500 + "?" + "b" * 500, 1, 501, 502))).split("\n")
+    shown = render(Diagnostic("S02", "m", span=at("a" * 500 + "?" + "b" * 500, 1, 501, 502))).split(
+        "\n"
+    )
     assert len(shown[1]) < 150
     assert shown[1][shown[2].index("^")] == "?"
 
@@ -39,7 +62,10 @@ def test_control_characters_are_not_sent_to_the_terminal():
 
 
 def test_without_a_place_the_label_says_where():
-    assert render(Diagnostic("T01", "ranks differ", label="momentum")) == "in `momentum`: error T01: ranks differ"
+    assert (
+        render(Diagnostic("T01", "ranks differ", label="momentum"))
+        == "in `momentum`: error T01: ranks differ"
+    )
 
 
 def test_a_place_is_given_once():
@@ -49,7 +75,9 @@ def test_a_place_is_given_once():
 
 
 def test_an_error_carries_all_its_diagnostics_and_survives_pickling():
-    error = ProblemError([Diagnostic("S01", "one"), Diagnostic("S02", "two", span=at("abc", 1, 1, 2))])
+    error = ProblemError(
+        [Diagnostic("S01", "one"), Diagnostic("S02", "two", span=at("abc", 1, 1, 2))]
+    )
     assert [each.code for each in error.diagnostics] == ["S01", "S02"]
     assert "one" in str(error) and "two" in str(error)
     again = pickle.loads(pickle.dumps(error))
@@ -59,7 +87,14 @@ def test_an_error_carries_all_its_diagnostics_and_survives_pickling():
 
 @pytest.mark.parametrize(
     ("a", "b", "distance"),
-    [("", "", 0), ("u", "v", 1), ("gard", "grad", 1), ("domian", "domain", 1), ("kitten", "sitting", 3), ("abc", "", 3)],
+    [
+        ("", "", 0),
+        ("u", "v", 1),
+        ("gard", "grad", 1),
+        ("domian", "domain", 1),
+        ("kitten", "sitting", 3),
+        ("abc", "", 3),
+    ],
 )
 def test_edit_distance(a, b, distance):
     assert edit_distance(a, b) == edit_distance(b, a) == distance

@@ -10,19 +10,41 @@ import sympy as sp
 from scipy.integrate import nquad
 
 import pdespec
-from pdespec import Problem, ProblemError, at, boundary, check, dirac, dn, dt, lap, on, rectangle, space, time, unknown
+from pdespec import (
+    Problem,
+    ProblemError,
+    at,
+    boundary,
+    check,
+    dirac,
+    dn,
+    dt,
+    lap,
+    on,
+    rectangle,
+    space,
+    time,
+    unknown,
+)
 from pdespec.beyond import MEANT
 from pdespec.coordinates import Normal
 from pdespec.units import PLAIN, PREFIXED, PREFIXES, UNITS
 
 FOLDER = Path(__file__).parent / "diagnostics"
-HEAD = "problem p\nspace x, y\ndomain Q = rectangle([0, 0], [1, 1])\nunknown u : scalar on Q, v : vector on Q\n"
+HEAD = (
+    "problem p\nspace x, y\ndomain Q = rectangle([0, 0], [1, 1])\nunknown u : scalar on Q, v :"
+    " vector on Q\n"
+)
 REST = "in Q: lap(u) = 1; lap(v) = [1, 2]\n"
 
 
 def parsed(conditions: str, before: str = "") -> Problem:
     problem = pdespec.parse(HEAD + before + REST + conditions)
-    assert pdespec.parse(problem.to_dsl()) == problem == pdespec.parse(problem.revised(written=None).to_dsl())
+    assert (
+        pdespec.parse(problem.to_dsl())
+        == problem
+        == pdespec.parse(problem.revised(written=None).to_dsl())
+    )
     return problem
 
 
@@ -30,7 +52,9 @@ def parsed(conditions: str, before: str = "") -> Problem:
 
 
 def test_dn_is_the_derivative_along_the_normal_of_scalars_and_vectors():
-    problem = parsed("on side(Q, x = 0): u = 0; v = 0\non rest(Q, side(Q, x = 0)): dn(u) = 2; dn(v) = [0, u]\n")
+    problem = parsed(
+        "on side(Q, x = 0): u = 0; v = 0\non rest(Q, side(Q, x = 0)): dn(u) = 2; dn(v) = [0, u]\n"
+    )
     x, y = problem.coordinates
     u, v = problem.unknowns["u"].symbol, problem.unknowns["v"].symbol
 
@@ -45,7 +69,13 @@ def test_dn_is_the_derivative_along_the_normal_of_scalars_and_vectors():
 
 @pytest.mark.parametrize(
     ("written", "cure"),
-    {"du/dx": "dx(u)", "2*du/dn": "dn(u)", "d2u/dx2": "dxx(u)", "∂u/∂y": "dy(u)", "x*dv/dy": "dy(v)"}.items(),
+    {
+        "du/dx": "dx(u)",
+        "2*du/dn": "dn(u)",
+        "d2u/dx2": "dxx(u)",
+        "∂u/∂y": "dy(u)",
+        "x*dv/dy": "dy(v)",
+    }.items(),
 )
 def test_a_derivative_spelled_as_a_fraction_is_told_how_to_be_written(written, cure):
     with pytest.raises(ProblemError) as caught:
@@ -68,7 +98,9 @@ def test_a_derivative_spelled_as_a_fraction_is_told_how_to_be_written(written, c
 )
 def test_what_other_languages_write_is_told_how_to_be_written(written, cure):
     with pytest.raises(ProblemError) as caught:
-        pdespec.parse(HEAD + f"in Q: lap(u) = {written}; lap(v) = [1, 2]\non boundary(Q): u = 1; v = 0\n")
+        pdespec.parse(
+            HEAD + f"in Q: lap(u) = {written}; lap(v) = [1, 2]\non boundary(Q): u = 1; v = 0\n"
+        )
     assert cure in caught.value.diagnostics[0].hint
 
 
@@ -95,7 +127,10 @@ def test_a_point_source_reads_the_same_in_text_and_in_python():
 
 
 def test_a_size_after_a_trainable_is_its_size():
-    problem = parsed("on boundary(Q): u = entry(c, 3) + entry(a, 1); v = 0\n", "trainable c = 0, size = 4\nparam a = 2, size = 3, b = 1\n")
+    problem = parsed(
+        "on boundary(Q): u = entry(c, 3) + entry(a, 1); v = 0\n",
+        "trainable c = 0, size = 4\nparam a = 2, size = 3, b = 1\n",
+    )
     assert problem.trainables["c"].size == 4 and problem.trainables["c"].value == 0
     assert problem.params["a"].size == 3 and list(problem.params) == ["a", "b"]
 
@@ -105,9 +140,15 @@ def test_a_number_may_still_be_called_size_in_a_statement_of_its_own():
     assert problem.params["size"].value == 4 and problem.params["k"].size is None
 
 
-@pytest.mark.parametrize("marks", ["[K] > 0", "> 0 [K]", "steady > 0 [K]", "[K] steady > 0", "> 0 steady [K]", "steady [K] > 0"])
+@pytest.mark.parametrize(
+    "marks",
+    ["[K] > 0", "> 0 [K]", "steady > 0 [K]", "[K] steady > 0", "> 0 steady [K]", "steady [K] > 0"],
+)
 def test_the_marks_of_an_unknown_stand_in_any_order(marks):
-    text = f"problem p\nspace x [m]\ntime t in [0, 1]\ndomain L = interval(0, 1)\nunknown u : scalar on L {marks}\n"
+    text = (
+        "problem p\nspace x [m]\ntime t in [0, 1]\ndomain L = interval(0, 1)\nunknown u : scalar"
+        f" on L {marks}\n"
+    )
     u = pdespec.parse(text + "in L: dxx(u) = 0\non boundary(L): u = 1\n").unknowns["u"]
     assert (u.unit, u.positive, u.time is None) == ("K", True, "steady" in marks)
 
@@ -115,31 +156,48 @@ def test_the_marks_of_an_unknown_stand_in_any_order(marks):
 # ---- units
 
 SI = {
-    "S": "1/Ohm", "H": "Wb/A", "bar": "100000 Pa", "L": "1/1000 m^3", "day": "86400 s", "eV": "1.602176634e-19 J", "degC": "K",
-    "J/(kg*K)": "m^2/s^2/K", "kWh": "3600000 J", "mM": "mol/m^3", "GHz": "1000000000/s", "daN": "10 N", "cP": "1/1000 Pa*s",
+    "S": "1/Ohm", "H": "Wb/A", "bar": "100000 Pa", "L": "1/1000 m^3", "day": "86400 s",
+    "eV": "1.602176634e-19 J", "degC": "K",
+    "J/(kg*K)": "m^2/s^2/K", "kWh": "3600000 J", "mM": "mol/m^3", "GHz": "1000000000/s",
+    "daN": "10 N", "cP": "1/1000 Pa*s",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("unit", SI)
 def test_a_unit_measures_what_the_si_brochure_says(unit):
-    head = f"problem p\nspace x [m]\ndomain L = interval(0, 1)\nconst a = 1 [{unit}]\nunknown u : scalar on L\n"
+    head = (
+        f"problem p\nspace x [m]\ndomain L = interval(0, 1)\nconst a = 1 [{unit}]\nunknown u :"
+        " scalar on L\n"
+    )
     problem = pdespec.parse(head + "in L: dxx(u) = a\non boundary(L): u = 0\n")
     from pdespec.rules.dimensions import measure
 
-    factor, _, name = SI[unit].partition(" ") if SI[unit][0].isdigit() and " " in SI[unit] else ("1", "", SI[unit])
+    factor, _, name = (
+        SI[unit].partition(" ")
+        if SI[unit][0].isdigit() and " " in SI[unit]
+        else ("1", "", SI[unit])
+    )
     wanted = measure(name.replace("1000000000/s", "1/s"))
     found = measure(problem.constants["a"].unit)
     assert found.powers == wanted.powers
     scale = sp.Rational(factor) * (10**9 if unit == "GHz" else 1)
-    assert sp.Rational(found.factor.numerator, found.factor.denominator) == scale * sp.Rational(*wanted.factor.as_integer_ratio())
+    assert sp.Rational(found.factor.numerator, found.factor.denominator) == scale * sp.Rational(
+        *wanted.factor.as_integer_ratio()
+    )
     assert pdespec.parse(problem.to_dsl()) == problem
 
 
 def test_a_prefix_never_takes_the_place_of_a_unit():
     assert set(PLAIN).isdisjoint(PREFIXED)
     assert all(UNITS[name] == unit for table in (PLAIN, PREFIXED) for name, unit in table.items())
-    assert all(UNITS[prefix + "W"].factor == sp.Integer(10) ** power for prefix, power in PREFIXES.items())
-    assert str(UNITS["min"]) == "[60*s]" and str(UNITS["cd"]) == "[cd]" and str(UNITS["Pa"]) == "[kg/m/s^2]"
+    assert all(
+        UNITS[prefix + "W"].factor == sp.Integer(10) ** power for prefix, power in PREFIXES.items()
+    )
+    assert (
+        str(UNITS["min"]) == "[60*s]"
+        and str(UNITS["cd"]) == "[cd]"
+        and str(UNITS["Pa"]) == "[kg/m/s^2]"
+    )
 
 
 # ---- what is refused by its name
@@ -160,7 +218,11 @@ def test_python_problems_are_refused_what_texts_are():
     Q = rectangle(x, y, [0, 0], [1, 1])
     u = unknown("u", Q, time=t)
     ends = [on(boundary(Q), (u, 0)), at(t, 0, (u, 0))]
-    for term in (sp.Integral(u.subs(x, s), (s, 0, 1)), sp.Sum(x**s * u, (s, 0, 3)), sp.Limit(sp.sin(s) / s, s, 0)):
+    for term in (
+        sp.Integral(u.subs(x, s), (s, 0, 1)),
+        sp.Sum(x**s * u, (s, 0, 3)),
+        sp.Limit(sp.sin(s) / s, s, 0),
+    ):
         with pytest.raises(ProblemError, match="T05.*binds a symbol"):
             Problem("p", {"a": (dt(u), lap(u) + term)}, ends)
     with pytest.raises(ProblemError, match="N01.*point source"):
@@ -172,16 +234,25 @@ def test_python_problems_are_refused_what_texts_are():
 # ---- cures
 
 
-@pytest.mark.parametrize("name", ["W02_uncovered_boundary", "W02_sides_written_in_place", "W05_pressure_up_to_a_constant"])
+@pytest.mark.parametrize(
+    "name",
+    ["W02_uncovered_boundary", "W02_sides_written_in_place", "W05_pressure_up_to_a_constant"],
+)
 def test_the_statements_that_a_cure_offers_can_be_read_and_cure(name):
-    """Each statement in backticks that a hint says to write or add, added: what it was offered for is gone, and nothing is new."""
+    """Each statement in backticks that a hint says to write or add, added: what it was offered
+    for is gone, and nothing is new."""
     text = (FOLDER / f"{name}.pde").read_text(encoding="utf-8")
     with pytest.raises(ProblemError) as caught:
         pdespec.parse(text)
-    cures = [each for found in caught.value.diagnostics for each in re.findall(r"(?:write|add) `((?:on|require) [^`]*)`", found.hint)]
+    cures = [
+        each
+        for found in caught.value.diagnostics
+        for each in re.findall(r"(?:write|add) `((?:on|require) [^`]*)`", found.hint)
+    ]
     assert cures
     cured = text + "".join(f"{each}\n" for each in dict.fromkeys(cures))
-    assert {each.code for each in diagnostics_of(cured)} <= {"W03"}  # the value that is offered may not be that of a side it meets
+    # the value that is offered may not be that of a side it meets
+    assert {each.code for each in diagnostics_of(cured)} <= {"W03"}
 
 
 def diagnostics_of(text: str):

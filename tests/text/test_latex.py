@@ -47,7 +47,10 @@ def latex(expression):
         ("integral(a + b, Omega)", r"\int_{\Omega} (a + b)\, \mathrm{d}V"),
         ("diff(psi, T)", r"\frac{\partial \psi}{\partial \boldsymbol{T}}"),
         ("variation(E, u)", r"\frac{\delta E}{\delta u}"),
-        ("inner(T, T) + dot(v, n)", r"\boldsymbol{T} : \boldsymbol{T} + \boldsymbol{v} \cdot \boldsymbol{n}"),
+        (
+            "inner(T, T) + dot(v, n)",
+            r"\boldsymbol{T} : \boldsymbol{T} + \boldsymbol{v} \cdot \boldsymbol{n}",
+        ),
         ("eps_0*c1", r"\varepsilon_{0}\, c_{1}"),
         ("T_hot*Re", r"T_{\mathrm{hot}}\, \mathrm{Re}"),
         ("1.5e-3*u", r"1.5\cdot 10^{-3}\, u"),

@@ -1,4 +1,5 @@
-"""What is written means what mathematics says: each expression against the same one built in SymPy by hand."""
+"""What is written means what mathematics says: each expression against the same one built in
+SymPy by hand."""
 
 from __future__ import annotations
 
@@ -33,7 +34,16 @@ def names():
     x, y = space("x y")
     u, v, T = problem.unknowns["u"].symbol, problem.unknowns["v"].symbol, problem.inputs["T"].symbol
     numbers = {name: each.symbol for name, each in {**problem.params, **problem.constants}.items()}
-    return {"x": x, "y": y, "t": Time("t", 0, 1), "u": u, "v": v, "T": T, "n": sp.Matrix([Normal(x), Normal(y)]), **numbers}
+    return {
+        "x": x,
+        "y": y,
+        "t": Time("t", 0, 1),
+        "u": u,
+        "v": v,
+        "T": T,
+        "n": sp.Matrix([Normal(x), Normal(y)]),
+        **numbers,
+    }
 
 
 D = sp.Derivative
@@ -47,7 +57,9 @@ SCALARS = {
     "x/y*u": lambda s: s["x"] * s["u"] / s["y"],
     "--x + +y": lambda s: s["x"] + s["y"],
     "0.1 + 1e-2 + 2.50 + .5": lambda s: sp.Rational(311, 100),
-    "sqrt(x) + exp(y) + log(2) + abs(u)": lambda s: sp.sqrt(s["x"]) + sp.exp(s["y"]) + sp.log(2) + sp.Abs(s["u"]),
+    "sqrt(x) + exp(y) + log(2) + abs(u)": lambda s: (
+        sp.sqrt(s["x"]) + sp.exp(s["y"]) + sp.log(2) + sp.Abs(s["u"])
+    ),
     "sin(pi*x)*cos(y)*tan(u)": lambda s: sp.sin(sp.pi * s["x"]) * sp.cos(s["y"]) * sp.tan(s["u"]),
     "sinh(x) + cosh(x) + tanh(x)": lambda s: sp.sinh(s["x"]) + sp.cosh(s["x"]) + sp.tanh(s["x"]),
     "min(x, u) + max(y, u, 0)": lambda s: sp.Min(s["x"], s["u"]) + sp.Max(s["y"], s["u"], 0),
@@ -89,7 +101,10 @@ MATRICES = {
     "[[1, u], [x, 0]]*v": lambda s: [[s["v"][0] + s["u"] * s["v"][1]], [s["x"] * s["v"][0]]],
     "k*I": lambda s: [[s["k"], 0], [0, s["k"]]],
     "2*sym(T) - T": lambda s: [[s["T"][0, 0], s["T"][1, 0]], [s["T"][0, 1], s["T"][1, 1]]],
-    "skew(T)": lambda s: [[0, (s["T"][0, 1] - s["T"][1, 0]) / 2], [(s["T"][1, 0] - s["T"][0, 1]) / 2, 0]],
+    "skew(T)": lambda s: [
+        [0, (s["T"][0, 1] - s["T"][1, 0]) / 2],
+        [(s["T"][1, 0] - s["T"][0, 1]) / 2, 0],
+    ],
     "outer(v, [1, 2])": lambda s: [[s["v"][0], 2 * s["v"][0]], [s["v"][1], 2 * s["v"][1]]],
     "div(T)": lambda s: [[D(s["T"][i, 0], s["x"]) + D(s["T"][i, 1], s["y"])] for i in (0, 1)],
     "dt(v)": lambda s: [[D(s["v"][0], s["t"])], [D(s["v"][1], s["t"])]],
@@ -136,8 +151,9 @@ def test_an_argument_may_bear_the_name_of_a_field(names):
 
 def test_a_name_in_backticks_is_the_users_own():
     problem = pdespec.parse(
-        "problem p\nspace x\ndomain L = interval(0, 1)\nunknown `n` : scalar on L, `dx` : scalar on L\n"
-        "in L: dxx(`n`) = `dx`; dxx(`dx`) = `n`\non boundary(L): dot(grad(`n`), n) = 1; `dx` = 0\n"
+        "problem p\nspace x\ndomain L = interval(0, 1)\nunknown `n` : scalar on L, `dx` : scalar on"
+        " L\nin L: dxx(`n`) = `dx`; dxx(`dx`) = `n`\non boundary(L): dot(grad(`n`), n) = 1; `dx`"
+        " = 0\n"
     )
     assert list(problem.unknowns) == ["n", "dx"]
     assert "boundary(L).n" in problem.conditions
@@ -155,12 +171,17 @@ def test_lines_go_on_inside_brackets_and_after_operators(names):
 
 
 def test_a_block_may_begin_on_its_line_and_go_on_below():
-    problem = pdespec.parse(HEAD + "in Omega: dt(u) = lap(u)\n          dt(v) = lap(v)\n" + TAIL.split("\n", 1)[1])
+    problem = pdespec.parse(
+        HEAD + "in Omega: dt(u) = lap(u)\n          dt(v) = lap(v)\n" + TAIL.split("\n", 1)[1]
+    )
     assert list(problem.equations) == ["eq1", "eq2"]
 
 
 def test_labels_may_be_any_text():
-    tail = TAIL.replace("in Omega: dt(u) = lap(u); dt(v)", 'in Omega: heat: dt(u) = lap(u); "momentum balance": dt(v)')
+    tail = TAIL.replace(
+        "in Omega: dt(u) = lap(u); dt(v)",
+        'in Omega: heat: dt(u) = lap(u); "momentum balance": dt(v)',
+    )
     problem = pdespec.parse(HEAD + tail)
     assert list(problem.equations) == ["heat", "momentum balance"]
     assert pdespec.parse(problem.to_dsl()) == problem
@@ -169,7 +190,12 @@ def test_labels_may_be_any_text():
 def test_a_text_may_be_indented_as_a_whole_and_end_its_lines_as_windows_does():
     text = HEAD + TAIL
     indented = "\n".join("    " + line for line in text.splitlines())
-    assert pdespec.parse(indented) == pdespec.parse(text) == pdespec.parse(text.replace("\n", "\r\n")) == pdespec.parse("\ufeff" + text)
+    assert (
+        pdespec.parse(indented)
+        == pdespec.parse(text)
+        == pdespec.parse(text.replace("\n", "\r\n"))
+        == pdespec.parse("\ufeff" + text)
+    )
 
 
 def test_comments_may_stand_anywhere():
@@ -182,9 +208,10 @@ def test_comments_may_stand_anywhere():
 
 def test_an_input_over_time_depends_on_it_and_a_steady_unknown_does_not():
     text = (
-        "problem p\nspace x\ntime s in [0, 2]\ndomain L = interval(0, 1)\ninput f : scalar on L over s ~ grf(length = 1)\n"
-        'input g : scalar on L from "g.h5"\nunknown u : scalar on L, a : scalar on L steady\n'
-        "in L: ds(u) = dxx(u) + f*g; dxx(a) = 0\non boundary(L): u = 0; a = 1\nat s = 0: u = 0\n"
+        "problem p\nspace x\ntime s in [0, 2]\ndomain L = interval(0, 1)\ninput f : scalar on L"
+        ' over s ~ grf(length = 1)\ninput g : scalar on L from "g.h5"\nunknown u : scalar on L, a :'
+        " scalar on L steady\nin L: ds(u) = dxx(u) + f*g; dxx(a) = 0\non boundary(L): u = 0; a ="
+        " 1\nat s = 0: u = 0\n"
     )
     problem = pdespec.parse(text)
     assert problem.inputs["f"].time == problem.time and problem.inputs["g"].time is None
@@ -195,8 +222,9 @@ def test_an_input_over_time_depends_on_it_and_a_steady_unknown_does_not():
 
 def test_periodic_may_name_its_domains():
     text = (
-        "problem p\nspace x, y\ndomain A = rectangle([0, 0], [1, 1]), B = rectangle([2, 0], [3, 1])\nperiodic x on A\nperiodic y\n"
-        "unknown u : scalar on A, w : scalar on B\nin A: lap(u) = u\nin B: lap(w) = w\non boundary(B): w = 1\n"
+        "problem p\nspace x, y\ndomain A = rectangle([0, 0], [1, 1]), B = rectangle([2, 0], [3,"
+        " 1])\nperiodic x on A\nperiodic y\nunknown u : scalar on A, w : scalar on B\nin A: lap(u)"
+        " = u\nin B: lap(w) = w\non boundary(B): w = 1\n"
     )
     problem = pdespec.parse(text)
     assert problem.domains["A"].periodic == ("x", "y") and problem.domains["B"].periodic == ("y",)
@@ -204,7 +232,9 @@ def test_periodic_may_name_its_domains():
 
 
 def test_rest_is_what_no_other_declared_boundary_covers():
-    problem = pdespec.parse(HEAD + "boundary a = side(Omega, x = 0), b = side(Omega, x = 1), z = rest(Omega)\n" + TAIL)
+    problem = pdespec.parse(
+        HEAD + "boundary a = side(Omega, x = 0), b = side(Omega, x = 1), z = rest(Omega)\n" + TAIL
+    )
     assert [each.name for each in problem.boundaries["z"].others] == ["a", "b"]
 
 
@@ -212,7 +242,13 @@ def test_shapes_combine_as_written():
     head = "problem p\nspace x, y\n"
     body = "unknown u : scalar on S\nin S: lap(u) = 0\non boundary(S): u = 0\n"
     shapes = (
-        pdespec.parse(head + "domain S = disk(1) - disk(radius = 0.5) + rectangle([0, 0], [2, 2]) & disk(3)\n" + body).domains["S"].shape
+        pdespec.parse(
+            head
+            + "domain S = disk(1) - disk(radius = 0.5) + rectangle([0, 0], [2, 2]) & disk(3)\n"
+            + body
+        )
+        .domains["S"]
+        .shape
     )
     assert type(shapes).__name__ == "Intersection"
     assert type(shapes.a).__name__ == "Union" and type(shapes.a.a).__name__ == "Difference"
@@ -220,7 +256,12 @@ def test_shapes_combine_as_written():
 
 
 def test_units_are_kept_and_compared():
-    text = HEAD.replace("space x, y", "space x, y [m]").replace("u : scalar on Omega", "u : scalar on Omega [kg*m/s^2]") + TAIL
+    text = (
+        HEAD.replace("space x, y", "space x, y [m]").replace(
+            "u : scalar on Omega", "u : scalar on Omega [kg*m/s^2]"
+        )
+        + TAIL
+    )
     problem = pdespec.parse(text)
     assert problem.coordinates[0].unit == "m" and problem.unknowns["u"].unit == "kg*m/s^2"
     with pytest.raises(ProblemError, match="T04"):
@@ -233,8 +274,14 @@ CLASHING = ["a + l", "a + h", "exp(a)", "max(a, l)", "[a, l]", "a*l + b"]
 
 
 def constants(expression):
-    head = "problem p\nspace x\ndomain L = interval(0, 1)\nconst a = 1 [s], b = 2 [s], l = 3 [m], free = 4, h = 1 [ms]\n"
-    return head + f"unknown u : scalar on L\nin L: dxx(u) = 1\non boundary(L): u = 0\noutput q := {expression}\n"
+    head = (
+        "problem p\nspace x\ndomain L = interval(0, 1)\nconst a = 1 [s], b = 2 [s], l = 3 [m], free"
+        " = 4, h = 1 [ms]\n"
+    )
+    return (
+        head + "unknown u : scalar on L\nin L: dxx(u) = 1\non boundary(L): u = 0\noutput q :="
+        f" {expression}\n"
+    )
 
 
 @pytest.mark.parametrize("expression", FITTING)

@@ -8,7 +8,20 @@ import pytest
 import sympy as sp
 
 import pdespec
-from pdespec import boundary, div, fourier, gaussians, grad, input_function, on, param, space, star, uniform, unknown
+from pdespec import (
+    boundary,
+    div,
+    fourier,
+    gaussians,
+    grad,
+    input_function,
+    on,
+    param,
+    space,
+    star,
+    uniform,
+    unknown,
+)
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -21,7 +34,11 @@ def test_the_text_of_nonlinear_poisson_is_the_problem_built_in_python():
     u = unknown("u", Omega)
     f = input_function("f", Omega, gaussians(count=2, spread=1))
     g = input_function("g", Gamma, fourier(modes=2, amplitude=0.25))
-    built = pdespec.Problem("nonlinear_poisson", equations=[sp.Eq(div((1 + u**2 / 10) * grad(u)), f)], conditions=[on(Gamma, sp.Eq(u, g))])
+    built = pdespec.Problem(
+        "nonlinear_poisson",
+        equations=[sp.Eq(div((1 + u**2 / 10) * grad(u)), f)],
+        conditions=[on(Gamma, sp.Eq(u, g))],
+    )
     assert pdespec.load(EXAMPLES / "nonlinear_poisson.pde") == built
 
 

@@ -1,4 +1,5 @@
-"""Whatever the text, `parse` answers soon, with a problem or a `ProblemError`, and touches nothing."""
+"""Whatever the text, `parse` answers soon, with a problem or a `ProblemError`, and touches
+nothing."""
 
 from __future__ import annotations
 
@@ -16,9 +17,14 @@ from hypothesis import strategies as st
 import pdespec
 from pdespec.text.syntax.logical_lines import MAX_BRACKETS, MAX_CHARACTERS
 
-EXAMPLES = [path.read_text(encoding="utf-8") for path in sorted((Path(__file__).parents[2] / "examples").glob("*.pde"))]
+EXAMPLES = [
+    path.read_text(encoding="utf-8")
+    for path in sorted((Path(__file__).parents[2] / "examples").glob("*.pde"))
+]
 WORDS = sorted({word for text in EXAMPLES for word in text.split()})
-QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+QUICK = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
 SECONDS = 5  # of one processor: far above what any of these takes, far below a hang
 
 
@@ -43,10 +49,16 @@ def test_any_text_is_a_problem_or_a_problem_error(text):
     attempt(text)
 
 
-@given(st.lists(st.sampled_from(WORDS), max_size=60), st.lists(st.sampled_from([" ", "\n", "\n    "]), min_size=1, max_size=5))
+@given(
+    st.lists(st.sampled_from(WORDS), max_size=60),
+    st.lists(st.sampled_from([" ", "\n", "\n    "]), min_size=1, max_size=5),
+)
 @QUICK
 def test_words_of_the_language_in_any_order_are_a_problem_or_a_problem_error(words, spaces):
-    attempt("problem p\nspace x, y\n" + "".join(word + spaces[i % len(spaces)] for i, word in enumerate(words)))
+    attempt(
+        "problem p\nspace x, y\n"
+        + "".join(word + spaces[i % len(spaces)] for i, word in enumerate(words))
+    )
 
 
 @given(
@@ -74,47 +86,71 @@ HEAD = "problem p\nspace x, y\ndomain Omega = disk(radius = 1)\nunknown u : scal
 HOSTILE = {
     "power tower": HEAD + "const a = 9^9^9^9^9\n",
     "large power of a product": HEAD + "q := (2*u)^1000000000\n",
-    "squares of squares": HEAD + "a0 := 12345678901234567890\n" + "".join(f"a{i + 1} := a{i}*a{i}\n" for i in range(200)),
-    "sums of sums": HEAD + "a0 := u*x\n" + "".join(f"a{i + 1} := sin(a{i}) + cos(a{i})*a{i}\n" for i in range(200)),
-    "chain of functions": HEAD
-    + "f0(w) := w + x\n"
-    + "".join(f"f{i + 1}(w) := f{i}(w + 1) + f{i}(2*w)\n" for i in range(60))
-    + "q := f60(u)\n",
-    "chain of units": HEAD
-    + "const m = 1 [m]\nf0(w) := w + m\n"
-    + "".join(f"f{i + 1}(w) := f{i}(w) + f{i}(2*w)\n" for i in range(60))
-    + "q := f60(m)\n",
+    "squares of squares": (
+        HEAD
+        + "a0 := 12345678901234567890\n"
+        + "".join(f"a{i + 1} := a{i}*a{i}\n" for i in range(200))
+    ),
+    "sums of sums": (
+        HEAD
+        + "a0 := u*x\n"
+        + "".join(f"a{i + 1} := sin(a{i}) + cos(a{i})*a{i}\n" for i in range(200))
+    ),
+    "chain of functions": (
+        HEAD
+        + "f0(w) := w + x\n"
+        + "".join(f"f{i + 1}(w) := f{i}(w + 1) + f{i}(2*w)\n" for i in range(60))
+        + "q := f60(u)\n"
+    ),
+    "chain of units": (
+        HEAD
+        + "const m = 1 [m]\nf0(w) := w + m\n"
+        + "".join(f"f{i + 1}(w) := f{i}(w) + f{i}(2*w)\n" for i in range(60))
+        + "q := f60(m)\n"
+    ),
     "nested brackets": HEAD + "q := " + "(" * 5000 + "u" + ")" * 5000 + "\n",
     "nested signs": HEAD + "q := " + "-" * 20000 + "u\n",
     "nested transposes": HEAD + "q := u" + "'" * 20000 + "\n",
     "nested powers": HEAD + "q := " + "u^" * 5000 + "u\n",
-    "nested calls": HEAD
-    + "q := "
-    + "sin(" * 30
-    + "u"
-    + ")" * 30
-    + "\n"
-    + "r := "
-    + "sin(" * 30
-    + "q"
-    + ")" * 30
-    + "\ns := "
-    + "sin(" * 30
-    + "r"
-    + ")" * 30,
+    "nested calls": (
+        HEAD
+        + "q := "
+        + "sin(" * 30
+        + "u"
+        + ")" * 30
+        + "\n"
+        + "r := "
+        + "sin(" * 30
+        + "q"
+        + ")" * 30
+        + "\ns := "
+        + "sin(" * 30
+        + "r"
+        + ")" * 30
+    ),
     "long sum": HEAD + "q := " + " + ".join(f"{i}*u^{i % 7}" for i in range(5000)) + "\n",
     "exponentials of exponentials": HEAD + "const a = exp(exp(exp(exp(exp(10)))))\n",
     "huge number": HEAD + "const a = 1e999999999999\n",
     "many digits": HEAD + "const a = " + "1" * 90000 + "\n",
-    "determinant": HEAD + "q := det([" + ", ".join("[" + ", ".join(f"u^{i + j}" for j in range(12)) + "]" for i in range(12)) + "])\n",
+    "determinant": (
+        HEAD
+        + "q := det(["
+        + ", ".join("[" + ", ".join(f"u^{i + j}" for j in range(12)) + "]" for i in range(12))
+        + "])\n"
+    ),
     "high derivative": HEAD + "q := d" + "x" * 40000 + "(u)\n",
-    "derivative of ambiguous coordinates": "problem p\nspace a, aa, aaa\ndomain B = ball(radius = 1)\nunknown u : scalar on B\nq := d"
-    + "a" * 5000
-    + "b(u)\n",
+    "derivative of ambiguous coordinates": (
+        "problem p\nspace a, aa, aaa\ndomain B = ball(radius = 1)\nunknown u : scalar on B\nq := d"
+        + "a" * 5000
+        + "b(u)\n"
+    ),
     "long name": HEAD + "q := " + "a" * 50000 + "\n",
     "many unknown names": HEAD + "q := " + " + ".join(f"name{i}" for i in range(2000)) + "\n",
-    "wide expansion": HEAD
-    + "in Omega: lap(u)*(u + x + y + sin(u) + cos(u) + exp(x))^60 = 1\non boundary(Omega): u = (x + y + sin(x) + cos(y))^90\n",
+    "wide expansion": (
+        HEAD
+        + "in Omega: lap(u)*(u + x + y + sin(u) + cos(u) + exp(x))^60 = 1\non boundary(Omega): u ="
+        " (x + y + sin(x) + cos(y))^90\n"
+    ),
     "null bytes": "problem p\0\0\n\0",
     "many errors": HEAD + "in Omega:\n" + "    u = ?\n" * 5000,
     "too long": "#" * (MAX_CHARACTERS + 1),
@@ -168,5 +204,13 @@ def test_a_missing_file_is_an_os_error(tmp_path):
 
 
 def test_importing_the_language_loads_neither_the_parser_nor_torch():
-    code = "import sys, pdespec; print([name for name in ('lark', 'torch', 'numpy', 'scipy') if name in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    code = (
+        "import sys, pdespec; print([name for name in ('lark', 'torch', 'numpy', 'scipy') if name"
+        " in sys.modules])"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )

@@ -9,13 +9,21 @@ from tests.effort import calls
 def reactors(count):
     """A text of `count` coupled reaction-diffusion equations, seven lines each."""
     each = range(count)
-    lines = ["problem reactors", "space x, y", "time t in [0, 1]", "domain B = rectangle([0, 0], [1, 1])", "periodic x, y"]
+    lines = [
+        "problem reactors",
+        "space x, y",
+        "time t in [0, 1]",
+        "domain B = rectangle([0, 0], [1, 1])",
+        "periodic x, y",
+    ]
     lines += [f"const    D{i} = 0.0{i + 1}" for i in each]
     lines += [f"param    k{i} ~ uniform({i}, {i + 1})" for i in each]
     lines += [f"input    start{i} : scalar on B ~ grf(length = 0.{i + 1})" for i in each]
     lines += [f"unknown  u{i} : scalar on B" for i in each]
     lines += [f"r{i} := k{i}*u{i}*u{(i + 1) % count}/(1 + u{i}^2)" for i in each]
-    lines += ["in B:"] + [f"    species{i}: dt(u{i}) = D{i}*lap(u{i}) - r{i} + r{(i + 1) % count}" for i in each]
+    lines += ["in B:"] + [
+        f"    species{i}: dt(u{i}) = D{i}*lap(u{i}) - r{i} + r{(i + 1) % count}" for i in each
+    ]
     lines += ["at t = 0:"] + [f"    u{i} = start{i}" for i in each]
     return "\n".join(lines) + "\n"
 

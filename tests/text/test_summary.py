@@ -42,7 +42,8 @@ def test_a_residual_line_can_be_read_back_as_an_equation():
     lines = residual_lines(problem)
     assert [line.split(":")[0] for line in lines] == ["eq1.x", "eq1.y"]
     text = problem.to_dsl().replace(
-        "in Omega: dt(v) + advect(v, v) = nu*lap(v)", "in Omega:\n    " + "\n    ".join(line.split(": ")[1] for line in lines)
+        "in Omega: dt(v) + advect(v, v) = nu*lap(v)",
+        "in Omega:\n    " + "\n    ".join(line.split(": ")[1] for line in lines),
     )
     again = pdespec.parse(text)
     first, second = again.residuals().values()

@@ -1,7 +1,9 @@
-"""The example problems: each parses without complaint, comes back from both printers, and its known solution is one.
+"""The example problems: each parses without complaint, comes back from both printers, and its known
+solution is one.
 
-The known solutions are checked against the statements as written, by SymPy's own `doit` and floating-point evaluation at random
-points: nothing of the project's way of carrying out derivatives is used.
+The known solutions are checked against the statements as written, by SymPy's own `doit` and
+floating-point evaluation at random points: nothing of the project's way of carrying out derivatives
+is used.
 """
 
 from __future__ import annotations
@@ -46,11 +48,16 @@ def test_an_example_comes_back_from_its_meaning_alone(name):
 
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_an_example_keeps_its_own_notation(name):
-    """Printing what was parsed from a print changes nothing, and definitions are still there by name."""
+    """Printing what was parsed from a print changes nothing, and definitions are still there by
+    name."""
     text = PROBLEMS[name].to_dsl()
     assert pdespec.parse(text).to_dsl() == text
     written = (EXAMPLES / f"{name}.pde").read_text(encoding="utf-8")
-    defined = [line.split(":=")[0].split("(")[0].split()[-1] for line in written.splitlines() if ":=" in line.split("#")[0]]
+    defined = [
+        line.split(":=")[0].split("(")[0].split()[-1]
+        for line in written.splitlines()
+        if ":=" in line.split("#")[0]
+    ]
     assert all(f"{each} :=" in text or f"{each}(" in text for each in defined)
 
 
@@ -96,7 +103,11 @@ def known(problem):
     values = {}
     for name, value in problem.references.items():
         symbol = problem.unknowns[name].symbol
-        pairs = zip(symbol, value, strict=True) if isinstance(symbol, sp.MatrixBase) else [(symbol, value)]
+        pairs = (
+            zip(symbol, value, strict=True)
+            if isinstance(symbol, sp.MatrixBase)
+            else [(symbol, value)]
+        )
         values.update(pairs)
     return values
 
@@ -137,9 +148,14 @@ def box(shape):
 
 def inside(problem, draw):
     (domain,) = problem.domains.values()
-    point = {x: low + (high - low) * number(draw) for x, (low, high) in zip(domain.coordinates, box(domain.shape), strict=True)}
+    point = {
+        x: low + (high - low) * number(draw)
+        for x, (low, high) in zip(domain.coordinates, box(domain.shape), strict=True)
+    }
     if problem.time is not None:
-        point[problem.time] = problem.time.start + (problem.time.end - problem.time.start) * number(draw)
+        point[problem.time] = problem.time.start + (problem.time.end - problem.time.start) * number(
+            draw
+        )
     return point
 
 
@@ -148,12 +164,18 @@ def on_boundary(domain, draw):
     shape, coordinates = domain.shape, domain.coordinates
     if isinstance(shape, (Interval, Rectangle, Box)):
         axis, upper = draw.randrange(len(coordinates)), draw.randrange(2)
-        point = {x: low + (high - low) * number(draw) for x, (low, high) in zip(coordinates, box(shape), strict=True)}
+        point = {
+            x: low + (high - low) * number(draw)
+            for x, (low, high) in zip(coordinates, box(shape), strict=True)
+        }
         point[coordinates[axis]] = box(shape)[axis][upper]
         normal = [0] * len(coordinates)
         normal[axis] = 1 if upper else -1
     else:
         direction = sp.Matrix([draw.gauss(0, 1) for _ in coordinates])
         normal = list(direction / direction.norm())
-        point = {x: c + shape.radius * n for x, c, n in zip(coordinates, shape.center, normal, strict=True)}
+        point = {
+            x: c + shape.radius * n
+            for x, c, n in zip(coordinates, shape.center, normal, strict=True)
+        }
     return {**point, **{Normal(x): n for x, n in zip(coordinates, normal, strict=True)}}

@@ -25,7 +25,8 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class State:
-    """A point of the iteration: coefficient vectors of d_t^m u for m = 0, 1, 2 and the time at which the equations are asked."""
+    """A point of the iteration: coefficient vectors of d_t^m u for m = 0, 1, 2 and the time at
+    which the equations are asked."""
 
     vectors: tuple[Array, ...]
     time: float = 0.0
@@ -33,7 +34,8 @@ class State:
 
 @dataclass(frozen=True)
 class Assembly:
-    """The discrete equations of one sample. `energy`, `admissible` and `gauges` are functions of the same kind as the kernels'."""
+    """The discrete equations of one sample. `energy`, `admissible` and `gauges` are functions of
+    the same kind as the kernels'."""
 
     form: WeakForm
     spaces: Spaces
@@ -42,7 +44,8 @@ class Assembly:
     energies: tuple[tuple[Region, Function], ...] = ()
     admissible: Function | None = None
     cache: dict = field(default_factory=dict, repr=False)
-    widths: dict[sp.Symbol, float] = field(default_factory=dict, repr=False)  # of rounded kinks, see `nonsmooth.py`
+    # of rounded kinks, see `nonsmooth.py`
+    widths: dict[sp.Symbol, float] = field(default_factory=dict, repr=False)
 
     @property
     def space_axes(self) -> int:
@@ -68,35 +71,53 @@ class Assembly:
             for (row, column), block in self.blocks(kernel, place, state, rates).items():
                 shape = block.shape  # "e a b"
                 rows.append(np.broadcast_to(place.tables[row].dofs.T[:, :, None], shape).ravel())
-                columns.append(np.broadcast_to(place.tables[column].dofs.T[:, None, :], shape).ravel())
+                columns.append(
+                    np.broadcast_to(place.tables[column].dofs.T[:, None, :], shape).ravel()
+                )
                 entries.append(block.ravel())
         size = self.spaces.size
         if not entries:
             return csr_matrix((size, size))
-        return coo_matrix((np.concatenate(entries), (np.concatenate(rows), np.concatenate(columns))), (size, size)).tocsr()
+        return coo_matrix(
+            (np.concatenate(entries), (np.concatenate(rows), np.concatenate(columns))), (size, size)
+        ).tocsr()
 
-    def blocks(self, kernel: Kernel, place: Place, state: State, rates: Sequence[Array | float]) -> dict[tuple[str, str], Array]:
-        """Cell matrices "e a b" by (row component, column component): sum_ij int d_i phi_a G_ij d_j phi_b."""
+    def blocks(
+        self, kernel: Kernel, place: Place, state: State, rates: Sequence[Array | float]
+    ) -> dict[tuple[str, str], Array]:
+        """Cell matrices "e a b" by (row component, column component): sum_ij int d_i phi_a G_ij
+        d_j phi_b."""
         factors: dict[tuple[str, str], dict[tuple[int, int], Array]] = {}
-        for (row, test, stream), value in zip(kernel.entries, self.values(kernel.tangent, kernel.region, state), strict=True):
-            rate = np.broadcast_to(rates[self.time_order(stream)], self.spaces.size)[self.spaces.offsets[stream.component]]
+        for (row, test, stream), value in zip(
+            kernel.entries, self.values(kernel.tangent, kernel.region, state), strict=True
+        ):
+            rate = np.broadcast_to(rates[self.time_order(stream)], self.spaces.size)[
+                self.spaces.offsets[stream.component]
+            ]
             if rate:
                 block = factors.setdefault((row, stream.component), {})
                 key = self.slot(test), self.slot(stream.index)
                 block[key] = block.get(key, 0) + rate * value * place.weights
-        return {pair: product(place.tables[pair[0]].by_cell, block, place.tables[pair[1]].by_cell) for pair, block in factors.items()}
+        return {
+            pair: product(place.tables[pair[0]].by_cell, block, place.tables[pair[1]].by_cell)
+            for pair, block in factors.items()
+        }
 
     def energy(self, state: State) -> float:
         """The functional at a state."""
         return sum(
-            float(np.sum(self.values(call, region, state)[0] * self.spaces.places[region].weights)) for region, call in self.energies
+            float(np.sum(self.values(call, region, state)[0] * self.spaces.places[region].weights))
+            for region, call in self.energies
         )
 
     def allowed(self, state: State) -> bool:
         """Whether every requirement holds at every quadrature point."""
         if self.admissible is None:
             return True
-        return all(bool(np.all(value > 0)) for value in self.values(self.admissible, self.form.domain, state))
+        return all(
+            bool(np.all(value > 0))
+            for value in self.values(self.admissible, self.form.domain, state)
+        )
 
     def values(self, call: Function, region: Region, state: State) -> list[Array]:
         """The expressions of a function at the quadrature points of a region, "e q" each.
@@ -108,7 +129,9 @@ class Assembly:
         with np.errstate(all="ignore"):
             return [np.broadcast_to(value, place.weights.shape) for value in call.call(*arguments)]
 
-    def argument(self, symbol: sp.Symbol, region: Region, place: Place, state: State) -> Array | float:
+    def argument(
+        self, symbol: sp.Symbol, region: Region, place: Place, state: State
+    ) -> Array | float:
         if isinstance(symbol, Stream) and not symbol.known:
             table = place.tables[symbol.component]
             vector = state.vectors[self.time_order(symbol)]
@@ -146,7 +169,8 @@ class Assembly:
 
 
 def product(left: Array, factors: Mapping[tuple[int, int], Array], right: Array) -> Array:
-    """`sum_ij left_i G_ij right_j` over quadrature points.  Shapes: left "e a i q", G_ij "e q", right "e b j q" -> "e a b"."""
+    """`sum_ij left_i G_ij right_j` over quadrature points.  Shapes: left "e a i q", G_ij "e q",
+    right "e b j q" -> "e a b"."""
     middle_shape = (right.shape[0], right.shape[1], left.shape[2], right.shape[3])
     middle = np.zeros(middle_shape)
     for (i, j), factor in factors.items():

@@ -1,10 +1,12 @@
-"""Essential conditions and periodicity: the coefficient vectors that satisfy them are u = T u[free] + g(t).
+"""Essential conditions and periodicity: the coefficient vectors that satisfy them are u = T u[free]
++ g(t).
 
-One matrix holds them all. A fixed unknown has an empty row in T, a node on a periodic side the row of its partner, and a slip
-condition `dot(v, n) = 0` writes the component along the largest entry of n by the others. Where two conditions meet in a node, a
-zero value wins (the corners of a lid-driven cavity are watertight), otherwise the one declared later. A condition at a point fixes the
-interpolated value there: what meets all else, `u = T w + g`, meets it too where the entry of w with the largest share in that value is
-written by the others.
+One matrix holds them all. A fixed unknown has an empty row in T, a node on a periodic side the row
+of its partner, and a slip condition `dot(v, n) = 0` writes the component along the largest entry of
+n by the others. Where two conditions meet in a node, a zero value wins (the corners of a lid-driven
+cavity are watertight), otherwise the one declared later. A condition at a point fixes the
+interpolated value there: what meets all else, `u = T w + g`, meets it too where the entry of w with
+the largest share in that value is written by the others.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ OUTSIDE = 0.5  # cells by which a point may miss the mesh: between a curved boun
 
 @dataclass(frozen=True)
 class Fixed:
-    """One essential condition at its nodes: u[solved] = scale * value(points, t) - sum_k factors_k u[others_k].
+    """One essential condition at its nodes: u[solved] = scale * value(points, t) - sum_k factors_k
+    u[others_k].
 
     Shapes: solved "n", points and normals "d n", scale "n".
     """
@@ -50,7 +53,8 @@ class Fixed:
 
 @dataclass(frozen=True)
 class Pinned:
-    """One condition at a point, `row . u = value(t)`: where it is missed, u moves along `direction`, with `row . direction = 1`.
+    """One condition at a point, `row . u = value(t)`: where it is missed, u moves along
+    `direction`, with `row . direction = 1`.
 
     Shapes: row and direction "n", point "d 1".
     """
@@ -76,16 +80,22 @@ class Constraints:
     def moving(self) -> bool:
         """Whether g changes in time."""
         values = [each.value for each in (*self.fixed, *self.pinned)]
-        return any(isinstance(s, Time) or self.known.moves(s) for value in values for s in value.arguments)
+        return any(
+            isinstance(s, Time) or self.known.moves(s) for value in values for s in value.arguments
+        )
 
     def offset(self, time: float) -> Array:
         """g at a time."""
         values = np.zeros(self.matrix.shape[0])
         for each in self.fixed:
-            values[each.solved] = each.scale * at_nodes(each.value, self.known, each.points, each.normals, time)
+            values[each.solved] = each.scale * at_nodes(
+                each.value, self.known, each.points, each.normals, time
+            )
         values = values[self.masters]
         for each in self.pinned:
-            (wanted,) = at_nodes(each.value, self.known, each.point, np.zeros_like(each.point), time)
+            (wanted,) = at_nodes(
+                each.value, self.known, each.point, np.zeros_like(each.point), time
+            )
             values = values + each.direction * (wanted - each.row @ values)
         return values
 
@@ -100,7 +110,10 @@ def constrain(form: WeakForm, spaces: Spaces, known: Known) -> Constraints:
         each = fix(condition, spaces, known, set())
         taken.update(dict.fromkeys(each.solved.tolist(), len(fixed)))
         fixed.append(each)
-    fixed = [keep(each, np.array([taken[n] == k for n in each.solved.tolist()], dtype=bool)) for k, each in enumerate(fixed)]
+    fixed = [
+        keep(each, np.array([taken[n] == k for n in each.solved.tolist()], dtype=bool))
+        for k, each in enumerate(fixed)
+    ]
     for condition in (e for e in form.essentials if len(e.coefficients) > 1):
         each = fix(condition, spaces, known, set(taken))
         taken.update(dict.fromkeys(each.solved.tolist(), len(fixed)))
@@ -115,25 +128,36 @@ def constrain(form: WeakForm, spaces: Spaces, known: Known) -> Constraints:
 def pin(condition: Pin, found: Constraints, spaces: Spaces) -> Constraints:
     """The constraints with one more, at a point.
 
-    Raises: SolverError for a point outside of the mesh, or where other conditions have fixed another value.
+    Raises: SolverError for a point outside of the mesh, or where other conditions have fixed
+    another value.
     """
     known, value = found.known, function([condition.value])
     point = np.array([[known.number(each)] for each in condition.place])
     place = f"({', '.join(f'{x:.4g}' for x in point[:, 0])})"
     located = Locator(spaces.mesh)(point)
     if located.depth[0] < -OUTSIDE:
-        raise SolverError(f"the point {place} of condition `{condition.label}` lies outside of the mesh")
+        raise SolverError(
+            f"the point {place} of condition `{condition.label}` lies outside of the mesh"
+        )
     row = np.zeros(spaces.size)
     for component, factor in condition.coefficients:
         (size,) = at_nodes(function([factor]), known, point, np.zeros_like(point), 0.0)
-        row[spaces.numbers(component)] += size * interpolation(spaces.bases[component], located).toarray()[0]
+        row[spaces.numbers(component)] += (
+            size * interpolation(spaces.bases[component], located).toarray()[0]
+        )
     shares = found.matrix.T @ row
     chosen = int(np.argmax(np.abs(shares))) if shares.size else 0
     if not shares.size or abs(shares[chosen]) <= 1e-10 * np.abs(row).max(initial=0.0):
         start = known.number(known.problem.time.start) if known.problem.time is not None else 0.0
-        (wanted,), there = at_nodes(value, known, point, np.zeros_like(point), start), float(row @ found.offset(start))
+        (wanted,), there = (
+            at_nodes(value, known, point, np.zeros_like(point), start),
+            float(row @ found.offset(start)),
+        )
         if abs(wanted - there) > 1e-8 * (1 + abs(there)):
-            raise SolverError(f"condition `{condition.label}` asks for {wanted:.4g} at {place}, where others have fixed {there:.4g}")
+            raise SolverError(
+                f"condition `{condition.label}` asks for {wanted:.4g} at {place}, where others have"
+                f" fixed {there:.4g}"
+            )
         return found
     direction = found.matrix[:, [chosen]] / shares[chosen]
     kept = np.delete(np.arange(shares.size), chosen)
@@ -143,16 +167,21 @@ def pin(condition: Pin, found: Constraints, spaces: Spaces) -> Constraints:
 
 
 def fix(condition: Essential, spaces: Spaces, known: Known, taken: set[int]) -> Fixed:
-    """An essential condition solved, node by node, for the free component with the largest coefficient."""
+    """An essential condition solved, node by node, for the free component with the largest
+    coefficient."""
     names = [name for name, _ in condition.coefficients]
     local = spaces.on(names[0], condition.region)
     if any(spaces.bases[name] is not spaces.bases[names[0]] for name in names):
         raise SolverError(f"condition `{condition.label}` couples components of different elements")
     points = spaces.nodes(names[0])[:, local]
     normals = node_normals(condition, spaces, names[0], local)
-    factors = np.array([at_nodes(function([c]), known, points, normals, 0.0) for _, c in condition.coefficients])
+    factors = np.array(
+        [at_nodes(function([c]), known, points, normals, 0.0) for _, c in condition.coefficients]
+    )
     numbers = np.array([local + spaces.offsets[name] for name in names])
-    free = np.array([[n not in taken for n in row] for row in numbers.tolist()]).reshape(numbers.shape)
+    free = np.array([[n not in taken for n in row] for row in numbers.tolist()]).reshape(
+        numbers.shape
+    )
     chosen = np.argmax(np.where(free, np.abs(factors), -1.0), axis=0)
     columns = np.arange(local.size)
     usable = free.any(axis=0) & (np.abs(factors[chosen, columns]) > 1e-12)
@@ -163,15 +192,31 @@ def fix(condition: Essential, spaces: Spaces, known: Known, taken: set[int]) -> 
         weight = np.where(chosen == k, 0.0, factors[k, columns] / pivot)
         if np.any(weight):
             others.append((numbers[k, columns], weight))
-    return Fixed(numbers[chosen, columns], points[:, columns], normals[:, columns], 1 / pivot, function([condition.value]), tuple(others))
+    return Fixed(
+        numbers[chosen, columns],
+        points[:, columns],
+        normals[:, columns],
+        1 / pivot,
+        function([condition.value]),
+        tuple(others),
+    )
 
 
 def keep(each: Fixed, mask: NDArray[np.bool_]) -> Fixed:
     others = tuple((numbers[mask], weight[mask]) for numbers, weight in each.others)
-    return Fixed(each.solved[mask], each.points[:, mask], each.normals[:, mask], each.scale[mask], each.value, others)
+    return Fixed(
+        each.solved[mask],
+        each.points[:, mask],
+        each.normals[:, mask],
+        each.scale[mask],
+        each.value,
+        others,
+    )
 
 
-def transformation(masters: Numbers, fixed: Sequence[Fixed], size: int) -> tuple[csr_matrix, Numbers]:
+def transformation(
+    masters: Numbers, fixed: Sequence[Fixed], size: int
+) -> tuple[csr_matrix, Numbers]:
     """T: identity on free masters, combinations of them elsewhere."""
     solved = np.zeros(size, dtype=bool)
     for each in fixed:
@@ -186,12 +231,16 @@ def transformation(masters: Numbers, fixed: Sequence[Fixed], size: int) -> tuple
             rows.append(each.solved[there])
             columns.append(column[numbers[there]])
             entries.append(-weight[there])
-    base = coo_matrix((np.concatenate(entries), (np.concatenate(rows), np.concatenate(columns))), (size, free.size)).tocsr()
+    base = coo_matrix(
+        (np.concatenate(entries), (np.concatenate(rows), np.concatenate(columns))),
+        (size, free.size),
+    ).tocsr()
     return base[masters], free
 
 
 def partners(form: WeakForm, spaces: Spaces) -> Numbers:
-    """For every unknown the one it equals: itself, its partner on the opposite periodic side, or the first where all are equal."""
+    """For every unknown the one it equals: itself, its partner on the opposite periodic side, or
+    the first where all are equal."""
     masters = np.arange(spaces.size)
     for component in (c for c in form.components if form.spaces[c] is CONSTANT):
         masters[spaces.numbers(component)] = spaces.offsets[component]
@@ -213,24 +262,37 @@ def partners(form: WeakForm, spaces: Spaces) -> Numbers:
 
 
 def node_normals(condition: Essential, spaces: Spaces, component: str, local: Numbers) -> Array:
-    """Unit normals at boundary nodes, averaged over the facets that meet there, where the condition asks for them."""
+    """Unit normals at boundary nodes, averaged over the facets that meet there, where the
+    condition asks for them."""
     dim = spaces.mesh.dim()
     asked = any(c.atoms(Normal) for _, c in condition.coefficients) or condition.value.atoms(Normal)
     if not asked:
         return np.zeros((dim, local.size))
     from skfem import FacetBasis
 
-    basis = FacetBasis(spaces.mesh, spaces.bases[component].elem, facets=spaces.facets[condition.region], intorder=4)
+    basis = FacetBasis(
+        spaces.mesh,
+        spaces.bases[component].elem,
+        facets=spaces.facets[condition.region],
+        intorder=4,
+    )
     total = np.zeros((dim, spaces.bases[component].N))
     for phi, numbers in zip(basis.basis, basis.element_dofs, strict=True):
         for axis in range(dim):
-            np.add.at(total[axis], numbers, np.sum(np.abs(np.asarray(phi[0])) * np.asarray(basis.normals)[axis] * basis.dx, axis=1))
+            np.add.at(
+                total[axis],
+                numbers,
+                np.sum(
+                    np.abs(np.asarray(phi[0])) * np.asarray(basis.normals)[axis] * basis.dx, axis=1
+                ),
+            )
     normals = total[:, local]
     return normals / np.linalg.norm(normals, axis=0)
 
 
 def at_nodes(call: Function, known: Known, points: Array, normals: Array, time: float) -> Array:
-    """A function of position, normal, time, parameters and inputs at nodes.  Shapes: points, normals "d n" -> "n"."""
+    """A function of position, normal, time, parameters and inputs at nodes.  Shapes: points,
+    normals "d n" -> "n"."""
     coordinates = known.problem.coordinates
 
     def argument(symbol):

@@ -39,11 +39,14 @@ def lu(matrix: csc_matrix) -> Inverse:
 def attempt(matrix: csc_matrix, pivoting: float) -> Inverse:
     """LU with a pivot threshold.
 
-    Minimum degree on A' + A gives half the fill of COLAMD for definite matrices, and several times as much for saddle points, whose zero
-    diagonal forces pivots off it (measured on the pores and the cavity of `examples/`).
+    Minimum degree on A' + A gives half the fill of COLAMD for definite matrices, and several times
+    as much for saddle points, whose zero diagonal forces pivots off it (measured on the pores and
+    the cavity of `examples/`).
     """
     saddle = np.any(matrix.diagonal() == 0)
     try:
-        return splu(matrix, permc_spec="COLAMD" if saddle else "MMD_AT_PLUS_A", diag_pivot_thresh=pivoting).solve
+        return splu(
+            matrix, permc_spec="COLAMD" if saddle else "MMD_AT_PLUS_A", diag_pivot_thresh=pivoting
+        ).solve
     except RuntimeError as failure:
         raise Singular from failure

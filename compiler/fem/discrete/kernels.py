@@ -1,7 +1,8 @@
-"""Weak form -> numpy: the coefficients of residual and tangent as vectorised functions of their streams.
+"""Weak form -> numpy: the coefficients of residual and tangent as vectorised functions of their
+streams.
 
-The tangent is symbolic: each residual coefficient is differentiated by every unknown stream it holds. Common subexpressions are
-shared between all coefficients of a region.
+The tangent is symbolic: each residual coefficient is differentiated by every unknown stream it
+holds. Common subexpressions are shared between all coefficients of a region.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Function:
-    """A vectorised function: `call` takes the values of `arguments` in order and gives one array per expression."""
+    """A vectorised function: `call` takes the values of `arguments` in order and gives one array
+    per expression."""
 
     arguments: tuple[sp.Symbol, ...]
     expressions: tuple[sp.Expr, ...]
@@ -35,8 +37,9 @@ class Function:
 class Kernel:
     """The part of a weak form on one region.
 
-    `rows[i]` says what the i-th value of `residual` multiplies: (row component, test index). `entries[i]` says the same for `tangent`:
-    (row component, test index, stream it was differentiated by).
+    `rows[i]` says what the i-th value of `residual` multiplies: (row component, test index).
+    `entries[i]` says the same for `tangent`: (row component, test index, stream it was
+    differentiated by).
     """
 
     region: Region
@@ -57,7 +60,11 @@ def kernel(region: Region, integrands: Sequence[Integrand]) -> Kernel:
         key = (integrand.row, integrand.test)
         gathered[key] = gathered.get(key, sp.S.Zero) + integrand.coefficient
     rows = tuple((key, expression) for key, expression in gathered.items() if expression != 0)
-    tangent = [((*key, s), slope(expression, s)) for key, expression in rows for s in unknown_streams(expression)]
+    tangent = [
+        ((*key, s), slope(expression, s))
+        for key, expression in rows
+        for s in unknown_streams(expression)
+    ]
     tangent = [(key, expression) for key, expression in tangent if expression != 0]
     return Kernel(
         region,
@@ -70,7 +77,14 @@ def kernel(region: Region, integrands: Sequence[Integrand]) -> Kernel:
 
 def function(expressions: Sequence[sp.Expr]) -> Function:
     """Expressions over streams, coordinates, parameters and normals as one numpy function."""
-    arguments = tuple(sorted(set().union(*(sp.sympify(e).free_symbols for e in expressions)), key=lambda s: (s.name, str(type(s)))))
+    arguments = tuple(
+        sorted(
+            set().union(*(sp.sympify(e).free_symbols for e in expressions)),
+            key=lambda s: (s.name, str(type(s))),
+        )
+    )
     places = {symbol: sp.Dummy(f"a{k}", real=True) for k, symbol in enumerate(arguments)}
-    call = numpy_function(list(places.values()), [sp.sympify(e).xreplace(places) for e in expressions])
+    call = numpy_function(
+        list(places.values()), [sp.sympify(e).xreplace(places) for e in expressions]
+    )
     return Function(arguments, tuple(expressions), call)

@@ -1,4 +1,5 @@
-"""What a batch knows of one sample, as numpy: parameters, and input functions with their derivatives."""
+"""What a batch knows of one sample, as numpy: parameters, and input functions with their
+derivatives."""
 
 from __future__ import annotations
 
@@ -36,10 +37,14 @@ class Known:
             value = self.batch.params[declaration.name][0].detach()
             return float(value if declaration.size is None else value[symbol.index])
         if declaration.kind == "trainable":
-            raise SolverError(f"{declaration.name} is to be found from data; a reference solution needs its value in batch.params")
+            raise SolverError(
+                f"{declaration.name} is to be found from data; a reference solution needs its value"
+                " in batch.params"
+            )
         if declaration.value is None:
             raise SolverError(
-                f"batch.params has no {declaration.name}; give it, as in compiler.instance(problem, params={{'{declaration.name}': 1.0}})"
+                f"batch.params has no {declaration.name}; give it, as in compiler.instance(problem,"
+                f" params={{'{declaration.name}': 1.0}})"
             )
         return float(declaration.value)
 
@@ -47,7 +52,11 @@ class Known:
     def shape_values(self) -> Mapping[sp.Symbol, float]:
         """Numbers of all parameters and constants, for the shapes."""
         declared = [*self.problem.params.values(), *self.problem.constants.values()]
-        symbols = [s for d in declared for s in (d.symbol if isinstance(d.symbol, sp.MatrixBase) else [d.symbol])]
+        symbols = [
+            s
+            for d in declared
+            for s in (d.symbol if isinstance(d.symbol, sp.MatrixBase) else [d.symbol])
+        ]
         return {symbol: self.parameter(symbol) for symbol in symbols}
 
     def number(self, expression: sp.Expr) -> float:
@@ -55,9 +64,14 @@ class Known:
         return float(sp.sympify(expression).subs(self.shape_values))
 
     def interfaces(self, domain: Domain) -> tuple[Boundary, ...]:
-        """The level sets of a domain on which coefficients jump, those that stand still; points of an interval where a condition holds."""
+        """The level sets of a domain on which coefficients jump, those that stand still; points
+        of an interval where a condition holds."""
         time = self.problem.time
-        held = [point_level(c) for c in self.problem.conditions.values() if c.kind == "point" and len(c.place) == 1]
+        held = [
+            point_level(c)
+            for c in self.problem.conditions.values()
+            if c.kind == "point" and len(c.place) == 1
+        ]
         return tuple(
             r
             for r in dict.fromkeys((*interfaces(self.problem), *held))
@@ -76,7 +90,10 @@ class Known:
 
         def level(points: Array) -> Array:
             where = torch.from_numpy(np.ascontiguousarray(points.T))
-            given = [self.evaluate(f.func.declaration.name, where)[:, f.func.component].numpy() for f in fields]
+            given = [
+                self.evaluate(f.func.declaration.name, where)[:, f.func.component].numpy()
+                for f in fields
+            ]
             return np.broadcast_to(np.asarray(call(*points, *given), dtype=float), points.shape[1:])
 
         return level
@@ -84,11 +101,18 @@ class Known:
     @cached_property
     def channels(self) -> Mapping[str, tuple[str, int]]:
         """Component name -> (input, channel)."""
-        return {c: (name, k) for name, declared in self.problem.inputs.items() for k, c in enumerate(declared.components)}
+        return {
+            c: (name, k)
+            for name, declared in self.problem.inputs.items()
+            for k, c in enumerate(declared.components)
+        }
 
     def moves(self, symbol: sp.Symbol) -> bool:
         """Whether a symbol's value changes in time."""
-        return isinstance(symbol, Stream) and self.problem.inputs[self.channels[symbol.component][0]].time is not None
+        return (
+            isinstance(symbol, Stream)
+            and self.problem.inputs[self.channels[symbol.component][0]].time is not None
+        )
 
     def field(self, stream: Stream, points: Array, time: float) -> Array:
         """An input or one of its derivatives.  Shapes: points "d ..." -> "..."."""
@@ -101,7 +125,10 @@ class Known:
         for axis, count in enumerate(stream.index):
             for _ in range(count):
                 if not value.requires_grad:
-                    raise SolverError(f"{stream} is needed, but input {name} is known by its values alone; give it as a function of points")
+                    raise SolverError(
+                        f"{stream} is needed, but input {name} is known by its values alone; give"
+                        " it as a function of points"
+                    )
                 (gradient,) = torch.autograd.grad(value.sum(), where, create_graph=True)
                 value = gradient[:, axis]
         return value.detach().numpy().reshape(points.shape[1:])

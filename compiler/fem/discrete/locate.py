@@ -1,8 +1,9 @@
 """Points -> cells and reference coordinates, straight and curved cells alike.
 
-Among the cells with the nearest centroids, the one in whose straight version a point lies deepest is chosen; for curved meshes the true
-maps of the best few are inverted by Newton's method. A point outside all cells, between a curved boundary and its mesh say, is given to
-the cell that it misses least; there the polynomial is continued.
+Among the cells with the nearest centroids, the one in whose straight version a point lies deepest
+is chosen; for curved meshes the true maps of the best few are inverted by Newton's method. A point
+outside all cells, between a curved boundary and its mesh say, is given to the cell that it misses
+least; there the polynomial is continued.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ TRIES = 6  # cells whose true maps are inverted for one point: a curved cell's n
 
 @dataclass(frozen=True)
 class Located:
-    """Shapes: cells "n", reference "d n", depth "n" (distance to the cell's sides in reference coordinates, negative outside)."""
+    """Shapes: cells "n", reference "d n", depth "n" (distance to the cell's sides in reference
+    coordinates, negative outside)."""
 
     cells: Numbers
     reference: Array
@@ -32,7 +34,11 @@ class Located:
 def overwrite(found: Located, where: Numbers, other: Located) -> None:
     """Take over the points of `other` that lie deeper there."""
     better = other.depth > found.depth[where]
-    for old, new in ((found.cells, other.cells), (found.depth, other.depth), (found.reference.T, other.reference.T)):
+    for old, new in (
+        (found.cells, other.cells),
+        (found.depth, other.depth),
+        (found.reference.T, other.reference.T),
+    ):
         old[where[better]] = new[better]
 
 
@@ -48,11 +54,16 @@ class Locator:
 
     @cached_property
     def straight(self) -> tuple[Array, Array]:
-        """Origin "e d" and inverse matrix "e d d" of each cell's affine part, from the vertices at 0 and on the axes."""
+        """Origin "e d" and inverse matrix "e d d" of each cell's affine part, from the vertices
+        at 0 and on the axes."""
         corners = self.mesh.elem.refdom.p  # "d vertices"
-        on_axis = [int(np.flatnonzero((corners == unit[:, None]).all(axis=0))[0]) for unit in np.eye(self.mesh.dim())]
+        on_axis = [
+            int(np.flatnonzero((corners == unit[:, None]).all(axis=0))[0])
+            for unit in np.eye(self.mesh.dim())
+        ]
         origin = self.mesh.p[:, self.mesh.t[0]]
-        edges = np.stack([self.mesh.p[:, self.mesh.t[k]] - origin for k in on_axis], axis=-1)  # "d e d"
+        # "d e d"
+        edges = np.stack([self.mesh.p[:, self.mesh.t[k]] - origin for k in on_axis], axis=-1)
         return origin.T, np.linalg.inv(edges.transpose(1, 0, 2))
 
     @property
@@ -75,7 +86,9 @@ class Locator:
         _, candidates = self.tree.query(points.T, k=near)
         candidates = candidates.reshape(points.shape[1], near)
         origin, inverse = self.straight
-        guesses = np.einsum("nkij,nkj->nki", inverse[candidates], points.T[:, None] - origin[candidates])
+        guesses = np.einsum(
+            "nkij,nkj->nki", inverse[candidates], points.T[:, None] - origin[candidates]
+        )
         order = np.argsort(-self.depth(guesses), axis=1, kind="stable")
         rows = np.arange(points.shape[1])
         best = self.exact(points, candidates[rows, order[:, 0]], guesses[rows, order[:, 0]])
@@ -86,11 +99,18 @@ class Locator:
             if doubtful.size == 0:
                 break
             chosen = order[doubtful, rank]
-            overwrite(best, doubtful, self.exact(points[:, doubtful], candidates[doubtful, chosen], guesses[doubtful, chosen]))
+            overwrite(
+                best,
+                doubtful,
+                self.exact(
+                    points[:, doubtful], candidates[doubtful, chosen], guesses[doubtful, chosen]
+                ),
+            )
         return best
 
     def exact(self, points: Array, cells: Numbers, guess: Array) -> Located:
-        """Reference coordinates by the true map, from those of the straight cell.  Shapes: guess "n d"."""
+        """Reference coordinates by the true map, from those of the straight cell.  Shapes: guess
+        "n d"."""
         place = np.ascontiguousarray(guess.T)
         if not (self.mesh.affine and self.simplicial):
             mapping = self.mesh.mapping()
@@ -99,7 +119,8 @@ class Locator:
                 here = place[:, open_, None]
                 defect = points[:, open_, None] - mapping.F(here, tind=cells[open_])
                 step = np.einsum("ijnq,jnq->in", mapping.invDF(here, tind=cells[open_]), defect)
-                place[:, open_] = np.clip(place[:, open_] + step, -3, 4)  # a far cell needs no accuracy, only a sign
+                # a far cell needs no accuracy, only a sign
+                place[:, open_] = np.clip(place[:, open_] + step, -3, 4)
                 open_ = open_[np.abs(step).max(axis=0) > 1e-12]
                 if open_.size == 0:
                     break

@@ -1,4 +1,5 @@
-"""Mesh + weak form -> finite element spaces: bases at quadrature points, numbering of unknowns, boundary facets."""
+"""Mesh + weak form -> finite element spaces: bases at quadrature points, numbering of unknowns,
+boundary facets."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ class Tabulated:
 
 @dataclass(frozen=True)
 class Place:
-    """Quadrature on one region: points "d e q", weights "e q", normals "d e q" on boundaries, a tabulated basis per component."""
+    """Quadrature on one region: points "d e q", weights "e q", normals "d e q" on boundaries, a
+    tabulated basis per component."""
 
     points: Array
     weights: Array
@@ -50,7 +52,8 @@ class Place:
 
 @dataclass(frozen=True)
 class Spaces:
-    """The discrete unknowns of one sample. Component c owns the numbers offsets[c] .. offsets[c] + sizes[c]."""
+    """The discrete unknowns of one sample. Component c owns the numbers offsets[c] .. offsets[c]
+    + sizes[c]."""
 
     mesh: skfem.Mesh
     bases: Mapping[str, CellBasis]
@@ -75,12 +78,22 @@ class Spaces:
         return np.unique(self.bases[component].get_dofs(facets=self.facets[boundary]).flatten())
 
 
-def make_spaces(form: WeakForm, mesh: skfem.Mesh, facets: Mapping[Boundary, Numbers], degree: int, regions: tuple[Region, ...]) -> Spaces:
-    """Spaces on a mesh with quadrature on the given regions, exact for polynomials of degree 2k + 1."""
+def make_spaces(
+    form: WeakForm,
+    mesh: skfem.Mesh,
+    facets: Mapping[Boundary, Numbers],
+    degree: int,
+    regions: tuple[Region, ...],
+) -> Spaces:
+    """Spaces on a mesh with quadrature on the given regions, exact for polynomials of degree 2k
+    + 1."""
     cell = cell_of(mesh)
     if degree < 2 and any(space.below and space.continuous for space in form.spaces.values()):
         multiplier = next(c for c, space in form.spaces.items() if space.below and space.continuous)
-        raise SolverError(f"{multiplier} is a Lagrange multiplier: the Taylor-Hood pair needs degree 2 or more, not {degree}")
+        raise SolverError(
+            f"{multiplier} is a Lagrange multiplier: the Taylor-Hood pair needs degree 2 or more,"
+            f" not {degree}"
+        )
     elements = {}
     for component in form.components:
         space = form.spaces[component]
@@ -93,7 +106,9 @@ def make_spaces(form: WeakForm, mesh: skfem.Mesh, facets: Mapping[Boundary, Numb
         bases[component] = shared[key]
         offsets[component] = start
         start += bases[component].N
-    places = {region: place(region, mesh, elements, bases, offsets, facets, degree) for region in regions}
+    places = {
+        region: place(region, mesh, elements, bases, offsets, facets, degree) for region in regions
+    }
     return Spaces(mesh, bases, offsets, facets, places)
 
 
@@ -106,7 +121,9 @@ def place(region, mesh, elements, bases, offsets, facets, degree) -> Place:
             there = (
                 basis
                 if not isinstance(region, Boundary)
-                else FacetBasis(mesh, elements[component], facets=facets[region], intorder=2 * degree + 1)
+                else FacetBasis(
+                    mesh, elements[component], facets=facets[region], intorder=2 * degree + 1
+                )
             )
             made[id(basis)] = (there, jets(there))
         there, table = made[id(basis)]
@@ -116,25 +133,41 @@ def place(region, mesh, elements, bases, offsets, facets, degree) -> Place:
 
 
 def stacked(values: Sequence[Array]) -> Array:
-    """Values at the points of several samples as one array, the last row of a sample repeated where others have more points: these are
-    asked and not used.  Shapes: "m .." each -> "b m' .."."""
+    """Values at the points of several samples as one array, the last row of a sample repeated where
+    others have more points: these are asked and not used.  Shapes: "m .." each -> "b m' ..".
+    """
     most = max(map(len, values))
-    return np.stack([np.concatenate([each, np.repeat(each[-1:], most - len(each), axis=0)]) for each in values])
+    return np.stack(
+        [np.concatenate([each, np.repeat(each[-1:], most - len(each), axis=0)]) for each in values]
+    )
 
 
 def jets(basis: CellBasis | FacetBasis) -> Array:
     """Values and gradients of the basis functions, "1+d a e q"."""
     shape = basis.dx.shape
     stacked = [
-        np.stack([np.broadcast_to(np.asarray(f[0]), shape), *np.broadcast_to(f[0].grad, (basis.mesh.dim(), *shape))]) for f in basis.basis
+        np.stack(
+            [
+                np.broadcast_to(np.asarray(f[0]), shape),
+                *np.broadcast_to(f[0].grad, (basis.mesh.dim(), *shape)),
+            ]
+        )
+        for f in basis.basis
     ]
     return np.stack(stacked, axis=1)
 
 
 def interpolation(basis: CellBasis, located: Located, axis: int | None = None) -> csr_matrix:
-    """From the unknowns of a basis to the values at points, or to the derivatives along an axis. Shapes: "points unknowns"."""
+    """From the unknowns of a basis to the values at points, or to the derivatives along an axis.
+    Shapes: "points unknowns"."""
     count, place = located.cells.size, located.reference[:, :, None]
-    found = [basis.elem.gbasis(basis.mapping, place, k, tind=located.cells)[0] for k in range(basis.Nbfun)]
+    found = [
+        basis.elem.gbasis(basis.mapping, place, k, tind=located.cells)[0]
+        for k in range(basis.Nbfun)
+    ]
     phi = [np.broadcast_to(each if axis is None else each.grad[axis], (count, 1)) for each in found]
     rows = np.tile(np.arange(count), basis.Nbfun)
-    return csr_matrix((np.concatenate(phi)[:, 0], (rows, basis.element_dofs[:, located.cells].ravel())), (count, basis.N))
+    return csr_matrix(
+        (np.concatenate(phi)[:, 0], (rows, basis.element_dofs[:, located.cells].ravel())),
+        (count, basis.N),
+    )

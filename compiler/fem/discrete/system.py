@@ -1,4 +1,5 @@
-"""The nonlinear system of one solve: assembled equations, constraints and Lagrange multipliers, as Newton's method sees them."""
+"""The nonlinear system of one solve: assembled equations, constraints and Lagrange multipliers,
+as Newton's method sees them."""
 
 from __future__ import annotations
 
@@ -31,7 +32,9 @@ class Level:
 
 def level(gauge: Gauge) -> Level:
     streams = unknown_streams(gauge.density)
-    varied = [Integrand(gauge.region, s.component, s.index, slope(gauge.density, s)) for s in streams]
+    varied = [
+        Integrand(gauge.region, s.component, s.index, slope(gauge.density, s)) for s in streams
+    ]
     return Level(function([gauge.density]), kernel(gauge.region, varied), gauge)
 
 
@@ -39,7 +42,8 @@ def level(gauge: Gauge) -> Level:
 class System:
     """R(u, m) = (R(u) + sum_k m_k c_k', c_k(u) - value_k), m the multipliers, appended to u.
 
-    d_t^m u = rates[m] u + history[m]: (1,) and (0,) for a stationary problem. The caches are shared by the systems of all time steps.
+    d_t^m u = rates[m] u + history[m]: (1,) and (0,) for a stationary problem. The caches are shared
+    by the systems of all time steps.
     """
 
     assembly: Assembly
@@ -55,7 +59,9 @@ class System:
     def transformation(self) -> csr_matrix:
         if "T" not in self.cache:
             self.cache["T"] = (
-                block_diag((self.constraints.matrix, identity(len(self.levels)))).tocsr() if self.levels else self.constraints.matrix
+                block_diag((self.constraints.matrix, identity(len(self.levels)))).tocsr()
+                if self.levels
+                else self.constraints.matrix
             )
         return self.cache["T"]
 
@@ -77,7 +83,12 @@ class System:
 
     def state(self, u: Array) -> State:
         fields = u[: self.size]
-        return State(tuple(rate * fields + past for rate, past in zip(self.rates, self.history, strict=True)), self.time)
+        return State(
+            tuple(
+                rate * fields + past for rate, past in zip(self.rates, self.history, strict=True)
+            ),
+            self.time,
+        )
 
     def residual(self, u: Array) -> Array:
         state = self.state(u)
@@ -86,7 +97,9 @@ class System:
             return result
         rows = [self.row(k, state) for k in range(len(self.levels))]
         defects = [self.defect(level, state) for level in self.levels]
-        return np.concatenate((result + sum(m * row for m, row in zip(u[self.size :], rows, strict=True)), defects))
+        return np.concatenate(
+            (result + sum(m * row for m, row in zip(u[self.size :], rows, strict=True)), defects)
+        )
 
     def tangent(self, u: Array) -> csr_matrix:
         state = self.state(u)
@@ -104,12 +117,15 @@ class System:
 
     @property
     def orientation(self) -> Array:
-        """Weights of the first unknown component that tell a buckling mode from its mirror image, see `minimize.py`."""
+        """Weights of the first unknown component that tell a buckling mode from its mirror
+        image, see `minimize.py`."""
         spaces, component = self.assembly.spaces, self.assembly.form.components[0]
         nodes = spaces.nodes(component)
         lower, upper = spaces.mesh.p.min(axis=1)[:, None], spaces.mesh.p.max(axis=1)[:, None]
         weights = np.zeros(self.size)
-        weights[spaces.numbers(component)] = 1 + np.array([1 / 3, 1 / 5, 1 / 7])[: len(nodes)] @ ((nodes - lower) / (upper - lower))
+        weights[spaces.numbers(component)] = 1 + np.array([1 / 3, 1 / 5, 1 / 7])[: len(nodes)] @ (
+            (nodes - lower) / (upper - lower)
+        )
         return self.extended(weights)
 
     def row(self, k: int, state: State) -> Array:

@@ -1,6 +1,8 @@
-"""The exported weak form in FEniCS: an independent assembly and Newton's method, as a subprocess of the system's Python.
+"""The exported weak form in FEniCS: an independent assembly and Newton's method, as a subprocess of
+the system's Python.
 
-FEniCS (Debian's package `fenics`) lives outside this environment; mesh, numbers and boundary values go there and results come back as npz.
+FEniCS (Debian's package `fenics`) lives outside this environment; mesh, numbers and boundary values
+go there and results come back as npz.
 """
 
 from __future__ import annotations
@@ -39,8 +41,9 @@ PYTHON = "/usr/bin/python3"
 class FenicsResult:
     """What FEniCS found.
 
-    values: of every component at our nodes. energy: of a problem that is one. reactions: as in `SampleSolution`. steps: of Newton's method.
-    seconds: of assembly and solve, without compilation.
+    values: of every component at our nodes. energy: of a problem that is one. reactions: as in
+    `SampleSolution`. steps: of Newton's method. seconds: of assembly and solve, without
+    compilation.
     """
 
     values: Mapping[str, Array]
@@ -54,29 +57,54 @@ class FenicsResult:
 def available() -> bool:
     """Whether the system's Python has FEniCS."""
     try:
-        return subprocess.run([PYTHON, "-c", "import dolfin"], capture_output=True, timeout=120).returncode == 0
+        return (
+            subprocess.run(
+                [PYTHON, "-c", "import dolfin"], capture_output=True, timeout=120
+            ).returncode
+            == 0
+        )
     except (OSError, subprocess.TimeoutExpired):
         return False
 
 
-def solve_with_fenics(problem: Problem, batch, mesh: skfem.Mesh, degree: int = 2, timeout: float = 600) -> FenicsResult:
-    """One stationary sample on a straight simplicial mesh. Inputs go as interpolants at the nodes of the main element.
+def solve_with_fenics(
+    problem: Problem, batch, mesh: skfem.Mesh, degree: int = 2, timeout: float = 600
+) -> FenicsResult:
+    """One stationary sample on a straight simplicial mesh. Inputs go as interpolants at the nodes
+    of the main element.
 
-    Raises: SolverError without FEniCS, for what this bridge does not carry (time, integral requirements), or with FEniCS's own message.
+    Raises: SolverError without FEniCS, for what this bridge does not carry (time, integral
+    requirements), or with FEniCS's own message.
     """
     if not available():
-        raise SolverError("FEniCS is not installed for the system's Python; on Debian: apt install fenics")
+        raise SolverError(
+            "FEniCS is not installed for the system's Python; on Debian: apt install fenics"
+        )
     prepared = prepare(problem)
     form = prepared.form
-    if form.time is not None or form.gauges or form.pins or form.domain.periodic or any(len(e.coefficients) > 1 for e in form.essentials):
-        raise SolverError("the bridge to FEniCS carries stationary problems with values fixed component by component")
+    if (
+        form.time is not None
+        or form.gauges
+        or form.pins
+        or form.domain.periodic
+        or any(len(e.coefficients) > 1 for e in form.essentials)
+    ):
+        raise SolverError(
+            "the bridge to FEniCS carries stationary problems with values fixed component by"
+            " component"
+        )
     known = Known(problem, batch.to("cpu", torch.float64))
     regions, numbered, names = prepared.regions, boundaries(form), identifiers(form)
     named = {*numbered, *(e.region for e in form.essentials)}
     facets = {boundary: facets_of(boundary, mesh, known.shape_values) for boundary in named}
-    marked = np.concatenate([np.zeros(0, dtype=np.int64), *(facets[boundary] for boundary in numbered)])
+    marked = np.concatenate(
+        [np.zeros(0, dtype=np.int64), *(facets[boundary] for boundary in numbered)]
+    )
     if np.unique(marked).size < marked.size:
-        raise SolverError(f"the bridge to FEniCS numbers every facet once, but {', '.join(b.name for b in numbered)} overlap")
+        raise SolverError(
+            "the bridge to FEniCS numbers every facet once, but"
+            f" {', '.join(b.name for b in numbered)} overlap"
+        )
     spaces = make_spaces(form, mesh, facets, degree, regions)
     arrays: dict[str, Array] = {"points": mesh.p.T, "cells": mesh.t.T.astype(np.uint64)}
     for k, boundary in enumerate(numbered, 1):
@@ -104,7 +132,8 @@ def solve_with_fenics(problem: Problem, batch, mesh: skfem.Mesh, degree: int = 2
 
 
 def keyed_nodes(form: WeakForm, spaces: Spaces, component: str) -> Array:
-    """Positions that tell the unknowns of a component apart: of a discontinuous one a quarter of the way to the middle of its cell."""
+    """Positions that tell the unknowns of a component apart: of a discontinuous one a quarter of
+    the way to the middle of its cell."""
     nodes = spaces.nodes(component)
     if form.spaces[component].continuous:
         return nodes
@@ -114,11 +143,15 @@ def keyed_nodes(form: WeakForm, spaces: Spaces, component: str) -> Array:
     return keyed
 
 
-def fixed_values(form: WeakForm, names: Mapping[str, str], spaces: Spaces, known: Known) -> dict[str, Array]:
+def fixed_values(
+    form: WeakForm, names: Mapping[str, str], spaces: Spaces, known: Known
+) -> dict[str, Array]:
     """Positions and values of the fixed unknowns, by component."""
     constraints = constrain(form, spaces, known)
     offset = constraints.offset(0.0)
-    fixed = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *(each.solved for each in constraints.fixed)]))
+    fixed = np.unique(
+        np.concatenate([np.zeros(0, dtype=np.int64), *(each.solved for each in constraints.fixed)])
+    )
     arrays = {}
     for component in form.components:
         part = spaces.numbers(component)
@@ -128,19 +161,26 @@ def fixed_values(form: WeakForm, names: Mapping[str, str], spaces: Spaces, known
     return arrays
 
 
-def run(ufl: str, arrays: Mapping[str, Array], names: list[str], degree: int, timeout: float) -> dict[str, Array]:
+def run(
+    ufl: str, arrays: Mapping[str, Array], names: list[str], degree: int, timeout: float
+) -> dict[str, Array]:
     """What the driver wrote: nodal values and residuals by component, energy, steps, seconds."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         np.savez(place / "in.npz", **arrays)
         (place / "form.py").write_text(ufl)
-        (place / "run.py").write_text(f"{IMPORTS}\n{DRIVER}".replace("DEGREE", str(degree)).replace("NAMES", repr(names)))
+        (place / "run.py").write_text(
+            f"{IMPORTS}\n{DRIVER}".replace("DEGREE", str(degree)).replace("NAMES", repr(names))
+        )
         try:
-            done = subprocess.run([PYTHON, "run.py"], cwd=place, capture_output=True, text=True, timeout=timeout)
+            done = subprocess.run(
+                [PYTHON, "run.py"], cwd=place, capture_output=True, text=True, timeout=timeout
+            )
         except subprocess.TimeoutExpired as late:
             raise SolverError(f"FEniCS took more than {timeout:.0f} s") from late
         if done.returncode:
-            raise SolverError(f"FEniCS: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else 'failed without a message'}")
+            said = done.stderr.strip().splitlines() or ["failed without a message"]
+            raise SolverError(f"FEniCS: {said[-1]}")
         with np.load(place / "out.npz") as out:
             return dict(out)
 
@@ -154,7 +194,8 @@ parameters["form_compiler"]["quadrature_degree"] = 2 * DEGREE + 1
 parameters["form_compiler"]["optimize"] = True
 names, data = NAMES, np.load("in.npz")
 points, cells = data["points"], data["cells"]
-kind = {(1, 2): "interval", (2, 3): "triangle", (3, 4): "tetrahedron"}[points.shape[1], cells.shape[1]]
+kinds = {(1, 2): "interval", (2, 3): "triangle", (3, 4): "tetrahedron"}
+kind = kinds[points.shape[1], cells.shape[1]]
 mesh = Mesh()
 editor = MeshEditor()
 editor.open(mesh, kind, points.shape[1], points.shape[1])
@@ -166,7 +207,8 @@ for k, c in enumerate(cells):
     editor.add_cell(k, c)
 editor.close()
 marks = MeshFunction("size_t", mesh, mesh.topology().dim() - 1, 0)
-wanted = {tuple(sorted(f)): k for k in range(1, 100) if f"ds{k}" in data for f in data[f"ds{k}"].tolist()}
+marked = {k: data[f"ds{k}"].tolist() for k in range(1, 100) if f"ds{k}" in data}
+wanted = {tuple(sorted(f)): k for k, facets in marked.items() for f in facets}
 for facet in facets(mesh):
     marks[facet] = wanted.get(tuple(sorted(facet.entities(0).tolist())), 0)
 ds = Measure("ds", domain=mesh, subdomain_data=marks)
@@ -179,7 +221,8 @@ def keys(where):  # the shift keeps binary fractions, of which grids are made, a
 def scattered(space, where, values):
     function = Function(space)
     table = dict(zip(keys(where), values))
-    function.vector().set_local(np.array([table[key] for key in keys(space.tabulate_dof_coordinates())]))
+    places = keys(space.tabulate_dof_coordinates())
+    function.vector().set_local(np.array([table[key] for key in places]))
     return function
 
 
@@ -200,7 +243,8 @@ fixed = {}
 for name, space in zip(names, spaces):
     dofs = np.array(space.dofmap().dofs())
     table = dict(zip(keys(data[f"fixed {name}"]), data[f"value {name}"]))
-    fixed.update({dof: table[key] for dof, key in zip(dofs.tolist(), keys(coordinates[dofs])) if key in table})
+    pairs = zip(dofs.tolist(), keys(coordinates[dofs]))
+    fixed.update({dof: table[key] for dof, key in pairs if key in table})
 rows = np.array(sorted(fixed), dtype=np.int32)
 goal = np.array([fixed[r] for r in rows.tolist()])
 J = derivative(F, U)
@@ -224,22 +268,26 @@ for steps in range(1, 41):
         U.vector().set_local(now + step * change.get_local())
         new = assemble(F).get_local()
         new[rows] = goal - U.vector().get_local()[rows]
-        if np.all(np.isfinite(new)) and (np.linalg.norm(new) < size or step < 1e-3 or steps == 1 and np.all(np.isfinite(new))):
+        better = np.linalg.norm(new) < size or step < 1e-3 or steps == 1
+        if np.all(np.isfinite(new)) and better:
             break
         step /= 2
         if step < 1e-6:
             raise RuntimeError("Newton's method found no step")
     first = first or size
-    if np.linalg.norm(new) < 1e-12 * max(first, 1e-300) or np.linalg.norm(step * change.get_local()) < 1e-12 * np.linalg.norm(now):
+    moved = np.linalg.norm(step * change.get_local())
+    if np.linalg.norm(new) < 1e-12 * max(first, 1e-300) or moved < 1e-12 * np.linalg.norm(now):
         break
 seconds = time.perf_counter() - start
-found = {"steps": steps, "seconds": seconds, "energy": assemble(scope["Pi"]) if "Pi" in scope else np.nan}
+energy = assemble(scope["Pi"]) if "Pi" in scope else np.nan
+found = {"steps": steps, "seconds": seconds, "energy": energy}
 solution, residual, keyed = U.vector().get_local(), assemble(F).get_local(), coordinates.copy()
 for space in spaces:
     if "Discontinuous" in space.ufl_element().family():
         for cell in range(len(cells)):
             own = space.dofmap().cell_dofs(cell)
-            keyed[own] = 0.75 * coordinates[own] + 0.25 * points[cells[cell].astype(int)].mean(axis=0)
+            middle = points[cells[cell].astype(int)].mean(axis=0)
+            keyed[own] = 0.75 * coordinates[own] + 0.25 * middle
 for name, space in zip(names, spaces):
     dofs = np.array(space.dofmap().dofs())
     table = dict(zip(keys(keyed[dofs]), dofs.tolist()))

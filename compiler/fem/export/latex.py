@@ -1,4 +1,5 @@
-"""The weak form to read: as LaTeX, and the finite elements with their reasons. `ufl.py` writes it for FEniCS."""
+"""The weak form to read: as LaTeX, and the finite elements with their reasons. `ufl.py` writes
+it for FEniCS."""
 
 from __future__ import annotations
 
@@ -42,22 +43,38 @@ def derivative(what: str, index: tuple[int, ...], form: WeakForm) -> str:
 
 
 def to_latex(form: WeakForm) -> str:
-    """`0 = int_Omega .. dx + int_Gamma .. ds`, one line a region, with the essential conditions and what they do to the test functions."""
+    """`0 = int_Omega .. dx + int_Gamma .. ds`, one line a region, with the essential conditions
+    and what they do to the test functions."""
     printer = WeakLatex(form)
     lines = []
     for region, integrands in by_region(form):
-        terms = sum((integrand.coefficient * test_symbol(integrand, form) for integrand in integrands), sp.S.Zero)
+        terms = sum(
+            (integrand.coefficient * test_symbol(integrand, form) for integrand in integrands),
+            sp.S.Zero,
+        )
         measure = r"\mathrm{d}s" if isinstance(region, Boundary) else r"\mathrm{d}x"
         body = printer.doprint(sp.Add(*[sp.sympify(t) for t in sp.Add.make_args(terms)]))
         lines.append(rf"\int_{{{region_latex(region)}}} \left( {body} \right) {measure}")
     sides = []
     for condition in form.essentials:
-        left = sum((c * Named(component_latex(name)) for name, c in condition.coefficients), sp.S.Zero)
-        sides.append(rf"{printer.doprint(left)} = {printer.doprint(condition.value)} \text{{ on }} {region_latex(condition.region)}")
+        left = sum(
+            (c * Named(component_latex(name)) for name, c in condition.coefficients), sp.S.Zero
+        )
+        sides.append(
+            rf"{printer.doprint(left)} = {printer.doprint(condition.value)} \text{{ on }}"
+            rf" {region_latex(condition.region)}"
+        )
     for pin in form.pins:
         left = sum((c * Named(component_latex(name)) for name, c in pin.coefficients), sp.S.Zero)
-        sides.append(rf"{printer.doprint(left)} = {printer.doprint(pin.value)} \text{{ at }} {printer.doprint(pin.place)}")
-    gauges = [rf"\int_{{{region_latex(g.region)}}} {printer.doprint(g.density)} = {printer.doprint(g.value)}" for g in form.gauges]
+        sides.append(
+            rf"{printer.doprint(left)} = {printer.doprint(pin.value)} \text{{ at }}"
+            rf" {printer.doprint(pin.place)}"
+        )
+    gauges = [
+        rf"\int_{{{region_latex(g.region)}}} {printer.doprint(g.density)} ="
+        rf" {printer.doprint(g.value)}"
+        for g in form.gauges
+    ]
     tests = ", ".join(rf"\delta {component_latex(c)}" for c in form.components)
     head = rf"0 = {' + '.join(lines)} \qquad \text{{for all }} {tests}"
     return r", \quad ".join([head, *sides, *gauges])
@@ -75,7 +92,11 @@ def test_symbol(integrand: Integrand, form: WeakForm) -> Named:
 
 
 def region_latex(region: Region) -> str:
-    return sp.latex(sp.Symbol(region.name)) if re.fullmatch(r"\w+", region.name) else rf"\text{{{region.name}}}"
+    return (
+        sp.latex(sp.Symbol(region.name))
+        if re.fullmatch(r"\w+", region.name)
+        else rf"\text{{{region.name}}}"
+    )
 
 
 def elements(form: WeakForm) -> dict[str, Space]:
@@ -85,4 +106,5 @@ def elements(form: WeakForm) -> dict[str, Space]:
 
 def element_name(space: Space) -> str:
     """`P_k`, `P_(k-1)`, `discontinuous P_(k-1)`."""
-    return f"{'' if space.continuous else 'discontinuous '}P_{f'(k-{space.below})' if space.below else 'k'}"
+    order = f"(k-{space.below})" if space.below else "k"
+    return f"{'' if space.continuous else 'discontinuous '}P_{order}"

@@ -1,6 +1,8 @@
-"""The weak form as a script for FEniCS (legacy dolfin, 2019): unknowns, integrals, energy, conditions, rates.
+"""The weak form as a script for FEniCS (legacy dolfin, 2019): unknowns, integrals, energy,
+conditions, rates.
 
-`to_ufl` writes it whole, to take along; `integrals` is its middle part, which `fenics.py` runs on our own mesh and nodes.
+`to_ufl` writes it whole, to take along; `integrals` is its middle part, which `fenics.py` runs on
+our own mesh and nodes.
 """
 
 from __future__ import annotations
@@ -24,8 +26,8 @@ from pdespec.coordinates import Normal, Time
 from pdespec.geometry import Boundary
 
 IMPORTS = (  # dolfin leaves these out
-    "from dolfin import *\nfrom ufl import And, Not, Or, atan_2, bessel_I, bessel_J, bessel_K, bessel_Y, cosh, max_value, min_value, sign, "
-    "sinh, tanh"
+    "from dolfin import *\nfrom ufl import And, Not, Or, atan_2, bessel_I, bessel_J, bessel_K,"
+    " bessel_Y, cosh, max_value, min_value, sign, sinh, tanh"
 )
 CELLS = {1: "interval", 2: "triangle", 3: "tetrahedron"}
 
@@ -33,8 +35,9 @@ CELLS = {1: "interval", 2: "triangle", 3: "tetrahedron"}
 def to_ufl(form: WeakForm, degree: int = 2) -> str:
     """The whole problem as a script: a mesh, and what is listed as given, are all it asks for.
 
-    Essential conditions become `bcs`. What the language has no word for, a slip condition or an integral requirement, is a comment.
-    Boundary integrals over regions that overlap need marks of their own: one facet carries one number.
+    Essential conditions become `bcs`. What the language has no word for, a slip condition or an
+    integral requirement, is a comment. Boundary integrals over regions that overlap need marks of
+    their own: one facet carries one number.
     """
     names = identifiers(form)
     sections = [
@@ -65,17 +68,34 @@ def part(where, *without):
 
 
 def given(form: WeakForm, names: Mapping[str, str]) -> list[str]:
-    """What the reader of the script must define: numbers, input functions, parts of the boundary that no coordinate tells."""
+    """What the reader of the script must define: numbers, input functions, parts of the boundary
+    that no coordinate tells."""
     symbols = [s for s in needed(form, is_given) if not isinstance(s, Time)]
-    found = [f"{names[s.component]} (function)" if isinstance(s, Stream) else f"{names[s.name]} (number)" for s in symbols]
+    found = [
+        f"{names[s.component]} (function)" if isinstance(s, Stream) else f"{names[s.name]} (number)"
+        for s in symbols
+    ]
     regions = [*boundaries(form), *(e.region for e in form.essentials)]
-    return list(dict.fromkeys(found + [f"{names[b.name]} (facet function, 1 on {b.name})" for b in regions if where(b) is None]))
+    return list(
+        dict.fromkeys(
+            found
+            + [
+                f"{names[b.name]} (facet function, 1 on {b.name})"
+                for b in regions
+                if where(b) is None
+            ]
+        )
+    )
 
 
 def unknowns(form: WeakForm, names: Mapping[str, str], degree: int, cell: str) -> list[str]:
     """Space, function and test function, and their components by name."""
     own = [names[c] for c in form.components]
-    lines = [f"element = {element(form, degree, cell)}", "V = FunctionSpace(mesh, element)", "U, W = Function(V), TestFunction(V)"]
+    lines = [
+        f"element = {element(form, degree, cell)}",
+        "V = FunctionSpace(mesh, element)",
+        "U, W = Function(V), TestFunction(V)",
+    ]
     lines += [components(own, "U"), components([f"w_{name}" for name in own], "W")]
     return [*lines, "X, n = SpatialCoordinate(mesh), FacetNormal(mesh)"]
 
@@ -95,7 +115,8 @@ def element(form: WeakForm, degree: int, cell: str) -> str:
 
 
 def rates(form: WeakForm, names: Mapping[str, str]) -> list[str]:
-    """Time, and the rates of the unknowns by the backward Euler method, which another scheme may take the place of."""
+    """Time, and the rates of the unknowns by the backward Euler method, which another scheme may
+    take the place of."""
     if form.time is None:
         return []
     axes = len(form.coordinates)
@@ -104,13 +125,18 @@ def rates(form: WeakForm, names: Mapping[str, str]) -> list[str]:
     lines = [f"{names[form.time.name]}, step = Constant({float(form.time.start)}), Constant(0.01)"]
     for order in range(highest):
         suffix, own = "_t" * order, [names[c] for c in form.components]
-        lines += [f"U{suffix}_old = Function(V)", components([f"{name}{suffix}_old" for name in own], f"U{suffix}_old")]
+        lines += [
+            f"U{suffix}_old = Function(V)",
+            components([f"{name}{suffix}_old" for name in own], f"U{suffix}_old"),
+        ]
         lines += [f"{name}{suffix}_t = ({name}{suffix} - {name}{suffix}_old)/step" for name in own]
         printer = Ufl(form, names)
         for initial in (i for i in form.initials if i.order == order):
             space, value = place(form, initial.component), printer.doprint(initial.value)
             value = f"Constant({value})" if initial.value.is_number else value
-            lines.append(f"assign({space.replace('V', f'U{suffix}_old')}, {projected(value, space)})")
+            lines.append(
+                f"assign({space.replace('V', f'U{suffix}_old')}, {projected(value, space)})"
+            )
     return lines
 
 
@@ -125,7 +151,8 @@ def projected(text: str, space: str) -> str:
 
 
 def where(boundary: Boundary) -> tuple[str, ...] | None:
-    """The arguments of `part` for a boundary that coordinates tell, else None: the facets, then those that are not meant."""
+    """The arguments of `part` for a boundary that coordinates tell, else None: the facets, then
+    those that are not meant."""
     if boundary.where:
         return None
     if boundary.kind == "all":
@@ -142,7 +169,11 @@ def where(boundary: Boundary) -> tuple[str, ...] | None:
 
 def facets(boundary: Boundary, names: Mapping[str, str]) -> str:
     words = where(boundary)
-    return names[boundary.name] if words is None else f"part({', '.join(f'lambda x: {word}' for word in words)})"
+    return (
+        names[boundary.name]
+        if words is None
+        else f"part({', '.join(f'lambda x: {word}' for word in words)})"
+    )
 
 
 def marking(form: WeakForm, names: Mapping[str, str]) -> list[str]:
@@ -150,7 +181,10 @@ def marking(form: WeakForm, names: Mapping[str, str]) -> list[str]:
     if not boundaries(form):
         return []
     lines = ['marks = MeshFunction("size_t", mesh, mesh.topology().dim() - 1, 0)']
-    lines += [f"marks.array()[{facets(b, names)}.array() == 1] = {k}  # {b.name}" for k, b in enumerate(boundaries(form), 1)]
+    lines += [
+        f"marks.array()[{facets(b, names)}.array() == 1] = {k}  # {b.name}"
+        for k, b in enumerate(boundaries(form), 1)
+    ]
     return [*lines, 'ds = Measure("ds", domain=mesh, subdomain_data=marks)']
 
 
@@ -161,35 +195,63 @@ def integrals(form: WeakForm, names: Mapping[str, str]) -> str:
     def measure(region: Region) -> str:
         return f"ds({numbers[region]})" if isinstance(region, Boundary) else "dx"
 
-    shared, reduced = sp.cse([i.coefficient for i in form.integrands], symbols=(sp.Symbol(f"c{k}") for k in range(10**6)))
+    shared, reduced = sp.cse(
+        [i.coefficient for i in form.integrands], symbols=(sp.Symbol(f"c{k}") for k in range(10**6))
+    )
     lines = [f"{symbol.name} = {printer.doprint(value)}" for symbol, value in shared]
     terms = []
     for integrand, coefficient in zip(form.integrands, reduced, strict=True):
-        test = f"w_{names[integrand.row]}" + "".join(f".dx({j})" for j, count in enumerate(integrand.test) if count)
+        test = f"w_{names[integrand.row]}" + "".join(
+            f".dx({j})" for j, count in enumerate(integrand.test) if count
+        )
         terms.append(f"({printer.doprint(coefficient)})*{test}*{measure(integrand.region)}")
     lines.append("F = " + " + \\\n    ".join(terms))
     if form.energy:
-        lines.append("Pi = " + " + \\\n    ".join(f"({printer.doprint(density)})*{measure(region)}" for density, region in form.energy))
+        lines.append(
+            "Pi = "
+            + " + \\\n    ".join(
+                f"({printer.doprint(density)})*{measure(region)}" for density, region in form.energy
+            )
+        )
     return "\n".join(lines)
 
 
 def essentials(form: WeakForm, names: Mapping[str, str]) -> list[str]:
-    """Essential conditions; where two meet, the later one wins there, so that those with the value zero come last, as here."""
+    """Essential conditions; where two meet, the later one wins there, so that those with the
+    value zero come last, as here."""
     words = [c for c in form.essentials if len(c.coefficients) == 1 and not c.value.atoms(Normal)]
     lines = [f"    {fixed(c, form, names)}," for c in sorted(words, key=lambda c: c.value == 0)]
     lines = ["bcs = [", *lines, "]"] if lines else ["bcs = []"]
     printer = Ufl(form, names)
     for condition in (c for c in form.essentials if c not in words):
-        left = " + ".join(f"({printer.doprint(factor)})*{names[component]}" for component, factor in condition.coefficients)
-        lines.append(f"# {left} = {printer.doprint(condition.value)} on {condition.region.name}: DirichletBC has no word for this")
+        left = " + ".join(
+            f"({printer.doprint(factor)})*{names[component]}"
+            for component, factor in condition.coefficients
+        )
+        lines.append(
+            f"# {left} = {printer.doprint(condition.value)} on {condition.region.name}: DirichletBC"
+            " has no word for this"
+        )
     for each in form.pins:
-        left = " + ".join(f"({printer.doprint(factor)})*{names[component]}" for component, factor in each.coefficients)
+        left = " + ".join(
+            f"({printer.doprint(factor)})*{names[component]}"
+            for component, factor in each.coefficients
+        )
         point = ", ".join(map(printer.doprint, each.place))
-        lines.append(f"# {left} = {printer.doprint(each.value)} at ({point}): DirichletBC with 'pointwise', where a node lies there")
+        lines.append(
+            f"# {left} = {printer.doprint(each.value)} at ({point}): DirichletBC with 'pointwise',"
+            " where a node lies there"
+        )
     for gauge in form.gauges:
-        kept = f"{printer.doprint(gauge.density)} over {gauge.region.name} = {printer.doprint(gauge.value)}"
+        kept = (
+            f"{printer.doprint(gauge.density)} over {gauge.region.name} ="
+            f" {printer.doprint(gauge.value)}"
+        )
         lines.append(f"# integral of {kept}: by a multiplier")
-    lines += [f"# periodic in {name}: constrained_domain of FunctionSpace" for name in form.domain.periodic]
+    lines += [
+        f"# periodic in {name}: constrained_domain of FunctionSpace"
+        for name in form.domain.periodic
+    ]
     return lines + [f"# {printer.doprint(expression)} > 0" for expression in form.admissible]
 
 
@@ -204,10 +266,16 @@ def fixed(condition: Essential, form: WeakForm, names: Mapping[str, str]) -> str
 def closing(form: WeakForm) -> str:
     if form.time is None:
         return "# solve(F == 0, U, bcs)"
-    return "# every step: move the time on, make bcs that depend on it anew, solve(F == 0, U, bcs), then U_old.assign(U), U_t_old likewise"
+    return (
+        "# every step: move the time on, make bcs that depend on it anew, solve(F == 0, U, bcs),"
+        " then U_old.assign(U), U_t_old likewise"
+    )
 
 
 def report(form: WeakForm) -> list[str]:
-    """What a person asks of a weak form: the mathematics, the finite elements with their reasons, the script."""
-    spaces = [f"{name}: {element_name(space)}, {space.reason}" for name, space in elements(form).items()]
+    """What a person asks of a weak form: the mathematics, the finite elements with their
+    reasons, the script."""
+    spaces = [
+        f"{name}: {element_name(space)}, {space.reason}" for name, space in elements(form).items()
+    ]
     return [to_latex(form), "", *spaces, "", to_ufl(form).rstrip()]

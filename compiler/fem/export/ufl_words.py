@@ -18,29 +18,44 @@ from pdespec.coordinates import Coordinate, Normal
 from pdespec.geometry import Boundary
 
 FUNCTIONS = {"log": "ln", "Abs": "abs", "Max": "max_value", "Min": "min_value", "atan2": "atan_2"}
-FUNCTIONS |= {name: name for name in "exp sin cos tan sinh cosh tanh asin acos atan erf sign".split()}
+FUNCTIONS |= {
+    name: name for name in "exp sin cos tan sinh cosh tanh asin acos atan erf sign".split()
+}
 FUNCTIONS |= {f"bessel{family.lower()}": f"bessel_{family}" for family in "JYIK"}
 BY_OTHERS: dict[Any, Callable[..., sp.Expr]] = {
-    sp.cot: lambda s: sp.cos(s) / sp.sin(s), sp.sec: lambda s: 1 / sp.cos(s), sp.csc: lambda s: 1 / sp.sin(s),
-    sp.coth: lambda s: 1 / sp.tanh(s), sp.sech: lambda s: 1 / sp.cosh(s), sp.csch: lambda s: 1 / sp.sinh(s),
+    sp.cot: lambda s: sp.cos(s) / sp.sin(s), sp.sec: lambda s: 1 / sp.cos(s),
+    sp.csc: lambda s: 1 / sp.sin(s),
+    sp.coth: lambda s: 1 / sp.tanh(s), sp.sech: lambda s: 1 / sp.cosh(s),
+    sp.csch: lambda s: 1 / sp.sinh(s),
     sp.acot: lambda s: sp.pi * (sp.Heaviside(s, 1) - sp.Rational(1, 2)) - sp.atan(s),
     sp.asec: lambda s: sp.acos(1 / s), sp.acsc: lambda s: sp.asin(1 / s),
-    sp.asinh: lambda s: sp.log(s + sp.sqrt(s**2 + 1)), sp.acosh: lambda s: sp.log(s + sp.sqrt(s - 1) * sp.sqrt(s + 1)),
-    sp.atanh: lambda s: sp.log((1 + s) / (1 - s)) / 2, sp.acoth: lambda s: sp.log((s + 1) / (s - 1)) / 2,
-    sp.asech: lambda s: sp.log(1 / s + sp.sqrt(1 / s - 1) * sp.sqrt(1 / s + 1)), sp.acsch: lambda s: sp.log(1 / s + sp.sqrt(1 / s**2 + 1)),
-    sp.erfc: lambda s: 1 - sp.erf(s), sp.sinc: lambda s: sp.Piecewise((1, sp.Eq(s, 0)), (sp.sin(s) / s, True)),
+    sp.asinh: lambda s: sp.log(s + sp.sqrt(s**2 + 1)),
+    sp.acosh: lambda s: sp.log(s + sp.sqrt(s - 1) * sp.sqrt(s + 1)),
+    sp.atanh: lambda s: sp.log((1 + s) / (1 - s)) / 2,
+    sp.acoth: lambda s: sp.log((s + 1) / (s - 1)) / 2,
+    sp.asech: lambda s: sp.log(1 / s + sp.sqrt(1 / s - 1) * sp.sqrt(1 / s + 1)),
+    sp.acsch: lambda s: sp.log(1 / s + sp.sqrt(1 / s**2 + 1)),
+    sp.erfc: lambda s: 1 - sp.erf(s), sp.sinc: lambda s: sp.Piecewise((1, sp.Eq(s, 0)),
+    (sp.sin(s) / s, True)),
     sp.jn: lambda n, s: sp.sqrt(sp.pi / (2 * s)) * sp.besselj(n + sp.Rational(1, 2), s),
     sp.Heaviside: lambda s, zero: sp.Piecewise((1, s > 0), (zero, sp.Eq(s, 0)), (0, True)),
 }  # fmt: skip
 """Functions that UFL lacks, by others that it has."""
-OWN = "F Pi U V W X And AutoSubDomain Constant DirichletBC FacetNormal FiniteElement Function FunctionSpace Measure MeshFunction"
-OWN += " MixedElement Not Or SpatialCoordinate TestFunction assign bcs conditional ds dx element eq ge gt le lt marks mesh n ne part pi"
+OWN = (
+    "F Pi U V W X And AutoSubDomain Constant DirichletBC FacetNormal FiniteElement Function"
+    " FunctionSpace Measure MeshFunction"
+)
+OWN += (
+    " MixedElement Not Or SpatialCoordinate TestFunction assign bcs conditional ds dx element eq ge"
+    " gt le lt marks mesh n ne part pi"
+)
 OWN += " project solve split sqrt step And Or Not"
 RESERVED = {*keyword.kwlist, *OWN.split(), *FUNCTIONS.values()}
 
 
 def identifiers(form: WeakForm) -> dict[str, str]:
-    """How the names of a problem are written in Python, one to one: `v.x` -> `v_x`, `lap(u)` -> `lap_u`, `lambda` -> `lambda_`."""
+    """How the names of a problem are written in Python, one to one: `v.x` -> `v_x`, `lap(u)` ->
+    `lap_u`, `lambda` -> `lambda_`."""
     regions = [e.region.name for e in form.essentials] + [b.name for b in boundaries(form)]
     symbols = [s.component if isinstance(s, Stream) else s.name for s in needed(form, is_given)]
     times = [form.time.name] if form.time is not None else []
@@ -48,7 +63,11 @@ def identifiers(form: WeakForm) -> dict[str, str]:
     for name in dict.fromkeys((*form.components, *times, *symbols, *regions)):
         plain = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")
         plain = plain if plain.isidentifier() else f"v{plain}"  # `_1`, or nothing at all
-        while plain in RESERVED or plain in table.values() or re.fullmatch(r"c\d+|w_.*|.*_t|.*_old", plain):
+        while (
+            plain in RESERVED
+            or plain in table.values()
+            or re.fullmatch(r"c\d+|w_.*|.*_t|.*_old", plain)
+        ):
             plain += "_"
         table[name] = plain
     return table
@@ -64,7 +83,11 @@ class Ufl(StrPrinter):
     def _print_Stream(self, stream: Stream) -> str:
         space = stream.index[: len(self.form.coordinates)]
         rate = "_t" * sum(stream.index[len(space) :])
-        return self.names[stream.component] + rate + "".join(f".dx({j})" * count for j, count in enumerate(space))
+        return (
+            self.names[stream.component]
+            + rate
+            + "".join(f".dx({j})" * count for j, count in enumerate(space))
+        )
 
     def _print_Normal(self, normal: Normal) -> str:
         return f"n[{self.form.coordinates.index(normal.coordinate)}]"
@@ -103,7 +126,8 @@ class Ufl(StrPrinter):
     _print_Max = _print_Min = _print_Abs = _print_Heaviside = _print_Function
 
     def _print_Piecewise(self, pieces: sp.Piecewise) -> str:
-        *branches, (last, _) = pieces.args  # what no condition covers is refused before (V05): the last one holds where no other does
+        # what no condition covers is refused before (V05): the last one holds where no other does
+        *branches, (last, _) = pieces.args
         text = self._print(last)
         for value, condition in reversed(branches):
             text = f"conditional({self._print(condition)}, {self._print(value)}, {text})"
@@ -126,7 +150,9 @@ class Ufl(StrPrinter):
         return self._print(sp.to_nnf(condition, simplify=False))
 
     def _print_Relational(self, relation: sp.core.relational.Relational) -> str:
-        word = {"<": "lt", "<=": "le", ">": "gt", ">=": "ge", "==": "eq", "!=": "ne"}[relation.rel_op]
+        word = {"<": "lt", "<=": "le", ">": "gt", ">=": "ge", "==": "eq", "!=": "ne"}[
+            relation.rel_op
+        ]
         return f"{word}({self._print(relation.lhs)}, {self._print(relation.rhs)})"
 
 
@@ -139,7 +165,9 @@ def boundaries(form: WeakForm) -> list[Boundary]:
 def needed(form: WeakForm, kind: Callable[[sp.Symbol], bool]) -> list[sp.Symbol]:
     """Symbols of a kind that integrals and conditions read, by name."""
     read = [i.coefficient for i in form.integrands] + [density for density, _ in form.energy]
-    read += [c.value for c in (*form.essentials, *form.initials)] + [f for e in form.essentials for _, f in e.coefficients]
+    read += [c.value for c in (*form.essentials, *form.initials)] + [
+        f for e in form.essentials for _, f in e.coefficients
+    ]
     found = set().union(*(sp.sympify(expression).free_symbols for expression in read))
     return sorted((s for s in found if kind(s)), key=lambda s: s.name)
 

@@ -1,4 +1,5 @@
-"""Reference solutions as VTK files, for ParaView: cells with their own nodes, curved and quadratic where the elements are."""
+"""Reference solutions as VTK files, for ParaView: cells with their own nodes, curved and
+quadratic where the elements are."""
 
 from __future__ import annotations
 
@@ -22,7 +23,11 @@ Corners = Sequence[tuple[float, ...]]
 def with_middles(corners: Corners, *groups: tuple[int, ...]) -> Array:
     """Corners, then the middles of groups of them.  Shapes: -> "d n"."""
     points = np.array(corners, dtype=float)
-    return np.concatenate((points, [points[list(group)].mean(axis=0) for group in groups])).T if groups else points.T
+    return (
+        np.concatenate((points, [points[list(group)].mean(axis=0) for group in groups])).T
+        if groups
+        else points.T
+    )
 
 
 LINE, TRIANGLE = ((0,), (1,)), ((0, 0), (1, 0), (0, 1))
@@ -39,13 +44,17 @@ VTK = {
     ("quadrilateral", 1): (9, with_middles(SQUARE)),
     ("quadrilateral", 2): (28, with_middles(SQUARE, *RING, (0, 1, 2, 3))),
     ("tetrahedron", 1): (10, with_middles(TETRAHEDRON)),
-    ("tetrahedron", 2): (24, with_middles(TETRAHEDRON, (0, 1), (1, 2), (2, 0), (0, 3), (1, 3), (2, 3))),
+    ("tetrahedron", 2): (
+        24,
+        with_middles(TETRAHEDRON, (0, 1), (1, 2), (2, 0), (0, 3), (1, 3), (2, 3)),
+    ),
     ("hexahedron", 1): (12, with_middles(CUBE)),
 }
 
 
 def save_vtk(truth: Solution, path: str | Path, sample: int = 0) -> tuple[Path, ...]:
-    """Write one sample as `path`.vtu; with time as one file a level and `path`.pvd. Returns the files written.
+    """Write one sample as `path`.vtu; with time as one file a level and `path`.pvd. Returns the
+    files written.
 
     Raises: SolverError for a sample that is not there.
     """
@@ -55,7 +64,10 @@ def save_vtk(truth: Solution, path: str | Path, sample: int = 0) -> tuple[Path, 
     stem.parent.mkdir(parents=True, exist_ok=True)
     if solution.times is None:
         return (write(solution, 0, stem.with_suffix(".vtu")),)
-    files = [write(solution, k, stem.with_name(f"{stem.name}_{k:04d}.vtu")) for k in range(len(solution.times))]
+    files = [
+        write(solution, k, stem.with_name(f"{stem.name}_{k:04d}.vtu"))
+        for k in range(len(solution.times))
+    ]
     levels = [(float(t), file) for t, file in zip(solution.times, files, strict=True)]
     return (*files, collect(levels, stem.with_suffix(".pvd")))
 
@@ -80,17 +92,29 @@ def write(solution: SampleSolution, level: int, path: Path) -> Path:
     points = np.zeros((count, 3))
     points[:, : mesh.dim()] = places.reshape(mesh.dim(), -1).T
     width = nodes.shape[1]
-    fields = {name: field_values(solution, level, components, nodes) for name, components in fields_of(solution.components).items()}
+    fields = {
+        name: field_values(solution, level, components, nodes)
+        for name, components in fields_of(solution.components).items()
+    }
     kinds = np.full(places.shape[1], kind)
-    cells = {"connectivity": np.arange(count), "offsets": width * np.arange(1, len(kinds) + 1), "types": kinds}
+    cells = {
+        "connectivity": np.arange(count),
+        "offsets": width * np.arange(1, len(kinds) + 1),
+        "types": kinds,
+    }
     body = [
         f'<UnstructuredGrid><Piece NumberOfPoints="{count}" NumberOfCells="{places.shape[1]}">',
         "<Points>" + array("Points", points, 3) + "</Points>",
         "<Cells>" + "".join(array(name, values) for name, values in cells.items()) + "</Cells>",
-        "<PointData>" + "".join(array(name, values, values.shape[1]) for name, values in fields.items()) + "</PointData>",
+        "<PointData>"
+        + "".join(array(name, values, values.shape[1]) for name, values in fields.items())
+        + "</PointData>",
         "</Piece></UnstructuredGrid>",
     ]
-    head = '<?xml version="1.0"?>\n<VTKFile type="UnstructuredGrid" version="1.0" byte_order="LittleEndian" header_type="UInt64">\n'
+    head = (
+        '<?xml version="1.0"?>\n<VTKFile type="UnstructuredGrid" version="1.0"'
+        ' byte_order="LittleEndian" header_type="UInt64">\n'
+    )
     write_atomically(path, (head + "\n".join(body) + "\n</VTKFile>\n").encode())
     return path
 
@@ -104,14 +128,21 @@ def fields_of(components: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     return fields
 
 
-def field_values(solution: SampleSolution, level: int, components: tuple[str, ...], nodes: Array) -> Array:
-    """Values of one field at the nodes of every cell; plane vectors get a third component zero.  Shapes: -> "e*n c"."""
+def field_values(
+    solution: SampleSolution, level: int, components: tuple[str, ...], nodes: Array
+) -> Array:
+    """Values of one field at the nodes of every cell; plane vectors get a third component zero.
+    Shapes: -> "e*n c"."""
     columns = []
     for component in components:
         basis = solution.spaces.bases[component]
         vector = solution.vectors[level, solution.spaces.numbers(component)]
-        local = [np.asarray(basis.elem.gbasis(basis.mapping, nodes, k)[0]) for k in range(basis.Nbfun)]
-        columns.append(sum(phi * vector[basis.element_dofs[k]][:, None] for k, phi in enumerate(local)).ravel())
+        local = [
+            np.asarray(basis.elem.gbasis(basis.mapping, nodes, k)[0]) for k in range(basis.Nbfun)
+        ]
+        columns.append(
+            sum(phi * vector[basis.element_dofs[k]][:, None] for k, phi in enumerate(local)).ravel()
+        )
     if 1 < len(columns) < 3:
         columns.append(np.zeros_like(columns[0]))
     return np.stack(columns, axis=1)
@@ -122,4 +153,7 @@ def array(name: str, values: NDArray, components: int = 1) -> str:
     kind = "Float64" if np.issubdtype(values.dtype, np.floating) else "Int64"
     data = np.ascontiguousarray(values, dtype="<f8" if kind == "Float64" else "<i8").tobytes()
     text = base64.b64encode(len(data).to_bytes(8, "little") + data).decode()
-    return f'<DataArray type="{kind}" Name="{name}" NumberOfComponents="{components}" format="binary">{text}</DataArray>\n'
+    return (
+        f'<DataArray type="{kind}" Name="{name}" NumberOfComponents="{components}"'
+        f' format="binary">{text}</DataArray>\n'
+    )

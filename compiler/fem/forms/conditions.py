@@ -1,6 +1,7 @@
 """Conditions as the weak form takes them.
 
-Essential ones fix values at nodes, natural ones turn into boundary integrals, initial ones start the march.
+Essential ones fix values at nodes, natural ones turn into boundary integrals, initial ones start
+the march.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class Pin:
 
 @dataclass(frozen=True)
 class Natural:
-    """`residual = 0` on `region`, with derivatives of unknowns; `place` is its position in a vector condition."""
+    """`residual = 0` on `region`, with derivatives of unknowns; `place` is its position in a
+    vector condition."""
 
     label: str
     region: Boundary
@@ -69,7 +71,8 @@ class Obstacle:
 
 
 def obstacle(expression: sp.Expr, text: str, densities: Sequence[sp.Expr]) -> Obstacle | None:
-    """A requirement `expression > 0` as a bound on one unknown component; None for others, and where the energy needs it to be defined."""
+    """A requirement `expression > 0` as a bound on one unknown component; None for others, and
+    where the energy needs it to be defined."""
     streams = unknown_streams(expression)
     if len(streams) != 1 or any(streams[0].index):
         return None
@@ -77,7 +80,11 @@ def obstacle(expression: sp.Expr, text: str, densities: Sequence[sp.Expr]) -> Ob
     if not factor.is_number or factor == 0:
         return None
     for density in densities:
-        powers = [p for p in density.atoms(sp.Pow) if not (p.exp.is_integer and p.exp.is_positive) and p.base.has(streams[0])]
+        powers = [
+            p
+            for p in density.atoms(sp.Pow)
+            if not (p.exp.is_integer and p.exp.is_positive) and p.base.has(streams[0])
+        ]
         if powers or any(each.has(streams[0]) for each in density.atoms(sp.log)):
             return None
     bound = -expression.subs(streams[0], 0) / factor
@@ -87,25 +94,39 @@ def obstacle(expression: sp.Expr, text: str, densities: Sequence[sp.Expr]) -> Ob
 def split_conditions(
     problem: Problem, rewrite: Callable[[sp.Expr], sp.Expr], fluxes: set[str]
 ) -> tuple[tuple[Essential, ...], tuple[Natural, ...]]:
-    """Boundary conditions by kind. Values of discontinuous unknowns (`fluxes`) cannot be fixed at nodes, so they are natural."""
+    """Boundary conditions by kind. Values of discontinuous unknowns (`fluxes`) cannot be fixed
+    at nodes, so they are natural."""
     essentials, naturals = [], []
     for label, condition in problem.conditions.items():
         if condition.kind != "boundary":
             continue
         for place, residual in enumerate(entries(condition)):
-            residual = over_streams(problem, rewrite(carry_out(residual))).subs(normals_of(condition.region))
+            residual = over_streams(problem, rewrite(carry_out(residual))).subs(
+                normals_of(condition.region)
+            )
             unknown = unknown_streams(residual)
             if not unknown:
                 if residual != 0:
-                    raise NoWeakForm(f"condition `{label}` on {condition.region.name} holds no unknown: {residual} = 0")
+                    raise NoWeakForm(
+                        f"condition `{label}` on {condition.region.name} holds no unknown:"
+                        f" {residual} = 0"
+                    )
             elif any(any(s.index) or s.component in fluxes for s in unknown):
                 naturals.append(Natural(label, condition.region, residual, place))
             else:
-                essentials.append(Essential(label, condition.region, *linear(f"`{label}` on {condition.region.name}", residual, unknown)))
+                essentials.append(
+                    Essential(
+                        label,
+                        condition.region,
+                        *linear(f"`{label}` on {condition.region.name}", residual, unknown),
+                    )
+                )
     return tuple(essentials), tuple(naturals)
 
 
-def linear(what: str, residual: sp.Expr, unknown: Sequence[Stream]) -> tuple[tuple[tuple[str, sp.Expr], ...], sp.Expr]:
+def linear(
+    what: str, residual: sp.Expr, unknown: Sequence[Stream]
+) -> tuple[tuple[tuple[str, sp.Expr], ...], sp.Expr]:
     """Coefficients by component, and the value that their sum takes.
 
     Raises: NoWeakForm where the condition is not linear in the unknowns.
@@ -120,7 +141,8 @@ def linear(what: str, residual: sp.Expr, unknown: Sequence[Stream]) -> tuple[tup
 def pins(problem: Problem) -> tuple[Pin, ...]:
     """Conditions at points.
 
-    Raises: NoWeakForm for derivatives, which elements have two of on the side of a cell, and for those that hold at one time only.
+    Raises: NoWeakForm for derivatives, which elements have two of on the side of a cell, and for
+    those that hold at one time only.
     """
     found = []
     for label, condition in problem.conditions.items():
@@ -128,29 +150,41 @@ def pins(problem: Problem) -> tuple[Pin, ...]:
             continue
         if condition.at is not None:
             raise NoWeakForm(
-                f"condition `{label}` holds at one time only, {problem.time} = {condition.at}, and the march knows no later times"
+                f"condition `{label}` holds at one time only, {problem.time} = {condition.at}, and"
+                " the march knows no later times"
             )
         for residual in entries(condition):
             residual = over_streams(problem, residual)
             unknown = unknown_streams(residual)
             if any(any(s.index) for s in unknown):
                 names = ", ".join(s.name for s in unknown if any(s.index))
-                raise NoWeakForm(f"condition `{label}` gives {names} at a point, where the reference solver fixes values only")
+                raise NoWeakForm(
+                    f"condition `{label}` gives {names} at a point, where the reference solver"
+                    " fixes values only"
+                )
             if unknown:
                 found.append(Pin(label, condition.place, *linear(f"`{label}`", residual, unknown)))
     return tuple(found)
 
 
 def natural(
-    flux: Sequence[sp.Expr], place: int, candidates: Sequence[Natural], fluxes: set[str], coordinates: Sequence[sp.Symbol]
+    flux: Sequence[sp.Expr],
+    place: int,
+    candidates: Sequence[Natural],
+    fluxes: set[str],
+    coordinates: Sequence[sp.Symbol],
 ) -> list[tuple[Natural, sp.Expr]]:
-    """The boundary integrands of one row: `flux . n` on each region with a condition that gives it, written without derivatives.
+    """The boundary integrands of one row: `flux . n` on each region with a condition that gives it,
+    written without derivatives.
 
-    A condition B = 0 gives the flux q when q = alpha B + r with r free of derivatives in space; then r is the integrand.
+    A condition B = 0 gives the flux q when q = alpha B + r with r free of derivatives in space;
+    then r is the integrand.
     """
     found: dict[Boundary, tuple[Natural, sp.Expr]] = {}
     for candidate in sorted(candidates, key=lambda c: abs(c.place - place)):
-        across = sum((f * Normal(x) for f, x in zip(flux, coordinates, strict=True)), sp.S.Zero).subs(normals_of(candidate.region))
+        across = sum(
+            (f * Normal(x) for f, x in zip(flux, coordinates, strict=True)), sp.S.Zero
+        ).subs(normals_of(candidate.region))
         rest = remainder(across, candidate.residual, fluxes, len(coordinates))
         if rest is not None and candidate.region not in found:
             found[candidate.region] = (candidate, rest)
@@ -158,10 +192,13 @@ def natural(
 
 
 def remainder(across: sp.Expr, residual: sp.Expr, fluxes: set[str], axes: int) -> sp.Expr | None:
-    """`r` of q = alpha B + r, or None. The first `axes` entries of an index count derivatives in space."""
+    """`r` of q = alpha B + r, or None. The first `axes` entries of an index count derivatives in
+    space."""
 
     def leading(expression: sp.Expr) -> set[Stream]:
-        return {s for s in unknown_streams(expression) if any(s.index[:axes]) or s.component in fluxes}
+        return {
+            s for s in unknown_streams(expression) if any(s.index[:axes]) or s.component in fluxes
+        }
 
     shared = sorted(leading(across) & leading(residual), key=lambda s: s.name)
     if not shared:
@@ -184,12 +221,21 @@ def initials(problem: Problem) -> tuple[Initial, ...]:
         if condition.kind != "initial":
             continue
         if sp.simplify(condition.at - problem.time.start) != 0:
-            raise NoWeakForm(f"condition `{label}` is given at {problem.time} = {condition.at}; the march starts at {problem.time.start}")
+            raise NoWeakForm(
+                f"condition `{label}` is given at {problem.time} = {condition.at}; the march starts"
+                f" at {problem.time.start}"
+            )
         for residual in entries(condition):
             residual = over_streams(problem, residual)
             unknown = unknown_streams(residual)
-            if len(unknown) != 1 or any(unknown[0].index[:-1]) or unknown_streams(sp.diff(residual, unknown[0])):
-                raise NoWeakForm(f"initial condition `{label}` is not of the form u = value or dt(u) = value")
+            if (
+                len(unknown) != 1
+                or any(unknown[0].index[:-1])
+                or unknown_streams(sp.diff(residual, unknown[0]))
+            ):
+                raise NoWeakForm(
+                    f"initial condition `{label}` is not of the form u = value or dt(u) = value"
+                )
             value = -residual.subs(unknown[0], 0) / sp.diff(residual, unknown[0])
             found.append(Initial(unknown[0].component, unknown[0].index[-1], value))
     return tuple(found)
@@ -206,14 +252,18 @@ def entries(condition: Condition) -> list[sp.Expr]:
 
 
 def unknown_streams(expression: sp.Expr) -> list[Stream]:
-    return sorted((s for s in sp.sympify(expression).atoms(Stream) if not s.known), key=lambda s: s.name)
+    return sorted(
+        (s for s in sp.sympify(expression).atoms(Stream) if not s.known), key=lambda s: s.name
+    )
 
 
 def normals_of(region: Boundary) -> dict[sp.Symbol, sp.Expr]:
     """On a side of a box the normal is an axis: its components as numbers, where they are known."""
     if region.kind != "side":
         return {}
-    table: dict[sp.Symbol, sp.Expr] = {Normal(x): sp.S.Zero for x in region.coordinates if x.name != region.coordinate}
+    table: dict[sp.Symbol, sp.Expr] = {
+        Normal(x): sp.S.Zero for x in region.coordinates if x.name != region.coordinate
+    }
     axis = [x.name for x in region.coordinates].index(region.coordinate)
     own = Normal(region.coordinates[axis])
     shape = region.domain.shape

@@ -1,10 +1,12 @@
-"""Strong form -> divergence form: residual = source + sum_j d_j flux_j, with at most first derivatives of the unknowns in both.
+"""Strong form -> divergence form: residual = source + sum_j d_j flux_j, with at most first
+derivatives of the unknowns in both.
 
 Multiplied by a test function w and integrated by parts, the residual becomes
 
     int source w - flux . grad w  dx  +  int (flux . n) w  ds .
 
-What the user wrote decides the flux, and with it the natural condition: `div(k*grad(u))` gives `k*dot(grad(u), n)`.
+What the user wrote decides the flux, and with it the natural condition: `div(k*grad(u))` gives
+`k*dot(grad(u), n)`.
 """
 
 from __future__ import annotations
@@ -29,7 +31,10 @@ class DivergenceForm:
     flux: tuple[sp.Expr, ...]
 
     def __add__(self, other: DivergenceForm) -> DivergenceForm:
-        return DivergenceForm(self.source + other.source, tuple(a + b for a, b in zip(self.flux, other.flux, strict=True)))
+        return DivergenceForm(
+            self.source + other.source,
+            tuple(a + b for a, b in zip(self.flux, other.flux, strict=True)),
+        )
 
     def scaled(self, factor: sp.Expr) -> DivergenceForm:
         return DivergenceForm(factor * self.source, tuple(factor * a for a in self.flux))
@@ -37,7 +42,10 @@ class DivergenceForm:
 
 def order(expression: sp.Expr, coordinates: Coordinates) -> int:
     """Highest number of space derivatives on one unknown, all derivatives carried out."""
-    return max((spatial_order(node, coordinates) for node in unknown_derivatives(carry_out(expression))), default=0)
+    return max(
+        (spatial_order(node, coordinates) for node in unknown_derivatives(carry_out(expression))),
+        default=0,
+    )
 
 
 def spatial_order(node: sp.Derivative, coordinates: Coordinates) -> int:
@@ -51,21 +59,30 @@ def counts_of(node: sp.Derivative) -> list[tuple[sp.Symbol, int]]:
 
 def unknown_derivatives(expression: sp.Expr) -> list[sp.Derivative]:
     """Derivatives of unknowns in a fixed order."""
-    nodes = [node for node in expression.atoms(sp.Derivative) if isinstance(node.expr, UnknownField)]
+    nodes = [
+        node for node in expression.atoms(sp.Derivative) if isinstance(node.expr, UnknownField)
+    ]
     return sorted(nodes, key=sp.default_sort_key)
 
 
 def varies(expression: sp.Expr, coordinates: Coordinates) -> bool:
     """Whether an expression depends on position."""
-    return bool(expression.free_symbols & set(coordinates)) or expression.has(UnknownField, InputField)
+    return bool(expression.free_symbols & set(coordinates)) or expression.has(
+        UnknownField, InputField
+    )
 
 
-def divergence_form(residual: sp.Expr, coordinates: Coordinates, moved: Callable[[sp.Expr], bool] = lambda inner: False) -> DivergenceForm:
+def divergence_form(
+    residual: sp.Expr,
+    coordinates: Coordinates,
+    moved: Callable[[sp.Expr], bool] = lambda inner: False,
+) -> DivergenceForm:
     """Split a scalar residual.
 
-    `moved(inner)` decides for a first-order term `d_j inner` whether it goes into the flux too: yes for a pressure gradient, whose
-    natural condition is the traction, and for the divergence of a flux that is itself an unknown.
-    Raises: NoWeakForm where second derivatives do not stand in divergence form.
+    `moved(inner)` decides for a first-order term `d_j inner` whether it goes into the flux too: yes
+    for a pressure gradient, whose natural condition is the traction, and for the divergence of a
+    flux that is itself an unknown. Raises: NoWeakForm where second derivatives do not stand in
+    divergence form.
     """
     form = _Splitter(coordinates, moved).split(residual)
     return DivergenceForm(sp.expand_mul(form.source), form.flux)
@@ -91,7 +108,10 @@ class _Splitter:
 
     def under(self, inner: sp.Expr, axis: int) -> DivergenceForm:
         """`d_axis inner`."""
-        return DivergenceForm(sp.S.Zero, tuple(inner if j == axis else sp.S.Zero for j in range(len(self.coordinates))))
+        return DivergenceForm(
+            sp.S.Zero,
+            tuple(inner if j == axis else sp.S.Zero for j in range(len(self.coordinates))),
+        )
 
     def split(self, term: sp.Expr) -> DivergenceForm:
         if isinstance(term, sp.Add):
@@ -119,13 +139,19 @@ class _Splitter:
         outer = variables[-1]
         inner = carry_out(inside(term, outer))
         if self.order(inner) > 1:
-            raise NoWeakForm(f"{term} holds derivatives of order {rank} that are not powers of the Laplacian of one unknown")
+            raise NoWeakForm(
+                f"{term} holds derivatives of order {rank} that are not powers of the Laplacian of"
+                " one unknown"
+            )
         return self.under(inner, self.coordinates.index(outer))
 
     def mixed(self, term: sp.Derivative, first: sp.Symbol, second: sp.Symbol) -> DivergenceForm:
         """d_1 d_2 u as half of d_1 (d_2 u) + d_2 (d_1 u)."""
         index = self.coordinates.index
-        return (self.under(inside(term, first), index(first)) + self.under(inside(term, second), index(second))).scaled(sp.Rational(1, 2))
+        return (
+            self.under(inside(term, first), index(first))
+            + self.under(inside(term, second), index(second))
+        ).scaled(sp.Rational(1, 2))
 
     def product(self, term: sp.Mul) -> DivergenceForm:
         constant = sp.Mul(*[f for f in term.args if not varies(f, self.coordinates)])
@@ -136,23 +162,34 @@ class _Splitter:
         if sums:
             others = sp.Mul(*[f for f in rest if f is not sums[0]])
             return self.sum_of([others * part for part in sums[0].args])
-        leading = [f for f in rest if self.order(f) > 1] or [f for f in rest if isinstance(f, sp.Derivative) and self.movable(f)][:1]
+        leading = [f for f in rest if self.order(f) > 1] or [
+            f for f in rest if isinstance(f, sp.Derivative) and self.movable(f)
+        ][:1]
         if not leading:
             return self.source(term)
         if len(leading) > 1 or not isinstance(leading[0], sp.Derivative):
             raise nonlinear(term)
-        return self.by_product_rule(leading[0], sp.Mul(*[f for f in rest if f is not leading[0]]), term)
+        return self.by_product_rule(
+            leading[0], sp.Mul(*[f for f in rest if f is not leading[0]]), term
+        )
 
-    def by_product_rule(self, leading: sp.Derivative, factor: sp.Expr, term: sp.Mul) -> DivergenceForm:
+    def by_product_rule(
+        self, leading: sp.Derivative, factor: sp.Expr, term: sp.Mul
+    ) -> DivergenceForm:
         """a d_j b = d_j (a b) - b d_j a."""
         if self.order(factor) > 0:
             raise NoWeakForm(
-                f"the factor of the second derivative in {term} holds derivatives of an unknown; write the term as a divergence, "
-                "div(k*grad(u))"
+                f"the factor of the second derivative in {term} holds derivatives of an unknown;"
+                " write the term as a divergence, div(k*grad(u))"
             )
         inner = self.split(leading)
-        left = (-carry_out(sp.Derivative(factor, x)) * b for x, b in zip(self.coordinates, inner.flux, strict=True))
-        return DivergenceForm(sum(left, factor * inner.source), tuple(factor * b for b in inner.flux))
+        left = (
+            -carry_out(sp.Derivative(factor, x)) * b
+            for x, b in zip(self.coordinates, inner.flux, strict=True)
+        )
+        return DivergenceForm(
+            sum(left, factor * inner.source), tuple(factor * b for b in inner.flux)
+        )
 
     def movable(self, term: sp.Derivative) -> bool:
         variables = [v for v in term.variables if v in self.coordinates]
@@ -162,7 +199,11 @@ class _Splitter:
 def inside(term: sp.Derivative, variable: sp.Symbol) -> sp.Expr:
     """`term` with one derivative by `variable` taken off."""
     counts = [(v, n - (v == variable)) for v, n in counts_of(term)]
-    return sp.Derivative(term.expr, *[(v, n) for v, n in counts if n]) if any(n for _, n in counts) else term.expr
+    return (
+        sp.Derivative(term.expr, *[(v, n) for v, n in counts if n])
+        if any(n for _, n in counts)
+        else term.expr
+    )
 
 
 def total(parts: Iterable[DivergenceForm], zero: DivergenceForm) -> DivergenceForm:
@@ -174,6 +215,6 @@ def total(parts: Iterable[DivergenceForm], zero: DivergenceForm) -> DivergenceFo
 
 def nonlinear(term: sp.Expr) -> NoWeakForm:
     return NoWeakForm(
-        f"{term} is not linear in the second derivatives, so it cannot be integrated by parts; a fully nonlinear equation needs a "
-        "strong-form method"
+        f"{term} is not linear in the second derivatives, so it cannot be integrated by parts; a"
+        " fully nonlinear equation needs a strong-form method"
     )

@@ -1,8 +1,9 @@
 """Which test function multiplies which equation, and which finite element carries which unknown.
 
-An equation is tested by the variations of one unknown: the one it evolves (`dt`), diffuses (second derivatives) or defines (it
-stands there without derivatives), in this order. What is left over, the pressure of an incompressible flow say, is a Lagrange
-multiplier: its equation is a constraint on the others.
+An equation is tested by the variations of one unknown: the one it evolves (`dt`), diffuses (second
+derivatives) or defines (it stands there without derivatives), in this order. What is left over, the
+pressure of an incompressible flow say, is a Lagrange multiplier: its equation is a constraint on
+the others.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from pdespec.symbols import UnknownField
 
 @dataclass(frozen=True)
 class Row:
-    """One scalar equation, `residual = 0`, as written; `component` is the unknown whose test function multiplies it."""
+    """One scalar equation, `residual = 0`, as written; `component` is the unknown whose test
+    function multiplies it."""
 
     label: str
     residual: sp.Expr
@@ -40,8 +42,15 @@ class Space:
 
 
 MAIN = Space(0, True, "continuous of the main degree")
-MULTIPLIER = Space(1, True, "a Lagrange multiplier: one degree lower than what it constrains (Taylor-Hood)")
-PRESSURE = Space(1, True, "a pressure, algebraic in its own equation: one degree lower than what it resists (Taylor-Hood)")
+MULTIPLIER = Space(
+    1, True, "a Lagrange multiplier: one degree lower than what it constrains (Taylor-Hood)"
+)
+PRESSURE = Space(
+    1,
+    True,
+    "a pressure, algebraic in its own equation: one degree lower than what it resists"
+    " (Taylor-Hood)",
+)
 CONSTANT = Space(0, True, "one number: its own equation says that it does not vary in space")
 FLUX = Space(1, False, "a flux defined by its own equation: discontinuous, one degree lower")
 
@@ -50,17 +59,31 @@ def name(function: sp.Expr) -> str:
     return function.func.__name__
 
 
-def pair(rows: Sequence[Row], components: Sequence[str], coordinates: Coordinates) -> tuple[Row, ...]:
+def pair(
+    rows: Sequence[Row], components: Sequence[str], coordinates: Coordinates
+) -> tuple[Row, ...]:
     """The rows with their test functions, one each.
 
     Raises: NoWeakForm unless there are as many equations as unknowns.
     """
     if len(rows) != len(components):
-        raise NoWeakForm(f"{len(components)} unknown components ({', '.join(components)}) but {len(rows)} scalar equations")
-    scores = np.array([[affinity(carry_out(row.residual), component, coordinates) for component in components] for row in rows])
-    distance = np.abs(np.subtract.outer(np.arange(len(rows)), np.arange(len(components)))) * 1e-3  # ties go to the order of declaration
+        raise NoWeakForm(
+            f"{len(components)} unknown components ({', '.join(components)}) but {len(rows)} scalar"
+            " equations"
+        )
+    scores = np.array(
+        [
+            [affinity(carry_out(row.residual), component, coordinates) for component in components]
+            for row in rows
+        ]
+    )
+    # ties go to the order of declaration
+    distance = np.abs(np.subtract.outer(np.arange(len(rows)), np.arange(len(components)))) * 1e-3
     equations, unknowns = linear_sum_assignment(distance - scores)
-    return tuple(Row(rows[i].label, rows[i].residual, components[j]) for i, j in zip(equations, unknowns, strict=True))
+    return tuple(
+        Row(rows[i].label, rows[i].residual, components[j])
+        for i, j in zip(equations, unknowns, strict=True)
+    )
 
 
 def affinity(residual: sp.Expr, component: str, coordinates: Coordinates) -> float:
@@ -80,7 +103,8 @@ def affinity(residual: sp.Expr, component: str, coordinates: Coordinates) -> flo
 
 
 def bare(residual: sp.Expr, component: str) -> bool:
-    """Whether a component stands in the equation as a linear term without derivatives: the equation defines it."""
+    """Whether a component stands in the equation as a linear term without derivatives: the
+    equation defines it."""
     flat = residual.xreplace({node: sp.Dummy() for node in residual.atoms(sp.Derivative)})
     found = [node for node in flat.atoms(UnknownField) if name(node) == component]
     return bool(found) and not sp.diff(flat, found[0]).atoms(UnknownField)
@@ -97,11 +121,14 @@ def differentiated(residual: sp.Expr, component: str) -> bool:
 def choose_spaces(rows: Sequence[Row], coordinates: Coordinates) -> dict[str, Space]:
     """The element of every unknown, relative to the main degree k.
 
-    - A flux that its own equation defines (`v = -k grad p` with `div v = f`) is discontinuous of degree k - 1: integrated by parts,
-      the system is the primal form, in which v is the projection of -k grad p.
-    - A multiplier of a constraint (`div v = 0`) is continuous of degree k - 1: the Taylor-Hood pair, which is stable for k >= 2.
+    - A flux that its own equation defines (`v = -k grad p` with `div v = f`) is discontinuous of
+      degree k - 1: integrated by parts, the system is the primal form, in which v is the projection
+      of -k grad p.
+    - A multiplier of a constraint (`div v = 0`) is continuous of degree k - 1: the Taylor-Hood
+      pair, which is stable for k >= 2.
     - Everything else is continuous of degree k.
-    Source: C. Taylor, P. Hood, Computers and Fluids 1 (1973); D. Boffi, F. Brezzi, M. Fortin, Mixed Finite Element Methods (2013).
+    Source: C. Taylor, P. Hood, Computers and Fluids 1 (1973); D. Boffi, F. Brezzi, M. Fortin, Mixed
+    Finite Element Methods (2013).
     """
     residuals = {row.component: carry_out(row.residual) for row in rows}
     spaces = {}
@@ -120,35 +147,59 @@ def choose_spaces(rows: Sequence[Row], coordinates: Coordinates) -> dict[str, Sp
 def is_constraint(component: str, residuals: dict[str, sp.Expr], coordinates: Coordinates) -> bool:
     """Whether the equation of an unknown is a first-order one for the others, such as div v = 0."""
     own = residuals[component]
-    of_fluxes = any(differentiated(own, c) and is_flux(c, residuals, coordinates) for c in residuals)
+    of_fluxes = any(
+        differentiated(own, c) and is_flux(c, residuals, coordinates) for c in residuals
+    )
     return not holds(own, component) and order(own, coordinates) <= 1 and not of_fluxes
 
 
 def is_flux(component: str, residuals: dict[str, sp.Expr], coordinates: Coordinates) -> bool:
-    """Whether an unknown is defined by a first-order equation of its own and enters the others by first derivatives."""
+    """Whether an unknown is defined by a first-order equation of its own and enters the others
+    by first derivatives."""
     own = residuals[component]
-    defined = bare(own, component) and not differentiated(own, component) and order(own, coordinates) <= 1
-    elsewhere = [node for r in residuals.values() for node in unknown_derivatives(r) if name(node.expr) == component]
-    return defined and bool(elsewhere) and all(spatial_order(node, coordinates) == node.derivative_count == 1 for node in elsewhere)
+    defined = (
+        bare(own, component) and not differentiated(own, component) and order(own, coordinates) <= 1
+    )
+    elsewhere = [
+        node
+        for r in residuals.values()
+        for node in unknown_derivatives(r)
+        if name(node.expr) == component
+    ]
+    return (
+        defined
+        and bool(elsewhere)
+        and all(
+            spatial_order(node, coordinates) == node.derivative_count == 1 for node in elsewhere
+        )
+    )
 
 
-def energy_spaces(variation: Sequence[tuple[str, Index, sp.Expr]], owner: Mapping[str, str], axes: int) -> dict[str, Space]:
+def energy_spaces(
+    variation: Sequence[tuple[str, Index, sp.Expr]], owner: Mapping[str, str], axes: int
+) -> dict[str, Space]:
     """The element of every unknown component that an energy varies, by its second variation.
 
-    variation: component, multi-index (`axes` space entries first) and coefficient of every term of the first variation. owner: the unknown
-    of a component. An unknown p is a multiplier when W is linear in it, and a pressure when W holds it squared but not its derivatives
-    (p (J - 1) - p^2 / (2 kappa)); both when p meets the others with one derivative at most: a second one (grad(p) . grad(u)) makes p an
-    adjoint, which lives in the space of u.
+    variation: component, multi-index (`axes` space entries first) and coefficient of every term of
+    the first variation. owner: the unknown of a component. An unknown p is a multiplier when W is
+    linear in it, and a pressure when W holds it squared but not its derivatives (p (J - 1) - p^2 /
+    (2 kappa)); both when p meets the others with one derivative at most: a second one (grad(p) .
+    grad(u)) makes p an adjoint, which lives in the space of u.
     """
     if len({owner[component] for component, _, _ in variation}) < 2:
         return {component: MAIN for component, _, _ in variation}
-    pairs = [  # (component, its derivatives, other component, its derivatives) for every second derivative of W that is not zero
+    # (component, its derivatives, other component, its derivatives) for every second derivative of
+    # W that is not zero
+    pairs = [
         (component, sum(index[:axes]), stream.component, sum(stream.index[:axes]))
         for component, index, coefficient in variation
         for stream in coefficient.atoms(Stream)
         if not stream.known and sp.diff(coefficient, stream) != 0
     ]
-    own = {name: [(a, b) for c, a, d, b in pairs if owner[c] == owner[d] == name] for name in owner.values()}
+    own = {
+        name: [(a, b) for c, a, d, b in pairs if owner[c] == owner[d] == name]
+        for name in owner.values()
+    }
     spaces = {}
     for component in dict.fromkeys(c for c, _, _ in variation):
         name = owner[component]

@@ -1,6 +1,8 @@
-"""Equations of third and higher order -> second order, with w = lap(u) as further unknowns (the Ciarlet-Raviart form).
+"""Equations of third and higher order -> second order, with w = lap(u) as further unknowns (the
+Ciarlet-Raviart form).
 
-Source: P. G. Ciarlet, P.-A. Raviart, A mixed finite element method for the biharmonic equation (1974).
+Source: P. G. Ciarlet, P.-A. Raviart, A mixed finite element method for the biharmonic equation
+(1974).
 """
 
 from __future__ import annotations
@@ -25,7 +27,10 @@ def reduce_order(rows: Sequence[Row], coordinates: Coordinates) -> tuple[tuple[R
     Raises: NoWeakForm where the leading part is not a power of the Laplacian.
     """
     high = any(order(row.residual, coordinates) > 2 for row in rows)
-    rows, rewrites = [replace(row, residual=loosened(row.residual)) if high else row for row in rows], [loosened] * high
+    rows, rewrites = (
+        [replace(row, residual=loosened(row.residual)) if high else row for row in rows],
+        [loosened] * high,
+    )
     for _ in range(4):
         high = [function for row in rows for function in too_high(row.residual, coordinates)]
         if not high:
@@ -38,12 +43,16 @@ def reduce_order(rows: Sequence[Row], coordinates: Coordinates) -> tuple[tuple[R
         rows.append(Row(f"lap({name(function)})", definition, name(laplacian)))
         left = [row.label for row in rows if function in too_high(row.residual, coordinates)]
         if left:
-            raise NoWeakForm(f"derivatives of {name(function)} of order above two in `{left[0]}` are not powers of its Laplacian")
+            raise NoWeakForm(
+                f"derivatives of {name(function)} of order above two in `{left[0]}` are not powers"
+                " of its Laplacian"
+            )
     raise NoWeakForm("derivatives of order above eight")
 
 
 def loosened(expression: sp.Expr) -> sp.Expr:
-    """Numbers taken out of derivatives, `d(10 u) = 10 d(u)`, so that what is differentiated is an unknown itself."""
+    """Numbers taken out of derivatives, `d(10 u) = 10 d(u)`, so that what is differentiated is
+    an unknown itself."""
     if not expression.has(sp.Derivative):
         return expression
     if isinstance(expression, sp.Derivative):
@@ -56,7 +65,11 @@ def too_high(expression: sp.Expr, coordinates: Coordinates) -> list[sp.Expr]:
     """Unknowns with more than two space derivatives."""
     if order(expression, coordinates) <= 2:
         return []
-    nodes = [node for node in unknown_derivatives(carry_out(expression)) if spatial_order(node, coordinates) > 2]
+    nodes = [
+        node
+        for node in unknown_derivatives(carry_out(expression))
+        if spatial_order(node, coordinates) > 2
+    ]
     return [node.expr for node in nodes]
 
 
@@ -67,7 +80,8 @@ def laplacian_of(function: sp.Expr) -> sp.Expr:
 
 
 def replacement(function: sp.Expr, laplacian: sp.Expr, coordinates: Coordinates) -> Rewrite:
-    """Two derivatives along the last coordinate become w minus the other ones, until none is left."""
+    """Two derivatives along the last coordinate become w minus the other ones, until none is
+    left."""
     last = coordinates[-1]
 
     def once(node: sp.Derivative) -> sp.Expr:
@@ -79,7 +93,11 @@ def replacement(function: sp.Expr, laplacian: sp.Expr, coordinates: Coordinates)
 
     def rewrite(expression: sp.Expr) -> sp.Expr:
         while True:
-            nodes = [n for n in expression.atoms(sp.Derivative) if n.expr == function and dict(n.variable_count).get(last, 0) >= 2]
+            nodes = [
+                n
+                for n in expression.atoms(sp.Derivative)
+                if n.expr == function and dict(n.variable_count).get(last, 0) >= 2
+            ]
             if not nodes:
                 return cancelled(expression)
             expression = expression.xreplace({node: once(node) for node in nodes})
@@ -88,11 +106,14 @@ def replacement(function: sp.Expr, laplacian: sp.Expr, coordinates: Coordinates)
 
 
 def cancelled(expression: sp.Expr) -> sp.Expr:
-    """Sums gathered, inside derivatives too, so that the derivatives that make up the Laplacian drop out."""
+    """Sums gathered, inside derivatives too, so that the derivatives that make up the Laplacian
+    drop out."""
     if isinstance(expression, sp.Derivative) and not isinstance(expression.expr, UnknownField):
         return sp.Derivative(cancelled(expression.expr), *expression.variable_count)
     if isinstance(expression, (sp.Add, sp.Mul)):
-        return sp.expand_mul(expression.func(*[cancelled(part) for part in expression.args]), deep=False)
+        return sp.expand_mul(
+            expression.func(*[cancelled(part) for part in expression.args]), deep=False
+        )
     return expression
 
 

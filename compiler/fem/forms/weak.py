@@ -1,7 +1,9 @@
-"""Problem -> weak form: find u with  sum over regions of  int_region sum_rows (F_0 w + F_j d_j w) = 0  for all test functions w.
+"""Problem -> weak form: find u with  sum over regions of  int_region sum_rows (F_0 w + F_j d_j w) =
+0  for all test functions w.
 
-From an energy the coefficients are its derivatives, F_0 = dW/du and F_j = dW/d(d_j u). From a strong form they come by integration
-by parts, and the natural conditions become boundary integrals. Everything is an expression over the streams of `compiler.lowering.terms`.
+From an energy the coefficients are its derivatives, F_0 = dW/du and F_j = dW/d(d_j u). From a
+strong form they come by integration by parts, and the natural conditions become boundary integrals.
+Everything is an expression over the streams of `compiler.lowering.terms`.
 """
 
 from __future__ import annotations
@@ -68,8 +70,8 @@ class Integrand:
 class Gauge:
     """`int_region density = value`, kept by one Lagrange multiplier.
 
-    `constrains`: it is a constraint of a minimisation, whose multiplier is part of the solution. A multiplier of equations must vanish
-    instead, since they hold no such term: see `solvability.py`.
+    `constrains`: it is a constraint of a minimisation, whose multiplier is part of the solution. A
+    multiplier of equations must vanish instead, since they hold no such term: see `solvability.py`.
     """
 
     region: Region
@@ -83,11 +85,13 @@ class Gauge:
 class WeakForm:
     """All that the discretisation needs to know of a problem, as values.
 
-    `given` are the declared unknown components, `components` those and the further ones of an order reduction. `settled` says for each
-    row that was integrated by parts on which boundaries a condition gives its boundary term; no other boundary may be left. `naturals` are
-    those of them that are natural, by label and region. `obstacles` are requirements that bound an unknown of a minimum, see
-    `obstacles.py`; all others are `admissible`. An energy with kinks holds the symbol `nonsmooth.WIDTH`.
-    `energy` is empty unless the problem is one functional; `minimized` tells a minimum from a stationary point.
+    `given` are the declared unknown components, `components` those and the further ones of an order
+    reduction. `settled` says for each row that was integrated by parts on which boundaries a
+    condition gives its boundary term; no other boundary may be left. `naturals` are those of them
+    that are natural, by label and region. `obstacles` are requirements that bound an unknown of a
+    minimum, see `obstacles.py`; all others are `admissible`. An energy with kinks holds the symbol
+    `nonsmooth.WIDTH`. `energy` is empty unless the problem is one functional; `minimized` tells a
+    minimum from a stationary point.
     """
 
     name: str
@@ -113,7 +117,9 @@ class WeakForm:
     @property
     def names(self) -> tuple[str, ...]:
         """What the indices of streams count: coordinates, then the problem's time."""
-        return tuple(s.name for s in (*self.coordinates, *((self.time,) if self.time is not None else ())))
+        return tuple(
+            s.name for s in (*self.coordinates, *((self.time,) if self.time is not None else ()))
+        )
 
 
 def by_region(form: WeakForm) -> list[tuple[Region, list[Integrand]]]:
@@ -129,25 +135,43 @@ def weak_form(problem: Problem) -> WeakForm:
     """
     if problem.time is not None and problem.time.periodic:
         raise NoWeakForm(
-            f"the problem is periodic in {problem.time}, and the reference solver marches from a start; "
-            f"give it one, `at {problem.time} = {problem.time.start}: ..`, and a time of many periods"
+            f"the problem is periodic in {problem.time}, and the reference solver marches from a"
+            f" start; give it one, `at {problem.time} = {problem.time.start}: ..`, and a time of"
+            " many periods"
         )
     domain = the_domain(problem)
     refuse_nonlocal(problem)
     refuse_jumps(problem)
-    given = tuple(component for unknown in problem.unknowns.values() for component in unknown.components)
+    given = tuple(
+        component for unknown in problem.unknowns.values() for component in unknown.components
+    )
     energy, varied = variations(problem, given)
     rows = strong_rows(problem, [c for c in given if c not in {i.row for i in varied}])
     rows, rewrite = reduce_order(rows, problem.coordinates)
-    owner = {component: name for name, unknown in problem.unknowns.items() for component in unknown.components}
-    spaces = energy_spaces([(i.row, i.test, i.coefficient) for i in varied], owner, len(problem.coordinates))
+    owner = {
+        component: name
+        for name, unknown in problem.unknowns.items()
+        for component in unknown.components
+    }
+    spaces = energy_spaces(
+        [(i.row, i.test, i.coefficient) for i in varied], owner, len(problem.coordinates)
+    )
     spaces |= choose_spaces(rows, problem.coordinates)
     refuse_transport(problem, rows, spaces)
     fluxes = {c for c, space in spaces.items() if not space.continuous}
     essentials, naturals = split_conditions(problem, rewrite, fluxes)
-    constants = constant_unknowns(rows, problem.coordinates) - {c for e in essentials for c, _ in e.coefficients}
+    constants = constant_unknowns(rows, problem.coordinates) - {
+        c for e in essentials for c, _ in e.coefficients
+    }
     spaces |= dict.fromkeys(constants, CONSTANT)
-    parted, settled, used = by_parts(problem, domain, [r for r in rows if r.component not in constants], spaces, naturals, essentials)
+    parted, settled, used = by_parts(
+        problem,
+        domain,
+        [r for r in rows if r.component not in constants],
+        spaces,
+        naturals,
+        essentials,
+    )
     for condition in naturals:
         if condition not in (natural for _, natural in used):
             raise NoWeakForm(unmatched(condition, rows))
@@ -163,7 +187,11 @@ def weak_form(problem: Problem) -> WeakForm:
         integrands=tuple(i for i in (*varied, *parted) if i.coefficient != 0),
         essentials=essentials,
         initials=initials(problem),
-        gauges=tuple(gauge(problem, r, spaces) for r in problem.requirements if isinstance(r, IntegralRequirement)),
+        gauges=tuple(
+            gauge(problem, r, spaces)
+            for r in problem.requirements
+            if isinstance(r, IntegralRequirement)
+        ),
         admissible=needed,
         obstacles=bounds,
         energy=energy,
@@ -172,7 +200,11 @@ def weak_form(problem: Problem) -> WeakForm:
         labels={row.component: row.label for row in rows},
         pins=pins(problem),
         naturals={
-            row.component: tuple((condition.label, condition.region) for component, condition in used if component == row.component)
+            row.component: tuple(
+                (condition.label, condition.region)
+                for component, condition in used
+                if component == row.component
+            )
             for row in rows
         },
     )
@@ -182,30 +214,51 @@ def refuse_nonlocal(problem: Problem) -> None:
     """Raises: NoWeakForm for an equation or condition that holds an integral over a region."""
     for label, statement in {**problem.equations, **problem.conditions}.items():
         if found := (statement.lhs - statement.rhs).atoms(Integral):
-            raise NoWeakForm(f"`{label}` holds {found.pop()}, which couples every point with every other: no local weak form")
+            raise NoWeakForm(
+                f"`{label}` holds {found.pop()}, which couples every point with every other: no"
+                " local weak form"
+            )
 
 
 def refuse_jumps(problem: Problem) -> None:
-    """Raises: NoWeakForm for a condition on an interface: elements are continuous there, and so are their fluxes."""
+    """Raises: NoWeakForm for a condition on an interface: elements are continuous there, and so
+    are their fluxes."""
     for label, condition in problem.conditions.items():
-        inner = isinstance(condition.region, Boundary) and condition.region.kind in ("level", "interface")
+        inner = isinstance(condition.region, Boundary) and condition.region.kind in (
+            "level",
+            "interface",
+        )
         if inner or (condition.lhs - condition.rhs).atoms(TwoSided):
             raise NoWeakForm(
-                f"condition `{label}` stands on the interface {condition.region.name}, where the reference solver keeps values and fluxes "
-                "continuous; where that is what it says, leave it out"
+                f"condition `{label}` stands on the interface {condition.region.name}, where the"
+                " reference solver keeps values and fluxes continuous; where that is what it says,"
+                " leave it out"
             )
 
 
 def refuse_transport(problem: Problem, rows: Sequence[Row], spaces: Mapping[str, Space]) -> None:
-    """Raises: NoWeakForm for a stationary system of first-order equations, for which Galerkin's method is unstable."""
+    """Raises: NoWeakForm for a stationary system of first-order equations, for which Galerkin's
+    method is unstable."""
     residuals = {row.component: carry_out(row.residual) for row in rows}
-    transported = [c for c, r in residuals.items() if differentiated(r, c) and order(r, problem.coordinates) == 1]
+    transported = [
+        c
+        for c, r in residuals.items()
+        if differentiated(r, c) and order(r, problem.coordinates) == 1
+    ]
     second = any(order(r, problem.coordinates) > 1 for r in residuals.values())
-    if problem.time is None and transported and not second and not any(space.below for space in spaces.values()):
-        labels = ", ".join(dict.fromkeys(f"`{row.label}`" for row in rows if row.component in transported))
+    if (
+        problem.time is None
+        and transported
+        and not second
+        and not any(space.below for space in spaces.values())
+    ):
+        labels = ", ".join(
+            dict.fromkeys(f"`{row.label}`" for row in rows if row.component in transported)
+        )
         raise NoWeakForm(
-            f"{labels} carry {', '.join(transported)} by first derivatives alone, without diffusion: Galerkin's method is unstable for "
-            "stationary transport; add a viscosity such as - eps*lap(u), or use a finite-volume reference"
+            f"{labels} carry {', '.join(transported)} by first derivatives alone, without"
+            " diffusion: Galerkin's method is unstable for stationary transport; add a viscosity"
+            " such as - eps*lap(u), or use a finite-volume reference"
         )
 
 
@@ -213,22 +266,38 @@ def the_domain(problem: Problem) -> Domain:
     domains = {unknown.region for unknown in problem.unknowns.values()}
     if len(domains) != 1:
         names = ", ".join(sorted(d.name for d in domains))
-        raise NoWeakForm(f"the unknowns live on {len(domains)} domains ({names}); the reference solver takes problems on one domain")
+        raise NoWeakForm(
+            f"the unknowns live on {len(domains)} domains ({names}); the reference solver takes"
+            " problems on one domain"
+        )
     return domains.pop()
 
 
-def variations(problem: Problem, given: Sequence[str]) -> tuple[tuple[tuple[sp.Expr, Region], ...], tuple[Integrand, ...]]:
-    """The energy and its first variation: one integrand for each stream of the densities. Nothing for energies of second derivatives."""
-    energy = tuple((smoothed(over_streams(problem, d)), r) for f in problem.functionals for d, r in f.terms)
+def variations(
+    problem: Problem, given: Sequence[str]
+) -> tuple[tuple[tuple[sp.Expr, Region], ...], tuple[Integrand, ...]]:
+    """The energy and its first variation: one integrand for each stream of the densities.
+    Nothing for energies of second derivatives."""
+    energy = tuple(
+        (smoothed(over_streams(problem, d)), r) for f in problem.functionals for d, r in f.terms
+    )
     streams = [s for density, _ in energy for s in unknown_streams(density)]
     if any(sum(space_part(problem, s)) > 1 for s in streams):
         return (), ()
     varied = []
     for functional in problem.functionals:
-        of = {component for unknown in functional.unknowns for component in components_of(problem, unknown)} or set(given)
+        of = {
+            component
+            for unknown in functional.unknowns
+            for component in components_of(problem, unknown)
+        } or set(given)
         for density, region in functional.terms:
             density = smoothed(over_streams(problem, density))
-            varied += [Integrand(region, s.component, s.index, slope(density, s)) for s in unknown_streams(density) if s.component in of]
+            varied += [
+                Integrand(region, s.component, s.index, slope(density, s))
+                for s in unknown_streams(density)
+                if s.component in of
+            ]
     alone = not problem.equations and len(problem.functionals) == 1
     return energy if alone else (), tuple(varied)
 
@@ -250,19 +319,25 @@ def strong_rows(problem: Problem, components: Sequence[str]) -> tuple[Row, ...]:
     rows = []
     for label, residual in written.items():
         entries = list(residual) if isinstance(residual, sp.MatrixBase) else [residual]
-        rows += [Row(label, weighted(values(problem, entry), problem.coordinates)) for entry in entries]
+        rows += [
+            Row(label, weighted(values(problem, entry), problem.coordinates)) for entry in entries
+        ]
     return pair(rows, components, problem.coordinates) if rows or components else ()
 
 
 def weighted(residual: sp.Expr, coordinates: Sequence[sp.Symbol]) -> sp.Expr:
-    """A residual times r^k about an axis or a centre, so that r^-k d_r(r^k ..) becomes a divergence.
+    """A residual times r^k about an axis or a centre, so that r^-k d_r(r^k ..) becomes a
+    divergence.
 
     Raises: NoWeakForm for orders above two, whose Laplacians are not those of the reduction.
     """
     if not angles(coordinates):
         return residual
     if order(residual, tuple(coordinates)) > 2:
-        raise NoWeakForm(f"derivatives of order above two in {coordinates[0].system} coordinates; introduce an unknown for the Laplacian")
+        raise NoWeakForm(
+            f"derivatives of order above two in {coordinates[0].system} coordinates; introduce an"
+            " unknown for the Laplacian"
+        )
     return sp.Add(*(power(coordinates) * term for term in sp.Add.make_args(residual)))
 
 
@@ -274,8 +349,9 @@ def by_parts(
     naturals: Sequence[Natural],
     essentials: Sequence[Essential],
 ) -> tuple[list[Integrand], dict[str, tuple[Boundary, ...]], list[tuple[str, Natural]]]:
-    """The rows integrated by parts: integrands, where their boundary terms are settled, and the natural conditions that did it, each with
-    the component whose test function it multiplies."""
+    """The rows integrated by parts: integrands, where their boundary terms are settled, and the
+    natural conditions that did it, each with the component whose test function it multiplies.
+    """
     moving = {c for c, space in spaces.items() if space.below}
     fluxes = {c for c, space in spaces.items() if not space.continuous}
     value = (0,) * (len(problem.coordinates) + (problem.time is not None))
@@ -284,16 +360,24 @@ def by_parts(
     used: list[tuple[str, Natural]] = []
     for row in rows:
         place = [r.component for r in rows if r.label == row.label].index(row.component)
-        form = divergence_form(row.residual, problem.coordinates, lambda inner: any(holds(inner, c) for c in moving))
+        form = divergence_form(
+            row.residual, problem.coordinates, lambda inner: any(holds(inner, c) for c in moving)
+        )
         flux = [over_streams(problem, f) for f in form.flux]
-        integrands.append(Integrand(domain, row.component, value, over_streams(problem, form.source)))
-        integrands += [Integrand(domain, row.component, unit(value, j), -f) for j, f in enumerate(flux)]
+        integrands.append(
+            Integrand(domain, row.component, value, over_streams(problem, form.source))
+        )
+        integrands += [
+            Integrand(domain, row.component, unit(value, j), -f) for j, f in enumerate(flux)
+        ]
         if all(f == 0 for f in flux):
             continue
         free = [n for n in naturals if n not in (condition for _, condition in used)]
         matched = natural(flux, place, free, fluxes, problem.coordinates)
         used += [(row.component, condition) for condition, _ in matched]
-        integrands += [Integrand(condition.region, row.component, value, rest) for condition, rest in matched]
+        integrands += [
+            Integrand(condition.region, row.component, value, rest) for condition, rest in matched
+        ]
         fixed = [e.region for e in essentials if row.component in dict(e.coefficients)]
         settled[row.component] = (*fixed, *(condition.region for condition, _ in matched))
     return integrands, settled, used
@@ -306,13 +390,15 @@ def unit(value: Index, j: int) -> Index:
 def unmatched(condition: Natural, rows: Sequence[Row]) -> str:
     if not rows:
         return (
-            f"condition `{condition.label}` on {condition.region.name} holds derivatives, and natural conditions follow from the energy: "
-            f"leave it out, or add what acts there to the energy, such as - integral(g*u, {condition.region.name})"
+            f"condition `{condition.label}` on {condition.region.name} holds derivatives, and"
+            " natural conditions follow from the energy: leave it out, or add what acts there to"
+            f" the energy, such as - integral(g*u, {condition.region.name})"
         )
     labels = ", ".join(sorted({f"`{row.label}`" for row in rows}))
     return (
-        f"condition `{condition.label}` on {condition.region.name} gives no boundary term of {labels}: "
-        "a condition with derivatives must give the flux n . A of an equation div(A) = .. , times a factor, plus terms without derivatives"
+        f"condition `{condition.label}` on {condition.region.name} gives no boundary term of"
+        f" {labels}: a condition with derivatives must give the flux n . A of an equation div(A) ="
+        " .. , times a factor, plus terms without derivatives"
     )
 
 
@@ -321,15 +407,28 @@ def gauge(problem: Problem, requirement: IntegralRequirement, spaces: Mapping[st
     held = {s.component for s in unknown_streams(density)}
     constrains = False
     for functional in problem.functionals:
-        varied = {c for unknown in functional.unknowns for c in components_of(problem, unknown)} or set(spaces)
-        level = functional.kind != "minimize" and any(spaces[c].below for c in held & varied)  # the level of a multiplier
+        varied = {
+            c for unknown in functional.unknowns for c in components_of(problem, unknown)
+        } or set(spaces)
+        # the level of a multiplier
+        level = functional.kind != "minimize" and any(spaces[c].below for c in held & varied)
         constrains |= held <= varied and not level
-    text = f"require integral({short(requirement.density)}, {requirement.region.name}) = {requirement.value}".replace("`", "")
-    return Gauge(requirement.region, density, values(problem, sp.sympify(requirement.value)), constrains, text)
+    text = (
+        f"require integral({short(requirement.density)}, {requirement.region.name}) ="
+        f" {requirement.value}".replace("`", "")
+    )
+    return Gauge(
+        requirement.region,
+        density,
+        values(problem, sp.sympify(requirement.value)),
+        constrains,
+        text,
+    )
 
 
 def constant_unknowns(rows: Sequence[Row], coordinates: Sequence[sp.Symbol]) -> set[str]:
-    """Unknowns whose own equation says no more than that they do not vary in space: `dx(m) = 0` on an interval."""
+    """Unknowns whose own equation says no more than that they do not vary in space: `dx(m) = 0`
+    on an interval."""
     if len(coordinates) != 1:
         return set()
     found = set()
@@ -341,21 +440,33 @@ def constant_unknowns(rows: Sequence[Row], coordinates: Sequence[sp.Symbol]) -> 
     return found
 
 
-def obstacles_of(problem: Problem, energy: Sequence[tuple[sp.Expr, Region]]) -> tuple[tuple[Obstacle, ...], tuple[sp.Expr, ...]]:
-    """Bounds on values of a minimum, and the expressions that must stay positive at every quadrature point: the requirements in the domain.
+def obstacles_of(
+    problem: Problem, energy: Sequence[tuple[sp.Expr, Region]]
+) -> tuple[tuple[Obstacle, ...], tuple[sp.Expr, ...]]:
+    """Bounds on values of a minimum, and the expressions that must stay positive at every
+    quadrature point: the requirements in the domain.
 
-    Unknowns declared positive are not among them: the iteration begins at zero, which would be refused.
+    Unknowns declared positive are not among them: the iteration begins at zero, which would be
+    refused.
     """
     bounds: list[Obstacle] = []
     found = []
     minimized = bool(energy) and problem.functionals[0].kind == "minimize" and not problem.equations
     for requirement in problem.requirements:
-        if isinstance(requirement, IntegralRequirement) or not isinstance(requirement.region, Domain):
+        if isinstance(requirement, IntegralRequirement) or not isinstance(
+            requirement.region, Domain
+        ):
             continue
         sign = 1 if requirement.op in (">", ">=") else -1
         expression = over_streams(problem, sign * (requirement.lhs - requirement.rhs))
-        text = f"require {short(requirement.lhs)} {requirement.op} {short(requirement.rhs)}".replace("`", "")
-        bound = obstacle(expression, text, [density for density, _ in energy]) if minimized else None
+        text = (
+            f"require {short(requirement.lhs)} {requirement.op} {short(requirement.rhs)}".replace(
+                "`", ""
+            )
+        )
+        bound = (
+            obstacle(expression, text, [density for density, _ in energy]) if minimized else None
+        )
         if bound is not None:
             bounds.append(bound)
         else:

@@ -1,4 +1,5 @@
-"""The shapes of the compiler in one sample, for meshes: which piece of the boundary a facet lies on, and the way onto it."""
+"""The shapes of the compiler in one sample, for meshes: which piece of the boundary a facet lies
+on, and the way onto it."""
 
 from __future__ import annotations
 
@@ -46,7 +47,9 @@ def numbers_of(shape: Shape, values: Values) -> dict[str, torch.Tensor]:
     found: dict[str, torch.Tensor] = {}
     missing = []
     for symbol in shape_symbols(shape):
-        if not isinstance(symbol, Scalar) or (symbol not in values and symbol.declaration.value is None):
+        if not isinstance(symbol, Scalar) or (
+            symbol not in values and symbol.declaration.value is None
+        ):
             missing.append(symbol.name)
             continue
         declared = symbol.declaration
@@ -54,7 +57,9 @@ def numbers_of(shape: Shape, values: Values) -> dict[str, torch.Tensor]:
         if declared.size is None:
             found[declared.name] = torch.tensor([value], dtype=torch.float64)
         else:
-            found.setdefault(declared.name, torch.zeros(1, declared.size, dtype=torch.float64))[0, symbol.index] = value
+            found.setdefault(declared.name, torch.zeros(1, declared.size, dtype=torch.float64))[
+                0, symbol.index
+            ] = value
     if missing:
         raise SolverError(f"the shape needs a value of {', '.join(sorted(missing))}")
     return found
@@ -73,7 +78,8 @@ def owners(pieces: Sequence[Piece], points: Array) -> NDArray[np.int64]:
 
 
 def onto(piece: Piece) -> Callable[[Array], Array] | None:
-    """The map of points near a curved piece onto the surface that it is part of; None for a straight one."""
+    """The map of points near a curved piece onto the surface that it is part of; None for a
+    straight one."""
     if piece.flat:
         return None
 

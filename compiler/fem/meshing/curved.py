@@ -1,10 +1,11 @@
 """Cells with curved sides, so that an element of degree k keeps its order k + 1 on a curved domain.
 
-On a polygon through the boundary the error of the domain alone is O(h^2), whatever the element. Here the cells that touch a
-curved boundary become isoparametric of the element's degree: their boundary nodes lie on the true curve.
+On a polygon through the boundary the error of the domain alone is O(h^2), whatever the element.
+Here the cells that touch a curved boundary become isoparametric of the element's degree: their
+boundary nodes lie on the true curve.
 
-Source: M. Lenoir, Optimal isoparametric finite elements and error estimates for domains involving curved boundaries,
-SIAM J. Numer. Anal. 23 (1986).
+Source: M. Lenoir, Optimal isoparametric finite elements and error estimates for domains involving
+curved boundaries, SIAM J. Numer. Anal. 23 (1986).
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from compiler.fem.errors import SolverError
 from compiler.fem.meshing.elements import ElementLineP3, cell_of, lagrange
 
 Array = NDArray[np.float64]
-Piece = tuple[NDArray[np.integer], Callable[[Array], Array]]  # facets, and the map of points (d, m) near their true boundary onto it
+# facets, and the map of points (d, m) near their true boundary onto it
+Piece = tuple[NDArray[np.integer], Callable[[Array], Array]]
 
 
 class ThirdOrderMapping(MappingIsoparametric):
@@ -37,7 +39,10 @@ class ThirdOrderMapping(MappingIsoparametric):
     def _along(self, X, find, part, i):
         nodes = np.vstack((self.mesh.facets, self.mesh.dofs.facet_dofs))
         nodes = nodes if find is None else nodes[:, find]
-        return sum(self.mesh.doflocs[i, node][:, None] * part(self.bndelem.lbasis(X, k)) for k, node in enumerate(nodes))
+        return sum(
+            self.mesh.doflocs[i, node][:, None] * part(self.bndelem.lbasis(X, k))
+            for k, node in enumerate(nodes)
+        )
 
 
 @dataclass(repr=False)
@@ -52,7 +57,11 @@ class MeshTri3(MeshTri2):
         return self._cached_mapping
 
 
-CURVED = {("triangle", 2): skfem.MeshTri2, ("triangle", 3): MeshTri3, ("tetrahedron", 2): skfem.MeshTet2}
+CURVED = {
+    ("triangle", 2): skfem.MeshTri2,
+    ("triangle", 3): MeshTri3,
+    ("tetrahedron", 2): skfem.MeshTet2,
+}
 
 
 def curve(mesh: skfem.Mesh, degree: int, pieces: Sequence[Piece]) -> skfem.Mesh:
@@ -73,8 +82,11 @@ def curve(mesh: skfem.Mesh, degree: int, pieces: Sequence[Piece]) -> skfem.Mesh:
     return CURVED[cell, degree](nodes, mesh.t)
 
 
-def facet_nodes(mesh: skfem.Mesh, basis: CellBasis, facets: NDArray[np.integer]) -> NDArray[np.integer]:
-    """Numbers of the nodes inside the facets and their edges (vertices are on the boundary already)."""
+def facet_nodes(
+    mesh: skfem.Mesh, basis: CellBasis, facets: NDArray[np.integer]
+) -> NDArray[np.integer]:
+    """Numbers of the nodes inside the facets and their edges (vertices are on the boundary
+    already)."""
     parts = [basis.dofs.facet_dofs[:, facets].ravel()] if basis.elem.facet_dofs else []
     if mesh.dim() == 3:
         parts.append(basis.dofs.edge_dofs[:, np.unique(mesh.f2e[:, facets])].ravel())
@@ -84,9 +96,9 @@ def facet_nodes(mesh: skfem.Mesh, basis: CellBasis, facets: NDArray[np.integer])
 def centroids(basis: CellBasis, nodes: Array) -> Array:
     """Centre nodes of cubic triangles, moved with their curved side.
 
-    A side displaced by d(s) = 4 s (1 - s) c, so by 8/9 c at its two nodes, is carried into the cell as 4 l_i l_j c: 4/9 c at the
-    centroid, a quarter of the sum of the two. Then the map differs from the affine one by O(h^2) with one derivative order gained
-    each, as Lenoir's estimate asks.
+    A side displaced by d(s) = 4 s (1 - s) c, so by 8/9 c at its two nodes, is carried into the cell
+    as 4 l_i l_j c: 4/9 c at the centroid, a quarter of the sum of the two. Then the map differs
+    from the affine one by O(h^2) with one derivative order gained each, as Lenoir's estimate asks.
     """
     shift = nodes - basis.doflocs
     sides = shift[:, basis.dofs.element_dofs[3:9]].sum(axis=1) / 4

@@ -1,4 +1,5 @@
-"""Lagrange elements by cell and degree: what the reference solver builds its spaces and its curved cells from."""
+"""Lagrange elements by cell and degree: what the reference solver builds its spaces and its
+curved cells from."""
 
 from __future__ import annotations
 
@@ -9,11 +10,18 @@ from skfem.refdom import RefHex, RefLine, RefQuad, RefTet, RefTri
 
 from compiler.fem.errors import SolverError
 
-CELLS = {RefLine: "interval", RefTri: "triangle", RefQuad: "quadrilateral", RefTet: "tetrahedron", RefHex: "hexahedron"}
+CELLS = {
+    RefLine: "interval",
+    RefTri: "triangle",
+    RefQuad: "quadrilateral",
+    RefTet: "tetrahedron",
+    RefHex: "hexahedron",
+}
 
 
 class ElementLineP3(ElementH1):
-    """Cubic Lagrange on [0, 1] with nodes 0, 1, 1/3, 2/3. (The unknowns of scikit-fem's own cubic are not values at points.)"""
+    """Cubic Lagrange on [0, 1] with nodes 0, 1, 1/3, 2/3. (The unknowns of scikit-fem's own
+    cubic are not values at points.)"""
 
     nodal_dofs = 1
     interior_dofs = 2
@@ -22,11 +30,16 @@ class ElementLineP3(ElementH1):
     doflocs = np.array([[0.0], [1.0], [1 / 3], [2 / 3]])
     refdom = RefLine
 
-    _polynomials = [np.polynomial.Polynomial.fromroots([b for b in (0, 1, 1 / 3, 2 / 3) if b != a]) for a in (0, 1, 1 / 3, 2 / 3)]
+    _polynomials = [
+        np.polynomial.Polynomial.fromroots([b for b in (0, 1, 1 / 3, 2 / 3) if b != a])
+        for a in (0, 1, 1 / 3, 2 / 3)
+    ]
 
     def lbasis(self, X, i):
         node, polynomial = self.doflocs[i, 0], self._polynomials[i]
-        return polynomial(X[0]) / polynomial(node), np.array([polynomial.deriv()(X[0]) / polynomial(node)])
+        return polynomial(X[0]) / polynomial(node), np.array(
+            [polynomial.deriv()(X[0]) / polynomial(node)]
+        )
 
 
 LAGRANGE = {
@@ -67,6 +80,8 @@ def lagrange(cell: str, degree: int, continuous: bool = True) -> skfem.Element:
         return CONSTANT[cell]()
     if (cell, degree) not in LAGRANGE:
         known = sorted(k for c, k in LAGRANGE if c == cell)
-        raise SolverError(f"no Lagrange element of degree {degree} on a {cell}; degrees {known} are there")
+        raise SolverError(
+            f"no Lagrange element of degree {degree} on a {cell}; degrees {known} are there"
+        )
     element = LAGRANGE[cell, degree]()
     return element if continuous else ElementDG(element)

@@ -26,8 +26,14 @@ from pdespec.geometry import Boundary, Domain, meshes
 Numbers = NDArray[np.int64]
 
 
-def facets_of(boundary: Boundary, mesh: skfem.Mesh, values: Values, labels: Mapping[str, Numbers] | None = None) -> Numbers:
-    """The facets of a boundary, in increasing order. `labels` are named facets of a mesh file, which win.
+def facets_of(
+    boundary: Boundary,
+    mesh: skfem.Mesh,
+    values: Values,
+    labels: Mapping[str, Numbers] | None = None,
+) -> Numbers:
+    """The facets of a boundary, in increasing order. `labels` are named facets of a mesh file,
+    which win.
 
     Raises: SolverError for a boundary without facets.
     """
@@ -35,7 +41,9 @@ def facets_of(boundary: Boundary, mesh: skfem.Mesh, values: Values, labels: Mapp
         return np.sort(labels[boundary.name])
     found = select(boundary, mesh, values)
     if found.size == 0:
-        raise SolverError(f"the boundary {boundary.name} has no facet on the mesh of {boundary.domain.name}")
+        raise SolverError(
+            f"the boundary {boundary.name} has no facet on the mesh of {boundary.domain.name}"
+        )
     return found
 
 
@@ -59,20 +67,30 @@ def select(boundary: Boundary, mesh: skfem.Mesh, values: Values) -> Numbers:
 
 
 def _within(piece: Piece, portion: Portion, at: torch.Tensor) -> NDArray[np.bool_]:
-    """Which points of a piece lie in a portion of it; of a mesh file, in the facets of the file that belong to it."""
+    """Which points of a piece lie in a portion of it; of a mesh file, in the facets of the file
+    that belong to it."""
     if portion.inside is None or whole(piece).select is None:
-        return (portion.inside(at)[0] > 0).numpy() if portion.inside is not None else np.ones(at.shape[1], dtype=bool)
+        return (
+            (portion.inside(at)[0] > 0).numpy()
+            if portion.inside is not None
+            else np.ones(at.shape[1], dtype=bool)
+        )
     inside = portion.inside
     other = Portion(portion.carriers, lambda x: -inside(x))
     return (portion.of(piece).carrier(at)[0].abs() <= other.of(piece).carrier(at)[0].abs()).numpy()
 
 
-def aligned(mesh: skfem.Mesh, regions: Iterable[Boundary | Domain], values: Values, degree: int) -> skfem.Mesh:
-    """The mesh with vertices at the ends of parts of sides: in the plane, the nearest vertex on the same piece is moved there.
+def aligned(
+    mesh: skfem.Mesh, regions: Iterable[Boundary | Domain], values: Values, degree: int
+) -> skfem.Mesh:
+    """The mesh with vertices at the ends of parts of sides: in the plane, the nearest vertex on the
+    same piece is moved there.
 
     In space, and of mesh files, facets belong to a part by their middles.
     """
-    partial = [region for region in regions if isinstance(region, Boundary) and takes_a_part(region)]
+    partial = [
+        region for region in regions if isinstance(region, Boundary) and takes_a_part(region)
+    ]
     if mesh.dim() != 2 or not partial or meshes(partial[0].domain.shape):
         return mesh
     geometry = geometry_of(partial[0].domain, values)
@@ -83,15 +101,25 @@ def aligned(mesh: skfem.Mesh, regions: Iterable[Boundary | Domain], values: Valu
         vertices, counts = np.unique(mesh.facets[:, facets[owner == k]], return_counts=True)
         free, fixed = vertices[counts == 2], mesh.p[:, vertices[counts != 2]]
         for portion in (geometry.portion(region, piece) for region in partial):
-            for end in ends_of(portion.of(piece)) if portion is not None and portion.inside is not None else ():
+            for end in (
+                ends_of(portion.of(piece))
+                if portion is not None and portion.inside is not None
+                else ()
+            ):
                 if np.any(np.linalg.norm(fixed - end[:, None], axis=0) < 1e-9 * np.ptp(mesh.p)):
                     continue
                 nearest = free[np.argmin(np.linalg.norm(points[:, free] - end[:, None], axis=0))]
                 points[:, nearest] = end
                 free, fixed = free[free != nearest], np.column_stack((fixed, end))
     ways = [onto(piece) for piece in pieces]
-    flat = skfem.MeshQuad(points, mesh.t) if isinstance(mesh, skfem.MeshQuad) else skfem.MeshTri(points, mesh.t)
-    return curve(flat, degree, [(facets[owner == k], way) for k, way in enumerate(ways) if way is not None])
+    flat = (
+        skfem.MeshQuad(points, mesh.t)
+        if isinstance(mesh, skfem.MeshQuad)
+        else skfem.MeshTri(points, mesh.t)
+    )
+    return curve(
+        flat, degree, [(facets[owner == k], way) for k, way in enumerate(ways) if way is not None]
+    )
 
 
 def ends_of(piece: Piece) -> Array:
@@ -108,14 +136,19 @@ def takes_a_part(boundary: Boundary) -> bool:
 
 
 def outside(boundary: Boundary | Domain, mesh: skfem.Mesh, axis: bool = False) -> Numbers:
-    """Boundary facets that are not glued to an opposite side; the axis of a body of revolution is none, unless asked for."""
+    """Boundary facets that are not glued to an opposite side; the axis of a body of revolution
+    is none, unless asked for."""
     every = mesh.boundary_facets()
     for name in boundary.domain.periodic:
         place = [x.name for x in boundary.coordinates].index(name)
         ends = mesh.p[place].min(), mesh.p[place].max()
         along = mesh.p[place][mesh.facets[:, every]]
-        glued = np.any([np.abs(along - end).max(axis=0) <= 1e-9 * (ends[1] - ends[0]) for end in ends], axis=0)
+        glued = np.any(
+            [np.abs(along - end).max(axis=0) <= 1e-9 * (ends[1] - ends[0]) for end in ends], axis=0
+        )
         every = every[~glued]
     if boundary.coordinates[0].system and not axis:
-        every = every[np.abs(mesh.p[0][mesh.facets[:, every]]).max(axis=0) > 1e-9 * np.ptp(mesh.p[0])]
+        every = every[
+            np.abs(mesh.p[0][mesh.facets[:, every]]).max(axis=0) > 1e-9 * np.ptp(mesh.p[0])
+        ]
     return every

@@ -1,9 +1,10 @@
 """Meshes that fit an interface: no cell reaches across it.
 
-Where a coefficient jumps inside of cells, the error in L2 falls with the first power of h whatever the element. Here vertices near the
-level set are moved onto it, and every edge that still crosses it is cut at its root, with all cells around that edge: the mesh stays
-conforming. Interfaces with straight parts are then fitted exactly and lose no order; curved ones by chords, which leaves an error of order
-h^2.
+Where a coefficient jumps inside of cells, the error in L2 falls with the first power of h whatever
+the element. Here vertices near the level set are moved onto it, and every edge that still crosses
+it is cut at its root, with all cells around that edge: the mesh stays conforming. Interfaces with
+straight parts are then fitted exactly and lose no order; curved ones by chords, which leaves an
+error of order h^2.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ STEPS = 60  # bisections of an edge: to rounding
 
 
 def fitted(mesh: skfem.Mesh, levels: Sequence[Level]) -> skfem.Mesh:
-    """The mesh with the zeros of every level on facets of its cells. Bricks stay as they are; so do curved cells."""
+    """The mesh with the zeros of every level on facets of its cells. Bricks stay as they are; so
+    do curved cells."""
     if type(mesh) not in (skfem.MeshLine1, skfem.MeshTri1, skfem.MeshTet1):
         return mesh
     for level in levels:
@@ -31,7 +33,8 @@ def fitted(mesh: skfem.Mesh, levels: Sequence[Level]) -> skfem.Mesh:
 
 
 def snapped(mesh: skfem.Mesh, level: Level) -> skfem.Mesh:
-    """Vertices inside of the domain moved onto the interface along the shortest crossing edge, where no cell turns over."""
+    """Vertices inside of the domain moved onto the interface along the shortest crossing edge,
+    where no cell turns over."""
     edges = edges_of(mesh)
     crossing, roots = crossings(mesh.p, edges, level)
     fixed = np.zeros(mesh.p.shape[1], dtype=bool)
@@ -82,7 +85,9 @@ def cut(mesh: skfem.Mesh, level: Level) -> skfem.Mesh:
                 for vertex in half:
                     around.setdefault(vertex, set()).add(fresh)
                 fresh += 1
-    return type(mesh)(np.array(points).T.copy(), np.array([cells[k] for k in sorted(cells)]).T.copy())
+    return type(mesh)(
+        np.array(points).T.copy(), np.array([cells[k] for k in sorted(cells)]).T.copy()
+    )
 
 
 def edges_of(mesh: skfem.Mesh) -> NDArray[np.int64]:
@@ -92,8 +97,11 @@ def edges_of(mesh: skfem.Mesh) -> NDArray[np.int64]:
     return np.unique(pairs, axis=1)
 
 
-def crossings(points: Array, edges: NDArray[np.int64], level: Level) -> tuple[NDArray[np.int64], Array]:
-    """Edges whose ends lie on different sides, neither on the interface, and the roots on them. Shapes: "2 m", "d m"."""
+def crossings(
+    points: Array, edges: NDArray[np.int64], level: Level
+) -> tuple[NDArray[np.int64], Array]:
+    """Edges whose ends lie on different sides, neither on the interface, and the roots on them.
+    Shapes: "2 m", "d m"."""
     values = level(points)
     lengths = np.linalg.norm(points[:, edges[0]] - points[:, edges[1]], axis=0)
     rise = np.abs(values[edges[0]] - values[edges[1]])

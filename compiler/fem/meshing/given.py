@@ -1,4 +1,5 @@
-"""Meshes of domains that are read from files: the file's own cells, refined uniformly; a closed surface is filled by netgen."""
+"""Meshes of domains that are read from files: the file's own cells, refined uniformly; a closed
+surface is filled by netgen."""
 
 from __future__ import annotations
 
@@ -16,16 +17,22 @@ MOST_CELLS = 400_000  # that a refinement may make
 
 
 def cells_of(shape: Mesh, resolution: int) -> skfem.Mesh:
-    """The mesh of the file, refined until half of its edges are at most 1/resolution of the extent long, or too many cells would result.
+    """The mesh of the file, refined until half of its edges are at most 1/resolution of the extent
+    long, or too many cells would result.
 
-    What is refined are straight cells: a curved boundary stays the polygon or polyhedron of the file.
-    Raises: SolverError where a surface cannot be filled with cells.
+    What is refined are straight cells: a curved boundary stays the polygon or polyhedron of the
+    file. Raises: SolverError where a surface cannot be filled with cells.
     """
     data = read(shape)
     if data.cells is None:
         return filled(data, resolution, shape.path)
-    mesh = (skfem.MeshTri if data.dim == 2 else skfem.MeshTet)(data.points.T.copy(), data.cells.T.copy())
-    while _edge(mesh) > data.extent / resolution * (1 + 1e-9) and mesh.t.shape[1] * 2**data.dim <= MOST_CELLS:
+    mesh = (skfem.MeshTri if data.dim == 2 else skfem.MeshTet)(
+        data.points.T.copy(), data.cells.T.copy()
+    )
+    while (
+        _edge(mesh) > data.extent / resolution * (1 + 1e-9)
+        and mesh.t.shape[1] * 2**data.dim <= MOST_CELLS
+    ):
         mesh = mesh.refined()
     return mesh
 
@@ -39,24 +46,35 @@ def _edge(mesh: skfem.Mesh) -> float:
 
 
 def filled(data: MeshData, resolution: int, name: str) -> skfem.Mesh:
-    """Tetrahedra in a closed surface, by netgen. Raises: SolverError without netgen, or where it does not succeed."""
+    """Tetrahedra in a closed surface, by netgen. Raises: SolverError without netgen, or where it
+    does not succeed."""
     try:
         from netgen.meshing import MeshingParameters  # pyright: ignore[reportMissingImports]
         from netgen.stl import STLGeometry  # pyright: ignore[reportMissingImports]
     except ImportError as missing:
-        raise SolverError(f"the surface {name} is filled with cells by netgen: pip install 'pdespec[mesh]'") from missing
-    unit, origin = data.extent, data.points.min(axis=0)  # netgen compares lengths with fixed numbers
+        raise SolverError(
+            f"the surface {name} is filled with cells by netgen: pip install 'pdespec[mesh]'"
+        ) from missing
+    # netgen compares lengths with fixed numbers
+    unit, origin = data.extent, data.points.min(axis=0)
     local = (data.points - origin) / unit
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "surface.stl"
         path.write_text(ascii_stl(local[data.facets]))
         try:
-            made = STLGeometry(str(path)).GenerateMesh(MeshingParameters(maxh=1 / resolution, grading=0.3))
+            made = STLGeometry(str(path)).GenerateMesh(
+                MeshingParameters(maxh=1 / resolution, grading=0.3)
+            )
         except Exception as failure:  # netgen raises its own kinds, and bare ones
-            raise SolverError(f"netgen cannot fill the surface {name} with tetrahedra: {failure}; give a mesh with tetrahedra") from failure
+            raise SolverError(
+                f"netgen cannot fill the surface {name} with tetrahedra: {failure}; give a mesh"
+                " with tetrahedra"
+            ) from failure
     elements = made.Elements3D()
     if len(elements) == 0:
-        raise SolverError(f"netgen finds no volume inside of the surface {name}; give a mesh with tetrahedra")
+        raise SolverError(
+            f"netgen finds no volume inside of the surface {name}; give a mesh with tetrahedra"
+        )
     cells = np.ascontiguousarray(elements.NumPy()["nodes"][:, :4].T.astype(np.int64) - 1)
     used, cells = np.unique(cells, return_inverse=True)
     points = origin[:, None] + unit * made.Coordinates().T[:, used]

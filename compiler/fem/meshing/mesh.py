@@ -1,6 +1,8 @@
-"""Shapes -> meshes: images of structured patterns where the shape is one, a triangulation of the CSG tree where it is not.
+"""Shapes -> meshes: images of structured patterns where the shape is one, a triangulation of the
+CSG tree where it is not.
 
-`resolution` counts cells along the longest side of the shape's box. The cells at a curved boundary are curved, see `curved.py`.
+`resolution` counts cells along the longest side of the shape's box. The cells at a curved boundary
+are curved, see `curved.py`.
 """
 
 from __future__ import annotations
@@ -28,15 +30,20 @@ from compiler.lowering.rewrite import Unscalable, carried
 from pdespec import geometry as shapes
 
 
-def mesh_domain(domain: shapes.Domain, values: Values, resolution: int, degree: int = 1, cell: str = "simplex") -> skfem.Mesh:
+def mesh_domain(
+    domain: shapes.Domain, values: Values, resolution: int, degree: int = 1, cell: str = "simplex"
+) -> skfem.Mesh:
     """A mesh of a domain for one sample.
 
-    values: numbers of the parameters the shape depends on. degree: of the element, hence of the curved cells. cell: "simplex" or "brick".
-    Made in coordinates in which the shape is about 1 large and near the origin: meshers have tolerances.
-    Raises: SolverError where the shape cannot be meshed, naming what is missing.
+    values: numbers of the parameters the shape depends on. degree: of the element, hence of the
+    curved cells. cell: "simplex" or "brick". Made in coordinates in which the shape is about 1
+    large and near the origin: meshers have tolerances. Raises: SolverError where the shape cannot
+    be meshed, naming what is missing.
     """
     if resolution < 1:
-        raise SolverError(f"resolution counts cells along the longest side, so it is at least 1, not {resolution}")
+        raise SolverError(
+            f"resolution counts cells along the longest side, so it is at least 1, not {resolution}"
+        )
     frame = around(*box_of(body_of(domain.shape, values)))
     try:
         inner = domain.shape if frame.trivial else carried(domain, frame).shape  # type: ignore[union-attr]
@@ -45,7 +52,9 @@ def mesh_domain(domain: shapes.Domain, values: Values, resolution: int, degree: 
     mesh = mesh_shape(inner, values, resolution, degree, cell)
     if frame.trivial:
         return mesh
-    return image(mesh, float(frame.length) * np.eye(domain.dim), np.array([float(x) for x in frame.origin]))
+    return image(
+        mesh, float(frame.length) * np.eye(domain.dim), np.array([float(x) for x in frame.origin])
+    )
 
 
 def number(expression: sp.Expr, values: Values) -> float:
@@ -55,7 +64,9 @@ def number(expression: sp.Expr, values: Values) -> float:
     """
     result = sp.sympify(expression).subs(values)
     if result.free_symbols:
-        raise SolverError(f"the shape needs a value of {', '.join(sorted(s.name for s in result.free_symbols))}")
+        raise SolverError(
+            f"the shape needs a value of {', '.join(sorted(s.name for s in result.free_symbols))}"
+        )
     return float(result)
 
 
@@ -64,7 +75,9 @@ def point(expressions: tuple[sp.Expr, ...], values: Values) -> Array:
 
 
 @singledispatch
-def mesh_shape(shape: shapes.Shape, values: Values, resolution: int, degree: int, cell: str) -> skfem.Mesh:
+def mesh_shape(
+    shape: shapes.Shape, values: Values, resolution: int, degree: int, cell: str
+) -> skfem.Mesh:
     if shape.dim == 1:
         return patterns.segments(ends(body_of(shape, values)), resolution)
     no_bricks(shape, cell)
@@ -72,8 +85,11 @@ def mesh_shape(shape: shapes.Shape, values: Values, resolution: int, degree: int
 
 
 def ends(body: Body) -> list[tuple[float, float]]:
-    """The intervals that a combination of intervals consists of, from left to right. Raises: SampleError where it is empty."""
-    points = sorted(float(whole(piece).chart(_MIDDLE)[0]) for piece in body.pieces() if float(piece.measure) > 0)
+    """The intervals that a combination of intervals consists of, from left to right. Raises:
+    SampleError where it is empty."""
+    points = sorted(
+        float(whole(piece).chart(_MIDDLE)[0]) for piece in body.pieces() if float(piece.measure) > 0
+    )
     if not points:
         raise SampleError("the domain is empty for these parameters")
     return list(zip(points[::2], points[1::2], strict=True))
@@ -97,14 +113,22 @@ def _(shape: shapes.Disk, values: Values, resolution: int, degree: int, cell: st
     no_bricks(shape, cell)
     radius = number(shape.radius, values)
     return blown_up(
-        patterns.rings(max(1, math.ceil(resolution / 2))), point(shape.center, values), lambda theta: radius + 0 * theta, degree
+        patterns.rings(max(1, math.ceil(resolution / 2))),
+        point(shape.center, values),
+        lambda theta: radius + 0 * theta,
+        degree,
     )
 
 
 @mesh_shape.register
 def _(shape: shapes.Star, values: Values, resolution: int, degree: int, cell: str) -> skfem.Mesh:
     no_bricks(shape, cell)
-    return blown_up(patterns.rings(max(1, math.ceil(resolution / 2))), point(shape.center, values), polar_radius(shape, values), degree)
+    return blown_up(
+        patterns.rings(max(1, math.ceil(resolution / 2))),
+        point(shape.center, values),
+        polar_radius(shape, values),
+        degree,
+    )
 
 
 @mesh_shape.register
@@ -134,11 +158,15 @@ def _(shape, values: Values, resolution: int, degree: int, cell: str) -> skfem.M
 def _(shape: shapes.Ellipse, values: Values, resolution: int, degree: int, cell: str) -> skfem.Mesh:
     c, s = np.cos(number(shape.angle, values)), np.sin(number(shape.angle, values))
     unit = mesh_shape(shapes.Disk(sp.S.One), values, resolution, degree, cell)
-    return image(unit, np.array([[c, -s], [s, c]]) * point(shape.radii, values), point(shape.center, values))
+    return image(
+        unit, np.array([[c, -s], [s, c]]) * point(shape.radii, values), point(shape.center, values)
+    )
 
 
 @mesh_shape.register
-def _(shape: shapes.Ellipsoid, values: Values, resolution: int, degree: int, cell: str) -> skfem.Mesh:
+def _(
+    shape: shapes.Ellipsoid, values: Values, resolution: int, degree: int, cell: str
+) -> skfem.Mesh:
     unit = mesh_shape(shapes.Ball(sp.S.One), values, resolution, degree, cell)
     return image(unit, np.diag(point(shape.radii, values)), point(shape.center, values))
 
@@ -159,24 +187,35 @@ def polar_radius(shape: shapes.Star, values: Values) -> Callable[[Array], Array]
     radius = sp.sympify(shape.radius).subs(values)
     missing = radius.free_symbols - {shape.angle}
     if missing:
-        raise SolverError(f"the shape needs a value of {', '.join(sorted(s.name for s in missing))}")
+        raise SolverError(
+            f"the shape needs a value of {', '.join(sorted(s.name for s in missing))}"
+        )
     function = numpy_function([shape.angle], radius)
     return lambda theta: function(theta) + 0 * theta
 
 
-def blown_up(disk: skfem.MeshTri, center: Array, radius: Callable[[Array], Array], degree: int) -> skfem.Mesh:
-    """The image of the unit disk under x -> center + radius(theta) x, its boundary cells curved onto r = radius(theta)."""
-    mesh = skfem.MeshTri(center[:, None] + radius(np.arctan2(disk.p[1], disk.p[0])) * disk.p, disk.t)
+def blown_up(
+    disk: skfem.MeshTri, center: Array, radius: Callable[[Array], Array], degree: int
+) -> skfem.Mesh:
+    """The image of the unit disk under x -> center + radius(theta) x, its boundary cells curved
+    onto r = radius(theta)."""
+    mesh = skfem.MeshTri(
+        center[:, None] + radius(np.arctan2(disk.p[1], disk.p[0])) * disk.p, disk.t
+    )
     if np.min(radius(np.linspace(0, 2 * np.pi, 721))) <= 0:
         raise SampleError("the radius of the star is not positive everywhere for these parameters")
 
     def onto(points: Array) -> Array:
         ray = points - center[:, None]
-        return center[:, None] + radius(np.arctan2(ray[1], ray[0])) * ray / np.linalg.norm(ray, axis=0)
+        return center[:, None] + radius(np.arctan2(ray[1], ray[0])) * ray / np.linalg.norm(
+            ray, axis=0
+        )
 
     return curve(mesh, degree, [(mesh.boundary_facets(), onto)])
 
 
 def no_bricks(shape: shapes.Shape, cell: str) -> None:
     if cell != "simplex":
-        raise SolverError(f"a {type(shape).__name__.lower()} is not made of bricks; use cell='simplex'")
+        raise SolverError(
+            f"a {type(shape).__name__.lower()} is not made of bricks; use cell='simplex'"
+        )

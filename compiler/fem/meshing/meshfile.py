@@ -17,7 +17,9 @@ from pdespec.geometry import Difference, Domain, Intersection
 SLACK = 0.05  # of the box: corners cut off a curved boundary by coarse straight cells
 
 
-def given_mesh(given: skfem.Mesh | str | Path) -> tuple[skfem.Mesh, Mapping[str, NDArray[np.int64]]]:
+def given_mesh(
+    given: skfem.Mesh | str | Path,
+) -> tuple[skfem.Mesh, Mapping[str, NDArray[np.int64]]]:
     """The mesh and its named boundary facets.
 
     Raises: SolverError when meshio is not installed or cannot read the file.
@@ -30,21 +32,39 @@ def given_mesh(given: skfem.Mesh | str | Path) -> tuple[skfem.Mesh, Mapping[str,
                 raise SolverError(f"no mesh file {given}")
             mesh = guarded(lambda: skfem.Mesh.load(str(given)))
         except ImportError as missing:
-            raise SolverError("mesh files are read by meshio: pip install 'pdespec[mesh]'") from missing
+            raise SolverError(
+                "mesh files are read by meshio: pip install 'pdespec[mesh]'"
+            ) from missing
         except Unreadable as failure:
             raise SolverError(f"cannot read the mesh {given}: {failure}") from failure
-    return mesh, {name: np.asarray(facets, dtype=np.int64) for name, facets in (mesh.boundaries or {}).items()}
+    return mesh, {
+        name: np.asarray(facets, dtype=np.int64) for name, facets in (mesh.boundaries or {}).items()
+    }
 
 
 def refuse_other_domain(mesh: skfem.Mesh, domain: Domain, values: Values) -> None:
-    """Raises: SolverError for a mesh of another dimension, or whose box is not the box of the domain."""
+    """Raises: SolverError for a mesh of another dimension, or whose box is not the box of the
+    domain."""
     if mesh.dim() != len(domain.coordinates):
-        raise SolverError(f"the mesh has {mesh.dim()} dimensions, {domain.name} has {len(domain.coordinates)}")
+        raise SolverError(
+            f"the mesh has {mesh.dim()} dimensions, {domain.name} has {len(domain.coordinates)}"
+        )
     lower, upper = box_of(body_of(domain.shape, values))
     found = mesh.p.min(axis=1), mesh.p.max(axis=1)
     slack = SLACK * (upper - lower)
     outside = np.any(found[0] < lower - slack) or np.any(found[1] > upper + slack)
-    cut = isinstance(domain.shape, (Difference, Intersection))  # their true box may be smaller than the one that is known
-    if outside or not cut and (np.any(found[0] > lower + slack) or np.any(found[1] < upper - slack)):
-        boxes = [" x ".join(f"[{a:.3g}, {b:.3g}]" for a, b in zip(*box, strict=True)) for box in (found, (lower, upper))]
-        raise SolverError(f"the mesh fills {boxes[0]}, but {domain.name} {boxes[1]}: it is a mesh of another domain, or in other units")
+    # their true box may be smaller than the one that is known
+    cut = isinstance(domain.shape, (Difference, Intersection))
+    if (
+        outside
+        or not cut
+        and (np.any(found[0] > lower + slack) or np.any(found[1] < upper - slack))
+    ):
+        boxes = [
+            " x ".join(f"[{a:.3g}, {b:.3g}]" for a, b in zip(*box, strict=True))
+            for box in (found, (lower, upper))
+        ]
+        raise SolverError(
+            f"the mesh fills {boxes[0]}, but {domain.name} {boxes[1]}: it is a mesh of another"
+            " domain, or in other units"
+        )

@@ -26,7 +26,10 @@ RING = 256  # points of a spline around a star
 @singledispatch
 def solid(body: Any) -> Any:
     """The shape with netgen's own boolean operations still to be done by its parts."""
-    raise SolverError(f"no mesh of a shape of the kind {type(body.shape).__name__.lower()}; give solve(.., mesh=..) a mesh")
+    raise SolverError(
+        f"no mesh of a shape of the kind {type(body.shape).__name__.lower()}; give solve(..,"
+        " mesh=..) a mesh"
+    )
 
 
 def numbers(tensor: torch.Tensor) -> tuple[float, ...]:
@@ -54,7 +57,15 @@ def _(body: Sphere):
 
 @solid.register
 def _(body: Ellipses):
-    from netgen.occ import Axes, Ellipsoid, Pnt, WorkPlane, X, Y, Z  # pyright: ignore[reportMissingImports]
+    from netgen.occ import (
+        Axes,
+        Ellipsoid,
+        Pnt,
+        WorkPlane,
+        X,
+        Y,
+        Z,
+    )  # pyright: ignore[reportMissingImports]
 
     center, radii = numbers(body.middle), numbers(body.radii)
     if len(center) == 3:
@@ -77,7 +88,12 @@ def _(body: PolygonBody):
 
 @solid.register
 def _(body: StarBody):
-    from netgen.occ import Face, Pnt, SplineInterpolation, Wire  # pyright: ignore[reportMissingImports]
+    from netgen.occ import (
+        Face,
+        Pnt,
+        SplineInterpolation,
+        Wire,
+    )  # pyright: ignore[reportMissingImports]
 
     ring = body.boundary.point(body.boundary.nodes(RING + 1))[0, :-1].tolist()
     return Face(Wire([SplineInterpolation([Pnt(x, y, 0) for x, y in ring], periodic=True)]))
@@ -120,5 +136,8 @@ def _(body: Placed):
         made = made.Scale(Pnt(0, 0, 0), scale)
     if np.any(angle):
         size = np.linalg.norm(angle)
-        made = made.Rotate(Axis(Pnt(0, 0, 0), Vec(*(angle / size)) if dim == 3 else np.sign(angle[2]) * Z), np.degrees(size))
+        made = made.Rotate(
+            Axis(Pnt(0, 0, 0), Vec(*(angle / size)) if dim == 3 else np.sign(angle[2]) * Z),
+            np.degrees(size),
+        )
     return made.Move(Vec(*shift)) if np.any(shift) else made

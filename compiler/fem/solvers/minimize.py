@@ -1,9 +1,11 @@
 """Local minima of an energy: Newton's method that goes downhill, and leaves saddle points.
 
-An equilibrium of a compressed body can be a saddle: the straight column beyond its buckling load. There the tangent has a negative
-eigenvalue, which the signs of its pivots show (Sylvester), and its eigenvector leads down. Of the two ways down, +e and -e, the one is
-taken whose first displacement component has a positive mean with the weight 1 + x'/3 + y'/5 (x', y', .. scaled to the box of the mesh):
-a stated imperfection, so that one of two mirrored branches is chosen by a rule and not by rounding.
+An equilibrium of a compressed body can be a saddle: the straight column beyond its buckling load.
+There the tangent has a negative eigenvalue, which the signs of its pivots show (Sylvester), and its
+eigenvector leads down. Of the two ways down, +e and -e, the one is taken whose first displacement
+component has a positive mean with the weight 1 + x'/3 + y'/5 (x', y', .. scaled to the box of the
+mesh): a stated imperfection, so that one of two mirrored branches is chosen by a rule and not by
+rounding.
 """
 
 from __future__ import annotations
@@ -26,14 +28,17 @@ ESCAPES = 6  # saddle points left before giving up; each lowers the energy
 
 
 class Energetic(Equations):
-    """Equations that are the derivative of an energy, with the weights that orient a buckling mode."""
+    """Equations that are the derivative of an energy, with the weights that orient a buckling
+    mode."""
 
     orientation: Array
 
     def energy(self, u: Array) -> float: ...
 
 
-def minimize(equations: Energetic, u: Array, unbalanced: Array, options: NewtonOptions, scale: float) -> tuple[Array, int]:
+def minimize(
+    equations: Energetic, u: Array, unbalanced: Array, options: NewtonOptions, scale: float
+) -> tuple[Array, int]:
     """A local minimum of energy(u) - unbalanced . u[free] over u = T u[free] + g, from u.
 
     Raises: NoConvergence, Singular.
@@ -41,7 +46,11 @@ def minimize(equations: Energetic, u: Array, unbalanced: Array, options: NewtonO
     transformation = equations.transformation
 
     def potential(v: Array) -> float:
-        return equations.energy(v) - float(unbalanced @ v[equations.free]) if equations.allowed(v) else np.inf
+        return (
+            equations.energy(v) - float(unbalanced @ v[equations.free])
+            if equations.allowed(v)
+            else np.inf
+        )
 
     remaining = reduced(equations, u, unbalanced)
     if not np.all(np.isfinite(remaining)):
@@ -64,21 +73,28 @@ def minimize(equations: Energetic, u: Array, unbalanced: Array, options: NewtonO
             settled = u is before
         remaining = reduced(equations, u, unbalanced)
     refuse_unbounded(potential, begun, u)
-    raise NoConvergence(f"the energy's gradient is still {length(remaining):.2e} (wanted {target:.2e}) after {count + 1} steps")
+    raise NoConvergence(
+        f"the energy's gradient is still {length(remaining):.2e} (wanted {target:.2e}) after"
+        f" {count + 1} steps"
+    )
 
 
 def refuse_unbounded(potential: Callable[[Array], float], begun: Array, u: Array) -> None:
-    """Raises: Unbounded where the energy falls and falls, ever faster or in proportion, along the ray from `begun` through u."""
+    """Raises: Unbounded where the energy falls and falls, ever faster or in proportion, along
+    the ray from `begun` through u."""
     along = u - begun
     if not np.any(along):
         return
     energies = [potential(begun + 2.0**k * along) for k in range(0, 34, 3)]
     falls = [a - b for a, b in zip(energies, energies[1:], strict=False)]
-    grows = all(later > 4 * earlier > 0 for earlier, later in zip(falls[2:], falls[3:], strict=False))
+    grows = all(
+        later > 4 * earlier > 0 for earlier, later in zip(falls[2:], falls[3:], strict=False)
+    )
     if np.all(np.isfinite(energies)) and grows:
         raise Unbounded(
-            f"F04: the energy has no minimum: along one direction it falls from {energies[0]:.3g} to {energies[-1]:.3g} and further; "
-            "look for a sign, or a load that the stiffness does not bound"
+            f"F04: the energy has no minimum: along one direction it falls from {energies[0]:.3g}"
+            f" to {energies[-1]:.3g} and further; look for a sign, or a load that the stiffness"
+            " does not bound"
         )
 
 
@@ -91,7 +107,8 @@ def descend(
     potential: Callable[[Array], float],
     options: NewtonOptions,
 ) -> Array:
-    """One step along Newton's direction, made a descent direction where it is none, to a lower energy; u itself where that moves nothing.
+    """One step along Newton's direction, made a descent direction where it is none, to a lower
+    energy; u itself where that moves nothing.
 
     Close to the minimum energies differ by rounding only; then a smaller gradient counts.
     """
@@ -109,7 +126,9 @@ def descend(
             there = potential(trial)
             if there <= here + 1e-4 * step * slope:
                 return trial
-            flat = abs(slope) <= 1e-9 * (abs(here) + 1e-300) or abs(there - here) <= 1e-13 * abs(here)
+            flat = abs(slope) <= 1e-9 * (abs(here) + 1e-300) or abs(there - here) <= 1e-13 * abs(
+                here
+            )
             if flat and length(reduced(equations, trial, unbalanced)) <= (1 - 1e-4 * step) * size:
                 return trial
             step /= 2
@@ -125,9 +144,11 @@ def inverses(tangent: csc_matrix) -> Iterator[Inverse]:
 
 
 def negative_pivots(matrix: csc_matrix) -> int:
-    """Number of negative eigenvalues of a symmetric matrix: the negative pivots of an LU factorisation without row exchange.
+    """Number of negative eigenvalues of a symmetric matrix: the negative pivots of an LU
+    factorisation without row exchange.
 
-    Raises: Singular where elimination leaves nothing of a pivot but rounding, whose sign says nothing.
+    Raises: Singular where elimination leaves nothing of a pivot but rounding, whose sign says
+    nothing.
     """
     factors = symmetric_factors(matrix)
     pivots = factors.U.diagonal()
@@ -138,12 +159,19 @@ def negative_pivots(matrix: csc_matrix) -> int:
 
 def symmetric_factors(matrix: csc_matrix):
     try:
-        return splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+        return splu(
+            matrix,
+            permc_spec="MMD_AT_PLUS_A",
+            diag_pivot_thresh=0.0,
+            options={"SymmetricMode": True},
+        )
     except RuntimeError as failure:
         raise Singular from failure
 
 
-def leave(equations: Energetic, u: Array, tangent: csc_matrix, potential: Callable[[Array], float]) -> Array:
+def leave(
+    equations: Energetic, u: Array, tangent: csc_matrix, potential: Callable[[Array], float]
+) -> Array:
     """From a saddle point down along the lowest mode of the tangent."""
     weight = diags(np.abs(tangent.diagonal()))
     for shift in (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 4.0):

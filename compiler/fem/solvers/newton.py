@@ -1,6 +1,7 @@
 """Newton's method with line search, and load stepping where it fails.
 
-The load is the whole problem: from the start state u_0, with residual R(u_0) and boundary values g_0, the path
+The load is the whole problem: from the start state u_0, with residual R(u_0) and boundary values
+g_0, the path
 
     R(u) = (1 - s) R(u_0),  u = T z + (1 - s) g_0 + s g,   0 <= s <= 1
 
@@ -24,7 +25,8 @@ Array = NDArray[np.float64]
 
 
 class Equations(Protocol):
-    """What Newton's method needs: u = T u[free] + g, residual and tangent at u, and whether u is admissible.
+    """What Newton's method needs: u = T u[free] + g, residual and tangent at u, and whether u is
+    admissible.
 
     `kept` holds factorisations that outlive one solve.
     """
@@ -45,12 +47,15 @@ Iteration = Callable[["Equations", Array, Array, "NewtonOptions", float], tuple[
 
 @dataclass(frozen=True)
 class NewtonOptions:
-    """`tolerance` is relative to the residual of the start with the boundary values applied; `halvings` bounds those of the load.
+    """`tolerance` is relative to the residual of the start with the boundary values applied;
+    `halvings` bounds those of the load.
 
-    `loads`: the least number of load steps. More than one keeps to the path that begins at rest, where the full load at once may end on
-    another branch of solutions; None: 8 for an energy that is minimised under a requirement (J > 0: finite strains), else 1.
-    `predictor`: changed boundary values are first carried inside by the linearised equations, see `predicted`.
-    With `chord` a factorised tangent of an earlier step is used for as long as it lessens the residual by that factor.
+    `loads`: the least number of load steps. More than one keeps to the path that begins at rest,
+    where the full load at once may end on another branch of solutions; None: 8 for an energy that
+    is minimised under a requirement (J > 0: finite strains), else 1. `predictor`: changed boundary
+    values are first carried inside by the linearised equations, see `predicted`. With `chord` a
+    factorised tangent of an earlier step is used for as long as it lessens the residual by that
+    factor.
     """
 
     tolerance: float = 1e-10
@@ -63,12 +68,19 @@ class NewtonOptions:
 
 
 def solve_equations(
-    equations: Equations, start: Array, offset: Array, options: NewtonOptions, scale: float = 0.0, iterate: Iteration | None = None
+    equations: Equations,
+    start: Array,
+    offset: Array,
+    options: NewtonOptions,
+    scale: float = 0.0,
+    iterate: Iteration | None = None,
 ) -> tuple[Array, int]:
-    """The solution with boundary values `offset`, from any state `start`; returns it with the number of Newton steps.
+    """The solution with boundary values `offset`, from any state `start`; returns it with the
+    number of Newton steps.
 
-    scale: size of a residual that is not small, for the tolerance; else that of the start. iterate: `newton` or `minimize`.
-    Raises: NoConvergence when the load cannot be brought on in steps of 1/2^halvings, Singular when it cannot be begun.
+    scale: size of a residual that is not small, for the tolerance; else that of the start. iterate:
+    `newton` or `minimize`. Raises: NoConvergence when the load cannot be brought on in steps of
+    1/2^halvings, Singular when it cannot be begun.
     """
     iterate = iterate or newton
     largest = 1 / (options.loads or 1)
@@ -80,10 +92,16 @@ def solve_equations(
         target = min(1.0, load + step) if load + step < 1 - 1e-9 else 1.0
         if unbalanced is None and target < 1:
             unbalanced = equations.transformation.T @ equations.residual(start)
-        lacking = (1 - target) * unbalanced if target < 1 else np.zeros(equations.transformation.shape[1])
+        lacking = (
+            (1 - target) * unbalanced if target < 1 else np.zeros(equations.transformation.shape[1])
+        )
         change = (target - load) * whole
         try:
-            guess = predicted(equations, u, change, lacking) if options.predictor and np.any(change) else u + change
+            guess = (
+                predicted(equations, u, change, lacking)
+                if options.predictor and np.any(change)
+                else u + change
+            )
             u, used = iterate(equations, guess, lacking, options, reference)
         except (NoConvergence, Singular) as failure:
             if load == 0 and isinstance(failure, Singular):
@@ -98,17 +116,26 @@ def solve_equations(
 
 
 def predicted(equations: Equations, u: Array, change: Array, unbalanced: Array) -> Array:
-    """u with its boundary values changed, the inside carried along by the linearised equations so that no cell is crushed."""
+    """u with its boundary values changed, the inside carried along by the linearised equations
+    so that no cell is crushed."""
     transformation, tangent = equations.transformation, equations.tangent(u)
     right = unbalanced - transformation.T @ (equations.residual(u) + tangent @ change)
     try:
-        guess = u + change + transformation @ lu((transformation.T @ tangent @ transformation).tocsc())(right)
-    except Singular:  # degenerate at this state, a p-Laplacian at rest say: Newton's method begins at the bare boundary values
+        guess = (
+            u
+            + change
+            + transformation @ lu((transformation.T @ tangent @ transformation).tocsc())(right)
+        )
+    except Singular:
+        # degenerate at this state, a p-Laplacian at rest say: Newton's method begins at the bare
+        # boundary values
         return u + change
     return guess if equations.allowed(guess) else u + change
 
 
-def newton(equations: Equations, u: Array, unbalanced: Array, options: NewtonOptions, scale: float) -> tuple[Array, int]:
+def newton(
+    equations: Equations, u: Array, unbalanced: Array, options: NewtonOptions, scale: float
+) -> tuple[Array, int]:
     """T' R(u) = unbalanced, from u."""
     remaining = reduced(equations, u, unbalanced)
     if not np.all(np.isfinite(remaining)):
@@ -131,11 +158,19 @@ def newton(equations: Equations, u: Array, unbalanced: Array, options: NewtonOpt
         u, remaining = line_search(equations, u, direction, unbalanced, size, options)
     if length(remaining) <= target:
         return u, options.iterations
-    raise NoConvergence(f"Newton's residual is still {length(remaining):.2e} (wanted {target:.2e}) after {options.iterations} steps")
+    raise NoConvergence(
+        f"Newton's residual is still {length(remaining):.2e} (wanted {target:.2e}) after"
+        f" {options.iterations} steps"
+    )
 
 
 def line_search(
-    equations: Equations, u: Array, direction: Array, unbalanced: Array, size: float, options: NewtonOptions
+    equations: Equations,
+    u: Array,
+    direction: Array,
+    unbalanced: Array,
+    size: float,
+    options: NewtonOptions,
 ) -> tuple[Array, Array]:
     """The first of the steps 1, 1/2, 1/4, .. that is admissible and lessens the residual."""
     step = 1.0

@@ -1,11 +1,13 @@
 """Minima under bounds, `require u > psi`: the primal-dual active set method.
 
-With lambda the force that the bound exerts, u >= psi, lambda >= 0 and lambda (u - psi) = 0 everywhere. Quadratic elements are not positive
-where their nodal values are, and their vertex functions have integral zero; so the bounded unknowns are the coefficients c of Bernstein's
-basis, u = B c, whose functions are positive and sum to one: c >= c_psi keeps u above psi at every point, and lambda = B'R is well defined.
-In each step the coefficients with lambda_i > k_i (c_i - psi_i), k the diagonal of the tangent, are set to the bound and Newton's method
-moves the others, until the set repeats.
-Source: M. Hintermueller, K. Ito, K. Kunisch, The primal-dual active set strategy as a semismooth Newton method, SIAM J. Optim. 13 (2003).
+With lambda the force that the bound exerts, u >= psi, lambda >= 0 and lambda (u - psi) = 0
+everywhere. Quadratic elements are not positive where their nodal values are, and their vertex
+functions have integral zero; so the bounded unknowns are the coefficients c of Bernstein's basis, u
+= B c, whose functions are positive and sum to one: c >= c_psi keeps u above psi at every point, and
+lambda = B'R is well defined. In each step the coefficients with lambda_i > k_i (c_i - psi_i), k the
+diagonal of the tangent, are set to the bound and Newton's method moves the others, until the set
+repeats. Source: M. Hintermueller, K. Ito, K. Kunisch, The primal-dual active set strategy as a
+semismooth Newton method, SIAM J. Optim. 13 (2003).
 """
 
 from __future__ import annotations
@@ -33,8 +35,10 @@ CONTACT = "contact"  # where a system's cache holds how its bounds are met
 
 @dataclass(frozen=True)
 class Contact:
-    """How a bound is met: `share` of the coefficients that lie on it, the `force` that it exerts in all, the largest `gap` by which it is
-    missed, and `complementarity`, the largest of |min(u - psi, lambda / k)|, zero at the solution."""
+    """How a bound is met: `share` of the coefficients that lie on it, the `force` that it exerts in
+    all, the largest `gap` by which it is missed, and `complementarity`, the largest of |min(u -
+    psi, lambda / k)|, zero at the solution.
+    """
 
     share: float
     force: float
@@ -42,14 +46,29 @@ class Contact:
     complementarity: float
 
 
-def bounded(system: System, start: Array, bounds: Sequence[Obstacle], options: NewtonOptions, time: float = 0.0) -> tuple[Array, int, dict]:
+def bounded(
+    system: System,
+    start: Array,
+    bounds: Sequence[Obstacle],
+    options: NewtonOptions,
+    time: float = 0.0,
+) -> tuple[Array, int, dict]:
     """The minimum under bounds, the steps it took and how each bound is met.
 
     Raises: NoConvergence, SolverError for elements without a positive basis.
     """
     spaces, known, size = system.assembly.spaces, system.assembly.known, system.size
-    to_nodes = [bernstein(spaces, c) if any(b.component == c for b in bounds) else identity(spaces.bases[c].N) for c in spaces.bases]
-    shape = csr_matrix(block_diag((*to_nodes, identity(len(system.levels)))) if system.levels else block_diag(to_nodes))
+    to_nodes = [
+        bernstein(spaces, c)
+        if any(b.component == c for b in bounds)
+        else identity(spaces.bases[c].N)
+        for c in spaces.bases
+    ]
+    shape = csr_matrix(
+        block_diag((*to_nodes, identity(len(system.levels))))
+        if system.levels
+        else block_diag(to_nodes)
+    )
     lower, upper = np.full(shape.shape[0], -np.inf), np.full(shape.shape[0], np.inf)
     for each in bounds:
         points, numbers = spaces.nodes(each.component), spaces.numbers(each.component)
@@ -63,14 +82,19 @@ def bounded(system: System, start: Array, bounds: Sequence[Obstacle], options: N
     fixed = np.setdiff1d(np.arange(shape.shape[0]), free)
     select = identity(shape.shape[0], format="csr")[:, free]
     if abs(system.transformation - select).nnz:
-        raise SolverError("bounds beside periodic sides or slip conditions are not solved; state them without")
+        raise SolverError(
+            "bounds beside periodic sides or slip conditions are not solved; state them without"
+        )
     own = np.zeros(shape.shape[0])
     own[fixed] = lu(shape[fixed][:, fixed].tocsc())(offset[fixed]) if fixed.size else 0.0
     transformation, shift = csr_matrix(shape @ select), shape @ own
     c = np.clip(lu(shape.tocsc())(start)[free], lower[free], upper[free])
     below, above = lower[free], upper[free]
     active = np.zeros(free.size, dtype=bool)
-    if np.any(np.maximum(lower[fixed] - own[fixed], own[fixed] - upper[fixed]) > 1e-8 * (1 + np.abs(own[fixed]))):
+    if np.any(
+        np.maximum(lower[fixed] - own[fixed], own[fixed] - upper[fixed])
+        > 1e-8 * (1 + np.abs(own[fixed]))
+    ):
         raise SolverError(f"the conditions on the boundary break `{bounds[0].text}`")
     scale = 0.0
     for count in range(ROUNDS):
@@ -84,7 +108,11 @@ def bounded(system: System, start: Array, bounds: Sequence[Obstacle], options: N
         target = np.where(push_up, below, np.where(push_down, above, c))
         defect = np.where(now, weight * (c - target), force)
         scale = max(scale, length(force))
-        if count and np.array_equal(now, active) and length(defect) <= max(options.tolerance * scale, 1e-300):
+        if (
+            count
+            and np.array_equal(now, active)
+            and length(defect) <= max(options.tolerance * scale, 1e-300)
+        ):
             break
         active = now
         step = np.where(now, target - c, 0.0)
@@ -102,7 +130,10 @@ def bounded(system: System, start: Array, bounds: Sequence[Obstacle], options: N
         pressed = each.sign * np.where(active, force, 0.0)[mask]
         met = np.minimum(gap, each.sign * (force / weight)[mask])
         contacts[each.text] = Contact(
-            float(active[mask].mean()), float(pressed.sum()), float(max(0.0, -gap.min())), float(np.abs(met).max())
+            float(active[mask].mean()),
+            float(pressed.sum()),
+            float(max(0.0, -gap.min())),
+            float(np.abs(met).max()),
         )
     return u, count, contacts
 

@@ -1,12 +1,13 @@
 """Whether what was solved is what was stated.
 
-A discretisation answers contradictions in silence: of two conditions in one node one wins, and the multiplier of `require integral`
-adds a term to equations that hold none. Here both are found.
+A discretisation answers contradictions in silence: of two conditions in one node one wins, and the
+multiplier of `require integral` adds a term to equations that hold none. Here both are found.
 
-The multiplier m of a requirement `integral(q) = c` turns an equation R = 0 into R + m dq/du = 0. Where R = 0 has a solution that meets the
-requirement (Fredholm: the load annihilates the null space of the adjoint) m is zero up to the error of the mesh. Its size is measured
-against the terms of the equations that it enters: |m T'c| / |T'a|, with c_i = int dq/du phi_i and a_i the integral of the absolute
-values of all terms of R times |phi_i|.
+The multiplier m of a requirement `integral(q) = c` turns an equation R = 0 into R + m dq/du = 0.
+Where R = 0 has a solution that meets the requirement (Fredholm: the load annihilates the null space
+of the adjoint) m is zero up to the error of the mesh. Its size is measured against the terms of the
+equations that it enters: |m T'c| / |T'a|, with c_i = int dq/du phi_i and a_i the integral of the
+absolute values of all terms of R times |phi_i|.
 """
 
 from __future__ import annotations
@@ -27,14 +28,17 @@ from compiler.lowering.terms import Index
 from pdespec.geometry import Boundary
 
 Array = NDArray[np.float64]
-TOLERATED = 1e-3  # share of a term that no equation holds: the error of the mesh in a load that has to balance, or of rounded numbers
+# share of a term that no equation holds: the error of the mesh in a load that has to balance, or of
+# rounded numbers
+TOLERATED = 1e-3
 ROUNDING = 1e-10  # of fluxes that balance: what is left of them is no size to measure against
 MENTIONED = 1e-4  # share from which on it is warned of
 
 
 @dataclass(frozen=True)
 class Defect:
-    """`share` of the terms of the equations `labels` that the multiplier of a requirement supplies: as if `amount` stood on their left."""
+    """`share` of the terms of the equations `labels` that the multiplier of a requirement
+    supplies: as if `amount` stood on their left."""
 
     requirement: str
     labels: tuple[str, ...]
@@ -44,8 +48,9 @@ class Defect:
     def __str__(self) -> str:
         named = ", ".join(f"`{label}`" for label in self.labels)
         return (
-            f"`{self.requirement}` contradicts {named} with the conditions on the boundary: it holds only where {self.amount:.3g} times "
-            f"the density of the requirement, {100 * self.share:.2g} % of the size of the terms, is added to {named}"
+            f"`{self.requirement}` contradicts {named} with the conditions on the boundary: it"
+            f" holds only where {self.amount:.3g} times the density of the requirement,"
+            f" {100 * self.share:.2g} % of the size of the terms, is added to {named}"
         )
 
 
@@ -56,13 +61,16 @@ def refuse_two_conditions(form: WeakForm, facets: Mapping[Boundary, NDArray[np.i
             for label, region in naturals:
                 if np.intersect1d(facets[essential.region], facets[region]).size:
                     raise Contradiction(
-                        f"F01: conditions `{essential.label}` and `{label}` both bear on {row} on {region.name}: one gives its value and "
-                        f"the other the flux of `{form.labels[row]}`, which takes one condition at each place; leave one of them out"
+                        f"F01: conditions `{essential.label}` and `{label}` both bear on {row} on"
+                        f" {region.name}: one gives its value and the other the flux of"
+                        f" `{form.labels[row]}`, which takes one condition at each place; leave one"
+                        " of them out"
                     )
 
 
 def defects(system: System, u: Array, multipliers: Array | None = None) -> Iterator[Defect]:
-    """What the multipliers of a solution add to equations that hold no such term. Those of constrained minima are left out."""
+    """What the multipliers of a solution add to equations that hold no such term. Those of
+    constrained minima are left out."""
     if all(level.gauge.constrains for level in system.levels):
         return
     state = system.state(u)
@@ -77,23 +85,36 @@ def defects(system: System, u: Array, multipliers: Array | None = None) -> Itera
         added, present = abs(amount) * np.linalg.norm(row[touched]), np.linalg.norm(sizes[touched])
         if added > 0:
             held = dict.fromkeys(s.component for s in unknown_streams(level.gauge.density))
-            labels = dict.fromkeys(system.assembly.form.labels[c] for c in held if c in system.assembly.form.labels)
-            yield Defect(level.gauge.text, tuple(labels) or ("the functional",), amount, float(added / (added + present)))
+            labels = dict.fromkeys(
+                system.assembly.form.labels[c] for c in held if c in system.assembly.form.labels
+            )
+            yield Defect(
+                level.gauge.text,
+                tuple(labels) or ("the functional",),
+                amount,
+                float(added / (added + present)),
+            )
 
 
 def refuse_defects(found: Sequence[Defect]) -> tuple[str, ...]:
-    """Raises: Contradiction for a defect that is no error of the mesh. Returns the small ones, as text."""
+    """Raises: Contradiction for a defect that is no error of the mesh. Returns the small ones,
+    as text."""
     for defect in found:
         if defect.share > TOLERATED:
-            raise Contradiction(f"F02: {defect}; no solution meets all of them: balance the data, or leave the requirement out")
+            raise Contradiction(
+                f"F02: {defect}; no solution meets all of them: balance the data, or leave the"
+                " requirement out"
+            )
     return tuple(str(defect) for defect in found if defect.share > MENTIONED)
 
 
 def magnitudes(parts: Assembly, state: State) -> Array:
-    """`a_i`, the integral of the absolute values of all terms times |phi_i|, linearised at a state.  Shapes: -> "n".
+    """`a_i`, the integral of the absolute values of all terms times |phi_i|, linearised at a state.
+    Shapes: -> "n".
 
-    What is tested by derivatives counts by its sum over the cells around a node, which is the size of its divergence. A field counts by its
-    largest value at least, its derivatives by that over the extent of the domain.
+    What is tested by derivatives counts by its sum over the cells around a node, which is the size
+    of its divergence. A field counts by its largest value at least, its derivatives by that over
+    the extent of the domain.
     """
     extent = float(np.ptp(parts.spaces.mesh.p, axis=1).max())
     sizes = {
@@ -106,36 +127,59 @@ def magnitudes(parts: Assembly, state: State) -> Array:
     for kernel in parts.kernels:
         place, region = parts.spaces.places[kernel.region], kernel.region
         terms: dict[tuple[str, Index], Array] = {}
-        for key, value in zip(kernel.rows, parts.values(kernel.residual, region, rest), strict=True):
+        for key, value in zip(
+            kernel.rows, parts.values(kernel.residual, region, rest), strict=True
+        ):
             if not parts.slot(key[1]):
                 terms[key] = np.abs(np.nan_to_num(value))
-        for (row, test, stream), value in zip(kernel.entries, parts.values(kernel.tangent, region, state), strict=True):
+        for (row, test, stream), value in zip(
+            kernel.entries, parts.values(kernel.tangent, region, state), strict=True
+        ):
             if not parts.slot(test):
-                typical = sizes[parts.time_order(stream), stream.component] / (extent if parts.slot(stream.index) else 1.0)
+                typical = sizes[parts.time_order(stream), stream.component] / (
+                    extent if parts.slot(stream.index) else 1.0
+                )
                 held = np.abs(parts.argument(stream, region, place, state)) + typical
                 terms[row, test] = terms.get((row, test), 0) + np.abs(value) * held
         for (row, _), value in terms.items():
             result += tested(place, row, 0, value, result.size, absolute=True)
-        for (row, test), value in zip(kernel.rows, parts.values(kernel.residual, region, state), strict=True):
+        for (row, test), value in zip(
+            kernel.rows, parts.values(kernel.residual, region, state), strict=True
+        ):
             if parts.slot(test):
                 fluxes += tested(place, row, parts.slot(test), value, result.size)
-                largest += tested(place, row, parts.slot(test), np.abs(value), result.size, absolute=True)
+                largest += tested(
+                    place, row, parts.slot(test), np.abs(value), result.size, absolute=True
+                )
     return result + np.abs(fluxes) + ROUNDING * largest
 
 
-def tested(place: Place, row: str, slot: int, value: Array, size: int, absolute: bool = False) -> Array:
-    """The integrals of values times the test functions of a component, or their absolute values.  Shapes: value "e q" -> "n"."""
+def tested(
+    place: Place, row: str, slot: int, value: Array, size: int, absolute: bool = False
+) -> Array:
+    """The integrals of values times the test functions of a component, or their absolute values.
+    Shapes: value "e q" -> "n"."""
     table = place.tables[row]
-    local = np.einsum("aeq,eq->ae", np.abs(table.jets[slot]) if absolute else table.jets[slot], value * place.weights)
+    local = np.einsum(
+        "aeq,eq->ae",
+        np.abs(table.jets[slot]) if absolute else table.jets[slot],
+        value * place.weights,
+    )
     return np.bincount(table.dofs.ravel(), local.ravel(), size)
 
 
 def orientation(parts: Assembly, component: str, state: State) -> float:
-    """1 where the residual of a component's equation has the sign of its energy (`-div(s(u))`), -1 where it has the other."""
+    """1 where the residual of a component's equation has the sign of its energy (`-div(s(u))`),
+    -1 where it has the other."""
     trace = 0.0
     for kernel in (k for k in parts.kernels if k.region == parts.form.domain):
         weights = parts.spaces.places[kernel.region].weights
-        for (row, test, stream), value in zip(kernel.entries, parts.values(kernel.tangent, kernel.region, state), strict=True):
-            if row == stream.component == component and parts.slot(test) == parts.slot(stream.index) > 0:
+        for (row, test, stream), value in zip(
+            kernel.entries, parts.values(kernel.tangent, kernel.region, state), strict=True
+        ):
+            if (
+                row == stream.component == component
+                and parts.slot(test) == parts.slot(stream.index) > 0
+            ):
                 trace += float(np.sum(np.nan_to_num(value) * weights))
     return -1.0 if trace < 0 else 1.0

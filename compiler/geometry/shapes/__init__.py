@@ -1,4 +1,5 @@
-"""The numerics of shapes: one module per family, each registering `bind` for its shapes. Every module of this folder is loaded."""
+"""The numerics of shapes: one module per family, each registering `bind` for its shapes. Every
+module of this folder is loaded."""
 
 import importlib
 import pkgutil

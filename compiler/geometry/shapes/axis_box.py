@@ -20,7 +20,8 @@ from pdespec.geometry import Box, Interval, Plane, Rectangle, Shape
 
 @dataclass(frozen=True)
 class AxisBox:
-    """lower < x < upper. Along a periodic axis there is no boundary: distances ignore it and every point is inside.
+    """lower < x < upper. Along a periodic axis there is no boundary: distances ignore it and every
+    point is inside.
 
     Shapes: lower, upper "b d".
     """
@@ -35,7 +36,10 @@ class AxisBox:
         walled = [i for i, glued in enumerate(self.periodic) if not glued]
         if not walled:
             return torch.full_like(x[..., 0], -math.inf)
-        half, middle = (self.upper - self.lower)[:, None, walled] / 2, self.center()[:, None, walled]
+        half, middle = (
+            (self.upper - self.lower)[:, None, walled] / 2,
+            self.center()[:, None, walled],
+        )
         beyond = (x[..., walled] - middle).abs() - half
         return norm(beyond.clamp_min(0)) + beyond.amax(-1).clamp_max(0)
 
@@ -43,9 +47,13 @@ class AxisBox:
         return self.distance(x) < 0
 
     def vanishing(self, selected: Selection, x: Tensor) -> Tensor | None:
-        """Distance from one side, (x - a)(b - x) / (b - a) for two opposite ones, joined smoothly at edges."""
+        """Distance from one side, (x - a)(b - x) / (b - a) for two opposite ones, joined
+        smoothly at edges."""
         pieces = iter(self.pieces())
-        chosen = [None if glued else [selected(next(pieces)), selected(next(pieces))] for glued in self.periodic]
+        chosen = [
+            None if glued else [selected(next(pieces)), selected(next(pieces))]
+            for glued in self.periodic
+        ]
         factors = []
         for axis, ends in enumerate(chosen):
             if ends is None:
@@ -53,7 +61,11 @@ class AxisBox:
             if all(ends):
                 factors.append(self._between(axis, x))
             elif any(ends):
-                factors.append(x[..., axis] - self.lower[:, None, axis] if ends[0] else self.upper[:, None, axis] - x[..., axis])
+                factors.append(
+                    x[..., axis] - self.lower[:, None, axis]
+                    if ends[0]
+                    else self.upper[:, None, axis] - x[..., axis]
+                )
         return conjunctions(factors, self.finest()[:, None] / 8) if factors else None
 
     def implicit(self, x: Tensor) -> Tensor:
@@ -61,13 +73,20 @@ class AxisBox:
         return reduce(both, spans) if spans else torch.ones_like(x[..., 0])
 
     def pieces(self) -> tuple[FullBoundary, ...]:
-        return tuple(self._side(axis, end) for axis, glued in enumerate(self.periodic) if not glued for end in (0, 1))
+        return tuple(
+            self._side(axis, end)
+            for axis, glued in enumerate(self.periodic)
+            if not glued
+            for end in (0, 1)
+        )
 
     def bounds(self) -> tuple[Tensor, Tensor]:
         return self.lower, self.upper
 
     def reach(self, directions: Tensor) -> Tensor:
-        return torch.maximum(directions * self.lower[:, None], directions * self.upper[:, None]).sum(-1)
+        return torch.maximum(
+            directions * self.lower[:, None], directions * self.upper[:, None]
+        ).sum(-1)
 
     def finest(self) -> Tensor:
         return extent(self)
@@ -92,7 +111,9 @@ class AxisBox:
         def chart(u: Tensor) -> tuple[Tensor, Tensor]:
             columns = [place[:, None].expand(u.shape[:2])] * self.shape.dim
             for i, parameter in zip(others, u.unbind(-1), strict=False):
-                columns[i] = self.lower[:, None, i] + parameter * (self.upper - self.lower)[:, None, i]
+                columns[i] = (
+                    self.lower[:, None, i] + parameter * (self.upper - self.lower)[:, None, i]
+                )
             normal = u.new_zeros(self.shape.dim)
             normal[axis] = sign
             return torch.stack(columns, -1), normal.expand(*u.shape[:2], -1)
@@ -101,12 +122,26 @@ class AxisBox:
         for i in others:
             measure = measure * (self.upper - self.lower)[:, i]
         carrier = lambda x: sign * (place[:, None] - x[..., axis])  # noqa: E731
-        plane = Plane(tuple(sp.S(int(i == axis)) for i in range(self.shape.dim)), self._ends(axis)[end])
+        plane = Plane(
+            tuple(sp.S(int(i == axis)) for i in range(self.shape.dim)), self._ends(axis)[end]
+        )
         trim, cells = self._face(others), 256 if others else 1
-        return FullBoundary(self.shape.dim, measure, chart, carrier, (self.shape,), plane, trim, cells=cells, flat=True, panels=1)
+        return FullBoundary(
+            self.shape.dim,
+            measure,
+            chart,
+            carrier,
+            (self.shape,),
+            plane,
+            trim,
+            cells=cells,
+            flat=True,
+            panels=1,
+        )
 
     def _face(self, others: list[int]) -> Callable[[Tensor], Tensor] | None:
-        """Positive above a side, negative beyond its edges; None for the two points that bound an interval."""
+        """Positive above a side, negative beyond its edges; None for the two points that bound
+        an interval."""
         if not others:
             return None
 

@@ -1,8 +1,10 @@
-"""Rvachev functions: smooth functions of functions that vanish where a set-theoretic combination of their zero sets does.
+"""Rvachev functions: smooth functions of functions that vanish where a set-theoretic combination of
+their zero sets does.
 
 All take and give functions that are positive inside, zero on a boundary and of unit slope there.
-Source: V. L. Rvachev 1982; V. Shapiro, Semi-analytic geometry with R-functions, Acta Numerica 2007; N. Sukumar and A. Srivastava,
-Exact imposition of boundary conditions with distance functions in physics-informed deep neural networks, CMAME 2022.
+Source: V. L. Rvachev 1982; V. Shapiro, Semi-analytic geometry with R-functions, Acta Numerica 2007;
+N. Sukumar and A. Srivastava, Exact imposition of boundary conditions with distance functions in
+physics-informed deep neural networks, CMAME 2022.
 """
 
 from __future__ import annotations
@@ -17,15 +19,21 @@ def norm(vector: Tensor) -> Tensor:
     """Euclidean norm over the last axis, with derivative zero (and not NaN) at zero."""
     square = vector.square().sum(-1)
     positive = square > 0
-    return torch.where(positive, torch.where(positive, square, torch.ones_like(square)).sqrt(), torch.zeros_like(square))
+    return torch.where(
+        positive,
+        torch.where(positive, square, torch.ones_like(square)).sqrt(),
+        torch.zeros_like(square),
+    )
 
 
 def conjunction(a: Tensor, b: Tensor, corner: Tensor | float = 0.0) -> Tensor:
     """Positive where a and b are: `a b / sqrt(a^2 + b^2 + corner^2)`.
 
-    With `corner` = 0 this is R-equivalence of order 2, whose second derivatives grow as 1/distance where both vanish, so that the mean
-    square of a second-order residual diverges there. With a length `corner` it is smooth up to the edge where the boundaries meet: there it
-    behaves as the product a b, as solutions in a right-angled corner do, and keeps a slope near 1 further than that length from the edge.
+    With `corner` = 0 this is R-equivalence of order 2, whose second derivatives grow as 1/distance
+    where both vanish, so that the mean square of a second-order residual diverges there. With a
+    length `corner` it is smooth up to the edge where the boundaries meet: there it behaves as the
+    product a b, as solutions in a right-angled corner do, and keeps a slope near 1 further than
+    that length from the edge.
     """
     smallest = torch.finfo(a.dtype).tiny
     return a * b * (a.square() + b.square() + corner**2 + smallest).rsqrt()
@@ -35,13 +43,16 @@ def conjunctions(functions: Sequence[Tensor], corner: Tensor | float = 0.0) -> T
     """`conjunction` of any number of functions, paired as a balanced tree."""
     functions = list(functions)
     while len(functions) > 1:
-        pairs = [conjunction(a, b, corner) for a, b in zip(functions[::2], functions[1::2], strict=False)]
+        pairs = [
+            conjunction(a, b, corner) for a, b in zip(functions[::2], functions[1::2], strict=False)
+        ]
         functions = pairs + functions[len(functions) - len(functions) % 2 :]
     return functions[0]
 
 
 def disjunction(a: Tensor, b: Tensor) -> Tensor:
-    """Positive where a or b is: `a + b + sqrt(a^2 + b^2)`. Its gradient jumps where both vanish (a re-entrant corner)."""
+    """Positive where a or b is: `a + b + sqrt(a^2 + b^2)`. Its gradient jumps where both vanish
+    (a re-entrant corner)."""
     return a + b + (a.square() + b.square() + torch.finfo(a.dtype).tiny).sqrt()
 
 
@@ -51,10 +62,12 @@ def both(a: Tensor, b: Tensor) -> Tensor:
 
 
 def trimmed(carrier: Tensor, keep: Tensor, length: Tensor | float = 1.0) -> Tensor:
-    """Zero only where the carrier vanishes and `keep` >= 0; positive elsewhere: `sqrt(f^2 + ((sqrt(k^2 + f^4 / length^2) - k) / 2)^2)`.
+    """Zero only where the carrier vanishes and `keep` >= 0; positive elsewhere: `sqrt(f^2 +
+    ((sqrt(k^2 + f^4 / length^2) - k) / 2)^2)`.
 
-    Written so that the slope on the kept part is 1 from the side where the carrier is positive, and not that of sqrt at 0.
-    Units: carrier, keep and length are lengths. Source: Sukumar and Srivastava 2022, eq. (12), where lengths are relative to 1.
+    Written so that the slope on the kept part is 1 from the side where the carrier is positive, and
+    not that of sqrt at 0. Units: carrier, keep and length are lengths. Source: Sukumar and
+    Srivastava 2022, eq. (12), where lengths are relative to 1.
     """
     smallest = torch.finfo(carrier.dtype).tiny
     size = torch.where(carrier >= 0, carrier, -carrier)
@@ -67,9 +80,11 @@ def trimmed(carrier: Tensor, keep: Tensor, length: Tensor | float = 1.0) -> Tens
 
 
 def weights(functions: Sequence[Tensor]) -> list[Tensor]:
-    """Shares of transfinite interpolation: share i is 1 where function i vanishes, 0 where another does, and they sum to 1.
+    """Shares of transfinite interpolation: share i is 1 where function i vanishes, 0 where another
+    does, and they sum to 1.
 
-    `w_i = prod_{j != i} f_j / sum_k prod_{j != k} f_j` (inverse-distance weights). Source: Rvachev, Sheiko, Shapiro, Tsukanov 2001.
+    `w_i = prod_{j != i} f_j / sum_k prod_{j != k} f_j` (inverse-distance weights). Source: Rvachev,
+    Sheiko, Shapiro, Tsukanov 2001.
     """
     smallest = torch.finfo(functions[0].dtype).eps ** 2
     products = []

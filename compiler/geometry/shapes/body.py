@@ -1,4 +1,5 @@
-"""What a shape can do once its numbers are tensors, and the one function that a new shape extends: `bind`."""
+"""What a shape can do once its numbers are tensors, and the one function that a new shape
+extends: `bind`."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ Selection = Callable[[Piece], bool]
 
 
 class Body(Protocol):
-    """A shape in every sample of a batch. Everything is differentiable in the points and in the numbers of the shape.
+    """A shape in every sample of a batch. Everything is differentiable in the points and in the
+    numbers of the shape.
 
     Shapes: points x "b n d"; d the dimension of space, the same in all samples.
     """
@@ -31,14 +33,16 @@ class Body(Protocol):
         ...
 
     def vanishing(self, selected: Selection, x: Tensor) -> Tensor | None:
-        """A smooth function, positive inside, that vanishes with slope about 1 on the selected pieces; None when none is. Shapes: "b n".
+        """A smooth function, positive inside, that vanishes with slope about 1 on the selected
+        pieces; None when none is. Shapes: "b n".
 
         Outside it may have any sign.
         """
         ...
 
     def implicit(self, x: Tensor) -> Tensor:
-        """A function positive inside, zero on the whole boundary with slope 1, negative outside, smooth but at corners. Shapes: "b n"."""
+        """A function positive inside, zero on the whole boundary with slope 1, negative outside,
+        smooth but at corners. Shapes: "b n"."""
         ...
 
     def pieces(self) -> tuple[Piece, ...]:
@@ -54,7 +58,8 @@ class Body(Protocol):
         ...
 
     def finest(self) -> Tensor:
-        """The smallest length of its features: corners are rounded over a part of it in boundary-defining functions. Shapes: "b"."""
+        """The smallest length of its features: corners are rounded over a part of it in
+        boundary-defining functions. Shapes: "b"."""
         ...
 
     def center(self) -> Tensor:
@@ -66,7 +71,8 @@ class Body(Protocol):
         ...
 
     def draw(self, cube: Tensor) -> Tensor | None:
-        """Points of the shape from points of the unit cube by a map that preserves measure up to a factor; None where there is none.
+        """Points of the shape from points of the unit cube by a map that preserves measure up to a
+        factor; None where there is none.
 
         Shapes: "b n d" -> "b n d".
         """
@@ -75,7 +81,8 @@ class Body(Protocol):
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a shape needs to know beyond its own numbers: glued coordinates, and the box over which a lattice is laid."""
+    """What a shape needs to know beyond its own numbers: glued coordinates, and the box over
+    which a lattice is laid."""
 
     periodic: tuple[bool, ...]
     enclosing: tuple[Tensor, Tensor] | None = None
@@ -84,7 +91,10 @@ class Surroundings:
 @singledispatch
 def bind(shape: Shape, numbers: Numbers, around: Surroundings) -> Body:
     """The body of a shape with these numbers. A new shape registers its rule here."""
-    raise TypeError(f"no geometry for {type(shape).__name__}; register a rule with compiler.geometry.shapes.bind")
+    raise TypeError(
+        f"no geometry for {type(shape).__name__}; register a rule with"
+        " compiler.geometry.shapes.bind"
+    )
 
 
 def everything(piece: Piece) -> bool:

@@ -32,16 +32,18 @@ from compiler.geometry.shapes.piece import (
 )
 from pdespec.geometry import Difference, Exterior, Intersection, Shape, Union
 
-OFFSET = 1e-7  # by which surfaces that coincide are told apart, relative to the size of the first shape
+# by which surfaces that coincide are told apart, relative to the size of the first shape
+OFFSET = 1e-7
 TOUCHING = 1e-9  # of that size: how far apart surfaces that coincide may be
 
 
 @dataclass(frozen=True)
 class Combined:
-    """a or b ("union"), a and not b ("difference"), a and b ("intersection"). With `apart`, b is known to lie well inside a.
+    """a or b ("union"), a and not b ("difference"), a and b ("intersection"). With `apart`, b is
+    known to lie well inside a.
 
-    The distance follows the min and max rules: its sign and zero set are exact, and its size is exact except around the corners where two
-    boundaries meet, where it is a lower bound.
+    The distance follows the min and max rules: its sign and zero set are exact, and its size is
+    exact except around the corners where two boundaries meet, where it is a lower bound.
     """
 
     kind: str
@@ -56,7 +58,10 @@ class Combined:
             least = torch.minimum(first, second)
             if not self._seamed or self.shape.dim == 3:
                 return least
-            plain, sided = (torch.stack(each) for each in zip(*(signed(piece, x) for piece in self.pieces()), strict=True))
+            plain, sided = (
+                torch.stack(each)
+                for each in zip(*(signed(piece, x) for piece in self.pieces()), strict=True)
+            )
             nearest = plain.argmin(0, keepdim=True)
             plain, sided = plain.gather(0, nearest)[0], sided.gather(0, nearest)[0]
             return torch.where(sided.isinf(), torch.where(self.inside(x), -plain, plain), sided)
@@ -69,7 +74,8 @@ class Combined:
         return first & (~second if self.kind == "difference" else second)
 
     def vanishing(self, selected: Selection, x: Tensor) -> Tensor | None:
-        """Rvachev functions of those of the parts; of the pieces alone where only some of a union or of a hole are selected."""
+        """Rvachev functions of those of the parts; of the pieces alone where only some of a
+        union or of a hole are selected."""
         pieces = self.pieces()
         chosen = [piece for piece in pieces if selected(piece)]
         if not chosen:
@@ -80,7 +86,9 @@ class Combined:
             return self.implicit(x)
         as_part = lambda piece: selected(replace(piece, owners=(*piece.owners, self.shape)))  # noqa: E731
         first = self.a.vanishing(as_part, x)
-        second = self._hole(selected, x) if self.kind == "difference" else self.b.vanishing(as_part, x)
+        second = (
+            self._hole(selected, x) if self.kind == "difference" else self.b.vanishing(as_part, x)
+        )
         if first is None or second is None:
             return second if first is None else first
         return conjunction(first, second, self._corner[:, None])
@@ -108,7 +116,9 @@ class Combined:
         first = self.a.reach(directions)
         if self.kind == "difference":
             return first
-        return (torch.maximum if self.kind == "union" else torch.minimum)(first, self.b.reach(directions))
+        return (torch.maximum if self.kind == "union" else torch.minimum)(
+            first, self.b.reach(directions)
+        )
 
     def finest(self) -> Tensor:
         return torch.stack([self.a.finest(), self.b.finest(), extent(self)]).amin(0)
@@ -121,15 +131,20 @@ class Combined:
         """By the divergence theorem, `1/d integral of x . n` over the boundary."""
         if self.apart:
             return self.a.measure() - self.b.measure()
-        return torch.stack([flux(piece, self.center()) for piece in self.pieces()]).sum(0) / self.shape.dim
+        return (
+            torch.stack([flux(piece, self.center()) for piece in self.pieces()]).sum(0)
+            / self.shape.dim
+        )
 
     def draw(self, cube: Tensor) -> None:
         return None
 
     @cached_property
     def _pieces(self) -> tuple[Piece, ...]:
-        """What is left of both boundaries. Where they coincide, a stretch belongs to the first shape, if the combination has a boundary
-        there at all: whether the other shape holds the points a little to both sides of it decides."""
+        """What is left of both boundaries. Where they coincide, a stretch belongs to the first
+        shape, if the combination has a boundary there at all: whether the other shape holds the
+        points a little to both sides of it decides.
+        """
         if self.apart:
             return (
                 *(with_owner(piece, self.shape) for piece in self.a.pieces()),
@@ -147,22 +162,33 @@ class Combined:
             return ~before & ~behind if self.kind == "union" else before & behind
 
         hole = self.kind == "difference"
-        first, second = ([carrier_of(piece) for piece in body.pieces()] for body in (self.a, self.b))
+        first, second = (
+            [carrier_of(piece) for piece in body.pieces()] for body in (self.a, self.b)
+        )
         return tuple(
-            [cut(piece, second, keep_a, self._uncovered(i, True), self.shape) for i, piece in enumerate(self.a.pieces())]
-            + [cut(piece, first, keep_b, self._uncovered(i, False), self.shape, hole) for i, piece in enumerate(self.b.pieces())]
+            [
+                cut(piece, second, keep_a, self._uncovered(i, True), self.shape)
+                for i, piece in enumerate(self.a.pieces())
+            ]
+            + [
+                cut(piece, first, keep_b, self._uncovered(i, False), self.shape, hole)
+                for i, piece in enumerate(self.b.pieces())
+            ]
         )
 
     @cached_property
     def _meetings(self) -> tuple[tuple[tuple[int, int], tuple[Piece, Piece], Tensor, Tensor], ...]:
-        """Pieces of both shapes, by number, that lie on one line, plane or curve, in which samples they do, and whether both shapes are on
-        the same side of it. Shapes: "b" both."""
+        """Pieces of both shapes, by number, that lie on one line, plane or curve, in which samples
+        they do, and whether both shapes are on the same side of it. Shapes: "b" both.
+        """
         if self.apart:
             return ()
         found = []
         with torch.no_grad():
             shares = torch.linspace(0.1, 0.9, 5, **_like(extent(self.a)))
-            shares = torch.stack([shares, shares.flip(0)], -1)[:, : max(1, self.shape.dim - 1)].expand(len(extent(self.a)), -1, -1)
+            shares = torch.stack([shares, shares.flip(0)], -1)[
+                :, : max(1, self.shape.dim - 1)
+            ].expand(len(extent(self.a)), -1, -1)
             tolerance = self._tolerance[:, None]
             for i, piece in enumerate(self.a.pieces()):
                 points, normals = whole(piece).chart(shares)
@@ -174,16 +200,30 @@ class Combined:
         return tuple(found)
 
     def _uncovered(self, number: int, of_a: bool) -> Function:
-        """A smooth function, positive where a piece of one shape is kept and negative where the other shape takes it away.
+        """A smooth function, positive where a piece of one shape is kept and negative where the
+        other shape takes it away.
 
-        Where a piece of the other shape lies on the same line or plane, the other's own function vanishes along it and decides nothing;
-        that piece's edges do. (Right where the other shape lies on one side of the plane.)
+        Where a piece of the other shape lies on the same line or plane, the other's own function
+        vanishes along it and decides nothing; that piece's edges do. (Right where the other shape
+        lies on one side of the plane.)
         """
         other = self.b if of_a else self.a
-        meetings = [(pieces[of_a], touching, same) for numbers, pieces, touching, same in self._meetings if numbers[not of_a] == number]
+        meetings = [
+            (pieces[of_a], touching, same)
+            for numbers, pieces, touching, same in self._meetings
+            if numbers[not of_a] == number
+        ]
         turn = 1 if self.kind == "intersection" or (self.kind == "difference" and not of_a) else -1
-        wanted = {("union", True): (True, None), ("union", False): (None, None), ("difference", True): (None, True)}
-        wanted |= {("difference", False): (False, False), ("intersection", True): (None, False), ("intersection", False): (False, False)}
+        wanted = {
+            ("union", True): (True, None),
+            ("union", False): (None, None),
+            ("difference", True): (None, True),
+        }
+        wanted |= {
+            ("difference", False): (False, False),
+            ("intersection", True): (None, False),
+            ("intersection", False): (False, False),
+        }
 
         def function(x: Tensor) -> Tensor:
             value = turn * other.implicit(x)
@@ -195,7 +235,9 @@ class Combined:
                     inside = self.kind == "intersection" and of_a and on_same
                     everywhere = size if answer else -size
                     outcome.append((edges if inside else -edges) if answer is None else everywhere)
-                value = torch.where(touching[:, None], torch.where(same[:, None], outcome[0], outcome[1]), value)
+                value = torch.where(
+                    touching[:, None], torch.where(same[:, None], outcome[0], outcome[1]), value
+                )
             return value
 
         return function
@@ -218,7 +260,8 @@ class Combined:
 
     @cached_property
     def _corner(self) -> Tensor:
-        """The length by which edges are rounded in samples where the two boundaries meet. Shapes: "b"."""
+        """The length by which edges are rounded in samples where the two boundaries meet.
+        Shapes: "b"."""
         met = torch.zeros_like(extent(self.a), dtype=torch.bool)
         for piece in self.pieces()[len(self.a.pieces()) :]:
             if isinstance(piece, Clipped):
@@ -226,7 +269,8 @@ class Combined:
         return torch.where(met, self.finest() / 8, 0)
 
     def _on_seam(self, x: Tensor) -> Tensor:
-        """Whether points lie on both boundaries and not on that of the union. Shapes: "b n", bool."""
+        """Whether points lie on both boundaries and not on that of the union. Shapes: "b n",
+        bool."""
         tolerance = self._tolerance[:, None]
         near = torch.maximum(self.a.distance(x).abs(), self.b.distance(x).abs()) <= tolerance
         return near & (zeros(self.pieces(), x) > 1e3 * tolerance) if bool(near.any()) else near
@@ -265,7 +309,19 @@ def _(shape: Exterior, numbers: Numbers, around: Surroundings) -> Combined:
 
 
 def _combined(
-    kind: str, shape: Shape, first: Shape, second: Shape, numbers: Numbers, around: Surroundings, apart: bool = False
+    kind: str,
+    shape: Shape,
+    first: Shape,
+    second: Shape,
+    numbers: Numbers,
+    around: Surroundings,
+    apart: bool = False,
 ) -> Combined:
     a = bind(first, numbers, around)
-    return Combined(kind, a, bind(second, numbers, replace(around, periodic=(False,) * shape.dim, enclosing=a.bounds())), shape, apart)
+    return Combined(
+        kind,
+        a,
+        bind(second, numbers, replace(around, periodic=(False,) * shape.dim, enclosing=a.bounds())),
+        shape,
+        apart,
+    )

@@ -1,4 +1,5 @@
-"""Parametric curves from SymPy expressions: arc length, closest points, and the signed distance to what they enclose."""
+"""Parametric curves from SymPy expressions: arc length, closest points, and the signed distance
+to what they enclose."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ TABLE = 1024  # cells of the arc-length table
 
 @dataclass(frozen=True)
 class Arc:
-    """A smooth arc (x(s), y(s)), start <= s <= end, with the enclosed region on its left (`turn` = 1) or right (-1).
+    """A smooth arc (x(s), y(s)), start <= s <= end, with the enclosed region on its left (`turn` =
+    1) or right (-1).
 
     `function` gives x, y and their first and second derivatives. A `closed` arc is periodic.
     Shapes: function takes s "b n" to six tensors "b n".
@@ -49,7 +51,9 @@ class Arc:
 
     def nodes(self, count: int) -> Tensor:
         """Equally spaced parameters, both ends included. Shapes: "b count"."""
-        return torch.linspace(self.start, self.end, count, dtype=self.dtype, device=self.device).expand(self.samples, -1)
+        return torch.linspace(
+            self.start, self.end, count, dtype=self.dtype, device=self.device
+        ).expand(self.samples, -1)
 
     def speed(self) -> Tensor:
         """|dx/ds| at the nodes of the arc-length table. Shapes: "b m"."""
@@ -66,8 +70,10 @@ class Arc:
         return self.turn * self.integral(x * dy - y * dx) / 2
 
     def reach(self, directions: Tensor) -> Tensor:
-        """The largest x . v, from the nodes of the table by Newton's method, with the derivatives in the numbers of the arc that a fixed s
-        gives (envelope theorem): those of the outermost node jump whenever the next one takes its place. Shapes: "b k 2" -> "b k"."""
+        """The largest x . v, from the nodes of the table by Newton's method, with the derivatives
+        in the numbers of the arc that a fixed s gives (envelope theorem): those of the outermost
+        node jump whenever the next one takes its place. Shapes: "b k 2" -> "b k".
+        """
 
         def along_directions(pair: Sequence[Tensor]) -> Tensor:
             return directions[..., 0] * pair[0] + directions[..., 1] * pair[1]
@@ -84,8 +90,15 @@ class Arc:
                 _, _, dx, dy, ddx, ddy = self.function(s)
                 slope, curvature = along_directions((dx, dy)), along_directions((ddx, ddy))
                 bent = curvature < 0  # else the arc ends here
-                s = torch.minimum(torch.maximum(s - torch.where(bent, slope, 0) / torch.where(bent, curvature, 1), low), high)
-            further = along_directions(self.function(s)[:2]) >= along_directions(self.function(first)[:2])
+                s = torch.minimum(
+                    torch.maximum(
+                        s - torch.where(bent, slope, 0) / torch.where(bent, curvature, 1), low
+                    ),
+                    high,
+                )
+            further = along_directions(self.function(s)[:2]) >= along_directions(
+                self.function(first)[:2]
+            )
             s = torch.where(further, s, first)
         return along_directions(self.function(s)[:2])
 
@@ -95,13 +108,25 @@ class Arc:
         return -self.reach(-axes), self.reach(axes)
 
     def integral(self, values: Tensor) -> Tensor:
-        """From values at equally spaced nodes: by the trapezoidal rule on a closed arc, where it is spectrally exact, else by Simpson's."""
+        """From values at equally spaced nodes: by the trapezoidal rule on a closed arc, where it
+        is spectrally exact, else by Simpson's."""
         step = (self.end - self.start) / (values.shape[-1] - 1)
         if self.closed:
             return values[:, :-1].sum(-1) * step
-        return step / 3 * (values[:, 0] + values[:, -1] + 4 * values[:, 1:-1:2].sum(-1) + 2 * values[:, 2:-1:2].sum(-1))
+        return (
+            step
+            / 3
+            * (
+                values[:, 0]
+                + values[:, -1]
+                + 4 * values[:, 1:-1:2].sum(-1)
+                + 2 * values[:, 2:-1:2].sum(-1)
+            )
+        )
 
-    def piece(self, carrier: Callable[[Tensor], Tensor], shape: Shape, height: Callable[[Tensor], Tensor]) -> FullBoundary:
+    def piece(
+        self, carrier: Callable[[Tensor], Tensor], shape: Shape, height: Callable[[Tensor], Tensor]
+    ) -> FullBoundary:
         """The whole of a closed arc as a piece of a boundary."""
         span = self.end - self.start
 
@@ -114,12 +139,24 @@ class Arc:
             return span * norm(torch.stack([dx, dy], -1))
 
         table = self.speed()
-        by_length = Natural(natural, speed, lambda share: along(table, share), lambda t: collected(table, t))
+        by_length = Natural(
+            natural, speed, lambda share: along(table, share), lambda t: collected(table, t)
+        )
 
         def chart(u: Tensor) -> tuple[Tensor, Tensor]:
             return natural(along(table, u[..., 0]))
 
-        return FullBoundary(2, self.length(), chart, carrier, (shape,), cells=TABLE, panels=32, natural=by_length, height=height)
+        return FullBoundary(
+            2,
+            self.length(),
+            chart,
+            carrier,
+            (shape,),
+            cells=TABLE,
+            panels=32,
+            natural=by_length,
+            height=height,
+        )
 
     def at_share(self, share: Tensor) -> Tensor:
         """The parameter up to which a share of the arc length lies. Shapes: "b n" -> "b n"."""
@@ -151,10 +188,11 @@ def _with_derivatives(x: sp.Expr, y: sp.Expr, parameter: sp.Symbol) -> tuple[sp.
 def signed_distance(boundary: Sequence[Arc], x: Tensor) -> Tensor:
     """Distance to the nearest point of closed boundary made of arcs, negative inside.
 
-    The closest point is found without gradient. With s its parameter, `(x - c(s)) . n(s)` is stationary in s there, so that one Newton step
-    that carries the first derivative of s makes the result right up to third derivatives in x and in the shape (Wigner's 2n + 1 rule).
-    At an end where two arcs meet in a convex corner it is the distance from the corner.
-    Shapes: "b n d" -> "b n".
+    The closest point is found without gradient. With s its parameter, `(x - c(s)) . n(s)` is
+    stationary in s there, so that one Newton step that carries the first derivative of s makes the
+    result right up to third derivatives in x and in the shape (Wigner's 2n + 1 rule). At an end
+    where two arcs meet in a convex corner it is the distance from the corner. Shapes: "b n d" -> "b
+    n".
     """
     with torch.no_grad():
         found = [_closest(arc, x) for arc in boundary]
@@ -164,10 +202,12 @@ def signed_distance(boundary: Sequence[Arc], x: Tensor) -> Tensor:
 
 
 def _height(arc: Arc, x: Tensor, s: Tensor, free: Tensor) -> Tensor:
-    """Signed distance from the point of an arc at s; plain distance where s sits at an end that is not the foot of a normal."""
+    """Signed distance from the point of an arc at s; plain distance where s sits at an end that
+    is not the foot of a normal."""
     if torch.is_grad_enabled():
         slope, curvature, speed = _slopes(arc, x, s)
-        regular = free & (curvature > 1e-3 * speed)  # towards a centre of curvature the closest point loses its derivative
+        # towards a centre of curvature the closest point loses its derivative
+        regular = free & (curvature > 1e-3 * speed)
         s = s - torch.where(regular, slope, 0) / torch.where(regular, curvature, 1).detach()
     offset = x - arc.point(s)
     return torch.where(free, (offset * arc.normal(s)).sum(-1), norm(offset))
@@ -182,7 +222,8 @@ def _slopes(arc: Arc, x: Tensor, s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _closest(arc: Arc, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Parameter of the closest point, squared distance, and whether x lies on the normal there. Shapes: "b n" all."""
+    """Parameter of the closest point, squared distance, and whether x lies on the normal there.
+    Shapes: "b n" all."""
     batch, count = x.shape[:2]
     nodes = arc.nodes(NODES + 1)[:, : NODES + (not arc.closed)]
     points = arc.point(nodes)
@@ -191,7 +232,10 @@ def _closest(arc: Arc, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         before, after = square.roll(1, -1), square.roll(-1, -1)
     else:
         edge = torch.full_like(square[..., :1], torch.inf)
-        before, after = torch.cat([edge, square[..., :-1]], -1), torch.cat([square[..., 1:], edge], -1)
+        before, after = (
+            torch.cat([edge, square[..., :-1]], -1),
+            torch.cat([square[..., 1:], edge], -1),
+        )
     lowest = torch.where((square <= before) & (square <= after), square, torch.inf)
     index = lowest.topk(CANDIDATES, largest=False).indices.reshape(batch, -1)
     first = nodes.gather(-1, index)
@@ -203,7 +247,9 @@ def _closest(arc: Arc, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     s = first
     for _ in range(STEPS):
         slope, curvature, speed = _slopes(arc, repeated, s)
-        s = torch.minimum(torch.maximum(s - slope / torch.maximum(curvature, 0.1 * speed), low), high)
+        s = torch.minimum(
+            torch.maximum(s - slope / torch.maximum(curvature, 0.1 * speed), low), high
+        )
     offset = repeated - arc.point(s)
     distances = offset.square().sum(-1).reshape(batch, count, CANDIDATES)
     best = distances.argmin(-1, keepdim=True)

@@ -18,14 +18,17 @@ from compiler.geometry.shapes.placed import placed
 from compiler.geometry.shapes.sphere import direction
 from pdespec.geometry import THETA, Ellipse, Ellipsoid, Placement
 
-STEPS = 48  # of Newton's method, which closes in from one side: by a third a step at first, quadratically at last
+# of Newton's method, which closes in from one side: by a third a step at first, quadratically at
+# last
+STEPS = 48
 AROUND = 128  # nodes of the trapezoidal rule around the third axis, and of the table of angles
 CHART = 1e-4  # relative error of areas taken in the chart, whose density is piecewise linear
 
 
 @dataclass(frozen=True)
 class Ellipses:
-    """The sum over axes of ((x - middle) / radius)^2 is less than 1. Shapes: radii, middle "b d"."""
+    """The sum over axes of ((x - middle) / radius)^2 is less than 1. Shapes: radii, middle "b
+    d"."""
 
     radii: Tensor
     middle: Tensor
@@ -33,12 +36,13 @@ class Ellipses:
     shape: Ellipse | Ellipsoid
 
     def distance(self, x: Tensor) -> Tensor:
-        """Exact: `(t N + M / N) / 2`, M = sum y^2 / (t + a^2) - 1 and N^2 = sum y^2 / (t + a^2)^2, where t is the largest root of
-        sum (a y / (t + a^2))^2 = 1 and both terms are the same.
+        """Exact: `(t N + M / N) / 2`, M = sum y^2 / (t + a^2) - 1 and N^2 = sum y^2 / (t + a^2)^2,
+        where t is the largest root of sum (a y / (t + a^2))^2 = 1 and both terms are the same.
 
-        Their mean is stationary in t, as t M is the dual function of the squared distance, so that one Newton step that carries the first
-        derivative of a root found without gradient makes it right up to third derivatives (Wigner's 2n + 1 rule).
-        Source of the root: D. Eberly, Distance from a point to an ellipse, an ellipsoid, or a hyperellipsoid, 2013.
+        Their mean is stationary in t, as t M is the dual function of the squared distance, so that
+        one Newton step that carries the first derivative of a root found without gradient makes it
+        right up to third derivatives (Wigner's 2n + 1 rule). Source of the root: D. Eberly,
+        Distance from a point to an ellipse, an ellipsoid, or a hyperellipsoid, 2013.
         """
         y, a = x - self.middle[:, None], self.radii[:, None]
         square = a.square()
@@ -48,7 +52,9 @@ class Ellipses:
             t = (a * (y + off).abs() - square).amax(-1)
             for _ in range(STEPS):
                 share = (a * (y + off) / (t[..., None] + square)).square()
-                t = t + ((share.sum(-1) - 1) / (2 * (share / (t[..., None] + square)).sum(-1))).clamp_min(0)
+                t = t + (
+                    (share.sum(-1) - 1) / (2 * (share / (t[..., None] + square)).sum(-1))
+                ).clamp_min(0)
         y = y + off
         if torch.is_grad_enabled():
             share = (a * y / (t[..., None] + square)).square()
@@ -62,7 +68,8 @@ class Ellipses:
         return ((x - self.middle[:, None]) / self.radii[:, None]).square().sum(-1) < 1
 
     def vanishing(self, selected: Selection, x: Tensor) -> Tensor | None:
-        """`F / sqrt(|grad F|^2 + 4 F / b^2)`, F = 1 - sum (x / a)^2, b the least half axis: of slope 1, (R^2 - r^2) / 2R on a disk."""
+        """`F / sqrt(|grad F|^2 + 4 F / b^2)`, F = 1 - sum (x / a)^2, b the least half axis: of
+        slope 1, (R^2 - r^2) / 2R on a disk."""
         return self.implicit(x) if any(map(selected, self.pieces())) else None
 
     def implicit(self, x: Tensor) -> Tensor:
@@ -72,13 +79,17 @@ class Ellipses:
         return level * (slope + 4 * level.clamp_min(0) / square.amin(-1)).rsqrt()
 
     def pieces(self) -> tuple[FullBoundary, ...]:
-        return tuple(replace(piece, carrier=self.implicit, height=self.distance) for piece in self.boundary)
+        return tuple(
+            replace(piece, carrier=self.implicit, height=self.distance) for piece in self.boundary
+        )
 
     def bounds(self) -> tuple[Tensor, Tensor]:
         return self.middle - self.radii, self.middle + self.radii
 
     def reach(self, directions: Tensor) -> Tensor:
-        return (directions * self.middle[:, None]).sum(-1) + (directions * self.radii[:, None]).norm(dim=-1)
+        return (directions * self.middle[:, None]).sum(-1) + (
+            directions * self.radii[:, None]
+        ).norm(dim=-1)
 
     def finest(self) -> Tensor:
         return 2 * self.radii.square().amin(-1) / self.radii.amax(-1)
@@ -92,18 +103,25 @@ class Ellipses:
     def draw(self, cube: Tensor) -> Tensor:
         dimension = self.shape.dim
         r = cube[..., -1] ** (1 / dimension)
-        return self.middle[:, None] + self.radii[:, None] * r[..., None] * direction(cube[..., : dimension - 1])
+        return self.middle[:, None] + self.radii[:, None] * r[..., None] * direction(
+            cube[..., : dimension - 1]
+        )
 
 
 def _surface(radii: Tensor, middle: Tensor, shape: Ellipsoid) -> FullBoundary:
-    """The surface (a w cos p, b w sin p, c h), w^2 = 1 - h^2, whose area has the density `sqrt(w^2 (b c cos p)^2 + w^2 (a c sin p)^2 +
-    (a b h)^2)` in h and p: smooth in both, so that Gauss and trapezoidal rule give its area."""
+    """The surface (a w cos p, b w sin p, c h), w^2 = 1 - h^2, whose area has the density `sqrt(w^2
+    (b c cos p)^2 + w^2 (a c sin p)^2 + (a b h)^2)` in h and p: smooth in both, so that Gauss and
+    trapezoidal rule give its area.
+    """
     a, b, c = radii.unbind(-1)
 
     def density(h: Tensor, angle: Tensor) -> Tensor:
         width = 1 - h.square()
         side = [each[:, None, None] for each in (b * c, a * c, a * b)]
-        return (width * ((side[0] * angle.cos()).square() + (side[1] * angle.sin()).square()) + (side[2] * h).square()).sqrt()
+        return (
+            width * ((side[0] * angle.cos()).square() + (side[1] * angle.sin()).square())
+            + (side[2] * h).square()
+        ).sqrt()
 
     turns = 2 * math.pi * torch.arange(AROUND + 1, dtype=radii.dtype, device=radii.device) / AROUND
     nodes, weights = gauss(AROUND, radii)
@@ -135,7 +153,10 @@ def _(shape: Ellipse, numbers: Numbers, around: Surroundings) -> Body:
         c, s = sp.cos(shape.angle), sp.sin(shape.angle)
         straight = bind(Ellipse(shape.radii), numbers, around)
         return placed(straight, Placement(((c, -s), (s, c)), shape.center), shape, numbers)
-    way = tuple(middle + radius * turn(THETA) for middle, radius, turn in zip(shape.center, shape.radii, (sp.cos, sp.sin), strict=True))
+    way = tuple(
+        middle + radius * turn(THETA)
+        for middle, radius, turn in zip(shape.center, shape.radii, (sp.cos, sp.sin), strict=True)
+    )
     (boundary,) = arcs([way], THETA, (0.0, 2 * math.pi), [1], True, numbers)
     piece = boundary.piece(lambda x: x[..., 0], shape, lambda x: x[..., 0])
     return Ellipses(numbers.point(shape.radii), numbers.point(shape.center), (piece,), shape)

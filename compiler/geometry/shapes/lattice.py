@@ -21,7 +21,8 @@ CELLS = 64  # in which each piece of each copy is searched for the ends of cuts
 
 @dataclass(frozen=True)
 class LatticeBody:
-    """nx by ny disjoint copies of a body whose own centre is moved to the nodes of an equally spaced grid from `lower` to `upper`.
+    """nx by ny disjoint copies of a body whose own centre is moved to the nodes of an equally
+    spaced grid from `lower` to `upper`.
 
     A single copy along an axis sits in the middle. Shapes: lower, upper "b d".
     """
@@ -36,11 +37,17 @@ class LatticeBody:
         """Exact for disks; for other shapes the least of the nearest copy and its neighbours."""
         nearest = ((x - self._first()[:, None]) / self._spacing()[:, None]).detach().round()
         last = x.new_tensor(self.counts) - 1
-        around = [(0,) * len(self.counts)] if isinstance(self.body, Sphere) else itertools.product((-1, 0, 1), repeat=len(self.counts))
+        around = (
+            [(0,) * len(self.counts)]
+            if isinstance(self.body, Sphere)
+            else itertools.product((-1, 0, 1), repeat=len(self.counts))
+        )
         values = []
         for step in around:
             index = torch.minimum((nearest + x.new_tensor(step)).clamp_min(0), last)
-            values.append(self.body.distance(x - index * self._spacing()[:, None] - self._shift()[:, None]))
+            values.append(
+                self.body.distance(x - index * self._spacing()[:, None] - self._shift()[:, None])
+            )
         return torch.stack(values).amin(0) if len(values) > 1 else values[0]
 
     def inside(self, x: Tensor) -> Tensor:
@@ -51,7 +58,8 @@ class LatticeBody:
         return self.implicit(x) if any(map(selected, self.pieces())) else None
 
     def implicit(self, x: Tensor) -> Tensor:
-        """As disjoint copies are never close to two zeros at once, their R-conjunction is smooth."""
+        """As disjoint copies are never close to two zeros at once, their R-conjunction is
+        smooth."""
         origins = self.origins()
         batch, count, dimension = x.shape
         local = (x[:, None] - origins[:, :, None]).reshape(batch, -1, dimension)
@@ -94,7 +102,11 @@ class LatticeBody:
 
     def origins(self) -> Tensor:
         """By how much each copy is moved. Shapes: "b m d"."""
-        steps = torch.tensor(list(itertools.product(*map(range, self.counts))), dtype=self.lower.dtype, device=self.lower.device)
+        steps = torch.tensor(
+            list(itertools.product(*map(range, self.counts))),
+            dtype=self.lower.dtype,
+            device=self.lower.device,
+        )
         return self._shift()[:, None] + steps * self._spacing()[:, None]
 
     def _repeated(self, piece: Piece) -> FullBoundary:
@@ -105,16 +117,30 @@ class LatticeBody:
             place = u[..., 0] * number
             copy = place.detach().floor().clamp(0, number - 1)
             points, normals = piece.chart(torch.cat([(place - copy)[..., None], u[..., 1:]], -1))
-            return points + origins.gather(1, copy.long()[..., None].expand(-1, -1, origins.shape[-1])), normals
+            return points + origins.gather(
+                1, copy.long()[..., None].expand(-1, -1, origins.shape[-1])
+            ), normals
 
         owners = (*piece.owners, self.shape)
-        return FullBoundary(piece.dim, piece.measure * number, chart, self.implicit, owners, cells=CELLS * number, parts=number)
+        return FullBoundary(
+            piece.dim,
+            piece.measure * number,
+            chart,
+            self.implicit,
+            owners,
+            cells=CELLS * number,
+            parts=number,
+        )
 
 
 @bind.register
 def _(shape: Lattice, numbers: Numbers, around: Surroundings) -> LatticeBody:
     if around.enclosing is None:
         raise fail(
-            "T06", "a lattice needs a shape that it is laid over", "write rectangle([0, 0], [1, 1]) - lattice(disk(radius = 0.1), 5, 5)"
+            "T06",
+            "a lattice needs a shape that it is laid over",
+            "write rectangle([0, 0], [1, 1]) - lattice(disk(radius = 0.1), 5, 5)",
         )
-    return LatticeBody(bind(shape.shape, numbers, around), (shape.nx, shape.ny), *around.enclosing, shape)
+    return LatticeBody(
+        bind(shape.shape, numbers, around), (shape.nx, shape.ny), *around.enclosing, shape
+    )

@@ -1,14 +1,18 @@
-"""Domains read from mesh files: distance, normals, points and a boundary-defining function from the facets themselves.
+"""Domains read from mesh files: distance, normals, points and a boundary-defining function from the
+facets themselves.
 
-The function that vanishes on facets is `f = pi / sum_e q_e`. In the plane `q_e = int_e ds / r^2`, the angle that the edge e subtends over
-the height of the point above it; in space `q_e = int_e dA / (2 r^3)`, half of the solid angle over the height; r is the distance from the
-point. Every q_e is positive, analytic off its facet, and tends to pi/height at it. So f is positive and analytic inside, zero on the
-facets alone, with slope 1 on each; in the middle of a disk or ball it is half the radius. Being an integral, it does not depend on how a
-flat side is divided: facets in one plane are joined first. At corners f is homogeneous of degree one: its second derivatives grow as
+The function that vanishes on facets is `f = pi / sum_e q_e`. In the plane `q_e = int_e ds / r^2`,
+the angle that the edge e subtends over the height of the point above it; in space `q_e = int_e dA /
+(2 r^3)`, half of the solid angle over the height; r is the distance from the point. Every q_e is
+positive, analytic off its facet, and tends to pi/height at it. So f is positive and analytic
+inside, zero on the facets alone, with slope 1 on each; in the middle of a disk or ball it is half
+the radius. Being an integral, it does not depend on how a flat side is divided: facets in one plane
+are joined first. At corners f is homogeneous of degree one: its second derivatives grow as
 1/distance there.
 
-Sources: A. Belyaev, P.-A. Fayolle, A. Pasko, Signed Lp-distance fields, Computer-Aided Design 45 (2013), for normalised potentials;
-A. van Oosterom, J. Strackee, The solid angle of a plane triangle, IEEE Trans. Biomed. Eng. 30 (1983).
+Sources: A. Belyaev, P.-A. Fayolle, A. Pasko, Signed Lp-distance fields, Computer-Aided Design 45
+(2013), for normalised potentials; A. van Oosterom, J. Strackee, The solid angle of a plane
+triangle, IEEE Trans. Biomed. Eng. 30 (1983).
 """
 
 from __future__ import annotations
@@ -40,7 +44,8 @@ OFF = 1e-6  # by which the place of a facet is beside its middle, lest it lie on
 
 @dataclass(frozen=True)
 class Facets:
-    """Facets of a boundary, the same in all samples, by the numbers of their corners among points. Shapes: points "p d", index "f d"."""
+    """Facets of a boundary, the same in all samples, by the numbers of their corners among
+    points. Shapes: points "p d", index "f d"."""
 
     points: Tensor
     index: Tensor
@@ -85,18 +90,24 @@ class Facets:
 
     @cached_property
     def products(self) -> tuple[tuple[Tensor, Tensor], ...]:
-        """Vectors w, "d f", and numbers w . (corner - middle), "f": for the normals and the first corners, then for the edges from each
-        corner (the first alone in the plane) and that corner. With them w . (corner - x) is a product of matrices."""
+        """Vectors w, "d f", and numbers w . (corner - middle), "f": for the normals and the first
+        corners, then for the edges from each corner (the first alone in the plane) and that corner.
+        With them w . (corner - x) is a product of matrices.
+        """
         local = self.corners - self.middle
         edges = local.roll(-1, 1) - local
-        vectors = [(self.normals, local[:, 0])] + [(edges[:, k], local[:, k]) for k in range(1 if self.dim == 2 else 3)]
+        vectors = [(self.normals, local[:, 0])] + [
+            (edges[:, k], local[:, k]) for k in range(1 if self.dim == 2 else 3)
+        ]
         return tuple((vector.mT, (vector * corner).sum(-1)) for vector, corner in vectors)
 
     def seen(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """From points, of every facet: the height above it, inward; what the tangent of its angle is the height times its weight over. And
-        the distance of the nearest corner of all. Shapes: "n d" -> "n f" twice, "n".
+        """From points, of every facet: the height above it, inward; what the tangent of its angle
+        is the height times its weight over. And the distance of the nearest corner of all. Shapes:
+        "n d" -> "n f" twice, "n".
 
-        Of two rays a, b to the ends of an edge a . b = |a|^2 + a . (b - a): as exact as a itself, near either end.
+        Of two rays a, b to the ends of an edge a . b = |a|^2 + a . (b - a): as exact as a itself,
+        near either end.
         """
         local = x - self.middle
         squares = (self.points - self.middle - local[:, None]).square().sum(-1)
@@ -112,7 +123,8 @@ class Facets:
 
 
 def potential(height: Tensor, weight: Tensor, across: Tensor) -> Tensor:
-    """The angle over the height, positive; a series where both are small, so that it is smooth across the plane beside a facet."""
+    """The angle over the height, positive; a series where both are small, so that it is smooth
+    across the plane beside a facet."""
     smallest = torch.finfo(height.dtype).tiny ** 0.25
     size = torch.where(height < 0, -height, height)
     tangent = size * weight
@@ -126,13 +138,17 @@ def potential(height: Tensor, weight: Tensor, across: Tensor) -> Tensor:
 
 
 def _angle(tangent: Tensor, across: Tensor, flat: Tensor) -> Tensor:
-    """The angle with a tangent of tangent/across, 0 to pi; pi on the rim of a facet, where both vanish."""
+    """The angle with a tangent of tangent/across, 0 to pi; pi on the rim of a facet, where both
+    vanish."""
     lost = (tangent == 0) & (across == 0)
-    return torch.atan2(torch.where(flat, 1, tangent), torch.where(flat | lost, -torch.ones_like(across), across))
+    return torch.atan2(
+        torch.where(flat, 1, tangent), torch.where(flat | lost, -torch.ones_like(across), across)
+    )
 
 
 def vanishing(facets: Facets, x: Tensor, inside: Tensor) -> Tensor:
-    """The function that vanishes on facets, below zero behind them where `inside` is false. Shapes: x "n d", inside "n" -> "n"."""
+    """The function that vanishes on facets, below zero behind them where `inside` is false.
+    Shapes: x "n d", inside "n" -> "n"."""
     if len(facets) == 0:
         return torch.full_like(x[:, 0], FAR)
     height, across, corner = facets.seen(x)
@@ -142,10 +158,15 @@ def vanishing(facets: Facets, x: Tensor, inside: Tensor) -> Tensor:
         nearest = every.argmax(-1, keepdim=True)
     own_height, own_across = height.gather(1, nearest)[:, 0], across.gather(1, nearest)[:, 0]
     own_weight = weight[nearest[:, 0]]
-    # the others' potential without the nearest, which grows beyond all bounds at it: its own is put in multiplied by the height
+    # the others' potential without the nearest, which grows beyond all bounds at it: its own is put
+    # in multiplied by the height
     mask = torch.zeros_like(every, dtype=torch.bool).scatter(1, nearest, True)
     others = torch.where(mask, 0, every).sum(-1)
-    own = potential(torch.where(own_across <= 0, 1, own_height), own_weight, torch.where(own_across <= 0, 1, own_across))
+    own = potential(
+        torch.where(own_across <= 0, 1, own_height),
+        own_weight,
+        torch.where(own_across <= 0, 1, own_across),
+    )
     beside = math.pi / (own + others)
     over = own_across <= 0
     flat = ~over
@@ -156,17 +177,23 @@ def vanishing(facets: Facets, x: Tensor, inside: Tensor) -> Tensor:
     pole = behind_angle - size * others
     good = pole > math.pi / 4
     behind = torch.where(good, -math.pi * size / torch.where(good, pole, 1), -front)
-    value = torch.where(over, torch.where(inside | (own_height >= 0), front, behind), torch.where(inside, beside, -beside))
+    value = torch.where(
+        over,
+        torch.where(inside | (own_height >= 0), front, behind),
+        torch.where(inside, beside, -beside),
+    )
     touching = corner <= TOUCHING * facets.extent
     return torch.where(touching, 0, value)
 
 
 @dataclass(frozen=True)
 class Meshed:
-    """What a closed set of facets encloses; `cells` "c d+1 d", corner by corner, where the file has them.
+    """What a closed set of facets encloses; `cells` "c d+1 d", corner by corner, where the file has
+    them.
 
-    All samples are the same. `sides` are the facets with those in one plane joined, `classes` the numbers of facets in pieces: the groups
-    they are in and whether they lie in the plane where the first coordinate is zero.
+    All samples are the same. `sides` are the facets with those in one plane joined, `classes` the
+    numbers of facets in pieces: the groups they are in and whether they lie in the plane where the
+    first coordinate is zero.
     """
 
     data: MeshData
@@ -196,7 +223,10 @@ class Meshed:
         """Exact: along the normal of the nearest facet, to its nearest edge or corner."""
         flat = x.flatten(0, 1)
         with torch.no_grad():
-            parts = [self._gaps(part, self.sides).argmin(-1) for part in _parts(flat.detach(), len(self.sides))]
+            parts = [
+                self._gaps(part, self.sides).argmin(-1)
+                for part in _parts(flat.detach(), len(self.sides))
+            ]
             nearest = torch.cat(parts)
         corners, normal = self.sides.corners[nearest], self.sides.normals[nearest]
         height = ((flat - corners[:, 0]) * normal).sum(-1)
@@ -205,7 +235,8 @@ class Meshed:
         return torch.where(over, height, sign * gap).view(x.shape[:2])
 
     def inside(self, x: Tensor) -> Tensor:
-        """By the angle that the boundary subtends: 2 pi, in space 4 pi, from inside, nothing from outside."""
+        """By the angle that the boundary subtends: 2 pi, in space 4 pi, from inside, nothing
+        from outside."""
         return self._inside(x.flatten(0, 1)).view(x.shape[:2])
 
     def vanishing(self, selected: Selection, x: Tensor) -> Tensor | None:
@@ -227,8 +258,14 @@ class Meshed:
 
     @cached_property
     def classes(self) -> tuple[tuple[frozenset[str], Indices, bool], ...]:
-        on_axis = np.abs(self.data.points[self.data.facets][:, :, 0]).max(-1) <= 1e-9 * self.data.extent
-        found = [(groups, own[on_axis[own] == axis], axis) for groups, own in self.data.classes for axis in (False, True)]
+        on_axis = (
+            np.abs(self.data.points[self.data.facets][:, :, 0]).max(-1) <= 1e-9 * self.data.extent
+        )
+        found = [
+            (groups, own[on_axis[own] == axis], axis)
+            for groups, own in self.data.classes
+            for axis in (False, True)
+        ]
         return tuple((groups, own, axis) for groups, own, axis in found if len(own))
 
     def bounds(self) -> tuple[Tensor, Tensor]:
@@ -251,10 +288,13 @@ class Meshed:
         return ((volume[:, None] * middles).sum(0) / volume.sum()).expand(self.size, -1)
 
     def measure(self) -> Tensor:
-        """By the divergence theorem, from the middle of the points so that far from the origin nothing is lost."""
+        """By the divergence theorem, from the middle of the points so that far from the origin
+        nothing is lost."""
         corners = self.sides.corners
         apex = corners.flatten(0, 1).mean(0)
-        return (((corners[:, 0] - apex) * self.sides.area).sum() / math.factorial(self.shape.space)).expand(self.size)
+        return (
+            ((corners[:, 0] - apex) * self.sides.area).sum() / math.factorial(self.shape.space)
+        ).expand(self.size)
 
     def draw(self, cube: Tensor) -> Tensor | None:
         """A cell by its share of the measure, and a point of it."""
@@ -314,7 +354,17 @@ class Meshed:
 
         zero = (sp.S.Zero,) * (dim - 1)
         plane = Plane((sp.S.One, *zero), sp.S.Zero) if axis else None
-        return FullBoundary(dim, total, chart, carrier, (self.shape,), plane, flat=True, groups=groups, select=select)
+        return FullBoundary(
+            dim,
+            total,
+            chart,
+            carrier,
+            (self.shape,),
+            plane,
+            flat=True,
+            groups=groups,
+            select=select,
+        )
 
     def _places(self, own: Indices) -> Tensor:
         """A point of each facet, all but its middle. Shapes: "1 f d"."""
@@ -326,7 +376,8 @@ class Meshed:
 
 
 def _to_rim(x: Tensor, corners: Tensor, normal: Tensor) -> tuple[Tensor, Tensor]:
-    """The distance to the nearest edge or end of a facet, one for each point, and whether the foot lies on the facet. Shapes: "n" both."""
+    """The distance to the nearest edge or end of a facet, one for each point, and whether the
+    foot lies on the facet. Shapes: "n" both."""
     if x.shape[-1] == 2:
         edge, ray = corners[:, 1] - corners[:, 0], x - corners[:, 0]
         along = (ray * edge).sum(-1) / edge.square().sum(-1)
@@ -345,8 +396,11 @@ def _parts(x: Tensor, count: int) -> Iterator[Tensor]:
     yield from x.split(max(1, BLOCK // max(1, count)))
 
 
-def _spread(corners: Tensor, weight: Tensor, cube: Tensor, normals: Tensor | None = None) -> tuple[Tensor, Tensor] | Tensor:
-    """Points uniform over simplices from points of the unit cube: which simplex by the first number, the rest of it and the others where.
+def _spread(
+    corners: Tensor, weight: Tensor, cube: Tensor, normals: Tensor | None = None
+) -> tuple[Tensor, Tensor] | Tensor:
+    """Points uniform over simplices from points of the unit cube: which simplex by the first
+    number, the rest of it and the others where.
 
     Shapes: corners "c k+1 d", cube "b n k" -> "b n d", and the normals of the simplices there.
     """
@@ -357,7 +411,8 @@ def _spread(corners: Tensor, weight: Tensor, cube: Tensor, normals: Tensor | Non
     shares = torch.cat([first[..., None], cube[..., 1:]], -1)
     k = shares.shape[-1]
     point, left = torch.zeros_like(corners[index][..., 0, :]), torch.ones_like(first)
-    for place in range(k):  # what is left of the barycentric coordinates after each: a power of its number
+    # what is left of the barycentric coordinates after each: a power of its number
+    for place in range(k):
         own = shares[..., place] ** (1 / (k - place))
         point = point + (left * (1 - own))[..., None] * corners[index][..., place, :]
         left = left * own
@@ -367,4 +422,9 @@ def _spread(corners: Tensor, weight: Tensor, cube: Tensor, normals: Tensor | Non
 
 @bind.register
 def _(shape: Mesh, numbers: Numbers, around: Surroundings) -> Meshed:
-    return Meshed(read(shape), numbers.size, torch.zeros((), dtype=numbers.dtype, device=numbers.device), shape)
+    return Meshed(
+        read(shape),
+        numbers.size,
+        torch.zeros((), dtype=numbers.dtype, device=numbers.device),
+        shape,
+    )

@@ -1,4 +1,5 @@
-"""Parts of a boundary: parametrised uniformly in arc length or area, measured, and cut where another shape covers them."""
+"""Parts of a boundary: parametrised uniformly in arc length or area, measured, and cut where
+another shape covers them."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ Chart = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 NODES = 16  # of the Gauss rule on a panel of a curve
 LINES = 64  # across a surface, between which the ends of cuts change their kind at most once
-ACROSS = (20, 12)  # Gauss nodes between two such changes: those of the measure, and those that its error is told by
+# Gauss nodes between two such changes: those of the measure, and those that its error is told by
+ACROSS = (20, 12)
 BISECTIONS = 34
 ROUGH = 17  # lines that tell whether a surface is cut
 HALVINGS = 12  # of panels that a rule does not integrate
@@ -37,7 +39,8 @@ FAR = 1e6  # extents away: the value of a function of what is not there
 class Natural:
     """A curve in a parameter t in [0, 1] in which it is analytic, beside the arc length.
 
-    Shapes: chart takes t "b n" to points and normals, speed to "b n"; position takes a share of the arc length to t, share goes back.
+    Shapes: chart takes t "b n" to points and normals, speed to "b n"; position takes a share of the
+    arc length to t, share goes back.
     """
 
     chart: Chart
@@ -50,16 +53,19 @@ class Natural:
 class FullBoundary:
     """A part of the boundary of a single shape.
 
-    `carrier` is smooth, vanishes on the piece with slope 1 and is positive on the side of the body; where it also vanishes elsewhere,
-    `trim` is positive on the piece and negative there. `plane` is the declared plane or line that the piece lies in, `flat` says that it
-    lies in one, declared or not; `owners` are the shapes whose boundary it comes from, innermost first; `hole` says that it bounds what a
-    difference takes away. A curve consists of `parts` equal parts of its parameter, each smooth, and is searched in `cells` cells for the
-    ends of cuts; a rule of 16 nodes on each of `panels` parts of a stretch integrates along it. `natural`: another parameter, where arc
-    length is none in which the curve is analytic. `height` is the signed distance from all of it, where it is not flat. `error` is the
-    relative error of the measure, `chart_error` what is added to it where a surface is cut. `groups` name it in a mesh file; `select` gives
-    the facets of it in whose middle a function is positive, and cuts none.
-    Shapes: measure "b"; chart takes parameters "b n k" in [0, 1), k = max(1, d - 1), uniform in measure, to points and outward unit normals
-    "b n d" both; carrier and trim take points "b n d" to "b n".
+    `carrier` is smooth, vanishes on the piece with slope 1 and is positive on the side of the body;
+    where it also vanishes elsewhere, `trim` is positive on the piece and negative there. `plane` is
+    the declared plane or line that the piece lies in, `flat` says that it lies in one, declared or
+    not; `owners` are the shapes whose boundary it comes from, innermost first; `hole` says that it
+    bounds what a difference takes away. A curve consists of `parts` equal parts of its parameter,
+    each smooth, and is searched in `cells` cells for the ends of cuts; a rule of 16 nodes on each
+    of `panels` parts of a stretch integrates along it. `natural`: another parameter, where arc
+    length is none in which the curve is analytic. `height` is the signed distance from all of it,
+    where it is not flat. `error` is the relative error of the measure, `chart_error` what is added
+    to it where a surface is cut. `groups` name it in a mesh file; `select` gives the facets of it
+    in whose middle a function is positive, and cuts none. Shapes: measure "b"; chart takes
+    parameters "b n k" in [0, 1), k = max(1, d - 1), uniform in measure, to points and outward unit
+    normals "b n d" both; carrier and trim take points "b n d" to "b n".
     """
 
     dim: int
@@ -82,7 +88,8 @@ class FullBoundary:
     select: Callable[[Function], Piece] | None = None
 
     def at(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Points and normals of a curve in the parameter in which it is cut. Shapes: "b n" -> "b n d" both."""
+        """Points and normals of a curve in the parameter in which it is cut. Shapes: "b n" -> "b
+        n d" both."""
         return self.chart(t[..., None]) if self.natural is None else self.natural.chart(t)
 
     def speed(self, t: Tensor) -> Tensor:
@@ -92,18 +99,23 @@ class FullBoundary:
     @property
     def kept(self) -> tuple[Tensor, Tensor]:
         """Start and end of the stretches that belong to a curve: all of it. Shapes: "b k" both."""
-        borders = torch.arange(self.parts + 1, dtype=self.measure.dtype, device=self.measure.device) / self.parts
+        borders = (
+            torch.arange(self.parts + 1, dtype=self.measure.dtype, device=self.measure.device)
+            / self.parts
+        )
         borders = borders.expand(len(self.measure), -1)
         return borders[:, :-1], borders[:, 1:]
 
 
 @dataclass(frozen=True)
 class Clipped:
-    """The part of `base` where `keep` (points, outward normals) holds; it changes only across zeros of the carriers.
+    """The part of `base` where `keep` (points, outward normals) holds; it changes only across zeros
+    of the carriers.
 
-    `uncovered` is smooth, positive on the part and negative on the rest of the base. Curves are cut exactly. A surface is cut along lines
-    of its second parameter, exactly, and these are integrated between the places where the cuts change their kind, found by bisection.
-    `known` is its measure where that is known otherwise. Shapes: "b".
+    `uncovered` is smooth, positive on the part and negative on the rest of the base. Curves are cut
+    exactly. A surface is cut along lines of its second parameter, exactly, and these are integrated
+    between the places where the cuts change their kind, found by bisection. `known` is its measure
+    where that is known otherwise. Shapes: "b".
     """
 
     base: FullBoundary
@@ -143,7 +155,15 @@ class Clipped:
         def along(t: Tensor) -> tuple[Tensor, Tensor]:
             return base.at(t[:, 0])
 
-        found = stretches(along, base.measure[:, None], self.carriers, self.keep, base.parts, base.cells, base.flat)
+        found = stretches(
+            along,
+            base.measure[:, None],
+            self.carriers,
+            self.keep,
+            base.parts,
+            base.cells,
+            base.flat,
+        )
         return found.start[:, 0], found.end[:, 0]
 
     @cached_property
@@ -156,12 +176,15 @@ class Clipped:
 
     @cached_property
     def share(self) -> Tensor:
-        """Roughly what share of the base is kept, without gradient: of a surface by a few lines, much less work than its measure."""
+        """Roughly what share of the base is kept, without gradient: of a surface by a few lines,
+        much less work than its measure."""
         with torch.no_grad():
             if self.dim < 3:
                 start, end = self.kept
                 return (end - start).sum(-1)
-            second = torch.linspace(0.01, 0.99, ROUGH, dtype=self.base.measure.dtype, device=self.base.measure.device)
+            second = torch.linspace(
+                0.01, 0.99, ROUGH, dtype=self.base.measure.dtype, device=self.base.measure.device
+            )
             found = self.lines(second.expand(len(self.base.measure), -1))
             return (found.end - found.start).sum(-1).mean(-1)
 
@@ -172,7 +195,11 @@ class Clipped:
             return self.base.error
         with torch.no_grad():
             gap = self.base.measure * (_across(self, 0) - _across(self, 1)).abs()
-            return self.base.error + self.base.chart_error + float((gap / self.measure.clamp_min(torch.finfo(gap.dtype).tiny)).amax())
+            return (
+                self.base.error
+                + self.base.chart_error
+                + float((gap / self.measure.clamp_min(torch.finfo(gap.dtype).tiny)).amax())
+            )
 
     def chart(self, u: Tensor) -> tuple[Tensor, Tensor]:
         if self.dim == 3:
@@ -185,24 +212,37 @@ class Clipped:
 
     @cached_property
     def breaks(self) -> Tensor:
-        """Values of the second parameter of a surface between which its cuts are of one kind, 0 and 1 among them. Shapes: "b k"."""
+        """Values of the second parameter of a surface between which its cuts are of one kind, 0
+        and 1 among them. Shapes: "b k"."""
         return _breaks(self)
 
     def lines(self, second: Tensor) -> Stretches:
         """The kept stretches of lines on a surface. Shapes: second parameter "b l"."""
 
         def along(t: Tensor) -> tuple[Tensor, Tensor]:
-            return self.base.chart(torch.stack([t, second[..., None].expand_as(t)], -1).flatten(1, 2))
+            return self.base.chart(
+                torch.stack([t, second[..., None].expand_as(t)], -1).flatten(1, 2)
+            )
 
         cells = CELLS_3D * min(self.base.parts, 16)
-        return stretches(along, second, self.carriers, self.keep, self.base.parts, cells, self.base.flat)
+        return stretches(
+            along, second, self.carriers, self.keep, self.base.parts, cells, self.base.flat
+        )
 
 
 Piece = FullBoundary | Clipped
 
 
-def cut(piece: Piece, carriers: Sequence[Carrier], keep: Keep, uncovered: Function, owner: Shape | None, hole: bool = False) -> Clipped:
-    """The part of a piece where `keep` holds, as a piece of the boundary of `owner`; a `hole` is turned, to bound what is left."""
+def cut(
+    piece: Piece,
+    carriers: Sequence[Carrier],
+    keep: Keep,
+    uncovered: Function,
+    owner: Shape | None,
+    hole: bool = False,
+) -> Clipped:
+    """The part of a piece where `keep` holds, as a piece of the boundary of `owner`; a `hole` is
+    turned, to bound what is left."""
     owners = piece.owners if owner is None else (*piece.owners, owner)
     if isinstance(piece, Clipped):
         first, smooth = piece.keep, piece.uncovered
@@ -215,15 +255,27 @@ def cut(piece: Piece, carriers: Sequence[Carrier], keep: Keep, uncovered: Functi
             owners,
             piece.hole != hole,
         )
-    return Clipped(turned(piece) if hole else piece, tuple(carriers), keep, uncovered, owners, piece.hole != hole)
+    return Clipped(
+        turned(piece) if hole else piece,
+        tuple(carriers),
+        keep,
+        uncovered,
+        owners,
+        piece.hole != hole,
+    )
 
 
 def with_owner(piece: Piece, owner: Shape, hole: bool = False) -> Piece:
     """A whole piece as a piece of the boundary of `owner`; a `hole` is turned."""
     if isinstance(piece, Clipped):
-        everything, positive = lambda x, n: torch.ones_like(x[..., 0], dtype=torch.bool), lambda x: torch.ones_like(x[..., 0])
+        everything, positive = (
+            lambda x, n: torch.ones_like(x[..., 0], dtype=torch.bool),
+            lambda x: torch.ones_like(x[..., 0]),
+        )
         return replace(cut(piece, (), everything, positive, owner, hole), known=piece.known)
-    return replace(turned(piece) if hole else piece, owners=(*piece.owners, owner), hole=piece.hole != hole)
+    return replace(
+        turned(piece) if hole else piece, owners=(*piece.owners, owner), hole=piece.hole != hole
+    )
 
 
 def whole(piece: Piece) -> FullBoundary:
@@ -249,50 +301,74 @@ def turned(piece: FullBoundary) -> FullBoundary:
 
     natural = piece.natural and replace(piece.natural, chart=other_side(piece.natural.chart))
     height = None if piece.height is None else (lambda x: -_height(piece, x))
-    return replace(piece, chart=other_side(piece.chart), natural=natural, carrier=lambda x: -piece.carrier(x), height=height)
+    return replace(
+        piece,
+        chart=other_side(piece.chart),
+        natural=natural,
+        carrier=lambda x: -piece.carrier(x),
+        height=height,
+    )
 
 
 def zero(piece: Piece, x: Tensor) -> Tensor:
-    """A smooth function that vanishes on the piece alone, positive around it, of slope 1 there. Shapes: "b n d" -> "b n"."""
+    """A smooth function that vanishes on the piece alone, positive around it, of slope 1 there.
+    Shapes: "b n d" -> "b n"."""
     if piece.trim is None:
         return piece.carrier(x)
     base = whole(piece)
-    return trimmed(piece.carrier(x), piece.trim(x), base.measure[:, None] ** (1 / max(1, base.dim - 1)))
+    return trimmed(
+        piece.carrier(x), piece.trim(x), base.measure[:, None] ** (1 / max(1, base.dim - 1))
+    )
 
 
 def zeros(pieces: Sequence[Piece], x: Tensor) -> Tensor:
-    """A smooth function that vanishes on the pieces alone, positive around them; pieces of which nothing is left count for nothing."""
+    """A smooth function that vanishes on the pieces alone, positive around them; pieces of which
+    nothing is left count for nothing."""
     values = []
     for piece in pieces:
         value, base = zero(piece, x), whole(piece)
         if isinstance(piece, Clipped):
             present = (piece.share > 1e-12)[:, None]
-            value = torch.where(present, value, FAR * base.measure[:, None] ** (1 / max(1, base.dim - 1)))
+            value = torch.where(
+                present, value, FAR * base.measure[:, None] ** (1 / max(1, base.dim - 1))
+            )
         values.append(value)
     return conjunctions(values)
 
 
 def signed(piece: Piece, x: Tensor) -> tuple[Tensor, Tensor]:
-    """The distance to a curve, and the same with the sign of the side of the curve where its foot is kept; elsewhere it is that to an end.
+    """The distance to a curve, and the same with the sign of the side of the curve where its foot
+    is kept; elsewhere it is that to an end.
 
-    Exact for straight pieces and circles. Infinite where nothing is left. Shapes: "b n d" -> "b n" both.
+    Exact for straight pieces and circles. Infinite where nothing is left. Shapes: "b n d" -> "b n"
+    both.
     """
     base = whole(piece)
     start, end = piece.kept
     first, second = base.at(start)[0], base.at(end)[0]
     present = (end > start)[:, None]
-    to_ends = torch.minimum(norm(x[:, :, None] - first[:, None]), norm(x[:, :, None] - second[:, None]))
+    to_ends = torch.minimum(
+        norm(x[:, :, None] - first[:, None]), norm(x[:, :, None] - second[:, None])
+    )
     corner = torch.where(present, to_ends, torch.inf).amin(-1)
     height = _height(base, x)
     with torch.no_grad():
         if base.flat:
             edge = (second - first)[:, None]
-            share = ((x[:, :, None] - first[:, None]) * edge).sum(-1) / edge.square().sum(-1).clamp_min(torch.finfo(x.dtype).tiny)
+            share = ((x[:, :, None] - first[:, None]) * edge).sum(-1) / edge.square().sum(
+                -1
+            ).clamp_min(torch.finfo(x.dtype).tiny)
             held = ((share >= 0) & (share <= 1) & present).any(-1)
         else:
             foot, normal = _foot(base, x)
-            held = piece.keep(foot, normal) if isinstance(piece, Clipped) else torch.ones_like(corner, dtype=torch.bool)
-    return torch.where(held, torch.minimum(height.abs(), corner), corner), torch.where(held & (height.abs() <= corner), height, torch.inf)
+            held = (
+                piece.keep(foot, normal)
+                if isinstance(piece, Clipped)
+                else torch.ones_like(corner, dtype=torch.bool)
+            )
+    return torch.where(held, torch.minimum(height.abs(), corner), corner), torch.where(
+        held & (height.abs() <= corner), height, torch.inf
+    )
 
 
 def _height(base: FullBoundary, x: Tensor) -> Tensor:
@@ -310,7 +386,8 @@ def _foot(base: FullBoundary, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def flux(piece: Piece, origin: Tensor) -> Tensor:
-    """The integral of (x - origin) . n over the piece; summed over a boundary, d times what it encloses. Shapes: origin "b d" -> "b"."""
+    """The integral of (x - origin) . n over the piece; summed over a boundary, d times what it
+    encloses. Shapes: origin "b d" -> "b"."""
     base = whole(piece)
 
     def moment(points: Tensor, normals: Tensor) -> Tensor:
@@ -319,16 +396,26 @@ def flux(piece: Piece, origin: Tensor) -> Tensor:
     if piece.dim < 3:
         return _integral(piece, moment)
     if base.flat:
-        return piece.measure * moment(*base.chart(base.measure.new_full((len(base.measure), 1, 2), 0.5)))[:, 0]
+        return (
+            piece.measure
+            * moment(*base.chart(base.measure.new_full((len(base.measure), 1, 2), 0.5)))[:, 0]
+        )
     if isinstance(piece, Clipped):
         return base.measure * _across(piece, 0, lambda parameters: moment(*base.chart(parameters)))
     nodes, weights = gauss(NODES, base.measure)
-    grid = torch.stack(torch.meshgrid(nodes, nodes, indexing="ij"), -1).reshape(1, -1, 2).expand(len(base.measure), -1, -1)
-    return base.measure * (moment(*base.chart(grid)) * (weights[:, None] * weights).flatten()).sum(-1)
+    grid = (
+        torch.stack(torch.meshgrid(nodes, nodes, indexing="ij"), -1)
+        .reshape(1, -1, 2)
+        .expand(len(base.measure), -1, -1)
+    )
+    return base.measure * (moment(*base.chart(grid)) * (weights[:, None] * weights).flatten()).sum(
+        -1
+    )
 
 
 def along(density: Tensor, share: Tensor) -> Tensor:
-    """Where in [0, 1] a piecewise linear density, given at equally spaced nodes, has collected a share of its integral.
+    """Where in [0, 1] a piecewise linear density, given at equally spaced nodes, has collected a
+    share of its integral.
 
     Shapes: density "b m", share "b n" -> "b n".
     """
@@ -344,7 +431,8 @@ def along(density: Tensor, share: Tensor) -> Tensor:
 
 
 def collected(density: Tensor, position: Tensor) -> Tensor:
-    """The share of its integral that a piecewise linear density has collected up to a position: the inverse of `along`."""
+    """The share of its integral that a piecewise linear density has collected up to a position:
+    the inverse of `along`."""
     left, right = density[:, :-1], density[:, 1:]
     mass = (left + right) / 2
     before = mass.cumsum(-1)
@@ -352,12 +440,16 @@ def collected(density: Tensor, position: Tensor) -> Tensor:
     cell = place.detach().floor().long().clamp(0, mass.shape[-1] - 1)
     inside = place - cell
     start, slope = left.gather(-1, cell), (right - left).gather(-1, cell)
-    return ((before - mass).gather(-1, cell) + inside * (start + slope * inside / 2)) / before[:, -1:]
+    return ((before - mass).gather(-1, cell) + inside * (start + slope * inside / 2)) / before[
+        :, -1:
+    ]
 
 
 def tried(accepted: Callable[[Tensor], Tensor], u: Tensor) -> Tensor:
-    """Points of the unit cube that are accepted, near-uniform among these where u is uniform: u, or u moved along a sequence that fills the
-    torus evenly, the first of 256 places that is accepted; u itself where none is. Source: M. Roberts' R2 sequence, 2018."""
+    """Points of the unit cube that are accepted, near-uniform among these where u is uniform: u, or
+    u moved along a sequence that fills the torus evenly, the first of 256 places that is accepted;
+    u itself where none is. Source: M. Roberts' R2 sequence, 2018.
+    """
     golden = u.new_tensor([0.7548776662466927, 0.5698402909980532])
     with torch.no_grad():
         position, found = u, accepted(u)
@@ -383,29 +475,36 @@ def gauss(count: int, like: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _integral(piece: Piece, moment: Callable[[Tensor, Tensor], Tensor] | None) -> Tensor:
-    """The integral of a function of points and normals along a curve, or its length. Shapes: -> "b"."""
+    """The integral of a function of points and normals along a curve, or its length. Shapes: ->
+    "b"."""
     base = whole(piece)
     start, end = piece.kept
     if moment is None and base.natural is None:
         return base.measure * (end - start).sum(-1)
     nodes, weights = gauss(NODES, base.measure)
     first = torch.arange(base.panels, dtype=nodes.dtype, device=nodes.device)[:, None]
-    share, weight = ((first + nodes) / base.panels).flatten(), (weights / base.panels).repeat(base.panels)
+    share, weight = (
+        ((first + nodes) / base.panels).flatten(),
+        (weights / base.panels).repeat(base.panels),
+    )
     t = (start[..., None] + (end - start)[..., None] * share).flatten(1)
     values = base.speed(t) if moment is None else base.speed(t) * moment(*base.at(t))
     return (values * ((end - start)[..., None] * weight).flatten(1)).sum(-1)
 
 
 def _across(piece: Clipped, which: int, function: Function | None = None) -> Tensor:
-    """The mean over the whole base of a function of the parameters, or of 1, on the kept part of a surface. Shapes: "b"."""
+    """The mean over the whole base of a function of the parameters, or of 1, on the kept part of
+    a surface. Shapes: "b"."""
     return _panels(piece, piece.breaks[:, :-1], piece.breaks[:, 1:], which, function).sum(-1)
 
 
-def _panels(piece: Clipped, low: Tensor, high: Tensor, which: int, function: Function | None = None) -> Tensor:
+def _panels(
+    piece: Clipped, low: Tensor, high: Tensor, which: int, function: Function | None = None
+) -> Tensor:
     """The same over intervals of the second parameter. Shapes: low, high "b k" -> "b k".
 
-    Between two breaks the length of a line may end like a root at either side: the substitution (3 s - s^3) / 2, with no slope at its ends,
-    makes it smooth.
+    Between two breaks the length of a line may end like a root at either side: the substitution (3
+    s - s^3) / 2, with no slope at its ends, makes it smooth.
     """
     nodes, weights = gauss(ACROSS[which], low)
     s = 2 * nodes - 1
@@ -418,21 +517,31 @@ def _panels(piece: Clipped, low: Tensor, high: Tensor, which: int, function: Fun
         return (length.sum(-1).view(second.shape) * weight).sum(-1)
     own, own_weights = gauss(NODES, low)
     t = start[..., None] + length[..., None] * own
-    values = function(torch.stack([t, second.flatten(1)[:, :, None, None].expand_as(t)], -1).flatten(1, 3)).view(t.shape)
+    values = function(
+        torch.stack([t, second.flatten(1)[:, :, None, None].expand_as(t)], -1).flatten(1, 3)
+    ).view(t.shape)
     return (((values * own_weights).sum(-1) * length).sum(-1).view(second.shape) * weight).sum(-1)
 
 
 @torch.no_grad()
 def _breaks(piece: Clipped) -> Tensor:
     measure = piece.base.measure
-    second = torch.linspace(0, 1, LINES + 1, dtype=measure.dtype, device=measure.device).expand(len(measure), -1).clone()
+    second = (
+        torch.linspace(0, 1, LINES + 1, dtype=measure.dtype, device=measure.device)
+        .expand(len(measure), -1)
+        .clone()
+    )
     second[:, 0], second[:, -1] = 1e-9, 1 - 1e-9
     kind = piece.lines(second).signature
     change = kind[:, 1:] != kind[:, :-1]
     count = int(change.sum(-1).max())
     index = torch.argsort((~change).to(torch.uint8), dim=-1, stable=True)[:, :count]
     real = change.gather(-1, index)
-    low, high, at_low = second[:, :-1].gather(-1, index), second[:, 1:].gather(-1, index), kind[:, :-1].gather(-1, index)
+    low, high, at_low = (
+        second[:, :-1].gather(-1, index),
+        second[:, 1:].gather(-1, index),
+        kind[:, :-1].gather(-1, index),
+    )
     for _ in range(BISECTIONS if count else 0):
         middle = (low + high) / 2
         same = piece.lines(middle).signature == at_low
@@ -443,11 +552,14 @@ def _breaks(piece: Clipped) -> Tensor:
 
 
 def _halved(piece: Clipped, breaks: Tensor) -> Tensor:
-    """Breaks with others in the middle of panels on which two rules differ: cuts that touch and part again change no kind."""
+    """Breaks with others in the middle of panels on which two rules differ: cuts that touch and
+    part again change no kind."""
     low, high = breaks[:, :-1], breaks[:, 1:]
     tolerance = max(TOLERANCE, 256 * torch.finfo(breaks.dtype).eps)
     for _ in range(HALVINGS):
-        wrong = ((_panels(piece, low, high, 0) - _panels(piece, low, high, 1)).abs() > tolerance).any(0)
+        wrong = (
+            (_panels(piece, low, high, 0) - _panels(piece, low, high, 1)).abs() > tolerance
+        ).any(0)
         if not bool(wrong.any()):
             break
         middle = (low[:, wrong] + high[:, wrong]) / 2
@@ -458,7 +570,9 @@ def _halved(piece: Clipped, breaks: Tensor) -> Tensor:
 
 def _cell(collected: Tensor, target: Tensor) -> Tensor:
     """The cell in which a running sum passes a target."""
-    found = torch.searchsorted(collected.detach().contiguous(), target.detach().contiguous(), right=True)
+    found = torch.searchsorted(
+        collected.detach().contiguous(), target.detach().contiguous(), right=True
+    )
     return found.clamp_max(collected.shape[-1] - 1)
 
 
@@ -472,7 +586,8 @@ def _spread(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
 
 
 def _tested(piece: Clipped, u: Tensor) -> Tensor:
-    """Parameters on a cut surface, near-uniform in the kept part; where that is small, on the line with the most of it."""
+    """Parameters on a cut surface, near-uniform in the kept part; where that is small, on the
+    line with the most of it."""
 
     def accepted(parameters: Tensor) -> Tensor:
         return piece.keep(*piece.base.chart(parameters))
@@ -489,4 +604,6 @@ def _tested(piece: Clipped, u: Tensor) -> Tensor:
         rows = torch.arange(len(widest), device=u.device)
         start, end = found.start[rows, widest], found.end[rows, widest]
         line = middles[rows, widest][:, None].expand_as(u[..., 0])
-        return torch.where(lost[..., None], torch.stack([_spread(start, end, u[..., 0]), line], -1), position)
+        return torch.where(
+            lost[..., None], torch.stack([_spread(start, end, u[..., 0]), line], -1), position
+        )

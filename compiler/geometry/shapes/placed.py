@@ -23,7 +23,8 @@ from pdespec.geometry import Moved, Placement, Rotated, Scaled, Shape, placement
 
 @dataclass(frozen=True)
 class Placed:
-    """The image of a body under x -> scale * turn x + shift. Shapes: turn "b d d", orthogonal, shift "b d", scale "b"."""
+    """The image of a body under x -> scale * turn x + shift. Shapes: turn "b d d", orthogonal,
+    shift "b d", scale "b"."""
 
     body: Body
     turn: Tensor
@@ -49,7 +50,9 @@ class Placed:
         return tuple(self._piece(piece) for piece in self.body.pieces())
 
     def bounds(self) -> tuple[Tensor, Tensor]:
-        axes = torch.eye(self.shape.dim, dtype=self.shift.dtype, device=self.shift.device).expand(len(self.shift), -1, -1)
+        axes = torch.eye(self.shape.dim, dtype=self.shift.dtype, device=self.shift.device).expand(
+            len(self.shift), -1, -1
+        )
         return -self.reach(-axes), self.reach(axes)
 
     def reach(self, directions: Tensor) -> Tensor:
@@ -94,10 +97,18 @@ class Placed:
     def _piece(self, piece: Piece) -> Piece:
         owners = (*piece.owners, self.shape)
         if isinstance(piece, Clipped):
-            carriers = tuple(Carrier(self._sized(each.function), each.flat) for each in piece.carriers)
+            carriers = tuple(
+                Carrier(self._sized(each.function), each.flat) for each in piece.carriers
+            )
             known = None if piece.known is None else self._grown(piece.known)
             return Clipped(
-                self._whole(piece.base), carriers, self._kept(piece.keep), self._sized(piece.uncovered), owners, piece.hole, known
+                self._whole(piece.base),
+                carriers,
+                self._kept(piece.keep),
+                self._sized(piece.uncovered),
+                owners,
+                piece.hole,
+                known,
             )
         return replace(self._whole(piece), owners=owners)
 
@@ -105,7 +116,11 @@ class Placed:
         natural = piece.natural
         if natural is not None:
             speed = natural.speed
-            natural = replace(natural, chart=self._chart(natural.chart), speed=lambda t: self.scale[:, None] * speed(t))
+            natural = replace(
+                natural,
+                chart=self._chart(natural.chart),
+                speed=lambda t: self.scale[:, None] * speed(t),
+            )
         return replace(
             piece,
             measure=self._grown(piece.measure),

@@ -17,7 +17,8 @@ from pdespec.geometry import Polygon
 
 @dataclass(frozen=True)
 class PolygonBody:
-    """The inside of a closed chain of edges that does not cross itself, in either sense of rotation. Shapes: points "b v 2"."""
+    """The inside of a closed chain of edges that does not cross itself, in either sense of
+    rotation. Shapes: points "b v 2"."""
 
     points: Tensor
     shape: Polygon
@@ -27,11 +28,19 @@ class PolygonBody:
         with torch.no_grad():
             offset, edges = x[:, :, None] - self.points[:, None], self._edges()[:, None]
             along = ((offset * edges).sum(-1) / edges.square().sum(-1)).clamp(0, 1)
-            nearest = (offset - along[..., None] * edges).square().sum(-1).argmin(-1)[..., None].expand(-1, -1, 2)
+            nearest = (
+                (offset - along[..., None] * edges)
+                .square()
+                .sum(-1)
+                .argmin(-1)[..., None]
+                .expand(-1, -1, 2)
+            )
         offset, edge = x - self.points.gather(1, nearest), self._edges().gather(1, nearest)
         along = (offset * edge).sum(-1) / edge.square().sum(-1)
         height = (offset * self._normals().gather(1, nearest)).sum(-1)
-        corner = torch.where(self.inside(x), -1, 1) * norm(offset - along.clamp(0, 1)[..., None] * edge)
+        corner = torch.where(self.inside(x), -1, 1) * norm(
+            offset - along.clamp(0, 1)[..., None] * edge
+        )
         return torch.where((along > 0) & (along < 1), height, corner)
 
     def inside(self, x: Tensor) -> Tensor:
@@ -44,7 +53,8 @@ class PolygonBody:
         return (above & right).sum(-1) % 2 == 1
 
     def vanishing(self, selected: Selection, x: Tensor) -> Tensor | None:
-        """Distances from the lines of the edges, joined smoothly at corners; from the edges alone where the polygon is not convex."""
+        """Distances from the lines of the edges, joined smoothly at corners; from the edges
+        alone where the polygon is not convex."""
         pieces = [piece for piece in self.pieces() if selected(piece)]
         if not pieces:
             return None
@@ -55,7 +65,9 @@ class PolygonBody:
     def implicit(self, x: Tensor) -> Tensor:
         if self._convex():
             return reduce(both, [piece.carrier(x) for piece in self.pieces()])
-        return torch.where(self.inside(x), 1, -1) * conjunctions([zero(piece, x) for piece in self.pieces()])
+        return torch.where(self.inside(x), 1, -1) * conjunctions(
+            [zero(piece, x) for piece in self.pieces()]
+        )
 
     def pieces(self) -> tuple[FullBoundary, ...]:
         return tuple(self._edge(k) for k in range(self.points.shape[1]))
@@ -73,7 +85,9 @@ class PolygonBody:
         """The centroid of the area."""
         following = self.points.roll(-1, 1)
         cross = self.points[..., 0] * following[..., 1] - self.points[..., 1] * following[..., 0]
-        return ((self.points + following) * cross[..., None]).sum(1) / (3 * cross.sum(1, keepdim=True))
+        return ((self.points + following) * cross[..., None]).sum(1) / (
+            3 * cross.sum(1, keepdim=True)
+        )
 
     def measure(self) -> Tensor:
         return self._area().abs()
@@ -87,7 +101,9 @@ class PolygonBody:
     def _area(self) -> Tensor:
         """Positive when the corners are in counterclockwise order (shoelace formula)."""
         following = self.points.roll(-1, 1)
-        return (self.points[..., 0] * following[..., 1] - self.points[..., 1] * following[..., 0]).sum(-1) / 2
+        return (
+            self.points[..., 0] * following[..., 1] - self.points[..., 1] * following[..., 0]
+        ).sum(-1) / 2
 
     def _normals(self) -> Tensor:
         """Outward unit normals of the edges. Shapes: "b v 2"."""
@@ -97,11 +113,17 @@ class PolygonBody:
     def _convex(self) -> bool:
         edge = self._edges()
         following = edge.roll(-1, 1)
-        turn = (edge[..., 0] * following[..., 1] - edge[..., 1] * following[..., 0]) * self._area().sign()[:, None]
+        turn = (
+            edge[..., 0] * following[..., 1] - edge[..., 1] * following[..., 0]
+        ) * self._area().sign()[:, None]
         return bool((turn >= 0).all())
 
     def _edge(self, k: int) -> FullBoundary:
-        start, edge, normal = self.points[:, None, k], self._edges()[:, None, k], self._normals()[:, None, k]
+        start, edge, normal = (
+            self.points[:, None, k],
+            self._edges()[:, None, k],
+            self._normals()[:, None, k],
+        )
         length = norm(edge)[:, 0]
 
         def chart(u: Tensor) -> tuple[Tensor, Tensor]:
@@ -111,9 +133,13 @@ class PolygonBody:
             return ((start - x) * normal).sum(-1)
 
         def trim(x: Tensor) -> Tensor:  # the disk whose diameter is the edge
-            return ((length[:, None] / 2).square() - (x - start - edge / 2).square().sum(-1)) / length[:, None]
+            return (
+                (length[:, None] / 2).square() - (x - start - edge / 2).square().sum(-1)
+            ) / length[:, None]
 
-        return FullBoundary(2, length, chart, carrier, (self.shape,), self.shape.edges[k], trim, flat=True, panels=1)
+        return FullBoundary(
+            2, length, chart, carrier, (self.shape,), self.shape.edges[k], trim, flat=True, panels=1
+        )
 
 
 @bind.register

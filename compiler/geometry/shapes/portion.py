@@ -24,7 +24,8 @@ from compiler.geometry.shapes.stretches import Carrier
 
 @dataclass(frozen=True)
 class Portion:
-    """Where `inside`, smooth and like a length, is positive; its sign changes across zeros of the carriers only. None: everywhere."""
+    """Where `inside`, smooth and like a length, is positive; its sign changes across zeros of
+    the carriers only. None: everywhere."""
 
     carriers: tuple[Carrier, ...] = ()
     inside: Function | None = None
@@ -57,7 +58,12 @@ def _negative(function: Function) -> Function:
     return lambda x: -function(x)
 
 
-def bounded(where: Sequence[sp.StrictLessThan], coordinates: Sequence[sp.Symbol], piece: Piece, numbers: Numbers) -> Portion:
+def bounded(
+    where: Sequence[sp.StrictLessThan],
+    coordinates: Sequence[sp.Symbol],
+    piece: Piece,
+    numbers: Numbers,
+) -> Portion:
     """Where inequalities hold, each as a function of slope about 1 on the piece."""
     carriers = []
     for each in where:
@@ -80,7 +86,11 @@ def _scaled(function: Callable[[Tensor], Tensor], piece: Piece) -> Function:
         base = whole(piece)
         shares = torch.linspace(0.05, 0.95, 7, dtype=base.measure.dtype, device=base.measure.device)
         with torch.no_grad():
-            at = base.chart(torch.stack([shares, shares.flip(0)], -1)[:, : max(1, base.dim - 1)].expand(len(base.measure), -1, -1))[0]
+            at = base.chart(
+                torch.stack([shares, shares.flip(0)], -1)[:, : max(1, base.dim - 1)].expand(
+                    len(base.measure), -1, -1
+                )
+            )[0]
         with torch.enable_grad():
             at = at.requires_grad_(True)
             (slope,) = torch.autograd.grad(function(at).sum(), at)

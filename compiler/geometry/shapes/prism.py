@@ -29,7 +29,10 @@ class Prism:
 
     def distance(self, x: Tensor) -> Tensor:
         """Exact where that of the base is."""
-        across, above = self.base.distance(x[..., :2]), (x[..., 2] - self.height[:, None] / 2).abs() - self.height[:, None] / 2
+        across, above = (
+            self.base.distance(x[..., :2]),
+            (x[..., 2] - self.height[:, None] / 2).abs() - self.height[:, None] / 2,
+        )
         beyond = torch.stack([across, above], -1)
         return norm(beyond.clamp_min(0)) + beyond.amax(-1).clamp_max(0)
 
@@ -41,7 +44,13 @@ class Prism:
         factors = [self.base.vanishing(lambda piece: selected(self._side(piece)), x[..., :2])]
         bottom, top = (selected(self._end(top)) for top in (False, True))
         if bottom or top:
-            factors.append(self._span(x) if bottom and top else x[..., 2] if bottom else self.height[:, None] - x[..., 2])
+            factors.append(
+                self._span(x)
+                if bottom and top
+                else x[..., 2]
+                if bottom
+                else self.height[:, None] - x[..., 2]
+            )
         found = [each for each in factors if each is not None]
         return conjunctions(found, self.finest()[:, None] / 8) if found else None
 
@@ -49,14 +58,22 @@ class Prism:
         return both(self.base.implicit(x[..., :2]), self._span(x))
 
     def pieces(self) -> tuple[Piece, ...]:
-        return (*(self._side(piece) for piece in self.base.pieces()), self._end(False), self._end(True))
+        return (
+            *(self._side(piece) for piece in self.base.pieces()),
+            self._end(False),
+            self._end(True),
+        )
 
     def bounds(self) -> tuple[Tensor, Tensor]:
         lower, upper = self.base.bounds()
-        return torch.cat([lower, 0 * self.height[:, None]], -1), torch.cat([upper, self.height[:, None]], -1)
+        return torch.cat([lower, 0 * self.height[:, None]], -1), torch.cat(
+            [upper, self.height[:, None]], -1
+        )
 
     def reach(self, directions: Tensor) -> Tensor:
-        return self.base.reach(directions[..., :2]) + (directions[..., 2] * self.height[:, None]).clamp_min(0)
+        return self.base.reach(directions[..., :2]) + (
+            directions[..., 2] * self.height[:, None]
+        ).clamp_min(0)
 
     def finest(self) -> Tensor:
         return torch.minimum(self.base.finest(), self.height)
@@ -69,7 +86,11 @@ class Prism:
 
     def draw(self, cube: Tensor) -> Tensor | None:
         flat = self.base.draw(cube[..., :2])
-        return None if flat is None else torch.cat([flat, cube[..., 2:] * self.height[:, None, None]], -1)
+        return (
+            None
+            if flat is None
+            else torch.cat([flat, cube[..., 2:] * self.height[:, None, None]], -1)
+        )
 
     def _span(self, x: Tensor) -> Tensor:
         """z (h - z) / h."""
@@ -80,10 +101,14 @@ class Prism:
         """What stands on a piece of the boundary of the base."""
         owners = (*piece.owners, self.shape)
         if isinstance(piece, Clipped):
-            carriers = tuple(Carrier(lambda x, f=each.function: f(x[..., :2]), each.flat) for each in piece.carriers)
+            carriers = tuple(
+                Carrier(lambda x, f=each.function: f(x[..., :2]), each.flat)
+                for each in piece.carriers
+            )
             return Clipped(
                 self._wall(piece.base), carriers, lambda x, n: piece.keep(x[..., :2], n[..., :2]),
-                lambda x: piece.uncovered(x[..., :2]), owners, piece.hole, piece.measure * self.height,
+                lambda x: piece.uncovered(x[..., :2]), owners, piece.hole,
+                piece.measure * self.height,
             )  # fmt: skip
         return replace(self._wall(piece), owners=owners)
 
@@ -94,18 +119,27 @@ class Prism:
             return torch.cat([points, above], -1), torch.cat([normals, torch.zeros_like(above)], -1)
 
         def trim(x: Tensor) -> Tensor:
-            return self._span(x) if piece.trim is None else both(piece.trim(x[..., :2]), self._span(x))
+            return (
+                self._span(x) if piece.trim is None else both(piece.trim(x[..., :2]), self._span(x))
+            )
 
-        plane = None if piece.plane is None else Plane((*piece.plane.normal, sp.S.Zero), piece.plane.offset)
+        plane = (
+            None
+            if piece.plane is None
+            else Plane((*piece.plane.normal, sp.S.Zero), piece.plane.offset)
+        )
         return FullBoundary(
-            3, piece.measure * self.height, chart, lambda x: piece.carrier(x[..., :2]), piece.owners, plane, trim, piece.hole,
-            flat=piece.flat, parts=piece.parts, chart_error=0.0 if piece.natural is None else LATERAL,
+            3, piece.measure * self.height, chart, lambda x: piece.carrier(x[..., :2]),
+            piece.owners, plane, trim, piece.hole,
+            flat=piece.flat, parts=piece.parts,
+            chart_error=0.0 if piece.natural is None else LATERAL,
         )  # fmt: skip
 
     def _end(self, top: bool) -> Clipped:
         """The bottom or the top: of a rectangle around it what lies over the base."""
         lower, upper = (each.detach() for each in self.base.bounds())
-        lower, size = lower - 0.1 * (upper - lower), 1.2 * (upper - lower)  # wider: a line may then begin on no boundary of the base
+        # wider: a line may then begin on no boundary of the base
+        lower, size = lower - 0.1 * (upper - lower), 1.2 * (upper - lower)
         height = self.height if top else torch.zeros_like(self.height)
         sign = 1 if top else -1
 
@@ -121,14 +155,18 @@ class Prism:
         rectangle = FullBoundary(3, size.prod(-1), chart, carrier, (self.shape,), plane, flat=True)
         carriers = (carrier_of(piece) for piece in self.base.pieces())
         return Clipped(
-            rectangle, tuple(Carrier(lambda x, f=each.function: f(x[..., :2]), each.flat) for each in carriers),
-            lambda x, n: self.base.inside(x[..., :2]), lambda x: self.base.implicit(x[..., :2]), (self.shape,), False, self.base.measure(),
+            rectangle, tuple(Carrier(lambda x, f=each.function: f(x[..., :2]),
+            each.flat) for each in carriers),
+            lambda x, n: self.base.inside(x[..., :2]), lambda x: self.base.implicit(x[..., :2]),
+            (self.shape,), False, self.base.measure(),
         )  # fmt: skip
 
 
 @bind.register
 def _(shape: Extruded, numbers: Numbers, around: Surroundings) -> Prism:
-    return Prism(bind(shape.shape, numbers, Surroundings((False, False))), numbers(shape.height), shape)
+    return Prism(
+        bind(shape.shape, numbers, Surroundings((False, False))), numbers(shape.height), shape
+    )
 
 
 @bind.register

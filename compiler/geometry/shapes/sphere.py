@@ -35,8 +35,19 @@ class Sphere:
         return self.implicit(x) if any(map(selected, self.pieces())) else None
 
     def pieces(self) -> tuple[FullBoundary]:
-        measure = 2 * math.pi * self.radius if self.shape.dim == 2 else 4 * math.pi * self.radius.square()
-        return (FullBoundary(self.shape.dim, measure, self._chart, self.implicit, (self.shape,), height=self.distance),)
+        measure = (
+            2 * math.pi * self.radius if self.shape.dim == 2 else 4 * math.pi * self.radius.square()
+        )
+        return (
+            FullBoundary(
+                self.shape.dim,
+                measure,
+                self._chart,
+                self.implicit,
+                (self.shape,),
+                height=self.distance,
+            ),
+        )
 
     def bounds(self) -> tuple[Tensor, Tensor]:
         return self.middle - self.radius[:, None], self.middle + self.radius[:, None]
@@ -51,7 +62,11 @@ class Sphere:
         return self.middle
 
     def measure(self) -> Tensor:
-        return math.pi * self.radius.square() if self.shape.dim == 2 else 4 / 3 * math.pi * self.radius**3
+        return (
+            math.pi * self.radius.square()
+            if self.shape.dim == 2
+            else 4 / 3 * math.pi * self.radius**3
+        )
 
     def draw(self, cube: Tensor) -> Tensor:
         dimension = self.shape.dim
@@ -68,7 +83,8 @@ class Sphere:
 
 
 def direction(u: Tensor) -> Tensor:
-    """Unit vectors, uniform for uniform u. By Archimedes' theorem the height on a sphere is uniform. Shapes: "b n k" -> "b n k+1"."""
+    """Unit vectors, uniform for uniform u. By Archimedes' theorem the height on a sphere is
+    uniform. Shapes: "b n k" -> "b n k+1"."""
     angle = 2 * math.pi * u[..., 0]
     if u.shape[-1] == 1:
         return torch.stack([angle.cos(), angle.sin()], -1)

@@ -15,13 +15,16 @@ from compiler.geometry.shapes.numbers import Function, Numbers
 from compiler.geometry.shapes.piece import FullBoundary, along
 from pdespec.geometry import Star
 
-BEYOND = 1.25  # (r / R)^2 from which on the boundary-defining function goes on with a fixed T, so that it has no pole outside
+# (r / R)^2 from which on the boundary-defining function goes on with a fixed T, so that it has no
+# pole outside
+BEYOND = 1.25
 LEAST = 0.01  # (r / R)^2 below which exp(1 - 1/s) is zero to rounding
 
 
 @dataclass(frozen=True)
 class StarBody:
-    """|x - middle| < radius(theta). Shapes: radius takes "b n" to one tensor "b n"; middle "b d"."""
+    """|x - middle| < radius(theta). Shapes: radius takes "b n" to one tensor "b n"; middle "b
+    d"."""
 
     radius: Function
     boundary: Arc
@@ -37,10 +40,12 @@ class StarBody:
         return square < radius.square()
 
     def vanishing(self, selected: Selection, x: Tensor) -> Tensor | None:
-        """`a/2 (1 - r^2 / T^2)` with `T = a + exp(1 - 1/s) (R - a)`, s = (r / R)^2: (R^2 - r^2) / 2R on a disk.
+        """`a/2 (1 - r^2 / T^2)` with `T = a + exp(1 - 1/s) (R - a)`, s = (r / R)^2: (R^2 - r^2) /
+        2R on a disk.
 
-        T is R on the boundary. What depends on the direction dies out at the centre faster than any power of r: the function is smooth.
-        It is positive inside as R <= a / 0.55; its normal slope is that of a/R (2a/R - 1).
+        T is R on the boundary. What depends on the direction dies out at the centre faster than any
+        power of r: the function is smooth. It is positive inside as R <= a / 0.55; its normal slope
+        is that of a/R (2a/R - 1).
         """
         return self.implicit(x) if any(map(selected, self.pieces())) else None
 
@@ -91,6 +96,11 @@ class StarBody:
 
 @bind.register
 def _(shape: Star, numbers: Numbers, around: Surroundings) -> StarBody:
-    way = (shape.center[0] + shape.radius * sp.cos(shape.angle), shape.center[1] + shape.radius * sp.sin(shape.angle))
+    way = (
+        shape.center[0] + shape.radius * sp.cos(shape.angle),
+        shape.center[1] + shape.radius * sp.sin(shape.angle),
+    )
     (boundary,) = arcs([way], shape.angle, (0.0, 2 * math.pi), [1], True, numbers)
-    return StarBody(numbers.function([shape.radius], shape.angle), boundary, numbers.point(shape.center), shape)
+    return StarBody(
+        numbers.function([shape.radius], shape.angle), boundary, numbers.point(shape.center), shape
+    )

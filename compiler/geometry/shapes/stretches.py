@@ -1,7 +1,9 @@
-"""Lines cut where given functions vanish: the stretches between the cuts, each kept or dropped as a whole.
+"""Lines cut where given functions vanish: the stretches between the cuts, each kept or dropped as a
+whole.
 
-Cuts are roots, found to rounding, that carry derivatives in the params. A pair of roots within one cell is found through the extremum
-between them. Where a function vanishes along a line there is nothing to cut: the other functions end the stretch.
+Cuts are roots, found to rounding, that carry derivatives in the params. A pair of roots within one
+cell is found through the extremum between them. Where a function vanishes along a line there is
+nothing to cut: the other functions end the stretch.
 """
 
 from __future__ import annotations
@@ -16,15 +18,20 @@ Function = Callable[[Tensor], Tensor]
 Along = Callable[[Tensor], tuple[Tensor, Tensor]]
 Keep = Callable[[Tensor, Tensor], Tensor]
 
-EDGE = 1e-9  # of a part, by which it is searched short of its ends: there it may touch the next one, as copies of a lattice do
+# of a part, by which it is searched short of its ends: there it may touch the next one, as copies
+# of a lattice do
+EDGE = 1e-9
 COINCIDENT = 1e-9  # of the length of a line, below which a function along it counts as zero
-SHARES = (0.5, 0.382, 0.7236)  # of a stretch, where it is tried: at one point, the middle of a side say, another curve may touch it
+# of a stretch, where it is tried: at one point, the middle of a side say, another curve may touch
+# it
+SHARES = (0.5, 0.382, 0.7236)
 STEPS = 24  # of the Illinois rule, of order 1.44: rounding is reached in half of them from any cell
 
 
 @dataclass(frozen=True)
 class Carrier:
-    """A smooth function whose zero set cuts lines; `flat`: it is linear. Shapes: points "b n d" -> "b n"."""
+    """A smooth function whose zero set cuts lines; `flat`: it is linear. Shapes: points "b n d"
+    -> "b n"."""
 
     function: Function
     flat: bool = False
@@ -32,7 +39,8 @@ class Carrier:
 
 @dataclass(frozen=True)
 class Stretches:
-    """Kept stretches of lines, empty where nothing is kept, and per line a number that tells which functions end them.
+    """Kept stretches of lines, empty where nothing is kept, and per line a number that tells which
+    functions end them.
 
     Shapes: start, end "b l k", signature "b l".
     """
@@ -42,11 +50,21 @@ class Stretches:
     signature: Tensor
 
 
-def stretches(along: Along, like: Tensor, carriers: Sequence[Carrier], keep: Keep, parts: int, cells: int, flat: bool) -> Stretches:
-    """The stretches of lines t -> x(t), 0 <= t <= 1, between the roots of the carriers, on most of whose `SHARES` `keep` holds.
+def stretches(
+    along: Along,
+    like: Tensor,
+    carriers: Sequence[Carrier],
+    keep: Keep,
+    parts: int,
+    cells: int,
+    flat: bool,
+) -> Stretches:
+    """The stretches of lines t -> x(t), 0 <= t <= 1, between the roots of the carriers, on most of
+    whose `SHARES` `keep` holds.
 
-    Lines consist of `parts` equal smooth parts, each searched in `cells` cells; `flat` lines are straight and run at constant speed.
-    Shapes: along takes t "b l m" to points and normals "b l*m d"; like "b l" gives size, dtype and device.
+    Lines consist of `parts` equal smooth parts, each searched in `cells` cells; `flat` lines are
+    straight and run at constant speed. Shapes: along takes t "b l m" to points and normals "b l*m
+    d"; like "b l" gives size, dtype and device.
     """
     cells = max(1, cells // parts)
     share = torch.linspace(0, 1, cells + 1, dtype=like.dtype, device=like.device)
@@ -59,7 +77,9 @@ def stretches(along: Along, like: Tensor, carriers: Sequence[Carrier], keep: Kee
         span = points.amax(1) - points.amin(1)
         rounding = 64 * torch.finfo(like.dtype).eps * points.abs().amax((1, 2))
         scale = torch.stack([COINCIDENT * span.norm(dim=-1) + rounding, rounding])
-    borders = (torch.arange(parts + 1, dtype=like.dtype, device=like.device) / parts).expand(*like.shape, -1)
+    borders = (torch.arange(parts + 1, dtype=like.dtype, device=like.device) / parts).expand(
+        *like.shape, -1
+    )
     edges, marks = [borders], [torch.zeros_like(borders, dtype=torch.long)]
     for number, carrier in enumerate(carriers, 1):
         roots = _roots(along, carrier, nodes, points, scale, flat)
@@ -82,8 +102,11 @@ def _signature(held: Tensor, ends: Tensor) -> Tensor:
     return (change * (ends + 1) * 1_000_003 ** change.cumsum(-1).clamp_max(3)).sum(-1)
 
 
-def _roots(along: Along, carrier: Carrier, nodes: Tensor, points: Tensor, scale: Tensor, flat: bool) -> Tensor | None:
-    """Roots of a carrier along the lines, as many columns as one line has at most; a missing one is zero. Shapes: -> "b l k"."""
+def _roots(
+    along: Along, carrier: Carrier, nodes: Tensor, points: Tensor, scale: Tensor, flat: bool
+) -> Tensor | None:
+    """Roots of a carrier along the lines, as many columns as one line has at most; a missing one
+    is zero. Shapes: -> "b l k"."""
 
     def value(t: Tensor) -> Tensor:
         return carrier.function(along(t)[0]).view(t.shape)
@@ -95,34 +118,50 @@ def _roots(along: Along, carrier: Carrier, nodes: Tensor, points: Tensor, scale:
         else:
             values = carrier.function(points).view(nodes.shape)
         zero, nothing = (values.abs() <= each[:, None, None, None] for each in scale)
-        left, right, crossing = nodes[..., :-1], nodes[..., 1:], (values[..., 1:] > 0) != (values[..., :-1] > 0)
+        left, right, crossing = (
+            nodes[..., :-1],
+            nodes[..., 1:],
+            (values[..., 1:] > 0) != (values[..., :-1] > 0),
+        )
         crossing = crossing & ~(zero[..., 1:] & zero[..., :-1])
-        crossing[..., 0] &= ~nothing[..., 0]  # a line that begins or ends on the carrier does not cross it there
+        # a line that begins or ends on the carrier does not cross it there
+        crossing[..., 0] &= ~nothing[..., 0]
         crossing[..., -1] &= ~nothing[..., -1]
         low, high, real = _packed(crossing.flatten(2), left.flatten(2), right.flatten(2))
         twice = _between(value, nodes, values)
         if twice is not None:
-            low, high, real = (torch.cat(pair, -1) for pair in zip((low, high, real), twice, strict=True))
+            low, high, real = (
+                torch.cat(pair, -1) for pair in zip((low, high, real), twice, strict=True)
+            )
     if not bool(real.any()):
         return None
     return torch.where(real, _root(value, low, high, real), 0)
 
 
 def _packed(mask: Tensor, *columns: Tensor) -> tuple[Tensor, ...]:
-    """The marked entries of every row in front, as many columns as one row needs, and which of them are real."""
+    """The marked entries of every row in front, as many columns as one row needs, and which of
+    them are real."""
     count = int(mask.sum(-1).max()) if mask.numel() else 0
     index = torch.argsort((~mask).to(torch.uint8), dim=-1, stable=True)[..., :count]
     return (*(column.gather(-1, index) for column in columns), mask.gather(-1, index))
 
 
-def _between(value: Function, nodes: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+def _between(
+    value: Function, nodes: Tensor, values: Tensor
+) -> tuple[Tensor, Tensor, Tensor] | None:
     """Brackets of two roots on either side of an extremum between nodes of one sign."""
     if nodes.shape[-1] < 3:
         return None
     before, here, after = values[..., :-2], values[..., 1:-1], values[..., 2:]
     bend = after - 2 * here + before
     vertex = here - (after - before).square() / torch.where(bend == 0, 1, 8 * bend)
-    lowest = (here.abs() <= before.abs()) & (here.abs() <= after.abs()) & (before * here > 0) & (after * here > 0) & (bend * here > 0)
+    lowest = (
+        (here.abs() <= before.abs())
+        & (here.abs() <= after.abs())
+        & (before * here > 0)
+        & (after * here > 0)
+        & (bend * here > 0)
+    )
     left, middle, right, real = _packed(
         (lowest & (vertex * here < 0.5 * here.square())).flatten(2),
         nodes[..., :-2].flatten(2), nodes[..., 1:-1].flatten(2), nodes[..., 2:].flatten(2),
@@ -141,13 +180,16 @@ def _between(value: Function, nodes: Tensor, values: Tensor) -> tuple[Tensor, Te
 
 
 def _root(value: Function, left: Tensor, right: Tensor, crosses: Tensor) -> Tensor:
-    """The sign change of a function between two positions, by the Illinois rule, then one Newton step that carries the derivatives."""
+    """The sign change of a function between two positions, by the Illinois rule, then one Newton
+    step that carries the derivatives."""
     with torch.no_grad():
         low, high, at_low, at_high = left, right, value(left), value(right)
         for _ in range(STEPS):
             rise = at_high - at_low
             flat = rise == 0
-            middle = torch.where(flat, (low + high) / 2, low - at_low * (high - low) / torch.where(flat, 1, rise))
+            middle = torch.where(
+                flat, (low + high) / 2, low - at_low * (high - low) / torch.where(flat, 1, rise)
+            )
             middle = torch.minimum(torch.maximum(middle, left), right)
             still = (middle - high).abs() <= torch.finfo(middle.dtype).eps
             if bool((still | ~crosses).all()):

@@ -55,8 +55,9 @@ class Engine(Protocol):
 class GroupResult:
     """What the blocks of a group add up to.
 
-    `leaves`: all that the values depend on, where a gradient may be asked. `gradients`: of the weighted sum of the values, for each leaf,
-    None where it has none; None altogether where there were no weights. Shapes: values "m", violations "b" by label.
+    `leaves`: all that the values depend on, where a gradient may be asked. `gradients`: of the
+    weighted sum of the values, for each leaf, None where it has none; None altogether where there
+    were no weights. Shapes: values "m", violations "b" by label.
     """
 
     values: Tensor
@@ -67,7 +68,8 @@ class GroupResult:
 
 @dataclass(frozen=True)
 class CoupledTerm:
-    """A term that couples its points: its value, its slope in each value of its expressions "b n", and in all else it depends on."""
+    """A term that couples its points: its value, its slope in each value of its expressions "b
+    n", and in all else it depends on."""
 
     position: int
     value: Tensor
@@ -81,7 +83,9 @@ class Accumulator:
     def __init__(self, block: Block, points: Tensor) -> None:
         samples, queries = points.shape[:2]
         self.sums = points.new_zeros(len(block.program.group.terms))
-        self.violated = points.new_zeros(sum(len(t.expressions) for t in block.program.requirements), samples)
+        self.violated = points.new_zeros(
+            sum(len(t.expressions) for t in block.program.requirements), samples
+        )
         self.coupled = {k: points.new_zeros(samples, queries) for k in block.coupled}
         self.leaves: dict[int, Tensor] = {}
         self.gradients: dict[int, Tensor] = {}
@@ -95,7 +99,8 @@ class Accumulator:
         count, length = samples.stop - samples.start, queries.stop - queries.start
         self.sums += outputs.sums.detach()
         self.violated[:, samples] += outputs.violated[:, :count]
-        for whole, part in zip(self.coupled.values(), outputs.coupled, strict=False):  # none in a pass for gradients
+        # none in a pass for gradients
+        for whole, part in zip(self.coupled.values(), outputs.coupled, strict=False):
             whole[samples, queries] = part[:count, :length].detach()
 
     def add(self, leaf: Tensor, gradient: Tensor | None, samples: slice | None = None) -> None:
@@ -111,9 +116,12 @@ class Accumulator:
 
 
 class Accumulation:
-    """Values and gradients of one group of terms for a field and a batch. Called with weights, it gives both; without, values alone."""
+    """Values and gradients of one group of terms for a field and a batch. Called with weights,
+    it gives both; without, values alone."""
 
-    def __init__(self, engine: Engine, program: CompiledTerms, field: FieldLike, batch: BatchLike) -> None:
+    def __init__(
+        self, engine: Engine, program: CompiledTerms, field: FieldLike, batch: BatchLike
+    ) -> None:
         self.engine, self.field, self.batch = engine, field, batch
         self.block = Block(engine.loss, program, Parts.of(field, engine.loss, program, batch))
         self.points = batch.points[program.group.points]
@@ -132,19 +140,25 @@ class Accumulation:
 
     def _found(self, weights: Sequence[float] | Tensor | None) -> GroupResult:
         x, block = self.points.points, self.block
-        ready = None if weights is None else torch.as_tensor(weights, dtype=x.dtype, device=x.device)
+        ready = (
+            None if weights is None else torch.as_tensor(weights, dtype=x.dtype, device=x.device)
+        )
         coupled = [term for term in block.program.group.terms if term.kind in COUPLED]
         tally = self._pass(None if coupled else ready, {})
         couplings = [self._couple(term, tally) for term in coupled]
         if couplings and ready is not None:
-            tally = self._pass(ready, {k: slope for each in couplings for k, slope in each.slopes.items()})
+            tally = self._pass(
+                ready, {k: slope for each in couplings for k, slope in each.slopes.items()}
+            )
         for each in couplings:
             tally.sums[each.position] = each.value
             tally.know(leaf for leaf, _ in each.direct)
             for leaf, slope in each.direct if ready is not None else ():
                 tally.add(leaf, ready[each.position] * slope)
         leaves = tuple(tally.leaves.values()) if self.differentiable else ()
-        gradients = None if ready is None else tuple(tally.gradients.get(id(leaf)) for leaf in leaves)
+        gradients = (
+            None if ready is None else tuple(tally.gradients.get(id(leaf)) for leaf in leaves)
+        )
         return GroupResult(tally.sums, self._violations(tally), leaves, gradients)
 
     def _couple(self, term: Term, tally: Accumulator) -> CoupledTerm:
@@ -153,17 +167,32 @@ class Accumulation:
         known = self.engine.loss.known(self.batch, self.points.points, self.points.normals)
         with torch.enable_grad():
             parts = {k: tally.coupled[k].requires_grad_() for k in program.outputs(term)}
-            value = torch.stack([program.value(term, part, self.points, known, self.batch) for part in parts.values()]).sum()
+            value = torch.stack(
+                [
+                    program.value(term, part, self.points, known, self.batch)
+                    for part in parts.values()
+                ]
+            ).sum()
             inner = set(map(id, parts.values()))
-            direct = [leaf for leaf in depends_on(value, self.points.points) if id(leaf) not in inner]
+            direct = [
+                leaf for leaf in depends_on(value, self.points.points) if id(leaf) not in inner
+            ]
             slopes = torch.autograd.grad(value, [*parts.values(), *direct])
         own = dict(zip(parts, slopes, strict=False))
-        return CoupledTerm(program.group.terms.index(term), value.detach(), own, tuple(zip(direct, slopes[len(parts) :], strict=True)))
+        return CoupledTerm(
+            program.group.terms.index(term),
+            value.detach(),
+            own,
+            tuple(zip(direct, slopes[len(parts) :], strict=True)),
+        )
 
     def _violations(self, tally: Accumulator) -> dict[str, Tensor]:
         """By requirement, the fraction of points where one of its expressions is violated most."""
         rows = iter(tally.violated * len(self.points.points))
-        return {term.label: torch.stack([next(rows) for _ in term.expressions]).amax(0) for term in self.block.program.requirements}
+        return {
+            term.label: torch.stack([next(rows) for _ in term.expressions]).amax(0)
+            for term in self.block.program.requirements
+        }
 
     def _pass(self, weights: Tensor | None, slopes: Mapping[int, Tensor]) -> Accumulator:
         """All blocks once. `slopes`: those of the coupled terms, once they are known."""
@@ -185,14 +214,26 @@ class Accumulation:
                         self._apart(part, place, size, weights, tally)
         return tally
 
-    def _whole(self, columns: Columns, place: Place, weights: Tensor | None, tally: Accumulator) -> None:
-        """A block of a field as it is: what it depends on is found in its graph, which other blocks may share."""
+    def _whole(
+        self, columns: Columns, place: Place, weights: Tensor | None, tally: Accumulator
+    ) -> None:
+        """A block of a field as it is: what it depends on is found in its graph, which other
+        blocks may share."""
         block = self.block
-        self.engine.note(block.program, f"in blocks, {block.parts.reason}", loudly=self.engine.capturing)
+        self.engine.note(
+            block.program, f"in blocks, {block.parts.reason}", loudly=self.engine.capturing
+        )
         with torch.set_grad_enabled(self.differentiable):
             values = block.values(self.batch, (), columns, None)
             sums, violated = block.sums(values, columns)
-            tally.put(Outputs(sums, violated, tuple(values[k] for k in block.coupled) if weights is None else ()), place)
+            tally.put(
+                Outputs(
+                    sums,
+                    violated,
+                    tuple(values[k] for k in block.coupled) if weights is None else (),
+                ),
+                place,
+            )
             leaves = depends_on(sums, columns["points"])
             tally.know(leaves)
             if weights is not None and leaves:
@@ -200,7 +241,14 @@ class Accumulation:
                 for leaf, gradient in zip(leaves, gradients, strict=True):
                     tally.add(leaf, gradient)
 
-    def _apart(self, columns: Columns, place: Place, size: tuple[int, int], weights: Tensor | None, tally: Accumulator) -> None:
+    def _apart(
+        self,
+        columns: Columns,
+        place: Place,
+        size: tuple[int, int],
+        weights: Tensor | None,
+        tally: Accumulator,
+    ) -> None:
         """A block as a function of tensors, captured where that is wanted and possible."""
         block, engine, (samples, _) = self.block, self.engine, place
         latent = tuple(v[samples] for v in block.parts.latent)
@@ -213,11 +261,15 @@ class Accumulation:
             step = engine.step(block, inputs)
         else:
             engine.note(block.program, "in blocks", loudly=False)
-        outputs = step(inputs) if step is not None else run(block, inputs, watch=place[1].start == 0)
+        outputs = (
+            step(inputs) if step is not None else run(block, inputs, watch=place[1].start == 0)
+        )
         tally.put(outputs, place)
         if weights is not None:
             leaves = inputs.leaves
             for leaf, gradient in zip(leaves, outputs.gradients, strict=False):
                 tally.add(leaf, gradient)
-            for leaf, gradient in zip(block.parts.latent, outputs.gradients[len(leaves) :], strict=True):
+            for leaf, gradient in zip(
+                block.parts.latent, outputs.gradients[len(leaves) :], strict=True
+            ):
                 tally.add(leaf, gradient, samples)

@@ -1,7 +1,8 @@
 """One block of queries: what it reads, and what it adds to the terms.
 
-A field is taken apart into what the blocks share (modules and latent tensors, which are differentiated) and what each block is given as
-columns: points, known functions, the streams of its ansatz. A block is then a function of tensors alone.
+A field is taken apart into what the blocks share (modules and latent tensors, which are
+differentiated) and what each block is given as columns: points, known functions, the streams of its
+ansatz. A block is then a function of tensors alone.
 """
 
 from __future__ import annotations
@@ -35,13 +36,17 @@ Columns = dict[str, Tensor]  # by name, "b n .."
 
 
 def tile(samples: int, queries: int, block: int, separable: bool) -> tuple[int, int]:
-    """Samples and queries of a tile of about `block` queries: part of one sample, or several small ones.
+    """Samples and queries of a tile of about `block` queries: part of one sample, or several small
+    ones.
 
-    Samples that are not `separable` stay together. Tiles are balanced: as small as their number allows.
+    Samples that are not `separable` stay together. Tiles are balanced: as small as their number
+    allows.
     """
     together = min(samples, max(1, block // queries)) if separable else samples
     share = min(queries, max(1, block // together))
-    return math.ceil(samples / math.ceil(samples / together)), math.ceil(queries / math.ceil(queries / share))
+    return math.ceil(samples / math.ceil(samples / together)), math.ceil(
+        queries / math.ceil(queries / share)
+    )
 
 
 def cut(size: int, step: int) -> Iterator[slice]:
@@ -53,8 +58,9 @@ def cut(size: int, step: int) -> Iterator[slice]:
 class Parts:
     """A field taken apart, its ansatz aside so that the streams of that can be given as columns.
 
-    `modules` hold its parameters and `latent` what its trunk handed over. Where there is a `reason`, neither is known: the blocks ask the
-    field as it is, and what it depends on is found in the graph of its values.
+    `modules` hold its parameters and `latent` what its trunk handed over. Where there is a
+    `reason`, neither is known: the blocks ask the field as it is, and what it depends on is found
+    in the graph of its values.
     """
 
     field: Any
@@ -78,10 +84,25 @@ class Parts:
         latent = tuple(members.get("latent", ())) if hasattr(field, "with_latent") else ()
         ansatz = members.pop("ansatz", None)
         if not latent and any(opaque(value) for value in members.values()):
-            return Parts.whole(field, "the field holds functions, or tensors with a history, and has no `with_latent`")
-        if ansatz is not None and order(program.group.request) and not isinstance(program.group.options, Taylor):
-            return Parts.whole(field, "autograd differentiates the functions of the ansatz, which are no modules")
-        return Parts(field if ansatz is None else replace(field, ansatz=None), capabilities_of(field), modules, latent, ansatz)
+            return Parts.whole(
+                field,
+                "the field holds functions, or tensors with a history, and has no `with_latent`",
+            )
+        if (
+            ansatz is not None
+            and order(program.group.request)
+            and not isinstance(program.group.options, Taylor)
+        ):
+            return Parts.whole(
+                field, "autograd differentiates the functions of the ansatz, which are no modules"
+            )
+        return Parts(
+            field if ansatz is None else replace(field, ansatz=None),
+            capabilities_of(field),
+            modules,
+            latent,
+            ansatz,
+        )
 
     @staticmethod
     def whole(field: Any, reason: str) -> Parts:
@@ -99,13 +120,23 @@ class Parts:
 
 def opaque(value: object) -> bool:
     """Whether a member of a field may hide parameters."""
-    return value.requires_grad if isinstance(value, Tensor) else callable(value) and not isinstance(value, nn.Module)
+    return (
+        value.requires_grad
+        if isinstance(value, Tensor)
+        else callable(value) and not isinstance(value, nn.Module)
+    )
 
 
 def learnable(field: Any, loss: PhysicsLoss, program: CompiledTerms, batch: BatchLike) -> str:
-    """What beside the field has a gradient, so that nothing may be computed ahead; empty where nothing has."""
+    """What beside the field has a gradient, so that nothing may be computed ahead; empty where
+    nothing has."""
     points = batch.points[program.group.points]
-    for name, value in (*batch.params.items(), ("points", points.points), ("normals", points.normals), ("measure", points.measure)):
+    for name, value in (
+        *batch.params.items(),
+        ("points", points.points),
+        ("normals", points.normals),
+        ("measure", points.measure),
+    ):
         if isinstance(value, Tensor) and value.requires_grad:
             return f"`{name}` of the batch requires a gradient"
     first = points.points[:, :1]
@@ -116,7 +147,11 @@ def learnable(field: Any, loss: PhysicsLoss, program: CompiledTerms, batch: Batc
     components = {s.component for s in program.symbols if isinstance(s, Stream) and s.known}
     for declaration in loss.problem.inputs.values():
         if components.intersection(declaration.components):
-            x = first if declaration.time is not None else first[..., : len(loss.problem.coordinates)]
+            x = (
+                first
+                if declaration.time is not None
+                else first[..., : len(loss.problem.coordinates)]
+            )
             if batch.evaluate(declaration.name, x).requires_grad:
                 return f"input `{declaration.name}` has parameters of its own"
     return ""
@@ -143,32 +178,52 @@ class Block:
     @cached_property
     def space(self) -> JetSpace | None:
         """The streams of the ansatz; None where its values are all that is needed."""
-        return space(self.program.group.request) if isinstance(self.program.group.options, Taylor) else None
+        return (
+            space(self.program.group.request)
+            if isinstance(self.program.group.options, Taylor)
+            else None
+        )
 
     @cached_property
     def symbols(self) -> tuple[sp.Symbol, ...]:
         """Everything a block is given as columns: what is known and not trainable."""
-        return tuple(s for s in self.program.symbols if not self.trainable(s) and (s.known if isinstance(s, Stream) else True))
+        return tuple(
+            s
+            for s in self.program.symbols
+            if not self.trainable(s) and (s.known if isinstance(s, Stream) else True)
+        )
 
     @cached_property
     def coupled(self) -> tuple[int, ...]:
         """Positions of the expressions whose term is no sum over points."""
-        return tuple(k for t in self.program.group.terms if t.kind in COUPLED for k in self.program.outputs(t))
+        return tuple(
+            k
+            for t in self.program.group.terms
+            if t.kind in COUPLED
+            for k in self.program.outputs(t)
+        )
 
     def trainable(self, symbol: sp.Symbol) -> bool:
         return isinstance(symbol, Scalar) and symbol.declaration.name in self.loss.trainables
 
     def columns(self, batch: BatchLike, queries: slice, slopes: Mapping[int, Tensor]) -> Columns:
-        """What all samples read at some of their queries. `slopes`: of the coupled terms in their values "b n", where they are known."""
+        """What all samples read at some of their queries. `slopes`: of the coupled terms in
+        their values "b n", where they are known."""
         points = batch.points[self.program.group.points]
-        x, normals = points.points[:, queries], None if points.normals is None else points.normals[:, queries]
+        x, normals = (
+            points.points[:, queries],
+            None if points.normals is None else points.normals[:, queries],
+        )
         found = {"points": x, **self._shares(points, queries)}
         found |= {f"share {k}": slope[:, queries] for k, slope in slopes.items()}
         if self.parts.reason:
             return found if normals is None else {**found, "normals": normals}
         with torch.no_grad():
             table = self.loss.known(batch, x, normals).values(self.symbols)
-            found |= {f"known {k}": table[s].detach().expand(x.shape[:2]) for k, s in enumerate(self.symbols)}
+            found |= {
+                f"known {k}": table[s].detach().expand(x.shape[:2])
+                for k, s in enumerate(self.symbols)
+            }
             if self.parts.ansatz is not None:
                 for name in ("offset", "factor", "kinks"):
                     if (function := getattr(self.parts.ansatz, name)) is not None:
@@ -176,46 +231,70 @@ class Block:
         return found
 
     def _shares(self, points: PointSetLike, queries: slice) -> Columns:
-        """Factor of every query in the sum that a term is: a mean over points and samples, or an integral by one over samples."""
+        """Factor of every query in the sum that a term is: a mean over points and samples, or an
+        integral by one over samples."""
         samples, count = points.points.shape[:2]
         every = points.points.new_ones(samples, count) if points.weights is None else points.weights
         mean = every[:, queries] / (samples * count)
         integral = points.measure[:, None] * mean
         terms = self.program.group.terms
-        return {f"share {k}": integral if t.kind == "energy" else mean for t in terms for k in self.program.outputs(t)}
+        return {
+            f"share {k}": integral if t.kind == "energy" else mean
+            for t in terms
+            for k in self.program.outputs(t)
+        }
 
     def _streams(self, name: str, function: PointFunction, points: Tensor) -> Columns:
         if self.space is None:
             return {name: function(points)}
-        return {f"{name} {key}": stream for key, stream in jet_of(function, points, self.space).items()}
+        return {
+            f"{name} {key}": stream for key, stream in jet_of(function, points, self.space).items()
+        }
 
     def neighbours(self, latent: Sequence[Tensor], columns: Columns) -> Edges | None:
         """Of the queries, for fields that look for them; None for others."""
         plan = getattr(self.parts.with_latent(latent), "plan", None)
         return None if plan is None else plan(columns["points"])
 
-    def values(self, batch: BatchLike | None, latent: Sequence[Tensor], columns: Columns, edges: Edges | None) -> dict[int, Tensor]:
-        """Every expression of the group at the queries. A field that could not be taken apart needs the batch. Shapes: "b n"."""
+    def values(
+        self,
+        batch: BatchLike | None,
+        latent: Sequence[Tensor],
+        columns: Columns,
+        edges: Edges | None,
+    ) -> dict[int, Tensor]:
+        """Every expression of the group at the queries. A field that could not be taken apart
+        needs the batch. Shapes: "b n"."""
         if batch is None:
             return self.loss.evaluate(
-                self.program, self._field(latent, columns, edges), columns["points"], BlockCoefficients(self, columns)
+                self.program,
+                self._field(latent, columns, edges),
+                columns["points"],
+                BlockCoefficients(self, columns),
             )
         known = self.loss.known(batch, columns["points"], columns.get("normals"))
         return self.loss.evaluate(self.program, self.parts.field, columns["points"], known)
 
     def _field(self, latent: Sequence[Tensor], columns: Columns, edges: Edges | None) -> Tiled:
         ansatz, names = self.parts.ansatz, ("offset", "factor", "kinks")
-        streams = (None if ansatz is None or getattr(ansatz, name) is None else self._put(name, columns) for name in names)
+        streams = (
+            None if ansatz is None or getattr(ansatz, name) is None else self._put(name, columns)
+            for name in names
+        )
         return Tiled(self.parts.with_latent(latent), self.parts.capabilities, edges, *streams)
 
     def _put(self, name: str, columns: Columns) -> Tensor | Jet:
         if self.space is None:
             return columns[name]
-        lower, operators = ({key: columns[f"{name} {key}"] for key in keys} for keys in (self.space.lower, self.space.operators))
+        lower, operators = (
+            {key: columns[f"{name} {key}"] for key in keys}
+            for keys in (self.space.lower, self.space.operators)
+        )
         return Jet(self.space, lower, operators)
 
     def sums(self, values: Mapping[int, Tensor], columns: Columns) -> tuple[Tensor, Tensor]:
-        """What the block adds to each term, and the share of it where each sample violates each expression of a requirement.
+        """What the block adds to each term, and the share of it where each sample violates each
+        expression of a requirement.
 
         A coupled term is linear here, with its slopes as shares. Shapes: "m", "r b".
         """
@@ -223,11 +302,17 @@ class Block:
         violated: list[Tensor] = []
         for term in self.program.group.terms:
             parts = [(columns[f"share {k}"], values[k]) for k in self.program.outputs(term)]
-            totals.append(torch.stack([(share * summand(term.kind, value)).sum() for share, value in parts]).sum())
+            totals.append(
+                torch.stack(
+                    [(share * summand(term.kind, value)).sum() for share, value in parts]
+                ).sum()
+            )
             if term.kind == "requirement":
                 violated += [(~(value > 0) * share).sum(1) for share, value in parts]
         points = columns["points"]
-        return torch.stack(totals), torch.stack(violated) if violated else points.new_zeros(0, len(points))
+        return torch.stack(totals), torch.stack(violated) if violated else points.new_zeros(
+            0, len(points)
+        )
 
 
 def summand(kind: str, value: Tensor) -> Tensor:
@@ -249,13 +334,21 @@ class Tiled:
     kinks: Any = None
 
     def __call__(self, points: Tensor) -> Tensor:
-        return self._built(self.field(points) if self.edges is None else self.field(points, self.edges))
+        return self._built(
+            self.field(points) if self.edges is None else self.field(points, self.edges)
+        )
 
     def taylor(self, points: Tensor, space: JetSpace) -> Jet:
-        return self._built(self.field.taylor(points, space) if self.edges is None else self.field.taylor(points, space, self.edges))
+        return self._built(
+            self.field.taylor(points, space)
+            if self.edges is None
+            else self.field.taylor(points, space, self.edges)
+        )
 
     def _built(self, values: Any) -> Any:
-        return values if self.offset is None else built(self.offset, self.factor, self.kinks, values)
+        return (
+            values if self.offset is None else built(self.offset, self.factor, self.kinks, values)
+        )
 
 
 @dataclass(frozen=True)
@@ -270,14 +363,19 @@ class BlockCoefficients:
         return self.columns["points"]
 
     def values(self, symbols: tuple[sp.Symbol, ...]) -> dict[sp.Symbol, Tensor]:
-        table = {s: self.columns[f"known {k}"] for k, s in enumerate(self.block.symbols) if s in symbols}
+        table = {
+            s: self.columns[f"known {k}"] for k, s in enumerate(self.block.symbols) if s in symbols
+        }
         for symbol in filter(self.block.trainable, symbols):
-            table[symbol] = entry(self.block.loss.trainables[symbol.declaration.name], symbol).to(self.points)
+            table[symbol] = entry(self.block.loss.trainables[symbol.declaration.name], symbol).to(
+                self.points
+            )
         return table
 
 
 class Modules(nn.Module):
-    """The modules of a field and the loss under one roof, so that their tensors can be exchanged while a function runs."""
+    """The modules of a field and the loss under one roof, so that their tensors can be exchanged
+    while a function runs."""
 
     def __init__(self, modules: Mapping[str, nn.Module], loss: nn.Module) -> None:
         super().__init__()

@@ -1,8 +1,9 @@
 """A function of tensors as one compiled graph, the gradients it takes inside included.
 
-`torch.compile` cannot differentiate twice through what it compiled, and a residual loss is differentiated twice. So the whole step,
-residual and parameter gradient, is first traced by `make_fx` to one flat graph of plain operations, which any compiler can take.
-Shapes and Python numbers are fixed in the graph; whatever changes from call to call must be a tensor argument.
+`torch.compile` cannot differentiate twice through what it compiled, and a residual loss is
+differentiated twice. So the whole step, residual and parameter gradient, is first traced by
+`make_fx` to one flat graph of plain operations, which any compiler can take. Shapes and Python
+numbers are fixed in the graph; whatever changes from call to call must be a tensor argument.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 Function = Callable[..., tuple[Tensor, ...]]
 
-AGREEMENT = {torch.float64: 1e-9, torch.float32: 1e-3}  # of norms: a thousand roundings, since a fused sum is taken in another order
+# of norms: a thousand roundings, since a fused sum is taken in another order
+AGREEMENT = {torch.float64: 1e-9, torch.float32: 1e-3}
 COARSE = 0.1  # where autocast computes in 8 bits of mantissa
 
 
@@ -24,18 +26,31 @@ class CaptureError(RuntimeError):
     """A function cannot be captured; the text says why."""
 
 
-def capture(function: Function, arguments: Sequence[Tensor], expected: Sequence[Tensor], backend: str, graphs: bool = True) -> Function:
-    """`function` traced on `arguments` and compiled by a `backend` of `torch.compile`, once its results agree with the `expected` ones.
+def capture(
+    function: Function,
+    arguments: Sequence[Tensor],
+    expected: Sequence[Tensor],
+    backend: str,
+    graphs: bool = True,
+) -> Function:
+    """`function` traced on `arguments` and compiled by a `backend` of `torch.compile`, once its
+    results agree with the `expected` ones.
 
-    On CUDA, with `graphs`, Inductor's kernels are replayed as a CUDA graph: results are then good until the next call.
-    Every call must pass tensors of the same shapes, dtypes and devices. Run the function once before, so that whatever it caches is real.
-    Raises: CaptureError where the trace or the compiler fails, or where the results differ.
+    On CUDA, with `graphs`, Inductor's kernels are replayed as a CUDA graph: results are then good
+    until the next call. Every call must pass tensors of the same shapes, dtypes and devices. Run
+    the function once before, so that whatever it caches is real. Raises: CaptureError where the
+    trace or the compiler fails, or where the results differ.
     """
     try:
         with torch.no_grad():
             graph = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(*arguments)
         replayed = graphs and backend == "inductor" and any(each.is_cuda for each in arguments)
-        compiled = torch.compile(graph, dynamic=False, backend=backend, options={"triton.cudagraphs": True} if replayed else None)
+        compiled = torch.compile(
+            graph,
+            dynamic=False,
+            backend=backend,
+            options={"triton.cudagraphs": True} if replayed else None,
+        )
         with torch.no_grad():
             found = compiled(*arguments)
     except Exception as error:  # a tracer, a code generator and a C++ compiler can fail in any way
@@ -58,7 +73,10 @@ def check(found: Sequence[Tensor], expected: Sequence[Tensor]) -> None:
         size = max(_norm(theirs), 1e-6 * scale)  # a gradient that vanishes has no relative error
         error = _norm(ours.to(theirs.dtype) - theirs)
         if not error <= tolerance * size:
-            raise CaptureError(f"result {k} of the compiled graph is off by {error / size if size else math.inf:.1e}")
+            raise CaptureError(
+                f"result {k} of the compiled graph is off by"
+                f" {error / size if size else math.inf:.1e}"
+            )
 
 
 def _norm(values: Tensor) -> float:

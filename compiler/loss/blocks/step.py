@@ -21,7 +21,8 @@ Step = Callable[["Inputs"], "Outputs"]
 class Inputs:
     """All that the step of a block takes; without weights, it gives values alone.
 
-    `tensors`: parameters and buffers by name. Differentiated are those that require a gradient, and `latent`.
+    `tensors`: parameters and buffers by name. Differentiated are those that require a gradient, and
+    `latent`.
     """
 
     tensors: Mapping[str, Tensor]
@@ -38,19 +39,32 @@ class Inputs:
     @property
     def flat(self) -> list[Tensor]:
         """Every tensor, in a fixed order."""
-        edges = () if self.edges is None else (self.edges.query, self.edges.node, self.edges.splits, self.edges.mask)
+        edges = (
+            ()
+            if self.edges is None
+            else (self.edges.query, self.edges.node, self.edges.splits, self.edges.mask)
+        )
         found = (*self.tensors.values(), *self.latent, *self.columns.values(), *edges, self.weights)
         return [t.detach() for t in found if t is not None]
 
     def filled(self, flat: Sequence[Tensor]) -> Inputs:
         """The same with other tensors, in the order of `flat`."""
         rest = iter(flat)
-        tensors = {name: next(rest).requires_grad_(before.requires_grad) for name, before in self.tensors.items()}
+        tensors = {
+            name: next(rest).requires_grad_(before.requires_grad)
+            for name, before in self.tensors.items()
+        }
         latent = tuple(next(rest) for _ in self.latent)
         columns = {name: next(rest) for name in self.columns}
         edges = self.edges
         if edges is not None:
-            edges = replace(edges, query=next(rest), node=next(rest), splits=next(rest), mask=None if edges.mask is None else next(rest))
+            edges = replace(
+                edges,
+                query=next(rest),
+                node=next(rest),
+                splits=next(rest),
+                mask=None if edges.mask is None else next(rest),
+            )
         return Inputs(tensors, latent, columns, edges, None if self.weights is None else next(rest))
 
     @property
@@ -58,16 +72,30 @@ class Inputs:
         """All but the numbers in the tensors: what a captured graph is made for."""
         device = self.columns["points"].device.type
         autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
-        edges = None if self.edges is None else (self.edges.queries, self.edges.nodes, self.edges.width, self.edges.mask is None)
+        edges = (
+            None
+            if self.edges is None
+            else (self.edges.queries, self.edges.nodes, self.edges.width, self.edges.mask is None)
+        )
         shapes = tuple((tuple(t.shape), t.stride(), t.dtype, t.device) for t in self.flat)
         trained = tuple((name, t.requires_grad) for name, t in self.tensors.items())
-        return shapes, trained, len(self.latent), tuple(self.columns), edges, self.weights is None, autocast
+        return (
+            shapes,
+            trained,
+            len(self.latent),
+            tuple(self.columns),
+            edges,
+            self.weights is None,
+            autocast,
+        )
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """`sums` "m" and `violated` "r b" of `Block.sums`; `coupled` the values "b n" of coupled terms, where there are no weights; `gradients`
-    of the leaves, then of the latent tensors, None for one that has none."""
+    """`sums` "m" and `violated` "r b" of `Block.sums`; `coupled` the values "b n" of coupled terms,
+    where there are no weights; `gradients` of the leaves, then of the latent tensors, None for one
+    that has none.
+    """
 
     sums: Tensor
     violated: Tensor
@@ -77,7 +105,12 @@ class Outputs:
     @property
     def flat(self) -> tuple[Tensor, ...]:
         """Every tensor."""
-        return (self.sums, self.violated, *self.coupled, *(g for g in self.gradients if g is not None))
+        return (
+            self.sums,
+            self.violated,
+            *self.coupled,
+            *(g for g in self.gradients if g is not None),
+        )
 
 
 class UntrackedParameter(Exception):
@@ -94,32 +127,48 @@ def run(block: Block, inputs: Inputs, watch: bool = False) -> Outputs:
         values = block.values(None, latent, inputs.columns, inputs.edges)
         sums, violated = block.sums(values, inputs.columns)
         if inputs.weights is None:
-            return Outputs(sums.detach(), violated, tuple(values[k].detach() for k in block.coupled))
+            return Outputs(
+                sums.detach(), violated, tuple(values[k].detach() for k in block.coupled)
+            )
         wanted, total = (*inputs.leaves, *latent), (inputs.weights * sums).sum()
-        gradients = torch.autograd.grad(total, wanted, allow_unused=True) if total.requires_grad and wanted else (None,) * len(wanted)
+        gradients = (
+            torch.autograd.grad(total, wanted, allow_unused=True)
+            if total.requires_grad and wanted
+            else (None,) * len(wanted)
+        )
     if watch:
         known = set(map(id, wanted))
         for each in depends_on(total, inputs.columns["points"]):
             if id(each) not in known:
-                raise UntrackedParameter(f"a parameter of shape {tuple(each.shape)} is in none of the field's modules")
+                raise UntrackedParameter(
+                    f"a parameter of shape {tuple(each.shape)} is in none of the field's modules"
+                )
     return Outputs(sums.detach(), violated, (), gradients)
 
 
 def depends_on(result: Tensor, points: Tensor) -> list[Tensor]:
-    """The leaves of a result's graph; not the points at which nested autograd differentiates, unless a gradient in them is wanted."""
+    """The leaves of a result's graph; not the points at which nested autograd differentiates,
+    unless a gradient in them is wanted."""
     own = points.untyped_storage().data_ptr()
-    return [leaf for leaf in leaves(result) if points.requires_grad or leaf.untyped_storage().data_ptr() != own]
+    return [
+        leaf
+        for leaf in leaves(result)
+        if points.requires_grad or leaf.untyped_storage().data_ptr() != own
+    ]
 
 
 def captured(block: Block, inputs: Inputs, backend: str, graphs: bool) -> Step:
-    """The step for inputs of this signature as one compiled graph. Raises: CaptureError, UntrackedParameter."""
+    """The step for inputs of this signature as one compiled graph. Raises: CaptureError,
+    UntrackedParameter."""
     expected = run(block, inputs, watch=True)
     used = [gradient is not None for gradient in expected.gradients]
     alone = inputs.weights is None
 
     def step(*flat: Tensor) -> tuple[Tensor, ...]:
         given = inputs.filled([t.detach() for t in flat])
-        return functional_call(block.modules, dict(given.tensors), (lambda: run(block, given).flat,))
+        return functional_call(
+            block.modules, dict(given.tensors), (lambda: run(block, given).flat,)
+        )
 
     compiled = capture(step, inputs.flat, expected.flat, backend, graphs)
 
@@ -138,7 +187,10 @@ def captured(block: Block, inputs: Inputs, backend: str, graphs: bool) -> Step:
 
 def padded_columns(columns: Columns, samples: int, queries: int) -> Columns:
     """Columns of "samples queries". What is added repeats the first rows, with shares of zero."""
-    return {name: _padded(column, samples, queries, name.startswith("share")) for name, column in columns.items()}
+    return {
+        name: _padded(column, samples, queries, name.startswith("share"))
+        for name, column in columns.items()
+    }
 
 
 def padded_latent(latent: Sequence[Tensor], samples: int) -> tuple[Tensor, ...]:

@@ -1,4 +1,5 @@
-"""The meaning of written calls: built-ins, derivatives, the user's functions, and whatever else enters itself with `handles`."""
+"""The meaning of written calls: built-ins, derivatives, the user's functions, and whatever else
+enters itself with `handles`."""
 
 from __future__ import annotations
 
@@ -35,10 +36,13 @@ MAX_CALLS = 40  # user functions in user functions
 MAX_EVALUATIONS = 1000  # of user functions with different arguments, in one problem
 
 HANDLERS: dict[str, Callable[[t.Call, Scope], Any]] = {}
-"""Calls that need more than their evaluated arguments: integral, entry, derivatives by `d`; shapes and regions join in regions.py."""
+"""Calls that need more than their evaluated arguments: integral, entry, derivatives by `d`;
+shapes and regions join in regions.py."""
 
 
-def handles(*names: str) -> Callable[[Callable[[t.Call, Scope], Any]], Callable[[t.Call, Scope], Any]]:
+def handles(
+    *names: str,
+) -> Callable[[Callable[[t.Call, Scope], Any]], Callable[[t.Call, Scope], Any]]:
     """Enters a function as the meaning of calls of the given names."""
 
     def enter(function: Callable[[t.Call, Scope], Any]) -> Callable[[t.Call, Scope], Any]:
@@ -55,12 +59,22 @@ def _call(node: t.Call, scope: Scope) -> Any:
     if name in scope.local or (name in scope.entries and name != "d"):
         return _call_named(node, scope)
     letters = split_derivative(name, scope.variables)
-    if node.keywords and (name in BUILTINS or name in ("d", "integral", "entry", *CONDITIONS) or letters):
+    if node.keywords and (
+        name in BUILTINS or name in ("d", "integral", "entry", *CONDITIONS) or letters
+    ):
         first = node.keywords[0]
         if name in CONDITIONS:
-            hint = f"write equal({first.name}, {text(first.value)}), or with < or >, which hold on more than a line"
+            hint = (
+                f"write equal({first.name}, {text(first.value)}), or with < or >, which hold on"
+                " more than a line"
+            )
             return scope.fail("S02", f"`=` in a condition of `{name}`", first.span, hint)
-        return scope.fail("S02", f"`{name}` takes no argument named `{first.name}`", first.span, "write its arguments without names")
+        return scope.fail(
+            "S02",
+            f"`{name}` takes no argument named `{first.name}`",
+            first.span,
+            "write its arguments without names",
+        )
     if name in HANDLERS:
         return HANDLERS[name](node, scope)
     if letters:
@@ -68,7 +82,12 @@ def _call(node: t.Call, scope: Scope) -> Any:
     if name in BUILTINS:
         return apply(BUILTINS[name], node, scope)
     if split_derivative(name, (*scope.variables, "t")):
-        return scope.fail("B04", f"`{name}` differentiates by time, and the problem has none", node.span, "declare it: time t in [0, 1]")
+        return scope.fail(
+            "B04",
+            f"`{name}` differentiates by time, and the problem has none",
+            node.span,
+            "declare it: time t in [0, 1]",
+        )
     return scope.unknown(name, node.span, called=True)
 
 
@@ -87,15 +106,25 @@ def _call_named(node: t.Call, scope: Scope) -> Any:
         if scope.pointwise:
             return _at_point(node, called, scope)
         message = f"`{node.function}` is evaluated at a point, inside an equation"
-        hint = f"write `{node.function}`, it depends on {', '.join(scope.variables)} already; values at a point belong in `on` and `at`"
+        hint = (
+            f"write `{node.function}`, it depends on {', '.join(scope.variables)} already; values"
+            " at a point belong in `on` and `at`"
+        )
         return scope.fail("W07", message, node.span, hint)
     one = len(node.arguments) == 1 and not node.keywords
-    hint = f"write {node.function}*({text(node.arguments[0])})" if one else "only functions take arguments: k(w) := 1 + w^2"
-    return scope.fail("S04", f"`{node.function}` is {kind_of(called)} and takes no arguments", node.span, hint)
+    hint = (
+        f"write {node.function}*({text(node.arguments[0])})"
+        if one
+        else "only functions take arguments: k(w) := 1 + w^2"
+    )
+    return scope.fail(
+        "S04", f"`{node.function}` is {kind_of(called)} and takes no arguments", node.span, hint
+    )
 
 
 def _at_point(node: t.Call, field: Any, scope: Scope) -> Any:
-    """A field at a point in space, at any time or a given one: `u(0.5, 1)`, `u(0.5, 1, t)`, `u(0.5, 1, 2)`."""
+    """A field at a point in space, at any time or a given one: `u(0.5, 1)`, `u(0.5, 1, t)`,
+    `u(0.5, 1, 2)`."""
     arguments = [expression(argument, scope) for argument in node.arguments]
     if any(isinstance(argument, Broken) for argument in arguments):
         return BROKEN
@@ -106,31 +135,54 @@ def _at_point(node: t.Call, field: Any, scope: Scope) -> Any:
     usage = f"{node.function}({', '.join(map(str, own))})"
     if node.keywords or len(arguments) != len(own):
         return scope.fail(
-            "S02", f"`{node.function}` is asked for at a point of {_count(spatial)}", node.span, f"write {usage} with numbers"
+            "S02",
+            f"`{node.function}` is asked for at a point of {_count(spatial)}",
+            node.span,
+            f"write {usage} with numbers",
         )
     for argument, variable in zip(arguments, own, strict=True):
-        free = getattr(argument, "free_symbols", {None}) - ({variable} if isinstance(variable, Time) else set())
-        if any(not isinstance(symbol, Scalar) for symbol in free) or isinstance(argument, sp.MatrixBase):
+        free = getattr(argument, "free_symbols", {None}) - (
+            {variable} if isinstance(variable, Time) else set()
+        )
+        if any(not isinstance(symbol, Scalar) for symbol in free) or isinstance(
+            argument, sp.MatrixBase
+        ):
             message = f"`{text(node)}` is no value at one point"
             return scope.fail(
-                "W07", message, node.span, f"give numbers or params in {usage}, or write `{node.function}` for the field itself"
+                "W07",
+                message,
+                node.span,
+                f"give numbers or params in {usage}, or write `{node.function}` for the field"
+                " itself",
             )
     moved = [entry.func(*arguments) for entry in calculus.entries(field)]
     return sp.ImmutableMatrix(*field.shape, moved) if isinstance(field, sp.MatrixBase) else moved[0]
 
 
 def _delayed(node: t.Call, scope: Scope) -> bool:
-    """Whether a field is asked for at another time that goes along with the present one: `u(x, t - 1)`."""
+    """Whether a field is asked for at another time that goes along with the present one: `u(x, t
+    - 1)`."""
     now = scope.time.name if scope.time is not None else None
-    moved = [each for each in (*node.arguments, *(each.value for each in node.keywords)) if not isinstance(each, t.Name)]
-    return any(isinstance(part, t.Name) and part.name == now for each in moved for part in t.walk(each))
+    moved = [
+        each
+        for each in (*node.arguments, *(each.value for each in node.keywords))
+        if not isinstance(each, t.Name)
+    ]
+    return any(
+        isinstance(part, t.Name) and part.name == now for each in moved for part in t.walk(each)
+    )
 
 
 def _call_function(function: Function, node: t.Call, scope: Scope) -> Any:
     if node.keywords or len(node.arguments) != len(function.parameters):
         usage = f"{function.name}({', '.join(function.parameters)})"
         given = len(node.arguments) + len(node.keywords)
-        return scope.fail("S02", f"`{function.name}` takes {_count(len(function.parameters))}, {given} given", node.span, f"write {usage}")
+        return scope.fail(
+            "S02",
+            f"`{function.name}` takes {_count(len(function.parameters))}, {given} given",
+            node.span,
+            f"write {usage}",
+        )
     arguments = [expression(argument, scope) for argument in node.arguments]
     if any(isinstance(argument, Broken) for argument in arguments):
         return BROKEN
@@ -140,12 +192,18 @@ def _call_function(function: Function, node: t.Call, scope: Scope) -> Any:
     if scope.calls >= MAX_CALLS or len(scope.called) >= MAX_EVALUATIONS:
         message = f"functions call each other more than {MAX_CALLS} deep or {MAX_EVALUATIONS} times"
         return scope.fail("S02", message, node.span, "write the inner ones out")
-    inside = replace(scope, local=dict(zip(function.parameters, arguments, strict=True)), calls=scope.calls + 1)
+    inside = replace(
+        scope, local=dict(zip(function.parameters, arguments, strict=True)), calls=scope.calls + 1
+    )
     before = len(scope.report)
     result = expression(function.body, inside)
     for i in range(before, len(scope.report)):
         problem = scope.report[i]
-        scope.report[i] = replace(problem, message=f"{problem.message} (in `{function.name}`, called here)", span=node.span)
+        scope.report[i] = replace(
+            problem,
+            message=f"{problem.message} (in `{function.name}`, called here)",
+            span=node.span,
+        )
     scope.called[key] = result
     return result
 
@@ -153,16 +211,28 @@ def _call_function(function: Function, node: t.Call, scope: Scope) -> Any:
 def apply(builtin: Builtin, node: t.Call, scope: Scope) -> Any:
     arguments = [expression(argument, scope) for argument in node.arguments]
     if not builtin.least <= len(arguments) <= builtin.most:
-        wanted = _count(builtin.least) if builtin.least == builtin.most else f"{builtin.least} to {builtin.most} arguments"
-        return scope.fail("S02", f"`{node.function}` takes {wanted}, {len(arguments)} given", node.span, f"write {builtin.usage}")
-    if node.function in ("exp", "sinh", "cosh") and _exceeds(arguments[0], MAX_ARGUMENT, both=node.function != "exp"):
+        wanted = (
+            _count(builtin.least)
+            if builtin.least == builtin.most
+            else f"{builtin.least} to {builtin.most} arguments"
+        )
+        return scope.fail(
+            "S02",
+            f"`{node.function}` takes {wanted}, {len(arguments)} given",
+            node.span,
+            f"write {builtin.usage}",
+        )
+    if node.function in ("exp", "sinh", "cosh") and _exceeds(
+        arguments[0], MAX_ARGUMENT, both=node.function != "exp"
+    ):
         hint = "scale the problem: choose units in which its numbers are near 1"
         return scope.fail("S02", "this number is too large", node.span, hint)
     return checked(builtin.function, arguments, node.span, scope)
 
 
 def _exceeds(argument: Any, bound: float, both: bool) -> bool:
-    """Whether an argument is a number whose real part is above a bound, or below minus that bound as well."""
+    """Whether an argument is a number whose real part is above a bound, or below minus that
+    bound as well."""
     if not isinstance(argument, sp.Expr) or not argument.is_number:
         return False
     size = complex(argument.evalf(15)).real
@@ -174,9 +244,19 @@ def _integral(node: t.Call, scope: Scope) -> Any:
     if len(node.arguments) == 1:
         domains = [name for name, entry in scope.entries.items() if isinstance(entry.value, Domain)]
         density = "psi" if not isinstance(node.arguments[0], t.Name) else node.arguments[0].name
-        return scope.fail("V01", "integral without a region", node.span, f"write integral({density}, {domains[0] if domains else 'Omega'})")
+        return scope.fail(
+            "V01",
+            "integral without a region",
+            node.span,
+            f"write integral({density}, {domains[0] if domains else 'Omega'})",
+        )
     if len(node.arguments) != 2:
-        return scope.fail("S02", f"`integral` takes 2 arguments, {len(node.arguments)} given", node.span, "write integral(psi, Omega)")
+        return scope.fail(
+            "S02",
+            f"`integral` takes 2 arguments, {len(node.arguments)} given",
+            node.span,
+            "write integral(psi, Omega)",
+        )
     density, over = expression(node.arguments[0], scope), region(node.arguments[1], scope)
     return checked(calculus.integral, [density, over], node.span, scope)
 
@@ -187,9 +267,13 @@ def _if(node: t.Call, scope: Scope) -> Any:
     given = node.arguments
     usage = "write if(condition, value, otherwise), or if(c1, a, c2, b, otherwise)"
     if len(given) < 2:
-        return scope.fail("S02", f"`if` takes 3, 5, 7, .. arguments, {len(given)} given", node.span, usage)
+        return scope.fail(
+            "S02", f"`if` takes 3, 5, 7, .. arguments, {len(given)} given", node.span, usage
+        )
     if len(given) % 2 == 0:
-        return scope.fail("V05", "`if` has no value where its conditions do not hold", node.span, usage)
+        return scope.fail(
+            "V05", "`if` has no value where its conditions do not hold", node.span, usage
+        )
     conditions = [condition(each, scope) for each in given[:-1:2]]
     values = [expression(each, scope) for each in (*given[1::2], given[-1])]
     if any(isinstance(each, Broken) for each in (*conditions, *values)):
@@ -197,16 +281,22 @@ def _if(node: t.Call, scope: Scope) -> Any:
     shapes = [getattr(each, "shape", None) for each in values]
     for each, written, size in zip(values, (*given[1::2], given[-1]), shapes, strict=True):
         if size != shapes[0]:
-            message = f"the values of `if` are {calculus.describe(values[0])} and {calculus.describe(each)}"
+            message = (
+                f"the values of `if` are {calculus.describe(values[0])} and"
+                f" {calculus.describe(each)}"
+            )
             return scope.fail("T01", message, written.span, "give all of them one rank and size")
     return checked(lambda: _chosen(values, conditions), [], node.span, scope)
 
 
 def _chosen(values: list[Any], conditions: list[Any]) -> Any:
-    """The first value whose condition holds, the last where none does; of vectors and tensors entry by entry."""
+    """The first value whose condition holds, the last where none does; of vectors and tensors
+    entry by entry."""
     if isinstance(values[0], sp.MatrixBase):
         rows, columns = values[0].shape
-        return sp.ImmutableMatrix(rows, columns, lambda i, j: _chosen([each[i, j] for each in values], conditions))
+        return sp.ImmutableMatrix(
+            rows, columns, lambda i, j: _chosen([each[i, j] for each in values], conditions)
+        )
     return exact(sp.Piecewise(*zip(values, (*conditions, True), strict=True)))
 
 
@@ -228,37 +318,62 @@ def _xor(node: t.Call, scope: Scope) -> Any:
 def _entry(node: t.Call, scope: Scope) -> Any:
     if len(node.arguments) not in (2, 3):
         return scope.fail(
-            "S02", f"`entry` takes 2 or 3 arguments, {len(node.arguments)} given", node.span, "write entry(d, 0) or entry(T, 0, 1)"
+            "S02",
+            f"`entry` takes 2 or 3 arguments, {len(node.arguments)} given",
+            node.span,
+            "write entry(d, 0) or entry(T, 0, 1)",
         )
     base, *places = (expression(argument, scope) for argument in node.arguments)
     if any(isinstance(each, Broken) for each in (base, *places)):
         return BROKEN
     if not isinstance(base, sp.MatrixBase) or (base.cols == 1) != (len(places) == 1):
         return scope.fail(
-            "T02", f"`entry` with {len(places)} places of {calculus.describe(base)}", node.span, "write entry(v, i) or entry(T, i, j)"
+            "T02",
+            f"`entry` with {len(places)} places of {calculus.describe(base)}",
+            node.span,
+            "write entry(v, i) or entry(T, i, j)",
         )
     for place, limit in zip(places, base.shape, strict=False):
         if not (place.is_Integer and 0 <= place < limit):
-            return scope.fail("S02", f"`entry` has no place {place}", node.span, f"places count from 0 to {limit - 1}")
+            return scope.fail(
+                "S02",
+                f"`entry` has no place {place}",
+                node.span,
+                f"places count from 0 to {limit - 1}",
+            )
     return base[int(places[0]), int(places[1]) if len(places) > 1 else 0]
 
 
 def _derivative(node: t.Call, letters: tuple[str, ...], scope: Scope) -> Any:
     if len(node.arguments) != 1:
-        return scope.fail("S02", f"`{node.function}` takes 1 argument, {len(node.arguments)} given", node.span, f"write {node.function}(u)")
+        return scope.fail(
+            "S02",
+            f"`{node.function}` takes 1 argument, {len(node.arguments)} given",
+            node.span,
+            f"write {node.function}(u)",
+        )
     return _differentiate(expression(node.arguments[0], scope), letters, node, scope)
 
 
 @handles("d")
 def _derivative_by(node: t.Call, scope: Scope) -> Any:
     if len(node.arguments) < 2:
-        return scope.fail("S02", "`d` takes an expression and the coordinates to differentiate by", node.span, "write d(u, x, x, y)")
+        return scope.fail(
+            "S02",
+            "`d` takes an expression and the coordinates to differentiate by",
+            node.span,
+            "write d(u, x, x, y)",
+        )
     first, *others = node.arguments
     letters = []
     for other in others:
         if not (isinstance(other, t.Name) and other.name in scope.variables):
             near = nearest(other.name, scope.variables) if isinstance(other, t.Name) else None
-            hint = f"did you mean `{near}`?" if near else "diff(psi, F) differentiates by an expression"
+            hint = (
+                f"did you mean `{near}`?"
+                if near
+                else "diff(psi, F) differentiates by an expression"
+            )
             return scope.fail("S01", "`d` differentiates by coordinates only", other.span, hint)
         letters.append(other.name)
     return _differentiate(expression(first, scope), tuple(letters), node, scope)
@@ -267,12 +382,17 @@ def _derivative_by(node: t.Call, scope: Scope) -> Any:
 def _differentiate(operand: Any, letters: tuple[str, ...], node: t.Call, scope: Scope) -> Any:
     if len(letters) > MAX_ORDER:
         return scope.fail(
-            "S02", f"a derivative of order {len(letters)}, more than {MAX_ORDER}", node.span, "introduce an unknown for a lower derivative"
+            "S02",
+            f"a derivative of order {len(letters)}, more than {MAX_ORDER}",
+            node.span,
+            "introduce an unknown for a lower derivative",
         )
     variables: dict[str, Any] = {x.name: x for x in scope.coordinates}
     if scope.time is not None:
         variables[scope.time.name] = scope.time
-    return checked(calculus.d, [operand, *(variables[letter] for letter in letters)], node.span, scope)
+    return checked(
+        calculus.d, [operand, *(variables[letter] for letter in letters)], node.span, scope
+    )
 
 
 def _count(number: int) -> str:

@@ -74,7 +74,12 @@ def declared(statement: t.Node) -> list[t.Name]:
 @declare.register
 def _problem(statement: t.ProblemName, draft: Draft) -> None:
     if draft.name is not None:
-        draft.scope.fail("S05", f"the problem has a name already, `{draft.name.name}`", statement.name.span, "a file holds one problem")
+        draft.scope.fail(
+            "S05",
+            f"the problem has a name already, `{draft.name.name}`",
+            statement.name.span,
+            "a file holds one problem",
+        )
     if not IDENTIFIER.fullmatch(bare(statement.name.name)):
         draft.scope.fail(
             "S03",
@@ -89,11 +94,19 @@ def _problem(statement: t.ProblemName, draft: Draft) -> None:
 def _space(statement: t.Space, draft: Draft) -> None:
     scope = draft.scope
     if scope.coordinates:
-        scope.fail("S05", "the coordinates are declared twice", statement.span, "give all of them in one statement: space x, y")
+        scope.fail(
+            "S05",
+            "the coordinates are declared twice",
+            statement.span,
+            "give all of them in one statement: space x, y",
+        )
         return
     if len(statement.names) > 3:
         scope.fail(
-            "S02", f"space takes one to three coordinates, {len(statement.names)} given", statement.span, "a problem lives in 1D, 2D or 3D"
+            "S02",
+            f"space takes one to three coordinates, {len(statement.names)} given",
+            statement.span,
+            "a problem lives in 1D, 2D or 3D",
         )
         return
     system = statement.system.name if statement.system is not None else ""
@@ -102,8 +115,12 @@ def _space(statement: t.Space, draft: Draft) -> None:
     except ProblemError as error:
         scope.adopt(error, statement.span)
         return
-    frame = tuple(dict.fromkeys(bare(name.name) for name in statement.names if scope.free(name, "coordinate")))
-    coordinates = {name: Coordinate(name, frame, _unit(statement.unit, scope), system) for name in frame}
+    frame = tuple(
+        dict.fromkeys(bare(name.name) for name in statement.names if scope.free(name, "coordinate"))
+    )
+    coordinates = {
+        name: Coordinate(name, frame, _unit(statement.unit, scope), system) for name in frame
+    }
     for name in statement.names:
         if bare(name.name) in coordinates:
             scope.declare(name, coordinates[bare(name.name)], "coordinate")
@@ -121,7 +138,12 @@ def _time(statement: t.Time, draft: Draft) -> None:
         scope.declare(statement.name, BROKEN, "time")
         return
     if not (end - start).is_positive:
-        scope.fail("S02", f"time runs from {start} to {end}", statement.span, "the end comes after the start")
+        scope.fail(
+            "S02",
+            f"time runs from {start} to {end}",
+            statement.span,
+            "the end comes after the start",
+        )
         return
     if scope.free(statement.name, "time"):
         name = bare(statement.name.name)
@@ -135,10 +157,15 @@ def numbers(nodes: tuple[t.Node, ...], scope: Scope) -> list[Any]:
     results = []
     for node in nodes:
         result = expression(node, scope)
-        if not isinstance(result, Broken) and not (isinstance(result, sp.Expr) and result.is_number and result.is_real):
+        if not isinstance(result, Broken) and not (
+            isinstance(result, sp.Expr) and result.is_number and result.is_real
+        ):
             what = "a vector" if isinstance(result, sp.MatrixBase) else f"{result}"
             result = scope.fail(
-                "T05", f"a number is needed here, `{what}` is none", node.span, "write it in digits; pi and functions of numbers count too"
+                "T05",
+                f"a number is needed here, `{what}` is none",
+                node.span,
+                "write it in digits; pi and functions of numbers count too",
             )
         results.append(result)
     return results
@@ -188,13 +215,24 @@ def _domain(item: t.Region, kind: str, draft: Draft) -> None:
         scope.declare(item.name, BROKEN, kind)
         return
     if not isinstance(made, Shape):
-        scope.fail("T05", f"`{item.name.name}` is given no shape", item.value.span, "write a shape such as rectangle([0, 0], [1, 1])")
+        scope.fail(
+            "T05",
+            f"`{item.name.name}` is given no shape",
+            item.value.span,
+            "write a shape such as rectangle([0, 0], [1, 1])",
+        )
         scope.declare(item.name, BROKEN, kind)
         return
     if made.dim != len(scope.coordinates):
         axes = ", ".join(x.name for x in scope.coordinates)
         hint = f"the coordinates are {axes}" if axes else "begin with `space x, y`"
-        scope.fail("T06", f"`{item.name.name}` is {made.dim}D, the space of the problem {len(scope.coordinates)}D", item.value.span, hint)
+        scope.fail(
+            "T06",
+            f"`{item.name.name}` is {made.dim}D, the space of the problem"
+            f" {len(scope.coordinates)}D",
+            item.value.span,
+            hint,
+        )
         scope.declare(item.name, BROKEN, kind)
         return
     domain = _glued(Domain(bare(item.name.name), made, scope.coordinates), item.name, draft)
@@ -230,7 +268,10 @@ def _boundary(item: t.Region, kind: str, draft: Draft) -> None:
 def _given(item: t.Given, kind: str, draft: Draft) -> None:
     scope, number, drawn, size = draft.scope, None, None, None
     if item.law is not None and kind != "param":
-        hint = f"write {kind} {item.name.name} = ..., or param {item.name.name} ~ ... for a number drawn per sample"
+        hint = (
+            f"write {kind} {item.name.name} = ..., or param {item.name.name} ~ ... for a number"
+            " drawn per sample"
+        )
         scope.fail("S02", f"{kind} `{item.name.name}` is drawn from a law", item.law.span, hint)
         return scope.declare(item.name, BROKEN, kind)
     if item.law is not None:
@@ -243,7 +284,12 @@ def _given(item: t.Given, kind: str, draft: Draft) -> None:
         if isinstance(number, Broken):
             return scope.declare(item.name, BROKEN, kind)
     elif kind == "const":
-        scope.fail("S02", f"const `{item.name.name}` has no value", item.span, f"write const {item.name.name} = 1")
+        scope.fail(
+            "S02",
+            f"const `{item.name.name}` has no value",
+            item.span,
+            f"write const {item.name.name} = 1",
+        )
         return scope.declare(item.name, BROKEN, kind)
     elif kind == "trainable":
         number = sp.S.One
@@ -266,7 +312,11 @@ def _rank(name: t.Name, field_name: str, scope: Scope) -> tuple[str, bool] | Non
     if second in RANKS and first in ("", COMPLEX):
         return second, first == COMPLEX
     near = nearest(name.name, (*RANKS, *(f"{COMPLEX} {each}" for each in RANKS)))
-    hint = f"did you mean `{near}`?" if near else "a field is scalar, vector or tensor, or complex scalar, complex vector"
+    hint = (
+        f"did you mean `{near}`?"
+        if near
+        else "a field is scalar, vector or tensor, or complex scalar, complex vector"
+    )
     scope.fail("S01", f"unknown rank `{name.name}` of `{field_name}`", name.span, hint)
     return None
 
@@ -280,21 +330,46 @@ def _input(item: t.GivenFunction, kind: str, draft: Draft) -> None:
     if isinstance(drawn, tuple):
         drawn, size = drawn
     if size is not None and item.law is not None:
-        scope.fail("S02", "an input function has no size", item.law.span, "its rank says how many components it has")
+        scope.fail(
+            "S02",
+            "an input function has no size",
+            item.law.span,
+            "its rank says how many components it has",
+        )
     over: Any = None
     if item.over is not None:
-        over = scope.time if scope.time is not None and item.over.name == scope.time.name else BROKEN
+        over = (
+            scope.time if scope.time is not None and item.over.name == scope.time.name else BROKEN
+        )
         if isinstance(over, Broken):
-            hint = f"write over {scope.time.name}" if scope.time else "declare the time first: time t in [0, 1]"
+            hint = (
+                f"write over {scope.time.name}"
+                if scope.time
+                else "declare the time first: time t in [0, 1]"
+            )
             scope.fail("S01", f"`{item.over.name}` is not the time", item.over.span, hint)
-    if rank is None or isinstance(over, Broken) or isinstance(where, Broken) or isinstance(drawn, Broken):
+    if (
+        rank is None
+        or isinstance(over, Broken)
+        or isinstance(where, Broken)
+        or isinstance(drawn, Broken)
+    ):
         return scope.declare(item.name, BROKEN, kind)
     try:
         check_tensor(item.name.name, rank[0], scope.coordinates)
     except ProblemError as error:
         scope.adopt(error, item.span)
         return scope.declare(item.name, BROKEN, kind)
-    made = Input(bare(item.name.name), rank[0], where, drawn, item.source, over, _unit(item.unit, scope), rank[1])
+    made = Input(
+        bare(item.name.name),
+        rank[0],
+        where,
+        drawn,
+        item.source,
+        over,
+        _unit(item.unit, scope),
+        rank[1],
+    )
     if scope.free(item.name, kind):
         draft.inputs.append(made)
     return scope.declare(item.name, made.symbol, kind)
@@ -305,8 +380,16 @@ def _unknown(item: t.UnknownFunction, kind: str, draft: Draft) -> None:
     rank = _rank(item.rank, item.name.name, scope)
     where = region(item.region, scope, (Domain,))
     if item.positive is not None and (item.positive[0] != ">" or float(item.positive[1].text) != 0):  # type: ignore[attr-defined]
-        hint = f"write `> 0` here; other bounds are requirements: require {item.name.name} < 1 in {getattr(where, 'name', 'Omega')}"
-        scope.fail("S02", "an unknown can be declared positive, and nothing else", item.positive[1].span, hint)
+        hint = (
+            f"write `> 0` here; other bounds are requirements: require {item.name.name} < 1 in"
+            f" {getattr(where, 'name', 'Omega')}"
+        )
+        scope.fail(
+            "S02",
+            "an unknown can be declared positive, and nothing else",
+            item.positive[1].span,
+            hint,
+        )
     if rank is None or isinstance(where, Broken):
         return scope.declare(item.name, BROKEN, kind)
     time, positive = None if item.steady else scope.time, item.positive is not None
@@ -316,7 +399,9 @@ def _unknown(item: t.UnknownFunction, kind: str, draft: Draft) -> None:
     except ProblemError as error:
         scope.adopt(error, item.span)
         return scope.declare(item.name, BROKEN, kind)
-    made = Unknown(bare(item.name.name), rank[0], where, time, positive, _unit(item.unit, scope), rank[1])
+    made = Unknown(
+        bare(item.name.name), rank[0], where, time, positive, _unit(item.unit, scope), rank[1]
+    )
     if scope.free(item.name, kind):
         draft.unknowns.append(made)
     return scope.declare(item.name, made.symbol, kind)
@@ -345,12 +430,20 @@ def _definition(statement: t.Definition, draft: Draft) -> None:
         scope.declare(statement.name, result, "definition")
         return
     for parameter in statement.parameters:
-        scope.unreserved(parameter, "argument")  # it may bear the name of a field: inside the function it is the argument
+        # it may bear the name of a field: inside the function it is the argument
+        scope.unreserved(parameter, "argument")
     parameters = tuple(parameter.name for parameter in statement.parameters)
     if len(set(parameters)) < len(parameters):
-        scope.fail("S05", f"`{statement.name.name}` has two arguments of one name", statement.span, "give each its own name")
+        scope.fail(
+            "S05",
+            f"`{statement.name.name}` has two arguments of one name",
+            statement.span,
+            "give each its own name",
+        )
     if _known(statement, parameters, scope):
-        scope.declare(statement.name, Function(statement.name.name, parameters, statement.body), "function")
+        scope.declare(
+            statement.name, Function(statement.name.name, parameters, statement.body), "function"
+        )
     else:
         scope.declare(statement.name, BROKEN, "function")
 
@@ -369,6 +462,16 @@ def _known(statement: t.Definition, parameters: tuple[str, ...], scope: Scope) -
 
 def known_name(name: str, scope: Scope, called: bool = False) -> bool:
     """Whether a name means anything here."""
-    if name in scope.local or scope.declared(name) or name in scope.lost or name in ("pi", "I", "i", "n", "theta"):
+    if (
+        name in scope.local
+        or scope.declared(name)
+        or name in scope.lost
+        or name in ("pi", "I", "i", "n", "theta")
+    ):
         return True
-    return name in BUILTINS or name in HANDLERS or (called and name in LAWS) or split_derivative(name, scope.variables) is not None
+    return (
+        name in BUILTINS
+        or name in HANDLERS
+        or (called and name in LAWS)
+        or split_derivative(name, scope.variables) is not None
+    )

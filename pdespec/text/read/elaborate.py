@@ -1,4 +1,5 @@
-"""From a text to its problem: read, evaluate statement by statement, assemble, check; every mistake in one report."""
+"""From a text to its problem: read, evaluate statement by statement, assemble, check; every
+mistake in one report."""
 
 from __future__ import annotations
 
@@ -20,7 +21,21 @@ from pdespec.text.syntax.units import check_units
 from pdespec.words import bare
 
 STATED = frozenset(
-    ("in", "on", "at", "minimize", "stationary", "space", "time", "domain", "boundary", "periodic", "unknown", "input", "lost")
+    (
+        "in",
+        "on",
+        "at",
+        "minimize",
+        "stationary",
+        "space",
+        "time",
+        "domain",
+        "boundary",
+        "periodic",
+        "unknown",
+        "input",
+        "lost",
+    )
 )
 
 MAX_SPELLED = 300  # operations of a definition that is looked for in messages
@@ -33,8 +48,9 @@ RELIES_ON: dict[str, frozenset[str]] = {
     "V01": STATED,
     "V03": STATED | {"require"},
 }
-"""Kinds of statements that must all be understood before it can be said that something is missing. What is wrong with the rest
-is reported even so."""
+"""Kinds of statements that must all be understood before it can be said that something is missing.
+What is wrong with the rest is reported even so.
+"""
 
 
 def problem_of(source: Source) -> Problem:
@@ -55,23 +71,41 @@ def problem_of(source: Source) -> Problem:
             for name in declared(statement):
                 draft.scope.entries.setdefault(name.name, Entry(BROKEN, "name", name.span))
     if draft.name is None and not report:
-        report.append(Diagnostic("S02", "the problem has no name", "begin with `problem NAME`", span=Span(source, 1, 1, 1, 2)))
+        report.append(
+            Diagnostic(
+                "S02",
+                "the problem has no name",
+                "begin with `problem NAME`",
+                span=Span(source, 1, 1, 1, 2),
+            )
+        )
     if not any(each.severity == "error" for each in report):
         report += check_units(document.statements)
     problem = _problem(draft, report)
     if problem is not None:
-        found = check(problem, without=[code for code, kinds in RELIES_ON.items() if kinds & draft.broken])
+        found = check(
+            problem, without=[code for code, kinds in RELIES_ON.items() if kinds & draft.broken]
+        )
         spelled = _spellings(draft.scope) if found else {}
         report += [_placed(each, spelled, draft) for each in found]
     if problem is None or any(each.severity == "error" for each in report):
         raise ProblemError(_sorted(report))
-    definitions = {name: entry.value for name, entry in draft.scope.entries.items() if entry.kind == "definition"}
-    return attach(problem, document.statements, definitions).revised(warnings=tuple(_sorted(report)))
+    definitions = {
+        name: entry.value
+        for name, entry in draft.scope.entries.items()
+        if entry.kind == "definition"
+    }
+    return attach(problem, document.statements, definitions).revised(
+        warnings=tuple(_sorted(report))
+    )
 
 
 def _problem(draft: Draft, report: list[Diagnostic]) -> Problem | None:
-    """The problem of a draft. When statements have been lost it is that of the rest, for what can be said about it."""
-    references = {draft.scope.entries[name].value: value for name, value in draft.references.items()}
+    """The problem of a draft. When statements have been lost it is that of the rest, for what
+    can be said about it."""
+    references = {
+        draft.scope.entries[name].value: value for name, value in draft.references.items()
+    }
     try:
         return Problem(
             bare(draft.name.name) if draft.name else "problem",
@@ -96,28 +130,46 @@ def _problem(draft: Draft, report: list[Diagnostic]) -> Problem | None:
 
 
 def _draft(document: Document, report: list[Diagnostic]) -> Draft:
-    """An empty draft that knows which names come later, and what is periodic: domains are made with it."""
-    later = {name.name: name.span for statement in reversed(document.statements) for name in declared(statement)}
+    """An empty draft that knows which names come later, and what is periodic: domains are made
+    with it."""
+    later = {
+        name.name: name.span
+        for statement in reversed(document.statements)
+        for name in declared(statement)
+    }
     periodic = [statement for statement in document.statements if isinstance(statement, t.Periodic)]
-    return Draft(Scope(report, document.lost, later=later), periodic=periodic, broken=set(document.broken))
+    return Draft(
+        Scope(report, document.lost, later=later), periodic=periodic, broken=set(document.broken)
+    )
 
 
 def _kind(statement: t.Node) -> str:
     """The word a statement begins with."""
     if isinstance(statement, (t.Declaration, t.Extremum)):
         return statement.kind
-    return statement.head.kind if isinstance(statement, t.Block) else type(statement).__name__.lower()
+    return (
+        statement.head.kind if isinstance(statement, t.Block) else type(statement).__name__.lower()
+    )
 
 
 def _spellings(scope: Scope) -> dict[str, str]:
     """How messages spell what the user's definitions mean, and the names of these."""
-    definitions = {name: entry.value for name, entry in scope.entries.items() if entry.kind == "definition"}
-    told = {name: each for name, each in definitions.items() if isinstance(each, sp.Expr) and each.args}
-    return {short(each)[1:-1]: name for name, each in told.items() if scope.extent(each).nodes < MAX_SPELLED}
+    definitions = {
+        name: entry.value for name, entry in scope.entries.items() if entry.kind == "definition"
+    }
+    told = {
+        name: each for name, each in definitions.items() if isinstance(each, sp.Expr) and each.args
+    }
+    return {
+        short(each)[1:-1]: name
+        for name, each in told.items()
+        if scope.extent(each).nodes < MAX_SPELLED
+    }
 
 
 def _placed(diagnostic: Diagnostic, spelled: dict[str, str], draft: Draft) -> Diagnostic:
-    """The diagnostic at the declaration or statement its label names, in the words of the user's definitions."""
+    """The diagnostic at the declaration or statement its label names, in the words of the user's
+    definitions."""
     message, hint = diagnostic.message, diagnostic.hint
     for spelling, name in spelled.items():
         message, hint = message.replace(spelling, name), hint.replace(spelling, name)
@@ -129,4 +181,7 @@ def _placed(diagnostic: Diagnostic, spelled: dict[str, str], draft: Draft) -> Di
 
 def _sorted(report: list[Diagnostic]) -> list[Diagnostic]:
     """Each once, by place; those without a place at the end."""
-    return sorted(dict.fromkeys(report), key=lambda each: (each.line is None, each.line or 0, each.column or 0))
+    return sorted(
+        dict.fromkeys(report),
+        key=lambda each: (each.line is None, each.line or 0, each.column or 0),
+    )

@@ -1,6 +1,8 @@
-"""The meaning of written expressions: SymPy scalars and matrices, by the operators of the language core.
+"""The meaning of written expressions: SymPy scalars and matrices, by the operators of the language
+core.
 
-Text is never handed to SymPy; every node is mapped to one known operation. Mistakes are reported in the scope and yield BROKEN.
+Text is never handed to SymPy; every node is mapped to one known operation. Mistakes are reported in
+the scope and yield BROKEN.
 """
 
 from __future__ import annotations
@@ -38,26 +40,40 @@ MAX_EXPONENT = 1000
 
 
 def expression(node: t.Node, scope: Scope) -> Any:
-    """The scalar, vector or tensor a node stands for; regions, shapes and laws are reported as out of place."""
+    """The scalar, vector or tensor a node stands for; regions, shapes and laws are reported as
+    out of place."""
     result = value(node, scope)
     if isinstance(result, (sp.Expr, sp.MatrixBase, Broken)):
         return result
     if isinstance(result, Function):
         arguments = ", ".join(result.parameters)
         return scope.fail(
-            "T05", f"`{result.name}` is a function and stands here without arguments", node.span, f"write {result.name}({arguments})"
+            "T05",
+            f"`{result.name}` is a function and stands here without arguments",
+            node.span,
+            f"write {result.name}({arguments})",
         )
     return scope.fail(
-        "T05", f"{kind_of(result)} stands where an expression belongs", node.span, "expressions are made of numbers, fields and operators"
+        "T05",
+        f"{kind_of(result)} stands where an expression belongs",
+        node.span,
+        "expressions are made of numbers, fields and operators",
     )
 
 
 def condition(node: t.Node, scope: Scope) -> Any:
     """The SymPy condition a node stands for."""
     result = value(node, scope)
-    if isinstance(result, Broken) or (isinstance(result, Boolean) and not isinstance(result, sp.Symbol)):
+    if isinstance(result, Broken) or (
+        isinstance(result, Boolean) and not isinstance(result, sp.Symbol)
+    ):
         return result
-    return scope.fail("T05", f"{kind_of(result)} stands where a condition belongs", node.span, "compare it: x < 1/2, or equal(x, 0)")
+    return scope.fail(
+        "T05",
+        f"{kind_of(result)} stands where a condition belongs",
+        node.span,
+        "compare it: x < 1/2, or equal(x, 0)",
+    )
 
 
 def region(node: t.Node, scope: Scope, kinds: tuple[type, ...] = (Domain, Boundary)) -> Any:
@@ -94,7 +110,8 @@ def kind_of(result: Any) -> str:
 
 @singledispatch
 def value(node: t.Node, scope: Scope) -> Any:
-    """The meaning of a node: SymPy scalar or matrix, domain, boundary, shape, law, user function, or BROKEN."""
+    """The meaning of a node: SymPy scalar or matrix, domain, boundary, shape, law, user
+    function, or BROKEN."""
     raise TypeError(f"{type(node).__name__} is no expression")
 
 
@@ -121,12 +138,23 @@ def _name(node: t.Name, scope: Scope) -> Any:
         return sp.I
     if node.name in ("I", "n"):
         if not scope.coordinates:
-            return scope.fail("S01", f"`{node.name}` needs coordinates", node.span, "begin with `space x, y`")
+            return scope.fail(
+                "S01", f"`{node.name}` needs coordinates", node.span, "begin with `space x, y`"
+            )
         frame = scope.coordinates
-        return tensors.identity(len(frame) + angles(frame)) if node.name == "I" else unit_normal(frame)
-    if not scope.declared(node.name) and (node.name in BUILTINS or split_derivative(node.name, scope.variables)):
+        return (
+            tensors.identity(len(frame) + angles(frame)) if node.name == "I" else unit_normal(frame)
+        )
+    if not scope.declared(node.name) and (
+        node.name in BUILTINS or split_derivative(node.name, scope.variables)
+    ):
         usage = BUILTINS[node.name].usage if node.name in BUILTINS else f"{node.name}(u)"
-        return scope.fail("T05", f"the operator `{node.name}` stands here without argument", node.span, f"write {usage}")
+        return scope.fail(
+            "T05",
+            f"the operator `{node.name}` stands here without argument",
+            node.span,
+            f"write {usage}",
+        )
     return scope.lookup(node.name, node.span)
 
 
@@ -136,26 +164,43 @@ def _component(node: t.Component, scope: Scope) -> Any:
     if isinstance(base, Broken):
         return BROKEN
     axes = [x.name for x in scope.coordinates]
-    if isinstance(base, sp.MatrixBase) and base.cols == base.rows > len(axes) and angles(scope.coordinates):
+    if (
+        isinstance(base, sp.MatrixBase)
+        and base.cols == base.rows > len(axes)
+        and angles(scope.coordinates)
+    ):
         axes += ["hoop"]  # T.rr, T.rz, .. and T.hoophoop, which `hoop` stands for
         if node.name == "hoop":
             return base[len(axes) - 1, len(axes) - 1]
         if "hoop" not in node.name and node.name in {a + b for a in axes for b in axes}:
-            i, j = next((i, j) for i, a in enumerate(axes) for j, b in enumerate(axes) if a + b == node.name)
+            i, j = next(
+                (i, j) for i, a in enumerate(axes) for j, b in enumerate(axes) if a + b == node.name
+            )
             return base[i, j]
         names = ", .".join(a + b for a in axes[:-1] for b in axes[:-1])
         message = f"{calculus.describe(base)} has no component `{node.name}`"
         return scope.fail("S01", message, node.span, f"its components are .{names} and .hoop")
     if isinstance(base, sp.MatrixBase) and base.rows == len(axes):
         rows = {axis: i for i, axis in enumerate(axes)}
-        places = {axis: (i, 0) for axis, i in rows.items()} if base.cols == 1 else {a + b: (rows[a], rows[b]) for a in axes for b in axes}
+        places = (
+            {axis: (i, 0) for axis, i in rows.items()}
+            if base.cols == 1
+            else {a + b: (rows[a], rows[b]) for a in axes for b in axes}
+        )
         if node.name in places:
             return base[places[node.name]]
         near = nearest(node.name, places)
         hint = f"did you mean `.{near}`?" if near else f"its components are .{', .'.join(places)}"
-        return scope.fail("S01", f"{calculus.describe(base)} has no component `{node.name}`", node.span, hint)
+        return scope.fail(
+            "S01", f"{calculus.describe(base)} has no component `{node.name}`", node.span, hint
+        )
     what = calculus.describe(base) if isinstance(base, (sp.Expr, sp.MatrixBase)) else kind_of(base)
-    return scope.fail("T02", f"{what} has no component `.{node.name}`", node.span, "components belong to vectors (v.x) and tensors (T.xy)")
+    return scope.fail(
+        "T02",
+        f"{what} has no component `.{node.name}`",
+        node.span,
+        "components belong to vectors (v.x) and tensors (T.xy)",
+    )
 
 
 @value.register
@@ -175,15 +220,34 @@ def _power(node: t.Power, scope: Scope) -> Any:
     if isinstance(base, Broken) or isinstance(exponent, Broken):
         return BROKEN
     if isinstance(base, sp.MatrixBase):
-        hint = "write dot(v, v)" if calculus.rank(base) == "vector" else "write T*T for a product, inv(T) for the inverse"
-        return scope.fail("T01", f"{calculus.describe(base)} cannot be raised to a power", node.span, hint)
+        hint = (
+            "write dot(v, v)"
+            if calculus.rank(base) == "vector"
+            else "write T*T for a product, inv(T) for the inverse"
+        )
+        return scope.fail(
+            "T01", f"{calculus.describe(base)} cannot be raised to a power", node.span, hint
+        )
     if isinstance(exponent, sp.MatrixBase):
-        return scope.fail("T01", f"{calculus.describe(exponent)} cannot be an exponent", node.exponent.span, "exponents are scalars")
+        return scope.fail(
+            "T01",
+            f"{calculus.describe(exponent)} cannot be an exponent",
+            node.exponent.span,
+            "exponents are scalars",
+        )
     if exponent.is_number:
         coefficient = abs(base.as_coeff_Mul()[0])
         size = max(scope.extent(coefficient).bits, scope.extent(base).bits if base.is_number else 0)
-        if abs(complex(exponent.evalf(15))) * max(size, 1) > MAX_BITS or abs(complex(exponent.evalf(15))) > MAX_EXPONENT:
-            return scope.fail("S02", "this power is too large", node.span, f"exponents go to {MAX_EXPONENT}, numbers to {MAX_BITS} bits")
+        if (
+            abs(complex(exponent.evalf(15))) * max(size, 1) > MAX_BITS
+            or abs(complex(exponent.evalf(15))) > MAX_EXPONENT
+        ):
+            return scope.fail(
+                "S02",
+                "this power is too large",
+                node.span,
+                f"exponents go to {MAX_EXPONENT}, numbers to {MAX_BITS} bits",
+            )
         if base.is_zero and not exponent.is_nonnegative:
             return scope.fail("V03", "division by zero", node.span, "zero has no negative power")
     return scope.bounded(base**exponent, node.span)
@@ -192,7 +256,9 @@ def _power(node: t.Power, scope: Scope) -> Any:
 @value.register
 def _product(node: t.Product, scope: Scope) -> Any:
     if (spelled := _spelled_derivative(node, scope)) is not None:
-        return scope.fail("S02", f"`{spelled[0]}` is no derivative here", node.span, f"write {spelled[1]}")
+        return scope.fail(
+            "S02", f"`{spelled[0]}` is no derivative here", node.span, f"write {spelled[1]}"
+        )
     result, span = expression(node.first, scope), node.first.span
     for sign, factor in node.rest:
         right = expression(factor, scope)
@@ -200,18 +266,29 @@ def _product(node: t.Product, scope: Scope) -> Any:
         if isinstance(result, Broken) or isinstance(right, Broken):
             result = BROKEN
             continue
-        result = scope.bounded(_times(result, right, scope, span) if sign == "*" else _over(result, right, scope, span), span)
+        result = scope.bounded(
+            (
+                _times(result, right, scope, span)
+                if sign == "*"
+                else _over(result, right, scope, span)
+            ),
+            span,
+        )
     return result
 
 
 def _spelled_derivative(node: t.Product, scope: Scope) -> tuple[str, str] | None:
-    """`du/dx`, `d2u/dx2`, `du/dn` and `∂u/∂x` among the factors of a product, with what the language writes for it."""
+    """`du/dx`, `d2u/dx2`, `du/dn` and `∂u/∂x` among the factors of a product, with what the
+    language writes for it."""
     factors = (node.first, *(factor for _, factor in node.rest))
     for above, (sign, below) in zip(factors, node.rest, strict=False):
         top, bottom = (_differential(each) for each in (above, below))
         if sign != "/" or top is None or bottom is None:
             continue
-        field, variable = top[0] or top[1], re.sub(r"\d+$", "", bottom[1]) if bottom[1] not in scope.variables else bottom[1]
+        field, variable = (
+            top[0] or top[1],
+            re.sub(r"\d+$", "", bottom[1]) if bottom[1] not in scope.variables else bottom[1],
+        )
         order = int(re.sub(r"\D", "", bottom[1][len(variable) :]) or 1)
         for name in (top[1], re.sub(r"^\d+", "", top[1])):
             known = name in scope.local or key(name, scope.variables) in scope.entries
@@ -225,7 +302,12 @@ def _differential(node: t.Node) -> tuple[str, str] | None:
     """("d" or "∂", what follows it)."""
     if isinstance(node, t.Name) and len(node.name) > 1 and node.name.startswith("d"):
         return "d", node.name[1:]
-    if isinstance(node, t.Call) and node.function == "boundary" and len(node.arguments) == 1 and isinstance(node.arguments[0], t.Name):
+    if (
+        isinstance(node, t.Call)
+        and node.function == "boundary"
+        and len(node.arguments) == 1
+        and isinstance(node.arguments[0], t.Name)
+    ):
         return "\u2202", node.arguments[0].name
     return None
 
@@ -243,19 +325,38 @@ def _times(left: Any, right: Any, scope: Scope, span: Span | None) -> Any:
         return left * right
     if kinds == ("vector", "vector"):
         hint = "write dot(a, b) for the scalar product, outer(a, b) for the tensor"
-        return scope.fail("T01", f"vector times vector: {notation.short(left)} and {notation.short(right)}", span, hint)
+        return scope.fail(
+            "T01",
+            f"vector times vector: {notation.short(left)} and {notation.short(right)}",
+            span,
+            hint,
+        )
     dim = len(scope.coordinates)
-    if angles(scope.coordinates) and kinds == ("tensor", "vector") and left.rows > dim == right.rows:
+    if (
+        angles(scope.coordinates)
+        and kinds == ("tensor", "vector")
+        and left.rows > dim == right.rows
+    ):
         return left[:dim, :dim] * right  # vectors have no component along the angle
     if left.cols == right.rows:
         return left * right
-    hint = "write T*v, or T'*v to contract the first index" if kinds == ("vector", "tensor") else "their sizes must agree"
-    return scope.fail("T01", f"{calculus.describe(left)} times {calculus.describe(right)}", span, hint)
+    hint = (
+        "write T*v, or T'*v to contract the first index"
+        if kinds == ("vector", "tensor")
+        else "their sizes must agree"
+    )
+    return scope.fail(
+        "T01", f"{calculus.describe(left)} times {calculus.describe(right)}", span, hint
+    )
 
 
 def _over(left: Any, right: Any, scope: Scope, span: Span | None) -> Any:
     if isinstance(right, sp.MatrixBase):
-        hint = "write inv(T)*v" if calculus.rank(right) == "tensor" else "divide by a component or by sqrt(dot(v, v))"
+        hint = (
+            "write inv(T)*v"
+            if calculus.rank(right) == "tensor"
+            else "divide by a component or by sqrt(dot(v, v))"
+        )
         return scope.fail("T01", f"division by {calculus.describe(right)}", span, hint)
     if right.is_zero:
         return scope.fail("V03", "division by zero", span, "the divisor is zero everywhere")
@@ -266,7 +367,9 @@ def _over(left: Any, right: Any, scope: Scope, span: Span | None) -> Any:
 def _sum(node: t.Sum, scope: Scope) -> Any:
     if isinstance(first := value(node.first, scope), (Shape, Domain)):
         return _combine(first, node, scope)
-    terms: list[Any] = [first if isinstance(first, (sp.Expr, sp.MatrixBase)) else expression(node.first, scope)]
+    terms: list[Any] = [
+        first if isinstance(first, (sp.Expr, sp.MatrixBase)) else expression(node.first, scope)
+    ]
     for i, (sign, term) in enumerate(node.rest):
         right = expression(term, scope)
         if isinstance(terms[0], Broken) or isinstance(right, Broken):
@@ -285,14 +388,25 @@ def _disagreement(left: Any, right: Any, node: t.Sum, place: int) -> tuple[str, 
     """Message, place and cure for a sum whose terms differ in rank or size."""
     sign, term = node.rest[place]
     before = text(t.Sum(node.first, node.rest[:place]) if place else node.first)
-    message = f"`{sign}` between {calculus.describe(left)} and {calculus.describe(right)}: `{before}` and `{text(term)}`"
+    message = (
+        f"`{sign}` between {calculus.describe(left)} and {calculus.describe(right)}: `{before}` and"
+        f" `{text(term)}`"
+    )
     ranks = calculus.rank(left), calculus.rank(right)
     if "scalar" not in ranks:
         return message, term.span, "the terms of a sum have one rank and size"
     scalar, written = (right, text(term)) if ranks[1] == "scalar" else (left, before)
     if "tensor" in ranks:
         return message, term.span, f"did you mean {written}*I?"
-    return message, term.span, f"write a vector, [{written}, ...]" if scalar.is_number else f"did you mean grad({written})?"
+    return (
+        message,
+        term.span,
+        (
+            f"write a vector, [{written}, ...]"
+            if scalar.is_number
+            else f"did you mean grad({written})?"
+        ),
+    )
 
 
 def _combine(first: Any, node: t.Sum, scope: Scope) -> Any:
@@ -303,7 +417,12 @@ def _combine(first: Any, node: t.Sum, scope: Scope) -> Any:
         if isinstance(result, Broken) or isinstance(right, Broken):
             result = BROKEN
             continue
-        result = checked((lambda a, b: a + b) if sign == "+" else (lambda a, b: a - b), [_bare(result), right], node.span, scope)
+        result = checked(
+            (lambda a, b: a + b) if sign == "+" else (lambda a, b: a - b),
+            [_bare(result), right],
+            node.span,
+            scope,
+        )
     return result
 
 
@@ -313,7 +432,9 @@ def _intersection(node: t.Intersection, scope: Scope) -> Any:
     return checked(lambda a, b: a & b, [left, right], node.span, scope)
 
 
-def checked(function: Callable[..., Any], arguments: list[Any], span: Span | None, scope: Scope) -> Any:
+def checked(
+    function: Callable[..., Any], arguments: list[Any], span: Span | None, scope: Scope
+) -> Any:
     """Calls an operator of the language core; what it finds wrong is reported at the span."""
     if any(isinstance(argument, Broken) for argument in arguments):
         return BROKEN
@@ -331,7 +452,12 @@ def shape(node: t.Node, scope: Scope) -> Any:
     result = _bare(value(node, scope))
     if isinstance(result, (Shape, Broken)):
         return result
-    return scope.fail("T05", f"{kind_of(result)} stands where a shape belongs", node.span, "write a shape such as disk(radius = 1)")
+    return scope.fail(
+        "T05",
+        f"{kind_of(result)} stands where a shape belongs",
+        node.span,
+        "write a shape such as disk(radius = 1)",
+    )
 
 
 def _bare(result: Any) -> Any:
@@ -363,7 +489,11 @@ def _not(node: t.Not, scope: Scope) -> Any:
 @value.register
 def _logic(node: t.Logic, scope: Scope) -> Any:
     operands = [condition(operand, scope) for operand in node.operands]
-    return BROKEN if any(isinstance(each, Broken) for each in operands) else (sp.And if node.word == "and" else sp.Or)(*operands)
+    return (
+        BROKEN
+        if any(isinstance(each, Broken) for each in operands)
+        else (sp.And if node.word == "and" else sp.Or)(*operands)
+    )
 
 
 @value.register
@@ -376,4 +506,9 @@ def _bracket(node: t.Bracket, scope: Scope) -> Any:
         return sp.ImmutableMatrix(rows)
     if all(matrices) and len({row.shape for row in rows}) == 1 and rows[0].cols == 1:
         return sp.ImmutableMatrix([list(row) for row in rows])
-    return scope.fail("T01", "the rows of this bracket differ in length", node.span, "a vector is [a, b], a tensor [[a, b], [c, d]]")
+    return scope.fail(
+        "T01",
+        "the rows of this bracket differ in length",
+        node.span,
+        "a vector is [a, b], a tensor [[a, b], [c, d]]",
+    )

@@ -1,4 +1,5 @@
-"""The built-in operators and functions: what each does in the language core, how many arguments it takes and how it is written."""
+"""The built-in operators and functions: what each does in the language core, how many arguments
+it takes and how it is written."""
 
 from __future__ import annotations
 
@@ -24,14 +25,24 @@ class Builtin:
     usage: str
 
 
-def _elementary(function: Callable[..., Any], name: str, least: int = 1, most: int = 1, usage: str = "") -> Builtin:
+def _elementary(
+    function: Callable[..., Any], name: str, least: int = 1, most: int = 1, usage: str = ""
+) -> Builtin:
     def apply(*arguments: Any) -> Any:
         for argument in arguments:
             if isinstance(argument, sp.MatrixBase):
                 kind = calculus.describe(argument)
-                raise fail("T02", f"{name} needs a scalar, {notation.short(argument)} is {kind}", "apply it to components: v.x")
+                raise fail(
+                    "T02",
+                    f"{name} needs a scalar, {notation.short(argument)} is {kind}",
+                    "apply it to components: v.x",
+                )
             if name in ("min", "max") and complexes.is_complex(argument):
-                raise fail("T02", f"{name} of {notation.short(argument)}, which is complex", "compare real parts, re(..), or abs(..)")
+                raise fail(
+                    "T02",
+                    f"{name} of {notation.short(argument)}, which is complex",
+                    "compare real parts, re(..), or abs(..)",
+                )
         return function(*arguments)
 
     return Builtin(apply, least, most, usage or f"{name}(s)")
@@ -42,7 +53,11 @@ def _small(function: Callable[..., Any], name: str) -> Builtin:
 
     def apply(tensor: Any) -> Any:
         if isinstance(tensor, sp.MatrixBase) and tensor.rows > 3:
-            raise fail("T02", f"{name} of {calculus.describe(tensor)}", "tensors of space are at most 3 by 3")
+            raise fail(
+                "T02",
+                f"{name} of {calculus.describe(tensor)}",
+                "tensors of space are at most 3 by 3",
+            )
         return function(tensor)
 
     return Builtin(apply, 1, 1, f"{name}(T)")
@@ -75,6 +90,10 @@ BUILTINS: dict[str, Builtin] = {
     "conj": Builtin(complexes.conj, 1, 1, "conj(psi)"),
     "abs2": Builtin(complexes.abs2, 1, 1, "abs2(psi)"),
     "arg": _elementary(complexes.arg, "arg"),
-} | {entry.name: _elementary(entry.function, entry.name, entry.least, entry.most, entry.example) for entry in TABLE.values()}
+} | {
+    entry.name: _elementary(entry.function, entry.name, entry.least, entry.most, entry.example)
+    for entry in TABLE.values()
+}
 
-BUILTINS["abs"] = _elementary(complexes.modulus, "abs")  # of real numbers the absolute value, of complex ones a root
+# of real numbers the absolute value, of complex ones a root
+BUILTINS["abs"] = _elementary(complexes.modulus, "abs")

@@ -31,11 +31,13 @@ from pdespec.text.syntax.printer import text
 from pdespec.words import bare
 
 LAWS: dict[str, Callable[..., Law]] = {
-    name: getattr(laws, name) for name in ("uniform", "loguniform", "normal", "gaussians", "fourier", "grf")
+    name: getattr(laws, name)
+    for name in ("uniform", "loguniform", "normal", "gaussians", "fourier", "grf")
 }
 
 
-POINTS = ("lower", "upper", "center", "radii", "base", "axis", "vector")  # arguments of shapes that are points or vectors
+# arguments of shapes that are points or vectors
+POINTS = ("lower", "upper", "center", "radii", "base", "axis", "vector")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +47,39 @@ class Naca:
     digits: tuple[Any, ...]
 
 
-def bind(node: t.Call, scope: Scope, parameters: tuple[str, ...], required: int) -> dict[str, t.Node] | Broken:
-    """The arguments of a call by parameter name, positional ones in order; reports what is missing, unknown or given twice."""
+def bind(
+    node: t.Call, scope: Scope, parameters: tuple[str, ...], required: int
+) -> dict[str, t.Node] | Broken:
+    """The arguments of a call by parameter name, positional ones in order; reports what is
+    missing, unknown or given twice."""
     usage = f"write {node.function}({', '.join(f'{name} = ...' for name in parameters)})"
     if len(node.arguments) > len(parameters):
-        return scope.fail("S02", f"`{node.function}` takes {len(parameters)} arguments, {len(node.arguments)} given", node.span, usage)
+        return scope.fail(
+            "S02",
+            f"`{node.function}` takes {len(parameters)} arguments, {len(node.arguments)} given",
+            node.span,
+            usage,
+        )
     found = dict(zip(parameters, node.arguments, strict=False))
     for each in node.keywords:
         if each.name not in parameters:
             near = nearest(each.name, (*parameters, *(["size"] if node.function in LAWS else [])))
             hint = f"did you mean `{near}`?" if near else usage
-            return scope.fail("S01", f"`{node.function}` has no argument `{each.name}`", each.span, hint)
+            return scope.fail(
+                "S01", f"`{node.function}` has no argument `{each.name}`", each.span, hint
+            )
         if each.name in found:
-            return scope.fail("S02", f"`{node.function}` is given `{each.name}` twice", each.span, usage)
+            return scope.fail(
+                "S02", f"`{node.function}` is given `{each.name}` twice", each.span, usage
+            )
         found[each.name] = each.value
     if missing := [name for name in parameters[:required] if name not in found]:
-        return scope.fail("S02", f"`{node.function}` lacks {', '.join(f'`{name}`' for name in missing)}", node.span, usage)
+        return scope.fail(
+            "S02",
+            f"`{node.function}` lacks {', '.join(f'`{name}`' for name in missing)}",
+            node.span,
+            usage,
+        )
     return found
 
 
@@ -75,7 +94,12 @@ def _interval(node: t.Call, scope: Scope) -> Any:
 @handles("rectangle", "box")
 def _box(node: t.Call, scope: Scope) -> Any:
     dim = 2 if node.function == "rectangle" else 3
-    return _made(lambda lower, upper: domains.make_box(lower, upper, dim), bind(node, scope, ("lower", "upper"), 2), node, scope)
+    return _made(
+        lambda lower, upper: domains.make_box(lower, upper, dim),
+        bind(node, scope, ("lower", "upper"), 2),
+        node,
+        scope,
+    )
 
 
 @handles("disk")
@@ -98,16 +122,28 @@ def _star(node: t.Call, scope: Scope) -> Any:
 @handles("polygon")
 def _polygon(node: t.Call, scope: Scope) -> Any:
     if node.keywords:
-        return scope.fail("S02", "`polygon` takes its corners without names", node.span, "write polygon([0, 0], [1, 0], [0, 1])")
+        return scope.fail(
+            "S02",
+            "`polygon` takes its corners without names",
+            node.span,
+            "write polygon([0, 0], [1, 0], [0, 1])",
+        )
     corners = [expression(argument, scope) for argument in node.arguments]
     if len(corners) == 1 and isinstance(corners[0], sp.MatrixBase) and corners[0].cols > 1:
         corners = [corners[0][i, :] for i in range(corners[0].rows)]
-    return checked(lambda *points: domains.make_polygon([_point(point) for point in points]), corners, node.span, scope)
+    return checked(
+        lambda *points: domains.make_polygon([_point(point) for point in points]),
+        corners,
+        node.span,
+        scope,
+    )
 
 
 @handles("ellipse")
 def _ellipse(node: t.Call, scope: Scope) -> Any:
-    return _made(domains.make_ellipse, bind(node, scope, ("radii", "center", "angle"), 1), node, scope)
+    return _made(
+        domains.make_ellipse, bind(node, scope, ("radii", "center", "angle"), 1), node, scope
+    )
 
 
 @handles("ellipsoid")
@@ -117,7 +153,12 @@ def _ellipsoid(node: t.Call, scope: Scope) -> Any:
 
 @handles("cylinder")
 def _cylinder(node: t.Call, scope: Scope) -> Any:
-    return _made(domains.make_cylinder, bind(node, scope, ("radius", "height", "base", "axis"), 2), node, scope)
+    return _made(
+        domains.make_cylinder,
+        bind(node, scope, ("radius", "height", "base", "axis"), 2),
+        node,
+        scope,
+    )
 
 
 @handles("mesh")
@@ -128,12 +169,21 @@ def _mesh(node: t.Call, scope: Scope) -> Any:
     path = _quoted(arguments["path"], scope, 'write mesh("part.msh")')
     scale = expression(arguments["scale"], scope) if "scale" in arguments else 1
     folder = str(Path(node.span.source.name).parent) if node.span else ""
-    return checked(lambda p, s: domains.make_mesh(p, len(scope.coordinates), s, folder), [path, scale], node.span, scope)
+    return checked(
+        lambda p, s: domains.make_mesh(p, len(scope.coordinates), s, folder),
+        [path, scale],
+        node.span,
+        scope,
+    )
 
 
 def _quoted(node: t.Node, scope: Scope, usage: str) -> Any:
     """The text in quotes that a node is."""
-    return node.text if isinstance(node, t.Quoted) else scope.fail("T05", "a name in quotes belongs here", node.span, usage)
+    return (
+        node.text
+        if isinstance(node, t.Quoted)
+        else scope.fail("T05", "a name in quotes belongs here", node.span, usage)
+    )
 
 
 PLACED: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
@@ -151,7 +201,11 @@ def _placed(node: t.Call, scope: Scope) -> Any:
     if isinstance(arguments, Broken):
         return BROKEN
     placed = shape(arguments.pop("shape"), scope)
-    return BROKEN if isinstance(placed, Broken) else _made(lambda **values: make(placed, **values), arguments, node, scope)
+    return (
+        BROKEN
+        if isinstance(placed, Broken)
+        else _made(lambda **values: make(placed, **values), arguments, node, scope)
+    )
 
 
 @handles("naca")
@@ -172,7 +226,12 @@ def _airfoil(node: t.Call, scope: Scope) -> Any:
     if isinstance(section, Broken) or isinstance(displaced, Broken):
         return BROKEN
     if not isinstance(section, Naca):
-        return scope.fail("T05", f"{kind_of(section)} is no airfoil section", arguments["digits"].span, "write airfoil(naca(0, 0, 12))")
+        return scope.fail(
+            "T05",
+            f"{kind_of(section)} is no airfoil section",
+            arguments["digits"].span,
+            "write airfoil(naca(0, 0, 12))",
+        )
     return checked(lambda: domains.make_airfoil(section.digits, displaced), [], node.span, scope)
 
 
@@ -182,7 +241,12 @@ def _lattice(node: t.Call, scope: Scope) -> Any:
     if isinstance(arguments, Broken):
         return BROKEN
     copied = shape(arguments["shape"], scope)
-    return checked(domains.lattice, [copied, *(expression(arguments[name], scope) for name in ("nx", "ny"))], node.span, scope)
+    return checked(
+        domains.lattice,
+        [copied, *(expression(arguments[name], scope) for name in ("nx", "ny"))],
+        node.span,
+        scope,
+    )
 
 
 @handles("exterior")
@@ -190,10 +254,17 @@ def _exterior(node: t.Call, scope: Scope) -> Any:
     arguments = bind(node, scope, ("body", "farfield"), 2)
     if isinstance(arguments, Broken):
         return BROKEN
-    return checked(domains.exterior, [shape(arguments[name], scope) for name in ("body", "farfield")], node.span, scope)
+    return checked(
+        domains.exterior,
+        [shape(arguments[name], scope) for name in ("body", "farfield")],
+        node.span,
+        scope,
+    )
 
 
-def _made(make: Callable[..., Any], arguments: dict[str, t.Node] | Broken, node: t.Call, scope: Scope) -> Any:
+def _made(
+    make: Callable[..., Any], arguments: dict[str, t.Node] | Broken, node: t.Call, scope: Scope
+) -> Any:
     """A shape of numbers and points."""
     if isinstance(arguments, Broken):
         return BROKEN
@@ -219,7 +290,9 @@ def _boundary(node: t.Call, scope: Scope) -> Any:
         return BROKEN
     domain = region(arguments["domain"], scope, (Domain,))
     part = value(arguments["part"], scope) if "part" in arguments else None
-    return checked(lambda d, p, w: geometry.boundary(d, p, where=w), [domain, part, held], node.span, scope)
+    return checked(
+        lambda d, p, w: geometry.boundary(d, p, where=w), [domain, part, held], node.span, scope
+    )
 
 
 def _divided(node: t.Call, scope: Scope) -> tuple[t.Call, Any]:
@@ -248,11 +321,21 @@ def _side(node: t.Call, scope: Scope) -> Any:
     node, held = _divided(node, scope)
     if len(node.arguments) != 1 or len(node.keywords) != 1:
         axis = scope.coordinates[-1].name if scope.coordinates else "x"
-        return scope.fail("S02", "`side` takes a domain and one coordinate with its value", node.span, f"write side(Omega, {axis} = 1)")
+        return scope.fail(
+            "S02",
+            "`side` takes a domain and one coordinate with its value",
+            node.span,
+            f"write side(Omega, {axis} = 1)",
+        )
     domain = region(node.arguments[0], scope, (Domain,))
     (place,) = node.keywords
     at = expression(place.value, scope)
-    return checked(lambda d, v, w: geometry.side(d, None, w, **{bare(place.name): v}), [domain, at, held], node.span, scope)
+    return checked(
+        lambda d, v, w: geometry.side(d, None, w, **{bare(place.name): v}),
+        [domain, at, held],
+        node.span,
+        scope,
+    )
 
 
 @handles("group")
@@ -263,21 +346,35 @@ def _group(node: t.Call, scope: Scope) -> Any:
         return BROKEN
     domain = region(arguments["domain"], scope, (Domain,))
     named = _quoted(arguments["name"], scope, 'write group(Omega, "wall")')
-    return checked(lambda d, g, w: geometry.group(d, g, where=w), [domain, named, held], node.span, scope)
+    return checked(
+        lambda d, g, w: geometry.group(d, g, where=w), [domain, named, held], node.span, scope
+    )
 
 
 @handles("rest")
 def _rest(node: t.Call, scope: Scope) -> Any:
     if not node.arguments or node.keywords:
         return scope.fail(
-            "S02", "`rest` takes a domain and the boundaries to leave out", node.span, "write rest(Omega), or rest(Omega, lid)"
+            "S02",
+            "`rest` takes a domain and the boundaries to leave out",
+            node.span,
+            "write rest(Omega), or rest(Omega, lid)",
         )
     domain = region(node.arguments[0], scope, (Domain,))
     others = [region(argument, scope, (Boundary,)) for argument in node.arguments[1:]]
     if isinstance(domain, Domain) and not others:
-        others = [entry.value for entry in scope.entries.values() if isinstance(entry.value, Boundary)]
-        others = [each for each in others if each.domain == domain and each.kind != "rest" and (each.kind != "all" or each.where)]
-        if any(isinstance(entry.value, Broken) and entry.kind == "boundary" for entry in scope.entries.values()):
+        others = [
+            entry.value for entry in scope.entries.values() if isinstance(entry.value, Boundary)
+        ]
+        others = [
+            each
+            for each in others
+            if each.domain == domain and each.kind != "rest" and (each.kind != "all" or each.where)
+        ]
+        if any(
+            isinstance(entry.value, Broken) and entry.kind == "boundary"
+            for entry in scope.entries.values()
+        ):
             return BROKEN
     return checked(geometry.rest, [domain, *others], node.span, scope)
 
@@ -296,18 +393,36 @@ def _interface(node: t.Call, scope: Scope) -> Any:
 
 @handles(*LAWS)
 def _misplaced_law(node: t.Call, scope: Scope) -> Any:
-    hint = f"draw a param from it, param c ~ {text(node)}, and write c here" if _draws(node.function) == "number" else "laws follow `~`"
-    return scope.fail("T05", f"the law `{node.function}` stands where an expression belongs", node.span, hint)
+    hint = (
+        f"draw a param from it, param c ~ {text(node)}, and write c here"
+        if _draws(node.function) == "number"
+        else "laws follow `~`"
+    )
+    return scope.fail(
+        "T05", f"the law `{node.function}` stands where an expression belongs", node.span, hint
+    )
 
 
 def law(node: t.Node, scope: Scope, draws: str) -> tuple[Law, int | None] | Broken:
-    """The law a node stands for, and the `size` given with it. `draws` is "number" or "function"."""
+    """The law a node stands for, and the `size` given with it. `draws` is "number" or
+    "function"."""
     if not isinstance(node, t.Call) or node.function not in LAWS:
-        name = node.function if isinstance(node, t.Call) else node.name if isinstance(node, t.Name) else None
+        name = (
+            node.function
+            if isinstance(node, t.Call)
+            else node.name
+            if isinstance(node, t.Name)
+            else None
+        )
         near = nearest(name, LAWS) if name else None
         laws_here = [each for each in LAWS if _draws(each) == draws]
         hint = f"did you mean `{near}`?" if near else f"laws of a {draws}: {', '.join(laws_here)}"
-        return scope.fail("S01", f"unknown law `{name}`" if name else "a law is expected after `~`", node.span, hint)
+        return scope.fail(
+            "S01",
+            f"unknown law `{name}`" if name else "a law is expected after `~`",
+            node.span,
+            hint,
+        )
     make = LAWS[node.function]
     parameters = inspect.signature(make).parameters
     required = sum(each.default is inspect.Parameter.empty for each in parameters.values())
@@ -325,12 +440,23 @@ def law(node: t.Node, scope: Scope, draws: str) -> tuple[Law, int | None] | Brok
         return scope.adopt(error, node.span)
     if made.draws != draws:
         laws_here = ", ".join(each for each in LAWS if _draws(each) == draws)
-        return scope.fail("T05", f"`{node.function}` draws a {made.draws}, a {draws} is needed here", node.span, f"use one of {laws_here}")
+        return scope.fail(
+            "T05",
+            f"`{node.function}` draws a {made.draws}, a {draws} is needed here",
+            node.span,
+            f"use one of {laws_here}",
+        )
     return made, whole_size(sizes[0], scope) if sizes else None
 
 
 def _draws(name: str) -> str:
-    return "number" if issubclass(inspect.signature(LAWS[name], eval_str=True).return_annotation, laws.NumberLaw) else "function"
+    return (
+        "number"
+        if issubclass(
+            inspect.signature(LAWS[name], eval_str=True).return_annotation, laws.NumberLaw
+        )
+        else "function"
+    )
 
 
 def whole_size(node: t.Node, scope: Scope) -> int | None:
@@ -339,7 +465,12 @@ def whole_size(node: t.Node, scope: Scope) -> int | None:
     if isinstance(size, Broken):
         return None
     if not (isinstance(size, sp.Integer) and 1 <= size <= MAX_SIZE):
-        scope.fail("S02", f"size = {size} is no whole number from 1 to {MAX_SIZE}", node.span, "size counts the numbers drawn")
+        scope.fail(
+            "S02",
+            f"size = {size} is no whole number from 1 to {MAX_SIZE}",
+            node.span,
+            "size counts the numbers drawn",
+        )
         return None
     return int(size)
 

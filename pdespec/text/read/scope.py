@@ -1,4 +1,5 @@
-"""What the names of a problem mean while its text is evaluated, and the bounds that keep evaluation small."""
+"""What the names of a problem mean while its text is evaluated, and the bounds that keep
+evaluation small."""
 
 from __future__ import annotations
 
@@ -12,7 +13,18 @@ from pdespec.calculus import split_derivative
 from pdespec.coordinates import Coordinate, Time
 from pdespec.errors import Diagnostic, ProblemError, Span, nearest
 from pdespec.text.syntax import ast as t
-from pdespec.words import BUILTINS, FUNCTIONS, IDENTIFIER, OPERATORS, REGIONS, RESERVED, SHAPES, YIELDING, bare, key
+from pdespec.words import (
+    BUILTINS,
+    FUNCTIONS,
+    IDENTIFIER,
+    OPERATORS,
+    REGIONS,
+    RESERVED,
+    SHAPES,
+    YIELDING,
+    bare,
+    key,
+)
 
 MAX_NODES = 20_000  # of one scalar expression, counted as a tree
 MAX_LEVELS = 80
@@ -36,7 +48,8 @@ class Extent(NamedTuple):
 
 
 class Broken:
-    """The value of what could not be evaluated: absorbs everything, so that one mistake is reported once."""
+    """The value of what could not be evaluated: absorbs everything, so that one mistake is
+    reported once."""
 
     def __repr__(self) -> str:
         return "BROKEN"
@@ -56,7 +69,8 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a name means: its value, what it is in words ("unknown", "domain", ...), and where it was declared."""
+    """What a name means: its value, what it is in words ("unknown", "domain", ...), and where it
+    was declared."""
 
     value: Any
     kind: str
@@ -81,7 +95,9 @@ class Scope:
     called: dict[tuple[Any, ...], Any] = field(default_factory=dict)
     extents: dict[Any, Extent] = field(default_factory=dict)
 
-    def fail(self, code: str, message: str, span: Span | None, hint: str = "", cause: str = "") -> Broken:
+    def fail(
+        self, code: str, message: str, span: Span | None, hint: str = "", cause: str = ""
+    ) -> Broken:
         """Reports a mistake; the value of its expression is broken."""
         diagnostic = Diagnostic(code, message, hint, cause, span)
         if diagnostic not in self.report:
@@ -111,22 +127,44 @@ class Scope:
         where = f" (line {entry.span.line})" if entry.span else ""
         hides = entry.kind in ("coordinate", "time") and entry.kind != kind
         code, verb = ("S03", "would hide") if hides else ("S05", "is already the name of")
-        self.fail(code, f"{kind} `{name.name}` {verb} the {entry.kind} `{name.name}`{where}", name.span, "give it another name")
+        self.fail(
+            code,
+            f"{kind} `{name.name}` {verb} the {entry.kind} `{name.name}`{where}",
+            name.span,
+            "give it another name",
+        )
         return False
 
     def unreserved(self, name: t.Name, kind: str) -> bool:
         """Whether a name is one that users may give at all; says why not."""
         word = name.name
-        cure = f"rename it, for example `{word}_`, or keep it in backticks wherever you mean your own"
-        if not IDENTIFIER.fullmatch(bare(word)) and kind not in ("domain", "boundary"):  # regions may be named by their expression
-            self.fail("S03", f"{word} cannot be a name", name.span, "a name is a letter followed by letters, digits or underscores")
+        cure = (
+            f"rename it, for example `{word}_`, or keep it in backticks wherever you mean your own"
+        )
+        # regions may be named by their expression
+        if not IDENTIFIER.fullmatch(bare(word)) and kind not in ("domain", "boundary"):
+            self.fail(
+                "S03",
+                f"{word} cannot be a name",
+                name.span,
+                "a name is a letter followed by letters, digits or underscores",
+            )
         elif word in RESERVED:
-            self.fail("S03", f"`{word}` is a word of the language and cannot be a name", name.span, cure)
+            self.fail(
+                "S03", f"`{word}` is a word of the language and cannot be a name", name.span, cure
+            )
         elif word in BUILTINS or (word == "d" and kind == "function"):
             what = MEANINGS.get(word, "an operator")
-            self.fail("S03", f"{kind} `{word}` would hide the built-in `{word}`, {what}", name.span, cure)
+            self.fail(
+                "S03", f"{kind} `{word}` would hide the built-in `{word}`, {what}", name.span, cure
+            )
         elif letters := split_derivative(word, self.variables):
-            self.fail("S03", f"{kind} `{word}` would hide the derivative by {', '.join(letters)}", name.span, cure)
+            self.fail(
+                "S03",
+                f"{kind} `{word}` would hide the derivative by {', '.join(letters)}",
+                name.span,
+                cure,
+            )
         else:
             return True
         return False
@@ -141,9 +179,13 @@ class Scope:
         return self.entry(name) is not None
 
     def entry(self, name: str) -> Entry | None:
-        """What a name was declared as. A function of the language gives its name up to a declaration, whose backticks are then idle."""
+        """What a name was declared as. A function of the language gives its name up to a
+        declaration, whose backticks are then idle."""
         inner = bare(name)
-        spellings = (key(name, self.variables), *((inner, f"`{inner}`") if inner in YIELDING else ()))
+        spellings = (
+            key(name, self.variables),
+            *((inner, f"`{inner}`") if inner in YIELDING else ()),
+        )
         return next((self.entries[each] for each in spellings if each in self.entries), None)
 
     def lookup(self, name: str, span: Span | None, called: bool = False) -> Any:
@@ -161,20 +203,38 @@ class Scope:
         what = f"`{name}`" + (f" in `{self.place}`" if self.place else "")
         if name in MEANT:
             asked, cure = MEANT[name]
-            return self.fail("N01", f"{what} asks for {asked}, which the language does not have", span, cure)
+            return self.fail(
+                "N01", f"{what} asks for {asked}, which the language does not have", span, cure
+            )
         if (declared := self.later.get(name)) is not None:
             message = f"{what} is used before it is declared (line {declared.line})"
             return self.fail("S01", message, span, "move its declaration up")
         stem, _, letters = name.partition("_")
-        if letters and stem in self.entries and (variables := split_derivative("d" + letters, self.variables)):
+        if (
+            letters
+            and stem in self.entries
+            and (variables := split_derivative("d" + letters, self.variables))
+        ):
             operator = "d" + "".join(variables)
-            return self.fail("S01", f"unknown name {what}", span, f"did you mean the derivative `{operator}({stem})`?")
+            return self.fail(
+                "S01",
+                f"unknown name {what}",
+                span,
+                f"did you mean the derivative `{operator}({stem})`?",
+            )
         if called and name in OTHER_WORDS:
             return self.fail("S01", f"unknown name {what}", span, f"write {OTHER_WORDS[name]}")
-        candidates = [*self.local, *self.entries, *sorted(BUILTINS), *(YIELDING + SHAPES + REGIONS if called else ())]
+        candidates = [
+            *self.local,
+            *self.entries,
+            *sorted(BUILTINS),
+            *(YIELDING + SHAPES + REGIONS if called else ()),
+        ]
         if called and self.wanted:
             candidates = [*MAKERS[self.wanted], *self.entries]
-        candidates += [f"d{a}" for a in self.variables] + [f"d{a}{b}" for a in self.variables for b in self.variables]
+        candidates += [f"d{a}" for a in self.variables] + [
+            f"d{a}{b}" for a in self.variables for b in self.variables
+        ]
         near = nearest(name, candidates)
         if near is None:
             return self.fail("S01", f"unknown name {what}", span, self._what_exists(called))
@@ -189,7 +249,10 @@ class Scope:
         if called:
             own = [name for name, entry in self.entries.items() if entry.kind == "function"]
             operators = [each for each in OPERATORS if each != "dt" or self.time]
-            return f"operators: {', '.join(operators)}; functions: {', '.join([*FUNCTIONS, *YIELDING, *own])}"
+            return (
+                f"operators: {', '.join(operators)}; functions:"
+                f" {', '.join([*FUNCTIONS, *YIELDING, *own])}"
+            )
         known = ", ".join([*self.local, *self.entries][:12])
         return f"known here: {known}" if known else "declare it first"
 
@@ -202,12 +265,28 @@ class Scope:
             return value
         extent = self.extent(value)
         if not extent.finite:
-            return self.fail("V03", "this has no finite value", span, "look for a division by zero or a function outside of its domain")
+            return self.fail(
+                "V03",
+                "this has no finite value",
+                span,
+                "look for a division by zero or a function outside of its domain",
+            )
         if extent.nodes > MAX_NODES or extent.levels > MAX_LEVELS:
-            message = f"the expression has grown beyond {MAX_NODES} operations or {MAX_LEVELS} levels"
+            message = (
+                f"the expression has grown beyond {MAX_NODES} operations or {MAX_LEVELS} levels"
+            )
             return self.fail("S02", message, span, "introduce an unknown for a part of it")
-        if extent.bits > MAX_BITS or (value.is_number and not value.is_Rational and not abs(complex(value.evalf(15))) < MAX_NUMBER):
-            return self.fail("S02", "this number is too large", span, "scale the problem: choose units in which its numbers are near 1")
+        if extent.bits > MAX_BITS or (
+            value.is_number
+            and not value.is_Rational
+            and not abs(complex(value.evalf(15))) < MAX_NUMBER
+        ):
+            return self.fail(
+                "S02",
+                "this number is too large",
+                span,
+                "scale the problem: choose units in which its numbers are near 1",
+            )
         return value
 
     def extent(self, value: sp.Basic) -> Extent:
@@ -215,7 +294,11 @@ class Scope:
         known = self.extents.get(value)
         if known is None:
             parts = [self.extent(part) for part in value.args]
-            bits = max(value.p.bit_length(), value.q.bit_length()) if isinstance(value, sp.Rational) and value.is_finite else 0
+            bits = (
+                max(value.p.bit_length(), value.q.bit_length())
+                if isinstance(value, sp.Rational) and value.is_finite
+                else 0
+            )
             known = Extent(
                 1 + sum(part.nodes for part in parts),
                 1 + max((part.levels for part in parts), default=0),
@@ -228,22 +311,79 @@ class Scope:
 
 OTHER_WORDS = (
     dict.fromkeys(
-        ("piecewise", "Piecewise", "where", "ifelse", "conditional", "select"), "if(x < 1/2, 1, 400), or if(c1, a, c2, b, otherwise)"
+        ("piecewise", "Piecewise", "where", "ifelse", "conditional", "select"),
+        "if(x < 1/2, 1, 400), or if(c1, a, c2, b, otherwise)",
     )
     | dict.fromkeys(("heaviside", "Heaviside", "theta", "H"), "step(x - 1/2)")
-    | {"sgn": "sign(s)", "arctan2": "atan2(y, x)", "ln": "log(s)", "fabs": "abs(s)", "ceiling": "ceil(s)", "tg": "tan(s)", "pow": "a^b"}
-    | {"lgamma": "loggamma(s)", "gammaln": "loggamma(s)", "digamma": "polygamma(0, s)", "eq": "equal(a, b)"}
+    | {
+        "sgn": "sign(s)",
+        "arctan2": "atan2(y, x)",
+        "ln": "log(s)",
+        "fabs": "abs(s)",
+        "ceiling": "ceil(s)",
+        "tg": "tan(s)",
+        "pow": "a^b",
+    }
+    | {
+        "lgamma": "loggamma(s)",
+        "gammaln": "loggamma(s)",
+        "digamma": "polygamma(0, s)",
+        "eq": "equal(a, b)",
+    }
     | {f"bessel_{family}": f"bessel{family}(0, s)" for family in "jyik"}
-    | {f"{family}{order}": f"bessel{family.lower()}({order}, s)" for family in "JYIKjyik" for order in (0, 1)}
+    | {
+        f"{family}{order}": f"bessel{family.lower()}({order}, s)"
+        for family in "JYIKjyik"
+        for order in (0, 1)
+    }
     | {f"{family}{end}": f"bessel{family}(0, s)" for family in "jyik" for end in "nv"}
-    | {"relu": "max(s, 0)", "sigmoid": "1/(1 + exp(-s))", "logistic": "1/(1 + exp(-s))", "softplus": "log(1 + exp(s))"}
-    | {"clip": "min(max(s, a), b)", "clamp": "min(max(s, a), b)", "hypot": "sqrt(a^2 + b^2)", "norm": "sqrt(dot(v, v))"}
-    | {"round": "floor(s + 1/2)", "rect": "if(abs(s) < 1/2, 1, 0)", "exp2": "2^s", "expm1": "exp(s) - 1", "log1p": "log(1 + s)"}
-    | {"erfcx": "exp(s^2)*erfc(s)", "trace": "tr(T)", "transpose": "T'", "identity": "I", "laplacian": "lap(u)", "gradient": "grad(u)"}
-    | {"divergence": "div(v)", "rot": "curl(v)", "factorial": "gamma(s + 1)", "bump": "if(abs(s) < 1, exp(-1/(1 - s^2)), 0)"}
+    | {
+        "relu": "max(s, 0)",
+        "sigmoid": "1/(1 + exp(-s))",
+        "logistic": "1/(1 + exp(-s))",
+        "softplus": "log(1 + exp(s))",
+    }
+    | {
+        "clip": "min(max(s, a), b)",
+        "clamp": "min(max(s, a), b)",
+        "hypot": "sqrt(a^2 + b^2)",
+        "norm": "sqrt(dot(v, v))",
+    }
+    | {
+        "round": "floor(s + 1/2)",
+        "rect": "if(abs(s) < 1/2, 1, 0)",
+        "exp2": "2^s",
+        "expm1": "exp(s) - 1",
+        "log1p": "log(1 + s)",
+    }
+    | {
+        "erfcx": "exp(s^2)*erfc(s)",
+        "trace": "tr(T)",
+        "transpose": "T'",
+        "identity": "I",
+        "laplacian": "lap(u)",
+        "gradient": "grad(u)",
+    }
+    | {
+        "divergence": "div(v)",
+        "rot": "curl(v)",
+        "factorial": "gamma(s + 1)",
+        "bump": "if(abs(s) < 1, exp(-1/(1 - s^2)), 0)",
+    }
     | {"arc" + name: f"a{name}(s)" for name in "sin cos tan sinh cosh tanh".split()}
-    | {"log10": "log(s)/log(10)", "log2": "log(s)/log(2)", "sqr": "s^2", "square": "s^2", "cbrt": "s^(1/3)"}
+    | {
+        "log10": "log(s)/log(10)",
+        "log2": "log(s)/log(2)",
+        "sqr": "s^2",
+        "square": "s^2",
+        "cbrt": "s^(1/3)",
+    }
 )
 """What other languages call a function: how it is written here."""
 
-MEANINGS = {"I": "the identity tensor", "n": "the outward unit normal", "pi": "the circle constant", "d": "the derivative"}
+MEANINGS = {
+    "I": "the identity tensor",
+    "n": "the outward unit normal",
+    "pi": "the circle constant",
+    "d": "the derivative",
+}

@@ -1,4 +1,5 @@
-"""The meaning of what problems state: equations, conditions, functionals, requirements, outputs, data and known solutions."""
+"""The meaning of what problems state: equations, conditions, functionals, requirements, outputs,
+data and known solutions."""
 
 from __future__ import annotations
 
@@ -51,34 +52,66 @@ def _block(block: t.Block, draft: Draft) -> None:
 
 
 def _point(head: t.Head, scope: Scope) -> Any:
-    """The coordinates of a point, its time last where it has one; empty where the head gives a time alone."""
+    """The coordinates of a point, its time last where it has one; empty where the head gives a
+    time alone."""
     names = [x.name for x in scope.coordinates]
     if head.time is not None:
         alone = [bare(head.time.name)] == names
-        values = {head.time.name: expression(head.value, scope)} if alone and head.value is not None else {}
+        values = (
+            {head.time.name: expression(head.value, scope)}
+            if alone and head.value is not None
+            else {}
+        )
     elif isinstance(head.point[0], t.Keyword):
-        values = {bare(each.name): expression(each.value, scope) for each in head.point if isinstance(each, t.Keyword)}
+        values = {
+            bare(each.name): expression(each.value, scope)
+            for each in head.point
+            if isinstance(each, t.Keyword)
+        }
         if scope.time is not None and scope.time.name in values:
             names = [*names, scope.time.name]
         if len(values) < len(head.point) or sorted(values) != sorted(names):
-            return scope.fail("T01", f"`{text(head)}` names no point", head.span, f"give each of {', '.join(names)} once")
+            return scope.fail(
+                "T01",
+                f"`{text(head)}` names no point",
+                head.span,
+                f"give each of {', '.join(names)} once",
+            )
         values = {name: values[name] for name in names}
     else:
         values = dict(enumerate(expression(each, scope) for each in head.point))
-    return BROKEN if any(isinstance(each, Broken) for each in values.values()) else tuple(values.values())
+    return (
+        BROKEN
+        if any(isinstance(each, Broken) for each in values.values())
+        else tuple(values.values())
+    )
 
 
 def _moment(head: t.Head, scope: Scope) -> Any:
     if scope.time is None or head.time is None or head.time.name != scope.time.name:
         name = head.time.name if head.time else "t"
-        if name in scope.lost or isinstance(getattr(scope.entries.get(name), "value", None), Broken):
+        if name in scope.lost or isinstance(
+            getattr(scope.entries.get(name), "value", None), Broken
+        ):
             return BROKEN
-        hint = f"write at {scope.time.name} = {scope.time.start}" if scope.time else "declare it: time t in [0, 1]"
+        hint = (
+            f"write at {scope.time.name} = {scope.time.start}"
+            if scope.time
+            else "declare it: time t in [0, 1]"
+        )
         if name in [x.name for x in scope.coordinates]:
-            domain = next((each for each, entry in scope.entries.items() if isinstance(entry.value, Domain)), "Omega")
+            domain = next(
+                (each for each, entry in scope.entries.items() if isinstance(entry.value, Domain)),
+                "Omega",
+            )
             value = text(head.value) if head.value is not None else "0"
-            hint = f"what holds on a side is a boundary condition, on side({domain}, {name} = {value}): ...; a point has all coordinates"
-        return scope.fail("S01", f"`{name}` is not the time", head.time.span if head.time else head.span, hint)
+            hint = (
+                f"what holds on a side is a boundary condition, on side({domain}, {name} ="
+                f" {value}): ...; a point has all coordinates"
+            )
+        return scope.fail(
+            "S01", f"`{name}` is not the time", head.time.span if head.time else head.span, hint
+        )
     (moment,) = numbers((head.value,), scope)  # type: ignore[arg-type]
     return moment
 
@@ -118,7 +151,12 @@ def _label(member: t.Equality, draft: Draft) -> str | None:
     if label in draft.labels:
         first = draft.labels[label]
         where = f" (line {first.line})" if first else ""
-        draft.scope.fail("S05", f"the label `{label}` is used twice{where}", member.label.span, "labels are unique")
+        draft.scope.fail(
+            "S05",
+            f"the label `{label}` is used twice{where}",
+            member.label.span,
+            "labels are unique",
+        )
         return None
     draft.labels[label] = member.label.span
     return label
@@ -135,7 +173,11 @@ def _extremum(statement: t.Extremum, draft: Draft) -> None:
     over = [_unknown_named(name, scope) for name in statement.over]
     made = None
     if not isinstance(energy, Broken) and not any(isinstance(each, Broken) for each in over):
-        made = _attempt(lambda: forms.to_functional(statement.kind, (energy, over) if over else energy), statement.span, scope)
+        made = _attempt(
+            lambda: forms.to_functional(statement.kind, (energy, over) if over else energy),
+            statement.span,
+            scope,
+        )
     if made is None:
         draft.broken.add(statement.kind)
     else:
@@ -159,7 +201,11 @@ def _unknown_named(name: t.Name, scope: Scope) -> Any:
         return BROKEN
     if entry.kind != "unknown":
         unknowns = [each for each, known in scope.entries.items() if known.kind == "unknown"]
-        hint = f"the unknowns are {', '.join(unknowns)}" if unknowns else "declare it: unknown u : scalar on Omega"
+        hint = (
+            f"the unknowns are {', '.join(unknowns)}"
+            if unknowns
+            else "declare it: unknown u : scalar on Omega"
+        )
         return scope.fail("T05", f"`{name.name}` is no unknown but a {entry.kind}", name.span, hint)
     return entry.value
 
@@ -180,19 +226,38 @@ def _requirement(statement: t.Require, scope: Scope) -> Any:
     if any(isinstance(each, Broken) for each in (left, right, where)):
         return None
     if isinstance(left, sp.MatrixBase) or isinstance(right, sp.MatrixBase):
-        scope.fail("T05", "a requirement compares scalars", statement.span, "require something of each component: v.x > 0")
+        scope.fail(
+            "T05",
+            "a requirement compares scalars",
+            statement.span,
+            "require something of each component: v.x > 0",
+        )
         return None
     what = "a side of the requirement"
-    if _attempt(lambda: [complexes.real_valued(each, what) for each in (left, right)], statement.span, scope) is None:
+    if (
+        _attempt(
+            lambda: [complexes.real_valued(each, what) for each in (left, right)],
+            statement.span,
+            scope,
+        )
+        is None
+    ):
         return None
     left, right = complexes.re(left), complexes.re(right)
     if statement.operator == "=":
         return _attempt(lambda: forms.to_requirement((left, right)), statement.span, scope)
     if where is None and not forms.fields_of(left - right):
-        hint = f"write require {text(statement.left)} {statement.operator} {text(statement.right)} in Omega"
+        hint = (
+            f"write require {text(statement.left)} {statement.operator} {text(statement.right)} in"
+            " Omega"
+        )
         scope.fail("T05", "the requirement does not say where it holds", statement.span, hint)
         return None
-    return _attempt(lambda: Requirement(left, statement.operator, right, where or forms.domain_of(left, right)), statement.span, scope)
+    return _attempt(
+        lambda: Requirement(left, statement.operator, right, where or forms.domain_of(left, right)),
+        statement.span,
+        scope,
+    )
 
 
 @declare.register
@@ -201,10 +266,17 @@ def _output(statement: t.Output, draft: Draft) -> None:
     scope.place = statement.name.name
     result = expression(statement.value, replace(scope, pointwise=True))
     if bare(statement.name.name) in draft.outputs:
-        scope.fail("S05", f"output `{statement.name.name}` is declared twice", statement.name.span, "give each output its own name")
+        scope.fail(
+            "S05",
+            f"output `{statement.name.name}` is declared twice",
+            statement.name.span,
+            "give each output its own name",
+        )
     if not isinstance(result, Broken):
         result = complexes.stacked(result)
-        draft.outputs[bare(statement.name.name)] = Output(bare(statement.name.name), result, statement.span, statement)
+        draft.outputs[bare(statement.name.name)] = Output(
+            bare(statement.name.name), result, statement.span, statement
+        )
 
 
 @declare.register
@@ -212,7 +284,9 @@ def _data(statement: t.Data, draft: Draft) -> None:
     scope = draft.scope
     result, where = expression(statement.value, scope), region(statement.region, scope)
     if not isinstance(result, Broken) and not isinstance(where, Broken):
-        draft.data.append(Data(complexes.stacked(result), where, statement.source, statement.span, statement))
+        draft.data.append(
+            Data(complexes.stacked(result), where, statement.source, statement.span, statement)
+        )
 
 
 @declare.register
@@ -224,7 +298,11 @@ def _reference(statement: t.Reference, draft: Draft) -> None:
         return
     name = key(statement.name.name, scope.variables)
     if name in draft.references:
-        scope.fail("S05", f"`{name}` has two references", statement.span, "state one known solution")
-    solution = _attempt(lambda: forms.known_solution(forms.declaration_of(unknown), known), statement.span, scope)
+        scope.fail(
+            "S05", f"`{name}` has two references", statement.span, "state one known solution"
+        )
+    solution = _attempt(
+        lambda: forms.known_solution(forms.declaration_of(unknown), known), statement.span, scope
+    )
     if solution is not None:
         draft.references[name] = solution

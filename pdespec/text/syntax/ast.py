@@ -1,4 +1,5 @@
-"""What was written: the syntax tree of the text form, as frozen values with spans that do not count for equality."""
+"""What was written: the syntax tree of the text form, as frozen values with spans that do not
+count for equality."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ def _place() -> Span | None:
 
 
 class Node:
-    """Anything written. Each kind is a frozen dataclass that ends in the span of what was written."""
+    """Anything written. Each kind is a frozen dataclass that ends in the span of what was
+    written."""
 
     __slots__ = ()
     span: Span | None
@@ -33,7 +35,8 @@ class Number(Node):
 
 @dataclass(frozen=True, slots=True)
 class Name(Node):
-    """A name; in backticks where it would otherwise be a word of the language or an operator: "`n`"."""
+    """A name; in backticks where it would otherwise be a word of the language or an operator:
+    "`n`"."""
 
     name: str
     span: Span | None = _place()
@@ -248,7 +251,8 @@ class UnknownFunction(Node):
 
 @dataclass(frozen=True, slots=True)
 class Declaration(Node):
-    """A line of declarations of one kind: domain, boundary, const, param, trainable, input, unknown."""
+    """A line of declarations of one kind: domain, boundary, const, param, trainable, input,
+    unknown."""
 
     kind: str
     items: tuple[Node, ...]
@@ -277,7 +281,8 @@ class Equality(Node):
 
 @dataclass(frozen=True, slots=True)
 class Head(Node):
-    """`in REGION`, `on REGION`, `at t = t0`, `at (x0, y0)`, `at x = x0, y = y0`; the latter three with `in REGION`.
+    """`in REGION`, `on REGION`, `at t = t0`, `at (x0, y0)`, `at x = x0, y = y0`; the latter three
+    with `in REGION`.
 
     `point` holds the coordinates, as keywords where they are given by name.
     """

@@ -1,7 +1,9 @@
-"""Cutting a file into pieces that are parsed one by one, so that a mistake in one hides none in another.
+"""Cutting a file into pieces that are parsed one by one, so that a mistake in one hides none in
+another.
 
-A piece is a logical line: it ends with the line unless a bracket is open or the line ends in an operator. A line that opens a
-block (`in`, `on`, `at`) is cut at its colon; what follows, up to `;`, and every deeper line below are the members of the block.
+A piece is a logical line: it ends with the line unless a bracket is open or the line ends in an
+operator. A line that opens a block (`in`, `on`, `at`) is cut at its colon; what follows, up to `;`,
+and every deeper line below are the members of the block.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from typing import Any
 from pdespec.errors import Source, Span
 from pdespec.words import STATEMENTS
 
-Token = Any  # lark.Token, whose places its annotations call optional; those of a lexer's tokens never are
+# lark.Token, whose places its annotations call optional; those of a lexer's tokens never are
+Token = Any
 
 MAX_CHARACTERS = 100_000
 MAX_BRACKETS = 32
@@ -21,7 +24,9 @@ MAX_BRACKETS = 32
 BLOCKS = ("IN", "ON", "AT")
 STARTS = frozenset(word.upper() for word in STATEMENTS)
 OPENING, CLOSING = ("LPAR", "LSQB"), ("RPAR", "RSQB")
-CONTINUES = frozenset("ADD MULTIPLY POWER EQUALS COMMA DEFINE TILDE AMPERSAND COMPARE NABLA LAPLACIAN".split())
+CONTINUES = frozenset(
+    "ADD MULTIPLY POWER EQUALS COMMA DEFINE TILDE AMPERSAND COMPARE NABLA LAPLACIAN".split()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,8 @@ def place(source: Source, first: Token, last: Token | None = None) -> Span:
 
 
 def sections(tokens: Sequence[Token]) -> list[Section]:
-    """The statements and blocks of a file, in order. A line that is indented without an open block above it is marked stray."""
+    """The statements and blocks of a file, in order. A line that is indented without an open
+    block above it is marked stray."""
     found: list[Section] = []
     margin = tokens[0].column if tokens else 1
     block: Section | None = None  # the open one, and its indentation
@@ -64,7 +70,10 @@ def sections(tokens: Sequence[Token]) -> list[Section]:
             block = None
         if line[0].type in BLOCKS:
             head, rest = _split_head(line)
-            block, indent = Section(Piece("head", head), tuple(_members(rest)), colon=len(head) < len(line)), line[0].column
+            block, indent = (
+                Section(Piece("head", head), tuple(_members(rest)), colon=len(head) < len(line)),
+                line[0].column,
+            )
         else:
             found.append(Section(Piece("statement", line), stray=line[0].column > margin))
     return found + ([block] if block else [])
@@ -73,7 +82,8 @@ def sections(tokens: Sequence[Token]) -> list[Section]:
 def logical_lines(tokens: Sequence[Token]) -> Iterator[tuple[Token, ...]]:
     """The tokens of each logical line.
 
-    A bracket that no line closes before the next statement begins is taken to end with its own line.
+    A bracket that no line closes before the next statement begins is taken to end with its own
+    line.
     """
     position = 0
     while position < len(tokens):
@@ -91,7 +101,9 @@ def logical_lines(tokens: Sequence[Token]) -> Iterator[tuple[Token, ...]]:
                 opened.pop()
             end += 1
         if opened:
-            end = next((i for i in range(opened[-1], end) if tokens[i].line > tokens[opened[-1]].line), end)
+            end = next(
+                (i for i in range(opened[-1], end) if tokens[i].line > tokens[opened[-1]].line), end
+            )
         yield tuple(tokens[position:end])
         position = end
 
@@ -107,7 +119,11 @@ def deepest_bracket(tokens: Sequence[Token]) -> Token | None:
 
 
 def _is_call(tokens: Sequence[Token], position: int) -> bool:
-    return tokens[position].type == "BOUNDARY" and position + 1 < len(tokens) and tokens[position + 1].type == "LPAR"
+    return (
+        tokens[position].type == "BOUNDARY"
+        and position + 1 < len(tokens)
+        and tokens[position + 1].type == "LPAR"
+    )
 
 
 def _split_head(line: tuple[Token, ...]) -> tuple[tuple[Token, ...], tuple[Token, ...]]:

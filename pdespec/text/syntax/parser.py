@@ -1,6 +1,7 @@
 """Text to syntax tree, and what to say where the text does not follow the grammar.
 
-Nothing is evaluated here. The grammar is loaded on first use, so that importing pdespec costs nothing for it.
+Nothing is evaluated here. The grammar is loaded on first use, so that importing pdespec costs
+nothing for it.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from pdespec.text.syntax.logical_lines import (
 from pdespec.text.syntax.transformer import build, depth
 from pdespec.words import RESERVED, STATEMENTS, spell
 
-MAX_DEPTH = 150  # levels of one parse tree: keeps every recursion over it far from Python's own limit
+# levels of one parse tree: keeps every recursion over it far from Python's own limit
+MAX_DEPTH = 150
 MAX_NAME = 100
 MAX_DIGITS = 40
 MAX_EXPONENT = 300
@@ -41,7 +43,8 @@ FACTORS = ("NUMBER", "IMAGINARY", "NAME", "LPAR", "NABLA", "LAPLACIAN", "PARTIAL
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The statements of a file that could be read, the names that unreadable lines hold, and what kinds of statements those are."""
+    """The statements of a file that could be read, the names that unreadable lines hold, and
+    what kinds of statements those are."""
 
     statements: tuple[t.Node, ...]
     lost: frozenset[str]
@@ -63,10 +66,20 @@ def grammar() -> Lark:
 
 
 def read(source: Source, report: list[Diagnostic]) -> Document:
-    """The syntax tree of a text. Every mistake goes to `report` and costs no more than its own line."""
+    """The syntax tree of a text. Every mistake goes to `report` and costs no more than its own
+    line."""
     if len(source.text) > MAX_CHARACTERS:
-        message = f"the text has {len(source.text)} characters, more than the {MAX_CHARACTERS} allowed"
-        report.append(Diagnostic("S02", message, "a problem is a page, not a book: is this the right file?", span=Span(source, 1, 1, 1, 2)))
+        message = (
+            f"the text has {len(source.text)} characters, more than the {MAX_CHARACTERS} allowed"
+        )
+        report.append(
+            Diagnostic(
+                "S02",
+                message,
+                "a problem is a page, not a book: is this the right file?",
+                span=Span(source, 1, 1, 1, 2),
+            )
+        )
         return Document((), frozenset(), frozenset(STATEMENTS))
     statements: list[t.Node] = []
     lost: set[str] = set()
@@ -91,12 +104,20 @@ def read(source: Source, report: list[Diagnostic]) -> Document:
         if section.piece.start == "statement":
             statements += [first] if first is not None else []
         else:
-            members = tuple(member for piece in section.members if (member := parsed(piece, kind)) is not None)
+            members = tuple(
+                member for piece in section.members if (member := parsed(piece, kind)) is not None
+            )
             statements.append(_block(section, first, members, source, report))
     return Document(tuple(statements), frozenset(lost), frozenset(broken))
 
 
-def _block(section: Section, head: t.Head | None, members: tuple[Any, ...], source: Source, report: list[Diagnostic]) -> t.Block:
+def _block(
+    section: Section,
+    head: t.Head | None,
+    members: tuple[Any, ...],
+    source: Source,
+    report: list[Diagnostic],
+) -> t.Block:
     """A block; one with an unreadable head keeps its members, so that they are looked at too."""
     tokens = section.piece.tokens
     if head is None:
@@ -105,7 +126,9 @@ def _block(section: Section, head: t.Head | None, members: tuple[Any, ...], sour
         report.append(_expected("`:`", tokens, None, source, "write `in Omega: lap(u) = f`"))
     elif not section.members:
         report.append(_empty_block(section.piece, source))
-    return t.Block(head, members, head.span.to(members[-1].span) if members and head.span else head.span)
+    return t.Block(
+        head, members, head.span.to(members[-1].span) if members and head.span else head.span
+    )
 
 
 def _parse(piece: Piece, source: Source) -> Any:
@@ -124,7 +147,10 @@ def _parse(piece: Piece, source: Source) -> Any:
         return _explain(piece, position, frozenset(parser.accepts()), source)
     if depth(tree) > MAX_DEPTH:
         return Diagnostic(
-            "S02", "the expression is nested too deeply", "name its parts by definitions, `a := ...`", span=_all(piece, source)
+            "S02",
+            "the expression is nested too deeply",
+            "name its parts by definitions, `a := ...`",
+            span=_all(piece, source),
         )
     return build(tree, source)
 
@@ -134,18 +160,34 @@ def _too_deep(piece: Piece, source: Source) -> Diagnostic | None:
     if bracket is None:
         return None
     message = f"brackets are nested deeper than {MAX_BRACKETS}"
-    return Diagnostic("S02", message, "name the inner parts by definitions, `a := ...`", span=place(source, bracket))
+    return Diagnostic(
+        "S02",
+        message,
+        "name the inner parts by definitions, `a := ...`",
+        span=place(source, bracket),
+    )
 
 
 def _bad_token(piece: Piece, source: Source) -> Diagnostic | None:
     """A number or name beyond what a problem needs."""
     for token in piece.tokens:
         if token.type == "NAME" and len(token) > MAX_NAME:
-            return Diagnostic("S02", f"names have at most {MAX_NAME} letters", "shorten it", span=place(source, token))
+            return Diagnostic(
+                "S02",
+                f"names have at most {MAX_NAME} letters",
+                "shorten it",
+                span=place(source, token),
+            )
         if token.type in ("NUMBER", "IMAGINARY"):
             mantissa, _, exponent = token.lower().rstrip("ij").partition("e")
-            if len(mantissa) > MAX_DIGITS or len(exponent) > 5 or abs(int(exponent or 0)) > MAX_EXPONENT:
-                message = f"numbers have at most {MAX_DIGITS} digits and exponents at most {MAX_EXPONENT}"
+            if (
+                len(mantissa) > MAX_DIGITS
+                or len(exponent) > 5
+                or abs(int(exponent or 0)) > MAX_EXPONENT
+            ):
+                message = (
+                    f"numbers have at most {MAX_DIGITS} digits and exponents at most {MAX_EXPONENT}"
+                )
                 hint = "scale the problem: choose units in which its numbers are near 1"
                 return Diagnostic("S02", message, hint, span=place(source, token))
     return None
@@ -158,7 +200,14 @@ def _explain(piece: Piece, position: int, accepts: frozenset[str], source: Sourc
     tokens = piece.tokens
     token = tokens[position] if position < len(tokens) else None
     before = tokens[position - 1] if position else None
-    for rule in (_misspelt_statement, _reserved, _misplaced_equation, _inequality, _missing_sign, _foreign):
+    for rule in (
+        _misspelt_statement,
+        _reserved,
+        _misplaced_equation,
+        _inequality,
+        _missing_sign,
+        _foreign,
+    ):
         if problem := rule(piece, position, accepts, source):
             return problem
     if token is None or token.type in CLOSING or "RPAR" in accepts or "RSQB" in accepts:
@@ -167,26 +216,45 @@ def _explain(piece: Piece, position: int, accepts: frozenset[str], source: Sourc
             wanted = "`)`" if opened[-1].type == "LPAR" else "`]`"
             if before is not None and before.type in OPERANDS:
                 return _expected(
-                    wanted, tokens[:position], token, source, f"`{opened[-1]}` opened in column {opened[-1].column} is not closed"
+                    wanted,
+                    tokens[:position],
+                    token,
+                    source,
+                    f"`{opened[-1]}` opened in column {opened[-1].column} is not closed",
                 )
     if token is not None and token.type in CLOSING and not _open_brackets(tokens[:position]):
-        return Diagnostic("S02", f"`{token}` closes nothing", "take it away, or open it", span=place(source, token))
+        return Diagnostic(
+            "S02",
+            f"`{token}` closes nothing",
+            "take it away, or open it",
+            span=place(source, token),
+        )
     return _expected(_wanted(accepts), tokens[:position], token, source)
 
 
-def _misspelt_statement(piece: Piece, position: int, accepts: frozenset[str], source: Source) -> Diagnostic | None:
+def _misspelt_statement(
+    piece: Piece, position: int, accepts: frozenset[str], source: Source
+) -> Diagnostic | None:
     """`unkown u : ...`: a name, then something that continues no definition."""
     first = piece.tokens[0]
     if piece.start != "statement" or first.type != "NAME" or position > 1 or len(piece.tokens) == 1:
         return None
-    if position == 1 and piece.tokens[1].type not in ("NAME", "STRING", "NUMBER", "LSQB") + tuple(word.upper() for word in RESERVED):
+    if position == 1 and piece.tokens[1].type not in ("NAME", "STRING", "NUMBER", "LSQB") + tuple(
+        word.upper() for word in RESERVED
+    ):
         return None
     near = nearest(first, STATEMENTS)
-    hint = f"did you mean `{near}`?" if near else "a statement is " + ", ".join(STATEMENTS[:-1]) + f" or {STATEMENTS[-1]}"
+    hint = (
+        f"did you mean `{near}`?"
+        if near
+        else "a statement is " + ", ".join(STATEMENTS[:-1]) + f" or {STATEMENTS[-1]}"
+    )
     return Diagnostic("S02", f"`{first}` begins no statement", hint, span=place(source, first))
 
 
-def _reserved(piece: Piece, position: int, accepts: frozenset[str], source: Source) -> Diagnostic | None:
+def _reserved(
+    piece: Piece, position: int, accepts: frozenset[str], source: Source
+) -> Diagnostic | None:
     """A word of the language where a name belongs."""
     if position >= len(piece.tokens) or "NAME" not in accepts:
         return None
@@ -194,13 +262,21 @@ def _reserved(piece: Piece, position: int, accepts: frozenset[str], source: Sour
     if str(token) not in RESERVED or str(token) in ("in", "on", "at", "over", "from"):
         return None
     message = f"`{token}` is a word of the language and cannot be a name"
-    return Diagnostic("S03", message, f"rename it, for example `{token}_`", span=place(source, token))
+    return Diagnostic(
+        "S03", message, f"rename it, for example `{token}_`", span=place(source, token)
+    )
 
 
-def _misplaced_equation(piece: Piece, position: int, accepts: frozenset[str], source: Source) -> Diagnostic | None:
+def _misplaced_equation(
+    piece: Piece, position: int, accepts: frozenset[str], source: Source
+) -> Diagnostic | None:
     """An equation at the margin."""
     first = piece.tokens[0]
-    if piece.start != "statement" or first.type in ("UNEXPECTED", *CLOSING) or str(first) in RESERVED:
+    if (
+        piece.start != "statement"
+        or first.type in ("UNEXPECTED", *CLOSING)
+        or str(first) in RESERVED
+    ):
         return None
     levels, depth_now = [], 0
     for token in piece.tokens:
@@ -211,24 +287,42 @@ def _misplaced_equation(piece: Piece, position: int, accepts: frozenset[str], so
         return None
     if len(piece.tokens) > 1 and first.type == "NAME" and piece.tokens[1].type == "EQUALS":
         hint = (
-            f"write `const {first} = ...` for a number, `{first} := ...` for a definition, or put an equation into a block `in Omega: ...`"
+            f"write `const {first} = ...` for a number, `{first} := ...` for a definition, or put"
+            " an equation into a block `in Omega: ...`"
         )
     else:
-        hint = "write `in Omega: ...` for the interior, `on boundary(Omega): ...` for the boundary, `at t = 0: ...` for the start"
-    return Diagnostic("S02", "an equation stands outside of any block", hint, span=_all(piece, source))
+        hint = (
+            "write `in Omega: ...` for the interior, `on boundary(Omega): ...` for the boundary,"
+            " `at t = 0: ...` for the start"
+        )
+    return Diagnostic(
+        "S02", "an equation stands outside of any block", hint, span=_all(piece, source)
+    )
 
 
-def _inequality(piece: Piece, position: int, accepts: frozenset[str], source: Source) -> Diagnostic | None:
+def _inequality(
+    piece: Piece, position: int, accepts: frozenset[str], source: Source
+) -> Diagnostic | None:
     """`u >= 0` among equations."""
-    if piece.start != "member" or position >= len(piece.tokens) or piece.tokens[position].type != "COMPARE" or "EQUALS" not in accepts:
+    if (
+        piece.start != "member"
+        or position >= len(piece.tokens)
+        or piece.tokens[position].type != "COMPARE"
+        or "EQUALS" not in accepts
+    ):
         return None
     asked, cure = COMPLEMENTARITY
     labelled = len(piece.tokens) > 1 and piece.tokens[1].type == "COLON"
-    message = f"`{_text(piece.tokens[2 * labelled :])}` is an inequality among equations: {asked}, which the language does not have"
+    message = (
+        f"`{_text(piece.tokens[2 * labelled :])}` is an inequality among equations: {asked}, which"
+        " the language does not have"
+    )
     return Diagnostic("N01", message, cure, span=_all(piece, source))
 
 
-def _missing_sign(piece: Piece, position: int, accepts: frozenset[str], source: Source) -> Diagnostic | None:
+def _missing_sign(
+    piece: Piece, position: int, accepts: frozenset[str], source: Source
+) -> Diagnostic | None:
     """`2u`, `u v`, `(a)(b)`"""
     if not 0 < position < len(piece.tokens) or "MULTIPLY" not in accepts:
         return None
@@ -236,10 +330,18 @@ def _missing_sign(piece: Piece, position: int, accepts: frozenset[str], source: 
     if before.type not in OPERANDS or token.type not in FACTORS:
         return None
     if piece.start == "head" and not _open_brackets(piece.tokens[:position]):
-        return _expected("`:`", piece.tokens[:position], token, source, "the colon ends the head of a block: `on Gamma: u = 0`")
+        return _expected(
+            "`:`",
+            piece.tokens[:position],
+            token,
+            source,
+            "the colon ends the head of a block: `on Gamma: u = 0`",
+        )
     left, right = _operand_before(piece.tokens[:position]), _operand_after(piece.tokens, position)
     span = place(source, before, token)
-    return Diagnostic("S04", f"no sign between `{left}` and `{right}`", f"write {left}*{right}", span=span)
+    return Diagnostic(
+        "S04", f"no sign between `{left}` and `{right}`", f"write {left}*{right}", span=span
+    )
 
 
 FOREIGN = {
@@ -250,7 +352,10 @@ FOREIGN = {
     "?": "write if(condition, value, otherwise)",
     "{": "group with ( ) and list with [ ]",
     "}": "group with ( ) and list with [ ]",
-    ";": "`;` separates the equations of a block on one line; other statements stand on their own lines",
+    ";": (
+        "`;` separates the equations of a block on one line; other statements stand on their own"
+        " lines"
+    ),
     "%": "a comment begins with #; the remainder is mod(a, b)",
     "//": "a comment begins with #",
     "!": "a comment begins with #; the factorial of s is gamma(s + 1)",
@@ -263,33 +368,69 @@ FOREIGN = {
 }
 
 
-def _foreign(piece: Piece, position: int, accepts: frozenset[str], source: Source) -> Diagnostic | None:
+def _foreign(
+    piece: Piece, position: int, accepts: frozenset[str], source: Source
+) -> Diagnostic | None:
     """Signs of other languages."""
     if position >= len(piece.tokens):
         return None
     token, before = piece.tokens[position], piece.tokens[position - 1] if position else None
-    pair = f"{before}{token}" if before is not None and before.end_line == token.line and before.end_column == token.column else ""
+    pair = (
+        f"{before}{token}"
+        if before is not None
+        and before.end_line == token.line
+        and before.end_column == token.column
+        else ""
+    )
     if pair in FOREIGN:
-        return Diagnostic("S02", f"`{pair}` means nothing here", FOREIGN[pair], span=place(source, before, token))
+        return Diagnostic(
+            "S02", f"`{pair}` means nothing here", FOREIGN[pair], span=place(source, before, token)
+        )
     after = piece.tokens[position + 1] if position + 1 < len(piece.tokens) else None
     if after is not None and f"{token}{after}" in FOREIGN and token.end_column == after.column:
-        return Diagnostic("S02", f"`{token}{after}` means nothing here", FOREIGN[f"{token}{after}"], span=place(source, token, after))
+        return Diagnostic(
+            "S02",
+            f"`{token}{after}` means nothing here",
+            FOREIGN[f"{token}{after}"],
+            span=place(source, token, after),
+        )
     if str(token) in FOREIGN and token.type in ("UNEXPECTED", "SEMICOLON"):
-        return Diagnostic("S02", f"`{token}` means nothing here", FOREIGN[str(token)], span=place(source, token))
+        return Diagnostic(
+            "S02", f"`{token}` means nothing here", FOREIGN[str(token)], span=place(source, token)
+        )
     if token.type == "UNEXPECTED":
         shown = str(token) if token.isprintable() else f"U+{ord(token):04X}"
-        return Diagnostic("S02", f"unexpected character `{shown}`", "names are made of letters, digits and _", span=place(source, token))
+        return Diagnostic(
+            "S02",
+            f"unexpected character `{shown}`",
+            "names are made of letters, digits and _",
+            span=place(source, token),
+        )
     return None
 
 
-def _expected(wanted: str, done: tuple[Token, ...], token: Token | None, source: Source, hint: str = "") -> Diagnostic:
-    hint = hint or (f"the statement reads: {FORMS[str(done[0])]}" if done and str(done[0]) in FORMS else HINTS.get(wanted, ""))
+def _expected(
+    wanted: str, done: tuple[Token, ...], token: Token | None, source: Source, hint: str = ""
+) -> Diagnostic:
+    hint = hint or (
+        f"the statement reads: {FORMS[str(done[0])]}"
+        if done and str(done[0]) in FORMS
+        else HINTS.get(wanted, "")
+    )
     after = f" after `{_operand_before(done)}`" if done else ""
     if token is None:
         last = done[-1] if done else None
-        span = Span(source, last.end_line, last.end_column, last.end_line, last.end_column + 1) if last else Span(source, 1, 1, 1, 2)
-        return Diagnostic("S02", f"expected {wanted}{after}, found the end of the line", hint, span=span)
-    return Diagnostic("S02", f"expected {wanted}{after}, found `{token}`", hint, span=place(source, token))
+        span = (
+            Span(source, last.end_line, last.end_column, last.end_line, last.end_column + 1)
+            if last
+            else Span(source, 1, 1, 1, 2)
+        )
+        return Diagnostic(
+            "S02", f"expected {wanted}{after}, found the end of the line", hint, span=span
+        )
+    return Diagnostic(
+        "S02", f"expected {wanted}{after}, found `{token}`", hint, span=place(source, token)
+    )
 
 
 FORMS = {
@@ -337,7 +478,8 @@ WORDING = {
 
 
 def _wanted(accepts: frozenset[str]) -> str:
-    """The accepted terminals in words. Operators that could go on everywhere are left out while something else is wanted."""
+    """The accepted terminals in words. Operators that could go on everywhere are left out while
+    something else is wanted."""
     if "NABLA" in accepts:
         return "an expression"
     if "NAME" in accepts:
@@ -369,8 +511,17 @@ def _operand_before(tokens: tuple[Token, ...]) -> str:
     while start >= 0:
         token = tokens[start]
         level += (token.type in CLOSING) - (token.type in OPENING)
-        called = level == 0 and start > 0 and token.type == "LPAR" and tokens[start - 1].type in ("NAME", "BOUNDARY")
-        attached = level == 0 and start > 0 and (token.type in ("QUOTE", "SUPERSCRIPT", "DOT") or tokens[start - 1].type == "DOT")
+        called = (
+            level == 0
+            and start > 0
+            and token.type == "LPAR"
+            and tokens[start - 1].type in ("NAME", "BOUNDARY")
+        )
+        attached = (
+            level == 0
+            and start > 0
+            and (token.type in ("QUOTE", "SUPERSCRIPT", "DOT") or tokens[start - 1].type == "DOT")
+        )
         if level <= 0 and not called and not attached:
             break
         start -= 1
@@ -385,7 +536,11 @@ def _operand_after(tokens: tuple[Token, ...], position: int) -> str:
         end += 1
         following = tokens[end].type if end < len(tokens) else ""
         called = following == "LPAR" and tokens[end - 1].type in ("NAME", "BOUNDARY")
-        if level <= 0 and not called and tokens[end - 1].type not in ("NABLA", "LAPLACIAN", "PARTIAL"):
+        if (
+            level <= 0
+            and not called
+            and tokens[end - 1].type not in ("NABLA", "LAPLACIAN", "PARTIAL")
+        ):
             break
     return _text(tokens[position:end])
 
@@ -401,11 +556,16 @@ def _all(piece: Piece, source: Source) -> Span:
 
 def _stray(piece: Piece, source: Source) -> Diagnostic:
     message = "this line is indented, and no block is open above it"
-    hint = "statements begin at the margin; an expression goes on over the next line inside brackets or after an operator"
+    hint = (
+        "statements begin at the margin; an expression goes on over the next line inside brackets"
+        " or after an operator"
+    )
     return Diagnostic("S02", message, hint, span=_all(piece, source))
 
 
 def _empty_block(piece: Piece, source: Source) -> Diagnostic:
     text = _text(piece.tokens[:1]) + " " + _text(piece.tokens[1:])
     hint = f"write it after the colon, `{text}: u = 0`, or indented on the lines below"
-    return Diagnostic("S02", f"the block `{text}` holds no equation", hint, span=_all(piece, source))
+    return Diagnostic(
+        "S02", f"the block `{text}` holds no equation", hint, span=_all(piece, source)
+    )

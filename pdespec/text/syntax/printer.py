@@ -71,13 +71,17 @@ def _quoted(node: t.Quoted) -> str:
 
 @text.register
 def _component(node: t.Component) -> str:
-    base = f"({text(node.base)})" if isinstance(node.base, t.Number) else enclosed(node.base, POSTFIX)
+    base = (
+        f"({text(node.base)})" if isinstance(node.base, t.Number) else enclosed(node.base, POSTFIX)
+    )
     return f"{base}.{node.name}"
 
 
 @text.register
 def _call(node: t.Call) -> str:
-    arguments = [text(argument) for argument in node.arguments] + [text(keyword) for keyword in node.keywords]
+    arguments = [text(argument) for argument in node.arguments] + [
+        text(keyword) for keyword in node.keywords
+    ]
     return f"{node.function}({', '.join(arguments)})"
 
 
@@ -103,12 +107,16 @@ def _power(node: t.Power) -> str:
 
 @text.register
 def _product(node: t.Product) -> str:
-    return enclosed(node.first, SIGN) + "".join(sign + enclosed(factor, POWER) for sign, factor in node.rest)
+    return enclosed(node.first, SIGN) + "".join(
+        sign + enclosed(factor, POWER) for sign, factor in node.rest
+    )
 
 
 @text.register
 def _sum(node: t.Sum) -> str:
-    return enclosed(node.first, PRODUCT) + "".join(f" {sign} " + enclosed(term, PRODUCT) for sign, term in node.rest)
+    return enclosed(node.first, PRODUCT) + "".join(
+        f" {sign} " + enclosed(term, PRODUCT) for sign, term in node.rest
+    )
 
 
 @text.register
@@ -123,7 +131,9 @@ def _bracket(node: t.Bracket) -> str:
 
 @text.register
 def _comparison(node: t.Comparison) -> str:
-    return enclosed(node.first, SUM) + "".join(f" {sign} {enclosed(side, SUM)}" for sign, side in node.rest)
+    return enclosed(node.first, SUM) + "".join(
+        f" {sign} {enclosed(side, SUM)}" for sign, side in node.rest
+    )
 
 
 @text.register
@@ -133,7 +143,9 @@ def _not(node: t.Not) -> str:
 
 @text.register
 def _logic(node: t.Logic) -> str:
-    return f" {node.word} ".join(enclosed(operand, (BOTH if node.word == "or" else NOT)) for operand in node.operands)
+    return f" {node.word} ".join(
+        enclosed(operand, (BOTH if node.word == "or" else NOT)) for operand in node.operands
+    )
 
 
 @text.register
@@ -141,11 +153,20 @@ def unit_text(node: t.Unit) -> str:
     """The unit without its brackets: `kg*m/s^2`."""
 
     def part(name: str, power: Fraction) -> str:
-        return name if power == 1 else f"{name}^{power}" if power.denominator == 1 else f"{name}^({power})"
+        return (
+            name
+            if power == 1
+            else f"{name}^{power}"
+            if power.denominator == 1
+            else f"{name}^({power})"
+        )
 
     (first, power), *rest = node.factors
     words = [part(first, power)]
-    words += [("/" + part(name, -power)) if power < 0 else ("*" + part(name, power)) for name, power in rest]
+    words += [
+        ("/" + part(name, -power)) if power < 0 else ("*" + part(name, power))
+        for name, power in rest
+    ]
     return "".join(words)
 
 
@@ -173,7 +194,9 @@ def _space(node: t.Space) -> str:
 
 @text.register
 def _time(node: t.Time) -> str:
-    return _line("time", f"{node.name.name} in [{text(node.start)}, {text(node.end)}]{_unit(node.unit)}")
+    return _line(
+        "time", f"{node.name.name} in [{text(node.start)}, {text(node.end)}]{_unit(node.unit)}"
+    )
 
 
 @text.register
@@ -194,7 +217,13 @@ def _region(node: t.Region) -> str:
 
 @text.register
 def _given(node: t.Given) -> str:
-    origin = f" = {text(node.value)}" if node.value is not None else f" ~ {text(node.law)}" if node.law is not None else ""
+    origin = (
+        f" = {text(node.value)}"
+        if node.value is not None
+        else f" ~ {text(node.law)}"
+        if node.law is not None
+        else ""
+    )
     sized = f", size = {text(node.size)}" if node.size is not None else ""
     return node.name.name + origin + _unit(node.unit) + sized
 
@@ -202,8 +231,17 @@ def _given(node: t.Given) -> str:
 @text.register
 def _given_function(node: t.GivenFunction) -> str:
     over = f" over {node.over.name}" if node.over else ""
-    origin = f" ~ {text(node.law)}" if node.law is not None else f' from "{node.source}"' if node.source is not None else ""
-    return f"{node.name.name} : {node.rank.name} on {text(node.region)}{over}{_unit(node.unit)}{origin}"
+    origin = (
+        f" ~ {text(node.law)}"
+        if node.law is not None
+        else f' from "{node.source}"'
+        if node.source is not None
+        else ""
+    )
+    return (
+        f"{node.name.name} : {node.rank.name} on"
+        f" {text(node.region)}{over}{_unit(node.unit)}{origin}"
+    )
 
 
 @text.register
@@ -214,7 +252,11 @@ def _unknown_function(node: t.UnknownFunction) -> str:
 
 @text.register
 def _definition(node: t.Definition) -> str:
-    parameters = f"({', '.join(name.name for name in node.parameters)})" if node.parameters is not None else ""
+    parameters = (
+        f"({', '.join(name.name for name in node.parameters)})"
+        if node.parameters is not None
+        else ""
+    )
     return f"{node.name.name}{parameters} := {text(node.body)}"
 
 

@@ -23,7 +23,10 @@ def build(parsed: Tree, source: Source) -> Any:
     """The syntax tree of a lark tree."""
     meta: Any = parsed.meta
     span = Span(source, meta.line, meta.column, meta.end_line, meta.end_column)
-    parts = [build(child, source) if isinstance(child, Tree) else _leaf(child, source) for child in parsed.children]
+    parts = [
+        build(child, source) if isinstance(child, Tree) else _leaf(child, source)
+        for child in parsed.children
+    ]
     return RULES[parsed.data](parts, span)
 
 
@@ -41,19 +44,29 @@ def _leaf(child: Any, source: Source) -> Any:
     """Names become nodes; other tokens stay; an absent optional part is None."""
     if isinstance(child, Token) and child.type in ("NAME", "BOUNDARY"):
         span = place(source, child)
-        return t.Name(str(child), span) if child.startswith("`") else t.Name(spell(str(child)), span)
+        return (
+            t.Name(str(child), span) if child.startswith("`") else t.Name(spell(str(child)), span)
+        )
     return child
 
 
 def _declaration(kind: str) -> Callable[[Parts, Span], t.Node]:
-    return lambda p, s: t.Declaration(kind, tuple(_sized(p) if kind in ("param", "trainable") else p), s)
+    return lambda p, s: t.Declaration(
+        kind, tuple(_sized(p) if kind in ("param", "trainable") else p), s
+    )
 
 
 def _sized(items: Parts) -> Parts:
     """`trainable c = 0, size = 4`: a size that follows a number says how many of it there are."""
     found: Parts = []
     for item in items:
-        if found and item.name.name == "size" and item.value is not None and found[-1].size is None and found[-1].law is None:
+        if (
+            found
+            and item.name.name == "size"
+            and item.value is not None
+            and found[-1].size is None
+            and found[-1].law is None
+        ):
             found[-1] = replace(found[-1], size=item.value)
         else:
             found.append(item)
@@ -62,7 +75,9 @@ def _sized(items: Parts) -> Parts:
 
 def _given(p: Parts, s: Span) -> t.Node:
     name, (mark, node), unit = p[0], p[1] or ("", None), p[2]
-    return t.Given(name, node if mark == "=" else None, node if mark == "~" else None, unit, None, s)
+    return t.Given(
+        name, node if mark == "=" else None, node if mark == "~" else None, unit, None, s
+    )
 
 
 def _written_rank(p: Parts, s: Span) -> t.Name:
@@ -74,7 +89,16 @@ def _written_rank(p: Parts, s: Span) -> t.Name:
 def _given_function(p: Parts, s: Span) -> t.Node:
     name, rank, region, over, unit, origin = p
     mark, value = origin or ("", None)
-    return t.GivenFunction(name, rank, region, over, value if mark == "~" else None, value if mark == "from" else None, unit, s)
+    return t.GivenFunction(
+        name,
+        rank,
+        region,
+        over,
+        value if mark == "~" else None,
+        value if mark == "from" else None,
+        unit,
+        s,
+    )
 
 
 def _unknown_function(p: Parts, s: Span) -> t.Node:
@@ -96,7 +120,9 @@ def _require(p: Parts, s: Span) -> t.Node:
 
 
 def _chain(node: Callable[..., t.Node], signs: dict[str, str]) -> Callable[[Parts, Span], t.Node]:
-    return lambda p, s: node(p[0], tuple((signs.get(p[i], str(p[i])), p[i + 1]) for i in range(1, len(p), 2)), s)
+    return lambda p, s: node(
+        p[0], tuple((signs.get(p[i], str(p[i])), p[i + 1]) for i in range(1, len(p), 2)), s
+    )
 
 
 def _product(p: Parts, s: Span) -> t.Node:
@@ -118,7 +144,9 @@ def _sign(p: Parts, s: Span) -> t.Node:
 
 def _call(p: Parts, s: Span, prefix: str = "") -> t.Node:
     name, *arguments = p
-    plain = tuple(each for each in arguments if each is not None and not isinstance(each, t.Keyword))
+    plain = tuple(
+        each for each in arguments if each is not None and not isinstance(each, t.Keyword)
+    )
     named = tuple(each for each in arguments if isinstance(each, t.Keyword))
     return t.Call(prefix + name.name, plain, named, s)
 
@@ -133,7 +161,11 @@ def _superscript(p: Parts, s: Span) -> t.Node:
 
 def _digits(parts: Parts) -> str:
     """The number that signs, digits and a bar between them write."""
-    plain = ("-" if each == "\u2212" else str(each) for each in parts if each is not None and each not in ("^", "**"))
+    plain = (
+        "-" if each == "\u2212" else str(each)
+        for each in parts
+        if each is not None and each not in ("^", "**")
+    )
     return "".join(plain).translate(SUPERSCRIPTS)
 
 
@@ -149,7 +181,9 @@ def _unit_power(p: Parts, s: Span) -> Powers:
 def _unit_product(p: Parts, s: Span) -> Powers:
     signs = ["*", *p[1::2]]
     groups = zip(signs, p[::2], strict=True)
-    return tuple((name, power if sign != "/" else -power) for sign, group in groups for name, power in group)
+    return tuple(
+        (name, power if sign != "/" else -power) for sign, group in groups for name, power in group
+    )
 
 
 def _at_head(p: Parts, s: Span) -> t.Head:
@@ -158,7 +192,12 @@ def _at_head(p: Parts, s: Span) -> t.Head:
     named = list(zip(pairs[::3], pairs[2::3], strict=True))
     if len(named) == 1:
         return t.Head("at", region, *named[0], span=s)
-    return t.Head("at", region, point=tuple(t.Keyword(name.name, value, name.span) for name, value in named), span=s)
+    return t.Head(
+        "at",
+        region,
+        point=tuple(t.Keyword(name.name, value, name.span) for name, value in named),
+        span=s,
+    )
 
 
 RULES: dict[str, Callable[[Parts, Span], Any]] = {
@@ -221,4 +260,7 @@ RULES: dict[str, Callable[[Parts, Span], Any]] = {
     "unit_product": _unit_product,
     "unit_power": _unit_power,
     "unit_root": _unit_power,
-} | {kind: _declaration(kind) for kind in ("domain", "boundary", "const", "param", "trainable", "input", "unknown")}
+} | {
+    kind: _declaration(kind)
+    for kind in ("domain", "boundary", "const", "param", "trainable", "input", "unknown")
+}

@@ -1,6 +1,8 @@
-"""Units: what they mean, and the check that quantities which are added or equated agree where both are known.
+"""Units: what they mean, and the check that quantities which are added or equated agree where both
+are known.
 
-A number has the unit its context needs. A name without a unit is unknown, and so is everything it multiplies.
+A number has the unit its context needs. A name without a unit is unknown, and so is everything it
+multiplies.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ class Ledger:
     depth: int = 0
     calls: list[str] = field(default_factory=list)
 
-    def agree(self, a: Measure | None, b: Measure | None, span: Span | None, what: str) -> Measure | None:
+    def agree(
+        self, a: Measure | None, b: Measure | None, span: Span | None, what: str
+    ) -> Measure | None:
         """The unit two quantities share. Reports T04 when both are known and differ."""
         if a is None or a is ANY:
             return b if a is None or b is not None else a
@@ -39,12 +43,17 @@ class Ledger:
             return a
         if a != b:
             hint = "check the factors; numbers take any unit, names keep theirs"
-            self.report.append(Diagnostic("T04", f"units disagree in {what}: left is {a}, right is {b}", hint, span=span))
+            self.report.append(
+                Diagnostic(
+                    "T04", f"units disagree in {what}: left is {a}, right is {b}", hint, span=span
+                )
+            )
         return a
 
 
 def check_units(statements: tuple[t.Node, ...]) -> list[Diagnostic]:
-    """T04 for every sum, equation and function argument whose units disagree. Nothing is known of a problem without units."""
+    """T04 for every sum, equation and function argument whose units disagree. Nothing is known
+    of a problem without units."""
     ledger = Ledger()
     for statement in statements:
         _enter(statement, ledger)
@@ -55,11 +64,23 @@ def check_units(statements: tuple[t.Node, ...]) -> list[Diagnostic]:
             of(statement.body, ledger)
         elif isinstance(statement, t.Block):
             for member in statement.members:
-                ledger.agree(of(member.left, ledger), of(member.right, ledger), member.span, "this equation")
+                ledger.agree(
+                    of(member.left, ledger), of(member.right, ledger), member.span, "this equation"
+                )
         elif isinstance(statement, t.Require):
-            ledger.agree(of(statement.left, ledger), of(statement.right, ledger), statement.span, "this comparison")
+            ledger.agree(
+                of(statement.left, ledger),
+                of(statement.right, ledger),
+                statement.span,
+                "this comparison",
+            )
         elif isinstance(statement, t.Reference):
-            ledger.agree(ledger.units.get(statement.name.name), of(statement.value, ledger), statement.span, "this reference")
+            ledger.agree(
+                ledger.units.get(statement.name.name),
+                of(statement.value, ledger),
+                statement.span,
+                "this reference",
+            )
         elif isinstance(statement, (t.Output, t.Extremum)):
             of(statement.value, ledger)
     return list(dict.fromkeys(ledger.report))
@@ -174,7 +195,11 @@ def _call(node: t.Call, ledger: Ledger) -> Measure | None:
     arguments = [of(argument, ledger) for argument in node.arguments]
     definition = ledger.definitions.get(node.function)
     if definition is not None and definition.parameters is not None:
-        if len(arguments) != len(definition.parameters) or ledger.depth > 40 or len(ledger.calls) > 2000:
+        if (
+            len(arguments) != len(definition.parameters)
+            or ledger.depth > 40
+            or len(ledger.calls) > 2000
+        ):
             return None
         ledger.calls.append(node.function)
         local = dict(zip((name.name for name in definition.parameters), arguments, strict=True))
@@ -214,19 +239,30 @@ def _slope_unit(node: t.Call, arguments: Arguments, ledger: Ledger) -> Measure |
 
 RULES: dict[str, tuple[int, Callable[[t.Call, Arguments, Ledger], Measure | None]]] = {
     **dict.fromkeys("grad div curl dn".split(), (1, _slope_unit)),
-    "lap": (1, lambda node, a, ledger: _times(a[0], _inverse(_times(ledger.length, ledger.length)))),
+    "lap": (
+        1,
+        lambda node, a, ledger: _times(a[0], _inverse(_times(ledger.length, ledger.length))),
+    ),
     "advect": (2, lambda node, a, ledger: _times(_times(a[0], a[1]), _inverse(ledger.length))),
     "abs2": (1, lambda node, a, ledger: _times(a[0], a[0])),
     "arg": (1, lambda node, a, ledger: ONE),
-    **dict.fromkeys("sym skew tr jump avg entry re im conj".split(), (1, lambda node, a, ledger: a[0])),
-    **dict.fromkeys("dot inner outer cross".split(), (2, lambda node, a, ledger: _times(a[0], a[1]))),
+    **dict.fromkeys(
+        "sym skew tr jump avg entry re im conj".split(), (1, lambda node, a, ledger: a[0])
+    ),
+    **dict.fromkeys(
+        "dot inner outer cross".split(), (2, lambda node, a, ledger: _times(a[0], a[1]))
+    ),
     "diff": (2, lambda node, a, ledger: _times(a[0], _inverse(a[1]))),
     "inv": (1, lambda node, a, ledger: _inverse(a[0])),
-    "sqrt": (1, lambda node, a, ledger: a[0] if a[0] is None or a[0] is ANY else a[0] ** Fraction(1, 2)),
+    "sqrt": (
+        1,
+        lambda node, a, ledger: a[0] if a[0] is None or a[0] is ANY else a[0] ** Fraction(1, 2),
+    ),
     "if": (3, _if_unit),
     "dirac": (1, _dirac_unit),
 }
-"""Operator -> the arguments it needs at least, and the unit of its value. Functions have theirs in `pdespec.functions.TABLE`."""
+"""Operator -> the arguments it needs at least, and the unit of its value. Functions have theirs
+in `pdespec.functions.TABLE`."""
 
 
 def _builtin(node: t.Call, arguments: Arguments, ledger: Ledger) -> Measure | None:
@@ -252,7 +288,11 @@ def _function(node: t.Call, arguments: list[Measure | None], ledger: Ledger) -> 
         if rule == "pure" and argument is not None and argument is not ANY and argument != ONE:
             hint = "divide it by a quantity of the same unit"
             message = f"the argument of `{node.function}` has the unit {argument}, it needs none"
-            ledger.report.append(Diagnostic("T04", message, hint, span=node.span if len(arguments) == 1 else written.span))
+            ledger.report.append(
+                Diagnostic(
+                    "T04", message, hint, span=node.span if len(arguments) == 1 else written.span
+                )
+            )
     return ONE
 
 
@@ -291,6 +331,7 @@ def _fraction(node: t.Node) -> Fraction | None:
 
 
 def unit_of(text: str | None) -> t.Unit | None:
-    """The written form of a unit given as text, such as `kg*m/s^2`. Raises: S01 for what is no product of units."""
+    """The written form of a unit given as text, such as `kg*m/s^2`. Raises: S01 for what is no
+    product of units."""
     product = product_of(text)
     return None if product is None else t.Unit(product.factors)

@@ -1,4 +1,5 @@
-"""A problem as the lines of a display: equations and conditions, definitions, then what is given."""
+"""A problem as the lines of a display: equations and conditions, definitions, then what is
+given."""
 
 from __future__ import annotations
 
@@ -40,8 +41,13 @@ class Line:
 
 
 def problem_latex(problem: Problem) -> str:
-    """The whole problem as one `aligned` display: equations and conditions, definitions, then what is given."""
-    return "\\begin{aligned}\n" + " \\\\\n".join(line.columns for line in problem_lines(problem)) + "\n\\end{aligned}"
+    """The whole problem as one `aligned` display: equations and conditions, definitions, then
+    what is given."""
+    return (
+        "\\begin{aligned}\n"
+        + " \\\\\n".join(line.columns for line in problem_lines(problem))
+        + "\n\\end{aligned}"
+    )
 
 
 def problem_lines(problem: Problem) -> list[Line]:
@@ -57,7 +63,13 @@ def problem_lines(problem: Problem) -> list[Line]:
         (t.Space, t.Declaration, t.Time, t.Periodic),
         (t.Reference, t.Output, t.Data),
     ]
-    return [line for group in groups for statement in statements if isinstance(statement, group) for line in lines(statement, notation)]
+    return [
+        line
+        for group in groups
+        for statement in statements
+        if isinstance(statement, group)
+        for line in lines(statement, notation)
+    ]
 
 
 def notation_of(statements: tuple[t.Node, ...]) -> Notation:
@@ -86,13 +98,17 @@ def notation_of(statements: tuple[t.Node, ...]) -> Notation:
 def _rank(node: t.Node, notation: Notation) -> str:
     """The rank of an expression as far as its notation needs it: what is bold."""
     if isinstance(node, t.Name):
-        return {"I": "tensor", "n": "vector"}.get(node.name) or notation.ranks.get(node.name, "scalar")
+        return {"I": "tensor", "n": "vector"}.get(node.name) or notation.ranks.get(
+            node.name, "scalar"
+        )
     if isinstance(node, t.Bracket):
         return "tensor" if isinstance(node.items[0], t.Bracket) else "vector"
     if isinstance(node, (t.Sum, t.Negative, t.Transpose)):
         return _rank(node.first if isinstance(node, t.Sum) else node.operand, notation)
     if isinstance(node, t.Product):
-        ranks = [_rank(node.first, notation)] + [_rank(factor, notation) for sign, factor in node.rest if sign == "*"]
+        ranks = [_rank(node.first, notation)] + [
+            _rank(factor, notation) for sign, factor in node.rest if sign == "*"
+        ]
         return "vector" if "vector" in ranks else "tensor" if "tensor" in ranks else "scalar"
     if isinstance(node, t.Call):
         inner = _rank(node.arguments[0], notation) if node.arguments else "scalar"
@@ -104,9 +120,18 @@ def _rank(node: t.Node, notation: Notation) -> str:
             return "vector" if inner == "tensor" else "scalar"
         if node.function in ("sym", "skew", "inv", "outer"):
             return "tensor"
-        if node.function in ("lap", "dt", "dtt", "advect", "jump", "avg", "dn", "re", "im", "conj") or split_derivative(
-            node.function, notation.variables
-        ):
+        if node.function in (
+            "lap",
+            "dt",
+            "dtt",
+            "advect",
+            "jump",
+            "avg",
+            "dn",
+            "re",
+            "im",
+            "conj",
+        ) or split_derivative(node.function, notation.variables):
             return _rank(node.arguments[-1], notation)
         if node.function == "diff" and len(node.arguments) == 2:
             return _rank(node.arguments[1], notation) if inner == "scalar" else inner
@@ -130,13 +155,22 @@ def _block(statement: t.Block, notation: Notation) -> list[Line]:
     elif head.point:
         where = rf"\text{{at }} {_point(head.point, notation)}"
     else:
-        where = "" if head.region is None else rf"\text{{{head.kind} }} {tex(head.region, notation)}"
-    return [Line(tex(each.left, notation), f"= {tex(each.right, notation)}", where, _label(each.label)) for each in statement.members]
+        where = (
+            "" if head.region is None else rf"\text{{{head.kind} }} {tex(head.region, notation)}"
+        )
+    return [
+        Line(tex(each.left, notation), f"= {tex(each.right, notation)}", where, _label(each.label))
+        for each in statement.members
+    ]
 
 
 def _point(point: tuple[t.Node, ...], notation: Notation) -> str:
     if isinstance(point[0], t.Keyword):
-        return ", ".join(f"{symbol(each.name, notation)} = {tex(each.value, notation)}" for each in point if isinstance(each, t.Keyword))
+        return ", ".join(
+            f"{symbol(each.name, notation)} = {tex(each.value, notation)}"
+            for each in point
+            if isinstance(each, t.Keyword)
+        )
     return bracketed(", ".join(tex(each, notation) for each in point))
 
 
@@ -147,14 +181,24 @@ def _label(label: t.Name | None) -> str:
 @lines.register
 def _extremum(statement: t.Extremum, notation: Notation) -> list[Line]:
     over = ", ".join(symbol(name.name, notation) for name in statement.over)
-    operator = (r"\min" if statement.kind == "minimize" else r"\operatorname{stat}") + (rf"_{{{over}}}" if over else "")
+    operator = (r"\min" if statement.kind == "minimize" else r"\operatorname{stat}") + (
+        rf"_{{{over}}}" if over else ""
+    )
     return [Line(operator, rf"\; {tex(statement.value, notation)}")]
 
 
 @lines.register
 def _require(statement: t.Require, notation: Notation) -> list[Line]:
-    where = rf"\text{{in }} {tex(statement.region, notation)}" if statement.region is not None else ""
-    return [Line(tex(statement.left, notation), f"{COMPARE[statement.operator]} {tex(statement.right, notation)}", where)]
+    where = (
+        rf"\text{{in }} {tex(statement.region, notation)}" if statement.region is not None else ""
+    )
+    return [
+        Line(
+            tex(statement.left, notation),
+            f"{COMPARE[statement.operator]} {tex(statement.right, notation)}",
+            where,
+        )
+    ]
 
 
 @lines.register
@@ -169,17 +213,32 @@ def _definition(statement: t.Definition, notation: Notation) -> list[Line]:
 def _space(statement: t.Space, notation: Notation) -> list[Line]:
     if statement.system is None:
         return []
-    return [Line(", ".join(symbol(name.name, notation) for name in statement.names), rf"\quad \text{{{statement.system.name}}}")]
+    return [
+        Line(
+            ", ".join(symbol(name.name, notation) for name in statement.names),
+            rf"\quad \text{{{statement.system.name}}}",
+        )
+    ]
 
 
 @lines.register
 def _time(statement: t.Time, notation: Notation) -> list[Line]:
-    return [Line(symbol(statement.name.name, notation), rf"\in [{tex(statement.start, notation)}, {tex(statement.end, notation)}]")]
+    return [
+        Line(
+            symbol(statement.name.name, notation),
+            rf"\in [{tex(statement.start, notation)}, {tex(statement.end, notation)}]",
+        )
+    ]
 
 
 @lines.register
 def _periodic(statement: t.Periodic, notation: Notation) -> list[Line]:
-    return [Line(", ".join(symbol(name.name, notation) for name in statement.names), r"\quad \text{periodic}")]
+    return [
+        Line(
+            ", ".join(symbol(name.name, notation) for name in statement.names),
+            r"\quad \text{periodic}",
+        )
+    ]
 
 
 @lines.register
@@ -190,8 +249,14 @@ def _declaration(statement: t.Declaration, notation: Notation) -> list[Line]:
 @lines.register
 def _given(statement: t.Given, notation: Notation) -> list[Line]:
     if statement.law is not None:
-        return [Line(symbol(statement.name.name, notation), rf"\sim {tex(statement.law, notation)}")]
-    return [Line(symbol(statement.name.name, notation), f"= {tex(statement.value, notation)}")] if statement.value is not None else []
+        return [
+            Line(symbol(statement.name.name, notation), rf"\sim {tex(statement.law, notation)}")
+        ]
+    return (
+        [Line(symbol(statement.name.name, notation), f"= {tex(statement.value, notation)}")]
+        if statement.value is not None
+        else []
+    )
 
 
 @lines.register
@@ -199,20 +264,31 @@ def _given_function(statement: t.GivenFunction, notation: Notation) -> list[Line
     if statement.law is None:
         return []
     where = rf"\text{{on }} {tex(statement.region, notation)}"
-    return [Line(symbol(statement.name.name, notation), rf"\sim {tex(statement.law, notation)}", where)]
+    return [
+        Line(symbol(statement.name.name, notation), rf"\sim {tex(statement.law, notation)}", where)
+    ]
 
 
 @lines.register
 def _region(statement: t.Region, notation: Notation) -> list[Line]:
     value = statement.value
-    if isinstance(value, t.Call) and value.function == "rest":  # its others are named, also where the author left them out
-        value = replace(value, arguments=(value.arguments[0], *(t.Name(name) for name in notation.boundaries.get(statement.name.name, ()))))
+    # its others are named, also where the author left them out
+    if isinstance(value, t.Call) and value.function == "rest":
+        value = replace(
+            value,
+            arguments=(
+                value.arguments[0],
+                *(t.Name(name) for name in notation.boundaries.get(statement.name.name, ())),
+            ),
+        )
     return [Line(symbol(statement.name.name, notation), f"= {tex(value, notation)}")]
 
 
 @lines.register
 def _reference(statement: t.Reference, notation: Notation) -> list[Line]:
-    return [Line(symbol(statement.name.name, notation) + "^{*}", f"= {tex(statement.value, notation)}")]
+    return [
+        Line(symbol(statement.name.name, notation) + "^{*}", f"= {tex(statement.value, notation)}")
+    ]
 
 
 @lines.register

@@ -35,16 +35,27 @@ COMPARISONS = {sp.Lt: "<", sp.Le: "<=", sp.Gt: ">", sp.Ge: ">="}
 
 
 class Express:
-    """Writes the expressions of one problem, whose coordinates and time decide which names need backticks."""
+    """Writes the expressions of one problem, whose coordinates and time decide which names need
+    backticks."""
 
-    def __init__(self, variables: tuple[str, ...], known: Mapping[Any, t.Node] | None = None, called: Container[str] = ()) -> None:
+    def __init__(
+        self,
+        variables: tuple[str, ...],
+        known: Mapping[Any, t.Node] | None = None,
+        called: Container[str] = (),
+    ) -> None:
         self.variables = variables
-        self.called = called  # functions of the language in use, whose names a declaration may have taken too
+        # functions of the language in use, whose names a declaration may have taken too
+        self.called = called
         self.known = known or {}  # expressions that have a name of their own
 
     def name(self, name: str) -> t.Name:
         """A declared name, in backticks where it would be read as something else."""
-        return t.Name(f"`{name}`" if taken(name, self.variables) or name == "theta" or name in self.called else name)
+        return t.Name(
+            f"`{name}`"
+            if taken(name, self.variables) or name == "theta" or name in self.called
+            else name
+        )
 
     def side(self, expression: Any) -> t.Node:
         """A side of an equation: a vector of zeros is 0 there."""
@@ -74,7 +85,12 @@ class Express:
             return t.Name("I")
         if gradient := tensor_gradient(expression, self):
             return gradient
-        return t.Bracket(tuple(t.Bracket(tuple(self(expression[i, j]) for j in range(expression.cols))) for i in range(expression.rows)))
+        return t.Bracket(
+            tuple(
+                t.Bracket(tuple(self(expression[i, j]) for j in range(expression.cols)))
+                for i in range(expression.rows)
+            )
+        )
 
     def integral(self, density: Any, region: Any) -> t.Node:
         return t.Call("integral", (self(divided(density, region.coordinates)), self.region(region)))
@@ -83,14 +99,22 @@ class Express:
 
     def region(self, region: Any) -> t.Node:
         """A region by its name, or in place where it has none of its own."""
-        return self.boundary(region) if isinstance(region, g.Boundary) and in_place(region) else self.name(region.name)
+        return (
+            self.boundary(region)
+            if isinstance(region, g.Boundary) and in_place(region)
+            else self.name(region.name)
+        )
 
     def boundary(self, region: g.Boundary) -> t.Node:
         """The expression that makes a boundary."""
         domain = self.name(region.domain.name)
         held = tuple(write_condition(each, self) for each in region.where)
         if region.kind == "side":
-            return t.Call("side", (domain, *held), (t.Keyword(self.name(str(region.coordinate)).name, self(region.value)),))
+            return t.Call(
+                "side",
+                (domain, *held),
+                (t.Keyword(self.name(str(region.coordinate)).name, self(region.value)),),
+            )
         if region.kind == "rest":
             return t.Call("rest", (domain, *(self.region(other) for other in region.others)))
         if region.kind == "group":
@@ -105,7 +129,8 @@ class Express:
 
 
 def plain(expression: Any) -> str:
-    """An expression as it would be written, for messages; SymPy's own form where the language has none."""
+    """An expression as it would be written, for messages; SymPy's own form where the language
+    has none."""
     frame, time = calculus.coordinates_of(expression), calculus.time_of(expression)
     express = Express(tuple(each.name for each in (*frame, *((time,) if time else ()))))
     try:
@@ -146,7 +171,9 @@ def write(expression: Any, express: Express) -> t.Node:
 @write.register
 def _step(expression: sp.Heaviside, express: Express) -> t.Node:
     argument, at_zero = expression.args
-    return t.Call("step", (express(argument), *([] if at_zero == sp.S.Half else [express(at_zero)])))
+    return t.Call(
+        "step", (express(argument), *([] if at_zero == sp.S.Half else [express(at_zero)]))
+    )
 
 
 @write.register
@@ -155,13 +182,25 @@ def _pieces(expression: sp.Piecewise, express: Express) -> t.Node:
     if always != sp.true:
         hint = "give the value where no condition holds: Piecewise((a, c), (b, True))"
         raise fail("V05", "a Piecewise without a default has no text form", hint)
-    return t.Call("if", (*(part for value, holds in branches for part in (write_condition(holds, express), express(value))), express(last)))
+    return t.Call(
+        "if",
+        (
+            *(
+                part
+                for value, holds in branches
+                for part in (write_condition(holds, express), express(value))
+            ),
+            express(last),
+        ),
+    )
 
 
 def write_condition(condition: Any, express: Express) -> t.Node:
     """The syntax tree of a condition."""
     if condition.func in COMPARISONS:
-        return t.Comparison(express(condition.lhs), ((COMPARISONS[condition.func], express(condition.rhs)),))
+        return t.Comparison(
+            express(condition.lhs), ((COMPARISONS[condition.func], express(condition.rhs)),)
+        )
     if isinstance(condition, sp.Eq):
         return t.Call("equal", (express(condition.lhs), express(condition.rhs)))
     if isinstance(condition, sp.Ne):
@@ -173,7 +212,11 @@ def write_condition(condition: Any, express: Express) -> t.Node:
         return t.Not(parts[0])
     if isinstance(condition, (sp.And, sp.Or)):
         return t.Logic("and" if isinstance(condition, sp.And) else "or", parts)
-    raise fail("T05", f"{condition.func.__name__} has no text form", "write the condition with and, or, not and comparisons")
+    raise fail(
+        "T05",
+        f"{condition.func.__name__} has no text form",
+        "write the condition with and, or, not and comparisons",
+    )
 
 
 @write.register
@@ -194,7 +237,8 @@ def _e(expression: sp.core.numbers.Exp1, express: Express) -> t.Node:
 
 @write.register
 def _number_symbol(expression: sp.NumberSymbol, express: Express) -> t.Node:
-    """Numbers that SymPy makes of special functions at whole and half arguments, by functions that it turns into them again."""
+    """Numbers that SymPy makes of special functions at whole and half arguments, by functions
+    that it turns into them again."""
     if expression == sp.EulerGamma:
         return t.Negative(t.Call("polygamma", (t.Number("0"), t.Number("1"))))
     if expression == sp.Catalan:
@@ -207,9 +251,16 @@ def _zeta(expression: sp.zeta, express: Express) -> t.Node:
     """zeta(k), which SymPy makes of polygamma(k - 1, 1)."""
     order = expression.args[0]
     if len(expression.args) > 1 or not (order.is_Integer and 2 <= order <= MAX_ORDER + 1):
-        raise fail("T05", f"`{expression}` has no text form", "write it by polygamma(k, s), or give its value as a number")
+        raise fail(
+            "T05",
+            f"`{expression}` has no text form",
+            "write it by polygamma(k, s), or give its value as a number",
+        )
     call = t.Call("polygamma", (t.Number(str(order - 1)), t.Number("1")))
-    return t.Product(call if order % 2 == 0 else t.Negative(call), (("/", t.Number(str(sp.factorial(order - 1)))),))
+    return t.Product(
+        call if order % 2 == 0 else t.Negative(call),
+        (("/", t.Number(str(sp.factorial(order - 1)))),),
+    )
 
 
 @write.register
@@ -223,7 +274,11 @@ def _symbol(expression: sp.Symbol, express: Express) -> t.Node:
         return express.name(expression.name)
     if expression == g.THETA:
         return t.Name("theta")
-    raise fail("S01", f"`{expression}` is a plain SymPy symbol, not declared", "declare it with const, param or trainable")
+    raise fail(
+        "S01",
+        f"`{expression}` is a plain SymPy symbol, not declared",
+        "declare it with const, param or trainable",
+    )
 
 
 @write.register
@@ -234,7 +289,11 @@ def _normal(expression: Normal, express: Express) -> t.Node:
 @write.register
 def _scalar(expression: Scalar, express: Express) -> t.Node:
     name = express.name(expression.declaration.name)
-    return name if expression.declaration.size is None else t.Call("entry", (name, t.Number(str(expression.index))))
+    return (
+        name
+        if expression.declaration.size is None
+        else t.Call("entry", (name, t.Number(str(expression.index))))
+    )
 
 
 @write.register(UnknownField)
@@ -247,13 +306,16 @@ def _field(expression: Any, express: Express) -> t.Node:
         axes, _, part = place.rpartition(".")
         return t.Call(part, (t.Component(name, axes) if axes else name,))
     if any(not isinstance(argument, (Coordinate, Time)) for argument in expression.args):
-        name = t.Call(name.name, tuple(express(argument) for argument in expression.args))  # an output at a point
+        # an output at a point
+        name = t.Call(name.name, tuple(express(argument) for argument in expression.args))
     return name if declaration.rank == "scalar" else t.Component(name, place)
 
 
 @write.register
 def _derivative(expression: sp.Derivative, express: Express) -> t.Node:
-    return differentiated(express(expression.expr), tuple(str(variable) for variable in expression.variables), express)
+    return differentiated(
+        express(expression.expr), tuple(str(variable) for variable in expression.variables), express
+    )
 
 
 @write.register
@@ -272,12 +334,17 @@ def _power(expression: sp.Pow, express: Express) -> t.Node:
 def _raised(base: sp.Expr, exponent: sp.Expr, express: Express) -> t.Node:
     if exponent == 1:
         return express(base)
-    return t.Call("sqrt", (express(base),)) if exponent == sp.Rational(1, 2) else t.Power(express(base), express(exponent))
+    return (
+        t.Call("sqrt", (express(base),))
+        if exponent == sp.Rational(1, 2)
+        else t.Power(express(base), express(exponent))
+    )
 
 
 @write.register
 def _product(expression: sp.Mul, express: Express) -> t.Node:
-    """Factors in an order in which SymPy rebuilds the same product: a number is kept from distributing over a sum."""
+    """Factors in an order in which SymPy rebuilds the same product: a number is kept from
+    distributing over a sum."""
     coefficient, rest = expression.as_coeff_Mul()
     factors = list(sp.Mul.make_args(rest))
     plain = [each for each in factors if not each.is_Add]
@@ -301,7 +368,13 @@ def _product(expression: sp.Mul, express: Express) -> t.Node:
 def _split(factors: Iterable[sp.Expr], express: Express) -> tuple[list[t.Node], list[t.Node]]:
     """Factors above and below the bar; constants and names before functions and fields."""
     above, below = [], []
-    for factor in sorted(factors, key=lambda each: (not isinstance(each, (Scalar, sp.NumberSymbol)), sp.default_sort_key(each))):
+    for factor in sorted(
+        factors,
+        key=lambda each: (
+            not isinstance(each, (Scalar, sp.NumberSymbol)),
+            sp.default_sort_key(each),
+        ),
+    ):
         base, exponent = factor.as_base_exp()
         if is_negative(exponent) and not isinstance(factor, sp.exp):
             below.append(_raised(base, -exponent, express))
@@ -313,7 +386,11 @@ def _split(factors: Iterable[sp.Expr], express: Express) -> tuple[list[t.Node], 
 @write.register
 def _sum(expression: sp.Add, express: Express) -> t.Node:
     if expression.has(sp.I):  # a complex field is the sum of its parts
-        whole = {each.func.declaration for each in expression.atoms(UnknownField, InputField) if each.func.declaration.complex}
+        whole = {
+            each.func.declaration
+            for each in expression.atoms(UnknownField, InputField)
+            if each.func.declaration.complex
+        }
         for declaration in sorted(whole, key=lambda each: each.name):
             if declaration.symbol == expression:
                 return express.name(declaration.name)
@@ -325,4 +402,8 @@ def terms_of(terms: Iterable[sp.Expr], express: Express) -> list[tuple[str, t.No
     """The terms of a sum with their signs, in SymPy's order."""
     ordered: Any = sp.Add(*terms, evaluate=False).as_ordered_terms()
     minus = [is_negative(each) for each in ordered]
-    return [("-" if down else "+", express(-each if down else each)) for each, down in zip(ordered, minus, strict=True) if each != 0]
+    return [
+        ("-" if down else "+", express(-each if down else each))
+        for each, down in zip(ordered, minus, strict=True)
+        if each != 0
+    ]

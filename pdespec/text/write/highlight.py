@@ -1,7 +1,9 @@
-"""Colours for `.pde` files: a Pygments lexer, and the TextMate grammar that editors read. Both are made from the word tables.
+"""Colours for `.pde` files: a Pygments lexer, and the TextMate grammar that editors read. Both are
+made from the word tables.
 
-The Pygments lexer is registered as an entry point, so that `pygmentize`, Sphinx and MkDocs know the language once pdespec is
-installed. `editors/pdespec.tmLanguage.json` holds what `textmate()` returns.
+The Pygments lexer is registered as an entry point, so that `pygmentize`, Sphinx and MkDocs know the
+language once pdespec is installed. `editors/pdespec.tmLanguage.json` holds what `textmate()`
+returns.
 """
 
 from __future__ import annotations
@@ -56,7 +58,10 @@ class PdespecLexer(RegexLexer):
             (words(CONSTANTS, prefix=r"\b", suffix=r"\b"), Name.Constant),
             (NUMBER, Number),
             (NAME, Name),
-            (r":=|<=|>=|\*\*|[-+*/^=<>~&'\u2212\u00b7\u22c5\u00d7\u2264\u2265\u2070\u00b9\u00b2\u00b3\u2074-\u2079]", Operator),
+            (
+                r":=|<=|>=|\*\*|[-+*/^=<>~&'\u2212\u00b7\u22c5\u00d7\u2264\u2265\u2070\u00b9\u00b2\u00b3\u2074-\u2079]",
+                Operator,
+            ),
             (r"[\u2207\u0394\u2206\u2202]", Name.Builtin),
             (r"[()\[\],.:;]", Punctuation),
         ]
@@ -78,8 +83,14 @@ def textmate() -> dict[str, Any]:
             {"name": "comment.line.number-sign.pde", "match": "#.*$"},
             {"name": "string.quoted.double.pde", "match": '"[^"\\n]*"'},
             {"name": "variable.other.quoted.pde", "match": "`[^`\\n]+`"},
-            {"match": f"^\\s+({NAME})\\s*(:)(?!=)", "captures": {"1": {"name": "entity.name.label.pde"}}},
-            {"name": "support.function.operator.pde", "match": f"\\b(?:{either(BUILTINS)})(?=\\s*\\()"},
+            {
+                "match": f"^\\s+({NAME})\\s*(:)(?!=)",
+                "captures": {"1": {"name": "entity.name.label.pde"}},
+            },
+            {
+                "name": "support.function.operator.pde",
+                "match": f"\\b(?:{either(BUILTINS)})(?=\\s*\\()",
+            },
             {"name": "support.function.derivative.pde", "match": "\\bd[A-Za-z]*(?=\\s*\\()"},
             {"name": "support.function.region.pde", "match": f"\\b(?:{either(PLACES)})(?=\\s*\\()"},
             {"name": "keyword.control.pde", "match": f"\\b(?:{either(STATEMENTS + PARTICLES)})\\b"},
@@ -87,6 +98,9 @@ def textmate() -> dict[str, Any]:
             {"name": "constant.language.pde", "match": f"\\b(?:{either(CONSTANTS)})\\b"},
             {"name": "constant.numeric.pde", "match": f"(?<![A-Za-z0-9_]){NUMBER}"},
             {"name": "keyword.operator.definition.pde", "match": ":="},
-            {"name": "keyword.operator.pde", "match": "<=|>=|\\*\\*|[-+*/^=<>~&'\u2207\u0394\u2202\u00b7\u00d7]"},
+            {
+                "name": "keyword.operator.pde",
+                "match": "<=|>=|\\*\\*|[-+*/^=<>~&'\u2207\u0394\u2202\u00b7\u00d7]",
+            },
         ],
     }

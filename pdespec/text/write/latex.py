@@ -22,21 +22,34 @@ from pdespec.text.syntax.printer import (
 from pdespec.words import GREEK, SHAPES, bare
 
 GREEK_NAMES = frozenset(GREEK.values())
-LATIN_CAPITALS = {name: name[0] for name in "Alpha Beta Epsilon Zeta Eta Iota Kappa Mu Nu Rho Tau Chi Omicron".split()} | {"omicron": "o"}
+LATIN_CAPITALS = {
+    name: name[0]
+    for name in "Alpha Beta Epsilon Zeta Eta Iota Kappa Mu Nu Rho Tau Chi Omicron".split()
+} | {"omicron": "o"}
 FUNCTIONS = {name: rf"\{name}" for name in "min max det".split()} | {"tr": r"\operatorname{tr}"}
 FUNCTIONS |= {
-    name: entry.tex.removesuffix("(%s)") for name, entry in TABLE.items() if entry.tex.startswith("\\") and entry.tex.endswith("}(%s)")
+    name: entry.tex.removesuffix("(%s)")
+    for name, entry in TABLE.items()
+    if entry.tex.startswith("\\") and entry.tex.endswith("}(%s)")
 }
-ONE_NUMBER = [entry for entry in TABLE.values() if entry.tex.count("%s") == 1 and entry.tex.endswith("(%s)")]
+ONE_NUMBER = [
+    entry for entry in TABLE.values() if entry.tex.count("%s") == 1 and entry.tex.endswith("(%s)")
+]
 FUNCTIONS |= {entry.name: entry.tex.removesuffix("(%s)") for entry in ONE_NUMBER}
-LAWS = {"uniform": r"\mathcal{U}", "loguniform": r"\log\mathcal{U}", "normal": r"\mathcal{N}", "grf": r"\mathrm{GRF}"}
+LAWS = {
+    "uniform": r"\mathcal{U}",
+    "loguniform": r"\log\mathcal{U}",
+    "normal": r"\mathcal{N}",
+    "grf": r"\mathrm{GRF}",
+}
 LOGIC = {"and": r"\text{ and }", "or": r"\text{ or }"}
 COMPARE = {"<=": r"\leq", ">=": r"\geq", "<": "<", ">": ">", "=": "="}
 
 
 @dataclass(slots=True)
 class Notation:
-    """What decides how a name is set: vectors and tensors are bold, derivatives are known by the coordinates."""
+    """What decides how a name is set: vectors and tensors are bold, derivatives are known by the
+    coordinates."""
 
     variables: tuple[str, ...] = ()
     ranks: dict[str, str] = field(default_factory=dict)
@@ -50,7 +63,8 @@ class Notation:
 
 
 def symbol(name: str, notation: Notation) -> str:
-    """A name as a symbol: `eps_0` with a subscript, Greek by its letter, vectors and tensors bold, words upright."""
+    """A name as a symbol: `eps_0` with a subscript, Greek by its letter, vectors and tensors
+    bold, words upright."""
     name = bare(name)
     match = re.fullmatch(r"([A-Za-z]+?)_?(\d+)", name) or re.fullmatch(r"([A-Za-z]+)_(\w+)", name)
     stem, index = match.groups() if match else (name, "")
@@ -74,18 +88,30 @@ def _letters(name: str) -> str:
 def escape(words: str) -> str:
     """Text made safe for LaTeX."""
     special = {"\\": r"\textbackslash ", "~": r"\textasciitilde ", "^": r"\textasciicircum "}
-    return "".join(special.get(each) or (f"\\{each}" if each in "#$%&_{}" else each) for each in words)
+    return "".join(
+        special.get(each) or (f"\\{each}" if each in "#$%&_{}" else each) for each in words
+    )
 
 
 # ---- expressions
 
 
-LEVELS: dict[type, int] = {t.Intersection: 0, t.Sum: SUM, t.Product: PRODUCT, t.Negative: SIGN, t.Power: POWER}
+LEVELS: dict[type, int] = {
+    t.Intersection: 0,
+    t.Sum: SUM,
+    t.Product: PRODUCT,
+    t.Negative: SIGN,
+    t.Power: POWER,
+}
 
 
 def enclosed(node: t.Node, level: int, notation: Notation) -> str:
     """An expression, in brackets when it binds less than the level asks."""
-    own = level_of(node) if isinstance(node, (t.Comparison, t.Not, t.Logic)) else LEVELS.get(type(node), POSTFIX)
+    own = (
+        level_of(node)
+        if isinstance(node, (t.Comparison, t.Not, t.Logic))
+        else LEVELS.get(type(node), POSTFIX)
+    )
     if isinstance(node, t.Call) and not _is_compact(node, notation):
         own = PRODUCT
     if isinstance(node, t.Product) and len(node.rest) == 1 and node.rest[0][0] == "/":
@@ -100,14 +126,23 @@ def bracketed(inner: str) -> str:
 
 
 def _is_compact(node: t.Call, notation: Notation) -> bool:
-    """Whether a call stands as a factor without brackets: functions do, `a . b` does not, derivatives do of a single symbol."""
-    if node.function in ("dot", "cross", "advect", "outer", "inner", "integral", "mod") and node.function not in notation.functions:
+    """Whether a call stands as a factor without brackets: functions do, `a . b` does not,
+    derivatives do of a single symbol."""
+    if (
+        node.function in ("dot", "cross", "advect", "outer", "inner", "integral", "mod")
+        and node.function not in notation.functions
+    ):
         return False
-    return not _is_derivative(node, notation) or isinstance(node.arguments[0] if node.arguments else None, (t.Name, t.Component))
+    return not _is_derivative(node, notation) or isinstance(
+        node.arguments[0] if node.arguments else None, (t.Name, t.Component)
+    )
 
 
 def _is_derivative(node: t.Call, notation: Notation) -> bool:
-    return node.function in ("grad", "div", "curl", "lap", "d") or split_derivative(node.function, notation.variables) is not None
+    return (
+        node.function in ("grad", "div", "curl", "lap", "d")
+        or split_derivative(node.function, notation.variables) is not None
+    )
 
 
 @singledispatch
@@ -158,7 +193,9 @@ def _transpose(node: t.Transpose, notation: Notation) -> str:
 def _power(node: t.Power, notation: Notation) -> str:
     base, exponent = node.base, _exponent(node.exponent, notation)
     if isinstance(base, t.Call) and base.function in FUNCTIONS and len(base.arguments) == 1:
-        return rf"{FUNCTIONS[base.function]}^{{{exponent}}}" + bracketed(tex(base.arguments[0], notation))
+        return rf"{FUNCTIONS[base.function]}^{{{exponent}}}" + bracketed(
+            tex(base.arguments[0], notation)
+        )
     return rf"{enclosed(base, POSTFIX, notation)}^{{{exponent}}}"
 
 
@@ -175,7 +212,8 @@ def _exponent(node: t.Node, notation: Notation) -> str:
 
 @tex.register
 def _product(node: t.Product, notation: Notation) -> str:
-    """`a*b/c*d` from left to right: what has been multiplied up to a division goes above the bar, a leading sign in front."""
+    """`a*b/c*d` from left to right: what has been multiplied up to a division goes above the
+    bar, a leading sign in front."""
     if isinstance(node.first, t.Negative):
         return "-" + tex(t.Product(node.first.operand, node.rest), notation)
     above: list[t.Node] = [node.first]
@@ -184,9 +222,18 @@ def _product(node: t.Product, notation: Notation) -> str:
         if sign == "*":
             above.append(factor)
             continue
-        numerator = _factors(above, notation, done) if len(above) + bool(done) > 1 else tex(above[0], notation) if above else done
+        numerator = (
+            _factors(above, notation, done)
+            if len(above) + bool(done) > 1
+            else tex(above[0], notation)
+            if above
+            else done
+        )
         if r"\frac{\partial" in numerator:
-            done = rf"\frac{{1}}{{{tex(factor, notation)}}}\, {numerator if len(above) > 1 or done else enclosed(above[0], SIGN, notation)}"
+            done = (
+                rf"\frac{{1}}{{{tex(factor, notation)}}}\,"
+                rf" {numerator if len(above) > 1 or done else enclosed(above[0], SIGN, notation)}"
+            )
         else:
             done = rf"\frac{{{numerator}}}{{{tex(factor, notation)}}}"
         above = []
@@ -220,7 +267,12 @@ def _intersection(node: t.Intersection, notation: Notation) -> str:
 @tex.register
 def _bracket(node: t.Bracket, notation: Notation) -> str:
     rows = [
-        " & ".join(tex(item, notation) for item in row.items) if isinstance(row, t.Bracket) else tex(row, notation) for row in node.items
+        (
+            " & ".join(tex(item, notation) for item in row.items)
+            if isinstance(row, t.Bracket)
+            else tex(row, notation)
+        )
+        for row in node.items
     ]
     return r"\begin{pmatrix} " + r" \\ ".join(rows) + r" \end{pmatrix}"
 
@@ -241,13 +293,18 @@ def _not(node: t.Not, notation: Notation) -> str:
 
 @tex.register
 def _logic(node: t.Logic, notation: Notation) -> str:
-    return LOGIC[node.word].join(enclosed(each, BOTH if node.word == "or" else NOT, notation) for each in node.operands)
+    return LOGIC[node.word].join(
+        enclosed(each, BOTH if node.word == "or" else NOT, notation) for each in node.operands
+    )
 
 
 def _cases(node: t.Call, notation: Notation) -> str:
     """`if(c, a, b)` as cases."""
     *given, last = node.arguments
-    rows = [rf"{tex(value, notation)} & {tex(holds, notation)}" for holds, value in zip(given[::2], given[1::2], strict=True)]
+    rows = [
+        rf"{tex(value, notation)} & {tex(holds, notation)}"
+        for holds, value in zip(given[::2], given[1::2], strict=True)
+    ]
     rows.append(rf"{tex(last, notation)} & \text{{otherwise}}")
     return r"\begin{cases} " + r" \\ ".join(rows) + r" \end{cases}"
 
@@ -255,9 +312,17 @@ def _cases(node: t.Call, notation: Notation) -> str:
 def _function(node: t.Call, notation: Notation) -> str | None:
     """A function of the language as `TABLE` sets it."""
     entry = TABLE.get(node.function)
-    if entry is None or not entry.tex or entry.tex.count("%s") != len(node.arguments) or node.keywords:
+    if (
+        entry is None
+        or not entry.tex
+        or entry.tex.count("%s") != len(node.arguments)
+        or node.keywords
+    ):
         return None
-    inside = [enclosed(each, PRODUCT if node.function == "mod" else 0, notation) for each in node.arguments]
+    inside = [
+        enclosed(each, PRODUCT if node.function == "mod" else 0, notation)
+        for each in node.arguments
+    ]
     head, bracket, last = entry.tex.rpartition("(")
     if not bracket or not last.endswith(")"):
         return entry.tex % tuple(inside)
@@ -284,11 +349,19 @@ def _call(node: t.Call, notation: Notation) -> str:
         count, pattern, level = OPERATORS[name]
         return pattern % tuple(enclosed(argument, level, notation) for argument in arguments)
     if name == "integral" and len(arguments) == 2:
-        on_boundary = isinstance(arguments[1], t.Call) or (isinstance(arguments[1], t.Name) and arguments[1].name in notation.boundaries)
+        on_boundary = isinstance(arguments[1], t.Call) or (
+            isinstance(arguments[1], t.Name) and arguments[1].name in notation.boundaries
+        )
         measure = r"\mathrm{d}S" if on_boundary else r"\mathrm{d}V"
-        return rf"\int_{{{tex(arguments[1], notation)}}} {enclosed(arguments[0], PRODUCT, notation)}\, {measure}"
+        return (
+            rf"\int_{{{tex(arguments[1], notation)}}} {enclosed(arguments[0], PRODUCT, notation)}\,"
+            rf" {measure}"
+        )
     inside = [_argument(argument, name, notation) for argument in arguments]
-    inside += [rf"{_letters(bare(each.name))} = {_argument(each.value, name, notation)}" for each in node.keywords]
+    inside += [
+        rf"{_letters(bare(each.name))} = {_argument(each.value, name, notation)}"
+        for each in node.keywords
+    ]
     head = FUNCTIONS.get(name) or LAWS.get(name)
     if name == "boundary" and len(arguments) == 1:
         return rf"\partial {tex(arguments[0], notation)}"
@@ -336,10 +409,12 @@ OPERATORS: dict[str, tuple[int, str, int]] = {
 
 
 def _derivative(operand: t.Node, letters: tuple[str, ...], notation: Notation) -> str:
-    """`dxx(u)` as the partial derivative of u; of anything longer, as an operator in front of it."""
+    """`dxx(u)` as the partial derivative of u; of anything longer, as an operator in front of
+    it."""
     powers = {letter: letters.count(letter) for letter in letters}
     below = r"\, ".join(
-        rf"\partial {symbol(letter, notation)}" + (f"^{{{power}}}" if power > 1 else "") for letter, power in powers.items()
+        rf"\partial {symbol(letter, notation)}" + (f"^{{{power}}}" if power > 1 else "")
+        for letter, power in powers.items()
     )
     order = f"^{{{len(letters)}}}" if len(letters) > 1 else ""
     if isinstance(operand, (t.Name, t.Component)):

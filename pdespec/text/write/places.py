@@ -14,7 +14,9 @@ from pdespec.laws import Law, NumberLaw
 from pdespec.text.read.regions import LAWS
 from pdespec.text.syntax import ast as t
 
-LAW_NAMES = {inspect.signature(make, eval_str=True).return_annotation: name for name, make in LAWS.items()}
+LAW_NAMES = {
+    inspect.signature(make, eval_str=True).return_annotation: name for name, make in LAWS.items()
+}
 
 Express = Callable[[Any], t.Node]  # writes an expression
 
@@ -22,9 +24,17 @@ Express = Callable[[Any], t.Node]  # writes an expression
 def law(value: Law, size: int | None, express: Express) -> t.Node:
     """The expression that makes a law."""
     written = {name: express(sp.sympify(each)) for name, each in value.arguments.items()}
-    keywords = () if isinstance(value, NumberLaw) else tuple(t.Keyword(name, each) for name, each in written.items())
+    keywords = (
+        ()
+        if isinstance(value, NumberLaw)
+        else tuple(t.Keyword(name, each) for name, each in written.items())
+    )
     sized = (t.Keyword("size", t.Number(str(size))),) if size is not None else ()
-    return t.Call(LAW_NAMES[type(value)], tuple(written.values()) if isinstance(value, NumberLaw) else (), keywords + sized)
+    return t.Call(
+        LAW_NAMES[type(value)],
+        tuple(written.values()) if isinstance(value, NumberLaw) else (),
+        keywords + sized,
+    )
 
 
 # ---- shapes
@@ -36,7 +46,11 @@ def _point(values: Iterable[Any], express: Express) -> t.Node:
 
 def _centred(name: str, radius: Any, center: tuple[Any, ...], express: Express) -> t.Node:
     keywords = (t.Keyword("radius", express(radius)),)
-    return t.Call(name, (), keywords if not any(center) else (*keywords, t.Keyword("center", _point(center, express))))
+    return t.Call(
+        name,
+        (),
+        keywords if not any(center) else (*keywords, t.Keyword("center", _point(center, express))),
+    )
 
 
 @singledispatch
@@ -83,36 +97,57 @@ def _polygon(value: g.Polygon, express: Express) -> t.Node:
 @shape.register
 def _airfoil(value: g.Airfoil, express: Express) -> t.Node:
     section = t.Call("naca", tuple(t.Number(str(digit)) for digit in value.digits))
-    displaced = (t.Keyword("displacement", express(sp.ImmutableMatrix(value.displacement))),) if value.displacement else ()
+    displaced = (
+        (t.Keyword("displacement", express(sp.ImmutableMatrix(value.displacement))),)
+        if value.displacement
+        else ()
+    )
     return t.Call("airfoil", (section,), displaced)
 
 
 @shape.register
 def _lattice(value: g.Lattice, express: Express) -> t.Node:
-    return t.Call("lattice", (shape(value.shape, express), t.Number(str(value.nx)), t.Number(str(value.ny))))
+    return t.Call(
+        "lattice", (shape(value.shape, express), t.Number(str(value.nx)), t.Number(str(value.ny)))
+    )
 
 
 @shape.register
 def _exterior(value: g.Exterior, express: Express) -> t.Node:
-    return t.Call("exterior", (shape(value.body, express),), (t.Keyword("farfield", shape(value.farfield, express)),))
+    return t.Call(
+        "exterior",
+        (shape(value.body, express),),
+        (t.Keyword("farfield", shape(value.farfield, express)),),
+    )
 
 
 @shape.register
 def _ellipse(value: g.Ellipse, express: Express) -> t.Node:
     turned = (t.Keyword("angle", express(value.angle)),) if value.angle != 0 else ()
-    return t.Call("ellipse", (), (t.Keyword("radii", _point(value.radii, express)), *_about(value.center, express), *turned))
+    return t.Call(
+        "ellipse",
+        (),
+        (t.Keyword("radii", _point(value.radii, express)), *_about(value.center, express), *turned),
+    )
 
 
 @shape.register
 def _ellipsoid(value: g.Ellipsoid, express: Express) -> t.Node:
-    return t.Call("ellipsoid", (), (t.Keyword("radii", _point(value.radii, express)), *_about(value.center, express)))
+    return t.Call(
+        "ellipsoid",
+        (),
+        (t.Keyword("radii", _point(value.radii, express)), *_about(value.center, express)),
+    )
 
 
 @shape.register
 def _cylinder(value: g.Cylinder, express: Express) -> t.Node:
     base = (t.Keyword("base", _point(value.base, express)),) if any(value.base) else ()
     axis = (t.Keyword("axis", _point(value.axis, express)),) if value.axis != (0, 0, 1) else ()
-    numbers = (t.Keyword("radius", express(value.radius)), t.Keyword("height", express(value.height)))
+    numbers = (
+        t.Keyword("radius", express(value.radius)),
+        t.Keyword("height", express(value.height)),
+    )
     return t.Call("cylinder", (), (*numbers, *base, *axis))
 
 
@@ -135,13 +170,25 @@ def _moved(value: g.Moved, express: Express) -> t.Node:
 
 @shape.register
 def _rotated(value: g.Rotated, express: Express) -> t.Node:
-    axis = (t.Keyword("axis", _point(value.axis, express)),) if value.axis not in ((), (0, 0, 1)) else ()
-    return t.Call("rotated", (shape(value.shape, express), express(value.angle)), (*_about(value.center, express), *axis))
+    axis = (
+        (t.Keyword("axis", _point(value.axis, express)),)
+        if value.axis not in ((), (0, 0, 1))
+        else ()
+    )
+    return t.Call(
+        "rotated",
+        (shape(value.shape, express), express(value.angle)),
+        (*_about(value.center, express), *axis),
+    )
 
 
 @shape.register
 def _scaled(value: g.Scaled, express: Express) -> t.Node:
-    return t.Call("scaled", (shape(value.shape, express), express(value.factor)), _about(value.center, express))
+    return t.Call(
+        "scaled",
+        (shape(value.shape, express), express(value.factor)),
+        _about(value.center, express),
+    )
 
 
 def _about(center: Iterable[Any], express: Express) -> tuple[t.Keyword, ...]:

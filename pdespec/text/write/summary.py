@@ -1,4 +1,5 @@
-"""A problem and what is derived from it, in the words of the language: what `pdespec check`, `explain` and `new` print."""
+"""A problem and what is derived from it, in the words of the language: what `pdespec check`,
+`explain` and `new` print."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ STAGES = ("residuals", "variation", "derivatives")
 
 
 def summary(problem: Problem) -> Rows:
-    """What a problem consists of, title by title, in the user's own notation. Titles without lines are left out."""
+    """What a problem consists of, title by title, in the user's own notation. Titles without
+    lines are left out."""
     statements = statements_of(problem)
     given: dict[str, list[str]] = {}
     for statement in statements:
@@ -41,17 +43,53 @@ def summary(problem: Problem) -> Rows:
     rows = [
         ("problem", [problem.name]),
         ("space", [", ".join(each.name for each in problem.coordinates)]),
-        ("time", [text(each).split(maxsplit=1)[1] for each in statements if isinstance(each, t.Time)]),
-        ("periodic", [text(each).split(maxsplit=1)[1] for each in statements if isinstance(each, t.Periodic)]),
+        (
+            "time",
+            [text(each).split(maxsplit=1)[1] for each in statements if isinstance(each, t.Time)],
+        ),
+        (
+            "periodic",
+            [
+                text(each).split(maxsplit=1)[1]
+                for each in statements
+                if isinstance(each, t.Periodic)
+            ],
+        ),
         *((title, given.get(kind, [])) for title, kind in GIVEN),
         ("definitions", [text(each) for each in statements if isinstance(each, t.Definition)]),
-        ("equations", [line for block in blocks if block.head.kind == "in" for line in _members(block)]),
+        (
+            "equations",
+            [line for block in blocks if block.head.kind == "in" for line in _members(block)],
+        ),
         ("energies", [text(each) for each in statements if isinstance(each, t.Extremum)]),
-        ("conditions", [line for block in blocks if block.head.kind != "in" for line in _members(block)]),
-        ("requirements", [text(each).removeprefix("require ") for each in statements if isinstance(each, t.Require)]),
-        ("known solution", [text(each).removeprefix("reference ") for each in statements if isinstance(each, t.Reference)]),
-        ("outputs", [text(each).split(maxsplit=1)[1] for each in statements if isinstance(each, t.Output)]),
-        ("data", [text(each).split(maxsplit=1)[1] for each in statements if isinstance(each, t.Data)]),
+        (
+            "conditions",
+            [line for block in blocks if block.head.kind != "in" for line in _members(block)],
+        ),
+        (
+            "requirements",
+            [
+                text(each).removeprefix("require ")
+                for each in statements
+                if isinstance(each, t.Require)
+            ],
+        ),
+        (
+            "known solution",
+            [
+                text(each).removeprefix("reference ")
+                for each in statements
+                if isinstance(each, t.Reference)
+            ],
+        ),
+        (
+            "outputs",
+            [text(each).split(maxsplit=1)[1] for each in statements if isinstance(each, t.Output)],
+        ),
+        (
+            "data",
+            [text(each).split(maxsplit=1)[1] for each in statements if isinstance(each, t.Data)],
+        ),
         ("derivatives", derivative_lines(problem)),
     ]
     return [(title, lines) for title, lines in rows if lines]
@@ -63,16 +101,26 @@ def _members(block: t.Block) -> list[str]:
 
 def explain(problem: Problem, stage: str) -> list[str]:
     """The lines of one stage: "residuals", "variation" or "derivatives"."""
-    return {"residuals": residual_lines, "variation": variation_lines, "derivatives": derivative_lines}[stage](problem)
+    return {
+        "residuals": residual_lines,
+        "variation": variation_lines,
+        "derivatives": derivative_lines,
+    }[stage](problem)
 
 
 def residual_lines(problem: Problem) -> list[str]:
-    """What a network has to make zero: every equation with its derivatives carried out, vectors component by component."""
-    return [line for label, residual in problem.residuals().items() for line in _lines(label, residual, "", problem)]
+    """What a network has to make zero: every equation with its derivatives carried out, vectors
+    component by component."""
+    return [
+        line
+        for label, residual in problem.residuals().items()
+        for line in _lines(label, residual, "", problem)
+    ]
 
 
 def variation_lines(problem: Problem) -> list[str]:
-    """The Euler-Lagrange equations and the natural boundary conditions of the energies, in conservative form."""
+    """The Euler-Lagrange equations and the natural boundary conditions of the energies, in
+    conservative form."""
     if not problem.functionals:
         return ["no energy is made minimal or stationary"]
     found = []
@@ -83,30 +131,47 @@ def variation_lines(problem: Problem) -> list[str]:
 
 
 def _lines(label: str, expression: Any, where: str, problem: Problem) -> list[str]:
-    express = Express(tuple(variable.name for variable in problem.variables), abbreviations(problem))
+    express = Express(
+        tuple(variable.name for variable in problem.variables), abbreviations(problem)
+    )
     if not hasattr(expression, "shape"):
         return [f"{label}{where}: {text(express(expression))} = 0"]
     axes = [x.name for x in problem.coordinates]
-    if any(field.func.declaration.complex for field in fields_of(expression)) and expression.shape[1] == 1:
+    if (
+        any(field.func.declaration.complex for field in fields_of(expression))
+        and expression.shape[1] == 1
+    ):
         whole = [""] if expression.rows == 2 else [f"{axis}." for axis in axes]
         axes = [each + part for each in whole for part in ("re", "im")]
     suffixes = axes if expression.shape[1] == 1 else [a + b for a in axes for b in axes]
-    return [f"{label}.{suffix}{where}: {text(express(entry))} = 0" for suffix, entry in zip(suffixes, expression, strict=True)]
+    return [
+        f"{label}.{suffix}{where}: {text(express(entry))} = 0"
+        for suffix, entry in zip(suffixes, expression, strict=True)
+    ]
 
 
 def derivative_lines(problem: Problem) -> list[str]:
-    """The derivatives of every unknown component that the residuals hold, by their order: `u: u, dx(u), dxx(u)`."""
+    """The derivatives of every unknown component that the residuals hold, by their order: `u: u,
+    dx(u), dxx(u)`."""
     lines, express = [], Express(tuple(variable.name for variable in problem.variables))
-    written = {field.func.__name__: text(express(field)) for unknown in problem.unknowns.values() for field in unknown.fields}
+    written = {
+        field.func.__name__: text(express(field))
+        for unknown in problem.unknowns.values()
+        for field in unknown.fields
+    }
     for component, found in problem.derivatives().items():
         name = written[component]
         ordered = sorted(found, key=lambda index: (sum(index), tuple(-order for order in index)))
-        lines.append(f"{name}: {', '.join(_derivative(name, index, problem) for index in ordered) or 'none'}")
+        lines.append(
+            f"{name}: {', '.join(_derivative(name, index, problem) for index in ordered) or 'none'}"
+        )
     return lines
 
 
 def _derivative(name: str, index: MultiIndex, problem: Problem) -> str:
-    letters = "".join(variable.name * order for variable, order in zip(problem.variables, index, strict=True))
+    letters = "".join(
+        variable.name * order for variable, order in zip(problem.variables, index, strict=True)
+    )
     return f"d{letters}({name})" if letters else name
 
 
@@ -116,13 +181,15 @@ def template(name: str) -> str:
 
 
 TEMPLATE = """\
-# A heat equation to start from. `pdespec check NAME.pde` says what is wrong, docs/language.md what else can be written.
+# A heat equation to start from. `pdespec check NAME.pde` says what is wrong,
+# docs/language.md what else can be written.
 problem NAME
 
-# Where and when. Three marks carry the meaning: `=` is fixed, `~` is drawn anew for every sample, `:=` defines.
+# Where and when. Three marks carry the meaning: `=` is fixed, `~` is drawn anew for every
+# sample, `:=` defines.
 space    x, y
 time     t in [0, 1]
-domain   Omega = rectangle([0, 0], [1, 1])           # also: interval disk star polygon box ball; + - & combine shapes
+domain   Omega = rectangle([0, 0], [1, 1])   # also: interval disk star polygon box; + - & combine
 boundary hot = side(Omega, x = 0), walls = rest(Omega)
 
 # What is given. What is drawn is an input of the operator that is trained.

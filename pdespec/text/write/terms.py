@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 def negative(node: t.Node) -> t.Node:
-    """Minus an expression; in a product the sign goes to its first factor, unless that is a sum, whose terms would take it over."""
+    """Minus an expression; in a product the sign goes to its first factor, unless that is a sum,
+    whose terms would take it over."""
     if isinstance(node, t.Product) and not isinstance(node.first, t.Sum):
         return t.Product(t.Negative(node.first), node.rest)
     return t.Negative(node)
@@ -22,7 +23,9 @@ def negative(node: t.Node) -> t.Node:
 def differentiated(operand: t.Node, variables: tuple[str, ...], express: Express) -> t.Node:
     """`dxt(u)`, or `d(u, x, t)` where the letters would be read otherwise."""
     name = "d" + "".join(variables)
-    if split_derivative(name, express.variables) == variables and (name not in BUILTINS or name == "dt"):
+    if split_derivative(name, express.variables) == variables and (
+        name not in BUILTINS or name == "dt"
+    ):
         return t.Call(name, (operand,))
     return t.Call("d", (operand, *(express.name(variable) for variable in variables)))
 

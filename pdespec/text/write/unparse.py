@@ -29,43 +29,80 @@ def recover(problem: Problem) -> tuple[t.Node, ...]:
 
     Raises: T05 for a function that has no text form.
     """
-    express = Express(tuple(variable.name for variable in problem.variables), called=_called(problem))
+    express = Express(
+        tuple(variable.name for variable in problem.variables), called=_called(problem)
+    )
     parts: list[t.Node] = [t.ProblemName(express.name(problem.name))]
     if problem.coordinates:
         unit = unit_of(problem.coordinates[0].unit)
         system = t.Name(problem.coordinates[0].system) if problem.coordinates[0].system else None
-        parts.append(t.Space(tuple(express.name(x.name) for x in problem.coordinates), unit, system))
+        parts.append(
+            t.Space(tuple(express.name(x.name) for x in problem.coordinates), unit, system)
+        )
     if problem.time is not None:
         time = problem.time
-        parts.append(t.Time(express.name(time.name), express(time.start), express(time.end), unit_of(time.unit)))
+        parts.append(
+            t.Time(
+                express.name(time.name), express(time.start), express(time.end), unit_of(time.unit)
+            )
+        )
         if time.periodic:
             parts.append(t.Periodic((express.name(time.name),)))
-    for each in (*problem.params.values(), *problem.constants.values(), *problem.trainables.values()):
+    for each in (
+        *problem.params.values(),
+        *problem.constants.values(),
+        *problem.trainables.values(),
+    ):
         parts.append(t.Declaration(each.kind, (_given(each, express),)))
     parts += _regions(problem, express)
     parts += [t.Declaration("input", (_input(each, express),)) for each in problem.inputs.values()]
-    parts += [t.Declaration("unknown", (_unknown(each, problem, express),)) for each in problem.unknowns.values()]
+    parts += [
+        t.Declaration("unknown", (_unknown(each, problem, express),))
+        for each in problem.unknowns.values()
+    ]
     parts += _equations(problem, express)
     parts += [_extremum(each, problem, express) for each in problem.functionals]
     parts += _conditions(problem, express)
     parts += [_requirement(each, express) for each in problem.requirements]
-    parts += [t.Reference(express.name(name), express.side(value)) for name, value in problem.references.items()]
-    parts += [t.Output(express.name(name), express(each.value)) for name, each in problem.outputs.items()]
-    parts += [t.Data(express(each.value), express.region(each.region), each.source) for each in problem.data]
+    parts += [
+        t.Reference(express.name(name), express.side(value))
+        for name, value in problem.references.items()
+    ]
+    parts += [
+        t.Output(express.name(name), express(each.value)) for name, each in problem.outputs.items()
+    ]
+    parts += [
+        t.Data(express(each.value), express.region(each.region), each.source)
+        for each in problem.data
+    ]
     return tuple(parts)
 
 
 def _called(problem: Problem) -> set[str]:
     """The functions a problem uses whose names a declaration could take."""
-    stated = [side for each in (*problem.equations.values(), *problem.conditions.values()) for side in (each.lhs, each.rhs)]
+    stated = [
+        side
+        for each in (*problem.equations.values(), *problem.conditions.values())
+        for side in (each.lhs, each.rhs)
+    ]
     stated += [density for functional in problem.functionals for density, _ in functional.terms]
-    stated += [each.value for each in (*problem.outputs.values(), *problem.data)] + list(problem.references.values())
+    stated += [each.value for each in (*problem.outputs.values(), *problem.data)] + list(
+        problem.references.values()
+    )
     for each in problem.requirements:
         stated += [each.density] if isinstance(each, IntegralRequirement) else [each.lhs, each.rhs]
-    nodes = [node for expression in stated for part in entries(expression) for node in sp.preorder_traversal(part)]
+    nodes = [
+        node
+        for expression in stated
+        for part in entries(expression)
+        for node in sp.preorder_traversal(part)
+    ]
     found = {WRITTEN[node.func] for node in nodes if node.func in WRITTEN}
     words = {sp.Piecewise: "if", sp.Eq: "equal", sp.Ne: "equal", sp.Xor: "xor"}
-    return {*(found & set(YIELDING)), *(word for kind, word in words.items() if any(isinstance(node, kind) for node in nodes))}
+    return {
+        *(found & set(YIELDING)),
+        *(word for kind, word in words.items() if any(isinstance(node, kind) for node in nodes)),
+    }
 
 
 def _given(param: Param, express: Express) -> t.Given:
@@ -77,18 +114,31 @@ def _given(param: Param, express: Express) -> t.Given:
 
 def _regions(problem: Problem, express: Express) -> list[t.Node]:
     domains = tuple(problem.domains.values())
-    parts: list[t.Node] = [t.Declaration("domain", (t.Region(express.name(each.name), shape(each.shape, express)),)) for each in domains]
-    for periodic, group in groupby(sorted(domains, key=lambda each: each.periodic), key=lambda each: each.periodic):
+    parts: list[t.Node] = [
+        t.Declaration("domain", (t.Region(express.name(each.name), shape(each.shape, express)),))
+        for each in domains
+    ]
+    for periodic, group in groupby(
+        sorted(domains, key=lambda each: each.periodic), key=lambda each: each.periodic
+    ):
         glued = tuple(express.name(each.name) for each in group)
         if periodic:
-            parts.append(t.Periodic(tuple(express.name(axis) for axis in periodic), () if len(glued) == len(domains) else glued))
+            parts.append(
+                t.Periodic(
+                    tuple(express.name(axis) for axis in periodic),
+                    () if len(glued) == len(domains) else glued,
+                )
+            )
     named = [each for each in problem.boundaries.values() if not in_place(each)]
     done: list[Boundary] = []
     while named:  # those that others leave out come first
         ready = [each for each in named if all(other not in named for other in each.others)]
         done += ready
         named = [each for each in named if each not in ready]
-    parts += [t.Declaration("boundary", (t.Region(express.name(each.name), express.boundary(each)),)) for each in done]
+    parts += [
+        t.Declaration("boundary", (t.Region(express.name(each.name), express.boundary(each)),))
+        for each in done
+    ]
     return parts
 
 
@@ -134,25 +184,55 @@ def _conditions(problem: Problem, express: Express) -> list[t.Node]:
     for label, condition in problem.conditions.items():
         own = label if label != forms.condition_label(condition, taken) else None
         taken[label] = condition
-        members.append(((condition.kind, condition.region, condition.at, condition.place), _member(own, condition, express)))
+        members.append(
+            (
+                (condition.kind, condition.region, condition.at, condition.place),
+                _member(own, condition, express),
+            )
+        )
     return [
-        t.Block(_head(*place, members=group, problem=problem, express=express), tuple(member for _, member in group))
-        for place, group in ((place, list(group)) for place, group in groupby(members, key=lambda pair: pair[0]))
+        t.Block(
+            _head(*place, members=group, problem=problem, express=express),
+            tuple(member for _, member in group),
+        )
+        for place, group in (
+            (place, list(group)) for place, group in groupby(members, key=lambda pair: pair[0])
+        )
     ]
 
 
 def _member(label: str | None, statement: Any, express: Express) -> t.Equality:
-    return t.Equality(t.Name(label) if label is not None else None, express.side(statement.lhs), express.side(statement.rhs))
+    return t.Equality(
+        t.Name(label) if label is not None else None,
+        express.side(statement.lhs),
+        express.side(statement.rhs),
+    )
 
 
-def _head(kind: str, region: Any, at: Any, place: tuple[Any, ...], members: Any, problem: Problem, express: Express) -> t.Head:
+def _head(
+    kind: str,
+    region: Any,
+    at: Any,
+    place: tuple[Any, ...],
+    members: Any,
+    problem: Problem,
+    express: Express,
+) -> t.Head:
     if kind == "boundary":
         return t.Head("on", express.region(region))
     own = (kind, region, at, place)
-    conditions = [each for each in problem.conditions.values() if (each.kind, each.region, each.at, each.place) == own]
+    conditions = [
+        each
+        for each in problem.conditions.values()
+        if (each.kind, each.region, each.at, each.place) == own
+    ]
     stated = None if all(_home(each) == region for each in conditions) else express.region(region)
     if kind == "point":
-        return t.Head("at", stated, point=tuple(express(each) for each in (*place, *(() if at is None else (at,)))))
+        return t.Head(
+            "at",
+            stated,
+            point=tuple(express(each) for each in (*place, *(() if at is None else (at,)))),
+        )
     time = problem.time
     if time is None:
         raise ValueError("an initial condition in a problem without time")
@@ -169,13 +249,36 @@ def _home(condition: Condition) -> Any:
 
 def _extremum(functional: Any, problem: Problem, express: Express) -> t.Extremum:
     first, *others = [express.integral(density, region) for density, region in functional.terms]
-    fields = [field for density, _ in functional.terms for field in forms.fields_of(density) if isinstance(field, UnknownField)]
+    fields = [
+        field
+        for density, _ in functional.terms
+        for field in forms.fields_of(density)
+        if isinstance(field, UnknownField)
+    ]
     implied = tuple(dict.fromkeys(field.func.declaration.name for field in fields))
-    over = () if implied == functional.unknowns else tuple(express.name(name) for name in functional.unknowns)
-    return t.Extremum(functional.kind, t.Sum(first, tuple(("+", each) for each in others)) if others else first, over)
+    over = (
+        ()
+        if implied == functional.unknowns
+        else tuple(express.name(name) for name in functional.unknowns)
+    )
+    return t.Extremum(
+        functional.kind,
+        t.Sum(first, tuple(("+", each) for each in others)) if others else first,
+        over,
+    )
 
 
 def _requirement(requirement: Any, express: Express) -> t.Require:
     if isinstance(requirement, IntegralRequirement):
-        return t.Require(express.integral(requirement.density, requirement.region), "=", express(requirement.value), None)
-    return t.Require(express(requirement.lhs), requirement.op, express(requirement.rhs), express.region(requirement.region))
+        return t.Require(
+            express.integral(requirement.density, requirement.region),
+            "=",
+            express(requirement.value),
+            None,
+        )
+    return t.Require(
+        express(requirement.lhs),
+        requirement.op,
+        express(requirement.rhs),
+        express.region(requirement.region),
+    )

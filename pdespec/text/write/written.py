@@ -1,4 +1,5 @@
-"""What a problem looks like when written: the user's own statements where it came from text, made from its meaning otherwise."""
+"""What a problem looks like when written: the user's own statements where it came from text,
+made from its meaning otherwise."""
 
 from __future__ import annotations
 
@@ -23,15 +24,22 @@ def statements_of(problem: Problem) -> tuple[t.Node, ...]:
 
 
 def abbreviations(problem: Problem) -> dict[Any, t.Node]:
-    """What the user's definitions and the tensors and vectors among the outputs abbreviate: an expression to its name or component."""
+    """What the user's definitions and the tensors and vectors among the outputs abbreviate: an
+    expression to its name or component."""
     written = current(problem)
-    named = {**(written.definitions if written else {}), **{name: each.value for name, each in problem.outputs.items()}}
+    named = {
+        **(written.definitions if written else {}),
+        **{name: each.value for name, each in problem.outputs.items()},
+    }
     axes = [x.name for x in problem.coordinates]
     found: dict[Any, t.Node] = {}
     for name, value in named.items():
         if isinstance(value, sp.MatrixBase) and value.rows == len(axes):
             suffixes = axes if value.cols == 1 else [a + b for a in axes for b in axes]
-            pairs = [(entry, t.Component(t.Name(name), suffix)) for entry, suffix in zip(entries(value), suffixes, strict=True)]
+            pairs = [
+                (entry, t.Component(t.Name(name), suffix))
+                for entry, suffix in zip(entries(value), suffixes, strict=True)
+            ]
         else:
             pairs = [(value, t.Name(name))] if isinstance(value, sp.Expr) else []
         for entry, node in pairs:

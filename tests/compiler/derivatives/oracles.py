@@ -1,4 +1,5 @@
-"""Closed forms as fields, with their derivatives by SymPy: an oracle that shares no code with the backends."""
+"""Closed forms as fields, with their derivatives by SymPy: an oracle that shares no code with
+the backends."""
 
 from __future__ import annotations
 
@@ -26,7 +27,10 @@ class ClosedForm:
         return torch.stack([self.evaluate(component, points) for component in self.components], -1)
 
     def derivative(self, points: Tensor, component: int, index: tuple[int, ...]) -> Tensor:
-        return self.evaluate(sp.diff(self.components[component], *zip(self.variables, index, strict=True)), points.double())
+        return self.evaluate(
+            sp.diff(self.components[component], *zip(self.variables, index, strict=True)),
+            points.double(),
+        )
 
 
 def closed_form(names: str, *components: str) -> ClosedForm:
@@ -42,10 +46,17 @@ def mesh(*axes: Tensor, batch: int = 1) -> Tensor:
 
 def slope(spacings: list[float], errors: list[float]) -> float:
     """Order of convergence, fitted to log error against log spacing."""
-    h, e = torch.tensor(spacings, dtype=torch.float64).log(), torch.tensor(errors, dtype=torch.float64).log()
+    h, e = (
+        torch.tensor(spacings, dtype=torch.float64).log(),
+        torch.tensor(errors, dtype=torch.float64).log(),
+    )
     return float(((h - h.mean()) * (e - e.mean())).sum() / (h - h.mean()).square().sum())
 
 
 def cloud(n: int, dim: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
     """n scrambled Sobol points (1, n, dim) of the unit box."""
-    return torch.quasirandom.SobolEngine(dim, scramble=True, seed=seed).draw(n, dtype=torch.float64).to(dtype)[None]
+    return (
+        torch.quasirandom.SobolEngine(dim, scramble=True, seed=seed)
+        .draw(n, dtype=torch.float64)
+        .to(dtype)[None]
+    )

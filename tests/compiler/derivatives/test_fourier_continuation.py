@@ -94,7 +94,9 @@ def test_a_gram_bridge_leaves_an_end_like_the_polynomial_through_it_and_arrives_
 
 def test_mixed_derivatives_and_partly_periodic_grids():
     field = closed_form("x y", "sin(2*pi*x)*exp(y) + cos(2*pi*x)*y**3")
-    points = mesh(torch.arange(16, dtype=torch.float64) / 16, torch.linspace(0, 1, 40, dtype=torch.float64))
+    points = mesh(
+        torch.arange(16, dtype=torch.float64) / 16, torch.linspace(0, 1, 40, dtype=torch.float64)
+    )
     layout = recognise(points, Axes((1.0, None)))
     for index in ((1, 0), (0, 1), (1, 1), (2, 2)):
         got = FourierContinuation().evaluate(field, points, wanted(index), layout)[0, index]
@@ -114,19 +116,29 @@ def test_the_work_is_in_float64_and_the_answer_in_the_precision_of_the_points():
 def test_a_batch_gives_what_its_samples_give():
     points = line(30).repeat(3, 1, 1)
     rates = torch.tensor([0.5, 1.0, -1.0], dtype=torch.float64)[:, None, None]
-    together = FourierContinuation().evaluate(lambda p: torch.exp(rates * p), points, wanted((1,)))[0, (1,)]
+    together = FourierContinuation().evaluate(lambda p: torch.exp(rates * p), points, wanted((1,)))[
+        0, (1,)
+    ]
     for k in range(3):
-        alone = FourierContinuation().evaluate(lambda p, k=k: torch.exp(rates[k] * p), points[:1], wanted((1,)))[0, (1,)]
+        alone = FourierContinuation().evaluate(
+            lambda p, k=k: torch.exp(rates[k] * p), points[:1], wanted((1,))
+        )[0, (1,)]
         torch.testing.assert_close(together[k : k + 1], alone)
 
 
 @pytest.mark.parametrize("kind", ["gram", "legendre"])
 def test_gradients_reach_the_values_of_the_field(kind):
-    points = mesh(torch.linspace(0, 1, 7, dtype=torch.float64), torch.linspace(0, 1, 6, dtype=torch.float64))
-    values = torch.randn(2, 42, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    points = mesh(
+        torch.linspace(0, 1, 7, dtype=torch.float64), torch.linspace(0, 1, 6, dtype=torch.float64)
+    )
+    values = torch.randn(
+        2, 42, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    ).requires_grad_()
     backend = FourierContinuation(kind, 3)
     points, request = points.repeat(2, 1, 1), wanted((1, 0), (1, 1), (0, 2))
-    assert torch.autograd.gradcheck(lambda v: tuple(backend.evaluate(lambda p: v, points, request).values()), values)
+    assert torch.autograd.gradcheck(
+        lambda v: tuple(backend.evaluate(lambda p: v, points, request).values()), values
+    )
 
 
 def refusal(backend, points, request, *known) -> str:
@@ -136,7 +148,9 @@ def refusal(backend, points, request, *known) -> str:
 
 
 def test_fewer_than_2d_points_along_an_axis_are_refused():
-    points = mesh(torch.linspace(0, 1, 30, dtype=torch.float64), torch.linspace(0, 1, 11, dtype=torch.float64))
+    points = mesh(
+        torch.linspace(0, 1, 30, dtype=torch.float64), torch.linspace(0, 1, 11, dtype=torch.float64)
+    )
     text = refusal(FourierContinuation(), points, wanted((0, 1)))
     assert text.startswith("P01")
     assert "matches 6 points at each end of y and needs at least 12, got 11" in text
@@ -150,7 +164,9 @@ def test_derivatives_beyond_the_matched_polynomials_are_refused():
 
 
 def test_scattered_points_are_refused():
-    assert refusal(FourierContinuation(), cloud(64, 1), wanted((1,))).startswith("P01 error P01: fourier_continuation needs a grid, got 64")
+    assert refusal(FourierContinuation(), cloud(64, 1), wanted((1,))).startswith(
+        "P01 error P01: fourier_continuation needs a grid, got 64"
+    )
 
 
 def test_a_float32_field_whose_round_off_would_show_is_refused():

@@ -10,7 +10,15 @@ import torch
 import compiler
 import pdespec
 from compiler.comparison.case import Case
-from compiler.derivatives import Axes, FiniteDifference, Fourier, FourierContinuation, LeastSquares, Request, recognise
+from compiler.derivatives import (
+    Axes,
+    FiniteDifference,
+    Fourier,
+    FourierContinuation,
+    LeastSquares,
+    Request,
+    recognise,
+)
 from pdespec.errors import ProblemError
 
 from ..problems import poisson
@@ -27,9 +35,12 @@ def patch(spacing: float, grid: bool, dtype: torch.dtype, place: float = 0.5) ->
 
 
 def error(backend, points: torch.Tensor, index: tuple[int, int], field=FIELD) -> float | None:
-    """Relative root mean square error, None where the backend refuses with P05. The field is rounded to the dtype, as all fields are."""
+    """Relative root mean square error, None where the backend refuses with P05. The field is
+    rounded to the dtype, as all fields are."""
     try:
-        found = backend.evaluate(lambda p: field(p.double()).to(p.dtype), points, Request({0: frozenset({index})}))[0, index]
+        found = backend.evaluate(
+            lambda p: field(p.double()).to(p.dtype), points, Request({0: frozenset({index})})
+        )[0, index]
     except ProblemError as refused:
         assert refused.diagnostics[0].code == "P05"
         assert "relative round-off of" in str(refused)
@@ -52,7 +63,8 @@ BACKENDS = {
 @pytest.mark.parametrize("name", BACKENDS)
 def test_in_float32_a_derivative_on_a_small_patch_is_right_or_refused(name, spacing):
     backend, grid = BACKENDS[name]
-    indices = [index for index in INDICES if name != "least_squares 1" or sum(index) == 1]  # no order for second ones, on any patch
+    # no order for second ones, on any patch
+    indices = [index for index in INDICES if name != "least_squares 1" or sum(index) == 1]
     found = {index: error(backend, patch(spacing, grid, torch.float32), index) for index in indices}
     assert all(each is None or each < 0.05 for each in found.values()), found
     if name != "stencil" and spacing == 1e-3:
@@ -64,22 +76,42 @@ def test_in_float32_a_derivative_on_a_small_patch_is_right_or_refused(name, spac
 def test_least_squares_is_right_at_a_spacing_of_1e_4_in_float64():
     for degree, indices in ((1, [(1, 0), (0, 1)]), (2, INDICES)):
         for index in indices:
-            assert error(LeastSquares(degree), patch(1e-4, False, torch.float64), index) < 2e-2 * 1e-1 ** (degree == 2)
+            assert error(
+                LeastSquares(degree), patch(1e-4, False, torch.float64), index
+            ) < 2e-2 * 1e-1 ** (degree == 2)
 
 
 def test_rounded_coordinates_far_from_the_origin_count():
     steep = closed_form("x y", "sin(x) + y")
-    assert error(FiniteDifference(mode="grid"), patch(0.05, True, torch.float32), (2, 0), steep) < 0.05
-    assert error(FiniteDifference(mode="grid"), patch(0.0625, True, torch.float32, 4096.0), (2, 0), steep) is None
-    assert error(FiniteDifference(mode="grid"), patch(0.0625, True, torch.float64, 4096.0), (2, 0), steep) < 0.05
+    assert (
+        error(FiniteDifference(mode="grid"), patch(0.05, True, torch.float32), (2, 0), steep) < 0.05
+    )
+    assert (
+        error(
+            FiniteDifference(mode="grid"), patch(0.0625, True, torch.float32, 4096.0), (2, 0), steep
+        )
+        is None
+    )
+    assert (
+        error(
+            FiniteDifference(mode="grid"), patch(0.0625, True, torch.float64, 4096.0), (2, 0), steep
+        )
+        < 0.05
+    )
 
 
 @pytest.mark.parametrize("expression", ["3*x", "3*x + 1", "1", "0*x", "x*y", "x - y + exp(x)/100"])
-@pytest.mark.parametrize("backend", [FiniteDifference(), FiniteDifference(4), LeastSquares()], ids=["order 2", "order 4", "fit"])
+@pytest.mark.parametrize(
+    "backend",
+    [FiniteDifference(), FiniteDifference(4), LeastSquares()],
+    ids=["order 2", "order 4", "fit"],
+)
 def test_a_derivative_that_vanishes_is_no_reason_to_refuse(backend, expression):
     field = closed_form("x y", expression)
     request = Request({0: frozenset(INDICES)})
-    backend.evaluate(lambda p: field(p.double()).to(p.dtype), cloud(400, 2, dtype=torch.float32), request)
+    backend.evaluate(
+        lambda p: field(p.double()).to(p.dtype), cloud(400, 2, dtype=torch.float32), request
+    )
 
 
 def test_float32_values_are_continued_as_well_as_their_digits_allow():
@@ -102,14 +134,31 @@ def test_the_default_stencil_in_float32_is_near_the_best_for_a_decoder_of_small_
 
     def lost(seed: int) -> float:
         """The error of the default step over that of the best."""
-        batch = compiler.sample(problem, 1, {"interior": 200, "boundary": 9}, torch.Generator().manual_seed(seed), hard=False)
-        trial = Case.of(problem, compiler.build(problem, "gino", latent=(9, 9), modes=2, hidden=8, layers=1)(batch.inputs), batch)
+        batch = compiler.sample(
+            problem,
+            1,
+            {"interior": 200, "boundary": 9},
+            torch.Generator().manual_seed(seed),
+            hard=False,
+        )
+        trial = Case.of(
+            problem,
+            compiler.build(problem, "gino", latent=(9, 9), modes=2, hidden=8, layers=1)(
+                batch.inputs
+            ),
+            batch,
+        )
         exact = trial.exact_derivatives(trial.scattered)
 
         def worst(step: float | None) -> float:
-            backend = FiniteDifference(step=step, mode="stencil", **({} if step is None else {"tolerance": 10}))
+            backend = FiniteDifference(
+                step=step, mode="stencil", **({} if step is None else {"tolerance": 10})
+            )
             found = backend.evaluate(trial.field, trial.scattered, trial.request, trial.loss.axes)
-            return max(float((found[key] - exact[key]).detach().norm() / exact[key].norm()) for key in trial.keys)
+            return max(
+                float((found[key] - exact[key]).detach().norm() / exact[key].norm())
+                for key in trial.keys
+            )
 
         return worst(None) / min(worst(2.0**-k) for k in range(3, 11))
 
@@ -118,13 +167,31 @@ def test_the_default_stencil_in_float32_is_near_the_best_for_a_decoder_of_small_
 
 def test_a_stencil_reaches_across_the_boundary_of_a_star_without_a_kink():
     problem = pdespec.load(Path(__file__).parents[3] / "examples" / "nonlinear_poisson.pde")
-    batch = compiler.sample(problem, 1, {"interior": 128, "boundary": 9, "operator": 64}, torch.Generator().manual_seed(0))
-    trial = Case.of(problem, compiler.build(problem, "gino", latent=(9, 9), modes=2, hidden=8, layers=1)(batch.inputs), batch)
+    batch = compiler.sample(
+        problem,
+        1,
+        {"interior": 128, "boundary": 9, "operator": 64},
+        torch.Generator().manual_seed(0),
+    )
+    trial = Case.of(
+        problem,
+        compiler.build(problem, "gino", latent=(9, 9), modes=2, hidden=8, layers=1)(batch.inputs),
+        batch,
+    )
     found = FiniteDifference().evaluate(trial.field, trial.scattered, trial.request)
     exact = trial.exact_derivatives(trial.scattered)
-    assert max(float((found[key] - exact[key]).detach().norm() / exact[key].norm()) for key in trial.keys) < 0.02  # 2.9 with a kink
+    # 2.9 with a kink
+    assert (
+        max(
+            float((found[key] - exact[key]).detach().norm() / exact[key].norm())
+            for key in trial.keys
+        )
+        < 0.02
+    )
 
 
 def test_values_that_are_not_finite_are_left_to_the_check_of_the_loss():
-    found = LeastSquares().evaluate(lambda p: p[..., :1] / 0, cloud(40, 2), Request({0: frozenset({(2, 0)})}))[0, (2, 0)]
+    found = LeastSquares().evaluate(
+        lambda p: p[..., :1] / 0, cloud(40, 2), Request({0: frozenset({(2, 0)})})
+    )[0, (2, 0)]
     assert found.isnan().any()

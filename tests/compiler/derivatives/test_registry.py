@@ -10,7 +10,9 @@ from operators.registry import UnknownName
 
 from .oracles import closed_form, mesh
 
-REQUEST = Request({0: frozenset({(0, 0), (1, 0)})}, {"lap": Form({(2, 0): 1.0, (0, 2): 1.0}, frozenset({0}))})
+REQUEST = Request(
+    {0: frozenset({(0, 0), (1, 0)})}, {"lap": Form({(2, 0): 1.0, (0, 2): 1.0}, frozenset({0}))}
+)
 
 
 @pytest.fixture
@@ -18,7 +20,8 @@ def field():
     return closed_form("x y", "sin(2*pi*x)*cos(2*pi*y)")
 
 
-@pytest.mark.parametrize("name", sorted(set(DERIVATIVES) - {"taylor"}))  # which needs a field with jets: test_taylor.py
+# which needs a field with jets: test_taylor.py
+@pytest.mark.parametrize("name", sorted(set(DERIVATIVES) - {"taylor"}))
 def test_a_backend_answers_what_it_was_asked_on_a_periodic_grid(name, field):
     points = mesh(*[torch.arange(32, dtype=torch.float64) / 32] * 2, batch=2)
     answers = DERIVATIVES[name]().evaluate(field, points, REQUEST, Axes((1.0, 1.0)))

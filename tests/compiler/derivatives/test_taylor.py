@@ -1,4 +1,5 @@
-"""Jets against nested reverse mode, through a whole mollified GINO: residuals and parameter gradients, float64."""
+"""Jets against nested reverse mode, through a whole mollified GINO: residuals and parameter
+gradients, float64."""
 
 from __future__ import annotations
 
@@ -63,11 +64,16 @@ def test_jets_equal_nested_autograd_in_residual_and_parameter_gradient(make, wei
     params = {name: torch.tensor([150.0, 300.0], dtype=torch.float64) for name in problem.params}
     found = {}
     for backend in ("taylor", "autograd"):
-        residuals = compiler.compile(problem, derivatives=backend).residuals(field_of(model, dim), points, inputs, params)
+        residuals = compiler.compile(problem, derivatives=backend).residuals(
+            field_of(model, dim), points, inputs, params
+        )
         loss = sum(r.square().mean() for r in residuals.values())
         gradients = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
         flat = torch.cat(
-            [torch.zeros_like(p).flatten() if g is None else g.flatten() for p, g in zip(model.parameters(), gradients, strict=True)]
+            [
+                torch.zeros_like(p).flatten() if g is None else g.flatten()
+                for p, g in zip(model.parameters(), gradients, strict=True)
+            ]
         )
         found[backend] = torch.cat([r.flatten() for r in residuals.values()]).detach(), flat
     for ours, reference in zip(found["taylor"], found["autograd"], strict=True):
@@ -81,15 +87,21 @@ def test_a_field_without_jets_is_refused_with_the_alternative():
         loss.residuals(lambda p: p[..., :1] * p[..., 1:], torch.rand(1, 4, 2))
 
 
-def test_a_network_that_does_more_than_its_jet_rules_is_differentiated_by_autograd_with_the_reason():
-    problem, model = problems.poisson(), PINN(1, 2, hidden=(4,), generator=torch.Generator().manual_seed(0)).double()
+def test_a_network_beyond_its_jet_rules_is_differentiated_by_autograd():
+    problem, model = (
+        problems.poisson(),
+        PINN(1, 2, hidden=(4,), generator=torch.Generator().manual_seed(0)).double(),
+    )
     model.network.layers[1].register_forward_hook(lambda module, given, out: 2 * out)
     field = model(OperatorInput(torch.zeros(1, 1, 2).double(), torch.zeros(1, 1, 1).double()))
     group = compiler.compile(problem).plan(field).groups[0]
     assert group.backend == "autograd"
     assert "taylor declined: operators.layers.mlp.Linear has a forward hook" in group.reasons[0]
     points = torch.rand(1, 4, 2, dtype=torch.float64)
-    by = {name: compiler.compile(problem, name).residuals(field, points, {"f": lambda x: x[..., :1]}) for name in ("auto", "autograd")}
+    by = {
+        name: compiler.compile(problem, name).residuals(field, points, {"f": lambda x: x[..., :1]})
+        for name in ("auto", "autograd")
+    }
     assert torch.equal(by["auto"]["balance"], by["autograd"]["balance"])
 
 
@@ -99,7 +111,8 @@ class Sinh(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("module", "backend"), [(Sinh, "autograd"), (nn.Tanh, "taylor"), (lambda: nn.GELU(approximate="tanh"), "autograd")]
+    ("module", "backend"),
+    [(Sinh, "autograd"), (nn.Tanh, "taylor"), (lambda: nn.GELU(approximate="tanh"), "autograd")],
 )
 def test_jets_pass_a_kernel_of_ones_own_where_they_pass_its_modules(module, backend):
     problem, model = problems.poisson(), gino(problems.poisson(), "bump", "mlp")
@@ -109,5 +122,10 @@ def test_jets_pass_a_kernel_of_ones_own_where_they_pass_its_modules(module, back
     assert group.backend == backend
     if backend == "autograd":
         assert type(module()).__name__ in group.reasons[0]
-    by = {name: compiler.compile(problem, name).residuals(field, points, {"f": lambda x: x[..., :1]}) for name in ("auto", "autograd")}
-    torch.testing.assert_close(by["auto"]["balance"], by["autograd"]["balance"], rtol=1e-10, atol=1e-12)
+    by = {
+        name: compiler.compile(problem, name).residuals(field, points, {"f": lambda x: x[..., :1]})
+        for name in ("auto", "autograd")
+    }
+    torch.testing.assert_close(
+        by["auto"]["balance"], by["autograd"]["balance"], rtol=1e-10, atol=1e-12
+    )

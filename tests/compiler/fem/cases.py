@@ -1,4 +1,5 @@
-"""Batches and manufactured solutions for the solver's tests, made with SymPy alone: they share no code with the solver."""
+"""Batches and manufactured solutions for the solver's tests, made with SymPy alone: they share
+no code with the solver."""
 
 from __future__ import annotations
 
@@ -24,29 +25,54 @@ class GivenBatch:
     functions: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
 
     def select(self, samples: Sequence[int]) -> GivenBatch:
-        return GivenBatch(len(samples), {name: value[list(samples)] for name, value in self.params.items()}, self.functions)
+        return GivenBatch(
+            len(samples),
+            {name: value[list(samples)] for name, value in self.params.items()},
+            self.functions,
+        )
 
     def to(self, *target: torch.dtype | str) -> GivenBatch:
-        return GivenBatch(self.size, {name: value.to(*target) for name, value in self.params.items()}, self.functions)
+        return GivenBatch(
+            self.size,
+            {name: value.to(*target) for name, value in self.params.items()},
+            self.functions,
+        )
 
     def evaluate(self, name: str, points: Tensor) -> Tensor:
         return self.functions[name](points)
 
 
-def closed_form(expressions: Sequence[sp.Expr] | sp.Expr, variables: Sequence[sp.Symbol]) -> Callable[[Tensor], Tensor]:
+def closed_form(
+    expressions: Sequence[sp.Expr] | sp.Expr, variables: Sequence[sp.Symbol]
+) -> Callable[[Tensor], Tensor]:
     """Expressions of position (and time) as a function of points "... D" -> "... c"."""
-    expressions = list(expressions) if isinstance(expressions, (list, tuple, sp.MatrixBase)) else [expressions]
-    numeric = [sp.sympify(e).replace(lambda n: n.is_number and n.args, lambda n: n.evalf(17)) for e in expressions]
+    expressions = (
+        list(expressions)
+        if isinstance(expressions, (list, tuple, sp.MatrixBase))
+        else [expressions]
+    )
+    numeric = [
+        sp.sympify(e).replace(lambda n: n.is_number and n.args, lambda n: n.evalf(17))
+        for e in expressions
+    ]
     functions = [sp.lambdify(list(variables), e, "torch") for e in numeric]
 
     def evaluate(points: Tensor) -> Tensor:
         columns = [points[..., k] for k in range(len(variables))]
-        return torch.stack([torch.as_tensor(f(*columns), dtype=points.dtype).expand(points.shape[:-1]) for f in functions], dim=-1)
+        return torch.stack(
+            [
+                torch.as_tensor(f(*columns), dtype=points.dtype).expand(points.shape[:-1])
+                for f in functions
+            ],
+            dim=-1,
+        )
 
     return evaluate
 
 
-def points_in(lower: Sequence[float], upper: Sequence[float], count: int = 400, size: int = 1) -> Tensor:
+def points_in(
+    lower: Sequence[float], upper: Sequence[float], count: int = 400, size: int = 1
+) -> Tensor:
     """Uniform random points of a box, the same at every call.  Shapes: -> "size count d"."""
     generator = torch.Generator().manual_seed(7)
     cube = torch.rand(size, count, len(lower), generator=generator, dtype=torch.float64)
@@ -56,7 +82,12 @@ def points_in(lower: Sequence[float], upper: Sequence[float], count: int = 400, 
 
 
 def errors(
-    problem: Problem, batch: GivenBatch, exact: Callable[[Tensor], Tensor], points: Tensor, resolutions: Sequence[int], **options
+    problem: Problem,
+    batch: GivenBatch,
+    exact: Callable[[Tensor], Tensor],
+    points: Tensor,
+    resolutions: Sequence[int],
+    **options,
 ) -> np.ndarray:
     """Root mean square error of every component at each resolution.  Shapes: -> "resolutions c"."""
     from compiler import solve
@@ -77,13 +108,23 @@ def orders(errors: np.ndarray, resolutions: Sequence[int]) -> np.ndarray:
 def manufactured(
     problem: Problem, exact: Mapping[str, sp.Expr], params: Mapping[str, float] | None = None
 ) -> tuple[GivenBatch, Callable[[Tensor], Tensor]]:
-    """A batch of one whose inputs make `exact` (component name -> expression in the problem's variables) the solution, and that solution.
+    """A batch of one whose inputs make `exact` (component name -> expression in the problem's
+    variables) the solution, and that solution.
 
-    Every equation and condition with an input must be affine in it, `s = -R(s = 0) / (dR/ds)`, and hold it alone.
+    Every equation and condition with an input must be affine in it, `s = -R(s = 0) / (dR/ds)`, and
+    hold it alone.
     """
     fields = {f: exact[name(f)] for f in problem_fields(problem, UnknownField)}
-    numbers = {s: s.declaration.value for s in problem_fields(problem, Scalar) if s.declaration.value is not None}
-    numbers |= {s: sp.Float(params[s.name]) for s in problem_fields(problem, Scalar) if params and s.name in params}
+    numbers = {
+        s: s.declaration.value
+        for s in problem_fields(problem, Scalar)
+        if s.declaration.value is not None
+    }
+    numbers |= {
+        s: sp.Float(params[s.name])
+        for s in problem_fields(problem, Scalar)
+        if params and s.name in params
+    }
     sources: dict[str, sp.Expr] = {}
     stated = [(residual, None) for residual in problem.residuals().values()]
     stated += [(c.lhs - c.rhs, c) for c in problem.conditions.values()]
@@ -98,15 +139,26 @@ def manufactured(
             value = -here.subs(dummy, 0) / sp.diff(here, dummy)
             value = value.subs(fields).doit().subs(numbers)
             if condition is not None:
-                value = value.subs(axis_normal(condition.region) if condition.kind == "boundary" else {problem.time: condition.at})
+                value = value.subs(
+                    axis_normal(condition.region)
+                    if condition.kind == "boundary"
+                    else {problem.time: condition.at}
+                )
             sources[name(source)] = value
     variables = problem.variables
     functions = {
-        input_.name: closed_form([sources[c] for c in input_.components], variables if input_.time is not None else problem.coordinates)
+        input_.name: closed_form(
+            [sources[c] for c in input_.components],
+            variables if input_.time is not None else problem.coordinates,
+        )
         for input_ in problem.inputs.values()
     }
-    tensors = {key: torch.tensor([value], dtype=torch.float64) for key, value in (params or {}).items()}
-    return GivenBatch(1, tensors, functions), closed_form([exact[c] for c in problem.components], variables)
+    tensors = {
+        key: torch.tensor([value], dtype=torch.float64) for key, value in (params or {}).items()
+    }
+    return GivenBatch(1, tensors, functions), closed_form(
+        [exact[c] for c in problem.components], variables
+    )
 
 
 def name(function: sp.Expr) -> str:

@@ -13,13 +13,15 @@ import pdespec
 from compiler.fem import SolverWarning
 
 LAYER = (
-    "problem p\nspace x\nconst eps = 1e-2\ndomain L = interval(0, 1)\nboundary a = side(L, x = 0), b = side(L, x = 1)\n"
-    "unknown u : scalar on L\nin L: dx(u) = eps*dxx(u)\non a: u = 0\non b: u = 1\n"
+    "problem p\nspace x\nconst eps = 1e-2\ndomain L = interval(0, 1)\nboundary a = side(L, x = 0),"
+    " b = side(L, x = 1)\nunknown u : scalar on L\nin L: dx(u) = eps*dxx(u)\non a: u = 0\non b: u"
+    " = 1\n"
 )
 SLAB = (
-    "problem p\nspace x, y\nconst nu = 0.4999, mu = 1\nlambda := 2*mu*nu/(1 - 2*nu)\ndomain Q = rectangle([0, 0], [1, 1])\n"
-    "boundary left = side(Q, x = 0), o = rest(Q)\nunknown u : vector on Q\ns := 2*mu*sym(grad(u)) + lambda*div(u)*I\n"
-    "in Q: -div(s) = [0, -1]\non left: u = 0\non o: s*n = 0\n"
+    "problem p\nspace x, y\nconst nu = 0.4999, mu = 1\nlambda := 2*mu*nu/(1 - 2*nu)\ndomain Q ="
+    " rectangle([0, 0], [1, 1])\nboundary left = side(Q, x = 0), o = rest(Q)\nunknown u : vector on"
+    " Q\ns := 2*mu*sym(grad(u)) + lambda*div(u)*I\nin Q: -div(s) = [0, -1]\non left: u = 0\non o:"
+    " s*n = 0\n"
 )
 
 
@@ -32,7 +34,9 @@ def test_a_layer_that_the_cells_do_not_resolve():
     """|b| h / (2 k eps) = 1/8 / (4 / 100)."""
     for equation in ("dx(u) = eps*dxx(u)", "div([u] - eps*grad(u)) = 0"):
         text = LAYER.replace("dx(u) = eps*dxx(u)", equation)
-        with pytest.warns(SolverWarning, match=r"cell Peclet number .* is 3\.13 .* 3\.1 times as high"):
+        with pytest.warns(
+            SolverWarning, match=r"cell Peclet number .* is 3\.13 .* 3\.1 times as high"
+        ):
             solved(text, resolution=8)
 
 

@@ -40,7 +40,8 @@ def test_the_triangles_fill_the_domain(case):
 def test_neighbours_share_the_points_of_their_side(case):
     drawn = sheet(case[0], TRIANGLES)
     edges = {tuple(sorted((t[k], t[k - 1]))) for t in drawn.triangles.tolist() for k in range(3)}
-    assert len(drawn.points) - len(edges) + len(drawn.triangles) == 1  # Euler: one piece without a hole
+    # Euler: one piece without a hole
+    assert len(drawn.points) - len(edges) + len(drawn.triangles) == 1
 
 
 def test_every_side_is_there_once_between_its_vertices(case):

@@ -17,8 +17,9 @@ POISSON = (
     "in Q: -lap(u) = 2*pi^2*sin(pi*x)*sin(pi*y)\non boundary(Q): u = 0\n"
 )
 HEAT = (
-    "problem p\nspace x\ntime t in [0, 1]\ndomain L = interval(0, 1)\nunknown q : scalar on L\n"
-    "in L: dt(q) = dxx(q) + (3*cos(3*t) + pi^2*sin(3*t))*sin(pi*x)\non boundary(L): q = 0\nat t = 0: q = 0\n"
+    "problem p\nspace x\ntime t in [0, 1]\ndomain L = interval(0, 1)\nunknown q : scalar on L\nin"
+    " L: dt(q) = dxx(q) + (3*cos(3*t) + pi^2*sin(3*t))*sin(pi*x)\non boundary(L): q = 0\nat t = 0:"
+    " q = 0\n"
 )
 
 
@@ -34,7 +35,9 @@ def sine(p: np.ndarray) -> np.ndarray:
 def true_error(truth, exact, time: float | None = None) -> float:
     points, weights = quadrature(truth.samples[0])
     at = points if time is None else np.column_stack((points, np.full(len(points), time)))
-    return float(np.sqrt(np.sum(weights * (truth.samples[0].evaluate(at)[:, 0] - exact(points)) ** 2)))
+    return float(
+        np.sqrt(np.sum(weights * (truth.samples[0].evaluate(at)[:, 0] - exact(points)) ** 2))
+    )
 
 
 @pytest.mark.parametrize(("resolution", "degree"), [(4, 1), (16, 1), (4, 2), (8, 2), (8, 3)])
@@ -49,7 +52,10 @@ def test_the_estimate_is_about_the_error(resolution, degree):
 @pytest.mark.parametrize("steps", [1, 2, 4])
 def test_the_error_in_time_is_seen(steps):
     truth = solved(HEAT, resolution=16, steps=steps)
-    gaps = [true_error(truth, lambda p, t=t: np.sin(3 * t) * sine(p), t) for t in truth.samples[0].times[1:]]
+    gaps = [
+        true_error(truth, lambda p, t=t: np.sin(3 * t) * sine(p), t)
+        for t in truth.samples[0].times[1:]
+    ]
     assert float(truth.error["q"].l2) > 0.3 * np.sqrt(np.mean(np.square(gaps)))
 
 
@@ -66,9 +72,9 @@ def test_a_tolerance_is_kept_in_time():
 
 
 def test_a_layer_in_time_gets_short_steps():
-    fast = HEAT.replace("(3*cos(3*t) + pi^2*sin(3*t))", "(pi^2*tanh(40*(t - 1/2)) + 40/cosh(40*(t - 1/2))^2)").replace(
-        "at t = 0: q = 0", "at t = 0: q = -tanh(20)*sin(pi*x)"
-    )
+    fast = HEAT.replace(
+        "(3*cos(3*t) + pi^2*sin(3*t))", "(pi^2*tanh(40*(t - 1/2)) + 40/cosh(40*(t - 1/2))^2)"
+    ).replace("at t = 0: q = 0", "at t = 0: q = -tanh(20)*sin(pi*x)")
     truth = solved(fast, resolution=16, step_tolerance=1e-5)
     steps, times = np.diff(truth.samples[0].times), truth.samples[0].times
     assert steps.max() > 5 * steps[np.abs(times[1:] - 0.5) < 0.05].max()
@@ -87,8 +93,14 @@ def test_a_mesh_of_ones_own_is_compared_with_a_lower_degree():
 
 
 def test_every_sample_has_its_own():
-    problem = pdespec.parse(POISSON.replace("unknown", "param k ~ uniform(1, 3)\nunknown", 1).replace("sin(pi*x)", "sin(k*pi*x)"))
-    batch = compiler.sample(problem, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    problem = pdespec.parse(
+        POISSON.replace("unknown", "param k ~ uniform(1, 3)\nunknown", 1).replace(
+            "sin(pi*x)", "sin(k*pi*x)"
+        )
+    )
+    batch = compiler.sample(
+        problem, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     assert compiler.solve(problem, batch, resolution=8).error["u"].l2.shape == (2,)
 
 

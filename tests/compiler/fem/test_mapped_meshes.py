@@ -1,4 +1,5 @@
-"""Meshes of simple shapes: measure, sides and their order of approximation, known in closed form."""
+"""Meshes of simple shapes: measure, sides and their order of approximation, known in closed
+form."""
 
 from __future__ import annotations
 
@@ -40,7 +41,10 @@ def area(mesh) -> float:
 
 @pytest.mark.parametrize(("degree", "least"), [(1, 1.95), (2, 3.9), (3, 3.9)])
 def test_the_area_of_a_curved_disk_converges_at_the_order_of_its_cells(degree, least):
-    defects = [abs(area(mesh_domain(disk(X, Y, radius=2, center=(1, -3)), {}, n, degree)) - 4 * np.pi) for n in (8, 16, 32)]
+    defects = [
+        abs(area(mesh_domain(disk(X, Y, radius=2, center=(1, -3)), {}, n, degree)) - 4 * np.pi)
+        for n in (8, 16, 32)
+    ]
     assert np.log2(defects[1] / defects[2]) > least
     assert defects[2] < {1: 1e-1, 2: 1e-5, 3: 1e-5}[degree]
 
@@ -49,7 +53,9 @@ def test_the_area_of_a_star_agrees_with_its_polar_integral():
     c = param("c", uniform(-0.2, 0.2))
     theta = sp.Symbol("theta")
     domain = star(X, Y, radius=lambda angle: 1 + c * sp.cos(4 * angle))
-    exact = float(sp.integrate((1 + sp.Rational(1, 5) * sp.cos(4 * theta)) ** 2 / 2, (theta, 0, 2 * sp.pi)))
+    exact = float(
+        sp.integrate((1 + sp.Rational(1, 5) * sp.cos(4 * theta)) ** 2 / 2, (theta, 0, 2 * sp.pi))
+    )
     assert area(mesh_domain(domain, {c: 0.2}, 40, degree=2)) == pytest.approx(exact, abs=2e-6)
 
 
@@ -59,7 +65,10 @@ def test_normals_of_a_curved_disk_point_outward():
 
 
 def test_the_volume_of_a_ball_converges_with_curved_cells():
-    volumes = [CellBasis(mesh_domain(ball(x, y, z), {}, n, degree=2), ElementTetP1(), intorder=4).dx.sum() for n in (4, 8)]
+    volumes = [
+        CellBasis(mesh_domain(ball(x, y, z), {}, n, degree=2), ElementTetP1(), intorder=4).dx.sum()
+        for n in (4, 8)
+    ]
     defects = np.abs(np.array(volumes) - 4 * np.pi / 3)
     assert np.log2(defects[0] / defects[1]) > 3.5
 
@@ -87,7 +96,9 @@ def test_no_triangle_of_a_rectangle_has_all_vertices_on_the_boundary_in_even_mes
 def test_octants_fill_the_octahedrons_image_without_holes():
     mesh = octants(3)
     assert mesh.t.shape[1] == 8 * 27
-    assert np.allclose(np.linalg.norm(mesh.p[:, np.unique(mesh.facets[:, mesh.boundary_facets()])], axis=0), 1)
+    assert np.allclose(
+        np.linalg.norm(mesh.p[:, np.unique(mesh.facets[:, mesh.boundary_facets()])], axis=0), 1
+    )
 
 
 def test_resolution_counts_cells_along_the_longest_side():
@@ -108,10 +119,20 @@ def test_a_disk_of_bricks_and_a_shape_without_numbers_are_refused():
 def test_images_of_mapped_meshes_keep_their_curved_cells_and_their_sides():
     oval = ellipse(X, Y, (2, sp.Rational(7, 10)), center=(1, 2), angle=sp.Rational(2, 5))
     assert area(mesh_domain(oval, {}, 24, degree=2)) == pytest.approx(1.4 * np.pi, rel=1e-6)
-    egg = CellBasis(mesh_domain(ellipsoid(x, y, z, (2, 1, sp.S.Half)), {}, 12, degree=2), ElementTetP1(), intorder=4).dx.sum()
+    egg = CellBasis(
+        mesh_domain(ellipsoid(x, y, z, (2, 1, sp.S.Half)), {}, 12, degree=2),
+        ElementTetP1(),
+        intorder=4,
+    ).dx.sum()
     assert egg == pytest.approx(4 / 3 * np.pi, rel=1e-3)
     turn = rotated(scaled(moved(rectangle(X, Y, (0, 0), (2, 1)), (1, 0)), 2), sp.pi / 2)
     mesh = mesh_domain(turn, {}, 8)
     assert area(mesh) == pytest.approx(8)
-    for place, length in ((side(turn, x=-2), 4), (side(turn, y=2), 2), (rest(turn, side(turn, x=-2)), 8)):
-        assert FacetBasis(mesh, ElementTriP1(), facets=facets_of(place, mesh, {})).dx.sum() == pytest.approx(length)
+    for place, length in (
+        (side(turn, x=-2), 4),
+        (side(turn, y=2), 2),
+        (rest(turn, side(turn, x=-2)), 8),
+    ):
+        assert FacetBasis(
+            mesh, ElementTriP1(), facets=facets_of(place, mesh, {})
+        ).dx.sum() == pytest.approx(length)

@@ -1,4 +1,5 @@
-"""The spine's problem on stars, against a manufactured solution: orders of P1, P2 and P3 on curved domains."""
+"""The spine's problem on stars, against a manufactured solution: orders of P1, P2 and P3 on
+curved domains."""
 
 from __future__ import annotations
 
@@ -8,11 +9,28 @@ import sympy as sp
 import torch
 
 from compiler import solve
-from pdespec import Problem, boundary, div, fourier, gaussians, grad, input_function, on, param, space, star, uniform, unknown
+from pdespec import (
+    Problem,
+    boundary,
+    div,
+    fourier,
+    gaussians,
+    grad,
+    input_function,
+    on,
+    param,
+    space,
+    star,
+    uniform,
+    unknown,
+)
 
 from .cases import GivenBatch, closed_form, errors, orders
 
-SHAPES = {"c1": torch.tensor([0.1, -0.2], dtype=torch.float64), "c2": torch.tensor([0.15, 0.2], dtype=torch.float64)}
+SHAPES = {
+    "c1": torch.tensor([0.1, -0.2], dtype=torch.float64),
+    "c2": torch.tensor([0.15, 0.2], dtype=torch.float64),
+}
 
 
 def stars() -> Problem:
@@ -22,7 +40,9 @@ def stars() -> Problem:
     gamma = boundary(omega)
     u, f = unknown("u", omega), input_function("f", omega, gaussians(count=2))
     g = input_function("g", gamma, fourier(modes=2, amplitude=0.25))
-    return Problem("stars", {"balance": sp.Eq(div((1 + u**2 / 10) * grad(u)), f)}, [on(gamma, sp.Eq(u, g))])
+    return Problem(
+        "stars", {"balance": sp.Eq(div((1 + u**2 / 10) * grad(u)), f)}, [on(gamma, sp.Eq(u, g))]
+    )
 
 
 def manufactured() -> tuple[GivenBatch, object]:
@@ -36,12 +56,24 @@ def manufactured() -> tuple[GivenBatch, object]:
 
 def star_points(count: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
-    theta, share = 2 * torch.pi * torch.rand(2, count, generator=generator, dtype=torch.float64), torch.rand(2, count, generator=generator)
-    radius = 1 + SHAPES["c1"][:, None] * torch.cos(4 * theta) + SHAPES["c2"][:, None] * torch.cos(8 * theta)
-    return torch.stack((theta.cos(), theta.sin()), dim=-1) * (share.double().sqrt() * radius)[..., None]
+    theta, share = (
+        2 * torch.pi * torch.rand(2, count, generator=generator, dtype=torch.float64),
+        torch.rand(2, count, generator=generator),
+    )
+    radius = (
+        1
+        + SHAPES["c1"][:, None] * torch.cos(4 * theta)
+        + SHAPES["c2"][:, None] * torch.cos(8 * theta)
+    )
+    return (
+        torch.stack((theta.cos(), theta.sin()), dim=-1)
+        * (share.double().sqrt() * radius)[..., None]
+    )
 
 
-@pytest.mark.parametrize(("degree", "resolutions"), [(1, (16, 24, 36)), (2, (16, 24, 36)), (3, (12, 18, 27))])
+@pytest.mark.parametrize(
+    ("degree", "resolutions"), [(1, (16, 24, 36)), (2, (16, 24, 36)), (3, (12, 18, 27))]
+)
 def test_the_error_falls_with_the_elements_order_on_a_curved_domain(degree, resolutions):
     batch, exact = manufactured()
     found = errors(stars(), batch, exact, star_points(800), resolutions, degree=degree)
@@ -76,9 +108,14 @@ def test_points_of_another_batch_size_are_refused():
 
 def test_samples_do_not_influence_each_other():
     batch, _ = manufactured()
-    second = GivenBatch(1, {name: value[1:] for name, value in batch.params.items()}, batch.functions)
+    second = GivenBatch(
+        1, {name: value[1:] for name, value in batch.params.items()}, batch.functions
+    )
     points = star_points(50)
-    both, alone = solve(stars(), batch, resolution=10)(points), solve(stars(), second, resolution=10)(points[1:])
+    both, alone = (
+        solve(stars(), batch, resolution=10)(points),
+        solve(stars(), second, resolution=10)(points[1:]),
+    )
     assert np.array_equal(both[1], alone[0])
 
 

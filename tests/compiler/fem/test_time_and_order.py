@@ -1,4 +1,5 @@
-"""Problems in time, periodic ones, and ones of third and fourth order, against manufactured and closed-form solutions."""
+"""Problems in time, periodic ones, and ones of third and fourth order, against manufactured and
+closed-form solutions."""
 
 from __future__ import annotations
 
@@ -43,10 +44,17 @@ GAMMA = whole_boundary(SQUARE)
 RING = periodic(interval(s, 0, 2 * sp.pi))
 
 
-def in_time(problem, exact, steps, resolution, lower=(0, 0, 0), upper=(1, 1, 1), **options) -> float:
+def in_time(
+    problem, exact, steps, resolution, lower=(0, 0, 0), upper=(1, 1, 1), **options
+) -> float:
     """Order in the time step."""
     batch, field = manufactured(problem, exact)
-    found = [errors(problem, batch, field, points_in(lower, upper), [resolution], steps=n, **options)[0, 0] for n in steps]
+    found = [
+        errors(problem, batch, field, points_in(lower, upper), [resolution], steps=n, **options)[
+            0, 0
+        ]
+        for n in steps
+    ]
     return float(orders(np.array(found), steps))
 
 
@@ -54,14 +62,27 @@ def integrals(sample, component: str, domain) -> np.ndarray:
     """The integral of a component over the domain at every time level."""
     place = sample.spaces.places[domain]
     table = place.tables[component]
-    return np.array([np.sum(np.einsum("aeq,ae->eq", table.jets[0], v[table.dofs]) * place.weights) for v in sample.vectors])
+    return np.array(
+        [
+            np.sum(np.einsum("aeq,ae->eq", table.jets[0], v[table.dofs]) * place.weights)
+            for v in sample.vectors
+        ]
+    )
 
 
 def heat() -> Problem:
-    u, f, g = unknown("u", SQUARE, time=t), input_function("f", SQUARE, time=t), input_function("g", GAMMA, time=t)
+    u, f, g = (
+        unknown("u", SQUARE, time=t),
+        input_function("f", SQUARE, time=t),
+        input_function("g", GAMMA, time=t),
+    )
     start = input_function("u0", SQUARE)
     k = 1 + x / 2
-    return Problem("heat", {"balance": (dt(u) - div(k * grad(u)), f)}, [on(GAMMA, (u, g)), at_time(t, 0, (u, start))])
+    return Problem(
+        "heat",
+        {"balance": (dt(u) - div(k * grad(u)), f)},
+        [on(GAMMA, (u, g)), at_time(t, 0, (u, start))],
+    )
 
 
 HEAT = sp.sin(2 * x + y) * sp.cos(3 * t)
@@ -69,38 +90,70 @@ HEAT = sp.sin(2 * x + y) * sp.cos(3 * t)
 
 @pytest.mark.parametrize(("scheme", "steps"), [("sdirk4", (2, 4, 8)), ("midpoint", (8, 16, 32))])
 def test_every_scheme_has_its_order_for_an_ordinary_differential_equation(scheme, steps):
-    u, f, start = unknown("u", RING, time=t), input_function("f", RING, time=t), input_function("u0", RING)
+    u, f, start = (
+        unknown("u", RING, time=t),
+        input_function("f", RING, time=t),
+        input_function("u0", RING),
+    )
     problem = Problem("ode", {"growth": (dt(u) + u**2, f)}, [at_time(t, 0, (u, start))])
-    assert in_time(problem, {"u": sp.cos(3 * t) + 2}, steps, 2, (0, 0), (6.28, 1), scheme=scheme) > SCHEMES[scheme].order - 0.25
+    assert (
+        in_time(problem, {"u": sp.cos(3 * t) + 2}, steps, 2, (0, 0), (6.28, 1), scheme=scheme)
+        > SCHEMES[scheme].order - 0.25
+    )
 
 
 @pytest.mark.parametrize(("scheme", "steps"), [("sdirk4", (2, 4, 8)), ("midpoint", (12, 24, 48))])
 def test_every_scheme_has_its_order_for_an_oscillator(scheme, steps):
     u = unknown("u", RING, time=t)
     problem = Problem("spring", {"motion": dtt(u) + 9 * u}, [at_time(t, 0, (u, 1), (dt(u), 3))])
-    assert in_time(problem, {"u": sp.cos(3 * t) + sp.sin(3 * t)}, steps, 2, (0, 0), (6.28, 1), scheme=scheme) > SCHEMES[scheme].order - 0.25
+    assert (
+        in_time(
+            problem,
+            {"u": sp.cos(3 * t) + sp.sin(3 * t)},
+            steps,
+            2,
+            (0, 0),
+            (6.28, 1),
+            scheme=scheme,
+        )
+        > SCHEMES[scheme].order - 0.25
+    )
 
 
 @pytest.mark.parametrize(("scheme", "least"), [("sdirk4", 2.3), ("midpoint", 1.85)])
-def test_moving_boundary_values_reduce_the_order_of_the_heat_equation_no_further_than_known(scheme, least):
+def test_moving_boundary_values_reduce_the_order_of_the_heat_equation_no_further_than_known(
+    scheme, least
+):
     assert in_time(heat(), {"u": HEAT}, (4, 8, 16), 8, degree=3, scheme=scheme) > least
 
 
-@pytest.mark.parametrize(("degree", "resolutions"), [(1, (4, 8, 12)), (2, (2, 4, 6)), (3, (2, 4, 6))])
+@pytest.mark.parametrize(
+    ("degree", "resolutions"), [(1, (4, 8, 12)), (2, (2, 4, 6)), (3, (2, 4, 6))]
+)
 def test_the_heat_equation_converges_in_space(degree, resolutions):
     """Linear in time, for which the march is exact: nothing hides the error in space."""
     batch, exact = manufactured(heat(), {"u": sp.sin(4 * x + y) * (1 + t)})
-    found = errors(heat(), batch, exact, points_in((0, 0, 0), (1, 1, 1)), resolutions, degree=degree, steps=4)
+    found = errors(
+        heat(), batch, exact, points_in((0, 0, 0), (1, 1, 1)), resolutions, degree=degree, steps=4
+    )
     assert orders(found, resolutions)[0] > degree + 0.75
 
 
 def test_a_rate_in_a_natural_condition_is_carried_by_the_boundary():
     """A wall with its own heat capacity: dt(u) + n . grad(u) = h."""
     top = side(SQUARE, y=1)
-    u, f, start = unknown("u", SQUARE, time=t), input_function("f", SQUARE, time=t), input_function("u0", SQUARE)
+    u, f, start = (
+        unknown("u", SQUARE, time=t),
+        input_function("f", SQUARE, time=t),
+        input_function("u0", SQUARE),
+    )
     g, h = input_function("g", rest(SQUARE, top), time=t), input_function("h", top, time=t)
     wall = on(top, (dt(u) + dot(grad(u), unit_normal(SQUARE)), h))
-    problem = Problem("wall", {"balance": (dt(u) - lap(u), f)}, [on(rest(SQUARE, top), (u, g)), wall, at_time(t, 0, (u, start))])
+    problem = Problem(
+        "wall",
+        {"balance": (dt(u) - lap(u), f)},
+        [on(rest(SQUARE, top), (u, g)), wall, at_time(t, 0, (u, start))],
+    )
     batch, exact = manufactured(problem, {"u": sp.sin(3 * x + 2 * y) * (1 + t + t**2)})
     found = errors(problem, batch, exact, points_in((0, 0, 0), (1, 1, 1)), (2, 4, 6), steps=10)
     assert orders(found, (2, 4, 6))[0] > 2.75
@@ -109,10 +162,16 @@ def test_a_rate_in_a_natural_condition_is_carried_by_the_boundary():
 def test_a_wave_leaves_through_an_absorbing_end():
     """The incoming half of a pulse leaves unreflected through dx(u) + dt(u) = 0."""
     line = interval(s, 0, 4)
-    u, start, rate = unknown("u", line, time=t), input_function("u0", line), input_function("u1", line)
+    u, start, rate = (
+        unknown("u", line, time=t),
+        input_function("u0", line),
+        input_function("u1", line),
+    )
     left, right = side(line, s=0), side(line, s=4)
     ends = [on(left, (u, 0)), on(right, (sp.Derivative(u, s) + dt(u), 0))]
-    problem = Problem("wave", {"motion": (dtt(u), lap(u))}, [*ends, at_time(t, 0, (u, start), (dt(u), rate))])
+    problem = Problem(
+        "wave", {"motion": (dtt(u), lap(u))}, [*ends, at_time(t, 0, (u, start), (dt(u), rate))]
+    )
     batch, exact = manufactured(problem, {"u": sp.exp(-8 * (s - 3 - t) ** 2)})
     found = errors(problem, batch, exact, points_in((0, 0), (4, 1)), (24, 48), degree=3)
     assert found[1, 0] < 1e-3
@@ -120,14 +179,34 @@ def test_a_wave_leaves_through_an_absorbing_end():
 
 
 def test_the_wave_equation_keeps_its_energy_and_its_speed():
-    u, start, rate = unknown("u", RING, time=t), input_function("u0", RING), input_function("u1", RING)
-    problem = Problem("wave", {"motion": (dtt(u), lap(u))}, [at_time(t, 0, (u, start), (dt(u), rate))])
-    assert in_time(problem, {"u": sp.sin(2 * s - 2 * t)}, (10, 20, 40), 24, (0, 0), (6.28, 1), degree=3, scheme="midpoint") > 1.9
+    u, start, rate = (
+        unknown("u", RING, time=t),
+        input_function("u0", RING),
+        input_function("u1", RING),
+    )
+    problem = Problem(
+        "wave", {"motion": (dtt(u), lap(u))}, [at_time(t, 0, (u, start), (dt(u), rate))]
+    )
+    assert (
+        in_time(
+            problem,
+            {"u": sp.sin(2 * s - 2 * t)},
+            (10, 20, 40),
+            24,
+            (0, 0),
+            (6.28, 1),
+            degree=3,
+            scheme="midpoint",
+        )
+        > 1.9
+    )
 
 
 def test_transport_is_carried_without_loss():
     u, start = unknown("u", RING, time=t), input_function("u0", RING)
-    problem = Problem("transport", {"flow": dt(u) + 2 * sp.Derivative(u, s)}, [at_time(t, 0, (u, start))])
+    problem = Problem(
+        "transport", {"flow": dt(u) + 2 * sp.Derivative(u, s)}, [at_time(t, 0, (u, start))]
+    )
     batch, exact = manufactured(problem, {"u": sp.exp(sp.sin(s - 2 * t))})
     truth = solve(problem, batch, resolution=40, steps=20)
     points = points_in((0, 0), (6.28, 1))
@@ -139,7 +218,11 @@ def test_transport_is_carried_without_loss():
 def test_a_soliton_of_korteweg_and_de_vries_travels_as_it_should():
     line = periodic(interval(s, -12, 12))
     u, start = unknown("u", line, time=t), input_function("u0", line)
-    problem = Problem("kdv", {"wave": dt(u) + 6 * u * sp.Derivative(u, s) + sp.Derivative(u, (s, 3))}, [at_time(t, 0, (u, start))])
+    problem = Problem(
+        "kdv",
+        {"wave": dt(u) + 6 * u * sp.Derivative(u, s) + sp.Derivative(u, (s, 3))},
+        [at_time(t, 0, (u, start))],
+    )
     soliton = 2 / sp.cosh(s - 4 * t) ** 2
     batch, exact = manufactured(problem, {"u": soliton})
     found = errors(problem, batch, exact, points_in((-8, 0), (8, 1)), [64], degree=3, steps=40)
@@ -165,12 +248,20 @@ def test_a_double_periodic_square_has_no_boundary():
     ],
 )
 def test_a_plate_through_its_laplacian(support, degree, resolutions, least):
-    u, f, g, h = unknown("u", SQUARE), input_function("f", SQUARE), input_function("g", GAMMA), input_function("h", GAMMA)
+    u, f, g, h = (
+        unknown("u", SQUARE),
+        input_function("f", SQUARE),
+        input_function("g", GAMMA),
+        input_function("h", GAMMA),
+    )
     exact = sp.sin(2 * x) * sp.exp(y)
     if support == "clamped":
         edges = [side(SQUARE, **{axis: place}) for axis in "xy" for place in (0, 1)]
         slopes = [input_function(f"h{k}", edge) for k, edge in enumerate(edges)]
-        second = [on(edge, (dot(grad(u), unit_normal(SQUARE)), slope)) for edge, slope in zip(edges, slopes, strict=True)]
+        second = [
+            on(edge, (dot(grad(u), unit_normal(SQUARE)), slope))
+            for edge, slope in zip(edges, slopes, strict=True)
+        ]
     else:
         second = [on(GAMMA, (lap(u), h))]
     problem = Problem("plate", {"bending": (lap(lap(u)), f)}, [on(GAMMA, (u, g)), *second])
@@ -182,8 +273,15 @@ def test_a_plate_through_its_laplacian(support, degree, resolutions, least):
 def test_cahn_hilliard_keeps_its_mass():
     torus = periodic(rectangle(x, y, (0, 0), (1, 1)))
     u, start = unknown("u", torus, time=t), input_function("u0", torus)
-    problem = Problem("cahn_hilliard", {"flow": (dt(u), lap(u**3 - u - lap(u) / 100) / 10)}, [at_time(t, 0, (u, start))])
-    wave = lambda points: 0.3 * torch.cos(2 * torch.pi * points[..., :1]) * torch.cos(2 * torch.pi * points[..., 1:2])  # noqa: E731
+    problem = Problem(
+        "cahn_hilliard",
+        {"flow": (dt(u), lap(u**3 - u - lap(u) / 100) / 10)},
+        [at_time(t, 0, (u, start))],
+    )
+
+    def wave(points):
+        return 0.3 * torch.cos(2 * torch.pi * points).prod(-1, keepdim=True)
+
     truth = solve(problem, GivenBatch(1, {}, {"u0": wave}), resolution=8, steps=10)
     assert np.ptp(integrals(truth.samples[0], "u", torus)) < 1e-9
     assert not np.allclose(truth.samples[0].vectors[0], truth.samples[0].vectors[-1])

@@ -40,7 +40,9 @@ a, b, c = space("a b c")
 
 
 def measure(mesh) -> float:
-    return CellBasis(mesh, ElementTriP1() if mesh.dim() == 2 else ElementTetP1(), intorder=6).dx.sum()
+    return CellBasis(
+        mesh, ElementTriP1() if mesh.dim() == 2 else ElementTetP1(), intorder=6
+    ).dx.sum()
 
 
 def length(mesh, part) -> float:
@@ -54,16 +56,24 @@ PORES = rectangle(x, y) - lattice(disk(x, y, radius=sp.Rational(8, 100)), 5, 5)
 def test_the_area_around_pores_converges_at_the_order_of_the_cells(degree, least):
     exact = 1 - 16 * np.pi * 0.08**2  # nine whole, twelve half and four quarter disks
     meshes = [mesh_domain(PORES, {}, n, degree) for n in (8, 24)]
-    defects, arcs = [abs(measure(mesh) - exact) for mesh in meshes], [len(facets_of(inner(PORES), mesh, {})) for mesh in meshes]
+    defects, arcs = (
+        [abs(measure(mesh) - exact) for mesh in meshes],
+        [len(facets_of(inner(PORES), mesh, {})) for mesh in meshes],
+    )
     assert np.log(defects[0] / defects[1]) / np.log(arcs[1] / arcs[0]) > least
 
 
 def test_cells_are_small_where_the_boundary_is_curved_and_nowhere_else():
     radius, resolution = 0.02, 16
-    plate = rectangle(x, y) - disk(x, y, radius=sp.Rational(1, 50), center=(sp.Rational(1, 2), sp.Rational(1, 2)))
+    plate = rectangle(x, y) - disk(
+        x, y, radius=sp.Rational(1, 50), center=(sp.Rational(1, 2), sp.Rational(1, 2))
+    )
     mesh = mesh_domain(plate, {}, resolution)
     lengths = [
-        np.linalg.norm(np.diff(mesh.p[:, mesh.facets[:, facets_of(part(plate), mesh, {})]], axis=1), axis=0) for part in (inner, outer)
+        np.linalg.norm(
+            np.diff(mesh.p[:, mesh.facets[:, facets_of(part(plate), mesh, {})]], axis=1), axis=0
+        )
+        for part in (inner, outer)
     ]
     assert lengths[0].max() < 1.2 * radius * ARC / resolution
     assert lengths[1].min() > 0.5 / resolution
@@ -75,7 +85,9 @@ def test_the_parts_of_a_boundary_have_their_lengths():
     assert length(mesh, side(PORES, y=0)) == pytest.approx(1 - 8 * 0.08, rel=1e-9)
     assert length(mesh, inner(PORES)) == pytest.approx(arcs, rel=1e-4)
     assert length(mesh, outer(PORES)) == pytest.approx(4 - 32 * 0.08, rel=1e-9)
-    assert length(mesh, rest(PORES, side(PORES, y=0))) + length(mesh, side(PORES, y=0)) == pytest.approx(length(mesh, boundary(PORES)))
+    assert length(mesh, rest(PORES, side(PORES, y=0))) + length(
+        mesh, side(PORES, y=0)
+    ) == pytest.approx(length(mesh, boundary(PORES)))
 
 
 def test_a_part_of_the_tree_names_its_own_boundary():
@@ -88,9 +100,16 @@ def test_a_part_of_the_tree_names_its_own_boundary():
 @pytest.mark.parametrize(
     ("domain", "exact"),
     [
-        (star(x, y, radius=lambda t: 1 + sp.cos(4 * t) / 5) - disk(x, y, radius=sp.Rational(3, 10)), np.pi * 1.02 - np.pi * 0.09),
+        (
+            star(x, y, radius=lambda t: 1 + sp.cos(4 * t) / 5)
+            - disk(x, y, radius=sp.Rational(3, 10)),
+            np.pi * 1.02 - np.pi * 0.09,
+        ),
         (polygon(x, y, [(0, 0), (2, 0), (2, 1), (1, 1), (1, 2), (0, 2)]), 3.0),
-        (rectangle(x, y) + disk(x, y, radius=sp.Rational(1, 2), center=(1, sp.Rational(1, 2))), 1 + np.pi / 8),
+        (
+            rectangle(x, y) + disk(x, y, radius=sp.Rational(1, 2), center=(1, sp.Rational(1, 2))),
+            1 + np.pi / 8,
+        ),
         (rectangle(x, y, (-1, -1), (1, 1)) & disk(x, y, center=(1, 1)), np.pi / 4),
     ],
 )
@@ -109,9 +128,19 @@ def test_an_empty_domain_is_refused():
 
 
 TANK = cylinder(a, b, c, sp.S.Half, 2, (1, 1, 1), (1, 0, 0))
-PLATE = extruded(a, b, c, make_box((0, 0), (1, 1), 2) - make_disk(sp.Rational(3, 10), (sp.S.Half, sp.S.Half)), sp.Rational(1, 5))
-DRILLED = box(a, b, c) - cylinder(a, b, c, sp.Rational(3, 10), 2, (sp.S.Half, sp.S.Half, -sp.S.Half))
-EYE = moved(rectangle(x, y), (1, 1)) - ellipse(x, y, (sp.Rational(3, 10), sp.Rational(1, 5)), (sp.Rational(3, 2), sp.Rational(3, 2)), 1)
+PLATE = extruded(
+    a,
+    b,
+    c,
+    make_box((0, 0), (1, 1), 2) - make_disk(sp.Rational(3, 10), (sp.S.Half, sp.S.Half)),
+    sp.Rational(1, 5),
+)
+DRILLED = box(a, b, c) - cylinder(
+    a, b, c, sp.Rational(3, 10), 2, (sp.S.Half, sp.S.Half, -sp.S.Half)
+)
+EYE = moved(rectangle(x, y), (1, 1)) - ellipse(
+    x, y, (sp.Rational(3, 10), sp.Rational(1, 5)), (sp.Rational(3, 2), sp.Rational(3, 2)), 1
+)
 TEE = rectangle(x, y, (0, 0), (2, 1)) + rectangle(x, y, (0, 1), (1, 2))
 
 

@@ -1,4 +1,5 @@
-"""Every example is solved, or refused with its reason; the table in docs/solver.md is what this test sees."""
+"""Every example is solved, or refused with its reason; the table in docs/solver.md is what this
+test sees."""
 
 from __future__ import annotations
 
@@ -39,7 +40,9 @@ ACCURACY = {
 def load(path: Path):
     problem = pdespec.load(path)
     points = {"interior": 64, "boundary": 16, "initial": 16, "operator": 64}
-    return problem, compiler.sample(problem, 1, points=points, generator=torch.Generator().manual_seed(0))
+    return problem, compiler.sample(
+        problem, 1, points=points, generator=torch.Generator().manual_seed(0)
+    )
 
 
 @cache
@@ -50,7 +53,12 @@ def row(path: Path) -> str:
     try:
         form = weak_form(problem)
         steps = None if path.stem in COARSE else 4
-        truth = compiler.solve(problem, batch, resolution=resolution, **({"steps": steps} if problem.time is not None else {}))
+        truth = compiler.solve(
+            problem,
+            batch,
+            resolution=resolution,
+            **({"steps": steps} if problem.time is not None else {}),
+        )
     except SolverError as refusal:
         return f"| {path.stem} | {kind(problem)} | | refused: {refusal} |"
     points = next(iter(batch.points.values())).points
@@ -66,7 +74,9 @@ def kind(problem) -> str:
 
 def elements(form: WeakForm) -> str:
     """`v: P_k, p: P_(k-1)`: one entry an unknown."""
-    return ", ".join(f"{name}: {element_name(space)}" for name, space in export.elements(form).items())
+    return ", ".join(
+        f"{name}: {element_name(space)}" for name, space in export.elements(form).items()
+    )
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -78,7 +88,13 @@ def test_the_table_in_the_docs_is_what_the_solver_does():
     page = ROOT / "docs" / "solver.md"
     head, _, rest = page.read_text().partition("<!-- table: begin -->\n")
     _, _, tail = rest.partition("<!-- table: end -->")
-    table = "\n".join(["| example | given as | elements | `solve` |", "|---|---|---|---|", *(row(path) for path in EXAMPLES)])
+    table = "\n".join(
+        [
+            "| example | given as | elements | `solve` |",
+            "|---|---|---|---|",
+            *(row(path) for path in EXAMPLES),
+        ]
+    )
     wanted = f"{head}<!-- table: begin -->\n{table}\n<!-- table: end -->{tail}"
     if os.environ.get("PDESPEC_WRITE_DOCS"):
         page.write_text(wanted)
@@ -93,9 +109,13 @@ def test_stated_solutions_are_found(name):
     values = {d.symbol: batch.params[d.name].item() for d in problem.params.values()}
     values |= {d.symbol: d.value for d in problem.constants.values()}
     stated = [problem.references[unknown] for unknown in problem.unknowns]
-    entries = [entry for each in stated for entry in (each if isinstance(each, sp.MatrixBase) else [each])]
+    entries = [
+        entry for each in stated for entry in (each if isinstance(each, sp.MatrixBase) else [each])
+    ]
     exact = closed_form([entry.subs(values) for entry in entries], problem.variables)
     points = next(iter(batch.points.values())).points
     expected = exact(points)
-    error = (compiler.solve(problem, batch, resolution=16)(points) - expected).abs().max() / expected.abs().max()
+    error = (
+        compiler.solve(problem, batch, resolution=16)(points) - expected
+    ).abs().max() / expected.abs().max()
     assert error < ACCURACY[name]
