@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import statistics
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from compiler.batches import sample as sampling
+from compiler.derivatives import Request, exact
 from compiler.evaluation.result import POINTS, Evaluation, Sample
 from compiler.fem import SampleError, SolverError, solve
 from compiler.fem.energy_gap import energy_of
@@ -27,6 +27,7 @@ from compiler.geometry.metrics import (
     gathered,
     interior,
     misfit,
+    slope_misfit,
 )
 from compiler.loss.blocks import StepEngine
 from compiler.loss.physics import PhysicsLoss
@@ -34,6 +35,7 @@ from compiler.training.checkpoint import dtype_of, load_run
 from compiler.training.objective import seeded
 from compiler.training.progress import Display, Silent
 from compiler.training.runs import Run, RunError
+from operators.field import capabilities
 
 EVALUATION = "evaluation.json"
 # samples whose reference's error is estimated: each takes about a third of a solve more
@@ -92,6 +94,7 @@ def _measure(
     violations = _requirements(run, device)
     found: list[Sample] = []
     gaps: list[Misfit] = []
+    slopes: list[Misfit | None] = []
     failures: dict[int, str] = {}
     display.start(f"evaluate {run.problem.name}", 0, samples, "samples")
     try:
@@ -127,6 +130,7 @@ def _measure(
             outputs = compare_outputs(run.problem, answer, truth, batch, points, run.trainables)
             broken = violations(answer, batch)
             sign = free_signs(run.problem, at, own, expected)
+            slopes.append(_slopes(run.problem, answer, truth, points, sign))
             own_error = _reference_error(truth) if len(found) < ESTIMATED else None
             took = float(truth.seconds)
             seen = Sample(
@@ -145,11 +149,11 @@ def _measure(
                 own_error,
             )
             found.append(seen)
-            error = statistics.fmean(one.relative_l2 for one in _judged(found, gaps))
+            error = statistics.fmean(one.relative_l2 for one in _judged(found, gaps, slopes))
             display.step({"step": index + 1, "error": error}, ())
     finally:
         display.stop()
-    return _judged(found, gaps), failures
+    return _judged(found, gaps, slopes), failures
 
 
 def _reference_error(truth: Any) -> float | None:
@@ -161,20 +165,43 @@ def _reference_error(truth: Any) -> float | None:
         return None
 
 
-def _judged(samples: list[Sample], gaps: list[Misfit]) -> list[Sample]:
+def _slopes(
+    problem: Any, answer: Any, truth: Any, points: Tensor, sign: Tensor | None
+) -> Misfit | None:
+    """How far the gradient in space is from the reference's; None where one of them has none."""
+    if not capabilities(answer).pointwise or not hasattr(truth, "derivatives"):
+        return None
+    axes, size = range(len(problem.coordinates)), points.shape[-1]
+    firsts = [tuple(int(k == axis) for k in range(size)) for axis in axes]
+    count = len(problem.components)
+    request = Request({c: frozenset(firsts) for c in range(count)})
+    one, other = (
+        torch.stack([torch.stack([each[c, i] for i in firsts], -1) for c in range(count)], -2)
+        for each in (exact(answer, points, request), truth.derivatives(points, request))
+    )  # b n c d
+    one, other = one.detach().double().cpu(), other.double().cpu()
+    one = one if sign is None else one * sign[:, None, :, None].to(one)
+    return slope_misfit(problem, points.double().cpu(), one, other)
+
+
+def _judged(samples: list[Sample], gaps: list[Misfit], slopes: list[Misfit | None]) -> list[Sample]:
     """The samples with their errors, which depend on the size of the unknowns in all of them."""
     if not samples:
         return []
-    names = list(gaps[0].gap)
-    squared = gathered(gaps).squared()
+    errors = _errors(gaps)
+    gradients = [{}] * len(samples) if None in slopes else _errors(slopes)
     return [
         dataclasses.replace(
-            each,
-            squared_error=max(row),
-            unknowns={name: math.sqrt(value) for name, value in zip(names, row, strict=True)},
+            each, squared_error=max(own.values()) ** 2, unknowns=own, gradients=gradient
         )
-        for each, row in zip(samples, squared.tolist(), strict=True)
+        for each, own, gradient in zip(samples, errors, gradients, strict=True)
     ]
+
+
+def _errors(gaps: list[Misfit]) -> list[dict[str, float]]:
+    """The relative error of each unknown, by sample."""
+    rows = gathered(gaps).squared().sqrt().tolist()
+    return [dict(zip(gaps[0].gap, row, strict=True)) for row in rows]
 
 
 def _energy(
@@ -237,6 +264,8 @@ def rows(evaluation: Evaluation) -> dict[str, dict[str, float]]:
     )
     if several:
         found["relative L2 error, mean over unknowns"] = evaluation.mean_of_unknowns
+    for name, values in evaluation.gradients.items():
+        found["relative L2 error of the gradient" + (f" of {name}" if several else "")] = values
     found["relative squared error" + (", worst unknown" if several else "")] = (
         evaluation.relative_squared_error
     )
