@@ -22,7 +22,7 @@ def main_of(name: str):
 
 
 def test_scripts_are_short():
-    assert len(SCRIPTS) >= 5
+    assert len(SCRIPTS) >= 6
     for path in SCRIPTS:
         assert len(path.read_text().splitlines()) <= 40, path.name
 
@@ -37,6 +37,11 @@ def test_heat_in_python_agrees_with_its_closed_form():
 
 def test_a_beam_bends_under_its_weight():
     assert main_of("elasticity")(resolution=4) < 0
+
+
+def test_coefficients_are_recovered_within_their_error_bars():
+    found, bars = main_of("inverse")()
+    assert (abs(found - (0.1, 0.5)) < 3 * bars).all() and (bars < (0.005, 0.02)).all()
 
 
 def test_an_operator_of_ones_own_has_a_loss():
