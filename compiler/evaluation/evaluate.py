@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from compiler.batches import sample as sampling
+from compiler.chance import seeded
 from compiler.derivatives import Request, exact
 from compiler.evaluation.result import POINTS, Evaluation, Sample
-from compiler.fem import SampleError, SolverError, solve
+from compiler.fem import SampleError, SolverError, solve, solve_each
 from compiler.fem.energy_gap import energy_of
 from compiler.files import write_atomically
 from compiler.functionals.output_errors import compare_outputs
@@ -32,9 +33,9 @@ from compiler.geometry.metrics import (
 from compiler.loss.blocks import StepEngine
 from compiler.loss.physics import PhysicsLoss
 from compiler.training.checkpoint import dtype_of, load_run
-from compiler.training.objective import seeded
 from compiler.training.progress import Display, Silent
 from compiler.training.runs import Run, RunError
+from compiler.workers import Workers
 from operators.field import capabilities
 
 EVALUATION = "evaluation.json"
@@ -52,13 +53,14 @@ def compare_with_reference(
     sampler: Callable[..., Any] | None = None,
     solver: Callable[..., Any] | None = None,
     display: Display | None = None,
+    workers: Workers | int = 1,
 ) -> Evaluation:
     """Compares a run with the reference solver on `samples` held-out samples; writes
     evaluation.json.
 
     The samples are the same for every run of a problem and are never drawn in training. `sampler`
     and `solver` default to `compiler.sample` and `compiler.solve`, the latter with `resolution`
-    where one is given.
+    where one is given. `workers`: processes that share the solving, or `compiler.Workers`.
 
     Raises: RunError where there is no run, no checkpoint, or no sample could be solved; NoWeakForm
     for a problem without reference.
@@ -66,7 +68,7 @@ def compare_with_reference(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     run = load_run(directory, checkpoint, model, device)
     found, failures = _measure(
-        run, samples, device, resolution, sampler, solver, display or Silent()
+        run, samples, device, resolution, sampler, solver, display or Silent(), workers
     )
     if not found:
         raise RunError(
@@ -88,19 +90,21 @@ def _measure(
     sampler: Callable[..., Any] | None,
     solver: Callable[..., Any] | None,
     display: Display,
+    workers: Workers | int,
 ) -> tuple[list[Sample], dict[int, str]]:
     sampler, solver = sampler or sampling.sample, solver or solve
+    workers = workers if isinstance(workers, Workers) else Workers(workers)
     chosen = {} if resolution is None else {"resolution": resolution}
     violations = _requirements(run, device)
+    counts = {**run.options.points, "interior": POINTS}
     found: list[Sample] = []
     gaps: list[Misfit] = []
     slopes: list[Misfit | None] = []
     failures: dict[int, str] = {}
     display.start(f"evaluate {run.problem.name}", 0, samples, "samples")
     try:
-        for index in range(samples):
-            counts = {**run.options.points, "interior": POINTS}
-            batch = sampler(
+        batches = [
+            sampler(
                 run.problem,
                 1,
                 counts,
@@ -108,10 +112,12 @@ def _measure(
                 dtype=torch.float64,
                 hard=run.options.hard,
             )
-            try:
-                truth = solver(run.problem, batch, **chosen)
-            except SampleError as error:
-                failures[index] = str(error)
+            for index in range(samples)
+        ]
+        truths = solve_each(run.problem, batches, workers, solver, **chosen)
+        for index, (batch, truth) in enumerate(zip(batches, truths, strict=True)):
+            if isinstance(truth, SampleError):
+                failures[index] = str(truth)
                 continue
             batch = batch.to(dtype=dtype_of(run.options), device=device)
             points = interior(run.problem, batch)

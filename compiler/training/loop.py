@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from compiler.batches.recipe import Recipe
+from compiler.chance import seeded
 from compiler.loss.physics import PhysicsLoss
 from compiler.loss.physics import compile as compile_loss
 from compiler.scales import scaled
@@ -40,7 +41,6 @@ from compiler.training.objective import (
     Validator,
     locate,
     mean,
-    seeded,
 )
 from compiler.training.optimizers import OPTIMIZERS, SCHEDULES, Progress
 from compiler.training.options import OptionError, TrainOptions, made, refuse_changed
