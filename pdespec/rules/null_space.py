@@ -13,6 +13,7 @@ from pdespec.errors import Diagnostic
 from pdespec.geometry import Boundary
 from pdespec.jets import jet_form, jets_of, total_derivative
 from pdespec.jumps import slope
+from pdespec.nodes import nodes_of
 from pdespec.notation import short
 from pdespec.probe import DIGITS, Elimination, points, slopes, value
 from pdespec.rules.registry import Analysis, Row, rule
@@ -146,7 +147,7 @@ def changes(form: Any, place: dict[Any, Any], modes: list[Mode]) -> Iterator[lis
     Without integrals it is the directional derivative along the mode, taken by `slopes`: the
     symbolic one of an elastic energy in space has ten thousand operations a mode.
     """
-    if form.atoms(Integral):
+    if nodes_of(form, Integral):
         changes = [_change(form, mode.shift) for mode in modes]
         if any(change != 0 for change in changes):
             for point in points(len(modes) + 1, form, *changes, *map(sp.sympify, place.values())):
@@ -193,7 +194,7 @@ def _change(form: Any, shift: dict[Any, sp.Expr]) -> Any:
     """
     nodes = {
         node: sp.Symbol(f"integral{k}")
-        for k, node in enumerate(sorted(form.atoms(Integral), key=sp.default_sort_key))
+        for k, node in enumerate(sorted(nodes_of(form, Integral), key=sp.default_sort_key))
     }
     form = form.xreplace(nodes)
     change = []
