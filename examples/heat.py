@@ -1,5 +1,4 @@
-"""The heat equation in Python: SymPy expressions in place of text, one family of initial
-temperatures."""
+"""The heat equation in Python: SymPy in place of text, one family of initial temperatures."""
 
 import sympy as sp
 import torch
@@ -16,11 +15,8 @@ def heat() -> pdespec.Problem:
     a = param("a", uniform(-1, 1))
     u = unknown("u", rod, time=t)
     start = sp.sin(sp.pi * x) + a * sp.sin(2 * sp.pi * x)
-    return pdespec.Problem(
-        "heat",
-        [sp.Eq(dt(u), lap(u) / 20)],
-        [on(boundary(rod), sp.Eq(u, 0)), at(t, 0, sp.Eq(u, start))],
-    )
+    conditions = [on(boundary(rod), sp.Eq(u, 0)), at(t, 0, sp.Eq(u, start))]
+    return pdespec.Problem("heat", [sp.Eq(dt(u), lap(u) / 20)], conditions)
 
 
 def main(resolution: int = 32) -> float:
@@ -31,10 +27,8 @@ def main(resolution: int = 32) -> float:
     a, (x, t) = batch.params["a"][:, None], points.double().unbind(-1)
     decay = torch.exp(-(torch.pi**2) / 20 * t)
     exact = decay * torch.sin(torch.pi * x) + a * decay**4 * torch.sin(2 * torch.pi * x)
-    error = float(
-        (compiler.solve(problem, batch, resolution=resolution)(points)[..., 0] - exact).norm()
-        / exact.norm()
-    )
+    found = compiler.solve(problem, batch, resolution=resolution)(points)[..., 0]
+    error = float((found - exact).norm() / exact.norm())
     print(f"finite elements, relative error: {error:.1e}")
     return error
 

@@ -1,5 +1,4 @@
-"""An operator of one's own: a module from `OperatorInput` to a field, a function of points. Here
-one that reads the mean of its input."""
+"""An operator of one's own, from `OperatorInput` to a function of points: it reads a mean."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +7,7 @@ import compiler
 import pdespec
 from operators import OperatorInput
 
-TEXT = """
+PROBLEM = pdespec.parse("""
 problem line
 space    x
 param    a ~ uniform(1, 2)
@@ -16,7 +15,7 @@ domain   L = interval(0, 1)
 unknown  u : scalar on L
 in L: -dxx(u) = a
 on boundary(L): u = 0
-"""
+""")
 
 
 class MeanOperator(nn.Module):
@@ -26,20 +25,15 @@ class MeanOperator(nn.Module):
 
     def forward(self, inputs: OperatorInput):
         mean = inputs.values.mean(1, keepdim=True)  # (b, 1, c)
-        # (b, n, d) -> (b, n, 1)
-        return lambda points: self.net(
-            torch.cat([points, mean.expand(-1, points.shape[1], -1)], -1)
-        )
+        return lambda x: self.net(torch.cat([x, mean.expand(-1, x.shape[1], -1)], -1))  # (b, n, 1)
 
 
 def main() -> Tensor:
-    problem = pdespec.parse(TEXT)
-    batch = compiler.sample(problem, size=4, generator=torch.Generator().manual_seed(0))
-    terms = compiler.compile(problem)(
-        MeanOperator(batch.inputs.values.shape[-1])(batch.inputs), batch
-    )
-    print({label: float(value) for label, value in terms.items()})
-    return terms.total  # terms.total.backward() as usual, or compiler.train(problem, model)
+    batch = compiler.sample(PROBLEM, size=4)
+    model = MeanOperator(batch.inputs.values.shape[-1])
+    terms = compiler.compile(PROBLEM)(model(batch.inputs), batch)
+    print({label: value.item() for label, value in terms.items()})
+    return terms.total  # terms.total.backward() as usual, or compiler.train(PROBLEM, model)
 
 
 if __name__ == "__main__":

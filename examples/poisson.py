@@ -22,12 +22,8 @@ def main(steps: int = 500) -> float:
     problem = pdespec.parse(TEXT)
     model = compiler.build(problem, "gino", latent=(16, 16))
     with tempfile.TemporaryDirectory() as folder:
-        run = compiler.train(
-            problem,
-            model,
-            compiler.TrainOptions(steps=steps, batch=4, validation=2),
-            folder + "/poisson",
-        )
+        options = compiler.TrainOptions(steps=steps, batch=4, validation=2)
+        run = compiler.train(problem, model, options, folder + "/poisson")
     batch = compiler.sample(problem, size=1, generator=torch.Generator().manual_seed(1))
     points = batch.points["Q"].points
     truth = compiler.solve(problem, batch, resolution=16)(points)

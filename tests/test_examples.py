@@ -1,11 +1,18 @@
-"""The scripts in `examples/` run, quickly here, and stay short enough to be read."""
+"""The scripts in `examples/` and the tutorial run, quickly here, and stay short enough to be
+read."""
 
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from subprocess import run
+
+import pytest
+
+import pdespec
+from pdespec.errors import render_all
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
@@ -22,7 +29,7 @@ def main_of(name: str):
 
 
 def test_scripts_are_short():
-    assert len(SCRIPTS) >= 5
+    assert len(SCRIPTS) >= 6
     for path in SCRIPTS:
         assert len(path.read_text().splitlines()) <= 40, path.name
 
@@ -39,6 +46,11 @@ def test_a_beam_bends_under_its_weight():
     assert main_of("elasticity")(resolution=4) < 0
 
 
+def test_coefficients_are_recovered_within_their_error_bars():
+    found, bars = main_of("inverse")()
+    assert (abs(found - (0.1, 0.5)) < 3 * bars).all() and (bars < (0.005, 0.02)).all()
+
+
 def test_an_operator_of_ones_own_has_a_loss():
     main_of("own_operator")().backward()
 
@@ -49,3 +61,23 @@ def test_a_backend_of_ones_own_agrees_with_autograd():
         [sys.executable, "examples/own_backend.py"], cwd=ROOT, capture_output=True, text=True
     )
     assert float(found.stdout) < 1e-5, found.stderr
+
+
+TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+
+
+def test_the_tutorial_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for block in re.findall(r"^```python\n(.*?)^```$", TUTORIAL, re.S | re.M):
+        exec(compile(block, "docs/tutorial.md", "exec"), names)
+    (text,) = re.findall(r"^```pde\n(.*?)^```$", TUTORIAL, re.S | re.M)
+    assert pdespec.parse(text) == names["problem"]
+
+
+def test_the_message_of_the_tutorial_is_the_real_one():
+    (text,) = re.findall(r"^```pde\n(.*?)[^\n]*\n^```$", TUTORIAL, re.S | re.M)
+    (shown,) = re.findall(r"^```text\n(.*?)^```$", TUTORIAL, re.S | re.M)
+    with pytest.raises(pdespec.ProblemError) as caught:
+        pdespec.parse(text, source="rod.pde")
+    assert render_all(caught.value.diagnostics).startswith(shown.rstrip())

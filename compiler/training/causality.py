@@ -9,12 +9,31 @@ import torch
 from compiler.batches.ansatz_residual import defect, defect_names
 from compiler.data.samples import probed
 from compiler.lowering.terms import Stream, strong_form
+from compiler.training.options import TrainOptions
 from pdespec.statements.problem import Problem
 
 # a residual of 40 % of that at the start hides the end of the time interval, one of 10 % no longer
 # does
 STRENGTH = 20.0
 SAMPLES, POINTS = 8, 128  # on which the residual at the start is measured
+
+
+def causal_weights(problem: Problem, options: TrainOptions) -> tuple[dict[str, float], str]:
+    """What `options.causal` asks for: the strengths by label of the equation, and why."""
+    if options.causal is None or not options.physics:
+        return {}, ""
+    if options.block is not None:
+        return {}, "no causal weights: blocks see some of the points of a sample at a time"
+    if options.causal == "auto" and not nonlinear(problem):
+        return {}, ""
+    found = causal_strengths(
+        problem, STRENGTH if options.causal == "auto" else float(options.causal)
+    )
+    reason = (
+        "causal, since a nonlinear equation may rest at another state: a residual counts once those"
+        " at earlier times are small"
+    )
+    return found, reason if found else ""
 
 
 def causal_strengths(problem: Problem, strength: float = STRENGTH) -> dict[str, float]:

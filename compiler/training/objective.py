@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from compiler.batches import sample as sampling
+from compiler.chance import seeded
 from compiler.fem import solve
 from compiler.geometry.metrics import interior, misfit
 from compiler.loss.blocks import StepEngine
@@ -20,6 +20,7 @@ from compiler.training.checkpoint import dtype_of
 from compiler.training.dual import LABEL as WEAK
 from compiler.training.dual import Coarse, DualNorm, Window, meshed
 from compiler.training.options import TrainOptions
+from compiler.training.processes import mean
 from compiler.training.progress import Display
 from compiler.training.solved_samples import LABEL, POINTS, Solutions
 from pdespec.statements.problem import Problem
@@ -28,17 +29,13 @@ Sampler = Callable[..., Any]
 PROBED = 64  # points of a held-out sample at which the size of the predictions is measured
 
 
-def seeded(seed: int, purpose: str, step: int) -> torch.Generator:
-    """A generator for one purpose at one step: training, validation and evaluation never share
-    numbers, and no stream need be stored."""
-    # torch's Mersenne twister takes 32 bits
-    digest = hashlib.blake2b(f"{seed}/{purpose}/{step}".encode(), digest_size=4).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest, "big"))
-
-
-def mean(fabric: Fabric, value: Tensor) -> Tensor:
-    """The mean over processes."""
-    return cast(Tensor, fabric.all_reduce(value, reduce_op="mean"))
+def term_labels(loss: PhysicsLoss, options: TrainOptions, dual: DualNorm | None) -> tuple[str, ...]:
+    """Those of what training lowers, in the order of `Objective.forward`."""
+    return (
+        (loss.labels if options.physics else ())
+        + ((WEAK,) if dual else ())
+        + ((LABEL,) if options.solutions else ())
+    )
 
 
 class Objective(nn.Module):
@@ -57,6 +54,7 @@ class Objective(nn.Module):
         options: TrainOptions,
         sampler: Sampler | None,
         fabric: Fabric,
+        dual: DualNorm | None = None,
     ):
         super().__init__()
         self.model, self.loss = model, loss
@@ -67,12 +65,16 @@ class Objective(nn.Module):
             fabric,
         )
         self.solutions: Solutions | None = None
-        self.dual: DualNorm | None = None
-        self.window: Window | None = None
+        self.dual, self.batch, self.window = dual, options.batch, None
+        if dual is not None:
+            self.batch = dual.affordable(options.batch, fabric.world_size)
+            self.window = Window(
+                lambda step: meshed(dual, self.draw("train", step), loss.inner_batch), options.seed
+            )
+        self.labels = term_labels(loss, options, dual)
         # the last batch of training: asked again before a state is saved
         self.drawn: tuple[str, int, Any] | None = None
         self.held: tuple[Any, list[Coarse]] | None = None
-        self.batch = options.batch
         self.causal: Mapping[str, float] = {}
         self.engine = (
             StepEngine(loss, options.block, "captured" if options.captured else "eager")
@@ -265,33 +267,3 @@ class Validator:
         return float(
             misfit(self.objective.problem, at, found, expected).squared().amax(-1).sqrt().mean()
         )
-
-
-def locate(objective: Objective, label: str, step: int) -> str:
-    """The sample and the point where a term first is not finite, in words; nothing where no
-    single point is to blame."""
-    batch = objective.draw("train", step, share=False)
-    term = next(each for each in objective.loss.terms if each.label == label)
-    points = batch.points[term.points].points
-    field = objective.model(batch.inputs)
-    if term.kind == "equation":
-        inputs = {
-            name: lambda x, name=name: batch.evaluate(name, x) for name in objective.problem.inputs
-        }
-        values = objective.loss.residuals(field, points, inputs, batch.params)[label]
-    else:
-        values = field(points)
-    bad = (~values.isfinite().all(-1)).nonzero()
-    if not len(bad):
-        return ""
-    sample, point = bad[0].tolist()
-    names = [
-        each.name
-        for each in (*objective.problem.coordinates, objective.problem.time)
-        if each is not None
-    ]
-    place = ", ".join(
-        f"{name} = {value:.6g}"
-        for name, value in zip(names, points[sample, point].tolist(), strict=True)
-    )
-    return f", first in sample {sample} at {place}"

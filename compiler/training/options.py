@@ -9,7 +9,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,10 +17,13 @@ from compiler.batches.recipe import PLACINGS
 from pdespec.errors import PdespecError, nearest
 
 POINTS = {"interior": 256, "boundary": 64, "initial": 64, "operator": 512}
-FORMS = ("auto", "strong", "energy")
-PRECISIONS = ("float32", "float64", "bfloat16")
 LARGEST = 1.7e308
-ACCELERATORS = ("auto", "cpu", "cuda")
+CHOICES: dict[str, tuple[str, ...]] = {
+    "accelerator": ("auto", "cpu", "cuda"),
+    "form": ("auto", "strong", "energy"),
+    "precision": ("float32", "float64", "bfloat16"),
+    "points_by": PLACINGS,
+}
 # The least and the most that a number may be; the least is left out where it is a float.
 RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("steps", "validate_every", "checkpoint_every", "log_every"), (1, 10**12)),
@@ -126,87 +129,15 @@ class TrainOptions:
             value = getattr(self, name)
             object.__setattr__(self, name, value := checked_type(value, kind, name, repr(value)))
             _in_range(name, value)
-        if self.accelerator not in ACCELERATORS:
-            hint = _hint(self.accelerator, ACCELERATORS)
-            raise OptionError(
-                f"unknown accelerator {self.accelerator!r}{hint}; it is one of"
-                f" {', '.join(ACCELERATORS)}"
-            )
-        if self.block is not None and self.block < 1:
-            raise OptionError(f"block = {self.block} must be at least one query")
-        if self.captured and self.block is None:
-            raise OptionError("captured steps are taken in blocks; set block, e.g. block=256")
-        if self.ema is not None and not 0 <= self.ema < 1:
-            raise OptionError(f"ema = {self.ema} is a decay: 0 <= ema < 1")
-        if not (
-            self.dual is None
-            or self.dual == "auto"
-            or (isinstance(self.dual, int) and 1 <= self.dual <= 4096)
-        ):
-            raise OptionError(
-                f"dual = {self.dual!r} is the resolution of a coarse mesh, at least 1, or auto, or"
-                " none"
-            )
-        if not (
-            self.causal is None
-            or self.causal == "auto"
-            or (isinstance(self.causal, (int, float)) and self.causal > 0)
-        ):
-            raise OptionError(
-                f"causal = {self.causal!r} is a strength above zero, or auto, or none"
-            )
-        if self.causal not in (None, "auto") and self.block is not None:
-            raise OptionError(
-                "causal weights look at all points of a sample at once, and blocks see some of"
-                " them; set causal=none or block=none"
-            )
-        if not (self.physics or self.solutions or self.dual):
-            raise OptionError(
-                "without physics, training needs at least one solved sample; set solutions, e.g."
-                " solutions=64"
-            )
-        if not (self.physics or self.dual or self.references):
-            raise OptionError(
-                "without physics, validation is the error in u; set references to the number of"
-                " samples it is measured on"
-            )
-        if "data" in self.weights and not self.solutions:
-            raise OptionError(
-                "weights.data weighs solved samples, and there are none; set solutions, e.g."
-                " solutions=64"
-            )
-        if "weak" in self.weights and not self.dual:
-            raise OptionError(
-                "weights.weak weighs the weak residual, and there is none; set dual, e.g. dual=auto"
-            )
-        if self.references > self.validation:
-            raise OptionError(
-                f"references = {self.references} must lie between 0 and validation ="
-                f" {self.validation}"
-            )
-        if self.form not in FORMS:
-            raise OptionError(
-                f"unknown form {self.form!r}{_hint(self.form, FORMS)}; it is one of"
-                f" {', '.join(FORMS)}"
-            )
-        if self.precision not in PRECISIONS:
-            hint = _hint(self.precision, PRECISIONS)
-            raise OptionError(
-                f"unknown precision {self.precision!r}{hint}; it is one of {', '.join(PRECISIONS)}"
-            )
-        if self.points_by not in PLACINGS:
-            hint = _hint(self.points_by, PLACINGS)
-            raise OptionError(
-                f"unknown points_by {self.points_by!r}{hint}; it is one of {', '.join(PLACINGS)}"
-            )
-        if self.estimate and self.points_by == "mesh":
-            raise OptionError("estimate sums over uniform points; take points_by=sobol or uniform")
+        for name, words in CHOICES.items():
+            if getattr(self, name) not in words:
+                raise OptionError(_unknown(f"unknown {name}", getattr(self, name), words))
+        for fits, what in RULES:
+            if not fits(self):
+                raise OptionError(what.format(o=self))
         for name, count in self.points.items():
             if name not in POINTS:
-                raise OptionError(
-                    f"unknown kind of points {name!r}{_hint(name, POINTS)}; they are"
-                    f" {', '.join(POINTS)}"
-                )
+                raise OptionError(_unknown("unknown kind of points", name, POINTS))
             checked_type(count, int, f"points.{name}", repr(count))
             _in_range("points", count, f"points.{name}")
         for name, weight in self.weights.items():
@@ -219,6 +150,62 @@ class TrainOptions:
         return {
             name: weight for name, weight in self.weights.items() if name not in ("data", "weak")
         }
+
+
+# What options must fulfil beside their types, ranges and words; what is said where they do not.
+RULES: tuple[tuple[Callable[[TrainOptions], bool], str], ...] = (
+    (
+        lambda o: o.block is None or o.block >= 1,
+        "block = {o.block} must be at least one query",
+    ),
+    (
+        lambda o: not o.captured or o.block is not None,
+        "captured steps are taken in blocks; set block, e.g. block=256",
+    ),
+    (
+        lambda o: o.ema is None or 0 <= o.ema < 1,
+        "ema = {o.ema} is a decay: 0 <= ema < 1",
+    ),
+    (
+        lambda o: o.dual in (None, "auto") or (isinstance(o.dual, int) and 1 <= o.dual <= 4096),
+        "dual = {o.dual!r} is the resolution of a coarse mesh, at least 1, or auto, or none",
+    ),
+    (
+        lambda o: o.causal in (None, "auto") or (not isinstance(o.causal, str) and o.causal > 0),
+        "causal = {o.causal!r} is a strength above zero, or auto, or none",
+    ),
+    (
+        lambda o: o.causal in (None, "auto") or o.block is None,
+        "causal weights look at all points of a sample at once, and blocks see some of them; set"
+        " causal=none or block=none",
+    ),
+    (
+        lambda o: bool(o.physics or o.solutions or o.dual),
+        "without physics, training needs at least one solved sample; set solutions, e.g."
+        " solutions=64",
+    ),
+    (
+        lambda o: bool(o.physics or o.dual or o.references),
+        "without physics, validation is the error in u; set references to the number of samples it"
+        " is measured on",
+    ),
+    (
+        lambda o: "data" not in o.weights or bool(o.solutions),
+        "weights.data weighs solved samples, and there are none; set solutions, e.g. solutions=64",
+    ),
+    (
+        lambda o: "weak" not in o.weights or bool(o.dual),
+        "weights.weak weighs the weak residual, and there is none; set dual, e.g. dual=auto",
+    ),
+    (
+        lambda o: o.references <= o.validation,
+        "references = {o.references} must lie between 0 and validation = {o.validation}",
+    ),
+    (
+        lambda o: not (o.estimate and o.points_by == "mesh"),
+        "estimate sums over uniform points; take points_by=sobol or uniform",
+    ),
+)
 
 
 def fixed(options: TrainOptions) -> dict[str, Any]:
@@ -377,6 +364,10 @@ def made(
         ) from error
 
 
-def _hint(name: str, candidates: typing.Iterable[str]) -> str:
+def _unknown(what: str, name: str, words: Iterable[str]) -> str:
+    return f"{what} {name!r}{_hint(name, words)}; it is one of {', '.join(words)}"
+
+
+def _hint(name: str, candidates: Iterable[str]) -> str:
     best = nearest(name, candidates)
     return f"; did you mean {best!r}?" if best else ""

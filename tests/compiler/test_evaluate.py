@@ -56,6 +56,21 @@ def assess(run, samples=5, **keywords):
     return evaluate(run.directory, samples, **keywords)
 
 
+class Sloped(tiny.Truth):
+    """The exact solution with its derivative in x."""
+
+    def derivatives(self, points, request):
+        assert request.indices == {0: {(1,)}}
+        return {(0, (1,)): self.a[:, None] * (points[..., 0] - 0.5)}
+
+
+def test_the_error_of_the_gradient_is_measured_where_both_have_one(run):
+    found = assess(run, solver=lambda problem, batch: Sloped(batch.params["a"]))
+    assert found.gradients["u"]["max"] == pytest.approx(0.1)
+    assert found.as_json()["gradients"]["u"]["mean"] == pytest.approx(0.1)
+    assert "gradients" not in assess(run).as_json()
+
+
 def test_an_operator_that_is_ten_percent_too_large_is_ten_percent_wrong(run):
     found = assess(run)
     assert found.relative_l2 == pytest.approx({"mean": 0.1, "median": 0.1, "max": 0.1}, rel=1e-9)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from compiler.training.balancers import BALANCERS
 from compiler.training.optimizers import OPTIMIZERS, SCHEDULES
-from compiler.training.options import PRECISIONS, option_names
+from compiler.training.options import CHOICES, option_names
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "running.md").read_text()
@@ -28,7 +28,7 @@ def test_the_table_names_every_entry():
         ("optimizer", OPTIMIZERS),
         ("schedule", SCHEDULES),
         ("balancer", BALANCERS),
-        ("precision", PRECISIONS),
+        ("precision", CHOICES["precision"]),
     ):
         assert option in option_names()
         assert set(entries) <= set(re.findall(r"`(\w+)`", table[option])), option

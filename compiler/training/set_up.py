@@ -1,0 +1,251 @@
+"""What a training works with, made from a problem, a model and options, and put on disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from compiler.loss.physics import PhysicsLoss
+from compiler.loss.physics import compile as compile_loss
+from compiler.scales import scaled
+from compiler.training import runs
+from compiler.training.balancers import BALANCERS, Balancer
+from compiler.training.causality import causal_weights
+from compiler.training.checkpoint import dtype_of, load_state
+from compiler.training.choice import Choice, References, choose
+from compiler.training.dual import LABEL as WEAK
+from compiler.training.objective import Objective, Sampler, Validator, term_labels
+from compiler.training.optimizers import OPTIMIZERS, SCHEDULES, Schedule
+from compiler.training.options import OptionError, made
+from compiler.training.processes import launch, refuse_other_view, session
+from compiler.training.progress import Display
+from compiler.training.rules import fitted
+from compiler.training.runs import Run, RunError
+from compiler.training.solved_samples import LABEL, kept, solved
+from compiler.training.state import TrainState, copied_weights
+from compiler.training.variational import trained_as
+from pdespec.statements.problem import Problem
+
+
+@dataclass(frozen=True)
+class Training:
+    """What stays from step to step. `forward` is the objective and `stepper` the optimiser as the
+    processes share them; `reasons` say why the loss is what it is."""
+
+    run: Run
+    fabric: Fabric
+    display: Display
+    objective: Objective
+    forward: nn.Module
+    stepper: Any
+    balancer: Balancer
+    schedule: Schedule
+    validator: Validator | None
+    choice: Choice
+    reasons: Mapping[str, str]
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process that writes and shows."""
+        return self.fabric.is_global_zero
+
+    @cached_property
+    def parameters(self) -> list[Tensor]:
+        return [each for each in self.objective.parameters() if each.requires_grad]
+
+    @cached_property
+    def base(self) -> Tensor:
+        """The weights of the terms under those of the balancer. Shape: "m"."""
+        own, loss = self.run.options.weights, self.objective.loss
+        known = {name: own.get(name, 1.0) for name in (LABEL, WEAK)} | dict(loss.weights)
+        return torch.tensor(
+            [known.get(label, 1.0) for label in self.objective.labels], dtype=torch.float64
+        )
+
+    @cached_property
+    def columns(self) -> list[str]:
+        """Those of the history."""
+        labels = self.objective.labels
+        violated = [f"violated {label}" for label in self.objective.loss.requirements]
+        validated = ["validation", "prediction", "error"] + [f"validation {v}" for v in violated]
+        return [
+            *("step", "seconds", "lr", "gradient", "total"),
+            *map(runs.column, labels),
+            *(runs.column(name, labels) for name in self.objective.trainables()),
+            *(f"weight {label}" for label in labels),
+            *violated,
+            *(validated if self.validator else ()),
+        ]
+
+    def save(self, state: TrainState, which: str) -> None:
+        """Writes the checkpoint "last" or "best"."""
+        state.save(
+            self.run.checkpoint(which),
+            self.objective,
+            self.stepper.optimizer,
+            self.run.options.weights,
+        )
+
+
+def set_up(
+    run: Run,
+    resuming: bool,
+    loss: PhysicsLoss | None,
+    sampler: Sampler | None,
+    display: Display,
+) -> tuple[Training, TrainState]:
+    """Everything that a training needs, and where it begins. Nothing is written yet.
+
+    Raises: OptionError for options that do not fit one another or the problem; RunError for a
+    checkpoint that is missing, damaged, or of another run.
+    """
+    options = run.options
+    balancer = made(BALANCERS, options.balancer, options.balancer_options)
+    stated = run.problem if loss is not None else _stated(run, balancer, display)
+    choice = Choice("strong")
+    if stated is run.problem and loss is None:
+        references = References(run.problem, run.model, options, sampler is None)
+        known = runs.choice(run.directory) if resuming else None
+        choice = choose(scaled(run.problem)[1], options, references, known)
+    if not (options.physics or choice.dual or options.solutions):
+        raise OptionError(
+            f"without physics nothing is left to train on ({choice.reason}); set solutions, e.g."
+            " solutions=64"
+        )
+    loss = loss or _loss(run, stated, choice)
+    if choice.dual is not None:
+        loss.weights = {
+            label: loss.weights.get(label, 1.0) * choice.dual.share(label) for label in loss.labels
+        }
+    _refuse_ratios(loss, term_labels(loss, options, choice.dual), balancer, options.balancer)
+    schedule = made(SCHEDULES, options.schedule, options.schedule_options)
+    fabric = launch(options)
+    objective = Objective(run.problem, run.model, loss, options, sampler, fabric, choice.dual)
+    objective.causal, causality = causal_weights(scaled(stated)[1], options)
+    parameters = [each for each in objective.parameters() if each.requires_grad]
+    optimizer = made(
+        OPTIMIZERS, options.optimizer, options.optimizer_options, parameters, lr=options.lr
+    )
+    forward, stepper = fabric.setup(objective, optimizer)
+
+    state = TrainState(
+        balancer.init(len(objective.labels)),
+        schedule.init(),
+        copied_weights(objective) if options.ema else None,
+    )
+    saved = _checkpoint(run, display) if resuming else None
+    refuse_other_view(fabric, run.directory, (resuming, saved["step"] if saved else None))
+    if saved:
+        state.load(saved, run.checkpoint("last"), objective, optimizer, options.weights)
+    # what does not fit together is said here, before anything is written
+    objective.physics("train", state.step)
+    validator = Validator(objective, options, fabric, display) if options.validation else None
+    reasons = {"loss": _reason(choice, objective), "weights in time": causality}
+    reasons = {subject: reason for subject, reason in reasons.items() if reason}
+    parts = (run, fabric, display, objective, forward, stepper)
+    training = Training(*parts, balancer, schedule, validator, choice, reasons)
+    return training, state
+
+
+def begin(training: Training, state: TrainState, resuming: bool) -> None:
+    """Puts the run on disk, solves the samples that training asks for, and says by what rules it
+    is fitted to its problem."""
+    run, options, display = training.run, training.run.options, training.display
+    objective, fabric = training.objective, training.fabric
+    if training.leads:
+        for each in run.problem.data:
+            display.say(
+                f"warning: the data from {each.source!r} are not seen: measurements are no term of"
+                " the loss yet"
+            )
+        rules = fitted(run.problem) | dict(training.reasons)
+        for subject, rule in rules.items():
+            display.say(f"{subject}: {rule}")
+        put = runs.continue_run if resuming else runs.create_run
+        put(run, session(fabric, state.step), training.choice.record(options.dual), rules)
+        rows = [row for row in runs.read_history(run.directory) if row["step"] <= state.step]
+        runs.write_history(run.directory, training.columns, rows)
+        if options.solutions:
+            drawn = objective.solutions_drawn
+            solved(run.problem, drawn, options.solutions, run.directory, display)
+        display.start(run.problem.name, state.step, options.steps)
+    fabric.barrier()
+    state.identity = runs.identity(run) if training.leads else None
+    if options.solutions:
+        objective.solutions = kept(
+            run.problem, objective.solutions_drawn, options.solutions, run.directory
+        ).to(dtype_of(options), fabric.device)
+    state.began = time.monotonic()
+
+
+def _stated(run: Run, balancer: Balancer, display: Display) -> Problem:
+    """The problem whose loss is lowered: as it is stated, or by its energy."""
+    problem, options = run.problem, run.options
+    stated = trained_as(problem, options.form)
+    if stated is problem or (options.form == "auto" and balancer.ratios):
+        return problem  # balancers that compare losses take no energy
+    display.say(
+        f"`{problem.name}` is trained on its energy, since a coefficient jumps; form=strong"
+        " lowers the residuals instead"
+    )
+    return stated
+
+
+def _loss(run: Run, stated: Problem, choice: Choice) -> PhysicsLoss:
+    options, within = run.options, None
+    if stated is not run.problem:  # in the frame that the model was fitted to
+        frame, computed = scaled(run.problem)
+        energy = stated if computed is run.problem else trained_as(computed, "energy")
+        within = frame, energy
+    estimate = options.estimate and choice.dual is None
+    return compile_loss(stated, options.derivatives, options.term_weights, estimate, within)
+
+
+def _refuse_ratios(
+    loss: PhysicsLoss, labels: tuple[str, ...], balancer: Balancer, name: str
+) -> None:
+    """Raises: OptionError where losses are compared by ratio, and one may be negative."""
+    signed = [t.name for t in loss.terms if t.kind == "energy" and t.name in labels]
+    if balancer.ratios and signed:
+        raise OptionError(
+            f"balancer {name!r} compares losses by ratio and log, but `{signed[0]}` is"
+            " an energy, which may be negative; take fixed, softadapt or lr_annealing, none of"
+            " which does"
+        )
+
+
+def _reason(choice: Choice, objective: Objective) -> str:
+    asked = objective.options.batch
+    if not choice.reason or objective.batch >= asked:
+        return choice.reason
+    return f"{choice.reason}; {objective.batch} samples a step instead of {asked}"
+
+
+def _checkpoint(run: Run, display: Display) -> Mapping[str, Any] | None:
+    """The state to go on from; None, which is said, where the run ended before its first
+    checkpoint.
+
+    Raises: RunError where a checkpoint was there and is no longer, is damaged, or is that of
+    another problem or setting.
+    """
+    last = run.checkpoint("last")
+    if last.is_file():
+        saved = load_state(last)
+        for note in runs.refuse_foreign(run, saved.get("identity"), last):
+            display.say(f"note: {note}")
+        return saved
+    done = max((row["step"] for row in run.history), default=0)
+    if run.checkpoint("best").is_file() or done > run.options.checkpoint_every:
+        raise RunError(
+            f"{last} is missing, though the run came to step {done:.0f}; put it back, or train anew"
+            " in another directory"
+        )
+    display.say(f"{run.directory} holds no checkpoint yet: starting again at step 0")
+    return None
