@@ -293,7 +293,7 @@ output rise := at(grad(u), [1, 1/4, 1/2])
 output balance := at(div((1 + u^2)*grad(u)), [1, a]) - 2*at(u, [1, a])
 """
     problem = pdespec.parse(text)
-    t = problem.time
+    assert (t := problem.time) is not None
     a = problem.params["a"].symbol
     u = problem.unknowns["u"].symbol
     here = {x: 1, y: a}

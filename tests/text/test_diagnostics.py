@@ -37,6 +37,7 @@ def test_every_diagnostic_has_a_place_and_a_cure(path):
     assert path.stem[:3] in {each.code for each in found}
     for each in found:
         assert each.hint
+        assert each.line is not None and each.column is not None
         assert 1 <= each.line <= len(text)
         assert 1 <= each.column <= len(text[each.line - 1]) + 1
 
