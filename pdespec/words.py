@@ -42,9 +42,9 @@ CONSTANTS = "I n pi".split()
 """Identity tensor, unit outward normal, circle constant."""
 
 SHAPES = [
-    *"interval rectangle box disk ball polygon star".split(),
+    *"interval rectangle box disk ball polygon star cylinder extruded moved".split(),
+    *"rotated scaled airfoil naca lattice exterior mesh".split(),
     *DESCRIBED,
-    *"cylinder extruded moved rotated scaled airfoil naca lattice exterior mesh".split(),
 ]
 
 REGIONS = "boundary side rest inner outer interface group".split()

@@ -20,6 +20,7 @@ from compiler.fem import NoConvergence
 from compiler.fem.errors import Singular
 from compiler.functionals.output_errors import compare_outputs
 from compiler.geometry.metrics import interior, relative_error
+from compiler.report.charts import CHARTS
 from compiler.report.page import evaluate
 from compiler.training.loop import train
 from compiler.training.options import TrainOptions
@@ -343,7 +344,7 @@ def test_the_report_needs_nothing_but_itself(run):
     assert sources and all(source.startswith("data:image/") for source in sources)
     assert not re.search(r"https?://(?!www\.w3\.org)", page)
     assert "10.00 %" in page and "$" not in re.sub(r"data:[^\"]*", "", page)
-    for name in ("best", "median", "worst", "errors", "training"):
+    for name in ("best", "median", "worst", *(chart.name for chart in CHARTS)):
         picture = matplotlib.image.imread(run.directory / "pictures" / f"{name}.png")
         assert picture[..., :3].std() > 0.01, f"{name} is blank"
 
