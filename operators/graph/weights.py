@@ -93,7 +93,8 @@ def _wrap(
 
 
 WEIGHTS: Registry[Weight] = Registry("weight function", _wrap)
-"""Weight functions by name: `WEIGHTS["half_cos"](s)`, s a squared distance over a squared radius."""
+"""Weight functions by name: `WEIGHTS["half_cos"](s)`, s a squared distance over a squared
+radius."""
 
 
 # ---- weights B(z)^power P(z): their derivatives have the same form, with exact coefficients
