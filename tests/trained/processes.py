@@ -120,6 +120,7 @@ def table(place: Path) -> dict[str, dict[str, float]]:
 KILLED = """
 import os, signal, sys
 import compiler
+from compiler.training.runs import RunError
 from tests.compiler import tiny
 from tests.trained.processes import TINY
 def sample(*arguments, **keywords):
@@ -131,8 +132,8 @@ sample.calls = 0
 try:
     compiler.train(tiny.problem(), tiny.Operator(), compiler.TrainOptions(**TINY), sys.argv[1],
                    sampler=sample)
-except compiler.RunError as error:
-    print("SAID", error, flush=True)
+except RunError as error:
+    print("HEARD" if getattr(error, "said", False) else "SAID", error, flush=True)
     sys.exit(1)
 """
 
