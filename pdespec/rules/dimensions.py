@@ -19,7 +19,7 @@ from pdespec.errors import fail
 from pdespec.functions import TABLE, WRITTEN
 from pdespec.notation import short
 from pdespec.symbols import InputField, Scalar, UnknownField
-from pdespec.units import ANY, ONE, Measure, product_of, unknown_unit
+from pdespec.units import ANY, ONE, Measure, disagreement, product_of, unknown_unit
 from pdespec.units import measure as measure_of
 
 Unit = Measure | None
@@ -46,8 +46,7 @@ def agree(a: Unit, b: Unit, what: str) -> Unit:
     if b is None or b is ANY:
         return a
     if a != b:
-        hint = "check the factors; numbers take any unit, names keep theirs"
-        raise fail("T04", f"units disagree in {what}: left is {a}, right is {b}", hint)
+        raise fail("T04", *disagreement(a, b, what))
     return a
 
 

@@ -16,7 +16,7 @@ from pdespec.calculus import split_derivative
 from pdespec.errors import Diagnostic, Span
 from pdespec.functions import TABLE
 from pdespec.text.syntax import ast as t
-from pdespec.units import ANY, ONE, Measure, measure, product_of
+from pdespec.units import ANY, ONE, Measure, disagreement, measure, product_of
 
 
 @dataclass(slots=True)
@@ -42,12 +42,7 @@ class Ledger:
         if b is None or b is ANY:
             return a
         if a != b:
-            hint = "check the factors; numbers take any unit, names keep theirs"
-            self.report.append(
-                Diagnostic(
-                    "T04", f"units disagree in {what}: left is {a}, right is {b}", hint, span=span
-                )
-            )
+            self.report.append(Diagnostic("T04", *disagreement(a, b, what), span=span))
         return a
 
 
@@ -252,6 +247,7 @@ RULES: dict[str, tuple[int, Callable[[t.Call, Arguments, Ledger], Measure | None
     **dict.fromkeys(
         "dot inner outer cross".split(), (2, lambda node, a, ledger: _times(a[0], a[1]))
     ),
+    "at": (2, lambda node, a, ledger: a[0]),
     "diff": (2, lambda node, a, ledger: _times(a[0], _inverse(a[1]))),
     "inv": (1, lambda node, a, ledger: _inverse(a[0])),
     "sqrt": (
