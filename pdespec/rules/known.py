@@ -97,8 +97,8 @@ def known_divisors_keep_their_sign(analysis: Analysis) -> Iterator[Diagnostic]:
                 )
                 yield row.report(
                     "V03",
-                    f"a division by {short(divisor)}, which vanishes in `{row.region.name}`, between"
-                    f" {shown}",
+                    f"a division by {short(divisor)}, which vanishes in `{row.region.name}`,"
+                    f" between {shown}",
                     "keep it from zero: cut a hole, round it off as in x/(x^2 + 0.01), or write"
                     " sinc(x) for sin(x)/x",
                     "the residual grows without bound there",
