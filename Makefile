@@ -1,8 +1,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q --strict
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 demo: $(VENV)/.installed
 	$(BIN)/pdespec train examples/nonlinear_poisson.pde --preset demo --out runs/demo --resume
 	$(BIN)/pdespec evaluate runs/demo
@@ -12,6 +13,10 @@ test: $(VENV)/.installed-dev
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright && $(BIN)/lint-imports && $(BIN)/python .ci/check_pages.py
+	$(SITE)
+
+docs: $(VENV)/.installed-dev
+	$(SITE)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -25,4 +30,4 @@ $(VENV)/.installed-dev: $(VENV)/bin/python pyproject.toml constraints.txt
 	touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV) runs build *.egg-info
+	rm -rf $(VENV) runs build site *.egg-info

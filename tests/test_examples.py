@@ -1,11 +1,18 @@
-"""The scripts in `examples/` run, quickly here, and stay short enough to be read."""
+"""The scripts in `examples/` and the tutorial run, quickly here, and stay short enough to be
+read."""
 
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from subprocess import run
+
+import pytest
+
+import pdespec
+from pdespec.errors import render_all
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
@@ -54,3 +61,23 @@ def test_a_backend_of_ones_own_agrees_with_autograd():
         [sys.executable, "examples/own_backend.py"], cwd=ROOT, capture_output=True, text=True
     )
     assert float(found.stdout) < 1e-5, found.stderr
+
+
+TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+
+
+def test_the_tutorial_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for block in re.findall(r"^```python\n(.*?)^```$", TUTORIAL, re.S | re.M):
+        exec(compile(block, "docs/tutorial.md", "exec"), names)
+    (text,) = re.findall(r"^```pde\n(.*?)^```$", TUTORIAL, re.S | re.M)
+    assert pdespec.parse(text) == names["problem"]
+
+
+def test_the_message_of_the_tutorial_is_the_real_one():
+    (text,) = re.findall(r"^```pde\n(.*?)[^\n]*\n^```$", TUTORIAL, re.S | re.M)
+    (shown,) = re.findall(r"^```text\n(.*?)^```$", TUTORIAL, re.S | re.M)
+    with pytest.raises(pdespec.ProblemError) as caught:
+        pdespec.parse(text, source="rod.pde")
+    assert render_all(caught.value.diagnostics).startswith(shown.rstrip())

@@ -86,7 +86,7 @@ def test_every_example_is_solved_or_refused_with_a_reason(path):
 
 def test_the_table_in_the_docs_is_what_the_solver_does():
     page = ROOT / "docs" / "solver.md"
-    head, _, rest = page.read_text().partition("<!-- table: begin -->\n")
+    head, _, rest = page.read_text().partition("<!-- table: begin -->\n\n")
     _, _, tail = rest.partition("<!-- table: end -->")
     table = "\n".join(
         [
@@ -95,7 +95,7 @@ def test_the_table_in_the_docs_is_what_the_solver_does():
             *(row(path) for path in EXAMPLES),
         ]
     )
-    wanted = f"{head}<!-- table: begin -->\n{table}\n<!-- table: end -->{tail}"
+    wanted = f"{head}<!-- table: begin -->\n\n{table}\n<!-- table: end -->{tail}"
     if os.environ.get("PDESPEC_WRITE_DOCS"):
         page.write_text(wanted)
     hint = "rewrite it: PDESPEC_WRITE_DOCS=1 python -m pytest tests/compiler/fem/test_zoo.py"

@@ -1,0 +1,113 @@
+"""Pages of the site that are made when it is built: the front page, the project's own texts, and
+the gallery of `examples/`."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import re
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from latex2mathml.converter import convert
+from mkdocs.structure.files import File, Files
+
+import pdespec
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+PICTURES = "images/gallery"
+TEXTS = {
+    "index.md": "README.md",
+    "contributing.md": "CONTRIBUTING.md",
+    "changelog.md": "CHANGELOG.md",
+    "security.md": "SECURITY.md",
+}
+"""Page of the site -> file of the project."""
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Adds the made pages, and the pictures of `benchmarks` that notes show."""
+    for name, source in TEXTS.items():
+        text = (ROOT / source).read_text(encoding="utf-8")
+        files.append(File.generated(config, name, content=linked(text)))
+    files.append(File.generated(config, "gallery.md", content=gallery()))
+    for path in sorted((ROOT / "benchmarks" / "results").glob("*.png")):
+        name = path.relative_to(ROOT).as_posix()
+        files.append(File.generated(config, name, abs_src_path=str(path)))
+    return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Links from `docs/notes` to what lies beside `docs` lead to its copy in the site, and blocks
+    that the tests tell apart by a second word have one."""
+    markdown = markdown.replace("](../../benchmarks/", "](../benchmarks/")
+    return markdown.replace("```pde wrong\n", "```pde\n")
+
+
+def linked(text: str) -> str:
+    """A text of the project with links as the site has them."""
+    for page, source in TEXTS.items():
+        text = text.replace(f"]({source})", f"]({page})")
+    text = re.sub(
+        r"\[docs/(?:notes/)?(\w+)\.md\]", lambda found: f"[{found[1].replace('_', ' ')}]", text
+    )
+    return text.replace("](docs/", "](")
+
+
+def gallery() -> str:
+    """Every example: its equations, a picture, its lines, and the error where one was measured."""
+    with (ROOT / "docs" / "gallery.csv").open(encoding="utf-8", newline="") as lines:
+        measured = {row["example"]: row for row in csv.DictReader(lines)}
+    parts = [
+        "# Gallery\n\nEvery problem in `examples/`: equations and lines as declared, one sample "
+        "as the reference solver has it, and the mean relative L2 error of a trained operator on "
+        "held-out samples, where it was measured.\n"
+    ]
+    parts += [example(path, measured.get(path.stem)) for path in sorted(EXAMPLES.glob("*.pde"))]
+    parts.append("## Scripts\n\nThe same from Python, each run by the tests.\n")
+    for path in sorted(EXAMPLES.glob("*.py")):
+        parts.append(f"### {path.name}\n\n{fenced('python', path.read_text(encoding='utf-8'))}")
+    return "\n".join(parts)
+
+
+def example(path: Path, row: dict[str, str] | None) -> str:
+    text = path.read_text(encoding="utf-8")
+    lines = text.splitlines()
+    head = list(itertools.takewhile(lambda line: line.startswith("#"), lines))
+    about, code = " ".join(line.lstrip("# ") for line in head), lines[len(head) :]
+    picture = f"{PICTURES}/{path.stem}.png"
+    drawn = (ROOT / "docs" / picture).is_file()
+    error = f"{row['error']} ({row['how']}; [source]({row['source']}))" if row else "not measured"
+    source = fenced("pde", "\n".join(code))
+    equations = mathml(pdespec.parse(text, source=str(path)).to_latex())
+    return f"""## {path.stem.replace("_", " ")}
+
+{escape(about)}
+
+{f"![one sample of {path.stem}]({picture}){{ loading=lazy }}" if drawn else ""}
+
+<div class="equations">{equations}</div>
+
+Error of a trained operator: {error}. `examples/{path.name}`, {len(code)} lines:
+
+{source}"""
+
+
+def mathml(latex: str) -> str:
+    """The lines of an `aligned` block as a table that browsers show by themselves."""
+    for old, new in (
+        (r"\begin{aligned}", r"\begin{array}{rlll}"),
+        (r"\end{aligned}", r"\end{array}"),
+        (":=", "≔"),
+        ("&&", "&"),
+    ):
+        latex = latex.replace(old, new)
+    found = convert(latex, display="block").replace("<mi>≔</mi>", "<mo>≔</mo>")
+    # browsers know the variant `normal` alone
+    return found.replace('mathvariant="bold-italic"', 'style="font-weight: bold"')
+
+
+def fenced(language: str, text: str) -> str:
+    return f"```{language}\n{text.rstrip()}\n```\n"
