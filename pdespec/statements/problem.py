@@ -13,7 +13,7 @@ import sympy as sp
 from pdespec.coordinates import Coordinate, Time
 from pdespec.errors import Diagnostic
 from pdespec.geometry import Boundary, Domain, Region
-from pdespec.jets import MultiIndex, carry_out, jet_form, jets_of
+from pdespec.jets import MultiIndex, jet_form, jets_of, sympy_form
 from pdespec.notation import written
 from pdespec.statements.assemble import assemble
 from pdespec.statements.statements import (
@@ -113,8 +113,9 @@ class Problem:
                 f"a problem has no attribute {unknown[0]!r}; it has {', '.join(sorted(names))}"
             )
         revised = copy.copy(self)
-        for cached in ("_residuals", "_derivatives"):
-            revised.__dict__.pop(cached, None)
+        if not set(changes) <= {"warnings", "written"}:  # which state nothing
+            for cached in ("stationarity", "residual_forms", "_residuals", "_derivatives"):
+                revised.__dict__.pop(cached, None)
         for attribute, value in changes.items():
             kind = type(getattr(self, attribute))
             object.__setattr__(
@@ -142,27 +143,42 @@ class Problem:
         over (coordinates..., time)."""
         return {name: set(indices) for name, indices in self._derivatives.items()}
 
+    def derivative_form(self, expression: Any) -> Any:
+        """An expression of the problem with every derivative of a field as its `Jet`, see
+        `pdespec.jets.jet_form`: computed once for each expression, and kept.
+
+        Raises: what `jet_form` raises.
+        """
+        if expression not in self._forms:
+            self._forms[expression] = jet_form(expression)
+        return self._forms[expression]
+
+    @cached_property
+    def stationarity(self) -> dict[str, Equation]:
+        """The Euler-Lagrange equations of the functionals, by label."""
+        return stationarity(self)
+
+    @cached_property
+    def residual_forms(self) -> dict[str, Any]:
+        """The derivative forms of `residuals`."""
+        stated = {**self.equations, **self.stationarity}
+        return {label: self.derivative_form(each.lhs - each.rhs) for label, each in stated.items()}
+
     @cached_property
     def _residuals(self) -> dict[str, Any]:
-        stated = {
-            label: carry_out(equation.lhs - equation.rhs)
-            for label, equation in self.equations.items()
-        }
-        return {
-            **stated,
-            **{
-                label: carry_out(equation.lhs - equation.rhs)
-                for label, equation in stationarity(self).items()
-            },
-        }
+        return {label: sympy_form(form) for label, form in self.residual_forms.items()}
 
     @cached_property
     def _derivatives(self) -> dict[str, frozenset[MultiIndex]]:
         found: dict[str, set[MultiIndex]] = {name: set() for name in self.components}
-        for residual in self._residuals.values():
-            for jet in jets_of(jet_form(residual), UnknownField):
+        for form in self.residual_forms.values():
+            for jet in jets_of(form, UnknownField):
                 found[jet.field.func.__name__].add(jet.over(self.variables))
         return {name: frozenset(indices) for name, indices in found.items()}
+
+    @cached_property
+    def _forms(self) -> dict[Any, Any]:
+        return {}
 
     def __repr__(self) -> str:
         parts = {
