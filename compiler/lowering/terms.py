@@ -136,6 +136,10 @@ class Term:
 def lower(problem: Problem) -> tuple[Term, ...]:
     """The terms of the physics loss, in the order of the declaration: equations, energies,
     conditions, requirements."""
+    return problem.once(_lower)
+
+
+def _lower(problem: Problem) -> tuple[Term, ...]:
     stated = [
         equation_term(problem, label, form)
         for label, form in problem.residual_forms.items()
@@ -171,6 +175,10 @@ def lower(problem: Problem) -> tuple[Term, ...]:
 
 def strong_form(problem: Problem) -> tuple[Term, ...]:
     """The equations alone; for an energy, its Euler-Lagrange equation."""
+    return problem.once(_strong_form)
+
+
+def _strong_form(problem: Problem) -> tuple[Term, ...]:
     return tuple(
         equation_term(problem, label, form) for label, form in problem.residual_forms.items()
     )
