@@ -22,10 +22,10 @@ from pathlib import Path
 import torch
 
 import compiler
+from compiler.chance import seeded
 from compiler.fem import SolverError
 from compiler.geometry.metrics import domain, misfit
 from compiler.prediction.error_equation import Corrected, certificate
-from compiler.training.objective import seeded
 
 
 def measure(directory: str, samples: int, resolution: int) -> dict:

@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs" / "images" / "gallery"
 RESOLUTION = {1: 48, 2: 24, 3: 6}
-DPI, COLOURS = 60, 128
+DPI, COLOURS = 64, 64
 
 
 def draw(name: str) -> bytes:
@@ -27,16 +27,16 @@ def draw(name: str) -> bytes:
 
     import compiler
     import pdespec
-    from compiler.report.pictures import png, reference_picture
+    from compiler.report.pictures import reference_picture
 
     problem = pdespec.load(ROOT / "examples" / f"{name}.pde")
     generator = torch.Generator().manual_seed(0)
     batch = compiler.sample(problem, 1, generator=generator, dtype=torch.float64)
     truth = compiler.solve(problem, batch, resolution=RESOLUTION[len(problem.coordinates)])
     figure = reference_picture(problem, batch, truth)
-    figure.set_dpi(DPI)
-    picture = Image.open(io.BytesIO(png(figure))).convert("RGB")
-    out = io.BytesIO()
+    drawn, out = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=DPI)
+    picture = Image.open(drawn).convert("RGB")
     picture.quantize(COLOURS, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
     return out.getvalue()
 

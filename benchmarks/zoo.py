@@ -1,28 +1,41 @@
-"""Every example trained alike and measured against the reference solver: error of each unknown on
-held-out samples.
+"""Every example, and the problems of benchmarks/problems that are in none, trained alike and
+measured against the reference solver.
 
-    OMP_NUM_THREADS=1 python benchmarks/zoo.py --steps 1000 --samples 32 --seed 0 --out runs/zoo
+    OMP_NUM_THREADS=1 python benchmarks/zoo.py --steps 1000 --seeds 0 1 2 --out runs/zoo
+    python benchmarks/zoo.py --page docs/accuracy.md --out runs/zoo
 
-Each example is trained by a preset, in a process of its own, so that one that fails or takes longer
-than `--limit` seconds does not keep the others. Rows are appended to `zoo.jsonl` in `--out`; called
-again, only what is not there yet is run. Without `--steps` the preset's number of steps is taken.
+Each problem is trained by a preset, in a process of its own, so that one that fails or takes longer
+than `--limit` seconds does not keep the others. Rows are appended to `accuracy.jsonl` in `--out`,
+pictures of the median sample put beside it; called again, only what is not there yet is run.
+Without `--steps` the preset's number of steps is taken. `--page` runs nothing and writes what the
+rows say, with the remarks of benchmarks/problems/remarks.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import subprocess
 import sys
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
-COLUMNS = ("mean", "median", "max")
+HERE = Path(__file__).parent
+FILES = {
+    path.stem: path
+    for folder in (HERE.parent / "examples", HERE / "problems")
+    for path in sorted(folder.glob("*.pde"))
+}
+TABLE = "accuracy.jsonl"
+WIDTH = 900  # of a picture, in pixels
+KEYS = ("problem", "preset", "steps", "seed", "samples")
 
 
 def run(name: str, given: argparse.Namespace) -> dict[str, Any]:
-    """One example, trained and measured in this process."""
+    """One problem, trained and measured in this process. `seconds` are those of the processor."""
     from dataclasses import replace
 
     import torch
@@ -31,42 +44,53 @@ def run(name: str, given: argparse.Namespace) -> dict[str, Any]:
     import pdespec
     from compiler.training.presets import preset
 
-    problem, chosen = pdespec.load(EXAMPLES / f"{name}.pde"), preset(given.preset)
-    steps = given.steps or chosen.options.steps
+    problem, chosen = pdespec.load(FILES[name]), preset(given.preset)
+    steps, seed = given.steps or chosen.options.steps, given.seeds[0]
     options = replace(
-        chosen.options,
-        steps=steps,
-        seed=given.seed,
-        validation=0,
-        references=0,
-        checkpoint_every=steps,
+        chosen.options, steps=steps, seed=seed, validation=0, references=0, checkpoint_every=steps
     )
-    torch.manual_seed(given.seed)
+    torch.manual_seed(seed)
     model = compiler.build(problem, chosen.operator, **chosen.model)
-    directory = Path(given.out) / f"{name}-{given.preset}-{steps}-{given.seed}"
+    directory = Path(given.out) / f"{name}-{given.preset}-{steps}-{seed}"
+    began = time.process_time()
     trained = compiler.train(problem, model, options, directory, resume=True)
-    row: dict[str, Any] = {
-        "seconds": trained.history[-1]["seconds"],
-        "loss": trained.history[-1]["total"],
-    }
-    found = compiler.evaluate(directory, given.samples, report=False).as_json()
+    seconds = time.process_time() - began
+    found = compiler.evaluate(directory, given.samples, report=False)
+    if seed == 0:
+        _draw(found, Path(given.out) / f"{name}.png")
+    words = found.as_json()
     return {
-        **row,
-        **found["relative_l2"],
-        "unknowns": found["unknowns"],
-        "failures": len(found["failures"]),
+        "seconds": seconds,
+        "loss": trained.history[-1]["total"],
+        **words["relative_l2"],
+        "unknowns": words["unknowns"],
+        "gradients": words.get("gradients", {}),
+        "reference_error": words.get("reference_error"),
+        "failures": len(words["failures"]),
     }
 
 
-def guarded(name: str, given: argparse.Namespace) -> dict[str, Any]:
+def _draw(evaluation: Any, path: Path) -> None:
+    """The median sample."""
+    import io
+
+    from PIL import Image
+
+    import compiler
+    from compiler.report.pictures import png, sample_picture
+
+    loss = compiler.compile(evaluation.run.problem)
+    sample = evaluation.ranked()["median"]
+    picture = Image.open(io.BytesIO(png(sample_picture(evaluation, sample, "median sample", loss))))
+    height = round(picture.height * WIDTH / picture.width)
+    small = picture.convert("RGB").resize((WIDTH, height), Image.Resampling.LANCZOS)
+    small.quantize(128).save(path, optimize=True)
+
+
+def guarded(name: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
     """The same in a process of its own, with the reason where it fails."""
-    options = {
-        "preset": given.preset,
-        "steps": given.steps,
-        "samples": given.samples,
-        "seed": given.seed,
-        "out": given.out,
-    }
+    options = {"preset": given.preset, "steps": given.steps, "samples": given.samples}
+    options |= {"seeds": seed, "out": given.out}
     words = [f"--{key}={value}" for key, value in options.items() if value is not None]
     words = [sys.executable, __file__, "--child", "--only", name, *words]
     try:
@@ -78,14 +102,97 @@ def guarded(name: str, given: argparse.Namespace) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def line(name: str, row: dict[str, Any]) -> str:
+def line(row: Mapping[str, Any]) -> str:
     if "failed" in row:
-        return f"{name:26s}{row['failed'][:100]}"
-    errors = "".join(f"{100 * row[key]:9.2f} %" for key in COLUMNS)
+        return f"{row['problem']:26s}{row['failed'][:100]}"
+    errors = "".join(f"{100 * row[key]:9.2f} %" for key in ("mean", "median", "max"))
     parts = ", ".join(
         f"{unknown} {100 * each['mean']:.2f} %" for unknown, each in row["unknowns"].items()
     )
-    return f"{name:26s}{row['seconds']:7.0f} s{errors}   {parts}"
+    return f"{row['problem']:26s}{row['seconds']:7.0f} s{errors}   {parts}"
+
+
+def rows_of(table: Path) -> list[dict[str, Any]]:
+    return [json.loads(each) for each in table.read_text().splitlines()] if table.exists() else []
+
+
+# --------------------------------------------------------------------------------------------------
+# The page
+
+
+def page(rows: Iterable[Mapping[str, Any]], remarks: Mapping[str, str], images: str) -> str:
+    """What the rows say, as Markdown: a table of every problem, and a picture each."""
+    by_problem: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        by_problem.setdefault(row["problem"], []).append(row)
+    good = {n: [r for r in each if "failed" not in r] for n, each in by_problem.items()}
+    means = {n: _mean(each, "mean") for n, each in good.items() if each}
+    counts = ", ".join(
+        f"{sum(value <= limit for value in means.values())} at most {100 * limit:g} %"
+        for limit in (0.01, 0.02, 0.05, 0.1)
+    )
+    steps = sorted({(r["preset"], r["steps"] or 0) for each in good.values() for r in each})
+    text = [
+        "# Accuracy",
+        "",
+        "What a training reaches, problem by problem, on samples it never saw: relative L2 error",
+        "of the worst unknown, mean, median and worst over the samples, and the mean of each",
+        "unknown and of its gradient in space. `truth` is the estimated error of the finite",
+        "element solution that all is measured against. Nothing is tuned by problem: every row is",
+        "one preset. Written by `python benchmarks/zoo.py --page docs/accuracy.md` from",
+        "`benchmarks/results/accuracy.jsonl`.",
+        "",
+        "Trainings: "
+        + ", ".join(f"preset `{preset}`, {count or 'all'} steps" for preset, count in steps)
+        + f". Of {len(means)} problems measured: {counts}.",
+        "",
+        "| problem | mean | median | worst | unknowns | gradients | truth | CPU s | seeds |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name in sorted(good, key=lambda each: means.get(each, float("inf"))):
+        text.append(_row(name, good[name]) if good[name] else _failed(name, by_problem[name]))
+    text += ["", "## One by one", ""]
+    for name in sorted(by_problem):
+        text += [f"### {name.replace('_', ' ')}", ""]
+        if name in remarks:
+            text += [remarks[name], ""]
+        if good[name]:
+            text += [f"![{name}: the median sample]({images}/{name}.png)", ""]
+    return "\n".join(text)
+
+
+def _mean(rows: Iterable[Mapping[str, Any]], key: str) -> float:
+    return statistics.fmean(row[key] for row in rows)
+
+
+def _row(name: str, rows: list[Mapping[str, Any]]) -> str:
+    def percent(value: float) -> str:
+        return f"{100 * value:.0f} %" if value >= 0.1 else f"{100 * value:.2g} %"
+
+    def of(part: str) -> str:
+        found = [row[part] for row in rows if row.get(part)]
+        names = found[0] if found else {}
+        return ", ".join(
+            f"{each} {percent(statistics.fmean(row[each]['mean'] for row in found))}"
+            for each in names
+        )
+
+    truth = rows[0].get("reference_error")
+    cells = [
+        name,
+        *(percent(_mean(rows, key)) for key in ("mean", "median")),
+        percent(max(row["max"] for row in rows)),
+        of("unknowns"),
+        of("gradients"),
+        percent(truth["mean"]) if truth else "",
+        f"{_mean(rows, 'seconds'):.0f}",
+        str(len(rows)),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _failed(name: str, rows: list[Mapping[str, Any]]) -> str:
+    return f"| {name} | {rows[-1]['failed'][:80].replace('|', '/')} | | | | | | | |"
 
 
 def main() -> None:
@@ -95,40 +202,31 @@ def main() -> None:
     parser.add_argument("--preset", default="demo")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--samples", type=int, default=32)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0])
     parser.add_argument("--limit", type=float, default=3600)
-    parser.add_argument("--out", default="runs/zoo")
-    parser.add_argument(
-        "--only", nargs="*", default=[path.stem for path in sorted(EXAMPLES.glob("*.pde"))]
-    )
+    parser.add_argument("--out", type=Path, default=Path("runs/zoo"))
+    parser.add_argument("--only", nargs="*", default=list(FILES), choices=list(FILES))
+    parser.add_argument("--page", type=Path)
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
         print(json.dumps(run(given.only[0], given)))
         return
-    table = Path(given.out) / "zoo.jsonl"
-    table.parent.mkdir(parents=True, exist_ok=True)
-    key = {
-        "preset": given.preset,
-        "steps": given.steps,
-        "seed": given.seed,
-        "samples": given.samples,
-    }
-    rows = [json.loads(each) for each in table.read_text().splitlines()] if table.exists() else []
-    for name in given.only:
-        kept = next(
-            (
-                row
-                for row in rows
-                if row["problem"] == name and all(row[each] == key[each] for each in key)
-            ),
-            None,
-        )
-        row = kept or {"problem": name, **key, **guarded(name, given)}
-        if kept is None:
-            with table.open("a") as file:
-                file.write(json.dumps(row) + "\n")
-        print(line(name, row), flush=True)
+    table = given.out / TABLE
+    if given.page:
+        remarks = json.loads((HERE / "problems" / "remarks.json").read_text())
+        given.page.write_text(page(rows_of(table), remarks, "images/accuracy"))
+        return
+    given.out.mkdir(parents=True, exist_ok=True)
+    known = {tuple(row[key] for key in KEYS): row for row in rows_of(table)}
+    for seed in given.seeds:
+        for name in given.only:
+            key = (name, given.preset, given.steps, seed, given.samples)
+            if key not in known:
+                known[key] = dict(zip(KEYS, key, strict=True)) | guarded(name, seed, given)
+                with table.open("a") as file:
+                    file.write(json.dumps(known[key]) + "\n")
+            print(line(known[key]), flush=True)
 
 
 if __name__ == "__main__":

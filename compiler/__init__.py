@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from compiler.batches.recipe import Recipe
     from compiler.batches.sample import Batch, instance, sample
     from compiler.comparison.compare import compare
+    from compiler.datasets import Dataset, dataset
     from compiler.derivatives import DERIVATIVES
     from compiler.fem import solve
     from compiler.functionals.outputs import outputs
@@ -32,11 +33,13 @@ if TYPE_CHECKING:
     from compiler.training.optimizers import OPTIMIZERS, SCHEDULES
     from compiler.training.presets import PRESETS
     from compiler.training.runs import Run, open_run
+    from compiler.workers import Workers
 
 __all__ = [
     "BALANCERS",
     "Batch",
     "DERIVATIVES",
+    "Dataset",
     "Geometry",
     "OPTIMIZERS",
     "PRESETS",
@@ -46,10 +49,12 @@ __all__ = [
     "SCHEDULES",
     "StepEngine",
     "TrainOptions",
+    "Workers",
     "build",
     "certificate",
     "compare",
     "compile",
+    "dataset",
     "evaluate",
     "instance",
     "load",
@@ -80,6 +85,9 @@ _HOME = {
     "certificate": "prediction.error_equation",
     "PRESETS": "training.presets",
     "solve": "fem",
+    "dataset": "datasets",
+    "Dataset": "datasets",
+    "Workers": "workers",
     "outputs": "functionals.outputs",
     "compare": "comparison.compare",
     "DERIVATIVES": "derivatives",

@@ -69,3 +69,9 @@ def _seeded(seed: int, what: object) -> torch.Generator:
     # torch's Mersenne twister takes 32 bits
     digest = hashlib.blake2b(f"{seed}/{what}".encode(), digest_size=4).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest, "big"))
+
+
+def seeded(seed: int, purpose: str, step: int) -> torch.Generator:
+    """A generator for one purpose at one step: training, validation and evaluation never share
+    numbers, and no stream need be stored."""
+    return _seeded(seed, f"{purpose}/{step}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -41,6 +40,13 @@ STAGES = ("residuals", "variation", "weak", "derivatives", "graph", "plan")
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="a problem, as text (.pde)")]
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="the directory of a run")]
+Workers = Annotated[
+    int, typer.Option(min=1, metavar="N", help="processes that share the solving of samples")
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="of a Dask scheduler, whose workers are taken instead"),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="plain lines instead of a progress bar")]
 
 
@@ -60,8 +66,7 @@ def command(name: str | None = None) -> Callable[[Callable[..., None]], Callable
         @functools.wraps(function)
         def guarded(*arguments: Any, **options: Any) -> None:
             from compiler.training.options import OptionError
-            from compiler.training.runs import RunError
-            from pdespec.errors import ProblemError
+            from pdespec.errors import PdespecError, ProblemError
 
             try:
                 function(*arguments, **options)
@@ -74,7 +79,7 @@ def command(name: str | None = None) -> Callable[[Callable[..., None]], Callable
             except ProblemError as error:
                 _say(str(error))
                 raise typer.Exit(1) from None
-            except (RunError, _solver_error()) as error:
+            except PdespecError as error:
                 _say(f"error: {error}")
                 raise typer.Exit(1) from None
             except OSError as error:
@@ -94,12 +99,6 @@ def _say(text: str) -> None:
     from pdespec.errors import visible
 
     err.print(visible(text), markup=False)
-
-
-def _solver_error() -> type[Exception]:
-    """`SolverError`, or nothing that is ever raised where the solver has not been imported."""
-    failure = sys.modules.get("compiler.fem.errors")
-    return failure.SolverError if failure else Usage
 
 
 def _display(quiet: bool) -> Display:
@@ -336,6 +335,8 @@ def evaluate(
     samples: Annotated[int, typer.Option(min=1, help="held-out samples")] = 32,
     checkpoint: Annotated[str, typer.Option(help="last or best")] = "last",
     resolution: Annotated[int | None, typer.Option(min=1, help="of the reference solver")] = None,
+    workers: Workers = 1,
+    scheduler: Scheduler = None,
     quiet: Quiet = False,
 ) -> None:
     """Measure a run against the reference solver on held-out samples; write evaluation.json,
@@ -347,9 +348,15 @@ def evaluate(
     open_run(directory)  # says what is missing before torch is loaded
     from compiler.evaluation.evaluate import rows
     from compiler.report.page import evaluate as run_evaluation
+    from compiler.workers import Workers
 
     found = run_evaluation(
-        directory, samples, checkpoint=checkpoint, resolution=resolution, display=_display(quiet)
+        directory,
+        samples,
+        checkpoint=checkpoint,
+        resolution=resolution,
+        display=_display(quiet),
+        workers=Workers(workers, scheduler),
     )
     table = Table(
         title=f"{found.run.problem.name}, {len(found.samples)} held-out samples",
@@ -609,6 +616,71 @@ def _write_answer(answer: Any, points: str, target: Path) -> list[Path]:
     found = {name: answer[name](places) for name in problem.components}
     write_columns(target, {**dict(zip(names, places.T, strict=True)), **found})
     return [target]
+
+
+@command()
+def dataset(
+    file: File,
+    out_: Annotated[Path, typer.Option("--out", metavar="DIR", help="where the files go")],
+    samples: Annotated[int, typer.Option(min=1, help="how many")] = 1000,
+    seed: Annotated[int, typer.Option(help="of the samples")] = 0,
+    points: Annotated[int, typer.Option(min=1, help="of each sample, uniform")] = 4096,
+    resolution: Annotated[
+        int | None, typer.Option(min=1, help="cells along the longest side; 32 by default")
+    ] = None,
+    degree: Annotated[
+        int | None, typer.Option(min=1, max=3, help="of the elements; 2 by default")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="of time")] = None,
+    tolerance: Annotated[
+        float | None, typer.Option(help="of the relative error in L2 of each sample")
+    ] = None,
+    workers: Workers = 1,
+    scheduler: Scheduler = None,
+    quiet: Quiet = False,
+) -> None:
+    """Draw and solve many samples of a problem; write them as HDF5. Called again it goes on."""
+    import pdespec
+
+    problem = pdespec.load(file)
+    from compiler.datasets import dataset as make
+    from compiler.workers import Workers
+
+    asked = {"resolution": resolution, "degree": degree, "steps": steps, "tolerance": tolerance}
+    display = _display(quiet)
+    begun = False
+
+    def shown(done: int) -> None:
+        nonlocal begun
+        if not begun:
+            display.start(f"solve {problem.name}", done, samples, "samples")
+            begun = True
+        else:
+            display.step({"step": done}, ())
+
+    try:
+        made = make(
+            problem,
+            samples,
+            out_,
+            seed=seed,
+            points=points,
+            workers=Workers(workers, scheduler),
+            display=shown,
+            **{name: value for name, value in asked.items() if value is not None},
+        )
+    finally:
+        if begun:
+            display.stop()
+    solved = doubted = 0
+    for number in range(samples):
+        each = made[number]
+        if each.failed:
+            _say(f"sample {number} has no solution: {each.failed}")
+        solved += not each.failed
+        doubted += bool(each.warnings)
+    doubt = f", {doubted} with a warning" if doubted else ""
+    out.print(f"{solved} of {samples} samples{doubt} in {out_ / made.key}-*.h5", markup=False)
 
 
 @command()

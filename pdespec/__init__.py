@@ -35,8 +35,6 @@ from pdespec.domains import (
     box,
     cylinder,
     disk,
-    ellipse,
-    ellipsoid,
     exterior,
     extruded,
     interval,
@@ -53,6 +51,7 @@ from pdespec.errors import Diagnostic, PdespecError, ProblemError, nearest
 from pdespec.geometry import Boundary, Domain, boundary, group, interface, periodic, rest, side
 from pdespec.laws import fourier, gaussians, grf, loguniform, normal, uniform
 from pdespec.rules.check import check
+from pdespec.shapes.ellipse import ellipse, ellipsoid
 from pdespec.statements.manufacture import manufacture
 from pdespec.statements.problem import Problem
 from pdespec.statements.statements import (

@@ -9,9 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 import sympy as sp
-from sympy.core.function import AppliedUndef
 
-from pdespec.coordinates import Coordinate, check_name, exact, is_scalar
+from pdespec.coordinates import Coordinate, exact, is_scalar
 from pdespec.errors import fail
 from pdespec.geometry import (
     THETA,
@@ -21,8 +20,6 @@ from pdespec.geometry import (
     Cylinder,
     Disk,
     Domain,
-    Ellipse,
-    Ellipsoid,
     Exterior,
     Extruded,
     Interval,
@@ -38,11 +35,12 @@ from pdespec.geometry import (
     Star,
     no_mesh,
 )
+from pdespec.shapes.described import domain, point, positive, scalars
 
 
 def interval(x: Coordinate, start: Any = 0, end: Any = 1, name: str = "Omega") -> Domain:
     """start < x < end."""
-    return _domain(name, make_interval(start, end), (x,))
+    return domain(name, make_interval(start, end), (x,))
 
 
 def rectangle(
@@ -53,7 +51,7 @@ def rectangle(
     name: str = "Omega",
 ) -> Domain:
     """The rectangle between two opposite corners."""
-    return _domain(name, make_box(lower, upper, 2), (x, y))
+    return domain(name, make_box(lower, upper, 2), (x, y))
 
 
 def box(
@@ -65,7 +63,7 @@ def box(
     name: str = "Omega",
 ) -> Domain:
     """The box between two opposite corners."""
-    return _domain(name, make_box(lower, upper, 3), (x, y, z))
+    return domain(name, make_box(lower, upper, 3), (x, y, z))
 
 
 def disk(
@@ -76,7 +74,7 @@ def disk(
     name: str = "Omega",
 ) -> Domain:
     """The disk of a radius about a centre."""
-    return _domain(name, make_disk(radius, center), (x, y))
+    return domain(name, make_disk(radius, center), (x, y))
 
 
 def ball(
@@ -88,14 +86,14 @@ def ball(
     name: str = "Omega",
 ) -> Domain:
     """The ball of a radius about a centre."""
-    return _domain(name, make_ball(radius, center), (x, y, z))
+    return domain(name, make_ball(radius, center), (x, y, z))
 
 
 def polygon(
     x: Coordinate, y: Coordinate, points: Sequence[Sequence[Any]], name: str = "Omega"
 ) -> Domain:
     """The polygon with the given corners, in order."""
-    return _domain(name, make_polygon(points), (x, y))
+    return domain(name, make_polygon(points), (x, y))
 
 
 def star(
@@ -107,7 +105,7 @@ def star(
 ) -> Domain:
     """The star-shaped region r < radius(theta): `star(x, y, radius=lambda theta: 1 +
     c*sp.cos(4*theta))`."""
-    return _domain(name, make_star(radius(THETA) if callable(radius) else radius, center), (x, y))
+    return domain(name, make_star(radius(THETA) if callable(radius) else radius, center), (x, y))
 
 
 def airfoil(
@@ -119,32 +117,7 @@ def airfoil(
 ) -> Domain:
     """A four-digit NACA section, `airfoil(x, y, (0, 0, 12), displacement=d)`, usually inside
     `exterior`."""
-    return _domain(name, make_airfoil(digits, displacement), (x, y))
-
-
-def ellipse(
-    x: Coordinate,
-    y: Coordinate,
-    radii: Sequence[Any],
-    center: Sequence[Any] = (0, 0),
-    angle: Any = 0,
-    name: str = "Omega",
-) -> Domain:
-    """The ellipse of two half axes about a centre, the first turned from the x axis by an angle:
-    `ellipse(x, y, (2, 1), angle=sp.pi/6)`."""
-    return _domain(name, make_ellipse(radii, center, angle), (x, y))
-
-
-def ellipsoid(
-    x: Coordinate,
-    y: Coordinate,
-    z: Coordinate,
-    radii: Sequence[Any],
-    center: Sequence[Any] = (0, 0, 0),
-    name: str = "Omega",
-) -> Domain:
-    """The ellipsoid of three half axes along the coordinates about a centre."""
-    return _domain(name, make_ellipsoid(radii, center), (x, y, z))
+    return domain(name, make_airfoil(digits, displacement), (x, y))
 
 
 def cylinder(
@@ -159,7 +132,7 @@ def cylinder(
 ) -> Domain:
     """The cylinder that stands on the disk about `base` across `axis`, of any length, and is
     `height` long."""
-    return _domain(name, make_cylinder(radius, height, base, axis), (x, y, z))
+    return domain(name, make_cylinder(radius, height, base, axis), (x, y, z))
 
 
 def extruded(
@@ -167,7 +140,7 @@ def extruded(
 ) -> Domain:
     """A plane shape drawn out from z = 0 to z = height: `extruded(x, y, z, make_polygon([(0, 0),
     (1, 0), (0, 1)]), 2)`."""
-    return _domain(name, make_extruded(shape, height), (x, y, z))
+    return domain(name, make_extruded(shape, height), (x, y, z))
 
 
 def mesh(
@@ -188,13 +161,13 @@ def mesh(
             "mesh needs coordinates",
             'write x, y = space("x y") and mesh(x, y, path="part.msh")',
         )
-    return _domain(name, make_mesh(path, len(coordinates), scale, folder), coordinates)
+    return domain(name, make_mesh(path, len(coordinates), scale, folder), coordinates)
 
 
 def moved(shape: Domain | Shape, vector: Sequence[Any]) -> Any:
     """A domain or shape with every point moved by a vector."""
     inside = _bare("moved", shape)
-    vector = _point("moved", vector, inside.dim)
+    vector = point("moved", vector, inside.dim)
     if isinstance(inside, Mesh) and all(each.is_number for each in vector):
         return _as_given(shape, _laid(inside, sp.S.One, vector))
     return _as_given(shape, Moved(inside, vector))
@@ -213,8 +186,8 @@ def rotated(
         raise fail(
             "T06", "rotated: an interval cannot be turned", "turn a shape in the plane or in space"
         )
-    (angle,) = _scalars("rotated", angle)
-    about = _point("rotated", (0,) * inside.dim if center is None else center, inside.dim)
+    (angle,) = scalars("rotated", angle)
+    about = point("rotated", (0,) * inside.dim if center is None else center, inside.dim)
     if inside.dim == 2 and axis is not None:
         raise fail("T06", "rotated: a plane shape turns about a point", "leave the axis out")
     along = () if inside.dim == 2 else _direction("rotated", (0, 0, 1) if axis is None else axis)
@@ -225,8 +198,8 @@ def scaled(shape: Domain | Shape, factor: Any, center: Sequence[Any] | None = No
     """A domain or shape with all distances from a point, of itself the origin, multiplied by a
     positive factor."""
     inside = _bare("scaled", shape)
-    factor = _positive("scaled", "factor", factor)
-    about = _point("scaled", (0,) * inside.dim if center is None else center, inside.dim)
+    factor = positive("scaled", "factor", factor)
+    about = point("scaled", (0,) * inside.dim if center is None else center, inside.dim)
     if isinstance(inside, Mesh) and all(each.is_number for each in (factor, *about)):
         return _as_given(shape, _laid(inside, factor, tuple((1 - factor) * each for each in about)))
     return _as_given(shape, Scaled(inside, factor, about))
@@ -284,7 +257,7 @@ def exterior(body: Domain | Shape, farfield: Domain | Shape) -> Domain | Shape:
 
 
 def make_interval(start: Any, end: Any) -> Interval:
-    start, end = _scalars("interval", start, end)
+    start, end = scalars("interval", start, end)
     _not_empty("interval", (start,), (end,))
     return Interval(start, end)
 
@@ -292,17 +265,17 @@ def make_interval(start: Any, end: Any) -> Interval:
 def make_box(lower: Sequence[Any], upper: Sequence[Any], dim: int) -> Rectangle | Box:
     kind: Any = {2: Rectangle, 3: Box}[dim]
     name = kind.__name__.lower()
-    lower, upper = _point(name, lower, dim), _point(name, upper, dim)
+    lower, upper = point(name, lower, dim), point(name, upper, dim)
     _not_empty(name, lower, upper)
     return kind(lower, upper)
 
 
 def make_disk(radius: Any, center: Sequence[Any] = (0, 0)) -> Disk:
-    return Disk(_radius("disk", radius), _point("disk", center, 2))
+    return Disk(positive("disk", "radius", radius), point("disk", center, 2))
 
 
 def make_ball(radius: Any, center: Sequence[Any] = (0, 0, 0)) -> Ball:
-    return Ball(_radius("ball", radius), _point("ball", center, 3))
+    return Ball(positive("ball", "radius", radius), point("ball", center, 3))
 
 
 def make_polygon(points: Sequence[Sequence[Any]]) -> Polygon:
@@ -312,30 +285,21 @@ def make_polygon(points: Sequence[Sequence[Any]]) -> Polygon:
             f"a polygon has at least three corners, {len(points)} given",
             "write polygon([[0, 0], [1, 0], [0, 1]])",
         )
-    return Polygon(tuple(_point("polygon", point, 2) for point in points))
+    return Polygon(tuple(point("polygon", each, 2) for each in points))
 
 
 def make_star(radius: Any, center: Sequence[Any] = (0, 0)) -> Star:
-    return Star(_radius("star", radius), THETA, _point("star", center, 2))
-
-
-def make_ellipse(radii: Sequence[Any], center: Sequence[Any] = (0, 0), angle: Any = 0) -> Ellipse:
-    (angle,) = _scalars("ellipse", angle)
-    return Ellipse(_radii("ellipse", radii, 2), _point("ellipse", center, 2), angle)
-
-
-def make_ellipsoid(radii: Sequence[Any], center: Sequence[Any] = (0, 0, 0)) -> Ellipsoid:
-    return Ellipsoid(_radii("ellipsoid", radii, 3), _point("ellipsoid", center, 3))
+    return Star(positive("star", "radius", radius), THETA, point("star", center, 2))
 
 
 def make_cylinder(
     radius: Any, height: Any, base: Sequence[Any] = (0, 0, 0), axis: Sequence[Any] = (0, 0, 1)
 ) -> Cylinder:
-    height = _positive("cylinder", "height", height)
+    height = positive("cylinder", "height", height)
     return Cylinder(
-        _radius("cylinder", radius),
+        positive("cylinder", "radius", radius),
         height,
-        _point("cylinder", base, 3),
+        point("cylinder", base, 3),
         _direction("cylinder", axis),
     )
 
@@ -349,7 +313,7 @@ def make_extruded(shape: Domain | Shape, height: Any) -> Extruded:
             "use a disk, rectangle, polygon or star",
         )
     no_mesh(inside, "extruded")
-    return Extruded(inside, _positive("extruded", "height", height))
+    return Extruded(inside, positive("extruded", "height", height))
 
 
 def make_mesh(path: str | os.PathLike[str], dim: int, scale: Any = 1, folder: str = "") -> Mesh:
@@ -362,7 +326,7 @@ def make_mesh(path: str | os.PathLike[str], dim: int, scale: Any = 1, folder: st
             f"a mesh file fills a part of the plane or of space, not of {dim}D",
             "on a line write interval(0, 1)",
         )
-    scale = _positive("mesh", "scale", scale)
+    scale = positive("mesh", "scale", scale)
     if not scale.is_number:
         raise fail(
             "T05",
@@ -382,7 +346,7 @@ def make_airfoil(digits: Sequence[int], displacement: Any = ()) -> Airfoil:
         hint = "write naca(0, 0, 12): camber %, its place in tenths, thickness %"
         raise fail("S02", f"naca{tuple(digits)} is no four-digit section", hint)
     given = exact(displacement) if isinstance(displacement, sp.Basic) or len(displacement) else ()
-    displaced = _scalars("airfoil", *((given,) if is_scalar(given) else given))
+    displaced = scalars("airfoil", *((given,) if is_scalar(given) else given))
     if len(displaced) not in (0, 7):
         raise fail(
             "S02",
@@ -392,68 +356,8 @@ def make_airfoil(digits: Sequence[int], displacement: Any = ()) -> Airfoil:
     return Airfoil(tuple(int(each) for each in numbers), displaced)  # type: ignore[arg-type]
 
 
-def _domain(name: str, shape: Shape, coordinates: tuple[Coordinate, ...]) -> Domain:
-    check_name(name, "a domain")
-    kind = type(shape).__name__.lower()
-    for coordinate in coordinates:
-        if not isinstance(coordinate, Coordinate):
-            raise fail(
-                "T05",
-                f"{kind} needs coordinates, {coordinate!r} given",
-                f'write x, y = space("x y") and {kind}(x, y, ...)',
-            )
-    if tuple(coordinate.name for coordinate in coordinates) != coordinates[0].frame:
-        frame = ", ".join(coordinates[0].frame)
-        message = (
-            f"{kind} lies in {len(coordinates)}D, the space of the problem has the coordinates"
-            f" {frame}"
-        )
-        raise fail("T06", message, "give all of them, in order")
-    return Domain(name, shape, coordinates)
-
-
-def _scalars(shape: str, *values: Any) -> Point:
-    result = tuple(exact(value) for value in values)
-    for value in result:
-        if not is_scalar(value):
-            raise fail(
-                "T05", f"{shape}: {value} is not a number", "shapes are made of numbers and params"
-            )
-        if value.atoms(Coordinate, AppliedUndef):
-            raise fail(
-                "T05",
-                f"{shape}: {value} is not a number",
-                "shapes are made of numbers and params, not of coordinates or fields",
-            )
-    return result
-
-
-def _point(shape: str, values: Any, dim: int) -> Point:
-    values = tuple(values)
-    if len(values) != dim:
-        raise fail(
-            "T06", f"{shape}: a point of {len(values)} coordinates in {dim}D", f"give {dim} numbers"
-        )
-    return _scalars(shape, *values)
-
-
-def _radius(shape: str, radius: Any) -> sp.Expr:
-    return _positive(shape, "radius", radius)
-
-
-def _positive(shape: str, what: str, value: Any) -> sp.Expr:
-    (value,) = _scalars(shape, value)
-    if value.is_nonpositive:
-        raise fail("S02", f"{shape}: the {what} {value} is not positive", f"give a positive {what}")
-    return value
-
-
-def _radii(shape: str, values: Any, dim: int) -> Point:
-    return tuple(_radius(shape, value) for value in _point(shape, values, dim))
-
-
 def _direction(shape: str, values: Any) -> Point:
-    axis = _point(shape, values, 3)
+    axis = point(shape, values, 3)
     if not any(axis):
         raise fail(
             "S02", f"{shape}: the axis is zero", "give its direction, of any length: [0, 0, 1]"

@@ -212,24 +212,6 @@ class Intersection(Shape):
 
 
 @dataclass(frozen=True)
-class Ellipse(Shape):
-    """Inside the ellipse of half axes `radii`, the first turned counterclockwise from the x axis
-    by `angle`."""
-
-    radii: Point
-    center: Point = (sp.S.Zero, sp.S.Zero)
-    angle: sp.Expr = sp.S.Zero
-
-
-@dataclass(frozen=True)
-class Ellipsoid(Shape):
-    """Inside the ellipsoid of half axes `radii` along the coordinates."""
-
-    radii: Point
-    center: Point = (sp.S.Zero, sp.S.Zero, sp.S.Zero)
-
-
-@dataclass(frozen=True)
 class Extruded(Shape):
     """(x, y) in the plane `shape`, 0 < z < height."""
 
@@ -388,7 +370,6 @@ def _(shape: Interval) -> int:
 
 @_dim.register(Box)
 @_dim.register(Ball)
-@_dim.register(Ellipsoid)
 @_dim.register(Extruded)
 @_dim.register(Cylinder)
 def _(shape: Shape) -> int:
@@ -405,19 +386,19 @@ def _(shape: Mesh) -> int:
 @_dim.register(Rotated)
 @_dim.register(Scaled)
 def _(shape: Lattice | Moved | Rotated | Scaled) -> int:
-    return _dim(shape.shape)
+    return shape.shape.dim
 
 
 @_dim.register(Exterior)
 def _(shape: Exterior) -> int:
-    return _dim(shape.body)
+    return shape.body.dim
 
 
 @_dim.register(Union)
 @_dim.register(Difference)
 @_dim.register(Intersection)
 def _(shape: Union | Difference | Intersection) -> int:
-    return _dim(shape.a)
+    return shape.a.dim
 
 
 def _combine(kind: type[Shape], a: Shape, b: Any) -> Shape:

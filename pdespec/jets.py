@@ -25,6 +25,7 @@ from pdespec.calculus import Integral, TwoSided
 from pdespec.coordinates import Coordinate, Normal, Time
 from pdespec.errors import fail
 from pdespec.jumps import SPECIAL, chain, slope
+from pdespec.nodes import nodes_of
 from pdespec.symbols import InputField, UnknownField
 
 MultiIndex = tuple[int, ...]
@@ -95,7 +96,7 @@ def sympy_form(expression: Any) -> Any:
     order."""
     if isinstance(expression, sp.MatrixBase):
         return sp.ImmutableMatrix(expression).applyfunc(sympy_form)
-    jets = expression.atoms(Jet)
+    jets = nodes_of(expression, Jet)
     return expression.xreplace({jet: jet.derivative() for jet in jets}) if jets else expression
 
 
@@ -108,7 +109,7 @@ def jets_of(
     expression: Any, base: type | tuple[type, ...] = (UnknownField, InputField)
 ) -> tuple[Jet, ...]:
     """The jets of an expression in jet form whose fields are of the given kind, sorted."""
-    found = {jet for jet in expression.atoms(Jet) if isinstance(jet.field, base)}
+    found = {jet for jet in nodes_of(expression, Jet) if isinstance(jet.field, base)}
     return tuple(
         sorted(
             found,

@@ -7,6 +7,7 @@ import re
 
 from pdespec.calculus import split_derivative
 from pdespec.functions import TABLE
+from pdespec.shapes.described import SHAPES as DESCRIBED
 
 STATEMENTS = (
     "problem space time periodic domain boundary const param trainable input unknown "
@@ -40,10 +41,11 @@ YIELDING = [*CONDITIONS, *(name for name, entry in TABLE.items() if not entry.ow
 CONSTANTS = "I n pi".split()
 """Identity tensor, unit outward normal, circle constant."""
 
-SHAPES = (
-    "interval rectangle box disk ball polygon star ellipse ellipsoid cylinder extruded moved"
-    " rotated scaled airfoil naca lattice exterior mesh"
-).split()
+SHAPES = [
+    *"interval rectangle box disk ball polygon star cylinder extruded moved".split(),
+    *"rotated scaled airfoil naca lattice exterior mesh".split(),
+    *DESCRIBED,
+]
 
 REGIONS = "boundary side rest inner outer interface group".split()
 

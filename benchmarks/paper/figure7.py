@@ -34,13 +34,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from measure import RESULTS, save
 
 import compiler
+from compiler.chance import seeded
 from compiler.fem import SolverError
 from compiler.fem.discrete.known import Known
 from compiler.fem.export.fenics import available, solve_with_fenics
 from compiler.fem.meshing.mesh import mesh_domain
 from compiler.geometry.metrics import domain, interior, squared_misfit
 from compiler.training.checkpoint import dtype_of, load_run
-from compiler.training.objective import seeded
 
 POINTS, BATCH = 4096, 16
 FINEST: Mapping[str, Mapping[str, int]] = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import statistics
 import time
 from collections.abc import Callable
@@ -16,8 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from compiler.batches import sample as sampling
+from compiler.chance import seeded
+from compiler.derivatives import Request, exact
 from compiler.evaluation.result import POINTS, Evaluation, Sample
-from compiler.fem import SampleError, SolverError, solve
+from compiler.fem import SampleError, SolverError, solve, solve_each
 from compiler.fem.energy_gap import energy_of
 from compiler.files import write_atomically
 from compiler.functionals.output_errors import compare_outputs
@@ -27,13 +28,15 @@ from compiler.geometry.metrics import (
     gathered,
     interior,
     misfit,
+    slope_misfit,
 )
 from compiler.loss.blocks import StepEngine
 from compiler.loss.physics import PhysicsLoss
 from compiler.training.checkpoint import dtype_of, load_run
-from compiler.training.objective import seeded
 from compiler.training.progress import Display, Silent
 from compiler.training.runs import Run, RunError
+from compiler.workers import Workers
+from operators.field import capabilities
 
 EVALUATION = "evaluation.json"
 # samples whose reference's error is estimated: each takes about a third of a solve more
@@ -50,13 +53,14 @@ def compare_with_reference(
     sampler: Callable[..., Any] | None = None,
     solver: Callable[..., Any] | None = None,
     display: Display | None = None,
+    workers: Workers | int = 1,
 ) -> Evaluation:
     """Compares a run with the reference solver on `samples` held-out samples; writes
     evaluation.json.
 
     The samples are the same for every run of a problem and are never drawn in training. `sampler`
     and `solver` default to `compiler.sample` and `compiler.solve`, the latter with `resolution`
-    where one is given.
+    where one is given. `workers`: processes that share the solving, or `compiler.Workers`.
 
     Raises: RunError where there is no run, no checkpoint, or no sample could be solved; NoWeakForm
     for a problem without reference.
@@ -64,7 +68,7 @@ def compare_with_reference(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     run = load_run(directory, checkpoint, model, device)
     found, failures = _measure(
-        run, samples, device, resolution, sampler, solver, display or Silent()
+        run, samples, device, resolution, sampler, solver, display or Silent(), workers
     )
     if not found:
         raise RunError(
@@ -86,18 +90,21 @@ def _measure(
     sampler: Callable[..., Any] | None,
     solver: Callable[..., Any] | None,
     display: Display,
+    workers: Workers | int,
 ) -> tuple[list[Sample], dict[int, str]]:
     sampler, solver = sampler or sampling.sample, solver or solve
+    workers = workers if isinstance(workers, Workers) else Workers(workers)
     chosen = {} if resolution is None else {"resolution": resolution}
     violations = _requirements(run, device)
+    counts = {**run.options.points, "interior": POINTS}
     found: list[Sample] = []
     gaps: list[Misfit] = []
+    slopes: list[Misfit | None] = []
     failures: dict[int, str] = {}
     display.start(f"evaluate {run.problem.name}", 0, samples, "samples")
     try:
-        for index in range(samples):
-            counts = {**run.options.points, "interior": POINTS}
-            batch = sampler(
+        batches = [
+            sampler(
                 run.problem,
                 1,
                 counts,
@@ -105,10 +112,12 @@ def _measure(
                 dtype=torch.float64,
                 hard=run.options.hard,
             )
-            try:
-                truth = solver(run.problem, batch, **chosen)
-            except SampleError as error:
-                failures[index] = str(error)
+            for index in range(samples)
+        ]
+        truths = solve_each(run.problem, batches, workers, solver, **chosen)
+        for index, (batch, truth) in enumerate(zip(batches, truths, strict=True)):
+            if isinstance(truth, SampleError):
+                failures[index] = str(truth)
                 continue
             batch = batch.to(dtype=dtype_of(run.options), device=device)
             points = interior(run.problem, batch)
@@ -127,6 +136,7 @@ def _measure(
             outputs = compare_outputs(run.problem, answer, truth, batch, points, run.trainables)
             broken = violations(answer, batch)
             sign = free_signs(run.problem, at, own, expected)
+            slopes.append(_slopes(run.problem, answer, truth, points, sign))
             own_error = _reference_error(truth) if len(found) < ESTIMATED else None
             took = float(truth.seconds)
             seen = Sample(
@@ -145,11 +155,11 @@ def _measure(
                 own_error,
             )
             found.append(seen)
-            error = statistics.fmean(one.relative_l2 for one in _judged(found, gaps))
+            error = statistics.fmean(one.relative_l2 for one in _judged(found, gaps, slopes))
             display.step({"step": index + 1, "error": error}, ())
     finally:
         display.stop()
-    return _judged(found, gaps), failures
+    return _judged(found, gaps, slopes), failures
 
 
 def _reference_error(truth: Any) -> float | None:
@@ -161,20 +171,43 @@ def _reference_error(truth: Any) -> float | None:
         return None
 
 
-def _judged(samples: list[Sample], gaps: list[Misfit]) -> list[Sample]:
+def _slopes(
+    problem: Any, answer: Any, truth: Any, points: Tensor, sign: Tensor | None
+) -> Misfit | None:
+    """How far the gradient in space is from the reference's; None where one of them has none."""
+    if not capabilities(answer).pointwise or not hasattr(truth, "derivatives"):
+        return None
+    axes, size = range(len(problem.coordinates)), points.shape[-1]
+    firsts = [tuple(int(k == axis) for k in range(size)) for axis in axes]
+    count = len(problem.components)
+    request = Request({c: frozenset(firsts) for c in range(count)})
+    one, other = (
+        torch.stack([torch.stack([each[c, i] for i in firsts], -1) for c in range(count)], -2)
+        for each in (exact(answer, points, request), truth.derivatives(points, request))
+    )  # b n c d
+    one, other = one.detach().double().cpu(), other.double().cpu()
+    one = one if sign is None else one * sign[:, None, :, None].to(one)
+    return slope_misfit(problem, points.double().cpu(), one, other)
+
+
+def _judged(samples: list[Sample], gaps: list[Misfit], slopes: list[Misfit | None]) -> list[Sample]:
     """The samples with their errors, which depend on the size of the unknowns in all of them."""
     if not samples:
         return []
-    names = list(gaps[0].gap)
-    squared = gathered(gaps).squared()
+    errors = _errors(gaps)
+    gradients = [{}] * len(samples) if None in slopes else _errors(slopes)
     return [
         dataclasses.replace(
-            each,
-            squared_error=max(row),
-            unknowns={name: math.sqrt(value) for name, value in zip(names, row, strict=True)},
+            each, squared_error=max(own.values()) ** 2, unknowns=own, gradients=gradient
         )
-        for each, row in zip(samples, squared.tolist(), strict=True)
+        for each, own, gradient in zip(samples, errors, gradients, strict=True)
     ]
+
+
+def _errors(gaps: list[Misfit]) -> list[dict[str, float]]:
+    """The relative error of each unknown, by sample."""
+    rows = gathered(gaps).squared().sqrt().tolist()
+    return [dict(zip(gaps[0].gap, row, strict=True)) for row in rows]
 
 
 def _energy(
@@ -237,6 +270,8 @@ def rows(evaluation: Evaluation) -> dict[str, dict[str, float]]:
     )
     if several:
         found["relative L2 error, mean over unknowns"] = evaluation.mean_of_unknowns
+    for name, values in evaluation.gradients.items():
+        found["relative L2 error of the gradient" + (f" of {name}" if several else "")] = values
     found["relative squared error" + (", worst unknown" if several else "")] = (
         evaluation.relative_squared_error
     )

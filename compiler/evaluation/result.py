@@ -39,7 +39,8 @@ class Sample:
     functional, see `compiler.fem.energy_gap`; `outputs` are the declared outputs beside those of
     the reference, `sign` that of the channels in which the field is nearest to the reference, where
     the problem leaves signs open. `reference_error`: the estimated relative L2 error of the
-    reference, of its worst unknown. Units: seconds.
+    reference, of its worst unknown. `gradients`: the relative L2 error of the gradient in space of
+    each unknown, empty where the reference or the operator has no derivatives. Units: seconds.
     """
 
     index: int
@@ -55,6 +56,7 @@ class Sample:
     outputs: Mapping[str, Compared] = dataclasses.field(default_factory=dict)
     sign: Tensor | None = None
     reference_error: float | None = None
+    gradients: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def energy_gap(self) -> float | None:
@@ -102,6 +104,15 @@ class Evaluation:
         return {
             name: summary([each.unknowns[name] for each in self.samples])
             for name in self.samples[0].unknowns
+        }
+
+    @property
+    def gradients(self) -> dict[str, dict[str, float]]:
+        """The relative L2 error of the gradient in space of each unknown; empty where it is not
+        known."""
+        return {
+            name: summary([each.gradients[name] for each in self.samples])
+            for name in self.samples[0].gradients
         }
 
     @property
@@ -207,6 +218,7 @@ class Evaluation:
             "worst_unknown": self.worst_unknown,
             "mean_of_unknowns": self.mean_of_unknowns,
             "unknowns": self.unknowns,
+            **({"gradients": self.gradients} if self.gradients else {}),
             **({"outputs": self.outputs} if self.run.problem.outputs else {}),
             **(
                 {"alarms": {str(index): text for index, text in self.alarms.items()}}
@@ -229,6 +241,7 @@ class Evaluation:
                     "relative_l2": each.relative_l2,
                     "relative_squared_error": each.squared_error,
                     "unknowns": dict(each.unknowns),
+                    **({"gradients": dict(each.gradients)} if each.gradients else {}),
                     **(
                         {"outputs": _shown(each, {name: wrong[name][k] for name in wrong})}
                         if each.outputs

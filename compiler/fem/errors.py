@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from pdespec.errors import PdespecError
 
+SINGULAR = (
+    "the linear system is singular: the problem leaves something undetermined, such as the constant"
+    " of a pressure or of a pure Neumann problem (add `require integral(p, Omega) = 0`) or a rigid"
+    " motion (fix it by a condition)"
+)
+
 
 class SolverError(PdespecError):
     """A reference solution that could not be made; the message says what is missing and what to
@@ -46,9 +52,5 @@ class NoConvergence(SampleError):
 class Singular(SampleError):
     """A linear system without a unique solution."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            "the linear system is singular: the problem leaves something undetermined, such as the"
-            " constant of a pressure or of a pure Neumann problem (add `require integral(p, Omega)"
-            " = 0`) or a rigid motion (fix it by a condition)"
-        )
+    def __init__(self, message: str = SINGULAR) -> None:
+        super().__init__(message)

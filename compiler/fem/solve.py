@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from compiler.fem.error_estimate import ErrorEstimate, estimate, from_distances
 from compiler.fem.errors import (
     NoConvergence,
     NoWeakForm,
+    SampleError,
     Singular,
     SolverError,
     SolverWarning,
@@ -49,6 +51,7 @@ from compiler.fem.solvers.solvability import (
 )
 from compiler.fem.solvers.time_stepping import SCHEMES, Marched, march
 from compiler.lowering.numpy_function import numpy_function
+from compiler.workers import Workers
 from pdespec.errors import nearest
 from pdespec.geometry import Boundary, shape_symbols
 from pdespec.rules.check import RULES
@@ -111,6 +114,7 @@ def solve(
     mesh: skfem.Mesh | str | None = None,
     start: Start = None,
     tolerance: float | None = None,
+    workers: Workers | int = 1,
     **options,
 ) -> Solution:
     """Reference fields of every sample of a batch, by finite elements.
@@ -127,7 +131,8 @@ def solve(
     chosen = SolveOptions(resolution=resolution, **options)
     problem = one_equation(problem)
     batch = batch.to("cpu", torch.float64)
-    request = Request(problem, prepare(problem), batch, chosen, mesh, start)
+    workers = workers if isinstance(workers, Workers) else Workers(workers)
+    request = Request(problem, prepare(problem), batch, chosen, mesh, start, workers)
     return solved(request) if tolerance is None else refined(request, tolerance)
 
 
@@ -141,6 +146,7 @@ class Request:
     options: SolveOptions
     mesh: skfem.Mesh | str | None
     start: Start = None
+    workers: Workers = Workers()
 
     def sample(self, number: int, shared: dict[str, Spaces]) -> SampleSolution:
         """The solution of one sample. `shared`: spaces that samples of one shape have in common."""
@@ -158,10 +164,32 @@ class Request:
         return solve_sample(self.prepared, spaces, known, self.options, clock, begun)
 
 
+def solve_each(
+    problem: Problem,
+    batches: Iterable[Any],
+    workers: Workers | None = None,
+    solver: Callable[..., Any] = solve,
+    **options: Any,
+) -> Iterator[Any]:
+    """The reference solution of each batch by itself, or the SampleError that the solver gave it up
+    with. Options and further errors: see `solve`, which `solver` may take the place of.
+    """
+    return (workers or Workers()).map(partial(_attempt, solver, problem, options), batches)
+
+
+def _attempt(
+    solver: Callable[..., Any], problem: Problem, options: dict[str, Any], batch: Any
+) -> Any:
+    try:
+        return solver(problem, batch, **options)
+    except SampleError as error:
+        return error
+
+
 def solved(request: Request) -> Solution:
-    """All samples, one after the other."""
-    shared: dict[str, Spaces] = {}
-    samples = [request.sample(number, shared) for number in range(request.batch.size)]
+    """All samples."""
+    one = partial(replace(request, workers=Workers()).sample, shared={})
+    samples = list(request.workers.map(one, range(request.batch.size)))
     energy = (
         torch.tensor([s.energy for s in samples], dtype=torch.float64)
         if request.prepared.form.energy
@@ -292,7 +320,7 @@ def refuse_options(problem: Problem, options: Mapping[str, object]) -> None:
     known = [each.name for each in fields(SolveOptions)]
     for name in options:
         if name not in known:
-            near = nearest(name, [*known, "mesh", "start", "tolerance"])
+            near = nearest(name, [*known, "mesh", "start", "tolerance", "workers"])
             hint = f"did you mean {near!r}?" if near else f"they are {', '.join(known)}"
             raise WrongOption(f"solve has no option {name!r}; {hint}")
         if name in ("steps", "scheme", "step_tolerance") and problem.time is None:

@@ -97,14 +97,34 @@ def misfit(problem: Problem, points: Tensor, found: Tensor, expected: Tensor) ->
     return Misfit(gaps, sizes)
 
 
+def slope_misfit(problem: Problem, points: Tensor, found: Tensor, expected: Tensor) -> Misfit:
+    """The gap between the gradients in space of two fields whose signs agree, without what the
+    problem leaves open: what stresses and fluxes are wrong by.
+
+    Shapes: points "b n D", found and expected "b n c d". Raises: ValueError where the shapes
+    differ.
+    """
+    gaps, sizes = {}, {}
+    for name, own in _columns(problem).items():
+        one, other = (each[:, :, own].flatten(2) for each in (found, expected))  # b n (c d)
+        gap, size, count = _parts(problem, name, points, one, other, slopes=True)
+        gaps[name], sizes[name] = gap / count, size / count
+    return Misfit(gaps, sizes)
+
+
 def _parts(
-    problem: Problem, name: str, points: Tensor, found: Tensor, expected: Tensor
+    problem: Problem,
+    name: str,
+    points: Tensor,
+    found: Tensor,
+    expected: Tensor,
+    slopes: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Sums of squares of the gap and of what is expected, and how many points are known. Shapes:
-    "b" each."""
+    found and expected "b n c", of gradients "b n (c d)" -> "b" each."""
     gap, size = _compared(found, expected)
     known = ~expected.isnan()
-    basis = _basis(problem, name, points)
+    basis = _basis(problem, name, points, slopes)
     if basis is not None:
         # b (n c) m
         free = torch.linalg.qr(torch.where(known[..., None], basis, 0).flatten(1, 2))[0]
@@ -180,8 +200,9 @@ def _turned(problem: Problem, points: Tensor, found: Tensor, expected: Tensor) -
     return found if sign is None else sign[:, None] * found
 
 
-def _basis(problem: Problem, name: str, points: Tensor) -> Tensor | None:
-    """What may be added to an unknown, at points. Shapes: "b n c m"; None where that is nothing."""
+def _basis(problem: Problem, name: str, points: Tensor, slopes: bool) -> Tensor | None:
+    """What may be added to an unknown, or to its gradient, at points; None where that is nothing.
+    Shapes: "b n c m", of gradients "b n (c d) m"."""
     modes = [mode for mode in gauges(problem) if mode.unknown.name == name]
     if not modes:
         return None
@@ -194,13 +215,16 @@ def _basis(problem: Problem, name: str, points: Tensor) -> Tensor | None:
     columns = []
     for mode in modes:
         shift = {field.func.__name__: expression for field, expression in mode.shift.items()}
-        entries = []
-        for component in components:
-            compiled = graph((sp.sympify(shift.get(component, 0)),))
-            entries.append(
-                compiled({symbol: values[symbol] for symbol in compiled.symbols}, points[..., 0])[0]
-            )
-        columns.append(torch.stack(entries, -1))
+        entries = [sp.sympify(shift.get(component, 0)) for component in components]
+        if slopes:
+            entries = [sp.diff(each, axis) for each in entries for axis in problem.coordinates]
+        if not any(entries):
+            continue
+        compiled = graph(tuple(entries))
+        given = {symbol: values[symbol] for symbol in compiled.symbols}
+        columns.append(torch.stack(compiled(given, points[..., 0]), -1))
+    if not columns:
+        return None
     basis = torch.stack(columns, -1)
     if problem.time is None or problem.unknowns[name].time is None:
         return basis

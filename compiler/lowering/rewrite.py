@@ -21,6 +21,7 @@ from pdespec.coordinates import Coordinate, Time
 from pdespec.geometry import Domain, Region, Shape
 from pdespec.jets import carry_out
 from pdespec.laws import FunctionLaw, Law, LogUniform, Normal_, Uniform
+from pdespec.shapes.described import Described, kinds
 from pdespec.statements.interfaces import flux_conditions
 from pdespec.statements.problem import Problem
 from pdespec.statements.statements import (
@@ -378,11 +379,15 @@ class _Pass:
     def _(self, shape: shapes.Polygon) -> Shape:
         return shapes.Polygon(tuple(map(self._point, shape.points)))
 
-    @_shape.register(shapes.Ellipse)
-    @_shape.register(shapes.Ellipsoid)
-    def _(self, shape: Any) -> Shape:
+    @_shape.register
+    def _(self, shape: Described) -> Shape:
+        fields = kinds(type(shape))
         return replace(
-            shape, radii=tuple(map(self._number, shape.radii)), center=self._point(shape.center)
+            shape,
+            **{
+                name: kind.carried(getattr(shape, name), self._number, self._point)
+                for name, kind in fields.items()
+            },
         )
 
     @_shape.register

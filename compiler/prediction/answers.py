@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from compiler.batches.sample import Batch, instance
-from compiler.chance import Chance
+from compiler.chance import Chance, seeded
 from compiler.data.samples import known_names
 from compiler.fem.discrete.known import Known
 from compiler.fem.export.vtk import collect
@@ -34,7 +34,6 @@ from compiler.geometry.metrics import domain as first_domain
 from compiler.prediction.error_equation import Certificate, Corrected, certificate
 from compiler.prediction.interpolation import gridded, scattered
 from compiler.training.checkpoint import load_run
-from compiler.training.objective import seeded
 from compiler.training.runs import Run
 from pdespec.errors import fail, nearest
 from pdespec.laws import NumberLaw, truncated_support

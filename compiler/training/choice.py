@@ -15,13 +15,13 @@ import torch
 from torch import nn
 
 from compiler.batches.sample import Batch, sample
+from compiler.chance import seeded
 from compiler.fem.errors import NoWeakForm, SolverError
 from compiler.loss.error_estimate import error_term
 from compiler.lowering.terms import Stream, Term, lower
 from compiler.scales import component_sizes, scaled
 from compiler.scales.views import inner_field
 from compiler.training.dual import DualNorm, meshed, trusted_resolution
-from compiler.training.objective import seeded
 from compiler.training.options import TrainOptions
 from operators.field import capabilities
 from pdespec.errors import ProblemError

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from compiler.batches.recipe import Recipe
+from compiler.chance import seeded
 from compiler.loss.physics import PhysicsLoss
 from compiler.training import runs
 from compiler.training.balancers import Signals, gradient_statistics
 from compiler.training.diagnosis import remarks
 from compiler.training.not_finite import gradient_not_finite, loss_not_finite, refuse_lost
-from compiler.training.objective import Sampler, Validator, seeded
+from compiler.training.objective import Sampler, Validator
 from compiler.training.optimizers import Progress
 from compiler.training.options import TrainOptions, refuse_changed
 from compiler.training.processes import any_process, lost_process, mean, refuse_parted

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from compiler.batches import sample as sampling
+from compiler.chance import seeded
 from compiler.fem import solve
 from compiler.geometry.metrics import interior, misfit
 from compiler.loss.blocks import StepEngine
@@ -27,14 +27,6 @@ from pdespec.statements.problem import Problem
 
 Sampler = Callable[..., Any]
 PROBED = 64  # points of a held-out sample at which the size of the predictions is measured
-
-
-def seeded(seed: int, purpose: str, step: int) -> torch.Generator:
-    """A generator for one purpose at one step: training, validation and evaluation never share
-    numbers, and no stream need be stored."""
-    # torch's Mersenne twister takes 32 bits
-    digest = hashlib.blake2b(f"{seed}/{purpose}/{step}".encode(), digest_size=4).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest, "big"))
 
 
 def term_labels(loss: PhysicsLoss, options: TrainOptions, dual: DualNorm | None) -> tuple[str, ...]:

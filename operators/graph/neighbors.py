@@ -381,7 +381,7 @@ def torch_cluster(
     except ImportError as error:
         raise ImportError(
             "the neighbour search 'torch_cluster' needs the package torch-cluster (extra"
-            " [cluster]); 'kdtree' and 'cells' need nothing"
+            " [neighbors]); 'kdtree' and 'cells' need nothing"
         ) from error
     queries, nodes, radius, period = _prepare(queries, nodes, radius, period)
     if not all(math.isinf(p) for p in period):

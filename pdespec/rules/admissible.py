@@ -16,8 +16,6 @@ from pdespec.geometry import (
     Box,
     Cylinder,
     Disk,
-    Ellipse,
-    Ellipsoid,
     Extruded,
     Interval,
     Polygon,
@@ -27,6 +25,7 @@ from pdespec.geometry import (
     Star,
     subshapes,
 )
+from pdespec.shapes.described import Described, kinds
 from pdespec.symbols import Param, Scalar
 
 ANGLES = 256  # of a star, at which its radius is looked at
@@ -79,10 +78,14 @@ def _(shape: Disk | Ball) -> tuple[Need, ...]:
     return (Need("the radius", shape.radius),)
 
 
-@needs.register(Ellipse)
-@needs.register(Ellipsoid)
-def _(shape: Ellipse | Ellipsoid) -> tuple[Need, ...]:
-    return tuple(Need("the radius", radius) for radius in shape.radii)
+@needs.register
+def _(shape: Described) -> tuple[Need, ...]:
+    return tuple(
+        Need(f"the {kind.called}", each)
+        for name, kind in kinds(type(shape)).items()
+        if kind.called
+        for each in (getattr(shape, name) if kind.many else (getattr(shape, name),))
+    )
 
 
 @needs.register

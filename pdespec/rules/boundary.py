@@ -22,6 +22,7 @@ from pdespec.geometry import (
     in_place,
 )
 from pdespec.jets import sympy_form
+from pdespec.nodes import nodes_of
 from pdespec.notation import short
 from pdespec.probe import vanishes
 from pdespec.rules.registry import Analysis, Row, rule
@@ -83,7 +84,7 @@ def _coupled(analysis: Analysis) -> set[str]:
     rows = [
         row
         for row in analysis.boundary_rows
-        if row.region.kind != "level" and not row.form.atoms(TwoSided)
+        if row.region.kind != "level" and not nodes_of(row.form, TwoSided)
     ]
     return {
         unknown.name

@@ -9,6 +9,7 @@ from pdespec.coordinates import Normal
 from pdespec.errors import Diagnostic
 from pdespec.geometry import Boundary, Domain
 from pdespec.jets import jets_of, sympy_form
+from pdespec.nodes import nodes_of
 from pdespec.notation import short
 from pdespec.rules.membership import bind, points, typical
 from pdespec.rules.registry import Analysis, counted, rule
@@ -104,7 +105,7 @@ def statements_hold_an_unknown(analysis: Analysis) -> Iterator[Diagnostic]:
     alive = {row.label for row in rows if row.unknown_jets}
     for row in rows:
         if row.unknown_jets or any(
-            scalar.declaration.kind == "trainable" for scalar in row.form.atoms(Scalar)
+            scalar.declaration.kind == "trainable" for scalar in nodes_of(row.form, Scalar)
         ):
             continue
         if row.form == 0 and row.label in alive:
@@ -203,7 +204,7 @@ def equations_hold_everywhere(analysis: Analysis) -> Iterator[Diagnostic]:
     """No boundary quantity stands inside an equation of the interior. (Values at a point are
     found when derivatives are carried out.)"""
     for row in analysis.stated:
-        if row.form.atoms(Normal):
+        if nodes_of(row.form, Normal):
             hint = "write it as a condition: `on boundary(Omega): ..`"
             yield row.report(
                 "W07",
@@ -211,7 +212,7 @@ def equations_hold_everywhere(analysis: Analysis) -> Iterator[Diagnostic]:
                 hint,
                 "n is known on the boundary only",
             )
-        if row.form.atoms(TwoSided):
+        if nodes_of(row.form, TwoSided):
             hint = "write it as a condition: `on interface: jump(u) = 0`"
             yield row.report(
                 "W07",
@@ -219,7 +220,7 @@ def equations_hold_everywhere(analysis: Analysis) -> Iterator[Diagnostic]:
                 hint,
                 "fields have two sides on an interface only",
             )
-        if row.form.atoms(Integral):
+        if nodes_of(row.form, Integral):
             hint = (
                 "write what it stands for as an unknown with an equation of its own, or state it as"
                 " `require integral(..) = ..`"

@@ -13,6 +13,7 @@ import sympy as sp
 
 from pdespec.calculus import Integral, entries
 from pdespec.jets import jets_of
+from pdespec.nodes import nodes_of
 from pdespec.probe import TOLERANCE, vanishes
 from pdespec.rules.null_space import Mode, changes, modes_of, noticing
 from pdespec.rules.registry import Analysis
@@ -86,7 +87,7 @@ def _statements(problem: Problem) -> list[tuple[Any, bool]] | None:
 def _stays(form: Any, group: frozenset[str], either: bool) -> bool:
     jets = [jet for jet in jets_of(form, UnknownField) if jet.field.func.declaration.name in group]
     integrals = [
-        node for node in form.atoms(Integral) if any(name in group for name in _names(node))
+        node for node in nodes_of(form, Integral) if any(name in group for name in _names(node))
     ]
     if integrals:
         return False
@@ -97,7 +98,7 @@ def _stays(form: Any, group: frozenset[str], either: bool) -> bool:
 
 
 def _names(node: Any) -> Iterator[str]:
-    return (each.func.declaration.name for each in node.density.atoms(UnknownField))
+    return (each.func.declaration.name for each in nodes_of(node.density, UnknownField))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pdespec.calculus import TwoSided
 from pdespec.errors import Diagnostic
 from pdespec.jets import jets_of
+from pdespec.nodes import nodes_of
 from pdespec.notation import short
 from pdespec.rules.functions import differentiated_jumps
 from pdespec.rules.registry import Analysis, rule
@@ -69,7 +70,7 @@ def jumps_stand_still(analysis: Analysis) -> Iterator[Diagnostic]:
 def jumps_have_two_sides(analysis: Analysis) -> Iterator[Diagnostic]:
     """What a jump or an average is taken of lives on both sides."""
     for row in analysis.conditions:
-        for node in sorted(row.form.atoms(TwoSided), key=str):
+        for node in sorted(nodes_of(row.form, TwoSided), key=str):
             for jet in jets_of(node, UnknownField):
                 unknown = jet.field.func.declaration
                 if row.condition.kind != "boundary" or (

@@ -1,8 +1,7 @@
-"""Which points lie in a shape, in plain floating-point numbers: enough to see whether subdomains
-cover a domain.
+"""Which points lie in a shape: as a condition in SymPy, one rule a shape, and in plain
+floating-point numbers, which follow from it: enough to see whether subdomains cover a domain.
 
-One rule a shape, like everywhere; a shape without a rule is not looked into. Boundaries count for
-neither side.
+A shape without a rule is not looked into. Boundaries count for neither side.
 """
 
 from __future__ import annotations
@@ -21,13 +20,12 @@ from pdespec.geometry import (
     Difference,
     Disk,
     Domain,
-    Ellipse,
-    Ellipsoid,
     Exterior,
     Extruded,
     Intersection,
     Interval,
     Moved,
+    Point,
     Polygon,
     Rectangle,
     Rotated,
@@ -39,9 +37,11 @@ from pdespec.geometry import (
     shape_symbols,
 )
 from pdespec.laws import NumberLaw
+from pdespec.shapes.described import Described
 from pdespec.symbols import Scalar
 
 Values = Mapping[Any, Any]
+Place = tuple[Any, ...]  # the coordinates of a point
 Inside = Callable[[tuple[float, ...]], bool]
 Box_ = tuple[tuple[float, ...], tuple[float, ...]]
 PRIMES = (2, 3, 5)
@@ -98,10 +98,103 @@ def _number(expression: Any, values: Values) -> float:
 
 
 @singledispatch
-def bind(shape: Shape, values: Values) -> Inside:
-    """Whether a point lies in the open shape. Raises: NotImplementedError for a shape without a
-    rule."""
+def inside(shape: Shape, coordinates: Place) -> Any:
+    """The SymPy condition that a point lies in an open shape. Raises: NotImplementedError for a
+    shape without one."""
     raise NotImplementedError(type(shape).__name__)
+
+
+@inside.register(Interval)
+@inside.register(Rectangle)
+@inside.register(Box)
+def _(shape: Interval | Rectangle | Box, coordinates: Place) -> Any:
+    ends = zip(coordinates, shape.lower, shape.upper, strict=True)
+    return sp.And(*(sp.And(sp.Gt(x, low), sp.Lt(x, high)) for x, low, high in ends))
+
+
+@inside.register(Disk)
+@inside.register(Ball)
+def _(shape: Disk | Ball, coordinates: Place) -> Any:
+    return sp.Lt(
+        sp.Add(*((x - c) ** 2 for x, c in zip(coordinates, shape.center, strict=True))),
+        shape.radius**2,
+    )
+
+
+@inside.register
+def _(shape: Described, coordinates: Place) -> Any:
+    return shape.inside(coordinates)
+
+
+@inside.register
+def _(shape: Extruded, coordinates: Place) -> Any:
+    return sp.And(
+        inside(shape.shape, coordinates[:2]),
+        sp.Gt(coordinates[2], 0),
+        sp.Lt(coordinates[2], shape.height),
+    )
+
+
+@inside.register(Moved)
+@inside.register(Rotated)
+@inside.register(Scaled)
+def _(shape: Moved | Rotated | Scaled, coordinates: Place) -> Any:
+    place = placement(shape)
+    moved = [(x - by) / place.scale for x, by in zip(coordinates, place.shift, strict=True)]
+    there = [
+        sp.Add(*(place.turn[i][k] * moved[i] for i in range(len(moved)))) for k in range(len(moved))
+    ]
+    return inside(shape.shape, coordinates).xreplace(dict(zip(coordinates, there, strict=True)))
+
+
+@inside.register
+def _(shape: Star, coordinates: Place) -> Any:
+    x, y = (a - c for a, c in zip(coordinates, shape.center, strict=True))
+    return sp.Lt(x**2 + y**2, shape.radius.subs(shape.angle, sp.atan2(y, x)) ** 2)
+
+
+@inside.register
+def _(shape: Polygon, coordinates: Place) -> Any:
+    edges = list(zip(shape.points, (*shape.points[1:], shape.points[0]), strict=True))
+    turns = [_turn(a, b, c) for (a, b), (_, c) in zip(edges, edges[1:] + edges[:1], strict=True)]
+    if not (all(turn.is_positive for turn in turns) or all(turn.is_negative for turn in turns)):
+        raise NotImplementedError("a polygon that is not convex")
+    sign = 1 if turns[0].is_positive else -1
+    return sp.And(*(sp.Gt(sign * _turn(a, b, coordinates), 0) for a, b in edges))
+
+
+def _turn(a: Point, b: Point, c: Any) -> sp.Expr:
+    """Twice the signed area of a triangle."""
+    return sp.sympify((b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]))
+
+
+@inside.register
+def _(shape: Union, coordinates: Place) -> Any:
+    return sp.Or(inside(shape.a, coordinates), inside(shape.b, coordinates))
+
+
+@inside.register
+def _(shape: Intersection, coordinates: Place) -> Any:
+    return sp.And(inside(shape.a, coordinates), inside(shape.b, coordinates))
+
+
+@inside.register
+def _(shape: Difference, coordinates: Place) -> Any:
+    return sp.And(inside(shape.a, coordinates), sp.Not(inside(shape.b, coordinates)))
+
+
+@inside.register
+def _(shape: Exterior, coordinates: Place) -> Any:
+    return sp.And(inside(shape.farfield, coordinates), sp.Not(inside(shape.body, coordinates)))
+
+
+@singledispatch
+def bind(shape: Shape, values: Values) -> Inside:
+    """Whether a point lies in the open shape, in plain numbers. Raises: NotImplementedError for a
+    shape without a rule."""
+    names = [sp.Dummy(real=True) for _ in range(shape.dim)]
+    condition = sp.lambdify(names, inside(shape, tuple(names)).subs(values), "math")
+    return lambda p: bool(condition(*p))
 
 
 @singledispatch
@@ -111,14 +204,6 @@ def bounds(shape: Shape, values: Values) -> Box_:
     raise NotImplementedError(type(shape).__name__)
 
 
-@bind.register(Interval)
-@bind.register(Rectangle)
-@bind.register(Box)
-def _(shape: Interval | Rectangle | Box, values: Values) -> Inside:
-    lower, upper = bounds(shape, values)
-    return lambda p: all(a < x < b for x, a, b in zip(p, lower, upper, strict=True))
-
-
 @bounds.register(Interval)
 @bounds.register(Rectangle)
 @bounds.register(Box)
@@ -126,13 +211,6 @@ def _(shape: Interval | Rectangle | Box, values: Values) -> Box_:
     return tuple(_number(each, values) for each in shape.lower), tuple(
         _number(each, values) for each in shape.upper
     )
-
-
-@bind.register(Disk)
-@bind.register(Ball)
-def _(shape: Disk | Ball, values: Values) -> Inside:
-    center, radius = [_number(each, values) for each in shape.center], _number(shape.radius, values)
-    return lambda p: math.dist(p, center) < radius
 
 
 @bounds.register(Disk)
@@ -177,12 +255,6 @@ def _radius(shape: Star, values: Values) -> Callable[[float], float]:
     return lambda angle: float(function(angle))
 
 
-@bind.register
-def _(shape: Star, values: Values) -> Inside:
-    center, radius = [_number(each, values) for each in shape.center], _radius(shape, values)
-    return lambda p: math.dist(p, center) < radius(math.atan2(p[1] - center[1], p[0] - center[0]))
-
-
 @bounds.register
 def _(shape: Star, values: Values) -> Box_:
     center, radius = [_number(each, values) for each in shape.center], _radius(shape, values)
@@ -190,44 +262,18 @@ def _(shape: Star, values: Values) -> Box_:
     return tuple(x - largest for x in center), tuple(x + largest for x in center)
 
 
-@bind.register(Ellipse)
-@bind.register(Ellipsoid)
-def _(shape: Ellipse | Ellipsoid, values: Values) -> Inside:
-    center, radii = (
-        [_number(each, values) for each in shape.center],
-        [_number(each, values) for each in shape.radii],
-    )
-    angle = _number(getattr(shape, "angle", 0), values)
-
-    def inside(p: tuple[float, ...]) -> bool:
-        along = [x - c for x, c in zip(p, center, strict=True)]
-        if angle:
-            along = [
-                math.cos(angle) * along[0] + math.sin(angle) * along[1],
-                math.cos(angle) * along[1] - math.sin(angle) * along[0],
-            ]
-        return math.hypot(*(x / r for x, r in zip(along, radii, strict=True))) < 1
-
-    return inside
-
-
-@bounds.register(Ellipse)
-@bounds.register(Ellipsoid)
-def _(shape: Ellipse | Ellipsoid, values: Values) -> Box_:
-    center, radii = (
-        [_number(each, values) for each in shape.center],
-        [_number(each, values) for each in shape.radii],
-    )
-    reach = radii if not getattr(shape, "angle", 0) else [max(radii)] * len(radii)
-    return tuple(c - r for c, r in zip(center, reach, strict=True)), tuple(
-        c + r for c, r in zip(center, reach, strict=True)
-    )
-
-
 @bind.register
 def _(shape: Extruded, values: Values) -> Inside:
     flat, height = bind(shape.shape, values), _number(shape.height, values)
     return lambda p: 0 < p[2] < height and flat(p[:2])
+
+
+@bounds.register
+def _(shape: Described, values: Values) -> Box_:
+    lower, upper = shape.box()
+    return tuple(_number(each, values) for each in lower), tuple(
+        _number(each, values) for each in upper
+    )
 
 
 @bounds.register

@@ -13,11 +13,14 @@ from pdespec.errors import Diagnostic
 from pdespec.geometry import Boundary
 from pdespec.jets import jet_form, jets_of, total_derivative
 from pdespec.jumps import slope
+from pdespec.nodes import nodes_of
 from pdespec.notation import short
 from pdespec.probe import DIGITS, Elimination, points, slopes, value
 from pdespec.rules.registry import Analysis, Row, rule
 from pdespec.statements.statements import IntegralRequirement
 from pdespec.symbols import Unknown, UnknownField
+
+PLACES = 4  # points at which the density of an integral is looked at
 
 
 @rule("W05")
@@ -144,7 +147,7 @@ def changes(form: Any, place: dict[Any, Any], modes: list[Mode]) -> Iterator[lis
     Without integrals it is the directional derivative along the mode, taken by `slopes`: the
     symbolic one of an elastic energy in space has ten thousand operations a mode.
     """
-    if form.atoms(Integral):
+    if nodes_of(form, Integral):
         changes = [_change(form, mode.shift) for mode in modes]
         if any(change != 0 for change in changes):
             for point in points(len(modes) + 1, form, *changes, *map(sp.sympify, place.values())):
@@ -185,11 +188,13 @@ def _shift(jet: Any, shift: dict[Any, sp.Expr]) -> sp.Expr:
 def _change(form: Any, shift: dict[Any, sp.Expr]) -> Any:
     """The first-order change of an expression in jet form under a shift of its unknowns.
 
-    The change of an integral is a number; that of its density at one fixed point stands in for it.
+    The change of an integral is a number; the mean of that of its density at some generic points
+    stands in for it. One point would not do: there the moment `integral(x*u.y - y*u.x)` is a sum of
+    `integral(u.x)` and `integral(u.y)`.
     """
     nodes = {
         node: sp.Symbol(f"integral{k}")
-        for k, node in enumerate(sorted(form.atoms(Integral), key=sp.default_sort_key))
+        for k, node in enumerate(sorted(nodes_of(form, Integral), key=sp.default_sort_key))
     }
     form = form.xreplace(nodes)
     change = []
@@ -197,6 +202,13 @@ def _change(form: Any, shift: dict[Any, sp.Expr]) -> Any:
         if jet.field in shift:
             change.append(slope(form, jet) * _shift(jet, shift))
     for node, symbol in nodes.items():
-        there = {x: sp.sqrt(sp.prime(k + 2)) / 3 for k, x in enumerate(node.region.coordinates)}
-        change.append(slope(form, symbol) * _change(jet_form(node.density), shift).xreplace(there))
+        density = _change(jet_form(node.density), shift)
+        here = [density.xreplace(_generic(node.region, number)) for number in range(PLACES)]
+        change.append(slope(form, symbol) * sp.Add(*here) / PLACES)
     return sp.Add(*change)
+
+
+def _generic(region: Any, number: int) -> dict[Any, sp.Expr]:
+    """A point that no statement was made for."""
+    first = 2 + number * len(region.coordinates)
+    return {x: sp.sqrt(sp.prime(first + k)) / 3 for k, x in enumerate(region.coordinates)}

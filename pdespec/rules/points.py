@@ -9,6 +9,7 @@ from typing import Any
 from pdespec.coordinates import Normal
 from pdespec.errors import Diagnostic
 from pdespec.geometry import Domain, shape_symbols
+from pdespec.nodes import nodes_of
 from pdespec.notation import short
 from pdespec.probe import Elimination
 from pdespec.rules.membership import bind, bounds, halton
@@ -76,7 +77,7 @@ def _outside(place: Sequence[Any], domain: Domain) -> bool:
 def points_have_no_normal(analysis: Analysis) -> Iterator[Diagnostic]:
     """No unit normal stands in a condition at a point."""
     for row in analysis.point_rows:
-        if row.form.atoms(Normal):
+        if nodes_of(row.form, Normal):
             hint = (
                 "give the direction as numbers, `dot(grad(u), [1, 0])`, or state it `on` a part of"
                 " the boundary"

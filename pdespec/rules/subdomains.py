@@ -12,39 +12,15 @@ which holds across what A and B share as well: there it says that the flux is co
 
 from __future__ import annotations
 
-from functools import singledispatch
 from typing import Any
 
 import sympy as sp
 
 from pdespec.calculus import TwoSided, entries, partial
 from pdespec.coordinates import Coordinate
-from pdespec.geometry import (
-    Ball,
-    Box,
-    Difference,
-    Disk,
-    Domain,
-    Ellipse,
-    Ellipsoid,
-    Exterior,
-    Extruded,
-    Intersection,
-    Interval,
-    Moved,
-    Point,
-    Polygon,
-    Rectangle,
-    Rotated,
-    Scaled,
-    Shape,
-    Star,
-    Union,
-    placement,
-    shape_symbols,
-)
+from pdespec.geometry import Domain, shape_symbols
 from pdespec.jets import carry_out, jet_form, jets_of, sympy_form
-from pdespec.rules.membership import points
+from pdespec.rules.membership import inside, points
 from pdespec.statements.interfaces import flux, same_sign
 from pdespec.statements.problem import Problem
 from pdespec.statements.statements import Equation
@@ -149,106 +125,10 @@ def _within(condition: Any, domain: Domain) -> Any:
     its own sides."""
     if not isinstance(condition, sp.And):
         return condition
-    found = points(domain, PROBES, {})
-    if found is None or shape_symbols(domain.shape):
+    found = None if shape_symbols(domain.shape) else points(domain, PROBES, {})
+    if found is None:
         return condition
     places = [dict(zip(domain.coordinates, map(sp.Float, point), strict=True)) for point in found]
     placed = [each for each in condition.args if each.free_symbols <= set(domain.coordinates)]
     always = [each for each in placed if all(each.subs(place) is sp.true for place in places)]
     return sp.And(*(each for each in condition.args if each not in always))
-
-
-@singledispatch
-def inside(shape: Shape, coordinates: tuple[Coordinate, ...]) -> Any:
-    """The condition that a point lies in a shape. Raises: NotImplementedError for a shape
-    without one."""
-    raise NotImplementedError(type(shape).__name__)
-
-
-@inside.register(Interval)
-@inside.register(Rectangle)
-@inside.register(Box)
-def _(shape: Interval | Rectangle | Box, coordinates: tuple[Coordinate, ...]) -> Any:
-    ends = zip(coordinates, shape.lower, shape.upper, strict=True)
-    return sp.And(*(sp.And(sp.Gt(x, low), sp.Lt(x, high)) for x, low, high in ends))
-
-
-@inside.register(Disk)
-@inside.register(Ball)
-def _(shape: Disk | Ball, coordinates: tuple[Coordinate, ...]) -> Any:
-    return sp.Lt(
-        sp.Add(*((x - c) ** 2 for x, c in zip(coordinates, shape.center, strict=True))),
-        shape.radius**2,
-    )
-
-
-@inside.register(Ellipse)
-@inside.register(Ellipsoid)
-def _(shape: Ellipse | Ellipsoid, coordinates: tuple[Coordinate, ...]) -> Any:
-    along = [x - c for x, c in zip(coordinates, shape.center, strict=True)]
-    if isinstance(shape, Ellipse):
-        c, s = sp.cos(shape.angle), sp.sin(shape.angle)
-        along = [c * along[0] + s * along[1], c * along[1] - s * along[0]]
-    return sp.Lt(sp.Add(*((x / r) ** 2 for x, r in zip(along, shape.radii, strict=True))), 1)
-
-
-@inside.register
-def _(shape: Extruded, coordinates: tuple[Coordinate, ...]) -> Any:
-    return sp.And(
-        inside(shape.shape, coordinates[:2]),
-        sp.Gt(coordinates[2], 0),
-        sp.Lt(coordinates[2], shape.height),
-    )
-
-
-@inside.register(Moved)
-@inside.register(Rotated)
-@inside.register(Scaled)
-def _(shape: Moved | Rotated | Scaled, coordinates: tuple[Coordinate, ...]) -> Any:
-    place = placement(shape)
-    moved = [(x - by) / place.scale for x, by in zip(coordinates, place.shift, strict=True)]
-    there = [
-        sp.Add(*(place.turn[i][k] * moved[i] for i in range(len(moved)))) for k in range(len(moved))
-    ]
-    return inside(shape.shape, coordinates).xreplace(dict(zip(coordinates, there, strict=True)))
-
-
-@inside.register
-def _(shape: Star, coordinates: tuple[Coordinate, ...]) -> Any:
-    x, y = (a - c for a, c in zip(coordinates, shape.center, strict=True))
-    return sp.Lt(x**2 + y**2, shape.radius.subs(shape.angle, sp.atan2(y, x)) ** 2)
-
-
-@inside.register
-def _(shape: Polygon, coordinates: tuple[Coordinate, ...]) -> Any:
-    edges = list(zip(shape.points, (*shape.points[1:], shape.points[0]), strict=True))
-    turns = [_turn(a, b, c) for (a, b), (_, c) in zip(edges, edges[1:] + edges[:1], strict=True)]
-    if not (all(turn.is_positive for turn in turns) or all(turn.is_negative for turn in turns)):
-        raise NotImplementedError("a polygon that is not convex")
-    sign = 1 if turns[0].is_positive else -1
-    return sp.And(*(sp.Gt(sign * _turn(a, b, coordinates), 0) for a, b in edges))
-
-
-def _turn(a: Point, b: Point, c: Any) -> sp.Expr:
-    """Twice the signed area of a triangle."""
-    return sp.sympify((b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]))
-
-
-@inside.register
-def _(shape: Union, coordinates: tuple[Coordinate, ...]) -> Any:
-    return sp.Or(inside(shape.a, coordinates), inside(shape.b, coordinates))
-
-
-@inside.register
-def _(shape: Intersection, coordinates: tuple[Coordinate, ...]) -> Any:
-    return sp.And(inside(shape.a, coordinates), inside(shape.b, coordinates))
-
-
-@inside.register
-def _(shape: Difference, coordinates: tuple[Coordinate, ...]) -> Any:
-    return sp.And(inside(shape.a, coordinates), sp.Not(inside(shape.b, coordinates)))
-
-
-@inside.register
-def _(shape: Exterior, coordinates: tuple[Coordinate, ...]) -> Any:
-    return sp.And(inside(shape.farfield, coordinates), sp.Not(inside(shape.body, coordinates)))

@@ -13,6 +13,7 @@ from pdespec.coordinates import Coordinate, Normal, Time, check_name
 from pdespec.errors import Diagnostic, ProblemError, Span, fail
 from pdespec.geometry import Boundary, Domain, Region, shape_symbols
 from pdespec.jets import Jet
+from pdespec.nodes import nodes_of
 from pdespec.statements.normalise import (
     condition_label,
     declaration_of,
@@ -287,7 +288,7 @@ class _Declared:
         self.named: dict[str, Any] = {}
 
     def add_expression(self, expression: Any) -> None:
-        for node in sorted(expression.atoms(Integral), key=sp.default_sort_key):
+        for node in sorted(nodes_of(expression, Integral), key=sp.default_sort_key):
             self.add_region(node.region)
             self.add_expression(node.density)
         for field in fields_of(expression):

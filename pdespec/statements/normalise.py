@@ -17,6 +17,7 @@ from pdespec.coordinates import Coordinate, Normal, exact
 from pdespec.curvilinear import angles, divided, measure
 from pdespec.errors import fail
 from pdespec.geometry import Boundary, Domain, Interval, Region, coincide, side
+from pdespec.nodes import nodes_of
 from pdespec.notation import short
 from pdespec.statements.statements import (
     Condition,
@@ -43,7 +44,7 @@ COMPARISONS = {
 def fields_of(expression: Any) -> tuple[Any, ...]:
     """The applied unknown and input components in an expression, by name."""
     found = {
-        field for field in expression.atoms(AppliedUndef) if hasattr(field.func, "declaration")
+        field for field in nodes_of(expression, AppliedUndef) if hasattr(field.func, "declaration")
     }
     return tuple(sorted(found, key=lambda field: (field.func.__name__, sp.default_sort_key(field))))
 
@@ -243,7 +244,7 @@ def energy_terms(energy: Any, kind: str = "minimize") -> tuple[tuple[sp.Expr, Re
             f"the energy to {kind} is {rank(energy)}, not scalar",
             "an energy is one number: integral(psi, Omega)",
         )
-    nodes = sorted(energy.atoms(Integral), key=sp.default_sort_key)
+    nodes = sorted(nodes_of(energy, Integral), key=sp.default_sort_key)
     # so that the densities stay as they are written
     dummies = [sp.Dummy(f"integral{k}") for k in range(len(nodes))]
     back: dict[Any, Any] = dict(zip(dummies, nodes, strict=True))

@@ -27,6 +27,7 @@ from pdespec.errors import fail
 from pdespec.geometry import Boundary, Domain, boundary, rest, side
 from pdespec.jets import Jet, jet_form, jets_of, sympy_form
 from pdespec.jumps import slope
+from pdespec.nodes import nodes_of
 from pdespec.notation import short
 from pdespec.probe import vanishes
 from pdespec.statements.boundary_parts import Part, parts
@@ -134,8 +135,8 @@ def _nested_slopes(psi: Any, maps: list[Any]) -> list[Any] | None:
 
 def _variables(expression: Any) -> set[Any]:
     """What a partial derivative may vary: jets, or params in an expression without jets."""
-    jets = expression.atoms(Jet)
-    return set(jets) if jets else set(expression.atoms(Scalar))
+    jets = nodes_of(expression, Jet)
+    return set(jets) if jets else set(nodes_of(expression, Scalar))
 
 
 # --------------------------------------------------------------------------------------------------

@@ -15,8 +15,8 @@ import pytest
 from typer.testing import CliRunner
 
 from compiler.batches.sample import sample
+from compiler.chance import seeded
 from compiler.cli import app
-from compiler.training.objective import seeded
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 POISSON = str(EXAMPLES / "nonlinear_poisson.pde")

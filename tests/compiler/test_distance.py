@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import pdespec
-from compiler.geometry.metrics import FLOOR, misfit
+from compiler.geometry.metrics import FLOOR, misfit, slope_misfit
 from pdespec.rules.freedom import gauges, signs
 
 D = torch.float64
@@ -137,3 +137,28 @@ def test_the_misfit_is_differentiable_without_what_is_open():
     (slope,) = torch.autograd.grad(misfit(problem, at, found, expected).squared().sum(), found)
     assert slope.isfinite().all() and slope[..., 0].abs().max() > 0
     assert slope[..., 2].sum(1).abs().max() < 1e-12  # no change of level changes it
+
+
+PLATE = """
+problem free
+space    x, y
+domain   Q = rectangle([0, 0], [1, 1])
+unknown  u : vector on Q
+in Q: div(sym(grad(u))) = [x - 1/2, 0]
+on boundary(Q): sym(grad(u))*n = 0
+require integral(u.x, Q) = 0
+require integral(u.y, Q) = 0
+require integral(u.x*(y - 1/2) - u.y*(x - 1/2), Q) = 0
+"""
+
+
+def test_the_gradient_is_measured_without_a_rotation_that_is_left_open():
+    problem, at = pdespec.parse(PLATE), points()
+    assert len(gauges(problem)) == 3
+    expected = torch.randn(2, 500, 2, 2, dtype=D, generator=torch.Generator().manual_seed(1))
+    turn = torch.tensor([[0, 1.0], [-1.0, 0]], dtype=D)
+    (own, other) = slope_misfit(problem, at, 1.1 * expected + 3 * turn, expected).squared().sqrt()
+    # what is expected has a little of the rotation too, which does not count either
+    assert own.item() == pytest.approx(0.1) and other.item() == pytest.approx(0.1)
+    stretched = expected + torch.eye(2, dtype=D)
+    assert (slope_misfit(problem, at, stretched, expected).squared().sqrt() > 0.5).all()

@@ -14,6 +14,7 @@ import torch
 
 import compiler
 import pdespec
+from compiler.chance import seeded
 from compiler.fem import NoConvergence, NoWeakForm
 from compiler.scales import scaled
 from compiler.training.choice import References, choose
@@ -25,7 +26,6 @@ from compiler.training.dual import (
     remembered,
     trusted_resolution,
 )
-from compiler.training.objective import seeded
 from compiler.training.options import OptionError, TrainOptions
 from tests.compiler.problems import WAVES
 from tests.compiler.problems import waves as exact

@@ -20,6 +20,7 @@ from compiler.fem import NoConvergence
 from compiler.fem.errors import Singular
 from compiler.functionals.output_errors import compare_outputs
 from compiler.geometry.metrics import interior, relative_error
+from compiler.report.charts import CHARTS
 from compiler.report.page import evaluate
 from compiler.training.loop import train
 from compiler.training.options import TrainOptions
@@ -54,6 +55,21 @@ def assess(run, samples=5, **keywords):
         **keywords,
     }
     return evaluate(run.directory, samples, **keywords)
+
+
+class Sloped(tiny.Truth):
+    """The exact solution with its derivative in x."""
+
+    def derivatives(self, points, request):
+        assert request.indices == {0: {(1,)}}
+        return {(0, (1,)): self.a[:, None] * (points[..., 0] - 0.5)}
+
+
+def test_the_error_of_the_gradient_is_measured_where_both_have_one(run):
+    found = assess(run, solver=lambda problem, batch: Sloped(batch.params["a"]))
+    assert found.gradients["u"]["max"] == pytest.approx(0.1)
+    assert found.as_json()["gradients"]["u"]["mean"] == pytest.approx(0.1)
+    assert "gradients" not in assess(run).as_json()
 
 
 def test_an_operator_that_is_ten_percent_too_large_is_ten_percent_wrong(run):
@@ -328,7 +344,7 @@ def test_the_report_needs_nothing_but_itself(run):
     assert sources and all(source.startswith("data:image/") for source in sources)
     assert not re.search(r"https?://(?!www\.w3\.org)", page)
     assert "10.00 %" in page and "$" not in re.sub(r"data:[^\"]*", "", page)
-    for name in ("best", "median", "worst", "errors", "training"):
+    for name in ("best", "median", "worst", *(chart.name for chart in CHARTS)):
         picture = matplotlib.image.imread(run.directory / "pictures" / f"{name}.png")
         assert picture[..., :3].std() > 0.01, f"{name} is blank"
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 import compiler
+from compiler.chance import seeded
 from compiler.geometry.metrics import squared_misfit
 from compiler.training import solved_samples as supervise
 from compiler.training.loop import Interrupted, train
-from compiler.training.objective import seeded
 from compiler.training.options import OptionError, TrainOptions
 from compiler.training.progress import Silent
 from compiler.training.runs import RunError, read_history

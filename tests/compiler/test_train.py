@@ -22,10 +22,11 @@ import torch
 from torch import nn
 
 import pdespec
+from compiler.chance import seeded
 from compiler.loss.physics import compile, term_weights
 from compiler.training.checkpoint import load_run, load_tree, save_tree
 from compiler.training.loop import Interrupted, train
-from compiler.training.objective import Objective, seeded
+from compiler.training.objective import Objective
 from compiler.training.options import OptionError, TrainOptions
 from compiler.training.progress import Silent, terms_text
 from compiler.training.runs import RunError, open_run, read_history

@@ -12,7 +12,7 @@ BACKENDS = [
         name,
         marks=pytest.mark.skipif(
             name == "torch_cluster" and importlib.util.find_spec("torch_cluster") is None,
-            reason="torch-cluster is not installed (extra [cluster])",
+            reason="torch-cluster is not installed (extra [neighbors])",
         ),
     )
     for name in NEIGHBORS

@@ -295,12 +295,12 @@ def test_a_part_of_any_shape_is_told_alike_by_points_by_inequalities_and_by_its_
     import torch
 
     from compiler.geometry.domain import Geometry
-    from pdespec.rules import membership, subdomains
+    from pdespec.rules import membership
 
     domain = part()
     points = list(membership.points(Omega, 400, {}))
     by_points = list(map(membership.bind(domain.shape, {}), points))
-    condition = sp.lambdify((x, y), subdomains.inside(domain.shape, (x, y)), "math")
+    condition = sp.lambdify((x, y), membership.inside(domain.shape, (x, y)), "math")
     tensor = torch.tensor([points], dtype=torch.float64)
     by_distance = (Geometry(domain, {}, 1, torch.float64).signed_distance(tensor)[0] < 0).tolist()
     assert (

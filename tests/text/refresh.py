@@ -1,8 +1,9 @@
-"""Writes the stored messages anew, here and on the page of diagnostics: `python -m
-tests.text.refresh`. Read the diff before committing."""
+"""Writes the stored messages anew, here and on the page of diagnostics, and the editors' grammar:
+`python -m tests.text.refresh`. Read the diff before committing."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pdespec
 from compiler.fem.meshing.mesh_report import report
 from pdespec.errors import render_all
+from pdespec.text.write.highlight import textmate
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "tests" / "text" / "diagnostics"
@@ -36,7 +38,9 @@ def stored(path: Path) -> str:
 
 
 def refresh() -> None:
-    """Overwrites every stored message."""
+    """Overwrites every stored message and the grammar."""
+    grammar = ROOT / "editors" / "pdespec.tmLanguage.json"
+    grammar.write_text(json.dumps(textmate(), indent=2) + "\n", encoding="utf-8")
     messages = {path.name: stored(path) for path in sorted(FOLDER.glob("*.pde"))}
     for name, text in messages.items():
         (FOLDER / name).with_suffix(".txt").write_text(text, encoding="utf-8")

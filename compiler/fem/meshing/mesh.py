@@ -28,6 +28,7 @@ from compiler.lowering.frame import around
 from compiler.lowering.numpy_function import numpy_function
 from compiler.lowering.rewrite import Unscalable, carried
 from pdespec import geometry as shapes
+from pdespec.shapes.ellipse import Ellipse, Ellipsoid
 
 
 def mesh_domain(
@@ -155,7 +156,7 @@ def _(shape, values: Values, resolution: int, degree: int, cell: str) -> skfem.M
 
 
 @mesh_shape.register
-def _(shape: shapes.Ellipse, values: Values, resolution: int, degree: int, cell: str) -> skfem.Mesh:
+def _(shape: Ellipse, values: Values, resolution: int, degree: int, cell: str) -> skfem.Mesh:
     c, s = np.cos(number(shape.angle, values)), np.sin(number(shape.angle, values))
     unit = mesh_shape(shapes.Disk(sp.S.One), values, resolution, degree, cell)
     return image(
@@ -164,9 +165,7 @@ def _(shape: shapes.Ellipse, values: Values, resolution: int, degree: int, cell:
 
 
 @mesh_shape.register
-def _(
-    shape: shapes.Ellipsoid, values: Values, resolution: int, degree: int, cell: str
-) -> skfem.Mesh:
+def _(shape: Ellipsoid, values: Values, resolution: int, degree: int, cell: str) -> skfem.Mesh:
     unit = mesh_shape(shapes.Ball(sp.S.One), values, resolution, degree, cell)
     return image(unit, np.diag(point(shape.radii, values)), point(shape.center, values))
 

@@ -16,7 +16,8 @@ from compiler.geometry.shapes.numbers import Numbers
 from compiler.geometry.shapes.piece import FullBoundary, along, gauss
 from compiler.geometry.shapes.placed import placed
 from compiler.geometry.shapes.sphere import direction
-from pdespec.geometry import THETA, Ellipse, Ellipsoid, Placement
+from pdespec.geometry import THETA, Placement
+from pdespec.shapes.ellipse import Ellipse, Ellipsoid
 
 # of Newton's method, which closes in from one side: by a third a step at first, quadratically at
 # last

@@ -49,6 +49,8 @@ class Draft:
     labels: dict[str, Span | None] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     """Kinds of statements of which at least one has no meaning."""
+    reading: t.Node | None = None
+    """The statement that is read now."""
 
 
 @singledispatch

@@ -11,7 +11,10 @@ from pdespec.errors import Diagnostic, ProblemError, Source, Span
 from pdespec.notation import short
 from pdespec.rules.check import check
 from pdespec.statements.problem import Problem
-from pdespec.text.read import state  # noqa: F401 - enters the meaning of equations, conditions and requirements
+from pdespec.text.read import (
+    budget,
+    state,  # noqa: F401 - enters the meaning of equations, conditions and requirements
+)
 from pdespec.text.read.declare import Draft, declare, declared
 from pdespec.text.read.scope import BROKEN, Entry, Scope
 from pdespec.text.syntax import ast as t
@@ -56,12 +59,32 @@ What is wrong with the rest is reported even so.
 def problem_of(source: Source) -> Problem:
     """The problem a text states.
 
-    Raises: `ProblemError` with every mistake found.
+    Raises: `ProblemError` with every mistake found, or with those found until the text had taken
+    more work than `budget.MOST`.
     """
     report: list[Diagnostic] = []
     document = read(source, report)
     draft = _draft(document, report)
+    try:
+        with budget.bounded(budget.MOST):
+            return _read(document, draft, report, source)
+    except budget.Spent:
+        where = f"`{_kind(draft.reading)}`" if draft.reading else "the checks of the whole"
+        report.append(
+            Diagnostic(
+                "S02",
+                f"the problem takes too much work: its reading ended at {where}",
+                "simplify it: powers and functions in one another, functions of numbers, and"
+                " derivatives of long expressions grow fastest; an unknown can stand for a part",
+                span=draft.reading.span if draft.reading else Span(source, 1, 1, 1, 2),
+            )
+        )
+        raise ProblemError(_sorted(report)) from None
+
+
+def _read(document: Document, draft: Draft, report: list[Diagnostic], source: Source) -> Problem:
     for statement in document.statements:
+        draft.reading = statement
         before = len(report)
         declare(statement, draft)
         for name in declared(statement):
@@ -70,6 +93,7 @@ def problem_of(source: Source) -> Problem:
             draft.broken.add(_kind(statement))
             for name in declared(statement):
                 draft.scope.entries.setdefault(name.name, Entry(BROKEN, "name", name.span))
+    draft.reading = None
     if draft.name is None and not report:
         report.append(
             Diagnostic(

@@ -368,7 +368,9 @@ def _sum(node: t.Sum, scope: Scope) -> Any:
     if isinstance(first := value(node.first, scope), (Shape, Domain)):
         return _combine(first, node, scope)
     terms: list[Any] = [
-        first if isinstance(first, (sp.Expr, sp.MatrixBase)) else expression(node.first, scope)
+        first
+        if isinstance(first, (sp.Expr, sp.MatrixBase, Broken))
+        else expression(node.first, scope)
     ]
     for i, (sign, term) in enumerate(node.rest):
         right = expression(term, scope)

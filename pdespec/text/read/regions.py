@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pdespec.calculus import entries
 from pdespec.errors import ProblemError, nearest
 from pdespec.geometry import Boundary, Domain
 from pdespec.laws import Law
+from pdespec.shapes.described import SHAPES, kinds, made, required
 from pdespec.text.read.calls import apply, handles
 from pdespec.text.read.evaluate import (
     checked,
@@ -139,16 +141,11 @@ def _polygon(node: t.Call, scope: Scope) -> Any:
     )
 
 
-@handles("ellipse")
-def _ellipse(node: t.Call, scope: Scope) -> Any:
-    return _made(
-        domains.make_ellipse, bind(node, scope, ("radii", "center", "angle"), 1), node, scope
-    )
-
-
-@handles("ellipsoid")
-def _ellipsoid(node: t.Call, scope: Scope) -> Any:
-    return _made(domains.make_ellipsoid, bind(node, scope, ("radii", "center"), 1), node, scope)
+@handles(*SHAPES)
+def _described(node: t.Call, scope: Scope) -> Any:
+    kind = SHAPES[node.function]
+    arguments = bind(node, scope, tuple(kinds(kind)), required(kind))
+    return _made(partial(made, kind), arguments, node, scope)
 
 
 @handles("cylinder")

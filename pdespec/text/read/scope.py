@@ -28,6 +28,7 @@ from pdespec.words import (
 
 MAX_NODES = 20_000  # of one scalar expression, counted as a tree
 MAX_LEVELS = 80
+MAX_NUMBER_LEVELS = 8  # of one that is no fraction: beyond, its sign takes SymPy seconds to find
 MAX_BITS = 4096  # of one number
 
 
@@ -276,6 +277,12 @@ class Scope:
                 f"the expression has grown beyond {MAX_NODES} operations or {MAX_LEVELS} levels"
             )
             return self.fail("S02", message, span, "introduce an unknown for a part of it")
+        if extent.levels > MAX_NUMBER_LEVELS and value.is_number:
+            message = (
+                f"the functions and powers in this number are nested more than {MAX_NUMBER_LEVELS}"
+                " levels deep"
+            )
+            return self.fail("S02", message, span, "write the value of a part of it, as in 1.4142")
         if extent.bits > MAX_BITS or (
             value.is_number
             and not value.is_Rational

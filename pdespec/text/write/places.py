@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Iterable
 from functools import singledispatch
@@ -11,6 +12,7 @@ import sympy as sp
 
 from pdespec import geometry as g
 from pdespec.laws import Law, NumberLaw
+from pdespec.shapes.described import Described, kinds
 from pdespec.text.read.regions import LAWS
 from pdespec.text.syntax import ast as t
 
@@ -122,22 +124,14 @@ def _exterior(value: g.Exterior, express: Express) -> t.Node:
 
 
 @shape.register
-def _ellipse(value: g.Ellipse, express: Express) -> t.Node:
-    turned = (t.Keyword("angle", express(value.angle)),) if value.angle != 0 else ()
-    return t.Call(
-        "ellipse",
-        (),
-        (t.Keyword("radii", _point(value.radii, express)), *_about(value.center, express), *turned),
+def _described(value: Described, express: Express) -> t.Node:
+    defaults = {each.name: each.default for each in dataclasses.fields(value)}
+    written = tuple(
+        t.Keyword(name, _point(each, express) if kind.many else express(each))
+        for name, kind in kinds(type(value)).items()
+        if (each := getattr(value, name)) != defaults[name]
     )
-
-
-@shape.register
-def _ellipsoid(value: g.Ellipsoid, express: Express) -> t.Node:
-    return t.Call(
-        "ellipsoid",
-        (),
-        (t.Keyword("radii", _point(value.radii, express)), *_about(value.center, express)),
-    )
+    return t.Call(type(value).__name__.lower(), (), written)
 
 
 @shape.register
