@@ -15,15 +15,18 @@ class Chance:
     the device of the caller's generator.
 
     The caller's generator gives one seed. So two batches drawn one after the other differ, and
-    sample k of a seed is the same in a batch of any size, on any device. With `alike` all samples
-    have the numbers of the first.
+    sample k of a seed is the same in a batch of any size, on any device; `first` is the number of
+    the first one. With `alike` all samples have the numbers of the first.
     """
 
-    def __init__(self, generator: torch.Generator, size: int, alike: bool = False) -> None:
+    def __init__(
+        self, generator: torch.Generator, size: int, alike: bool = False, first: int = 0
+    ) -> None:
         self.device = generator.device
         seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
         self.shared = _seeded(seed, "shared")
-        self.samples = [_seeded(seed, 0 if alike else k) for k in range(size)]
+        numbers = range(first, first + size)
+        self.samples = [_seeded(seed, first if alike else k) for k in numbers]
 
     @staticmethod
     def of(generator: torch.Generator | Chance, size: int) -> Chance:

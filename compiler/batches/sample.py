@@ -112,6 +112,7 @@ def sample(
     hard: bool = True,
     features: Features = features,
     points_by: str = "sobol",
+    first: int = 0,
 ) -> Batch:
     """`size` samples of a problem with fresh collocation points.
 
@@ -122,7 +123,8 @@ def sample(
     evaluates at its own nodes. `points_by`: scrambled Sobol points, uniform independent ones, or
     the nodes of a quadrature on a mesh (see `compiler.data.quadrature`). Everything follows from
     the generator; without one, from a fresh seed. Sample k of a seed is the same in a batch of any
-    size.
+    size; `first` is the number of the first one here, so that several processes draw their shares
+    of one batch.
 
     Raises: ProblemError S01 for an unknown kind or placing of points, B01 for a bad count, B03 for
     inputs that no law draws.
@@ -130,7 +132,7 @@ def sample(
     counts = _counts(problem, points or {})
     if size < 1:
         raise fail("B01", f"{size} samples asked for", "ask for at least one")
-    chance = Chance(_fresh() if generator is None else generator, size)
+    chance = Chance(_fresh() if generator is None else generator, size, first=first)
     drawn = draw(scaled(problem)[1], size, chance)
     batch = (
         _batch(drawn, counts, chance, hard, features, points_by)

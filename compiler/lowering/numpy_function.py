@@ -15,14 +15,19 @@ def numpy_function(
 ) -> Callable[..., Any]:
     """Expressions as one function of arrays. Branches that are not taken are computed too, in
     silence."""
-    call = sp.lambdify(
-        arguments, expressions, modules=[{"jn": spherical_jn}, "scipy", "numpy"], cse=True
-    )
-
     listed = [
         sp.sympify(e)
         for e in (expressions if isinstance(expressions, (list, tuple)) else [expressions])
     ]
+    # a whole number beyond 64 bits times an array would be an array of Python's numbers
+    large = {n for e in listed for n in e.atoms(sp.Integer) if abs(n) >= 2**63}
+    numbers = [e.xreplace({n: sp.Float(n, 17) for n in large}) for e in listed]
+    call = sp.lambdify(
+        arguments,
+        numbers if isinstance(expressions, (list, tuple)) else numbers[0],
+        modules=[{"jn": spherical_jn}, "scipy", "numpy"],
+        cse=True,
+    )
     # conditions of one shape: `x < 1` beside `t < 1`
     chosen = any(e.has(sp.Piecewise, sp.Heaviside, sp.Min, sp.Max) for e in listed)
 

@@ -13,8 +13,10 @@ square of the strong residual weighs each wave number by its fourth power. For a
 a Newton step with the tangent of the solution, which far from it can be of any size: with q its
 squared norm the loss is 2 (sqrt(1 + q) - 1). What V_h cannot see is left to the strong residual.
 
-In time, R is taken in the middle of each of some slabs of time, and e is carried from slab to slab
-(see `compiler.training.slabs`): an early error counts by all that it causes. Where the weak form
+In time, R is taken at one moment of each of some slabs of time, and e is carried from slab to slab
+(see `compiler.training.slabs`): an early error counts by all that it causes. The moments are drawn
+anew for each sample of each step: at fixed ones, such as the middles, a field would learn to have
+the right rate there and any between them. Where the weak form
 has w = lap(u) as a further unknown, w is that of the field.
 
 Samples of next to no size do not decide: to |u_h|^2 is added FLOOR of its mean.
@@ -25,6 +27,7 @@ et al. 2023 (arXiv 2310.05801).
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -137,6 +140,17 @@ class Bound:
     full: Mapping[Measure, csr_matrix]
 
 
+@dataclass(frozen=True)
+class Reference:
+    """The discrete problem of one sample, and its solution: one state a slab, in its middle."""
+
+    system: System
+    bound: Bound
+    slabs: Slabs
+    states: tuple[State, ...]
+    multipliers: Array
+
+
 class Integral:
     """Coefficients of the weak form on one region, as a graph of tensors."""
 
@@ -183,7 +197,7 @@ class DualNorm:
         self.bound: Bound | None = None
         self.sizes: dict[Measure, float] = {}
         self.fine: dict[str, float] = {}
-        self.only: Coarse | None = None
+        self.only: Reference | None = None
         self.points = 0
 
     def counted(self, batch: Any, resolution: int) -> tuple[int, int]:
@@ -243,39 +257,52 @@ class DualNorm:
         return [self.sample(batch, s) for s in range(batch.size)]
 
     def sample(self, batch: Any, number: int) -> Coarse:
-        """One sample of a batch; the same for all where nothing is drawn. Raises: SampleError
-        where it cannot be solved."""
-        if self.only is not None:
-            return self.only
+        """One sample of a batch, its moments of time by the random points of the sample. Raises:
+        SampleError where it cannot be solved."""
         batch = batch.to("cpu", torch.float64)
+        batch = batch if batch.size == 1 else batch.select([number])
         with torch.enable_grad():  # curved boundaries and inputs are differentiated on the way
-            found = self._coarse(
-                Known(self.problem, batch if batch.size == 1 else batch.select([number]))
-            )
-        if not (
-            self.problem.inputs
-            or any(param.law is not None for param in self.problem.params.values())
-        ):
-            self.only = found
-        return found
+            reference = self.only or self._reference(Known(self.problem, batch))
+            if not (
+                self.problem.inputs
+                or any(param.law is not None for param in self.problem.params.values())
+            ):
+                self.only = reference
+            return self._coarse(reference, self._moments(reference, batch))
 
-    def _coarse(self, known: Known) -> Coarse:
+    def _moments(self, reference: Reference, batch: Any) -> list[float]:
+        """A time in each slab, uniform in it; zeros where there is no time."""
+        if self.prepared.form.time is None:
+            return [state.time for state in reference.states]
+        drawn = interior(self.problem, batch).numpy().tobytes()
+        chance = np.random.default_rng(list(hashlib.blake2b(drawn, digest_size=16).digest()))
+        within = (chance.random(self.steps) - 0.5) * reference.slabs.length
+        return [s.time + shift for s, shift in zip(reference.states, within, strict=True)]
+
+    def _reference(self, known: Known) -> Reference:
+        """What the discrete problem of one sample is, and its solution."""
         prepared, form = self.prepared, self.prepared.form
         spaces = sample_spaces(prepared, known, self.options, None, self.shared)
-        parts, constraints = (
-            assembly(form, spaces, prepared.kernels, known),
-            constrain(form, spaces, known),
-        )
+        parts = assembly(form, spaces, prepared.kernels, known)
+        constraints = constrain(form, spaces, known)
         bound = self._bound(spaces, parts, constraints)
         slabs, states, multipliers = self._solved(bound, parts, constraints)
-        zeros = [State((np.zeros(spaces.size),), state.time) for state in states]
+        system = System(parts, constraints, prepared.levels)
+        return Reference(system, bound, slabs, tuple(states), multipliers)
+
+    def _coarse(self, reference: Reference, times: Sequence[float]) -> Coarse:
+        """One sample with its residual taken at those times."""
+        prepared, form, bound = self.prepared, self.prepared.form, reference.bound
+        system, slabs, states = reference.system, reference.slabs, reference.states
+        parts, spaces, known = system.assembly, bound.spaces, system.assembly.known
+        zeros = [State((np.zeros(spaces.size),), time) for time in times]
         rest = Assembly(
             form, spaces, tuple(k for k in prepared.kernels if k not in self.kernels), known
         )
         constant = np.stack([rest.residual(zero) for zero in zeros], -1)
         if prepared.levels:
-            system = System(parts, constraints, prepared.levels)
-            held = sum(m * system.row(k, zeros[0]) for k, m in enumerate(multipliers))
+            multipliers = enumerate(reference.multipliers)
+            held = sum(m * system.row(k, zeros[0]) for k, m in multipliers)
             wanted = np.array([known.number(each.gauge.value) for each in prepared.levels])
             constant = np.concatenate(
                 [constant + held[:, None], np.repeat(-wanted[:, None], len(states), 1)]

@@ -111,13 +111,7 @@ def take_step(training: Training, state: TrainState) -> Row:
     for group in training.stepper.param_groups:
         group["lr"] = options.lr * factor
 
-    # (m,): the unweighted terms of this process's share of the batch
-    values, violated = training.forward("train", state.step)
-    losses = mean(training.fabric, values.detach()).double().cpu()
-    if not losses.isfinite().all():
-        raise loss_not_finite(objective, losses, state.step, run)
-    weights = training.base * _balance(training, state, values, losses)
-    training.fabric.backward((weights.to(values) * values).sum())
+    weights, losses, violated = _descend(training, state)
     norm = get_total_norm([each.grad for each in training.parameters if each.grad is not None])
     if not norm.isfinite():
         raise gradient_not_finite(objective, state.step, run)
@@ -138,10 +132,49 @@ def take_step(training: Training, state: TrainState) -> Row:
     return row | objective.violations(violated)
 
 
-def _balance(training: Training, state: TrainState, values: Tensor, losses: Tensor) -> Tensor:
-    """The balancer's weights of a step. Shapes: values and losses "m" -> "m"."""
+def _descend(training: Training, state: TrainState) -> tuple[Tensor, Tensor, Tensor]:
+    """Puts the gradient of the weighted loss of a step in place, a part of the batch at a time.
+    Gives the weights, the unweighted terms over all processes, and how much of each requirement is
+    violated in this process's share. Shapes: "m", "m" in float64 on the CPU, "r".
+
+    Raises: ProblemError R01 where a term is not finite.
+    """
+    fabric, count, step = training.fabric, training.run.options.accumulate, state.step
+    if count == 1:
+        values, violated = training.forward("train", step)
+        losses = _finite(training, values.detach(), step)
+        weights = training.base * _balance(training, state, values, losses)
+        fabric.backward((weights.to(values) * values).sum())
+        return weights, losses, violated
+    fixed = training.run.options.balancer == "fixed"  # others look at the losses first
+    ahead = torch.zeros_like(training.base) if fixed else training.objective.losses(step)
+    weights = training.base * _balance(training, state, None, ahead)
+    found = []
+    for part in range(count):
+        # the processes add up their gradients once, with the last part
+        with fabric.no_backward_sync(training.forward, enabled=part < count - 1):
+            values, violated = training.forward("train", step, part)
+            fabric.backward((weights.to(values) * values).sum() / count)
+        found.append((values.detach(), violated.detach()))
+    values, violated = (torch.stack(each).mean(0) for each in zip(*found, strict=True))
+    return weights, _finite(training, values, step), violated
+
+
+def _finite(training: Training, values: Tensor, step: int) -> Tensor:
+    """Terms, mean over the processes. Raises: ProblemError R01 where one is not finite."""
+    losses = mean(training.fabric, values).double().cpu()
+    if not losses.isfinite().all():
+        raise loss_not_finite(training.objective, losses, step, training.run)
+    return losses
+
+
+def _balance(
+    training: Training, state: TrainState, values: Tensor | None, losses: Tensor
+) -> Tensor:
+    """The balancer's weights of a step. Shapes: values, with their graph, and losses "m" -> "m"."""
     balancer, gradients = training.balancer, None
-    if balancer.gradients_every and state.step % balancer.gradients_every == 0:
+    every = balancer.gradients_every
+    if values is not None and every and state.step % every == 0:
         gradients = gradient_statistics(
             values, training.parameters, lambda flat: mean(training.fabric, flat)
         )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from compiler.training.objective import Objective
-from compiler.training.processes import any_process, mean
+from compiler.training.processes import any_process
 from compiler.training.runs import Run
 from pdespec.errors import ProblemError, fail
 
@@ -21,9 +20,7 @@ def refuse_lost(objective: Objective, step: int, run: Run) -> None:
         raise fail(
             "R01", f"the update of step {step - 1} made {which} infinite or no number", _advice(run)
         )
-    with torch.no_grad(), fabric.autocast():
-        values, _ = objective("train", step - 1)
-    losses = mean(fabric, values).double().cpu()
+    losses = objective.losses(step - 1)
     if not losses.isfinite().all():
         raise loss_not_finite(objective, losses, step - 1, run)
 

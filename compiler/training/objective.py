@@ -67,7 +67,7 @@ class Objective(nn.Module):
         self.solutions: Solutions | None = None
         self.dual, self.batch, self.window = dual, options.batch, None
         if dual is not None:
-            self.batch = dual.affordable(options.batch, fabric.world_size)
+            self.batch = dual.affordable(options.batch, fabric.world_size * options.accumulate)
             self.window = Window(
                 lambda step: meshed(dual, self.draw("train", step), loss.inner_batch), options.seed
             )
@@ -83,10 +83,11 @@ class Objective(nn.Module):
         )
         self.to(dtype=dtype_of(options))
 
-    def forward(self, purpose: str, step: int) -> tuple[Tensor, Tensor]:
+    def forward(self, purpose: str, step: int, part: int = 0) -> tuple[Tensor, Tensor]:
         """Unweighted: the terms in the loss's order, the dual norm of the weak residual, and in
         training the misfit to solved samples; and how much of each requirement is violated, nothing
-        where there is no physics. Shapes: "m", "r".
+        where there is no physics. In training of one `part` of this process's share, of
+        `options.accumulate` equal ones. Shapes: "m", "r".
         """
         training, values, violated = purpose == "train", [], torch.zeros(0)
         physics = self.options.physics or not (training or self.dual)
@@ -94,6 +95,10 @@ class Objective(nn.Module):
             batch, samples = (
                 self.meshed(purpose, step) if self.dual else (self.draw(purpose, step), [])
             )
+            if training and self.options.accumulate > 1:
+                count = self.batch // self.fabric.world_size // self.options.accumulate
+                own = range(part * count, (part + 1) * count)
+                batch, samples = batch.select(own), samples[part * count :][:count]
             field = self.model(batch.inputs)
             if physics:
                 terms, violated = self.terms(field, batch, self.causal if training else {})
@@ -105,7 +110,7 @@ class Objective(nn.Module):
                     )
                 )
         if self.solutions is not None and training:
-            values.append(self.misfit(self.solutions, step)[None])
+            values.append(self.misfit(self.solutions, step, part)[None])
         return torch.cat(values), violated
 
     def meshed(self, purpose: str, step: int) -> tuple[Any, list[Coarse]]:
@@ -146,9 +151,16 @@ class Objective(nn.Module):
             else {}
         )
 
-    def misfit(self, solutions: Solutions, step: int) -> Tensor:
-        """That of this process's share of a batch of solved samples, at as many of their points
-        as physics has inside."""
+    def losses(self, step: int) -> Tensor:
+        """The terms of a step of training at the weights as they are, over all processes, without
+        a graph. Shapes: "m" in float64 on the CPU."""
+        with torch.no_grad(), self.fabric.autocast():
+            parts = [self("train", step, part)[0] for part in range(self.options.accumulate)]
+        return mean(self.fabric, torch.stack(parts).mean(0)).double().cpu()
+
+    def misfit(self, solutions: Solutions, step: int, part: int) -> Tensor:
+        """That of a part of this process's share of a batch of solved samples, at as many of
+        their points as physics has inside."""
         options, fabric = self.options, self.fabric
         generator = seeded(options.seed, LABEL, step)
         samples = torch.randint(
@@ -157,10 +169,11 @@ class Objective(nn.Module):
         points = torch.randperm(solutions.values.shape[1], generator=generator)[
             : options.points["interior"]
         ]
-        part = options.batch // fabric.world_size
+        count = options.batch // fabric.world_size // options.accumulate
+        first = (fabric.global_rank * options.accumulate + part) * count
         return solutions.misfit(
             self.model,
-            samples[fabric.global_rank * part :][:part],
+            samples[first : first + count],
             points.to(solutions.values.device),
         )
 
@@ -178,27 +191,27 @@ class Objective(nn.Module):
 
     def draw(self, purpose: str, step: int, share: bool = True) -> Any:
         """The batch of a step, the same for every number of processes; with `share`, this
-        process's part of it."""
+        process's part of it: that alone is drawn, unless the sampler is a caller's own."""
         options, fabric = self.options, self.fabric
         if share and self.drawn is not None and self.drawn[:2] == (purpose, step):
             return self.drawn[2]
         size = self.batch if purpose == "train" else options.validation
+        part = size // fabric.world_size if share else size
+        own = self.sampler is sampling.sample
+        first = fabric.global_rank * part if share else 0
         batch = self.sampler(
             self.problem,
-            size,
+            part if own else size,
             dict(options.points),
             seeded(options.seed, purpose, step),
             dtype=dtype_of(options),
             device=fabric.device,
             hard=options.hard,
             points_by=options.points_by if purpose == "train" else "sobol",
+            **({"first": first} if own else {}),
         )
-        part = size // fabric.world_size
-        batch = (
-            batch.select(range(fabric.global_rank * part, (fabric.global_rank + 1) * part))
-            if share and part < size
-            else batch
-        )
+        if not own and part < size:
+            batch = batch.select(range(first, first + part))
         if share and purpose == "train":
             self.drawn = purpose, step, batch
         return batch

@@ -27,7 +27,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 # The least and the most that a number may be; the least is left out where it is a float.
 RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("steps", "validate_every", "checkpoint_every", "log_every"), (1, 10**12)),
-    **dict.fromkeys(("batch", "devices"), (1, 2**16)),
+    **dict.fromkeys(("batch", "devices", "accumulate"), (1, 2**16)),
     "points": (1, 2**24),
     **dict.fromkeys(("solutions", "validation", "references"), (0, 2**20)),
     **dict.fromkeys(("lr", "seconds", "clip", "timeout"), (0.0, math.inf)),
@@ -68,29 +68,31 @@ class TrainOptions:
     float32, float64, or bfloat16 mixed with float32. `form`: strong lowers squared residuals,
     energy the energy that the equations come from (see `compiler.training.variational`); auto takes
     the energy where coefficients jump and there is one with a minimum, else the residuals. `batch`
-    is the global batch: processes share it. `seconds` stops a run early, for good or to be resumed;
-    schedules follow steps alone. `validate_every`, `log_every` and `checkpoint_every` count steps.
-    `validation` is the number of held-out samples of the validation loss, `references` of those
-    that are also solved once and give the error in u while training. `solutions` is a number of
-    samples that are solved once by the reference solver and seen in training, with the weight
-    `weights.data` on their relative squared error (see `compiler.training.solved_samples`); without
-    `physics` they are all that is seen. `dual` measures the weak residual in the dual norm of a
-    coarse mesh of that resolution (see `compiler.training.dual`), with the weight `weights.weak`;
-    the strong residuals are then weighed to what the mesh does not see. With auto that is done, on
-    a mesh that fits the problem, where neither an energy nor `estimate` measures the error (see
-    `compiler.training.choice`), as in the presets demo and small. `causal` lets a residual count
-    once those at earlier times are small (see `compiler.loss.causality`), with that strength
-    relative to the residual of what stays as it begins; auto takes it where an equation with an
-    initial state is nonlinear. `timeout`: seconds that processes wait for one another, among them
-    while the first one solves samples. `ema`: decay of the running mean of the weights that is
-    evaluated instead of the last ones. `block` takes loss and gradient over blocks of that many
-    queries, whatever their number in the same memory; with `captured` as one compiled graph (see
-    `compiler.loss.blocks`).
+    is the global batch: processes share it, and each takes its share in `accumulate` parts one
+    after the other, the same step in less memory. `seconds` stops a run early, for good or to be
+    resumed; schedules follow steps alone. `validate_every`, `log_every` and `checkpoint_every`
+    count steps. `validation` is the number of held-out samples of the validation loss, `references`
+    of those that are also solved once and give the error in u while training. `solutions` is a
+    number of samples that are solved once by the reference solver and seen in training, with the
+    weight `weights.data` on their relative squared error (see `compiler.training.solved_samples`);
+    without `physics` they are all that is seen. `dual` measures the weak residual in the dual norm
+    of a coarse mesh of that resolution (see `compiler.training.dual`), with the weight
+    `weights.weak`; the strong residuals are then weighed to what the mesh does not see. With auto
+    that is done, on a mesh that fits the problem, where neither an energy nor `estimate` measures
+    the error (see `compiler.training.choice`), as in the presets demo and small. `causal` lets a
+    residual count once those at earlier times are small (see `compiler.loss.causality`), with that
+    strength relative to the residual of what stays as it begins; auto takes it where an equation
+    with an initial state is nonlinear. `timeout`: seconds that processes wait for one another,
+    among them while the first one solves samples. `ema`: decay of the running mean of the weights
+    that is evaluated instead of the last ones. `block` takes loss and gradient over blocks of that
+    many queries, whatever their number in the same memory; with `captured` as one compiled graph
+    (see `compiler.loss.blocks`).
     """
 
     steps: int = 2000
     seconds: float | None = None
     batch: int = 8
+    accumulate: int = 1
     points: Mapping[str, int] = field(default_factory=lambda: dict(POINTS))
     optimizer: str = "adam"
     lr: float = 1e-3

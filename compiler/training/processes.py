@@ -73,13 +73,19 @@ def launch(options: TrainOptions) -> Fabric:
         ),
         precision=FABRIC_PRECISION[options.precision],
     )
-    for name in ("batch", "validation"):
-        if getattr(options, name) % (local * nodes):
-            raise OptionError(
-                f"{name} = {getattr(options, name)} does not divide among {local * nodes} processes"
-            )
+    _refuse_uneven(options, local * nodes)
     fabric.launch()
     return fabric
+
+
+def _refuse_uneven(options: TrainOptions, processes: int) -> None:
+    """Raises: OptionError where samples do not divide among processes and their parts."""
+    for name, parts in (("batch", options.accumulate), ("validation", 1)):
+        if getattr(options, name) % (processes * parts):
+            among = [f"{parts} parts"] * (parts > 1) + [f"{processes} processes"] * (processes > 1)
+            raise OptionError(
+                f"{name} = {getattr(options, name)} does not divide among {' of '.join(among)}"
+            )
 
 
 def _refuse_copies() -> None:

@@ -108,6 +108,11 @@ def set_up(
     """
     options = run.options
     balancer = made(BALANCERS, options.balancer, options.balancer_options)
+    if options.accumulate > 1 and balancer.gradients_every:
+        raise OptionError(
+            f"balancer {options.balancer!r} compares gradients of the whole batch, which parts of"
+            " it do not give; set accumulate=1, or take fixed, relobralo or softadapt"
+        )
     stated = run.problem if loss is not None else _stated(run, balancer, display)
     choice = Choice("strong")
     if stated is run.problem and loss is None:

@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -165,6 +166,8 @@ at t = 0: u = 0
 def in_time(text: str, resolution: int, field, **params):
     problem = pdespec.parse(text)
     dual = DualNorm(problem, resolution)
+    # in the middles of the slabs, where the midpoint rule is exact to second order
+    dual._moments = lambda reference, batch: [state.time for state in reference.states]
     batch = compiler.instance(problem, params, dtype=DOUBLE)
     dual.refer(batch)
     # where u = 0 there is nothing to compare with: the error as it stands
@@ -184,6 +187,35 @@ def test_in_time_it_is_the_error_carried_from_slab_to_slab():
     assert float(dual(field, samples, like)) == pytest.approx(
         float(1e-10 * middles.square().mean()) * (1 / 30 + 1 / 3), rel=1e-6
     )
+
+
+def test_a_drift_between_the_middles_of_the_slabs_is_seen():
+    """dt(u) is 0 in the middle of every slab and 1/2 in the mean: no fixed moment sees it."""
+    text = HEAT.replace("dt(u) - (1 + u^2)*dxx(u) = a", "dt(u) = dxx(u)/1000").replace(
+        "on boundary(L): u = 0\n", "on boundary(L): dn(u) = 0\n"
+    )
+    problem, slab = pdespec.parse(text), 1 / 8
+
+    def field(points):
+        phase = 2 * math.pi * (points[..., 1:] / slab - 0.5)
+        return points[..., 1:] / 2 - slab / (4 * math.pi) * phase.sin()
+
+    dual = DualNorm(problem, 4)
+    found, seen = [], set()
+    for seed in range(8):
+        generator = torch.Generator().manual_seed(seed)
+        batch = compiler.sample(problem, 1, {"interior": 8}, generator, dtype=DOUBLE)
+        if not seed:
+            dual.refer(batch)
+            dual.sizes = dict.fromkeys(dual.sizes, 1 / FLOOR)
+        (one,) = dual.coarse(batch)
+        times = one.parts[0].points[:, 1].reshape(8, -1)
+        assert (times == times[:, :1]).all()
+        assert (np.floor(times[:, 0] / slab) == np.arange(8)).all()
+        seen |= set(times[:, 0])
+        found.append(float(dual(field, [one], batch.points["L"].points)))
+    assert len(seen) == 64
+    assert float(np.mean(found)) == pytest.approx(1 / 12, rel=0.3)  # the mean of (t/2)^2
 
 
 def test_the_slope_in_time_is_that_of_differences():

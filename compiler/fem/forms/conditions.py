@@ -6,7 +6,7 @@ the march.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import sympy as sp
@@ -177,15 +177,16 @@ def natural(
     """The boundary integrands of one row: `flux . n` on each region with a condition that gives it,
     written without derivatives.
 
-    A condition B = 0 gives the flux q when q = alpha B + r with r free of derivatives in space;
-    then r is the integrand.
+    A condition B = 0 gives the flux q when q = alpha B + r with r free of derivatives in space, or
+    with those along the boundary alone (an oblique derivative); then r is the integrand.
     """
     found: dict[Boundary, tuple[Natural, sp.Expr]] = {}
     for candidate in sorted(candidates, key=lambda c: abs(c.place - place)):
-        across = sum(
-            (f * Normal(x) for f, x in zip(flux, coordinates, strict=True)), sp.S.Zero
-        ).subs(normals_of(candidate.region))
-        rest = remainder(across, candidate.residual, fluxes, len(coordinates))
+        across = flux_across(flux, candidate.region, coordinates)
+        normals = normals_of(candidate.region)
+        rest = remainder(across, candidate.residual.subs(normals), fluxes, len(coordinates))
+        if rest is None:
+            rest = oblique(across, candidate.residual.subs(normals), coordinates, normals)
         if rest is not None and candidate.region not in found:
             found[candidate.region] = (candidate, rest)
     return list(found.values())
@@ -209,6 +210,134 @@ def remainder(across: sp.Expr, residual: sp.Expr, fluxes: set[str], axes: int) -
         if not leading(rest):
             return rest
     return None
+
+
+def flux_across(
+    flux: Sequence[sp.Expr], region: Boundary, coordinates: Sequence[sp.Symbol]
+) -> sp.Expr:
+    """flux . n, with n as numbers where it is known."""
+    products = (f * Normal(x) for f, x in zip(flux, coordinates, strict=True))
+    return sum(products, sp.S.Zero).subs(normals_of(region))
+
+
+def oblique(
+    across: sp.Expr,
+    residual: sp.Expr,
+    coordinates: Sequence[sp.Symbol],
+    normals: Mapping[sp.Symbol, sp.Expr],
+) -> sp.Expr | None:
+    """`r` of q = alpha B + r where r has derivatives along the boundary only, or None.
+
+    alpha is the ratio of the derivatives along n in q and B: with `beta . grad(u) = g` and q = n .
+    grad(u), r = (n - beta / (n . beta)) . grad(u) + g / (n . beta).
+    """
+    axes = len(coordinates)
+    streams = [s for s in unknown_streams(across + residual) if any(s.index[:axes])]
+    if {sum(s.index[:axes]) for s in streams} != {1} or len({s.component for s in streams}) != 1:
+        return None
+
+    def along_normal(expression: sp.Expr) -> sp.Expr:
+        slopes = [
+            (sp.diff(expression, s), Normal(coordinates[s.index.index(1)]).subs(normals))
+            for s in streams
+        ]
+        return sum((slope * n for slope, n in slopes), sp.S.Zero)
+
+    below = along_normal(residual)
+    if unknown_streams(below) or round_normal(below) == 0:
+        return None  # no derivative across the boundary at all
+    rest = sp.expand(across - along_normal(across) / below * residual)
+    return rest if round_normal(along_normal(rest)) == 0 else None
+
+
+def round_normal(expression: sp.Expr) -> sp.Expr:
+    """Simplified with |n| = 1."""
+    normals = sorted(expression.atoms(Normal), key=lambda n: n.name)
+    if not normals:
+        return sp.simplify(expression)
+    unit = {normals[-1] ** 2: 1 - sum(n**2 for n in normals[:-1])}
+    top, bottom = sp.fraction(sp.together(expression))
+    reduced = sp.reduced(sp.expand(top), [normals[-1] ** 2 - unit[normals[-1] ** 2]], *normals)[1]
+    return sp.simplify(reduced / bottom)
+
+
+def tangential(
+    fluxes: Mapping[str, sp.Expr],
+    conditions: Sequence[Natural],
+    held: Sequence[Mapping[str, sp.Expr]],
+) -> dict[str, sp.Expr] | None:
+    """The boundary integrand of each component where conditions state what acts along a boundary
+    and others hold the unknown across it: `dot(u, n) = 0; cross(n, sigma*n) = g`.
+
+    With the traction q, a condition is B = a . q + r = 0 with r free of derivatives, and a
+    direction d in which d . u is held needs no traction. Where the a are perpendicular to all d and
+    span what is left, the part of q that acts on the test functions follows: q_t = -A^+ r, A having
+    the rows a. `fluxes`: q by component; `held`: the coefficients d by component. None where the
+    conditions are no such thing.
+    """
+    names = list(fluxes)
+    rows, rests = [], []
+    for condition in conditions:
+        found = _combination(fluxes, condition.residual)
+        if found is None:
+            return None
+        rows.append(found[0])
+        rests.append(found[1])
+    across = [[each.get(name, sp.S.Zero) for name in names] for each in held]
+    if any(
+        round_normal(sum(a * b for a, b in zip(row, d, strict=True))) != 0
+        for row in rows
+        for d in across
+    ):
+        return None
+    normals = sorted(
+        set().union(*(sp.sympify(e).atoms(Normal) for row in (*rows, *across) for e in row)),
+        key=lambda n: n.name,
+    )
+    generic = dict(zip(normals, _unit(len(normals)), strict=True))
+    matrix = sp.Matrix(rows)
+    if matrix.subs(generic).rank() + sp.Matrix(across).subs(generic).rank() != len(names):
+        return None
+    rest = sp.Matrix(rests)
+    if rest.is_zero_matrix:
+        whole = sp.zeros(len(names), 1)
+    elif matrix.rows == 1:
+        whole = -matrix.T * rest[0] / round_normal(sum(a**2 for a in matrix))
+    elif matrix.is_square and all(round_normal(e) == 0 for e in matrix * matrix - matrix):
+        whole = -matrix * rest  # sigma*n - dot(sigma*n, n)*n = g
+    else:
+        return None
+    return dict(zip(names, whole, strict=True))
+
+
+def _combination(
+    fluxes: Mapping[str, sp.Expr], residual: sp.Expr
+) -> tuple[list[sp.Expr], sp.Expr] | None:
+    """`a` and `r` of B = a . q + r with r free of derivatives, or None."""
+    streams = sorted(
+        {s for q in (*fluxes.values(), residual) for s in unknown_streams(q) if any(s.index)},
+        key=lambda s: s.name,
+    )
+    factors = [sp.Dummy(f"a{k}") for k in range(len(fluxes))]
+    gap = residual - sum(a * q for a, q in zip(factors, fluxes.values(), strict=True))
+    solution = sp.solve([sp.diff(gap, s) for s in streams], factors, dict=True)
+    if len(solution) != 1 or any(each not in solution[0] for each in factors):
+        return None
+    found = [sp.cancel(solution[0][each]) for each in factors]
+    rest = gap.subs(dict(zip(factors, found, strict=True)))
+    streams = [s for s in unknown_streams(rest) if any(s.index)]
+    if any(round_normal(sp.diff(rest, s)) != 0 for s in streams):
+        return None
+    return found, sp.expand(rest.subs(dict.fromkeys(streams, 0)))
+
+
+def _unit(size: int) -> list[sp.Expr]:
+    """A unit vector of rationals with no entry zero."""
+    if size < 2:
+        return [sp.S.One] * size
+    return [[sp.Rational(3, 5), sp.Rational(4, 5)], [sp.Rational(k, 7) for k in (2, 3, 6)]][
+        size - 2
+    ]
 
 
 def initials(problem: Problem) -> tuple[Initial, ...]:

@@ -20,12 +20,14 @@ from compiler.fem.forms.conditions import (
     Natural,
     Obstacle,
     Pin,
+    flux_across,
     initials,
     natural,
     obstacle,
     over_streams,
     pins,
     split_conditions,
+    tangential,
     unknown_streams,
 )
 from compiler.fem.forms.divergence import divergence_form, order
@@ -177,7 +179,7 @@ def _weak_form(problem: Problem) -> WeakForm:
     )
     for condition in naturals:
         if condition not in (natural for _, natural in used):
-            raise NoWeakForm(unmatched(condition, rows))
+            raise NoWeakForm(unmatched(condition, rows, problem))
     bounds, needed = obstacles_of(problem, energy)
     return WeakForm(
         name=problem.name,
@@ -361,6 +363,7 @@ def by_parts(
     integrands: list[Integrand] = []
     settled: dict[str, tuple[Boundary, ...]] = {}
     used: list[tuple[str, Natural]] = []
+    across: dict[str, list[sp.Expr]] = {}
     for row in rows:
         place = [r.component for r in rows if r.label == row.label].index(row.component)
         form = divergence_form(
@@ -375,6 +378,7 @@ def by_parts(
         ]
         if all(f == 0 for f in flux):
             continue
+        across[row.component] = flux
         free = [n for n in naturals if n not in (condition for _, condition in used)]
         matched = natural(flux, place, free, fluxes, problem.coordinates)
         used += [(row.component, condition) for condition, _ in matched]
@@ -383,6 +387,17 @@ def by_parts(
         ]
         fixed = [e.region for e in essentials if row.component in dict(e.coefficients)]
         settled[row.component] = (*fixed, *(condition.region for condition, _ in matched))
+    left = [n for n in naturals if n not in (condition for _, condition in used)]
+    for region in dict.fromkeys(condition.region for condition in left):
+        here = [condition for condition in left if condition.region == region]
+        held = [dict(e.coefficients) for e in essentials if e.region == region]
+        names = [c for c in across if any(c in each for each in held)]
+        fluxes_here = {c: flux_across(across[c], region, problem.coordinates) for c in names}
+        found = tangential(fluxes_here, here, held) if names else None
+        for component, rest in (found or {}).items():
+            integrands.append(Integrand(region, component, value, rest))
+            settled[component] = (*settled[component], region)
+            used += [(component, condition) for condition in here]
     return integrands, settled, used
 
 
@@ -390,7 +405,15 @@ def unit(value: Index, j: int) -> Index:
     return tuple(int(k == j) for k in range(len(value)))
 
 
-def unmatched(condition: Natural, rows: Sequence[Row]) -> str:
+def unmatched(condition: Natural, rows: Sequence[Row], problem: Problem) -> str:
+    coordinates = problem.coordinates
+    expected = []
+    for row in rows:
+        form = divergence_form(row.residual, coordinates, lambda inner: False)
+        flux = [over_streams(problem, each) for each in form.flux]
+        across = sp.expand(flux_across(flux, condition.region, coordinates))
+        if across != 0:
+            expected.append(f"`{short(across)}`")
     if not rows:
         return (
             f"condition `{condition.label}` on {condition.region.name} holds derivatives, and"
@@ -401,7 +424,8 @@ def unmatched(condition: Natural, rows: Sequence[Row]) -> str:
     return (
         f"condition `{condition.label}` on {condition.region.name} gives no boundary term of"
         f" {labels}: a condition with derivatives must give the flux n . A of an equation div(A) ="
-        " .. , times a factor, plus terms without derivatives"
+        " .. , times a factor, plus terms without derivatives or with those along the boundary;"
+        f" expected {', or '.join(expected)} = .."
     )
 
 

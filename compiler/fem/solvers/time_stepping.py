@@ -30,7 +30,7 @@ from compiler.fem.discrete.assemble import Assembly
 from compiler.fem.discrete.constraints import Constraints, at_nodes
 from compiler.fem.discrete.kernels import function
 from compiler.fem.discrete.system import Level, System
-from compiler.fem.errors import NoConvergence, NoWeakForm, SolverError
+from compiler.fem.errors import NoConvergence, NoWeakForm, SampleError, SolverError
 from compiler.fem.forms.weak import WeakForm
 from compiler.fem.solvers.initial_values import consistent_start, jumps_in_time, refuse_ill_posed
 from compiler.fem.solvers.newton import NewtonOptions, length, solve_equations
@@ -439,7 +439,8 @@ def initial_vector(parts: Assembly, order: int, orders: dict[str, int]) -> Array
     """The initial values (order 0) or rates (order 1) at the nodes; zero for unknowns that have
     none.
 
-    Raises: NoWeakForm for an evolving unknown without initial value.
+    Raises: NoWeakForm for an evolving unknown without initial value, SampleError for a value that
+    is no number.
     """
     vector = np.zeros(parts.spaces.size)
     given = {
@@ -458,5 +459,16 @@ def initial_vector(parts: Assembly, order: int, orders: dict[str, int]) -> Array
         values = at_nodes(
             function([initial.value]), parts.known, points, np.zeros_like(points), start
         )
+        if not np.isfinite(values).all():
+            where = points[:, np.flatnonzero(~np.isfinite(values))[0]]
+            place = ", ".join(
+                f"{x.name} = {value:.6g}"
+                for x, value in zip(parts.form.coordinates, where, strict=True)
+            )
+            raise SampleError(
+                f"the initial value of {component if order == 0 else f'dt({component})'} is no"
+                f" number at {place}; give its value there by `if(.., .., ..)`, or write it by"
+                " functions that have one, such as sinc(r) for sin(r)/r"
+            )
         vector[parts.spaces.numbers(component)] = values
     return vector

@@ -41,13 +41,14 @@ def conjunction(a: Tensor, b: Tensor, corner: Tensor | float = 0.0) -> Tensor:
 
 def conjunctions(functions: Sequence[Tensor], corner: Tensor | float = 0.0) -> Tensor:
     """`conjunction` of any number of functions, paired as a balanced tree."""
-    functions = list(functions)
-    while len(functions) > 1:
-        pairs = [
-            conjunction(a, b, corner) for a, b in zip(functions[::2], functions[1::2], strict=False)
-        ]
-        functions = pairs + functions[len(functions) - len(functions) % 2 :]
-    return functions[0]
+    if len(functions) == 1:
+        return functions[0]
+    stacked = torch.stack(list(functions))  # (m, b, n): all pairs of a level at once
+    while len(stacked) > 1:
+        paired = len(stacked) // 2 * 2
+        pairs = conjunction(stacked[:paired:2], stacked[1:paired:2], corner)
+        stacked = torch.cat([pairs, stacked[paired:]])
+    return stacked[0]
 
 
 def disjunction(a: Tensor, b: Tensor) -> Tensor:

@@ -63,9 +63,11 @@ class FullBoundary:
     length is none in which the curve is analytic. `height` is the signed distance from all of it,
     where it is not flat. `error` is the relative error of the measure, `chart_error` what is added
     to it where a surface is cut. `groups` name it in a mesh file; `select` gives the facets of it
-    in whose middle a function is positive, and cuts none. Shapes: measure "b"; chart takes
-    parameters "b n k" in [0, 1), k = max(1, d - 1), uniform in measure, to points and outward unit
-    normals "b n d" both; carrier and trim take points "b n d" to "b n".
+    in whose middle a function is positive, and cuts none. `cutter` takes the place of the carrier
+    where other pieces are cut: it has the same zeros and signs, and need be smooth there only.
+    Shapes: measure "b"; chart takes parameters "b n k" in [0, 1), k = max(1, d - 1), uniform in
+    measure, to points and outward unit normals "b n d" both; carrier, cutter and trim take points
+    "b n d" to "b n".
     """
 
     dim: int
@@ -86,6 +88,7 @@ class FullBoundary:
     chart_error: float = 0.0
     groups: frozenset[str] = frozenset()
     select: Callable[[Function], Piece] | None = None
+    cutter: Function | None = None
 
     def at(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Points and normals of a curve in the parameter in which it is cut. Shapes: "b n" -> "b
@@ -286,7 +289,7 @@ def whole(piece: Piece) -> FullBoundary:
 def carrier_of(piece: Piece) -> Carrier:
     """What cuts other pieces where they cross this one."""
     base = whole(piece)
-    return Carrier(base.carrier, base.flat)
+    return Carrier(base.cutter or base.carrier, base.flat)
 
 
 def turned(piece: FullBoundary) -> FullBoundary:
@@ -301,12 +304,14 @@ def turned(piece: FullBoundary) -> FullBoundary:
 
     natural = piece.natural and replace(piece.natural, chart=other_side(piece.natural.chart))
     height = None if piece.height is None else (lambda x: -_height(piece, x))
+    cutter = None if piece.cutter is None else (lambda x: -piece.cutter(x))
     return replace(
         piece,
         chart=other_side(piece.chart),
         natural=natural,
         carrier=lambda x: -piece.carrier(x),
         height=height,
+        cutter=cutter,
     )
 
 

@@ -130,6 +130,7 @@ class Placed:
             trim=None if piece.trim is None else self._sized(piece.trim),
             natural=natural,
             height=None if piece.height is None else self._sized(piece.height),
+            cutter=piece.cutter and self._sized(piece.cutter),
             select=piece.select and self._selecting(piece.select),
         )
 

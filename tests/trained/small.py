@@ -1,0 +1,49 @@
+"""Every example, and every whole problem of the pages, with an operator and options so small that a
+step takes a moment."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import compiler
+import pdespec
+from pdespec import Problem
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^```pde\n(problem .*?)^```", re.M | re.S)
+SIZES = {"latent": 8, "modes": 4, "hidden": 8, "layers": 1}
+OPTIONS: dict[str, Any] = {
+    "batch": 4,
+    "points": {"interior": 16, "boundary": 8, "initial": 8, "operator": 16},
+    "validation": 4,
+    "precision": "float64",
+    "log_every": 1,
+}
+
+
+def problems() -> dict[str, Problem]:
+    """By file, with a number where a page has several. What a page shows in order to be refused
+    is left out."""
+    found = {
+        f"examples/{path.stem}": pdespec.load(path)
+        for path in sorted((ROOT / "examples").glob("*.pde"))
+    }
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
+        for k, text in enumerate(BLOCK.findall(page.read_text(encoding="utf-8"))):
+            try:
+                problem = pdespec.parse(text, source=str(page))
+            except pdespec.ProblemError:
+                continue
+            if problem not in found.values():
+                found[f"{page.relative_to(ROOT).with_suffix('')}/{k}"] = problem
+    return found
+
+
+def operator(problem: Problem) -> torch.nn.Module:
+    torch.manual_seed(0)
+    latent = (SIZES["latent"],) * len(problem.variables)
+    return compiler.build(problem, "gino", **{**SIZES, "latent": latent})

@@ -1,0 +1,70 @@
+"""A small share of what `tests.trained.falls` and `tests.trained.processes` try."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import compiler
+import pdespec
+from compiler.training.options import OptionError
+from tests.compiler import tiny
+from tests.trained.falls import falls
+from tests.trained.processes import TINY, difference, trained
+from tests.trained.small import OPTIONS, ROOT, operator
+
+ROD = pdespec.parse(
+    "problem rod\nspace x\nparam a ~ uniform(1, 2)\ndomain L = interval(0, 1)\nunknown u : scalar"
+    " on L\nin L: dxx(u) = a\non boundary(L): u = 0\n"
+)
+
+
+def example(name):
+    return pdespec.load(ROOT / "examples" / f"{name}.pde")
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_fifty_steps_lower_the_loss(precision):
+    assert falls(ROD, precision).startswith("ok")
+
+
+@pytest.mark.parametrize("balancer", ["fixed", "relobralo", "softadapt"])
+def test_accumulated_parts_take_the_steps_of_the_whole_batch(tmp_path, balancer):
+    for parts in (1, 4):
+        options = {**TINY, "balancer": balancer, "accumulate": parts}
+        trained(
+            tiny.problem(), tiny.Operator(), options, tmp_path / str(parts), sampler=tiny.sample
+        )
+    assert difference(tmp_path / "1", tmp_path / "4") < 1e-13
+
+
+def test_accumulated_parts_of_an_operator_with_solved_samples_and_weak_residuals(tmp_path):
+    for parts in (1, 2):
+        options = {**OPTIONS, "steps": 2, "accumulate": parts, "solutions": 3, "dual": 2}
+        trained(ROD, operator(ROD), options, tmp_path / str(parts))
+    assert difference(tmp_path / "1", tmp_path / "2") < 1e-12
+
+
+def test_what_does_not_divide_or_needs_the_whole_batch_is_refused(tmp_path):
+    for changes, message in (
+        ({"accumulate": 3}, "batch = 4 does not divide among 3 parts"),
+        ({"accumulate": 2, "balancer": "gradnorm"}, "'gradnorm' compares gradients"),
+    ):
+        with pytest.raises(OptionError, match=message):
+            trained(tiny.problem(), tiny.Operator(), {**TINY, **changes}, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["nonlinear_poisson", "burgers", "hyperelastic_pores"])
+def test_a_share_of_a_batch_is_what_the_whole_batch_holds(name):
+    problem, counts = example(name), OPTIONS["points"]
+
+    def drawn(size, first=0):
+        seed = torch.Generator().manual_seed(3)
+        return compiler.sample(problem, size, counts, seed, dtype=torch.float64, first=first)
+
+    whole, share = drawn(4), drawn(2, 2)
+    for key, points in share.points.items():
+        assert torch.equal(points.points, whole.points[key].points[2:])
+    assert torch.equal(share.inputs.values, whole.inputs.values[2:])
+    assert all(torch.equal(value, whole.params[key][2:]) for key, value in share.params.items())
