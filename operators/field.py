@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from operators.graph.grid import Lattice
-from operators.jets.jet import Jet, JetSpace, factorial
+from operators.jets.derivative_tables import ACTIVATIONS
+from operators.jets.jet import Jet, JetSpace, cat, compose, factorial
 
 PointFunction = Callable[[Tensor], Tensor]
 
@@ -60,16 +61,18 @@ class Ansatz:
     essential conditions hold exactly.
 
     With m functions `kinks`, points -> (b, n, m), whose gradients jump on interfaces, the model
-    gives (1 + m) c channels N_0, .., N_m, and N = N_0 + sum_i kink_i N_i.
+    gives (1 + m) c channels N_0, .., N_m, and N = N_0 + sum_i kink_i N_i. `positive`: channels k
+    of u that are positive, each with a size s: there s softplus(u_k / s) stands for u_k.
     """
 
     offset: PointFunction
     factor: PointFunction
     kinks: PointFunction | None = None
+    positive: tuple[tuple[int, float], ...] = ()
 
     def __call__(self, points: Tensor, values: Tensor) -> Tensor:
         kinks = None if self.kinks is None else self.kinks(points)
-        return built(self.offset(points), self.factor(points), kinks, values)
+        return built(self.offset(points), self.factor(points), kinks, values, self.positive)
 
     def jet(self, points: Tensor, values: Jet) -> Jet:
         """The same on streams. Shapes: points (b, n, D), values a jet of (b, n, (1 + m) c)."""
@@ -79,17 +82,24 @@ class Ansatz:
             jet_of(self.factor, points, values.space),
             kinks,
             values,
+            self.positive,
         )
 
 
-def built(offset: Any, factor: Any, kinks: Any, values: Any) -> Any:
-    """offset + factor (N_0 + sum_i kink_i N_i), of tensors or of jets. Shapes: kinks (.., m),
-    values (.., (1 + m) c).
+def built(
+    offset: Any,
+    factor: Any,
+    kinks: Any,
+    values: Any,
+    positive: tuple[tuple[int, float], ...] = (),
+) -> Any:
+    """offset + factor (N_0 + sum_i kink_i N_i), some channels made positive, of tensors or of
+    jets. Shapes: kinks (.., m), values (.., (1 + m) c).
 
     Raises: ValueError where the values have other channels than that.
     """
     if kinks is None:
-        return offset + factor * values
+        return kept_positive(offset + factor * values, positive)
     parts = 1 + kinks.shape[-1]
     if values.shape[-1] % parts or values.shape[-1] == offset.shape[-1]:
         raise ValueError(
@@ -102,7 +112,19 @@ def built(offset: Any, factor: Any, kinks: Any, values: Any) -> Any:
     total = channels(values, 0, width)
     for k in range(1, parts):
         total = total + channels(kinks, k - 1, 1) * channels(values, k * width, width)
-    return offset + factor * total
+    return kept_positive(offset + factor * total, positive)
+
+
+def kept_positive(values: Any, positive: tuple[tuple[int, float], ...]) -> Any:
+    """s softplus(u_k / s) for the channels k of size s, the others as they are."""
+    sizes = dict(positive)
+    if not sizes:
+        return values
+    softplus, parts = ACTIVATIONS["softplus"], []
+    for k in range(values.shape[-1]):
+        own = channels(values, k, 1)
+        parts.append(compose(softplus, own * (1 / sizes[k])) * sizes[k] if k in sizes else own)
+    return cat(parts)
 
 
 def channels(values: Any, start: int, count: int) -> Any:

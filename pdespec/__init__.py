@@ -49,6 +49,7 @@ from pdespec.domains import (
 )
 from pdespec.errors import Diagnostic, PdespecError, ProblemError, nearest
 from pdespec.geometry import Boundary, Domain, boundary, group, interface, periodic, rest, side
+from pdespec.jets import value_at
 from pdespec.laws import fourier, gaussians, grf, loguniform, normal, uniform
 from pdespec.rules.check import check
 from pdespec.shapes.ellipse import ellipse, ellipsoid
@@ -102,7 +103,8 @@ __all__ = [
     "rectangle",
     "Requirement", "rest", "rotated", "scaled", "side", "skew", "space", "star", "sym", "time",
     "tr", "trainable",
-    "transpose", "uniform", "unit_normal", "unknown", "variation", "weak_form",
+    "transpose", "uniform", "unit_normal", "unknown", "value_at", "variation",
+    "weak_form",
 ]
 # fmt: on
 

@@ -571,21 +571,70 @@ def side(domain: Domain, name: str | None = None, where: Any = (), **place: Any)
 
 def rest(domain: Domain, *others: Boundary, name: str | None = None) -> Boundary:
     """The boundary of a domain without the `others`, so that all of it is covered and nothing
-    twice."""
+    twice. An interface with another domain counts as what of the boundary lies on it."""
     _need_domain("rest", domain)
     if not others:
         raise fail(
             "S02",
             f"rest({domain.name}) of what?",
-            f"name the other boundaries: rest({domain.name}, lid, inlet)",
+            f"write boundary({domain.name}) for all of it, or name what is left out:"
+            f" rest({domain.name}, lid, inlet)",
             label=domain.name,
         )
     for other in others:
-        if not isinstance(other, Boundary) or other.domain != domain:
+        if not isinstance(other, Boundary) or domain not in sharing(other):
             message = f"{getattr(other, 'name', other)!r} is no boundary of `{domain.name}`"
             raise fail("T06", message, "rest leaves out boundaries of its own domain")
-    arguments = ", ".join([domain.name, *(other.name for other in others)])
-    return Boundary(name or f"rest({arguments})", "rest", domain, others=tuple(others))
+    own = tuple(_shared(domain, each) if each.kind == "interface" else each for each in others)
+    arguments = ", ".join([domain.name, *(other.name for other in own)])
+    return Boundary(name or f"rest({arguments})", "rest", domain, others=own)
+
+
+def sharing(boundary: Boundary) -> tuple[Domain, ...]:
+    """The domains of whose boundaries a boundary is a part: both that an interface lies between,
+    of other boundaries its own."""
+    both = boundary.others if boundary.kind == "interface" else ()
+    return (boundary.domain, *(each.domain for each in both))
+
+
+def _shared(domain: Domain, between: Boundary) -> Boundary:
+    """What of the boundary of a domain lies on an interface with another: of boxes a side, as far
+    as it reaches; of a hole the boundary of the shape that fills it.
+
+    Raises: ProblemError T06 for other shapes.
+    """
+    (other,) = (each for each in sharing(between) if each != domain)
+    if other.shape in set(combined(domain.shape)) - {domain.shape}:
+        return boundary(domain, other)
+    boxed = (Interval, Rectangle, Box)
+    if isinstance(domain.shape, boxed) and isinstance(other.shape, boxed):
+        ends = list(
+            zip(
+                domain.shape.lower,
+                domain.shape.upper,
+                other.shape.lower,
+                other.shape.upper,
+                strict=True,
+            )
+        )
+        for k, (low, high, start, stop) in enumerate(ends):
+            place = low if coincide(low, stop) else high if coincide(high, start) else None
+            if place is None:
+                continue
+            within = []
+            for i, (a, b, c, d) in enumerate(ends):
+                x = domain.coordinates[i]
+                if i != k:
+                    within += [] if coincide(a, c) or (c - a).is_negative else [sp.Lt(c, x)]
+                    within += [] if coincide(b, d) or (d - b).is_positive else [sp.Lt(x, d)]
+            return side(domain, None, within, **{domain.coordinates[k].name: place})
+    axis = domain.coordinates[-1]
+    raise fail(
+        "T06",
+        f"`{between.name}` is no side of `{domain.name}` that could be left out by its name",
+        f"name what of the boundary of `{domain.name}` it covers: rest({domain.name},"
+        f" side({domain.name}, {axis} = 1))",
+    )
 
 
 def inner(domain: Domain, name: str | None = None, where: Any = ()) -> Boundary:

@@ -13,7 +13,7 @@ not).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sympy as sp
@@ -22,10 +22,11 @@ from sympy.core.function import AppliedUndef
 
 from pdespec.beyond import DELAY
 from pdespec.calculus import Integral, TwoSided
-from pdespec.coordinates import Coordinate, Normal, Time
+from pdespec.coordinates import Coordinate, Normal, Time, exact
 from pdespec.errors import fail
 from pdespec.jumps import SPECIAL, chain, slope
 from pdespec.nodes import nodes_of
+from pdespec.notation import short
 from pdespec.symbols import InputField, UnknownField
 
 MultiIndex = tuple[int, ...]
@@ -103,6 +104,37 @@ def sympy_form(expression: Any) -> Any:
 def carry_out(expression: Any) -> Any:
     """The expression with all derivatives carried out, mixed partials in canonical order."""
     return sympy_form(jet_form(expression))
+
+
+def value_at(expression: Any, place: Mapping[sp.Symbol, Any]) -> Any:
+    """The value of an expression at a point, `place` the coordinates (and the time, if it is given)
+    with their numbers, for an output: `value_at(dx(u), {x: 1, y: 0})`. Matrices entrywise.
+
+    Raises: `ProblemError` as `jet_form`, W07 for the unit normal and for values on two sides of an
+    interface, which no point alone has.
+    """
+    expression = carry_out(expression)
+    if loose := sorted(expression.atoms(Normal, TwoSided), key=sp.default_sort_key):
+        raise fail(
+            "W07",
+            f"`{short(loose[0])[1:-1]}` has no value at a point alone",
+            "write the direction or the side out: at(dx(u), [1, 0])",
+        )
+
+    numbers = {variable: exact(number) for variable, number in place.items()}
+
+    def at(e: Any) -> Any:
+        if isinstance(e, AppliedUndef):
+            return e.func(*(numbers.get(argument, argument) for argument in e.args))
+        if isinstance(e, sp.Derivative):
+            return sp.Subs(e, tuple(numbers), tuple(numbers.values()))
+        if e in numbers:
+            return numbers[e]
+        return e.func(*map(at, e.args)) if e.args and not isinstance(e, Integral) else e
+
+    if isinstance(expression, sp.MatrixBase):
+        return sp.ImmutableMatrix(expression).applyfunc(at)
+    return at(expression)
 
 
 def jets_of(

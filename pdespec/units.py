@@ -52,6 +52,18 @@ class Measure:
         return "[" + "/".join(["*".join(factor + above), *below]) + "]"
 
 
+def disagreement(a: Measure, b: Measure, what: str) -> tuple[str, str]:
+    """What to say of two units that should be one, and the cure."""
+    message = f"units disagree in {what}: left is {a}, right is {b}"
+    if a.powers != b.powers:
+        return message, "check the factors; numbers take any unit, names keep theirs"
+    ratio = float(a.factor / b.factor)
+    return message, (
+        f"one quantity in two units, the left one {ratio:g} times the right; numbers are not"
+        " converted: keep to one unit of length, of time and of mass, or write the factor out"
+    )
+
+
 ONE = Measure()
 ANY = Measure(Fraction(0))  # a bare number: takes the unit its context needs
 
@@ -77,9 +89,6 @@ def agree(a: Unit, b: Unit) -> tuple[Unit, bool]:
     if a is None or a is ANY:
         return (b if a is None or b is not None else a), True
     return a, b is None or b is ANY or a == b
-
-
-DISAGREE = "check the factors; numbers take any unit, names keep theirs"
 
 
 def _of(factor: str, **powers: int) -> Measure:

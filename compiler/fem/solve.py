@@ -37,7 +37,7 @@ from compiler.fem.forms.nonsmooth import FACTORS, WIDTH, arguments_of
 from compiler.fem.forms.weak import Region, WeakForm, weak_form
 from compiler.fem.meshing.facets import aligned, facets_of, outside
 from compiler.fem.meshing.fitted import fitted
-from compiler.fem.meshing.mesh import mesh_domain
+from compiler.fem.meshing.mesh import mesh_domain, shaken
 from compiler.fem.meshing.meshfile import given_mesh, refuse_other_domain
 from compiler.fem.solution import SampleSolution, Solution
 from compiler.fem.solvers.minimize import minimize
@@ -363,8 +363,10 @@ def sample_spaces(
     options: SolveOptions,
     given: skfem.Mesh | str | None,
     shared: dict[str, Spaces],
+    chance: np.random.Generator | None = None,
 ) -> Spaces:
-    """Mesh and spaces of a sample; one for all where the domain does not vary."""
+    """Mesh and spaces of a sample; one for all where the domain does not vary. `chance` moves the
+    inner vertices of a mesh that fits no interface."""
     form = prepared.form
     shaping = set().union(
         shape_symbols(form.domain.shape),
@@ -374,6 +376,7 @@ def sample_spaces(
     if key in shared and not any(r.value.atoms(InputField) for r in known.interfaces(form.domain)):
         return shared[key]
     labels: Mapping[str, NDArray[np.int64]] = {}
+    levels = ()
     if given is None:
         levels = known.levels(form.domain)
         degree = 1 if levels else options.degree
@@ -391,6 +394,8 @@ def sample_spaces(
         boundary: facets_of(boundary, mesh, known.shape_values, labels)
         for boundary in sorted(named, key=lambda b: b.name)
     }
+    if chance is not None and given is None and not levels and options.cell == "simplex":
+        mesh = shaken(mesh, chance, list(facets.values()))
     check_settled(form, mesh, facets)
     refuse_two_conditions(form, facets)
     shared.clear()  # domains that vary come one after the other

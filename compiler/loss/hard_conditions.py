@@ -57,8 +57,8 @@ class HardCondition:
 def plan_hard_conditions(problem: Problem) -> Mapping[str, HardCondition]:
     """What can be built in, by component.
 
-    A component keeps its conditions as terms of the loss where it is declared positive (the output
-    transform does not commute with the ansatz), where its data on two boundaries that meet differ
+    A component keeps its conditions as terms of the loss where it is declared positive (softplus
+    does not commute with the ansatz), where its data on two boundaries that meet differ
     there (a lift would be discontinuous), and at the start where the data there and those on the
     boundary differ. That is a property of the problem, found once on a few draws; where an input
     has no law to draw from, data that differ in form count as different where their regions meet.
@@ -68,12 +68,7 @@ def plan_hard_conditions(problem: Problem) -> Mapping[str, HardCondition]:
 
 @lru_cache(maxsize=64)
 def _plan(problem: Problem, read: tuple[Any, ...]) -> Mapping[str, HardCondition]:
-    positive = {
-        name
-        for unknown in problem.unknowns.values()
-        if unknown.positive
-        for name in unknown.components
-    }
+    positive = {problem.components[k] for k in positive_channels(problem)}
     result = {}
     for component in problem.components:
         own = [each for each in essential(problem) if each.component == component]
@@ -103,6 +98,12 @@ def _plan(problem: Problem, read: tuple[Any, ...]) -> Mapping[str, HardCondition
     return result
 
 
+def positive_channels(problem: Problem) -> tuple[int, ...]:
+    """The places of components that are declared positive."""
+    flags = (each.positive for each in problem.unknowns.values() for _ in each.components)
+    return tuple(k for k, positive in enumerate(flags) if positive)
+
+
 def _grouped(stated: Sequence[Essential]) -> tuple[tuple[sp.Expr, tuple[Boundary, ...]], ...]:
     """Boundaries by what is stated there."""
     groups: dict[sp.Expr, list[Boundary]] = {}
@@ -120,10 +121,11 @@ def ansatz(drawn: Draws, imposed: Mapping[str, HardCondition]) -> Ansatz | None:
     factor `((t - t0) / T)^k`, k the number of conditions at the start. With both, offset is `B + u0
     - B(t0) (+ (t - t0) (v0 - dB/dt(t0)))` and factor the product. The factor is in the unit of the
     draws, where they have one. Fields of a problem with interfaces have kinks there (see
-    `compiler.data.interfaces`). Shapes: points "b n D" -> "b n c".
+    `compiler.data.interfaces`), and components that are declared positive are. Shapes: points
+    "b n D" -> "b n c".
     """
-    bent = kinks(drawn)
-    if bent is None and not any(each.labels for each in imposed.values()):
+    bent, positive = kinks(drawn), positive_channels(drawn.problem)
+    if bent is None and not positive and not any(each.labels for each in imposed.values()):
         return None
     parts = [(each, _geometry(drawn, component)) for component, each in imposed.items()]
 
@@ -137,7 +139,7 @@ def ansatz(drawn: Draws, imposed: Mapping[str, HardCondition]) -> Ansatz | None:
         )
         return result if drawn.unit is None else result * (drawn.gain * drawn.unit)[:, None, None]
 
-    return Ansatz(offset, factor, bent)
+    return Ansatz(offset, factor, bent, tuple((k, 1.0) for k in positive))
 
 
 def _geometry(drawn: Draws, component: str) -> Geometry:

@@ -385,6 +385,7 @@ def outer_input(local: OperatorInput, frame: Frame, sizes: tuple[float, ...]) ->
                 inside(built.offset, True),
                 inside(built.factor, True),
                 None if built.kinks is None else inside(built.kinks, False),
+                tuple((k, size * sizes[k]) for k, size in built.positive),
             )
         ),
     )
@@ -449,6 +450,7 @@ class Framed:
                 frame.values_inward(built.offset, sizes),
                 frame.values_inward(built.factor, sizes),
                 None if built.kinks is None else frame.values_inward(built.kinks, 1.0),
+                tuple((k, size / self.sizes[k]) for k, size in built.positive),
             ),
         }
         return {name: None if part is None else rules[name](part) for name, part in given.items()}

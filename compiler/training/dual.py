@@ -16,7 +16,8 @@ squared norm the loss is 2 (sqrt(1 + q) - 1). What V_h cannot see is left to the
 In time, R is taken at one moment of each of some slabs of time, and e is carried from slab to slab
 (see `compiler.training.slabs`): an early error counts by all that it causes. The moments are drawn
 anew for each sample of each step: at fixed ones, such as the middles, a field would learn to have
-the right rate there and any between them. Where the weak form
+the right rate there and any between them. In space the same holds of the quadrature points: each
+sample takes one of MESHES meshes, whose inner vertices are moved at random. Where the weak form
 has w = lap(u) as a further unknown, w is that of the field.
 
 Samples of next to no size do not decide: to |u_h|^2 is added FLOOR of its mean.
@@ -91,6 +92,7 @@ POINTS = 4000  # quadrature points of a sample, above which a mesh costs too muc
 ENOUGH = 800
 STEP = 8000  # of all samples of a step, above which it takes fewer of them
 WINDOW, REUSE = 16, 2
+MESHES = 8  # that differ in their inner vertices, for each shape of the domain
 LABEL = "weak"  # of the term, also in `TrainOptions.weights`
 
 
@@ -193,11 +195,11 @@ class DualNorm:
         self.owner = {
             c: name for name, unknown in problem.unknowns.items() for c in unknown.components
         }
-        self.shared: dict[str, Spaces] = {}
-        self.bound: Bound | None = None
+        self.shared: list[dict[str, Spaces]] = [{} for _ in range(MESHES)]
+        self.bound: dict[int, Bound] = {}
         self.sizes: dict[Measure, float] = {}
         self.fine: dict[str, float] = {}
-        self.only: Reference | None = None
+        self.only: dict[int, Reference] = {}
         self.points = 0
 
     def counted(self, batch: Any, resolution: int) -> tuple[int, int]:
@@ -257,35 +259,37 @@ class DualNorm:
         return [self.sample(batch, s) for s in range(batch.size)]
 
     def sample(self, batch: Any, number: int) -> Coarse:
-        """One sample of a batch, its moments of time by the random points of the sample. Raises:
-        SampleError where it cannot be solved."""
+        """One sample of a batch, its mesh and moments of time by the random points of the sample.
+        Raises: SampleError where it cannot be solved."""
         batch = batch.to("cpu", torch.float64)
         batch = batch if batch.size == 1 else batch.select([number])
+        drawn = hashlib.blake2b(interior(self.problem, batch).numpy().tobytes(), digest_size=16)
+        chance = np.random.default_rng(list(drawn.digest()))
+        mesh = int(chance.integers(MESHES))
         with torch.enable_grad():  # curved boundaries and inputs are differentiated on the way
-            reference = self.only or self._reference(Known(self.problem, batch))
+            reference = self.only.get(mesh) or self._reference(Known(self.problem, batch), mesh)
             if not (
                 self.problem.inputs
                 or any(param.law is not None for param in self.problem.params.values())
             ):
-                self.only = reference
-            return self._coarse(reference, self._moments(reference, batch))
+                self.only[mesh] = reference
+            return self._coarse(reference, self._moments(reference, chance))
 
-    def _moments(self, reference: Reference, batch: Any) -> list[float]:
+    def _moments(self, reference: Reference, chance: np.random.Generator) -> list[float]:
         """A time in each slab, uniform in it; zeros where there is no time."""
         if self.prepared.form.time is None:
             return [state.time for state in reference.states]
-        drawn = interior(self.problem, batch).numpy().tobytes()
-        chance = np.random.default_rng(list(hashlib.blake2b(drawn, digest_size=16).digest()))
         within = (chance.random(self.steps) - 0.5) * reference.slabs.length
         return [s.time + shift for s, shift in zip(reference.states, within, strict=True)]
 
-    def _reference(self, known: Known) -> Reference:
-        """What the discrete problem of one sample is, and its solution."""
+    def _reference(self, known: Known, mesh: int) -> Reference:
+        """What the discrete problem of one sample is on one of the meshes, and its solution."""
         prepared, form = self.prepared, self.prepared.form
-        spaces = sample_spaces(prepared, known, self.options, None, self.shared)
+        moved = np.random.default_rng(mesh)
+        spaces = sample_spaces(prepared, known, self.options, None, self.shared[mesh], moved)
         parts = assembly(form, spaces, prepared.kernels, known)
         constraints = constrain(form, spaces, known)
-        bound = self._bound(spaces, parts, constraints)
+        bound = self._bound(mesh, spaces, parts, constraints)
         slabs, states, multipliers = self._solved(bound, parts, constraints)
         system = System(parts, constraints, prepared.levels)
         return Reference(system, bound, slabs, tuple(states), multipliers)
@@ -317,9 +321,9 @@ class DualNorm:
         fine = self._fine(spaces, parts, states[len(states) // 2], sizes, slabs.length)
         return Coarse(found, bound.down @ constant, slabs, bound.norms, sizes, fine)
 
-    def _bound(self, spaces: Spaces, parts: Assembly, constraints: Constraints) -> Bound:
-        """What the last sample had, where this one is on the same mesh."""
-        known = self.bound
+    def _bound(self, mesh: int, spaces: Spaces, parts: Assembly, constraints: Constraints) -> Bound:
+        """What the last sample on that mesh had, where this one is on the very same."""
+        known = self.bound.get(mesh)
         if known is None or known.spaces is not spaces or (known.matrix != constraints.matrix).nnz:
             levels = len(self.prepared.levels)
             matrix = (
@@ -337,7 +341,7 @@ class DualNorm:
                 (down @ self._tests(k, spaces, parts, down.shape[1])).tocsr()
                 for k in range(len(self.integrals))
             )
-            self.bound = known = Bound(spaces, constraints.matrix, down, tests, norms, full)
+            self.bound[mesh] = known = Bound(spaces, constraints.matrix, down, tests, norms, full)
         return known
 
     def _solved(

@@ -19,7 +19,7 @@ from pdespec.errors import fail
 from pdespec.functions import TABLE, WRITTEN
 from pdespec.notation import short
 from pdespec.symbols import InputField, Scalar, UnknownField
-from pdespec.units import ANY, DISAGREE, ONE, Unit, power, product_of, times, unknown_unit
+from pdespec.units import ANY, ONE, Unit, disagreement, power, product_of, times, unknown_unit
 from pdespec.units import agree as shared_unit
 from pdespec.units import measure as measure_of
 
@@ -42,7 +42,7 @@ def agree(a: Unit, b: Unit, what: str) -> Unit:
     """
     shared, fits = shared_unit(a, b)
     if not fits:
-        raise fail("T04", f"units disagree in {what}: left is {a}, right is {b}", DISAGREE)
+        raise fail("T04", *disagreement(a, b, what))
     return shared
 
 

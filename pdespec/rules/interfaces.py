@@ -1,4 +1,4 @@
-"""J01, J02, J03: what jumps inside of a domain. (Jumps that move with the solution, or stand
+"""J01, J02, J03, J04: what jumps inside of a domain. (Jumps that move with the solution, or stand
 under more derivatives: V04.)"""
 
 from __future__ import annotations
@@ -95,3 +95,32 @@ def jumps_have_two_sides(analysis: Analysis) -> Iterator[Diagnostic]:
                         "jump and avg are of the values on both sides of a surface",
                     )
                     break
+
+
+@rule("J04")
+def interfaces_have_no_reference(analysis: Analysis) -> Iterator[Diagnostic]:
+    """Whoever will want to know the error hears before training that the reference solver keeps one
+    unknown continuous on one domain."""
+    if analysis.failures:
+        return
+    homes = dict.fromkeys(each.region.name for each in analysis.problem.unknowns.values())
+    inner = (
+        row
+        for row in analysis.conditions
+        if row.condition.kind == "boundary"
+        and (row.region.kind in ("level", "interface") or row.form.atoms(TwoSided))
+    )
+    row = next(inner, None) or next(iter(analysis.stated if len(homes) > 1 else ()), None)
+    if row is None:
+        return
+    what = f"`{row.label}` says what holds on `{row.region.name}`"
+    if len(homes) > 1:
+        what = f"the unknowns live on {len(homes)} domains ({', '.join(homes)})"
+    yield row.report(
+        "J04",
+        f"{what}: this trains, but has no reference solution to be measured against",
+        "where values and fluxes are continuous, declare one unknown on a domain that holds both"
+        " sides, with an equation in each: `in A: ..`, `in B: ..`",
+        "the reference solver takes one domain, on which values and fluxes are continuous",
+        "warning",
+    )

@@ -21,7 +21,7 @@ from pdespec.coordinates import Coordinate
 from pdespec.geometry import Domain, shape_symbols
 from pdespec.jets import carry_out, jet_form, jets_of, sympy_form
 from pdespec.rules.membership import inside, points
-from pdespec.statements.interfaces import flux, same_sign
+from pdespec.statements.interfaces import carried, flux, same_sign
 from pdespec.statements.problem import Problem
 from pdespec.statements.statements import Equation
 from pdespec.symbols import UnknownField
@@ -65,6 +65,11 @@ def merged(problem: Problem) -> Problem | None:
             by_region.setdefault(equation.region, []).extend(entries(equation.lhs - equation.rhs))
         if len({len(rows) for rows in by_region.values()}) > 1:
             return None
+        first, *others = (
+            [(row, carried([flux(row, domain.coordinates) or ()], region)) for row in rows]
+            for region, rows in by_region.items()
+        )
+        matched = [[row for row, _ in first], *(_in_order_of(first, each) for each in others)]
         try:
             places = [
                 _within(inside(region.shape, domain.coordinates), domain) for region in by_region
@@ -72,12 +77,24 @@ def merged(problem: Problem) -> Problem | None:
         except NotImplementedError:
             return None
         rows = [
-            _together(parts, places, domain.coordinates)
-            for parts in zip(*by_region.values(), strict=True)
+            _together(parts, places, domain.coordinates) for parts in zip(*matched, strict=True)
         ]
         lhs = sp.ImmutableMatrix(rows) if len(rows) > 1 else rows[0]
         equations[labels[0]] = Equation(lhs, lhs * 0, domain, problem.equations[labels[0]].span)
     return problem.revised(equations=equations)
+
+
+def _in_order_of(
+    first: list[tuple[sp.Expr, set[Any]]], others: list[tuple[sp.Expr, set[Any]]]
+) -> list[sp.Expr]:
+    """The rows of another subdomain, each in the place of one whose flux is of the same unknowns;
+    the rest as they are written."""
+    left, found = list(others), []
+    for _, unknowns in first:
+        found.append(next((each for each in left if each[1] == unknowns), None))
+        if found[-1] is not None:
+            left.remove(found[-1])
+    return [(each or left.pop(0))[0] for each in found]
 
 
 def _together(

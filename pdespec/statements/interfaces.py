@@ -16,6 +16,7 @@ Generalized Functions I, 1.3).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -273,36 +274,38 @@ def _interfaces(problem: Problem) -> tuple[tuple[Boundary, Sides], ...]:
 
 
 def _between(problem: Problem, fluxes: Mapping[str, list]) -> Iterator[tuple[Boundary, Sides]]:
-    """What two subdomains share whose equations are of the same unknowns."""
-    labels = list(fluxes)
+    """What two subdomains share, with the fluxes of the same unknowns on both sides. Equations that
+    carry several unknowns, as cross-diffusion does, are paired as they are written."""
     pairs: dict[tuple[Domain, Domain], Sides] = {}
-    for k, first in enumerate(labels):
-        for second in labels[k + 1 :]:
-            a, b = problem.equations[first], problem.equations[second]
-            if (
-                a.region != b.region
-                and _unknowns(a) & _unknowns(b)
-                and len(fluxes[first]) == len(fluxes[second])
-            ):
-                plus = [
-                    same_sign(p, m, problem.coordinates)
-                    for p, m in zip(fluxes[second], fluxes[first], strict=True)
-                ]
-                pairs.setdefault((a.region, b.region), []).append(
-                    (f"{first}.{second}", plus, fluxes[first])
-                )
+    paired: set[tuple[str, Domain]] = set()
+    for first, second in itertools.combinations(fluxes, 2):
+        a, b = problem.equations[first], problem.equations[second]
+        across = carried(fluxes[first], a.region)
+        if (
+            a.region == b.region
+            or not across
+            or across != carried(fluxes[second], b.region)
+            or len(fluxes[first]) != len(fluxes[second])
+            or {(first, b.region), (second, a.region)} & paired
+        ):
+            continue
+        paired |= {(first, b.region), (second, a.region)}
+        plus = [
+            same_sign(p, m, problem.coordinates)
+            for p, m in zip(fluxes[second], fluxes[first], strict=True)
+        ]
+        pairs.setdefault((a.region, b.region), []).append(
+            (f"{first}.{second}", plus, fluxes[first])
+        )
     for (a, b), sides in pairs.items():
         yield interface(a, b), sides
 
 
-def _unknowns(equation: Equation) -> set[Any]:
-    """The unknowns of an equation that live on more than its region."""
-    fields = (equation.lhs - equation.rhs).atoms(UnknownField)
-    return {
-        field.func.declaration
-        for field in fields
-        if field.func.declaration.region != equation.region
-    }
+def carried(rows: Iterable[tuple[sp.Expr, ...]], region: Domain) -> set[Any]:
+    """The unknowns whose first derivatives stand in a flux and that live on more than a region."""
+    jets = {jet for row in rows for each in row for jet in jets_of(jet_form(each), UnknownField)}
+    declared = {jet.field.func.declaration for jet in jets if any(jet.index)}
+    return {each for each in declared if each.region != region}
 
 
 def same_sign(
@@ -434,6 +437,7 @@ def _free(label: str, taken: Mapping[str, Any]) -> str:
 
 
 __all__ = [
+    "carried",
     "flux",
     "flux_conditions",
     "interfaces",

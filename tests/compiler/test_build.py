@@ -71,6 +71,22 @@ def test_a_built_in_condition_holds_whatever_the_weights(name):
     )
 
 
+@pytest.mark.parametrize("hard", [True, False])
+@pytest.mark.parametrize("name", OPERATORS)
+def test_an_unknown_that_is_declared_positive_is_so_whatever_the_weights(name, hard):
+    """Also where the problem is computed in other units than it is written in."""
+    text = (FIXED if name == "pinn" else DRAWN).replace("u : scalar on D", "u : scalar on D > 0")
+    for far in ("x", "1e6*(2 + x)"):
+        problem = pdespec.parse(text.replace("u = x", f"u = {far}"))
+        model = compiler.build(problem, name, **SMALL[name])
+        with torch.no_grad():
+            for each in model.parameters():
+                each.mul_(30)
+        batch = drawn(problem, hard=hard)
+        values = model(batch.inputs)(batch.points["D"].points)
+        assert (values > 0).all() and values.std() > 0
+
+
 @pytest.mark.parametrize("name", OPERATORS)
 def test_a_recipe_builds_the_same_weights_again(name):
     problem, model = made(name, seed=3)

@@ -82,6 +82,15 @@ def crushed() -> Problem:
     return Problem("crushed", minimize=integral(density, omega), require=[stretch > 0, u + x > 1])
 
 
+def kept_positive() -> Problem:
+    """A density under a logarithm, and an unknown of either sign beside it."""
+    x, y = space("x y")
+    omega = rectangle(x, y, (0, 0), (2, 1))
+    rho, u = unknown("rho", omega, positive=True), unknown("u", omega)
+    equations = [(lap(sp.log(rho)) + u, rho), (lap(u), rho * u)]
+    return Problem("kept_positive", equations, [on(boundary(omega), (rho, 2), (u, x))])
+
+
 @dataclass(frozen=True)
 class Case:
     """A small operator of a problem, its loss and a batch of three samples, in float64."""
@@ -161,6 +170,8 @@ def same(case: Case, engine: StepEngine, field=None, tolerance: float = 1e-12) -
         (whirl, "mlp", "auto"),
         (energy, "mlp", "auto"),
         (crushed, "mlp", "auto"),
+        (kept_positive, "mlp", "auto"),
+        (kept_positive, "mlp", "autograd"),
     ],
     ids=lambda each: getattr(each, "__name__", each),
 )

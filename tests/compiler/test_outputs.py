@@ -4,6 +4,7 @@ closed forms."""
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -273,6 +274,67 @@ output early  := u(0.25, 1)
         instance(problem, {"a": 0.125}, dtype=D),
     )
     assert found["middle"].tolist() == [20.125] and found["early"].tolist() == [10.25]
+
+
+def test_expressions_at_a_point_are_written_in_texts():
+    """Derivatives, gradients, coordinates and params at a point of space and of space and time."""
+    text = """
+problem p
+space x, y
+time t in [0, 2]
+param a = 1/2
+domain Q = rectangle([0, 0], [2, 1])
+unknown u : scalar on Q
+in Q: dt(u) = lap(u)
+on boundary(Q): u = 0
+at t = 0: u = 0
+output slope := at(x*dx(u)^2 + a*dxy(u), [1, a])
+output rise := at(grad(u), [1, 1/4, 1/2])
+output balance := at(div((1 + u^2)*grad(u)), [1, a]) - 2*at(u, [1, a])
+"""
+    problem = pdespec.parse(text)
+    assert (t := problem.time) is not None
+    a = problem.params["a"].symbol
+    u = problem.unknowns["u"].symbol
+    here = {x: 1, y: a}
+    built = Problem(
+        "p",
+        {"eq1": (u.diff(t), lap(u))},
+        [*problem.conditions.values()],
+        output={
+            "slope": pdespec.value_at(x * u.diff(x) ** 2 + a * u.diff(x, y), here),
+            "rise": pdespec.value_at(pdespec.grad(u), {x: 1, y: 0.25, t: 0.5}),
+            "balance": pdespec.value_at(pdespec.div((1 + u**2) * pdespec.grad(u)), here)
+            - 2 * pdespec.value_at(u, here),
+        },
+    )
+    assert dict(built.outputs) == {n: replace(o, span=None) for n, o in problem.outputs.items()}
+    assert pdespec.parse(problem.to_dsl()) == problem
+    assert pdespec.parse(built.to_dsl()).outputs == problem.outputs
+    assert r"\right|_{(1, a)}" in problem.to_latex()
+
+    form = sp.sin(x * y) * sp.exp(-t) + x**2
+    found = compiler.outputs(
+        problem,
+        lambda p: (p[..., :1] * p[..., 1:2]).sin() * (-p[..., 2:]).exp() + p[..., :1] ** 2,
+        instance(problem, {"a": 0.5}, dtype=D),
+    )
+    place = {x: 1, y: sp.Rational(1, 2), t: 2, a: sp.Rational(1, 2)}
+
+    def of(expression: sp.Expr, at: dict = place) -> float:
+        return float(expression.doit().subs(at))
+
+    assert found["slope"].item() == pytest.approx(
+        of(x * form.diff(x) ** 2 + a * form.diff(x, y)), rel=1e-12
+    )
+    moment = {x: 1, y: sp.Rational(1, 4), t: sp.Rational(1, 2)}
+    assert found["rise"][0].tolist() == pytest.approx(
+        [of(form.diff(each), moment) for each in (x, y)], rel=1e-12
+    )
+    flux = [(1 + form**2) * form.diff(each) for each in (x, y)]
+    assert found["balance"].item() == pytest.approx(
+        of(flux[0].diff(x) + flux[1].diff(y) - 2 * form), rel=1e-12
+    )
 
 
 def test_a_reference_solution_has_outputs_with_its_own_gradients():

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import sympy as sp
 import torch
-from skfem import ElementTetP1, ElementTriP1, FacetBasis
+from skfem import Basis, ElementTetP1, ElementTriP1, FacetBasis
 
 import compiler
 import pdespec
+from compiler.fem.errors import SolverError
 from compiler.fem.meshing.facets import aligned, facets_of
 from compiler.fem.meshing.mesh import mesh_domain
 from compiler.geometry.domain import Geometry
@@ -111,6 +112,27 @@ def test_facets_of_a_part_have_its_measure(name):
     assert found[0] == pytest.approx(measure, rel=accuracy) and sum(found) == pytest.approx(
         total, rel=1e-4
     )
+
+
+@pytest.mark.parametrize("name", ["interval", "corner", "turned"])
+@pytest.mark.parametrize("resolution", [1, 2])
+def test_a_side_of_fewer_facets_than_the_ends_of_its_part_is_cut_there(name, resolution):
+    part, measure, total = PARTS[name]
+    left = rest(part.domain, part)
+    mesh = aligned(mesh_domain(part.domain, {}, resolution, 2), [part, left], {}, 2)
+    lengths = [
+        FacetBasis(mesh, ElementTriP1(), facets=facets_of(each, mesh, {})).dx.sum()
+        for each in (part, left)
+    ]
+    assert lengths == pytest.approx([measure, total - measure], rel=1e-9)
+    assert Basis(mesh, ElementTriP1()).dx.sum() == pytest.approx(1, rel=1e-9)
+    assert mesh.is_valid()
+
+
+def test_a_side_of_quadrilaterals_without_a_vertex_to_move_is_refused():
+    squares = mesh_domain(Q, {}, 1, 1, "brick")
+    with pytest.raises(SolverError, match="take more cells, or simplices"):
+        aligned(squares, [INLET], {}, 1)
 
 
 def test_the_measure_of_a_part_is_differentiable_in_params():

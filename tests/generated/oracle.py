@@ -228,8 +228,12 @@ class Oracle:
         pins it, and it is right to say so."""
         if self.problem.energy:
             return False
-        held = {jet[0] for rows in self.equations for jet in rows.jets if not any(jet[2])}
-        return any(each.name not in held for each in self.problem.unknowns)
+        held = {jet[:2] for rows in self.equations for jet in rows.jets if not any(jet[2])}
+        return any(
+            (each.name, k) not in held
+            for each in self.problem.unknowns
+            for k in range(components(each, len(self.space)))
+        )
 
     def integrand(self, node: Node) -> Rows:
         return self.rows(self.value(node))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -161,6 +163,25 @@ def test_an_ansatz_on_jets_is_the_ansatz_on_values(inputs, rand, nested, close):
             < 1e-10
         )
         assert jet["biharmonic"].shape == (2, 5, 3)
+
+
+def test_channels_that_are_positive_are_so_with_their_jets(inputs, rand, nested, close):
+    """u_k = s softplus(z / s) for the channels named, whatever the weights."""
+    points, size = rand(2, 5, 2), 0.3
+    network = PINN(2, 2, hidden=(8,)).double()
+    with torch.no_grad():
+        network.network.layers[-1].bias -= 5.0
+    plain, positive = (
+        network(replace(inputs, ansatz=replace(ANSATZ, positive=channels)))
+        for channels in ((), ((1, size),))
+    )
+    below, above = plain(points), positive(points)
+    assert below.min() < 0 and above[..., 1].min() > 0
+    torch.testing.assert_close(above[..., 0], below[..., 0], rtol=0, atol=0)
+    torch.testing.assert_close(above[..., 1], size * torch.log1p((below[..., 1] / size).exp()))
+    jet = positive.taylor(points, SPACE)
+    total = sum(c * nested(positive, points, a) for a, c in SPACE.operators["biharmonic"].items())
+    assert close(jet["biharmonic"], total) < 1e-10
 
 
 def test_jets_of_a_callable_keep_a_graph_only_where_something_needs_it(rand):

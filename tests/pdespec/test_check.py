@@ -72,7 +72,8 @@ def found(problem):
 
 @pytest.mark.parametrize("name", ZOO)
 def test_no_rule_raises_a_false_alarm(name):
-    assert [str(diagnostic) for diagnostic in check(ZOO[name]())] == []
+    found = [each for each in check(ZOO[name]()) if each.code != "J04"]  # says what is done
+    assert [str(diagnostic) for diagnostic in found] == []
 
 
 def drilled(law) -> Problem:
@@ -368,8 +369,24 @@ MALFORMED = {
     ),
     "a jump at the end of the domain": (
         lambda: Problem("p", {"a": lap(u)}, [on(Gamma, pdespec.jump(u))]),
-        [("J03", "Gamma.u")],
+        [("J03", "Gamma.u"), ("J04", "Gamma.u")],
         "one side only",
+    ),
+    "a contact resistance": (
+        lambda: Problem(
+            "p",
+            {"a": lap(u)},
+            [
+                on(Gamma, u),
+                on(
+                    pdespec.interface(Omega, x - HALF),
+                    (pdespec.jump(u), pdespec.avg(u.diff(x))),
+                    pdespec.jump(u.diff(x)),
+                ),
+            ],
+        ),
+        [("J04", "interface(Omega, x - 0.5).u")],
+        "has no reference solution",
     ),
     "an unknown without equation": (
         lambda: Problem("p", poisson, [on(Gamma, u)], unknowns=[u, p]),

@@ -155,6 +155,26 @@ def test_subdomains_share_a_flux_whatever_the_signs_of_their_equations():
     assert [d.code for d in check(plus)] == ["J01"]
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_subdomains_of_two_unknowns_keep_the_flux_of_each(swapped):
+    """Whatever order the equations are written in, and whatever they are coupled by."""
+    a, b = halves()
+    c = unknown("c", Omega)
+    own = {"u": (-div(2 * grad(u)), c), "c": (-div(3 * grad(c)), u)}
+    other = {"u": (-div(5 * grad(u)), c), "c": (-div(7 * grad(c)), u)}
+    order = ("c", "u") if swapped else ("u", "c")
+    equations = {f"a{name}": inside(a, own[name]) for name in "uc"}
+    equations |= {f"b{name}": inside(b, other[name]) for name in order}
+    problem = Problem("p", equations, [on(Gamma, u), on(Gamma, c)])
+    assert set(flux_conditions(problem)) == {"au.bu.flux", "ac.bc.flux"}
+    one = merged(problem).residuals()["au"]
+    rows = one if isinstance(one, sp.MatrixBase) else [one]
+    above = {x: sp.Rational(1, 3), y: sp.Rational(3, 2)}
+    fields = {u: x**2, c: y**2}
+    values = [row.subs(fields).doit().subs(above) for row in rows]
+    assert values == [-2 * 5 - sp.Rational(9, 4), -2 * 7 - sp.Rational(1, 9)]
+
+
 def test_subdomains_make_one_equation():
     a, b = halves()
     problem = Problem(

@@ -117,6 +117,23 @@ def test_any_choice_built_in_python_comes_back_from_its_text(branches):
     made.to_latex()
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("if(if(u > x, x, y) < 1, 2, 3)", sp.Or(sp.And(u > x, x < 1), sp.And(u <= x, y < 1))),
+        (
+            "if(0 <= if(dx(u) > u, x, y), 2, 3)",
+            sp.Or(sp.And(u.diff(x) > u, x >= 0), sp.And(u.diff(x) <= u, y >= 0)),
+        ),
+    ],
+)
+def test_a_choice_inside_of_a_condition_is_one_of_conditions(text, expected):
+    """By derivatives as well, over which SymPy's own form recurses without end."""
+    found = problem(text)
+    assert found.equations["eq1"].rhs == sp.Piecewise((2, expected), (3, True))
+    assert pdespec.parse(found.to_dsl()) == found
+
+
 def test_a_choice_of_vectors_is_one_entry_by_entry():
     made = pdespec.parse(
         "problem p\nspace x, y\ndomain Q = rectangle([0, 0], [1, 1])\nunknown v : vector on Q\n"

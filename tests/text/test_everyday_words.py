@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import sympy as sp
+import torch
 from scipy.integrate import nquad
 
 import pdespec
+from compiler.geometry.domain import Geometry
 from pdespec import (
     Problem,
     ProblemError,
@@ -260,3 +262,63 @@ def diagnostics_of(text: str):
         return pdespec.parse(text).warnings
     except ProblemError as error:
         return error.diagnostics
+
+
+BOXES = """
+problem p
+space    x, y
+domain   A = rectangle([0, 0], [2, 1]), B = rectangle([0.5, 1], [3, 2])
+boundary meet = interface(A, B)
+unknown  a : scalar on A, b : scalar on B
+in A:     lap(a) = 0
+in B:     lap(b) = 0
+on meet:  a = b; dn(a) = dn(b)
+on rest(A): a = 0
+on rest(B): b = 0
+"""
+
+
+def test_rest_leaves_out_what_is_shared_with_another_domain():
+    """As far as the other domain reaches: of the side of A that ends at 2, what lies beyond 0.5,
+    of that of B what lies before 2."""
+    problem = pdespec.parse(BOXES)
+    regions = {c.region.domain.name: c.region for c in problem.conditions.values()}
+    for name, (start, stop), length in (("A", (0, 0.5), 4.5), ("B", (2, 3), 5.5)):
+        region = regions[name]
+        geometry = Geometry(region.domain, {}, 1, torch.float64)
+        assert region.kind == "rest" and geometry.measure(region).item() == pytest.approx(length)
+        points, _ = geometry.boundary(region, 400, torch.Generator().manual_seed(0))
+        along = points[0, (points[0, :, 1] - 1).abs() < 1e-9, 0]
+        assert len(along) and start - 1e-9 <= along.min() and along.max() <= stop + 1e-9
+    assert pdespec.parse(problem.to_dsl()) == problem
+
+
+def test_rest_leaves_out_a_hole_that_another_domain_fills():
+    text = BOXES.replace("rectangle([0.5, 1], [3, 2])", "disk(radius = 1/4, center = [1, 1/2])")
+    problem = pdespec.parse(
+        text.replace(
+            "A = rectangle([0, 0], [2, 1])",
+            "A = rectangle([0, 0], [2, 1]) - disk(radius = 1/4, center = [1, 1/2])",
+        ).replace("on rest(B): b = 0\n", "")
+    )
+    (region,) = (c.region for c in problem.conditions.values() if c.region.kind == "rest")
+    assert Geometry(region.domain, {}, 1, torch.float64).measure(region).item() == pytest.approx(6)
+
+
+def test_rest_without_declared_boundaries_leaves_out_those_that_conditions_name():
+    text = """
+problem p
+space    x, y
+domain   Q = rectangle([0, 0], [2, 1])
+unknown  u : scalar on Q
+in Q:      lap(u) = 1
+on rest(Q): dn(u) = 0
+on side(Q, x = 0): u = 0
+on boundary(Q, x > 1): u = 1
+"""
+    named = text.replace("rest(Q)", "rest(Q, side(Q, x = 0), boundary(Q, x > 1))")
+    assert pdespec.parse(text) == pdespec.parse(named)
+    with pytest.raises(pdespec.ProblemError, match=r"write boundary\(Q\) for all of it"):
+        pdespec.parse(
+            text.replace("on side(Q, x = 0)", "on boundary(Q)").split("on boundary(Q, x")[0]
+        )

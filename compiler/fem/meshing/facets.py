@@ -84,7 +84,7 @@ def aligned(
     mesh: skfem.Mesh, regions: Iterable[Boundary | Domain], values: Values, degree: int
 ) -> skfem.Mesh:
     """The mesh with vertices at the ends of parts of sides: in the plane, the nearest vertex on the
-    same piece is moved there.
+    same piece is moved there; where the piece has none to move, its facet there is cut in two.
 
     In space, and of mesh files, facets belong to a part by their middles.
     """
@@ -108,6 +108,8 @@ def aligned(
             ):
                 if np.any(np.linalg.norm(fixed - end[:, None], axis=0) < 1e-9 * np.ptp(mesh.p)):
                     continue
+                if not free.size:
+                    return aligned(cut(mesh, facets[owner == k], end), partial, values, degree)
                 nearest = free[np.argmin(np.linalg.norm(points[:, free] - end[:, None], axis=0))]
                 points[:, nearest] = end
                 free, fixed = free[free != nearest], np.column_stack((fixed, end))
@@ -120,6 +122,30 @@ def aligned(
     return curve(
         flat, degree, [(facets[owner == k], way) for k, way in enumerate(ways) if way is not None]
     )
+
+
+def cut(mesh: skfem.Mesh, facets: Numbers, end: Array) -> skfem.MeshTri:
+    """A mesh of triangles with a vertex more, at a point of one of the boundary facets: the
+    triangle there is divided into two.
+
+    Raises: SolverError for quadrilaterals, which cannot be divided so.
+    """
+    if not isinstance(mesh, skfem.MeshTri):
+        raise SolverError(
+            f"a part of the boundary ends at {tuple(np.round(end, 6).tolist())}, where the mesh has"
+            " no vertex to move; take more cells, or simplices"
+        )
+    start, stop = mesh.p[:, mesh.facets[:, facets]].transpose(1, 0, 2)
+    along = np.clip(
+        ((end[:, None] - start) * (stop - start)).sum(0) / ((stop - start) ** 2).sum(0), 0, 1
+    )
+    away = np.linalg.norm(start + along * (stop - start) - end[:, None], axis=0)
+    facet = facets[np.argmin(away)]
+    cell, (a, b), new = mesh.f2t[0, facet], mesh.facets[:, facet], mesh.p.shape[1]
+    corners = mesh.t[:, cell]
+    halves = [np.where(corners == old, new, corners) for old in (a, b)]
+    cells = np.column_stack((np.delete(mesh.t, cell, axis=1), *halves))
+    return skfem.MeshTri(np.column_stack((mesh.p, end)), cells)
 
 
 def ends_of(piece: Piece) -> Array:

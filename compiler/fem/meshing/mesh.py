@@ -7,14 +7,16 @@ are curved, see `curved.py`.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import singledispatch
 
 import numpy as np
 import skfem
 import sympy as sp
 import torch
+from numpy.typing import NDArray
 
 from compiler.fem.errors import SampleError, SolverError
 from compiler.fem.meshing import patterns
@@ -218,3 +220,39 @@ def no_bricks(shape: shapes.Shape, cell: str) -> None:
         raise SolverError(
             f"a {type(shape).__name__.lower()} is not made of bricks; use cell='simplex'"
         )
+
+
+SHAKEN = 0.25  # of the shortest edge at a vertex, by which it moves at most
+THINNEST = 0.3  # of a cell's measure, which is left of it at least
+
+
+def shaken(mesh: skfem.Mesh, chance: np.random.Generator, kept: Sequence[Array]) -> skfem.Mesh:
+    """The same mesh of simplices with its inner vertices moved at random. Those on the boundary and
+    on the facets `kept` stay, so that facets keep their numbers, places and curves.
+    """
+    pairs = np.array(list(itertools.combinations(range(len(mesh.t)), 2)))
+    ends = mesh.t[pairs]  # p 2 k
+    corners = mesh.doflocs[:, : mesh.nvertices]
+    lengths = np.linalg.norm(corners[:, ends[:, 0]] - corners[:, ends[:, 1]], axis=0)
+    shortest = np.full(mesh.nvertices, np.inf)
+    for side in (0, 1):
+        np.minimum.at(shortest, ends[:, side], lengths)
+    move = chance.uniform(-1, 1, corners.shape) / np.sqrt(mesh.dim()) * SHAKEN * shortest
+    move[:, mesh.boundary_nodes()] = 0
+    for facets in kept:
+        move[:, mesh.facets[:, facets]] = 0
+    whole = _measures(corners, mesh.t)
+    while np.min(_measures(corners + move, mesh.t) / whole) < THINNEST:
+        move /= 2
+    places = mesh.elem.doflocs
+    weights = np.column_stack((1 - places.sum(axis=1), places))  # of the vertices, at each node
+    nodes = mesh.doflocs.copy()
+    for row, share in zip(mesh.dofs.element_dofs, weights, strict=True):
+        nodes[:, row] = mesh.doflocs[:, row] + np.einsum("v,dvk->dk", share, move[:, mesh.t])
+    return type(mesh)(np.ascontiguousarray(nodes), mesh.t)
+
+
+def _measures(points: Array, cells: NDArray[np.int64]) -> Array:
+    """Signed, but for a factor. Shapes: "d n", "d+1 k" -> "k"."""
+    edges = points[:, cells[1:]] - points[:, cells[:1]]  # d d k
+    return np.linalg.det(np.moveaxis(edges, -1, 0))

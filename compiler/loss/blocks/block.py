@@ -281,7 +281,9 @@ class Block:
             None if ansatz is None or getattr(ansatz, name) is None else self._put(name, columns)
             for name in names
         )
-        return Tiled(self.parts.with_latent(latent), self.parts.capabilities, edges, *streams)
+        positive = () if ansatz is None else ansatz.positive
+        field = self.parts.with_latent(latent)
+        return Tiled(field, self.parts.capabilities, edges, *streams, positive=positive)
 
     def _put(self, name: str, columns: Columns) -> Tensor | Jet:
         if self.space is None:
@@ -332,6 +334,7 @@ class Tiled:
     offset: Any
     factor: Any
     kinks: Any = None
+    positive: tuple[tuple[int, float], ...] = ()
 
     def __call__(self, points: Tensor) -> Tensor:
         return self._built(
@@ -346,9 +349,9 @@ class Tiled:
         )
 
     def _built(self, values: Any) -> Any:
-        return (
-            values if self.offset is None else built(self.offset, self.factor, self.kinks, values)
-        )
+        if self.offset is None:
+            return values
+        return built(self.offset, self.factor, self.kinks, values, self.positive)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from pdespec.calculus import split_derivative
 from pdespec.coordinates import Time, exact
 from pdespec.errors import nearest
 from pdespec.geometry import Domain
+from pdespec.jets import value_at
 from pdespec.symbols import Scalar
 from pdespec.text.read.evaluate import (
     checked,
@@ -155,6 +156,53 @@ def _at_point(node: t.Call, field: Any, scope: Scope) -> Any:
             )
     moved = [entry.func(*arguments) for entry in calculus.entries(field)]
     return sp.ImmutableMatrix(*field.shape, moved) if isinstance(field, sp.MatrixBase) else moved[0]
+
+
+@handles("at")
+def _value_at(node: t.Call, scope: Scope) -> Any:
+    """`at(dx(u), [0.5, 1])`: an expression at a point, at any time or at a given one."""
+    usage = f"write at(e, {_point_of(scope)})"
+    if len(node.arguments) != 2:
+        return scope.fail(
+            "S02",
+            f"`at` takes an expression and a point, {_count(len(node.arguments))} given",
+            node.span,
+            usage,
+        )
+    what, where = (expression(each, scope) for each in node.arguments)
+    if isinstance(what, Broken) or isinstance(where, Broken):
+        return BROKEN
+    if not scope.pointwise:
+        return scope.fail(
+            "W07",
+            f"`{text(node)}` is a value at a point, inside an equation",
+            node.span,
+            "name it as an output, output q := at(..); a condition at a point stands in a line of"
+            " its own, at (0, 0): u = 0",
+        )
+    variables = (*scope.coordinates, *([scope.time] if scope.time is not None else []))
+    numbers = calculus.entries(where)
+    if not len(scope.coordinates) <= len(numbers) <= len(variables):
+        return scope.fail(
+            "T06",
+            f"`{text(node.arguments[1])}` is no point: it has {len(numbers)} coordinates",
+            node.arguments[1].span,
+            usage,
+        )
+    if any(not isinstance(each, Scalar) for number in numbers for each in number.free_symbols):
+        return scope.fail(
+            "W07",
+            f"`{text(node.arguments[1])}` is no one point",
+            node.arguments[1].span,
+            "give numbers or params",
+        )
+    place = dict(zip(variables, numbers, strict=False))
+    return checked(lambda e: value_at(e, place), [what], node.span, scope)
+
+
+def _point_of(scope: Scope) -> str:
+    names = [x.name for x in scope.coordinates]
+    return f"[{', '.join(names)}]" if len(names) > 1 else "".join(names)
 
 
 def _delayed(node: t.Call, scope: Scope) -> bool:

@@ -162,8 +162,19 @@ def _draft(document: Document, report: list[Diagnostic]) -> Draft:
         for name in declared(statement)
     }
     periodic = [statement for statement in document.statements if isinstance(statement, t.Periodic)]
-    return Draft(
-        Scope(report, document.lost, later=later), periodic=periodic, broken=set(document.broken)
+    scope = Scope(report, document.lost, later=later, in_place=_in_place(document))
+    return Draft(scope, periodic=periodic, broken=set(document.broken))
+
+
+def _in_place(document: Document) -> tuple[t.Node, ...]:
+    """The boundaries that are written where conditions hold, but for those that are left over."""
+    heads = [each.head for each in document.statements if isinstance(each, t.Block)]
+    regions = [each.region for each in heads if each.kind == "on" and each.region is not None]
+    return tuple(
+        each
+        for each in regions
+        if isinstance(each, t.Call)
+        and each.function in ("boundary", "side", "inner", "outer", "group")
     )
 
 

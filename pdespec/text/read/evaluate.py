@@ -479,7 +479,26 @@ def _comparison(node: t.Comparison, scope: Scope) -> Any:
             hint = "compare components or lengths: v.x < 1, sqrt(dot(v, v)) < 1"
             return scope.fail("T02", f"{calculus.describe(side)} is compared", written.span, hint)
     pairs = zip(node.rest, sides, sides[1:], strict=False)
-    return sp.And(*(COMPARISONS[sign](left, right) for (sign, _), left, right in pairs))
+    return sp.And(*(_compared(COMPARISONS[sign], left, right) for (sign, _), left, right in pairs))
+
+
+def _compared(relation: Any, left: Any, right: Any) -> Any:
+    """A comparison of choices as one of their values, since SymPy 1.14 recurses without end over a
+    choice by derivatives inside of a condition."""
+    for side in (left, right):
+        if isinstance(side, sp.Piecewise):
+            (value, holds), *others = side.args
+            rest = sp.Piecewise(*others)
+            here, there = (
+                ((value, right), (rest, right)) if side is left else ((left, value), (left, rest))
+            )
+            if holds == sp.true or not others:
+                return _compared(relation, *here)
+            return sp.Or(
+                sp.And(holds, _compared(relation, *here)),
+                sp.And(sp.Not(holds), _compared(relation, *there)),
+            )
+    return relation(left, right)
 
 
 @value.register

@@ -366,14 +366,30 @@ def _rest(node: t.Call, scope: Scope) -> Any:
         others = [
             each
             for each in others
-            if each.domain == domain and each.kind != "rest" and (each.kind != "all" or each.where)
+            if domain in geometry.sharing(each)
+            and each.kind not in ("rest", "level")
+            and (each.kind != "all" or each.where)
         ]
         if any(
             isinstance(entry.value, Broken) and entry.kind == "boundary"
             for entry in scope.entries.values()
         ):
             return BROKEN
+        others = others or _in_conditions(domain, scope)
     return checked(geometry.rest, [domain, *others], node.span, scope)
+
+
+def _in_conditions(domain: Domain, scope: Scope) -> list[Any]:
+    """The parts of the boundary of a domain that conditions name where they stand, `on side(Omega,
+    x = 0):`, but for `rest` and the whole."""
+    named = [region(node, scope, (Boundary,)) for node in scope.in_place]
+    if any(isinstance(each, Broken) for each in named):
+        return [BROKEN]
+    return [
+        each
+        for each in dict.fromkeys(named)
+        if domain in geometry.sharing(each) and (each.kind != "all" or each.where)
+    ]
 
 
 @handles("interface")

@@ -92,6 +92,7 @@ class Scope:
     place: str = ""
     wanted: str = ""  # "shapes" or "boundaries", where those are declared
     pointwise: bool = False  # whether fields may be asked for at points: in outputs
+    in_place: tuple[t.Node, ...] = ()  # boundaries that are written where conditions hold
     calls: int = 0
     called: dict[tuple[Any, ...], Any] = field(default_factory=dict)
     extents: dict[Any, Extent] = field(default_factory=dict)

@@ -203,6 +203,7 @@ def _explain(piece: Piece, position: int, accepts: frozenset[str], source: Sourc
     for rule in (
         _misspelt_statement,
         _reserved,
+        _unit_of_a_domain,
         _misplaced_equation,
         _inequality,
         _missing_sign,
@@ -264,6 +265,24 @@ def _reserved(
     message = f"`{token}` is a word of the language and cannot be a name"
     return Diagnostic(
         "S03", message, f"rename it, for example `{token}_`", span=place(source, token)
+    )
+
+
+def _unit_of_a_domain(
+    piece: Piece, position: int, accepts: frozenset[str], source: Source
+) -> Diagnostic | None:
+    """`domain L = interval(0, 1) [km]`"""
+    tokens = piece.tokens
+    if str(tokens[0]) != "domain" or position >= len(tokens) or tokens[position].type != "LSQB":
+        return None
+    if _open_brackets(tokens[:position]) or tokens[position - 1].type != "RPAR":
+        return None
+    unit = _operand_after(tokens, position)
+    return Diagnostic(
+        "S02",
+        "a domain has the unit of its coordinates",
+        f"state it with them: space x {unit}",
+        span=place(source, tokens[position]),
     )
 
 
@@ -339,6 +358,14 @@ def _missing_sign(
         )
     left, right = _operand_before(piece.tokens[:position]), _operand_after(piece.tokens, position)
     span = place(source, before, token)
+    if str(piece.tokens[0]) == "output" and token.type == "LPAR" and before.type != "NUMBER":
+        place_of = f"[{right[1:-1]}]" if "," in right else right[1:-1]
+        return Diagnostic(
+            "S04",
+            f"`{left}` is no name of a field that could be asked for at `{right}`",
+            f"write at({left}, {place_of}) for its value there, {left}*{right} for a product",
+            span=span,
+        )
     return Diagnostic(
         "S04", f"no sign between `{left}` and `{right}`", f"write {left}*{right}", span=span
     )
@@ -515,7 +542,7 @@ def _operand_before(tokens: tuple[Token, ...]) -> str:
             level == 0
             and start > 0
             and token.type == "LPAR"
-            and tokens[start - 1].type in ("NAME", "BOUNDARY")
+            and tokens[start - 1].type in ("NAME", "BOUNDARY", "AT")
         )
         attached = (
             level == 0
@@ -535,7 +562,7 @@ def _operand_after(tokens: tuple[Token, ...], position: int) -> str:
         level += (tokens[end].type in OPENING) - (tokens[end].type in CLOSING)
         end += 1
         following = tokens[end].type if end < len(tokens) else ""
-        called = following == "LPAR" and tokens[end - 1].type in ("NAME", "BOUNDARY")
+        called = following == "LPAR" and tokens[end - 1].type in ("NAME", "BOUNDARY", "AT")
         if (
             level <= 0
             and not called

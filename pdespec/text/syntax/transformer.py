@@ -42,7 +42,7 @@ def depth(parsed: Tree) -> int:
 
 def _leaf(child: Any, source: Source) -> Any:
     """Names become nodes; other tokens stay; an absent optional part is None."""
-    if isinstance(child, Token) and child.type in ("NAME", "BOUNDARY"):
+    if isinstance(child, Token) and child.type in ("NAME", "BOUNDARY", "AT"):
         span = place(source, child)
         return (
             t.Name(str(child), span) if child.startswith("`") else t.Name(spell(str(child)), span)

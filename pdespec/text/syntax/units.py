@@ -15,7 +15,7 @@ from pdespec.calculus import split_derivative
 from pdespec.errors import Diagnostic, Span
 from pdespec.functions import TABLE
 from pdespec.text.syntax import ast as t
-from pdespec.units import ANY, DISAGREE, ONE, Measure, agree, measure, power, product_of, times
+from pdespec.units import ANY, ONE, Measure, agree, disagreement, measure, power, product_of, times
 from pdespec.vocabulary import WORDS
 
 
@@ -39,8 +39,7 @@ class Ledger:
         """The unit two quantities share. Reports T04 when both are known and differ."""
         shared, fits = agree(a, b)
         if not fits:
-            message = f"units disagree in {what}: left is {a}, right is {b}"
-            self.report.append(Diagnostic("T04", message, DISAGREE, span=span))
+            self.report.append(Diagnostic("T04", *disagreement(a, b, what), span=span))
         return shared
 
 
@@ -222,6 +221,8 @@ def _builtin(node: t.Call, arguments: Arguments, ledger: Ledger) -> Measure | No
         ledger.agree(arguments[0], arguments[1], node.span, "this comparison")
     if name in TABLE and arguments:
         return _function(node, arguments, ledger)
+    if name == "at" and len(arguments) == 2:
+        return arguments[0]
     word = WORDS.get(name)
     if word is None or not word.least <= len(arguments) <= word.most:
         return None

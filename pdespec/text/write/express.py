@@ -319,6 +319,20 @@ def _derivative(expression: sp.Derivative, express: Express) -> t.Node:
 
 
 @write.register
+def _value_at(expression: sp.Subs, express: Express) -> t.Node:
+    """A derivative at a point. SymPy's variables in it stand for the coordinates in order."""
+    inner, places = expression.expr, dict(zip(expression.variables, expression.point, strict=True))
+    (field,) = inner.atoms(UnknownField, InputField)
+    declared = field.func.declaration.symbol
+    own = (declared[0] if isinstance(declared, sp.MatrixBase) else declared).args
+    names = dict(zip(field.args, own, strict=True))
+    point = tuple(express(places[each]) for each in field.args if each in places)
+    return t.Call(
+        "at", (express(inner.xreplace(names)), point[0] if len(point) == 1 else t.Bracket(point))
+    )
+
+
+@write.register
 def _integral(expression: Integral, express: Express) -> t.Node:
     return express.integral(expression.density, expression.region)
 

@@ -349,6 +349,12 @@ def _call(node: t.Call, notation: Notation) -> str:
         if word is not None and "%s" in word.tex and word.tex.count("%s") == len(arguments):
             level = BINDING[word.binding]
             return word.tex % tuple(enclosed(argument, level, notation) for argument in arguments)
+    if name == "at" and len(arguments) == 2:
+        what, where = (
+            enclosed(arguments[0], SIGN, notation),
+            _argument(arguments[1], name, notation),
+        )
+        return rf"\left. {what} \right|_{{{where}}}"
     if name == "integral" and len(arguments) == 2:
         on_boundary = isinstance(arguments[1], t.Call) or (
             isinstance(arguments[1], t.Name) and arguments[1].name in notation.boundaries
@@ -375,8 +381,8 @@ def _call(node: t.Call, notation: Notation) -> str:
 
 
 def _argument(node: t.Node, function: str, notation: Notation) -> str:
-    """An argument of a call; points of shapes are set in a row."""
-    if function in SHAPES and isinstance(node, t.Bracket):
+    """An argument of a call; points are set in a row."""
+    if function in (*SHAPES, "at") and isinstance(node, t.Bracket):
         return "(" + ", ".join(tex(item, notation) for item in node.items) + ")"
     return tex(node, notation)
 

@@ -10,7 +10,7 @@ from skfem import CellBasis, ElementTetP1, ElementTriP1, FacetBasis
 
 from compiler.fem.errors import SolverError
 from compiler.fem.meshing.facets import facets_of
-from compiler.fem.meshing.mesh import mesh_domain
+from compiler.fem.meshing.mesh import mesh_domain, shaken
 from compiler.fem.meshing.patterns import bricks, octants, rings
 from pdespec import (
     ball,
@@ -33,6 +33,7 @@ from pdespec import (
 
 x, y, z = space("x y z")
 X, Y = space("x y")
+(S,) = space("x")
 
 
 def area(mesh) -> float:
@@ -136,3 +137,33 @@ def test_images_of_mapped_meshes_keep_their_curved_cells_and_their_sides():
         assert FacetBasis(
             mesh, ElementTriP1(), facets=facets_of(place, mesh, {})
         ).dx.sum() == pytest.approx(length)
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        interval(S),
+        rectangle(X, Y),
+        disk(X, Y),
+        rectangle(X, Y) - disk(X, Y, radius=sp.Rational(1, 4), center=(sp.S.Half, sp.S.Half)),
+        ball(x, y, z),
+    ],
+    ids=["interval", "rectangle", "disk", "hole", "ball"],
+)
+def test_a_mesh_that_is_shaken_has_the_same_boundary_and_measure(domain):
+    mesh = mesh_domain(domain, {}, 5, 2 if domain.dim == 2 else 1)
+    inner = np.flatnonzero(np.all(mesh.f2t >= 0, axis=0))[:2]
+    other = shaken(mesh, np.random.default_rng(0), [inner])
+    assert type(other) is type(mesh) and np.array_equal(other.t, mesh.t)
+    boundary = mesh.boundary_nodes()
+    assert np.array_equal(other.p[:, boundary], mesh.p[:, boundary])
+    assert np.array_equal(other.p[:, mesh.facets[:, inner]], mesh.p[:, mesh.facets[:, inner]])
+    stay = np.union1d(boundary, mesh.facets[:, inner])
+    others = np.setdiff1d(np.arange(mesh.nvertices), stay)
+    if len(others):
+        assert np.all(np.any(other.p[:, others] != mesh.p[:, others], axis=0))
+
+    bases = [CellBasis(of, of.elem(), intorder=6) for of in (mesh, other)]
+    turns = [np.sign(basis.mapping.detDF(basis.X)) for basis in bases]
+    assert np.array_equal(*turns) and np.all(turns[0] != 0)  # no cell turned over
+    assert np.isclose(*(basis.dx.sum() for basis in bases), rtol=1e-12)
