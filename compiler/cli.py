@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 the problem or its data is wrong, 2 usage, 130 interrupted
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -68,19 +69,22 @@ def command(name: str | None = None) -> Callable[[Callable[..., None]], Callable
             from compiler.training.options import OptionError
             from pdespec.errors import PdespecError, ProblemError
 
+            # what all processes of a node find is said by the first of them
+            say = _say if os.environ.get("LOCAL_RANK", "0") == "0" else _hush
             try:
                 function(*arguments, **options)
             except KeyboardInterrupt as stopped:
-                _say(str(stopped) or "interrupted")
+                say(str(stopped) or "interrupted")
                 raise typer.Exit(130) from None
             except (OptionError, Usage) as error:
-                _say(f"usage: {error}")
+                say(f"usage: {error}")
                 raise typer.Exit(2) from None
             except ProblemError as error:
-                _say(str(error))
+                say(str(error))
                 raise typer.Exit(1) from None
             except PdespecError as error:
-                _say(f"error: {error}")
+                if not getattr(error, "said", False):  # by another process
+                    _say(f"error: {error}")
                 raise typer.Exit(1) from None
             except OSError as error:
                 _say(
@@ -93,6 +97,10 @@ def command(name: str | None = None) -> Callable[[Callable[..., None]], Callable
         return app.command(name)(guarded)
 
     return register
+
+
+def _hush(text: str) -> None:
+    """Says nothing."""
 
 
 def _say(text: str) -> None:

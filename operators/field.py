@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from operators.graph.grid import Lattice
@@ -75,7 +76,8 @@ class Ansatz:
         return built(self.offset(points), self.factor(points), kinks, values, self.positive)
 
     def jet(self, points: Tensor, values: Jet) -> Jet:
-        """The same on streams. Shapes: points (b, n, D), values a jet of (b, n, (1 + m) c)."""
+        """Leibniz rule: the jet of `offset + factor * N`, given the jet of the values. Shapes:
+        points (b, n, D), values a jet of (b, n, (1 + m) c) -> a jet of (b, n, c)."""
         kinks = None if self.kinks is None else jet_of(self.kinks, points, values.space)
         return built(
             jet_of(self.offset, points, values.space),
@@ -172,7 +174,9 @@ class OperatorInput:
     def batch(self) -> int:
         return self.points.shape[0]
 
-    def known_at(self, nodes: Tensor, channels: int) -> Tensor:
+    def known_at(
+        self, nodes: Float[Tensor, "*b m d"], channels: int
+    ) -> Float[Tensor, "batch m {channels}"]:
         """Features at a model's nodes. Shapes: (m, D) or (b, m, D) -> (b, m, channels).
 
         Raises: ValueError where they are missing or do not fit.

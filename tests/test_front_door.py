@@ -6,12 +6,15 @@ import ast
 import importlib
 from pathlib import Path
 
+import griffe
 import pytest
 import torch
 
 import compiler
 import operators
 import pdespec
+
+ROOT = Path(__file__).parents[1]
 
 LINE = """
 problem line
@@ -101,3 +104,12 @@ def test_public_objects_have_a_short_repr():
     ):
         assert len(repr(each).splitlines()) <= 3 and len(repr(each)) < 300, repr(each)
     assert "2 samples" in repr(batch) and "GINO" not in repr(batch)
+
+
+@pytest.mark.parametrize("package", [pdespec, operators, compiler])
+def test_every_public_name_is_explained_where_it_is_defined(package):
+    sources = griffe.load(package.__name__, search_paths=[str(ROOT)], resolve_aliases=True)
+    for name in package.__all__:
+        docstring = sources[name].docstring
+        first = docstring.value.partition("\n\n")[0].strip() if docstring else ""
+        assert len(first) > 15 and first.endswith((".", ":")), f"{package.__name__}.{name}: {first}"

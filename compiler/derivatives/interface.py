@@ -22,6 +22,7 @@ Key = tuple[int, Index | str]  # (component, multi-index) or (component, name of
 Field = Callable[[Tensor], Tensor]  # points (b, n, D) -> values (b, n, c)
 
 DERIVATIVES: Registry = Registry("derivative backend")
+"""Derivative backends by name: frozen dataclasses whose fields are their options."""
 
 
 @dataclass(frozen=True)

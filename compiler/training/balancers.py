@@ -17,6 +17,7 @@ from torch import Tensor
 from operators.registry import Registry
 
 BALANCERS = Registry("balancer")
+"""Rules that weigh the terms of a loss against each other, by name."""
 
 
 @dataclass(frozen=True, slots=True)

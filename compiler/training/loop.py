@@ -72,8 +72,8 @@ def train(
     elif runs.leads():
         runs.refuse_occupied(directory)
     claimed = runs.claimed(directory, not resuming) if runs.leads() else contextlib.nullcontext()
-    with claimed, lost_process(directory, options.timeout):
-        training, state = set_up(run, resuming, loss, sampler, display or Silent())
+    with claimed, lost_process(directory, options.timeout) as roll:
+        training, state = set_up(run, resuming, loss, sampler, display or Silent(), roll)
         begin(training, state, resuming)
         interrupted = _loop(training, state)
         return _finish(training, state, interrupted)

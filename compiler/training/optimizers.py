@@ -13,11 +13,13 @@ from compiler.training.soap import SOAP
 from operators.registry import Registry
 
 OPTIMIZERS = Registry("optimizer")
+"""Optimisers by name: `torch.optim.Optimizer` classes."""
 OPTIMIZERS.register("adam")(torch.optim.Adam)
 OPTIMIZERS.register("adamw")(torch.optim.AdamW)
 OPTIMIZERS.register("soap")(SOAP)
 
 SCHEDULES = Registry("schedule")
+"""Learning-rate schedules by name: factors of the rate as functions of the step."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,6 +114,7 @@ PRESETS: dict[str, Preset] = {
         ),
     ),
 }
+"""What a training starts from, by name: an operator, its options and those of the run."""
 
 
 def preset(name: str) -> Preset:

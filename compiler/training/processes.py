@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import threading
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -15,6 +17,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, nn
+from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
 from compiler.training import runs
 from compiler.training.options import OptionError, TrainOptions
@@ -48,9 +51,18 @@ VERSIONS = (
 )
 
 
-def launch(options: TrainOptions) -> Fabric:
+BEAT = 0.2  # seconds
+
+
+class LostProcess(RunError):
+    """Another process has ended, which a third one says."""
+
+    said = True
+
+
+def launch(options: TrainOptions, roll: RollCall) -> Fabric:
     """Under torchrun the processes that it started, else `options.devices` of them, started
-    here."""
+    here. From then on each answers to the roll call."""
     accelerator = options.accelerator
     if accelerator == "auto":
         accelerator = "cuda" if torch.cuda.is_available() else "cpu"
@@ -75,6 +87,7 @@ def launch(options: TrainOptions) -> Fabric:
     )
     _refuse_uneven(options, local * nodes)
     fabric.launch()
+    roll.begin(fabric)
     return fabric
 
 
@@ -102,23 +115,74 @@ def _refuse_copies() -> None:
             )
 
 
+class RollCall:
+    """Who of the processes still answers: each counts on in a store that the first one holds, from
+    a thread of its own, for as long as it lives."""
+
+    def __init__(self) -> None:
+        self.store: TCPStore | None = None
+        self.over = threading.Event()
+
+    def begin(self, fabric: Fabric) -> None:
+        """To be called by all processes at once."""
+        self.rank, self.count = fabric.global_rank, fabric.world_size
+        if self.count == 1:
+            return
+        host = os.environ.get("MASTER_ADDR", "127.0.0.1")
+        held = TCPStore(host, 0, is_master=True, wait_for_workers=False) if not self.rank else None
+        port = fabric.broadcast(held.port if held else None)
+        store = self.store = held or TCPStore(host, port, wait_for_workers=False)
+        store.set(f"place {self.rank}", f"{platform.node()}, process id {os.getpid()}")
+        threading.Thread(target=self._beat, args=(store,), daemon=True).start()
+
+    def _beat(self, store: TCPStore) -> None:
+        with contextlib.suppress(RuntimeError):  # the first process is gone
+            while not self.over.wait(BEAT):
+                store.add(f"beats {self.rank}", 1)
+
+    def gone(self) -> tuple[str, bool]:
+        """The processes that no longer answer, in words, and whether it is this one's turn to say
+        so. The one who asks first does, and all others say the same."""
+        store = self.store
+        if store is None:
+            return "another process", True
+        try:
+            if store.add("asked", 1) > 1:
+                return store.get("gone").decode(), False
+            counts = [f"beats {rank}" for rank in range(self.count)]
+            before = [store.add(each, 0) for each in counts]
+            time.sleep(6 * BEAT)
+            silent = [
+                f"process {rank} ({store.get(f'place {rank}').decode()})"
+                for rank, each in enumerate(counts)
+                if store.add(each, 0) == before[rank]
+            ]
+            found = ", ".join(silent) or "another process"
+            store.set("gone", found)
+            time.sleep(2 * BEAT if self.rank else 10 * BEAT)  # who holds it lets the others read
+            return found, True
+        except RuntimeError:
+            return "process 0", self.rank == 1
+
+
 @contextlib.contextmanager
-def lost_process(directory: Path, timeout: float) -> Iterator[None]:
+def lost_process(directory: Path, timeout: float) -> Iterator[RollCall]:
     """Raises: RunError in place of what gloo and NCCL raise when they wait for a process that is
-    gone."""
+    gone: LostProcess where another process says it."""
+    roll = RollCall()
     try:
-        yield
+        yield roll
     except RuntimeError as error:
-        if torch.distributed.is_initialized() and any(word in str(error) for word in LOST):
-            kept = (
-                f"; continue {directory} with --resume"
-                if runs.checkpoint_path(directory, "last").is_file()
-                else ""
-            )
-            raise RunError(
-                f"another process of this run has ended, or did not answer in {timeout:g} s{kept}"
-            ) from error
-        raise
+        if not (torch.distributed.is_initialized() and any(word in str(error) for word in LOST)):
+            raise
+        gone, own_turn = roll.gone()
+        last = runs.checkpoint_path(directory, "last")
+        kept = f"; continue {directory} with --resume" if last.is_file() else ""
+        raise (RunError if own_turn else LostProcess)(
+            f"{gone} of this run has ended, or did not answer in {timeout:g} s{kept}"
+        ) from error
+    finally:
+        roll.over.set()
 
 
 def mean(fabric: Fabric, value: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from compiler.training.dual import LABEL as WEAK
 from compiler.training.objective import Objective, Sampler, Validator, term_labels
 from compiler.training.optimizers import OPTIMIZERS, SCHEDULES, Schedule
 from compiler.training.options import OptionError, made
-from compiler.training.processes import launch, refuse_other_view, session
+from compiler.training.processes import RollCall, launch, refuse_other_view, session
 from compiler.training.progress import Display
 from compiler.training.rules import fitted
 from compiler.training.runs import Run, RunError
@@ -100,6 +100,7 @@ def set_up(
     loss: PhysicsLoss | None,
     sampler: Sampler | None,
     display: Display,
+    roll: RollCall,
 ) -> tuple[Training, TrainState]:
     """Everything that a training needs, and where it begins. Nothing is written yet.
 
@@ -131,7 +132,7 @@ def set_up(
         }
     _refuse_ratios(loss, term_labels(loss, options, choice.dual), balancer, options.balancer)
     schedule = made(SCHEDULES, options.schedule, options.schedule_options)
-    fabric = launch(options)
+    fabric = launch(options, roll)
     objective = Objective(run.problem, run.model, loss, options, sampler, fabric, choice.dual)
     objective.causal, causality = causal_weights(scaled(stated)[1], options)
     parameters = [each for each in objective.parameters() if each.requires_grad]

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from operators.graph.grid import per_axis
@@ -36,7 +37,7 @@ Reduction = Literal["integral", "sum", "mean", "shepard"]
 
 def offsets(
     x: tuple[Streams, ...],
-    nodes: Tensor,
+    nodes: Float[Tensor, "m d"],
     edges: Edges,
     radius: Sequence[float],
     period: Sequence[float],
@@ -123,7 +124,9 @@ class GNO(nn.Module):
             (x + -c) * (1 / h) for x, c, h in zip(columns, self.centre, self.reach, strict=True)
         )
 
-    def prepare(self, nodes: Tensor, values: Tensor) -> tuple[Tensor, ...]:
+    def prepare(
+        self, nodes: Float[Tensor, "m d"], values: Float[Tensor, "m c"]
+    ) -> tuple[Tensor, ...]:
         """What can be computed on nodes. Shapes: nodes (m, d), values (m, in_channels)."""
         return self.kernel.prepare(torch.cat(self._positions(nodes.split(1, -1)), -1), values)
 
@@ -175,12 +178,12 @@ class GNO(nn.Module):
 
     def forward(
         self,
-        queries: Tensor,
-        nodes: Tensor,
-        values: Tensor,
+        queries: Float[Tensor, "n d"],
+        nodes: Float[Tensor, "m d"],
+        values: Float[Tensor, "m c"],
         edges: Edges,
         measure: Tensor | float | None = None,
-    ) -> Tensor:
+    ) -> Float[Tensor, "n out"]:
         """Shapes: queries (n, d), nodes (m, d), values (m, in_channels) -> (n, out_channels)."""
         return self.integrate(
             queries.split(1, -1), nodes, self.prepare(nodes, values), edges, measure

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 
@@ -79,12 +80,16 @@ class Lattice:
             for a, b, p in zip(self.lower, self.upper, self.periodic, strict=True)
         )
 
-    def axis(self, k: int, dtype: torch.dtype, device: torch.device | str = "cpu") -> Tensor:
+    def axis(
+        self, k: int, dtype: torch.dtype, device: torch.device | str = "cpu"
+    ) -> Float[Tensor, " n"]:
         """Coordinates of axis k, computed in float64 and rounded once. Shapes: (n_k,)."""
         index = torch.arange(self.shape[k], dtype=torch.float64, device=device)
         return (self.lower[k] + index * self.spacing[k]).to(dtype)
 
-    def points(self, dtype: torch.dtype, device: torch.device | str = "cpu") -> Tensor:
+    def points(
+        self, dtype: torch.dtype, device: torch.device | str = "cpu"
+    ) -> Float[Tensor, "nodes d"]:
         """All nodes. Shapes: (size, dim)."""
         axes = [self.axis(k, dtype, device) for k in range(self.dim)]
         return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, self.dim)
@@ -154,8 +159,10 @@ def place_channels(lattice: Lattice) -> int:
     return sum(2 if p else 1 for p in lattice.periodic)
 
 
-def positional_encoding(nodes: Tensor, lattice: Lattice) -> Tensor:
-    """Where a node is, for the trunk: the box scaled to [-1, 1], a sine and a cosine on periodic
+def positional_encoding(
+    nodes: Float[Tensor, "m d"], lattice: Lattice
+) -> Float[Tensor, "m channels"]:
+    """Positional encoding of grid nodes: coordinates scaled to [-1, 1]; (sin, cos) on periodic
     axes.
 
     Shapes: (m, d) -> (m, place_channels).

@@ -79,6 +79,7 @@ class Kernel(Protocol):
 
 
 KERNELS: Registry[type] = Registry("kernel")
+"""Kernels of a graph layer by name: classes that meet `Kernel`."""
 
 
 @KERNELS.register("mlp")

@@ -16,6 +16,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int
 from scipy.spatial import KDTree
 from torch import Tensor
 
@@ -34,19 +35,19 @@ class Edges:
     + 1]. `width`: all rows have this many edges; `mask` (e,) then tells real edges from padding.
     """
 
-    query: Tensor
-    node: Tensor
-    splits: Tensor
+    query: Int[Tensor, " e"]
+    node: Int[Tensor, " e"]
+    splits: Int[Tensor, " rows"]
     queries: int
     nodes: int
     width: int | None = None
-    mask: Tensor | None = None
+    mask: Bool[Tensor, " e"] | None = None
 
     def __len__(self) -> int:
         return self.query.shape[0]
 
     @property
-    def counts(self) -> Tensor:
+    def counts(self) -> Int[Tensor, " queries"]:
         """Number of neighbours of every query. Shapes: (queries,)."""
         real = torch.ones_like(self.query) if self.mask is None else self.mask.long()
         return torch.zeros_like(self.splits[1:]).index_add(0, self.query, real)
@@ -123,9 +124,10 @@ class NeighborSearch(Protocol):
 
 
 NEIGHBORS: Registry[NeighborSearch] = Registry("neighbour search")
+"""Neighbour searches by name: `NEIGHBORS["cells"](queries, nodes, radius)` gives `Edges`."""
 
 
-def wrap(difference: Tensor, period: float) -> Tensor:
+def wrap(difference: Float[Tensor, "*s"], period: float) -> Float[Tensor, "*s"]:
     """A difference of coordinates to the nearest image; an infinite period leaves it."""
     return (
         difference

@@ -16,6 +16,7 @@ from fractions import Fraction
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from operators.registry import Registry
@@ -38,12 +39,12 @@ class Weight:
     smoothness: float
     table: Table | None = field(default=None, repr=False)
 
-    def __call__(self, s: Tensor) -> Tensor:
+    def __call__(self, s: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         """w(s). Shapes: any."""
         inside = s < 1
         return torch.where(inside, self.function(torch.where(inside, s, 0)), 0)
 
-    def derivatives(self, s: Tensor, order: int) -> list[Tensor]:
+    def derivatives(self, s: Float[Tensor, "*s"], order: int) -> list[Float[Tensor, "*s"]]:
         """[w, w', .., w^(order)] with respect to s, zero for s >= 1."""
         inside = s < 1
         table = self.table or functools.partial(nested_table, self.function)
@@ -92,6 +93,8 @@ def _wrap(
 
 
 WEIGHTS: Registry[Weight] = Registry("weight function", _wrap)
+"""Weight functions by name: `WEIGHTS["half_cos"](s)`, s a squared distance over a squared
+radius."""
 
 
 # ---- weights B(z)^power P(z): their derivatives have the same form, with exact coefficients

@@ -72,6 +72,7 @@ class Function:
 ACTIVATIONS: Registry[Function] = Registry(
     "smooth activation", lambda table, name, function: Function(name, function, table)
 )
+"""Smooth activations by name, each with a table of its derivatives of every order."""
 
 
 def horner(coefficients: tuple[float, ...], z: Tensor) -> Tensor:

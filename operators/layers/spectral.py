@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
 from operators.layers.mlp import seeded
@@ -80,13 +81,15 @@ def tucker_ranks(sizes: Sequence[int], rank: float | Sequence[int]) -> tuple[int
     return tuple(max(1, round(low * n)) for n in sizes)
 
 
-def as_complex(pairs: Tensor) -> Tensor:
+def as_complex(pairs: Float[Tensor, "*k 2 c"]) -> Complex[Tensor, "*k c"]:
     """Complex view of a tensor that holds real and imaginary parts on its last axis but one.
     Shapes: (.., 2, c) -> (.., c)."""
     return torch.view_as_complex(pairs.movedim(-2, -1).contiguous())
 
 
-def mix(corner: Tensor, weight: Tensor) -> Tensor:
+def mix(
+    corner: Complex[Tensor, "*k b i"], weight: Float[Tensor, "*k i 2 o"]
+) -> Complex[Tensor, "*k b o"]:
     """One matrix per mode, in real arithmetic: batched products of complex matrices are far slower.
 
     Shapes: corner (k.., b, i) complex, weight (k.., i, 2, o) real -> (k.., b, o) complex.
@@ -141,7 +144,7 @@ class SpectralConv(nn.Module):
             torch.randn(n, 2, r, generator=generator) * std for n, r in shapes
         )
 
-    def forward(self, v: Tensor) -> Tensor:
+    def forward(self, v: Float[Tensor, "b i *x"]) -> Float[Tensor, "b o *x"]:
         shape = v.shape[2:]
         if len(shape) != len(self.modes):
             raise ValueError(
@@ -156,7 +159,7 @@ class SpectralConv(nn.Module):
             _widen(mixed.permute(-2, -1, *range(len(axes))), self.modes, shape), s=shape, dim=axes
         )
 
-    def contract(self, corner: Tensor) -> Tensor:
+    def contract(self, corner: Complex[Tensor, "*k b i"]) -> Complex[Tensor, "*k b o"]:
         """Apply the weight mode by mode. Shapes: (k.., b, c_in) -> (k.., b, c_out), complex."""
         if not self.factors:
             return mix(corner, self.weight)
@@ -164,7 +167,7 @@ class SpectralConv(nn.Module):
         core = torch.view_as_real(_expand(as_complex(self.weight), of_mode)).movedim(-1, -2)
         return mix(corner @ of_input, core) @ of_output.mT
 
-    def dense(self) -> Tensor:
+    def dense(self) -> Complex[Tensor, "*k i o"]:
         """The weight as one complex tensor. Shapes: (2 m1, .., m_d, c_in, c_out)."""
         return _expand(as_complex(self.weight), [as_complex(f) for f in self.factors])
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from operators.field import Ansatz, Capabilities, OperatorInput
@@ -33,7 +34,7 @@ class Pointwise(nn.Module):
             uniform((outputs, 1), bound, generator),
         )
 
-    def forward(self, v: Tensor) -> Tensor:
+    def forward(self, v: Float[Tensor, "b i *x"]) -> Float[Tensor, "b o *x"]:
         flat = torch.baddbmm(self.bias, self.weight.expand(v.shape[0], -1, -1), v.flatten(2))
         return flat.unflatten(2, v.shape[2:])
 
@@ -67,7 +68,7 @@ class FourierBlock(nn.Module):
         self.norm = nn.GroupNorm(1, channels) if norm == "group" else nn.Identity()
         self.activation = Activation(activation)
 
-    def forward(self, v: Tensor) -> Tensor:
+    def forward(self, v: Float[Tensor, "b c *x"]) -> Float[Tensor, "b c *x"]:
         mixed = self.activation(self.norm(self.spectral(v)) + self.skip(v))
         return v + self.outer(self.activation(self.inner(mixed)))
 
@@ -103,7 +104,7 @@ class FourierTrunk(nn.Module):
             for _ in range(layers)
         )
 
-    def forward(self, v: Tensor) -> Tensor:
+    def forward(self, v: Float[Tensor, "b i *x"]) -> Float[Tensor, "b hidden *x"]:
         v = self.lift(v)
         for block in self.blocks:
             v = block(v)
@@ -113,7 +114,7 @@ class FourierTrunk(nn.Module):
 # ---- from the grid to all points
 
 
-def extend(v: Tensor, pads: Sequence[int]) -> Tensor:
+def extend(v: Float[Tensor, "b c *x"], pads: Sequence[int]) -> Float[Tensor, "b c *wide"]:
     """Make a function on a grid periodic: `pads` more nodes on each axis, faded from the last
     node's value to the first's.
 
@@ -160,7 +161,7 @@ class SpectralField:
     def plan(self, points: Tensor) -> None:
         """Nothing to prepare for a set of points."""
 
-    def on_grid(self) -> Tensor:
+    def on_grid(self) -> Float[Tensor, "b c *x"]:
         """Values at the lattice nodes without interpolation. Shapes: (b, c, x..)."""
         values = self.projection(self.nodes.movedim(1, -1))
         if self.ansatz is not None:
@@ -170,7 +171,7 @@ class SpectralField:
             values = self.ansatz(points, values.flatten(1, -2)).reshape(values.shape)
         return values.movedim(-1, 1)
 
-    def __call__(self, points: Tensor, plan: None = None) -> Tensor:
+    def __call__(self, points: Tensor, plan: None = None) -> Float[Tensor, "b n c"]:
         values = self.projection(self._waves(points) @ self.latent[0])
         return values if self.ansatz is None else self.ansatz(points, values)
 
@@ -227,7 +228,9 @@ def _axis_numbers(shape: Sequence[int], length: Sequence[float]) -> list[list[fl
     ]
 
 
-def wave_numbers(shape: Sequence[int], length: Sequence[float], like: Tensor) -> Tensor:
+def wave_numbers(
+    shape: Sequence[int], length: Sequence[float], like: Tensor
+) -> Float[Tensor, "modes d"]:
     """Shapes: (modes, d), last axis fastest."""
     return torch.tensor(
         list(itertools.product(*_axis_numbers(shape, length))), dtype=like.dtype, device=like.device
@@ -241,7 +244,7 @@ def _derivative(numbers: Tensor, alpha: Sequence[int]) -> Tensor:
     return (-1j) ** sum(alpha) * (numbers**power).prod(-1)
 
 
-def spectrum_rows(v: Tensor) -> Tensor:
+def spectrum_rows(v: Float[Tensor, "b c *x"]) -> Float[Tensor, "b rows c"]:
     """Rows that `SpectralField` multiplies waves with: (Re, -Im) of the half spectrum, counted
     twice where its conjugate is not stored.
 
@@ -332,7 +335,7 @@ class FNO(nn.Module):
             inputs.ansatz,
         )
 
-    def channels(self, inputs: OperatorInput) -> Tensor:
+    def channels(self, inputs: OperatorInput) -> Float[Tensor, "b c *x"]:
         """Position, input values and features on the grid. Shapes: (b, c, x..)."""
         nodes = self.lattice.points(inputs.points.dtype, inputs.points.device)
         parts = [positional_encoding(nodes, self.lattice).expand(inputs.batch, -1, -1)]
@@ -342,7 +345,7 @@ class FNO(nn.Module):
             parts.append(inputs.known_at(nodes, self.feature_channels))
         return torch.cat(parts, -1).mT.unflatten(2, self.lattice.shape)
 
-    def _on_grid(self, inputs: OperatorInput) -> Tensor:
+    def _on_grid(self, inputs: OperatorInput) -> Float[Tensor, "b nodes c"]:
         known = self.lattice.first(self.input_dim)
         grid = known.points(inputs.points.dtype, inputs.points.device)
         step = torch.tensor(known.spacing, dtype=grid.dtype, device=grid.device)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from operators.field import Ansatz, Capabilities, OperatorInput
@@ -104,7 +105,12 @@ class Encoder(nn.Module):
             ),
         )
 
-    def forward(self, points: Tensor, values: Tensor, measure: Tensor | None) -> Tensor:
+    def forward(
+        self,
+        points: Float[Tensor, "b n d"],
+        values: Float[Tensor, "b n c"],
+        measure: Float[Tensor, "b n"] | None,
+    ) -> Float[Tensor, "b nodes k"]:
         batch, layer = points.shape[0], self.layer
         edges = NEIGHBORS["lattice"](points, self.lattice, layer.radius).transpose()
         nodes = self.lattice.points(points.dtype, points.device).repeat(batch, 1)
@@ -164,8 +170,9 @@ class DecodedField:
         return replace(self, latent=tuple(latent))
 
     def plan(self, points: Tensor) -> Edges:
-        """Neighbours of the points: to be made once for points that are asked again. Shapes: (b,
-        n, D)."""
+        """Neighbour edges of `points`, shapes (b, n, D). Compute them once and pass them to
+        `field(points, edges)` where the same points are evaluated repeatedly. Raises: ValueError
+        for points of another batch or dimension."""
         batch = self.latent[0].shape[0]
         if points.dim() != 3 or points.shape[0] != batch or points.shape[2] != self.lattice.dim:
             raise ValueError(
@@ -179,7 +186,7 @@ class DecodedField:
             else edges
         )
 
-    def __call__(self, points: Tensor, edges: Edges | None = None) -> Tensor:
+    def __call__(self, points: Tensor, edges: Edges | None = None) -> Float[Tensor, "b n c"]:
         block = max(1, BLOCK // max(1, points.shape[0]))
         if edges is None and not torch.is_grad_enabled() and points.shape[1] > block:
             return torch.cat([self(part) for part in points.split(block, 1)], 1)
@@ -320,7 +327,7 @@ class GINO(nn.Module):
             self.decoder, self.projection, self.lattice, nodes, leaves, inputs.ansatz, self.search
         )
 
-    def latent(self, inputs: OperatorInput) -> Tensor:
+    def latent(self, inputs: OperatorInput) -> Float[Tensor, "b hidden *x"]:
         """Latent function on the grid. Shapes: (b, hidden, x..)."""
         points, values = inputs.points, inputs.values
         nodes = self.lattice.points(points.dtype, points.device)

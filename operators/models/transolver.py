@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from operators.field import Capabilities, OperatorInput
@@ -41,7 +42,7 @@ class PhysicsAttention(nn.Module):
         )
         self.out = Linear(channels, channels, generator=generator)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
         point, token = (
             layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for layer in (self.of_point, self.of_token)
@@ -71,7 +72,7 @@ class TransolverBlock(nn.Module):
         self.attention = PhysicsAttention(channels, heads, slices, generator)
         self.mlp = MLP((channels, max(1, round(ratio * channels)), channels), activation, generator)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
         x = x + self.attention(self.before_attention(x))
         return x + self.mlp(self.before_mlp(x))
 
@@ -88,7 +89,7 @@ class TokenField:
     def capabilities(self) -> Capabilities:
         return Capabilities(pointwise=False, reason="attention mixes all points asked")
 
-    def __call__(self, points: Tensor) -> Tensor:
+    def __call__(self, points: Tensor) -> Float[Tensor, "b n c"]:
         values = self.network.tokens(points, self.inputs)
         return values if self.inputs.ansatz is None else self.inputs.ansatz(points, values)
 
@@ -132,7 +133,7 @@ class Transolver(nn.Module):
     def forward(self, inputs: OperatorInput) -> TokenField:
         return TokenField(self, inputs)
 
-    def tokens(self, points: Tensor, inputs: OperatorInput) -> Tensor:
+    def tokens(self, points: Tensor, inputs: OperatorInput) -> Float[Tensor, "b n c"]:
         """The network on one set of points. Shapes: (b, n, dim) -> (b, n, out_channels)."""
         if points.dim() != 3 or points.shape[2] != self.dim:
             raise ValueError(

@@ -1,4 +1,5 @@
-"""V07: coefficients and data that are no real numbers where they are needed."""
+"""V07, V03: coefficients and data that are no real numbers where they are needed, or grow beyond
+bound."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from pdespec.calculus import short
 from pdespec.coordinates import Coordinate, Time
 from pdespec.errors import Diagnostic
 from pdespec.geometry import Boundary, Domain, shape_symbols
+from pdespec.jumps import STEPS
 from pdespec.rules.admissible import reach
 from pdespec.rules.membership import points
 from pdespec.rules.registry import Analysis, Row, rule
@@ -65,6 +67,66 @@ def known_functions_are_real(analysis: Analysis) -> Iterator[Diagnostic]:
         )
         if found is not None:
             yield found
+
+
+@rule("V03")
+def known_divisors_keep_their_sign(analysis: Analysis) -> Iterator[Diagnostic]:
+    """No equation divides by a function of position that changes sign inside of its domain: it has
+    a zero there, and the mean square of the residual does not exist."""
+    for row in (*analysis.stated, *analysis.densities):
+        if not isinstance(row.region, Domain):
+            continue
+        for branch, chosen in branches(row.form, []):
+            divisors = {
+                each.base
+                for each in branch.atoms(sp.Pow)
+                if each.exp.is_negative and _of_position(each.base)
+            }
+            divisors -= {x for x in row.region.coordinates if x.system}  # the axis: T06
+            bounds = tuple(bound for bound, _ in chosen)
+            if not all(map(_of_position, bounds)):
+                continue
+            for divisor in sorted(divisors, key=sp.default_sort_key):
+                tried = list(_tried(row.region, Use("", divisor, lambda s: False, bounds)))
+                ends = _changes_sign(tried)
+                if ends is None:
+                    continue
+                shown = " and ".join(
+                    ", ".join(f"{s} = {values[s]:.4g}" for s in values if s in divisor.free_symbols)
+                    for values in ends
+                )
+                yield row.report(
+                    "V03",
+                    f"a division by {short(divisor)}, which vanishes in `{row.region.name}`,"
+                    f" between {shown}",
+                    "keep it from zero: cut a hole, round it off as in x/(x^2 + 0.01), or write"
+                    " sinc(x) for sin(x)/x",
+                    "the residual grows without bound there",
+                    "warning",
+                )
+                return
+
+
+def _of_position(expression: Any) -> bool:
+    """Whether an expression is one of position and params alone, without steps."""
+    return (
+        not expression.has(*STEPS, sp.Piecewise)
+        and all(isinstance(each, (Coordinate, Time, Scalar)) for each in expression.free_symbols)
+        and bool(expression.atoms(Coordinate))
+    )
+
+
+def _changes_sign(tried: list[tuple[Values, float]]) -> tuple[Values, Values] | None:
+    """Two points of opposite signs, at the same time and for the same params."""
+    seen: dict[Any, dict[bool, Values]] = {}
+    for values, value in tried:
+        others = tuple(number for s, number in values.items() if not isinstance(s, Coordinate))
+        if value:
+            signs = seen.setdefault(others, {})
+            signs.setdefault(value > 0, values)
+            if len(signs) == 2:
+                return signs[False], signs[True]
+    return None
 
 
 def _constant(row: Row) -> Diagnostic | None:

@@ -19,13 +19,14 @@ from pdespec.symbols import UnknownField
 
 @dataclass(frozen=True)
 class PartialFunction:
-    """A use of a function that is not defined everywhere: what it is called, its argument, and
-    which signs that may take."""
+    """A use of a function that is not defined everywhere: what it is called, the argument (or what
+    of it, `shown`, has a sign where the function is defined), and which signs that may take."""
 
     name: str
     argument: Any
     zero: bool
     negative: bool
+    shown: Any = None
 
     def allows(self, bound: sp.Expr, strict: bool) -> bool:
         """Whether the function is defined on all numbers above `bound` >= 0 (`bound` included
@@ -64,7 +65,8 @@ def functions_stay_in_their_domain(analysis: Analysis) -> Iterator[Diagnostic]:
             sign = ">=" if use.zero else ">"
             hint = f"add `require {name[1:-1]} {sign} 0 in {region}`"
             hint += f", or declare `{use.argument} > 0`" if use.argument.is_Symbol else ""
-            message = f"{use.name} of {name}, which may leave its domain"
+            shown = name if use.shown is None else short(sympy_form(use.shown))
+            message = f"{use.name} of {shown}, which may leave its domain"
             yield row.report(
                 "V03",
                 message,
@@ -114,11 +116,18 @@ def _partial_functions(form: Any) -> Iterator[tuple[PartialFunction, Bounds]]:
     """Every function of unknowns in an expression that is not defined everywhere, with what the
     branch it stands in makes positive."""
     for branch, chosen in branches(form, []):
-        for node in sorted(branch.atoms(sp.Pow, sp.log), key=sp.default_sort_key):
+        for node in sorted(branch.atoms(sp.Pow, sp.log, *INSIDE), key=sp.default_sort_key):
             argument = node.args[0]
             if not jets_of(argument, UnknownField):
                 continue
-            if isinstance(node, sp.log):
+            if node.func in INSIDE:
+                quantity, closed = INSIDE[node.func]
+                within = size(argument)
+                bounded = within is not None and (within < 1 or closed and within == 1)
+                if not (bounded and node.func in (sp.asin, sp.acos, sp.atanh)):
+                    name = f"`{node.func.__name__}`"
+                    yield PartialFunction(name, quantity(argument), closed, False, argument), chosen
+            elif isinstance(node, sp.log):
                 yield PartialFunction("log", argument, zero=False, negative=False), chosen
             elif not node.exp.is_integer:
                 yield (
@@ -129,6 +138,37 @@ def _partial_functions(form: Any) -> Iterator[tuple[PartialFunction, Bounds]]:
                 )
             elif not node.exp.is_nonnegative:
                 yield PartialFunction("a division", argument, zero=False, negative=True), chosen
+
+
+INSIDE: dict[Any, tuple[Any, bool]] = {
+    sp.asin: (lambda s: 1 - s**2, True),
+    sp.acos: (lambda s: 1 - s**2, True),
+    sp.atanh: (lambda s: 1 - s**2, False),
+    sp.acosh: (lambda s: s - 1, True),
+    sp.asech: (lambda s: 1 / s - 1, True),
+    sp.acoth: (lambda s: s**2 - 1, False),
+    sp.asec: (lambda s: s**2 - 1, True),
+    sp.acsc: (lambda s: s**2 - 1, True),
+}
+"""What is positive where an inverse function is defined, and whether it may be zero there."""
+
+UNIT = (sp.sin, sp.cos, sp.tanh, sp.erf, sp.sech, sp.sign, sp.Heaviside, sp.frac)
+
+
+def size(form: Any) -> sp.Expr | None:
+    """A bound of the absolute value of an expression over all values of its fields, as far as its
+    form tells."""
+    if form.is_number:
+        return abs(form)
+    if isinstance(form, UNIT):
+        return sp.S.One
+    parts = [size(each) for each in form.args] if isinstance(form, (sp.Add, sp.Mul)) else []
+    if isinstance(form, sp.Pow) and form.exp.is_Integer and form.exp > 0:
+        base = size(form.base)
+        return None if base is None else base**form.exp
+    if not parts or any(each is None for each in parts):
+        return None
+    return form.func(*parts)
 
 
 def branches(form: Any, chosen: Bounds) -> Iterator[tuple[Any, Bounds]]:

@@ -314,6 +314,7 @@ def test_the_flux_of_the_kink_is_continuous_by_itself():
     problem = pdespec.parse(WALL)
     batch = draw(problem)
     kinks = batch.inputs.ansatz.kinks
+    assert kinks is not None
     points = (
         torch.tensor([[[0.3, 1 - 1e-9], [0.3, 1 + 1e-9]]], dtype=torch.float64)
         .expand(2, -1, -1)

@@ -95,8 +95,8 @@ def _contents(directory: Path) -> dict[str, str]:
 
 def _damage(directory: Path, rng: random.Random) -> None:
     path = directory / rng.choice(FILES)
-    if not path.is_file():
-        return
+    if not path.is_file() or not path.stat().st_size:
+        return  # by the damage before this one
     data, way = bytearray(path.read_bytes()), rng.random()
     if way < 0.1:
         path.unlink()
@@ -111,18 +111,21 @@ def _damage(directory: Path, rng: random.Random) -> None:
     elif way < 0.45:
         path.write_bytes((trained() / "problem.pde").read_bytes())
     elif path.suffix == ".json":
-        record = json.loads(data)
+        try:
+            record = json.loads(data)
+        except ValueError:  # damaged already
+            return
         _changed(record, rng)
         path.write_text(json.dumps(record))
     elif path.suffix == ".safetensors":
-        tree = load_tree(path)
-        _changed(tree, rng)
         try:
+            tree = load_tree(path)
+            _changed(tree, rng)
             save_tree(path, tree)
-        except TypeError:
+        except (TypeError, RunError):  # what no checkpoint holds, or one that is damaged already
             path.unlink()
     else:
-        lines = path.read_text().splitlines()
+        lines = data.decode(errors="replace").splitlines() or [""]
         k = rng.randrange(len(lines))
         lines[k] = rng.choice(
             [

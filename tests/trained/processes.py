@@ -1,9 +1,9 @@
 """Several processes against one, in float64: every example, all balancers and schedules, runs that
 go on with another number of processes, and a process that is killed.
 
-    python -m tests.trained.processes --run 1 --out runs/processes
-    torchrun --nproc-per-node=2 -m tests.trained.processes --run 2 --out runs/processes
-    torchrun --nproc-per-node=4 -m tests.trained.processes --run 4 --out runs/processes
+    python -m tests.trained.processes --train 1 --out runs/processes
+    torchrun --nproc-per-node=2 -m tests.trained.processes --train 2 --out runs/processes
+    torchrun --nproc-per-node=4 -m tests.trained.processes --train 4 --out runs/processes
     python -m tests.trained.processes --out runs/processes --table benchmarks/results/processes.json
 
 What is there already is not trained again. The table gives the largest difference of a weight after
@@ -120,6 +120,7 @@ def table(place: Path) -> dict[str, dict[str, float]]:
 KILLED = """
 import os, signal, sys
 import compiler
+from compiler.training.runs import RunError
 from tests.compiler import tiny
 from tests.trained.processes import TINY
 def sample(*arguments, **keywords):
@@ -131,8 +132,8 @@ sample.calls = 0
 try:
     compiler.train(tiny.problem(), tiny.Operator(), compiler.TrainOptions(**TINY), sys.argv[1],
                    sampler=sample)
-except compiler.RunError as error:
-    print("SAID", error, flush=True)
+except RunError as error:
+    print("HEARD" if getattr(error, "said", False) else "SAID", error, flush=True)
     sys.exit(1)
 """
 
@@ -164,7 +165,7 @@ def killed(directory: Path, count: int = 2) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--run", type=int)
+    parser.add_argument("--train", type=int)
     parser.add_argument("--begin", type=int)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--table", type=Path)
@@ -172,8 +173,8 @@ def main() -> None:
     torch.set_num_threads(1)
     if options.begin:
         begun(options.out, options.begin)
-    if options.run:
-        run(options.out, options.run)
+    if options.train:
+        run(options.out, options.train)
     if options.table:
         found = {"differences": table(options.out), "killed": killed(options.out / "killed")}
         options.table.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -10,7 +10,7 @@ import pdespec
 from compiler.training.options import OptionError
 from tests.compiler import tiny
 from tests.trained.falls import falls
-from tests.trained.processes import TINY, difference, trained
+from tests.trained.processes import TINY, difference, killed, trained
 from tests.trained.small import OPTIONS, ROOT, operator
 
 ROD = pdespec.parse(
@@ -68,3 +68,9 @@ def test_a_share_of_a_batch_is_what_the_whole_batch_holds(name):
         assert torch.equal(points.points, whole.points[key].points[2:])
     assert torch.equal(share.inputs.values, whole.inputs.values[2:])
     assert all(torch.equal(value, whole.params[key][2:]) for key, value in share.params.items())
+
+
+def test_the_death_of_a_process_is_said_once_by_its_name(tmp_path):
+    (said,) = killed(tmp_path / "run", 2)
+    assert said.startswith("process 1 (") and "process id" in said
+    assert said.endswith(f"continue {tmp_path / 'run'} with --resume")
