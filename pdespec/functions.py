@@ -69,8 +69,8 @@ TABLE: dict[str, Entry] = {
     for entry in [
         *_named("exp log sin cos tan sinh cosh tanh", own=True),
         Entry("abs", sp.Abs, r"\left|%s\right|", unit="same", own=True),
-        Entry("min", sp.Min, least=2, most=8, unit="same", own=True),
-        Entry("max", sp.Max, least=2, most=8, unit="same", own=True),
+        Entry("min", sp.Min, r"\min", least=2, most=8, unit="same", own=True),
+        Entry("max", sp.Max, r"\max", least=2, most=8, unit="same", own=True),
         *_named(
             "cot sec csc asin acos atan acot asec acsc coth sech csch asinh acosh atanh acoth asech"
             " acsch"

@@ -67,6 +67,29 @@ def disagreement(a: Measure, b: Measure, what: str) -> tuple[str, str]:
 ONE = Measure()
 ANY = Measure(Fraction(0))  # a bare number: takes the unit its context needs
 
+Unit = Measure | None
+"""That of an expression: `ANY` for a number, None where it is not known."""
+
+
+def times(a: Unit, b: Unit) -> Unit:
+    """The unit of a product."""
+    if a is None or b is None:
+        return None
+    return b if a is ANY else a if b is ANY else a * b
+
+
+def power(a: Unit, exponent: Fraction) -> Unit:
+    """The unit of a power."""
+    return a if a is None or a is ANY else a**exponent
+
+
+def agree(a: Unit, b: Unit) -> tuple[Unit, bool]:
+    """The unit that two quantities share, and whether they do: what is known on both sides must
+    be equal."""
+    if a is None or a is ANY:
+        return (b if a is None or b is not None else a), True
+    return a, b is None or b is ANY or a == b
+
 
 def _of(factor: str, **powers: int) -> Measure:
     return Measure(Fraction(factor), tuple(Fraction(powers.get(name, 0)) for name in BASE))

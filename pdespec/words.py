@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 
+from pdespec import vocabulary
 from pdespec.calculus import split_derivative
 from pdespec.functions import TABLE
 from pdespec.shapes.described import SHAPES as DESCRIBED
@@ -23,14 +24,9 @@ RANKS = "scalar vector tensor".split()
 COMPLEX = "complex"
 """Before a rank, or in place of `scalar`: the field has complex values."""
 
-OPERATORS = (
-    "dt dn grad div curl lap advect sym skew tr det inv dot cross outer inner entry diff variation"
-    " integral jump avg re im conj arg abs2"
-).split()
-"""Differential, algebraic and variational built-ins. Beside them stand dx, dyy, dtx, .., and
-d(u, x, x): the letter d stays free."""
+OPERATORS = list(vocabulary.OPERATORS)
 
-FUNCTIONS = ["sqrt", "dirac", *(name for name, entry in TABLE.items() if entry.own)]
+FUNCTIONS = [*vocabulary.NUMERIC, *(name for name, entry in TABLE.items() if entry.own)]
 
 CONDITIONS = "if equal xor".split()
 """A choice by conditions, and conditions that have no sign."""

@@ -12,19 +12,18 @@ unit disk, D lap(lap(w)) = q, has w = q/(64 D) (1 - r^2)^2.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from compiler.batches.residuals import Residuals, Shifted
 from compiler.data.samples import Draws, probed
 from compiler.geometry.shapes.meshfile import files
 from compiler.loss.hard_conditions import ansatz, plan_hard_conditions
-from compiler.loss.physics import PhysicsLoss
-from operators.field import Capabilities, PointFunction, jet_of
-from operators.jets.jet import Jet, JetSpace
+from compiler.lowering.terms import Term, lower, strong_form
+from operators.field import PointFunction
 from pdespec.rules.subdomains import merged
 from pdespec.statements.problem import Problem
 
@@ -38,24 +37,6 @@ MOST = 1e6  # by which a secant may change it
 LEAST = 1e-6
 
 
-@dataclass(frozen=True)
-class Shifted:
-    """A function of position and what is added to its values, as a field. Shapes: points "b n D"
-    -> "b n c"."""
-
-    function: PointFunction
-    added: Tensor | float = 0.0
-
-    capabilities: ClassVar[Capabilities] = Capabilities(taylor=True)
-
-    def __call__(self, points: Tensor) -> Tensor:
-        # a constant, too, depends on its coordinates
-        return self.function(points) + self.added + 0 * points[..., :1]
-
-    def taylor(self, points: Tensor, space: JetSpace) -> Jet:
-        return jet_of(self, points, space)
-
-
 @lru_cache(maxsize=64)
 def defect_names(problem: Problem) -> tuple[str, ...]:
     """A name for each component of the defect; none where a component of the unknowns has
@@ -66,7 +47,7 @@ def defect_names(problem: Problem) -> tuple[str, ...]:
         return ()
     return tuple(
         f"defect of {t.label}{'' if len(t.expressions) == 1 else f'[{k}]'}"
-        for t in _loss(problem).strong
+        for t in strong_form(merged(problem) or problem)
         for k in range(len(t.expressions))
     )
 
@@ -132,40 +113,43 @@ def loads(drawn: Draws) -> Tensor:
 
     Shapes: "b".
     """
-    problem, loss = drawn.problem, _loss(drawn.problem)
+    problem = drawn.problem
     built = ansatz(drawn, plan_hard_conditions(problem))
-    held = {label for each in plan_hard_conditions(problem).values() for label in each.labels}
     total = torch.zeros(drawn.size, dtype=drawn.dtype, device=drawn.device)
-    for program in loss.plan(lambda x: x).groups if built is not None else ():
-        for term in program.terms:
-            if (
-                term.kind != "boundary"
-                or term.label in held
-                or term.inner
-                or not any(any(s.index) for s in term.streams())
-            ):
-                continue
-            geometry = drawn.geometry[term.region.domain.name]
-            points, normals = geometry.boundary(
-                term.region, 64, torch.Generator(drawn.device).manual_seed(0)
+    for residuals in _loading(problem) if built is not None else ():
+        region = residuals.terms[0].region
+        geometry = drawn.geometry[region.domain.name]
+        points, normals = geometry.boundary(
+            region, 64, torch.Generator(drawn.device).manual_seed(0)
+        )
+        if problem.time is not None:
+            time = torch.linspace(
+                drawn.start,
+                drawn.start + drawn.duration,
+                64,
+                dtype=points.dtype,
+                device=points.device,
             )
-            if problem.time is not None:
-                time = torch.linspace(
-                    drawn.start,
-                    drawn.start + drawn.duration,
-                    64,
-                    dtype=points.dtype,
-                    device=points.device,
-                )
-                points = torch.cat([points, time.expand(len(points), -1)[..., None]], -1)
-            found = loss.at(term, Shifted(built.offset), points, normals, drawn)
-            found = found if drawn.attached else found.detach()
-            found = torch.where(found.isfinite(), found, torch.zeros_like(found))
-            total = (
-                total
-                + found.abs().mean((1, 2)) * geometry.measure(term.region) / geometry.measure()
-            )
+            points = torch.cat([points, time.expand(len(points), -1)[..., None]], -1)
+        (found,) = residuals(Shifted(built.offset), points, normals, drawn).values()
+        found = found if drawn.attached else found.detach()
+        found = torch.where(found.isfinite(), found, torch.zeros_like(found))
+        total = total + found.abs().mean((1, 2)) * geometry.measure(region) / geometry.measure()
     return total
+
+
+@lru_cache(maxsize=64)
+def _loading(problem: Problem) -> tuple[Residuals, ...]:
+    """The natural conditions that are left to the loss, each alone, those of one boundary one
+    after the other."""
+    stated = merged(problem) or problem
+    held = {label for each in plan_hard_conditions(problem).values() for label in each.labels}
+    found: dict[str, list[Residuals]] = {}
+    for term in lower(stated):
+        slopes = any(any(s.index) for s in term.streams())
+        if term.kind == "boundary" and term.label not in held and not term.inner and slopes:
+            found.setdefault(term.points, []).append(Residuals(stated, (term,)))
+    return tuple(each for group in found.values() for each in group)
 
 
 def defect_channels(drawn: Draws, points: Tensor) -> Tensor:
@@ -208,14 +192,19 @@ def _residuals(
     drawn: Draws, points: Tensor, function: PointFunction, added: Tensor | float = 0.0
 ) -> Tensor:
     """The residuals of all equations at `function + added`. Shapes: "b n D" -> "b n k"."""
-    inputs = {
-        name: lambda x, name=name: drawn.evaluate(name, x, continued=True)
-        for name in drawn.problem.inputs
-    }
-    found = _loss(drawn.problem).residuals(Shifted(function, added), points, inputs, drawn.params)
-    return torch.cat(list(found.values()), -1)
+    shifted, found = Shifted(function, added), {}
+    labels, equations = _equations(drawn.problem)
+    for residuals in equations:
+        found |= residuals(shifted, points, None, drawn)
+    return torch.cat([found[label] for label in labels], -1)
 
 
 @lru_cache(maxsize=64)
-def _loss(problem: Problem) -> PhysicsLoss:
-    return PhysicsLoss(merged(problem) or problem, "autograd")
+def _equations(problem: Problem) -> tuple[tuple[str, ...], tuple[Residuals, ...]]:
+    """The labels of the equations, and their residuals by the points that they are taken at."""
+    stated = merged(problem) or problem
+    terms = strong_form(stated)
+    found: dict[str, list[Term]] = {}
+    for term in terms:
+        found.setdefault(term.points, []).append(term)
+    return tuple(t.label for t in terms), tuple(Residuals(stated, tuple(t)) for t in found.values())

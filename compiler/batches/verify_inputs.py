@@ -13,8 +13,7 @@ from compiler.data.samples import Draws
 from compiler.derivatives import Request
 from compiler.derivatives.interface import Index, parts
 from compiler.loss.hard_conditions import plan_hard_conditions
-from compiler.loss.physics import IdentitySet
-from compiler.loss.verify import made_of, verify
+from compiler.loss.verify import IdentitySet, made_of, verify
 from compiler.lowering.terms import lower
 from pdespec.statements.problem import Problem
 from pdespec.symbols import InputField

@@ -14,8 +14,7 @@ from compiler.geometry.domain import Geometry
 from compiler.loss.barrier import ExtrapolatedBarrier
 from compiler.loss.causality import causal_weights
 from compiler.loss.error_estimate import mean_square_error
-from compiler.lowering.coefficients import Coefficients, KnownValues
-from compiler.lowering.graph import ResidualGraph, Source
+from compiler.lowering.coefficients import Coefficients, KnownValues, graph_of
 from compiler.lowering.plan import Group
 from compiler.lowering.terms import Term
 
@@ -56,7 +55,7 @@ class CompiledTerms:
         self.streams = tuple(
             dict.fromkeys(s for t in group.terms for s in t.streams() if not s.known)
         )
-        self.graph = _graph(self.plain)
+        self.graph = graph_of(self.plain)
         self.symbols = tuple(
             dict.fromkeys(
                 (*self.graph.symbols, *(s for guard in self.guards.values() for s in guard.symbols))
@@ -146,10 +145,3 @@ class CompiledTerms:
 def average(part: Tensor, points: PointSetLike) -> Tensor:
     """The mean over a region. Shapes: "b n" -> "b"."""
     return (part if points.weights is None else points.weights * part).mean(-1)
-
-
-def _graph(terms: tuple[Term, ...]) -> ResidualGraph:
-    sources = [
-        Source(t.label, t.span.line if t.span else None) for t in terms for _ in t.expressions
-    ]
-    return ResidualGraph([e for t in terms for e in t.expressions], sources)

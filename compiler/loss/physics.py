@@ -3,13 +3,11 @@ derivatives."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, get_args
+from typing import get_args
 
 import sympy as sp
 import torch
@@ -21,7 +19,7 @@ from compiler.geometry.domain import box
 from compiler.loss.compiled_terms import BatchLike, CompiledTerms, PointSetLike, average
 from compiler.loss.error_estimate import error_term
 from compiler.loss.trainables import Trainables
-from compiler.loss.verify import made_of, verify
+from compiler.loss.verify import IdentitySet, made_of, verify
 from compiler.lowering.coefficients import Coefficients, KnownValues
 from compiler.lowering.plan import DerivativePlan, form_name, plan
 from compiler.lowering.rewrite import residual_units, term_units
@@ -164,7 +162,6 @@ class PhysicsLoss(nn.Module):
         self._plans: dict[
             tuple[Capabilities, bool], tuple[DerivativePlan, tuple[CompiledTerms, ...]]
         ] = {}
-        self._alone: dict[tuple[Term, Capabilities], CompiledTerms] = {}
         self._probed = IdentitySet()
         self._verified: dict[frozenset, IdentitySet] = {}
         self._expected: set[CompiledTerms] = set()
@@ -498,22 +495,6 @@ class PhysicsLoss(nn.Module):
             }
         return {t.label: found[t.label] for t in self.strong}
 
-    def at(
-        self, term: Term, field: FieldLike, points: Tensor, normals: Tensor | None, drawn: Any
-    ) -> Tensor:
-        """One term's residual at points, of params and inputs drawn. Shapes: points "b n D",
-        normals "b n d" -> "b n k"."""
-        key = term, capabilities(field)
-        if key not in self._alone:
-            self._alone[key] = CompiledTerms(
-                plan((term,), self.components, self.names, key[1], self.derivatives).groups[0]
-            )
-        program = self._alone[key]
-        evaluate = lambda name, x: drawn.evaluate(name, x, continued=True)  # noqa: E731 - an input on another boundary has a value here too
-        known = KnownValues(self.problem, self.trainables, points, normals, drawn.params, evaluate)
-        values = self.evaluate(program, field, points, known)
-        return torch.stack([values[e] for e in program.outputs(term)], -1)
-
     def _outer_residuals(
         self,
         local: PhysicsLoss,
@@ -771,28 +752,6 @@ def capabilities(field: FieldLike | None) -> Capabilities:
     """What a field declares; a plain callable is taken as pointwise and smooth, no field at all
     as a mollified GINO."""
     return Capabilities(taylor=True) if field is None else capabilities_of(field)
-
-
-class IdentitySet:
-    """Groups of objects met before, by identity, since they may have no hash. Those with one that
-    takes no weak reference are strangers every time.
-    """
-
-    def __init__(self) -> None:
-        self._met: dict[tuple[int, ...], tuple[weakref.ref, ...]] = {}
-
-    def __contains__(self, others: tuple[object, ...]) -> bool:
-        references = self._met.get(tuple(map(id, others)))
-        return references is not None and all(
-            each() is other for each, other in zip(references, others, strict=True)
-        )
-
-    def add(self, others: tuple[object, ...]) -> None:
-        met, key = self._met, tuple(map(id, others))
-        with contextlib.suppress(TypeError):
-            met[key] = tuple(
-                weakref.ref(other, lambda gone: met.pop(key, None)) for other in others
-            )
 
 
 def probe_pointwise(field: FieldLike, points: Tensor) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import types
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -48,6 +49,28 @@ def _double(value: object) -> object:
     if isinstance(value, Tensor) and value.dtype == torch.float32:
         return torch.Tensor.to(value, torch.float64)
     return torch.float64 if value is torch.float32 else value
+
+
+class IdentitySet:
+    """Groups of objects met before, by identity, since they may have no hash. Those with one that
+    takes no weak reference are strangers every time.
+    """
+
+    def __init__(self) -> None:
+        self._met: dict[tuple[int, ...], tuple[weakref.ref, ...]] = {}
+
+    def __contains__(self, others: tuple[object, ...]) -> bool:
+        references = self._met.get(tuple(map(id, others)))
+        return references is not None and all(
+            each() is other for each, other in zip(references, others, strict=True)
+        )
+
+    def add(self, others: tuple[object, ...]) -> None:
+        met, key = self._met, tuple(map(id, others))
+        with contextlib.suppress(TypeError):
+            met[key] = tuple(
+                weakref.ref(other, lambda gone: met.pop(key, None)) for other in others
+            )
 
 
 @dataclass(frozen=True)

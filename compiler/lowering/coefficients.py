@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import sympy as sp
@@ -11,12 +11,20 @@ from torch import Tensor
 
 from compiler.derivatives import DERIVATIVES, Request
 from compiler.lowering.graph import ResidualGraph, Source
-from compiler.lowering.terms import Stream
+from compiler.lowering.terms import Stream, Term
 from compiler.matching import need_alike
 from pdespec.coordinates import Normal
 from pdespec.errors import fail
 from pdespec.statements.problem import Problem
 from pdespec.symbols import Scalar
+
+
+def graph_of(terms: Sequence[Term]) -> ResidualGraph:
+    """The expressions of some terms, one after the other, as a graph."""
+    sources = [
+        Source(t.label, t.span.line if t.span else None) for t in terms for _ in t.expressions
+    ]
+    return ResidualGraph([e for t in terms for e in t.expressions], sources)
 
 
 def entry(value: Tensor, symbol: Scalar) -> Tensor:

@@ -13,12 +13,12 @@ from typing import Literal
 
 import sympy as sp
 
-from pdespec.calculus import Average, Jump, Minus, Plus, TwoSided
+from pdespec.calculus import Average, Jump, Minus, Plus, TwoSided, entries
 from pdespec.coordinates import Normal
 from pdespec.curvilinear import angles
 from pdespec.errors import Span
 from pdespec.geometry import Boundary, Domain
-from pdespec.jets import jet_form, jets_of
+from pdespec.jets import jets_of
 from pdespec.statements.interfaces import flux_conditions
 from pdespec.statements.problem import Condition, IntegralRequirement, Problem, Requirement
 from pdespec.symbols import InputField, Scalar, UnknownField
@@ -136,9 +136,13 @@ class Term:
 def lower(problem: Problem) -> tuple[Term, ...]:
     """The terms of the physics loss, in the order of the declaration: equations, energies,
     conditions, requirements."""
+    return problem.once(_lower)
+
+
+def _lower(problem: Problem) -> tuple[Term, ...]:
     stated = [
-        equation_term(problem, label, residual)
-        for label, residual in problem.residuals().items()
+        equation_term(problem, label, form)
+        for label, form in problem.residual_forms.items()
         if label in problem.equations
     ]
     terms = [regular(term, problem.coordinates) for term in stated]
@@ -171,8 +175,12 @@ def lower(problem: Problem) -> tuple[Term, ...]:
 
 def strong_form(problem: Problem) -> tuple[Term, ...]:
     """The equations alone; for an energy, its Euler-Lagrange equation."""
+    return problem.once(_strong_form)
+
+
+def _strong_form(problem: Problem) -> tuple[Term, ...]:
     return tuple(
-        equation_term(problem, label, residual) for label, residual in problem.residuals().items()
+        equation_term(problem, label, form) for label, form in problem.residual_forms.items()
     )
 
 
@@ -187,13 +195,14 @@ def points_key(condition: Condition) -> str:
     )
 
 
-def equation_term(problem: Problem, label: str, residual: sp.Expr | sp.MatrixBase) -> Term:
+def equation_term(problem: Problem, label: str, form: sp.Expr | sp.MatrixBase) -> Term:
+    """An equation, or one of Euler and Lagrange, from its residual in jet form."""
     equation = problem.equations.get(label)
     region = equation.region if equation else problem.functionals[0].terms[0][1]
     return Term(
         label,
         "equation",
-        scalars(problem, residual),
+        tuple(streamed(problem, values(problem, entry)) for entry in entries(form)),
         region,
         region.name,
         span=equation.span if equation else None,
@@ -270,10 +279,10 @@ def requirement_term(
 
 
 def scalars(problem: Problem, expression: sp.Expr | sp.MatrixBase) -> tuple[sp.Expr, ...]:
-    """Components of an expression, carried out and written over streams."""
-    entries = list(expression) if isinstance(expression, sp.MatrixBase) else [expression]
+    """Components of an expression in their derivative form, written over streams."""
     return tuple(
-        streamed(problem, jet_form(values(problem, sp.sympify(entry)))) for entry in entries
+        streamed(problem, values(problem, problem.derivative_form(sp.sympify(entry))))
+        for entry in entries(expression)
     )
 
 

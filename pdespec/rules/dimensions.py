@@ -19,10 +19,9 @@ from pdespec.errors import fail
 from pdespec.functions import TABLE, WRITTEN
 from pdespec.notation import short
 from pdespec.symbols import InputField, Scalar, UnknownField
-from pdespec.units import ANY, ONE, Measure, disagreement, product_of, unknown_unit
+from pdespec.units import ANY, ONE, Unit, disagreement, power, product_of, times, unknown_unit
+from pdespec.units import agree as shared_unit
 from pdespec.units import measure as measure_of
-
-Unit = Measure | None
 
 
 def measure(text: str | None) -> Unit:
@@ -41,23 +40,10 @@ def agree(a: Unit, b: Unit, what: str) -> Unit:
 
     Raises: T04 when both are known and differ.
     """
-    if a is None or a is ANY:
-        return b if a is None or b is not None else a
-    if b is None or b is ANY:
-        return a
-    if a != b:
+    shared, fits = shared_unit(a, b)
+    if not fits:
         raise fail("T04", *disagreement(a, b, what))
-    return a
-
-
-def _times(a: Unit, b: Unit) -> Unit:
-    if a is None or b is None:
-        return None
-    return b if a is ANY else a if b is ANY else a * b
-
-
-def _power(a: Unit, exponent: Fraction) -> Unit:
-    return a if a is None or a is ANY else a**exponent
+    return shared
 
 
 @singledispatch
@@ -95,7 +81,7 @@ def _(expression: Normal) -> Unit:
 def _(expression: sp.Derivative) -> Unit:
     result = unit_of(expression.expr)
     for variable in expression.variables:
-        result = None if result is ANY else _times(result, _power(unit_of(variable), Fraction(-1)))
+        result = None if result is ANY else times(result, power(unit_of(variable), Fraction(-1)))
     return result
 
 
@@ -104,7 +90,7 @@ def _(expression: Integral) -> Unit:
     region = expression.region
     length = measure(region.coordinates[0].unit)
     return (
-        _times(unit_of(expression.density), _power(length, Fraction(region.dim)))
+        times(unit_of(expression.density), power(length, Fraction(region.dim)))
         if length is not None
         else None
     )
@@ -123,7 +109,7 @@ def _(expression: sp.Add) -> Unit:
 def _(expression: sp.Mul) -> Unit:
     result: Unit = ANY
     for factor in expression.args:
-        result = _times(result, unit_of(factor))
+        result = times(result, unit_of(factor))
     return result
 
 
@@ -133,7 +119,7 @@ def _(expression: sp.Pow) -> Unit:
     if base is None or base is ANY:
         return base
     if isinstance(exponent, sp.Rational):
-        return _power(base, Fraction(int(exponent.p), int(exponent.q)))
+        return power(base, Fraction(int(exponent.p), int(exponent.q)))
     return ONE if base == ONE else None
 
 

@@ -38,7 +38,7 @@ def natural_conditions_stand_once(analysis: Analysis) -> Iterator[Diagnostic]:
         order = max(
             sum(jet.index) for density in analysis.densities for jet in density.unknown_jets
         )
-        fixed = {count for _, count in prescribed(row.condition)}
+        fixed = {count for _, count in prescribed(analysis.problem, row.condition)}
         if fixed and max(fixed) < order:
             # a slope prescribed where the energy holds curvature is an essential condition
             continue

@@ -12,7 +12,7 @@ from typing import Any
 import sympy as sp
 
 from pdespec.calculus import Integral, entries
-from pdespec.jets import jet_form, jets_of
+from pdespec.jets import jets_of
 from pdespec.nodes import nodes_of
 from pdespec.probe import TOLERANCE, vanishes
 from pdespec.rules.null_space import Mode, changes, modes_of, noticing
@@ -73,10 +73,14 @@ def _statements(problem: Problem) -> list[tuple[Any, bool]] | None:
     found += [(row.form, False) for row in analysis.densities]
     for each in problem.requirements:
         if isinstance(each, IntegralRequirement):
-            found.append((jet_form(each.density), each.value == 0))
+            found.append((problem.derivative_form(each.density), each.value == 0))
         else:
-            found.append((jet_form(each.lhs - each.rhs), False))
-    found += [(jet_form(entry), False) for data in problem.data for entry in entries(data.value)]
+            found.append((problem.derivative_form(each.lhs - each.rhs), False))
+    found += [
+        (problem.derivative_form(entry), False)
+        for data in problem.data
+        for entry in entries(data.value)
+    ]
     return found
 
 
@@ -125,12 +129,14 @@ def normalisations(problem: Problem) -> tuple[Normalisation, ...]:
     for number, each in enumerate(problem.requirements, 1):
         if not isinstance(each, IntegralRequirement) or not sp.sympify(each.value).is_positive:
             continue
-        form = jet_form(each.density)
+        form = problem.derivative_form(each.density)
         names = frozenset(_held(form))
         degree = next(
             (d for d in (1, 2, 3, 4) if vanishes(_doubled(form, names) - 2**d * form)), None
         )
-        shared = sum(1 for other in fixed if names & set(_held(jet_form(other.density))))
+        shared = sum(
+            1 for other in fixed if names & set(_held(problem.derivative_form(other.density)))
+        )
         if (
             not names
             or degree is None

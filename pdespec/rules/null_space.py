@@ -122,7 +122,7 @@ def noticing(
         yield row.form, place_of(row)
     for data in analysis.problem.data:
         for entry in entries(data.value):
-            yield jet_form(entry), _place(data.region)
+            yield analysis.problem.derivative_form(entry), _place(data.region)
     for row in (*analysis.natural, *analysis.stated, *analysis.varied):
         yield row.form, {}
 

@@ -12,11 +12,11 @@ import sympy as sp
 
 from pdespec.calculus import entries
 from pdespec.errors import Diagnostic, ProblemError, Span
-from pdespec.jets import Jet, jet_form, jets_of
+from pdespec.jets import Jet, jets_of
 from pdespec.statements.normalise import fields_of
 from pdespec.statements.problem import Problem
 from pdespec.statements.statements import Condition, Equation
-from pdespec.statements.variation import naturals, stationarity
+from pdespec.statements.variation import naturals
 from pdespec.symbols import Unknown, UnknownField
 
 Rule = Callable[["Analysis"], Iterable[Diagnostic]]
@@ -71,7 +71,7 @@ class Analysis:
         self.failures: list[Diagnostic] = []
         self.stated = list(self._rows(problem.equations.items()))
         self.varied = list(
-            self._rows(self._attempt(lambda: stationarity(problem), "", None, {}).items())
+            self._rows(self._attempt(lambda: problem.stationarity, "", None, {}).items())
         )
         self.equations = [*self.stated, *self.varied]
         self.conditions = list(self._rows(problem.conditions.items()))
@@ -79,7 +79,8 @@ class Analysis:
     def _rows(self, statements: Iterable[tuple[str, Equation | Condition]]) -> Iterator[Row]:
         for label, each in statements:
             for entry in entries(each.lhs - each.rhs):
-                form = self._attempt(lambda: jet_form(entry), label, each.span, None)  # noqa: B023 - called at once
+                find = partial(self.problem.derivative_form, entry)
+                form = self._attempt(find, label, each.span, None)
                 if form is not None:
                     yield Row(
                         label,
@@ -107,7 +108,11 @@ class Analysis:
             for term in functional.terms
         ]
         forms = [
-            (functional, self._attempt(partial(jet_form, density), "", None, None), region)
+            (
+                functional,
+                self._attempt(partial(self.problem.derivative_form, density), "", None, None),
+                region,
+            )
             for functional, density, region in terms
         ]
         return [
@@ -127,7 +132,12 @@ class Analysis:
             except ProblemError:
                 return self.densities
             rows += [
-                Row(functional.kind, jet_form(natural.flux), natural.region, functional.span)
+                Row(
+                    functional.kind,
+                    self.problem.derivative_form(natural.flux),
+                    natural.region,
+                    functional.span,
+                )
                 for natural in found
             ]
         return rows

@@ -273,7 +273,7 @@ class _Derivation:
         loads: list[tuple[sp.Expr, Any]] = []
         for name in functional.unknowns:
             for component in self.problem.unknowns[name].fields:
-                body = self.remainder(euler_lagrange(functional, component), {})
+                body = self.remainder(euler_lagrange(self.problem, functional, component), {})
                 loads.append((-body * component, self.problem.unknowns[name].region))
         for natural in naturals(self.problem, functional):
             surface = self.remainder(natural.flux, {})

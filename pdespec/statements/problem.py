@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import sympy as sp
 
 from pdespec.coordinates import Coordinate, Time
 from pdespec.errors import Diagnostic
 from pdespec.geometry import Boundary, Domain, Region
-from pdespec.jets import MultiIndex, carry_out, jet_form, jets_of
+from pdespec.jets import MultiIndex, jet_form, jets_of, sympy_form
 from pdespec.notation import written
 from pdespec.statements.assemble import assemble
 from pdespec.statements.statements import (
@@ -29,6 +29,8 @@ from pdespec.statements.statements import (
 from pdespec.statements.variation import stationarity
 from pdespec.symbols import Input, Param, Unknown, UnknownField
 from pdespec.table import Table
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -113,8 +115,8 @@ class Problem:
                 f"a problem has no attribute {unknown[0]!r}; it has {', '.join(sorted(names))}"
             )
         revised = copy.copy(self)
-        for cached in ("_residuals", "_derivatives"):
-            revised.__dict__.pop(cached, None)
+        if set(changes) <= {"warnings", "written"}:  # which state nothing
+            object.__setattr__(revised, "_kept", self._kept)
         for attribute, value in changes.items():
             kind = type(getattr(self, attribute))
             object.__setattr__(
@@ -135,34 +137,47 @@ class Problem:
     def residuals(self) -> dict[str, Any]:
         """lhs - rhs of every equation with all derivatives carried out, and the Euler-Lagrange
         equations of every functional."""
-        return dict(self._residuals)
+        return dict(self.once(_residuals))
 
     def derivatives(self) -> dict[str, set[MultiIndex]]:
         """The derivatives of each unknown component that the residuals hold, as multi-indices
         over (coordinates..., time)."""
-        return {name: set(indices) for name, indices in self._derivatives.items()}
+        return {name: set(indices) for name, indices in self.once(_derivatives).items()}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles hold: the statements, and nothing that follows from them."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    def once(self, function: Callable[[Problem], T]) -> T:
+        """`function(self)`: computed once, and kept with the problem."""
+        if function not in self._kept:
+            self._kept[function] = function(self)
+        return self._kept[function]
+
+    def derivative_form(self, expression: Any) -> Any:
+        """An expression of the problem with every derivative of a field as its `Jet`, see
+        `pdespec.jets.jet_form`: computed once for each expression, and kept.
+
+        Raises: what `jet_form` raises.
+        """
+        if expression not in self._kept:
+            self._kept[expression] = jet_form(expression)
+        return self._kept[expression]
+
+    @property
+    def stationarity(self) -> Mapping[str, Equation]:
+        """The Euler-Lagrange equations of the functionals, by label."""
+        return self.once(stationarity)
+
+    @property
+    def residual_forms(self) -> Mapping[str, Any]:
+        """The residuals by label, in their derivative form."""
+        return self.once(_residual_forms)
 
     @cached_property
-    def _residuals(self) -> dict[str, Any]:
-        stated = {
-            label: carry_out(equation.lhs - equation.rhs)
-            for label, equation in self.equations.items()
-        }
-        return {
-            **stated,
-            **{
-                label: carry_out(equation.lhs - equation.rhs)
-                for label, equation in stationarity(self).items()
-            },
-        }
-
-    @cached_property
-    def _derivatives(self) -> dict[str, frozenset[MultiIndex]]:
-        found: dict[str, set[MultiIndex]] = {name: set() for name in self.components}
-        for residual in self._residuals.values():
-            for jet in jets_of(jet_form(residual), UnknownField):
-                found[jet.field.func.__name__].add(jet.over(self.variables))
-        return {name: frozenset(indices) for name, indices in found.items()}
+    def _kept(self) -> dict[Any, Any]:
+        """By function, what it gives of this problem; by expression, its derivative form."""
+        return {}
 
     def __repr__(self) -> str:
         parts = {
@@ -187,3 +202,23 @@ class Problem:
 
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {self.to_latex()}$"
+
+
+def _residual_forms(problem: Problem) -> Mapping[str, Any]:
+    stated = {**problem.equations, **problem.stationarity}
+    return {
+        label: problem.derivative_form(equation.lhs - equation.rhs)
+        for label, equation in stated.items()
+    }
+
+
+def _residuals(problem: Problem) -> Mapping[str, Any]:
+    return {label: sympy_form(form) for label, form in problem.residual_forms.items()}
+
+
+def _derivatives(problem: Problem) -> Mapping[str, set[MultiIndex]]:
+    found: dict[str, set[MultiIndex]] = {name: set() for name in problem.components}
+    for form in problem.residual_forms.values():
+        for jet in jets_of(form, UnknownField):
+            found[jet.field.func.__name__].add(jet.over(problem.variables))
+    return found

@@ -154,7 +154,7 @@ def variation(energy: Any, field: Any) -> Any:
     """
     _check_varied(field)
     terms = energy_terms(energy, "vary")
-    densities = [density for density, region in terms if isinstance(region, Domain)]
+    densities = [jet_form(density) for density, region in terms if isinstance(region, Domain)]
     return _entrywise(field, lambda entry: _euler_lagrange(densities, entry))
 
 
@@ -195,7 +195,7 @@ def stationarity(problem: Problem) -> dict[str, Equation]:
     for functional in problem.functionals:
         for name in functional.unknowns:
             unknown = problem.unknowns[name]
-            lhs = stacked(_entrywise(unknown.symbol, bind(euler_lagrange, functional)))
+            lhs = stacked(_entrywise(unknown.symbol, bind(euler_lagrange, problem, functional)))
             label = "stationarity" if len(functional.unknowns) == 1 else f"stationarity.{name}"
             found[numbered(label, {**problem.equations, **found})] = Equation(
                 lhs, lhs * 0, unknown.region, functional.span
@@ -203,12 +203,13 @@ def stationarity(problem: Problem) -> dict[str, Equation]:
     return found
 
 
-def euler_lagrange(functional: Functional, component: Any) -> sp.Expr:
+def euler_lagrange(problem: Problem, functional: Functional, component: Any) -> sp.Expr:
     """The left-hand side of the Euler-Lagrange equation of a functional for one component of an
     unknown."""
     domain = component.func.declaration.region
     return _euler_lagrange(
-        [density for density, region in functional.terms if region == domain], component
+        [problem.derivative_form(each) for each, region in functional.terms if region == domain],
+        component,
     )
 
 
@@ -236,10 +237,10 @@ def _entrywise(field: Any, function: Any) -> Any:
 
 
 def _euler_lagrange(densities: list[sp.Expr], field: Any) -> sp.Expr:
-    """sum_a (-1)^|a| D^a psi_a, the outer derivatives kept as such."""
+    """sum_a (-1)^|a| D^a psi_a of densities in jet form, the outer derivatives kept as such."""
     terms, frame = [], field.func.declaration.region.coordinates
     for density in densities:
-        for jet, flux in _fluxes(jet_form(density), field):
+        for jet, flux in _fluxes(density, field):
             along = [
                 argument
                 for argument, order in zip(field.args, jet.index, strict=True)
@@ -333,7 +334,8 @@ def naturals(problem: Problem, functional: Functional) -> Iterator[Natural]:
             (
                 sum(jet.index)
                 for density, _ in functional.terms
-                for jet, _ in _all_fluxes(density, components)
+                for component in components
+                for jet, _ in _fluxes(problem.derivative_form(density), component)
             ),
             default=0,
         )
@@ -350,15 +352,9 @@ def naturals(problem: Problem, functional: Functional) -> Iterator[Natural]:
                 for region in _free_boundaries(
                     problem, functional, unknown, component, normal_order
                 ):
-                    flux = _boundary_term(functional, component, region, normal_order)
+                    flux = _boundary_term(problem, functional, component, region, normal_order)
                     if flux != 0:
                         yield Natural(component, region, normal_order, flux)
-
-
-def _all_fluxes(density: sp.Expr, components: list[Any]) -> Iterator[tuple[Jet, sp.Expr]]:
-    jets = jet_form(density)
-    for component in components:
-        yield from _fluxes(jets, component)
 
 
 def _free_boundaries(
@@ -370,7 +366,7 @@ def _free_boundaries(
     conditions = [
         condition
         for condition in problem.conditions.values()
-        if (entry, normal_order) in prescribed(condition)
+        if (entry, normal_order) in prescribed(problem, condition)
     ]
     places = dict.fromkeys(condition.region for condition in conditions)
     fixed = [place for place in places if isinstance(place, Boundary) and place.domain == domain]
@@ -401,11 +397,11 @@ def _outside(
     return [rest(region.domain, rest(region.domain, region), *fixed)]
 
 
-def prescribed(condition: Condition) -> Iterator[tuple[Any, int]]:
+def prescribed(problem: Problem, condition: Condition) -> Iterator[tuple[Any, int]]:
     """(component, k) for every k-th normal derivative that a boundary condition prescribes: rows
     that hold one component alone."""
     for row in entries(condition.lhs - condition.rhs):
-        jets = jets_of(jet_form(row), UnknownField)
+        jets = jets_of(problem.derivative_form(row), UnknownField)
         components = {jet.field for jet in jets}
         if len(components) != 1:
             continue
@@ -419,7 +415,7 @@ def prescribed(condition: Condition) -> Iterator[tuple[Any, int]]:
 
 
 def _boundary_term(
-    functional: Functional, field: Any, region: Boundary, normal_order: int
+    problem: Problem, functional: Functional, field: Any, region: Boundary, normal_order: int
 ) -> sp.Expr:
     """What stands in front of the `normal_order`-th normal derivative of the test function on the
     boundary.
@@ -437,7 +433,7 @@ def _boundary_term(
         sp.S.Zero,
     )
     for density, where in functional.terms:
-        for jet, part in _fluxes(jet_form(density), field):
+        for jet, part in _fluxes(problem.derivative_form(density), field):
             part = sympy_form(part)
             along = [i for i in axes for _ in range(jet.over(coordinates)[i])]
             if where == region and len(along) <= 1:

@@ -4,6 +4,7 @@ their definitions."""
 from __future__ import annotations
 
 import logging
+import pickle
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,9 @@ import sympy as sp
 import torch
 
 import compiler
+import pdespec
+from compiler.fem.forms.weak import weak_form
+from compiler.lowering.terms import lower, strong_form
 from operators import Capabilities
 from pdespec import (
     Problem,
@@ -26,8 +30,10 @@ from pdespec import (
     unit_normal,
     unknown,
 )
+from pdespec.statements import problem as statements
 from tests.compiler import problems
 from tests.compiler.oracle import exact_residuals, torch_field
+from tests.pdespec.zoo import ZOO
 
 CLOSED = {  # one smooth closed form per component, in the variables of the problem
     "poisson": lambda x, y: [sp.sin(2 * x) * sp.exp(y / 2) + x * y],
@@ -319,3 +325,15 @@ def test_what_a_plan_warns_of_is_logged_once_when_the_loss_is_evaluated(caplog):
 def test_a_backend_that_was_asked_for_is_no_fallback(caplog):
     compiler.compile(slope_of_one(), "autograd").residuals(Rough(), torch.rand(1, 4, 2))
     assert not [record for record in caplog.records if "nested autograd" in record.getMessage()]
+
+
+def test_derivative_forms_are_computed_once_and_kept_with_the_problem(monkeypatch):
+    met: list = []
+    plain = statements.jet_form
+    monkeypatch.setattr(statements, "jet_form", lambda each: met.append(each) or plain(each))
+    problem = ZOO["hyperelastic_pores"]()
+    for _ in range(2):
+        assert not any(d.severity == "error" for d in pdespec.check(problem))
+        lower(problem), strong_form(problem), weak_form(problem), problem.derivatives()
+    assert met and len(met) == len(set(met))
+    assert pickle.loads(pickle.dumps(problem)).__dict__.keys() == set(problem.__dataclass_fields__)

@@ -11,9 +11,10 @@ from lark.lexer import PatternStr
 from pygments.lexers import get_lexer_by_name, get_lexer_for_filename
 from pygments.token import Comment, Error, Keyword, Name
 
-from pdespec.text.read import calls, operations, regions
+from pdespec.text.read import calls, regions
 from pdespec.text.syntax.parser import grammar
 from pdespec.text.write import highlight
+from pdespec.vocabulary import CALLED
 from pdespec.words import (
     BUILTINS,
     CONSTANTS,
@@ -40,7 +41,7 @@ def test_the_word_table_holds_the_words_of_the_grammar():
 
 
 def test_the_word_table_holds_the_operators_that_can_be_called():
-    callable_names = set(operations.BUILTINS) | set(calls.HANDLERS)
+    callable_names = set(CALLED) | set(calls.HANDLERS)
     functions = set(FUNCTIONS) | set(YIELDING)
     assert callable_names - {"d", "at"} == (set(OPERATORS) - {"dt"}) | functions | set(
         SHAPES

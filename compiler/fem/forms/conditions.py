@@ -15,7 +15,7 @@ from compiler.fem.errors import NoWeakForm
 from compiler.lowering.terms import Stream, scalars
 from pdespec.coordinates import Normal
 from pdespec.geometry import Boundary
-from pdespec.jets import carry_out
+from pdespec.jets import sympy_form
 from pdespec.jumps import slope
 from pdespec.statements.problem import Condition, Problem
 
@@ -101,9 +101,9 @@ def split_conditions(
         if condition.kind != "boundary":
             continue
         for place, residual in enumerate(entries(condition)):
-            residual = over_streams(problem, rewrite(carry_out(residual))).subs(
-                normals_of(condition.region)
-            )
+            residual = over_streams(
+                problem, rewrite(sympy_form(problem.derivative_form(residual)))
+            ).subs(normals_of(condition.region))
             unknown = unknown_streams(residual)
             if not unknown:
                 if residual != 0:

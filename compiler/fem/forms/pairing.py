@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import sympy as sp
@@ -30,6 +31,11 @@ class Row:
     label: str
     residual: sp.Expr
     component: str = ""
+
+    @cached_property
+    def expanded(self) -> sp.Expr:
+        """The residual with its derivatives carried out."""
+        return carry_out(self.residual)
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ def pair(
         )
     scores = np.array(
         [
-            [affinity(carry_out(row.residual), component, coordinates) for component in components]
+            [affinity(row.expanded, component, coordinates) for component in components]
             for row in rows
         ]
     )
@@ -130,7 +136,7 @@ def choose_spaces(rows: Sequence[Row], coordinates: Coordinates) -> dict[str, Sp
     Source: C. Taylor, P. Hood, Computers and Fluids 1 (1973); D. Boffi, F. Brezzi, M. Fortin, Mixed
     Finite Element Methods (2013).
     """
-    residuals = {row.component: carry_out(row.residual) for row in rows}
+    residuals = {row.component: row.expanded for row in rows}
     spaces = {}
     for component in residuals:
         if not any(holds(r, component) for r in residuals.values()):

@@ -49,7 +49,6 @@ from pdespec.calculus import Integral, TwoSided
 from pdespec.coordinates import Time
 from pdespec.curvilinear import angles, power
 from pdespec.geometry import Boundary, Domain
-from pdespec.jets import carry_out
 from pdespec.jumps import slope
 from pdespec.notation import short
 from pdespec.statements.problem import IntegralRequirement, Problem
@@ -135,6 +134,10 @@ def weak_form(problem: Problem) -> WeakForm:
 
     Raises: NoWeakForm saying what is missing.
     """
+    return problem.once(_weak_form)
+
+
+def _weak_form(problem: Problem) -> WeakForm:
     if problem.time is not None and problem.time.periodic:
         raise NoWeakForm(
             f"the problem is periodic in {problem.time}, and the reference solver marches from a"
@@ -241,7 +244,7 @@ def refuse_jumps(problem: Problem) -> None:
 def refuse_transport(problem: Problem, rows: Sequence[Row], spaces: Mapping[str, Space]) -> None:
     """Raises: NoWeakForm for a stationary system of first-order equations, for which Galerkin's
     method is unstable."""
-    residuals = {row.component: carry_out(row.residual) for row in rows}
+    residuals = {row.component: row.expanded for row in rows}
     transported = [
         c
         for c, r in residuals.items()
@@ -457,7 +460,7 @@ def constant_unknowns(rows: Sequence[Row], coordinates: Sequence[sp.Symbol]) -> 
         return set()
     found = set()
     for row in rows:
-        _, rest = sp.expand(carry_out(row.residual)).as_independent(sp.Derivative, as_Add=False)
+        _, rest = sp.expand(row.expanded).as_independent(sp.Derivative, as_Add=False)
         first = isinstance(rest, sp.Derivative) and rest.variable_count == ((coordinates[0], 1),)
         if first and isinstance(rest.expr, UnknownField) and name(rest.expr) == row.component:
             found.add(row.component)

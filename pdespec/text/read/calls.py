@@ -25,10 +25,10 @@ from pdespec.text.read.evaluate import (
     region,
     value,
 )
-from pdespec.text.read.operations import BUILTINS, Builtin
 from pdespec.text.read.scope import BROKEN, Broken, Function, Scope
 from pdespec.text.syntax import ast as t
 from pdespec.text.syntax.printer import text
+from pdespec.vocabulary import CALLED, WORDS, Word
 from pdespec.words import CONDITIONS
 
 MAX_ARGUMENT = 600  # of exp, sinh and cosh of a number: the result stays a floating-point number
@@ -60,9 +60,7 @@ def _call(node: t.Call, scope: Scope) -> Any:
     if name in scope.local or (name in scope.entries and name != "d"):
         return _call_named(node, scope)
     letters = split_derivative(name, scope.variables)
-    if node.keywords and (
-        name in BUILTINS or name in ("d", "integral", "entry", *CONDITIONS) or letters
-    ):
+    if node.keywords and (name in WORDS or name in ("d", *CONDITIONS) or letters):
         first = node.keywords[0]
         if name in CONDITIONS:
             hint = (
@@ -80,8 +78,8 @@ def _call(node: t.Call, scope: Scope) -> Any:
         return HANDLERS[name](node, scope)
     if letters:
         return _derivative(node, letters, scope)
-    if name in BUILTINS:
-        return apply(BUILTINS[name], node, scope)
+    if name in CALLED:
+        return apply(CALLED[name], node, scope)
     if split_derivative(name, (*scope.variables, "t")):
         return scope.fail(
             "B04",
@@ -256,26 +254,26 @@ def _call_function(function: Function, node: t.Call, scope: Scope) -> Any:
     return result
 
 
-def apply(builtin: Builtin, node: t.Call, scope: Scope) -> Any:
+def apply(word: Word, node: t.Call, scope: Scope) -> Any:
     arguments = [expression(argument, scope) for argument in node.arguments]
-    if not builtin.least <= len(arguments) <= builtin.most:
+    if not word.least <= len(arguments) <= word.most:
         wanted = (
-            _count(builtin.least)
-            if builtin.least == builtin.most
-            else f"{builtin.least} to {builtin.most} arguments"
+            _count(word.least)
+            if word.least == word.most
+            else f"{word.least} to {word.most} arguments"
         )
         return scope.fail(
             "S02",
             f"`{node.function}` takes {wanted}, {len(arguments)} given",
             node.span,
-            f"write {builtin.usage}",
+            f"write {word.usage}",
         )
     if node.function in ("exp", "sinh", "cosh") and _exceeds(
         arguments[0], MAX_ARGUMENT, both=node.function != "exp"
     ):
         hint = "scale the problem: choose units in which its numbers are near 1"
         return scope.fail("S02", "this number is too large", node.span, hint)
-    return checked(builtin.function, arguments, node.span, scope)
+    return checked(word.function, arguments, node.span, scope)
 
 
 def _exceeds(argument: Any, bound: float, both: bool) -> bool:

@@ -17,12 +17,12 @@ from pdespec.statements.statements import Condition, Data, Equation, Output
 from pdespec.symbols import Input, Param, Unknown, check_sign, check_tensor
 from pdespec.text.read.calls import HANDLERS
 from pdespec.text.read.evaluate import expression, region, value
-from pdespec.text.read.operations import BUILTINS
 from pdespec.text.read.regions import LAWS, law, whole_size
 from pdespec.text.read.scope import BROKEN, Broken, Function, Scope
 from pdespec.text.syntax import ast as t
 from pdespec.text.syntax.printer import unit_text
 from pdespec.units import unknown_unit
+from pdespec.vocabulary import CALLED
 from pdespec.words import COMPLEX, IDENTIFIER, RANKS, bare
 
 MAX_TENSOR = 16
@@ -472,7 +472,7 @@ def known_name(name: str, scope: Scope, called: bool = False) -> bool:
     ):
         return True
     return (
-        name in BUILTINS
+        name in CALLED
         or name in HANDLERS
         or (called and name in LAWS)
         or split_derivative(name, scope.variables) is not None

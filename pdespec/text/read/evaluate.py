@@ -24,7 +24,6 @@ from pdespec.curvilinear import angles
 from pdespec.errors import ProblemError, Span, nearest
 from pdespec.geometry import Boundary, Domain, Shape
 from pdespec.laws import Law
-from pdespec.text.read.operations import BUILTINS
 from pdespec.text.read.scope import (
     BROKEN,
     MAX_BITS,
@@ -34,6 +33,7 @@ from pdespec.text.read.scope import (
 )
 from pdespec.text.syntax import ast as t
 from pdespec.text.syntax.printer import text
+from pdespec.vocabulary import CALLED
 from pdespec.words import key
 
 MAX_EXPONENT = 1000
@@ -146,9 +146,9 @@ def _name(node: t.Name, scope: Scope) -> Any:
             tensors.identity(len(frame) + angles(frame)) if node.name == "I" else unit_normal(frame)
         )
     if not scope.declared(node.name) and (
-        node.name in BUILTINS or split_derivative(node.name, scope.variables)
+        node.name in CALLED or split_derivative(node.name, scope.variables)
     ):
-        usage = BUILTINS[node.name].usage if node.name in BUILTINS else f"{node.name}(u)"
+        usage = CALLED[node.name].usage if node.name in CALLED else f"{node.name}(u)"
         return scope.fail(
             "T05",
             f"the operator `{node.name}` stands here without argument",

@@ -26,10 +26,10 @@ from pdespec.text.read.evaluate import (
     shape,
     value,
 )
-from pdespec.text.read.operations import BUILTINS
 from pdespec.text.read.scope import BROKEN, Broken, Scope
 from pdespec.text.syntax import ast as t
 from pdespec.text.syntax.printer import text
+from pdespec.vocabulary import CALLED
 from pdespec.words import bare
 
 LAWS: dict[str, Callable[..., Law]] = {
@@ -304,7 +304,7 @@ def _divided(node: t.Call, scope: Scope) -> tuple[t.Call, Any]:
 def _inner_or_outer(node: t.Call, scope: Scope) -> Any:
     node, held = _divided(node, scope)
     if len(node.arguments) > 1:  # the tensor products of the same names
-        return apply(BUILTINS[node.function], node, scope)
+        return apply(CALLED[node.function], node, scope)
     arguments = bind(node, scope, ("domain",), 1)
     if isinstance(arguments, Broken):
         return BROKEN

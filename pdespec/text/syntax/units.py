@@ -7,7 +7,6 @@ multiplies.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import singledispatch
@@ -16,7 +15,8 @@ from pdespec.calculus import split_derivative
 from pdespec.errors import Diagnostic, Span
 from pdespec.functions import TABLE
 from pdespec.text.syntax import ast as t
-from pdespec.units import ANY, ONE, Measure, disagreement, measure, product_of
+from pdespec.units import ANY, ONE, Measure, agree, disagreement, measure, power, product_of, times
+from pdespec.vocabulary import WORDS
 
 
 @dataclass(slots=True)
@@ -37,13 +37,10 @@ class Ledger:
         self, a: Measure | None, b: Measure | None, span: Span | None, what: str
     ) -> Measure | None:
         """The unit two quantities share. Reports T04 when both are known and differ."""
-        if a is None or a is ANY:
-            return b if a is None or b is not None else a
-        if b is None or b is ANY:
-            return a
-        if a != b:
+        shared, fits = agree(a, b)
+        if not fits:
             self.report.append(Diagnostic("T04", *disagreement(a, b, what), span=span))
-        return a
+        return shared
 
 
 def check_units(statements: tuple[t.Node, ...]) -> list[Diagnostic]:
@@ -155,18 +152,8 @@ def _product(node: t.Product, ledger: Ledger) -> Measure | None:
     result = of(node.first, ledger)
     for sign, factor in node.rest:
         right = of(factor, ledger)
-        result = _times(result, right if sign == "*" else _inverse(right))
+        result = times(result, right if sign == "*" else power(right, Fraction(-1)))
     return result
-
-
-def _times(a: Measure | None, b: Measure | None) -> Measure | None:
-    if a is None or b is None:
-        return None
-    return b if a is ANY else a if b is ANY else a * b
-
-
-def _inverse(a: Measure | None) -> Measure | None:
-    return a if a is None or a is ANY else a ** Fraction(-1)
 
 
 @of.register
@@ -205,7 +192,11 @@ def _call(node: t.Call, ledger: Ledger) -> Measure | None:
     if letters and arguments:
         result = arguments[0]
         for letter in letters:
-            result = None if result is ANY else _times(result, _inverse(ledger.units.get(letter)))
+            result = (
+                None
+                if result is ANY
+                else times(result, power(ledger.units.get(letter), Fraction(-1)))
+            )
         return result
     return _builtin(node, arguments, ledger)
 
@@ -222,55 +213,22 @@ def _if_unit(node: t.Call, arguments: Arguments, ledger: Ledger) -> Measure | No
     return result
 
 
-def _dirac_unit(node: t.Call, arguments: Arguments, ledger: Ledger) -> Measure | None:
-    """Its integral over the axes of its argument is 1."""
-    axes = len(node.arguments[0].items) if isinstance(node.arguments[0], t.Bracket) else 1
-    return arguments[0] ** Fraction(-axes) if arguments[0] is not None else None
-
-
-def _slope_unit(node: t.Call, arguments: Arguments, ledger: Ledger) -> Measure | None:
-    return _times(arguments[0], _inverse(ledger.length))
-
-
-RULES: dict[str, tuple[int, Callable[[t.Call, Arguments, Ledger], Measure | None]]] = {
-    **dict.fromkeys("grad div curl dn".split(), (1, _slope_unit)),
-    "lap": (
-        1,
-        lambda node, a, ledger: _times(a[0], _inverse(_times(ledger.length, ledger.length))),
-    ),
-    "advect": (2, lambda node, a, ledger: _times(_times(a[0], a[1]), _inverse(ledger.length))),
-    "abs2": (1, lambda node, a, ledger: _times(a[0], a[0])),
-    "arg": (1, lambda node, a, ledger: ONE),
-    **dict.fromkeys(
-        "sym skew tr jump avg entry re im conj".split(), (1, lambda node, a, ledger: a[0])
-    ),
-    **dict.fromkeys(
-        "dot inner outer cross".split(), (2, lambda node, a, ledger: _times(a[0], a[1]))
-    ),
-    "at": (2, lambda node, a, ledger: a[0]),
-    "diff": (2, lambda node, a, ledger: _times(a[0], _inverse(a[1]))),
-    "inv": (1, lambda node, a, ledger: _inverse(a[0])),
-    "sqrt": (
-        1,
-        lambda node, a, ledger: a[0] if a[0] is None or a[0] is ANY else a[0] ** Fraction(1, 2),
-    ),
-    "if": (3, _if_unit),
-    "dirac": (1, _dirac_unit),
-}
-"""Operator -> the arguments it needs at least, and the unit of its value. Functions have theirs
-in `pdespec.functions.TABLE`."""
-
-
 def _builtin(node: t.Call, arguments: Arguments, ledger: Ledger) -> Measure | None:
-    name, first = node.function, arguments[0] if arguments else None
-    if first is ANY and name in ("grad", "div", "curl", "lap"):
-        return None
-    least, rule = RULES.get(name, (0, None))
-    if rule is not None and len(arguments) >= least and not (name == "dirac" and first is ANY):
-        return rule(node, arguments, ledger)
+    name = node.function
+    if name == "if" and len(arguments) >= 3:
+        return _if_unit(node, arguments, ledger)
     if name == "equal" and len(arguments) == 2:
-        ledger.agree(first, arguments[1], node.span, "this comparison")
-    return _function(node, arguments, ledger) if name in TABLE and arguments else None
+        ledger.agree(arguments[0], arguments[1], node.span, "this comparison")
+    if name in TABLE and arguments:
+        return _function(node, arguments, ledger)
+    if name == "at" and len(arguments) == 2:
+        return arguments[0]
+    word = WORDS.get(name)
+    if word is None or not word.least <= len(arguments) <= word.most:
+        return None
+    first = node.arguments[0]
+    components = len(first.items) if isinstance(first, t.Bracket) else 1
+    return word.unit(arguments, ledger.length, components)
 
 
 def _function(node: t.Call, arguments: list[Measure | None], ledger: Ledger) -> Measure | None:

@@ -18,6 +18,7 @@ from pdespec.text.write.latex import (
     tex,
 )
 from pdespec.text.write.written import statements_of
+from pdespec.vocabulary import WORDS
 from pdespec.words import bare
 
 if TYPE_CHECKING:
@@ -111,30 +112,12 @@ def _rank(node: t.Node, notation: Notation) -> str:
         ]
         return "vector" if "vector" in ranks else "tensor" if "tensor" in ranks else "scalar"
     if isinstance(node, t.Call):
-        inner = _rank(node.arguments[0], notation) if node.arguments else "scalar"
-        if node.function == "if" and node.arguments:
-            return _rank(node.arguments[-1], notation)
-        if node.function == "grad":
-            return "tensor" if inner == "vector" else "vector"
-        if node.function == "div":
-            return "vector" if inner == "tensor" else "scalar"
-        if node.function in ("sym", "skew", "inv", "outer"):
-            return "tensor"
-        if node.function in (
-            "lap",
-            "dt",
-            "dtt",
-            "advect",
-            "jump",
-            "avg",
-            "dn",
-            "re",
-            "im",
-            "conj",
-        ) or split_derivative(node.function, notation.variables):
-            return _rank(node.arguments[-1], notation)
-        if node.function == "diff" and len(node.arguments) == 2:
-            return _rank(node.arguments[1], notation) if inner == "scalar" else inner
+        ranks = [_rank(argument, notation) for argument in node.arguments]
+        if ranks and (node.function == "if" or split_derivative(node.function, notation.variables)):
+            return ranks[-1]
+        word = WORDS.get(node.function)
+        if word is not None and word.least <= len(ranks) <= word.most:
+            return word.rank(ranks)
     return "scalar"
 
 

@@ -19,6 +19,7 @@ from pdespec.text.syntax.printer import (
     SUM,
     level_of,
 )
+from pdespec.vocabulary import WORDS
 from pdespec.words import GREEK, SHAPES, bare
 
 GREEK_NAMES = frozenset(GREEK.values())
@@ -26,22 +27,21 @@ LATIN_CAPITALS = {
     name: name[0]
     for name in "Alpha Beta Epsilon Zeta Eta Iota Kappa Mu Nu Rho Tau Chi Omicron".split()
 } | {"omicron": "o"}
-FUNCTIONS = {name: rf"\{name}" for name in "min max det".split()} | {"tr": r"\operatorname{tr}"}
-FUNCTIONS |= {
-    name: entry.tex.removesuffix("(%s)")
-    for name, entry in TABLE.items()
-    if entry.tex.startswith("\\") and entry.tex.endswith("}(%s)")
+FUNCTIONS = {
+    name: word.tex.removesuffix("(%s)")
+    for name, word in WORDS.items()
+    if word.tex and (word.tex.count("%s") == 0 or word.tex.endswith("(%s)"))
+    if word.tex.count("%s") <= 1
 }
-ONE_NUMBER = [
-    entry for entry in TABLE.values() if entry.tex.count("%s") == 1 and entry.tex.endswith("(%s)")
-]
-FUNCTIONS |= {entry.name: entry.tex.removesuffix("(%s)") for entry in ONE_NUMBER}
+"""Names that are set before their brackets."""
+
 LAWS = {
     "uniform": r"\mathcal{U}",
     "loguniform": r"\log\mathcal{U}",
     "normal": r"\mathcal{N}",
     "grf": r"\mathrm{GRF}",
 }
+BINDING = {"": 0, "sign": SIGN, "postfix": POSTFIX}
 LOGIC = {"and": r"\text{ and }", "or": r"\text{ or }"}
 COMPARE = {"<=": r"\leq", ">=": r"\geq", "<": "<", ">": ">", "=": "="}
 
@@ -129,9 +129,8 @@ def _is_compact(node: t.Call, notation: Notation) -> bool:
     """Whether a call stands as a factor without brackets: functions do, `a . b` does not,
     derivatives do of a single symbol."""
     if (
-        node.function in ("dot", "cross", "advect", "outer", "inner", "integral", "mod")
-        and node.function not in notation.functions
-    ):
+        node.function == "mod" or (node.function in WORDS and WORDS[node.function].infix)
+    ) and node.function not in notation.functions:
         return False
     return not _is_derivative(node, notation) or isinstance(
         node.arguments[0] if node.arguments else None, (t.Name, t.Component)
@@ -140,7 +139,8 @@ def _is_compact(node: t.Call, notation: Notation) -> bool:
 
 def _is_derivative(node: t.Call, notation: Notation) -> bool:
     return (
-        node.function in ("grad", "div", "curl", "lap", "d")
+        node.function == "d"
+        or (node.function in WORDS and WORDS[node.function].prefix)
         or split_derivative(node.function, notation.variables) is not None
     )
 
@@ -345,9 +345,10 @@ def _call(node: t.Call, notation: Notation) -> str:
             return " = ".join(enclosed(side, SUM, notation) for side in arguments)
         if (known := _function(node, notation)) is not None:
             return known
-    if name in OPERATORS and len(arguments) == OPERATORS[name][0]:
-        count, pattern, level = OPERATORS[name]
-        return pattern % tuple(enclosed(argument, level, notation) for argument in arguments)
+        word = WORDS.get(name)
+        if word is not None and "%s" in word.tex and word.tex.count("%s") == len(arguments):
+            level = BINDING[word.binding]
+            return word.tex % tuple(enclosed(argument, level, notation) for argument in arguments)
     if name == "at" and len(arguments) == 2:
         what, where = (
             enclosed(arguments[0], SIGN, notation),
@@ -384,34 +385,6 @@ def _argument(node: t.Node, function: str, notation: Notation) -> str:
     if function in (*SHAPES, "at") and isinstance(node, t.Bracket):
         return "(" + ", ".join(tex(item, notation) for item in node.items) + ")"
     return tex(node, notation)
-
-
-# name: (arguments, pattern, level its arguments must bind at)
-OPERATORS: dict[str, tuple[int, str, int]] = {
-    "grad": (1, r"\nabla %s", SIGN),
-    "div": (1, r"\nabla \cdot %s", POSTFIX),
-    "curl": (1, r"\nabla \times %s", POSTFIX),
-    "lap": (1, r"\Delta %s", POSTFIX),
-    "advect": (2, r"(%s \cdot \nabla) %s", POSTFIX),
-    "dot": (2, r"%s \cdot %s", POSTFIX),
-    "cross": (2, r"%s \times %s", POSTFIX),
-    "outer": (2, r"%s \otimes %s", POSTFIX),
-    "inner": (2, r"%s : %s", POSTFIX),
-    "inv": (1, r"%s^{-1}", POSTFIX),
-    "sqrt": (1, r"\sqrt{%s}", 0),
-    "jump": (1, r"[\![ %s ]\!]", 0),
-    "avg": (1, r"\{\!\{ %s \}\!\}", 0),
-    "sym": (1, r"\operatorname{sym}(%s)", 0),
-    "skew": (1, r"\operatorname{skew}(%s)", 0),
-    "diff": (2, r"\frac{\partial %s}{\partial %s}", POSTFIX),
-    "re": (1, r"\operatorname{Re} %s", POSTFIX),
-    "im": (1, r"\operatorname{Im} %s", POSTFIX),
-    "conj": (1, r"\overline{%s}", 0),
-    "abs2": (1, r"\left|%s\right|^{2}", 0),
-    "dn": (1, r"\frac{\partial}{\partial \boldsymbol{n}} %s", POSTFIX),
-    "dirac": (2, r"\delta\left(%s;\, %s\right)", 0),
-    "variation": (2, r"\frac{\delta %s}{\delta %s}", POSTFIX),
-}
 
 
 def _derivative(operand: t.Node, letters: tuple[str, ...], notation: Notation) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pdespec.statements.normalise import fields_of
-from pdespec.statements.variation import natural_conditions, stationarity
+from pdespec.statements.variation import natural_conditions
 from pdespec.text.syntax import ast as t
 from pdespec.text.syntax.printer import text
 from pdespec.text.write.express import Express
@@ -124,7 +124,7 @@ def variation_lines(problem: Problem) -> list[str]:
     if not problem.functionals:
         return ["no energy is made minimal or stationary"]
     found = []
-    for kind, derived in (("in", stationarity(problem)), ("on", natural_conditions(problem))):
+    for kind, derived in (("in", problem.stationarity), ("on", natural_conditions(problem))):
         for label, each in derived.items():
             found += _lines(label, each.lhs - each.rhs, f" {kind} {each.region.name}", problem)
     return found

@@ -1,0 +1,92 @@
+"""Residuals at known functions of position: what the problem's own derivative forms say of a lift,
+without a loss or a plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from compiler.data.samples import Draws
+from compiler.derivatives import Autograd, Request
+from compiler.lowering.coefficients import KnownValues, graph_of
+from compiler.lowering.graph import ResidualGraph
+from compiler.lowering.plan import indices
+from compiler.lowering.terms import Term
+from compiler.matching import told
+from operators.field import Capabilities, PointFunction, jet_of
+from operators.jets.jet import Jet, JetSpace
+from pdespec.statements.problem import Problem
+
+
+@dataclass(frozen=True)
+class Shifted:
+    """A function of position and what is added to its values, as a field. Shapes: points "b n D"
+    -> "b n c"."""
+
+    function: PointFunction
+    added: Tensor | float = 0.0
+
+    capabilities: ClassVar[Capabilities] = Capabilities(taylor=True)
+
+    def __call__(self, points: Tensor) -> Tensor:
+        # a constant, too, depends on its coordinates
+        return self.function(points) + self.added + 0 * points[..., :1]
+
+    def taylor(self, points: Tensor, space: JetSpace) -> Jet:
+        return jet_of(self, points, space)
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """Terms that read the same points, evaluated by nested autograd of a known function."""
+
+    problem: Problem
+    terms: tuple[Term, ...]
+
+    @cached_property
+    def graph(self) -> ResidualGraph:
+        return graph_of(self.terms)
+
+    @cached_property
+    def request(self) -> Request:
+        """The derivatives of each component that the terms hold."""
+        found = {k: indices(self.terms, name) for k, name in enumerate(self.problem.components)}
+        return Request({k: each for k, each in found.items() if each})
+
+    def __call__(
+        self, function: Shifted, points: Tensor, normals: Tensor | None, drawn: Draws
+    ) -> dict[str, Tensor]:
+        """The residuals of the terms by label, with params and inputs drawn; an input on another
+        boundary has a value here too. Shapes: points "b n D", normals "b n d" -> "b n k" each.
+        """
+        # in the precision of a parameter, as the loss begins with
+        trainables = {
+            name: torch.full(
+                () if p.size is None else (p.size,), float(1.0 if p.value is None else p.value)
+            )
+            for name, p in self.problem.trainables.items()
+        }
+        known = KnownValues(
+            self.problem,
+            trainables,
+            points,
+            normals,
+            drawn.params,
+            lambda name, x: drawn.evaluate(name, x, continued=True),
+        )
+        with told(function, points):
+            answers = Autograd().evaluate(function, points, self.request)
+        position = {name: k for k, name in enumerate(self.problem.components)}
+        streams = {
+            s: answers[position[s.component], s.index]
+            for term in self.terms
+            for s in term.streams()
+            if not s.known
+        }
+        values = streams | known.values(self.graph.symbols)
+        found = iter(self.graph(values, points[..., 0].detach()))
+        return {t.label: torch.stack([next(found) for _ in t.expressions], -1) for t in self.terms}
