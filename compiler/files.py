@@ -55,9 +55,15 @@ def append(path: Path, text: str) -> None:
 
 def forget_drafts(directory: Path) -> None:
     """Removes what killed processes left half written in a directory that this one holds."""
-    for draft in directory.glob(f".*{DRAFT}"):
-        if draft.name.count(".") >= 3:  # .NAME.TOKEN.tmp
-            draft.unlink(missing_ok=True)
+    for draft in filter(drafted, directory.glob(f".*{DRAFT}")):
+        draft.unlink(missing_ok=True)
+
+
+def drafted(path: Path) -> bool:
+    """Whether a name is that of a file which `write_atomically` has not put in place:
+    .NAME.TOKEN.tmp."""
+    name = path.name
+    return name.startswith(".") and name.endswith(DRAFT) and name.count(".") >= 3
 
 
 @contextlib.contextmanager

@@ -203,7 +203,14 @@ class _Expander:
             )
         if isinstance(e, Integral):  # a number: nothing inside it varies from point to point
             return e
-        return e.func(*(self.visit(argument) for argument in e.args))
+        arguments = [self.visit(argument) for argument in e.args]
+        try:
+            return e.func(*arguments)
+        except RecursionError:
+            # SymPy 1.14 turns in circles on some choices when it orders their conditions
+            if not isinstance(e, sp.Piecewise):
+                raise
+            return sp.Piecewise(*arguments, evaluate=False)
 
     def _field(self, e: Any) -> Jet:
         declaration = getattr(e.func, "declaration", None)

@@ -27,7 +27,7 @@ from typing import Any
 
 import pdespec
 from compiler.batches.recipe import Recipe
-from compiler.files import LOCK, Busy, append, forget_drafts, held, write_atomically
+from compiler.files import LOCK, Busy, append, drafted, forget_drafts, held, write_atomically
 from compiler.training.options import OptionError, TrainOptions, fixed, from_json
 from pdespec.errors import PdespecError
 from pdespec.geometry import Mesh, meshes
@@ -103,8 +103,9 @@ def holds_run(directory: Path) -> bool:
 
 
 def refuse_occupied(directory: Path) -> None:
-    """Raises `RunError` unless a new run may be put in `directory`: it does not exist, or is
-    empty."""
+    """Raises `RunError` unless a new run may be put in `directory`: it does not exist, is empty, or
+    holds only what a run has left that was killed before it was written down.
+    """
     if directory.exists() and not directory.is_dir():
         raise RunError(f"{directory} is a file; name a directory")
     if holds_run(directory):
@@ -112,8 +113,16 @@ def refuse_occupied(directory: Path) -> None:
             f"{directory} already holds a run; continue it with --resume, or name another directory"
             " with --out"
         )
-    if directory.is_dir() and any(each.name != LOCK for each in directory.iterdir()):
+    if directory.is_dir() and not _abandoned(directory):
         raise RunError(f"{directory} is not empty; name another directory with --out")
+
+
+def _abandoned(directory: Path) -> bool:
+    """Whether nothing is there but a lock, and with it the first files of a run."""
+    names = {each.name for each in directory.iterdir() if not drafted(each)}
+    inner = directory / CHECKPOINTS
+    bare = not inner.exists() or inner.is_dir() and all(map(drafted, inner.iterdir()))
+    return names <= {LOCK} or (LOCK in names and bare and names <= {LOCK, PROBLEM, CHECKPOINTS})
 
 
 @contextlib.contextmanager

@@ -254,3 +254,24 @@ def test_what_stands_under_a_mask_is_not_taken_for_the_same_outside_of_it():
     }
     chosen, plain = graph({s: values[s] for s in graph.symbols}, values[u])
     assert chosen.tolist() == [[1.0, 9.0]] and plain.tolist() == [[12.0, 12.0]]
+
+
+def test_a_choice_on_which_sympy_turns_in_circles_compiles():
+    problem = pdespec.parse("""
+problem heat_2
+space r, z
+param q ~ loguniform(low = 7/3, high = 13/3, size = 2)
+param out ~ loguniform(low = 1/10, high = 1/2, size = 3)
+trainable E = 6
+domain Omega = rectangle([1/2, 1/2], [5/2, 5/2])
+periodic r
+boundary P = boundary(Omega)
+input global : vector on Omega ~ grf(sigma = 7/4, tau = 3, alpha = 4)
+unknown S : tensor on Omega
+c := entry(out, 1)
+in Omega:
+    3*S - E*lap(S) = [[-if(c/(1 + S.zr^2) >= global.r and S.rz + global.z > c - global.z,
+        abs(global.z), -S.zr), global.z*(r + S.zr)], [7, 1/3]]
+on P: S = 0
+""")
+    assert compiler.compile(problem).labels == ("eq1", "P.S")

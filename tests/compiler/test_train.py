@@ -435,6 +435,24 @@ def test_a_weight_for_no_term_is_refused(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_what_a_run_leaves_that_was_killed_before_it_was_whole_does_not_block(tmp_path):
+    directory = tmp_path / "run"
+    (directory / "checkpoints").mkdir(parents=True)
+    for name in (".lock", "problem.pde", ".run.json.0123456789abcdef.tmp"):
+        (directory / name).write_text("half")
+    (directory / "checkpoints" / ".last.safetensors.0123456789abcdef.tmp").touch()
+    run = train(PROBLEM, tiny.Operator(), SMALL, directory, sampler=tiny.sample)
+    assert run.step == SMALL.steps and not list(directory.glob(".*.tmp"))
+    for name in ("notes.txt", "history.csv", "checkpoints/last.safetensors"):
+        other = tmp_path / name.replace("/", "-")
+        (other / "checkpoints").mkdir(parents=True)
+        (other / ".lock").touch()
+        (other / name).write_text("of somebody")
+        with pytest.raises(RunError, match="is not empty"):
+            train(PROBLEM, tiny.Operator(), SMALL, other, sampler=tiny.sample)
+        assert (other / name).read_text() == "of somebody"
+
+
 def test_a_directory_in_use_is_refused_and_left_as_it_was(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(RunError, match="is not empty"):
