@@ -304,7 +304,8 @@ def turned(piece: FullBoundary) -> FullBoundary:
 
     natural = piece.natural and replace(piece.natural, chart=other_side(piece.natural.chart))
     height = None if piece.height is None else (lambda x: -_height(piece, x))
-    cutter = None if piece.cutter is None else (lambda x: -piece.cutter(x))
+    own = piece.cutter
+    cutter = None if own is None else (lambda x: -own(x))
     return replace(
         piece,
         chart=other_side(piece.chart),
