@@ -22,6 +22,7 @@ from compiler.report.pictures import png, sample_picture
 from compiler.training.progress import Display
 from compiler.training.runs import PICTURES, refuse_links, sessions
 from compiler.training.solved_samples import LABEL
+from compiler.workers import Workers
 
 REPORT = "report.html"
 
@@ -37,6 +38,7 @@ def evaluate(
     solver: Callable[..., Any] | None = None,
     report: bool = True,
     display: Display | None = None,
+    workers: Workers | int = 1,
 ) -> Evaluation:
     """Compares a run with the reference solver and writes evaluation.json, pictures and report.html
     into its directory.
@@ -52,6 +54,7 @@ def evaluate(
         sampler=sampler,
         solver=solver,
         display=display,
+        workers=workers,
     )
     if report:
         write_report(evaluation)
