@@ -140,7 +140,7 @@ def test_points_that_do_not_fit_raise(name):
     importlib.util.find_spec("torch_cluster") is not None, reason="torch-cluster is installed"
 )
 def test_a_missing_torch_cluster_says_what_to_do():
-    with pytest.raises(ImportError, match=r"extra \[cluster\]"):
+    with pytest.raises(ImportError, match=r"extra \[neighbors\]"):
         NEIGHBORS["torch_cluster"](torch.zeros(1, 3, 2), torch.zeros(1, 3, 2), 0.1)
 
 
