@@ -19,6 +19,12 @@ from pdespec.jets import sympy_form
 from pdespec.jumps import slope
 from pdespec.statements.problem import Condition, Problem
 
+# unit vectors of rationals with no entry zero, by their length
+GENERIC = [
+    tuple(sp.Rational(k, length) for k in row)
+    for length, row in ((1, ()), (1, (1,)), (5, (3, 4)), (7, (2, 3, 6)))
+]
+
 
 @dataclass(frozen=True)
 class Essential:
@@ -243,28 +249,28 @@ def oblique(
         ]
         return sum((slope * n for slope, n in slopes), sp.S.Zero)
 
+    normal = [Normal(x).subs(normals) for x in coordinates]
     below = along_normal(residual)
-    if unknown_streams(below) or round_normal(below) == 0:
+    if unknown_streams(below) or with_unit_normal(below, normal) == 0:
         return None  # no derivative across the boundary at all
     rest = sp.expand(across - along_normal(across) / below * residual)
-    return rest if round_normal(along_normal(rest)) == 0 else None
+    return rest if with_unit_normal(along_normal(rest), normal) == 0 else None
 
 
-def round_normal(expression: sp.Expr) -> sp.Expr:
-    """Simplified with |n| = 1."""
-    normals = sorted(expression.atoms(Normal), key=lambda n: n.name)
-    if not normals:
-        return sp.simplify(expression)
-    unit = {normals[-1] ** 2: 1 - sum(n**2 for n in normals[:-1])}
+def with_unit_normal(expression: sp.Expr, normal: Sequence[sp.Expr]) -> sp.Expr:
+    """Simplified with |n| = 1; `normal` has the components of n, numbers where they are known."""
+    unknown = [n for n in normal if n.is_Symbol]
     top, bottom = sp.fraction(sp.together(expression))
-    reduced = sp.reduced(sp.expand(top), [normals[-1] ** 2 - unit[normals[-1] ** 2]], *normals)[1]
-    return sp.simplify(reduced / bottom)
+    if unknown:
+        top = sp.reduced(sp.expand(top), [sum(n**2 for n in normal) - 1], *unknown)[1]
+    return sp.simplify(top / bottom)
 
 
 def tangential(
     fluxes: Mapping[str, sp.Expr],
     conditions: Sequence[Natural],
     held: Sequence[Mapping[str, sp.Expr]],
+    normal: Sequence[sp.Expr],
 ) -> dict[str, sp.Expr] | None:
     """The boundary integrand of each component where conditions state what acts along a boundary
     and others hold the unknown across it: `dot(u, n) = 0; cross(n, sigma*n) = g`.
@@ -272,29 +278,23 @@ def tangential(
     With the traction q, a condition is B = a . q + r = 0 with r free of derivatives, and a
     direction d in which d . u is held needs no traction. Where the a are perpendicular to all d and
     span what is left, the part of q that acts on the test functions follows: q_t = -A^+ r, A having
-    the rows a. `fluxes`: q by component; `held`: the coefficients d by component. None where the
-    conditions are no such thing.
+    the rows a. `fluxes`: q by component; `held`: the coefficients d by component; `normal`: the
+    components of n, numbers where they are known. None where the conditions are no such thing.
     """
     names = list(fluxes)
     rows, rests = [], []
     for condition in conditions:
-        found = _combination(fluxes, condition.residual)
+        found = _combination(fluxes, condition.residual, normal)
         if found is None:
             return None
         rows.append(found[0])
         rests.append(found[1])
     across = [[each.get(name, sp.S.Zero) for name in names] for each in held]
-    if any(
-        round_normal(sum(a * b for a, b in zip(row, d, strict=True))) != 0
-        for row in rows
-        for d in across
-    ):
+    products = [sum(a * b for a, b in zip(row, d, strict=True)) for row in rows for d in across]
+    if any(with_unit_normal(each, normal) != 0 for each in products):
         return None
-    normals = sorted(
-        set().union(*(sp.sympify(e).atoms(Normal) for row in (*rows, *across) for e in row)),
-        key=lambda n: n.name,
-    )
-    generic = dict(zip(normals, _unit(len(normals)), strict=True))
+    unknown = [n for n in normal if n.is_Symbol]
+    generic = dict(zip(unknown, GENERIC[len(unknown)], strict=True))
     matrix = sp.Matrix(rows)
     if matrix.subs(generic).rank() + sp.Matrix(across).subs(generic).rank() != len(names):
         return None
@@ -302,8 +302,10 @@ def tangential(
     if rest.is_zero_matrix:
         whole = sp.zeros(len(names), 1)
     elif matrix.rows == 1:
-        whole = -matrix.T * rest[0] / round_normal(sum(a**2 for a in matrix))
-    elif matrix.is_square and all(round_normal(e) == 0 for e in matrix * matrix - matrix):
+        whole = -matrix.T * rest[0] / with_unit_normal(sum(a**2 for a in matrix), normal)
+    elif matrix.is_square and not any(
+        with_unit_normal(each, normal) for each in matrix * matrix - matrix
+    ):
         whole = -matrix * rest  # sigma*n - dot(sigma*n, n)*n = g
     else:
         return None
@@ -311,7 +313,7 @@ def tangential(
 
 
 def _combination(
-    fluxes: Mapping[str, sp.Expr], residual: sp.Expr
+    fluxes: Mapping[str, sp.Expr], residual: sp.Expr, normal: Sequence[sp.Expr]
 ) -> tuple[list[sp.Expr], sp.Expr] | None:
     """`a` and `r` of B = a . q + r with r free of derivatives, or None."""
     streams = sorted(
@@ -326,18 +328,9 @@ def _combination(
     found = [sp.cancel(solution[0][each]) for each in factors]
     rest = gap.subs(dict(zip(factors, found, strict=True)))
     streams = [s for s in unknown_streams(rest) if any(s.index)]
-    if any(round_normal(sp.diff(rest, s)) != 0 for s in streams):
+    if any(with_unit_normal(sp.diff(rest, s), normal) != 0 for s in streams):
         return None
     return found, sp.expand(rest.subs(dict.fromkeys(streams, 0)))
-
-
-def _unit(size: int) -> list[sp.Expr]:
-    """A unit vector of rationals with no entry zero."""
-    if size < 2:
-        return [sp.S.One] * size
-    return [[sp.Rational(3, 5), sp.Rational(4, 5)], [sp.Rational(k, 7) for k in (2, 3, 6)]][
-        size - 2
-    ]
 
 
 def initials(problem: Problem) -> tuple[Initial, ...]:

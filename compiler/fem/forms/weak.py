@@ -9,7 +9,7 @@ Everything is an expression over the streams of `compiler.lowering.terms`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import sympy as sp
 
@@ -23,6 +23,7 @@ from compiler.fem.forms.conditions import (
     flux_across,
     initials,
     natural,
+    normals_of,
     obstacle,
     over_streams,
     pins,
@@ -46,7 +47,7 @@ from compiler.fem.forms.pairing import (
 from compiler.fem.forms.reduction import reduce_order
 from compiler.lowering.terms import Index, Stream, values
 from pdespec.calculus import Integral, TwoSided
-from pdespec.coordinates import Time
+from pdespec.coordinates import Normal, Time
 from pdespec.curvilinear import angles, power
 from pdespec.geometry import Boundary, Domain
 from pdespec.jumps import slope
@@ -389,11 +390,21 @@ def by_parts(
         settled[row.component] = (*fixed, *(condition.region for condition, _ in matched))
     left = [n for n in naturals if n not in (condition for _, condition in used)]
     for region in dict.fromkeys(condition.region for condition in left):
+        numbers = normals_of(region)
         here = [condition for condition in left if condition.region == region]
-        held = [dict(e.coefficients) for e in essentials if e.region == region]
-        names = [c for c in across if any(c in each for each in held)]
-        fluxes_here = {c: flux_across(across[c], region, problem.coordinates) for c in names}
-        found = tangential(fluxes_here, here, held) if names else None
+        stated = [replace(each, residual=each.residual.subs(numbers)) for each in here]
+        held = [
+            {c: sp.sympify(factor).subs(numbers) for c, factor in e.coefficients}
+            for e in essentials
+            if e.region == region
+        ]
+        acting = {
+            c: flux_across(flux, region, problem.coordinates)
+            for c, flux in across.items()
+            if any(c in each for each in held)
+        }
+        normal = [Normal(x).subs(numbers) for x in problem.coordinates]
+        found = tangential(acting, stated, held, normal) if acting else None
         for component, rest in (found or {}).items():
             integrands.append(Integrand(region, component, value, rest))
             settled[component] = (*settled[component], region)

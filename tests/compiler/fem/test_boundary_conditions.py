@@ -4,11 +4,14 @@ derivatives, and what acts along a boundary across which the unknown is held."""
 from __future__ import annotations
 
 import pytest
+import sympy as sp
 import torch
 
 import compiler
 import pdespec
 from compiler.fem import NoWeakForm, SampleError
+from compiler.fem.forms.conditions import with_unit_normal
+from pdespec.coordinates import Normal
 
 D = torch.float64
 
@@ -88,6 +91,36 @@ def test_a_ring_that_is_turned_by_a_traction_along_its_bore(traction):
 
     found, order = errors(RING.format(traction=traction), exact, (8, 16))
     assert found[1] < 2e-3 and order > 2.3
+
+
+@pytest.mark.parametrize(
+    "traction",
+    ["cross(n, sigma*n) = g", "sigma*n - dot(sigma*n, n)*n = g*[-n.y, n.x]"],
+    ids=["by its one component", "as a vector"],
+)
+def test_a_traction_along_flat_sides_across_which_the_unknown_is_held(traction):
+    """u = [y^2, 0] between x = 0, 1: sigma.xy = 2 y, and div(sigma) = [2, 0]."""
+    text = f"""
+problem sliding
+space x, y
+domain Q = rectangle([0, 0], [1, 1])
+boundary top = side(Q, y = 1), others = rest(Q)
+unknown u : vector on Q
+sigma := 2*sym(grad(u)) + div(u)*I
+g := -2*y
+in Q: div(sigma) = [2, 0]
+on others: u = [y^2, 0]
+on top: dot(u, n) = 0; {traction}
+"""
+    found, _ = errors(text, lambda x, y: torch.stack([y**2, 0 * y], -1), (3, 5))
+    assert max(found) < 1e-10  # quadratic elements hold it
+
+
+def test_one_component_of_the_normal_is_no_unit_vector():
+    nx, ny = (Normal(x) for x in pdespec.space("x y"))
+    assert with_unit_normal(1 - nx**2 - ny**2, [nx, ny]) == 0
+    assert with_unit_normal(1 - ny**2, [nx, ny]) != 0
+    assert with_unit_normal(1 - ny**2, [sp.S.Zero, ny]) == 0  # of a side
 
 
 def test_the_expected_flux_is_printed():
