@@ -139,8 +139,8 @@ def page(rows: Iterable[Mapping[str, Any]], remarks: Mapping[str, str], images: 
         "of the worst unknown, mean, median and worst over the samples, and the mean of each",
         "unknown and of its gradient in space. `truth` is the estimated error of the finite",
         "element solution that all is measured against. Nothing is tuned by problem: every row is",
-        "one preset. Written by `python benchmarks/zoo.py --page docs/accuracy.md` from",
-        "`benchmarks/results/accuracy.jsonl`.",
+        "one preset. Written by `python benchmarks/zoo.py --page docs/accuracy.md --out",
+        "benchmarks/results` from `accuracy.jsonl` there.",
         "",
         "Trainings: "
         + ", ".join(f"preset `{preset}`, {count or 'all'} steps" for preset, count in steps)
