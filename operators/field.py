@@ -213,10 +213,17 @@ def jet_of(function: PointFunction, points: Tensor, space: JetSpace) -> Jet:
     keep = function(points).requires_grad
     with torch.enable_grad():
         leaf = points if keep and points.requires_grad else points.detach().requires_grad_()
-        found = {space.zero: function(leaf)}
-        lower = {a: _derivative(found, leaf, a) / factorial(a) for a in space.lower}
+        # the columns apart: the gradient of one column of a stack runs through all the others
+        columns = [{space.zero: each} for each in function(leaf).unbind(-1)]
+        lower = {
+            a: torch.stack([_derivative(own, leaf, a) for own in columns], -1) / factorial(a)
+            for a in space.lower
+        }
         operators = {
-            n: torch.stack([c * _derivative(found, leaf, a) for a, c in form.items()]).sum(0)
+            n: torch.stack(
+                [sum(c * _derivative(own, leaf, a) for a, c in form.items()) for own in columns],
+                -1,
+            )
             for n, form in space.operators.items()
         }
     jet = Jet(space, lower, operators)
@@ -226,14 +233,14 @@ def jet_of(function: PointFunction, points: Tensor, space: JetSpace) -> Jet:
 def _derivative(
     found: dict[tuple[int, ...], Tensor], leaf: Tensor, alpha: tuple[int, ...]
 ) -> Tensor:
-    """d^alpha from those found so far, which it adds to."""
+    """d^alpha of one column from those found so far, which it adds to. Shapes: "b n"."""
     if alpha not in found:
         k = next(i for i, m in enumerate(alpha) if m)
         inner = _derivative(found, leaf, tuple(m - (i == k) for i, m in enumerate(alpha)))
-        columns = [_slope(inner[..., c], leaf) for c in range(inner.shape[-1])]
+        gradient = _slope(inner, leaf)
         for axis in range(leaf.shape[-1]):
             raised = tuple(m - (i == k) + (i == axis) for i, m in enumerate(alpha))
-            found.setdefault(raised, torch.stack([g[..., axis] for g in columns], -1))
+            found.setdefault(raised, gradient[..., axis])
     return found[alpha]
 
 

@@ -202,6 +202,24 @@ def test_jets_of_a_callable_keep_a_graph_only_where_something_needs_it(rand):
         assert not jet_of(lambda p: torch.sin(p * scale), points, SPACE).value.requires_grad
 
 
+def test_the_graph_of_a_jet_grows_with_its_columns_not_with_their_powers(rand):
+    points, space = rand(1, 2, 2), JetSpace.closure({(3, 0)}, {})
+    scale = torch.ones((), dtype=torch.float64, requires_grad=True)
+
+    def size(columns: int) -> int:
+        def function(p):
+            return torch.stack([(k + scale * p[..., 0]).sin() for k in range(columns)], -1)
+
+        seen, left = set(), [jet_of(function, points, space)[3, 0].grad_fn]
+        while left:
+            if (node := left.pop()) is not None and node not in seen:
+                seen.add(node)
+                left += [each for each, _ in node.next_functions]
+        return len(seen)
+
+    assert size(8) < 64 * size(1)  # 8^3 times as much if every order went through all columns
+
+
 def test_inputs_of_wrong_shape_raise(rand):
     with pytest.raises(ValueError, match=r"points must be \(b, n, d\) and values \(b, n, c\)"):
         OperatorInput(rand(3, 4, 2), rand(3, 5, 1))
