@@ -11,6 +11,8 @@ from typing import Any
 
 import sympy as sp
 from sympy.concrete.expr_with_limits import ExprWithLimits
+from sympy.core.relational import Relational
+from sympy.logic.boolalg import BooleanFunction
 
 from pdespec.curvilinear import DIMENSIONS, SYSTEMS
 from pdespec.errors import fail, nearest
@@ -20,7 +22,7 @@ NAME = re.compile(r"[^\W\d]\w*")
 NOT_FINITE = tuple(type(each) for each in (sp.nan, sp.zoo, sp.oo, -sp.oo))
 BINDING = (ExprWithLimits, sp.Limit)
 # what `exact` replaces or refuses
-SUSPECT = (sp.Float, *NOT_FINITE, *BINDING, sp.DiracDelta, sp.ITE, sp.Mod)
+SUSPECT = (sp.Float, *NOT_FINITE, *BINDING, sp.DiracDelta, sp.ITE, sp.Mod, sp.Piecewise)
 
 
 class Mod(sp.Mod):
@@ -112,7 +114,37 @@ def _exact_scalar(expression: sp.Expr) -> Any:
             f"{expression} has no finite value",
             "look for a division by zero or a number that has overflowed",
         )
-    return expression.xreplace({each: _rational(float(each)) for each in suspects if each.is_Float})
+    expression = expression.xreplace(
+        {each: _rational(float(each)) for each in suspects if each.is_Float}
+    )
+    if any(isinstance(each, sp.Piecewise) for each in suspects):
+        return expression.replace(sp.Piecewise, _chosen)
+    return expression
+
+
+def _chosen(*pairs: Any) -> Any:
+    """A choice whose conditions are in the form that SymPy gives them when they are built part by
+    part, which is how their text is read: a condition that always holds, as in
+    `Or(Or(a, b), Not(a))`, decides."""
+    try:
+        return sp.Piecewise(*((value, _settled(condition)) for value, condition in pairs))
+    except RecursionError:  # SymPy 1.14 turns in circles on some choices
+        return sp.Piecewise(*pairs, evaluate=False)
+
+
+def _settled(condition: Any) -> Any:
+    """A condition built anew from its parts, without `Implies` and `Equivalent`, until nothing
+    changes."""
+    logical = isinstance(condition, BooleanFunction)
+    if not logical and not isinstance(condition, Relational):
+        return condition
+    parts = [_settled(each) for each in condition.args] if logical else condition.args
+    if isinstance(condition, sp.Implies):
+        return _settled(sp.Or(sp.Not(parts[0]), parts[1]))
+    if isinstance(condition, sp.Equivalent):
+        return _settled(sp.Or(sp.And(*parts), sp.And(*map(sp.Not, parts))))
+    found = condition.func(*parts)
+    return found if found == condition else _settled(found)
 
 
 def _rational(value: float) -> sp.Expr:

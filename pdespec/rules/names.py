@@ -9,18 +9,17 @@ from pdespec.coordinates import Coordinate
 from pdespec.errors import Diagnostic, ProblemError
 from pdespec.rules.dimensions import agree, unit_of
 from pdespec.rules.registry import Analysis, rule
-from pdespec.words import BUILTINS, CONSTANTS, RESERVED
 
 
 @rule("S03")
 def names_are_free(analysis: Analysis) -> Iterator[Diagnostic]:
-    """No declared name is a coordinate, the time, a word of the language or an operator."""
+    """No declared name is a coordinate or the time. (The words of the language stand in backticks
+    in a text.)"""
     problem = analysis.problem
     variables = {
         variable.name: "a coordinate" if isinstance(variable, Coordinate) else "the time"
         for variable in problem.variables
     }
-    operators = BUILTINS - set(CONSTANTS) - {"d"}  # I, n and d are free for fields built in Python
     tables = (
         problem.unknowns,
         problem.inputs,
@@ -36,14 +35,6 @@ def names_are_free(analysis: Analysis) -> Iterator[Diagnostic]:
                 "S03",
                 f"`{name}` is also the name of {variables[name]}",
                 "rename one of them",
-                label=name,
-            )
-        elif name in operators | RESERVED:
-            what = "an operator" if name in operators else "a word"
-            yield Diagnostic(
-                "S03",
-                f"`{name}` is {what} of the language",
-                f"rename it, for example `{name}_`",
                 label=name,
             )
 

@@ -47,13 +47,17 @@ class Degenerate(Exception):
     """Terms have cancelled so that nothing pins an unknown, and the problem is rightly refused."""
 
 
+class Refused(Exception):
+    """SymPy takes so much work that the problem is refused, with a code."""
+
+
 @contextmanager
 def stage(name: str) -> Iterator[None]:
     """Turns what is raised inside into a finding: a refusal of what is well posed, or an error
     that has no code."""
     try:
         yield
-    except (Finding, Degenerate):
+    except (Finding, Degenerate, Refused):
         raise
     except pdespec.ProblemError as error:
         codes = "+".join(sorted({each.code for each in error.diagnostics}))
@@ -90,6 +94,8 @@ def forms(case: Checked, thorough: bool = True) -> list[str]:
             wrong = {each.code for each in error.diagnostics if each.severity == "error"}
             if case.oracle.degenerate and wrong <= {"W05", "W06"}:
                 raise Degenerate from error
+            if wrong == {"S02"} and "takes too much work" in str(error):
+                raise Refused("reading S02") from error
             raise
     with stage("python"):
         built = to_python(case.declared)
@@ -371,6 +377,8 @@ def basic(declared: Declared, seed: int) -> list[str]:
         return forms(case, thorough) + residuals(case, thorough)
     except Degenerate:
         return ["degenerate"]
+    except Refused as refused:
+        return [f"refused {refused}"]
 
 
 # ------------------------------------------------------------------------------------------------
@@ -825,6 +833,8 @@ def deep(declared: Declared, seed: int) -> list[str]:
         notes = forms(case) + residuals(case)
     except Degenerate:
         return ["degenerate"]
+    except Refused as refused:
+        return [f"refused {refused}"]
     operator = ("gino", "fno", "pinn")[seed % 3]
     if operator == "pinn" and (declared.inputs or any(each.law for each in declared.numbers)):
         operator = "gino"

@@ -49,7 +49,7 @@ GREEK = {
     "τ": "tau",
     "ξ": "xi",
 }
-OWN = {"`n`": "n", "`I`": "I"}
+OWN = {f"`{each}`": each for each in "n I outer inner sym in on data output".split()}
 NAMES = {
     "plain": PLAIN.split(),
     "keyword": KEYWORDS.split(),

@@ -14,6 +14,7 @@ from typing import Any
 import sympy as sp
 
 import pdespec
+from pdespec.coordinates import Mod
 
 # how tightly a written expression holds together
 TOLD, CHOICE, SUM, NEGATIVE, PRODUCT, POWER, ATOM = range(-1, 6)
@@ -224,7 +225,9 @@ def meaning(node: Node, algebra: Algebra) -> Any:
             RELATIONS[node.what[0]](args[0], args[1]), RELATIONS[node.what[1]](args[1], args[2])
         )
     if word in CONDITIONS:
-        return CONDITIONS[word](*args)
+        return CONDITIONS[word](*(_branched(each) for each in args))
+    if word == "mod" and algebra.operators is pdespec:
+        return Mod(*args)  # SymPy's own takes common factors out of it
     if word == "if":
         return sp.Piecewise(*zip(args[1::2], args[0:-1:2], strict=True), (args[-1], True))
     if word == "number":
@@ -276,6 +279,23 @@ def meaning(node: Node, algebra: Algebra) -> Any:
     if word in FUNCTIONS:
         return FUNCTIONS[word](*args)
     return getattr(algebra.operators, word)(*args)
+
+
+def _branched(condition: Any) -> Any:
+    """A comparison of choices as a choice of comparisons: inside of another condition SymPy would
+    multiply that out over the branches, which is the same in another form."""
+    if isinstance(condition, sp.core.relational.Relational):
+        for side in condition.args:
+            if isinstance(side, sp.Piecewise):
+                (value, holds), *others = side.args
+                here, there = (
+                    condition.func(*(each if one is side else one for one in condition.args))
+                    for each in (value, sp.Piecewise(*others) if others else value)
+                )
+                return sp.Or(
+                    sp.And(holds, _branched(here)), sp.And(sp.Not(holds), _branched(there))
+                )
+    return condition
 
 
 def python_algebra(names: Mapping[str, Any], space: tuple[Any, ...]) -> Algebra:

@@ -126,18 +126,6 @@ MALFORMED = {
         [("S03", "x")],
         "a coordinate",
     ),
-    "field named as an operator": (
-        lambda: Problem(
-            "p", {"a": lap(unknown("grad", Omega))}, [on(Gamma, unknown("grad", Omega))]
-        ),
-        [("S03", "grad")],
-        "`grad_`",
-    ),
-    "param named as a statement": (
-        lambda: Problem("p", {"a": (lap(u), param("unknown", 1))}, [on(Gamma, u)]),
-        [("S03", "unknown")],
-        "a word of the language",
-    ),
     "units that disagree": (
         lambda: (
             lambda q: Problem("p", {"a": (lap(q), q)}, [on(boundary(q.func.declaration.region), q)])

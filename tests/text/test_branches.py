@@ -173,6 +173,31 @@ def test_branches_are_typeset_as_cases():
     )
 
 
+ABOVE, EAST = u > 0, x > HALF
+UNSETTLED = {
+    "a tautology of three": (sp.Or(sp.Or(ABOVE, EAST), sp.Not(ABOVE)), sp.true),
+    "of equations": (sp.Or(sp.Or(sp.Eq(u, 0), EAST), sp.Ne(u, 0)), sp.true),
+    "a contradiction": (sp.And(sp.And(EAST, ABOVE), sp.Not(EAST), evaluate=False), sp.false),
+    "not not": (sp.Not(sp.Not(ABOVE, evaluate=False), evaluate=False), ABOVE),
+    "of numbers": (sp.Gt(1, 0, evaluate=False), sp.true),
+    "a set": (sp.Interval(0, 1).contains(u), sp.And(u >= 0, u <= 1)),
+    "implies": (sp.Implies(ABOVE, EAST), sp.Or(u <= 0, EAST)),
+    "equivalent": (
+        sp.Equivalent(ABOVE, EAST),
+        sp.Or(sp.And(ABOVE, EAST), sp.And(u <= 0, x <= HALF)),
+    ),
+    "inside of another": (sp.And(y > 0, sp.Or(sp.Or(ABOVE, EAST), sp.Not(ABOVE))), y > 0),
+}
+
+
+@pytest.mark.parametrize("case", UNSETTLED)
+def test_a_condition_that_sympy_leaves_as_it_is_has_the_form_of_its_text(case):
+    condition, settled = UNSETTLED[case]
+    made = built(sp.Piecewise((x, condition), (u**2, True), evaluate=False) + 1)
+    assert made == built(sp.Piecewise((x, settled), (u**2, True)) + 1)
+    assert pdespec.parse(made.to_dsl()) == made
+
+
 UNITS = {
     "if(x < 1, u, 2*u)": "",
     "if(x < 1, u, x)": "`if`",

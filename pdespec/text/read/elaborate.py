@@ -107,9 +107,10 @@ def _read(document: Document, draft: Draft, report: list[Diagnostic], source: So
         report += check_units(document.statements)
     problem = _problem(draft, report)
     if problem is not None:
-        found = check(
-            problem, without=[code for code, kinds in RELIES_ON.items() if kinds & draft.broken]
-        )
+        without = [code for code, kinds in RELIES_ON.items() if kinds & draft.broken]
+        # the name of a region is refused where it is read, and the region kept for the checks
+        without += ["S03"] if any(each.code == "S03" for each in report) else []
+        found = check(problem, without=without)
         spelled = _spellings(draft.scope) if found else {}
         report += [_placed(each, spelled, draft) for each in found]
     if problem is None or any(each.severity == "error" for each in report):
