@@ -48,6 +48,25 @@ Scheduler = Annotated[
     str | None,
     typer.Option(metavar="ADDRESS", help="of a Dask scheduler, whose workers are taken instead"),
 ]
+Params = Annotated[
+    list[str] | None,
+    typer.Option("--params", metavar="NAME=NUMBER", help="a param, once for each"),
+]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--inputs",
+        metavar="NAME=NUMBER|FILE",
+        help="an input function: a number, or values at points in a .csv, .npz or .h5",
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="an option of the run or model.NAME"),
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="continue the run in DIR where there is one")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="plain lines instead of a progress bar")]
 
 
@@ -218,13 +237,8 @@ def train(
     ] = None,
     preset: Annotated[str | None, typer.Option(help="demo (the default), small or paper")] = None,
     derivatives: Annotated[str | None, typer.Option(help="auto, or a derivative backend")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="an option of the run or model.NAME"),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="continue the run in DIR where there is one")
-    ] = False,
+    settings: Settings = None,
+    resume: Resume = False,
     quiet: Quiet = False,
 ) -> None:
     """Train an operator on the physics of a problem alone."""
@@ -450,20 +464,53 @@ def compare(
 
 
 @command()
+def finetune(
+    directory: Directory,
+    params: Params = None,
+    inputs: Inputs = None,
+    out_: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="where the run goes; DIR-finetuned by default"),
+    ] = None,
+    settings: Settings = None,
+    checkpoint: Annotated[str, typer.Option(help="last or best")] = "last",
+    resume: Resume = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a trained operator further on one sample alone, for an answer that is less wrong."""
+    from compiler.prediction.answers import load
+    from compiler.training.instances import further
+    from compiler.training.options import OptionError, option_names, with_settings
+
+    words = _pairs("--set", settings or [])
+    if made := [name for name in words if name == "operator" or name.startswith("model.")]:
+        raise OptionError(f"{made[0]} cannot change when an operator is trained further")
+    operator = load(directory, checkpoint)
+    _say_notes(operator.run)
+    given = _numbers("--params", params or []), _functions(operator.problem, inputs or [])
+    options = with_settings(further(operator.run.options, 1), words)
+    before = operator(*given)
+    found = operator.finetuned(
+        *given,
+        out_,
+        resume=resume,
+        display=_display(quiet),
+        **{name: getattr(options, name) for name in option_names() if name != "batch"},
+    )
+    out.print(f"before: {_estimated(before)}", markup=False)
+    out.print(f"after:  {_estimated(found(*given))}", markup=False)
+    run = found.run
+    out.print(
+        f"trained {run.step} of {run.options.steps} steps; next: pdespec predict {run.directory}",
+        markup=False,
+    )
+
+
+@command()
 def predict(
     directory: Directory,
-    params: Annotated[
-        list[str] | None,
-        typer.Option("--params", metavar="NAME=NUMBER", help="a param, once for each"),
-    ] = None,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--inputs",
-            metavar="NAME=NUMBER|FILE",
-            help="an input function: a number, or values at points in a .csv, .npz or .h5",
-        ),
-    ] = None,
+    params: Params = None,
+    inputs: Inputs = None,
     points: Annotated[
         str, typer.Option(help="grid:N, or a .csv, .npz or .h5 with a column for each coordinate")
     ] = "grid:64",

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -34,7 +35,11 @@ from compiler.geometry.metrics import domain as first_domain
 from compiler.prediction.error_equation import Certificate, Corrected, certificate
 from compiler.prediction.interpolation import gridded, scattered
 from compiler.training.checkpoint import load_run
-from compiler.training.runs import Run
+from compiler.training.instances import Instances, further
+from compiler.training.loop import train
+from compiler.training.options import OptionError, option_names
+from compiler.training.progress import Display
+from compiler.training.runs import Run, RunError
 from pdespec.errors import fail, nearest
 from pdespec.laws import NumberLaw, truncated_support
 from pdespec.statements.problem import Problem
@@ -92,31 +97,100 @@ class TrainedOperator:
         Warns: OutsideWarning for params that the law of the training never draws. Raises:
         ProblemError S01, B01, B03.
         """
-        params, inputs = {**self.run.trainables, **(params or {})}, dict(inputs or {})
-        known_names("input", inputs, self.problem.inputs, self.problem.name)
+        given, single = self._instances(params, inputs)
         parameter = next(self.model.parameters())
+        counts = {**COLLOCATION, "operator": self.run.options.points["operator"]}
+        batch = instance(
+            self.problem,
+            given.params,
+            given.inputs,
+            counts,
+            # the answer for a sample is the same in any batch
+            Chance(seeded(0, "answer", 0), given.size, alike=True),
+            dtype=parameter.dtype,
+            device=parameter.device,
+            hard=self.run.options.hard,
+            size=given.size,
+        )
+        self._warn_of_law(batch)
+        self._warn_of_others(batch)
+        asked = [*(params or {}).values(), *(inputs or {}).values()]
+        return Answer(self, batch, single, any(isinstance(each, Tensor) for each in asked))
+
+    def finetuned(
+        self,
+        params: Mapping[str, Any] | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        directory: str | Path | None = None,
+        *,
+        resume: bool = False,
+        display: Display | None = None,
+        **options: Any,
+    ) -> TrainedOperator:
+        """This operator trained further on the given samples alone, by the physics, as a run of its
+        own in `directory` (by default beside this one, its name with `-finetuned`).
+
+        params, inputs: as in a call. `options` are those of `compiler.TrainOptions`, over the run's
+        own and `compiler.training.instances.FURTHER`: 200 steps. `resume` goes on with the run in
+        `directory`. This operator stays as it is. Raises: as a call, and as `compiler.train`;
+        RunError for an operator trained together with numbers of the problem.
+        """
+        if self.problem.trainables:
+            raise RunError(
+                f"`{self.problem.name}` finds {', '.join(self.problem.trainables)} while it trains:"
+                " go on with the run itself, by --resume and more steps"
+            )
+        for name in options:
+            if name not in option_names():
+                near = nearest(name, option_names())
+                raise OptionError(
+                    f"unknown option {name!r}" + (f"; did you mean {near!r}?" if near else "")
+                )
+        own, (given, _) = self.run, self._instances(params, inputs)
+        directory = Path(directory or own.directory.with_name(f"{own.directory.name}-finetuned"))
+        run = train(
+            own.problem,
+            deepcopy(own.model).train(),
+            replace(further(own.options, given.size), **options),
+            directory,
+            resume=resume,
+            sampler=given,
+            recipe=own.recipe,
+            preset=own.preset,
+            display=display,
+        )
+        return load(directory, model=None if own.recipe else run.model)
+
+    def _instances(
+        self, params: Mapping[str, Any] | None, inputs: Mapping[str, Any] | None
+    ) -> tuple[Instances, bool]:
+        """The samples asked for, as `compiler.instance` takes them, and whether it is a single one
+        and no batch. What is left out is as it was found or trained on."""
+        parameter, inputs = next(self.model.parameters()), dict(inputs or {})
+        params = {**_trained_on(self.run), **self.run.trainables, **(params or {})}
+        known_names("input", inputs, self.problem.inputs, self.problem.name)
         size = _batch_size(self.problem, params, inputs)
         functions = {
             name: _function(self.problem.inputs[name], self.problem, value, size)
             for name, value in inputs.items()
         }
         numbers = {name: _as_tensor(value, parameter) for name, value in params.items()}
-        counts = {**COLLOCATION, "operator": self.run.options.points["operator"]}
-        batch = instance(
-            self.problem,
-            numbers,
-            functions,
-            counts,
-            # the answer for a sample is the same in any batch
-            Chance(seeded(0, "answer", 0), size or 1, alike=True),
-            dtype=parameter.dtype,
-            device=parameter.device,
-            hard=self.run.options.hard,
-            size=size or 1,
-        )
-        self._warn_of_law(batch)
-        given = [*params.values(), *inputs.values()]
-        return Answer(self, batch, size is None, any(isinstance(each, Tensor) for each in given))
+        return Instances(numbers, functions, size or 1), size is None
+
+    def _warn_of_others(self, batch: Batch) -> None:
+        """Of samples that are not those which a run was trained further on."""
+        for name, values in (self.run.instances or {"params": {}})["params"].items():
+            known, asked = (
+                each.flatten(1) if each.ndim > 1 else each[:, None]
+                for each in (torch.tensor(values, dtype=torch.float64), batch.params[name].detach())
+            )
+            apart = torch.cdist(asked.cpu().double(), known).amin(1)
+            if bool((apart > 1e-5 * known.abs().max()).any()):
+                message = (
+                    "this operator was trained further on other samples: there"
+                    f" `{name}` is {values[0] if len(values) == 1 else values}"
+                )
+                warnings.warn(message, OutsideWarning, stacklevel=3)
 
     def _warn_of_law(self, batch: Batch) -> None:
         for name, param in self.problem.params.items():
@@ -491,6 +565,13 @@ class Quantity:
 
     def __repr__(self) -> str:
         return f"{self.name}({', '.join(each.name for each in self.answer.problem.variables)})"
+
+
+def _trained_on(run: Run) -> dict[str, Any]:
+    """The params of a single sample that a run was trained further on."""
+    known = run.instances
+    single = known is not None and known["size"] == 1
+    return {name: values[0] for name, values in known["params"].items()} if single else {}
 
 
 def _as_tensor(value: Any, like: Tensor) -> Any:

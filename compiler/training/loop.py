@@ -18,6 +18,7 @@ from compiler.loss.physics import PhysicsLoss
 from compiler.training import runs
 from compiler.training.balancers import Signals, gradient_statistics
 from compiler.training.diagnosis import remarks
+from compiler.training.instances import Instances, refuse_other_samples
 from compiler.training.not_finite import gradient_not_finite, loss_not_finite, refuse_lost
 from compiler.training.objective import Sampler, Validator
 from compiler.training.optimizers import Progress
@@ -65,7 +66,8 @@ def train(
     options = options or TrainOptions()
     directory = Path(directory) if directory is not None else runs.free_directory(problem.name)
     recipe = recipe or getattr(model, "recipe", None)
-    run = Run(directory, problem, options, recipe, preset, model)
+    given = sampler.record(problem) if isinstance(sampler, Instances) else None
+    run = Run(directory, problem, options, recipe, preset, model, instances=given)
     resuming = resume and runs.holds_run(directory)
     if resuming:
         _refuse_another(run)
@@ -115,9 +117,12 @@ def take_step(training: Training, state: TrainState) -> Row:
     norm = get_total_norm([each.grad for each in training.parameters if each.grad is not None])
     if not norm.isfinite():
         raise gradient_not_finite(objective, state.step, run)
-    if options.clip:
-        clip_grads_with_norm_(training.parameters, options.clip, norm)
-    training.stepper.step()
+    if getattr(training.stepper.optimizer, "searches", False):
+        training.stepper.step(lambda: _again(training, state.step, weights))
+    else:
+        if options.clip:
+            clip_grads_with_norm_(training.parameters, options.clip, norm)
+        training.stepper.step()
     training.stepper.zero_grad()
     if state.ema and options.ema:
         follow(state.ema, objective, options.ema, state.step)
@@ -158,6 +163,20 @@ def _descend(training: Training, state: TrainState) -> tuple[Tensor, Tensor, Ten
         found.append((values.detach(), violated.detach()))
     values, violated = (torch.stack(each).mean(0) for each in zip(*found, strict=True))
     return weights, _finite(training, values, step), violated
+
+
+def _again(training: Training, step: int, weights: Tensor) -> Tensor:
+    """The weighted loss of a step over all processes, its gradient put in place: asked for several
+    times by an optimiser that searches for its step. Shapes: "m" -> ""."""
+    count, found = training.run.options.accumulate, []
+    training.stepper.zero_grad()
+    for part in range(count):
+        with training.fabric.no_backward_sync(training.forward, enabled=part < count - 1):
+            values, _ = training.forward("train", step, part)
+            total = (weights.to(values) * values).sum() / count
+            training.fabric.backward(total)
+        found.append(total.detach())
+    return mean(training.fabric, torch.stack(found).sum())
 
 
 def _finite(training: Training, values: Tensor, step: int) -> Tensor:
@@ -247,4 +266,5 @@ def _refuse_another(run: Run) -> None:
             " directory with --out"
         )
     runs.refuse_changed_meshes(run.problem, run.directory)
+    refuse_other_samples(known.instances, run.instances)
     refuse_changed(known.options, run.options)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from compiler.training.lbfgs import LBFGS
 from compiler.training.soap import SOAP
 from operators.registry import Registry
 
@@ -17,6 +18,7 @@ OPTIMIZERS = Registry("optimizer")
 OPTIMIZERS.register("adam")(torch.optim.Adam)
 OPTIMIZERS.register("adamw")(torch.optim.AdamW)
 OPTIMIZERS.register("soap")(SOAP)
+OPTIMIZERS.register("lbfgs")(LBFGS)
 
 SCHEDULES = Registry("schedule")
 """Learning-rate schedules by name: factors of the rate as functions of the step."""

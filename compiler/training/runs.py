@@ -43,6 +43,7 @@ PICTURES = "pictures"
 
 
 MESHES = {"folder": (str, type(None)), "files": {str: {"sha256": str}}}
+INSTANCES = {"size": int, "params": {str: list}, "inputs": {str: list}}
 LONGEST = 2**24  # bytes of run.json
 RECORD = {
     "problem": str,
@@ -63,7 +64,8 @@ class Run:
 
     `preset` names where its options came from, `step` is that of its last checkpoint, `model` the
     network where this process trained or loaded it, `trainables` the values found for the problem's
-    trainable scalars. `notes` say what could not be checked.
+    trainable scalars. `notes` say what could not be checked. `instances` records the samples that
+    it was trained on alone, where these were given (see `compiler.training.instances`).
     """
 
     directory: Path
@@ -75,6 +77,7 @@ class Run:
     step: int = 0
     trainables: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    instances: Mapping[str, Any] | None = None
 
     @property
     def finished(self) -> bool:
@@ -238,6 +241,8 @@ def create_run(
         "rules": dict(rules),
         "sessions": [dict(session)],
     }
+    if run.instances is not None:
+        record["instances"] = run.instances
     if files := mesh_files(run.problem):
         record["meshes"] = kept(files, run.directory)
     write_atomically(run.directory / RUN, _json(record))
@@ -308,6 +313,7 @@ def open_run(directory: str | Path) -> Run:
         ("model", {"operator": str, "options": dict}),
         ("meshes", MESHES),
         ("loss", dict),
+        ("instances", INSTANCES),
     ):
         if record.get(key) is not None:
             refuse_unlike(record[key], schema, directory / RUN, key)
@@ -321,7 +327,14 @@ def open_run(directory: str | Path) -> Run:
         )
     except (TypeError, OptionError) as error:
         raise RunError(f"{directory / RUN} is damaged or of another version ({error})") from error
-    return Run(directory, problem, options, recipe, record.get("preset"))
+    return Run(
+        directory,
+        problem,
+        options,
+        recipe,
+        record.get("preset"),
+        instances=record.get("instances"),
+    )
 
 
 def mesh_files(problem: Problem) -> tuple[Mesh, ...]:

@@ -21,6 +21,7 @@ from compiler.training.causality import causal_weights
 from compiler.training.checkpoint import dtype_of, load_state
 from compiler.training.choice import Choice, References, choose
 from compiler.training.dual import LABEL as WEAK
+from compiler.training.instances import Instances
 from compiler.training.objective import Objective, Sampler, Validator, term_labels
 from compiler.training.optimizers import OPTIMIZERS, SCHEDULES, Schedule
 from compiler.training.options import OptionError, made
@@ -117,7 +118,8 @@ def set_up(
     stated = run.problem if loss is not None else _stated(run, balancer, display)
     choice = Choice("strong")
     if stated is run.problem and loss is None:
-        references = References(run.problem, run.model, options, sampler is None)
+        lawful = sampler is None or isinstance(sampler, Instances)
+        references = References(run.problem, run.model, options, lawful)
         known = runs.choice(run.directory) if resuming else None
         choice = choose(scaled(run.problem)[1], options, references, known)
     if not (options.physics or choice.dual or options.solutions):

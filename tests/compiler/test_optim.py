@@ -145,12 +145,15 @@ def test_soap_turns_complex_parameters_as_real_ones():
 
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))
 def test_a_stored_and_restored_optimiser_goes_on_bit_for_bit(name, tmp_path):
-    def gradient(parameters, step):
-        generator = torch.Generator().manual_seed(step)
+    def loss(parameters, step):
+        """sum |w|^2/2 + Re(conj(a) w), a of the step, with its gradient."""
+        generator, total = torch.Generator().manual_seed(step), torch.zeros(())
         for each in parameters:
-            each.grad = (
-                torch.randn(each.shape, generator=generator, dtype=each.dtype) + each.detach()
-            )
+            value = each.detach()
+            a = torch.randn(each.shape, generator=generator, dtype=each.dtype)
+            each.grad = a + value
+            total = total + (value.abs().square() / 2 + (a.conj() * value).real).sum()
+        return total
 
     def fresh():
         generator = torch.Generator().manual_seed(7)
@@ -163,8 +166,7 @@ def test_a_stored_and_restored_optimiser_goes_on_bit_for_bit(name, tmp_path):
     through = fresh()
     optimizer = OPTIMIZERS[name](through, lr=1e-2)
     for step in range(30):
-        gradient(through, step)
-        optimizer.step()
+        optimizer.step(lambda step=step: loss(through, step))
         if step == 14:
             save_tree(
                 tmp_path / "half", {"optimizer": optimizer.state_dict(), "values": list(through)}
@@ -176,8 +178,7 @@ def test_a_stored_and_restored_optimiser_goes_on_bit_for_bit(name, tmp_path):
     optimizer = OPTIMIZERS[name](again, lr=1e-2)
     optimizer.load_state_dict(saved["optimizer"])
     for step in range(15, 30):
-        gradient(again, step)
-        optimizer.step()
+        optimizer.step(lambda step=step: loss(again, step))
     assert all(torch.equal(a, b) for a, b in zip(through, again, strict=True))
 
 
@@ -196,3 +197,43 @@ def test_soap_refuses_the_state_of_its_earlier_form():
     saved["state"][0]["mean"] = saved["state"][0].pop("momentum")
     with pytest.raises(ValueError, match="earlier SOAP"):
         SOAP([parameter]).load_state_dict(saved)
+
+
+def rosenbrock(w):
+    return (1 - w[0]) ** 2 + 100 * (w[1] - w[0] ** 2) ** 2
+
+
+@pytest.mark.parametrize(
+    ("function", "start", "found"),
+    [
+        (rosenbrock, (-1.2, 1.0), (1.0, 1.0)),
+        # no number where the search goes too far: x > 0 alone has a logarithm
+        (lambda w: (w[0] - 1e-3 * w[0].log()) ** 2 + w[1].square(), (1e-4, 3.0), None),
+    ],
+)
+def test_lbfgs_searches_for_its_step_and_keeps_the_lowest_finite_loss(function, start, found):
+    w = torch.tensor(start, dtype=torch.float64, requires_grad=True)
+    optimizer = OPTIMIZERS["lbfgs"]([w], iterations=100)
+    met = []
+
+    def closure():
+        optimizer.zero_grad()
+        loss = function(w)
+        loss.backward()
+        met.append(float(loss.detach()))
+        return loss
+
+    left = optimizer.step(closure)
+    assert float(function(w).detach()) == float(left) == np.nanmin(met) < met[0]
+    if found is not None:
+        assert w.tolist() == pytest.approx(found, rel=1e-6)
+    else:
+        assert np.isnan(met).any() and w.isfinite().all()
+
+
+def test_lbfgs_says_what_it_needs():
+    w = torch.zeros(2, requires_grad=True)
+    with pytest.raises(TypeError, match="give it a closure"):
+        OPTIMIZERS["lbfgs"]([w]).step()
+    with pytest.raises(ValueError, match="memory is a whole number from 1, not 0"):
+        OPTIMIZERS["lbfgs"]([w], memory=0)
