@@ -106,8 +106,8 @@ def decoder(
         channels,
         setting.dim,
         setting.radius,
-        setting.weight,
-        kernel,
+        weight=setting.weight,
+        kernel=kernel,
         box=(lattice.lower, lattice.upper),
         generator=generator,
     )

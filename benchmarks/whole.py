@@ -50,11 +50,12 @@ def work(count: int, device: str = "cpu") -> Work:
 def own_operator() -> GINO:
     """A GINO of the peer's sizes."""
     encoder = EncoderOptions(
-        3, 0.16, weight=None, kernel="mlp", reduction="mean", kernel_options={"hidden": (64, 64)}
-    )
+        channels=3, radius=0.16, weight=None, kernel="mlp", reduction="mean",
+        kernel_options={"hidden": (64, 64)},
+    )  # fmt: skip
     inner = 1.4 - RADIUS  # the latent grid covers the box and a radius around it: [-1.4, 1.4]
     return GINO(
-        3, 1, 2, (32, 32), ((-inner, -inner), (inner, inner)), "half_cos", RADIUS, hidden=32,
+        3, 1, 2, (32, 32), ((-inner, -inner), (inner, inner)), radius=RADIUS, hidden=32,
         modes=(6, 7), layers=4, expansion=0.5,
         projection=128, encoder=encoder, kernel_options={"hidden": (64, 64)},
     )  # fmt: skip

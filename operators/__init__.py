@@ -5,7 +5,7 @@ Imports torch, and neither sympy nor pdespec.
 """
 
 from operators.field import Ansatz, Capabilities, Field, OperatorInput, capabilities
-from operators.graph.gno import GNO
+from operators.graph.gno import GNO, GNOOptions
 from operators.graph.grid import Lattice
 from operators.graph.kernels import KERNELS
 from operators.graph.neighbors import NEIGHBORS, Edges
@@ -14,10 +14,10 @@ from operators.jets.derivative_tables import ACTIVATIONS
 from operators.jets.jet import Jet, JetSpace
 from operators.layers.mlp import MLP
 from operators.layers.spectral import SpectralConv
-from operators.models.fno import FNO, FourierTrunk, SpectralField
-from operators.models.gino import GINO, DecodedField, EncoderOptions
-from operators.models.pinn import PINN, NetworkField, Siren
-from operators.models.transolver import Transolver
+from operators.models.fno import FNO, FNOOptions, FourierTrunk, SpectralField, TrunkOptions
+from operators.models.gino import GINO, DecodedField, EncoderOptions, GINOOptions
+from operators.models.pinn import PINN, NetworkField, PINNOptions, Siren
+from operators.models.transolver import Transolver, TransolverOptions
 from operators.registry import DuplicateName, Registry, UnknownName
 
 __all__ = [
@@ -36,18 +36,24 @@ __all__ = [
     "DuplicateName",
     "Edges",
     "EncoderOptions",
+    "FNOOptions",
     "Field",
     "FourierTrunk",
+    "GINOOptions",
+    "GNOOptions",
     "Jet",
     "JetSpace",
     "Lattice",
     "NetworkField",
     "OperatorInput",
+    "PINNOptions",
     "Registry",
     "Siren",
     "SpectralConv",
     "SpectralField",
     "Transolver",
+    "TransolverOptions",
+    "TrunkOptions",
     "UnknownName",
     "Weight",
     "capabilities",

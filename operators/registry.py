@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 Entry = TypeVar("Entry")
@@ -18,6 +18,17 @@ class UnknownName(KeyError):
 
 class DuplicateName(ValueError):
     """A registry was given a name it already holds."""
+
+
+def closest(name: str, known: Iterable[str], quote: str = "'") -> str:
+    """A hint for a name that is not known: the one most like it, or all of them.
+
+    By `difflib`, since operators know no pdespec, whose `nearest` the language and the compiler
+    use.
+    """
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {quote}{close[0]}{quote}?" if close else f"known: {', '.join(known)}"
 
 
 class Registry(Mapping[str, Entry], Generic[Entry]):
@@ -66,11 +77,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
             raise UnknownName(self._advice(name)) from None
 
     def _advice(self, name: str) -> str:
-        close = difflib.get_close_matches(str(name), self._entries, n=1)
-        hint = (
-            f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(self._entries))}"
-        )
-        return f"no {self.kind} {name!r}; {hint}"
+        return f"no {self.kind} {name!r}; {closest(str(name), self._entries)}"
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)

@@ -26,6 +26,16 @@ LATE = {
 """Modules that import another one of ours inside a function, and what loading it late saves."""
 
 
+MOST = 8  # parameters of a constructor; more are fields of a record of options
+WIDE = {
+    "pdespec.statements.problem.Problem": (
+        "its keywords are the sections of the language: `Problem(name, equations=..., ...)` reads"
+        " as the text does"
+    ),
+}
+"""Classes whose constructor takes more, and why."""
+
+
 def name_of(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -99,3 +109,16 @@ def test_imports_inside_functions_are_those_with_a_reason(package):
         if module.split(".")[0] == package and any(late for _, late in imports(module))
     }
     assert late == {module for module in LATE if module.split(".")[0] == package}
+
+
+def test_constructors_take_few_parameters():
+    wide = {
+        f"{module}.{cls.name}"
+        for module, path in MODULES.items()
+        for cls in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(cls, ast.ClassDef)
+        for method in cls.body
+        if isinstance(method, ast.FunctionDef) and method.name in ("__init__", "__new__")
+        if len([*method.args.posonlyargs, *method.args.args, *method.args.kwonlyargs]) - 1 > MOST
+    }
+    assert wide == set(WIDE)

@@ -19,30 +19,29 @@ from compiler.geometry.domain import box
 from compiler.matching import refuse_other_input
 from compiler.scales import component_sizes, scaled
 from compiler.scales.views import Framed, inner_options
+from operators.options import Bound, bounds, refuse_unknown, renamed
 from operators.registry import Registry
-from pdespec.errors import fail, nearest
+from pdespec.errors import fail
 from pdespec.statements.problem import Problem
 
 OPERATORS: Registry[Callable[..., nn.Module]] = Registry("operator")
 
-COUNTS = {  # options that are whole numbers, and the least of them
-    **dict.fromkeys(
-        (
-            "hidden",
-            "layers",
-            "modes",
-            "latent",
-            "grid",
-            "heads",
-            "slices",
-            "projection",
-            "channels",
-        ),
-        1,
-    ),
-    **dict.fromkeys(("degree", "embedding"), 0),
+# what the numbers of an option must be: as the operators' records say, and of a kernel's degree
+BOUNDS = {
+    **dict.fromkeys(("latent", "grid"), Bound(1)),
+    "degree": Bound(0),
+    **{
+        name: bound
+        for record in (
+            operators.EncoderOptions,
+            operators.GINOOptions,
+            operators.FNOOptions,
+            operators.TransolverOptions,
+            operators.PINNOptions,
+        )
+        for name, bound in bounds(record).items()
+    },
 }
-SIZES = ("radius", "cells", "omega", "expansion", "ratio")  # options that are positive
 MOST, NODES, LARGEST = 2**16, 2**26, 1e30
 
 # share of its usual size at which the last layer starts where conditions are built in: u begins
@@ -62,9 +61,10 @@ def build(problem: Problem, operator: str = "gino", **options: Any) -> nn.Module
     for an option it does not have.
     """
     frame, computed = scaled(problem)
-    refuse_implausible(problem, options)
+    current = renamed(options)
+    refuse_implausible(problem, current)
     model = OPERATORS[operator](
-        computed, **(options if computed is problem else inner_options(frame, options))
+        computed, **(current if computed is problem else inner_options(frame, current))
     )
     if computed is not problem:
         Framed(frame, component_sizes(problem, frame)).attach(model)
@@ -80,15 +80,18 @@ def refuse_implausible(problem: Problem, options: Mapping[str, Any]) -> None:
         numbers = list(_leaves(value))
         if not all(math.isfinite(each) and abs(each) < LARGEST for each in numbers):
             raise ValueError(f"{name} = {value!r} holds a number that is not finite")
-        least = COUNTS.get(name)
-        if least is not None and not all(
-            isinstance(each, int) and least <= each <= MOST for each in numbers
+        bound = BOUNDS.get(name)
+        if bound is None:
+            continue
+        if bound.least is None and not all(each > 0 for each in numbers):
+            raise ValueError(f"{name} = {value!r} should be positive")
+        if bound.least is not None and not all(
+            isinstance(each, int) and bound.least <= each <= MOST for each in numbers
         ):
             raise ValueError(
-                f"{name} = {value!r} should be a whole number from {least} to {MOST}, or several"
+                f"{name} = {value!r} should be a whole number from {bound.least} to {MOST}, or"
+                " several"
             )
-        if name in SIZES and not all(each > 0 for each in numbers):
-            raise ValueError(f"{name} = {value!r} should be positive")
     for name in ("latent", "grid"):
         if math.prod(_leaves(options.get(name, ()))) > NODES:
             raise ValueError(f"{name} = {options[name]!r} has more than {NODES} nodes")
@@ -123,7 +126,7 @@ def gino(problem: Problem, seed: int = 0, **options: Any) -> operators.GINO:
     latent = tuple(options.pop("latent", latent_grid(problem)))
     fitted = {
         "weight": weight(problem),
-        "cells": 3.0,
+        "radius_in_spacings": 3.0,
         "input_dim": example.points.shape[-1],
         **_on_grid(problem, example, latent),
     }
@@ -244,14 +247,7 @@ def _near_lift(model: nn.Module, last: nn.Module, example: operators.OperatorInp
 
 def _known(operator: Callable[..., nn.Module], options: dict[str, Any]) -> None:
     """Refuses a misspelt option here, where the user's call is still on the stack."""
-    names = inspect.signature(operator).parameters
-    for name in options:
-        if name not in names:
-            close = nearest(name, names)
-            raise TypeError(
-                f"{operator.__name__} has no option `{name}`"
-                + (f"; did you mean `{close}`?" if close else "")
-            )
+    refuse_unknown(options, inspect.signature(operator).parameters, operator.__name__)
 
 
 def inputs(problem: Problem) -> operators.OperatorInput:

@@ -393,20 +393,32 @@ def outer_input(local: OperatorInput, frame: Frame, sizes: tuple[float, ...]) ->
 
 
 def inner_options(frame: Frame, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of an operator with the lengths among them, `box` and `radius` (a number means
-    space), in the frame."""
+    """The options of an operator with the lengths among them in the frame: `box` and `radius` (a
+    number means space), that of an encoder too."""
     result = dict(options)
-    scales = [float(frame.length)] * len(frame.origin) + [float(frame.duration)]
     if options.get("box") is not None:
         result["box"] = tuple(
             tuple(frame.inward(torch.tensor(corner, dtype=torch.float64)).tolist())
             for corner in options["box"]
         )
-    if isinstance(radius := options.get("radius"), (int, float)):
-        result["radius"] = radius / scales[0]
-    elif radius is not None:
-        result["radius"] = tuple(r / s for r, s in zip(radius, scales, strict=False))
+    if "radius" in options:
+        result["radius"] = _inner_radius(frame, options["radius"])
+    encoder = options.get("encoder")
+    if isinstance(encoder, Mapping):
+        result["encoder"] = inner_options(frame, encoder)
+    elif encoder is not None:
+        result["encoder"] = replace(encoder, radius=_inner_radius(frame, encoder.radius))
     return result
+
+
+def _inner_radius(frame: Frame, radius: float | Sequence[float] | None) -> Any:
+    """A radius, or one for each coordinate with time last, in the frame."""
+    scales = [float(frame.length)] * len(frame.origin) + [float(frame.duration)]
+    if radius is None:
+        return None
+    if isinstance(radius, (int, float)):
+        return radius / scales[0]
+    return tuple(r / s for r, s in zip(radius, scales, strict=False))
 
 
 class Framed:

@@ -10,9 +10,11 @@ equation 6.
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Sequence
-from typing import Literal, get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -31,8 +33,11 @@ from operators.graph.weights import WEIGHTS, Weight, unit_ball
 from operators.jets import jet
 from operators.jets.jet import Jet, Streams
 from operators.layers.mlp import seeded
+from operators.options import filled, refuse_unknown, takes
 
 Reduction = Literal["integral", "sum", "mean", "shepard"]
+# what a kernel is given by its layer; the rest are its options
+GIVEN = ("dim", "in_channels", "out_channels", "transform", "generator")
 
 
 def offsets(
@@ -65,10 +70,23 @@ def squared_norm(z: tuple[Streams, ...]) -> Streams:
     return total
 
 
+@dataclass(frozen=True, kw_only=True)
+class GNOOptions:
+    """A graph layer beside its channels and radius."""
+
+    # name of a weight function of `WEIGHTS`, or the weight itself; None for the vanilla layer
+    weight: str | Weight | None = "half_cos"
+    kernel: str = "mlp"  # name of a kernel of `KERNELS`
+    transform: Transform = "linear"  # how the kernel meets the values
+    reduction: Reduction = "integral"  # how the nodes in a ball are weighted
+    kernel_options: Mapping[str, Any] | None = None  # those of the kernel, such as degree or hidden
+
+
+@takes(GNOOptions)
 class GNO(nn.Module):
     """G(v)(x) = sum_j q_j w(|x - y_j|^2 / r^2) kappa v over the nodes with |x - y_j| < r.
 
-    `weight`: name of a weight function, or None for the vanilla layer. `reduction`, with mu_j the
+    Options are the fields of `GNOOptions`, and those of the kernel. `reduction`, with mu_j the
     measure of node j: "integral": q = mu / (mass(w) r^d), converges under refinement of the nodes
     to the w-average of kappa v; "sum": q = 1; "mean": q = 1 / number of neighbours (jumps with it);
     "shepard": q = mu / sum_j w mu, exact for constants on any points. Units: radius in lengths, one
@@ -82,22 +100,28 @@ class GNO(nn.Module):
         out_channels: int,
         dim: int,
         radius: float | Sequence[float],
-        weight: str | Weight | None = "half_cos",
-        kernel: str = "mlp",
-        transform: Transform = "linear",
-        reduction: Reduction = "integral",
+        *,
         box: tuple[Sequence[float], Sequence[float]] | None = None,
         period: Sequence[float] | None = None,
+        options: GNOOptions | None = None,
         generator: torch.Generator | None = None,
-        **kernel_options: object,
+        **names: Any,
     ) -> None:
         super().__init__()
+        own = [each.name for each in fields(GNOOptions)]
+        of_layer = {name: value for name, value in names.items() if name in own}
+        of_kernel = {name: value for name, value in names.items() if name not in own}
+        options = filled(GNOOptions, options, of_layer, "GNO")
+        of_kernel = {**(options.kernel_options or {}), **of_kernel}
         for name, value, known in (
-            ("transform", transform, get_args(Transform)),
-            ("reduction", reduction, get_args(Reduction)),
+            ("transform", options.transform, get_args(Transform)),
+            ("reduction", options.reduction, get_args(Reduction)),
         ):
             if value not in known:
                 raise ValueError(f"no {name} {value!r}; known: {', '.join(known)}")
+        kernel, weight, reduction = KERNELS[options.kernel], options.weight, options.reduction
+        known = [n for n in inspect.signature(kernel).parameters if n not in GIVEN]
+        refuse_unknown(of_kernel, known, f"the kernel {options.kernel!r}")
         self.dim, self.reduction = dim, reduction
         self.radius = per_axis(radius, dim, "radius")
         self.period = tuple(period or (math.inf,) * dim)
@@ -109,8 +133,13 @@ class GNO(nn.Module):
         lower, upper = box if box is not None else ((-1.0,) * dim, (1.0,) * dim)
         self.centre = tuple(0.5 * (a + b) for a, b in zip(lower, upper, strict=True))
         self.reach = tuple(0.5 * (b - a) for a, b in zip(lower, upper, strict=True))
-        self.kernel: Kernel = KERNELS[kernel](
-            dim, in_channels, out_channels, transform, generator=seeded(generator), **kernel_options
+        self.kernel: Kernel = kernel(
+            dim,
+            in_channels,
+            out_channels,
+            options.transform,
+            generator=seeded(generator),
+            **of_kernel,
         )
 
     @property

@@ -105,15 +105,15 @@ def cover(
     box: tuple[Sequence[float], Sequence[float]],
     shape: Sequence[int],
     radius: float | Sequence[float] | None = None,
-    cells: float = 2.4,
+    radius_in_spacings: float = 2.4,
     periodic: Sequence[bool] = (),
 ) -> tuple[Lattice, tuple[float, ...]]:
     """Lattice over the box padded by the radius, so that every query in the box sees full balls,
     and the radius per axis.
 
     Formula: with radius r the padded width is W + 2 r on an axis of width W (W if periodic). Where
-    the radius is not given it is `cells` spacings: h = W / (n - 1 - 2 cells), r = cells h. Raises:
-    ValueError where the latent grid is too coarse for the radius.
+    the radius is not given it is k = `radius_in_spacings` spacings: h = W / (n - 1 - 2 k), r = k h.
+    Raises: ValueError where the latent grid is too coarse for the radius.
     """
     lower, upper = (tuple(float(v) for v in corner) for corner in box)
     dim, shape = len(shape), tuple(int(n) for n in shape)
@@ -125,13 +125,14 @@ def cover(
         )
     width = tuple(b - a for a, b in zip(lower, upper, strict=True))
     if radius is None:
-        free = tuple(n if p else n - 1 - 2 * cells for n, p in zip(shape, wraps, strict=True))
-        if min(free) <= 0 or any(p and 2 * cells >= n for n, p in zip(shape, wraps, strict=True)):
+        k, axes = radius_in_spacings, tuple(zip(shape, wraps, strict=True))
+        free = tuple(n if p else n - 1 - 2 * k for n, p in axes)
+        if min(free) <= 0 or any(p and 2 * k >= n for n, p in axes):
             raise ValueError(
-                f"a latent grid of {shape} nodes is too coarse for a radius of {cells} spacings;"
-                " use more nodes or a smaller radius"
+                f"a latent grid of {shape} nodes is too coarse for a radius of {k} spacings; use"
+                " more nodes or a smaller radius"
             )
-        radii = tuple(cells * w / f for w, f in zip(width, free, strict=True))
+        radii = tuple(k * w / f for w, f in zip(width, free, strict=True))
     else:
         radii = per_axis(radius, dim, "radius")
     pad = tuple(0.0 if p else r for r, p in zip(radii, wraps, strict=True))

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -18,6 +18,7 @@ from operators.jets.jet import Jet, JetSpace, factorial
 from operators.layers.jet_rules import apply, missing
 from operators.layers.mlp import MLP, Activation, seeded, uniform
 from operators.layers.spectral import SpectralConv, check_modes
+from operators.options import Count, Counts, Positive, filled, takes
 
 Norm = Literal["none", "group"]
 
@@ -73,35 +74,78 @@ class FourierBlock(nn.Module):
         return v + self.outer(self.activation(self.inner(mixed)))
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrunkOptions:
+    """Fourier blocks on a regular grid."""
+
+    hidden: Count = 32  # channels of the latent functions
+    modes: Counts = 12  # frequencies kept on each axis, |k| up to it
+    layers: Count = 4  # Fourier blocks
+    # share of the dense parameters, or the ranks, of a Tucker factorisation; None: dense
+    rank: float | Sequence[int] | None = None
+    expansion: Positive = 2.0  # width of a block's channel network over `hidden`
+    norm: Norm = "none"
+    activation: str = "gelu"  # of blocks and projection
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridOptions(TrunkOptions):
+    """An operator that carries functions on a regular grid through Fourier blocks."""
+
+    periodic: Sequence[bool] = ()  # which axes wrap around; none by default
+    feature_channels: int = 0  # channels of `OperatorInput.features`
+    input_dim: int | None = None  # coordinates of the input; None: all `dim` of the output
+    # width of the network from latent to output channels, or that network
+    projection: Count | nn.Module = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class FNOOptions(GridOptions):
+    """An FNO beside its channels, grid and box."""
+
+    padding: float = 0.25  # share of its length by which an axis is extended that is not periodic
+
+
+@takes(TrunkOptions)
 class FourierTrunk(nn.Module):
     """Lifting and Fourier blocks: functions on a grid to latent functions on the same grid.
 
-    Shapes: (b, c_in, x..) -> (b, hidden, x..). Raises: ValueError where a grid of `shape` cannot
-    hold the modes.
+    Options are the fields of `TrunkOptions`. Shapes: (b, c_in, x..) -> (b, hidden, x..). Raises:
+    ValueError where a grid of `shape` cannot hold the modes.
     """
 
     def __init__(
         self,
         in_channels: int,
-        hidden: int,
-        modes: Sequence[int],
         shape: Sequence[int] | None = None,
-        layers: int = 4,
-        rank: float | Sequence[int] | None = None,
-        expansion: float = 2.0,
-        norm: Norm = "none",
-        activation: str = "gelu",
+        *,
+        options: TrunkOptions | None = None,
         generator: torch.Generator | None = None,
+        **names: Any,
     ) -> None:
         super().__init__()
+        options = filled(TrunkOptions, options, names, "FourierTrunk")
+        modes = options.modes
+        if isinstance(modes, int):
+            if shape is None:
+                raise ValueError(f"modes = {modes} says no dimension; give one number per axis")
+            modes = (modes,) * len(shape)
         if shape is not None:
             check_modes(modes, shape)
         self.in_channels = in_channels
         generator = seeded(generator)
-        self.lift = Pointwise(in_channels, hidden, generator)
+        self.lift = Pointwise(in_channels, options.hidden, generator)
         self.blocks = nn.ModuleList(
-            FourierBlock(hidden, modes, rank, expansion, norm, activation, generator)
-            for _ in range(layers)
+            FourierBlock(
+                options.hidden,
+                modes,
+                options.rank,
+                options.expansion,
+                options.norm,
+                options.activation,
+                generator,
+            )
+            for _ in range(options.layers)
         )
 
     def forward(self, v: Float[Tensor, "b i *x"]) -> Float[Tensor, "b hidden *x"]:
@@ -261,6 +305,14 @@ def spectrum_rows(v: Float[Tensor, "b c *x"]) -> Float[Tensor, "b rows c"]:
     return torch.view_as_real(spectrum.conj().resolve_conj()).flatten(2).mT
 
 
+def projection(options: GridOptions, outputs: int, generator: torch.Generator) -> nn.Module:
+    """The pointwise network from latent to output channels: that of the options, or a new one."""
+    if isinstance(options.projection, nn.Module):
+        return options.projection
+    return MLP((options.hidden, options.projection, outputs), options.activation, generator)
+
+
+@takes(FNOOptions)
 class FNO(nn.Module):
     """Fourier neural operator: input values on a regular grid over the box to a field.
 
@@ -280,45 +332,28 @@ class FNO(nn.Module):
         grid: Sequence[int] = (64, 64),
         box: tuple[Sequence[float], Sequence[float]] | None = None,
         *,
-        periodic: Sequence[bool] = (),
-        padding: float = 0.25,
-        feature_channels: int = 0,
-        input_dim: int | None = None,
-        hidden: int = 32,
-        modes: int | Sequence[int] = 12,
-        layers: int = 4,
-        rank: float | Sequence[int] | None = None,
-        expansion: float = 2.0,
-        norm: Norm = "none",
-        projection: int | nn.Module = 64,
-        activation: str = "gelu",
+        options: FNOOptions | None = None,
         generator: torch.Generator | None = None,
+        **names: Any,
     ) -> None:
         super().__init__()
+        options = filled(FNOOptions, options, names, "FNO")
         generator = seeded(generator)
         lower, upper = box or ((0.0,) * dim, (1.0,) * dim)
         self.lattice = Lattice(
-            tuple(map(float, lower)), tuple(map(float, upper)), tuple(grid), tuple(periodic)
+            tuple(map(float, lower)), tuple(map(float, upper)), tuple(grid), tuple(options.periodic)
         )
         self.pads = tuple(
-            0 if p else max(1, round(padding * n))
+            0 if p else max(1, round(options.padding * n))
             for n, p in zip(self.lattice.shape, self.lattice.periodic, strict=True)
         )
         self.shape = tuple(n + p for n, p in zip(self.lattice.shape, self.pads, strict=True))
         self.length = tuple(n * h for n, h in zip(self.shape, self.lattice.spacing, strict=True))
-        self.in_channels, self.feature_channels = in_channels, feature_channels
-        self.input_dim = dim if input_dim is None else input_dim
-        modes = (modes,) * dim if isinstance(modes, int) else tuple(modes)
-        width = place_channels(self.lattice) + in_channels + feature_channels
-        self.trunk = FourierTrunk(
-            width, hidden, modes, self.shape, layers, rank, expansion, norm, activation, generator
-        )
-        head = (
-            projection
-            if isinstance(projection, nn.Module)
-            else MLP((hidden, projection, out_channels), activation, generator)
-        )
-        self.projection = head
+        self.in_channels, self.feature_channels = in_channels, options.feature_channels
+        self.input_dim = dim if options.input_dim is None else options.input_dim
+        width = place_channels(self.lattice) + in_channels + self.feature_channels
+        self.trunk = FourierTrunk(width, self.shape, options=options, generator=generator)
+        self.projection = projection(options, out_channels, generator)
 
     def forward(self, inputs: OperatorInput) -> SpectralField:
         v = self.trunk(extend(self.channels(inputs), self.pads))

@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from operators.field import Ansatz, Capabilities, OperatorInput
-from operators.graph.gno import GNO, Reduction, offsets
+from operators.graph.gno import GNO, GNOOptions, Reduction, offsets
 from operators.graph.grid import (
     Lattice,
     cover,
@@ -28,36 +28,43 @@ from operators.graph.grid import (
     place_channels,
     positional_encoding,
 )
-from operators.graph.kernels import Transform, to_queries
+from operators.graph.kernels import to_queries
 from operators.graph.neighbors import NEIGHBORS, Edges, lattice_width
 from operators.jets import jet
 from operators.jets.jet import Jet, JetSpace, Streams
 from operators.layers.jet_rules import apply, missing
-from operators.layers.mlp import MLP, seeded
-from operators.models.fno import FourierTrunk, Norm
+from operators.layers.mlp import seeded
+from operators.models.fno import FourierTrunk, GridOptions, projection
+from operators.options import Count, Lengths, Positive, filled, takes
 
 # queries at a time where no graph is kept: some 10 MB of edges, which is fastest on a CPU
 BLOCK = 2048
 
 
-@dataclass(frozen=True)
-class EncoderOptions:
+@dataclass(frozen=True, kw_only=True)
+class EncoderOptions(GNOOptions):
     """The graph layer from input points to latent nodes.
 
-    `radius` in lengths, or `cells` latent spacings where it is None. "shepard" divides by the sum
-    of weights, which needs no measure and is exact for constants; "integral" needs
-    `OperatorInput.measure`. `channels`: out of the layer; None keeps the input's (mlp) or takes 16
-    (polynomial, of degree 1 unless told).
+    "shepard" divides by the sum of weights, which needs no measure and is exact for constants;
+    "integral" needs `OperatorInput.measure`.
     """
 
-    channels: int | None = None
-    radius: float | Sequence[float] | None = None
-    cells: float = 2.0
-    weight: str | None = "half_cos"
-    kernel: str = "polynomial"
-    transform: Transform = "linear"
+    channels: Count | None = None  # None: those of the input (mlp), or 16 (polynomial)
+    radius: Lengths | None = None  # None: `radius_in_spacings`
+    radius_in_spacings: Positive = 2.0  # of the latent grid
+    kernel: str = "polynomial"  # of degree 1 without other kernel_options
     reduction: Reduction = "shepard"
-    kernel_options: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GINOOptions(GridOptions, GNOOptions):
+    """A GINO beside its channels, latent grid and box. The fields of `GNOOptions` are those of its
+    decoder."""
+
+    radius: Lengths | None = None  # of the decoder; None: `radius_in_spacings`
+    radius_in_spacings: Positive = 2.4  # of the latent grid
+    encoder: EncoderOptions | Mapping[str, Any] | None = None  # or its fields by name
+    search: str = "lattice"  # name of a neighbour search of `NEIGHBORS`
 
 
 class Encoder(nn.Module):
@@ -82,27 +89,21 @@ class Encoder(nn.Module):
         self.constant = int(options.kernel == "polynomial")
         self.channels = options.channels or (in_channels if options.kernel == "mlp" else 16)
         radius = per_axis(
-            options.radius or tuple(options.cells * h for h in lattice.spacing),
+            options.radius or tuple(options.radius_in_spacings * h for h in lattice.spacing),
             lattice.dim,
             "encoder radius",
         )
+        if options.kernel_options is None and self.constant:
+            options = replace(options, kernel_options={"degree": 1})
         self.layer = GNO(
             in_channels + self.constant,
             self.channels,
             lattice.dim,
             radius,
-            options.weight,
-            options.kernel,
-            options.transform,
-            options.reduction,
-            (lattice.lower, lattice.upper),
-            lattice.period,
-            generator,
-            **(
-                {"degree": 1}
-                if options.kernel_options is None and self.constant
-                else options.kernel_options or {}
-            ),
+            box=(lattice.lower, lattice.upper),
+            period=lattice.period,
+            options=options,
+            generator=generator,
         )
 
     def forward(
@@ -212,17 +213,24 @@ class DecodedField:
         )
 
 
+def encoder_options(given: EncoderOptions | Mapping[str, Any] | None) -> EncoderOptions:
+    """The record of an encoder. Raises: TypeError with the nearest name for a field it lacks."""
+    fields = given if isinstance(given, Mapping) else {}
+    return filled(EncoderOptions, None if fields else given or None, fields, "the encoder")
+
+
+@takes(GINOOptions)
 class GINO(nn.Module):
     """Operator from a function known at scattered points, and known features of position, to a
     field.
 
     The latent grid covers `box` padded by the decoder's radius, so that boundary queries see full
-    balls. `radius` is one length or one per axis; None makes it `cells` latent spacings. `dim`
-    counts all coordinates of the output, time last; `input_dim` those of the input.
-    `feature_channels`: channels of `OperatorInput.features`; `in_channels` = 0 leaves the encoder
-    out. Further names are those of GNO (decoder), FourierTrunk and EncoderOptions. Shapes:
-    OperatorInput of b samples -> field (b, n, dim) -> (b, n, out_channels). Raises: ValueError on a
-    latent grid too coarse for modes or radius, and on inputs whose channels do not fit.
+    balls. `dim` counts all coordinates of the output, time last; `in_channels` = 0 leaves the
+    encoder out. Options are the fields of `GINOOptions`: `GINO(1, 1, 2, hidden=16)` and `GINO(1, 1,
+    2, options=GINOOptions(hidden=16))` are the same. Shapes: OperatorInput of b samples -> field
+    (b, n, dim) -> (b, n, out_channels). Raises: ValueError on a latent grid too coarse for modes or
+    radius, and on inputs whose channels do not fit; TypeError with the nearest name for an option
+    that does not exist.
     """
 
     def __init__(
@@ -232,30 +240,13 @@ class GINO(nn.Module):
         dim: int,
         latent: Sequence[int] = (32, 32),
         box: tuple[Sequence[float], Sequence[float]] | None = None,
-        weight: str = "half_cos",
-        radius: float | Sequence[float] | None = None,
-        kernel: str = "mlp",
         *,
-        cells: float = 2.4,
-        periodic: Sequence[bool] = (),
-        feature_channels: int = 0,
-        input_dim: int | None = None,
-        hidden: int = 32,
-        modes: int | Sequence[int] = 12,
-        layers: int = 4,
-        rank: float | Sequence[int] | None = None,
-        expansion: float = 2.0,
-        norm: Norm = "none",
-        transform: Transform = "linear",
-        reduction: Reduction = "integral",
-        kernel_options: Mapping[str, Any] | None = None,
-        encoder: EncoderOptions | None = None,
-        projection: int | nn.Module = 64,
-        activation: str = "gelu",
-        search: str = "lattice",
+        options: GINOOptions | None = None,
         generator: torch.Generator | None = None,
+        **names: Any,
     ) -> None:
         super().__init__()
+        options = filled(GINOOptions, options, names, "GINO")
         generator = seeded(generator)
         if len(latent) != dim:
             raise ValueError(
@@ -263,59 +254,41 @@ class GINO(nn.Module):
                 f" {tuple(latent)}"
             )
         self.lattice, radii = cover(
-            box or ((-1.0,) * dim, (1.0,) * dim), latent, radius, cells, periodic
+            box or ((-1.0,) * dim, (1.0,) * dim),
+            latent,
+            options.radius,
+            options.radius_in_spacings,
+            options.periodic,
         )
-        self.in_channels, self.feature_channels, self.search = in_channels, feature_channels, search
-        self.input_dim = dim if input_dim is None else input_dim
+        self.in_channels, self.feature_channels = in_channels, options.feature_channels
+        self.search = options.search
+        self.input_dim = dim if options.input_dim is None else options.input_dim
         self.encoder = None
         if in_channels:
-            repeats = math.prod(self.lattice.shape[self.input_dim :])
             self.encoder = Encoder(
                 in_channels,
                 self.lattice.first(self.input_dim),
-                repeats,
-                encoder or EncoderOptions(),
+                math.prod(self.lattice.shape[self.input_dim :]),  # repeats along the missing axes
+                encoder_options(options.encoder),
                 generator,
             )
         width = (
             place_channels(self.lattice)
-            + feature_channels
+            + self.feature_channels
             + (self.encoder.channels + 1 if self.encoder else 0)
         )
-        modes = (modes,) * dim if isinstance(modes, int) else tuple(modes)
-        self.trunk = FourierTrunk(
-            width,
-            hidden,
-            modes,
-            self.lattice.shape,
-            layers,
-            rank,
-            expansion,
-            norm,
-            activation,
-            generator,
-        )
-        box = (self.lattice.lower, self.lattice.upper)
+        self.trunk = FourierTrunk(width, self.lattice.shape, options=options, generator=generator)
         self.decoder = GNO(
-            hidden,
-            hidden,
+            options.hidden,
+            options.hidden,
             dim,
             radii,
-            weight,
-            kernel,
-            transform,
-            reduction,
-            box,
-            self.lattice.period,
-            generator,
-            **(kernel_options or {}),
+            box=(self.lattice.lower, self.lattice.upper),
+            period=self.lattice.period,
+            options=options,
+            generator=generator,
         )
-        head = (
-            projection
-            if isinstance(projection, nn.Module)
-            else MLP((hidden, projection, out_channels), activation, generator)
-        )
-        self.projection = head
+        self.projection = projection(options, out_channels, generator)
 
     def forward(self, inputs: OperatorInput) -> DecodedField:
         latent = self.latent(inputs).flatten(2).mT  # (b, nodes, hidden)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from operators.layers.mlp import (
     Sinusoidal,
     seeded,
 )
+from operators.options import Bound, Positive, Widths, filled, takes
 
 
 class Siren(nn.Module):
@@ -99,9 +100,22 @@ class NetworkField:
         return apply(self.network, jet.cat(parts))
 
 
+@dataclass(frozen=True, kw_only=True)
+class PINNOptions:
+    """A PINN beside its channels and box."""
+
+    periodic: Sequence[bool] = ()  # which axes wrap around; they enter as sine and cosine
+    hidden: Widths = (64, 64, 64, 64)  # width of each inner layer
+    activation: Literal["tanh", "gelu", "silu", "sin", "softplus", "sigmoid", "cos", "siren"] = (
+        "tanh"
+    )
+    omega: Positive = 30.0  # frequency of the sines of "siren"
+    embedding: Annotated[int, Bound(0)] = 0  # octaves of sines and cosines of the position
+
+
+@takes(PINNOptions)
 class PINN(nn.Module):
-    """A field that ignores the input function. "siren" takes sines of frequency `omega`; periodic
-    axes enter as sine and cosine.
+    """A field that ignores the input function. Options are the fields of `PINNOptions`.
 
     Shapes: OperatorInput -> field (b, n, dim) -> (b, n, out_channels).
     """
@@ -112,26 +126,22 @@ class PINN(nn.Module):
         dim: int,
         box: tuple[Sequence[float], Sequence[float]] | None = None,
         *,
-        periodic: Sequence[bool] = (),
-        hidden: Sequence[int] = (64, 64, 64, 64),
-        activation: Literal[
-            "tanh", "gelu", "silu", "sin", "softplus", "sigmoid", "cos", "siren"
-        ] = "tanh",
-        omega: float = 30.0,
-        embedding: int = 0,
+        options: PINNOptions | None = None,
         generator: torch.Generator | None = None,
+        **names: Any,
     ) -> None:
         super().__init__()
+        options = filled(PINNOptions, options, names, "PINN")
         lower, upper = box or ((-1.0,) * dim, (1.0,) * dim)
         self.lower, self.upper = tuple(map(float, lower)), tuple(map(float, upper))
-        self.periodic = tuple(periodic) or (False,) * dim
+        self.periodic = tuple(options.periodic) or (False,) * dim
         inputs = sum(2 if p else 1 for p in self.periodic)
-        embed = Sinusoidal(inputs, embedding, "octaves") if embedding else None
-        sizes = (embed.size if embed else inputs, *hidden, out_channels)
+        embed = Sinusoidal(inputs, options.embedding, "octaves") if options.embedding else None
+        sizes = (embed.size if embed else inputs, *options.hidden, out_channels)
         body = (
-            Siren(sizes, omega, omega, generator)
-            if activation == "siren"
-            else MLP(sizes, activation, generator)
+            Siren(sizes, options.omega, options.omega, generator)
+            if options.activation == "siren"
+            else MLP(sizes, options.activation, generator)
         )
         self.network = nn.Sequential(embed, body) if embed else body
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from operators.field import Capabilities, OperatorInput
 from operators.layers.mlp import MLP, Linear, seeded
+from operators.options import Count, Positive, filled, takes
 
 
 class PhysicsAttention(nn.Module):
@@ -94,9 +96,22 @@ class TokenField:
         return values if self.inputs.ansatz is None else self.inputs.ansatz(points, values)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TransolverOptions:
+    """A Transolver beside its channels and box."""
+
+    hidden: Count = 128  # channels of a point
+    layers: Count = 8
+    heads: Count = 8  # of the attention; a divisor of `hidden`
+    slices: Count = 64  # tokens that attend to one another, for each head
+    ratio: Positive = 1.0  # width of a layer's network over `hidden`
+    activation: str = "gelu"
+
+
+@takes(TransolverOptions)
 class Transolver(nn.Module):
     """Attention over the queried points. Known functions enter as `OperatorInput.features`,
-    evaluated at those points.
+    evaluated at those points. Options are the fields of `TransolverOptions`.
 
     Shapes: OperatorInput -> field (b, n, dim) -> (b, n, out_channels). `box` scales coordinates to
     [-1, 1].
@@ -109,22 +124,22 @@ class Transolver(nn.Module):
         feature_channels: int = 0,
         box: tuple[Sequence[float], Sequence[float]] | None = None,
         *,
-        hidden: int = 128,
-        layers: int = 8,
-        heads: int = 8,
-        slices: int = 64,
-        ratio: float = 1.0,
-        activation: str = "gelu",
+        options: TransolverOptions | None = None,
         generator: torch.Generator | None = None,
+        **names: Any,
     ) -> None:
         super().__init__()
+        options = filled(TransolverOptions, options, names, "Transolver")
         generator = seeded(generator)
+        hidden, activation = options.hidden, options.activation
         self.dim, self.feature_channels = dim, feature_channels
         self.lower, self.upper = box or ((-1.0,) * dim, (1.0,) * dim)
         self.lift = MLP((dim + feature_channels, 2 * hidden, hidden), activation, generator)
         self.blocks = nn.ModuleList(
-            TransolverBlock(hidden, heads, slices, ratio, activation, generator)
-            for _ in range(layers)
+            TransolverBlock(
+                hidden, options.heads, options.slices, options.ratio, activation, generator
+            )
+            for _ in range(options.layers)
         )
         self.head = nn.Sequential(
             nn.LayerNorm(hidden), Linear(hidden, out_channels, generator=generator)

@@ -146,6 +146,16 @@ def test_attention_over_points_is_refused_by_exact_derivatives():
             compiler.compile(problem, backend)(model(batch.inputs), batch)
 
 
+def test_a_recipe_of_an_older_run_builds_the_same_weights():
+    problem, _ = made("gino")
+    old, new = (
+        compiler.build(problem, "gino", latent=(10, 10), hidden=4, layers=1, **{name: 2.2})
+        for name in ("cells", "radius_in_spacings")
+    )
+    assert old.lattice == new.lattice
+    assert all(map(torch.equal, old.parameters(), new.parameters()))
+
+
 @pytest.mark.parametrize("name", OPERATORS)
 def test_misspelt_operators_and_options_are_refused_with_the_nearest(name):
     problem, _ = made(name)

@@ -119,7 +119,7 @@ class Case:
             projection=7,
             kernel=kernel,
             kernel_options=KERNELS[kernel],
-            cells=1.9,
+            radius_in_spacings=1.9,
         )
         generator = torch.Generator().manual_seed(0)
         batch = compiler.sample(problem, size, points, generator, dtype=torch.float64, hard=hard)

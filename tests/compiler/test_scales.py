@@ -18,7 +18,7 @@ from compiler.lowering.frame import decimal
 from compiler.scales import component_sizes, scaled
 from compiler.scales.sizes import start_of_decade
 from compiler.training.runs import read_history
-from operators import GINO
+from operators import GINO, EncoderOptions
 from operators.field import Ansatz
 
 D = torch.float64
@@ -418,6 +418,13 @@ def test_an_operator_made_by_hand_works_in_the_coordinates_it_was_made_for():
         batch.points["Omega"].points
     ).abs().max().clamp_min(1e-6)
     assert compiler.compile(problem)(field, batch).total.isfinite()
+
+
+@pytest.mark.parametrize("encoder", [{"radius": 6e-4}, EncoderOptions(radius=6e-4)])
+def test_the_radius_of_an_encoder_is_a_length_of_the_user_as_that_of_the_decoder_is(encoder):
+    small = {"latent": (8, 8), "hidden": 4, "layers": 1, "radius": 6e-4}
+    model = compiler.build(pdespec.parse(disk(1e-3, 0.0)), "gino", encoder=encoder, **small)
+    assert model.encoder.layer.radius == model.decoder.radius != (6e-4, 6e-4)
 
 
 def test_what_the_user_replaces_in_an_input_counts():

@@ -103,9 +103,9 @@ def test_jets_equal_nested_autograd_through_an_operator(name, kernel):
         dim,
         (nodes,) * dim,
         box,
-        "bump",
+        weight="bump",
         kernel=kernel,
-        cells=1.5,
+        radius_in_spacings=1.5,
         hidden=4,
         modes=2,
         layers=1,
@@ -168,7 +168,7 @@ def test_every_term_and_its_gradient_by_jets_equals_that_by_autograd_with_condit
         projection=5,
         kernel=kernel,
         kernel_options={"mlp": {"hidden": (5, 5)}, "polynomial": {"degree": 2}}[kernel],
-        cells=1.6,
+        radius_in_spacings=1.6,
     ).double()
     points = {"interior": 6, "boundary": 4, "initial": 4, "operator": 40}
     batch = compiler.sample(

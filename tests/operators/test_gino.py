@@ -287,7 +287,7 @@ def test_time_is_the_last_axis_of_the_latent_grid(rand, randn, nested, close):
         modes=(3, 3, 2),
         hidden=4,
         layers=1,
-        cells=1.5,
+        radius_in_spacings=1.5,
     ).double()
     points = rand(2, 6, 3)
     inputs = OperatorInput(rand(2, 30, 2), randn(2, 30, 1))

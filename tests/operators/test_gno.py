@@ -162,7 +162,7 @@ def test_refining_the_latent_grid_converges_at_the_order_of_the_weight(kernel, n
     1/h, by h^(k + 2) for a weight of class C^k (in two dimensions by half an order more), until it
     meets the rounding of float64.
     """
-    layer = GNO(2, 2, 2, 0.3, name, kernel, generator=generator).double()
+    layer = GNO(2, 2, 2, 0.3, weight=name, kernel=kernel, generator=generator).double()
     x = torch.rand(40, 2, generator=generator, dtype=torch.float64) * 0.4 + 0.3
     errors, finest = [], None
     for n in (193, 65, 33, 17):
@@ -182,7 +182,9 @@ def test_refining_the_latent_grid_converges_at_the_order_of_the_weight(kernel, n
 
 
 def test_the_integral_of_one_is_one(generator):
-    layer = GNO(1, 1, 2, 0.3, "octic", "polynomial", degree=0, generator=generator).double()
+    layer = GNO(
+        1, 1, 2, 0.3, weight="octic", kernel="polynomial", degree=0, generator=generator
+    ).double()
     torch.nn.init.ones_(layer.kernel.outer.weight)
     lattice = Lattice((0.0, 0.0), (1.0, 1.0), (65, 65))
     y = lattice.points(torch.float64)
@@ -198,7 +200,7 @@ def test_the_integral_of_one_is_one(generator):
 
 def test_shepard_reproduces_constants_on_scattered_points(rand, generator):
     layer = GNO(
-        1, 1, 2, 0.4, "half_cos", "polynomial", reduction="shepard", degree=0, generator=generator
+        1, 1, 2, 0.4, kernel="polynomial", reduction="shepard", degree=0, generator=generator
     ).double()
     torch.nn.init.ones_(layer.kernel.outer.weight)
     out = decode(
@@ -242,14 +244,14 @@ def test_digits_survive_far_from_the_origin(generator):
 
 
 def test_smoothness_is_that_of_weight_and_reduction(generator):
-    assert GNO(1, 1, 2, 0.1, "octic").smoothness == 2
-    assert GNO(1, 1, 2, 0.1, None).smoothness == -1
-    assert GNO(1, 1, 2, 0.1, "bump", reduction="mean").smoothness == -1
+    assert GNO(1, 1, 2, 0.1, weight="octic").smoothness == 2
+    assert GNO(1, 1, 2, 0.1, weight=None).smoothness == -1
+    assert GNO(1, 1, 2, 0.1, weight="bump", reduction="mean").smoothness == -1
 
 
 def test_names_that_are_not_known_raise():
     with pytest.raises(KeyError, match="did you mean 'half_cos'"):
-        GNO(1, 1, 2, 0.1, "half_cosine")
+        GNO(1, 1, 2, 0.1, weight="half_cosine")
     with pytest.raises(KeyError, match="no kernel 'polynom'; did you mean 'polynomial'"):
         GNO(1, 1, 2, 0.1, kernel="polynom")
     with pytest.raises(ValueError, match="no transform 'affine'; known: linear, nonlinear"):

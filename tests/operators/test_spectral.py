@@ -68,7 +68,9 @@ def test_a_share_of_parameters_is_kept():
 @pytest.mark.parametrize("rank", [None, 0.4])
 @pytest.mark.parametrize(("shape", "modes"), GRIDS)
 def test_float32_and_float64_agree(shape, modes, rank, randn, generator):
-    trunk = FourierTrunk(2, 6, modes, shape, layers=2, rank=rank, norm="group", generator=generator)
+    trunk = FourierTrunk(
+        2, shape, hidden=6, modes=modes, layers=2, rank=rank, norm="group", generator=generator
+    )
     v = randn(2, 2, *shape)
     single = trunk(v.float())
     double = trunk.double()(v)
@@ -112,7 +114,7 @@ def test_a_grid_too_coarse_for_the_modes_raises(generator):
     with pytest.raises(ValueError, match="takes \\(b, c, 2 grid axes\\)"):
         conv(torch.zeros(1, 1, 8))
     with pytest.raises(ValueError, match="5 modes on axis 0"):
-        FourierTrunk(1, 4, (5, 5), (8, 8))
+        FourierTrunk(1, (8, 8), hidden=4, modes=(5, 5))
     with pytest.raises(ValueError, match="no norm 'batch'"):
         FourierBlock(4, (2, 2), norm="batch")
 
