@@ -146,7 +146,7 @@ def check(file: File) -> None:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for title, lines in (*summary(problem), *_meshes(problem)):
+    for title, lines in (*summary(problem), *_meshes(problem), *_files(problem)):
         table.add_row(title, Text("\n".join(lines)))
     out.print(table)
     out.print()
@@ -165,6 +165,17 @@ def _meshes(problem: Problem) -> list[tuple[str, list[str]]]:
     for warning in warnings(problem):
         _say(f"{warning}\n")
     return [("meshes", lines)]
+
+
+def _files(problem: Problem) -> list[tuple[str, list[str]]]:
+    """What files of measured values hold, or that they are not there."""
+    from compiler.measurements.named import sources
+
+    if not sources(problem):
+        return []
+    from compiler.measurements.measured import report
+
+    return [("files", report(problem))]
 
 
 @command()
@@ -287,8 +298,11 @@ def train(
                 f" {run.recipe.options.get(key, 'not given')}"
             )
 
-    model = _built(problem, operator, {"seed": options.seed, **model_options})
+    from compiler.measurements.measured import refuse_wrong_files
     from compiler.training.loop import train as run_training
+
+    refuse_wrong_files(problem)
+    model = _built(problem, operator, {"seed": options.seed, **model_options})
     from compiler.training.progress import Silent
 
     display = _display(quiet) if _leads() else Silent()

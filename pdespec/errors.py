@@ -4,7 +4,8 @@ run-time mistakes."""
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -113,6 +114,15 @@ def fail(
 ) -> ProblemError:
     """A `ProblemError` of one diagnostic, to be raised."""
     return ProblemError(Diagnostic(code, message, hint, cause, span, label))
+
+
+@contextmanager
+def placed(span: Span | None, label: str) -> Iterator[None]:
+    """Gives what is found wrong inside a place in the text."""
+    try:
+        yield
+    except ProblemError as error:
+        raise ProblemError(each.at(span, label) for each in error.diagnostics) from error
 
 
 def render(diagnostic: Diagnostic) -> str:

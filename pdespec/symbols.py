@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copyreg
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -131,7 +131,8 @@ class Unknown(Declaration):
 @dataclass(frozen=True)
 class Input(Declaration):
     """A field given for every sample: drawn from `law`, read from the file `source`, or passed
-    by the caller when neither is set."""
+    by the caller when neither is set. `folder`: what the path `source` is relative to, that of the
+    text which names it; it does not count in equality."""
 
     name: str
     rank: str
@@ -141,6 +142,7 @@ class Input(Declaration):
     time: Time | None = None
     unit: str | None = None
     complex: bool = False
+    folder: str = field(default="", compare=False, repr=False)
 
     @property
     def components(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from torch import nn
 import operators
 from compiler.batches.recipe import Recipe
 from compiler.batches.sample import sample
+from compiler.data.from_files import varying
 from compiler.data.interfaces import channels
 from compiler.geometry.domain import box
 from compiler.matching import refuse_other_input
@@ -176,9 +177,8 @@ def pinn(problem: Problem, seed: int = 0, **options: Any) -> operators.PINN:
     """A network of the coordinates: one solution. Raises: ValueError where the problem draws
     something anew for every sample."""
     _known(operators.PINN, options)
-    drawn = [name for name, param in problem.params.items() if param.law is not None] + list(
-        problem.inputs
-    )
+    drawn = [name for name, param in problem.params.items() if param.law is not None]
+    drawn += varying(problem)
     if drawn:
         raise ValueError(
             f"a pinn is one function of position, but `{problem.name}` draws {', '.join(drawn)}"

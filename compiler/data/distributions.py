@@ -257,13 +257,14 @@ class Given:
 @dataclass(frozen=True)
 class Place:
     """Where functions are drawn: the box of the region over (coordinates, time), which of its
-    axes are glued, and the domain's geometry."""
+    axes are glued, and the domain's geometry. `keys` name the samples that are read of files."""
 
     geometry: Geometry
     lower: tuple[float, ...]
     upper: tuple[float, ...]
     periodic: tuple[bool, ...]
     on_boundary: bool
+    keys: tuple[str, ...] = ()
 
     def frame(self) -> tuple[Tensor, Tensor]:
         """Middle and half extent of the box around the domain, its params at the medians of their

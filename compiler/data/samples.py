@@ -20,12 +20,14 @@ from compiler.data.distributions import (
     draw_functions,
     draw_numbers,
 )
+from compiler.data.from_files import Interpolated, law_of, read_inputs, splines_of
 from compiler.geometry.domain import Geometry, box
 from compiler.geometry.shapes.numbers import Numbers, constants, graph
 from compiler.matching import number as as_number
+from compiler.measurements.measured import shared_keys
 from pdespec.complexes import column
 from pdespec.coordinates import exact
-from pdespec.errors import fail, nearest
+from pdespec.errors import ProblemError, fail, nearest
 from pdespec.geometry import Boundary, Domain
 from pdespec.laws import Gaussians, Uniform
 from pdespec.rules.admissible import ANGLES, needed
@@ -197,19 +199,27 @@ def draw(problem: Problem, size: int, generator: torch.Generator | Chance) -> Dr
     chance = Chance.of(generator, size)
     params = {name: _param(param, size, chance) for name, param in problem.params.items()}
     start = _draws(problem, size, params, {}, chance.device)
+    keys = _keys(problem, size, chance)
     functions = {}
     for name, declaration in problem.inputs.items():
-        if declaration.law is None:
-            source = f" but read from {declaration.source!r}" if declaration.source else ""
+        law = law_of(declaration)
+        if law is None:
             raise fail(
                 "B03",
-                f"input `{name}` is not drawn from a law{source}",
+                f"input `{name}` is not drawn from a law",
                 f'pass it: compiler.instance(problem, inputs={{"{name}": ...}})',
             )
-        functions[name] = draw_functions(
-            declaration.law, len(declaration.components), _place(declaration, start), chance
-        )
+        place = replace(_place(declaration, start), keys=keys)
+        functions[name] = draw_functions(law, len(declaration.components), place, chance)
     return replace(start, functions=functions)
+
+
+def _keys(problem: Problem, size: int, chance: Chance) -> tuple[str, ...]:
+    """Which samples of their files the inputs are read of, the same of all."""
+    shared = shared_keys(read_inputs(problem).values())
+    if shared is None:
+        return ()
+    return tuple(shared[int(each * len(shared))] for each in chance.uniform().tolist())
 
 
 def given(
@@ -233,6 +243,9 @@ def given(
     functions = {}
     for name, declaration in problem.inputs.items():
         if name not in inputs:
+            if declaration.source is not None:
+                functions[name] = _from_file(declaration, size, device)
+                continue
             raise fail(
                 "B03",
                 f"input `{name}` was not given",
@@ -240,6 +253,20 @@ def given(
             )
         functions[name] = _function(problem, declaration, inputs[name], size, dtype, device)
     return replace(_draws(problem, size, numbers, {}, device, dtype), functions=functions)
+
+
+def _from_file(declaration: Input, size: int, device: torch.device) -> InputFunction:
+    """The function in the file of an input. Raises: ProblemError B03 where it holds several."""
+    splines = splines_of(declaration)
+    count = len(splines.table.keys)
+    if count > 1:
+        raise fail(
+            "B03",
+            f"input `{declaration.name}` was not given, and {declaration.source} holds {count} of"
+            " them",
+            f'pass inputs={{"{declaration.name}": ...}}, or draw samples with compiler.sample',
+        )
+    return Interpolated(splines, torch.zeros(size, dtype=torch.float64, device=device))
 
 
 def _draws(
@@ -370,6 +397,8 @@ def _function(
     """The caller's input as a function of points: a callable as it is, an expression or number
     in closed form."""
     count = len(declaration.components)
+    if isinstance(value, Interpolated):
+        return value
     if declaration.complex and isinstance(value, (int, float, complex, sp.Expr, sp.MatrixBase)):
         value = column(exact(value))
     if isinstance(value, Tensor) and value.ndim == 0:
@@ -433,8 +462,8 @@ def known_names(
 
 
 def probed(problem: Problem, size: int = 4) -> Draws:
-    """A few samples, with numbers of magnitude 1 for what has no law: random phases for
-    functions, so that no two agree by chance."""
+    """A few samples, with numbers of magnitude 1 for what has neither law nor file: random phases
+    for functions, so that no two agree by chance."""
     generator = torch.Generator().manual_seed(0)
     params = {
         name: (
@@ -442,8 +471,20 @@ def probed(problem: Problem, size: int = 4) -> Draws:
         )
         for name, p in problem.params.items()
     }
+    read = read_inputs(problem)
     inputs = {
-        name: replace(i, law=Gaussians(4, sp.S.One), source=None) if i.law is None else i
+        name: i
+        if i.law is not None and i.source is None or name in read and _readable(read[name])
+        else replace(i, law=Gaussians(4, sp.S.One), source=None)
         for name, i in problem.inputs.items()
     }
     return draw(problem.revised(params=params, inputs=inputs), size, generator)
+
+
+def _readable(declaration: Input) -> bool:
+    """Whether the file of an input can be read. Who draws samples of it is told why it cannot."""
+    try:
+        splines_of(declaration)
+    except ProblemError:
+        return False
+    return True

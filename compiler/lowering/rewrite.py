@@ -36,8 +36,8 @@ from pdespec.symbols import Input, Param, Scalar, Unknown, component_function
 
 @dataclass(frozen=True)
 class Carried(FunctionLaw):
-    """What the law of an input of the user's draws, as a function of the frame's coordinates and
-    in its size."""
+    """What the law of an input of the user's draws, or its file holds, as a function of the
+    frame's coordinates and in its size."""
 
     declaration: Input
     frame: Frame
@@ -249,7 +249,7 @@ class _Pass:
     def declaration(self, each: Unknown | Input) -> Any:
         time = None if each.time is None else self.time
         changed = replace(each, region=self.region(each.region), time=time, unit=None)
-        if isinstance(changed, Input) and changed.law is not None:
+        if isinstance(changed, Input) and (changed.law, changed.source) != (None, None):
             changed = replace(changed, law=Carried(each, self.frame))  # type: ignore[arg-type]
         return changed
 

@@ -32,8 +32,8 @@ from compiler.fem.meshing.mesh import mesh_domain
 from compiler.fem.solution import Solution
 from compiler.functionals.outputs import output
 from compiler.geometry.metrics import domain as first_domain
+from compiler.measurements.interpolation import gridded, scattered
 from compiler.prediction.error_equation import Certificate, Corrected, certificate
-from compiler.prediction.interpolation import gridded, scattered
 from compiler.training.checkpoint import load_run
 from compiler.training.instances import Instances, further
 from compiler.training.loop import train

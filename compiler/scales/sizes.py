@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 
 from compiler.chance import Chance
+from compiler.data.from_files import law_of
 from compiler.data.points import place
 from compiler.data.samples import Draws, drawn_symbols, probed
 from compiler.geometry.domain import box
@@ -112,11 +113,11 @@ def _param(law: object, read: bool) -> tuple[sp.Expr, sp.Expr] | None:
 
 
 def input_sizes(problem: Problem) -> dict[str, sp.Expr]:
-    """The sizes of the inputs that have a law, by name."""
+    """The sizes of the inputs that have a law or a file, by name."""
     drawn = _draws(problem)
     found = {}
     for name, declaration in problem.inputs.items():
-        if declaration.law is None:
+        if law_of(declaration) is None:
             continue
         region = declaration.region
         points = _points(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from compiler.chance import Chance
 from compiler.data.distributions import InputFunction, Place, draw_functions
+from compiler.data.from_files import FromFile, law_of
 from compiler.data.samples import Draws
 from compiler.geometry.domain import Geometry, box
 from compiler.lowering.frame import Frame
@@ -97,8 +98,13 @@ def parted(frame: Frame) -> tuple[Frame, Frame]:
 
 @draw_functions.register
 def _(law: Carried, components: int, place: Place, chance: Chance) -> CarriedFunction:
-    """What the user's law draws over the user's domain, moved to the origin."""
+    """What the user's law draws over the user's domain, moved to the origin; what a file holds,
+    where it is."""
     declaration, local = law.declaration, place.geometry
+    if isinstance(law_of(declaration), FromFile):
+        function = draw_functions(law_of(declaration), components, place, chance)
+        size = law.frame.size(declaration.name)
+        return CarriedFunction(function, law.frame, size, declaration.region.domain)
     shift, near = parted(law.frame)
     domain: Domain = carried(declaration.region.domain, shift)  # type: ignore[assignment]
     lower, upper = box(domain)

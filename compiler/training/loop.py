@@ -258,13 +258,13 @@ def _finish(training: Training, state: TrainState, interrupted: bool) -> Run:
 
 def _refuse_another(run: Run) -> None:
     """Raises: RunError or OptionError where the directory trains another problem, on other
-    meshes, or with options that cannot change."""
+    files, or with options that cannot change."""
     known = runs.open_run(run.directory)
     if known.problem != run.problem:
         raise RunError(
             f"{run.directory} trains another problem than this `{run.problem.name}`; name another"
             " directory with --out"
         )
-    runs.refuse_changed_meshes(run.problem, run.directory)
+    runs.refuse_changed_files(run.problem, run.directory)
     refuse_other_samples(known.instances, run.instances)
     refuse_changed(known.options, run.options)

@@ -2,9 +2,10 @@
 a file. No torch here.
 
 DIR/problem.pde                 the problem's text
-DIR/part.msh                    a copy of each mesh file that the problem reads, where its path does
-not lead out of its folder DIR/run.json                    options, model recipe, versions, one
-entry a session DIR/history.csv                 losses, learning rate, gradient norm, validation:
+DIR/part.msh                    a copy of each file that the problem reads, meshes and measured
+values, where its path does not lead out of its folder and all are small
+DIR/run.json                    options, model recipe, versions, one entry a session
+DIR/history.csv                 losses, learning rate, gradient norm, validation:
 one row every `log_every` steps DIR/checkpoints/last.safetensors, best.safetensors
 DIR/evaluation.json, report.html, pictures/    written by `pdespec evaluate`
 """
@@ -28,9 +29,10 @@ from typing import Any
 import pdespec
 from compiler.batches.recipe import Recipe
 from compiler.files import LOCK, Busy, append, drafted, forget_drafts, held, write_atomically
+from compiler.measurements.named import sources
 from compiler.training.options import OptionError, TrainOptions, fixed, from_json
 from pdespec.errors import PdespecError
-from pdespec.geometry import Mesh, meshes
+from pdespec.geometry import meshes
 from pdespec.statements.problem import Problem
 
 PROBLEM = "problem.pde"
@@ -42,7 +44,10 @@ SOLUTIONS = "solutions.safetensors"
 PICTURES = "pictures"
 
 
-MESHES = {"folder": (str, type(None)), "files": {str: {"sha256": str}}}
+READ = "meshes"  # in run.json: the files that the problem reads, meshes and others
+FILES = {"folder": (str, type(None)), "files": {str: {"sha256": str}}}
+COPIED = 2**26  # bytes of all files that a problem reads, above which they stay where they are
+SEVERAL = (".xdmf", ".xmf", ".pvd")  # kinds of files that name further ones
 INSTANCES = {"size": int, "params": {str: list}, "inputs": {str: list}}
 LONGEST = 2**24  # bytes of run.json
 RECORD = {
@@ -168,9 +173,7 @@ def _forget(directory: Path, made: Sequence[Path]) -> None:
     files = [PROBLEM, RUN, HISTORY]
     with contextlib.suppress(RunError):
         files += (
-            _read_record(directory).get("meshes", {}).get("files", {})
-            if holds_run(directory)
-            else []
+            _read_record(directory).get(READ, {}).get("files", {}) if holds_run(directory) else []
         )
     for name in files:
         if (directory / name).resolve().is_relative_to(directory.resolve()):
@@ -243,8 +246,8 @@ def create_run(
     }
     if run.instances is not None:
         record["instances"] = run.instances
-    if files := mesh_files(run.problem):
-        record["meshes"] = kept(files, run.directory)
+    if files := files_read(run.problem):
+        record[READ] = kept(files, run.directory)
     write_atomically(run.directory / RUN, _json(record))
 
 
@@ -311,13 +314,13 @@ def open_run(directory: str | Path) -> Run:
         raise RunError(f"{directory / PROBLEM} is missing; the run is not whole")
     for key, schema in (
         ("model", {"operator": str, "options": dict}),
-        ("meshes", MESHES),
+        (READ, FILES),
         ("loss", dict),
         ("instances", INSTANCES),
     ):
         if record.get(key) is not None:
             refuse_unlike(record[key], schema, directory / RUN, key)
-    problem = _with_meshes(directory, record)
+    problem = _with_files(directory, record)
     try:
         options = from_json(record["options"])
         recipe = (
@@ -337,63 +340,90 @@ def open_run(directory: str | Path) -> Run:
     )
 
 
-def mesh_files(problem: Problem) -> tuple[Mesh, ...]:
-    """The mesh files that a problem reads, each path once."""
-    return tuple(
-        {
-            mesh.path: mesh for domain in problem.domains.values() for mesh in meshes(domain.shape)
-        }.values()
-    )
+@dataclass(frozen=True)
+class Named:
+    """A file that a problem reads: its path as it is written, relative to `folder`, and what it is
+    called in messages."""
+
+    path: str
+    folder: str
+    what: str
+
+    @property
+    def file(self) -> Path:
+        return Path(self.folder) / self.path
 
 
-def kept(files: Sequence[Mesh], directory: Path) -> dict[str, Any]:
-    """Copies mesh files into a run, and says where they were and what they held. Where a path
-    leads out of its folder none is copied."""
+def files_read(problem: Problem) -> tuple[Named, ...]:
+    """The files that a problem reads, each path once."""
+    found = [mesh for domain in problem.domains.values() for mesh in meshes(domain.shape)]
+    named = {each.path: Named(each.path, each.folder, "mesh") for each in found}
+    inputs = {each.source for each in problem.inputs.values()}
+    named |= {
+        path: Named(path, each.folder, "input" if path in inputs else "data")
+        for path, each in sources(problem).items()
+    }
+    return tuple(named.values())
+
+
+def kept(files: Sequence[Named], directory: Path) -> dict[str, Any]:
+    """Copies the files that a problem reads into a run, and says where they were and what they
+    held. None is copied where a path leads out of its folder, or they are large."""
     inside = all(
-        not Path(mesh.path).is_absolute() and ".." not in Path(mesh.path).parts for mesh in files
+        not Path(each.path).is_absolute() and ".." not in Path(each.path).parts for each in files
     )
-    # which name a second file
-    inside = inside and not any(Path(mesh.path).suffix in (".xdmf", ".xmf") for mesh in files)
-    found = {mesh.path: {"sha256": digest(mesh.file)} for mesh in files}
-    for mesh in files if inside else ():
-        target = directory / mesh.path
+    inside = inside and not any(Path(each.path).suffix in SEVERAL for each in files)
+    inside = inside and sum(each.file.stat().st_size for each in files) <= COPIED
+    found = {each.path: {"sha256": digest(each.file)} for each in files}
+    for each in files if inside else ():
+        target = directory / each.path
         if target.exists():
             raise RunError(
-                f"the mesh file {mesh.path} has the name of a file of the run; give it another name"
+                f"the {each.what} {each.path} has the name of a file of the run; give it another"
+                " name"
             )
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, mesh.file.read_bytes())
+        write_atomically(target, each.file.read_bytes())
     return {"folder": None if inside else str(Path(files[0].folder).resolve()), "files": found}
 
 
-def refuse_changed_meshes(problem: Problem, directory: Path) -> None:
-    """Raises: RunError for mesh files of a problem that are not those its run was trained on."""
-    for mesh in mesh_files(problem):
-        known = _read_record(directory).get("meshes", {}).get("files", {}).get(mesh.path)
-        if not mesh.file.is_file():
-            raise RunError(f"{directory} was trained on the mesh {mesh.file}, which is missing")
-        if known and digest(mesh.file) != known["sha256"]:
+def refuse_changed_files(problem: Problem, directory: Path, trains: bool = True) -> None:
+    """Raises: RunError for files of a problem that are not those its run was trained on. Data are
+    needed only by a run that `trains` on."""
+    for each in files_read(problem):
+        if each.what == "data" and not trains:
+            continue
+        known = _read_record(directory).get(READ, {}).get("files", {}).get(each.path)
+        if not each.file.is_file():
             raise RunError(
-                f"{mesh.file} is not the mesh that {directory} was trained on: put that back, or"
-                " train anew"
+                f"{directory} was trained on the {each.what} {each.file}, which is missing"
+            )
+        if known and digest(each.file) != known["sha256"]:
+            raise RunError(
+                f"{each.file} is not the {each.what} that {directory} was trained on: put that"
+                " back, or train anew"
             )
 
 
-def _with_meshes(directory: Path, record: Mapping[str, Any]) -> Problem:
-    """The problem of a run, its mesh files read from the run, or from where they were."""
-    folder = record.get("meshes", {}).get("folder")
+def _with_files(directory: Path, record: Mapping[str, Any]) -> Problem:
+    """The problem of a run, the files it reads taken from the run, or from where they were."""
+    folder = record.get(READ, {}).get("folder")
     problem = pdespec.load(directory / PROBLEM)
     if folder is not None:
         problem = pdespec.parse(
             (directory / PROBLEM).read_text(encoding="utf-8"), source=str(Path(folder) / PROBLEM)
         )
-    refuse_changed_meshes(problem, directory)
+    refuse_changed_files(problem, directory, trains=False)
     return problem
 
 
 def digest(path: Path) -> str:
     """What a file holds, as a number: SHA-256."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        found = hashlib.sha256()
+        while block := file.read(2**24):
+            found.update(block)
+        return found.hexdigest()
 
 
 def choice(directory: Path) -> dict[str, Any] | None:

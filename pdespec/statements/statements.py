@@ -100,13 +100,16 @@ class Output:
 
 @dataclass(frozen=True)
 class Data:
-    """Measured values of `value` on `region`, read from the file `source`."""
+    """Measured values of `value` on `region`, read from the file `source`: its path, relative to
+    `folder`, that of the text which names it, or the working directory. The folder does not count
+    in equality."""
 
     value: Expression
     region: Region
     source: str
     span: Span | None = field(default=None, compare=False, repr=False)
     written: Any = field(default=None, compare=False, repr=False)
+    folder: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 import compiler
 import pdespec
 from compiler.cli import app
+from compiler.measurements.interpolation import gridded, scattered
 from compiler.prediction.answers import OutsideWarning, load
 from compiler.prediction.columns import read_columns, write_columns
-from compiler.prediction.interpolation import gridded, scattered
 from pdespec import ProblemError
 
 DOUBLE = torch.float64

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pdespec
 from compiler.fem.meshing.mesh_report import report
+from compiler.measurements.measured import refuse_wrong_files
 from pdespec.errors import render_all
 from pdespec.text.write.highlight import textmate
 
@@ -18,13 +19,16 @@ FOLDER = ROOT / "tests" / "text" / "diagnostics"
 
 
 def diagnostics(path: Path) -> tuple[pdespec.Diagnostic, ...]:
-    """What is found in a malformed problem, and in the mesh file that one named M.. reads."""
+    """What is found in a malformed problem, in the mesh file that one named M.. reads, and in the
+    files of measured values that one named D.. reads."""
     before = Path.cwd()
     os.chdir(path.parent)
     try:
         problem = pdespec.parse(path.read_text(encoding="utf-8"), source=path.name)
         if path.stem.startswith("M"):
             report(problem)
+        if path.stem.startswith("D"):
+            refuse_wrong_files(problem)
         return problem.warnings
     except pdespec.ProblemError as error:
         return error.diagnostics

@@ -22,7 +22,8 @@ CODES = {
     )
     for package in ("pdespec", "compiler")
 }
-STATED = [*CODES["pdespec"], *(each for each in CODES["compiler"] if "M00" < each < "M08")]
+OF_FILES = [each for each in CODES["compiler"] if "M00" < each < "M08" or each[0] == "D"]
+STATED = [*CODES["pdespec"], *OF_FILES]
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)

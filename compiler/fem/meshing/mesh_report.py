@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 
 from compiler.fem.meshing.bodies import numbers_of
 from compiler.geometry.domain import Geometry
 from compiler.geometry.shapes.meshfile import absent, read
-from pdespec.errors import Diagnostic, ProblemError, Span
+from pdespec.errors import Diagnostic, Span, placed
 from pdespec.geometry import Boundary, Domain, group, meshes
 from pdespec.rules.membership import typical
 from pdespec.statements.problem import Problem
@@ -26,7 +25,7 @@ def report(problem: Problem) -> list[str]:
     what is wrong with a file."""
     lines = []
     for domain in _files(problem):
-        with _placed(_place(problem, "domain", domain.name), domain.name):
+        with placed(_place(problem, "domain", domain.name), domain.name):
             lines += _described(domain)
         conditions = [(c.region, c.span) for c in problem.conditions.values()]
         declared = [
@@ -34,18 +33,9 @@ def report(problem: Problem) -> list[str]:
         ]
         for boundary, span in (*declared, *conditions):
             if isinstance(boundary, Boundary) and boundary.domain == domain:
-                with _placed(span, boundary.name):
+                with placed(span, boundary.name):
                     _absent(domain, boundary)
     return lines
-
-
-@contextmanager
-def _placed(span: Span | None, label: str) -> Iterator[None]:
-    """Gives what is found wrong a place in the text."""
-    try:
-        yield
-    except ProblemError as error:
-        raise ProblemError(each.at(span, label) for each in error.diagnostics) from error
 
 
 def _place(problem: Problem, kind: str, name: str) -> Span | None:

@@ -18,7 +18,7 @@ from pdespec.symbols import Input, Param, Unknown, check_sign, check_tensor
 from pdespec.text.read.calls import HANDLERS
 from pdespec.text.read.evaluate import expression, region, value
 from pdespec.text.read.regions import LAWS, law, whole_size
-from pdespec.text.read.scope import BROKEN, Broken, Function, Scope
+from pdespec.text.read.scope import BROKEN, Broken, Function, Scope, folder_of
 from pdespec.text.syntax import ast as t
 from pdespec.text.syntax.printer import unit_text
 from pdespec.units import unknown_unit
@@ -371,6 +371,7 @@ def _input(item: t.GivenFunction, kind: str, draft: Draft) -> None:
         over,
         _unit(item.unit, scope),
         rank[1],
+        folder_of(item) if item.source is not None else "",
     )
     if scope.free(item.name, kind):
         draft.inputs.append(made)

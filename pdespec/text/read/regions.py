@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import sympy as sp
@@ -26,7 +25,7 @@ from pdespec.text.read.evaluate import (
     shape,
     value,
 )
-from pdespec.text.read.scope import BROKEN, Broken, Scope
+from pdespec.text.read.scope import BROKEN, Broken, Scope, folder_of
 from pdespec.text.syntax import ast as t
 from pdespec.text.syntax.printer import text
 from pdespec.vocabulary import CALLED
@@ -165,7 +164,7 @@ def _mesh(node: t.Call, scope: Scope) -> Any:
         return BROKEN
     path = _quoted(arguments["path"], scope, 'write mesh("part.msh")')
     scale = expression(arguments["scale"], scope) if "scale" in arguments else 1
-    folder = str(Path(node.span.source.name).parent) if node.span else ""
+    folder = folder_of(node)
     return checked(
         lambda p, s: domains.make_mesh(p, len(scope.coordinates), s, folder),
         [path, scale],

@@ -4,6 +4,7 @@ evaluation small."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import sympy as sp
@@ -37,6 +38,11 @@ NOT_FINITE = (sp.nan, sp.zoo, sp.oo, -sp.oo)
 
 
 MAKERS = {"shapes": SHAPES, "boundaries": REGIONS}
+
+
+def folder_of(node: t.Node) -> str:
+    """The folder of the text in which a node stands: what paths in it are relative to."""
+    return str(Path(node.span.source.name).parent) if node.span else ""
 
 
 class Extent(NamedTuple):

@@ -23,7 +23,7 @@ from pdespec.statements.statements import (
 )
 from pdespec.text.read.declare import Draft, declare, numbers
 from pdespec.text.read.evaluate import expression, region
-from pdespec.text.read.scope import BROKEN, Broken, Scope
+from pdespec.text.read.scope import BROKEN, Broken, Scope, folder_of
 from pdespec.text.syntax import ast as t
 from pdespec.text.syntax.printer import text
 from pdespec.words import bare, key
@@ -284,9 +284,8 @@ def _data(statement: t.Data, draft: Draft) -> None:
     scope = draft.scope
     result, where = expression(statement.value, scope), region(statement.region, scope)
     if not isinstance(result, Broken) and not isinstance(where, Broken):
-        draft.data.append(
-            Data(complexes.stacked(result), where, statement.source, statement.span, statement)
-        )
+        value, folder = complexes.stacked(result), folder_of(statement)
+        draft.data.append(Data(value, where, statement.source, statement.span, statement, folder))
 
 
 @declare.register
