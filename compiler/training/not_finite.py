@@ -55,8 +55,10 @@ def gradient_not_finite(objective: Objective, step: int, run: Run) -> ProblemErr
 def locate(objective: Objective, label: str, step: int) -> str:
     """The sample and the point where a term first is not finite, in words; nothing where no
     single point is to blame."""
+    term = next((each for each in objective.loss.terms if each.label == label), None)
+    if term is None:  # of solved samples, of measured data, of the weak residual
+        return ""
     batch = objective.draw("train", step, share=False)
-    term = next(each for each in objective.loss.terms if each.label == label)
     points = batch.points[term.points].points
     field = objective.model(batch.inputs)
     if term.kind == "equation":

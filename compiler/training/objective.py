@@ -17,6 +17,8 @@ from compiler.loss.blocks import StepEngine
 from compiler.loss.physics import PhysicsLoss
 from compiler.scales import component_sizes, scaled
 from compiler.training.checkpoint import dtype_of
+from compiler.training.data_terms import LABEL as DATA
+from compiler.training.data_terms import DataTerms, Share
 from compiler.training.dual import LABEL as WEAK
 from compiler.training.dual import Coarse, DualNorm, Window, meshed
 from compiler.training.options import TrainOptions
@@ -29,11 +31,14 @@ Sampler = Callable[..., Any]
 PROBED = 64  # points of a held-out sample at which the size of the predictions is measured
 
 
-def term_labels(loss: PhysicsLoss, options: TrainOptions, dual: DualNorm | None) -> tuple[str, ...]:
+def term_labels(
+    loss: PhysicsLoss, options: TrainOptions, dual: DualNorm | None, data: DataTerms | None = None
+) -> tuple[str, ...]:
     """Those of what training lowers, in the order of `Objective.forward`."""
     return (
         (loss.labels if options.physics else ())
         + ((WEAK,) if dual else ())
+        + (data.labels if data else ())
         + ((LABEL,) if options.solutions else ())
     )
 
@@ -55,6 +60,7 @@ class Objective(nn.Module):
         sampler: Sampler | None,
         fabric: Fabric,
         dual: DualNorm | None = None,
+        data: DataTerms | None = None,
     ):
         super().__init__()
         self.model, self.loss = model, loss
@@ -65,13 +71,14 @@ class Objective(nn.Module):
             fabric,
         )
         self.solutions: Solutions | None = None
+        self.data = None if data is None else data.to(dtype_of(options), fabric.device)
         self.dual, self.batch, self.window = dual, options.batch, None
         if dual is not None:
             self.batch = dual.affordable(options.batch, fabric.world_size * options.accumulate)
             self.window = Window(
                 lambda step: meshed(dual, self.draw("train", step), loss.inner_batch), options.seed
             )
-        self.labels = term_labels(loss, options, dual)
+        self.labels = term_labels(loss, options, dual, data)
         # the last batch of training: asked again before a state is saved
         self.drawn: tuple[str, int, Any] | None = None
         self.held: tuple[Any, list[Coarse]] | None = None
@@ -84,13 +91,13 @@ class Objective(nn.Module):
         self.to(dtype=dtype_of(options))
 
     def forward(self, purpose: str, step: int, part: int = 0) -> tuple[Tensor, Tensor]:
-        """Unweighted: the terms in the loss's order, the dual norm of the weak residual, and in
-        training the misfit to solved samples; and how much of each requirement is violated, nothing
-        where there is no physics. In training of one `part` of this process's share, of
-        `options.accumulate` equal ones. Shapes: "m", "r".
+        """Unweighted: the terms in the loss's order, the dual norm of the weak residual, the misfit
+        to measured data, and in training that to solved samples; and how much of each requirement
+        is violated, nothing where there is no physics. In training of one `part` of this process's
+        share, of `options.accumulate` equal ones. Shapes: "m", "r".
         """
         training, values, violated = purpose == "train", [], torch.zeros(0)
-        physics = self.options.physics or not (training or self.dual)
+        physics = self.options.physics or not (training or self.dual or self.data)
         if physics or self.dual:
             batch, samples = (
                 self.meshed(purpose, step) if self.dual else (self.draw(purpose, step), [])
@@ -109,6 +116,8 @@ class Objective(nn.Module):
                         batch.inputs.values
                     )
                 )
+        if self.data is not None:
+            values.append(self.measured(self.data, step if training else None, part))
         if self.solutions is not None and training:
             values.append(self.misfit(self.solutions, step, part)[None])
         return torch.cat(values), violated
@@ -177,6 +186,18 @@ class Objective(nn.Module):
             points.to(solutions.values.device),
         )
 
+    def measured(self, data: DataTerms, step: int | None, part: int) -> Tensor:
+        """The misfit to measured data of a step, or in validation where there is none. Shapes: ->
+        "m"."""
+        options, fabric, trainables = self.options, self.fabric, self.loss.trainables
+        if step is None:
+            share = Share(fabric.global_rank, fabric.world_size)
+            return data.validating(self.model, trainables, options.validation, share)
+        parts = fabric.world_size * options.accumulate
+        share = Share(fabric.global_rank * options.accumulate + part, parts)
+        generator = seeded(options.seed, "measured", step)
+        return data.training(self.model, trainables, generator, options.batch, share)
+
     def solutions_drawn(self, count: int) -> Any:
         """The samples that are solved for training."""
         points = {**self.options.points, "interior": POINTS}
@@ -220,12 +241,21 @@ class Objective(nn.Module):
         """The problem's trainable numbers, as they stand."""
         return self.loss.found()
 
+    @property
+    def data_labels(self) -> tuple[str, ...]:
+        return () if self.data is None else self.data.labels
+
+
+def weight_of(label: str, weights: Mapping[str, float]) -> float:
+    """That of a term of measured data: its own, or that of all of them."""
+    return weights.get(label, weights.get(DATA, 1.0))
+
 
 class Validator:
     """The loss on held-out samples that are drawn once, and the error in u on the first
     `references` of them.
 
-    Where training sees no physics, `validation` is that error.
+    Where training sees no physics and no measured data, `validation` is that error.
     """
 
     def __init__(
@@ -234,9 +264,9 @@ class Validator:
         self.objective, self.options, self.fabric = objective, options, fabric
         weights = [objective.loss.weights.get(label, 1.0) for label in objective.loss.labels]
         weak = [options.weights.get(WEAK, 1.0)] if objective.dual else []
-        self.base = torch.tensor(
-            (weights if options.physics or not weak else []) + weak, dtype=torch.float64
-        )
+        data = [weight_of(each, options.weights) for each in objective.data_labels]
+        physics = weights if options.physics or not (weak or data) else []
+        self.base = torch.tensor(physics + weak + data, dtype=torch.float64)
         self.truth = None
         if options.references and fabric.is_global_zero:
             display.say(f"solving {options.references} validation samples")
@@ -256,7 +286,7 @@ class Validator:
         }
         if self.truth is not None:
             found["error"] = self.error(self.truth)
-            if not (self.options.physics or self.objective.dual):
+            if not (self.options.physics or self.objective.dual or self.objective.data):
                 found["validation"] = found["error"]
         return found
 

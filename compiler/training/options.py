@@ -29,7 +29,8 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("steps", "validate_every", "checkpoint_every", "log_every"), (1, 10**12)),
     **dict.fromkeys(("batch", "devices", "accumulate"), (1, 2**16)),
     "points": (1, 2**24),
-    **dict.fromkeys(("solutions", "validation", "references"), (0, 2**20)),
+    **dict.fromkeys(("solutions", "validation", "references", "held_out"), (0, 2**20)),
+    "rows": (1, 2**31),
     **dict.fromkeys(("lr", "seconds", "clip", "timeout"), (0.0, math.inf)),
     "seed": (-(2**63), 2**63 - 1),
 }
@@ -45,7 +46,7 @@ FIXED = (
         "balancer",
         "balancer_options",
     ),
-    *("form", "estimate", "dual", "physics", "solutions", "validation"),
+    *("form", "estimate", "dual", "physics", "solutions", "validation", "rows", "held_out"),
 )
 
 
@@ -75,7 +76,10 @@ class TrainOptions:
     of those that are also solved once and give the error in u while training. `solutions` is a
     number of samples that are solved once by the reference solver and seen in training, with the
     weight `weights.data` on their relative squared error (see `compiler.training.solved_samples`);
-    without `physics` they are all that is seen. `dual` measures the weak residual in the dual norm
+    without `physics` they, and measured data, are all that is seen. Of the problem's `data`, `rows`
+    of each sample are seen in a step, drawn anew, or all where it is none, with the weight
+    `weights.data` on their squared misfit (see `compiler.training.data_terms`); the last `held_out`
+    samples of them are seen in validation only. `dual` measures the weak residual in the dual norm
     of a coarse mesh of that resolution (see `compiler.training.dual`), with the weight
     `weights.weak`; the strong residuals are then weighed to what the mesh does not see. With auto
     that is done, on a mesh that fits the problem, where neither an energy nor `estimate` measures
@@ -118,6 +122,8 @@ class TrainOptions:
     timeout: float = 1800.0
     physics: bool = True
     solutions: int = 0
+    rows: int | None = 1024
+    held_out: int = 0
     dual: int | str | None = None
     causal: float | str | None = None
     validation: int = 8
@@ -150,7 +156,9 @@ class TrainOptions:
     def term_weights(self) -> dict[str, float]:
         """The weights of the problem's own terms."""
         return {
-            name: weight for name, weight in self.weights.items() if name not in ("data", "weak")
+            name: weight
+            for name, weight in self.weights.items()
+            if name not in ("data", "weak") and not name.startswith("data.")
         }
 
 
@@ -182,20 +190,6 @@ RULES: tuple[tuple[Callable[[TrainOptions], bool], str], ...] = (
         " causal=none or block=none",
     ),
     (
-        lambda o: bool(o.physics or o.solutions or o.dual),
-        "without physics, training needs at least one solved sample; set solutions, e.g."
-        " solutions=64",
-    ),
-    (
-        lambda o: bool(o.physics or o.dual or o.references),
-        "without physics, validation is the error in u; set references to the number of samples it"
-        " is measured on",
-    ),
-    (
-        lambda o: "data" not in o.weights or bool(o.solutions),
-        "weights.data weighs solved samples, and there are none; set solutions, e.g. solutions=64",
-    ),
-    (
         lambda o: "weak" not in o.weights or bool(o.dual),
         "weights.weak weighs the weak residual, and there is none; set dual, e.g. dual=auto",
     ),
@@ -208,6 +202,27 @@ RULES: tuple[tuple[Callable[[TrainOptions], bool], str], ...] = (
         "estimate sums over uniform points; take points_by=sobol or uniform",
     ),
 )
+
+
+def refuse_unseen(options: TrainOptions, seen: bool) -> None:
+    """What hangs on whether the problem has measured data, `seen`. Raises: OptionError where there
+    is nothing to train on, to validate on, or to weigh."""
+    if not (options.physics or options.solutions or options.dual or seen):
+        raise OptionError(
+            "without physics, training needs at least one solved sample; set solutions, e.g."
+            " solutions=64, or state measured `data` in the problem"
+        )
+    if not (options.physics or options.dual or options.references or seen):
+        raise OptionError(
+            "without physics, validation is the error in u; set references to the number of samples"
+            " it is measured on"
+        )
+    weighed = [name for name in options.weights if name == "data" or name.startswith("data.")]
+    if weighed and not (options.solutions or seen):
+        raise OptionError(
+            f"weights.{weighed[0]} weighs solved samples or measured data, and there are none; set"
+            " solutions, e.g. solutions=64"
+        )
 
 
 def fixed(options: TrainOptions) -> dict[str, Any]:

@@ -20,11 +20,12 @@ from compiler.training.balancers import BALANCERS, Balancer
 from compiler.training.causality import causal_weights
 from compiler.training.checkpoint import dtype_of, load_state
 from compiler.training.choice import Choice, References, choose
+from compiler.training.data_terms import DataTerms, data_terms
 from compiler.training.dual import LABEL as WEAK
 from compiler.training.instances import Instances
-from compiler.training.objective import Objective, Sampler, Validator, term_labels
+from compiler.training.objective import Objective, Sampler, Validator, term_labels, weight_of
 from compiler.training.optimizers import OPTIMIZERS, SCHEDULES, Schedule
-from compiler.training.options import OptionError, made
+from compiler.training.options import OptionError, made, refuse_unseen
 from compiler.training.processes import RollCall, launch, refuse_other_view, session
 from compiler.training.progress import Display
 from compiler.training.rules import fitted
@@ -66,6 +67,7 @@ class Training:
         """The weights of the terms under those of the balancer. Shape: "m"."""
         own, loss = self.run.options.weights, self.objective.loss
         known = {name: own.get(name, 1.0) for name in (LABEL, WEAK)} | dict(loss.weights)
+        known |= {each: weight_of(each, own) for each in self.objective.data_labels}
         return torch.tensor(
             [known.get(label, 1.0) for label in self.objective.labels], dtype=torch.float64
         )
@@ -109,6 +111,8 @@ def set_up(
     checkpoint that is missing, damaged, or of another run.
     """
     options = run.options
+    refuse_unseen(options, bool(run.problem.data))
+    data = _measured(run)
     balancer = made(BALANCERS, options.balancer, options.balancer_options)
     if options.accumulate > 1 and balancer.gradients_every:
         raise OptionError(
@@ -122,7 +126,7 @@ def set_up(
         references = References(run.problem, run.model, options, lawful)
         known = runs.choice(run.directory) if resuming else None
         choice = choose(scaled(run.problem)[1], options, references, known)
-    if not (options.physics or choice.dual or options.solutions):
+    if not (options.physics or choice.dual or options.solutions or data):
         raise OptionError(
             f"without physics nothing is left to train on ({choice.reason}); set solutions, e.g."
             " solutions=64"
@@ -132,10 +136,11 @@ def set_up(
         loss.weights = {
             label: loss.weights.get(label, 1.0) * choice.dual.share(label) for label in loss.labels
         }
-    _refuse_ratios(loss, term_labels(loss, options, choice.dual), balancer, options.balancer)
+    labels = term_labels(loss, options, choice.dual, data)
+    _refuse_ratios(loss, labels, balancer, options.balancer)
     schedule = made(SCHEDULES, options.schedule, options.schedule_options)
     fabric = launch(options, roll)
-    objective = Objective(run.problem, run.model, loss, options, sampler, fabric, choice.dual)
+    objective = Objective(run.problem, run.model, loss, options, sampler, fabric, choice.dual, data)
     objective.causal, causality = causal_weights(scaled(stated)[1], options)
     parameters = [each for each in objective.parameters() if each.requires_grad]
     optimizer = made(
@@ -156,6 +161,7 @@ def set_up(
     objective.physics("train", state.step)
     validator = Validator(objective, options, fabric, display) if options.validation else None
     reasons = {"loss": _reason(choice, objective), "weights in time": causality}
+    reasons["data"] = data.summary if data else ""
     reasons = {subject: reason for subject, reason in reasons.items() if reason}
     parts = (run, fabric, display, objective, forward, stepper)
     training = Training(*parts, balancer, schedule, validator, choice, reasons)
@@ -168,11 +174,6 @@ def begin(training: Training, state: TrainState, resuming: bool) -> None:
     run, options, display = training.run, training.run.options, training.display
     objective, fabric = training.objective, training.fabric
     if training.leads:
-        for each in run.problem.data:
-            display.say(
-                f"warning: the data from {each.source!r} are not seen: measurements are no term of"
-                " the loss yet"
-            )
         rules = fitted(run.problem) | dict(training.reasons)
         for subject, rule in rules.items():
             display.say(f"{subject}: {rule}")
@@ -191,6 +192,28 @@ def begin(training: Training, state: TrainState, resuming: bool) -> None:
             run.problem, objective.solutions_drawn, options.solutions, run.directory
         ).to(dtype_of(options), fabric.device)
     state.began = time.monotonic()
+
+
+def _measured(run: Run) -> DataTerms | None:
+    """The measured values that training sees. Raises: ProblemError D01 to D09; OptionError."""
+    options = run.options
+    data = data_terms(
+        run.problem,
+        options.rows,
+        options.held_out,
+        options.points["operator"],
+        options.seed,
+        options.hard,
+    )
+    samples = 0 if data is None else data.samples
+    if options.held_out and options.held_out >= samples:
+        raise OptionError(
+            f"held_out = {options.held_out} of {samples} measured samples leaves none to train on"
+        )
+    for name in options.weights if data else ():
+        if name.startswith("data.") and name not in data.labels:
+            raise OptionError(f"no data are called {name!r}; they are {', '.join(data.labels)}")
+    return data
 
 
 def _stated(run: Run, balancer: Balancer, display: Display) -> Problem:

@@ -15,7 +15,7 @@ from compiler.chance import seeded
 from compiler.geometry.metrics import squared_misfit
 from compiler.training import solved_samples as supervise
 from compiler.training.loop import Interrupted, train
-from compiler.training.options import OptionError, TrainOptions
+from compiler.training.options import OptionError, TrainOptions, refuse_unseen
 from compiler.training.progress import Silent
 from compiler.training.runs import RunError, read_history
 from compiler.training.solved_samples import FILE, kept
@@ -148,4 +148,4 @@ def test_points_outside_of_the_mesh_do_not_count():
 )
 def test_options_that_make_no_sense_together_are_refused(options, message):
     with pytest.raises(OptionError, match=message):
-        TrainOptions(**options)
+        refuse_unseen(TrainOptions(**options), seen=False)

@@ -28,7 +28,7 @@ from compiler.training.checkpoint import load_run, load_tree, save_tree
 from compiler.training.loop import Interrupted, train
 from compiler.training.objective import Objective
 from compiler.training.options import OptionError, TrainOptions
-from compiler.training.progress import Silent, terms_text
+from compiler.training.progress import terms_text
 from compiler.training.runs import RunError, open_run, read_history
 from pdespec.errors import ProblemError
 from tests.compiler import tiny
@@ -705,21 +705,8 @@ def test_a_tree_that_is_no_checkpoint_state_is_refused(tmp_path):
         start(tmp_path / "run", resume=True)
 
 
-def test_measurements_that_training_does_not_see_are_named(tmp_path):
+def test_a_file_of_measurements_that_is_missing_is_named_before_anything_is_written(tmp_path):
     problem = pdespec.parse(tiny.TEXT + 'data u on L from "measured.h5"\n')
-
-    class Telling(Silent):
-        said: list[str] = []
-
-        def say(self, text):
-            self.said.append(text)
-
-    train(
-        problem,
-        tiny.Operator(),
-        dataclasses.replace(SMALL, steps=1),
-        tmp_path / "run",
-        sampler=tiny.sample,
-        display=Telling(),
-    )
-    assert any("the data from 'measured.h5' are not seen" in text for text in Telling.said)
+    with pytest.raises(ProblemError, match="D01: there is no file measured.h5"):
+        train(problem, tiny.Operator(), SMALL, tmp_path / "run", sampler=tiny.sample)
+    assert not (tmp_path / "run").exists()

@@ -11,6 +11,7 @@ import torch
 
 import compiler
 import pdespec
+from compiler.measurements.named import path_of
 from pdespec import Problem
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +28,7 @@ OPTIONS: dict[str, Any] = {
 
 def problems() -> dict[str, Problem]:
     """By file, with a number where a page has several. What a page shows in order to be refused
-    is left out."""
+    is left out, measured data whose file is not there too."""
     found = {
         f"examples/{path.stem}": pdespec.load(path)
         for path in sorted((ROOT / "examples").glob("*.pde"))
@@ -40,7 +41,12 @@ def problems() -> dict[str, Problem]:
                 continue
             if problem not in found.values():
                 found[f"{page.relative_to(ROOT).with_suffix('')}/{k}"] = problem
-    return found
+    return {name: _without_absent(problem) for name, problem in found.items()}
+
+
+def _without_absent(problem: Problem) -> Problem:
+    there = tuple(each for each in problem.data if path_of(each).is_file())
+    return problem if len(there) == len(problem.data) else problem.revised(data=there)
 
 
 def operator(problem: Problem) -> torch.nn.Module:

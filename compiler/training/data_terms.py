@@ -1,0 +1,304 @@
+"""Measured values as terms of the loss: how far the field is from the data of a problem, on some of
+their rows.
+
+    mean over rows of  weight |u(x_k) - u_k|^2 / size^2
+
+summed over components, `size` that of the unknown (see `compiler.scales`), weights of mean one. Of
+a family, the mean over its samples of that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from compiler.batches.sample import Batch, instance
+from compiler.chance import Chance, seeded
+from compiler.data.from_files import Interpolated, Splines, periods_of
+from compiler.loss.physics import PhysicsLoss
+from compiler.loss.physics import compile as compile_loss
+from compiler.measurements.measured import Measured, Measurements, measurements
+from compiler.scales import component_sizes, scaled
+from pdespec.geometry import Boundary
+from pdespec.statements.problem import Equation, Problem
+
+LABEL = "data"  # of all these terms in `TrainOptions.weights`
+MOST = 4096  # rows of a sample that a validation looks at
+Model = Callable[[Any], Callable[[Tensor], Tensor]]
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which part of a step's rows a process takes: one of `parts` equal ones."""
+
+    part: int = 0
+    parts: int = 1
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one statement, by sample, padded with rows of weight zero. Shapes: points "s m
+    D", values "s m c", weights "s m", counts "s"; sizes "c"."""
+
+    measured: Measured
+    points: Tensor
+    values: Tensor
+    weights: Tensor
+    counts: Tensor
+    sizes: Tensor
+    loss: PhysicsLoss | None = None  # of an expression in the unknowns
+
+    def gap(
+        self,
+        field: Callable[[Tensor], Tensor],
+        batch: Batch,
+        chosen: Sequence[int],
+        rows: Tensor,
+        trainables: Mapping[str, Tensor],
+    ) -> Tensor:
+        """weight |u - u_k|^2 / size^2 of some rows, "b r" numbers of them, of the samples chosen.
+        Shapes: -> "b r"."""
+        own = torch.as_tensor(list(chosen), device=self.points.device)[:, None]
+        points, values = self.points[own, rows], self.values[own, rows]
+        found = self.observed(field, batch, points, trainables)
+        return self.weights[own, rows] * ((found - values) / self.sizes).square().sum(-1)
+
+    def observed(
+        self,
+        field: Callable[[Tensor], Tensor],
+        batch: Batch,
+        points: Tensor,
+        trainables: Mapping[str, Tensor],
+    ) -> Tensor:
+        """What the statement measures, of a field. Shapes: points "b n D" -> "b n c"."""
+        if self.loss is None:
+            names = batch.problem.components
+            return field(points)[..., [names.index(each) for each in self.measured.components]]
+        inputs = {
+            name: lambda x, name=name: batch.evaluate(name, x) for name in batch.problem.inputs
+        }
+        given = {**batch.params, **trainables}
+        return self.loss.residuals(field, points, inputs, given)[LABEL]
+
+    def to(self, dtype: torch.dtype, device: torch.device) -> Rows:
+        tensors = ("points", "values", "weights", "sizes")
+        moved = {name: getattr(self, name).to(device, dtype) for name in tensors}
+        return replace(self, **moved, counts=self.counts.to(device))
+
+
+@dataclass(frozen=True)
+class DataTerms:
+    """The measured values of a problem, with the samples they belong to. `rows` of each sample are
+    seen in a step, all of them where it is None; the last `held_out` samples in validation only."""
+
+    problem: Problem
+    batch: Batch
+    terms: tuple[Rows, ...]
+    rows: int | None
+    held_out: int = 0
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(each.measured.label for each in self.terms)
+
+    @property
+    def samples(self) -> int:
+        return self.batch.size
+
+    def training(
+        self,
+        model: Model,
+        trainables: Mapping[str, Tensor],
+        generator: torch.Generator,
+        count: int,
+        share: Share,
+    ) -> Tensor:
+        """The terms of a step, of this process's share of `count` samples, or of the rows where
+        there is one sample. Shapes: -> "m"."""
+        if self.samples == 1:
+            chosen, rows = [0], [self._rows_of_one(each, generator, share) for each in self.terms]
+            return self._values(model, trainables, chosen, rows, share.parts)
+        drawn = torch.randint(self.samples - self.held_out, (count,), generator=generator).tolist()
+        rows = [self._rows(each, drawn, generator) for each in self.terms]
+        own = slice(share.part * count // share.parts, (share.part + 1) * count // share.parts)
+        shared = [(index[own], total[own]) for index, total in rows]
+        return self._values(model, trainables, drawn[own], shared)
+
+    def validating(
+        self, model: Model, trainables: Mapping[str, Tensor], most: int, share: Share
+    ) -> Tensor:
+        """The terms on the held-out samples, or at most `most` of those of training where none are
+        held out. Shapes: -> "m"."""
+        first = self.samples - self.held_out if self.held_out else 0
+        samples = list(range(first, self.samples))[: None if self.held_out else max(1, most)]
+        if len(samples) == 1 and share.part:
+            return self.terms[0].points.new_zeros(len(self.terms))
+        own = samples[share.part :: share.parts]
+        if not own:
+            return self.terms[0].points.new_zeros(len(self.terms))
+        rows = [self._all(each, own) for each in self.terms]
+        found = self._values(model, trainables, own, rows)
+        return found * (share.parts * len(own) / len(samples))
+
+    def _values(
+        self,
+        model: Model,
+        trainables: Mapping[str, Tensor],
+        chosen: Sequence[int],
+        rows: Sequence[tuple[Tensor, Tensor]],
+        parts: int = 1,
+    ) -> Tensor:
+        """Mean over samples of the sum over rows, divided by their number. Shapes: rows "b r" and
+        numbers "b", for each term."""
+        batch = self.batch if len(chosen) == self.samples == 1 else self.batch.select(chosen)
+        field = model(batch.inputs)
+        found = [
+            (each.gap(field, batch, chosen, index, trainables).sum(1) / total).mean()
+            for each, (index, total) in zip(self.terms, rows, strict=True)
+        ]
+        return parts * torch.stack(found)
+
+    def _rows_of_one(
+        self, each: Rows, generator: torch.Generator, share: Share
+    ) -> tuple[Tensor, Tensor]:
+        """Rows of the only sample, without repetition; a share of them."""
+        count = int(each.counts[0])
+        whole = self.rows is None or self.rows >= count
+        index = torch.arange(count) if whole else torch.randperm(count, generator=generator)
+        index = index[: None if whole else max(self.rows, share.parts)]
+        total = torch.full((1,), float(len(index)))
+        own = index[share.part :: share.parts]
+        if not len(own):  # fewer rows than processes: one of weight zero
+            own, total = index[:1], torch.full((1,), torch.inf)
+        device = each.points.device
+        return own[None].to(device), total.to(each.points)
+
+    def _rows(
+        self, each: Rows, samples: Sequence[int], generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Rows of several samples, drawn independently; all of them where they are few."""
+        counts = each.counts.cpu()[list(samples)]
+        if self.rows is None or self.rows >= int(each.counts.max()):
+            return self._all(each, samples, None)
+        shares = torch.rand(len(samples), self.rows, generator=generator, dtype=torch.float64)
+        index = (shares * counts[:, None]).long().to(each.points.device)
+        return index, torch.full((len(samples),), float(self.rows)).to(each.points)
+
+    def _all(
+        self, each: Rows, samples: Sequence[int], most: int | None = MOST
+    ) -> tuple[Tensor, Tensor]:
+        """All rows of samples, with those of weight zero; evenly some where there are more than
+        `most`."""
+        width = each.points.shape[1]
+        step = 1 if most is None else -(-width // most)
+        index = torch.arange(0, width, step, device=each.points.device)
+        counts = (index[None] < each.counts[list(samples)][:, None]).sum(1)
+        return index.expand(len(samples), -1), counts.to(each.points)
+
+    def to(self, dtype: torch.dtype, device: torch.device) -> DataTerms:
+        batch = self.batch.to(dtype).to(device)
+        at = next(iter(batch.points.values())).points.dtype
+        return replace(self, batch=batch, terms=tuple(e.to(at, device) for e in self.terms))
+
+    @cached_property
+    def summary(self) -> str:
+        """What is compared, in a line."""
+        parts = [
+            f"{len(each.measured.table)} rows of {each.measured.statement.source}"
+            for each in self.terms
+        ]
+        seen = "all of them" if self.rows is None else f"{self.rows} of each sample"
+        of = f", {self.samples} samples" if self.samples > 1 else ""
+        held = f", {self.held_out} of them held out" if self.held_out else ""
+        return f"{', '.join(parts)}{of}{held}; {seen} a step"
+
+
+def data_terms(
+    problem: Problem, rows: int | None, held_out: int, operator_points: int, seed: int, hard: bool
+) -> DataTerms | None:
+    """The terms of a problem's data; None where it has none. Raises: ProblemError D01 to D09, N01
+    for expressions with the normal."""
+    if not problem.data:
+        return None
+    found = measurements(problem)
+    batch = measured_batch(problem, found, {"operator": operator_points}, seed, hard)
+    sizes = dict(zip(problem.components, component_sizes(problem, scaled(problem)[0]), strict=True))
+    terms = tuple(_rows_by_sample(problem, each, len(found.keys), sizes) for each in found.terms)
+    return DataTerms(problem, batch, terms, rows, held_out)
+
+
+def measured_batch(
+    problem: Problem, found: Measurements, points: Mapping[str, int], seed: int, hard: bool
+) -> Batch:
+    """The samples that measured values belong to, in float64."""
+    count = len(found.keys)
+    inputs = {}
+    for name, table in found.inputs.items():
+        splines = Splines(table, name, periods_of(problem.inputs[name]))
+        numbers = torch.arange(count) if table.family else torch.zeros(count)
+        inputs[name] = Interpolated(splines, numbers.double())
+    few = {"interior": 1, "boundary": 1, "initial": 1, "point": 1, **points}
+    chance = Chance(seeded(seed, "measured", 0), count)
+    params = {name: torch.as_tensor(value) for name, value in found.params.items()}
+    return instance(
+        problem, params, inputs, few, chance, dtype=torch.float64, hard=hard, size=count
+    )
+
+
+def _rows_by_sample(
+    problem: Problem, measured: Measured, samples: int, sizes: Mapping[str, float]
+) -> Rows:
+    table = measured.table
+    if not table.family:
+        table = replace(table, keys=table.keys[:1])
+    counts = np.array([len(each) for each in table.rows] * (1 if table.family else samples))
+    width = int(counts.max())
+
+    def padded(each: np.ndarray) -> Tensor:
+        found = np.zeros((samples, width, *each.shape[1:]))
+        for k in range(samples):
+            own = each[table.rows[k if table.family else 0]]
+            found[k] = own[0]
+            found[k, : len(own)] = own
+        return torch.as_tensor(found)
+
+    weights = padded(table.weights)
+    for k, count in enumerate(counts):
+        weights[k, count:] = 0
+    if measured.direct:
+        own, loss = [sizes[each] for each in measured.components], None
+    else:
+        own = [float(x) or 1.0 for x in np.sqrt(np.mean(table.values**2, 0))]
+        loss = observation(problem, measured)
+    return Rows(
+        measured,
+        padded(table.points),
+        padded(table.values),
+        weights,
+        torch.as_tensor(counts),
+        torch.tensor(own, dtype=torch.float64),
+        loss,
+    )
+
+
+def observation(problem: Problem, measured: Measured) -> PhysicsLoss:
+    """The expression of a statement as a residual, which gives its values at points."""
+    region: Any = measured.statement.region
+    domain = region.domain if isinstance(region, Boundary) else region
+    equation = Equation(measured.statement.value, 0 * measured.statement.value, domain)
+    stated = problem.revised(
+        equations={LABEL: equation},
+        conditions={},
+        functionals=(),
+        requirements=(),
+        data=(),
+        outputs={},
+        references={},
+    )
+    return compile_loss(stated)
