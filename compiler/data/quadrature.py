@@ -2,8 +2,9 @@
 
 The mesh is the one the reference solver would take, with curved cells, and as fine as the count of
 points allows; its rule is exact for polynomials of degree `ORDER` on flat cells, so that the error
-of a smooth integral falls as the spacing to the power 4. Nodes are the same at every call: a
-network may fit them and be wrong between them, which fresh points forbid.
+of a smooth integral falls as the spacing to the power 4. Nodes of a boundary are moved onto it.
+Nodes are the same at every call: a network may fit them and be wrong between them, which fresh
+points forbid.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from torch import Tensor
 
 from compiler.data.samples import Draws
 from compiler.fem.discrete.known import Known
-from compiler.fem.meshing.elements import cell_of, lagrange
+from compiler.fem.meshing.bodies import geometry_of, on_pieces
+from compiler.fem.meshing.elements import cell_of, facet_basis, lagrange
 from compiler.fem.meshing.facets import aligned, facets_of
 from compiler.fem.meshing.mesh import mesh_domain
 from compiler.geometry.shapes.meshfile import contents
@@ -105,9 +107,8 @@ def _rule(region: Region, values: tuple, resolution: int) -> tuple[Array, Array,
     )
     element = lagrange(cell_of(mesh), 1)
     if isinstance(region, Boundary):
-        basis = skfem.FacetBasis(
-            mesh, element, intorder=ORDER, facets=facets_of(region, mesh, dict(values))
-        )
+        facets = facets_of(region, mesh, dict(values))
+        basis = facet_basis(mesh, element, facets, ORDER)
         normals = np.asarray(basis.normals)
     else:
         basis = skfem.CellBasis(mesh, element, intorder=ORDER)
@@ -116,4 +117,7 @@ def _rule(region: Region, values: tuple, resolution: int) -> tuple[Array, Array,
         np.asarray(part).reshape(region.domain.dim, -1).T
         for part in (basis.global_coordinates(), normals)
     )
+    if isinstance(region, Boundary):
+        pieces = geometry_of(region.domain, dict(values)).pieces(region)
+        points, normals = (each.T for each in on_pieces(pieces, points.T, normals.T))
     return points, normals, basis.dx.reshape(-1)

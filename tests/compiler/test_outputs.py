@@ -224,6 +224,57 @@ def test_an_integral_over_cut_curves_of_any_speed():
     assert found.item() == pytest.approx(arc + 2 * 1.2**3 / 3, rel=1e-6)
 
 
+def wavy_square() -> float:
+    """x^2 over r < 1 + cos(4 theta)/5."""
+    return quad(
+        lambda t: (1 + math.cos(4 * t) / 5) ** 4 / 4 * math.cos(t) ** 2,
+        0,
+        2 * math.pi,
+        epsabs=1e-13,
+    )[0]
+
+
+def on_ellipsoid() -> float:
+    """x^2 over the surface of half axes 1, 1/2, 3/10, by height h and angle t."""
+
+    def density(t: float, h: float) -> float:
+        w = 1 - h * h
+        area = w * ((0.15 * math.cos(t)) ** 2 + (0.3 * math.sin(t)) ** 2) + (0.5 * h) ** 2
+        return w * math.cos(t) ** 2 * math.sqrt(area)
+
+    return dblquad(density, -1, 1, 0, 2 * math.pi, epsabs=1e-12)[0]
+
+
+ELLIPSOID = "ellipsoid(radii = [1, 0.5, 0.3])"
+SECOND_MOMENTS = {
+    "extruded(star(radius = 1 + 0.2*cos(4*theta)), 2)": (2 * wavy_square(), None, 1e-10),
+    ELLIPSOID: (4 / 3 * math.pi * 0.15 / 5, on_ellipsoid(), 1e-10),
+    f"scaled({ELLIPSOID}, 3)": (3**5 * 4 / 3 * math.pi * 0.15 / 5, 81 * on_ellipsoid(), 1e-10),
+    "ball(radius = 1)": (4 / 15 * math.pi, 4 / 3 * math.pi, 1e-10),
+    "rotated(cylinder(radius = 1, height = 2), pi/7)": (math.pi / 2, 5 / 2 * math.pi, 1e-6),
+    # whose coarsest mesh has more nodes than would do for most
+    f"exterior({ELLIPSOID}, farfield = ball(radius = 3))": (
+        4 / 15 * math.pi * (3**5 - 0.15),
+        4 / 3 * math.pi * 3**4 + on_ellipsoid(),
+        1e-2,
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", SECOND_MOMENTS)
+def test_second_moments_of_solids_and_their_surfaces(shape):
+    within, around, tolerance = SECOND_MOMENTS[shape]
+    problem = pdespec.parse(
+        f"problem p\nspace x, y, z\ndomain B = {shape}\nunknown u : scalar on B\nin B: lap(u) ="
+        " 1\non boundary(B): u = 0\noutput within := integral(x^2, B)\noutput around :="
+        " integral(x^2, boundary(B))"
+    )
+    found = compiler.outputs(problem, lambda p: p[..., :1], instance(problem, {}, dtype=D))
+    assert found["within"].item() == pytest.approx(within, rel=tolerance)
+    if around is not None:
+        assert found["around"].item() == pytest.approx(around, rel=min(1e-6, 10 * tolerance))
+
+
 def test_outputs_are_differentiable_in_the_field():
     weight = torch.tensor(0.3, dtype=D, requires_grad=True)
     omega = rectangle(x, y, (0, 0), (2, 1))

@@ -199,3 +199,40 @@ def test_training_places_its_points_as_asked_and_goes_on_bit_for_bit(points_by, 
     assert through.history[-1]["energy"] == halves.history[-1]["energy"]
     other = train("other", dataclasses.replace(options, points_by="sobol"))
     assert other.history[-1]["energy"] != through.history[-1]["energy"]
+
+
+STAR = "star(radius = 1 + 0.2*cos(4*theta))"
+ON = {
+    # a function that is zero on the curved part of the boundary and nowhere flat there
+    "ellipsoid(radii = [1, 0.5, 0.3])": lambda x, y, z: x**2 + (y / 0.5) ** 2 + (z / 0.3) ** 2 - 1,
+    f"extruded({STAR}, 1)": lambda x, y, z: (
+        np.hypot(x, y) - (1 + 0.2 * np.cos(4 * np.arctan2(y, x)))
+    ),
+    # whose coarsest cells are so curved that they overlap
+    "cylinder(radius = 1, height = 2, axis = [1, 1, 0])": lambda x, y, z: (
+        (x - y) ** 2 / 2 + z**2 - 1
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", ON)
+def test_the_nodes_of_a_mesh_on_a_boundary_lie_on_it(shape):
+    problem = pdespec.parse(
+        f"problem p\nspace x, y, z\ndomain B = {shape}\nunknown u : scalar on B\nin B: lap(u) ="
+        " 1\non boundary(B): u = 0"
+    )
+    counts = {"interior": 4096, "boundary": 4096}
+    batch = compiler.sample(problem, 1, counts, seed(), dtype=torch.float64, points_by="mesh")
+    found = batch.points["boundary(B)"]
+    points, normals = found.points[0].numpy().T, found.normals[0].numpy().T
+    level, step = ON[shape], 1e-5
+    curved = np.abs(level(*points)) < 1e-3
+    ends = np.abs(level(*points)) > 0.02  # the flat ends, but for a node beside an edge
+    assert curved.sum() > 1000 and (curved | ends).all()
+    slope = [
+        (level(*(points + step * axis)) - level(*(points - step * axis))) / (2 * step)
+        for axis in np.eye(3)[:, :, None]
+    ]
+    outward = np.array(slope) / np.linalg.norm(slope, axis=0)
+    assert np.abs(level(*points)[curved]).max() < 1e-13
+    assert np.abs((normals - outward)[:, curved]).max() < 1e-8

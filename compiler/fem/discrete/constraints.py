@@ -26,6 +26,7 @@ from compiler.fem.errors import SolverError
 from compiler.fem.forms.conditions import Essential, Pin
 from compiler.fem.forms.pairing import CONSTANT
 from compiler.fem.forms.weak import WeakForm
+from compiler.fem.meshing.elements import facet_basis
 from compiler.lowering.terms import Stream
 from pdespec.coordinates import Coordinate, Normal, Time
 from pdespec.symbols import Scalar
@@ -268,14 +269,8 @@ def node_normals(condition: Essential, spaces: Spaces, component: str, local: Nu
     asked = any(c.atoms(Normal) for _, c in condition.coefficients) or condition.value.atoms(Normal)
     if not asked:
         return np.zeros((dim, local.size))
-    from skfem import FacetBasis
-
-    basis = FacetBasis(
-        spaces.mesh,
-        spaces.bases[component].elem,
-        facets=spaces.facets[condition.region],
-        intorder=4,
-    )
+    facets = spaces.facets[condition.region]
+    basis = facet_basis(spaces.mesh, spaces.bases[component].elem, facets, 4)
     total = np.zeros((dim, spaces.bases[component].N))
     for phi, numbers in zip(basis.basis, basis.element_dofs, strict=True):
         for axis in range(dim):

@@ -16,7 +16,7 @@ from skfem import CellBasis, FacetBasis
 from compiler.fem.discrete.locate import Located
 from compiler.fem.errors import SolverError
 from compiler.fem.forms.weak import Region, WeakForm
-from compiler.fem.meshing.elements import cell_of, lagrange
+from compiler.fem.meshing.elements import cell_of, facet_basis, lagrange
 from pdespec.geometry import Boundary
 
 Array = NDArray[np.float64]
@@ -121,9 +121,7 @@ def place(region, mesh, elements, bases, offsets, facets, degree) -> Place:
             there = (
                 basis
                 if not isinstance(region, Boundary)
-                else FacetBasis(
-                    mesh, elements[component], facets=facets[region], intorder=2 * degree + 1
-                )
+                else facet_basis(mesh, elements[component], facets[region], 2 * degree + 1)
             )
             made[id(basis)] = (there, jets(there))
         there, table = made[id(basis)]

@@ -93,3 +93,20 @@ def onto(piece: Piece) -> Callable[[Array], Array] | None:
         return np.ascontiguousarray(at[0].numpy().T)
 
     return moved
+
+
+def on_pieces(pieces: Sequence[Piece], points: Array, normals: Array) -> tuple[Array, Array]:
+    """Points near a boundary, and outward normals there, moved onto the curved pieces that they
+    are nearest to. Shapes: "d n" all."""
+    points, normals = points.copy(), normals.copy()
+    owner = owners(pieces, points)
+    for k in np.unique(owner):
+        move, chosen = onto(pieces[k]), owner == k
+        if move is None:
+            continue
+        points[:, chosen] = move(points[:, chosen])
+        at = torch.as_tensor(np.ascontiguousarray(points[:, chosen].T))[None].requires_grad_(True)
+        (slope,) = torch.autograd.grad(pieces[k].carrier(at).sum(), at)
+        outward = -slope[0].numpy().T  # the carrier is positive inside
+        normals[:, chosen] = outward / np.linalg.norm(outward, axis=0)
+    return points, normals

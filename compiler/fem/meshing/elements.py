@@ -3,9 +3,13 @@ curved cells from."""
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 import skfem
+from numpy.typing import NDArray
 from skfem.element import ElementDG, ElementH1
+from skfem.mapping import MappingIsoparametric
 from skfem.refdom import RefHex, RefLine, RefQuad, RefTet, RefTri
 
 from compiler.fem.errors import SolverError
@@ -85,3 +89,24 @@ def lagrange(cell: str, degree: int, continuous: bool = True) -> skfem.Element:
         )
     element = LAGRANGE[cell, degree]()
     return element if continuous else ElementDG(element)
+
+
+def facet_basis(
+    mesh: skfem.Mesh, element: skfem.Element, facets: NDArray[np.integer], order: int
+) -> skfem.FacetBasis:
+    """The basis on facets of the outside, by a rule of an order.
+
+    scikit-fem finds the points of a facet in its cell by Newton's method, which fails on coarse
+    cells that are curved far; where they are follows from the corners that the two share.
+    """
+    mapping = copy(mesh.mapping())
+    if isinstance(mapping, MappingIsoparametric) and isinstance(
+        mesh, (skfem.MeshTri, skfem.MeshTet)
+    ):
+        at = skfem.quadrature.get_quadrature(mesh.brefdom, order)[0]
+        shares = np.concatenate([1 - at.sum(0, keepdims=True), at])
+        corners = mesh.t[:, mesh.f2t[getattr(facets, "ori", 0), facets]]
+        place = (mesh.facets[:, None, facets] == corners).argmax(1)
+        known = np.einsum("dfk,fq->dkq", mesh.elem.refdom.p[:, place], shares)
+        mapping.invF = lambda *_, **__: known  # type: ignore[method-assign]
+    return skfem.FacetBasis(mesh, element, mapping=mapping, facets=facets, intorder=order)

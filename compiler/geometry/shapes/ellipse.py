@@ -130,16 +130,26 @@ def _surface(radii: Tensor, middle: Tensor, shape: Ellipsoid) -> FullBoundary:
     heights = torch.linspace(-1, 1, TABLE + 1, dtype=radii.dtype, device=radii.device)
     by_height = density(heights[:, None], turns[:-1]).mean(-1)
 
-    def chart(u: Tensor) -> tuple[Tensor, Tensor]:
-        h = 1 - 2 * along(by_height, u[..., 1])
-        table = density(h[..., None], turns)
-        angle = 2 * math.pi * along(table.flatten(0, 1), u[..., :1].flatten(0, 1)).view(h.shape)
+    def placed_at(h: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
         width = (1 - h.square()).clamp_min(0).sqrt()
         unit = torch.stack([width * angle.cos(), width * angle.sin(), h], -1)
         normal = unit / radii[:, None]
         return middle[:, None] + radii[:, None] * unit, normal / normal.norm(dim=-1, keepdim=True)
 
-    return FullBoundary(3, area, chart, lambda x: x[..., 0], (shape,), chart_error=CHART)
+    def chart(u: Tensor) -> tuple[Tensor, Tensor]:
+        h = 1 - 2 * along(by_height, u[..., 1])
+        table = density(h[..., None], turns)
+        angle = 2 * math.pi * along(table.flatten(0, 1), u[..., :1].flatten(0, 1)).view(h.shape)
+        return placed_at(h, angle)
+
+    def spread(u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        angle, h = 2 * math.pi * u[..., 0], 1 - 2 * u[..., 1]
+        per_unit = 4 * math.pi * density(h[..., None], angle[..., None])[..., 0]
+        return *placed_at(h, angle), per_unit
+
+    return FullBoundary(
+        3, area, chart, lambda x: x[..., 0], (shape,), chart_error=CHART, spread=spread
+    )
 
 
 @bind.register

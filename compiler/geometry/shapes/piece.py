@@ -65,9 +65,10 @@ class FullBoundary:
     to it where a surface is cut. `groups` name it in a mesh file; `select` gives the facets of it
     in whose middle a function is positive, and cuts none. `cutter` takes the place of the carrier
     where other pieces are cut: it has the same zeros and signs, and need be smooth there only.
-    Shapes: measure "b"; chart takes parameters "b n k" in [0, 1), k = max(1, d - 1), uniform in
-    measure, to points and outward unit normals "b n d" both; carrier, cutter and trim take points
-    "b n d" to "b n".
+    `spread` parametrises a surface whose chart has a table of areas smoothly: points, normals and
+    the area per unit of the parameters, "b n". Shapes: measure "b"; chart takes parameters "b n k"
+    in [0, 1), k = max(1, d - 1), uniform in measure, to points and outward unit normals "b n d"
+    both; carrier, cutter and trim take points "b n d" to "b n".
     """
 
     dim: int
@@ -89,6 +90,7 @@ class FullBoundary:
     groups: frozenset[str] = frozenset()
     select: Callable[[Function], Piece] | None = None
     cutter: Function | None = None
+    spread: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]] | None = None
 
     def at(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Points and normals of a curve in the parameter in which it is cut. Shapes: "b n" -> "b
@@ -304,11 +306,17 @@ def turned(piece: FullBoundary) -> FullBoundary:
 
     natural = piece.natural and replace(piece.natural, chart=other_side(piece.natural.chart))
     height = None if piece.height is None else (lambda x: -_height(piece, x))
-    own = piece.cutter
+    own, spread = piece.cutter, piece.spread
     cutter = None if own is None else (lambda x: -own(x))
+
+    def spread_out(u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        points, normals, density = spread(u)  # type: ignore[misc]
+        return points, -normals, density
+
     return replace(
         piece,
         chart=other_side(piece.chart),
+        spread=None if spread is None else spread_out,
         natural=natural,
         carrier=lambda x: -piece.carrier(x),
         height=height,

@@ -131,8 +131,19 @@ class Placed:
             natural=natural,
             height=None if piece.height is None else self._sized(piece.height),
             cutter=piece.cutter and self._sized(piece.cutter),
+            spread=piece.spread and self._spread(piece.spread),
             select=piece.select and self._selecting(piece.select),
         )
+
+    def _spread(
+        self, spread: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
+    ) -> Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]:
+        def image(u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            points, normals, density = spread(u)
+            grown = self.scale[:, None].square()
+            return self.image(points), normals @ self.turn.mT, density * grown
+
+        return image
 
     def _selecting(self, select: Callable[[Function], Piece]) -> Callable[[Function], Piece]:
         return lambda function: self._piece(select(lambda x: function(self.image(x))))
