@@ -101,7 +101,7 @@ def sympy_form(expression: Any) -> Any:
     return expression.xreplace({jet: jet.derivative() for jet in jets}) if jets else expression
 
 
-def carry_out(expression: Any) -> Any:
+def expand_derivatives(expression: Any) -> Any:
     """The expression with all derivatives carried out, mixed partials in canonical order."""
     return sympy_form(jet_form(expression))
 
@@ -113,7 +113,7 @@ def value_at(expression: Any, place: Mapping[sp.Symbol, Any]) -> Any:
     Raises: `ProblemError` as `jet_form`, W07 for the unit normal and for values on two sides of an
     interface, which no point alone has.
     """
-    expression = carry_out(expression)
+    expression = expand_derivatives(expression)
     if loose := sorted(expression.atoms(Normal, TwoSided), key=sp.default_sort_key):
         raise fail(
             "W07",

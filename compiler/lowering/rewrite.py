@@ -19,7 +19,7 @@ from pdespec import geometry as shapes
 from pdespec.calculus import Integral
 from pdespec.coordinates import Coordinate, Time
 from pdespec.geometry import Domain, Region, Shape
-from pdespec.jets import carry_out
+from pdespec.jets import expand_derivatives
 from pdespec.laws import FunctionLaw, Law, LogUniform, Normal_, Uniform
 from pdespec.shapes.described import Described, kinds
 from pdespec.statements.interfaces import flux_conditions
@@ -222,7 +222,7 @@ class _Pass:
 
     def _derivative(self, e: sp.Derivative) -> sp.Expr:
         if not all(isinstance(variable, (Coordinate, Time)) for variable in e.variables):
-            carried = carry_out(e)
+            carried = expand_derivatives(e)
             return (
                 self(carried) if carried != e else e.func(*(self(argument) for argument in e.args))
             )

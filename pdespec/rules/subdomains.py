@@ -19,7 +19,7 @@ import sympy as sp
 from pdespec.calculus import TwoSided, entries, partial
 from pdespec.coordinates import Coordinate
 from pdespec.geometry import Domain, shape_symbols
-from pdespec.jets import carry_out, jet_form, jets_of, sympy_form
+from pdespec.jets import expand_derivatives, jet_form, jets_of, sympy_form
 from pdespec.rules.membership import inside, points
 from pdespec.statements.interfaces import carried, flux, same_sign
 from pdespec.statements.problem import Problem
@@ -108,7 +108,7 @@ def _together(
     sources = []
     for part, across in zip(parts, fluxes, strict=True):
         whole = sp.Add(*(partial(each, x) for each, x in zip(across, coordinates, strict=True)))
-        sources.append(sp.expand(carry_out(part) - carry_out(whole)))
+        sources.append(sp.expand(expand_derivatives(part) - expand_derivatives(whole)))
 
     def pieces(values: list[sp.Expr]) -> sp.Expr:
         return _piecewise(

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from compiler.fem.errors import NoWeakForm
-from pdespec.jets import carry_out
+from pdespec.jets import expand_derivatives
 from pdespec.symbols import InputField, UnknownField
 
 Coordinates = tuple[sp.Symbol, ...]
@@ -43,7 +43,10 @@ class DivergenceForm:
 def order(expression: sp.Expr, coordinates: Coordinates) -> int:
     """Highest number of space derivatives on one unknown, all derivatives carried out."""
     return max(
-        (spatial_order(node, coordinates) for node in unknown_derivatives(carry_out(expression))),
+        (
+            spatial_order(node, coordinates)
+            for node in unknown_derivatives(expand_derivatives(expression))
+        ),
         default=0,
     )
 
@@ -104,7 +107,7 @@ class _Splitter:
 
     def source(self, term: sp.Expr) -> DivergenceForm:
         """A term that stays as it is."""
-        return DivergenceForm(carry_out(term), self.no_flux)
+        return DivergenceForm(expand_derivatives(term), self.no_flux)
 
     def under(self, inner: sp.Expr, axis: int) -> DivergenceForm:
         """`d_axis inner`."""
@@ -133,11 +136,11 @@ class _Splitter:
         if rank <= 1 and not self.movable(term):
             return self.source(term)
         if not variables:  # dt of an expression with second derivatives
-            return self.split(carry_out(term))
+            return self.split(expand_derivatives(term))
         if isinstance(term.expr, UnknownField) and rank == 2 and len(set(variables)) == 2:
             return self.mixed(term, *sorted(set(variables), key=self.coordinates.index))
         outer = variables[-1]
-        inner = carry_out(inside(term, outer))
+        inner = expand_derivatives(inside(term, outer))
         if self.order(inner) > 1:
             raise NoWeakForm(
                 f"{term} holds derivatives of order {rank} that are not powers of the Laplacian of"
@@ -184,7 +187,7 @@ class _Splitter:
             )
         inner = self.split(leading)
         left = (
-            -carry_out(sp.Derivative(factor, x)) * b
+            -expand_derivatives(sp.Derivative(factor, x)) * b
             for x, b in zip(self.coordinates, inner.flux, strict=True)
         )
         return DivergenceForm(

@@ -19,7 +19,7 @@ from scipy.optimize import linear_sum_assignment
 from compiler.fem.errors import NoWeakForm
 from compiler.fem.forms.divergence import Coordinates, order, spatial_order, unknown_derivatives
 from compiler.lowering.terms import Index, Stream
-from pdespec.jets import carry_out
+from pdespec.jets import expand_derivatives
 from pdespec.symbols import UnknownField
 
 
@@ -35,7 +35,7 @@ class Row:
     @cached_property
     def expanded(self) -> sp.Expr:
         """The residual with its derivatives carried out."""
-        return carry_out(self.residual)
+        return expand_derivatives(self.residual)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import sympy as sp
 from compiler.fem.errors import NoWeakForm
 from compiler.fem.forms.divergence import Coordinates, order, spatial_order, unknown_derivatives
 from compiler.fem.forms.pairing import Row, name
-from pdespec.jets import carry_out
+from pdespec.jets import expand_derivatives
 from pdespec.symbols import Unknown, UnknownField
 
 Rewrite = Callable[[sp.Expr], sp.Expr]
@@ -67,7 +67,7 @@ def too_high(expression: sp.Expr, coordinates: Coordinates) -> list[sp.Expr]:
         return []
     nodes = [
         node
-        for node in unknown_derivatives(carry_out(expression))
+        for node in unknown_derivatives(expand_derivatives(expression))
         if spatial_order(node, coordinates) > 2
     ]
     return [node.expr for node in nodes]
@@ -89,7 +89,7 @@ def replacement(function: sp.Expr, laplacian: sp.Expr, coordinates: Coordinates)
         counts[last] -= 2
         remaining = [(v, n) for v, n in counts.items() if n]
         inner = laplacian - sum(sp.Derivative(function, (x, 2)) for x in coordinates[:-1])
-        return carry_out(sp.Derivative(inner, *remaining)) if remaining else inner
+        return expand_derivatives(sp.Derivative(inner, *remaining)) if remaining else inner
 
     def rewrite(expression: sp.Expr) -> sp.Expr:
         while True:
