@@ -80,12 +80,12 @@ class Geometry:
         """A smooth function that is zero on the boundaries, positive inside, of slope about 1: `u =
         g + factor * N` is g on them.
 
-        At least C^3 inside. Its form is that of `vanishing` of each shape.
+        At least C^3 inside. Its form is that of `boundary_function` of each shape.
         """
         chosen = [boundaries] if isinstance(boundaries, Boundary) else list(boundaries)
         at = self._checked(points)
         full = lambda piece: any(each.inside is None for each in self._portions(chosen, piece))  # noqa: E731
-        found = [self.body.vanishing(full, at)]
+        found = [self.body.boundary_function(full, at)]
         for piece in self.body.pieces() if any(map(_partial, chosen)) else ():
             portions = [] if full(piece) else self._portions(chosen, piece)
             if portions:
@@ -158,7 +158,7 @@ class Geometry:
         on any other shape it is as smooth as f. Shapes: "b n" both.
         """
         offset = points - self.body.center()[:, None]
-        inside = self.body.vanishing(everything, self._checked(points))
+        inside = self.body.boundary_function(everything, self._checked(points))
         square = offset.square().sum(-1)
         # beyond the boundary f goes on, below zero: differences across it must see no kink. A
         # quarter is met at r = 2R for a disk

@@ -19,7 +19,7 @@ from compiler.fem.meshing.given import ascii_stl
 from compiler.fem.meshing.mesh_report import report, warnings
 from compiler.geometry.domain import Geometry
 from compiler.geometry.shapes import meshfile
-from compiler.geometry.shapes.mesh import Facets, vanishing
+from compiler.geometry.shapes.mesh import Facets, boundary_function
 from compiler.geometry.shapes.meshfile import flattened
 from compiler.training.runs import RunError
 
@@ -203,7 +203,7 @@ def test_the_factor_does_not_depend_on_how_flat_sides_are_divided(folder, tmp_pa
         data = found.body.data
         assert len(found.body.sides) == 12 and len(data.facets) > 12
         raw = Facets(found.body.tensor(data.points), torch.as_tensor(data.facets))
-        values.append(vanishing(raw, points[0], torch.ones(50, dtype=torch.bool))[None])
+        values.append(boundary_function(raw, points[0], torch.ones(50, dtype=torch.bool))[None])
     assert all((value - values[0]).abs().max() < 1e-12 for value in values)
 
 

@@ -43,7 +43,7 @@ class Section:
             (x[..., 0] > 0) & (x[..., 0] < 1) & (x[..., 1] < heights[0]) & (x[..., 1] > heights[1])
         )
 
-    def vanishing(self, selected: Selection, x: Tensor) -> Tensor | None:
+    def boundary_function(self, selected: Selection, x: Tensor) -> Tensor | None:
         """Minus the signed distance: smooth on the outside, where airfoils are used, but for the
         fan behind the trailing edge (C^1)."""
         return self.implicit(x) if any(map(selected, self.pieces())) else None
@@ -71,7 +71,7 @@ class Section:
     def reach(self, directions: Tensor) -> Tensor:
         return torch.maximum(*(arc.reach(directions) for arc in self.surfaces))
 
-    def finest(self) -> Tensor:
+    def feature_size(self) -> Tensor:
         return extent(self)
 
     def center(self) -> Tensor:

@@ -46,7 +46,7 @@ class AxisBox:
     def inside(self, x: Tensor) -> Tensor:
         return self.distance(x) < 0
 
-    def vanishing(self, selected: Selection, x: Tensor) -> Tensor | None:
+    def boundary_function(self, selected: Selection, x: Tensor) -> Tensor | None:
         """Distance from one side, (x - a)(b - x) / (b - a) for two opposite ones, joined
         smoothly at edges."""
         pieces = iter(self.pieces())
@@ -66,7 +66,7 @@ class AxisBox:
                     if ends[0]
                     else self.upper[:, None, axis] - x[..., axis]
                 )
-        return conjunctions(factors, self.finest()[:, None] / 8) if factors else None
+        return conjunctions(factors, self.feature_size()[:, None] / 8) if factors else None
 
     def implicit(self, x: Tensor) -> Tensor:
         spans = [self._between(axis, x) for axis, glued in enumerate(self.periodic) if not glued]
@@ -88,7 +88,7 @@ class AxisBox:
             directions * self.lower[:, None], directions * self.upper[:, None]
         ).sum(-1)
 
-    def finest(self) -> Tensor:
+    def feature_size(self) -> Tensor:
         return extent(self)
 
     def center(self) -> Tensor:

@@ -32,7 +32,7 @@ class Body(Protocol):
         """Whether points lie in the open shape. Shapes: "b n", bool."""
         ...
 
-    def vanishing(self, selected: Selection, x: Tensor) -> Tensor | None:
+    def boundary_function(self, selected: Selection, x: Tensor) -> Tensor | None:
         """A smooth function, positive inside, that vanishes with slope about 1 on the selected
         pieces; None when none is. Shapes: "b n".
 
@@ -57,7 +57,7 @@ class Body(Protocol):
         """The largest x . v of all points, or a number above it. Shapes: "b k d" -> "b k"."""
         ...
 
-    def finest(self) -> Tensor:
+    def feature_size(self) -> Tensor:
         """The smallest length of its features: corners are rounded over a part of it in
         boundary-defining functions. Shapes: "b"."""
         ...

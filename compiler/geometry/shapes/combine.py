@@ -73,7 +73,7 @@ class Combined:
             return first | second | self._on_seam(x) if self._seamed else first | second
         return first & (~second if self.kind == "difference" else second)
 
-    def vanishing(self, selected: Selection, x: Tensor) -> Tensor | None:
+    def boundary_function(self, selected: Selection, x: Tensor) -> Tensor | None:
         """Rvachev functions of those of the parts; of the pieces alone where only some of a
         union or of a hole are selected."""
         pieces = self.pieces()
@@ -85,9 +85,11 @@ class Combined:
         if self.kind == "union":
             return self.implicit(x)
         as_part = lambda piece: selected(replace(piece, owners=(*piece.owners, self.shape)))  # noqa: E731
-        first = self.a.vanishing(as_part, x)
+        first = self.a.boundary_function(as_part, x)
         second = (
-            self._hole(selected, x) if self.kind == "difference" else self.b.vanishing(as_part, x)
+            self._hole(selected, x)
+            if self.kind == "difference"
+            else self.b.boundary_function(as_part, x)
         )
         if first is None or second is None:
             return second if first is None else first
@@ -120,8 +122,8 @@ class Combined:
             first, self.b.reach(directions)
         )
 
-    def finest(self) -> Tensor:
-        return torch.stack([self.a.finest(), self.b.finest(), extent(self)]).amin(0)
+    def feature_size(self) -> Tensor:
+        return torch.stack([self.a.feature_size(), self.b.feature_size(), extent(self)]).amin(0)
 
     def center(self) -> Tensor:
         lower, upper = self.bounds()
@@ -266,7 +268,7 @@ class Combined:
         for piece in self.pieces()[len(self.a.pieces()) :]:
             if isinstance(piece, Clipped):
                 met = met | (piece.share < 1 - 1e-5)
-        return torch.where(met, self.finest() / 8, 0)
+        return torch.where(met, self.feature_size() / 8, 0)
 
     def _on_seam(self, x: Tensor) -> Tensor:
         """Whether points lie on both boundaries and not on that of the union. Shapes: "b n",

@@ -68,7 +68,7 @@ class Ellipses:
     def inside(self, x: Tensor) -> Tensor:
         return ((x - self.middle[:, None]) / self.radii[:, None]).square().sum(-1) < 1
 
-    def vanishing(self, selected: Selection, x: Tensor) -> Tensor | None:
+    def boundary_function(self, selected: Selection, x: Tensor) -> Tensor | None:
         """`F / sqrt(|grad F|^2 + 4 F / b^2)`, F = 1 - sum (x / a)^2, b the least half axis: of
         slope 1, (R^2 - r^2) / 2R on a disk."""
         return self.implicit(x) if any(map(selected, self.pieces())) else None
@@ -92,7 +92,7 @@ class Ellipses:
             directions * self.radii[:, None]
         ).norm(dim=-1)
 
-    def finest(self) -> Tensor:
+    def feature_size(self) -> Tensor:
         return 2 * self.radii.square().amin(-1) / self.radii.amax(-1)
 
     def center(self) -> Tensor:

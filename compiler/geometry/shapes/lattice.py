@@ -59,7 +59,7 @@ class LatticeBody:
     def inside(self, x: Tensor) -> Tensor:
         return self.distance(x) < 0
 
-    def vanishing(self, selected: Selection, x: Tensor) -> Tensor | None:
+    def boundary_function(self, selected: Selection, x: Tensor) -> Tensor | None:
         """All copies at once, or none: they bear one name."""
         return self.implicit(x) if any(map(selected, self.pieces())) else None
 
@@ -82,8 +82,8 @@ class LatticeBody:
     def reach(self, directions: Tensor) -> Tensor:
         return self.body.reach(directions) + (directions @ self.origins().mT).amax(-1)
 
-    def finest(self) -> Tensor:
-        return self.body.finest()
+    def feature_size(self) -> Tensor:
+        return self.body.feature_size()
 
     def center(self) -> Tensor:
         return (self.lower + self.upper) / 2

@@ -146,7 +146,7 @@ def _angle(tangent: Tensor, across: Tensor, flat: Tensor) -> Tensor:
     )
 
 
-def vanishing(facets: Facets, x: Tensor, inside: Tensor) -> Tensor:
+def boundary_function(facets: Facets, x: Tensor, inside: Tensor) -> Tensor:
     """The function that vanishes on facets, below zero behind them where `inside` is false.
     Shapes: x "n d", inside "n" -> "n"."""
     if len(facets) == 0:
@@ -239,15 +239,15 @@ class Meshed:
         from outside."""
         return self._inside(x.flatten(0, 1)).view(x.shape[:2])
 
-    def vanishing(self, selected: Selection, x: Tensor) -> Tensor | None:
+    def boundary_function(self, selected: Selection, x: Tensor) -> Tensor | None:
         chosen = [k for k, piece in enumerate(self.pieces()) if selected(piece)]
         if not chosen:
             return None
         facets = self.sides if len(chosen) == len(self.classes) else self._of(tuple(chosen))
-        return self._vanishing(facets, x)
+        return self._boundary_function(facets, x)
 
     def implicit(self, x: Tensor) -> Tensor:
-        return self._vanishing(self.sides, x)
+        return self._boundary_function(self.sides, x)
 
     def pieces(self) -> tuple[Piece, ...]:
         return self._pieces
@@ -276,7 +276,7 @@ class Meshed:
         corners = self.sides.corners.flatten(0, 1)
         return (directions @ corners.mT).amax(-1)
 
-    def finest(self) -> Tensor:
+    def feature_size(self) -> Tensor:
         return self.sides.weight.min().expand(self.size) ** (1 / (self.shape.space - 1))
 
     def center(self) -> Tensor:
@@ -303,9 +303,9 @@ class Meshed:
         volume = torch.linalg.det(self.cells[:, 1:] - self.cells[:, :1]).abs()
         return _spread(self.cells, volume, cube.to(self.like.dtype))
 
-    def _vanishing(self, facets: Facets, x: Tensor) -> Tensor:
+    def _boundary_function(self, facets: Facets, x: Tensor) -> Tensor:
         flat = x.flatten(0, 1)
-        return vanishing(facets, flat, self._inside(flat)).view(x.shape[:2])
+        return boundary_function(facets, flat, self._inside(flat)).view(x.shape[:2])
 
     @torch.no_grad()
     def _inside(self, x: Tensor) -> Tensor:
@@ -345,7 +345,7 @@ class Meshed:
             return points, normals
 
         def carrier(x: Tensor) -> Tensor:
-            return self._vanishing(facets, x)
+            return self._boundary_function(facets, x)
 
         def select(function: Function) -> Piece:
             places = self._places(own)

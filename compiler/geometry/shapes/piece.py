@@ -253,7 +253,7 @@ def cut(
         first, smooth = piece.keep, piece.uncovered
         turn = -1 if hole else 1
         return Clipped(
-            turned(piece.base) if hole else piece.base,
+            flipped(piece.base) if hole else piece.base,
             (*piece.carriers, *carriers),
             lambda x, n: first(x, turn * n) & keep(x, n),
             lambda x: both(smooth(x), uncovered(x)),
@@ -261,7 +261,7 @@ def cut(
             piece.hole != hole,
         )
     return Clipped(
-        turned(piece) if hole else piece,
+        flipped(piece) if hole else piece,
         tuple(carriers),
         keep,
         uncovered,
@@ -271,7 +271,7 @@ def cut(
 
 
 def with_owner(piece: Piece, owner: Shape, hole: bool = False) -> Piece:
-    """A whole piece as a piece of the boundary of `owner`; a `hole` is turned."""
+    """A whole piece as a piece of the boundary of `owner`; a `hole` is flipped."""
     if isinstance(piece, Clipped):
         everything, positive = (
             lambda x, n: torch.ones_like(x[..., 0], dtype=torch.bool),
@@ -279,7 +279,7 @@ def with_owner(piece: Piece, owner: Shape, hole: bool = False) -> Piece:
         )
         return replace(cut(piece, (), everything, positive, owner, hole), known=piece.known)
     return replace(
-        turned(piece) if hole else piece, owners=(*piece.owners, owner), hole=piece.hole != hole
+        flipped(piece) if hole else piece, owners=(*piece.owners, owner), hole=piece.hole != hole
     )
 
 
@@ -294,7 +294,7 @@ def carrier_of(piece: Piece) -> Carrier:
     return Carrier(base.cutter or base.carrier, base.flat)
 
 
-def turned(piece: FullBoundary) -> FullBoundary:
+def flipped(piece: FullBoundary) -> FullBoundary:
     """The piece seen from its other side."""
 
     def other_side(chart: Chart) -> Chart:

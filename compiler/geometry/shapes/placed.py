@@ -39,8 +39,10 @@ class Placed:
     def inside(self, x: Tensor) -> Tensor:
         return self.body.inside(self.back(x))
 
-    def vanishing(self, selected: Selection, x: Tensor) -> Tensor | None:
-        values = self.body.vanishing(lambda piece: selected(self._piece(piece)), self.back(x))
+    def boundary_function(self, selected: Selection, x: Tensor) -> Tensor | None:
+        values = self.body.boundary_function(
+            lambda piece: selected(self._piece(piece)), self.back(x)
+        )
         return None if values is None else self.scale[:, None] * values
 
     def implicit(self, x: Tensor) -> Tensor:
@@ -59,8 +61,8 @@ class Placed:
         own = self.body.reach(directions @ self.turn)
         return self.scale[:, None] * own + (directions * self.shift[:, None]).sum(-1)
 
-    def finest(self) -> Tensor:
-        return self.scale * self.body.finest()
+    def feature_size(self) -> Tensor:
+        return self.scale * self.body.feature_size()
 
     def center(self) -> Tensor:
         return self.image(self.body.center()[:, None])[:, 0]

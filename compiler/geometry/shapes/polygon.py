@@ -52,14 +52,16 @@ class PolygonBody:
         right = x[..., None, 0] < first[..., 0] + share * (second[..., 0] - first[..., 0])
         return (above & right).sum(-1) % 2 == 1
 
-    def vanishing(self, selected: Selection, x: Tensor) -> Tensor | None:
+    def boundary_function(self, selected: Selection, x: Tensor) -> Tensor | None:
         """Distances from the lines of the edges, joined smoothly at corners; from the edges
         alone where the polygon is not convex."""
         pieces = [piece for piece in self.pieces() if selected(piece)]
         if not pieces:
             return None
         if self._convex():
-            return conjunctions([piece.carrier(x) for piece in pieces], self.finest()[:, None] / 8)
+            return conjunctions(
+                [piece.carrier(x) for piece in pieces], self.feature_size()[:, None] / 8
+            )
         return conjunctions([zero(piece, x) for piece in pieces])
 
     def implicit(self, x: Tensor) -> Tensor:
@@ -78,7 +80,7 @@ class PolygonBody:
     def reach(self, directions: Tensor) -> Tensor:
         return (directions @ self.points.mT).amax(-1)
 
-    def finest(self) -> Tensor:
+    def feature_size(self) -> Tensor:
         return norm(self._edges()).amin(-1)
 
     def center(self) -> Tensor:

@@ -39,9 +39,11 @@ class Prism:
     def inside(self, x: Tensor) -> Tensor:
         return self.base.inside(x[..., :2]) & (x[..., 2] > 0) & (x[..., 2] < self.height[:, None])
 
-    def vanishing(self, selected: Selection, x: Tensor) -> Tensor | None:
+    def boundary_function(self, selected: Selection, x: Tensor) -> Tensor | None:
         """The factor of the base and that of the ends, joined smoothly at edges."""
-        factors = [self.base.vanishing(lambda piece: selected(self._side(piece)), x[..., :2])]
+        factors = [
+            self.base.boundary_function(lambda piece: selected(self._side(piece)), x[..., :2])
+        ]
         bottom, top = (selected(self._end(top)) for top in (False, True))
         if bottom or top:
             factors.append(
@@ -52,7 +54,7 @@ class Prism:
                 else self.height[:, None] - x[..., 2]
             )
         found = [each for each in factors if each is not None]
-        return conjunctions(found, self.finest()[:, None] / 8) if found else None
+        return conjunctions(found, self.feature_size()[:, None] / 8) if found else None
 
     def implicit(self, x: Tensor) -> Tensor:
         return both(self.base.implicit(x[..., :2]), self._span(x))
@@ -75,8 +77,8 @@ class Prism:
             directions[..., 2] * self.height[:, None]
         ).clamp_min(0)
 
-    def finest(self) -> Tensor:
-        return torch.minimum(self.base.finest(), self.height)
+    def feature_size(self) -> Tensor:
+        return torch.minimum(self.base.feature_size(), self.height)
 
     def center(self) -> Tensor:
         return torch.cat([self.base.center(), self.height[:, None] / 2], -1)

@@ -30,7 +30,7 @@ class Sphere:
     def inside(self, x: Tensor) -> Tensor:
         return (x - self.middle[:, None]).square().sum(-1) < self.radius[:, None].square()
 
-    def vanishing(self, selected: Selection, x: Tensor) -> Tensor | None:
+    def boundary_function(self, selected: Selection, x: Tensor) -> Tensor | None:
         """(R^2 - r^2) / 2R."""
         return self.implicit(x) if any(map(selected, self.pieces())) else None
 
@@ -55,7 +55,7 @@ class Sphere:
     def reach(self, directions: Tensor) -> Tensor:
         return (directions * self.middle[:, None]).sum(-1) + self.radius[:, None] * norm(directions)
 
-    def finest(self) -> Tensor:
+    def feature_size(self) -> Tensor:
         return 2 * self.radius
 
     def center(self) -> Tensor:

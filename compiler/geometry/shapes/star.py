@@ -39,7 +39,7 @@ class StarBody:
         square, radius = self._polar(x)
         return square < radius.square()
 
-    def vanishing(self, selected: Selection, x: Tensor) -> Tensor | None:
+    def boundary_function(self, selected: Selection, x: Tensor) -> Tensor | None:
         """`a/2 (1 - r^2 / T^2)` with `T = a + exp(1 - 1/s) (R - a)`, s = (r / R)^2: (R^2 - r^2) /
         2R on a disk.
 
@@ -58,7 +58,7 @@ class StarBody:
     def reach(self, directions: Tensor) -> Tensor:
         return self.boundary.reach(directions)
 
-    def finest(self) -> Tensor:
+    def feature_size(self) -> Tensor:
         return extent(self)
 
     def center(self) -> Tensor:
