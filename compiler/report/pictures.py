@@ -21,7 +21,7 @@ from torch import Tensor
 
 from compiler.evaluation.result import Evaluation, Sample
 from compiler.loss.physics import PhysicsLoss, together
-from compiler.report.plot_grid import Array, Body, PlotGrid, canvas
+from compiler.report.plot_grid import Array, PlaneMesh, PlotGrid, plot_grid
 from compiler.report.style import BLUE, GREY, RED
 from pdespec.statements.problem import Problem
 
@@ -56,11 +56,11 @@ def residual(
 
 @dataclass(frozen=True)
 class Panel:
-    """Values on a canvas, one for each of its points. `limits` are those of the colours, None
+    """Values on a plot grid, one for each of its points. `limits` are those of the colours, None
     what the values reach."""
 
     title: str
-    canvas: PlotGrid
+    grid: PlotGrid
     values: Array
     colours: str = "viridis"
     limits: tuple[float | None, float | None] = (None, None)
@@ -74,7 +74,7 @@ def sample_picture(evaluation: Evaluation, sample: Sample, title: str, loss: Phy
     """
     problem, trainables = evaluation.run.problem, evaluation.run.trainables
     # a residual costs several values
-    ground, coarse = (canvas(problem, sample.batch, sample.truth, share) for share in (1, 0.5))
+    ground, coarse = (plot_grid(problem, sample.batch, sample.truth, share) for share in (1, 0.5))
     found, truth = _values(sample.field, ground), _values(sample.truth, ground)
     if sample.sign is not None:  # of no meaning: drawn as the reference has it
         found = found * sample.sign[0].numpy()
@@ -111,11 +111,11 @@ def sample_picture(evaluation: Evaluation, sample: Sample, title: str, loss: Phy
 def reference_picture(problem: Problem, batch: Any, truth: Callable[[Tensor], Tensor]) -> Figure:
     """A reference solution: its mesh where that is plane, and every component; a displacement
     whole, on the body it moves."""
-    ground = canvas(problem, batch, truth)
+    ground = plot_grid(problem, batch, truth)
     values = _values(truth, ground)
     place = ground.placed(values)
     drawn = [Panel(name, place, _length(values[:, row])) for name, row in ground.rows.items()]
-    meshed = isinstance(ground, Body)
+    meshed = isinstance(ground, PlaneMesh)
     figure, (panels,) = _figure(
         1, len(drawn) + meshed, _titled(problem.name.replace("_", " "), ground), place, slot=4.6
     )
@@ -124,13 +124,13 @@ def reference_picture(problem: Problem, batch: Any, truth: Callable[[Tensor], Te
             axes.plot(ground.points[0, :, 0], panel.values, color=BLUE)
             axes.set(title=panel.title, xlabel=ground.axes[0])
         return figure
-    if isinstance(ground, Body):
-        ground.mesh(panels[0], color="0.3", lw=0.5)
-        _label(panels[0], f"mesh of {ground.sheet.cells} cells", ground)
+    if isinstance(ground, PlaneMesh):
+        ground.draw_cells(panels[0], color="0.3", lw=0.5)
+        _label(panels[0], f"mesh of {ground.mesh.cells} cells", ground)
     _draw(panels[meshed:], drawn)
-    if isinstance(place, Body) and place.rest is not None:
+    if isinstance(place, PlaneMesh) and place.rest is not None:
         for axes in panels[1:]:
-            place.mesh(axes, color="white", lw=0.3, alpha=0.6)
+            place.draw_cells(axes, color="white", lw=0.3, alpha=0.6)
     return figure
 
 
@@ -152,7 +152,7 @@ def _length(values: Array) -> Array:
 def _figure(
     rows: int, columns: int, title: str, ground: PlotGrid, slot: float
 ) -> tuple[Figure, np.ndarray]:
-    """A figure with panels "rows columns" as wide as `slot` and as high as the canvas asks; a
+    """A figure with panels "rows columns" as wide as `slot` and as high as the grid asks; a
     low one gets twice the width, half a row."""
     across = columns if ground.ratio > LOW else max(1, columns // 2)
     count, width = rows * columns, slot * columns / across
@@ -172,7 +172,7 @@ def _figure(
 
 def _draw(row: Sequence[Axes], panels: Sequence[Panel]) -> None:
     for axes, panel in zip(row, panels, strict=False):
-        shown = panel.canvas.shade(
+        shown = panel.grid.shade(
             axes, panel.values, cmap=panel.colours, vmin=panel.limits[0], vmax=panel.limits[1]
         )
         low, high = shown.get_clim()
@@ -183,7 +183,7 @@ def _draw(row: Sequence[Axes], panels: Sequence[Panel]) -> None:
             shown, cax=axes.inset_axes((1.03, 0, 0.03, 1)), ticks=MaxNLocator(4), extend=beyond
         )
         bar.ax.tick_params(labelsize=8)
-        _label(axes, panel.title, panel.canvas)
+        _label(axes, panel.title, panel.grid)
     for axes in row[len(panels) :]:
         axes.set_axis_off()
 

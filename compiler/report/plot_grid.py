@@ -17,7 +17,7 @@ from torch import Tensor
 from compiler.fem import Solution
 from compiler.geometry.metrics import domain
 from compiler.report.displacement import displacement
-from compiler.report.triangulation import TRIANGLES, PlotMesh, sheet
+from compiler.report.triangulation import TRIANGLES, PlotMesh, plot_mesh
 from pdespec.statements.problem import Problem
 from pdespec.symbols import Unknown
 
@@ -44,7 +44,7 @@ class PlotGrid(Protocol):
     def ratio(self) -> float: ...
 
     def placed(self, values: Array) -> PlotGrid:
-        """The canvas where the values take it. Shapes: "k c"."""
+        """The grid where the values take it. Shapes: "k c"."""
         ...
 
     def shade(self, axes: Axes, values: Array, **style: Any) -> ScalarMappable:
@@ -92,12 +92,12 @@ class Raster:
 
 
 @dataclass(frozen=True)
-class Body:
+class PlaneMesh:
     """A plane mesh; `shift` are the channels that move it, `rest` is where it was before they
     did."""
 
     points: Tensor
-    sheet: PlotMesh
+    mesh: PlotMesh
     rows: Mapping[str, list[int]]
     axes: tuple[str, ...]
     note: str
@@ -106,41 +106,43 @@ class Body:
 
     @property
     def ratio(self) -> float:
-        drawn = [self.sheet.points] if self.rest is None else [self.sheet.points, self.rest.points]
+        drawn = [self.mesh.points] if self.rest is None else [self.mesh.points, self.rest.points]
         width, height = np.ptp(np.concatenate(drawn), axis=0)
         return height / width
 
-    def placed(self, values: Array) -> Body:
+    def placed(self, values: Array) -> PlaneMesh:
         if self.shift is None:
             return self
-        return replace(self, sheet=self.sheet.moved(values[:, self.shift]), rest=self.sheet)
+        return replace(self, mesh=self.mesh.moved(values[:, self.shift]), rest=self.mesh)
 
     def shade(self, axes: Axes, values: Array, **style: Any) -> ScalarMappable:
         axes.set_aspect("equal")
         if self.rest is not None:
             self.rest.outline(axes, color="0.8", lw=0.6, zorder=0)
-        self.sheet.outline(axes, color="0.2", lw=0.5)
-        return self.sheet.shade(axes, values, **style)
+        self.mesh.outline(axes, color="0.2", lw=0.5)
+        return self.mesh.shade(axes, values, **style)
 
-    def mesh(self, axes: Axes, **style: Any) -> None:
+    def draw_cells(self, axes: Axes, **style: Any) -> None:
         """The sides of the cells."""
         axes.set_aspect("equal")
-        self.sheet.lines(axes, **style)
+        self.mesh.lines(axes, **style)
         axes.autoscale_view()
 
 
-def canvas(problem: Problem, batch: Any, truth: object, share: float = 1.0) -> PlotGrid:
+def plot_grid(problem: Problem, batch: Any, truth: object, share: float = 1.0) -> PlotGrid:
     """The mesh of a reference solution in the plane, else a raster; of a share of the resolution
     along an axis."""
     if isinstance(truth, Solution) and len(problem.coordinates) == 2:
-        return body(problem, batch, truth, round(TRIANGLES * share**2))
+        return plane_mesh(problem, batch, truth, round(TRIANGLES * share**2))
     return raster(problem, batch, round(RESOLUTION * share))
 
 
-def body(problem: Problem, batch: Any, truth: Solution, triangles: int = TRIANGLES) -> Body:
+def plane_mesh(
+    problem: Problem, batch: Any, truth: Solution, triangles: int = TRIANGLES
+) -> PlaneMesh:
     """The mesh of the sample of a batch, at the last time where there is one."""
     own = batch.points[domain(problem).name].points
-    plane = sheet(truth.samples[0].spaces.mesh, triangles)
+    plane = plot_mesh(truth.samples[0].spaces.mesh, triangles)
     points, notes = torch.from_numpy(plane.points), []
     if problem.time is not None:
         points = torch.cat([points, torch.full_like(points[:, :1], float(problem.time.end))], -1)
@@ -152,7 +154,7 @@ def body(problem: Problem, batch: Any, truth: Solution, triangles: int = TRIANGL
         shift = rows[f"|{moving.name}|"]
         notes.append("deformed body, true scale")
     axes = tuple(each.name for each in problem.coordinates)
-    return Body(points[None].to(own), plane, rows, axes, ", ".join(notes), shift)
+    return PlaneMesh(points[None].to(own), plane, rows, axes, ", ".join(notes), shift)
 
 
 def rows_of(problem: Problem, whole: Unknown | None = None) -> dict[str, list[int]]:

@@ -1,4 +1,4 @@
-"""Plane meshes drawn as they are, curved cells curved: values shaded, sides of cells and the rim
+"""Plane meshes drawn as they are, curved cells curved: values shaded, sides of cells and the boundary
 of the body as lines."""
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ FINEST = 8  # parts of a side: more show no more of a quadratic function
 class PlotMesh:
     """The cells of a mesh cut into small triangles, and their sides, as numbers of common points.
 
-    Shapes: points "n 2", triangles "m 3", sides "s k" and among them rim "r k", those with nothing
+    Shapes: points "n 2", triangles "m 3", sides "s k" and `boundary` "r k", those of them with nothing
     on the other side.
     """
 
     points: Array
     triangles: Numbers
     sides: Numbers
-    rim: Numbers
+    boundary: Numbers
     cells: int
 
     def moved(self, shift: Array) -> PlotMesh:
@@ -45,20 +45,22 @@ class PlotMesh:
         return axes.tripcolor(Triangulation(*self.points.T, self.triangles), values, **style)
 
     def outline(self, axes: Axes, **style) -> None:
-        axes.add_collection(LineCollection(list(self.points[self.rim]), **style))
+        axes.add_collection(LineCollection(list(self.points[self.boundary]), **style))
 
     def lines(self, axes: Axes, **style) -> None:
         """The sides of all cells."""
         axes.add_collection(LineCollection(list(self.points[self.sides]), **style))
 
 
-def sheet(mesh: skfem.Mesh, triangles: int = TRIANGLES) -> PlotMesh:
+def plot_mesh(mesh: skfem.Mesh, triangles: int = TRIANGLES) -> PlotMesh:
     """A mesh cut into about so many triangles.
 
     Raises: SolverError for a mesh that is not plane.
     """
     if mesh.dim() != 2:
-        raise SolverError(f"a mesh in {mesh.dim()}D is no sheet; save_vtk writes it")
+        raise SolverError(
+            f"a mesh in {mesh.dim()}D cannot be drawn in the plane; save_vtk writes it"
+        )
     corners = mesh.elem.refdom.p.T.astype(int)
     each = triangles / (mesh.nelements * (len(corners) - 2))
     nodes, pieces, edges = cut(

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from compiler.fem.errors import SolverError
 from compiler.fem.meshing.mesh import mesh_domain
-from compiler.report.triangulation import sheet
+from compiler.report.triangulation import plot_mesh
 from pdespec import box, disk, rectangle, space
 
 x, y = space("x y")
@@ -30,7 +30,7 @@ def case(request):
 
 def test_the_triangles_fill_the_domain(case):
     mesh, area = case
-    drawn = sheet(mesh, TRIANGLES)
+    drawn = plot_mesh(mesh, TRIANGLES)
     a, b, c = np.moveaxis(drawn.points[drawn.triangles], 1, 0)
     areas = np.abs((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]) / 2
     assert areas.sum() == pytest.approx(area, rel=2e-3)
@@ -38,7 +38,7 @@ def test_the_triangles_fill_the_domain(case):
 
 
 def test_neighbours_share_the_points_of_their_side(case):
-    drawn = sheet(case[0], TRIANGLES)
+    drawn = plot_mesh(case[0], TRIANGLES)
     edges = {tuple(sorted((t[k], t[k - 1]))) for t in drawn.triangles.tolist() for k in range(3)}
     # Euler: one piece without a hole
     assert len(drawn.points) - len(edges) + len(drawn.triangles) == 1
@@ -46,21 +46,21 @@ def test_neighbours_share_the_points_of_their_side(case):
 
 def test_every_side_is_there_once_between_its_vertices(case):
     mesh, _ = case
-    drawn = sheet(mesh, TRIANGLES)
-    assert len(drawn.sides) == mesh.nfacets and len(drawn.rim) == len(mesh.boundary_facets())
+    drawn = plot_mesh(mesh, TRIANGLES)
+    assert len(drawn.sides) == mesh.nfacets and len(drawn.boundary) == len(mesh.boundary_facets())
     middles = drawn.points[drawn.sides[:, [0, -1]]].mean(axis=1)
     assert middles == pytest.approx(mesh.p[:, mesh.facets].mean(axis=1).T)
 
 
 def test_the_rim_of_a_disk_is_round():
-    rim = sheet(mesh_domain(disk(x, y), {}, 6, degree=2), TRIANGLES)
-    radii = np.linalg.norm(rim.points[rim.rim], axis=-1)
+    mesh = plot_mesh(mesh_domain(disk(x, y), {}, 6, degree=2), TRIANGLES)
+    radii = np.linalg.norm(mesh.points[mesh.boundary], axis=-1)
     assert np.abs(radii - 1).max() < 2e-3  # chords stay 3e-2 inside
     assert radii.shape[1] > 3
 
 
 def test_values_are_shaded_and_sides_drawn_where_the_points_are_moved():
-    drawn = sheet(mesh_domain(rectangle(x, y), {}, 2), TRIANGLES).moved(np.array([[3.0, 4.0]]))
+    drawn = plot_mesh(mesh_domain(rectangle(x, y), {}, 2), TRIANGLES).moved(np.array([[3.0, 4.0]]))
     axes = Figure().subplots()
     shades = drawn.shade(axes, drawn.points[:, 0])
     assert axes.dataLim.extents == pytest.approx([3, 4, 4, 5])
@@ -70,6 +70,6 @@ def test_values_are_shaded_and_sides_drawn_where_the_points_are_moved():
     assert other.dataLim.extents == pytest.approx([3, 4, 4, 5])
 
 
-def test_a_solid_is_no_sheet():
-    with pytest.raises(SolverError, match="a mesh in 3D is no sheet"):
-        sheet(mesh_domain(box(*space("a b c")), {}, 2))
+def test_a_solid_is_not_drawn():
+    with pytest.raises(SolverError, match="a mesh in 3D cannot be drawn in the plane"):
+        plot_mesh(mesh_domain(box(*space("a b c")), {}, 2))

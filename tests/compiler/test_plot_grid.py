@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 import compiler
 import pdespec
 from compiler.batches.sample import sample
-from compiler.report.plot_grid import Body, Raster, canvas, raster
+from compiler.report.plot_grid import PlaneMesh, Raster, plot_grid, raster
 from compiler.report.triangulation import TRIANGLES
 from pdespec import Problem, at, boundary, dt, lap, on, rectangle, space, unknown
 from pdespec import time as time_axis
@@ -40,38 +40,38 @@ def stretched() -> Problem:
 def test_a_body_is_where_its_displacement_takes_it():
     problem = stretched()
     batch, truth = drawn(problem)
-    rest = canvas(problem, batch, truth)
+    rest = plot_grid(problem, batch, truth)
     assert (
-        isinstance(rest, Body)
+        isinstance(rest, PlaneMesh)
         and rest.rows == {"|u|": [0, 1]}
         and rest.note == "deformed body, true scale"
     )
     moved = rest.placed(truth(rest.points)[0].numpy())
-    assert moved.sheet.points == pytest.approx(rest.sheet.points * [2, 1])
-    assert moved.rest is rest.sheet
+    assert moved.mesh.points == pytest.approx(rest.mesh.points * [2, 1])
+    assert moved.rest is rest.mesh
     assert (rest.ratio, moved.ratio) == pytest.approx((1, 0.5))
 
 
 def test_a_moved_body_shows_where_it_was():
     problem = stretched()
     batch, truth = drawn(problem)
-    rest = canvas(problem, batch, truth)
+    rest = plot_grid(problem, batch, truth)
     half = rest.placed(-0.5 * truth(rest.points)[0].numpy())
     widths = []
-    for body in (rest, half):
+    for plane_mesh in (rest, half):
         axes = Figure().subplots()
-        body.shade(axes, np.zeros(len(body.sheet.points)))
+        plane_mesh.shade(axes, np.zeros(len(plane_mesh.mesh.points)))
         widths.append(axes.dataLim.width)
-    assert half.sheet.points[:, 0].max() == pytest.approx(0.5)
+    assert half.mesh.points[:, 0].max() == pytest.approx(0.5)
     assert widths == pytest.approx([1, 1])
 
 
 def test_a_field_that_moves_nothing_stays_where_it_is():
     problem = pdespec.load(EXAMPLES / "stokes.pde")
     batch, truth = drawn(problem)
-    rest = canvas(problem, batch, truth)
+    rest = plot_grid(problem, batch, truth)
     assert list(rest.rows) == ["v.x", "v.y", "p"] and rest.note == ""
-    assert rest.placed(np.ones((len(rest.sheet.points), 3))) is rest
+    assert rest.placed(np.ones((len(rest.mesh.points), 3))) is rest
 
 
 def test_a_mesh_is_drawn_at_the_last_time():
@@ -80,19 +80,19 @@ def test_a_mesh_is_drawn_at_the_last_time():
     problem = Problem(
         "p", {"flow": dt(v) - lap(v)}, [on(boundary(SQUARE), (v, 0)), at(t, 0, (v, 0))]
     )
-    grid = canvas(problem, *drawn(problem, steps=2))
+    grid = plot_grid(problem, *drawn(problem, steps=2))
     assert set(grid.points[0, :, 2].tolist()) == {3.0} and grid.note == "t = 3"
 
 
 def test_a_truth_without_a_mesh_is_drawn_as_an_image():
     problem = stretched()
     batch, truth = drawn(problem)
-    assert isinstance(canvas(problem, batch, lambda points: truth(points)), Raster)
+    assert isinstance(plot_grid(problem, batch, lambda points: truth(points)), Raster)
 
 
 def test_a_quarter_of_the_resolution_is_a_sixteenth_of_the_triangles():
     problem = pdespec.load(EXAMPLES / "nonlinear_poisson.pde")
-    assert len(canvas(problem, *drawn(problem), share=0.25).sheet.triangles) == pytest.approx(
+    assert len(plot_grid(problem, *drawn(problem), share=0.25).mesh.triangles) == pytest.approx(
         TRIANGLES / 16, rel=0.15
     )
 
