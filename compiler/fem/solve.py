@@ -49,7 +49,7 @@ from compiler.fem.solvers.solvability import (
     refuse_defects,
     refuse_two_conditions,
 )
-from compiler.fem.solvers.time_stepping import SCHEMES, Marched, march
+from compiler.fem.solvers.time_stepping import SCHEMES, Marched, integrate_in_time
 from compiler.lowering.numpy_function import numpy_function
 from compiler.workers import Workers
 from pdespec.errors import nearest
@@ -536,11 +536,11 @@ def reactions(parts: Assembly, state: State) -> dict[tuple[str, str], float]:
 def in_time(
     parts: Assembly, constraints: Constraints, levels: tuple[Level, ...], options: SolveOptions
 ) -> Marched:
-    """The march with the steps asked for; else with 2 resolution of them, up to eight times as
+    """The integration in time with the steps asked for; else with 2 resolution of them, up to eight times as
     many where Newton's method fails."""
     if options.steps is not None or options.step_tolerance is not None:
         steps = options.steps or 2 * options.resolution
-        return march(
+        return integrate_in_time(
             parts,
             constraints,
             levels,
@@ -551,7 +551,7 @@ def in_time(
         )
     for factor in (2, 4, 8):
         try:
-            return march(
+            return integrate_in_time(
                 parts,
                 constraints,
                 levels,
@@ -561,7 +561,7 @@ def in_time(
             )
         except NoConvergence:
             continue
-    return march(
+    return integrate_in_time(
         parts, constraints, levels, 16 * options.resolution, options.scheme, options.newton
     )
 

@@ -1,7 +1,7 @@
 """Conditions as the weak form takes them.
 
 Essential ones fix values at nodes, natural ones turn into boundary integrals, initial ones start
-the march.
+time stepping.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def pins(problem: Problem) -> tuple[Pin, ...]:
         if condition.at is not None:
             raise NoWeakForm(
                 f"condition `{label}` holds at one time only, {problem.time} = {condition.at}, and"
-                " the march knows no later times"
+                " time stepping knows no later times"
             )
         for residual in entries(condition):
             residual = over_streams(problem, residual)
@@ -344,7 +344,7 @@ def initials(problem: Problem) -> tuple[Initial, ...]:
             continue
         if sp.simplify(condition.at - problem.time.start) != 0:
             raise NoWeakForm(
-                f"condition `{label}` is given at {problem.time} = {condition.at}; the march starts"
+                f"condition `{label}` is given at {problem.time} = {condition.at}; time stepping starts"
                 f" at {problem.time.start}"
             )
         for residual in entries(condition):

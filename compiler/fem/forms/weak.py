@@ -375,7 +375,7 @@ def by_parts(
             Integrand(domain, row.component, value, over_streams(problem, form.source))
         )
         integrands += [
-            Integrand(domain, row.component, unit(value, j), -f) for j, f in enumerate(flux)
+            Integrand(domain, row.component, unit_index(value, j), -f) for j, f in enumerate(flux)
         ]
         if all(f == 0 for f in flux):
             continue
@@ -412,7 +412,7 @@ def by_parts(
     return integrands, settled, used
 
 
-def unit(value: Index, j: int) -> Index:
+def unit_index(value: Index, j: int) -> Index:
     return tuple(int(k == j) for k in range(len(value)))
 
 

@@ -1,4 +1,4 @@
-"""What the march in time begins with: consistent values of unknowns without time derivatives, the
+"""What time stepping begins with: consistent values of unknowns without time derivatives, the
 times at which data jump, and whether the problem is well-posed forwards in time.
 """
 
@@ -33,7 +33,7 @@ DOUBTFUL = 0.05  # of an initial value that its own constraints (div v = 0) take
 
 @dataclass(frozen=True)
 class Start:
-    """`jets` (u, d_t u, ..) that the march begins with, and multipliers of the requirements.
+    """`jets` (u, d_t u, ..) that time stepping begins with, and multipliers of the requirements.
 
     `known` is False where the values of unknowns without time derivatives are to be extrapolated
     from the first levels.

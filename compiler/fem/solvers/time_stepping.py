@@ -125,7 +125,7 @@ class Marched(NamedTuple):
     warnings: tuple[str, ...]
 
 
-def march(
+def integrate_in_time(
     parts: Assembly,
     constraints: Constraints,
     levels: tuple[Level, ...],
@@ -198,7 +198,7 @@ def inside(time: float, edges: Sequence[float]) -> float:
 
 @dataclass
 class Run:
-    """What the steps of one march share: the number of Newton steps so far, the size of a residual
+    """What the steps of one integration share: the number of Newton steps so far, the size of a residual
     that is not small, the last rate.
 
     `jets` are (u, d_t u, ..) at the level that was reached, `guess` the last stage value with

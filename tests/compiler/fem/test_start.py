@@ -1,4 +1,4 @@
-"""What the march begins with, and data that jump in time."""
+"""What time stepping begins with, and data that jump in time."""
 
 from __future__ import annotations
 
