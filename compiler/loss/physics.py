@@ -60,18 +60,18 @@ class Terms(Mapping[str, Tensor]):
     hold. Shapes: every value and `total` "", every violation "b".
     """
 
-    values_: Mapping[str, Tensor]
+    terms: Mapping[str, Tensor]
     weights: Mapping[str, float] = field(default_factory=dict)
     violations: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __getitem__(self, label: str) -> Tensor:
-        return self.values_[label]
+        return self.terms[label]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.values_)
+        return iter(self.terms)
 
     def __len__(self) -> int:
-        return len(self.values_)
+        return len(self.terms)
 
     @property
     def total(self) -> Tensor:

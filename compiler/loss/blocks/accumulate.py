@@ -32,7 +32,7 @@ from compiler.loss.compiled_terms import BatchLike, CompiledTerms
 from compiler.loss.physics import FieldLike, PhysicsLoss
 from compiler.lowering.terms import Term
 
-AHEAD = 16  # blocks for which known functions and the ansatz are computed at once
+PREFETCH_BLOCKS = 16  # blocks for which known functions and the ansatz are computed at once
 
 Place = tuple[slice, slice]  # samples and queries of a tile
 
@@ -46,7 +46,7 @@ class Engine(Protocol):
 
     def step(self, block: Block, inputs: Inputs) -> Step | None: ...
 
-    def room(self, block: Block, inputs: Inputs) -> int: ...
+    def edge_capacity(self, block: Block, inputs: Inputs) -> int: ...
 
     def note(self, program: CompiledTerms, how: str, loudly: bool) -> None: ...
 
@@ -201,7 +201,7 @@ class Accumulation:
         if not block.parts.reason:
             tally.know((*block.tensors.values(), *block.parts.latent))
         size = tile(x.shape[0], x.shape[1], self.engine.block, block.parts.separable)
-        ahead = size[1] * max(1, AHEAD * size[0] // x.shape[0])
+        ahead = size[1] * max(1, PREFETCH_BLOCKS * size[0] // x.shape[0])
         for chunk in cut(x.shape[1], ahead):
             columns = block.columns(self.batch, chunk, slopes)
             for within in cut(chunk.stop - chunk.start, size[1]):
@@ -257,7 +257,7 @@ class Accumulation:
         inputs = Inputs(block.tensors, latent, columns, block.neighbours(latent, columns), weights)
         step = None
         if engine.capturing:
-            inputs = padded_edges(inputs, engine.room(block, inputs))
+            inputs = padded_edges(inputs, engine.edge_capacity(block, inputs))
             step = engine.step(block, inputs)
         else:
             engine.note(block.program, "in blocks", loudly=False)

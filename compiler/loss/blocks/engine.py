@@ -31,7 +31,7 @@ LOG = logging.getLogger(__name__)
 
 # room for edges beyond those of the block a graph is captured on: a share of them, at least this
 # number
-SLACK, GRAIN = 0.05, 64
+RESERVE, LEAST_RESERVE = 0.05, 64
 
 
 class StepEngine:
@@ -75,7 +75,7 @@ class StepEngine:
             graphs,
         )
         self._steps: dict[tuple, tuple[Step | str, object]] = {}
-        self._room: dict[tuple, int] = {}
+        self._edge_capacity: dict[tuple, int] = {}
         self._how: dict[str, str] = {}
 
     def __call__(
@@ -161,12 +161,12 @@ class StepEngine:
         self.note(block.program, f"in blocks, captured by {self.backend}", loudly=False)
         return found
 
-    def room(self, block: Block, inputs: Inputs) -> int:
+    def edge_capacity(self, block: Block, inputs: Inputs) -> int:
         """A static number of edges that holds those of this block."""
         needed, key = len(inputs.edges or ()), (id(block.program), inputs.columns["points"].shape)
-        if needed > self._room.get(key, 0):
-            self._room[key] = needed + max(GRAIN, round(SLACK * needed))
-        return self._room.get(key, 0)
+        if needed > self._edge_capacity.get(key, 0):
+            self._edge_capacity[key] = needed + max(LEAST_RESERVE, round(RESERVE * needed))
+        return self._edge_capacity.get(key, 0)
 
 
 class _Accumulated(torch.autograd.Function):

@@ -218,9 +218,9 @@ def _repeated(values: Tensor, axis: int, size: int) -> Tensor:
     return torch.cat([values, values.narrow(axis, 0, 1).expand(shape)], axis)
 
 
-def padded_edges(inputs: Inputs, room: int) -> Inputs:
+def padded_edges(inputs: Inputs, edge_capacity: int) -> Inputs:
     """Edges to a static number, unless their rows are of one length already."""
     edges = inputs.edges
     if edges is None or edges.width is not None:
         return inputs
-    return replace(inputs, edges=edges.filled(room))
+    return replace(inputs, edges=edges.filled(edge_capacity))
