@@ -255,7 +255,7 @@ def train(
     """Train an operator on the physics of a problem alone."""
     import pdespec
     from compiler.batches.recipe import Recipe
-    from compiler.training.presets import changed
+    from compiler.training.presets import override
     from compiler.training.presets import preset as find_preset
     from compiler.training.runs import RunError, holds_run, open_run, refuse_occupied
 
@@ -286,9 +286,9 @@ def train(
             run.options,
             run.preset,
         )
-    elif _leads():
+    elif _is_rank_zero():
         refuse_occupied(directory)
-    operator, model_options, options = changed(operator, model_options, options, words)
+    operator, model_options, options = override(operator, model_options, options, words)
     if continuing and operator != run.recipe.operator:
         raise Usage(f"operator cannot change when a run is resumed: it is {run.recipe.operator}")
     for key in model_options if continuing else ():
@@ -305,7 +305,7 @@ def train(
     model = _built(problem, operator, {"seed": options.seed, **model_options})
     from compiler.training.progress import Silent
 
-    display = _display(quiet) if _leads() else Silent()
+    display = _display(quiet) if _is_rank_zero() else Silent()
     recipe = Recipe(operator, model_options)
     try:
         run = run_training(
@@ -323,7 +323,7 @@ def train(
         if " " not in str(error.args[0]):
             raise
         raise Usage(str(error.args[0])) from error
-    if _leads():
+    if _is_rank_zero():
         state = (
             "trained"
             if run.finished
@@ -359,10 +359,10 @@ def _built(problem: Problem, operator: str, options: dict[str, Any]) -> Any:
         raise Usage(str(error)) from error
 
 
-def _leads() -> bool:
-    from compiler.training.runs import leads
+def _is_rank_zero() -> bool:
+    from compiler.training.runs import is_rank_zero
 
-    return leads()
+    return is_rank_zero()
 
 
 @command()

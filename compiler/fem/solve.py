@@ -536,8 +536,8 @@ def reactions(parts: Assembly, state: State) -> dict[tuple[str, str], float]:
 def in_time(
     parts: Assembly, constraints: Constraints, levels: tuple[Level, ...], options: SolveOptions
 ) -> Marched:
-    """The integration in time with the steps asked for; else with 2 resolution of them, up to eight times as
-    many where Newton's method fails."""
+    """Integration in time with the steps asked for; else with 2 resolution of them, up to eight
+    times as many where Newton's method fails."""
     if options.steps is not None or options.step_tolerance is not None:
         steps = options.steps or 2 * options.resolution
         return integrate_in_time(

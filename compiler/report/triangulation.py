@@ -1,5 +1,5 @@
-"""Plane meshes drawn as they are, curved cells curved: values shaded, sides of cells and the boundary
-of the body as lines."""
+"""Plane meshes drawn as they are, curved cells curved: values shaded, sides of cells and the
+boundary of the body as lines."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ FINEST = 8  # parts of a side: more show no more of a quadratic function
 class PlotMesh:
     """The cells of a mesh cut into small triangles, and their sides, as numbers of common points.
 
-    Shapes: points "n 2", triangles "m 3", sides "s k" and `boundary` "r k", those of them with nothing
-    on the other side.
+    Shapes: points "n 2", triangles "m 3", sides "s k" and `boundary` "r k", those of them with
+    nothing on the other side.
     """
 
     points: Array

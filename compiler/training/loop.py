@@ -71,9 +71,11 @@ def train(
     resuming = resume and runs.holds_run(directory)
     if resuming:
         _refuse_another(run)
-    elif runs.leads():
+    elif runs.is_rank_zero():
         runs.refuse_occupied(directory)
-    claimed = runs.claimed(directory, not resuming) if runs.leads() else contextlib.nullcontext()
+    claimed = (
+        runs.claimed(directory, not resuming) if runs.is_rank_zero() else contextlib.nullcontext()
+    )
     with claimed, lost_process(directory, options.timeout) as roll:
         training, state = set_up(run, resuming, loss, sampler, display or Silent(), roll)
         begin(training, state, resuming)
@@ -226,7 +228,7 @@ def record(training: Training, state: TrainState, row: Mapping[str, float], due:
     better = state.improved()
     if save or better:
         refuse_lost(training.objective, state.step, run)
-    if not training.leads:
+    if not training.is_rank_zero:
         return
     if better:
         training.save(state, "best")
@@ -249,8 +251,8 @@ def _finish(training: Training, state: TrainState, interrupted: bool) -> Run:
         put_weights(training.objective, state.ema)
     found = training.objective.trainables()
     run = dataclasses.replace(training.run, step=state.step, trainables=found)
-    for remark in remarks(run.history) if training.leads else ():
-        training.display.say(f"warning: {remark}")
+    for remark in remarks(run.history) if training.is_rank_zero else ():
+        training.display.message(f"warning: {remark}")
     if interrupted and not run.finished:
         raise Interrupted(run)
     return run

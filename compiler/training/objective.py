@@ -269,7 +269,7 @@ class Validator:
         self.base = torch.tensor(physics + weak + data, dtype=torch.float64)
         self.truth = None
         if options.references and fabric.is_global_zero:
-            display.say(f"solving {options.references} validation samples")
+            display.message(f"solving {options.references} validation samples")
             self.batch = objective.draw("validate", 0, share=False).select(
                 range(options.references)
             )

@@ -348,7 +348,7 @@ def from_json(values: Mapping[str, Any]) -> TrainOptions:
     return TrainOptions(**values)
 
 
-def made(
+def instantiate(
     registry: Mapping[str, Any],
     name: str,
     options: Mapping[str, Any],

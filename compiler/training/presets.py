@@ -128,7 +128,7 @@ def preset(name: str) -> Preset:
     return PRESETS[name]
 
 
-def changed(
+def override(
     operator: str, model: Mapping[str, Any], options: TrainOptions, settings: Mapping[str, str]
 ) -> tuple[str, dict[str, Any], TrainOptions]:
     """Operator, model options and run options with `key=value` words put in; `operator` and

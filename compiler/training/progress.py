@@ -22,7 +22,7 @@ class Display(Protocol):
 
     def start(self, name: str, step: int, steps: int, unit: str = "steps") -> None: ...
     def step(self, row: Row, labels: tuple[str, ...]) -> None: ...
-    def say(self, text: str) -> None: ...
+    def message(self, text: str) -> None: ...
     def stop(self) -> None: ...
 
 
@@ -31,7 +31,7 @@ class Silent:
 
     def start(self, name: str, step: int, steps: int, unit: str = "steps") -> None: ...
     def step(self, row: Row, labels: tuple[str, ...]) -> None: ...
-    def say(self, text: str) -> None: ...
+    def message(self, text: str) -> None: ...
     def stop(self) -> None: ...
 
 
@@ -66,7 +66,7 @@ class Bar:
             self.task, completed=row["step"], losses=f"{terms_text(row, labels)} {self.validated}"
         )
 
-    def say(self, text: str) -> None:
+    def message(self, text: str) -> None:
         self.progress.console.print(text, highlight=False)
 
     def stop(self) -> None:
@@ -82,7 +82,7 @@ class Lines:
 
     def start(self, name: str, step: int, steps: int, unit: str = "steps") -> None:
         self.first, self.steps, self.began, self.shown = step, steps, time.monotonic(), -math.inf
-        self.say(f"{name}: {unit} {step} to {steps}")
+        self.message(f"{name}: {unit} {step} to {steps}")
 
     def step(self, row: Row, labels: tuple[str, ...]) -> None:
         now = time.monotonic()
@@ -92,12 +92,12 @@ class Lines:
                 (now - self.began) * (self.steps - row["step"]) / max(1, row["step"] - self.first)
             )
             width = len(str(self.steps))
-            self.say(
+            self.message(
                 f"{row['step']:>{width}}/{self.steps}  {clock(left)} left "
                 f" {terms_text(row, labels)}  {validation_text(row)}".rstrip()
             )
 
-    def say(self, text: str) -> None:
+    def message(self, text: str) -> None:
         self.console.print(text, highlight=False, soft_wrap=True)
 
     def stop(self) -> None: ...

@@ -96,7 +96,7 @@ class Run:
         return checkpoint_path(self.directory, which)
 
 
-def leads() -> bool:
+def is_rank_zero() -> bool:
     """Whether this is the process that writes, known before the processes of a run have found
     each other."""
     return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", 0))) == 0

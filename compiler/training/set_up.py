@@ -25,7 +25,7 @@ from compiler.training.dual import LABEL as WEAK
 from compiler.training.instances import Instances
 from compiler.training.objective import Objective, Sampler, Validator, term_labels, weight_of
 from compiler.training.optimizers import OPTIMIZERS, SCHEDULES, Schedule
-from compiler.training.options import OptionError, made, refuse_unseen
+from compiler.training.options import OptionError, instantiate, refuse_unseen
 from compiler.training.processes import RollCall, launch, refuse_other_view, session
 from compiler.training.progress import Display
 from compiler.training.rules import fitted
@@ -54,7 +54,7 @@ class Training:
     reasons: Mapping[str, str]
 
     @property
-    def leads(self) -> bool:
+    def is_rank_zero(self) -> bool:
         """Whether this is the process that writes and shows."""
         return self.fabric.is_global_zero
 
@@ -113,7 +113,7 @@ def set_up(
     options = run.options
     refuse_unseen(options, bool(run.problem.data))
     data = _measured(run)
-    balancer = made(BALANCERS, options.balancer, options.balancer_options)
+    balancer = instantiate(BALANCERS, options.balancer, options.balancer_options)
     if options.accumulate > 1 and balancer.gradients_every:
         raise OptionError(
             f"balancer {options.balancer!r} compares gradients of the whole batch, which parts of"
@@ -138,12 +138,12 @@ def set_up(
         }
     labels = term_labels(loss, options, choice.dual, data)
     _refuse_ratios(loss, labels, balancer, options.balancer)
-    schedule = made(SCHEDULES, options.schedule, options.schedule_options)
+    schedule = instantiate(SCHEDULES, options.schedule, options.schedule_options)
     fabric = launch(options, roll)
     objective = Objective(run.problem, run.model, loss, options, sampler, fabric, choice.dual, data)
     objective.causal, causality = causal_weights(scaled(stated)[1], options)
     parameters = [each for each in objective.parameters() if each.requires_grad]
-    optimizer = made(
+    optimizer = instantiate(
         OPTIMIZERS, options.optimizer, options.optimizer_options, parameters, lr=options.lr
     )
     forward, stepper = fabric.setup(objective, optimizer)
@@ -173,10 +173,10 @@ def begin(training: Training, state: TrainState, resuming: bool) -> None:
     is fitted to its problem."""
     run, options, display = training.run, training.run.options, training.display
     objective, fabric = training.objective, training.fabric
-    if training.leads:
+    if training.is_rank_zero:
         rules = fitted(run.problem) | dict(training.reasons)
         for subject, rule in rules.items():
-            display.say(f"{subject}: {rule}")
+            display.message(f"{subject}: {rule}")
         put = runs.continue_run if resuming else runs.create_run
         put(run, session(fabric, state.step), training.choice.record(options.dual), rules)
         rows = [row for row in runs.read_history(run.directory) if row["step"] <= state.step]
@@ -186,7 +186,7 @@ def begin(training: Training, state: TrainState, resuming: bool) -> None:
             solved(run.problem, drawn, options.solutions, run.directory, display)
         display.start(run.problem.name, state.step, options.steps)
     fabric.barrier()
-    state.identity = runs.identity(run) if training.leads else None
+    state.identity = runs.identity(run) if training.is_rank_zero else None
     if options.solutions:
         objective.solutions = kept(
             run.problem, objective.solutions_drawn, options.solutions, run.directory
@@ -222,7 +222,7 @@ def _stated(run: Run, balancer: Balancer, display: Display) -> Problem:
     stated = trained_as(problem, options.form)
     if stated is problem or (options.form == "auto" and balancer.ratios):
         return problem  # balancers that compare losses take no energy
-    display.say(
+    display.message(
         f"`{problem.name}` is trained on its energy, since a coefficient jumps; form=strong"
         " lowers the residuals instead"
     )
@@ -270,7 +270,7 @@ def _checkpoint(run: Run, display: Display) -> Mapping[str, Any] | None:
     if last.is_file():
         saved = load_state(last)
         for note in runs.refuse_foreign(run, saved.get("identity"), last):
-            display.say(f"note: {note}")
+            display.message(f"note: {note}")
         return saved
     done = max((row["step"] for row in run.history), default=0)
     if run.checkpoint("best").is_file() or done > run.options.checkpoint_every:
@@ -278,5 +278,5 @@ def _checkpoint(run: Run, display: Display) -> Mapping[str, Any] | None:
             f"{last} is missing, though the run came to step {done:.0f}; put it back, or train anew"
             " in another directory"
         )
-    display.say(f"{run.directory} holds no checkpoint yet: starting again at step 0")
+    display.message(f"{run.directory} holds no checkpoint yet: starting again at step 0")
     return None

@@ -14,7 +14,7 @@ from compiler.training.options import (
     made,
     with_settings,
 )
-from compiler.training.presets import changed, preset
+from compiler.training.presets import override, preset
 from operators.registry import Registry
 
 
@@ -116,11 +116,11 @@ def test_options_of_an_entry_that_it_cannot_take_are_named(registry, name, optio
 
 def test_another_operator_takes_none_of_the_presets_model_options():
     demo = preset("demo")
-    same = changed(
+    same = override(
         demo.operator, demo.model, demo.options, {"operator": "gino", "model.hidden": "8"}
     )
     assert same[:2] == ("gino", {**demo.model, "hidden": 8})
-    other = changed(
+    other = override(
         demo.operator,
         demo.model,
         demo.options,

@@ -10,8 +10,8 @@ import pdespec
 from compiler.cli import Usage, _built
 from compiler.training.balancers import BALANCERS
 from compiler.training.optimizers import OPTIMIZERS, SCHEDULES, Progress
-from compiler.training.options import OptionError, made, option_names
-from compiler.training.presets import PRESETS, changed
+from compiler.training.options import OptionError, instantiate, option_names
+from compiler.training.presets import PRESETS, override
 
 PROBLEM = pdespec.parse(
     "problem p\nspace x\nparam a ~ uniform(1, 2)\ndomain L = interval(0, 1)\nunknown u : scalar on"
@@ -97,12 +97,12 @@ def attempt(rng: random.Random) -> str:
         settings[name] = rng.choice(VALUES)
     demo = PRESETS["demo"]
     try:
-        operator, model_options, options = changed(demo.operator, {}, demo.options, settings)
+        operator, model_options, options = override(demo.operator, {}, demo.options, settings)
         if max(options.points.values()) > 4096 or options.batch > 64:
             return "accepted"
-        schedule = made(SCHEDULES, options.schedule, options.schedule_options)
-        made(BALANCERS, options.balancer, options.balancer_options)
-        made(
+        schedule = instantiate(SCHEDULES, options.schedule, options.schedule_options)
+        instantiate(BALANCERS, options.balancer, options.balancer_options)
+        instantiate(
             OPTIMIZERS,
             options.optimizer,
             options.optimizer_options,

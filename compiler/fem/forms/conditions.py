@@ -344,8 +344,8 @@ def initials(problem: Problem) -> tuple[Initial, ...]:
             continue
         if sp.simplify(condition.at - problem.time.start) != 0:
             raise NoWeakForm(
-                f"condition `{label}` is given at {problem.time} = {condition.at}; time stepping starts"
-                f" at {problem.time.start}"
+                f"condition `{label}` is given at {problem.time} = {condition.at}; time stepping"
+                f" starts at {problem.time.start}"
             )
         for residual in entries(condition):
             residual = over_streams(problem, residual)

@@ -198,8 +198,8 @@ def inside(time: float, edges: Sequence[float]) -> float:
 
 @dataclass
 class Run:
-    """What the steps of one integration share: the number of Newton steps so far, the size of a residual
-    that is not small, the last rate.
+    """What the steps of one integration share: the number of Newton steps so far, the size of a
+    residual that is not small, the last rate.
 
     `jets` are (u, d_t u, ..) at the level that was reached, `guess` the last stage value with
     multipliers. `heaviest` is the stage with the largest multipliers, as arguments of
