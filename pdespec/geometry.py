@@ -442,7 +442,7 @@ def no_mesh(shape: Shape, action: str) -> None:
 @dataclass(frozen=True)
 class Domain(Declaration):
     """A named shape in the space of `coordinates`. `periodic` names the coordinates along which
-    opposite sides are glued."""
+    opposite sides are periodic."""
 
     name: str
     shape: Shape
@@ -796,7 +796,7 @@ def interface(domain: Domain, other: Any, name: str | None = None) -> Boundary:
 
 
 def periodic(domain: Domain, *coordinates: Coordinate | str) -> Domain:
-    """The domain with opposite sides glued along `coordinates` (all when none is given): `L =
+    """The domain with opposite sides periodic along `coordinates` (all when none is given): `L =
     periodic(interval(x, 0, 1), x)`."""
     if not isinstance(domain, Domain):
         hint = f"write L = periodic(interval({domain}, 0, 1), {domain}) and declare the fields on L"

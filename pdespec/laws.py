@@ -76,7 +76,7 @@ class LogUniform(NumberLaw):
 
 
 @dataclass(frozen=True)
-class Normal_(NumberLaw):
+class Gaussian(NumberLaw):
     """Normal with the given mean and standard deviation."""
 
     mean: sp.Expr
@@ -148,11 +148,11 @@ def loguniform(low: Any, high: Any) -> LogUniform:
     return LogUniform(low, high)
 
 
-def normal(mean: Any = 0, std: Any = 1) -> Normal_:
+def normal(mean: Any = 0, std: Any = 1) -> Gaussian:
     """Normal law of the given mean and standard deviation."""
     mean, std = _numbers("normal", mean=mean, std=std)
     _positive("normal", std=std)
-    return Normal_(mean, std)
+    return Gaussian(mean, std)
 
 
 def gaussians(count: int = 2, width: Any = 1, spread: Any = None) -> Gaussians:

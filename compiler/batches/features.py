@@ -69,7 +69,7 @@ def features(drawn: Draws) -> PointFunction:
 
 
 def _box(problem: Problem) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    lowers, uppers = zip(*(box(domain) for domain in homes(problem)), strict=True)
+    lowers, uppers = zip(*(box(domain) for domain in unknown_domains(problem)), strict=True)
     lower, upper = (
         tuple(map(min, zip(*lowers, strict=True))),
         tuple(map(max, zip(*uppers, strict=True))),
@@ -79,7 +79,7 @@ def _box(problem: Problem) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return lower, upper
 
 
-def homes(problem: Problem) -> tuple[Domain, ...]:
+def unknown_domains(problem: Problem) -> tuple[Domain, ...]:
     """The domains on which unknowns live, each once."""
     return tuple(dict.fromkeys(unknown.region for unknown in problem.unknowns.values()))
 
@@ -87,17 +87,17 @@ def homes(problem: Problem) -> tuple[Domain, ...]:
 def _extent(drawn: Draws) -> Tensor:
     """The smallest side of the boxes around the domains. Shapes: "b"."""
     return torch.stack(
-        [extent(drawn.geometry[domain.name].body) for domain in homes(drawn.problem)]
+        [extent(drawn.geometry[domain.name].body) for domain in unknown_domains(drawn.problem)]
     ).amin(0)
 
 
 def _factor(drawn: Draws, points: Tensor) -> Tensor:
     found = [
         drawn.geometry[domain.name].body.implicit(points[..., : domain.dim])
-        for domain in homes(drawn.problem)
+        for domain in unknown_domains(drawn.problem)
     ]
     return torch.stack(found).amax(0) if len(found) > 1 else found[0]
 
 
 def _bounded(problem: Problem) -> bool:
-    return any(len(domain.periodic) < domain.dim for domain in homes(problem))
+    return any(len(domain.periodic) < domain.dim for domain in unknown_domains(problem))

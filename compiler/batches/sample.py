@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from compiler.batches.ansatz_residual import gain, output_scale
-from compiler.batches.features import channels, features, homes
+from compiler.batches.features import channels, features, unknown_domains
 from compiler.batches.recipe import PLACINGS
 from compiler.batches.verify_inputs import verify_inputs
 from compiler.chance import Chance
@@ -264,7 +264,7 @@ def _operator_input(
 ) -> OperatorInput:
     """Points of the domain of the unknowns, of several in equal numbers, with the measure that
     each stands for."""
-    domains = homes(drawn.problem)
+    domains = unknown_domains(drawn.problem)
     places, measures = [], []
     for k, domain in enumerate(domains):
         geometry, own = drawn.geometry[domain.name], max(1, (count + k) // len(domains))

@@ -15,7 +15,7 @@ from torch import Tensor
 from compiler.chance import Chance
 from compiler.geometry.domain import Geometry, nominal_box
 from pdespec.errors import fail
-from pdespec.laws import GRF, Fourier, Gaussians, Law, LogUniform, Normal_, NumberLaw, Uniform
+from pdespec.laws import GRF, Fourier, Gaussian, Gaussians, Law, LogUniform, NumberLaw, Uniform
 
 TAIL = 1e-10  # relative variance below which modes of a random field are left out
 # harmonics along an axis; rough fields are band-limited there
@@ -51,7 +51,7 @@ def _(law: LogUniform, shape: Sequence[int], chance: Chance) -> Tensor:
 
 
 @draw_numbers.register
-def _(law: Normal_, shape: Sequence[int], chance: Chance) -> Tensor:
+def _(law: Gaussian, shape: Sequence[int], chance: Chance) -> Tensor:
     return float(law.mean) + float(law.std) * chance.normal(*shape)
 
 
@@ -211,7 +211,7 @@ class Spectrum(_Everywhere):
 
 
 @dataclass(frozen=True)
-class Given:
+class GivenFunction:
     """A function of the caller's. Shapes: function takes "b n D" to "b n c"; answers of another
     shape, dtype or device are errors."""
 
@@ -250,14 +250,14 @@ class Given:
     def extend(self, points: Tensor, geometry: Geometry) -> Tensor:
         return self(points)
 
-    def map(self, function: Callable[[Tensor], Tensor]) -> Given:
+    def map(self, function: Callable[[Tensor], Tensor]) -> GivenFunction:
         return self
 
 
 @dataclass(frozen=True)
 class Place:
     """Where functions are drawn: the box of the region over (coordinates, time), which of its
-    axes are glued, and the domain's geometry. `keys` name the samples that are read of files."""
+    axes are periodic, and the domain's geometry. `keys` name the samples that are read of files."""
 
     geometry: Geometry
     lower: tuple[float, ...]
@@ -355,26 +355,26 @@ def _(law: GRF, components: int, place: Place, chance: Chance) -> Spectrum:
     """`u = sum_k sqrt(lambda_k) xi_k e_k`, xi normal, e_k the L^2-normed eigenfunctions of the
     Laplacian on a box, of eigenvalue -mu_k.
 
-    By `tau` and `alpha`: on the box of the domain, periodic along glued axes, of zero normal
+    By `tau` and `alpha`: on the box of the domain, periodic along the axes that are, of zero normal
     derivative along the others; lambda_k = sigma^2 (mu_k + tau^2)^(-alpha), without the constant
     mode, so that every draw has mean zero over the box. By `length`: on a box that is longer by
-    PADDING lengths along every axis that is not glued, and periodic; lambda_k ~ exp(-length^2 mu_k
-    / 2), constant mode included, scaled to variance sigma^2. A periodic field is stationary, and
-    its covariance is the sum of the declared one over periodic images: of these the nearest is
-    PADDING lengths away or farther, below 2e-8 of the variance. Along glued axes the images belong
-    to the law.
+    PADDING lengths along every axis that is not periodic, and is then; lambda_k ~ exp(-length^2
+    mu_k / 2), constant mode included, scaled to variance sigma^2. A periodic field is stationary,
+    and its covariance is the sum of the declared one over periodic images: of these the nearest is
+    PADDING lengths away or farther, below 2e-8 of the variance. Along periodic axes the images
+    belong to the law.
     """
     sides = tuple(high - low for low, high in zip(place.lower, place.upper, strict=True))
-    glued = place.periodic
+    periodic = place.periodic
     if law.length is not None:
         sides = tuple(
             side if own else side + PADDING * float(law.length)
-            for side, own in zip(sides, glued, strict=True)
+            for side, own in zip(sides, periodic, strict=True)
         )
-        glued = (True,) * len(sides)
-    counts = [_modes(law, side, own, len(sides)) for side, own in zip(sides, glued, strict=True)]
+        periodic = (True,) * len(sides)
+    counts = [_modes(law, side, own, len(sides)) for side, own in zip(sides, periodic, strict=True)]
     squares = torch.zeros(())
-    for axis, (side, own, count) in enumerate(zip(sides, glued, counts, strict=True)):
+    for axis, (side, own, count) in enumerate(zip(sides, periodic, counts, strict=True)):
         order = torch.arange(count, dtype=torch.float64)
         wave = 2 * math.pi * ((order + 1) // 2) / side if own else math.pi * order / side
         squares = squares + wave.square().reshape(
@@ -386,7 +386,7 @@ def _(law: GRF, components: int, place: Place, chance: Chance) -> Spectrum:
     else:  # of a stationary field: the mean over the box of sum_k lambda_k e_k^2
         variance = variance * (float(law.sigma) ** 2 * math.prod(sides) / variance.sum())
     noise = chance.normal(components, *counts)
-    return Spectrum(noise * variance.sqrt().to(noise.device), place.lower, sides, glued)
+    return Spectrum(noise * variance.sqrt().to(noise.device), place.lower, sides, periodic)
 
 
 def _variance(law: GRF, squares: Tensor, dimension: int) -> Tensor:
@@ -401,13 +401,13 @@ def _variance(law: GRF, squares: Tensor, dimension: int) -> Tensor:
     return float(law.sigma) ** 2 * (squares + float(law.tau or 0) ** 2) ** -float(law.alpha or 0)
 
 
-def _modes(law: GRF, length: float, glued: bool, dimension: int) -> int:
+def _modes(law: GRF, length: float, periodic: bool, dimension: int) -> int:
     """How many eigenfunctions along an axis hold all but TAIL of the variance along it, at most
     MOST_MODES harmonics."""
     k = torch.arange(1, 100_000, dtype=torch.float64)
-    variance = _variance(law, ((2 if glued else 1) * math.pi * k / length).square(), dimension)
+    variance = _variance(law, ((2 if periodic else 1) * math.pi * k / length).square(), dimension)
     left = variance.flip(0).cumsum(0).flip(0)
     harmonics = min(
-        int((left > TAIL * left[0]).sum()), MOST_MODES[min(4, dimension)] * (1 if glued else 2)
+        int((left > TAIL * left[0]).sum()), MOST_MODES[min(4, dimension)] * (1 if periodic else 2)
     )
-    return 1 + (2 * harmonics if glued else harmonics)
+    return 1 + (2 * harmonics if periodic else harmonics)

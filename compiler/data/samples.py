@@ -14,7 +14,7 @@ from torch import Tensor
 from compiler.chance import Chance
 from compiler.data.distributions import (
     Constants,
-    Given,
+    GivenFunction,
     InputFunction,
     Place,
     draw_functions,
@@ -417,9 +417,9 @@ def _function(
     if isinstance(value, (int, float)) or (isinstance(value, sp.Expr) and value.is_number):
         return Constants(torch.full((size, count), float(value), dtype=dtype, device=device))
     if isinstance(value, (sp.Expr, sp.MatrixBase)):
-        return Given(_closed_form(problem, declaration, value), declaration.name, count)
+        return GivenFunction(_closed_form(problem, declaration, value), declaration.name, count)
     if callable(value):
-        return Given(value, declaration.name, count)
+        return GivenFunction(value, declaration.name, count)
     raise fail(
         "B01",
         f"input `{declaration.name}` is a {type(value).__name__}",

@@ -20,7 +20,7 @@ from pdespec.calculus import Integral
 from pdespec.coordinates import Coordinate, Time
 from pdespec.geometry import Domain, Region, Shape
 from pdespec.jets import expand_derivatives
-from pdespec.laws import FunctionLaw, Law, LogUniform, Normal_, Uniform
+from pdespec.laws import FunctionLaw, Gaussian, Law, LogUniform, Uniform
 from pdespec.shapes.described import Described, kinds
 from pdespec.statements.interfaces import flux_conditions
 from pdespec.statements.problem import Problem
@@ -459,8 +459,8 @@ def affine_law(law: Law | None, offset: sp.Expr, size: sp.Expr) -> Law | None:
         return None
     if isinstance(law, Uniform):
         return Uniform((law.low - offset) / size, (law.high - offset) / size)
-    if isinstance(law, Normal_):
-        return Normal_((law.mean - offset) / size, law.std / size)
+    if isinstance(law, Gaussian):
+        return Gaussian((law.mean - offset) / size, law.std / size)
     if isinstance(law, LogUniform) and offset == 0:
         return LogUniform(law.low / size, law.high / size)
     raise Unscalable(type(law).__name__)

@@ -252,8 +252,8 @@ def _differ(a: Any, b: Any, place: dict[Any, Any]) -> bool:
 
 
 @rule("W04")
-def glued_sides_have_no_conditions(analysis: Analysis) -> Iterator[Diagnostic]:
-    """No condition stands on a side that periodicity has glued away, and every condition stands
+def periodic_sides_have_no_conditions(analysis: Analysis) -> Iterator[Diagnostic]:
+    """No condition stands on a side of a periodic coordinate, and every condition stands
     somewhere."""
     for label, condition in analysis.problem.conditions.items():
         region = condition.region
@@ -265,8 +265,8 @@ def glued_sides_have_no_conditions(analysis: Analysis) -> Iterator[Diagnostic]:
             continue
         domain = region.domain
         if domain.periodic and (region.coordinate in domain.periodic or region.kind != "side"):
-            glued = ", ".join(domain.periodic)
-            message = f"`{region.name}` is no boundary: `{domain.name}` is periodic in {glued}"
+            axes = ", ".join(domain.periodic)
+            message = f"`{region.name}` is no boundary: `{domain.name}` is periodic in {axes}"
             yield Diagnostic(
                 "W04",
                 message,

@@ -108,7 +108,7 @@ def required(shape: type[Described]) -> int:
     return sum(each.default is dataclasses.MISSING for each in dataclasses.fields(shape))
 
 
-def made(shape: type[S], *values: Any, **named: Any) -> S:
+def instantiate(shape: type[S], *values: Any, **named: Any) -> S:
     """A shape from numbers and points. Raises: ProblemError T05 or T06 for what is no number or
     point, S02 for what must be positive and is not."""
     word, fields = shape.__name__.lower(), kinds(shape)

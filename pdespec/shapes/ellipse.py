@@ -10,7 +10,15 @@ import sympy as sp
 
 from pdespec.coordinates import Coordinate
 from pdespec.geometry import Domain, Point
-from pdespec.shapes.described import Described, Lengths, Number, Place, described, domain, made
+from pdespec.shapes.described import (
+    Described,
+    Lengths,
+    Number,
+    Place,
+    described,
+    domain,
+    instantiate,
+)
 
 ORIGIN = (sp.S.Zero, sp.S.Zero, sp.S.Zero)
 
@@ -75,7 +83,7 @@ def ellipse(
 ) -> Domain:
     """The ellipse of two half axes about a centre, the first turned from the x axis by an angle
     in radians: `ellipse(x, y, (2, 1), angle=sp.pi/6)`."""
-    return domain(name, made(Ellipse, radii, center, angle), (x, y))
+    return domain(name, instantiate(Ellipse, radii, center, angle), (x, y))
 
 
 def ellipsoid(
@@ -87,4 +95,4 @@ def ellipsoid(
     name: str = "Omega",
 ) -> Domain:
     """The ellipsoid of three half axes along the coordinates about a centre."""
-    return domain(name, made(Ellipsoid, radii, center), (x, y, z))
+    return domain(name, instantiate(Ellipsoid, radii, center), (x, y, z))

@@ -83,7 +83,7 @@ def _described(shape: Shape) -> str:
 
 
 def domain_parts(domain: Domain, among: Iterable[Boundary] = ()) -> tuple[Part, ...]:
-    """All pieces of the boundary of a domain; glued sides are none, and an axis or centre lies
+    """All pieces of the boundary of a domain; periodic sides are none, and an axis or centre lies
     inside the body. Pieces of which some of the boundaries `among` take a part are divided along
     the inequalities of these.
     """

@@ -814,7 +814,7 @@ def test_box_holds_the_domain_for_all_params():
     assert np.allclose([lower, upper], [[-3, -3], [3, 3]])
 
 
-def test_a_glued_side_is_no_boundary():
+def test_a_periodic_side_is_no_boundary():
     strip = periodic(rectangle(x, y, (0, 0), (2, 1)), x)
     shape = Geometry(strip, {}, 1, D)
     points = torch.tensor([[[0.01, 0.5], [1.0, 0.2], [5.0, 0.9]]], dtype=D)

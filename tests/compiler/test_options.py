@@ -11,7 +11,7 @@ from compiler.training.options import (
     OptionError,
     TrainOptions,
     from_json,
-    made,
+    instantiate,
     with_settings,
 )
 from compiler.training.presets import override, preset
@@ -106,11 +106,11 @@ def test_options_of_an_entry_that_it_cannot_take_are_named(registry, name, optio
     import torch
 
     from compiler.training import optimizers
-    from compiler.training.options import made
+    from compiler.training.options import instantiate
 
     arguments = ([torch.nn.Parameter(torch.zeros(1))],) if registry == "OPTIMIZERS" else ()
     with pytest.raises(OptionError) as error:
-        made(getattr(optimizers, registry), name, options, *arguments)
+        instantiate(getattr(optimizers, registry), name, options, *arguments)
     assert says in str(error.value)
 
 
@@ -140,8 +140,8 @@ def test_options_survive_json():
 def test_an_entry_is_not_given_options_it_does_not_take():
     registry = Registry("thing")
     registry.register("one")(lambda size, rate=1.0: (size, rate))
-    assert made(registry, "one", {"rate": 2.0}, 5) == (5, 2.0)
+    assert instantiate(registry, "one", {"rate": 2.0}, 5) == (5, 2.0)
     with pytest.raises(OptionError, match="'one' takes no option 'rat'; did you mean 'rate'"):
-        made(registry, "one", {"rat": 2.0}, 5)
+        instantiate(registry, "one", {"rat": 2.0}, 5)
     with pytest.raises(OptionError, match="no thing 'two'"):
-        made(registry, "two", {})
+        instantiate(registry, "two", {})

@@ -266,7 +266,7 @@ MALFORMED = {
         [("W03", "initial.w.2")],
         "at the time 0",
     ),
-    "a condition on a glued side": (
+    "a condition on a periodic side": (
         lambda: (lambda q: Problem("p", {"a": lap(q) - q}, [on(side(Torus, x=0), q)]))(
             unknown("q", Torus)
         ),

@@ -178,11 +178,11 @@ def test_the_sides_of_a_rectangle_are_its_parts():
     assert parts(side(Omega, y=7)) == ()
 
 
-def test_glued_sides_are_no_boundary():
-    glued = periodic(Omega, x)
-    assert glued.periodic == ("x",)
-    assert names(domain_parts(glued)) == ["y = 0", "y = 1"]
-    assert domain_parts(periodic(glued)) == ()
+def test_periodic_sides_are_no_boundary():
+    wrapped = periodic(Omega, x)
+    assert wrapped.periodic == ("x",)
+    assert names(domain_parts(wrapped)) == ["y = 0", "y = 1"]
+    assert domain_parts(periodic(wrapped)) == ()
 
 
 def test_holes_are_inner_and_the_rest_is_outer():

@@ -162,17 +162,17 @@ def takes_a_part(boundary: Boundary) -> bool:
 
 
 def outside(boundary: Boundary | Domain, mesh: skfem.Mesh, axis: bool = False) -> Numbers:
-    """Boundary facets that are not glued to an opposite side; the axis of a body of revolution
+    """Boundary facets that are not periodic; the axis of a body of revolution
     is none, unless asked for."""
     every = mesh.boundary_facets()
     for name in boundary.domain.periodic:
         place = [x.name for x in boundary.coordinates].index(name)
         ends = mesh.p[place].min(), mesh.p[place].max()
         along = mesh.p[place][mesh.facets[:, every]]
-        glued = np.any(
+        periodic = np.any(
             [np.abs(along - end).max(axis=0) <= 1e-9 * (ends[1] - ends[0]) for end in ends], axis=0
         )
-        every = every[~glued]
+        every = every[~periodic]
     if boundary.coordinates[0].system and not axis:
         every = every[
             np.abs(mesh.p[0][mesh.facets[:, every]]).max(axis=0) > 1e-9 * np.ptp(mesh.p[0])

@@ -1,4 +1,4 @@
-"""Interval, rectangle and box: sides along the axes, some of them glued to their opposites."""
+"""Interval, rectangle and box: sides along the axes, some of them periodic."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class AxisBox:
 
     def distance(self, x: Tensor) -> Tensor:
         """Exact; minus infinity where every axis is periodic, as nothing is the boundary then."""
-        walled = [i for i, glued in enumerate(self.periodic) if not glued]
+        walled = [i for i, wraps in enumerate(self.periodic) if not wraps]
         if not walled:
             return torch.full_like(x[..., 0], -math.inf)
         half, middle = (
@@ -51,8 +51,8 @@ class AxisBox:
         smoothly at edges."""
         pieces = iter(self.pieces())
         chosen = [
-            None if glued else [selected(next(pieces)), selected(next(pieces))]
-            for glued in self.periodic
+            None if wraps else [selected(next(pieces)), selected(next(pieces))]
+            for wraps in self.periodic
         ]
         factors = []
         for axis, ends in enumerate(chosen):
@@ -69,14 +69,14 @@ class AxisBox:
         return conjunctions(factors, self.feature_size()[:, None] / 8) if factors else None
 
     def implicit(self, x: Tensor) -> Tensor:
-        spans = [self._between(axis, x) for axis, glued in enumerate(self.periodic) if not glued]
+        spans = [self._between(axis, x) for axis, wraps in enumerate(self.periodic) if not wraps]
         return reduce(both, spans) if spans else torch.ones_like(x[..., 0])
 
     def pieces(self) -> tuple[FullBoundary, ...]:
         return tuple(
             self._side(axis, end)
-            for axis, glued in enumerate(self.periodic)
-            if not glued
+            for axis, wraps in enumerate(self.periodic)
+            if not wraps
             for end in (0, 1)
         )
 

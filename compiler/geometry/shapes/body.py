@@ -81,7 +81,7 @@ class Body(Protocol):
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a shape needs to know beyond its own numbers: glued coordinates, and the box over
+    """What a shape needs to know beyond its own numbers: periodic coordinates, and the box over
     which a lattice is laid."""
 
     periodic: tuple[bool, ...]

@@ -237,12 +237,12 @@ def _domain(item: t.Region, kind: str, draft: Draft) -> None:
         )
         scope.declare(item.name, BROKEN, kind)
         return
-    domain = _glued(Domain(bare(item.name.name), made, scope.coordinates), item.name, draft)
+    domain = _made_periodic(Domain(bare(item.name.name), made, scope.coordinates), item.name, draft)
     scope.declare(item.name, domain, kind)
     draft.regions.append(domain)
 
 
-def _glued(domain: Domain, name: t.Name, draft: Draft) -> Domain:
+def _made_periodic(domain: Domain, name: t.Name, draft: Draft) -> Domain:
     """The domain, periodic where the problem says so."""
     result: Any = domain
     for statement in draft.periodic:

@@ -15,7 +15,7 @@ from pdespec.calculus import entries
 from pdespec.errors import ProblemError, nearest
 from pdespec.geometry import Boundary, Domain
 from pdespec.laws import Law
-from pdespec.shapes.described import SHAPES, kinds, made, required
+from pdespec.shapes.described import SHAPES, instantiate, kinds, required
 from pdespec.text.read.calls import apply, handles
 from pdespec.text.read.evaluate import (
     checked,
@@ -144,7 +144,7 @@ def _polygon(node: t.Call, scope: Scope) -> Any:
 def _described(node: t.Call, scope: Scope) -> Any:
     kind = SHAPES[node.function]
     arguments = bind(node, scope, tuple(kinds(kind)), required(kind))
-    return _made(partial(made, kind), arguments, node, scope)
+    return _made(partial(instantiate, kind), arguments, node, scope)
 
 
 @handles("cylinder")

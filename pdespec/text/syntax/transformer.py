@@ -206,7 +206,7 @@ RULES: dict[str, Callable[[Parts, Span], Any]] = {
     "system": lambda p, s: p[0],
     "time": lambda p, s: t.Time(p[0], p[1], p[2], p[3], s),
     "periodic": lambda p, s: t.Periodic(tuple(p[:-1]), p[-1] or (), s),
-    "glued": lambda p, s: tuple(p),
+    "periodic_on": lambda p, s: tuple(p),
     "region": lambda p, s: t.Region(p[0], p[2], s),
     "value": lambda p, s: ("=", p[1]),
     "law": lambda p, s: ("~", p[0]),

@@ -121,12 +121,12 @@ def _regions(problem: Problem, express: Express) -> list[t.Node]:
     for periodic, group in groupby(
         sorted(domains, key=lambda each: each.periodic), key=lambda each: each.periodic
     ):
-        glued = tuple(express.name(each.name) for each in group)
+        members = tuple(express.name(each.name) for each in group)
         if periodic:
             parts.append(
                 t.Periodic(
                     tuple(express.name(axis) for axis in periodic),
-                    () if len(glued) == len(domains) else glued,
+                    () if len(members) == len(domains) else members,
                 )
             )
     named = [each for each in problem.boundaries.values() if not in_place(each)]
@@ -226,7 +226,11 @@ def _head(
         for each in problem.conditions.values()
         if (each.kind, each.region, each.at, each.place) == own
     ]
-    stated = None if all(_home(each) == region for each in conditions) else express.region(region)
+    stated = (
+        None
+        if all(_stated_domain(each) == region for each in conditions)
+        else express.region(region)
+    )
     if kind == "point":
         return t.Head(
             "at",
@@ -239,7 +243,7 @@ def _head(
     return t.Head("at", stated, express.name(time.name), express(at))
 
 
-def _home(condition: Condition) -> Any:
+def _stated_domain(condition: Condition) -> Any:
     """The region a condition has by itself, None when it does not say."""
     try:
         return forms.domain_of(condition.lhs, condition.rhs)
