@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import torch
 
-from compiler.data.distributions import Given
+from compiler.data.distributions import GivenFunction
 from compiler.data.samples import Draws
 from compiler.derivatives import Request
 from compiler.derivatives.interface import Index, parts
@@ -29,7 +29,7 @@ def verify_inputs(drawn: Draws) -> None:
     Raises: ProblemError P06."""
     for name, request in needed(drawn.problem).items():
         function = drawn.functions.get(name)
-        if not isinstance(function, Given):
+        if not isinstance(function, GivenFunction):
             continue
         met, who = (
             MET.setdefault(frozenset(parts(request).items()), IdentitySet()),
