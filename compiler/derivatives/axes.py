@@ -50,6 +50,7 @@ def on_grid(
     """
     values = field(points)  # b n c
     probe_period(field, points, values, request, grid)
+    # b c *shape
     table = values.transpose(1, 2).reshape(len(values), values.shape[-1], *grid.shape)
     zero: Index = (0,) * len(grid.shape)
     known: dict[Index, Tensor] = {zero: prepare(table) if prepare else table}
@@ -64,7 +65,7 @@ def on_grid(
     found: dict[tuple[int, Index], Tensor] = {}
     for component, indices in parts(request).items():
         for index in indices:
-            found[component, index] = (
+            found[component, index] = (  # b n, from b *shape
                 derivative(index)[:, component].flatten(1) if any(index) else values[..., component]
             )
     roundoff.check(found, values, points)
@@ -127,14 +128,15 @@ def probe_period(
         [[(grid.period[k] or 0.0) * (k == axis) for k in range(points.shape[2])] for axis in axes]
     )
     with torch.no_grad():
-        here = values[:, chosen].repeat(1, len(axes), 1)
+        here = values[:, chosen].repeat(1, len(axes), 1)  # b (axes 3) c
+        # b (axes 3) D: the three chosen points, moved by the period of each axis in turn
         there = field((points[:, None, chosen] + steps[:, None]).flatten(1, 2))
     if there.shape != here.shape:
         return
     # half the digits: a period is added to coordinates of finite precision, and a smaller jump
     # moves no derivative visibly
     slack = torch.finfo(points.dtype).eps ** 0.5 * float(values.detach().abs().max())
-    jumps = (there - here).abs().amax((0, 2)).unflatten(0, (len(axes), 3)).amax(1)
+    jumps = (there - here).abs().amax((0, 2)).unflatten(0, (len(axes), 3)).amax(1)  # axes
     for axis, jump in zip(axes, jumps.tolist(), strict=True):
         if jump > slack:
             raise ProblemError(

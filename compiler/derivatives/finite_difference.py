@@ -189,6 +189,7 @@ class FiniteDifference:
             ]
         start = 0 if direction > 0 else values.shape[dim] - used
         weights = values.new_tensor(table).reshape(rows, used)
+        # .. used .. -> .. rows .. along `dim`
         return (values.narrow(dim, start, used).movedim(dim, -1) @ weights.mT).movedim(-1, dim)
 
     def _stencil(self, index: Index) -> dict[Offset, float]:
@@ -246,8 +247,9 @@ class FiniteDifference:
         offsets = self.offsets(request)
         position = {offset: k for k, offset in enumerate(offsets)}
         batch, n, dim = points.shape
+        # k D, with k offsets
         shift = points.new_tensor(offsets).reshape(len(offsets), dim) * points.new_tensor(steps)
-        queries = (points[:, :, None, :] + shift).reshape(batch, n * len(offsets), dim)
+        queries = (points[:, :, None, :] + shift).reshape(batch, n * len(offsets), dim)  # b nk D
         values = field(queries)
         table = values.reshape(batch, n, len(offsets), -1)  # b n k c
         found: dict[tuple[int, Index], Tensor] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import ClassVar, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -53,16 +53,7 @@ class Fourier:
     def refuse(
         self, request: Request, capabilities: Capabilities, layout: Layout
     ) -> Diagnostic | None:
-        if not isinstance(layout, Grid):
-            return Diagnostic(
-                "P01",
-                f"fourier needs a periodic grid, got {layout}",
-                hint="use taylor or least_squares",
-            )
-        if (refused := refuse_axes(self, request, layout, capabilities)) is not None:
-            return refused
-        roundoff = self.roundoff(request, layout)
-        return roundoff.refuse(roundoff.expected(request))
+        return refuse_spectral(self, "a periodic grid", request, capabilities, layout)
 
     def roundoff(self, request: Request, grid: Grid) -> RoundOff:
         """The shortest wave kept, of n/2 * keep a period, is differentiated like a difference
@@ -131,6 +122,31 @@ class Fourier:
         )
 
 
+class Spectral(Axial, Protocol):
+    """A backend on a grid with an estimate of its round-off."""
+
+    name: ClassVar[str]
+
+    def roundoff(self, request: Request, grid: Grid) -> RoundOff: ...
+
+
+def refuse_spectral(
+    backend: Spectral, needed: str, request: Request, capabilities: Capabilities, layout: Layout
+) -> Diagnostic | None:
+    """P01 without the grid that is `needed`, else the first complaint about an axis, else P05 where
+    round-off leaves too few digits."""
+    if not isinstance(layout, Grid):
+        return Diagnostic(
+            "P01",
+            f"{backend.name} needs {needed}, got {layout}",
+            hint="use taylor or least_squares",
+        )
+    if (refused := refuse_axes(backend, request, layout, capabilities)) is not None:
+        return refused
+    roundoff = backend.roundoff(request, layout)
+    return roundoff.refuse(roundoff.expected(request))
+
+
 def spectral(values: Tensor, dim: int, derivative: int, period: float) -> Tensor:
     """`d^derivative` along `dim` of samples of a function of that period."""
     n = values.shape[dim]
@@ -141,7 +157,7 @@ def spectral(values: Tensor, dim: int, derivative: int, period: float) -> Tensor
     if derivative % 2 and n % 2 == 0:
         # imaginary there, which FFT libraries treat differently
         factor = torch.cat([factor[:-1], factor.new_zeros(1)])
-    shape = [1] * values.ndim
+    shape = [1] * values.ndim  # of the factor: one number a wave along `dim`, the same elsewhere
     shape[dim] = -1
     return torch.fft.irfft(torch.fft.rfft(values, dim=dim) * factor.reshape(shape), n=n, dim=dim)
 
@@ -157,7 +173,7 @@ def low_pass(values: Tensor, dims: tuple[int, ...], keep: float) -> Tensor:
     for dim in dims:
         n = values.shape[dim]
         wave = torch.arange(n // 2 + 1, device=values.device)
-        shape = [1] * values.ndim
+        shape = [1] * values.ndim  # one number a wave along `dim`, the same elsewhere
         shape[dim] = -1
         mask = (wave <= keep * n / 2).reshape(shape)
         values = torch.fft.irfft(torch.fft.rfft(values, dim=dim) * mask, n=n, dim=dim)

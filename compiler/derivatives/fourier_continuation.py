@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compiler.derivatives.axes import on_grid, refuse_axes, refuse_period
-from compiler.derivatives.fourier import spectral, spread
+from compiler.derivatives.axes import on_grid, refuse_period
+from compiler.derivatives.fourier import refuse_spectral, spectral, spread
 from compiler.derivatives.interface import DERIVATIVES, Field, Index, Key, Request, admit
 from compiler.derivatives.layout import Axes, Grid, Layout
 from compiler.derivatives.precision import TOLERANCE, RoundOff
@@ -72,16 +72,7 @@ class FourierContinuation:
     def refuse(
         self, request: Request, capabilities: Capabilities, layout: Layout
     ) -> Diagnostic | None:
-        if not isinstance(layout, Grid):
-            return Diagnostic(
-                "P01",
-                f"fourier_continuation needs a grid, got {layout}",
-                hint="use taylor or least_squares",
-            )
-        if (refused := refuse_axes(self, request, layout, capabilities)) is not None:
-            return refused
-        roundoff = self.roundoff(request, layout)
-        return roundoff.refuse(roundoff.expected(request))
+        return refuse_spectral(self, "a grid", request, capabilities, layout)
 
     def roundoff(self, request: Request, grid: Grid) -> RoundOff:
         """As of the shortest wave on the grid, in the precision of the field, and of one wave
@@ -126,6 +117,7 @@ class FourierContinuation:
             return spectral(values, dim, derivative, period)
         matrix = torch.as_tensor(self.matrix(n), device=values.device)
         ends = torch.cat([values.narrow(dim, n - d, d), values.narrow(dim, 0, d)], dim)
+        # 2 d values at the ends -> len(matrix) values between them, along `dim`
         bridge = (ends.movedim(dim, -1) @ matrix.mT).movedim(-1, dim)
         length = grid.spacing[axis] * (n + len(matrix))
         return spectral(torch.cat([values, bridge], dim), dim, derivative, length).narrow(dim, 0, n)

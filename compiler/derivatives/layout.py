@@ -98,6 +98,7 @@ def recognise(points: Tensor, axes: Axes | None = None) -> Layout:
     # a hundred thousandth of a cell moves no derivative visibly
     tolerance = slack + 1e-5 * spacing.abs()
     if math.prod(shape) == x.shape[1]:
+        # n D, last coordinate fastest
         ideal = torch.stack(torch.meshgrid(*ticks, indexing="ij"), dim=-1).reshape(-1, dim)
         if ((x - ideal).abs() <= tolerance).all() and all(
             n == 1 or h > 2 * slack for n, h in zip(shape, spacing.tolist(), strict=True)
@@ -110,7 +111,7 @@ def recognise(points: Tensor, axes: Axes | None = None) -> Layout:
                 tuple(names),
                 points.dtype,
             )
-    flat = x.reshape(-1, dim)
+    flat = x.reshape(-1, dim)  # (b n) D
     return Scattered(
         x.shape[1], tuple((flat.amax(0) - flat.amin(0)).tolist()), tuple(names), points.dtype
     )

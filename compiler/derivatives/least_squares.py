@@ -248,7 +248,7 @@ class LeastSquares:
             units = torch.stack(
                 [reach[..., axis] ** count for axis, count in enumerate(index)]
             ).prod(0)
-            weights[index] = (inverse[..., column] / units[..., None]).to(points.dtype)
+            weights[index] = (inverse[..., column] / units[..., None]).to(points.dtype)  # b n k
         return neighbours, weights
 
     def _check_rank(self, s: Tensor, points: Tensor, layout: Layout) -> None:
@@ -290,6 +290,7 @@ class LeastSquares:
                 step = (*step[:axis], step[axis] - 1, *step[axis + 1 :])
             rest = tuple(a - b for a, b in zip(index, step, strict=True))
             inner = self._derivative(rest, known, neighbours, weights)
+            # sum over the k neighbours of each of n points
             known[index] = torch.einsum("bnk,bnkc->bnc", weights[step], gather(inner, neighbours))
         return known[index]
 

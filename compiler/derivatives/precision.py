@@ -105,7 +105,7 @@ class RoundOff:
         |x|/L` to M. Shapes: found "b n" each, values "b n c", points "b n D".
         """
         lengths = [extent or 1.0 for extent in self.layout.extent]
-        flat = values.detach().double().flatten(0, 1)
+        flat = values.detach().double().flatten(0, 1)  # (b n) c
         low, high = flat.amin(0), flat.amax(0)
         change, size = (high - low).tolist(), torch.maximum(high, -low).tolist()
         far = max(

@@ -26,6 +26,7 @@ from collections.abc import Mapping, Sequence
 
 import sympy as sp
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from compiler.lowering.graph import ResidualGraph, Source
@@ -72,11 +73,13 @@ class ExtrapolatedBarrier:
         ]
         return ResidualGraph([*expressions, *slopes], [source] * (2 * len(expressions)))
 
-    def __call__(self, streams: Values, known: Values, like: Tensor) -> tuple[Tensor, ...]:
+    def __call__(
+        self, streams: Values, known: Values, like: Float[Tensor, "b n"]
+    ) -> tuple[Float[Tensor, "b n"], ...]:
         """The values of the expressions. Shapes: streams, `like` and values "b n", known "b n"
         or "b 1"."""
         origin = self._origin(known, like)
-        roots = torch.stack(self.level(origin | known, like))
+        roots = torch.stack(self.level(origin | known, like))  # (requirements, b, n)
         # elsewhere no field is known to meet the requirements, and nothing is guarded
         found = (roots > 0).all(0)
         roots = torch.where(found, roots, torch.ones_like(roots))
@@ -97,23 +100,28 @@ class ExtrapolatedBarrier:
             for value, slope in zip(values[:half], values[half:], strict=True)
         )
 
-    def _height(self, values: Values, roots: Tensor, like: Tensor) -> Tensor:
+    def _height(self, values: Values, roots: Float[Tensor, "g b n"], like: Tensor) -> Tensor:
         """h: the least of the requirements, each in units of its value at the origin."""
         return torch.stack(
             [g / root for g, root in zip(self.level(values, like), roots, strict=True)]
         ).amin(0)
 
     def _share(
-        self, origin: Values, ray: Values, roots: Tensor, known: Values, like: Tensor
-    ) -> Tensor:
+        self,
+        origin: Values,
+        ray: Values,
+        roots: Float[Tensor, "g b n"],
+        known: Values,
+        like: Float[Tensor, "b n"],
+    ) -> Float[Tensor, "b n"]:
         """t of the last tested point of the ray with h >= MARGIN, differentiable where the ray
         leaves. Shapes: "b n"."""
         fixed, still = ({s: value.detach() for s, value in each.items()} for each in (known, ray))
-        tried = torch.arange(FAN, dtype=like.dtype, device=like.device)[:, None, None]
+        tried = torch.arange(FAN, dtype=like.dtype, device=like.device)[:, None, None]  # (f, 1, 1)
         low, width = torch.zeros_like(like), 1.0
         for _ in range(math.ceil(-math.log(torch.finfo(like.dtype).eps, FAN))):
             width /= FAN
-            share = low + width * tried
+            share = low + width * tried  # (f, b, n)
             good = (
                 self._height(
                     {s: origin[s] + share * still[s] for s in self.streams} | fixed, roots, share
@@ -124,10 +132,10 @@ class ExtrapolatedBarrier:
         at = {s: origin[s] + low * ray[s] for s in self.streams} | {
             self.rays[s]: v for s, v in ray.items()
         }
-        values = torch.stack(self.descent(at | known, like)) / roots.repeat(2, 1, 1)
-        heights, slopes = values.chunk(2)
-        least = heights.argmin(0, keepdim=True)
-        height, slope = heights.gather(0, least)[0], slopes.gather(0, least)[0]
+        values = torch.stack(self.descent(at | known, like)) / roots.repeat(2, 1, 1)  # (2 g, b, n)
+        heights, slopes = values.chunk(2)  # (g, b, n) each
+        least = heights.argmin(0, keepdim=True)  # (1, b, n)
+        height, slope = heights.gather(0, least)[0], slopes.gather(0, least)[0]  # (b, n) each
         # a ray that only grazes the boundary has no slope
         return low - (height - height.detach()) / slope.detach().clamp_max(-MARGIN)
 

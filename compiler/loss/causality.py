@@ -15,15 +15,18 @@ points themselves.
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 
-def causal_weights(square: Tensor, times: Tensor, strength: float) -> Tensor:
+def causal_weights(
+    square: Float[Tensor, "b n"], times: Float[Tensor, "b n"], strength: float
+) -> Float[Tensor, "b n"]:
     """Weights of mean one in each sample for squared residuals at points with these times.
     Shapes: "b n" both -> "b n"."""
     order = times.argsort(-1)
-    ordered = square.detach().gather(-1, order)
+    ordered = square.detach().gather(-1, order)  # (b, n), in order of time
     before = (ordered.cumsum(-1) - ordered) / ordered.shape[-1]
     weights = torch.exp(-strength * before)
     weights = weights / weights.mean(-1, keepdim=True)
-    return torch.empty_like(weights).scatter(-1, order, weights)
+    return torch.empty_like(weights).scatter(-1, order, weights)  # (b, n), in the order given

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import sympy as sp
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from compiler.geometry.domain import Geometry
@@ -76,7 +77,9 @@ class CompiledTerms:
             start += len(other.expressions)
         raise KeyError(term.label)
 
-    def run(self, streams: Mapping[sp.Symbol, Tensor], known: Coefficients) -> dict[int, Tensor]:
+    def run(
+        self, streams: Mapping[sp.Symbol, Float[Tensor, "b n"]], known: Coefficients
+    ) -> dict[int, Float[Tensor, "b n"]]:
         """Values of all expressions "b n", densities continued where a requirement is violated
         (see `compiler.loss.barrier`)."""
         like, given = known.points[..., 0].detach(), known.values(self.symbols)
@@ -106,7 +109,7 @@ class CompiledTerms:
         for term in self.group.terms:
             parts = [values[k] for k in self.outputs(term)]
             if term.kind == "equation" and term.label in causal:
-                square = torch.stack([part.square() for part in parts]).sum(0)
+                square = torch.stack([part.square() for part in parts]).sum(0)  # (b, n)
                 weights = causal_weights(square, points.points[..., -1], causal[term.label])
                 result[term.label] = average(weights * square, points).mean()
                 continue
@@ -120,8 +123,13 @@ class CompiledTerms:
         return result
 
     def value(
-        self, term: Term, part: Tensor, points: PointSetLike, known: KnownValues, batch: BatchLike
-    ) -> Tensor:
+        self,
+        term: Term,
+        part: Float[Tensor, "b n"],
+        points: PointSetLike,
+        known: KnownValues,
+        batch: BatchLike,
+    ) -> Float[Tensor, ""]:
         """What one expression of a term adds to it. Shapes: part "b n" -> ""."""
         if term.kind == "energy":
             return (points.measure * average(part, points)).mean()
@@ -142,6 +150,6 @@ class CompiledTerms:
         ).mean()
 
 
-def average(part: Tensor, points: PointSetLike) -> Tensor:
+def average(part: Float[Tensor, "b n"], points: PointSetLike) -> Float[Tensor, " b"]:
     """The mean over a region. Shapes: "b n" -> "b"."""
     return (part if points.weights is None else points.weights * part).mean(-1)

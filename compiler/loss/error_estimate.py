@@ -32,6 +32,7 @@ from dataclasses import replace
 
 import sympy as sp
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from compiler.lowering.essential import essential, normal_slopes
@@ -109,26 +110,32 @@ def multinomials(power: int, dim: int) -> dict[tuple[int, ...], int]:
 
 
 def mean_square_error(
-    residual: Tensor, points: Tensor, depth: Tensor, measure: Tensor, power: int = 1
-) -> Tensor:
+    residual: Float[Tensor, "b n"],
+    points: Float[Tensor, "b n d"],
+    depth: Float[Tensor, "b n"],
+    measure: Float[Tensor, " b"],
+    power: int = 1,
+) -> Float[Tensor, " b"]:
     """Mean over the points of `e_i^2`, `e_i = |Omega| / n sum_(j != i) G(x_i, x_j) r_j`.
 
     Shapes: residual "b n", points "b n d" uniform in the domain, depth "b n" the distance to the
     boundary, measure "b" -> "b".
     """
     n, dim = points.shape[1:]
-    square = (points[:, :, None] - points[:, None]).square().sum(-1)
+    square = (points[:, :, None] - points[:, None]).square().sum(-1)  # (b, n, n)
     apart = ~torch.eye(n, dtype=torch.bool, device=points.device)
     safe = torch.where(apart, square, torch.ones_like(square)).clamp_min(
         1e-12 * float(square.detach().max())
     )
-    kernel = green(safe, depth[:, :, None] * depth[:, None], dim, power)
+    kernel = green(safe, depth[:, :, None] * depth[:, None], dim, power)  # (b, n, n)
     kernel = torch.where(apart, kernel, torch.zeros_like(safe))
-    error = (kernel @ residual[..., None]).squeeze(-1) * (measure / n)[:, None]
+    error = (kernel @ residual[..., None]).squeeze(-1) * (measure / n)[:, None]  # (b, n)
     return error.square().mean(-1)
 
 
-def green(square: Tensor, depths: Tensor, dim: int, power: int) -> Tensor:
+def green(
+    square: Float[Tensor, "*s"], depths: Float[Tensor, "*s"], dim: int, power: int
+) -> Float[Tensor, "*s"]:
     """G of (-lap)^power as a function of the squared distance and of the product of the depths
     d(x) d(y)."""
     if power == 1:
@@ -142,7 +149,7 @@ def green(square: Tensor, depths: Tensor, dim: int, power: int) -> Tensor:
     return square.sqrt() * (stretch - 1).square() / stretch / (16 * math.pi)
 
 
-def fundamental(square: Tensor, dim: int) -> Tensor:
+def fundamental(square: Float[Tensor, "*s"], dim: int) -> Float[Tensor, "*s"]:
     """E of -lap as a function of the squared distance: -s/2, -log(s)/2 pi, 1/(4 pi s) with s the
     distance."""
     if dim == 1:

@@ -490,7 +490,7 @@ class PhysicsLoss(nn.Module):
             known = KnownValues(self.problem, trainables, points, None, tensors, evaluate)
             values = self.evaluate(program, field, points, known)
             found |= {
-                t.label: torch.stack([values[e] for e in program.outputs(t)], -1)
+                t.label: torch.stack([values[e] for e in program.outputs(t)], -1)  # (b, n, k)
                 for t in program.group.terms
             }
         return {t.label: found[t.label] for t in self.strong}

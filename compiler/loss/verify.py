@@ -189,6 +189,7 @@ class _Trial:
         for step in self.wanted:
             own = 1 + len(SHIFTS) * self.axes.index(step.axis)
             exact = found[step.component, step.upper][:, :count]
+            # (b, n) at each shift along the axis
             lower = found[step.component, step.lower].split(count, 1)[own : own + len(SHIFTS)]
             h = float(size[step.axis])
             wide, near, half = ((lower[5 - k] - lower[k]) for k in range(3))
@@ -279,14 +280,14 @@ class _Trial:
             for each in np.polynomial.legendre.leggauss(nodes)
         )
         shares = torch.cat([gauss.new_tensor([0.0]), (gauss + 1) / 2, gauss.new_tensor([1.0])])
-        line = start[:, :, None] + shares[:, None] * (end - start)[:, :, None]
-        found = self.at(line.flatten(1, 2))
+        line = start[:, :, None] + shares[:, None] * (end - start)[:, :, None]  # (b, l, s, D)
+        found = self.at(line.flatten(1, 2))  # (b, l s) each
         length = (end - start)[..., axis].double()
         result = {}
         for step in self.wanted:
             if step.axis == axis:
                 lower, upper = (
-                    found[step.component, index].unflatten(1, (-1, len(shares)))
+                    found[step.component, index].unflatten(1, (-1, len(shares)))  # (b, l, s)
                     for index in (step.lower, step.upper)
                 )
                 change = lower[..., -1] - lower[..., 0]

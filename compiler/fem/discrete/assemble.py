@@ -59,6 +59,7 @@ class Assembly:
             values = self.values(kernel.residual, kernel.region, state)
             for (row, test), value in zip(kernel.rows, values, strict=True):
                 table = place.tables[row]
+                # a basis functions, e cells, q quadrature points
                 local = np.einsum("aeq,eq->ae", table.jets[self.slot(test)], value * place.weights)
                 result += np.bincount(table.dofs.ravel(), local.ravel(), result.size)
         return result
@@ -135,6 +136,7 @@ class Assembly:
         if isinstance(symbol, Stream) and not symbol.known:
             table = place.tables[symbol.component]
             vector = state.vectors[self.time_order(symbol)]
+            # the field at q points of e cells, from its coefficients at a nodes of each
             return np.einsum("aeq,ae->eq", table.jets[self.slot(symbol.index)], vector[table.dofs])
         if isinstance(symbol, Time):
             return state.time
@@ -176,8 +178,8 @@ def product(left: Array, factors: Mapping[tuple[int, int], Array], right: Array)
     for (i, j), factor in factors.items():
         middle[:, :, i] += factor[:, None] * right[:, :, j]
     used = sorted({i for i, _ in factors})
-    a = left[:, :, used].reshape(*left.shape[:2], -1)
-    b = middle[:, :, used].reshape(*middle_shape[:2], -1)
+    a = left[:, :, used].reshape(*left.shape[:2], -1)  # e a (i q)
+    b = middle[:, :, used].reshape(*middle_shape[:2], -1)  # e b (i q)
     return a @ b.transpose(0, 2, 1)
 
 

@@ -180,6 +180,7 @@ def fix(condition: Essential, spaces: Spaces, known: Known, taken: set[int]) -> 
         [at_nodes(function([c]), known, points, normals, 0.0) for _, c in condition.coefficients]
     )
     numbers = np.array([local + spaces.offsets[name] for name in names])
+    # components x nodes, as `numbers`
     free = np.array([[n not in taken for n in row] for row in numbers.tolist()]).reshape(
         numbers.shape
     )

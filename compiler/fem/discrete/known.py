@@ -117,7 +117,7 @@ class Known:
     def field(self, stream: Stream, points: Array, time: float) -> Array:
         """An input or one of its derivatives.  Shapes: points "d ..." -> "..."."""
         name, channel = self.channels[stream.component]
-        flat = points.reshape(points.shape[0], -1).T
+        flat = points.reshape(points.shape[0], -1).T  # n d, with all further axes in n
         if self.moves(stream):
             flat = np.column_stack((flat, np.full(len(flat), time)))
         where = torch.from_numpy(np.ascontiguousarray(flat)).requires_grad_(any(stream.index))

@@ -84,8 +84,9 @@ class Locator:
     def among(self, points: Array, near: int) -> Located:
         """The best of the `near` nearest cells."""
         _, candidates = self.tree.query(points.T, k=near)
-        candidates = candidates.reshape(points.shape[1], near)
+        candidates = candidates.reshape(points.shape[1], near)  # n k
         origin, inverse = self.straight
+        # n k d: reference coordinates of n points in k straight cells
         guesses = np.einsum(
             "nkij,nkj->nki", inverse[candidates], points.T[:, None] - origin[candidates]
         )
@@ -118,6 +119,7 @@ class Locator:
             for _ in range(12):
                 here = place[:, open_, None]
                 defect = points[:, open_, None] - mapping.F(here, tind=cells[open_])
+                # a Newton step of each point, q = 1
                 step = np.einsum("ijnq,jnq->in", mapping.invDF(here, tind=cells[open_]), defect)
                 # a far cell needs no accuracy, only a sign
                 place[:, open_] = np.clip(place[:, open_] + step, -3, 4)

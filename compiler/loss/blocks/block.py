@@ -235,8 +235,8 @@ class Block:
         integral by one over samples."""
         samples, count = points.points.shape[:2]
         every = points.points.new_ones(samples, count) if points.weights is None else points.weights
-        mean = every[:, queries] / (samples * count)
-        integral = points.measure[:, None] * mean
+        mean = every[:, queries] / (samples * count)  # b n
+        integral = points.measure[:, None] * mean  # b n
         terms = self.program.group.terms
         return {
             f"share {k}": integral if t.kind == "energy" else mean
