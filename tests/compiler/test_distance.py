@@ -11,6 +11,7 @@ import torch
 import pdespec
 from compiler.geometry.metrics import FLOOR, misfit, slope_misfit
 from pdespec.rules.freedom import gauges, signs
+from tests.texts import GROUND, floating_plate
 
 D = torch.float64
 STOKES = """
@@ -36,15 +37,6 @@ in Omega:
 on boundary(Omega): v = 0
 at t = 0: v = [y*(1 - y), 0]
 require integral(p, Omega) = 0
-"""
-GROUND = """
-problem ground
-space    x
-domain   L = interval(0, 1)
-unknown  psi : scalar on L
-minimize integral(dx(psi)^2, L)
-on boundary(L): psi = 0
-require integral(psi^2, L) = 1
 """
 
 
@@ -139,21 +131,8 @@ def test_the_misfit_is_differentiable_without_what_is_open():
     assert slope[..., 2].sum(1).abs().max() < 1e-12  # no change of level changes it
 
 
-PLATE = """
-problem free
-space    x, y
-domain   Q = rectangle([0, 0], [1, 1])
-unknown  u : vector on Q
-in Q: div(sym(grad(u))) = [x - 1/2, 0]
-on boundary(Q): sym(grad(u))*n = 0
-require integral(u.x, Q) = 0
-require integral(u.y, Q) = 0
-require integral(u.x*(y - 1/2) - u.y*(x - 1/2), Q) = 0
-"""
-
-
 def test_the_gradient_is_measured_without_a_rotation_that_is_left_open():
-    problem, at = pdespec.parse(PLATE), points()
+    problem, at = pdespec.parse(floating_plate()), points()
     assert len(gauges(problem)) == 3
     expected = torch.randn(2, 500, 2, 2, dtype=D, generator=torch.Generator().manual_seed(1))
     turn = torch.tensor([[0, 1.0], [-1.0, 0]], dtype=D)

@@ -13,17 +13,9 @@ import pdespec
 from compiler.training.loop import train
 from compiler.training.options import TrainOptions
 from pdespec.rules.freedom import normalisations
+from tests.texts import GROUND
 
 D = torch.float64
-GROUND = """
-problem ground
-space    x
-domain   L = interval(0, 1)
-unknown  psi : scalar on L
-minimize integral(dx(psi)^2, L)
-on boundary(L): psi = 0
-require integral(psi^2, L) = 1
-"""
 WELL = """
 problem well
 space    x

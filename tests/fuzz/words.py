@@ -12,15 +12,13 @@ from compiler.training.balancers import BALANCERS
 from compiler.training.optimizers import OPTIMIZERS, SCHEDULES, Progress
 from compiler.training.options import OptionError, instantiate, option_names
 from compiler.training.presets import PRESETS, override
+from tests.texts import ROD
 
-PROBLEM = pdespec.parse(
-    "problem p\nspace x\nparam a ~ uniform(1, 2)\ndomain L = interval(0, 1)\nunknown u : scalar on"
-    " L\nin L: dxx(u) = a\non boundary(L): u = 0\n"
-)
+PROBLEM = pdespec.parse(ROD)
 SMALL = {"model.latent": "[16]", "model.modes": "4", "model.hidden": "4", "model.layers": "1"}
 MODEL = (
-    "latent modes hidden layers radius cells weight kernel box projection expansion activation"
-    " encoder kernel_options depth padding".split()
+    "latent modes hidden layers radius radius_in_spacings cells weight kernel box projection"
+    " expansion activation encoder kernel_options depth padding".split()
 )
 INNER = {
     "optimizer_options": (

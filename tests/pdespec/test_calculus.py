@@ -38,8 +38,7 @@ from pdespec import (
     unit_normal,
     unknown,
 )
-from pdespec.calculus import rank
-from pdespec.calculus import split_derivative as split_derivative_name
+from pdespec.calculus import rank, split_derivative
 
 from .closed_form import closed, same
 
@@ -160,10 +159,10 @@ def test_derivative_operators_are_found_by_name():
 
 
 def test_a_derivative_name_splits_into_the_longest_coordinates():
-    assert split_derivative_name("dxxt", ("x", "t")) == ("x", "x", "t")
-    assert split_derivative_name("dthetat", ("t", "theta")) == ("theta", "t")
-    assert split_derivative_name("dxq", ("x", "y")) is None
-    assert split_derivative_name("d", ("x",)) is None
+    assert split_derivative("dxxt", ("x", "t")) == ("x", "x", "t")
+    assert split_derivative("dthetat", ("t", "theta")) == ("theta", "t")
+    assert split_derivative("dxq", ("x", "y")) is None
+    assert split_derivative("d", ("x",)) is None
 
 
 def test_the_rank_is_read_from_the_shape():

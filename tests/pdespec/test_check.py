@@ -46,6 +46,7 @@ from pdespec import (
 from pdespec.jets import jet_form
 from pdespec.rules.check import RULES
 from pdespec.rules.functions import covers
+from tests.texts import floating_plate
 
 from .zoo import ZOO
 
@@ -623,17 +624,7 @@ def test_an_open_end_pins_a_pressure():
 
 def test_a_moment_of_the_displacement_pins_its_rotation():
     for moment in ("u.x*y - u.y*x", "dx(u.y) - dy(u.x)"):
-        pdespec.parse(f"""
-problem floating
-space x, y
-domain Q = rectangle([0, 0], [1, 1])
-unknown u : vector on Q
-in Q: div(sym(grad(u))) = [x - 1/2, 0]
-on boundary(Q): sym(grad(u))*n = 0
-require integral(u.x, Q) = 0
-require integral(u.y, Q) = 0
-require integral({moment}, Q) = 0
-""")
+        pdespec.parse(floating_plate(moment))
 
 
 def test_a_lagrangian_needs_a_pressure_gauge_unless_an_end_is_open():

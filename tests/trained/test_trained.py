@@ -8,15 +8,13 @@ import torch
 import compiler
 import pdespec
 from compiler.training.options import OptionError
+from tests import texts
 from tests.compiler import tiny
 from tests.trained.falls import falls
 from tests.trained.processes import TINY, difference, killed, trained
 from tests.trained.small import OPTIONS, ROOT, operator
 
-ROD = pdespec.parse(
-    "problem rod\nspace x\nparam a ~ uniform(1, 2)\ndomain L = interval(0, 1)\nunknown u : scalar"
-    " on L\nin L: dxx(u) = a\non boundary(L): u = 0\n"
-)
+ROD = pdespec.parse(texts.ROD)
 
 
 def example(name):
