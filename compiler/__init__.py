@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from compiler.comparison.compare import compare
     from compiler.datasets import Dataset, dataset
     from compiler.derivatives import DERIVATIVES
+    from compiler.estimation import Estimate, estimate, uncertainty
     from compiler.fem import solve
     from compiler.functionals.outputs import outputs
     from compiler.geometry.domain import Geometry
@@ -40,6 +41,7 @@ __all__ = [
     "Batch",
     "DERIVATIVES",
     "Dataset",
+    "Estimate",
     "Geometry",
     "OPTIMIZERS",
     "PRESETS",
@@ -55,6 +57,7 @@ __all__ = [
     "compare",
     "compile",
     "dataset",
+    "estimate",
     "evaluate",
     "instance",
     "load",
@@ -64,6 +67,7 @@ __all__ = [
     "sample",
     "solve",
     "train",
+    "uncertainty",
 ]
 
 _HOME = {
@@ -88,6 +92,9 @@ _HOME = {
     "dataset": "datasets",
     "Dataset": "datasets",
     "Workers": "workers",
+    "estimate": "estimation",
+    "uncertainty": "estimation",
+    "Estimate": "estimation",
     "outputs": "functionals.outputs",
     "compare": "comparison.compare",
     "DERIVATIVES": "derivatives",

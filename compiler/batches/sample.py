@@ -85,6 +85,21 @@ class Batch:
         index = list(samples)
         return self.map(lambda tensor: tensor[index], len(index))
 
+    def with_trainables(self, found: Mapping[str, float]) -> Batch:
+        """The same samples, with values for the trainable numbers of the problem in `params`, by
+        the names of their components: what a reference solution needs of them."""
+        if self.local is not None:
+            return _outer(self.problem, self.local.with_trainables(found))
+        numbers, frame = {}, scaled(self.problem)[0]
+        for name, p in self.problem.trainables.items():
+            if p.components[0] not in found:
+                continue
+            value = torch.tensor([float(found[each]) for each in p.components])
+            value = value[0] if p.size is None else value
+            value = frame.param_inward(name, value.to(self.draws.dtype))
+            numbers[name] = value.to(self.draws.device).expand(self.size, *value.shape)
+        return replace(self, draws=replace(self.draws, params={**self.params, **numbers}))
+
     def map(self, function: Callable[[Tensor], Tensor], size: int | None = None) -> Batch:
         """A function applied to every tensor of the batch."""
         if self.local is not None:

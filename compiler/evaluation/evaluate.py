@@ -114,6 +114,8 @@ def _measure(
             )
             for index in range(samples)
         ]
+        if run.trainables:
+            batches = [each.with_trainables(run.trainables) for each in batches]
         truths = solve_each(run.problem, batches, workers, solver, **chosen)
         for index, (batch, truth) in enumerate(zip(batches, truths, strict=True)):
             if isinstance(truth, SampleError):

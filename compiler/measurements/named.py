@@ -29,6 +29,11 @@ def stamps(problem: Problem) -> tuple[Stamp | None, ...]:
     return tuple(stamp(path_of(each)) for each in sources(problem).values())
 
 
+def input_stamps(problem: Problem) -> tuple[Stamp | None, ...]:
+    """The same of the files of inputs alone, on which the sizes of a problem hang."""
+    return tuple(stamp(path_of(each)) for each in problem.inputs.values() if each.source)
+
+
 def stamp(path: Path) -> Stamp | None:
     if not path.is_file():
         return None

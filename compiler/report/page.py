@@ -19,6 +19,7 @@ from compiler.loss.physics import compile as compile_loss
 from compiler.report.charts import CHARTS
 from compiler.report.mathtext import display
 from compiler.report.pictures import png, sample_picture
+from compiler.training.found import read_found
 from compiler.training.progress import Display
 from compiler.training.runs import PICTURES, refuse_links, sessions
 from compiler.training.solved_samples import LABEL
@@ -85,8 +86,10 @@ def page(evaluation: Evaluation, images: dict[str, bytes]) -> str:
     operator = run.recipe.operator.upper() if run.recipe else type(run.model).__name__
     last = sessions(run.directory)[-1]
     trained = run.history[-1]["seconds"] if run.history else 0.0
-    seen = f"{run.options.solutions} solved samples" if run.options.solutions else "physics alone"
-    seen = f"physics and {seen}" if run.options.solutions and run.options.physics else seen
+    parts = ["physics"] if run.options.physics or run.options.dual else []
+    parts += [f"{run.options.solutions} solved samples"] if run.options.solutions else []
+    parts += ["measured data"] if run.problem.data else []
+    seen = " and ".join(parts) if len(parts) > 1 else f"{parts[0]} alone"
     lead = (
         f"{operator}, trained from {seen} for {run.step} of {run.options.steps} steps"
         f" ({_duration(trained)}, {last['processes']} process, {last['device']}); compared with the"
@@ -118,7 +121,7 @@ def page(evaluation: Evaluation, images: dict[str, bytes]) -> str:
             f' src="{_uri(display(run.problem.to_latex()), "svg+xml")}">'
         ),
         text=html.escape(run.problem.to_dsl()),
-        summary=_summary(evaluation),
+        summary=_summary(evaluation) + _found(run.directory),
         errors=_charts("samples", images),
         samples="".join(
             f'<section class="card"><img alt="{name} held-out sample"'
@@ -167,6 +170,12 @@ def _summary(evaluation: Evaluation) -> str:
         for text, values in rows(evaluation).items()
     ]
     return table(["", "mean", "median", "max"], lines)
+
+
+def _found(directory: Path) -> str:
+    """What was found for trainable numbers."""
+    found = read_found(directory)
+    return table(["found"], [[line] for line in found]) if found else ""
 
 
 def _of_worst(evaluation: Evaluation) -> str:

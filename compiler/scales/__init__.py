@@ -15,7 +15,7 @@ from typing import Any
 from compiler.geometry.shapes.meshfile import files
 from compiler.lowering.frame import Frame
 from compiler.lowering.rewrite import ScaledProblem, Unscalable, rewritten
-from compiler.measurements.named import stamps
+from compiler.measurements.named import input_stamps
 from compiler.scales.sizes import coordinates, field_and_residual_sizes, in_time, input_sizes
 from compiler.scales.views import component_sizes
 from pdespec.errors import ProblemError
@@ -28,7 +28,7 @@ __all__ = ["Frame", "component_sizes", "scaled"]
 def scaled(problem: Problem) -> tuple[Frame, Problem]:
     """The frame of a problem and the problem in it, which is the problem itself, the same
     object, where the frame is trivial."""
-    frame, local = _scaled(problem, (*files(problem), *stamps(problem)))
+    frame, local = _scaled(problem, (*files(problem), *input_stamps(problem)))
     # of equal problems the first one is remembered
     return frame, problem if frame.trivial else local
 

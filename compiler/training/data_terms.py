@@ -18,12 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compiler.batches.sample import Batch, instance
-from compiler.chance import Chance, seeded
-from compiler.data.from_files import Interpolated, Splines, periods_of
+from compiler.batches.measured import measured_batch
+from compiler.batches.sample import Batch
 from compiler.loss.physics import PhysicsLoss
 from compiler.loss.physics import compile as compile_loss
-from compiler.measurements.measured import Measured, Measurements, measurements
+from compiler.measurements.measured import Measured, measurements
 from compiler.scales import component_sizes, scaled
 from pdespec.geometry import Boundary
 from pdespec.statements.problem import Equation, Problem
@@ -231,24 +230,6 @@ def data_terms(
     sizes = dict(zip(problem.components, component_sizes(problem, scaled(problem)[0]), strict=True))
     terms = tuple(_rows_by_sample(problem, each, len(found.keys), sizes) for each in found.terms)
     return DataTerms(problem, batch, terms, rows, held_out)
-
-
-def measured_batch(
-    problem: Problem, found: Measurements, points: Mapping[str, int], seed: int, hard: bool
-) -> Batch:
-    """The samples that measured values belong to, in float64."""
-    count = len(found.keys)
-    inputs = {}
-    for name, table in found.inputs.items():
-        splines = Splines(table, name, periods_of(problem.inputs[name]))
-        numbers = torch.arange(count) if table.family else torch.zeros(count)
-        inputs[name] = Interpolated(splines, numbers.double())
-    few = {"interior": 1, "boundary": 1, "initial": 1, "point": 1, **points}
-    chance = Chance(seeded(seed, "measured", 0), count)
-    params = {name: torch.as_tensor(value) for name, value in found.params.items()}
-    return instance(
-        problem, params, inputs, few, chance, dtype=torch.float64, hard=hard, size=count
-    )
 
 
 def _rows_by_sample(

@@ -18,6 +18,7 @@ from compiler.loss.physics import PhysicsLoss
 from compiler.training import runs
 from compiler.training.balancers import Signals, gradient_statistics
 from compiler.training.diagnosis import remarks
+from compiler.training.found import tell_found
 from compiler.training.instances import Instances, refuse_other_samples
 from compiler.training.not_finite import gradient_not_finite, loss_not_finite, refuse_lost
 from compiler.training.objective import Sampler, Validator
@@ -255,6 +256,8 @@ def _finish(training: Training, state: TrainState, interrupted: bool) -> Run:
         training.display.message(f"warning: {remark}")
     if interrupted and not run.finished:
         raise Interrupted(run)
+    if run.finished and training.leads:
+        tell_found(run, training.display)
     return run
 
 

@@ -273,7 +273,7 @@ class Validator:
             self.batch = objective.draw("validate", 0, share=False).select(
                 range(options.references)
             )
-            self.truth = solve(objective.problem, self.batch)
+            self.truth = self.solved()
 
     def __call__(self) -> dict[str, float]:
         with torch.no_grad(), self.fabric.autocast():
@@ -285,10 +285,19 @@ class Validator:
             for name, value in self.objective.violations(violated).items()
         }
         if self.truth is not None:
+            if self.objective.problem.trainables:  # the truth moves with them
+                self.truth = self.solved()
             found["error"] = self.error(self.truth)
             if not (self.options.physics or self.objective.dual or self.objective.data):
                 found["validation"] = found["error"]
         return found
+
+    def solved(self) -> Callable[[Tensor], Tensor]:
+        """The reference solution of the first samples, at the trainable numbers as they stand."""
+        problem, batch = self.objective.problem, self.batch
+        if problem.trainables:
+            batch = batch.with_trainables(self.objective.trainables())
+        return solve(problem, batch)
 
     @torch.no_grad()
     def prediction(self) -> float:

@@ -79,18 +79,19 @@ class TrainOptions:
     without `physics` they, and measured data, are all that is seen. Of the problem's `data`, `rows`
     of each sample are seen in a step, drawn anew, or all where it is none, with the weight
     `weights.data` on their squared misfit (see `compiler.training.data_terms`); the last `held_out`
-    samples of them are seen in validation only. `dual` measures the weak residual in the dual norm
-    of a coarse mesh of that resolution (see `compiler.training.dual`), with the weight
-    `weights.weak`; the strong residuals are then weighed to what the mesh does not see. With auto
-    that is done, on a mesh that fits the problem, where neither an energy nor `estimate` measures
-    the error (see `compiler.training.choice`), as in the presets demo and small. `causal` lets a
-    residual count once those at earlier times are small (see `compiler.loss.causality`), with that
-    strength relative to the residual of what stays as it begins; auto takes it where an equation
-    with an initial state is nonlinear. `timeout`: seconds that processes wait for one another,
-    among them while the first one solves samples. `ema`: decay of the running mean of the weights
-    that is evaluated instead of the last ones. `block` takes loss and gradient over blocks of that
-    many queries, whatever their number in the same memory; with `captured` as one compiled graph
-    (see `compiler.loss.blocks`).
+    samples of them are seen in validation only. With `uncertainty` the last step is followed by
+    reference solutions that tell how sure the trainables are (see `compiler.estimation`). `dual`
+    measures the weak residual in the dual norm of a coarse mesh of that resolution (see
+    `compiler.training.dual`), with the weight `weights.weak`; the strong residuals are then weighed
+    to what the mesh does not see. With auto that is done, on a mesh that fits the problem, where
+    neither an energy nor `estimate` measures the error (see `compiler.training.choice`), as in the
+    presets demo and small. `causal` lets a residual count once those at earlier times are small
+    (see `compiler.loss.causality`), with that strength relative to the residual of what stays as it
+    begins; auto takes it where an equation with an initial state is nonlinear. `timeout`: seconds
+    that processes wait for one another, among them while the first one solves samples. `ema`: decay
+    of the running mean of the weights that is evaluated instead of the last ones. `block` takes
+    loss and gradient over blocks of that many queries, whatever their number in the same memory;
+    with `captured` as one compiled graph (see `compiler.loss.blocks`).
     """
 
     steps: int = 2000
@@ -124,6 +125,7 @@ class TrainOptions:
     solutions: int = 0
     rows: int | None = 1024
     held_out: int = 0
+    uncertainty: bool = True
     dual: int | str | None = None
     causal: float | str | None = None
     validation: int = 8

@@ -7,6 +7,7 @@ values, where its path does not lead out of its folder and all are small
 DIR/run.json                    options, model recipe, versions, one entry a session
 DIR/history.csv                 losses, learning rate, gradient norm, validation:
 one row every `log_every` steps DIR/checkpoints/last.safetensors, best.safetensors
+DIR/trainables.json             what was found for the problem's trainable numbers
 DIR/evaluation.json, report.html, pictures/    written by `pdespec evaluate`
 """
 
