@@ -25,7 +25,7 @@ def tell_found(run: Run, display: Display) -> None:
         return
     record: dict[str, Any] = {"values": dict(run.trainables)}
     if run.problem.data and run.options.uncertainty:
-        display.say("solving for the uncertainty of what was found")
+        display.message("solving for the uncertainty of what was found")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -37,7 +37,7 @@ def tell_found(run: Run, display: Display) -> None:
             record["lines"] = described(found)
     write_atomically(run.directory / FILE, (json.dumps(record, indent=2) + "\n").encode())
     for line in lines(record):
-        display.say(line)
+        display.message(line)
 
 
 def lines(record: dict[str, Any]) -> list[str]:

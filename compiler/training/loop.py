@@ -256,7 +256,7 @@ def _finish(training: Training, state: TrainState, interrupted: bool) -> Run:
         training.display.message(f"warning: {remark}")
     if interrupted and not run.finished:
         raise Interrupted(run)
-    if run.finished and training.leads:
+    if run.finished and training.is_rank_zero:
         tell_found(run, training.display)
     return run
 

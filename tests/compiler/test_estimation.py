@@ -147,7 +147,7 @@ data u on L from "u.npz"
         steps=2, points={"interior": 8, "operator": 8}, validation=1, references=1, batch=1
     )
     display = Silent()
-    display.say = said.append
+    display.message = said.append
     model = compiler.build(problem, "pinn", hidden=(4,))
     run = compiler.train(problem, model, options, tmp_path / "run", display=display)
     assert "error" in run.history[-1]  # against the solution for the k of that step
