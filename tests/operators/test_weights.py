@@ -7,36 +7,26 @@ from operators import WEIGHTS, Weight
 from operators.graph.weights import unit_ball
 from operators.jets.jet import JetSpace, coordinates
 
-CLOSED = {  # written anew in rho = |x - y| / r with s = rho^2
-    "half_cos": lambda p: 0.5 * (1 + math.cos(math.pi * p**2)),
-    "quartic": lambda p: 1 - 2 * p**4 + p**8,
-    "octic": lambda p: 1 - 6 * p**8 + 8 * p**12 - 3 * p**16,
-    "octic_distance": lambda p: 1 - 6 * p**4 + 8 * p**6 - 3 * p**8,
-    "triweight": lambda p: (1 - p**2) ** 3,
-    "quadweight": lambda p: (1 - p**2) ** 4,
-    "bump": lambda p: math.exp(1 - 1 / (1 - p**4)),
-    "wendland_c2": lambda p: (1 - p) ** 4 * (4 * p + 1),
-    "wendland_c4": lambda p: (1 - p) ** 6 * (35 * p**2 + 18 * p + 3) / 3,
-    "wendland_c6": lambda p: (1 - p) ** 8 * (32 * p**3 + 25 * p**2 + 8 * p + 1),
+# name: the k of C^k, and the formula written anew in rho = |x - y| / r with s = rho^2
+KNOWN = {
+    "half_cos": (1, lambda p: 0.5 * (1 + math.cos(math.pi * p**2))),
+    "quartic": (1, lambda p: 1 - 2 * p**4 + p**8),
+    "octic": (2, lambda p: 1 - 6 * p**8 + 8 * p**12 - 3 * p**16),
+    "octic_distance": (2, lambda p: 1 - 6 * p**4 + 8 * p**6 - 3 * p**8),
+    "triweight": (2, lambda p: (1 - p**2) ** 3),
+    "quadweight": (3, lambda p: (1 - p**2) ** 4),
+    "bump": (math.inf, lambda p: math.exp(1 - 1 / (1 - p**4))),
+    "wendland_c2": (2, lambda p: (1 - p) ** 4 * (4 * p + 1)),
+    "wendland_c4": (4, lambda p: (1 - p) ** 6 * (35 * p**2 + 18 * p + 3) / 3),
+    "wendland_c6": (6, lambda p: (1 - p) ** 8 * (32 * p**3 + 25 * p**2 + 8 * p + 1)),
 }
-
-BUILT_IN = tuple(CLOSED)
-CLASS = {
-    "half_cos": 1,
-    "quartic": 1,
-    "octic": 2,
-    "octic_distance": 2,
-    "triweight": 2,
-    "quadweight": 3,
-    "bump": math.inf,
-    "wendland_c2": 2,
-    "wendland_c4": 4,
-    "wendland_c6": 6,
-}
+CLASS = {name: smoothness for name, (smoothness, _) in KNOWN.items()}
+CLOSED = {name: formula for name, (_, formula) in KNOWN.items()}
+BUILT_IN = tuple(KNOWN)
 
 
 def test_every_weight_of_the_registry_is_tested_here():
-    assert {name for name in WEIGHTS if not name.startswith("test_")} == set(CLOSED)
+    assert {name for name in WEIGHTS if not name.startswith("test_")} == set(KNOWN)
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
