@@ -18,7 +18,7 @@ from torch import Tensor
 
 from operators.graph.grid import Lattice
 from operators.jets.derivative_tables import ACTIVATIONS
-from operators.jets.jet import Jet, JetSpace, cat, compose, factorial
+from operators.jets.jet import Jet, JetSpace, MultiIndex, cat, compose, factorial
 
 PointFunction = Callable[[Tensor], Tensor]
 
@@ -230,9 +230,7 @@ def jet_of(function: PointFunction, points: Tensor, space: JetSpace) -> Jet:
     return jet if keep else jet.map(Tensor.detach)
 
 
-def _derivative(
-    found: dict[tuple[int, ...], Tensor], leaf: Tensor, alpha: tuple[int, ...]
-) -> Tensor:
+def _derivative(found: dict[MultiIndex, Tensor], leaf: Tensor, alpha: MultiIndex) -> Tensor:
     """d^alpha of one column from those found so far, which it adds to. Shapes: "b n"."""
     if alpha not in found:
         k = next(i for i, m in enumerate(alpha) if m)

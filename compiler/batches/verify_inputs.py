@@ -11,7 +11,7 @@ import torch
 from compiler.data.distributions import GivenFunction
 from compiler.data.samples import Draws
 from compiler.derivatives import Request
-from compiler.derivatives.interface import Index, parts
+from compiler.derivatives.interface import MultiIndex, parts
 from compiler.loss.hard_conditions import plan_hard_conditions
 from compiler.loss.verify import IdentitySet, made_of, verify
 from compiler.lowering.terms import lower
@@ -55,9 +55,9 @@ def verify_inputs(drawn: Draws) -> None:
 def needed(problem: Problem) -> dict[str, Request]:
     """The derivatives of every input: those in the terms, and where it is built into a
     component, those of the component."""
-    wanted: dict[str, dict[int, set[Index]]] = {name: {} for name in problem.inputs}
+    wanted: dict[str, dict[int, set[MultiIndex]]] = {name: {} for name in problem.inputs}
 
-    def add(name: str, component: int, index: Index) -> None:
+    def add(name: str, component: int, index: MultiIndex) -> None:
         width = len(problem.coordinates) + (problem.inputs[name].time is not None)
         if any(index[:width]):
             wanted[name].setdefault(component, set()).add(index[:width])

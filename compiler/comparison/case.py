@@ -17,9 +17,9 @@ from compiler.derivatives import (
     Backend,
     FiniteDifference,
     Fourier,
-    Index,
     Key,
     LeastSquares,
+    MultiIndex,
     Request,
     Taylor,
 )
@@ -69,7 +69,7 @@ class Case:
     ) -> Case:
         """The trial of a field on a batch."""
         loss = PhysicsLoss(problem, "autograd")
-        needed: dict[int, set[Index]] = {}
+        needed: dict[int, set[MultiIndex]] = {}
         for term in loss.strong:
             for stream in term.streams():
                 if not stream.known:
@@ -101,7 +101,7 @@ class Case:
         return capabilities_of(self.field).pointwise
 
     @property
-    def keys(self) -> list[tuple[int, Index]]:
+    def keys(self) -> list[tuple[int, MultiIndex]]:
         """Every derivative asked for, the values left out, lowest orders first."""
         found = [
             (c, index)
@@ -115,7 +115,7 @@ class Case:
     def orders(self) -> dict[str, int]:
         return {self.name(c, index): sum(index) for c, index in self.keys}
 
-    def name(self, component: int, index: Index) -> str:
+    def name(self, component: int, index: MultiIndex) -> str:
         return f"{self.loss.components[component]}_{letters(index, self.loss.names)}"
 
     def contests(self, chosen: str | Backend) -> list[Comparison]:
@@ -174,7 +174,7 @@ class Case:
         }
 
     def errors(
-        self, found: Mapping[Key, Tensor], exact: Callable[[int, Index], Tensor]
+        self, found: Mapping[Key, Tensor], exact: Callable[[int, MultiIndex], Tensor]
     ) -> dict[str, float]:
         """Relative root mean square error of every derivative, by name."""
         return {self.name(*key): relative(found[key], exact(*key)) for key in self.keys}

@@ -20,8 +20,8 @@ from compiler.derivatives import (
     FiniteDifference,
     Fourier,
     FourierContinuation,
-    Index,
     LeastSquares,
+    MultiIndex,
 )
 from compiler.lowering.closed_form import ExactSolution
 from operators.graph.grid import Lattice
@@ -165,7 +165,7 @@ def convergence_study(
     )
 
 
-def truth(trial: Case, points: Tensor) -> Callable[[int, Index], Tensor]:
+def truth(trial: Case, points: Tensor) -> Callable[[int, MultiIndex], Tensor]:
     """The exact derivatives at some points, by component and multi-index."""
     if trial.pointwise:
         known = trial.exact_derivatives(points)

@@ -23,7 +23,7 @@ from torch import Tensor
 from compiler.comparison.case import Case, cover
 from compiler.comparison.compare import Table, compare
 from compiler.comparison.convergence import ConvergenceStudy, convergence_study
-from compiler.derivatives import DERIVATIVES, Axes, Backend, FiniteDifference, Index, Request
+from compiler.derivatives import DERIVATIVES, Axes, Backend, FiniteDifference, MultiIndex, Request
 from compiler.derivatives.precision import wavelength
 from compiler.lowering.closed_form import ExactSolution
 from pdespec.statements.problem import Problem
@@ -309,7 +309,7 @@ def slab(trial: Case, count: int) -> Slab:
     )
 
 
-def length(found: Mapping[tuple[int, Index | str], Tensor]) -> Tensor:
+def length(found: Mapping[tuple[int, MultiIndex | str], Tensor]) -> Tensor:
     """Euclidean norm of the first derivatives among some answers. Shapes: "b n"."""
     return (
         torch.stack([value for (_, index), value in found.items() if any(index)])

@@ -11,8 +11,8 @@ from torch import Tensor
 from compiler.derivatives.interface import (
     DERIVATIVES,
     Field,
-    Index,
     Key,
+    MultiIndex,
     Request,
     answer,
     order,
@@ -57,9 +57,9 @@ class Autograd:
         with torch.enable_grad():
             leaf = points.detach().requires_grad_() if not points.requires_grad else points
             values = field(leaf)
-            found: dict[tuple[int, Index], Tensor] = {}
+            found: dict[tuple[int, MultiIndex], Tensor] = {}
             for component, indices in needed.items():
-                gradients: dict[Index, Tensor | None] = {}
+                gradients: dict[MultiIndex, Tensor | None] = {}
                 for index in indices:
                     found[component, index] = _derivative(
                         values[..., component], leaf, index, gradients
@@ -68,7 +68,7 @@ class Autograd:
 
 
 def _derivative(
-    value: Tensor, points: Tensor, index: Index, gradients: dict[Index, Tensor | None]
+    value: Tensor, points: Tensor, index: MultiIndex, gradients: dict[MultiIndex, Tensor | None]
 ) -> Tensor:
     """`d^index value`; `gradients[a]` remembers the gradient of `d^a value`.
 

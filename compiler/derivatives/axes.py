@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from compiler.derivatives.interface import Field, Index, Key, Request, answer, parts
+from compiler.derivatives.interface import Field, Key, MultiIndex, Request, answer, parts
 from compiler.derivatives.layout import Grid
 from compiler.derivatives.precision import RoundOff
 from operators.field import Capabilities
@@ -52,17 +52,17 @@ def on_grid(
     probe_period(field, points, values, request, grid)
     # b c *shape
     table = values.transpose(1, 2).reshape(len(values), values.shape[-1], *grid.shape)
-    zero: Index = (0,) * len(grid.shape)
-    known: dict[Index, Tensor] = {zero: prepare(table) if prepare else table}
+    zero: MultiIndex = (0,) * len(grid.shape)
+    known: dict[MultiIndex, Tensor] = {zero: prepare(table) if prepare else table}
 
-    def derivative(index: Index) -> Tensor:
+    def derivative(index: MultiIndex) -> Tensor:
         if index not in known:
             axis = max(axis for axis, count in enumerate(index) if count)
             before = index[:axis] + (0,) * (len(index) - axis)
             known[index] = rule(derivative(before), axis, index[axis], grid)
         return known[index]
 
-    found: dict[tuple[int, Index], Tensor] = {}
+    found: dict[tuple[int, MultiIndex], Tensor] = {}
     for component, indices in parts(request).items():
         for index in indices:
             found[component, index] = (  # b n, from b *shape

@@ -17,8 +17,8 @@ from compiler.derivatives.axes import on_grid, refuse_axes, refuse_period
 from compiler.derivatives.interface import (
     DERIVATIVES,
     Field,
-    Index,
     Key,
+    MultiIndex,
     Request,
     admit,
     answer,
@@ -68,7 +68,7 @@ class FiniteDifference:
                 f"finite_difference has modes auto, grid and stencil; got mode={self.mode!r}"
             )
 
-    def accuracy(self, index: Index) -> float:
+    def accuracy(self, index: MultiIndex) -> float:
         """Power of the spacing in the error."""
         return self.order
 
@@ -192,7 +192,7 @@ class FiniteDifference:
         # .. used .. -> .. rows .. along `dim`
         return (values.narrow(dim, start, used).movedim(dim, -1) @ weights.mT).movedim(-1, dim)
 
-    def _stencil(self, index: Index) -> dict[Offset, float]:
+    def _stencil(self, index: MultiIndex) -> dict[Offset, float]:
         """Weights by offset of the product of the central formulas along each axis."""
         along = [central(count, self.order) if count else {0: 1.0} for count in index]
         result: dict[Offset, float] = {}
@@ -242,7 +242,7 @@ class FiniteDifference:
 
     def _differences(
         self, field: Field, points: Tensor, request: Request, steps: tuple[float, ...]
-    ) -> tuple[dict[tuple[int, Index], Tensor], Tensor]:
+    ) -> tuple[dict[tuple[int, MultiIndex], Tensor], Tensor]:
         """Every derivative "b n", and the values "b nk c" it was made of."""
         offsets = self.offsets(request)
         position = {offset: k for k, offset in enumerate(offsets)}
@@ -252,7 +252,7 @@ class FiniteDifference:
         queries = (points[:, :, None, :] + shift).reshape(batch, n * len(offsets), dim)  # b nk D
         values = field(queries)
         table = values.reshape(batch, n, len(offsets), -1)  # b n k c
-        found: dict[tuple[int, Index], Tensor] = {}
+        found: dict[tuple[int, MultiIndex], Tensor] = {}
         for component, indices in parts(request).items():
             for index in indices:
                 stencil = self._stencil(index).items()

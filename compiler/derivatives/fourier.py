@@ -10,7 +10,15 @@ import torch
 from torch import Tensor
 
 from compiler.derivatives.axes import Axial, on_grid, refuse_axes, refuse_period
-from compiler.derivatives.interface import DERIVATIVES, Field, Index, Key, Request, admit, order
+from compiler.derivatives.interface import (
+    DERIVATIVES,
+    Field,
+    Key,
+    MultiIndex,
+    Request,
+    admit,
+    order,
+)
 from compiler.derivatives.layout import Axes, Grid, Layout
 from compiler.derivatives.precision import TOLERANCE, RoundOff
 from operators.field import Capabilities
@@ -43,7 +51,7 @@ class Fourier:
                 f"fourier keeps a fraction of the waves between 0 and 1; got keep={self.keep}"
             )
 
-    def accuracy(self, index: Index) -> float:
+    def accuracy(self, index: MultiIndex) -> float:
         """Spectral: faster than any power of the spacing for smooth fields."""
         return math.inf
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from compiler.derivatives.axes import on_grid, refuse_period
 from compiler.derivatives.fourier import refuse_spectral, spectral, spread
-from compiler.derivatives.interface import DERIVATIVES, Field, Index, Key, Request, admit
+from compiler.derivatives.interface import DERIVATIVES, Field, Key, MultiIndex, Request, admit
 from compiler.derivatives.layout import Axes, Grid, Layout
 from compiler.derivatives.precision import TOLERANCE, RoundOff
 from operators.field import Capabilities
@@ -62,7 +62,7 @@ class FourierContinuation:
                 f" matching={self.matching}"
             )
 
-    def accuracy(self, index: Index) -> float:
+    def accuracy(self, index: MultiIndex) -> float:
         """Power of the spacing in the error."""
         return self.matching - max(index)
 

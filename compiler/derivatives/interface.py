@@ -13,12 +13,12 @@ from torch import Tensor
 from compiler.derivatives.layout import Axes, Layout, recognise
 from operators.field import Capabilities
 from operators.field import capabilities as capabilities_of
+from operators.jets.jet import MultiIndex
 from operators.registry import Registry
 from pdespec.errors import Diagnostic, ProblemError
 
 # how often a derivative is taken along each of the D coordinates, time last
-Index = tuple[int, ...]
-Key = tuple[int, Index | str]  # (component, multi-index) or (component, name of a form)
+Key = tuple[int, MultiIndex | str]  # (component, multi-index) or (component, name of a form)
 Field = Callable[[Tensor], Tensor]  # points (b, n, D) -> values (b, n, c)
 
 DERIVATIVES: Registry = Registry("derivative backend")
@@ -33,7 +33,7 @@ class Form:
     Coefficients are numbers or tensors that broadcast against (b, n).
     """
 
-    terms: Mapping[Index, float | Tensor]
+    terms: Mapping[MultiIndex, float | Tensor]
     components: frozenset[int]
 
 
@@ -45,7 +45,7 @@ class Request:
     names forms, which jets carry as one stream each and every other backend sums from their parts.
     """
 
-    indices: Mapping[int, frozenset[Index]]
+    indices: Mapping[int, frozenset[MultiIndex]]
     operators: Mapping[str, Form] = field(default_factory=dict)
 
 
@@ -93,7 +93,7 @@ def admit(
     return layout
 
 
-def parts(request: Request) -> dict[int, tuple[Index, ...]]:
+def parts(request: Request) -> dict[int, tuple[MultiIndex, ...]]:
     """Per component every multi-index needed once forms are summed from their parts, sorted."""
     needed = {component: set(indices) for component, indices in request.indices.items()}
     for form in request.operators.values():
@@ -107,7 +107,9 @@ def order(request: Request) -> int:
     return max((sum(index) for indices in parts(request).values() for index in indices), default=0)
 
 
-def answer(derivatives: Mapping[tuple[int, Index], Tensor], request: Request) -> dict[Key, Tensor]:
+def answer(
+    derivatives: Mapping[tuple[int, MultiIndex], Tensor], request: Request
+) -> dict[Key, Tensor]:
     """The answer to a request from its `parts`: forms summed, nothing returned that was not
     asked."""
     result: dict[Key, Tensor] = {
@@ -124,7 +126,7 @@ def answer(derivatives: Mapping[tuple[int, Index], Tensor], request: Request) ->
     return result
 
 
-def spell(index: Index, names: tuple[str, ...]) -> str:
+def spell(index: MultiIndex, names: tuple[str, ...]) -> str:
     """`(2, 1)` over x, y -> `dxxy`; no derivative at all is `value`."""
     return (
         "d" + "".join(name * count for name, count in zip(names, index, strict=True))

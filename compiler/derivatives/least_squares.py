@@ -17,8 +17,8 @@ from torch import Tensor
 from compiler.derivatives.interface import (
     DERIVATIVES,
     Field,
-    Index,
     Key,
+    MultiIndex,
     Request,
     admit,
     answer,
@@ -73,7 +73,7 @@ class LeastSquares:
                 f"least_squares fits polynomials of degree 1 or more; got degree={self.degree}"
             )
 
-    def accuracy(self, index: Index) -> float:
+    def accuracy(self, index: MultiIndex) -> float:
         """Power of the spacing in the error on a cloud without symmetry; 0 where a repeated
         derivative need not converge."""
         return max((self.degree or default_degree(sum(index))) + 1 - sum(index), 0)
@@ -138,7 +138,7 @@ class LeastSquares:
         layout = admit(self, field, points, request, layout)
         values = field(points)  # b n c
         needed = {index for indices in parts(request).values() for index in indices}
-        known: dict[Index, Tensor] = {(0,) * points.shape[-1]: values}
+        known: dict[MultiIndex, Tensor] = {(0,) * points.shape[-1]: values}
         if any(any(index) for index in needed):
             own = self.settled(order(request), points.shape[-1], layout.count)
             neighbours, weights = own.stencils(points, layout)
@@ -156,7 +156,7 @@ class LeastSquares:
 
     def expected(
         self, points: Tensor, request: Request, layout: Layout | Axes | None = None
-    ) -> dict[Index, float]:
+    ) -> dict[MultiIndex, float]:
         """The relative error of every derivative at these points, found for one wave across them
         along every axis: root mean square over the points. It grows with the number of waves as the
         power `accuracy` of it.
@@ -169,16 +169,16 @@ class LeastSquares:
     def _wave(
         self,
         points: Tensor,
-        needed: set[Index],
+        needed: set[MultiIndex],
         layout: Layout,
         neighbours: Tensor,
-        weights: dict[Index, Tensor],
-    ) -> dict[Index, float]:
+        weights: dict[MultiIndex, Tensor],
+    ) -> dict[MultiIndex, float]:
         x = points.detach().double()
         lengths = [extent or math.inf for extent in layout.extent]
         numbers = [2 * math.pi / length for length in lengths]
         phase = ((x - x.amin((0, 1))) * x.new_tensor(numbers)).sum(-1) + 0.3  # no special place
-        known: dict[Index, Tensor] = {(0,) * x.shape[-1]: phase.sin()[..., None]}
+        known: dict[MultiIndex, Tensor] = {(0,) * x.shape[-1]: phase.sin()[..., None]}
         exactly = {index: weight.detach().double() for index, weight in weights.items()}
         errors = {}
         for index in sorted(needed, key=lambda index: (sum(index), index)):
@@ -191,7 +191,7 @@ class LeastSquares:
                 )
         return errors
 
-    def judged(self, expected: Mapping[Index, float], layout: Layout) -> Diagnostic | None:
+    def judged(self, expected: Mapping[MultiIndex, float], layout: Layout) -> Diagnostic | None:
         """P07 as a warning where the error expected of a derivative exceeds `TOLD`. Raises:
         ProblemError P07 where it exceeds `worst` at an order from 3 on.
         """
@@ -221,7 +221,7 @@ class LeastSquares:
             raise ProblemError(found)
         return found
 
-    def stencils(self, points: Tensor, layout: Layout) -> tuple[Tensor, dict[Index, Tensor]]:
+    def stencils(self, points: Tensor, layout: Layout) -> tuple[Tensor, dict[MultiIndex, Tensor]]:
         """Neighbours (b, n, k) of every point and, for each monomial up to the degree, the weights
         (b, n, k) of its derivative.
 
@@ -277,10 +277,10 @@ class LeastSquares:
 
     def _derivative(
         self,
-        index: Index,
-        known: dict[Index, Tensor],
+        index: MultiIndex,
+        known: dict[MultiIndex, Tensor],
         neighbours: Tensor,
-        weights: dict[Index, Tensor],
+        weights: dict[MultiIndex, Tensor],
     ) -> Tensor:
         """`d^index` of all components; what exceeds the degree is peeled off and taken first."""
         if index not in known:
@@ -301,7 +301,7 @@ def default_degree(top: int) -> int:
     return 2 if top <= 2 else top + 1
 
 
-def monomials(dim: int, degree: int) -> tuple[Index, ...]:
+def monomials(dim: int, degree: int) -> tuple[MultiIndex, ...]:
     """All multi-indices of total order up to `degree`, by order."""
     box = itertools.product(range(degree + 1), repeat=dim)
     return tuple(
@@ -311,7 +311,7 @@ def monomials(dim: int, degree: int) -> tuple[Index, ...]:
     )
 
 
-def monomial(z: Tensor, index: Index) -> Tensor:
+def monomial(z: Tensor, index: MultiIndex) -> Tensor:
     """`z^a / a!`, whose derivative of order a is 1.
 
     Shapes: z "... d" -> "...".

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from compiler.derivatives.interface import Index, Request, parts, spell
+from compiler.derivatives.interface import MultiIndex, Request, parts, spell
 from compiler.derivatives.layout import Layout
 from compiler.derivatives.stencils import central
 from pdespec.errors import Diagnostic, ProblemError
@@ -75,7 +75,7 @@ class RoundOff:
     def precision(self) -> float:
         return self.gain * torch.finfo(self.layout.dtype).eps / 2
 
-    def expected(self, request: Request) -> dict[Index, float]:
+    def expected(self, request: Request) -> dict[MultiIndex, float]:
         """Relative round-off in one wave across the points, the field with the largest derivatives
         to go by: `gain eps/2 prod (l/h)^a`, l = 1/k of that wave.
         """
@@ -86,7 +86,7 @@ class RoundOff:
         return {a: self.precision * _power(lengths, a) for a in indices}
 
     def check(
-        self, found: Mapping[tuple[int, Index], Tensor], values: Tensor, points: Tensor
+        self, found: Mapping[tuple[int, MultiIndex], Tensor], values: Tensor, points: Tensor
     ) -> None:
         """Raises: ProblemError P05 where round-off in the values exceeds the tolerance in a
         derivative made of them."""
@@ -94,8 +94,8 @@ class RoundOff:
             raise ProblemError(refused)
 
     def measured(
-        self, found: Mapping[tuple[int, Index], Tensor], values: Tensor, points: Tensor
-    ) -> dict[Index, float]:
+        self, found: Mapping[tuple[int, MultiIndex], Tensor], values: Tensor, points: Tensor
+    ) -> dict[MultiIndex, float]:
         """Relative round-off in the derivatives made of some values.
 
         It counts against the root mean square of the derivatives of that order (times lengths L of
@@ -116,7 +116,7 @@ class RoundOff:
             [value.detach().double().square().mean().sqrt() for value in found.values()]
         ).tolist()
         scaled = {(c, a): rms * _power(lengths, a) for (c, a), rms in zip(found, each, strict=True)}
-        relative: dict[Index, float] = {}
+        relative: dict[MultiIndex, float] = {}
         for c, a in found:
             # a constant has no digits to lose, and what is not finite is a matter of R01
             if not any(a) or not 0 < change[c] < math.inf:
@@ -131,7 +131,7 @@ class RoundOff:
             )
         return relative
 
-    def coarser(self, relative: Mapping[Index, float]) -> tuple[float, ...]:
+    def coarser(self, relative: Mapping[MultiIndex, float]) -> tuple[float, ...]:
         """By what the spacing along each axis must grow for every derivative to be within the
         tolerance; 1 where it may stay."""
         growth = {
@@ -142,7 +142,7 @@ class RoundOff:
             for axis in range(len(self.spacing))
         )
 
-    def refuse(self, relative: Mapping[Index, float]) -> Diagnostic | None:
+    def refuse(self, relative: Mapping[MultiIndex, float]) -> Diagnostic | None:
         """P05 for the derivative with the largest relative round-off, where that is too large."""
         worst = max(relative, key=lambda index: (relative[index], index), default=None)
         if worst is None or relative[worst] <= self.tolerance:
@@ -171,5 +171,5 @@ class RoundOff:
         )
 
 
-def _power(lengths: Iterable[float], index: Index) -> float:
+def _power(lengths: Iterable[float], index: MultiIndex) -> float:
     return math.prod(length**count for length, count in zip(lengths, index, strict=True))

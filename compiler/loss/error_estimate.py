@@ -36,7 +36,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from compiler.lowering.essential import essential, normal_slopes
-from compiler.lowering.terms import Stream, Term
+from compiler.lowering.terms import MultiIndex, Stream, Term
 from pdespec.statements.interfaces import flux_conditions
 from pdespec.statements.problem import Problem
 
@@ -98,7 +98,7 @@ def error_term(problem: Problem, term: Term) -> Term | None:
     )
 
 
-def multinomials(power: int, dim: int) -> dict[tuple[int, ...], int]:
+def multinomials(power: int, dim: int) -> dict[MultiIndex, int]:
     """The coefficients of lap^power by multi-index."""
     return {
         tuple(2 * each for each in index): (

@@ -24,7 +24,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
 from compiler.derivatives import Autograd, Request
-from compiler.derivatives.interface import Index, parts, spell
+from compiler.derivatives.interface import MultiIndex, parts, spell
 from compiler.scales.views import InnerField
 from pdespec.errors import Diagnostic, ProblemError, fail
 
@@ -78,8 +78,8 @@ class Step:
     """From one derivative of a component to the next along an axis."""
 
     component: int
-    lower: Index
-    upper: Index
+    lower: MultiIndex
+    upper: MultiIndex
     axis: int
 
 
@@ -139,7 +139,7 @@ class _Trial:
         self, function: Function, points: Tensor, wanted: tuple[Step, ...], mode: Callable
     ) -> None:
         self.function, self.wanted, self.mode = function, wanted, mode
-        indices: dict[int, set[Index]] = {}
+        indices: dict[int, set[MultiIndex]] = {}
         for step in wanted:
             indices.setdefault(step.component, set()).update((step.lower, step.upper))
         self.request = Request(
@@ -165,7 +165,7 @@ class _Trial:
         # off lines on which a function may have a kink
         self.points = points[:, chosen] + 2e-3 * share * self.extent
 
-    def at(self, points: Tensor) -> Mapping[tuple[int, Index], Tensor]:
+    def at(self, points: Tensor) -> Mapping[tuple[int, MultiIndex], Tensor]:
         """All derivatives of the steps. Shapes: points "b n D" -> "b n" each."""
 
         def function(x: Tensor) -> Tensor:  # without what the field says of itself
@@ -330,7 +330,7 @@ def _jump(
     )
 
 
-def _spelt(index: Index, names: tuple[str, ...], component: str) -> str:
+def _spelt(index: MultiIndex, names: tuple[str, ...], component: str) -> str:
     return f"{spell(index, names)}({component})" if any(index) else component
 
 

@@ -9,7 +9,7 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from compiler.derivatives import Index
+from compiler.derivatives import MultiIndex
 from compiler.lowering.graph import ResidualGraph, Source
 from compiler.lowering.terms import values
 from operators.field import Capabilities
@@ -40,7 +40,7 @@ class ExactSolution:
             [self._evaluate(expression, points) for expression in self.expressions], -1
         )
 
-    def derivative(self, points: Tensor, component: int, index: Index) -> Tensor:
+    def derivative(self, points: Tensor, component: int, index: MultiIndex) -> Tensor:
         """`d^index` of a component, differentiated as an expression. Shapes: points "b n D" ->
         "b n"."""
         expression = self.expressions[component]

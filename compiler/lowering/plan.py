@@ -21,7 +21,7 @@ from compiler.derivatives import Form as FormRequest
 from compiler.lowering.selection import backend_name, choice
 from compiler.lowering.terms import (
     Form,
-    Index,
+    MultiIndex,
     Stream,
     Term,
     letters,
@@ -278,7 +278,7 @@ def automatic(
     )
 
 
-def indices(terms: Iterable[Term], component: str) -> frozenset[Index]:
+def indices(terms: Iterable[Term], component: str) -> frozenset[MultiIndex]:
     """Every multi-index of one unknown component in some terms."""
     return frozenset(
         s.index
@@ -288,12 +288,14 @@ def indices(terms: Iterable[Term], component: str) -> frozenset[Index]:
     )
 
 
-def divisors(index: Index) -> set[Index]:
+def divisors(index: MultiIndex) -> set[MultiIndex]:
     """All multi-indices below or equal to one."""
     return set(itertools.product(*(range(k + 1) for k in index)))
 
 
-def closure(needed: Mapping[str, frozenset[Index]], forms: Iterable[Stream]) -> frozenset[Index]:
+def closure(
+    needed: Mapping[str, frozenset[MultiIndex]], forms: Iterable[Stream]
+) -> frozenset[MultiIndex]:
     """The multi-indices jets carry: everything needed and not collapsed, with all that lies
     below it and below the forms."""
     collapsed = {a for s in forms for a, _ in s.form}
@@ -303,7 +305,7 @@ def closure(needed: Mapping[str, frozenset[Index]], forms: Iterable[Stream]) -> 
     return frozenset(lower)
 
 
-def nested_cost(needed: Mapping[str, frozenset[Index]]) -> float:
+def nested_cost(needed: Mapping[str, frozenset[MultiIndex]]) -> float:
     """Value steps of nested reverse mode: 1 for the value, then 1, 2, 4, .. for each gradient
     taken of a derivative of order 0, 1, 2, .."""
     parents = {
@@ -312,7 +314,7 @@ def nested_cost(needed: Mapping[str, frozenset[Index]]) -> float:
     return 1.0 + sum(2.0 ** sum(parent) for _, parent in parents)
 
 
-def ancestors(index: Index) -> list[Index]:
+def ancestors(index: MultiIndex) -> list[MultiIndex]:
     """The derivatives that nested mode passes on its way to one, from the value up: the last
     coordinate is taken last."""
     path = []
@@ -324,7 +326,7 @@ def ancestors(index: Index) -> list[Index]:
 
 
 def collapse(
-    terms: tuple[Term, ...], needed: Mapping[str, frozenset[Index]]
+    terms: tuple[Term, ...], needed: Mapping[str, frozenset[MultiIndex]]
 ) -> tuple[tuple[Term, ...], tuple[str, ...]]:
     """Top-order derivatives gathered into forms where that saves streams, with the reason to print.
 
@@ -372,7 +374,7 @@ def collapse(
 def gather(coefficients: Mapping[Stream, sp.Expr]) -> list[tuple[sp.Expr, Stream]]:
     """`sum_a C_a d^a u` as `sum K * form`: indices of one component whose coefficients have
     constant ratios go together."""
-    classes: list[tuple[sp.Expr, Stream, dict[Index, sp.Expr]]] = []
+    classes: list[tuple[sp.Expr, Stream, dict[MultiIndex, sp.Expr]]] = []
     for stream, coefficient in coefficients.items():
         for leading, first, form in classes:
             ratio = (

@@ -18,13 +18,14 @@ from pdespec.coordinates import Normal
 from pdespec.curvilinear import angles
 from pdespec.errors import Span
 from pdespec.geometry import Boundary, Domain
-from pdespec.jets import jets_of
+from pdespec.jets import MultiIndex, jets_of
 from pdespec.statements.interfaces import flux_conditions
 from pdespec.statements.problem import Condition, IntegralRequirement, Problem, Requirement
 from pdespec.symbols import InputField, Scalar, UnknownField
 
-Index = tuple[int, ...]
-Form = tuple[tuple[Index, sp.Expr], ...]  # a linear differential operator sum c_a d^a, sorted by a
+Form = tuple[
+    tuple[MultiIndex, sp.Expr], ...
+]  # a linear differential operator sum c_a d^a, sorted by a
 
 
 class Stream(sp.Symbol):
@@ -35,7 +36,7 @@ class Stream(sp.Symbol):
     """
 
     component: str
-    index: Index
+    index: MultiIndex
     names: tuple[str, ...]
     form: Form
     known: bool
@@ -43,7 +44,7 @@ class Stream(sp.Symbol):
     def __new__(
         cls,
         component: str,
-        index: Index,
+        index: MultiIndex,
         names: tuple[str, ...],
         form: Form = (),
         known: bool = False,
@@ -86,7 +87,7 @@ class OneSided(sp.Symbol):
         return (*super()._hashable_content(), self.place, self.side, self.label)
 
 
-def letters(index: Index, names: tuple[str, ...]) -> str:
+def letters(index: MultiIndex, names: tuple[str, ...]) -> str:
     """`(2, 1)` over `("x", "y")` -> `"xxy"`."""
     return "".join(name * count for name, count in zip(names, index, strict=True))
 

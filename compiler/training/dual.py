@@ -63,7 +63,7 @@ from compiler.fem.solve import (
 from compiler.fem.solvers.time_stepping import evolution, initial_vector
 from compiler.geometry.metrics import interior, relative_error
 from compiler.lowering.graph import ResidualGraph, Source
-from compiler.lowering.terms import Index, Stream
+from compiler.lowering.terms import MultiIndex, Stream
 from compiler.training.slabs import Slab, Slabs
 from operators.field import OperatorInput, PointFunction
 from pdespec.coordinates import Time
@@ -611,7 +611,7 @@ class DualNorm:
         "b m" each."""
         numbers = {component: k for k, component in enumerate(self.problem.components)}
         sums = {stream: self._derivatives(stream) for stream in integral.streams}
-        indices: dict[int, set[Index]] = {}
+        indices: dict[int, set[MultiIndex]] = {}
         for component, index in itertools.chain.from_iterable(sums.values()):
             indices.setdefault(numbers[component], set()).add(index)
         answers = exact(field, points, Request({c: frozenset(each) for c, each in indices.items()}))
@@ -620,7 +620,7 @@ class DualNorm:
             for stream, each in sums.items()
         }
 
-    def _derivatives(self, stream: Stream) -> list[tuple[str, Index]]:
+    def _derivatives(self, stream: Stream) -> list[tuple[str, MultiIndex]]:
         """A stream as a sum of derivatives of declared unknowns: those of lap(u) are second ones
         of u."""
         component, depth = source(stream.component)

@@ -27,7 +27,7 @@ import sympy as sp
 
 from compiler.fem.errors import NoWeakForm
 from compiler.fem.forms.weak import by_region, weak_form
-from compiler.lowering.terms import Stream
+from compiler.lowering.terms import MultiIndex, Stream
 from compiler.training.options import OptionError
 from pdespec.calculus import entries
 from pdespec.coordinates import Normal
@@ -45,7 +45,7 @@ from pdespec.symbols import Scalar
 TRIED = 16  # points at which it is seen whether a stationary point is a minimum
 
 # component and multi-index of what multiplies a coefficient in the weak form
-Key = tuple[str, tuple[int, ...]]
+Key = tuple[str, MultiIndex]
 
 
 def trained_as(problem: Problem, form: str) -> Problem:

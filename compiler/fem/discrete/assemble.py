@@ -16,7 +16,7 @@ from compiler.fem.discrete.spaces import Place, Spaces
 from compiler.fem.errors import SolverError
 from compiler.fem.forms.nonsmooth import WIDTH
 from compiler.fem.forms.weak import Region, WeakForm
-from compiler.lowering.terms import Index, Stream
+from compiler.lowering.terms import MultiIndex, Stream
 from pdespec.coordinates import Coordinate, Normal, Time
 from pdespec.symbols import Scalar
 
@@ -164,7 +164,7 @@ class Assembly:
     def time_order(self, stream: Stream) -> int:
         return sum(stream.index[self.space_axes :])
 
-    def slot(self, index: Index) -> int:
+    def slot(self, index: MultiIndex) -> int:
         """Place of a space multi-index of order <= 1 in the jets: value 0, d_j 1 + j."""
         space = index[: self.space_axes]
         return 0 if not any(space) else 1 + space.index(1)

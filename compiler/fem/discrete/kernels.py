@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from compiler.fem.forms.conditions import unknown_streams
 from compiler.fem.forms.weak import Integrand, Region, WeakForm, by_region
 from compiler.lowering.numpy_function import numpy_function
-from compiler.lowering.terms import Index, Stream
+from compiler.lowering.terms import MultiIndex, Stream
 from pdespec.jumps import slope
 
 Array = NDArray[np.float64]
@@ -43,9 +43,9 @@ class Kernel:
     """
 
     region: Region
-    rows: tuple[tuple[str, Index], ...]
+    rows: tuple[tuple[str, MultiIndex], ...]
     residual: Function
-    entries: tuple[tuple[str, Index, Stream], ...]
+    entries: tuple[tuple[str, MultiIndex, Stream], ...]
     tangent: Function
 
 
@@ -55,7 +55,7 @@ def kernels(form: WeakForm) -> tuple[Kernel, ...]:
 
 
 def kernel(region: Region, integrands: Sequence[Integrand]) -> Kernel:
-    gathered: dict[tuple[str, Index], sp.Expr] = {}
+    gathered: dict[tuple[str, MultiIndex], sp.Expr] = {}
     for integrand in integrands:
         key = (integrand.row, integrand.test)
         gathered[key] = gathered.get(key, sp.S.Zero) + integrand.coefficient

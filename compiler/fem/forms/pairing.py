@@ -18,7 +18,7 @@ from scipy.optimize import linear_sum_assignment
 
 from compiler.fem.errors import NoWeakForm
 from compiler.fem.forms.divergence import Coordinates, order, spatial_order, unknown_derivatives
-from compiler.lowering.terms import Index, Stream
+from compiler.lowering.terms import MultiIndex, Stream
 from pdespec.jets import expand_derivatives
 from pdespec.symbols import UnknownField
 
@@ -182,7 +182,7 @@ def is_flux(component: str, residuals: dict[str, sp.Expr], coordinates: Coordina
 
 
 def energy_spaces(
-    variation: Sequence[tuple[str, Index, sp.Expr]], owner: Mapping[str, str], axes: int
+    variation: Sequence[tuple[str, MultiIndex, sp.Expr]], owner: Mapping[str, str], axes: int
 ) -> dict[str, Space]:
     """The element of every unknown component that an energy varies, by its second variation.
 

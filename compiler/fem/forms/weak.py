@@ -45,7 +45,7 @@ from compiler.fem.forms.pairing import (
     pair,
 )
 from compiler.fem.forms.reduction import reduce_order
-from compiler.lowering.terms import Index, Stream, values
+from compiler.lowering.terms import MultiIndex, Stream, values
 from pdespec.calculus import Integral, TwoSided
 from pdespec.coordinates import Normal, Time
 from pdespec.curvilinear import angles, power
@@ -64,7 +64,7 @@ class Integrand:
 
     region: Region
     row: str
-    test: Index
+    test: MultiIndex
     coefficient: sp.Expr
 
 
@@ -313,7 +313,7 @@ def components_of(problem: Problem, unknown: object) -> tuple[str, ...]:
     return problem.unknowns[getattr(unknown, "name", unknown)].components
 
 
-def space_part(problem: Problem, stream: Stream) -> Index:
+def space_part(problem: Problem, stream: Stream) -> MultiIndex:
     return stream.index[: len(problem.coordinates)]
 
 
@@ -412,7 +412,7 @@ def by_parts(
     return integrands, settled, used
 
 
-def unit_index(value: Index, j: int) -> Index:
+def unit_index(value: MultiIndex, j: int) -> MultiIndex:
     return tuple(int(k == j) for k in range(len(value)))
 
 

@@ -24,7 +24,7 @@ from compiler.fem.discrete.system import System
 from compiler.fem.errors import Contradiction
 from compiler.fem.forms.conditions import unknown_streams
 from compiler.fem.forms.weak import WeakForm
-from compiler.lowering.terms import Index
+from compiler.lowering.terms import MultiIndex
 from pdespec.geometry import Boundary
 
 Array = NDArray[np.float64]
@@ -126,7 +126,7 @@ def magnitudes(parts: Assembly, state: State) -> Array:
     rest = State(tuple(0 * vector for vector in state.vectors), state.time)
     for kernel in parts.kernels:
         place, region = parts.spaces.places[kernel.region], kernel.region
-        terms: dict[tuple[str, Index], Array] = {}
+        terms: dict[tuple[str, MultiIndex], Array] = {}
         for key, value in zip(
             kernel.rows, parts.values(kernel.residual, region, rest), strict=True
         ):
