@@ -41,7 +41,7 @@ __all__ = [
     "Fourier",
     "FourierContinuation",
     "Grid",
-    "Index",
+    "MultiIndex",
     "Key",
     "Layout",
     "LeastSquares",
