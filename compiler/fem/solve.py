@@ -133,7 +133,7 @@ def solve(
     batch = batch.to("cpu", torch.float64)
     workers = workers if isinstance(workers, Workers) else Workers(workers)
     request = Request(problem, prepare(problem), batch, chosen, mesh, start, workers)
-    return solved(request) if tolerance is None else refined(request, tolerance)
+    return solve_samples(request) if tolerance is None else refined(request, tolerance)
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def _attempt(
         return error
 
 
-def solved(request: Request) -> Solution:
+def solve_samples(request: Request) -> Solution:
     """All samples."""
     one = partial(replace(request, workers=Workers()).sample, shared={})
     samples = list(request.workers.map(one, range(request.batch.size)))
@@ -292,7 +292,7 @@ def refined(request: Request, tolerance: float) -> Solution:
     ):
         options = replace(options, step_tolerance=options.step_tolerance or tolerance / 20)
     while True:
-        found = solved(replace(request, options=options))
+        found = solve_samples(replace(request, options=options))
         error = float(found.relative_error.max())
         if error <= tolerance:
             return found

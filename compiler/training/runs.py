@@ -248,7 +248,7 @@ def create_run(
     if run.instances is not None:
         record["instances"] = run.instances
     if files := files_read(run.problem):
-        record[READ] = kept(files, run.directory)
+        record[READ] = copy_files(files, run.directory)
     write_atomically(run.directory / RUN, _json(record))
 
 
@@ -367,7 +367,7 @@ def files_read(problem: Problem) -> tuple[Named, ...]:
     return tuple(named.values())
 
 
-def kept(files: Sequence[Named], directory: Path) -> dict[str, Any]:
+def copy_files(files: Sequence[Named], directory: Path) -> dict[str, Any]:
     """Copies the files that a problem reads into a run, and says where they were and what they
     held. None is copied where a path leads out of its folder, or they are large."""
     inside = all(

@@ -30,7 +30,7 @@ from compiler.training.processes import RollCall, launch, refuse_other_view, ses
 from compiler.training.progress import Display
 from compiler.training.rules import fitted
 from compiler.training.runs import Run, RunError
-from compiler.training.solved_samples import LABEL, kept, solved
+from compiler.training.solved_samples import LABEL, load_solutions, solve_unless_saved
 from compiler.training.state import TrainState, copied_weights
 from compiler.training.variational import trained_as
 from pdespec.statements.problem import Problem
@@ -183,12 +183,12 @@ def begin(training: Training, state: TrainState, resuming: bool) -> None:
         runs.write_history(run.directory, training.columns, rows)
         if options.solutions:
             drawn = objective.solutions_drawn
-            solved(run.problem, drawn, options.solutions, run.directory, display)
+            solve_unless_saved(run.problem, drawn, options.solutions, run.directory, display)
         display.start(run.problem.name, state.step, options.steps)
     fabric.barrier()
     state.identity = runs.identity(run) if training.is_rank_zero else None
     if options.solutions:
-        objective.solutions = kept(
+        objective.solutions = load_solutions(
             run.problem, objective.solutions_drawn, options.solutions, run.directory
         ).to(dtype_of(options), fabric.device)
     state.began = time.monotonic()

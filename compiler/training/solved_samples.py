@@ -62,7 +62,7 @@ class Solutions:
         )
 
 
-def solved(
+def solve_unless_saved(
     problem: Problem, draw: Callable[[int], Any], count: int, directory: Path, display: Display
 ) -> None:
     """Solves the samples `draw(count)`, unless `directory` holds their values already.
@@ -93,8 +93,10 @@ def solved(
     )
 
 
-def kept(problem: Problem, draw: Callable[[int], Any], count: int, directory: Path) -> Solutions:
-    """The samples that `solved` solved, without those that the solver gave up on. Raises:
+def load_solutions(
+    problem: Problem, draw: Callable[[int], Any], count: int, directory: Path
+) -> Solutions:
+    """The samples that `solve_unless_saved` solved, without those the solver gave up on. Raises:
     RunError where there are others."""
     saved = load_tree(directory / FILE)
     refuse_unlike(saved, {"count": int, "samples": [int], "values": Tensor}, directory / FILE)

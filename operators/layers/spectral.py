@@ -27,7 +27,7 @@ def check_modes(modes: Sequence[int], shape: Sequence[int]) -> None:
             )
 
 
-def kept(modes: Sequence[int]) -> tuple[int, ...]:
+def stored_frequencies(modes: Sequence[int]) -> tuple[int, ...]:
     """Number of stored frequencies per axis: -m .. m-1, and 0 .. m-1 on the last axis, where the
     rest is the conjugate."""
     return (*(2 * m for m in modes[:-1]), modes[-1])
@@ -111,10 +111,11 @@ def mix(
 class SpectralConv(nn.Module):
     """v -> irfft(W(k) rfft(v)(k)) for the low frequencies k.
 
-    Shapes: (b, c_in, x..) -> (b, c_out, x..). `modes` m per axis keeps |k| up to m (see `kept`;
-    other libraries count 2 m). `rank`: None for a dense weight, else the share of dense parameters
-    (or the ranks themselves) of a Tucker factorisation, contracted factor by factor. The same
-    weights act on any grid that holds the modes. Raises: ValueError on a grid too coarse.
+    Shapes: (b, c_in, x..) -> (b, c_out, x..). `modes` m per axis keeps |k| up to m (see
+    `stored_frequencies`; other libraries count 2 m). `rank`: None for a dense weight, else the
+    share of dense parameters (or the ranks themselves) of a Tucker factorisation, contracted factor
+    by factor. The same weights act on any grid that holds the modes. Raises: ValueError on a grid
+    too coarse.
     """
 
     def __init__(
@@ -129,7 +130,7 @@ class SpectralConv(nn.Module):
         super().__init__()
         generator = seeded(generator)
         self.modes = tuple(int(m) for m in modes)
-        sizes = (*kept(self.modes), in_channels, out_channels)
+        sizes = (*stored_frequencies(self.modes), in_channels, out_channels)
         ranks = sizes if rank is None else tucker_ranks(sizes, rank)
         parts = 1 if rank is None else 1 + len(sizes)
         # the dense entries get E |W|^2 = gain^2 / in_channels; a Tucker entry sums prod(ranks)

@@ -18,7 +18,7 @@ from compiler.training.loop import Interrupted, train
 from compiler.training.options import OptionError, TrainOptions, refuse_unseen
 from compiler.training.progress import Silent
 from compiler.training.runs import RunError, read_history
-from compiler.training.solved_samples import FILE, kept
+from compiler.training.solved_samples import FILE, load_solutions
 from tests.compiler import tiny
 
 PROBLEM = tiny.problem()  # u'' = a on (0, 1), u = 0 at both ends
@@ -41,7 +41,7 @@ def test_solved_samples_are_those_of_the_closed_form(tmp_path):
         points = {**run.options.points, "interior": supervise.POINTS}
         return compiler.sample(PROBLEM, count, points, generator, dtype=torch.float64, hard=False)
 
-    solutions = kept(PROBLEM, draw, 6, tmp_path / "run")
+    solutions = load_solutions(PROBLEM, draw, 6, tmp_path / "run")
     x = solutions.batch.points["L"].points
     exact = solutions.batch.params["a"][:, None, None] * x * (x - 1) / 2
     torch.testing.assert_close(solutions.values, exact, rtol=1e-9, atol=1e-9)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from operators import SpectralConv
-from operators.layers.spectral import kept, tucker_ranks
+from operators.layers.spectral import stored_frequencies, tucker_ranks
 from operators.models.fno import FourierBlock, FourierTrunk
 
 GRIDS = [((17,), (5,)), ((12, 15), (4, 6)), ((8, 9, 10), (3, 2, 4))]
@@ -34,7 +34,7 @@ def test_it_multiplies_each_kept_mode_by_its_matrix(shape, modes, rank, randn, g
 @pytest.mark.parametrize(("shape", "modes"), GRIDS)
 def test_a_tucker_weight_of_full_rank_is_a_dense_one(shape, modes, randn, generator):
     dense = SpectralConv(3, 4, modes, generator=generator).double()
-    sizes = (*kept(modes), 3, 4)
+    sizes = (*stored_frequencies(modes), 3, 4)
     tucker = SpectralConv(3, 4, modes, rank=sizes).double()
     core = dense.dense()
     with torch.no_grad():

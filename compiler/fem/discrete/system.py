@@ -96,9 +96,9 @@ class System:
         if not self.levels:
             return result
         rows = [self.row(k, state) for k in range(len(self.levels))]
-        defects = [self.defect(level, state) for level in self.levels]
+        residuals = [self.requirement_residual(level, state) for level in self.levels]
         return np.concatenate(
-            (result + sum(m * row for m, row in zip(u[self.size :], rows, strict=True)), defects)
+            (result + sum(m * row for m, row in zip(u[self.size :], rows, strict=True)), residuals)
         )
 
     def tangent(self, u: Array) -> csr_matrix:
@@ -137,7 +137,7 @@ class System:
         self.cache[k] = replace(self.assembly, kernels=(variation,)).residual(state)
         return self.cache[k]
 
-    def defect(self, level: Level, state: State) -> float:
+    def requirement_residual(self, level: Level, state: State) -> float:
         place = self.assembly.spaces.places[level.gauge.region]
         (density,) = self.assembly.values(level.density, level.gauge.region, state)
         if level.gauge not in self.cache:
