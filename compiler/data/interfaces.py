@@ -34,10 +34,11 @@ from compiler.data.samples import Draws
 from compiler.geometry.domain import Geometry, box
 from operators.field import PointFunction
 from pdespec.calculus import Minus, Plus, TwoSided, entries
-from pdespec.coordinates import Coordinate, Normal
+from pdespec.coordinates import Normal
 from pdespec.geometry import Boundary, Domain
 from pdespec.jets import jet_form, jets_of, sympy_form
 from pdespec.statements.interfaces import (
+    by_slopes,
     flux_conditions,
     interfaces,
     normalised,
@@ -362,19 +363,8 @@ def _diffusion(row: sp.Expr, kind: type) -> sp.Expr:
     for node in row.atoms(kind):
         form = jet_form(node.args[0])
         for normal in form.atoms(Normal):
-            across = form.diff(normal)
-            for jet in jets_of(across, UnknownField):
-                along = [
-                    argument
-                    for argument, count in zip(jet.field.args, jet.index, strict=True)
-                    for _ in range(count)
-                ]
-                if (
-                    len(along) == 1
-                    and isinstance(along[0], Coordinate)
-                    and along[0] == normal.coordinate
-                ):
-                    total += across.diff(jet)
+            place = normal.coordinate
+            total += by_slopes(form.diff(normal), place.frame.index(place.name))
     return _at_rest(total)
 
 

@@ -322,21 +322,25 @@ def same_sign(
 
 def _diffusion(across: tuple[sp.Expr, ...]) -> sp.Expr:
     """sum_i dF_i / d(d_i u): the trace of the coefficient of a flux, over all components."""
+    return sp.Add(*(by_slopes(jet_form(each), axis) for axis, each in enumerate(across)))
+
+
+def by_slopes(form: sp.Expr, axis: int) -> sp.Expr:
+    """sum_u dF / d(d_axis u): the derivative of a jet form by the slopes of unknowns along one
+    axis."""
     total = sp.S.Zero
-    for axis, each in enumerate(across):
-        form = jet_form(each)
-        for jet in jets_of(form, UnknownField):
-            along = [
-                argument
-                for argument, count in zip(jet.field.args, jet.index, strict=True)
-                for _ in range(count)
-            ]
-            if (
-                len(along) == 1
-                and isinstance(along[0], Coordinate)
-                and along[0].frame.index(along[0].name) == axis
-            ):
-                total += form.diff(jet)
+    for jet in jets_of(form, UnknownField):
+        along = [
+            argument
+            for argument, count in zip(jet.field.args, jet.index, strict=True)
+            for _ in range(count)
+        ]
+        if (
+            len(along) == 1
+            and isinstance(along[0], Coordinate)
+            and along[0].frame.index(along[0].name) == axis
+        ):
+            total += form.diff(jet)
     return total
 
 
