@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from pdespec.statements.problem import Problem
 
 app = typer.Typer(
-    help=(
-        "Declare a partial differential equation, train a neural operator on it, and measure how"
-        " wrong it is."
-    ),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -68,6 +64,26 @@ Resume = Annotated[
     bool, typer.Option("--resume", help="continue the run in DIR where there is one")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="plain lines instead of a progress bar")]
+
+
+def _version(asked: bool) -> None:
+    from importlib.metadata import version
+
+    if asked:
+        names = ("pdespec", "torch", "sympy", "scikit-fem")
+        out.print(", ".join(f"{name} {version(name)}" for name in names), markup=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _before(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="of this and of the libraries below"),
+    ] = False,
+) -> None:
+    """Declare a partial differential equation, train a neural operator on it, and measure how wrong
+    it is."""
 
 
 class Usage(Exception):

@@ -363,3 +363,9 @@ def test_check_and_help_load_no_torch():
         " 'matplotlib', 'skfem', 'lightning_fabric'} & set(sys.modules), 'loaded'"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+def test_the_version_is_said_with_those_of_the_libraries():
+    found = call("--version")
+    assert found.exit_code == 0
+    assert found.output.startswith("pdespec 0.1.0, torch ") and "sympy" in found.output
