@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from compiler.prediction.error_equation import certificate
     from compiler.report.page import evaluate
     from compiler.training.balancers import BALANCERS
+    from compiler.training.callbacks import CALLBACKS, Callback
     from compiler.training.checkpoint import load_run
     from compiler.training.loop import TrainOptions, train
     from compiler.training.optimizers import OPTIMIZERS, SCHEDULES
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 __all__ = [
     "BALANCERS",
     "Batch",
+    "CALLBACKS",
+    "Callback",
     "DERIVATIVES",
     "Dataset",
     "Estimate",
@@ -99,6 +102,8 @@ _HOME = {
     "compare": "comparison.compare",
     "DERIVATIVES": "derivatives",
     "BALANCERS": "training.balancers",
+    "CALLBACKS": "training.callbacks",
+    "Callback": "training.callbacks",
     "OPTIMIZERS": "training.optimizers",
     "SCHEDULES": "training.optimizers",
     "Geometry": "geometry.domain",

@@ -79,7 +79,9 @@ def _version(asked: bool) -> None:
 def _before(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="of this and of the libraries below"),
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="of this and of the libraries below"
+        ),
     ] = False,
 ) -> None:
     """Declare a partial differential equation, train a neural operator on it, and measure how wrong
@@ -340,11 +342,9 @@ def train(
             raise
         raise Usage(str(error.args[0])) from error
     if _is_rank_zero():
-        state = (
-            "trained"
-            if run.finished
-            else f"stopped after {options.seconds:g} s; continue with --resume and more `seconds`:"
-        )
+        state = "trained" if run.finished else "stopped; --resume continues:"
+        if not run.finished and options.seconds is not None:
+            state = f"stopped; --resume continues, with more `seconds` than {options.seconds:g}:"
         out.print(
             f"{state} {run.step} of {options.steps} steps; next: pdespec evaluate {directory}",
             markup=False,
@@ -385,7 +385,7 @@ def _is_rank_zero() -> bool:
 def evaluate(
     directory: Directory,
     samples: Annotated[int, typer.Option(min=1, help="held-out samples")] = 32,
-    checkpoint: Annotated[str, typer.Option(help="last or best")] = "last",
+    checkpoint: Annotated[str, typer.Option(help="last, best or step-N")] = "last",
     resolution: Annotated[int | None, typer.Option(min=1, help="of the reference solver")] = None,
     workers: Workers = 1,
     scheduler: Scheduler = None,
@@ -395,8 +395,8 @@ def evaluate(
     pictures and report.html."""
     from compiler.training.runs import open_run
 
-    if checkpoint not in ("last", "best"):
-        raise Usage(f"unknown checkpoint {checkpoint!r}; it is last or best")
+    if not re.fullmatch(r"last|best|step-\d+", checkpoint):
+        raise Usage(f"unknown checkpoint {checkpoint!r}; it is last, best or step-N")
     open_run(directory)  # says what is missing before torch is loaded
     from compiler.evaluation.evaluate import rows
     from compiler.report.page import evaluate as run_evaluation
@@ -503,7 +503,7 @@ def finetune(
         typer.Option("--out", metavar="DIR", help="where the run goes; DIR-finetuned by default"),
     ] = None,
     settings: Settings = None,
-    checkpoint: Annotated[str, typer.Option(help="last or best")] = "last",
+    checkpoint: Annotated[str, typer.Option(help="last, best or step-N")] = "last",
     resume: Resume = False,
     quiet: Quiet = False,
 ) -> None:
@@ -552,7 +552,7 @@ def predict(
             help=".vtu (on a mesh), .csv, .npz, .h5 or .png; DIR/prediction.npz by default",
         ),
     ] = None,
-    checkpoint: Annotated[str, typer.Option(help="last or best")] = "last",
+    checkpoint: Annotated[str, typer.Option(help="last, best or step-N")] = "last",
     error: Annotated[
         bool, typer.Option(help="estimate how wrong the answer is, without a reference")
     ] = True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -17,6 +17,7 @@ from compiler.chance import seeded
 from compiler.loss.physics import PhysicsLoss
 from compiler.training import runs
 from compiler.training.balancers import Signals, gradient_statistics
+from compiler.training.callbacks import Callback
 from compiler.training.diagnosis import remarks
 from compiler.training.found import tell_found
 from compiler.training.instances import Instances, refuse_other_samples
@@ -47,6 +48,7 @@ def train(
     recipe: Recipe | None = None,
     preset: str | None = None,
     display: Display | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Trains `model` on the physics of `problem` and keeps everything needed to go on, and to
     evaluate, in `directory`.
@@ -57,7 +59,8 @@ def train(
     that a run that was killed and resumed, or shared by several processes, takes the same steps.
     `loss` defaults to `compile(problem, options.derivatives)`, `sampler` to `compiler.sample`,
     `directory` to a new one in `runs/`, `recipe` to the one that `compiler.build` left on the
-    model; `preset` is kept for the record. `resume` continues the run in `directory` where there is
+    model; `preset` is kept for the record; `callbacks` are called beside those of the options (see
+    `compiler.training.callbacks`). `resume` continues the run in `directory` where there is
     one. The model is trained in place.
 
     Raises: RunError for a directory that is taken or damaged; OptionError; ProblemError R01 when a
@@ -78,7 +81,8 @@ def train(
         runs.claimed(directory, not resuming) if runs.is_rank_zero() else contextlib.nullcontext()
     )
     with claimed, lost_process(directory, options.timeout) as roll:
-        training, state = set_up(run, resuming, loss, sampler, display or Silent(), roll)
+        shown = display or Silent()
+        training, state = set_up(run, resuming, loss, sampler, shown, roll, callbacks)
         begin(training, state, resuming)
         interrupted = _loop(training, state)
         return _finish(training, state, interrupted)
@@ -86,7 +90,7 @@ def train(
 
 def _loop(training: Training, state: TrainState) -> bool:
     """Steps until the last one, or until a stop is asked for: whether from outside."""
-    options, interrupted = training.run.options, False
+    options, interrupted, row = training.run.options, False, {}
     with stop_requests() as stop_requested, contextlib.ExitStack() as cleanup:
         cleanup.callback(training.display.stop)
         while state.step < options.steps:
@@ -98,8 +102,10 @@ def _loop(training: Training, state: TrainState) -> bool:
             late = options.seconds is not None and row["seconds"] >= options.seconds
             stopping = interrupted or any_process(training.fabric, late)
             record(training, state, row, over or stopping)
-            if stopping:
+            if stopping or called(training, state, row):
                 break
+        for each in training.callbacks if training.is_rank_zero else ():
+            each.on_end(training.moment(state, row))
     return interrupted
 
 
@@ -240,6 +246,23 @@ def record(training: Training, state: TrainState, row: Mapping[str, float], due:
         training.save(state, "last")
     # after saving: a terminal that hung up cannot be written to
     training.display.step(row, training.objective.labels)
+
+
+def called(training: Training, state: TrainState, row: Mapping[str, float]) -> bool:
+    """Calls the callbacks after a step. Gives whether one of them stops the training: the state is
+    on disk then, and the reason is said."""
+    reason, moment = None, training.moment(state, row)
+    for each in training.callbacks if training.is_rank_zero else ():
+        reason = each.on_step(moment) or reason
+        if "validation" in row:
+            reason = each.on_validation(moment) or reason
+    stopping = any_process(training.fabric, reason is not None)
+    if stopping:
+        refuse_lost(training.objective, state.step, training.run)
+        if training.is_rank_zero:
+            training.save(state, "last")
+            training.display.message(f"stopped after step {state.step}: {reason}")
+    return stopping
 
 
 def _finish(training: Training, state: TrainState, interrupted: bool) -> Run:

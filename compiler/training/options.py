@@ -89,9 +89,10 @@ class TrainOptions:
     (see `compiler.loss.causality`), with that strength relative to the residual of what stays as it
     begins; auto takes it where an equation with an initial state is nonlinear. `timeout`: seconds
     that processes wait for one another, among them while the first one solves samples. `ema`: decay
-    of the running mean of the weights that is evaluated instead of the last ones. `block` takes
-    loss and gradient over blocks of that many queries, whatever their number in the same memory;
-    with `captured` as one compiled graph (see `compiler.loss.blocks`).
+    of the running mean of the weights that is evaluated instead of the last ones. `callbacks` act
+    beside the steps, by name, each with its options (see `compiler.training.callbacks`). `block`
+    takes loss and gradient over blocks of that many queries, whatever their number in the same
+    memory; with `captured` as one compiled graph (see `compiler.loss.blocks`).
     """
 
     steps: int = 2000
@@ -133,6 +134,7 @@ class TrainOptions:
     validate_every: int = 250
     checkpoint_every: int = 250
     log_every: int = 10
+    callbacks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, kind in typing.get_type_hints(TrainOptions).items():
@@ -152,6 +154,8 @@ class TrainOptions:
             _in_range("points", count, f"points.{name}")
         for name, weight in self.weights.items():
             checked_type(weight, float, f"weights.{name}", repr(weight))
+        for name, given in self.callbacks.items():
+            checked_type(given, Mapping, f"callbacks.{name}", repr(given))
         object.__setattr__(self, "points", {**POINTS, **self.points})
 
     @property

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from compiler.loss.physics import compile as compile_loss
 from compiler.scales import scaled
 from compiler.training import runs
 from compiler.training.balancers import BALANCERS, Balancer
+from compiler.training.callbacks import CALLBACKS, Callback, Moment
 from compiler.training.causality import causal_weights
 from compiler.training.checkpoint import dtype_of, load_state
 from compiler.training.choice import Choice, References, choose
@@ -52,6 +53,7 @@ class Training:
     validator: Validator | None
     choice: Choice
     reasons: Mapping[str, str]
+    callbacks: Sequence[Callback]
 
     @property
     def is_rank_zero(self) -> bool:
@@ -87,8 +89,13 @@ class Training:
             *(validated if self.validator else ()),
         ]
 
+    def moment(self, state: TrainState, row: Mapping[str, float]) -> Moment:
+        """What callbacks are told."""
+        save = partial(self.save, state)
+        return Moment(self.run, self.objective.model, state.step, row, save)
+
     def save(self, state: TrainState, which: str) -> None:
-        """Writes the checkpoint "last" or "best"."""
+        """Writes the checkpoint "last", "best" or of another name."""
         state.save(
             self.run.checkpoint(which),
             self.objective,
@@ -104,6 +111,7 @@ def set_up(
     sampler: Sampler | None,
     display: Display,
     roll: RollCall,
+    own: Sequence[Callback] = (),
 ) -> tuple[Training, TrainState]:
     """Everything that a training needs, and where it begins. Nothing is written yet.
 
@@ -114,6 +122,7 @@ def set_up(
     refuse_unseen(options, bool(run.problem.data))
     data = _measured(run)
     balancer = instantiate(BALANCERS, options.balancer, options.balancer_options)
+    named = [instantiate(CALLBACKS, name, given) for name, given in options.callbacks.items()]
     if options.accumulate > 1 and balancer.gradients_every:
         raise OptionError(
             f"balancer {options.balancer!r} compares gradients of the whole batch, which parts of"
@@ -164,7 +173,7 @@ def set_up(
     reasons["data"] = data.summary if data else ""
     reasons = {subject: reason for subject, reason in reasons.items() if reason}
     parts = (run, fabric, display, objective, forward, stepper)
-    training = Training(*parts, balancer, schedule, validator, choice, reasons)
+    training = Training(*parts, balancer, schedule, validator, choice, reasons, (*named, *own))
     return training, state
 
 
@@ -191,6 +200,8 @@ def begin(training: Training, state: TrainState, resuming: bool) -> None:
         objective.solutions = load_solutions(
             run.problem, objective.solutions_drawn, options.solutions, run.directory
         ).to(dtype_of(options), fabric.device)
+    for each in training.callbacks if training.is_rank_zero else ():
+        each.on_start(training.moment(state, {}))
     state.began = time.monotonic()
 
 

@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "running.md").read_text()
 
 
-def test_the_python_block_runs(tmp_path, monkeypatch):
-    (block,) = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+def test_the_python_blocks_run(tmp_path, monkeypatch):
+    block = "\n".join(re.findall(r"```python\n(.*?)```", PAGE, re.S))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     scope: dict = {}
