@@ -21,7 +21,7 @@ from compiler.loss.error_estimate import error_term
 from compiler.lowering.terms import Stream, Term, lower
 from compiler.scales import component_sizes, scaled
 from compiler.scales.views import inner_field
-from compiler.training.dual import DualNorm, meshed, trusted_resolution
+from compiler.training.dual import DualNorm, meshed, trusted_mesh
 from compiler.training.options import TrainOptions
 from operators.field import capabilities
 from pdespec.errors import ProblemError
@@ -47,6 +47,7 @@ class Choice:
             "reason": self.reason,
             "setting": setting,
             "resolution": self.dual and self.dual.options.resolution,
+            "slabs": self.dual.steps if self.dual and self.dual.problem.time else None,
         }
 
 
@@ -130,13 +131,12 @@ def choose(
     try:
         batch = references.batch()
         if known and known["setting"] == "auto":
-            dual, reason = DualNorm(problem, known["resolution"]), known["reason"]
+            slabs = known.get("slabs")  # of no run before they were chosen
+            dual, reason = DualNorm(problem, known["resolution"], slabs=slabs), known["reason"]
         else:
-            resolution, found = trusted_resolution(problem, batch)
-            dual, reason = (
-                DualNorm(problem, resolution),
-                f"weak residual on meshes of resolution {resolution}, {found}",
-            )
+            mesh, found = trusted_mesh(problem, batch)
+            dual = DualNorm(problem, mesh.resolution, slabs=mesh.slabs)
+            reason = f"weak residual on meshes of {mesh}, {found}"
         dual.refer(batch)
         value = references.value(dual)
     except (

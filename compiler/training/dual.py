@@ -16,7 +16,9 @@ squared norm the loss is 2 (sqrt(1 + q) - 1). What V_h cannot see is left to the
 In time, R is taken at one moment of each of some slabs of time, and e is carried from slab to slab
 (see `compiler.training.slabs`): an early error counts by all that it causes. The moments are drawn
 anew for each sample of each step: at fixed ones, such as the middles, a field would learn to have
-the right rate there and any between them. In space the same holds of the quadrature points: each
+the right rate there and any between them. Where all slabs have more quadrature points than a step
+can take, a sample is seen in some slabs in a row, others at every draw, and e is the error that
+arises in these. In space the same holds of the quadrature points: each
 sample takes one of MESHES meshes, whose inner vertices are moved at random. Where the weak form
 has w = lap(u) as a further unknown, w is that of the field.
 
@@ -32,7 +34,8 @@ import hashlib
 import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import sympy as sp
@@ -82,8 +85,10 @@ FLOOR = 0.05
 TRUSTED = 0.02
 USELESS = 0.5  # error of a coarse solution beyond which its mesh says nothing of the error
 LADDER = {1: (16, 32, 64), 2: (8, 12, 16, 24), 3: (3, 4, 6)}  # resolutions tried
-IN_TIME = {1: (12, 16, 24), 2: (5,), 3: (3,)}  # the same where there is time
-SLABS = 2  # slabs of time a cell along the longest side
+IN_TIME = {1: (12, 16, 24), 2: (5, 8, 12), 3: (3, 4)}  # the same where there is time
+SLABS = 2  # slabs of time a cell along the longest side, where no more are needed
+ROW = 4  # slabs in a row, the fewest that a sample is seen in
+FASTEST = 128  # slabs, the most that are tried
 LOOKED = 4  # samples whose coarse solutions are compared
 MOST = 20000  # unknowns of a mesh that a coarser one is compared with
 POINTS = 4000  # quadrature points of a sample, above which a mesh costs too much
@@ -165,7 +170,9 @@ class Integral:
 class DualNorm:
     """The dual norm of a problem's weak residual. Raises: NoWeakForm where the problem has none."""
 
-    def __init__(self, problem: Problem, resolution: int, degree: int = 2) -> None:
+    def __init__(
+        self, problem: Problem, resolution: int, degree: int = 2, slabs: int | None = None
+    ) -> None:
         self.stated, problem = problem, one_equation(problem)
         self.problem, self.options = problem, SolveOptions(resolution=resolution, degree=degree)
         self.prepared = prepare(problem)
@@ -177,7 +184,8 @@ class DualNorm:
         ):
             raise NoWeakForm("an integral requirement is not linear in the unknowns")
         self.dim = len(problem.coordinates)
-        self.steps = 1 if form.time is None else SLABS * resolution
+        self.steps = 1 if form.time is None else slabs or SLABS * resolution
+        self.seen = self.steps  # of these in a row
         self.kernels = [
             k
             for k in self.prepared.kernels
@@ -203,14 +211,13 @@ class DualNorm:
         self.points = 0
 
     def counted(self, batch: Any, resolution: int) -> tuple[int, int]:
-        """Unknowns of a mesh of that resolution, and quadrature points with those in time, in
-        the first sample."""
+        """Unknowns of a mesh of that resolution, and its quadrature points, in the first sample,
+        at one moment."""
         known = Known(self.problem, batch.to("cpu", torch.float64).select([0]))
         spaces = sample_spaces(
             self.prepared, known, replace(self.options, resolution=resolution), None, {}
         )
-        slabs = 1 if self.prepared.form.time is None else SLABS * resolution
-        return spaces.size, slabs * spaces.places[self.prepared.form.domain].weights.size
+        return spaces.size, spaces.places[self.prepared.form.domain].weights.size
 
     def refer(self, batch: Any) -> None:
         """Takes the mean sizes of u_h, and what follows from them, from the samples of a batch
@@ -273,14 +280,27 @@ class DualNorm:
                 or any(param.law is not None for param in self.problem.params.values())
             ):
                 self.only[mesh] = reference
-            return self._coarse(reference, self._moments(reference, chance))
+            row = self._row(reference, chance)
+            return self._coarse(reference, row, self._moments(reference, row, chance))
 
-    def _moments(self, reference: Reference, chance: np.random.Generator) -> list[float]:
-        """A time in each slab, uniform in it; zeros where there is no time."""
+    def _row(self, reference: Reference, chance: np.random.Generator) -> slice:
+        """The slabs that a sample is seen in: all, or one of the parts of as many as can be."""
+        place = reference.bound.spaces.places[self.prepared.form.domain]
+        self.seen = in_a_row(self.steps, place.weights.size)
+        if self.seen == self.steps:
+            return slice(0, self.steps)
+        first = self.seen * int(chance.integers(self.steps // self.seen))
+        return slice(first, first + self.seen)
+
+    def _moments(
+        self, reference: Reference, row: slice, chance: np.random.Generator
+    ) -> list[float]:
+        """A time in each slab of a row, uniform in it; zeros where there is no time."""
+        states = reference.states[row]
         if self.prepared.form.time is None:
-            return [state.time for state in reference.states]
-        within = (chance.random(self.steps) - 0.5) * reference.slabs.length
-        return [s.time + shift for s, shift in zip(reference.states, within, strict=True)]
+            return [state.time for state in states]
+        within = (chance.random(len(states)) - 0.5) * reference.slabs.length
+        return [s.time + shift for s, shift in zip(states, within, strict=True)]
 
     def _reference(self, known: Known, mesh: int) -> Reference:
         """What the discrete problem of one sample is on one of the meshes, and its solution."""
@@ -294,8 +314,8 @@ class DualNorm:
         system = System(parts, constraints, prepared.levels)
         return Reference(system, bound, slabs, tuple(states), multipliers)
 
-    def _coarse(self, reference: Reference, times: Sequence[float]) -> Coarse:
-        """One sample with its residual taken at those times."""
+    def _coarse(self, reference: Reference, row: slice, times: Sequence[float]) -> Coarse:
+        """One sample with its residual taken in a row of slabs, at those times."""
         prepared, form, bound = self.prepared, self.prepared.form, reference.bound
         system, slabs, states = reference.system, reference.slabs, reference.states
         parts, spaces, known = system.assembly, bound.spaces, system.assembly.known
@@ -309,7 +329,7 @@ class DualNorm:
             held = sum(m * system.row(k, zeros[0]) for k, m in multipliers)
             wanted = np.array([known.number(each.gauge.value) for each in prepared.levels])
             constant = np.concatenate(
-                [constant + held[:, None], np.repeat(-wanted[:, None], len(states), 1)]
+                [constant + held[:, None], np.repeat(-wanted[:, None], len(times), 1)]
             )
         found = tuple(
             self._part(k, spaces, parts, zeros, bound.tests[k]) for k in range(len(self.integrals))
@@ -319,7 +339,8 @@ class DualNorm:
             key: float(np.mean(np.sum(u * (matrix @ u), 0))) for key, matrix in bound.full.items()
         }
         fine = self._fine(spaces, parts, states[len(states) // 2], sizes, slabs.length)
-        return Coarse(found, bound.down @ constant, slabs, bound.norms, sizes, fine)
+        seen = replace(slabs, slabs=slabs.slabs[row])
+        return Coarse(found, bound.down @ constant, seen, bound.norms, sizes, fine)
 
     def _bound(self, mesh: int, spaces: Spaces, parts: Assembly, constraints: Constraints) -> Bound:
         """What the last sample on that mesh had, where this one is on the very same."""
@@ -592,7 +613,7 @@ class DualNorm:
             values |= self._streams(field, points, integral)
             found = torch.stack(integral.graph(values, points[..., 0]), 1)  # "b k m"
             for s, part in enumerate(parts):
-                own = found[s, :, : counts[s]].unflatten(1, (self.steps, -1))  # "k s q"
+                own = found[s, :, : counts[s]].unflatten(1, (self.seen, -1))  # "k s q"
                 vectors[s] = vectors[s] + _Applied.apply(
                     part.tests, own.transpose(1, 2).flatten(0, 1)
                 )
@@ -758,7 +779,18 @@ def remembered(batch: Any) -> Any:
     )
 
 
-def trusted_resolution(problem: Problem, batch: Any) -> tuple[int, str]:
+class Mesh(NamedTuple):
+    """A coarse mesh: its resolution, and slabs of time."""
+
+    resolution: int
+    slabs: int | None = None
+
+    def __str__(self) -> str:
+        slabs = "" if self.slabs is None else f" and {self.slabs} slabs of time"
+        return f"resolution {self.resolution}{slabs}"
+
+
+def trusted_mesh(problem: Problem, batch: Any) -> tuple[Mesh, str]:
     """The coarsest mesh with ENOUGH points whose solution is within TRUSTED of that on a mesh twice
     as fine, the last one tried where there is none, and how far off its solution is in words. Looks
     at LOOKED samples, at meshes of at most POINTS points, and compares with finer ones of at most
@@ -768,40 +800,91 @@ def trusted_resolution(problem: Problem, batch: Any) -> tuple[int, str]:
     SampleError, SolverError.
     """
     few = batch.select(range(min(LOOKED, batch.size)))
-    points, solutions = interior(problem, few), {}
     probe = DualNorm(problem, 1)  # refuses what has no dual norm before anything is solved
-    in_time = problem.time is not None
-    ladder = (IN_TIME if in_time else LADDER)[len(problem.coordinates)]
+    return (_trusted_in_time if problem.time is not None else _trusted)(problem, few, probe)
 
+
+def _trusted(problem: Problem, few: Any, probe: DualNorm) -> tuple[Mesh, str]:
+    points = interior(problem, few)
+
+    @cache
     def solution(resolution: int) -> Tensor:
-        if resolution not in solutions:
-            options = {"steps": SLABS * resolution, "scheme": "midpoint"} if in_time else {}
-            solutions[resolution] = solve(problem, few, resolution=resolution, **options)(points)
-        return solutions[resolution]
+        return solve(problem, few, resolution=resolution)(points)
 
     best, found = None, 0.0
-    for resolution in ladder:
+    for resolution in LADDER[len(problem.coordinates)]:
         _, count = probe.counted(few, resolution)
         if count > POINTS:
             if best is None:
-                raise NoWeakForm(
-                    f"the coarsest mesh has {count} quadrature points a sample, which would cost"
-                    " too much"
-                )
+                raise _too_many(count)
             break
-        if (
-            probe.counted(few, 2 * resolution)[0] * (1 + in_time * 2 * resolution)
-            > (10 if in_time else 1) * MOST
-        ):
-            best = best or (resolution, "not compared with finer ones")
+        if probe.counted(few, 2 * resolution)[0] > MOST:
+            best = best or (Mesh(resolution), "not compared with finer ones")
             break
         found = float(relative_error(solution(resolution), solution(2 * resolution)).mean())
-        best = resolution, f"whose own solution is some {100 * found:.2g} % off"
+        best = Mesh(resolution), f"whose own solution is some {100 * found:.2g} % off"
         if found <= TRUSTED and (count >= ENOUGH or len(problem.variables) == 1):
             break
+    return _useful(best, found)
+
+
+def _trusted_in_time(problem: Problem, few: Any, probe: DualNorm) -> tuple[Mesh, str]:
+    """The same with slabs of time, refined where more is lost: in space or in time."""
+    points = interior(problem, few)
+
+    @cache
+    def solution(resolution: int, slabs: int) -> Tensor:
+        return solve(problem, few, resolution=resolution, steps=slabs, scheme="midpoint")(points)
+
+    ladder = list(IN_TIME[len(problem.coordinates)])
+    resolution = ladder.pop(0)
+    slabs, best, found = SLABS * resolution, None, 0.0
+    while True:
+        count = probe.counted(few, resolution)[1]
+        if count * min(ROW, slabs) > POINTS:
+            if best is None:
+                raise _too_many(count * min(ROW, slabs))
+            break
+        if probe.counted(few, 2 * resolution)[0] * (1 + 2 * slabs) > 10 * MOST:
+            best = best or (Mesh(resolution, slabs), "not compared with finer ones")
+            break
+        own = solution(resolution, slabs)
+        in_space = float(relative_error(own, solution(2 * resolution, slabs)).mean())
+        in_time = float(relative_error(own, solution(resolution, 2 * slabs)).mean())
+        if best is None or not in_space + in_time >= found:
+            found = in_space + in_time
+            best = Mesh(resolution, slabs), f"whose own solution is some {100 * found:.2g} % off"
+        if found <= TRUSTED and (
+            count * in_a_row(slabs, count) >= ENOUGH or len(problem.variables) == 1
+        ):
+            break
+        if in_time > in_space and 2 * slabs <= FASTEST:
+            slabs *= 2
+        elif ladder:
+            resolution = ladder.pop(0)
+            slabs = max(slabs, SLABS * resolution)
+        else:
+            break
+    return _useful(best, found)
+
+
+def in_a_row(slabs: int, count: int) -> int:
+    """How many slabs in a row a sample is seen in where a moment has `count` quadrature points: all
+    of them if these are at most POINTS, else a part of them, ROW at least."""
+    parts = [k for k in range(1, slabs + 1) if slabs % k == 0 and slabs // k >= min(ROW, slabs)]
+    return slabs // next((k for k in parts if count * (slabs // k) <= POINTS), parts[-1])
+
+
+def _too_many(count: int) -> NoWeakForm:
+    return NoWeakForm(
+        f"the coarsest mesh has {count} quadrature points a sample, which would cost too much"
+    )
+
+
+def _useful(best: tuple[Mesh, str], found: float) -> tuple[Mesh, str]:
     if not found <= USELESS:
         raise NoWeakForm(
-            f"a mesh of resolution {best[0]}, the finest that costs little enough, is"
+            f"a mesh of resolution {best[0].resolution}, the finest that costs little enough, is"
             f" {100 * found:.2g} % off"
         )
     return best

@@ -25,7 +25,7 @@ from compiler.training.dual import (
     Window,
     meshed,
     remembered,
-    trusted_resolution,
+    trusted_mesh,
 )
 from compiler.training.options import OptionError, TrainOptions
 from tests.compiler.problems import WAVES
@@ -167,7 +167,7 @@ def in_time(text: str, resolution: int, field, **params):
     problem = pdespec.parse(text)
     dual = DualNorm(problem, resolution)
     # in the middles of the slabs, where the midpoint rule is exact to second order
-    dual._moments = lambda reference, batch: [state.time for state in reference.states]
+    dual._moments = lambda reference, row, chance: [s.time for s in reference.states[row]]
     batch = compiler.instance(problem, params, dtype=DOUBLE)
     dual.refer(batch)
     # where u = 0 there is nothing to compare with: the error as it stands
@@ -216,6 +216,28 @@ def test_a_drift_between_the_middles_of_the_slabs_is_seen():
         found.append(float(dual(field, [one], batch.points["L"].points)))
     assert len(seen) == 64
     assert float(np.mean(found)) == pytest.approx(1 / 12, rel=0.3)  # the mean of (t/2)^2
+
+
+def test_a_sample_of_many_points_is_seen_in_some_slabs_in_a_row(monkeypatch):
+    """The error that arises in them: of u = t/2 without diffusion (t - t0)/2, t0 their start."""
+    text = HEAT.replace("dt(u) - (1 + u^2)*dxx(u) = a", "dt(u) = dxx(u)/1e6").replace(
+        "on boundary(L): u = 0\n", "on boundary(L): dn(u) = 0\n"
+    )
+    module = sys.modules["compiler.training.dual"]
+    monkeypatch.setattr(module, "POINTS", 5 * 16)  # of 16 a moment: for five slabs, two parts
+    dual, (one,), like, _ = in_time(text, 4, None)
+    assert (dual.steps, dual.seen) == (8, 4) and len(one.slabs.slabs) == 4
+    middles = (torch.arange(4) + 0.5) / 8
+    found = dual(lambda points: points[..., 1:] / 2, [one], like)
+    assert float(found) == pytest.approx(float(middles.square().mean() / 4), rel=1e-4)
+    starts, problem = set(), pdespec.parse(text)
+    for seed in range(8):
+        generator = torch.Generator().manual_seed(seed)
+        batch = compiler.sample(problem, 1, {"interior": 8}, generator, dtype=DOUBLE)
+        times = dual.coarse(batch)[0].parts[0].points[:, 1].reshape(4, -1)[:, 0]
+        starts.add(int(times[0] * 8))
+        assert (np.floor(times * 8) == int(times[0] * 8) + np.arange(4)).all()
+    assert starts == {0, 4}
 
 
 def test_the_slope_in_time_is_that_of_differences():
@@ -361,10 +383,10 @@ def test_auto_takes_the_coarsest_mesh_that_can_be_trusted_and_says_how_far():
 def test_a_slender_beam_is_seen_at_enough_points():
     # two cells across solve the beam to 1 %, but see a field at 224 points only
     problem = scaled(pdespec.load(EXAMPLES / "linear_elasticity.pde"))[1]
-    resolution, found = trusted_resolution(
+    mesh, found = trusted_mesh(
         problem, compiler.sample(problem, 1, {"interior": 64}, seeded(0, "test", 0), dtype=DOUBLE)
     )
-    assert resolution == 16 and "% off" in found
+    assert mesh.resolution == 16 and mesh.slabs is None and "% off" in found
 
 
 def test_a_mesh_that_says_nothing_is_left_alone(monkeypatch):
@@ -419,7 +441,7 @@ def test_what_fails_is_left_to_the_strong_residual_with_the_reason(monkeypatch):
     def broken(*_):
         raise ZeroDivisionError("a mesh of nothing")
 
-    monkeypatch.setattr(sys.modules["compiler.training.choice"], "trusted_resolution", broken)
+    monkeypatch.setattr(sys.modules["compiler.training.choice"], "trusted_mesh", broken)
     choice = chosen(ROD)
     assert (choice.kind, choice.dual, choice.reason) == (
         "strong",
@@ -434,7 +456,27 @@ def test_an_earlier_sessions_mesh_is_taken_again():
     known = {"kind": "dual", "reason": "as before", "setting": "auto", "resolution": 5}
     choice = choose(problem, options, references(problem, options), known)
     assert (choice.dual.options.resolution, choice.reason) == (5, "as before")
-    assert choice.record("auto") == known
+    assert choice.record("auto") == known | {"slabs": None}
+
+
+def test_an_earlier_sessions_slabs_are_taken_again():
+    problem, options = pdespec.parse(HEAT), TrainOptions(dual="auto")
+    known = {"kind": "dual", "reason": "as before", "setting": "auto", "resolution": 5, "slabs": 7}
+    choice = choose(problem, options, references(problem, options), known)
+    assert (choice.dual.steps, choice.record("auto")) == (7, known)
+
+
+def test_a_source_that_changes_fast_gets_more_slabs_and_not_more_cells():
+    found = []
+    for source in ("1", "sin(60*t)"):
+        problem = pdespec.parse(HEAT.replace("= a\n", f"= {source}\n"))
+        batch = compiler.sample(problem, 2, {"interior": 64}, seeded(0, "test", 0), dtype=DOUBLE)
+        found.append(trusted_mesh(problem, batch)[0])
+    slow, fast = found
+    assert slow.resolution == fast.resolution == 12
+    assert slow.slabs == 24 and fast.slabs >= 96
+    # twelve slabs a period of the source: what the midpoint rule loses is some (2 pi / 12)^2 / 24
+    assert str(fast) == f"resolution 12 and {fast.slabs} slabs of time"
 
 
 SLOPED = """
