@@ -11,7 +11,7 @@ from pdespec.geometry import Boundary, Domain
 from pdespec.jets import jets_of, sympy_form
 from pdespec.nodes import nodes_of
 from pdespec.notation import short
-from pdespec.rules.membership import bind, points, typical
+from pdespec.rules.membership import ASIDE, bind, points, typical
 from pdespec.rules.registry import Analysis, counted, rule
 from pdespec.rules.subdomains import subdomains
 from pdespec.statements.problem import Problem
@@ -142,7 +142,7 @@ def _uncovered(analysis: Analysis, domain: Domain, labels: list[str]) -> Diagnos
         for label in labels
     ]
     values = typical(domain, *(region for region, _ in parts))
-    where = points(domain, POINTS, values)
+    where = points(domain, POINTS, values, ASIDE)
     try:
         inside = [(bind(region.shape, values), count) for region, count in parts]
     except NotImplementedError:
@@ -191,7 +191,7 @@ def _lies_in(part: Domain, whole: Domain) -> bool:
     """Whether a domain is a part of another, as far as points of it tell; of shapes that cannot
     be looked into, it is believed."""
     values = typical(part, whole)
-    where = points(part, POINTS, values)
+    where = points(part, POINTS, values, ASIDE)
     try:
         inside = bind(whole.shape, values)
     except NotImplementedError:

@@ -45,6 +45,7 @@ Place = tuple[Any, ...]  # the coordinates of a point
 Inside = Callable[[tuple[float, ...]], bool]
 Box_ = tuple[tuple[float, ...], tuple[float, ...]]
 PRIMES = (2, 3, 5)
+ASIDE = 1 / math.pi  # a shift that leaves no point at a round part of a box, where subdomains meet
 
 
 def typical(*domains: Domain) -> dict[Any, sp.Expr]:
@@ -63,22 +64,24 @@ def _middle(law: NumberLaw) -> sp.Expr:
     return (low + high) / 2 if low.is_finite and high.is_finite else law.arguments["mean"]
 
 
-def points(domain: Domain, count: int, values: Values) -> Iterator[tuple[float, ...]] | None:
+def points(
+    domain: Domain, count: int, values: Values, shift: float = 0.0
+) -> Iterator[tuple[float, ...]] | None:
     """Points of the domain by Halton's sequence in its box; None for a shape without rules."""
     try:
         inside, (lower, upper) = bind(domain.shape, values), bounds(domain.shape, values)
     except NotImplementedError:
         return None
-    return (p for p in halton(lower, upper, count) if inside(p))
+    return (p for p in halton(lower, upper, count, shift) if inside(p))
 
 
 def halton(
-    lower: tuple[float, ...], upper: tuple[float, ...], count: int
+    lower: tuple[float, ...], upper: tuple[float, ...], count: int, shift: float = 0.0
 ) -> Iterator[tuple[float, ...]]:
-    """Points that fill a box evenly."""
+    """Points that fill a box evenly, moved by a share of it."""
     for k in range(1, count + 1):
         yield tuple(
-            a + (b - a) * _radical(k, prime)
+            a + (b - a) * ((_radical(k, prime) + shift) % 1)
             for a, b, prime in zip(lower, upper, PRIMES, strict=False)
         )
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from torch import Tensor
 import compiler
 import operators
 import pdespec
-from tests.generated.declared import Declared, to_python, to_text
+from tests.generated.declared import Declared, Flux, Shape, to_python, to_text
 from tests.generated.oracle import (
     Jet,
     Oracle,
@@ -465,9 +466,13 @@ def expected_terms(case: Checked, loss: Any, batch: Any, field: Any) -> dict[str
     fields = {each.name: each for each in declared.inputs}
     places = channels_of(case)
 
-    def evaluated(rows: Rows, key: str) -> tuple[np.ndarray, Any]:
-        points = batch.points[key]
-        values = jets_by_autograd(field, places, rows.jets, points.points)
+    def at(rows: Rows, points: Any, side: float = 0.0) -> np.ndarray:
+        """Shapes: "b n rows". `side`: how far beyond the points, along their normals."""
+        normals = None if points.normals is None else points.normals.detach()
+        space = points.points.detach().clone()
+        if side:
+            space[..., : len(declared.space)] += side * normals
+        values = jets_by_autograd(field, places, rows.jets, space)
         for name in {jet[0] for jet in rows.jets} & set(fields):
             each, dim = fields[name], len(declared.space)
             own = {(name, k): k for k in range(components(each, dim))}
@@ -476,10 +481,19 @@ def expected_terms(case: Checked, loss: Any, batch: Any, field: Any) -> dict[str
             def given(x, name=name, width=None if in_time else dim):
                 return batch.evaluate(name, x[..., :width])
 
-            values |= jets_by_autograd(given, own, rows.jets, points.points)
-        normals = None if points.normals is None else points.normals.detach().numpy()
-        found = rows(points.points.detach().numpy(), params, values, normals)
-        return found, points
+            values |= jets_by_autograd(given, own, rows.jets, space)
+        for name, component, index in set(rows.jets) - set(values):
+            word, inner = oracle.two_sided(name)
+            plus, minus = (at(inner, points, side)[..., 0] for side in (BESIDE, -BESIDE))
+            values[name, component, index] = plus - minus if word == "jump" else (plus + minus) / 2
+        return rows(space.numpy(), params, values, None if normals is None else normals.numpy())
+
+    def mean(found: np.ndarray, points: Any) -> np.ndarray:
+        """Over the points of a sample. Shapes: "b n" -> "b"."""
+        return (found if points.weights is None else points.weights.numpy() * found).mean(-1)
+
+    def around(points: Any) -> np.ndarray:
+        return circumference(declared.system, points.points[..., 0].detach().numpy())
 
     expected: dict[str, float] = {}
     keys = {term.label: term.points for term in loss.terms}
@@ -487,8 +501,15 @@ def expected_terms(case: Checked, loss: Any, batch: Any, field: Any) -> dict[str
     for label, rows in zip(
         [*labels, *case.problem.conditions], [*oracle.equations, *oracle.conditions], strict=True
     ):
-        found, points = evaluated(rows, keys[label])
-        expected[label] = float((found**2).sum(-1).mean())
+        points = batch.points[keys[label]]
+        found = at(rows, points)
+        if declared.system and label in labels:
+            r = points.points[..., :1].detach().numpy()
+            found = found * r ** np.array(oracle.radii(rows))
+        expected[label] = float(mean((found**2).sum(-1), points).mean())
+    for each in declared.fluxes:
+        points = batch.points[keys[each.label]]
+        expected[each.label] = float(mean(broken(case, each, points, at), points).mean())
     if declared.energy:
         total = 0.0
         for node, where in declared.energy.terms:
@@ -501,16 +522,47 @@ def expected_terms(case: Checked, loss: Any, batch: Any, field: Any) -> dict[str
                     if t.kind == "energy" and t.points not in declared_domains(case)
                 )
             )
-            found, points = evaluated(oracle.integrand(node), key)
-            total += float((points.measure.numpy() * found[..., 0].mean(-1)).mean())
+            points = batch.points[key]
+            density = at(oracle.integrand(node), points)[..., 0] * around(points)
+            total += float((points.measure.numpy() * mean(density, points)).mean())
         expected["energy"] = total
     for number, each in enumerate(declared.requirements, 1):
-        if each.op != "=":
+        label = f"require{number}"
+        points = batch.points[keys[label]]
+        if each.op == "=":
+            density = at(oracle.integrand(each.lhs), points)[..., 0] * around(points)
+            target, measure_of = float(oracle.value(each.rhs)[0]), points.measure.numpy()
+            missed = measure_of * mean(density, points) - target
+            expected[label] = float(((missed / (abs(target) or measure_of)) ** 2).mean())
+        else:
             sign = 1 if each.op in (">", ">=") else -1
             rows = oracle.rows([sign * (oracle.value(each.lhs)[0] - oracle.value(each.rhs)[0])])
-            found, points = evaluated(rows, keys[f"require{number}"])
-            expected[f"require{number}"] = float((np.maximum(-found[..., 0], 0) ** 2).mean())
+            found = at(rows, points)[..., 0]
+            expected[label] = float(mean(np.maximum(-found, 0) ** 2, points).mean())
     return expected
+
+
+BESIDE = 1e-12  # how far from an interface its sides are taken
+
+
+def broken(
+    case: Checked, flux: Flux, points: Any, at: Callable[[Rows, Any, float], np.ndarray]
+) -> np.ndarray:
+    """The square of the jump of a normal flux. Shapes: "b n"."""
+    first, second = (case.oracle.across(each) for each in (flux.first, flux.second))
+    if flux.within is None:
+        return (at(second, points, BESIDE)[..., 0] - at(first, points, -BESIDE)[..., 0]) ** 2
+    domains = dict(case.declared.domains)
+    dim = len(case.declared.space)
+    beyond = (points.points[..., :dim] + 1e-6 * points.normals).detach().numpy()
+    ahead = inside(domains[flux.within[1]], beyond.reshape(-1, dim), {}, domains)
+    if points.weights is not None:
+        ahead = ahead[points.weights.numpy().ravel() > 0]
+    sign = 1 if ahead.all() else -1
+    if not (ahead if sign > 0 else ~ahead).all():
+        raise Finding("normals of an interface", "some point into either side")
+    gap = at(second, points, sign * BESIDE) - at(first, points, -sign * BESIDE)
+    return gap[..., 0] ** 2
 
 
 def declared_domains(case: Checked) -> set[str]:
@@ -556,9 +608,6 @@ def losses(case: Checked, operator: str) -> list[str]:
         if backend not in ("autograd", "taylor"):
             notes.append(f"{operator} {backend} answered")
             continue
-        if reference is None and case.declared.system:
-            # equations are multiplied by powers of the radius, integrals by the circumference
-            reference = {}
         if reference is None:
             with stage("oracle of the loss"):
                 reference = expected_terms(case, loss, batch, field)
@@ -610,33 +659,27 @@ def slopes(case: Checked, what: str, loss: Any, model: Any, batch: Any) -> None:
 
 
 def outputs(case: Checked, batch: Any) -> None:
-    """Declared integrals over the domain of closed forms, against sums over a fine grid."""
+    """Declared integrals of closed forms over the domain and over sides of boxes, against sums
+    over a fine grid."""
     declared = case.declared
-    if not declared.outputs or declared.inputs or declared.system:
+    trainable = any(each.kind == "trainable" for each in declared.numbers)
+    if not declared.outputs or declared.inputs or trainable:
         return
     fields = closed_fields(case)
     field = unknown_field(case, fields)
     with stage("outputs"):
         found = compiler.outputs(case.problem, field, batch)
-    domains = dict(declared.domains)
     for own, density, where in declared.outputs:
-        if where != "Omega" or any(each.kind == "trainable" for each in declared.numbers):
-            continue
         rows = case.oracle.integrand(density)
         for k in range(batch.size):
             params = {
                 name: value[k : k + 1].detach().numpy() for name, value in batch.params.items()
             }
-            known = {
-                each.name: float(each.value) for each in declared.numbers if each.kind == "const"
-            }
-            known |= {name: float(value[0]) for name, value in params.items() if value.ndim == 1}
-            low, high = (
-                corner.detach().numpy().astype(float) for corner in batch.geometry["Omega"].box()
-            )
-            low, high = (corner[k] if corner.ndim > 1 else corner for corner in (low, high))
-            grid, volume = midpoints(domains["Omega"], known, domains, low, high)
-            points = grid[None]
+            grid = _grid_over(case, where, params, batch.geometry["Omega"].box(), k)
+            if grid is None:
+                continue
+            places, weight = grid
+            points = places[None]
             if declared.time:
                 points = np.concatenate(
                     [points, np.full_like(points[..., :1], float(declared.time[2]))], -1
@@ -645,11 +688,50 @@ def outputs(case: Checked, batch: Any) -> None:
                 points,
                 {name: params[name] for name in case.oracle.params},
                 jets_of_waves(case.oracle, fields, rows.jets, points),
-            )
-            expected = float(values.mean() * volume)
-            scale = float(np.abs(values).mean() * volume)
+            )[..., 0]
+            values = values * circumference(declared.system, points[..., 0])
+            expected = float(values.sum() * weight)
+            scale = float(np.abs(values).sum() * weight)
             if np.isfinite(expected) and abs(float(found[own][k]) - expected) > 0.03 * scale + 1e-9:
                 raise Finding("output", f"{own}: {float(found[own][k])!r}, counted {expected!r}")
+
+
+def circumference(system: str, r: np.ndarray) -> np.ndarray:
+    """The circle or sphere that a point at a distance r from an axis or centre stands for."""
+    return {"": 1 + 0 * r, "axisymmetric": 2 * np.pi * r, "spherical": 4 * np.pi * r**2}[system]
+
+
+def _grid_over(
+    case: Checked, where: Any, params: Mapping[str, np.ndarray], box: tuple[Tensor, Tensor], k: int
+) -> tuple[np.ndarray, float] | None:
+    """Points of the domain, or of a side of a box, and what each of them stands for; None for
+    other boundaries."""
+    domains = dict(case.declared.domains)
+    shape, names = domains["Omega"], case.declared.space
+    if where == "Omega":
+        numbers = case.declared.numbers
+        known = {each.name: float(each.value) for each in numbers if each.kind == "const"}
+        known |= {name: float(value[0]) for name, value in params.items() if value.ndim == 1}
+        low, high = (corner.detach().numpy().astype(float) for corner in box)
+        low, high = (corner[k] if corner.ndim > 1 else corner for corner in (low, high))
+        grid, volume = midpoints(shape, known, domains, low, high)
+        return grid, volume / len(grid)
+    if where.kind != "side" or shape.word not in ("interval", "rectangle", "box"):
+        return None
+    low, high = ([float(each.what[0]) for each in corner] for corner in shape.points)
+    axis, value = names.index(where.coordinate), float(where.value.what[0])
+    count = {1: 1, 2: 2000, 3: 60}[len(names)]
+    ranges = dict(zip(names, zip(low, high, strict=True), strict=True))
+    if where.within:
+        along, *ends = where.within
+        ranges[along] = tuple(float(each.what[0]) for each in ends)
+    axes = [
+        np.array([value]) if i == axis else a + (np.arange(count) + 0.5) / count * (b - a)
+        for i, (a, b) in enumerate(ranges.values())
+    ]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(names))
+    area = np.prod([b - a for i, (a, b) in enumerate(ranges.values()) if i != axis])
+    return grid, float(area) / len(grid)
 
 
 def approximations(case: Checked) -> list[str]:
@@ -659,6 +741,8 @@ def approximations(case: Checked) -> list[str]:
     smooth = not declared.features & ROUGH
     dim = len(declared.variables)
     if declared.energy or declared.inputs or not smooth or dim > 2:
+        return []
+    if "interface" in declared.features:  # no field of its problem is smooth
         return []
     expected = strong(case)
     params = shared_trainables(case, values_of_params(case, 1))
@@ -730,7 +814,6 @@ def places_hold(case: Checked, batch: Any) -> None:
     """Interior points lie inside, boundary points between inside and outside along unit normals,
     measures are those counted on a grid."""
     domains = dict(case.declared.domains)
-    shape = domains["Omega"]
     dim = len(case.declared.space)
     sized = {each.name for each in case.declared.numbers if each.size}
     for k in range(batch.size):
@@ -742,6 +825,7 @@ def places_hold(case: Checked, batch: Any) -> None:
         }
         for key, each in batch.points.items():
             points = each.points[k, :, :dim].detach().numpy()
+            shape, other = where_of(case, key)
             if each.normals is None:
                 if not inside(shape, points, params, domains).all():
                     raise Finding(
@@ -755,25 +839,38 @@ def places_hold(case: Checked, batch: Any) -> None:
             within, beyond = (
                 inside(shape, points + sign * 1e-6 * normals, params, domains) for sign in (-1, 1)
             )
-            # the domain lies on both sides of it
-            beyond = ~beyond if key.startswith("interface(") else beyond
-            if not (within & ~beyond).all():
+            if other is not None:
+                # something lies on both sides of it
+                beyond = ~inside(other, points + 1e-6 * normals, params, domains)
+            kept = True if each.weights is None else each.weights[k].numpy() > 0
+            if not (within & ~beyond | ~np.asarray(kept)).all():
                 raise Finding(
                     "boundary points or normals",
                     f"{key}: {points[~(within & ~beyond)][:2]}, {normals[~(within & ~beyond)][:2]}",
                 )
-        low, high = (
-            corner.detach().numpy().astype(float) for corner in batch.geometry["Omega"].box()
-        )
-        low, high = (corner[k] if corner.ndim > 1 else corner for corner in (low, high))
-        if case.declared.system:
-            continue
-        found, counted = (
-            float(batch.geometry["Omega"].measure()[k]),
-            measure(shape, params, domains, low, high),
-        )
-        if abs(found - counted) > (0.08 if dim == 3 else 0.03) * counted:
-            raise Finding("measure of the domain", f"{found!r}, counted {counted!r}")
+        for name in {each.on for each in case.declared.unknowns if not case.declared.system}:
+            geometry = batch.geometry[name]
+            low, high = (corner.detach().numpy().astype(float) for corner in geometry.box())
+            low, high = (corner[k] if corner.ndim > 1 else corner for corner in (low, high))
+            found = float(geometry.measure()[k])
+            counted = measure(domains[name], params, domains, low, high)
+            if abs(found - counted) > (0.08 if dim == 3 else 0.03) * counted:
+                raise Finding("measure of the domain", f"{found!r}, counted {counted!r}")
+
+
+def where_of(case: Checked, key: str) -> tuple[Shape, Shape | None]:
+    """The shape that a set of points belongs to, and what lies beyond an interface."""
+    domains, name = dict(case.declared.domains), key.split("@")[0]
+    if name in domains:
+        return domains[name], None
+    for place in case.declared.places:
+        if place.name == name:
+            beyond = place.part if place.kind == "interface" else None
+            return domains[place.domain], domains[beyond] if beyond else None
+    first, *others = re.findall(r"\w+", name.partition("(")[2])
+    if not name.startswith("interface("):
+        return domains[first], None
+    return domains[first], domains[others[0] if others[0] in domains else first]
 
 
 # --------------------------------------------------------------------------------------------------

@@ -154,8 +154,9 @@ class Shape:
 
 @dataclass(frozen=True)
 class Place:
-    """A boundary: all, side (x, value), rest (others), inner, outer, or of (a part). Unnamed
-    ones are written where they are used."""
+    """A boundary: all, side (x, value), rest (others), inner, outer, of (a part), interface (with
+    another domain, the part) or level (where the value vanishes). Unnamed ones are written where
+    they are used."""
 
     kind: str
     domain: str
@@ -183,6 +184,10 @@ class Place:
             return f"rest({', '.join([domain, *(spell.get(each, each) for each in self.others)])})"
         if self.kind == "of":
             return f"boundary({domain}, {spell.get(self.part, self.part)})"
+        if self.kind == "interface":
+            return f"interface({domain}, {spell.get(self.part, self.part)})"
+        if self.kind == "level":
+            return f"interface({domain}, {text(self.value, spell)})"
         return f"{self.kind}({domain})"
 
     def python(self, domains: dict[str, Any], places: dict[str, Any], algebra: Any) -> Any:
@@ -202,6 +207,10 @@ class Place:
             return geometry.rest(domain, *(places[each] for each in self.others), name=self.name)
         if self.kind == "of":
             return geometry.boundary(domain, domains[self.part], name=self.name)
+        if self.kind == "interface":
+            return geometry.interface(domain, domains[self.part], name=self.name)
+        if self.kind == "level":
+            return geometry.interface(domain, meaning(self.value, algebra), name=self.name)
         return (geometry.inner if self.kind == "inner" else geometry.outer)(domain, name=self.name)
 
 
@@ -235,6 +244,17 @@ class Requirement:
 
 
 @dataclass(frozen=True)
+class Flux:
+    """What is derived where a coefficient jumps or two subdomains meet: the normal component of
+    `second` beyond it is that of `first` before it. `within` names the subdomains of both."""
+
+    label: str
+    first: Node
+    second: Node
+    within: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
 class Declared:
     """A whole problem. `expected` are the codes of warnings that may be given."""
 
@@ -257,6 +277,7 @@ class Declared:
     units: tuple[str | None, str | None] = (None, None)  # of space and time
     system: str = ""  # axisymmetric, spherical
     returns: bool = False  # after the time interval
+    fluxes: tuple[Flux, ...] = ()
     expected: frozenset[str] = frozenset()
     features: frozenset[str] = field(default=frozenset(), compare=False)
 

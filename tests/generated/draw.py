@@ -16,6 +16,7 @@ import sympy as sp
 from tests.generated.declared import (
     Declared,
     Energy,
+    Flux,
     Function,
     Law,
     Number,
@@ -898,6 +899,8 @@ def draw(rng: random.Random) -> Declared:
     """One declared problem."""
     drawer = Drawer(rng)
     drawer.declare_numbers()
+    if drawer.chance(0.12):
+        return getattr(Meeting(drawer), drawer.pick(["bodies", "parts", "contact"]))()
     domains, cuts = drawer.shape()
     places = [] if len(drawer.periodic) == drawer.dim else drawer.cut(cuts)
     whole = Drawn(drawer, domains, places)
@@ -1312,6 +1315,161 @@ class Drawn:
             conditions=tuple(conditions),
             initial=tuple(initial),
             units=(length, "s" if d.time else None),
+        )
+
+
+class Meeting:
+    """Problems with something to hold inside of the domain: two bodies that touch, subdomains with
+    equations of their own, a contact across which the unknown itself jumps."""
+
+    def __init__(self, drawer: Drawer) -> None:
+        self.d = drawer
+        d = drawer
+        d.features.add("interface")
+        first, self.middle, last = sorted(d.rng.sample(range(-4, 5), 3))
+        low, high = d.pick([(0, 1), (-1, 1), (0, 2)])
+        self.low = (number(first), *(number(low) for _ in d.space[1:]))
+        self.high = (number(last), *(number(high) for _ in d.space[1:]))
+
+    def box(self, first: Node | None = None, last: Node | None = None) -> Shape:
+        low = (first or self.low[0], *self.low[1:])
+        high = (last or self.high[0], *self.high[1:])
+        return Shape({1: "interval", 2: "rectangle", 3: "box"}[self.d.dim], points=(low, high))
+
+    def balance(self, field: Function, where: str) -> tuple[Statement, Node]:
+        """`rate - div(flux) + c u = f` in some writing, and the flux with that sign."""
+        d, u = self.d, name(field.name)
+        gradient = call("grad", u, rank="vector")
+        conducts: Node = d.positive()
+        if d.chance(0.2):
+            conducts = add(d.literal(), power(u, 2))
+        flux = mul(conducts, gradient)
+        left = call("negative", call("div", flux))
+        left = add(left, mul(d.literal(), u))
+        if d.time and field.in_time:
+            left = add(derivative(u, (d.time[0],)), left)
+        right = d.known(1)
+        if d.chance(0.3):
+            right = Node("-", (right, power(u, 2)))
+        if d.chance(0.3):
+            left, right = right, left
+        return Statement(left, right, where), flux
+
+    def start(self, fields: list[Function]) -> tuple[Statement, ...]:
+        d = self.d
+        if d.time is None:
+            return ()
+        return tuple(
+            Statement(name(each.name), d.literal(), each.on, at=d.time[1]) for each in fields
+        )
+
+    def finish(self, domains: list[tuple[str, Shape]], **parts: Any) -> Declared:
+        drawn = Drawn(self.d, domains, [])
+        return drawn.finish(**parts, expected=frozenset({"V03", "J01", "J04", "W11"}))
+
+    def bodies(self) -> Declared:
+        """Two unknowns on two boxes that share a side: perfect contact, or a resistance."""
+        d = self.d
+        d.features.add("two domains")
+        places = [d.fresh() for _ in range(2)]
+        meet = number(self.middle)
+        domains = [(places[0], self.box(last=meet)), (places[1], self.box(first=meet))]
+        shared = Place("interface", places[0], d.fresh(), part=places[1])
+        rest = [Place("rest", each, d.fresh(), others=(shared.name,)) for each in places]
+        d.places += [shared, *rest]
+        fields = [Function(d.fresh(), "unknown", "scalar", each) for each in places]
+        d.unknowns += fields
+        u, v = (name(each.name) for each in fields)
+        equations, fluxes = zip(*(self.balance(each, each.on) for each in fields), strict=True)
+        normal = call("normal", rank="vector")
+        out, onward = (call("dot", each, normal) for each in fluxes)
+        across = d.pick(
+            [
+                Statement(u, v, shared),
+                Statement(u, add(v, d.known(0)), shared),
+                Statement(out, mul(d.positive_number(), Node("-", (v, u))), shared),
+            ]
+        )
+        conditions = [across, Statement(out, onward, shared)]
+        conditions += [
+            Statement(name(each.name), d.known(1), place)
+            for each, place in zip(fields, rest, strict=True)
+        ]
+        return self.finish(
+            domains, equations=equations, conditions=tuple(conditions), initial=self.start(fields)
+        )
+
+    def parts(self) -> Declared:
+        """One unknown with an equation in either of two parts of its domain, whose flux is kept
+        continuous."""
+        d = self.d
+        d.features.add("subdomains")
+        meet = number(self.middle)
+        core, rim = d.fresh(), d.fresh()
+        halves = [(core, self.box(last=meet)), (rim, self.box(first=meet))]
+        if d.dim > 1 and d.chance(0.4):
+            middle = tuple(
+                number((a.what[0] + b.what[0]) / 2)
+                for a, b in zip(self.low, self.high, strict=True)
+            )
+            hole = Shape(
+                "disk" if d.dim == 2 else "ball",
+                keywords=(("radius", number("1/4")), ("center", middle)),
+            )
+            halves = [(core, hole), (rim, Shape("-", (self.box(), hole)))]
+        domains = [("Omega", self.box()), *halves]
+        field = Function(d.fresh(), "unknown", "scalar", "Omega")
+        d.unknowns.append(field)
+        (first, flux), (second, onward) = (self.balance(field, each) for each in (core, rim))
+        outside = Place("all", "Omega")
+        return self.finish(
+            domains,
+            equations=(first, second),
+            conditions=(Statement(name(field.name), d.known(1), outside),),
+            initial=self.start([field]),
+            fluxes=(Flux("eq1.eq2.flux", flux, onward, (core, rim)),),
+        )
+
+    def contact(self) -> Declared:
+        """A coefficient that jumps on a plane, where the flux is kept continuous, has a source, or
+        passes a resistance."""
+        d = self.d
+        field = Function(d.fresh(), "unknown", "scalar", "Omega")
+        d.unknowns.append(field)
+        u, x = name(field.name), name(d.space[0])
+        meet = number(self.middle)
+        gradient = call("grad", u, rank="vector")
+        low, high = d.literal(), d.literal()
+        if low.what[0] == high.what[0]:
+            high = number(high.what[0] + 1)
+        conducts = call("if", call("<", x, meet), low, high)
+        flux = mul(conducts, gradient)
+        left = add(call("negative", call("div", flux)), mul(d.literal(), u))
+        if d.time:
+            left = add(derivative(u, (d.time[0],)), left)
+        outside = Statement(u, d.known(1), Place("all", "Omega"))
+        level = Place("level", "Omega", value=Node("-", (x, meet)))
+        through = mul(
+            conducts,
+            d.pick([call("dn", u), call("dot", gradient, call("normal", rank="vector"))]),
+        )
+        kind = d.pick(["derived", "source", "resistance"])
+        d.features.add(f"contact {kind}")
+        held = {
+            "derived": [],
+            "source": [Statement(call("jump", through), d.literal(False), level)],
+            "resistance": [
+                Statement(call("jump", u), mul(d.positive_number(), call("avg", through)), level),
+                Statement(call("jump", through), d.pick([number(0), d.literal()]), level),
+            ],
+        }[kind]
+        derived = (Flux("eq1.flux", flux, flux),) if kind == "derived" else ()
+        return self.finish(
+            [("Omega", self.box())],
+            equations=(Statement(left, d.known(1), "Omega"),),
+            conditions=(outside, *held),
+            initial=self.start([field]),
+            fluxes=derived,
         )
 
 

@@ -311,6 +311,8 @@ class Plain:
         self, space: tuple[sp.Symbol, ...], normal: sp.ImmutableMatrix, system: str = ""
     ) -> None:
         self.space, self.normal = space, normal
+        # what stands on both sides of an interface: the word and its argument, by symbol
+        self.sided: dict[sp.Symbol, tuple[str, Any]] = {}
         # over which nothing depends
         self.angles = {"": 0, "axisymmetric": 1, "spherical": 2}[system]
 
@@ -357,6 +359,17 @@ class Plain:
             part = sp.diff(plain, symbol).xreplace(back)
             total += (-1) ** each.derivative_count * part.diff(*each.variables)
         return total / weight
+
+    def _two_sided(self, word: str, a: Any) -> sp.Symbol:
+        symbol = sp.Symbol(f"S{len(self.sided)}", real=True)
+        self.sided[symbol] = (word, a)
+        return symbol
+
+    def jump(self, a: Any) -> Any:
+        return self._two_sided("jump", a)
+
+    def avg(self, a: Any) -> Any:
+        return self._two_sided("avg", a)
 
     def dn(self, a: Any) -> Any:
         if isinstance(a, sp.MatrixBase):

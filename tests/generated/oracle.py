@@ -202,9 +202,13 @@ class Oracle:
         return table, found
 
     def rows(self, expressions: Sequence[sp.Expr], parts: bool = False) -> Rows:
-        """A function of the expressions, or of their real and imaginary `parts`."""
+        """A function of the expressions, or of their real and imaginary `parts`. What stands on
+        both sides of an interface counts as a jet, by the name of its symbol."""
         expressions = [sp.sympify(each) for each in expressions]
         table, found = self._streams(expressions)
+        for symbol in self.algebra.operators.sided:
+            if any(symbol in each.free_symbols for each in expressions):
+                table[symbol], found[symbol] = symbol, (symbol.name, 0, ())
         params = [
             symbol
             for each in self.params.values()
@@ -237,6 +241,31 @@ class Oracle:
 
     def integrand(self, node: Node) -> Rows:
         return self.rows(self.value(node))
+
+    def two_sided(self, name: str) -> tuple[str, Rows]:
+        """`jump` or `avg`, and what it is taken of."""
+        word, value = self.algebra.operators.sided[sp.Symbol(name, real=True)]
+        return word, self.rows([sp.sympify(value).doit()])
+
+    def across(self, node: Node) -> Rows:
+        """The normal component of a vector."""
+        return self.rows([self.algebra.operators.dot(self.value(node), self.normal).doit()])
+
+    def radii(self, rows: Rows) -> list[int]:
+        """By how many powers of the distance from an axis or centre every row is multiplied so
+        that no division by it is left."""
+        r = self.space[0]
+        return [
+            max(
+                (
+                    int(-power.exp)
+                    for power in sp.expand_mul(each).atoms(sp.Pow)
+                    if power.base == r and power.exp.is_Integer and power.exp < 0
+                ),
+                default=0,
+            )
+            for each in rows.expressions
+        ]
 
 
 def _entries(field: Any) -> list[sp.Expr]:

@@ -218,6 +218,16 @@ def test_subdomains_that_overlap_or_leave_out_are_reported():
     ]
 
 
+@pytest.mark.parametrize("meet", ["0", "1/2", "-1/4", "1/3"])
+def test_subdomains_may_meet_at_a_round_part_of_the_domain(meet):
+    parsed = pdespec.parse(
+        "problem p\nspace x, y\ndomain Q = rectangle([-1, 0], [1, 2])\ndomain A = rectangle([-1,"
+        f" 0], [{meet}, 2]), B = rectangle([{meet}, 0], [1, 2])\nunknown u : scalar on Q\nin A:"
+        " lap(u) = 1\nin B: 2*lap(u) = 1\non boundary(Q): u = 0"
+    )
+    assert [each.code for each in parsed.warnings] == ["J01"]
+
+
 def test_an_equation_outside_of_its_unknown_is_refused_still():
     outside = rectangle(x, y, [0, 1], [1, 3], name="outside")
     problem = Problem("p", {"a": inside(outside, (div(grad(u)), 0))}, [on(Gamma, u)])
