@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from compiler.geometry.domain import Geometry
     from compiler.loss.blocks import StepEngine
     from compiler.loss.physics import PhysicsLoss, compile
+    from compiler.measurements.layouts import LAYOUTS, convert
     from compiler.prediction.answers import load
     from compiler.prediction.error_equation import certificate
     from compiler.report.page import evaluate
@@ -46,6 +47,7 @@ __all__ = [
     "Dataset",
     "Estimate",
     "Geometry",
+    "LAYOUTS",
     "OPTIMIZERS",
     "PRESETS",
     "PhysicsLoss",
@@ -59,6 +61,7 @@ __all__ = [
     "certificate",
     "compare",
     "compile",
+    "convert",
     "dataset",
     "estimate",
     "evaluate",
@@ -95,6 +98,8 @@ _HOME = {
     "dataset": "datasets",
     "Dataset": "datasets",
     "Workers": "workers",
+    "convert": "measurements.layouts",
+    "LAYOUTS": "measurements.layouts",
     "estimate": "estimation",
     "uncertainty": "estimation",
     "Estimate": "estimation",

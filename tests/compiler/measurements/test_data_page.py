@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from compiler.measurements.layouts import LAYOUTS
 from compiler.measurements.readers import READERS
 
 PAGE = (Path(__file__).parents[3] / "docs" / "data.md").read_text(encoding="utf-8")
@@ -21,3 +22,11 @@ def test_the_page_runs_as_it_is_written(tmp_path, monkeypatch):
 def test_the_page_names_every_kind_of_file():
     table = PAGE.split("| file |")[1].split("\n\n")[0]
     assert set(READERS) == set(re.findall(r"`(\.\w+)`", table))
+
+
+def test_the_page_names_every_layout():
+    table = PAGE.split("| layout |")[1].split("\n\n")[0]
+    shown = {
+        name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1])
+    }
+    assert set(LAYOUTS) == shown
