@@ -45,7 +45,7 @@ from pdespec.statements.problem import Problem
 LOG = logging.getLogger(__name__)
 
 FieldLike = Callable[[Tensor], Tensor]
-Known = Tensor | Callable[[Tensor], Tensor]
+InputValues = Tensor | Callable[[Tensor], Tensor]
 NEAR = 64  # roundings of a position: its normal and the level of the interface take a few each
 # points of a sample on which a field is tried: one that mixes its queries does so however few they
 # are
@@ -442,7 +442,7 @@ class PhysicsLoss(nn.Module):
         self,
         field: FieldLike,
         points: Tensor,
-        inputs: Mapping[str, Known] | None = None,
+        inputs: Mapping[str, InputValues] | None = None,
         params: Mapping[str, float | Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """The residual of every equation at `points`; for an energy, of its Euler-Lagrange
@@ -500,13 +500,13 @@ class PhysicsLoss(nn.Module):
         local: PhysicsLoss,
         field: FieldLike,
         points: Tensor,
-        inputs: Mapping[str, Known],
+        inputs: Mapping[str, InputValues],
         params: Mapping[str, float | Tensor],
     ) -> dict[str, Tensor]:
         """Residuals of the scaled problem, in the units of the problem as it was written."""
         frame, inner = self.frame, self.inner(field)
         dtype = field.dtype if isinstance(field, OuterField) else points.dtype
-        known: dict[str, Known] = {}
+        known: dict[str, InputValues] = {}
         for name, given in inputs.items():
             size = frame.size(name)
             if not (isinstance(given, Tensor) or callable(given)):
