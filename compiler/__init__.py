@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from pdespec.errors import nearest
+from pdespec.errors import suggestion
 
 if TYPE_CHECKING:
     from compiler.batches.build import build
@@ -125,8 +125,7 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
         if name not in _HOME:
-            near = nearest(name, __all__)
-            hint = f"did you mean {near!r}?" if near else f"it has {', '.join(__all__)}"
+            hint = suggestion(name, __all__, f"it has {', '.join(__all__)}", quote="'")
             raise AttributeError(f"module 'compiler' has no attribute {name!r}; {hint}")
         value = getattr(importlib.import_module(f"compiler.{_HOME[name]}"), name)
         globals()[name] = value

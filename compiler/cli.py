@@ -207,13 +207,12 @@ def explain(
     """Show what the compiler makes of a problem: residuals, variations, weak form, derivatives,
     residual graph, derivative plan."""
     import pdespec
-    from pdespec.errors import nearest
+    from pdespec.errors import suggestion
 
     if stage is not None and stage not in STAGES:
-        best = nearest(stage, STAGES)
         raise Usage(
             f"unknown stage {stage!r}; "
-            + (f"did you mean {best!r}?" if best else f"stages: {', '.join(STAGES)}")
+            + suggestion(stage, STAGES, f"stages: {', '.join(STAGES)}", quote="'")
         )
     problem = pdespec.load(file)
     if derivatives != "auto":

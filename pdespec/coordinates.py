@@ -15,7 +15,7 @@ from sympy.core.relational import Relational
 from sympy.logic.boolalg import BooleanFunction
 
 from pdespec.curvilinear import DIMENSIONS, SYSTEMS
-from pdespec.errors import fail, nearest
+from pdespec.errors import fail, suggestion
 
 RANKS = ("scalar", "vector", "tensor")
 NAME = re.compile(r"[^\W\d]\w*")
@@ -266,11 +266,10 @@ def space(names: str, unit: str | None = None, system: str = "") -> tuple[Coordi
 def check_system(system: str, dim: int) -> None:
     """Raises: S01 for an unknown system of coordinates, T06 where it has another number of them."""
     if system and system not in SYSTEMS:
-        near = nearest(system, SYSTEMS)
-        hint = (
-            f"did you mean `{near}`?"
-            if near
-            else f"coordinates are separated by commas; systems are {', '.join(SYSTEMS)}"
+        hint = suggestion(
+            system,
+            SYSTEMS,
+            f"coordinates are separated by commas; systems are {', '.join(SYSTEMS)}",
         )
         raise fail("S01", f"unknown system of coordinates `{system}`", hint)
     if system and dim not in DIMENSIONS[system]:

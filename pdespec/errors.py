@@ -185,6 +185,13 @@ def nearest(name: str, candidates: Iterable[str]) -> str | None:
     return best
 
 
+def suggestion(name: str, candidates: Iterable[str], otherwise: str = "", quote: str = "`") -> str:
+    """A hint for a name that does not exist: the candidate that may have been meant, in `quote`,
+    or `otherwise`."""
+    near = nearest(name, candidates)
+    return f"did you mean {quote}{near}{quote}?" if near else otherwise
+
+
 def edit_distance(a: str, b: str) -> int:
     """Insertions, deletions, substitutions and swaps of neighbours that turn `a` into `b`
     (optimal string alignment)."""

@@ -17,7 +17,7 @@ import sympy as sp
 from sympy.core.function import AppliedUndef
 
 from pdespec.coordinates import Coordinate, Declaration, exact
-from pdespec.errors import fail, nearest
+from pdespec.errors import fail, suggestion
 from pdespec.notation import short
 
 THETA = sp.Symbol("theta", real=True)  # the polar angle in which a star's radius is written
@@ -545,8 +545,7 @@ def side(domain: Domain, name: str | None = None, where: Any = (), **place: Any)
         )
     ((coordinate, value),) = place.items()
     if coordinate not in names:
-        near = nearest(coordinate, names)
-        hint = f"did you mean `{near}`?" if near else f"the coordinates are {', '.join(names)}"
+        hint = suggestion(coordinate, names, f"the coordinates are {', '.join(names)}")
         raise fail(
             "S01",
             f"unknown coordinate `{coordinate}` in side({domain.name}, {coordinate} = ..)",

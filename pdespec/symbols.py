@@ -25,7 +25,7 @@ from pdespec.coordinates import (
     exact,
     is_finite_number,
 )
-from pdespec.errors import fail, nearest
+from pdespec.errors import fail, suggestion
 from pdespec.geometry import Boundary, Domain
 from pdespec.laws import Law
 
@@ -385,8 +385,7 @@ def check_tensor(name: str, rank: str, frame: Sequence[Coordinate]) -> None:
 
 def _check_rank(name: str, rank: str) -> None:
     if rank not in RANKS:
-        near = nearest(str(rank), RANKS)
-        hint = f"did you mean {near!r}?" if near else f"one of {', '.join(RANKS)}"
+        hint = suggestion(str(rank), RANKS, f"one of {', '.join(RANKS)}", quote="'")
         raise fail("S01", f"unknown rank {rank!r} of `{name}`", hint, label=name)
 
 

@@ -52,7 +52,7 @@ from compiler.fem.solvers.solvability import (
 from compiler.fem.solvers.time_stepping import SCHEMES, Marched, integrate_in_time
 from compiler.lowering.numpy_function import numpy_function
 from compiler.workers import Workers
-from pdespec.errors import nearest
+from pdespec.errors import suggestion
 from pdespec.geometry import Boundary, shape_symbols
 from pdespec.rules.check import RULES
 from pdespec.rules.registry import Analysis
@@ -320,8 +320,8 @@ def refuse_options(problem: Problem, options: Mapping[str, object]) -> None:
     known = [each.name for each in fields(SolveOptions)]
     for name in options:
         if name not in known:
-            near = nearest(name, [*known, "mesh", "start", "tolerance", "workers"])
-            hint = f"did you mean {near!r}?" if near else f"they are {', '.join(known)}"
+            beside = ["mesh", "start", "tolerance", "workers"]
+            hint = suggestion(name, [*known, *beside], f"they are {', '.join(known)}", quote="'")
             raise WrongOption(f"solve has no option {name!r}; {hint}")
         if name in ("steps", "scheme", "step_tolerance") and problem.time is None:
             raise WrongOption(

@@ -29,7 +29,7 @@ from compiler.lowering.terms import Term, scalars, values
 from operators.field import capabilities
 from pdespec.calculus import Integral
 from pdespec.coordinates import Coordinate, Normal, Time
-from pdespec.errors import fail, nearest
+from pdespec.errors import fail, suggestion
 from pdespec.statements.problem import Problem
 from pdespec.symbols import InputField, Scalar, UnknownField
 
@@ -103,10 +103,7 @@ def output(
 ) -> Any:
     """One declared output; see `outputs`. Raises: ProblemError S01 for a name that is none."""
     if name not in problem.outputs:
-        near = nearest(name, problem.outputs)
-        hint = (
-            f"did you mean `{near}`?" if near else f"it has {', '.join(problem.outputs) or 'none'}"
-        )
+        hint = suggestion(name, problem.outputs, f"it has {', '.join(problem.outputs) or 'none'}")
         raise fail("S01", f"`{problem.name}` has no output `{name}`", hint)
     at = _times(problem, batch, times)
     work = _Evaluation(

@@ -34,7 +34,7 @@ from compiler.geometry.shapes.combine import Combined
 from compiler.geometry.shapes.meshfile import absent, contents
 from compiler.geometry.shapes.piece import whole, zeros
 from compiler.geometry.shapes.portion import EVERYTHING, Portion, bounded, without
-from pdespec.errors import fail, nearest
+from pdespec.errors import fail, suggestion
 from pdespec.geometry import Boundary, Domain, Region, coincide, shape_symbols
 from pdespec.laws import median, truncated_support
 from pdespec.symbols import Param, Scalar
@@ -462,11 +462,10 @@ def _selection(boundary: Boundary) -> Selection:
     if boundary.kind == "group":
         return lambda piece: boundary.group in whole(piece).groups
     kinds = ("all", "side", "rest", "inner", "outer", "of", "group")
-    near = nearest(boundary.kind, kinds)
     raise fail(
         "S01",
         f"unknown kind of boundary {boundary.kind!r}",
-        f"did you mean {near!r}?" if near else f"one of {', '.join(kinds)}",
+        suggestion(boundary.kind, kinds, f"one of {', '.join(kinds)}", quote="'"),
     )
 
 

@@ -13,7 +13,7 @@ from compiler.derivatives import MultiIndex
 from compiler.lowering.graph import ResidualGraph, Source
 from compiler.lowering.terms import values
 from operators.field import Capabilities
-from pdespec.errors import fail, nearest
+from pdespec.errors import fail, suggestion
 from pdespec.jumps import slope
 from pdespec.statements.problem import Problem
 from pdespec.symbols import Scalar
@@ -79,11 +79,10 @@ def closed_form(
         elif name in problem.components:
             found[name] = sp.sympify(given)
         else:
-            close = nearest(name, [*problem.unknowns, *problem.components])
             raise fail(
                 "S01",
                 f"`{name}` is no unknown of `{problem.name}`",
-                hint=f"did you mean `{close}`?" if close else "",
+                hint=suggestion(name, [*problem.unknowns, *problem.components]),
             )
     for name in problem.components:
         if name not in found:

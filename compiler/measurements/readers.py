@@ -20,7 +20,7 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from pdespec.errors import fail, nearest
+from pdespec.errors import fail, suggestion
 
 Wanted = Callable[[str], bool]
 FILL = ("_FillValue", "missing_value")  # attributes that name the number written for no value
@@ -78,9 +78,9 @@ def read(path: Path, wanted: Wanted = lambda name: True, axes: Axes = UNNAMED) -
     Python objects.
     """
     if not path.exists():
-        near = nearest(path.name, (each.name for each in path.parent.glob("*") if each.is_file()))
         hint = "paths are relative to the folder of the text that names them"
-        raise fail("D01", f"there is no file {path}", f"did you mean {near}?" if near else hint)
+        beside = (each.name for each in path.parent.glob("*") if each.is_file())
+        raise fail("D01", f"there is no file {path}", suggestion(path.name, beside, hint, quote=""))
     if not path.is_file():
         raise fail("D01", f"{path} is no regular file", "name a file with measured values")
     if path.suffix.lower() not in READERS:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.measurements.readers import SAMPLE, Arrays, Axes
-from pdespec.errors import fail, nearest
+from pdespec.errors import fail, suggestion
 
 Array = NDArray[np.float64]
 WEIGHTS = ("weight", "sigma")
@@ -220,12 +220,11 @@ class _Found:
         return None
 
     def absent(self, name: str) -> Exception:
-        near = nearest(name, self.arrays.names)
         held = ", ".join(self.arrays.names[:12]) or "nothing"
         return fail(
             "D02",
             f"{self.file} has no `{name}`; it has {held}",
-            f"did you mean `{near}`?" if near else "name its columns as the problem does",
+            suggestion(name, self.arrays.names, "name its columns as the problem does"),
         )
 
     def coordinate(self, name: str) -> NDArray[Any]:

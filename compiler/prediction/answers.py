@@ -40,7 +40,7 @@ from compiler.training.loop import train
 from compiler.training.options import OptionError, option_names
 from compiler.training.progress import Display
 from compiler.training.runs import Run, RunError
-from pdespec.errors import fail, nearest
+from pdespec.errors import fail, nearest, suggestion
 from pdespec.laws import NumberLaw, truncated_support
 from pdespec.statements.problem import Problem
 from pdespec.symbols import Input
@@ -262,10 +262,10 @@ class Answer:
         if problem is not None and name in problem.unknowns:
             return self._unknown(name)
         known = [] if problem is None else list(problem.unknowns)
-        near = nearest(name, known)
         raise AttributeError(
             f"the answer has no `{name}`"
-            + (f"; did you mean `{near}`?" if near else f"; it has {', '.join(known)}")
+            + "; "
+            + suggestion(name, known, f"it has {', '.join(known)}")
         )
 
     def __getitem__(self, name: str) -> Any:
@@ -282,10 +282,10 @@ class Answer:
         if name in problem.components:
             return self._part(name, [problem.components.index(name)])
         known = [*problem.outputs, *problem.unknowns, *problem.components]
-        near = nearest(name, known)
         raise KeyError(
             f"the answer has no {name!r}"
-            + (f"; did you mean {near!r}?" if near else f"; it has {', '.join(known)}")
+            + "; "
+            + suggestion(name, known, f"it has {', '.join(known)}", quote="'")
         )
 
     def _unknown(self, name: str) -> Quantity:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from compiler.training.options import OptionError, TrainOptions, parse_value, with_settings
-from pdespec.errors import nearest
+from pdespec.errors import suggestion
 
 
 @dataclass(frozen=True)
@@ -120,10 +120,9 @@ PRESETS: dict[str, Preset] = {
 def preset(name: str) -> Preset:
     """The preset of a name. Raises `OptionError` with the nearest one."""
     if name not in PRESETS:
-        best = nearest(name, PRESETS)
         raise OptionError(
             f"unknown preset {name!r}; "
-            + (f"did you mean {best!r}?" if best else f"presets: {', '.join(PRESETS)}")
+            + suggestion(name, PRESETS, f"presets: {', '.join(PRESETS)}", quote="'")
         )
     return PRESETS[name]
 

@@ -23,7 +23,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from pdespec.errors import fail, nearest
+from pdespec.errors import fail, nearest, suggestion
 from pdespec.geometry import Domain, Mesh, Shape, meshes
 from pdespec.statements.problem import Problem
 
@@ -155,9 +155,8 @@ def absent(domain: Domain, group: str) -> None:
     data = read(mesh)
     if group in data.groups:
         return
-    near = nearest(group, data.groups)
     names = ", ".join(f'"{each}"' for each in data.groups) or "none"
-    hint = f'did you mean "{near}"?' if near else f"its groups of boundary facets: {names}"
+    hint = suggestion(group, data.groups, f"its groups of boundary facets: {names}", quote='"')
     raise fail(
         "M04",
         f'{mesh.path} has no facets on its boundary in a group "{group}"',

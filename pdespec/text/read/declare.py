@@ -11,7 +11,7 @@ import sympy as sp
 from pdespec import geometry
 from pdespec.calculus import split_derivative
 from pdespec.coordinates import Coordinate, Time, check_system
-from pdespec.errors import ProblemError, Span, nearest
+from pdespec.errors import ProblemError, Span, suggestion
 from pdespec.geometry import Boundary, Domain, Shape
 from pdespec.statements.statements import Condition, Data, Equation, Output
 from pdespec.symbols import Input, Param, Unknown, check_sign, check_tensor
@@ -198,8 +198,7 @@ def _periodic(statement: t.Periodic, draft: Draft) -> None:
     axes = list(scope.variables)
     for name in statement.names:
         if bare(name.name) not in axes and not scope.later.get(name.name):
-            near = nearest(name.name, axes)
-            hint = f"did you mean `{near}`?" if near else f"the coordinates are {', '.join(axes)}"
+            hint = suggestion(name.name, axes, f"the coordinates are {', '.join(axes)}")
             scope.fail("S01", f"`{name.name}` is no coordinate", name.span, hint)
     for name in statement.domains:
         if not scope.later.get(name.name):
@@ -313,11 +312,10 @@ def _rank(name: t.Name, field_name: str, scope: Scope) -> tuple[str, bool] | Non
     first, _, second = name.name.rpartition(" ")
     if second in RANKS and first in ("", COMPLEX):
         return second, first == COMPLEX
-    near = nearest(name.name, (*RANKS, *(f"{COMPLEX} {each}" for each in RANKS)))
-    hint = (
-        f"did you mean `{near}`?"
-        if near
-        else "a field is scalar, vector or tensor, or complex scalar, complex vector"
+    hint = suggestion(
+        name.name,
+        (*RANKS, *(f"{COMPLEX} {each}" for each in RANKS)),
+        "a field is scalar, vector or tensor, or complex scalar, complex vector",
     )
     scope.fail("S01", f"unknown rank `{name.name}` of `{field_name}`", name.span, hint)
     return None

@@ -12,7 +12,7 @@ import sympy as sp
 
 from pdespec import domains, geometry, laws
 from pdespec.calculus import entries
-from pdespec.errors import ProblemError, nearest
+from pdespec.errors import ProblemError, nearest, suggestion
 from pdespec.geometry import Boundary, Domain
 from pdespec.laws import Law
 from pdespec.shapes.described import SHAPES, instantiate, kinds, required
@@ -64,8 +64,8 @@ def bind(
     found = dict(zip(parameters, node.arguments, strict=False))
     for each in node.keywords:
         if each.name not in parameters:
-            near = nearest(each.name, (*parameters, *(["size"] if node.function in LAWS else [])))
-            hint = f"did you mean `{near}`?" if near else usage
+            known = (*parameters, *(["size"] if node.function in LAWS else []))
+            hint = suggestion(each.name, known, usage)
             return scope.fail(
                 "S01", f"`{node.function}` has no argument `{each.name}`", each.span, hint
             )

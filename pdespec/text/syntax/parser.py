@@ -14,7 +14,7 @@ from typing import Any
 from lark import Lark, UnexpectedInput
 
 from pdespec.beyond import COMPLEMENTARITY, TRAINABLE_FIELD
-from pdespec.errors import Diagnostic, Source, Span, nearest
+from pdespec.errors import Diagnostic, Source, Span, suggestion
 from pdespec.text.syntax import ast as t
 from pdespec.text.syntax.logical_lines import (
     CLOSING,
@@ -245,12 +245,8 @@ def _misspelt_statement(
         word.upper() for word in RESERVED
     ):
         return None
-    near = nearest(first, STATEMENTS)
-    hint = (
-        f"did you mean `{near}`?"
-        if near
-        else "a statement is " + ", ".join(STATEMENTS[:-1]) + f" or {STATEMENTS[-1]}"
-    )
+    listed = ", ".join(STATEMENTS[:-1]) + f" or {STATEMENTS[-1]}"
+    hint = suggestion(first, STATEMENTS, f"a statement is {listed}")
     return Diagnostic("S02", f"`{first}` begins no statement", hint, span=place(source, first))
 
 
