@@ -11,6 +11,7 @@ from typing import get_args
 
 import sympy as sp
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from compiler.derivatives import Autograd, Axes, LeastSquares, Request, Taylor, order, recognise
@@ -74,7 +75,7 @@ class Terms(Mapping[str, Tensor]):
         return len(self.terms)
 
     @property
-    def total(self) -> Tensor:
+    def total(self) -> Float[Tensor, ""]:
         return torch.stack(
             [self.weights.get(label, 1.0) * value for label, value in self.items()]
         ).sum()
@@ -441,10 +442,10 @@ class PhysicsLoss(nn.Module):
     def residuals(
         self,
         field: FieldLike,
-        points: Tensor,
+        points: Float[Tensor, "b n D"],
         inputs: Mapping[str, InputValues] | None = None,
         params: Mapping[str, float | Tensor] | None = None,
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, Float[Tensor, "b n k"]]:
         """The residual of every equation at `points`; for an energy, of its Euler-Lagrange
         equation.
 
@@ -528,16 +529,20 @@ class PhysicsLoss(nn.Module):
         }
 
     def evaluate(
-        self, program: CompiledTerms, field: FieldLike, points: Tensor, known: Coefficients
-    ) -> dict[int, Tensor]:
+        self,
+        program: CompiledTerms,
+        field: FieldLike,
+        points: Float[Tensor, "b n D"],
+        known: Coefficients,
+    ) -> dict[int, Float[Tensor, "b n"]]:
         """Every expression of a group, numbered as by `Program.outputs`. Shapes: points "b n D"
         -> "b n"."""
         sides = {} if program.sides is None else self._on_sides(program.sides, field, known)
         return program.run(sides | self.streams(program, field, points), known)
 
     def streams(
-        self, program: CompiledTerms, field: FieldLike, points: Tensor
-    ) -> dict[sp.Symbol, Tensor]:
+        self, program: CompiledTerms, field: FieldLike, points: Float[Tensor, "b n D"]
+    ) -> dict[sp.Symbol, Float[Tensor, "b n"]]:
         """What a group reads of the field. Shapes: points "b n D" -> "b n" each."""
         self._check_points(points)
         if not program.streams:
@@ -754,7 +759,7 @@ def capabilities(field: FieldLike | None) -> Capabilities:
     return Capabilities(taylor=True) if field is None else capabilities_of(field)
 
 
-def probe_pointwise(field: FieldLike, points: Tensor) -> None:
+def probe_pointwise(field: FieldLike, points: Float[Tensor, "b n D"]) -> None:
     """P04 for a field that declares nothing: its values at half of the queries must not depend
     on the other half."""
     half = max(1, points.shape[1] // 2)

@@ -15,6 +15,7 @@ from pdespec.errors import (
     fail,
     nearest,
     render,
+    suggestion,
 )
 
 
@@ -113,3 +114,9 @@ def test_edit_distance(a, b, distance):
 )
 def test_the_nearest_name_is_near_or_none(name, candidates, best):
     assert nearest(name, candidates) == best
+
+
+def test_a_hint_suggests_the_nearest_name_or_says_what_there_is():
+    assert suggestion("pressur", ["pressure"], "it has none") == "did you mean `pressure`?"
+    assert suggestion("pressur", ["pressure"], quote="'") == "did you mean 'pressure'?"
+    assert suggestion("nothing", ["x"], "it has x") == "it has x"
