@@ -1,12 +1,13 @@
 """The defect of the ansatz: the residual of every equation at `u = offset`, which is what the
 network is left to invert.
 
-Where there is one equation for one unknown, the mean size of the defect in a sample also gives the
-unit of the network's output, `u = offset + gain * unit * factor * N(defect / unit, ..)`. For a
-linear equation this is what linearity says; for a nonlinear one the unit is an input channel as
-well. Without it, samples of rare amplitude stay wrong (docs/notes/poisson_training.md). `gain` is
-one number of the problem, 5 over the size of the operator at the factor: a clamped plate on the
-unit disk, D lap(lap(w)) = q, has w = q/(64 D) (1 - r^2)^2.
+Where there is one equation for one unknown, the mean size of the defect in a sample is the unit in
+which the network is told of it, and it gives the amplitude of the network's output, `u = offset +
+amplitude * factor * N(defect / unit, ..)`. For a linear equation the amplitude is the unit over the
+size of the operator at the factor: a clamped plate on the unit disk, D lap(lap(w)) = q, has w =
+q/(64 D) (1 - r^2)^2. For a nonlinear one it is found sample by sample, and the unit is an input
+channel as well: u of -div(|grad u|^(m-2) grad u) = f goes as f^(1/(m-1)). Without them, samples of
+rare amplitude stay wrong (docs/notes/poisson_training.md, docs/notes/dual_norm.md).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor
 
 from compiler.batches.residuals import Residuals, Shifted
+from compiler.chance import Chance, seeded
 from compiler.data.samples import Draws, probed
 from compiler.geometry.shapes.meshfile import files
 from compiler.loss.hard_conditions import ansatz, plan_hard_conditions
@@ -29,7 +31,7 @@ from pdespec.statements.problem import Problem
 
 UNLOADED = 1e-6  # of the loads on the boundary: a source below that is none
 
-DRAWN, POINTS, ROUNDS = 8, 64, 3  # samples, points and secants by which the gain is found
+DRAWN, POINTS, ROUNDS = 8, 64, 3  # samples, points and secants by which a gain is found
 # what a network begins below and soon reaches: a step moves its output by about the learning rate
 OUTPUT = 0.2
 MOST = 1e6  # by which a secant may change it
@@ -52,12 +54,18 @@ def defect_names(problem: Problem) -> tuple[str, ...]:
     )
 
 
+def has_amplitude(problem: Problem) -> bool:
+    """Whether the network's output is multiplied by an amplitude found sample by sample: there is
+    one equation for one unknown, whose conditions are built in."""
+    return len(defect_names(problem)) == len(problem.components) == 1
+
+
 def output_scale(drawn: Draws, points: Tensor) -> Tensor | None:
     """Mean absolute defect of each sample over interior points, at least `LEAST`: a lift may solve
     the equation, which leaves nothing to invert. None where the problem has no defect or several.
     Shapes: "b".
     """
-    if len(defect_names(drawn.problem)) != 1 or len(drawn.problem.components) != 1:
+    if not has_amplitude(drawn.problem):
         return None
     size = defect(drawn, points).abs().mean((1, 2))
     load = loads(drawn)
@@ -65,46 +73,65 @@ def output_scale(drawn: Draws, points: Tensor) -> Tensor | None:
     return size.clamp_min(LEAST)
 
 
-def gain(problem: Problem) -> float:
-    """What a network of size OUTPUT is multiplied by, over the size of the defect, so that the
-    equation changes by as much as the defect.
-
-    With s = OUTPUT * gain * unit the median over points and samples of `|A(offset + s factor) -
-    A(offset)| / unit` is 1; 1 where there is none.
+def output_amplitude(drawn: Draws, size: Tensor) -> Tensor:
+    """What the network is multiplied by in each sample: with a network of size OUTPUT the equation
+    changes by as much as its defect, `size`, in the median over points that are the same in every
+    draw. Shapes: "b" -> "b".
     """
+    return _amplitude(drawn, size, gain(drawn.problem), 1)
+
+
+def gain(problem: Problem) -> float:
+    """`output_amplitude` over the size of the defect, the median over some samples of a problem
+    with an output scale; 1 where there is none."""
     return _gain(problem, files(problem))
 
 
 @lru_cache(maxsize=64)
 def _gain(problem: Problem, read: tuple[Any, ...]) -> float:
     drawn = probed(problem, DRAWN)
-    geometry = drawn.geometry[next(iter(problem.unknowns.values())).region.name]
-    points = geometry.interior(POINTS, torch.Generator().manual_seed(2))
-    if problem.time is not None:
-        share = (torch.arange(POINTS, dtype=points.dtype) + 0.5) / POINTS
-        points = torch.cat(
-            [points, (drawn.start + drawn.duration * share).expand(drawn.size, -1)[..., None]], -1
-        )
-    built, size = ansatz(drawn, plan_hard_conditions(problem)), output_scale(drawn, points)
-    if built is None or size is None:
-        return 1.0
-    base = _residuals(drawn, points, built.offset)
+    size = output_scale(drawn, _fixed_points(drawn))
+    return (
+        1.0
+        if size is None
+        else float((_amplitude(drawn, size, 1.0, ROUNDS) / size).median().detach())
+    )
 
-    def change(scale: float) -> float:
-        moved = _residuals(
-            drawn, points, lambda x: built.offset(x) + scale * size[:, None, None] * built.factor(x)
-        )
-        found = ((moved - base).abs() / size[:, None, None]).median(1).values
-        return float(found.detach().median())
 
-    scale = 1.0
-    for _ in range(ROUNDS):  # secants on a logarithmic scale: one of them is enough for a power
-        here, there = change(scale), change(2 * scale)
-        if not 0 < here < math.inf or not 0 < there < math.inf:
-            return 1.0
-        power = min(max(math.log2(there / here), 0.25), 8.0)
-        scale *= math.exp(min(max(-math.log(here) / power, -math.log(MOST)), math.log(MOST)))
-    return scale / OUTPUT
+def _amplitude(drawn: Draws, size: Tensor, start: float, rounds: int) -> Tensor:
+    """From `start` times the size, by secants on a logarithmic scale: one of them is enough for a
+    power of the unknown. Shapes: "b" -> "b"."""
+    built = ansatz(drawn, plan_hard_conditions(drawn.problem))
+    if built is None:
+        return size
+    points = _fixed_points(drawn)
+    levels = points.new_tensor([0.0, 1.0, 2.0]).repeat_interleave(POINTS)[:, None]
+    points = points.repeat(1, 3, 1)  # at the offset, a scale above it and twice that, in one go
+    scale, most = OUTPUT * start * size, math.log(MOST)
+    for _ in range(rounds):
+        above = scale[:, None, None] * levels
+        found = _residuals(
+            drawn, points, lambda x, above=above: built.offset(x) + above * built.factor(x)
+        )
+        base, *moved = found.flatten(1).chunk(3, 1)  # "b P" each: there is one equation
+        here, there = ((each - base).abs().median(1).values / size for each in moved)
+        fits = torch.stack([here, there]).isfinite().all(0) & (here > 0) & (there > 0)
+        here, there = here.where(fits, torch.ones_like(here)), there.where(fits, 2 * fits + 1.0)
+        power = (there / here).log2().clamp(0.25, 8.0)
+        scale = scale * (-here.log() / power).clamp(-most, most).exp()
+    return (scale if drawn.attached else scale.detach()) / OUTPUT
+
+
+def _fixed_points(drawn: Draws) -> Tensor:
+    """Points of the domain that are the same for all samples and draws. Shapes: -> "b n D"."""
+    geometry = drawn.geometry[next(iter(drawn.problem.unknowns.values())).region.name]
+    alike = Chance(seeded(2, "amplitude", 0), drawn.size, alike=True)
+    points = geometry.interior(POINTS, alike)
+    if drawn.problem.time is None:
+        return points
+    share = (torch.arange(POINTS, dtype=points.dtype, device=points.device) + 0.5) / POINTS
+    times = (drawn.start + drawn.duration * share).expand(drawn.size, -1)
+    return torch.cat([points, times[..., None]], -1)
 
 
 def loads(drawn: Draws) -> Tensor:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from compiler.batches.ansatz_residual import defect_channels, defect_names
+from compiler.batches.ansatz_residual import defect_channels, defect_names, has_amplitude
 from compiler.data.samples import Draws, drawn_symbols
 from compiler.geometry.domain import box
 from compiler.geometry.shapes import extent
@@ -23,7 +23,7 @@ def channel_names(problem: Problem) -> tuple[str, ...]:
     inputs = [name for declaration in problem.inputs.values() for name in declaration.components]
     drawn = (symbol.name for symbol in drawn_symbols(problem))
     inverted = defect_names(problem)
-    if len(inverted) == len(problem.components) == 1:
+    if has_amplitude(problem):
         inverted = (*inverted, "log unit")
     return (*inputs, *drawn, *inverted, *(("factor",) if _bounded(problem) else ()))
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from compiler.batches.ansatz_residual import gain, output_scale
+from compiler.batches.ansatz_residual import output_amplitude, output_scale
 from compiler.batches.features import channels, features, unknown_domains
 from compiler.batches.recipe import PLACINGS
 from compiler.batches.verify_inputs import verify_inputs
@@ -250,7 +250,8 @@ def _batch(
         else {component: HardCondition() for component in problem.components}
     )
     size = _unit(drawn, counts["operator"], chance)
-    drawn = drawn if size is None else replace(drawn, unit=size, gain=gain(problem))
+    if size is not None:
+        drawn = replace(drawn, unit=size, amplitude=output_amplitude(drawn, size))
     return Batch(
         problem,
         drawn,

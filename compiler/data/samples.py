@@ -39,9 +39,9 @@ from pdespec.symbols import Input, InputField, Param, Scalar
 class Draws:
     """The params, domains and input functions of `size` samples of a problem.
 
-    `unit` is the size of the defect of the ansatz, and `gain` times that of what the network is
-    left to find, see `compiler.batches.ansatz_residual`. Shapes: params "b" each, "b k" where
-    sized; functions take points "b n d", with time last where the input depends on time.
+    `unit` is the size of the defect of the ansatz, `amplitude` what the network is multiplied by,
+    see `compiler.batches.ansatz_residual`. Shapes: params "b" each, "b k" where sized; unit and
+    amplitude "b"; functions take points "b n d", with time last where the input depends on time.
     """
 
     problem: Problem
@@ -52,7 +52,7 @@ class Draws:
     dtype: torch.dtype
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     unit: Tensor | None = None
-    gain: float = 1.0
+    amplitude: Tensor | None = None
 
     @property
     def start(self) -> float:
@@ -164,6 +164,7 @@ class Draws:
             },
             functions={name: each.map(function) for name, each in self.functions.items()},
             unit=None if self.unit is None else function(self.unit),
+            amplitude=None if self.amplitude is None else function(self.amplitude),
             dtype=probe.dtype,
             device=probe.device,
         )

@@ -119,8 +119,8 @@ def ansatz(drawn: Draws, imposed: Mapping[str, HardCondition]) -> Ansatz | None:
     f, as a number of about 1 in the middle of the domain (1 - r^2/R^2 on a disk), and where normal
     derivatives are given too its square. With a start alone, offset is `u0 (+ (t - t0) v0)` and
     factor `((t - t0) / T)^k`, k the number of conditions at the start. With both, offset is `B + u0
-    - B(t0) (+ (t - t0) (v0 - dB/dt(t0)))` and factor the product. The factor is in the unit of the
-    draws, where they have one. Fields of a problem with interfaces have kinks there (see
+    - B(t0) (+ (t - t0) (v0 - dB/dt(t0)))` and factor the product. The factor is times the amplitude
+    of the draws, where they have one. Fields of a problem with interfaces have kinks there (see
     `compiler.data.interfaces`), and components that are declared positive are. Shapes: points
     "b n D" -> "b n c".
     """
@@ -137,7 +137,7 @@ def ansatz(drawn: Draws, imposed: Mapping[str, HardCondition]) -> Ansatz | None:
         result = torch.stack(
             [_factor(drawn, each, geometry, points, shared) for each, geometry in parts], -1
         )
-        return result if drawn.unit is None else result * (drawn.gain * drawn.unit)[:, None, None]
+        return result if drawn.amplitude is None else result * drawn.amplitude[:, None, None]
 
     return Ansatz(offset, factor, bent, tuple((k, 1.0) for k in positive))
 

@@ -15,10 +15,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from compiler.batches.ansatz_residual import has_amplitude
 from compiler.batches.build import build
 from compiler.files import write_atomically
 from compiler.loss.trainables import attribute
+from compiler.scales import scaled
 from compiler.training.options import TrainOptions
+from compiler.training.runs import FORMAT as CURRENT
 from compiler.training.runs import RUN, Run, RunError, open_run, refuse_foreign, refuse_unlike
 
 FORMAT = "pdespec-checkpoint-1"
@@ -55,6 +58,7 @@ def load_run(
     what is missing or does not fit.
     """
     run = open_run(directory)
+    refuse_older(run)
     saved = load_state(run.checkpoint(which))
     notes = refuse_foreign(run, saved.get("identity"), run.checkpoint(which))
     if model is None:
@@ -95,6 +99,16 @@ def load_run(
     return replace(
         run, model=model.to(device).eval(), step=saved["step"], trainables=found, notes=notes
     )
+
+
+def refuse_older(run: Run) -> None:
+    """Raises: RunError for a run begun by a build that scaled the output of its network otherwise:
+    its weights would answer wrongly."""
+    if run.format < CURRENT and has_amplitude(scaled(run.problem)[1]):
+        raise RunError(
+            f"{run.directory} is a run of an older build, which scaled the output of a network for"
+            f" `{run.problem.name}` by one number for all samples: train anew"
+        )
 
 
 def refuse_infinite(weights: Mapping[str, Tensor], path: Path) -> None:

@@ -25,9 +25,12 @@ from compiler.training.dual import DualNorm, meshed, trusted_mesh
 from compiler.training.options import TrainOptions
 from operators.field import capabilities
 from pdespec.errors import ProblemError
+from pdespec.laws import truncated_support
 from pdespec.statements.problem import Problem
+from pdespec.symbols import Param
 
 REFERENCES = 8  # samples whose sizes are those of the problem
+CARRIED = 10.0  # times its diffusion over the length of the domain, a transport too large for it
 
 
 @dataclass(frozen=True)
@@ -168,17 +171,41 @@ def estimated(problem: Problem) -> bool:
 def principal(term: Term) -> bool:
     """Whether `a lap^m(u) + .. + b . grad(u) + c u + ..` is governed by its highest derivatives: b
     and what lies between is zero and c of the sign that makes the operator no smaller, where u is
-    all but constant. A wave number or a transport change what error a residual causes.
+    all but constant, and b no more than CARRIED times a, over the length 1 of the problem as it is
+    computed, where u and its derivatives are of size 1. A wave number or a transport, also one by
+    the unknown itself as in |grad(u)|^2 - eps lap(u) = 1, change what error a residual causes.
     """
     (expression,) = term.expressions
     streams = [s for s in expression.atoms(Stream) if not s.known]
     highest = max(sum(s.index) for s in streams)
     rest = {s: sp.S.Zero for s in streams if any(s.index)}
-    between = [sp.diff(expression, s).xreplace(rest) for s in streams if 0 < sum(s.index) < highest]
+    slopes = [sp.diff(expression, s) for s in streams if 0 < sum(s.index) < highest]
     mass = sum(
         (sp.diff(expression, s).xreplace(rest) for s in streams if not any(s.index)), sp.S.Zero
     )
     head = sp.diff(expression, next(s for s in streams if sum(s.index) == highest))
-    return all(each == 0 for each in between) and bool(
-        ((-1) ** (highest // 2) * mass * head).is_nonnegative
-    )
+    if any(each.xreplace(rest) != 0 for each in slopes) or not bool(
+        ((-1) ** (highest // 2) * mass * head).xreplace(rest).is_nonnegative
+    ):
+        return False
+    sizes = [abs(_typical(each)) for each in slopes]
+    return not slopes or bool(max(sizes) <= CARRIED * abs(_typical(head)))
+
+
+def _typical(expression: sp.Expr) -> float:
+    """Its value where the unknown, its derivatives, inputs and coordinates are 1, and params in the
+    middle of their laws; NaN where there is none."""
+    values: dict[sp.Basic, float] = {}
+    for symbol in expression.free_symbols:
+        declaration = getattr(symbol, "declaration", None)
+        if not isinstance(declaration, Param):
+            values[symbol] = 1.0
+        elif declaration.value is not None:
+            values[symbol] = float(declaration.value)
+        else:
+            law = declaration.law
+            values[symbol] = sum(truncated_support(law)) / 2 if law is not None else 1.0
+    try:
+        return float(expression.xreplace(values))
+    except TypeError:
+        return math.nan

@@ -18,6 +18,7 @@ from compiler.loss.physics import PhysicsLoss
 from compiler.training import runs
 from compiler.training.balancers import Signals, gradient_statistics
 from compiler.training.callbacks import Callback
+from compiler.training.checkpoint import refuse_older
 from compiler.training.diagnosis import remarks
 from compiler.training.found import tell_found
 from compiler.training.instances import Instances, refuse_other_samples
@@ -293,6 +294,7 @@ def _refuse_another(run: Run) -> None:
             f"{run.directory} trains another problem than this `{run.problem.name}`; name another"
             " directory with --out"
         )
+    refuse_older(known)
     runs.refuse_changed_files(run.problem, run.directory)
     refuse_other_samples(known.instances, run.instances)
     refuse_changed(known.options, run.options)

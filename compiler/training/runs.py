@@ -51,6 +51,7 @@ COPIED = 2**26  # bytes of all files that a problem reads, above which they stay
 SEVERAL = (".xdmf", ".xmf", ".pvd")  # kinds of files that name further ones
 INSTANCES = {"size": int, "params": {str: list}, "inputs": {str: list}}
 LONGEST = 2**24  # bytes of run.json
+FORMAT = 2  # of a run: since 2 the output of a network has an amplitude of its own in each sample
 RECORD = {
     "problem": str,
     "preset": (str, type(None)),
@@ -71,7 +72,8 @@ class Run:
     `preset` names where its options came from, `step` is that of its last checkpoint, `model` the
     network where this process trained or loaded it, `trainables` the values found for the problem's
     trainable scalars. `notes` say what could not be checked. `instances` records the samples that
-    it was trained on alone, where these were given (see `compiler.training.instances`).
+    it was trained on alone, where these were given (see `compiler.training.instances`). `format` is
+    that of the build which began it.
     """
 
     directory: Path
@@ -83,6 +85,7 @@ class Run:
     step: int = 0
     trainables: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    format: int = FORMAT
     instances: Mapping[str, Any] | None = None
 
     @property
@@ -237,6 +240,7 @@ def create_run(
     (run.directory / CHECKPOINTS).mkdir(exist_ok=True)
     write_atomically(run.directory / PROBLEM, text.encode())
     record = {
+        "format": FORMAT,
         "problem": run.problem.name,
         "preset": run.preset,
         "model": dataclasses.asdict(run.recipe) if run.recipe else None,
@@ -318,6 +322,7 @@ def open_run(directory: str | Path) -> Run:
         (READ, FILES),
         ("loss", dict),
         ("instances", INSTANCES),
+        ("format", int),
     ):
         if record.get(key) is not None:
             refuse_unlike(record[key], schema, directory / RUN, key)
@@ -337,6 +342,7 @@ def open_run(directory: str | Path) -> Run:
         options,
         recipe,
         record.get("preset"),
+        format=record.get("format", 1),
         instances=record.get("instances"),
     )
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
 import torch
 
+import compiler
+import pdespec
 from compiler import files
 from compiler.training.checkpoint import load_tree, save_tree
 from compiler.training.runs import RunError
@@ -98,3 +101,26 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         files.write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
+
+
+def test_a_run_of_a_build_that_scaled_the_output_otherwise_is_refused(tmp_path):
+    problem = pdespec.parse(
+        "problem rod\nspace x\nparam a ~ uniform(1, 2)\ndomain L = interval(0, 1)\nunknown u :"
+        " scalar on L\nin L: dxx(u) = a\non boundary(L): u = 0\n"
+    )
+    model = compiler.build(problem, "gino", latent=(12,), modes=3, hidden=4, layers=1)
+    options = compiler.TrainOptions(
+        steps=1, batch=1, points={"interior": 8, "operator": 8}, validation=0
+    )
+    run = compiler.train(problem, model, options, tmp_path / "run")
+    compiler.load(run.directory)
+    file = run.directory / "run.json"
+    record = json.loads(file.read_text())
+    del record["format"]
+    file.write_text(json.dumps(record))
+    for use in (
+        lambda: compiler.load(run.directory),
+        lambda: compiler.train(problem, model, options, run.directory, resume=True),
+    ):
+        with pytest.raises(RunError, match="older build, which scaled the output"):
+            use()

@@ -431,7 +431,14 @@ def test_auto_prefers_an_energy_and_the_estimated_error():
 
 @pytest.mark.parametrize(
     ("left", "kind"),
-    [("-dxx(u) + u^3", "error"), ("dxx(u) + 4*u", "dual"), ("dx(u) - dxx(u)", "dual")],
+    [
+        ("-dxx(u) + u^3", "error"),
+        ("-dx((1 + u^2)*dx(u))", "error"),
+        ("dxx(u) + 4*u", "dual"),
+        ("dx(u) - dxx(u)", "dual"),
+        ("dx(u)^2 - dxx(u)", "error"),
+        ("dx(u)^2 - 0.1*dxx(u)", "dual"),  # carried along by its own slope
+    ],
 )
 def test_the_estimated_error_knows_the_principal_part_alone(left, kind):
     assert chosen(ROD.replace("-dxx(u)", left), estimate=True).kind == kind
