@@ -601,7 +601,16 @@ class PhysicsLoss(nn.Module):
             return field  # declared fields are checked where they are built
 
         def checked(x: Tensor) -> Tensor:
-            values = field(x)
+            try:
+                values = field(x)
+            except RuntimeError as error:
+                if "dtype" not in str(error):
+                    raise
+                raise fail(
+                    "B02",
+                    f"the field does not take points of {x.dtype}: {error}",
+                    hint=f"give it weights of that dtype: field.to({x.dtype})",
+                ) from error
             expected = (*x.shape[:-1], len(self.components))
             if tuple(values.shape) != expected:
                 raise fail(

@@ -190,6 +190,11 @@ def test_an_energy_is_a_monte_carlo_integral_and_a_violated_requirement_never_ma
             "torch.float32 for torch.float64",
         ),
         (
+            lambda loss, p: loss.residuals(torch.nn.Linear(2, 1), p, inputs={"f": p[..., :1]}),
+            "B02",
+            "does not take points of torch.float64",
+        ),
+        (
             lambda loss, p: loss.residuals(lambda x: x[..., :1] ** 2, p, inputs={"f": p[..., 0]}),
             "B01",
             r"input `f` has shape \(2, 9\).*\(2, 9, 1\)",
@@ -218,6 +223,7 @@ def test_an_energy_is_a_monte_carlo_integral_and_a_violated_requirement_never_ma
         "points",
         "channels",
         "field dtype",
+        "weights dtype",
         "input shape",
         "input dtype",
         "input missing",
