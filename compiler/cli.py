@@ -53,7 +53,7 @@ Inputs = Annotated[
     typer.Option(
         "--inputs",
         metavar="NAME=NUMBER|FILE",
-        help="an input function: a number, or values at points in a .csv, .npz or .h5",
+        help="an input function: a number, or a file (docs/data.md)",
     ),
 ]
 Settings = Annotated[
@@ -625,13 +625,7 @@ def _numbers(option: str, words: list[str]) -> dict[str, Any]:
 
 
 def _functions(problem: Problem, words: list[str]) -> dict[str, Any]:
-    """Input functions from numbers and files, whose columns are the coordinates and the
-    components by name."""
-    import numpy as np
-
-    from compiler.prediction.columns import read_columns
-    from compiler.training.runs import RunError
-
+    """Input functions: numbers and files."""
     found: dict[str, Any] = {}
     for name, text in _pairs("--inputs", words).items():
         if name not in problem.inputs:
@@ -639,24 +633,8 @@ def _functions(problem: Problem, words: list[str]) -> dict[str, Any]:
             continue
         try:
             found[name] = float(text)
-            continue
         except ValueError:
-            columns = read_columns(Path(text))
-        declared = problem.inputs[name]
-        places = [each.name for each in problem.coordinates] + (
-            [problem.time.name] if declared.time is not None else []
-        )
-        for column in (*places, *declared.components):
-            if column not in columns:
-                raise RunError(
-                    f"{text} has no column {column!r} for input `{name}`; it has"
-                    f" {', '.join(columns)}"
-                )
-        values = [columns[each] for each in declared.components]
-        found[name] = (
-            np.stack([columns[each] for each in places], 1),
-            np.stack(values, 1) if len(values) > 1 else values[0],
-        )
+            found[name] = text
     return found
 
 

@@ -245,7 +245,7 @@ def given(
     for name, declaration in problem.inputs.items():
         if name not in inputs:
             if declaration.source is not None:
-                functions[name] = _from_file(declaration, size, device)
+                functions[name] = from_file(declaration, size, device)
                 continue
             raise fail(
                 "B03",
@@ -256,7 +256,7 @@ def given(
     return replace(_draws(problem, size, numbers, {}, device, dtype), functions=functions)
 
 
-def _from_file(declaration: Input, size: int, device: torch.device) -> InputFunction:
+def from_file(declaration: Input, size: int, device: torch.device) -> InputFunction:
     """The function in the file of an input. Raises: ProblemError B03 where it holds several."""
     splines = splines_of(declaration)
     count = len(splines.table.keys)

@@ -36,10 +36,10 @@ class ScatteredSpline:
     scale: Tensor
 
     def __call__(self, points: Tensor) -> Tensor:
-        at = (points.to(self.nodes) - self.centre) / self.scale
-        values = (
-            _cubes(at, self.nodes) @ self.weights + self.affine[:, :1] + at @ self.affine[:, 1:]
-        )
+        device = points.device
+        nodes, weights, affine = (e.to(device) for e in (self.nodes, self.weights, self.affine))
+        at = (points.to(nodes) - self.centre.to(device)) / self.scale.to(device)
+        values = _cubes(at, nodes) @ weights + affine[:, :1] + at @ affine[:, 1:]
         return values.to(points.dtype)
 
 

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from compiler.batches.sample import Batch, instance
 from compiler.chance import Chance, seeded
-from compiler.data.samples import known_names
+from compiler.data.samples import from_file, known_names
 from compiler.fem.discrete.known import Known
 from compiler.fem.export.vtk import collect
 from compiler.fem.meshing.mesh import mesh_domain
@@ -91,8 +91,8 @@ class TrainedOperator:
         value, or was found in training, may be left out. inputs: a callable of points (n, d), NumPy
         or torch, that returns (n,) or (n, c), or b of them in a list; a number or a SymPy
         expression; `(points (m, d), values (m,), (m, c) or (b, m))`; an `xarray.DataArray` over the
-        coordinates. Params that are tensors with a gradient make an answer that is differentiable
-        in them.
+        coordinates; the path of a file (see `compiler.measurements`). Params that are tensors with
+        a gradient make an answer that is differentiable in them.
 
         Warns: OutsideWarning for params that the law of the training never draws. Raises:
         ProblemError S01, B01, B03.
@@ -624,6 +624,9 @@ def _batch_size(
 def _function(declared: Input, problem: Problem, value: Any, size: int | None) -> Any:
     """An input as `compiler.instance` takes it."""
     name, count = declared.name, len(declared.components)
+    if isinstance(value, (str, Path)):
+        named = replace(declared, law=None, source=str(value), folder="")
+        return from_file(named, size or 1, torch.device("cpu"))
     if isinstance(value, list):
         return _each([_function(declared, problem, each, None) for each in value], name)
     if hasattr(value, "dims") and hasattr(value, "coords"):

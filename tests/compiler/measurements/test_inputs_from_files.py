@@ -150,6 +150,13 @@ def test_a_run_trains_evaluates_and_answers_with_it(tmp_path):
     own, given = operator(), operator(inputs={"f": lambda x: 10 * x[:, 0].clip(0, 1)})
     points = np.array([[0.25], [0.5]])
     np.testing.assert_allclose(own.u(points), given.u(points), rtol=1e-5)
+    np.savez(tmp_path / "other.npz", x=X, f=20 * X)
+    other = operator(inputs={"f": str(tmp_path / "other.npz")}).u(points)
+    twice = operator(inputs={"f": lambda x: 20 * x[:, 0].clip(0, 1)})
+    np.testing.assert_allclose(other, twice.u(points), rtol=1e-5)
+    np.savez(tmp_path / "other.npz", x=X, f=FAMILY)
+    with pytest.raises(ProblemError, match="B03.*other.npz holds 3 of them"):
+        operator(inputs={"f": tmp_path / "other.npz"})
     np.savez(tmp_path / "run" / "load.npz", x=X, f=X)
     with pytest.raises(RunError, match="load.npz is not the input that .* was trained on"):
         compiler.load(run.directory)
