@@ -253,7 +253,18 @@ def _explain(problem: Problem, stage: str, derivatives: str) -> list[str]:
     loss = compile(problem, derivatives)
     if stage == "plan":
         return [str(loss.plan())]
-    return [loss.explain()]
+    return [loss.explain(), *_data_terms(problem)]
+
+
+def _data_terms(problem: Problem) -> list[str]:
+    """What training adds to the terms of the loss for measured data."""
+    from compiler.measurements.measured import labels
+
+    return [
+        f"\n{label}: mean over rows of weight |found - measured|^2 / size^2 on"
+        f" {each.region.name}, from {each.source}"
+        for label, each in zip(labels(problem), problem.data, strict=True)
+    ]
 
 
 @command()

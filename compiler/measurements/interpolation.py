@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -154,14 +155,22 @@ def gridded(axes: Sequence[Tensor], values: Tensor, name: str = "the input") -> 
                 f"axis {k + 1} of the grid of `{name}` does not increase",
                 "sort it, and leave repeated places out",
             )
-        degree = min(3, len(places) - 1)
-        spline = make_interp_spline(places, np.eye(len(places)), k=degree)
-        knots.append(torch.from_numpy(spline.t))
-        degrees.append(degree)
+        own, matrix = _spline_of_axis(places.tobytes())
+        knots.append(own)
+        degrees.append(min(3, len(places) - 1))
         # values along the axis -> coefficients
-        matrix = torch.from_numpy(spline.c).to(coefficients.device)
+        matrix = matrix.to(coefficients.device)
         coefficients = torch.tensordot(coefficients, matrix, dims=([k + 2], [1])).movedim(-1, k + 2)
     return GridSpline(tuple(knots), tuple(degrees), coefficients)
+
+
+@lru_cache(maxsize=16)
+def _spline_of_axis(places: bytes) -> tuple[Tensor, Tensor]:
+    """The knots along an axis, and the matrix that takes values there to coefficients: the same for
+    all samples of a grid. Shapes: "m + 4", "m m"."""
+    at = np.frombuffer(places)
+    spline = make_interp_spline(at, np.eye(len(at)), k=min(3, len(at) - 1))
+    return torch.from_numpy(spline.t), torch.from_numpy(spline.c)
 
 
 def _basis(x: Tensor, knots: Tensor, degree: int) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ vector has its components by name (`v.x` or `v_x`), or one array with a last axi
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -90,8 +91,8 @@ def spellings(component: str) -> tuple[str, ...]:
     return (component, component.replace(".", "_"))
 
 
-def tabulated(arrays: Arrays, columns: Columns, file: str, repeated: bool = False) -> Table:
-    """The rows of arrays; `repeated` ones are taken once.
+def tabulated(arrays: Arrays, columns: Columns, file: str, repeated: bool | None = False) -> Table:
+    """The rows of arrays; `repeated` ones are refused, or taken once.
 
     Raises: ProblemError D02 for what is absent or does not fit together, D03 where no row has
     numbers, D06 for rows and samples that are there twice, D07 for samples without a name each, D08
@@ -110,6 +111,7 @@ def tabulated(arrays: Arrays, columns: Columns, file: str, repeated: bool = Fals
         samples, keys, family = _of_rows(keys, shape, file)
     elif all(each.ndim == 1 for each in places):
         points, samples, keys, family = found.grid(places, shape, keys, dims)
+        repeated = None  # of which there are none, since there are none along any axis
     else:
         raise found.mismatch(places, shape)
     flat = values.reshape(-1, values.shape[-1])
@@ -131,7 +133,7 @@ def tabulated(arrays: Arrays, columns: Columns, file: str, repeated: bool = Fals
     if repeated:
         rows = np.column_stack([table.samples, table.points, table.values])
         table = table.take(np.sort(np.unique(rows, axis=0, return_index=True)[1]))
-    else:
+    elif repeated is not None:
         refuse_repeated(table, file)
     return _renumbered(table)
 
@@ -302,6 +304,13 @@ class _Found:
         family = len(shape) == len(own) + 1
         if shape[-len(own) :] != own or len(shape) > len(own) + 1:
             raise self.mismatch(places, shape)
+        for name, each in zip(names, places, strict=True):
+            if len(np.unique(each)) < len(each):
+                raise fail(
+                    "D06",
+                    f"{self.file} holds places along {name} twice",
+                    "give each place once, or the values as points",
+                )
         mesh = np.stack(np.meshgrid(*places, indexing="ij"), -1).reshape(-1, len(own))
         if not family:
             if keys is not None and keys.size > 1:
@@ -394,7 +403,7 @@ def refuse_alike(table: Table, file: str) -> None:
     met: dict[bytes, str] = {}
     for number, key in enumerate(table.keys if len(table.keys) > 1 else ()):
         own = table.sample(number)
-        content = own.points.tobytes() + own.values.tobytes()
+        content = hashlib.blake2b(own.points.tobytes() + own.values.tobytes()).digest()
         if len(own) >= ALIKE and content in met:
             raise fail(
                 "D06",

@@ -6,8 +6,10 @@ from __future__ import annotations
 import h5py
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import pdespec
+from compiler.cli import app
 from compiler.measurements.measured import labels, measurements, report
 from pdespec.errors import ProblemError
 
@@ -161,3 +163,12 @@ def test_check_says_what_files_hold(tmp_path):
     assert report(problem) == [
         "rod.csv: u, 4 rows of 2 samples, x 0.5 to 1, t 0.5 to 1, u 1 to 4; with a, b, f"
     ]
+
+
+def test_explain_names_the_terms_of_data(tmp_path):
+    rod(tmp_path)
+    found = CliRunner().invoke(app, ["explain", str(tmp_path / "rod.pde"), "--stage", "graph"])
+    assert found.exit_code == 0, found.stderr
+    assert (
+        "data.u: mean over rows of weight |found - measured|^2 / size^2 on L, from" in found.stdout
+    )

@@ -128,6 +128,8 @@ def test_what_is_there_twice_is_refused():
     with pytest.raises(ProblemError, match="D06.*holds 1 rows twice"):
         tabulated(arrays(x=[0, 1, 1], u=[0, 2, 2]), one, "f")
     assert len(tabulated(arrays(x=[0, 1, 1], u=[0, 2, 2.5]), one, "f")) == 3  # two readings
+    with pytest.raises(ProblemError, match="D06: f holds places along x twice"):
+        tabulated(arrays(x=[0, 1, 1], y=Y, u=np.zeros((3, 4))), PLANE, "f")
     with pytest.raises(ProblemError, match="D06: samples 0 and 1 of f are the same"):
         refuse_alike(tabulated(arrays(x=x, u=np.stack([x, x])), one, "f"), "f")
     with pytest.raises(ProblemError, match="D06: f holds sample 7 twice"):
