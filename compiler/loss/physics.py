@@ -601,16 +601,7 @@ class PhysicsLoss(nn.Module):
             return field  # declared fields are checked where they are built
 
         def checked(x: Tensor) -> Tensor:
-            try:
-                values = field(x)
-            except RuntimeError as error:
-                if "dtype" not in str(error):
-                    raise
-                raise fail(
-                    "B02",
-                    f"the field does not take points of {x.dtype}: {error}",
-                    hint=f"give it weights of that dtype: field.to({x.dtype})",
-                ) from error
+            values = field(x)
             expected = (*x.shape[:-1], len(self.components))
             if tuple(values.shape) != expected:
                 raise fail(
@@ -655,7 +646,8 @@ class PhysicsLoss(nn.Module):
             and getattr(field, "capabilities", None) is None
             and (field,) not in self._probed
         ):
-            probe_pointwise(field, points[:, :PROBED])
+            with told(field, points):
+                probe_pointwise(field, points[:, :PROBED])
             self._probed.add((field,))
         able = capabilities(field)
         if (

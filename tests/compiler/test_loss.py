@@ -192,7 +192,7 @@ def test_an_energy_is_a_monte_carlo_integral_and_a_violated_requirement_never_ma
         (
             lambda loss, p: loss.residuals(torch.nn.Linear(2, 1), p, inputs={"f": p[..., :1]}),
             "B02",
-            "does not take points of torch.float64",
+            "holds torch.float32 on cpu, the points are torch.float64",
         ),
         (
             lambda loss, p: loss.residuals(lambda x: x[..., :1] ** 2, p, inputs={"f": p[..., 0]}),
