@@ -36,7 +36,7 @@ from measure import RESULTS, save
 import compiler
 from compiler.chance import seeded
 from compiler.fem import SolverError
-from compiler.fem.discrete.known import Known
+from compiler.fem.discrete.coefficients import Coefficients
 from compiler.fem.export.fenics import available, solve_with_fenics
 from compiler.fem.meshing.mesh import mesh_domain
 from compiler.geometry.metrics import domain, interior, squared_misfit
@@ -137,7 +137,7 @@ def solver_rows(
 
     def theirs() -> tuple[Any, float, float]:
         region = domain(problem)
-        mesh = mesh_domain(region, Known(problem, batch).shape_values, resolution)
+        mesh = mesh_domain(region, Coefficients(problem, batch).shape_values, resolution)
         return (
             compiler.solve(problem, batch, mesh=mesh),
             solve_with_fenics(problem, batch, mesh).seconds,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from compiler.data.samples import Draws
-from compiler.fem.discrete.known import Known
+from compiler.fem.discrete.coefficients import Coefficients
 from compiler.fem.meshing.bodies import geometry_of, on_pieces
 from compiler.fem.meshing.elements import cell_of, facet_basis, lagrange
 from compiler.fem.meshing.facets import aligned, facets_of
@@ -47,7 +47,7 @@ def nodes(drawn: Draws, region: Region, count: int) -> tuple[Tensor, Tensor | No
     own = shape_symbols(region.domain.shape)
     found = []
     for k in range(drawn.size):
-        known = Known(drawn.problem, drawn.map(lambda tensor, k=k: tensor[[k]], 1))
+        known = Coefficients(drawn.problem, drawn.map(lambda tensor, k=k: tensor[[k]], 1))
         values = tuple(
             sorted(
                 ((s, v) for s, v in known.shape_values.items() if s in own),

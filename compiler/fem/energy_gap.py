@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from compiler.fem.discrete.assemble import Assembly, State, assembly
-from compiler.fem.discrete.known import Known
+from compiler.fem.discrete.coefficients import Coefficients
 from compiler.fem.errors import SolverError
 from compiler.fem.solution import SampleSolution, Solution
 from compiler.fem.solve import Prepared, prepare
@@ -36,7 +36,7 @@ def energy_of(
     batch, found = batch.to("cpu", torch.float64), []
     for k, sample in enumerate(truth.samples):
         parts = assembly(
-            prepared.form, sample.spaces, prepared.kernels, Known(problem, batch.select([k]))
+            prepared.form, sample.spaces, prepared.kernels, Coefficients(problem, batch.select([k]))
         )
         vector = interpolated(sample, lambda x, k=k: field(x.expand(len(truth.samples), -1, -1))[k])
         state = State((normalised(problem, prepared, parts, vector),))

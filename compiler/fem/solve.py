@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 
 from compiler.fem.discrete.assemble import Assembly, State, assembly
+from compiler.fem.discrete.coefficients import Coefficients
 from compiler.fem.discrete.constraints import Constraints, constrain
 from compiler.fem.discrete.kernels import Function, Kernel, function, kernels
-from compiler.fem.discrete.known import Known
 from compiler.fem.discrete.spaces import Spaces, make_spaces
 from compiler.fem.discrete.system import Level, System, level
 from compiler.fem.doubts import doubts
@@ -150,7 +150,7 @@ class Request:
 
     def sample(self, number: int, shared: dict[str, Spaces]) -> SampleSolution:
         """The solution of one sample. `shared`: spaces that samples of one shape have in common."""
-        known = Known(
+        known = Coefficients(
             self.problem, self.batch if self.batch.size == 1 else self.batch.select([number])
         )
         clock = Clock()
@@ -359,7 +359,7 @@ def prepare(problem: Problem) -> Prepared:
 
 def sample_spaces(
     prepared: Prepared,
-    known: Known,
+    known: Coefficients,
     options: SolveOptions,
     given: skfem.Mesh | str | None,
     shared: dict[str, Spaces],
@@ -430,7 +430,7 @@ def check_settled(
 
 
 def starting_values(
-    start: Start, form: WeakForm, spaces: Spaces, known: Known, number: int
+    start: Start, form: WeakForm, spaces: Spaces, known: Coefficients, number: int
 ) -> Array:
     """The coefficients of a state that the user begins with, zero for unknowns that it does not
     give.
@@ -480,7 +480,7 @@ def starting_values(
 def solve_sample(
     prepared: Prepared,
     spaces: Spaces,
-    known: Known,
+    known: Coefficients,
     options: SolveOptions,
     clock: Clock,
     begun: Array | None = None,

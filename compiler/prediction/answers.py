@@ -26,7 +26,7 @@ from torch import Tensor
 from compiler.batches.sample import Batch, instance
 from compiler.chance import Chance, seeded
 from compiler.data.samples import from_file, known_names
-from compiler.fem.discrete.known import Known
+from compiler.fem.discrete.coefficients import Coefficients
 from compiler.fem.export.vtk import collect
 from compiler.fem.meshing.mesh import mesh_domain
 from compiler.fem.solution import Solution
@@ -347,7 +347,7 @@ class Answer:
         moments = self._times(times)
         for s in range(self.batch.size):
             own = self.batch.select([s])
-            shape = Known(problem, own.to("cpu", torch.float64)).shape_values
+            shape = Coefficients(problem, own.to("cpu", torch.float64)).shape_values
             mesh = mesh_domain(first_domain(problem), shape, resolution)
             cells = [({1: "line", 2: "triangle", 3: "tetra"}[mesh.dim()], mesh.t.T)]
             alone, stem = self._sample(s), path.name if self.single else f"{path.name}_{s}"

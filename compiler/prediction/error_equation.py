@@ -38,8 +38,8 @@ from compiler.chance import Chance
 from compiler.derivatives import Request, exact
 from compiler.derivatives.interface import Key
 from compiler.fem.discrete.assemble import Assembly, assembly
+from compiler.fem.discrete.coefficients import Coefficients
 from compiler.fem.discrete.constraints import Constraints, constrain
-from compiler.fem.discrete.known import Known
 from compiler.fem.discrete.spaces import Spaces, stacked
 from compiler.fem.discrete.system import System
 from compiler.fem.energy_gap import interpolated
@@ -231,7 +231,8 @@ def _estimates(
     options: SolveOptions,
 ) -> list[Estimate]:
     knowns = [
-        Known(problem, batch if batch.size == 1 else batch.select([s])) for s in range(batch.size)
+        Coefficients(problem, batch if batch.size == 1 else batch.select([s]))
+        for s in range(batch.size)
     ]
     shared: dict[str, Spaces] = {}
     spaces = [sample_spaces(prepared, known, options, None, shared) for known in knowns]
@@ -250,7 +251,12 @@ def _estimates(
 
 
 def _estimate(
-    problem: Problem, prepared: Prepared, known: Known, spaces: Spaces, jets: Jets, nodal: Array
+    problem: Problem,
+    prepared: Prepared,
+    known: Coefficients,
+    spaces: Spaces,
+    jets: Jets,
+    nodal: Array,
 ) -> Estimate:
     """Newton's method from e = 0: two steps where the second is short, damped ones until it
     converges else."""

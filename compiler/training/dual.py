@@ -47,9 +47,9 @@ from torch import Tensor
 
 from compiler.derivatives import Request, exact
 from compiler.fem.discrete.assemble import Assembly, State, assembly
+from compiler.fem.discrete.coefficients import Coefficients
 from compiler.fem.discrete.constraints import Constraints, constrain
 from compiler.fem.discrete.kernels import Function
-from compiler.fem.discrete.known import Known
 from compiler.fem.discrete.spaces import Spaces, Tabulated, stacked
 from compiler.fem.discrete.system import System
 from compiler.fem.errors import NoConvergence, NoWeakForm, SampleError, Singular
@@ -213,7 +213,7 @@ class DualNorm:
     def counted(self, batch: Any, resolution: int) -> tuple[int, int]:
         """Unknowns of a mesh of that resolution, and its quadrature points, in the first sample,
         at one moment."""
-        known = Known(self.problem, batch.to("cpu", torch.float64).select([0]))
+        known = Coefficients(self.problem, batch.to("cpu", torch.float64).select([0]))
         spaces = sample_spaces(
             self.prepared, known, replace(self.options, resolution=resolution), None, {}
         )
@@ -274,7 +274,9 @@ class DualNorm:
         chance = np.random.default_rng(list(drawn.digest()))
         mesh = int(chance.integers(MESHES))
         with torch.enable_grad():  # curved boundaries and inputs are differentiated on the way
-            reference = self.only.get(mesh) or self._reference(Known(self.problem, batch), mesh)
+            reference = self.only.get(mesh) or self._reference(
+                Coefficients(self.problem, batch), mesh
+            )
             if not (
                 self.problem.inputs
                 or any(param.law is not None for param in self.problem.params.values())
@@ -302,7 +304,7 @@ class DualNorm:
         within = (chance.random(len(states)) - 0.5) * reference.slabs.length
         return [s.time + shift for s, shift in zip(states, within, strict=True)]
 
-    def _reference(self, known: Known, mesh: int) -> Reference:
+    def _reference(self, known: Coefficients, mesh: int) -> Reference:
         """What the discrete problem of one sample is on one of the meshes, and its solution."""
         prepared, form = self.prepared, self.prepared.form
         moved = np.random.default_rng(mesh)
@@ -449,7 +451,7 @@ class DualNorm:
             u = constraints.matrix @ u[constraints.free] + constraints.offset(start + (n + 1) * h)
         return Slabs(tuple(slabs), h), states, np.zeros(len(multipliers))
 
-    def _moves(self, known: Known) -> bool:
+    def _moves(self, known: Coefficients) -> bool:
         """Whether the tangent of a linear problem changes in time."""
         symbols = {
             s

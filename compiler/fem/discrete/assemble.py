@@ -10,8 +10,8 @@ import sympy as sp
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, csr_matrix
 
+from compiler.fem.discrete.coefficients import Coefficients
 from compiler.fem.discrete.kernels import Function, Kernel, function
-from compiler.fem.discrete.known import Known
 from compiler.fem.discrete.spaces import Place, Spaces
 from compiler.fem.errors import SolverError
 from compiler.fem.forms.nonsmooth import WIDTH
@@ -40,7 +40,7 @@ class Assembly:
     form: WeakForm
     spaces: Spaces
     kernels: tuple[Kernel, ...]
-    known: Known
+    known: Coefficients
     energies: tuple[tuple[Region, Function], ...] = ()
     admissible: Function | None = None
     cache: dict = field(default_factory=dict, repr=False)
@@ -183,7 +183,9 @@ def product(left: Array, factors: Mapping[tuple[int, int], Array], right: Array)
     return a @ b.transpose(0, 2, 1)
 
 
-def assembly(form: WeakForm, spaces: Spaces, parts: tuple[Kernel, ...], known: Known) -> Assembly:
+def assembly(
+    form: WeakForm, spaces: Spaces, parts: tuple[Kernel, ...], known: Coefficients
+) -> Assembly:
     energies = tuple((region, function([density])) for density, region in form.energy)
     admissible = function(form.admissible) if form.admissible else None
     return Assembly(form, spaces, parts, known, energies, admissible)

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, csr_matrix
 
+from compiler.fem.discrete.coefficients import Coefficients
 from compiler.fem.discrete.kernels import Function, function
-from compiler.fem.discrete.known import Known
 from compiler.fem.discrete.locate import Locator
 from compiler.fem.discrete.spaces import Spaces, interpolation
 from compiler.fem.errors import SolverError
@@ -74,7 +74,7 @@ class Constraints:
     free: Numbers
     fixed: tuple[Fixed, ...]
     masters: Numbers
-    known: Known
+    known: Coefficients
     pinned: tuple[Pinned, ...] = ()
 
     @property
@@ -101,7 +101,7 @@ class Constraints:
         return values
 
 
-def constrain(form: WeakForm, spaces: Spaces, known: Known) -> Constraints:
+def constrain(form: WeakForm, spaces: Spaces, known: Coefficients) -> Constraints:
     """The constraints of one sample."""
     masters = partners(form, spaces)
     zero_last = sorted(form.essentials, key=lambda e: e.value == 0)
@@ -167,7 +167,7 @@ def pin(condition: Pin, found: Constraints, spaces: Spaces) -> Constraints:
     return replace(found, matrix=matrix, free=found.free[kept], pinned=(*found.pinned, pinned))
 
 
-def fix(condition: Essential, spaces: Spaces, known: Known, taken: set[int]) -> Fixed:
+def fix(condition: Essential, spaces: Spaces, known: Coefficients, taken: set[int]) -> Fixed:
     """An essential condition solved, node by node, for the free component with the largest
     coefficient."""
     names = [name for name, _ in condition.coefficients]
@@ -286,7 +286,9 @@ def node_normals(condition: Essential, spaces: Spaces, component: str, local: Nu
     return normals / np.linalg.norm(normals, axis=0)
 
 
-def at_nodes(call: Function, known: Known, points: Array, normals: Array, time: float) -> Array:
+def at_nodes(
+    call: Function, known: Coefficients, points: Array, normals: Array, time: float
+) -> Array:
     """A function of position, normal, time, parameters and inputs at nodes.  Shapes: points,
     normals "d n" -> "n"."""
     coordinates = known.problem.coordinates

@@ -19,8 +19,8 @@ import skfem
 import torch
 from numpy.typing import NDArray
 
+from compiler.fem.discrete.coefficients import Coefficients
 from compiler.fem.discrete.constraints import constrain
-from compiler.fem.discrete.known import Known
 from compiler.fem.discrete.spaces import Spaces, make_spaces
 from compiler.fem.errors import SolverError
 from compiler.fem.export.ufl import IMPORTS, integrals, unknowns
@@ -93,7 +93,7 @@ def solve_with_fenics(
             "the bridge to FEniCS carries stationary problems with values fixed component by"
             " component"
         )
-    known = Known(problem, batch.to("cpu", torch.float64))
+    known = Coefficients(problem, batch.to("cpu", torch.float64))
     regions, numbered, names = prepared.regions, boundaries(form), identifiers(form)
     named = {*numbered, *(e.region for e in form.essentials)}
     facets = {boundary: facets_of(boundary, mesh, known.shape_values) for boundary in named}
@@ -144,7 +144,7 @@ def keyed_nodes(form: WeakForm, spaces: Spaces, component: str) -> Array:
 
 
 def fixed_values(
-    form: WeakForm, names: Mapping[str, str], spaces: Spaces, known: Known
+    form: WeakForm, names: Mapping[str, str], spaces: Spaces, known: Coefficients
 ) -> dict[str, Array]:
     """Positions and values of the fixed unknowns, by component."""
     constraints = constrain(form, spaces, known)

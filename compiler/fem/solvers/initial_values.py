@@ -14,8 +14,8 @@ from scipy.optimize import brentq
 from scipy.sparse import csr_matrix, diags
 
 from compiler.fem.discrete.assemble import Assembly, State
+from compiler.fem.discrete.coefficients import Coefficients
 from compiler.fem.discrete.inverse import lu
-from compiler.fem.discrete.known import Known
 from compiler.fem.discrete.system import System
 from compiler.fem.errors import IllPosed, NoConvergence, Singular
 from compiler.fem.forms.pairing import CONSTANT
@@ -176,7 +176,7 @@ def onto_constraint(
 # jumps in time
 
 
-def jumps_in_time(form: WeakForm, known: Known, start: float, end: float) -> list[float]:
+def jumps_in_time(form: WeakForm, known: Coefficients, start: float, end: float) -> list[float]:
     """The times between start and end at which an expression of time alone jumps or has a kink,
     in the equations and their conditions."""
     time = known.problem.time

@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Known:
+class Coefficients:
     """The numbers and functions of one sample, as a batch of size one."""
 
     problem: Problem
