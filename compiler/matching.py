@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from types import FunctionType, MethodType
 from typing import Any
 
 import torch
@@ -89,7 +90,8 @@ def told(field: Any, points: Tensor) -> Iterator[None]:
 
 
 def tensors(value: Any, depth: int = DEEPEST) -> Iterator[Tensor]:
-    """Tensors that a field is made of: parameters of its modules, entries of its values."""
+    """Tensors that a field is made of: parameters of its modules, entries of its values, what its
+    functions have closed over or call by a global name."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, nn.Module):
@@ -101,6 +103,15 @@ def tensors(value: Any, depth: int = DEEPEST) -> Iterator[Tensor]:
     elif depth and isinstance(value, (list, tuple)):
         for each in value:
             yield from tensors(each, depth - 1)
+    elif depth and isinstance(value, FunctionType):
+        for cell in value.__closure__ or ():
+            with suppress(ValueError):  # not filled yet
+                yield from tensors(cell.cell_contents, depth - 1)
+        for name in value.__code__.co_names:
+            if isinstance(named := value.__globals__.get(name), (Tensor, nn.Module)):
+                yield from tensors(named)
+    elif depth and isinstance(value, MethodType):
+        yield from tensors(value.__self__, depth - 1)
 
 
 def refuse_other_input(model: nn.Module, arguments: tuple[Any, ...]) -> None:

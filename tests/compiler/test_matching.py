@@ -29,6 +29,7 @@ def field(points):
 
 POINTS = torch.rand(1, 5, 2)
 LOSS = compiler.compile(PROBLEM)
+NETWORK = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
 ONE = {"f": torch.ones(1, 5, 1)}
 CASES = {
     "points of numpy": lambda: LOSS.residuals(field, POINTS.numpy(), ONE),
@@ -47,6 +48,15 @@ CASES = {
     "a model's field in float32 at points in float64": lambda: LOSS(
         compiler.build(PROBLEM, "gino", latent=(8, 8))(batch(torch.float32).inputs),
         batch(torch.float64),
+    ),
+    "a network in float32 at points in float64": lambda: LOSS.residuals(
+        NETWORK, POINTS.double(), {"f": ONE["f"].double()}
+    ),
+    "a function of a network": lambda: LOSS.residuals(
+        lambda p: NETWORK(p), POINTS.double(), {"f": ONE["f"].double()}
+    ),
+    "a function that has closed over a network": lambda: LOSS.residuals(
+        (lambda network: lambda p: network(p))(NETWORK), POINTS.double(), {"f": ONE["f"].double()}
     ),
     "a model in float32, its input in float64": lambda: compiler.build(
         PROBLEM, "gino", latent=(8, 8)
