@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import importlib
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,7 +20,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.io.matlab import MatReadError
 
+from compiler.geometry.shapes.meshfile import Unreadable, guarded
 from pdespec.errors import fail, suggestion
 
 Wanted = Callable[[str], bool]
@@ -99,12 +102,17 @@ def read(path: Path, wanted: Wanted = lambda name: True, axes: Axes = UNNAMED) -
         LookupError,
         EOFError,
         ArithmeticError,
-        NotImplementedError,
-        SystemExit,  # of meshio, which ends the program where it cannot read
+        RuntimeError,
+        AttributeError,
+        NameError,  # of scipy's reader of .mat, in files that are damaged
+        AssertionError,
+        struct.error,
         zlib.error,
         zipfile.BadZipFile,
         ElementTree.ParseError,
         csv.Error,
+        MatReadError,
+        Unreadable,
     ) as error:
         if getattr(error, "diagnostics", None):
             raise
@@ -359,28 +367,35 @@ def _netcdf(path: Path, wanted: Wanted, axes: Axes) -> Arrays:
 
 
 def _vtu(path: Path, wanted: Wanted, axes: Axes) -> Arrays:
+    return _joined([(None, _mesh(path))], wanted, axes)
+
+
+def _mesh(path: Path) -> Any:
     meshio = library("meshio")
-    return _joined([(None, meshio.read(path))], wanted, axes)
+    return guarded(lambda: meshio.read(path))
 
 
 def _pvd(path: Path, wanted: Wanted, axes: Axes) -> Arrays:
     """The files of a collection, each at its time; meshio cannot read one."""
-    meshio = library("meshio")
     if b"<!" in path.read_bytes()[:4096]:  # no entities, which could refer to other files
         raise ValueError("it declares entities")
     sets = ElementTree.parse(path).getroot().iter("DataSet")
     found = [(float(each.attrib["timestep"]), each.attrib["file"]) for each in sets]
-    return _joined([(t, meshio.read(path.parent / name)) for t, name in found], wanted, axes)
+    return _joined([(t, _mesh(path.parent / name)) for t, name in found], wanted, axes)
 
 
 def _xdmf(path: Path, wanted: Wanted, axes: Axes) -> Arrays:
-    """One mesh, or a series: what `meshio.read` does not tell apart, and ends the program at."""
-    meshio = library("meshio")
+    """One mesh, or a series, which meshio reads by another class."""
     if not _is_series(path):
-        return _joined([(None, meshio.read(path))], wanted, axes)
-    with library("meshio").xdmf.TimeSeriesReader(path) as reader:
-        points, cells = reader.read_points_cells()
-        steps = [reader.read_data(k) for k in range(reader.num_steps)]
+        return _joined([(None, _mesh(path))], wanted, axes)
+    meshio = library("meshio")
+
+    def read_series() -> tuple[Any, Any, list[Any]]:
+        with meshio.xdmf.TimeSeriesReader(path) as reader:
+            points, cells = reader.read_points_cells()
+            return points, cells, [reader.read_data(k) for k in range(reader.num_steps)]
+
+    points, cells, steps = guarded(read_series)
     return _joined(
         [
             (t, meshio.Mesh(points, cells, point_data, cell_data))

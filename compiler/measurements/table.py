@@ -100,7 +100,7 @@ def tabulated(arrays: Arrays, columns: Columns, file: str, repeated: bool | None
     """
     found = _Found(arrays, columns, file)
     places = [found.coordinate(name) for name in columns.axes.names]
-    values, dims = found.values()  # components last
+    values = found.values()  # components last
     shape = values.shape[:-1]
     keys = found.keys()
     if all(each.shape == shape for each in places) and not _named_rows(keys, shape):  # points
@@ -110,7 +110,7 @@ def tabulated(arrays: Arrays, columns: Columns, file: str, repeated: bool | None
         points = np.stack([np.broadcast_to(each, shape).ravel() for each in places], -1)
         samples, keys, family = _of_rows(keys, shape, file)
     elif all(each.ndim == 1 for each in places):
-        points, samples, keys, family = found.grid(places, shape, keys, dims)
+        points, samples, keys, family = found.grid(places, shape, keys)
         repeated = None  # of which there are none, since there are none along any axis
     else:
         raise found.mismatch(places, shape)
@@ -236,8 +236,8 @@ class _Found:
             raise self.absent(name)
         return _column(found[1])
 
-    def values(self) -> tuple[NDArray[Any], tuple[str, ...] | None]:
-        """All components, last, and the names of the axes before, where the file says them."""
+    def values(self) -> NDArray[Any]:
+        """All components, along the last axis."""
         whole, names = self.columns.whole, self.columns.components
         found = [self.array(spellings(each), each) for each in names]
         if all(each is not None for each in found):
@@ -255,7 +255,7 @@ class _Found:
                     f"`{found[0][0]}` in {self.file} is complex",  # type: ignore[index]
                     f"name it `{whole}`, or give {names[0]} as real numbers",
                 )
-            return np.stack(stored, -1), self.arrays.dims.get(found[0][0])  # type: ignore[index]
+            return self.turned(np.stack(stored, -1), found[0][0])  # type: ignore[index]
         one = self.array((whole,), whole) if whole else None
         if one is None:
             raise self.absent(next(n for n, each in zip(names, found, strict=True) if each is None))
@@ -273,8 +273,36 @@ class _Found:
                 f" {', '.join(names)}",
                 f"or give {', '.join(names)} as arrays of their own",
             )
-        dims = self.arrays.dims.get(one[0])
-        return values, None if dims is None else dims[:-1]
+        return self.turned(values, one[0])
+
+    def turned(self, values: NDArray[Any], name: str) -> NDArray[Any]:
+        """Values with their axes in the order of the problem, where the file names them: one of
+        samples, the coordinates, and what follows them. Axes of length one are left out.
+
+        Raises: ProblemError D02 for an axis that the problem does not know.
+        """
+        dims, names = self.arrays.dims.get(name), self.columns.axes.names
+        if dims is None or len(dims) < values.ndim - 1:
+            return values
+        dims = dims[: values.ndim - 1]
+        called = {"time": self.columns.axes.time}
+        dims = [(called.get(each) or each) if each not in names else each for each in dims]
+        if not set(names) <= set(dims):
+            return values
+        rest = [k for k, each in enumerate(dims) if each not in names and values.shape[k] > 1]
+        if any(dims[k] != SAMPLE for k in rest):
+            raise fail(
+                "D02",
+                f"`{name}` in {self.file} has an axis {dims[rest[-1]]}, which the problem does not"
+                " know",
+                "take one of its places, or call it sample",
+            )
+        alone = [k for k, each in enumerate(dims) if each not in names and values.shape[k] == 1]
+        order = [*rest, *(dims.index(each) for each in names)]
+        after = range(len(dims), values.ndim)
+        return values.transpose(*alone, *order, *after).reshape(
+            *(values.shape[k] for k in (*order, *after))
+        )
 
     def keys(self) -> NDArray[Any] | None:
         found = self.array((SAMPLE,), SAMPLE)
@@ -285,21 +313,9 @@ class _Found:
         places: Sequence[NDArray[Any]],
         shape: tuple[int, ...],
         keys: NDArray[Any] | None,
-        dims: tuple[str, ...] | None,
     ) -> tuple[NDArray[Any], NDArray[np.int64], tuple[str, ...], bool]:
         """Points and samples of values on a grid."""
         names = self.columns.axes.names
-        if dims is not None and set(names) <= set(dims) and dims != names:
-            order = [dims.index(each) for each in names]
-            rest = [k for k in range(len(dims)) if k not in order]
-            if (*rest, *order) != tuple(range(len(dims))):
-                raise fail(
-                    "D02",
-                    f"{self.file} has its values over ({', '.join(dims)}), the problem is over"
-                    f" ({', '.join(names)})",
-                    f"order the axes as ({', '.join(names)}), after one of samples where there is"
-                    " one",
-                )
         own = tuple(len(each) for each in places)
         family = len(shape) == len(own) + 1
         if shape[-len(own) :] != own or len(shape) > len(own) + 1:
@@ -361,7 +377,7 @@ class _Found:
                 "give one: the weight of a row is 1/sigma^2",
             )
         ((name, (_, values)),) = given.items()
-        values = _column(values)
+        values = self.turned(_column(values)[..., None], name)[..., 0]
         if values.shape not in (shape, (), (1,)):
             raise fail(
                 "D02",

@@ -61,14 +61,14 @@ def matlab_73(path: Path) -> None:
 
 
 def netcdf(path: Path) -> None:
-    """Named axes; the time in seconds since a date stays a number."""
+    """Named axes, as CF advises the time first; in seconds since a date it stays a number."""
     with netcdf_file(path, "w") as file:
         for name, values in (("x", X), ("y", Y), ("t", T)):
             file.createDimension(name, len(values))
             file.createVariable(name, "d", (name,))[:] = values
         file.variables["t"].units = "s since 2020-01-01"
         for k, name in enumerate(("v_x", "v_y")):
-            file.createVariable(name, "d", ("x", "y", "t"))[:] = V[..., k]
+            file.createVariable(name, "d", ("t", "y", "x"))[:] = V[..., k].T
 
 
 def parquet(path: Path) -> None:

@@ -70,9 +70,23 @@ def test_a_square_of_as_many_samples_as_points_is_told_by_the_names():
 def test_axes_in_another_order_are_named_not_turned():
     with pytest.raises(ProblemError, match=r"(?s)D02.*shape \(4, 3\).*its axes are \(y, x\)"):
         tabulated(arrays(x=X, y=Y, u=np.zeros((4, 3))), PLANE, "f")
-    square = arrays({"u": ("y", "x")}, x=X, y=X, u=np.zeros((3, 3)))
-    with pytest.raises(ProblemError, match=r"D02.*over \(y, x\), the problem is over \(x, y\)"):
-        tabulated(square, PLANE, "f")
+
+
+def test_axes_that_the_file_names_are_put_in_order():
+    u, v = np.arange(24.0).reshape(2, 3, 4), np.arange(24.0).reshape(4, 3, 1, 2)
+    expected = rows(tabulated(arrays(x=X, y=Y, u=u), PLANE, "f"))
+    dims = {"u": ("y", "sample", "x"), "sigma": ("x", "y", "sample")}
+    turned = arrays(dims, x=X, y=Y, u=u.transpose(2, 0, 1), sigma=1 + u.transpose(1, 2, 0))
+    found = tabulated(turned, PLANE, "f")
+    assert rows(found) == expected
+    np.testing.assert_array_equal(found.sigma, 1 + found.values[:, 0])
+    vector = arrays({"v": ("y", "x", "level", "component")}, x=X, y=Y, v=v)
+    found = tabulated(vector, Columns(Axes(("x", "y")), ("v.x", "v.y"), "v"), "f")
+    np.testing.assert_array_equal(found.values.reshape(3, 4, 2), v[:, :, 0].transpose(1, 0, 2))
+    square = arrays({"u": ("y", "x")}, x=X, y=X, u=np.arange(9.0).reshape(3, 3))
+    assert rows(tabulated(square, PLANE, "f"))["0", 1.0, 0.5] == 5
+    with pytest.raises(ProblemError, match="D02: `u` in f has an axis level"):
+        tabulated(arrays({"u": ("level", "x", "y")}, x=X, y=Y, u=u), PLANE, "f")
 
 
 def test_components_come_by_name_or_along_a_last_axis():
