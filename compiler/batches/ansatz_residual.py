@@ -40,7 +40,7 @@ LEAST = 1e-6
 
 
 @lru_cache(maxsize=64)
-def defect_names(problem: Problem) -> tuple[str, ...]:
+def ansatz_residual_names(problem: Problem) -> tuple[str, ...]:
     """A name for each component of the defect; none where a component of the unknowns has
     nothing built in, so that there is no offset."""
     if not problem.equations or not all(
@@ -57,17 +57,17 @@ def defect_names(problem: Problem) -> tuple[str, ...]:
 def has_amplitude(problem: Problem) -> bool:
     """Whether the network's output is multiplied by an amplitude found sample by sample: there is
     one equation for one unknown, whose conditions are built in."""
-    return len(defect_names(problem)) == len(problem.components) == 1
+    return len(ansatz_residual_names(problem)) == len(problem.components) == 1
 
 
-def output_scale(drawn: Draws, points: Tensor) -> Tensor | None:
+def residual_scale(drawn: Draws, points: Tensor) -> Tensor | None:
     """Mean absolute defect of each sample over interior points, at least `LEAST`: a lift may solve
     the equation, which leaves nothing to invert. None where the problem has no defect or several.
     Shapes: "b".
     """
     if not has_amplitude(drawn.problem):
         return None
-    size = defect(drawn, points).abs().mean((1, 2))
+    size = ansatz_residual(drawn, points).abs().mean((1, 2))
     load = loads(drawn)
     size = torch.where(size > UNLOADED * load, size, load)
     return size.clamp_min(LEAST)
@@ -90,7 +90,7 @@ def gain(problem: Problem) -> float:
 @lru_cache(maxsize=64)
 def _gain(problem: Problem, read: tuple[Any, ...]) -> float:
     drawn = probed(problem, DRAWN)
-    size = output_scale(drawn, _fixed_points(drawn))
+    size = residual_scale(drawn, _fixed_points(drawn))
     return (
         1.0
         if size is None
@@ -179,29 +179,29 @@ def _loading(problem: Problem) -> tuple[Residuals, ...]:
     return tuple(each for group in found.values() for each in group)
 
 
-def defect_channels(drawn: Draws, points: Tensor) -> Tensor:
+def ansatz_residual_channels(drawn: Draws, points: Tensor) -> Tensor:
     """asinh of the defect in its unit, since near the boundary of an odd shape it grows by decades,
     and the unit's logarithm.
 
-    Shapes: points "b n D" -> "b n k", k the number of `defect_names`, and one more where there is a
-    unit.
+    Shapes: points "b n D" -> "b n k", k the number of `ansatz_residual_names`, and one more where
+    there is a scale.
     """
-    found = defect(drawn, points)
-    if drawn.unit is None:
+    found = ansatz_residual(drawn, points)
+    if drawn.residual_scale is None:
         return found.asinh()
-    size = drawn.unit[:, None, None]
+    size = drawn.residual_scale[:, None, None]
     return torch.cat([(found / size).asinh(), size.log().expand_as(found)], -1)
 
 
-def defect(drawn: Draws, points: Tensor) -> Tensor:
+def ansatz_residual(drawn: Draws, points: Tensor) -> Tensor:
     """The residuals at the offset. Where one of them is not finite, as 1/u is at u = 0, all count
     as zero.
 
     It keeps its graph where the points, a param or an input function require grad, and no graph
-    else. Shapes: points "b n D" -> "b n k", k the number of `defect_names`.
+    else. Shapes: points "b n D" -> "b n k", k the number of `ansatz_residual_names`.
     """
     problem = drawn.problem
-    if not defect_names(problem):
+    if not ansatz_residual_names(problem):
         return points.new_zeros(*points.shape[:2], 0)
     built = ansatz(drawn, plan_hard_conditions(problem))
     found = _residuals(drawn, points, built.offset)

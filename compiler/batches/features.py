@@ -6,7 +6,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from compiler.batches.ansatz_residual import defect_channels, defect_names, has_amplitude
+from compiler.batches.ansatz_residual import (
+    ansatz_residual_channels,
+    ansatz_residual_names,
+    has_amplitude,
+)
 from compiler.data.samples import Draws, drawn_symbols
 from compiler.geometry.domain import box
 from compiler.geometry.shapes import extent
@@ -22,7 +26,7 @@ def channel_names(problem: Problem) -> tuple[str, ...]:
     """
     inputs = [name for declaration in problem.inputs.values() for name in declaration.components]
     drawn = (symbol.name for symbol in drawn_symbols(problem))
-    inverted = defect_names(problem)
+    inverted = ansatz_residual_names(problem)
     if has_amplitude(problem):
         inverted = (*inverted, "log unit")
     return (*inputs, *drawn, *inverted, *(("factor",) if _bounded(problem) else ()))
@@ -34,7 +38,7 @@ def channels(drawn: Draws, points: Tensor) -> Tensor:
     problem = drawn.problem
     parts = [drawn.evaluate(name, points, continued=True) for name in problem.inputs]
     parts += [drawn.known(symbol, points)[..., None] for symbol in drawn_symbols(problem)]
-    parts.append(defect_channels(drawn, points))
+    parts.append(ansatz_residual_channels(drawn, points))
     if _bounded(problem):
         factor = _factor(drawn, points)[..., None]
         edge = 16 * factor / _extent(drawn)[:, None, None] + 1.2

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from compiler.batches.ansatz_residual import output_amplitude, output_scale
+from compiler.batches.ansatz_residual import output_amplitude, residual_scale
 from compiler.batches.features import channels, features, unknown_domains
 from compiler.batches.recipe import PLACINGS
 from compiler.batches.verify_inputs import verify_inputs
@@ -249,9 +249,9 @@ def _batch(
         if hard
         else {component: HardCondition() for component in problem.components}
     )
-    size = _unit(drawn, counts["operator"], chance)
+    size = _residual_scale(drawn, counts["operator"], chance)
     if size is not None:
-        drawn = replace(drawn, unit=size, amplitude=output_amplitude(drawn, size))
+        drawn = replace(drawn, residual_scale=size, amplitude=output_amplitude(drawn, size))
     return Batch(
         problem,
         drawn,
@@ -262,10 +262,10 @@ def _batch(
     )
 
 
-def _unit(drawn: Draws, count: int, chance: Chance) -> Tensor | None:
+def _residual_scale(drawn: Draws, count: int, chance: Chance) -> Tensor | None:
     """The size of the defect, from a quarter of as many points as the operator reads."""
     geometry = drawn.geometry[next(iter(drawn.problem.unknowns.values())).region.name]
-    return output_scale(
+    return residual_scale(
         drawn, in_time(drawn, geometry.interior(max(16, count // 4), chance), chance)
     )
 

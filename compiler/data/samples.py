@@ -39,9 +39,10 @@ from pdespec.symbols import Input, InputField, Param, Scalar
 class Draws:
     """The params, domains and input functions of `size` samples of a problem.
 
-    `unit` is the size of the defect of the ansatz, `amplitude` what the network is multiplied by,
-    see `compiler.batches.ansatz_residual`. Shapes: params "b" each, "b k" where sized; unit and
-    amplitude "b"; functions take points "b n d", with time last where the input depends on time.
+    `residual_scale` is the mean absolute residual of the ansatz, `amplitude` what the network is
+    multiplied by, see `compiler.batches.ansatz_residual`. Shapes: params "b" each, "b k" where
+    sized; residual_scale and amplitude "b"; functions take points "b n d", with time last where the
+    input depends on time.
     """
 
     problem: Problem
@@ -51,7 +52,7 @@ class Draws:
     functions: Mapping[str, InputFunction]
     dtype: torch.dtype
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    unit: Tensor | None = None
+    residual_scale: Tensor | None = None
     amplitude: Tensor | None = None
 
     @property
@@ -163,7 +164,7 @@ class Draws:
                 name: geometry.map(function, size) for name, geometry in self.geometry.items()
             },
             functions={name: each.map(function) for name, each in self.functions.items()},
-            unit=None if self.unit is None else function(self.unit),
+            residual_scale=None if self.residual_scale is None else function(self.residual_scale),
             amplitude=None if self.amplitude is None else function(self.amplitude),
             dtype=probe.dtype,
             device=probe.device,

@@ -6,7 +6,7 @@ from __future__ import annotations
 import sympy as sp
 import torch
 
-from compiler.batches.ansatz_residual import defect, defect_names
+from compiler.batches.ansatz_residual import ansatz_residual, ansatz_residual_names
 from compiler.data.samples import probed
 from compiler.lowering.terms import Stream, strong_form
 from compiler.training.options import TrainOptions
@@ -44,7 +44,7 @@ def causal_strengths(problem: Problem, strength: float = STRENGTH) -> dict[str, 
     if problem.time is None or problem.time.periodic or not problem.equations:
         return {}
     terms = [term for term in strong_form(problem) if term.kind == "equation"]
-    if not defect_names(problem):
+    if not ansatz_residual_names(problem):
         return dict.fromkeys((term.label for term in terms), strength)
     drawn = probed(problem, SAMPLES)
     geometry = drawn.geometry[next(iter(problem.unknowns.values())).region.name]
@@ -53,7 +53,7 @@ def causal_strengths(problem: Problem, strength: float = STRENGTH) -> dict[str, 
     points = torch.cat(
         [points, (drawn.start + drawn.duration * share).expand(drawn.size, -1)[..., None]], -1
     )
-    squares = defect(drawn, points).square().mean((0, 1)).tolist()
+    squares = ansatz_residual(drawn, points).square().mean((0, 1)).tolist()
     found, place = {}, 0
     for term in terms:
         size = sum(squares[place : place + len(term.expressions)])

@@ -303,7 +303,9 @@ def test_no_graph_is_kept_where_nothing_requires_grad():
         own = knobs(problem)
         for batch in (drawn, own.batch(own.start)):
             assert not batch.inputs.values.requires_grad
-            assert batch.draws.unit is None or not batch.draws.unit.requires_grad
+            assert (
+                batch.draws.residual_scale is None or not batch.draws.residual_scale.requires_grad
+            )
             assert not batch.inputs.features(batch.inputs.points).requires_grad
 
 

@@ -11,7 +11,7 @@ import torch
 
 import compiler
 import pdespec
-from compiler.batches.ansatz_residual import defect, defect_names
+from compiler.batches.ansatz_residual import ansatz_residual, ansatz_residual_names
 from compiler.loss.error_estimate import fundamental, mean_square_error
 from pdespec import (
     Problem,
@@ -159,10 +159,10 @@ def test_the_defect_is_the_residual_at_the_offset():
         problem, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64
     )
     points = batch.points["Omega"].points
-    assert defect_names(problem) == ("defect of e",)
+    assert ansatz_residual_names(problem) == ("defect of e",)
     # the offset is zero
-    torch.testing.assert_close(defect(batch.draws, points), -batch.evaluate("f", points))
+    torch.testing.assert_close(ansatz_residual(batch.draws, points), -batch.evaluate("f", points))
 
 
 def test_without_an_offset_there_is_no_defect():
-    assert defect_names(problems.transport()) == ()
+    assert ansatz_residual_names(problems.transport()) == ()
