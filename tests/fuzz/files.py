@@ -1,5 +1,5 @@
-"""Mesh and data files: a small mesh or table with tokens, lines, counts and bytes changed, then
-read."""
+"""Mesh and data files: a small mesh, table or file of measured values with tokens, lines, counts
+and bytes changed, then read."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import random
 import tempfile
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 import pdespec
 from compiler.fem.meshing.mesh_report import report
+from compiler.measurements.measured import refuse_wrong_files
 from compiler.prediction.columns import read_columns
 from compiler.training.runs import RunError
 
@@ -40,7 +42,7 @@ def attempt(rng: random.Random) -> str:
     with tempfile.TemporaryDirectory() as place:
         if rng.random() < 0.7:
             return _mesh(Path(place), rng)
-        return _table(Path(place), rng)
+        return (_table if rng.random() < 0.5 else _measured)(Path(place), rng)
 
 
 def _spoilt(text: str, rng: random.Random, separator: str) -> str:
@@ -106,4 +108,32 @@ def _table(place: Path, rng: random.Random) -> str:
         assert str(error)
         return "refused RunError"
     assert all(np.issubdtype(values.dtype, np.floating) for values in columns.values())
+    return "accepted"
+
+
+def _measured(place: Path, rng: random.Random) -> str:
+    """A file that a problem names. Those of MATLAB are left out: scipy's reader crashes on some."""
+    kind = rng.choice([".csv", ".npz", ".h5"])
+    path, grid = place / f"u{kind}", np.linspace(0, 1, 3)
+    if kind == ".npz":
+        np.savez(path, x=grid, y=grid, u=np.arange(18.0).reshape(2, 3, 3), sample=["a", "b"])
+    elif kind == ".h5":
+        with h5py.File(path, "w") as file:
+            file["x"], file["y"], file["u"] = grid, grid, np.arange(9.0).reshape(3, 3)
+            file["u"].attrs.update({"units": "K", "_FillValue": -1.0})
+    else:
+        path.write_text(_spoilt(TABLE, rng, ","))
+    data = bytearray(path.read_bytes())
+    for _ in range(rng.choice([1, 3, 20]) if kind != ".csv" else rng.choice([0, 1])):
+        data[rng.randrange(len(data))] = rng.randrange(256)
+    path.write_bytes(data[: rng.randrange(len(data))] if rng.random() < 0.2 else data)
+    (place / "p.pde").write_text(
+        "problem p\nspace x, y\ndomain D = rectangle([0, 0], [1, 1])\nunknown u : scalar on D [K]\n"
+        f'in D: lap(u) = 1\non boundary(D): u = 0\ndata u on D from "u{kind}"\n'
+    )
+    try:
+        refuse_wrong_files(pdespec.load(place / "p.pde"))
+    except pdespec.ProblemError as error:
+        assert str(error)
+        return f"refused {error.diagnostics[0].code}"
     return "accepted"
