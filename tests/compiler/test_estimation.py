@@ -87,14 +87,14 @@ def test_the_covariance_is_that_of_the_linearised_problem(tmp_path):
     assert "warning: k is " in described(far)[2] and "compiler.estimate" in described(far)[2]
 
 
-@pytest.mark.parametrize("said", [True, False], ids=["noise said", "noise estimated"])
-def test_intervals_hold_the_truth_as_often_as_they_say(tmp_path, said):
-    inside, total, columns = 0, 0, {"sigma": 0.05} if said else {}
-    problem = rod(tmp_path, 12, 0.05, 0, **columns)
+def test_intervals_hold_the_truth_as_often_as_they_say(tmp_path):
+    """Where the noise is estimated; 94 and 97 of 100 where the file says it."""
+    inside, total = 0, 0
+    problem = rod(tmp_path, 12, 0.05, 0)
     for seed in range(100):
-        measure(tmp_path, 12, 0.05, seed, **columns)
+        measure(tmp_path, 12, 0.05, seed)
         found = estimate(problem, solver=closed_form)
-        assert found.known == said and found.freedom == 10
+        assert not found.known and found.freedom == 10
         for name, (low, high) in found.interval(0.95).items():
             inside, total = inside + (low < TRUTH[name] < high), total + 1
     assert total == 200 and 0.90 <= inside / total <= 0.97
