@@ -22,7 +22,7 @@ NAME = re.compile(r"[^\W\d]\w*")
 NOT_FINITE = tuple(type(each) for each in (sp.nan, sp.zoo, sp.oo, -sp.oo))
 BINDING = (ExprWithLimits, sp.Limit)
 # what `exact` replaces or refuses
-SUSPECT = (sp.Float, *NOT_FINITE, *BINDING, sp.DiracDelta, sp.ITE, sp.Mod, sp.Piecewise)
+SUSPECT = (sp.Float, *NOT_FINITE, *BINDING, sp.DiracDelta, sp.ITE, sp.Mod, sp.Piecewise, sp.jn)
 
 
 class Mod(sp.Mod):
@@ -106,6 +106,8 @@ def _exact_scalar(expression: sp.Expr) -> Any:
         return _exact_scalar(
             expression.replace(sp.ITE, lambda c, a, b: sp.Or(sp.And(c, a), sp.And(sp.Not(c), b)))
         )
+    if any(isinstance(each, sp.jn) and _negative(each.args[1]) for each in suspects):
+        return _exact_scalar(expression.replace(sp.jn, spherical_bessel))
     if any(type(each) is sp.Mod for each in suspects):
         return _exact_scalar(expression.replace(sp.Mod, Mod))
     if any(isinstance(each, NOT_FINITE) for each in suspects):
@@ -120,6 +122,17 @@ def _exact_scalar(expression: sp.Expr) -> Any:
     if any(isinstance(each, sp.Piecewise) for each in suspects):
         return expression.replace(sp.Piecewise, _chosen)
     return expression
+
+
+def _negative(number: sp.Expr) -> bool:
+    return bool(number.is_number and number.is_extended_real and number.n() < 0)
+
+
+def spherical_bessel(order: sp.Expr, argument: sp.Expr) -> sp.Expr:
+    """j_n(-x) = (-1)^n j_n(x): SymPy 1.14 gives the number j_n(x) the other sign for x < 0."""
+    if not _negative(argument):
+        return sp.jn(order, argument)
+    return sp.Integer(-1) ** order * sp.jn(order, -argument)
 
 
 def _chosen(*pairs: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import sympy as sp
 
-from pdespec import calculus, complexes, notation, tensors
+from pdespec import calculus, complexes, coordinates, notation, tensors
 from pdespec.errors import fail
 from pdespec.functions import TABLE, Entry
 from pdespec.statements.variation import diff, variation
@@ -223,7 +223,8 @@ NUMERIC: dict[str, Word] = {
 
 def _word(entry: Entry) -> Word:
     # of real numbers the absolute value, of complex ones a root
-    function = complexes.modulus if entry.name == "abs" else entry.function
+    own = {"abs": complexes.modulus, "sphericalj": coordinates.spherical_bessel}
+    function = own.get(entry.name, entry.function)
     numeric = _scalars(function, entry.name)
     return Word(entry.name, entry.example, numeric, entry.least, entry.most, entry.tex)
 

@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 import sympy as sp
 import torch
+from scipy.special import spherical_jn
 
+import compiler
+import pdespec
 from compiler.lowering.graph import ResidualGraph, Source
+from pdespec.coordinates import exact
 from pdespec.errors import ProblemError
 from pdespec.functions import ORDERED, TABLE
 from pdespec.jumps import jumps, slope, surfaces
@@ -274,3 +278,22 @@ def test_the_slope_is_the_derivative_wherever_there_is_one(name):
 )
 def test_a_jump_is_told_from_a_kink(e, where):
     assert surfaces(e) == where and jumps(e) == bool(where)
+
+
+@pytest.mark.parametrize("order", range(4))
+def test_a_spherical_bessel_function_of_a_negative_number_has_its_sign(order):
+    """SymPy 1.14 evaluates j_n(-3/4) with the sign of -j_n(-3/4), of every order."""
+    text = (
+        "problem p\nspace x\ndomain L = interval(-2, -1)\nunknown u : scalar on L\nin L: u ="
+        f" sphericalj({order}, -3/4) + sphericalj({order}, sin(4)) + sphericalj({order}, x)\n"
+        "on boundary(L): u = 0\n"
+    )
+    problem = pdespec.parse(text)
+    assert pdespec.parse(problem.to_dsl()) == problem
+    x = torch.tensor([[[-1.5], [-1.2]]], dtype=torch.float64)
+    (found,) = compiler.compile(problem).residuals(lambda p: 0 * p, x).values()
+    expected = spherical_jn(order, -0.75) + spherical_jn(order, np.sin(4))
+    expected = expected + spherical_jn(order, x.flatten().numpy())
+    assert found.flatten().numpy() == pytest.approx(-expected, rel=1e-12)
+    given = sp.jn(order, sp.Rational(-3, 4))
+    assert float(exact(given)) == pytest.approx(spherical_jn(order, -0.75), rel=1e-12)
