@@ -9,6 +9,8 @@ import sympy as sp
 import torch
 from scipy.spatial import cKDTree
 
+import compiler
+import pdespec
 from compiler.geometry.domain import Geometry, box
 from pdespec import (
     ProblemError,
@@ -903,3 +905,36 @@ def test_the_box_of_a_curve_is_exact_and_its_derivative_does_not_jump():
         s = dense[((1 + value * np.cos(3 * dense)) * np.cos(dense)).argmin()]
         # the outermost of 1024 nodes would be 4e-3 off
         assert abs(slope.item() - np.cos(3 * s) * np.cos(s)) < 1e-4
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "disk(radius = 2)",
+        "ellipse(radii = [0.5, 5], angle = pi/5)",
+        "star(radius = 1 + 0.2*cos(3*theta))",
+        "moved(ellipse(radii = [1, 2]), vector = [3, 1])",
+    ],
+)
+def test_the_factor_has_the_same_derivatives_on_both_sides_of_a_smooth_boundary(words):
+    """Points of a boundary lie on it to rounding: conditions on second derivatives would read one
+    of two numbers by chance."""
+    problem = pdespec.parse(
+        f"problem p\nspace x, y\ndomain D = {words}\nunknown u : scalar on D\nin D: lap(u) = 1\n"
+        "on boundary(D): u = 0\n"
+    )
+    batch = compiler.sample(problem, 1, {"boundary": 32}, dtype=torch.float64)
+    (edge,) = (each for key, each in batch.points.items() if key.startswith("boundary"))
+    factor = batch.inputs.ansatz.factor
+
+    def derivatives(at):
+        """Up to the third, along the normal."""
+        step = torch.zeros_like(at[..., :1], requires_grad=True)
+        found = [factor(at + step * edge.normals)[..., 0]]
+        for _ in range(3):
+            found.append(torch.autograd.grad(found[-1].sum(), step, create_graph=True)[0][..., 0])
+        return torch.stack(found[1:]).detach()
+
+    inner, outer = (derivatives(edge.points + side * edge.normals) for side in (-1e-7, 1e-7))
+    sizes = 1 + torch.maximum(inner.abs(), outer.abs())
+    assert float(((inner - outer).abs() / sizes).max()) < 1e-3

@@ -70,14 +70,18 @@ class Ellipses:
 
     def boundary_function(self, selected: Selection, x: Tensor) -> Tensor | None:
         """`F / sqrt(|grad F|^2 + 4 F / b^2)`, F = 1 - sum (x / a)^2, b the least half axis: of
-        slope 1, (R^2 - r^2) / 2R on a disk."""
+        slope 1, (R^2 - r^2) / 2R on a disk; outside with derivatives up to the fourth that fit."""
         return self.implicit(x) if any(map(selected, self.pieces())) else None
 
     def implicit(self, x: Tensor) -> Tensor:
         y, square = x - self.middle[:, None], self.radii[:, None].square()
         level = 1 - (y.square() / square).sum(-1)
         slope = 4 * (y.square() / square.square()).sum(-1)
-        return level * (slope + 4 * level.clamp_min(0) / square.amin(-1)).rsqrt()
+        rise, outside = 4 * level / square.amin(-1), level < 0
+        # beyond the boundary slope + rise may be negative: it goes on smoothly, to slope / 2
+        share = torch.where(outside, rise, 0.0) / torch.where(outside, slope, 1.0)
+        beyond = slope * (1 + share / (1 + (2 * share) ** 4) ** 0.25)
+        return level * torch.where(outside, beyond, slope + rise).rsqrt()
 
     def pieces(self) -> tuple[FullBoundary, ...]:
         return tuple(
