@@ -35,7 +35,7 @@ def gino(problem, weight: str, kernel: str) -> GINO:
         dim,
         (9,) * dim,
         box,
-        weight,
+        weight=weight,
         kernel=kernel,
         hidden=6,
         modes=3,
