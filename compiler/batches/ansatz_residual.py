@@ -5,9 +5,10 @@ Where there is one equation for one unknown, the mean size of the defect in a sa
 which the network is told of it, and it gives the amplitude of the network's output, `u = offset +
 amplitude * factor * N(defect / unit, ..)`. For a linear equation the amplitude is the unit over the
 size of the operator at the factor: a clamped plate on the unit disk, D lap(lap(w)) = q, has w =
-q/(64 D) (1 - r^2)^2. For a nonlinear one it is found sample by sample, and the unit is an input
-channel as well: u of -div(|grad u|^(m-2) grad u) = f goes as f^(1/(m-1)). Without them, samples of
-rare amplitude stay wrong (docs/notes/poisson_training.md, docs/notes/dual_norm.md).
+q/(64 D) (1 - r^2)^2. For one that is nonlinear at its size it is found sample by sample, and the
+unit is an input channel as well: u of -div(|grad u|^(m-2) grad u) = f goes as f^(1/(m-1)). Without
+them, samples of rare amplitude stay wrong (docs/notes/poisson_training.md,
+docs/notes/dual_norm.md).
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ UNLOADED = 1e-6  # of the loads on the boundary: a source below that is none
 DRAWN, POINTS, ROUNDS = 8, 64, 3  # samples, points and secants by which a gain is found
 # what a network begins below and soon reaches: a step moves its output by about the learning rate
 OUTPUT = 0.2
+BENT = 0.1  # what the power differs from 1 by, from which on samples have amplitudes of their own
 MOST = 1e6  # by which a secant may change it
 # of the size of the residuals, which is 1 in the problem as it is computed (see `compiler.scales`)
 LEAST = 1e-6
@@ -75,35 +77,41 @@ def residual_scale(drawn: Draws, points: Tensor) -> Tensor | None:
 
 def output_amplitude(drawn: Draws, size: Tensor) -> Tensor:
     """What the network is multiplied by in each sample: with a network of size OUTPUT the equation
-    changes by as much as its defect, `size`, in the median over points that are the same in every
-    draw. Shapes: "b" -> "b".
+    changes by as much as its defect, `size`. `gain` times that where the equation is all but linear
+    at this scale; else it is found for each sample, in the median over points that are the same in
+    every draw. Shapes: "b" -> "b".
+
+    Of a linear equation such a median is no better: with a coefficient that jumps it says which
+    side of the jump most points lie on.
     """
-    return _amplitude(drawn, size, gain(drawn.problem), 1)
+    ratio, bend = _typical(drawn.problem, files(drawn.problem))
+    return ratio * size if bend < BENT else _amplitude(drawn, size, ratio, 1)[0]
 
 
 def gain(problem: Problem) -> float:
     """`output_amplitude` over the size of the defect, the median over some samples of a problem
     with an output scale; 1 where there is none."""
-    return _gain(problem, files(problem))
+    return _typical(problem, files(problem))[0]
 
 
 @lru_cache(maxsize=64)
-def _gain(problem: Problem, read: tuple[Any, ...]) -> float:
+def _typical(problem: Problem, read: tuple[Any, ...]) -> tuple[float, float]:
+    """The gain, and how far from 1 the power is with which the equation changes; medians."""
     drawn = probed(problem, DRAWN)
     size = residual_scale(drawn, _fixed_points(drawn))
-    return (
-        1.0
-        if size is None
-        else float((_amplitude(drawn, size, 1.0, ROUNDS) / size).median().detach())
-    )
+    if size is None:
+        return 1.0, 0.0
+    amplitude, power = _amplitude(drawn, size, 1.0, ROUNDS)
+    return float((amplitude / size).median().detach()), float((power - 1).abs().median().detach())
 
 
-def _amplitude(drawn: Draws, size: Tensor, start: float, rounds: int) -> Tensor:
+def _amplitude(drawn: Draws, size: Tensor, start: float, rounds: int) -> tuple[Tensor, Tensor]:
     """From `start` times the size, by secants on a logarithmic scale: one of them is enough for a
-    power of the unknown. Shapes: "b" -> "b"."""
+    power of the unknown. And the power, of the last one. Shapes: "b" -> "b", "b"."""
     built = ansatz(drawn, plan_hard_conditions(drawn.problem))
+    power = torch.ones_like(size)
     if built is None:
-        return size
+        return size, power
     points = _fixed_points(drawn)
     levels = points.new_tensor([0.0, 1.0, 2.0]).repeat_interleave(POINTS)[:, None]
     points = points.repeat(1, 3, 1)  # at the offset, a scale above it and twice that, in one go
@@ -119,7 +127,7 @@ def _amplitude(drawn: Draws, size: Tensor, start: float, rounds: int) -> Tensor:
         here, there = here.where(fits, torch.ones_like(here)), there.where(fits, 2 * fits + 1.0)
         power = (there / here).log2().clamp(0.25, 8.0)
         scale = scale * (-here.log() / power).clamp(-most, most).exp()
-    return (scale if drawn.attached else scale.detach()) / OUTPUT
+    return (scale if drawn.attached else scale.detach()) / OUTPUT, power
 
 
 def _fixed_points(drawn: Draws) -> Tensor:

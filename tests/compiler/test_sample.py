@@ -534,8 +534,8 @@ def test_the_amplitude_follows_the_power_of_the_unknown(power):
     """A(s phi) goes as s^(m - 1): of a source f the output has to go as f^(1/(m - 1)), in any
     batch, and not by the points that are drawn."""
     problem = pdespec.parse(
-        "problem power\nspace x, y\nparam m = 2, f ~ loguniform(0.01, 100)\ndomain D = disk(radius"
-        " = 1)\nunknown u : scalar on D\nslope := 1e-12 + dot(grad(u), grad(u))\nin D:"
+        f"problem power\nspace x, y\nconst m = {power}\nparam f ~ loguniform(0.01, 100)\ndomain D ="
+        " disk(radius = 1)\nunknown u : scalar on D\nslope := 1e-12 + dot(grad(u), grad(u))\nin D:"
         " -div(slope^((m - 2)/2)*grad(u)) = f\non boundary(D): u = 0\n"
     )
     f = torch.logspace(-2, 2, 5, dtype=torch.float64)
@@ -543,11 +543,20 @@ def test_the_amplitude_follows_the_power_of_the_unknown(power):
     for seed in (0, 1):
         generator = torch.Generator().manual_seed(seed)
         batch = compiler.instance(
-            problem, {"m": power, "f": f}, generator=generator, dtype=torch.float64, size=5
+            problem, {"f": f}, generator=generator, dtype=torch.float64, size=5
         )
         found.append((batch.local or batch).draws.amplitude)
     assert torch.equal(*found)
     expected = (f / f[2]) ** (1 / (power - 1))
     assert torch.allclose(found[0] / found[0][2], expected, rtol=1e-4)
-    alone = compiler.instance(problem, {"m": power, "f": f[3]}, dtype=torch.float64)
+    alone = compiler.instance(problem, {"f": f[3]}, dtype=torch.float64)
     assert float((alone.local or alone).draws.amplitude) == pytest.approx(float(found[0][3]))
+
+
+def test_a_linear_equation_has_one_amplitude_over_its_residual():
+    """Whatever its coefficients are in a sample: one that jumps would give it by chance."""
+    problem = pdespec.load(Path(__file__).parents[2] / "examples" / "darcy.pde")
+    batch = sample(problem, 8, {"operator": 64}, torch.Generator().manual_seed(0))
+    draws = (batch.local or batch).draws
+    ratio = draws.amplitude / draws.residual_scale
+    assert torch.allclose(ratio, ratio[0])
