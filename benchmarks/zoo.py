@@ -146,8 +146,9 @@ def page(rows: Iterable[Mapping[str, Any]], remarks: Mapping[str, str], images: 
         + ", ".join(f"preset `{preset}`, {count or 'all'} steps" for preset, count in steps)
         + f". Of {len(means)} problems measured: {counts}.",
         "",
-        "| problem | mean | median | worst | unknowns | gradients | truth | CPU s | seeds |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| problem | steps | mean | median | worst | unknowns | gradients | truth | CPU s |"
+        " seeds |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name in sorted(good, key=lambda each: means.get(each, float("inf"))):
         text.append(_row(name, good[name]) if good[name] else _failed(name, by_problem[name]))
@@ -180,6 +181,7 @@ def _row(name: str, rows: list[Mapping[str, Any]]) -> str:
     truth = rows[0].get("reference_error")
     cells = [
         name,
+        ", ".join(dict.fromkeys(str(row["steps"] or "all") for row in rows)),
         *(percent(_mean(rows, key)) for key in ("mean", "median")),
         percent(max(row["max"] for row in rows)),
         of("unknowns"),
@@ -192,7 +194,7 @@ def _row(name: str, rows: list[Mapping[str, Any]]) -> str:
 
 
 def _failed(name: str, rows: list[Mapping[str, Any]]) -> str:
-    return f"| {name} | {rows[-1]['failed'][:80].replace('|', '/')} | | | | | | | |"
+    return f"| {name} | {rows[-1]['failed'][:80].replace('|', '/')} | | | | | | | | |"
 
 
 def main() -> None:
