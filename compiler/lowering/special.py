@@ -238,13 +238,15 @@ def csch(x: Tensor) -> Tensor:
     return sech(x) / torch.tanh(x)
 
 
-def root(x: Tensor, exponent: float | Tensor) -> Tensor:
-    """x^exponent for an exponent between 0 and 1, whose derivatives at x = 0, where they are
-    infinite, are taken as 0.
+def root(x: float | Tensor, exponent: float | Tensor) -> Tensor:
+    """x^exponent, one of them a tensor, for an exponent between 0 and 1, whose derivatives at x =
+    0, where they are infinite, are taken as 0.
 
     By the chain rule an infinite slope times none is no number: sqrt(max(u, 0)) had no gradient
     wherever u < 0, nor had |grad u| where u is constant.
     """
+    if isinstance(exponent, Tensor) and not isinstance(x, Tensor):
+        x = torch.full_like(exponent, x)
     flat = x == 0 if isinstance(exponent, float) else torch.logical_and(x == 0, exponent > 0)
     safe = torch.where(flat, 1.0, x)
     return torch.where(flat, 0.0, safe**exponent)

@@ -78,6 +78,8 @@ def test_a_graph_means_what_its_expression_means(expression):
     [
         sp.Piecewise((X**2, X > 0), (sp.sin(Y), Y <= 0), (Z, True)),
         sp.Min(X, Y, sp.Rational(1, 10)),
+        # a number to the power of a tensor, and its square beside it
+        (2 + sp.pi**2) ** (X / (X**2 + 1)) / ((2 + sp.pi**2) ** (2 * X / (X**2 + 1)) + 1),
         sp.atan2(Y, X + 2),
         sp.log(2 + X)
         + sp.erf(Y)
@@ -100,6 +102,7 @@ def test_a_graph_means_what_its_expression_means(expression):
     ids=[
         "piecewise",
         "min of numbers",
+        "power of a number",
         "atan2",
         "functions",
         "powers",
