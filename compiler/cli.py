@@ -520,7 +520,7 @@ def finetune(
     """Train a trained operator further on one sample alone, for an answer that is less wrong."""
     from compiler.prediction.answers import load
     from compiler.training.instances import further
-    from compiler.training.options import OptionError, option_names, with_settings
+    from compiler.training.options import OptionError, with_settings
 
     words = _pairs("--set", settings or [])
     if made := [name for name in words if name == "operator" or name.startswith("model.")]:
@@ -528,14 +528,15 @@ def finetune(
     operator = load(directory, checkpoint)
     _say_notes(operator.run)
     given = _numbers("--params", params or []), _functions(operator.problem, inputs or [])
-    options = with_settings(further(operator.run.options, 1), words)
+    options = with_settings(further(operator.run.options, 1, bool(operator.problem.data)), words)
+    asked = {name.partition(".")[0] for name in words}
     before = operator(*given)
     found = operator.finetuned(
         *given,
         out_,
         resume=resume,
         display=_display(quiet),
-        **{name: getattr(options, name) for name in option_names() if name != "batch"},
+        **{name: getattr(options, name) for name in asked},
     )
     out.print(f"before: {_estimated(before)}", markup=False)
     out.print(f"after:  {_estimated(found(*given))}", markup=False)
@@ -552,7 +553,7 @@ def predict(
     params: Params = None,
     inputs: Inputs = None,
     points: Annotated[
-        str, typer.Option(help="grid:N, or a .csv, .npz or .h5 with a column for each coordinate")
+        str, typer.Option(help="grid:N, or a file with a column for each coordinate (docs/data.md)")
     ] = "grid:64",
     out_: Annotated[
         Path | None,
@@ -661,8 +662,7 @@ def _write_answer(answer: Any, points: str, target: Path) -> list[Path]:
     """An answer at points, in a file of the kind that its name says."""
     import numpy as np
 
-    from compiler.prediction.columns import KINDS, read_columns, write_columns
-    from compiler.training.runs import RunError
+    from compiler.prediction.columns import KINDS, read_points, write_columns
 
     grid = re.fullmatch(r"grid:([1-9]\d{0,3})", points)
     if target.suffix in (".vtu", ".pvd"):
@@ -679,13 +679,7 @@ def _write_answer(answer: Any, points: str, target: Path) -> list[Path]:
         places = np.stack(np.meshgrid(*axes.values(), indexing="ij"), -1).reshape(-1, len(axes))
         places = places[answer.contains(places)]
     else:
-        columns = read_columns(Path(points))
-        for name in names:
-            if name not in columns:
-                raise RunError(
-                    f"{points} has no column {name!r}; the points need {', '.join(names)}"
-                )
-        places = np.stack([columns[name] for name in names], 1)
+        places = read_points(Path(points), names)
     found = {name: answer[name](places) for name in problem.components}
     write_columns(target, {**dict(zip(names, places.T, strict=True)), **found})
     return [target]

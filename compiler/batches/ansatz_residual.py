@@ -84,8 +84,14 @@ def output_amplitude(drawn: Draws, size: Tensor) -> Tensor:
     Of a linear equation such a median is no better: with a coefficient that jumps it says which
     side of the jump most points lie on.
     """
-    ratio, bend = _typical(drawn.problem, files(drawn.problem))
-    return ratio * size if bend < BENT else _amplitude(drawn, size, ratio, 1)[0]
+    ratio = gain(drawn.problem)
+    return _amplitude(drawn, size, ratio, 1)[0] if bent(drawn.problem) else ratio * size
+
+
+def bent(problem: Problem) -> bool:
+    """Whether the equation is so far from linear at its size that each sample has an amplitude of
+    its own."""
+    return _typical(problem, files(problem))[1] >= BENT
 
 
 def gain(problem: Problem) -> float:

@@ -18,6 +18,7 @@ from compiler.measurements.named import Stamp, path_of, sources, stamp, stamps
 from compiler.measurements.readers import Arrays, Axes, read
 from compiler.measurements.table import Columns, Table, refuse_alike, tabulated
 from pdespec.calculus import entries
+from pdespec.coordinates import Time
 from pdespec.errors import ProblemError, Span, fail, placed
 from pdespec.geometry import Boundary, Domain, shape_symbols
 from pdespec.statements.problem import Problem
@@ -135,7 +136,7 @@ def _read_data(
     """The rows of one statement, and the arrays they are made of. Samples of a problem in which
     nothing varies are repetitions of one."""
     path, names = path_of(statement), _names(statement, label)
-    columns = Columns(_axes(problem, statement.region), names[0], names[1])
+    columns = Columns(_axes(statement.region, problem.time), names[0], names[1])
     extra = {c for each in problem.params.values() for c in (each.name, *each.components)}
     extra |= {c for each in problem.inputs.values() for c in (each.name, *each.components)}
     wanted = columns.names() | extra | {each.replace(".", "_") for each in extra}
@@ -162,9 +163,9 @@ def _names(statement: Data, label: str) -> tuple[tuple[str, ...], str]:
     return tuple(f"{name}.{each}" for each in suffixes), name
 
 
-def _axes(problem: Problem, region: Domain | Boundary, timed: bool = True) -> Axes:
-    time = problem.time.name if problem.time is not None and timed else None
-    return Axes(tuple(each.name for each in region.coordinates), time)
+def _axes(region: Domain | Boundary, time: Time | None) -> Axes:
+    names = tuple(each.name for each in region.coordinates)
+    return Axes(names, None if time is None else time.name)
 
 
 def _varying(problem: Problem) -> dict[str, Param | Input]:
@@ -278,7 +279,7 @@ def _inputs_beside(
             continue
         group = arrays.group(name)
         own = group if group.names else arrays
-        columns = _columns(problem, declaration)
+        columns = _columns(declaration)
         if not ({*columns.components, columns.whole} & set(own.names)):
             continue
         table = tabulated(own, columns, file, repeated=own is arrays)
@@ -286,10 +287,10 @@ def _inputs_beside(
     return found
 
 
-def _columns(problem: Problem, declaration: Input) -> Columns:
-    axes = _axes(problem, declaration.region, declaration.time is not None)
+def _columns(declaration: Input) -> Columns:
     components = declaration.components
-    return Columns(axes, components, declaration.name if len(components) > 1 else "")
+    whole = declaration.name if len(components) > 1 else ""
+    return Columns(_axes(declaration.region, declaration.time), components, whole)
 
 
 def _refuse_without(
@@ -336,14 +337,14 @@ def _refuse_outside(problem: Problem, measured: Measured, params: Mapping[str, A
                 "leave these rows out, or declare a longer time",
             )
     symbols = {each for each in shape_symbols(domain.shape) if isinstance(each, Scalar)}
-    known = {**{k: torch.as_tensor(v) for k, v in params.items()}}
+    known = {name: torch.as_tensor(values) for name, values in params.items()}
     if any(each.declaration.kind == "trainable" for each in symbols):
         return  # the shape is not known yet
     low, high = (np.array(each) for each in box(domain))
     extent = float((high - low).max())
     slack = ON_BOUNDARY if isinstance(region, Boundary) else INSIDE
     for number, rows in enumerate(table.rows):
-        own = {k: v[number : number + 1] for k, v in known.items()}
+        own = {name: values[number : number + 1] for name, values in known.items()}
         geometry = Geometry(domain, own, 1, torch.float64)
         points = table.points[rows]
         away = geometry.signed_distance(torch.as_tensor(points[None, :, : domain.dim]))[0].numpy()
@@ -407,14 +408,8 @@ def input_table(problem: Problem, name: str) -> Table:
 
 def declared_table(declaration: Input) -> Table:
     """The same, of the declaration alone."""
-    time, path = declaration.time, path_of(declaration)
-    axes = Axes(
-        tuple(each.name for each in declaration.region.coordinates),
-        None if time is None else time.name,
-    )
-    components = declaration.components
-    columns = Columns(axes, components, declaration.name if len(components) > 1 else "")
-    return _declared_table(stamp(path), path, columns)
+    path = path_of(declaration)
+    return _declared_table(stamp(path), path, _columns(declaration))
 
 
 @lru_cache(maxsize=16)

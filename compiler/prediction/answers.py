@@ -13,7 +13,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,10 +37,10 @@ from compiler.prediction.error_equation import Certificate, Corrected, certifica
 from compiler.training.checkpoint import load_run
 from compiler.training.instances import Instances, further
 from compiler.training.loop import train
-from compiler.training.options import OptionError, option_names
+from compiler.training.options import OptionError, from_json
 from compiler.training.progress import Display
 from compiler.training.runs import Run, RunError
-from pdespec.errors import fail, nearest, suggestion
+from pdespec.errors import fail, suggestion
 from pdespec.laws import NumberLaw, truncated_support
 from pdespec.statements.problem import Problem
 from pdespec.symbols import Input
@@ -140,18 +140,15 @@ class TrainedOperator:
                 f"`{self.problem.name}` finds {', '.join(self.problem.trainables)} while it trains:"
                 " go on with the run itself, by --resume and more steps"
             )
-        for name in options:
-            if name not in option_names():
-                near = nearest(name, option_names())
-                raise OptionError(
-                    f"unknown option {name!r}" + (f"; did you mean {near!r}?" if near else "")
-                )
+        if "batch" in options:
+            raise OptionError("batch is the number of samples given here; leave it out")
         own, (given, _) = self.run, self._instances(params, inputs)
+        settings = asdict(further(own.options, given.size, bool(self.problem.data)))
         directory = Path(directory or own.directory.with_name(f"{own.directory.name}-finetuned"))
         run = train(
             own.problem,
             deepcopy(own.model).train(),
-            replace(further(own.options, given.size), **options),
+            from_json(settings | options),
             directory,
             resume=resume,
             sampler=given,

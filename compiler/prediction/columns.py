@@ -1,60 +1,44 @@
-"""Tables of points and values in files: columns by name, as a caller's measurements come, and as
-answers leave."""
+"""Tables of points and values in files: points as they come, and answers as they leave."""
 
 from __future__ import annotations
 
 import csv
 import io
-import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compiler.files import write_atomically
+from compiler.measurements.readers import read
 from compiler.training.runs import RunError
 
 Array = NDArray[np.float64]
 KINDS = (".csv", ".npz", ".h5")
 
 
-def read_columns(path: Path) -> dict[str, Array]:
-    """The columns of a file by name: .csv with a heading, .npz and .h5 with one-dimensional arrays
-    of one length.
+def read_points(path: Path, names: Sequence[str]) -> Array:
+    """The points in a file of any kind that is read (docs/data.md), from a column for each name.
+    Shapes: -> "n D".
 
-    Raises: RunError for a file that is missing, of another kind, damaged, or whose columns differ
-    in length.
+    Raises: ProblemError D01 for a file that is missing, of another kind or damaged; RunError for
+    columns that are missing, no numbers, or of different lengths.
     """
-    if not path.is_file():
-        raise RunError(f"there is no file {path}")
-    if path.suffix not in KINDS:
-        raise RunError(f"{path} is none of {', '.join(KINDS)}")
-    try:
-        found = {".csv": _csv, ".npz": _npz, ".h5": _h5}[path.suffix](path)
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        LookupError,
-        EOFError,
-        ArithmeticError,
-        zlib.error,
-        zipfile.BadZipFile,
-        csv.Error,
-    ) as error:
-        raise RunError(f"{path} cannot be read as {path.suffix[1:]}: {error}") from error
-    lengths = {name: values.shape for name, values in found.items()}
-    if (
-        not found
-        or any(len(shape) != 1 for shape in lengths.values())
-        or len(set(lengths.values())) != 1
-    ):
+    arrays = read(path, set(names).__contains__)
+    columns = [arrays.values[name] for name in names if name in arrays.values]
+    if len(columns) < len(names):
+        absent = next(name for name in names if name not in arrays.values)
         raise RunError(
-            f"{path} holds {lengths or 'nothing'}; columns are one-dimensional and of one length"
+            f"{path} has no column {absent!r}; the points need {', '.join(names)}, it has"
+            f" {', '.join(arrays.names)}"
         )
-    return found
+    if any(each.ndim != 1 or each.dtype.kind != "f" for each in columns) or (
+        len({each.shape for each in columns}) > 1
+    ):
+        shapes = ", ".join(f"{n} {each.shape}" for n, each in zip(names, columns, strict=True))
+        raise RunError(f"{path} holds {shapes}; points are columns of numbers of one length")
+    return np.stack(columns, 1)
 
 
 def write_columns(path: Path, columns: Mapping[str, Array]) -> None:
@@ -78,25 +62,3 @@ def write_columns(path: Path, columns: Mapping[str, Array]) -> None:
         raise RunError(f"{path} is none of {', '.join(KINDS)}")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, out.getvalue())
-
-
-def _csv(path: Path) -> dict[str, Array]:
-    with path.open(newline="") as file:
-        rows = list(csv.reader(file))
-    heading, body = (
-        [name.strip() for name in rows[0]],
-        np.array([[float(each) for each in row] for row in rows[1:] if row]),
-    )
-    return {name: body[:, k] for k, name in enumerate(heading)}
-
-
-def _npz(path: Path) -> dict[str, Array]:
-    with np.load(path, allow_pickle=False) as file:
-        return {name: np.asarray(file[name], dtype=float) for name in file.files}
-
-
-def _h5(path: Path) -> dict[str, Array]:
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        return {name: np.asarray(file[name], dtype=float) for name in file}

@@ -107,7 +107,7 @@ def refuse_older(run: Run) -> None:
     if run.format < CURRENT and has_amplitude(scaled(run.problem)[1]):
         raise RunError(
             f"{run.directory} is a run of an older build, which scaled the output of a network for"
-            f" `{run.problem.name}` by one number for all samples: train anew"
+            f" `{run.problem.name}` otherwise: its weights would answer wrongly; train anew"
         )
 
 

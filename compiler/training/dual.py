@@ -18,9 +18,9 @@ In time, R is taken at one moment of each of some slabs of time, and e is carrie
 anew for each sample of each step: at fixed ones, such as the middles, a field would learn to have
 the right rate there and any between them. Where all slabs have more quadrature points than a step
 can take, a sample is seen in some slabs in a row, others at every draw, and e is the error that
-arises in these. In space the same holds of the quadrature points: each
-sample takes one of MESHES meshes, whose inner vertices are moved at random. Where the weak form
-has w = lap(u) as a further unknown, w is that of the field.
+arises in these. In space the same holds of the quadrature points: each sample takes one of MESHES
+meshes, whose inner vertices are moved at random. Where the weak form has w = lap(u) as a further
+unknown, w is that of the field.
 
 Samples of next to no size do not decide: to |u_h|^2 is added FLOOR of its mean.
 
@@ -185,7 +185,6 @@ class DualNorm:
             raise NoWeakForm("an integral requirement is not linear in the unknowns")
         self.dim = len(problem.coordinates)
         self.steps = 1 if form.time is None else slabs or SLABS * resolution
-        self.seen = self.steps  # of these in a row
         self.kernels = [
             k
             for k in self.prepared.kernels
@@ -288,11 +287,11 @@ class DualNorm:
     def _row(self, reference: Reference, chance: np.random.Generator) -> slice:
         """The slabs that a sample is seen in: all, or one of the parts of as many as can be."""
         place = reference.bound.spaces.places[self.prepared.form.domain]
-        self.seen = in_a_row(self.steps, place.weights.size)
-        if self.seen == self.steps:
+        seen = in_a_row(self.steps, place.weights.size)
+        if seen == self.steps:
             return slice(0, self.steps)
-        first = self.seen * int(chance.integers(self.steps // self.seen))
-        return slice(first, first + self.seen)
+        first = seen * int(chance.integers(self.steps // seen))
+        return slice(first, first + seen)
 
     def _moments(
         self, reference: Reference, row: slice, chance: np.random.Generator
@@ -615,7 +614,8 @@ class DualNorm:
             values |= self._streams(field, points, integral)
             found = torch.stack(integral.graph(values, points[..., 0]), 1)  # "b k m"
             for s, part in enumerate(parts):
-                own = found[s, :, : counts[s]].unflatten(1, (self.seen, -1))  # "k s q"
+                seen = len(samples[s].slabs.slabs)
+                own = found[s, :, : counts[s]].unflatten(1, (seen, -1))  # "k s q"
                 vectors[s] = vectors[s] + _Applied.apply(
                     part.tests, own.transpose(1, 2).flatten(0, 1)
                 )
@@ -873,8 +873,8 @@ def _trusted_in_time(problem: Problem, few: Any, probe: DualNorm) -> tuple[Mesh,
 def in_a_row(slabs: int, count: int) -> int:
     """How many slabs in a row a sample is seen in where a moment has `count` quadrature points: all
     of them if these are at most POINTS, else a part of them, ROW at least."""
-    parts = [k for k in range(1, slabs + 1) if slabs % k == 0 and slabs // k >= min(ROW, slabs)]
-    return slabs // next((k for k in parts if count * (slabs // k) <= POINTS), parts[-1])
+    rows = [n for n in range(min(ROW, slabs), slabs + 1) if slabs % n == 0]
+    return max((n for n in rows if n * count <= POINTS), default=rows[0])
 
 
 def _too_many(count: int) -> NoWeakForm:

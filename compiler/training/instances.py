@@ -61,8 +61,8 @@ class Instances:
         return instance(problem, self.params, self.inputs, points, generator, size=size, **options)
 
     def record(self, problem: Problem) -> dict[str, Any]:
-        """What a run keeps of the samples: params, and each input at some points, with those.
-        Shapes: "b" or "b k" each; points "b n d", values "b n c"."""
+        """What a run keeps of the samples: params, and the values of each input at some points.
+        Shapes: "b" or "b k" each; "b n c"."""
         batch = self(
             problem,
             self.size,
@@ -102,6 +102,9 @@ def refuse_other_samples(known: Mapping[str, Any] | None, own: Mapping[str, Any]
                 )
 
 
-def further(options: TrainOptions, size: int) -> TrainOptions:
-    """The options with which `size` given samples are trained further on."""
-    return replace(options, **FURTHER, batch=size)
+def further(options: TrainOptions, size: int, measured: bool) -> TrainOptions:
+    """The options with which `size` given samples are trained further on, by physics alone:
+    solved samples and what a problem may have `measured` are of others."""
+    own = {name: w for name, w in options.weights.items() if name.partition(".")[0] != "data"}
+    weights = own | ({"data": 0.0} if measured else {})
+    return replace(options, **FURTHER, batch=size, weights=weights, held_out=0)

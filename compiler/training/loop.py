@@ -103,7 +103,7 @@ def _loop(training: Training, state: TrainState) -> bool:
             late = options.seconds is not None and row["seconds"] >= options.seconds
             stopping = interrupted or any_process(training.fabric, late)
             record(training, state, row, over or stopping)
-            if stopping or called(training, state, row):
+            if called(training, state, row) or stopping:
                 break
         for each in training.callbacks if training.is_rank_zero else ():
             each.on_end(training.moment(state, row))
@@ -164,7 +164,15 @@ def _descend(training: Training, state: TrainState) -> tuple[Tensor, Tensor, Ten
     fixed = training.run.options.balancer == "fixed"  # others look at the losses first
     ahead = torch.zeros_like(training.base) if fixed else training.objective.losses(step)
     weights = training.base * _balance(training, state, None, ahead)
-    found = []
+    values, violated = _accumulate(training, step, weights)
+    return weights, _finite(training, values, step), violated
+
+
+def _accumulate(training: Training, step: int, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Adds up the gradients of the weighted loss over the parts of a batch. Gives the unweighted
+    terms of this process's share, and how much of each requirement is violated. Shapes: "m" ->
+    "m", "r"."""
+    fabric, count, found = training.fabric, training.run.options.accumulate, []
     for part in range(count):
         # the processes add up their gradients once, with the last part
         with fabric.no_backward_sync(training.forward, enabled=part < count - 1):
@@ -172,21 +180,15 @@ def _descend(training: Training, state: TrainState) -> tuple[Tensor, Tensor, Ten
             fabric.backward((weights.to(values) * values).sum() / count)
         found.append((values.detach(), violated.detach()))
     values, violated = (torch.stack(each).mean(0) for each in zip(*found, strict=True))
-    return weights, _finite(training, values, step), violated
+    return values, violated
 
 
 def _again(training: Training, step: int, weights: Tensor) -> Tensor:
     """The weighted loss of a step over all processes, its gradient put in place: asked for several
     times by an optimiser that searches for its step. Shapes: "m" -> ""."""
-    count, found = training.run.options.accumulate, []
     training.stepper.zero_grad()
-    for part in range(count):
-        with training.fabric.no_backward_sync(training.forward, enabled=part < count - 1):
-            values, _ = training.forward("train", step, part)
-            total = (weights.to(values) * values).sum() / count
-            training.fabric.backward(total)
-        found.append(total.detach())
-    return mean(training.fabric, torch.stack(found).sum())
+    values, _ = _accumulate(training, step, weights)
+    return mean(training.fabric, (weights.to(values) * values).sum())
 
 
 def _finite(training: Training, values: Tensor, step: int) -> Tensor:

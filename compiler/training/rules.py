@@ -3,7 +3,7 @@ Printed at the start, kept in `run.json`."""
 
 from __future__ import annotations
 
-from compiler.batches.ansatz_residual import gain, has_amplitude
+from compiler.batches.ansatz_residual import bent, gain, has_amplitude
 from compiler.batches.build import highest_order, latent_grid
 from compiler.loss.hard_conditions import HardCondition, plan_hard_conditions
 from compiler.scales import scaled
@@ -26,8 +26,9 @@ def fitted(problem: Problem) -> dict[str, str]:
         found["left to the loss"] = ", ".join(left)
     if has_amplitude(computed):
         found["output"] = (
-            f"in some {gain(computed):.3g} times the residual of the lift, as the equation of each"
-            " sample changes by as much as that"
+            f"in {gain(computed):.3g} times the residual of the lift, where the equation changes by"
+            " as much as that"
+            + (", found anew for each sample: it is not linear there" if bent(computed) else "")
         )
     if computed.time is None and highest_order(computed) >= 4:
         nodes = " x ".join(map(str, latent_grid(computed)))

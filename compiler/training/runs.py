@@ -51,7 +51,7 @@ COPIED = 2**26  # bytes of all files that a problem reads, above which they stay
 SEVERAL = (".xdmf", ".xmf", ".pvd")  # kinds of files that name further ones
 INSTANCES = {"size": int, "params": {str: list}, "inputs": {str: list}}
 LONGEST = 2**24  # bytes of run.json
-FORMAT = 2  # of a run: since 2 the output of a network has an amplitude of its own in each sample
+FORMAT = 2  # of a run: since 2 the amplitude of a network's output is found as it is now
 RECORD = {
     "problem": str,
     "preset": (str, type(None)),

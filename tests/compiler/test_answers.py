@@ -18,8 +18,9 @@ import compiler
 import pdespec
 from compiler.cli import app
 from compiler.measurements.interpolation import gridded, scattered
+from compiler.measurements.readers import read
 from compiler.prediction.answers import OutsideWarning, load
-from compiler.prediction.columns import read_columns, write_columns
+from compiler.prediction.columns import write_columns
 from pdespec import ProblemError
 
 DOUBLE = torch.float64
@@ -260,7 +261,7 @@ def test_the_command_line_predicts_from_and_to_files(operator, tmp_path):
     assert found.exit_code == 0, found.output
     # a spline holds what is linear
     expected = operator({"c": 1.0}, {"f": lambda p: 1 + 2 * p[:, 0]})
-    columns = read_columns(tmp_path / "u.h5")
+    columns = read(tmp_path / "u.h5").values
     assert columns["u"] == pytest.approx(expected.u(POINTS), rel=1e-8) and columns[
         "v.y"
     ] == pytest.approx(expected.v(POINTS)[:, 1], rel=1e-8)
@@ -268,7 +269,7 @@ def test_the_command_line_predicts_from_and_to_files(operator, tmp_path):
     grid = CliRunner().invoke(app, [*words, "--points", "grid:9", "--out", str(tmp_path / "u.csv")])
     assert (
         grid.exit_code == 0
-        and np.hypot(*(read_columns(tmp_path / "u.csv")[name] for name in "xy")).max() <= 1 + 1e-9
+        and np.hypot(*(read(tmp_path / "u.csv").values[name] for name in "xy")).max() <= 1 + 1e-9
     )
     for wrong, words_ in (
         (["--inputs", "f=missing.csv"], "there is no file missing.csv"),

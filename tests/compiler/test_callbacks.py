@@ -80,6 +80,12 @@ def test_each_is_called_in_its_turn_and_a_reason_stops(tmp_path):
     assert [row["total"] for row in whole.history] == [row["total"] for row in straight.history]
 
 
+def test_the_step_of_a_training_that_is_out_of_time_is_told_too(tmp_path):
+    told = Told()
+    train(tmp_path / "run", told, steps=6, seconds=1e-9)
+    assert told.calls == [("start", 0), ("step", 1), ("end", 1)]
+
+
 def test_early_stopping_waits_for_the_best_validation(tmp_path):
     # a rate of 1e-30 changes nothing: no validation is below the first
     run = train(tmp_path / "run", steps=40, lr=1e-30, callbacks={"early_stopping": {"patience": 3}})

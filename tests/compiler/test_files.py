@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from compiler.files import Busy, append, forget_drafts, held, write_atomically
-from compiler.prediction.columns import read_columns, write_columns
+from compiler.measurements.readers import read
+from compiler.prediction.columns import read_points, write_columns
 from compiler.training.runs import RunError, column, refuse_links
 
 ROOT = Path(__file__).parents[2]
@@ -120,5 +121,20 @@ def test_tables_come_back_and_replace_a_link(kind, tmp_path):
     path.symlink_to(mine)
     write_columns(path, {"x": np.array([0.0, 0.5]), "u": np.array([1.0, 1 / 3])})
     assert mine.read_text() == "mine"
-    found = read_columns(path)
+    found = read(path).values
     assert list(found["x"]) == [0.0, 0.5] and list(found["u"]) == [1.0, 1 / 3]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"x": np.zeros(3)}, "has no column 'y'; the points need x, y, it has x"),
+        ({"x": np.zeros(3), "y": np.zeros(4)}, r"x \(3,\), y \(4,\); points are columns"),
+        ({"x": np.zeros(3), "y": np.array(["a", "b", "c"])}, "columns of numbers"),
+        ({"x": np.zeros((3, 1)), "y": np.zeros((3, 1))}, "points are columns"),
+    ],
+)
+def test_points_that_are_no_columns_are_refused(tmp_path, columns, message):
+    np.savez(tmp_path / "at.npz", **columns)
+    with pytest.raises(RunError, match=message):
+        read_points(tmp_path / "at.npz", ["x", "y"])

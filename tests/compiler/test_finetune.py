@@ -14,6 +14,7 @@ import compiler
 import pdespec
 from compiler.cli import app
 from compiler.prediction.answers import OutsideWarning
+from compiler.training.instances import further
 from compiler.training.options import OptionError
 from compiler.training.runs import RunError
 from compiler.training.stopping import Interrupted
@@ -109,10 +110,22 @@ def test_a_run_goes_on_with_the_same_bits_and_with_no_other_sample(operator, tmp
         operator.finetuned(**GIVEN, directory=operator.run.directory, resume=True)
 
 
-def test_options_are_refused_by_name(operator, tmp_path):
-    with pytest.raises(OptionError, match="did you mean 'steps'"):
-        operator.finetuned(**GIVEN, directory=tmp_path / "no", step=3)
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [({"step": 3}, "did you mean 'steps'"), ({"batch": 3}, "batch is the number of samples")],
+)
+def test_options_are_refused_by_name(operator, tmp_path, words, message):
+    with pytest.raises(OptionError, match=message):
+        operator.finetuned(**GIVEN, directory=tmp_path / "no", **words)
     assert not (tmp_path / "no").exists()
+
+
+def test_weights_of_solved_samples_and_of_data_are_none_of_the_samples_given():
+    trained = compiler.TrainOptions(solutions=4, weights={"data": 2.0, "equation": 3.0})
+    assert further(trained, 1, measured=False).weights == {"equation": 3.0}
+    measured = compiler.TrainOptions(weights={"data.u": 2.0}, held_out=2)
+    found = further(measured, 2, measured=True)
+    assert (found.weights, found.held_out, found.batch) == ({"data": 0.0}, 0, 2)
 
 
 def test_from_the_command_line(operator, tmp_path):
