@@ -92,7 +92,8 @@ def sample_picture(evaluation: Evaluation, sample: Sample, title: str, loss: Phy
         coarse.placed(_values(sample.truth, coarse)),
         logs,
         "cividis",
-        (np.nanpercentile(logs, 1), None),
+        # at a corner it may be of any size, which would leave one colour for all else
+        tuple(np.nanpercentile(logs, (1, 99.5))),
     )
     figure, panels = _figure(len(ground.rows), 4, title, solved, slot=13 / 4)
     for k, (name, row) in enumerate(ground.rows.items()):
