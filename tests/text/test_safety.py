@@ -229,17 +229,52 @@ def test_no_work_beyond_the_bound_is_done():
             counted += 1
             abs(counted)
 
-    with pytest.raises(budget.Spent), budget.bounded(10_000):
-        endless()
+    with pytest.raises(budget.Spent):
+        budget.bounded(endless, 10_000)
     assert 3_000 < counted <= 5_000
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("finalizers", (1, 2, 7))
+def test_the_bound_holds_where_a_finalizer_loses_what_is_raised(finalizers):
+    counted = 0
+
+    class Loud:
+        def __del__(self):
+            nonlocal counted
+            for _ in range(1_000):
+                counted += 1
+                abs(counted)
+
+    def work(after):
+        for _ in range(finalizers):
+            Loud()
+        for _ in range(after):
+            Loud()
+        return sys.getprofile(), sys.gettrace()
+
+    tracer = sys.gettrace()
+    for after in (0, 1, 1_000):
+        counted = 0
+        with pytest.raises(budget.Spent):
+            budget.bounded(lambda after=after: work(after), 2_000 * finalizers - 500)
+        assert counted < 1_000 * (finalizers + 1)
+        assert (sys.getprofile(), sys.gettrace()) == (None, tracer)
+
+
+def test_a_bound_that_is_kept_changes_nothing():
+    tracer = sys.gettrace()
+    assert budget.bounded(lambda: sum(abs(k) for k in range(10)), 1_000) == 45
+    with pytest.raises(ZeroDivisionError):
+        budget.bounded(lambda: 1 // 0, 1_000)
+    assert (sys.getprofile(), sys.gettrace()) == (None, tracer)
 
 
 def test_nothing_is_bounded_under_a_profiler_which_goes_on():
     seen = []
     sys.setprofile(lambda *event: seen.append(event))
     try:
-        with budget.bounded(1):
-            [abs(k) for k in range(10)]
+        budget.bounded(lambda: [abs(k) for k in range(10)], 1)
         assert sys.getprofile() is not None
     finally:
         sys.setprofile(None)

@@ -3,10 +3,10 @@ nested powers or derivatives of energies can keep SymPy busy for hours."""
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from sympy.core.cache import clear_cache
 
@@ -15,32 +15,47 @@ MOST = 6_000_000
 elasticity in space, takes 3 million, most take less than 0.5 million."""
 
 
+Answer = TypeVar("Answer")
+
+
 class Spent(BaseException):
     """The work is used up. No `Exception`: nothing on the way may take it for its own."""
 
 
-@contextmanager
-def bounded(most: int) -> Iterator[None]:
-    """Ends what is done inside with `Spent` after so many calls and returns.
+def bounded(work: Callable[[], Answer], most: int) -> Answer:
+    """`work()`, ended with `Spent` after so many calls and returns.
 
     Python tells one observer a thread of them: under a profiler nothing is bounded.
     """
     if sys.getprofile() is not None:
-        yield
-        return
-    left = most
+        return work()
+    left: float = most
+    tracer = sys.gettrace()
 
     def count(frame: Any, event: str, argument: Any) -> None:
         nonlocal left
         left -= 1
         if left < 0:
+            sys.settrace(again)
             raise Spent
+
+    def again(frame: Any, event: str, argument: Any) -> None:
+        # Python drops an observer that raises, and what finalizers and callbacks of the garbage
+        # collector raise is lost: two observers put each other back until one is heard
+        sys.setprofile(count)
+        raise Spent
 
     sys.setprofile(count)
     try:
-        yield
+        answer = work()
+        spent = left < 0
     except Spent:
-        clear_cache()  # of what is half done
-        raise
+        spent = True
     finally:
+        left = math.inf  # the calls below are seen too
         sys.setprofile(None)
+        sys.settrace(tracer)
+    if spent:
+        clear_cache()  # of what is half done
+        raise Spent
+    return answer

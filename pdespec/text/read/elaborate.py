@@ -66,8 +66,7 @@ def problem_of(source: Source) -> Problem:
     document = read(source, report)
     draft = _draft(document, report)
     try:
-        with budget.bounded(budget.MOST):
-            return _read(document, draft, report, source)
+        return budget.bounded(lambda: _read(document, draft, report, source), budget.MOST)
     except budget.Spent:
         where = f"`{_kind(draft.reading)}`" if draft.reading else "the checks of the whole"
         report.append(
