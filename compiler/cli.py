@@ -6,10 +6,11 @@ Exit codes: 0 done, 1 the problem or its data is wrong, 2 usage, 130 interrupted
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +21,9 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from compiler.prediction.answers import Answer
+    from compiler.training.dry_run import Rehearsal
     from compiler.training.progress import Display
+    from compiler.training.start import Start
     from pdespec.statements.problem import Problem
 
 app = typer.Typer(
@@ -32,6 +35,8 @@ app = typer.Typer(
 )
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Layer = Mapping[str, Any]  # options by the keys of --set
 
 STAGES = ("residuals", "variation", "weak", "derivatives", "graph", "plan")
 
@@ -269,89 +274,66 @@ def _data_terms(problem: Problem) -> list[str]:
 
 @command()
 def train(
-    file: File,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="a problem (.pde), or a run as a file (.toml)")
+    ],
     out_: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="where the run goes; runs/NAME by default"),
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="demo (the default), small or paper")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="demo (the default), small, paper or none")
+    ] = None,
     derivatives: Annotated[str | None, typer.Option(help="auto, or a derivative backend")] = None,
     settings: Settings = None,
     resume: Resume = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="say every option and where it is from; train nothing"),
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Train an operator on the physics of a problem alone."""
-    import pdespec
-    from compiler.batches.recipe import Recipe
-    from compiler.training.presets import override
-    from compiler.training.presets import preset as find_preset
-    from compiler.training.runs import RunError, holds_run, open_run, refuse_occupied
+    from compiler.training.runs import refuse_occupied
 
     words = _pairs("--set", settings or [])
     if derivatives is not None:
         words["derivatives"] = derivatives
-    name = preset or "demo"
-    chosen = find_preset(name)
-    problem = pdespec.load(file)
-    directory = out_ or Path("runs") / problem.name
-    operator, model_options, options = chosen.operator, chosen.model, chosen.options
-    continuing = resume and holds_run(directory)
-    if continuing:
-        run = open_run(directory)
-        if run.recipe is None:
-            raise RunError(
-                f"{directory} was trained from Python and does not say how its model was built;"
-                " resume it there"
-            )
-        if preset is not None and run.preset != preset:
-            raise Usage(
-                f"{directory} was started with preset {run.preset}, not {preset}; leave --preset"
-                " out to resume it"
-            )
-        operator, model_options, options, name = (
-            run.recipe.operator,
-            run.recipe.options,
-            run.options,
-            run.preset,
-        )
-    elif _is_rank_zero():
-        refuse_occupied(directory)
-    operator, model_options, options = override(operator, model_options, options, words)
-    if continuing and operator != run.recipe.operator:
-        raise Usage(f"operator cannot change when a run is resumed: it is {run.recipe.operator}")
-    for key in model_options if continuing else ():
-        if key not in run.recipe.options or run.recipe.options[key] != model_options[key]:
-            raise Usage(
-                f"model.{key} cannot change when a run is resumed: it is"
-                f" {run.recipe.options.get(key, 'not given')}"
-            )
+    problem, directory, name, given = _asked(file, preset, words, out_)
+    begun = _resumed(directory, preset, given) if resume else None
+    if begun is None:
+        if _is_rank_zero():
+            refuse_occupied(directory)
+        begun = name, _started(name, given)
+    name, start = begun
 
     from compiler.measurements.measured import refuse_wrong_files
-    from compiler.training.loop import train as run_training
-
-    refuse_wrong_files(problem)
-    model = _built(problem, operator, {"seed": options.seed, **model_options})
     from compiler.training.progress import Silent
 
-    display = _display(quiet) if _is_rank_zero() else Silent()
-    recipe = Recipe(operator, model_options)
-    try:
+    refuse_wrong_files(problem)
+    model = _built(problem, start.operator, {"seed": start.options.seed, **start.model})
+    display = _display(quiet) if _is_rank_zero() and not dry_run else Silent()
+    with _worded():
+        if dry_run:
+            from compiler.training.dry_run import rehearse
+
+            _print_rehearsal(rehearse(problem, model, start, directory, display))
+            return
+        from compiler.batches.recipe import Recipe
+        from compiler.training.loop import train as run_training
+
         run = run_training(
             problem,
             model,
-            options,
+            start.options,
             directory,
             resume=resume,
-            recipe=recipe,
+            recipe=Recipe(start.operator, start.model),
             preset=name,
             display=display,
         )
-    except KeyError as error:
-        # of a term or a backend that does not exist, in words; another is a fault of the program
-        if " " not in str(error.args[0]):
-            raise
-        raise Usage(str(error.args[0])) from error
     if _is_rank_zero():
+        options = start.options
         state = "trained" if run.finished else "stopped; --resume continues:"
         if not run.finished and options.seconds is not None:
             state = f"stopped; --resume continues, with more `seconds` than {options.seconds:g}:"
@@ -359,6 +341,118 @@ def train(
             f"{state} {run.step} of {options.steps} steps; next: pdespec evaluate {directory}",
             markup=False,
         )
+
+
+def _asked(
+    file: Path, preset: str | None, words: Layer, out_: Path | None
+) -> tuple[Problem, Path, str, dict[str, Layer]]:
+    """What a command and the file it may name ask for: the problem, the directory, the preset, and
+    options by where they come from."""
+    import pdespec
+    from compiler.training.run_file import read_run_file
+    from compiler.training.start import COMMAND_LINE
+
+    if file.suffix != ".toml":
+        problem = pdespec.load(file)
+        return problem, out_ or Path("runs") / problem.name, preset or "demo", {COMMAND_LINE: words}
+    asked = read_run_file(file)
+    problem = asked.load()
+    directory = out_ or asked.out or Path("runs") / problem.name
+    layers = {str(file): asked.settings, COMMAND_LINE: words}
+    return problem, directory, preset or asked.preset or "demo", layers
+
+
+def _started(name: str, layers: dict[str, Layer]) -> Start:
+    """What a new run begins with."""
+    from compiler.training.presets import preset
+    from compiler.training.start import start
+
+    return start(preset(name), f"preset {name}", layers)
+
+
+def _resumed(
+    directory: Path, preset: str | None, layers: dict[str, Layer]
+) -> tuple[str | None, Start] | None:
+    """The preset of the run in a directory, and what it goes on with; None where there is none."""
+    from compiler.training.presets import Preset
+    from compiler.training.runs import RunError, holds_run, open_run
+    from compiler.training.start import start
+
+    if not holds_run(directory):
+        return None
+    run = open_run(directory)
+    if run.recipe is None:
+        raise RunError(
+            f"{directory} was trained from Python and does not say how its model was built;"
+            " resume it there"
+        )
+    if preset is not None and run.preset != preset:
+        raise Usage(
+            f"{directory} was started with preset {run.preset}, not {preset}; leave --preset"
+            " out to resume it"
+        )
+    basis = Preset("", run.recipe.operator, run.recipe.options, run.options)
+    found = start(basis, f"run {directory}", layers)
+    if found.operator != run.recipe.operator:
+        raise Usage(f"operator cannot change when a run is resumed: it is {run.recipe.operator}")
+    for key, value in found.model.items():
+        if key not in run.recipe.options or run.recipe.options[key] != value:
+            raise Usage(
+                f"model.{key} cannot change when a run is resumed: it is"
+                f" {run.recipe.options.get(key, 'not given')}"
+            )
+    return run.preset, found
+
+
+@contextlib.contextmanager
+def _worded() -> Iterator[None]:
+    """Turns the KeyError of a term or a backend that does not exist into a fault of the command;
+    another one is a fault of the program."""
+    try:
+        yield
+    except KeyError as error:
+        if " " not in str(error.args[0]):
+            raise
+        raise Usage(str(error.args[0])) from error
+
+
+def _print_rehearsal(found: Rehearsal) -> None:
+    """Every option with its value and where it comes from, then what is fitted by rule."""
+    table = Table(box=None, padding=(0, 2, 0, 0), title_justify="left")
+    for title in ("option", "value", "from"):
+        table.add_column(title, overflow="fold", no_wrap=title == "option")
+    for row in found.rows:
+        value = "none" if row.value is None else str(row.value)
+        table.add_row(row.key, value, f"{row.origin}{': ' * bool(row.rule)}{row.rule}")
+    out.print(table)
+    for subject, rule in found.rules.items():
+        out.print(f"{subject}: {rule}", markup=False)
+    out.print("nothing was trained: --dry-run", markup=False)
+
+
+@command()
+def options(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="all by default")
+    ] = None,
+) -> None:
+    """Say what the options of a training are for, and what they are by default."""
+    import dataclasses
+
+    from compiler.training.field_texts import field_texts
+    from compiler.training.options import TrainOptions, with_settings
+
+    texts, defaults = field_texts(TrainOptions), dataclasses.asdict(TrainOptions())
+    asked = [name.partition(".")[0] for name in names or texts]
+    for name in asked:
+        with_settings(TrainOptions(), {name: defaults.get(name)})  # refuses what does not exist
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for title in ("option", "default", "what it is"):
+        table.add_column(title, overflow="fold", no_wrap=title == "option")
+    for name in asked:
+        default = defaults[name]
+        table.add_row(name, "none" if default is None else str(default), texts[name])
+    out.print(table)
 
 
 def _built(problem: Problem, operator: str, options: dict[str, Any]) -> Any:

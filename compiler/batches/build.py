@@ -48,6 +48,21 @@ MOST, NODES, LARGEST = 2**16, 2**26, 1e30
 # share of its usual size at which the last layer starts where conditions are built in: u begins
 # near their lift
 START = 0.05
+
+FITTED = {
+    "latent": "nodes by dimension, half along each axis for stationary equations of order 4",
+    "grid": "nodes by dimension",
+    "weight": "smooth enough for the derivatives in the equations",
+    "radius_in_spacings": "three nodes of the latent grid, for smooth derivatives",
+    "modes": "at most 12, fewer than half the nodes",
+    "box": "holds every shape that is drawn, and time, in the lengths that are computed with",
+    "periodic": "which variables wrap around",
+    "input_dim": "coordinates of the points where inputs are read",
+    "feature_channels": "known functions of position: shapes and inputs",
+}
+"""By option of an operator, the rule by which it is fitted to a problem. What was so fitted is
+the attribute `fitted` of the model."""
+
 # nodes a latent grid takes by default, by dimension
 LATENT = {1: (64,), 2: (32, 32), 3: (16, 16, 16), 4: (8, 8, 8, 8)}
 
@@ -140,6 +155,7 @@ def gino(problem: Problem, seed: int = 0, **options: Any) -> operators.GINO:
         **{**fitted, **options},
         generator=generator,
     )
+    model.fitted = {"latent": latent, **fitted}
     return _near_lift(model, model.projection.layers[-1], example)
 
 
@@ -151,10 +167,12 @@ def fno(problem: Problem, seed: int = 0, **options: Any) -> operators.FNO:
     dim = len(problem.variables)
     example = inputs(problem)
     grid = tuple(options.pop("grid", LATENT[dim]))
-    fitted = {**_on_grid(problem, example, grid), **options}
+    fitted = _on_grid(problem, example, grid)
+    generator = torch.Generator().manual_seed(seed)
     model = operators.FNO(
-        0, outputs(problem), dim, grid, **fitted, generator=torch.Generator().manual_seed(seed)
+        0, outputs(problem), dim, grid, **{**fitted, **options}, generator=generator
     )
+    model.fitted = {"grid": grid, **fitted}
     return _near_lift(model, model.projection.layers[-1], example)
 
 
@@ -169,6 +187,7 @@ def transolver(problem: Problem, seed: int = 0, **options: Any) -> operators.Tra
     model = operators.Transolver(
         outputs(problem), len(problem.variables), **{**fitted, **options}, generator=generator
     )
+    model.fitted = fitted
     return _near_lift(model, model.head[-1], example)
 
 
@@ -190,6 +209,7 @@ def pinn(problem: Problem, seed: int = 0, **options: Any) -> operators.PINN:
     model = operators.PINN(
         outputs(problem), len(problem.variables), **{**fitted, **options}, generator=generator
     )
+    model.fitted = fitted
     body = model.network[-1] if isinstance(model.network, nn.Sequential) else model.network
     return _near_lift(model, body.layers[-1], inputs(problem))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def train(
     loss or gradient is no longer finite, the last checkpoint being left as it was; Interrupted on
     SIGINT and SIGTERM, after saving.
     """
-    options = options or TrainOptions()
+    began, options = time.process_time(), options or TrainOptions()
     directory = Path(directory) if directory is not None else runs.free_directory(problem.name)
     recipe = recipe or getattr(model, "recipe", None)
     given = sampler.record(problem) if isinstance(sampler, Instances) else None
@@ -86,7 +87,7 @@ def train(
         training, state = set_up(run, resuming, loss, sampler, shown, roll, callbacks)
         begin(training, state, resuming)
         interrupted = _loop(training, state)
-        return _finish(training, state, interrupted)
+        return _finish(training, state, interrupted, time.process_time() - began)
 
 
 def _loop(training: Training, state: TrainState) -> bool:
@@ -268,12 +269,15 @@ def called(training: Training, state: TrainState, row: Mapping[str, float]) -> b
     return stopping
 
 
-def _finish(training: Training, state: TrainState, interrupted: bool) -> Run:
-    """The run as it stands, its model with averaged weights where there are any.
+def _finish(training: Training, state: TrainState, interrupted: bool, cpu: float) -> Run:
+    """The run as it stands, its model with averaged weights where there are any; `cpu` seconds
+    went into this session.
 
     Raises: Interrupted where it was stopped from outside before its last step.
     """
     training.fabric.barrier()
+    if training.is_rank_zero:
+        runs.end_session(training.run.directory, {"cpu_seconds": round(cpu, 3)})
     if state.ema:
         put_weights(training.objective, state.ema)
     found = training.objective.trainables()

@@ -57,84 +57,121 @@ class OptionError(PdespecError, ValueError):
 @dataclass(frozen=True, slots=True)
 class TrainOptions:
     """How a problem is trained. Equal options, problem and model give equal weights on the CPU,
-    whatever the interruptions.
-
-    `points` are collocation points a sample, by kind of region, and `operator` those at which the
-    operator reads its inputs. `points_by` places them: sobol, uniform, or mesh (see
-    `compiler.data.quadrature`), in training; validation is on Sobol points. `weights` multiply
-    terms by label, or by kind (equation, boundary, initial, point, energy, error), under the
-    balancer. `hard` builds essential conditions into the field where it can (see
-    `compiler.sample`). `estimate` adds the error in u that the residual causes as a term of kind
-    error, where the equation allows an estimate (see `compiler.loss.error_estimate`). `precision`:
-    float32, float64, or bfloat16 mixed with float32. `form`: strong lowers squared residuals,
-    energy the energy that the equations come from (see `compiler.training.variational`); auto takes
-    the energy where coefficients jump and there is one with a minimum, else the residuals. `batch`
-    is the global batch: processes share it, and each takes its share in `accumulate` parts one
-    after the other, the same step in less memory. `seconds` stops a run early, for good or to be
-    resumed; schedules follow steps alone. `validate_every`, `log_every` and `checkpoint_every`
-    count steps. `validation` is the number of held-out samples of the validation loss, `references`
-    of those that are also solved once and give the error in u while training. `solutions` is a
-    number of samples that are solved once by the reference solver and seen in training, with the
-    weight `weights.data` on their relative squared error (see `compiler.training.solved_samples`);
-    without `physics` they, and measured data, are all that is seen. Of the problem's `data`, `rows`
-    of each sample are seen in a step, drawn anew, or all where it is none, with the weight
-    `weights.data` on their squared misfit (see `compiler.training.data_terms`); the last `held_out`
-    samples of them are seen in validation only. With `uncertainty` the last step is followed by
-    reference solutions that tell how sure the trainables are (see `compiler.estimation`). `dual`
-    measures the weak residual in the dual norm of a coarse mesh of that resolution (see
-    `compiler.training.dual`), with the weight `weights.weak`; the strong residuals are then weighed
-    to what the mesh does not see. With auto that is done, on a mesh that fits the problem, where
-    neither an energy nor `estimate` measures the error (see `compiler.training.choice`), as in the
-    presets demo and small. `causal` lets a residual count once those at earlier times are small
-    (see `compiler.loss.causality`), with that strength relative to the residual of what stays as it
-    begins; auto takes it where an equation with an initial state is nonlinear. `timeout`: seconds
-    that processes wait for one another, among them while the first one solves samples. `ema`: decay
-    of the running mean of the weights that is evaluated instead of the last ones. `callbacks` act
-    beside the steps, by name, each with its options (see `compiler.training.callbacks`). `block`
-    takes loss and gradient over blocks of that many queries, whatever their number in the same
-    memory; with `captured` as one compiled graph (see `compiler.loss.blocks`).
+    whatever the interruptions. `pdespec options` prints what stands below each field.
     """
 
+    # how long
     steps: int = 2000
+    """Steps of the optimiser; schedules follow them alone."""
     seconds: float | None = None
+    """Stops the run early, for good or to be resumed. Units: seconds."""
+
+    # samples and points
     batch: int = 8
+    """Samples a step, over all processes."""
     accumulate: int = 1
+    """Parts in which each process takes its share of a batch, one after the other: the same step in
+    less memory."""
     points: Mapping[str, int] = field(default_factory=lambda: dict(POINTS))
-    optimizer: str = "adam"
-    lr: float = 1e-3
-    optimizer_options: Mapping[str, Any] = field(default_factory=dict)
-    schedule: str = "cosine"
-    schedule_options: Mapping[str, Any] = field(default_factory=dict)
-    clip: float | None = 1.0
-    ema: float | None = None
-    balancer: str = "fixed"
-    balancer_options: Mapping[str, Any] = field(default_factory=dict)
-    weights: Mapping[str, float] = field(default_factory=dict)
+    """Collocation points a sample, by kind of region: interior, boundary, initial; and operator,
+    those at which the operator reads its inputs."""
     points_by: str = "sobol"
-    hard: bool = True
-    estimate: bool = False
-    form: str = "auto"
-    derivatives: str | Mapping[str, str] = "auto"
-    block: int | None = None
-    captured: bool = False
-    precision: str = "float32"
-    seed: int = 0
-    accelerator: str = "auto"
-    devices: int = 1
-    timeout: float = 1800.0
-    physics: bool = True
+    """What places the points in training: sobol, uniform, or mesh (see
+    `compiler.data.quadrature`); validation is on Sobol points."""
     solutions: int = 0
+    """Samples that are solved once by the reference solver and seen in training, with the weight
+    `weights.data` on their relative squared error (see `compiler.training.solved_samples`)."""
     rows: int | None = 1024
+    """Rows of the problem's measured `data` that are seen of each sample in a step, drawn anew; all
+    where it is none. Their squared misfit has the weight `weights.data` (see
+    `compiler.training.data_terms`)."""
     held_out: int = 0
-    uncertainty: bool = True
+    """Samples of measured data, the last ones, that are seen in validation only."""
+    seed: int = 0
+    """Of the first weights, the samples and the points."""
+
+    # optimiser
+    optimizer: str = "adam"
+    """Name of an optimiser: adam, adamw, soap, lbfgs."""
+    lr: float = 1e-3
+    """Learning rate, the largest of the schedule."""
+    optimizer_options: Mapping[str, Any] = field(default_factory=dict)
+    """What the optimiser takes beside the learning rate, by name."""
+    schedule: str = "cosine"
+    """Of the learning rate: constant, cosine (warmup, floor), plateau (factor, patience)."""
+    schedule_options: Mapping[str, Any] = field(default_factory=dict)
+    """What the schedule takes, by name."""
+    clip: float | None = 1.0
+    """Largest norm of a gradient; a larger one is scaled down to it."""
+    ema: float | None = None
+    """Decay of the running mean of the weights, which is evaluated instead of the last ones."""
+
+    # loss
+    physics: bool = True
+    """Whether the equations are lowered; without them solved samples and measured data are all
+    that is seen."""
+    form: str = "auto"
+    """What is lowered: strong, squared residuals; energy, that which the equations come from (see
+    `compiler.training.variational`); auto, the energy where coefficients jump and there is one with
+    a minimum, else the residuals."""
+    hard: bool = True
+    """Builds essential conditions into the field where it can (see `compiler.batches.sample`)."""
+    estimate: bool = False
+    """Adds the error in u that the residual causes as a term of kind error, where the equation
+    allows an estimate (see `compiler.loss.error_estimate`)."""
     dual: int | str | None = None
+    """Resolution of the coarse mesh on which the weak residual is measured in its dual norm, with
+    the weight `weights.weak`; the strong residuals are then weighed to what the mesh does not see.
+    auto: on a mesh that fits the problem, where neither an energy nor `estimate` measures the error
+    (see `compiler.training.choice`)."""
     causal: float | str | None = None
+    """Strength with which a residual waits until those at earlier times are small (see
+    `compiler.loss.causality`), relative to the residual of what stays as it begins; auto: where an
+    equation with an initial state is nonlinear."""
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """Factors of terms by label, or by kind: equation, boundary, initial, point, energy, error,
+    data, weak; under those of the balancer."""
+    balancer: str = "fixed"
+    """What weighs the terms against one another: fixed, relobralo, softadapt, gradnorm,
+    lr_annealing, ntk, config, pcgrad."""
+    balancer_options: Mapping[str, Any] = field(default_factory=dict)
+    """What the balancer takes, by name."""
+    derivatives: str | Mapping[str, str] = "auto"
+    """Derivative backend, for all unknowns or by unknown; auto: the cheapest exact one."""
+    uncertainty: bool = True
+    """Follows the last step by reference solutions that tell how sure the trainables are (see
+    `compiler.estimation`)."""
+
+    # machine
+    precision: str = "float32"
+    """float32, float64, or bfloat16 mixed with float32."""
+    accelerator: str = "auto"
+    """cpu, cuda, or auto: a GPU where there is one."""
+    devices: int = 1
+    """Processes, which share the batch."""
+    timeout: float = 1800.0
+    """How long processes wait for one another, among them while the first one solves samples.
+    Units: seconds."""
+    block: int | None = None
+    """Queries in a block over which loss and gradient are taken, whatever their number in the same
+    memory (see `compiler.loss.blocks`)."""
+    captured: bool = False
+    """Takes each block as one compiled graph."""
+
+    # what is measured and kept
     validation: int = 8
+    """Held-out samples of the validation loss."""
     references: int = 0
+    """How many of them are also solved once, and give the error in u while training."""
     validate_every: int = 250
+    """Steps from one validation to the next."""
     checkpoint_every: int = 250
+    """Steps from one checkpoint to the next."""
     log_every: int = 10
+    """Steps from one row of history.csv to the next."""
     callbacks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What acts beside the steps, by name, each with its options (see
+    `compiler.training.callbacks`)."""
 
     def __post_init__(self) -> None:
         for name, kind in typing.get_type_hints(TrainOptions).items():
@@ -252,9 +289,9 @@ def option_names() -> list[str]:
     return [each.name for each in dataclasses.fields(TrainOptions)]
 
 
-def with_settings(options: TrainOptions, settings: Mapping[str, str]) -> TrainOptions:
-    """The options with `{"lr": "1e-4", "points.interior": "512"}` put in; `name.key` enters a
-    mapping.
+def with_settings(options: TrainOptions, settings: Mapping[str, Any]) -> TrainOptions:
+    """The options with `{"lr": "1e-4", "points.interior": 512}` put in; `name.key` enters a
+    mapping. Text is read as on the command line, other values are taken as they are.
 
     Raises `OptionError` for an unknown name, with the nearest one, and for a value of the wrong
     type.
@@ -281,9 +318,11 @@ def with_settings(options: TrainOptions, settings: Mapping[str, str]) -> TrainOp
     return dataclasses.replace(options, **changes)
 
 
-def parse_value(text: str, kind: Any, name: str) -> Any:
-    """The text as JSON where it is, else as a word; checked against the annotation `kind`.
-    `none` is None, 1e3 may stand for an int."""
+def parse_value(text: Any, kind: Any, name: str) -> Any:
+    """The text as JSON where it is, else as a word, and what is no text as it is; checked against
+    the annotation `kind`. `none` is None, 1e3 may stand for an int."""
+    if not isinstance(text, str):
+        return checked_type(text, kind, name, repr(text))
     try:
         value = json.loads(
             {"none": "null", "None": "null", "True": "true", "False": "false"}.get(text, text)

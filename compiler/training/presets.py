@@ -37,6 +37,7 @@ ON_CPU: dict[str, Any] = {
 }
 
 PRESETS: dict[str, Preset] = {
+    "none": Preset("the defaults of `compiler.TrainOptions`", "gino"),
     "demo": Preset(
         "a few minutes on 2 CPU cores",
         "gino",
@@ -128,7 +129,7 @@ def preset(name: str) -> Preset:
 
 
 def override(
-    operator: str, model: Mapping[str, Any], options: TrainOptions, settings: Mapping[str, str]
+    operator: str, model: Mapping[str, Any], options: TrainOptions, settings: Mapping[str, Any]
 ) -> tuple[str, dict[str, Any], TrainOptions]:
     """Operator, model options and run options with `key=value` words put in; `operator` and
     `model.NAME` are those of the model.

@@ -5,6 +5,7 @@ DIR/problem.pde                 the problem's text
 DIR/part.msh                    a copy of each file that the problem reads, meshes and measured
 values, where its path does not lead out of its folder and all are small
 DIR/run.json                    options, model recipe, versions, one entry a session
+DIR/run.toml                    the same options as a file that repeats the run
 DIR/history.csv                 losses, learning rate, gradient norm, validation:
 one row every `log_every` steps DIR/checkpoints/last.safetensors, best.safetensors
 DIR/trainables.json             what was found for the problem's trainable numbers
@@ -32,12 +33,14 @@ from compiler.batches.recipe import Recipe
 from compiler.files import LOCK, Busy, append, drafted, forget_drafts, held, write_atomically
 from compiler.measurements.named import sources
 from compiler.training.options import OptionError, TrainOptions, fixed, from_json
+from compiler.training.run_file import repeated
 from pdespec.errors import PdespecError
 from pdespec.geometry import meshes
 from pdespec.statements.problem import Problem
 
 PROBLEM = "problem.pde"
 RUN = "run.json"
+REPEAT = "run.toml"
 HISTORY = "history.csv"
 CHECKPOINTS = "checkpoints"
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -174,7 +177,7 @@ def _begun(directory: Path) -> bool:
 
 def _forget(directory: Path, made: Sequence[Path]) -> None:
     """Removes the files of a run that never began, and the folders that were made for it."""
-    files = [PROBLEM, RUN, HISTORY]
+    files = [PROBLEM, RUN, REPEAT, HISTORY]
     with contextlib.suppress(RunError):
         files += (
             _read_record(directory).get(READ, {}).get("files", {}) if holds_run(directory) else []
@@ -254,6 +257,7 @@ def create_run(
     if files := files_read(run.problem):
         record[READ] = copy_files(files, run.directory)
     write_atomically(run.directory / RUN, _json(record))
+    _write_repeat(run, record)
 
 
 def identity(run: Run) -> dict[str, Any]:
@@ -308,6 +312,28 @@ def continue_run(
     record["options"] = dataclasses.asdict(run.options)
     record["sessions"].append(dict(session))
     write_atomically(run.directory / RUN, _json(record))
+    _write_repeat(run, record)
+
+
+def end_session(directory: Path, found: Mapping[str, Any]) -> None:
+    """Notes what is known at the end of the last session of a run."""
+    record = _read_record(directory)
+    record["sessions"][-1] |= found
+    write_atomically(directory / RUN, _json(record))
+
+
+def _write_repeat(run: Run, record: Mapping[str, Any]) -> None:
+    """Puts the file beside the problem that repeats the run; of a run on given samples, or on a
+    model that no recipe builds, there is none."""
+    if run.recipe is not None and run.instances is None:
+        text = repeated(
+            run.preset,
+            run.recipe.operator,
+            run.recipe.options,
+            record["options"],
+            record.get(READ, {}).get("folder"),
+        )
+        write_atomically(run.directory / REPEAT, text.encode())
 
 
 def open_run(directory: str | Path) -> Run:

@@ -112,8 +112,10 @@ def set_up(
     display: Display,
     roll: RollCall,
     own: Sequence[Callback] = (),
+    validated: bool = True,
 ) -> tuple[Training, TrainState]:
-    """Everything that a training needs, and where it begins. Nothing is written yet.
+    """Everything that a training needs, and where it begins. Nothing is written yet. The samples
+    of validation are solved where it is to be `validated`.
 
     Raises: OptionError for options that do not fit one another or the problem; RunError for a
     checkpoint that is missing, damaged, or of another run.
@@ -168,7 +170,8 @@ def set_up(
         state.load(saved, run.checkpoint("last"), objective, optimizer, options.weights)
     # what does not fit together is said here, before anything is written
     objective.physics("train", state.step)
-    validator = Validator(objective, options, fabric, display) if options.validation else None
+    validating = validated and options.validation
+    validator = Validator(objective, options, fabric, display) if validating else None
     reasons = {"loss": _reason(choice, objective), "weights in time": causality}
     reasons["data"] = data.summary if data else ""
     reasons = {subject: reason for subject, reason in reasons.items() if reason}
