@@ -597,6 +597,80 @@ def compare(
         out.print(f"table and pictures: {out_}", markup=False)
 
 
+@command("compare-runs")
+def compare_runs(
+    directories: Annotated[list[Path], typer.Argument(metavar="DIR...", help="those of runs")],
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON, by part, name and run")] = False,
+) -> None:
+    """Put runs beside one another: options that differ, losses, errors and times."""
+    import json
+
+    from compiler.evaluation.compare_runs import ABSENT
+    from compiler.evaluation.compare_runs import compare_runs as run_comparison
+
+    found = run_comparison(directories)
+    if as_json:
+        out.print(json.dumps(found.as_json(), indent=2, default=list), markup=False)
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("")
+    for name in found.runs:
+        table.add_column(Text(name), overflow="fold", justify="right")
+    for name, values in found.options.items():
+        table.add_row(name, *(Text(ABSENT if v is None else str(v)) for v in values))
+    table.add_section()
+    for name, values in found.results.items():
+        table.add_row(name, *(ABSENT if v is None else f"{v:.4g}" for v in values))
+    out.print(table)
+
+
+@command()
+def sweep(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="a run as a file (.toml) with a [sweep.space]")
+    ],
+    out_: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="where trials go; runs/NAME-sweep by default"),
+    ] = None,
+    settings: Settings = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train a problem many times, with options chosen by optuna from the space that the file
+    states. Called again it goes on."""
+    from compiler.training.run_file import read_run_file
+    from compiler.training.start import COMMAND_LINE
+
+    asked = read_run_file(file)
+    problem, words = asked.load(), _pairs("--set", settings or [])
+    name = asked.preset or "demo"
+    directory = out_ or asked.out or Path("runs") / f"{problem.name}-sweep"
+    layers = {str(file): asked.settings, COMMAND_LINE: words}
+
+    def begin(chosen: Layer) -> Start:
+        return _started(name, {**layers, "sweep.space": chosen})
+
+    from compiler.measurements.measured import refuse_wrong_files
+    from compiler.training.sweep import Sweep, shown, space_of
+
+    space = space_of(asked.sweep)
+    first = begin(space.first())
+    refuse_wrong_files(problem)
+    _built(problem, first.operator, {"seed": first.options.seed, **first.model})
+    with _worded():
+        trials = Sweep(problem, directory, space, begin, name).run(_display(quiet))
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for title in ("trial", "error in u", "", *space.options):
+        table.add_column(title, justify="left" if title == "trial" else "right")
+    for each in trials:
+        error = "-" if each.error is None else f"{100 * each.error:.3g} %"
+        values = (shown(each.settings[option]) for option in space.options)
+        table.add_row(each.directory.name, error, each.state, *values)
+    out.print(table)
+    if trials and trials[0].state == "complete":
+        out.print(f"best: next: pdespec evaluate {trials[0].directory}", markup=False)
+
+
 @command()
 def finetune(
     directory: Directory,

@@ -34,11 +34,10 @@ from compiler.loss.blocks import StepEngine
 from compiler.loss.physics import PhysicsLoss
 from compiler.training.checkpoint import dtype_of, load_run
 from compiler.training.progress import Display, Silent
-from compiler.training.runs import Run, RunError
+from compiler.training.runs import EVALUATION, Run, RunError
 from compiler.workers import Workers
 from operators.field import capabilities
 
-EVALUATION = "evaluation.json"
 # samples whose reference's error is estimated: each takes about a third of a solve more
 ESTIMATED = 4
 

@@ -42,6 +42,7 @@ PROBLEM = "problem.pde"
 RUN = "run.json"
 REPEAT = "run.toml"
 HISTORY = "history.csv"
+EVALUATION = "evaluation.json"
 CHECKPOINTS = "checkpoints"
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 SOLUTIONS = "solutions.safetensors"

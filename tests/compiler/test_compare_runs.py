@@ -1,0 +1,64 @@
+"""Runs beside one another."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from compiler.cli import app
+from tests.compiler.test_run_file import FILE, LINE
+
+
+def call(*words: object):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("runs")
+    (folder / "problems").mkdir()
+    (folder / "problems" / "line.pde").write_text(LINE)
+    (folder / "run.toml").write_text(FILE)
+    one, two = folder / "one", folder / "two"
+    for directory, more in ((one, []), (two, ["--set=lr=0.02", "--set=model.hidden=6"])):
+        result = call("train", folder / "run.toml", "--out", directory, *more)
+        assert result.exit_code == 0, result.stderr
+    assert call("evaluate", one, "--samples", 2).exit_code == 0
+    return one, two
+
+
+def test_options_that_differ_and_what_came_of_them(runs):
+    one, two = runs
+    result = call("compare-runs", one, two, "--json")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found["options"] == {
+        "model.hidden": {str(one): 4, str(two): 6},
+        "lr": {str(one): 0.01, str(two): 0.02},
+    }
+    for run in runs:
+        with (run / "history.csv").open() as lines:
+            last = list(csv.DictReader(lines))[-1]
+        for title, column in (("final loss", "total"), ("validation error", "error")):
+            assert found["results"][title][str(run)] == float(last[column])
+        assert found["results"]["CPU time, s"][str(run)] > 0
+    stored = json.loads((one / "evaluation.json").read_text())
+    errors = found["results"]["error of u"]
+    assert errors == {str(one): stored["unknowns"]["u"]["mean"], str(two): None}
+
+
+def test_the_table_names_every_run(runs):
+    one, two = runs
+    result = call("compare-runs", one, two)
+    assert result.exit_code == 0, result.stderr
+    lines = {" ".join(line.split()[:-2]): line.split()[-2:] for line in result.stdout.splitlines()}
+    assert lines["lr"] == ["0.01", "0.02"] and lines["error of u"][1] == "-"
+
+
+def test_what_is_no_run_is_refused(runs, tmp_path):
+    result = call("compare-runs", runs[0], tmp_path / "nothing")
+    assert result.exit_code == 1 and "holds no run" in result.stderr
