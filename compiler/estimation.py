@@ -125,7 +125,7 @@ class _Fit:
                     " unknowns and components alone"
                 )
         self.batch: Batch = measured_batch(
-            problem, measurements(problem), {"operator": 1}, 0, hard=False
+            problem, measurements(problem), {"operator": 1}, 0, {"hard": False}
         )
         self.rows = sum(len(each.table) for each in self.terms)
         if self.rows <= len(self.names):

@@ -64,11 +64,13 @@ def has_amplitude(problem: Problem) -> bool:
 
 def residual_scale(drawn: Draws, points: Tensor) -> Tensor | None:
     """Mean absolute defect of each sample over interior points, at least `LEAST`: a lift may solve
-    the equation, which leaves nothing to invert. None where the problem has no defect or several.
-    Shapes: "b".
+    the equation, which leaves nothing to invert. None where the problem has no defect or several;
+    with a coarse lift each has its own. Shapes: "b", "b k" of several.
     """
     if not has_amplitude(drawn.problem):
-        return None
+        if drawn.coarse is None:
+            return None
+        return ansatz_residual(drawn, points).abs().mean(1).clamp_min(LEAST)
     size = ansatz_residual(drawn, points).abs().mean((1, 2))
     load = loads(drawn)
     size = torch.where(size > UNLOADED * load, size, load)
@@ -203,6 +205,8 @@ def ansatz_residual_channels(drawn: Draws, points: Tensor) -> Tensor:
     found = ansatz_residual(drawn, points)
     if drawn.residual_scale is None:
         return found.asinh()
+    if drawn.residual_scale.ndim == 2:
+        return (found / drawn.residual_scale[:, None]).asinh()
     size = drawn.residual_scale[:, None, None]
     return torch.cat([(found / size).asinh(), size.log().expand_as(found)], -1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 
@@ -14,9 +15,14 @@ from pdespec.statements.problem import Problem
 
 
 def measured_batch(
-    problem: Problem, found: Measurements, points: Mapping[str, int], seed: int, hard: bool
+    problem: Problem,
+    found: Measurements,
+    points: Mapping[str, int],
+    seed: int,
+    form: Mapping[str, Any],
 ) -> Batch:
-    """The samples of measured values, in float64."""
+    """The samples of measured values, in float64; `form`: of their fields, as `instance` takes
+    it."""
     count = len(found.keys)
     inputs = {}
     for name, table in found.inputs.items():
@@ -26,6 +32,4 @@ def measured_batch(
     few = {"interior": 1, "boundary": 1, "initial": 1, "point": 1, **points}
     chance = Chance(seeded(seed, "measured", 0), count)
     params = {name: torch.as_tensor(value) for name, value in found.params.items()}
-    return instance(
-        problem, params, inputs, few, chance, dtype=torch.float64, hard=hard, size=count
-    )
+    return instance(problem, params, inputs, few, chance, dtype=torch.float64, size=count, **form)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
+import sympy as sp
 import torch
 from torch import Tensor
 
@@ -15,7 +16,7 @@ from compiler.derivatives import Autograd, Request
 from compiler.lowering.coefficients import KnownValues, graph_of
 from compiler.lowering.graph import ResidualGraph
 from compiler.lowering.plan import indices
-from compiler.lowering.terms import Term
+from compiler.lowering.terms import Stream, Term
 from compiler.matching import told
 from operators.field import Capabilities, PointFunction, jet_of
 from operators.jets.jet import Jet, JetSpace
@@ -63,6 +64,25 @@ class Residuals:
         """The residuals of the terms by label, with params and inputs drawn; an input on another
         boundary has a value here too. Shapes: points "b n D", normals "b n d" -> "b n k" each.
         """
+        with told(function, points):
+            answers = Autograd().evaluate(function, points, self.request)
+        position = {name: k for k, name in enumerate(self.problem.components)}
+        streams = {s: answers[position[s.component], s.index] for s in self.streams}
+        values = streams | self.known(points, normals, drawn)
+        found = iter(self.graph(values, points[..., 0].detach()))
+        return {t.label: torch.stack([next(found) for _ in t.expressions], -1) for t in self.terms}
+
+    @cached_property
+    def streams(self) -> tuple[Stream, ...]:
+        """The derivatives of the unknowns that the terms hold."""
+        found = (s for term in self.terms for s in term.streams() if not s.known)
+        return tuple(dict.fromkeys(found))
+
+    def known(
+        self, points: Tensor, normals: Tensor | None, drawn: Draws
+    ) -> dict[sp.Symbol, Tensor]:
+        """All that the terms hold beside the unknowns, at points. Shapes: points "b n D", normals
+        "b n d" -> "b n" or "b 1" each."""
         # in the precision of a parameter, as the loss begins with
         trainables = {
             name: torch.full(
@@ -78,15 +98,4 @@ class Residuals:
             drawn.params,
             lambda name, x: drawn.evaluate(name, x, continued=True),
         )
-        with told(function, points):
-            answers = Autograd().evaluate(function, points, self.request)
-        position = {name: k for k, name in enumerate(self.problem.components)}
-        streams = {
-            s: answers[position[s.component], s.index]
-            for term in self.terms
-            for s in term.streams()
-            if not s.known
-        }
-        values = streams | known.values(self.graph.symbols)
-        found = iter(self.graph(values, points[..., 0].detach()))
-        return {t.label: torch.stack([next(found) for _ in t.expressions], -1) for t in self.terms}
+        return known.values(self.graph.symbols)

@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 
 from compiler.batches.ansatz_residual import output_amplitude, residual_scale
+from compiler.batches.coarse_lift import lift_degrees, with_coarse_lift
 from compiler.batches.features import channels, features, unknown_domains
 from compiler.batches.recipe import PLACINGS
 from compiler.batches.verify_inputs import verify_inputs
 from compiler.chance import Chance
 from compiler.data.distributions import InputFunction
 from compiler.data.points import PointSet, in_time, place
+from compiler.data.polynomials import Degrees
 from compiler.data.samples import Draws, draw, given
 from compiler.geometry.domain import Geometry
 from compiler.loss.hard_conditions import HardCondition, ansatz, plan_hard_conditions
@@ -127,6 +129,7 @@ def sample(
     hard: bool = True,
     features: Features = features,
     points_by: str = "sobol",
+    lift: int | Sequence[int] = 0,
     first: int = 0,
 ) -> Batch:
     """`size` samples of a problem with fresh collocation points.
@@ -136,21 +139,23 @@ def sample(
     `hard`, essential conditions that allow it are built into `inputs.ansatz` (see
     `compiler.loss.hard_conditions`). `features` makes the functions of position that a model
     evaluates at its own nodes. `points_by`: scrambled Sobol points, uniform independent ones, or
-    the nodes of a quadrature on a mesh (see `compiler.data.quadrature`). Everything follows from
-    the generator; without one, from a fresh seed. Sample k of a seed is the same in a batch of any
+    the nodes of a quadrature on a mesh (see `compiler.data.quadrature`). `lift`: the degree of the
+    polynomials by which each sample is solved coarsely for its lift, or one for each variable; 0
+    for no such solution (see `compiler.batches.coarse_lift`). Everything follows from the
+    generator; without one, from a fresh seed. Sample k of a seed is the same in a batch of any
     size; `first` is the number of the first one here, so that several processes draw their shares
     of one batch.
 
     Raises: ProblemError S01 for an unknown kind or placing of points, B01 for a bad count, B03 for
-    inputs that no law draws.
+    inputs that no law draws; ValueError for a lift that there is not.
     """
-    counts = _counts(problem, points or {})
+    counts, degrees = _counts(problem, points or {}), lift_degrees(problem, lift, hard)
     if size < 1:
         raise fail("B01", f"{size} samples asked for", "ask for at least one")
     chance = Chance(_fresh() if generator is None else generator, size, first=first)
     drawn = draw(scaled(problem)[1], size, chance)
     batch = (
-        _batch(drawn, counts, chance, hard, features, points_by)
+        _batch(drawn, counts, chance, hard, features, points_by, degrees)
         .to(dtype or torch.get_default_dtype())
         .to(device or "cpu")
     )
@@ -169,6 +174,7 @@ def instance(
     hard: bool = True,
     features: Features = features,
     points_by: str = "sobol",
+    lift: int | Sequence[int] = 0,
     size: int = 1,
 ) -> Batch:
     """A batch of one sample of the caller's own, or of `size` of them.
@@ -179,9 +185,9 @@ def instance(
 
     Raises: ProblemError S01 for unknown names, B01 and B02 for callables that return the wrong
     shape or dtype, B03 for what is missing, P06 for callables whose derivatives autograd does not
-    have, where the problem takes them.
+    have, where the problem takes them; ValueError for a lift that there is not.
     """
-    counts = _counts(problem, points or {})
+    counts, degrees = _counts(problem, points or {}), lift_degrees(problem, lift, hard)
     (frame, local), dtype = scaled(problem), dtype or torch.get_default_dtype()
     drawn = given(
         problem,
@@ -194,7 +200,7 @@ def instance(
     verify_inputs(drawn)
     drawn = drawn if local is problem else inner_draws(drawn, local, frame, dtype)
     chance = Chance.of(_fresh() if generator is None else generator, size)
-    return _outer(problem, _batch(drawn, counts, chance, hard, features, points_by))
+    return _outer(problem, _batch(drawn, counts, chance, hard, features, points_by, degrees))
 
 
 def _outer(problem: Problem, local: Batch) -> Batch:
@@ -231,6 +237,7 @@ def _batch(
     hard: bool,
     make: Features,
     points_by: str,
+    lift: Degrees,
 ) -> Batch:
     problem = drawn.problem
     if points_by not in PLACINGS:
@@ -249,8 +256,12 @@ def _batch(
         if hard
         else {component: HardCondition() for component in problem.components}
     )
+    if lift:
+        drawn = with_coarse_lift(drawn, lift)
     size = _residual_scale(drawn, counts["operator"], chance)
-    if size is not None:
+    if size is not None and lift:
+        drawn = replace(drawn, residual_scale=size)
+    elif size is not None:
         drawn = replace(drawn, residual_scale=size, amplitude=output_amplitude(drawn, size))
     return Batch(
         problem,

@@ -21,6 +21,7 @@ from compiler.data.distributions import (
     draw_numbers,
 )
 from compiler.data.from_files import Interpolated, law_of, read_inputs, splines_of
+from compiler.data.polynomials import Polynomials
 from compiler.geometry.domain import Geometry, box
 from compiler.geometry.shapes.numbers import Numbers, constants, graph
 from compiler.matching import number as as_number
@@ -40,9 +41,10 @@ class Draws:
     """The params, domains and input functions of `size` samples of a problem.
 
     `residual_scale` is the mean absolute residual of the ansatz, `amplitude` what the network is
-    multiplied by, see `compiler.batches.ansatz_residual`. Shapes: params "b" each, "b k" where
-    sized; residual_scale and amplitude "b"; functions take points "b n d", with time last where the
-    input depends on time.
+    multiplied by, see `compiler.batches.ansatz_residual`; `coarse` is a coarse solution that the
+    ansatz holds, see `compiler.batches.coarse_lift`. Shapes: params "b" each, "b k" where sized;
+    residual_scale "b"; amplitude "b", or "b c" by component; functions take points "b n d", with
+    time last where the input depends on time.
     """
 
     problem: Problem
@@ -54,6 +56,7 @@ class Draws:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     residual_scale: Tensor | None = None
     amplitude: Tensor | None = None
+    coarse: Polynomials | None = None
 
     @property
     def start(self) -> float:
@@ -166,6 +169,7 @@ class Draws:
             functions={name: each.map(function) for name, each in self.functions.items()},
             residual_scale=None if self.residual_scale is None else function(self.residual_scale),
             amplitude=None if self.amplitude is None else function(self.amplitude),
+            coarse=None if self.coarse is None else self.coarse.map(function),
             dtype=probe.dtype,
             device=probe.device,
         )

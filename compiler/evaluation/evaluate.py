@@ -99,6 +99,7 @@ def _measure(
     found: list[Sample] = []
     gaps: list[Misfit] = []
     slopes: list[Misfit | None] = []
+    lifts: list[Misfit | None] = []
     failures: dict[int, str] = {}
     display.start(f"evaluate {run.problem.name}", 0, samples, "samples")
     try:
@@ -109,7 +110,7 @@ def _measure(
                 counts,
                 seeded(0, "evaluate", index),
                 dtype=torch.float64,
-                hard=run.options.hard,
+                **run.options.ansatz,
             )
             for index in range(samples)
         ]
@@ -133,6 +134,7 @@ def _measure(
                 )
             at, own, expected = (each.double().cpu() for each in (points, values, truth(points)))
             gaps.append(misfit(run.problem, at, own, expected))
+            lifts.append(_lift(run, batch, points, expected))
             energy = _energy(run.problem, batch, truth, answer, dtype_of(run.options))
             outputs = compare_outputs(run.problem, answer, truth, batch, points, run.trainables)
             broken = violations(answer, batch)
@@ -156,11 +158,19 @@ def _measure(
                 own_error,
             )
             found.append(seen)
-            error = statistics.fmean(one.relative_l2 for one in _judged(found, gaps, slopes))
+            error = statistics.fmean(one.relative_l2 for one in _judged(found, gaps, slopes, lifts))
             display.step({"step": index + 1, "error": error}, ())
     finally:
         display.stop()
-    return _judged(found, gaps, slopes), failures
+    return _judged(found, gaps, slopes, lifts), failures
+
+
+def _lift(run: Run, batch: Any, points: Tensor, expected: Tensor) -> Misfit | None:
+    """How far the coarse solution is off that an answer holds; None where it holds none."""
+    if not run.options.lift:
+        return None
+    lifted = batch.inputs.ansatz.offset(points).detach().double().cpu()
+    return misfit(run.problem, points.double().cpu(), lifted, expected)
 
 
 def _reference_error(truth: Any) -> float | None:
@@ -191,17 +201,24 @@ def _slopes(
     return slope_misfit(problem, points.double().cpu(), one, other)
 
 
-def _judged(samples: list[Sample], gaps: list[Misfit], slopes: list[Misfit | None]) -> list[Sample]:
+def _judged(
+    samples: list[Sample],
+    gaps: list[Misfit],
+    slopes: list[Misfit | None],
+    lifts: list[Misfit | None],
+) -> list[Sample]:
     """The samples with their errors, which depend on the size of the unknowns in all of them."""
     if not samples:
         return []
     errors = _errors(gaps)
-    gradients = [{}] * len(samples) if None in slopes else _errors(slopes)
+    gradients, lifted = (
+        [{}] * len(samples) if None in each else _errors(each) for each in (slopes, lifts)
+    )
     return [
         dataclasses.replace(
-            each, squared_error=max(own.values()) ** 2, unknowns=own, gradients=gradient
+            each, squared_error=max(own.values()) ** 2, unknowns=own, gradients=gradient, lift=lift
         )
-        for each, own, gradient in zip(samples, errors, gradients, strict=True)
+        for each, own, gradient, lift in zip(samples, errors, gradients, lifted, strict=True)
     ]
 
 
@@ -269,6 +286,8 @@ def rows(evaluation: Evaluation) -> dict[str, dict[str, float]]:
     found["relative L2 error" + (", worst unknown of each sample" if several else "")] = (
         evaluation.relative_l2
     )
+    if evaluation.lift is not None:
+        found["the same of the lift, without the network"] = evaluation.lift
     if several:
         found["relative L2 error, mean over unknowns"] = evaluation.mean_of_unknowns
     for name, values in evaluation.gradients.items():

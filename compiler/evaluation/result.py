@@ -40,7 +40,9 @@ class Sample:
     the reference, `sign` that of the channels in which the field is nearest to the reference, where
     the problem leaves signs open. `reference_error`: the estimated relative L2 error of the
     reference, of its worst unknown. `gradients`: the relative L2 error of the gradient in space of
-    each unknown, empty where the reference or the operator has no derivatives. Units: seconds.
+    each unknown, empty where the reference or the operator has no derivatives; `lift`: the
+    relative L2 error of each unknown in the coarse solution that the answer holds, empty where it
+    holds none. Units: seconds.
     """
 
     index: int
@@ -57,6 +59,7 @@ class Sample:
     sign: Tensor | None = None
     reference_error: float | None = None
     gradients: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    lift: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def energy_gap(self) -> float | None:
@@ -114,6 +117,13 @@ class Evaluation:
             name: summary([each.gradients[name] for each in self.samples])
             for name in self.samples[0].gradients
         }
+
+    @property
+    def lift(self) -> dict[str, float] | None:
+        """The relative L2 error of the coarse solutions that the answers hold, of the worst unknown
+        of each sample; None where they hold none."""
+        found = [max(each.lift.values()) for each in self.samples if each.lift]
+        return summary(found) if found else None
 
     @property
     def worst_unknown(self) -> str:
@@ -216,6 +226,7 @@ class Evaluation:
             **({} if self.doubt is None else {"doubt": self.doubt}),
             "relative_l2_is": "of the worst unknown of each sample",
             "worst_unknown": self.worst_unknown,
+            **({} if self.lift is None else {"lift": self.lift}),
             "mean_of_unknowns": self.mean_of_unknowns,
             "unknowns": self.unknowns,
             **({"gradients": self.gradients} if self.gradients else {}),

@@ -125,19 +125,28 @@ def ansatz(drawn: Draws, imposed: Mapping[str, HardCondition]) -> Ansatz | None:
     "b n D" -> "b n c".
     """
     bent, positive = kinks(drawn), positive_channels(drawn.problem)
-    if bent is None and not positive and not any(each.labels for each in imposed.values()):
+    held = any(each.labels for each in imposed.values())
+    if bent is None and not positive and not held and drawn.coarse is None:
         return None
     parts = [(each, _geometry(drawn, component)) for component, each in imposed.items()]
 
     def offset(points: Tensor) -> Tensor:
-        return torch.stack([_offset(drawn, each, geometry, points) for each, geometry in parts], -1)
+        found = torch.stack(
+            [_offset(drawn, each, geometry, points) for each, geometry in parts], -1
+        )
+        return found if drawn.coarse is None else found + plain(points) * drawn.coarse(points)
 
-    def factor(points: Tensor) -> Tensor:
+    def plain(points: Tensor) -> Tensor:
         shared: dict[tuple[Boundary, ...], Tensor] = {}
-        result = torch.stack(
+        return torch.stack(
             [_factor(drawn, each, geometry, points, shared) for each, geometry in parts], -1
         )
-        return result if drawn.amplitude is None else result * drawn.amplitude[:, None, None]
+
+    def factor(points: Tensor) -> Tensor:
+        result = plain(points)
+        if drawn.amplitude is None:
+            return result
+        return result * drawn.amplitude.reshape(drawn.size, 1, -1)
 
     return Ansatz(offset, factor, bent, tuple((k, 1.0) for k in positive))
 

@@ -109,7 +109,7 @@ class TrainedOperator:
             Chance(seeded(0, "answer", 0), given.size, alike=True),
             dtype=parameter.dtype,
             device=parameter.device,
-            hard=self.run.options.hard,
+            **self.run.options.ansatz,
             size=given.size,
         )
         self._warn_of_law(batch)

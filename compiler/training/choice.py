@@ -76,7 +76,7 @@ class References:
             dict(self.options.points),
             generator,
             dtype=torch.float64,
-            hard=self.options.hard,
+            **self.options.ansatz,
         )
 
     def batch(self) -> Batch:

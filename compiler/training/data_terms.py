@@ -219,14 +219,19 @@ class DataTerms:
 
 
 def data_terms(
-    problem: Problem, rows: int | None, held_out: int, operator_points: int, seed: int, hard: bool
+    problem: Problem,
+    rows: int | None,
+    held_out: int,
+    operator_points: int,
+    seed: int,
+    form: Mapping[str, Any],
 ) -> DataTerms | None:
-    """The terms of a problem's data; None where it has none. Raises: ProblemError D01 to D09, N01
-    for expressions with the normal."""
+    """The terms of a problem's data, of fields of that form (`TrainOptions.ansatz`); None where it
+    has none. Raises: ProblemError D01 to D09, N01 for expressions with the normal."""
     if not problem.data:
         return None
     found = measurements(problem)
-    batch = measured_batch(problem, found, {"operator": operator_points}, seed, hard)
+    batch = measured_batch(problem, found, {"operator": operator_points}, seed, form)
     sizes = dict(zip(problem.components, component_sizes(problem, scaled(problem)[0]), strict=True))
     terms = tuple(_rows_by_sample(problem, each, len(found.keys), sizes) for each in found.terms)
     return DataTerms(problem, batch, terms, rows, held_out)

@@ -207,7 +207,7 @@ class Objective(nn.Module):
             points,
             seeded(self.options.seed, "solutions", 0),
             dtype=torch.float64,
-            hard=self.options.hard,
+            **self.options.ansatz,
         )
 
     def draw(self, purpose: str, step: int, share: bool = True) -> Any:
@@ -227,8 +227,8 @@ class Objective(nn.Module):
             seeded(options.seed, purpose, step),
             dtype=dtype_of(options),
             device=fabric.device,
-            hard=options.hard,
             points_by=options.points_by if purpose == "train" else "sobol",
+            **options.ansatz,
             **({"first": first} if own else {}),
         )
         if not own and part < size:

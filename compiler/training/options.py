@@ -9,7 +9,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,7 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("steps", "validate_every", "checkpoint_every", "log_every"), (1, 10**12)),
     **dict.fromkeys(("batch", "devices", "accumulate"), (1, 2**16)),
     "points": (1, 2**24),
+    "lift": (0, 64),
     **dict.fromkeys(("solutions", "validation", "references", "held_out"), (0, 2**20)),
     "rows": (1, 2**31),
     **dict.fromkeys(("lr", "seconds", "clip", "timeout"), (0.0, math.inf)),
@@ -41,6 +42,7 @@ FIXED = (
         "batch",
         "precision",
         "hard",
+        "lift",
         "optimizer",
         "optimizer_options",
         "balancer",
@@ -116,6 +118,10 @@ class TrainOptions:
     a minimum, else the residuals."""
     hard: bool = True
     """Builds essential conditions into the field where it can (see `compiler.batches.sample`)."""
+    lift: int | Sequence[int] = 0
+    """The degree of polynomials by which each sample is solved coarsely, or one for each variable;
+    the network corrects that, and every answer holds a coarse solution (see
+    `compiler.batches.coarse_lift`). 0: none."""
     estimate: bool = False
     """Adds the error in u that the residual causes as a term of kind error, where the equation
     allows an estimate (see `compiler.loss.error_estimate`)."""
@@ -196,6 +202,11 @@ class TrainOptions:
         object.__setattr__(self, "points", {**POINTS, **self.points})
 
     @property
+    def ansatz(self) -> dict[str, Any]:
+        """What `compiler.sample` and `compiler.instance` are told of the form of a field."""
+        return {"hard": self.hard} | ({"lift": self.lift} if self.lift else {})
+
+    @property
     def term_weights(self) -> dict[str, float]:
         """The weights of the problem's own terms."""
         return {
@@ -222,6 +233,14 @@ RULES: tuple[tuple[Callable[[TrainOptions], bool], str], ...] = (
     (
         lambda o: o.dual in (None, "auto") or (isinstance(o.dual, int) and 1 <= o.dual <= 4096),
         "dual = {o.dual!r} is the resolution of a coarse mesh, at least 1, or auto, or none",
+    ),
+    (
+        lambda o: isinstance(o.lift, int) or all(type(each) is int for each in o.lift),
+        "lift = {o.lift!r} is a degree of polynomials, or one for each variable, or 0",
+    ),
+    (
+        lambda o: o.hard or not o.lift,
+        "lift = {o.lift!r} is a part of the field that conditions are built into; set hard=true",
     ),
     (
         lambda o: o.causal in (None, "auto") or (not isinstance(o.causal, str) and o.causal > 0),

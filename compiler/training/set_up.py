@@ -12,6 +12,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from compiler.batches.coarse_lift import lift_degrees
+from compiler.data.polynomials import numbers
 from compiler.loss.physics import PhysicsLoss
 from compiler.loss.physics import compile as compile_loss
 from compiler.scales import scaled
@@ -122,6 +124,7 @@ def set_up(
     """
     options = run.options
     refuse_unseen(options, bool(run.problem.data))
+    lift = _coarse_lift(run)
     data = _measured(run)
     balancer = instantiate(BALANCERS, options.balancer, options.balancer_options)
     named = [instantiate(CALLBACKS, name, given) for name, given in options.callbacks.items()]
@@ -173,7 +176,7 @@ def set_up(
     validating = validated and options.validation
     validator = Validator(objective, options, fabric, display) if validating else None
     reasons = {"loss": _reason(choice, objective), "weights in time": causality}
-    reasons["data"] = data.summary if data else ""
+    reasons |= {"data": data.summary if data else "", "lift": lift}
     reasons = {subject: reason for subject, reason in reasons.items() if reason}
     parts = (run, fabric, display, objective, forward, stepper)
     training = Training(*parts, balancer, schedule, validator, choice, reasons, (*named, *own))
@@ -208,6 +211,23 @@ def begin(training: Training, state: TrainState, resuming: bool) -> None:
     state.began = time.monotonic()
 
 
+def _coarse_lift(run: Run) -> str:
+    """What coarse solution a field holds, in words; none where it holds none. Raises: OptionError
+    where the problem has no such lift."""
+    problem = scaled(run.problem)[1]
+    try:
+        degrees = lift_degrees(problem, **run.options.ansatz) if run.options.lift else ()
+    except ValueError as error:
+        raise OptionError(str(error)) from error
+    if not degrees:
+        return ""
+    shown = " and ".join(dict.fromkeys(map(str, degrees)))
+    return (
+        f"{len(numbers(degrees))} polynomials of degree {shown} for each component, by least"
+        " squares of the residuals: every answer holds this coarse solution"
+    )
+
+
 def _measured(run: Run) -> DataTerms | None:
     """The measured values that training sees. Raises: ProblemError D01 to D09; OptionError."""
     options = run.options
@@ -217,7 +237,7 @@ def _measured(run: Run) -> DataTerms | None:
         options.held_out,
         options.points["operator"],
         options.seed,
-        options.hard,
+        options.ansatz,
     )
     samples = 0 if data is None else data.samples
     if options.held_out and options.held_out >= samples:

@@ -79,7 +79,7 @@ def training(terms, seed=0, count=8, share=None):
 def test_the_term_is_the_mean_over_samples_of_the_weighted_mean_over_rows(tmp_path):
     sigma = np.array([1, 2, 1, 1, 3.0])
     problem = write(tmp_path, sigma=sigma)
-    terms = data_terms(problem, None, 0, 16, 0, True)
+    terms = data_terms(problem, None, 0, 16, 0, {})
     assert terms.labels == ("data.u",) and terms.samples == 2
     weights = sigma**-2 / np.mean(sigma**-2)
     x = np.concatenate(ROWS)
@@ -93,7 +93,7 @@ def test_the_term_is_the_mean_over_samples_of_the_weighted_mean_over_rows(tmp_pa
 
 
 def test_some_rows_of_each_step_give_the_whole_on_the_average(tmp_path):
-    terms = data_terms(write(tmp_path), 1, 0, 16, 0, True)
+    terms = data_terms(write(tmp_path), 1, 0, 16, 0, {})
     found = torch.stack([training(terms, seed) for seed in range(300)])
     whole = float(terms.validating(Model(terms), {}, 8, Share()))
     assert len(set(found.flatten().tolist())) > 100
@@ -102,7 +102,7 @@ def test_some_rows_of_each_step_give_the_whole_on_the_average(tmp_path):
 
 def test_shares_of_a_step_add_up_to_it(tmp_path):
     for rows in (1, None):
-        terms = data_terms(write(tmp_path), rows, 0, 16, 0, True)
+        terms = data_terms(write(tmp_path), rows, 0, 16, 0, {})
         parts = [training(terms, 1, 8, Share(k, 4)) for k in range(4)]
         assert float(sum(parts)) / 4 == pytest.approx(float(training(terms, 1)), rel=1e-12)
         parts = [terms.validating(Model(terms), {}, 8, Share(k, 3)) for k in range(3)]
@@ -117,7 +117,7 @@ def test_of_one_sample_the_rows_are_shared(tmp_path, rows):
     text = TEXT.format(low=0, high=1, a=1, b=2).replace("~ uniform(1, 2)", "= 1.5")
     (tmp_path / "rods.pde").write_text(text)
     problem = pdespec.load(tmp_path / "rods.pde")
-    terms, size = data_terms(problem, rows, 0, 16, 0, True), squared_size(problem)
+    terms, size = data_terms(problem, rows, 0, 16, 0, {}), squared_size(problem)
 
     def model(inputs):
         return lambda points: 0.75 * points * (points - 1)
@@ -141,7 +141,7 @@ def test_of_one_sample_the_rows_are_shared(tmp_path, rows):
 def test_it_is_relative_to_the_size_of_the_unknown(tmp_path):
     problem = write(tmp_path, a=1e6, b=2e6, size=1e6)
     assert squared_size(problem) > 1e8
-    terms = data_terms(problem, None, 0, 16, 0, True)
+    terms = data_terms(problem, None, 0, 16, 0, {})
     found = float(terms.validating(Model(terms), {}, 8, Share()))
     of = [np.mean(np.square(rows)) for rows in ROWS]
     assert found == pytest.approx(1e12 / squared_size(problem) * sum(of) / 2, rel=1e-9)
@@ -162,7 +162,7 @@ require integral(p, Q) = 0
 data v on Q from "m.npz"
 data k*dx(v.y) + p on Q from "m.npz"
 """)
-    terms = data_terms(pdespec.load(tmp_path / "flow.pde"), None, 0, 16, 0, True)
+    terms = data_terms(pdespec.load(tmp_path / "flow.pde"), None, 0, 16, 0, {})
     assert terms.labels == ("data.v", "data.k*dx(v.y) + p")
 
     def model(inputs):
@@ -229,7 +229,7 @@ def test_data_alone_are_learned_by_every_operator(tmp_path):
 
 def test_samples_that_are_held_out_are_seen_in_validation_alone(tmp_path):
     problem = write(tmp_path)
-    terms = data_terms(problem, None, 1, 16, 0, True)
+    terms = data_terms(problem, None, 1, 16, 0, {})
     second = np.mean(np.square(ROWS[1]))
     found = squared_size(problem) * float(terms.validating(Model(terms), {}, 8, Share()))
     assert found == pytest.approx(float(second), rel=1e-12)
