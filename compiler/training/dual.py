@@ -83,6 +83,8 @@ FLOOR = 0.05
 # error of a coarse solution that is taken for small: what the mesh sees is a Galerkin projection,
 # free of its error
 TRUSTED = 0.02
+# of the domain's measure, by which a mesh may miss it: its norm vanishes for a field as far off
+FILLED = 0.004
 USELESS = 0.5  # error of a coarse solution beyond which its mesh says nothing of the error
 LADDER = {1: (16, 32, 64), 2: (8, 12, 16, 24), 3: (3, 4, 6)}  # resolutions tried
 IN_TIME = {1: (12, 16, 24), 2: (5, 8, 12), 3: (3, 4)}  # the same where there is time
@@ -209,14 +211,16 @@ class DualNorm:
         self.only: dict[int, Reference] = {}
         self.points = 0
 
-    def counted(self, batch: Any, resolution: int) -> tuple[int, int]:
-        """Unknowns of a mesh of that resolution, and its quadrature points, in the first sample,
-        at one moment."""
-        known = Coefficients(self.problem, batch.to("cpu", torch.float64).select([0]))
-        spaces = sample_spaces(
-            self.prepared, known, replace(self.options, resolution=resolution), None, {}
-        )
-        return spaces.size, spaces.places[self.prepared.form.domain].weights.size
+    def counted(self, batch: Any, resolution: int) -> tuple[int, int, float]:
+        """Unknowns of a mesh of that resolution, its quadrature points, and the part of the
+        domain's measure that it misses, in the first sample, at one moment. About as far off as
+        that is the field for which the norm vanishes."""
+        domain, own = self.prepared.form.domain, batch.to("cpu", torch.float64).select([0])
+        options = replace(self.options, resolution=resolution)
+        known = Coefficients(self.problem, own)
+        spaces = sample_spaces(self.prepared, known, options, None, {})
+        weights, measure = spaces.places[domain].weights, float(own.geometry[domain.name].measure())
+        return spaces.size, weights.size, abs(float(weights.sum()) / measure - 1)
 
     def refer(self, batch: Any) -> None:
         """Takes the mean sizes of u_h, and what follows from them, from the samples of a batch
@@ -793,10 +797,10 @@ class Mesh(NamedTuple):
 
 
 def trusted_mesh(problem: Problem, batch: Any) -> tuple[Mesh, str]:
-    """The coarsest mesh with ENOUGH points whose solution is within TRUSTED of that on a mesh twice
-    as fine, the last one tried where there is none, and how far off its solution is in words. Looks
-    at LOOKED samples, at meshes of at most POINTS points, and compares with finer ones of at most
-    MOST unknowns.
+    """The coarsest mesh with ENOUGH points that fills the domain and whose solution is within
+    TRUSTED of that on a mesh twice as fine, the last one tried where there is none, and how far off
+    its solution is in words. Looks at LOOKED samples, at meshes of at most POINTS points, and
+    compares with finer ones of at most MOST unknowns.
 
     Raises: NoWeakForm, also where the coarsest mesh has too many points or the best is USELESS;
     SampleError, SolverError.
@@ -815,7 +819,7 @@ def _trusted(problem: Problem, few: Any, probe: DualNorm) -> tuple[Mesh, str]:
 
     best, found = None, 0.0
     for resolution in LADDER[len(problem.coordinates)]:
-        _, count = probe.counted(few, resolution)
+        _, count, missed = probe.counted(few, resolution)
         if count > POINTS:
             if best is None:
                 raise _too_many(count)
@@ -825,7 +829,11 @@ def _trusted(problem: Problem, few: Any, probe: DualNorm) -> tuple[Mesh, str]:
             break
         found = float(relative_error(solution(resolution), solution(2 * resolution)).mean())
         best = Mesh(resolution), f"whose own solution is some {100 * found:.2g} % off"
-        if found <= TRUSTED and (count >= ENOUGH or len(problem.variables) == 1):
+        if (
+            found <= TRUSTED
+            and (count >= ENOUGH or len(problem.variables) == 1)
+            and missed <= FILLED
+        ):
             break
     return _useful(best, found)
 
