@@ -16,11 +16,9 @@ squared norm the loss is 2 (sqrt(1 + q) - 1). What V_h cannot see is left to the
 In time, R is taken at one moment of each of some slabs of time, and e is carried from slab to slab
 (see `compiler.training.slabs`): an early error counts by all that it causes. The moments are drawn
 anew for each sample of each step: at fixed ones, such as the middles, a field would learn to have
-the right rate there and any between them. Where all slabs have more quadrature points than a step
-can take, a sample is seen in some slabs in a row, others at every draw, and e is the error that
-arises in these. In space the same holds of the quadrature points: each sample takes one of MESHES
-meshes, whose inner vertices are moved at random. Where the weak form has w = lap(u) as a further
-unknown, w is that of the field.
+the right rate there and any between them. In space the same holds of the quadrature points: each
+sample takes one of MESHES meshes, whose inner vertices are moved at random. Where the weak form has
+w = lap(u) as a further unknown, w is that of the field.
 
 Samples of next to no size do not decide: to |u_h|^2 is added FLOOR of its mean.
 
@@ -89,11 +87,11 @@ USELESS = 0.5  # error of a coarse solution beyond which its mesh says nothing o
 LADDER = {1: (16, 32, 64), 2: (8, 12, 16, 24), 3: (3, 4, 6)}  # resolutions tried
 IN_TIME = {1: (12, 16, 24), 2: (5, 8, 12), 3: (3, 4)}  # the same where there is time
 SLABS = 2  # slabs of time a cell along the longest side, where no more are needed
-ROW = 4  # slabs in a row, the fewest that a sample is seen in
 FASTEST = 128  # slabs, the most that are tried
 LOOKED = 4  # samples whose coarse solutions are compared
 MOST = 20000  # unknowns of a mesh that a coarser one is compared with
-POINTS = 4000  # quadrature points of a sample, above which a mesh costs too much
+# quadrature points of a sample, above which a mesh costs too much, and those of all moments
+POINTS, IN_ALL = 4000, 16000
 # of them in two and more dimensions, time among them, below which a field is not seen well whatever
 # the mesh's own solution
 ENOUGH = 800
@@ -285,23 +283,11 @@ class DualNorm:
                 or any(param.law is not None for param in self.problem.params.values())
             ):
                 self.only[mesh] = reference
-            row = self._row(reference, chance)
-            return self._coarse(reference, row, self._moments(reference, row, chance))
+            return self._coarse(reference, self._moments(reference, chance))
 
-    def _row(self, reference: Reference, chance: np.random.Generator) -> slice:
-        """The slabs that a sample is seen in: all, or one of the parts of as many as can be."""
-        place = reference.bound.spaces.places[self.prepared.form.domain]
-        seen = in_a_row(self.steps, place.weights.size)
-        if seen == self.steps:
-            return slice(0, self.steps)
-        first = seen * int(chance.integers(self.steps // seen))
-        return slice(first, first + seen)
-
-    def _moments(
-        self, reference: Reference, row: slice, chance: np.random.Generator
-    ) -> list[float]:
-        """A time in each slab of a row, uniform in it; zeros where there is no time."""
-        states = reference.states[row]
+    def _moments(self, reference: Reference, chance: np.random.Generator) -> list[float]:
+        """A time in each slab, uniform in it; zeros where there is no time."""
+        states = reference.states
         if self.prepared.form.time is None:
             return [state.time for state in states]
         within = (chance.random(len(states)) - 0.5) * reference.slabs.length
@@ -319,8 +305,8 @@ class DualNorm:
         system = System(parts, constraints, prepared.levels)
         return Reference(system, bound, slabs, tuple(states), multipliers)
 
-    def _coarse(self, reference: Reference, row: slice, times: Sequence[float]) -> Coarse:
-        """One sample with its residual taken in a row of slabs, at those times."""
+    def _coarse(self, reference: Reference, times: Sequence[float]) -> Coarse:
+        """One sample with its residual taken at those times."""
         prepared, form, bound = self.prepared, self.prepared.form, reference.bound
         system, slabs, states = reference.system, reference.slabs, reference.states
         parts, spaces, known = system.assembly, bound.spaces, system.assembly.known
@@ -344,8 +330,7 @@ class DualNorm:
             key: float(np.mean(np.sum(u * (matrix @ u), 0))) for key, matrix in bound.full.items()
         }
         fine = self._fine(spaces, parts, states[len(states) // 2], sizes, slabs.length)
-        seen = replace(slabs, slabs=slabs.slabs[row])
-        return Coarse(found, bound.down @ constant, seen, bound.norms, sizes, fine)
+        return Coarse(found, bound.down @ constant, slabs, bound.norms, sizes, fine)
 
     def _bound(self, mesh: int, spaces: Spaces, parts: Assembly, constraints: Constraints) -> Bound:
         """What the last sample on that mesh had, where this one is on the very same."""
@@ -618,8 +603,7 @@ class DualNorm:
             values |= self._streams(field, points, integral)
             found = torch.stack(integral.graph(values, points[..., 0]), 1)  # "b k m"
             for s, part in enumerate(parts):
-                seen = len(samples[s].slabs.slabs)
-                own = found[s, :, : counts[s]].unflatten(1, (seen, -1))  # "k s q"
+                own = found[s, :, : counts[s]].unflatten(1, (self.steps, -1))  # "k s q"
                 vectors[s] = vectors[s] + _Applied.apply(
                     part.tests, own.transpose(1, 2).flatten(0, 1)
                 )
@@ -799,8 +783,8 @@ class Mesh(NamedTuple):
 def trusted_mesh(problem: Problem, batch: Any) -> tuple[Mesh, str]:
     """The coarsest mesh with ENOUGH points that fills the domain and whose solution is within
     TRUSTED of that on a mesh twice as fine, the last one tried where there is none, and how far off
-    its solution is in words. Looks at LOOKED samples, at meshes of at most POINTS points, and
-    compares with finer ones of at most MOST unknowns.
+    its solution is in words. Looks at LOOKED samples, at meshes of at most POINTS points (IN_ALL
+    with all moments), and compares with finer ones of at most MOST unknowns.
 
     Raises: NoWeakForm, also where the coarsest mesh has too many points or the best is USELESS;
     SampleError, SolverError.
@@ -851,9 +835,9 @@ def _trusted_in_time(problem: Problem, few: Any, probe: DualNorm) -> tuple[Mesh,
     slabs, best, found = SLABS * resolution, None, 0.0
     while True:
         count = probe.counted(few, resolution)[1]
-        if count * min(ROW, slabs) > POINTS:
+        if count * slabs > IN_ALL:
             if best is None:
-                raise _too_many(count * min(ROW, slabs))
+                raise _too_many(count * slabs)
             break
         if probe.counted(few, 2 * resolution)[0] * (1 + 2 * slabs) > 10 * MOST:
             best = best or (Mesh(resolution, slabs), "not compared with finer ones")
@@ -864,9 +848,7 @@ def _trusted_in_time(problem: Problem, few: Any, probe: DualNorm) -> tuple[Mesh,
         if best is None or not in_space + in_time >= found:
             found = in_space + in_time
             best = Mesh(resolution, slabs), f"whose own solution is some {100 * found:.2g} % off"
-        if found <= TRUSTED and (
-            count * in_a_row(slabs, count) >= ENOUGH or len(problem.variables) == 1
-        ):
+        if found <= TRUSTED and (count * slabs >= ENOUGH or len(problem.variables) == 1):
             break
         if in_time > in_space and 2 * slabs <= FASTEST:
             slabs *= 2
@@ -876,13 +858,6 @@ def _trusted_in_time(problem: Problem, few: Any, probe: DualNorm) -> tuple[Mesh,
         else:
             break
     return _useful(best, found)
-
-
-def in_a_row(slabs: int, count: int) -> int:
-    """How many slabs in a row a sample is seen in where a moment has `count` quadrature points: all
-    of them if these are at most POINTS, else a part of them, ROW at least."""
-    rows = [n for n in range(min(ROW, slabs), slabs + 1) if slabs % n == 0]
-    return max((n for n in rows if n * count <= POINTS), default=rows[0])
 
 
 def _too_many(count: int) -> NoWeakForm:
