@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from compiler.evaluation.result import Evaluation
 from compiler.report.style import BLUE, GREY, RED
+from compiler.report.terms import described
 from compiler.training.runs import column
 
 Draw = Callable[[Evaluation, Sequence[str]], Figure]
@@ -51,13 +53,14 @@ def training_picture(evaluation: Evaluation, labels: Sequence[str]) -> Figure:
     figure = Figure(figsize=(13, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": [3, 1]})
     steps = np.array([row["step"] for row in history])
+    titles = described(evaluation.run.problem, labels)
     for k, label in enumerate(label for label in labels if column(label) in history[0]):
         values = np.array([row[column(label)] for row in history], dtype=float)
         if np.median(values) < EXACT:  # would only stretch the axis
-            left.plot([], [], color=f"C{k}", label=f"{label}, exact by construction")
+            left.plot([], [], color=f"C{k}", label=f"{titles[label]}, exact by construction")
             continue
         left.plot(steps, values, color=f"C{k}", alpha=0.25, lw=0.8)
-        left.plot(steps, _smooth(values), color=f"C{k}", lw=1.6, label=label)
+        left.plot(steps, _smooth(values), color=f"C{k}", lw=1.6, label=titles[label])
     for name, style, title in (
         ("validation", "k.-", "validation loss"),
         ("error", "r.-", "relative L2 error in u"),
@@ -93,6 +96,7 @@ def errors_picture(evaluation: Evaluation, labels: Sequence[str]) -> Figure:
         ylabel="relative L2 error, %",
         xlim=(0.4, len(values) + 0.6),
     )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.tick_params(labelsize=8)
     return figure
 

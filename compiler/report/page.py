@@ -18,14 +18,18 @@ from compiler.files import write_atomically
 from compiler.loss.physics import compile as compile_loss
 from compiler.report.charts import CHARTS
 from compiler.report.mathtext import display
+from compiler.report.over_time import errors_picture as errors_over_time
 from compiler.report.pictures import png, sample_picture
+from compiler.report.samples import Shown, prepare, script_data, sections
+from compiler.report.terms import statements
 from compiler.training.found import read_found
 from compiler.training.progress import Display
-from compiler.training.runs import PICTURES, refuse_links, sessions
+from compiler.training.runs import PICTURES, column, refuse_links, sessions
 from compiler.training.solved_samples import LABEL
 from compiler.workers import Workers
 
 REPORT = "report.html"
+OVER_TIME = "over_time"  # name of a picture
 
 
 def evaluate(
@@ -63,23 +67,27 @@ def evaluate(
 
 
 def write_report(evaluation: Evaluation) -> None:
-    """Writes DIR/pictures/*.png and DIR/report.html."""
+    """Writes DIR/pictures/*.png, the numbers behind them as DIR/pictures/*.npz, and
+    DIR/report.html."""
     run = evaluation.run
     loss = compile_loss(run.problem)
     figures = {
         name: sample_picture(evaluation, sample, f"{name} sample", loss)
         for name, sample in evaluation.ranked().items()
     }
+    if run.problem.time is not None:
+        figures[OVER_TIME] = errors_over_time(run.problem, evaluation.ranked())
     figures |= {chart.name: chart.draw(evaluation, [*loss.labels, LABEL]) for chart in CHARTS}
     images = {name: png(figure) for name, figure in figures.items()}
     refuse_links(run.directory)
     (run.directory / PICTURES).mkdir(exist_ok=True)
     for name, data in images.items():
         write_atomically(run.directory / PICTURES / f"{name}.png", data)
-    write_atomically(run.directory / REPORT, page(evaluation, images).encode())
+    shown = prepare(evaluation)
+    write_atomically(run.directory / REPORT, page(evaluation, images, shown).encode())
 
 
-def page(evaluation: Evaluation, images: dict[str, bytes]) -> str:
+def page(evaluation: Evaluation, images: dict[str, bytes], shown: list[Shown]) -> str:
     """The report as HTML, its images inside."""
     run = evaluation.run
     seconds, error = evaluation.seconds, evaluation.relative_l2
@@ -97,7 +105,7 @@ def page(evaluation: Evaluation, images: dict[str, bytes]) -> str:
     )
     headline = [
         (f"{100 * error['mean']:.2f} %", f"mean relative L2 error{_of_worst(evaluation)}", "first"),
-        *_mean_of_unknowns(evaluation),
+        *_by_unknown(evaluation),
         (f"{evaluation.relative_squared_error['median']:.1e}", "median relative squared error", ""),
         (_duration(seconds["operator"]), "operator, a sample", ""),
         (_duration(seconds["reference"]), "reference solver, a sample", ""),
@@ -107,7 +115,8 @@ def page(evaluation: Evaluation, images: dict[str, bytes]) -> str:
             "",
         ),
     ]
-    template = Template(files("compiler.report").joinpath("report.html").read_text())
+    room = files("compiler.report")
+    template = Template(room.joinpath("report.html").read_text())
     return template.substitute(
         name=html.escape(run.problem.name.replace("_", " ")),
         lead=html.escape(lead),
@@ -122,13 +131,11 @@ def page(evaluation: Evaluation, images: dict[str, bytes]) -> str:
         ),
         text=html.escape(run.problem.to_dsl()),
         summary=_summary(evaluation) + _found(run.directory),
-        errors=_charts("samples", images),
-        samples="".join(
-            f'<section class="card"><img alt="{name} held-out sample"'
-            f' src="{_uri(images[name])}"></section>'
-            for name in evaluation.ranked()
-        ),
-        training=_charts("training", images),
+        errors=_charts("samples", images) + _over_time(images),
+        samples=sections(evaluation, shown, {each.rank: _uri(images[each.rank]) for each in shown}),
+        data=script_data(shown),
+        script=room.joinpath("viewer.js").read_text(),
+        training=_charts("training", images) + _terms(evaluation),
         options=_options(evaluation),
         each=_each(evaluation) + _outputs(evaluation),
     )
@@ -182,16 +189,35 @@ def _of_worst(evaluation: Evaluation) -> str:
     return f", worst unknown ({evaluation.worst_unknown})" if len(evaluation.unknowns) > 1 else ""
 
 
-def _mean_of_unknowns(evaluation: Evaluation) -> list[tuple[str, str, str]]:
+def _by_unknown(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     if len(evaluation.unknowns) == 1:
         return []
     return [
-        (
-            f"{100 * evaluation.mean_of_unknowns['mean']:.2f} %",
-            f"mean over {', '.join(evaluation.unknowns)}",
-            "",
-        )
+        (f"{100 * values['mean']:.2f} %", f"mean relative L2 error of {name}", "")
+        for name, values in evaluation.unknowns.items()
     ]
+
+
+def _terms(evaluation: Evaluation) -> str:
+    """What the terms of the loss are, and what became of them."""
+    run, history = evaluation.run, evaluation.run.history
+    lines = [
+        [label, text.replace(f" {label}:", ""), *(f"{row[column(label)]:.2e}" for row in ends)]
+        for label, text in statements(run.problem).items()
+        for ends in [[history[0], history[-1]] if history else []]
+        if ends and column(label) in ends[0] and column(label) in ends[1]
+    ]
+    if not lines:
+        return ""
+    head = ["term", "what it states", "mean square at first", "at the end"]
+    return f'<section class="card">{table(head, lines)}</section>'
+
+
+def _over_time(images: dict[str, bytes]) -> str:
+    if OVER_TIME not in images:
+        return ""
+    text = "relative error of the samples below, over time"
+    return f'<section class="card"><img alt="{text}" src="{_uri(images[OVER_TIME])}"></section>'
 
 
 def _each(evaluation: Evaluation) -> str:

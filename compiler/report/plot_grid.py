@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -171,9 +172,15 @@ def rows_of(problem: Problem, whole: Unknown | None = None) -> dict[str, list[in
     return rows
 
 
-def raster(problem: Problem, batch: Any, resolution: int = RESOLUTION) -> Raster:
+def raster(
+    problem: Problem,
+    batch: Any,
+    resolution: int = RESOLUTION,
+    at: Mapping[str, float] = MappingProxyType({}),
+) -> Raster:
     """The points at which a sample is drawn: a curve in 1D, an image of (x, t), of (x, y) at the
-    last time, of a middle slice in 3D."""
+    last time, of a middle slice in 3D; or where a time or a third coordinate is held `at` a
+    value."""
     region = domain(problem)
     own = batch.points[region.name].points
     space, time = len(problem.coordinates), problem.time
@@ -182,14 +189,14 @@ def raster(problem: Problem, batch: Any, resolution: int = RESOLUTION) -> Raster
         (each.name, low, high)
         for each, low, high in zip(problem.coordinates, lower.tolist(), upper.tolist(), strict=True)
     ]
-    if time is not None and space == 1:
+    spacetime = time is not None and space == 1 and time.name not in at
+    if time is not None and spacetime:
         limits.append((time.name, float(time.start), float(time.end)))
     drawn, sliced = limits[:2], limits[2:]
-    fixed = [(name, 0.5 * (low + high)) for name, low, high in sliced]
-    if time is not None and space > 1:
-        fixed.append((time.name, float(time.end)))
+    fixed = [(name, at.get(name, 0.5 * (low + high))) for name, low, high in sliced]
+    if time is not None and not spacetime:
+        fixed.append((time.name, at.get(time.name, float(time.end))))
 
-    spacetime = time is not None and space == 1
     longest = max(high - low for _, low, high in drawn)
     counts = [
         resolution if spacetime else max(2, round(resolution * (high - low) / longest))

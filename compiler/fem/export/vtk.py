@@ -4,7 +4,7 @@ quadratic where the elements are."""
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -80,8 +80,14 @@ def collect(levels: Sequence[tuple[float, Path]], path: Path) -> Path:
     return path
 
 
-def write(solution: SampleSolution, level: int, path: Path) -> Path:
-    """One level as an unstructured grid in XML."""
+def write(
+    solution: SampleSolution,
+    level: int,
+    path: Path,
+    beside: Callable[[Array], Mapping[str, Array]] | None = None,
+) -> Path:
+    """One level as an unstructured grid in XML; `beside` it other fields at the same points.
+    Shapes: points "n d" -> "n c" each."""
     mesh = solution.spaces.mesh
     cell = cell_of(mesh)
     highest = max(basis.elem.maxdeg for basis in solution.spaces.bases.values())
@@ -96,6 +102,7 @@ def write(solution: SampleSolution, level: int, path: Path) -> Path:
         name: field_values(solution, level, components, nodes)
         for name, components in fields_of(solution.components).items()
     }
+    fields |= beside(places.reshape(mesh.dim(), -1).T) if beside is not None else {}
     kinds = np.full(places.shape[1], kind)
     cells = {
         "connectivity": np.arange(count),

@@ -1,0 +1,121 @@
+"""The part of the page on each sample that is shown: what was drawn, pictures, frames, and files
+of what they show."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from compiler.evaluation.result import Evaluation, Sample
+from compiler.fem import Solution
+from compiler.fem.export.vtk import fields_of, write
+from compiler.files import write_atomically
+from compiler.report.frames import as_arrays, frames, npz, palette, viewer
+from compiler.report.plot_grid import Array
+from compiler.training.runs import PICTURES
+from pdespec.statements.problem import Problem
+
+PALETTES = ("viridis", "magma")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A sample on the page: its rank, what the page's script draws of it, and its files, relative
+    to the page."""
+
+    rank: str
+    sample: Sample
+    drawn: Mapping[str, Any]
+    files: tuple[str, ...]
+
+
+def prepare(evaluation: Evaluation) -> list[Shown]:
+    """Samples as the page shows them, and beside their pictures the numbers behind these."""
+    run, found = evaluation.run, []
+    for rank, sample in evaluation.ranked().items():
+        made = frames(run.problem, sample)
+        names = [f"{PICTURES}/{rank}.npz"]
+        write_atomically(run.directory / names[0], npz(as_arrays(made, run.problem, sample)))
+        # a file is tens of megabytes: one of them
+        solid = len(run.problem.coordinates) == 3 and isinstance(sample.truth, Solution)
+        if solid and rank == "worst":
+            names.append(f"{PICTURES}/{rank}.vtu")
+            write_vtk(run.problem, sample, run.directory / names[-1])
+        found.append(Shown(rank, sample, viewer(made, run.problem), tuple(names)))
+    return found
+
+
+def write_vtk(problem: Problem, sample: Sample, path: Path) -> None:
+    """The reference of a sample, and beside it the operator, for ParaView; at the last time, where
+    there is time."""
+    own = sample.batch.points[next(iter(sample.batch.points))].points
+
+    @torch.no_grad()
+    def operator(points: Array) -> dict[str, Array]:
+        at = torch.from_numpy(points)
+        if problem.time is not None:
+            at = torch.cat([at, torch.full_like(at[:, :1], float(problem.time.end))], -1)
+        values = sample.field(at[None].to(own))[0].double().cpu().numpy()
+        names = list(problem.components)
+        return {
+            f"{name}, operator": values[:, [names.index(each) for each in components]]
+            for name, components in fields_of(problem.components).items()
+        }
+
+    write(sample.truth.samples[0], -1, path, operator)
+
+
+def sections(evaluation: Evaluation, shown: list[Shown], pictures: Mapping[str, str]) -> str:
+    """The HTML of the samples; `pictures` are the sources of the images, by rank."""
+    return "".join(_section(evaluation, each, pictures[each.rank]) for each in shown)
+
+
+def _section(evaluation: Evaluation, shown: Shown, picture: str) -> str:
+    sample, rank = shown.sample, shown.rank
+    errors = ", ".join(f"{name} {100 * value:.2f} %" for name, value in sample.unknowns.items())
+    links = ", ".join(
+        f'<a href="{file}" download>{file.rpartition("/")[2]}</a>' for file in shown.files
+    )
+    return (
+        f'<section class="card"><h3>The {rank} sample, number {sample.index}</h3>'
+        f"<p>Relative L2 error: {html.escape(errors)}</p>{_drawn(evaluation.run.problem, sample)}"
+        f'<img alt="{rank} held-out sample: operator, reference, error and residual"'
+        f' src="{picture}"><div class="viewer" data-viewer="{rank}"></div>'
+        f'<p class="files">The numbers behind these pictures: {links}</p></section>'
+    )
+
+
+def _drawn(problem: Problem, sample: Sample) -> str:
+    """Params and outputs of a sample in a line each."""
+    lines = []
+    params = [
+        f"{name} = {_numbers(sample.batch.params[name][0].double().cpu().numpy())}"
+        for name in problem.params
+    ]
+    if params:
+        lines.append(f"Params: {'; '.join(params)}")
+    for name, each in sample.outputs.items():
+        if each.operator is not None and each.reference is not None:
+            own, right = (_numbers(np.asarray(v)) for v in (each.operator, each.reference))
+            lines.append(f"Output {name}: {own} by the operator, {right} by the reference")
+    return "".join(f"<p>{html.escape(line)}</p>" for line in lines)
+
+
+def _numbers(values: Array) -> str:
+    return ", ".join(f"{v:.5g}" for v in np.asarray(values, dtype=float).reshape(-1))
+
+
+def script_data(shown: list[Shown]) -> str:
+    """What the page's script reads, safe within a page."""
+    data = {
+        "palettes": {name: palette(name) for name in PALETTES},
+        "samples": {each.rank: each.drawn for each in shown},
+    }
+    return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c").replace("$", "\\u0024")

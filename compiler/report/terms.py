@@ -1,0 +1,38 @@
+"""What the terms of a loss are, in words: a label such as `out.a.b.2` says nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from compiler.training.dual import LABEL as WEAK
+from compiler.training.solved_samples import LABEL as DATA
+from pdespec.statements.problem import Problem
+from pdespec.text.write.summary import summary
+
+LONGEST = 60  # characters of a statement
+OWN = {WEAK: "weak residual, in its dual norm on a coarse mesh", DATA: "solved samples"}
+ERROR = ".error"  # ends the label of the error that an equation's residual causes
+
+
+def statements(problem: Problem) -> dict[str, str]:
+    """Equations and conditions by label, as the problem states them."""
+    lines = dict(summary(problem))
+    found: dict[str, str] = {}
+    for part, labels in (("equations", problem.equations), ("conditions", problem.conditions)):
+        own = lines.get(part, [])
+        if len(own) == len(labels):
+            found |= dict(zip(labels, own, strict=True))
+    return found
+
+
+def described(problem: Problem, labels: Iterable[str]) -> dict[str, str]:
+    """Each label of a term of the loss with what it is."""
+    known, found = statements(problem), {}
+    for label in labels:
+        what = (known.get(label) or OWN.get(label, "")).replace(f" {label}:", "")
+        of = known.get(label.removesuffix(ERROR))
+        if not what and of:
+            what = f"error in u that the residual causes, {of}"
+        cut = what if len(what) <= LONGEST else f"{what[: LONGEST - 2]} .."
+        found[label] = f"{label} ({cut})" if cut else label
+    return found

@@ -1,0 +1,261 @@
+"""The page of an evaluation: what it shows of samples, the numbers behind that, and that it works
+in a browser."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+import re
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+import torch
+
+import compiler
+import pdespec
+from compiler.batches.sample import sample
+from compiler.chance import seeded
+from compiler.evaluation.result import Sample
+from compiler.report.frames import COUNT, frames, moments, packed, viewer
+from compiler.report.over_time import errors_over_time
+from compiler.report.plot_grid import raster
+from compiler.report.samples import write_vtk
+from compiler.report.terms import described, statements
+from operators.field import Capabilities
+from tests.compiler.browser import CHROMIUM, opened
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SPREADS = """problem spreads
+space    x, y
+time     t in [0, 2] [s]
+param    a ~ uniform(1, 2)
+domain   S = rectangle([0, 0], [2, 1])
+input    q : scalar on S [K/s] ~ grf(length = 0.5)
+unknown  T : scalar on S [K]
+in S:           dt(T) = a*lap(T) + q
+on boundary(S): T = 0
+at t = 0:       T = 0
+output mean := integral(T, S)
+"""
+BALL = """problem ball
+space    x, y, z
+domain   B = ball(radius = 1)
+unknown  u : scalar on B
+in B: -lap(u) = 6
+on boundary(B): u = 0
+"""
+
+
+class Known:
+    """share * f(points), as field or reference."""
+
+    capabilities = Capabilities()
+    seconds = 0.1
+
+    def __init__(self, function, share: float = 1.0) -> None:
+        self.function, self.share = function, share
+
+    def __call__(self, points: torch.Tensor) -> torch.Tensor:
+        return (self.share * self.function(points))[..., None]
+
+
+def heated(points):
+    return points[..., 2] * torch.sin(math.pi * points[..., 1]) * points[..., 0]
+
+
+def one(text: str, function, share: float) -> tuple[pdespec.Problem, Sample]:
+    problem = pdespec.parse(text, source="p.pde")
+    batch = sample(problem, 1, {"interior": 64}, seeded(0, "test", 0), dtype=torch.float64)
+    truth = Known(function)
+    return problem, Sample(0, batch, Known(function, share), truth, 0.01, {"T": 0.1}, 0.1, 0.1)
+
+
+def decoded(text: str, span: list[float]) -> np.ndarray:
+    """What the page's script reads from a picture, the lowest row first."""
+    colours = matplotlib.image.imread(io.BytesIO(base64.b64decode(text)))[::-1]
+    red, green, blue = np.round(255 * colours[..., :3]).transpose(2, 0, 1)
+    values = span[0] + (256 * red + green) / 65535 * (span[1] - span[0])
+    return np.where(blue > 0, values, np.nan)
+
+
+def test_frames_are_the_fields_at_their_times():
+    problem, shown = one(SPREADS, heated, 1.1)
+    found = frames(problem, shown)
+    drawn = viewer(found, problem)
+    assert found.across == "t" and drawn["at"] == pytest.approx(np.linspace(0, 2, COUNT))
+    (operator, reference, gap), (given,) = drawn["rows"]
+    assert [each["title"] for each in (operator, reference, gap, given)] == [
+        "T [K], operator",
+        "T [K], reference",
+        "|error of T| [K]",
+        "input q [K/s]",
+    ]
+    assert len(operator["frames"]) == COUNT and len(given["frames"]) == 1  # q does not change
+    assert drawn["extent"] == [0, 2, 0, 1]
+    for k in (3, COUNT - 1):
+        values = decoded(operator["frames"][k], operator["range"])
+        height, width = values.shape
+        x, y = np.meshgrid(np.linspace(0, 2, width), np.linspace(0, 1, height))
+        expected = 1.1 * drawn["at"][k] * np.sin(np.pi * y) * x
+        known = np.isfinite(values)
+        assert known.mean() > 0.85
+        assert values[known] == pytest.approx(expected[known], abs=1e-4)
+    assert gap["limits"][1] == pytest.approx(0.1 * 2 * 2, rel=0.02)
+
+
+def test_a_body_is_shown_in_planes_and_a_curve_by_numbers():
+    ball = pdespec.parse(BALL, source="ball.pde")
+    batch = sample(ball, 1, {"interior": 8}, seeded(0, "test", 0), dtype=torch.float64)
+    across, at = moments(ball, batch)
+    assert across == "z" and at[COUNT // 2] == pytest.approx(0, abs=1e-9)
+    for height, radius in ((0.0, 1.0), (0.6, 0.8)):
+        grid = raster(ball, batch, 200, {"z": height})
+        area = grid.inside.mean() * 4
+        assert area == pytest.approx(math.pi * radius**2, rel=0.02)
+        assert grid.points[..., 2].unique().tolist() == [height]
+
+    text = "problem line\nspace x\ndomain L = interval(0, 2)\nunknown u : scalar on L\n"
+    problem, shown = one(
+        text + "in L: dxx(u) = 1\non boundary(L): u = 0\n", lambda points: points[..., 0] ** 2, 2.0
+    )
+    ((panel,),) = viewer(frames(problem, shown), problem)["rows"]
+    assert panel["kind"] == "curve" and panel["limits"][0] == pytest.approx(0, abs=1e-3)
+    own, right = (each["frames"][0] for each in panel["lines"])
+    x = np.array(panel["x"])
+    assert own == pytest.approx(2 * x**2, rel=1e-4) and right == pytest.approx(x**2, rel=1e-4)
+
+
+def test_numbers_are_packed_to_16_bits_and_absent_ones_said():
+    grid = raster(*_square(), 20)
+    shares = np.linspace(0, 1, int(grid.inside.sum()))
+    shares[3] = np.nan
+    values = decoded(base64.b64encode(packed(grid, shares)).decode(), [0.0, 1.0])
+    found = values[grid.inside]
+    assert np.isnan(found[3]) and np.isnan(values[~grid.inside]).all()
+    assert np.delete(found, 3) == pytest.approx(np.delete(shares, 3), abs=1 / 65535)
+
+
+def _square():
+    problem = pdespec.parse(SPREADS, source="p.pde")
+    return problem, sample(problem, 1, {"interior": 8}, seeded(0, "test", 0), dtype=torch.float64)
+
+
+def test_the_error_over_time_is_that_of_each_time():
+    problem, shown = one(SPREADS, heated, 1.0)
+
+    class Grows(Known):
+        def __call__(self, points):
+            return super().__call__(points) * (1 + 0.1 * points[..., 2:])
+
+    shown = Sample(0, shown.batch, Grows(heated), shown.truth, 0.01, {}, 0.1, 0.1)
+    times, found = errors_over_time(problem, shown)
+    late = times > 0.5  # before that the unknown is small beside its size over all times
+    assert found["T"][late] == pytest.approx(0.1 * times[late], rel=1e-6)
+    assert found["T"][0] == 0
+
+
+def test_a_label_is_explained_by_what_the_problem_states():
+    for path in sorted(EXAMPLES.glob("*.pde")):
+        problem = pdespec.load(path)
+        known = statements(problem)
+        assert set(known) == {*problem.equations, *problem.conditions}, path.name
+        for label, condition in problem.conditions.items():
+            assert f" {condition.region.name}:" in known[label] or "at " in known[label], label
+    stokes = pdespec.load(EXAMPLES / "stokes.pde")
+    found = described(stokes, ["momentum", "outlet.p.v", "momentum.error", "weak"])
+    assert found["momentum"] == "momentum (in channel: div(sigma) = 0)"
+    assert found["outlet.p.v"] == "outlet.p.v (on outlet: sigma*n = 0)"
+    assert "error in u that the residual causes" in found["momentum.error"]
+    assert "dual norm" in found["weak"]
+
+
+def test_a_file_for_paraview_holds_operator_and_reference(tmp_path):
+    meshio = pytest.importorskip("meshio")
+    problem = pdespec.parse(BALL, source="ball.pde")
+    batch = sample(problem, 1, {"interior": 8}, seeded(0, "test", 0), dtype=torch.float64)
+    truth = compiler.solve(problem, batch, resolution=6)
+    field = Known(lambda points: 1 - points.square().sum(-1))  # the solution itself
+    write_vtk(problem, Sample(0, batch, field, truth, 0.0, {}, 0.1, 0.1), tmp_path / "ball.vtu")
+    found = meshio.read(tmp_path / "ball.vtu")
+    own, right = (found.point_data[name].reshape(-1) for name in ("u, operator", "u"))
+    assert own == pytest.approx(1 - (found.points**2).sum(-1), abs=1e-6)
+    assert right == pytest.approx(own, abs=0.05)
+
+
+@pytest.fixture(scope="module")
+def spreading(tmp_path_factory) -> Path:
+    """A trained run in time, evaluated."""
+    folder = tmp_path_factory.mktemp("page")
+    problem = pdespec.parse(SPREADS, source="spreads.pde")
+    model = compiler.build(problem, "gino", latent=(10, 10, 10), modes=2, hidden=4, layers=1)
+    options = compiler.TrainOptions(
+        steps=2, batch=1, points={"interior": 8, "boundary": 8, "operator": 16}, validation=0
+    )
+    run = compiler.train(problem, model, options, folder / "run")
+    compiler.evaluate(run.directory, samples=1, resolution=4)
+    return run.directory
+
+
+def test_the_numbers_behind_a_picture_are_those_of_operator_and_reference(spreading):
+    with np.load(spreading / "pictures" / "worst.npz") as found:
+        assert {"x", "y", "t", "operator T", "reference T", "input q", "param a"} <= set(found)
+        assert len(found["x"]) == len(found["operator T"]) and 1 <= float(found["param a"]) <= 2
+        answer = compiler.load(spreading)(
+            {"a": float(found["param a"])}, {"q": 0.0}
+        )  # its shape alone: another input
+        points = np.stack([found[name][:3] for name in ("x", "y", "t")], -1)
+        assert answer.T(points).shape == found["operator T"][:3].shape
+
+
+def test_the_page_says_what_was_drawn(spreading):
+    page = (spreading / "report.html").read_text()
+    assert "Params: a = " in page and "Output mean: " in page
+    assert "over time" in page and "in S: dt(T) = a*lap(T) + q" in page
+    data = json.loads(re.search(r'id="frames">(.*?)</script>', page, re.S)[1])
+    assert set(data["samples"]) == {"best", "median", "worst"}
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+def test_the_page_plays_zooms_and_says_values_in_a_browser(spreading, tmp_path):
+    with opened(spreading / "report.html", tmp_path) as page:
+        page.wait("document.querySelectorAll('[data-ready]').length === 3")
+        assert page.value("document.querySelectorAll('.slices canvas').length") == 3 * 3 * 5
+        page.value(
+            """
+            var box = document.querySelector('[data-viewer=worst]');
+            var canvas = box.querySelector('.panels canvas'), slider = box.querySelector('input');
+            var pixels = () => Array.from(
+                canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data
+            ).reduce((a, v, k) => (31 * a + v) % 1000003, 7);
+            var at = (name, more) => {
+                const area = canvas.getBoundingClientRect();
+                const x = area.left + area.width / 2, y = area.top + area.height / 2;
+                const middle = {clientX: x, clientY: y};
+                canvas.dispatchEvent(new (name === 'wheel' ? WheelEvent : MouseEvent)(
+                    name, {...middle, ...more, bubbles: true, cancelable: true}));
+            }; 0
+            """
+        )
+        at_end, last = page.value("pixels()"), page.value("slider.value")
+        page.value("box.querySelector('button').click()")
+        page.wait(f"slider.value !== '{last}'")
+        page.value("box.querySelector('button').click()")  # pause
+        assert page.value("box.querySelector('button').textContent") == "play"
+        assert page.value("pixels()") != at_end
+        page.value("slider.value = 8; slider.dispatchEvent(new Event('input'))")
+        assert "t = 1" in page.value("box.querySelector('.player output').textContent")
+        before = page.value("pixels()")
+        page.value("at('mousemove')")
+        said = page.value("box.querySelector('.under').textContent")
+        assert re.fullmatch(r"T \[K\], operator: x = \S+, y = \S+, value \S+", said), said
+        page.value("at('wheel', {deltaY: -100})")
+        assert page.value("pixels()") != before
+        page.value("at('dblclick')")
+        assert page.value("pixels()") == before
+        links = page.value("[...document.querySelectorAll('a[download]')].map((a) => a.href)")
+        assert all(Path(each.removeprefix("file://")).is_file() for each in links) and links
+        assert page.complaints == []
