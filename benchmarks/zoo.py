@@ -125,7 +125,7 @@ def page(rows: Iterable[Mapping[str, Any]], remarks: Mapping[str, str], images: 
     by_problem: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         by_problem.setdefault(row["problem"], []).append(row)
-    good = {n: [r for r in each if "failed" not in r] for n, each in by_problem.items()}
+    good = {n: _longest(r for r in each if "failed" not in r) for n, each in by_problem.items()}
     means = {n: _mean(each, "mean") for n, each in good.items() if each}
     counts = ", ".join(
         f"{sum(value <= limit for value in means.values())} at most {100 * limit:g} %"
@@ -160,6 +160,13 @@ def page(rows: Iterable[Mapping[str, Any]], remarks: Mapping[str, str], images: 
         if good[name]:
             text += [f"![{name}: the median sample]({images}/{name}.png)", ""]
     return "\n".join(text)
+
+
+def _longest(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Of the trainings of one problem those with the most steps; None are all of the preset."""
+    found = list(rows)
+    most = max((each["steps"] or sys.maxsize for each in found), default=0)
+    return [each for each in found if (each["steps"] or sys.maxsize) == most]
 
 
 def _mean(rows: Iterable[Mapping[str, Any]], key: str) -> float:
