@@ -35,7 +35,9 @@ UNLOADED = 1e-6  # of the loads on the boundary: a source below that is none
 DRAWN, POINTS, ROUNDS = 8, 64, 3  # samples, points and secants by which a gain is found
 # what a network begins below and soon reaches: a step moves its output by about the learning rate
 OUTPUT = 0.2
-BENT = 0.1  # what the power differs from 1 by, from which on samples have amplitudes of their own
+# what the power differs from 1 by, and the largest amplitude in the size of the defect over the
+# smallest, from which on samples have amplitudes of their own
+BENT, SPREAD = 0.1, 1.5
 MOST = 1e6  # by which a secant may change it
 # of the size of the residuals, which is 1 in the problem as it is computed (see `compiler.scales`)
 LEAST = 1e-6
@@ -91,8 +93,13 @@ def output_amplitude(drawn: Draws, size: Tensor) -> Tensor:
 
 
 def bent(problem: Problem) -> bool:
-    """Whether the equation is so far from linear at its size that each sample has an amplitude of
-    its own."""
+    """Whether each sample has an amplitude of its own: the equation is far from linear at its size,
+    and one multiple of the defect does not do for all samples."""
+    return nonlinear(problem) and _typical(problem, files(problem))[2] >= SPREAD
+
+
+def nonlinear(problem: Problem) -> bool:
+    """Whether the equation is far from linear at its size."""
     return _typical(problem, files(problem))[1] >= BENT
 
 
@@ -103,14 +110,17 @@ def gain(problem: Problem) -> float:
 
 
 @lru_cache(maxsize=64)
-def _typical(problem: Problem, read: tuple[Any, ...]) -> tuple[float, float]:
-    """The gain, and how far from 1 the power is with which the equation changes; medians."""
+def _typical(problem: Problem, read: tuple[Any, ...]) -> tuple[float, float, float]:
+    """The gain, and how far from 1 the power is with which the equation changes; medians. And the
+    largest gain over the smallest."""
     drawn = probed(problem, DRAWN)
     size = residual_scale(drawn, _fixed_points(drawn))
     if size is None:
-        return 1.0, 0.0
+        return 1.0, 0.0, 1.0
     amplitude, power = _amplitude(drawn, size, 1.0, ROUNDS)
-    return float((amplitude / size).median().detach()), float((power - 1).abs().median().detach())
+    gains = (amplitude / size).detach()
+    spread = float(gains.max() / gains.min())
+    return float(gains.median()), float((power - 1).abs().median().detach()), spread
 
 
 def _amplitude(drawn: Draws, size: Tensor, start: float, rounds: int) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from compiler.batches.ansatz_residual import has_amplitude
+from compiler.batches.ansatz_residual import bent, has_amplitude, nonlinear
 from compiler.batches.build import build
 from compiler.files import write_atomically
 from compiler.loss.trainables import attribute
@@ -104,7 +104,10 @@ def load_run(
 def refuse_older(run: Run) -> None:
     """Raises: RunError for a run begun by a build that scaled the output of its network otherwise:
     its weights would answer wrongly."""
-    if run.format < CURRENT and has_amplitude(scaled(run.problem)[1]):
+    problem = scaled(run.problem)[1]
+    if run.format == CURRENT or not has_amplitude(problem):
+        return
+    if run.format < 2 or nonlinear(problem) != bent(problem):
         raise RunError(
             f"{run.directory} is a run of an older build, which scaled the output of a network for"
             f" `{run.problem.name}` otherwise: its weights would answer wrongly; train anew"

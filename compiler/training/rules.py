@@ -28,7 +28,11 @@ def fitted(problem: Problem) -> dict[str, str]:
         found["output"] = (
             f"in {gain(computed):.3g} times the residual of the lift, where the equation changes by"
             " as much as that"
-            + (", found anew for each sample: it is not linear there" if bent(computed) else "")
+            + (
+                ", found anew for each sample: no one multiple does for all"
+                if bent(computed)
+                else ""
+            )
         )
     if computed.time is None and highest_order(computed) >= 4:
         nodes = " x ".join(map(str, latent_grid(computed)))

@@ -103,10 +103,13 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     assert path.read_bytes() == b"old"
 
 
-def test_a_run_of_a_build_that_scaled_the_output_otherwise_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("equation", "written"), [("dxx(u) = a", None), ("dx(u)^2 - dxx(u)/20 = 1 + a/100", 2)]
+)
+def test_a_run_of_a_build_that_scaled_the_output_otherwise_is_refused(tmp_path, equation, written):
     problem = pdespec.parse(
         "problem rod\nspace x\nparam a ~ uniform(1, 2)\ndomain L = interval(0, 1)\nunknown u :"
-        " scalar on L\nin L: dxx(u) = a\non boundary(L): u = 0\n"
+        f" scalar on L\nin L: {equation}\non boundary(L): u = 0\n"
     )
     model = compiler.build(problem, "gino", latent=(12,), modes=3, hidden=4, layers=1)
     options = compiler.TrainOptions(
@@ -116,7 +119,9 @@ def test_a_run_of_a_build_that_scaled_the_output_otherwise_is_refused(tmp_path):
     compiler.load(run.directory)
     file = run.directory / "run.json"
     record = json.loads(file.read_text())
-    del record["format"]
+    record["format"] = written
+    if written is None:
+        del record["format"]
     file.write_text(json.dumps(record))
     for use in (
         lambda: compiler.load(run.directory),
