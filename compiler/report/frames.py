@@ -17,6 +17,7 @@ from torch import Tensor
 
 from compiler.evaluation.result import Sample
 from compiler.geometry.metrics import domain
+from compiler.report.displacement import displacement
 from compiler.report.plot_grid import Array, Raster, raster
 from pdespec.statements.problem import Problem
 from pdespec.symbols import Input
@@ -31,7 +32,8 @@ BLOCK = 2**14  # points that a field is asked for at once
 class Frames:
     """Values of a sample on grids of the same size. `across` is what changes from grid to grid,
     "" where there is one, and `at` its values. `fields` are operator, reference and inputs, by a
-    title, on the points inside. Shapes: fields "k c" for each grid.
+    title, on the points inside; `borders` are inputs on parts of the boundary, at points of their
+    own "n d" without time. Shapes: fields "k c" for each grid.
     """
 
     grids: tuple[Raster, ...]
@@ -41,6 +43,7 @@ class Frames:
     operator: tuple[Array, ...]
     reference: tuple[Array, ...]
     inputs: Mapping[str, tuple[Array, ...]]
+    borders: Mapping[str, tuple[Array, tuple[Array, ...]]]
 
 
 def frames(problem: Problem, sample: Sample) -> Frames:
@@ -67,7 +70,28 @@ def frames(problem: Problem, sample: Sample) -> Frames:
         tuple(sign * _values(sample.field, grid) for grid in grids),
         tuple(_values(sample.truth, grid) for grid in grids),
         inputs,
+        {
+            each.name: _on_border(problem, sample, each, at)
+            for each in problem.inputs.values()
+            if each.region.name in sample.batch.points and not _inside(problem, each)
+        },
     )
+
+
+@torch.no_grad()
+def _on_border(
+    problem: Problem, sample: Sample, given: Input, at: Sequence[float]
+) -> tuple[Array, tuple[Array, ...]]:
+    """The points of a part of the boundary, and an input there, at each time where there is
+    time."""
+    points = sample.batch.points[given.region.name].points[:1]
+    values = []
+    for value in at if problem.time is not None else (None,):
+        if value is not None:
+            points = torch.cat([points[..., :-1], torch.full_like(points[..., -1:], value)], -1)
+        values.append(sample.batch.evaluate(given.name, points)[0].double().cpu().numpy())
+    places = points[0, :, : len(problem.coordinates)].double().cpu().numpy()
+    return places, tuple(values)
 
 
 def moments(problem: Problem, batch: Any) -> tuple[str, tuple[float, ...]]:
@@ -99,7 +123,7 @@ def _values(field: Callable[[Tensor], Tensor], grid: Raster) -> Array:
 def as_arrays(found: Frames, problem: Problem, sample: Sample) -> dict[str, Array]:
     """The numbers of the frames by name, for an .npz: points with all their coordinates, what the
     operator says, the reference, inputs at the same points, and params. Shapes: "m" each, all
-    frames one after the other."""
+    frames one after the other; inputs on a part of the boundary "frame n", at its points."""
     names = [each.name for each in problem.variables]
     points = torch.cat([grid.points[0] for grid in found.grids]).double().cpu().numpy()
     arrays = dict(zip(names, points.T, strict=True))
@@ -111,6 +135,12 @@ def as_arrays(found: Frames, problem: Problem, sample: Sample) -> dict[str, Arra
         columns = np.concatenate(values).T
         arrays |= {f"input {c}": v for c, v in zip(components, columns, strict=True)}
     params = {name: sample.batch.params[name][0] for name in problem.params}
+    for name, (places, values) in found.borders.items():
+        components = problem.inputs[name].components
+        coordinates = zip(problem.coordinates, places.T, strict=True)
+        arrays |= {f"{each.name} of {name}": column for each, column in coordinates}
+        stacked = np.stack(values)  # "frame n c"
+        arrays |= {f"input {c}": stacked[..., k] for k, c in enumerate(components)}
     return arrays | {f"param {name}": value.cpu().numpy() for name, value in params.items()}
 
 
@@ -152,6 +182,12 @@ def viewer(found: Frames, problem: Problem) -> dict[str, Any]:
                 else _image(found, title, own, _limits(own))
             )
             rows.append([row])
+    for name, (places, values) in found.borders.items() if len(problem.coordinates) == 2 else ():
+        given = problem.inputs[name]
+        for channel, component in enumerate(given.components):
+            title = f"input {component} on {given.region.name}"
+            title += f" [{given.unit}]" if given.unit else ""
+            rows.append([_dots(title, places, [each[:, channel] for each in values])])
     first = found.grids[0]
     return {
         "axes": list(first.axes),
@@ -159,7 +195,7 @@ def viewer(found: Frames, problem: Problem) -> dict[str, Any]:
         "across": found.across,
         "at": list(found.at),
         "start": (len(found.at) - 1) // (1 if problem.time is not None else 2) if found.at else 0,
-        "note": first.note if not found.across else "",
+        "note": "" if displacement(problem) is None else "on the body at rest",
         "rows": rows,
     }
 
@@ -187,6 +223,16 @@ def _curves(
             {"label": label, "frames": [_rounded(each[order]) for each in _changing(values)]}
             for label, values in lines
         ],
+    }
+
+
+def _dots(title: str, places: Array, values: Sequence[Array]) -> dict[str, Any]:
+    return {
+        "title": title,
+        "kind": "dots",
+        "limits": _limits(values),
+        "places": [_rounded(each) for each in places],
+        "frames": [_rounded(each) for each in _changing(values)],
     }
 
 

@@ -97,8 +97,23 @@
     });
   }
 
-  function draw(canvas, panel, k, view, palettes) {
-    (panel.kind === "curve" ? drawCurvePanel : drawImagePanel)(canvas, panel, k, view, palettes);
+  function drawDotsPanel(canvas, panel, k, view, palettes, extent) {
+    const context = canvas.getContext("2d"), [left, right, bottom, top] = extent;
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    const values = frameOf(panel.frames, k), [low, high] = panel.limits;
+    panel.places.forEach(([x, y], i) => {
+      const index = 3 * Math.round((255 * (values[i] - low)) / (high - low));
+      context.fillStyle = "rgb(" + palettes.viridis.slice(index, index + 3).join(",") + ")";
+      context.beginPath();
+      context.arc((((x - left) / (right - left) * 0.96 + 0.02 - view.x) / view.size) * canvas.width,
+        (((top - y) / (top - bottom) * 0.96 + 0.02 - view.y) / view.size) * canvas.height, 4, 0, 7);
+      context.fill();
+    });
+  }
+
+  const DRAWN = { curve: drawCurvePanel, image: drawImagePanel, dots: drawDotsPanel };
+  function draw(canvas, panel, k, view, palettes, extent) {
+    DRAWN[panel.kind](canvas, panel, k, view, palettes, extent);
   }
 
   // what lies under a point of a panel, given as shares of its width and height
@@ -108,6 +123,13 @@
       const i = Math.max(0, Math.min(panel.x.length - 1, Math.round(x * (panel.x.length - 1))));
       const found = panel.lines.map((each) => each.label + " = " + short(frameOf(each.frames, k)[i]));
       return data.axes[0] + " = " + short(panel.x[i]) + ", " + found.join(", ");
+    }
+    if (panel.kind === "dots") {
+      const at = [(x - 0.02) / 0.96 * (right - left) + left, top - (y - 0.02) / 0.96 * (top - bottom)];
+      const far = panel.places.map((each) => Math.hypot(each[0] - at[0], each[1] - at[1]));
+      const i = far.indexOf(Math.min(...far));
+      return data.axes.map((name, n) => name + " = " + short(panel.places[i][n])).join(", ") +
+        ", value " + short(frameOf(panel.frames, k)[i]);
     }
     const frame = frameOf(panel.frames, k);
     const i = Math.min(frame.width - 1, Math.floor(x * frame.width));
@@ -145,7 +167,7 @@
     rows.flat().filter(moves).forEach((panel) => {
       const line = element("tr", table);
       element("td", line, "", panel.title);
-      chosen.forEach((k) => draw(canvasFor(element("td", line), data, panel, 150), panel, k, whole, palettes));
+      chosen.forEach((k) => draw(canvasFor(element("td", line), data, panel, 150), panel, k, whole, palettes, data.extent));
     });
   }
 
@@ -155,8 +177,9 @@
     const view = { x: 0, y: 0, size: 1 };
     let current = data.start;
     const drawn = [];
-    const redraw = () => drawn.forEach(([canvas, panel]) => draw(canvas, panel, current, view, palettes));
+    const redraw = () => drawn.forEach(([canvas, panel]) => draw(canvas, panel, current, view, palettes, data.extent));
     const bar = element("div", root, "player");
+    if (data.note) element("p", root, "", data.note);
     const grid = element("div", root, "panels");
     const said = element("output", root, "under", "Point at a panel for its values; the wheel zooms, a double click goes back.");
     rows.forEach((row) => {

@@ -107,6 +107,22 @@ def test_frames_are_the_fields_at_their_times():
     assert gap["limits"][1] == pytest.approx(0.1 * 2 * 2, rel=0.02)
 
 
+def test_an_input_on_a_boundary_is_shown_at_its_points():
+    declared = "boundary edge = boundary(S)\ninput g : scalar on edge [K] ~ grf(length = 1)\n"
+    text = SPREADS.replace("on boundary(S): T = 0", "on edge: T = g")
+    text = text.replace("unknown  T", f"{declared}unknown  T")
+    problem, shown = one(text, heated, 1.0)
+    found = frames(problem, shown)
+    panel = viewer(found, problem)["rows"][-1][0]
+    assert panel["title"] == "input g on edge [K]" and panel["kind"] == "dots"
+    places, (values,) = np.array(panel["places"]), panel["frames"]
+    on_edge = np.minimum(np.abs(places - [0, 0]).min(1), np.abs(places - [2, 1]).min(1))
+    assert on_edge == pytest.approx(0, abs=1e-6)
+    points = torch.tensor(np.column_stack([places, np.ones(len(places))]))[None]
+    expected = shown.batch.evaluate("g", points)[0, :, 0].numpy()
+    assert values == pytest.approx(expected, rel=1e-3, abs=1e-4)
+
+
 def test_a_body_is_shown_in_planes_and_a_curve_by_numbers():
     ball = pdespec.parse(BALL, source="ball.pde")
     batch = sample(ball, 1, {"interior": 8}, seeded(0, "test", 0), dtype=torch.float64)
