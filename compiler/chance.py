@@ -4,10 +4,12 @@ however many samples there are."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
 
 
 class Chance:
@@ -23,7 +25,8 @@ class Chance:
         self, generator: torch.Generator, size: int, alike: bool = False, first: int = 0
     ) -> None:
         self.device = generator.device
-        seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
+        with untraced():
+            seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
         self.shared = _seeded(seed, "shared")
         numbers = range(first, first + size)
         self.samples = [_seeded(seed, first if alike else k) for k in numbers]
@@ -54,18 +57,30 @@ class Chance:
 
     def seeds(self) -> list[int]:
         """A seed for every sample."""
-        return [int(torch.randint(2**62, (1,), generator=generator)) for generator in self.samples]
+        with untraced():
+            return [int(torch.randint(2**62, (1,), generator=each)) for each in self.samples]
 
     def seed(self) -> int:
         """A seed that all samples share, for scrambled sequences."""
-        return int(torch.randint(2**31, (1,), generator=self.shared))
+        with untraced():
+            return int(torch.randint(2**31, (1,), generator=self.shared))
 
     def permutation(self, count: int) -> Tensor:
         """An order of `count` things that all samples share."""
-        return torch.randperm(count, generator=self.shared).to(self.device)
+        with untraced():
+            return torch.randperm(count, generator=self.shared).to(self.device)
 
     def _each(self, draw: Callable[[torch.Generator], Tensor]) -> Tensor:
-        return torch.stack([draw(generator) for generator in self.samples]).to(self.device)
+        with untraced():
+            return torch.stack([draw(generator) for generator in self.samples]).to(self.device)
+
+
+@contextmanager
+def untraced() -> Iterator[None]:
+    """Numbers are computed here and now, also where a function is traced: what follows from a
+    seed alone is a constant of the program that comes of it."""
+    with _disable_current_modes():
+        yield
 
 
 def _seeded(seed: int, what: object) -> torch.Generator:

@@ -762,6 +762,53 @@ def predict(
     out.print(", ".join(str(file) for file in files), markup=False)
 
 
+@command()
+def export(
+    directory: Directory,
+    to: Annotated[str, typer.Option(help="torch, aoti or onnx")] = "torch",
+    out_: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE", help=".pt2 or .onnx; DIR/operator-FORMAT.pt2 by default"
+        ),
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, help="that are answered at once")] = 1,
+    nodes: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="N|NAME=N", help="of the grids of inputs along each axis, for all or one"
+        ),
+    ] = None,
+    checkpoint: Annotated[str, typer.Option(help="last, best or step-N")] = "last",
+) -> None:
+    """Write a trained operator as a program that runs without this project."""
+    from compiler.prediction.answers import load
+    from compiler.prediction.export.formats import FORMATS
+
+    try:
+        suffix = FORMATS[to].suffix
+    except KeyError as error:
+        raise Usage(str(error)) from error
+    target = out_ or directory / f"operator-{to}{suffix}"
+    operator = load(directory, checkpoint)
+    _say_notes(operator.run)
+    found = operator.export(target, to, samples=samples, nodes=_nodes(nodes or []))
+    out.print(str(found), markup=False)
+    out.print(f"{target}, {target}.json", markup=False)
+
+
+def _nodes(words: list[str]) -> int | dict[str, int] | None:
+    """`65` for all inputs, or `f=65` for some."""
+    if len(words) == 1 and words[0].isdigit():
+        return int(words[0])
+    found = {}
+    for name, text in _pairs("--nodes", words).items():
+        if not text.isdigit():
+            raise Usage(f"--nodes {name}={text}: {text!r} is no whole number")
+        found[name] = int(text)
+    return found or None
+
+
 def _estimated(answer: Answer) -> str:
     """The estimated error of an answer in a line, or why there is none."""
     import warnings

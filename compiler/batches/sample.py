@@ -15,12 +15,12 @@ from compiler.batches.coarse_lift import lift_degrees, with_coarse_lift
 from compiler.batches.features import channels, features, unknown_domains
 from compiler.batches.recipe import PLACINGS
 from compiler.batches.verify_inputs import verify_inputs
-from compiler.chance import Chance
+from compiler.chance import Chance, untraced
 from compiler.data.distributions import InputFunction
 from compiler.data.points import PointSet, in_time, place
 from compiler.data.polynomials import Degrees
 from compiler.data.samples import Draws, draw, given
-from compiler.geometry.domain import Geometry
+from compiler.geometry.domain import Geometry, facts
 from compiler.loss.hard_conditions import HardCondition, ansatz, plan_hard_conditions
 from compiler.lowering.regions import regions
 from compiler.scales import component_sizes, scaled
@@ -247,30 +247,73 @@ def _batch(
             f"unknown placing of points {points_by!r}",
             f"did you mean {near!r}?" if near else f"one of {', '.join(PLACINGS)}",
         )
-    places = {
+    places = _places(drawn, counts, chance, points_by)
+    imposed = _imposed(problem, hard)
+    drawn = _with_amplitude(drawn, counts["operator"], chance, lift)
+    read = _operator_input(drawn, counts["operator"], chance, imposed, make, points_by != "uniform")
+    return Batch(problem, drawn, places, read, imposed, make)
+
+
+def _places(
+    drawn: Draws, counts: Mapping[str, int], chance: Chance, points_by: str
+) -> dict[str, PointSet]:
+    return {
         key: place(drawn, key, kind, region, counts, chance, points_by)
-        for key, (kind, region) in regions(problem).items()
+        for key, (kind, region) in regions(drawn.problem).items()
     }
-    imposed = (
-        plan_hard_conditions(problem)
-        if hard
-        else {component: HardCondition() for component in problem.components}
-    )
+
+
+def _imposed(problem: Problem, hard: bool) -> Mapping[str, HardCondition]:
+    if hard:
+        return plan_hard_conditions(problem)
+    return {component: HardCondition() for component in problem.components}
+
+
+def _with_amplitude(drawn: Draws, count: int, chance: Chance, lift: Degrees) -> Draws:
+    """The draws with their coarse solution, the size of their defect and their amplitude, where
+    the problem has them."""
+    drawn = with_coarse_lift(drawn, lift) if lift else drawn
+    size = _residual_scale(drawn, count, chance)
+    if size is None:
+        return drawn
     if lift:
-        drawn = with_coarse_lift(drawn, lift)
-    size = _residual_scale(drawn, counts["operator"], chance)
-    if size is not None and lift:
-        drawn = replace(drawn, residual_scale=size)
-    elif size is not None:
-        drawn = replace(drawn, residual_scale=size, amplitude=output_amplitude(drawn, size))
-    return Batch(
-        problem,
-        drawn,
-        places,
-        _operator_input(drawn, counts["operator"], chance, imposed, make, points_by != "uniform"),
-        imposed,
-        make,
-    )
+        return replace(drawn, residual_scale=size)
+    return replace(drawn, residual_scale=size, amplitude=output_amplitude(drawn, size))
+
+
+def input_of(
+    example: Batch,
+    params: Mapping[str, object],
+    inputs: Mapping[str, object],
+    points: Mapping[str, int],
+    chance: Chance,
+    *,
+    hard: bool = True,
+    lift: int | Sequence[int] = 0,
+    measured: bool = True,
+) -> OperatorInput:
+    """The operator's input of the `instance` with these params, inputs, points and chance, for a
+    program that is traced: without a look at the values, and without collocation points, which
+    are placed in the example alone, so that chance goes on as it does there. What the points
+    measure is left out where it is not `measured`.
+    """
+    problem, counts = example.problem, _counts(example.problem, points)
+    (frame, computed), dtype = scaled(problem), (example.local or example).inputs.values.dtype
+    outer = frame.outer_dtype(dtype)
+    with untraced():
+        _places((example.local or example).draws, counts, chance, "sobol")
+    drawn = given(problem, params, inputs, outer, torch.device("cpu"), example.size, checked=False)
+    drawn = drawn if computed is problem else inner_draws(drawn, computed, frame, dtype)
+    with untraced():
+        known = {name: facts(domain) for name, domain in computed.domains.items()}
+    geometry = {name: replace(g, facts=known[name]) for name, g in drawn.geometry.items()}
+    drawn, degrees = replace(drawn, geometry=geometry), lift_degrees(problem, lift, hard)
+    drawn = _with_amplitude(drawn, counts["operator"], chance, degrees)
+    imposed, make = _imposed(computed, hard), example.features
+    read = _operator_input(drawn, counts["operator"], chance, imposed, make, True, measured)
+    if computed is problem:
+        return read
+    return outer_input(read, frame, component_sizes(problem, frame))
 
 
 def _residual_scale(drawn: Draws, count: int, chance: Chance) -> Tensor | None:
@@ -288,6 +331,7 @@ def _operator_input(
     imposed: Mapping[str, HardCondition],
     make: Features,
     sobol: bool,
+    measured: bool = True,
 ) -> OperatorInput:
     """Points of the domain of the unknowns, of several in equal numbers, with the measure that
     each stands for."""
@@ -296,10 +340,12 @@ def _operator_input(
     for k, domain in enumerate(domains):
         geometry, own = drawn.geometry[domain.name], max(1, (count + k) // len(domains))
         places.append(in_time(drawn, geometry.interior(own, chance, sobol), chance))
-        measures.append((geometry.measure() * drawn.duration)[:, None].expand(-1, own) / own)
+        if measured:
+            measures.append((geometry.measure() * drawn.duration)[:, None].expand(-1, own) / own)
     points = torch.cat(places, 1)
+    measure = torch.cat(measures, 1) if measured else None
     return OperatorInput(
-        points, channels(drawn, points), torch.cat(measures, 1), make(drawn), ansatz(drawn, imposed)
+        points, channels(drawn, points), measure, make(drawn), ansatz(drawn, imposed)
     )
 
 

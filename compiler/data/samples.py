@@ -204,6 +204,7 @@ def draw(problem: Problem, size: int, generator: torch.Generator | Chance) -> Dr
     """
     chance = Chance.of(generator, size)
     params = {name: _param(param, size, chance) for name, param in problem.params.items()}
+    refuse_inadmissible(problem, Numbers(params, size, torch.float64, torch.device(chance.device)))
     start = _draws(problem, size, params, {}, chance.device)
     keys = _keys(problem, size, chance)
     functions = {}
@@ -235,9 +236,12 @@ def given(
     dtype: torch.dtype,
     device: torch.device,
     size: int = 1,
+    *,
+    checked: bool = True,
 ) -> Draws:
-    """Samples with the caller's params and inputs. Raises: ProblemError S01 for names that do
-    not exist, B03 for what is missing."""
+    """Samples with the caller's params and inputs, by default once it is known that shapes can be
+    made of these numbers. Raises: ProblemError S01 for names that do not exist, B03 for what is
+    missing, W08 for numbers of which no shape can be made."""
     known_names("param", params, {**problem.params, **problem.trainables}, problem.name)
     known_names("input", inputs, problem.inputs, problem.name)
     numbers = {}
@@ -258,7 +262,9 @@ def given(
                 f'pass inputs={{"{name}": ...}}: a callable of points, an expression or a number',
             )
         functions[name] = _function(problem, declaration, inputs[name], size, dtype, device)
-    return replace(_draws(problem, size, numbers, {}, device, dtype), functions=functions)
+    if checked:
+        refuse_inadmissible(problem, Numbers(numbers, size, dtype, torch.device(device)))
+    return _draws(problem, size, numbers, functions, device, dtype)
 
 
 def from_file(declaration: Input, size: int, device: torch.device) -> InputFunction:
@@ -283,7 +289,6 @@ def _draws(
     device,
     dtype=torch.float64,
 ) -> Draws:
-    refuse_inadmissible(problem, Numbers(params, size, dtype, torch.device(device)))
     geometry = {
         name: Geometry(domain, params, size, dtype, torch.device(device))
         for name, domain in problem.domains.items()

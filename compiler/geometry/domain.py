@@ -8,7 +8,9 @@ every device. The rules of each shape are in `compiler.geometry.shapes`.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -18,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
-from compiler.chance import Chance
+from compiler.chance import Chance, untraced
 from compiler.geometry.shapes import (
     Body,
     Numbers,
@@ -43,12 +45,24 @@ MOST_CANDIDATES = 1 << 20  # points tried per sample before a shape counts as em
 
 
 @dataclass(frozen=True)
+class Facts:
+    """`share`: what a domain fills of its box at least. `apart`: whether every hole lies well
+    inside of what it is cut from."""
+
+    share: float
+    apart: bool
+
+
+@dataclass(frozen=True)
 class Geometry:
     """The domain of each sample of a batch.
 
     Shapes: params "b" each, "b k" where sized; points "b n d"; results "b n" for functions, "b n d"
     for vectors, "b" for measures. Raises: ProblemError B01 for points of the wrong shape, B02 for
     another dtype or device, B03 for a param that is not given.
+
+    `facts` are what holds whatever the params are. With them nothing that is computed is decided
+    by the numbers of a sample, as in a program that is traced.
     """
 
     domain: Domain
@@ -56,6 +70,7 @@ class Geometry:
     size: int = 1
     dtype: torch.dtype = torch.float32
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    facts: Facts | None = None
 
     def signed_distance(self, points: Tensor) -> Tensor:
         """Signed distance to the boundary, negative inside. Exact; for + - & the min and max rules
@@ -177,19 +192,31 @@ class Geometry:
         from the box around it. Scrambled Sobol points, shifted independently in each sample (modulo
         1), or independent ones. Shapes: "b n d".
         """
-        body = self._exact.body
         if n < 1:
             raise fail("B01", f"{n} interior points asked for", "ask for at least one")
-        draw = _cubes(self.domain.dim, self.size, generator, sobol, self.device)
-        mapped = body.draw(draw(n))
-        points = mapped if mapped is not None else _rejected(body, n, draw, self.domain)
-        return points.to(self.dtype)
+        with self._computed():
+            body = self._exact.body
+            draw = _cubes(self.domain.dim, self.size, generator, sobol, self.device)
+            mapped = body.draw(draw(n))
+            if mapped is not None:
+                points = mapped
+            elif self.facts is None or self._constant:
+                points = _rejected(body, n, draw, self.domain)
+            else:
+                points = _among(body, n, draw, math.ceil(2 * n / self.facts.share) + 64)
+            return points.to(self.dtype)
 
     def boundary(
         self, boundary: Boundary, n: int, generator: torch.Generator | Chance, sobol: bool = True
     ) -> tuple[Tensor, Tensor]:
         """n points of a boundary, uniform in arc length or area, and the outward unit normals
         there. Shapes: "b n d" both."""
+        with self._computed():
+            return self._boundary(boundary, n, generator, sobol)
+
+    def _boundary(
+        self, boundary: Boundary, n: int, generator: torch.Generator | Chance, sobol: bool
+    ) -> tuple[Tensor, Tensor]:
         pieces = self._exact.pieces(boundary)
         measures = torch.stack([piece.measure for piece in pieces], -1)
         collected = measures.cumsum(-1)
@@ -223,13 +250,11 @@ class Geometry:
     def measure(self, region: Region | None = None) -> Tensor:
         """Length, area or volume of the domain, or of one of its boundaries; end points of an
         interval count 1 each. Shapes: "b"."""
-        if isinstance(region, Boundary):
-            return (
-                torch.stack([piece.measure for piece in self._exact.pieces(region)])
-                .sum(0)
-                .to(self.dtype)
-            )
-        return self._exact._measure.to(self.dtype)
+        with self._computed():
+            if isinstance(region, Boundary):
+                pieces = self._exact.pieces(region)
+                return torch.stack([piece.measure for piece in pieces]).sum(0).to(self.dtype)
+            return self._exact._measure.to(self.dtype)
 
     def measure_error(self, region: Region | None = None) -> float:
         """An estimate of the relative error of `measure`, the largest of the samples: rounding
@@ -312,14 +337,24 @@ class Geometry:
         """The shape with its numbers. Made once per geometry with what cutting its boundary costs,
         so that a geometry whose params require gradients serves for one backward pass.
         """
-        if all(
-            isinstance(each, Scalar) and each.declaration.kind == "const"
-            for each in shape_symbols(self.domain.shape)
-        ):
+        if self._constant:
             return _fixed(
                 self.domain, contents(self.domain.shape), self.size, self.dtype, self.device
             )
-        return _bound(self.domain, Numbers(self.params, self.size, self.dtype, self.device))
+        numbers = Numbers(self.params, self.size, self.dtype, self.device)
+        return _bound(self.domain, numbers, self.facts is not None and self.facts.apart)
+
+    @property
+    def _constant(self) -> bool:
+        """Whether the shape is the same in every sample."""
+        return all(
+            isinstance(each, Scalar) and each.declaration.kind == "const"
+            for each in shape_symbols(self.domain.shape)
+        )
+
+    def _computed(self) -> AbstractContextManager[None]:
+        """What follows from a shape without params is no part of a program that is traced."""
+        return untraced() if self._constant else nullcontext()
 
     @cached_property
     def _measure(self) -> Tensor:
@@ -350,9 +385,9 @@ class Geometry:
         return points
 
 
-def _bound(domain: Domain, numbers: Numbers) -> Body:
+def _bound(domain: Domain, numbers: Numbers, apart: bool = False) -> Body:
     periodic = tuple(coordinate.name in domain.periodic for coordinate in domain.coordinates)
-    return bind(domain.shape, numbers, Surroundings(periodic))
+    return bind(domain.shape, numbers, Surroundings(periodic, apart=apart))
 
 
 @lru_cache(maxsize=32)
@@ -379,6 +414,28 @@ def box(domain: Domain, samples: int = 256) -> tuple[tuple[float, ...], tuple[fl
 def _box(
     domain: Domain, files: tuple[Any, ...], samples: int
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    lower, upper = _over_laws(domain, samples).box()
+    return tuple(lower.tolist()), tuple(upper.tolist())
+
+
+def facts(domain: Domain, samples: int = 16, tried: int = 512) -> Facts:
+    """What holds of a domain whatever its params are: as seen of the shapes at the ends of the
+    laws' supports and at Sobol points between, at this many points of the box."""
+    return _facts(domain, contents(domain.shape), samples, tried)
+
+
+@lru_cache(maxsize=64)
+def _facts(domain: Domain, files: tuple[Any, ...], samples: int, tried: int) -> Facts:
+    body = _over_laws(domain, samples).body
+    lower, upper = (each[:, None] for each in body.bounds())
+    cube = SobolEngine(domain.dim, scramble=True, seed=0).draw(tried, dtype=torch.float64)
+    inside = body.inside(lower + cube * (upper - lower))
+    share = float(inside.double().mean(-1).amin().clamp_min(1 / tried))
+    return Facts(share, isinstance(body, Combined) and body.uncut)
+
+
+def _over_laws(domain: Domain, samples: int) -> Geometry:
+    """A domain at the ends of the supports of its params' laws, and at Sobol points between."""
     drawn = {
         symbol.declaration.name: symbol.declaration
         for symbol in shape_symbols(domain.shape)
@@ -403,8 +460,7 @@ def _box(
         )
         shares = torch.cat([ends, between])
     params = _columns(drawn, columns, shares)
-    lower, upper = Geometry(domain, params, len(shares), torch.float64).box()
-    return tuple(lower.tolist()), tuple(upper.tolist())
+    return Geometry(domain, params, len(shares), torch.float64)
 
 
 def nominal_box(domain: Domain) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -517,21 +573,21 @@ def _cubes(
 
         def independent(n: int) -> Tensor:
             generators = [torch.Generator().manual_seed(start) for start in starts]
-            return torch.stack(
-                [
-                    torch.rand(n, dimension, dtype=torch.float64, generator=each)
-                    for each in generators
-                ]
-            ).to(device)
+            with untraced():
+                return torch.stack(
+                    [
+                        torch.rand(n, dimension, dtype=torch.float64, generator=each)
+                        for each in generators
+                    ]
+                ).to(device)
 
         return independent
     seed, shift = chance.seed(), chance.uniform(1, dimension).to(device)
 
     def draw(n: int) -> Tensor:
-        return (
-            SobolEngine(dimension, scramble=True, seed=seed).draw(n, dtype=torch.float64).to(device)
-            + shift
-        ) % 1
+        with untraced():
+            sequence = SobolEngine(dimension, scramble=True, seed=seed)
+            return (sequence.draw(n, dtype=torch.float64).to(device) + shift) % 1
 
     return draw
 
@@ -545,8 +601,7 @@ def _rejected(body: Body, n: int, draw: Callable[[int], Tensor], domain: Domain)
         inside = body.inside(points)
         least = int(inside.sum(-1).min())
         if least >= n:
-            first = torch.argsort(~inside, dim=-1, stable=True)[:, :n]
-            return points.gather(1, first[..., None].expand(-1, -1, points.shape[-1]))
+            return _first(points, inside, n)
         if count >= MOST_CANDIDATES:
             raise fail(
                 "W03",
@@ -555,3 +610,21 @@ def _rejected(body: Body, n: int, draw: Callable[[int], Tensor], domain: Domain)
                 f"{least} of {count} points of its box are inside",
             )
         count = min(MOST_CANDIDATES, max(2 * count, count * n * 5 // (4 * max(1, least))))
+
+
+def _among(body: Body, n: int, draw: Callable[[int], Tensor], tried: int) -> Tensor:
+    """The same points from a number of candidates that is given; NaN in samples where fewer of
+    these lie in the body."""
+    lower, upper = (each[:, None] for each in body.bounds())
+    points = lower + draw(tried) * (upper - lower)
+    inside = body.inside(points)
+    enough = inside.sum(-1)[:, None, None] >= n
+    return torch.where(enough, _first(points, inside, n), torch.nan)
+
+
+def _first(points: Tensor, inside: Tensor, n: int) -> Tensor:
+    """The first n points that lie inside. Shapes: "b m d", "b m" -> "b n d"."""
+    order = torch.arange(points.shape[1], device=points.device)
+    places = torch.where(inside, order, order + points.shape[1])
+    first = places.topk(n, dim=-1, largest=False, sorted=True).indices
+    return points.gather(1, first[..., None].expand(-1, -1, points.shape[-1]))

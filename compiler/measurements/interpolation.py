@@ -7,6 +7,7 @@ place that is asked.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -162,6 +163,72 @@ def gridded(axes: Sequence[Tensor], values: Tensor, name: str = "the input") -> 
         matrix = matrix.to(coefficients.device)
         coefficients = torch.tensordot(coefficients, matrix, dims=([k + 2], [1])).movedim(-1, k + 2)
     return GridSpline(tuple(knots), tuple(degrees), coefficients)
+
+
+@dataclass(frozen=True)
+class UniformSpline:
+    """`GridSpline` through values on equally spaced nodes, by the one cubic B-spline that all
+    nodes then share: nothing is searched, so that it can be part of a program that is traced.
+
+    Units: lower and steps are lengths. Shapes: points "b n d" -> "b n c"; lower and steps "d",
+    coefficients "b m_1 + 2 .. m_d + 2 c".
+    """
+
+    lower: tuple[float, ...]
+    steps: tuple[float, ...]
+    coefficients: Tensor
+
+    def __call__(self, points: Tensor) -> Tensor:
+        batch, count = points.shape[:2]
+        sizes = self.coefficients.shape[1:-1]
+        at = points.double()
+        weight = at.new_ones(batch, count, 1)
+        index = torch.zeros(batch, count, 1, dtype=torch.long, device=at.device)
+        for k, (low, step, size) in enumerate(zip(self.lower, self.steps, sizes, strict=True)):
+            place = ((at[..., k] - low) / step).clamp(0, size - 3)  # beyond it, constant
+            first = place.detach().floor().clamp(0, size - 4)
+            s = place - first
+            parts = torch.stack(
+                [
+                    (1 - s) ** 3 / 6,
+                    2 / 3 - s * s * (1 - s / 2),
+                    2 / 3 - (1 - s) * (1 - s) * (1 + s) / 2,
+                    s**3 / 6,
+                ],
+                -1,
+            )  # b n 4
+            weight = (weight[..., None] * parts[..., None, :]).flatten(-2)
+            own = first.long()[..., None] + torch.arange(4, device=at.device)
+            index = (index[..., None] * size + own[..., None, :]).flatten(-2)
+        samples = torch.arange(batch, device=at.device)[:, None, None] * math.prod(sizes)
+        rows = self.coefficients.to(at.device).flatten(0, -2)
+        values = rows.index_select(0, (index + samples).flatten())
+        values = values.reshape(batch, count, weight.shape[-1], rows.shape[-1])
+        return (weight[..., None] * values).sum(2).to(points.dtype)
+
+
+def uniform(lower: Sequence[float], upper: Sequence[float], values: Tensor) -> UniformSpline:
+    """The spline through values on a grid of equally spaced nodes, both ends among them, at least
+    four along each axis. Shapes: values "b m_1 .. m_d c"."""
+    found = values.double()
+    for k, size in enumerate(values.shape[1:-1], start=1):
+        matrix = cardinal_matrix(size).to(found.device)
+        found = (found.movedim(k, -1) @ matrix.T).movedim(-1, k)
+    rows = zip(lower, upper, values.shape[1:-1], strict=True)
+    steps = tuple((high - low) / (size - 1) for low, high, size in rows)
+    return UniformSpline(tuple(lower), steps, found)
+
+
+@lru_cache(maxsize=16)
+def cardinal_matrix(size: int) -> Tensor:
+    """From values at m equally spaced nodes to the coefficients of the m + 2 cubic B-splines, of
+    whole numbers as knots, that are not zero between them; not-a-knot. Shapes: "m + 2 m"."""
+    rows = torch.zeros(size + 2, size + 2, dtype=torch.float64)
+    for k in range(size):
+        rows[k, k : k + 3] = torch.tensor([1.0, 4.0, 1.0], dtype=torch.float64) / 6
+    jump = torch.tensor([1.0, -4.0, 6.0, -4.0, 1.0])  # of the third derivative, over that of one
+    rows[size, :5], rows[size + 1, -5:] = jump, jump
+    return torch.linalg.inv(rows)[:, :size].contiguous()
 
 
 @lru_cache(maxsize=16)

@@ -34,6 +34,8 @@ from compiler.functionals.outputs import output
 from compiler.geometry.metrics import domain as first_domain
 from compiler.measurements.interpolation import gridded, scattered
 from compiler.prediction.error_equation import Certificate, Corrected, certificate
+from compiler.prediction.export.formats import export
+from compiler.prediction.export.interface import Interface
 from compiler.training.checkpoint import load_run
 from compiler.training.instances import Instances, further
 from compiler.training.loop import train
@@ -98,24 +100,40 @@ class TrainedOperator:
         ProblemError S01, B01, B03.
         """
         given, single = self._instances(params, inputs)
-        parameter = next(self.model.parameters())
-        counts = {**COLLOCATION, "operator": self.run.options.points["operator"]}
-        batch = instance(
-            self.problem,
-            given.params,
-            given.inputs,
-            counts,
-            # the answer for a sample is the same in any batch
-            Chance(seeded(0, "answer", 0), given.size, alike=True),
-            dtype=parameter.dtype,
-            device=parameter.device,
-            **self.run.options.ansatz,
-            size=given.size,
-        )
+        batch = self.batch(given.params, given.inputs, given.size)
         self._warn_of_law(batch)
         self._warn_of_others(batch)
         asked = [*(params or {}).values(), *(inputs or {}).values()]
         return Answer(self, batch, single, any(isinstance(each, Tensor) for each in asked))
+
+    def batch(self, params: Mapping[str, Any], inputs: Mapping[str, Any], size: int = 1) -> Batch:
+        """The samples as the model reads them: `compiler.instance` with the operator's points, in
+        the dtype and on the device of its parameters."""
+        return instance(
+            self.problem,
+            params,
+            inputs,
+            self.counts,
+            self.chance(size),
+            dtype=self.parameter.dtype,
+            device=self.parameter.device,
+            **self.run.options.ansatz,
+            size=size,
+        )
+
+    @property
+    def parameter(self) -> Tensor:
+        """One of the model's, whose dtype and device are those of all."""
+        return next(self.model.parameters())
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The points of a batch that is asked alone."""
+        return {**COLLOCATION, "operator": self.run.options.points["operator"]}
+
+    def chance(self, size: int) -> Chance:
+        """The same for every sample, so that its answer is the same in any batch."""
+        return Chance(seeded(0, "answer", 0), size, alike=True)
 
     def finetuned(
         self,
@@ -157,6 +175,24 @@ class TrainedOperator:
             display=display,
         )
         return load(directory, model=None if own.recipe else run.model)
+
+    def export(
+        self,
+        path: str | Path,
+        to: str = "torch",
+        *,
+        samples: int = 1,
+        nodes: int | Mapping[str, int] | None = None,
+    ) -> Interface:
+        """Writes this operator as a program that runs without this project, for any number of
+        points: "torch" (`torch.export`), "aoti" (a library) or "onnx". Returns what it takes and
+        gives, which is also written to `path`.json.
+
+        It takes points, the params without a declared value, and every input as values on a grid
+        of `nodes` equally spaced nodes along each axis; and answers for `samples` samples at once.
+        Raises: ExportError with the reason where it cannot be; KeyError for an unknown format.
+        """
+        return export(self, path, to, samples=samples, nodes=nodes)
 
     def _instances(
         self, params: Mapping[str, Any] | None, inputs: Mapping[str, Any] | None
@@ -691,7 +727,7 @@ def _of_grid(declared: Input, problem: Problem, array: Any) -> Callable[[Tensor]
     ordered = array.sortby(variables).transpose(
         *(["sample"] if "sample" in array.dims else []), *variables, *others
     )
-    values = torch.as_tensor(np.asarray(ordered.values, dtype=float))
+    values = torch.as_tensor(np.array(ordered.values, dtype=float))
     values = values if "sample" in array.dims else values[None]
     values = values if others else values[..., None]
     if values.shape[-1] != len(declared.components):
@@ -704,7 +740,7 @@ def _of_grid(declared: Input, problem: Problem, array: Any) -> Callable[[Tensor]
     return _wide(
         gridded(
             [
-                torch.as_tensor(np.asarray(array.coords[each].values, dtype=float)).sort().values
+                torch.as_tensor(np.sort(np.asarray(array.coords[each].values, dtype=float)))
                 for each in variables
             ],
             values,

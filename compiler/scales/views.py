@@ -204,9 +204,8 @@ class OuterGeometry(Geometry):
 def outer_geometry(local: Geometry, domain: Domain, frame: Frame) -> OuterGeometry:
     """A geometry of the frame as one of the user's domain."""
     params = {name: frame.param_outward(name, value) for name, value in local.params.items()}
-    return OuterGeometry(
-        domain, params, local.size, frame.outer_dtype(local.dtype), local.device, local, frame
-    )
+    dtype = frame.outer_dtype(local.dtype)
+    return OuterGeometry(domain, params, local.size, dtype, local.device, local=local, frame=frame)
 
 
 # --------------------------------------------------------------------------------------------------

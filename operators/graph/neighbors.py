@@ -38,7 +38,7 @@ class Edges:
     query: Int[Tensor, " e"]
     node: Int[Tensor, " e"]
     splits: Int[Tensor, " rows"]
-    queries: int
+    queries: int | torch.SymInt  # the latter while a program is traced
     nodes: int
     width: int | None = None
     mask: Bool[Tensor, " e"] | None = None
@@ -53,7 +53,12 @@ class Edges:
         return torch.zeros_like(self.splits[1:]).index_add(0, self.query, real)
 
     def transpose(self) -> Edges:
-        """The same pairs seen from the nodes."""
+        """The same pairs seen from the nodes; masked ones keep their order, and no row has a given
+        length."""
+        if self.mask is not None:
+            return Edges(
+                self.node, self.query, self.splits, self.nodes, self.queries, mask=self.mask
+            )
         order = torch.argsort(self.node, stable=True)
         return _edges(self.node[order], self.query[order], self.nodes, self.queries)
 
@@ -234,19 +239,59 @@ def lattice(
         raise ValueError(
             f"queries must have shape (b, n, {nodes.dim}) on this lattice, got {tuple(x.shape)}"
         )
-    radius = per_axis(radius, nodes.dim, "radius")
-    batch, count, flat = x.shape[0], x.shape[1], x.reshape(-1, x.shape[2])
+    batch, count = x.shape[:2]
+    flat = x.reshape(batch * count, nodes.dim)
+    s, number = _reached(flat, nodes, radius)
+    found = (s < 1).reshape(-1).nonzero()[:, 0]
+    query = found // (number[0].numel() if len(flat) else 1)
+    node = number.reshape(-1)[found]
+    if batch > 1:
+        node = node + query // count * nodes.size
+    if any(nodes.periodic):  # wrapped indices are out of order within their row
+        order = torch.argsort(query * (batch * nodes.size) + node)
+        query, node = query[order], node[order]
+    return _edges(query, node, batch * count, batch * nodes.size)
+
+
+def window(queries: Tensor, nodes: Lattice, radius: float | Sequence[float]) -> Edges:
+    """The pairs of "lattice" in rows of one length: every node of the smallest box of the lattice
+    that holds any ball, with a mask for those outside of this query's ball. No shape depends on
+    where the queries are, as programs of fixed shapes need it; there are some 1.5 times as many
+    edges in a plane, 2.5 times in space."""
+    batch, count = queries.shape[:2]
+    flat = queries.detach().reshape(batch * count, nodes.dim)
+    s, number = _reached(flat, nodes, radius)
+    width = math.prod(s.shape[1:])
+    rows = torch.arange(batch * count, device=flat.device)
+    node = number.reshape(batch * count, width) + (rows // count * nodes.size)[:, None]
+    return Edges(
+        rows[:, None].expand(-1, width).reshape(-1),
+        node.reshape(-1),
+        torch.arange(batch * count + 1, device=flat.device) * width,
+        batch * count,
+        batch * nodes.size,
+        width,
+        (s < 1).reshape(-1),
+    )
+
+
+def _reached(
+    flat: Tensor, nodes: Lattice, radius: float | Sequence[float]
+) -> tuple[Tensor, Tensor]:
+    """|(x - y) / r|^2 to the nodes of a box around each point, infinite beyond the ends of an axis,
+    and their numbers. Shapes: (n, d) -> (n, w_1, .., w_d) both."""
     squares, numbers = [], []
-    for k, (h, r, n) in enumerate(zip(nodes.spacing, radius, nodes.shape, strict=True)):
+    axes = zip(nodes.spacing, per_axis(radius, nodes.dim, "radius"), nodes.shape, strict=True)
+    for k, (h, r, n) in enumerate(axes):
         # of the node's own coordinate
-        rounding = torch.finfo(x.dtype).eps * max(abs(nodes.lower[k]), abs(nodes.upper[k]))
+        rounding = torch.finfo(flat.dtype).eps * max(abs(nodes.lower[k]), abs(nodes.upper[k]))
         # in float64: index arithmetic must not round
         coordinate = (flat[:, k].double() - nodes.lower[k]) / h
         reach = (r * (1 + SLACK) + rounding) / h
         index = torch.ceil(coordinate - reach).long()[:, None] + torch.arange(
-            math.floor(2 * reach) + 1, device=x.device
+            math.floor(2 * reach) + 1, device=flat.device
         )
-        axis = nodes.axis(k, x.dtype, x.device)
+        axis = nodes.axis(k, flat.dtype, flat.device)
         if nodes.periodic[k]:
             here, valid = index % n, None
         else:
@@ -257,17 +302,10 @@ def lattice(
         numbers.append(here)
     s, number = squares[0], numbers[0]
     for k in range(1, nodes.dim):
-        s = s[..., None] + squares[k].reshape(len(flat), *[1] * k, -1)
-        number = number[..., None] * nodes.shape[k] + numbers[k].reshape(len(flat), *[1] * k, -1)
-    found = (s < 1).reshape(-1).nonzero()[:, 0]
-    query = found // (number[0].numel() if len(flat) else 1)
-    node = number.reshape(-1)[found]
-    if batch > 1:
-        node = node + query // count * nodes.size
-    if any(nodes.periodic):  # wrapped indices are out of order within their row
-        order = torch.argsort(query * (batch * nodes.size) + node)
-        query, node = query[order], node[order]
-    return _edges(query, node, batch * count, batch * nodes.size)
+        ahead = (flat.shape[0], *[1] * k, -1)
+        s = s[..., None] + squares[k].reshape(ahead)
+        number = number[..., None] * nodes.shape[k] + numbers[k].reshape(ahead)
+    return s, number
 
 
 # ---- scattered nodes

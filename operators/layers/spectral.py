@@ -181,6 +181,80 @@ class SpectralConv(nn.Module):
         return f"modes={self.modes}, {kind}"
 
 
+class RealSpectralConv(nn.Module):
+    """The map of a `SpectralConv` by products with real matrices: no fast transform and no complex
+    tensor, which few exchange formats have. Its weight is dense, in the dtype of the other's.
+
+    Shapes: (b, c_in, x..) -> (b, c_out, x..).
+    """
+
+    def __init__(self, layer: SpectralConv) -> None:
+        super().__init__()
+        self.modes = layer.modes
+        weight = torch.view_as_real(layer.dense().detach().resolve_conj())
+        self.real: Tensor
+        self.imaginary: Tensor
+        self.register_buffer("real", weight[..., 0].contiguous())
+        self.register_buffer("imaginary", weight[..., 1].contiguous())
+
+    def forward(self, v: Float[Tensor, "b i *x"]) -> Float[Tensor, "b o *x"]:
+        shape, last = v.shape[2:], v.dim() - 1
+        ways = [(*range(m), *range(-m, 0)) for m in self.modes[:-1]]  # in the order of `_low`
+        order = (*range(2, v.dim()), 0, 1)
+        real, imaginary = (
+            each.permute(order) for each in spectrum_by_matrices(v, ways, self.modes[-1])
+        )  # (k.., b, i)
+        mixed = (
+            real @ self.real - imaginary @ self.imaginary,
+            real @ self.imaginary + imaginary @ self.real,
+        )
+        back = (v.dim() - 2, v.dim() - 1, *range(v.dim() - 2))
+        real, imaginary = (each.permute(back) for each in mixed)  # (b, o, k..)
+        for axis, (way, n) in enumerate(zip(ways, shape[:-1], strict=True), start=2):
+            cosine, sine = _waves(way, n, v)
+            real, imaginary = (
+                _along(real, cosine.T, axis) - _along(imaginary, sine.T, axis),
+                _along(real, sine.T, axis) + _along(imaginary, cosine.T, axis),
+            )
+        cosine, sine = _waves(range(self.modes[-1]), shape[-1], v)
+        twice = v.new_tensor([1.0 if k == 0 else 2.0 for k in range(self.modes[-1])])
+        scale = (twice / math.prod(shape))[:, None]
+        return _along(real, cosine.T * scale, last) - _along(imaginary, sine.T * scale, last)
+
+
+def spectrum_by_matrices(
+    v: Float[Tensor, "b c *x"], ways: Sequence[Sequence[int]], last: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Real and imaginary part of sum_x v(x) exp(-i k x), as `rfftn` has it, for the wave numbers
+    `ways` of each axis but the last one, and there for 0 .. `last` - 1, by default half of all.
+
+    Shapes: (b, c, n_1, .., n_d) -> (b, c, len(ways[0]), .., last) both.
+    """
+    count = v.shape[-1] // 2 + 1 if last is None else last
+    cosine, sine = _waves(range(count), v.shape[-1], v)
+    real, imaginary = v @ cosine, -(v @ sine)
+    for axis, way in enumerate(ways, start=2):
+        cosine, sine = _waves(way, v.shape[axis], v)
+        real, imaginary = (
+            _along(real, cosine, axis) + _along(imaginary, sine, axis),
+            _along(imaginary, cosine, axis) - _along(real, sine, axis),
+        )
+    return real, imaginary
+
+
+def _waves(numbers: Sequence[int], size: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """cos and sin of 2 pi k x / size, computed in float64 from whole numbers. Shapes: (size,
+    len(numbers)) both."""
+    whole = torch.arange(size)[:, None] * torch.tensor(list(numbers)) % size
+    angle = whole.double() * (2 * math.pi / size)
+    return angle.cos().to(like), angle.sin().to(like)
+
+
+def _along(v: Tensor, matrix: Tensor, axis: int) -> Tensor:
+    """A product with a matrix along one axis. Shapes: n_axis -> matrix.shape[1]."""
+    return (v.movedim(axis, -1) @ matrix).movedim(-1, axis)
+
+
 def _expand(core: Tensor, factors: Sequence[Tensor]) -> Tensor:
     """core with its leading axes multiplied by the factors (n, r)."""
     for axis, factor in enumerate(factors):

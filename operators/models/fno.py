@@ -17,7 +17,7 @@ from operators.graph.grid import Lattice, place_channels, positional_encoding
 from operators.jets.jet import Jet, JetSpace, factorial
 from operators.layers.jet_rules import apply, missing
 from operators.layers.mlp import MLP, Activation, seeded, uniform
-from operators.layers.spectral import SpectralConv, check_modes
+from operators.layers.spectral import SpectralConv, check_modes, spectrum_by_matrices
 from operators.options import Count, Counts, Positive, filled, takes
 
 Norm = Literal["none", "group"]
@@ -254,12 +254,16 @@ class SpectralField:
                 f"this field takes points ({self.latent[0].shape[0]}, n, {self.lattice.dim}), got"
                 f" {tuple(points.shape)}"
             )
-        waves = torch.ones_like(points[..., :1])
+        real, imaginary = torch.ones_like(points[..., :1]), torch.zeros_like(points[..., :1])
         for k, axis in enumerate(_axis_numbers(self.shape, self.length)):
             number = torch.tensor(axis, dtype=points.dtype, device=points.device)
-            wave = torch.exp(1j * ((points[..., k : k + 1] - self.lattice.lower[k]) * number))
-            waves = (waves[..., None] * wave[..., None, :]).flatten(-2)
-        return torch.view_as_real(waves).flatten(-2)
+            phase = (points[..., k : k + 1] - self.lattice.lower[k]) * number
+            cosine, sine = phase.cos()[..., None, :], phase.sin()[..., None, :]
+            real, imaginary = (
+                (real[..., None] * cosine - imaginary[..., None] * sine).flatten(-2),
+                (real[..., None] * sine + imaginary[..., None] * cosine).flatten(-2),
+            )
+        return torch.stack([real, imaginary], -1).flatten(-2)
 
 
 def _axis_numbers(shape: Sequence[int], length: Sequence[float]) -> list[list[float]]:
@@ -288,9 +292,11 @@ def _derivative(numbers: Tensor, alpha: Sequence[int]) -> Tensor:
     return (-1j) ** sum(alpha) * (numbers**power).prod(-1)
 
 
-def spectrum_rows(v: Float[Tensor, "b c *x"]) -> Float[Tensor, "b rows c"]:
+def spectrum_rows(
+    v: Float[Tensor, "b c *x"], by_matrices: bool = False
+) -> Float[Tensor, "b rows c"]:
     """Rows that `SpectralField` multiplies waves with: (Re, -Im) of the half spectrum, counted
-    twice where its conjugate is not stored.
+    twice where its conjugate is not stored. By a fast transform, or by products with matrices.
 
     Shapes: (b, c, x..) -> (b, 2 modes, c).
     """
@@ -301,6 +307,10 @@ def spectrum_rows(v: Float[Tensor, "b c *x"]) -> Float[Tensor, "b rows c"]:
         dtype=v.dtype,
         device=v.device,
     )
+    if by_matrices:
+        real, imaginary = spectrum_by_matrices(v, [range(n) for n in v.shape[2:-1]])
+        scale = twice / math.prod(v.shape[2:])
+        return torch.stack([real * scale, -imaginary * scale], -1).flatten(2).mT
     spectrum = torch.fft.rfftn(v, dim=axes, norm="forward") * twice
     return torch.view_as_real(spectrum.conj().resolve_conj()).flatten(2).mT
 
@@ -352,6 +362,7 @@ class FNO(nn.Module):
         self.in_channels, self.feature_channels = in_channels, options.feature_channels
         self.input_dim = dim if options.input_dim is None else options.input_dim
         width = place_channels(self.lattice) + in_channels + self.feature_channels
+        self.fixed_shapes = False  # see `operators.models.fixed_shapes`
         self.trunk = FourierTrunk(width, self.shape, options=options, generator=generator)
         self.projection = projection(options, out_channels, generator)
 
@@ -365,7 +376,7 @@ class FNO(nn.Module):
             self.lattice,
             self.length,
             self.shape,
-            (spectrum_rows(v),),
+            (spectrum_rows(v, self.fixed_shapes),),
             inside,
             inputs.ansatz,
         )

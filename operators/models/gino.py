@@ -29,7 +29,7 @@ from operators.graph.grid import (
     positional_encoding,
 )
 from operators.graph.kernels import to_queries
-from operators.graph.neighbors import NEIGHBORS, Edges, lattice_width
+from operators.graph.neighbors import NEIGHBORS, Edges, lattice_width, window
 from operators.jets import jet
 from operators.jets.jet import Jet, JetSpace, Streams
 from operators.layers.jet_rules import apply, missing
@@ -85,6 +85,7 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         self.lattice, self.repeats = lattice, repeats
+        self.fixed_shapes = False  # see `operators.models.fixed_shapes`
         # this kernel has no bias: the input's moments of 1 take its place
         self.constant = int(options.kernel == "polynomial")
         self.channels = options.channels or (in_channels if options.kernel == "mlp" else 16)
@@ -113,7 +114,8 @@ class Encoder(nn.Module):
         measure: Float[Tensor, "b n"] | None,
     ) -> Float[Tensor, "b nodes k"]:
         batch, layer = points.shape[0], self.layer
-        edges = NEIGHBORS["lattice"](points, self.lattice, layer.radius).transpose()
+        find = window if self.fixed_shapes else NEIGHBORS["lattice"]
+        edges = find(points, self.lattice, layer.radius).transpose()
         nodes = self.lattice.points(points.dtype, points.device).repeat(batch, 1)
         flat = points.flatten(0, 1)
         known = (
@@ -148,6 +150,7 @@ class DecodedField:
     latent: tuple[Tensor, ...]
     ansatz: Ansatz | None = None
     search: str = "lattice"
+    fixed_shapes: bool = False
 
     def __repr__(self) -> str:
         shapes = ", ".join(str(tuple(each.shape)) for each in self.latent)
@@ -180,6 +183,8 @@ class DecodedField:
                 f"this field takes points ({batch}, n, {self.lattice.dim}), got"
                 f" {tuple(points.shape)}"
             )
+        if self.fixed_shapes:
+            return window(points, self.lattice, self.decoder.radius)
         edges = NEIGHBORS[self.search](points, self.lattice, self.decoder.radius)
         return (
             edges.padded(lattice_width(self.lattice, self.decoder.radius))
@@ -189,7 +194,8 @@ class DecodedField:
 
     def __call__(self, points: Tensor, edges: Edges | None = None) -> Float[Tensor, "b n c"]:
         block = max(1, BLOCK // max(1, points.shape[0]))
-        if edges is None and not torch.is_grad_enabled() and points.shape[1] > block:
+        keeps_graph = torch.is_grad_enabled()
+        if edges is None and not (keeps_graph or self.fixed_shapes) and points.shape[1] > block:
             return torch.cat([self(part) for part in points.split(block, 1)], 1)
         edges = self.plan(points) if edges is None else edges
         values = self._decode(points.flatten(0, 1).split(1, -1), edges).unflatten(
@@ -262,6 +268,7 @@ class GINO(nn.Module):
         )
         self.in_channels, self.feature_channels = in_channels, options.feature_channels
         self.search = options.search
+        self.fixed_shapes = False  # see `operators.models.fixed_shapes`
         self.input_dim = dim if options.input_dim is None else options.input_dim
         self.encoder = None
         if in_channels:
@@ -297,7 +304,14 @@ class GINO(nn.Module):
         prepared = self.decoder.prepare(nodes, latent.flatten(0, 1))
         leaves = tuple(v.unflatten(0, (batch, count)) for v in prepared)
         return DecodedField(
-            self.decoder, self.projection, self.lattice, nodes, leaves, inputs.ansatz, self.search
+            self.decoder,
+            self.projection,
+            self.lattice,
+            nodes,
+            leaves,
+            inputs.ansatz,
+            self.search,
+            self.fixed_shapes,
         )
 
     def latent(self, inputs: OperatorInput) -> Float[Tensor, "b hidden *x"]:

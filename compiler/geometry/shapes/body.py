@@ -81,11 +81,13 @@ class Body(Protocol):
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a shape needs to know beyond its own numbers: periodic coordinates, and the box over
-    which a lattice is laid."""
+    """What a shape needs to know beyond its own numbers: periodic coordinates, the box over
+    which a lattice is laid, and whether holes are known to lie well inside of what they are cut
+    from."""
 
     periodic: tuple[bool, ...]
     enclosing: tuple[Tensor, Tensor] | None = None
+    apart: bool = False
 
 
 @singledispatch

@@ -256,6 +256,13 @@ class Combined:
         return OFFSET * extent(self.a).detach() + 4 * self._tolerance
 
     @property
+    def uncut(self) -> bool:
+        """Whether in all samples b lies well inside a, here and in what a and b are made of."""
+        inner = all(part.uncut for part in (self.a, self.b) if isinstance(part, Combined))
+        apart = self.apart or not (self._seamed or bool((self._corner > 0).any()))
+        return self.kind == "difference" and inner and apart
+
+    @property
     def _seamed(self) -> bool:
         """Whether in some sample the boundaries run along each other."""
         return bool(self._meetings)
@@ -325,5 +332,5 @@ def _combined(
         a,
         bind(second, numbers, replace(around, periodic=(False,) * shape.dim, enclosing=a.bounds())),
         shape,
-        apart,
+        apart or (kind == "difference" and around.apart),
     )

@@ -1,0 +1,1 @@
+"""A trained operator as a program that runs without this project."""
