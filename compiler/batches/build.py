@@ -196,14 +196,7 @@ def pinn(problem: Problem, seed: int = 0, **options: Any) -> operators.PINN:
     """A network of the coordinates: one solution. Raises: ValueError where the problem draws
     something anew for every sample."""
     _known(operators.PINN, options)
-    drawn = [name for name, param in problem.params.items() if param.law is not None]
-    drawn += varying(problem)
-    if drawn:
-        raise ValueError(
-            f"a pinn is one function of position, but `{problem.name}` draws {', '.join(drawn)}"
-            " anew for every sample; write `const k = 1` for a number and `f := sin(x)` for a"
-            " function, or build gino, fno or transolver"
-        )
+    refuse_family(problem, "a pinn")
     fitted = {"box": extent(problem), "periodic": periodic(problem)}
     generator = torch.Generator().manual_seed(seed)
     model = operators.PINN(
@@ -212,6 +205,19 @@ def pinn(problem: Problem, seed: int = 0, **options: Any) -> operators.PINN:
     model.fitted = fitted
     body = model.network[-1] if isinstance(model.network, nn.Sequential) else model.network
     return _near_lift(model, body.layers[-1], inputs(problem))
+
+
+def refuse_family(problem: Problem, what: str) -> None:
+    """Raises: ValueError where the problem draws something anew for every sample, which one
+    function of position cannot answer."""
+    drawn = [name for name, param in problem.params.items() if param.law is not None]
+    drawn += varying(problem)
+    if drawn:
+        raise ValueError(
+            f"{what} is one function of position, but `{problem.name}` draws {', '.join(drawn)}"
+            " anew for every sample; write `const k = 1` for a number and `f := sin(x)` for a"
+            " function, or build gino, fno or transolver"
+        )
 
 
 def outputs(problem: Problem) -> int:

@@ -64,6 +64,9 @@ class Stream(sp.Symbol):
         )
         return stream
 
+    def __getnewargs_ex__(self) -> tuple[tuple, dict]:
+        return (self.component, self.index, self.names, self.form, self.known), {}
+
     def _hashable_content(self):
         return (*super()._hashable_content(), self.component, self.index, self.form, self.known)
 
@@ -82,6 +85,9 @@ class OneSided(sp.Symbol):
         )
         self.place, self.side, self.label = place, side, label
         return self
+
+    def __getnewargs_ex__(self) -> tuple[tuple, dict]:
+        return (self.place, self.side, self.label), {}
 
     def _hashable_content(self):
         return (*super()._hashable_content(), self.place, self.side, self.label)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from compiler.batches.ansatz_residual import bent, has_amplitude, nonlinear
 from compiler.batches.build import build
+from compiler.batches.own_model import as_operator
 from compiler.files import write_atomically
 from compiler.loss.trainables import attribute
 from compiler.scales import scaled
@@ -76,10 +77,10 @@ def load_run(
         for name, value in weights.items()
         if name.startswith("model.")
     }
-    model.to(dtype=dtype_of(run.options))
     try:
-        model.load_state_dict(own)
-    except RuntimeError as error:
+        model = as_operator(run.problem, model)
+        model.to(dtype=dtype_of(run.options)).load_state_dict(own)
+    except (RuntimeError, ValueError) as error:
         raise RunError(
             f"checkpoint {run.checkpoint(which)} does not fit the model: {error}"
         ) from error

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from compiler.batches.own_model import as_operator
 from compiler.batches.recipe import Recipe
 from compiler.chance import seeded
 from compiler.loss.physics import PhysicsLoss
@@ -53,7 +54,8 @@ def train(
     callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Trains `model` on the physics of `problem` and keeps everything needed to go on, and to
-    evaluate, in `directory`.
+    evaluate, in `directory`. A model is an operator, from `OperatorInput` to a field, or for a
+    problem of one solution any module from points "b n D" to values "b n c".
 
     Solved samples are seen only where `options.solutions` asks for them.
 
@@ -70,6 +72,7 @@ def train(
     SIGINT and SIGTERM, after saving.
     """
     began, options = time.process_time(), options or TrainOptions()
+    model = as_operator(problem, model)
     directory = Path(directory) if directory is not None else runs.free_directory(problem.name)
     recipe = recipe or getattr(model, "recipe", None)
     given = sampler.record(problem) if isinstance(sampler, Instances) else None

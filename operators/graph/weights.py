@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any, SupportsIndex
 
 import numpy as np
 import torch
@@ -50,9 +51,19 @@ class Weight:
         table = self.table or functools.partial(nested_table, self.function)
         return [torch.where(inside, g, 0) for g in table(torch.where(inside, s, 0), order)]
 
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        """A registered weight is pickled by its name."""
+        if WEIGHTS.get(self.name) is self:
+            return _registered, (self.name,)
+        return object.__reduce_ex__(self, protocol)
+
     def mass(self, dim: int) -> float:
         """Integral of w(|x|^2) over the unit ball of R^dim."""
         return _mass(self, dim)
+
+
+def _registered(name: str) -> Weight:
+    return WEIGHTS[name]
 
 
 def unit_ball(dim: int) -> float:

@@ -10,7 +10,7 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, SupportsIndex
 
 import torch
 from torch import Tensor
@@ -63,10 +63,20 @@ class Function:
     def __call__(self, z: Tensor) -> Tensor:
         return self.function(z)
 
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        """A registered function is pickled by its name."""
+        if ACTIVATIONS.get(self.name) is self:
+            return _registered, (self.name,)
+        return object.__reduce_ex__(self, protocol)
+
     def derivatives(self, z: Tensor, order: int) -> list[Tensor]:
         if z.requires_grad and torch.is_grad_enabled() and order:
             return list(_Rows.apply(z, self, order))
         return self.table(z, order)
+
+
+def _registered(name: str) -> Function:
+    return ACTIVATIONS[name]
 
 
 ACTIVATIONS: Registry[Function] = Registry(
