@@ -968,6 +968,8 @@ def dataset(
 @command()
 def solve(
     file: File,
+    params: Params = None,
+    inputs: Inputs = None,
     out_: Annotated[
         Path | None,
         typer.Option(
@@ -996,7 +998,9 @@ def solve(
         typer.Option(help="of the relative error in L2, kept by smaller cells and steps"),
     ] = None,
     error: Annotated[bool, typer.Option(help="estimate the error, from coarser solutions")] = True,
-    seed: Annotated[int, typer.Option(help="of the sample that is drawn")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="of the sample, of which what is not given is drawn")
+    ] = 0,
 ) -> None:
     """Solve one sample of a problem by finite elements; write a picture and a VTK file."""
     import pdespec
@@ -1004,13 +1008,25 @@ def solve(
     problem = pdespec.load(file)
     import torch
 
+    from compiler.batches.completed import completed
     from compiler.batches.sample import sample
     from compiler.fem import solve as run_solver
     from compiler.fem.export.vtk import save_vtk
     from compiler.files import write_atomically
+    from compiler.prediction.answers import input_function
     from compiler.report.pictures import png, reference_picture
 
-    batch = sample(problem, 1, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    if params or inputs:
+        functions = {
+            name: input_function(problem.inputs[name], problem, value, None)
+            if name in problem.inputs
+            else value
+            for name, value in _functions(problem, inputs or []).items()
+        }
+        batch = completed(problem, _numbers("--params", params or []), functions, seed)
+    else:
+        generator = torch.Generator().manual_seed(seed)
+        batch = sample(problem, 1, generator=generator, dtype=torch.float64)
     asked = {
         "resolution": resolution,
         "degree": degree,

@@ -204,7 +204,7 @@ class TrainedOperator:
         known_names("input", inputs, self.problem.inputs, self.problem.name)
         size = _batch_size(self.problem, params, inputs)
         functions = {
-            name: _function(self.problem.inputs[name], self.problem, value, size)
+            name: input_function(self.problem.inputs[name], self.problem, value, size)
             for name, value in inputs.items()
         }
         numbers = {name: _as_tensor(value, parameter) for name, value in params.items()}
@@ -654,14 +654,14 @@ def _batch_size(
     return next(iter(found.values())) if found else None
 
 
-def _function(declared: Input, problem: Problem, value: Any, size: int | None) -> Any:
-    """An input as `compiler.instance` takes it."""
+def input_function(declared: Input, problem: Problem, value: Any, size: int | None) -> Any:
+    """An input of any kind that an operator takes, as `compiler.instance` takes it."""
     name, count = declared.name, len(declared.components)
     if isinstance(value, (str, Path)):
         named = replace(declared, law=None, source=str(value), folder="")
         return from_file(named, size or 1, torch.device("cpu"))
     if isinstance(value, list):
-        return _each([_function(declared, problem, each, None) for each in value], name)
+        return _each([input_function(declared, problem, each, None) for each in value], name)
     if hasattr(value, "dims") and hasattr(value, "coords"):
         return _of_grid(declared, problem, value)
     if isinstance(value, tuple) and len(value) == 2:
