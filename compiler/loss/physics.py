@@ -14,7 +14,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from compiler.derivatives import Autograd, Axes, LeastSquares, Request, Taylor, order, recognise
+from compiler.derivatives import (
+    Autograd,
+    Axes,
+    Backend,
+    LeastSquares,
+    Request,
+    Taylor,
+    order,
+    recognise,
+)
 from compiler.derivatives.interface import parts
 from compiler.geometry.domain import box
 from compiler.loss.compiled_terms import BatchLike, CompiledTerms, PointSetLike, average
@@ -83,7 +92,7 @@ class Terms(Mapping[str, Tensor]):
 
 def compile(
     problem: Problem,
-    derivatives: str | Mapping[str, object] = "auto",
+    derivatives: str | Backend | Mapping[str, object] = "auto",
     weights: Mapping[str, float] | None = None,
     estimate: bool = False,
     within: tuple[Frame, Problem] | None = None,
@@ -121,7 +130,7 @@ class PhysicsLoss(nn.Module):
     def __init__(
         self,
         problem: Problem,
-        derivatives: str | Mapping[str, object] = "auto",
+        derivatives: str | Backend | Mapping[str, object] = "auto",
         weights: Mapping[str, float] | None = None,
         estimate: bool = False,
         within: tuple[Frame, Problem] | None = None,

@@ -84,7 +84,7 @@ def plan(
     components: tuple[str, ...],
     names: tuple[str, ...],
     capabilities: Capabilities,
-    derivatives: str | Mapping[str, object] = "auto",
+    derivatives: str | Backend | Mapping[str, object] = "auto",
 ) -> DerivativePlan:
     """Groups terms by points and backend and chooses streams.
 
