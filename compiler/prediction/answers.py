@@ -31,8 +31,10 @@ from compiler.fem.export.vtk import collect
 from compiler.fem.meshing.mesh import mesh_domain
 from compiler.fem.solution import Solution
 from compiler.functionals.outputs import output
+from compiler.geometry.domain import box
 from compiler.geometry.metrics import domain as first_domain
 from compiler.measurements.interpolation import gridded, scattered
+from compiler.prediction.differenced import differenced
 from compiler.prediction.error_equation import Certificate, Corrected, certificate
 from compiler.prediction.export.formats import export
 from compiler.prediction.export.interface import Interface
@@ -686,8 +688,16 @@ def input_function(declared: Input, problem: Problem, value: Any, size: int | No
             )
         return _wide(scattered(points, values, name))
     if callable(value) and not isinstance(value, sp.Basic):
-        return lambda points: _asked(value, points, name, count)
+        return _Asked(value, name, count, _extents(declared))
     return value
+
+
+def _extents(declared: Input) -> tuple[float, ...]:
+    """Of the box in which an input is asked, along its coordinates and time."""
+    lower, upper = box(declared.region.domain)
+    found = tuple(high - low for low, high in zip(lower, upper, strict=True))
+    time = declared.time
+    return found if time is None else (*found, float(time.end - time.start))
 
 
 def _each(functions: Sequence[Any], name: str) -> Callable[[Tensor], Tensor]:
@@ -749,27 +759,46 @@ def _of_grid(declared: Input, problem: Problem, array: Any) -> Callable[[Tensor]
     )
 
 
-def _asked(function: Callable[[Any], Any], points: Tensor, name: str, count: int) -> Tensor:
-    """A caller's function of points (n, d) for all samples: in torch, and in NumPy where it does
-    not take tensors."""
-    flat = points.reshape(-1, points.shape[-1])
-    try:
-        values = function(flat)
-    except (TypeError, AttributeError, RuntimeError):
-        values = function(flat.detach().cpu().double().numpy())
-    values = torch.as_tensor(values) if not isinstance(values, Tensor) else values
-    values = values.to(points.device, points.dtype)
-    if values.ndim == 0:
-        values = values.expand(len(flat))
-    if values.shape not in ((len(flat),), (len(flat), count)) or (values.ndim == 1 and count > 1):
-        wanted = f"({len(flat)},) or ({len(flat)}, 1)" if count == 1 else f"({len(flat)}, {count})"
-        raise fail(
-            "B01",
-            f"input `{name}` returned shape {tuple(values.shape)} for points {tuple(flat.shape)},"
-            f" {wanted} is needed",
-            "",
-        )
-    return values.reshape(*points.shape[:-1], count)
+class _Asked:
+    """A caller's function of points (n, d) for all samples: in torch, or in NumPy where it takes no
+    tensors that require grad or returns none; its derivatives are then those of differences."""
+
+    def __init__(
+        self, function: Callable[[Any], Any], name: str, count: int, extents: Sequence[float]
+    ) -> None:
+        self.function, self.name, self.count, self.extents = function, name, count, extents
+        self.knows_torch: bool | None = None
+
+    def __call__(self, points: Tensor) -> Tensor:
+        flat = points.reshape(-1, points.shape[-1])
+        if self.knows_torch is None:
+            self.knows_torch = self._takes_tensors(flat)
+        if self.knows_torch:
+            values = torch.as_tensor(self.function(flat))
+        else:
+            values = differenced(self.function, flat, self.extents, self.name)
+        values = values.to(points.device, points.dtype)
+        if values.ndim == 0:
+            values = values.expand(len(flat))
+        shape, count = tuple(values.shape), self.count
+        if shape not in ((len(flat),), (len(flat), count)) or (len(shape) == 1 and count > 1):
+            one = f"({len(flat)},) or ({len(flat)}, 1)"
+            raise fail(
+                "B01",
+                f"input `{self.name}` returned shape {shape} for points {tuple(flat.shape)},"
+                f" {one if count == 1 else (len(flat), count)} is needed",
+                "",
+            )
+        return values.reshape(*points.shape[:-1], count)
+
+    def _takes_tensors(self, points: Tensor) -> bool:
+        """A tensor that requires grad is refused by NumPy, where another one is taken without a
+        word and loses its derivatives."""
+        try:
+            values = self.function(points.detach().requires_grad_())
+        except (TypeError, AttributeError, RuntimeError):
+            return False
+        return isinstance(values, (Tensor, int, float))
 
 
 def _in_space(values: np.ndarray) -> np.ndarray:

@@ -289,6 +289,8 @@ def refuse_foreign(run: Run, saved: Mapping[str, Any] | None, checkpoint: Path) 
             ),
         )
     own = identity(run)
+    # an option that there was not yet has its default, as it has when the run is read
+    saved = {**saved, "options": {**fixed(TrainOptions()), **saved.get("options", {})}}
     for key, file in (("problem", PROBLEM), ("model", RUN), ("options", RUN)):
         if own[key] != saved.get(key):
             changed = (

@@ -21,6 +21,7 @@ from compiler.measurements.interpolation import gridded, scattered
 from compiler.measurements.readers import read
 from compiler.prediction.answers import OutsideWarning, load
 from compiler.prediction.columns import write_columns
+from compiler.prediction.differenced import differenced
 from pdespec import ProblemError
 
 DOUBLE = torch.float64
@@ -308,3 +309,73 @@ def test_splines_are_exact_at_their_points_and_converge():
             .item()
         )
     assert math.log2(errors[0] / errors[1]) > 2.5  # cubic splines: order three in the slope
+
+
+CARRIED = """
+problem carried
+space    x
+time     t in [0, 1]
+domain   ring = interval(0, 1)
+periodic x
+input    v : scalar on ring ~ grf(length = 0.3)
+unknown  u : scalar on ring
+in ring:  dt(u) + dx(u) = 0.01*dxx(u)
+at t = 0: u = v
+"""
+
+
+@pytest.mark.parametrize("kind", ("array", "float64", "column"))
+def test_a_function_in_numpy_has_derivatives_too(tmp_path, kind):
+    """The operator is told of the residual of its lift, here v' - v''/100: NumPy takes a tensor
+    without a word, and its derivatives are lost."""
+    problem = pdespec.parse(CARRIED)
+    model = compiler.build(problem, "gino", latent=(8, 8), hidden=4, modes=2, layers=1)
+    options = compiler.TrainOptions(
+        steps=2, batch=1, points={"interior": 16, "operator": 16}, validation=0
+    )
+    compiler.train(problem, model, options, tmp_path)
+    operator = compiler.load(tmp_path)
+
+    def in_numpy(points):
+        points = np.asarray(points) if kind == "array" else points
+        x = points[:, :1] if kind == "column" else points[:, 0]
+        return np.sin(2 * np.pi * x) + np.cos(4 * np.pi * x)
+
+    def in_torch(points):
+        x = 2 * torch.pi * points[:, 0]
+        return x.sin() + (2 * x).cos()
+
+    at = np.random.default_rng(0).random((40, 2))
+    found, expected = (operator(inputs={"v": each}).u(at) for each in (in_numpy, in_torch))
+    assert np.abs(expected - in_torch(torch.as_tensor(at)).numpy()).max() > 1e-2
+    assert np.abs(found - expected).max() < 1e-5
+
+
+def test_derivatives_of_a_function_in_numpy_are_those_of_its_closed_form():
+    points = torch.rand(30, 2, dtype=torch.float64, requires_grad=True)
+
+    def wave(x):
+        return np.stack([np.sin(3 * x[:, 0]) * np.exp(x[:, 1]), x[:, 0] ** 2 * x[:, 1]], 1)
+
+    values = differenced(wave, points, (1.0, 1.0), "f")
+    x, y = points.unbind(1)
+    exact = torch.stack([(3 * x).sin() * y.exp(), x**2 * y], 1)
+    assert torch.allclose(values, exact)
+    for axes, tolerance in (((0,), 1e-11), ((1, 0), 1e-9), ((0, 0, 1), 1e-6), ((0, 0, 0, 0), 1e-3)):
+        found, truth = values[:, 0].sum() + values[:, 1].sum(), exact.sum()
+        for axis in axes:
+            (found,) = torch.autograd.grad(found.sum(), points, create_graph=True)
+            (truth,) = torch.autograd.grad(truth.sum(), points, create_graph=True)
+            found, truth = found[:, axis], truth[:, axis]
+        assert float((found - truth).abs().max()) < tolerance * float(truth.abs().max()), axes
+
+
+def test_a_function_in_numpy_without_values_beside_a_point_is_refused():
+    def root(x):
+        with np.errstate(invalid="ignore"):
+            return np.sqrt(x[:, 0])
+
+    points = torch.zeros(1, 1, dtype=torch.float64, requires_grad=True)
+    values = differenced(root, points, (1.0,), "f")
+    with pytest.raises(ProblemError, match="just beside a point"):
+        torch.autograd.grad(values.sum(), points)

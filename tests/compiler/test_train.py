@@ -635,6 +635,19 @@ def test_options_that_were_edited_are_noticed_by_name(tmp_path):
         load_run(tmp_path / "run", model=tiny.Operator())
 
 
+def test_a_checkpoint_from_before_an_option_existed_has_its_default(tmp_path):
+    start(tmp_path / "run")
+    path = tmp_path / "run" / "checkpoints" / "last.safetensors"
+    tree = load_tree(path)
+    del tree["identity"]["options"]["lift"]
+    save_tree(path, tree)
+    load_run(tmp_path / "run", model=tiny.Operator())
+    tree["identity"]["options"]["lift"] = 8
+    save_tree(path, tree)
+    with pytest.raises(RunError, match=r"its options \(lift\) is not what was trained"):
+        load_run(tmp_path / "run", model=tiny.Operator())
+
+
 def test_a_checkpoint_of_an_older_build_is_believed_and_said(tmp_path):
     start(tmp_path / "run")
     path = tmp_path / "run" / "checkpoints" / "last.safetensors"
