@@ -177,6 +177,8 @@ def set_up(
     validator = Validator(objective, options, fabric, display) if validating else None
     reasons = {"loss": _reason(choice, objective), "weights in time": causality}
     reasons |= {"data": data.summary if data else "", "lift": lift}
+    if lift:
+        reasons["output"] = "in each component the size of what the two highest degrees add"
     reasons = {subject: reason for subject, reason in reasons.items() if reason}
     parts = (run, fabric, display, objective, forward, stepper)
     training = Training(*parts, balancer, schedule, validator, choice, reasons, (*named, *own))

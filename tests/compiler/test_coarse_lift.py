@@ -246,6 +246,9 @@ def test_a_run_says_that_its_answers_hold_a_coarse_solution_and_how_far_that_is_
 
     compiler.train(problem, model, options, tmp_path, display=Display())
     assert any(text.startswith("lift: 15 polynomials of degree 4") for text in said)
+    assert [text for text in said if text.startswith("output: ")] == [
+        "output: in each component the size of what the two highest degrees add"
+    ]
     evaluation = compiler.evaluate(tmp_path, 2, resolution=24, report=False)
     assert evaluation.lift["max"] < 1e-2
     assert json.loads((tmp_path / "evaluation.json").read_text())["lift"] == evaluation.lift
