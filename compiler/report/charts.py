@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from compiler.evaluation.result import Evaluation
 from compiler.report.style import BLUE, GREY, RED
 from compiler.report.terms import described
+from compiler.training.progress import percent
 from compiler.training.runs import column
 
 Draw = Callable[[Evaluation, Sequence[str]], Figure]
@@ -89,7 +90,12 @@ def errors_picture(evaluation: Evaluation, labels: Sequence[str]) -> Figure:
     mean = 100 * evaluation.relative_l2["mean"]
     axes.axhline(mean, color=RED, lw=1)
     axes.annotate(
-        f"mean {mean:.2f} %", (0.5, mean), (4, 3), textcoords="offset points", color=RED, fontsize=9
+        f"mean {percent(mean / 100)}",
+        (0.5, mean),
+        (4, 3),
+        textcoords="offset points",
+        color=RED,
+        fontsize=9,
     )
     axes.set(
         xlabel="held-out samples, sorted",

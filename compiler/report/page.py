@@ -23,7 +23,7 @@ from compiler.report.pictures import png, sample_picture
 from compiler.report.samples import Shown, prepare, script_data, sections
 from compiler.report.terms import statements
 from compiler.training.found import read_found
-from compiler.training.progress import Display
+from compiler.training.progress import Display, percent
 from compiler.training.runs import PICTURES, column, refuse_links, sessions
 from compiler.training.solved_samples import LABEL
 from compiler.workers import Workers
@@ -104,7 +104,7 @@ def page(evaluation: Evaluation, images: dict[str, bytes], shown: list[Shown]) -
         f" reference solver on {len(evaluation.samples)} held-out samples."
     )
     headline = [
-        (f"{100 * error['mean']:.2f} %", f"mean relative L2 error{_of_worst(evaluation)}", "first"),
+        (percent(error["mean"]), f"mean relative L2 error{_of_worst(evaluation)}", "first"),
         *_by_unknown(evaluation),
         (f"{evaluation.relative_squared_error['median']:.1e}", "median relative squared error", ""),
         (_duration(seconds["operator"]), "operator, a sample", ""),
@@ -193,7 +193,7 @@ def _by_unknown(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     if len(evaluation.unknowns) == 1:
         return []
     return [
-        (f"{100 * values['mean']:.2f} %", f"mean relative L2 error of {name}", "")
+        (percent(values["mean"]), f"mean relative L2 error of {name}", "")
         for name, values in evaluation.unknowns.items()
     ]
 
@@ -222,7 +222,7 @@ def _over_time(images: dict[str, bytes]) -> str:
 
 def _each(evaluation: Evaluation) -> str:
     lines = [
-        [str(each.index), f"{100 * each.relative_l2:.3f} %", f"{each.squared_error:.2e}"]
+        [str(each.index), percent(each.relative_l2), f"{each.squared_error:.2e}"]
         + [_duration(each.operator_seconds), _duration(each.reference_seconds)]
         for each in evaluation.samples
     ]

@@ -23,6 +23,7 @@ from compiler.evaluation.result import Evaluation, Sample
 from compiler.loss.physics import PhysicsLoss, together
 from compiler.report.plot_grid import Array, PlaneMesh, PlotGrid, plot_grid
 from compiler.report.style import BLUE, GREY, RED
+from compiler.training.progress import percent
 from pdespec.statements.problem import Problem
 
 LOW = 0.5  # height over width of a domain that is drawn in panels of twice the width
@@ -79,7 +80,7 @@ def sample_picture(evaluation: Evaluation, sample: Sample, title: str, loss: Phy
     if sample.sign is not None:  # of no meaning: drawn as the reference has it
         found = found * sample.sign[0].numpy()
     remaining = residual(loss, sample, coarse.points, trainables).double().cpu().numpy()
-    title = _titled(f"{title}: relative L2 error {100 * sample.relative_l2:.2f} %", ground)
+    title = _titled(f"{title}: relative L2 error {percent(sample.relative_l2)}", ground)
     if len(ground.axes) == 1:
         figure, panels = _figure(len(ground.rows), 3, title, ground, slot=13 / 3)
         for axes, (name, (channel,)) in zip(panels, ground.rows.items(), strict=True):

@@ -19,6 +19,7 @@ from compiler.fem.export.vtk import fields_of, write
 from compiler.files import write_atomically
 from compiler.report.frames import as_arrays, frames, npz, palette, viewer
 from compiler.report.plot_grid import Array
+from compiler.training.progress import percent
 from compiler.training.runs import PICTURES
 from pdespec.statements.problem import Problem
 
@@ -79,7 +80,7 @@ def sections(evaluation: Evaluation, shown: list[Shown], pictures: Mapping[str, 
 
 def _section(evaluation: Evaluation, shown: Shown, picture: str) -> str:
     sample, rank = shown.sample, shown.rank
-    errors = ", ".join(f"{name} {100 * value:.2f} %" for name, value in sample.unknowns.items())
+    errors = ", ".join(f"{name} {percent(value)}" for name, value in sample.unknowns.items())
     links = ", ".join(
         f'<a href="{file}" download>{file.rpartition("/")[2]}</a>' for file in shown.files
     )

@@ -16,6 +16,11 @@ from compiler.training.runs import column
 Row = Mapping[str, float]
 
 
+def percent(share: float) -> str:
+    """In hundredths with two decimals, small ones with two digits."""
+    return f"{100 * share:.2f} %" if not abs(share) < 1e-3 else f"{100 * share:.2g} %"
+
+
 class Display(Protocol):
     """Told of the start, of every step with the row that history.csv would get, of remarks, and
     of the end."""
@@ -115,7 +120,7 @@ def terms_text(row: Row, labels: tuple[str, ...]) -> str:
 
 def validation_text(row: Row) -> str:
     found = [f"validation {row['validation']:.2e}"] if "validation" in row else []
-    found += [f"error in u {100 * row['error']:.2f} %"] if "error" in row else []
+    found += [f"error in u {percent(row['error'])}"] if "error" in row else []
     return "  ".join(found)
 
 
