@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 import operators
+from compiler.batches.features import periodic
 from compiler.batches.recipe import Recipe
 from compiler.batches.sample import sample
 from compiler.data.from_files import varying
@@ -306,15 +307,6 @@ def extent(problem: Problem) -> tuple[tuple[float, ...], tuple[float, ...]]:
             "give box=((..), (..)) to the operator",
         )
     return lower, upper
-
-
-def periodic(problem: Problem) -> tuple[bool, ...]:
-    """Which variables wrap around."""
-    names = {name for unknown in problem.unknowns.values() for name in unknown.region.periodic}
-    return tuple(
-        variable.name in names or getattr(variable, "periodic", False)
-        for variable in problem.variables
-    )
 
 
 def weight(problem: Problem) -> str:

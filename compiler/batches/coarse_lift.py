@@ -22,7 +22,7 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from compiler.batches.features import unknown_domains
+from compiler.batches.features import periodic, unknown_domains
 from compiler.batches.residuals import Residuals, Shifted
 from compiler.chance import Chance, seeded
 from compiler.data.interfaces import kinks
@@ -115,12 +115,11 @@ def _least(
     rows: Sequence[_Rows], start: Polynomials, linear: bool
 ) -> tuple[Polynomials, Polynomials]:
     """The polynomials, and what their two highest degrees add to them."""
-    found = start.coefficients.flatten(1)
-    matrix, slope = _normal(rows, found)
     if linear:
-        found = found - _solved(matrix, slope)
+        matrix, slope = _normal(rows, None)
+        found = -_solved(matrix, slope)
     else:
-        found = _by_gauss_and_newton(rows, found)
+        found = _by_gauss_and_newton(rows, start.coefficients.flatten(1))
         matrix, _ = _normal(rows, found)
     found = torch.where(found.isfinite().all(1, keepdim=True), found, torch.zeros_like(found))
     lower_numbers = set(numbers(tuple(max(1, degree - 2) for degree in start.degrees)))
@@ -139,8 +138,8 @@ def _by_gauss_and_newton(rows: Sequence[_Rows], start: Tensor) -> Tensor:
     """The least squares of residuals that are not linear: of each step the half, a quarter .. where
     the whole is too far. Shapes: "b m" -> "b m"."""
     found, best = start, _squares(rows, start)
-    for _ in range(STEPS):
-        step = -_solved(*_normal(rows, found))
+    for k in range(STEPS):
+        step = -_solved(*_normal(rows, found if k else None))
         for _ in range(HALVES):
             worse = ~(_squares(rows, found + step) < best)[:, None]
             if not worse.any():
@@ -155,8 +154,9 @@ def _by_gauss_and_newton(rows: Sequence[_Rows], start: Tensor) -> Tensor:
     return found
 
 
-def _normal(rows: Iterable[_Rows], coefficients: Tensor) -> tuple[Tensor, Tensor]:
-    """Matrix and right-hand side of the normal equations. Shapes: "b m" -> "b m m", "b m"."""
+def _normal(rows: Iterable[_Rows], coefficients: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Matrix and right-hand side of the normal equations; None: at the start. Shapes: "b m" ->
+    "b m m", "b m"."""
     matrix, slope = 0.0, 0.0
     for each in rows:
         residual, change = each.linearised(coefficients)
@@ -198,17 +198,18 @@ class _Rows:
         names = drawn.problem.components
         self.component = {s: names.index(s.component) for s in residuals.streams}
         self.base, self.change = _streams(self.component, points, drawn, start)
-        _, change = self._expanded(start.coefficients.flatten(1))
-        size = change.square().mean((2, 3)).sqrt()
+        self.at_start = self._expanded(start.coefficients.flatten(1))
+        size = self.at_start[1].square().mean((2, 3)).sqrt()
         self.unit = torch.where(size > 0, size, torch.ones_like(size))[..., None]  # "b k 1"
 
     def __call__(self, coefficients: Tensor) -> Tensor:
         found = self._expressions(self._values(coefficients))
         return (torch.stack(found, 1).double() / self.unit).flatten(1)
 
-    def linearised(self, coefficients: Tensor) -> tuple[Tensor, Tensor]:
-        """The residuals and their derivatives by the coefficients. Shapes: -> "b n", "b n m"."""
-        found, change = self._expanded(coefficients)
+    def linearised(self, coefficients: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The residuals and their derivatives by the coefficients; None: at the start. Shapes: ->
+        "b n", "b n m"."""
+        found, change = self.at_start if coefficients is None else self._expanded(coefficients)
         return (found / self.unit).flatten(1), (change / self.unit[..., None]).flatten(1, 2)
 
     def _expanded(self, coefficients: Tensor) -> tuple[Tensor, Tensor]:
@@ -346,14 +347,9 @@ def _nothing(drawn: Draws, degrees: Degrees) -> Polynomials:
             torch.cat([each, end.expand(drawn.size, 1)], 1)
             for each, end in zip((lower, upper), ends, strict=True)
         )
-    names = {name for domain in domains for name in domain.periodic}
-    periodic = tuple(
-        variable.name in names or getattr(variable, "periodic", False)
-        for variable in problem.variables
-    )
     shape = drawn.size, len(problem.components), len(numbers(degrees))
     coefficients = torch.zeros(shape, dtype=torch.float64, device=drawn.device)
-    return Polynomials(degrees, periodic, lower, upper, coefficients)
+    return Polynomials(degrees, periodic(problem), lower, upper, coefficients)
 
 
 def _offset(drawn: Draws) -> PointFunction:

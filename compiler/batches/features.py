@@ -88,6 +88,15 @@ def unknown_domains(problem: Problem) -> tuple[Domain, ...]:
     return tuple(dict.fromkeys(unknown.region for unknown in problem.unknowns.values()))
 
 
+def periodic(problem: Problem) -> tuple[bool, ...]:
+    """Which variables wrap around."""
+    names = {name for domain in unknown_domains(problem) for name in domain.periodic}
+    return tuple(
+        variable.name in names or getattr(variable, "periodic", False)
+        for variable in problem.variables
+    )
+
+
 def _extent(drawn: Draws) -> Tensor:
     """The smallest side of the boxes around the domains. Shapes: "b"."""
     return torch.stack(
