@@ -72,6 +72,10 @@ class Estimate:
             for name, value in self.values.items()
         }
 
+    def __repr__(self) -> str:
+        found = ", ".join(f"{name} = {value:.6g}" for name, value in self.values.items())
+        return f"<Estimate: {found}>"
+
     def __str__(self) -> str:
         return "\n".join(
             f"{name} = {value:.6g} ± {self.std[name]:.2g}" for name, value in self.values.items()

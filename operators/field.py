@@ -170,6 +170,11 @@ class OperatorInput:
                 f" {tuple(self.measure.shape)}"
             )
 
+    def __repr__(self) -> str:
+        b, n, d = self.points.shape
+        channels = self.values.shape[-1]
+        return f"<OperatorInput of {b} samples: {n} points in {d}D, {channels} channels>"
+
     @property
     def batch(self) -> int:
         return self.points.shape[0]

@@ -7,6 +7,7 @@ import importlib
 from pathlib import Path
 
 import griffe
+import numpy as np
 import pytest
 import torch
 
@@ -94,15 +95,44 @@ def test_public_objects_have_a_short_repr():
     batch = compiler.sample(
         problem, 2, {"interior": 16, "operator": 16}, torch.Generator().manual_seed(0)
     )
-    field = compiler.build(problem, "gino", latent=(8,))(batch.inputs)
+    loss = compiler.compile(problem)
+    models = [
+        compiler.build(problem, "gino", latent=(8,)),
+        compiler.build(problem, "fno"),
+        compiler.build(problem, "transolver"),
+    ]
+    fields = [model(batch.inputs) for model in models]
+    network = operators.NetworkField(torch.nn.Linear(1, 1), (0.0,), (1.0,), (False,))
+    space = operators.JetSpace.closure([(2,)])
+    lattice = operators.Lattice((0.0,), (1.0,), (8,))
+    nodes = torch.rand(1, 5, 1)
     for each in (
         problem,
+        *problem.domains.values(),
+        *problem.unknowns.values(),
+        *problem.params.values(),
+        *problem.equations.values(),
+        *problem.conditions.values(),
         batch,
-        compiler.compile(problem),
+        batch.inputs,
+        batch.geometry["L"],
+        loss,
+        compiler.StepEngine(loss),
         compiler.solve(problem, batch, resolution=4),
-        field,
+        *fields,
+        network,
+        network.taylor(torch.rand(1, 3, 1), space),
+        space,
+        lattice,
+        operators.NEIGHBORS["kdtree"](nodes, nodes, 0.2),
+        models[0].recipe,
+        compiler.TrainOptions(steps=5),
+        *compiler.PRESETS.values(),
+        compiler.Run(Path("runs/line"), problem, compiler.TrainOptions()),
+        compiler.Estimate({"a": 1.0}, np.eye(1), {}, False, 3, {}),
     ):
         assert len(repr(each).splitlines()) <= 3 and len(repr(each)) < 300, repr(each)
+    assert repr(compiler.TrainOptions(steps=5)) == "TrainOptions(steps=5)"
     assert "2 samples" in repr(batch) and "GINO" not in repr(batch)
 
 

@@ -72,6 +72,10 @@ class Geometry:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     facts: Facts | None = None
 
+    def __repr__(self) -> str:
+        names = f"; params {', '.join(self.params)}" if self.params else ""
+        return f"<Geometry of {self.domain.name} in {self.domain.dim}D: {self.size} samples{names}>"
+
     def signed_distance(self, points: Tensor) -> Tensor:
         """Signed distance to the boundary, negative inside. Exact; for + - & the min and max rules
         (see `compiler.geometry.shapes.combine`).

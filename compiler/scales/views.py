@@ -134,7 +134,7 @@ def _(law: Carried, components: int, place: Place, chance: Chance) -> CarriedFun
 # geometry
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OuterGeometry(Geometry):
     """A geometry of the frame, asked and answering in the user's coordinates and units. Shapes
     and errors as those of `Geometry`."""
@@ -335,7 +335,7 @@ def component_sizes(problem: Problem, frame: Frame) -> tuple[float, ...]:
 PARTS = ("points", "values", "measure", "features", "ansatz")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OuterInput(OperatorInput):
     """An operator's input in the user's coordinates, with the same in the frame, `local`. Channels
     are those of the frame in both.

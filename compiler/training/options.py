@@ -201,6 +201,17 @@ class TrainOptions:
             checked_type(given, Mapping, f"callbacks.{name}", repr(given))
         object.__setattr__(self, "points", {**POINTS, **self.points})
 
+    def __repr__(self) -> str:
+        """The options that are not the defaults."""
+        default = TrainOptions()
+        names = [each.name for each in dataclasses.fields(self)]
+        changed = [
+            f"{name}={getattr(self, name)!r}"
+            for name in names
+            if getattr(self, name) != getattr(default, name)
+        ]
+        return f"TrainOptions({', '.join(changed)})"
+
     @property
     def ansatz(self) -> dict[str, Any]:
         """What `compiler.sample` and `compiler.instance` are told of the form of a field."""

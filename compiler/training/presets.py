@@ -21,6 +21,9 @@ class Preset:
     model: Mapping[str, Any] = field(default_factory=dict)
     options: TrainOptions = field(default_factory=TrainOptions)
 
+    def __repr__(self) -> str:
+        return f"<Preset of {self.operator}: {self.summary}>"
+
 
 # Measured in docs/notes/poisson_training.md: SOAP, the estimated error beside the residual, a
 # decoder of degree 1 with a broad weight; in docs/notes/dual_norm.md: the dual norm of the weak

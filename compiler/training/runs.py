@@ -92,6 +92,12 @@ class Run:
     format: int = FORMAT
     instances: Mapping[str, Any] | None = None
 
+    def __repr__(self) -> str:
+        return (
+            f"<Run of {self.problem.name} in {self.directory}: step {self.step} of"
+            f" {self.options.steps}>"
+        )
+
     @property
     def finished(self) -> bool:
         return self.step >= self.options.steps

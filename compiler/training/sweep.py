@@ -4,6 +4,7 @@ They are judged by the error in u on solved samples of validation, which evaluat
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib
 import json
@@ -211,8 +212,10 @@ class Sweep:
     def _digest(self) -> str:
         """Of what all trials have in common; more of them may be asked for later."""
         start = self.begin({})
-        common = [start.operator, start.model, start.options, self.space.options]
-        return hashlib.sha256(f"{self.problem.to_dsl()}{common!r}".encode()).hexdigest()
+        options = dataclasses.asdict(start.options)
+        text = f"TrainOptions({', '.join(f'{name}={each!r}' for name, each in options.items())})"
+        common = f"[{start.operator!r}, {start.model!r}, {text}, {self.space.options!r}]"
+        return hashlib.sha256(f"{self.problem.to_dsl()}{common}".encode()).hexdigest()
 
     def _try(self, study: Any, states: Any, display: Display) -> None:
         """Trains once more, and tells the study what came of it."""

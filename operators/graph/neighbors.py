@@ -43,6 +43,9 @@ class Edges:
     width: int | None = None
     mask: Bool[Tensor, " e"] | None = None
 
+    def __repr__(self) -> str:
+        return f"<Edges: {len(self.query)} from {self.queries} queries to {self.nodes} nodes>"
+
     def __len__(self) -> int:
         return self.query.shape[0]
 

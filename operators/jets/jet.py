@@ -155,6 +155,9 @@ class Jet:
     ) -> None:
         self.space, self.lower, self.operators = space, lower, operators or {}
 
+    def __repr__(self) -> str:
+        return f"<Jet of {len(self.space.streams)} streams, values {tuple(self.shape)}>"
+
     @property
     def value(self) -> Tensor:
         return self.lower[self.space.zero]

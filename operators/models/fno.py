@@ -191,6 +191,9 @@ class SpectralField:
     nodes: Tensor  # latent functions on the lattice (b, hidden, x..)
     ansatz: Ansatz | None = None
 
+    def __repr__(self) -> str:
+        return f"<SpectralField on a grid of {self.lattice.shape} nodes, {len(self.nodes)} samples>"
+
     @property
     def capabilities(self) -> Capabilities:
         reason = missing(self.projection)

@@ -69,6 +69,9 @@ class NetworkField:
     periodic: tuple[bool, ...]
     ansatz: Ansatz | None = None
 
+    def __repr__(self) -> str:
+        return f"<NetworkField on the box {list(self.lower)} to {list(self.upper)}>"
+
     @property
     def capabilities(self) -> Capabilities:
         reason = missing(self.network)

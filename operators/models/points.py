@@ -20,6 +20,9 @@ class PointField:
     network: nn.Module
     ansatz: Ansatz | None = None
 
+    def __repr__(self) -> str:
+        return f"<PointField of a {type(self.network).__name__}>"
+
     @property
     def capabilities(self) -> Capabilities:
         reason = missing(self.network)

@@ -87,6 +87,9 @@ class TokenField:
     network: Transolver
     inputs: OperatorInput
 
+    def __repr__(self) -> str:
+        return f"<TokenField of {self.inputs.batch} samples>"
+
     @property
     def capabilities(self) -> Capabilities:
         return Capabilities(pointwise=False, reason="attention mixes all points asked")

@@ -78,6 +78,10 @@ class StepEngine:
         self._edge_capacity: dict[tuple, int] = {}
         self._how: dict[str, str] = {}
 
+    def __repr__(self) -> str:
+        how = "captured" if self.capturing else "eager"
+        return f"<StepEngine of {self.outer!r}; blocks of {self.block} queries, {how}>"
+
     def __call__(
         self,
         field: FieldLike,
