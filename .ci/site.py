@@ -3,7 +3,7 @@ the gallery of `examples/`."""
 
 from __future__ import annotations
 
-import csv
+import importlib.util
 import itertools
 import re
 from html import escape
@@ -17,7 +17,7 @@ import pdespec
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
-PICTURES = "images/gallery"
+PICTURES = ("images/gallery", "images/accuracy")  # the reference alone, or beside an operator
 TEXTS = {
     "index.md": "README.md",
     "contributing.md": "CONTRIBUTING.md",
@@ -58,39 +58,47 @@ def linked(text: str) -> str:
 
 def gallery() -> str:
     """Every example: its equations, a picture, its lines, and the error where one was measured."""
-    with (ROOT / "docs" / "gallery.csv").open(encoding="utf-8", newline="") as lines:
-        measured = {row["example"]: row for row in csv.DictReader(lines)}
+    errors = measured()
     parts = [
         "# Gallery\n\nEvery problem in `examples/`: equations and lines as declared, one sample "
-        "as the reference solver has it, and the mean relative L2 error of a trained operator on "
-        "held-out samples, where it was measured.\n"
+        "as the reference solver has it (or prediction, reference and error of the median one), "
+        "and the mean relative L2 error of a trained operator on held-out samples, where it was "
+        "[measured](accuracy.md).\n"
     ]
-    parts += [example(path, measured.get(path.stem)) for path in sorted(EXAMPLES.glob("*.pde"))]
+    parts += [example(path, errors.get(path.stem)) for path in sorted(EXAMPLES.glob("*.pde"))]
     parts.append("## Scripts\n\nThe same from Python, each run by the tests.\n")
     for path in sorted(EXAMPLES.glob("*.py")):
         parts.append(f"### {path.name}\n\n{fenced('python', path.read_text(encoding='utf-8'))}")
     return "\n".join(parts)
 
 
-def example(path: Path, row: dict[str, str] | None) -> str:
+def measured() -> dict[str, str]:
+    """The errors of the accuracy page, by problem: both are made from the same rows."""
+    spec = importlib.util.spec_from_file_location("zoo", ROOT / "benchmarks" / "zoo.py")
+    assert spec and spec.loader
+    zoo = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(zoo)
+    return zoo.measured(zoo.rows_of(ROOT / "benchmarks" / "results" / zoo.TABLE))
+
+
+def example(path: Path, error: str | None) -> str:
     text = path.read_text(encoding="utf-8")
     lines = text.splitlines()
     head = list(itertools.takewhile(lambda line: line.startswith("#"), lines))
     about, code = " ".join(line.lstrip("# ") for line in head), lines[len(head) :]
-    picture = f"{PICTURES}/{path.stem}.png"
-    drawn = (ROOT / "docs" / picture).is_file()
-    error = f"{row['error']} ({row['how']}; [source]({row['source']}))" if row else "not measured"
+    pictures = [f"{folder}/{path.stem}.png" for folder in PICTURES]
+    drawn = [each for each in pictures if (ROOT / "docs" / each).is_file()]
     source = fenced("pde", "\n".join(code))
     equations = mathml(pdespec.parse(text, source=str(path)).to_latex())
     return f"""## {path.stem.replace("_", " ")}
 
 {escape(about)}
 
-{f"![one sample of {path.stem}]({picture}){{ loading=lazy }}" if drawn else ""}
+{f"![one sample of {path.stem}]({drawn[0]}){{ loading=lazy }}" if drawn else ""}
 
 <div class="equations">{equations}</div>
 
-Error of a trained operator: {error}. `examples/{path.name}`, {len(code)} lines:
+Error of a trained operator: {error or "not measured"}. `examples/{path.name}`, {len(code)} lines:
 
 {source}"""
 

@@ -162,6 +162,23 @@ def page(rows: Iterable[Mapping[str, Any]], remarks: Mapping[str, str], images: 
     return "\n".join(text)
 
 
+def measured(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """The error of every problem that was measured, in a line: mean of the longest trainings."""
+    good: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        if "failed" not in row:
+            good.setdefault(row["problem"], []).append(row)
+    found = {}
+    for name, each in good.items():
+        longest = _longest(each)
+        first, seeds = longest[0], len(longest)
+        steps = f"{first['steps'] or 'all'} steps, {first['samples']} samples"
+        more = f", {seeds} seeds" if seeds > 1 else ""
+        error = _percent(_mean(longest, "mean"))
+        found[name] = f"{error} (preset {first['preset']}, {steps}{more})"
+    return found
+
+
 def _longest(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Of the trainings of one problem those with the most steps; None are all of the preset."""
     found = list(rows)
@@ -173,15 +190,16 @@ def _mean(rows: Iterable[Mapping[str, Any]], key: str) -> float:
     return statistics.fmean(row[key] for row in rows)
 
 
-def _row(name: str, rows: list[Mapping[str, Any]]) -> str:
-    def percent(value: float) -> str:
-        return f"{100 * value:.0f} %" if value >= 0.1 else f"{100 * value:.2g} %"
+def _percent(value: float) -> str:
+    return f"{100 * value:.0f} %" if value >= 0.1 else f"{100 * value:.2g} %"
 
+
+def _row(name: str, rows: list[Mapping[str, Any]]) -> str:
     def of(part: str) -> str:
         found = [row[part] for row in rows if row.get(part)]
         names = found[0] if found else {}
         return ", ".join(
-            f"{each} {percent(statistics.fmean(row[each]['mean'] for row in found))}"
+            f"{each} {_percent(statistics.fmean(row[each]['mean'] for row in found))}"
             for each in names
         )
 
@@ -189,11 +207,11 @@ def _row(name: str, rows: list[Mapping[str, Any]]) -> str:
     cells = [
         name,
         ", ".join(dict.fromkeys(str(row["steps"] or "all") for row in rows)),
-        *(percent(_mean(rows, key)) for key in ("mean", "median")),
-        percent(max(row["max"] for row in rows)),
+        *(_percent(_mean(rows, key)) for key in ("mean", "median")),
+        _percent(max(row["max"] for row in rows)),
         of("unknowns"),
         of("gradients"),
-        percent(truth["mean"]) if truth else "",
+        _percent(truth["mean"]) if truth else "",
         f"{_mean(rows, 'seconds'):.0f}",
         str(len(rows)),
     ]

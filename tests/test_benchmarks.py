@@ -92,3 +92,15 @@ def test_the_report_gives_ratios_to_the_rows_named(steps):
     text = measure.report("title", costs, {"fast": "fast", "missing": "none"})
     assert text.splitlines()[2].split() == ["slow", "50.0", "40.0", "5.00", "4", "4.00"]
     assert math.isnan(measure.Cost(1.0, 1.0).memory)
+
+
+def test_gallery_and_accuracy_page_say_one_error(benchmarks):
+    import zoo
+
+    rows = zoo.rows_of(Path(BENCHMARKS) / "results" / zoo.TABLE)
+    page = zoo.page(rows, {}, "images/accuracy").splitlines()
+    means = {line.split(" | ")[0][2:]: line.split(" | ")[2] for line in page if " | 1 |" in line}
+    errors = zoo.measured(rows)
+    assert len(errors) > 20 and set(errors) == set(means)
+    for name, error in errors.items():
+        assert error.startswith(f"{means[name]} (preset demo, "), name
