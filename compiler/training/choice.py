@@ -119,7 +119,7 @@ def choose(
     if options.dual is None:
         return Choice("strong")
     if options.dual != "auto":
-        dual = DualNorm(problem, int(options.dual))
+        dual = DualNorm(problem, int(options.dual), hard=options.hard)
         dual.refer(references.batch())
         return Choice("dual", f"weak residual on meshes of resolution {options.dual}", dual)
     if problem.functionals:
@@ -135,10 +135,11 @@ def choose(
         batch = references.batch()
         if known and known["setting"] == "auto":
             slabs = known.get("slabs")  # of no run before they were chosen
-            dual, reason = DualNorm(problem, known["resolution"], slabs=slabs), known["reason"]
+            dual = DualNorm(problem, known["resolution"], slabs=slabs, hard=options.hard)
+            reason = known["reason"]
         else:
             mesh, found = trusted_mesh(problem, batch)
-            dual = DualNorm(problem, mesh.resolution, slabs=mesh.slabs)
+            dual = DualNorm(problem, mesh.resolution, slabs=mesh.slabs, hard=options.hard)
             reason = f"weak residual on meshes of {mesh}, {found}"
         dual.refer(batch)
         value = references.value(dual)

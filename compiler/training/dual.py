@@ -18,7 +18,8 @@ In time, R is taken at one moment of each of some slabs of time, and e is carrie
 anew for each sample of each step: at fixed ones, such as the middles, a field would learn to have
 the right rate there and any between them. In space the same holds of the quadrature points: each
 sample takes one of MESHES meshes, whose inner vertices are moved at random. Where the weak form has
-w = lap(u) as a further unknown, w is that of the field.
+w = lap(u) as a further unknown, w is that of the field. Where the start is not built into the field,
+its projection on V_h less that of the initial values is the error that the first slab begins with.
 
 Samples of next to no size do not decide: to |u_h|^2 is added FLOOR of its mean.
 
@@ -46,8 +47,8 @@ from torch import Tensor
 from compiler.derivatives import Request, exact
 from compiler.fem.discrete.assemble import Assembly, State, assembly
 from compiler.fem.discrete.coefficients import Coefficients
-from compiler.fem.discrete.constraints import Constraints, constrain
-from compiler.fem.discrete.kernels import Function
+from compiler.fem.discrete.constraints import Constraints, at_nodes, constrain
+from compiler.fem.discrete.kernels import Function, function
 from compiler.fem.discrete.spaces import Spaces, Tabulated, stacked
 from compiler.fem.discrete.system import System
 from compiler.fem.errors import NoConvergence, NoWeakForm, SampleError, Singular
@@ -63,6 +64,7 @@ from compiler.fem.solve import (
 )
 from compiler.fem.solvers.time_stepping import evolution, initial_vector
 from compiler.geometry.metrics import interior, relative_error
+from compiler.loss.hard_conditions import plan_hard_conditions
 from compiler.lowering.graph import ResidualGraph, Source
 from compiler.lowering.terms import MultiIndex, Stream
 from compiler.training.slabs import Slab, Slabs
@@ -116,6 +118,20 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Start:
+    """One sample at the start, where it is not built into the field: e_0 and v_0 are the
+    projections of u - u_0 and its rate on V_h, `mass.solve(tests @ (u - u_0))` by component.
+
+    Shapes: points "q D", `values` "q" each by component and order in time, tests "n q" each.
+    """
+
+    points: Array
+    values: Mapping[tuple[str, int], Array]
+    tests: Mapping[str, csr_matrix]
+    mass: SuperLU
+
+
+@dataclass(frozen=True)
 class Coarse:
     """One sample on its coarse mesh: all that does not depend on the field.
 
@@ -126,6 +142,7 @@ class Coarse:
     """
 
     parts: tuple[Part, ...]
+    start: Start | None
     constant: Array
     slabs: Slabs
     norms: Mapping[Measure, csr_matrix]
@@ -168,10 +185,17 @@ class Integral:
 
 
 class DualNorm:
-    """The dual norm of a problem's weak residual. Raises: NoWeakForm where the problem has none."""
+    """The dual norm of a problem's weak residual, of fields that conditions are built into where
+    `hard`. Raises: NoWeakForm where the problem has none.
+    """
 
     def __init__(
-        self, problem: Problem, resolution: int, degree: int = 2, slabs: int | None = None
+        self,
+        problem: Problem,
+        resolution: int,
+        degree: int = 2,
+        slabs: int | None = None,
+        hard: bool = True,
     ) -> None:
         self.stated, problem = problem, one_equation(problem)
         self.problem, self.options = problem, SolveOptions(resolution=resolution, degree=degree)
@@ -199,6 +223,13 @@ class DualNorm:
         self.linear = not any(
             unknown_streams(e) for k in self.kernels for e in k.tangent.expressions
         )
+        built = plan_hard_conditions(self.stated) if hard else {}
+        self.starts = {
+            (each.component, each.order): function([each.value])
+            for each in form.initials
+            if each.component not in built
+            or (built[each.component].rate if each.order else built[each.component].start) is None
+        }
         self.owner = {
             c: name for name, unknown in problem.unknowns.items() for c in unknown.components
         }
@@ -330,7 +361,27 @@ class DualNorm:
             key: float(np.mean(np.sum(u * (matrix @ u), 0))) for key, matrix in bound.full.items()
         }
         fine = self._fine(spaces, parts, states[len(states) // 2], sizes, slabs.length)
-        return Coarse(found, bound.down @ constant, slabs, bound.norms, sizes, fine)
+        start = self._start(bound, known) if self.starts else None
+        return Coarse(found, start, bound.down @ constant, slabs, bound.norms, sizes, fine)
+
+    def _start(self, bound: Bound, known: Coefficients) -> Start:
+        spaces, form = bound.spaces, self.prepared.form
+        place = spaces.places[form.domain]
+        points, weights = place.points.reshape(len(place.points), -1), place.weights.ravel()
+        time = known.number(form.time.start)
+        values = {
+            key: at_nodes(call, known, points, np.zeros_like(points), time)
+            for key, call in self.starts.items()
+        }
+        tests = {
+            component: bound.down
+            @ tabulated(place.tables[component], 0, bound.down.shape[1]).T.multiply(weights)
+            for component, _ in values
+        }
+        mass = sum(norm for (_, order), norm in bound.norms.items() if order == 0)
+        rest = (mass.diagonal() == 0).astype(np.float64)  # of further unknowns and multipliers
+        moments = np.column_stack((points.T, np.full(points.shape[1], time)))
+        return Start(moments, values, tests, factorised(mass + diags(rest)))
 
     def _bound(self, mesh: int, spaces: Spaces, parts: Assembly, constraints: Constraints) -> Bound:
         """What the last sample on that mesh had, where this one is on the very same."""
@@ -607,13 +658,35 @@ class DualNorm:
                 vectors[s] = vectors[s] + _Applied.apply(
                     part.tests, own.transpose(1, 2).flatten(0, 1)
                 )
+        starts = self._misfits(field, samples, like) if self.starts else [None] * len(samples)
         squares = torch.stack(
             [
-                _squared(vector, each, self.sizes)
-                for vector, each in zip(vectors, samples, strict=True)
+                _squared(vector, start, each, self.sizes)
+                for vector, start, each in zip(vectors, starts, samples, strict=True)
             ]
         )
         return (squares if self.linear else 2 * ((1 + squares).sqrt() - 1)).mean()
+
+    def _misfits(
+        self, field: Callable[[Tensor], Tensor], samples: Sequence[Coarse], like: Tensor
+    ) -> list[Tensor]:
+        """e_0 and v_0 of each sample. Shapes: -> "n 2" each."""
+        starts = [each.start for each in samples]
+        points = like.new_tensor(stacked([each.points for each in starts]))
+        space = (0,) * self.dim
+        indices: dict[int, set[MultiIndex]] = {}
+        for component, order in self.starts:
+            indices.setdefault(self.problem.components.index(component), set()).add((*space, order))
+        answers = exact(field, points, Request({c: frozenset(each) for c, each in indices.items()}))
+        found = []
+        for s, start in enumerate(starts):
+            columns = [torch.zeros(start.mass.shape[0], dtype=torch.float64)] * 2
+            for (component, order), value in start.values.items():
+                own = answers[self.problem.components.index(component), (*space, order)]
+                misfit = own[s, : len(value)] - own.new_tensor(value)
+                columns[order] = columns[order] + _Applied.apply(start.tests[component], misfit)
+            found.append(_Projected.apply(torch.stack(columns, -1), start.mass))
+        return found
 
     def _streams(
         self, field: Callable[[Tensor], Tensor], points: Tensor, integral: Integral
@@ -899,24 +972,45 @@ class _Applied(torch.autograd.Function):
         return None, torch.from_numpy(ctx.matrix.T @ gradient.numpy()).to(ctx.device, ctx.dtype)
 
 
-class _Squared(torch.autograd.Function):
-    """r -> mean over the slabs of e' N e with e that of `Slabs`. Shapes: residual "n s" -> ""."""
+class _Projected(torch.autograd.Function):
+    """A symmetric matrix, by its factors, solved for columns in float64."""
 
     @staticmethod
-    def forward(ctx, residual: Tensor, coarse: Coarse, norm: csr_matrix) -> Tensor:
-        error = coarse.slabs.solve(residual.detach().numpy())
+    def forward(ctx, columns: Tensor, factors: SuperLU) -> Tensor:
+        ctx.factors = factors
+        return torch.from_numpy(factors.solve(columns.detach().numpy()))
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):
+        return torch.from_numpy(ctx.factors.solve(gradient.numpy())), None
+
+
+class _Squared(torch.autograd.Function):
+    """r and the errors at the start -> mean over the slabs of e' N e with e that of `Slabs`.
+    Shapes: residual "n s", start "n 2" -> ""."""
+
+    @staticmethod
+    def forward(
+        ctx, residual: Tensor, start: Tensor | None, coarse: Coarse, norm: csr_matrix
+    ) -> Tensor:
+        first = None if start is None else start.detach().numpy()
+        error = coarse.slabs.solve(residual.detach().numpy(), first)
         weighted = norm @ error / error.shape[1]
-        ctx.slope = torch.from_numpy(coarse.slabs.transposed(2 * weighted))
+        slopes = coarse.slabs.transposed(2 * weighted)
+        ctx.slope, ctx.first = map(torch.from_numpy, slopes)
         return torch.tensor(float(np.sum(error * weighted)), dtype=torch.float64)
 
     @staticmethod
     def backward(ctx, gradient: Tensor):
-        return gradient * ctx.slope, None, None
+        first = gradient * ctx.first if ctx.needs_input_grad[1] else None
+        return gradient * ctx.slope, first, None, None
 
 
-def _squared(residual: Tensor, coarse: Coarse, sizes: Mapping[Measure, float]) -> Tensor:
+def _squared(
+    residual: Tensor, start: Tensor | None, coarse: Coarse, sizes: Mapping[Measure, float]
+) -> Tensor:
     norm = sum(
         matrix / (coarse.sizes[key] + FLOOR * sizes[key] or 1.0)
         for key, matrix in coarse.norms.items()
     )
-    return _Squared.apply(residual, coarse, norm)
+    return _Squared.apply(residual, start, coarse, norm)

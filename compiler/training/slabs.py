@@ -9,8 +9,8 @@ carried to its end (v only where a second time derivative occurs),
     H_1 = 2/h A_1 + 4/h^2 A_2,   H_2 = 2/h A_2,
     k_n = 2/h (z_n - e_(n-1)),   e_n = 2 z_n - e_(n-1),   v_n = 2 k_n - v_(n-1),
 
-with A_m the tangent in the m-th time derivatives and e_0 = v_0 = 0: initial values are held by
-terms of their own.
+with A_m the tangent in the m-th time derivatives. e_0 and v_0 are what the field has wrong at the
+start, in value and in rate: 0 where the start is built in.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class Slabs:
     slabs: tuple[Slab, ...]
     length: float = 0.0
 
-    def solve(self, residual: Array) -> Array:
-        """z of R. Shapes: "n s" -> "n s"."""
+    def solve(self, residual: Array, start: Array | None = None) -> Array:
+        """z of R, and of e_0 and v_0 in the columns of `start`. Shapes: "n s", "n 2" -> "n s"."""
         found = np.empty_like(residual)
-        e = v = np.zeros(len(residual))
+        e, v = np.zeros((2, len(residual))) if start is None else start.T
         for n, slab in enumerate(self.slabs):
             right = -residual[:, n]
             if slab.first is not None:
@@ -59,8 +59,9 @@ class Slabs:
             found[:, n] = z
         return found
 
-    def transposed(self, weights: Array) -> Array:
-        """The transpose of `solve`: dL/dR of dL/dz. Shapes: "n s" -> "n s"."""
+    def transposed(self, weights: Array) -> tuple[Array, Array]:
+        """The transpose of `solve`: dL/dR and dL/d(start) of dL/dz. Shapes: "n s" -> "n s", "n
+        2"."""
         found = np.empty_like(weights)
         e = v = np.zeros(len(weights))  # dL/de_n and dL/dv_n
         for n, slab in reversed(list(enumerate(self.slabs))):
@@ -72,4 +73,4 @@ class Slabs:
                 e = slab.first.T @ y - e - 4 / self.length * v
                 v = -v if slab.second is None else slab.second.T @ y - v
             found[:, n] = -y
-        return found
+        return found, np.stack((e, v), -1)
