@@ -1,5 +1,5 @@
-"""The defect of the ansatz: the residual of every equation at `u = offset`, which is what the
-network is left to invert.
+"""The defect of the ansatz: the residual of every equation at `u = offset` (softplus of it where u
+is declared positive), which is what the network is left to invert.
 
 Where there is one equation for one unknown, the mean size of the defect in a sample is the unit in
 which the network is told of it, and it gives the amplitude of the network's output, `u = offset +
@@ -14,7 +14,7 @@ docs/notes/dual_norm.md).
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -26,7 +26,7 @@ from compiler.data.samples import Draws, probed
 from compiler.geometry.shapes.meshfile import files
 from compiler.loss.hard_conditions import ansatz, plan_hard_conditions
 from compiler.lowering.terms import Term, lower, strong_form
-from operators.field import PointFunction
+from operators.field import Ansatz, PointFunction, kept_positive
 from pdespec.rules.subdomains import merged
 from pdespec.statements.problem import Problem
 
@@ -136,9 +136,7 @@ def _amplitude(drawn: Draws, size: Tensor, start: float, rounds: int) -> tuple[T
     scale, most = OUTPUT * start * size, math.log(MOST)
     for _ in range(rounds):
         above = scale[:, None, None] * levels
-        found = _residuals(
-            drawn, points, lambda x, above=above: built.offset(x) + above * built.factor(x)
-        )
+        found = _residuals(drawn, points, lambda x, above=above: _state(built, x, above))
         base, *moved = found.flatten(1).chunk(3, 1)  # "b P" each: there is one equation
         here, there = ((each - base).abs().median(1).values / size for each in moved)
         fits = torch.stack([here, there]).isfinite().all(0) & (here > 0) & (there > 0)
@@ -184,7 +182,7 @@ def loads(drawn: Draws) -> Tensor:
                 device=points.device,
             )
             points = torch.cat([points, time.expand(len(points), -1)[..., None]], -1)
-        (found,) = residuals(Shifted(built.offset), points, normals, drawn).values()
+        (found,) = residuals(Shifted(partial(_state, built)), points, normals, drawn).values()
         found = found if drawn.attached else found.detach()
         found = torch.where(found.isfinite(), found, torch.zeros_like(found))
         total = total + found.abs().mean((1, 2)) * geometry.measure(region) / geometry.measure()
@@ -232,15 +230,24 @@ def ansatz_residual(drawn: Draws, points: Tensor) -> Tensor:
     if not ansatz_residual_names(problem):
         return points.new_zeros(*points.shape[:2], 0)
     built = ansatz(drawn, plan_hard_conditions(problem))
-    found = _residuals(drawn, points, built.offset)
+    lifted = partial(_state, built)
+    found = _residuals(drawn, points, lifted)
     finite = found.isfinite().all(-1, keepdim=True)
     if not (torch.is_grad_enabled() and (points.requires_grad or drawn.attached)):
         found = found.detach()
     elif not finite.all():
         found = _residuals(
-            drawn, points, built.offset, (~finite).to(points.dtype)
+            drawn, points, lifted, (~finite).to(points.dtype)
         )  # off u = 0 there: the gradient of what is not finite is NaN even where it is masked
     return torch.where(finite, found, torch.zeros_like(found))
+
+
+def _state(built: Ansatz, points: Tensor, above: Tensor | None = None) -> Tensor:
+    """The field of a network that is `above` everywhere, zero without it. Shapes: points "b n D"
+    -> "b n c"."""
+    offset = built.offset(points)
+    inner = offset if above is None else offset + above * built.factor(points)
+    return kept_positive(inner, built.positive)
 
 
 def _residuals(

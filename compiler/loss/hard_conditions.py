@@ -23,18 +23,23 @@ from operators.field import Ansatz
 from pdespec.geometry import Boundary
 from pdespec.jumps import slope
 from pdespec.statements.problem import Condition, Problem
+from pdespec.symbols import InputField
 
 # relative difference of two data from which they count as different where their regions meet
 JUMP = 0.05
 # points of a boundary at which that is looked for; it meets another where one comes within four
 # mean distances of it
 PROBES = 2048
+# draws of the params on which data of a positive component are looked at, and the least that they
+# may be, of their size
+DRAWN, LEAST = 32, 0.01
 
 
 @dataclass(frozen=True)
 class HardCondition:
     """What is built into one component: values on groups of boundaries, outward normal derivatives
-    on some of these, and value and rate at the start.
+    on some of these, and value and rate at the start; of a component u that is declared positive
+    those of z, u = softplus(z).
 
     `labels` are the conditions that hold by construction.
     """
@@ -57,11 +62,12 @@ class HardCondition:
 def plan_hard_conditions(problem: Problem) -> Mapping[str, HardCondition]:
     """What can be built in, by component.
 
-    A component keeps its conditions as terms of the loss where it is declared positive (softplus
-    does not commute with the ansatz), where its data on two boundaries that meet differ
-    there (a lift would be discontinuous), and at the start where the data there and those on the
-    boundary differ. That is a property of the problem, found once on a few draws; where an input
-    has no law to draw from, data that differ in form count as different where their regions meet.
+    A component keeps its conditions as terms of the loss where its data on two boundaries that
+    meet differ there (a lift would be discontinuous), at the start where the data there and those
+    on the boundary differ, and where it is declared positive and its data come close to zero or
+    hold an input, which may. That is a property of the problem, found once on a few draws; where
+    an input has no law to draw from, data that differ in form count as different where their
+    regions meet.
     """
     return _plan(problem, files(problem))
 
@@ -90,18 +96,66 @@ def _plan(problem: Problem, read: tuple[Any, ...]) -> Mapping[str, HardCondition
         start = starts[0].value if 0 in starts else None
         stated = dict.fromkeys((*labels, *(each.label for each in starts.values())))
         imposed = HardCondition(_grouped(on_sides), _grouped(normal), start, rate, tuple(stated))
-        result[component] = (
-            HardCondition()
-            if component in positive or not own
-            else _compatible(problem, imposed, labels)
-        )
+        imposed = _compatible(problem, imposed, labels) if own else HardCondition()
+        result[component] = _linked(problem, imposed) if component in positive else imposed
     return result
+
+
+def _linked(problem: Problem, imposed: HardCondition) -> HardCondition:
+    """The conditions of u as those of z, u = softplus(z): z = u + log(1 - exp(-u)), and dz = du /
+    (1 - exp(-u)). None where data of u may not be positive."""
+    values = {boundary: value for value, boundaries in imposed.sides for boundary in boundaries}
+    stated = [*values.values(), *([] if imposed.start is None else [imposed.start])]
+    if not all(_stays_positive(problem, value) for value in dict.fromkeys(stated)):
+        return HardCondition()
+
+    def inverse(value: sp.Expr) -> sp.Expr:
+        return value + sp.log(1 - sp.exp(-value))
+
+    def rise(value: sp.Expr, change: sp.Expr) -> sp.Expr:
+        return change / (1 - sp.exp(-value))
+
+    slopes: dict[sp.Expr, tuple[Boundary, ...]] = {}
+    for change, boundaries in imposed.slopes:
+        for boundary in boundaries:
+            own = rise(values[boundary], change)
+            slopes[own] = (*slopes.get(own, ()), boundary)
+    start, rate = imposed.start, imposed.rate
+    return replace(
+        imposed,
+        sides=tuple((inverse(value), boundaries) for value, boundaries in imposed.sides),
+        slopes=tuple(slopes.items()),
+        start=None if start is None else inverse(start),
+        rate=None if start is None or rate is None else rise(start, rate),
+    )
+
+
+def _stays_positive(problem: Problem, value: sp.Expr) -> bool:
+    """Whether data are above LEAST of their size all over the domain and time, in DRAWN draws of
+    the params. Of an input no draw says what the next one is."""
+    if value.has(InputField) or value.has(sp.Derivative):
+        return False
+    drawn = probed(problem, DRAWN)
+    geometry = drawn.geometry[next(iter(problem.unknowns.values())).region.name]
+    points = geometry.interior(PROBES // DRAWN, torch.Generator().manual_seed(1))
+    if problem.time is not None:
+        share = torch.linspace(0, 1, points.shape[1], dtype=points.dtype)[:, None]
+        times = (drawn.start + drawn.duration * share).expand(len(points), -1, -1)
+        points = torch.cat([points, times], -1)
+    found = drawn.known(value, points)
+    return bool((found > LEAST * found.abs().amax()).all())
 
 
 def positive_channels(problem: Problem) -> tuple[int, ...]:
     """The places of components that are declared positive."""
     flags = (each.positive for each in problem.unknowns.values() for _ in each.components)
     return tuple(k for k, positive in enumerate(flags) if positive)
+
+
+def built_into_positive(problem: Problem) -> bool:
+    """Whether conditions are built into a component that is declared positive."""
+    plan = plan_hard_conditions(problem)
+    return any(plan[problem.components[k]].labels for k in positive_channels(problem))
 
 
 def _grouped(stated: Sequence[Essential]) -> tuple[tuple[sp.Expr, tuple[Boundary, ...]], ...]:
@@ -121,8 +175,8 @@ def ansatz(drawn: Draws, imposed: Mapping[str, HardCondition]) -> Ansatz | None:
     factor `((t - t0) / T)^k`, k the number of conditions at the start. With both, offset is `B + u0
     - B(t0) (+ (t - t0) (v0 - dB/dt(t0)))` and factor the product. The factor is times the amplitude
     of the draws, where they have one. Fields of a problem with interfaces have kinks there (see
-    `compiler.data.interfaces`), and components that are declared positive are. Shapes: points
-    "b n D" -> "b n c".
+    `compiler.data.interfaces`), and components that are declared positive are softplus of
+    all that. Shapes: points "b n D" -> "b n c".
     """
     bent, positive = kinks(drawn), positive_channels(drawn.problem)
     held = any(each.labels for each in imposed.values())

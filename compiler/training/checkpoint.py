@@ -19,6 +19,7 @@ from compiler.batches.ansatz_residual import bent, has_amplitude, nonlinear
 from compiler.batches.build import build
 from compiler.batches.own_model import as_operator
 from compiler.files import write_atomically
+from compiler.loss.hard_conditions import built_into_positive
 from compiler.loss.trainables import attribute
 from compiler.scales import scaled
 from compiler.training.options import TrainOptions
@@ -103,15 +104,21 @@ def load_run(
 
 
 def refuse_older(run: Run) -> None:
-    """Raises: RunError for a run begun by a build that scaled the output of its network otherwise:
-    its weights would answer wrongly."""
-    problem = scaled(run.problem)[1]
-    if run.format == CURRENT or not has_amplitude(problem):
+    """Raises: RunError for a run begun by a build that scaled the output of its network otherwise,
+    or built other conditions into it: its weights would answer wrongly."""
+    if run.format == CURRENT:
         return
-    if run.format < 2 or nonlinear(problem) != bent(problem):
+    problem, before = scaled(run.problem)[1], ""
+    if run.options.hard and built_into_positive(problem):
+        before = "left the conditions of positive unknowns to the loss"
+    elif has_amplitude(problem) and (
+        run.format < 2 or (run.format < 3 and nonlinear(problem) != bent(problem))
+    ):
+        before = "scaled the output of a network otherwise"
+    if before:
         raise RunError(
-            f"{run.directory} is a run of an older build, which scaled the output of a network for"
-            f" `{run.problem.name}` otherwise: its weights would answer wrongly; train anew"
+            f"{run.directory} is a run of an older build, which {before} in `{problem.name}`: its"
+            " weights would answer wrongly; train anew"
         )
 
 

@@ -18,8 +18,8 @@ In time, R is taken at one moment of each of some slabs of time, and e is carrie
 anew for each sample of each step: at fixed ones, such as the middles, a field would learn to have
 the right rate there and any between them. In space the same holds of the quadrature points: each
 sample takes one of MESHES meshes, whose inner vertices are moved at random. Where the weak form has
-w = lap(u) as a further unknown, w is that of the field. Where the start is not built into the field,
-its projection on V_h less that of the initial values is the error that the first slab begins with.
+w = lap(u) as a further unknown, w is that of the field. Where the start is not built into it, its
+projection on V_h less that of the initial values is the error that the first slab begins with.
 
 Samples of next to no size do not decide: to |u_h|^2 is added FLOOR of its mean.
 

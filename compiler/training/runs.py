@@ -55,7 +55,9 @@ COPIED = 2**26  # bytes of all files that a problem reads, above which they stay
 SEVERAL = (".xdmf", ".xmf", ".pvd")  # kinds of files that name further ones
 INSTANCES = {"size": int, "params": {str: list}, "inputs": {str: list}}
 LONGEST = 2**24  # bytes of run.json
-FORMAT = 3  # of a run: since 3 the amplitude of a network's output is found as it is now
+# of a run: since 3 the amplitude of a network's output is found as it is now, since 4 conditions
+# are built into positive unknowns
+FORMAT = 4
 RECORD = {
     "problem": str,
     "preset": (str, type(None)),

@@ -104,12 +104,20 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("equation", "written"), [("dxx(u) = a", None), ("dx(u)^2 - dxx(u)/20 = 1 + a/100", 2)]
+    ("equation", "value", "written", "before"),
+    [
+        ("dxx(u) = a", "0", None, "scaled the output of a network otherwise"),
+        ("dx(u)^2 - dxx(u)/20 = 1 + a/100", "0", 2, "scaled the output of a network otherwise"),
+        ("dxx(u) = a", "a", 3, "left the conditions of positive unknowns to the loss"),
+    ],
 )
-def test_a_run_of_a_build_that_scaled_the_output_otherwise_is_refused(tmp_path, equation, written):
+def test_a_run_of_a_build_with_another_ansatz_is_refused(
+    tmp_path, equation, value, written, before
+):
     problem = pdespec.parse(
         "problem rod\nspace x\nparam a ~ uniform(1, 2)\ndomain L = interval(0, 1)\nunknown u :"
-        f" scalar on L\nin L: {equation}\non boundary(L): u = 0\n"
+        f" scalar on L{' > 0' if value == 'a' else ''}\nin L: {equation}\non boundary(L): u ="
+        f" {value}\n"
     )
     model = compiler.build(problem, "gino", latent=(12,), modes=3, hidden=4, layers=1)
     options = compiler.TrainOptions(
@@ -127,5 +135,5 @@ def test_a_run_of_a_build_that_scaled_the_output_otherwise_is_refused(tmp_path, 
         lambda: compiler.load(run.directory),
         lambda: compiler.train(problem, model, options, run.directory, resume=True),
     ):
-        with pytest.raises(RunError, match="older build, which scaled the output"):
+        with pytest.raises(RunError, match=f"older build, which {before} in"):
             use()
