@@ -33,6 +33,19 @@ POINTS = {"interior": 512, "boundary": 128, "initial": 128, "point": 32, "operat
 Features = Callable[[Draws], PointFunction]
 
 
+@dataclass(frozen=True)
+class SampleOptions:
+    """What `sample` and `instance` take alike, checked: numbers of points by kind or region,
+    whether conditions are built in, the functions of a model's own nodes, how points are placed,
+    degrees of the coarse lift."""
+
+    counts: Mapping[str, int]
+    hard: bool
+    features: Features
+    points_by: str
+    lift: Degrees
+
+
 @dataclass(frozen=True, repr=False)
 class Batch:
     """Samples of a problem with their collocation points, by region (`"Omega"`, `"Gamma"`,
@@ -118,7 +131,7 @@ class Batch:
         return replace(self, draws=drawn, points=points, inputs=values)
 
 
-def sample(
+def sample(  # noqa: PLR0913 (a public call: its options are keywords)
     problem: Problem,
     size: int,
     points: Mapping[str, int] | None = None,
@@ -150,19 +163,18 @@ def sample(
     inputs that no law draws; ValueError for a lift that there is not.
     """
     counts, degrees = _counts(problem, points or {}), lift_degrees(problem, lift, hard)
+    options = SampleOptions(counts, hard, features, points_by, degrees)
     if size < 1:
         raise fail("B01", f"{size} samples asked for", "ask for at least one")
     chance = Chance(_fresh() if generator is None else generator, size, first=first)
     drawn = draw(scaled(problem)[1], size, chance)
     batch = (
-        _batch(drawn, counts, chance, hard, features, points_by, degrees)
-        .to(dtype or torch.get_default_dtype())
-        .to(device or "cpu")
+        _batch(drawn, chance, options).to(dtype or torch.get_default_dtype()).to(device or "cpu")
     )
     return _outer(problem, batch)
 
 
-def instance(
+def instance(  # noqa: PLR0913 (a public call: its options are keywords)
     problem: Problem,
     params: Mapping[str, object] | None = None,
     inputs: Mapping[str, object] | None = None,
@@ -188,6 +200,7 @@ def instance(
     have, where the problem takes them; ValueError for a lift that there is not.
     """
     counts, degrees = _counts(problem, points or {}), lift_degrees(problem, lift, hard)
+    options = SampleOptions(counts, hard, features, points_by, degrees)
     (frame, local), dtype = scaled(problem), dtype or torch.get_default_dtype()
     drawn = given(
         problem,
@@ -200,7 +213,7 @@ def instance(
     verify_inputs(drawn)
     drawn = drawn if local is problem else inner_draws(drawn, local, frame, dtype)
     chance = Chance.of(_fresh() if generator is None else generator, size)
-    return _outer(problem, _batch(drawn, counts, chance, hard, features, points_by, degrees))
+    return _outer(problem, _batch(drawn, chance, options))
 
 
 def _outer(problem: Problem, local: Batch) -> Batch:
@@ -230,16 +243,8 @@ def _outer(problem: Problem, local: Batch) -> Batch:
     )
 
 
-def _batch(
-    drawn: Draws,
-    counts: Mapping[str, int],
-    chance: Chance,
-    hard: bool,
-    make: Features,
-    points_by: str,
-    lift: Degrees,
-) -> Batch:
-    problem = drawn.problem
+def _batch(drawn: Draws, chance: Chance, options: SampleOptions) -> Batch:
+    problem, points_by = drawn.problem, options.points_by
     if points_by not in PLACINGS:
         near = nearest(points_by, PLACINGS)
         raise fail(
@@ -247,10 +252,14 @@ def _batch(
             f"unknown placing of points {points_by!r}",
             f"did you mean {near!r}?" if near else f"one of {', '.join(PLACINGS)}",
         )
-    places = _places(drawn, counts, chance, points_by)
-    imposed = _imposed(problem, hard)
-    drawn = _with_amplitude(drawn, counts["operator"], chance, lift)
-    read = _operator_input(drawn, counts["operator"], chance, imposed, make, points_by != "uniform")
+    places = _places(drawn, options.counts, chance, points_by)
+    imposed, make, count = (
+        _imposed(problem, options.hard),
+        options.features,
+        options.counts["operator"],
+    )
+    drawn = _with_amplitude(drawn, count, chance, options.lift)
+    read = _operator_input(drawn, count, chance, imposed, make, points_by != "uniform")
     return Batch(problem, drawn, places, read, imposed, make)
 
 

@@ -42,7 +42,7 @@ from operators.field import capabilities
 ESTIMATED = 4
 
 
-def compare_with_reference(
+def compare_with_reference(  # noqa: PLR0913 (a public call: its options are keywords)
     directory: str | Path,
     samples: int = 32,
     *,

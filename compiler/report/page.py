@@ -32,7 +32,7 @@ REPORT = "report.html"
 OVER_TIME = "over_time"  # name of a picture
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913 (a public call: its options are keywords)
     directory: str | Path,
     samples: int = 32,
     *,

@@ -39,7 +39,7 @@ from pdespec.statements.problem import Problem
 Row = dict[str, float]  # of the history, by column
 
 
-def train(
+def train(  # noqa: PLR0913 (a public call: its options are keywords)
     problem: Problem,
     model: nn.Module,
     options: TrainOptions | None = None,

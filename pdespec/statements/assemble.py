@@ -4,6 +4,7 @@ checked."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sympy as sp
@@ -62,24 +63,28 @@ class Collector:
             raise ProblemError(dict.fromkeys(self.diagnostics))
 
 
-def assemble(
-    name: str,
-    *,
-    equations: Any,
-    conditions: Any,
-    minimize: Any,
-    stationary: Any,
-    require: Any,
-    output: Any,
-    data: Any,
-    reference: Mapping[Any, Any],
-    unknowns: Iterable[Any],
-    inputs: Iterable[Any],
-    params: Iterable[Any],
-    regions: Iterable[Region],
-    coordinates: Sequence[Coordinate] | None,
-    time: Time | None,
-) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class Sections:
+    """The sections of a problem as its caller gives them: statements, then declarations that no
+    statement need name."""
+
+    equations: Any
+    conditions: Any
+    minimize: Any
+    stationary: Any
+    require: Any
+    output: Any
+    data: Any
+    reference: Mapping[Any, Any]
+    unknowns: Iterable[Any]
+    inputs: Iterable[Any]
+    params: Iterable[Any]
+    regions: Iterable[Region]
+    coordinates: Sequence[Coordinate] | None
+    time: Time | None
+
+
+def assemble(name: str, given: Sections) -> dict[str, Any]:
     """The attributes of a `Problem`, by name.
 
     Raises: `ProblemError` with every diagnostic found.
@@ -87,29 +92,29 @@ def assemble(
     collector = Collector()
     collector.attempt(check_name, name, "a problem")
     stated = {
-        "equations": _equations(equations, collector),
-        "conditions": _conditions(conditions, collector),
-        "functionals": _functionals(minimize, stationary, collector),
-        "requirements": _requirements(require, collector),
-        "outputs": _outputs(output, collector),
-        "data": _data(data, collector),
+        "equations": _equations(given.equations, collector),
+        "conditions": _conditions(given.conditions, collector),
+        "functionals": _functionals(given.minimize, given.stationary, collector),
+        "requirements": _requirements(given.require, collector),
+        "outputs": _outputs(given.output, collector),
+        "data": _data(given.data, collector),
     }
     _check_labels(stated, collector)
     collector.close()
     found = _Declared(collector)
-    for each in (*unknowns, *inputs, *params):
+    for each in (*given.unknowns, *given.inputs, *given.params):
         found.add_declaration(declaration_of(each))
-    for region in regions:
+    for region in given.regions:
         found.add_region(region)
-    for coordinate in coordinates or ():
+    for coordinate in given.coordinates or ():
         found.add_symbol(coordinate)
-    if time is not None:
-        found.add_symbol(time)
+    if given.time is not None:
+        found.add_symbol(given.time)
     for expression, regions_of_it in _walk(stated):
         found.add_expression(expression)
         for region in regions_of_it:
             found.add_region(region)
-    references = _references(reference, found.named, collector)
+    references = _references(given.reference, found.named, collector)
     for value in references.values():
         found.add_expression(value)
     collector.close()

@@ -15,7 +15,7 @@ from pdespec.errors import Diagnostic
 from pdespec.geometry import Boundary, Domain, Region
 from pdespec.jets import MultiIndex, jet_form, jets_of, sympy_form
 from pdespec.notation import written
-from pdespec.statements.assemble import assemble
+from pdespec.statements.assemble import Sections, assemble
 from pdespec.statements.statements import (
     Condition,
     Data,
@@ -66,7 +66,7 @@ class Problem:
     warnings: tuple[Diagnostic, ...] = field(default=(), compare=False, repr=False)
     written: Any = field(default=None, compare=False, repr=False)
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (its keywords are the sections of the language)
         self,
         name: str,
         equations: Mapping[str, Any] | Sequence[Any] | Any = (),
@@ -86,8 +86,7 @@ class Problem:
         time: Time | None = None,
         written: Any = None,
     ) -> None:
-        values = assemble(
-            name,
+        given = Sections(
             equations=equations,
             conditions=conditions,
             minimize=minimize,
@@ -103,6 +102,7 @@ class Problem:
             coordinates=coordinates,
             time=time,
         )
+        values = assemble(name, given)
         for attribute, value in {**values, "warnings": (), "written": written}.items():
             object.__setattr__(self, attribute, value)
 

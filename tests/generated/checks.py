@@ -245,10 +245,7 @@ def residuals(case: Checked, thorough: bool = True) -> list[str]:
         "auto",
         expected,
         unknown_field(case, fields),
-        points,
-        params,
-        inputs,
-        fields,
+        At(points, params, inputs, fields),
     )
     if thorough:
         by_params(case, unknown_field(case, fields), points, params, inputs)
@@ -274,10 +271,7 @@ def residuals(case: Checked, thorough: bool = True) -> list[str]:
             backend,
             expected,
             field,
-            points,
-            params,
-            inputs,
-            fields,
+            At(points, params, inputs, fields),
             jets=True,
         )
     return []
@@ -319,19 +313,26 @@ def by_params(
             )
 
 
+@dataclass
+class At:
+    """Where residuals are compared: points, values of the params, inputs, and the closed forms."""
+
+    points: Tensor
+    params: Mapping[str, np.ndarray]
+    inputs: Mapping[str, Any]
+    fields: Mapping[str, Waves]
+
+
 def compare(
     case: Checked,
     what: str,
     backend: Any,
     expected: list[tuple[str, Rows]],
     field: Any,
-    points: Tensor,
-    params: Mapping[str, np.ndarray],
-    inputs: Mapping[str, Any],
-    fields: Mapping[str, Waves],
+    at: At,
     jets: bool = False,
-    tolerance: float = EXACT,
 ) -> None:
+    points, params, inputs, fields = at.points, at.params, at.inputs, at.fields
     with stage(f"compile {what}"):
         loss, given = compiled(case, backend, params)
     with stage(f"residuals {what}"):
@@ -353,7 +354,7 @@ def compare(
     for (label, exact), ours in zip(
         zip([label for label, _ in expected], theirs, strict=True), found.values(), strict=True
     ):
-        same(f"residual {what}", ours.detach().numpy(), exact, tolerance, magnitude(values))
+        same(f"residual {what}", ours.detach().numpy(), exact, size=magnitude(values))
         del label
 
 
