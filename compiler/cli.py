@@ -1013,10 +1013,11 @@ def solve(
     from compiler.fem import solve as run_solver
     from compiler.fem.export.vtk import save_vtk
     from compiler.files import write_atomically
-    from compiler.prediction.answers import input_function
     from compiler.report.pictures import png, reference_picture
 
     if params or inputs:
+        from compiler.prediction.given_inputs import input_function
+
         functions = {
             name: input_function(problem.inputs[name], problem, value, None)
             if name in problem.inputs

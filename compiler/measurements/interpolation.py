@@ -14,7 +14,6 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from scipy.interpolate import make_interp_spline
 from torch import Tensor
 
 from pdespec.errors import fail
@@ -235,6 +234,9 @@ def cardinal_matrix(size: int) -> Tensor:
 def _spline_of_axis(places: bytes) -> tuple[Tensor, Tensor]:
     """The knots along an axis, and the matrix that takes values there to coefficients: the same for
     all samples of a grid. Shapes: "m + 4", "m m"."""
+    # a quarter of what `pdespec solve` imports, for data that lie on no uniform grid
+    from scipy.interpolate import make_interp_spline
+
     at = np.frombuffer(places)
     spline = make_interp_spline(at, np.eye(len(at)), k=min(3, len(at) - 1))
     return torch.from_numpy(spline.t), torch.from_numpy(spline.c)

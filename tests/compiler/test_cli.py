@@ -355,6 +355,29 @@ def test_solve_writes_a_picture_and_the_solution_for_paraview(workplace):
     assert read.point_data["u"].ravel() == pytest.approx(x**2 + y**2, abs=1e-8)
 
 
+def test_solving_loads_no_training_no_statistics_and_no_splines(tmp_path):
+    (tmp_path / "p.pde").write_text(
+        "problem p\nspace x\ndomain L = interval(0, 1)\nunknown u : scalar on L\n"
+        "in L: -dxx(u) = 1\non boundary(L): u = 0\n"
+    )
+    code = (
+        "import sys\nfrom compiler.cli import app\n"
+        "app(['solve', 'p.pde', '--out', 'found'], standalone_mode=False)\n"
+        "unneeded = {'lightning_fabric', 'torch._dynamo', 'scipy.stats', 'scipy.interpolate',"
+        " 'scipy.optimize', 'h5py', 'compiler.training.loop'}\n"
+        "assert not unneeded & set(sys.modules), unneeded & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "found" / "solution.png").is_file()
+
+
 def test_check_and_help_load_no_torch():
     script = (
         "import sys; from typer.testing import CliRunner; from compiler.cli import app\nassert"

@@ -14,7 +14,6 @@ from functools import cached_property
 
 import numpy as np
 import sympy as sp
-from scipy.optimize import linear_sum_assignment
 
 from compiler.fem.errors import NoWeakForm
 from compiler.fem.forms.divergence import Coordinates, order, spatial_order, unknown_derivatives
@@ -77,6 +76,11 @@ def pair(
             f"{len(components)} unknown components ({', '.join(components)}) but {len(rows)} scalar"
             " equations"
         )
+    if len(rows) == 1:
+        return (Row(rows[0].label, rows[0].residual, components[0]),)
+    # takes as long to import as to solve a small problem
+    from scipy.optimize import linear_sum_assignment
+
     scores = np.array(
         [
             [affinity(row.expanded, component, coordinates) for component in components]

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.sparse import csr_matrix, diags
 
 from compiler.fem.discrete.assemble import Assembly, State
@@ -193,6 +192,11 @@ def jumps_in_time(form: WeakForm, known: Coefficients, start: float, end: float)
             levels |= set(kinks_of(node))
         for node in expression.atoms(sp.core.relational.Relational):
             levels.add(node.lhs - node.rhs)
+    if not levels:
+        return []
+    # takes as long to import as to solve a small problem
+    from scipy.optimize import brentq
+
     found: set[float] = set()
     slack = 1e-9 * (end - start)
     for level in levels:

@@ -6,8 +6,10 @@ nothing for it.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +55,9 @@ class Document:
 
 @lru_cache(maxsize=1)
 def grammar() -> Lark:
-    """The parser of the language."""
+    """The parser of the language. Its tables take longer to work out than a problem to read: they
+    are kept beside the compiled modules, trusted and kept from being written as those are."""
+    kept = Path(cache_from_source(__file__)).with_name("grammar.tables")
     text = Path(__file__).with_name("grammar.lark").read_text(encoding="utf-8")
     return Lark(
         text,
@@ -62,6 +66,7 @@ def grammar() -> Lark:
         start=["statement", "head", "member", "never"],
         maybe_placeholders=True,
         propagate_positions=True,
+        cache=str(kept) if kept.parent.is_dir() and not sys.dont_write_bytecode else False,
     )
 
 
