@@ -52,6 +52,7 @@ from pdespec.geometry import Boundary, Domain, boundary, group, interface, perio
 from pdespec.jets import value_at
 from pdespec.laws import fourier, gaussians, grf, loguniform, normal, uniform
 from pdespec.rules.check import check
+from pdespec.shapes.annulus import annulus
 from pdespec.shapes.ellipse import ellipse, ellipsoid
 from pdespec.statements.manufacture import manufacture
 from pdespec.statements.problem import Problem
@@ -87,8 +88,8 @@ _OPERATOR = pattern(r"d[xyzXYZt]{1,8}")
 
 # fmt: off
 __all__ = [
-    "abs2", "advect", "airfoil", "arg", "at", "avg", "ball", "Boundary", "boundary", "box", "check",
-    "Condition",
+    "abs2", "advect", "airfoil", "annulus", "arg", "at", "avg", "ball", "Boundary", "boundary",
+    "box", "check", "Condition",
     "conj", "const", "cross", "curl", "cylinder", "d", "Data", "det", "Diagnostic", "diff", "dirac",
     "disk", "div",
     "dn", "Domain", "dot", "dt", "dtt", "ellipse", "ellipsoid", "Equation", "exterior", "extruded",

@@ -9,7 +9,8 @@
 
 Its word in the text, how it is read and printed, what must be positive of it and how it is carried
 to other units follow from the fields; which points it holds and the box around it are its methods.
-Its numerics are a module of `compiler/geometry/shapes`.
+Its numerics are a module of `compiler/geometry/shapes`. A shape that is made of others needs none:
+see `Composed`.
 """
 
 from __future__ import annotations
@@ -85,10 +86,21 @@ class Described(Shape):
         """Lower and upper corner of a box around the shape, as expressions of its numbers."""
 
 
-SHAPES: dict[str, type[Described]] = {}
+class Composed(Shape):
+    """A word for a shape made of others, which takes its place at once: problems hold, print and
+    mesh what `composed` returns. Its fields say what they are, as those of `Described`."""
+
+    dim: ClassVar[int]
+
+    @abstractmethod
+    def composed(self) -> Shape:
+        """The shape in terms of others."""
+
+
+SHAPES: dict[str, type[Described | Composed]] = {}
 """The described shapes by their word in the text: the name of the class in small letters."""
 
-S = TypeVar("S", bound=Described)
+S = TypeVar("S", bound="Described | Composed")
 
 
 def described(kind: type[S]) -> type[S]:
@@ -97,18 +109,18 @@ def described(kind: type[S]) -> type[S]:
     return kind
 
 
-def kinds(shape: type[Described]) -> dict[str, Kind]:
+def kinds(shape: type[Described | Composed]) -> dict[str, Kind]:
     """What the fields of a shape are, in order."""
     hints = typing.get_type_hints(shape, include_extras=True)
     return {each.name: hints[each.name].__metadata__[0] for each in dataclasses.fields(shape)}
 
 
-def required(shape: type[Described]) -> int:
+def required(shape: type[Described | Composed]) -> int:
     """How many fields have no default; they come first."""
     return sum(each.default is dataclasses.MISSING for each in dataclasses.fields(shape))
 
 
-def instantiate(shape: type[S], *values: Any, **named: Any) -> S:
+def instantiate(shape: type[Described | Composed], *values: Any, **named: Any) -> Shape:
     """A shape from numbers and points. Raises: ProblemError T05 or T06 for what is no number or
     point, S02 for what must be positive and is not."""
     word, fields = shape.__name__.lower(), kinds(shape)
@@ -121,7 +133,8 @@ def instantiate(shape: type[S], *values: Any, **named: Any) -> S:
         if fields[name].called:
             for each in numbers:
                 positive(word, fields[name].called, each)
-    return shape(**{name: n if fields[name].many else n[0] for name, n in checked.items()})
+    made = shape(**{name: n if fields[name].many else n[0] for name, n in checked.items()})
+    return made.composed() if isinstance(made, Composed) else made
 
 
 def domain(name: str, shape: Shape, coordinates: tuple[Coordinate, ...]) -> Domain:

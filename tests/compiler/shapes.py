@@ -16,6 +16,7 @@ from scipy.interpolate import lagrange
 
 from pdespec import (
     airfoil,
+    annulus,
     ball,
     box,
     cylinder,
@@ -263,6 +264,12 @@ COMBINED = {
         ellipse(x, y, (1, sp.Rational(3, 5))) - moved(rectangle(x, y), (r, 0)), RADIUS,
         bitten_loops,
         lambda points, v: in_ellipse(points, (1, 0.6)) & ~in_square(points - np.array([v["r"], 0])),
+        exact=False,
+    ),
+    "annulus": Truth(
+        annulus(x, y, r, 1, (r, 0)), RADIUS,
+        lambda v: [circle(1, (v["r"], 0)), circle(v["r"], (v["r"], 0))],
+        lambda points, v: in_disk(points, 1, (v["r"], 0)) & ~in_disk(points, v["r"], (v["r"], 0)),
         exact=False,
     ),
     "exterior": Truth(
