@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from compiler.prediction.answers import load
     from compiler.prediction.error_equation import certificate
     from compiler.report.page import evaluate
+    from compiler.training.adaptive import ADAPTIVE
     from compiler.training.balancers import BALANCERS
     from compiler.training.callbacks import CALLBACKS, Callback
     from compiler.training.checkpoint import load_run
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from compiler.workers import Workers
 
 __all__ = [
+    "ADAPTIVE",
     "BALANCERS",
     "Batch",
     "CALLBACKS",
@@ -106,6 +108,7 @@ _HOME = {
     "outputs": "functionals.outputs",
     "compare": "comparison.compare",
     "DERIVATIVES": "derivatives",
+    "ADAPTIVE": "training.adaptive",
     "BALANCERS": "training.balancers",
     "CALLBACKS": "training.callbacks",
     "Callback": "training.callbacks",

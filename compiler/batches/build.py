@@ -211,14 +211,18 @@ def pinn(problem: Problem, seed: int = 0, **options: Any) -> operators.PINN:
 def refuse_family(problem: Problem, what: str) -> None:
     """Raises: ValueError where the problem draws something anew for every sample, which one
     function of position cannot answer."""
-    drawn = [name for name, param in problem.params.items() if param.law is not None]
-    drawn += varying(problem)
+    drawn = drawn_anew(problem)
     if drawn:
         raise ValueError(
             f"{what} is one function of position, but `{problem.name}` draws {', '.join(drawn)}"
             " anew for every sample; write `const k = 1` for a number and `f := sin(x)` for a"
             " function, or build gino, fno or transolver"
         )
+
+
+def drawn_anew(problem: Problem) -> list[str]:
+    """The params and inputs that differ between samples."""
+    return [name for name, p in problem.params.items() if p.law is not None] + varying(problem)
 
 
 def outputs(problem: Problem) -> int:

@@ -115,6 +115,17 @@ class Batch:
             numbers[name] = value.to(self.draws.device).expand(self.size, *value.shape)
         return replace(self, draws=replace(self.draws, params={**self.params, **numbers}))
 
+    def with_points(self, found: Mapping[str, Tensor]) -> Batch:
+        """The same samples with other collocation points inside of domains, by region of the
+        problem as it is computed and in its coordinates. Shapes: "b n D"."""
+        if self.local is not None:
+            return _outer(self.problem, self.local.with_points(found))
+        points = {
+            key: replace(each, points=found[key]) if key in found else each
+            for key, each in self.points.items()
+        }
+        return replace(self, points=points)
+
     def map(self, function: Callable[[Tensor], Tensor], size: int | None = None) -> Batch:
         """A function applied to every tensor of the batch."""
         if self.local is not None:

@@ -24,6 +24,8 @@ def causal_weights(problem: Problem, options: TrainOptions) -> tuple[dict[str, f
         return {}, ""
     if options.block is not None:
         return {}, "no causal weights: blocks see some of the points of a sample at a time"
+    if options.adaptive is not None:
+        return {}, "no causal weights: they add up residuals at points that are uniform in time"
     if options.causal == "auto" and not nonlinear(problem):
         return {}, ""
     found = causal_strengths(

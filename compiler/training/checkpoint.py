@@ -185,6 +185,9 @@ def load_state(path: Path) -> dict[str, Any]:
             path,
             "identity",
         )
+    if saved.get("placement") is not None:
+        held = {"points": {str: Tensor}, "weights": {str: NUMBER}}
+        refuse_unlike(saved["placement"], held, path, "placement")
     if saved["step"] < 0:
         raise RunError(f"checkpoint {path} is damaged: its step is {saved['step']}")
     return saved

@@ -128,6 +128,8 @@ def take_step(training: Training, state: TrainState) -> Row:
         group["lr"] = options.lr * factor
 
     weights, losses, violated = _descend(training, state)
+    if objective.placement:
+        objective.placement.weights = dict(zip(objective.labels, weights.tolist(), strict=True))
     norm = get_total_norm([each.grad for each in training.parameters if each.grad is not None])
     if not norm.isfinite():
         raise gradient_not_finite(objective, state.step, run)

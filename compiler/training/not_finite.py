@@ -58,7 +58,7 @@ def locate(objective: Objective, label: str, step: int) -> str:
     term = next((each for each in objective.loss.terms if each.label == label), None)
     if term is None:  # of solved samples, of measured data, of the weak residual
         return ""
-    batch = objective.draw("train", step, share=False)
+    batch = objective.seen(step)
     points = batch.points[term.points].points
     field = objective.model(batch.inputs)
     if term.kind == "equation":

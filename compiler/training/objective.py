@@ -22,6 +22,7 @@ from compiler.training.data_terms import DataTerms, Share
 from compiler.training.dual import LABEL as WEAK
 from compiler.training.dual import Coarse, DualNorm, Window, meshed
 from compiler.training.options import TrainOptions
+from compiler.training.placement import Placement
 from compiler.training.processes import mean
 from compiler.training.progress import Display
 from compiler.training.solved_samples import LABEL, POINTS, Solutions
@@ -71,6 +72,7 @@ class Objective(nn.Module):
             fabric,
         )
         self.solutions: Solutions | None = None
+        self.placement: Placement | None = None
         self.data = None if data is None else data.to(dtype_of(options), fabric.device)
         self.dual, self.batch, self.window = dual, options.batch, None
         if dual is not None:
@@ -108,6 +110,8 @@ class Objective(nn.Module):
                 batch, samples = batch.select(own), samples[part * count :][:count]
             field = self.model(batch.inputs)
             if physics:
+                if training and self.placement:
+                    batch = self.placement(step, part, field, batch, self.fabric)
                 terms, violated = self.terms(field, batch, self.causal if training else {})
                 values.append(terms)
             if self.dual:
@@ -210,6 +214,11 @@ class Objective(nn.Module):
             **self.options.ansatz,
         )
 
+    def seen(self, step: int) -> Any:
+        """The whole batch of a step of training, with the points that were placed for it."""
+        batch = self.draw("train", step, share=False)
+        return self.placement.seen(step, batch) if self.placement else batch
+
     def draw(self, purpose: str, step: int, share: bool = True) -> Any:
         """The batch of a step, the same for every number of processes; with `share`, this
         process's part of it: that alone is drawn, unless the sampler is a caller's own."""
@@ -220,10 +229,11 @@ class Objective(nn.Module):
         part = size // fabric.world_size if share else size
         own = self.sampler is sampling.sample
         first = fabric.global_rank * part if share else 0
+        fewer = self.placement.drawn if self.placement and purpose == "train" else {}
         batch = self.sampler(
             self.problem,
             part if own else size,
-            dict(options.points),
+            {**options.points, **fewer},
             seeded(options.seed, purpose, step),
             dtype=dtype_of(options),
             device=fabric.device,

@@ -80,6 +80,11 @@ class TrainOptions:
     points_by: str = "sobol"
     """What places the points in training: sobol, uniform, or mesh (see
     `compiler.data.quadrature`); validation is on Sobol points."""
+    adaptive: str | None = None
+    """What places points inside of domains by the residual there: rad, rar_d, r3; none: the law of
+    `points_by` alone (see `compiler.training.adaptive`)."""
+    adaptive_options: Mapping[str, Any] = field(default_factory=dict)
+    """What that takes, by name: candidates, k, c, every, share."""
     solutions: int = 0
     """Samples that are solved once by the reference solver and seen in training, with the weight
     `weights.data` on their relative squared error (see `compiler.training.solved_samples`)."""
@@ -261,6 +266,26 @@ RULES: tuple[tuple[Callable[[TrainOptions], bool], str], ...] = (
         lambda o: o.causal in (None, "auto") or o.block is None,
         "causal weights look at all points of a sample at once, and blocks see some of them; set"
         " causal=none or block=none",
+    ),
+    (
+        lambda o: o.adaptive is not None or not o.adaptive_options,
+        "adaptive_options are those of what places points, and nothing does; set adaptive, e.g."
+        " adaptive=rad",
+    ),
+    (
+        lambda o: o.adaptive is None or o.physics,
+        "adaptive = {o.adaptive!r} follows residuals, and physics=false lowers none; set"
+        " adaptive=none",
+    ),
+    (
+        lambda o: o.adaptive is None or o.points_by != "mesh",
+        "adaptive = {o.adaptive!r} chooses among points that fill a domain evenly, and the nodes of"
+        " a mesh have weights of their own; take points_by=sobol or uniform",
+    ),
+    (
+        lambda o: o.adaptive is None or o.causal in (None, "auto"),
+        "causal weights add up residuals at points that are uniform in time, and adaptive ="
+        " {o.adaptive!r} gathers them; set causal=none or adaptive=none",
     ),
     (
         lambda o: "weak" not in o.weights or bool(o.dual),

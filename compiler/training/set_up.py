@@ -12,7 +12,9 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from compiler.batches.build import drawn_anew
 from compiler.batches.coarse_lift import lift_degrees
+from compiler.batches.sample import sample as drawn_by_laws
 from compiler.data.polynomials import numbers
 from compiler.loss.physics import PhysicsLoss
 from compiler.loss.physics import compile as compile_loss
@@ -29,6 +31,7 @@ from compiler.training.instances import Instances
 from compiler.training.objective import Objective, Sampler, Validator, term_labels, weight_of
 from compiler.training.optimizers import OPTIMIZERS, SCHEDULES, Schedule
 from compiler.training.options import OptionError, instantiate, refuse_unseen
+from compiler.training.placement import Placement, placement, refuse_mixing
 from compiler.training.processes import RollCall, launch, refuse_other_view, session
 from compiler.training.progress import Display
 from compiler.training.rules import fitted
@@ -153,8 +156,10 @@ def set_up(
     labels = term_labels(loss, options, choice.dual, data)
     _refuse_ratios(loss, labels, balancer, options.balancer)
     schedule = instantiate(SCHEDULES, options.schedule, options.schedule_options)
+    placed = placement(run.problem, loss, options, _anew(run.problem, sampler))
     fabric = launch(options, roll)
     objective = Objective(run.problem, run.model, loss, options, sampler, fabric, choice.dual, data)
+    objective.placement = placed
     objective.causal, causality = causal_weights(scaled(stated)[1], options)
     parameters = [each for each in objective.parameters() if each.requires_grad]
     optimizer = instantiate(
@@ -166,6 +171,7 @@ def set_up(
         balancer.init(len(objective.labels)),
         schedule.init(),
         copied_weights(objective) if options.ema else None,
+        placement=placed,
     )
     saved = _checkpoint(run, display) if resuming else None
     refuse_other_view(fabric, run.directory, (resuming, saved["step"] if saved else None))
@@ -173,10 +179,14 @@ def set_up(
         state.load(saved, run.checkpoint("last"), objective, optimizer, options.weights)
     # what does not fit together is said here, before anything is written
     objective.physics("train", state.step)
+    if placed:
+        example = objective.draw("train", state.step)
+        with torch.no_grad():
+            refuse_mixing(placed, objective.model(example.inputs), example)
     validating = validated and options.validation
     validator = Validator(objective, options, fabric, display) if validating else None
     reasons = {"loss": _reason(choice, objective), "weights in time": causality}
-    reasons |= {"data": data.summary if data else "", "lift": lift}
+    reasons |= {"data": data.summary if data else "", "lift": lift, "points": _placed(placed)}
     if lift:
         reasons["output"] = "in each component the size of what the two highest degrees add"
     reasons = {subject: reason for subject, reason in reasons.items() if reason}
@@ -211,6 +221,21 @@ def begin(training: Training, state: TrainState, resuming: bool) -> None:
     for each in training.callbacks if training.is_rank_zero else ():
         each.on_start(training.moment(state, {}))
     state.began = time.monotonic()
+
+
+def _anew(problem: Problem, sampler: Sampler | None) -> list[str] | None:
+    """What differs from step to step in sample k of a batch; None for samples of a caller's own."""
+    if isinstance(sampler, Instances):
+        return []
+    return drawn_anew(problem) if sampler in (None, drawn_by_laws) else None
+
+
+def _placed(placed: Placement | None) -> str:
+    """How points are placed inside of domains, in words."""
+    if placed is None:
+        return ""
+    where = " and ".join(placed.regions)
+    return f"in {where} by the residual, {placed.options.adaptive}: {placed.strategy.summary}"
 
 
 def _coarse_lift(run: Run) -> str:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from compiler.training.checkpoint import save_tree
+from compiler.training.placement import Placement
 from compiler.training.runs import RunError
 
 
@@ -24,6 +25,7 @@ class TrainState:
     the weights, `best` the lowest validation loss, `pending` the one that the last step measured.
     `seconds` were spent in earlier sessions; this one `began` at a reading of the monotonic clock.
     `identity` is what its checkpoints belong to, see `compiler.training.runs.identity`.
+    `placement` places points by the residual, where that is asked for.
     """
 
     balance: Any
@@ -35,6 +37,7 @@ class TrainState:
     seconds: float = 0.0
     began: float = field(default_factory=time.monotonic)
     identity: Mapping[str, Any] | None = None
+    placement: Placement | None = None
 
     def elapsed(self) -> float:
         """Seconds of training, those of earlier sessions included."""
@@ -61,6 +64,7 @@ class TrainState:
         }
         tree |= {"balance": tuple(self.balance), "schedule": tuple(self.schedule)}
         tree |= {"seconds": self.elapsed(), "weights": dict(weights)}
+        tree |= {"placement": self.placement.state()} if self.placement else {}
         tree |= {"objective": objective.state_dict(), "optimizer": optimizer.state_dict()}
         save_tree(path, tree)
 
@@ -96,6 +100,8 @@ class TrainState:
         if self.ema and saved["ema"]:
             device = next(iter(self.ema.values())).device
             self.ema = {name: value.to(device) for name, value in saved["ema"].items()}
+        if self.placement and saved.get("placement"):
+            self.placement.load(saved["placement"])
         self.step, self.pending, self.seconds = saved["step"], saved["pending"], saved["seconds"]
         if saved.get("weights", weights) == weights:
             self.best = saved["best"]

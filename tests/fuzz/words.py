@@ -8,6 +8,7 @@ import torch
 
 import pdespec
 from compiler.cli import Usage, _built
+from compiler.training.adaptive import ADAPTIVE
 from compiler.training.balancers import BALANCERS
 from compiler.training.optimizers import OPTIMIZERS, SCHEDULES, Progress
 from compiler.training.options import OptionError, instantiate, option_names
@@ -26,6 +27,7 @@ INNER = {
     ),
     "schedule_options": "warmup floor factor patience threshold".split(),
     "balancer_options": "alpha beta tau epsilon every rate normalised".split(),
+    "adaptive_options": "candidates k c every share".split(),
     "points": "interior boundary initial operator inside".split(),
     "weights": "eq1 boundary data weak error nothing".split(),
 }
@@ -63,6 +65,7 @@ VALUES = (
         " ",
         "adam",
         "soap",
+        "rad",
     ),
     *(
         "cosine",
@@ -100,6 +103,8 @@ def attempt(rng: random.Random) -> str:
             return "accepted"
         schedule = instantiate(SCHEDULES, options.schedule, options.schedule_options)
         instantiate(BALANCERS, options.balancer, options.balancer_options)
+        if options.adaptive is not None:
+            instantiate(ADAPTIVE, options.adaptive, options.adaptive_options)
         instantiate(
             OPTIMIZERS,
             options.optimizer,
