@@ -18,6 +18,7 @@ from torch import Tensor
 from compiler.evaluation.result import Sample
 from compiler.geometry.metrics import domain
 from compiler.report.displacement import displacement
+from compiler.report.moved import moved_body
 from compiler.report.plot_grid import Array, Raster, raster
 from pdespec.statements.problem import Problem
 from pdespec.symbols import Input
@@ -150,12 +151,13 @@ def npz(arrays: Mapping[str, Array]) -> bytes:
     return out.getvalue()
 
 
-def viewer(found: Frames, problem: Problem) -> dict[str, Any]:
+def viewer(found: Frames, problem: Problem, sample: Sample) -> dict[str, Any]:
     """The frames as the page's script reads them: a row of panels for each component and input,
-    images as PNG, curves as numbers."""
-    rows = []
+    images as PNG, curves as numbers, a plane body that moves as its mesh."""
+    rows = moved_body(problem, sample, found.at)
+    moved = bool(rows)
     units = {c: u.unit for u in problem.unknowns.values() for c in u.components}
-    for channel, name in enumerate(found.components):
+    for channel, name in enumerate(() if moved else found.components):
         own, right = ([v[:, channel] for v in who] for who in (found.operator, found.reference))
         gap = max(float(np.nanmax(np.abs(a - b))) for a, b in zip(own, right, strict=True))
         limits = _limits(right)
@@ -195,9 +197,15 @@ def viewer(found: Frames, problem: Problem) -> dict[str, Any]:
         "across": found.across,
         "at": list(found.at),
         "start": (len(found.at) - 1) // (1 if problem.time is not None else 2) if found.at else 0,
-        "note": "" if displacement(problem) is None else "on the body at rest",
+        "note": _note(problem, moved),
         "rows": rows,
     }
+
+
+def _note(problem: Problem, moved: bool) -> str:
+    if moved:
+        return "the body where it moves, at true scale; grey: at rest; inputs on the body at rest"
+    return "" if displacement(problem) is None else "on the body at rest"
 
 
 def _curved(found: Frames) -> bool:

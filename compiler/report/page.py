@@ -20,7 +20,7 @@ from compiler.report.charts import CHARTS
 from compiler.report.mathtext import display
 from compiler.report.over_time import errors_picture as errors_over_time
 from compiler.report.pictures import png, sample_picture
-from compiler.report.samples import Shown, prepare, script_data, sections
+from compiler.report.samples import Shown, prepare, script_data, sections, solid_pictures
 from compiler.report.terms import statements
 from compiler.training.found import read_found
 from compiler.training.progress import Display, percent
@@ -79,6 +79,7 @@ def write_report(evaluation: Evaluation) -> None:
         figures[OVER_TIME] = errors_over_time(run.problem, evaluation.ranked())
     figures |= {chart.name: chart.draw(evaluation, [*loss.labels, LABEL]) for chart in CHARTS}
     images = {name: png(figure) for name, figure in figures.items()}
+    images |= solid_pictures(evaluation)
     refuse_links(run.directory)
     (run.directory / PICTURES).mkdir(exist_ok=True)
     for name, data in images.items():
@@ -101,7 +102,7 @@ def page(evaluation: Evaluation, images: dict[str, bytes], shown: list[Shown]) -
     lead = (
         f"{operator}, trained from {seen} for {run.step} of {run.options.steps} steps"
         f" ({_duration(trained)}, {last['processes']} process, {last['device']}); compared with the"
-        f" reference solver on {len(evaluation.samples)} held-out samples."
+        f" reference solver on {_samples(len(evaluation.samples))}."
     )
     headline = [
         (percent(error["mean"]), f"mean relative L2 error{_of_worst(evaluation)}", "first"),
@@ -132,13 +133,17 @@ def page(evaluation: Evaluation, images: dict[str, bytes], shown: list[Shown]) -
         text=html.escape(run.problem.to_dsl()),
         summary=_summary(evaluation) + _found(run.directory),
         errors=_charts("samples", images) + _over_time(images),
-        samples=sections(evaluation, shown, {each.rank: _uri(images[each.rank]) for each in shown}),
+        samples=sections(evaluation, shown, {name: _uri(data) for name, data in images.items()}),
         data=script_data(shown),
         script=room.joinpath("viewer.js").read_text(),
         training=_charts("training", images) + _terms(evaluation),
         options=_options(evaluation),
         each=_each(evaluation) + _outputs(evaluation),
     )
+
+
+def _samples(count: int) -> str:
+    return f"{count} held-out sample" + ("s" if count != 1 else "")
 
 
 def _charts(part: str, images: dict[str, bytes]) -> str:

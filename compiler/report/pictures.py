@@ -8,10 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg", force=False)
-
 import numpy as np
 import torch
 from matplotlib.axes import Axes

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from compiler.evaluation.result import Evaluation, Sample
-from compiler.fem import Solution
 from compiler.fem.export.vtk import fields_of, write
 from compiler.files import write_atomically
 from compiler.report.frames import as_arrays, frames, npz, palette, viewer
 from compiler.report.plot_grid import Array
+from compiler.report.solid import MISSING, has_pyvista, is_solid, solid_picture
 from compiler.training.progress import percent
 from compiler.training.runs import PICTURES
 from pdespec.statements.problem import Problem
@@ -45,12 +45,22 @@ def prepare(evaluation: Evaluation) -> list[Shown]:
         names = [f"{PICTURES}/{rank}.npz"]
         write_atomically(run.directory / names[0], npz(as_arrays(made, run.problem, sample)))
         # a file is tens of megabytes: one of them
-        solid = len(run.problem.coordinates) == 3 and isinstance(sample.truth, Solution)
-        if solid and rank == "worst":
+        if is_solid(run.problem, sample) and rank == "worst":
             names.append(f"{PICTURES}/{rank}.vtu")
             write_vtk(run.problem, sample, run.directory / names[-1])
-        found.append(Shown(rank, sample, viewer(made, run.problem), tuple(names)))
+        found.append(Shown(rank, sample, viewer(made, run.problem, sample), tuple(names)))
     return found
+
+
+def solid_pictures(evaluation: Evaluation) -> dict[str, bytes]:
+    """Views of bodies in space from outside, by `solid_RANK`; none where PyVista is not there."""
+    problem = evaluation.run.problem
+    drawn = {
+        f"solid_{rank}": solid_picture(problem, sample)
+        for rank, sample in evaluation.ranked().items()
+        if is_solid(problem, sample)
+    }
+    return {name: data for name, data in drawn.items() if data is not None}
 
 
 def write_vtk(problem: Problem, sample: Sample, path: Path) -> None:
@@ -75,10 +85,10 @@ def write_vtk(problem: Problem, sample: Sample, path: Path) -> None:
 
 def sections(evaluation: Evaluation, shown: list[Shown], pictures: Mapping[str, str]) -> str:
     """The HTML of the samples; `pictures` are the sources of the images, by rank."""
-    return "".join(_section(evaluation, each, pictures[each.rank]) for each in shown)
+    return "".join(_section(evaluation, each, pictures) for each in shown)
 
 
-def _section(evaluation: Evaluation, shown: Shown, picture: str) -> str:
+def _section(evaluation: Evaluation, shown: Shown, pictures: Mapping[str, str]) -> str:
     sample, rank = shown.sample, shown.rank
     errors = ", ".join(f"{name} {percent(value)}" for name, value in sample.unknowns.items())
     links = ", ".join(
@@ -88,9 +98,21 @@ def _section(evaluation: Evaluation, shown: Shown, picture: str) -> str:
         f'<section class="card"><h3>The {rank} sample, number {sample.index}</h3>'
         f"<p>Relative L2 error: {html.escape(errors)}</p>{_drawn(evaluation.run.problem, sample)}"
         f'<img alt="{rank} held-out sample: operator, reference, error and residual"'
-        f' src="{picture}"><div class="viewer" data-viewer="{rank}"></div>'
+        f' src="{pictures[rank]}">{body_outside(evaluation.run.problem, shown, pictures)}'
+        f'<div class="viewer" data-viewer="{rank}"></div>'
         f'<p class="files">The numbers behind these pictures: {links}</p></section>'
     )
+
+
+def body_outside(problem: Problem, shown: Shown, pictures: Mapping[str, str]) -> str:
+    """A body in space from outside, or how to have that."""
+    if not is_solid(problem, shown.sample):
+        return ""
+    source = pictures.get(f"solid_{shown.rank}")
+    if source is None:
+        why = "PyVista could not draw on this machine." if has_pyvista() else MISSING
+        return f"<p>{why}</p>"
+    return f'<img alt="{shown.rank} held-out sample: the body from outside" src="{source}">'
 
 
 def _drawn(problem: Problem, sample: Sample) -> str:

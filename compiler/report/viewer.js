@@ -31,7 +31,14 @@
     return { width: image.width, height: image.height, values };
   }
 
+  const floats = (text) => new Float32Array(bytes(text).buffer);
+  function unpackedBody(panel) {
+    const frames = panel.frames.map((each) => ({ points: floats(each.points), values: floats(each.values) }));
+    return { ...panel, triangles: new Uint32Array(bytes(panel.triangles).buffer), rest: floats(panel.rest), frames };
+  }
+
   async function read(panel) {
+    if (panel.kind === "body") return unpackedBody(panel);
     if (panel.kind !== "image") return panel;
     const frames = await Promise.all(panel.frames.map((each) => unpacked(each, panel.range)));
     return { ...panel, frames };
@@ -105,43 +112,92 @@
       const index = 3 * Math.round((255 * (values[i] - low)) / (high - low));
       context.fillStyle = "rgb(" + palettes.viridis.slice(index, index + 3).join(",") + ")";
       context.beginPath();
-      context.arc((((x - left) / (right - left) * 0.96 + 0.02 - view.x) / view.size) * canvas.width,
-        (((top - y) / (top - bottom) * 0.96 + 0.02 - view.y) / view.size) * canvas.height, 4, 0, 7);
+      context.arc((((x - left) / (right - left) * 0.88 + 0.06 - view.x) / view.size) * canvas.width,
+        (((top - y) / (top - bottom) * 0.88 + 0.06 - view.y) / view.size) * canvas.height, 4, 0, 7);
       context.fill();
     });
   }
 
-  const DRAWN = { curve: drawCurvePanel, image: drawImagePanel, dots: drawDotsPanel };
+  // a body where it moves: each triangle in the colour of its mean, its border, and that at rest
+  function drawBodyPanel(canvas, panel, k, view, palettes, extent) {
+    const context = canvas.getContext("2d"), [left, right, bottom, top] = extent;
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    const { points, values } = frameOf(panel.frames, k), [low, high] = panel.limits;
+    const across = (x) => (((x - left) / (right - left) - view.x) / view.size) * canvas.width;
+    const up = (y) => (((top - y) / (top - bottom) - view.y) / view.size) * canvas.height;
+    const path = (places, numbers) => {
+      context.beginPath();
+      for (const n of numbers) context.lineTo(across(places[2 * n]), up(places[2 * n + 1]));
+    };
+    const borders = (places, colour) => {
+      context.strokeStyle = colour;
+      panel.border.forEach((side) => { path(places, side); context.stroke(); });
+    };
+    context.lineWidth = 1;
+    borders(panel.rest, "#c8cdd3");
+    const colours = palettes[panel.colours || "viridis"];
+    for (let i = 0; i < panel.triangles.length; i += 3) {
+      const corners = panel.triangles.subarray(i, i + 3);
+      const mean = (values[corners[0]] + values[corners[1]] + values[corners[2]]) / 3;
+      const index = 3 * Math.max(0, Math.min(255, Math.round((255 * (mean - low)) / (high - low || 1))));
+      context.fillStyle = context.strokeStyle = "rgb(" + colours.slice(index, index + 3).join(",") + ")";
+      path(points, corners);
+      context.closePath();
+      context.fill();
+      context.stroke();
+    }
+    borders(points, "#333");
+  }
+
+  const DRAWN = { curve: drawCurvePanel, image: drawImagePanel, dots: drawDotsPanel, body: drawBodyPanel };
   function draw(canvas, panel, k, view, palettes, extent) {
-    DRAWN[panel.kind](canvas, panel, k, view, palettes, extent);
+    DRAWN[panel.kind](canvas, panel, k, view, palettes, panel.extent || extent);
+  }
+
+  function valueOnBody(panel, k, x, y) {
+    const { points, values } = frameOf(panel.frames, k), t = panel.triangles;
+    for (let i = 0; i < t.length; i += 3) {
+      const [ax, ay, bx, by, cx, cy] = [0, 1, 2].flatMap((j) => [points[2 * t[i + j]], points[2 * t[i + j] + 1]]);
+      const area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay);
+      const b = ((x - ax) * (cy - ay) - (cx - ax) * (y - ay)) / area;
+      const c = ((bx - ax) * (y - ay) - (x - ax) * (by - ay)) / area;
+      if (b >= 0 && c >= 0 && b + c <= 1)
+        return (1 - b - c) * values[t[i]] + b * values[t[i + 1]] + c * values[t[i + 2]];
+    }
+    return NaN;
   }
 
   // what lies under a point of a panel, given as shares of its width and height
   function valueAt(panel, data, k, x, y) {
-    const [left, right, bottom, top] = data.extent;
+    const [left, right, bottom, top] = panel.extent || data.extent;
     if (panel.kind === "curve") {
       const i = Math.max(0, Math.min(panel.x.length - 1, Math.round(x * (panel.x.length - 1))));
       const found = panel.lines.map((each) => each.label + " = " + short(frameOf(each.frames, k)[i]));
       return data.axes[0] + " = " + short(panel.x[i]) + ", " + found.join(", ");
     }
     if (panel.kind === "dots") {
-      const at = [(x - 0.02) / 0.96 * (right - left) + left, top - (y - 0.02) / 0.96 * (top - bottom)];
+      const at = [(x - 0.06) / 0.88 * (right - left) + left, top - (y - 0.06) / 0.88 * (top - bottom)];
       const far = panel.places.map((each) => Math.hypot(each[0] - at[0], each[1] - at[1]));
       const i = far.indexOf(Math.min(...far));
       return data.axes.map((name, n) => name + " = " + short(panel.places[i][n])).join(", ") +
         ", value " + short(frameOf(panel.frames, k)[i]);
     }
+    const place = [left + x * (right - left), top - y * (top - bottom)];
+    if (panel.kind === "body")
+      return data.axes.map((name, n) => name + " = " + short(place[n])).join(", ") +
+        ", value " + short(valueOnBody(panel, k, ...place));
     const frame = frameOf(panel.frames, k);
     const i = Math.min(frame.width - 1, Math.floor(x * frame.width));
     const j = Math.min(frame.height - 1, Math.floor(y * frame.height));
-    const place = [left + x * (right - left), top - y * (top - bottom)];
     return data.axes.map((name, n) => name + " = " + short(place[n])).join(", ") +
       ", value " + short(frame.values[j * frame.width + i]);
   }
 
   function sizeOf(data, panel, width) {
-    const [left, right, bottom, top] = data.extent;
+    const [left, right, bottom, top] = panel.extent || data.extent;
     const ratio = panel.kind === "curve" ? 0.5 : Math.min(1.6, (top - bottom) / (right - left));
+    if (panel.kind === "body" && ratio === 1.6)  // a tall body keeps its proportions
+      return [Math.max(24, Math.round(1.6 * width * (right - left) / (top - bottom))), Math.round(1.6 * width)];
     return [width, Math.max(24, Math.round(width * ratio))];
   }
 

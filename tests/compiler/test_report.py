@@ -4,6 +4,7 @@ in a browser."""
 from __future__ import annotations
 
 import base64
+import importlib.util
 import io
 import json
 import math
@@ -23,7 +24,8 @@ from compiler.evaluation.result import Sample
 from compiler.report.frames import COUNT, frames, moments, packed, viewer
 from compiler.report.over_time import errors_over_time
 from compiler.report.plot_grid import raster
-from compiler.report.samples import write_vtk
+from compiler.report.samples import Shown, body_outside, write_vtk
+from compiler.report.solid import PANEL, solid_picture
 from compiler.report.terms import described, statements
 from operators.field import Capabilities
 from tests.compiler.browser import CHROMIUM, opened
@@ -85,7 +87,7 @@ def decoded(text: str, span: list[float]) -> np.ndarray:
 def test_frames_are_the_fields_at_their_times():
     problem, shown = one(SPREADS, heated, 1.1)
     found = frames(problem, shown)
-    drawn = viewer(found, problem)
+    drawn = viewer(found, problem, shown)
     assert found.across == "t" and drawn["at"] == pytest.approx(np.linspace(0, 2, COUNT))
     (operator, reference, gap), (given,) = drawn["rows"]
     assert [each["title"] for each in (operator, reference, gap, given)] == [
@@ -113,7 +115,7 @@ def test_an_input_on_a_boundary_is_shown_at_its_points():
     text = text.replace("unknown  T", f"{declared}unknown  T")
     problem, shown = one(text, heated, 1.0)
     found = frames(problem, shown)
-    panel = viewer(found, problem)["rows"][-1][0]
+    panel = viewer(found, problem, shown)["rows"][-1][0]
     assert panel["title"] == "input g on edge [K]" and panel["kind"] == "dots"
     places, (values,) = np.array(panel["places"]), panel["frames"]
     on_edge = np.minimum(np.abs(places - [0, 0]).min(1), np.abs(places - [2, 1]).min(1))
@@ -138,7 +140,7 @@ def test_a_body_is_shown_in_planes_and_a_curve_by_numbers():
     problem, shown = one(
         text + "in L: dxx(u) = 1\non boundary(L): u = 0\n", lambda points: points[..., 0] ** 2, 2.0
     )
-    ((panel,),) = viewer(frames(problem, shown), problem)["rows"]
+    ((panel,),) = viewer(frames(problem, shown), problem, shown)["rows"]
     assert panel["kind"] == "curve" and panel["limits"][0] == pytest.approx(0, abs=1e-3)
     own, right = (each["frames"][0] for each in panel["lines"])
     x = np.array(panel["x"])
@@ -200,6 +202,66 @@ def test_a_file_for_paraview_holds_operator_and_reference(tmp_path):
     own, right = (found.point_data[name].reshape(-1) for name in ("u, operator", "u"))
     assert own == pytest.approx(1 - (found.points**2).sum(-1), abs=1e-6)
     assert right == pytest.approx(own, abs=0.05)
+
+
+def solved(name: str, text: str, field, resolution: int) -> tuple[pdespec.Problem, Sample]:
+    problem = pdespec.parse(text, source=f"{name}.pde")
+    batch = sample(problem, 1, {"interior": 8}, seeded(0, "test", 0), dtype=torch.float64)
+    truth = compiler.solve(problem, batch, resolution=resolution)
+    return problem, Sample(0, batch, field, truth, 0.0, {}, 0.1, 0.1)
+
+
+def test_a_body_that_moves_is_drawn_where_it_goes():
+    class Sheared(Known):
+        def __call__(self, points):
+            return torch.stack([0.5 * points[..., 1], 0 * points[..., 1]], -1)
+
+    text = (
+        "problem shear\nspace x, y\ndomain S = rectangle([0, 0], [2, 1])\n"
+        "unknown u : vector on S [m]\n"
+        "minimize integral(inner(sym(grad(u)), sym(grad(u))), S)\non boundary(S): u = [y/4, 0]\n"
+    )
+    problem, shown = solved("shear", text, Sheared(None), 3)
+    drawn = viewer(frames(problem, shown), problem, shown)
+    ((own, right, gap),) = drawn["rows"]
+    assert [each["title"] for each in (own, right, gap)] == [
+        "|u| [m], operator",
+        "|u| [m], reference",
+        "|error of u| [m]",
+    ]
+    assert "true scale" in drawn["note"]
+
+    def floats(text: str) -> np.ndarray:
+        return np.frombuffer(base64.b64decode(text), "<f4")
+
+    rest = floats(own["rest"]).reshape(-1, 2)
+    for panel, share in ((own, 0.5), (right, 0.25), (gap, 0.25)):
+        (frame,) = panel["frames"]
+        places, values = floats(frame["points"]).reshape(-1, 2), floats(frame["values"])
+        moved = rest + np.stack([share * rest[:, 1], 0 * rest[:, 1]], -1)
+        assert places == pytest.approx(moved, abs=1e-5)
+        assert values == pytest.approx(
+            0.25 * rest[:, 1] if panel is gap else share * rest[:, 1], abs=1e-5
+        )
+    left, across, bottom, top = own["extent"]
+    assert left < 0 < 2.5 < across and bottom < 0 < 1 < top
+
+
+def test_a_body_in_space_is_seen_from_outside_and_without_pyvista_the_page_says_how(monkeypatch):
+    field = Known(lambda points: 1 - points.square().sum(-1))
+    problem, shown = solved("ball", BALL, field, 5)
+    if importlib.util.find_spec("pyvista"):
+        picture = solid_picture(problem, shown)
+        assert picture is not None
+        image = matplotlib.image.imread(io.BytesIO(picture))
+        assert image.shape[1] == 3 * PANEL[0] and image.shape[0] == PANEL[1]
+        assert np.ptp(image[..., :3], axis=(0, 1)).min() > 0.5  # something is drawn
+        shown_as = Shown("worst", shown, {}, ())
+        assert 'src="x.png"' in body_outside(problem, shown_as, {"solid_worst": "x.png"})
+    monkeypatch.setattr("compiler.report.solid.has_pyvista", lambda: False)
+    monkeypatch.setattr("compiler.report.samples.has_pyvista", lambda: False)
+    assert solid_picture(problem, shown) is None
+    assert "pip install" in body_outside(problem, Shown("worst", shown, {}, ()), {})
 
 
 @pytest.fixture(scope="module")
