@@ -30,6 +30,7 @@ FILES = {
     for path in sorted(folder.glob("*.pde"))
 }
 TABLE = "accuracy.jsonl"
+MEASURED = "inverse_diffusivity"  # the example that needs a file of data
 WIDTH = 900  # of a picture, in pixels
 KEYS = ("problem", "preset", "steps", "seed", "samples")
 
@@ -44,7 +45,8 @@ def run(name: str, given: argparse.Namespace) -> dict[str, Any]:
     import pdespec
     from compiler.training.presets import preset
 
-    problem, chosen = pdespec.load(FILES[name]), preset(given.preset)
+    path = _measured(Path(given.out)) if name == MEASURED else FILES[name]
+    problem, chosen = pdespec.load(path), preset(given.preset)
     steps, seed = given.steps or chosen.options.steps, given.seeds[0]
     options = replace(
         chosen.options, steps=steps, seed=seed, validation=0, references=0, checkpoint_every=steps
@@ -66,8 +68,29 @@ def run(name: str, given: argparse.Namespace) -> dict[str, Any]:
         "unknowns": words["unknowns"],
         "gradients": words.get("gradients", {}),
         "reference_error": words.get("reference_error"),
+        "trainables": words.get("trainables", {}),
         "failures": len(words["failures"]),
     }
+
+
+def _measured(folder: Path) -> Path:
+    """The example that needs measured data, beside a file of them in the folder: 60 values at
+    random places and times of c = exp(-r t) (1 + exp(-2 pi^2 k t) cos(pi x) cos(pi y)/2), which
+    has kappa = k = 0.05 and rate = r = 0.6, with Gaussian noise of 0.01."""
+    import shutil
+
+    import h5py
+    import numpy as np
+
+    random, grid = np.random.default_rng(0), np.linspace(0, 1, 17)
+    x, y, t = random.uniform(size=(3, 60))
+    wave = np.exp(-2 * np.pi**2 * 0.05 * t) * np.cos(np.pi * x) * np.cos(np.pi * y) / 2
+    c = random.normal(np.exp(-0.6 * t) * (1 + wave), 0.01)
+    start = 1 + np.cos(np.pi * grid)[:, None] * np.cos(np.pi * grid) / 2
+    with h5py.File(folder / "concentrations.h5", "w") as file:
+        file.update({"x": x, "y": y, "t": t, "c": c, "sigma": 0.01})
+        file.update({"c0/x": grid, "c0/y": grid, "c0/c0": start})
+    return Path(shutil.copy(FILES[MEASURED], folder))
 
 
 def _draw(evaluation: Any, path: Path) -> None:
