@@ -57,7 +57,12 @@ def run(name: str, given: argparse.Namespace) -> dict[str, Any]:
     began = time.process_time()
     trained = compiler.train(problem, model, options, directory, resume=True)
     seconds = time.process_time() - began
-    found = compiler.evaluate(directory, given.samples, report=False)
+    found = compiler.evaluate(
+        directory,
+        given.samples,
+        report=False,
+        **({"resolution": given.resolution} if given.resolution else {}),
+    )
     if seed == 0:
         _draw(found, Path(given.out) / f"{name}.png")
     words = found.as_json()
@@ -113,7 +118,7 @@ def _draw(evaluation: Any, path: Path) -> None:
 def guarded(name: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
     """The same in a process of its own, with the reason where it fails."""
     options = {"preset": given.preset, "steps": given.steps, "samples": given.samples}
-    options |= {"seeds": seed, "out": given.out}
+    options |= {"seeds": seed, "out": given.out, "resolution": given.resolution}
     words = [f"--{key}={value}" for key, value in options.items() if value is not None]
     words = [sys.executable, __file__, "--child", "--only", name, *words]
     try:
@@ -252,6 +257,7 @@ def main() -> None:
     parser.add_argument("--preset", default="demo")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--samples", type=int, default=32)
+    parser.add_argument("--resolution", type=int, help="of the reference solver")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0])
     parser.add_argument("--limit", type=float, default=3600)
     parser.add_argument("--out", type=Path, default=Path("runs/zoo"))
