@@ -55,6 +55,7 @@ from pdespec.rules.check import check
 from pdespec.shapes.annulus import annulus
 from pdespec.shapes.ellipse import ellipse, ellipsoid
 from pdespec.statements.manufacture import manufacture
+from pdespec.statements.natural import natural_conditions
 from pdespec.statements.problem import Problem
 from pdespec.statements.statements import (
     Condition,
@@ -68,13 +69,7 @@ from pdespec.statements.statements import (
     inside,
     on,
 )
-from pdespec.statements.variation import (
-    diff,
-    first_variation,
-    natural_conditions,
-    variation,
-    weak_form,
-)
+from pdespec.statements.variation import diff, first_variation, variation, weak_form
 from pdespec.symbols import const, input_function, param, trainable, unknown
 from pdespec.tensors import cross, det, dot, identity, inner, inv, outer, skew, sym, tr, transpose
 

@@ -34,9 +34,9 @@ from pdespec.coordinates import Normal
 from pdespec.curvilinear import angles
 from pdespec.geometry import Boundary, Domain, meshes
 from pdespec.probe import vanishes
-from pdespec.rules.membership import points, typical
 from pdespec.rules.subdomains import merged
 from pdespec.statements.interfaces import flux_conditions
+from pdespec.statements.membership import points, typical
 from pdespec.statements.normalise import gathered
 from pdespec.statements.problem import Problem
 from pdespec.statements.statements import Functional

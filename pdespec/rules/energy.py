@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pdespec.errors import Diagnostic
 from pdespec.rules.registry import Analysis, rule
-from pdespec.statements.variation import prescribed
+from pdespec.statements.natural import implied, prescribed
 
 
 @rule("V01")
@@ -41,6 +41,8 @@ def natural_conditions_stand_once(analysis: Analysis) -> Iterator[Diagnostic]:
         fixed = {count for _, count in prescribed(analysis.problem, row.condition)}
         if fixed and max(fixed) < order:
             # a slope prescribed where the energy holds curvature is an essential condition
+            continue
+        if order > 1 and implied(analysis.problem, row.condition):
             continue
         hint = (
             f"leave it out; put loads into the energy: - integral(h*{unknowns[0].components[0]},"

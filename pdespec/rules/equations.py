@@ -11,9 +11,9 @@ from pdespec.geometry import Boundary, Domain
 from pdespec.jets import jets_of, sympy_form
 from pdespec.nodes import nodes_of
 from pdespec.notation import short
-from pdespec.rules.membership import ASIDE, bind, points, typical
 from pdespec.rules.registry import Analysis, counted, rule
 from pdespec.rules.subdomains import subdomains
+from pdespec.statements.membership import ASIDE, bind, points, typical
 from pdespec.statements.problem import Problem
 from pdespec.symbols import Scalar
 

@@ -17,9 +17,9 @@ from pdespec.errors import Diagnostic
 from pdespec.geometry import Boundary, Domain, shape_symbols
 from pdespec.jumps import STEPS
 from pdespec.rules.admissible import reach
-from pdespec.rules.membership import points
 from pdespec.rules.registry import Analysis, Row, rule
 from pdespec.rules.values import branches
+from pdespec.statements.membership import points
 from pdespec.symbols import Scalar
 
 SHOWN = 32  # points of the region at which an argument is evaluated, for every choice of the params

@@ -12,9 +12,9 @@ from pdespec.geometry import Domain, shape_symbols
 from pdespec.nodes import nodes_of
 from pdespec.notation import short
 from pdespec.probe import Elimination
-from pdespec.rules.membership import bind, bounds, halton
 from pdespec.rules.null_space import all_modes, changes, noticing, place_of
 from pdespec.rules.registry import Analysis, Row, rule
+from pdespec.statements.membership import bind, bounds, halton
 from pdespec.statements.statements import Condition
 from pdespec.symbols import Scalar
 

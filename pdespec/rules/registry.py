@@ -13,10 +13,10 @@ import sympy as sp
 from pdespec.calculus import entries
 from pdespec.errors import Diagnostic, ProblemError, Span
 from pdespec.jets import Jet, jets_of
+from pdespec.statements.natural import naturals
 from pdespec.statements.normalise import fields_of
 from pdespec.statements.problem import Problem
 from pdespec.statements.statements import Condition, Equation
-from pdespec.statements.variation import naturals
 from pdespec.symbols import Unknown, UnknownField
 
 Rule = Callable[["Analysis"], Iterable[Diagnostic]]

@@ -20,8 +20,8 @@ from pdespec.calculus import TwoSided, entries, partial
 from pdespec.coordinates import Coordinate
 from pdespec.geometry import Domain, shape_symbols
 from pdespec.jets import expand_derivatives, jet_form, jets_of, sympy_form
-from pdespec.rules.membership import inside, points
 from pdespec.statements.interfaces import carried, flux, same_sign
+from pdespec.statements.membership import inside, points
 from pdespec.statements.problem import Problem
 from pdespec.statements.statements import Equation
 from pdespec.symbols import UnknownField

@@ -254,6 +254,12 @@ def _holes(shape: Shape, names: tuple[str, ...]) -> tuple[Part, ...]:
     return _named([face for face in _faces(shape) if face.hole], names)
 
 
+def bounds_a_hole(part: Part, domain: Domain) -> bool:
+    """Whether a piece bounds a hole of a domain."""
+    names = tuple(coordinate.name for coordinate in domain.coordinates)
+    return replace(part, signs=(), group=None) in _holes(domain.shape, names)
+
+
 def _named(faces: Iterable[Face], names: tuple[str, ...]) -> tuple[Part, ...]:
     found = []
     for face in faces:

@@ -7,19 +7,26 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import mpmath
 import sympy as sp
 
-from pdespec.calculus import Integral, entries, grad
+from pdespec.calculus import entries, grad
 from pdespec.coordinates import Coordinate, exact, unit_normal
 from pdespec.errors import Diagnostic, ProblemError, fail
-from pdespec.geometry import Boundary, Box, Interval, Rectangle
+from pdespec.geometry import (
+    Boundary,
+    Domain,
+)
 from pdespec.jets import Jet, jet_form, jets_of, sympy_form, total_derivative
 from pdespec.notation import short
 from pdespec.probe import vanishes
+from pdespec.statements.integrals import integrated
+from pdespec.statements.membership import points, typical, values_of
+from pdespec.statements.natural import corner_forces, naturals
 from pdespec.statements.normalise import declaration_of, gathered, known_solution
 from pdespec.statements.problem import Problem
-from pdespec.statements.statements import Condition, Functional, IntegralRequirement
-from pdespec.statements.variation import euler_lagrange, naturals
+from pdespec.statements.statements import Condition, Functional, IntegralRequirement, Output
+from pdespec.statements.variation import euler_lagrange
 from pdespec.symbols import InputField, Param, Unknown, UnknownField
 from pdespec.tensors import dot
 
@@ -32,14 +39,17 @@ def manufacture(problem: Problem, solution: Mapping[Any, Any]) -> Problem:
     f`) is replaced by its expression; otherwise the remainder is added to the right-hand side of an
     equation, and the right-hand side of a condition is set. Energies get a body load `- b*u` and,
     where nothing is prescribed, a surface load `- h*u`. Integral requirements get their value. The
-    result has `references` set and none of the replaced inputs.
+    result has `references` set and none of the replaced inputs: outputs and requirements too hold
+    their closed forms.
 
     `solution` maps each unknown (the expression or its name) to an expression of the coordinates,
     time and params. A trainable may be given its true value: the derived data then hold that
     number, the equations keep the symbol.
 
     Raises: `ProblemError` S01 when an unknown is left out or a name is unknown, T01 for another
-    rank, W04 when the solution is not periodic where the domain is.
+    rank, W04 when the solution is not periodic where the domain is, V03 when it breaks a
+    requirement or is not positive where an unknown is declared so, V01 when it needs forces at
+    corners or has an integral that is not known.
     """
     chosen, truths = _solution(problem, solution)
     derivation = _Derivation(problem, _Known(problem, chosen, truths))
@@ -54,6 +64,7 @@ def manufacture(problem: Problem, solution: Mapping[Any, Any]) -> Problem:
         _met(each, derivation.known) if isinstance(each, IntegralRequirement) else each
         for each in problem.requirements
     ]
+    _refuse_broken(problem, derivation.known)
     close, gone = derivation.close, {field.func.declaration for field in derivation.closed}
     return Problem(
         problem.name,
@@ -61,8 +72,8 @@ def manufacture(problem: Problem, solution: Mapping[Any, Any]) -> Problem:
         {label: close(condition) for label, condition in conditions.items()},
         minimize=[close(each) for each in functionals if each.kind == "minimize"],
         stationary=[close(each) for each in functionals if each.kind == "stationary"],
-        require=requirements,
-        output=list(problem.outputs.values()),
+        require=[close(each) for each in requirements],
+        output=[close(each) for each in problem.outputs.values()],
         data=problem.data,
         reference={problem.unknowns[name].symbol: value for name, value in chosen.items()},
         unknowns=problem.unknowns.values(),
@@ -150,7 +161,7 @@ def _fitting(problem: Problem, declared: Unknown, value: Any) -> Any:
         axis = domain.coordinates.index(coordinate)
         ends = [{coordinate: end[axis]} for end in (domain.shape.lower, domain.shape.upper)]  # type: ignore[attr-defined]
         for entry in entries(value):
-            for order in range(2):
+            for order in range(max(2, _order(problem, declared, coordinate))):
                 slope = total_derivative(jet_form(entry), *[coordinate] * order)
                 if not vanishes(slope.xreplace(ends[0]) - slope.xreplace(ends[1])):
                     message = (
@@ -161,6 +172,75 @@ def _fitting(problem: Problem, declared: Unknown, value: Any) -> Any:
                         "W04", message, f"`{domain.name}` is periodic: the solution repeats with it"
                     )
     return value
+
+
+def _order(problem: Problem, unknown: Unknown, coordinate: Coordinate) -> int:
+    """The highest derivative of an unknown along a coordinate that a problem holds; of an energy
+    twice as many, those of its Euler-Lagrange equation."""
+    found = 0
+    for factor, expressions in (
+        (1, [row for e in problem.equations.values() for row in entries(e.lhs - e.rhs)]),
+        (2, [density for f in problem.functionals for density, _ in f.terms]),
+    ):
+        for expression in expressions:
+            for jet in jets_of(problem.derivative_form(expression), UnknownField):
+                if jet.field.func.declaration == unknown:
+                    found = max(found, factor * jet.over((coordinate,))[0])
+    return found
+
+
+PROBES = 200  # points of the box of a domain at which requirements are looked at
+
+
+def _refuse_broken(problem: Problem, known: _Known) -> None:
+    """Raises: V03 for a solution that breaks a requirement or the sign of an unknown, at one of
+    some points of the domain and times, for the middle of the laws of params."""
+    wanted = [
+        (each.region, (each.lhs - each.rhs) * (1 if each.op in (">", ">=") else -1), _text(each))
+        for each in problem.requirements
+        if not isinstance(each, IntegralRequirement)
+    ]
+    wanted += [
+        (unknown.region, field, f"{unknown.name} > 0")
+        for unknown in problem.unknowns.values()
+        if unknown.positive
+        for field in unknown.fields
+    ]
+    for region, expression, text in wanted:
+        if not isinstance(region, Domain):
+            continue
+        value = sp.sympify(known.at(expression))
+        variables = [*region.coordinates, *([problem.time] if problem.time is not None else [])]
+        if value.atoms(InputField, UnknownField):
+            continue
+        numbers = values_of([s for s in value.free_symbols if s not in variables])
+        evaluate = sp.lambdify(variables, value.subs(numbers), "mpmath")
+        for point in points(region, PROBES, typical(region)) or ():
+            for time in _times(problem):
+                at = (*point, *time)
+                number = mpmath.mpmathify(evaluate(*at))
+                if mpmath.im(number) == 0 and number < -1e-9:
+                    place = ", ".join(f"{x} = {a:.3g}" for x, a in zip(variables, at, strict=True))
+                    raise fail(
+                        "V03",
+                        f"the solution breaks `{text}` at {place}",
+                        "choose one that meets it everywhere",
+                    )
+
+
+def _text(requirement: Any) -> str:
+    return f"{short(requirement.lhs)} {requirement.op} {short(requirement.rhs)}".replace("`", "")
+
+
+def _times(problem: Problem) -> list[tuple[float, ...]]:
+    if problem.time is None:
+        return [()]
+    ends = [
+        sp.sympify(each).subs(values_of(sp.sympify(each).free_symbols))
+        for each in (problem.time.start, problem.time.end)
+    ]
+    start, end = map(float, ends)
+    return [(start + share * (end - start),) for share in (0.0, 0.37, 1.0)]
 
 
 class _Known:
@@ -283,7 +363,24 @@ class _Derivation:
                 else dot(grad(natural.component), unit_normal(natural.region))
             )
             loads.append((-surface * moved, natural.region))
+        self._refuse_corner_forces(functional)
         return replace(functional, terms=gathered([*functional.terms, *loads]), written=None)
+
+    def _refuse_corner_forces(self, functional: Functional) -> None:
+        """Raises: V01 for a solution that forces at free corners would have to hold: no integral
+        states them."""
+        for name in functional.unknowns:
+            for component in self.problem.unknowns[name].fields:
+                for force, corner in corner_forces(self.problem, functional, component):
+                    if not vanishes(jet_form(self.known.at(force).xreplace(corner))):
+                        place = ", ".join(str(each) for each in corner.values())
+                        raise fail(
+                            "V01",
+                            f"the solution of `{name}` needs a force at the corner ({place}), where"
+                            " it is free",
+                            "choose one whose mixed second derivative vanishes there, or prescribe"
+                            " it on a side",
+                        )
 
     def close(self, statement: Any) -> Any:
         """A statement with the replaced inputs in closed form."""
@@ -294,7 +391,15 @@ class _Derivation:
                     (density.xreplace(self.closed), region) for density, region in statement.terms
                 ),
             )
-        return replace(statement, lhs=self._closed(statement.lhs), rhs=self._closed(statement.rhs))
+        parts = (
+            ("density", "value")
+            if isinstance(statement, IntegralRequirement)
+            else (("value",) if isinstance(statement, Output) else ("lhs", "rhs"))
+        )
+        new = {each: self._closed(getattr(statement, each)) for each in parts}
+        if all(new[each] == getattr(statement, each) for each in parts):
+            return statement
+        return replace(statement, written=None, **new)
 
     def _closed(self, expression: Any) -> Any:
         if isinstance(expression, sp.MatrixBase):
@@ -304,31 +409,5 @@ class _Derivation:
 
 def _met(requirement: IntegralRequirement, known: _Known) -> IntegralRequirement:
     """The requirement with the integral of the solution as its value."""
-    value = _integrated(known.at(requirement.density), requirement.region)
+    value = integrated(known.at(requirement.density), requirement.region)
     return replace(requirement, value=value, written=None)
-
-
-def _integrated(density: sp.Expr, region: Any) -> sp.Expr:
-    """The integral over a box, done for sums of products of functions of one coordinate each;
-    otherwise left to be computed."""
-    shape = region.domain.shape
-    if isinstance(region, Boundary) or not isinstance(shape, (Interval, Rectangle, Box)):
-        return Integral(density, region) if density != 0 else density
-    total = []
-    for term in sp.Add.make_args(sp.expand(density)):
-        value, left = sp.S.One, term
-        for x, low, high in zip(region.coordinates, shape.lower, shape.upper, strict=True):
-            left, factor = left.as_independent(x, as_Add=False)
-            if factor.atoms(Coordinate) - {x} or (factor.has(x) and not _elementary(factor, x)):
-                return Integral(density, region)
-            value *= sp.integrate(factor, (x, low, high))
-        total.append(left * value)
-    return sp.Add(*total)
-
-
-def _elementary(factor: Any, x: Coordinate) -> bool:
-    """Whether a factor is a polynomial in x times powers of sin, cos and exp of linear functions
-    of x: quick to integrate."""
-    waves = factor.atoms(sp.sin, sp.cos, sp.exp)
-    linear = all(wave.args[0].diff(x, 2) == 0 for wave in waves)
-    return linear and factor.xreplace({wave: sp.Dummy() for wave in waves}).is_polynomial()

@@ -12,7 +12,6 @@ running over multi-indices,
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial as bind
 from functools import reduce
 from typing import TYPE_CHECKING, Any
@@ -21,19 +20,18 @@ import sympy as sp
 
 from pdespec.calculus import Integral, coordinates_of, describe, entries, partial
 from pdespec.complexes import split, stacked
-from pdespec.coordinates import Coordinate, Normal, exact
+from pdespec.coordinates import Coordinate, exact
 from pdespec.curvilinear import angles, divided
 from pdespec.errors import fail
-from pdespec.geometry import Boundary, Domain, boundary, rest, side
+from pdespec.geometry import Domain
 from pdespec.jets import Jet, jet_form, jets_of, sympy_form
 from pdespec.jumps import slope
 from pdespec.nodes import nodes_of
 from pdespec.notation import short
 from pdespec.probe import vanishes
-from pdespec.statements.boundary_parts import Part, parts
 from pdespec.statements.normalise import energy_terms, numbered
-from pdespec.statements.statements import Condition, Equation, Functional
-from pdespec.symbols import Scalar, TestField, Unknown, UnknownField, component_function
+from pdespec.statements.statements import Equation, Functional
+from pdespec.symbols import Scalar, TestField, UnknownField, component_function
 
 if TYPE_CHECKING:
     from pdespec.statements.problem import Problem
@@ -240,7 +238,7 @@ def _euler_lagrange(densities: list[sp.Expr], field: Any) -> sp.Expr:
     """sum_a (-1)^|a| D^a psi_a of densities in jet form, the outer derivatives kept as such."""
     terms, frame = [], field.func.declaration.region.coordinates
     for density in densities:
-        for jet, flux in _fluxes(density, field):
+        for jet, flux in fluxes(density, field):
             along = [
                 argument
                 for argument, order in zip(field.args, jet.index, strict=True)
@@ -251,7 +249,7 @@ def _euler_lagrange(densities: list[sp.Expr], field: Any) -> sp.Expr:
     return divided(sp.Add(*terms), frame)
 
 
-def _fluxes(density: sp.Expr, field: Any) -> Iterator[tuple[Jet, sp.Expr]]:
+def fluxes(density: sp.Expr, field: Any) -> Iterator[tuple[Jet, sp.Expr]]:
     """(D^a u, psi_a) of one component, in jet form."""
     for jet in jets_of(density, UnknownField):
         if jet.field == field:
@@ -271,197 +269,6 @@ def _gateaux(density: sp.Expr, fields: list[Any]) -> sp.Expr:
         *(
             flux * Jet(test, jet.index)
             for field, test in tests.items()
-            for jet, flux in _fluxes(density, field)
+            for jet, flux in fluxes(density, field)
         )
     )
-
-
-# --------------------------------------------------------------------------------------------------
-# natural conditions
-
-
-@dataclass(frozen=True)
-class Natural:
-    """`flux` is what a functional leaves on `region` in front of the `normal_order`-th normal
-    derivative of a component's variation."""
-
-    component: Any
-    region: Boundary
-    normal_order: int
-    flux: sp.Expr
-
-
-def natural_conditions(problem: Problem) -> dict[str, Condition]:
-    """The conditions that the functionals imply on each part of the boundary where an unknown is
-    not prescribed.
-
-    With the flux `P_j = psi_(u_j) - div(M_j)`, where `M_ij = psi_(u_ij)`, and the density `phi` of
-    a boundary integral:
-
-        dot(P, n) - d(dot(M*n, t), s) + d phi/d u = 0      where u is not prescribed
-        dot(M*n, n) = 0            where the normal derivative is not prescribed (label: moment)
-
-    The tangential derivative along s is that of a straight part (n constant); it stands in two
-    dimensions only.
-
-    Raises: V01 for energies of derivatives above the second, or above the first in three
-    dimensions.
-    """
-    found: dict[str, Condition] = {}
-    for functional in problem.functionals:
-        grouped: dict[tuple, list[sp.Expr]] = {}
-        for natural in naturals(problem, functional):
-            unknown = natural.component.func.declaration
-            grouped.setdefault((unknown, natural.region, natural.normal_order), []).append(
-                natural.flux
-            )
-        for (unknown, region, normal_order), rows in grouped.items():
-            whole = unknown.rank == "vector" and len(rows) == len(unknown.components)
-            for lhs in [sp.ImmutableMatrix(rows)] if whole else rows:
-                label = numbered(
-                    f"{region.name}.{unknown.name}.{'moment' if normal_order else 'natural'}", found
-                )
-                found[label] = Condition(lhs, lhs * 0, region, "boundary", span=functional.span)
-    return found
-
-
-def naturals(problem: Problem, functional: Functional) -> Iterator[Natural]:
-    """The natural conditions of one functional, component by component, zero fluxes left out."""
-    for name in functional.unknowns:
-        unknown = problem.unknowns[name]
-        components = list(unknown.fields)
-        order = max(
-            (
-                sum(jet.index)
-                for density, _ in functional.terms
-                for component in components
-                for jet, _ in _fluxes(problem.derivative_form(density), component)
-            ),
-            default=0,
-        )
-        if order > 2 or (order == 2 and unknown.region.dim > 2):
-            hint = "state the boundary conditions of the strong form yourself"
-            raise fail(
-                "V01",
-                f"natural conditions of order {order} in {unknown.region.dim}D are not derived",
-                hint,
-                label=functional.kind,
-            )
-        for normal_order in range(order):
-            for component in components:
-                for region in _free_boundaries(
-                    problem, functional, unknown, component, normal_order
-                ):
-                    flux = _boundary_term(problem, functional, component, region, normal_order)
-                    if flux != 0:
-                        yield Natural(component, region, normal_order, flux)
-
-
-def _free_boundaries(
-    problem: Problem, functional: Functional, unknown: Unknown, entry: Any, normal_order: int
-) -> list[Boundary]:
-    """The parts of the boundary where the normal derivative of order `normal_order` of a
-    component is free, loads apart."""
-    domain = unknown.region
-    conditions = [
-        condition
-        for condition in problem.conditions.values()
-        if (entry, normal_order) in prescribed(problem, condition)
-    ]
-    places = dict.fromkeys(condition.region for condition in conditions)
-    fixed = [place for place in places if isinstance(place, Boundary) and place.domain == domain]
-    loads = dict.fromkeys(
-        region
-        for _, region in functional.terms
-        if isinstance(region, Boundary) and region.domain == domain
-    )
-    among = (*fixed, *loads)
-    held = {part for region in fixed for part in parts(region, among)}
-    loaded = [piece for region in loads for piece in _outside(region, held, fixed, among)]
-    remaining = rest(domain, *fixed, *loaded) if fixed or loaded else boundary(domain)
-    return [region for region in (*loaded, remaining) if parts(region)]
-
-
-def _outside(
-    region: Boundary, held: set[Part], fixed: list[Boundary], among: tuple[Boundary, ...]
-) -> list[Boundary]:
-    """What is left of a boundary without the held parts: itself, its free sides one by one, all
-    else at once, or nothing."""
-    own = parts(region, among)
-    free = [part for part in own if part not in held]
-    if len(free) == len(own):
-        return [region]
-    if all(part.coordinate is not None and not part.signs for part in free):
-        sides: list[dict[str, Any]] = [{str(part.coordinate): part.value} for part in free]
-        return [side(region.domain, **place) for place in sides]
-    return [rest(region.domain, rest(region.domain, region), *fixed)]
-
-
-def prescribed(problem: Problem, condition: Condition) -> Iterator[tuple[Any, int]]:
-    """(component, k) for every k-th normal derivative that a boundary condition prescribes: rows
-    that hold one component alone."""
-    for row in entries(condition.lhs - condition.rhs):
-        jets = jets_of(problem.derivative_form(row), UnknownField)
-        components = {jet.field for jet in jets}
-        if len(components) != 1:
-            continue
-        orders = {sum(jet.index) for jet in jets}
-        if (
-            orders == {0}
-            or (orders == {1} and row.atoms(Normal))
-            or (orders == {1} and len(condition.region.coordinates) == 1)
-        ):
-            yield components.pop(), orders.pop()
-
-
-def _boundary_term(
-    problem: Problem, functional: Functional, field: Any, region: Boundary, normal_order: int
-) -> sp.Expr:
-    """What stands in front of the `normal_order`-th normal derivative of the test function on the
-    boundary.
-
-    Derivatives of the test function split into w_i = n_i w_n + t_i w_s; what multiplies w_s is
-    integrated by parts along the boundary.
-    """
-    coordinates = region.coordinates
-    n = [Normal(x) for x in coordinates]
-    axes = range(len(coordinates))
-    flux, couple, moment, load = (
-        [sp.S.Zero for _ in axes],
-        [sp.S.Zero for _ in axes],
-        sp.zeros(len(n), len(n)),
-        sp.S.Zero,
-    )
-    for density, where in functional.terms:
-        for jet, part in _fluxes(problem.derivative_form(density), field):
-            part = sympy_form(part)
-            along = [i for i in axes for _ in range(jet.over(coordinates)[i])]
-            if where == region and len(along) <= 1:
-                load += part if not along else 0
-                couple = [couple[i] + (part if along == [i] else 0) for i in axes]
-            elif where == region.domain and len(along) == 1:
-                flux[along[0]] += part
-            elif where == region.domain and len(along) == 2:
-                i, j = along
-                # a mixed derivative is one jet and two entries of the symmetric moment
-                moment[i, j] += part / 2
-                moment[j, i] += part / 2
-    bending = [couple[i] + sp.Add(*(moment[i, j] * n[j] for j in axes)) for i in axes]
-    if normal_order == 1:
-        return sp.Add(*(bending[i] * n[i] for i in axes))
-    shear = [sp.Add(*(partial(moment[i, j], x) for j, x in enumerate(coordinates))) for i in axes]
-    result = sp.Add(*((flux[i] - shear[i]) * n[i] for i in axes)) + load
-    if len(n) != 2:
-        return result
-    tangent = (-n[1], n[0])
-    torque = sp.Add(*(tangent[i] * bending[i] for i in axes))
-    return result - sp.Add(*(tangent[k] * _along(torque, x) for k, x in enumerate(coordinates)))
-
-
-def _along(expression: sp.Expr, x: Coordinate) -> sp.Expr:
-    """The derivative along x with the unit normal held constant."""
-    terms = [
-        term.as_independent(*term.atoms(Normal), as_Add=False)
-        for term in sp.Add.make_args(sp.expand_mul(expression))
-    ]
-    return sp.Add(*(normals * partial(slope, x) for slope, normals in terms))

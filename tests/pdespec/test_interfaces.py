@@ -325,7 +325,7 @@ def test_a_part_of_any_shape_is_told_alike_by_points_by_inequalities_and_by_its_
     import torch
 
     from compiler.geometry.domain import Geometry
-    from pdespec.rules import membership
+    from pdespec.statements import membership
 
     domain = part()
     points = list(membership.points(Omega, 400, {}))

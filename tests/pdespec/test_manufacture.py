@@ -185,7 +185,46 @@ def test_the_integral_of_the_gauge_is_computed():
     D = disk(x, y, name="D")
     w = unknown("w", D)
     made = manufacture(Problem("p", [lap(w)], require=[(integral(w, D), 0)]), {w: x**2})
-    assert made.requirements[0].value == integral(x**2, D)
+    assert made.requirements[0].value == sp.pi / 4
+    made = manufacture(Problem("p", [lap(w)], require=[(integral(w, D), 0)]), {w: sp.cosh(x)})
+    bessel = 2 * sp.pi * sp.besseli(1, 1)
+    assert float(made.requirements[0].value) == pytest.approx(float(bessel), rel=1e-12)
+
+
+def test_a_replaced_input_is_replaced_in_outputs_and_requirements_too():
+    problem = Problem(
+        "p",
+        [(lap(u), f)],
+        [on(Gamma, u)],
+        output={"load": integral(f * u, Omega)},
+        require=[f + u > -100],
+    )
+    made = manufacture(problem, {u: x**2 * y})
+    assert dict(made.inputs) == {}
+    assert made.outputs["load"].value == integral(2 * y * u, Omega)
+    assert made.requirements[0].lhs - made.requirements[0].rhs == 2 * y + u + 100
+
+
+@pytest.mark.parametrize("broken", ["declared", "required"])
+def test_a_solution_that_breaks_a_requirement_is_refused(broken):
+    c = unknown("c", Omega, positive=broken == "declared")
+    problem = Problem(
+        "p", [lap(c)], [on(Gamma, c)], require=[] if broken == "declared" else [c > 0]
+    )
+    with pytest.raises(ProblemError, match="V03"):
+        manufacture(problem, {c: x - sp.Rational(1, 2)})
+    manufacture(problem, {c: x + sp.Rational(1, 2)})
+
+
+def test_a_periodic_solution_is_as_smooth_as_its_equation_is_high():
+    """B_4(x) has a jump in its third derivative where the period ends, which lap(lap(u)) sees."""
+    text = "problem p\nspace x\ndomain L = interval(0, 1)\nperiodic x\nunknown u : scalar on L\n"
+    (x,) = pdespec.parse(text + "in L: -dxx(u) + u = 0\n").coordinates
+    bernoulli = x**4 - 2 * x**3 + x**2
+    manufacture(pdespec.parse(text + "in L: -dxx(u) + u = 0\n"), {"u": bernoulli})
+    for statement in ("in L: dxxxx(u) + u = 0", "minimize integral(dxx(u)^2 + u^2, L)"):
+        with pytest.raises(ProblemError, match="W04"):
+            manufacture(pdespec.parse(text + statement + "\n"), {"u": bernoulli})
 
 
 def test_a_trainable_may_be_given_its_true_value():

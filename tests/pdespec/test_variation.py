@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import sympy as sp
 from hypothesis import given, settings
@@ -38,6 +39,8 @@ from pdespec import (
     weak_form,
 )
 from pdespec.coordinates import Normal
+from pdespec.statements.curvature import curvature
+from pdespec.statements.natural import naturals
 from pdespec.tensors import transpose
 
 from .closed_form import closed, same
@@ -370,3 +373,82 @@ def test_stationary_functionals_give_equations_too():
         closed(-pdespec.lap(v) + grad(p), {v: V, p: q}),
         (x, y),
     )
+
+
+DISK_PLATE = """problem plate
+space x, y
+const nu = 0.3
+domain D = disk(radius = 2, center = [1, 0])
+unknown w : scalar on D
+minimize integral((lap(w)^2 - 2*(1-nu)*(dxx(w)*dyy(w) - dxy(w)^2) + w^2)/2, D)
+"""
+
+
+def test_moment_and_shear_on_a_curved_edge_are_those_of_polar_coordinates():
+    """M = w_rr + nu (w_r/r + w_tt/r^2), V = -d_r lap(w) - (1 - nu)/r d_t (w_rt/r - w_t/r^2)."""
+    problem = pdespec.parse(DISK_PLATE)
+    x, y = problem.coordinates
+    w, nu = x**3 * y + y**2 * sp.sin(x) + x**2, sp.Rational(3, 10)
+    r, t = sp.symbols("r t", positive=True)
+    polar = {x: 1 + r * sp.cos(t), y: r * sp.sin(t)}
+    along = w.xreplace(polar)
+    laplacian = (sp.diff(w, x, 2) + sp.diff(w, y, 2)).xreplace(polar)
+    twist = sp.diff(along, r, t) / r - sp.diff(along, t) / r**2
+    by_hand = (
+        -sp.diff(laplacian, r) - (1 - nu) / r * sp.diff(twist, t),
+        sp.diff(along, r, 2) + nu * (sp.diff(along, r) / r + sp.diff(along, t, 2) / r**2),
+    )
+    derived = manufactured_fluxes(problem, w)
+    for angle in (0.3, 1.1, 2.5, 4.0):
+        n = dict(zip(map(Normal, (x, y)), (np.cos(angle), np.sin(angle)), strict=True))
+        at = n | {x: 1 + 2 * np.cos(angle), y: 2 * np.sin(angle)}
+        for order in (0, 1):
+            expected = float(by_hand[order].subs({r: 2, t: angle}))
+            assert float(derived[order].xreplace(at)) == pytest.approx(expected, rel=1e-9)
+
+
+def manufactured_fluxes(problem, solution):
+    """The natural fluxes by normal order with a solution put in, derivatives carried out."""
+    field = next(iter(problem.unknowns.values())).symbol
+    numbers = {c.symbol: c.value for c in problem.constants.values()}
+    return {
+        each.normal_order: each.flux.xreplace({field: solution}).doit().xreplace(numbers)
+        for each in naturals(problem, problem.functionals[0])
+    }
+
+
+@pytest.mark.parametrize(
+    ("shape", "edge", "place", "expected"),
+    [
+        (
+            "rectangle([0, 0], [1, 1]) - disk(radius = 0.2)",
+            "inner(D): u = 0\non outer(D)",
+            (0.2, 0),
+            -5,
+        ),
+        ("moved(disk(radius = 4), vector = [1, 2])", "boundary(D)", (5, 2), 1 / 4),
+        ("ellipse([3, 2])", "boundary(D)", (3, 0), 3 / 4),
+        ("star(radius = 1 + cos(3*theta)/10)", "boundary(D)", (1.1, 0), 1 / 1.1 + 0.9 / 1.1**2),
+        ("polygon([0, 0], [1, 0], [0, 1])", "boundary(D)", (0.5, 0.5), 0),
+    ],
+)
+def test_the_curvature_of_boundaries(shape, edge, place, expected):
+    """Positive where the body is convex; a / b^2 at the end of an axis, and for r(t) with r' = 0
+    there (r - r'')/r^2."""
+    problem = pdespec.parse(
+        f"problem p\nspace x, y\ndomain D = {shape}\nunknown u : scalar on D\n"
+        f"in D: -lap(u) = 0\non {edge}: u = 0\n"
+    )
+    region = next(iter(problem.conditions.values())).region
+    at = dict(zip(problem.coordinates, place, strict=True))
+    assert float(curvature(region).subs(at)) == pytest.approx(expected)
+
+
+def test_curvatures_that_differ_are_not_one():
+    problem = pdespec.parse(
+        DISK_PLATE.replace(
+            "disk(radius = 2, center = [1, 0])", "disk(radius = 2) - disk(radius = 1)"
+        )
+    )
+    with pytest.raises(ProblemError, match="V01"):
+        natural_conditions(problem)

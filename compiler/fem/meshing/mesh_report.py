@@ -11,7 +11,7 @@ from compiler.geometry.domain import Geometry
 from compiler.geometry.shapes.meshfile import absent, read
 from pdespec.errors import Diagnostic, Span, placed
 from pdespec.geometry import Boundary, Domain, group, meshes
-from pdespec.rules.membership import typical
+from pdespec.statements.membership import typical
 from pdespec.statements.problem import Problem
 from pdespec.text.syntax import ast as t
 from pdespec.text.write.written import statements_of

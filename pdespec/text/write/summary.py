@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pdespec.statements.natural import natural_conditions
 from pdespec.statements.normalise import fields_of
-from pdespec.statements.variation import natural_conditions
 from pdespec.text.syntax import ast as t
 from pdespec.text.syntax.printer import text
 from pdespec.text.write.express import Express

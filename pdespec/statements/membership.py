@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import singledispatch
 from typing import Any
 
@@ -50,8 +50,13 @@ ASIDE = 1 / math.pi  # a shift that leaves no point at a round part of a box, wh
 
 def typical(*domains: Domain) -> dict[Any, sp.Expr]:
     """A value for every param of the shapes: the declared one, or the middle of its law."""
+    return values_of(set().union(*(shape_symbols(domain.shape) for domain in domains)))
+
+
+def values_of(symbols: Iterable[Any]) -> dict[Any, sp.Expr]:
+    """The declared value of every param and constant, or the middle of its law."""
     found: dict[Any, sp.Expr] = {}
-    for symbol in set().union(*(shape_symbols(domain.shape) for domain in domains)):
+    for symbol in symbols:
         if isinstance(symbol, Scalar):
             declared = symbol.declaration
             found[symbol] = declared.value if declared.law is None else _middle(declared.law)
