@@ -53,6 +53,7 @@ from compiler.fem.discrete.spaces import Spaces, Tabulated, stacked
 from compiler.fem.discrete.system import System
 from compiler.fem.errors import NoConvergence, NoWeakForm, SampleError, Singular
 from compiler.fem.forms.conditions import unknown_streams
+from compiler.fem.forms.curvature import Skeleton
 from compiler.fem.forms.weak import Region
 from compiler.fem.solve import (
     SolveOptions,
@@ -201,6 +202,8 @@ class DualNorm:
         self.problem, self.options = problem, SolveOptions(resolution=resolution, degree=degree)
         self.prepared = prepare(problem)
         form = self.prepared.form
+        if any(isinstance(region, Skeleton) for region in self.prepared.regions):
+            raise NoWeakForm("the energy holds second derivatives, and its elements have kinks")
         if any(
             unknown_streams(sp.diff(gauge.density, s))
             for gauge in form.gauges

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, csr_matrix
 
 from compiler.fem.discrete.coefficients import Coefficients
+from compiler.fem.discrete.hessians import pairs
 from compiler.fem.discrete.kernels import Function, Kernel, function
 from compiler.fem.discrete.spaces import Place, Spaces
 from compiler.fem.errors import SolverError
+from compiler.fem.forms.curvature import PENALTY, is_kink
 from compiler.fem.forms.nonsmooth import WIDTH
 from compiler.fem.forms.weak import Region, WeakForm
 from compiler.lowering.terms import MultiIndex, Stream
@@ -153,6 +155,8 @@ class Assembly:
         """What does not depend on the unknowns."""
         if isinstance(symbol, Coordinate):
             return place.points[self.form.coordinates.index(symbol)]
+        if symbol == PENALTY:
+            return place.penalty
         if isinstance(symbol, Normal):
             return place.normals[self.form.coordinates.index(symbol.coordinate)]
         if isinstance(symbol, Scalar):
@@ -165,9 +169,13 @@ class Assembly:
         return sum(stream.index[self.space_axes :])
 
     def slot(self, index: MultiIndex) -> int:
-        """Place of a space multi-index of order <= 1 in the jets: value 0, d_j 1 + j."""
-        space = index[: self.space_axes]
-        return 0 if not any(space) else 1 + space.index(1)
+        """Place of a space multi-index in the jets, see `spaces.Tabulated`."""
+        axes, space = self.space_axes, index[: self.space_axes]
+        if is_kink(space):
+            return 1 + axes + axes * (axes + 1) // 2
+        if sum(space) < 2:
+            return 0 if not any(space) else 1 + space.index(1)
+        return 1 + axes + pairs(axes).index(tuple(j for j in range(axes) for _ in range(space[j])))
 
 
 def product(left: Array, factors: Mapping[tuple[int, int], Array], right: Array) -> Array:

@@ -4,7 +4,7 @@ boundary facets."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,10 +13,14 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from skfem import CellBasis, FacetBasis
 
+from compiler.fem.discrete.hessians import hessian
 from compiler.fem.discrete.locate import Located
+from compiler.fem.discrete.skeleton import Facets, between, penalty
 from compiler.fem.errors import SolverError
+from compiler.fem.forms.curvature import Skeleton
+from compiler.fem.forms.pairing import BENDING
 from compiler.fem.forms.weak import Region, WeakForm
-from compiler.fem.meshing.elements import cell_of, facet_basis, lagrange
+from compiler.fem.meshing.elements import cell_of, facet_basis, highest, in_cells, lagrange
 from pdespec.geometry import Boundary
 
 Array = NDArray[np.float64]
@@ -27,7 +31,9 @@ Numbers = NDArray[np.int64]
 class Tabulated:
     """A scalar basis at the quadrature points of one region.
 
-    Shapes: jets "1+d a e q" (value and gradient of basis function a on cell e), dofs "a e".
+    Shapes: jets "s a e q", dofs "a e". The slots s are value and gradient of basis function a on
+    cell e, 1 + d of them; where an energy holds second derivatives these follow, and between cells
+    the jump of the normal derivative.
     """
 
     jets: Array
@@ -35,19 +41,21 @@ class Tabulated:
 
     @cached_property
     def by_cell(self) -> Array:
-        """The jets as "e a (1+d) q" in one piece, for batched products."""
+        """The jets as "e a s q" in one piece, for batched products."""
         return np.ascontiguousarray(self.jets.transpose(2, 1, 0, 3))
 
 
 @dataclass(frozen=True)
 class Place:
     """Quadrature on one region: points "d e q", weights "e q", normals "d e q" on boundaries, a
-    tabulated basis per component."""
+    tabulated basis per component; on facets of an energy of second derivatives the penalty of
+    kinks, "e 1"."""
 
     points: Array
     weights: Array
     normals: Array | None
     tables: Mapping[str, Tabulated]
+    penalty: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -88,46 +96,95 @@ def make_spaces(
     """Spaces on a mesh with quadrature on the given regions, exact for polynomials of degree 2k
     + 1."""
     cell = cell_of(mesh)
-    if degree < 2 and any(space.below and space.continuous for space in form.spaces.values()):
-        multiplier = next(c for c, space in form.spaces.items() if space.below and space.continuous)
+    lower = [c for c, space in form.spaces.items() if space.below > 0 and space.continuous]
+    if degree < 2 and lower:
+        multiplier = lower[0]
         raise SolverError(
             f"{multiplier} is a Lagrange multiplier: the Taylor-Hood pair needs degree 2 or more,"
             f" not {degree}"
         )
+    bent = any(space is BENDING for space in form.spaces.values())
+    order = 2 * (min(degree + 1, highest(cell)) if bent else degree) + 1
     elements = {}
     for component in form.components:
         space = form.spaces[component]
-        elements[component] = lagrange(cell, degree - space.below, space.continuous)
+        top = degree - space.below
+        top = min(top, highest(cell)) if space is BENDING else top
+        elements[component] = lagrange(cell, top, space.continuous)
     shared: dict[str, CellBasis] = {}
     bases, offsets, start = {}, {}, 0
     for component, element in elements.items():
         key = repr((type(element), element.maxdeg, form.spaces[component]))
-        shared.setdefault(key, CellBasis(mesh, element, intorder=2 * degree + 1))
+        if key not in shared:
+            shared[key] = CellBasis(mesh, element, intorder=order)
         bases[component] = shared[key]
         offsets[component] = start
         start += bases[component].N
+    spaces = Spaces(mesh, bases, offsets, facets, {})
+    periodic = [k for k, x in enumerate(form.coordinates) if x.name in form.domain.periodic]
+    inner = between(mesh, periodic, order) if bent else None
     places = {
-        region: place(region, mesh, elements, bases, offsets, facets, degree) for region in regions
+        region: between_cells(region, spaces, inner)
+        if isinstance(region, Skeleton) and inner is not None
+        else place(region, spaces, order, bent)
+        for region in regions
     }
-    return Spaces(mesh, bases, offsets, facets, places)
+    return replace(spaces, places=places)
 
 
-def place(region, mesh, elements, bases, offsets, facets, degree) -> Place:
-    """Quadrature and tabulated bases on a domain or a boundary."""
+def place(region: Region, spaces: Spaces, order: int, bent: bool) -> Place:
+    """Quadrature and tabulated bases on a domain or a boundary, with second derivatives where an
+    energy holds them (`bent`)."""
     made: dict[int, tuple] = {}
-    tables = {}
-    for component, basis in bases.items():
+    tables, mesh, penalties = {}, spaces.mesh, None
+    at = spaces.facets[region] if isinstance(region, Boundary) else None
+    for component, basis in spaces.bases.items():
         if id(basis) not in made:
-            there = (
-                basis
-                if not isinstance(region, Boundary)
-                else facet_basis(mesh, elements[component], facets[region], 2 * degree + 1)
-            )
-            made[id(basis)] = (there, jets(there))
+            there = basis if at is None else facet_basis(mesh, basis.elem, at, order)
+            table = jets(there)
+            if bent:
+                cells = mesh.f2t[0, at] if at is not None else np.arange(mesh.nelements)
+                where = basis.X if at is None else in_cells(mesh, cells, mesh.facets[:, at], order)
+                table = np.concatenate([table, hessians(there, where, cells)])
+            made[id(basis)] = (there, table)
         there, table = made[id(basis)]
-        tables[component] = Tabulated(table, there.element_dofs + offsets[component])
+        tables[component] = Tabulated(table, there.element_dofs + spaces.offsets[component])
+    if at is not None and bent:
+        top = max(basis.elem.maxdeg for basis in spaces.bases.values())
+        penalties = penalty(mesh, top, mesh.f2t[0, at], there.dx, measures(spaces))
     normals = np.asarray(there.normals) if isinstance(region, Boundary) else None
-    return Place(np.asarray(there.global_coordinates()), there.dx, normals, tables)
+    return Place(np.asarray(there.global_coordinates()), there.dx, normals, tables, penalties)
+
+
+def between_cells(region: Skeleton, spaces: Spaces, facets: Facets) -> Place:
+    """Quadrature and tabulated bases between cells, seen from one side."""
+    tables, made = {}, {}
+    for component, basis in spaces.bases.items():
+        if id(basis) not in made:
+            made[id(basis)] = facets.jets(basis.elem, region.side, basis.Nbfun)
+        own = np.concatenate([basis.element_dofs[:, cells] for cells in facets.cells])
+        tables[component] = Tabulated(made[id(basis)], own + spaces.offsets[component])
+    top = max(basis.elem.maxdeg for basis in spaces.bases.values())
+    cells, weights = facets.cells[region.side], facets.weights
+    return Place(
+        facets.points(region.side),
+        weights,
+        facets.normals,
+        tables,
+        penalty(spaces.mesh, top, cells, weights, measures(spaces)),
+    )
+
+
+def measures(spaces: Spaces) -> Array:
+    """Of every cell. Shapes: "e"."""
+    return next(iter(spaces.bases.values())).dx.sum(axis=1)
+
+
+def hessians(basis: CellBasis | FacetBasis, places: Array, cells: Numbers) -> Array:
+    """Second derivatives of the basis functions, "p a e q"."""
+    return np.stack(
+        [hessian(basis.elem, basis.mapping, places, k, cells) for k in range(basis.Nbfun)], axis=1
+    )
 
 
 def stacked(values: Sequence[Array]) -> Array:

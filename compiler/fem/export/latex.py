@@ -8,11 +8,12 @@ import re
 import sympy as sp
 from sympy.printing.latex import LatexPrinter
 
+from compiler.fem.forms.curvature import PENALTY, is_kink
 from compiler.fem.forms.pairing import Space
 from compiler.fem.forms.weak import Integrand, Region, WeakForm, by_region
 from compiler.lowering.terms import Stream
 from pdespec.coordinates import Normal
-from pdespec.geometry import Boundary
+from pdespec.geometry import Domain
 
 
 class WeakLatex(LatexPrinter):
@@ -21,6 +22,9 @@ class WeakLatex(LatexPrinter):
     def __init__(self, form: WeakForm) -> None:
         super().__init__({"mul_symbol": None})
         self.form = form
+
+    def _print_Symbol(self, expr: sp.Symbol, style: str = "plain") -> str:
+        return r"\eta" if expr == PENALTY else super()._print_Symbol(expr, style)
 
     def _print_Stream(self, stream: Stream) -> str:
         return derivative(component_latex(stream.component), stream.index, self.form)
@@ -37,7 +41,9 @@ def component_latex(name: str) -> str:
 
 
 def derivative(what: str, index: tuple[int, ...], form: WeakForm) -> str:
-    """`\\partial_{xx} u`, or `u` itself."""
+    """`\\partial_{xx} u`, or `u` itself; the jump `[\\partial_n u]` between cells."""
+    if is_kink(index):
+        return rf"[\partial_n {what}]"
     letters = "".join(name * count for name, count in zip(form.names, index, strict=True))
     return rf"\partial_{{{letters}}} {what}" if letters else what
 
@@ -52,7 +58,7 @@ def to_latex(form: WeakForm) -> str:
             (integrand.coefficient * test_symbol(integrand, form) for integrand in integrands),
             sp.S.Zero,
         )
-        measure = r"\mathrm{d}s" if isinstance(region, Boundary) else r"\mathrm{d}x"
+        measure = r"\mathrm{d}x" if isinstance(region, Domain) else r"\mathrm{d}s"
         body = printer.doprint(sp.Add(*[sp.sympify(t) for t in sp.Add.make_args(terms)]))
         lines.append(rf"\int_{{{region_latex(region)}}} \left( {body} \right) {measure}")
     sides = []
@@ -106,5 +112,5 @@ def elements(form: WeakForm) -> dict[str, Space]:
 
 def element_name(space: Space) -> str:
     """`P_k`, `P_(k-1)`, `discontinuous P_(k-1)`."""
-    order = f"(k-{space.below})" if space.below else "k"
+    order = f"(k{-space.below:+d})" if space.below else "k"
     return f"{'' if space.continuous else 'discontinuous '}P_{order}"

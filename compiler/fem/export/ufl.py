@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import sympy as sp
 
+from compiler.fem.errors import NoWeakForm
 from compiler.fem.export.latex import element_name, elements, to_latex
 from compiler.fem.export.ufl_words import (
     Ufl,
@@ -20,6 +21,7 @@ from compiler.fem.export.ufl_words import (
     needed,
 )
 from compiler.fem.forms.conditions import Essential
+from compiler.fem.forms.curvature import Skeleton
 from compiler.fem.forms.weak import Region, WeakForm
 from compiler.lowering.terms import Stream
 from pdespec.coordinates import Normal, Time
@@ -38,7 +40,14 @@ def to_ufl(form: WeakForm, degree: int = 2) -> str:
     Essential conditions become `bcs`. What the language has no word for, a slip condition or an
     integral requirement, is a comment. Boundary integrals over regions that overlap need marks of
     their own: one facet carries one number.
+
+    Raises: NoWeakForm for an energy of second derivatives.
     """
+    if any(isinstance(integrand.region, Skeleton) for integrand in form.integrands):
+        raise NoWeakForm(
+            f"the energy of `{form.name}` holds second derivatives: its terms between cells are not"
+            " written for FEniCS"
+        )
     names = identifiers(form)
     sections = [
         f"# {form.name}: F = 0 for all W, by FEniCS",
@@ -278,4 +287,8 @@ def report(form: WeakForm) -> list[str]:
     spaces = [
         f"{name}: {element_name(space)}, {space.reason}" for name, space in elements(form).items()
     ]
-    return [to_latex(form), "", *spaces, "", to_ufl(form).rstrip()]
+    try:
+        script = to_ufl(form).rstrip()
+    except NoWeakForm as refusal:
+        script = f"# {refusal}"
+    return [to_latex(form), "", *spaces, "", script]

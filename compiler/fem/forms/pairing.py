@@ -57,6 +57,11 @@ PRESSURE = Space(
     " (Taylor-Hood)",
 )
 CONSTANT = Space(0, True, "one number: its own equation says that it does not vary in space")
+BENDING = Space(
+    -1,
+    True,
+    "its energy holds second derivatives: one degree higher, kinks between cells penalised",
+)
 FLUX = Space(1, False, "a flux defined by its own equation: discontinuous, one degree lower")
 
 

@@ -31,9 +31,11 @@ from compiler.fem.forms.conditions import (
     tangential,
     unknown_streams,
 )
+from compiler.fem.forms.curvature import Skeleton, Slope, bending, slope_of, with_kinks
 from compiler.fem.forms.divergence import divergence_form, order
 from compiler.fem.forms.nonsmooth import smoothed
 from compiler.fem.forms.pairing import (
+    BENDING,
     CONSTANT,
     Row,
     Space,
@@ -45,17 +47,18 @@ from compiler.fem.forms.pairing import (
     pair,
 )
 from compiler.fem.forms.reduction import reduce_order
-from compiler.lowering.terms import MultiIndex, Stream, values
+from compiler.lowering.terms import MultiIndex, values
 from pdespec.calculus import Integral, TwoSided
 from pdespec.coordinates import Normal, Time
 from pdespec.curvilinear import angles, power
 from pdespec.geometry import Boundary, Domain
 from pdespec.jumps import slope
 from pdespec.notation import short
+from pdespec.statements.natural import implied
 from pdespec.statements.problem import IntegralRequirement, Problem
 from pdespec.symbols import UnknownField
 
-Region = Domain | Boundary
+Region = Domain | Boundary | Skeleton
 
 
 @dataclass(frozen=True)
@@ -162,10 +165,15 @@ def _weak_form(problem: Problem) -> WeakForm:
     spaces = energy_spaces(
         [(i.row, i.test, i.coefficient) for i in varied], owner, len(problem.coordinates)
     )
+    bent = {s.component for i in varied for s in bending(i.coefficient, len(problem.coordinates))}
+    spaces |= dict.fromkeys(bent, BENDING)
     spaces |= choose_spaces(rows, problem.coordinates)
     refuse_transport(problem, rows, spaces)
     fluxes = {c for c, space in spaces.items() if not space.continuous}
     essentials, naturals = split_conditions(problem, rewrite, fluxes)
+    if bent:
+        naturals, slopes = clamped(problem, naturals, bent)
+        energy, varied = variations(problem, given, slopes)
     constants = constant_unknowns(rows, problem.coordinates) - {
         c for e in essentials for c, _ in e.coefficients
     }
@@ -279,17 +287,28 @@ def the_domain(problem: Problem) -> Domain:
     return domains.pop()
 
 
+def clamped(
+    problem: Problem, naturals: Sequence[Natural], bent: set[str]
+) -> tuple[tuple[Natural, ...], tuple[Slope, ...]]:
+    """Conditions with derivatives, without those that an energy of second derivatives implies; and
+    the slopes that are prescribed of its unknowns."""
+    left, slopes = [], []
+    for condition in naturals:
+        if implied(problem, problem.conditions[condition.label]):
+            continue
+        found = slope_of(condition, problem.coordinates)
+        if found is not None and found.component in bent:
+            slopes.append(found)
+        else:
+            left.append(condition)
+    return tuple(left), tuple(slopes)
+
+
 def variations(
-    problem: Problem, given: Sequence[str]
+    problem: Problem, given: Sequence[str], slopes: Sequence[Slope] = ()
 ) -> tuple[tuple[tuple[sp.Expr, Region], ...], tuple[Integrand, ...]]:
-    """The energy and its first variation: one integrand for each stream of the densities.
-    Nothing for energies of second derivatives."""
-    energy = tuple(
-        (smoothed(over_streams(problem, d)), r) for f in problem.functionals for d, r in f.terms
-    )
-    streams = [s for density, _ in energy for s in unknown_streams(density)]
-    if any(sum(space_part(problem, s)) > 1 for s in streams):
-        return (), ()
+    """The energy and its first variation: one integrand for each stream of the densities."""
+    energy: tuple[tuple[sp.Expr, Region], ...] = ()
     varied = []
     for functional in problem.functionals:
         of = {
@@ -297,8 +316,13 @@ def variations(
             for unknown in functional.unknowns
             for component in components_of(problem, unknown)
         } or set(given)
-        for density, region in functional.terms:
-            density = smoothed(over_streams(problem, density))
+        terms = with_kinks(
+            tuple((smoothed(over_streams(problem, d)), region) for d, region in functional.terms),
+            slopes,
+            problem.coordinates,
+        )
+        energy += terms
+        for density, region in terms:
             varied += [
                 Integrand(region, s.component, s.index, slope(density, s))
                 for s in unknown_streams(density)
@@ -313,15 +337,9 @@ def components_of(problem: Problem, unknown: object) -> tuple[str, ...]:
     return problem.unknowns[getattr(unknown, "name", unknown)].components
 
 
-def space_part(problem: Problem, stream: Stream) -> MultiIndex:
-    return stream.index[: len(problem.coordinates)]
-
-
 def strong_rows(problem: Problem, components: Sequence[str]) -> tuple[Row, ...]:
     """Scalar equations as written, each with the unknown that tests it."""
     written = {label: equation.lhs - equation.rhs for label, equation in problem.equations.items()}
-    if not written and components:  # an energy of second derivatives: its Euler-Lagrange equation
-        written = dict(problem.residuals())
     rows = []
     for label, residual in written.items():
         entries = list(residual) if isinstance(residual, sp.MatrixBase) else [residual]

@@ -91,6 +91,25 @@ def lagrange(cell: str, degree: int, continuous: bool = True) -> skfem.Element:
     return element if continuous else ElementDG(element)
 
 
+def highest(cell: str) -> int:
+    """The highest degree that there is on a cell."""
+    return max(degree for each, degree in LAGRANGE if each == cell)
+
+
+def in_cells(
+    mesh: skfem.Mesh, cells: NDArray[np.integer], corners: NDArray[np.integer], order: int
+) -> NDArray[np.float64]:
+    """The quadrature points of facets in reference coordinates of one of their cells, from the
+    vertices of each facet. Shapes: cells "f", corners "v f" -> "d f q"."""
+    if mesh.dim() == 1:
+        shares = np.ones((1, 1))
+    else:
+        at = skfem.quadrature.get_quadrature(mesh.brefdom, order)[0]
+        shares = np.concatenate([1 - at.sum(0, keepdims=True), at])
+    place = (mesh.t[:, None, cells] == corners).argmax(0)
+    return np.einsum("dvf,vq->dfq", mesh.elem.refdom.p[:, place], shares)
+
+
 def facet_basis(
     mesh: skfem.Mesh, element: skfem.Element, facets: NDArray[np.integer], order: int
 ) -> skfem.FacetBasis:
@@ -103,10 +122,7 @@ def facet_basis(
     if isinstance(mapping, MappingIsoparametric) and isinstance(
         mesh, (skfem.MeshTri, skfem.MeshTet)
     ):
-        at = skfem.quadrature.get_quadrature(mesh.brefdom, order)[0]
-        shares = np.concatenate([1 - at.sum(0, keepdims=True), at])
-        corners = mesh.t[:, mesh.f2t[getattr(facets, "ori", 0), facets]]
-        place = (mesh.facets[:, None, facets] == corners).argmax(1)
-        known = np.einsum("dfk,fq->dkq", mesh.elem.refdom.p[:, place], shares)
+        cells = mesh.f2t[getattr(facets, "ori", 0), facets]
+        known = in_cells(mesh, cells, mesh.facets[:, facets], order)
         mapping.invF = lambda *_, **__: known  # type: ignore[method-assign]
     return skfem.FacetBasis(mesh, element, mapping=mapping, facets=facets, intorder=order)
