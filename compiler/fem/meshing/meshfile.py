@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from compiler.fem.errors import SolverError
 from compiler.fem.meshing.bodies import Values, body_of, box_of
+from compiler.fem.meshing.elements import cell_of
 from compiler.geometry.shapes.meshfile import Unreadable, guarded
 from pdespec.geometry import Difference, Domain, Intersection
 
@@ -37,6 +39,9 @@ def given_mesh(
             ) from missing
         except Unreadable as failure:
             raise SolverError(f"cannot read the mesh {given}: {failure}") from failure
+    if cell_of(mesh) in ("triangle", "tetrahedron"):
+        # elements of degree three agree on a side where both of its cells count its vertices alike
+        mesh = replace(mesh, t=np.sort(mesh.t, axis=0))
     return mesh, {
         name: np.asarray(facets, dtype=np.int64) for name, facets in (mesh.boundaries or {}).items()
     }
