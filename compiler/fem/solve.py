@@ -23,7 +23,13 @@ from compiler.fem.discrete.kernels import Function, Kernel, function, kernels
 from compiler.fem.discrete.spaces import Spaces, make_spaces
 from compiler.fem.discrete.system import Level, System, level
 from compiler.fem.doubts import doubts
-from compiler.fem.error_estimate import ErrorEstimate, estimate, from_distances
+from compiler.fem.error_estimate import (
+    SAFETY,
+    Distances,
+    ErrorEstimate,
+    estimate,
+    from_distances,
+)
 from compiler.fem.errors import (
     NoConvergence,
     NoWeakForm,
@@ -39,6 +45,7 @@ from compiler.fem.meshing.facets import aligned, facets_of, outside
 from compiler.fem.meshing.fitted import fitted
 from compiler.fem.meshing.mesh import mesh_domain, shaken
 from compiler.fem.meshing.meshfile import given_mesh, refuse_other_domain
+from compiler.fem.refinement import divided, indicators, marked
 from compiler.fem.solution import SampleSolution, Solution
 from compiler.fem.solvers.minimize import minimize
 from compiler.fem.solvers.newton import NewtonOptions, length, newton, solve_equations
@@ -53,7 +60,7 @@ from compiler.fem.solvers.time_stepping import SCHEMES, Marched, integrate_in_ti
 from compiler.lowering.numpy_function import numpy_function
 from compiler.workers import Workers
 from pdespec.errors import suggestion
-from pdespec.geometry import Boundary, shape_symbols
+from pdespec.geometry import Boundary, meshes, shape_symbols
 from pdespec.rules.check import RULES
 from pdespec.rules.registry import Analysis
 from pdespec.rules.subdomains import merged
@@ -63,6 +70,7 @@ from pdespec.symbols import InputField
 Array = NDArray[np.float64]
 Start = Solution | Mapping[str, Any] | None
 MOST = {1: 20_000, 2: 400, 3: 64}  # cells along the longest side, up to which a tolerance is sought
+MOST_CELLS = 400_000  # that are made where the error is
 COARSEST = 2  # cells along the longest side, from which on an order can be observed
 LOADS = 8  # load steps of a body under finite strains
 
@@ -279,7 +287,7 @@ def refined(request: Request, tolerance: float) -> Solution:
     """A solution whose estimated relative error in L2 is below a tolerance.
 
     Raises: SolverError, with the error that was reached, where that takes more cells than
-    `MOST_CELLS` allows.
+    `MOST` allows.
     """
     if not tolerance > 0:
         raise SolverError(f"a tolerance is a positive number, not {tolerance}")
@@ -296,6 +304,8 @@ def refined(request: Request, tolerance: float) -> Solution:
         error = float(found.relative_error.max())
         if error <= tolerance:
             return found
+        if divisible(request, found):
+            return adapted(replace(request, options=options), tolerance)
         order = max(1.0, options.degree + 0.5)
         factor = min(max(1.1 * (error / tolerance) ** (1 / order), 1.25), 4.0)
         resolution = math.ceil(options.resolution * factor)
@@ -312,6 +322,85 @@ def refined(request: Request, tolerance: float) -> Solution:
             step_tolerance=tighter,
             steps=options.steps and math.ceil(options.steps * factor),
         )
+
+
+def divisible(request: Request, found: Solution) -> bool:
+    """Whether cells are to be divided where the error is: a stationary solution on triangles that
+    is not smooth, since its error falls with a lower order than that of its elements."""
+    form, options = request.prepared.form, request.options
+    orders = torch.stack([each.orders for each in found.error.values()])
+    known = Coefficients(request.problem, request.batch.select([0]))
+    return (
+        form.time is None
+        and len(form.coordinates) == 2
+        and request.mesh is None
+        and options.cell == "simplex"
+        and not meshes(form.domain.shape)
+        and not known.interfaces(form.domain)
+        and not form.domain.periodic
+        and bool((orders < options.degree).any())
+    )
+
+
+def adapted(request: Request, tolerance: float) -> Solution:
+    """Solutions on meshes that are finer where the error is, sample by sample.
+
+    Where two meshes that follow each other differ by less than the tolerance all cells are divided
+    once more, and 1.25 times the distance to that last solution, which is returned, is its
+    estimated error: a bound, since its own error is a fraction of that distance.
+
+    Raises: SolverError where that takes more than `MOST_CELLS` cells.
+    """
+    samples, distances = [], []
+    for number in range(request.batch.size):
+        one = request.batch if request.batch.size == 1 else request.batch.select([number])
+        sample, distance = adapted_sample(replace(request, batch=one), tolerance)
+        samples.append(sample)
+        distances.append(distance)
+    error = {
+        name: from_distances([d[name] for d in distances], request.options.degree, 2.0, True)
+        for name in request.problem.unknowns
+    }
+    energy = (
+        torch.tensor([s.energy for s in samples], dtype=torch.float64)
+        if request.prepared.form.energy
+        else None
+    )
+    seconds = float(np.mean([sum(s.seconds.values()) for s in samples]))
+    return Solution(tuple(samples), seconds, energy, lambda _: error)
+
+
+def adapted_sample(
+    request: Request, tolerance: float
+) -> tuple[SampleSolution, dict[str, Distances]]:
+    """The solution of one sample, and its distances to that on the mesh before."""
+    components = {name: unknown.components for name, unknown in request.problem.unknowns.items()}
+    known = Coefficients(request.problem, request.batch)
+    domain, degree = request.prepared.form.domain, request.options.degree
+
+    def on_finer(sample: SampleSolution, cells: NDArray[np.int64] | None) -> SampleSolution:
+        mesh = divided(sample.spaces.mesh, cells, domain, known.shape_values, degree)
+        if mesh.nelements > MOST_CELLS:
+            raise SolverError(
+                f"on {sample.spaces.mesh.nelements} cells, divided where the error is, the"
+                f" relative error is above {tolerance:.2g}; ask for less"
+            )
+        return replace(request, mesh=mesh).sample(0, {})
+
+    def relative(found: dict[str, Distances]) -> float:
+        return max(d.first["l2"] / d.size["l2"] if d.first["l2"] else 0.0 for d in found.values())
+
+    sample, wanted = request.sample(0, {}), tolerance
+    while True:
+        finer = on_finer(sample, marked(indicators(sample)))
+        distance, sample = relative(estimate(finer, [sample], components)), finer
+        if distance <= wanted:
+            whole = on_finer(sample, None)
+            found = estimate(whole, [sample], components)
+            reached = SAFETY * relative(found)
+            if reached <= tolerance:
+                return whole, found
+            wanted = distance * tolerance / reached
 
 
 def refuse_options(problem: Problem, options: Mapping[str, object]) -> None:
