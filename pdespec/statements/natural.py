@@ -11,7 +11,7 @@ import sympy as sp
 
 from pdespec.calculus import entries, partial
 from pdespec.coordinates import Coordinate, Normal
-from pdespec.errors import fail
+from pdespec.errors import ProblemError, fail
 from pdespec.geometry import Boundary, Rectangle, boundary, rest, side
 from pdespec.jets import jet_form, jets_of, sympy_form
 from pdespec.jumps import slope
@@ -203,9 +203,11 @@ def _row_implied(
         for normal_order in {2: (1,), 3: (0,)}.get(order, ()):
             if (field, normal_order) in held:
                 continue
-            flux = problem.derivative_form(
-                _boundary_term(problem, functional, field, region, normal_order)
-            )
+            try:
+                term = _boundary_term(problem, functional, field, region, normal_order)
+            except ProblemError:  # of a boundary whose curvature is not known
+                continue
+            flux = problem.derivative_form(term)
             pieces = parts(region)
             straight = [part for part in pieces if part.coordinate is not None]
             if len(straight) < len(pieces):
