@@ -1,10 +1,12 @@
 """Pages of the site that are made when it is built: the front page, the project's own texts, and
-the gallery of `examples/`."""
+the gallery of `examples/`, and the notebooks as they were last executed."""
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import itertools
+import json
 import re
 from html import escape
 from pathlib import Path
@@ -33,6 +35,11 @@ def on_files(files: Files, config: Any) -> Files:
         text = (ROOT / source).read_text(encoding="utf-8")
         files.append(File.generated(config, name, content=linked(text)))
     files.append(File.generated(config, "gallery.md", content=gallery()))
+    for path in sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")):
+        text, pictures = notebook(path)
+        files.append(File.generated(config, f"notebooks/{path.stem}.md", content=text))
+        for name, data in pictures.items():
+            files.append(File.generated(config, f"notebooks/{name}", content=data))
     for path in sorted((ROOT / "benchmarks" / "results").glob("*.png")):
         name = path.relative_to(ROOT).as_posix()
         files.append(File.generated(config, name, abs_src_path=str(path)))
@@ -53,7 +60,7 @@ def linked(text: str) -> str:
     text = re.sub(
         r"\[docs/(?:notes/)?(\w+)\.md\]", lambda found: f"[{found[1].replace('_', ' ')}]", text
     )
-    return text.replace("](docs/", "](")
+    return text.replace("](docs/", "](").replace(".ipynb)", ".md)")
 
 
 def gallery() -> str:
@@ -101,6 +108,38 @@ def example(path: Path, error: str | None) -> str:
 Error of a trained operator: {error or "not measured"}. `examples/{path.name}`, {len(code)} lines:
 
 {source}"""
+
+
+def notebook(path: Path) -> tuple[str, dict[str, bytes]]:
+    """A notebook as a page, formulas as browsers show them by themselves, and its pictures."""
+    parts, pictures = [], {}
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(formulas(source).replace(".ipynb)", ".md)") + "\n")
+            continue
+        parts.append(fenced("python", source))
+        for output in cell["outputs"]:
+            data = output.get("data", {})
+            if "image/png" in data:
+                name = f"{path.stem}-{len(pictures) + 1}.png"
+                pictures[name] = base64.b64decode("".join(data["image/png"]))
+                parts.append(f"![what this cell draws]({name})\n")
+            elif output.get("name") == "stdout":
+                parts.append(fenced("text", "".join(output["text"])))
+    parts.append(f"The notebook itself: `docs/notebooks/{path.name}`.\n")
+    return "\n".join(parts), pictures
+
+
+def formulas(text: str) -> str:
+    """Markdown with `$$..$$` and `$..$` as MathML."""
+    text = re.sub(
+        r"\$\$(.+?)\$\$",
+        lambda found: f'<div class="equations">{convert(found[1].strip(), display="block")}</div>',
+        text,
+        flags=re.S,
+    )
+    return re.sub(r"\$(.+?)\$", lambda found: convert(found[1]), text, flags=re.S)
 
 
 def mathml(latex: str) -> str:
