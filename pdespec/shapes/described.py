@@ -164,8 +164,14 @@ def scalars(shape: str, *values: Any) -> Point:
     result = tuple(exact(value) for value in values)
     for value in result:
         if not is_scalar(value):
+            listed = isinstance(value, sp.MatrixBase)
+            shown = list(value) if listed else value
             raise fail(
-                "T05", f"{shape}: {value} is not a number", "shapes are made of numbers and params"
+                "T05",
+                f"{shape}: {shown} is not a number",
+                f"a number comes first; name what you give: center = {shown}"
+                if listed
+                else "shapes are made of numbers and params",
             )
         if value.atoms(Coordinate, AppliedUndef):
             raise fail(

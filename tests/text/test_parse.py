@@ -46,3 +46,12 @@ def test_the_text_of_nonlinear_poisson_is_the_problem_built_in_python():
 def test_an_example_comes_back_from_its_own_text(path):
     problem = pdespec.load(path)
     assert pdespec.parse(problem.to_dsl()) == problem
+
+
+@pytest.mark.parametrize("shape", ["disk([0, 0], 1)", "annulus([0, 0], 1/2, 1)"])
+def test_a_point_in_place_of_a_number_is_told_to_be_named(shape):
+    text = f"problem p\nspace x, y\ndomain D = {shape}\nunknown u : scalar on D\n"
+    with pytest.raises(pdespec.ProblemError) as caught:
+        pdespec.parse(f"{text}in D: lap(u) = 1\non boundary(D): u = 0\n")
+    (found,) = caught.value.diagnostics
+    assert "[0, 0] is not a number" in found.message and "center = [0, 0]" in found.hint
