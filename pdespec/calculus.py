@@ -15,13 +15,13 @@ from typing import Any
 import sympy as sp
 
 from pdespec.complexes import split
-from pdespec.coordinates import Coordinate, Normal, Time, exact, is_scalar
+from pdespec.coordinates import Coordinate, Normal, Time, as_exact, is_scalar
 from pdespec.curvilinear import angles, hooped, measure, power
 from pdespec.errors import fail
 from pdespec.geometry import Boundary, Domain, Region
 from pdespec.notation import plain, short
 
-Expression = Any  # a SymPy scalar or ImmutableMatrix, or what `exact` turns into one
+Expression = Any  # a SymPy scalar or ImmutableMatrix, or what `as_exact` turns into one
 
 
 # --------------------------------------------------------------------------------------------------
@@ -89,7 +89,7 @@ def _free_symbols(expression: Expression) -> set[sp.Basic]:
 
 def prepare(*expressions: Expression) -> tuple[Any, ...]:
     """The arguments of an operator as exact SymPy expressions."""
-    return tuple(exact(each) for each in expressions)
+    return tuple(as_exact(each) for each in expressions)
 
 
 def _frame(

@@ -21,7 +21,7 @@ RANKS = ("scalar", "vector", "tensor")
 NAME = re.compile(r"[^\W\d]\w*")
 NOT_FINITE = tuple(type(each) for each in (sp.nan, sp.zoo, sp.oo, -sp.oo))
 BINDING = (ExprWithLimits, sp.Limit)
-# what `exact` replaces or refuses
+# what `as_exact` replaces or refuses
 SUSPECT = (sp.Float, *NOT_FINITE, *BINDING, sp.DiracDelta, sp.ITE, sp.Mod, sp.Piecewise, sp.jn)
 
 
@@ -40,7 +40,7 @@ class Mod(sp.Mod):
         return None if isinstance(found, sp.Mod) else found
 
 
-def exact(value: Any) -> Any:
+def as_exact(value: Any) -> Any:
     """The SymPy form of a number, expression or array of them, with every float replaced by the
     rational it was written as.
 
@@ -224,7 +224,12 @@ class Time(sp.Symbol):
         periodic: bool = False,
     ) -> Time:
         self = sp.Symbol.__xnew__(cls, name, real=True)
-        self.start, self.end, self.unit, self.periodic = exact(start), exact(end), unit, periodic
+        self.start, self.end, self.unit, self.periodic = (
+            as_exact(start),
+            as_exact(end),
+            unit,
+            periodic,
+        )
         return self
 
     def _hashable_content(self) -> tuple:

@@ -10,7 +10,7 @@ from typing import Any
 
 import sympy as sp
 
-from pdespec.coordinates import Coordinate, exact, is_scalar
+from pdespec.coordinates import Coordinate, as_exact, is_scalar
 from pdespec.errors import fail
 from pdespec.geometry import (
     THETA,
@@ -337,7 +337,7 @@ def make_mesh(path: str | os.PathLike[str], dim: int, scale: Any = 1, folder: st
 
 
 def make_airfoil(digits: Sequence[int], displacement: Any = ()) -> Airfoil:
-    numbers = tuple(exact(each) for each in digits)
+    numbers = tuple(as_exact(each) for each in digits)
     if (
         len(numbers) != 3
         or not all(each.is_Integer and each >= 0 for each in numbers)
@@ -345,7 +345,9 @@ def make_airfoil(digits: Sequence[int], displacement: Any = ()) -> Airfoil:
     ):
         hint = "write naca(0, 0, 12): camber %, its place in tenths, thickness %"
         raise fail("S02", f"naca{tuple(digits)} is no four-digit section", hint)
-    given = exact(displacement) if isinstance(displacement, sp.Basic) or len(displacement) else ()
+    given = (
+        as_exact(displacement) if isinstance(displacement, sp.Basic) or len(displacement) else ()
+    )
     displaced = scalars("airfoil", *((given,) if is_scalar(given) else given))
     if len(displaced) not in (0, 7):
         raise fail(

@@ -16,7 +16,7 @@ from typing import Any
 import sympy as sp
 from sympy.core.function import AppliedUndef
 
-from pdespec.coordinates import Coordinate, Declaration, exact
+from pdespec.coordinates import Coordinate, Declaration, as_exact
 from pdespec.errors import fail, suggestion
 from pdespec.notation import short
 
@@ -552,7 +552,7 @@ def side(domain: Domain, name: str | None = None, where: Any = (), **place: Any)
             hint,
             label=domain.name,
         )
-    value = exact(value)
+    value = as_exact(value)
     foreign = isinstance(value, sp.MatrixBase) or value.atoms(AppliedUndef)
     if foreign or any(not hasattr(each, "declaration") for each in value.free_symbols):
         hint = f"write side({domain.name}, {coordinate} = 0); sloping sides belong to a polygon"
@@ -722,7 +722,7 @@ def _inequalities(function: str, domain: Domain, where: Any) -> tuple[sp.StrictL
                     " is none"
                 )
                 raise fail("T05", message, usage, label=domain.name)
-            less, more = exact(part.lts), exact(part.gts)
+            less, more = as_exact(part.lts), as_exact(part.gts)
             symbols = (more - less).free_symbols
             if not symbols & set(domain.coordinates):
                 raise fail(
@@ -780,7 +780,7 @@ def interface(domain: Domain, other: Any, name: str | None = None) -> Boundary:
             hint,
             label=domain.name,
         )
-    level = exact(other)
+    level = as_exact(other)
     if not level.free_symbols & set(domain.coordinates):
         hint = f"write for example interface({domain.name}, {domain.coordinates[0]} - 1/2)"
         raise fail(

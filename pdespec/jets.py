@@ -22,7 +22,7 @@ from sympy.core.function import AppliedUndef
 
 from pdespec.beyond import DELAY
 from pdespec.calculus import Integral, TwoSided
-from pdespec.coordinates import Coordinate, Normal, Time, exact
+from pdespec.coordinates import Coordinate, Normal, Time, as_exact
 from pdespec.errors import fail
 from pdespec.jumps import SPECIAL, chain, slope
 from pdespec.nodes import nodes_of
@@ -121,7 +121,7 @@ def value_at(expression: Any, place: Mapping[sp.Symbol, Any]) -> Any:
             "write the direction or the side out: at(dx(u), [1, 0])",
         )
 
-    numbers = {variable: exact(number) for variable, number in place.items()}
+    numbers = {variable: as_exact(number) for variable, number in place.items()}
 
     def at(e: Any) -> Any:
         if isinstance(e, AppliedUndef):

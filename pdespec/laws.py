@@ -8,7 +8,7 @@ from typing import Any
 
 import sympy as sp
 
-from pdespec.coordinates import exact, is_finite_number, is_scalar
+from pdespec.coordinates import as_exact, is_finite_number, is_scalar
 from pdespec.errors import fail
 
 TRUNCATION = 4  # standard deviations at which a normal law is cut where an extent is needed
@@ -203,7 +203,7 @@ def _ordered(law: str, low: Any, high: Any) -> tuple[sp.Expr, sp.Expr]:
 
 
 def _numbers(law: str, **values: Any) -> tuple[sp.Expr, ...]:
-    result = tuple(exact(value) for value in values.values())
+    result = tuple(as_exact(value) for value in values.values())
     for name, value in zip(values, result, strict=True):
         if not is_finite_number(value):
             raise fail(
@@ -219,7 +219,7 @@ def _positive(law: str, **values: sp.Expr) -> None:
 
 
 def _count(law: str, name: str, value: Any) -> int:
-    count = exact(value)
+    count = as_exact(value)
     if not (is_scalar(count) and count.is_Integer and 1 <= count <= 1000):
         raise fail(
             "S02",

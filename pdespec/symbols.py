@@ -21,8 +21,8 @@ from pdespec.coordinates import (
     Coordinate,
     Declaration,
     Time,
+    as_exact,
     check_name,
-    exact,
     is_finite_number,
 )
 from pdespec.errors import fail, suggestion
@@ -352,7 +352,7 @@ def _scalar(
 ) -> Any:
     check_name(name, f"a {kind}")
     if value is not None:
-        value = exact(value)
+        value = as_exact(value)
         if not is_finite_number(value):
             hint = (
                 "give a finite number such as 1/2 or 2*sp.pi; an expression of other parameters"

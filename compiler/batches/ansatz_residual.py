@@ -22,7 +22,7 @@ from torch import Tensor
 
 from compiler.batches.residuals import Residuals, Shifted
 from compiler.chance import Chance, seeded
-from compiler.data.samples import Draws, probed
+from compiler.data.samples import DrawnSamples, probed
 from compiler.geometry.shapes.meshfile import files
 from compiler.loss.hard_conditions import ansatz, plan_hard_conditions
 from compiler.lowering.terms import Term, lower, strong_form
@@ -64,7 +64,7 @@ def has_amplitude(problem: Problem) -> bool:
     return len(ansatz_residual_names(problem)) == len(problem.components) == 1
 
 
-def residual_scale(drawn: Draws, points: Tensor) -> Tensor | None:
+def residual_scale(drawn: DrawnSamples, points: Tensor) -> Tensor | None:
     """Mean absolute defect of each sample over interior points, at least `LEAST`: a lift may solve
     the equation, which leaves nothing to invert. None where the problem has no defect or several;
     with a coarse lift each has its own. Shapes: "b", "b k" of several.
@@ -79,7 +79,7 @@ def residual_scale(drawn: Draws, points: Tensor) -> Tensor | None:
     return size.clamp_min(LEAST)
 
 
-def output_amplitude(drawn: Draws, size: Tensor) -> Tensor:
+def output_amplitude(drawn: DrawnSamples, size: Tensor) -> Tensor:
     """What the network is multiplied by in each sample: with a network of size OUTPUT the equation
     changes by as much as its defect, `size`. `gain` times that where the equation is all but linear
     at this scale; else it is found for each sample, in the median over points that are the same in
@@ -123,7 +123,9 @@ def _typical(problem: Problem, read: tuple[Any, ...]) -> tuple[float, float, flo
     return float(gains.median()), float((power - 1).abs().median().detach()), spread
 
 
-def _amplitude(drawn: Draws, size: Tensor, start: float, rounds: int) -> tuple[Tensor, Tensor]:
+def _amplitude(
+    drawn: DrawnSamples, size: Tensor, start: float, rounds: int
+) -> tuple[Tensor, Tensor]:
     """From `start` times the size, by secants on a logarithmic scale: one of them is enough for a
     power of the unknown. And the power, of the last one. Shapes: "b" -> "b", "b"."""
     built = ansatz(drawn, plan_hard_conditions(drawn.problem))
@@ -146,7 +148,7 @@ def _amplitude(drawn: Draws, size: Tensor, start: float, rounds: int) -> tuple[T
     return (scale if drawn.attached else scale.detach()) / OUTPUT, power
 
 
-def _fixed_points(drawn: Draws) -> Tensor:
+def _fixed_points(drawn: DrawnSamples) -> Tensor:
     """Points of the domain that are the same for all samples and draws. Shapes: -> "b n D"."""
     geometry = drawn.geometry[next(iter(drawn.problem.unknowns.values())).region.name]
     alike = Chance(seeded(2, "amplitude", 0), drawn.size, alike=True)
@@ -158,7 +160,7 @@ def _fixed_points(drawn: Draws) -> Tensor:
     return torch.cat([points, times[..., None]], -1)
 
 
-def loads(drawn: Draws) -> Tensor:
+def loads(drawn: DrawnSamples) -> Tensor:
     """What natural conditions bring in at the offset, as a source in the domain: mean absolute
     residual times their share of its measure.
 
@@ -203,7 +205,7 @@ def _loading(problem: Problem) -> tuple[Residuals, ...]:
     return tuple(each for group in found.values() for each in group)
 
 
-def ansatz_residual_channels(drawn: Draws, points: Tensor) -> Tensor:
+def ansatz_residual_channels(drawn: DrawnSamples, points: Tensor) -> Tensor:
     """asinh of the defect in its unit, since near the boundary of an odd shape it grows by decades,
     and the unit's logarithm.
 
@@ -219,7 +221,7 @@ def ansatz_residual_channels(drawn: Draws, points: Tensor) -> Tensor:
     return torch.cat([(found / size).asinh(), size.log().expand_as(found)], -1)
 
 
-def ansatz_residual(drawn: Draws, points: Tensor) -> Tensor:
+def ansatz_residual(drawn: DrawnSamples, points: Tensor) -> Tensor:
     """The residuals at the offset. Where one of them is not finite, as 1/u is at u = 0, all count
     as zero.
 
@@ -251,7 +253,7 @@ def _state(built: Ansatz, points: Tensor, above: Tensor | None = None) -> Tensor
 
 
 def _residuals(
-    drawn: Draws, points: Tensor, function: PointFunction, added: Tensor | float = 0.0
+    drawn: DrawnSamples, points: Tensor, function: PointFunction, added: Tensor | float = 0.0
 ) -> Tensor:
     """The residuals of all equations at `function + added`. Shapes: "b n D" -> "b n k"."""
     shifted, found = Shifted(function, added), {}

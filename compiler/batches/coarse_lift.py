@@ -28,7 +28,7 @@ from compiler.chance import Chance, seeded
 from compiler.data.interfaces import kinks
 from compiler.data.points import PointSet, place
 from compiler.data.polynomials import Degrees, Polynomials, numbers
-from compiler.data.samples import Draws, probed
+from compiler.data.samples import DrawnSamples, probed
 from compiler.derivatives import Autograd, Request
 from compiler.geometry.shapes.meshfile import files
 from compiler.loss.hard_conditions import ansatz, plan_hard_conditions, positive_channels
@@ -84,7 +84,7 @@ def lift_degrees(problem: Problem, lift: int | Sequence[int], hard: bool = True)
     return given
 
 
-def with_coarse_lift(drawn: Draws, degrees: Degrees) -> Draws:
+def with_coarse_lift(drawn: DrawnSamples, degrees: Degrees) -> DrawnSamples:
     """The draws with the coarse solution of each sample, and the amplitudes that follow from it."""
     drawn = replace(drawn, amplitude=None, coarse=None)
     with torch.set_grad_enabled(torch.is_grad_enabled() and drawn.attached):
@@ -190,7 +190,7 @@ class _Rows:
     """
 
     def __init__(
-        self, residuals: Residuals, places: PointSet, drawn: Draws, start: Polynomials
+        self, residuals: Residuals, places: PointSet, drawn: DrawnSamples, start: Polynomials
     ) -> None:
         self.residuals, points = residuals, places.points
         self.like, self.shape = points[..., 0].detach(), start.coefficients.shape
@@ -248,7 +248,7 @@ class _Rows:
 
 
 def _streams(
-    component: Mapping[Stream, int], points: Tensor, drawn: Draws, start: Polynomials
+    component: Mapping[Stream, int], points: Tensor, drawn: DrawnSamples, start: Polynomials
 ) -> tuple[dict[Stream, Tensor], dict[Stream, Tensor]]:
     """Of each derivative its value without polynomials, and that of the factor times each of
     them, by the product rule. Shapes: -> "b n" each, "b n m" each."""
@@ -323,7 +323,7 @@ def _is_linear(problem: Problem, read: tuple[Any, ...]) -> bool:
     )
 
 
-def _points(drawn: Draws, term: Term, start: Polynomials) -> PointSet:
+def _points(drawn: DrawnSamples, term: Term, start: Polynomials) -> PointSet:
     """Points of a term that are the same for all samples and draws."""
     count = max(LEAST, POINTS * start.coefficients.shape[2])
     counts = {"interior": count, "boundary": count // SHARE, "initial": count // SHARE}
@@ -333,7 +333,7 @@ def _points(drawn: Draws, term: Term, start: Polynomials) -> PointSet:
     return place(drawn, term.points, kind, term.region, counts, chance, "sobol")
 
 
-def _nothing(drawn: Draws, degrees: Degrees) -> Polynomials:
+def _nothing(drawn: DrawnSamples, degrees: Degrees) -> Polynomials:
     """Polynomials without coefficients, over the domain of each sample and its time."""
     problem = drawn.problem
     domains = unknown_domains(problem)
@@ -352,13 +352,13 @@ def _nothing(drawn: Draws, degrees: Degrees) -> Polynomials:
     return Polynomials(degrees, periodic(problem), lower, upper, coefficients)
 
 
-def _offset(drawn: Draws) -> PointFunction:
+def _offset(drawn: DrawnSamples) -> PointFunction:
     built = ansatz(drawn, plan_hard_conditions(drawn.problem))
     count = len(drawn.problem.components)
     return (lambda x: x.new_zeros(*x.shape[:2], count)) if built is None else built.offset
 
 
-def _factor(drawn: Draws) -> PointFunction:
+def _factor(drawn: DrawnSamples) -> PointFunction:
     built = ansatz(drawn, plan_hard_conditions(drawn.problem))
     count = len(drawn.problem.components)
     return (lambda x: x.new_ones(*x.shape[:2], count)) if built is None else built.factor

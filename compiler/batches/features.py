@@ -11,7 +11,7 @@ from compiler.batches.ansatz_residual import (
     ansatz_residual_names,
     has_amplitude,
 )
-from compiler.data.samples import Draws, drawn_symbols
+from compiler.data.samples import DrawnSamples, drawn_symbols
 from compiler.geometry.domain import box
 from compiler.geometry.shapes import extent
 from operators.field import PointFunction
@@ -32,7 +32,7 @@ def channel_names(problem: Problem) -> tuple[str, ...]:
     return (*inputs, *drawn, *inverted, *(("factor",) if _bounded(problem) else ()))
 
 
-def channels(drawn: Draws, points: Tensor) -> Tensor:
+def channels(drawn: DrawnSamples, points: Tensor) -> Tensor:
     """The values of `channel_names` at points; inputs on a boundary enter by their smooth
     continuation. Shapes: "b n D" -> "b n c"."""
     problem = drawn.problem
@@ -56,7 +56,7 @@ def feature_names(problem: Problem) -> tuple[str, ...]:
     return (*channel_names(problem), *(variable.name for variable in problem.variables))
 
 
-def features(drawn: Draws) -> PointFunction:
+def features(drawn: DrawnSamples) -> PointFunction:
     """Known functions of position for a model's own nodes, also outside the domain. Shapes:
     points "b n D" -> "b n k"."""
     lower, upper = _box(drawn.problem)
@@ -97,14 +97,14 @@ def periodic(problem: Problem) -> tuple[bool, ...]:
     )
 
 
-def _extent(drawn: Draws) -> Tensor:
+def _extent(drawn: DrawnSamples) -> Tensor:
     """The smallest side of the boxes around the domains. Shapes: "b"."""
     return torch.stack(
         [extent(drawn.geometry[domain.name].body) for domain in unknown_domains(drawn.problem)]
     ).amin(0)
 
 
-def _factor(drawn: Draws, points: Tensor) -> Tensor:
+def _factor(drawn: DrawnSamples, points: Tensor) -> Tensor:
     found = [
         drawn.geometry[domain.name].body.implicit(points[..., : domain.dim])
         for domain in unknown_domains(drawn.problem)

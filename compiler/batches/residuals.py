@@ -11,7 +11,7 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from compiler.data.samples import Draws
+from compiler.data.samples import DrawnSamples
 from compiler.derivatives import Autograd, Request
 from compiler.lowering.coefficients import KnownValues, graph_of
 from compiler.lowering.graph import ResidualGraph
@@ -59,7 +59,7 @@ class Residuals:
         return Request({k: each for k, each in found.items() if each})
 
     def __call__(
-        self, function: Shifted, points: Tensor, normals: Tensor | None, drawn: Draws
+        self, function: Shifted, points: Tensor, normals: Tensor | None, drawn: DrawnSamples
     ) -> dict[str, Tensor]:
         """The residuals of the terms by label, with params and inputs drawn; an input on another
         boundary has a value here too. Shapes: points "b n D", normals "b n d" -> "b n k" each.
@@ -79,7 +79,7 @@ class Residuals:
         return tuple(dict.fromkeys(found))
 
     def known(
-        self, points: Tensor, normals: Tensor | None, drawn: Draws
+        self, points: Tensor, normals: Tensor | None, drawn: DrawnSamples
     ) -> dict[sp.Symbol, Tensor]:
         """All that the terms hold beside the unknowns, at points. Shapes: points "b n D", normals
         "b n d" -> "b n" or "b 1" each."""

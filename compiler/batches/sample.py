@@ -19,7 +19,7 @@ from compiler.chance import Chance, untraced
 from compiler.data.distributions import InputFunction
 from compiler.data.points import PointSet, in_time, place
 from compiler.data.polynomials import Degrees
-from compiler.data.samples import Draws, draw, given
+from compiler.data.samples import DrawnSamples, draw, given
 from compiler.geometry.domain import Geometry, facts
 from compiler.loss.hard_conditions import HardCondition, ansatz, plan_hard_conditions
 from compiler.lowering.regions import regions
@@ -30,7 +30,7 @@ from pdespec.errors import fail, nearest
 from pdespec.statements.problem import Problem
 
 POINTS = {"interior": 512, "boundary": 128, "initial": 128, "point": 32, "operator": 1024}
-Features = Callable[[Draws], PointFunction]
+Features = Callable[[DrawnSamples], PointFunction]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Batch:
     """
 
     problem: Problem
-    draws: Draws
+    draws: DrawnSamples
     points: Mapping[str, PointSet]
     inputs: OperatorInput
     imposed: Mapping[str, HardCondition]
@@ -254,7 +254,7 @@ def _outer(problem: Problem, local: Batch) -> Batch:
     )
 
 
-def _batch(drawn: Draws, chance: Chance, options: SampleOptions) -> Batch:
+def _batch(drawn: DrawnSamples, chance: Chance, options: SampleOptions) -> Batch:
     problem, points_by = drawn.problem, options.points_by
     if points_by not in PLACINGS:
         near = nearest(points_by, PLACINGS)
@@ -275,7 +275,7 @@ def _batch(drawn: Draws, chance: Chance, options: SampleOptions) -> Batch:
 
 
 def _places(
-    drawn: Draws, counts: Mapping[str, int], chance: Chance, points_by: str
+    drawn: DrawnSamples, counts: Mapping[str, int], chance: Chance, points_by: str
 ) -> dict[str, PointSet]:
     return {
         key: place(drawn, key, kind, region, counts, chance, points_by)
@@ -289,7 +289,7 @@ def _imposed(problem: Problem, hard: bool) -> Mapping[str, HardCondition]:
     return {component: HardCondition() for component in problem.components}
 
 
-def _with_amplitude(drawn: Draws, count: int, chance: Chance, lift: Degrees) -> Draws:
+def _with_amplitude(drawn: DrawnSamples, count: int, chance: Chance, lift: Degrees) -> DrawnSamples:
     """The draws with their coarse solution, the size of their defect and their amplitude, where
     the problem has them."""
     drawn = with_coarse_lift(drawn, lift) if lift else drawn
@@ -336,7 +336,7 @@ def input_of(
     return outer_input(read, frame, component_sizes(problem, frame))
 
 
-def _residual_scale(drawn: Draws, count: int, chance: Chance) -> Tensor | None:
+def _residual_scale(drawn: DrawnSamples, count: int, chance: Chance) -> Tensor | None:
     """The size of the defect, from a quarter of as many points as the operator reads."""
     geometry = drawn.geometry[next(iter(drawn.problem.unknowns.values())).region.name]
     return residual_scale(
@@ -345,7 +345,7 @@ def _residual_scale(drawn: Draws, count: int, chance: Chance) -> Tensor | None:
 
 
 def _operator_input(
-    drawn: Draws,
+    drawn: DrawnSamples,
     count: int,
     chance: Chance,
     imposed: Mapping[str, HardCondition],

@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 
 from compiler.data.distributions import GivenFunction
-from compiler.data.samples import Draws
+from compiler.data.samples import DrawnSamples
 from compiler.derivatives import Request
 from compiler.derivatives.interface import MultiIndex, parts
 from compiler.loss.hard_conditions import plan_hard_conditions
@@ -24,7 +24,7 @@ MET: dict[frozenset, IdentitySet] = {}
 POINTS = 16
 
 
-def verify_inputs(drawn: Draws) -> None:
+def verify_inputs(drawn: DrawnSamples) -> None:
     """Tries each function of the caller's once, at points of the domain that it is declared on.
     Raises: ProblemError P06."""
     for name, request in needed(drawn.problem).items():

@@ -30,7 +30,7 @@ from torch import Tensor
 from torch.quasirandom import SobolEngine
 
 from compiler.chance import Chance
-from compiler.data.samples import Draws
+from compiler.data.samples import DrawnSamples
 from compiler.geometry.domain import Geometry, box
 from operators.field import PointFunction
 from pdespec.calculus import Minus, Plus, TwoSided, entries
@@ -80,7 +80,7 @@ class Surface:
 
 
 def on_level(
-    drawn: Draws, region: Boundary, candidates: Callable[[int], Tensor], count: int
+    drawn: DrawnSamples, region: Boundary, candidates: Callable[[int], Tensor], count: int
 ) -> Surface:
     """Points of a level set inside of its domain, nearly uniform in its measure.
 
@@ -147,7 +147,7 @@ def _following(level: Level, points: Tensor, dim: int) -> Tensor:
 
 
 def on_boundary(
-    drawn: Draws,
+    drawn: DrawnSamples,
     region: Boundary,
     domains: Sequence[Sequence[Domain]],
     count: int,
@@ -241,7 +241,7 @@ def _slope(level: Level, points: Tensor, dim: int) -> tuple[Tensor, Tensor]:
 # kinks
 
 
-def level_function(drawn: Draws, region: Boundary) -> Level:
+def level_function(drawn: DrawnSamples, region: Boundary) -> Level:
     """A function that vanishes on an interface, positive on the side its normal points to.
     Shapes: "b n D" -> "b n"."""
     if region.kind == "level":
@@ -270,7 +270,7 @@ def channels(problem: Problem) -> int:
     return 1 + sum(1 + open_ for _, open_ in kinked(problem))
 
 
-def kinks(drawn: Draws) -> PointFunction | None:
+def kinks(drawn: DrawnSamples) -> PointFunction | None:
     """The functions s_i; None where there are none. Shapes: points "b n D" -> "b n m"."""
     regions = kinked(drawn.problem)
     if not regions:
@@ -296,7 +296,7 @@ def kinks(drawn: Draws) -> PointFunction | None:
     return function
 
 
-def _slopes(drawn: Draws, region: Boundary, level: Level) -> tuple[Tensor, Tensor]:
+def _slopes(drawn: DrawnSamples, region: Boundary, level: Level) -> tuple[Tensor, Tensor]:
     """w_+ and w_- over the size of the level, from the diffusion at the nearest points of either
     side. Shapes: "b 1" both."""
     points = _survey(drawn.problem).to(drawn.dtype).to(drawn.device).expand(drawn.size, -1, -1)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from compiler.chance import Chance
 from compiler.data.interfaces import inner, on_boundary, on_level, sides
-from compiler.data.samples import Draws
+from compiler.data.samples import DrawnSamples
 from compiler.geometry.shapes.numbers import Numbers
 from compiler.lowering.terms import points_key
 from pdespec.errors import fail
@@ -44,7 +44,7 @@ class PointSet:
 
 
 def place(
-    drawn: Draws,
+    drawn: DrawnSamples,
     key: str,
     kind: str,
     region: Region,
@@ -78,12 +78,12 @@ def place(
     return PointSet(in_time(drawn, points, chance), normals, measure, weights)
 
 
-def _stated_on(drawn: Draws, key: str) -> Condition:
+def _stated_on(drawn: DrawnSamples, key: str) -> Condition:
     """A condition by the key of its points."""
     return next(each for each in drawn.problem.conditions.values() if points_key(each) == key)
 
 
-def _at_point(drawn: Draws, condition: Condition, count: int, chance: Chance) -> PointSet:
+def _at_point(drawn: DrawnSamples, condition: Condition, count: int, chance: Chance) -> PointSet:
     """The point of a condition in every sample: once, or at several times where it holds at all
     of them. It counts as of measure one."""
     numbers = Numbers(drawn.params, drawn.size, drawn.dtype, drawn.device)
@@ -96,7 +96,7 @@ def _at_point(drawn: Draws, condition: Condition, count: int, chance: Chance) ->
 
 
 def _on_interface(
-    drawn: Draws, region: Boundary, count: int, chance: Chance, sobol: bool
+    drawn: DrawnSamples, region: Boundary, count: int, chance: Chance, sobol: bool
 ) -> PointSet:
     """Points of a surface inside of a domain (see `compiler.data.interfaces`)."""
     if region.kind == "level":
@@ -115,7 +115,7 @@ def _on_interface(
 
 
 def _nodes(
-    drawn: Draws, region: Region, count: int, chance: Chance
+    drawn: DrawnSamples, region: Region, count: int, chance: Chance
 ) -> tuple[Tensor, Tensor | None, Tensor]:
     """Nodes of a mesh, in any order where there is time: cells are numbered from one end to the
     other, and time follows the index."""
@@ -143,7 +143,7 @@ def _nodes(
     return points[:, order], None if normals is None else normals[:, order], weights[:, order]
 
 
-def in_time(drawn: Draws, points: Tensor, chance: Chance) -> Tensor:
+def in_time(drawn: DrawnSamples, points: Tensor, chance: Chance) -> Tensor:
     """Points with a time each, one in every n-th part of the interval, in order: a sequence that
     fills space evenly and its index fill space and time evenly (Hammersley's construction).
     """

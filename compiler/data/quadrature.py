@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from compiler.data.samples import Draws
+from compiler.data.samples import DrawnSamples
 from compiler.fem.discrete.coefficients import Coefficients
 from compiler.fem.meshing.bodies import geometry_of, on_pieces
 from compiler.fem.meshing.elements import cell_of, facet_basis, lagrange
@@ -35,7 +35,7 @@ KEPT = 128  # meshes remembered: a geometry that is the same in all samples is m
 Array = NDArray[np.float64]
 
 
-def nodes(drawn: Draws, region: Region, count: int) -> tuple[Tensor, Tensor | None, Tensor]:
+def nodes(drawn: DrawnSamples, region: Region, count: int) -> tuple[Tensor, Tensor | None, Tensor]:
     """Points, outward normals where the region is a boundary, and weights of mean one, for every
     sample.
 

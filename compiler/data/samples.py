@@ -27,7 +27,7 @@ from compiler.geometry.shapes.numbers import Numbers, constants, graph
 from compiler.matching import number as as_number
 from compiler.measurements.measured import shared_keys
 from pdespec.complexes import column
-from pdespec.coordinates import exact
+from pdespec.coordinates import as_exact
 from pdespec.errors import ProblemError, fail, nearest
 from pdespec.geometry import Boundary, Domain
 from pdespec.laws import Gaussians, Uniform
@@ -37,7 +37,7 @@ from pdespec.symbols import Input, InputField, Param, Scalar
 
 
 @dataclass(frozen=True)
-class Draws:
+class DrawnSamples:
     """The params, domains and input functions of `size` samples of a problem.
 
     `residual_scale` is the mean absolute residual of the ansatz, `amplitude` what the network is
@@ -155,7 +155,7 @@ class Draws:
                 values[symbol] = points[..., self.problem.variables.index(symbol)]
         return compiled(values, points[..., 0])[0]
 
-    def map(self, function: Callable[[Tensor], Tensor], size: int | None = None) -> Draws:
+    def map(self, function: Callable[[Tensor], Tensor], size: int | None = None) -> DrawnSamples:
         """A function applied to every tensor: another dtype or device, or some of the samples
         (`size` of them)."""
         probe = function(torch.zeros(self.size, dtype=self.dtype, device=self.device))
@@ -197,7 +197,7 @@ def drawn_symbols(problem: Problem) -> tuple[Scalar, ...]:
     )
 
 
-def draw(problem: Problem, size: int, generator: torch.Generator | Chance) -> Draws:
+def draw(problem: Problem, size: int, generator: torch.Generator | Chance) -> DrawnSamples:
     """Everything drawn from its law, in float64 on the CPU or the generator's device.
 
     Raises: ProblemError B03 for what has no law, W08 for numbers of which no shape can be made.
@@ -238,7 +238,7 @@ def given(
     size: int = 1,
     *,
     checked: bool = True,
-) -> Draws:
+) -> DrawnSamples:
     """Samples with the caller's params and inputs, by default once it is known that shapes can be
     made of these numbers. Raises: ProblemError S01 for names that do not exist, B03 for what is
     missing, W08 for numbers of which no shape can be made."""
@@ -288,12 +288,12 @@ def _draws(
     functions: Mapping,
     device,
     dtype=torch.float64,
-) -> Draws:
+) -> DrawnSamples:
     geometry = {
         name: Geometry(domain, params, size, dtype, torch.device(device))
         for name, domain in problem.domains.items()
     }
-    return Draws(problem, size, params, geometry, functions, dtype, torch.device(device))
+    return DrawnSamples(problem, size, params, geometry, functions, dtype, torch.device(device))
 
 
 def refuse_inadmissible(problem: Problem, numbers: Numbers) -> None:
@@ -351,7 +351,7 @@ def _param(param: Param, size: int, chance: Chance) -> Tensor:
     return torch.full((size, *shape), float(param.value), dtype=torch.float64, device=chance.device)
 
 
-def _place(declaration: Input, drawn: Draws) -> Place:
+def _place(declaration: Input, drawn: DrawnSamples) -> Place:
     """The box over which a function is drawn: that of its domain for all params, and the time
     interval where it depends on time."""
     domain: Domain = declaration.region.domain
@@ -411,7 +411,7 @@ def _function(
     if isinstance(value, Interpolated):
         return value
     if declaration.complex and isinstance(value, (int, float, complex, sp.Expr, sp.MatrixBase)):
-        value = column(exact(value))
+        value = column(as_exact(value))
     if isinstance(value, Tensor) and value.ndim == 0:
         return Constants(value.to(device, dtype).expand(size, count))
     if isinstance(value, Tensor):
@@ -472,7 +472,7 @@ def known_names(
             raise fail("S01", f"`{problem}` has no {kind} `{name}`", hint)
 
 
-def probed(problem: Problem, size: int = 4) -> Draws:
+def probed(problem: Problem, size: int = 4) -> DrawnSamples:
     """A few samples, with numbers of magnitude 1 for what has neither law nor file: random phases
     for functions, so that no two agree by chance."""
     generator = torch.Generator().manual_seed(0)

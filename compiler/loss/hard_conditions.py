@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from compiler.data.interfaces import kinks
-from compiler.data.samples import Draws, probed
+from compiler.data.samples import DrawnSamples, probed
 from compiler.geometry.domain import Geometry
 from compiler.geometry.shapes import extent
 from compiler.geometry.shapes.meshfile import files
@@ -166,7 +166,7 @@ def _grouped(stated: Sequence[Essential]) -> tuple[tuple[sp.Expr, tuple[Boundary
     return tuple((value, tuple(boundaries)) for value, boundaries in groups.items())
 
 
-def ansatz(drawn: Draws, imposed: Mapping[str, HardCondition]) -> Ansatz | None:
+def ansatz(drawn: DrawnSamples, imposed: Mapping[str, HardCondition]) -> Ansatz | None:
     """Offset and factor of all components in the samples drawn; None where nothing is built in.
 
     With sides alone, offset is the lift B of their data and factor their boundary-defining function
@@ -205,12 +205,14 @@ def ansatz(drawn: Draws, imposed: Mapping[str, HardCondition]) -> Ansatz | None:
     return Ansatz(offset, factor, bent, tuple((k, 1.0) for k in positive))
 
 
-def _geometry(drawn: Draws, component: str) -> Geometry:
+def _geometry(drawn: DrawnSamples, component: str) -> Geometry:
     unknown = next(each for each in drawn.problem.unknowns.values() if component in each.components)
     return drawn.geometry[unknown.region.name]
 
 
-def _offset(drawn: Draws, imposed: HardCondition, geometry: Geometry, points: Tensor) -> Tensor:
+def _offset(
+    drawn: DrawnSamples, imposed: HardCondition, geometry: Geometry, points: Tensor
+) -> Tensor:
     sides = _lift(drawn, imposed, geometry, points)
     if imposed.start is None:
         return sides
@@ -229,7 +231,9 @@ def _offset(drawn: Draws, imposed: HardCondition, geometry: Geometry, points: Te
     )
 
 
-def _lift(drawn: Draws, imposed: HardCondition, geometry: Geometry, points: Tensor) -> Tensor:
+def _lift(
+    drawn: DrawnSamples, imposed: HardCondition, geometry: Geometry, points: Tensor
+) -> Tensor:
     if not imposed.sides:
         return torch.zeros_like(points[..., 0])
     values = _interpolated(drawn, imposed.sides, geometry, points)
@@ -240,7 +244,7 @@ def _lift(drawn: Draws, imposed: HardCondition, geometry: Geometry, points: Tens
 
 
 def _interpolated(
-    drawn: Draws,
+    drawn: DrawnSamples,
     data: Sequence[tuple[sp.Expr, tuple[Boundary, ...]]],
     geometry: Geometry,
     points: Tensor,
@@ -253,7 +257,9 @@ def _interpolated(
     return geometry.lift(parts, points[..., : geometry.domain.dim])
 
 
-def _sloped(drawn: Draws, imposed: HardCondition, geometry: Geometry, points: Tensor) -> Tensor:
+def _sloped(
+    drawn: DrawnSamples, imposed: HardCondition, geometry: Geometry, points: Tensor
+) -> Tensor:
     """What makes the lift B of the values have the normal derivatives h: `f q` with `q = (dn(B) -
     h) / |grad f|`, f the factor of the boundaries where they are given, n = -grad f / |grad f|;
     inside, |grad f|^2 is kept from zero by (4 f / extent)^2. It fades out towards boundaries where
@@ -278,7 +284,7 @@ def _sloped(drawn: Draws, imposed: HardCondition, geometry: Geometry, points: Te
 
 
 def _factor(
-    drawn: Draws,
+    drawn: DrawnSamples,
     imposed: HardCondition,
     geometry: Geometry,
     points: Tensor,
@@ -336,7 +342,7 @@ def _compatible(
     return imposed
 
 
-def _probes(drawn: Draws, boundary: Boundary) -> Tensor:
+def _probes(drawn: DrawnSamples, boundary: Boundary) -> Tensor:
     """Points of a boundary at the start of time. Shapes: "b n D"."""
     points, _ = drawn.geometry[boundary.domain.name].boundary(
         boundary, PROBES, torch.Generator().manual_seed(1)
@@ -346,7 +352,7 @@ def _probes(drawn: Draws, boundary: Boundary) -> Tensor:
     return torch.cat([points, torch.full_like(points[..., :1], drawn.start)], -1)
 
 
-def _start_jumps(drawn: Draws, imposed: HardCondition) -> bool:
+def _start_jumps(drawn: DrawnSamples, imposed: HardCondition) -> bool:
     """Whether the data at the start differ from those on a boundary at that time, in value or in
     rate."""
     time = drawn.problem.time
@@ -360,7 +366,7 @@ def _start_jumps(drawn: Draws, imposed: HardCondition) -> bool:
     return False
 
 
-def _start_slopes_jump(drawn: Draws, imposed: HardCondition) -> bool:
+def _start_slopes_jump(drawn: DrawnSamples, imposed: HardCondition) -> bool:
     """Whether the normal derivative of the data at the start differs from that on a boundary at
     that time, in value or in rate."""
     if imposed.start is None:
@@ -389,7 +395,9 @@ def _start_slopes_jump(drawn: Draws, imposed: HardCondition) -> bool:
     return False
 
 
-def _jump_between(drawn: Draws, data: Sequence[tuple[sp.Expr, tuple[Boundary, ...]]]) -> bool:
+def _jump_between(
+    drawn: DrawnSamples, data: Sequence[tuple[sp.Expr, tuple[Boundary, ...]]]
+) -> bool:
     """Whether data on two boundaries differ near a place where these meet."""
     for (value, own), (other_value, other) in itertools.permutations(data, 2):
         if any(_differ(drawn, value, other_value, boundary, near=other) for boundary in own):
@@ -398,7 +406,7 @@ def _jump_between(drawn: Draws, data: Sequence[tuple[sp.Expr, tuple[Boundary, ..
 
 
 def _differ(
-    drawn: Draws,
+    drawn: DrawnSamples,
     value: sp.Expr,
     other: sp.Expr,
     boundary: Boundary,

@@ -30,7 +30,7 @@ from torch import Tensor
 from compiler.chance import Chance
 from compiler.data.from_files import law_of
 from compiler.data.points import place
-from compiler.data.samples import Draws, drawn_symbols, probed
+from compiler.data.samples import DrawnSamples, drawn_symbols, probed
 from compiler.geometry.domain import box
 from compiler.lowering.coefficients import KnownValues
 from compiler.lowering.essential import essential
@@ -441,11 +441,11 @@ def _noise(seed: int, like: Tensor) -> Tensor:
     return torch.randn(like.shape, generator=generator, dtype=like.dtype)
 
 
-def _draws(problem: Problem) -> Draws:
+def _draws(problem: Problem) -> DrawnSamples:
     return probed(problem, DRAWN)
 
 
-def _points(drawn: Draws, key: str, kind: str, region):
+def _points(drawn: DrawnSamples, key: str, kind: str, region):
     return place(
         drawn,
         key,

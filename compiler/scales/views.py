@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from compiler.chance import Chance
 from compiler.data.distributions import InputFunction, Place, draw_functions
 from compiler.data.from_files import FromFile, law_of
-from compiler.data.samples import Draws
+from compiler.data.samples import DrawnSamples
 from compiler.geometry.domain import Geometry, box
 from compiler.lowering.frame import Frame
 from compiler.lowering.regions import regions
@@ -477,8 +477,8 @@ class Framed:
 # draws and batches
 
 
-def outer_draws(local: Draws, problem: Problem, frame: Frame) -> Draws:
-    """Draws of the computed problem as those of the user's: params, domains and input functions
+def outer_draws(local: DrawnSamples, problem: Problem, frame: Frame) -> DrawnSamples:
+    """Samples of the computed problem as those of the user's: params, domains and input functions
     in its units."""
     params = {name: frame.param_outward(name, value) for name, value in local.params.items()}
     geometry = {
@@ -494,7 +494,7 @@ def outer_draws(local: Draws, problem: Problem, frame: Frame) -> Draws:
             if drawn
             else function.inner
         )
-    return Draws(
+    return DrawnSamples(
         problem,
         local.size,
         params,
@@ -505,8 +505,10 @@ def outer_draws(local: Draws, problem: Problem, frame: Frame) -> Draws:
     )
 
 
-def inner_draws(outer: Draws, local: Problem, frame: Frame, dtype: torch.dtype) -> Draws:
-    """Draws of the user's problem, with functions that take the user's points, as those of the
+def inner_draws(
+    outer: DrawnSamples, local: Problem, frame: Frame, dtype: torch.dtype
+) -> DrawnSamples:
+    """Samples of the user's problem, with functions that take the user's points, as those of the
     computed one."""
     params = {name: frame.param_inward(name, value, dtype) for name, value in outer.params.items()}
     geometry = {
@@ -518,7 +520,7 @@ def inner_draws(outer: Draws, local: Problem, frame: Frame, dtype: torch.dtype) 
         functions[name] = CarriedFunction(
             function, frame, frame.size(name), outer.problem.inputs[name].region.domain
         )
-    return Draws(local, outer.size, params, geometry, functions, dtype, outer.device)
+    return DrawnSamples(local, outer.size, params, geometry, functions, dtype, outer.device)
 
 
 @dataclass(frozen=True)

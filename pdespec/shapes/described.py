@@ -25,7 +25,7 @@ from typing import Any, ClassVar, TypeVar
 import sympy as sp
 from sympy.core.function import AppliedUndef
 
-from pdespec.coordinates import Coordinate, check_name, exact, is_scalar
+from pdespec.coordinates import Coordinate, as_exact, check_name, is_scalar
 from pdespec.errors import fail
 from pdespec.geometry import Domain, Point, Shape
 
@@ -161,7 +161,7 @@ def domain(name: str, shape: Shape, coordinates: tuple[Coordinate, ...]) -> Doma
 
 def scalars(shape: str, *values: Any) -> Point:
     """Numbers of a shape. Raises: ProblemError T05 for what is none."""
-    result = tuple(exact(value) for value in values)
+    result = tuple(as_exact(value) for value in values)
     for value in result:
         if not is_scalar(value):
             listed = isinstance(value, sp.MatrixBase)

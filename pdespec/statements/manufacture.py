@@ -11,7 +11,7 @@ import mpmath
 import sympy as sp
 
 from pdespec.calculus import entries, grad
-from pdespec.coordinates import Coordinate, exact, unit_normal
+from pdespec.coordinates import Coordinate, as_exact, unit_normal
 from pdespec.errors import Diagnostic, ProblemError, fail
 from pdespec.geometry import (
     Boundary,
@@ -100,7 +100,7 @@ def _solution(
     for key, value in solution.items():
         try:
             declared = _named(problem, key)
-            value = exact(value)
+            value = as_exact(value)
             if isinstance(declared, Param):
                 truths[declared.symbol] = value
             else:

@@ -13,7 +13,7 @@ from sympy.logic.boolalg import BooleanAtom
 
 from pdespec import complexes
 from pdespec.calculus import Integral, rank
-from pdespec.coordinates import Coordinate, Normal, exact
+from pdespec.coordinates import Coordinate, Normal, as_exact
 from pdespec.curvilinear import angles, divided, measure
 from pdespec.errors import fail
 from pdespec.geometry import Boundary, Domain, Interval, Region, coincide, side
@@ -237,7 +237,7 @@ def energy_terms(energy: Any, kind: str = "minimize") -> tuple[tuple[sp.Expr, Re
 
     Raises: V01 when the energy is not scalar, or a part of it has no region.
     """
-    energy = complexes.real_valued(exact(energy), f"the energy to {kind}")
+    energy = complexes.real_valued(as_exact(energy), f"the energy to {kind}")
     if isinstance(energy, sp.MatrixBase):
         raise fail(
             "V01",
@@ -309,7 +309,7 @@ def to_requirement(each: Any) -> Requirement | IntegralRequirement:
         )
     if isinstance(relation, Relational) and type(relation) in COMPARISONS:
         lhs, rhs = (
-            complexes.real_valued(exact(side), "a side of the requirement")
+            complexes.real_valued(as_exact(side), "a side of the requirement")
             for side in relation.args
         )
         return Requirement(lhs, COMPARISONS[type(relation)], rhs, region or domain_of(lhs, rhs))
@@ -345,7 +345,7 @@ def to_output(name: str | None, each: Any) -> Output:
         return each
     if name is None:
         raise fail("T05", "an output has no name", 'write output={"P": diff(psi, F)}')
-    return Output(name, complexes.stacked(exact(each)))
+    return Output(name, complexes.stacked(as_exact(each)))
 
 
 def to_data(each: Any) -> Data:
@@ -358,7 +358,7 @@ def to_data(each: Any) -> Data:
         and isinstance(each[1], (Domain, Boundary))
         and isinstance(each[2], str)
     ):
-        return Data(complexes.stacked(exact(each[0])), each[1], each[2])
+        return Data(complexes.stacked(as_exact(each[0])), each[1], each[2])
     raise fail("T05", f"{each!r} is no data", 'write data=[(p, foil, "airfoils.h5")]')
 
 
@@ -371,7 +371,7 @@ def to_reference(key: Any, value: Any) -> tuple[str, Any]:
             f"reference of {declared.name if declared else 'an unknown name'}, which is no unknown",
             "name an unknown",
         )
-    return declared.name, known_solution(declared, exact(value))
+    return declared.name, known_solution(declared, as_exact(value))
 
 
 def known_solution(unknown: Unknown, value: Any) -> Any:

@@ -17,7 +17,7 @@ from sympy.logic.boolalg import BooleanAtom
 
 from pdespec import complexes
 from pdespec.calculus import describe, rank
-from pdespec.coordinates import Coordinate, Time, exact
+from pdespec.coordinates import Coordinate, Time, as_exact
 from pdespec.errors import Span, fail
 from pdespec.geometry import Boundary, Domain, Region
 from pdespec.notation import short
@@ -158,7 +158,7 @@ def at(
     coordinates ends in its time. The region is that of the fields, unless given.
     """
     if isinstance(place, (tuple, list, sp.MatrixBase)):
-        return Stated("point", region, stated, place=tuple(exact(each) for each in place))
+        return Stated("point", region, stated, place=tuple(as_exact(each) for each in place))
     if not isinstance(place, (Time, Coordinate)) or (
         isinstance(place, Coordinate) and len(place.coordinates) > 1
     ):
@@ -175,8 +175,8 @@ def at(
         )
     value, *equations = stated
     if isinstance(place, Coordinate):
-        return Stated("point", region, tuple(equations), place=(exact(value),))
-    return Stated("initial", region, tuple(equations), exact(value))
+        return Stated("point", region, tuple(equations), place=(as_exact(value),))
+    return Stated("initial", region, tuple(equations), as_exact(value))
 
 
 def sides(stated: Any) -> tuple[Any, Any]:
@@ -214,7 +214,7 @@ def sides(stated: Any) -> tuple[Any, Any]:
         lhs, rhs = stated
     else:
         lhs, rhs = stated, 0
-    lhs, rhs = promote(exact(lhs), exact(rhs))
+    lhs, rhs = promote(as_exact(lhs), as_exact(rhs))
     rank(lhs)
     return complexes.sides(lhs, rhs)
 

@@ -20,7 +20,7 @@ import sympy as sp
 
 from pdespec.calculus import Integral, coordinates_of, describe, entries, partial
 from pdespec.complexes import split, stacked
-from pdespec.coordinates import Coordinate, exact
+from pdespec.coordinates import Coordinate, as_exact
 from pdespec.curvilinear import angles, divided
 from pdespec.errors import fail
 from pdespec.geometry import Domain
@@ -50,7 +50,7 @@ def diff(psi: Any, by: Any) -> Any:
 
     Raises: T05 when `psi` is not a function of the entries of `by` alone, or an entry is a number.
     """
-    psi, by = exact(psi), exact(by)
+    psi, by = as_exact(psi), as_exact(by)
     if isinstance(psi, sp.MatrixBase):
         if isinstance(by, sp.MatrixBase):
             raise fail(

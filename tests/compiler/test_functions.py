@@ -13,7 +13,7 @@ from scipy.special import spherical_jn
 import compiler
 import pdespec
 from compiler.lowering.graph import ResidualGraph, Source
-from pdespec.coordinates import exact
+from pdespec.coordinates import as_exact
 from pdespec.errors import ProblemError
 from pdespec.functions import ORDERED, TABLE
 from pdespec.jumps import jumps, slope, surfaces
@@ -296,4 +296,4 @@ def test_a_spherical_bessel_function_of_a_negative_number_has_its_sign(order):
     expected = expected + spherical_jn(order, x.flatten().numpy())
     assert found.flatten().numpy() == pytest.approx(-expected, rel=1e-12)
     given = sp.jn(order, sp.Rational(-3, 4))
-    assert float(exact(given)) == pytest.approx(spherical_jn(order, -0.75), rel=1e-12)
+    assert float(as_exact(given)) == pytest.approx(spherical_jn(order, -0.75), rel=1e-12)

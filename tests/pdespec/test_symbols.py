@@ -20,7 +20,7 @@ from pdespec import (
     uniform,
     unknown,
 )
-from pdespec.coordinates import Coordinate, exact, unit_normal
+from pdespec.coordinates import Coordinate, as_exact, unit_normal
 from pdespec.statements.statements import sides
 from pdespec.symbols import Input, InputField, Param, Unknown, UnknownField
 
@@ -117,10 +117,10 @@ def test_a_sized_param_is_a_vector_of_symbols():
 
 
 def test_numbers_enter_as_the_rationals_they_were_written_as():
-    assert exact(0.1) == sp.Rational(1, 10)
-    assert exact(1e-300) == sp.Rational(1, 10**300)
-    assert exact(2 * x + 0.3) == 2 * x + sp.Rational(3, 10)
-    assert exact([0.5, x])[0] == sp.Rational(1, 2)
+    assert as_exact(0.1) == sp.Rational(1, 10)
+    assert as_exact(1e-300) == sp.Rational(1, 10**300)
+    assert as_exact(2 * x + 0.3) == 2 * x + sp.Rational(3, 10)
+    assert as_exact([0.5, x])[0] == sp.Rational(1, 2)
     assert const("nu", 0.01).declaration.value == sp.Rational(1, 100)
 
 
@@ -129,7 +129,7 @@ def test_numbers_enter_as_the_rationals_they_were_written_as():
 )
 def test_text_and_other_things_are_never_turned_into_an_expression(value):
     with pytest.raises(ProblemError, match="is no expression"):
-        exact(value)
+        as_exact(value)
 
 
 @pytest.mark.parametrize(
@@ -147,23 +147,23 @@ def test_text_and_other_things_are_never_turned_into_an_expression(value):
 )
 def test_numbers_are_finite(value):
     with pytest.raises(ProblemError, match="V03"):
-        exact(value)
+        as_exact(value)
     with pytest.raises(ProblemError, match="V03"):
         const("c", value)
 
 
 def test_expressions_may_be_complex_and_equations_of_real_fields_not():
-    assert exact(sp.I * x + (0.5 + 2j)) == sp.I * x + sp.Rational(1, 2) + 2 * sp.I
+    assert as_exact(sp.I * x + (0.5 + 2j)) == sp.I * x + sp.Rational(1, 2) + 2 * sp.I
     with pytest.raises(ProblemError, match="T05.*its fields are real"):
         sides((sp.I * x, 0))
 
 
 def test_numpy_numbers_are_numbers():
     np = pytest.importorskip("numpy")
-    assert exact(np.float64(0.1)) == sp.Rational(1, 10)
-    assert exact(np.float32(0.5)) == sp.Rational(1, 2)
-    assert exact(np.int64(3)) == 3
-    assert exact(np.array([[0.1, 1], [2, 3]])) == sp.Matrix([[sp.Rational(1, 10), 1], [2, 3]])
+    assert as_exact(np.float64(0.1)) == sp.Rational(1, 10)
+    assert as_exact(np.float32(0.5)) == sp.Rational(1, 2)
+    assert as_exact(np.int64(3)) == 3
+    assert as_exact(np.array([[0.1, 1], [2, 3]])) == sp.Matrix([[sp.Rational(1, 10), 1], [2, 3]])
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ from compiler.batches.build import extent
 from compiler.batches.sample import input_of
 from compiler.chance import Chance, seeded
 from compiler.data.from_files import varying
-from compiler.data.samples import Draws, probed
+from compiler.data.samples import DrawnSamples, probed
 from compiler.measurements.interpolation import UniformSpline, uniform
 from compiler.prediction.export.interface import Interface, interface
 from compiler.prediction.export.passes import DECOMPOSITIONS, simplified
@@ -148,7 +148,7 @@ class Plan:
         first, second = zip(*(each.split(self.samples) for each in arrays), strict=True)
         return first, second
 
-    def _values(self, drawn: Draws, name: str) -> Tensor:
+    def _values(self, drawn: DrawnSamples, name: str) -> Tensor:
         """An input that was drawn on its grid. Shapes: -> "b m_1 .. m_d", "b m_1 .. m_d c"."""
         grid = self.grids[name]
         axes = [torch.linspace(*each, dtype=torch.float64) for each in grid.values()]

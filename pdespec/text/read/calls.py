@@ -12,7 +12,7 @@ import sympy as sp
 from pdespec import calculus
 from pdespec.beyond import DELAY
 from pdespec.calculus import split_derivative
-from pdespec.coordinates import Time, exact
+from pdespec.coordinates import Time, as_exact
 from pdespec.errors import nearest
 from pdespec.geometry import Domain
 from pdespec.jets import value_at
@@ -343,7 +343,7 @@ def _chosen(values: list[Any], conditions: list[Any]) -> Any:
         return sp.ImmutableMatrix(
             rows, columns, lambda i, j: _chosen([each[i, j] for each in values], conditions)
         )
-    return exact(sp.Piecewise(*zip(values, (*conditions, True), strict=True)))
+    return as_exact(sp.Piecewise(*zip(values, (*conditions, True), strict=True)))
 
 
 @handles("equal")
