@@ -602,7 +602,7 @@ def compare_runs(
     directories: Annotated[list[Path], typer.Argument(metavar="DIR...", help="those of runs")],
     as_json: Annotated[bool, typer.Option("--json", help="as JSON, by part, name and run")] = False,
 ) -> None:
-    """Put runs beside one another: options that differ, losses, errors and times."""
+    """Compare runs side by side: options that differ, losses, errors and times."""
     import json
 
     from compiler.evaluation.compare_runs import ABSENT
@@ -804,7 +804,7 @@ def _nodes(words: list[str]) -> int | dict[str, int] | None:
     found = {}
     for name, text in _pairs("--nodes", words).items():
         if not text.isdigit():
-            raise Usage(f"--nodes {name}={text}: {text!r} is no whole number")
+            raise Usage(f"--nodes {name}={text}: {text!r} is not a whole number")
         found[name] = int(text)
     return found or None
 
@@ -846,7 +846,7 @@ def _numbers(option: str, words: list[str]) -> dict[str, Any]:
         try:
             numbers = [float(each) for each in text.split(",")]
         except ValueError:
-            raise Usage(f"{option} {name}={text}: {text!r} is no number") from None
+            raise Usage(f"{option} {name}={text}: {text!r} is not a number") from None
         found[name] = numbers[0] if len(numbers) == 1 else numbers
     return found
 
@@ -1082,7 +1082,8 @@ def new(
     stem = path.stem
     if not re.fullmatch(r"[A-Za-z_]\w*", stem):
         raise Usage(
-            f"{stem!r} is no name for a problem: letters, digits and _, not beginning with a digit"
+            f"{stem!r} is not a name for a problem: letters, digits and _, not beginning with"
+            " a digit"
         )
     if path.exists():
         raise Usage(f"{path} exists already")

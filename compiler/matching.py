@@ -19,7 +19,7 @@ DEEPEST = 4  # levels of values in values at which the tensors of a field are lo
 
 
 def need_points(points: Any, what: str = "points") -> None:
-    """Raises: B02 for what is no tensor of real floating-point numbers."""
+    """Raises: B02 for what is not a tensor of real floating-point numbers."""
     if not isinstance(points, Tensor):
         kind = f"{type(points).__module__}.{type(points).__name__}"
         raise fail(
@@ -64,7 +64,7 @@ def number(value: Any, name: str, dtype: torch.dtype, device: torch.device) -> T
             raise
         raise fail(
             "B02",
-            f"param `{name}` is {value!r}, which is no number",
+            f"param `{name}` is {value!r}, which is not a number",
             "give a number, or a tensor or array of them",
         ) from None
 

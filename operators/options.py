@@ -1,4 +1,4 @@
-"""Records of options: what an operator is made with beside its channels, its grid and its box.
+"""Records of options: what an operator is made with apart from its channels, its grid and its box.
 
 A record is a frozen dataclass of keywords with a comment beside each field. An operator takes it as
 `options`, its fields as keywords of its own, or both: a keyword stands over the record's field.
@@ -43,9 +43,8 @@ def renamed(names: Mapping[str, Any]) -> dict[str, Any]:
 def filled(record: type[Record], given: object, names: Mapping[str, Any], owner: str) -> Record:
     """The record given to an operator, or its defaults, with keywords in place of fields.
 
-    `owner`: the operator's name, for messages. Raises: TypeError for a keyword that is no field of
-    the record, with the nearest one, and for a record of another operator.
-    """
+    `owner`: the operator's name, for messages. Raises: TypeError for a keyword that is not a field
+    of the record, with the nearest one, and for a record of another operator."""
     if given is None:
         given = record()
     if not isinstance(given, record):

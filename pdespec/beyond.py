@@ -34,7 +34,7 @@ EIGENVALUE = (
 MOVING = (
     "a free or moving boundary",
     (
-        "domains stand still: describe the interface by a phase field or an enthalpy on a fixed"
+        "domains do not move: describe the interface by a phase field or an enthalpy on a fixed"
         " domain, or map the domain to one at rest"
     ),
 )

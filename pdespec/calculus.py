@@ -152,7 +152,7 @@ def _partial_checked(expression: Expression, variable: sp.Symbol) -> Any:
 
 
 def partial(expression: Expression, variable: sp.Symbol) -> Any:
-    """The derivative by one variable, not carried out; zero where the expression does not depend
+    """The derivative by one variable, not expanded; zero where the expression does not depend
     on it."""
     if isinstance(expression, sp.MatrixBase):
         return sp.ImmutableMatrix(expression).applyfunc(lambda entry: partial(entry, variable))

@@ -47,7 +47,7 @@ def as_exact(value: Any) -> Any:
     `0.1` means 1/10, not the nearest binary fraction: `Rational(repr(value))`. Text is refused:
     turning it into an expression would evaluate it, and texts belong to `pdespec.parse`.
 
-    Raises: T05 for what is no expression, V03 for what has no finite real value.
+    Raises: T05 for what is not an expression, V03 for what has no finite real value.
     """
     if isinstance(value, sp.MatrixBase):
         return sp.ImmutableMatrix(value).applyfunc(_exact_scalar)
@@ -66,7 +66,7 @@ def as_exact(value: Any) -> Any:
             [list(row) if isinstance(row, (list, tuple)) else [row] for row in value]
         ).applyfunc(_exact_scalar)
     hint = "build it from symbols and numbers, or write the problem as text for pdespec.parse"
-    raise fail("T05", f"{value!r} is no expression", hint)
+    raise fail("T05", f"{value!r} is not an expression", hint)
 
 
 def is_scalar(value: Any) -> bool:
@@ -162,7 +162,7 @@ def _settled(condition: Any) -> Any:
 
 def _rational(value: float) -> sp.Expr:
     if value != value or value in (float("inf"), float("-inf")):
-        raise fail("V03", f"{value} cannot stand in a problem", "numbers are finite")
+        raise fail("V03", f"{value} cannot appear in a problem", "numbers are finite")
     return sp.Rational(repr(value))
 
 

@@ -226,7 +226,7 @@ def lattice(shape: Domain | Shape, nx: int, ny: int) -> Domain | Shape:
             or not 1 <= count <= 1000
         ):
             raise fail(
-                "S02", f"lattice: {count} is no number of copies", "write lattice(shape, 5, 5)"
+                "S02", f"lattice: {count} is not a number of copies", "write lattice(shape, 5, 5)"
             )
     no_mesh(inside, "copied over a lattice")
     if inside.dim != 2:
@@ -319,7 +319,7 @@ def make_extruded(shape: Domain | Shape, height: Any) -> Extruded:
 def make_mesh(path: str | os.PathLike[str], dim: int, scale: Any = 1, folder: str = "") -> Mesh:
     path = os.fspath(path)
     if not path.strip() or '"' in path or not path.isprintable():
-        raise fail("T05", f"mesh: {path!r} is no name of a file", 'write mesh("part.msh")')
+        raise fail("T05", f"mesh: {path!r} is not the name of a file", 'write mesh("part.msh")')
     if dim not in (2, 3):
         raise fail(
             "T06",
@@ -330,7 +330,7 @@ def make_mesh(path: str | os.PathLike[str], dim: int, scale: Any = 1, folder: st
     if not scale.is_number:
         raise fail(
             "T05",
-            f"mesh: the scale {scale} is no number",
+            f"mesh: the scale {scale} is not a number",
             "write scaled(mesh(..), s) for a scale that is a param",
         )
     return Mesh(path, dim, scale, (), folder)
@@ -344,7 +344,7 @@ def make_airfoil(digits: Sequence[int], displacement: Any = ()) -> Airfoil:
         or not 0 < numbers[2] <= 40
     ):
         hint = "write naca(0, 0, 12): camber %, its place in tenths, thickness %"
-        raise fail("S02", f"naca{tuple(digits)} is no four-digit section", hint)
+        raise fail("S02", f"naca{tuple(digits)} is not a four-digit section", hint)
     given = (
         as_exact(displacement) if isinstance(displacement, sp.Basic) or len(displacement) else ()
     )

@@ -519,7 +519,8 @@ def boundary(
     shape = part.shape if isinstance(part, Domain) else part
     if shape not in set(combined(domain.shape)):
         hint = "give one of the shapes that + - & combined, as it stands there"
-        raise fail("S01", f"the given shape is no part of `{domain.name}`", hint, label=domain.name)
+        message = f"the given shape is not a part of `{domain.name}`"
+        raise fail("S01", message, hint, label=domain.name)
     label = part.name if isinstance(part, Domain) else type(shape).__name__.lower()
     return Boundary(
         name or f"boundary({_listed(domain.name, held, label)})",
@@ -582,7 +583,7 @@ def rest(domain: Domain, *others: Boundary, name: str | None = None) -> Boundary
         )
     for other in others:
         if not isinstance(other, Boundary) or domain not in sharing(other):
-            message = f"{getattr(other, 'name', other)!r} is no boundary of `{domain.name}`"
+            message = f"{getattr(other, 'name', other)!r} is not a boundary of `{domain.name}`"
             raise fail("T06", message, "rest leaves out boundaries of its own domain")
     own = tuple(_shared(domain, each) if each.kind == "interface" else each for each in others)
     arguments = ", ".join([domain.name, *(other.name for other in own)])
@@ -630,7 +631,7 @@ def _shared(domain: Domain, between: Boundary) -> Boundary:
     axis = domain.coordinates[-1]
     raise fail(
         "T06",
-        f"`{between.name}` is no side of `{domain.name}` that could be left out by its name",
+        f"`{between.name}` is not a side of `{domain.name}` that could be left out by its name",
         f"name what of the boundary of `{domain.name}` it covers: rest({domain.name},"
         f" side({domain.name}, {axis} = 1))",
     )
@@ -660,7 +661,7 @@ def group(domain: Domain, group: str, name: str | None = None, where: Any = ()) 
     _need_domain("group", domain)
     usage = f'write group({domain.name}, "wall")'
     if not isinstance(group, str) or not group.strip() or '"' in group or not group.isprintable():
-        raise fail("T05", f"group: {group!r} is no name of a group", usage, label=domain.name)
+        raise fail("T05", f"group: {group!r} is not the name of a group", usage, label=domain.name)
     if not meshes(domain.shape):
         hint = (
             f"name its parts by side(..) or boundary({domain.name}, ..); groups are those of"
@@ -818,7 +819,7 @@ def periodic(domain: Domain, *coordinates: Coordinate | str) -> Domain:
         if name not in known:
             hint = f"its coordinates are {', '.join(known)}"
             raise fail(
-                "S01", f"`{name}` is no coordinate of `{domain.name}`", hint, label=domain.name
+                "S01", f"`{name}` is not a coordinate of `{domain.name}`", hint, label=domain.name
             )
     names = {*chosen, *domain.periodic}
     return replace(

@@ -80,11 +80,11 @@ class Jet(sp.Symbol):
 
 
 def jet_form(expression: Any) -> Any:
-    """The expression with all derivatives carried out and every field derivative replaced by its
+    """The expression with all derivatives expanded and every field derivative replaced by its
     `Jet`. Matrices entrywise.
 
     Raises: `ProblemError` W07 for a value at a point such as u(0, y), S01 for an undefined function
-    that is no field of a problem, T02 for a derivative of the unit normal.
+    that is not a field of a problem, T02 for a derivative of the unit normal.
     """
     expander = _Expander()
     if isinstance(expression, sp.MatrixBase):
@@ -102,7 +102,7 @@ def sympy_form(expression: Any) -> Any:
 
 
 def expand_derivatives(expression: Any) -> Any:
-    """The expression with all derivatives carried out, mixed partials in canonical order."""
+    """The expression with all derivatives expanded, mixed partials in canonical order."""
     return sympy_form(jet_form(expression))
 
 

@@ -415,7 +415,7 @@ def _check_law(name: str, law: object, draws: str) -> None:
     if not isinstance(law, Law):
         raise fail(
             "T05",
-            f"`{name}` is drawn from {law!r}, which is no law",
+            f"`{name}` is drawn from {law!r}, which is not a law",
             f"write for example {examples[draws]}",
             label=name,
         )

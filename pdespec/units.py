@@ -211,7 +211,7 @@ class WrittenUnit(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A written unit that is no part of a text."""
+    """A written unit that is not a part of a text."""
 
     factors: tuple[tuple[str, Fraction], ...]
 
@@ -244,7 +244,7 @@ FACTOR = re.compile(r"\s*([*/]?)\s*([A-Za-z]+|1)(?:\^(-?\d+(?:\.\d+)?)|\^\((-?\d
 def product_of(text: str | None) -> Product | None:
     """The factors of a unit given as text, such as `kg*m/s^2`.
 
-    Raises: S01 for what is no product of units.
+    Raises: S01 for what is not a product of units.
     """
     if text is None:
         return None
@@ -252,7 +252,7 @@ def product_of(text: str | None) -> Product | None:
     while place < len(text):
         found = FACTOR.match(text, place)
         if found is None or (place > 0) != bool(found[1]):
-            raise fail("S01", f"{text!r} is no unit", 'write a product of units, "kg*m/s^2"')
+            raise fail("S01", f"{text!r} is not a unit", 'write a product of units, "kg*m/s^2"')
         sign, name, power, root = found.groups()
         factors.append((name, Fraction(power or root or 1) * (-1 if sign == "/" else 1)))
         place = found.end()

@@ -95,9 +95,8 @@ class Word:
     grammar, such as `integral`), its LaTeX with `%s` for each argument, or the name to be set
     before its brackets.
 
-    `infix`: its LaTeX is no factor of a product without brackets; `prefix`: it is one of a single
-    symbol only.
-    """
+    `infix`: its LaTeX is not a factor of a product without brackets; `prefix`: it is one of a
+    single symbol only."""
 
     name: str
     usage: str

@@ -1,4 +1,4 @@
-"""What an operator is told of a sample: the channels of its input points, and known functions of
+"""What an operator reads of a sample: the channels of its input points, and known functions of
 position at its own nodes."""
 
 from __future__ import annotations

@@ -81,8 +81,8 @@ class Residuals:
     def known(
         self, points: Tensor, normals: Tensor | None, drawn: DrawnSamples
     ) -> dict[sp.Symbol, Tensor]:
-        """All that the terms hold beside the unknowns, at points. Shapes: points "b n D", normals
-        "b n d" -> "b n" or "b 1" each."""
+        """All that the terms contain in addition to the unknowns, at points. Shapes: points "b n
+        D", normals "b n d" -> "b n" or "b 1" each."""
         # in the precision of a parameter, as the loss begins with
         trainables = {
             name: torch.full(

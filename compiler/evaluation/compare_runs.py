@@ -1,4 +1,4 @@
-"""Runs beside one another: the options in which they differ, and what came of them. No torch
+"""Runs side by side: the options in which they differ, and what came of them. No torch
 here."""
 
 from __future__ import annotations

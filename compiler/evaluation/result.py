@@ -36,7 +36,7 @@ class Sample:
     `unknowns` holds the relative L2 error of each unknown, see `compiler.geometry.metrics`, and
     `squared_error` is the square of the largest of them; `violations` the fraction of points where
     each requirement does not hold. `energy` is that of the operator where the problem has a
-    functional, see `compiler.fem.energy_gap`; `outputs` are the declared outputs beside those of
+    functional, see `compiler.fem.energy_gap`; `outputs` are the declared outputs and those of
     the reference, `sign` that of the channels in which the field is nearest to the reference, where
     the problem leaves signs open. `reference_error`: the estimated relative L2 error of the
     reference, of its worst unknown. `gradients`: the relative L2 error of the gradient in space of

@@ -1,4 +1,4 @@
-"""Declared outputs of a field beside those of the reference solution, sample by sample."""
+"""Declared outputs of a field and those of the reference solution, sample by sample."""
 
 from __future__ import annotations
 

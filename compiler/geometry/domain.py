@@ -357,7 +357,7 @@ class Geometry:
         )
 
     def _computed(self) -> AbstractContextManager[None]:
-        """What follows from a shape without params is no part of a program that is traced."""
+        """What follows from a shape without params is not a part of a program that is traced."""
         return untraced() if self._constant else nullcontext()
 
     @cached_property

@@ -1,6 +1,6 @@
 """Causal weights: the residual at a time counts once those before it are small.
 
-The mean square of a residual over all times at once has minima that are no solutions: a state that
+The mean square of a residual over all times at once has minima that are not solutions: a state that
 dies out within a moment and then stays zero has a residual in that moment alone. With the points of
 a sample in order of time, t_1 < .. < t_n,
 

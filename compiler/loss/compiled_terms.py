@@ -1,4 +1,4 @@
-"""A group of terms as a program: its graph, what the graph reads beside the field, and one
+"""A group of terms as a program: its graph, what the graph reads in addition to the field, and one
 number for each term."""
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ given on the boundary the error solves `a lap(e) = r` up to lower order, so
 
 with E the fundamental solution of -lap and d the distance to the boundary: exact where the boundary
 is a plane, and on the disk with d = (1 - |x|^2)/2; elsewhere an approximation with the right
-singularity that vanishes on the boundary. Minimising the estimate beside the residual removes the
-ill-conditioning of the residual and moves no solution: both vanish together.
+singularity that vanishes on the boundary. Minimising the estimate together with the residual
+removes the ill-conditioning of the residual and moves no solution: both vanish together.
 
 The same holds for `a lap^m(u) + ... = 0` with u and its first m - 1 normal derivatives given on the
 boundary (a clamped plate, m = 2):

@@ -420,7 +420,7 @@ class PhysicsLoss(nn.Module):
         )
 
     def known(self, batch: BatchLike, points: Tensor, normals: Tensor | None) -> KnownValues:
-        """What a group reads beside the field, at points of the batch."""
+        """What a group reads in addition to the field, at points of the batch."""
         return KnownValues(
             self.problem,
             self.trainables,

@@ -53,7 +53,7 @@ def _double(value: object) -> object:
 
 class IdentitySet:
     """Groups of objects met before, by identity, since they may have no hash. Those with one that
-    takes no weak reference are strangers every time.
+    takes no weak reference are never remembered.
     """
 
     def __init__(self) -> None:

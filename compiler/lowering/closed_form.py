@@ -66,9 +66,8 @@ def closed_form(
     """The field of a function given by expressions: `closed_form(problem, {"u": sp.sin(x)})`, or of
     `problem.references`.
 
-    Raises: ProblemError S01 for a name that is no unknown, B03 for a component left out or a symbol
-    that is neither a coordinate nor a given param.
-    """
+    Raises: ProblemError S01 for a name that is not an unknown, B03 for a component left out or a
+    symbol that is neither a coordinate nor a given param."""
     params = dict(params or {})
     found: dict[str, sp.Expr] = {}
     for name, given in expressions.items():
@@ -81,7 +80,7 @@ def closed_form(
         else:
             raise fail(
                 "S01",
-                f"`{name}` is no unknown of `{problem.name}`",
+                f"`{name}` is not an unknown of `{problem.name}`",
                 hint=suggestion(name, [*problem.unknowns, *problem.components]),
             )
     for name in problem.components:

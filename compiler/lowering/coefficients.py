@@ -1,4 +1,4 @@
-"""Everything that an expression graph reads beside the unknowns."""
+"""Everything that an expression graph reads in addition to the unknowns."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def entry(value: Tensor, symbol: Scalar) -> Tensor:
 
 
 class Coefficients(Protocol):
-    """What the graphs of a group read beside the streams of the field."""
+    """What the graphs of a group read in addition to the streams of the field."""
 
     @property
     def points(self) -> Tensor: ...

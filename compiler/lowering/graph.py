@@ -440,7 +440,7 @@ def _number(expression: sp.Expr) -> float:
     except TypeError as error:  # complex, or without a numerical value
         raise fail(
             "V03",
-            f"`{expression}` is no real number",
+            f"`{expression}` is not a real number",
             "a root, logarithm or power leaves its domain",
         ) from error
     if not math.isfinite(value):

@@ -27,7 +27,8 @@ def backend_name(backend: object) -> str:
                 f"derivatives: give an instance of {kind.__name__}, as {kind.__name__}(), or its"
                 f" name {name!r}"
             )
-    raise KeyError(f"derivatives: {backend!r} is no backend; known: auto, {', '.join(DERIVATIVES)}")
+    known = f"known: auto, {', '.join(DERIVATIVES)}"
+    raise KeyError(f"derivatives: {backend!r} is not a backend; {known}")
 
 
 def check_selection(derivatives: object, terms: tuple[Term, ...]) -> None:

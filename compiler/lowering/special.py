@@ -242,7 +242,7 @@ def root(x: float | Tensor, exponent: float | Tensor) -> Tensor:
     """x^exponent, one of them a tensor, for an exponent between 0 and 1, whose derivatives at x =
     0, where they are infinite, are taken as 0.
 
-    By the chain rule an infinite slope times none is no number: sqrt(max(u, 0)) had no gradient
+    By the chain rule an infinite slope times none is not a number: sqrt(max(u, 0)) had no gradient
     wherever u < 0, nor had |grad u| where u is constant.
     """
     if isinstance(exponent, Tensor) and not isinstance(x, Tensor):

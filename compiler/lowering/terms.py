@@ -242,7 +242,7 @@ def energy_term(
 ) -> Term:
     """An energy over one region, guarded by the requirements that hold there.
 
-    On a boundary those of its domain count as well, where the density is no polynomial in the
+    On a boundary those of its domain count as well, where the density is not a polynomial in the
     streams: a dead load is finite for every field, and asks for no strains at the surface.
     """
     densities = scalars(problem, density)

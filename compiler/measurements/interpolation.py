@@ -132,7 +132,7 @@ class GridSpline:
 
 def gridded(axes: Sequence[Tensor], values: Tensor, name: str = "the input") -> GridSpline:
     """Shapes: axes "m_a" each, increasing; values "b m_1 .. m_d c". Raises: ProblemError B01 for
-    what is no grid."""
+    what is not a grid."""
     shape = tuple(len(axis) for axis in axes)
     if values.ndim != len(axes) + 2 or tuple(values.shape[1:-1]) != shape:
         raise fail(

@@ -1,9 +1,8 @@
 """Layouts of data that others publish, put into the one that problems read.
 
 Each reader knows what the files of its layout do not say: the order of axes, where grid points and
-times lie, and which numbers are no values. `convert` writes what it gives as HDF5. What is known of
-each layout stands at its reader; real files are larger than what the tests make.
-"""
+times lie, and which numbers are not values. `convert` writes what it gives as HDF5. What is known
+of each layout stands at its reader; real files are larger than what the tests make."""
 
 from __future__ import annotations
 
@@ -344,7 +343,7 @@ def openfoam_probes(path: Path, field: str = "p") -> Arrays:
     """Probes of OpenFOAM: `field` at (x, y, z, t) as points; a vector has a last axis.
 
     `path` is `postProcessing/NAME`, with a folder for each start. Where runs overlap after a
-    restart the later start counts. Probes outside of the mesh, of -VGREAT, are no values.
+    restart the later start counts. Probes outside of the mesh, of -VGREAT, are not values.
     """
     starts = [each for each in path.iterdir() if (each / field).is_file()] if path.is_dir() else []
     if not starts:

@@ -85,7 +85,7 @@ def read(path: Path, wanted: Wanted = lambda name: True, axes: Axes = UNNAMED) -
         beside = (each.name for each in path.parent.glob("*") if each.is_file())
         raise fail("D01", f"there is no file {path}", suggestion(path.name, beside, hint, quote=""))
     if not path.is_file():
-        raise fail("D01", f"{path} is no regular file", "name a file with measured values")
+        raise fail("D01", f"{path} is not a regular file", "name a file with measured values")
     if path.suffix.lower() not in READERS:
         raise fail(
             "D01",
@@ -167,7 +167,7 @@ def numbers(values: NDArray[Any], fills: Iterable[float] = ()) -> NDArray[Any]:
             return np.array(texts, dtype=str).reshape(values.shape)
         raise ValueError("Object arrays are not read")
     if values.dtype.kind not in "biufc":
-        raise ValueError(f"values of kind {values.dtype} are no numbers")
+        raise ValueError(f"values of kind {values.dtype} are not numbers")
     fills = [float(each) for each in fills]
     holes = np.isin(values, np.array(fills, dtype=values.dtype)) if fills else None
     found = values.astype(complex if values.dtype.kind == "c" else float)

@@ -102,7 +102,7 @@ class Moments(NamedTuple):
 
 @BALANCERS.register("fixed")
 def fixed() -> Balancer:
-    """Every term as it stands: weights one, beside those that the loss itself was given."""
+    """Every term unchanged: weights one, in addition to those that the loss itself was given."""
 
     def update(signals: Signals, state: Weights) -> tuple[Tensor, Weights]:
         return state.weights, state

@@ -1,5 +1,5 @@
-"""What a training does beside its steps: callbacks, by name in the options or as objects of one's
-own."""
+"""What a training does in addition to its steps: callbacks, by name in the options or as objects of
+one's own."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
-FAR = 1e6  # what a loss that is no number counts as, over one and the loss before
+FAR = 1e6  # what a loss that is not a number counts as, over one and the loss before
 
 
 class LBFGS(torch.optim.Optimizer):
@@ -20,7 +20,7 @@ class LBFGS(torch.optim.Optimizer):
     A step takes at most `iterations` iterations on the function that its closure evaluates, and
     forgets its `memory` of gradient pairs at the end: every step of a training has a loss of its
     own, and a run that was killed goes on with the same bits. The length of a step is found by the
-    search; `lr` scales nothing. A loss or gradient that is no number, where the search went too
+    search; `lr` scales nothing. A loss or gradient that is not a number, where the search went too
     far, counts as a large one; what is kept is the lowest finite loss met, so that no step makes
     the loss of its batch larger.
     """

@@ -63,9 +63,9 @@ def train(  # noqa: PLR0913 (a public call: its options are keywords)
     that a run that was killed and resumed, or shared by several processes, takes the same steps.
     `loss` defaults to `compile(problem, options.derivatives)`, `sampler` to `compiler.sample`,
     `directory` to a new one in `runs/`, `recipe` to the one that `compiler.build` left on the
-    model; `preset` is kept for the record; `callbacks` are called beside those of the options (see
-    `compiler.training.callbacks`). `resume` continues the run in `directory` where there is
-    one. The model is trained in place.
+    model; `preset` is kept for the record; `callbacks` are called in addition to those of the
+    options (see `compiler.training.callbacks`). `resume` continues the run in `directory` where
+    there is one. The model is trained in place.
 
     Raises: RunError for a directory that is taken or damaged; OptionError; ProblemError R01 when a
     loss or gradient is no longer finite, the last checkpoint being left as it was; Interrupted on

@@ -103,7 +103,7 @@ class TrainOptions:
     lr: float = 1e-3
     """Learning rate, the largest of the schedule."""
     optimizer_options: Mapping[str, Any] = field(default_factory=dict)
-    """What the optimiser takes beside the learning rate, by name."""
+    """What the optimiser takes in addition to the learning rate, by name."""
     schedule: str = "cosine"
     """Of the learning rate: constant, cosine (warmup, floor), plateau (factor, patience)."""
     schedule_options: Mapping[str, Any] = field(default_factory=dict)
@@ -181,7 +181,7 @@ class TrainOptions:
     log_every: int = 10
     """Steps from one row of history.csv to the next."""
     callbacks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """What acts beside the steps, by name, each with its options (see
+    """What acts in addition to the steps, by name, each with its options (see
     `compiler.training.callbacks`)."""
 
     def __post_init__(self) -> None:

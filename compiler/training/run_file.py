@@ -70,14 +70,14 @@ class RunFile:
 
 
 def read_run_file(path: Path) -> RunFile:
-    """The file at a path. Raises: OptionError for what is no TOML, and for a key that does not
+    """The file at a path. Raises: OptionError for what is not TOML, and for a key that does not
     exist, with the nearest one."""
     if path.stat().st_size > LONGEST:
         raise OptionError(f"{path} is longer than {LONGEST} bytes: no file of a run")
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise OptionError(f"{path} is no TOML: {error}") from error
+        raise OptionError(f"{path} is not TOML: {error}") from error
     for key, value in found.items():
         if key not in KINDS:
             raise OptionError(f"{path}: {_unknown(key)}")

@@ -95,7 +95,7 @@ class Training:
         ]
 
     def moment(self, state: TrainState, row: Mapping[str, float]) -> Moment:
-        """What callbacks are told."""
+        """What callbacks receive."""
         save = partial(self.save, state)
         return Moment(self.run, self.objective.model, state.step, row, save)
 

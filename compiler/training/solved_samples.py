@@ -1,5 +1,5 @@
-"""Solved samples that training sees beside the physics, or instead of it: drawn and solved once,
-kept with the run."""
+"""Labelled samples, used as training data in addition to the physics or in its place: drawn and
+solved once, kept with the run."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Where a training stands: what changes from step to step beside weights and moments, and how a
-checkpoint holds it."""
+"""The state of a training: what changes from step to step in addition to weights and moments, and
+how a checkpoint holds it."""
 
 from __future__ import annotations
 

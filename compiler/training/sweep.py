@@ -68,7 +68,8 @@ def _whole(bounds: Mapping[str, Any]) -> bool:
 
 
 def space_of(table: Mapping[str, Any]) -> Space:
-    """The space that a file states. Raises: OptionError for what does not exist or is no space."""
+    """The space that a file states. Raises: OptionError for what does not exist or is not a
+    space."""
     for key in table:
         if key not in KEYS:
             raise OptionError(

@@ -72,7 +72,7 @@ def squared_norm(z: tuple[Streams, ...]) -> Streams:
 
 @dataclass(frozen=True, kw_only=True)
 class GNOOptions:
-    """A graph layer beside its channels and radius."""
+    """A graph layer apart from its channels and radius."""
 
     # name of a weight function of `WEIGHTS`, or the weight itself; None for the vanilla layer
     weight: str | Weight | None = "half_cos"

@@ -66,7 +66,7 @@ class Edges:
         return _edges(self.node[order], self.query[order], self.nodes, self.queries)
 
     def padded(self, width: int | None = None) -> Edges:
-        """Rows of equal length (the longest row unless told), for dense sums and static shapes.
+        """Rows of equal length (the longest row by default), for dense sums and static shapes.
         Raises: ValueError on a longer row."""
         longest = int(self.counts.max()) if self.queries else 0
         width = longest if width is None else width

@@ -101,7 +101,7 @@ class GridOptions(TrunkOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class FNOOptions(GridOptions):
-    """An FNO beside its channels, grid and box."""
+    """An FNO apart from its channels, grid and box."""
 
     padding: float = 0.25  # share of its length by which an axis is extended that is not periodic
 

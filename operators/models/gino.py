@@ -58,8 +58,8 @@ class EncoderOptions(GNOOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class GINOOptions(GridOptions, GNOOptions):
-    """A GINO beside its channels, latent grid and box. The fields of `GNOOptions` are those of its
-    decoder."""
+    """A GINO apart from its channels, latent grid and box. The fields of `GNOOptions` are those of
+    its decoder."""
 
     radius: Lengths | None = None  # of the decoder; None: `radius_in_spacings`
     radius_in_spacings: Positive = 2.4  # of the latent grid

@@ -105,7 +105,7 @@ class NetworkField:
 
 @dataclass(frozen=True, kw_only=True)
 class PINNOptions:
-    """A PINN beside its channels and box."""
+    """A PINN apart from its channels and box."""
 
     periodic: Sequence[bool] = ()  # which axes wrap around; they enter as sine and cosine
     hidden: Widths = (64, 64, 64, 64)  # width of each inner layer

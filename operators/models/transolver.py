@@ -101,7 +101,7 @@ class TokenField:
 
 @dataclass(frozen=True, kw_only=True)
 class TransolverOptions:
-    """A Transolver beside its channels and box."""
+    """A Transolver apart from its channels and box."""
 
     hidden: Count = 128  # channels of a point
     layers: Count = 8

@@ -266,7 +266,7 @@ def periodic_sides_have_no_conditions(analysis: Analysis) -> Iterator[Diagnostic
         domain = region.domain
         if domain.periodic and (region.coordinate in domain.periodic or region.kind != "side"):
             axes = ", ".join(domain.periodic)
-            message = f"`{region.name}` is no boundary: `{domain.name}` is periodic in {axes}"
+            message = f"`{region.name}` is not a boundary: `{domain.name}` is periodic in {axes}"
             yield Diagnostic(
                 "W04",
                 message,

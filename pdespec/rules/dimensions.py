@@ -27,7 +27,7 @@ from pdespec.units import measure as measure_of
 def measure(text: str | None) -> Unit:
     """The meaning of a unit such as "kg*m/s^2"; None without one.
 
-    Raises: S01 when it is no unit.
+    Raises: S01 when it is not a unit.
     """
     written = product_of(text)
     if written is not None and (wrong := unknown_unit(written)):

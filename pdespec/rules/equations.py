@@ -68,7 +68,7 @@ def equations_match_unknowns(analysis: Analysis) -> Iterator[Diagnostic]:
         held = {jet.field.func.__name__ for row in analysis.equations for jet in row.unknown_jets}
         free = [name for name in problem.components if name not in held]
         hint = (
-            f"`{free[0]}` stands in no equation"
+            f"`{free[0]}` appears in no equation"
             if free
             else f"state {counted(unknown - given, 'more equation')}"
         )
@@ -100,7 +100,7 @@ def equations_match_unknowns(analysis: Analysis) -> Iterator[Diagnostic]:
 @rule("W06")
 def statements_hold_an_unknown(analysis: Analysis) -> Iterator[Diagnostic]:
     """No equation or condition is true or false whatever the unknowns are. (A row 0 = 0 of a
-    vector is no mistake.)"""
+    vector is not a mistake.)"""
     rows = [*analysis.stated, *analysis.conditions]
     alive = {row.label for row in rows if row.unknown_jets}
     for row in rows:
@@ -202,13 +202,13 @@ def _lies_in(part: Domain, whole: Domain) -> bool:
 @rule("W07")
 def equations_hold_everywhere(analysis: Analysis) -> Iterator[Diagnostic]:
     """No boundary quantity stands inside an equation of the interior. (Values at a point are
-    found when derivatives are carried out.)"""
+    found when derivatives are expanded.)"""
     for row in analysis.stated:
         if nodes_of(row.form, Normal):
             hint = "write it as a condition: `on boundary(Omega): ..`"
             yield row.report(
                 "W07",
-                "the unit normal n stands in an equation of the interior",
+                "the unit normal n appears in an equation of the interior",
                 hint,
                 "n is known on the boundary only",
             )
@@ -216,7 +216,7 @@ def equations_hold_everywhere(analysis: Analysis) -> Iterator[Diagnostic]:
             hint = "write it as a condition: `on interface: jump(u) = 0`"
             yield row.report(
                 "W07",
-                "a jump or average stands in an equation of the interior",
+                "a jump or average appears in an equation of the interior",
                 hint,
                 "fields have two sides on an interface only",
             )
@@ -227,7 +227,7 @@ def equations_hold_everywhere(analysis: Analysis) -> Iterator[Diagnostic]:
             )
             yield row.report(
                 "W07",
-                "an integral stands in an equation of the interior",
+                "an integral appears in an equation of the interior",
                 hint,
                 "an equation holds point by point",
             )

@@ -56,7 +56,7 @@ def trainables_are_used(analysis: Analysis) -> Iterator[Diagnostic]:
     used = {symbol.declaration.name for symbol in found if isinstance(symbol, Scalar)}
     for name in problem.trainables:
         if name not in used:
-            message = f"the trainable `{name}` stands in no statement"
+            message = f"the trainable `{name}` appears in no statement"
             yield Diagnostic(
                 "W11",
                 message,
@@ -124,7 +124,7 @@ def _differentiated_jump(node: sp.Derivative) -> tuple[Any, sp.Symbol, sp.Expr] 
                 if depends and not interface:
                     return sympy_form(inner), variable, sympy_form(level)
             inner = total_derivative(inner, variable)
-    except ProblemError:  # said where derivatives are carried out
+    except ProblemError:  # said where derivatives are expanded
         return None
     return None
 

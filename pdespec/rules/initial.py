@@ -56,7 +56,7 @@ def conditions_stand_within_the_time(analysis: Analysis) -> Iterator[Diagnostic]
             continue
         if (condition.at - time.start).is_negative or (time.end - condition.at).is_negative:
             message = (
-                f"the condition stands at {time} = {condition.at}, outside of [{time.start},"
+                f"the condition is given at {time} = {condition.at}, outside of [{time.start},"
                 f" {time.end}]"
             )
             hint = (

@@ -18,8 +18,8 @@ from pdespec.symbols import UnknownField
 
 @rule("J01")
 def jumps_of_coefficients_are_seen(analysis: Analysis) -> Iterator[Diagnostic]:
-    """Where a coefficient jumps inside a divergence, the flux is kept continuous, and the user
-    is told."""
+    """Where a coefficient jumps inside a divergence, the flux is kept continuous, and the user is
+    warned."""
     if analysis.failures:
         return
     problem = analysis.problem

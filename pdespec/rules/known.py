@@ -1,4 +1,4 @@
-"""V07, V03: coefficients and data that are no real numbers where they are needed, or grow beyond
+"""V07, V03: coefficients and data that are not real numbers where they are needed, or grow beyond
 bound."""
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ def _outside(row: Row, use: Use) -> Diagnostic | None:
         " choice with `if`"
     )
     return row.report(
-        "V07", message, hint, "it is no real number there, and every loss would be NaN"
+        "V07", message, hint, "it is not a real number there, and every loss would be NaN"
     )
 
 

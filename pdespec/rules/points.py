@@ -84,7 +84,7 @@ def points_have_no_normal(analysis: Analysis) -> Iterator[Diagnostic]:
             )
             yield row.report(
                 "W07",
-                f"the unit normal n stands in a condition at the point {written(row.condition)}",
+                f"the unit normal n appears in a condition at the point {written(row.condition)}",
                 hint,
             )
 

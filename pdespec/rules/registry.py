@@ -1,5 +1,5 @@
 """A problem taken apart for the rules of `check`: equations and conditions row by row,
-derivatives carried out. And the rules' registry."""
+derivatives expanded. And the rules' registry."""
 
 from __future__ import annotations
 

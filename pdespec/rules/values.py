@@ -84,7 +84,7 @@ def numbers_are_real(analysis: Analysis) -> Iterator[Diagnostic]:
             {each for each in _numbers(row.form) if not _is_real(each)}, key=sp.default_sort_key
         )
         for number in found[:1]:
-            message = f"{short(number)} is no real number"
+            message = f"{short(number)} is not a real number"
             yield row.report(
                 "V03",
                 message,

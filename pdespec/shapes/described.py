@@ -121,7 +121,7 @@ def required(shape: type[Described | Composed]) -> int:
 
 
 def instantiate(shape: type[Described | Composed], *values: Any, **named: Any) -> Shape:
-    """A shape from numbers and points. Raises: ProblemError T05 or T06 for what is no number or
+    """A shape from numbers and points. Raises: ProblemError T05 or T06 for what is not a number or
     point, S02 for what must be positive and is not."""
     word, fields = shape.__name__.lower(), kinds(shape)
     given = dict(zip(fields, values, strict=False)) | named

@@ -155,7 +155,7 @@ def _spread(given: Any) -> list[tuple[str | None, Any, Stated | None]]:
         ):
             raise fail(
                 "S03",
-                f"{label!r} is no label",
+                f"{label!r} is not a label",
                 "labels are text without quotes and control characters: {'momentum': ..}",
             )
         stated = each if isinstance(each, Stated) else None

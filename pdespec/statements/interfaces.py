@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 def levels(expression: Any) -> tuple[sp.Expr, ...]:
     """Expressions of position that vanish where a term jumps. Thresholds of parameters or time
-    alone are no places."""
+    alone are not places."""
     found = dict.fromkeys(normalised(sympy_form(level)) for level in surfaces(jet_form(expression)))
     places = [level for level in found if level.atoms(Coordinate, InputField, UnknownField)]
     return tuple(sorted(places, key=sp.default_sort_key))

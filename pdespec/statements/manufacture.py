@@ -128,7 +128,7 @@ def _named(problem: Problem, key: Any) -> Unknown | Param:
         if key not in tables:
             raise fail(
                 "S01",
-                f"`{key}` is no unknown of `{problem.name}`",
+                f"`{key}` is not an unknown of `{problem.name}`",
                 f"its unknowns are {', '.join(tables)}",
             )
         return tables[key]
@@ -136,7 +136,7 @@ def _named(problem: Problem, key: Any) -> Unknown | Param:
     if declared not in (*problem.unknowns.values(), *problem.trainables.values()):
         raise fail(
             "S01",
-            f"`{declared.name}` is no unknown of `{problem.name}`",
+            f"`{declared.name}` is not an unknown of `{problem.name}`",
             f"its unknowns are {', '.join(problem.unknowns)}",
         )
     return declared  # type: ignore[return-value]
@@ -258,8 +258,8 @@ class _Known:
         self.truths = dict(truths)
 
     def at(self, expression: sp.Expr) -> sp.Expr:
-        """A scalar expression with every unknown replaced by its solution, derivatives carried
-        out."""
+        """A scalar expression with every unknown replaced by its solution, derivatives
+        expanded."""
         jets = jet_form(expression)
         slopes = {}
         for jet in jets_of(jets, UnknownField):

@@ -67,7 +67,7 @@ def declaration_of(expression: Any) -> Unknown | Input | Param:
                 return field.func.declaration
     raise fail(
         "T05",
-        f"{expression} is no declared field or param",
+        f"{expression} is not a declared field or param",
         "give what unknown(..), input_function(..) or param(..) returned",
     )
 
@@ -80,7 +80,7 @@ def to_equation(each: Any, stated: Stated | None) -> Equation:
     if stated is not None and stated.kind != "equation":
         raise fail(
             "T05",
-            "a condition stands among the equations",
+            "a condition is given among the equations",
             "what on(..) and at(..) return belongs in conditions=",
         )
     lhs, rhs = sides(each)
@@ -128,7 +128,7 @@ def at_point(lhs: Any, rhs: Any, domain: Domain, place: Sequence[Any]) -> Condit
     """The condition at a point of a domain, with its time last where it has one. At the end of an
     interval it is one on the boundary.
 
-    Raises: T01 for a wrong number of coordinates, T05 for coordinates that are no numbers or vary
+    Raises: T01 for a wrong number of coordinates, T05 for coordinates that are not numbers or vary
     in space or time.
     """
     names = [x.name for x in domain.coordinates]
@@ -154,7 +154,7 @@ def at_point(lhs: Any, rhs: Any, domain: Domain, place: Sequence[Any]) -> Condit
         ):
             raise fail(
                 "T05",
-                f"{short(each)} is no coordinate of a point",
+                f"{short(each)} is not a coordinate of a point",
                 "a coordinate is a number, or made of params and constants",
             )
     point, moment = (
@@ -359,7 +359,7 @@ def to_data(each: Any) -> Data:
         and isinstance(each[2], str)
     ):
         return Data(complexes.stacked(as_exact(each[0])), each[1], each[2])
-    raise fail("T05", f"{each!r} is no data", 'write data=[(p, foil, "airfoils.h5")]')
+    raise fail("T05", f"{each!r} is not data", 'write data=[(p, foil, "airfoils.h5")]')
 
 
 def to_reference(key: Any, value: Any) -> tuple[str, Any]:
@@ -368,7 +368,8 @@ def to_reference(key: Any, value: Any) -> tuple[str, Any]:
     if not isinstance(declared, Unknown):
         raise fail(
             "T05",
-            f"reference of {declared.name if declared else 'an unknown name'}, which is no unknown",
+            f"reference of {declared.name if declared else 'an unknown name'}, which is not an"
+            " unknown",
             "name an unknown",
         )
     return declared.name, known_solution(declared, as_exact(value))

@@ -135,7 +135,7 @@ class Problem:
         return (*self.coordinates, *((self.time,) if self.time is not None else ()))
 
     def residuals(self) -> dict[str, Any]:
-        """lhs - rhs of every equation with all derivatives carried out, and the Euler-Lagrange
+        """lhs - rhs of every equation with all derivatives expanded, and the Euler-Lagrange
         equations of every functional."""
         return dict(self.once(_residuals))
 

@@ -201,7 +201,7 @@ def sides(stated: Any) -> tuple[Any, Any]:
     if isinstance(stated, Relational):
         if not isinstance(stated, sp.Eq):
             raise fail(
-                "T05", f"{stated} is a comparison, not an equation", "comparisons stand in require="
+                "T05", f"{stated} is a comparison, not an equation", "comparisons go in require="
             )
         lhs, rhs = stated.args
     elif isinstance(stated, (tuple, list)):

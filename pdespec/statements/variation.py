@@ -145,10 +145,10 @@ def variation(energy: Any, field: Any) -> Any:
     """The variational derivative of an energy by an unknown: `dt(u) = -variation(E, u)` is its
     gradient flow.
 
-    For psi(u, grad u) this is d psi/d u - div(d psi/d grad(u)), the divergence not carried out.
+    For psi(u, grad u) this is d psi/d u - div(d psi/d grad(u)), the divergence not expanded.
     Vectors give a vector, and a complex unknown a + i b the derivative by a plus i times that by b.
 
-    Raises: V01 when the energy is not a sum of integrals; T05 when `field` is no unknown.
+    Raises: V01 when the energy is not a sum of integrals; T05 when `field` is not an unknown.
     """
     _check_varied(field)
     terms = energy_terms(energy, "vary")
@@ -162,8 +162,8 @@ def first_variation(energy: Any, *fields: Any) -> Any:
 
     Applied twice it gives the second variation, from which Newton's method takes its matrix.
 
-    Raises: V01 when the energy is not a sum of integrals; T05 when one of `fields` is no unknown.
-    """
+    Raises: V01 when the energy is not a sum of integrals; T05 when one of `fields` is not an
+    unknown."""
     for field in fields:
         _check_varied(field)
     varied = [part for field in fields for entry in entries(field) for part in _parts(entry)]
@@ -217,7 +217,7 @@ def _check_varied(field: Any) -> None:
     ):
         raise fail(
             "T05",
-            f"variation by {short(field)}, which is no unknown",
+            f"variation by {short(field)}, which is not an unknown",
             "vary by an unknown: variation(E, u)",
         )
 

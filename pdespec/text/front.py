@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def load(path: str | os.PathLike[str]) -> Problem:
     """The problem in a `.pde` file.
 
-    Raises: `ProblemError` as `parse` does, and for what is no regular file or too long to be a
+    Raises: `ProblemError` as `parse` does, and for what is not a regular file or too long to be a
     problem; `OSError` when it cannot be read.
     """
     raw = _bytes(Path(path))

@@ -274,7 +274,7 @@ def test_the_command_line_predicts_from_and_to_files(operator, tmp_path):
     )
     for wrong, words_ in (
         (["--inputs", "f=missing.csv"], "there is no file missing.csv"),
-        (["--params", "c=one"], "'one' is no number"),
+        (["--params", "c=one"], "'one' is not a number"),
         (["--out", "u.doc"], "write .vtu, .png or one of"),
     ):
         refused = CliRunner().invoke(app, [*words, *wrong])

@@ -49,7 +49,7 @@ def test_constants_of_the_problem_have_their_values():
 @pytest.mark.parametrize(
     ("given", "code", "text"),
     [
-        ({"w": 0}, "S01", "`w` is no unknown of `navier_stokes`"),
+        ({"w": 0}, "S01", "`w` is not an unknown of `navier_stokes`"),
         ({"v": sp.Matrix([0, 0])}, "B03", "the closed form gives no `p`"),
         ({"v": sp.Matrix([0, 0]), "p": sp.Symbol("q")}, "B03", "holds `q`, which has no value"),
     ],

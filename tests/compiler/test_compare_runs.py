@@ -1,4 +1,4 @@
-"""Runs beside one another."""
+"""Runs side by side."""
 
 from __future__ import annotations
 

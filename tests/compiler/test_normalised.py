@@ -1,5 +1,5 @@
 """Requirements that an integral has a value: the part of it that is missed, and fields
-normalised so that zero is no minimum."""
+normalised so that zero is not a minimum."""
 
 from __future__ import annotations
 

@@ -90,11 +90,11 @@ def test_paths_are_those_from_the_file_and_values_are_typed_as_settings(folder):
         ("[model]", "[modle]", "unknown key 'modle'; did you mean 'model'?"),
         ("out =", "steps = 3\nout =", "'steps' is an option of the run; write it below [options]"),
         ("out =", "preset = 3\nout =", "preset = 3 should be text in quotes"),
-        ('out = "runs/line"', "model = 3", "is no TOML"),
+        ('out = "runs/line"', "model = 3", "is not TOML"),
         ('problem = "problems/line.pde"', "", 'names no problem; write problem = "name.pde"'),
         ("out =", 'preset = "dem"\nout =', "unknown preset 'dem'; did you mean 'demo'?"),
         ("hidden = 4", "hiden = 4", "has no option `hiden`; did you mean `hidden`"),
-        ("steps = 2", "steps = = 2", "is no TOML: "),
+        ("steps = 2", "steps = = 2", "is not TOML: "),
         ("problems/line.pde", "problems/lin.pde", "lin.pde: No such file"),
     ],
 )

@@ -102,8 +102,8 @@ def test_a_selection_by_unknown_and_region_gives_the_residuals_of_the_whole():
                 r" 'finite_difference'"
             ),
         ),
-        (None, "None is no backend; known: auto, autograd"),
-        ({"default": 3}, "3 is no backend"),
+        (None, "None is not a backend; known: auto, autograd"),
+        ({"default": 3}, "3 is not a backend"),
     ],
 )
 def test_what_does_not_exist_is_said_when_the_loss_is_compiled(derivatives, text):

@@ -15,7 +15,7 @@ POINTS = [
 
 def closed(expression, fields):
     """The expression with fields (scalars, vectors or tensors) replaced by closed forms, all
-    derivatives carried out by SymPy."""
+    derivatives expanded by SymPy."""
     pairs = []
     for field, value in fields.items():
         if isinstance(field, sp.MatrixBase):

@@ -109,7 +109,7 @@ MALFORMED = {
     "a number to be found that stands nowhere": (
         lambda: Problem("p", {"a": (lap(u), 1)}, [on(Gamma, u)], params=[trainable("k", 1)]),
         [("W11", "k")],
-        "stands in no statement",
+        "appears in no statement",
     ),
     "root of what is negative in the domain": (
         lambda: Problem("p", {"a": sp.Eq(lap(u), sp.sqrt(x - 5))}, [on(Gamma, u)]),
@@ -279,7 +279,7 @@ MALFORMED = {
             unknown("q", Torus)
         ),
         [("W04", "boundary(Torus).q")],
-        "is no boundary",
+        "is not a boundary",
     ),
     "a side that does not exist": (
         lambda: Problem("p", poisson, [on(Gamma, u), on(side(Omega, x=2), u)]),

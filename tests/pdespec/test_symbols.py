@@ -128,7 +128,7 @@ def test_numbers_enter_as_the_rationals_they_were_written_as():
     "value", ["x + 1", "__import__('os').system('true')", True, None, [], object(), {"x": 1}]
 )
 def test_text_and_other_things_are_never_turned_into_an_expression(value):
-    with pytest.raises(ProblemError, match="is no expression"):
+    with pytest.raises(ProblemError, match="is not an expression"):
         as_exact(value)
 
 

@@ -304,7 +304,7 @@ def at_nodes(
             return known.parameter(symbol)
         if isinstance(symbol, Stream) and symbol.known:
             return known.field(symbol, points, time)
-        raise SolverError(f"{symbol} cannot stand in a condition on values")
+        raise SolverError(f"{symbol} cannot appear in a condition on values")
 
     (value,) = call.call(*[argument(symbol) for symbol in call.arguments])
     return np.broadcast_to(np.asarray(value, dtype=np.float64), points.shape[1:]).copy()

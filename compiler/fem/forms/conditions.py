@@ -364,7 +364,7 @@ def initials(problem: Problem) -> tuple[Initial, ...]:
 
 
 def over_streams(problem: Problem, expression: sp.Expr) -> sp.Expr:
-    """A scalar over streams, derivatives carried out and constants put to their numbers."""
+    """A scalar over streams, derivatives expanded and constants put to their numbers."""
     return scalars(problem, expression)[0]
 
 

@@ -41,7 +41,7 @@ class DivergenceForm:
 
 
 def order(expression: sp.Expr, coordinates: Coordinates) -> int:
-    """Highest number of space derivatives on one unknown, all derivatives carried out."""
+    """Highest number of space derivatives on one unknown, all derivatives expanded."""
     return max(
         (
             spatial_order(node, coordinates)

@@ -33,7 +33,7 @@ class Row:
 
     @cached_property
     def expanded(self) -> sp.Expr:
-        """The residual with its derivatives carried out."""
+        """The residual with its derivatives expanded."""
         return expand_derivatives(self.residual)
 
 

@@ -97,7 +97,7 @@ def defects(system: System, u: Array, multipliers: Array | None = None) -> Itera
 
 
 def refuse_defects(found: Sequence[Defect]) -> tuple[str, ...]:
-    """Raises: Contradiction for a defect that is no error of the mesh. Returns the small ones,
+    """Raises: Contradiction for a defect that is not an error of the mesh. Returns the small ones,
     as text."""
     for defect in found:
         if defect.share > TOLERATED:

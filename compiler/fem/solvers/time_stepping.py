@@ -440,7 +440,7 @@ def initial_vector(parts: Assembly, order: int, orders: dict[str, int]) -> Array
     none.
 
     Raises: NoWeakForm for an evolving unknown without initial value, SampleError for a value that
-    is no number.
+    is not a number.
     """
     vector = np.zeros(parts.spaces.size)
     given = {

@@ -20,8 +20,8 @@ from pdespec.geometry import Box, Interval, Plane, Rectangle, Shape
 
 @dataclass(frozen=True)
 class AxisBox:
-    """lower < x < upper. Along a periodic axis there is no boundary: distances ignore it and every
-    point is inside.
+    """lower < x < upper. Along a periodic axis there is no boundary: distances ignore it and
+    every point is inside.
 
     Shapes: lower, upper "b d".
     """

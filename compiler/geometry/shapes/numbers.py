@@ -91,7 +91,7 @@ class Numbers:
         if not isinstance(symbol, Scalar):
             raise fail(
                 "B03",
-                f"the shape depends on `{symbol}`, which is no param",
+                f"the shape depends on `{symbol}`, which is not a param",
                 "shapes are made of numbers and params",
             )
         declaration = symbol.declaration

@@ -94,7 +94,7 @@ class Parts:
             and not isinstance(program.group.options, Taylor)
         ):
             return Parts.whole(
-                field, "autograd differentiates the functions of the ansatz, which are no modules"
+                field, "autograd differentiates the functions of the ansatz, which are not modules"
             )
         return Parts(
             field if ansatz is None else replace(field, ansatz=None),
@@ -195,7 +195,7 @@ class Block:
 
     @cached_property
     def coupled(self) -> tuple[int, ...]:
-        """Positions of the expressions whose term is no sum over points."""
+        """Positions of the expressions whose term is not a sum over points."""
         return tuple(
             k
             for t in self.program.group.terms

@@ -120,7 +120,7 @@ class UntrackedParameter(Exception):
 def run(block: Block, inputs: Inputs, watch: bool = False) -> Outputs:
     """The step as it is; `inputs.tensors` are those that the block's modules hold.
 
-    With `watch`, raises UntrackedParameter where the terms depend on a parameter beside those.
+    With `watch`, raises UntrackedParameter where the terms depend on another parameter.
     """
     with torch.set_grad_enabled(inputs.weights is not None):
         latent = tuple(v.detach().requires_grad_() for v in inputs.latent)

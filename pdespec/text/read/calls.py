@@ -146,7 +146,7 @@ def _at_point(node: t.Call, field: Any, scope: Scope) -> Any:
         if any(not isinstance(symbol, Scalar) for symbol in free) or isinstance(
             argument, sp.MatrixBase
         ):
-            message = f"`{text(node)}` is no value at one point"
+            message = f"`{text(node)}` is not a value at one point"
             return scope.fail(
                 "W07",
                 message,
@@ -177,7 +177,7 @@ def _value_at(node: t.Call, scope: Scope) -> Any:
             "W07",
             f"`{text(node)}` is a value at a point, inside an equation",
             node.span,
-            "name it as an output, output q := at(..); a condition at a point stands in a line of"
+            "name it as an output, output q := at(..); a condition at a point goes on a line of"
             " its own, at (0, 0): u = 0",
         )
     variables = (*scope.coordinates, *([scope.time] if scope.time is not None else []))
@@ -185,14 +185,14 @@ def _value_at(node: t.Call, scope: Scope) -> Any:
     if not len(scope.coordinates) <= len(numbers) <= len(variables):
         return scope.fail(
             "T06",
-            f"`{text(node.arguments[1])}` is no point: it has {len(numbers)} coordinates",
+            f"`{text(node.arguments[1])}` is not a point: it has {len(numbers)} coordinates",
             node.arguments[1].span,
             usage,
         )
     if any(not isinstance(each, Scalar) for number in numbers for each in number.free_symbols):
         return scope.fail(
             "W07",
-            f"`{text(node.arguments[1])}` is no one point",
+            f"`{text(node.arguments[1])}` is not one point",
             node.arguments[1].span,
             "give numbers or params",
         )

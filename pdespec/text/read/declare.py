@@ -56,7 +56,7 @@ class Draft:
 @singledispatch
 def declare(statement: t.Node, draft: Draft) -> None:
     """Adds the statement to the draft; mistakes go to the report of its scope."""
-    raise TypeError(f"{type(statement).__name__} is no statement")
+    raise TypeError(f"{type(statement).__name__} is not a statement")
 
 
 def declared(statement: t.Node) -> list[t.Name]:
@@ -199,7 +199,7 @@ def _periodic(statement: t.Periodic, draft: Draft) -> None:
     for name in statement.names:
         if bare(name.name) not in axes and not scope.later.get(name.name):
             hint = suggestion(name.name, axes, f"the coordinates are {', '.join(axes)}")
-            scope.fail("S01", f"`{name.name}` is no coordinate", name.span, hint)
+            scope.fail("S01", f"`{name.name}` is not a coordinate", name.span, hint)
     for name in statement.domains:
         if not scope.later.get(name.name):
             region(name, scope, (Domain,))

@@ -49,13 +49,13 @@ def expression(node: t.Node, scope: Scope) -> Any:
         arguments = ", ".join(result.parameters)
         return scope.fail(
             "T05",
-            f"`{result.name}` is a function and stands here without arguments",
+            f"`{result.name}` is a function and is used here without arguments",
             node.span,
             f"write {result.name}({arguments})",
         )
     return scope.fail(
         "T05",
-        f"{kind_of(result)} stands where an expression belongs",
+        f"{kind_of(result)} appears where an expression is expected",
         node.span,
         "expressions are made of numbers, fields and operators",
     )
@@ -70,7 +70,7 @@ def condition(node: t.Node, scope: Scope) -> Any:
         return result
     return scope.fail(
         "T05",
-        f"{kind_of(result)} stands where a condition belongs",
+        f"{kind_of(result)} appears where a condition is expected",
         node.span,
         "compare it: x < 1/2, or equal(x, 0)",
     )
@@ -88,7 +88,8 @@ def region(node: t.Node, scope: Scope, kinds: tuple[type, ...] = (Domain, Bounda
         hint = f"write boundary({result.name}) for all of its boundary"
     if isinstance(result, Boundary) and kinds == (Domain,):
         hint = f"`{result.name}` is a part of the boundary of `{result.domain.name}`"
-    return scope.fail("T05", f"{kind_of(result)} stands where a {wanted} belongs", node.span, hint)
+    message = f"{kind_of(result)} appears where a {wanted} is expected"
+    return scope.fail("T05", message, node.span, hint)
 
 
 def kind_of(result: Any) -> str:
@@ -112,7 +113,7 @@ def kind_of(result: Any) -> str:
 def value(node: t.Node, scope: Scope) -> Any:
     """The meaning of a node: SymPy scalar or matrix, domain, boundary, shape, law, user
     function, or BROKEN."""
-    raise TypeError(f"{type(node).__name__} is no expression")
+    raise TypeError(f"{type(node).__name__} is not an expression")
 
 
 @value.register
@@ -125,7 +126,9 @@ def _number(node: t.Number, scope: Scope) -> Any:
 @value.register
 def _quoted(node: t.Quoted, scope: Scope) -> Any:
     hint = 'quotes name a file or a group in it: mesh("part.msh"), group(Omega, "wall")'
-    return scope.fail("T05", "a text in quotes stands where an expression belongs", node.span, hint)
+    return scope.fail(
+        "T05", "a text in quotes appears where an expression is expected", node.span, hint
+    )
 
 
 @value.register
@@ -151,7 +154,7 @@ def _name(node: t.Name, scope: Scope) -> Any:
         usage = CALLED[node.name].usage if node.name in CALLED else f"{node.name}(u)"
         return scope.fail(
             "T05",
-            f"the operator `{node.name}` stands here without argument",
+            f"the operator `{node.name}` is used here without argument",
             node.span,
             f"write {usage}",
         )
@@ -257,7 +260,7 @@ def _power(node: t.Power, scope: Scope) -> Any:
 def _product(node: t.Product, scope: Scope) -> Any:
     if (spelled := _spelled_derivative(node, scope)) is not None:
         return scope.fail(
-            "S02", f"`{spelled[0]}` is no derivative here", node.span, f"write {spelled[1]}"
+            "S02", f"`{spelled[0]}` is not a derivative here", node.span, f"write {spelled[1]}"
         )
     result, span = expression(node.first, scope), node.first.span
     for sign, factor in node.rest:
@@ -456,7 +459,7 @@ def shape(node: t.Node, scope: Scope) -> Any:
         return result
     return scope.fail(
         "T05",
-        f"{kind_of(result)} stands where a shape belongs",
+        f"{kind_of(result)} appears where a shape is expected",
         node.span,
         "write a shape such as disk(radius = 1)",
     )

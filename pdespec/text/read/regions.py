@@ -224,7 +224,7 @@ def _airfoil(node: t.Call, scope: Scope) -> Any:
     if not isinstance(section, Naca):
         return scope.fail(
             "T05",
-            f"{kind_of(section)} is no airfoil section",
+            f"{kind_of(section)} is not an airfoil section",
             arguments["digits"].span,
             "write airfoil(naca(0, 0, 12))",
         )
@@ -411,7 +411,7 @@ def _misplaced_law(node: t.Call, scope: Scope) -> Any:
         else "laws follow `~`"
     )
     return scope.fail(
-        "T05", f"the law `{node.function}` stands where an expression belongs", node.span, hint
+        "T05", f"the law `{node.function}` appears where an expression is expected", node.span, hint
     )
 
 
@@ -479,7 +479,7 @@ def whole_size(node: t.Node, scope: Scope) -> int | None:
     if not (isinstance(size, sp.Integer) and 1 <= size <= MAX_SIZE):
         scope.fail(
             "S02",
-            f"size = {size} is no whole number from 1 to {MAX_SIZE}",
+            f"size = {size} is not a whole number from 1 to {MAX_SIZE}",
             node.span,
             "size counts the numbers drawn",
         )

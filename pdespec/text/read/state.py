@@ -206,7 +206,9 @@ def _unknown_named(name: t.Name, scope: Scope) -> Any:
             if unknowns
             else "declare it: unknown u : scalar on Omega"
         )
-        return scope.fail("T05", f"`{name.name}` is no unknown but a {entry.kind}", name.span, hint)
+        return scope.fail(
+            "T05", f"`{name.name}` is not an unknown but a {entry.kind}", name.span, hint
+        )
     return entry.value
 
 

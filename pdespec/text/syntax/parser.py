@@ -317,7 +317,7 @@ def _misplaced_equation(
             " `at t = 0: ...` for the start"
         )
     return Diagnostic(
-        "S02", "an equation stands outside of any block", hint, span=_all(piece, source)
+        "S02", "an equation is written outside of any block", hint, span=_all(piece, source)
     )
 
 
@@ -380,7 +380,7 @@ def _missing_sign(
         place_of = f"[{right[1:-1]}]" if "," in right else right[1:-1]
         return Diagnostic(
             "S04",
-            f"`{left}` is no name of a field that could be asked for at `{right}`",
+            f"`{left}` is not the name of a field that could be asked for at `{right}`",
             f"write at({left}, {place_of}) for its value there, {left}*{right} for a product",
             span=span,
         )

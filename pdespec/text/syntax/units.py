@@ -285,7 +285,7 @@ def _fraction(node: t.Node) -> Fraction | None:
 
 
 def unit_of(text: str | None) -> t.Unit | None:
-    """The written form of a unit given as text, such as `kg*m/s^2`. Raises: S01 for what is no
+    """The written form of a unit given as text, such as `kg*m/s^2`. Raises: S01 for what is not a
     product of units."""
     product = product_of(text)
     return None if product is None else t.Unit(product.factors)

@@ -109,7 +109,7 @@ def explain(problem: Problem, stage: str) -> list[str]:
 
 
 def residual_lines(problem: Problem) -> list[str]:
-    """What a network has to make zero: every equation with its derivatives carried out, vectors
+    """What a network has to make zero: every equation with its derivatives expanded, vectors
     component by component."""
     return [
         line

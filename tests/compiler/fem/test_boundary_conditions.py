@@ -141,7 +141,7 @@ on boundary(Q): dn(u) = 0
 at t = 0: u = sin(x)/x
 """
     with pytest.raises(
-        SampleError, match=r"initial value of u is no number at x = 0; .* sinc\(r\)"
+        SampleError, match=r"initial value of u is not a number at x = 0; .* sinc\(r\)"
     ):
         errors(text, lambda *x: x[0][..., None])
 

@@ -1,4 +1,4 @@
-"""Files of every kind hold the same rows; what is no number, and what would run code, is no
+"""Files of every kind hold the same rows; what is not a number, and what would run code, is no
 value."""
 
 from __future__ import annotations
