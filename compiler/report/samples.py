@@ -53,12 +53,13 @@ def prepare(evaluation: Evaluation) -> list[Shown]:
 
 
 def solid_pictures(evaluation: Evaluation) -> dict[str, bytes]:
-    """Views of bodies in space from outside, by `solid_RANK`; none where PyVista is not there."""
+    """A view of the worst sample's body in space from outside, as `solid_worst`; none where
+    PyVista is not there. Without a graphics card one takes ten seconds: not for every sample."""
     problem = evaluation.run.problem
     drawn = {
         f"solid_{rank}": solid_picture(problem, sample)
         for rank, sample in evaluation.ranked().items()
-        if is_solid(problem, sample)
+        if rank == "worst" and is_solid(problem, sample)
     }
     return {name: data for name, data in drawn.items() if data is not None}
 
@@ -106,7 +107,7 @@ def _section(evaluation: Evaluation, shown: Shown, pictures: Mapping[str, str]) 
 
 def body_outside(problem: Problem, shown: Shown, pictures: Mapping[str, str]) -> str:
     """A body in space from outside, or how to have that."""
-    if not is_solid(problem, shown.sample):
+    if shown.rank != "worst" or not is_solid(problem, shown.sample):
         return ""
     source = pictures.get(f"solid_{shown.rank}")
     if source is None:
