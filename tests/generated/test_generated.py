@@ -1,5 +1,5 @@
-"""A share of the generated problems, the same in every run. `python -m tests.generated.run`
-tries more."""
+"""A share of the generated problems, the same in every run. `python -m tests.generated.run` and
+`python -m tests.generated.solved` try more."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from tests.generated.checks import basic, deep
 from tests.generated.draw import draw
 from tests.generated.run import outcome
+from tests.generated.solved import outcome as solved
 from tests.generated.strategies import problems
 
 SHARE = 15  # problems a test, so that they spread over processes
@@ -48,3 +49,18 @@ def test_losses_gradients_and_training_of_generated_problems_are_right(seed):
 @pytest.mark.parametrize("start", range(0, 150, SHARE))
 def test_a_spoilt_example_is_refused_with_a_code_or_is_a_problem(start):
     assert not findings("mutants", start)
+
+
+@pytest.mark.parametrize(
+    ("seed", "expected"),
+    [
+        (0, "solved"),
+        (2, "solved"),
+        (12, "solved"),
+        (3, "refused: <text>:6:7: error W05"),
+        (10, "refused: error V01"),
+    ],
+)
+def test_solutions_of_drawn_problems_have_the_order_of_their_elements(seed, expected):
+    """3 and 10: nothing fixes a constant, and free corners of a plate that would need forces."""
+    assert solved(seed).startswith(expected)
