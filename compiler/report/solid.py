@@ -53,6 +53,7 @@ def solid_picture(problem: Problem, sample: Sample) -> bytes | None:
     shift = None if moving is None else named[f"|{moving.name}|"]
     for k, (name, row) in enumerate(named.items()):
         a, b, gap = (_length(each[:, row]) for each in (own, right, own - right))
+        gap = np.abs(gap)  # of one component, too
         limits = [float(b.min()), float(max(b.max(), b.min() + 1e-12))]
         title = name if shift is None else f"length of {name.strip('|')}"  # VTK cuts at `|`
         panels = (

@@ -9,6 +9,7 @@ import io
 import json
 import math
 import re
+import subprocess
 from pathlib import Path
 
 import matplotlib.image
@@ -250,9 +251,8 @@ def test_a_body_that_moves_is_drawn_where_it_goes():
 def test_a_body_in_space_is_seen_from_outside_and_without_pyvista_the_page_says_how(monkeypatch):
     field = Known(lambda points: 1 - points.square().sum(-1))
     problem, shown = solved("ball", BALL, field, 5)
-    if importlib.util.find_spec("pyvista"):
-        picture = solid_picture(problem, shown)
-        assert picture is not None
+    picture = solid_picture(problem, shown)
+    if picture is not None:  # neither without PyVista nor on a machine where VTK cannot draw
         image = matplotlib.image.imread(io.BytesIO(picture))
         assert image.shape[1] == 3 * PANEL[0] and image.shape[0] == PANEL[1]
         assert np.ptp(image[..., :3], axis=(0, 1)).min() > 0.5  # something is drawn
@@ -262,6 +262,24 @@ def test_a_body_in_space_is_seen_from_outside_and_without_pyvista_the_page_says_
     monkeypatch.setattr("compiler.report.samples.has_pyvista", lambda: False)
     assert solid_picture(problem, shown) is None
     assert "pip install" in body_outside(problem, Shown("worst", shown, {}, ()), {})
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("pyvista"), reason="needs pyvista")
+def test_the_error_of_a_body_in_space_is_shown_by_its_size(monkeypatch):
+    """Also where the operator is below the reference everywhere."""
+    given = {}
+
+    def drawn(*_, input, **__):
+        given.update(np.load(io.BytesIO(input)))
+        return subprocess.CompletedProcess((), 0, b"picture", b"")
+
+    monkeypatch.setattr("compiler.report.solid.subprocess.run", drawn)
+    problem, shown = solved("ball", BALL, Known(lambda points: -points.square().sum(-1)), 5)
+    assert solid_picture(problem, shown) == b"picture"
+    (row,) = json.loads(str(given["told"]))["rows"]
+    assert given["values 0 2"] == pytest.approx(given["values 0 1"] - given["values 0 0"])
+    assert row[2]["limits"] == [0.0, pytest.approx(given["values 0 2"].max())]
+    assert given["values 0 2"].min() > 0.5
 
 
 @pytest.fixture(scope="module")
