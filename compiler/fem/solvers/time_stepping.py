@@ -466,7 +466,7 @@ def initial_vector(parts: Assembly, order: int, orders: dict[str, int]) -> Array
                 for x, value in zip(parts.form.coordinates, where, strict=True)
             )
             raise SampleError(
-                f"the initial value of {component if order == 0 else f'dt({component})'} is no"
+                f"the initial value of {component if order == 0 else f'dt({component})'} is not a"
                 f" number at {place}; give its value there by `if(.., .., ..)`, or write it by"
                 " functions that have one, such as sinc(r) for sin(r)/r"
             )

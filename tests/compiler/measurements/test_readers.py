@@ -186,7 +186,7 @@ def test_what_is_no_file_is_said(tmp_path, monkeypatch):
     (tmp_path / "b.h5").write_bytes(b"no file of that kind")
     for name, text in {
         "mesured.csv": "there is no file .*did you mean measured.csv",
-        "folder.csv": "no regular file",
+        "folder.csv": "not a regular file",
         "a.pkl": "of no kind that is read",
         "b.h5": "cannot be read as h5",
         "measured.csv": "row 1 has 3 cells under 2 names",
