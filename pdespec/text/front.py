@@ -42,7 +42,9 @@ def _bytes(path: Path) -> bytes:
     """What a file holds. Devices and pipes, which may never end, and files too long for a
     problem are not opened."""
     found = path.stat()
-    what = "" if stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode) else "not a regular file"
+    what = (
+        "" if stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode) else "not a regular file"
+    )
     if not what and found.st_size > 4 * MAX_CHARACTERS:
         what = f"{found.st_size} bytes long, more than any problem"
     if what:
