@@ -334,7 +334,7 @@ def test_outputs_may_ask_for_fields_at_points():
     "written, code, says",
     [
         ("u(0.5)", "S02", "write u(x, y, t) with numbers"),
-        ("u(y, x)", "W07", "no value at one point"),
+        ("u(y, x)", "W07", "not a value at one point"),
         ("u(0, 0, 0, 0)", "S02", "u(x, y, t)"),
     ],
 )
