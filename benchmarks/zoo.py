@@ -32,11 +32,12 @@ FILES = {
 TABLE = "accuracy.jsonl"
 MEASURED = "inverse_diffusivity"  # the example that needs a file of data
 WIDTH = 900  # of a picture, in pixels
-KEYS = ("problem", "preset", "steps", "seed", "samples")
+KEYS = ("problem", "preset", "steps", "seed", "samples", "resolution")
 
 
 def run(name: str, given: argparse.Namespace) -> dict[str, Any]:
-    """One problem, trained and measured in this process. `seconds` are those of the processor."""
+    """One problem, trained and measured in this process. `seconds` are those of the processor; None
+    where an earlier process did a part."""
     from dataclasses import replace
 
     import torch
@@ -45,7 +46,7 @@ def run(name: str, given: argparse.Namespace) -> dict[str, Any]:
     import pdespec
     from compiler.training.presets import preset
 
-    path = _measured(Path(given.out)) if name == MEASURED else FILES[name]
+    path = experiment(Path(given.out)) if name == MEASURED else FILES[name]
     problem, chosen = pdespec.load(path), preset(given.preset)
     steps, seed = given.steps or chosen.options.steps, given.seeds[0]
     options = replace(
@@ -54,7 +55,7 @@ def run(name: str, given: argparse.Namespace) -> dict[str, Any]:
     torch.manual_seed(seed)
     model = compiler.build(problem, chosen.operator, **chosen.model)
     directory = Path(given.out) / f"{name}-{given.preset}-{steps}-{seed}"
-    began = time.process_time()
+    whole, began = not directory.exists(), time.process_time()
     trained = compiler.train(problem, model, options, directory, resume=True)
     seconds = time.process_time() - began
     found = compiler.evaluate(
@@ -67,7 +68,7 @@ def run(name: str, given: argparse.Namespace) -> dict[str, Any]:
         _draw(found, Path(given.out) / f"{name}.png")
     words = found.as_json()
     return {
-        "seconds": seconds,
+        "seconds": seconds if whole else None,
         "loss": trained.history[-1]["total"],
         **words["relative_l2"],
         "unknowns": words["unknowns"],
@@ -78,7 +79,7 @@ def run(name: str, given: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _measured(folder: Path) -> Path:
+def experiment(folder: Path) -> Path:
     """The example that needs measured data, beside a file of them in the folder: 60 values at
     random places and times of c = exp(-r t) (1 + exp(-2 pi^2 k t) cos(pi x) cos(pi y)/2), which
     has kappa = k = 0.05 and rate = r = 0.6, with Gaussian noise of 0.01."""
@@ -137,7 +138,7 @@ def line(row: Mapping[str, Any]) -> str:
     parts = ", ".join(
         f"{unknown} {100 * each['mean']:.2f} %" for unknown, each in row["unknowns"].items()
     )
-    return f"{row['problem']:26s}{row['seconds']:7.0f} s{errors}   {parts}"
+    return f"{row['problem']:26s}{_seconds([row]):>7s} s{errors}   {parts}"
 
 
 def rows_of(table: Path) -> list[dict[str, Any]]:
@@ -222,6 +223,12 @@ def _percent(value: float) -> str:
     return f"{100 * value:.0f} %" if value >= 0.1 else f"{100 * value:.2g} %"
 
 
+def _seconds(rows: Iterable[Mapping[str, Any]]) -> str:
+    """The mean over trainings that one process did whole."""
+    known = [row["seconds"] for row in rows if row["seconds"] is not None]
+    return f"{statistics.fmean(known):.0f}" if known else ""
+
+
 def _row(name: str, rows: list[Mapping[str, Any]]) -> str:
     def of(part: str) -> str:
         found = [row[part] for row in rows if row.get(part)]
@@ -240,7 +247,7 @@ def _row(name: str, rows: list[Mapping[str, Any]]) -> str:
         of("unknowns"),
         of("gradients"),
         _percent(truth["mean"]) if truth else "",
-        f"{_mean(rows, 'seconds'):.0f}",
+        _seconds(rows),
         str(len(rows)),
     ]
     return f"| {' | '.join(cells)} |"
@@ -274,10 +281,10 @@ def main() -> None:
         given.page.write_text(page(rows_of(table), remarks, "images/accuracy"))
         return
     given.out.mkdir(parents=True, exist_ok=True)
-    known = {tuple(row[key] for key in KEYS): row for row in rows_of(table)}
+    known = {tuple(row.get(key) for key in KEYS): row for row in rows_of(table)}
     for seed in given.seeds:
         for name in given.only:
-            key = (name, given.preset, given.steps, seed, given.samples)
+            key = (name, given.preset, given.steps, seed, given.samples, given.resolution)
             if key not in known:
                 known[key] = dict(zip(KEYS, key, strict=True)) | guarded(name, seed, given)
                 with table.open("a") as file:

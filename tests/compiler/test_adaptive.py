@@ -22,6 +22,7 @@ from compiler.training.instances import Instances
 from compiler.training.options import OptionError, TrainOptions
 from compiler.training.placement import Placement
 from tests.compiler import tiny
+from tests.compiler.test_train import same, state
 
 ROOT = Path(__file__).parents[2]
 DRAWN = tiny.problem()
@@ -187,22 +188,6 @@ class PowerCut(compiler.Callback):
             raise OSError("the machine lost power")
 
 
-def tree(directory: Path) -> dict:
-    found = load_tree(directory / "checkpoints" / "last.safetensors")
-    del found["seconds"]
-    return found
-
-
-def same(a, b) -> bool:
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
-    return a == b
-
-
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_run_killed_between_steps_goes_on_bit_for_bit(name, tmp_path):
     problem, changes = VARIANTS[name]
@@ -212,9 +197,9 @@ def test_a_run_killed_between_steps_goes_on_bit_for_bit(name, tmp_path):
         compiler.train(
             problem, model(problem), options, tmp_path / "killed", callbacks=[PowerCut()]
         )
-    assert tree(tmp_path / "killed")["step"] == 4
+    assert state(tmp_path / "killed")["step"] == 4
     compiler.train(problem, model(problem), options, tmp_path / "killed", resume=True)
-    assert same(tree(tmp_path / "through"), tree(tmp_path / "killed"))
+    assert same(state(tmp_path / "through"), state(tmp_path / "killed"))
 
 
 def test_a_checkpoint_from_before_points_were_kept_is_gone_on_with(tmp_path):
@@ -240,7 +225,7 @@ def test_parts_and_blocks_take_the_same_steps(problem, name, tmp_path):
     for way, changes in {"whole": {}, "parts": {"accumulate": 2}, "blocks": {"block": 5}}.items():
         options = dataclasses.replace(SMALL, adaptive=name, **changes)
         compiler.train(problem, model(problem), options, tmp_path / way)
-        found[way] = tree(tmp_path / way)["objective"]
+        found[way] = state(tmp_path / way)["objective"]
     for way in ("parts", "blocks"):
         for key, value in found["whole"].items():
             assert torch.allclose(value, found[way][key], rtol=1e-7, atol=1e-10), (way, key)
@@ -270,7 +255,7 @@ def test_two_processes_place_the_points_of_one(tmp_path):
         problem, changes = VARIANTS[name]
         options = dataclasses.replace(SMALL, **changes)
         compiler.train(problem, model(problem), options, tmp_path / f"{name} alone")
-        one, two = tree(tmp_path / f"{name} alone"), tree(tmp_path / name)
+        one, two = state(tmp_path / f"{name} alone"), state(tmp_path / name)
         for key, value in one["objective"].items():
             assert torch.allclose(value, two["objective"][key], rtol=1e-7, atol=1e-10), key
         for key, value in one["placement"]["points"].items():
@@ -384,7 +369,7 @@ def test_given_samples_keep_their_points(tmp_path):
     options = dataclasses.replace(SMALL, adaptive="r3", batch=2)
     given = Instances({"a": torch.tensor([1.0, 2.0])}, {}, 2)
     compiler.train(DRAWN, model(), options, tmp_path, sampler=given)
-    assert tree(tmp_path)["placement"]["points"]["L"].shape == (2, 12, 1)
+    assert state(tmp_path)["placement"]["points"]["L"].shape == (2, 12, 1)
 
 
 def test_a_strategy_of_ones_own_is_one_function(tmp_path):

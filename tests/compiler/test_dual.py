@@ -175,6 +175,13 @@ def in_time(text: str, resolution: int, field, hard=True):
     return dual, dual.coarse(batch), batch.points["L"].points, field
 
 
+def the_slope_is_that_of_differences(norm):
+    size, step = torch.tensor(0.3, dtype=DOUBLE, requires_grad=True), 1e-5
+    (slope,) = torch.autograd.grad(norm(size), size)
+    differences = (norm(0.3 + step) - norm(0.3 - step)) / (2 * step)
+    assert float(slope) == pytest.approx(float(differences.detach()), rel=1e-7)
+
+
 def test_in_time_it_is_the_error_carried_from_slab_to_slab():
     # the tangent at u = 0 is that of the heat equation; quadratic elements and the midpoint rule
     # hold t x (1 - x)
@@ -227,13 +234,7 @@ def test_the_slope_in_time_is_that_of_differences():
         return lambda p: size * p[..., :1] * (1 - p[..., :1] ** 3) * p[..., 1:] ** 2
 
     dual, samples, like, _ = in_time(text, 4, None)
-    size = torch.tensor(0.3, dtype=DOUBLE, requires_grad=True)
-    (slope,) = torch.autograd.grad(dual(field(size), samples, like), size)
-    step = 1e-5
-    differences = (
-        dual(field(0.3 + step), samples, like) - dual(field(0.3 - step), samples, like)
-    ) / (2 * step)
-    assert float(slope) == pytest.approx(float(differences.detach()), rel=1e-7)
+    the_slope_is_that_of_differences(lambda size: dual(field(size), samples, like))
 
 
 def test_with_a_second_derivative_in_time_it_is_the_error_to_second_order():
@@ -302,13 +303,7 @@ def test_the_slope_of_a_start_that_is_not_built_in_is_that_of_differences():
 
     dual, samples, like, _ = in_time(text, 4, None, hard=False)
     assert set(dual.starts) == {("u", 0), ("u", 1)}
-    size = torch.tensor(0.3, dtype=DOUBLE, requires_grad=True)
-    (slope,) = torch.autograd.grad(dual(field(size), samples, like), size)
-    step = 1e-5
-    differences = (
-        dual(field(0.3 + step), samples, like) - dual(field(0.3 - step), samples, like)
-    ) / (2 * step)
-    assert float(slope) == pytest.approx(float(differences.detach()), rel=1e-7)
+    the_slope_is_that_of_differences(lambda size: dual(field(size), samples, like))
 
 
 def test_a_hump_of_a_positive_unknown_is_not_lost_beside_its_depth():

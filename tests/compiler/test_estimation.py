@@ -4,10 +4,8 @@ intervals as these say, and refused where nothing determines them."""
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 import torch
@@ -15,6 +13,7 @@ from typer.testing import CliRunner
 
 import compiler
 import pdespec
+from benchmarks.zoo import experiment
 from compiler.cli import app
 from compiler.estimation import EstimateError, described, estimate, uncertainty
 from compiler.training.progress import Silent
@@ -165,15 +164,7 @@ data u on L from "u.npz"
 
 def test_the_example_of_an_inverse_problem_runs_on_a_file(tmp_path, monkeypatch):
     """One experiment, c = e^(-rate t) (1 + e^(-2 pi^2 kappa t) cos(pi x) cos(pi y)/2)."""
-    random, grid = np.random.default_rng(0), np.linspace(0, 1, 17)
-    x, y, t = random.uniform(size=(3, 60))
-    wave = np.exp(-2 * np.pi**2 * 0.05 * t) * np.cos(np.pi * x) * np.cos(np.pi * y) / 2
-    c = random.normal(np.exp(-0.6 * t) * (1 + wave), 0.01)
-    start = 1 + np.cos(np.pi * grid)[:, None] * np.cos(np.pi * grid) / 2
-    with h5py.File(tmp_path / "concentrations.h5", "w") as file:
-        file.update({"x": x, "y": y, "t": t, "c": c, "sigma": 0.01})
-        file.update({"c0/x": grid, "c0/y": grid, "c0/c0": start})
-    shutil.copy(ROOT / "examples" / "inverse_diffusivity.pde", tmp_path)
+    experiment(tmp_path)
     monkeypatch.chdir(tmp_path)
     sizes = "model.latent=[8,8,8] model.modes=3 model.hidden=4 model.layers=1 batch=2 dual=none"
     words = f"{sizes} steps=1 references=0 validation=1 points.operator=32 points.interior=16"
