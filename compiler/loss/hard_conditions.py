@@ -97,16 +97,18 @@ def _plan(problem: Problem, read: tuple[Any, ...]) -> Mapping[str, HardCondition
         stated = dict.fromkeys((*labels, *(each.label for each in starts.values())))
         imposed = HardCondition(_grouped(on_sides), _grouped(normal), start, rate, tuple(stated))
         imposed = _compatible(problem, imposed, labels) if own else HardCondition()
-        result[component] = _linked(problem, imposed) if component in positive else imposed
+        result[component] = (
+            _linked(problem, component, imposed) if component in positive else imposed
+        )
     return result
 
 
-def _linked(problem: Problem, imposed: HardCondition) -> HardCondition:
+def _linked(problem: Problem, component: str, imposed: HardCondition) -> HardCondition:
     """The conditions of u as those of z, u = softplus(z): z = u + log(1 - exp(-u)), and dz = du /
     (1 - exp(-u)). None where data of u may not be positive."""
     values = {boundary: value for value, boundaries in imposed.sides for boundary in boundaries}
     stated = [*values.values(), *([] if imposed.start is None else [imposed.start])]
-    if not all(_stays_positive(problem, value) for value in dict.fromkeys(stated)):
+    if not all(_stays_positive(problem, component, value) for value in dict.fromkeys(stated)):
         return HardCondition()
 
     def inverse(value: sp.Expr) -> sp.Expr:
@@ -130,14 +132,13 @@ def _linked(problem: Problem, imposed: HardCondition) -> HardCondition:
     )
 
 
-def _stays_positive(problem: Problem, value: sp.Expr) -> bool:
-    """Whether data are above LEAST of their size all over the domain and time, in DRAWN draws of
+def _stays_positive(problem: Problem, component: str, value: sp.Expr) -> bool:
+    """Whether data are above LEAST of their size all over the component's domain and time, in DRAWN draws of
     the params. Of an input no draw says what the next one is."""
     if value.has(InputField) or value.has(sp.Derivative):
         return False
     drawn = probed(problem, DRAWN)
-    geometry = drawn.geometry[next(iter(problem.unknowns.values())).region.name]
-    points = geometry.interior(PROBES // DRAWN, torch.Generator().manual_seed(1))
+    points = _geometry(drawn, component).interior(PROBES // DRAWN, torch.Generator().manual_seed(1))
     if problem.time is not None:
         share = torch.linspace(0, 1, points.shape[1], dtype=points.dtype)[:, None]
         times = (drawn.start + drawn.duration * share).expand(len(points), -1, -1)
