@@ -133,8 +133,8 @@ def _linked(problem: Problem, component: str, imposed: HardCondition) -> HardCon
 
 
 def _stays_positive(problem: Problem, component: str, value: sp.Expr) -> bool:
-    """Whether data are above LEAST of their size all over the component's domain and time, in DRAWN draws of
-    the params. Of an input no draw says what the next one is."""
+    """Whether data are above LEAST of their size all over the component's domain and time, in
+    DRAWN draws of the params. Of an input no draw says what the next one is."""
     if value.has(InputField) or value.has(sp.Derivative):
         return False
     drawn = probed(problem, DRAWN)
