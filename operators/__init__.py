@@ -14,6 +14,7 @@ from operators.jets.derivative_tables import ACTIVATIONS
 from operators.jets.jet import Jet, JetSpace
 from operators.layers.mlp import MLP
 from operators.layers.spectral import SpectralConv
+from operators.models.deeponet import DeepONet, DeepONetField, DeepONetOptions
 from operators.models.fno import FNO, FNOOptions, FourierTrunk, SpectralField, TrunkOptions
 from operators.models.gino import GINO, DecodedField, EncoderOptions, GINOOptions
 from operators.models.pinn import PINN, NetworkField, PINNOptions, Siren
@@ -32,6 +33,9 @@ __all__ = [
     "WEIGHTS",
     "Ansatz",
     "Capabilities",
+    "DeepONet",
+    "DeepONetField",
+    "DeepONetOptions",
     "DecodedField",
     "DuplicateName",
     "Edges",

@@ -30,7 +30,7 @@ OPERATORS: Registry[Callable[..., nn.Module]] = Registry("operator")
 
 # what the numbers of an option must be: as the operators' records say, and of a kernel's degree
 BOUNDS = {
-    **dict.fromkeys(("latent", "grid"), Bound(1)),
+    **dict.fromkeys(("latent", "grid", "sensors", "nodes"), Bound(1)),
     "degree": Bound(0),
     **{
         name: bound
@@ -38,6 +38,7 @@ BOUNDS = {
             operators.EncoderOptions,
             operators.GINOOptions,
             operators.FNOOptions,
+            operators.DeepONetOptions,
             operators.TransolverOptions,
             operators.PINNOptions,
         )
@@ -53,6 +54,7 @@ START = 0.05
 FITTED = {
     "latent": "nodes by dimension, half along each axis for stationary equations of order 4",
     "grid": "nodes by dimension",
+    "sensors": "half the nodes of a latent grid along each axis",
     "weight": "smooth enough for the derivatives in the equations",
     "radius_in_spacings": "three nodes of the latent grid, for smooth derivatives",
     "modes": "at most 12, fewer than half the nodes",
@@ -109,7 +111,7 @@ def refuse_implausible(problem: Problem, options: Mapping[str, Any]) -> None:
                 f"{name} = {value!r} should be a whole number from {bound.least} to {MOST}, or"
                 " several"
             )
-    for name in ("latent", "grid"):
+    for name in ("latent", "grid", "sensors"):
         if math.prod(_leaves(options.get(name, ()))) > NODES:
             raise ValueError(f"{name} = {options[name]!r} has more than {NODES} nodes")
     if options.get("box") is not None:
@@ -175,6 +177,34 @@ def fno(problem: Problem, seed: int = 0, **options: Any) -> operators.FNO:
     )
     model.fitted = {"grid": grid, **fitted}
     return _near_lift(model, model.projection.layers[-1], example)
+
+
+@OPERATORS.register("deeponet")
+def deeponet(problem: Problem, seed: int = 0, **options: Any) -> operators.DeepONet:
+    """Branch and trunk over all shapes the problem can draw; the branch reads values at scattered
+    points through a mollified layer, and known functions at its sensors."""
+    _known(operators.DeepONet, options)
+    dim = len(problem.variables)
+    example = inputs(problem)
+    sensors = tuple(options.pop("sensors", (n // 2 for n in LATENT[dim])))
+    fitted = {
+        "box": extent(problem),
+        "periodic": periodic(problem),
+        "feature_channels": feature_channels(problem, example),
+        "weight": weight(problem),
+        "input_dim": example.points.shape[-1],
+    }
+    generator = torch.Generator().manual_seed(seed)
+    model = operators.DeepONet(
+        example.values.shape[-1],
+        outputs(problem),
+        dim,
+        sensors,
+        **{**fitted, **options},
+        generator=generator,
+    )
+    model.fitted = {"sensors": sensors, **fitted}
+    return _near_lift(model, model.branch.layers[-1], example)
 
 
 @OPERATORS.register("transolver")

@@ -1,1 +1,1 @@
-"""Whole operators: GINO, FNO, PINN, Transolver."""
+"""Whole operators: GINO, FNO, DeepONet, PINN, Transolver."""

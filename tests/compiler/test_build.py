@@ -14,6 +14,7 @@ from pdespec import ProblemError
 SMALL = {
     "gino": {"latent": (9, 9), "hidden": 6, "modes": 3, "layers": 1},
     "fno": {"grid": (12, 12), "hidden": 6, "modes": 3, "layers": 1},
+    "deeponet": {"sensors": (6, 6), "basis": 8, "branch": (12,), "trunk": (12,)},
     "pinn": {"hidden": (12, 12)},
     "transolver": {"hidden": 8, "layers": 1, "heads": 2, "slices": 4},
 }
@@ -81,7 +82,7 @@ def test_an_unknown_that_is_declared_positive_is_so_whatever_the_weights(name, h
         model = compiler.build(problem, name, **SMALL[name])
         with torch.no_grad():
             for each in model.parameters():
-                each.mul_(30)
+                each.mul_(3 if name == "deeponet" else 30)  # a product of two networks
         batch = drawn(problem, hard=hard)
         values = model(batch.inputs)(batch.points["D"].points)
         assert (values > 0).all() and values.std() > 0
@@ -107,7 +108,7 @@ def test_an_operator_is_told_what_is_drawn(name):
     assert (values[0] - values[1]).abs().max() > 1e-6
 
 
-@pytest.mark.parametrize("name", ["gino", "fno", "pinn"])
+@pytest.mark.parametrize("name", ["gino", "fno", "deeponet", "pinn"])
 def test_an_operator_learns(name, tmp_path):
     problem, model = made(name)
     options = compiler.TrainOptions(
@@ -159,7 +160,8 @@ def test_a_recipe_of_an_older_run_builds_the_same_weights():
 @pytest.mark.parametrize("name", OPERATORS)
 def test_misspelt_operators_and_options_are_refused_with_the_nearest(name):
     problem, _ = made(name)
-    with pytest.raises(TypeError, match="no option `hiden`; did you mean `hidden`"):
-        compiler.build(problem, name, hiden=3)
+    wrong, right = ("brnch", "branch") if name == "deeponet" else ("hiden", "hidden")
+    with pytest.raises(TypeError, match=f"no option `{wrong}`; did you mean `{right}`"):
+        compiler.build(problem, name, **{wrong: 3})
     with pytest.raises(KeyError, match="no operator 'gnio'"):
         compiler.build(problem, "gnio")

@@ -34,6 +34,7 @@ TINY: Mapping[str, Callable[[int], dict]] = {
         "cells": 1.6,
     },
     "fno": lambda dim: {"grid": NODES[dim], "modes": 2, "hidden": 4, "layers": 1, "projection": 5},
+    "deeponet": lambda dim: {"sensors": (6,) * dim, "basis": 4, "branch": (6,), "trunk": (6,)},
     "pinn": lambda dim: {"hidden": (6, 6)},
     "transolver": lambda dim: {"hidden": 8, "layers": 1, "heads": 2, "slices": 4},
 }
@@ -176,7 +177,7 @@ CASES += [
     for operator in ("fno", "transolver")
     for name in ("nonlinear_poisson", "stokes", "burgers", "maxwell_te")
 ]
-CASES += [("lid_cavity", "pinn")]
+CASES += [("lid_cavity", "pinn"), ("nonlinear_poisson", "deeponet"), ("burgers", "deeponet")]
 
 
 @pytest.mark.parametrize(("name", "operator"), CASES)

@@ -169,6 +169,7 @@ WAYS = {
 BUILT = {
     "gino": {"latent": (8, 8), "hidden": 4, "modes": 2, "layers": 1},
     "fno": {"grid": (8, 8), "hidden": 4, "modes": 2, "layers": 1},
+    "deeponet": {"sensors": (6, 6), "basis": 4},
     "transolver": {},
     "pinn": {"hidden": (4,)},
 }

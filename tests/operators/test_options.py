@@ -11,6 +11,8 @@ from operators import (
     GINO,
     GNO,
     PINN,
+    DeepONet,
+    DeepONetOptions,
     EncoderOptions,
     FNOOptions,
     FourierTrunk,
@@ -27,6 +29,7 @@ MADE = {
     "GINO": (GINO, (1, 1, 2, (10, 10)), GINOOptions, {**SMALL, "modes": 3, "weight": "bump"}),
     "FNO": (FNO, (1, 1, 1, (12,)), FNOOptions, {**SMALL, "modes": 3, "norm": "group"}),
     "PINN": (PINN, (1, 2), PINNOptions, {"hidden": (3, 5), "activation": "siren", "omega": 4.0}),
+    "DeepONet": (DeepONet, (1, 1, 2), DeepONetOptions, {"basis": 3, "trunk": (5,), "nodes": 9}),
     "Transolver": (Transolver, (1, 2), TransolverOptions, {**SMALL, "heads": 2, "slices": 3}),
     "GNO": (GNO, (2, 2, 2, 0.3), GNOOptions, {"kernel": "polynomial", "weight": "bump"}),
 }
@@ -43,7 +46,10 @@ def test_keywords_a_record_and_both_make_the_same_weights(name):
     flat = operator(*arguments, **options)
     assert same(flat, operator(*arguments, options=record(**options)))
     first, *rest = options
-    spoilt = {**options, first: {"hidden": (6, 6) if name == "PINN" else 6, "kernel": "mlp"}[first]}
+    spoilt = {
+        **options,
+        first: {"hidden": (6, 6) if name == "PINN" else 6, "kernel": "mlp", "basis": 6}[first],
+    }
     assert not same(flat, operator(*arguments, options=record(**spoilt)))
     assert same(flat, operator(*arguments, options=record(**spoilt), **{first: options[first]}))
 
