@@ -28,6 +28,7 @@ from compiler.derivatives.interface import (
 )
 from compiler.derivatives.layout import Axes, Grid, Layout, Scattered, recognise
 from compiler.derivatives.least_squares import LeastSquares
+from compiler.derivatives.pino import PINO
 from compiler.derivatives.taylor import Taylor
 from operators.field import capabilities
 
@@ -43,6 +44,7 @@ __all__ = [
     "Grid",
     "Key",
     "Layout",
+    "PINO",
     "LeastSquares",
     "MultiIndex",
     "Request",
