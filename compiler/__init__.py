@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from compiler.datasets import Dataset, dataset
     from compiler.derivatives import DERIVATIVES
     from compiler.estimation import Estimate, estimate, uncertainty
-    from compiler.fem import solve
     from compiler.functionals.outputs import outputs
     from compiler.geometry.domain import Geometry
     from compiler.loss.blocks import StepEngine
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from compiler.prediction.answers import load
     from compiler.prediction.error_equation import certificate
     from compiler.report.page import evaluate
+    from compiler.solvers import SOLVERS, solve
     from compiler.training.adaptive import ADAPTIVE
     from compiler.training.balancers import BALANCERS
     from compiler.training.callbacks import CALLBACKS, Callback
@@ -56,6 +56,7 @@ __all__ = [
     "Recipe",
     "Run",
     "SCHEDULES",
+    "SOLVERS",
     "StepEngine",
     "TrainOptions",
     "Workers",
@@ -96,7 +97,8 @@ _HOME = {
     "load": "prediction.answers",
     "certificate": "prediction.error_equation",
     "PRESETS": "training.presets",
-    "solve": "fem",
+    "solve": "solvers",
+    "SOLVERS": "solvers",
     "dataset": "datasets",
     "Dataset": "datasets",
     "Workers": "workers",

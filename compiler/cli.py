@@ -49,6 +49,13 @@ Scheduler = Annotated[
     str | None,
     typer.Option(metavar="ADDRESS", help="of a Dask scheduler, whose workers are taken instead"),
 ]
+Method = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="of solving, e.g. finite_elements; by default the first that takes the problem",
+    ),
+]
 Params = Annotated[
     list[str] | None,
     typer.Option("--params", metavar="NAME=NUMBER", help="a param, once for each"),
@@ -919,6 +926,7 @@ def dataset(
     ] = None,
     workers: Workers = 1,
     scheduler: Scheduler = None,
+    method: Method = None,
     quiet: Quiet = False,
 ) -> None:
     """Draw and solve many samples of a problem; write them as HDF5. Called again it goes on."""
@@ -929,6 +937,7 @@ def dataset(
     from compiler.workers import Workers
 
     asked = {"resolution": resolution, "degree": degree, "steps": steps, "tolerance": tolerance}
+    asked |= {"method": method}
     display = _display(quiet)
     begun = False
 
@@ -1001,8 +1010,10 @@ def solve(
     seed: Annotated[
         int, typer.Option(help="of the sample, of which what is not given is drawn")
     ] = 0,
+    method: Method = None,
 ) -> None:
-    """Solve one sample of a problem by finite elements; write a picture and a VTK file."""
+    """Solve one sample of a problem, by default by finite elements; write a picture and a VTK
+    file."""
     import pdespec
 
     problem = pdespec.load(file)
@@ -1010,10 +1021,10 @@ def solve(
 
     from compiler.batches.completed import completed
     from compiler.batches.sample import sample
-    from compiler.fem import solve as run_solver
     from compiler.fem.export.vtk import save_vtk
     from compiler.files import write_atomically
     from compiler.report.pictures import png, reference_picture
+    from compiler.solvers import solve as run_solver
 
     if params or inputs:
         from compiler.prediction.given_inputs import input_function
@@ -1036,7 +1047,7 @@ def solve(
         "scheme": scheme,
         "mesh": mesh,
     }
-    asked |= {"tolerance": tolerance}
+    asked |= {"tolerance": tolerance, "method": method}
     truth = run_solver(
         problem, batch, **{name: value for name, value in asked.items() if value is not None}
     )

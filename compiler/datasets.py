@@ -30,10 +30,11 @@ from numpy.typing import NDArray
 
 from compiler.batches.sample import sample
 from compiler.chance import seeded
-from compiler.fem import SampleError, SolverWarning, solve
+from compiler.fem import SampleError, SolverWarning
 from compiler.files import Busy, forget_drafts, held, write_atomically
 from compiler.functionals.outputs import FieldOutput, outputs
 from compiler.geometry.metrics import interior
+from compiler.solvers import FINITE_ELEMENTS, candidates, solve
 from compiler.workers import Workers
 from pdespec.errors import PdespecError
 from pdespec.statements.problem import Problem
@@ -125,8 +126,13 @@ def dataset(
         raise DatasetError(f"{samples} samples of {points} points asked for; take 1 or more")
     workers = workers if isinstance(workers, Workers) else Workers(workers)
     directory, text = Path(directory), problem.to_dsl()
+    method = options.get("method", "auto")
+    if method == "auto":
+        method = candidates(problem, set(options) - {"method"})[0]
+    decides = {k: v for k, v in options.items() if k != "method"}
+    decides |= {} if method == FINITE_ELEMENTS else {"method": method}
     try:
-        said = json.dumps({"points": points, **options}, sort_keys=True)
+        said = json.dumps({"points": points, **decides}, sort_keys=True)
     except TypeError as error:
         raise DatasetError(f"options of a data set are numbers and words: {error}") from error
     key = hashlib.blake2b(f"{FORMAT}\n{text}\n{seed}\n{said}".encode(), digest_size=6).hexdigest()

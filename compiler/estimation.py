@@ -23,8 +23,9 @@ from scipy.stats import t as student
 
 from compiler.batches.measured import measured_batch
 from compiler.batches.sample import Batch
-from compiler.fem import SolverError, solve
+from compiler.fem import SolverError
 from compiler.measurements.measured import Measured, measurements
+from compiler.solvers import solve
 from pdespec.errors import PdespecError
 from pdespec.statements.problem import Problem
 

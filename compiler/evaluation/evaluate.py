@@ -18,7 +18,7 @@ from compiler.batches import sample as sampling
 from compiler.chance import seeded
 from compiler.derivatives import Request, exact
 from compiler.evaluation.result import POINTS, Evaluation, Sample
-from compiler.fem import SampleError, SolverError, solve, solve_each
+from compiler.fem import SampleError, SolverError
 from compiler.fem.energy_gap import energy_of
 from compiler.files import write_atomically
 from compiler.functionals.output_errors import compare_outputs
@@ -32,6 +32,7 @@ from compiler.geometry.metrics import (
 )
 from compiler.loss.blocks import StepEngine
 from compiler.loss.physics import PhysicsLoss
+from compiler.solvers import solve, solve_each
 from compiler.training.checkpoint import dtype_of, load_run
 from compiler.training.progress import Display, Silent
 from compiler.training.runs import EVALUATION, Run, RunError

@@ -15,7 +15,7 @@ from compiler.fem.errors import (
 )
 from compiler.fem.forms.weak import WeakForm, weak_form
 from compiler.fem.solution import Solution
-from compiler.fem.solve import solve, solve_each
+from compiler.fem.solve import solve
 
 __all__ = [
     "Contradiction",
@@ -29,6 +29,5 @@ __all__ = [
     "SolverWarning",
     "WeakForm",
     "solve",
-    "solve_each",
     "weak_form",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
@@ -33,7 +33,6 @@ from compiler.fem.error_estimate import (
 from compiler.fem.errors import (
     NoConvergence,
     NoWeakForm,
-    SampleError,
     Singular,
     SolverError,
     SolverWarning,
@@ -170,28 +169,6 @@ class Request:
             else starting_values(self.start, self.prepared.form, spaces, known, number)
         )
         return solve_sample(self.prepared, spaces, known, self.options, clock, begun)
-
-
-def solve_each(
-    problem: Problem,
-    batches: Iterable[Any],
-    workers: Workers | None = None,
-    solver: Callable[..., Any] = solve,
-    **options: Any,
-) -> Iterator[Any]:
-    """The reference solution of each batch by itself, or the SampleError that the solver gave it up
-    with. Options and further errors: see `solve`, which `solver` may take the place of.
-    """
-    return (workers or Workers()).map(partial(_attempt, solver, problem, options), batches)
-
-
-def _attempt(
-    solver: Callable[..., Any], problem: Problem, options: dict[str, Any], batch: Any
-) -> Any:
-    try:
-        return solver(problem, batch, **options)
-    except SampleError as error:
-        return error
 
 
 def solve_samples(request: Request) -> Solution:

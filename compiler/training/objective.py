@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from compiler.batches import sample as sampling
 from compiler.chance import seeded
-from compiler.fem import solve
 from compiler.geometry.metrics import interior, misfit
 from compiler.loss.blocks import StepEngine
 from compiler.loss.physics import PhysicsLoss
 from compiler.scales import component_sizes, scaled
+from compiler.solvers import solve
 from compiler.training.checkpoint import dtype_of
 from compiler.training.data_terms import LABEL as DATA
 from compiler.training.data_terms import DataTerms, Share

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from compiler.fem import SampleError, solve
+from compiler.fem import SampleError
 from compiler.geometry.metrics import Misfit, interior, misfit
+from compiler.solvers import solve
 from compiler.training.checkpoint import load_tree, save_tree
 from compiler.training.progress import Display
 from compiler.training.runs import SOLUTIONS as FILE
