@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from compiler.training.callbacks import CALLBACKS, Callback
     from compiler.training.checkpoint import load_run
     from compiler.training.loop import TrainOptions, train
+    from compiler.training.meta import MetaOptions, MetaRun, load_meta, meta_train
     from compiler.training.optimizers import OPTIMIZERS, SCHEDULES
     from compiler.training.presets import PRESETS
     from compiler.training.runs import Run, open_run
@@ -51,6 +52,8 @@ __all__ = [
     "Geometry",
     "LAYOUTS",
     "OPTIMIZERS",
+    "MetaOptions",
+    "MetaRun",
     "PRESETS",
     "PhysicsLoss",
     "Recipe",
@@ -70,7 +73,9 @@ __all__ = [
     "evaluate",
     "instance",
     "load",
+    "load_meta",
     "load_run",
+    "meta_train",
     "open_run",
     "outputs",
     "sample",
@@ -114,6 +119,10 @@ _HOME = {
     "BALANCERS": "training.balancers",
     "CALLBACKS": "training.callbacks",
     "Callback": "training.callbacks",
+    "MetaOptions": "training.meta",
+    "MetaRun": "training.meta",
+    "load_meta": "training.meta",
+    "meta_train": "training.meta",
     "OPTIMIZERS": "training.optimizers",
     "SCHEDULES": "training.optimizers",
     "Geometry": "geometry.domain",

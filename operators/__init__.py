@@ -17,12 +17,14 @@ from operators.layers.spectral import SpectralConv
 from operators.models.deeponet import DeepONet, DeepONetField, DeepONetOptions
 from operators.models.fno import FNO, FNOOptions, FourierTrunk, SpectralField, TrunkOptions
 from operators.models.gino import GINO, DecodedField, EncoderOptions, GINOOptions
+from operators.models.meta_pinn import AdaptedField, MetaPINN, MetaPINNOptions
 from operators.models.pinn import PINN, NetworkField, PINNOptions, Siren
 from operators.models.transolver import Transolver, TransolverOptions
 from operators.registry import DuplicateName, Registry, UnknownName
 
 __all__ = [
     "ACTIVATIONS",
+    "AdaptedField",
     "FNO",
     "GINO",
     "GNO",
@@ -48,6 +50,8 @@ __all__ = [
     "Jet",
     "JetSpace",
     "Lattice",
+    "MetaPINN",
+    "MetaPINNOptions",
     "NetworkField",
     "OperatorInput",
     "PINNOptions",

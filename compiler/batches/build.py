@@ -41,6 +41,7 @@ BOUNDS = {
             operators.DeepONetOptions,
             operators.TransolverOptions,
             operators.PINNOptions,
+            operators.MetaPINNOptions,
         )
         for name, bound in bounds(record).items()
     },
@@ -236,6 +237,19 @@ def pinn(problem: Problem, seed: int = 0, **options: Any) -> operators.PINN:
     model.fitted = fitted
     body = model.network[-1] if isinstance(model.network, nn.Sequential) else model.network
     return _near_lift(model, body.layers[-1], inputs(problem))
+
+
+@OPERATORS.register("meta_pinn")
+def meta_pinn(problem: Problem, seed: int = 0, **options: Any) -> operators.MetaPINN:
+    """A network of the coordinates that is adapted to every sample, see `compiler.meta_train`."""
+    _known(operators.MetaPINN, options)
+    fitted = {"box": extent(problem), "periodic": periodic(problem)}
+    generator = torch.Generator().manual_seed(seed)
+    model = operators.MetaPINN(
+        outputs(problem), len(problem.variables), **{**fitted, **options}, generator=generator
+    )
+    model.fitted = fitted
+    return model
 
 
 def refuse_family(problem: Problem, what: str) -> None:

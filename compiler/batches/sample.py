@@ -126,6 +126,21 @@ class Batch:
         }
         return replace(self, points=points)
 
+    def in_parts(self, count: int, generator: torch.Generator) -> list[Batch]:
+        """The same samples `count` times, each with its own share of the collocation points, drawn
+        without replacement. Raises: ValueError where a region has fewer points than parts."""
+        if self.local is not None:
+            return [_outer(self.problem, e) for e in self.local.in_parts(count, generator)]
+        found: list[dict[str, PointSet]] = [{} for _ in range(count)]
+        for key, each in self.points.items():
+            total = each.points.shape[1]
+            if total < count:
+                raise ValueError(f"{total} points on `{key}` do not make {count} parts")
+            order = torch.randperm(total, generator=generator).to(each.points.device)
+            for k, part in enumerate(order.chunk(count)[:count]):
+                found[k][key] = each.at(part)
+        return [replace(self, points=points) for points in found]
+
     def map(self, function: Callable[[Tensor], Tensor], size: int | None = None) -> Batch:
         """A function applied to every tensor of the batch."""
         if self.local is not None:

@@ -42,6 +42,13 @@ class PointSet:
         )
         return PointSet(function(self.points), normals, function(self.measure), weights)
 
+    def at(self, index: Tensor) -> PointSet:
+        """Some of the points, by number. Shapes: "m"."""
+        normals, weights = (
+            None if each is None else each[:, index] for each in (self.normals, self.weights)
+        )
+        return PointSet(self.points[:, index], normals, self.measure, weights)
+
 
 def place(
     drawn: DrawnSamples,

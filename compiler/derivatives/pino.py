@@ -10,7 +10,16 @@ from torch import Tensor
 
 from compiler.derivatives.finite_difference import FiniteDifference
 from compiler.derivatives.fourier import Fourier
-from compiler.derivatives.interface import DERIVATIVES, Field, Key, MultiIndex, Request
+from compiler.derivatives.interface import (
+    DERIVATIVES,
+    Field,
+    Key,
+    MultiIndex,
+    Request,
+    answer,
+    order,
+    parts,
+)
 from compiler.derivatives.layout import Axes, Layout
 from compiler.derivatives.precision import TOLERANCE
 from operators.field import Capabilities
@@ -49,9 +58,13 @@ class PINO:
     def refuse(
         self, request: Request, capabilities: Capabilities, layout: Layout
     ) -> Diagnostic | None:
-        return self.whole.refuse(request, capabilities, layout)
+        return None if order(request) == 0 else self.whole.refuse(request, capabilities, layout)
 
     def evaluate(
         self, field: Field, points: Tensor, request: Request, layout: Layout | Axes | None = None
     ) -> dict[Key, Tensor]:
+        if order(request) == 0:  # values are had anywhere: those of an initial condition
+            values = field(points)
+            zero = (0,) * points.shape[-1]
+            return answer({(c, zero): values[..., c] for c in parts(request)}, request)
         return self.whole.evaluate(field, points, request, layout)

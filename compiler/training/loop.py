@@ -73,6 +73,11 @@ def train(  # noqa: PLR0913 (a public call: its options are keywords)
     """
     began, options = time.process_time(), options or TrainOptions()
     model = as_operator(problem, model)
+    if getattr(model, "adapts", False):
+        raise ValueError(
+            f"a {type(model).__name__} is adapted to every sample; compiler.meta_train learns where"
+            " it begins"
+        )
     directory = Path(directory) if directory is not None else runs.free_directory(problem.name)
     recipe = recipe or getattr(model, "recipe", None)
     given = sampler.record(problem) if isinstance(sampler, Instances) else None

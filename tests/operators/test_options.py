@@ -18,6 +18,8 @@ from operators import (
     FourierTrunk,
     GINOOptions,
     GNOOptions,
+    MetaPINN,
+    MetaPINNOptions,
     PINNOptions,
     Transolver,
     TransolverOptions,
@@ -30,6 +32,7 @@ MADE = {
     "FNO": (FNO, (1, 1, 1, (12,)), FNOOptions, {**SMALL, "modes": 3, "norm": "group"}),
     "PINN": (PINN, (1, 2), PINNOptions, {"hidden": (3, 5), "activation": "siren", "omega": 4.0}),
     "DeepONet": (DeepONet, (1, 1, 2), DeepONetOptions, {"basis": 3, "trunk": (5,), "nodes": 9}),
+    "MetaPINN": (MetaPINN, (1, 2), MetaPINNOptions, {"hidden": (3, 5), "omega": 4.0}),
     "Transolver": (Transolver, (1, 2), TransolverOptions, {**SMALL, "heads": 2, "slices": 3}),
     "GNO": (GNO, (2, 2, 2, 0.3), GNOOptions, {"kernel": "polynomial", "weight": "bump"}),
 }
@@ -48,7 +51,7 @@ def test_keywords_a_record_and_both_make_the_same_weights(name):
     first, *rest = options
     spoilt = {
         **options,
-        first: {"hidden": (6, 6) if name == "PINN" else 6, "kernel": "mlp", "basis": 6}[first],
+        first: {"hidden": (6, 6) if "PINN" in name else 6, "kernel": "mlp", "basis": 6}[first],
     }
     assert not same(flat, operator(*arguments, options=record(**spoilt)))
     assert same(flat, operator(*arguments, options=record(**spoilt), **{first: options[first]}))
