@@ -140,9 +140,30 @@ def _leaves(value: Any) -> Iterator[float]:
 @OPERATORS.register("gino")
 def gino(problem: Problem, seed: int = 0, **options: Any) -> operators.GINO:
     """Mollified GINO on a latent grid over all shapes the problem can draw, and over its time."""
+    example = inputs(problem)
+    return _decoded(problem, example, example.values.shape[-1], seed, options)
+
+
+@OPERATORS.register("fno_gno")
+def fno_gno(problem: Problem, seed: int = 0, **options: Any) -> operators.GINO:
+    """FNO, then a mollified GNO that can be asked anywhere: a GINO without an encoder. The nodes of
+    its regular grid are told of shapes and inputs by known functions alone, an initial state being
+    repeated along the time. Source: Lin et al. (arXiv 2504.08277), equation 13."""
+    if "encoder" in options:
+        raise TypeError("fno_gno has no encoder, whose options these are; build gino")
+    return _decoded(problem, inputs(problem), 0, seed, options)
+
+
+def _decoded(
+    problem: Problem,
+    example: operators.OperatorInput,
+    channels: int,
+    seed: int,
+    options: dict[str, Any],
+) -> operators.GINO:
+    """A GINO whose encoder reads so many channels; none for no encoder."""
     _known(operators.GINO, options)
     dim = len(problem.variables)
-    example = inputs(problem)
     latent = tuple(options.pop("latent", latent_grid(problem)))
     fitted = {
         "weight": weight(problem),
@@ -152,7 +173,7 @@ def gino(problem: Problem, seed: int = 0, **options: Any) -> operators.GINO:
     }
     generator = torch.Generator().manual_seed(seed)
     model = operators.GINO(
-        example.values.shape[-1],
+        channels,
         outputs(problem),
         dim,
         latent,

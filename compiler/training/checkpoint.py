@@ -188,6 +188,8 @@ def load_state(path: Path) -> dict[str, Any]:
     if saved.get("placement") is not None:
         held = {"points": {str: Tensor}, "weights": {str: NUMBER}}
         refuse_unlike(saved["placement"], held, path, "placement")
+    if saved.get("growth") is not None:
+        refuse_unlike(saved["growth"], {"active": [int]}, path, "growth")
     if saved["step"] < 0:
         raise RunError(f"checkpoint {path} is damaged: its step is {saved['step']}")
     return saved

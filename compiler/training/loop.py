@@ -129,6 +129,8 @@ def take_step(training: Training, state: TrainState) -> Row:
         Progress(state.step, options.steps, state.pending), state.schedule
     )
     state.pending = None
+    if state.growth:
+        state.growth.step(state.step)
     for group in training.stepper.param_groups:
         group["lr"] = options.lr * factor
 
@@ -290,6 +292,8 @@ def _finish(training: Training, state: TrainState, interrupted: bool, cpu: float
         runs.end_session(training.run.directory, {"cpu_seconds": round(cpu, 3)})
     if state.ema:
         put_weights(training.objective, state.ema)
+    if state.growth:
+        state.growth.finish()
     found = training.objective.trainables()
     run = dataclasses.replace(training.run, step=state.step, trainables=found)
     for remark in remarks(run.history) if training.is_rank_zero else ():

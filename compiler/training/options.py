@@ -47,6 +47,8 @@ FIXED = (
         "optimizer_options",
         "balancer",
         "balancer_options",
+        "incremental",
+        "incremental_options",
     ),
     *("form", "estimate", "dual", "physics", "solutions", "validation", "rows", "held_out"),
 )
@@ -112,6 +114,12 @@ class TrainOptions:
     """Largest norm of a gradient; a larger one is scaled down to it."""
     ema: float | None = None
     """Decay of the running mean of the weights, which is evaluated instead of the last ones."""
+
+    incremental: str | None = None
+    """What adds Fourier modes to the model's trunk while training: schedule, explained; none: all
+    modes from the start (see `compiler.training.growth`)."""
+    incremental_options: Mapping[str, Any] = field(default_factory=dict)
+    """What that takes, by name: start, until, share, buffer, every."""
 
     # loss
     physics: bool = True
@@ -286,6 +294,11 @@ RULES: tuple[tuple[Callable[[TrainOptions], bool], str], ...] = (
         lambda o: o.adaptive is None or o.causal in (None, "auto"),
         "causal weights add up residuals at points that are uniform in time, and adaptive ="
         " {o.adaptive!r} gathers them; set causal=none or adaptive=none",
+    ),
+    (
+        lambda o: o.incremental is not None or not o.incremental_options,
+        "incremental_options are those of what adds Fourier modes, and nothing does; set"
+        " incremental, e.g. incremental=schedule",
     ),
     (
         lambda o: "weak" not in o.weights or bool(o.dual),

@@ -27,6 +27,7 @@ from compiler.training.checkpoint import dtype_of, load_state
 from compiler.training.choice import Choice, References, choose
 from compiler.training.data_terms import DataTerms, data_terms
 from compiler.training.dual import LABEL as WEAK
+from compiler.training.growth import GrowingModes, growing_modes
 from compiler.training.instances import Instances
 from compiler.training.objective import Objective, Sampler, Validator, term_labels, weight_of
 from compiler.training.optimizers import OPTIMIZERS, SCHEDULES, Schedule
@@ -157,6 +158,9 @@ def set_up(
     _refuse_ratios(loss, labels, balancer, options.balancer)
     schedule = instantiate(SCHEDULES, options.schedule, options.schedule_options)
     placed = placement(run.problem, loss, options, _anew(run.problem, sampler))
+    growth = growing_modes(run.model, options)
+    if growth:
+        growth.begin()
     fabric = launch(options, roll)
     objective = Objective(run.problem, run.model, loss, options, sampler, fabric, choice.dual, data)
     objective.placement = placed
@@ -172,6 +176,7 @@ def set_up(
         schedule.init(),
         copied_weights(objective) if options.ema else None,
         placement=placed,
+        growth=growth,
     )
     saved = _checkpoint(run, display) if resuming else None
     refuse_other_view(fabric, run.directory, (resuming, saved["step"] if saved else None))
@@ -187,6 +192,7 @@ def set_up(
     validator = Validator(objective, options, fabric, display) if validating else None
     reasons = {"loss": _reason(choice, objective), "weights in time": causality}
     reasons |= {"data": data.summary if data else "", "lift": lift, "points": _placed(placed)}
+    reasons |= {"modes": _growing(growth)}
     if lift:
         reasons["output"] = "in each component the size of what the two highest degrees add"
     reasons = {subject: reason for subject, reason in reasons.items() if reason}
@@ -236,6 +242,14 @@ def _placed(placed: Placement | None) -> str:
         return ""
     where = " and ".join(placed.regions)
     return f"in {where} by the residual, {placed.options.adaptive}: {placed.strategy.summary}"
+
+
+def _growing(growth: GrowingModes | None) -> str:
+    """How Fourier modes are added, in words."""
+    if growth is None:
+        return ""
+    first, last = (" x ".join(map(str, each)) for each in (growth.active, growth.most))
+    return f"{first} active, up to {last}: {growth.rule}"
 
 
 def _coarse_lift(run: Run) -> str:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from compiler.training.checkpoint import save_tree
+from compiler.training.growth import GrowingModes
 from compiler.training.placement import Placement
 from compiler.training.runs import RunError
 
@@ -25,7 +26,7 @@ class TrainState:
     the weights, `best` the lowest validation loss, `pending` the one that the last step measured.
     `seconds` were spent in earlier sessions; this one `began` at a reading of the monotonic clock.
     `identity` is what its checkpoints belong to, see `compiler.training.runs.identity`.
-    `placement` places points by the residual, where that is asked for.
+    `placement` places points by the residual, `growth` adds Fourier modes, where that is asked for.
     """
 
     balance: Any
@@ -38,6 +39,7 @@ class TrainState:
     began: float = field(default_factory=time.monotonic)
     identity: Mapping[str, Any] | None = None
     placement: Placement | None = None
+    growth: GrowingModes | None = None
 
     def elapsed(self) -> float:
         """Seconds of training, those of earlier sessions included."""
@@ -65,6 +67,7 @@ class TrainState:
         tree |= {"balance": tuple(self.balance), "schedule": tuple(self.schedule)}
         tree |= {"seconds": self.elapsed(), "weights": dict(weights)}
         tree |= {"placement": self.placement.state()} if self.placement else {}
+        tree |= {"growth": self.growth.state()} if self.growth else {}
         tree |= {"objective": objective.state_dict(), "optimizer": optimizer.state_dict()}
         save_tree(path, tree)
 
@@ -102,6 +105,8 @@ class TrainState:
             self.ema = {name: value.to(device) for name, value in saved["ema"].items()}
         if self.placement and saved.get("placement"):
             self.placement.load(saved["placement"])
+        if self.growth and saved.get("growth"):
+            self.growth.load(saved["growth"])
         self.step, self.pending, self.seconds = saved["step"], saved["pending"], saved["seconds"]
         if saved.get("weights", weights) == weights:
             self.best = saved["best"]

@@ -114,8 +114,9 @@ class SpectralConv(nn.Module):
     Shapes: (b, c_in, x..) -> (b, c_out, x..). `modes` m per axis keeps |k| up to m (see
     `stored_frequencies`; other libraries count 2 m). `rank`: None for a dense weight, else the
     share of dense parameters (or the ranks themselves) of a Tucker factorisation, contracted factor
-    by factor. The same weights act on any grid that holds the modes. Raises: ValueError on a grid
-    too coarse.
+    by factor. The same weights act on any grid that holds the modes. `active`, at most `modes`,
+    are the frequencies that are computed with and learned; with the others' weights at zero (see
+    `only`) the map is that of all. Raises: ValueError on a grid too coarse.
     """
 
     def __init__(
@@ -129,7 +130,7 @@ class SpectralConv(nn.Module):
     ) -> None:
         super().__init__()
         generator = seeded(generator)
-        self.modes = tuple(int(m) for m in modes)
+        self.modes = self.active = tuple(int(m) for m in modes)
         sizes = (*stored_frequencies(self.modes), in_channels, out_channels)
         ranks = sizes if rank is None else tucker_ranks(sizes, rank)
         parts = 1 if rank is None else 1 + len(sizes)
@@ -154,19 +155,60 @@ class SpectralConv(nn.Module):
             )
         check_modes(self.modes, shape)
         axes = tuple(range(2, v.dim()))
-        corner = _low(torch.fft.rfftn(v, dim=axes), self.modes)
+        corner = _low(torch.fft.rfftn(v, dim=axes), self.active)
         mixed = self.contract(corner.permute(*axes, 0, 1))  # (k.., b, c)
         return torch.fft.irfftn(
-            _widen(mixed.permute(-2, -1, *range(len(axes))), self.modes, shape), s=shape, dim=axes
+            _widen(mixed.permute(-2, -1, *range(len(axes))), self.active, shape), s=shape, dim=axes
         )
 
     def contract(self, corner: Complex[Tensor, "*k b i"]) -> Complex[Tensor, "*k b o"]:
-        """Apply the weight mode by mode. Shapes: (k.., b, c_in) -> (k.., b, c_out), complex."""
+        """Apply the weight of the active modes. Shapes: (k.., b, c_in) -> (k.., b, c_out),
+        complex."""
         if not self.factors:
-            return mix(corner, self.weight)
+            weight = self.weight
+            for axis in range(len(self.modes)):
+                weight = self._of_active(weight, axis, axis)
+            return mix(corner, weight)
         *of_mode, of_input, of_output = (as_complex(f) for f in self.factors)
+        of_mode = [self._of_active(each, axis, 0) for axis, each in enumerate(of_mode)]
         core = torch.view_as_real(_expand(as_complex(self.weight), of_mode)).movedim(-1, -2)
         return mix(corner @ of_input, core) @ of_output.mT
+
+    def _of_active(self, stored: Tensor, axis: int, dim: int) -> Tensor:
+        """The active ones of the frequencies of an axis, which `stored` holds along `dim`."""
+        active, most = self.active[axis], self.modes[axis]
+        if active == most:
+            return stored
+        if axis == len(self.modes) - 1:
+            return stored.narrow(dim, 0, active)
+        ends = (stored.narrow(dim, 0, active), stored.narrow(dim, 2 * most - active, active))
+        return torch.cat(ends, dim)
+
+    @torch.no_grad()
+    def only(self, active: Sequence[int]) -> None:
+        """Computes with these modes alone, and puts the weights of all others to zero. Raises:
+        ValueError for more than there are."""
+        if not all(1 <= a <= m for a, m in zip(active, self.modes, strict=True)):
+            raise ValueError(f"{tuple(active)} active modes of {self.modes}; take 1 to all of them")
+        self.active = tuple(int(a) for a in active)
+        for axis, (few, most) in enumerate(zip(self.active, self.modes, strict=True)):
+            last = axis == len(self.modes) - 1
+            rest = slice(few, most if last else 2 * most - few)
+            weight, dim = (self.factors[axis], 0) if self.factors else (self.weight, axis)
+            weight.movedim(dim, 0)[rest] = 0
+
+    def strengths(self) -> list[Float[Tensor, " modes"]]:
+        """Along each axis, the sum of |W|^2 over all weights of each wave number |k| from 0 up to
+        its number of modes less one; the most negative one counts there, too."""
+        squares, found = self.dense().detach().abs().square(), []
+        for axis, most in enumerate(self.modes):
+            rows = squares.movedim(axis, 0).flatten(1).sum(1)
+            if axis < len(self.modes) - 1:
+                k = torch.arange(2 * most)
+                k = torch.minimum(torch.minimum(k, 2 * most - k), torch.tensor(most - 1))
+                rows = rows.new_zeros(most).index_add_(0, k.to(rows.device), rows)
+            found.append(rows)
+        return found
 
     def dense(self) -> Complex[Tensor, "*k i o"]:
         """The weight as one complex tensor. Shapes: (2 m1, .., m_d, c_in, c_out)."""

@@ -13,12 +13,16 @@ from pdespec import ProblemError
 
 SMALL = {
     "gino": {"latent": (9, 9), "hidden": 6, "modes": 3, "layers": 1},
+    "fno_gno": {"latent": (9, 9), "hidden": 6, "modes": 3, "layers": 1},
     "fno": {"grid": (12, 12), "hidden": 6, "modes": 3, "layers": 1},
     "deeponet": {"sensors": (6, 6), "basis": 8, "branch": (12,), "trunk": (12,)},
     "meta_pinn": {"hidden": (12, 12)},
     "pinn": {"hidden": (12, 12)},
     "transolver": {"hidden": 8, "layers": 1, "heads": 2, "slices": 4},
 }
+# of the weights, by which the output is far from zero and its softplus not yet zero: a product of
+# two networks, or features that no encoder averages, need less
+FACTORS = {"deeponet": 3, "fno_gno": 10}
 POINTS = {"interior": 30, "boundary": 20, "operator": 40}
 
 DRAWN = """problem drawn
@@ -83,7 +87,7 @@ def test_an_unknown_that_is_declared_positive_is_so_whatever_the_weights(name, h
         model = compiler.build(problem, name, **SMALL[name])
         with torch.no_grad():
             for each in model.parameters():
-                each.mul_(3 if name == "deeponet" else 30)  # a product of two networks
+                each.mul_(FACTORS.get(name, 30))
         batch = drawn(problem, hard=hard)
         values = model(batch.inputs)(batch.points["D"].points)
         assert (values > 0).all() and values.std() > 0
@@ -146,6 +150,13 @@ def test_attention_over_points_is_refused_by_exact_derivatives():
     for backend in ("autograd", "taylor"):
         with pytest.raises(ProblemError, match="P04"):
             compiler.compile(problem, backend)(model(batch.inputs), batch)
+
+
+def test_an_fno_with_a_decoder_is_a_gino_without_an_encoder():
+    problem, model = made("fno_gno")
+    assert model.encoder is None and model(drawn(problem).inputs).capabilities.taylor
+    with pytest.raises(TypeError, match="no encoder"):
+        made("fno_gno", encoder={"channels": 2})
 
 
 def test_a_recipe_of_an_older_run_builds_the_same_weights():

@@ -10,6 +10,7 @@ import pdespec
 from compiler.cli import Usage, _built
 from compiler.training.adaptive import ADAPTIVE
 from compiler.training.balancers import BALANCERS
+from compiler.training.growth import GROWTH
 from compiler.training.optimizers import OPTIMIZERS, SCHEDULES, Progress
 from compiler.training.options import OptionError, instantiate, option_names
 from compiler.training.presets import PRESETS, override
@@ -28,6 +29,7 @@ INNER = {
     "schedule_options": "warmup floor factor patience threshold".split(),
     "balancer_options": "alpha beta tau epsilon every rate normalised".split(),
     "adaptive_options": "candidates k c every share".split(),
+    "incremental_options": "start until share buffer every".split(),
     "points": "interior boundary initial operator inside".split(),
     "weights": "eq1 boundary data weak error nothing".split(),
 }
@@ -105,6 +107,8 @@ def attempt(rng: random.Random) -> str:
         instantiate(BALANCERS, options.balancer, options.balancer_options)
         if options.adaptive is not None:
             instantiate(ADAPTIVE, options.adaptive, options.adaptive_options)
+        if options.incremental is not None:
+            instantiate(GROWTH, options.incremental, options.incremental_options)
         instantiate(
             OPTIMIZERS,
             options.optimizer,
