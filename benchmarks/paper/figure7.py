@@ -1,24 +1,27 @@
-"""Error against time, as figure 7 of Lin et al. (arXiv 2504.08277): a trained operator, our finite
-elements and FEniCS.
+"""Error against time, as figure 7 of Lin et al. (arXiv 2504.08277): a trained operator, Meta-PDE,
+our finite elements and FEniCS.
 
-    python benchmarks/paper/figure7.py --run runs/poisson --run runs/pores
+    python benchmarks/paper/figure7.py --run runs/poisson --run runs/pores --meta runs/maml
 
-of trained runs; it writes results/figure7.*
+of trained runs, those of `--meta` by benchmarks/paper/metapde.py; it writes results/figure7.*
 
 A run is of `nonlinear_poisson` or `hyperelastic_pores`. Errors are relative squared L2 errors of u
 at interior points of held-out samples, against the finest mesh of all (cubic elements for Poisson).
 Times are of one thread: of a solver assembly and solve by Newton's method to a relative residual of
 1e-10, without meshing and without compilation, which are told apart; of the operator everything
 from the drawn numbers to values at 4096 points, one sample at a time or a batch of 16 at once.
-FEniCS runs the exported form on the same straight meshes, where it is installed.
+FEniCS runs the exported form on the same straight meshes, where it is installed. Meta-PDE: after
+its inner steps, then every `--every` of `--finetune` steps of Adam, on one set of points; its time
+is that of the steps and of the values.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +42,17 @@ from compiler.fem import SolverError
 from compiler.fem.discrete.coefficients import Coefficients
 from compiler.fem.export.fenics import available, solve_with_fenics
 from compiler.fem.meshing.mesh import mesh_domain
+from compiler.files import append
 from compiler.geometry.metrics import domain, interior, squared_misfit
 from compiler.training.checkpoint import dtype_of, load_run
+from compiler.training.meta import MetaRun, load_meta
 
 POINTS, BATCH = 4096, 16
 FINEST: Mapping[str, Mapping[str, int]] = {
     "nonlinear_poisson": {"resolution": 64, "degree": 3},
     "hyperelastic_pores": {"resolution": 64, "degree": 2},
 }
+METAS = {"maml": "Meta-PDE (MAML)", "leap": "Meta-PDE (LEAP)"}
 OURS, THEIRS, ONE, MANY = (
     "finite elements",
     "FEniCS",
@@ -150,24 +156,84 @@ def solver_rows(
     return rows
 
 
-def measured(run: compiler.Run, samples: int, resolutions: list[int]) -> list[Row]:
-    """All methods on the same held-out samples."""
-    rows = []
+def meta_rows(
+    meta: MetaRun,
+    points: torch.Tensor,
+    expected: torch.Tensor,
+    index: int,
+    steps: tuple[int, int],
+) -> list[Row]:
+    """The curve of one sample while its network is adapted."""
+    options = meta.options
+    batch = compiler.sample(
+        meta.problem,
+        1,
+        dict(options.points),
+        seeded(0, "evaluate", index),
+        dtype=options.dtype,
+        hard=options.hard,
+    )
+
+    def look(field: Any) -> tuple[float, float]:
+        values, seconds = timed(lambda: field(points.to(options.dtype)))
+        return float(squared_misfit(values.double(), expected)[0]), seconds
+
+    return [
+        {
+            "method": METAS[options.method],
+            "sample": index,
+            "resolution": count,
+            "error": found[0],
+            "seconds": seconds + found[1],
+        }
+        for count, seconds, found in meta.adapt(batch, steps[0], look, steps[1]).curve
+    ]
+
+
+def measured(
+    run: compiler.Run,
+    samples: int,
+    resolutions: list[int],
+    metas: Sequence[MetaRun] = (),
+    steps: tuple[int, int] = (200, 20),
+    kept: Path | None = None,
+) -> list[Row]:
+    """All methods on the same held-out samples; those in the file `kept` are not measured again."""
+    rows = [json.loads(line) for line in _whole_lines(kept)]
+    done = {row["sample"] for row in rows}
     compiler.solve(run.problem, draw(run, 1, 0), resolution=4)  # compiles what all samples share
+    for meta in metas:  # so does the first step of every network
+        meta.adapt(compiler.sample(run.problem, 1, dict(meta.options.points)), 2)
     for index in range(samples):
+        if index in done:
+            continue
         truth = compiler.solve(run.problem, draw(run, 1, index), **FINEST[run.problem.name])
-        rows += operator_rows(run, index, truth)
+        found = operator_rows(run, index, truth)
+        points = interior(run.problem, draw(run, 1, index))
+        for meta in metas:
+            found += meta_rows(meta, points, truth(points), index, steps)
         for resolution in resolutions:
-            rows += solver_rows(run, index, resolution, truth)
+            found += solver_rows(run, index, resolution, truth)
+        rows += found
+        if kept is not None:
+            append(kept, "".join(json.dumps(row) + "\n" for row in found))
         print(f"{run.problem.name}: {index + 1} of {samples} samples", flush=True)
     return rows
+
+
+def _whole_lines(path: Path | None) -> list[str]:
+    """The lines of a file that its samples wrote whole: each sample writes at once."""
+    if path is None or not path.is_file():
+        return []
+    text = path.read_text(encoding="utf-8")
+    return text[: text.rfind("\n") + 1].splitlines()
 
 
 def curves(rows: list[Row]) -> dict[str, dict[str, Any]]:
     """Per method and resolution: mean seconds; mean, least and greatest error; how many samples
     failed."""
     found = {}
-    for method in (OURS, THEIRS, ONE, MANY):
+    for method in (OURS, THEIRS, *METAS.values(), ONE, MANY):
         for resolution in sorted(
             {r["resolution"] for r in rows if r["method"] == method and "resolution" in r}
         ) or [None]:
@@ -207,7 +273,7 @@ def picture(panels: Mapping[str, Mapping[str, Mapping[str, Any]]], path: Path) -
         1, len(panels), figsize=(6 * len(panels), 4.4), squeeze=False, layout="constrained"
     )
     for each, (name, found) in zip(axes[0], panels.items(), strict=True):
-        for k, method in enumerate((OURS, THEIRS, ONE, MANY)):
+        for k, method in enumerate((OURS, THEIRS, ONE, MANY, *METAS.values())):
             own = [c for c in found.values() if c["method"] == method]
             if own:
                 seconds, error = [c["seconds"] for c in own], [c["error"] for c in own]
@@ -254,7 +320,14 @@ def main() -> None:
     )
     parser.add_argument("--resolutions", type=int, nargs="+", default=[4, 8, 16, 32])
     parser.add_argument("--samples", type=int, default=8)
+    parser.add_argument("--meta", type=Path, action="append", default=[], metavar="DIR")
+    parser.add_argument("--finetune", type=int, default=200, help="steps of Meta-PDE")
+    parser.add_argument("--every", type=int, default=20, help="of them it is looked at")
+    parser.add_argument(
+        "--kept", type=Path, help="folder of rows, from which a stopped one goes on"
+    )
     options = parser.parse_args()
+    metas = [load_meta(each) for each in options.meta]
     torch.set_num_threads(1)
     panels, text = {}, []
     for directory in options.run:
@@ -264,7 +337,18 @@ def main() -> None:
                 f"{directory} is a run of {run.problem.name}; this figure is of"
                 f" {' and '.join(FINEST)}"
             )
-        panels[run.problem.name] = curves(measured(run, options.samples, options.resolutions))
+        own = [each for each in metas if each.problem == run.problem]
+        if options.kept:
+            options.kept.mkdir(parents=True, exist_ok=True)
+        rows = measured(
+            run,
+            options.samples,
+            options.resolutions,
+            own,
+            (options.finetune, options.every),
+            options.kept and options.kept / f"{run.problem.name}.jsonl",
+        )
+        panels[run.problem.name] = curves(rows)
         text.append(table(run.problem.name, panels[run.problem.name]))
         print(text[-1], flush=True)
     save("figure7", panels, "\n\n".join(text))
