@@ -121,6 +121,10 @@ PRESETS: dict[str, Preset] = {
 """What a training starts from, by name: an operator, its options and those of the run."""
 
 
+ALIKE = {"gino": "fno_gno"}
+"""Operators whose options are those of another: a GINO without an encoder takes a GINO's."""
+
+
 def preset(name: str) -> Preset:
     """The preset of a name. Raises `OptionError` with the nearest one."""
     if name not in PRESETS:
@@ -137,10 +141,11 @@ def override(
     """Operator, model options and run options with `key=value` words put in; `operator` and
     `model.NAME` are those of the model.
 
-    Options of one operator are none of another's: with another, its own defaults stand.
-    Raises `OptionError` for what does not exist or does not fit.
+    Options of one operator are none of another's: with another, its own defaults stand, but for
+    `ALIKE`. Raises `OptionError` for what does not exist or does not fit.
     """
-    chosen = dict(model) if settings.get("operator", operator) == operator else {}
+    same = settings.get("operator", operator) in (operator, ALIKE.get(operator))
+    chosen = dict(model) if same else {}
     rest = {}
     for name, text in settings.items():
         if name == "operator":

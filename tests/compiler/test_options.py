@@ -120,6 +120,8 @@ def test_another_operator_takes_none_of_the_presets_model_options():
         demo.operator, demo.model, demo.options, {"operator": "gino", "model.hidden": "8"}
     )
     assert same[:2] == ("gino", {**demo.model, "hidden": 8})
+    alike = override(demo.operator, demo.model, demo.options, {"operator": "fno_gno"})
+    assert alike[:2] == ("fno_gno", demo.model)
     other = override(
         demo.operator,
         demo.model,
