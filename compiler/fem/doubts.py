@@ -73,9 +73,7 @@ def peclet(
             diffusion[..., i, j] += slopes.get((component, 1 + i, component, 1 + j), 0.0)
     if not speed.any():
         return None
-    least = np.abs(np.linalg.eigvalsh((diffusion + np.swapaxes(diffusion, -1, -2)) / 2)).min(
-        axis=-1
-    )
+    least = np.abs(eigenvalues((diffusion + np.swapaxes(diffusion, -1, -2)) / 2)).min(axis=-1)
     cells = parts.spaces.places[parts.form.domain].weights.sum(axis=1) ** (1 / dim)
     with np.errstate(all="ignore"):
         number = (
@@ -85,6 +83,16 @@ def peclet(
         )
     each = number.mean(axis=1)
     return float(np.quantile(each, 1 - SHARE)), float(each.max())
+
+
+def eigenvalues(matrix: Array) -> Array:
+    """Of symmetric matrices; those of two rows written out, since there are many. Shapes: ".. d d"
+    -> ".. d"."""
+    if matrix.shape[-1] != 2:
+        return np.linalg.eigvalsh(matrix)
+    middle = (matrix[..., 0, 0] + matrix[..., 1, 1]) / 2
+    radius = np.hypot((matrix[..., 0, 0] - matrix[..., 1, 1]) / 2, matrix[..., 0, 1])
+    return np.stack((middle - radius, middle + radius), axis=-1)
 
 
 def locking(parts: Assembly, slopes: Slopes) -> Iterator[str]:

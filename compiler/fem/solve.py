@@ -414,6 +414,10 @@ def prepare(problem: Problem) -> Prepared:
     Raises: SolverError for what a discretisation would answer in silence: two values at one place
     (W03), no unique solution (W05).
     """
+    return problem.once(_prepare)
+
+
+def _prepare(problem: Problem) -> Prepared:
     analysis = Analysis(problem)
     for diagnostic in (
         d for code in ("W03", "W05") for rule in RULES[code] for d in rule(analysis)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 
 import sympy as sp
@@ -168,7 +169,12 @@ def decimal(size: float | sp.Expr, lowest: float) -> sp.Expr:
     size = float(size)
     if not 0 < size < float("inf"):
         return ONE
-    exponent = sp.floor(sp.log(sp.Rational(repr(size)) / sp.Rational(repr(lowest)), 10).evalf(20))
+    ratio = Fraction(repr(size)) / Fraction(repr(lowest))
+    exponent = math.floor(math.log10(size) - math.log10(lowest))
+    while Fraction(10) ** exponent > ratio:
+        exponent -= 1
+    while Fraction(10) ** (exponent + 1) <= ratio:
+        exponent += 1
     return sp.Integer(10) ** exponent
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,16 +16,21 @@ def numpy_function(
 ) -> Callable[..., Any]:
     """Expressions as one function of arrays. Branches that are not taken are computed too, in
     silence."""
-    listed = [
-        sp.sympify(e)
-        for e in (expressions if isinstance(expressions, (list, tuple)) else [expressions])
-    ]
+    several = isinstance(expressions, (list, tuple))
+    listed = tuple(sp.sympify(e) for e in (expressions if several else [expressions]))
+    return _compiled(tuple(arguments), listed, several)
+
+
+@lru_cache(maxsize=512)
+def _compiled(
+    arguments: tuple[sp.Symbol, ...], listed: tuple[sp.Expr, ...], several: bool
+) -> Callable[..., Any]:
     # a whole number beyond 64 bits times an array would be an array of Python's numbers
     large = {n for e in listed for n in e.atoms(sp.Integer) if abs(n) >= 2**63}
     numbers = [e.xreplace({n: sp.Float(n, 17) for n in large}) for e in listed]
     call = sp.lambdify(
         arguments,
-        numbers if isinstance(expressions, (list, tuple)) else numbers[0],
+        numbers if several else numbers[0],
         modules=[{"jn": spherical_jn}, "scipy", "numpy"],
         cse=True,
     )

@@ -47,7 +47,7 @@ from compiler.fem.errors import NoConvergence, NoWeakForm, Singular, SolverError
 from compiler.fem.forms.weak import Region
 from compiler.fem.solution import SampleSolution, Solution
 from compiler.fem.solve import Prepared, SolveOptions, one_equation, prepare, sample_spaces
-from compiler.fem.solvers.newton import NewtonOptions, factorise, newton
+from compiler.fem.solvers.newton import NewtonOptions, linearised, newton
 from compiler.fem.solvers.solvability import defects, refuse_defects
 from compiler.geometry.metrics import domain, misfit
 from compiler.lowering.terms import Stream
@@ -281,7 +281,7 @@ def _estimate(
         raise SolverError("the field breaks a requirement of the problem")
     moves = []
     for _ in range(2):
-        direction = system.transformation @ factorise(system, e)(
+        direction = system.transformation @ linearised(system, e).inverse(
             -(system.transformation.T @ system.residual(e))
         )
         e = e + direction

@@ -287,7 +287,15 @@ def spreading(tmp_path_factory) -> Path:
     """A trained run in time, evaluated."""
     folder = tmp_path_factory.mktemp("page")
     problem = pdespec.parse(SPREADS, source="spreads.pde")
-    model = compiler.build(problem, "gino", latent=(10, 10, 10), modes=2, hidden=4, layers=1)
+    model = compiler.build(
+        problem,
+        "gino",
+        latent=(8, 8, 8),
+        modes=2,
+        hidden=4,
+        layers=1,
+        kernel_options={"hidden": (8,)},
+    )
     options = compiler.TrainOptions(
         steps=2, batch=1, points={"interior": 8, "boundary": 8, "operator": 16}, validation=0
     )

@@ -13,6 +13,7 @@ from compiler.fem.errors import Singular
 
 Array = NDArray[np.float64]
 Inverse = Callable[[Array], Array]
+ROUNDING = 1e-13  # of a pivot, against the diagonal entry it began as
 
 
 def lu(matrix: csc_matrix) -> Inverse:
@@ -20,9 +21,14 @@ def lu(matrix: csc_matrix) -> Inverse:
 
     Raises: Singular, also from that function, when the matrix is singular to working precision.
     """
-    inverse = attempt(matrix, 0.1)
+    return checked(matrix, attempt(matrix, 0.1))
 
-    def checked(right: Array) -> Array:
+
+def checked(matrix: csc_matrix, inverse: Inverse) -> Inverse:
+    """An inverse whose residual is looked at, replaced by that with full pivoting where it has no
+    digits."""
+
+    def solved(right: Array) -> Array:
         nonlocal inverse
         for last in (False, True):
             solution = inverse(right)
@@ -33,7 +39,29 @@ def lu(matrix: csc_matrix) -> Inverse:
                 inverse = attempt(matrix, 1.0)
         raise Singular
 
-    return checked
+    return solved
+
+
+def symmetric_lu(matrix: csc_matrix) -> tuple[Inverse, int]:
+    """The inverse of a symmetric matrix and the number of its negative eigenvalues, which are the
+    negative pivots of an LU factorisation without row exchange (Sylvester).
+
+    Raises: Singular where elimination leaves nothing of a pivot but rounding, whose sign says
+    nothing; also from the inverse.
+    """
+    try:
+        factors = splu(
+            matrix,
+            permc_spec="MMD_AT_PLUS_A",
+            diag_pivot_thresh=0.0,
+            options={"SymmetricMode": True},
+        )
+    except RuntimeError as failure:
+        raise Singular from failure
+    pivots = factors.U.diagonal()
+    if np.any(np.abs(pivots[factors.perm_c]) <= ROUNDING * np.abs(matrix.diagonal())):
+        raise Singular
+    return checked(matrix, factors.solve), int(np.count_nonzero(pivots < 0))
 
 
 def attempt(matrix: csc_matrix, pivoting: float) -> Inverse:

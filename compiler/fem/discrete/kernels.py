@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import sympy as sp
@@ -77,14 +78,17 @@ def kernel(region: Region, integrands: Sequence[Integrand]) -> Kernel:
 
 def function(expressions: Sequence[sp.Expr]) -> Function:
     """Expressions over streams, coordinates, parameters and normals as one numpy function."""
+    return _compiled(tuple(map(sp.sympify, expressions)))
+
+
+@lru_cache(maxsize=512)
+def _compiled(expressions: tuple[sp.Expr, ...]) -> Function:
     arguments = tuple(
         sorted(
-            set().union(*(sp.sympify(e).free_symbols for e in expressions)),
+            set().union(*(e.free_symbols for e in expressions)),
             key=lambda s: (s.name, str(type(s))),
         )
     )
     places = {symbol: sp.Dummy(f"a{k}", real=True) for k, symbol in enumerate(arguments)}
-    call = numpy_function(
-        list(places.values()), [sp.sympify(e).xreplace(places) for e in expressions]
-    )
-    return Function(arguments, tuple(expressions), call)
+    call = numpy_function(list(places.values()), [e.xreplace(places) for e in expressions])
+    return Function(arguments, expressions, call)

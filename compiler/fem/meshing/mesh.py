@@ -185,14 +185,14 @@ def image(mesh: skfem.Mesh, matrix: Array, shift: Array) -> skfem.Mesh:
 
 def polar_radius(shape: shapes.Star, values: Values) -> Callable[[Array], Array]:
     """The star's radius as a function of the polar angle."""
-    radius = sp.sympify(shape.radius).subs(values)
-    missing = radius.free_symbols - {shape.angle}
+    radius = sp.sympify(shape.radius)
+    symbols = sorted(radius.free_symbols - {shape.angle}, key=lambda s: s.name)
+    missing = [s.name for s in symbols if s not in values]
     if missing:
-        raise SolverError(
-            f"the shape needs a value of {', '.join(sorted(s.name for s in missing))}"
-        )
-    function = numpy_function([shape.angle], radius)
-    return lambda theta: function(theta) + 0 * theta
+        raise SolverError(f"the shape needs a value of {', '.join(missing)}")
+    given = [float(values[s]) for s in symbols]
+    function = numpy_function([shape.angle, *symbols], radius)
+    return lambda theta: function(theta, *given) + 0 * theta
 
 
 def blown_up(

@@ -15,14 +15,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_matrix, diags
-from scipy.sparse.linalg import splu
 
-from compiler.fem.discrete.inverse import Inverse, lu
+from compiler.fem.discrete.inverse import Inverse, lu, symmetric_lu
 from compiler.fem.errors import NoConvergence, Singular, Unbounded
-from compiler.fem.solvers.newton import Equations, NewtonOptions, length, reduced
+from compiler.fem.solvers.newton import Equations, Linearised, NewtonOptions, length, reduced
 
 Array = NDArray[np.float64]
-ROUNDING = 1e-13  # of a pivot, against the diagonal entry it began as
 CHECKS = (8, 24)  # steps after which an energy without a minimum is looked for
 ESCAPES = 6  # saddle points left before giving up; each lowers the energy
 
@@ -43,7 +41,6 @@ def minimize(
 
     Raises: NoConvergence, Singular.
     """
-    transformation = equations.transformation
 
     def potential(v: Array) -> float:
         return (
@@ -55,21 +52,28 @@ def minimize(
     remaining = reduced(equations, u, unbalanced)
     if not np.all(np.isfinite(remaining)):
         raise NoConvergence("the start of the iteration is not admissible")
-    target = options.tolerance * max(scale, length(remaining))
-    escapes, settled, begun = 0, False, u
+    underway = bool(np.any(unbalanced))
+    target = (options.path if underway else options.tolerance) * max(scale, length(remaining))
+    escapes, settled, begun, stable = 0, False, u, False
     for count in range(2 * options.iterations):
         if count in CHECKS:
             refuse_unbounded(potential, begun, u)
-        tangent = (transformation.T @ equations.tangent(u) @ transformation).tocsc()
-        if settled or length(remaining) <= target:
-            if negative_pivots(tangent) == 0:
+        arrived = settled or length(remaining) <= target
+        if arrived and underway and stable:
+            return u, count  # the tangent of the step before had no negative pivot
+        tangent, negative = tangent_at(equations, u)
+        if arrived:
+            if negative == 0:
                 return u, count
             if escapes == ESCAPES:
                 raise NoConvergence(f"{ESCAPES} saddle points left without reaching a minimum")
-            escapes, settled = escapes + 1, False
+            if negative is None:
+                raise Singular
+            escapes, settled, stable = escapes + 1, False, False
             u = leave(equations, u, tangent, potential)
         else:
-            before, u = u, descend(equations, u, tangent, remaining, unbalanced, potential, options)
+            before, stable = u, negative == 0
+            u = descend(equations, u, tangent, remaining, unbalanced, potential, options)
             settled = u is before
         remaining = reduced(equations, u, unbalanced)
     refuse_unbounded(potential, begun, u)
@@ -77,6 +81,19 @@ def minimize(
         f"the energy's gradient is still {length(remaining):.2e} (wanted {target:.2e}) after"
         f" {count + 1} steps"
     )
+
+
+def tangent_at(equations: Energetic, u: Array) -> tuple[csc_matrix, int | None]:
+    """The reduced tangent, kept with its inverse, and the number of its negative eigenvalues; None
+    where rounding hides it."""
+    whole, negative = equations.tangent(u), None
+    tangent = (equations.transformation.T @ whole @ equations.transformation).tocsc()
+    try:
+        inverse, negative = symmetric_lu(tangent)
+    except Singular:
+        inverse = lu(tangent)
+    equations.kept["last"] = Linearised(whole, inverse)
+    return tangent, negative
 
 
 def refuse_unbounded(potential: Callable[[Array], float], begun: Array, u: Array) -> None:
@@ -113,7 +130,7 @@ def descend(
     Close to the minimum energies differ by rounding only; then a smaller gradient counts.
     """
     here, size = potential(u), length(gradient)
-    for inverse in inverses(tangent):
+    for inverse in inverses(equations.kept["last"].inverse, tangent):
         inside = inverse(-gradient)
         slope = float(gradient @ inside)
         direction, step = equations.transformation @ inside, 1.0
@@ -135,38 +152,12 @@ def descend(
     raise NoConvergence(f"no way down in energy, gradient {size:.2e}")
 
 
-def inverses(tangent: csc_matrix) -> Iterator[Inverse]:
-    """The tangent's inverse, then those of the tangent made stiffer and stiffer."""
+def inverses(own: Inverse, tangent: csc_matrix) -> Iterator[Inverse]:
+    """The tangent's own inverse, then those of the tangent made stiffer and stiffer."""
+    yield own
     weight = diags(np.abs(tangent.diagonal()))
-    yield lu(tangent)
     for shift in (1e-3, 1e-2, 1e-1, 1.0):
         yield lu((tangent + shift * weight).tocsc())
-
-
-def negative_pivots(matrix: csc_matrix) -> int:
-    """Number of negative eigenvalues of a symmetric matrix: the negative pivots of an LU
-    factorisation without row exchange.
-
-    Raises: Singular where elimination leaves nothing of a pivot but rounding, whose sign says
-    nothing.
-    """
-    factors = symmetric_factors(matrix)
-    pivots = factors.U.diagonal()
-    if np.any(np.abs(pivots[factors.perm_c]) <= ROUNDING * np.abs(matrix.diagonal())):
-        raise Singular
-    return int(np.count_nonzero(pivots < 0))
-
-
-def symmetric_factors(matrix: csc_matrix):
-    try:
-        return splu(
-            matrix,
-            permc_spec="MMD_AT_PLUS_A",
-            diag_pivot_thresh=0.0,
-            options={"SymmetricMode": True},
-        )
-    except RuntimeError as failure:
-        raise Singular from failure
 
 
 def leave(
@@ -176,9 +167,9 @@ def leave(
     weight = diags(np.abs(tangent.diagonal()))
     for shift in (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 4.0):
         shifted = (tangent + shift * weight).tocsc()
-        if negative_pivots(shifted) == 0:
+        inverse, negative = symmetric_lu(shifted)
+        if negative == 0:
             break
-    inverse = lu(shifted)
     mode = np.cos(np.arange(tangent.shape[0]))  # any vector that is orthogonal to no mode
     for _ in range(60):
         mode = inverse(weight @ mode)

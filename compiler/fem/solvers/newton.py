@@ -24,16 +24,24 @@ from compiler.fem.errors import NoConvergence, Singular
 Array = NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Linearised:
+    """The equations about a state: the tangent, and the inverse of the reduced one."""
+
+    tangent: csr_matrix
+    inverse: Inverse
+
+
 class Equations(Protocol):
     """What Newton's method needs: u = T u[free] + g, residual and tangent at u, and whether u is
     admissible.
 
-    `kept` holds factorisations that outlive one solve.
+    `kept` holds the `last` linearisation, which outlives one solve.
     """
 
     transformation: csr_matrix
     free: NDArray[np.int64]
-    kept: dict[str, Inverse]
+    kept: dict[str, Linearised]
 
     def residual(self, u: Array) -> Array: ...
 
@@ -55,7 +63,8 @@ class NewtonOptions:
     is minimised under a requirement (J > 0: finite strains), else 1. `predictor`: changed boundary
     values are first carried inside by the linearised equations, see `predicted`. With `chord` a
     factorised tangent of an earlier step is used for as long as it lessens the residual by that
-    factor.
+    factor. `path`: the tolerance of `minimize` before the last load step, relative to the residual
+    that the step begins with: those states are only the way to the last one.
     """
 
     tolerance: float = 1e-10
@@ -64,6 +73,7 @@ class NewtonOptions:
     halvings: int = 7
     loads: int | None = None
     chord: float = 0.2
+    path: float = 1e-2
     predictor: bool = True
 
 
@@ -98,7 +108,7 @@ def solve_equations(
         change = (target - load) * whole
         try:
             guess = (
-                predicted(equations, u, change, lacking)
+                predicted(equations, u, change, lacking, options)
                 if options.predictor and np.any(change)
                 else u + change
             )
@@ -115,22 +125,30 @@ def solve_equations(
     return u, count
 
 
-def predicted(equations: Equations, u: Array, change: Array, unbalanced: Array) -> Array:
+def predicted(
+    equations: Equations, u: Array, change: Array, unbalanced: Array, options: NewtonOptions
+) -> Array:
     """u with its boundary values changed, the inside carried along by the linearised equations
-    so that no cell is crushed."""
-    transformation, tangent = equations.transformation, equations.tangent(u)
-    right = unbalanced - transformation.T @ (equations.residual(u) + tangent @ change)
+    so that no cell is crushed: those of the last state that were kept, where they serve."""
+    transformation, bare = equations.transformation, u + change
+
+    def carried(last: Linearised) -> Array:
+        right = unbalanced - transformation.T @ (equations.residual(u) + last.tangent @ change)
+        return bare + transformation @ last.inverse(right)
+
     try:
-        guess = (
-            u
-            + change
-            + transformation @ lu((transformation.T @ tangent @ transformation).tocsc())(right)
-        )
+        if "last" in equations.kept:
+            guess = carried(equations.kept["last"])
+            size = length(reduced(equations, bare, unbalanced))
+            allowed = options.chord * size if np.isfinite(size) else np.inf
+            if length(reduced(equations, guess, unbalanced)) <= allowed:
+                return guess
+        guess = carried(linearised(equations, u))
     except Singular:
         # degenerate at this state, a p-Laplacian at rest say: Newton's method begins at the bare
         # boundary values
-        return u + change
-    return guess if equations.allowed(guess) else u + change
+        return bare
+    return guess if equations.allowed(guess) else bare
 
 
 def newton(
@@ -145,14 +163,13 @@ def newton(
         size = length(remaining)
         if size <= target:
             return u, count
-        if "inverse" in equations.kept:
-            direction = equations.transformation @ equations.kept["inverse"](-remaining)
+        if "last" in equations.kept:
+            direction = equations.transformation @ equations.kept["last"].inverse(-remaining)
             trial = reduced(equations, u + direction, unbalanced)
             if length(trial) <= max(options.chord * size, target):
                 u, remaining = u + direction, trial
                 continue
-        inverse = factorise(equations, u)
-        direction = equations.transformation @ inverse(-remaining)
+        direction = equations.transformation @ linearised(equations, u).inverse(-remaining)
         if float(np.max(np.abs(direction))) <= 1e-12 * float(np.max(np.abs(u))):
             return u + direction, count + 1
         u, remaining = line_search(equations, u, direction, unbalanced, size, options)
@@ -196,9 +213,9 @@ def reduced(equations: Equations, u: Array, unbalanced: Array) -> Array:
     return equations.transformation.T @ equations.residual(u) - unbalanced
 
 
-def factorise(equations: Equations, u: Array) -> Inverse:
-    """The inverse of the reduced tangent; kept for the next steps."""
-    transformation = equations.transformation
-    inverse = lu((transformation.T @ equations.tangent(u) @ transformation).tocsc())
-    equations.kept["inverse"] = inverse
-    return inverse
+def linearised(equations: Equations, u: Array) -> Linearised:
+    """The equations about u; kept for the next steps."""
+    transformation, tangent = equations.transformation, equations.tangent(u)
+    inverse = lu((transformation.T @ tangent @ transformation).tocsc())
+    equations.kept["last"] = Linearised(tangent, inverse)
+    return equations.kept["last"]
