@@ -1,0 +1,95 @@
+"""Table 1 of Lin et al. (arXiv 2504.08277): Burgers' equation by exact derivatives, differences and
+transforms, with a mollified GNO, with an FNO alone (PINO) and with Transolver.
+
+    OMP_NUM_THREADS=1 python benchmarks/paper/table1.py --scale small
+
+Each operator is trained on the family by its physics, then on one instance at a time from there, by
+the physics at the 128 x 26 points of the paper's grid and each kind of derivatives, in the same
+number of steps. Measured on each instance: relative L2 error of u on 128 x 101 points against the
+solution by Cole and Hopf, and the mean squared residual by exact derivatives at random points
+(Transolver, which has none: by differences on 128 x 101 points). "before": the operator as trained
+on the family. Fourier: a transform in x, which repeats, and differences in t.
+
+A second part takes exact derivatives and differences on coarser and finer grids.
+"""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+import matplotlib.pyplot as plt
+import torch
+from burgers import SCALES, cases, gathered, measure
+from experiment import arguments, computed, finished, spread, table
+
+KINDS = {"taylor": "exact", "finite_difference": "differences", "pino": "Fourier"}
+NAMES = {"fno_gno": "mollified GNO", "fno": "PINO", "transolver": "Transolver"}
+GRIDS = {
+    "demo": ([8, 6],),
+    "small": ([32, 7], [64, 13], [256, 51]),
+    "paper": ([32, 7], [64, 13], [256, 51]),
+}
+
+
+def rows_of(given: Any) -> list[dict[str, Any]]:
+    """The table, then the grids."""
+    whole = [
+        {"operator": operator, "derivatives": kind}
+        for operator in ("fno_gno", "fno")
+        for kind in ("none", *KINDS)
+    ]
+    whole += [{"operator": "transolver", "derivatives": k} for k in ("none", "finite_difference")]
+    grids = [
+        {"derivatives": kind, "grid": grid}
+        for grid in GRIDS[given.scale]
+        for kind in ("taylor", "finite_difference")
+    ]
+    return cases(given, [*whole, *grids])
+
+
+def picture(given: Any, rows: list[dict[str, Any]]) -> Any:
+    """Left: error against residual of every instance. Right: error over the grid."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.3), layout="constrained")
+    whole = [row for row in rows if row["grid"] is None]
+    for k, (operator, name) in enumerate(NAMES.items()):
+        for mark, (kind, word) in zip("o^sx", {**KINDS, "none": "before"}.items(), strict=True):
+            own = [r for r in whole if (r["operator"], r["derivatives"]) == (operator, kind)]
+            if own:
+                at = [r["error"] for r in own], [r["residual"] for r in own]
+                left.plot(*at, mark, color=f"C{k}", label=f"{name}, {word}")
+    left.set(xscale="log", yscale="log", xlabel="relative L2 error", ylabel="squared residual")
+    left.legend(fontsize=7)
+    usual = list(SCALES[given.scale].grid)
+    for kind in ("taylor", "finite_difference"):
+        own = [r for r in rows if r["operator"] == "fno_gno" and r["derivatives"] == kind]
+        found = gathered([{**r, "grid": r["grid"] or usual} for r in own], "error", ["grid"])
+        line = sorted((n * m, statistics.mean(v)) for ((n, m),), v in found.items())
+        right.plot(*zip(*line, strict=True), "o-", label=KINDS[kind])
+    right.set(xscale="log", yscale="log", xlabel="points of the grid", ylabel="relative L2 error")
+    right.legend()
+    return figure
+
+
+def run(argv: list[str] | None = None) -> list[dict[str, Any]]:
+    given = arguments(__doc__ or "", "table1", argv)
+    rows = computed(given, rows_of(given), lambda case: measure(given, case))
+    by, usual = ["operator", "derivatives", "grid"], list(SCALES[given.scale].grid)
+    columns = [gathered(rows, key, by) for key in ("error", "residual", "seconds")]
+    lines = []
+    for name in columns[0]:
+        operator, kind, grid = name
+        error, residual, seconds = (column[name] for column in columns)
+        shown = " x ".join(map(str, grid or usual))
+        worst = f"{max(error):.3g}"
+        took = f"{statistics.mean(seconds):.3g}"
+        words = [NAMES[operator], {**KINDS, "none": "before"}[kind], shown]
+        lines.append([*words, spread(error), worst, spread(residual), took, len(error)])
+    heading = ["operator", "derivatives", "grid", "relative L2", "worst", "residual", "CPU s", "n"]
+    finished(given, rows, table(heading, lines), picture(given, rows))
+    return rows
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    run()
