@@ -12,6 +12,7 @@ from compiler import fem, spectral
 from compiler.fem import SampleError, Solution, SolverError, SolverWarning
 from compiler.fem.errors import WrongOption
 from compiler.fem.solve import SolveOptions
+from compiler.trainable_fields import expanded
 from compiler.workers import Workers
 from operators.registry import Registry
 from pdespec.statements.problem import Problem
@@ -75,6 +76,7 @@ def solve(
     Raises: KeyError with the nearest name for an unknown method; WrongOption for an option that it
     does not have; SolverError, with what is missing.
     """
+    problem = expanded(problem)
     options |= {} if resolution is None else {"resolution": resolution}
     if method != "auto":
         return _by(method, problem, batch, options)

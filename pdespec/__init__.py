@@ -72,6 +72,7 @@ from pdespec.statements.statements import (
 from pdespec.statements.variation import diff, first_variation, variation, weak_form
 from pdespec.symbols import const, input_function, param, trainable, unknown
 from pdespec.tensors import cross, det, dot, identity, inner, inv, outer, skew, sym, tr, transpose
+from pdespec.trainable_fields import trainable_field
 
 if TYPE_CHECKING:
     from pdespec.text import load, parse
@@ -98,7 +99,7 @@ __all__ = [
     "param", "parse", "PdespecError", "periodic", "polygon", "Problem", "ProblemError", "re",
     "rectangle",
     "Requirement", "rest", "rotated", "scaled", "side", "skew", "space", "star", "sym", "time",
-    "tr", "trainable",
+    "tr", "trainable", "trainable_field",
     "transpose", "uniform", "unit_normal", "unknown", "value_at", "variation",
     "weak_form",
 ]

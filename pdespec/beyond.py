@@ -65,14 +65,6 @@ POINT_SOURCE = (
     ),
 )
 
-TRAINABLE_FIELD = (
-    "a function to be found",
-    (
-        "declare numbers and write the function with them: `trainable c = 0, size = 4` and `k :="
-        " exp(entry(c, 0) + entry(c, 1)*x + entry(c, 2)*x^2 + entry(c, 3)*x^3)`"
-    ),
-)
-
 MEANT: dict[str, tuple[str, str]] = {
     **dict.fromkeys(
         "noise white_noise brownian wiener dW dB randn rand random ito levy".split(), STOCHASTIC

@@ -27,7 +27,7 @@ from pdespec.coordinates import (
 )
 from pdespec.errors import fail, suggestion
 from pdespec.geometry import Boundary, Domain
-from pdespec.laws import Law
+from pdespec.laws import Gaussian, Law
 
 # --------------------------------------------------------------------------------------------------
 # declarations
@@ -168,6 +168,11 @@ class InputField(AppliedUndef):
     component: ClassVar[int]
 
 
+class FoundField(InputField):
+    """Base of the applied functions of trainable fields (see `pdespec.trainable_fields`): known as
+    inputs are, as far as a statement is concerned."""
+
+
 class TestField(AppliedUndef):
     """Base of the test functions of a weak form: `test.u` is the variation of the component `u`."""
 
@@ -200,11 +205,12 @@ def component_function(
     two of them costs nothing."""
     positive = getattr(declaration, "positive", False)
     assumptions = {"positive": True} if positive and base is not TestField else {"real": True}
-    name = (
-        declaration.components[component]
-        if base is not TestField
-        else f"test.{declaration.components[component]}"
-    )
+    if base is FoundField:
+        name = declaration.name
+    elif base is TestField:
+        name = f"test.{declaration.components[component]}"
+    else:
+        name = declaration.components[component]
     return FieldFunction(
         name, bases=(base,), declaration=declaration, component=component, **assumptions
     )
@@ -282,9 +288,9 @@ def unknown(
     """
     check_name(name, "an unknown")
     _check_rank(name, rank)
-    _check_region(name, region, on_boundaries=False)
+    check_region(name, region, on_boundaries=False)
     check_tensor(name, rank, region.coordinates)
-    _check_time(name, time)
+    check_time(name, time)
     check_sign(name, positive, complex)
     return Unknown(name, rank, region, time, positive, unit, complex).symbol
 
@@ -314,9 +320,9 @@ def input_function(
     gaussians(count=2))`."""
     check_name(name, "an input")
     _check_rank(name, rank)
-    _check_region(name, region, on_boundaries=True)
+    check_region(name, region, on_boundaries=True)
     check_tensor(name, rank, region.coordinates)
-    _check_time(name, time)
+    check_time(name, time)
     _check_law(name, law, "function")
     if law is not None and source is not None:
         raise fail(
@@ -343,7 +349,11 @@ def const(name: str, value: Any, unit: str | None = None) -> Any:
 
 
 def trainable(name: str, value: Any = 1, size: int | None = None, unit: str | None = None) -> Any:
-    """A number to be found from data; `value` is the first guess: `k = trainable("k", 1)`."""
+    """A number to be found from data; `value` is the first guess, `k = trainable("k", 1)`, or the
+    prior, whose mean is the first guess then: `k = trainable("k", normal(1, 0.2))`."""
+    if isinstance(value, Law):
+        _check_law(name, value, "number")
+        return _scalar(name, "trainable", check_prior(name, value).mean, value, size, unit)
     return _scalar(name, "trainable", value, None, size, unit)
 
 
@@ -389,7 +399,7 @@ def _check_rank(name: str, rank: str) -> None:
         raise fail("S01", f"unknown rank {rank!r} of `{name}`", hint, label=name)
 
 
-def _check_region(name: str, region: object, on_boundaries: bool) -> None:
+def check_region(name: str, region: object, on_boundaries: bool) -> None:
     if not isinstance(region, (Domain, Boundary) if on_boundaries else Domain):
         wanted = "domain or boundary" if on_boundaries else "domain"
         hint = f"a field lives on a {wanted}, such as rectangle(x, y, [0, 0], [1, 1])"
@@ -398,11 +408,25 @@ def _check_region(name: str, region: object, on_boundaries: bool) -> None:
         )
 
 
-def _check_time(name: str, time: object) -> None:
+def check_time(name: str, time: object) -> None:
     if time is not None and not isinstance(time, Time):
         raise fail(
             "T05", f"`{name}` is given time={time!r}", 't = time("t", 0, 1) makes one', label=name
         )
+
+
+def check_prior(name: str, law: Law) -> Gaussian:
+    """The law of a trainable number. Raises: T05 where it is not normal."""
+    if not isinstance(law, Gaussian):
+        raise fail(
+            "T05",
+            f"the prior of the trainable `{name}` is not a normal law",
+            f"write {name} ~ normal(1, 0.2); of a positive number give the logarithm one, and use"
+            " its exponential",
+            "Laplace's approximation takes the logarithm of a prior for a parabola",
+            label=name,
+        )
+    return law
 
 
 def _check_law(name: str, law: object, draws: str) -> None:

@@ -25,6 +25,7 @@ from compiler.loss.hard_conditions import HardCondition, ansatz, plan_hard_condi
 from compiler.lowering.regions import regions
 from compiler.scales import component_sizes, scaled
 from compiler.scales.views import inner_draws, outer_draws, outer_input
+from compiler.trainable_fields import expanded
 from operators.field import OperatorInput, PointFunction
 from pdespec.errors import fail, nearest
 from pdespec.statements.problem import Problem
@@ -109,7 +110,8 @@ class Batch:
         for name, p in self.problem.trainables.items():
             if p.components[0] not in found:
                 continue
-            value = torch.tensor([float(found[each]) for each in p.components])
+            entries = [float(found[each]) for each in p.components]
+            value = torch.tensor(entries, dtype=torch.float64)
             value = value[0] if p.size is None else value
             value = frame.param_inward(name, value.to(self.draws.dtype))
             numbers[name] = value.to(self.draws.device).expand(self.size, *value.shape)
@@ -188,6 +190,7 @@ def sample(  # noqa: PLR0913 (a public call: its options are keywords)
     Raises: ProblemError S01 for an unknown kind or placing of points, B01 for a bad count, B03 for
     inputs that no law draws; ValueError for a lift that there is not.
     """
+    problem = expanded(problem)
     counts, degrees = _counts(problem, points or {}), lift_degrees(problem, lift, hard)
     options = SampleOptions(counts, hard, features, points_by, degrees)
     if size < 1:
@@ -225,6 +228,7 @@ def instance(  # noqa: PLR0913 (a public call: its options are keywords)
     shape or dtype, B03 for what is missing, P06 for callables whose derivatives autograd does not
     have, where the problem takes them; ValueError for a lift that there is not.
     """
+    problem = expanded(problem)
     counts, degrees = _counts(problem, points or {}), lift_degrees(problem, lift, hard)
     options = SampleOptions(counts, hard, features, points_by, degrees)
     (frame, local), dtype = scaled(problem), dtype or torch.get_default_dtype()

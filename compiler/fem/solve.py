@@ -57,6 +57,7 @@ from compiler.fem.solvers.solvability import (
 )
 from compiler.fem.solvers.time_stepping import SCHEMES, Marched, integrate_in_time
 from compiler.lowering.numpy_function import numpy_function
+from compiler.trainable_fields import expanded
 from compiler.workers import Workers
 from pdespec.errors import suggestion
 from pdespec.geometry import Boundary, meshes, shape_symbols
@@ -136,7 +137,7 @@ def solve(
     """
     refuse_options(problem, options)
     chosen = SolveOptions(resolution=resolution, **options)
-    problem = one_equation(problem)
+    problem = expanded(problem).once(one_equation)
     batch = batch.to("cpu", torch.float64)
     workers = workers if isinstance(workers, Workers) else Workers(workers)
     request = Request(problem, prepare(problem), batch, chosen, mesh, start, workers)

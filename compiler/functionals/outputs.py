@@ -21,12 +21,13 @@ from torch import Tensor
 
 from compiler.functionals.integration import Rule, rule
 from compiler.loss.compiled_terms import CompiledTerms
-from compiler.loss.physics import FieldLike, PhysicsLoss
+from compiler.loss.physics import FieldLike, PhysicsLoss, together
 from compiler.lowering.coefficients import KnownValues
 from compiler.lowering.graph import ResidualGraph, Source
 from compiler.lowering.plan import plan
 from compiler.lowering.terms import Term, scalars, values
-from operators.field import capabilities
+from compiler.trainable_fields import expanded
+from operators.field import Capabilities, capabilities
 from pdespec.calculus import Integral
 from pdespec.coordinates import Coordinate, Normal, Time
 from pdespec.errors import fail, suggestion
@@ -106,6 +107,7 @@ def output(
         hint = suggestion(name, problem.outputs, f"it has {', '.join(problem.outputs) or 'none'}")
         raise fail("S01", f"`{problem.name}` has no output `{name}`", hint)
     at = _times(problem, batch, times)
+    problem = expanded(problem)
     work = _Evaluation(
         problem, field, batch, at, derivatives, _trainables(problem, batch, trainables or {})
     )
@@ -207,26 +209,12 @@ class _Evaluation:
     ) -> list[Tensor]:
         """Expressions at points. Shapes: points "b n D", numbers "b" or "b 1" -> "b n" each."""
         loss = _loss(self.problem)
-        region = next(iter(self.problem.domains.values()))
-        term = Term(
-            "output",
-            "energy",
-            tuple(e for each in expressions for e in scalars(self.problem, each)),
-            region,
-            where,
-        )
         exact = getattr(self.field, "derivatives", None)
-        able = capabilities(self.field)
-        chosen = plan(
-            (term,),
-            loss.components,
-            loss.names,
-            able,
-            "autograd" if exact is not None else self.derivatives,
-        )
+        chosen = "autograd" if exact is not None else self.derivatives
+        prepare = _programs if isinstance(chosen, str) else _programs.__wrapped__
         found: list[Tensor] = []
-        for group in chosen.groups:
-            program = CompiledTerms(group)
+        for program in prepare(self.problem, expressions, where, capabilities(self.field), chosen):
+            group = program.group
             known = _Known(
                 KnownValues(
                     self.problem,
@@ -373,6 +361,23 @@ def _loss(problem: Problem) -> PhysicsLoss:
     return PhysicsLoss(problem)
 
 
+@lru_cache(maxsize=256)
+def _programs(
+    problem: Problem,
+    expressions: tuple[sp.Expr, ...],
+    where: str,
+    able: Capabilities,
+    derivatives: str | Mapping[str, object],
+) -> tuple[CompiledTerms, ...]:
+    """How expressions are computed of a field that is able to do this."""
+    loss = _loss(problem)
+    region = next(iter(problem.domains.values()))
+    parts = tuple(e for each in expressions for e in scalars(problem, each))
+    term = Term("output", "energy", parts, region, where)
+    chosen = plan((term,), loss.components, loss.names, able, derivatives)
+    return tuple(CompiledTerms(group) for group in chosen.groups)
+
+
 @lru_cache(maxsize=512)
 def _graph(expression: sp.Expr) -> ResidualGraph:
     return ResidualGraph([expression], [Source("output")])
@@ -389,13 +394,15 @@ def _times(problem: Problem, batch, times: Sequence[float] | Tensor | None) -> T
 
 
 def _trainables(problem: Problem, batch, given: Mapping[str, float | Tensor]) -> dict[str, Tensor]:
-    found = {}
+    """By name of the declaration, those of its components together: as given by either name, else
+    the first guesses where the batch has none."""
+    numbers = {name: value for name, value in given.items() if not isinstance(value, Tensor)}
+    found = {name: value for name, value in given.items() if isinstance(value, Tensor)}
+    for name, entries in together(problem, numbers).items():
+        own = torch.tensor([float(each) for each in entries], dtype=torch.float64)
+        found[name] = own[0] if problem.trainables[name].size is None else own
     for name, declared in problem.trainables.items():
-        value = given.get(name, None if name in batch.params else declared.value)
-        if value is not None:
-            found[name] = (
-                value
-                if isinstance(value, Tensor)
-                else torch.tensor(float(value), dtype=torch.float64)
-            )
+        if name not in found and name not in batch.params and declared.value is not None:
+            size = () if declared.size is None else (declared.size,)
+            found[name] = torch.full(size, float(declared.value), dtype=torch.float64)
     return found

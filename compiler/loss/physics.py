@@ -44,6 +44,7 @@ from compiler.lowering.terms import (
 from compiler.matching import need_alike, need_points, number, told
 from compiler.scales import Frame, component_sizes, scaled
 from compiler.scales.views import InnerBatch, OuterField, inner_field
+from compiler.trainable_fields import expanded
 from operators.field import Capabilities
 from operators.field import capabilities as capabilities_of
 from pdespec.errors import fail, nearest
@@ -138,6 +139,7 @@ class PhysicsLoss(nn.Module):
         """`within`: the frame of another problem, which this one is another form of, and this
         one in it."""
         super().__init__()
+        problem = expanded(problem)
         self.problem = problem
         self.derivatives = derivatives
         refuse_unusable(problem)

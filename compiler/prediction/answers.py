@@ -26,17 +26,20 @@ from torch import Tensor
 from compiler.batches.sample import Batch, instance
 from compiler.chance import Chance, seeded
 from compiler.data.samples import known_names
+from compiler.estimation import FieldEstimate
 from compiler.fem.discrete.coefficients import Coefficients
 from compiler.fem.export.vtk import collect
 from compiler.fem.meshing.mesh import mesh_domain
 from compiler.fem.solution import Solution
 from compiler.functionals.outputs import output
 from compiler.geometry.metrics import domain as first_domain
+from compiler.loss.physics import together
 from compiler.prediction.error_equation import Certificate, Corrected, certificate
 from compiler.prediction.export.formats import export
 from compiler.prediction.export.interface import Interface
 from compiler.prediction.given_inputs import input_function
 from compiler.training.checkpoint import load_run
+from compiler.training.found import found_functions
 from compiler.training.instances import Instances, further
 from compiler.training.loop import train
 from compiler.training.options import OptionError, from_json
@@ -193,13 +196,27 @@ class TrainedOperator:
         """
         return export(self, path, to, samples=samples, nodes=nodes)
 
+    @property
+    def found(self) -> dict[str, float | list[float]]:
+        """The trainable numbers that the run found, by name: several of a sized one, and those of a
+        function."""
+        values = together(self.problem, self.run.trainables)
+        declared = self.problem.trainables
+        return {n: v[0] if declared[n].size is None else v for n, v in values.items()}
+
+    @property
+    def fields(self) -> dict[str, FieldEstimate]:
+        """The trainable functions that the run found, by name: `operator.fields["k"](points)`, and
+        `.std(points)` where the run says how sure it is."""
+        return found_functions(self.run)
+
     def _instances(
         self, params: Mapping[str, Any] | None, inputs: Mapping[str, Any] | None
     ) -> tuple[Instances, bool]:
         """The samples asked for, as `compiler.instance` takes them, and whether it is a single one
         and no batch. What is left out is as it was found or trained on."""
         parameter, inputs = next(self.model.parameters()), dict(inputs or {})
-        params = {**_trained_on(self.run), **self.run.trainables, **(params or {})}
+        params = {**_trained_on(self.run), **self.found, **(params or {})}
         known_names("input", inputs, self.problem.inputs, self.problem.name)
         size = _batch_size(self.problem, params, inputs)
         functions = {

@@ -17,12 +17,14 @@ from compiler.evaluation.result import Evaluation
 from compiler.files import write_atomically
 from compiler.loss.physics import compile as compile_loss
 from compiler.report.charts import CHARTS
+from compiler.report.functions import function_picture
 from compiler.report.mathtext import display
 from compiler.report.over_time import errors_picture as errors_over_time
 from compiler.report.pictures import png, sample_picture
 from compiler.report.samples import Shown, prepare, script_data, sections, solid_pictures
 from compiler.report.terms import statements
-from compiler.training.found import read_found
+from compiler.trainable_fields import found_fields
+from compiler.training.found import found_functions, read_found
 from compiler.training.progress import Display, percent
 from compiler.training.runs import PICTURES, column, refuse_links, sessions
 from compiler.training.solved_samples import LABEL
@@ -30,6 +32,7 @@ from compiler.workers import Workers
 
 REPORT = "report.html"
 OVER_TIME = "over_time"  # name of a picture
+FOUND = "found_"  # with the name of a function: names of pictures
 
 
 def evaluate(  # noqa: PLR0913 (a public call: its options are keywords)
@@ -78,6 +81,8 @@ def write_report(evaluation: Evaluation) -> None:
     if run.problem.time is not None:
         figures[OVER_TIME] = errors_over_time(run.problem, evaluation.ranked())
     figures |= {chart.name: chart.draw(evaluation, [*loss.labels, LABEL]) for chart in CHARTS}
+    found = found_functions(run)
+    figures |= {f"{FOUND}{name}": function_picture(each) for name, each in found.items()}
     images = {name: png(figure) for name, figure in figures.items()}
     images |= solid_pictures(evaluation)
     refuse_links(run.directory)
@@ -131,7 +136,7 @@ def page(evaluation: Evaluation, images: dict[str, bytes], shown: list[Shown]) -
             f' src="{_uri(display(run.problem.to_latex()), "svg+xml")}">'
         ),
         text=html.escape(run.problem.to_dsl()),
-        summary=_summary(evaluation) + _found(run.directory),
+        summary=_summary(evaluation) + _found(run.directory, images),
         errors=_charts("samples", images) + _over_time(images),
         samples=sections(evaluation, shown, {name: _uri(data) for name, data in images.items()}),
         data=script_data(shown),
@@ -184,10 +189,15 @@ def _summary(evaluation: Evaluation) -> str:
     return table(["", "mean", "median", "max"], lines)
 
 
-def _found(directory: Path) -> str:
-    """What was found for trainable numbers."""
+def _found(directory: Path, images: dict[str, bytes]) -> str:
+    """What was found for trainable numbers and functions."""
     found = read_found(directory)
-    return table(["found"], [[line] for line in found]) if found else ""
+    pictures = [
+        f'<img alt="{html.escape(name.replace("_", " "))}" src="{_uri(data)}">'
+        for name, data in images.items()
+        if name.startswith(FOUND)
+    ]
+    return (table(["found"], [[line] for line in found]) if found else "") + "".join(pictures)
 
 
 def _of_worst(evaluation: Evaluation) -> str:
@@ -282,7 +292,9 @@ def _options(evaluation: Evaluation) -> str:
     }
     if run.recipe:
         values = {"operator": run.recipe.operator, **run.recipe.options, **values}
-    values |= {name: f"{value:.6g} (found)" for name, value in run.trainables.items()}
+    inside = {c for each in found_fields(run.problem).values() for c in each.components}
+    numbers = {name: value for name, value in run.trainables.items() if name not in inside}
+    values |= {name: f"{value:.6g} (found)" for name, value in numbers.items()}
     values |= sessions(run.directory)[-1]["versions"]
     return table(["option", "value"], [[name, str(value)] for name, value in values.items()])
 

@@ -18,6 +18,7 @@ from compiler.lowering.rewrite import ScaledProblem, Unscalable, rewritten
 from compiler.measurements.named import input_stamps
 from compiler.scales.sizes import coordinates, field_and_residual_sizes, in_time, input_sizes
 from compiler.scales.views import component_sizes
+from compiler.trainable_fields import expanded
 from pdespec.errors import ProblemError
 from pdespec.statements.problem import Problem
 from pdespec.table import Table
@@ -27,7 +28,9 @@ __all__ = ["Frame", "component_sizes", "scaled"]
 
 def scaled(problem: Problem) -> tuple[Frame, Problem]:
     """The frame of a problem and the problem in it, which is the problem itself, the same
-    object, where the frame is trivial."""
+    object, where the frame is trivial and it has no functions to be found (these are written out).
+    """
+    problem = expanded(problem)
     frame, local = _scaled(problem, (*files(problem), *input_stamps(problem)))
     # of equal problems the first one is remembered
     return frame, problem if frame.trivial else local

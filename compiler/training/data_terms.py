@@ -5,6 +5,14 @@ their rows.
 
 summed over components, `size` that of the unknown (see `compiler.scales`), weights of mean one. Of
 a family, the mean over its samples of that.
+
+Trainables with a prior N(m, t^2) add `prior.NAME`: the sum over components of ((c - m)/t)^2, times
+s^2/n, where n is the number of measured values and s^2 the mean square that noise alone leaves in
+the term above. Data and prior together are then 2 s^2/n times the negative logarithm of the
+posterior. s^2 follows from the sigma of the file; without one it is what the term is at that step,
+which has the same minimum as the posterior in which the noise has been integrated out under 1/s.
+Of several files, n and s are those of the one with most rows.
+Source: Gelman et al. 2013, Bayesian Data Analysis, 3rd ed., 2.8 and 3.2.
 """
 
 from __future__ import annotations
@@ -24,10 +32,12 @@ from compiler.loss.physics import PhysicsLoss
 from compiler.loss.physics import compile as compile_loss
 from compiler.measurements.measured import Measured, measurements
 from compiler.scales import component_sizes, scaled
+from compiler.trainable_fields import coefficients
 from pdespec.geometry import Boundary
 from pdespec.statements.problem import Equation, Problem
 
 LABEL = "data"  # of all these terms in `TrainOptions.weights`
+PRIOR = "prior"
 MOST = 4096  # rows of a sample that a validation looks at
 Model = Callable[[Any], Callable[[Tensor], Tensor]]
 
@@ -92,6 +102,49 @@ class Rows:
 
 
 @dataclass(frozen=True)
+class Priors:
+    """The priors of trainables. `laws`: mean and standard deviation, by name; `term`: the number of
+    the term that is weighed against them, `noise` the mean square of its noise, None where that is
+    not known, and `count` its number of measured values."""
+
+    laws: Mapping[str, tuple[float, float]]
+    term: int
+    noise: float | None
+    count: int
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(f"{PRIOR}.{name}" for name in self.laws)
+
+    def __call__(self, trainables: Mapping[str, Tensor], data: Tensor) -> Tensor:
+        """Shapes: terms of data "m" -> "p"."""
+        noise = data[self.term].detach() if self.noise is None else self.noise
+        found = [
+            ((trainables[name] - mean) / std).square().sum()
+            for name, (mean, std) in self.laws.items()
+        ]
+        return (noise / self.count * torch.stack(found)).to(data)
+
+
+def priors_of(problem: Problem, terms: Sequence[Rows]) -> Priors | None:
+    """The priors of a problem's trainables, beside its data; None where there are none."""
+    laws = {
+        name: (float(law.mean), float(law.std))  # type: ignore[attr-defined]
+        for name, p in problem.trainables.items()
+        if (law := coefficients(p).law) is not None
+    }
+    if not laws:
+        return None
+    chosen = max(range(len(terms)), key=lambda k: int(terms[k].counts.sum()))
+    rows = terms[chosen]
+    sigma, width = rows.measured.table.sigma, rows.values.shape[-1]
+    noise = None
+    if sigma is not None:  # weights are sigma^-2 over their mean
+        noise = float((1 / rows.sizes.square()).sum() / np.mean(sigma**-2.0))
+    return Priors(laws, chosen, noise, int(rows.counts.sum()) * width)
+
+
+@dataclass(frozen=True)
 class DataTerms:
     """The measured values of a problem, with the samples they belong to. `rows` of each sample are
     seen in a step, all of them where it is None; the last `held_out` samples in validation only."""
@@ -101,10 +154,12 @@ class DataTerms:
     terms: tuple[Rows, ...]
     rows: int | None
     held_out: int = 0
+    priors: Priors | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
-        return tuple(each.measured.label for each in self.terms)
+        own = tuple(each.measured.label for each in self.terms)
+        return own + (self.priors.labels if self.priors else ())
 
     @property
     def samples(self) -> int:
@@ -120,6 +175,27 @@ class DataTerms:
     ) -> Tensor:
         """The terms of a step, of this process's share of `count` samples, or of the rows where
         there is one sample. Shapes: -> "m"."""
+        data = self._training(model, trainables, generator, count, share)
+        return self._with_priors(data, trainables)
+
+    def validating(
+        self, model: Model, trainables: Mapping[str, Tensor], most: int, share: Share
+    ) -> Tensor:
+        """The terms on the held-out samples, or at most `most` of those of training where none are
+        held out. Shapes: -> "m"."""
+        return self._with_priors(self._validating(model, trainables, most, share), trainables)
+
+    def _with_priors(self, data: Tensor, trainables: Mapping[str, Tensor]) -> Tensor:
+        return torch.cat([data, self.priors(trainables, data)]) if self.priors else data
+
+    def _training(
+        self,
+        model: Model,
+        trainables: Mapping[str, Tensor],
+        generator: torch.Generator,
+        count: int,
+        share: Share,
+    ) -> Tensor:
         if self.samples == 1:
             chosen, rows = [0], [self._rows_of_one(each, generator, share) for each in self.terms]
             return self._values(model, trainables, chosen, rows, share.parts)
@@ -129,11 +205,9 @@ class DataTerms:
         shared = [(index[own], total[own]) for index, total in rows]
         return self._values(model, trainables, drawn[own], shared)
 
-    def validating(
+    def _validating(
         self, model: Model, trainables: Mapping[str, Tensor], most: int, share: Share
     ) -> Tensor:
-        """The terms on the held-out samples, or at most `most` of those of training where none are
-        held out. Shapes: -> "m"."""
         first = self.samples - self.held_out if self.held_out else 0
         samples = list(range(first, self.samples))[: None if self.held_out else max(1, most)]
         if len(samples) == 1 and share.part:
@@ -234,7 +308,7 @@ def data_terms(
     batch = measured_batch(problem, found, {"operator": operator_points}, seed, form)
     sizes = dict(zip(problem.components, component_sizes(problem, scaled(problem)[0]), strict=True))
     terms = tuple(_rows_by_sample(problem, each, len(found.keys), sizes) for each in found.terms)
-    return DataTerms(problem, batch, terms, rows, held_out)
+    return DataTerms(problem, batch, terms, rows, held_out, priors_of(problem, terms))
 
 
 def _rows_by_sample(

@@ -1,15 +1,26 @@
-"""What a training found: the trainable numbers of its problem, and how sure they are."""
+"""What a training found: the trainables of its problem, and how sure they are."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import warnings
 from pathlib import Path
 from typing import Any
 
-from compiler.estimation import LEVEL, EstimateError, described, uncertainty
+import numpy as np
+
+from compiler.estimation import (
+    LEVEL,
+    EstimateError,
+    FieldEstimate,
+    described,
+    fields_of,
+    uncertainty,
+)
 from compiler.fem import SolverError
 from compiler.files import write_atomically
+from compiler.trainable_fields import found_fields
 from compiler.training.progress import Display
 from compiler.training.runs import Run
 from pdespec.errors import ProblemError
@@ -24,6 +35,8 @@ def tell_found(run: Run, display: Display) -> None:
     if not run.trainables:
         return
     record: dict[str, Any] = {"values": dict(run.trainables)}
+    functions = found_functions(run)
+    inside = [c for each in functions.values() for c in each.declared.components]
     if run.problem.data and run.options.uncertainty:
         display.message("solving for the uncertainty of what was found")
         try:
@@ -34,16 +47,44 @@ def tell_found(run: Run, display: Display) -> None:
             record["reason"] = str(error)
         else:
             record |= {"std": found.std, "interval": found.interval(LEVEL), "noise": found.noise}
+            record |= {"known": found.known, "freedom": found.freedom}
+            if found.fields:
+                record["covariance"] = found.covariance.tolist()
             record["lines"] = described(found)
+    if functions and "lines" not in record:
+        record |= {"inside": inside, "functions": list(map(str, functions.values()))}
     write_atomically(run.directory / FILE, (json.dumps(record, indent=2) + "\n").encode())
     for line in lines(record):
         display.message(line)
 
 
+def found_functions(run: Run) -> dict[str, FieldEstimate]:
+    """The trainable functions of a problem as a run found them, by name; with what was said of how
+    sure they are, where that was for the same values."""
+    declared, names = found_fields(run.problem), list(run.trainables)
+    if not declared or not names:
+        return {}
+    record: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError):
+        record = json.loads((run.directory / FILE).read_text(encoding="utf-8"))
+    theta = np.array([run.trainables[name] for name in names])
+    same = record.get("values") == dict(run.trainables) and "covariance" in record
+    if not same:
+        return fields_of(declared, names, theta)
+    covariance = np.array(record["covariance"], dtype=float)
+    return fields_of(declared, names, theta, covariance, record["known"], record["freedom"])
+
+
 def lines(record: dict[str, Any]) -> list[str]:
     """What is said of a record."""
-    told = record.get("lines") or [f"{k} = {v:.6g}" for k, v in record["values"].items()]
-    return told + ([f"no uncertainty: {record['reason']}"] if "reason" in record else [])
+    told = record.get("lines") or [
+        f"{k} = {v:.6g}" for k, v in record["values"].items() if k not in record.get("inside", ())
+    ]
+    return (
+        told
+        + record.get("functions", [])
+        + ([f"no uncertainty: {record['reason']}"] if "reason" in record else [])
+    )
 
 
 def read_found(directory: Path) -> list[str]:

@@ -286,8 +286,9 @@ def _measured(run: Run) -> DataTerms | None:
             f"held_out = {options.held_out} of {samples} measured samples leaves none to train on"
         )
     for name in options.weights if data else ():
-        if name.startswith("data.") and name not in data.labels:
-            raise OptionError(f"no data are called {name!r}; they are {', '.join(data.labels)}")
+        if name.startswith(("data.", "prior.")) and name not in data.labels:
+            kind = "data are" if name.startswith("data.") else "prior is"
+            raise OptionError(f"no {kind} called {name!r}; they are {', '.join(data.labels)}")
     return data
 
 

@@ -20,7 +20,7 @@ from pdespec.notation import short
 from pdespec.rules.registry import Analysis, rule
 from pdespec.statements.problem import Problem
 from pdespec.statements.statements import IntegralRequirement
-from pdespec.symbols import Scalar, UnknownField
+from pdespec.symbols import FoundField, Scalar, UnknownField
 
 Stated = tuple[str, Span | None, Any]  # label, place, scalar expression
 
@@ -46,14 +46,16 @@ def functions_are_known(analysis: Analysis) -> Iterator[Diagnostic]:
 
 @rule("W11")
 def trainables_are_used(analysis: Analysis) -> Iterator[Diagnostic]:
-    """Every number to be found stands in a statement or in a shape."""
+    """Every number or function to be found stands in a statement or in a shape."""
     problem = analysis.problem
-    found = set().union(*(expression.atoms(Scalar) for _, _, expression in stated(problem)))
+    kinds = (Scalar, FoundField)
+    found = set().union(*(expression.atoms(*kinds) for _, _, expression in stated(problem)))
     found |= set().union(
-        *(entry.atoms(Scalar) for each in problem.data for entry in entries(each.value))
+        *(entry.atoms(*kinds) for each in problem.data for entry in entries(each.value))
     )
     found |= set().union(*(shape_symbols(domain.shape) for domain in problem.domains.values()))
-    used = {symbol.declaration.name for symbol in found if isinstance(symbol, Scalar)}
+    used = {each.declaration.name for each in found if isinstance(each, Scalar)}
+    used |= {each.func.declaration.name for each in found if isinstance(each, FoundField)}
     for name in problem.trainables:
         if name not in used:
             message = f"the trainable `{name}` appears in no statement"

@@ -39,6 +39,7 @@ from pdespec.statements.statements import (
 )
 from pdespec.symbols import Input, Param, Scalar, Unknown
 from pdespec.table import Channels, Table
+from pdespec.trainable_fields import TrainableField
 
 
 class Collector:
@@ -337,7 +338,7 @@ class _Declared:
             )
             self.report("S01", f"`{symbol}` is a plain SymPy symbol, not declared", hint)
 
-    def add_declaration(self, declaration: Unknown | Input | Param) -> None:
+    def add_declaration(self, declaration: Unknown | Input | Param | TrainableField) -> None:
         if not self._take(declaration.name, declaration):
             return
         if isinstance(declaration, Param):
@@ -388,7 +389,7 @@ class _Declared:
         self.collector.diagnostics.append(Diagnostic(code, message, hint))
 
     def tables(self) -> dict[str, Any]:
-        def of(of_type: type, kind: str | None = None) -> Table:
+        def of(of_type: type | tuple[type, ...], kind: str | None = None) -> Table:
             items = (
                 (name, value) for name, value in self.named.items() if isinstance(value, of_type)
             )
@@ -405,12 +406,12 @@ class _Declared:
             "inputs": of(Input),
             "params": of(Param, kind="param"),
             "constants": of(Param, kind="const"),
-            "trainables": of(Param, kind="trainable"),
+            "trainables": of((Param, TrainableField), kind="trainable"),
         }
 
 
 def _kind(value: Any) -> str:
-    if isinstance(value, Param):
+    if isinstance(value, (Param, TrainableField)):
         return f"a {value.kind}"
     return {Domain: "a domain", Boundary: "a boundary", Unknown: "an unknown", Input: "an input"}[
         type(value)

@@ -32,6 +32,7 @@ from pdespec.statements.statements import (
     sides,
 )
 from pdespec.symbols import Input, InputField, Param, Scalar, Unknown, UnknownField
+from pdespec.trainable_fields import TrainableField
 
 COMPARISONS = {
     sp.StrictGreaterThan: ">",
@@ -49,9 +50,9 @@ def fields_of(expression: Any) -> tuple[Any, ...]:
     return tuple(sorted(found, key=lambda field: (field.func.__name__, sp.default_sort_key(field))))
 
 
-def declaration_of(expression: Any) -> Unknown | Input | Param:
+def declaration_of(expression: Any) -> Unknown | Input | Param | TrainableField:
     """The declaration behind a symbol, a field or a whole vector of them."""
-    if isinstance(expression, (Unknown, Input, Param)):
+    if isinstance(expression, (Unknown, Input, Param, TrainableField)):
         return expression
     if isinstance(expression, sp.MatrixBase) and expression.shape != (0, 0):
         declaration = declaration_of(expression[0])

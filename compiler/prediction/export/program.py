@@ -165,7 +165,7 @@ class Plan:
             single = len(self.problem.inputs[name].components) == 1
             functions[name] = uniform(lower, upper, values[..., None] if single else values)
         given = dict(zip(self.params, arrays[1 : 1 + count], strict=True))
-        return {**self.operator.run.trainables, **given}, functions
+        return {**self.operator.found, **given}, functions
 
     def answers(self, arrays: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """What the operator itself says."""

@@ -16,7 +16,7 @@ from pdespec.coordinates import Time, as_exact
 from pdespec.errors import nearest
 from pdespec.geometry import Domain
 from pdespec.jets import value_at
-from pdespec.symbols import Scalar
+from pdespec.symbols import FoundField, Scalar
 from pdespec.text.read.evaluate import (
     checked,
     condition,
@@ -97,7 +97,9 @@ def _call_named(node: t.Call, scope: Scope) -> Any:
     if isinstance(called, Function):
         return _call_function(called, node, scope)
     entry = scope.entries.get(node.function)
-    if entry is not None and entry.kind in ("unknown", "input"):
+    if entry is not None and (
+        entry.kind in ("unknown", "input") or isinstance(entry.value, FoundField)
+    ):
         if _delayed(node, scope):
             asked, cure = DELAY
             message = f"`{text(node)}` asks for {asked}, which the language does not have"

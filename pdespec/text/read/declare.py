@@ -14,13 +14,14 @@ from pdespec.coordinates import Coordinate, Time, check_system
 from pdespec.errors import ProblemError, Span, suggestion
 from pdespec.geometry import Boundary, Domain, Shape
 from pdespec.statements.statements import Condition, Data, Equation, Output
-from pdespec.symbols import Input, Param, Unknown, check_sign, check_tensor
+from pdespec.symbols import Input, Param, Unknown, check_prior, check_sign, check_tensor
 from pdespec.text.read.calls import HANDLERS
 from pdespec.text.read.evaluate import expression, region, value
 from pdespec.text.read.regions import LAWS, law, whole_size
 from pdespec.text.read.scope import BROKEN, Broken, Function, Scope, folder_of
 from pdespec.text.syntax import ast as t
 from pdespec.text.syntax.printer import unit_text
+from pdespec.trainable_fields import TrainableField, check_found
 from pdespec.units import unknown_unit
 from pdespec.vocabulary import CALLED
 from pdespec.words import COMPLEX, IDENTIFIER, RANKS, bare
@@ -37,7 +38,7 @@ class Draft:
     periodic: list[t.Periodic] = field(default_factory=list)
     unknowns: list[Unknown] = field(default_factory=list)
     inputs: list[Input] = field(default_factory=list)
-    params: list[Param] = field(default_factory=list)
+    params: list[Param | TrainableField] = field(default_factory=list)
     regions: list[Domain | Boundary] = field(default_factory=list)
     equations: dict[str, Equation] = field(default_factory=dict)
     conditions: dict[str, Condition] = field(default_factory=dict)
@@ -268,7 +269,7 @@ def _boundary(item: t.Region, kind: str, draft: Draft) -> None:
 
 def _given(item: t.Given, kind: str, draft: Draft) -> None:
     scope, number, drawn, size = draft.scope, None, None, None
-    if item.law is not None and kind != "param":
+    if item.law is not None and kind == "const":
         hint = (
             f"write {kind} {item.name.name} = ..., or param {item.name.name} ~ ... for a number"
             " drawn per sample"
@@ -280,6 +281,12 @@ def _given(item: t.Given, kind: str, draft: Draft) -> None:
         if isinstance(made, Broken):
             return scope.declare(item.name, BROKEN, kind)
         drawn, size = made
+        if kind == "trainable":
+            try:
+                number = check_prior(bare(item.name.name), drawn).mean
+            except ProblemError as error:
+                scope.adopt(error, item.law.span)
+                return scope.declare(item.name, BROKEN, kind)
     elif item.value is not None:
         (number,) = numbers((item.value,), scope)
         if isinstance(number, Broken):
@@ -321,6 +328,69 @@ def _rank(name: t.Name, field_name: str, scope: Scope) -> tuple[str, bool] | Non
     return None
 
 
+def _over(name: t.Name | None, scope: Scope) -> Any:
+    """The time that a function depends on, if it does."""
+    if name is None:
+        return None
+    if scope.time is not None and name.name == scope.time.name:
+        return scope.time
+    hint = (
+        f"write over {scope.time.name}"
+        if scope.time
+        else "declare the time first: time t in [0, 1]"
+    )
+    scope.fail("S01", f"`{name.name}` is not the time", name.span, hint)
+    return BROKEN
+
+
+def _trainable(item: t.Node, kind: str, draft: Draft) -> None:
+    """A number to be found, or a function."""
+    if not isinstance(item, t.FoundFunction):
+        return _given(item, kind, draft)  # type: ignore[arg-type]
+    scope, name = draft.scope, bare(item.name.name)
+    rank, where, over = (
+        _rank(item.rank, name, scope),
+        region(item.region, scope),
+        _over(item.over, scope),
+    )
+    first: Any = None if item.value is None else numbers((item.value,), scope)[0]
+    drawn: Any = law(item.law, scope, "function") if item.law is not None else (None, None)
+    modes = None if item.modes is None else whole_size(item.modes, scope)
+    if rank is not None and rank != ("scalar", False):
+        hint = "declare one function for each component: trainable kx : scalar on Omega, .."
+        scope.fail("T05", f"`{name}` is to be found and not a real scalar", item.rank.span, hint)
+        rank = None
+    if item.positive is not None and (item.positive[0] != ">" or float(item.positive[1].text) != 0):  # type: ignore[attr-defined]
+        scope.fail(
+            "S02",
+            "a function to be found can be declared positive, and nothing else",
+            item.positive[1].span,
+            f"write `> 0`; another bound is that of {name} - 1, or of its negative",
+        )
+        rank = None
+    broken = any(isinstance(each, Broken) for each in (where, over, first, drawn))
+    if rank is None or broken or (modes is None) != (item.modes is None):
+        return scope.declare(item.name, BROKEN, kind)
+    made = TrainableField(
+        name,
+        where,
+        drawn[0],
+        first,
+        item.positive is not None,
+        modes,
+        over,
+        _unit(item.unit, scope),
+    )
+    try:
+        check_found(made)
+    except ProblemError as error:
+        scope.adopt(error, item.span)
+        return scope.declare(item.name, BROKEN, kind)
+    if scope.free(item.name, kind):
+        draft.params.append(made)
+    return scope.declare(item.name, made.symbol, kind)
+
+
 def _input(item: t.GivenFunction, kind: str, draft: Draft) -> None:
     scope = draft.scope
     rank = _rank(item.rank, item.name.name, scope)
@@ -336,18 +406,7 @@ def _input(item: t.GivenFunction, kind: str, draft: Draft) -> None:
             item.law.span,
             "its rank says how many components it has",
         )
-    over: Any = None
-    if item.over is not None:
-        over = (
-            scope.time if scope.time is not None and item.over.name == scope.time.name else BROKEN
-        )
-        if isinstance(over, Broken):
-            hint = (
-                f"write over {scope.time.name}"
-                if scope.time
-                else "declare the time first: time t in [0, 1]"
-            )
-            scope.fail("S01", f"`{item.over.name}` is not the time", item.over.span, hint)
+    over = _over(item.over, scope)
     if (
         rank is None
         or isinstance(over, Broken)
@@ -413,7 +472,7 @@ _ITEMS: dict[str, Any] = {
     "boundary": _boundary,
     "const": _given,
     "param": _given,
-    "trainable": _given,
+    "trainable": _trainable,
     "input": _input,
     "unknown": _unknown,
 }

@@ -237,6 +237,22 @@ class GivenFunction(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class FoundFunction(Node):
+    """`k = 1 : scalar on Omega over t > 0 ~ law, modes = 6`: a function to be found."""
+
+    name: Name
+    value: Node | None
+    rank: Name
+    region: Node
+    over: Name | None
+    positive: tuple[str, Node] | None
+    law: Node | None
+    unit: Unit | None = None
+    modes: Node | None = None
+    span: Span | None = _place()
+
+
+@dataclass(frozen=True, slots=True)
 class UnknownFunction(Node):
     """`u : scalar on Omega steady > 0`"""
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from lark import Lark, UnexpectedInput
 
-from pdespec.beyond import COMPLEMENTARITY, TRAINABLE_FIELD
+from pdespec.beyond import COMPLEMENTARITY
 from pdespec.errors import Diagnostic, Source, Span, suggestion
 from pdespec.text.syntax import ast as t
 from pdespec.text.syntax.logical_lines import (
@@ -211,7 +211,6 @@ def _explain(piece: Piece, position: int, accepts: frozenset[str], source: Sourc
         _unit_of_a_domain,
         _misplaced_equation,
         _inequality,
-        _trainable_field,
         _missing_sign,
         _foreign,
     ):
@@ -337,22 +336,6 @@ def _inequality(
     message = (
         f"`{_text(piece.tokens[2 * labelled :])}` is an inequality among equations: {asked}, which"
         " the language does not have"
-    )
-    return Diagnostic("N01", message, cure, span=_all(piece, source))
-
-
-def _trainable_field(
-    piece: Piece, position: int, accepts: frozenset[str], source: Source
-) -> Diagnostic | None:
-    """`trainable k : scalar on Omega`."""
-    if str(piece.tokens[0]) != "trainable" or not 0 < position < len(piece.tokens):
-        return None
-    if piece.tokens[position].type != "COLON":
-        return None
-    asked, cure = TRAINABLE_FIELD
-    message = (
-        f"`{piece.tokens[position - 1]}` asks for {asked}, which the language does not have:"
-        " trainables are numbers"
     )
     return Diagnostic("N01", message, cure, span=_all(piece, source))
 

@@ -245,6 +245,16 @@ def _given_function(node: t.GivenFunction) -> str:
 
 
 @text.register
+def _found_function(node: t.FoundFunction) -> str:
+    first = f" = {text(node.value)}" if node.value is not None else ""
+    over = f" over {node.over.name}" if node.over else ""
+    marks = over + (" > 0" if node.positive else "") + _unit(node.unit)
+    prior = f" ~ {text(node.law)}" if node.law is not None else ""
+    modes = f", modes = {text(node.modes)}" if node.modes is not None else ""
+    return f"{node.name.name}{first} : {node.rank.name} on {text(node.region)}{marks}{prior}{modes}"
+
+
+@text.register
 def _unknown_function(node: t.UnknownFunction) -> str:
     marks = (" steady" if node.steady else "") + (" > 0" if node.positive else "")
     return f"{node.name.name} : {node.rank.name} on {text(node.region)}{marks}{_unit(node.unit)}"

@@ -57,17 +57,28 @@ def _declaration(kind: str) -> Callable[[Parts, Span], t.Node]:
 
 
 def _sized(items: Parts) -> Parts:
-    """`trainable c = 0, size = 4`: a size that follows a number says how many of it there are."""
+    """`trainable c = 0, size = 4`: a size that follows a number says how many of it there are, and
+    `modes = 6` after a function to be found, how many modes it has along each axis."""
     found: Parts = []
     for item in items:
+        last = found[-1] if found else None
         if (
-            found
+            isinstance(last, t.FoundFunction)
+            and isinstance(item, t.Given)
+            and item.name.name == "modes"
+            and item.value is not None
+            and last.modes is None
+        ):
+            found[-1] = replace(last, modes=item.value)
+        elif (
+            isinstance(last, t.Given)
+            and isinstance(item, t.Given)
             and item.name.name == "size"
             and item.value is not None
-            and found[-1].size is None
-            and found[-1].law is None
+            and last.size is None
+            and last.law is None
         ):
-            found[-1] = replace(found[-1], size=item.value)
+            found[-1] = replace(last, size=item.value)
         else:
             found.append(item)
     return found
@@ -78,6 +89,12 @@ def _given(p: Parts, s: Span) -> t.Node:
     return t.Given(
         name, node if mark == "=" else None, node if mark == "~" else None, unit, None, s
     )
+
+
+def _found(p: Parts, s: Span) -> t.Node:
+    name, value, rank, region, over, positive, unit, law = p
+    first, prior = (None if each is None else each[1] for each in (value, law))
+    return t.FoundFunction(name, first, rank, region, over, positive, prior, unit, None, s)
 
 
 def _written_rank(p: Parts, s: Span) -> t.Name:
@@ -216,6 +233,7 @@ RULES: dict[str, Callable[[Parts, Span], Any]] = {
     "positive": lambda p, s: (str(p[0]), t.Number(str(p[1]), s)),
     "given": _given,
     "given_function": _given_function,
+    "found": _found,
     "unknown_function": _unknown_function,
     "definition": lambda p, s: t.Definition(p[0], None, p[2], s),
     "function": lambda p, s: t.Definition(p[0], tuple(p[1:-2]), p[-1], s),

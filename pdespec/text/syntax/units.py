@@ -89,7 +89,7 @@ def _enter(statement: t.Node, ledger: Ledger) -> None:
         ledger.variables += (statement.name.name,)
     elif isinstance(statement, t.Declaration):
         for item in statement.items:
-            if isinstance(item, (t.Given, t.GivenFunction, t.UnknownFunction)):
+            if isinstance(item, (t.Given, t.GivenFunction, t.FoundFunction, t.UnknownFunction)):
                 ledger.units[item.name.name] = measure(item.unit)
     elif isinstance(statement, t.Definition):
         ledger.definitions[statement.name.name] = statement

@@ -83,7 +83,7 @@ def notation_of(statements: tuple[t.Node, ...]) -> Notation:
             notation.variables += (bare(statement.name.name),)
         elif isinstance(statement, t.Declaration):
             for item in statement.items:
-                if isinstance(item, (t.UnknownFunction, t.GivenFunction)):
+                if isinstance(item, (t.UnknownFunction, t.GivenFunction, t.FoundFunction)):
                     notation.ranks[item.name.name] = item.rank.name.split()[-1]
                 elif statement.kind == "boundary" and isinstance(item, t.Region):
                     notation.boundaries.setdefault(item.name.name, ())
@@ -250,6 +250,20 @@ def _given_function(statement: t.GivenFunction, notation: Notation) -> list[Line
     return [
         Line(symbol(statement.name.name, notation), rf"\sim {tex(statement.law, notation)}", where)
     ]
+
+
+@lines.register
+def _found_function(statement: t.FoundFunction, notation: Notation) -> list[Line]:
+    """The prior of what is found: of a positive function, of its logarithm over its median."""
+    if statement.law is None:
+        return []
+    where = rf"\text{{on }} {tex(statement.region, notation)}"
+    name = symbol(statement.name.name, notation)
+    first = tex(statement.value, notation) if statement.value is not None else None
+    left = name if first in (None, "0") else f"{name} - {first}"
+    if statement.positive is not None:
+        left = rf"\ln {name}" if first in (None, "1") else rf"\ln \frac{{{name}}}{{{first}}}"
+    return [Line(left, rf"\sim {tex(statement.law, notation)}", where)]
 
 
 @lines.register

@@ -18,6 +18,7 @@ from pdespec.text.syntax import ast as t
 from pdespec.text.syntax.units import unit_of
 from pdespec.text.write.express import Express
 from pdespec.text.write.places import law, shape
+from pdespec.trainable_fields import TrainableField
 from pdespec.words import COMPLEX, YIELDING
 
 if TYPE_CHECKING:
@@ -48,13 +49,16 @@ def recover(problem: Problem) -> tuple[t.Node, ...]:
         )
         if time.periodic:
             parts.append(t.Periodic((express.name(time.name),)))
+    trainables = problem.trainables.values()
+    fields = [each for each in trainables if isinstance(each, TrainableField)]
     for each in (
         *problem.params.values(),
         *problem.constants.values(),
-        *problem.trainables.values(),
+        *(each for each in trainables if each not in fields),
     ):
         parts.append(t.Declaration(each.kind, (_given(each, express),)))
     parts += _regions(problem, express)
+    parts += [t.Declaration("trainable", (_found(each, express),)) for each in fields]
     parts += [t.Declaration("input", (_input(each, express),)) for each in problem.inputs.values()]
     parts += [
         t.Declaration("unknown", (_unknown(each, problem, express),))
@@ -106,7 +110,8 @@ def _called(problem: Problem) -> set[str]:
 
 
 def _given(param: Param, express: Express) -> t.Given:
-    value = express(param.value) if param.value is not None else None
+    stated = param.value is not None and param.law is None
+    value = express(param.value) if stated else None
     drawn = law(param.law, param.size, express) if param.law is not None else None
     size = t.Number(str(param.size)) if param.size is not None and drawn is None else None
     return t.Given(express.name(param.name), value, drawn, unit_of(param.unit), size)
@@ -151,6 +156,20 @@ def _input(declaration: Input, express: Express) -> t.GivenFunction:
         law(declaration.law, None, express) if declaration.law is not None else None,
         declaration.source,
         unit_of(declaration.unit),
+    )
+
+
+def _found(field: TrainableField, express: Express) -> t.FoundFunction:
+    return t.FoundFunction(
+        express.name(field.name),
+        express(field.first) if field.first is not None else None,
+        t.Name(field.rank),
+        express.region(field.region),
+        express.name(field.time.name) if field.time is not None else None,
+        (">", t.Number("0")) if field.positive else None,
+        law(field.law, None, express) if field.law is not None else None,
+        unit_of(field.unit),
+        t.Number(str(field.modes)) if field.modes is not None else None,
     )
 
 
