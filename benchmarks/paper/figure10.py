@@ -163,7 +163,7 @@ def picture(given: Any, rows: list[dict[str, Any]], per_area: float) -> Any:
         axis.set(
             xscale="log",
             yscale="log",
-            title=f"error of the {what}",
+            title=f"error of the {what.replace('l', 'L', 1) if what[0] == 'l' else what}",
             xlabel="points over those of training, by area",
         )
         axis.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
@@ -179,7 +179,7 @@ def slope(found: dict[Any, torch.Tensor], side: int) -> np.ndarray:
 
 
 def run(argv: list[str] | None = None) -> list[dict[str, Any]]:
-    given = arguments(__doc__ or "", "figure10", argv, run="runs/poisson")
+    given = arguments(__doc__ or "", "figure10", argv, SCALES, run="runs/poisson")
     training = load_run(given.run)
     per_area = density(example("nonlinear_poisson"), training.options.points["interior"])
     given.fields = fields(given)

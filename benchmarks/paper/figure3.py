@@ -148,7 +148,7 @@ def picture(found: dict[str, dict[str, np.ndarray]], errors: dict[str, float]) -
 
 
 def run(argv: list[str] | None = None) -> list[dict[str, Any]]:
-    given = arguments(__doc__ or "", "figure3", argv)
+    given = arguments(__doc__ or "", "figure3", argv, SCALES)
     side = SCALES[given.scale][2]
     rows = computed(
         given,

@@ -35,6 +35,7 @@ from matplotlib.ticker import NullFormatter
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from measure import RESULTS, save
+from metapde import DEPLOYED
 
 import compiler
 from compiler.chance import seeded
@@ -168,7 +169,7 @@ def meta_rows(
     batch = compiler.sample(
         meta.problem,
         1,
-        dict(options.points),
+        DEPLOYED,
         seeded(0, "evaluate", index),
         dtype=options.dtype,
         hard=options.hard,
@@ -203,7 +204,7 @@ def measured(
     done = {row["sample"] for row in rows}
     compiler.solve(run.problem, draw(run, 1, 0), resolution=4)  # compiles what all samples share
     for meta in metas:  # so does the first step of every network
-        meta.adapt(compiler.sample(run.problem, 1, dict(meta.options.points)), 2)
+        meta.adapt(compiler.sample(run.problem, 1, DEPLOYED), 2)
     for index in range(samples):
         if index in done:
             continue

@@ -172,9 +172,9 @@ def picture(fields: dict[str, Any], errors: dict[str, float], count: int) -> Any
         for axis, values in zip(row[1:3], (slope, differences), strict=True):
             image = axis.imshow(values.T, cmap="magma", vmin=0, vmax=most, **drawn)
         figure.colorbar(image, ax=row[2], shrink=0.85)
+        circles(row[0], field, extent)
         for axis in row[:3]:
-            circles(axis, field, extent)
-            axis.set(xticks=[], yticks=[])
+            axis.set(xticks=[], yticks=[], xlim=extent[:2], ylim=extent[2:])
         row[0].set_ylabel(
             f"{kind}\n(error of u {100 * math.sqrt(errors[kind]):.0f} %)", fontsize=10
         )
@@ -226,7 +226,7 @@ def crossings(field: Any, x: np.ndarray, y: float) -> list[float]:
 
 
 def run(argv: list[str] | None = None) -> list[dict[str, Any]]:
-    given = arguments(__doc__ or "", "figure8", argv)
+    given = arguments(__doc__ or "", "figure8", argv, SCALES)
     _, _, count, places = SCALES[given.scale]
 
     def measure(case: dict[str, Any]) -> dict[str, Any]:

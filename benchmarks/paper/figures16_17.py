@@ -135,7 +135,7 @@ def picture(rows: list[dict[str, Any]]) -> Any:
 
 
 def run(argv: list[str] | None = None) -> list[dict[str, Any]]:
-    given = arguments(__doc__ or "", "figures16_17", argv)
+    given = arguments(__doc__ or "", "figures16_17", argv, SCALES)
     latents, outputs, _ = SCALES[given.scale]
     cases = [{"latent": a, "output": b} for a, b in itertools.product(latents, outputs)]
     rows = computed(given, cases, lambda case: measure(given, case))

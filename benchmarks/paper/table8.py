@@ -33,7 +33,14 @@ RADII = {1: 0.95, 5: 1.2, 9: 1.7, 13: 2.1, 21: 2.5, 25: 2.9}
 # steps, samples that are held out, latent nodes an axis, radii, weights
 SCALES = {
     "demo": (2, 1, 12, (9,), ("half_cos", "quadweight")),
-    "small": (250, 8, 24, (1, 5, 9, 13, 25), tuple(WEIGHTS)),
+    "small": (
+        120,
+        6,
+        24,
+        (1, 5, 9, 13, 25),
+        ("bump", "half_cos", "quartic", "octic", "quadweight"),
+    ),
+    "hour": (400, 16, 24, (1, 5, 9, 13, 21, 25), tuple(WEIGHTS)),
     "paper": (100_000, 200, 64, (5, 9, 13, 21, 25), tuple(WEIGHTS)),
 }
 HIGHEST, STEP = 7, 1e-6  # order of the derivatives that are compared, and how far off the rim
@@ -215,7 +222,7 @@ def cell(rows: list[dict[str, Any]], weight: str, nodes: int) -> float:
 
 
 def run(argv: list[str] | None = None) -> list[dict[str, Any]]:
-    given = arguments(__doc__ or "", "table8", argv)
+    given = arguments(__doc__ or "", "table8", argv, SCALES)
     classes = theory()
     shown = {math.inf: "all"}
     text = table(

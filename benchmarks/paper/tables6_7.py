@@ -28,7 +28,8 @@ from compiler.training.presets import preset
 # steps, solved samples, held out, points of a sample in table 6, physics points, data points
 SCALES = {
     "demo": (2, 2, 1, 24, (24,), (16,)),
-    "small": (400, 64, 16, 160, (16, 48, 160), (8, 48, 160)),
+    "small": (200, 48, 12, 160, (16, 160), (8, 160)),
+    "hour": (400, 64, 16, 160, (16, 48, 160), (8, 48, 160)),
     "paper": (1_000_000, 7000, 200, 162, (40, 81, 162), (40, 81, 162)),
 }
 WEIGHT = {"error": 3000.0, "data": 10.0}
@@ -79,6 +80,7 @@ def measure(given: Any, case: dict[str, Any]) -> dict[str, Any]:
         "checkpoint_every": steps,
         "weights": WEIGHT,
         "solutions": solutions,
+        "dual": None,
     }
     data = {"physics": False, "estimate": False, "references": 1, "weights": {"data": 10.0}}
     physics = {"solutions": 0, "weights": {"error": 3000.0}}
@@ -158,7 +160,7 @@ def mean_of(rows: list[dict[str, Any]], physics: int, data: int, name: str) -> f
 
 
 def run(argv: list[str] | None = None) -> list[dict[str, Any]]:
-    given = arguments(__doc__ or "", "tables6_7", argv)
+    given = arguments(__doc__ or "", "tables6_7", argv, SCALES)
     rows = computed(given, rows_of(given), lambda case: measure(given, case))
     _, _, _, points, physics, data = SCALES[given.scale]
     names = ("error", "mse", "residual")

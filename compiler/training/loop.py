@@ -27,7 +27,7 @@ from compiler.training.instances import Instances, refuse_other_samples
 from compiler.training.not_finite import gradient_not_finite, loss_not_finite, refuse_lost
 from compiler.training.objective import Sampler, Validator
 from compiler.training.optimizers import Progress
-from compiler.training.options import TrainOptions, refuse_changed
+from compiler.training.options import OptionError, TrainOptions, refuse_changed
 from compiler.training.processes import any_process, lost_process, mean, refuse_parted
 from compiler.training.progress import Display, Silent
 from compiler.training.runs import Run, RunError
@@ -74,7 +74,7 @@ def train(  # noqa: PLR0913 (a public call: its options are keywords)
     began, options = time.process_time(), options or TrainOptions()
     model = as_operator(problem, model)
     if getattr(model, "adapts", False):
-        raise ValueError(
+        raise OptionError(
             f"a {type(model).__name__} is adapted to every sample; compiler.meta_train learns where"
             " it begins"
         )
