@@ -34,7 +34,8 @@ class SampleSolution:
     `reactions` of a stationary problem: for every (boundary, component) with fixed values the sum
     of the residuals there, the force that holds it. `warnings`: what makes it doubtful. `breaks`:
     levels at which the data jump in time. `contact`: how bounds of a minimum are met, by
-    requirement.
+    requirement. `homes`: of components that live in a part of the mesh, which points lie there;
+    they have no value elsewhere.
     """
 
     spaces: Spaces
@@ -48,13 +49,15 @@ class SampleSolution:
     warnings: tuple[str, ...] = ()
     breaks: tuple[int, ...] = ()
     contact: Mapping[str, Contact] = field(default_factory=dict)
+    homes: Mapping[str, Callable[[Array], Array]] = field(default_factory=dict)
 
     @cached_property
     def locator(self) -> Locator:
         return Locator(self.spaces.mesh)
 
     def evaluate(self, points: Array) -> Array:
-        """Shapes: points "n d" or "n d+1" -> "n c". NaN farther outside the mesh than one cell."""
+        """Shapes: points "n d" or "n d+1" -> "n c". NaN farther outside the mesh than one cell, and
+        where a component does not live."""
         value = (0,) * points.shape[-1]
         found = self.derivatives(points, dict.fromkeys(self.components, (value,)))
         return np.stack([found[c, value] for c in self.components], axis=1)
@@ -92,6 +95,8 @@ class SampleSolution:
                         levels, *interpolation(self.times, points[:, dim], rate, self.breaks)
                     )
                 value[located.depth < -1] = np.nan
+                if component in self.homes:
+                    value[~self.homes[component](points[:, :dim].T)] = np.nan
                 result[component, index] = value
         return result
 

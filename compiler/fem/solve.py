@@ -40,7 +40,7 @@ from compiler.fem.errors import (
 )
 from compiler.fem.forms.nonsmooth import FACTORS, WIDTH, arguments_of
 from compiler.fem.forms.weak import Region, WeakForm, weak_form
-from compiler.fem.meshing.facets import aligned, facets_of, outside
+from compiler.fem.meshing.facets import aligned, facets_of, outside, within
 from compiler.fem.meshing.fitted import fitted
 from compiler.fem.meshing.mesh import mesh_domain, shaken
 from compiler.fem.meshing.meshfile import given_mesh, refuse_other_domain
@@ -62,6 +62,7 @@ from compiler.workers import Workers
 from pdespec.errors import suggestion
 from pdespec.geometry import Boundary, meshes, shape_symbols
 from pdespec.rules.check import RULES
+from pdespec.rules.contact import Apart, Joined, homes, joined
 from pdespec.rules.registry import Analysis
 from pdespec.rules.subdomains import merged
 from pdespec.statements.problem import Problem
@@ -72,6 +73,7 @@ Start = Solution | Mapping[str, Any] | None
 MOST = {1: 20_000, 2: 400, 3: 64}  # cells along the longest side, up to which a tolerance is sought
 MOST_CELLS = 400_000  # that are made where the error is
 COARSEST = 2  # cells along the longest side, from which on an order can be observed
+ROUNDING = 1e-9  # of the extent: what lies no farther outside of a domain is on its boundary
 LOADS = 8  # load steps of a body under finite strains
 
 
@@ -137,11 +139,46 @@ def solve(
     """
     refuse_options(problem, options)
     chosen = SolveOptions(resolution=resolution, **options)
-    problem = expanded(problem).once(one_equation)
     batch = batch.to("cpu", torch.float64)
     workers = workers if isinstance(workers, Workers) else Workers(workers)
+    if len(homes(problem)) > 1:
+        whole = one_domain(problem)
+        options |= {"mesh": mesh, "start": start, "tolerance": tolerance, "workers": workers}
+        return in_parts(problem, whole, batch, solve(whole.problem, batch, resolution, **options))
+    problem = expanded(problem).once(one_equation)
     request = Request(problem, prepare(problem), batch, chosen, mesh, start, workers)
     return solve_samples(request) if tolerance is None else refined(request, tolerance)
+
+
+def in_parts(problem: Problem, whole: Joined, batch: Any, found: Solution) -> Solution:
+    """The solution of a problem whose unknowns on several domains were made one, with a component
+    for each of them, which has values on its own domain. The estimated errors are those over all
+    domains."""
+    samples = []
+    for number, sample in enumerate(found.samples):
+        known = Coefficients(problem, batch if batch.size == 1 else batch.select([number]))
+        bases = {own: sample.spaces.bases[one] for own, (one, _) in whole.places.items()}
+        offsets = {own: sample.spaces.offsets[one] for own, (one, _) in whole.places.items()}
+        margin = ROUNDING * float(np.ptp(sample.spaces.mesh.p))
+        samples.append(
+            replace(
+                sample,
+                spaces=replace(sample.spaces, bases=bases, offsets=offsets),
+                components=tuple(whole.places),
+                homes={
+                    own: partial(within, home, known.shape_values, margin=margin)
+                    for own, (_, home) in whole.places.items()
+                },
+            )
+        )
+
+    def errors(_: Solution) -> dict[str, ErrorEstimate]:
+        return {
+            name: found.error[whole.places[unknown.components[0]][0].partition(".")[0]]
+            for name, unknown in problem.unknowns.items()
+        }
+
+    return Solution(tuple(samples), found.seconds, found.energy, errors)
 
 
 @dataclass(frozen=True)
@@ -397,6 +434,18 @@ def refuse_options(problem: Problem, options: Mapping[str, object]) -> None:
             )
 
 
+def one_domain(problem: Problem) -> Joined:
+    """The problem with its unknowns on several domains made one. Raises: NoWeakForm."""
+    try:
+        return problem.once(joined)
+    except Apart as reason:
+        names = ", ".join(each.name for each in homes(problem))
+        raise NoWeakForm(
+            f"the unknowns live on {len(homes(problem))} domains ({names}), and {reason}: the"
+            " reference solver takes those whose values and fluxes are equal where they meet"
+        ) from None
+
+
 def one_equation(problem: Problem) -> Problem:
     """The problem with the equations of subdomains made one. Raises: NoWeakForm where they
     cannot be."""
@@ -462,7 +511,7 @@ def sample_spaces(
     regions = prepared.regions
     named = boundaries_of(form, regions)
     facets = {
-        boundary: facets_of(boundary, mesh, known.shape_values, labels)
+        boundary: facets_of(boundary, mesh, known.shape_values, labels, form.domain)
         for boundary in sorted(named, key=lambda b: b.name)
     }
     if chance is not None and given is None and not levels and options.cell == "simplex":

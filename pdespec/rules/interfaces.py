@@ -10,9 +10,11 @@ from pdespec.errors import Diagnostic
 from pdespec.jets import jets_of
 from pdespec.nodes import nodes_of
 from pdespec.notation import short
+from pdespec.rules.contact import Apart, homes, joined
 from pdespec.rules.functions import differentiated_jumps
 from pdespec.rules.registry import Analysis, rule
 from pdespec.statements.interfaces import flux_conditions, moving
+from pdespec.statements.problem import Problem
 from pdespec.symbols import UnknownField
 
 
@@ -97,30 +99,41 @@ def jumps_have_two_sides(analysis: Analysis) -> Iterator[Diagnostic]:
                     break
 
 
+def _meet(problem: Problem) -> bool:
+    """Whether unknowns on several domains are one on all of them, which can be solved."""
+    try:
+        joined(problem)
+    except Apart:
+        return False
+    return True
+
+
 @rule("J04")
 def interfaces_have_no_reference(analysis: Analysis) -> Iterator[Diagnostic]:
     """Whoever will want to know the error hears before training that the reference solver keeps one
     unknown continuous on one domain."""
     if analysis.failures:
         return
-    homes = dict.fromkeys(each.region.name for each in analysis.problem.unknowns.values())
+    apart = tuple(each.name for each in homes(analysis.problem))
+    if len(apart) > 1 and _meet(analysis.problem):
+        return
     inner = (
         row
         for row in analysis.conditions
         if row.condition.kind == "boundary"
         and (row.region.kind in ("level", "interface") or row.form.atoms(TwoSided))
     )
-    row = next(inner, None) or next(iter(analysis.stated if len(homes) > 1 else ()), None)
+    row = next(inner, None) or next(iter(analysis.stated if len(apart) > 1 else ()), None)
     if row is None:
         return
     what = f"`{row.label}` says what holds on `{row.region.name}`"
-    if len(homes) > 1:
-        what = f"the unknowns live on {len(homes)} domains ({', '.join(homes)})"
+    if len(apart) > 1:
+        what = f"the unknowns live on {len(apart)} domains ({', '.join(apart)})"
     yield row.report(
         "J04",
         f"{what}: this trains, but has no reference solution to be measured against",
-        "where values and fluxes are continuous, declare one unknown on a domain that holds both"
-        " sides, with an equation in each: `in A: ..`, `in B: ..`",
-        "the reference solver takes one domain, on which values and fluxes are continuous",
+        "where values and fluxes are continuous, leave the condition out; between unknowns on two"
+        " domains say that both are equal",
+        "the reference solver takes unknowns whose values and fluxes are equal where they meet",
         "warning",
     )

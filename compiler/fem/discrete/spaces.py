@@ -71,7 +71,7 @@ class Spaces:
 
     @property
     def size(self) -> int:
-        return sum(basis.N for basis in self.bases.values())
+        return max(self.offsets[c] + basis.N for c, basis in self.bases.items())
 
     def nodes(self, component: str) -> Array:
         """Positions of the unknowns of a component, "d n"."""

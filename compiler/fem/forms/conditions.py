@@ -14,11 +14,13 @@ import sympy as sp
 from compiler.fem.errors import NoWeakForm
 from compiler.lowering.terms import Stream, scalars
 from pdespec.coordinates import Normal
-from pdespec.geometry import Boundary
+from pdespec.geometry import Boundary, Domain
 from pdespec.jets import sympy_form
 from pdespec.jumps import slope
+from pdespec.statements.membership import points, typical, values_of
 from pdespec.statements.problem import Condition, Problem
 
+PROBES = 64  # points by which the branches that a part of a domain takes are told
 # unit vectors of rationals with no entry zero, by their length
 GENERIC = [
     tuple(sp.Rational(k, length) for k in row)
@@ -221,9 +223,34 @@ def remainder(across: sp.Expr, residual: sp.Expr, fluxes: set[str], axes: int) -
 def flux_across(
     flux: Sequence[sp.Expr], region: Boundary, coordinates: Sequence[sp.Symbol]
 ) -> sp.Expr:
-    """flux . n, with n as numbers where it is known."""
+    """flux . n, with n as numbers where it is known, and of coefficients that differ from part to
+    part those of the part that the region bounds."""
+    flux = [one_branch(f, region.domain) for f in flux]
     products = (f * Normal(x) for f, x in zip(flux, coordinates, strict=True))
     return sum(products, sp.S.Zero).subs(normals_of(region))
+
+
+def one_branch(expression: sp.Expr, domain: Domain) -> sp.Expr:
+    """An expression with the branches that are taken everywhere in a domain, as far as points in
+    it can tell."""
+    choices = expression.atoms(sp.Piecewise)
+    if not choices or any(c.atoms(Stream) for each in choices for _, c in each.args):
+        return expression
+    symbols = set().union(*(each.free_symbols for each in choices)) - set(domain.coordinates)
+    values = typical(domain) | values_of(symbols)
+    places = points(domain, PROBES, values)
+    if places is None:
+        return expression
+    tables = [dict(zip(domain.coordinates, place, strict=True)) | values for place in places]
+    taken = {}
+    for each in choices:
+        for branch, condition in each.args:
+            decided = {condition.subs(table) for table in tables}
+            if decided == {sp.true}:
+                taken[each] = branch
+            if decided != {sp.false}:
+                break
+    return expression.xreplace(taken)
 
 
 def oblique(

@@ -31,15 +31,16 @@ def facets_of(
     mesh: skfem.Mesh,
     values: Values,
     labels: Mapping[str, Numbers] | None = None,
+    whole: Domain | None = None,
 ) -> Numbers:
     """The facets of a boundary, in increasing order. `labels` are named facets of a mesh file,
-    which win.
+    which win. `whole`: what the mesh fills, where the boundary is that of a part of it.
 
     Raises: SolverError for a boundary without facets.
     """
     if labels and boundary.name in labels:
         return np.sort(labels[boundary.name])
-    found = select(boundary, mesh, values)
+    found = select(boundary, mesh, values, whole)
     if found.size == 0:
         raise SolverError(
             f"the boundary {boundary.name} has no facet on the mesh of {boundary.domain.name}"
@@ -47,9 +48,14 @@ def facets_of(
     return found
 
 
-def select(boundary: Boundary, mesh: skfem.Mesh, values: Values) -> Numbers:
+def select(
+    boundary: Boundary, mesh: skfem.Mesh, values: Values, whole: Domain | None = None
+) -> Numbers:
     """Facets whose middles lie on pieces that the boundary consists of, or nearly."""
     every = outside(boundary, mesh, axis=boundary.kind == "side")
+    if whole is not None and boundary.domain != whole:
+        middles = mesh.p[:, mesh.t[:, mesh.f2t[0, every]]].mean(axis=1)
+        every = every[within(boundary.domain, values, middles)]
     if boundary.kind == "all" and not boundary.where:
         return every
     middles = mesh.p[:, mesh.facets[:, every]].mean(axis=1)
@@ -64,6 +70,12 @@ def select(boundary: Boundary, mesh: skfem.Mesh, values: Values) -> Numbers:
             at = torch.as_tensor(np.ascontiguousarray(middles[:, there].T))[None]
             chosen[there] = True if portion.inside is None else _within(pieces[k], portion, at)
     return every[chosen]
+
+
+def within(domain: Domain, values: Values, points: Array, margin: float = 0.0) -> Array:
+    """Which points lie in a domain, or no farther outside than the margin. Shapes: "d n" -> "n"."""
+    at = torch.as_tensor(np.ascontiguousarray(points.T))[None]
+    return (geometry_of(domain, values).body.distance(at)[0] <= margin).numpy()
 
 
 def _within(piece: Piece, portion: Portion, at: torch.Tensor) -> NDArray[np.bool_]:
