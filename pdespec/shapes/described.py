@@ -132,7 +132,7 @@ def instantiate(shape: type[Described | Composed], *values: Any, **named: Any) -
     for name, numbers in checked.items():
         if fields[name].called:
             for each in numbers:
-                positive(word, fields[name].called, each)
+                positive(word, fields[name].called, each, f"; write {word}({', '.join(fields)})")
     made = shape(**{name: n if fields[name].many else n[0] for name, n in checked.items()})
     return made.composed() if isinstance(made, Composed) else made
 
@@ -192,9 +192,12 @@ def point(shape: str, values: Any, dim: int) -> Point:
     return scalars(shape, *values)
 
 
-def positive(shape: str, what: str, value: Any) -> sp.Expr:
-    """A number of a shape that may be positive. Raises: ProblemError S02 where it cannot be."""
+def positive(shape: str, what: str, value: Any, usage: str = "") -> sp.Expr:
+    """A number of a shape that may be positive. Raises: ProblemError S02 where it cannot be, with
+    the usage of the shape."""
     (value,) = scalars(shape, value)
     if value.is_nonpositive:
-        raise fail("S02", f"{shape}: the {what} {value} is not positive", f"give a positive {what}")
+        raise fail(
+            "S02", f"{shape}: the {what} {value} is not positive", f"give a positive {what}{usage}"
+        )
     return value

@@ -109,6 +109,31 @@ def test_what_other_languages_write_is_told_how_to_be_written(written, cure):
 # ---- point sources
 
 
+ROUND = "unknown u : scalar on D\nin D: lap(u) = 1\non boundary(D): u = 0"
+
+
+@pytest.mark.parametrize("written", ["disk([1, 2], 3)", "disk([1, 2], radius = 3)"])
+def test_a_point_that_comes_first_is_the_center(written):
+    problem = pdespec.parse(f"problem p\nspace x, y\ndomain D = {written}\n{ROUND}")
+    assert problem == pdespec.parse(
+        f"problem p\nspace x, y\ndomain D = disk(radius = 3, center = [1, 2])\n{ROUND}"
+    )
+
+
+@pytest.mark.parametrize(
+    "written, cure",
+    [
+        ("rectangle((0, 0), (1, 1))", r"write [0, 0]"),
+        ("ellipse([0, 0], [1, 2])", "write ellipse(radii, center, angle)"),
+        ("rectangle(0, 0, 1, 1)", "write rectangle(lower = [..], upper = [..])"),
+    ],
+)
+def test_the_arguments_of_a_shape_are_told(written, cure):
+    with pytest.raises(ProblemError) as error:
+        pdespec.parse(f"problem p\nspace x, y\ndomain D = {written}\n{ROUND}")
+    assert cure in str(error.value)
+
+
 @pytest.mark.parametrize("width", [0.02, 0.1])
 def test_a_point_source_has_total_one_and_the_declared_width(width):
     x, y = space("x y")

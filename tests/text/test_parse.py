@@ -48,7 +48,7 @@ def test_an_example_comes_back_from_its_own_text(path):
     assert pdespec.parse(problem.to_dsl()) == problem
 
 
-@pytest.mark.parametrize("shape", ["disk([0, 0], 1)", "annulus([0, 0], 1/2, 1)"])
+@pytest.mark.parametrize("shape", ["cylinder([0, 0], 1)", "annulus([0, 0], 1/2, 1)"])
 def test_a_point_in_place_of_a_number_is_told_to_be_named(shape):
     text = f"problem p\nspace x, y\ndomain D = {shape}\nunknown u : scalar on D\n"
     with pytest.raises(pdespec.ProblemError) as caught:

@@ -53,7 +53,8 @@ def bind(
 ) -> dict[str, t.Node] | Broken:
     """The arguments of a call by parameter name, positional ones in order; reports what is
     missing, unknown or given twice."""
-    usage = f"write {node.function}({', '.join(f'{name} = ...' for name in parameters)})"
+    shown = [f"{name} = [..]" if name in POINTS else f"{name} = ..." for name in parameters]
+    usage = f"write {node.function}({', '.join(shown)})"
     if len(node.arguments) > len(parameters):
         return scope.fail(
             "S02",
@@ -61,7 +62,12 @@ def bind(
             node.span,
             usage,
         )
-    found = dict(zip(parameters, node.arguments, strict=False))
+    order = parameters
+    if parameters == ("radius", "center") and isinstance(
+        next(iter(node.arguments), None), t.Bracket
+    ):
+        order = ("center", "radius")  # a point comes first as well: disk([0, 0], 1)
+    found = dict(zip(order, node.arguments, strict=False))
     for each in node.keywords:
         if each.name not in parameters:
             known = (*parameters, *(["size"] if node.function in LAWS else []))

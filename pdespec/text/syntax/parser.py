@@ -212,6 +212,7 @@ def _explain(piece: Piece, position: int, accepts: frozenset[str], source: Sourc
         _misplaced_equation,
         _inequality,
         _missing_sign,
+        _round_point,
         _foreign,
     ):
         if problem := rule(piece, position, accepts, source):
@@ -394,6 +395,25 @@ FOREIGN = {
     "@": "write * for a matrix product and dot(a, b) for a scalar product",
     "\\": "an expression goes on over the next line inside brackets or after an operator",
 }
+
+
+def _round_point(
+    piece: Piece, position: int, accepts: frozenset[str], source: Source
+) -> Diagnostic | None:
+    """`rectangle((0, 0), (1, 1))`: a point in round brackets."""
+    tokens = piece.tokens
+    opened = _open_brackets(tokens[:position])
+    if position >= len(tokens) or tokens[position].type != "COMMA" or not opened:
+        return None
+    first = next(k for k, token in enumerate(tokens) if token is opened[-1])
+    if opened[-1].type != "LPAR" or (first and tokens[first - 1].type == "NAME"):
+        return None
+    return Diagnostic(
+        "S02",
+        "a point or vector in round brackets",
+        f"write [{_operand_after(tokens, first)[1:-1]}]",
+        span=place(source, opened[-1], tokens[position]),
+    )
 
 
 def _foreign(
