@@ -259,13 +259,21 @@ def _explain(problem: Problem, stage: str, derivatives: str) -> list[str]:
         try:
             return report(weak_form(problem))
         except NoWeakForm as missing:
-            return [f"no weak form: {missing}"]
+            return [f"no weak form: {missing}", *_reference(problem)]
     from compiler.loss.physics import compile
 
     loss = compile(problem, derivatives)
     if stage == "plan":
         return [str(loss.plan())]
-    return [loss.explain(), *_data_terms(problem)]
+    return [loss.explain(), *_reference(problem), *_data_terms(problem)]
+
+
+def _reference(problem: Problem) -> list[str]:
+    """The solver that makes reference solutions, where it is not that of finite elements."""
+    from compiler.solvers import FINITE_ELEMENTS, candidates
+
+    first = candidates(problem)[0]
+    return [] if first == FINITE_ELEMENTS else [f"\nreference solution by method={first!r}"]
 
 
 def _data_terms(problem: Problem) -> list[str]:
@@ -1012,8 +1020,8 @@ def solve(
     ] = 0,
     method: Method = None,
 ) -> None:
-    """Solve one sample of a problem, by default by finite elements; write a picture and a VTK
-    file."""
+    """Solve one sample of a problem by the solver that takes it, finite elements for most; write a
+    picture and a VTK file."""
     import pdespec
 
     problem = pdespec.load(file)
@@ -1023,6 +1031,7 @@ def solve(
     from compiler.batches.sample import sample
     from compiler.fem.export.vtk import save_vtk
     from compiler.files import write_atomically
+    from compiler.functionals.outputs import FieldOutput, outputs
     from compiler.report.pictures import png, reference_picture
     from compiler.solvers import solve as run_solver
 
@@ -1064,6 +1073,10 @@ def solve(
         )
     if truth.energy is not None:
         out.print(f"energy {float(truth.energy[0]):.10g}", markup=False)
+    for name, value in outputs(problem, truth, batch).items():
+        if not isinstance(value, FieldOutput):
+            numbers = ", ".join(f"{each:.6g}" for each in value[0].reshape(-1).tolist())
+            out.print(f"{name} = {numbers}", markup=False)
     if error:
         _print_error(truth)
     out.print(

@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
-from compiler import fem, spectral
-from compiler.fem import SampleError, Solution, SolverError, SolverWarning
+from compiler import fem, finite_volume, spectral
+from compiler.fem import NoWeakForm, SampleError, Solution, SolverError, SolverWarning
 from compiler.fem.errors import WrongOption
 from compiler.fem.solve import SolveOptions
 from compiler.trainable_fields import expanded
@@ -36,6 +36,9 @@ FINITE_ELEMENTS = "finite_elements"
 
 SOLVERS.register("cole_hopf")(
     Solver(spectral.why_not, spectral.solve, frozenset({"tolerance", "workers"}))
+)
+SOLVERS.register("finite_volumes")(
+    Solver(finite_volume.why_not, finite_volume.solve, finite_volume.OPTIONS)
 )
 SOLVERS.register(FINITE_ELEMENTS)(
     Solver(
@@ -71,7 +74,8 @@ def solve(
 
     method: a name in `SOLVERS`; auto: the first that takes the problem and knows the options, and
     where it gives a sample up the next, with a warning. resolution and `options` are those of the
-    solver: see `compiler.fem.solve`, which most problems come to, and `compiler.spectral.solve`.
+    solver: see `compiler.fem.solve`, which most problems come to, `compiler.spectral.solve`,
+    `compiler.finite_volume.solve`.
 
     Raises: KeyError with the nearest name for an unknown method; WrongOption for an option that it
     does not have; SolverError, with what is missing.
@@ -81,12 +85,25 @@ def solve(
     if method != "auto":
         return _by(method, problem, batch, options)
     *before, last = candidates(problem, options)
+    failure = None
     for name in before:
         try:
             return SOLVERS[name].solve(problem, batch, **options)
         except SampleError as error:
-            warnings.warn(f"{error}, which is done here", SolverWarning, stacklevel=2)
+            failure = error
+    if failure is not None and _weak(problem):
+        warnings.warn(f"{failure}, which is done here", SolverWarning, stacklevel=2)
+    elif failure is not None:
+        raise failure
     return SOLVERS[last].solve(problem, batch, **options)
+
+
+def _weak(problem: Problem) -> bool:
+    try:
+        fem.weak_form(problem)
+    except NoWeakForm:
+        return False
+    return True
 
 
 def _by(name: str, problem: Problem, batch: Any, options: dict[str, Any]) -> Solution:

@@ -16,6 +16,7 @@ FRONT_DOORS = {"pdespec", "compiler"}
 
 LATE = {
     "compiler.cli": "`pdespec check` and `--help` load no torch",
+    "compiler.finite_volume.solve": "only flows need numba",
     "compiler.data.points": "only points on a mesh need the finite-element library",
     "compiler.functionals.integration": (
         "only integrals over a domain from a mesh file need the finite-element library"

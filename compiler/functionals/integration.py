@@ -38,6 +38,7 @@ CELLS = {1: 32, 2: 12, 3: 5}  # cells along an axis of the unit cube, by dimensi
 TURNS = {2: 128, 3: 64}  # nodes around an angle
 SURFACE = 24  # cells along both parameters of a whole surface
 ALONG = 128  # nodes along a curve at least
+PANEL = 16  # of them on each panel of a curve that is analytic in no parameter, such as a section
 MESHED = (4096, 32768, 262144)  # nodes of a mesh at most, the least that its shape allows
 
 
@@ -146,7 +147,8 @@ def _piece(piece: Piece) -> tuple[Tensor, Tensor, Tensor]:
         points, normals = base.chart(base.measure.new_full((len(base.measure), 1, 1), 0.5))
         return points, normals.expand_as(points), piece.measure[:, None]
     if piece.dim == 2:
-        t, share = _along(*piece.kept)
+        least = ALONG if base.natural is not None else max(ALONG, PANEL * base.panels)
+        t, share = _along(*piece.kept, least)
         points, normals = base.at(t)
         return points, normals.expand_as(points), base.speed(t) * share
     if isinstance(piece, Clipped):
@@ -162,10 +164,10 @@ def _piece(piece: Piece) -> tuple[Tensor, Tensor, Tensor]:
     return points, normals.expand_as(points), base.measure[:, None] * share
 
 
-def _along(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
-    """Gauss's rule in cells of every kept stretch of a curve. Shapes: "b k" both -> parameters
-    and shares "b n"."""
-    nodes, weights = _cube(1, -(-ALONG // (GAUSS * start.shape[-1])))
+def _along(start: Tensor, end: Tensor, least: int) -> tuple[Tensor, Tensor]:
+    """Gauss's rule in cells of every kept stretch of a curve, of at least so many nodes in all.
+    Shapes: "b k" both -> parameters and shares "b n"."""
+    nodes, weights = _cube(1, -(-least // (GAUSS * start.shape[-1])))
     width = (end - start)[..., None]
     at = start[..., None] + width * nodes[:, 0].to(start)
     return at.flatten(1), (width * weights.to(start)).flatten(1)

@@ -17,12 +17,15 @@ from torch import Tensor
 
 from compiler.fem import Solution
 from compiler.geometry.metrics import domain
+from compiler.geometry.shapes.piece import whole
 from compiler.report.displacement import displacement
 from compiler.report.triangulation import TRIANGLES, PlotMesh, plot_mesh
+from pdespec.geometry import Exterior, inner
 from pdespec.statements.problem import Problem
 from pdespec.symbols import Unknown
 
 Array = NDArray[np.float64]
+AROUND = 0.6  # of the size of a body in a far field, to be shown around it
 RESOLUTION = 160  # pixels along the longer side of the box of a domain
 
 
@@ -104,9 +107,13 @@ class PlaneMesh:
     note: str
     shift: list[int] | None = None
     rest: PlotMesh | None = None
+    window: Array | None = None
 
     @property
     def ratio(self) -> float:
+        if self.window is not None:
+            width, height = self.window[1] - self.window[0]
+            return height / width
         drawn = [self.mesh.points] if self.rest is None else [self.mesh.points, self.rest.points]
         width, height = np.ptp(np.concatenate(drawn), axis=0)
         return height / width
@@ -121,13 +128,21 @@ class PlaneMesh:
         if self.rest is not None:
             self.rest.outline(axes, color="0.8", lw=0.6, zorder=0)
         self.mesh.outline(axes, color="0.2", lw=0.5)
-        return self.mesh.shade(axes, values, **style)
+        shaded = self.mesh.shade(axes, values, **style)
+        self._frame(axes)
+        return shaded
+
+    def _frame(self, axes: Axes) -> None:
+        if self.window is not None:
+            (left, low), (right, high) = self.window
+            axes.set(xlim=(left, right), ylim=(low, high))
 
     def draw_cells(self, axes: Axes, **style: Any) -> None:
         """The sides of the cells."""
         axes.set_aspect("equal")
         self.mesh.lines(axes, **style)
         axes.autoscale_view()
+        self._frame(axes)
 
 
 def plot_grid(problem: Problem, batch: Any, truth: object, share: float = 1.0) -> PlotGrid:
@@ -143,7 +158,11 @@ def plane_mesh(
 ) -> PlaneMesh:
     """The mesh of the sample of a batch, at the last time where there is one."""
     own = batch.points[domain(problem).name].points
-    plane = plot_mesh(truth.samples[0].spaces.mesh, triangles)
+    mesh, window = truth.samples[0].spaces.mesh, near(problem, batch)
+    if window is not None:  # values far away would set the colours
+        inside = (mesh.p > window[0][:, None]) & (mesh.p < window[1][:, None])
+        mesh = mesh.restrict(np.flatnonzero(inside.all(axis=0)[mesh.t].any(axis=0)))
+    plane = replace(plot_mesh(mesh, triangles), cells=truth.samples[0].spaces.mesh.nelements)
     points, notes = torch.from_numpy(plane.points), []
     if problem.time is not None:
         points = torch.cat([points, torch.full_like(points[:, :1], float(problem.time.end))], -1)
@@ -155,7 +174,24 @@ def plane_mesh(
         shift = rows[f"|{moving.name}|"]
         notes.append("deformed body, true scale")
     axes = tuple(each.name for each in problem.coordinates)
-    return PlaneMesh(points[None].to(own), plane, rows, axes, ", ".join(notes), shift)
+    return PlaneMesh(
+        points[None].to(own), plane, rows, axes, ", ".join(notes), shift, window=window
+    )
+
+
+def near(problem: Problem, batch: Any) -> Array | None:
+    """What is shown of the outside of a body: its box, wider by AROUND of its size on every side.
+    Shapes: lower and upper corner "2 2"; None for other domains."""
+    region = domain(problem)
+    if not isinstance(region.shape, Exterior):
+        return None
+    holes = batch.geometry[region.name].pieces(inner(region))
+    share = torch.linspace(0, 1, 257, dtype=holes[0].measure.dtype)[:-1]
+    at = [whole(each).chart(share.expand(len(each.measure), -1)[..., None])[0] for each in holes]
+    points = torch.cat(at, 1)[0].double().cpu().numpy()
+    lower, upper = points.min(0), points.max(0)
+    margin = AROUND * (upper - lower).max()
+    return np.stack([lower - margin, upper + margin])
 
 
 def rows_of(problem: Problem, whole: Unknown | None = None) -> dict[str, list[int]]:
