@@ -1079,6 +1079,13 @@ def solve(
             out.print(f"{name} = {numbers}", markup=False)
     if error:
         _print_error(truth)
+    if problem.reference_files:
+        from compiler.evaluation.reference_files import against_files
+
+        chosen = {name: value for name, value in asked.items() if value is not None}
+        answer = lambda each: run_solver(problem, each, **chosen)  # noqa: E731
+        for name, value in against_files(problem, answer, {"hard": False}).items():
+            out.print(f"{name} differs from its reference file by {value:.3g}", markup=False)
     out.print(
         f"solved in {truth.seconds:.2f} s; {directory / 'solution.png'}, {files[-1]}", markup=False
     )

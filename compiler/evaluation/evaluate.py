@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from compiler.batches import sample as sampling
 from compiler.chance import seeded
 from compiler.derivatives import Request, exact
+from compiler.evaluation.reference_files import run_against_files
 from compiler.evaluation.result import POINTS, Evaluation, Sample
 from compiler.fem import SampleError, SolverError
 from compiler.fem.energy_gap import energy_of
@@ -75,7 +76,8 @@ def compare_with_reference(  # noqa: PLR0913 (a public call: its options are key
             f"the reference solver failed on all {samples} samples, first with:"
             f" {next(iter(failures.values()))}"
         )
-    evaluation = Evaluation(run, tuple(found), checkpoint, str(device), failures)
+    files = run_against_files(run, device)
+    evaluation = Evaluation(run, tuple(found), checkpoint, str(device), failures, files)
     write_atomically(
         run.directory / EVALUATION, (json.dumps(evaluation.as_json(), indent=2) + "\n").encode()
     )
@@ -298,6 +300,9 @@ def rows(evaluation: Evaluation) -> dict[str, dict[str, float]]:
     )
     if evaluation.energy_gap is not None:
         found["energy above the reference's, relative"] = evaluation.energy_gap
+    for name, value in evaluation.files.items():
+        title = f"relative L2 error of {name} over the rows of its reference file"
+        found[title] = dict.fromkeys(("mean", "median", "max"), value)
     return found | {
         f"output {name}, relative error": values
         for name, values in evaluation.outputs.items()

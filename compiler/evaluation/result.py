@@ -82,13 +82,15 @@ class Sample:
 @dataclass(frozen=True)
 class Evaluation:
     """The held-out samples of a run. `failures` are those that the reference solver gave up on,
-    with its words."""
+    with its words; `files` the relative L2 error of each unknown that the problem has a reference
+    file of, over its rows."""
 
     run: Run
     samples: tuple[Sample, ...]
     checkpoint: str
     device: str
     failures: Mapping[int, str] = dataclasses.field(default_factory=dict)
+    files: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def relative_l2(self) -> dict[str, float]:
@@ -230,6 +232,7 @@ class Evaluation:
             "mean_of_unknowns": self.mean_of_unknowns,
             "unknowns": self.unknowns,
             **({"gradients": self.gradients} if self.gradients else {}),
+            **({"reference_files": dict(self.files)} if self.files else {}),
             **({"outputs": self.outputs} if self.run.problem.outputs else {}),
             **(
                 {"alarms": {str(index): text for index, text in self.alarms.items()}}

@@ -108,6 +108,15 @@ def _measurements(
     return result
 
 
+def referenced(problem: Problem) -> Problem:
+    """The problem with the values that it names as its reference in place of its data."""
+    return problem.once(_referenced)
+
+
+def _referenced(problem: Problem) -> Problem:
+    return problem.revised(data=problem.reference_files, reference_files=(), written=None)
+
+
 def labels(problem: Problem) -> tuple[str, ...]:
     """The names of the terms of the loss that compare with measured values: `data.u`, of several
     of one quantity `data.u.2` and so on."""
@@ -498,8 +507,9 @@ def refuse_wrong_files(problem: Problem) -> None:
     for name, each in problem.inputs.items():
         if each.source is not None:
             input_table(problem, name)
-    if problem.data:
-        measurements(problem)
+    for each in (problem, referenced(problem)):
+        if each.data:
+            measurements(each)
 
 
 def report(problem: Problem) -> list[str]:
@@ -513,12 +523,13 @@ def report(problem: Problem) -> list[str]:
         if each.source is not None and each.source not in absent:
             table = input_table(problem, name)
             lines.append(f"{each.source}: {name}, {_described(table, problem, each.components)}")
-    if problem.data and not absent:
-        found = measurements(problem)
-        for each in found.terms:
+    for stated in (problem, referenced(problem)) if not absent else ():
+        found = measurements(stated) if stated.data else None
+        for each in found.terms if found is not None else ():
             beside = [*found.params, *(n for n in found.inputs if problem.inputs[n].source is None)]
             lines.append(
-                f"{each.statement.source}: {each.label.removeprefix('data.')},"
+                f"{each.statement.source}: {'reference ' if stated is not problem else ''}"
+                f"{each.label.removeprefix('data.')},"
                 f" {_described(each.table, problem, each.components)}"
                 + (f"; with {', '.join(beside)}" if beside else "")
             )

@@ -19,7 +19,11 @@ def path_of(each: Data | Input) -> Path:
 
 def sources(problem: Problem) -> dict[str, Data | Input]:
     """The statements that name files, by the paths as they are written, each path once."""
-    named = (*problem.data, *(each for each in problem.inputs.values() if each.source))
+    named = (
+        *problem.data,
+        *problem.reference_files,
+        *(each for each in problem.inputs.values() if each.source),
+    )
     return {str(each.source): each for each in named}
 
 

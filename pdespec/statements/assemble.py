@@ -26,6 +26,7 @@ from pdespec.statements.normalise import (
     to_functional,
     to_output,
     to_reference,
+    to_reference_file,
     to_requirement,
 )
 from pdespec.statements.statements import (
@@ -115,11 +116,27 @@ def assemble(name: str, given: Sections) -> dict[str, Any]:
         found.add_expression(expression)
         for region in regions_of_it:
             found.add_region(region)
-    references = _references(given.reference, found.named, collector)
+    named = {
+        found.named.get(key) if isinstance(key, str) else key: value
+        for key, value in given.reference.items()
+    }
+    files = {key: value for key, value in named.items() if isinstance(value, (str, Data))}
+    solutions = {key: value for key, value in named.items() if key not in files}
+    references = _references(solutions, found.named, collector)
+    read = [
+        collector.attempt(to_reference_file, *pair, label="reference") for pair in files.items()
+    ]
+    read = tuple(each for each in read if each is not None)
     for value in references.values():
         found.add_expression(value)
     collector.close()
-    return {"name": name, **found.tables(), **stated, "references": references}
+    return {
+        "name": name,
+        **found.tables(),
+        **stated,
+        "references": references,
+        "reference_files": read,
+    }
 
 
 # --------------------------------------------------------------------------------------------------

@@ -376,6 +376,16 @@ def to_reference(key: Any, value: Any) -> tuple[str, Any]:
     return declared.name, known_solution(declared, as_exact(value))
 
 
+def to_reference_file(key: Any, value: str | Data) -> Data:
+    """Values of an unknown that are known, from the name of their file."""
+    declared = None if key is None else declaration_of(key)
+    if not isinstance(declared, Unknown):
+        raise fail("T05", "a reference of something that is not an unknown", "name an unknown")
+    if isinstance(value, Data):
+        return value
+    return Data(complexes.stacked(declared.symbol), declared.region, value)
+
+
 def known_solution(unknown: Unknown, value: Any) -> Any:
     """The known solution of an unknown; of a complex one the column of its real components,
     which may be given as such."""

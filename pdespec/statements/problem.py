@@ -63,6 +63,7 @@ class Problem:
     outputs: Mapping[str, Output]
     data: tuple[Data, ...]
     references: Mapping[str, Expression]
+    reference_files: tuple[Data, ...] = ()
     warnings: tuple[Diagnostic, ...] = field(default=(), compare=False, repr=False)
     written: Any = field(default=None, compare=False, repr=False)
 

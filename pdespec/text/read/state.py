@@ -294,7 +294,8 @@ def _data(statement: t.Data, draft: Draft) -> None:
 def _reference(statement: t.Reference, draft: Draft) -> None:
     scope = draft.scope
     scope.place = "reference"
-    unknown, known = _unknown_named(statement.name, scope), expression(statement.value, scope)
+    unknown = _unknown_named(statement.name, scope)
+    known = None if statement.value is None else expression(statement.value, scope)
     if isinstance(unknown, Broken) or isinstance(known, Broken):
         return
     name = key(statement.name.name, scope.variables)
@@ -302,6 +303,11 @@ def _reference(statement: t.Reference, draft: Draft) -> None:
         scope.fail(
             "S05", f"`{name}` has two references", statement.span, "state one known solution"
         )
+    if known is None:
+        where, folder = forms.declaration_of(unknown).region, folder_of(statement)
+        value = complexes.stacked(unknown)
+        draft.references[name] = Data(value, where, statement.source, statement.span, None, folder)
+        return
     solution = _attempt(
         lambda: forms.known_solution(forms.declaration_of(unknown), known), statement.span, scope
     )

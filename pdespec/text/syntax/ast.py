@@ -354,8 +354,11 @@ class Data(Node):
 
 @dataclass(frozen=True, slots=True)
 class Reference(Node):
+    """`reference u = sin(x)`, `reference u from "file"`"""
+
     name: Name
-    value: Node
+    value: Node | None
+    source: str | None = None
     span: Span | None = _place()
 
 

@@ -330,4 +330,6 @@ def _data(node: t.Data) -> str:
 
 @text.register
 def _reference(node: t.Reference) -> str:
+    if node.value is None:
+        return f'reference {node.name.name} from "{node.source}"'
     return f"reference {node.name.name} = {text(node.value)}"

@@ -129,6 +129,12 @@ def _extremum(kind: str) -> Callable[[Parts, Span], t.Node]:
     return lambda p, s: t.Extremum(kind, p[0], tuple(each for each in p[1:] if each is not None), s)
 
 
+def _reference(p: Parts, s: Span) -> t.Node:
+    if len(p) == 2:  # a name and a source
+        return t.Reference(p[0], None, p[1][1], s)
+    return t.Reference(p[0], p[2], None, s)
+
+
 COMPARISONS = {"\u2264": "<=", "\u2265": ">="}
 
 
@@ -242,7 +248,7 @@ RULES: dict[str, Callable[[Parts, Span], Any]] = {
     "require": _require,
     "output": lambda p, s: t.Output(p[0], p[2], s),
     "data": lambda p, s: t.Data(p[0], p[1], p[2][1], s),
-    "reference": lambda p, s: t.Reference(p[0], p[2], s),
+    "reference": _reference,
     "in_head": lambda p, s: t.Head("in", p[0], span=s),
     "on_head": lambda p, s: t.Head("on", p[0], span=s),
     "at_head": _at_head,

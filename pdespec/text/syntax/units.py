@@ -66,7 +66,7 @@ def check_units(statements: tuple[t.Node, ...]) -> list[Diagnostic]:
                 statement.span,
                 "this comparison",
             )
-        elif isinstance(statement, t.Reference):
+        elif isinstance(statement, t.Reference) and statement.value is not None:
             ledger.agree(
                 ledger.units.get(statement.name.name),
                 of(statement.value, ledger),

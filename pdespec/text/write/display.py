@@ -283,6 +283,8 @@ def _region(statement: t.Region, notation: Notation) -> list[Line]:
 
 @lines.register
 def _reference(statement: t.Reference, notation: Notation) -> list[Line]:
+    if statement.value is None:  # from a file, as data are
+        return []
     return [
         Line(symbol(statement.name.name, notation) + "^{*}", f"= {tex(statement.value, notation)}")
     ]

@@ -73,6 +73,10 @@ def recover(problem: Problem) -> tuple[t.Node, ...]:
         for name, value in problem.references.items()
     ]
     parts += [
+        t.Reference(express.name(forms.declaration_of(each.value).name), None, each.source)
+        for each in problem.reference_files
+    ]
+    parts += [
         t.Output(express.name(name), express(each.value)) for name, each in problem.outputs.items()
     ]
     parts += [
