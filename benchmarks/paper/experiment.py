@@ -36,20 +36,20 @@ from compiler.training.progress import Lines
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES, IMAGES = ROOT / "examples", ROOT / "docs" / "images" / "paper"
-SCALES = ("demo", "small", "hour", "paper")
+SCALES = ("demo", "small", "paper")
 Row = dict[str, Any]
 
 
 def arguments(
     description: str, name: str, argv: Sequence[str] | None = None, scales: Any = None, **more: Any
 ) -> Any:
-    """The command line of an experiment: --scale, --out, --seeds, --publish, and `more` numbers
-    with their defaults."""
+    """The command line of an experiment: --scale, one of `scales`, --out, --seeds, --publish, and
+    `more` options with their defaults."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--scale", choices=SCALES, default="demo", help="hour: tables 6 to 8")
-    parser.add_argument("--out", type=Path, default=Path("runs/paper") / name)
+    parser.add_argument("--scale", choices=tuple(scales or SCALES), default="demo")
+    parser.add_argument("--out", type=Path, help=f"runs/paper/{name}-SCALE by default")
     parser.add_argument("--seeds", type=int, default=1, help="repetitions, with their spread")
     parser.add_argument(
         "--publish", action="store_true", help="also into benchmarks/results and docs/images/paper"
@@ -57,11 +57,14 @@ def arguments(
     for key, value in more.items():
         parser.add_argument(f"--{key}", type=type(value), default=value)
     given = parser.parse_args(argv)
-    if scales is not None and given.scale not in scales:
-        parser.error(f"this experiment has the scales {', '.join(scales)}")
     torch.set_num_threads(1)
     given.name = name
+    given.out = given.out or Path("runs/paper") / f"{name}-{given.scale}"
     given.out.mkdir(parents=True, exist_ok=True)
+    mark = given.out / "scale"
+    if mark.is_file() and mark.read_text() != given.scale:
+        parser.error(f"{given.out} holds rows of the scale {mark.read_text()}; name another --out")
+    mark.write_text(given.scale)
     return given
 
 

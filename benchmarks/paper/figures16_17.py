@@ -36,7 +36,7 @@ on boundary(D): u = 0
 # latent nodes an axis, output points an axis, rounds
 SCALES = {
     "demo": ((12,), (8,), 1),
-    "small": ((16, 24, 32, 48), (16, 32, 48, 64, 96), 3),
+    "small": ((16, 24, 32, 48), (16, 32, 48, 64), 3),
     "paper": ((16, 32, 64, 128), (16, 32, 64, 128, 256), 5),
 }
 WAYS = {

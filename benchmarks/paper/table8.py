@@ -37,7 +37,7 @@ SCALES = {
         120,
         6,
         24,
-        (1, 5, 9, 13, 25),
+        (1, 9, 25),
         ("bump", "half_cos", "quartic", "octic", "quadweight"),
     ),
     "hour": (400, 16, 24, (1, 5, 9, 13, 21, 25), tuple(WEIGHTS)),
