@@ -922,6 +922,9 @@ def dataset(
     samples: Annotated[int, typer.Option(min=1, help="how many")] = 1000,
     seed: Annotated[int, typer.Option(help="of the samples")] = 0,
     points: Annotated[int, typer.Option(min=1, help="of each sample, uniform")] = 4096,
+    at: Annotated[
+        str, typer.Option(help="uniform, or nodes: those of the reference solution's mesh")
+    ] = "uniform",
     resolution: Annotated[
         int | None, typer.Option(min=1, help="cells along the longest side; 32 by default")
     ] = None,
@@ -964,6 +967,7 @@ def dataset(
             out_,
             seed=seed,
             points=points,
+            at=at,
             workers=Workers(workers, scheduler),
             display=shown,
             **{name: value for name, value in asked.items() if value is not None},

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from compiler.batches.sample import sample
 from compiler.chance import seeded
 from compiler.fem import SampleError, SolverWarning
+from compiler.fem.solution import SampleSolution
 from compiler.files import Busy, forget_drafts, held, write_atomically
 from compiler.functionals.outputs import FieldOutput, outputs
 from compiler.geometry.metrics import interior
@@ -44,6 +45,7 @@ Array = NDArray[np.float64]
 FORMAT = "pdespec samples 1"
 SHARD = 16  # samples a file: what a kill can lose
 POINTS = 4096  # of a sample, uniform in the domain of the unknowns
+PLACES = UNIFORM, NODES = "uniform", "nodes"
 
 
 class DatasetError(PdespecError):
@@ -112,18 +114,23 @@ def dataset(
     *,
     seed: int = 0,
     points: int = POINTS,
+    at: str = UNIFORM,
     workers: Workers | int = 1,
     display: Callable[[int], None] = lambda done: None,
     **options: Any,
 ) -> Dataset:
     """Draws and solves samples 0 .. `samples` - 1 of a problem, what `directory` holds already left
-    as it is. `options`: of `compiler.solve`. `display` is told how many are done.
+    as it is. at: "uniform", so many `points` in each domain, or "nodes", those of the reference
+    solution's mesh, which are closer where a domain is large and its solution is not: about a
+    section in a far field. `options`: of `compiler.solve`. `display` is told how many are done.
 
     Raises: DatasetError where another process writes there, or the directory holds something of
     that name that is no such file; SolverError.
     """
     if samples < 1 or points < 1:
         raise DatasetError(f"{samples} samples of {points} points asked for; take 1 or more")
+    if at not in PLACES:
+        raise DatasetError(f"no points are taken {at!r}; one of {', '.join(PLACES)}")
     workers = workers if isinstance(workers, Workers) else Workers(workers)
     directory, text = Path(directory), problem.to_dsl()
     method = options.get("method", "auto")
@@ -132,7 +139,8 @@ def dataset(
     decides = {k: v for k, v in options.items() if k != "method"}
     decides |= {} if method == FINITE_ELEMENTS else {"method": method}
     try:
-        said = json.dumps({"points": points, **decides}, sort_keys=True)
+        where = {"points": points} if at == UNIFORM else {"at": at}
+        said = json.dumps({**where, **decides}, sort_keys=True)
     except TypeError as error:
         raise DatasetError(f"options of a data set are numbers and words: {error}") from error
     key = hashlib.blake2b(f"{FORMAT}\n{text}\n{seed}\n{said}".encode(), digest_size=6).hexdigest()
@@ -149,7 +157,7 @@ def dataset(
             done = samples - sum(map(len, open_))
             display(done)
             numbers = [number for shard in open_ for number in shard]
-            solved = workers.map(_Maker(problem, seed, points, options), numbers)
+            solved = workers.map(_Maker(problem, seed, points, options, at), numbers)
             for shard in open_:
                 rows = []
                 for _ in shard:
@@ -170,6 +178,7 @@ class _Maker:
     seed: int
     points: int
     options: Mapping[str, Any]
+    at: str = UNIFORM
 
     def __call__(self, number: int) -> Recorded:
         counts = {"interior": self.points, "operator": 1}
@@ -181,7 +190,7 @@ class _Maker:
                 truth = solve(self.problem, batch, **self.options)
         except SampleError as error:
             return Recorded(number, failed=str(error))
-        places = interior(self.problem, batch)
+        places = interior(self.problem, batch) if self.at == UNIFORM else _nodes(truth)
         values = dict(zip(self.problem.components, truth(places)[0].unbind(-1), strict=True))
         unknowns = {
             name: torch.stack([values[each] for each in unknown.components], -1)
@@ -205,6 +214,15 @@ class _Maker:
             numbers,
             warnings=truth.warnings,
         )
+
+
+def _nodes(truth: Any) -> torch.Tensor:
+    """The nodes of the mesh of a reference solution in space. Shapes: "1 n d". Raises: DatasetError
+    where it has none, or times."""
+    sample = truth.samples[0] if getattr(truth, "samples", None) else None
+    if not isinstance(sample, SampleSolution) or sample.times is not None:
+        raise DatasetError('at="nodes" needs a stationary reference solution on a mesh')
+    return torch.from_numpy(sample.spaces.mesh.p.T.copy())[None]
 
 
 def _flat(values: torch.Tensor) -> Array:

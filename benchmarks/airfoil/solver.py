@@ -207,7 +207,7 @@ def main() -> None:
     }
     print(found["entropy about a circle"], flush=True)
     found["mass balance"] = mass_balance()
-    found["design space"] = samples(2 if quick else 16, 32, 32 if quick else 96)
+    found["design space"] = samples(2 if quick else 16, 32, 32 if quick else 64)
     print(found["mass balance"], found["design space"], flush=True)
     if not quick:
         RESULTS.write_text(json.dumps(found, indent=1) + "\n")

@@ -244,7 +244,8 @@ def geo_fno_airfoil(path: Path) -> Arrays:
     """Geo-FNO: `rho`, `vx`, `vy`, `p` and `mach` on a C-grid round an airfoil, as points.
 
     `path` holds `NACA_Cylinder_X.npy`, `_Y.npy` and `_Q.npy`, channels second. On the innermost
-    line the wake lies on both sides of its cut: nodes that coincide are kept once.
+    line the wake lies on both sides of its cut: nodes that coincide are kept once. The seven
+    displacements `d` of NACA 0012 follow from where the section lies.
     """
     x, y, q = (_npy(path / f"NACA_Cylinder_{each}.npy") for each in "XYQ")
     kept = np.ones(x.shape[1:], dtype=bool)
@@ -256,7 +257,42 @@ def geo_fno_airfoil(path: Path) -> Arrays:
         name: q[:, k][:, kept]
         for k, name in enumerate(("rho", "vx", "vy", "p", "mach")[: q.shape[1]])
     }
+    if (d := _displacements(x[:, :, 0], y[:, :, 0])) is not None:
+        found["d"] = d
     return {**found, "sample": np.array([str(k) for k in range(len(x))])}
+
+
+def _displacements(x: Array, y: Array) -> Array | None:
+    """The free displacements of the design element from nodes of the innermost line, which are
+    those of NACA 0012 moved upwards; None where they are not. Shapes: "s n" both -> "s 7".
+
+    y - y_0 = sum_k d_k L_k(x) N_k(y_0) on both surfaces: cubic in x, linear in y_0.
+    """
+    nodes, rows = np.array([-0.25, 0.25, 0.75, 1.25]), np.array([-0.1, 0.1])
+    free = ((1, 0), (2, 0), (3, 0), (3, 1), (2, 1), (1, 1), (0, 1))  # as in the shape `airfoil`
+    count, found = x.shape[1], []
+    wake = np.isclose(x, x[:, ::-1]) & np.isclose(y, y[:, ::-1])
+    for own, place, height in zip(~wake, x, y, strict=True):
+        s = np.clip(place, 0, 1)
+        half = 0.2969 * np.sqrt(s) - 0.126 * s - 0.3516 * s**2 + 0.2843 * s**3 - 0.1036 * s**4
+        best, gap = None, np.inf
+        for first in (1, -1):  # the surface that the line begins with
+            base = 0.6 * half * np.where(np.arange(count) < np.argmin(place), first, -first)
+            basis = np.stack(
+                [
+                    np.prod([(place - n) / (nodes[c] - n) for n in np.delete(nodes, c)], 0)
+                    * (base - rows[1 - r]) / (rows[r] - rows[1 - r])
+                    for c, r in free
+                ],
+                -1,
+            )  # fmt: skip
+            solved = np.linalg.lstsq(basis[own], (height - base)[own], rcond=None)[0]
+            missed = np.abs(basis @ solved + base - height)[own].max(initial=0)
+            best, gap = (solved, missed) if missed < gap else (best, gap)
+        if best is None or own.sum() < 16 or gap > 1e-3:
+            return None
+        found.append(best)
+    return np.stack(found)
 
 
 def _npy(path: Path) -> NDArray[Any]:

@@ -157,3 +157,21 @@ def test_a_cluster_gives_the_same_bytes_though_a_worker_is_killed(problem, tmp_p
     assert killed
     for mine, theirs in zip(one.directory.glob("*.h5"), two.directory.glob("*.h5"), strict=True):
         assert mine.read_bytes() == theirs.read_bytes()
+
+
+def test_points_can_be_the_nodes_of_the_reference_mesh(problem, tmp_path):
+    (one,) = dataset(problem, 1, tmp_path, at="nodes", resolution=4)
+    mesh = (
+        compiler.solve(
+            problem,
+            compiler.sample(problem, 1, generator=seeded(0, "dataset", 0), dtype=torch.float64),
+            resolution=4,
+        )
+        .samples[0]
+        .spaces.mesh
+    )
+    assert np.array_equal(one.points, mesh.p.T)
+    edge = np.isclose(one.points[:, 0], 0)
+    assert np.abs(one.unknowns["u"][edge]).max() < 1e-12
+    with pytest.raises(DatasetError, match="one of uniform, nodes"):
+        dataset(problem, 1, tmp_path, at="node")

@@ -3,6 +3,8 @@ every axis from every other, converted, and read by a problem that names it."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pytest
@@ -11,11 +13,13 @@ from scipy.io import savemat
 
 import compiler
 import pdespec
+from compiler.geometry.shapes.piece import whole
 from compiler.measurements.layouts import LAYOUTS, centres, convert, ends, left
 from compiler.measurements.measured import measurements
 from compiler.measurements.readers import read
 from pdespec.errors import ProblemError
 
+EXAMPLES = Path(__file__).parents[3] / "examples"
 SAMPLES = np.array([1.0, 2.0])
 NX, NY, NT = 6, 5, 4
 
@@ -165,6 +169,26 @@ def test_geo_fno_has_samples_last_and_channels_second(tmp_path):
     found = rows(path, axes="xy")
     assert len(found) == 2 * (15 - 1)
     same(found, "xy")
+
+
+def test_the_displacements_of_geo_fno_sections_follow_from_their_nodes(tmp_path):
+    problem = pdespec.load(EXAMPLES / "airfoil_euler.pde")
+    d = (
+        torch.rand(3, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(2)) / 10
+        - 0.05
+    )
+    batch = compiler.instance(problem, {"d": d}, size=3, dtype=torch.float64)
+    (piece,) = batch.geometry["Omega"].pieces(problem.boundaries["foil"])
+    share = torch.linspace(0, 1, 121, dtype=torch.float64)[:-1].expand(3, -1)
+    line = whole(piece).chart(share[..., None])[0].numpy()
+    line = np.concatenate([line, line[:, :1]], 1)  # both sides of the edge
+    for name, each in zip("XY", np.moveaxis(line, 2, 0), strict=True):
+        np.save(tmp_path / f"NACA_Cylinder_{name}.npy", np.stack([each, 2 * each], -1))
+    np.save(tmp_path / "NACA_Cylinder_Q.npy", np.ones((3, 5, 121, 2)))
+    names = {"vx": "v_x", "vy": "v_y"}
+    path = convert(tmp_path, tmp_path / "airfoils.h5", "geo_fno_airfoil", names)
+    with h5py.File(path) as file:
+        assert np.allclose(file["d"], d.numpy(), atol=1e-9)
 
 
 def test_neuraloperator_files_are_tensors_on_left_nodes(tmp_path):
