@@ -938,3 +938,27 @@ def test_the_factor_has_the_same_derivatives_on_both_sides_of_a_smooth_boundary(
     inner, outer = (derivatives(edge.points + side * edge.normals) for side in (-1e-7, 1e-7))
     sizes = 1 + torch.maximum(inner.abs(), outer.abs())
     assert float(((inner - outer).abs() / sizes).max()) < 1e-3
+
+
+def test_a_lattice_of_many_disks_is_sampled_without_looking_at_all_of_them():
+    """All 3600 copies seen from every point once took more memory than a machine has."""
+    problem = pdespec.parse(
+        "problem p\nspace x, y\ndomain D = rectangle([0, 0], [1, 1]) - lattice(disk(radius ="
+        " 0.004), 60, 60)\nunknown u : scalar on D\nin D: lap(u) = 1\non boundary(D): u = 0\n"
+    )
+    batch = compiler.sample(problem, 1, {"interior": 512, "boundary": 512}, dtype=torch.float64)
+    (edge,) = (each for key, each in batch.points.items() if key.startswith("boundary"))
+    factor = batch.inputs.ansatz.factor
+    assert factor(edge.points).abs().max() < 1e-9
+    assert factor(batch.points["D"].points).min() > 0
+    between = torch.tensor([[[29.5 / 59, 30 / 59 + 0.001]]], dtype=torch.float64)
+
+    def derivatives(side):
+        """Up to the third, across the line half way between two columns."""
+        step = torch.full((1, 1, 1), side, dtype=torch.float64, requires_grad=True)
+        found = [factor(between + step * between.new_tensor([1.0, 0.3]))[..., 0]]
+        for _ in range(3):
+            found.append(torch.autograd.grad(found[-1].sum(), step, create_graph=True)[0][..., 0])
+        return torch.stack(found).flatten().detach()
+
+    assert torch.allclose(derivatives(-1e-9), derivatives(1e-9), rtol=1e-5, atol=1e-5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,7 @@ from compiler.geometry.shapes.sphere import Sphere
 from pdespec.errors import fail
 from pdespec.geometry import Lattice
 
+MANY = 64  # copies, beyond which not all of them are looked at from every point
 CELLS = 64  # in which each piece of each copy is searched for the ends of cuts
 
 
@@ -65,11 +67,21 @@ class LatticeBody:
 
     def implicit(self, x: Tensor) -> Tensor:
         """As disjoint copies are never close to two zeros at once, their R-conjunction is
-        smooth."""
+        smooth. Of many disks each is seen by its own surroundings alone: its function levels off
+        before half way to the next, with five continuous derivatives."""
+        if isinstance(self.body, Sphere) and math.prod(self.counts) > MANY:
+            (local,) = self._around(x)
+            return -levelled(-self.body.implicit(local), self._reach()[:, None])
         origins = self.origins()
         batch, count, dimension = x.shape
         local = (x[:, None] - origins[:, :, None]).reshape(batch, -1, dimension)
         return -conjunctions((-self.body.implicit(local)).reshape(batch, -1, count).unbind(1))
+
+    def _reach(self) -> Tensor:
+        """What minus the implicit function of a disk is half way to the next copy. Shapes: "b"."""
+        gaps = [self._spacing()[:, k] for k, count in enumerate(self.counts) if count > 1]
+        half, radius = torch.stack(gaps).amin(0) / 2, self.body.radius
+        return (half.square() - radius.square()) / (2 * radius)
 
     def pieces(self) -> tuple[FullBoundary, ...]:
         return tuple(self._repeated(piece) for piece in self.body.pieces())
@@ -138,6 +150,12 @@ class LatticeBody:
             parts=number,
             cutter=self.nearest,
         )
+
+
+def levelled(value: Tensor, top: Tensor) -> Tensor:
+    """A function with slope 1 at 0 that rises to `top / 6` where the value is `top`, and no
+    further: `top / 6 (1 - (1 - value / top)^6)`. Shapes: value "b n", top "b 1"."""
+    return top / 6 * (1 - (1 - (value / top).clamp(-1, 1)) ** 6)
 
 
 @bind.register
