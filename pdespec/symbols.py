@@ -8,7 +8,7 @@ back to its declaration by `.func.declaration` and to its place in it by `.func.
 from __future__ import annotations
 
 import copyreg
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -143,6 +143,7 @@ class Input(Declaration):
     unit: str | None = None
     complex: bool = False
     folder: str = field(default="", compare=False, repr=False)
+    columns: tuple[tuple[str, str], ...] = ()  # names of the problem, and what the file calls them
 
     @property
     def components(self) -> tuple[str, ...]:
@@ -306,7 +307,7 @@ def check_sign(name: str, positive: bool, complex: bool) -> None:
         )
 
 
-def input_function(
+def input_function(  # noqa: PLR0913 (a public call: its options are keywords)
     name: str,
     region: Domain | Boundary,
     law: Law | None = None,
@@ -315,6 +316,7 @@ def input_function(
     time: Time | None = None,
     unit: str | None = None,
     complex: bool = False,
+    columns: Mapping[str, str] | None = None,
 ) -> Any:
     """The expression of a field given per sample: `f = input_function("f", Omega,
     gaussians(count=2))`."""
@@ -331,7 +333,8 @@ def input_function(
             "it is drawn or read, so give one of them",
             label=name,
         )
-    return Input(name, rank, region, law, source, time, unit, complex).symbol
+    called = tuple((columns or {}).items())
+    return Input(name, rank, region, law, source, time, unit, complex, columns=called).symbol
 
 
 def param(name: str, value: Any = None, size: int | None = None, unit: str | None = None) -> Any:

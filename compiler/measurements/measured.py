@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from compiler.geometry.domain import Geometry, box
 from compiler.measurements.named import Stamp, path_of, sources, stamp, stamps
-from compiler.measurements.readers import Arrays, Axes, read
+from compiler.measurements.readers import Arrays, Axes
+from compiler.measurements.renamed import read_as
 from compiler.measurements.table import Columns, Table, refuse_alike, tabulated
 from pdespec.calculus import entries
 from pdespec.coordinates import Time
@@ -149,7 +150,7 @@ def _read_data(
     extra = {c for each in problem.params.values() for c in (each.name, *each.components)}
     extra |= {c for each in problem.inputs.values() for c in (each.name, *each.components)}
     wanted = columns.names() | extra | {each.replace(".", "_") for each in extra}
-    arrays = read(path, wanted.__contains__, columns.axes)
+    arrays = read_as(path, wanted.__contains__, columns.axes, statement.columns)
     table = tabulated(arrays, columns, path.name)
     refuse_alike(table, path.name)
     _refuse_units(problem, statement, table, path.name)
@@ -418,13 +419,16 @@ def input_table(problem: Problem, name: str) -> Table:
 def declared_table(declaration: Input) -> Table:
     """The same, of the declaration alone."""
     path = path_of(declaration)
-    return _declared_table(stamp(path), path, _columns(declaration))
+    return _declared_table(stamp(path), path, _columns(declaration), declaration.columns)
 
 
 @lru_cache(maxsize=16)
-def _declared_table(read_at: Stamp | None, path: Path, columns: Columns) -> Table:
+def _declared_table(
+    read_at: Stamp | None, path: Path, columns: Columns, called: tuple[tuple[str, str], ...]
+) -> Table:
     names = columns.names()
-    return tabulated(read(path, names.__contains__, columns.axes), columns, path.name)
+    arrays = read_as(path, names.__contains__, columns.axes, called)
+    return tabulated(arrays, columns, path.name)
 
 
 def _refuse_short(declaration: Input, table: Table, file: str) -> None:

@@ -110,6 +110,7 @@ class Data:
     span: Span | None = field(default=None, compare=False, repr=False)
     written: Any = field(default=None, compare=False, repr=False)
     folder: str = field(default="", compare=False, repr=False)
+    columns: tuple[tuple[str, str], ...] = ()  # names of the problem, and what the file calls them
 
 
 @dataclass(frozen=True)

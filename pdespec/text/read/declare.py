@@ -429,6 +429,7 @@ def _input(item: t.GivenFunction, kind: str, draft: Draft) -> None:
         _unit(item.unit, scope),
         rank[1],
         folder_of(item) if item.source is not None else "",
+        item.columns,
     )
     if scope.free(item.name, kind):
         draft.inputs.append(made)

@@ -287,7 +287,11 @@ def _data(statement: t.Data, draft: Draft) -> None:
     result, where = expression(statement.value, scope), region(statement.region, scope)
     if not isinstance(result, Broken) and not isinstance(where, Broken):
         value, folder = complexes.stacked(result), folder_of(statement)
-        draft.data.append(Data(value, where, statement.source, statement.span, statement, folder))
+        draft.data.append(
+            Data(
+                value, where, statement.source, statement.span, statement, folder, statement.columns
+            )
+        )
 
 
 @declare.register
@@ -306,7 +310,9 @@ def _reference(statement: t.Reference, draft: Draft) -> None:
     if known is None:
         where, folder = forms.declaration_of(unknown).region, folder_of(statement)
         value = complexes.stacked(unknown)
-        draft.references[name] = Data(value, where, statement.source, statement.span, None, folder)
+        draft.references[name] = Data(
+            value, where, statement.source, statement.span, None, folder, statement.columns
+        )
         return
     solution = _attempt(
         lambda: forms.known_solution(forms.declaration_of(unknown), known), statement.span, scope

@@ -224,7 +224,7 @@ class Given(Node):
 
 @dataclass(frozen=True, slots=True)
 class GivenFunction(Node):
-    """`f : scalar on Omega over t ~ law`, or `from "file"`."""
+    """`f : scalar on Omega over t ~ law`, or `from "file" (f = "column")`."""
 
     name: Name
     rank: Name
@@ -233,6 +233,7 @@ class GivenFunction(Node):
     law: Node | None
     source: str | None
     unit: Unit | None = None
+    columns: tuple[tuple[str, str], ...] = ()
     span: Span | None = _place()
 
 
@@ -346,9 +347,12 @@ class Output(Node):
 
 @dataclass(frozen=True, slots=True)
 class Data(Node):
+    """`data u on L from "file" (x = "position")`; `columns`: what they are called in the file."""
+
     value: Node
     region: Node
     source: str
+    columns: tuple[tuple[str, str], ...] = ()
     span: Span | None = _place()
 
 
@@ -359,6 +363,7 @@ class Reference(Node):
     name: Name
     value: Node | None
     source: str | None = None
+    columns: tuple[tuple[str, str], ...] = ()
     span: Span | None = _place()
 
 

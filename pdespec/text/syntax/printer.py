@@ -234,7 +234,7 @@ def _given_function(node: t.GivenFunction) -> str:
     origin = (
         f" ~ {text(node.law)}"
         if node.law is not None
-        else f' from "{node.source}"'
+        else _source(node)
         if node.source is not None
         else ""
     )
@@ -242,6 +242,11 @@ def _given_function(node: t.GivenFunction) -> str:
         f"{node.name.name} : {node.rank.name} on"
         f" {text(node.region)}{over}{_unit(node.unit)}{origin}"
     )
+
+
+def _source(node: t.Data | t.GivenFunction | t.Reference) -> str:
+    called = ", ".join(f'{name} = "{column}"' for name, column in node.columns)
+    return f' from "{node.source}"' + (f" ({called})" if called else "")
 
 
 @text.register
@@ -325,11 +330,11 @@ def _output(node: t.Output) -> str:
 
 @text.register
 def _data(node: t.Data) -> str:
-    return _line("data", f'{text(node.value)} on {text(node.region)} from "{node.source}"')
+    return _line("data", f"{text(node.value)} on {text(node.region)}{_source(node)}")
 
 
 @text.register
 def _reference(node: t.Reference) -> str:
     if node.value is None:
-        return f'reference {node.name.name} from "{node.source}"'
+        return f"reference {node.name.name}{_source(node)}"
     return f"reference {node.name.name} = {text(node.value)}"

@@ -105,7 +105,7 @@ def _written_rank(p: Parts, s: Span) -> t.Name:
 
 def _given_function(p: Parts, s: Span) -> t.Node:
     name, rank, region, over, unit, origin = p
-    mark, value = origin or ("", None)
+    mark, value, columns = (*(origin or ("", None)), ())[:3]
     return t.GivenFunction(
         name,
         rank,
@@ -114,6 +114,7 @@ def _given_function(p: Parts, s: Span) -> t.Node:
         value if mark == "~" else None,
         value if mark == "from" else None,
         unit,
+        columns,
         s,
     )
 
@@ -131,8 +132,14 @@ def _extremum(kind: str) -> Callable[[Parts, Span], t.Node]:
 
 def _reference(p: Parts, s: Span) -> t.Node:
     if len(p) == 2:  # a name and a source
-        return t.Reference(p[0], None, p[1][1], s)
-    return t.Reference(p[0], p[2], None, s)
+        return t.Reference(p[0], None, p[1][1], p[1][2], s)
+    return t.Reference(p[0], p[2], None, (), s)
+
+
+def _column(p: Parts, s: Span) -> tuple[str, str]:
+    """A name of the problem, such as `v.x`, and what it is called in a file."""
+    name, part, called = p[0], p[1], p[-1]
+    return name.name + (f".{part.name}" if part is not None else ""), str(called)[1:-1]
 
 
 COMPARISONS = {"\u2264": "<=", "\u2265": ">="}
@@ -233,7 +240,8 @@ RULES: dict[str, Callable[[Parts, Span], Any]] = {
     "region": lambda p, s: t.Region(p[0], p[2], s),
     "value": lambda p, s: ("=", p[1]),
     "law": lambda p, s: ("~", p[0]),
-    "source": lambda p, s: ("from", p[0][1:-1]),
+    "source": lambda p, s: ("from", p[0][1:-1], tuple(each for each in p[1:] if each is not None)),
+    "column": _column,
     "over": lambda p, s: p[0],
     "steady": lambda p, s: True,
     "positive": lambda p, s: (str(p[0]), t.Number(str(p[1]), s)),
@@ -247,7 +255,7 @@ RULES: dict[str, Callable[[Parts, Span], Any]] = {
     "stationary": _extremum("stationary"),
     "require": _require,
     "output": lambda p, s: t.Output(p[0], p[2], s),
-    "data": lambda p, s: t.Data(p[0], p[1], p[2][1], s),
+    "data": lambda p, s: t.Data(p[0], p[1], p[2][1], p[2][2], s),
     "reference": _reference,
     "in_head": lambda p, s: t.Head("in", p[0], span=s),
     "on_head": lambda p, s: t.Head("on", p[0], span=s),

@@ -73,14 +73,16 @@ def recover(problem: Problem) -> tuple[t.Node, ...]:
         for name, value in problem.references.items()
     ]
     parts += [
-        t.Reference(express.name(forms.declaration_of(each.value).name), None, each.source)
+        t.Reference(
+            express.name(forms.declaration_of(each.value).name), None, each.source, each.columns
+        )
         for each in problem.reference_files
     ]
     parts += [
         t.Output(express.name(name), express(each.value)) for name, each in problem.outputs.items()
     ]
     parts += [
-        t.Data(express(each.value), express.region(each.region), each.source)
+        t.Data(express(each.value), express.region(each.region), each.source, each.columns)
         for each in problem.data
     ]
     return tuple(parts)
@@ -160,6 +162,7 @@ def _input(declaration: Input, express: Express) -> t.GivenFunction:
         law(declaration.law, None, express) if declaration.law is not None else None,
         declaration.source,
         unit_of(declaration.unit),
+        declaration.columns,
     )
 
 
