@@ -76,6 +76,8 @@ def residual_scale(drawn: DrawnSamples, points: Tensor) -> Tensor | None:
     size = ansatz_residual(drawn, points).abs().mean((1, 2))
     load = loads(drawn)
     size = torch.where(size > UNLOADED * load, size, load)
+    if drawn.problem.trainables:  # a load that is still to be found has the size of residuals
+        size = torch.where(size > LEAST, size, torch.ones_like(size))
     return size.clamp_min(LEAST)
 
 

@@ -118,7 +118,15 @@ def choose(
     """
     if options.dual is None:
         return Choice("strong")
+    moving = ""
+    if problem.trainables:
+        moving = (
+            f"{', '.join(problem.trainables)} moves while it trains, and the coarse reference of"
+            " the dual norm does not move with it"
+        )
     if options.dual != "auto":
+        if moving:
+            raise NoWeakForm(f"dual = {options.dual}: {moving}; set dual=none")
         dual = DualNorm(problem, int(options.dual), hard=options.hard)
         dual.refer(references.batch())
         return Choice("dual", f"weak residual on meshes of resolution {options.dual}", dual)
@@ -129,6 +137,8 @@ def choose(
             "error",
             "strong residual with the error that it causes, by an approximate Green function",
         )
+    if moving:
+        return Choice("strong", f"strong residual: {moving}")
     if known and known["setting"] == "auto" and known["resolution"] is None:
         return Choice(known["kind"], known["reason"])
     try:

@@ -13,6 +13,7 @@ import torch
 import compiler
 import pdespec
 from compiler.estimation import estimate, uncertainty
+from compiler.fem import NoWeakForm
 from compiler.trainable_fields import basis, field_values
 from compiler.training.checkpoint import load_tree
 from compiler.training.data_terms import Share, data_terms
@@ -162,3 +163,18 @@ def test_a_run_keeps_the_function_it_found_and_goes_on_bit_for_bit(tmp_path):
     assert (whole.directory / "pictures" / "found_f.png").stat().st_size > 4000
     page = (whole.directory / "report.html").read_text()
     assert 'alt="found f"' in page and "f: " in page
+
+
+def test_the_dual_norm_is_refused_where_something_is_to_be_found(tmp_path):
+    problem = declared(tmp_path)
+    measure(tmp_path, problem, 1, 0.01)
+    options = compiler.TrainOptions(steps=1, batch=1, validation=0, dual=4)
+    model = compiler.build(problem, "pinn", hidden=(4,))
+    with pytest.raises(NoWeakForm, match="dual = 4: f, a moves while it trains.*dual=none"):
+        compiler.train(problem, model, options, tmp_path / "run")
+
+
+def test_a_network_whose_load_is_still_to_be_found_has_an_output():
+    text = ROD.replace("u = a", "u = 0").replace("trainable a {a}\n", "").replace("a + ", "")
+    batch = compiler.sample(pdespec.parse(text), 1)
+    assert 0.05 < float(batch.draws.amplitude) < 50
