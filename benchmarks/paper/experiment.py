@@ -54,6 +54,9 @@ def arguments(
     parser.add_argument(
         "--publish", action="store_true", help="also into benchmarks/results and docs/images/paper"
     )
+    parser.add_argument(
+        "--measured", action="store_true", help="table and picture of the rows that are there"
+    )
     for key, value in more.items():
         parser.add_argument(f"--{key}", type=type(value), default=value)
     given = parser.parse_args(argv)
@@ -82,6 +85,8 @@ def computed(given: Any, cases: Iterable[Row], measure: Callable[[Row], Row | No
     rows = []
     for case in cases:
         key = json.dumps(case, sort_keys=True)
+        if key not in known and given.measured:
+            continue
         if key not in known:
             known[key] = measure(case)
             append(path, json.dumps({"case": case, "found": known[key]}) + "\n")
@@ -136,7 +141,9 @@ def _cell(value: Any) -> str:
 
 
 def spread(values: Sequence[float]) -> str:
-    """Mean of some seeds with their standard deviation where there are several."""
+    """Mean of some seeds with their standard deviation where there are several; a dash for none."""
+    if not values:
+        return "-"
     if len(values) == 1:
         return f"{values[0]:.3g}"
     return f"{statistics.mean(values):.3g} ± {statistics.stdev(values):.1g}"

@@ -3,7 +3,7 @@ our finite elements and FEniCS.
 
     python benchmarks/paper/figure7.py --run runs/poisson --run runs/pores --meta runs/maml
 
-of trained runs, those of `--meta` by benchmarks/paper/metapde.py; it writes results/figure7.*
+of trained runs, those of `--meta` by benchmarks/paper/metapde.py; it writes results/NAME.*
 
 A run is of `nonlinear_poisson` or `hyperelastic_pores`. Errors are relative squared L2 errors of u
 at interior points of held-out samples, against the finest mesh of all (cubic elements for Poisson).
@@ -327,6 +327,7 @@ def main() -> None:
     parser.add_argument(
         "--kept", type=Path, help="folder of rows, from which a stopped one goes on"
     )
+    parser.add_argument("--name", default="figure7", help="of the results")
     options = parser.parse_args()
     metas = [load_meta(each) for each in options.meta]
     torch.set_num_threads(1)
@@ -352,8 +353,8 @@ def main() -> None:
         panels[run.problem.name] = curves(rows)
         text.append(table(run.problem.name, panels[run.problem.name]))
         print(text[-1], flush=True)
-    save("figure7", panels, "\n\n".join(text))
-    picture(panels, RESULTS / "figure7.png")
+    save(options.name, panels, "\n\n".join(text))
+    picture(panels, RESULTS / f"{options.name}.png")
 
 
 if __name__ == "__main__":

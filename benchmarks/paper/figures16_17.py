@@ -128,7 +128,7 @@ def picture(rows: list[dict[str, Any]]) -> Any:
             f" {values[0]} (dashed)",
             fontsize=9,
         )
-        axis.margins(x=0.12)
+        axis.margins(x=0.2)
     axes[0].set_ylabel("CPU seconds of a step, one thread")
     axes[0].legend(fontsize=9)
     return figure

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from experiment import HeldOut, arguments, computed, example, finished, spread, table, trained
 from matplotlib.colors import LogNorm
+from matplotlib.ticker import FuncFormatter
 
 from compiler.training.presets import preset
 from operators import GNO, WEIGHTS, JetSpace, Lattice
@@ -196,12 +197,13 @@ def heat(rows: list[dict[str, Any]]) -> Any:
     mean = np.array([[cell(rows, w, n) for n in counts] for w in weights])
     figure, axis = plt.subplots(figsize=(7.2, 0.42 * len(weights) + 1.6), layout="constrained")
     image = axis.imshow(100 * np.sqrt(mean), norm=LogNorm(), cmap="viridis_r", aspect="auto")
-    middle = math.sqrt(100 * np.sqrt(mean).max() * 100 * np.sqrt(mean).min())
+    middle = math.sqrt(100 * np.nanmax(np.sqrt(mean)) * 100 * np.nanmin(np.sqrt(mean)))
     for i in range(len(weights)):
         for j in range(len(counts)):
             value = 100 * math.sqrt(mean[i, j])
-            tint = "w" if value < middle else "k"
-            axis.text(j, i, f"{value:.3g}", ha="center", va="center", color=tint, fontsize=9)
+            tint = "w" if value > middle else "k"
+            shown = "" if math.isnan(value) else f"{value:.3g}"
+            axis.text(j, i, shown, ha="center", va="center", color=tint, fontsize=9)
     axis.set(
         xticks=range(len(counts)),
         yticks=range(len(weights)),
@@ -211,14 +213,15 @@ def heat(rows: list[dict[str, Any]]) -> Any:
     classes = {w: WEIGHTS[w].smoothness for w in weights}
     axis.set_yticklabels([f"{w}, C{'∞' if math.isinf(c) else int(c)}" for w, c in classes.items()])
     axis.set_title("error of u in % after the same steps of physics alone", fontsize=10)
-    figure.colorbar(image, ax=axis, label="%")
+    bar = figure.colorbar(image, ax=axis, label="%")
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+    bar.ax.yaxis.set_minor_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
     return figure
 
 
 def cell(rows: list[dict[str, Any]], weight: str, nodes: int) -> float:
-    return statistics.mean(
-        r["error"] for r in rows if r["weight"] == weight and r["nodes"] == nodes
-    )
+    own = [r["error"] for r in rows if r["weight"] == weight and r["nodes"] == nodes]
+    return statistics.mean(own) if own else math.nan
 
 
 def run(argv: list[str] | None = None) -> list[dict[str, Any]]:

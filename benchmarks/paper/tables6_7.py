@@ -145,10 +145,11 @@ def picture(given: Any, rows: list[dict[str, Any]]) -> Any:
     ):
         values = np.array([[mean_of(rows, p, d, name) for d in data] for p in physics])
         axis.imshow(np.log(values), cmap="viridis_r")
-        half = (np.log(values).max() + np.log(values).min()) / 2
+        half = (np.nanmax(np.log(values)) + np.nanmin(np.log(values))) / 2
         for i, j in np.ndindex(values.shape):
             tint = "k" if np.log(values[i, j]) < half else "w"
-            axis.text(j, i, f"{values[i, j]:.2g}", ha="center", va="center", color=tint)
+            shown = "" if np.isnan(values[i, j]) else f"{values[i, j]:.2g}"
+            axis.text(j, i, shown, ha="center", va="center", color=tint)
         axis.set_xticks(range(len(data)), [str(d) for d in data])
         axis.set_yticks(range(len(physics)), [str(p) for p in physics])
         axis.set(xlabel="points of data a sample", ylabel="points of physics a sample")
@@ -158,7 +159,7 @@ def picture(given: Any, rows: list[dict[str, Any]]) -> Any:
 
 def mean_of(rows: list[dict[str, Any]], physics: int, data: int, name: str) -> float:
     own = [r[name] for r in rows if (r["on"], r["physics"], r["data"]) == ("both", physics, data)]
-    return statistics.mean(own)
+    return statistics.mean(own) if own else math.nan
 
 
 def run(argv: list[str] | None = None) -> list[dict[str, Any]]:
