@@ -302,7 +302,11 @@ def picture(panels: Mapping[str, Mapping[str, Mapping[str, Any]]], path: Path) -
         for handle, label in zip(*each.get_legend_handles_labels(), strict=True)
     }
     figure.legend(
-        handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles), fontsize=8
+        handles.values(),
+        handles.keys(),
+        loc="outside lower center",
+        ncols=min(len(handles), 3 * len(panels)),
+        fontsize=8,
     )
     figure.savefig(path, dpi=120)
 
