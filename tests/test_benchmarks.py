@@ -105,3 +105,20 @@ def test_gallery_and_accuracy_page_say_one_error(benchmarks):
     assert len(errors) > 20 and set(errors) == set(means)
     for name, error in errors.items():
         assert error.startswith(f"{means[name]} (preset demo, "), name
+
+
+def test_an_inverse_problem_is_solved_as_its_page_says(benchmarks):
+    import inverse
+
+    (known,) = (
+        each
+        for each in inverse.lines()
+        if (each["problem"], each["method"], each["seed"]) == ("source", "estimate", 0)
+    )
+    found = inverse.solved("source", "estimate", 0)
+    for name in ("a", "b"):
+        assert found[name]["found"] == pytest.approx(known[name]["found"], abs=1e-5)
+        assert (
+            found[name]["inside"] and found[name]["truth"] == inverse.CASES["source"].values[name]
+        )
+    assert len(list(inverse.rows(inverse.lines()))) == 26
