@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
 from scipy.special import erf
 
 Array = NDArray[np.float64]
@@ -80,6 +80,13 @@ def _clustered(count: int) -> Array:
     return even - CLUSTERED * np.sin(4 * np.pi * even) / (4 * np.pi)
 
 
+def cubic_spline(places: Array, values: Array, **ends: Any) -> Callable[[Array], Array]:
+    """The spline through values. Loaded late: problems of other kinds need none."""
+    from scipy.interpolate import CubicSpline
+
+    return CubicSpline(places, values, **ends)
+
+
 def _angles(count: int) -> Array:
     """Angles from 0 to 2 pi of the density 1 - a cos(2 t) + b exp(-(t/w)^2), t the angle from the
     edge on either side: closer in the middle of both sides and at the edge."""
@@ -87,7 +94,7 @@ def _angles(count: int) -> Array:
     bump = EDGE * WITHIN * np.sqrt(np.pi) / 2 * erf(half / WITHIN)
     number = half - GATHERED / 2 * np.sin(2 * half) + bump
     number *= np.pi / number[-1]
-    table = CubicSpline(
+    table = cubic_spline(
         np.concatenate([number, 2 * np.pi - number[-2::-1]]),
         np.concatenate([half, 2 * np.pi - half[-2::-1]]),
     )
@@ -187,7 +194,7 @@ class _Circle:
         angle[-1] = angle[0] + 2 * np.pi
         logarithm = np.log(np.abs(contour - middle))
         logarithm[-1] = logarithm[0]
-        radius = CubicSpline(angle, logarithm, bc_type="periodic")
+        radius = cubic_spline(angle, logarithm, bc_type="periodic")
         theta = 2 * np.pi * np.arange(MODES) / MODES
         number = np.arange(MODES // 2)
         shift, change = np.zeros(MODES), np.inf
@@ -232,6 +239,6 @@ class _Circle:
     def shares(self, theta: Array) -> Array:
         """The shares of the contour at angles from the edge on the circle."""
         turned = self.edge + theta + self._shift(self.edge + theta)
-        found = np.clip(CubicSpline(self.angle, self.share)(turned), 0, 1)
+        found = np.clip(cubic_spline(self.angle, self.share)(turned), 0, 1)
         found[0], found[-1] = 0.0, 1.0
         return found

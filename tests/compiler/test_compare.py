@@ -78,6 +78,7 @@ def test_every_backend_has_its_rows_with_both_kinds_of_differences(table):
         "fourier",
         "fourier_continuation",
         "least_squares",
+        "pino",
         "taylor",
     ]
     stencil, grid = (row for row in table if row.backend == "finite_difference")
