@@ -111,13 +111,17 @@ def choose(
 ) -> Choice:
     """What `options.dual` asks for, of a problem as it is computed.
 
-    "auto" keeps an energy, which measures the error itself; then takes the estimated error, where
-    options allow it and it holds for every equation; then the dual norm, on the coarsest mesh whose
-    own solution can be trusted; and the strong residual where none of these is. `known`: the record
-    of an earlier session. Raises: NoWeakForm for a number where there is no weak form.
+    "auto" is nothing where physics is not asked for and there are solutions or data. Else it keeps
+    an energy, which measures the error itself; then takes the estimated error, where options allow
+    it and it holds for every equation; then the dual norm, on the coarsest mesh whose own solution
+    can be trusted; and the strong residual where none of these is. `known`: the record of an
+    earlier session. Raises: NoWeakForm for a number where there is no weak form.
     """
     if options.dual is None:
         return Choice("strong")
+    given = options.solutions or problem.data
+    if options.dual == "auto" and not options.physics and given:
+        return Choice("strong", "physics=false: data alone")
     moving = ""
     if problem.trainables:
         moving = (

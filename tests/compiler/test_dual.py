@@ -600,6 +600,16 @@ def test_without_physics_something_must_be_left_to_train_on(tmp_path):
         )
 
 
+def test_without_physics_solutions_are_all_that_is_lowered(tmp_path):
+    problem = pdespec.parse(SLOPED)
+    model = compiler.build(problem, "gino", latent=(12,), modes=3, hidden=4, layers=1)
+    options = TrainOptions(
+        steps=2, batch=2, dual="auto", physics=False, solutions=2, references=2, validation=2
+    )
+    run = compiler.train(problem, model, options, tmp_path / "data")
+    assert "data" in run.history[-1] and "weak" not in run.history[-1]
+
+
 def test_a_window_gives_the_same_batches_in_any_order_of_asking():
     first, second = (Window(lambda k: (k, []), seed=3) for _ in range(2))
     steps = [first.at(step) for step in range(200)]
