@@ -28,7 +28,7 @@ def out(tmp_path_factory):
     return tmp_path_factory.mktemp("paper")
 
 
-ROWS = {"table1": 12, "table2": 3, "table3": 3, "table4": 2, "table5": 4}
+ROWS = {"table1": 14, "table2": 3, "table3": 3, "table4": 2, "table5": 4}
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -37,7 +37,8 @@ def test_a_table_is_measured_once(name, paper, out, monkeypatch):
     given = ["--scale", "demo", "--out", str(out / name)]
     rows = table.run(given)
     assert len(rows) == ROWS[name]
-    assert all(0 < row["error"] < 2 and math.isfinite(row["residual"]) for row in rows)
+    assert all(math.isfinite(row["residual"]) for row in rows)
+    assert all(0 < row["error"] < 2 for row in rows if row["operator"] != "truth")
     wanted = {"figure.png", "rows.csv", "rows.jsonl", "table.md"}
     assert wanted <= {each.name for each in (out / name).iterdir()}
     monkeypatch.setattr(table, "measure", None)
@@ -52,6 +53,13 @@ def test_a_fit_is_the_same_whoever_asks(paper, out):
         alike += [r for r in rows if r["on"] == "physics" and r["points"] == "grid"]
     assert len(alike) == 3 and len({row["error"] for row in alike}) == 1
     assert {row["derivatives"] for row in alike} == {burgers.USUAL["derivatives"]}
+
+
+def test_differences_leave_less_of_the_truth_on_finer_grids(paper):
+    burgers = paper("burgers")
+    case = {"derivatives": "finite_difference", "instance": 0, "grid": None}
+    coarse, fine = (burgers.truncation(case, grid)["residual"] for grid in ((64, 13), (256, 49)))
+    assert coarse / 512 < fine < coarse / 32  # second order: about 4^4, squared
 
 
 def test_noise_is_relative_to_the_mean_of_u(paper):
@@ -84,3 +92,5 @@ def test_points_that_are_drawn_are_those_of_the_grid(paper):
         assert gaps.amin(1).max() < 1e-6 and batch.points["L"].points.shape == (1, 10, 2)
     assert not torch.equal(one.points["L"].points, two.points["L"].points)
     assert torch.equal(one.inputs.points, two.inputs.points)
+    later = burgers.on_grid(one, grid[:, grid[0, :, 1] > 0])  # no point at the start among them
+    assert later.points["L@0"].points.shape == (1, 1, 2)

@@ -17,17 +17,15 @@ import matplotlib.pyplot as plt
 from burgers import cases, gathered, measure
 from experiment import arguments, computed, finished, spread, table
 
-COUNTS = {
-    "demo": (20,),
-    "small": (1000, 500, 250, 100, 50, 25, 10),
-    "paper": (1000, 500, 250, 100, 50, 25, 10),
-}
+COUNTS = {"demo": (20,)}
+PAPER = 1000, 500, 250, 100, 50, 25, 10
+KEPT = {"small": (1000, 250, 50, 10)}
 
 
 def rows_of(given: Any) -> list[dict[str, Any]]:
-    counts = COUNTS[given.scale]
+    counts = COUNTS.get(given.scale, PAPER)
     anew = [{"points": n} for n in counts]
-    kept = [{"points": n, "kept": True} for n in counts]
+    kept = [{"points": n, "kept": True} for n in KEPT.get(given.scale, counts)]
     return cases(given, [{"points": "grid"}, *anew, *kept])
 
 

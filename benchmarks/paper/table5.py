@@ -20,7 +20,7 @@ from experiment import arguments, computed, finished, spread, table
 
 LEVELS = {
     "demo": (0.0, 0.1),
-    "small": (0.0, 0.01, 0.05, 0.1, 0.2),
+    "small": (0.0, 0.05, 0.2),
     "paper": (0.0, 0.01, 0.05, 0.1, 0.2, 0.5),
 }
 KINDS = {"taylor": "exact", "finite_difference": "differences"}
