@@ -55,9 +55,12 @@ def steady(
     watch: is told the coefficients and the residual of every cycle there. Raises: Diverged.
     """
     best: Steady | None = None
-    for k4 in DAMPING:
+    starts = [(k4, None) for k4 in DAMPING]
+    if begun is not None:  # of a flow far away it may be worse than none
+        starts = [(SMOOTH, begun), *starts]
+    for k4, start in starts:
         try:
-            found = _steady(Multigrid(nodes, stream, k4), settled, cycles, begun, watch)
+            found = _steady(Multigrid(nodes, stream, k4), settled, cycles, start, watch)
         except Diverged:
             continue
         best = found if best is None or found.change < best.change else best

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import warnings
 
@@ -103,6 +104,25 @@ def test_a_start_saves_cycles_and_gives_the_same_flow(transonic):
     assert warm.seconds < 1.5 * cold.seconds
     one, other = (list(each.samples[0].reactions.values()) for each in (cold, warm))
     assert one == pytest.approx(other, abs=2e-6)
+
+
+def test_a_start_that_breaks_down_is_left(monkeypatch):
+    problem = flow_at()
+    batch = batch_of(problem)
+    plain = compiler.solve(problem, batch, 8)
+    module = importlib.import_module("compiler.finite_volume.steady")
+    solved, begun_with = module._steady, []
+
+    def breaks(grids, settled, cycles, begun, watch):
+        begun_with.append(begun is not None)
+        if begun is not None:
+            raise Diverged
+        return solved(grids, settled, cycles, begun, watch)
+
+    monkeypatch.setattr(module, "_steady", breaks)
+    again = compiler.solve(problem, batch, 8, start=plain)
+    assert begun_with == [True, False]
+    assert again.samples[0].reactions == plain.samples[0].reactions
 
 
 def test_the_solver_is_known_by_the_equations_and_can_be_named():
