@@ -161,6 +161,10 @@ def check(function: Callable[[Tensor], Tensor], at: Tensor) -> None:
 def test_declared_outputs_have_the_gradients_that_differences_find(name):
     problem = PROBLEMS[name]
     own, model = knobs(problem), tiny(problem, "gino")
+    with torch.no_grad():
+        # the force on a closed contour of a field that hardly varies is rounding: let it vary
+        for weights in model.parameters():
+            weights *= 3 if name == "airfoil_euler" else 1
     points = queries(own)
 
     def outputs(values: Tensor) -> Tensor:
