@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import singledispatch
+from functools import lru_cache, singledispatch
 
 import sympy as sp
 
@@ -97,16 +97,25 @@ def on_axis(piece: Part, domain: Domain) -> bool:
 
 
 def _pieces(domain: Domain, among: Iterable[Boundary]) -> tuple[Part, ...]:
+    among = tuple(among)
+    groups = tuple(dict.fromkeys(name for region in among for name in _groups(region)))
+    levels = tuple(dict.fromkeys(level for region in among for level, _ in _levels(region)))
+    return _divided(domain, groups, levels)
+
+
+@lru_cache(maxsize=256)
+def _divided(
+    domain: Domain, groups: tuple[str, ...], levels: tuple[sp.Expr, ...]
+) -> tuple[Part, ...]:
+    """Asked of the same boundaries by many rules."""
     pieces = _parts(domain.shape, tuple(coordinate.name for coordinate in domain.coordinates))
     if meshes(domain.shape):  # groups count as disjoint: what stands in the file is not known here
-        groups = dict.fromkeys(name for region in among for name in _groups(region))
         pieces = (
             tuple(replace(piece, group=name) for piece in pieces for name in (*groups, OTHER))
             if groups
             else pieces
         )
     whole = [piece for piece in pieces if piece.coordinate not in domain.periodic]
-    levels = tuple(dict.fromkeys(level for region in among for level, _ in _levels(region)))
     return tuple(cell for piece in whole for cell in _cells(piece, levels, domain))
 
 
@@ -143,6 +152,7 @@ def _groups(region: Boundary) -> Iterator[str]:
         yield from _groups(other)
 
 
+@lru_cache(maxsize=256)
 def _level(expression: sp.Expr, domain: Domain) -> tuple[sp.Expr, bool]:
     """An expression with its sign and scale taken out, so that `x < 1` and `2*x > 2` are about
     one level."""
