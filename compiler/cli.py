@@ -104,6 +104,18 @@ class Usage(Exception):
     """The command was called in a way it cannot be; the text says how it can."""
 
 
+def _solver(method: str | None) -> str | None:
+    """The name of a reference solver. Raises: Usage where there is none of it."""
+    if method not in (None, "auto"):
+        from compiler.solvers import SOLVERS
+
+        try:
+            SOLVERS[method]
+        except KeyError as reason:
+            raise Usage(str(reason.args[0])) from None
+    return method
+
+
 def main() -> None:
     """The `pdespec` command."""
     app()
@@ -948,7 +960,7 @@ def dataset(
     from compiler.workers import Workers
 
     asked = {"resolution": resolution, "degree": degree, "steps": steps, "tolerance": tolerance}
-    asked |= {"method": method}
+    asked |= {"method": _solver(method)}
     display = _display(quiet)
     begun = False
 
@@ -1033,6 +1045,7 @@ def solve(
 
     from compiler.batches.completed import completed
     from compiler.batches.sample import sample
+    from compiler.fem import SolverError
     from compiler.fem.export.vtk import save_vtk
     from compiler.files import write_atomically
     from compiler.functionals.outputs import FieldOutput, outputs
@@ -1060,7 +1073,7 @@ def solve(
         "scheme": scheme,
         "mesh": mesh,
     }
-    asked |= {"tolerance": tolerance, "method": method}
+    asked |= {"tolerance": tolerance, "method": _solver(method)}
     truth = run_solver(
         problem, batch, **{name: value for name, value in asked.items() if value is not None}
     )
@@ -1077,7 +1090,12 @@ def solve(
         )
     if truth.energy is not None:
         out.print(f"energy {float(truth.energy[0]):.10g}", markup=False)
-    for name, value in outputs(problem, truth, batch).items():
+    for name, each in problem.outputs.items():
+        try:
+            (value,) = outputs(problem.revised(outputs={name: each}), truth, batch).values()
+        except SolverError as reason:
+            out.print(f"{name} is not known of the reference: {reason}", markup=False)
+            continue
         if not isinstance(value, FieldOutput):
             numbers = ", ".join(f"{each:.6g}" for each in value[0].reshape(-1).tolist())
             out.print(f"{name} = {numbers}", markup=False)

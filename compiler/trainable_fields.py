@@ -246,7 +246,8 @@ def grid(field: TrainableField, count: int) -> Array:
     places = []
     for k, x in enumerate(domain.coordinates):
         fixed = getattr(region, "coordinate", None) == x.name
-        places.append([float(region.value)] if fixed else np.linspace(low[k], high[k], count))
+        # the fixed coordinate of a side enters no mode
+        places.append([low[k]] if fixed else np.linspace(low[k], high[k], count))
     if field.time is not None:
         places.append(np.linspace(float(field.time.start), float(field.time.end), count))
     return np.array(list(itertools.product(*places)))

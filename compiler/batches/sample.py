@@ -139,7 +139,7 @@ class Batch:
             if total < count:
                 raise ValueError(f"{total} points on `{key}` do not make {count} parts")
             order = torch.randperm(total, generator=generator).to(each.points.device)
-            for k, part in enumerate(order.chunk(count)[:count]):
+            for k, part in enumerate(order.tensor_split(count)):
                 found[k][key] = each.at(part)
         return [replace(self, points=points) for points in found]
 

@@ -34,7 +34,7 @@ from compiler.functionals.outputs import output
 from compiler.measurements.measured import Measured, measurements
 from compiler.solvers import solve
 from compiler.trainable_fields import expanded, found_fields, priors
-from pdespec.errors import ProblemError
+from pdespec.errors import ProblemError, suggestion
 from pdespec.statements.problem import Problem
 from pdespec.trainable_fields import TrainableField
 
@@ -99,7 +99,7 @@ class _Fit:
         law = [laws.get(name, (0.0, np.inf)) for name in self.names]
         self.mean, self.spread = np.array(law).T
         self.bound = np.isfinite(self.spread)  # that have a prior
-        self.rows = sum(len(each.table) for each in self.terms)
+        self.rows = sum(each.table.values.size for each in self.terms)  # every component counts
         free = int((~self.bound).sum())
         if self.rows <= free:
             raise EstimateError(
@@ -119,6 +119,11 @@ class _Fit:
     # least squares
 
     def fitted(self, start: Mapping[str, float]) -> Estimate:
+        for name in sorted(set(start) - set(self.names)):
+            known = f"the numbers are {', '.join(self.names[:12])}"
+            raise EstimateError(
+                f"there is no number `{name}` to begin with; {suggestion(name, self.names, known)}"
+            )
         first = np.array(
             [float(start.get(n, v)) for n, v in zip(self.names, self.first, strict=True)]
         )

@@ -143,7 +143,9 @@ def solve(
     workers = workers if isinstance(workers, Workers) else Workers(workers)
     if len(homes(problem)) > 1:
         whole = one_domain(problem)
-        options |= {"mesh": mesh, "start": start, "tolerance": tolerance, "workers": workers}
+        if start is not None:
+            raise WrongOption("`start` is not taken where the unknowns live on several domains")
+        options |= {"mesh": mesh, "tolerance": tolerance, "workers": workers}
         return in_parts(problem, whole, batch, solve(whole.problem, batch, resolution, **options))
     problem = expanded(problem).once(one_equation)
     request = Request(problem, prepare(problem), batch, chosen, mesh, start, workers)
@@ -165,6 +167,10 @@ def in_parts(problem: Problem, whole: Joined, batch: Any, found: Solution) -> So
                 sample,
                 spaces=replace(sample.spaces, bases=bases, offsets=offsets),
                 components=tuple(whole.places),
+                reactions={
+                    (name, own_name(whole, problem.boundaries.get(name), one)): force
+                    for (name, one), force in sample.reactions.items()
+                },
                 homes={
                     own: partial(within, home, known.shape_values, margin=margin)
                     for own, (_, home) in whole.places.items()
@@ -432,6 +438,14 @@ def refuse_options(problem: Problem, options: Mapping[str, object]) -> None:
                 f"{name} = {options[name]!r} is of time, and `{problem.name}` has none; leave"
                 " it out"
             )
+
+
+def own_name(whole: Joined, boundary: Boundary | None, component: str) -> str:
+    """The component of the user's that a component of the joined problem is at a boundary."""
+    owners = [own for own, (one, _) in whole.places.items() if one == component]
+    if boundary is None:
+        return owners[0]
+    return next((o for o in owners if whole.places[o][1] == boundary.domain), owners[0])
 
 
 def one_domain(problem: Problem) -> Joined:

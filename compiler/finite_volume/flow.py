@@ -154,6 +154,10 @@ def _conditions(
     rho, u, v, p = (values[k] for k in fields)
     walls, outer = [], []
     for label, each in problem.conditions.items():
+        if getattr(each.region, "where", ()):
+            raise NotAFlow(
+                f"the equations are Euler's, and `{label}` holds on a part of a boundary"
+            )
         gap = sp.Matrix([each.lhs - each.rhs])
         if each.region.kind == "inner":
             through = sum(w * Normal(x) for w, x in zip((u, v), problem.coordinates, strict=True))

@@ -19,6 +19,9 @@ def read_as(path: Path, wanted: Wanted, axes: Axes, called: Sequence[tuple[str, 
     """
     if not called:
         return read(path, wanted, axes)
+    for side in zip(*called, strict=True):
+        if twice := next((each for each in side if side.count(each) > 1), None):
+            raise fail("D02", f"`{twice}` is named twice", "give every name one column of its own")
     theirs = dict(called)
     ours = {column: name for name, column in called}
     for name in theirs:

@@ -80,8 +80,8 @@ def _ends(found: FieldEstimate, axis: Any) -> tuple[float, float]:
 
 
 def _points(found: FieldEstimate, along: dict[Any, Array]) -> Array:
-    """Points on which some coordinates vary; the others on a fixed side, or in the middle. Shapes:
-    -> "n d", time last."""
+    """Points on which some coordinates vary; the others in the middle, as the one that is fixed on
+    a side, which enters no mode. Shapes: -> "n d", time last."""
     region: Any = found.declared.region
     times = () if found.declared.time is None else (found.declared.time,)
     like, columns = next(iter(along.values())), []
@@ -89,9 +89,7 @@ def _points(found: FieldEstimate, along: dict[Any, Array]) -> Array:
         if x in along:
             columns.append(along[x].ravel())
             continue
-        fixed = getattr(region, "coordinate", None) == x.name
-        value = float(region.value) if fixed else float(np.mean(_ends(found, x)))
-        columns.append(np.full(like.size, value))
+        columns.append(np.full(like.size, np.mean(_ends(found, x))))
     return np.stack(columns, 1)
 
 

@@ -69,6 +69,8 @@ def _initial(problem: Problem) -> sp.Expr | str:
     unknown = next(iter(problem.unknowns.values())).symbol
     if len(conditions) != 1 or conditions[0].kind != "initial" or conditions[0].lhs != unknown:
         return "its only condition is not an initial state of u"
+    if sp.simplify(conditions[0].at - problem.time.start) != 0:
+        return f"its state is given at {problem.time} = {conditions[0].at}, not at the start"
     state = sp.sympify(conditions[0].rhs)
     if state.has(sp.Derivative):
         return "its initial state holds derivatives"
@@ -80,6 +82,8 @@ def _initial(problem: Problem) -> sp.Expr | str:
 
 def _terms(problem: Problem) -> tuple[sp.Expr, sp.Expr, sp.Expr, sp.Expr] | str:
     """The coefficients of u_t, u u_x, u_x and -u_xx."""
+    if problem.trainables:
+        return "it holds numbers that are to be found"
     (residual,) = problem.residuals().values()
     (x,), t = problem.coordinates, problem.time
     unknown = next(iter(problem.unknowns.values())).symbol

@@ -143,7 +143,8 @@ def _made(
     # |w - w_h| <= 2 nu (|phi_x - (phi_h)_x| + |phi_x / phi| |phi - phi_h|) / min phi
     slope = 2 * float((waves[:kept] * size[:kept]).sum())
     lost = 8 * EPS * (slope + waves[kept - 1] * size.max()) + 2 * float((waves * size)[kept:].sum())
-    error = 2 * nu * lost / float(phi.min())
+    least = float(phi.min())
+    error = 2 * nu * lost / least if least > 0 else np.inf
     return ColeHopf(
         lower,
         began,

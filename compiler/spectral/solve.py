@@ -90,8 +90,11 @@ class SpectralSample:
         return self.evaluate(at.reshape(-1, 2)).reshape(len(self.times), -1)
 
 
-def solve(problem: Problem, batch: Any) -> Solution:
-    """Reference fields of every sample of a batch, by the substitution of Cole and Hopf.
+def solve(
+    problem: Problem, batch: Any, *, tolerance: float | None = None, workers: Any = 1
+) -> Solution:
+    """Reference fields of every sample of a batch, by the substitution of Cole and Hopf: to
+    round-off, in a moment, so that a tolerance and workers change nothing.
 
     Raises: SolverError for a problem that is no viscous Burgers equation on a periodic interval;
     SampleError for a sample whose viscosity is not positive or too small for its initial state.

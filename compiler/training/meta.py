@@ -38,7 +38,7 @@ from operators.models.meta_pinn import AdaptedField, MetaPINN
 from pdespec.errors import nearest
 from pdespec.statements.problem import Problem
 
-RECORD, FORMAT = "meta.json", "pdespec-meta-1"
+RECORD, FORMAT = runs.META, "pdespec-meta-1"
 COLUMNS = ["step", "seconds", "loss", "gradient"]
 
 
@@ -195,6 +195,10 @@ def meta_train(
     recipe = getattr(model, "recipe", None)
     if recipe is None:
         raise ValueError("a model that compiler.build did not make cannot be kept; build it")
+    try:
+        _loss(problem, options)
+    except KeyError as reason:  # a misspelt weight, before anything is written
+        raise OptionError(str(reason.args[0])) from None
     directory = Path(directory) if directory is not None else runs.free_directory(problem.name)
     model.to(options.dtype)
     rates = torch.ones(options.inner_steps, model.theta.numel(), dtype=options.dtype)

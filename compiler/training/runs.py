@@ -40,6 +40,7 @@ from pdespec.statements.problem import Problem
 
 PROBLEM = "problem.pde"
 RUN = "run.json"
+META = "meta.json"  # in place of it, of a learned start
 REPEAT = "run.toml"
 HISTORY = "history.csv"
 EVALUATION = "evaluation.json"
@@ -186,7 +187,7 @@ def _begun(directory: Path) -> bool:
 
 def _forget(directory: Path, made: Sequence[Path]) -> None:
     """Removes the files of a run that never began, and the folders that were made for it."""
-    files = [PROBLEM, RUN, REPEAT, HISTORY]
+    files = [PROBLEM, RUN, META, REPEAT, HISTORY]
     with contextlib.suppress(RunError):
         files += (
             _read_record(directory).get(READ, {}).get("files", {}) if holds_run(directory) else []

@@ -12,6 +12,8 @@ which holds across what A and B share as well: there it says that the flux is co
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable
 from typing import Any
 
 import sympy as sp
@@ -135,6 +137,16 @@ def _piecewise(values: list[sp.Expr], conditions: list[Any]) -> sp.Expr:
         for jet, row in zip(jets, slopes, strict=True)
     ]
     return sympy_form(sp.Add(*parts, sp.Piecewise(*zip(rest, conditions, strict=True))))
+
+
+def memberships(domains: Iterable[Domain], whole: Domain) -> dict[Domain, Any]:
+    """The conditions by which `merged` tells the parts of a domain; none for shapes without one."""
+    found: dict[Domain, Any] = {}
+    for each in domains:
+        if each != whole and each.coordinates == whole.coordinates:
+            with contextlib.suppress(NotImplementedError):
+                found[each] = _within(inside(each.shape, each.coordinates), whole)
+    return found
 
 
 def _within(condition: Any, domain: Domain) -> Any:

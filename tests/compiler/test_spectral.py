@@ -235,3 +235,25 @@ def test_a_data_set_holds_it(tmp_path):
     assert found.key != by_elements.key
     gap = found[1].unknowns["u"] - by_elements[1].unknowns["u"]
     assert 0 < np.abs(gap).max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("at t = 0:", "at t = 1/2:", "not at the start"),
+        ("const   nu = 0.01", "trainable nu = 0.01", "to be found"),
+    ],
+)
+def test_a_state_at_another_time_and_numbers_to_be_found_are_left_to_others(old, new, reason):
+    problem = pdespec.parse(
+        BURGERS.format(equation=STANDARD, nu=0.01, low=0, high=1).replace(old, new)
+    )
+    assert reason in viscous_burgers(problem)
+
+
+def test_a_tolerance_and_workers_change_nothing():
+    problem = burgers()
+    batch = compiler.instance(problem, inputs={"u0": wave()})
+    at = torch.tensor([[[0.3, 0.5]]], dtype=torch.float64)
+    one = compiler.solve(problem, batch)(at)
+    assert float(compiler.solve(problem, batch, tolerance=1e-3, workers=2)(at)) == float(one)

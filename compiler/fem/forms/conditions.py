@@ -17,10 +17,9 @@ from pdespec.coordinates import Normal
 from pdespec.geometry import Boundary, Domain
 from pdespec.jets import sympy_form
 from pdespec.jumps import slope
-from pdespec.statements.membership import points, typical, values_of
+from pdespec.rules.subdomains import memberships
 from pdespec.statements.problem import Condition, Problem
 
-PROBES = 64  # points by which the branches that a part of a domain takes are told
 # unit vectors of rationals with no entry zero, by their length
 GENERIC = [
     tuple(sp.Rational(k, length) for k in row)
@@ -176,21 +175,21 @@ def pins(problem: Problem) -> tuple[Pin, ...]:
 
 
 def natural(
-    flux: Sequence[sp.Expr],
+    flux: Callable[[Boundary], Sequence[sp.Expr]],
     place: int,
     candidates: Sequence[Natural],
     fluxes: set[str],
     coordinates: Sequence[sp.Symbol],
 ) -> list[tuple[Natural, sp.Expr]]:
     """The boundary integrands of one row: `flux . n` on each region with a condition that gives it,
-    written without derivatives.
+    written without derivatives. `flux`: as it is on a boundary.
 
     A condition B = 0 gives the flux q when q = alpha B + r with r free of derivatives in space, or
     with those along the boundary alone (an oblique derivative); then r is the integrand.
     """
     found: dict[Boundary, tuple[Natural, sp.Expr]] = {}
     for candidate in sorted(candidates, key=lambda c: abs(c.place - place)):
-        across = flux_across(flux, candidate.region, coordinates)
+        across = flux_across(flux(candidate.region), candidate.region, coordinates)
         normals = normals_of(candidate.region)
         rest = remainder(across, candidate.residual.subs(normals), fluxes, len(coordinates))
         if rest is None:
@@ -223,34 +222,34 @@ def remainder(across: sp.Expr, residual: sp.Expr, fluxes: set[str], axes: int) -
 def flux_across(
     flux: Sequence[sp.Expr], region: Boundary, coordinates: Sequence[sp.Symbol]
 ) -> sp.Expr:
-    """flux . n, with n as numbers where it is known, and of coefficients that differ from part to
-    part those of the part that the region bounds."""
-    flux = [one_branch(f, region.domain) for f in flux]
+    """flux . n, with n as numbers where it is known."""
     products = (f * Normal(x) for f, x in zip(flux, coordinates, strict=True))
     return sum(products, sp.S.Zero).subs(normals_of(region))
 
 
-def one_branch(expression: sp.Expr, domain: Domain) -> sp.Expr:
-    """An expression with the branches that are taken everywhere in a domain, as far as points in
-    it can tell."""
-    choices = expression.atoms(sp.Piecewise)
-    if not choices or any(c.atoms(Stream) for each in choices for _, c in each.args):
-        return expression
-    symbols = set().union(*(each.free_symbols for each in choices)) - set(domain.coordinates)
-    values = typical(domain) | values_of(symbols)
-    places = points(domain, PROBES, values)
-    if places is None:
-        return expression
-    tables = [dict(zip(domain.coordinates, place, strict=True)) | values for place in places]
-    taken = {}
-    for each in choices:
-        for branch, condition in each.args:
-            decided = {condition.subs(table) for table in tables}
-            if decided == {sp.true}:
-                taken[each] = branch
-            if decided != {sp.false}:
-                break
-    return expression.xreplace(taken)
+Branches = Callable[[sp.Expr, Boundary], sp.Expr]
+
+
+def branches(problem: Problem, whole: Domain) -> Branches:
+    """Of coefficients that differ from part to part, since the equations of parts were made one
+    (`pdespec.rules.subdomains`), those of the part that a boundary bounds.
+
+    Only a branch whose condition says no more than which part a point lies in is chosen.
+    """
+    places = memberships(problem.domains.values(), whole)
+
+    def of(expression: sp.Expr, region: Boundary) -> sp.Expr:
+        own = places.get(region.domain)
+        taken = {}
+        for each in expression.atoms(sp.Piecewise) if own is not None else ():
+            for before, (branch, condition) in enumerate(each.args):
+                if condition == own or (condition is sp.true and before):
+                    taken[each] = branch
+                if condition == own or condition not in places.values():
+                    break
+        return expression.xreplace(taken)
+
+    return of
 
 
 def oblique(

@@ -20,6 +20,7 @@ from compiler.fem.forms.conditions import (
     Natural,
     Obstacle,
     Pin,
+    branches,
     flux_across,
     initials,
     natural,
@@ -383,6 +384,7 @@ def by_parts(
     settled: dict[str, tuple[Boundary, ...]] = {}
     used: list[tuple[str, Natural]] = []
     across: dict[str, list[sp.Expr]] = {}
+    branch = branches(problem, domain)
     for row in rows:
         place = [r.component for r in rows if r.label == row.label].index(row.component)
         form = divergence_form(
@@ -399,7 +401,8 @@ def by_parts(
             continue
         across[row.component] = flux
         free = [n for n in naturals if n not in (condition for _, condition in used)]
-        matched = natural(flux, place, free, fluxes, problem.coordinates)
+        there = lambda region, flux=flux: [branch(f, region) for f in flux]  # noqa: E731
+        matched = natural(there, place, free, fluxes, problem.coordinates)
         used += [(row.component, condition) for condition, _ in matched]
         integrands += [
             Integrand(condition.region, row.component, value, rest) for condition, rest in matched
@@ -417,7 +420,7 @@ def by_parts(
             if e.region == region
         ]
         acting = {
-            c: flux_across(flux, region, problem.coordinates)
+            c: flux_across([branch(f, region) for f in flux], region, problem.coordinates)
             for c, flux in across.items()
             if any(c in each for each in held)
         }

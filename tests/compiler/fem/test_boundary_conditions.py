@@ -164,3 +164,24 @@ on boundary(Q): u = 0
         for p in problems
     )
     torch.testing.assert_close(one, other, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("coefficient", "condition", "middle"),
+    [
+        ("if(x > 0.99, 100, 1)", "dn(u) = 1", 50),
+        ("if(x > 0.99, 100, 1)", "k*dn(u) = 1", 0.5),
+        ("if(c < 0.2, 3, 1)", "dn(u) = 1", 0.5),
+        ("if(c < 0.2, 3, 1)", "k*dn(u) = 1", 1 / 6),
+        ("if(c < 0.2, 3, 1)", "dn(u) + u = 1", 0.25),
+    ],
+)
+def test_a_flux_has_the_branch_of_its_own_place_and_sample(coefficient, condition, middle):
+    problem = pdespec.parse(
+        f"problem p\nspace x\nparam c = 0.5\ndomain L = interval(0, 1)\nunknown u : scalar on L\n"
+        f"k := {coefficient}\nin L: -div(k*grad(u)) = 0\non side(L, x = 0): u = 0\n"
+        f"on side(L, x = 1): {condition}\n"
+    )
+    truth = compiler.solve(problem, compiler.instance(problem, {"c": 0.1}), resolution=20)
+    at = torch.tensor([[[0.5]]], dtype=torch.float64)
+    assert float(truth(at)) == pytest.approx(middle, rel=1e-8)

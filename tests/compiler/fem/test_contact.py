@@ -84,6 +84,16 @@ def test_slabs_share_value_and_flux_and_know_where_they_are():
     assert truth.samples[0].reactions["left", "a"] == pytest.approx(-1.5)
 
 
+def test_forces_bear_the_names_of_both_unknowns():
+    truth, _ = solved(BARS, [[0.4, 0.3]], resolution=4)
+    assert {component for _, component in truth.samples[0].reactions} == {
+        "u.x",
+        "u.y",
+        "w.x",
+        "w.y",
+    }
+
+
 def test_an_inclusion_in_a_uniform_gradient_converges_at_the_order_of_its_chords():
     angle = np.linspace(0, 6, 40)
     inside, outside = (r * np.stack([np.cos(angle), np.sin(angle)], 1) for r in (0.3, 0.8))

@@ -57,6 +57,7 @@ def test_names_do_not_matter():
             "disk(radius = 0.5)",
             "outside of an airfoil",
         ),
+        ("outer(Omega)", "outer(Omega, x < 0)", "a part of a boundary"),
         ("div(rho*v) = 0", "div(rho*v) = lap(rho)", "div\\(rho\\*outer"),
     ),
 )
