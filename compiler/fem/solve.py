@@ -40,6 +40,7 @@ from compiler.fem.errors import (
 )
 from compiler.fem.forms.nonsmooth import FACTORS, WIDTH, arguments_of
 from compiler.fem.forms.weak import Region, WeakForm, weak_form
+from compiler.fem.meshing.bodies import geometry_of
 from compiler.fem.meshing.facets import aligned, facets_of, outside, within
 from compiler.fem.meshing.fitted import fitted
 from compiler.fem.meshing.mesh import mesh_domain, shaken
@@ -73,6 +74,7 @@ Start = Solution | Mapping[str, Any] | None
 MOST = {1: 20_000, 2: 400, 3: 64}  # cells along the longest side, up to which a tolerance is sought
 MOST_CELLS = 400_000  # that are made where the error is
 COARSEST = 2  # cells along the longest side, from which on an order can be observed
+TOUCHES = 512  # points of a boundary that are looked at
 ROUNDING = 1e-9  # of the extent: what lies no farther outside of a domain is on its boundary
 LOADS = 8  # load steps of a body under finite strains
 
@@ -145,6 +147,7 @@ def solve(
         whole = one_domain(problem)
         if start is not None:
             raise WrongOption("`start` is not taken where the unknowns live on several domains")
+        refuse_other_contacts(problem, whole, batch)
         options |= {"mesh": mesh, "tolerance": tolerance, "workers": workers}
         return in_parts(problem, whole, batch, solve(whole.problem, batch, resolution, **options))
     problem = expanded(problem).once(one_equation)
@@ -168,7 +171,7 @@ def in_parts(problem: Problem, whole: Joined, batch: Any, found: Solution) -> So
                 spaces=replace(sample.spaces, bases=bases, offsets=offsets),
                 components=tuple(whole.places),
                 reactions={
-                    (name, own_name(whole, problem.boundaries.get(name), one)): force
+                    (name, whole.own(name, one)): force
                     for (name, one), force in sample.reactions.items()
                 },
                 homes={
@@ -440,12 +443,25 @@ def refuse_options(problem: Problem, options: Mapping[str, object]) -> None:
             )
 
 
-def own_name(whole: Joined, boundary: Boundary | None, component: str) -> str:
-    """The component of the user's that a component of the joined problem is at a boundary."""
-    owners = [own for own, (one, _) in whole.places.items() if one == component]
-    if boundary is None:
-        return owners[0]
-    return next((o for o in owners if whole.places[o][1] == boundary.domain), owners[0])
+def refuse_other_contacts(problem: Problem, whole: Joined, batch: Any) -> None:
+    """Raises: NoWeakForm where a condition of one domain holds on what it shares with another, on
+    which the one unknown is continuous: a crack, say."""
+    parts = homes(problem)
+    for number in range(batch.size):
+        one = batch if batch.size == 1 else batch.select([number])
+        values = Coefficients(problem, one).shape_values
+        for label, condition in whole.others.items():
+            region, chance = condition.region, torch.Generator().manual_seed(0)
+            points, _ = geometry_of(region.domain, values).boundary(region, TOUCHES, chance)
+            at = points[0].numpy().T
+            margin = ROUNDING * float(np.ptp(at))
+            for other in (each for each in parts if each != region.domain):
+                if within(other, values, at, margin).any():
+                    raise NoWeakForm(
+                        f"condition `{label}` holds on `{region.name}`, a part of which lies on"
+                        f" {other.name} as well: the reference solver takes values and fluxes that"
+                        " are equal on all that two domains share"
+                    )
 
 
 def one_domain(problem: Problem) -> Joined:

@@ -36,10 +36,19 @@ class Apart(ValueError):
 @dataclass(frozen=True)
 class Joined:
     """`problem` has one unknown in place of several. `places` says of each component of those, in
-    the order of their declaration, which component of it that is, and on which domain."""
+    the order of their declaration, which component of it that is, and on which domain. `others`
+    are the conditions on boundaries of one domain, by label."""
 
     problem: Problem
     places: Mapping[str, tuple[str, Domain]]
+    others: Mapping[str, Condition]
+
+    def own(self, boundary: str, component: str) -> str:
+        """The component that a component of `problem` stands for on a boundary."""
+        home = next(
+            each.region.domain for each in self.others.values() if each.region.name == boundary
+        )
+        return next(own for own, place in self.places.items() if place == (component, home))
 
 
 def homes(problem: Problem) -> tuple[Domain, ...]:
@@ -52,8 +61,9 @@ def joined(problem: Problem) -> Joined:
 
     Raises: Apart, with the reason.
     """
-    if problem.functionals:
-        raise Apart("an energy on several domains")
+    for what, stated in (("an energy", problem.functionals), ("a require", problem.requirements)):
+        if stated:
+            raise Apart(f"{what} stands beside them")
     contacts = {label: each for label, each in problem.conditions.items() if _between(each)}
     whole = _whole(problem, homes(problem))
     groups = _groups(problem, contacts)
@@ -90,6 +100,7 @@ def joined(problem: Problem) -> Joined:
             references={},
         ),
         {name: places[name] for name in problem.components},
+        {label: each for label, each in conditions.items() if each.kind == "boundary"},
     )
 
 
@@ -171,10 +182,10 @@ def _refuse_other_fluxes(problem: Problem, label: str, condition: Condition) -> 
     region = condition.region
     rows = [row for row in entries(condition.lhs - condition.rhs) if _differentiated(row)]
     held = (condition.lhs - condition.rhs).atoms(UnknownField)
-    one, other = (
-        _fluxes(problem, home)
-        for home in dict.fromkeys(each.func.declaration.region for each in held)
-    )
+    sides = dict.fromkeys(each.func.declaration.region for each in held)
+    if len(sides) > 2:
+        raise Apart(f"`{label}` holds unknowns of {len(sides)} domains")
+    one, other = (_fluxes(problem, home) for home in sides)
     n = [Normal(x) for x in problem.coordinates]
     gaps = [
         sp.Add(*(normal * (p - q) for normal, p, q in zip(n, a, matched, strict=True)))

@@ -13,7 +13,6 @@ which holds across what A and B share as well: there it says that the flux is co
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
 from typing import Any
 
 import sympy as sp
@@ -83,7 +82,12 @@ def merged(problem: Problem) -> Problem | None:
         ]
         lhs = sp.ImmutableMatrix(rows) if len(rows) > 1 else rows[0]
         equations[labels[0]] = Equation(lhs, lhs * 0, domain, problem.equations[labels[0]].span)
-    return problem.revised(equations=equations)
+    whole = problem.revised(equations=equations)
+    parts = dict.fromkeys(
+        problem.equations[label].region for labels in shared.values() for label in labels
+    )
+    whole._kept[_divided_into] = tuple(parts)
+    return whole
 
 
 def _in_order_of(
@@ -139,14 +143,19 @@ def _piecewise(values: list[sp.Expr], conditions: list[Any]) -> sp.Expr:
     return sympy_form(sp.Add(*parts, sp.Piecewise(*zip(rest, conditions, strict=True))))
 
 
-def memberships(domains: Iterable[Domain], whole: Domain) -> dict[Domain, Any]:
-    """The conditions by which `merged` tells the parts of a domain; none for shapes without one."""
+def memberships(problem: Problem, whole: Domain) -> dict[Domain, Any]:
+    """The conditions by which `merged` told the parts of a domain that had equations of their own,
+    which do not overlap; none for shapes without one."""
     found: dict[Domain, Any] = {}
-    for each in domains:
-        if each != whole and each.coordinates == whole.coordinates:
-            with contextlib.suppress(NotImplementedError):
-                found[each] = _within(inside(each.shape, each.coordinates), whole)
+    for each in problem.once(_divided_into):
+        with contextlib.suppress(NotImplementedError):
+            found[each] = _within(inside(each.shape, each.coordinates), whole)
     return found
+
+
+def _divided_into(problem: Problem) -> tuple[Domain, ...]:
+    """The parts whose equations were made one; `merged` keeps them with the problem it makes."""
+    return ()
 
 
 def _within(condition: Any, domain: Domain) -> Any:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csc_matrix
+from scipy.sparse import csc_matrix, csr_matrix
 from scipy.sparse.linalg import splu
 
 from compiler.fem.errors import Singular
@@ -14,6 +15,14 @@ from compiler.fem.errors import Singular
 Array = NDArray[np.float64]
 Inverse = Callable[[Array], Array]
 ROUNDING = 1e-13  # of a pivot, against the diagonal entry it began as
+
+
+@dataclass(frozen=True)
+class Linearised:
+    """Equations about a state: the tangent, and the inverse of the reduced one."""
+
+    tangent: csr_matrix
+    inverse: Inverse
 
 
 def lu(matrix: csc_matrix) -> Inverse:

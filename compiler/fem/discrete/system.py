@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from scipy.sparse import block_diag, bmat, csr_matrix, identity
 
 from compiler.fem.discrete.assemble import Assembly, State
 from compiler.fem.discrete.constraints import Constraints
+from compiler.fem.discrete.inverse import Linearised
 from compiler.fem.discrete.kernels import Function, Kernel, function, kernel
 from compiler.fem.forms.conditions import unknown_streams
 from compiler.fem.forms.weak import Gauge, Integrand
@@ -53,7 +53,7 @@ class System:
     history: Sequence[Array | float] = (0.0,)
     time: float = 0.0
     cache: dict = field(default_factory=dict, repr=False)
-    kept: dict[str, Any] = field(default_factory=dict, repr=False)
+    kept: dict[str, Linearised] = field(default_factory=dict, repr=False)
 
     @property
     def transformation(self) -> csr_matrix:

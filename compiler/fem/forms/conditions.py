@@ -236,7 +236,7 @@ def branches(problem: Problem, whole: Domain) -> Branches:
 
     Only a branch whose condition says no more than which part a point lies in is chosen.
     """
-    places = memberships(problem.domains.values(), whole)
+    places = memberships(problem, whole)
 
     def of(expression: sp.Expr, region: Boundary) -> sp.Expr:
         own = places.get(region.domain)

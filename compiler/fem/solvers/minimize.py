@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_matrix, diags
 
-from compiler.fem.discrete.inverse import Inverse, lu, symmetric_lu
+from compiler.fem.discrete.inverse import Inverse, Linearised, lu, symmetric_lu
 from compiler.fem.errors import NoConvergence, Singular, Unbounded
-from compiler.fem.solvers.newton import Equations, Linearised, NewtonOptions, length, reduced
+from compiler.fem.solvers.newton import Equations, NewtonOptions, length, reduced
 
 Array = NDArray[np.float64]
 CHECKS = (8, 24)  # steps after which an energy without a minimum is looked for

@@ -18,18 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from compiler.fem.discrete.inverse import Inverse, lu
+from compiler.fem.discrete.inverse import Linearised, lu
 from compiler.fem.errors import NoConvergence, Singular
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Linearised:
-    """The equations about a state: the tangent, and the inverse of the reduced one."""
-
-    tangent: csr_matrix
-    inverse: Inverse
 
 
 class Equations(Protocol):

@@ -148,3 +148,14 @@ def test_what_else_is_said_where_domains_meet_is_refused(meeting, reason):
     batch = compiler.instance(problem, inputs={name: lambda x: x[..., :1] for name in ("a0", "b0")})
     with pytest.raises(NoWeakForm, match=reason):
         compiler.solve(problem, batch, resolution=4)
+
+
+def test_a_crack_in_what_domains_share_and_requirements_are_refused():
+    whole = SLABS.replace("interface(A, B)", "side(A, x = 1, y < 1/2)")
+    cracked = whole.replace("rest(B, meet, right)", "rest(B, right, side(B, x = 1))")
+    problem = pdespec.parse(cracked)
+    with pytest.raises(NoWeakForm, match="lies on B as well"):
+        compiler.solve(problem, compiler.instance(problem, {"q": 1.0}), resolution=4)
+    required = pdespec.parse(SLABS + "require integral(b, B) = 1\n")
+    with pytest.raises(NoWeakForm, match="a require stands beside them"):
+        compiler.solve(required, compiler.instance(required, {"q": 1.0}), resolution=4)
