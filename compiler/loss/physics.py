@@ -27,6 +27,7 @@ from compiler.derivatives import (
 from compiler.derivatives.interface import parts
 from compiler.geometry.domain import box
 from compiler.loss.compiled_terms import BatchLike, CompiledTerms, PointSetLike, average
+from compiler.loss.crossings import crossing
 from compiler.loss.error_estimate import error_term
 from compiler.loss.trainables import Trainables
 from compiler.loss.verify import IdentitySet, made_of, verify
@@ -697,7 +698,8 @@ class PhysicsLoss(nn.Module):
             else (type(field),)
         )
         if who not in met:
-            for warning in verify(field, points, request, self.names, self.components):
+            across = crossing(self.problem)
+            for warning in verify(field, points, request, self.names, self.components, across):
                 LOG.warning(f"`{self.problem.name}`: {warning}")
             met.add(who)
 

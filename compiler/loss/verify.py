@@ -25,6 +25,7 @@ from torch.utils._pytree import tree_map
 
 from compiler.derivatives import Autograd, Request
 from compiler.derivatives.interface import MultiIndex, parts, spell
+from compiler.loss.crossings import Crossing
 from compiler.scales.views import InnerField
 from pdespec.errors import Diagnostic, ProblemError, fail
 
@@ -103,10 +104,12 @@ def verify(
     request: Request,
     names: tuple[str, ...],
     components: tuple[str, ...],
+    across: Crossing = lambda start, end: False,
 ) -> tuple[Diagnostic, ...]:
     """Holds every derivative of a request by autograd against differences of the one below it.
 
-    Returns P03 as a warning where a derivative jumps and the next one does not see it. What cannot
+    Returns P03 as a warning where a derivative jumps and the next one does not see it, but not
+    between two points that lie `across` an interface. What cannot
     be evaluated around the points, in float64 or in the precision of the points, is passed over.
     Raises: ProblemError P06 with the place, at the lowest order that is wrong. Shapes: points "b n
     D"; the function takes them to "b n c".
@@ -121,7 +124,7 @@ def verify(
         trial = _Trial(function, at, wanted, mode)
         try:
             trial.slopes(names, components)
-            return trial.jumps(names, components)
+            return trial.jumps(names, components, across)
         except ProblemError as error:
             if error.diagnostics[0].code == "P06":
                 raise
@@ -235,7 +238,9 @@ class _Trial:
             ),
         )
 
-    def jumps(self, names: tuple[str, ...], components: tuple[str, ...]) -> tuple[Diagnostic, ...]:
+    def jumps(
+        self, names: tuple[str, ...], components: tuple[str, ...], across: Crossing
+    ) -> tuple[Diagnostic, ...]:
         """P03 for the lowest derivative of each component that jumps somewhere on a line."""
         told: dict[int, Diagnostic] = {}
         count = max(1, min(LINES, 2 * LINES // len(self.points), self.points.shape[1]))
@@ -266,8 +271,9 @@ class _Trial:
                         sample,
                         float(missing.abs()[sample, line]),
                     )
-                    if found is not None:
-                        told[step.component] = _jump(step, *found, names, components)
+                    if found is not None and not across(found[1], found[2]):
+                        size, place = found[0], (found[1] + found[2]) / 2
+                        told[step.component] = _jump(step, size, place, names, components)
         return tuple(told.values())
 
     def _missing(
@@ -300,9 +306,9 @@ class _Trial:
 
     def _followed(
         self, start: Tensor, end: Tensor, step: Step, sample: int, whole: float
-    ) -> tuple[float, Tensor] | None:
-        """The jump and its place, by halving; None where what is missing shrinks with the line:
-        a steep place, not a jump."""
+    ) -> tuple[float, Tensor, Tensor] | None:
+        """The jump and two points close by on either side, by halving; None where what is missing
+        shrinks with the line: a steep place, not a jump."""
         halvings = HALVINGS if self.precision < 1e-10 else 8
         for _ in range(halvings):
             middle = (start + end) / 2
@@ -311,7 +317,7 @@ class _Trial:
             )[step][0][sample]
             start, end = (start, middle) if halves[0].abs() > halves[1].abs() else (middle, end)
         left = float(halves.abs().max())
-        return (left, middle[sample, 0]) if left > 0.01 * whole else None
+        return (left, start[sample, 0], end[sample, 0]) if left > 0.01 * whole else None
 
 
 def _jump(

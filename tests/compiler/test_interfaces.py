@@ -3,6 +3,7 @@ layered media and inclusions."""
 
 from __future__ import annotations
 
+import logging
 import math
 
 import numpy as np
@@ -507,3 +508,14 @@ def test_two_unknowns_on_two_domains_meet_at_their_interface(tmp_path):
     assert run.step == 2
     found = compiler.evaluate(run.directory, samples=1, resolution=4, report=False)
     assert set(found.samples[0].unknowns) == {"a", "b"}
+
+
+@pytest.mark.parametrize("text", [WALL, SPLIT])
+def test_a_kink_on_an_interface_is_no_fault_of_the_field_and_one_beside_it_is(text, caplog):
+    problem = pdespec.parse(text)
+    with caplog.at_level(logging.WARNING):
+        compiler.compile(problem)(wall_truth, draw(problem))
+        assert "P03" not in caplog.text
+        compiler.compile(problem)(lambda p: wall_truth(p + 0.1), draw(problem))
+    assert "dy(u) jumps by 144 at" in caplog.text
+    assert "y = 0.9:" in caplog.text
