@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -116,9 +117,33 @@ def _solver(method: str | None) -> str | None:
     return method
 
 
+_alone = False  # whether this process is the command, and ends with it
+
+
 def main() -> None:
     """The `pdespec` command."""
-    app()
+    global _alone
+    _alone = True
+    try:
+        app()
+    finally:
+        gc.freeze()  # what ends with the process need not be searched for what could be freed
+
+
+@contextlib.contextmanager
+def _loading() -> Iterator[None]:
+    """For imports: the collector of garbage rests, which otherwise looks through all that was
+    loaded, again and again, a fifth of the time of `solve`; what is loaded then stays out of its
+    sight."""
+    resting = not gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if _alone:
+            gc.freeze()
+        if not resting:
+            gc.enable()
 
 
 def command(name: str | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -160,6 +185,14 @@ def command(name: str | None = None) -> Callable[[Callable[..., None]], Callable
     return register
 
 
+def _load(file: Path) -> Problem:
+    """The problem in a file. Symbolic mathematics is loaded first."""
+    with _loading():
+        import pdespec
+
+        return pdespec.load(file)
+
+
 def _hush(text: str) -> None:
     """Says nothing."""
 
@@ -179,10 +212,10 @@ def _display(quiet: bool) -> Display:
 @command()
 def check(file: File) -> None:
     """Read a problem and say everything that is wrong with it, or what it is."""
-    import pdespec
-    from pdespec.text.write.summary import summary
+    with _loading():
+        from pdespec.text.write.summary import summary
 
-    problem = pdespec.load(file)
+        problem = _load(file)
     for warning in problem.warnings:
         _say(f"{warning}\n")
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
@@ -230,7 +263,6 @@ def explain(
 ) -> None:
     """Show what the compiler makes of a problem: residuals, variations, weak form, derivatives,
     residual graph, derivative plan."""
-    import pdespec
     from pdespec.errors import suggestion
 
     if stage is not None and stage not in STAGES:
@@ -238,7 +270,7 @@ def explain(
             f"unknown stage {stage!r}; "
             + suggestion(stage, STAGES, f"stages: {', '.join(STAGES)}", quote="'")
         )
-    problem = pdespec.load(file)
+    problem = _load(file)
     if derivatives != "auto":
         _known_backends([derivatives])
     for each in STAGES if stage is None else (stage,):
@@ -321,7 +353,8 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train an operator on the physics of a problem alone."""
-    from compiler.training.runs import refuse_occupied
+    with _loading():
+        from compiler.training.runs import refuse_occupied
 
     words = _pairs("--set", settings or [])
     if derivatives is not None:
@@ -334,8 +367,10 @@ def train(
         begun = name, _started(name, given)
     name, start = begun
 
-    from compiler.measurements.measured import refuse_wrong_files
-    from compiler.training.progress import Silent
+    with _loading():
+        from compiler.measurements.measured import refuse_wrong_files
+        from compiler.training.loop import train as run_training
+        from compiler.training.progress import Silent
 
     refuse_wrong_files(problem)
     model = _built(problem, start.operator, {"seed": start.options.seed, **start.model})
@@ -347,7 +382,6 @@ def train(
             _print_rehearsal(rehearse(problem, model, start, directory, display))
             return
         from compiler.batches.recipe import Recipe
-        from compiler.training.loop import train as run_training
 
         run = run_training(
             problem,
@@ -375,12 +409,11 @@ def _asked(
 ) -> tuple[Problem, Path, str, dict[str, Layer]]:
     """What a command and the file it may name ask for: the problem, the directory, the preset, and
     options by where they come from."""
-    import pdespec
     from compiler.training.run_file import read_run_file
     from compiler.training.start import COMMAND_LINE
 
     if file.suffix != ".toml":
-        problem = pdespec.load(file)
+        problem = _load(file)
         return problem, out_ or Path("runs") / problem.name, preset or "demo", {COMMAND_LINE: words}
     asked = read_run_file(file)
     problem = asked.load()
@@ -529,9 +562,10 @@ def evaluate(
     if not re.fullmatch(r"last|best|step-\d+", checkpoint):
         raise Usage(f"unknown checkpoint {checkpoint!r}; it is last, best or step-N")
     open_run(directory)  # says what is missing before torch is loaded
-    from compiler.evaluation.evaluate import rows
-    from compiler.report.page import evaluate as run_evaluation
-    from compiler.workers import Workers
+    with _loading():
+        from compiler.evaluation.evaluate import rows
+        from compiler.report.page import evaluate as run_evaluation
+        from compiler.workers import Workers
 
     found = run_evaluation(
         directory,
@@ -585,8 +619,6 @@ def compare(
     ] = 0,
 ) -> None:
     """Compare derivative backends on one problem and one field: error, time, memory."""
-    import pdespec
-
     if target.is_dir():
         from compiler.training.checkpoint import load_run
 
@@ -594,7 +626,7 @@ def compare(
         _say_notes(run)
         problem, model = run.problem, run.model
     else:
-        problem = pdespec.load(target)
+        problem = _load(target)
         model = _built(problem, "gino", {"seed": seed})
     import torch
 
@@ -766,7 +798,8 @@ def predict(
     """Ask a trained operator for an answer, write it to a file, and say how wrong it is."""
     import warnings
 
-    from compiler.prediction.answers import OutsideWarning, load
+    with _loading():
+        from compiler.prediction.answers import OutsideWarning, load
 
     operator = load(directory, checkpoint)
     _say_notes(operator.run)
@@ -953,11 +986,10 @@ def dataset(
     quiet: Quiet = False,
 ) -> None:
     """Draw and solve many samples of a problem; write them as HDF5. Called again it goes on."""
-    import pdespec
-
-    problem = pdespec.load(file)
-    from compiler.datasets import dataset as make
-    from compiler.workers import Workers
+    problem = _load(file)
+    with _loading():
+        from compiler.datasets import dataset as make
+        from compiler.workers import Workers
 
     asked = {"resolution": resolution, "degree": degree, "steps": steps, "tolerance": tolerance}
     asked |= {"method": _solver(method)}
@@ -1038,19 +1070,13 @@ def solve(
 ) -> None:
     """Solve one sample of a problem by the solver that takes it, finite elements for most; write a
     picture and a VTK file."""
-    import pdespec
+    problem = _load(file)
+    with _loading():
+        import torch
 
-    problem = pdespec.load(file)
-    import torch
-
-    from compiler.batches.completed import completed
-    from compiler.batches.sample import sample
-    from compiler.fem import SolverError
-    from compiler.fem.export.vtk import save_vtk
-    from compiler.files import write_atomically
-    from compiler.functionals.outputs import FieldOutput, outputs
-    from compiler.report.pictures import png, reference_picture
-    from compiler.solvers import solve as run_solver
+        from compiler.batches.completed import completed
+        from compiler.batches.sample import sample
+        from compiler.solvers import solve as run_solver
 
     if params or inputs:
         from compiler.prediction.given_inputs import input_function
@@ -1077,28 +1103,12 @@ def solve(
     truth = run_solver(
         problem, batch, **{name: value for name, value in asked.items() if value is not None}
     )
-    directory = out_ or Path("runs") / f"{problem.name}-reference"
-    directory.mkdir(parents=True, exist_ok=True)
-    write_atomically(directory / "solution.png", png(reference_picture(problem, batch, truth)))
-    files = save_vtk(truth, directory / "solution")
     for name, value in batch.params.items():
-        out.print(
-            f"{name} = {[round(each, 6) for each in value[0].reshape(-1).tolist()]}".replace(
-                "[", ""
-            ).replace("]", ""),
-            markup=False,
-        )
+        numbers = [round(each, 6) for each in value[0].reshape(-1).tolist()]
+        out.print(f"{name} = {', '.join(map(str, numbers))}", markup=False)
     if truth.energy is not None:
         out.print(f"energy {float(truth.energy[0]):.10g}", markup=False)
-    for name, each in problem.outputs.items():
-        try:
-            (value,) = outputs(problem.revised(outputs={name: each}), truth, batch).values()
-        except SolverError as reason:
-            out.print(f"{name} is not known of the reference: {reason}", markup=False)
-            continue
-        if not isinstance(value, FieldOutput):
-            numbers = ", ".join(f"{each:.6g}" for each in value[0].reshape(-1).tolist())
-            out.print(f"{name} = {numbers}", markup=False)
+    _print_outputs(problem, truth, batch)
     if error:
         _print_error(truth)
     if problem.reference_files:
@@ -1108,9 +1118,39 @@ def solve(
         answer = lambda each: run_solver(problem, each, **chosen)  # noqa: E731
         for name, value in against_files(problem, answer, {"hard": False}).items():
             out.print(f"{name} differs from its reference file by {value:.3g}", markup=False)
-    out.print(
-        f"solved in {truth.seconds:.2f} s; {directory / 'solution.png'}, {files[-1]}", markup=False
-    )
+    directory = out_ or Path("runs") / f"{problem.name}-reference"
+    files = _write_solution(problem, truth, batch, directory)
+    out.print(f"solved in {truth.seconds:.2f} s; {', '.join(map(str, files))}", markup=False)
+
+
+def _write_solution(problem: Problem, truth: Any, batch: Any, directory: Path) -> list[Path]:
+    """A picture and a file for ParaView, after what was found has been said: drawing takes as long
+    as solving."""
+    with _loading():
+        from compiler.fem.export.vtk import save_vtk
+        from compiler.files import write_atomically
+        from compiler.report.pictures import png, reference_picture
+
+    directory.mkdir(parents=True, exist_ok=True)
+    picture = directory / "solution.png"
+    write_atomically(picture, png(reference_picture(problem, batch, truth)))
+    return [picture, save_vtk(truth, directory / "solution")[-1]]
+
+
+def _print_outputs(problem: Problem, truth: Any, batch: Any) -> None:
+    """The values of declared outputs, or why there are none."""
+    from compiler.fem import SolverError
+    from compiler.functionals.outputs import FieldOutput, outputs
+
+    for name, each in problem.outputs.items():
+        try:
+            (value,) = outputs(problem.revised(outputs={name: each}), truth, batch).values()
+        except SolverError as reason:
+            out.print(f"{name} is not known of the reference: {reason}", markup=False)
+            continue
+        if not isinstance(value, FieldOutput):
+            numbers = ", ".join(f"{each:.6g}" for each in value[0].reshape(-1).tolist())
+            out.print(f"{name} = {numbers}", markup=False)
 
 
 def _print_error(truth: Any) -> None:

@@ -355,27 +355,59 @@ def test_solve_writes_a_picture_and_the_solution_for_paraview(workplace):
     assert read.point_data["u"].ravel() == pytest.approx(x**2 + y**2, abs=1e-8)
 
 
-def test_solving_loads_no_training_no_statistics_and_no_splines(tmp_path):
-    (tmp_path / "p.pde").write_text(
-        "problem p\nspace x\ndomain L = interval(0, 1)\nunknown u : scalar on L\n"
-        "in L: -dxx(u) = 1\non boundary(L): u = 0\n"
-    )
-    code = (
-        "import sys\nfrom compiler.cli import app\n"
-        "app(['solve', 'p.pde', '--out', 'found'], standalone_mode=False)\n"
-        "unneeded = {'lightning_fabric', 'torch._dynamo', 'scipy.stats', 'scipy.interpolate',"
-        " 'scipy.optimize', 'h5py', 'compiler.training.loop'}\n"
-        "assert not unneeded & set(sys.modules), unneeded & set(sys.modules)"
-    )
+def script(code: str, folder: Path) -> str:
+    """What a Python program prints in a folder."""
     done = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
     assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_solving_loads_what_it_needs_and_draws_after_it_has_answered(tmp_path):
+    """No training, statistics, splines, file formats, meshers or scenes; garbage is collected."""
+    (tmp_path / "p.pde").write_text(
+        "problem p\nspace x\ndomain L = interval(0, 1)\nunknown u : scalar on L\n"
+        "in L: -dxx(u) = 1\non boundary(L): u = 0\noutput mean := integral(u, L)\n"
+    )
+    said = script(
+        "import gc, sys\nfrom importlib.abc import MetaPathFinder\n"
+        "class Watch(MetaPathFinder):\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'matplotlib': print('matplotlib is loaded', flush=True)\n"
+        "sys.meta_path.insert(0, Watch())\n"
+        "sys.argv = ['pdespec', 'solve', 'p.pde', '--out', 'found']\n"
+        "import compiler.cli\n"
+        "try: compiler.cli.main()\nexcept SystemExit as end: assert not end.code\n"
+        "unneeded = {'lightning_fabric', 'torch._dynamo', 'torch._inductor', 'scipy.stats',"
+        " 'scipy.interpolate', 'scipy.optimize', 'h5py', 'pandas', 'xarray', 'meshio', 'netgen',"
+        " 'vtk', 'pyvista', 'optuna', 'onnx', 'compiler.training.loop'}\n"
+        "assert not unneeded & set(sys.modules), unneeded & set(sys.modules)\n"
+        "assert gc.isenabled()",
+        tmp_path,
+    )
+    assert said.index("mean = 0.0833") < said.index("error of u") < said.index("matplotlib is")
+    assert said.rstrip().endswith("found/solution.png, found/solution.vtu")
     assert (tmp_path / "found" / "solution.png").is_file()
+
+
+def test_garbage_is_not_collected_while_packages_are_loaded(tmp_path):
+    """And what was loaded is hidden from the collector in the command's own process alone."""
+    said = script(
+        "import gc, compiler.cli as cli\n"
+        "def seen():\n"
+        "    with cli._loading():\n"
+        "        with cli._loading(): inner = gc.isenabled()\n"
+        "        outer = gc.isenabled()\n"
+        "    return inner, outer, gc.isenabled(), gc.get_freeze_count() > 0\n"
+        "print(seen()); cli._alone = True; print(seen())",
+        tmp_path,
+    )
+    assert said.splitlines() == ["(False, False, True, False)", "(False, False, True, True)"]
 
 
 def test_check_and_help_load_no_torch():
