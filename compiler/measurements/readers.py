@@ -196,7 +196,7 @@ def _csv(path: Path, wanted: Wanted, axes: Axes) -> Arrays:
     if all(_is_number(each, decimal) for each in table[0]) and notes:
         split, _ = _separated(notes[-1])
         table.insert(0, split(notes[-1]))
-    names, units = zip(*map(_named, table[0]), strict=True)
+    names, units = zip(*map(heading, table[0]), strict=True)
     units = {name: unit for name, unit in zip(names, units, strict=True) if unit}
     body = table[1:]
     if body and not any(_is_number(each, decimal) for each in body[0]) and any(body[0]):
@@ -232,7 +232,7 @@ HEADING = re.compile(
 )
 
 
-def _named(cell: str) -> tuple[str, str]:
+def heading(cell: str) -> tuple[str, str]:
     """The name and the unit in a cell of a heading."""
     found = HEADING.match(cell)
     if found is None or not found["name"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
@@ -169,7 +170,7 @@ def test_a_number_may_still_be_called_size_in_a_statement_of_its_own():
 
 @pytest.mark.parametrize(
     "marks",
-    ["[K] > 0", "> 0 [K]", "steady > 0 [K]", "[K] steady > 0", "> 0 steady [K]", "steady [K] > 0"],
+    ["[K] > 0", "> 0 [K]", *map(" ".join, itertools.permutations(("steady", "> 0", "[K]")))],
 )
 def test_the_marks_of_an_unknown_stand_in_any_order(marks):
     text = (
@@ -178,6 +179,20 @@ def test_the_marks_of_an_unknown_stand_in_any_order(marks):
     )
     u = pdespec.parse(text + "in L: dxx(u) = 0\non boundary(L): u = 1\n").unknowns["u"]
     assert (u.unit, u.positive, u.time is None) == ("K", True, "steady" in marks)
+
+
+@pytest.mark.parametrize("marks", [*itertools.permutations(("over t", "> 0", "[K]"))])
+def test_so_do_those_of_functions_that_are_found_or_given(marks):
+    given = " ".join(each for each in marks if each != "> 0")
+    text = (
+        "problem p\nspace x [m]\ntime t in [0, 1]\ndomain L = interval(0, 1)\ntrainable k = 1 :"
+        f" scalar on L {' '.join(marks)} ~ grf(length = 1), modes = 2, q = 1\ninput f : scalar on L"
+        f" {given} ~ grf(length = 1)\nunknown u : scalar on L\n"
+    )
+    problem = pdespec.parse(text + "in L: dxx(u) = k + f + q\non boundary(L): u = 1\n")
+    k, f = problem.trainables["k"], problem.inputs["f"]
+    assert (k.unit, k.positive, k.time.name, k.modes) == ("K", True, "t", 2)
+    assert (f.unit, f.time.name) == ("K", "t") and list(problem.trainables) == ["k", "q"]
 
 
 # ---- units

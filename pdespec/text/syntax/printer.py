@@ -245,8 +245,13 @@ def _given_function(node: t.GivenFunction) -> str:
 
 
 def _source(node: t.Data | t.GivenFunction | t.Reference) -> str:
-    called = ", ".join(f'{name} = "{column}"' for name, column in node.columns)
+    called = ", ".join(f'{_own(name)} = "{column}"' for name, column in node.columns)
     return f' from "{node.source}"' + (f" ({called})" if called else "")
+
+
+def _own(name: str) -> str:
+    """A name, or a component of one, with what would be another word in backticks."""
+    return ".".join(f"`{part}`" if part in RESERVED else part for part in name.split("."))
 
 
 @text.register

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -12,7 +12,7 @@ from lark import Token, Tree
 from pdespec.errors import Source, Span
 from pdespec.text.syntax import ast as t
 from pdespec.text.syntax.logical_lines import place
-from pdespec.words import COMPLEX, spell
+from pdespec.words import COMPLEX, bare, spell
 
 Parts = list[Any]
 Powers = tuple[tuple[str, Fraction], ...]  # of units, in the order written
@@ -92,7 +92,8 @@ def _given(p: Parts, s: Span) -> t.Node:
 
 
 def _found(p: Parts, s: Span) -> t.Node:
-    name, value, rank, region, over, positive, unit, law = p
+    name, value, rank, region, *marks, law = p
+    over, positive, unit = _marks(marks)
     first, prior = (None if each is None else each[1] for each in (value, law))
     return t.FoundFunction(name, first, rank, region, over, positive, prior, unit, None, s)
 
@@ -104,7 +105,8 @@ def _written_rank(p: Parts, s: Span) -> t.Name:
 
 
 def _given_function(p: Parts, s: Span) -> t.Node:
-    name, rank, region, over, unit, origin = p
+    name, rank, region, *marks, origin = p
+    over, _, unit = _marks(marks)
     mark, value, columns = (*(origin or ("", None)), ())[:3]
     return t.GivenFunction(
         name,
@@ -121,9 +123,16 @@ def _given_function(p: Parts, s: Span) -> t.Node:
 
 def _unknown_function(p: Parts, s: Span) -> t.Node:
     name, rank, region, *marks = p  # in any order: steady is True, positive a pair
-    unit = next((mark for mark in marks if isinstance(mark, t.Unit)), None)
-    positive = next((mark for mark in marks if isinstance(mark, tuple)), None)
+    _, positive, unit = _marks(marks)
     return t.UnknownFunction(name, rank, region, True in marks, positive, unit, s)
+
+
+def _marks(
+    marks: Sequence[Any],
+) -> tuple[t.Name | None, tuple[str, t.Number] | None, t.Unit | None]:
+    """`over t`, `> 0` and a unit, which stand in any order."""
+    kinds = (t.Name, tuple, t.Unit)
+    return tuple(next((m for m in marks if isinstance(m, kind)), None) for kind in kinds)  # type: ignore[return-value]
 
 
 def _extremum(kind: str) -> Callable[[Parts, Span], t.Node]:
@@ -139,7 +148,8 @@ def _reference(p: Parts, s: Span) -> t.Node:
 def _column(p: Parts, s: Span) -> tuple[str, str]:
     """A name of the problem, such as `v.x`, and what it is called in a file."""
     name, part, called = p[0], p[1], p[-1]
-    return name.name + (f".{part.name}" if part is not None else ""), str(called)[1:-1]
+    own = bare(name.name) + (f".{bare(part.name)}" if part is not None else "")
+    return own, str(called)[1:-1]
 
 
 COMPARISONS = {"\u2264": "<=", "\u2265": ">="}

@@ -61,3 +61,25 @@ def test_names_that_are_not_there_are_refused(tmp_path):
     problem = write(tmp_path, TEXT.replace("sigma =", "sigmas ="))
     with pytest.raises(pdespec.ProblemError, match="D02.*`sigmas` is no column"):
         measurements(problem)
+
+
+@pytest.mark.parametrize("column", ["time s", "time s (s)", "time s [s]"])
+def test_a_column_is_named_with_or_without_the_unit_of_its_heading(tmp_path, column):
+    text, rows = TEXT.replace('"time s"', f'"{column}"'), ROWS.replace("time s;", "time s [s];")
+    table = measurements(write(tmp_path, text, rows)).terms[0].table
+    np.testing.assert_allclose(table.points, [[0.1, 0.5], [0.7, 0.2]])
+
+
+def test_greek_names_and_names_in_backticks_are_those_of_columns_too(tmp_path):
+    text = "problem p\nspace ξ\ndomain L = interval(0, 1)\nunknown `in` : scalar on L\n"
+    text += "in L: ddξ(`in`) = 0\non boundary(L): `in` = 0\n".replace("ddξ(`in`)", "lap(`in`)")
+    text += (
+        'data `in` on L from "run.csv" (`in` = "speed")\ndata d(`in`, ξ) on L from "slope.csv"\n'
+    )
+    (tmp_path / "slope.csv").write_text('ξ,"d(`in`, ξ)"\n0.5,2.5\n')
+    problem = write(tmp_path, text, "ξ;speed\n0.1;1.5\n0.7;2.5\n")
+    assert pdespec.parse(problem.to_dsl()) == problem
+    assert pdespec.parse(problem.revised(written=None).to_dsl()) == problem
+    value, slope = (each.table for each in measurements(problem).terms)
+    np.testing.assert_allclose(value.points, [[0.1], [0.7]])
+    np.testing.assert_allclose((*value.values.ravel(), *slope.values.ravel()), [1.5, 2.5, 2.5])
