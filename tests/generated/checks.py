@@ -8,7 +8,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,10 @@ from torch import Tensor
 import compiler
 import operators
 import pdespec
-from tests.generated.declared import Declared, Flux, Shape, to_python, to_text
+from compiler.evaluation.reference_files import against_files
+from compiler.training.data_terms import Share, data_terms
+from tests.generated.declared import Declared, Flux, Measured, Shape, to_python, to_text
+from tests.generated.language import text as expression
 from tests.generated.oracle import (
     Jet,
     Oracle,
@@ -30,7 +33,7 @@ from tests.generated.oracle import (
     jets_of_waves,
     waves,
 )
-from tests.generated.regions import inside, measure, midpoints
+from tests.generated.regions import box_of, inside, measure, midpoints
 
 EXACT = 1e-10  # relative, of exact derivatives in float64
 LATENT = {1: (9,), 2: (8, 8), 3: (6, 6, 6), 4: (6, 6, 6, 6)}
@@ -151,10 +154,27 @@ def differing(a: Any, b: Any) -> str:
 def values_of_params(case: Checked, size: int) -> dict[str, np.ndarray]:
     draw = np.random.default_rng(case.rng.randrange(2**32))
     sizes = {each.name: each.size for each in case.declared.numbers}
-    return {
+    numbers = {
         name: draw.uniform(0.5, 1.5, (size, sizes[name]) if sizes[name] else size)
         for name in case.oracle.params
+        if name in sizes
     }
+    return numbers | {
+        each.name: draw.uniform(-0.4, 0.4, (size, each.size)) for each in case.declared.found
+    }
+
+
+def sought(declared: Declared) -> set[str]:
+    """The numbers and functions that are to be found."""
+    numbers = {each.name for each in declared.numbers if each.kind == "trainable"}
+    return numbers | {each.name for each in declared.found}
+
+
+def of_a_family(declared: Declared) -> bool:
+    """Whether samples differ."""
+    return bool(declared.inputs) or any(
+        each.law and each.kind == "param" for each in declared.numbers
+    )
 
 
 def compiled(
@@ -162,7 +182,7 @@ def compiled(
 ) -> tuple[Any, dict[str, Tensor]]:
     """The loss with its trainables set, and the params that are given to it."""
     loss = compiler.compile(case.problem, backend).double()
-    trainables = {each.name for each in case.declared.numbers if each.kind == "trainable"}
+    trainables = sought(case.declared)
     with torch.no_grad():
         for name in trainables:
             loss.trainables[name].copy_(torch.as_tensor(params[name][0]))
@@ -173,7 +193,7 @@ def compiled(
 
 def shared_trainables(case: Checked, params: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """A trainable is one number for all samples."""
-    trainables = {each.name for each in case.declared.numbers if each.kind == "trainable"}
+    trainables = sought(case.declared)
     return {
         name: np.broadcast_to(value[:1], value.shape).copy() if name in trainables else value
         for name, value in params.items()
@@ -377,7 +397,7 @@ def basic(declared: Declared, seed: int) -> list[str]:
     case = Checked(declared, random.Random(seed), to_text(declared))
     thorough = seed % 4 == 0
     try:
-        return forms(case, thorough) + residuals(case, thorough)
+        return forms(case, thorough) + residuals(case, thorough) + compared(case)
     except Degenerate:
         return ["degenerate"]
     except Refused as refused:
@@ -434,9 +454,7 @@ def model_of(case: Checked, operator: str) -> Any:
         options["weight"] = case.rng.choice(["bump"] if order > 3 else ["bump", "quadweight"])
     if operator == "fno":
         options["grid"] = LATENT[dim]
-    if operator == "pinn" and (
-        case.declared.inputs or any(each.law for each in case.declared.numbers)
-    ):
+    if operator == "pinn" and of_a_family(case.declared):
         return None  # one solution
     drawn = all(each.law for each in case.declared.inputs)
     try:
@@ -593,6 +611,7 @@ def losses(case: Checked, operator: str) -> list[str]:
         "fourier_continuation",
     ):
         loss = compiler.compile(case.problem, backend).double()
+        guessed(case, loss)
         try:
             terms = loss(field, batch)
         except pdespec.ProblemError as error:
@@ -627,6 +646,14 @@ def losses(case: Checked, operator: str) -> list[str]:
                 )
         slopes(case, f"{operator} {backend}", loss, model, batch)
     return notes
+
+
+def guessed(case: Checked, loss: Any) -> None:
+    """Functions to be found away from their first guess, where only one mode would be seen."""
+    with torch.no_grad():
+        for each in case.declared.found:
+            numbers = 0.3 * torch.cos(torch.arange(each.size, dtype=torch.float64))
+            loss.trainables[each.name].copy_(numbers)
 
 
 def slopes(case: Checked, what: str, loss: Any, model: Any, batch: Any) -> None:
@@ -664,8 +691,7 @@ def outputs(case: Checked, batch: Any) -> None:
     """Declared integrals of closed forms over the domain and over sides of boxes, against sums
     over a fine grid."""
     declared = case.declared
-    trainable = any(each.kind == "trainable" for each in declared.numbers)
-    if not declared.outputs or declared.inputs or trainable:
+    if not declared.outputs or declared.inputs or sought(declared):
         return
     fields = closed_fields(case)
     field = unknown_field(case, fields)
@@ -876,6 +902,191 @@ def where_of(case: Checked, key: str) -> tuple[Shape, Shape | None]:
 
 
 # --------------------------------------------------------------------------------------------------
+# files with measured and known values
+
+
+def with_files(case: Checked, folder: Path) -> Any:
+    """The problem, read from a folder with the files that it names; None where such files would
+    have to hold functions or vectors of numbers of every sample."""
+    if not (rows := written(case)):
+        return None
+    for each, columns in rows:
+        separator = "\t" if each.file.endswith("tsv") else ","
+        names = dict(each.called)
+        lines = [separator.join(names.get(own, own) for own in columns)]
+        lines += [separator.join(map(repr, row)) for row in zip(*columns.values(), strict=True)]
+        (folder / each.file).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / "p.pde").write_text(case.text, encoding="utf-8")
+    with stage("load with files"):
+        return pdespec.load(folder / "p.pde")
+
+
+def written(case: Checked) -> list[tuple[Measured, dict[str, list[Any]]]]:
+    """The columns of every file, by the names of the problem: places inside of the domain, values
+    at random, and of a family two samples with numbers of their own."""
+    declared = case.declared
+    drawn = [each for each in declared.numbers if each.kind == "param" and each.law]
+    if declared.inputs or any(each.size for each in drawn):
+        return []
+    random_ = np.random.default_rng(len(case.text))
+    shape, known = (
+        dict(declared.domains)["Omega"],
+        {each.name: float(each.value) for each in declared.numbers if each.kind == "const"},
+    )
+    low, high = (np.array(corner, dtype=float) for corner in box_of(shape) or ((), ()))
+    found = []
+    for each in declared.measured:
+        points = random_.uniform(low + 1e-3, high - 1e-3, (400, len(low)))
+        points = points[inside(shape, points, known, dict(declared.domains))][:9]
+        columns: dict[str, list[Any]] = dict(zip(declared.space, points.T.tolist(), strict=True))
+        count = len(points)
+        if declared.time and _timed(case, each):
+            columns[declared.time[0]] = random_.uniform(
+                *map(float, declared.time[1:]), count
+            ).tolist()
+        for own in value_columns(case, each):
+            columns[own] = random_.normal(1.5, 0.5, count).tolist()
+        if (weigh := len(found) % 3) < 2:
+            columns[("sigma", "weight")[weigh]] = random_.uniform(0.5, 2, count).tolist()
+        if drawn:
+            own = np.arange(count) % 2
+            columns["sample"] = [("one", "two")[k] for k in own]
+            for each_number in drawn:
+                values = random_.uniform(0.5, 1.5, 2)
+                columns[each_number.name] = values[own].tolist()
+        found.append((each, columns))
+    return found
+
+
+def _timed(case: Checked, stated: Measured) -> bool:
+    names = {node.what for node in stated.value.walk() if node.word == "name"}
+    return any(each.in_time for each in case.declared.unknowns if each.name in names)
+
+
+def value_columns(case: Checked, stated: Measured) -> list[str]:
+    """What the columns of values are called."""
+    value, space = stated.value, case.declared.space
+    if value.word != "name":
+        return [expression(value, case.declared.spell)]
+    unknown = next(each for each in case.declared.unknowns if each.name == value.what)
+    if unknown.complex:
+        return [f"{value.what}.re", f"{value.what}.im"]
+    axes = {
+        "scalar": [""],
+        "vector": [f".{x}" for x in space],
+        "tensor": [f".{x}{y}" for x in space for y in space],
+    }[value.rank]
+    return [value.what + axis for axis in axes]
+
+
+def compared(case: Checked) -> list[str]:
+    """The terms of measured values of closed forms, those of priors, and the errors against known
+    values, are what NumPy says of the rows."""
+    if not case.declared.measured:
+        return []
+    rows = written(case)
+    fields = closed_fields(case)
+    field = unknown_field(case, fields)
+    with tempfile.TemporaryDirectory() as folder:
+        problem = with_files(case, Path(folder))
+        if problem is None:
+            return ["files of a family of functions"]
+        form = compiler.TrainOptions().ansatz
+        with stage("data terms"):
+            terms = data_terms(problem, None, 0, 16, 0, form)
+            near = against_files(problem, lambda batch: field, form)
+            numbers = {
+                name: torch.full((each.size or 1,), 0.7, dtype=torch.float64)
+                for name, each in problem.trainables.items()
+            }
+            values = (
+                terms.validating(lambda inputs: field, numbers, 10**6, Share()).tolist()
+                if terms
+                else []
+            )
+    labels = dict(zip(terms.labels if terms else (), map(float, values), strict=True))
+    measured = [each for each, _ in rows if not each.reference]
+    for each, columns in rows:
+        gap, truth, weights = misses(case, each, columns, fields)
+        own = np.array(columns.get("sample", ["one"] * len(weights)))
+        if each.reference:
+            expected = np.sqrt(
+                (weights * (gap**2).sum(1)).sum() / (weights * (truth**2).sum(1)).sum()
+            )
+            (found,) = near.values()
+        else:
+            size = terms.terms[measured.index(each)].sizes.numpy()
+            square = weights * ((gap / size) ** 2).sum(1)
+            expected = np.mean([square[own == which].mean() for which in dict.fromkeys(own)])
+            found = labels[terms.labels[measured.index(each)]]
+        if not abs(found - expected) < 1e-10 * max(1, expected):
+            kind = "reference" if each.reference else "data"
+            raise Finding(f"{kind} of a file", f"{each}: {found!r}, NumPy says {expected!r}")
+    return ["files"] + (priors(case, labels, terms, rows) if terms else [])
+
+
+def priors(case: Checked, labels: Mapping[str, float], terms: Any, rows: Any) -> list[str]:
+    """The terms of priors at 0.7: s^2/n times the sum of ((c - m)/t)^2."""
+    laws = {
+        each.name: (float(dict(each.law.arguments)["mean"]), float(dict(each.law.arguments)["std"]))
+        for each in case.declared.numbers
+        if each.kind == "trainable" and each.law
+    }
+    sizes = {each.name: each.size or 1 for each in case.declared.numbers}
+    sizes |= {each.name: each.size for each in case.declared.found}
+    laws |= {each.name: (0.0, 1.0) for each in case.declared.found if each.law}
+    (stated, columns) = next(each for each in rows if not each[0].reference)
+    count = len(value_columns(case, stated))
+    values = len(columns[case.declared.space[0]]) * count
+    if "sigma" in columns:
+        weights = np.array(columns["sigma"]) ** -2.0
+        noise = float((terms.terms[0].sizes.numpy() ** -2.0).sum() / weights.mean())
+    else:
+        noise = labels[terms.labels[0]]
+    expected = {
+        f"prior.{name}": noise / values * sizes[name] * ((0.7 - mean) / std) ** 2
+        for name, (mean, std) in laws.items()
+    }
+    found = {label: value for label, value in labels.items() if label.startswith("prior.")}
+    if set(found) != set(expected):
+        raise Finding("priors: terms", f"{sorted(found)}, declared {sorted(expected)}")
+    for label, value in expected.items():
+        if not abs(found[label] - value) < 1e-10 * max(1, value):
+            raise Finding("priors: value", f"{label}: {found[label]!r}, NumPy says {value!r}")
+    return ["priors"] if expected else []
+
+
+def misses(
+    case: Checked, stated: Measured, columns: Mapping[str, Any], fields: Mapping[str, Waves]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The gap between closed forms and the values of a file, these, and the weights of its rows, of
+    mean one. Shapes: "n c", "n c", "n"."""
+    declared = case.declared
+    points = np.array([columns[x] for x in declared.space]).T
+    if declared.time:
+        time = columns.get(declared.time[0], [float(declared.time[1])] * len(points))
+        points = np.concatenate([points, np.array(time)[:, None]], 1)
+    rows = case.oracle.rows(case.oracle.value(stated.value), parts=_is_complex(case, stated))
+    params = {
+        name: np.ones((1, *np.shape(each)[1:])) for name, each in values_of_params(case, 1).items()
+    }
+    jets = jets_of_waves(case.oracle, fields, rows.jets, points[None])
+    found = rows(points[None], params, jets)[0]
+    values = np.array([columns[each] for each in value_columns(case, stated)]).T
+    weights = np.ones(len(points))
+    if "sigma" in columns:
+        weights = np.array(columns["sigma"]) ** -2.0
+    if "weight" in columns:
+        weights = np.array(columns["weight"])
+    return found - values, values, weights / weights.mean()
+
+
+def _is_complex(case: Checked, stated: Measured) -> bool:
+    names = {node.what for node in stated.value.walk() if node.word == "name"}
+    return any(each.complex and each.name in names for each in case.declared.unknowns)
+
+
+# --------------------------------------------------------------------------------------------------
 # (e) a step of training
 
 
@@ -895,8 +1106,13 @@ def training(case: Checked, operator: str) -> list[str]:
     drawn = all(each.law for each in case.declared.inputs)
     with tempfile.TemporaryDirectory() as folder:
         where = Path(folder) / "run"
+        problem = case.problem
+        if case.declared.measured:
+            problem = with_files(case, Path(folder)) or pdespec.parse(
+                to_text(replace(case.declared, measured=()))
+            )
         try:
-            compiler.train(case.problem, model, compiler.TrainOptions(steps=1, **options), where)
+            compiler.train(problem, model, compiler.TrainOptions(steps=1, **options), where)
         except pdespec.ProblemError as error:
             if not drawn and {each.code for each in error.diagnostics} == {"B03"}:
                 return ["training refused B03"]
@@ -914,7 +1130,7 @@ def training(case: Checked, operator: str) -> list[str]:
                 raise Finding("a loaded model differs", name)
         with stage("resumed training"):
             run = compiler.train(
-                case.problem,
+                problem,
                 loaded.model,
                 compiler.TrainOptions(steps=2, **options),
                 where,
@@ -929,12 +1145,13 @@ def deep(declared: Declared, seed: int) -> list[str]:
     """All checks, with one of the operators."""
     case = Checked(declared, random.Random(seed), to_text(declared))
     try:
-        notes = forms(case) + residuals(case)
+        notes = forms(case) + residuals(case) + compared(case)
     except Degenerate:
         return ["degenerate"]
     except Refused as refused:
         return [f"refused {refused}"]
     operator = ("gino", "fno", "pinn")[seed % 3]
-    if operator == "pinn" and (declared.inputs or any(each.law for each in declared.numbers)):
+    if operator == "pinn" and of_a_family(declared):
         operator = "gino"
-    return notes + approximations(case) + losses(case, operator) + training(case, operator)
+    notes += approximations(case) + losses(case, operator)
+    return notes + training(case, operator)

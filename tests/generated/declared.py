@@ -58,6 +58,38 @@ class Function:
     unit: str | None = None
 
 
+@dataclass(frozen=True)
+class Found:
+    """A function that is to be found: a sum of `modes` along each of `axes`, which are those along
+    which its region extends. Of a positive one its logarithm is the sum."""
+
+    name: str
+    on: str
+    axes: tuple[str, ...]
+    modes: int
+    first: sp.Rational | None = None
+    law: Law | None = None
+    in_time: bool = False
+    positive: bool = False
+    unit: str | None = None
+
+    @property
+    def size(self) -> int:
+        return self.modes ** len(self.axes)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """`data value on where from file` with these columns, or a `reference` of an unknown. `called`
+    are names of the problem and what the file calls them."""
+
+    value: Node
+    where: Any  # a domain's name or a Place
+    file: str
+    called: tuple[tuple[str, str], ...] = ()
+    reference: bool = False
+
+
 LAID = {"moved": ("vector",), "rotated": ("angle",), "scaled": ("factor",), "extruded": ("height",)}
 """Shapes made of another, and which of their arguments come by place."""
 
@@ -278,6 +310,8 @@ class Declared:
     system: str = ""  # axisymmetric, spherical
     returns: bool = False  # after the time interval
     fluxes: tuple[Flux, ...] = ()
+    found: tuple[Found, ...] = ()
+    measured: tuple[Measured, ...] = ()
     expected: frozenset[str] = frozenset()
     features: frozenset[str] = field(default=frozenset(), compare=False)
 
@@ -339,6 +373,7 @@ def to_text(problem: Declared) -> str:
     lines += [
         f"boundary {w(place.name)} = {place.text(spell)}" for place in problem.places if place.name
     ]
+    lines += [_found(each, problem) for each in problem.found]
     for each in problem.inputs:
         over = f" over {w(problem.time[0])}" if problem.time and each.in_time else ""
         law = f" ~ {each.law.text()}" if each.law else ""
@@ -379,7 +414,23 @@ def to_text(problem: Declared) -> str:
         f"output {w(name)} := integral({text(density, spell)}, {region(where)})"
         for name, density, where in problem.outputs
     ]
+    for each in problem.measured:
+        called = ", ".join(f'{w(own)} = "{theirs}"' for own, theirs in each.called)
+        stated = f"{text(each.value, spell)}{'' if each.reference else f' on {region(each.where)}'}"
+        word = "reference" if each.reference else "data"
+        lines.append(f'{word} {stated} from "{each.file}"{f" ({called})" * bool(called)}')
     return "\n".join(lines) + "\n"
+
+
+def _found(each: Found, problem: Declared) -> str:
+    spell = problem.spell
+    own, on = (spell.get(name, name) for name in (each.name, each.on))
+    first = f" = {each.first}" if each.first is not None else ""
+    time = problem.time[0] if problem.time else ""
+    over = f" over {spell.get(time, time)}" if each.in_time else ""
+    law = f" ~ {each.law.text()}" if each.law else ""
+    marks = f"{' > 0' * each.positive}{_unit(each.unit)}{over}{law}"
+    return f"trainable {own}{first} : scalar on {on}{marks}, modes = {each.modes}"
 
 
 def trees(problem: Declared) -> list[Node]:
@@ -427,9 +478,8 @@ def to_python(problem: Declared) -> pdespec.Problem:
             names[each.name] = pdespec.param(each.name, given, size=each.size, unit=each.unit)
         else:
             size = {"size": each.size} if each.size else {}
-            names[each.name] = getattr(pdespec, each.kind)(
-                each.name, each.value, unit=each.unit, **size
-            )
+            given = each.law.python() if each.law else each.value
+            names[each.name] = getattr(pdespec, each.kind)(each.name, given, unit=each.unit, **size)
     names.setdefault("theta", geometry.THETA)
     algebra = python_algebra(names, space)
     made: dict[str, Any] = {}
@@ -449,6 +499,17 @@ def to_python(problem: Declared) -> pdespec.Problem:
             return made[where] if where in made else places[where]
         return places[where.name] if where.name else where.python(made, places, algebra)
 
+    for each in problem.found:
+        names[each.name] = pdespec.trainable_field(
+            each.name,
+            region(each.on),
+            each.law.python() if each.law else None,
+            each.first,
+            each.positive,
+            each.modes,
+            time if each.in_time else None,
+            each.unit,
+        )
     declared: dict[str, list[Any]] = {"input": [], "unknown": []}
     for each in (*problem.inputs, *problem.unknowns):
         own = {"time": time if each.in_time else None, "unit": each.unit}
@@ -500,6 +561,20 @@ def to_python(problem: Declared) -> pdespec.Problem:
                 for density, where in problem.energy.terms
             )
         )
+    data, reference = [], {}
+    for each in problem.measured:
+        if each.reference:
+            own = {each.value.what: each.file}
+            if each.called:
+                field = names[each.value.what]
+                home = made[next(u.on for u in problem.unknowns if u.name == each.value.what)]
+                own = {each.value.what: pdespec.Data(field, home, each.file, columns=each.called)}
+            reference |= own
+        elif each.called:
+            stated = (value(each.value), region(each.where), each.file)
+            data.append(pdespec.Data(*stated, columns=each.called))
+        else:
+            data.append((value(each.value), region(each.where), each.file))
     return pdespec.Problem(
         problem.name,
         equations,
@@ -510,6 +585,8 @@ def to_python(problem: Declared) -> pdespec.Problem:
             name: pdespec.integral(value(density), region(where))
             for name, density, where in problem.outputs
         },
+        data=data,
+        reference=reference,
         unknowns=declared["unknown"],
         inputs=declared["input"],
         params=[names[each.name] for each in problem.numbers],

@@ -22,8 +22,9 @@ import torch
 from sympy.core.function import AppliedUndef
 from torch import Tensor
 
-from tests.generated.declared import Declared, Function, Statement
+from tests.generated.declared import Declared, Found, Function, Statement
 from tests.generated.language import Node, meaning, plain_algebra
+from tests.generated.regions import box_of
 
 Jet = tuple[str, int, tuple[int, ...]]  # field, component, multi-index over (space..., time)
 
@@ -104,6 +105,10 @@ class Oracle:
             names[each.name] = self.params[each.name] = (
                 sp.ImmutableMatrix(own) if each.size else own[0]
             )
+        for each in problem.found:
+            own = [sp.Symbol(f"P{len(self.params)}_{k}", real=True) for k in range(each.size)]
+            self.params[each.name] = sp.ImmutableMatrix(own)
+            names[each.name] = sum_of_modes(each, own, problem, self.variables)
         self.fields = {each.name: each for each in (*problem.inputs, *problem.unknowns)}
         self.functions: dict[Any, tuple[str, int]] = {}
         for k, each in enumerate(self.fields.values()):
@@ -266,6 +271,59 @@ class Oracle:
             )
             for each in rows.expressions
         ]
+
+
+def sum_of_modes(
+    field: Found, numbers: Sequence[sp.Symbol], problem: Declared, variables: Mapping[str, Any]
+) -> sp.Expr:
+    """A function to be found as docs/language.md says it: eigenfunctions of the Laplacian on a box,
+    of norm 1 there under a law and of size 1 without one, times their standard deviations."""
+    axes = [(variables[each], *ends_of(field, each, problem)) for each in field.axes]
+    total = sp.S.Zero
+    for number, orders in zip(
+        numbers, itertools.product(range(field.modes), repeat=len(axes)), strict=True
+    ):
+        mode, eigenvalue = sp.S.One, sp.S.Zero
+        for order, (x, low, high, repeats) in zip(orders, axes, strict=True):
+            length = high - low
+            wave = 2 * sp.pi * ((order + 1) // 2) / length if repeats else sp.pi * order / length
+            odd = repeats and order and order % 2 == 0
+            mode *= (sp.sin if odd else sp.cos)(wave * (x - low))
+            if field.law is not None:
+                mode *= sp.sqrt((2 if order else 1) / length)
+            eigenvalue += wave**2
+        total += number * spread(field, eigenvalue) * mode
+    first = field.first if field.first is not None else sp.Integer(int(field.positive))
+    return first * sp.exp(total) if field.positive else first + total
+
+
+def ends_of(field: Found, axis: str, problem: Declared) -> tuple[sp.Rational, sp.Rational, bool]:
+    """Where the box of a function to be found begins and ends along an axis, and whether it repeats
+    there. Under a law by its length it is longer by one length at either end."""
+    if problem.time and axis == problem.time[0]:
+        low, high, repeats = *problem.time[1:], problem.returns
+    else:
+        k = problem.space.index(axis)
+        corners = box_of(dict(problem.domains)["Omega"])
+        assert corners is not None
+        low, high = (corner[k] for corner in corners)
+        repeats = axis in problem.periodic
+    given = dict(field.law.arguments) if field.law else {}
+    beyond = 0 if repeats else given.get("length", 0)
+    return low - beyond, high + beyond, repeats
+
+
+def spread(field: Found, eigenvalue: sp.Expr) -> sp.Expr:
+    """The standard deviation of a mode: the root of what the covariance operator of the law has at
+    its eigenvalue."""
+    if field.law is None:
+        return sp.S.One
+    given = dict(field.law.arguments)
+    sigma, length = given.get("sigma", 1), given.get("length")
+    if length is not None:
+        density = (2 * sp.pi * length**2) ** sp.Rational(len(field.axes), 2)
+        return sigma * sp.sqrt(density * sp.exp(-(length**2) * eigenvalue / 2))
+    return sigma * (eigenvalue + given["tau"] ** 2) ** (-given["alpha"] / 2)
 
 
 def _entries(field: Any) -> list[sp.Expr]:

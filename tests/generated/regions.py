@@ -116,6 +116,30 @@ def inside(
     return ((points > low) & (points < high)).all(1)
 
 
+Corner = tuple[sp.Rational, ...]
+
+
+def box_of(shape: Shape) -> tuple[Corner, Corner] | None:
+    """The corners of the least box around a box, disk or ball, with or without a hole; None for
+    other shapes, and for those that depend on more than numbers."""
+    values = [*shape.points, *(value for _, value in shape.keywords)]
+    nodes = [node for each in values for node in (each if isinstance(each, tuple) else (each,))]
+    if any(not isinstance(node, Node) or node.word != "number" for node in nodes):
+        return None
+    if shape.word == "-":
+        return box_of(shape.parts[0])
+    if shape.word in ("interval", "rectangle", "box"):
+        low, high = (tuple(each.what[0] for each in corner) for corner in shape.points)
+        return low, high
+    keywords = dict(shape.keywords)
+    if shape.word not in ("disk", "ball"):
+        return None
+    zero = (sp.S.Zero,) * {"disk": 2, "ball": 3}[shape.word]
+    center = tuple(each.what[0] for each in keywords["center"]) if "center" in keywords else zero
+    radius = keywords["radius"].what[0]
+    return tuple(c - radius for c in center), tuple(c + radius for c in center)
+
+
 def turned(points: np.ndarray, angle: float) -> np.ndarray:
     """Points turned about the origin, in space about the last axis."""
     x, y = points[:, 0], points[:, 1]

@@ -3,7 +3,8 @@ outcome`.
 
     python -m tests.generated.run --problems 20000 --start 0 --out generated.txt
 
-What is in the file already is not tried again. `--kind mutants` spoils examples instead. Every
+What is in the file already is not tried again. `--kind found` puts functions to be found, priors
+and files of values into such problems, `--kind mutants` spoils examples instead. Every
 `--every`-th problem is checked deeply: all backends on an operator, gradients, a step of training.
 `--show SEED` prints one problem and its finding in full.
 """
@@ -23,7 +24,10 @@ import torch
 from tests.generated.checks import Finding, basic, deep
 from tests.generated.declared import to_text
 from tests.generated.draw import draw
+from tests.generated.found import draw_found
 from tests.generated.mutate import mutate, survives
+
+DRAWN = {"problems": draw, "found": draw_found}
 
 
 def outcome(kind: str, seed: int, every: int) -> str:
@@ -32,7 +36,7 @@ def outcome(kind: str, seed: int, every: int) -> str:
         if kind == "mutants":
             notes = survives(mutate(random.Random(seed)))
         else:
-            problem = draw(random.Random(seed))
+            problem = DRAWN[kind](random.Random(seed))
             notes = (
                 deep(problem, seed // every)
                 if every and seed % every == 0
@@ -94,7 +98,7 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=1000)
     parser.add_argument("--start", type=int, default=0)
     parser.add_argument("--every", type=int, default=20)
-    parser.add_argument("--kind", choices=["problems", "mutants"], default="problems")
+    parser.add_argument("--kind", choices=["problems", "found", "mutants"], default="problems")
     parser.add_argument("--out", type=Path, default=Path("generated.txt"))
     parser.add_argument("--show", type=int)
     parser.add_argument("--summary", action="store_true")
@@ -123,7 +127,7 @@ def show(kind: str, seed: int, every: int) -> None:
         print(text := mutate(random.Random(seed)))
         print(survives(text))
         return
-    problem = draw(random.Random(seed))
+    problem = DRAWN[kind](random.Random(seed))
     print(to_text(problem), file=sys.stdout)
     print(deep(problem, seed // every) if every and seed % every == 0 else basic(problem, seed))
 

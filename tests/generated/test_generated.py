@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.generated.checks import basic, deep
 from tests.generated.draw import draw
+from tests.generated.found import draw_found
 from tests.generated.run import outcome
 from tests.generated.solved import outcome as solved
 from tests.generated.strategies import problems
@@ -39,6 +40,14 @@ def test_a_drawn_problem_means_the_same_in_all_its_forms(problem):
 @pytest.mark.parametrize("start", range(0, 150, SHARE))
 def test_forms_and_residuals_of_generated_problems_are_those_of_sympy(start):
     assert not findings("problems", start)
+
+
+def test_so_are_those_with_functions_to_be_found_priors_and_files():
+    assert not findings("found", 0)
+
+
+def test_losses_with_functions_to_be_found_and_files_are_right():
+    deep(draw_found(random.Random(60)), 3)
 
 
 @pytest.mark.parametrize("seed", range(1000, 1009))
