@@ -11,6 +11,7 @@ import functools
 import gc
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,6 +40,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Layer = Mapping[str, Any]  # options by the keys of --set
 
+COARSE = 0.02  # estimated relative error of a solution that is worth a remark
 STAGES = ("residuals", "variation", "weak", "derivatives", "graph", "plan")
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="a problem, as text (.pde)")]
@@ -124,6 +126,16 @@ def main() -> None:
     """The `pdespec` command."""
     global _alone
     _alone = True
+    shown = warnings.showwarning
+
+    def say(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        """Our own warnings are about the problem, not about a line of this program."""
+        if category.__module__.partition(".")[0] in ("pdespec", "operators", "compiler"):
+            _say(f"warning: {message}")
+        else:
+            shown(message, category, *place, **more)
+
+    warnings.showwarning = say
     try:
         app()
     finally:
@@ -234,10 +246,10 @@ def _meshes(problem: Problem) -> list[tuple[str, list[str]]]:
 
     if not any(meshes(domain.shape) for domain in problem.domains.values()):
         return []
-    from compiler.fem.meshing.mesh_report import report, warnings
+    from compiler.fem.meshing import mesh_report
 
-    lines = report(problem)
-    for warning in warnings(problem):
+    lines = mesh_report.report(problem)
+    for warning in mesh_report.warnings(problem):
         _say(f"{warning}\n")
     return [("meshes", lines)]
 
@@ -796,8 +808,6 @@ def predict(
     ] = True,
 ) -> None:
     """Ask a trained operator for an answer, write it to a file, and say how wrong it is."""
-    import warnings
-
     with _loading():
         from compiler.prediction.answers import OutsideWarning, load
 
@@ -871,8 +881,6 @@ def _nodes(words: list[str]) -> int | dict[str, int] | None:
 
 def _estimated(answer: Answer) -> str:
     """The estimated error of an answer in a line, or why there is none."""
-    import warnings
-
     from compiler.fem import SolverError
     from compiler.prediction.error_equation import TRUSTED, NoEstimateWarning
 
@@ -1100,21 +1108,21 @@ def solve(
         "mesh": mesh,
     }
     asked |= {"tolerance": tolerance, "method": _solver(method)}
-    truth = run_solver(
-        problem, batch, **{name: value for name, value in asked.items() if value is not None}
-    )
+    chosen = {name: value for name, value in asked.items() if value is not None}
+    with err.status(f"solving {problem.name}"):  # on a terminal
+        truth = run_solver(problem, batch, **chosen)
     for name, value in batch.params.items():
-        numbers = [round(each, 6) for each in value[0].reshape(-1).tolist()]
-        out.print(f"{name} = {', '.join(map(str, numbers))}", markup=False)
+        numbers = ", ".join(f"{each:.7g}" for each in value[0].reshape(-1).tolist())
+        out.print(f"{name} = {numbers}", markup=False)
     if truth.energy is not None:
         out.print(f"energy {float(truth.energy[0]):.10g}", markup=False)
     _print_outputs(problem, truth, batch)
     if error:
-        _print_error(truth)
+        with err.status("estimating the error"):
+            _print_error(truth)
     if problem.reference_files:
         from compiler.evaluation.reference_files import against_files
 
-        chosen = {name: value for name, value in asked.items() if value is not None}
         answer = lambda each: run_solver(problem, each, **chosen)  # noqa: E731
         for name, value in against_files(problem, answer, {"hard": False}).items():
             out.print(f"{name} differs from its reference file by {value:.3g}", markup=False)
@@ -1154,7 +1162,7 @@ def _print_outputs(problem: Problem, truth: Any, batch: Any) -> None:
 
 
 def _print_error(truth: Any) -> None:
-    """The estimated error of every unknown, or why there is none."""
+    """The estimated error of every unknown and what lowers a large one, or why there is none."""
     from compiler.fem import SolverError
 
     try:
@@ -1162,6 +1170,12 @@ def _print_error(truth: Any) -> None:
             out.print(f"error of {name}: about {each}", markup=False)
     except SolverError as reason:
         out.print(f"error not known: {reason}", markup=False)
+        return
+    if float(truth.relative_error.max()) > COARSE:
+        _say(
+            f"warning: more than {100 * COARSE:g} % off; take a finer mesh by --resolution, or"
+            " --tolerance 0.01, which refines until the error is as small as that"
+        )
 
 
 @command()

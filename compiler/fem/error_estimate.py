@@ -56,7 +56,7 @@ class ErrorEstimate:
         l2, relative, energy = (
             float(each[worst]) for each in (self.l2, self.relative_l2, self.energy)
         )
-        return f"{l2:.2g} in L2 ({relative:.2g} of its size), {energy:.2g} in energy"
+        return f"{100 * relative:.2g} % in L2 ({l2:.2g}; {energy:.2g} in the gradient)"
 
 
 @dataclass(frozen=True)

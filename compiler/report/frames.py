@@ -18,6 +18,7 @@ from torch import Tensor
 from compiler.evaluation.result import Sample
 from compiler.geometry.metrics import domain
 from compiler.report.displacement import displacement
+from compiler.report.labels import labelled
 from compiler.report.moved import moved_body
 from compiler.report.plot_grid import Array, Raster, raster
 from pdespec.statements.problem import Problem
@@ -156,12 +157,11 @@ def viewer(found: Frames, problem: Problem, sample: Sample) -> dict[str, Any]:
     images as PNG, curves as numbers, a plane body that moves as its mesh."""
     rows = moved_body(problem, sample, found.at)
     moved = bool(rows)
-    units = {c: u.unit for u in problem.unknowns.values() for c in u.components}
     for channel, name in enumerate(() if moved else found.components):
         own, right = ([v[:, channel] for v in who] for who in (found.operator, found.reference))
         gap = max(float(np.nanmax(np.abs(a - b))) for a, b in zip(own, right, strict=True))
         limits = _limits(right)
-        unit = f" [{units[name]}]" if units[name] else ""
+        unit = labelled(name, problem).removeprefix(name)
         if _curved(found):
             lines = [("operator", own), ("reference", right)]
             rows.append([_curves(found, f"{name}{unit}", lines)])
@@ -175,9 +175,8 @@ def viewer(found: Frames, problem: Problem, sample: Sample) -> dict[str, Any]:
         )
     for name, values in found.inputs.items():
         given = problem.inputs[name]
-        unit = f" [{given.unit}]" if given.unit else ""
         for channel, component in enumerate(given.components):
-            own, title = [each[:, channel] for each in values], f"input {component}{unit}"
+            own, title = [e[:, channel] for e in values], f"input {labelled(component, problem)}"
             row = (
                 _curves(found, title, [(component, own)])
                 if _curved(found)
@@ -187,8 +186,8 @@ def viewer(found: Frames, problem: Problem, sample: Sample) -> dict[str, Any]:
     for name, (places, values) in found.borders.items() if len(problem.coordinates) == 2 else ():
         given = problem.inputs[name]
         for channel, component in enumerate(given.components):
-            title = f"input {component} on {given.region.name}"
-            title += f" [{given.unit}]" if given.unit else ""
+            unit = labelled(component, problem).removeprefix(component)
+            title = f"input {component} on {given.region.name}{unit}"
             rows.append([_dots(title, places, [each[:, channel] for each in values])])
     first = found.grids[0]
     return {

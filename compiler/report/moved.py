@@ -13,6 +13,7 @@ import torch
 from compiler.evaluation.result import Sample
 from compiler.fem import Solution
 from compiler.report.displacement import displacement
+from compiler.report.labels import labelled
 from compiler.report.plot_grid import Array, PlaneMesh, plane_mesh
 from pdespec.statements.problem import Problem
 
@@ -33,7 +34,6 @@ def moved_body(problem: Problem, sample: Sample, at: Sequence[float]) -> list[li
     predicted, solved = ([ground.placed(each) for each in who] for who in (found, truth))
     places = [each.mesh.points for each in (*predicted, *solved)] + [ground.mesh.points]
     extent = _extent(np.concatenate(places))
-    units = {name: each.unit for name, each in problem.unknowns.items()}
     rows = []
     for name, channels in ground.rows.items():
         own, right = ([_length(each[:, channels]) for each in who] for who in (found, truth))
@@ -41,8 +41,7 @@ def moved_body(problem: Problem, sample: Sample, at: Sequence[float]) -> list[li
         low, high = (float(f(np.concatenate(right))) for f in (np.min, np.max))
         limits = [low, high if high > low else low + (abs(low) or 1.0) * 1e-6]
         most = float(np.max(np.concatenate(gap)))
-        unit = units.get(name.strip("|"))
-        unit = f" [{unit}]" if unit else ""
+        unit = labelled(name, problem).removeprefix(name)
         rows.append(
             [
                 _panel(f"{name}{unit}, operator", predicted, own, limits, extent),

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from compiler.evaluation.result import Evaluation, Sample
 from compiler.loss.physics import PhysicsLoss, together
+from compiler.report.labels import labelled
 from compiler.report.plot_grid import Array, PlaneMesh, PlotGrid, plot_grid
 from compiler.report.style import BLUE, GREY, RED
 from compiler.training.progress import percent
@@ -80,7 +81,12 @@ def sample_picture(evaluation: Evaluation, sample: Sample, title: str, loss: Phy
     if len(ground.axes) == 1:
         figure, panels = _figure(len(ground.rows), 3, title, ground, slot=13 / 3)
         for axes, (name, (channel,)) in zip(panels, ground.rows.items(), strict=True):
-            _curves(axes, name, (ground, found[:, channel], truth[:, channel]), (coarse, remaining))
+            _curves(
+                axes,
+                labelled(name, problem),
+                (ground, found[:, channel], truth[:, channel]),
+                (coarse, remaining),
+            )
         return figure
     predicted, solved = ground.placed(found), ground.placed(truth)
     logs = np.log10(np.maximum(remaining, FLOOR))
@@ -97,10 +103,17 @@ def sample_picture(evaluation: Evaluation, sample: Sample, title: str, loss: Phy
         own, right = _length(found[:, row]), _length(truth[:, row])
         scale = (right.min(), max(right.max(), right.min() + FLOOR))
         error = np.abs(_length(found[:, row] - truth[:, row]))
+        title = labelled(name, problem)
         drawn = [
-            Panel(f"{name}, operator", predicted, own, limits=scale),
-            Panel(f"{name}, reference", solved, right, limits=scale),
-            Panel(f"|error of {name.strip('|')}|", solved, error, "magma", (0, None)),
+            Panel(f"{title}, operator", predicted, own, limits=scale),
+            Panel(f"{title}, reference", solved, right, limits=scale),
+            Panel(
+                f"|error of {name.strip('|')}|{title.removeprefix(name)}",
+                solved,
+                error,
+                "magma",
+                (0, None),
+            ),
         ]
         _draw(panels[k], drawn if k else [*drawn, left])
     return figure
@@ -112,7 +125,10 @@ def reference_picture(problem: Problem, batch: Any, truth: Callable[[Tensor], Te
     ground = plot_grid(problem, batch, truth)
     values = _values(truth, ground)
     place = ground.placed(values)
-    drawn = [Panel(name, place, _length(values[:, row])) for name, row in ground.rows.items()]
+    drawn = [
+        Panel(labelled(name, problem), place, _length(values[:, row]))
+        for name, row in ground.rows.items()
+    ]
     meshed = isinstance(ground, PlaneMesh)
     figure, (panels,) = _figure(
         1, len(drawn) + meshed, _titled(problem.name.replace("_", " "), ground), place, slot=4.6
@@ -120,7 +136,7 @@ def reference_picture(problem: Problem, batch: Any, truth: Callable[[Tensor], Te
     if len(ground.axes) == 1:
         for axes, panel in zip(panels, drawn, strict=True):
             axes.plot(ground.points[0, :, 0], panel.values, color=BLUE)
-            axes.set(title=panel.title, xlabel=ground.axes[0])
+            axes.set(title=panel.title, xlabel=ground.labels[0])
         return figure
     if isinstance(ground, PlaneMesh):
         ground.draw_cells(panels[0], color="0.3", lw=0.5)
@@ -188,8 +204,8 @@ def _draw(row: Sequence[Axes], panels: Sequence[Panel]) -> None:
 
 def _label(axes: Axes, title: str, ground: PlotGrid) -> None:
     axes.set_title(title, fontsize=10)
-    axes.set_xlabel(ground.axes[0])
-    axes.set_ylabel(ground.axes[1], rotation=0)
+    axes.set_xlabel(ground.labels[0])
+    axes.set_ylabel(ground.labels[1], rotation=0 if len(ground.labels[1]) < 3 else 90)
     axes.tick_params(labelsize=8)
     axes.locator_params(nbins=4)  # ticks are most of what drawing costs
     axes.label_outer()
@@ -212,7 +228,7 @@ def _curves(
     panels[2].semilogy(sparse, np.maximum(remaining, FLOOR), color=GREY)
     panels[2].set_title("|residual|", fontsize=10)
     for axes in panels:
-        axes.set_xlabel(ground.axes[0])
+        axes.set_xlabel(ground.labels[0])
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.25)
 

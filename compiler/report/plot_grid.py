@@ -19,6 +19,7 @@ from compiler.fem import Solution
 from compiler.geometry.metrics import domain
 from compiler.geometry.shapes.piece import whole
 from compiler.report.displacement import displacement
+from compiler.report.labels import labelled
 from compiler.report.triangulation import TRIANGLES, PlotMesh, plot_mesh
 from pdespec.geometry import Exterior, inner
 from pdespec.statements.problem import Problem
@@ -33,7 +34,8 @@ class PlotGrid(Protocol):
     """Points at which values are asked for, and how these are shown.
 
     `rows` says what is drawn, title -> channels of the values; `axes` names what runs across and
-    upward, `note` what is held fixed; `ratio` is height over width. Shapes: points "1 k D".
+    upward, `labels` that with its units, `note` what is held fixed; `ratio` is height over width.
+    Shapes: points "1 k D".
     """
 
     @property
@@ -42,6 +44,8 @@ class PlotGrid(Protocol):
     def rows(self) -> Mapping[str, list[int]]: ...
     @property
     def axes(self) -> tuple[str, ...]: ...
+    @property
+    def labels(self) -> tuple[str, ...]: ...
     @property
     def note(self) -> str: ...
     @property
@@ -69,6 +73,7 @@ class Raster:
     extent: tuple[float, float, float, float]
     rows: Mapping[str, list[int]]
     axes: tuple[str, ...]
+    labels: tuple[str, ...]
     aspect: Literal["auto", "equal"]
     note: str
 
@@ -104,6 +109,7 @@ class PlaneMesh:
     mesh: PlotMesh
     rows: Mapping[str, list[int]]
     axes: tuple[str, ...]
+    labels: tuple[str, ...]
     note: str
     shift: list[int] | None = None
     rest: PlotMesh | None = None
@@ -174,8 +180,9 @@ def plane_mesh(
         shift = rows[f"|{moving.name}|"]
         notes.append("deformed body, true scale")
     axes = tuple(each.name for each in problem.coordinates)
+    labels = tuple(labelled(name, problem) for name in axes)
     return PlaneMesh(
-        points[None].to(own), plane, rows, axes, ", ".join(notes), shift, window=window
+        points[None].to(own), plane, rows, axes, labels, ", ".join(notes), shift, window=window
     )
 
 
@@ -258,6 +265,7 @@ def raster(
         extent,
         rows_of(problem),
         axes,
+        tuple(labelled(name, problem) for name in axes),
         "auto" if spacetime else "equal",
         note,
     )

@@ -19,6 +19,7 @@ from compiler.evaluation.result import Sample
 from compiler.fem import Solution
 from compiler.fem.export.vtk import VTK, cell_of
 from compiler.report.displacement import displacement
+from compiler.report.labels import labelled
 from compiler.report.plot_grid import Array, rows_of
 from pdespec.statements.problem import Problem
 
@@ -55,12 +56,14 @@ def solid_picture(problem: Problem, sample: Sample) -> bytes | None:
         a, b, gap = (_length(each[:, row]) for each in (own, right, own - right))
         gap = np.abs(gap)  # of one component, too
         limits = [float(b.min()), float(max(b.max(), b.min() + 1e-12))]
-        title = name if shift is None else f"length of {name.strip('|')}"  # VTK cuts at `|`
+        unit = labelled(name, problem).removeprefix(name)
+        bare = name.strip("|")  # VTK cuts at `|`
+        title = f"{bare}{unit}" if shift is None else f"length of {bare}{unit}"
         panels = (
             (f"{title}, operator", a, own, limits, "viridis"),
             (f"{title}, reference", b, right, limits, "viridis"),
             (
-                f"size of the error of {name.strip('|')}",
+                f"size of the error of {bare}{unit}",
                 gap,
                 right,
                 [0.0, float(gap.max())],
@@ -76,7 +79,7 @@ def solid_picture(problem: Problem, sample: Sample) -> bytes | None:
         "panel": PANEL,
         "kind": kind,
         "moved": shift is not None,
-        "axes": [each.name for each in problem.coordinates],
+        "axes": [labelled(each.name, problem) for each in problem.coordinates],
     }
     given = io.BytesIO()
     np.savez(given, told=np.array(json.dumps(told)), **arrays)  # type: ignore[arg-type]

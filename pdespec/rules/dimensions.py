@@ -147,7 +147,7 @@ def _(expression: Any) -> Unit:
     for argument in expression.args if rule == "pure" else ():
         unit = unit_of(argument)
         if unit is not None and unit is not ANY and unit != ONE:
-            hint = "divide it by a quantity of the same unit"
+            hint = "divide it by a quantity of the same unit; numbers are declared with theirs"
             raise fail(
                 "T04",
                 f"the argument of {short(expression)} has the unit {unit}, it needs none",

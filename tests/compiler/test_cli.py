@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -342,6 +343,42 @@ def test_a_new_problem_checks_and_solves(workplace):
     result = call("solve", "plate.pde", "--resolution", 8)
     assert result.exit_code == 0, result.stderr
     assert (workplace / "runs" / "plate-reference" / "solution.png").stat().st_size > 10_000
+
+
+SMALL = """problem small
+space x
+domain L = interval(0, 1)
+param K ~ uniform(1.2345e-7, 1.2346e-7)
+unknown h : scalar on L
+in L: -div(K*grad(h)) = K*exp(-((x - 0.5)/0.02)^2)*1e3
+on boundary(L): h = 0
+"""
+
+
+def test_solve_says_small_params_by_their_digits_and_what_to_do_about_a_coarse_mesh(workplace):
+    (workplace / "small.pde").write_text(SMALL)
+    coarse = call("solve", "small.pde", "--resolution", 8)
+    assert coarse.exit_code == 0, coarse.stderr
+    assert re.search(r"^K = 1\.234\d+e-07$", coarse.stdout, re.M), coarse.stdout
+    assert "--tolerance 0.01" in coarse.stderr
+    fine = call("solve", "small.pde", "--tolerance", 0.01)
+    assert fine.exit_code == 0 and "--tolerance" not in fine.stderr, fine.stdout
+
+
+def test_a_warning_of_ours_is_about_the_problem_and_others_say_where_they_are_from(tmp_path):
+    said = script(
+        "import sys, warnings, compiler.cli as cli\n"
+        "from compiler.fem.errors import SolverWarning\n"
+        "def warned():\n"
+        "    warnings.warn('it is doubtful', SolverWarning)\n"
+        "    warnings.warn('it is old', DeprecationWarning)\n"
+        "warnings.simplefilter('always')\n"
+        "sys.stderr = cli.err.file = sys.stdout\n"
+        "cli.app = warned\ncli.main()\n",
+        tmp_path,
+    )
+    assert said.splitlines()[0] == "warning: it is doubtful"
+    assert "DeprecationWarning: it is old" in said
 
 
 def test_solve_writes_a_picture_and_the_solution_for_paraview(workplace):

@@ -23,7 +23,9 @@ from compiler.batches.sample import sample
 from compiler.chance import seeded
 from compiler.evaluation.result import Sample
 from compiler.report.frames import COUNT, frames, moments, packed, viewer
+from compiler.report.labels import labelled
 from compiler.report.over_time import errors_over_time
+from compiler.report.pictures import reference_picture
 from compiler.report.plot_grid import raster
 from compiler.report.samples import Shown, body_outside, write_vtk
 from compiler.report.solid import PANEL, solid_picture
@@ -108,6 +110,20 @@ def test_frames_are_the_fields_at_their_times():
         assert known.mean() > 0.85
         assert values[known] == pytest.approx(expected[known], abs=1e-4)
     assert gap["limits"][1] == pytest.approx(0.1 * 2 * 2, rel=0.02)
+
+
+def test_what_is_drawn_has_its_unit():
+    problem, shown = one(SPREADS.replace("x, y", "x, y [m]"), heated, 1.1)
+    assert [labelled(name, problem) for name in ("x", "t", "T", "|T|", "q", "a")] == [
+        "x [m]",
+        "t [s]",
+        "T [K]",
+        "|T| [K]",
+        "q [K/s]",
+        "a",
+    ]
+    axes = reference_picture(problem, shown.batch, shown.truth).axes[0]
+    assert [axes.get_title(), axes.get_xlabel(), axes.get_ylabel()] == ["T [K]", "x [m]", "y [m]"]
 
 
 def test_an_input_on_a_boundary_is_shown_at_its_points():

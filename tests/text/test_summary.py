@@ -50,6 +50,11 @@ def test_a_residual_line_can_be_read_back_as_an_equation():
     assert [first, second] == list(problem.residuals()["eq1"])
 
 
+def test_coordinates_are_told_with_their_unit():
+    text = MEMBRANE.replace("x, y", "x, y [mm]")
+    assert dict(summary(pdespec.parse(text)))["space"] == ["x, y [mm]"]
+
+
 def test_derivatives_are_listed_by_component():
     assert derivative_lines(load("burgers")) == ["u: u, dx(u), dt(u), dxx(u)"]
 

@@ -240,7 +240,10 @@ def _function(node: t.Call, arguments: list[Measure | None], ledger: Ledger) -> 
         return first if rule == "same" else ONE
     for argument, written in zip(arguments, node.arguments, strict=True):
         if rule == "pure" and argument is not None and argument is not ANY and argument != ONE:
-            hint = "divide it by a quantity of the same unit"
+            hint = (
+                "divide it by a quantity of the same unit; a number has it where that is declared,"
+                f" as in `const scale = 1 {argument}`"
+            )
             message = f"the argument of `{node.function}` has the unit {argument}, it needs none"
             ledger.report.append(
                 Diagnostic(

@@ -42,7 +42,10 @@ def summary(problem: Problem) -> Rows:
     blocks = [statement for statement in statements if isinstance(statement, t.Block)]
     rows = [
         ("problem", [problem.name]),
-        ("space", [", ".join(each.name for each in problem.coordinates)]),
+        (
+            "space",
+            [text(each).split(maxsplit=1)[1] for each in statements if isinstance(each, t.Space)],
+        ),
         (
             "time",
             [text(each).split(maxsplit=1)[1] for each in statements if isinstance(each, t.Time)],
