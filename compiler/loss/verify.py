@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import types
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -142,6 +143,7 @@ class _Trial:
         self, function: Function, points: Tensor, wanted: tuple[Step, ...], mode: Callable
     ) -> None:
         self.function, self.wanted, self.mode = function, wanted, mode
+        self.frame = function if isinstance(function, InnerField) else None
         indices: dict[int, set[MultiIndex]] = {}
         for step in wanted:
             indices.setdefault(step.component, set()).update((step.lower, step.upper))
@@ -219,14 +221,16 @@ class _Trial:
     ) -> None:
         gap = torch.where(wrong, (exact - fine).abs(), -1.0)
         sample, point = divmod(int(gap.argmax()), gap.shape[1])
+        size = self._size(step.component, step.upper)
+        ours, theirs = (size * float(each[sample, point]) for each in (exact, fine))
         upper, lower = (
             _spelt(index, names, components[step.component]) for index in (step.upper, step.lower)
         )
         raise fail(
             "P06",
-            f"{upper} by autograd is {float(exact[sample, point]):.6g}, but the slope of {lower}"
-            f" along {names[step.axis]} is {float(fine[sample, point]):.6g}, at"
-            f" {_place(self.points[sample, point], names)}",
+            f"{upper} by autograd is {ours:.6g}, but the slope of {lower} along"
+            f" {names[step.axis]} is {theirs:.6g}, at"
+            f" {self._place(self.points[sample, point], names)}",
             hint=(
                 "write out the operation whose derivative torch has not (docs/derivatives.md), or"
                 " use finite_difference or least_squares"
@@ -244,8 +248,10 @@ class _Trial:
         """P03 for the lowest derivative of each component that jumps somewhere on a line."""
         told: dict[int, Diagnostic] = {}
         count = max(1, min(LINES, 2 * LINES // len(self.points), self.points.shape[1]))
+        # of points in order, too, lines reach all over
+        spread = [(2 * k + 1) * self.points.shape[1] // (2 * count) for k in range(count)]
         for axis in self.axes:
-            middle = self.points[:, :count]
+            middle = self.points[:, spread]
             start, end = middle.clone(), middle.clone()
             reach = 0.25 * self.extent[axis]
             start[..., axis] = (middle[..., axis] - reach).clamp_min(float(self.low[axis]))
@@ -272,9 +278,31 @@ class _Trial:
                         float(missing.abs()[sample, line]),
                     )
                     if found is not None and not across(found[1], found[2]):
-                        size, place = found[0], (found[1] + found[2]) / 2
+                        size = found[0] * self._size(step.component, step.lower)
+                        place = self._place((found[1] + found[2]) / 2, names)
                         told[step.component] = _jump(step, size, place, names, components)
         return tuple(told.values())
+
+    def _size(self, component: int, index: MultiIndex) -> float:
+        """What a derivative is multiplied by to be one of the user's field in the user's
+        coordinates."""
+        if self.frame is None:
+            return 1.0
+        steps = self.frame.frame.steps(len(index))
+        scale = math.prod(step**count for step, count in zip(steps, index, strict=True))
+        return self.frame.sizes[component] / scale
+
+    def _place(self, point: Tensor, names: tuple[str, ...]) -> str:
+        """A point in the user's coordinates, to a millionth of the extent of all. Shapes: "D"."""
+        ends = torch.stack([point, self.low, self.high]).double()
+        if self.frame is not None:
+            ends = self.frame.frame.outward(ends[None])[0]
+        parts = []
+        for name, (value, low, high) in zip(names, ends.T.tolist(), strict=True):
+            ratio = abs(value) / (high - low) if high > low else 1
+            digits = 6 + max(0, math.ceil(math.log10(ratio or 1)))
+            parts.append(f"{name} = {value:.{digits}g}")
+        return ", ".join(parts)
 
     def _missing(
         self, start: Tensor, end: Tensor, axis: int, nodes: int
@@ -321,14 +349,14 @@ class _Trial:
 
 
 def _jump(
-    step: Step, size: float, place: Tensor, names: tuple[str, ...], components: tuple[str, ...]
+    step: Step, size: float, place: str, names: tuple[str, ...], components: tuple[str, ...]
 ) -> Diagnostic:
     upper, lower = (
         _spelt(index, names, components[step.component]) for index in (step.upper, step.lower)
     )
     return Diagnostic(
         "P03",
-        f"{lower} jumps by {size:.3g} at {_place(place, names)}: {upper} holds a delta there",
+        f"{lower} jumps by {size:.3g} at {place}: {upper} holds a delta there",
         "use a smooth activation (tanh, gelu, silu) or smooth the function; a jump that the"
         " solution has belongs on an interface",
         "no derivative at points sees it: a residual of it is not what it says",
@@ -338,12 +366,6 @@ def _jump(
 
 def _spelt(index: MultiIndex, names: tuple[str, ...], component: str) -> str:
     return f"{spell(index, names)}({component})" if any(index) else component
-
-
-def _place(point: Tensor, names: tuple[str, ...]) -> str:
-    return ", ".join(
-        f"{name} = {value:.6g}" for name, value in zip(names, point.tolist(), strict=True)
-    )
 
 
 def made_of(function: object, met: frozenset[int] = frozenset()) -> Iterator[object]:

@@ -225,3 +225,27 @@ def test_an_input_that_is_built_in_must_have_the_derivatives_of_its_component(ca
     with caplog.at_level(logging.WARNING):
         compiler.instance(problem, inputs={"g": lambda x: (3 * x[..., :1]).sin()})
     assert not caplog.text
+
+
+def test_places_and_slopes_are_told_in_the_units_of_the_user(caplog):
+    """Computed in millimetres from 1e6 metres and in hundreds of a unit."""
+    text = "problem p\nspace x [m]\ndomain L = interval(1000000, 1000000.001)\nunknown u : scalar"
+    text += " on L\nin L: dxx(u) = 300000000\non boundary(L): u = 0\n"
+    problem = pdespec.parse(text)
+    points = 1e6 + 1e-3 * torch.linspace(0.02, 0.97, 64, dtype=torch.float64)[None, :, None]
+    loss = compiler.compile(problem)
+    with pytest.raises(
+        ProblemError, match=r"dx\(u\) by autograd is 3, .* is 5.00.*, at x = 1000000.0003"
+    ):
+        loss.residuals(lambda x: 3 * x + 2 * (x - 1e6).detach() - 3e6, points)
+    with caplog.at_level(logging.WARNING):
+        loss.residuals(lambda x: (x - 1000000.0004).abs() + (x - 1e6) ** 2, points)
+    assert "dx(u) jumps by 2 at x = 1000000.0004" in caplog.text
+
+
+@pytest.mark.parametrize("place", [0.05, 0.4, 0.7, 0.93])
+def test_a_kink_anywhere_along_points_in_order_is_told(place):
+    points = torch.linspace(0, 1, 40, dtype=torch.float64)[None, :, None]
+    request = Request({0: frozenset({(2,)})})
+    (told,) = verify(lambda x: (x - place).abs(), points, request, ("x",), ("u",))
+    assert f"jumps by 2 at x = {place}" in told.message
