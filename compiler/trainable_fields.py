@@ -27,10 +27,11 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
+import torch
 from numpy.typing import NDArray
 from sympy.core.function import AppliedUndef
 
-from compiler.geometry.domain import box
+from compiler.geometry.domain import box, nominal
 from pdespec.calculus import Integral
 from pdespec.coordinates import Time
 from pdespec.geometry import Boundary, Domain
@@ -41,6 +42,7 @@ from pdespec.symbols import FoundField, Param, Scalar
 from pdespec.trainable_fields import TrainableField
 
 Array = NDArray[np.float64]
+GOLDEN = (math.sqrt(5) - 1) / 2
 BEYOND = 1.0  # lengths of correlation by which the box is extended at each end
 
 
@@ -237,20 +239,24 @@ def priors(problem: Problem) -> Mapping[str, tuple[float, float]]:
     return found
 
 
-def grid(field: TrainableField, count: int) -> Array:
-    """Points of a regular grid over what a field lives on, without what lies outside of a
-    domain's box. Shapes: -> "n d"."""
+def places(field: TrainableField, count: int) -> Array:
+    """Points over what a field lives on, evenly spread in place and time, of a domain whose shape
+    varies in that of the medians of its params. Shapes: -> "n d"."""
     region: Any = field.region
     domain = region.domain if isinstance(region, Boundary) else region
-    low, high = box(domain)
-    places = []
-    for k, x in enumerate(domain.coordinates):
-        fixed = getattr(region, "coordinate", None) == x.name
-        # the fixed coordinate of a side enters no mode
-        places.append([low[k]] if fixed else np.linspace(low[k], high[k], count))
-    if field.time is not None:
-        places.append(np.linspace(float(field.time.start), float(field.time.end), count))
-    return np.array(list(itertools.product(*places)))
+    chance = torch.Generator().manual_seed(0)
+    shape = nominal(domain)
+    at = (
+        shape.boundary(region, count, chance)[0]
+        if isinstance(region, Boundary)
+        else shape.interior(count, chance)
+    )[0].numpy()
+    if field.time is None:
+        return at
+    # the golden ratio's multiples modulo 1 are as even in time as the points are in space
+    share = (np.arange(1, count + 1) * GOLDEN) % 1
+    start, end = float(field.time.start), float(field.time.end)
+    return np.column_stack([at, start + share * (end - start)])
 
 
 class _Writer:

@@ -10,14 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from compiler.trainable_fields import field_slopes, field_values, grid
+from compiler.trainable_fields import field_slopes, field_values, places
 from pdespec.errors import PdespecError, suggestion
 from pdespec.trainable_fields import TrainableField
 
 Array = NDArray[np.float64]
 LEVEL = 0.95
 AWAY = 2.0  # standard deviations from the best fit, from which on an interval says nothing
-SEEN = 24  # points along an axis at which a function is summed up
+SEEN = 1024  # points at which a function is summed up
 
 
 class EstimateError(PdespecError):
@@ -87,7 +87,7 @@ class FieldEstimate:
         return at
 
     def __str__(self) -> str:
-        points = grid(self.declared, SEEN)
+        points = places(self.declared, SEEN)
         low, middle, high = np.quantile(self(points), [0, 0.5, 1])
         text = f"{self.declared.name}: {low:.4g} to {high:.4g}, median {middle:.4g}"
         if self.covariance is None:
@@ -184,7 +184,7 @@ def described(found: Estimate, level: float = LEVEL) -> Sequence[str]:
         if away > AWAY:
             lines.append(_warning(name, away, f", about {found.values[name] + step:.4g}"))
     for name, each in found.fields.items():
-        points = grid(each.declared, SEEN)
+        points = places(each.declared, SEEN)
         step = np.array([found.step[c] for c in each.declared.components])
         change = np.abs(field_slopes(each.declared, each.numbers, points) @ step)
         away = float(np.max(change / each.std(points)))

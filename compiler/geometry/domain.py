@@ -467,16 +467,8 @@ def _over_laws(domain: Domain, samples: int) -> Geometry:
     return Geometry(domain, params, len(shares), torch.float64)
 
 
-def nominal_box(domain: Domain) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Lower and upper corner of the box around the domain with its params at the medians of
-    their laws: the frame laws are stated in."""
-    return _nominal_box(domain, contents(domain.shape))
-
-
-@lru_cache(maxsize=64)
-def _nominal_box(
-    domain: Domain, files: tuple[Any, ...]
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def nominal(domain: Domain) -> Geometry:
+    """The domain with its params at the medians of their laws."""
     drawn = {
         symbol.declaration.name: symbol.declaration
         for symbol in shape_symbols(domain.shape)
@@ -489,7 +481,19 @@ def _nominal_box(
         for name, param in drawn.items()
         if param.law is not None
     }
-    lower, upper = Geometry(domain, params, 1, torch.float64).box()
+    return Geometry(domain, params, 1, torch.float64)
+
+
+def nominal_box(domain: Domain) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Lower and upper corner of the box around that: the frame laws are stated in."""
+    return _nominal_box(domain, contents(domain.shape))
+
+
+@lru_cache(maxsize=64)
+def _nominal_box(
+    domain: Domain, files: tuple[Any, ...]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    lower, upper = nominal(domain).box()
     return tuple(lower.tolist()), tuple(upper.tolist())
 
 

@@ -126,8 +126,9 @@ class Priors:
         return (noise / self.count * torch.stack(found)).to(data)
 
 
-def priors_of(problem: Problem, terms: Sequence[Rows]) -> Priors | None:
-    """The priors of a problem's trainables, beside its data; None where there are none."""
+def priors_of(problem: Problem, terms: Sequence[Rows], held_out: int) -> Priors | None:
+    """The priors of a problem's trainables, beside the data that training sees, all but those of
+    the last `held_out` samples; None where there are none."""
     laws = {
         name: (float(law.mean), float(law.std))  # type: ignore[attr-defined]
         for name, p in problem.trainables.items()
@@ -135,13 +136,14 @@ def priors_of(problem: Problem, terms: Sequence[Rows]) -> Priors | None:
     }
     if not laws:
         return None
-    chosen = max(range(len(terms)), key=lambda k: int(terms[k].counts.sum()))
+    seen = [int(each.counts[: max(0, len(each.counts) - held_out)].sum()) for each in terms]
+    chosen = max(range(len(terms)), key=seen.__getitem__)
     rows = terms[chosen]
     sigma, width = rows.measured.table.sigma, rows.values.shape[-1]
     noise = None
     if sigma is not None:  # weights are sigma^-2 over their mean
         noise = float((1 / rows.sizes.square()).sum() / np.mean(sigma**-2.0))
-    return Priors(laws, chosen, noise, int(rows.counts.sum()) * width)
+    return Priors(laws, chosen, noise, seen[chosen] * width)
 
 
 @dataclass(frozen=True)
@@ -308,7 +310,7 @@ def data_terms(
     batch = measured_batch(problem, found, {"operator": operator_points}, seed, form)
     sizes = dict(zip(problem.components, component_sizes(problem, scaled(problem)[0]), strict=True))
     terms = tuple(_rows_by_sample(problem, each, len(found.keys), sizes) for each in found.terms)
-    return DataTerms(problem, batch, terms, rows, held_out, priors_of(problem, terms))
+    return DataTerms(problem, batch, terms, rows, held_out, priors_of(problem, terms, held_out))
 
 
 def _rows_by_sample(

@@ -239,6 +239,22 @@ def test_samples_that_are_held_out_are_seen_in_validation_alone(tmp_path):
         train(problem, model(problem), dataclasses.replace(SMALL, held_out=2), tmp_path / "run")
 
 
+def test_priors_are_weighed_against_the_samples_that_training_sees(tmp_path):
+    write(tmp_path, sigma=0.1)
+    text = (tmp_path / "rods.pde").read_text()
+    text = text.replace("dxx(u) = a", "b*dxx(u) = a").replace(
+        "unknown", "trainable b ~ normal(1, 1)\nunknown"
+    )
+    (tmp_path / "rods.pde").write_text(text)
+    problem = pdespec.load(tmp_path / "rods.pde")
+    numbers = {"b": torch.tensor(3.0, dtype=torch.float64)}
+    for held_out, rows in ((0, 5), (1, 3)):
+        terms = data_terms(problem, None, held_out, 16, 0, {})
+        prior = terms.validating(Model(terms), numbers, 8, Share())[1]
+        noise = 0.1**2 / squared_size(problem)
+        assert float(prior) == pytest.approx(noise / rows * 2.0**2, rel=1e-12)
+
+
 class Stopping(Silent):
     def step(self, row, labels):
         if labels and row["step"] == 3:

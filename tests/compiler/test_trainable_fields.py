@@ -11,7 +11,14 @@ import torch
 import compiler
 import pdespec
 from compiler.loss.blocks import StepEngine
-from compiler.trainable_fields import basis, expanded, field_slopes, field_values, priors
+from compiler.trainable_fields import (
+    basis,
+    expanded,
+    field_slopes,
+    field_values,
+    places,
+    priors,
+)
 from pdespec import Problem, dot, grad, grf, on, rectangle, side, space, trainable_field, unknown
 
 TEXT = """problem ground
@@ -164,6 +171,20 @@ def test_modes_have_the_covariance_of_their_law():
         images = range(-2, 3) if periodic else (0,)
         expected = sum(0.49 * np.exp(-((apart + n) ** 2) / 0.08) for n in images)
         np.testing.assert_allclose(modes @ modes.T, expected, atol=2e-4)
+
+
+def test_a_function_is_summed_up_where_it_lives():
+    """In a disk, not in its box; on a rim; times as evenly as places."""
+    x, y = space("x y")
+    t, round_ = pdespec.time(end=2), pdespec.disk(x, y)
+    inside = places(trainable_field("k", round_, modes=2).func.declaration, 1000)
+    assert np.hypot(*inside.T).max() < 1 and np.mean(inside**2) == pytest.approx(1 / 4, rel=0.02)
+    q = trainable_field("q", pdespec.boundary(round_), modes=2, time=t)
+    rim = places(q.func.declaration, 1000)
+    assert np.hypot(*rim[:, :2].T) == pytest.approx(1)
+    angle = np.arctan2(rim[:, 1], rim[:, 0])
+    for wave in (np.cos(angle), np.cos(np.pi * rim[:, 2]), np.cos(angle) * (rim[:, 2] - 1)):
+        assert abs(wave.mean()) < 0.01
 
 
 def test_a_problem_without_them_stays_itself():
