@@ -8,12 +8,13 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
 LOCK = ".lock"
 DRAFT = ".tmp"
-EXCLUSIVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+EXCLUSIVE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
 APPENDING = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
 
 
@@ -21,8 +22,9 @@ class Busy(Exception):
     """Another process holds the directory."""
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes next to `path`, forces it to disk, then puts it in place: `path` is the old file or
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to, which is put in the place of `path` at the end: `path` is the old file or
     the new one, whatever happens.
 
     The draft has a random name and is created exclusively, so that no file and no link that
@@ -32,8 +34,8 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}{DRAFT}")
     try:
-        with os.fdopen(os.open(draft, EXCLUSIVE, 0o666), "wb") as file:
-            file.write(data)
+        with os.fdopen(os.open(draft, EXCLUSIVE, 0o666), "w+b") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
@@ -45,6 +47,12 @@ def write_atomically(path: Path, data: bytes) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes a file whole or not at all, see `replacing`."""
+    with replacing(path) as file:
+        file.write(data)
 
 
 def append(path: Path, text: str) -> None:

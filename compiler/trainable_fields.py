@@ -19,7 +19,6 @@ Statistics and Computing 30, eqs. 15 to 20.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

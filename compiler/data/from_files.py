@@ -20,6 +20,7 @@ from compiler.lowering.rewrite import Carried
 from compiler.measurements.interpolation import gridded, scattered
 from compiler.measurements.measured import declared_table
 from compiler.measurements.named import path_of
+from compiler.measurements.streamed import Streamed
 from compiler.measurements.table import Table
 from pdespec.geometry import Boundary
 from pdespec.laws import FunctionLaw, Law
@@ -27,6 +28,7 @@ from pdespec.statements.problem import Problem
 from pdespec.symbols import Input
 
 Array = NDArray[np.float64]
+KEPT = 2**25  # values of the splines of one input that are kept
 WRAPPED = 4  # nodes by which a periodic grid is continued beyond its ends
 WAYS = 1e-6  # of the period, by which the last node may lie off the end that it repeats
 
@@ -70,9 +72,10 @@ def varying(problem: Problem) -> list[str]:
 @dataclass(frozen=True, eq=False)
 class Splines:
     """Functions through the values of a table, one for each of its samples: of cubic splines where
-    they lie on a grid, of polyharmonic ones elsewhere. They are made when they are asked for."""
+    they lie on a grid, of polyharmonic ones elsewhere. They are made when they are asked for, and
+    some kept."""
 
-    table: Table
+    table: Table | Streamed
     name: str
     periods: tuple[tuple[float, float] | None, ...]  # the interval that repeats along each axis
 
@@ -85,6 +88,8 @@ class Splines:
         B01."""
         if number not in self._made:
             own = self.table.sample(number)
+            if len(self._made) >= max(64, KEPT // own.values.size):
+                del self._made[next(iter(self._made))]
             self._made[number] = spline(own.points, own.values, self.name, self.periods)
         return self._made[number]
 
@@ -98,7 +103,7 @@ class Interpolated:
     samples: Tensor
 
     def __call__(self, points: Tensor) -> Tensor:
-        width = self.splines.table.values.shape[1]
+        width = self.splines.table.width
         found = points.new_empty(*points.shape[:-1], width)
         parts = []
         for number in self.samples.long().unique().tolist():
@@ -168,7 +173,7 @@ def splines_of(declaration: Input) -> Splines:
 class _Same:
     """A table by identity: it is remembered with its file, and read anew where that changes."""
 
-    table: Table
+    table: Table | Streamed
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Same) and self.table is other.table

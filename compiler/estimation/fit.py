@@ -99,7 +99,7 @@ class _Fit:
         law = [laws.get(name, (0.0, np.inf)) for name in self.names]
         self.mean, self.spread = np.array(law).T
         self.bound = np.isfinite(self.spread)  # that have a prior
-        self.rows = sum(each.table.values.size for each in self.terms)  # every component counts
+        self.rows = sum(each.whole.values.size for each in self.terms)  # every component counts
         free = int((~self.bound).sum())
         if self.rows <= free:
             raise EstimateError(
@@ -128,7 +128,7 @@ class _Fit:
             [float(start.get(n, v)) for n, v in zip(self.names, self.first, strict=True)]
         )
         begin = self.residuals(first)
-        known = all(each.table.sigma is not None for each in self.terms)
+        known = all(each.whole.sigma is not None for each in self.terms)
         if known or not self.bound.any():
             found = self.lowest(first, begin, np.ones_like(begin))
             return self.judged(found.x, found.fun[: len(begin)])
@@ -176,9 +176,9 @@ class _Fit:
         share = max(self.rows - count, 1.0) / self.rows
         found, first = np.ones_like(residuals), 0
         for each in self.terms:
-            own = slice(first, first + each.table.values.size)
+            own = slice(first, first + each.whole.values.size)
             first = own.stop
-            if each.table.sigma is None:
+            if each.whole.sigma is None:
                 size = float(np.sqrt(np.mean(residuals[own] ** 2) / share))
                 found[own] = size or np.finfo(float).tiny
         return found
@@ -224,7 +224,7 @@ class _Fit:
 
     def misfit(self, each: Measured, truth: Callable[[torch.Tensor], torch.Tensor]) -> Array:
         """Those of one term. Shapes: -> "n c"."""
-        table, names = each.table, list(self.problem.components)
+        table, names = each.whole, list(self.problem.components)
         count = self.batch.size
         own = table.rows if table.family else [np.arange(len(table))] * count
         width = max(map(len, own))
@@ -274,7 +274,7 @@ class _Fit:
         inverse = np.linalg.inv((weighed / scale).T @ (weighed / scale))
         covariance = inverse / np.outer(scale, scale)
         step = np.linalg.lstsq(weighed / scale, -gaps, rcond=None)[0] / scale
-        known = all(each.table.sigma is not None for each in self.terms)
+        known = all(each.whole.sigma is not None for each in self.terms)
         freedom = self.rows - count
         return Estimate(
             dict(zip(self.names, theta.tolist(), strict=True)),
@@ -291,9 +291,9 @@ class _Fit:
         """The standard deviation of the values of each term, by label."""
         found, first = {}, 0
         for each in self.terms:
-            sigma = each.table.sigma
+            sigma = each.whole.sigma
             found[each.label] = float(noise[first]) if sigma is None else float(sigma.mean())
-            first += each.table.values.size
+            first += each.whole.values.size
         return found
 
     def spreads(

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from compiler.training.data_terms import data_terms
 from compiler.training.runs import Run
 from pdespec.statements.problem import Problem
 
+BLOCK = 64  # samples that are looked at together
 Answer = Callable[[Any], Callable[[Tensor], Tensor]]  # of a batch, a field
 
 
@@ -36,17 +38,20 @@ def against_files(
     if terms is None:
         return {}
     terms = terms.to(dtype, torch.device(device))
-    found = {}
+    names = [each.measured.label.removeprefix("data.") for each in terms.terms]
+    gaps, sizes = np.zeros(len(names)), np.zeros(len(names))
     with torch.no_grad():
-        field = answer(terms.batch)
-        for each in terms.terms:
-            values = each.observed(field, terms.batch, each.points, {})
-            weights = each.weights[..., None].double()
-            gap = (weights * (values - each.values).double().square()).sum()
-            size = (weights * each.values.double().square()).sum()
-            name = each.measured.label.removeprefix("data.")
-            found[name] = float((gap / size).sqrt())
-    return found
+        for first in range(0, terms.samples, BLOCK):
+            own = list(range(first, min(first + BLOCK, terms.samples)))
+            batch = terms.batch.select(own) if terms.samples > 1 else terms.batch
+            field = answer(batch)
+            for k, each in enumerate(terms.terms):
+                points, values, weights = each.taken(own, each.all_of(own, None)[0])
+                there = each.observed(field, batch, points, {})
+                weights = weights[..., None].double()
+                gaps[k] += float((weights * (there - values).double().square()).sum())
+                sizes[k] += float((weights * values.double().square()).sum())
+    return dict(zip(names, np.sqrt(gaps / sizes).tolist(), strict=True))
 
 
 def run_against_files(run: Run, device: torch.device) -> dict[str, float]:

@@ -6,7 +6,6 @@ of each layout stands at its reader; real files are larger than what the tests m
 
 from __future__ import annotations
 
-import io
 import pickle
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -18,13 +17,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from compiler.files import write_atomically
+from compiler.files import replacing
 from compiler.measurements.readers import numbers, read
+from compiler.measurements.stored import IN_MEMORY, Stored, blocks
 from operators.registry import Registry
 from pdespec.errors import fail
 
 Array = NDArray[np.float64]
-Arrays = dict[str, NDArray[Any]]
+Arrays = dict[str, Any]  # arrays, or `Stored` ones that are large
 LAYOUTS: Registry[Callable[..., Arrays]] = Registry("layout")
 """Layouts of others by name: functions of a path that give arrays by name, as `convert` writes
 them."""
@@ -49,14 +49,16 @@ def convert(
     for name in names:
         if name not in found:
             raise fail("D02", f"{source} has no `{name}`", f"it has {', '.join(found)}")
-    out = io.BytesIO()
-    with h5py.File(out, "w") as file:
-        for name, values in found.items():
-            file[names.get(name, name)] = (
-                values.astype(bytes) if values.dtype.kind == "U" else values
-            )
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(target, out.getvalue())
+    with replacing(target) as out, h5py.File(out, "w") as file:
+        for name, values in found.items():
+            called = names.get(name, name)
+            if isinstance(values, Stored):
+                dataset = file.create_dataset(called, values.shape, "f8")
+                for some in blocks(values.shape):
+                    dataset[some] = values[some]
+            else:
+                file[called] = values.astype(bytes) if values.dtype.kind == "U" else values
     return target
 
 
@@ -110,7 +112,7 @@ def pdebench_1d(path: Path, samples: int | None = None) -> Arrays:
     """
     with _h5(path) as file:
         tensor, x, t = _need(file, ("tensor", "x-coordinate", "t-coordinate"), path)
-        u = numbers(tensor[:samples]).transpose(0, 2, 1)
+        u = _left(path, tensor, samples, (0, 2, 1))
         x, t = numbers(x[()]), numbers(t[()])[: u.shape[2]]
         params = {
             name: np.full(len(u), float(np.ravel(value)[0]))
@@ -129,9 +131,8 @@ def pdebench_darcy(path: Path, samples: int | None = None) -> Arrays:
     """
     with _h5(path) as file:
         tensor, nu, x, y = _need(file, ("tensor", "nu", "x-coordinate", "y-coordinate"), path)
-        u = numbers(tensor[:samples])
-        u = u[:, 0] if u.ndim == 4 else u
-        found = {"x": numbers(x[()]), "y": numbers(y[()]), "u": u, "nu": numbers(nu[:samples])}
+        u, nu = (_left(path, each, samples) for each in (tensor, nu))
+        found = {"x": numbers(x[()]), "y": numbers(y[()]), "u": u, "nu": nu}
         if "beta" in file.attrs:
             found["beta"] = np.full(len(u), float(np.ravel(file.attrs["beta"])[0]))
     return found
@@ -161,8 +162,14 @@ def the_well(path: Path, samples: int | None = None) -> Arrays:
         shape = (runs, len(time), *(len(places[name]) for name in space))
         for rank, group in ((0, "t0_fields"), (1, "t1_fields")):
             for name, each in file.get(group, {}).items():
-                values = _whole(each, shape, rank)
-                found[name] = np.moveaxis(values, 1, 1 + len(space))
+                turned = (0, *range(2, 2 + len(space)), 1, *range(2 + len(space), each.ndim))
+                found[name] = (
+                    _left(path, each, runs, turned)
+                    if each.ndim == len(shape) + rank
+                    and each.shape[1 : len(shape)] == shape[1:]
+                    and len(each) >= runs
+                    else np.moveaxis(_whole(each, shape, rank), 1, 1 + len(space))
+                )
         for name, each in file.get("scalars", {}).items():
             value = numbers(each[()])
             if value.ndim == 0 or each.attrs.get("time_varying", False) in (False, 0):
@@ -184,6 +191,24 @@ def _whole(dataset: Any, shape: tuple[int, ...], rank: int) -> NDArray[Any]:
     if values.ndim != len(shape) + rank:
         raise fail("D02", f"`{dataset.name}` has {values.ndim} axes", "its layout is another")
     return np.broadcast_to(values[: shape[0]], wanted)
+
+
+def _left(
+    path: Path, dataset: Any, samples: int | None, order: tuple[int, ...] | None = None
+) -> Any:
+    """The first samples of a dataset with its axes in another order, none of an axis of one channel
+    behind the samples; in its file where that is large."""
+    single = order is None and dataset.ndim == 4 and dataset.shape[1] == 1
+
+    def cleaned(values: NDArray[Any]) -> NDArray[Any]:
+        found = numbers(values)[:, 0] if single else numbers(values)
+        return found if order is None else found.transpose(order)
+
+    count = len(dataset) if samples is None else min(samples, len(dataset))
+    if 8 * dataset.size // max(1, len(dataset)) * count <= IN_MEMORY:
+        return cleaned(dataset[:count])
+    shape = tuple(dataset.shape[k] for k in order or range(dataset.ndim) if k > 0)
+    return Stored(path, dataset.name, (count, *shape[int(single) :]), cleaned)
 
 
 def _text(value: Any) -> str:

@@ -17,7 +17,8 @@ from compiler.geometry.domain import Geometry, box
 from compiler.measurements.named import Stamp, path_of, sources, stamp, stamps
 from compiler.measurements.readers import Arrays, Axes
 from compiler.measurements.renamed import read_as
-from compiler.measurements.table import Columns, Table, refuse_alike, tabulated
+from compiler.measurements.streamed import Streamed, rows_of
+from compiler.measurements.table import Columns, Table, refuse_alike
 from pdespec.calculus import entries
 from pdespec.coordinates import Time
 from pdespec.errors import ProblemError, Span, fail, placed
@@ -48,7 +49,20 @@ class Measured:
     statement: Data
     path: Path
     components: tuple[str, ...]
-    table: Table
+    table: Table | Streamed
+
+    @property
+    def whole(self) -> Table:
+        """The table, for what looks at all of its rows. Raises: ProblemError D01 where they do not
+        fit in memory."""
+        if isinstance(self.table, Streamed):
+            raise fail(
+                "D01",
+                f"the values of `{self.label}` in {self.path.name} do not fit in memory",
+                "training streams them; here all are needed: give fewer samples",
+                span=self.statement.span,
+            )
+        return self.table
 
     @property
     def direct(self) -> bool:
@@ -65,7 +79,7 @@ class Measurements:
     terms: tuple[Measured, ...]
     keys: tuple[str, ...]
     params: Mapping[str, Array]
-    inputs: Mapping[str, Table]
+    inputs: Mapping[str, Table | Streamed]
 
 
 # --------------------------------------------------------------------------------------------------
@@ -151,9 +165,17 @@ def _read_data(
     extra |= {c for each in problem.inputs.values() for c in (each.name, *each.components)}
     wanted = columns.names() | extra | {each.replace(".", "_") for each in extra}
     arrays = read_as(path, wanted.__contains__, columns.axes, statement.columns)
-    table = tabulated(arrays, columns, path.name)
-    refuse_alike(table, path.name)
+    table = rows_of(arrays, columns, path.name)
+    if isinstance(table, Table):
+        refuse_alike(table, path.name)
     _refuse_units(problem, statement, table, path.name)
+    if not families and isinstance(table, Streamed):
+        raise fail(
+            "D07",
+            f"{path.name} holds {len(table.keys)} samples that do not fit in memory, and nothing"
+            f" varies in {problem.name}",
+            "declare the input or the param that they differ in, or give fewer",
+        )
     if not families:
         table = replace(table, samples=np.zeros_like(table.samples), keys=("0",), family=False)
     return Measured(label, statement, path, names[0], table), arrays
@@ -184,7 +206,7 @@ def _varying(problem: Problem) -> dict[str, Param | Input]:
     return {**problem.inputs, **params}
 
 
-def _numbered(table: Table, keys: tuple[str, ...], file: str) -> Table:
+def _numbered(table: Table | Streamed, keys: tuple[str, ...], file: str) -> Table | Streamed:
     """A table with its samples numbered as in `keys`, none of which are those of one sample
     without a name.
 
@@ -197,7 +219,7 @@ def _numbered(table: Table, keys: tuple[str, ...], file: str) -> Table:
             f" {_count(max(1, len(keys)))}",
             "say with `sample`, in each file, which values belong together",
         )
-    if not (table.family and keys):
+    if isinstance(table, Table) and not (table.family and keys):
         return replace(table, keys=keys or ("0",), family=False)
     lacking = [key for key in keys if key not in table.keys]
     if lacking:
@@ -207,9 +229,7 @@ def _numbered(table: Table, keys: tuple[str, ...], file: str) -> Table:
             f" {', '.join(lacking[:6])}",
             "name the samples alike in all files",
         )
-    place = {key: k for k, key in enumerate(keys)}
-    numbers = np.array([place.get(key, -1) for key in table.keys])[table.samples]
-    return replace(table.take(numbers >= 0), samples=numbers[numbers >= 0], keys=keys)
+    return table.numbered(keys)
 
 
 def _count(samples: int) -> str:
@@ -292,7 +312,7 @@ def _inputs_beside(
         columns = _columns(declaration)
         if not ({*columns.components, columns.whole} & set(own.names)):
             continue
-        table = tabulated(own, columns, file, repeated=own is arrays)
+        table = rows_of(own, columns, file, repeated=own is arrays)
         found[name] = _numbered(table, keys, file)
     return found
 
@@ -336,16 +356,10 @@ def _refuse_outside(problem: Problem, measured: Measured, params: Mapping[str, A
     file, names = measured.path.name, [each.name for each in problem.variables]
     if problem.time is not None:
         start, end = float(problem.time.start), float(problem.time.end)
-        at = table.points[:, -1]
         slack = INSIDE * (end - start)
-        late = (at < start - slack) | (at > end + slack)
-        if late.any():
-            raise fail(
-                "D04",
-                f"{int(late.sum())} of {len(late)} rows of {file} lie outside of the time"
-                f" {start:g} to {end:g}, one at {_point(names, table.points[late][0])}",
-                "leave these rows out, or declare a longer time",
-            )
+        k = len(table.low) - table.width - 1
+        if table.low[k] < start - slack or table.high[k] > end + slack:
+            raise _outside_time(table, (start, end), slack, names, file)
     symbols = {each for each in shape_symbols(domain.shape) if isinstance(each, Scalar)}
     known = {name: torch.as_tensor(values) for name, values in params.items()}
     if any(each.declaration.kind == "trainable" for each in symbols):
@@ -353,10 +367,11 @@ def _refuse_outside(problem: Problem, measured: Measured, params: Mapping[str, A
     low, high = (np.array(each) for each in box(domain))
     extent = float((high - low).max())
     slack = ON_BOUNDARY if isinstance(region, Boundary) else INSIDE
-    for number, rows in enumerate(table.rows):
+    alike = isinstance(table, Streamed) and table.shared and not symbols
+    for number in range(1 if alike else len(table.keys)):
         own = {name: values[number : number + 1] for name, values in known.items()}
         geometry = Geometry(domain, own, 1, torch.float64)
-        points = table.points[rows]
+        points = table.points_of(number)
         away = geometry.signed_distance(torch.as_tensor(points[None, :, : domain.dim]))[0].numpy()
         away = np.abs(away) if isinstance(region, Boundary) else away
         if (away > slack * extent).any():
@@ -364,18 +379,43 @@ def _refuse_outside(problem: Problem, measured: Measured, params: Mapping[str, A
             sample = f", of sample {table.keys[number]}" if table.family else ""
             raise fail(
                 "D04",
-                f"{int((away > slack * extent).sum())} of {len(rows)} rows of {file} lie outside of"
-                f" `{region.name}`, one {away[worst]:.3g} away at"
+                f"{int((away > slack * extent).sum())} of {len(points)} rows of {file} lie outside"
+                f" of `{region.name}`, one {away[worst]:.3g} away at"
                 f" {_point(names, points[worst])}{sample}",
                 "leave these rows out, or look at the units and the order of the coordinates",
             )
+
+
+def _outside_time(
+    table: Table | Streamed,
+    span: tuple[float, float],
+    slack: float,
+    names: list[str],
+    file: str,
+) -> Exception:
+    """What is said of rows before the start or after the end."""
+    late, total, place = 0, 0, None
+    for number in range(len(table.keys)):
+        points = table.points_of(number)
+        outside = (points[:, -1] < span[0] - slack) | (points[:, -1] > span[1] + slack)
+        late, total = late + int(outside.sum()), total + len(points)
+        place = points[outside][0] if place is None and outside.any() else place
+    assert place is not None
+    return fail(
+        "D04",
+        f"{late} of {total} rows of {file} lie outside of the time {span[0]:g} to {span[1]:g},"
+        f" one at {_point(names, place)}",
+        "leave these rows out, or declare a longer time",
+    )
 
 
 def _point(names: Iterable[str], values: Array) -> str:
     return ", ".join(f"{name} = {x:.6g}" for name, x in zip(names, values, strict=False))
 
 
-def _refuse_units(problem: Problem, statement: Data | Input, table: Table, file: str) -> None:
+def _refuse_units(
+    problem: Problem, statement: Data | Input, table: Table | Streamed, file: str
+) -> None:
     """Raises: ProblemError D05 where a unit in the file is known and is not the one declared."""
     declared = {str(each.name): getattr(each, "unit", None) for each in problem.variables}
     owner: Any = statement
@@ -406,7 +446,7 @@ def _measure(unit: str | None) -> Measure | None:
 # input functions
 
 
-def input_table(problem: Problem, name: str) -> Table:
+def input_table(problem: Problem, name: str) -> Table | Streamed:
     """The values of an input that a problem reads from a file. Raises: ProblemError D01 to D08."""
     declaration = problem.inputs[name]
     with placed(input_span(problem, name), name):
@@ -416,7 +456,7 @@ def input_table(problem: Problem, name: str) -> Table:
         return table
 
 
-def declared_table(declaration: Input) -> Table:
+def declared_table(declaration: Input) -> Table | Streamed:
     """The same, of the declaration alone."""
     path = path_of(declaration)
     return _declared_table(stamp(path), path, _columns(declaration), declaration.columns)
@@ -425,13 +465,13 @@ def declared_table(declaration: Input) -> Table:
 @lru_cache(maxsize=16)
 def _declared_table(
     read_at: Stamp | None, path: Path, columns: Columns, called: tuple[tuple[str, str], ...]
-) -> Table:
+) -> Table | Streamed:
     names = columns.names()
     arrays = read_as(path, names.__contains__, columns.axes, called)
-    return tabulated(arrays, columns, path.name)
+    return rows_of(arrays, columns, path.name)
 
 
-def _refuse_short(declaration: Input, table: Table, file: str) -> None:
+def _refuse_short(declaration: Input, table: Table | Streamed, file: str) -> None:
     """Raises: ProblemError D04 for values that leave a part of the domain, or of the time, out:
     beyond them an input would be constant, or nonsense."""
     domain = (
@@ -450,7 +490,7 @@ def _refuse_short(declaration: Input, table: Table, file: str) -> None:
         low.append(float(declaration.time.start))
         high.append(float(declaration.time.end))
         names.append(declaration.time.name)
-    first, last = table.points.min(0), table.points.max(0)
+    first, last = table.low, table.high  # of the coordinates, then of the components
     for k, name in enumerate(names):
         slack = COVERED * (high[k] - low[k])
         if first[k] > low[k] + slack or last[k] < high[k] - slack:
@@ -540,8 +580,8 @@ def report(problem: Problem) -> list[str]:
     return lines
 
 
-def _described(table: Table, problem: Problem, components: tuple[str, ...]) -> str:
-    names = [each.name for each in problem.variables][: table.points.shape[1]]
+def _described(table: Table | Streamed, problem: Problem, components: tuple[str, ...]) -> str:
+    names = [each.name for each in problem.variables][: len(table.low) - table.width]
     parts = [f"{len(table)} rows"]
     if table.family:
         parts[0] += f" of {len(table.keys)} samples"
@@ -549,8 +589,8 @@ def _described(table: Table, problem: Problem, components: tuple[str, ...]) -> s
         f"{name} {low:.4g} to {high:.4g}"
         for name, low, high in zip(
             (*names, *components),
-            (*table.points.min(0), *table.values.min(0)),
-            (*table.points.max(0), *table.values.max(0)),
+            table.low,
+            table.high,
             strict=True,
         )
     ]

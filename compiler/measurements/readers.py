@@ -14,6 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from scipy.io.matlab import MatReadError
 
 from compiler.geometry.shapes.meshfile import Unreadable, guarded
+from compiler.measurements.stored import IN_MEMORY, Stored
 from pdespec.errors import fail, suggestion
 
 Wanted = Callable[[str], bool]
@@ -51,9 +53,9 @@ UNNAMED = Axes()
 class Arrays:
     """The arrays of a file that were asked for, by name (`group/name` in a group); the names of all
     that it holds; units, and names of axes, where it gives them. Numbers are float64, NaN where
-    there is none; labels are strings."""
+    there is none; labels are strings. What is large in an HDF5 file is `Stored`."""
 
-    values: Mapping[str, NDArray[Any]]
+    values: Mapping[str, Any]
     names: tuple[str, ...]
     units: Mapping[str, str] = field(default_factory=dict)
     dims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -294,12 +296,15 @@ def _h5(path: Path, wanted: Wanted, axes: Axes, matlab: bool = False) -> Arrays:
         names.append(name)
         if not wanted(name.split("/")[-1]):
             return
-        refuse_large(8 * int(each.size or 0) + sum(8 * found.size for found in values.values()))
-        found = numbers(
-            each[()],
-            (float(np.ravel(each.attrs[key])[0]) for key in FILL if key in each.attrs),
-        )
-        values[name] = found.T if matlab else found
+        fills = tuple(float(np.ravel(each.attrs[key])[0]) for key in FILL if key in each.attrs)
+        large = 8 * int(each.size or 0) > IN_MEMORY and each.ndim > 1 and each.dtype.kind in "iuf"
+        if large and not matlab:
+            values[name] = Stored(path, name, each.shape, partial(numbers, fills=fills))
+        else:
+            held = (found.size for found in values.values() if isinstance(found, np.ndarray))
+            refuse_large(8 * (int(each.size or 0) + sum(held)))
+            found = numbers(each[()], fills)
+            values[name] = found.T if matlab else found
         if "units" in each.attrs:
             unit = each.attrs["units"]
             units[name] = unit.decode() if isinstance(unit, bytes) else str(unit)

@@ -46,6 +46,32 @@ class Table:
     def __len__(self) -> int:
         return len(self.points)
 
+    @property
+    def width(self) -> int:
+        """How many components there are."""
+        return self.values.shape[1]
+
+    @property
+    def low(self) -> Array:
+        """The least of each coordinate and component. Shapes: "D+c"."""
+        return np.concatenate([self.points.min(0), self.values.min(0)])
+
+    @property
+    def high(self) -> Array:
+        """The largest. Shapes: "D+c"."""
+        return np.concatenate([self.points.max(0), self.values.max(0)])
+
+    @property
+    def square(self) -> Array:
+        """The mean square. Shapes: "D+c"."""
+        return np.concatenate([np.mean(each**2, 0) for each in (self.points, self.values)])
+
+    def numbered(self, keys: Sequence[str]) -> Table:
+        """The rows of samples in `keys`, numbered as there, of which it has all."""
+        place = {key: k for k, key in enumerate(keys)}
+        numbers = np.array([place.get(key, -1) for key in self.keys])[self.samples]
+        return replace(self.take(numbers >= 0), samples=numbers[numbers >= 0], keys=tuple(keys))
+
     def take(self, rows: NDArray[Any]) -> Table:
         """Some of the rows."""
         return replace(
@@ -56,6 +82,10 @@ class Table:
             samples=self.samples[rows],
             sigma=None if self.sigma is None else self.sigma[rows],
         )
+
+    def points_of(self, number: int) -> Array:
+        """The points of one sample."""
+        return self.points[self.rows[number]]
 
     def sample(self, number: int) -> Table:
         """The rows of one sample."""
@@ -182,11 +212,11 @@ def _of_rows(
     keys: NDArray[Any] | None, shape: tuple[int, int], file: str
 ) -> tuple[NDArray[np.int64], tuple[str, ...], bool]:
     """The samples of arrays with a first axis of them."""
-    names = _keys_of(keys, shape[0], file)
+    names = keys_of(keys, shape[0], file)
     return np.repeat(np.arange(shape[0]), shape[1]), names, True
 
 
-def _keys_of(keys: NDArray[Any] | None, count: int, file: str) -> tuple[str, ...]:
+def keys_of(keys: NDArray[Any] | None, count: int, file: str) -> tuple[str, ...]:
     """Raises: ProblemError D06 for a name that is there twice."""
     names = tuple(map(str, range(count))) if keys is None else tuple(map(_name, keys.ravel()))
     if len(set(names)) < len(names):
@@ -320,13 +350,7 @@ class _Found:
         family = len(shape) == len(own) + 1
         if shape[-len(own) :] != own or len(shape) > len(own) + 1:
             raise self.mismatch(places, shape)
-        for name, each in zip(names, places, strict=True):
-            if len(np.unique(each)) < len(each):
-                raise fail(
-                    "D06",
-                    f"{self.file} holds places along {name} twice",
-                    "give each place once, or the values as points",
-                )
+        refuse_places_twice(places, self.file, names)
         mesh = np.stack(np.meshgrid(*places, indexing="ij"), -1).reshape(-1, len(own))
         if not family:
             if keys is not None and keys.size > 1:
@@ -339,7 +363,7 @@ class _Found:
                 "give one name for each",
             )
         samples = np.repeat(np.arange(shape[0]), len(mesh))
-        return np.tile(mesh, (shape[0], 1)), samples, _keys_of(keys, shape[0], self.file), True
+        return np.tile(mesh, (shape[0], 1)), samples, keys_of(keys, shape[0], self.file), True
 
     def mismatch(self, places: Sequence[NDArray[Any]], shape: tuple[int, ...]) -> Exception:
         """What is said of coordinates and values that do not fit together."""
@@ -397,6 +421,17 @@ class _Found:
 def _column(values: NDArray[Any]) -> NDArray[Any]:
     """An array without the axes of length one that MATLAB gives a column or a row."""
     return values.reshape(-1) if values.ndim == 2 and 1 in values.shape else values
+
+
+def refuse_places_twice(places: Sequence[NDArray[Any]], file: str, names: Sequence[str]) -> None:
+    """Raises: ProblemError D06 for an axis of a grid that has a place twice."""
+    for name, each in zip(names, places, strict=True):
+        if len(np.unique(each)) < len(each):
+            raise fail(
+                "D06",
+                f"{file} holds places along {name} twice",
+                "give each place once, or the values as points",
+            )
 
 
 def refuse_repeated(table: Table, file: str) -> None:

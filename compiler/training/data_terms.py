@@ -31,6 +31,7 @@ from compiler.batches.sample import Batch
 from compiler.loss.physics import PhysicsLoss
 from compiler.loss.physics import compile as compile_loss
 from compiler.measurements.measured import Measured, measurements
+from compiler.measurements.streamed import Streamed
 from compiler.scales import component_sizes, scaled
 from compiler.trainable_fields import coefficients
 from pdespec.geometry import Boundary
@@ -53,15 +54,43 @@ class Share:
 @dataclass(frozen=True)
 class Rows:
     """The rows of one statement, by sample, padded with rows of weight zero. Shapes: points "s m
-    D", values "s m c", weights "s m", counts "s"; sizes "c"."""
+    D", values "s m c", weights "s m", counts "s"; sizes "c". Of a `Streamed` table points and
+    values are None and the weights, "1 m", those of any sample."""
 
     measured: Measured
-    points: Tensor
-    values: Tensor
+    points: Tensor | None
+    values: Tensor | None
     weights: Tensor
     counts: Tensor
     sizes: Tensor
     loss: PhysicsLoss | None = None  # of an expression in the unknowns
+
+    @property
+    def width(self) -> int:
+        """Rows of a sample at most."""
+        return self.weights.shape[1]
+
+    def all_of(self, samples: Sequence[int], most: int | None = MOST) -> tuple[Tensor, Tensor]:
+        """The numbers of all rows of samples, with those of weight zero, evenly some where there
+        are more than `most`; and how many count. Shapes: "b r", "b"."""
+        step = 1 if most is None else -(-self.width // most)
+        index = torch.arange(0, self.width, step, device=self.weights.device)
+        counts = (index[None] < self.counts[list(samples)][:, None]).sum(1)
+        return index.expand(len(samples), -1), counts.to(self.weights)
+
+    def taken(self, chosen: Sequence[int], rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Points, values and weights of some rows, "b r" numbers of them, of the samples chosen.
+        Shapes: "b r D", "b r c", "b r"."""
+        if self.points is not None and self.values is not None:
+            own = torch.as_tensor(list(chosen), device=rows.device)[:, None]
+            return self.points[own, rows], self.values[own, rows], self.weights[own, rows]
+        own = torch.arange(len(chosen), device=rows.device)[:, None]
+        # of long rows, which stay in their file, a sample is read whole: it lies in one piece
+        points, values = (
+            torch.as_tensor(each).to(self.weights)[own, rows]
+            for each in self.measured.table.read(chosen)  # type: ignore[union-attr]
+        )
+        return points, values, self.weights[0][rows]
 
     def gap(
         self,
@@ -71,12 +100,10 @@ class Rows:
         rows: Tensor,
         trainables: Mapping[str, Tensor],
     ) -> Tensor:
-        """weight |u - u_k|^2 / size^2 of some rows, "b r" numbers of them, of the samples chosen.
-        Shapes: -> "b r"."""
-        own = torch.as_tensor(list(chosen), device=self.points.device)[:, None]
-        points, values = self.points[own, rows], self.values[own, rows]
+        """weight |u - u_k|^2 / size^2 of some rows, see `taken`. Shapes: -> "b r"."""
+        points, values, weights = self.taken(chosen, rows)
         found = self.observed(field, batch, points, trainables)
-        return self.weights[own, rows] * ((found - values) / self.sizes).square().sum(-1)
+        return weights * ((found - values) / self.sizes).square().sum(-1)
 
     def observed(
         self,
@@ -96,8 +123,8 @@ class Rows:
         return self.loss.residuals(field, points, inputs, given)[LABEL]
 
     def to(self, dtype: torch.dtype, device: torch.device) -> Rows:
-        tensors = ("points", "values", "weights", "sizes")
-        moved = {name: getattr(self, name).to(device, dtype) for name in tensors}
+        tensors = {name: getattr(self, name) for name in ("points", "values", "weights", "sizes")}
+        moved = {n: each if each is None else each.to(device, dtype) for n, each in tensors.items()}
         return replace(self, **moved, counts=self.counts.to(device))
 
 
@@ -139,7 +166,7 @@ def priors_of(problem: Problem, terms: Sequence[Rows], held_out: int) -> Priors 
     seen = [int(each.counts[: max(0, len(each.counts) - held_out)].sum()) for each in terms]
     chosen = max(range(len(terms)), key=seen.__getitem__)
     rows = terms[chosen]
-    sigma, width = rows.measured.table.sigma, rows.values.shape[-1]
+    sigma, width = rows.measured.table.sigma, len(rows.sizes)
     noise = None
     if sigma is not None:  # weights are sigma^-2 over their mean
         noise = float((1 / rows.sizes.square()).sum() / np.mean(sigma**-2.0))
@@ -213,11 +240,11 @@ class DataTerms:
         first = self.samples - self.held_out if self.held_out else 0
         samples = list(range(first, self.samples))[: None if self.held_out else max(1, most)]
         if len(samples) == 1 and share.part:
-            return self.terms[0].points.new_zeros(len(self.terms))
+            return self.terms[0].weights.new_zeros(len(self.terms))
         own = samples[share.part :: share.parts]
         if not own:
-            return self.terms[0].points.new_zeros(len(self.terms))
-        rows = [self._all(each, own) for each in self.terms]
+            return self.terms[0].weights.new_zeros(len(self.terms))
+        rows = [each.all_of(own) for each in self.terms]
         found = self._values(model, trainables, own, rows)
         return found * (share.parts * len(own) / len(samples))
 
@@ -251,8 +278,8 @@ class DataTerms:
         own = index[share.part :: share.parts]
         if not len(own):  # fewer rows than processes: one of weight zero
             own, total = index[:1], torch.full((1,), torch.inf)
-        device = each.points.device
-        return own[None].to(device), total.to(each.points)
+        device = each.weights.device
+        return own[None].to(device), total.to(each.weights)
 
     def _rows(
         self, each: Rows, samples: Sequence[int], generator: torch.Generator
@@ -260,21 +287,10 @@ class DataTerms:
         """Rows of several samples, drawn independently; all of them where they are few."""
         counts = each.counts.cpu()[list(samples)]
         if self.rows is None or self.rows >= int(each.counts.max()):
-            return self._all(each, samples, None)
+            return each.all_of(samples, None)
         shares = torch.rand(len(samples), self.rows, generator=generator, dtype=torch.float64)
-        index = (shares * counts[:, None]).long().to(each.points.device)
-        return index, torch.full((len(samples),), float(self.rows)).to(each.points)
-
-    def _all(
-        self, each: Rows, samples: Sequence[int], most: int | None = MOST
-    ) -> tuple[Tensor, Tensor]:
-        """All rows of samples, with those of weight zero; evenly some where there are more than
-        `most`."""
-        width = each.points.shape[1]
-        step = 1 if most is None else -(-width // most)
-        index = torch.arange(0, width, step, device=each.points.device)
-        counts = (index[None] < each.counts[list(samples)][:, None]).sum(1)
-        return index.expand(len(samples), -1), counts.to(each.points)
+        index = (shares * counts[:, None]).long().to(each.weights.device)
+        return index, torch.full((len(samples),), float(self.rows)).to(each.weights)
 
     def to(self, dtype: torch.dtype, device: torch.device) -> DataTerms:
         batch = self.batch.to(dtype).to(device)
@@ -317,13 +333,22 @@ def _rows_by_sample(
     problem: Problem, measured: Measured, samples: int, sizes: Mapping[str, float]
 ) -> Rows:
     table = measured.table
+    if measured.direct:
+        own, loss = [sizes[each] for each in measured.components], None
+    else:
+        own = [float(x) or 1.0 for x in np.sqrt(table.square[-table.width :])]
+        loss = observation(problem, measured)
+    size = torch.tensor(own, dtype=torch.float64)
+    if isinstance(table, Streamed):
+        weights, counts = torch.as_tensor(table.weights[None]), torch.full((samples,), table.length)
+        return Rows(measured, None, None, weights, counts, size, loss)
     if not table.family:
         table = replace(table, keys=table.keys[:1])
     counts = np.array([len(each) for each in table.rows] * (1 if table.family else samples))
-    width = int(counts.max())
+    longest = int(counts.max())
 
     def padded(each: np.ndarray) -> Tensor:
-        found = np.zeros((samples, width, *each.shape[1:]))
+        found = np.zeros((samples, longest, *each.shape[1:]))
         for k in range(samples):
             own = each[table.rows[k if table.family else 0]]
             found[k] = own[0]
@@ -333,20 +358,8 @@ def _rows_by_sample(
     weights = padded(table.weights)
     for k, count in enumerate(counts):
         weights[k, count:] = 0
-    if measured.direct:
-        own, loss = [sizes[each] for each in measured.components], None
-    else:
-        own = [float(x) or 1.0 for x in np.sqrt(np.mean(table.values**2, 0))]
-        loss = observation(problem, measured)
-    return Rows(
-        measured,
-        padded(table.points),
-        padded(table.values),
-        weights,
-        torch.as_tensor(counts),
-        torch.tensor(own, dtype=torch.float64),
-        loss,
-    )
+    points, values = padded(table.points), padded(table.values)
+    return Rows(measured, points, values, weights, torch.as_tensor(counts), size, loss)
 
 
 def observation(problem: Problem, measured: Measured) -> PhysicsLoss:
