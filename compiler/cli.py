@@ -829,6 +829,10 @@ def predict(
             out.print(f"{name} = {value}", markup=False)
     if error:
         out.print(_estimated(answer), markup=False)
+    if operator.problem.reference_files:
+        from compiler.evaluation.reference_files import run_against_files
+
+        _print_against(run_against_files(operator.run, operator.parameter.device))
     out.print(", ".join(str(file) for file in files), markup=False)
 
 
@@ -1124,11 +1128,15 @@ def solve(
         from compiler.evaluation.reference_files import against_files
 
         answer = lambda each: run_solver(problem, each, **chosen)  # noqa: E731
-        for name, value in against_files(problem, answer, {"hard": False}).items():
-            out.print(f"{name} differs from its reference file by {value:.3g}", markup=False)
+        _print_against(against_files(problem, answer, {"hard": False}))
     directory = out_ or Path("runs") / f"{problem.name}-reference"
     files = _write_solution(problem, truth, batch, directory)
     out.print(f"solved in {truth.seconds:.2f} s; {', '.join(map(str, files))}", markup=False)
+
+
+def _print_against(found: Mapping[str, float]) -> None:
+    for name, value in found.items():
+        out.print(f"{name} differs from its reference file by {value:.3g}", markup=False)
 
 
 def _write_solution(problem: Problem, truth: Any, batch: Any, directory: Path) -> list[Path]:

@@ -70,6 +70,11 @@ def test_an_evaluation_compares_with_the_rows_of_the_file(tmp_path):
     record = json.loads((run.directory / "evaluation.json").read_text())
     assert record["reference_files"] == {"u": found.files["u"]}
     assert "over the rows of its reference file" in (run.directory / "report.html").read_text()
+    result = CliRunner().invoke(
+        app, ["predict", str(run.directory), "--params", "a=1", "--no-error"]
+    )
+    assert result.exit_code == 0, result.stderr
+    assert f"u differs from its reference file by {found.files['u']:.3g}" in result.stdout
 
 
 def test_the_solver_says_how_far_it_is_from_the_file(tmp_path, monkeypatch):
