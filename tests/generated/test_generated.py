@@ -14,6 +14,7 @@ from tests.generated.found import draw_found
 from tests.generated.run import outcome
 from tests.generated.solved import outcome as solved
 from tests.generated.strategies import problems
+from tests.generated.touching import outcome as touching
 
 SHARE = 15  # problems a test, so that they spread over processes
 # a failing problem is not shrunk here, which may take longer than all the tests
@@ -73,3 +74,8 @@ def test_a_spoilt_example_is_refused_with_a_code_or_is_a_problem(start):
 def test_solutions_of_drawn_problems_have_the_order_of_their_elements(seed, expected):
     """3 and 10: nothing fixes a constant, and free corners of a plate that would need forces."""
     assert solved(seed).startswith(expected)
+
+
+@pytest.mark.parametrize("seed", [2, 5, 11])
+def test_solutions_of_bodies_that_touch_have_the_order_of_their_elements(seed):
+    assert touching(seed).startswith("solved")
