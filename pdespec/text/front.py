@@ -55,7 +55,8 @@ def _bytes(path: Path) -> bytes:
 def parse(text: str, source: str = "<text>") -> Problem:
     """The problem a text states. Nothing of the text is executed.
 
-    Raises: `ProblemError` with every mistake found, each with its place.
+    Raises: `ProblemError` with every mistake found, each with its place; also, with its cause, for
+    a fault of this program.
     """
     if not isinstance(text, str):
         raise TypeError(
@@ -68,15 +69,19 @@ def parse(text: str, source: str = "<text>") -> Problem:
     named = Source(
         source, text.replace("\r\n", "\n").replace("\r", "\n").replace("\f", " ").replace("\v", " ")
     )
+    span = Span(named, 1, 1, 1, 2)
     try:
         return problem_of(named)
+    except ProblemError:
+        raise
     except RecursionError:
-        message = "the problem is nested too deeply"
-        raise ProblemError(
-            Diagnostic(
-                "S02", message, "name inner parts by definitions", span=Span(named, 1, 1, 1, 2)
-            )
-        ) from None
+        message, hint = "the problem is nested too deeply", "name inner parts by definitions"
+        raise ProblemError(Diagnostic("S02", message, hint, span=span)) from None
+    except Exception as error:  # strangers' texts may end nothing but their own reading
+        kind = type(error).__name__
+        message = f"reading the problem failed within this program, with {kind}: {error}"
+        hint = "please report it with the text; leaving statements out finds the one it hangs on"
+        raise ProblemError(Diagnostic("S02", message, hint, span=span)) from error
 
 
 def to_dsl(problem: Problem) -> str:

@@ -36,7 +36,7 @@ def attempt(text):
     except pdespec.ProblemError as error:
         assert error.diagnostics
         assert all(each.line is None or each.line >= 1 for each in error.diagnostics)
-        assert str(error)
+        assert str(error) and error.__cause__ is None  # not of a fault of the program
         return False
 
 
@@ -205,6 +205,35 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_text_is_answered_soon(name):
     attempt(HOSTILE[name])
+
+
+NOT_REAL = "sqrt(-1)", "log(log(1/2))", "asin(2)", "1i"
+USES = "if({} > x, 1, 0)", "if(x > 0 and {} < 1, 1, 0)", "step({} - x)", "mod({}, 2)", "max({}, x)"
+
+
+@pytest.mark.parametrize("number", NOT_REAL)
+@pytest.mark.parametrize("use", USES)
+def test_what_cannot_be_compared_is_refused_where_it_is_compared(number, use):
+    text = HEAD + f"in Omega: lap(u) = {use.format(number)}\non boundary(Omega): u = 0\n"
+    with pytest.raises(pdespec.ProblemError) as caught:
+        pdespec.parse(text)
+    assert caught.value.diagnostics[0].line == 5 and caught.value.__cause__ is None
+
+
+def test_a_fault_of_the_program_is_a_problem_error_with_its_cause(monkeypatch):
+    def broken(source):
+        raise TypeError("a fault")
+
+    monkeypatch.setattr("pdespec.text.read.elaborate.problem_of", broken)
+    with pytest.raises(pdespec.ProblemError, match="TypeError: a fault") as caught:
+        pdespec.parse(HEAD)
+    assert isinstance(caught.value.__cause__, TypeError)
+
+
+def test_a_long_text_leaves_less_work_to_its_meaning(monkeypatch):
+    text = HEAD + "in Omega: lap(u) = 1\non boundary(Omega): u = 0\n"
+    monkeypatch.setattr(budget, "MOST", 1_000_000)
+    assert attempt(text) and not attempt(text + "#" * 25_000)
 
 
 TOO_MUCH = ("Laplacians of sines", "gradients of gradients", "energy of high derivatives")

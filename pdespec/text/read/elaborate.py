@@ -66,7 +66,8 @@ def problem_of(source: Source) -> Problem:
     document = read(source, report)
     draft = _draft(document, report)
     try:
-        return budget.bounded(lambda: _read(document, draft, report, source), budget.MOST)
+        most = budget.MOST - budget.A_CHARACTER * len(source.text)
+        return budget.bounded(lambda: _read(document, draft, report, source), most)
     except budget.Spent:
         where = f"`{_kind(draft.reading)}`" if draft.reading else "the checks of the whole"
         report.append(

@@ -17,7 +17,7 @@ from typing import Any
 import sympy as sp
 from sympy.logic.boolalg import Boolean
 
-from pdespec import calculus, notation, tensors
+from pdespec import calculus, complexes, notation, tensors
 from pdespec.calculus import split_derivative
 from pdespec.coordinates import unit_normal
 from pdespec.curvilinear import angles
@@ -449,7 +449,29 @@ def checked(
         return scope.adopt(error, span)
     except ZeroDivisionError:  # mod(u, 0)
         return scope.fail("V03", "division by zero", span, "the divisor is zero everywhere")
+    except (TypeError, ValueError):  # SymPy's, of numbers such as step(log(-1))
+        written = next((each for each in arguments if unreal(each)), None)
+        if written is None:
+            raise
+        return _not_real(written, "an argument here", span, scope)
     return scope.bounded(result, span)
+
+
+def unreal(value: Any) -> bool:
+    """Whether a value is known to be no real number, or has an imaginary part."""
+    return isinstance(value, sp.Expr) and (
+        value.is_extended_real is False or complexes.is_complex(value)
+    )
+
+
+def _not_real(value: Any, what: str, span: Span | None, scope: Scope) -> Any:
+    return scope.fail(
+        "T02",
+        f"{what} is {notation.short(value)}, which is no real number",
+        span,
+        "take its real part, re(..), or abs(..); or look for a root or logarithm of a negative"
+        " number",
+    )
 
 
 def shape(node: t.Node, scope: Scope) -> Any:
@@ -481,6 +503,8 @@ def _comparison(node: t.Comparison, scope: Scope) -> Any:
         if isinstance(side, sp.MatrixBase):
             hint = "compare components or lengths: v.x < 1, sqrt(dot(v, v)) < 1"
             return scope.fail("T02", f"{calculus.describe(side)} is compared", written.span, hint)
+        if unreal(side):
+            return _not_real(side, "what is compared", written.span, scope)
     pairs = zip(node.rest, sides, sides[1:], strict=False)
     return sp.And(*(_compared(COMPARISONS[sign], left, right) for (sign, _), left, right in pairs))
 

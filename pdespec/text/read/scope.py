@@ -40,6 +40,15 @@ NOT_FINITE = (sp.nan, sp.zoo, sp.oo, -sp.oo)
 MAKERS = {"shapes": SHAPES, "boundaries": REGIONS}
 
 
+def _evaluates(value: sp.Expr) -> bool:
+    """Whether SymPy finds the value of a number: not of a remainder of complex ones."""
+    try:
+        complex(value.evalf(15))
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def folder_of(node: t.Node) -> str:
     """The folder of the text in which a node stands: what paths in it are relative to."""
     return str(Path(node.span.source.name).parent) if node.span else ""
@@ -290,6 +299,9 @@ class Scope:
                 " levels deep"
             )
             return self.fail("S02", message, span, "write the value of a part of it, as in 1.4142")
+        if value.is_number and not value.is_Rational and not _evaluates(value):
+            hint = "look for a function outside of its domain"
+            return self.fail("V03", "this number has no value", span, hint)
         if extent.bits > MAX_BITS or (
             value.is_number
             and not value.is_Rational
