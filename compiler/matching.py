@@ -1,5 +1,6 @@
 """B02: what meets in one computation has one dtype and lies on one device. Torch would say so in
-the words of some inner product."""
+the words of some inner product. B01: a field and a batch are of the same samples, a batch and a
+loss of the same domains."""
 
 from __future__ import annotations
 
@@ -130,4 +131,36 @@ def refuse_other_input(model: nn.Module, arguments: tuple[Any, ...]) -> None:
             "B02",
             message,
             f"convert one of them: model.to({given.values.dtype}), batch.to({weight.dtype})",
+        )
+
+
+def remember_input(model: nn.Module, arguments: tuple[Any, ...], field: Any) -> None:
+    """A hook after a model's forward: the field knows the input that it was made from."""
+    given = next((each for each in arguments if isinstance(each, OperatorInput)), None)
+    if given is not None:
+        with suppress(AttributeError, TypeError):  # a field without attributes of its own
+            object.__setattr__(field, "made_from", given.values)
+
+
+def refuse_other_samples(problem: Any, field: Any, batch: Any) -> None:
+    """Raises: B01 for a batch of another problem's domains, and for a field that was made from the
+    input of other samples."""
+    other = getattr(getattr(batch, "draws", None), "problem", problem)
+    if other is not problem and other.domains != problem.domains:
+        raise fail(
+            "B01",
+            f"the batch is of `{other.name}`, on other domains than `{problem.name}`, whose loss"
+            " is taken",
+            "draw it with compiler.sample of that problem",
+        )
+    made, given = getattr(field, "made_from", None), getattr(batch, "inputs", None)
+    given = getattr(given, "values", None)
+    if made is None or given is None or made is given:
+        return
+    made, given = made.detach().to(given), given.detach()
+    if made.shape != given.shape or (made - given).abs().max() > 1e-2 * given.abs().max():
+        raise fail(
+            "B01",
+            "the field was made from other samples than those of the batch",
+            "write loss(model(batch.inputs), batch)",
         )

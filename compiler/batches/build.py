@@ -18,7 +18,7 @@ from compiler.batches.sample import sample
 from compiler.data.from_files import varying
 from compiler.data.interfaces import channels
 from compiler.geometry.domain import box
-from compiler.matching import refuse_other_input
+from compiler.matching import refuse_other_input, remember_input
 from compiler.scales import component_sizes, scaled
 from compiler.scales.views import Framed, inner_options
 from operators.options import Bound, bounds, refuse_unknown, renamed
@@ -90,6 +90,7 @@ def build(problem: Problem, operator: str = "gino", **options: Any) -> nn.Module
         Framed(frame, component_sizes(problem, frame)).attach(model)
     model.recipe = Recipe(operator, options)
     model.register_forward_pre_hook(refuse_other_input)
+    model.register_forward_hook(remember_input)
     return model
 
 

@@ -42,7 +42,7 @@ from compiler.lowering.terms import (
     lower,
     strong_form,
 )
-from compiler.matching import need_alike, need_points, number, told
+from compiler.matching import need_alike, need_points, number, refuse_other_samples, told
 from compiler.scales import Frame, component_sizes, scaled
 from compiler.scales.views import InnerBatch, OuterField, inner_field
 from compiler.trainable_fields import expanded
@@ -311,8 +311,10 @@ class PhysicsLoss(nn.Module):
     ) -> Terms:
         """Every term of the problem at the batch's collocation points; `scaled`, as training lowers
         it, in the scaled problem. `causal` are the strengths of causal weights by label of the
-        equation (see `compiler.loss.causality`).
+        equation (see `compiler.loss.causality`). Raises: B01 where field, batch and loss are not of
+        the same samples.
         """
+        refuse_other_samples(self.problem, field, batch)
         if self.local is not None:
             found = self.local(self.inner(field), self.inner_batch(batch), causal=causal)
             return found if scaled else self.outer(found)
@@ -722,8 +724,9 @@ class PhysicsLoss(nn.Module):
                 f"points have shape {tuple(points.shape)}, the problem needs {expected}",
                 hint=f"coordinates are {', '.join(self.names)}, time last",
             )
-        # one that is traced has no values
-        if type(points) is Tensor and not points.isfinite().all():
+        # one that is traced, or on the device meta, has no values
+        known = type(points) is Tensor and not points.is_meta
+        if known and not points.isfinite().all():
             raise fail("B02", "some points are not finite", hint="leave them out")
 
     def _check_names(self, kind: str, given: Mapping, declared: Mapping) -> None:

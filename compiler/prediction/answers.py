@@ -34,6 +34,7 @@ from compiler.fem.solution import Solution
 from compiler.functionals.outputs import output
 from compiler.geometry.metrics import domain as first_domain
 from compiler.loss.physics import together
+from compiler.matching import need_points
 from compiler.prediction.error_equation import Certificate, Corrected, certificate
 from compiler.prediction.export.formats import export
 from compiler.prediction.export.interface import Interface
@@ -555,13 +556,15 @@ class Quantity:
         time, last, unless `t` is given.
 
         Shapes: -> (n,) for a scalar, (n, k) for a vector; with b in front for a batch.
-        Warns: OutsideWarning where points lie outside of the domain. Raises: ProblemError B01.
+        Warns: OutsideWarning where points lie outside of the domain. Raises: ProblemError B01, B02.
         """
         answer, problem = self.answer, self.answer.problem
         as_torch = isinstance(points, Tensor)
         parameter = next(answer.operator.model.parameters())
         given = points if as_torch else torch.as_tensor(np.asarray(points))
-        if not given.is_floating_point():
+        if given.is_complex() or given.dtype == torch.bool:
+            need_points(given)
+        if not given.is_floating_point():  # whole numbers
             given = given.double()
         if given.ndim == 1 and given.numel() == len(problem.coordinates):
             given = given[None]

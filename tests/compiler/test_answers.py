@@ -172,6 +172,7 @@ def test_outside_of_the_law_and_of_the_domain_is_said(operator):
         (lambda o: o({"c": 1}, {"f": (POINTS, np.full(3, np.nan))}), "B01", "not finite"),
         (lambda o: o({"c": 1}, {"f": 1}).u(np.zeros((4, 3))), "B01", "`u` takes (n, 2): x, y"),
         (lambda o: o({"c": 1}, {"f": 1}).u([[np.nan, 0]]), "B01", "not finite"),
+        (lambda o: o({"c": 1}, {"f": 1}).u([[1j, 0]]), "B02", "points are torch.complex128"),
     ],
 )
 def test_what_cannot_be_answered_is_refused_with_a_code(operator, call, code, words):

@@ -9,6 +9,7 @@ import torch
 
 import compiler
 import pdespec
+from compiler.loss.blocks import StepEngine
 from pdespec import ProblemError
 
 PROBLEM = pdespec.parse(
@@ -42,6 +43,7 @@ CASES = {
     "complex input values": lambda: LOSS.residuals(
         field, POINTS, {"f": lambda p: torch.ones(1, 5, 1, dtype=torch.complex64)}
     ),
+    "points on another device": lambda: LOSS.residuals(NETWORK, POINTS.to("meta"), ONE),
     "a complex param": lambda: LOSS.residuals(field, POINTS, ONE, {"k": 1j}),
     "a param that is a word": lambda: LOSS.residuals(field, POINTS, ONE, {"k": "two"}),
     "a field in float64": lambda: LOSS.residuals(lambda p: field(p).double(), POINTS, ONE),
@@ -88,3 +90,21 @@ def test_an_error_of_the_field_itself_passes():
 
     with pytest.raises(RuntimeError, match="out of luck"):
         LOSS.residuals(broken, POINTS, ONE)
+
+
+def test_a_field_of_other_samples_than_the_batch_is_refused():
+    model = compiler.build(PROBLEM, "gino", latent=(8, 8))
+    generator = torch.Generator().manual_seed(1)
+    one, other = (compiler.sample(PROBLEM, 2, COUNTS, generator) for _ in range(2))
+    for loss in (LOSS, StepEngine(LOSS, 8)):
+        with pytest.raises(ProblemError, match="B01: the field was made from other samples"):
+            loss(model(one.inputs), other)
+        assert loss(model(one.inputs), one).total > 0
+    double = model.double()(one.to(torch.float64).inputs)
+    assert LOSS(double, one.to(torch.float64)).total > 0
+
+
+def test_a_batch_of_another_domain_is_refused():
+    other = pdespec.parse(PROBLEM.to_dsl().replace("[1, 1]", "[2, 1]"))
+    with pytest.raises(ProblemError, match="on other domains than `p`"):
+        compiler.compile(other)(field, batch(torch.float32))

@@ -26,6 +26,7 @@ from compiler.loss.blocks.capture import CaptureError
 from compiler.loss.blocks.step import Inputs, Step, captured
 from compiler.loss.compiled_terms import BatchLike, CompiledTerms
 from compiler.loss.physics import FieldLike, PhysicsLoss, Terms
+from compiler.matching import refuse_other_samples
 
 LOG = logging.getLogger(__name__)
 
@@ -99,6 +100,7 @@ class StepEngine:
         computes nothing twice. `scaled` as in the loss.
         """
         weights = self.loss.weights if weights is None else dict(weights)
+        refuse_other_samples(self.outer.problem, field, batch)
         field, batch = self.outer.inner(field), self.outer.inner_batch(batch)
         totals: dict[str, Tensor] = {}
         violations: dict[str, Tensor] = {}
