@@ -17,7 +17,7 @@ from compiler.batches.recipe import PLACINGS
 from pdespec.errors import PdespecError, nearest
 
 POINTS = {"interior": 256, "boundary": 64, "initial": 64, "operator": 512}
-LARGEST = 1.7e308
+LARGEST = 1e30  # well below what float32 holds, 3.4e38
 CHOICES: dict[str, tuple[str, ...]] = {
     "accelerator": ("auto", "cpu", "cuda"),
     "form": ("auto", "strong", "energy"),
@@ -32,7 +32,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "lift": (0, 64),
     **dict.fromkeys(("solutions", "validation", "references", "held_out"), (0, 2**20)),
     "rows": (1, 2**31),
-    **dict.fromkeys(("lr", "seconds", "clip", "timeout"), (0.0, math.inf)),
+    **dict.fromkeys(("lr", "clip"), (0.0, math.inf)),
+    **dict.fromkeys(("seconds", "timeout"), (0.0, 1e9)),
     "seed": (-(2**63), 2**63 - 1),
 }
 # What the numbers in a checkpoint hang on: they cannot change when a run is resumed.
@@ -169,8 +170,8 @@ class TrainOptions:
     devices: int = 1
     """Processes, which share the batch."""
     timeout: float = 1800.0
-    """How long processes wait for one another, among them while the first one solves samples.
-    Units: seconds."""
+    """How long processes wait for one another, among them while each solves a sample. Units:
+    seconds."""
     block: int | None = None
     """Queries in a block over which loss and gradient are taken, whatever their number in the same
     memory (see `compiler.loss.blocks`)."""
@@ -427,7 +428,7 @@ def checked_type(value: Any, kind: Any, name: str, shown: str) -> Any:
 
 
 def _refuse_infinite(value: Any, name: str, shown: str) -> None:
-    """Raises: OptionError for a number that is infinite, none, or too large for a float64, also
+    """Raises: OptionError for a number that is infinite, none, or too large to compute with, also
     inside of lists and mappings."""
     if isinstance(value, (list, tuple)):
         for each in value:
@@ -435,8 +436,10 @@ def _refuse_infinite(value: Any, name: str, shown: str) -> None:
     elif isinstance(value, Mapping):
         for key, each in value.items():
             _refuse_infinite(each, f"{name}.{key}", repr(each))
-    elif isinstance(value, (int, float)) and not abs(value) < LARGEST:
+    elif isinstance(value, (int, float)) and not abs(value) < 1.7e308:
         raise OptionError(f"option {name} = {shown[:40]} should be a finite number")
+    elif isinstance(value, float) and not abs(value) < LARGEST:
+        raise OptionError(f"option {name} = {shown[:40]} must be at most {LARGEST:g}")
 
 
 def _in_range(name: str, value: Any, called: str = "") -> None:
@@ -445,8 +448,9 @@ def _in_range(name: str, value: Any, called: str = "") -> None:
         return
     (least, most), called = RANGES[name], called or name
     if isinstance(least, float):
-        if not value > least:
-            raise OptionError(f"{called} = {value} must be positive")
+        if not least < value <= most:
+            what = f"at most {most:g}" if value > most else "positive"
+            raise OptionError(f"{called} = {value} must be {what}")
     elif not least <= value <= most:
         what = f"at least {least}" if value < least else f"at most {most}"
         raise OptionError(f"{called} = {value} must be {what}")

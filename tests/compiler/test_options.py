@@ -70,6 +70,8 @@ def test_options_of_an_optimiser_are_json():
         ({"block": "0"}, "block = 0 must be at least one query"),
         ({"batch": "1e12"}, "batch = 1000000000000 must be at most 65536"),
         ({"batch": "1e400"}, "option batch = '1e400' should be a finite number"),
+        ({"lr": "1e300"}, "option lr = '1e300' must be at most 1e+30"),
+        ({"timeout": "1e12"}, "timeout = 1000000000000.0 must be at most 1e+09"),
         ({"lr": "Infinity"}, "option lr = 'Infinity' should be a finite number"),
         ({"weights.balance": "NaN"}, "option weights.balance = 'NaN' should be a finite number"),
         ({"weights": '{"balance": "much"}'}, "option weights.balance = 'much' should be float"),

@@ -590,12 +590,13 @@ def test_what_cannot_change_on_resuming_is_refused_by_name_and_nothing_changes(n
 def test_an_update_that_loses_the_weights_is_not_saved(tmp_path):
     options = dataclasses.replace(
         SMALL,
-        lr=1e308,
+        lr=9e29,
         clip=None,
         schedule="constant",
         optimizer="adamw",
+        optimizer_options={"weight_decay": 9e29},
         checkpoint_every=1,
-        steps=4,
+        steps=12,
     )
     with pytest.raises(ProblemError, match=r"R01.*(the update of step|the loss of)"):
         start(tmp_path / "run", options)
