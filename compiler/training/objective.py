@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,7 +16,6 @@ from compiler.geometry.metrics import interior, misfit
 from compiler.loss.blocks import StepEngine
 from compiler.loss.physics import PhysicsLoss
 from compiler.scales import component_sizes, scaled
-from compiler.solvers import solve
 from compiler.training.checkpoint import dtype_of
 from compiler.training.data_terms import LABEL as DATA
 from compiler.training.data_terms import DataTerms, Share
@@ -24,8 +24,8 @@ from compiler.training.dual import Coarse, DualNorm, Window, meshed
 from compiler.training.options import TrainOptions
 from compiler.training.placement import Placement
 from compiler.training.processes import mean
-from compiler.training.progress import Display
-from compiler.training.solved_samples import LABEL, POINTS, Solutions
+from compiler.training.progress import Display, Silent
+from compiler.training.solved_samples import LABEL, POINTS, Kept, Solutions, solved_together
 from pdespec.statements.problem import Problem
 
 Sampler = Callable[..., Any]
@@ -271,19 +271,34 @@ class Validator:
     def __init__(
         self, objective: Objective, options: TrainOptions, fabric: Fabric, display: Display
     ) -> None:
-        self.objective, self.options, self.fabric = objective, options, fabric
+        self.objective, self.options, self.fabric, self.display = (
+            objective,
+            options,
+            fabric,
+            display,
+        )
         weights = [objective.loss.weights.get(label, 1.0) for label in objective.loss.labels]
         weak = [options.weights.get(WEAK, 1.0)] if objective.dual else []
         data = [weight_of(each, options.weights) for each in objective.data_labels]
         physics = weights if options.physics or not (weak or data) else []
         self.base = torch.tensor(physics + weak + data, dtype=torch.float64)
-        self.truth = None
-        if options.references and fabric.is_global_zero:
-            display.message(f"solving {options.references} validation samples")
-            self.batch = objective.draw("validate", 0, share=False).select(
-                range(options.references)
+        self.truth: dict[int, Tensor] | None = None
+
+    def solve(self, directory: Path) -> None:
+        """Solves the first samples, by all processes together, unless `directory` holds them.
+
+        Raises: RunError where the solver gave all of them up.
+        """
+        count = self.options.references
+        if not count:
+            return
+        self.batch = self.objective.draw("validate", 0, share=False).select(range(count))
+        self.truth = self.solved(None if self.objective.problem.trainables else directory)
+        if len(self.truth) < count and self.fabric.is_global_zero:
+            self.display.message(
+                f"warning: the reference solver gave up on {count - len(self.truth)} of {count}"
+                " validation samples; the error in u is that of the others"
             )
-            self.truth = self.solved()
 
     def __call__(self) -> dict[str, float]:
         with torch.no_grad(), self.fabric.autocast():
@@ -296,18 +311,21 @@ class Validator:
         }
         if self.truth is not None:
             if self.objective.problem.trainables:  # the truth moves with them
-                self.truth = self.solved()
+                self.truth = self.solved(None)
             found["error"] = self.error(self.truth)
             if not (self.options.physics or self.objective.dual or self.objective.data):
                 found["validation"] = found["error"]
         return found
 
-    def solved(self) -> Callable[[Tensor], Tensor]:
-        """The reference solution of the first samples, at the trainable numbers as they stand."""
+    def solved(self, directory: Path | None) -> dict[int, Tensor]:
+        """The reference solutions of the first samples, by number, at the trainable numbers as
+        they stand; kept in `directory`. Shapes: -> "m c"."""
         problem, batch = self.objective.problem, self.batch
         if problem.trainables:
             batch = batch.with_trainables(self.objective.trainables())
-        return solve(problem, batch)
+        kept = None if directory is None else Kept(directory, "validation")
+        shown = self.display if kept else Silent()
+        return solved_together(problem, batch, self.options.references, kept, shown, self.fabric)
 
     @torch.no_grad()
     def prediction(self) -> float:
@@ -319,13 +337,14 @@ class Validator:
         sizes = values.new_tensor(component_sizes(problem, scaled(problem)[0]))
         return float(mean(self.fabric, (values / sizes).square().mean()).sqrt())
 
-    def error(self, truth: Callable[[Tensor], Tensor]) -> float:
+    def error(self, truth: dict[int, Tensor]) -> float:
         """Mean over the solved samples of the relative L2 error of the worst unknown, as
         `compiler.evaluate` has it."""
-        points = interior(self.objective.problem, self.batch)
+        problem, batch = self.objective.problem, self.batch.select(list(truth))
+        points = interior(problem, batch)
         with torch.no_grad():
-            found = self.objective.model(self.batch.inputs)(points)
-        at, found, expected = (each.double().cpu() for each in (points, found, truth(points)))
-        return float(
-            misfit(self.objective.problem, at, found, expected).squared().amax(-1).sqrt().mean()
+            found = self.objective.model(batch.inputs)(points)
+        at, found, expected = (
+            each.double().cpu() for each in (points, found, torch.stack(list(truth.values())))
         )
+        return float(misfit(problem, at, found, expected).squared().amax(-1).sqrt().mean())

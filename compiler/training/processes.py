@@ -148,10 +148,13 @@ class RollCall:
             return "another process", True
         try:
             if store.add("asked", 1) > 1:
+                # a `get` that waits holds the store, and this process would fall silent
+                while not store.check(["gone"]):
+                    time.sleep(BEAT)
                 return store.get("gone").decode(), False
             counts = [f"beats {rank}" for rank in range(self.count)]
             before = [store.add(each, 0) for each in counts]
-            time.sleep(6 * BEAT)
+            time.sleep(10 * BEAT)
             silent = [
                 f"process {rank} ({store.get(f'place {rank}').decode()})"
                 for rank, each in enumerate(counts)

@@ -8,6 +8,9 @@ DIR/run.json                    options, model recipe, versions, one entry a ses
 DIR/run.toml                    the same options as a file that repeats the run
 DIR/history.csv                 losses, learning rate, gradient norm, validation:
 one row every `log_every` steps DIR/checkpoints/last.safetensors, best.safetensors
+DIR/solutions.safetensors       solved samples that training sees
+DIR/solved/data-3.safetensors   one of them while they are solved; validation-3 of those of
+validation, which stay
 DIR/trainables.json             what was found for the problem's trainable numbers
 DIR/evaluation.json, report.html, pictures/    written by `pdespec evaluate`
 """
@@ -47,6 +50,7 @@ EVALUATION = "evaluation.json"
 CHECKPOINTS = "checkpoints"
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 SOLUTIONS = "solutions.safetensors"
+SOLVED = "solved"  # a folder of samples that are solved, one by one
 PICTURES = "pictures"
 
 
@@ -181,6 +185,7 @@ def _begun(directory: Path) -> bool:
     return (
         any((directory / CHECKPOINTS).glob("*.safetensors"))
         or (directory / SOLUTIONS).is_file()
+        or any((directory / SOLVED).glob("*.safetensors"))
         or bool(read_history(directory))
     )
 

@@ -120,8 +120,8 @@ def set_up(
     own: Sequence[Callback] = (),
     validated: bool = True,
 ) -> tuple[Training, TrainState]:
-    """Everything that a training needs, and where it begins. Nothing is written yet. The samples
-    of validation are solved where it is to be `validated`.
+    """Everything that a training needs, and where it begins. Nothing is written yet, and no sample
+    solved; `validated`: whether there is to be validation.
 
     Raises: OptionError for options that do not fit one another or the problem; RunError for a
     checkpoint that is missing, damaged, or of another run.
@@ -202,8 +202,8 @@ def set_up(
 
 
 def begin(training: Training, state: TrainState, resuming: bool) -> None:
-    """Puts the run on disk, solves the samples that training asks for, and says by what rules it
-    is fitted to its problem."""
+    """Puts the run on disk, solves the samples that training and validation ask for, and says by
+    what rules it is fitted to its problem."""
     run, options, display = training.run, training.run.options, training.display
     objective, fabric = training.objective, training.fabric
     if training.is_rank_zero:
@@ -214,16 +214,18 @@ def begin(training: Training, state: TrainState, resuming: bool) -> None:
         put(run, session(fabric, state.step), training.choice.record(options.dual), rules)
         rows = [row for row in runs.read_history(run.directory) if row["step"] <= state.step]
         runs.write_history(run.directory, training.columns, rows)
-        if options.solutions:
-            drawn = objective.solutions_drawn
-            solve_unless_saved(run.problem, drawn, options.solutions, run.directory, display)
-        display.start(run.problem.name, state.step, options.steps)
     fabric.barrier()
-    state.identity = runs.identity(run) if training.is_rank_zero else None
     if options.solutions:
+        drawn, count = objective.solutions_drawn, options.solutions
+        solve_unless_saved(run.problem, drawn, count, run.directory, display, fabric)
         objective.solutions = load_solutions(
             run.problem, objective.solutions_drawn, options.solutions, run.directory
         ).to(dtype_of(options), fabric.device)
+    if training.validator:
+        training.validator.solve(run.directory)
+    if training.is_rank_zero:
+        display.start(run.problem.name, state.step, options.steps)
+    state.identity = runs.identity(run) if training.is_rank_zero else None
     for each in training.callbacks if training.is_rank_zero else ():
         each.on_start(training.moment(state, {}))
     state.began = time.monotonic()

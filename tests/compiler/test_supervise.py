@@ -128,6 +128,61 @@ def test_samples_that_the_solver_gives_up_on_are_left_out(tmp_path, monkeypatch)
         train(PROBLEM, model(), DATA, tmp_path / "other")
 
 
+def test_samples_are_kept_one_by_one_and_not_solved_again(tmp_path, monkeypatch):
+    """A stop in the middle loses the sample that is being solved alone."""
+    whole, calls = supervise.solve, []
+
+    def stopped(problem, batch):
+        if len(calls) == 8:  # six of training, two of four of validation
+            raise KeyboardInterrupt
+        calls.append(batch)
+        return whole(problem, batch)
+
+    options = dataclasses.replace(DATA, steps=2)
+    train(PROBLEM, model(), options, tmp_path / "through")
+    monkeypatch.setattr(supervise, "solve", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train(PROBLEM, model(), options, tmp_path / "halves")
+    solved = tmp_path / "halves" / "solved"
+    assert sorted(each.stem for each in solved.iterdir()) == ["validation-0", "validation-1"]
+    calls.clear()
+    train(PROBLEM, model(), options, tmp_path / "halves", resume=True)
+    assert len(calls) == 2
+    one, other = (read_history(tmp_path / each)[-1]["error"] for each in ("through", "halves"))
+    assert one == other
+
+
+def test_a_validation_sample_that_was_drawn_otherwise_is_solved_again(tmp_path, monkeypatch):
+    options = dataclasses.replace(DATA, steps=1)
+    train(PROBLEM, model(), options, tmp_path / "run")
+    whole, calls = supervise.solve, []
+    monkeypatch.setattr(supervise, "solve", lambda *given: calls.append(given) or whole(*given))
+    more = dataclasses.replace(options, steps=2, points={"interior": 8, "operator": 16})
+    train(PROBLEM, model(), more, tmp_path / "run", resume=True)
+    assert len(calls) == 4
+
+
+def test_validation_samples_that_the_solver_gives_up_on_are_left_out_and_said(
+    tmp_path, monkeypatch
+):
+    whole, calls, said = supervise.solve, [], []
+
+    def solve(problem, batch):
+        calls.append(batch)
+        if len(calls) == 8:
+            raise supervise.SampleError("no way down")
+        return whole(problem, batch)
+
+    monkeypatch.setattr(supervise, "solve", solve)
+    display = Silent()
+    display.message = said.append
+    run = train(
+        PROBLEM, model(), dataclasses.replace(DATA, steps=1), tmp_path / "run", display=display
+    )
+    assert any("gave up on 1 of 4 validation samples" in each for each in said)
+    assert 0 < run.history[-1]["error"] < 10
+
+
 def test_points_outside_of_the_mesh_do_not_count():
     found, expected = torch.ones(1, 4, 1), torch.tensor([[[2.0], [2.0], [float("nan")], [2.0]]])
     found.requires_grad_()

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 import torch
 
 import compiler
 import pdespec
+from compiler.training import solved_samples
 from compiler.training.options import OptionError
 from tests import texts
 from tests.compiler import tiny
 from tests.trained.falls import falls
-from tests.trained.processes import TINY, difference, killed, trained
+from tests.trained.forked import REFUSED, forked
+from tests.trained.processes import TINY, attempts, difference, trained
 from tests.trained.small import OPTIONS, ROOT, operator
 
 ROD = pdespec.parse(texts.ROD)
@@ -68,7 +73,43 @@ def test_a_share_of_a_batch_is_what_the_whole_batch_holds(name):
     assert all(torch.equal(value, whole.params[key][2:]) for key, value in share.params.items())
 
 
-def test_the_death_of_a_process_is_said_once_by_its_name(tmp_path):
-    (said,) = killed(tmp_path / "run", 2)
-    assert said.startswith("process 1 (") and "process id" in said
-    assert said.endswith(f"continue {tmp_path / 'run'} with --resume")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gradnorm, plateau",
+        "parameters without a gradient",
+        "begun on 2, gone on with 1: fixed, cosine",
+        "one of 4 killed",
+    ],
+)
+def test_several_processes_take_the_steps_of_one(name, tmp_path):
+    assert attempts()[name](tmp_path).startswith("ok")
+
+
+def test_samples_are_solved_by_all_processes_and_put_down_one_by_one(tmp_path):
+    """One process is killed over its second sample: those that were solved are not lost."""
+    calls = []
+
+    def stopped(*given):
+        calls.append(given)
+        if os.environ.get("RANK") == "1" and len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return solve(*given)
+
+    def work(rank):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(solved_samples, "solve", stopped)
+            solved(tmp_path / "two")
+
+    def solved(directory):
+        options = {**OPTIONS, "steps": 2, "physics": False, "solutions": 4, "references": 2}
+        trained(ROD, operator(ROD), options, directory)
+
+    solve = solved_samples.solve
+    solved(tmp_path / "one")
+    assert forked(2, work, tmp_path / "said") == [REFUSED, -signal.SIGKILL]
+    kept = sorted(each.stem for each in (tmp_path / "two" / "solved").iterdir())
+    assert kept[:2] == ["data-0", "data-1"] and len(kept) < 4
+    calls.clear()
+    assert forked(2, lambda rank: solved(tmp_path / "two"), tmp_path / "said") == [0, 0]
+    assert difference(tmp_path / "one", tmp_path / "two") < 1e-12
