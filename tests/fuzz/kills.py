@@ -1,4 +1,4 @@
-"""SIGKILL: a training is killed at a random moment, some while a checkpoint is written and some
+"""SIGKILL: a training is killed at random moments, some in the middle of writing a file and some
 with a second trainer started, and resumed until it is done. Its weights must be those of one that
 was never interrupted, bit for bit. Children are forked: nothing is imported anew.
 """
@@ -9,9 +9,11 @@ import functools
 import os
 import random
 import signal
+import stat
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -33,6 +35,8 @@ OPTIONS = TrainOptions(
     lr=1e-2,
 )
 PROBLEM = tiny.problem()
+WRITES = 40  # so many files are put in place by a training at least: a checkpoint a step
+STAGES = ("fsync", "replace")  # of a write: half of its bytes are there, all of them are
 
 
 def _train(directory: Path, resume: bool) -> None:
@@ -47,12 +51,15 @@ def whole() -> tuple[dict, float]:
     return state(directory), time.monotonic() - began
 
 
-def _forked(directory: Path) -> int:
+def _forked(directory: Path, stage: str = "", write: int = 0) -> int:
+    """A trainer; with a `stage`, one that dies there in its write of that number."""
     child = os.fork()
     if child:
         return child
     try:
         torch.set_num_threads(1)
+        if stage:
+            _dies(stage, write)
         _train(directory, holds_run(directory))
         os._exit(0)
     except RunError:
@@ -61,34 +68,56 @@ def _forked(directory: Path) -> int:
         os._exit(4)
 
 
+def _dies(stage: str, write: int) -> None:
+    """This process kills itself when it comes so far for the `write`-th time."""
+    owner: Any = os if stage == "fsync" else Path
+    known, count = getattr(owner, stage), 0
+
+    def deadly(*given: Any) -> Any:
+        nonlocal count
+        count += stage != "fsync" or stat.S_ISREG(os.fstat(given[0]).st_mode)
+        if count == write:
+            if stage == "fsync":  # half of what was written is on the disk
+                os.ftruncate(given[0], os.fstat(given[0]).st_size // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return known(*given)
+
+    setattr(owner, stage, deadly)
+
+
 def attempt(rng: random.Random) -> str:
+    """How many kills a training came through, how many of them in the middle of a write, and how
+    many second trainers were started beside it."""
     expected, seconds = whole()
+    kills = writing = others = 0
+    most = rng.choice([2, 3, 4])
     with tempfile.TemporaryDirectory() as place:
-        directory, kills, second = Path(place) / "run", 0, None
+        directory = Path(place) / "run"
         for _ in range(60):
-            child = _forked(directory)
+            deadly = kills < most and rng.random() < 0.4
+            child = _forked(
+                directory,
+                rng.choice(STAGES) if deadly else "",
+                rng.randrange(1, WRITES) if deadly else 0,
+            )
+            second = None
             if rng.random() < 0.3:
                 time.sleep(rng.uniform(0, 0.3) * seconds)
                 second = _forked(directory)
-            if kills < rng.choice([1, 2, 3]):
+                others += 1
+            if kills < most and not deadly:
                 time.sleep(rng.uniform(0, 1.2) * seconds)
                 os.kill(child, signal.SIGKILL)
-                kills += 1
-            _, code = os.waitpid(child, 0)
-            if second is not None:
-                _, other = os.waitpid(second, 0)
-                assert os.waitstatus_to_exitcode(other) in (0, 3), (
-                    f"second trainer ended with {other}"
-                )
-                second = None
-            ended = os.waitstatus_to_exitcode(code)
+            ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             assert ended in (0, 3, -signal.SIGKILL), f"ended with {ended}"
-            if (
-                holds_run(directory)
-                and (directory / "checkpoints" / "last.safetensors").is_file()
-                and state(directory)["step"] == OPTIONS.steps
-            ):
+            kills += ended == -signal.SIGKILL
+            writing += deadly and ended == -signal.SIGKILL
+            if second is not None:
+                other = os.waitstatus_to_exitcode(os.waitpid(second, 0)[1])
+                assert other in (0, 3), f"second trainer ended with {other}"
+            last = directory / "checkpoints" / "last.safetensors"
+            if last.is_file() and state(directory)["step"] == OPTIONS.steps:
                 break
         found = state(directory)
         assert same({**found, "identity": None}, {**expected, "identity": None}), "other weights"
-    return f"accepted after {kills} kills"
+    return f"accepted {kills} kills {writing} writing {others} second"

@@ -73,6 +73,11 @@ def main() -> None:
         line.split(" ", 1)[1] if "FAIL" not in line else "FAIL" for line in lines
     )
     print(f"{len(lines)} tried, {time.monotonic() - began:.0f} s")
+    if options.kind == "kills":
+        counts = collections.Counter()
+        for line in lines:
+            words = line.split()[2:] if " accepted " in line else []
+            counts.update({word: int(n) for n, word in zip(words[::2], words[1::2], strict=False)})
     print("\n".join(f"{count:7d} {what}" for what, count in counts.most_common()))
     print("\n".join(line for line in lines if "FAIL" in line))
 
