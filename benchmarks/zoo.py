@@ -109,7 +109,8 @@ def _draw(evaluation: Any, path: Path) -> None:
     from compiler.report.pictures import png, sample_picture
 
     loss = compiler.compile(evaluation.run.problem)
-    sample = evaluation.ranked()["median"]
+    shown = evaluation.ranked()
+    sample = shown.get("median", shown["worst"])
     picture = Image.open(io.BytesIO(png(sample_picture(evaluation, sample, "median sample", loss))))
     height = round(picture.height * WIDTH / picture.width)
     small = picture.convert("RGB").resize((WIDTH, height), Image.Resampling.LANCZOS)

@@ -211,9 +211,13 @@ class Evaluation:
         return (*self.run.notes, *remarks(self.run.history))
 
     def ranked(self) -> dict[str, Sample]:
-        """The best, the median and the worst sample."""
+        """The best, the median and the worst sample, each once: of two there is no median, a
+        single one is the worst."""
         order = sorted(self.samples, key=lambda each: each.squared_error)
-        return {"best": order[0], "median": order[(len(order) - 1) // 2], "worst": order[-1]}
+        places = {"best": 0, "median": (len(order) - 1) // 2, "worst": len(order) - 1}
+        others = len(order) - 1  # than the worst
+        names = ["worst"] if others == 0 else ["best", "worst"] if others == 1 else list(places)
+        return {name: order[places[name]] for name in names}
 
     def as_json(self) -> dict[str, Any]:
         wrong = errors([each.outputs for each in self.samples])

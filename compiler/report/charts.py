@@ -21,23 +21,24 @@ Draw = Callable[[Evaluation, Sequence[str]], Figure]
 @dataclass(frozen=True)
 class Chart:
     """One chart of the report: its file name, the part of the page it stands in ("samples" or
-    "training"), and its text for readers."""
+    "training"), its text for readers, and the file that holds its numbers where the run has one."""
 
     name: str
     part: str
     text: str
     draw: Draw
+    numbers: str = ""
 
 
 CHARTS: list[Chart] = []
 
 
-def chart(name: str, part: str, text: str) -> Callable[[Draw], Draw]:
+def chart(name: str, part: str, text: str, numbers: str = "") -> Callable[[Draw], Draw]:
     """Puts a function of (evaluation, labels of the loss) into the report. A new chart is one
     decorated function here."""
 
     def register(draw: Draw) -> Draw:
-        CHARTS.append(Chart(name, part, text, draw))
+        CHARTS.append(Chart(name, part, text, draw, numbers))
         return draw
 
     return register
@@ -46,7 +47,12 @@ def chart(name: str, part: str, text: str) -> Callable[[Draw], Draw]:
 EXACT = 1e-12  # a squared misfit of roundoff in float32
 
 
-@chart("training", "training", "loss terms, validation and learning rate against the step")
+@chart(
+    "training",
+    "training",
+    "loss terms, validation and learning rate against the step",
+    "history.csv",
+)
 def training_picture(evaluation: Evaluation, labels: Sequence[str]) -> Figure:
     """Loss terms, those of `labels` that were seen, validation loss and error against the step;
     learning rate beside them."""
@@ -102,7 +108,7 @@ def errors_picture(evaluation: Evaluation, labels: Sequence[str]) -> Figure:
         ylabel="relative L2 error, %",
         xlim=(0.4, len(values) + 0.6),
     )
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.tick_params(labelsize=8)
     return figure
 

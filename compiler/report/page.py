@@ -17,8 +17,10 @@ from compiler.evaluation.result import Evaluation
 from compiler.files import write_atomically
 from compiler.loss.physics import compile as compile_loss
 from compiler.report.charts import CHARTS
+from compiler.report.frames import npz
 from compiler.report.functions import function_picture
 from compiler.report.mathtext import display
+from compiler.report.numbers import links, numbers
 from compiler.report.over_time import errors_picture as errors_over_time
 from compiler.report.pictures import png, sample_picture
 from compiler.report.samples import Shown, prepare, script_data, sections, solid_pictures
@@ -83,12 +85,16 @@ def write_report(evaluation: Evaluation) -> None:
     figures |= {chart.name: chart.draw(evaluation, [*loss.labels, LABEL]) for chart in CHARTS}
     found = found_functions(run)
     figures |= {f"{FOUND}{name}": function_picture(each) for name, each in found.items()}
+    others = {OVER_TIME, *(f"{FOUND}{name}" for name in found)}
+    others |= {chart.name for chart in CHARTS if not chart.numbers}
     images = {name: png(figure) for name, figure in figures.items()}
     images |= solid_pictures(evaluation)
     refuse_links(run.directory)
     (run.directory / PICTURES).mkdir(exist_ok=True)
     for name, data in images.items():
         write_atomically(run.directory / PICTURES / f"{name}.png", data)
+    for name in others & set(figures):
+        write_atomically(run.directory / PICTURES / f"{name}.npz", npz(numbers(figures[name])))
     shown = prepare(evaluation)
     write_atomically(run.directory / REPORT, page(evaluation, images, shown).encode())
 
@@ -152,10 +158,17 @@ def _samples(count: int) -> str:
 
 
 def _charts(part: str, images: dict[str, bytes]) -> str:
-    shown = [(chart.text, _uri(images[chart.name])) for chart in CHARTS if chart.part == part]
     return "\n".join(
-        f'<section class="card"><img alt="{text}" src="{uri}"></section>' for text, uri in shown
+        _card(images[each.name], each.text, each.numbers or f"{PICTURES}/{each.name}.npz")
+        for each in CHARTS
+        if each.part == part
     )
+
+
+def _card(image: bytes, text: str, file: str) -> str:
+    """A picture in a box of its own, and the file with its numbers."""
+    shown = f'<img alt="{html.escape(text)}" src="{_uri(image)}">'
+    return f'<section class="card">{shown}{links([file])}</section>'
 
 
 def _warnings(evaluation: Evaluation) -> str:
@@ -194,6 +207,7 @@ def _found(directory: Path, images: dict[str, bytes]) -> str:
     found = read_found(directory)
     pictures = [
         f'<img alt="{html.escape(name.replace("_", " "))}" src="{_uri(data)}">'
+        + links([f"{PICTURES}/{name}.npz"])
         for name, data in images.items()
         if name.startswith(FOUND)
     ]
@@ -232,7 +246,7 @@ def _over_time(images: dict[str, bytes]) -> str:
     if OVER_TIME not in images:
         return ""
     text = "relative error of the samples below, over time"
-    return f'<section class="card"><img alt="{text}" src="{_uri(images[OVER_TIME])}"></section>'
+    return _card(images[OVER_TIME], text, f"{PICTURES}/{OVER_TIME}.npz")
 
 
 def _each(evaluation: Evaluation) -> str:

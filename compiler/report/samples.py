@@ -17,6 +17,7 @@ from compiler.evaluation.result import Evaluation, Sample
 from compiler.fem.export.vtk import fields_of, write
 from compiler.files import write_atomically
 from compiler.report.frames import as_arrays, frames, npz, palette, viewer
+from compiler.report.numbers import links
 from compiler.report.plot_grid import Array
 from compiler.report.solid import MISSING, has_pyvista, is_solid, solid_picture
 from compiler.training.progress import percent
@@ -92,16 +93,13 @@ def sections(evaluation: Evaluation, shown: list[Shown], pictures: Mapping[str, 
 def _section(evaluation: Evaluation, shown: Shown, pictures: Mapping[str, str]) -> str:
     sample, rank = shown.sample, shown.rank
     errors = ", ".join(f"{name} {percent(value)}" for name, value in sample.unknowns.items())
-    links = ", ".join(
-        f'<a href="{file}" download>{file.rpartition("/")[2]}</a>' for file in shown.files
-    )
     return (
         f'<section class="card"><h3>The {rank} sample, number {sample.index}</h3>'
         f"<p>Relative L2 error: {html.escape(errors)}</p>{_drawn(evaluation.run.problem, sample)}"
         f'<img alt="{rank} held-out sample: operator, reference, error and residual"'
         f' src="{pictures[rank]}">{body_outside(evaluation.run.problem, shown, pictures)}'
         f'<div class="viewer" data-viewer="{rank}"></div>'
-        f'<p class="files">The numbers behind these pictures: {links}</p></section>'
+        f"{links(shown.files, 'The numbers behind these pictures')}</section>"
     )
 
 

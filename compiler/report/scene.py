@@ -44,6 +44,9 @@ def main() -> None:
                 plotter.add_mesh(rest.outline(), color="grey")
             x, y, z = told["axes"]
             plotter.add_axes(xlabel=x, ylabel=y, zlabel=z, color="black")
+            plotter.reset_camera()
+            plotter.camera.SetWindowCenter(0, -0.2)  # the lowest part is that of the colours
+            plotter.camera.zoom(0.8)
     picture = plotter.screenshot(None, return_img=True)
     Image.fromarray(picture).save(sys.stdout.buffer, format="png")
     sys.stdout.flush()

@@ -4,26 +4,30 @@ in a browser."""
 from __future__ import annotations
 
 import base64
+import dataclasses
 import importlib.util
 import io
 import json
 import math
 import re
 import subprocess
+import types
 from pathlib import Path
 
 import matplotlib.image
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 import compiler
 import pdespec
 from compiler.batches.sample import sample
 from compiler.chance import seeded
-from compiler.evaluation.result import Sample
+from compiler.evaluation.result import Evaluation, Sample
 from compiler.report.frames import COUNT, frames, moments, packed, viewer
 from compiler.report.labels import labelled
+from compiler.report.numbers import numbers
 from compiler.report.over_time import errors_over_time
 from compiler.report.pictures import reference_picture
 from compiler.report.plot_grid import raster
@@ -316,7 +320,7 @@ def spreading(tmp_path_factory) -> Path:
         steps=2, batch=1, points={"interior": 8, "boundary": 8, "operator": 16}, validation=0
     )
     run = compiler.train(problem, model, options, folder / "run")
-    compiler.evaluate(run.directory, samples=1, resolution=4)
+    compiler.evaluate(run.directory, samples=3, resolution=4)
     return run.directory
 
 
@@ -329,6 +333,45 @@ def test_the_numbers_behind_a_picture_are_those_of_operator_and_reference(spread
         )  # its shape alone: another input
         points = np.stack([found[name][:3] for name in ("x", "y", "t")], -1)
         assert answer.T(points).shape == found["operator T"][:3].shape
+
+
+def test_the_numbers_behind_charts_are_those_that_were_drawn(spreading):
+    run = json.loads((spreading / "evaluation.json").read_text())
+    with np.load(spreading / "pictures" / "errors.npz") as found:
+        (heights,) = found.values()
+        assert heights == pytest.approx(sorted(100 * each["relative_l2"] for each in run["each"]))
+    with np.load(spreading / "pictures" / "over_time.npz") as found:
+        names = {f"error of T over time, {rank}" for rank in ("best", "median", "worst")}
+        assert set(found) == {f"{name}, {axis}" for name in names for axis in "xy"}
+        assert found["error of T over time, worst, x"] == pytest.approx(np.linspace(0, 2, 33))
+
+
+def test_the_numbers_of_a_map_are_its_values_outside_none():
+    figure = Figure()
+    axes, other = figure.subplots(1, 2)
+    given = np.ma.masked_less(np.arange(12.0).reshape(3, 4), 3)
+    figure.colorbar(axes.pcolormesh(given, shading="gouraud"), ax=axes)
+    axes.set_title("k")
+    other.plot([0, 1, 2], [3, 4, 5])
+    other.plot([0, 2], [1, 1])  # a mark
+    other.set_ylabel("q")
+    found = numbers(figure)
+    assert set(found) == {"k", "panel 2, q, x", "panel 2, q, y"}
+    assert np.isnan(found["k"]).sum() == 3 and np.nanmax(found["k"]) == 11
+    assert found["panel 2, q, y"].tolist() == [3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("count", "names"),
+    [(1, ["worst"]), (2, ["best", "worst"]), (3, ["best", "median", "worst"]), (4, None)],
+)
+def test_a_sample_is_shown_once(count, names):
+    _, shown = one(SPREADS, heated, 1.0)
+    samples = [dataclasses.replace(shown, squared_error=float(-k)) for k in range(count)]
+    found = Evaluation.ranked(types.SimpleNamespace(samples=samples))
+    assert list(found) == (names or ["best", "median", "worst"])
+    assert len({id(each) for each in found.values()}) == len(found)
+    assert found["worst"].squared_error == 0
 
 
 def test_the_page_says_what_was_drawn(spreading):
@@ -378,4 +421,45 @@ def test_the_page_plays_zooms_and_says_values_in_a_browser(spreading, tmp_path):
         assert page.value("pixels()") == before
         links = page.value("[...document.querySelectorAll('a[download]')].map((a) => a.href)")
         assert all(Path(each.removeprefix("file://")).is_file() for each in links) and links
+        assert (
+            page.value(
+                "[...document.querySelectorAll('section.card:not(.equations) > img')]"
+                ".filter((each) => !each.parentElement.querySelector('a[download]')).length"
+            )
+            == 0
+        )  # the numbers behind every picture
+        assert page.complaints == []
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+def test_a_body_in_space_is_gone_through_plane_by_plane_in_a_browser(tmp_path, monkeypatch):
+    monkeypatch.setattr("compiler.report.solid.has_pyvista", lambda: False)
+    monkeypatch.setattr("compiler.report.samples.has_pyvista", lambda: False)
+    problem = pdespec.parse(BALL, source="ball.pde")
+    model = compiler.build(
+        problem,
+        "gino",
+        latent=(8, 8, 8),
+        modes=2,
+        hidden=4,
+        layers=1,
+        kernel_options={"hidden": (8,)},
+    )
+    points = {"interior": 8, "boundary": 8, "operator": 16}
+    options = compiler.TrainOptions(steps=1, batch=1, points=points, validation=0)
+    run = compiler.train(problem, model, options, tmp_path / "run")
+    compiler.evaluate(run.directory, samples=1, resolution=4)
+    with opened(tmp_path / "run" / "report.html", tmp_path / "profile") as page:
+        page.wait("document.querySelectorAll('[data-ready]').length === 1")  # one sample, once
+        said = "document.querySelector('.player output').textContent"
+        assert page.value(said) in ("z = 0", "z = -0")  # the plane in the middle comes first
+        page.value(
+            "var slider = document.querySelector('.player input');"
+            "slider.value = 0; slider.dispatchEvent(new Event('input'))"
+        )
+        assert float(page.value(said).removeprefix("z = ")) == pytest.approx(-16 / 17, abs=1e-3)
+        assert page.value("document.querySelectorAll('.slices canvas').length") == 3 * 5
+        links = page.value("[...document.querySelectorAll('a[download]')].map((a) => a.href)")
+        assert {"worst.npz", "worst.vtu"} <= {each.rpartition("/")[2] for each in links}
+        assert "pip install" in page.value("document.body.textContent")
         assert page.complaints == []
