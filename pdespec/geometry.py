@@ -806,11 +806,12 @@ def periodic(domain: Domain, *coordinates: Coordinate | str) -> Domain:
             hint,
             "fields are periodic because the domain they live on is",
         )
-    if not isinstance(domain.shape, (Interval, Rectangle, Box)):
+    if cut_from(domain.shape) is None:
         raise fail(
             "T06",
             f"`{domain.name}` cannot be periodic",
-            "only an interval, rectangle or box has opposite sides",
+            "only an interval, rectangle or box has opposite sides, and what is left of one where"
+            " others are taken away; `periodic x on A` names the domain that is meant",
             label=domain.name,
         )
     known = [coordinate.name for coordinate in domain.coordinates]
@@ -825,6 +826,13 @@ def periodic(domain: Domain, *coordinates: Coordinate | str) -> Domain:
     return replace(
         domain, periodic=tuple(each.name for each in domain.coordinates if each.name in names)
     )
+
+
+def cut_from(shape: Shape) -> Interval | Rectangle | Box | None:
+    """The interval, rectangle or box that a shape is, or is left of; None for all others."""
+    while isinstance(shape, Difference):
+        shape = shape.a
+    return shape if isinstance(shape, (Interval, Rectangle, Box)) else None
 
 
 def subshapes(shape: Shape) -> Iterator[Shape]:

@@ -14,7 +14,7 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from compiler.derivatives.interface import Key, Request, answer, parts
-from compiler.fem.discrete.locate import Locator
+from compiler.fem.discrete.locate import Located, Locator
 from compiler.fem.discrete.spaces import Spaces
 from compiler.fem.discrete.spaces import interpolation as at_points
 from compiler.fem.errors import SolverError
@@ -35,7 +35,8 @@ class SampleSolution:
     of the residuals there, the force that holds it. `warnings`: what makes it doubtful. `breaks`:
     levels at which the data jump in time. `contact`: how bounds of a minimum are met, by
     requirement. `homes`: of components that live in a part of the mesh, which points lie there;
-    they have no value elsewhere.
+    they have no value elsewhere. `cells`: of those with values of their own where parts meet, the
+    cells of that part.
     """
 
     spaces: Spaces
@@ -50,10 +51,25 @@ class SampleSolution:
     breaks: tuple[int, ...] = ()
     contact: Mapping[str, Contact] = field(default_factory=dict)
     homes: Mapping[str, Callable[[Array], Array]] = field(default_factory=dict)
+    cells: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
     @cached_property
     def locator(self) -> Locator:
         return Locator(self.spaces.mesh)
+
+    @cached_property
+    def locators(self) -> dict[bytes, Locator]:
+        """Those that find points in the cells of one part, by these cells."""
+        return {c.tobytes(): Locator(self.spaces.mesh, c) for c in self.cells.values()}
+
+    def located(self, component: str, points: Array, found: dict[bytes, Located]) -> Located:
+        """The cells that points lie in, among those in which a component lives; `found` keeps what
+        was looked up for these points. Shapes: points "d n"."""
+        own = self.cells.get(component)
+        key = b"" if own is None else own.tobytes()
+        if key not in found:
+            found[key] = (self.locator if own is None else self.locators[key])(points)
+        return found[key]
 
     def evaluate(self, points: Array) -> Array:
         """Shapes: points "n d" or "n d+1" -> "n c". NaN farther outside the mesh than one cell, and
@@ -73,8 +89,8 @@ class SampleSolution:
         Raises: SolverError for a derivative of higher order.
         """
         dim = self.spaces.mesh.dim()
-        located = self.locator(points[:, :dim].T)
-        probes: dict[int | None, dict[str, csr_matrix]] = {}
+        places: dict[bytes, Located] = {}
+        probes: dict[tuple[int, int, int | None], csr_matrix] = {}
         result = {}
         for component, indices in wanted.items():
             for index in indices:
@@ -85,9 +101,12 @@ class SampleSolution:
                         " is asked for"
                     )
                 axis = space.index(1) if any(space) else None
-                if axis not in probes:
-                    probes[axis] = self.probes(located, axis)
-                levels = probes[axis][component] @ self.vectors[:, self.spaces.numbers(component)].T
+                located = self.located(component, points[:, :dim].T, places)
+                basis = self.spaces.bases[component]
+                key = id(basis), id(located), axis
+                if key not in probes:
+                    probes[key] = at_points(basis, located, axis)
+                levels = probes[key] @ self.vectors[:, self.spaces.numbers(component)].T
                 if self.times is None:
                     value = np.zeros(len(points)) if rate else levels[:, 0]
                 else:
@@ -99,16 +118,6 @@ class SampleSolution:
                     value[~self.homes[component](points[:, :dim].T)] = np.nan
                 result[component, index] = value
         return result
-
-    def probes(self, located, axis: int | None = None) -> dict[str, csr_matrix]:
-        """For every component the matrix from its unknowns to its values at the points, or to
-        its derivatives along an axis."""
-        made: dict[int, csr_matrix] = {}
-        for component in self.components:
-            basis = self.spaces.bases[component]
-            if id(basis) not in made:
-                made[id(basis)] = at_points(basis, located, axis)
-        return {component: made[id(self.spaces.bases[component])] for component in self.components}
 
 
 def interpolation(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
@@ -33,6 +33,7 @@ from compiler.fem.error_estimate import (
 from compiler.fem.errors import (
     NoConvergence,
     NoWeakForm,
+    SampleError,
     Singular,
     SolverError,
     SolverWarning,
@@ -40,11 +41,12 @@ from compiler.fem.errors import (
 )
 from compiler.fem.forms.nonsmooth import FACTORS, WIDTH, arguments_of
 from compiler.fem.forms.weak import Region, WeakForm, weak_form
-from compiler.fem.meshing.bodies import geometry_of
-from compiler.fem.meshing.facets import aligned, facets_of, outside, within
-from compiler.fem.meshing.fitted import fitted
+from compiler.fem.meshing.bodies import body_of, geometry_of
+from compiler.fem.meshing.facets import aligned, facets_of, rim, within
+from compiler.fem.meshing.fitted import curved, fitted
 from compiler.fem.meshing.mesh import mesh_domain, shaken
 from compiler.fem.meshing.meshfile import given_mesh, refuse_other_domain
+from compiler.fem.meshing.triangulate import moved_vertices
 from compiler.fem.refinement import divided, indicators, marked
 from compiler.fem.solution import SampleSolution, Solution
 from compiler.fem.solvers.minimize import minimize
@@ -61,7 +63,7 @@ from compiler.lowering.numpy_function import numpy_function
 from compiler.trainable_fields import expanded
 from compiler.workers import Workers
 from pdespec.errors import suggestion
-from pdespec.geometry import Boundary, meshes, shape_symbols
+from pdespec.geometry import Boundary, Domain, meshes, shape_symbols
 from pdespec.rules.check import RULES
 from pdespec.rules.contact import Apart, Joined, homes, joined
 from pdespec.rules.registry import Analysis
@@ -76,6 +78,7 @@ MOST_CELLS = 400_000  # that are made where the error is
 COARSEST = 2  # cells along the longest side, from which on an order can be observed
 TOUCHES = 512  # points of a boundary that are looked at
 ROUNDING = 1e-9  # of the extent: what lies no farther outside of a domain is on its boundary
+GRAZING = 0.1  # cosine of an oblique direction and the normal, below which it is refused
 LOADS = 8  # load steps of a body under finite strains
 
 
@@ -143,8 +146,8 @@ def solve(
     chosen = SolveOptions(resolution=resolution, **options)
     batch = batch.to("cpu", torch.float64)
     workers = workers if isinstance(workers, Workers) else Workers(workers)
-    if len(homes(problem)) > 1:
-        whole = one_domain(problem)
+    whole = one_domain(problem)
+    if whole is not None:
         if start is not None:
             raise WrongOption("`start` is not taken where the unknowns live on several domains")
         refuse_other_contacts(problem, whole, batch)
@@ -464,16 +467,15 @@ def refuse_other_contacts(problem: Problem, whole: Joined, batch: Any) -> None:
                     )
 
 
-def one_domain(problem: Problem) -> Joined:
-    """The problem with its unknowns on several domains made one. Raises: NoWeakForm."""
+def one_domain(problem: Problem) -> Joined | None:
+    """The problem with its unknowns on several domains made one; None where they live on one, or
+    are not one."""
+    if len(homes(problem)) == 1:
+        return None
     try:
         return problem.once(joined)
-    except Apart as reason:
-        names = ", ".join(each.name for each in homes(problem))
-        raise NoWeakForm(
-            f"the unknowns live on {len(homes(problem))} domains ({names}), and {reason}: the"
-            " reference solver takes those whose values and fluxes are equal where they meet"
-        ) from None
+    except Apart:
+        return None
 
 
 def one_equation(problem: Problem) -> Problem:
@@ -520,6 +522,7 @@ def sample_spaces(
     form = prepared.form
     shaping = set().union(
         shape_symbols(form.domain.shape),
+        *(shape_symbols(part.shape) for part in form.homes.values()),
         *(r.value.free_symbols for r in known.interfaces(form.domain)),
     )
     key = repr([(s.name, v) for s, v in known.shape_values.items() if s in shaping])
@@ -528,29 +531,49 @@ def sample_spaces(
     labels: Mapping[str, NDArray[np.int64]] = {}
     levels = ()
     if given is None:
-        levels = known.levels(form.domain)
+        levels = known.levels(form.domain, form.edges)
         degree = 1 if levels else options.degree
         mesh = fitted(
             mesh_domain(form.domain, known.shape_values, options.resolution, degree, options.cell),
             levels,
         )
-        mesh = aligned(mesh, boundaries_of(form, prepared.regions), known.shape_values, degree)
+        if levels:
+            mesh = laid_on(mesh, form, known, options.degree, levels)
+        if not form.homes:
+            mesh = aligned(mesh, boundaries_of(form, prepared.regions), known.shape_values, degree)
     else:
         mesh, labels = given_mesh(given)
         refuse_other_domain(mesh, form.domain, known.shape_values)
     regions = prepared.regions
     named = boundaries_of(form, regions)
+    parts = cells_of_parts(form, mesh, known)
     facets = {
-        boundary: facets_of(boundary, mesh, known.shape_values, labels, form.domain)
+        boundary: facets_of(boundary, mesh, known.shape_values, labels, form.domain, parts)
         for boundary in sorted(named, key=lambda b: b.name)
     }
     if chance is not None and given is None and not levels and options.cell == "simplex":
         mesh = shaken(mesh, chance, list(facets.values()))
-    check_settled(form, mesh, facets)
+    check_settled(form, mesh, facets, parts)
     refuse_two_conditions(form, facets)
     shared.clear()  # domains that vary come one after the other
-    shared[key] = make_spaces(form, mesh, facets, options.degree, regions)
+    shared[key] = make_spaces(form, mesh, facets, options.degree, regions, parts)
     return shared[key]
+
+
+def laid_on(
+    mesh: skfem.Mesh,
+    form: WeakForm,
+    known: Coefficients,
+    degree: int,
+    levels: Sequence[Callable[[Array], Array]],
+) -> skfem.Mesh:
+    """A fitted mesh with curved sides, where no part of a side has its ends moved to a vertex."""
+    shape = form.domain.shape
+    if degree == 1 or mesh.dim() == 1 or meshes(shape):
+        return mesh
+    pieces = body_of(shape, known.shape_values).pieces()
+    straight, _, boundary = moved_vertices(mesh, pieces, degree)
+    return curved(straight, degree, levels, boundary)
 
 
 def boundaries_of(form: WeakForm, regions: tuple[Region, ...]) -> set[Boundary]:
@@ -559,13 +582,38 @@ def boundaries_of(form: WeakForm, regions: tuple[Region, ...]) -> set[Boundary]:
     return named | {boundary for regions in form.settled.values() for boundary in regions}
 
 
+def cells_of_parts(
+    form: WeakForm, mesh: skfem.Mesh, known: Coefficients
+) -> dict[Domain, NDArray[np.bool_]]:
+    """The cells of each of several domains. Raises: SampleError where one has none."""
+    middles, found = mesh.p[:, mesh.t].mean(axis=1), {}
+    for home in dict.fromkeys(form.homes.values()):
+        found[home] = within(home, known.shape_values, middles)
+        if not found[home].any():
+            raise SampleError(
+                f"no cell of the mesh lies in {home.name}, which may be empty for these parameters;"
+                " else take a higher resolution"
+            )
+    return found
+
+
 def check_settled(
-    form: WeakForm, mesh: skfem.Mesh, facets: Mapping[Boundary, NDArray[np.int64]]
+    form: WeakForm,
+    mesh: skfem.Mesh,
+    facets: Mapping[Boundary, NDArray[np.int64]],
+    parts: Mapping[Domain, NDArray[np.bool_]],
 ) -> None:
     """Raises: NoWeakForm where a part of the boundary has no condition for an equation that was
     integrated by parts."""
-    every = outside(form.domain, mesh)
+    for region, other in form.beyond.items():
+        if np.setdiff1d(facets[region], rim(other, mesh, parts)).size:
+            raise NoWeakForm(
+                f"conditions on {region.name} hold unknowns of {region.domain.name} and"
+                f" {other.name}, and it is no boundary of {other.name} everywhere: take"
+                f" interface({region.domain.name}, {other.name})"
+            )
     for row, regions in form.settled.items():
+        every = rim(form.homes.get(row, form.domain), mesh, parts)
         covered = np.concatenate(
             [np.zeros(0, dtype=np.int64), *(facets[region] for region in regions)]
         )
@@ -638,6 +686,7 @@ def solve_sample(
     """One sample, stationary or in time."""
     form = prepared.form
     parts = assembly(form, spaces, prepared.kernels, known)
+    refuse_grazing(parts)
     constraints = constrain(form, spaces, known)
     contact: Mapping[str, Contact] = {}
     if form.time is not None:
@@ -663,9 +712,45 @@ def solve_sample(
         else None
     )
     held = reactions(parts, State((vectors[-1],))) if times is None else {}
+    lives = {
+        component: partial(
+            within, home, known.shape_values, margin=ROUNDING * float(np.ptp(spaces.mesh.p))
+        )
+        for component, home in form.homes.items()
+    }
     return SampleSolution(
-        spaces, form.given, vectors, times, energy, steps, clock.laps, held, warned, breaks, contact
+        spaces,
+        form.given,
+        vectors,
+        times,
+        energy,
+        steps,
+        clock.laps,
+        held,
+        warned,
+        breaks,
+        contact,
+        lives,
+        {component: np.flatnonzero(spaces.parts[home]) for component, home in form.homes.items()},
     )
+
+
+def refuse_grazing(parts: Assembly) -> None:
+    """Raises: NoWeakForm for an oblique condition whose direction nearly touches the boundary
+    somewhere: it says nothing of the flux there."""
+    start = parts.known.problem.time
+    time = 0.0 if start is None else parts.known.number(start.start)
+    rest = State((np.zeros(parts.spaces.size),) * 3, time)
+    for label, region, cosine in parts.form.cosines:
+        (values,) = parts.values(function([cosine]), region, rest)
+        least = float(np.abs(values).min())
+        if least < GRAZING:
+            raise NoWeakForm(
+                f"condition `{label}` on {region.name} gives a derivative along the boundary"
+                " where the normal and its direction are perpendicular (their cosine falls to"
+                f" {least:.2g} there): give one that points out of the domain everywhere, such as"
+                " the flux"
+            )
 
 
 def reactions(parts: Assembly, state: State) -> dict[tuple[str, str], float]:

@@ -20,7 +20,7 @@ from compiler.geometry.shapes import extent
 from compiler.geometry.shapes.meshfile import files
 from compiler.lowering.essential import Essential, essential, normal_slopes
 from operators.field import Ansatz
-from pdespec.geometry import Boundary
+from pdespec.geometry import Boundary, Difference
 from pdespec.jumps import slope
 from pdespec.statements.problem import Condition, Problem
 from pdespec.symbols import InputField
@@ -96,7 +96,12 @@ def _plan(problem: Problem, read: tuple[Any, ...]) -> Mapping[str, HardCondition
         start = starts[0].value if 0 in starts else None
         stated = dict.fromkeys((*labels, *(each.label for each in starts.values())))
         imposed = HardCondition(_grouped(on_sides), _grouped(normal), start, rate, tuple(stated))
-        imposed = _compatible(problem, imposed, labels) if own else HardCondition()
+        # the factor of a hole's rim does not repeat: built in, it would undo what is periodic
+        holed = any(
+            each.condition.kind == "boundary" and _holed(each.condition.region) for each in own
+        )
+        kept = own and not holed
+        imposed = _compatible(problem, imposed, labels) if kept else HardCondition()
         result[component] = (
             _linked(problem, component, imposed) if component in positive else imposed
         )
@@ -317,6 +322,11 @@ def _boundary(condition: Condition) -> Boundary:
     if not isinstance(condition.region, Boundary):
         raise TypeError(f"a boundary condition is stated on {condition.region!r}")
     return condition.region
+
+
+def _holed(region: Any) -> bool:
+    """Whether a boundary is that of a periodic box with something taken away."""
+    return bool(region.domain.periodic) and isinstance(region.domain.shape, Difference)
 
 
 def _compatible(

@@ -49,7 +49,7 @@ from compiler.trainable_fields import expanded
 from operators.field import Capabilities
 from operators.field import capabilities as capabilities_of
 from pdespec.errors import fail, nearest
-from pdespec.geometry import Domain
+from pdespec.geometry import Domain, cut_from
 from pdespec.rules.freedom import Normalisation, normalisations
 from pdespec.rules.functions import refuse_unusable
 from pdespec.statements.problem import Problem
@@ -819,4 +819,5 @@ def periods(problem: Problem) -> tuple[float | None, ...]:
 
 
 def _corners(domain: Domain) -> tuple[tuple[sp.Expr, ...], tuple[sp.Expr, ...]]:
-    return (domain.shape.lower, domain.shape.upper) if domain.periodic else ((), ())
+    box = cut_from(domain.shape) if domain.periodic else None
+    return (box.lower, box.upper) if box is not None else ((), ())

@@ -32,7 +32,8 @@ def essential(problem: Problem) -> tuple[Essential, ...]:
     """
     found: list[Essential] = []
     for label, condition in problem.conditions.items():
-        if condition.kind == "point":
+        between = getattr(condition.region, "kind", "") == "interface"  # inside of what is meshed
+        if condition.kind == "point" or between:
             continue
         difference = sp.sympify(condition.lhs - condition.rhs)
         entries = [

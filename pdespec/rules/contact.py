@@ -1,5 +1,5 @@
-"""Unknowns on domains that touch, with equal values and equal fluxes where they do, as one unknown
-on all of them.
+"""Unknowns on domains that touch: which conditions they need where they do, and those with equal
+values and equal fluxes as one unknown on all of them.
 
     in A: div F(a) + f = 0,   in B: div G(b) + g = 0,   on what both share: a = b, F . n = G . n
 
@@ -18,7 +18,7 @@ import sympy as sp
 
 from pdespec.calculus import entries
 from pdespec.coordinates import Normal
-from pdespec.geometry import Difference, Domain, Shape
+from pdespec.geometry import Boundary, Difference, Domain, Shape
 from pdespec.jets import jet_form, jets_of
 from pdespec.notation import short
 from pdespec.probe import vanishes
@@ -65,7 +65,10 @@ def joined(problem: Problem) -> Joined:
         if stated:
             raise Apart(f"{what} stands beside them")
     contacts = {label: each for label, each in problem.conditions.items() if _between(each)}
-    whole = _whole(problem, homes(problem))
+    for label, each in problem.conditions.items():
+        if label not in contacts and getattr(each.region, "kind", "") == "interface":
+            raise Apart(f"`{label}` says what one of them alone does on {each.region.name}")
+    whole = united(problem, homes(problem))
     groups = _groups(problem, contacts)
     images, places = {}, {}
     for group in groups:
@@ -104,13 +107,74 @@ def joined(problem: Problem) -> Joined:
     )
 
 
+def neighbours(problem: Problem) -> dict[Boundary, Domain]:
+    """Of boundaries with conditions that hold unknowns of two domains, the domain that the normal
+    points into. Each has as many conditions as there are fluxes: one for every component with a
+    flux on either side.
+
+    Raises: Apart where some are missing or too many, and where unknowns meet on a boundary of
+    neither.
+    """
+    found: dict[Boundary, Domain] = {}
+    every = homes(problem)
+    for label, condition in problem.conditions.items():
+        region = condition.region
+        if isinstance(region, Boundary) and region.kind == "interface":
+            other = region.others[0].domain
+            if region.domain in every and other in every:
+                found[region] = other
+                continue
+        if not _between(condition):
+            continue
+        held = (condition.lhs - condition.rhs).atoms(UnknownField)
+        sides = list(dict.fromkeys(each.func.declaration.region for each in held))
+        if len(sides) > 2 or not isinstance(region, Boundary) or region.domain not in sides:
+            raise Apart(
+                f"`{label}` holds unknowns of {', '.join(each.name for each in sides)} on"
+                f" {region.name}, which is not what two of them share"
+            )
+        found[region] = next(each for each in sides if each != region.domain)
+    for region, other in found.items():
+        rows = sum(
+            len(entries(each.lhs - each.rhs))
+            for each in problem.conditions.values()
+            if each.region == region and each.kind == "boundary"
+        )
+        fluxes = sum(len(_fluxes(problem, home)) for home in (region.domain, other))
+        if rows != fluxes:
+            raise Apart(
+                f"{region.name} has {rows} scalar condition{'s' * (rows != 1)} where"
+                f" {fluxes} fluxes meet: say what {'else' if rows < fluxes else 'less'} holds"
+                " there, such as `a = b` and equal fluxes, or both fluxes by the values on both"
+                " sides"
+            )
+    return found
+
+
+def solvable(problem: Problem) -> bool:
+    """Whether the reference solver has a way for unknowns on several domains: as one unknown, or
+    each with values of its own."""
+    try:
+        for home in homes(problem):
+            inside(home.shape, home.coordinates)
+    except NotImplementedError:
+        return False
+    for way in (joined, neighbours):
+        try:
+            way(problem)
+            return True
+        except Apart:
+            continue
+    return False
+
+
 def _between(condition: Condition) -> bool:
     """Whether a condition holds unknowns of several domains."""
     held = (condition.lhs - condition.rhs).atoms(UnknownField)
     return len({each.func.declaration.region for each in held}) > 1
 
 
-def _whole(problem: Problem, parts: tuple[Domain, ...]) -> Domain:
+def united(problem: Problem, parts: tuple[Domain, ...]) -> Domain:
     """The union of domains that touch."""
 
     def add(a: Shape, b: Shape) -> Shape:

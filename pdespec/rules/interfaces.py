@@ -10,11 +10,10 @@ from pdespec.errors import Diagnostic
 from pdespec.jets import jets_of
 from pdespec.nodes import nodes_of
 from pdespec.notation import short
-from pdespec.rules.contact import Apart, homes, joined
+from pdespec.rules.contact import homes, solvable
 from pdespec.rules.functions import differentiated_jumps
 from pdespec.rules.registry import Analysis, rule
 from pdespec.statements.interfaces import flux_conditions, moving
-from pdespec.statements.problem import Problem
 from pdespec.symbols import UnknownField
 
 
@@ -99,15 +98,6 @@ def jumps_have_two_sides(analysis: Analysis) -> Iterator[Diagnostic]:
                     break
 
 
-def _meet(problem: Problem) -> bool:
-    """Whether unknowns on several domains are one on all of them, which can be solved."""
-    try:
-        joined(problem)
-    except Apart:
-        return False
-    return True
-
-
 @rule("J04")
 def interfaces_have_no_reference(analysis: Analysis) -> Iterator[Diagnostic]:
     """Whoever will want to know the error hears before training that the reference solver keeps one
@@ -115,7 +105,7 @@ def interfaces_have_no_reference(analysis: Analysis) -> Iterator[Diagnostic]:
     if analysis.failures:
         return
     apart = tuple(each.name for each in homes(analysis.problem))
-    if len(apart) > 1 and _meet(analysis.problem):
+    if len(apart) > 1 and solvable(analysis.problem):
         return
     inner = (
         row
@@ -133,7 +123,8 @@ def interfaces_have_no_reference(analysis: Analysis) -> Iterator[Diagnostic]:
         "J04",
         f"{what}: this trains, but has no reference solution to be measured against",
         "where values and fluxes are continuous, leave the condition out; between unknowns on two"
-        " domains say that both are equal",
-        "the reference solver takes unknowns whose values and fluxes are equal where they meet",
+        " domains give one condition for each of their fluxes",
+        "the reference solver keeps one unknown continuous on its domain, and takes what several"
+        " unknowns do where their domains meet",
         "warning",
     )

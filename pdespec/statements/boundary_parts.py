@@ -31,6 +31,7 @@ from pdespec.geometry import (
     Shape,
     Union,
     coincide,
+    cut_from,
     meshes,
     placement,
 )
@@ -115,8 +116,17 @@ def _divided(
             if groups
             else pieces
         )
-    whole = [piece for piece in pieces if piece.coordinate not in domain.periodic]
+    whole = [piece for piece in pieces if not _glued(piece, domain)]
     return tuple(cell for piece in whole for cell in _cells(piece, levels, domain))
+
+
+def _glued(piece: Part, domain: Domain) -> bool:
+    """Whether a piece is one of two opposite sides that are one."""
+    box = cut_from(domain.shape)
+    if piece.coordinate not in domain.periodic or box is None:
+        return False
+    axis = [each.name for each in domain.coordinates].index(piece.coordinate)
+    return any(sp.expand(piece.value - end[axis]) == 0 for end in (box.lower, box.upper))
 
 
 def parts(region: Region, among: Iterable[Boundary] | None = None) -> tuple[Part, ...]:

@@ -13,10 +13,7 @@ import sympy as sp
 from pdespec.calculus import entries, grad
 from pdespec.coordinates import Coordinate, as_exact, unit_normal
 from pdespec.errors import Diagnostic, ProblemError, fail
-from pdespec.geometry import (
-    Boundary,
-    Domain,
-)
+from pdespec.geometry import Boundary, Domain, cut_from
 from pdespec.jets import Jet, jet_form, jets_of, sympy_form, total_derivative
 from pdespec.notation import short
 from pdespec.probe import vanishes
@@ -159,7 +156,8 @@ def _fitting(problem: Problem, declared: Unknown, value: Any) -> Any:
         if coordinate.name not in domain.periodic:
             continue
         axis = domain.coordinates.index(coordinate)
-        ends = [{coordinate: end[axis]} for end in (domain.shape.lower, domain.shape.upper)]  # type: ignore[attr-defined]
+        box = cut_from(domain.shape)
+        ends = [{coordinate: end[axis]} for end in (box.lower, box.upper)] if box else []
         for entry in entries(value):
             for order in range(max(2, _order(problem, declared, coordinate))):
                 slope = total_derivative(jet_form(entry), *[coordinate] * order)

@@ -3,7 +3,7 @@ derivatives."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -78,9 +78,13 @@ class Coefficients:
             if r.kind == "level" and r.domain == domain and (time is None or not r.value.has(time))
         )
 
-    def levels(self, domain: Domain) -> list[Callable[[Array], Array]]:
-        """Functions that vanish on those.  Shapes: points "d n" -> "n"."""
-        return [self._level(region.value) for region in self.interfaces(domain)]
+    def levels(
+        self, domain: Domain, edges: Sequence[sp.Expr] = ()
+    ) -> list[Callable[[Array], Array]]:
+        """Functions that vanish on those, and further expressions of position as such.  Shapes:
+        points "d n" -> "n"."""
+        found = [region.value for region in self.interfaces(domain)]
+        return [self._level(each) for each in (*found, *edges)]
 
     def _level(self, expression: sp.Expr) -> Callable[[Array], Array]:
         fields = sorted(expression.atoms(InputField), key=lambda each: each.func.__name__)

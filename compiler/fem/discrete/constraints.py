@@ -6,7 +6,9 @@ of its partner, and a slip condition `dot(v, n) = 0` writes the component along 
 n by the others. Where two conditions meet in a node, a zero value wins (the corners of a lid-driven
 cavity are watertight), otherwise the one declared later. A condition at a point fixes the
 interpolated value there: what meets all else, `u = T w + g`, meets it too where the entry of w with
-the largest share in that value is written by the others.
+the largest share in that value is written by the others. So does a slip condition in a node where
+pieces of the boundary meet at an angle, once for each of their normals, and in one where another
+condition holds a component.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, csr_matrix
 
@@ -26,13 +29,16 @@ from compiler.fem.errors import SolverError
 from compiler.fem.forms.conditions import Essential, Pin
 from compiler.fem.forms.pairing import CONSTANT
 from compiler.fem.forms.weak import WeakForm
+from compiler.fem.meshing.bodies import geometry_of, owners
 from compiler.fem.meshing.elements import facet_basis
+from compiler.geometry.shapes import Piece
 from compiler.lowering.terms import Stream
 from pdespec.coordinates import Coordinate, Normal, Time
 from pdespec.symbols import Scalar
 
 Array = NDArray[np.float64]
 Numbers = NDArray[np.int64]
+SMOOTH = 0.9999  # cosine of two normals, below which a node is a corner
 OUTSIDE = 0.5  # cells by which a point may miss the mesh: between a curved boundary and its chord
 
 
@@ -57,13 +63,24 @@ class Pinned:
     """One condition at a point, `row . u = value(t)`: where it is missed, u moves along
     `direction`, with `row . direction = 1`.
 
-    Shapes: row and direction "n", point "d 1".
+    Shapes: row and direction "n", point and normal "d 1".
     """
 
     row: Array
     direction: Array
     point: Array
+    normal: Array
     value: Function
+
+
+@dataclass(frozen=True)
+class Corner:
+    """A node at which a condition holds beside another one. Shapes: point and normal "d 1"."""
+
+    condition: Essential
+    node: int
+    point: Array
+    normal: Array
 
 
 @dataclass(frozen=True)
@@ -94,9 +111,7 @@ class Constraints:
             )
         values = values[self.masters]
         for each in self.pinned:
-            (wanted,) = at_nodes(
-                each.value, self.known, each.point, np.zeros_like(each.point), time
-            )
+            (wanted,) = at_nodes(each.value, self.known, each.point, each.normal, time)
             values = values + each.direction * (wanted - each.row @ values)
         return values
 
@@ -108,19 +123,23 @@ def constrain(form: WeakForm, spaces: Spaces, known: Coefficients) -> Constraint
     fixed: list[Fixed] = []
     taken: dict[int, int] = {}
     for condition in (e for e in zero_last if len(e.coefficients) == 1):
-        each = fix(condition, spaces, known, set())
+        each, _ = fix(condition, spaces, known, set())
         taken.update(dict.fromkeys(each.solved.tolist(), len(fixed)))
         fixed.append(each)
     fixed = [
         keep(each, np.array([taken[n] == k for n in each.solved.tolist()], dtype=bool))
         for k, each in enumerate(fixed)
     ]
+    corners: list[Corner] = []
     for condition in (e for e in form.essentials if len(e.coefficients) > 1):
-        each = fix(condition, spaces, known, set(taken))
+        each, further = fix(condition, spaces, known, set(taken))
+        corners += further
         taken.update(dict.fromkeys(each.solved.tolist(), len(fixed)))
         fixed.append(each)
-    matrix, free = transformation(masters, fixed, spaces.size)
+    matrix, free = transformation(masters, fixed, spaces.size, idle(form, spaces))
     found = Constraints(matrix, free, tuple(fixed), masters, known)
+    for corner in corners:
+        found = at_corner(corner, found, spaces)
     for condition in form.pins:
         found = pin(condition, found, spaces)
     return found
@@ -146,9 +165,8 @@ def pin(condition: Pin, found: Constraints, spaces: Spaces) -> Constraints:
         row[spaces.numbers(component)] += (
             size * interpolation(spaces.bases[component], located).toarray()[0]
         )
-    shares = found.matrix.T @ row
-    chosen = int(np.argmax(np.abs(shares))) if shares.size else 0
-    if not shares.size or abs(shares[chosen]) <= 1e-10 * np.abs(row).max(initial=0.0):
+    held = held_too(found, row, point, np.zeros_like(point), value)
+    if held is None:
         start = known.number(known.problem.time.start) if known.problem.time is not None else 0.0
         (wanted,), there = (
             at_nodes(value, known, point, np.zeros_like(point), start),
@@ -160,22 +178,47 @@ def pin(condition: Pin, found: Constraints, spaces: Spaces) -> Constraints:
                 f" fixed {there:.4g}"
             )
         return found
+    return held
+
+
+def held_too(
+    found: Constraints, row: Array, point: Array, normal: Array, value: Function
+) -> Constraints | None:
+    """The constraints with `row . u = value` beside; None where they fix that already."""
+    shares = found.matrix.T @ row
+    chosen = int(np.argmax(np.abs(shares))) if shares.size else 0
+    if not shares.size or abs(shares[chosen]) <= 1e-10 * np.abs(row).max(initial=0.0):
+        return None
     direction = found.matrix[:, [chosen]] / shares[chosen]
     kept = np.delete(np.arange(shares.size), chosen)
     matrix = (found.matrix[:, kept] - direction @ csr_matrix(shares[None, kept])).tocsr()
-    pinned = Pinned(row, direction.toarray()[:, 0], point, value)
+    pinned = Pinned(row, direction.toarray()[:, 0], point, normal, value)
     return replace(found, matrix=matrix, free=found.free[kept], pinned=(*found.pinned, pinned))
 
 
-def fix(condition: Essential, spaces: Spaces, known: Coefficients, taken: set[int]) -> Fixed:
+def at_corner(corner: Corner, found: Constraints, spaces: Spaces) -> Constraints:
+    """The constraints with a condition in one node more. Where others have fixed all that it
+    holds, they win."""
+    row = np.zeros(spaces.size)
+    for component, factor in corner.condition.coefficients:
+        (size,) = at_nodes(function([factor]), found.known, corner.point, corner.normal, 0.0)
+        row[spaces.offsets[component] + corner.node] += size
+    value = function([corner.condition.value])
+    held = held_too(found, row, corner.point, corner.normal, value) if row.any() else None
+    return held or found
+
+
+def fix(
+    condition: Essential, spaces: Spaces, known: Coefficients, taken: set[int]
+) -> tuple[Fixed, list[Corner]]:
     """An essential condition solved, node by node, for the free component with the largest
-    coefficient."""
+    coefficient; and what is left to hold at corners."""
     names = [name for name, _ in condition.coefficients]
     local = spaces.on(names[0], condition.region)
     if any(spaces.bases[name] is not spaces.bases[names[0]] for name in names):
         raise SolverError(f"condition `{condition.label}` couples components of different elements")
     points = spaces.nodes(names[0])[:, local]
-    normals = node_normals(condition, spaces, names[0], local)
+    normals, further = node_normals(condition, spaces, names[0], local, known)
     factors = np.array(
         [at_nodes(function([c]), known, points, normals, 0.0) for _, c in condition.coefficients]
     )
@@ -187,6 +230,9 @@ def fix(condition: Essential, spaces: Spaces, known: Coefficients, taken: set[in
     chosen = np.argmax(np.where(free, np.abs(factors), -1.0), axis=0)
     columns = np.arange(local.size)
     usable = free.any(axis=0) & (np.abs(factors[chosen, columns]) > 1e-12)
+    shared = usable & (~free & (np.abs(factors) > 1e-12)).any(axis=0)  # another holds a part
+    further += [(k, normals[:, k]) for k in np.flatnonzero(shared)]
+    usable &= ~shared
     chosen, columns = chosen[usable], columns[usable]
     pivot = factors[chosen, columns]
     others = []
@@ -194,7 +240,7 @@ def fix(condition: Essential, spaces: Spaces, known: Coefficients, taken: set[in
         weight = np.where(chosen == k, 0.0, factors[k, columns] / pivot)
         if np.any(weight):
             others.append((numbers[k, columns], weight))
-    return Fixed(
+    fixed = Fixed(
         numbers[chosen, columns],
         points[:, columns],
         normals[:, columns],
@@ -202,6 +248,8 @@ def fix(condition: Essential, spaces: Spaces, known: Coefficients, taken: set[in
         function([condition.value]),
         tuple(others),
     )
+    corners = [Corner(condition, int(local[k]), points[:, [k]], n[:, None]) for k, n in further]
+    return fixed, corners
 
 
 def keep(each: Fixed, mask: NDArray[np.bool_]) -> Fixed:
@@ -216,11 +264,23 @@ def keep(each: Fixed, mask: NDArray[np.bool_]) -> Fixed:
     )
 
 
+def idle(form: WeakForm, spaces: Spaces) -> NDArray[np.bool_]:
+    """Which unknowns belong to no cell of the domain of their component: they stay zero. Shapes:
+    -> "n"."""
+    found = np.zeros(spaces.size, dtype=bool)
+    for component, home in form.homes.items():
+        basis = spaces.bases[component]
+        own = np.zeros(basis.N, dtype=bool)
+        own[basis.element_dofs[:, spaces.parts[home]]] = True
+        found[spaces.numbers(component)] = ~own
+    return found
+
+
 def transformation(
-    masters: Numbers, fixed: Sequence[Fixed], size: int
+    masters: Numbers, fixed: Sequence[Fixed], size: int, unused: NDArray[np.bool_]
 ) -> tuple[csr_matrix, Numbers]:
-    """T: identity on free masters, combinations of them elsewhere."""
-    solved = np.zeros(size, dtype=bool)
+    """T: identity on free masters, combinations of them elsewhere, zero for what is not used."""
+    solved = unused.copy()
     for each in fixed:
         solved[each.solved] = True
     free = np.flatnonzero((masters == np.arange(size)) & ~solved)
@@ -263,27 +323,61 @@ def partners(form: WeakForm, spaces: Spaces) -> Numbers:
     return masters
 
 
-def node_normals(condition: Essential, spaces: Spaces, component: str, local: Numbers) -> Array:
-    """Unit normals at boundary nodes, averaged over the facets that meet there, where the
-    condition asks for them."""
+def node_normals(
+    condition: Essential, spaces: Spaces, component: str, local: Numbers, known: Coefficients
+) -> tuple[Array, list[tuple[int, Array]]]:
+    """Unit normals at boundary nodes, where the condition asks for them: those of the true boundary
+    where the node lies on it, else averaged over the facets of the same piece that meet there. At
+    corners that of one piece; the others follow, each with the place of its node in `local`.
+    """
     dim = spaces.mesh.dim()
     asked = any(c.atoms(Normal) for _, c in condition.coefficients) or condition.value.atoms(Normal)
     if not asked:
-        return np.zeros((dim, local.size))
+        return np.zeros((dim, local.size)), []
     facets = spaces.facets[condition.region]
+    pieces = geometry_of(condition.region.domain, known.shape_values).body.pieces()
+    owner = owners(pieces, spaces.mesh.p[:, spaces.mesh.facets[:, facets]].mean(axis=1))
+    found, further = np.zeros((dim, local.size)), []
+    for k in np.unique(owner):
+        averaged = facet_normals(facets[owner == k], spaces, component)[:, local]
+        for place in np.flatnonzero(averaged.any(axis=0)):
+            averaged[:, place] /= np.linalg.norm(averaged[:, place])
+        there = np.flatnonzero(averaged.any(axis=0))
+        points = spaces.nodes(component)[:, local[there]]
+        averaged[:, there] = true_normals(pieces[k], points, averaged[:, there])
+        for place in there:
+            if not found[:, place].any():
+                found[:, place] = averaged[:, place]
+            elif found[:, place] @ averaged[:, place] < SMOOTH:
+                further.append((int(place), averaged[:, place].copy()))
+    return found, further
+
+
+def facet_normals(facets: Numbers, spaces: Spaces, component: str) -> Array:
+    """At all nodes of a component the sum of the normals of facets, weighed by its basis functions;
+    zero elsewhere. Shapes: -> "d n"."""
     basis = facet_basis(spaces.mesh, spaces.bases[component].elem, facets, 4)
-    total = np.zeros((dim, spaces.bases[component].N))
+    total = np.zeros((spaces.mesh.dim(), spaces.bases[component].N))
     for phi, numbers in zip(basis.basis, basis.element_dofs, strict=True):
-        for axis in range(dim):
-            np.add.at(
-                total[axis],
-                numbers,
-                np.sum(
-                    np.abs(np.asarray(phi[0])) * np.asarray(basis.normals)[axis] * basis.dx, axis=1
-                ),
-            )
-    normals = total[:, local]
-    return normals / np.linalg.norm(normals, axis=0)
+        for axis, normal in enumerate(np.asarray(basis.normals)):
+            weighed = np.sum(np.abs(np.asarray(phi[0])) * normal * basis.dx, axis=1)
+            np.add.at(total[axis], numbers, weighed)
+    return total
+
+
+def true_normals(piece: Piece, points: Array, averaged: Array) -> Array:
+    """Outward normals of a curved piece at those points that lie on it, else what was averaged.
+    Shapes: "d n" all."""
+    if piece.flat or not points.size:
+        return averaged
+    at = torch.as_tensor(np.ascontiguousarray(points.T))[None].requires_grad_(True)
+    level = piece.carrier(at)
+    (slope,) = torch.autograd.grad(level.sum(), at)
+    outward, size = -slope[0].numpy().T, np.linalg.norm(slope[0].numpy(), axis=1)
+    extent = float(np.ptp(points, axis=1).max(initial=0.0))
+    on = np.abs(level[0].detach().numpy()) <= 1e-6 * size * extent
+    on &= (outward * averaged).sum(axis=0) > 0  # the carrier is positive inside
+    return np.where(on, outward / np.where(size > 0, size, 1.0), averaged)
 
 
 def at_nodes(

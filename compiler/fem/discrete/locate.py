@@ -44,13 +44,19 @@ def overwrite(found: Located, where: Numbers, other: Located) -> None:
 
 @dataclass(frozen=True)
 class Locator:
-    """Point location in one mesh; search structures are made on first use."""
+    """Point location in one mesh, or among some of its cells; search structures are made on first
+    use."""
 
     mesh: skfem.Mesh
+    cells: Numbers | None = None
 
     @cached_property
     def tree(self) -> cKDTree:
-        return cKDTree(self.mesh.p[:, self.mesh.t].mean(axis=1).T)
+        return cKDTree(self.mesh.p[:, self.mesh.t[:, self.chosen]].mean(axis=1).T)
+
+    @cached_property
+    def chosen(self) -> Numbers:
+        return np.arange(self.mesh.nelements) if self.cells is None else self.cells
 
     @cached_property
     def straight(self) -> tuple[Array, Array]:
@@ -72,19 +78,19 @@ class Locator:
 
     def __call__(self, points: Array) -> Located:
         """Shapes: points "d n"."""
-        near = min(8 if self.mesh.dim() < 3 else 24, self.mesh.nelements)
+        near = min(8 if self.mesh.dim() < 3 else 24, self.chosen.size)
         found = self.among(points, near)
         missed = np.flatnonzero(found.depth < -1e-9)
-        if missed.size == 0 or near == self.mesh.nelements:
+        if missed.size == 0 or near == self.chosen.size:
             return found
-        again = self.among(points[:, missed], min(12 * near, self.mesh.nelements))
+        again = self.among(points[:, missed], min(12 * near, self.chosen.size))
         overwrite(found, missed, again)
         return found
 
     def among(self, points: Array, near: int) -> Located:
         """The best of the `near` nearest cells."""
         _, candidates = self.tree.query(points.T, k=near)
-        candidates = candidates.reshape(points.shape[1], near)  # n k
+        candidates = self.chosen[candidates.reshape(points.shape[1], near)]  # n k
         origin, inverse = self.straight
         # n k d: reference coordinates of n points in k straight cells
         guesses = np.einsum(

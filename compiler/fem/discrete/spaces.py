@@ -4,7 +4,7 @@ boundary facets."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,6 +12,7 @@ import skfem
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from skfem import CellBasis, FacetBasis
+from skfem.generic_utils import OrientedBoundary
 
 from compiler.fem.discrete.hessians import hessian
 from compiler.fem.discrete.locate import Located
@@ -21,7 +22,7 @@ from compiler.fem.forms.curvature import Skeleton
 from compiler.fem.forms.pairing import BENDING
 from compiler.fem.forms.weak import Region, WeakForm
 from compiler.fem.meshing.elements import cell_of, facet_basis, highest, in_cells, lagrange
-from pdespec.geometry import Boundary
+from pdespec.geometry import Boundary, Domain
 
 Array = NDArray[np.float64]
 Numbers = NDArray[np.int64]
@@ -61,13 +62,15 @@ class Place:
 @dataclass(frozen=True)
 class Spaces:
     """The discrete unknowns of one sample. Component c owns the numbers offsets[c] .. offsets[c]
-    + sizes[c]."""
+    + sizes[c]. `parts`: the cells of each of several domains, "e"; what a component owns outside
+    of its own is not used."""
 
     mesh: skfem.Mesh
     bases: Mapping[str, CellBasis]
     offsets: Mapping[str, int]
     facets: Mapping[Boundary, Numbers]
     places: Mapping[Region, Place]
+    parts: Mapping[Domain, NDArray[np.bool_]] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -92,6 +95,7 @@ def make_spaces(
     facets: Mapping[Boundary, Numbers],
     degree: int,
     regions: tuple[Region, ...],
+    parts: Mapping[Domain, NDArray[np.bool_]] | None = None,
 ) -> Spaces:
     """Spaces on a mesh with quadrature on the given regions, exact for polynomials of degree 2k
     + 1."""
@@ -120,7 +124,7 @@ def make_spaces(
         bases[component] = shared[key]
         offsets[component] = start
         start += bases[component].N
-    spaces = Spaces(mesh, bases, offsets, facets, {})
+    spaces = Spaces(mesh, bases, offsets, facets, {}, parts or {})
     periodic = [k for k, x in enumerate(form.coordinates) if x.name in form.domain.periodic]
     inner = between(mesh, periodic, order) if bent else None
     places = {
@@ -137,10 +141,14 @@ def place(region: Region, spaces: Spaces, order: int, bent: bool) -> Place:
     energy holds them (`bent`)."""
     made: dict[int, tuple] = {}
     tables, mesh, penalties = {}, spaces.mesh, None
-    at = spaces.facets[region] if isinstance(region, Boundary) else None
+    at = seen_from_home(region, spaces) if isinstance(region, Boundary) else None
+    part = spaces.parts.get(region) if isinstance(region, Domain) else None
     for component, basis in spaces.bases.items():
         if id(basis) not in made:
-            there = basis if at is None else facet_basis(mesh, basis.elem, at, order)
+            if part is not None:
+                there = CellBasis(mesh, basis.elem, elements=np.flatnonzero(part), intorder=order)
+            else:
+                there = basis if at is None else facet_basis(mesh, basis.elem, at, order)
             table = jets(there)
             if bent:
                 cells = mesh.f2t[0, at] if at is not None else np.arange(mesh.nelements)
@@ -154,6 +162,14 @@ def place(region: Region, spaces: Spaces, order: int, bent: bool) -> Place:
         penalties = penalty(mesh, top, mesh.f2t[0, at], there.dx, measures(spaces))
     normals = np.asarray(there.normals) if isinstance(region, Boundary) else None
     return Place(np.asarray(there.global_coordinates()), there.dx, normals, tables, penalties)
+
+
+def seen_from_home(region: Boundary, spaces: Spaces) -> Numbers:
+    """The facets of a boundary, each with the side on which the domain lies that it bounds."""
+    facets, cells = spaces.facets[region], spaces.parts.get(region.domain)
+    if cells is None:
+        return facets
+    return OrientedBoundary(facets, np.where(cells[spaces.mesh.f2t[0, facets]], 0, 1))
 
 
 def between_cells(region: Skeleton, spaces: Spaces, facets: Facets) -> Place:

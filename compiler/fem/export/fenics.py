@@ -87,6 +87,7 @@ def solve_with_fenics(
         or form.gauges
         or form.pins
         or form.domain.periodic
+        or form.homes
         or any(len(e.coefficients) > 1 for e in form.essentials)
     ):
         raise SolverError(

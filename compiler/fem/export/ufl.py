@@ -41,8 +41,14 @@ def to_ufl(form: WeakForm, degree: int = 2) -> str:
     integral requirement, is a comment. Boundary integrals over regions that overlap need marks of
     their own: one facet carries one number.
 
-    Raises: NoWeakForm for an energy of second derivatives.
+    Raises: NoWeakForm for an energy of second derivatives, and for unknowns on several domains.
     """
+    if form.homes:
+        names = ", ".join(dict.fromkeys(home.name for home in form.homes.values()))
+        raise NoWeakForm(
+            f"the unknowns of `{form.name}` live on several domains ({names}): spaces that end"
+            " where two of them meet are not written for FEniCS"
+        )
     if any(isinstance(integrand.region, Skeleton) for integrand in form.integrands):
         raise NoWeakForm(
             f"the energy of `{form.name}` holds second derivatives: its terms between cells are not"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from compiler.fem.errors import NoWeakForm
+from compiler.fem.forms.unit_normal import zero
 from compiler.lowering.terms import Stream, scalars
 from pdespec.coordinates import Normal
 from pdespec.geometry import Boundary, Domain
@@ -19,12 +20,6 @@ from pdespec.jets import sympy_form
 from pdespec.jumps import slope
 from pdespec.rules.subdomains import memberships
 from pdespec.statements.problem import Condition, Problem
-
-# unit vectors of rationals with no entry zero, by their length
-GENERIC = [
-    tuple(sp.Rational(k, length) for k in row)
-    for length, row in ((1, ()), (1, (1,)), (5, (3, 4)), (7, (2, 3, 6)))
-]
 
 
 @dataclass(frozen=True)
@@ -180,28 +175,34 @@ def natural(
     candidates: Sequence[Natural],
     fluxes: set[str],
     coordinates: Sequence[sp.Symbol],
-) -> list[tuple[Natural, sp.Expr]]:
+) -> list[tuple[Natural, sp.Expr, sp.Expr | None]]:
     """The boundary integrands of one row: `flux . n` on each region with a condition that gives it,
-    written without derivatives. `flux`: as it is on a boundary.
+    written without derivatives; of an oblique one, the cosine of its direction and the normal too.
+    `flux`: as it is on a boundary.
 
     A condition B = 0 gives the flux q when q = alpha B + r with r free of derivatives in space, or
     with those along the boundary alone (an oblique derivative); then r is the integrand.
     """
-    found: dict[Boundary, tuple[Natural, sp.Expr]] = {}
+    found: dict[Boundary, tuple[Natural, sp.Expr, sp.Expr | None]] = {}
     for candidate in sorted(candidates, key=lambda c: abs(c.place - place)):
         across = flux_across(flux(candidate.region), candidate.region, coordinates)
         normals = normals_of(candidate.region)
-        rest = remainder(across, candidate.residual.subs(normals), fluxes, len(coordinates))
+        normal = [Normal(x).subs(normals) for x in coordinates]
+        rest = remainder(across, candidate.residual.subs(normals), fluxes, normal)
+        cosine = None
         if rest is None:
-            rest = oblique(across, candidate.residual.subs(normals), coordinates, normals)
+            rest, cosine = oblique(across, candidate.residual.subs(normals), coordinates, normals)
         if rest is not None and candidate.region not in found:
-            found[candidate.region] = (candidate, rest)
+            found[candidate.region] = (candidate, rest, cosine)
     return list(found.values())
 
 
-def remainder(across: sp.Expr, residual: sp.Expr, fluxes: set[str], axes: int) -> sp.Expr | None:
-    """`r` of q = alpha B + r, or None. The first `axes` entries of an index count derivatives in
-    space."""
+def remainder(
+    across: sp.Expr, residual: sp.Expr, fluxes: set[str], normal: Sequence[sp.Expr]
+) -> sp.Expr | None:
+    """`r` of q = alpha B + r, or None. `normal`: the components of n, numbers where they are
+    known."""
+    axes = len(normal)
 
     def leading(expression: sp.Expr) -> set[Stream]:
         return {
@@ -211,12 +212,12 @@ def remainder(across: sp.Expr, residual: sp.Expr, fluxes: set[str], axes: int) -
     shared = sorted(leading(across) & leading(residual), key=lambda s: s.name)
     if not shared:
         return None
-    for attempt in (sp.expand, sp.simplify):
-        alpha = sp.cancel(sp.diff(across, shared[0]) / sp.diff(residual, shared[0]))
-        rest = attempt(across - alpha * residual)
-        if not leading(rest):
-            return rest
-    return None
+    alpha = sp.cancel(sp.diff(across, shared[0]) / sp.diff(residual, shared[0]))
+    rest = sp.expand(across - alpha * residual)
+    left = leading(rest)
+    if left and zero([sp.diff(rest, s) for s in left], normal):
+        return rest.xreplace(dict.fromkeys(left, sp.S.Zero))
+    return None if left else rest
 
 
 def flux_across(
@@ -257,16 +258,21 @@ def oblique(
     residual: sp.Expr,
     coordinates: Sequence[sp.Symbol],
     normals: Mapping[sp.Symbol, sp.Expr],
-) -> sp.Expr | None:
-    """`r` of q = alpha B + r where r has derivatives along the boundary only, or None.
+) -> tuple[sp.Expr, sp.Expr] | tuple[None, None]:
+    """`r` of q = alpha B + r where r has derivatives along the boundary only, and the cosine of
+    beta and n; or None.
 
     alpha is the ratio of the derivatives along n in q and B: with `beta . grad(u) = g` and q = n .
     grad(u), r = (n - beta / (n . beta)) . grad(u) + g / (n . beta).
     """
     axes = len(coordinates)
-    streams = [s for s in unknown_streams(across + residual) if any(s.index[:axes])]
+    streams = [
+        s
+        for s in dict.fromkeys((*unknown_streams(across), *unknown_streams(residual)))
+        if any(s.index[:axes])
+    ]
     if {sum(s.index[:axes]) for s in streams} != {1} or len({s.component for s in streams}) != 1:
-        return None
+        return None, None
 
     def along_normal(expression: sp.Expr) -> sp.Expr:
         slopes = [
@@ -277,86 +283,12 @@ def oblique(
 
     normal = [Normal(x).subs(normals) for x in coordinates]
     below = along_normal(residual)
-    if unknown_streams(below) or with_unit_normal(below, normal) == 0:
-        return None  # no derivative across the boundary at all
+    if unknown_streams(below) or zero([below], normal):
+        return None, None  # no derivative across the boundary at all
     rest = sp.expand(across - along_normal(across) / below * residual)
-    return rest if with_unit_normal(along_normal(rest), normal) == 0 else None
-
-
-def with_unit_normal(expression: sp.Expr, normal: Sequence[sp.Expr]) -> sp.Expr:
-    """Simplified with |n| = 1; `normal` has the components of n, numbers where they are known."""
-    unknown = [n for n in normal if n.is_Symbol]
-    top, bottom = sp.fraction(sp.together(expression))
-    if unknown:
-        top = sp.reduced(sp.expand(top), [sum(n**2 for n in normal) - 1], *unknown)[1]
-    return sp.simplify(top / bottom)
-
-
-def tangential(
-    fluxes: Mapping[str, sp.Expr],
-    conditions: Sequence[Natural],
-    held: Sequence[Mapping[str, sp.Expr]],
-    normal: Sequence[sp.Expr],
-) -> dict[str, sp.Expr] | None:
-    """The boundary integrand of each component where conditions state what acts along a boundary
-    and others hold the unknown across it: `dot(u, n) = 0; cross(n, sigma*n) = g`.
-
-    With the traction q, a condition is B = a . q + r = 0 with r free of derivatives, and a
-    direction d in which d . u is held needs no traction. Where the a are perpendicular to all d and
-    span what is left, the part of q that acts on the test functions follows: q_t = -A^+ r, A having
-    the rows a. `fluxes`: q by component; `held`: the coefficients d by component; `normal`: the
-    components of n, numbers where they are known. None where the conditions are no such thing.
-    """
-    names = list(fluxes)
-    rows, rests = [], []
-    for condition in conditions:
-        found = _combination(fluxes, condition.residual, normal)
-        if found is None:
-            return None
-        rows.append(found[0])
-        rests.append(found[1])
-    across = [[each.get(name, sp.S.Zero) for name in names] for each in held]
-    products = [sum(a * b for a, b in zip(row, d, strict=True)) for row in rows for d in across]
-    if any(with_unit_normal(each, normal) != 0 for each in products):
-        return None
-    unknown = [n for n in normal if n.is_Symbol]
-    generic = dict(zip(unknown, GENERIC[len(unknown)], strict=True))
-    matrix = sp.Matrix(rows)
-    if matrix.subs(generic).rank() + sp.Matrix(across).subs(generic).rank() != len(names):
-        return None
-    rest = sp.Matrix(rests)
-    if rest.is_zero_matrix:
-        whole = sp.zeros(len(names), 1)
-    elif matrix.rows == 1:
-        whole = -matrix.T * rest[0] / with_unit_normal(sum(a**2 for a in matrix), normal)
-    elif matrix.is_square and not any(
-        with_unit_normal(each, normal) for each in matrix * matrix - matrix
-    ):
-        whole = -matrix * rest  # sigma*n - dot(sigma*n, n)*n = g
-    else:
-        return None
-    return dict(zip(names, whole, strict=True))
-
-
-def _combination(
-    fluxes: Mapping[str, sp.Expr], residual: sp.Expr, normal: Sequence[sp.Expr]
-) -> tuple[list[sp.Expr], sp.Expr] | None:
-    """`a` and `r` of B = a . q + r with r free of derivatives, or None."""
-    streams = sorted(
-        {s for q in (*fluxes.values(), residual) for s in unknown_streams(q) if any(s.index)},
-        key=lambda s: s.name,
-    )
-    factors = [sp.Dummy(f"a{k}") for k in range(len(fluxes))]
-    gap = residual - sum(a * q for a, q in zip(factors, fluxes.values(), strict=True))
-    solution = sp.solve([sp.diff(gap, s) for s in streams], factors, dict=True)
-    if len(solution) != 1 or any(each not in solution[0] for each in factors):
-        return None
-    found = [sp.cancel(solution[0][each]) for each in factors]
-    rest = gap.subs(dict(zip(factors, found, strict=True)))
-    streams = [s for s in unknown_streams(rest) if any(s.index)]
-    if any(with_unit_normal(sp.diff(rest, s), normal) != 0 for s in streams):
-        return None
-    return found, sp.expand(rest.subs(dict.fromkeys(streams, 0)))
+    if not zero([along_normal(rest)], normal):
+        return None, None
+    return rest, below / sp.sqrt(sp.Add(*(sp.diff(residual, s) ** 2 for s in streams)))
 
 
 def initials(problem: Problem) -> tuple[Initial, ...]:

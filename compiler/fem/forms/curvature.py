@@ -29,8 +29,8 @@ from compiler.fem.forms.conditions import (
     Natural,
     normals_of,
     unknown_streams,
-    with_unit_normal,
 )
+from compiler.fem.forms.unit_normal import unit
 from compiler.lowering.terms import MultiIndex, Stream
 from pdespec.coordinates import Normal
 from pdespec.curvilinear import angles
@@ -169,7 +169,7 @@ def slope_of(condition: Natural, coordinates: Sequence[sp.Symbol]) -> Slope | No
     if any(unknown_streams(each) for each in factors.values()):
         return None
     normal = [Normal(x).subs(normals) for x in coordinates]
-    across = with_unit_normal(
+    across = unit(
         sp.Add(*(factor * normal[s.index.index(1)] for s, factor in factors.items())), normal
     )
     if not across.is_number or across == 0:

@@ -8,7 +8,7 @@ Everything is an expression over the streams of `compiler.lowering.terms`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import sympy as sp
@@ -29,11 +29,12 @@ from compiler.fem.forms.conditions import (
     over_streams,
     pins,
     split_conditions,
-    tangential,
     unknown_streams,
 )
+from compiler.fem.forms.coupled import Coupled, coupled
 from compiler.fem.forms.curvature import Skeleton, Slope, bending, slope_of, with_kinks
 from compiler.fem.forms.divergence import divergence_form, order
+from compiler.fem.forms.homes import Homes, homes_of
 from compiler.fem.forms.nonsmooth import smoothed
 from compiler.fem.forms.pairing import (
     BENDING,
@@ -48,7 +49,7 @@ from compiler.fem.forms.pairing import (
     pair,
 )
 from compiler.fem.forms.reduction import reduce_order
-from compiler.lowering.terms import MultiIndex, values
+from compiler.lowering.terms import MultiIndex, Stream, values
 from pdespec.calculus import Integral, TwoSided
 from pdespec.coordinates import Normal, Time
 from pdespec.curvilinear import angles, power
@@ -96,8 +97,10 @@ class WeakForm:
     condition gives its boundary term; no other boundary may be left. `naturals` are those of them
     that are natural, by label and region. `obstacles` are requirements that bound an unknown of a
     minimum, see `obstacles.py`; all others are `admissible`. An energy with kinks holds the symbol
-    `nonsmooth.WIDTH`. `energy` is empty unless the problem is one functional; `minimized` tells a
-    minimum from a stationary point.
+    `nonsmooth.WIDTH`. `homes` are the domains of components where there are several of them,
+    `beyond` the domains behind boundaries that two of them share, `edges` expressions that
+    vanish on their boundaries. `energy` is empty unless the problem is one functional; `minimized`
+    tells a minimum from a stationary point.
     """
 
     name: str
@@ -119,6 +122,10 @@ class WeakForm:
     pins: tuple[Pin, ...] = ()
     naturals: Mapping[str, tuple[tuple[str, Boundary], ...]] = field(default_factory=dict)
     obstacles: tuple[Obstacle, ...] = ()
+    homes: Mapping[str, Domain] = field(default_factory=dict)
+    beyond: Mapping[Boundary, Domain] = field(default_factory=dict)
+    edges: tuple[sp.Expr, ...] = ()
+    cosines: tuple[tuple[str, Boundary, sp.Expr], ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -149,9 +156,9 @@ def _weak_form(problem: Problem) -> WeakForm:
             f" start; give it one, `at {problem.time} = {problem.time.start}: ..`, and a time of"
             " many periods"
         )
-    domain = the_domain(problem)
+    homes = homes_of(problem)
     refuse_nonlocal(problem)
-    refuse_jumps(problem)
+    refuse_jumps(problem, homes)
     given = tuple(
         component for unknown in problem.unknowns.values() for component in unknown.components
     )
@@ -179,27 +186,30 @@ def _weak_form(problem: Problem) -> WeakForm:
         c for e in essentials for c, _ in e.coefficients
     }
     spaces |= dict.fromkeys(constants, CONSTANT)
-    parted, settled, used = by_parts(
+    parted = by_parts(
         problem,
-        domain,
+        homes,
         [r for r in rows if r.component not in constants],
         spaces,
         naturals,
         essentials,
     )
     for condition in naturals:
-        if condition not in (natural for _, natural in used):
+        if condition not in (natural for _, natural in parted.used):
             raise NoWeakForm(unmatched(condition, rows, problem))
     bounds, needed = obstacles_of(problem, energy)
     return WeakForm(
         name=problem.name,
         coordinates=tuple(problem.coordinates),
         time=problem.time,
-        domain=domain,
+        domain=homes.whole,
+        homes=homes.parts,
+        beyond=homes.beyond,
+        edges=homes.edges,
         given=given,
         components=(*given, *(row.component for row in rows if row.component not in given)),
         spaces=spaces,
-        integrands=tuple(i for i in (*varied, *parted) if i.coefficient != 0),
+        integrands=tuple(i for i in (*varied, *parted.integrands) if i.coefficient != 0),
         essentials=essentials,
         initials=initials(problem),
         gauges=tuple(
@@ -211,13 +221,14 @@ def _weak_form(problem: Problem) -> WeakForm:
         obstacles=bounds,
         energy=energy,
         minimized=bool(energy) and problem.functionals[0].kind == "minimize",
-        settled=settled,
+        settled=parted.settled,
+        cosines=parted.cosines,
         labels={row.component: row.label for row in rows},
         pins=pins(problem),
         naturals={
             row.component: tuple(
                 (condition.label, condition.region)
-                for component, condition in used
+                for component, condition in parted.used
                 if component == row.component
             )
             for row in rows
@@ -235,13 +246,13 @@ def refuse_nonlocal(problem: Problem) -> None:
             )
 
 
-def refuse_jumps(problem: Problem) -> None:
+def refuse_jumps(problem: Problem, homes: Homes) -> None:
     """Raises: NoWeakForm for a condition on an interface: elements are continuous there, and so
     are their fluxes."""
     for label, condition in problem.conditions.items():
-        inner = isinstance(condition.region, Boundary) and condition.region.kind in (
-            "level",
-            "interface",
+        inner = isinstance(condition.region, Boundary) and (
+            condition.region.kind == "level"
+            or (condition.region.kind == "interface" and condition.region not in homes.beyond)
         )
         if inner or (condition.lhs - condition.rhs).atoms(TwoSided):
             raise NoWeakForm(
@@ -275,17 +286,6 @@ def refuse_transport(problem: Problem, rows: Sequence[Row], spaces: Mapping[str,
             " diffusion: Galerkin's method is unstable for stationary transport; add a viscosity"
             " such as - eps*lap(u), or use a finite-volume reference"
         )
-
-
-def the_domain(problem: Problem) -> Domain:
-    domains = {unknown.region for unknown in problem.unknowns.values()}
-    if len(domains) != 1:
-        names = ", ".join(sorted(d.name for d in domains))
-        raise NoWeakForm(
-            f"the unknowns live on {len(domains)} domains ({names}); the reference solver takes"
-            " problems on one domain"
-        )
-    return domains.pop()
 
 
 def clamped(
@@ -366,71 +366,150 @@ def weighted(residual: sp.Expr, coordinates: Sequence[sp.Symbol]) -> sp.Expr:
     return sp.Add(*(power(coordinates) * term for term in sp.Add.make_args(residual)))
 
 
+Cosine = tuple[str, Boundary, sp.Expr]
+
+
+@dataclass(frozen=True)
+class ByParts:
+    """Rows integrated by parts: where their boundary terms are `settled`, by component; the natural
+    conditions that did it, each with the component whose test function it multiplies; of oblique
+    ones, label, place and the cosine of their direction and the normal."""
+
+    integrands: tuple[Integrand, ...]
+    settled: Mapping[str, tuple[Boundary, ...]]
+    used: tuple[tuple[str, Natural], ...]
+    cosines: tuple[Cosine, ...]
+
+
 def by_parts(
     problem: Problem,
-    domain: Domain,
+    homes: Homes,
     rows: Sequence[Row],
     spaces: Mapping[str, Space],
     naturals: Sequence[Natural],
     essentials: Sequence[Essential],
-) -> tuple[list[Integrand], dict[str, tuple[Boundary, ...]], list[tuple[str, Natural]]]:
-    """The rows integrated by parts: integrands, where their boundary terms are settled, and the
-    natural conditions that did it, each with the component whose test function it multiplies.
-    """
+) -> ByParts:
+    """The rows integrated by parts."""
     moving = {c for c, space in spaces.items() if space.below}
-    fluxes = {c for c, space in spaces.items() if not space.continuous}
+    discontinuous = {c for c, space in spaces.items() if not space.continuous}
     value = (0,) * (len(problem.coordinates) + (problem.time is not None))
     integrands: list[Integrand] = []
-    settled: dict[str, tuple[Boundary, ...]] = {}
-    used: list[tuple[str, Natural]] = []
-    across: dict[str, list[sp.Expr]] = {}
-    branch = branches(problem, domain)
+    terms: dict[tuple[Boundary, str], sp.Expr] = {}
+    used: dict[tuple[Boundary, str], tuple[Natural, ...]] = {}
+    fluxes: dict[str, Callable[[Boundary], list[sp.Expr]]] = {}
+    cosines: list[Cosine] = []
+    branch = branches(problem, homes.whole)
     for row in rows:
         place = [r.component for r in rows if r.label == row.label].index(row.component)
         form = divergence_form(
             row.residual, problem.coordinates, lambda inner: any(holds(inner, c) for c in moving)
         )
         flux = [over_streams(problem, f) for f in form.flux]
-        integrands.append(
-            Integrand(domain, row.component, value, over_streams(problem, form.source))
-        )
+        home = homes.of(row.component)
+        integrands.append(Integrand(home, row.component, value, over_streams(problem, form.source)))
         integrands += [
-            Integrand(domain, row.component, unit_index(value, j), -f) for j, f in enumerate(flux)
+            Integrand(home, row.component, unit_index(value, j), -f) for j, f in enumerate(flux)
         ]
         if all(f == 0 for f in flux):
             continue
-        across[row.component] = flux
-        free = [n for n in naturals if n not in (condition for _, condition in used)]
         there = lambda region, flux=flux: [branch(f, region) for f in flux]  # noqa: E731
-        matched = natural(there, place, free, fluxes, problem.coordinates)
-        used += [(row.component, condition) for condition, _ in matched]
-        integrands += [
-            Integrand(condition.region, row.component, value, rest) for condition, rest in matched
+        fluxes[row.component] = there
+        free = [
+            n
+            for n in naturals
+            if n.region not in homes.beyond and not any(n in each for each in used.values())
         ]
-        fixed = [e.region for e in essentials if row.component in dict(e.coefficients)]
-        settled[row.component] = (*fixed, *(condition.region for condition, _ in matched))
-    left = [n for n in naturals if n not in (condition for _, condition in used)]
+        for condition, rest, cosine in natural(
+            there, place, free, discontinuous, problem.coordinates
+        ):
+            used[condition.region, row.component] = (condition,)
+            terms[condition.region, row.component] = rest
+            if cosine is not None:
+                cosines.append((condition.label, condition.region, cosine))
+    plain = dict(terms)
+    factors: dict[str, sp.Expr] = {}
+    left = [n for n in naturals if not any(n in each for each in used.values())]
     for region in dict.fromkeys(condition.region for condition in left):
-        numbers = normals_of(region)
-        here = [condition for condition in left if condition.region == region]
-        stated = [replace(each, residual=each.residual.subs(numbers)) for each in here]
-        held = [
-            {c: sp.sympify(factor).subs(numbers) for c, factor in e.coefficients}
-            for e in essentials
-            if e.region == region
-        ]
-        acting = {
-            c: flux_across([branch(f, region) for f in flux], region, problem.coordinates)
-            for c, flux in across.items()
-            if any(c in each for each in held)
+        across = {
+            c: homes.side(c, region) * flux_across(flux(region), region, problem.coordinates)
+            for c, flux in fluxes.items()
+            if homes.side(c, region)
         }
-        normal = [Normal(x).subs(numbers) for x in problem.coordinates]
-        found = tangential(acting, stated, held, normal) if acting else None
-        for component, rest in (found or {}).items():
-            integrands.append(Integrand(region, component, value, rest))
-            settled[component] = (*settled[component], region)
-            used += [(component, condition) for condition in here]
-    return integrands, settled, used
+        here = [n for n in naturals if n.region == region]
+        found, conditions = together(
+            across, here, left, [e for e in essentials if e.region == region], problem.coordinates
+        )
+        if found is None or any(factors.get(c, k) != k for c, k in found.factors.items()):
+            continue
+        factors |= found.factors
+        for component, rest in found.terms.items():
+            terms[region, component] = rest
+            used[region, component] = conditions
+            plain.pop((region, component), None)
+    integrands += [
+        Integrand(region, component, value, rest) for (region, component), rest in plain.items()
+    ]
+    integrands = [
+        replace(i, coefficient=factors[i.row] * i.coefficient) if i.row in factors else i
+        for i in integrands
+    ]
+    integrands += [
+        Integrand(region, component, value, rest)
+        for (region, component), rest in terms.items()
+        if (region, component) not in plain
+    ]
+    settled = {
+        c: (
+            *(e.region for e in essentials if c in dict(e.coefficients)),
+            *(region for region, component in terms if component == c),
+        )
+        for c in fluxes
+    }
+    pairs = [(component, each) for (_, component), found in used.items() for each in found]
+    return ByParts(tuple(integrands), settled, tuple(pairs), tuple(cosines))
+
+
+def together(
+    across: Mapping[str, sp.Expr],
+    here: Sequence[Natural],
+    left: Sequence[Natural],
+    essentials: Sequence[Essential],
+    coordinates: Sequence[sp.Symbol],
+) -> tuple[Coupled | None, tuple[Natural, ...]]:
+    """What conditions on one region give together: those `left` by themselves, with all that bear
+    on the fluxes that they hold. across: the fluxes by component. here: all conditions with
+    derivatives on the region.
+    """
+    region, axes = here[0].region, len(coordinates)
+    numbers = normals_of(region)
+    stated = {n: n.residual.subs(numbers) for n in here}
+    held = [{c: sp.sympify(f).subs(numbers) for c, f in e.coefficients} for e in essentials]
+
+    def slopes(expression: sp.Expr) -> set[Stream]:
+        return {s for s in unknown_streams(expression) if any(s.index[:axes])}
+
+    chosen = {n for n in here if n in left}
+    names: set[str] = set()
+    while True:
+        streams = set().union(*(slopes(stated[n]) for n in chosen))
+        grown = {c for c, q in across.items() if slopes(q) & streams}
+        grown |= {c for each in held if set(each) & grown for c in each if c in across}
+        more = {n for n in here if any(slopes(across[c]) & slopes(stated[n]) for c in grown)}
+        if grown == names and more <= chosen:
+            break
+        names, chosen = names | grown, chosen | more
+    if not names:
+        return None, ()
+    conditions = tuple(n for n in here if n in chosen)
+    normal = [Normal(x).subs(numbers) for x in coordinates]
+    found = coupled(
+        {c: across[c] for c in across if c in names},
+        [replace(n, residual=stated[n]) for n in conditions],
+        [each for each in held if set(each) <= names],
+        normal,
+        axes,
+    )
+    return found, conditions
 
 
 def unit_index(value: MultiIndex, j: int) -> MultiIndex:

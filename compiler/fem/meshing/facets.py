@@ -32,20 +32,56 @@ def facets_of(
     values: Values,
     labels: Mapping[str, Numbers] | None = None,
     whole: Domain | None = None,
+    parts: Mapping[Domain, NDArray[np.bool_]] | None = None,
 ) -> Numbers:
     """The facets of a boundary, in increasing order. `labels` are named facets of a mesh file,
-    which win. `whole`: what the mesh fills, where the boundary is that of a part of it.
+    which win. `whole`: what the mesh fills, where the boundary is that of a part of it. `parts`:
+    the cells of the domains that unknowns live on, where there are several.
 
     Raises: SolverError for a boundary without facets.
     """
     if labels and boundary.name in labels:
         return np.sort(labels[boundary.name])
-    found = select(boundary, mesh, values, whole)
+    found = (
+        select(boundary, mesh, values, whole)
+        if not parts
+        else of_part(boundary, mesh, values, parts)
+    )
     if found.size == 0:
         raise SolverError(
             f"the boundary {boundary.name} has no facet on the mesh of {boundary.domain.name}"
         )
     return found
+
+
+def of_part(
+    boundary: Boundary,
+    mesh: skfem.Mesh,
+    values: Values,
+    parts: Mapping[Domain, NDArray[np.bool_]],
+) -> Numbers:
+    """The facets of a boundary of one of several domains: what two of them share is where cells of
+    both meet."""
+    every = rim(boundary.domain, mesh, parts, axis=boundary.kind == "side")
+    if boundary.kind == "interface":
+        return np.intersect1d(every, rim(boundary.others[0].domain, mesh, parts))
+    if boundary.kind == "rest" and not boundary.where:
+        taken = [of_part(other, mesh, values, parts) for other in boundary.others]
+        return np.setdiff1d(every, np.concatenate([np.zeros(0, dtype=np.int64), *taken]))
+    return chosen(boundary, mesh, values, every)
+
+
+def rim(
+    domain: Domain, mesh: skfem.Mesh, parts: Mapping[Domain, NDArray[np.bool_]], axis: bool = False
+) -> Numbers:
+    """The facets around the cells of one of several domains; the axis of a body of revolution is
+    none, unless asked for."""
+    cells = parts.get(domain)
+    if cells is None:
+        return outside(domain, mesh, axis)
+    sides = np.where(mesh.f2t >= 0, cells[mesh.f2t], False)
+    every = np.flatnonzero(sides.sum(axis=0) == 1)
+    return every if axis else off_axis(domain, mesh, every)
 
 
 def select(
@@ -56,20 +92,25 @@ def select(
     if whole is not None and boundary.domain != whole:
         middles = mesh.p[:, mesh.t[:, mesh.f2t[0, every]]].mean(axis=1)
         every = every[within(boundary.domain, values, middles)]
+    return chosen(boundary, mesh, values, every)
+
+
+def chosen(boundary: Boundary, mesh: skfem.Mesh, values: Values, every: Numbers) -> Numbers:
+    """Those of some facets whose middles lie on pieces that the boundary consists of, or nearly."""
     if boundary.kind == "all" and not boundary.where:
         return every
     middles = mesh.p[:, mesh.facets[:, every]].mean(axis=1)
     geometry = geometry_of(boundary.domain, values)
     pieces = geometry.body.pieces()
     owner = owners(pieces, middles)
-    chosen = np.zeros(every.size, dtype=bool)
+    taken = np.zeros(every.size, dtype=bool)
     for k in np.unique(owner):
         there = owner == k
         portion = geometry.portion(boundary, pieces[k])
         if portion is not None:
             at = torch.as_tensor(np.ascontiguousarray(middles[:, there].T))[None]
-            chosen[there] = True if portion.inside is None else _within(pieces[k], portion, at)
-    return every[chosen]
+            taken[there] = True if portion.inside is None else _within(pieces[k], portion, at)
+    return every[taken]
 
 
 def within(domain: Domain, values: Values, points: Array, margin: float = 0.0) -> Array:
@@ -185,8 +226,12 @@ def outside(boundary: Boundary | Domain, mesh: skfem.Mesh, axis: bool = False) -
             [np.abs(along - end).max(axis=0) <= 1e-9 * (ends[1] - ends[0]) for end in ends], axis=0
         )
         every = every[~periodic]
-    if boundary.coordinates[0].system and not axis:
-        every = every[
-            np.abs(mesh.p[0][mesh.facets[:, every]]).max(axis=0) > 1e-9 * np.ptp(mesh.p[0])
-        ]
-    return every
+    return every if axis else off_axis(boundary, mesh, every)
+
+
+def off_axis(region: Boundary | Domain, mesh: skfem.Mesh, facets: Numbers) -> Numbers:
+    """Facets without those on the axis of a body of revolution, or in the centre of a ball."""
+    if not region.coordinates[0].system:
+        return facets
+    away = np.abs(mesh.p[0][mesh.facets[:, facets]]).max(axis=0) > 1e-9 * np.ptp(mesh.p[0])
+    return facets[away]

@@ -3,8 +3,8 @@
 Where a coefficient jumps inside of cells, the error in L2 falls with the first power of h whatever
 the element. Here vertices near the level set are moved onto it, and every edge that still crosses
 it is cut at its root, with all cells around that edge: the mesh stays conforming. Interfaces with
-straight parts are then fitted exactly and lose no order; curved ones by chords, which leaves an
-error of order h^2.
+straight parts are then fitted exactly; the sides of cells along curved ones are curved onto them,
+as those at a curved boundary are. Where that would fold a cell its sides stay straight.
 """
 
 from __future__ import annotations
@@ -15,11 +15,16 @@ import numpy as np
 import skfem
 from numpy.typing import NDArray
 
+from compiler.fem.meshing.curved import CURVED, Piece, curve
+from compiler.fem.meshing.elements import cell_of
+
 Array = NDArray[np.float64]
 Level = Callable[[Array], Array]  # points (d, n) -> (n,)
 
 SNAP = 0.3  # of an edge: a vertex nearer to the interface than that is moved onto it
 STEPS = 60  # bisections of an edge: to rounding
+NEAR = 1e-6  # of the size of a cell: a vertex that is no farther from the interface lies on it
+THINNEST = 0.2  # of the measure of a cell with straight sides, that is left of it at every point
 
 
 def fitted(mesh: skfem.Mesh, levels: Sequence[Level]) -> skfem.Mesh:
@@ -30,6 +35,72 @@ def fitted(mesh: skfem.Mesh, levels: Sequence[Level]) -> skfem.Mesh:
     for level in levels:
         mesh = cut(snapped(mesh, level), level)
     return mesh
+
+
+def curved(
+    mesh: skfem.Mesh, degree: int, levels: Sequence[Level], boundary: Sequence[Piece]
+) -> skfem.Mesh:
+    """A fitted mesh with the sides of its cells on curved interfaces and boundaries, for elements
+    of a degree. boundary: its facets with the maps onto what is curved of it."""
+    if (cell_of(mesh), degree) not in CURVED or type(mesh) not in (skfem.MeshTri1, skfem.MeshTet1):
+        return mesh
+    inner = [(on(mesh, level), onto_zero(level)) for level in levels]
+    inner = [(np.setdiff1d(facets, mesh.boundary_facets()), way) for facets, way in inner]
+    while True:
+        made = curve(mesh, degree, [*inner, *boundary])
+        folded = thin(mesh, made)
+        if not folded.size or not any(len(facets) for facets, _ in inner):
+            return made
+        around = np.unique(mesh.t2f[:, folded])
+        kept = [(np.setdiff1d(facets, around), way) for facets, way in inner]
+        if all(len(a) == len(b) for (a, _), (b, _) in zip(kept, inner, strict=True)):
+            return made
+        inner = kept
+
+
+def on(mesh: skfem.Mesh, level: Level) -> NDArray[np.int64]:
+    """The facets whose vertices all lie on an interface."""
+    values, size = level(mesh.p), mesh.param()
+    edges = edges_of(mesh)
+    lengths = np.linalg.norm(mesh.p[:, edges[0]] - mesh.p[:, edges[1]], axis=0)
+    slope = float(np.max(np.abs(values[edges[0]] - values[edges[1]]) / lengths, initial=0.0))
+    there = np.abs(values) <= NEAR * slope * size
+    return np.flatnonzero(there[mesh.facets].all(axis=0))
+
+
+def onto_zero(level: Level) -> Callable[[Array], Array]:
+    """The map of points near an interface onto it, along the slope of its level, by Newton's method
+    with central differences."""
+
+    def moved(points: Array) -> Array:
+        step = 1e-6 * float(np.ptp(points, axis=1).max(initial=0.0) or 1.0)
+        for _ in range(8):
+            slope = np.stack(
+                [
+                    (level(points + shift[:, None]) - level(points - shift[:, None])) / (2 * step)
+                    for shift in step * np.eye(len(points))
+                ]
+            )
+            square = (slope**2).sum(axis=0)
+            points = (
+                points
+                - np.divide(level(points), square, out=np.zeros_like(square), where=square > 0)
+                * slope
+            )
+        return points
+
+    return moved
+
+
+def thin(straight: skfem.Mesh, mesh: skfem.Mesh) -> NDArray[np.int64]:
+    """Cells that their curved sides leave too little of somewhere."""
+    if mesh is straight:
+        return np.zeros(0, dtype=np.int64)
+    corners = mesh.elem.refdom.p
+    middles = (corners[:, :, None] + corners[:, None, :]).reshape(len(corners), -1) / 2
+    whole = straight.mapping().detDF(middles)
+    share = mesh.mapping().detDF(middles) / whole
+    return np.flatnonzero(share.min(axis=1) < THINNEST)
 
 
 def snapped(mesh: skfem.Mesh, level: Level) -> skfem.Mesh:

@@ -51,8 +51,13 @@ def mesh_domain(
     try:
         inner = domain.shape if frame.trivial else carried(domain, frame).shape  # type: ignore[union-attr]
     except Unscalable:
-        return mesh_shape(domain.shape, values, resolution, degree, cell)
-    mesh = mesh_shape(inner, values, resolution, degree, cell)
+        frame, inner = around([0.0] * domain.dim, [1.0] * domain.dim), domain.shape
+    if domain.periodic and isinstance(inner, shapes.Difference):
+        no_bricks(inner, cell)
+        axes = [k for k, x in enumerate(domain.coordinates) if x.name in domain.periodic]
+        mesh = triangulate(inner, values, resolution, degree, axes)
+    else:
+        mesh = mesh_shape(inner, values, resolution, degree, cell)
     if frame.trivial:
         return mesh
     return image(

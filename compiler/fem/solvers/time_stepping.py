@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.fem.discrete.assemble import Assembly
-from compiler.fem.discrete.constraints import Constraints, at_nodes
+from compiler.fem.discrete.constraints import Constraints, at_nodes, idle
 from compiler.fem.discrete.kernels import function
 from compiler.fem.discrete.system import Level, System
 from compiler.fem.errors import NoConvergence, NoWeakForm, SampleError, SolverError
@@ -459,6 +459,8 @@ def initial_vector(parts: Assembly, order: int, orders: dict[str, int]) -> Array
         values = at_nodes(
             function([initial.value]), parts.known, points, np.zeros_like(points), start
         )
+        used = ~idle(parts.form, parts.spaces)[parts.spaces.numbers(component)]
+        values = np.where(used, values, 0.0)
         if not np.isfinite(values).all():
             where = points[:, np.flatnonzero(~np.isfinite(values))[0]]
             place = ", ".join(

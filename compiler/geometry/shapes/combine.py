@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from compiler.geometry.shapes.axis_box import AxisBox
 from compiler.geometry.shapes.blend import both, conjunction, disjunction
 from compiler.geometry.shapes.body import (
     Body,
@@ -133,6 +134,9 @@ class Combined:
         """By the divergence theorem, `1/d integral of x . n` over the boundary."""
         if self.apart:
             return self.a.measure() - self.b.measure()
+        walled = with_sides(self)
+        if walled is not self:
+            return walled.measure()
         return (
             torch.stack([flux(piece, self.center()) for piece in self.pieces()]).sum(0)
             / self.shape.dim
@@ -295,6 +299,16 @@ class Combined:
 
 def _like(tensor: Tensor) -> dict[str, Any]:
     return {"dtype": tensor.dtype, "device": tensor.device}
+
+
+def with_sides(body: Body) -> Body:
+    """A box, or what is left of one, with the sides that are no boundary since it is periodic."""
+    if isinstance(body, AxisBox) and any(body.periodic):
+        return replace(body, periodic=(False,) * len(body.periodic))
+    if isinstance(body, Combined) and body.kind == "difference":
+        inner = with_sides(body.a)
+        return body if inner is body.a else replace(body, a=inner)
+    return body
 
 
 @bind.register

@@ -10,7 +10,7 @@ import torch
 import compiler
 import pdespec
 from compiler.fem import NoWeakForm, SampleError
-from compiler.fem.forms.conditions import with_unit_normal
+from compiler.fem.forms.unit_normal import unit
 from pdespec.coordinates import Normal
 
 D = torch.float64
@@ -118,9 +118,9 @@ on top: dot(u, n) = 0; {traction}
 
 def test_one_component_of_the_normal_is_no_unit_vector():
     nx, ny = (Normal(x) for x in pdespec.space("x y"))
-    assert with_unit_normal(1 - nx**2 - ny**2, [nx, ny]) == 0
-    assert with_unit_normal(1 - ny**2, [nx, ny]) != 0
-    assert with_unit_normal(1 - ny**2, [sp.S.Zero, ny]) == 0  # of a side
+    assert unit(1 - nx**2 - ny**2, [nx, ny]) == 0
+    assert unit(1 - ny**2, [nx, ny]) != 0
+    assert unit(1 - ny**2, [sp.S.Zero, ny]) == 0  # of a side
 
 
 def test_the_expected_flux_is_printed():

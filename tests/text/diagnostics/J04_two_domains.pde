@@ -8,4 +8,4 @@ in A: div(2*grad(a)) = 1
 in B: div(5*grad(b)) = 0
 on rest(A): a = 0
 on rest(B): b = 0
-on meet: 2*dn(a) = h*(b - a); 2*dn(a) = 5*dn(b)
+on meet: 2*dn(a) = h*(b - a)
