@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from compiler.functionals.outputs import outputs
     from compiler.geometry.domain import Geometry
     from compiler.loss.blocks import StepEngine
+    from compiler.loss.conservation import ConservationLoss
     from compiler.loss.physics import PhysicsLoss, compile
     from compiler.measurements.layouts import LAYOUTS, convert
     from compiler.prediction.answers import load
@@ -46,6 +47,7 @@ __all__ = [
     "Batch",
     "CALLBACKS",
     "Callback",
+    "ConservationLoss",
     "DERIVATIVES",
     "Dataset",
     "Estimate",
@@ -87,6 +89,7 @@ __all__ = [
 _HOME = {
     "compile": "loss.physics",
     "PhysicsLoss": "loss.physics",
+    "ConservationLoss": "loss.conservation",
     "build": "batches.build",
     "sample": "batches.sample",
     "instance": "batches.sample",

@@ -119,6 +119,8 @@ def choose(
     """
     if options.dual is None:
         return Choice("strong")
+    if options.form == "balance":
+        return Choice("strong", "balances over control volumes, as form asks")
     given = options.solutions or problem.data
     if options.dual == "auto" and not options.physics and given:
         return Choice("strong", "physics=false: data alone")

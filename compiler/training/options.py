@@ -20,7 +20,7 @@ POINTS = {"interior": 256, "boundary": 64, "initial": 64, "operator": 512}
 LARGEST = 1e30  # well below what float32 holds, 3.4e38
 CHOICES: dict[str, tuple[str, ...]] = {
     "accelerator": ("auto", "cpu", "cuda"),
-    "form": ("auto", "strong", "energy"),
+    "form": ("auto", "strong", "energy", "balance"),
     "precision": ("float32", "float64", "bfloat16"),
     "points_by": PLACINGS,
 }
@@ -128,8 +128,9 @@ class TrainOptions:
     that is seen."""
     form: str = "auto"
     """What is lowered: strong, squared residuals; energy, that which the equations come from (see
-    `compiler.training.variational`); auto, the energy where coefficients jump and there is one with
-    a minimum, else the residuals."""
+    `compiler.training.variational`); balance, squared balances over control volumes, for
+    conservation laws with shocks (see `compiler.loss.conservation`); auto, the energy where
+    coefficients jump and there is one with a minimum, else the residuals."""
     hard: bool = True
     """Builds essential conditions into the field where it can (see `compiler.batches.sample`)."""
     lift: int | Sequence[int] = 0
@@ -275,6 +276,19 @@ RULES: tuple[tuple[Callable[[TrainOptions], bool], str], ...] = (
         lambda o: o.causal in (None, "auto") or o.block is None,
         "causal weights look at all points of a sample at once, and blocks see some of them; set"
         " causal=none or block=none",
+    ),
+    (
+        lambda o: o.form != "balance" or (o.block is None and o.causal in (None, "auto")),
+        "form = 'balance' takes volumes and not points; set block=none and causal=none",
+    ),
+    (
+        lambda o: o.form != "balance" or (o.adaptive is None and o.points_by != "mesh"),
+        "form = 'balance' takes volumes about points that fill a domain evenly; set adaptive=none"
+        " and points_by=sobol or uniform",
+    ),
+    (
+        lambda o: o.form != "balance" or o.dual in (None, "auto"),
+        "form = 'balance' and dual = {o.dual} are two weak forms; take one",
     ),
     (
         lambda o: o.adaptive is not None or not o.adaptive_options,

@@ -16,6 +16,7 @@ from compiler.batches.build import drawn_anew
 from compiler.batches.coarse_lift import lift_degrees
 from compiler.batches.sample import sample as drawn_by_laws
 from compiler.data.polynomials import numbers
+from compiler.loss.conservation import ConservationLoss
 from compiler.loss.physics import PhysicsLoss
 from compiler.loss.physics import compile as compile_loss
 from compiler.scales import scaled
@@ -309,6 +310,8 @@ def _stated(run: Run, balancer: Balancer, display: Display) -> Problem:
 
 def _loss(run: Run, stated: Problem, choice: Choice) -> PhysicsLoss:
     options, within = run.options, None
+    if options.form == "balance":
+        return ConservationLoss(stated, options.derivatives, options.term_weights)
     if stated is not run.problem:  # in the frame that the model was fitted to
         frame, computed = scaled(run.problem)
         energy = stated if computed is run.problem else trained_as(computed, "energy")

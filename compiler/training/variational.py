@@ -49,12 +49,13 @@ Key = tuple[str, MultiIndex]
 
 
 def trained_as(problem: Problem, form: str) -> Problem:
-    """The problem whose loss a training lowers. `form`: "strong", as it is stated; "energy", by its
-    energy; "auto", by its energy where coefficients jump and there is one with a minimum.
+    """The problem whose loss a training lowers. `form`: "strong" and "balance", as it is stated;
+    "energy", by its energy; "auto", by its energy where coefficients jump and there is one with a
+    minimum.
 
     Raises: OptionError where an energy is asked for and there is none.
     """
-    if form == "strong" or (form == "auto" and not flux_conditions(problem)):
+    if form in ("strong", "balance") or (form == "auto" and not flux_conditions(problem)):
         return problem
     found = energy_form(problem)
     if found is None and form == "energy" and not problem.functionals:
