@@ -24,7 +24,7 @@ FINE = 2048  # points of the contour from which the map is made
 MODES = 1024  # angles of the Fourier series of the map
 ITERATIONS = 400  # of Theodorsen and Garrick
 SETTLED = 1e-11  # change of an angle, in radians, at which they end
-RELAXED = 0.6  # share of each change that is taken
+RELAXED, RELAXED_EDGE = 0.6, 0.7  # share of each change that is taken, of angles and of the edge
 GATHERED = 0.35  # how much closer than evenly angles lie in the middle of the chord
 # At the trailing edge the flow varies as a low power of the distance, and with angles spaced evenly
 # the lift at Mach 0.8 converges with the first order in their number: see docs/notes.
@@ -52,8 +52,8 @@ class Grid:
         return self.nodes.shape[1] - 1, self.nodes.shape[0] - 1
 
 
-def o_grid(chart: Chart, around: int, outwards: int, reach: float) -> Grid:
-    """A grid of `around` by `outwards` cells.
+def o_grid(chart: Chart, around: int, outwards: int, reach: float, rows: int | None = None) -> Grid:
+    """A grid of `around` by `outwards` cells, or the first `rows` of its rows of nodes.
 
     chart: from shares of a closed contour, in [0, 1] counterclockwise from its trailing edge, to
     its points, "n" -> "n 2". reach: least distance of the outermost nodes from the section's middle
@@ -65,7 +65,7 @@ def o_grid(chart: Chart, around: int, outwards: int, reach: float) -> Grid:
     corner = _Corner.of(contour)
     circle = _Circle.of(corner.straightened(contour), shares)
     theta = _angles(around)
-    levels = _levels(around, outwards, np.log(reach / (corner.scale * circle.radius)))
+    levels = _levels(around, outwards, np.log(reach / (corner.scale * circle.radius)))[:rows]
     nodes = corner.bent(circle.outside(levels, theta))
     own = circle.shares(theta)
     nodes[0] = chart(own) @ np.array([1, 1j])
@@ -129,8 +129,7 @@ class _Corner:
     def of(cls, contour: Complex) -> _Corner:
         a = contour[0]
         interior = abs(np.angle(_start(contour[:3]) / _start(contour[::-1][:3])))
-        nose = int(np.argmax(np.abs(contour - a)))
-        focus = _focus(contour[[nose - NOSE, nose, nose + NOSE]])
+        focus = _focus(_about_nose(contour, np.abs(contour - a)))
         return cls(a, focus, 2 - interior / np.pi)
 
     @property
@@ -160,6 +159,18 @@ def _start(points: Complex) -> complex:
     first, second = points[1] - points[0], points[2] - points[0]
     s, t = abs(first), abs(first) + abs(points[2] - points[1])
     return (first * t**2 - second * s**2) / (s * t * (t - s))
+
+
+def _about_nose(contour: Complex, distance: Array) -> Complex:
+    """The point farthest from the edge, and those NOSE places before and behind it, by polynomials
+    through seven points: a contour that moves takes them along smoothly."""
+    k, window = int(np.argmax(distance)), np.arange(-3, 4)
+    slope = np.polynomial.Polynomial.fit(window, distance[k + window] ** 2, 6).deriv()
+    bend, t = slope.deriv(), 0.0
+    for _ in range(5):
+        t -= slope(t) / bend(t)
+    shares = [np.prod([(t - m) / (n - m) for m in window if m != n]) for n in window]
+    return np.array([shares @ contour[m + window] for m in (k - NOSE, k, k + NOSE)])
 
 
 def _focus(points: Complex) -> complex:
@@ -210,10 +221,13 @@ class _Circle:
                 break
         if not change < 1e-6:
             raise NoGrid("the conformal map of the section did not converge")
-        unsettled = cls(middle, series, angle, shares, 0.0)
         edge = angle[0]
         for _ in range(100):
-            edge = edge - 0.7 * (edge + unsettled._shift(np.array([edge]))[0] - angle[0])
+            turned = np.exp(-1j * edge * number) @ series
+            step = RELAXED_EDGE * (edge + turned.imag - angle[0])
+            edge = edge - step
+            if abs(step) < 1e-15:
+                break
         return cls(middle, series, angle, shares, float(edge))
 
     @property

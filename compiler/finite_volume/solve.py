@@ -18,7 +18,7 @@ from compiler.fem.error_estimate import ErrorEstimate, estimate, from_distances
 from compiler.fem.errors import NoConvergence, SolverError, SolverWarning, WrongOption
 from compiler.fem.solution import SampleSolution, Solution
 from compiler.finite_volume.flow import Flow, NotAFlow, flow
-from compiler.finite_volume.grid import NoGrid, o_grid
+from compiler.finite_volume.grid import Chart, NoGrid, o_grid
 from compiler.finite_volume.stream import Stream
 from compiler.geometry.shapes.numbers import Numbers
 from compiler.workers import Workers
@@ -159,22 +159,28 @@ class Request:
                 f" v = ({u:.4g}, {v:.4g}): a flow needs gamma > 1, positive rho and p, and motion"
             )
         low, high = geometry.box()
-        middle = ((low + high) / 2).numpy()
 
         def chart(shares: Array) -> Array:
             return piece.chart(torch.from_numpy(shares)[None, :, None])[0][0].numpy()
 
         section = chart(np.linspace(0, 1, 65))
-        reach = float((high - low).max() / 2)
-        reach += float(np.linalg.norm(middle - section.mean(0)))
-        size = self.options.resolution
-        try:
-            grid = o_grid(chart, AROUND * size, OUTWARDS * size, MARGIN * reach)
-        except NoGrid as reason:
-            raise NoConvergence(f"sample {number}: {reason}") from None
         left, right = section[:, 0].min(), section[:, 0].max()
         quarter = (float(left + (right - left) / 4), float(section[:, 1].mean()))
-        return grid.nodes, Stream(rho, (u, v), p, gamma, quarter)
+        nodes = self.grid(chart, low.numpy(), high.numpy(), number)
+        return nodes, Stream(rho, (u, v), p, gamma, quarter)
+
+    def grid(
+        self, chart: Chart, low: Array, high: Array, number: int, rows: int | None = None
+    ) -> Array:
+        """Nodes "j+1 i+1 2" about one section in a far field from `low` to `high`, or the first
+        `rows` of j. Raises: NoConvergence."""
+        reach = float((high - low).max() / 2)
+        reach += float(np.linalg.norm((low + high) / 2 - chart(np.linspace(0, 1, 65)).mean(0)))
+        size = self.options.resolution
+        try:
+            return o_grid(chart, AROUND * size, OUTWARDS * size, MARGIN * reach, rows).nodes
+        except NoGrid as reason:
+            raise NoConvergence(f"sample {number}: {reason}") from None
 
     def _begun(self, number: int, grid: Array) -> Array | None:
         """Conserved states of cells from the nodal values of `start`."""
