@@ -52,32 +52,45 @@ class Grid:
         return self.nodes.shape[1] - 1, self.nodes.shape[0] - 1
 
 
-def o_grid(chart: Chart, around: int, outwards: int, reach: float, rows: int | None = None) -> Grid:
-    """A grid of `around` by `outwards` cells, or the first `rows` of its rows of nodes.
+def o_grid(chart: Chart, around: int, outwards: int, reach: float) -> Grid:
+    """A grid of `around` by `outwards` cells.
 
     chart: from shares of a closed contour, in [0, 1] counterclockwise from its trailing edge, to
     its points, "n" -> "n 2". reach: least distance of the outermost nodes from the section's middle
     that is asked for. Raises: NoGrid.
     """
-    shares = _clustered(FINE)
-    contour = chart(shares) @ np.array([1, 1j])
+    nodes, own = mapped(chart(clustered()), around, outwards, reach)
+    return finished(nodes, own, chart(own))
+
+
+def clustered() -> Array:
+    """Shares of a contour from which its map is made, closer at both ends and in the middle: at the
+    edge and at the nose. Shapes: "FINE+1"."""
+    even = np.linspace(0, 1, FINE + 1)
+    return even - CLUSTERED * np.sin(4 * np.pi * even) / (4 * np.pi)
+
+
+def mapped(
+    points: Array, around: int, outwards: int, reach: float, rows: int | None = None
+) -> tuple[Complex, Array]:
+    """Nodes "j+1 i+1" about a contour whose points at the shares of `clustered` are given, or the
+    first `rows` of j, counterclockwise; the first row is still that of the map. And the shares of
+    the contour where it is to lie. Raises: NoGrid."""
+    contour = points @ np.array([1, 1j])
     contour[-1] = contour[0]
     corner = _Corner.of(contour)
-    circle = _Circle.of(corner.straightened(contour), shares)
+    circle = _Circle.of(corner.straightened(contour), clustered())
     theta = _angles(around)
     levels = _levels(around, outwards, np.log(reach / (corner.scale * circle.radius)))[:rows]
-    nodes = corner.bent(circle.outside(levels, theta))
-    own = circle.shares(theta)
-    nodes[0] = chart(own) @ np.array([1, 1j])
+    return corner.bent(circle.outside(levels, theta)), circle.shares(theta)
+
+
+def finished(nodes: Complex, own: Array, section: Array) -> Grid:
+    """The grid of `mapped` with its first row put to the section."""
+    nodes[0] = section @ np.array([1, 1j])
     nodes[:, -1] = nodes[:, 0]
     clockwise = nodes[:, ::-1]
     return Grid(np.stack([clockwise.real, clockwise.imag], -1), own[::-1].copy())
-
-
-def _clustered(count: int) -> Array:
-    """Shares from 0 to 1, closer at both ends and in the middle: at the edge and at the nose."""
-    even = np.linspace(0, 1, count + 1)
-    return even - CLUSTERED * np.sin(4 * np.pi * even) / (4 * np.pi)
 
 
 def cubic_spline(places: Array, values: Array, **ends: Any) -> Callable[[Array], Array]:

@@ -14,8 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from compiler.fem.errors import NoConvergence
 from compiler.finite_volume.flow import flow
-from compiler.finite_volume.solve import FlowOptions, Request
+from compiler.finite_volume.grid import NoGrid, clustered, finished, mapped
+from compiler.finite_volume.solve import AROUND, OUTWARDS, SHARES, reach
 from compiler.geometry.domain import Geometry
 from pdespec.statements.problem import Problem
 
@@ -41,22 +43,25 @@ class Grids:
         values = d.detach().to(torch.float64)
         geometry = Geometry(declared.domain, {name: values}, len(values), torch.float64)
         (piece,) = geometry.pieces(declared.section)
-        request = Request(self.problem, declared, None, FlowOptions(self.resolution))
         low, high = (each.numpy() for each in geometry.box())
-        charted: dict[bytes, Array] = {}
 
-        def of_all(shares: Array) -> Array:
-            key = shares.tobytes()
-            if key not in charted:
-                wide = torch.from_numpy(shares)[None, :, None].expand(len(values), -1, -1)
-                charted[key] = piece.chart(wide)[0].numpy()
-            return charted[key]
+        def chart(shares: Array) -> Array:  # "b n" -> "b n 2"
+            return piece.chart(torch.from_numpy(shares)[..., None])[0].numpy()
 
-        made = [
-            request.grid(lambda shares, k=k: of_all(shares)[k], low, high, k, self.rows)[:, :-1]
-            for k in range(len(values))
-        ]
-        return torch.from_numpy(np.stack(made))
+        count, size = len(values), self.resolution
+        wide = (count, 1)
+        sections = chart(np.tile(SHARES, wide))
+        contours = chart(np.tile(clustered(), wide))
+        made = []
+        for section, contour in zip(sections, contours, strict=True):
+            far = reach(section, low, high)
+            try:
+                made.append(mapped(contour, AROUND * size, OUTWARDS * size, far, self.rows))
+            except NoGrid as reason:
+                raise NoConvergence(f"sample {len(made)}: {reason}") from None
+        own = chart(np.stack([shares for _, shares in made]))
+        grids = [finished(*each, row).nodes for each, row in zip(made, own, strict=True)]
+        return torch.from_numpy(np.stack(grids)[:, :, :-1])
 
 
 class _Moved(torch.autograd.Function):

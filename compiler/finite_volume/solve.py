@@ -18,7 +18,7 @@ from compiler.fem.error_estimate import ErrorEstimate, estimate, from_distances
 from compiler.fem.errors import NoConvergence, SolverError, SolverWarning, WrongOption
 from compiler.fem.solution import SampleSolution, Solution
 from compiler.finite_volume.flow import Flow, NotAFlow, flow
-from compiler.finite_volume.grid import Chart, NoGrid, o_grid
+from compiler.finite_volume.grid import NoGrid, o_grid
 from compiler.finite_volume.stream import Stream
 from compiler.geometry.shapes.numbers import Numbers
 from compiler.workers import Workers
@@ -32,6 +32,7 @@ Array = NDArray[np.float64]
 MARGIN = 1.01  # the grid goes beyond the far field, so that it holds the whole domain
 AROUND, OUTWARDS = 8, 2  # cells for each of the resolution
 COARSEST = 8  # resolution
+SHARES = np.linspace(0, 1, 65)  # of a section, from which its middle and its chord are taken
 NUMBA = "finite volumes need numba: pip install numba, or install this project with [flow]"
 
 
@@ -163,24 +164,15 @@ class Request:
         def chart(shares: Array) -> Array:
             return piece.chart(torch.from_numpy(shares)[None, :, None])[0][0].numpy()
 
-        section = chart(np.linspace(0, 1, 65))
+        section = chart(SHARES)
         left, right = section[:, 0].min(), section[:, 0].max()
         quarter = (float(left + (right - left) / 4), float(section[:, 1].mean()))
-        nodes = self.grid(chart, low.numpy(), high.numpy(), number)
-        return nodes, Stream(rho, (u, v), p, gamma, quarter)
-
-    def grid(
-        self, chart: Chart, low: Array, high: Array, number: int, rows: int | None = None
-    ) -> Array:
-        """Nodes "j+1 i+1 2" about one section in a far field from `low` to `high`, or the first
-        `rows` of j. Raises: NoConvergence."""
-        reach = float((high - low).max() / 2)
-        reach += float(np.linalg.norm((low + high) / 2 - chart(np.linspace(0, 1, 65)).mean(0)))
-        size = self.options.resolution
+        size, far = self.options.resolution, reach(section, low.numpy(), high.numpy())
         try:
-            return o_grid(chart, AROUND * size, OUTWARDS * size, MARGIN * reach, rows).nodes
+            nodes = o_grid(chart, AROUND * size, OUTWARDS * size, far).nodes
         except NoGrid as reason:
             raise NoConvergence(f"sample {number}: {reason}") from None
+        return nodes, Stream(rho, (u, v), p, gamma, quarter)
 
     def _begun(self, number: int, grid: Array) -> Array | None:
         """Conserved states of cells from the nodal values of `start`."""
@@ -235,6 +227,13 @@ class Request:
             name: from_distances([each[name] for each in distances], 1, 2.0, False)
             for name in names
         }
+
+
+def reach(section: Array, low: Array, high: Array) -> float:
+    """How far a grid goes, in a far field from `low` to `high` about a section by its points at
+    `SHARES`."""
+    off = np.linalg.norm((low + high) / 2 - section.mean(0))
+    return MARGIN * float((high - low).max() / 2 + off)
 
 
 def _next(nodes: Array) -> Array:
