@@ -135,7 +135,7 @@ class Asked:
 
     cost: OfForces
     constraints: Sequence[OfForces]
-    bound: float
+    bound: float = 0.05
 
     def values(self, found: Array, d: Array) -> tuple[Array, Array, Array]:
         """Cost and constraints "1+m", their slopes in the forces "1+m 2" and in d "1+m k"."""
@@ -191,7 +191,8 @@ def improve(
     watch: Callable[[Visited], None] = lambda each: None,
 ) -> list[Visited]:
     """A search from `start`, the last section solved; what was visited on the way, of which the
-    last is the best that the solver confirmed. asks: flows at most. sure: gaps of drag and lift up
+    last is the best that the solver confirmed. asks: sections at most
+    that are put to the solver. sure: gaps of drag and lift up
     to which the operator is not checked.
     """
     d = np.clip(np.asarray(start, float), -asked.bound, asked.bound)
@@ -200,8 +201,8 @@ def improve(
     watch(best)
     shift = best.forces - wings.predicted(d)[0]
     here = best
-    begun = wings.asked
-    while radius > SMALLEST and wings.asked - begun < asks:
+    checks = 1
+    while radius > SMALLEST and checks < asks:
         d, found, doubt = _step(wings, asked, here.d, radius, shift)
         promised = here.cost - asked.merit(found, d)
         certain = bool((doubt <= np.asarray(sure)).all()) and unchecked < 2
@@ -211,6 +212,7 @@ def improve(
             path.append(here)
             watch(here)
             continue
+        checks += 1
         truth = _confirmed(wings, asked, d, radius, float(doubt.max()))
         whole = best.cost - asked.merit(found, d)  # promised since the last confirmed section
         share = (best.cost - truth.cost) / max(whole, 1e-12)

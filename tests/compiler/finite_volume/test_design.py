@@ -65,7 +65,7 @@ def test_search_ends_at_the_constrained_minimum_of_the_truth():
     assert path[-1].forces[1] > LEAST - 1e-4
     assert np.allclose(path[-1].forces, truth(path[-1].d))
     assert all(each.by == "solver" for each in path)
-    assert model.asked <= 26 and model.learnt == model.asked - 1
+    assert model.asked <= 25 and model.learnt == model.asked - 1
 
 
 def test_operator_that_is_sure_is_asked_alone_between_checks():
