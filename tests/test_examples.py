@@ -74,6 +74,19 @@ def test_a_wing_is_searched_by_an_operator_and_its_solver(tmp_path):
     assert found[1] > 0.02 and wings.asked == 2
 
 
+def test_a_pillar_is_sought_by_an_operator_and_confirmed_by_finite_elements(tmp_path):
+    import compiler
+
+    problem = pdespec.load(ROOT / "examples" / "pillar_channel.pde")
+    model = compiler.build(problem, "gino", hidden=8, modes=4, layers=1, kernel="polynomial")
+    counts = {"interior": 32, "boundary": 16, "operator": 64}
+    options = compiler.TrainOptions(steps=1, batch=1, validation=1, references=0, points=counts)
+    compiler.train(problem, model, options, directory=tmp_path / "run")
+    best, said, found = main_of("pillar_design")(tmp_path / "run", heat=0.0)
+    assert ((best >= (0.1, 0.8, 0.4)) & (best <= (0.25, 1.2, 0.6))).all()
+    assert 40 < found[0] < 150 and 0.2 < found[1] < 0.5 and len(said) == 2
+
+
 def test_an_operator_of_ones_own_has_a_loss():
     main_of("own_operator")().backward()
 
