@@ -165,7 +165,9 @@ def _read_data(
     extra |= {c for each in problem.inputs.values() for c in (each.name, *each.components)}
     wanted = columns.names() | extra | {each.replace(".", "_") for each in extra}
     arrays = read_as(path, wanted.__contains__, columns.axes, statement.columns)
-    table = rows_of(arrays, columns, path.name)
+    table = _at_all_times(arrays, columns, statement, problem.time, path.name)
+    if table is None:
+        table = rows_of(arrays, columns, path.name)
     if isinstance(table, Table):
         refuse_alike(table, path.name)
     _refuse_units(problem, statement, table, path.name)
@@ -193,6 +195,23 @@ def _names(statement: Data, label: str) -> tuple[tuple[str, ...], str]:
     axes = [each.name for each in statement.region.coordinates]
     suffixes = axes if len(parts) == len(axes) else [a + b for a in axes for b in axes]
     return tuple(f"{name}.{each}" for each in suffixes), name
+
+
+def _at_all_times(
+    arrays: Arrays, columns: Columns, statement: Data, time: Time | None, file: str
+) -> Table | None:
+    """Rows without a time, at the start, of what does not change in time; None where it does, or
+    the file says when it was measured."""
+    fields = {field for each in entries(statement.value) for field in each.atoms(UnknownField)}
+    if time is None or any(time in each.args for each in fields):
+        return None
+    if {columns.axes.time, "time"} & {*arrays.names}:
+        return None
+    found = rows_of(arrays, replace(columns, axes=_axes(statement.region, None)), file)
+    if not isinstance(found, Table):
+        return None
+    start = np.full((len(found.points), 1), float(time.start))
+    return replace(found, points=np.concatenate((found.points, start), 1))
 
 
 def _axes(region: Domain | Boundary, time: Time | None) -> Axes:

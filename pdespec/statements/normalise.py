@@ -4,6 +4,7 @@ apart."""
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import sympy as sp
@@ -352,7 +353,7 @@ def to_output(name: str | None, each: Any) -> Output:
 def to_data(each: Any) -> Data:
     """Data from a triple of an expression, its region and the file of its values."""
     if isinstance(each, Data):
-        return each
+        return replace(each, value=complexes.stacked(as_exact(each.value)))
     if (
         isinstance(each, tuple)
         and len(each) == 3
@@ -382,7 +383,7 @@ def to_reference_file(key: Any, value: str | Data) -> Data:
     if not isinstance(declared, Unknown):
         raise fail("T05", "a reference of something that is not an unknown", "name an unknown")
     if isinstance(value, Data):
-        return value
+        return replace(value, value=complexes.stacked(as_exact(value.value)))
     return Data(complexes.stacked(declared.symbol), declared.region, value)
 
 

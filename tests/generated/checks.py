@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import csv
 import random
 import re
 import tempfile
@@ -913,12 +914,16 @@ def with_files(case: Checked, folder: Path) -> Any:
     for each, columns in rows:
         separator = "\t" if each.file.endswith("tsv") else ","
         names = dict(each.called)
-        lines = [separator.join(names.get(own, own) for own in columns)]
-        lines += [separator.join(map(repr, row)) for row in zip(*columns.values(), strict=True)]
-        (folder / each.file).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        with (folder / each.file).open("w", encoding="utf-8", newline="") as file:
+            table = csv.writer(file, delimiter=separator)
+            table.writerow([names.get(own, own) for own in columns])
+            table.writerows(zip(*columns.values(), strict=True))
     (folder / "p.pde").write_text(case.text, encoding="utf-8")
     with stage("load with files"):
         return pdespec.load(folder / "p.pde")
+
+
+OF_ROWS = {"sigma", "weight", "sample"}  # what files call other things so
 
 
 def written(case: Checked) -> list[tuple[Measured, dict[str, list[Any]]]]:
@@ -926,7 +931,8 @@ def written(case: Checked) -> list[tuple[Measured, dict[str, list[Any]]]]:
     at random, and of a family two samples with numbers of their own."""
     declared = case.declared
     drawn = [each for each in declared.numbers if each.kind == "param" and each.law]
-    if declared.inputs or any(each.size for each in drawn):
+    called = {each.name for each in (*declared.numbers, *declared.unknowns)} | {*declared.variables}
+    if declared.inputs or any(each.size for each in drawn) or called & OF_ROWS:
         return []
     random_ = np.random.default_rng(len(case.text))
     shape, known = (

@@ -589,7 +589,7 @@ def to_python(problem: Declared) -> pdespec.Problem:
         reference=reference,
         unknowns=declared["unknown"],
         inputs=declared["input"],
-        params=[names[each.name] for each in problem.numbers],
+        params=[names[each.name] for each in (*problem.numbers, *problem.found)],
         regions=[*made.values(), *places.values()],
         coordinates=space,
         time=time,

@@ -185,11 +185,12 @@ class Finder:
         """What a file calls some of the coordinates and values of an unknown."""
         if self.chance(0.5):
             return ()
-        names = [
-            *self.drawn.variables,
-            *([value.what] if value.word == "name" and value.rank == "scalar" else []),
-        ]
-        called = self.rng.sample(COLUMNS, len(names))
+        one = value.word == "name" and value.rank == "scalar"
+        one = one and not any(each.complex for each in self.drawn.unknowns)
+        names = [*self.drawn.variables, *([value.what] if one else [])]
+        # a heading's unit must be the declared one
+        plain = [each for each in COLUMNS if "(" not in each]
+        called = self.rng.sample(plain if any(self.drawn.units) else COLUMNS, len(names))
         pairs = [pair for pair in zip(names, called, strict=True) if self.chance(0.6)]
         return tuple(sorted(pairs))
 

@@ -74,7 +74,10 @@ def recover(problem: Problem) -> tuple[t.Node, ...]:
     ]
     parts += [
         t.Reference(
-            express.name(forms.declaration_of(each.value).name), None, each.source, each.columns
+            express.name(entries(each.value)[0].func.declaration.name),
+            None,
+            each.source,
+            each.columns,
         )
         for each in problem.reference_files
     ]

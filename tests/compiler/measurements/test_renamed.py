@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import sympy as sp
 
 import pdespec
 from compiler.data.from_files import splines_of
@@ -83,3 +84,27 @@ def test_greek_names_and_names_in_backticks_are_those_of_columns_too(tmp_path):
     value, slope = (each.table for each in measurements(problem).terms)
     np.testing.assert_allclose(value.points, [[0.1], [0.7]])
     np.testing.assert_allclose((*value.values.ravel(), *slope.values.ravel()), [1.5, 2.5, 2.5])
+
+
+def test_files_of_complex_and_of_steady_unknowns(tmp_path):
+    """In the Python form, and without a time where nothing depends on it."""
+    (x,), t = pdespec.space("x"), pdespec.time("t", 1, 2)
+    line = pdespec.interval(x, 0, 1, name="L")
+    psi = pdespec.unknown("psi", line, time=t, complex=True)
+    w = pdespec.unknown("w", line)
+    problem = pdespec.Problem(
+        "p",
+        {"one": (sp.I * psi.diff(t), psi.diff(x, 2)), "two": (w.diff(x, 2), 1)},
+        [
+            pdespec.on(pdespec.boundary(line), psi),
+            pdespec.on(pdespec.boundary(line), w),
+            pdespec.at(t, 1, (psi, 0)),
+        ],
+        data=[pdespec.Data(w, line, str(tmp_path / "w.csv"), columns=(("w", "deflection"),))],
+        reference={"psi": pdespec.Data(psi, line, "psi.csv", columns=(("x", "s"),))},
+    )
+    assert pdespec.parse(problem.to_dsl()) == problem
+    assert 'reference psi from "psi.csv" (x = "s")' in problem.to_dsl()
+    (tmp_path / "w.csv").write_text("x,deflection\n0.5,-0.125\n")
+    (stated,) = measurements(problem).terms
+    np.testing.assert_allclose(stated.table.points, [[0.5, 1.0]])
