@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
-from compiler import fem, finite_volume, spectral
+from compiler import fem, finite_volume, projection, spectral
 from compiler.fem import NoWeakForm, SampleError, Solution, SolverError, SolverWarning
 from compiler.fem.errors import WrongOption
 from compiler.fem.solve import SolveOptions
@@ -40,6 +40,7 @@ SOLVERS.register("cole_hopf")(
 SOLVERS.register("finite_volumes")(
     Solver(finite_volume.why_not, finite_volume.solve, finite_volume.OPTIONS)
 )
+SOLVERS.register("projection")(Solver(projection.why_not, projection.solve, projection.OPTIONS))
 SOLVERS.register(FINITE_ELEMENTS)(
     Solver(
         lambda problem: "",  # the weak form says itself what it lacks
