@@ -731,7 +731,7 @@ def sweep(
     with _worded():
         trials = Sweep(problem, directory, space, begin, name).run(_display(quiet))
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for title in ("trial", "error in u", "", *space.options):
+    for title in ("trial", "relative error", "", *space.options):
         table.add_column(title, justify="left" if title == "trial" else "right")
     for each in trials:
         error = "-" if each.error is None else f"{100 * each.error:.3g} %"
@@ -766,7 +766,7 @@ def finetune(
         raise OptionError(f"{made[0]} cannot change when an operator is trained further")
     operator = load(directory, checkpoint)
     _say_notes(operator.run)
-    given = _numbers("--params", params or []), _functions(operator.problem, inputs or [])
+    given = _given(operator.problem, params, inputs)
     options = with_settings(further(operator.run.options, 1, bool(operator.problem.data)), words)
     asked = {name.partition(".")[0] for name in words}
     before = operator(*given)
@@ -813,11 +813,10 @@ def predict(
 
     operator = load(directory, checkpoint)
     _say_notes(operator.run)
+    given = _given(operator.problem, params, inputs)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", OutsideWarning)
-        answer = operator(
-            _numbers("--params", params or []), _functions(operator.problem, inputs or [])
-        )
+        answer = operator(*given)
         target = out_ or directory / "prediction.npz"
         files = _write_answer(answer, points, target)
         for each in caught:
@@ -921,6 +920,27 @@ def _numbers(option: str, words: list[str]) -> dict[str, Any]:
             raise Usage(f"{option} {name}={text}: {text!r} is not a number") from None
         found[name] = numbers[0] if len(numbers) == 1 else numbers
     return found
+
+
+def _given(
+    problem: Problem, params: list[str] | None, inputs: list[str] | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Params and inputs of one sample. Raises: Usage where some are missing, all of them at
+    once."""
+    numbers, functions = _numbers("--params", params or []), _functions(problem, inputs or [])
+    missing = [
+        f"--params {name}=.."
+        for name, each in problem.params.items()
+        if name not in numbers and each.value is None
+    ]
+    missing += [
+        f"--inputs {name}=.."
+        for name, each in problem.inputs.items()
+        if name not in functions and not each.source
+    ]
+    if missing:
+        raise Usage(f"an answer is for one sample: add {' '.join(missing)}")
+    return numbers, functions
 
 
 def _functions(problem: Problem, words: list[str]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from compiler.functionals.output_errors import Compared, errors
-from compiler.training.diagnosis import remarks
+from compiler.training.diagnosis import NOT_LEARNED, STEPS, remarks, unlearned
 from compiler.training.runs import Run
 
 # Sobol points a sample at which u is compared: the error of the L2 norm is then well under 1 % of
@@ -208,7 +208,13 @@ class Evaluation:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What could not be checked of the run, and what is doubtful about its training."""
-        return (*self.run.notes, *remarks(self.run.history))
+        history = self.run.history
+        found = [*self.run.notes, *remarks(history)]
+        step = history[-1]["step"] if history else 0
+        late = unlearned(self.relative_l2["mean"], step) if step >= STEPS else ""
+        if late and not any(NOT_LEARNED in each for each in found):
+            found.append(late)
+        return tuple(found)
 
     def ranked(self) -> dict[str, Sample]:
         """The best, the median and the worst sample, each once: of two there is no median, a

@@ -70,7 +70,7 @@ def training_picture(evaluation: Evaluation, labels: Sequence[str]) -> Figure:
         left.plot(steps, _smooth(values), color=f"C{k}", lw=1.6, label=titles[label])
     for name, style, title in (
         ("validation", "k.-", "validation loss"),
-        ("error", "r.-", "relative L2 error in u"),
+        ("error", "r.-", "relative L2 error"),
     ):
         marked = [(row["step"], row[name]) for row in history if name in row]
         if marked:

@@ -18,6 +18,8 @@ SILENT = 1e-5
 FALLEN = 0.9  # of the loss at the beginning: above that it has not fallen
 ROWS = 10  # of the history, and
 STEPS = 50  # of the training, from which on it says anything
+UNLEARNED = 0.5  # a relative error; that of the answer zero is 1
+NOT_LEARNED = "not learned in"  # what is said then
 WORSE = 3.0  # the last validation over the best
 
 
@@ -30,7 +32,13 @@ def remarks(rows: Sequence[Row]) -> tuple[str, ...]:
     found = (
         (still,)
         if still
-        else (_not_falling(rows), _silent(rows), _misleading(rows), _estimate(rows), _worse(rows))
+        else (
+            _not_falling(rows),
+            _silent(rows),
+            _misleading(rows) or _unlearned(rows),
+            _estimate(rows),
+            _worse(rows),
+        )
     )
     return tuple(each for each in found if each)
 
@@ -95,9 +103,25 @@ def _misleading(rows: Sequence[Row]) -> str:
     if less > loss / 10 or left < 0.7 * error or left < 0.05:
         return ""
     return (
-        f"the loss fell {loss / less:.3g} times, the error in u did not ({100 * error:.3g} % to"
+        f"the loss fell {loss / less:.3g} times, the error did not ({100 * error:.3g} % to"
         f" {100 * left:.3g} %): a small residual does not mean a small error here; try dual=auto,"
         " estimate=true, or weights of the boundary terms"
+    )
+
+
+def _unlearned(rows: Sequence[Row]) -> str:
+    values = _column(rows, "error")
+    return unlearned(values[-1], rows[-1]["step"]) if values else ""
+
+
+def unlearned(error: float, step: float) -> str:
+    """A remark on an error that is hardly less than that of the answer zero; "" of another."""
+    if not error >= UNLEARNED:
+        return ""
+    return (
+        f"the answer is {100 * error:.3g} % off, where zero would be 100 %: {NOT_LEARNED}"
+        f" {step:.0f} steps; train on (--resume with more steps), and if the error stays, try a"
+        " larger model, a narrower law of what is drawn, or solved samples (solutions=64)"
     )
 
 
@@ -123,7 +147,7 @@ def _estimate(rows: Sequence[Row]) -> str:
     if measured < 0.05 or estimated > measured / 10:
         return ""
     return (
-        f"the estimated error in u is {100 * estimated:.2g} %, the measured one"
+        f"the estimated error is {100 * estimated:.2g} %, the measured one"
         f" {100 * measured:.2g} %: the points are too few for the estimate, or the equation has"
         " another solution; try more points.interior"
     )

@@ -233,7 +233,7 @@ class Sweep:
             study.tell(trial, state=states.PRUNED)
         else:
             study.tell(trial, found)
-        said = found if isinstance(found, str) else f"error in u {100 * found:.3g} %"
+        said = found if isinstance(found, str) else f"relative error {100 * found:.3g} %"
         chosen = ", ".join(f"{key} = {shown(value)}" for key, value in settings.items())
         display.message(f"{name}: {chosen}: {said}{', pruned' * pruning.pruned}")
         display.step({"step": len(_done(study))}, ())

@@ -381,6 +381,13 @@ def test_a_warning_of_ours_is_about_the_problem_and_others_say_where_they_are_fr
     assert "DeprecationWarning: it is old" in said
 
 
+def test_what_an_answer_needs_is_asked_for_in_words_of_the_command_line(trained):
+    for name in ("predict", "finetune"):
+        result = call(name, trained, "--params", "c1=0.1", "--inputs", "g=0")
+        assert result.exit_code == 2
+        assert "add --params c2=.. --inputs f=.." in result.stderr, result.stderr
+
+
 def test_solve_writes_a_picture_and_the_solution_for_paraview(workplace):
     meshio = pytest.importorskip("meshio")
     (workplace / "square.pde").write_text(SQUARE)

@@ -30,7 +30,7 @@ def test_plain_lines_come_at_validations_at_the_end_and_otherwise_rarely():
     lines = text.getvalue().splitlines()
     assert lines[0] == "tiny: steps 0 to 20"
     assert [line.split()[0] for line in lines[1:]] == ["1/20", "10/20", "20/20"]
-    assert "a 2.50e-01  b 1.00e-07  validation 5.00e-01  error in u 1.23 %" in lines[2]
+    assert "a 2.50e-01  b 1.00e-07  validation 5.00e-01  relative error 1.23 %" in lines[2]
 
 
 def test_the_time_left_is_told_from_the_steps_of_this_session(monkeypatch):

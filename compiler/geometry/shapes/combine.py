@@ -19,6 +19,7 @@ from compiler.geometry.shapes.body import (
     extent,
 )
 from compiler.geometry.shapes.numbers import Numbers
+from compiler.geometry.shapes.once import once
 from compiler.geometry.shapes.piece import (
     Clipped,
     Function,
@@ -53,6 +54,7 @@ class Combined:
     shape: Shape
     apart: bool = False
 
+    @once
     def distance(self, x: Tensor) -> Tensor:
         first, second = self.a.distance(x), self.b.distance(x)
         if self.kind == "union":
@@ -68,6 +70,7 @@ class Combined:
             return torch.where(sided.isinf(), torch.where(self.inside(x), -plain, plain), sided)
         return torch.maximum(first, -second if self.kind == "difference" else second)
 
+    @once
     def inside(self, x: Tensor) -> Tensor:
         first, second = self.a.inside(x), self.b.inside(x)
         if self.kind == "union":
@@ -96,6 +99,7 @@ class Combined:
             return second if first is None else first
         return conjunction(first, second, self._corner[:, None])
 
+    @once
     def implicit(self, x: Tensor) -> Tensor:
         if self._seamed:
             return torch.where(self.inside(x), 1, -1) * zeros(self.pieces(), x)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from compiler.geometry.shapes.blend import both, conjunctions, norm, trimmed
+from compiler.geometry.shapes.once import shared
 from compiler.geometry.shapes.stretches import (
     Carrier,
     Function,
@@ -339,14 +340,15 @@ def zeros(pieces: Sequence[Piece], x: Tensor) -> Tensor:
     """A smooth function that vanishes on the pieces alone, positive around them; pieces of which
     nothing is left count for nothing."""
     values = []
-    for piece in pieces:
-        value, base = zero(piece, x), whole(piece)
-        if isinstance(piece, Clipped):
-            present = (piece.share > 1e-12)[:, None]
-            value = torch.where(
-                present, value, FAR * base.measure[:, None] ** (1 / max(1, base.dim - 1))
-            )
-        values.append(value)
+    with shared():
+        for piece in pieces:
+            value, base = zero(piece, x), whole(piece)
+            if isinstance(piece, Clipped):
+                present = (piece.share > 1e-12)[:, None]
+                value = torch.where(
+                    present, value, FAR * base.measure[:, None] ** (1 / max(1, base.dim - 1))
+                )
+            values.append(value)
     return conjunctions(values)
 
 
