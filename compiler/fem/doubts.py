@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.fem.discrete.assemble import Assembly, State
+from compiler.fem.meshing.facets import outside
 
 Array = NDArray[np.float64]
 # ratio of the stiffness against compression to that against shear, from which on linear elements
@@ -32,6 +33,7 @@ def doubts(parts: Assembly, state: State, degree: int) -> Iterator[str]:
             )
     if degree == 1:
         yield from locking(parts, slopes)
+    yield from soft_edges(parts, slopes)
 
 
 Slopes = dict[tuple[str, int, str, int], Array]
@@ -93,6 +95,36 @@ def eigenvalues(matrix: Array) -> Array:
     middle = (matrix[..., 0, 0] + matrix[..., 1, 1]) / 2
     radius = np.hypot((matrix[..., 0, 0] - matrix[..., 1, 1]) / 2, matrix[..., 0, 1])
     return np.stack((middle - radius, middle + radius), axis=-1)
+
+
+def soft_edges(parts: Assembly, slopes: Slopes) -> Iterator[str]:
+    """Energies of second derivatives that cost nothing for some curvatures, where a part of the
+    boundary is free: of `lap(u)^2` harmonic functions, which oscillate along it as they like."""
+    form, spaces = parts.form, parts.spaces
+    dim = len(form.coordinates)
+    if dim < 2:
+        return
+    second = range(1 + dim, 1 + dim + dim * (dim + 1) // 2)
+    for component in form.components:
+        found = [[slopes.get((component, i, component, j)) for j in second] for i in second]
+        if all(each is None for row in found for each in row):
+            continue
+        means = [[0.0 if e is None else float(np.mean(e)) for e in row] for row in found]
+        stiffness = np.abs(np.linalg.eigvalsh(np.array(means)))
+        held = [
+            spaces.facets[e.region] for e in form.essentials if component in dict(e.coefficients)
+        ]
+        every = outside(form.domain, spaces.mesh)
+        if (
+            stiffness.min() < 1e-9 * stiffness.max()
+            and np.setdiff1d(every, np.concatenate([np.zeros(0, dtype=np.int64), *held])).size
+        ):
+            yield (
+                f"the energy bends {component} at no cost for some curvatures, as"
+                f" lap({component})^2 does for harmonic functions, and a part of the boundary is"
+                " free: the order falls there; take an energy of all second derivatives, or fix the"
+                " values"
+            )
 
 
 def locking(parts: Assembly, slopes: Slopes) -> Iterator[str]:

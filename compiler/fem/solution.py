@@ -90,7 +90,7 @@ class SampleSolution:
         """
         dim = self.spaces.mesh.dim()
         places: dict[bytes, Located] = {}
-        probes: dict[tuple[int, int, int | None], csr_matrix] = {}
+        probes: dict[tuple[int | None, ...], csr_matrix] = {}
         result = {}
         for component, indices in wanted.items():
             for index in indices:
@@ -103,9 +103,10 @@ class SampleSolution:
                 axis = space.index(1) if any(space) else None
                 located = self.located(component, points[:, :dim].T, places)
                 basis = self.spaces.bases[component]
-                key = id(basis), id(located), axis
+                own = self.spaces.axes.get(component)
+                key = id(basis), id(located), axis, own
                 if key not in probes:
-                    probes[key] = at_points(basis, located, axis)
+                    probes[key] = at_points(basis, located, axis, own)
                 levels = probes[key] @ self.vectors[:, self.spaces.numbers(component)].T
                 if self.times is None:
                     value = np.zeros(len(points)) if rate else levels[:, 0]

@@ -639,6 +639,11 @@ def starting_values(
         raise SolverError(
             "a problem in time begins with its initial conditions; `start` is for stationary ones"
         )
+    if spaces.axes:
+        raise SolverError(
+            f"{', '.join(spaces.axes)} are carried by edge elements, whose unknowns are no values;"
+            " leave `start` out"
+        )
     result = np.zeros(spaces.size)
     if isinstance(start, Solution):
         sample = start.samples[min(number, len(start.samples) - 1)]
@@ -758,8 +763,11 @@ def reactions(parts: Assembly, state: State) -> dict[tuple[str, str], float]:
     over its nodes, with the sign that an equation `-div(s) = f` has, however it is written.
     """
     residual, found = parts.residual(state), {}
+    held = [
+        e for e in parts.form.essentials if not set(dict(e.coefficients)) & {*parts.spaces.axes}
+    ]
     signs = {component: orientation(parts, component, state) for component in parts.form.components}
-    for condition in parts.form.essentials:
+    for condition in held:
         for component, _ in condition.coefficients:
             numbers = parts.spaces.offsets[component] + parts.spaces.on(component, condition.region)
             found[condition.region.name, component] = signs[component] * float(
@@ -890,7 +898,8 @@ def uneven(spaces: Spaces) -> Array:
     """A state of size one whose gradients vanish almost nowhere: `cos(1 + 2 x' + 3 y' + ..)` in
     every component, over the unit box."""
     lower, upper = spaces.mesh.p.min(axis=1)[:, None], spaces.mesh.p.max(axis=1)[:, None]
-    places = [(spaces.nodes(component) - lower) / (upper - lower) for component in spaces.bases]
+    owners = {spaces.offsets[component]: component for component in spaces.bases}
+    places = [(spaces.nodes(component) - lower) / (upper - lower) for component in owners.values()]
     return np.concatenate([np.cos(1 + np.arange(2, 2 + len(place)) @ place) for place in places])
 
 

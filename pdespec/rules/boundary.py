@@ -9,7 +9,7 @@ from typing import Any
 import sympy as sp
 
 from pdespec.calculus import TwoSided
-from pdespec.coordinates import Time
+from pdespec.coordinates import Coordinate, Time
 from pdespec.errors import Diagnostic
 from pdespec.geometry import (
     Boundary,
@@ -24,11 +24,13 @@ from pdespec.geometry import (
 from pdespec.jets import sympy_form
 from pdespec.nodes import nodes_of
 from pdespec.notation import short
-from pdespec.probe import vanishes
+from pdespec.probe import TOLERANCE, points, vanishes
 from pdespec.rules.registry import Analysis, Row, rule
 from pdespec.statements.boundary_parts import Part, certain, domain_parts, parts
 from pdespec.statements.statements import Condition
 from pdespec.symbols import Unknown
+
+DIRECTION = (sp.Rational(3, 5), sp.Rational(5, 7), sp.Rational(2, 3))  # generic, across a boundary
 
 
 @rule("W02")
@@ -57,10 +59,7 @@ def conditions_cover_the_boundary(analysis: Analysis) -> Iterator[Diagnostic]:
             if not certain(part, domain):
                 continue
             across = [x for x in domain.coordinates if part.coordinate in (None, x.name)]
-            needs = {
-                u.name: sum(analysis.order(c, *across, rows=analysis.stated) // 2 for c in u.fields)
-                for u in unknowns
-            }
+            needs = {u.name: _needed(analysis, u, across) for u in unknowns}
             rows = [
                 row
                 for row in analysis.boundary_rows
@@ -76,6 +75,27 @@ def conditions_cover_the_boundary(analysis: Analysis) -> Iterator[Diagnostic]:
                     uncovered.setdefault((name, needed, have), []).append(part)
         for (name, needed, have), pieces in uncovered.items():
             yield _uncovered(analysis, domain, problem.unknowns[name], needed, have, pieces)
+
+
+def _needed(analysis: Analysis, unknown: Unknown, across: list[Coordinate]) -> int:
+    """How many conditions an unknown needs where the boundary crosses some coordinates: half the
+    order of each component; of a vector whose second derivatives are those of `curl(curl(E))` one
+    less, since they do not see what points along the normal."""
+    orders = [analysis.order(c, *across, rows=analysis.stated) for c in unknown.fields]
+    if set(orders) != {2} or len(orders) < 2:
+        return sum(order // 2 for order in orders)
+    places = {field: k for k, field in enumerate(unknown.fields)}
+    rows = []
+    for row in analysis.stated:
+        symbol = [sp.S.Zero] * len(orders)
+        for jet in row.unknown_jets:
+            if jet.field in places and sum(jet.over(across)) == 2:
+                counts = zip(DIRECTION, (jet.over([x])[0] for x in across), strict=False)
+                symbol[places[jet.field]] += row.form.diff(jet) * sp.Mul(*(d**n for d, n in counts))
+        rows.append(symbol)
+    matrix = sp.Matrix(rows)
+    (place,) = points(1, *matrix)
+    return sp.Matrix(matrix.xreplace(place)).evalf(30).rank(iszerofunc=lambda v: abs(v) < TOLERANCE)
 
 
 def _coupled(analysis: Analysis) -> set[str]:

@@ -17,17 +17,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import sympy as sp
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, csr_matrix
 
 from compiler.fem.discrete.coefficients import Coefficients
+from compiler.fem.discrete.inverse import lu
 from compiler.fem.discrete.kernels import Function, function
 from compiler.fem.discrete.locate import Locator
 from compiler.fem.discrete.spaces import Spaces, interpolation
-from compiler.fem.errors import SolverError
-from compiler.fem.forms.conditions import Essential, Pin
+from compiler.fem.errors import NoWeakForm, SolverError
+from compiler.fem.forms.conditions import Essential, Pin, normals_of
 from compiler.fem.forms.pairing import CONSTANT
+from compiler.fem.forms.unit_normal import zero
 from compiler.fem.forms.weak import WeakForm
 from compiler.fem.meshing.bodies import geometry_of, owners
 from compiler.fem.meshing.elements import facet_basis
@@ -93,6 +96,7 @@ class Constraints:
     masters: Numbers
     known: Coefficients
     pinned: tuple[Pinned, ...] = ()
+    along: tuple[tuple[Numbers, Array], ...] = ()
 
     @property
     def moving(self) -> bool:
@@ -109,6 +113,8 @@ class Constraints:
             values[each.solved] = each.scale * at_nodes(
                 each.value, self.known, each.points, each.normals, time
             )
+        for numbers, each in self.along:
+            values[numbers] = each
         values = values[self.masters]
         for each in self.pinned:
             (wanted,) = at_nodes(each.value, self.known, each.point, each.normal, time)
@@ -119,7 +125,9 @@ class Constraints:
 def constrain(form: WeakForm, spaces: Spaces, known: Coefficients) -> Constraints:
     """The constraints of one sample."""
     masters = partners(form, spaces)
-    zero_last = sorted(form.essentials, key=lambda e: e.value == 0)
+    along = edge_values(form, spaces, known)
+    nodal = [e for e in form.essentials if not set(dict(e.coefficients)) & set(spaces.axes)]
+    zero_last = sorted(nodal, key=lambda e: e.value == 0)
     fixed: list[Fixed] = []
     taken: dict[int, int] = {}
     for condition in (e for e in zero_last if len(e.coefficients) == 1):
@@ -131,18 +139,97 @@ def constrain(form: WeakForm, spaces: Spaces, known: Coefficients) -> Constraint
         for k, each in enumerate(fixed)
     ]
     corners: list[Corner] = []
-    for condition in (e for e in form.essentials if len(e.coefficients) > 1):
+    for condition in (e for e in nodal if len(e.coefficients) > 1):
         each, further = fix(condition, spaces, known, set(taken))
         corners += further
         taken.update(dict.fromkeys(each.solved.tolist(), len(fixed)))
         fixed.append(each)
-    matrix, free = transformation(masters, fixed, spaces.size, idle(form, spaces))
-    found = Constraints(matrix, free, tuple(fixed), masters, known)
+    unused = idle(form, spaces)
+    for numbers, _ in along:
+        unused[numbers] = True
+    matrix, free = transformation(masters, fixed, spaces.size, unused)
+    found = Constraints(matrix, free, tuple(fixed), masters, known, along=along)
     for corner in corners:
         found = at_corner(corner, found, spaces)
     for condition in form.pins:
         found = pin(condition, found, spaces)
     return found
+
+
+def edge_values(
+    form: WeakForm, spaces: Spaces, known: Coefficients
+) -> tuple[tuple[Numbers, Array], ...]:
+    """Numbers and values of the unknowns of edge elements that conditions on tangential components
+    fix: those whose components are nearest to what is stated, in the mean square over the facets.
+
+    Raises: NoWeakForm for a condition that holds the normal component.
+    """
+    found = []
+    for vector in dict.fromkeys(c.rpartition(".")[0] for c in spaces.axes):
+        names = [c for c in spaces.axes if c.rpartition(".")[0] == vector]
+        own = [e for e in form.essentials if set(dict(e.coefficients)) & set(names)]
+        if not own:
+            continue
+        size, start = spaces.bases[names[0]].N, spaces.offsets[names[0]]
+        matrix, load = csr_matrix((size, size)), np.zeros(size)
+        chosen = np.zeros(size, dtype=bool)
+        for condition in own:
+            refuse_normal(condition, names)
+            facets = spaces.facets[condition.region]
+            basis = spaces.bases[names[0]]
+            chosen[basis.get_dofs(facets=facets).flatten()] = True
+            there = facet_basis(spaces.mesh, basis.elem, facets, 6)
+            points, normals = np.asarray(there.global_coordinates()), np.asarray(there.normals)
+            shape = there.dx.shape
+            flat = points.reshape(len(points), -1), normals.reshape(len(normals), -1)
+
+            def at(expression, flat=flat, shape=shape):
+                return at_nodes(function([expression]), known, *flat, 0.0).reshape(shape)
+
+            factors = dict(condition.coefficients)
+            along = np.stack(
+                [
+                    sum(
+                        at(factors[c]) * np.asarray(f[0])[k]
+                        for k, c in enumerate(names)
+                        if c in factors
+                    )
+                    for f in there.basis
+                ]
+            )  # a e q
+            square = np.einsum("aeq,beq,eq->abe", along, along, there.dx)
+            rows, columns = (
+                np.broadcast_to(d, square.shape)
+                for d in (there.element_dofs[:, None], there.element_dofs[None])
+            )
+            matrix = (
+                matrix
+                + coo_matrix(
+                    (square.ravel(), (rows.ravel(), columns.ravel())), (size, size)
+                ).tocsr()
+            )
+            ahead = np.einsum("aeq,eq->ae", along, at(condition.value) * there.dx)
+            load += np.bincount(there.element_dofs.ravel(), ahead.ravel(), size)
+        numbers = np.flatnonzero(chosen)
+        values = lu(matrix[numbers][:, numbers].tocsc())(load[numbers])
+        found.append((numbers + start, values))
+    return tuple(found)
+
+
+def refuse_normal(condition: Essential, names: Sequence[str]) -> None:
+    """Raises: NoWeakForm for a condition on more than the tangential components of a vector."""
+    factors, numbers = dict(condition.coefficients), normals_of(condition.region)
+    normal = [Normal(x).subs(numbers) for x in condition.region.coordinates]
+    across = sum(
+        sp.sympify(factors.get(c, 0)).subs(numbers) * n for c, n in zip(names, normal, strict=True)
+    )
+    if not zero([across], normal):
+        vector = names[0].rpartition(".")[0]
+        raise NoWeakForm(
+            f"condition `{condition.label}` on {condition.region.name} holds the normal component"
+            f" of {vector}, whose equation holds its curl alone and fixes what is along the"
+            f" boundary: give cross(n, {vector}), or the flux, a multiple of curl({vector})"
+        )
 
 
 def pin(condition: Pin, found: Constraints, spaces: Spaces) -> Constraints:
@@ -163,7 +250,10 @@ def pin(condition: Pin, found: Constraints, spaces: Spaces) -> Constraints:
     for component, factor in condition.coefficients:
         (size,) = at_nodes(function([factor]), known, point, np.zeros_like(point), 0.0)
         row[spaces.numbers(component)] += (
-            size * interpolation(spaces.bases[component], located).toarray()[0]
+            size
+            * interpolation(
+                spaces.bases[component], located, component=spaces.axes.get(component)
+            ).toarray()[0]
         )
     held = held_too(found, row, point, np.zeros_like(point), value)
     if held is None:

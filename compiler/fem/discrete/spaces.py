@@ -19,9 +19,17 @@ from compiler.fem.discrete.locate import Located
 from compiler.fem.discrete.skeleton import Facets, between, penalty
 from compiler.fem.errors import SolverError
 from compiler.fem.forms.curvature import Skeleton
-from compiler.fem.forms.pairing import BENDING
+from compiler.fem.forms.pairing import BENDING, EDGE
 from compiler.fem.forms.weak import Region, WeakForm
-from compiler.fem.meshing.elements import cell_of, facet_basis, highest, in_cells, lagrange
+from compiler.fem.meshing.elements import (
+    cell_of,
+    facet_basis,
+    highest,
+    highest_edge,
+    in_cells,
+    lagrange,
+    nedelec,
+)
 from pdespec.geometry import Boundary, Domain
 
 Array = NDArray[np.float64]
@@ -63,7 +71,8 @@ class Place:
 class Spaces:
     """The discrete unknowns of one sample. Component c owns the numbers offsets[c] .. offsets[c]
     + sizes[c]. `parts`: the cells of each of several domains, "e"; what a component owns outside
-    of its own is not used."""
+    of its own is not used. `axes`: which component of its vector each one is that is carried by
+    edge elements, whose components have all their numbers in common."""
 
     mesh: skfem.Mesh
     bases: Mapping[str, CellBasis]
@@ -71,6 +80,7 @@ class Spaces:
     facets: Mapping[Boundary, Numbers]
     places: Mapping[Region, Place]
     parts: Mapping[Domain, NDArray[np.bool_]] = field(default_factory=dict)
+    axes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -99,7 +109,7 @@ def make_spaces(
 ) -> Spaces:
     """Spaces on a mesh with quadrature on the given regions, exact for polynomials of degree 2k
     + 1."""
-    cell = cell_of(mesh)
+    cell, dim = cell_of(mesh), mesh.dim()
     lower = [c for c, space in form.spaces.items() if space.below > 0 and space.continuous]
     if degree < 2 and lower:
         multiplier = lower[0]
@@ -114,7 +124,12 @@ def make_spaces(
         space = form.spaces[component]
         top = degree - space.below
         top = min(top, highest(cell)) if space is BENDING else top
-        elements[component] = lagrange(cell, top, space.continuous)
+        elements[component] = (
+            nedelec(cell, min(degree, highest_edge(cell)))
+            if space is EDGE
+            else lagrange(cell, top, space.continuous)
+        )
+    axes = edge_axes(form)
     shared: dict[str, CellBasis] = {}
     bases, offsets, start = {}, {}, 0
     for component, element in elements.items():
@@ -123,8 +138,9 @@ def make_spaces(
             shared[key] = CellBasis(mesh, element, intorder=order)
         bases[component] = shared[key]
         offsets[component] = start
-        start += bases[component].N
-    spaces = Spaces(mesh, bases, offsets, facets, {}, parts or {})
+        if axes.get(component, dim - 1) == dim - 1:  # all components of an edge element in one
+            start += bases[component].N
+    spaces = Spaces(mesh, bases, offsets, facets, {}, parts or {}, axes)
     periodic = [k for k, x in enumerate(form.coordinates) if x.name in form.domain.periodic]
     inner = between(mesh, periodic, order) if bent else None
     places = {
@@ -139,23 +155,24 @@ def make_spaces(
 def place(region: Region, spaces: Spaces, order: int, bent: bool) -> Place:
     """Quadrature and tabulated bases on a domain or a boundary, with second derivatives where an
     energy holds them (`bent`)."""
-    made: dict[int, tuple] = {}
+    made: dict[tuple[int, int | None], tuple] = {}
     tables, mesh, penalties = {}, spaces.mesh, None
     at = seen_from_home(region, spaces) if isinstance(region, Boundary) else None
     part = spaces.parts.get(region) if isinstance(region, Domain) else None
     for component, basis in spaces.bases.items():
-        if id(basis) not in made:
+        axis = spaces.axes.get(component)
+        if (id(basis), axis) not in made:
             if part is not None:
                 there = CellBasis(mesh, basis.elem, elements=np.flatnonzero(part), intorder=order)
             else:
                 there = basis if at is None else facet_basis(mesh, basis.elem, at, order)
-            table = jets(there)
+            table = jets(there) if axis is None else edge_jets(there, axis)
             if bent:
                 cells = mesh.f2t[0, at] if at is not None else np.arange(mesh.nelements)
                 where = basis.X if at is None else in_cells(mesh, cells, mesh.facets[:, at], order)
                 table = np.concatenate([table, hessians(there, where, cells)])
-            made[id(basis)] = (there, table)
-        there, table = made[id(basis)]
+            made[id(basis), axis] = (there, table)
+        there, table = made[id(basis), axis]
         tables[component] = Tabulated(table, there.element_dofs + spaces.offsets[component])
     if at is not None and bent:
         top = max(basis.elem.maxdeg for basis in spaces.bases.values())
@@ -228,15 +245,57 @@ def jets(basis: CellBasis | FacetBasis) -> Array:
     return np.stack(stacked, axis=1)
 
 
-def interpolation(basis: CellBasis, located: Located, axis: int | None = None) -> csr_matrix:
-    """From the unknowns of a basis to the values at points, or to the derivatives along an axis.
-    Shapes: "points unknowns"."""
+def edge_axes(form: WeakForm) -> dict[str, int]:
+    """Of components that edge elements carry, which of their vector they are."""
+    owners: dict[str, list[str]] = {}
+    for component in (c for c in form.components if form.spaces[c] is EDGE):
+        owners.setdefault(component.rpartition(".")[0], []).append(component)
+    return {c: axis for own in owners.values() for axis, c in enumerate(own)}
+
+
+def edge_jets(basis: CellBasis | FacetBasis, component: int) -> Array:
+    """One component of the vector basis functions and its derivatives, those of half of their curl:
+    all that equations of the curl alone ask for. Shapes: "1+d a e q"."""
+    dim, shape = basis.mesh.dim(), basis.dx.shape
+    return np.stack([np.stack(edge_jet(f[0], component, dim, shape)) for f in basis.basis], axis=1)
+
+
+def edge_jet(
+    phi: skfem.DiscreteField, component: int, dim: int, shape: tuple[int, ...]
+) -> list[Array]:
+    """Value and derivatives of one component, with d_j phi_k - d_k phi_j from the curl, the
+    symmetric part zero. Shapes: ".." each."""
+    curl = np.asarray(phi.curl)
+    slopes = []
+    for axis in range(dim):
+        if axis == component:
+            slope = np.zeros(shape)
+        elif dim == 2:
+            slope = curl / 2 if component == 1 else -curl / 2
+        else:  # d_j phi_k - d_k phi_j = e_jkl curl_l
+            other = 3 - axis - component
+            slope = (1 if (axis + 1) % 3 == component else -1) * curl[other] / 2
+        slopes.append(np.broadcast_to(slope, shape))
+    return [np.broadcast_to(np.asarray(phi)[component], shape), *slopes]
+
+
+def interpolation(
+    basis: CellBasis, located: Located, axis: int | None = None, component: int | None = None
+) -> csr_matrix:
+    """From the unknowns of a basis to the values at points, or to the derivatives along an axis; of
+    edge elements those of one component. Shapes: "points unknowns"."""
     count, place = located.cells.size, located.reference[:, :, None]
     found = [
         basis.elem.gbasis(basis.mapping, place, k, tind=located.cells)[0]
         for k in range(basis.Nbfun)
     ]
-    phi = [np.broadcast_to(each if axis is None else each.grad[axis], (count, 1)) for each in found]
+    if component is not None:
+        dim, slot = basis.mesh.dim(), 0 if axis is None else 1 + axis
+        phi = [edge_jet(each, component, dim, (count, 1))[slot] for each in found]
+    else:
+        phi = [
+            np.broadcast_to(each if axis is None else each.grad[axis], (count, 1)) for each in found
+        ]
     rows = np.tile(np.arange(count), basis.Nbfun)
     return csr_matrix(
         (np.concatenate(phi)[:, 0], (rows, basis.element_dofs[:, located.cells].ravel())),

@@ -25,6 +25,7 @@ from compiler.fem.discrete.spaces import Spaces, make_spaces
 from compiler.fem.errors import SolverError
 from compiler.fem.export.ufl import IMPORTS, integrals, unknowns
 from compiler.fem.export.ufl_words import boundaries, identifiers, is_given, needed
+from compiler.fem.forms.pairing import EDGE
 from compiler.fem.forms.weak import WeakForm
 from compiler.fem.meshing.elements import cell_of, lagrange
 from compiler.fem.meshing.facets import facets_of
@@ -88,6 +89,7 @@ def solve_with_fenics(
         or form.pins
         or form.domain.periodic
         or form.homes
+        or any(space is EDGE for space in form.spaces.values())
         or any(len(e.coefficients) > 1 for e in form.essentials)
     ):
         raise SolverError(

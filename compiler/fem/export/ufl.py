@@ -22,6 +22,7 @@ from compiler.fem.export.ufl_words import (
 )
 from compiler.fem.forms.conditions import Essential
 from compiler.fem.forms.curvature import Skeleton
+from compiler.fem.forms.pairing import EDGE
 from compiler.fem.forms.weak import Region, WeakForm
 from compiler.lowering.terms import Stream
 from pdespec.coordinates import Normal, Time
@@ -43,6 +44,12 @@ def to_ufl(form: WeakForm, degree: int = 2) -> str:
 
     Raises: NoWeakForm for an energy of second derivatives, and for unknowns on several domains.
     """
+    edges = [c for c, space in form.spaces.items() if space is EDGE]
+    if edges:
+        raise NoWeakForm(
+            f"{', '.join(edges)} of `{form.name}` are carried by edge elements, which are not"
+            " written for FEniCS"
+        )
     if form.homes:
         names = ", ".join(dict.fromkeys(home.name for home in form.homes.values()))
         raise NoWeakForm(

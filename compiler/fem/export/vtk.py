@@ -144,9 +144,11 @@ def field_values(
     for component in components:
         basis = solution.spaces.bases[component]
         vector = solution.vectors[level, solution.spaces.numbers(component)]
+        axis = solution.spaces.axes.get(component)
         local = [
             np.asarray(basis.elem.gbasis(basis.mapping, nodes, k)[0]) for k in range(basis.Nbfun)
         ]
+        local = local if axis is None else [phi[axis] for phi in local]
         columns.append(
             sum(phi * vector[basis.element_dofs[k]][:, None] for k, phi in enumerate(local)).ravel()
         )

@@ -62,6 +62,11 @@ BENDING = Space(
     True,
     "its energy holds second derivatives: one degree higher, kinks between cells penalised",
 )
+EDGE = Space(
+    0,
+    True,
+    "its equation holds its curl alone: edge elements (Nedelec), whose normal component may jump",
+)
 FLUX = Space(1, False, "a flux defined by its own equation: discontinuous, one degree lower")
 
 

@@ -32,6 +32,7 @@ from compiler.fem.forms.conditions import (
     unknown_streams,
 )
 from compiler.fem.forms.coupled import Coupled, coupled
+from compiler.fem.forms.curls import of_curl_alone
 from compiler.fem.forms.curvature import Skeleton, Slope, bending, slope_of, with_kinks
 from compiler.fem.forms.divergence import divergence_form, order
 from compiler.fem.forms.homes import Homes, homes_of
@@ -39,6 +40,8 @@ from compiler.fem.forms.nonsmooth import smoothed
 from compiler.fem.forms.pairing import (
     BENDING,
     CONSTANT,
+    EDGE,
+    MAIN,
     Row,
     Space,
     choose_spaces,
@@ -177,6 +180,7 @@ def _weak_form(problem: Problem) -> WeakForm:
     spaces |= dict.fromkeys(bent, BENDING)
     spaces |= choose_spaces(rows, problem.coordinates)
     refuse_transport(problem, rows, spaces)
+    spaces |= dict.fromkeys(curling(problem, homes, rows, varied, spaces), EDGE)
     fluxes = {c for c, space in spaces.items() if not space.continuous}
     essentials, naturals = split_conditions(problem, rewrite, fluxes)
     if bent:
@@ -234,6 +238,43 @@ def _weak_form(problem: Problem) -> WeakForm:
             for row in rows
         },
     )
+
+
+def curling(
+    problem: Problem,
+    homes: Homes,
+    rows: Sequence[Row],
+    varied: Sequence[Integrand],
+    spaces: Mapping[str, Space],
+) -> tuple[str, ...]:
+    """Components of vectors that edge elements have to carry, in stationary problems.
+
+    Raises: NoWeakForm for such a vector on a periodic domain.
+    """
+    vectors = [
+        unknown.components
+        for unknown in problem.unknowns.values()
+        if all(spaces.get(c) is MAIN for c in unknown.components)
+    ]
+    axes = len(problem.coordinates)
+    if problem.time is not None or axes < 2 or not any(len(own) == axes for own in vectors):
+        return ()
+    value = (0,) * axes
+    terms = [(i.row, i.test, i.coefficient) for i in varied if isinstance(i.region, Domain)]
+    for row in rows:
+        form = divergence_form(row.residual, problem.coordinates)
+        terms.append((row.component, value, over_streams(problem, form.source)))
+        terms += [
+            (row.component, unit_index(value, j), -over_streams(problem, f))
+            for j, f in enumerate(form.flux)
+        ]
+    found = of_curl_alone(terms, vectors, axes)
+    if found and homes.whole.periodic:
+        raise NoWeakForm(
+            f"{', '.join(found)} need edge elements, and {homes.whole.name} is periodic: the"
+            " reference solver has no such elements there"
+        )
+    return found
 
 
 def refuse_nonlocal(problem: Problem) -> None:
@@ -399,6 +440,12 @@ def by_parts(
     fluxes: dict[str, Callable[[Boundary], list[sp.Expr]]] = {}
     cosines: list[Cosine] = []
     branch = branches(problem, homes.whole)
+
+    def beside(one: str, other: str) -> bool:
+        """Whether two components are of one vector on edge elements, whose flux is one."""
+        edges = spaces.get(one) is EDGE and spaces.get(other) is EDGE
+        return edges and one.rpartition(".")[0] == other.rpartition(".")[0]
+
     for row in rows:
         place = [r.component for r in rows if r.label == row.label].index(row.component)
         form = divergence_form(
@@ -417,7 +464,8 @@ def by_parts(
         free = [
             n
             for n in naturals
-            if n.region not in homes.beyond and not any(n in each for each in used.values())
+            if n.region not in homes.beyond
+            and not any(n in each for (_, c), each in used.items() if not beside(c, row.component))
         ]
         for condition, rest, cosine in natural(
             there, place, free, discontinuous, problem.coordinates
@@ -426,6 +474,14 @@ def by_parts(
             terms[condition.region, row.component] = rest
             if cosine is not None:
                 cosines.append((condition.label, condition.region, cosine))
+    tangential = {c for c in fluxes if spaces[c] is EDGE}
+    for (region, c), condition in list(used.items()):
+        for other in tangential - {c} if c in tangential else ():
+            if beside(
+                c, other
+            ):  # the flux of one may vanish on a side where that of another is given
+                used.setdefault((region, other), condition)
+                terms.setdefault((region, other), sp.S.Zero)
     plain = dict(terms)
     factors: dict[str, sp.Expr] = {}
     left = [n for n in naturals if not any(n in each for each in used.values())]
@@ -460,7 +516,11 @@ def by_parts(
     ]
     settled = {
         c: (
-            *(e.region for e in essentials if c in dict(e.coefficients)),
+            *(
+                e.region
+                for e in essentials
+                if any(c == o or beside(c, o) for o, _ in e.coefficients)
+            ),
             *(region for region, component in terms if component == c),
         )
         for c in fluxes

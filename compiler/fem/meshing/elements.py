@@ -91,6 +91,31 @@ def lagrange(cell: str, degree: int, continuous: bool = True) -> skfem.Element:
     return element if continuous else ElementDG(element)
 
 
+EDGE = {
+    ("triangle", 1): skfem.ElementTriN1,
+    ("triangle", 2): skfem.ElementTriN2,
+    ("tetrahedron", 1): skfem.ElementTetN1,
+}
+
+
+def nedelec(cell: str, degree: int) -> skfem.Element:
+    """The edge element of a degree, of the first kind: tangential components are continuous.
+
+    Raises: SolverError naming the degrees there are for that cell.
+    """
+    if (cell, degree) not in EDGE:
+        raise SolverError(
+            f"no edge element of degree {degree} on a {cell}; triangles have those of degrees 1 and"
+            " 2, tetrahedra that of degree 1: use cell='simplex'"
+        )
+    return EDGE[cell, degree]()
+
+
+def highest_edge(cell: str) -> int:
+    """The highest degree of the edge elements that there are on a cell, 0 for none."""
+    return max((degree for each, degree in EDGE if each == cell), default=0)
+
+
 def highest(cell: str) -> int:
     """The highest degree that there is on a cell."""
     return max(degree for each, degree in LAGRANGE if each == cell)

@@ -59,3 +59,29 @@ def test_linear_elements_lock_and_quadratic_ones_do_not():
         solved(SLAB.replace("0.4999", "0.3"), resolution=4, degree=1)
     corner = torch.tensor([[[1.0, 1.0]]], dtype=torch.float64)
     assert stiff(corner)[0, 0, 1].abs() < 0.8 * soft(corner)[0, 0, 1].abs()
+
+
+FREE_EDGE = """
+problem plate
+space    x, y
+domain   Q = disk(radius = 1)
+unknown  w : scalar on Q
+minimize integral({density} + w^2/2 - w, Q)
+{held}
+"""
+
+
+@pytest.mark.parametrize(
+    "density, held, doubtful",
+    [
+        ("lap(w)^2/2", "", True),
+        ("lap(w)^2/2", "on boundary(Q): w = 0", False),
+        ("(lap(w)^2 - 1.4*(dxx(w)*dyy(w) - dxy(w)^2))/2", "", False),
+    ],
+)
+def test_free_edges_that_harmonic_functions_bend_at_no_cost(density, held, doubtful):
+    problem = pdespec.parse(FREE_EDGE.format(density=density, held=held))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        truth = compiler.solve(problem, compiler.instance(problem), resolution=4)
+    assert any("at no cost" in text for text in truth.warnings) == doubtful
