@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import platform
 import threading
@@ -86,6 +87,8 @@ def launch(options: TrainOptions, roll: RollCall) -> Fabric:
         precision=FABRIC_PRECISION[options.precision],
     )
     _refuse_uneven(options, local * nodes)
+    for name in ("distributed", "rank_zero"):  # each process would announce itself
+        logging.getLogger(f"lightning_fabric.utilities.{name}").setLevel(logging.WARNING)
     fabric.launch()
     roll.begin(fabric)
     return fabric

@@ -18,8 +18,6 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-SECONDS = 2.0  # of one processor, in which a text is answered
-
 
 def kind(name: str) -> Callable[[random.Random], str]:
     """The function of a kind: from a generator of random numbers to an outcome. What it raises
@@ -62,17 +60,22 @@ def main() -> None:
         return
     path = options.out or Path(f"{options.kind}.txt")
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    done, began = {int(line.split()[0]) for line in lines}, time.monotonic()
+    done, began, slowest = {int(line.split()[0]) for line in lines}, time.monotonic(), (0.0, 0)
     with path.open("a", encoding="utf-8") as out:
         for seed in range(options.start, options.start + options.count):
             if seed not in done:
+                before = time.process_time()
                 lines.append(f"{seed} {outcome(attempt, seed)}")
+                slowest = max(slowest, (time.process_time() - before, seed))
                 out.write(lines[-1] + "\n")
                 out.flush()
     counts = collections.Counter(
         line.split(" ", 1)[1] if "FAIL" not in line else "FAIL" for line in lines
     )
-    print(f"{len(lines)} tried, {time.monotonic() - began:.0f} s")
+    print(
+        f"{len(lines)} tried, {time.monotonic() - began:.0f} s; the slowest of them now took"
+        f" {slowest[0]:.2f} CPU s, seed {slowest[1]}"
+    )
     if options.kind == "kills":
         counts = collections.Counter()
         for line in lines:

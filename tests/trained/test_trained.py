@@ -113,3 +113,47 @@ def test_samples_are_solved_by_all_processes_and_put_down_one_by_one(tmp_path):
     calls.clear()
     assert forked(2, lambda rank: solved(tmp_path / "two"), tmp_path / "said") == [0, 0]
     assert difference(tmp_path / "one", tmp_path / "two") < 1e-12
+
+
+def test_a_process_that_does_not_see_the_run_of_the_others_is_refused(tmp_path):
+    def work(rank, place):
+        trained(tiny.problem(), tiny.Operator(), TINY, tmp_path / place, sampler=tiny.sample)
+
+    work(0, "run")
+    later, said = {**TINY, "steps": 8}, tmp_path / "said"
+
+    def resumed(rank):
+        directory = tmp_path / ("run" if rank == 0 else "elsewhere")
+        trained(tiny.problem(), tiny.Operator(), later, directory, sampler=tiny.sample)
+
+    assert forked(2, resumed, said) == [REFUSED, REFUSED]
+    assert all("do not see the same run" in line for line in said.read_text().splitlines())
+    assert not (tmp_path / "elsewhere" / "run.json").exists()
+
+
+def test_weights_that_part_are_noticed_at_the_next_validation(tmp_path):
+    def work(rank):
+        model, calls = tiny.Operator(), []
+
+        def sample(*arguments, **keywords):
+            calls.append(None)
+            if rank == 1 and len(calls) == 4:
+                with torch.no_grad():
+                    model.layers[0].weight += 1e-3
+            return tiny.sample(*arguments, **keywords)
+
+        trained(tiny.problem(), model, TINY, tmp_path / "run", sampler=sample)
+
+    said = tmp_path / "said"
+    assert forked(2, work, said) == [REFUSED, REFUSED]
+    assert "weights of the processes have parted by step" in said.read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "launcher"), [("SLURM_STEP_NUM_TASKS", "srun"), ("OMPI_COMM_WORLD_SIZE", "mpirun")]
+)
+def test_copies_that_know_nothing_of_each_other_are_refused(name, launcher, tmp_path, monkeypatch):
+    monkeypatch.setenv(name, "2")
+    with pytest.raises(OptionError, match=f"{launcher} has started 2 copies"):
+        trained(tiny.problem(), tiny.Operator(), TINY, tmp_path / "run", sampler=tiny.sample)
+    assert not (tmp_path / "run").exists()
