@@ -107,6 +107,15 @@ def test_gallery_and_accuracy_page_say_one_error(benchmarks):
         assert error.startswith(f"{means[name]} (preset demo, "), name
 
 
+def test_the_page_of_pairs_has_the_table_of_their_rows(benchmarks):
+    import pairs
+    import zoo
+
+    rows = zoo.rows_of(Path(BENCHMARKS) / "results" / pairs.TABLE)
+    text = (Path(BENCHMARKS).parent / "docs/notes/pairs.md").read_text(encoding="utf-8")
+    assert text.split("<!-- pairs -->\n")[1] == pairs.page(rows) and len(rows) > 4
+
+
 def test_an_inverse_problem_is_solved_as_its_page_says(benchmarks):
     import inverse
 
