@@ -24,13 +24,13 @@ from compiler.report.numbers import links, numbers
 from compiler.report.over_time import errors_picture as errors_over_time
 from compiler.report.pictures import png, sample_picture
 from compiler.report.samples import Shown, prepare, script_data, sections, solid_pictures
-from compiler.report.terms import statements
 from compiler.trainable_fields import found_fields
 from compiler.training.found import found_functions, read_found
 from compiler.training.progress import Display, percent
 from compiler.training.runs import PICTURES, column, refuse_links, sessions
 from compiler.training.solved_samples import LABEL
 from compiler.workers import Workers
+from pdespec.text.write.summary import statements
 
 REPORT = "report.html"
 OVER_TIME = "over_time"  # name of a picture

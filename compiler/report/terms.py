@@ -7,22 +7,11 @@ from collections.abc import Iterable
 from compiler.training.dual import LABEL as WEAK
 from compiler.training.solved_samples import LABEL as DATA
 from pdespec.statements.problem import Problem
-from pdespec.text.write.summary import summary
+from pdespec.text.write.summary import statements
 
 LONGEST = 60  # characters of a statement
 OWN = {WEAK: "weak residual, in its dual norm on a coarse mesh", DATA: "solved samples"}
 ERROR = ".error"  # ends the label of the error that an equation's residual causes
-
-
-def statements(problem: Problem) -> dict[str, str]:
-    """Equations and conditions by label, as the problem states them."""
-    lines = dict(summary(problem))
-    found: dict[str, str] = {}
-    for part, labels in (("equations", problem.equations), ("conditions", problem.conditions)):
-        own = lines.get(part, [])
-        if len(own) == len(labels):
-            found |= dict(zip(labels, own, strict=True))
-    return found
 
 
 def described(problem: Problem, labels: Iterable[str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from compiler.batches.build import highest_order, latent_grid
 from compiler.loss.hard_conditions import HardCondition, plan_hard_conditions
 from compiler.scales import scaled
 from pdespec.statements.problem import Problem
+from pdespec.text.write.summary import statements
 
 
 def fitted(problem: Problem) -> dict[str, str]:
@@ -23,7 +24,9 @@ def fitted(problem: Problem) -> dict[str, str]:
             found[f"built into {component}"] = built_in(each)
     held = {label for each in imposed.values() for label in each.labels}
     if left := [label for label in computed.conditions if label not in held]:
-        found["left to the loss"] = ", ".join(left)
+        known = statements(problem)  # `tip.T.u` says nothing
+        said = [known.get(label, label).replace(f" {label}:", "") for label in left]
+        found["left to the loss"] = "; ".join(said)
     if has_amplitude(computed):
         found["output"] = (
             f"in {gain(computed):.3g} times the residual of the lift, where the equation changes by"

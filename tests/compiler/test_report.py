@@ -33,8 +33,9 @@ from compiler.report.pictures import reference_picture
 from compiler.report.plot_grid import raster
 from compiler.report.samples import Shown, body_outside, write_vtk
 from compiler.report.solid import PANEL, solid_picture
-from compiler.report.terms import described, statements
+from compiler.report.terms import described
 from operators.field import Capabilities
+from pdespec.text.write.summary import statements
 from tests.compiler.browser import CHROMIUM, opened
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

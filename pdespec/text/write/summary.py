@@ -98,6 +98,17 @@ def summary(problem: Problem) -> Rows:
     return [(title, lines) for title, lines in rows if lines]
 
 
+def statements(problem: Problem) -> dict[str, str]:
+    """Equations and conditions by label, as the problem states them."""
+    lines = dict(summary(problem))
+    found: dict[str, str] = {}
+    for part, labels in (("equations", problem.equations), ("conditions", problem.conditions)):
+        own = lines.get(part, [])
+        if len(own) == len(labels):
+            found |= dict(zip(labels, own, strict=True))
+    return found
+
+
 def _members(block: t.Block) -> list[str]:
     return [f"{text(block.head)}: {text(member)}" for member in block.members]
 
