@@ -39,6 +39,7 @@ from compiler.fem.errors import (
     SolverWarning,
     WrongOption,
 )
+from compiler.fem.forms.conditions import unknown_streams
 from compiler.fem.forms.nonsmooth import FACTORS, WIDTH, arguments_of
 from compiler.fem.forms.weak import Region, WeakForm, weak_form
 from compiler.fem.meshing.bodies import body_of, geometry_of
@@ -846,12 +847,31 @@ def from_start(
     except (Singular, NoConvergence) as failure:
         system.kept.clear()  # the factorised tangent of the state that was left
         other = system.extended(uneven(system.assembly.spaces))
-        if not again or not system.allowed(other):
+        if not again:
             raise
+        if not system.allowed(other):
+            raise elsewhere(failure, system) from None
         try:
             return solve_equations(system, other, system.offset(), how, scale, iterate=iterate)
         except (Singular, NoConvergence):
-            raise failure from None
+            raise elsewhere(failure, system) from None
+
+
+def elsewhere(failure: SolverError, system: System) -> SolverError:
+    """A failure of Newton's method, with the advice to begin elsewhere where the equations are
+    nonlinear: a soap film between two rings has no state near zero."""
+    curved = any(
+        unknown_streams(each)
+        for kernel in system.assembly.kernels
+        for each in kernel.tangent.expressions
+    )
+    if not curved:
+        return failure
+    name = system.assembly.form.given[0].partition(".")[0]
+    return type(failure)(
+        f"{failure}; Newton's method began at zero: where a solution is near another state, begin"
+        f" there, solve(.., start={{'{name}': 1}})"
+    )
 
 
 def narrowed(system: System, start: Array, options: SolveOptions) -> tuple[Array, int]:

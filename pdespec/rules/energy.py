@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import sympy as sp
+
 from pdespec.errors import Diagnostic
+from pdespec.notation import short
 from pdespec.rules.registry import Analysis, rule
-from pdespec.statements.natural import implied, prescribed
+from pdespec.statements.natural import implied, natural_term, prescribed
+
+LONGEST = 160  # letters of a natural condition that is printed
 
 
 @rule("V01")
@@ -46,12 +51,17 @@ def natural_conditions_stand_once(analysis: Analysis) -> Iterator[Diagnostic]:
             continue
         hint = (
             f"leave it out; put loads into the energy: - integral(h*{unknowns[0].components[0]},"
-            f" {row.region.name})"
+            f" {row.region.name}), and what ties it to values or slopes as a spring: +"
+            f" integral(k*{unknowns[0].components[0]}^2/2, {row.region.name})"
         )
         message = (
             f"the functional already gives the natural condition of `{unknowns[0].name}` on"
             f" `{row.region.name}`"
         )
+        jet = max(row.unknown_jets, key=lambda each: sum(each.index))
+        term = natural_term(analysis.problem, jet.field, row.region, sum(jet.index))
+        if term is not None and len(short(term)) <= LONGEST:
+            message += f", {short(sp.expand(term))} = 0".replace("`", "")
         yield row.report(
             "V02",
             message,

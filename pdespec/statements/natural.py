@@ -166,6 +166,27 @@ def prescribed(problem: Problem, condition: Condition) -> Iterator[tuple[Any, in
             yield components.pop(), orders.pop()
 
 
+def natural_term(problem: Problem, component: Any, region: Boundary, order: int) -> sp.Expr | None:
+    """What the energies of a problem say vanishes on a boundary where a component is free: of its
+    conditions that with as many derivatives as `order`, or the nearest; None where it is not
+    derived."""
+    for functional in problem.functionals:
+        found = [
+            jet
+            for density, _ in functional.terms
+            for jet, _ in fluxes(problem.derivative_form(density), component)
+        ]
+        highest = max((sum(jet.index) for jet in found), default=0)
+        if highest not in (1, 2) or (highest == 2 and len(problem.coordinates) > 2):
+            continue
+        turns = min(max(2 * highest - 1 - order, 0), highest - 1)
+        try:
+            return _boundary_term(problem, functional, component, region, turns)
+        except ProblemError:
+            return None
+    return None
+
+
 def implied(problem: Problem, condition: Condition) -> bool:
     """Whether a boundary condition says what an energy of second derivatives implies there anyway:
     `lap(w) = 0` on the straight edges of a plate on which w is held.

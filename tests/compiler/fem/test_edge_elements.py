@@ -85,9 +85,7 @@ def test_a_cavity_agrees_with_a_script_of_its_own():
     mesh = skfem.MeshTri().refined(4)
     basis = skfem.Basis(mesh, skfem.ElementTriN2(), intorder=6)
     matrix = skfem.BilinearForm(lambda u, v, _: curl(u) * curl(v) - 25 * dot(u, v)).assemble(basis)
-    load = skfem.LinearForm(
-        lambda v, w: w.x[1] * v[0] + np.sin(3 * w.x[0]) * v[1]
-    ).assemble(basis)
+    load = skfem.LinearForm(lambda v, w: w.x[1] * v[0] + np.sin(3 * w.x[0]) * v[1]).assemble(basis)
     oracle = skfem.solve(*skfem.condense(matrix, load, D=basis.get_dofs()), solver=_direct)
     points = np.random.default_rng(3).uniform(0.05, 0.95, (100, 2))
     cells = mesh.element_finder()(*points.T)

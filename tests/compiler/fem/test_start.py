@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import brentq
 
 import compiler
 import pdespec
+from compiler.fem.errors import SampleError
 from compiler.fem.solution import interpolation
 
 RING = (
@@ -109,3 +111,21 @@ def test_initial_values_off_their_constraint_are_brought_onto_it_with_a_warning(
     points = np.random.default_rng(1).uniform(0, 2 * np.pi, (300, 2))
     gap = values(truth, points, 0.0)[:, 0] - np.cos(points[:, 0]) * np.sin(points[:, 1])
     assert np.sqrt(np.mean(gap**2)) < 0.1  # the part that is a gradient, sin(x)/2, was 0.35
+
+
+def test_a_nonlinear_failure_says_where_to_begin():
+    text = RING.replace("time t in [0, 1]\n", "").replace("periodic x\n", "").replace("q", "u")
+    with pytest.raises(SampleError, match=r"solve\(.., start=\{'u': 1\}\)"):
+        solved(text + "in L: -dxx(u) = 60*exp(u)\non boundary(L): u = 0\n", resolution=4)
+
+
+def test_a_film_between_two_rings_from_a_start_of_the_users():
+    """The catenoid between two rings: u = c cosh(x/c) with u(1/2) = 1."""
+    text = (
+        "problem film\nspace x\ndomain L = interval(-1/2, 1/2)\nunknown u : scalar on L\nminimize"
+        " integral(u*sqrt(1 + dx(u)^2), L)\non boundary(L): u = 1\n"
+    )
+    truth = solved(text, resolution=8, start={"u": 1})
+    waist = brentq(lambda c: c * np.cosh(0.5 / c) - 1, 0.6, 1)
+    middle = truth(torch.zeros(1, 1, 1, dtype=torch.float64))[0, 0, 0]
+    assert float(middle) == pytest.approx(waist, rel=1e-5)
