@@ -1137,7 +1137,8 @@ def solve(
         truth = run_solver(problem, batch, **chosen)
     for name, value in batch.params.items():
         numbers = ", ".join(f"{each:.7g}" for each in value[0].reshape(-1).tolist())
-        out.print(f"{name} = {numbers}", markup=False)
+        unit = problem.params[name].unit if name in problem.params else None
+        out.print(f"{name} = {numbers}{f' [{unit}]' if unit else ''}", markup=False)
     if truth.energy is not None:
         out.print(f"energy {float(truth.energy[0]):.10g}", markup=False)
     _print_outputs(problem, truth, batch)

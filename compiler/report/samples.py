@@ -119,7 +119,8 @@ def _drawn(problem: Problem, sample: Sample) -> str:
     lines = []
     params = [
         f"{name} = {_numbers(sample.batch.params[name][0].double().cpu().numpy())}"
-        for name in problem.params
+        + (f" [{each.unit}]" if each.unit else "")
+        for name, each in problem.params.items()
     ]
     if params:
         lines.append(f"Params: {'; '.join(params)}")

@@ -348,7 +348,7 @@ def test_a_new_problem_checks_and_solves(workplace):
 SMALL = """problem small
 space x
 domain L = interval(0, 1)
-param K ~ uniform(1.2345e-7, 1.2346e-7)
+param K ~ uniform(1.2345e-7, 1.2346e-7) [m^2/s]
 unknown h : scalar on L
 in L: -div(K*grad(h)) = K*exp(-((x - 0.5)/0.02)^2)*1e3
 on boundary(L): h = 0
@@ -359,7 +359,7 @@ def test_solve_says_small_params_by_their_digits_and_what_to_do_about_a_coarse_m
     (workplace / "small.pde").write_text(SMALL)
     coarse = call("solve", "small.pde", "--resolution", 8)
     assert coarse.exit_code == 0, coarse.stderr
-    assert re.search(r"^K = 1\.234\d+e-07$", coarse.stdout, re.M), coarse.stdout
+    assert re.search(r"^K = 1\.234\d+e-07 \[m\^2/s\]$", coarse.stdout, re.M), coarse.stdout
     assert "--tolerance 0.01" in coarse.stderr
     fine = call("solve", "small.pde", "--tolerance", 0.01)
     assert fine.exit_code == 0 and "--tolerance" not in fine.stderr, fine.stdout

@@ -42,7 +42,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 SPREADS = """problem spreads
 space    x, y
 time     t in [0, 2] [s]
-param    a ~ uniform(1, 2)
+param    a ~ uniform(1, 2) [m^2/s]
 domain   S = rectangle([0, 0], [2, 1])
 input    q : scalar on S [K/s] ~ grf(length = 0.5)
 unknown  T : scalar on S [K]
@@ -377,7 +377,8 @@ def test_a_sample_is_shown_once(count, names):
 
 def test_the_page_says_what_was_drawn(spreading):
     page = (spreading / "report.html").read_text()
-    assert "Params: a = " in page and "Output mean: " in page
+    assert re.search(r"Params: a = [\d.]+ \[m\^2/s\]", page)
+    assert "Output mean: " in page
     assert "over time" in page and "in S: dt(T) = a*lap(T) + q" in page
     data = json.loads(re.search(r'id="frames">(.*?)</script>', page, re.S)[1])
     assert set(data["samples"]) == {"best", "median", "worst"}
