@@ -16,11 +16,11 @@ from compiler.evaluation.evaluate import compare_with_reference, rows
 from compiler.evaluation.result import Evaluation
 from compiler.files import write_atomically
 from compiler.loss.physics import compile as compile_loss
+from compiler.report.chart_data import links, numbers
 from compiler.report.charts import CHARTS
 from compiler.report.frames import npz
 from compiler.report.functions import function_picture
 from compiler.report.mathtext import display
-from compiler.report.numbers import links, numbers
 from compiler.report.over_time import errors_picture as errors_over_time
 from compiler.report.pictures import png, sample_picture
 from compiler.report.samples import Shown, prepare, script_data, sections, solid_pictures

@@ -11,6 +11,7 @@ import json
 import math
 import re
 import subprocess
+import sys
 import types
 from pathlib import Path
 
@@ -25,14 +26,14 @@ import pdespec
 from compiler.batches.sample import sample
 from compiler.chance import seeded
 from compiler.evaluation.result import Evaluation, Sample
+from compiler.report.chart_data import numbers
 from compiler.report.frames import COUNT, frames, moments, packed, viewer
 from compiler.report.labels import labelled
-from compiler.report.numbers import numbers
 from compiler.report.over_time import errors_over_time
 from compiler.report.pictures import reference_picture
 from compiler.report.plot_grid import raster
 from compiler.report.samples import Shown, body_outside, write_vtk
-from compiler.report.solid import PANEL, solid_picture
+from compiler.report.solid import PANEL, SCENE, solid_picture
 from compiler.report.terms import described
 from operators.field import Capabilities
 from pdespec.text.write.summary import statements
@@ -283,6 +284,13 @@ def test_a_body_in_space_is_seen_from_outside_and_without_pyvista_the_page_says_
     monkeypatch.setattr("compiler.report.samples.has_pyvista", lambda: False)
     assert solid_picture(problem, shown) is None
     assert "pip install" in body_outside(problem, Shown("worst", shown, {}, ()), {})
+
+
+def test_the_program_that_draws_bodies_finds_the_standard_library():
+    """It is run from its folder, where a module of the same name as one of Python's would be found
+    first."""
+    names = {each.stem for each in SCENE.parent.glob("*.py")}
+    assert SCENE.name == "scene.py" and not names & set(sys.stdlib_module_names)
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("pyvista"), reason="needs pyvista")
