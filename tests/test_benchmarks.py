@@ -131,3 +131,14 @@ def test_an_inverse_problem_is_solved_as_its_page_says(benchmarks):
             found[name]["inside"] and found[name]["truth"] == inverse.CASES["source"].values[name]
         )
     assert len(list(inverse.rows(inverse.lines()))) == 26
+
+
+def test_the_problems_of_the_first_hour_are_read_and_asked_for_what_they_declare(benchmarks):
+    import first_hour
+
+    import pdespec
+
+    files = sorted(first_hour.PROBLEMS.glob("*.pde"))
+    assert [each.stem for each in files] == sorted(first_hour.ASKED) and len(files) > 10
+    for each in files:
+        assert set(first_hour.ASKED[each.stem]) == set(pdespec.load(each).params), each.stem
