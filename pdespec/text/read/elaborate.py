@@ -110,6 +110,8 @@ def _read(document: Document, draft: Draft, report: list[Diagnostic], source: So
         without = [code for code, kinds in RELIES_ON.items() if kinds & draft.broken]
         # the name of a region is refused where it is read, and the region kept for the checks
         without += ["S03"] if any(each.code == "S03" for each in report) else []
+        # any statement that was lost may have held it
+        without += ["W11"] if any(each.severity == "error" for each in report) else []
         found = check(problem, without=without)
         spelled = _spellings(draft.scope) if found else {}
         report += [_placed(each, spelled, draft) for each in found]

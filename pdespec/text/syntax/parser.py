@@ -209,6 +209,7 @@ def _explain(piece: Piece, position: int, accepts: frozenset[str], source: Sourc
         _misspelt_statement,
         _reserved,
         _unit_of_a_domain,
+    _subscript,
         _misplaced_equation,
         _inequality,
         _missing_sign,
@@ -285,6 +286,31 @@ def _unit_of_a_domain(
         "a domain has the unit of its coordinates",
         f"state it with them: space x {unit}",
         span=place(source, tokens[position]),
+    )
+
+
+def _subscript(
+    piece: Piece, position: int, accepts: frozenset[str], source: Source
+) -> Diagnostic | None:
+    """`c[0]`, `A[0, 1]`"""
+    tokens = piece.tokens
+    types = [token.type for token in tokens[position:]]
+    if position == 0 or types[:1] != ["LSQB"] or "RSQB" not in types:
+        return None
+    inner = tokens[position + 1 : position + types.index("RSQB")]
+    if tokens[position - 1].type != "NAME" or not inner:
+        return None
+    if any(
+        token.type != ("COMMA" if k % 2 else "NUMBER") or not (k % 2 or str(token).isdigit())
+        for k, token in enumerate(inner)
+    ):
+        return None
+    own = tokens[position - 1]
+    return Diagnostic(
+        "S02",
+        f"`{own}[{''.join(map(str, inner))}]` is not how entries are taken",
+        f"write entry({own}, {', '.join(map(str, inner[::2]))}); they are counted from 0",
+        span=place(source, own),
     )
 
 
