@@ -856,6 +856,14 @@ class Mesh(NamedTuple):
         return f"resolution {self.resolution}{slabs}"
 
 
+def own_error(found: float) -> str:
+    """How far off the solution on a mesh is, and what follows where that is much."""
+    said = f"whose own solution is some {100 * found:.2g} % off"
+    if not found > 10 * TRUSTED:
+        return said
+    return f"{said}: what it does not resolve is hardly learned; dual=N takes a finer one"
+
+
 def trusted_mesh(problem: Problem, batch: Any) -> tuple[Mesh, str]:
     """The coarsest mesh with ENOUGH points that fills the domain and whose solution is within
     TRUSTED of that on a mesh twice as fine, the last one tried where there is none, and how far off
@@ -888,7 +896,7 @@ def _trusted(problem: Problem, few: Any, probe: DualNorm) -> tuple[Mesh, str]:
             best = best or (Mesh(resolution), "not compared with finer ones")
             break
         found = float(relative_error(solution(resolution), solution(2 * resolution)).mean())
-        best = Mesh(resolution), f"whose own solution is some {100 * found:.2g} % off"
+        best = Mesh(resolution), own_error(found)
         if (
             found <= TRUSTED
             and (count >= ENOUGH or len(problem.variables) == 1)
@@ -923,7 +931,7 @@ def _trusted_in_time(problem: Problem, few: Any, probe: DualNorm) -> tuple[Mesh,
         in_time = float(relative_error(own, solution(resolution, 2 * slabs)).mean())
         if best is None or not in_space + in_time >= found:
             found = in_space + in_time
-            best = Mesh(resolution, slabs), f"whose own solution is some {100 * found:.2g} % off"
+            best = Mesh(resolution, slabs), own_error(found)
         if found <= TRUSTED and (count * slabs >= ENOUGH or len(problem.variables) == 1):
             break
         if in_time > in_space and 2 * slabs <= FASTEST:

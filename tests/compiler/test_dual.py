@@ -24,6 +24,7 @@ from compiler.training.dual import (
     DualNorm,
     Window,
     meshed,
+    own_error,
     remembered,
     trusted_mesh,
 )
@@ -657,3 +658,10 @@ def test_a_sample_that_cannot_be_solved_gives_its_place_to_another():
     assert {window.at(step)[1][0] for step in range(32)} == set(range(13))
     with pytest.raises(NoConvergence):
         Window(lambda k: draw(0), seed=0).at(0)
+
+
+def test_a_mesh_that_resolves_little_is_told_with_what_to_do():
+    """A plume of which a mesh of 12 cells sees next to nothing."""
+    assert own_error(0.0123) == "whose own solution is some 1.2 % off"
+    assert own_error(0.39).startswith("whose own solution is some 39 % off: ")
+    assert "dual=N" in own_error(0.39)
