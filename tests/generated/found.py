@@ -187,7 +187,10 @@ class Finder:
             return ()
         one = value.word == "name" and value.rank == "scalar"
         one = one and not any(each.complex for each in self.drawn.unknowns)
-        names = [*self.drawn.variables, *([value.what] if one else [])]
+        held = {node.what for node in value.walk() if node.word == "name"}
+        timed = any(each.in_time for each in self.drawn.unknowns if each.name in held)
+        axes = self.drawn.variables if timed else self.drawn.space
+        names = [*axes, *([value.what] if one else [])]
         # a heading's unit must be the declared one
         plain = [each for each in COLUMNS if "(" not in each]
         called = self.rng.sample(plain if any(self.drawn.units) else COLUMNS, len(names))
