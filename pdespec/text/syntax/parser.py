@@ -209,7 +209,7 @@ def _explain(piece: Piece, position: int, accepts: frozenset[str], source: Sourc
         _misspelt_statement,
         _reserved,
         _unit_of_a_domain,
-    _subscript,
+        _subscript,
         _misplaced_equation,
         _inequality,
         _missing_sign,
