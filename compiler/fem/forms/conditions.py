@@ -216,7 +216,8 @@ def remainder(
     rest = sp.expand(across - alpha * residual)
     left = leading(rest)
     if left and zero([sp.diff(rest, s) for s in left], normal):
-        return rest.xreplace(dict.fromkeys(left, sp.S.Zero))
+        rest = rest.xreplace(dict.fromkeys(left, sp.S.Zero))
+        return sp.simplify(rest) if rest.has(sp.Piecewise) else rest
     return None if left else rest
 
 
