@@ -25,7 +25,7 @@ def main(run, heat=0.35):
         answer = operator(params=dict(zip("rab", at, strict=True)))
         found = answer["drop"] / 100, answer["power"] - heat
         slopes = [torch.autograd.grad(each, at, retain_graph=True)[0] for each in found]
-        return [(float(f), s.double().numpy()) for f, s in zip(found, slopes, strict=True)]
+        return [(f.item(), s.double().numpy()) for f, s in zip(found, slopes, strict=True)]
 
     enough = {"type": "ineq", "fun": lambda x: asked(x)[1][0], "jac": lambda x: asked(x)[1][1]}
     held = {"jac": True, "bounds": BOUNDS, "constraints": enough, "method": "SLSQP"}

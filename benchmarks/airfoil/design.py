@@ -16,6 +16,7 @@ import json
 import time
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
@@ -46,10 +47,10 @@ class Alone:
         nodes, fields = self.example.flow(d, COARSE, 1)
         return forces(nodes[None], fields[None, 0, :, 3])[0].numpy()
 
-    def predicted(self, d: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def predicted(self, d: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         found = self.truth(d)
         moved = [self.truth(d + SHIFT * unit) for unit in np.eye(7)]
-        return found, (np.stack(moved) - found).T / SHIFT, np.zeros(2)
+        return found, (np.stack(moved) - found).T / SHIFT, 0.0
 
     def learn(self) -> None:
         """There is nothing to be learnt."""
@@ -95,6 +96,27 @@ def page(path: list[Visited], wings: Wings, title: str, where: Path) -> None:
     write_page(where, title, lead, steps)
 
 
+def picture(example, where: Path) -> None:
+    """The sections that were found by the operator, and the solver's pressure on them."""
+    found = [e for e in json.loads(RESULTS.read_text()) if e.get("who") == "operator"]
+    figure, axes = plt.subplots(2, len(found), figsize=(3.4 * len(found), 4.2), sharex=True)
+    start = example.flow(np.zeros(7), 48, 1)
+    for (above, below), each in zip(axes.T.reshape(-1, 2), found, strict=True):
+        nodes, fields = example.flow(np.array(each["d"]), 48, 1)
+        for at, colour in ((start[0], "0.7"), (nodes, "C0")):
+            above.plot(*at[0].T, color=colour, lw=1.2)
+        for (at, values), colour in ((start, "0.7"), ((nodes, fields), "C0")):
+            below.plot(at[0, :, 0], values[0, :, 3], color=colour, lw=1)
+        above.set_aspect("equal")
+        above.set_ylim(-0.16, 0.16)
+        above.set_title(f"{each['case']}: {each['ratio']:.4f}", fontsize=9)
+        below.invert_yaxis()
+        below.set_xlabel("x")
+    axes.reshape(2, -1)[1, 0].set_ylabel("pressure")
+    figure.tight_layout()
+    figure.savefig(where, dpi=110)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -105,6 +127,7 @@ def main() -> None:
     parser.add_argument("--asks", type=int, default=10)
     parser.add_argument("--starts", type=int, default=3)
     parser.add_argument("--page", type=Path)
+    parser.add_argument("--picture", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
     spec = importlib.util.spec_from_file_location("design", ROOT / "examples/airfoil_design.py")
@@ -130,6 +153,8 @@ def main() -> None:
             RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
             if given.page and who == "operator":
                 page(found[0], found[2], f"A search for less drag over lift: {name}", given.page)
+    if given.picture:
+        picture(example, given.picture)
 
 
 if __name__ == "__main__":
