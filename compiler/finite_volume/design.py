@@ -130,11 +130,13 @@ def _signs(count: int) -> Array:
 
 @dataclass(frozen=True)
 class Asked:
-    """A cost and constraints, each of forces and displacements, and bounds of the displacements."""
+    """A cost and constraints, each of forces and displacements, bounds of the displacements, and
+    what a lack of a constraint costs in the comparison of sections."""
 
     cost: OfForces
     constraints: Sequence[OfForces]
     bound: float = 0.05
+    penalty: float = 1.0
 
     def values(self, found: Array, d: Array) -> tuple[Array, Array, Array]:
         """Cost and constraints "1+m", their slopes in the forces "1+m 2" and in d "1+m k"."""
@@ -151,9 +153,9 @@ class Asked:
         return every.detach().numpy(), in_f, in_d
 
     def merit(self, found: Array, d: Array) -> float:
-        """The cost, and ten times what each constraint lacks."""
+        """The cost, and `penalty` times what each constraint lacks."""
         value, *rest = self.values(found, d)[0]
-        return float(value - 10 * sum(min(0.0, each) for each in rest))
+        return float(value - self.penalty * sum(min(0.0, each) for each in rest))
 
 
 def limits(

@@ -73,11 +73,7 @@ def _viewer(steps: Sequence[Step]) -> dict[str, Any]:
         "at": list(range(count)),
         "start": count - 1,
         "note": "the pressure about the section; grey: the section at the start",
-        "rows": [
-            [_about(steps)],
-            [_along(steps)],
-            *([_history(steps, n)] for n in steps[0].numbers),
-        ],
+        "rows": [[_about(steps), _along(steps)], [_history(steps, n) for n in steps[0].numbers]],
     }
 
 
@@ -121,8 +117,9 @@ def _along(steps: Sequence[Step]) -> dict[str, Any]:
     x = np.linspace(0, 1, 161)
     sides = [(_side(step, x, -1), _side(step, x, 1)) for step in steps]
     return {
-        "title": "pressure on the section from nose to edge (blue above, grey below)",
+        "title": "pressure on the section from nose to edge",
         "kind": "curve",
+        "key": "thin blue: above; broad grey: below",
         "x": _rounded(x),
         "limits": _limits([each for pair in sides for each in pair]),
         "lines": [

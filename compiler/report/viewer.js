@@ -246,7 +246,7 @@
         const canvas = canvasFor(box, data, panel, panel.kind === "curve" ? 480 : 320);
         drawn.push([canvas, panel]);
         if (panel.kind === "curve" && panel.lines.length > 1)
-          element("figcaption", box, "key", "thin blue: operator; broad grey: reference");
+          element("figcaption", box, "key", panel.key || "thin blue: operator; broad grey: reference");
         const share = (event) => {
           const area = canvas.getBoundingClientRect();
           return [view.x + (view.size * (event.clientX - area.left)) / area.width,
