@@ -31,7 +31,7 @@ SEEN = {"demo": 2, "small": 8, "paper": 32}  # flows that are measured, evenly s
 ASKED = {"demo": (150,), "small": (100, 180, 320, 570, 1000)}
 SIZES = {  # cells of the solutions, measured values of each, points and flows of a step, steps
     "demo": {"cells": 8, "pool": 100, "points": 30, "batch": 2, "steps": 2},
-    "small": {"cells": 64, "pool": 20_000, "points": 400, "batch": 2, "steps": 200},
+    "small": {"cells": 64, "pool": 20_000, "points": 400, "batch": 2, "steps": 600},
     "paper": {"cells": 128, "pool": 100_000, "points": 4000, "batch": 8, "steps": 20_000},
 }
 
