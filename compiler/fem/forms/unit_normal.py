@@ -8,12 +8,14 @@ values tell at once.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import sympy as sp
+from sympy.core.relational import Relational
 
 TRIES = 3  # places at which expressions are evaluated
 NOUGHT = 1e-12  # with 30 digits
+BRANCHED = (sp.Abs, sp.sign, sp.Max, sp.Min)
 
 
 def unit(expression: sp.Expr, normal: Sequence[sp.Expr]) -> sp.Expr:
@@ -28,16 +30,32 @@ def unit(expression: sp.Expr, normal: Sequence[sp.Expr]) -> sp.Expr:
 
 def zero(expressions: Iterable[sp.Expr], normal: Sequence[sp.Expr]) -> bool:
     """Whether expressions vanish for all values of their symbols and all unit vectors n, seen at
-    some."""
+    some, in each branch of what has several."""
     each = [found for e in expressions if (found := sp.sympify(e)) != 0]
     if not each:
         return True
     for point in places(sp.Tuple(*each).free_symbols, normal):
         for e in each:
-            value = sp.N(e.xreplace(point), 30)
-            if not (value.is_number and abs(value) < NOUGHT):
-                return False
+            for branch in branches(e, point):
+                value = sp.N(branch.xreplace(point), 30)
+                if not (value.is_number and abs(value) < NOUGHT):
+                    return False
     return True
+
+
+def branches(expression: sp.Expr, point: Mapping[sp.Expr, sp.Expr]) -> Iterator[sp.Expr]:
+    """An expression, and as it is where one of its comparisons, such as x < -1/2 in a coefficient
+    that jumps, turns out otherwise than at a place."""
+    yield expression
+    if not expression.has(sp.Piecewise, *BRANCHED):
+        return
+    plain = expression.replace(lambda e: isinstance(e, BRANCHED), lambda e: e.rewrite(sp.Piecewise))
+    compared = plain.atoms(Relational)
+    for one in sorted(compared, key=sp.default_sort_key):
+        truth = {one: sp.Not(one.xreplace(point)), one.negated: one.xreplace(point)}
+        turned = plain.xreplace(truth)
+        if not turned.has(sp.nan):  # no branch is left
+            yield turned
 
 
 def rank(matrix: sp.Matrix, normal: Sequence[sp.Expr]) -> int:

@@ -185,3 +185,22 @@ def test_a_flux_has_the_branch_of_its_own_place_and_sample(coefficient, conditio
     truth = compiler.solve(problem, compiler.instance(problem, {"c": 0.1}), resolution=20)
     at = torch.tensor([[[0.5]]], dtype=torch.float64)
     assert float(truth(at)) == pytest.approx(middle, rel=1e-8)
+
+
+ALONG = """
+problem along
+space    x, y
+domain   R = disk(radius = 1)
+unknown  u : scalar on R
+k := {k}
+in R: dx(k*dx(u)) + dyy(u) - u = -y
+on boundary(R): dot(grad(u), n) = n.y
+"""
+
+
+@pytest.mark.parametrize("k", ["if(x < -0.5, 5, 1)", "if(x > -0.5, 1, 5)", "3 + 2*sign(-x - 0.5)"])
+def test_a_term_along_the_boundary_stays_where_a_coefficient_jumps(k):
+    problem = pdespec.parse(ALONG.format(k=k))
+    truth = compiler.solve(problem, compiler.instance(problem), resolution=5)
+    at = torch.tensor([[[0.0, 0.5], [-0.7, 0.2], [-0.2, -0.6]]], dtype=torch.float64)
+    assert torch.allclose(truth(at), at[..., 1:], rtol=0, atol=1e-9)
