@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from compiler.geometry.domain import Geometry, box
 from compiler.measurements.named import Stamp, path_of, sources, stamp, stamps
-from compiler.measurements.readers import Arrays, Axes
+from compiler.measurements.readers import SAMPLE, Arrays, Axes
 from compiler.measurements.renamed import read_as
 from compiler.measurements.streamed import Streamed, rows_of
-from compiler.measurements.table import Columns, Table, refuse_alike
+from compiler.measurements.table import Columns, Table, keys_of, refuse_alike
 from pdespec.calculus import entries
 from pdespec.coordinates import Time
 from pdespec.errors import ProblemError, Span, fail, placed
@@ -284,6 +284,12 @@ def _params(
                 f" {len(keys)} samples",
                 "give one number for each sample, or a column",
             )
+        elif table.family:  # in the order of this file, which another one may not share
+            own = arrays.values.get(SAMPLE)
+            alike = own is not None and own.size == len(values)
+            names = keys_of(np.asarray(own), own.size, measured.path.name) if alike else table.keys
+            place = {key: k for k, key in enumerate(names)}
+            values = values[[place[key] for key in keys]]
         found[name] = values if param.size is not None else values[:, 0]
     return found
 

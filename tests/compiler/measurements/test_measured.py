@@ -172,3 +172,29 @@ def test_explain_names_the_terms_of_data(tmp_path):
     assert (
         "data.u: mean over rows of weight |found - measured|^2 / size^2 on L, from" in found.stdout
     )
+
+
+@pytest.mark.parametrize("kind", ["csv", "h5"])
+def test_params_belong_to_the_samples_that_their_own_file_names(tmp_path, kind):
+    """Another file, or the alphabet, may have the samples in another order."""
+    order, known = ["b", "c", "a"], {"a": 1.0, "b": 2.0, "c": 3.0}
+    if kind == "csv":  # one row of each sample
+        rows = "".join(f"{each},0.5,{10 * known[each]},{known[each]}\n" for each in order)
+        (tmp_path / "w.csv").write_text(f"sample,x,w,k\n{rows}")
+    else:
+        with h5py.File(tmp_path / "w.h5", "w") as file:
+            file["x"], file["w"] = [0.25, 0.5], [[known[e], 10 * known[e]] for e in order]
+            file["sample"], file["k"] = order, [known[each] for each in order]
+    rows = "".join(f"{each},0.5,{known[each]}\n" for each in known)
+    (tmp_path / "u.csv").write_text(f"sample,x,u\n{rows}")
+    text = (
+        "problem p\nspace x\nparam k\ndomain L = interval(0, 1)\n"
+        "unknown u : scalar on L, w : scalar on L\nin L: lap(u) = k; lap(w) = k\n"
+        'on boundary(L): u = 0; w = 0\n{}data w on L from "w.{}"\n'
+    )
+    for other in ("", 'data u on L from "u.csv"\n'):
+        (tmp_path / "p.pde").write_text(text.format(other, kind))
+        found = measurements(pdespec.load(tmp_path / "p.pde"))
+        assert dict(zip(found.keys, found.params["k"].tolist(), strict=True)) == known
+        for number, key in enumerate(found.keys):
+            assert found.terms[-1].table.sample(number).values[-1, 0] == 10 * known[key]
