@@ -27,6 +27,7 @@ from torch import Tensor
 from compiler.derivatives import Request
 from compiler.derivatives.interface import Backend
 from compiler.fem.forms.divergence import inside
+from compiler.geometry.domain import box
 from compiler.loss.compiled_terms import BatchLike
 from compiler.loss.physics import PhysicsLoss, Terms
 from compiler.lowering.coefficients import KnownValues, graph_of
@@ -125,6 +126,16 @@ class ConservationLoss(PhysicsLoss):
         super().__init__(problem, *arguments, **options)
         self.nodes = nodes
         self.laws = laws(self.problem)
+        if angles(self.problem.coordinates):
+            raise NotConserved(
+                f"`{problem.name}` is stated about an axis or a centre, where volumes are no boxes;"
+                " balances are those of Cartesian coordinates: take the strong form"
+            )
+        if self.normalised:
+            raise NotConserved(
+                f"{', '.join(self.normalised)} of `{problem.name}` asks for the size of a field"
+                " that its equations leave open: balances do not fix it; take the strong form"
+            )
         if not self.laws:
             raise NotConserved(
                 f"no equation of `{problem.name}` is a conservation law as it is written: write"
@@ -151,8 +162,11 @@ class ConservationLoss(PhysicsLoss):
 
     @property
     def _inner_reach(self) -> tuple[float, ...]:
-        space = float(self.frame.length)
-        return tuple(each / space for each in self.reach)
+        length, duration = float(self.frame.length), float(self.frame.duration)
+        space = len(self.problem.coordinates)
+        return tuple(
+            each / (length if k < space else duration) for k, each in enumerate(self.reach)
+        )
 
     def _term(self, label: str) -> Term:
         """The entries of all fluxes and sources of an equation, row by row."""
@@ -164,19 +178,21 @@ class ConservationLoss(PhysicsLoss):
     def forward(self, field, batch, scaled=False, causal=None) -> Terms:
         if self.local is not None:
             return super().forward(field, batch, scaled, causal)
-        found = dict(super().forward(field, batch, causal=causal)) if self.terms else {}
+        others = super().forward(field, batch, causal=causal) if self.terms else Terms({})
+        found = dict(others)
         for region in dict.fromkeys(each.region for each in self.fluxes):
-            reach = self.reach or _reach(batch, region, self.names)
+            reach = self.reach or _reach(self.problem, region)
             volumes = boxes(self.problem, batch, region, reach, self.nodes)
             found |= self.means(field, volumes, batch, region)
-        return Terms({name: found[name] for name in self.labels}, self.weights)
+        values = {name: found[name] for name in self.labels}
+        return Terms(values, self.weights, others.violations)
 
     def means(
         self, field, volumes: Volumes, batch: BatchLike, region: Domain | None = None
     ) -> dict[str, Tensor]:
-        """The mean squares of the balances by label, weighed by volume, of the laws of one region
-        or of all. Shapes: -> ""."""
-        share = volumes.measure / volumes.measure.mean()
+        """The mean squares of the balances by label, weighed by volume in each sample, of the laws
+        of one region or of all. Shapes: -> ""."""
+        share = volumes.measure / volumes.measure.mean(1, keepdim=True)
         return {
             label: (share[..., None] * balance.square()).sum(-1).mean()
             for label, balance in self.balances(field, volumes, batch, region).items()
@@ -230,12 +246,13 @@ class ConservationLoss(PhysicsLoss):
         return chosen.groups[0].options
 
 
-def _reach(batch: BatchLike, region: Domain, names: tuple[str, ...]) -> tuple[float, ...]:
-    points = batch.points[region.name].points
-    low, high = points.amin((0, 1)), points.amax((0, 1))
-    space = region.dim
-    extent = (high - low).tolist()
-    return (*[REACH * max(extent[:space])] * space, *(REACH * each for each in extent[space:]))
+def _reach(problem: Problem, region: Domain) -> tuple[float, ...]:
+    """By the declared extents, so that it is the same for every batch and in every process."""
+    extent = max(high - low for low, high in zip(*box(region), strict=True))
+    reach = (REACH * extent,) * region.dim
+    if problem.time is None:
+        return reach
+    return (*reach, REACH * (float(problem.time.end) - float(problem.time.start)))
 
 
 def boxes(

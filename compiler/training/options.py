@@ -291,6 +291,10 @@ RULES: tuple[tuple[Callable[[TrainOptions], bool], str], ...] = (
         "form = 'balance' and dual = {o.dual} are two weak forms; take one",
     ),
     (
+        lambda o: o.form != "balance" or not o.estimate,
+        "estimate takes the residual at points, and form = 'balance' has none; set estimate=false",
+    ),
+    (
         lambda o: o.adaptive is not None or not o.adaptive_options,
         "adaptive_options are those of what places points, and nothing does; set adaptive, e.g."
         " adaptive=rad",

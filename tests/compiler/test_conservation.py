@@ -63,6 +63,60 @@ def test_equations_that_are_no_divergence_are_refused_with_the_form_to_write():
         ConservationLoss(problem)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "space r, z axisymmetric\ndomain A = rectangle([0, 0], [1, 1])\n"
+            "unknown u : scalar on A\nin A: div(grad(u)) = 1\non boundary(A): u = 0\n",
+            "Cartesian",
+        ),
+        (
+            "space x\ndomain A = interval(0, 1)\ntrainable c = 9\nunknown u : scalar on A\n"
+            "in A: dx(dx(u)) + c*u = 0\non boundary(A): u = 0\nrequire integral(u**2, A) = 1\n",
+            "require1 .* size of a field",
+        ),
+    ],
+)
+def test_problems_whose_balances_would_mean_something_else_are_refused(text, message):
+    with pytest.raises(NotConserved, match=message):
+        ConservationLoss(pdespec.parse(f"problem p\n{text}"))
+
+
+def test_volumes_and_loss_do_not_hang_on_what_else_is_in_the_batch():
+    problem = pdespec.parse(
+        "problem p\nspace x\nparam r ~ uniform(1, 3)\ndomain A = interval(0, r)\n"
+        "unknown u : scalar on A\nin A: dx(u**2/2) = x\non side(A, x = 0): u = 0\n"
+    )
+    batch = compiler.sample(problem, 2, {"interior": 16}, dtype=torch.float64)
+    loss = ConservationLoss(problem)
+    whole, *parts = (
+        float(loss(torch.cos, each)["eq1"])
+        for each in (batch, batch.select([0]), batch.select([1]))
+    )
+    assert abs(whole - sum(parts) / 2) < 1e-12 * whole
+
+
+def test_volumes_in_other_units_are_the_same():
+    text = BURGERS.replace("sin(x)", "0")
+    other = (
+        text.replace("interval(-1, 1)", "interval(-100, 100)")
+        .replace("[0, 1]", "[0, 10000]")
+        .replace("dx(u**2/2)", "100*dx(u**2/2)/10000")
+        .replace("exp(-4*x**2)", "exp(-4*(x/100)**2)")
+    )
+    found = []
+    for each, scale in ((text, (1.0, 1.0)), (other, (100.0, 1e4))):
+        problem = pdespec.parse(each)
+        generator = torch.Generator().manual_seed(0)
+        batch = compiler.sample(problem, 1, {"interior": 64}, generator, dtype=torch.float64)
+        loss = ConservationLoss(problem, reach=tuple(0.1 * s for s in scale))
+        size = torch.tensor(scale, dtype=torch.float64)
+        field = lambda at, size=size: torch.sin(3 * at / size).sum(-1, keepdim=True)  # noqa: E731
+        found.append(float(loss(field, batch)["eq1"]) * scale[1] ** 2)
+    assert abs(found[1] / found[0] - 1) < 1e-9
+
+
 def test_blocks_of_a_grid_balance_a_linear_flux():
     problem = pdespec.parse(
         "problem flux\nspace x, y\ndomain D = disk(radius = 3) - disk(radius = 1)\n"
@@ -87,7 +141,7 @@ def test_blocks_of_a_grid_balance_a_linear_flux():
 
 
 def test_training_by_balances_finds_a_moving_front(tmp_path):
-    problem = pdespec.parse(BURGERS)
+    problem = pdespec.parse(f"{BURGERS}require u <= 2\n")
     options = compiler.TrainOptions(
         steps=2, form="balance", batch=1, validation=1, references=0, accelerator="cpu"
     )
@@ -95,5 +149,8 @@ def test_training_by_balances_finds_a_moving_front(tmp_path):
         problem, compiler.build(problem, "pinn"), options, directory=tmp_path / "r"
     )
     assert "eq1" in run.history[-1]
+    assert 0 <= run.history[-1]["violated require1"] <= 1
+    with pytest.raises(compiler.training.options.OptionError, match="estimate=false"):
+        compiler.TrainOptions(form="balance", estimate=True)
     with pytest.raises(compiler.training.options.OptionError, match="block=none"):
         compiler.TrainOptions(form="balance", block=64)
