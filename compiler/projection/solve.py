@@ -109,9 +109,14 @@ class Request:
         """The flow with a rate of factor one, and by what its pressure is to be multiplied."""
         own, shape = self.flow, self.flow.domain.shape
         low, high = ([known.number(c) for c in corner] for corner in (shape.lower, shape.upper))
-        inertia, steepening, push, friction = (
-            known.number(c) for c in (own.inertia, own.steepening, own.push, own.friction)
-        )
+        coefficients = own.inertia, own.steepening, own.push, own.friction
+        try:
+            inertia, steepening, push, friction = (known.number(c) for c in coefficients)
+        except TypeError:  # 1/Re at Re = 0
+            raise SampleError(
+                f"sample {number}: of the coefficients {', '.join(map(str, coefficients))} of dt(v),"
+                " advect(v, v), grad(p) and lap(v) one is no real number"
+            ) from None
         if not (inertia and push and friction / inertia > 0):
             raise SampleError(
                 f"sample {number}: {inertia:.3g} dt(v) + {push:.3g} grad(p) = {friction:.3g} lap(v)"
@@ -215,6 +220,11 @@ def on_levels(
     found.append(flow.state().on(x, y))
     for level in levels[1:]:
         fastest = _fastest(flow.state())
+        if not np.isfinite(fastest):
+            raise SampleError(
+                f"sample {number}: the speed at t = {flow.time:.4g}, of a wall or at the start, is"
+                " no number everywhere"
+            )
         longest = COURANT * flow.smallest / (fastest * abs(setting.steepening) + 1e-300)
         for length in lengths(level - flow.time, longest, flow.length):
             flow.step(float(length))

@@ -253,3 +253,18 @@ def test_what_cannot_be_solved_is_said():
     batch = compiler.instance(problem, params={"Re": -10.0})
     with pytest.raises(SampleError, match="positive viscosity"):
         compiler.solve(problem, batch, method="projection")
+
+
+@pytest.mark.parametrize(
+    ("changed", "params", "said"),
+    [
+        ({"lid": "v = [1/x, 0]"}, {}, "no number everywhere"),
+        ({"start": "[1/(x - 1/2), 0]"}, {}, "no number everywhere"),
+        ({}, {"Re": 0.0}, "no real number"),
+    ],
+)
+def test_speeds_and_coefficients_that_are_no_numbers_are_refused(changed, params, said):
+    problem = flow(**changed)
+    batch = compiler.instance(problem, params=params)
+    with pytest.raises(SampleError, match=said):
+        compiler.solve(problem, batch, resolution=16, method="projection")
