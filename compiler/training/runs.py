@@ -220,7 +220,7 @@ def _forget(directory: Path, made: Sequence[Path]) -> None:
 def refuse_links(directory: Path) -> None:
     """Raises: RunError for a run whose folders lead elsewhere: what is written there would
     replace files outside of it."""
-    for name in (CHECKPOINTS, PICTURES):
+    for name in (CHECKPOINTS, PICTURES, SOLVED):
         if (directory / name).is_symlink():
             raise RunError(
                 f"{directory / name} is a link, and a run writes into its own folders only; put the"

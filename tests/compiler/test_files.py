@@ -82,7 +82,7 @@ def test_a_directory_is_held_by_one_process_at_a_time(tmp_path):
     assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
 
-@pytest.mark.parametrize("name", ["checkpoints", "pictures"])
+@pytest.mark.parametrize("name", ["checkpoints", "pictures", "solved"])
 def test_a_run_whose_folder_leads_elsewhere_is_refused(name, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "run").mkdir()
