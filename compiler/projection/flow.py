@@ -23,6 +23,7 @@ from compiler.projection.grid import Line, at_ends, at_middles, graded, solved, 
 
 Array = NDArray[np.float64]
 Speed = Callable[[Array, float], Array]  # along a wall, at places "n" and a time -> "n"
+HASTY = 0.05  # of a wall's largest speed: how far it may be from a line between two levels
 
 
 class Walls(NamedTuple):
@@ -182,3 +183,22 @@ class Flow:
         ):
             right[0][:, end] += 2 * nu * along(x.ends[1:-1], self.time) / y.widths[end] ** 2
             right[1][end] += 2 * nu * beside(y.ends[1:-1], self.time) / x.widths[end] ** 2
+
+
+def hasty_walls(setting: Setting, levels: Array) -> tuple[str, ...]:
+    """What is doubtful where walls change their speed faster than the steps follow, which grids of
+    several sizes do not tell."""
+    middles, found = (levels[1:] + levels[:-1]) / 2, []
+    for k, (name, speed) in enumerate(setting.walls._asdict().items()):
+        axis = 1 if k < 2 else 0
+        at = np.linspace(setting.low[axis], setting.high[axis], 9)[1:-1]
+        given, between = (np.stack([speed(at, t) for t in each]) for each in (levels, middles))
+        gap = np.abs(between - (given[1:] + given[:-1]) / 2).max()
+        if gap > HASTY * max(np.abs(given).max(), np.abs(between).max()):
+            step = levels[-1] - levels[-2]
+            found.append(
+                f"the speed of the {name} wall changes within a step of {step:.3g} in time, and no"
+                " error is estimated for that: take a shorter time, or"
+                ' method="finite_elements" with more steps'
+            )
+    return tuple(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -16,11 +17,11 @@ from numpy.typing import NDArray
 from compiler.fem.discrete.coefficients import Coefficients
 from compiler.fem.discrete.spaces import Place, Spaces
 from compiler.fem.error_estimate import ErrorEstimate, estimate, from_distances
-from compiler.fem.errors import SampleError, SolverError
+from compiler.fem.errors import SampleError, SolverError, SolverWarning
 from compiler.fem.solution import SampleSolution, Solution
 from compiler.lowering.numpy_function import numpy_function
 from compiler.projection.equations import SIDES, ClosedFlow, closed_flow
-from compiler.projection.flow import Flow, Setting, Speed, State, Walls
+from compiler.projection.flow import Flow, Setting, Speed, State, Walls, hasty_walls
 from compiler.workers import Workers
 from pdespec.statements.problem import Problem
 
@@ -52,19 +53,22 @@ def solve(
     for another problem, or for a resolution that is too small or too large; SampleError for a
     sample without viscosity.
     """
-    found = problem.once(closed_flow)
-    if isinstance(found, str):
-        raise SolverError(f"`{problem.name}` is not a flow in a closed rectangle: {found}")
+    declared = problem.once(closed_flow)
+    if isinstance(declared, str):
+        raise SolverError(f"`{problem.name}` is not a flow in a closed rectangle: {declared}")
     if not COARSEST <= resolution <= FINEST:
         raise SolverError(
             f"a flow in a closed rectangle takes a resolution of {COARSEST} to {FINEST} cells, not"
             f" {resolution}"
         )
     workers = workers if isinstance(workers, Workers) else Workers(workers)
-    request = Request(problem, found, batch.to("cpu", torch.float64), resolution)
+    request = Request(problem, declared, batch.to("cpu", torch.float64), resolution)
     samples = tuple(workers.map(partial(Request.sample, request), range(batch.size)))
     seconds = float(np.mean([sum(each.seconds.values()) for each in samples]))
-    return Solution(samples, seconds, None, request.estimated)
+    found = Solution(samples, seconds, None, request.estimated)
+    for text in found.warnings:
+        warnings.warn(text, SolverWarning, stacklevel=3)
+    return found
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,7 @@ class Request:
             None,
             0,
             {"solve": time.perf_counter() - begun},
+            warnings=hasty_walls(setting, levels),
         )
 
     def setting(self, known: Coefficients, number: int) -> tuple[Setting, float]:

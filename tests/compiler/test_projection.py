@@ -3,6 +3,8 @@ closed form, to published centre lines, and to finite elements."""
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import skfem
@@ -268,3 +270,13 @@ def test_speeds_and_coefficients_that_are_no_numbers_are_refused(changed, params
     batch = compiler.instance(problem, params=params)
     with pytest.raises(SampleError, match=said):
         compiler.solve(problem, batch, resolution=16, method="projection")
+
+
+@pytest.mark.parametrize(("frequency", "hasty"), [(20, False), (200, True), (2000, True)])
+def test_walls_that_are_faster_than_the_steps_are_warned_of(frequency, hasty):
+    problem = flow(lid=f"v = [sin({frequency}*t), 0]")
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        truth = compiler.solve(problem, compiler.instance(problem), resolution=16)
+    assert bool(truth.warnings) is hasty
+    assert any("the top wall changes within a step" in str(e.message) for e in heard) is hasty
