@@ -159,7 +159,7 @@ def _streamed(arrays: Arrays, columns: Columns, file: str) -> Streamed | None:
     if keys is not None and keys.size != count:
         text = f"{file} names {keys.size} samples and holds {count}"
         raise fail("D07", text, "give one name for each")
-    weights, sigma = _weights(arrays, shape, file)
+    weights, sigma = _weights(arrays, columns, axes, shape, file)
     streamed = Streamed(
         at,
         values,
@@ -227,8 +227,11 @@ def _at(
     return None
 
 
-def _weights(arrays: Arrays, shape: tuple[int, ...], file: str) -> tuple[Array, Array | None]:
-    """Weights of mean one, and standard deviations, of the rows of every sample.
+def _weights(
+    arrays: Arrays, columns: Columns, axes: tuple[int, ...], shape: tuple[int, ...], file: str
+) -> tuple[Array, Array | None]:
+    """Weights of mean one, and standard deviations, of the rows of every sample; their axes lie as
+    the file says, else as those of the values, `axes`.
 
     Raises: ProblemError D08 for those of each sample, or that are no weights.
     """
@@ -236,8 +239,15 @@ def _weights(arrays: Arrays, shape: tuple[int, ...], file: str) -> tuple[Array, 
     given = [name for name in WEIGHTS if name in arrays.values]
     if not given:
         return np.ones(rows), None
-    values = arrays.values[given[0]]
-    if len(given) > 1 or values.size not in (1, rows):
+    values, dims = arrays.values[given[0]], arrays.dims.get(given[0])
+    if dims is not None:
+        axes = _axes((SAMPLE, *dims), columns.axes.names, columns.axes.time, len(dims))
+    line = values.size in (1, rows) and values.size == max(values.shape, default=1)
+    if values.ndim == len(axes) and values.size == rows:
+        values = np.asarray(values).transpose(axes)
+    elif axes != tuple(range(len(axes))):
+        line = values.size == 1
+    if len(given) > 1 or not (line or values.shape == shape):
         raise fail(
             "D08",
             f"{file} has {' and '.join(given)} in shape {values.shape}",

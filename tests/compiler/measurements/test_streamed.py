@@ -122,6 +122,23 @@ def test_points_without_numbers_are_left_out_and_weights_are_those_of_points(tmp
     np.testing.assert_allclose(found.weights, weights / weights.mean(), rtol=1e-14)
 
 
+@pytest.mark.parametrize("labelled", [("sigma", "v"), ("v",)])
+def test_deviations_of_points_lie_as_the_axes_that_the_file_names(tmp_path, small, labelled):
+    sigma = 1 + RANDOM.uniform(size=(5, 4, 3))  # over x, y, t
+    names = ("sample", "time", "y", "x", "c")
+    labels = {"v": names, "sigma": names[1:4]}
+    arrays = {"v": V.transpose(0, 3, 2, 1, 4), "sigma": sigma.transpose(2, 1, 0)}
+    labels = {name: labels[name] for name in labelled}
+    path = written(tmp_path / "a.h5", x=X, y=Y, t=T, labels=labels, **arrays)
+    small()
+    found = rows_of(read(path, axes=GRID.axes), GRID, path.name)
+    assert isinstance(found, Streamed)
+    np.testing.assert_array_equal(found.sigma, sigma.ravel())
+    path = written(tmp_path / "b.h5", x=X, y=Y, t=T, v=V, sigma=sigma.transpose(2, 1, 0))
+    with pytest.raises(ProblemError, match="D08: b.h5 has sigma in shape"):
+        rows_of(read(path, axes=GRID.axes), GRID, path.name)
+
+
 def test_some_samples_in_another_order_are_found_by_their_names(tmp_path, small):
     small()
     columns = Columns(Axes(("x",)), ("u",))
