@@ -79,6 +79,7 @@ MOST_CELLS = 400_000  # that are made where the error is
 COARSEST = 2  # cells along the longest side, from which on an order can be observed
 TOUCHES = 512  # points of a boundary that are looked at
 ROUNDING = 1e-9  # of the extent: what lies no farther outside of a domain is on its boundary
+OVERLAP = 1e-6  # of the extent: how deep a point of one domain has to lie in another
 GRAZING = 0.1  # cosine of an oblique direction and the normal, below which it is refused
 LOADS = 8  # load steps of a body under finite strains
 
@@ -147,6 +148,8 @@ def solve(
     chosen = SolveOptions(resolution=resolution, **options)
     batch = batch.to("cpu", torch.float64)
     workers = workers if isinstance(workers, Workers) else Workers(workers)
+    if len(homes(problem)) > 1:
+        refuse_overlaps(problem, batch)
     whole = one_domain(problem)
     if whole is not None:
         if start is not None:
@@ -465,6 +468,24 @@ def refuse_other_contacts(problem: Problem, whole: Joined, batch: Any) -> None:
                         f"condition `{label}` holds on `{region.name}`, a part of which lies on"
                         f" {other.name} as well: the reference solver takes values and fluxes that"
                         " are equal on all that two domains share"
+                    )
+
+
+def refuse_overlaps(problem: Problem, batch: Any) -> None:
+    """Raises: NoWeakForm where one of several domains that unknowns live on reaches into another:
+    they are solved side by side, so that one equation would be lost there."""
+    for number in range(batch.size):
+        one = batch if batch.size == 1 else batch.select([number])
+        values = Coefficients(problem, one).shape_values
+        for part in homes(problem):
+            chance = torch.Generator().manual_seed(0)
+            at = geometry_of(part, values).interior(TOUCHES, chance)[0].numpy().T
+            margin = OVERLAP * float(np.ptp(at))
+            for other in (each for each in homes(problem) if each != part):
+                if within(other, values, at, -margin).any():
+                    raise NoWeakForm(
+                        f"{part.name} and {other.name}, on which unknowns live, overlap: take the"
+                        " one from the other, as in `rim = plate - core`"
                     )
 
 

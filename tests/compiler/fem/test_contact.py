@@ -308,3 +308,12 @@ def test_a_crack_in_what_domains_share_and_a_mean_value():
     held = held + "require integral(b, B) = 4\n"
     _, found = solved(held, [[0.5, 0.5], [2, 0.5]], {"q": 1.0}, resolution=4)
     assert np.allclose([found[0, 0], found[1, 1]], [2 - 0.2 - 0.25, 2.0], atol=1e-9)
+
+
+def test_domains_that_overlap_are_refused():
+    """The source in the core was lost, and the solution zero."""
+    text = INCLUSION.replace("rim = plate - core", "rim = plate").replace(
+        "boundary(rim, plate)", "boundary(rim)"
+    )
+    with pytest.raises(NoWeakForm, match="core and rim, on which unknowns live, overlap"):
+        solved(text, [[0.0, 0.0]], resolution=4)
