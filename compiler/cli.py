@@ -1144,7 +1144,7 @@ def solve(
     _print_outputs(problem, truth, batch)
     if error:
         with err.status("estimating the error"):
-            _print_error(truth)
+            _print_error(truth, _refines(problem, chosen))
     if problem.reference_files:
         from compiler.evaluation.reference_files import against_files
 
@@ -1190,7 +1190,17 @@ def _print_outputs(problem: Problem, truth: Any, batch: Any) -> None:
             out.print(f"{name} = {numbers}", markup=False)
 
 
-def _print_error(truth: Any) -> None:
+def _refines(problem: Problem, chosen: Layer) -> bool:
+    """Whether the solver that these options come to takes a tolerance."""
+    from compiler.solvers import SOLVERS, candidates
+
+    name = chosen.get("method", "auto")
+    if name == "auto":
+        name = candidates(problem, set(chosen) - {"method"})[0]
+    return "tolerance" in SOLVERS[name].options
+
+
+def _print_error(truth: Any, refines: bool) -> None:
     """The estimated error of every unknown and what lowers a large one, or why there is none."""
     from compiler.fem import SolverError
 
@@ -1201,10 +1211,12 @@ def _print_error(truth: Any) -> None:
         out.print(f"error not known: {reason}", markup=False)
         return
     if float(truth.relative_error.max()) > COARSE:
-        _say(
-            f"warning: more than {100 * COARSE:g} % off; take a finer mesh by --resolution, or"
-            " --tolerance 0.01, which refines until the error is as small as that"
+        more = (
+            ", or --tolerance 0.01, which refines until the error is as small as that"
+            if refines
+            else ""
         )
+        _say(f"warning: more than {100 * COARSE:g} % off; take a finer mesh by --resolution{more}")
 
 
 @command()

@@ -365,6 +365,27 @@ def test_solve_says_small_params_by_their_digits_and_what_to_do_about_a_coarse_m
     assert fine.exit_code == 0 and "--tolerance" not in fine.stderr, fine.stdout
 
 
+LID = """problem lid
+space x, y
+time t in [0, 0.1]
+domain D = rectangle([0, 0], [1, 1])
+boundary top = side(D, y = 1), walls = rest(D)
+unknown v : vector on D, p : scalar on D
+in D: dt(v) + advect(v, v) + grad(p) = 0.1*lap(v); div(v) = 0
+on top: v = [1, 0]
+on walls: v = 0
+at t = 0: v = 0
+require integral(p, D) = 0
+"""
+
+
+def test_a_coarse_mesh_of_a_solver_without_tolerances_is_told_of_resolution_alone(workplace):
+    (workplace / "lid.pde").write_text(LID)
+    coarse = call("solve", "lid.pde", "--resolution", 16, "--method", "auto")
+    assert coarse.exit_code == 0, coarse.stderr
+    assert "by --resolution\n" in coarse.stderr and "--tolerance" not in coarse.stderr
+
+
 def test_a_warning_of_ours_is_about_the_problem_and_others_say_where_they_are_from(tmp_path):
     said = script(
         "import sys, warnings, compiler.cli as cli\n"
