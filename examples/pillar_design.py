@@ -32,7 +32,7 @@ def main(run, heat=0.35):
     enough = {"type": "ineq", "fun": lambda x: asked(*x)[1][0], "jac": lambda x: asked(*x)[1][1]}
     held = {"jac": True, "bounds": BOUNDS, "constraints": enough, "method": "SLSQP", "tol": 1e-4}
     tries = [minimize(lambda x: asked(*x)[0], start, **held) for start in STARTS]
-    best = min((each for each in tries if each.success), key=lambda each: each.fun).x
+    best = min(tries, key=lambda each: (not each.success, each.fun)).x
     said = [100 * asked(*best)[0][0], asked(*best)[1][0] + heat]
     batch = compiler.instance(CHANNEL, dict(zip("rab", best, strict=True)), dtype=torch.float64)
     truth = compiler.solve(CHANNEL, batch, resolution=24)

@@ -108,7 +108,9 @@ def _measurements(
         with placed(each.statement.span, "data"):
             table = _numbered(each.table, keys, str(each.path))
             terms.append(replace(each, table=table))
-            params |= _params(problem, each, arrays, keys)
+            own = _params(problem, each, arrays, keys)
+            _refuse_others(own, params, each.path.name)
+            params |= own
             inputs |= _inputs_beside(problem, arrays, keys, str(each.path))
     for name, declaration in problem.inputs.items():
         if declaration.source is not None:
@@ -292,6 +294,17 @@ def _params(
             values = values[[place[key] for key in keys]]
         found[name] = values if param.size is not None else values[:, 0]
     return found
+
+
+def _refuse_others(own: Mapping[str, Array], known: Mapping[str, Array], file: str) -> None:
+    """Raises: ProblemError D07 where another file has said otherwise."""
+    for name in own:
+        if name in known and not np.allclose(own[name], known[name], rtol=1e-9, atol=0):
+            raise fail(
+                "D07",
+                f"`{name}` in {file} is not what another file of data says of the same samples",
+                "a param is one number in a sample: give it in one file, or alike in all",
+            )
 
 
 def _of_samples(

@@ -53,6 +53,16 @@ def test_params_and_inputs_stand_beside_the_values(tmp_path):
     assert found.inputs["f"].sample(1).values.tolist() == [[9], [10]]
 
 
+def test_files_that_give_one_param_agree(tmp_path):
+    csv(tmp_path / "rod.csv", **ROWS, **NUMBERS, f=[7, 8, 9, 10])
+    csv(tmp_path / "other.csv", **ROWS, a=NUMBERS["a"])
+    both = ROD + 'data dx(u) on L from "other.csv" (`dx(u)` = "u")\n'
+    assert measurements(rod(tmp_path, text=both)).params["a"].tolist() == [1.5, 1.6]
+    csv(tmp_path / "other.csv", **ROWS, a=[1.6, 1.6, 1.5, 1.5])
+    with pytest.raises(ProblemError, match="D07.*`a` in other.csv is not what another file"):
+        measurements(rod(tmp_path, text=both))
+
+
 def test_an_input_has_a_group_of_its_own(tmp_path):
     with h5py.File(tmp_path / "rod.h5", "w") as file:
         file.update({name: np.array(each) for name, each in ROWS.items()})
