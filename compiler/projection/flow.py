@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import RectBivariateSpline
 
 from compiler.projection.grid import Line, at_ends, at_middles, graded, solved, without_flux
 
@@ -70,6 +69,8 @@ class State:
             (wide[0], self.y.ends, self.v),
             (*wide, _to_ends(_to_ends(p).T).T),
         )
+        from scipy.interpolate import RectBivariateSpline
+
         return np.stack([RectBivariateSpline(*each)(x, y) for each in found])
 
 
