@@ -145,7 +145,7 @@ def tabulated(arrays: Arrays, columns: Columns, file: str, repeated: bool | None
     else:
         raise found.mismatch(places, shape)
     flat = values.reshape(-1, values.shape[-1])
-    weights, sigma = found.weights(shape)
+    weights, sigma = found.weights(shape, family)
     numbers = np.isfinite(points).all(1) & np.isfinite(flat).all(1) & np.isfinite(weights)
     if not numbers.any():
         raise fail(
@@ -387,8 +387,9 @@ class _Found:
             hint,
         )
 
-    def weights(self, shape: tuple[int, ...]) -> tuple[Array, Array | None]:
-        """Weights, from those in the file or from standard deviations: 1/sigma^2. Shapes: "n"."""
+    def weights(self, shape: tuple[int, ...], family: bool) -> tuple[Array, Array | None]:
+        """Weights, from those in the file or from standard deviations: 1/sigma^2; of a family also
+        those of the points of any sample. Shapes: "n"."""
         given = {name: self.array((name,), name) for name in WEIGHTS}
         given = {name: each for name, each in given.items() if each is not None}
         size = int(np.prod(shape))
@@ -402,7 +403,7 @@ class _Found:
             )
         ((name, (_, values)),) = given.items()
         values = self.turned(_column(values)[..., None], name)[..., 0]
-        if values.shape not in (shape, (), (1,)):
+        if values.shape not in (shape, (), (1,), *((shape[1:],) if family else ())):
             raise fail(
                 "D02",
                 f"`{name}` in {self.file} has shape {values.shape}, the values {shape}",

@@ -113,6 +113,8 @@ def test_weights_have_mean_one_and_standard_deviations_weigh_by_their_square():
     np.testing.assert_allclose(sigma.sigma, [1, 2, 2])
     weight = tabulated(arrays(x=x, u=x, weight=[0, 1, 3]), one, "f")
     np.testing.assert_allclose(weight.weights, [0, 0.75, 2.25])
+    points = tabulated(arrays(x=x, u=[x, x + 1], sigma=[1, 2, 2], sample=["a", "b"]), one, "f")
+    np.testing.assert_allclose(points.sigma, [1, 2, 2, 1, 2, 2])
     for given in ({"weight": [1, -1, 1]}, {"sigma": [1, 0, 1]}, {"weight": x, "sigma": x + 1}):
         with pytest.raises(ProblemError, match="D08"):
             tabulated(arrays(x=x, u=x, **given), one, "f")
