@@ -1,8 +1,8 @@
 """Trainings of an example by an older build and by this one, side by side.
 
-    git worktree add /tmp/old 6f6e0a0
-    OMP_NUM_THREADS=1 python benchmarks/pairs.py --old /tmp/old --only kdv --seeds 1 2
-    OMP_NUM_THREADS=1 python benchmarks/pairs.py --old /tmp/old --only neo_hookean_3d --common 16 \
+    git worktree add ../older 6f6e0a0
+    OMP_NUM_THREADS=1 python benchmarks/pairs.py --old ../older --only kdv --seeds 1 2
+    OMP_NUM_THREADS=1 python benchmarks/pairs.py --old ../older --only neo_hookean_3d --common 16 \
         --resolution 5
 
 Each build trains the example of its own folder by the preset `demo` for `--steps` and evaluates it
