@@ -1,10 +1,14 @@
-"""Shapes in annotations are held to by every call while the tests run."""
+"""Shapes in annotations are held to by every call while the tests run; what several tests share."""
 
 from __future__ import annotations
 
+import importlib
 import re
+import sys
+from pathlib import Path
 from typing import Any
 
+import pytest
 from beartype import BeartypeConf, beartype
 from jaxtyping import install_import_hook
 
@@ -31,3 +35,12 @@ LOSS = ("barrier", "causality", "compiled_terms", "error_estimate")
 install_import_hook(
     ["operators", *(f"compiler.loss.{name}" for name in LOSS)], "tests.conftest.shapes"
 )
+
+
+@pytest.fixture(scope="module")
+def paper() -> Any:
+    """Imports an experiment on the paper by name."""
+    folder = str(Path(__file__).parents[1] / "benchmarks" / "paper")
+    sys.path.insert(0, folder)
+    yield importlib.import_module
+    sys.path.remove(folder)

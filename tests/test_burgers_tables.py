@@ -3,23 +3,12 @@ what they say, and what was measured is not measured again."""
 
 from __future__ import annotations
 
-import importlib
 import math
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 
-PAPER = Path(__file__).parents[1] / "benchmarks" / "paper"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def paper():
-    """Imports an experiment by name."""
-    sys.path.insert(0, str(PAPER))
-    yield importlib.import_module
-    sys.path.remove(str(PAPER))
+pytestmark = pytest.mark.usefixtures("paper")
 
 
 @pytest.fixture(scope="module")

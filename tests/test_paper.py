@@ -3,10 +3,8 @@ right where the answer is known, and what was measured is not measured again."""
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +14,7 @@ import torch
 import compiler
 from operators import WEIGHTS
 
-PAPER = Path(__file__).parents[1] / "benchmarks" / "paper"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def paper():
-    """Imports an experiment by name."""
-    sys.path.insert(0, str(PAPER))
-    yield importlib.import_module
-    sys.path.remove(str(PAPER))
+pytestmark = pytest.mark.usefixtures("paper")
 
 
 def made(out: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,7 +18,7 @@ from compiler.derivatives.interface import Key, Request, answer, parts
 from compiler.fem.discrete.locate import Located, Locator
 from compiler.fem.discrete.spaces import Spaces
 from compiler.fem.discrete.spaces import interpolation as at_points
-from compiler.fem.errors import SolverError
+from compiler.fem.errors import SolverError, SolverWarning
 
 if TYPE_CHECKING:
     from compiler.fem.error_estimate import ErrorEstimate
@@ -174,6 +175,19 @@ class Solution:
     compare: Callable[[Solution], dict[str, ErrorEstimate]] | None = field(
         default=None, repr=False, compare=False
     )
+
+    @classmethod
+    def of(
+        cls,
+        samples: tuple[SampleSolution, ...],
+        compare: Callable[[Solution], dict[str, ErrorEstimate]],
+    ) -> Solution:
+        """The solutions of samples; what makes them doubtful is told to who called `solve`."""
+        seconds = float(np.mean([sum(each.seconds.values()) for each in samples]))
+        found = cls(samples, seconds, None, compare)
+        for text in found.warnings:
+            warnings.warn(text, SolverWarning, stacklevel=4)
+        return found
 
     @cached_property
     def error(self) -> dict[str, ErrorEstimate]:

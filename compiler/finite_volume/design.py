@@ -191,9 +191,8 @@ def improve(
     sure: float = SURE,
     watch: Callable[[Visited], None] = lambda each: None,
 ) -> list[Visited]:
-    """A search from `start`, the last section solved; what was visited on the way, of which the
-    last is the best that the solver confirmed. asks: sections at most
-    that are put to the solver. sure: the doubt up to which
+    """A search from `start`: what was visited on the way, and once more, last, the best that the
+    solver confirmed. asks: sections at most that are put to the solver. sure: the doubt up to which
     the operator is not checked.
     """
     d = np.clip(np.asarray(start, float), -asked.bound, asked.bound)

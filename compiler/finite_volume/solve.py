@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import time
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -15,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from compiler.fem.error_estimate import ErrorEstimate, estimate, from_distances
-from compiler.fem.errors import NoConvergence, SolverError, SolverWarning, WrongOption
+from compiler.fem.errors import NoConvergence, SolverError, WrongOption
 from compiler.fem.solution import SampleSolution, Solution
 from compiler.finite_volume.flow import Flow, NotAFlow, flow
 from compiler.finite_volume.grid import NoGrid, o_grid
@@ -92,11 +91,7 @@ def solve(
         raise SolverError(f"start has {len(start.samples)} samples, the batch {batch.size}")
     request = Request(problem, flow(problem), batch.to("cpu", torch.float64), chosen, start)
     samples = tuple(workers.map(partial(Request.sample, request), range(batch.size)))
-    seconds = float(np.mean([sum(each.seconds.values()) for each in samples]))
-    found = Solution(samples, seconds, None, request.estimated)
-    for text in found.warnings:
-        warnings.warn(text, SolverWarning, stacklevel=3)
-    return found
+    return Solution.of(samples, request.estimated)
 
 
 @dataclass(frozen=True)

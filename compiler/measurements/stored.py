@@ -48,9 +48,6 @@ class Stored:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[:], dtype=dtype)
 
-    def astype(self, dtype: Any) -> NDArray[Any]:
-        return np.asarray(self, dtype=dtype)
-
 
 def blocks(shape: tuple[int, ...]) -> Iterator[slice]:
     """Samples that are read together where all are looked at."""

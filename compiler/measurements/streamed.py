@@ -290,21 +290,20 @@ def _looked_at(streamed: Streamed, file: str) -> Streamed:
     twice.
     """
     met: dict[bytes, str] = {}
-    kept, seen = np.zeros(0, dtype=np.int64), _Seen()
+    first, kept, seen = np.zeros(0, bool), np.zeros(0, dtype=np.int64), _Seen()
     for some in blocks((len(streamed.order), len(streamed.kept), streamed.width)):
         points, values = streamed._read(some)
         if streamed.shared and some.start:
             points = points[:1]
-        if not some.start:
-            kept = (np.isfinite(points[0]).all(1) & np.isfinite(values[0]).all(1)).nonzero()[0]
-        if len(kept) < len(streamed.kept):
-            points, values = points[:, kept], values[:, kept]
-        wrong = ~(np.isfinite(points).all((1, 2)) & np.isfinite(values).all((1, 2)))
+        there = np.isfinite(points).all(2) & np.isfinite(values).all(2)
+        first = there[0] if not some.start else first
+        kept = first.nonzero()[0]
+        wrong = (there != first).any(1)
         if wrong.any() or not len(kept):
-            key = streamed.keys[some.start + int(wrong.argmax())]
+            key = streamed.keys[some.start + int(wrong.argmax()) if len(kept) else 0]
             raise fail(
                 "D03",
-                f"sample {key} of {file} has no number at a point where others have one"
+                f"sample {key} of {file} has numbers at other points than sample {streamed.keys[0]}"
                 if len(kept)
                 else f"sample {key} of {file} has no numbers",
                 "of a family that does not fit in memory all samples lack the same points",
@@ -320,6 +319,8 @@ def _looked_at(streamed: Streamed, file: str) -> Streamed:
                     f"samples {other} and {key} of {file} are the same",
                     "leave one of them out: they would count twice",
                 )
+        if len(kept) < len(streamed.kept):
+            points, values = points[:, kept], values[:, kept]
         seen.take(points, values)
     left_out = (len(streamed.kept) - len(kept)) * len(streamed.order)
     weights = streamed.weights[kept]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from compiler.fem.discrete.coefficients import Coefficients
 from compiler.fem.discrete.spaces import Place, Spaces
 from compiler.fem.error_estimate import ErrorEstimate, estimate, from_distances
-from compiler.fem.errors import SampleError, SolverError, SolverWarning
+from compiler.fem.errors import SampleError, SolverError
 from compiler.fem.solution import SampleSolution, Solution
 from compiler.lowering.numpy_function import numpy_function
 from compiler.projection.equations import SIDES, ClosedFlow, closed_flow
@@ -56,19 +55,15 @@ def solve(
     declared = problem.once(closed_flow)
     if isinstance(declared, str):
         raise SolverError(f"`{problem.name}` is not a flow in a closed rectangle: {declared}")
-    if not COARSEST <= resolution <= FINEST:
+    if not isinstance(resolution, int) or not COARSEST <= resolution <= FINEST:
         raise SolverError(
             f"a flow in a closed rectangle takes a resolution of {COARSEST} to {FINEST} cells, not"
-            f" {resolution}"
+            f" {resolution!r}"
         )
     workers = workers if isinstance(workers, Workers) else Workers(workers)
     request = Request(problem, declared, batch.to("cpu", torch.float64), resolution)
     samples = tuple(workers.map(partial(Request.sample, request), range(batch.size)))
-    seconds = float(np.mean([sum(each.seconds.values()) for each in samples]))
-    found = Solution(samples, seconds, None, request.estimated)
-    for text in found.warnings:
-        warnings.warn(text, SolverWarning, stacklevel=3)
-    return found
+    return Solution.of(samples, request.estimated)
 
 
 @dataclass(frozen=True)

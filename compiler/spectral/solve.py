@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from compiler.fem.discrete.coefficients import Coefficients
 from compiler.fem.discrete.spaces import Spaces
 from compiler.fem.error_estimate import ErrorEstimate
-from compiler.fem.errors import SampleError, SolverError, SolverWarning
+from compiler.fem.errors import SampleError, SolverError
 from compiler.fem.solution import Solution
 from compiler.lowering.numpy_function import numpy_function
 from compiler.spectral.burgers import ViscousBurgers, viscous_burgers
@@ -107,11 +106,7 @@ def solve(
         _sample(problem, found, batch if batch.size == 1 else batch.select([number]))
         for number in range(batch.size)
     )
-    seconds = float(np.mean([sum(each.seconds.values()) for each in samples]))
-    solution = Solution(samples, seconds, None, lambda _: _error(problem, samples))
-    for text in solution.warnings:
-        warnings.warn(text, SolverWarning, stacklevel=3)
-    return solution
+    return Solution.of(samples, lambda _: _error(problem, samples))
 
 
 def _sample(problem: Problem, equation: ViscousBurgers, batch: Any) -> SpectralSample:

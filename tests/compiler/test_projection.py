@@ -248,6 +248,8 @@ def test_what_cannot_be_solved_is_said():
     batch = compiler.sample(problem, 1, dtype=torch.float64)
     with pytest.raises(SolverError, match="8 to 1024"):
         compiler.solve(problem, batch, resolution=4, method="projection")
+    with pytest.raises(SolverError, match="8 to 1024 cells, not '16'"):
+        compiler.solve(problem, batch, resolution="16", method="projection")
     with pytest.raises(WrongOption, match="no option 'mesh'"):
         compiler.solve(problem, batch, mesh=refined(2, 1.0), method="projection")
     with pytest.raises(SolverError, match="flows through"):
