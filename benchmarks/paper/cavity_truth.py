@@ -222,7 +222,7 @@ def picture(rows: list[dict[str, Any]]) -> Any:
     for kind in ("own", "refined", "uniform"):
         line = [(r["seconds"], max(r["away"])) for r in rows if r["kind"] == kind]
         axes[2].loglog(*zip(*line, strict=True), "o-", label=NAMES[kind])
-    axes[2].set(xlabel="CPU s", title="velocity away from corners, worst of five times")
+    axes[2].set(xlabel="CPU s", title="velocity, worst of five times")
     axes[2].legend(fontsize=8)
     return figure
 
