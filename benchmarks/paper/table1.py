@@ -10,14 +10,18 @@ solution by Cole and Hopf, and the mean squared residual by exact derivatives at
 (Transolver, which has none: by differences on 128 x 101 points). "before": the operator as trained
 on the family. Fourier: a transform in x, which repeats, and differences in t.
 
-A second part takes exact derivatives and differences on other grids; rows "truth" hold the residual
-that differences leave of the true solution. `--steps` overrides those on
-an instance, for another `--out`; `--operators fno_gno,fno` leaves others out.
+A second part takes exact derivatives and differences on other grids, and exact ones at as many of
+the paper's points, drawn anew in every step, since they need no grid; rows "truth" hold the
+residual that differences leave of the true solution. `--steps` overrides those on an instance, for
+another `--out`; `--operators fno_gno,fno` leaves others out; `--part grids` is the second part
+alone.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
+from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -27,6 +31,7 @@ from experiment import arguments, computed, finished, spread, table
 
 KINDS = {"taylor": "exact", "finite_difference": "differences", "pino": "Fourier"}
 NAMES = {"fno_gno": "mollified GNO", "fno": "PINO", "transolver": "Transolver"}
+MARKS = ("taylor", "finite_difference")
 GRIDS = {
     "demo": ([8, 6],),
     "small": ([32, 7], [64, 13]),
@@ -48,19 +53,32 @@ def rows_of(given: Any) -> list[dict[str, Any]]:
         for grid in GRIDS[given.scale]
         for kind in ("taylor", "finite_difference")
     ]
+    usual = math.prod(SCALES[given.scale].grid)
+    grids += [
+        {"derivatives": "taylor", "points": math.prod(grid)}
+        for grid in GRIDS[given.scale]
+        if math.prod(grid) < usual
+    ]
     truth = [
         {"operator": "truth", "derivatives": "finite_difference", "grid": grid}
         for grid in (*GRIDS[given.scale], None)
     ]
     asked = ["truth", *given.operators.split(",")]
-    rows = [*truth, *decoded, *grids, *pino, *attention]
+    whole = [] if given.part == "grids" else [*decoded, *pino, *attention]
+    rows = [*truth, *whole, *grids]
     return [each for each in cases(given, rows) if each["operator"] in asked]
+
+
+def nodes(given: Any, row: Mapping[str, Any]) -> int:
+    """Points of the physics in a step."""
+    whole = math.prod(row["grid"] or SCALES[given.scale].grid)
+    return whole if row["points"] == "grid" else row["points"]
 
 
 def picture(given: Any, rows: list[dict[str, Any]]) -> Any:
     """Left: error against residual of every instance. Right: error over the grid."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.3), layout="constrained")
-    whole = [row for row in rows if row["grid"] is None]
+    whole = [row for row in rows if row["grid"] is None and row["points"] == "grid"]
     for k, (operator, name) in enumerate(NAMES.items()):
         for mark, (kind, word) in zip("o^sx", {**KINDS, "none": "before"}.items(), strict=True):
             own = [r for r in whole if (r["operator"], r["derivatives"]) == (operator, kind)]
@@ -69,33 +87,40 @@ def picture(given: Any, rows: list[dict[str, Any]]) -> Any:
                 left.plot(*at, mark, color=f"C{k}", label=f"{name}, {word}")
     left.set(xscale="log", yscale="log", xlabel="relative L2 error", ylabel="squared residual")
     left.legend(fontsize=7)
-    usual = list(SCALES[given.scale].grid)
-    for kind in ("taylor", "finite_difference"):
-        own = [r for r in rows if r["operator"] == "fno_gno" and r["derivatives"] == kind]
-        found = gathered([{**r, "grid": r["grid"] or usual} for r in own], "error", ["grid"])
-        line = sorted((n * m, statistics.mean(v)) for ((n, m),), v in found.items())
-        right.plot(*zip(*line, strict=True), "o-", label=KINDS[kind])
-    right.set(xscale="log", yscale="log", xlabel="points of the grid", ylabel="relative L2 error")
+    own = [r for r in rows if r["operator"] == "fno_gno" and r["derivatives"] in MARKS]
+    counted = [{**r, "count": nodes(given, r), "anew": r["points"] != "grid"} for r in own]
+    lines: dict[tuple, list] = {}
+    for (kind, anew, count), found in gathered(
+        counted, "error", ["derivatives", "anew", "count"]
+    ).items():
+        lines.setdefault((kind, anew), []).append((count, statistics.mean(found)))
+    for (kind, anew), line in lines.items():
+        label = f"{KINDS[kind]}, {'points drawn anew' if anew else 'a grid'}"
+        right.plot(*zip(*sorted(line), strict=True), "o-", label=label)
+    right.set(
+        xscale="log", yscale="log", xlabel="points of the physics", ylabel="relative L2 error"
+    )
     right.legend()
     return figure
 
 
 def run(argv: list[str] | None = None) -> list[dict[str, Any]]:
-    given = arguments(__doc__ or "", "table1", argv, steps=0, operators=",".join(NAMES))
+    given = arguments(__doc__ or "", "table1", argv, steps=0, operators=",".join(NAMES), part="all")
     rows = computed(given, rows_of(given), lambda case: measure(given, case))
-    by, usual = ["operator", "derivatives", "grid"], list(SCALES[given.scale].grid)
+    by, usual = ["operator", "derivatives", "grid", "points"], list(SCALES[given.scale].grid)
     columns = [gathered(rows, key, by) for key in ("error", "residual", "seconds")]
     lines = []
     for name in columns[1]:
-        operator, kind, grid = name
+        operator, kind, grid, count = name
         error, residual, seconds = (column.get(name, []) for column in columns)
-        shown = " x ".join(map(str, grid or usual))
+        shown = " x ".join(map(str, grid or usual)) if count == "grid" else f"{count} anew"
         worst = f"{max(error):.3g}" if error else ""
         took = f"{statistics.mean(seconds):.3g}" if seconds else ""
         words = [NAMES.get(operator, operator), {**KINDS, "none": "before"}[kind], shown]
         mean = spread(error) if error else ""
         lines.append([*words, mean, worst, spread(residual), took, len(residual)])
-    heading = ["operator", "derivatives", "grid", "relative L2", "worst", "residual", "CPU s", "n"]
+    measures = ["relative L2", "worst", "residual", "CPU s", "n"]
+    heading = ["operator", "derivatives", "points", *measures]
     finished(given, rows, table(heading, lines), picture(given, rows))
     return rows
 
