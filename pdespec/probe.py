@@ -8,6 +8,7 @@ evaluating it with thirty digits takes milliseconds.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import mpmath
@@ -16,6 +17,7 @@ import sympy as sp
 DIGITS = 30
 # half of the digits: far above rounding, far below what a term that differs leaves
 TOLERANCE = sp.Float("1e-15")
+SMALL = mpmath.mpf("1e-15")
 
 # a mode is the same on both sides
 SIDES = dict.fromkeys(("Jump", "Average", "Plus", "Minus"), lambda side: side)
@@ -40,16 +42,15 @@ def points(count: int, *expressions: sp.Expr) -> list[Point]:
         set().union(*(expression.free_symbols for expression in expressions)),
         key=sp.default_sort_key,
     )
-    primes = [
-        [sp.prime(1 + k * len(symbols) + i) for i in range(len(symbols))] for k in range(count)
-    ]
     return [
-        {
-            s: sp.N(2 * sp.frac(sp.sqrt(prime)), DIGITS)
-            for s, prime in zip(symbols, row, strict=True)
-        }
-        for row in primes
+        {symbol: _generic(1 + k * len(symbols) + i) for i, symbol in enumerate(symbols)}
+        for k in range(count)
     ]
+
+
+@lru_cache(maxsize=4096)
+def _generic(number: int) -> sp.Expr:
+    return sp.N(2 * sp.frac(sp.sqrt(sp.prime(number))), DIGITS)
 
 
 def value(expression: sp.Expr, point: Point) -> sp.Expr:
@@ -61,9 +62,9 @@ def value(expression: sp.Expr, point: Point) -> sp.Expr:
 
 def slopes(
     expression: sp.Expr, where: list[Point], directions: list[list[Point]]
-) -> Iterator[list[sp.Expr]]:
-    """The derivative of an expression along each direction, a row for each point; one where it has
-    no value, as in `value`.
+) -> Iterator[list[Any]]:
+    """The derivative of an expression along each direction, mpmath's numbers, a row for each point;
+    one where it has no value, as in `value`.
 
     Central differences with a step of 1e-25 and 80 digits leave 30 digits right, and need the
     values of the expression only, whose common parts are computed once.
@@ -85,16 +86,16 @@ def slopes(
             ]
 
 
-def _slope(evaluate: Any, start: dict[Any, Any], move: dict[Any, Any], step: Any) -> sp.Expr:
+def _slope(evaluate: Any, start: dict[Any, Any], move: dict[Any, Any], step: Any) -> Any:
     try:
         ahead, behind = (
             evaluate(*(x + sign * move.get(symbol, 0) for symbol, x in start.items()))
             for sign in (1, -1)
         )
     except (ZeroDivisionError, ValueError, OverflowError):
-        return sp.S.One
+        return mpmath.mpf(1)
     slope = (ahead - behind) / (2 * step)
-    return sp.N(sp.sympify(slope), DIGITS) if mpmath.isfinite(slope) else sp.S.One
+    return slope if mpmath.isfinite(slope) else mpmath.mpf(1)
 
 
 def vanishes(expression: sp.Expr) -> bool:
@@ -124,28 +125,50 @@ def implied_lower_bound(a: sp.Expr, b: sp.Expr) -> sp.Expr | None:
 
 
 class Elimination:
-    """A homogeneous linear system that grows row by row, kept in echelon form: which unknowns
+    """A homogeneous linear system that grows row by row, in reduced echelon form: which unknowns
     remain free?"""
 
     def __init__(self, columns: int) -> None:
         self.columns = columns
-        self.pivots: dict[int, list[sp.Expr]] = {}
+        self.pivots: dict[int, list[Any]] = {}
 
-    def add(self, row: Sequence[sp.Expr]) -> None:
-        """One more equation `sum_k row[k] * unknown[k] = 0`."""
-        row = list(row)
-        for column in range(self.columns):
-            if abs(row[column]) < TOLERANCE:
-                continue
-            if column not in self.pivots:
-                self.pivots[column] = [entry / row[column] for entry in row]
+    def add(self, row: Sequence[Any]) -> None:
+        """One more equation `sum_k row[k] * unknown[k] = 0`, in numbers of SymPy or mpmath."""
+        with mpmath.workdps(DIGITS):
+            new = [mpmath.mpmathify(entry) for entry in row]
+            for pivot, known in self.pivots.items():
+                new = _without(new, pivot, known)
+            pivot = next((k for k, entry in enumerate(new) if not _is_zero(entry)), None)
+            if pivot is None:
                 return
-            row = [
-                entry - row[column] * known
-                for entry, known in zip(row, self.pivots[column], strict=True)
-            ]
+            new = [entry / new[pivot] for entry in new]
+            for column, known in self.pivots.items():
+                self.pivots[column] = _without(known, pivot, new)
+            self.pivots[pivot] = new
 
     @property
     def free(self) -> list[int]:
         """The unknowns that no equation determines by those before them."""
         return [column for column in range(self.columns) if column not in self.pivots]
+
+    @property
+    def loose(self) -> list[int]:
+        """The unknowns of which it does not follow that they are zero."""
+        return [
+            column
+            for column in range(self.columns)
+            if column not in self.pivots
+            or any(not _is_zero(x) for k, x in enumerate(self.pivots[column]) if k != column)
+        ]
+
+
+def _without(row: list[Any], column: int, known: list[Any]) -> list[Any]:
+    """A row without its part along another one, which is one in the column."""
+    share = row[column]
+    if _is_zero(share):
+        return row
+    return [entry - share * each for entry, each in zip(row, known, strict=True)]
+
+
+def _is_zero(number: Any) -> bool:
+    return abs(number) < SMALL

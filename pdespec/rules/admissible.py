@@ -146,24 +146,21 @@ def counterexample(need: Need) -> tuple[Mapping[str, float], float] | None:
     symbols = [*need.scalars, *([need.angle] if need.angle is not None else [])]
     evaluate = sp.lambdify(symbols, need.value, "math")
     angles = (
-        [(2 * sp.pi.evalf() * k / ANGLES,) for k in range(ANGLES)]
-        if need.angle is not None
-        else [()]
+        [(2 * math.pi * k / ANGLES,) for k in range(ANGLES)] if need.angle is not None else [()]
     )
-    worst, largest = (math.inf, ()), 0.0
-    for values, angle in itertools.product(
-        _tried(ranges), [tuple(map(float, each)) for each in angles]
-    ):
+    found: list[tuple[float, tuple[float, ...]]] = []
+    for values, angle in itertools.product(_tried(ranges), angles):
         try:
-            found = float(evaluate(*values, *angle))
+            found.append((float(evaluate(*values, *angle)), values))
         except (ValueError, ZeroDivisionError, OverflowError, TypeError):
             continue
-        worst, largest = min(worst, (found, values)), max(largest, abs(found))
+    least, where = min(found, default=(math.inf, ()))
     # a law that ends where the value is zero does not draw its end
     varies = any(low < high for low, high in ranges)
-    if worst[0] >= -ROUNDING * largest if varies else worst[0] > 0:
+    largest = max((abs(each) for each, _ in found), default=0.0)
+    if least >= -ROUNDING * largest if varies else least > 0:
         return None
-    return {str(s): v for s, v in zip(need.scalars, worst[1], strict=True)}, worst[0]
+    return {str(s): v for s, v in zip(need.scalars, where, strict=True)}, least
 
 
 def crossing(shape: Polygon) -> tuple[Segment, Segment, str] | None:

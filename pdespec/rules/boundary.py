@@ -59,15 +59,18 @@ def conditions_cover_the_boundary(analysis: Analysis) -> Iterator[Diagnostic]:
             if not certain(part, domain):
                 continue
             across = [x for x in domain.coordinates if part.coordinate in (None, x.name)]
-            needs = {u.name: _needed(analysis, u, across) for u in unknowns}
             rows = [
                 row
                 for row in analysis.boundary_rows
                 if row.region.domain == domain and part in parts(row.region, stated)
             ]
-            if sum(needs.values()) <= sum(
-                1 for row in rows if any(u.name in needs for u in row.unknowns)
-            ):
+            names = {unknown.name for unknown in unknowns}
+            counted = sum(1 for row in rows if any(u.name in names for u in row.unknowns))
+            # no unknown needs more than half its orders, and what it needs takes longer to find
+            if counted >= sum(n // 2 for u in unknowns for n in _orders(analysis, u, across)):
+                continue
+            needs = {u.name: _needed(analysis, u, across) for u in unknowns}
+            if counted >= sum(needs.values()):
                 continue
             for name, needed in needs.items():
                 have = sum(1 for row in rows if any(u.name == name for u in row.unknowns))
@@ -77,11 +80,16 @@ def conditions_cover_the_boundary(analysis: Analysis) -> Iterator[Diagnostic]:
             yield _uncovered(analysis, domain, problem.unknowns[name], needed, have, pieces)
 
 
+def _orders(analysis: Analysis, unknown: Unknown, across: list[Coordinate]) -> list[int]:
+    """The order of each component in the coordinates that a boundary crosses."""
+    return [analysis.order(c, *across, rows=analysis.stated) for c in unknown.fields]
+
+
 def _needed(analysis: Analysis, unknown: Unknown, across: list[Coordinate]) -> int:
     """How many conditions an unknown needs where the boundary crosses some coordinates: half the
     order of each component; of a vector whose second derivatives are those of `curl(curl(E))` one
     less, since they do not see what points along the normal."""
-    orders = [analysis.order(c, *across, rows=analysis.stated) for c in unknown.fields]
+    orders = _orders(analysis, unknown, across)
     if set(orders) != {2} or len(orders) < 2:
         return sum(order // 2 for order in orders)
     places = {field: k for k, field in enumerate(unknown.fields)}

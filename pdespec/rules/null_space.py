@@ -39,8 +39,7 @@ def the_solution_is_pinned(analysis: Analysis) -> Iterator[Diagnostic]:
     for form, place in noticing(analysis):
         if not system.free:
             return
-        for row in changes(form, place, modes):
-            system.add(row)
+        look(system, modes, form, place)
     reported = set()
     for mode in (modes[column] for column in system.free):
         row = analysis.first(next(iter(mode.shift)))
@@ -51,6 +50,14 @@ def the_solution_is_pinned(analysis: Analysis) -> Iterator[Diagnostic]:
             yield row.report(
                 "W05", message, hint, "the equations and conditions hold its derivatives only"
             )
+
+
+def look(system: Elimination, modes: list[Mode], form: Any, place: dict[Any, Any]) -> None:
+    """What a statement says of the modes that are not known to be zero by now."""
+    loose = system.loose
+    for row in changes(form, place, [modes[k] for k in loose]):
+        found = dict(zip(loose, row, strict=True))
+        system.add([found.get(k, 0) for k in range(len(modes))])
 
 
 @dataclass(frozen=True)
@@ -141,7 +148,7 @@ def _place(region: Any) -> dict[Any, Any]:
     return {}
 
 
-def changes(form: Any, place: dict[Any, Any], modes: list[Mode]) -> Iterator[list[sp.Expr]]:
+def changes(form: Any, place: dict[Any, Any], modes: list[Mode]) -> Iterator[list[Any]]:
     """The change of a statement under each mode, one row for each generic point.
 
     Without integrals it is the directional derivative along the mode, taken by `slopes`: the

@@ -12,7 +12,7 @@ from pdespec.geometry import Domain, shape_symbols
 from pdespec.nodes import nodes_of
 from pdespec.notation import short
 from pdespec.probe import Elimination
-from pdespec.rules.null_space import all_modes, changes, noticing, place_of
+from pdespec.rules.null_space import all_modes, look, noticing, place_of
 from pdespec.rules.registry import Analysis, Row, rule
 from pdespec.statements.membership import bind, bounds, halton
 from pdespec.statements.statements import Condition
@@ -104,13 +104,11 @@ def points_are_noticed(analysis: Analysis) -> Iterator[Diagnostic]:
     modes = all_modes(analysis)
     system = Elimination(len(modes))
     for form, place in noticing(analysis, points=False):
-        for row in changes(form, place, modes):
-            system.add(row)
+        look(system, modes, form, place)
     redundant: dict[str, Row] = {}
     for row in analysis.point_rows:
         free = len(system.free)
-        for each in changes(row.form, place_of(row), modes):
-            system.add(each)
+        look(system, modes, row.form, place_of(row))
         if len(system.free) == free:
             redundant.setdefault(row.label, row)
     undetermined = {modes[column].unknown for column in system.free}  # W05 says so

@@ -5,18 +5,27 @@
 Kinds: texts, words (options), runs (damaged directories), files (meshes and tables), kills (SIGKILL
 while training). What is in the file already is not tried again, so that shares can be run anywhere
 and put together. An outcome is `accepted`, `refused CODE`, or `FAIL ..`, which must not occur.
-`--show SEED` tries one and lets its exception through.
+`--show SEED` tries one and lets its exception through. `--record FILE` adds a line of counts once a
+share is done; `python -m tests.fuzz.run total --record FILE` adds up those of all shares:
+
+    python -m tests.fuzz.run texts --start 2757 --count 5000 --record benchmarks/results/fuzz.jsonl
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
+import json
 import random
+import resource
+import subprocess
+import sys
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+
+KINDS = ("texts", "words", "runs", "files", "kills")
 
 
 def kind(name: str) -> Callable[[random.Random], str]:
@@ -46,14 +55,63 @@ def outcome(attempt: Callable[[random.Random], str], seed: int) -> str:
         )
 
 
+def share(name: str, seeds: range, lines: list[str], slowest: tuple[float, int]) -> dict:
+    """The counts of a share whose seeds are all done, with the build, the CPU seconds of the
+    slowest that was tried now and the most memory that the process took, in megabytes."""
+    own = [line.split()[1] for line in lines if int(line.split()[0]) in seeds]
+    counts = collections.Counter(own)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "kind": name,
+        "build": _build(),
+        "from": seeds.start,
+        "to": seeds.stop - 1,
+        "accepted": counts["accepted"],
+        "refused": counts["refused"],
+        "else": len(own) - counts["accepted"] - counts["refused"],
+        "slowest": [round(slowest[0], 2), slowest[1]],
+        "megabytes": round(memory / (2**20 if sys.platform == "darwin" else 2**10)),
+    }
+
+
+def _build() -> str:
+    """The commit of this checkout."""
+    words = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def total(path: Path) -> str:
+    """The shares of a file added up, a line a kind. Raises: SystemExit where two shares of a kind
+    hold the same seed."""
+    shares = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = []
+    for name in dict.fromkeys(each["kind"] for each in shares):
+        own = [each for each in shares if each["kind"] == name]
+        for k, one in enumerate(own):
+            if any(max(one["from"], o["from"]) <= min(one["to"], o["to"]) for o in own[k + 1 :]):
+                raise SystemExit(f"{path}: two shares of {name} hold seed {one['from']} or later")
+        counts = {key: sum(each[key] for each in own) for key in ("accepted", "refused", "else")}
+        told = ", ".join(f"{count} {key}" for key, count in counts.items())
+        slowest, most = max(o["slowest"] for o in own), max(o["megabytes"] for o in own)
+        rows.append(
+            f"{name}: {sum(counts.values())} tried, {told}; the slowest {slowest[0]} CPU s, seed"
+            f" {slowest[1]}; {most} MB"
+        )
+    return "\n".join(rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("kind", choices=["texts", "words", "runs", "files", "kills"])
+    parser.add_argument("kind", choices=[*KINDS, "total"])
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--start", type=int, default=0)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--show", type=int)
+    parser.add_argument("--record", type=Path)
     options = parser.parse_args()
+    if options.kind == "total":
+        print(total(options.record))
+        return
     attempt = kind(options.kind)
     if options.show is not None:
         print(attempt(random.Random(options.show)))
@@ -61,14 +119,18 @@ def main() -> None:
     path = options.out or Path(f"{options.kind}.txt")
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     done, began, slowest = {int(line.split()[0]) for line in lines}, time.monotonic(), (0.0, 0)
+    seeds = range(options.start, options.start + options.count)
     with path.open("a", encoding="utf-8") as out:
-        for seed in range(options.start, options.start + options.count):
+        for seed in seeds:
             if seed not in done:
                 before = time.process_time()
                 lines.append(f"{seed} {outcome(attempt, seed)}")
                 slowest = max(slowest, (time.process_time() - before, seed))
                 out.write(lines[-1] + "\n")
                 out.flush()
+    if options.record is not None:
+        with options.record.open("a", encoding="utf-8") as record:
+            record.write(json.dumps(share(options.kind, seeds, lines, slowest)) + "\n")
     counts = collections.Counter(
         line.split(" ", 1)[1] if "FAIL" not in line else "FAIL" for line in lines
     )

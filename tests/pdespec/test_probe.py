@@ -40,8 +40,18 @@ def test_elimination_names_what_no_equation_determines():
     assert system.free == [1, 2]
     system.add([sp.Float(1), sp.Float(3), sp.Float(1)])
     assert system.free == [2]
+    assert system.loose == [0, 1, 2]
     system.add([sp.Float(0), sp.Float(0), sp.Float(1)])
-    assert system.free == []
+    assert system.free == [] == system.loose
+
+
+def test_what_is_known_to_be_zero_is_loose_no_longer():
+    system = Elimination(3)
+    system.add([0, 1, 2])
+    system.add([sp.I, 0, 0])
+    assert system.free == [2] and system.loose == [1, 2]
+    system.add([5, 2, 5])
+    assert system.free == [] == system.loose
 
 
 def test_slopes_know_every_function_of_the_language():

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import builtins
 import os
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -297,6 +299,70 @@ def test_a_bound_that_is_kept_changes_nothing():
     with pytest.raises(ZeroDivisionError):
         budget.bounded(lambda: 1 // 0, 1_000)
     assert (sys.getprofile(), sys.gettrace()) == (None, tracer)
+
+
+def spins(events):
+    """Work of so many calls and returns, which counts how often it was begun."""
+    begun = []
+
+    def work():
+        begun.append(True)
+        for _ in range(events // 2):
+            abs(0)
+        return len(begun)
+
+    return work
+
+
+@pytest.mark.parametrize("head_start", (0.0, 0.01, 100.0))
+def test_how_long_a_head_start_is_decides_nothing(head_start, monkeypatch):
+    monkeypatch.setattr(budget, "UNSEEN", 100_000)
+    monkeypatch.setattr(budget, "HEAD_START", head_start or 1e-6)
+    assert budget.bounded(spins(10_000), 200_000) == 1
+    if head_start < 100:  # a hundred seconds would hold more than `UNSEEN`
+        with pytest.raises(budget.Spent):
+            budget.bounded(spins(4_000_000), 200_000)
+    assert signal.getsignal(signal.SIGVTALRM) == signal.SIG_DFL
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0, 0) and sys.getprofile() is None
+
+
+def test_work_near_its_bound_is_done_again_and_counted_from_the_start(monkeypatch):
+    monkeypatch.setattr(budget, "HEAD_START", 1e-6)
+    monkeypatch.setattr(budget, "UNSEEN", 1_500_000)
+    assert budget.bounded(spins(2_300_000), 2_400_000) == 2
+    assert budget.bounded(spins(200_000), 2_400_000) == 1
+
+
+def test_a_timer_or_handler_of_somebody_else_is_left_alone(monkeypatch):
+    seen = []
+    before = signal.signal(signal.SIGVTALRM, lambda *_: seen.append(True))
+    try:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 50)
+        assert budget.bounded(spins(1_000), budget.MOST) == 1
+        assert signal.getitimer(signal.ITIMER_VIRTUAL)[0] > 49
+        monkeypatch.setattr(budget, "UNSEEN", 100_000)
+        with pytest.raises(budget.Spent):
+            budget.bounded(spins(400_000), 200_000)
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+    assert not seen
+
+
+def test_another_thread_reads_texts_within_the_same_bound(monkeypatch):
+    monkeypatch.setattr(budget, "UNSEEN", 100_000)
+    found = []
+
+    def read():
+        found.append(attempt(HEAD + "in Omega: lap(u) = 1\non boundary(Omega): u = 0\n"))
+        with pytest.raises(budget.Spent):
+            budget.bounded(spins(400_000), 200_000)
+        found.append(True)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    thread.join()
+    assert found == [True, True]
 
 
 def test_nothing_is_bounded_under_a_profiler_which_goes_on():

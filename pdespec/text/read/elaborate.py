@@ -62,12 +62,18 @@ def problem_of(source: Source) -> Problem:
     Raises: `ProblemError` with every mistake found, or with those found until the text had taken
     more work than `budget.MOST`.
     """
-    report: list[Diagnostic] = []
-    document = read(source, report)
-    draft = _draft(document, report)
+    unread: list[Diagnostic] = []
+    document = read(source, unread)
+    report, draft = unread, _draft(document, unread)
+
+    def work() -> Problem:
+        nonlocal report, draft
+        report = list(unread)
+        draft = _draft(document, report)
+        return _read(document, draft, report, source)
+
     try:
-        most = budget.MOST - budget.A_CHARACTER * len(source.text)
-        return budget.bounded(lambda: _read(document, draft, report, source), most)
+        return budget.bounded(work, budget.MOST - budget.A_CHARACTER * len(source.text))
     except budget.Spent:
         where = f"`{_kind(draft.reading)}`" if draft.reading else "the checks of the whole"
         report.append(

@@ -99,7 +99,9 @@ def read(source: Source, report: list[Diagnostic]) -> Document:
             return None
         return result
 
-    for section in sections(list(grammar().lex(source.text))):
+    # `Lark.lex` would make its lexer anew for each text
+    tokens = grammar().parse_interactive(source.text, start="statement").lexer_thread.lex(None)
+    for section in sections(list(tokens)):
         kind = str(section.piece.tokens[0])
         if section.stray:
             report.append(_stray(section.piece, source))
