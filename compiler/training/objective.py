@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from compiler.geometry.metrics import interior, misfit
 from compiler.loss.blocks import StepEngine
 from compiler.loss.physics import PhysicsLoss
 from compiler.scales import component_sizes, scaled
+from compiler.training.ahead import Ahead, spare_core
 from compiler.training.checkpoint import dtype_of
 from compiler.training.data_terms import LABEL as DATA
 from compiler.training.data_terms import DataTerms, Share
@@ -82,7 +84,7 @@ class Objective(nn.Module):
             )
         self.labels = term_labels(loss, options, dual, data)
         # the last batch of training: asked again before a state is saved
-        self.drawn: tuple[str, int, Any] | None = None
+        self.drawn: tuple[int, Any] | None = None
         self.held: tuple[Any, list[Coarse]] | None = None
         self.causal: Mapping[str, float] = {}
         self.engine = (
@@ -222,9 +224,25 @@ class Objective(nn.Module):
     def draw(self, purpose: str, step: int, share: bool = True) -> Any:
         """The batch of a step, the same for every number of processes; with `share`, this
         process's part of it: that alone is drawn, unless the sampler is a caller's own."""
+        if not (share and purpose == "train"):
+            return self._draw(purpose, step, share)
+        if self.drawn is None or self.drawn[0] != step:
+            ahead = self.ahead
+            self.drawn = step, ahead.at(step) if ahead else self._draw("train", step)
+        return self.drawn[1]
+
+    @cached_property
+    def ahead(self) -> Ahead | None:
+        """Draws batches of training ahead; None where a sampler of the caller's, or an autocast
+        that is on in one thread alone, may make another batch of it, or no core is free."""
         options, fabric = self.options, self.fabric
-        if share and self.drawn is not None and self.drawn[:2] == (purpose, step):
-            return self.drawn[2]
+        own = self.sampler is sampling.sample and options.precision != "bfloat16"
+        if not own or not spare_core(fabric.world_size):
+            return None
+        return Ahead(lambda step: self._draw("train", step), options.steps)
+
+    def _draw(self, purpose: str, step: int, share: bool = True) -> Any:
+        options, fabric = self.options, self.fabric
         size = self.batch if purpose == "train" else options.validation
         part = size // fabric.world_size if share else size
         own = self.sampler is sampling.sample
@@ -243,8 +261,6 @@ class Objective(nn.Module):
         )
         if not own and part < size:
             batch = batch.select(range(first, first + part))
-        if share and purpose == "train":
-            self.drawn = purpose, step, batch
         return batch
 
     def trainables(self) -> dict[str, float]:
