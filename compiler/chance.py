@@ -28,8 +28,9 @@ class Chance:
         with untraced():
             seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
         self.shared = _seeded(seed, "shared")
-        numbers = range(first, first + size)
-        self.samples = [_seeded(seed, first if alike else k) for k in numbers]
+        self.size = size
+        numbers = [first] if alike else range(first, first + size)
+        self.samples = [_seeded(seed, k) for k in numbers]
 
     @staticmethod
     def of(generator: torch.Generator | Chance, size: int) -> Chance:
@@ -37,10 +38,8 @@ class Chance:
         of samples."""
         if not isinstance(generator, Chance):
             return Chance(generator, size)
-        if len(generator.samples) != size:
-            raise ValueError(
-                f"random numbers of {len(generator.samples)} samples were asked for {size}"
-            )
+        if generator.size != size:
+            raise ValueError(f"random numbers of {generator.size} samples were asked for {size}")
         return generator
 
     def uniform(self, *shape: int) -> Tensor:
@@ -58,7 +57,8 @@ class Chance:
     def seeds(self) -> list[int]:
         """A seed for every sample."""
         with untraced():
-            return [int(torch.randint(2**62, (1,), generator=each)) for each in self.samples]
+            seeds = [int(torch.randint(2**62, (1,), generator=each)) for each in self.samples]
+            return seeds * (self.size // len(seeds))
 
     def seed(self) -> int:
         """A seed that all samples share, for scrambled sequences."""
@@ -72,7 +72,8 @@ class Chance:
 
     def _each(self, draw: Callable[[torch.Generator], Tensor]) -> Tensor:
         with untraced():
-            return torch.stack([draw(generator) for generator in self.samples]).to(self.device)
+            drawn = torch.stack([draw(generator) for generator in self.samples])
+            return drawn.expand(self.size, *drawn.shape[1:]).to(self.device)
 
 
 @contextmanager

@@ -11,10 +11,11 @@ from pdespec.errors import nearest
 class Table(Mapping[str, Any]):
     """A mapping that cannot change and can be hashed. Keeps its order; equality ignores it."""
 
-    __slots__ = ("_items",)
+    __slots__ = ("_hash", "_items")
 
     def __init__(self, items: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()) -> None:
         self._items = dict(items)
+        self._hash: int | None = None
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._items:
@@ -39,7 +40,12 @@ class Table(Mapping[str, Any]):
         return self._items.get(name, default)
 
     def __hash__(self) -> int:
-        return hash(frozenset(self._items.items()))
+        if self._hash is None:
+            self._hash = hash(frozenset(self._items.items()))
+        return self._hash
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._items,)  # without the hash, which another process has its own of
 
     def __repr__(self) -> str:
         return repr(self._items)

@@ -41,6 +41,7 @@ from pdespec.geometry import Boundary, Domain, Region, coincide, shape_symbols
 from pdespec.laws import median, truncated_support
 from pdespec.symbols import Param, Scalar
 
+FEW = 4096  # points of a sequence that are kept for who asks for the same ones again
 MOST_CANDIDATES = 1 << 20  # points tried per sample before a shape counts as empty
 
 
@@ -594,10 +595,22 @@ def _cubes(
 
     def draw(n: int) -> Tensor:
         with untraced():
-            sequence = SobolEngine(dimension, scramble=True, seed=seed)
-            return (sequence.draw(n, dtype=torch.float64).to(device) + shift) % 1
+            return (_scrambled(dimension, seed, n).to(device) + shift) % 1
 
     return draw
+
+
+def _scrambled(dimension: int, seed: int, n: int) -> Tensor:
+    """The first points of a scrambled Sobol sequence. Shapes: -> "n d", float64."""
+    return _few(dimension, seed, n) if n <= FEW else _sobol(dimension, seed, n)
+
+
+def _sobol(dimension: int, seed: int, n: int) -> Tensor:
+    return SobolEngine(dimension, scramble=True, seed=seed).draw(n, dtype=torch.float64)
+
+
+# an operator that is asked again and again reads the same ones
+_few = lru_cache(maxsize=16)(torch.inference_mode(False)(_sobol))
 
 
 def _rejected(body: Body, n: int, draw: Callable[[int], Tensor], domain: Domain) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from compiler.geometry.shapes.numbers import Numbers
 from compiler.geometry.shapes.piece import Piece
+from compiler.geometry.shapes.remembered import remembered
 from pdespec.geometry import Shape
 
 Selection = Callable[[Piece], bool]
@@ -104,6 +105,7 @@ def everything(piece: Piece) -> bool:
     return True
 
 
+@remembered
 def extent(body: Body) -> Tensor:
     """The smallest side of the box around a body. Shapes: "b"."""
     lower, upper = body.bounds()

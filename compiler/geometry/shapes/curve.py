@@ -14,6 +14,7 @@ from torch import Tensor
 from compiler.geometry.shapes.blend import norm
 from compiler.geometry.shapes.numbers import Function, Numbers
 from compiler.geometry.shapes.piece import FullBoundary, Natural, along, collected
+from compiler.geometry.shapes.remembered import remembered
 from pdespec.geometry import Shape
 
 NODES = 128  # at which the nearest stretches of an arc are looked for
@@ -55,11 +56,13 @@ class Arc:
             self.start, self.end, count, dtype=self.dtype, device=self.device
         ).expand(self.samples, -1)
 
+    @remembered
     def speed(self) -> Tensor:
         """|dx/ds| at the nodes of the arc-length table. Shapes: "b m"."""
         _, _, dx, dy, _, _ = self.function(self.nodes(TABLE + 1))
         return norm(torch.stack([dx, dy], -1))
 
+    @remembered
     def length(self) -> Tensor:
         """Arc length. Shapes: "b"."""
         return self.integral(self.speed())
@@ -102,10 +105,12 @@ class Arc:
             s = torch.where(further, s, first)
         return along_directions(self.function(s)[:2])
 
+    @remembered
     def bounds(self) -> tuple[Tensor, Tensor]:
         """Least and greatest coordinates. Shapes: "b 2"."""
         axes = torch.eye(2, dtype=self.dtype, device=self.device).expand(self.samples, -1, -1)
-        return -self.reach(-axes), self.reach(axes)
+        lower, upper = self.reach(torch.cat([-axes, axes], 1)).chunk(2, -1)
+        return -lower, upper
 
     def integral(self, values: Tensor) -> Tensor:
         """From values at equally spaced nodes: by the trapezoidal rule on a closed arc, where it

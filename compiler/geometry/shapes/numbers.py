@@ -24,6 +24,7 @@ def graph(expressions: tuple[sp.Expr, ...]) -> ResidualGraph:
     return ResidualGraph(expressions, [Source("geometry")] * len(expressions))
 
 
+@lru_cache(maxsize=1024)
 def constants(expression: sp.Expr) -> sp.Expr:
     """The expression with every `const` replaced by its number."""
     return expression.xreplace(

@@ -13,6 +13,7 @@ from compiler.geometry.shapes.body import Selection, Surroundings, bind, extent
 from compiler.geometry.shapes.curve import TABLE, Arc, arcs, signed_distance
 from compiler.geometry.shapes.numbers import Function, Numbers
 from compiler.geometry.shapes.piece import FullBoundary, along
+from compiler.geometry.shapes.remembered import remembered
 from pdespec.geometry import Star
 
 # (r / R)^2 from which on the boundary-defining function goes on with a fixed T, so that it has no
@@ -74,8 +75,15 @@ class StarBody:
         r = self.radius(theta)[0] * cube[..., 1].sqrt()
         return self.middle[:, None] + torch.stack([r * theta.cos(), r * theta.sin()], -1)
 
+    @remembered
     def _table(self) -> Tensor:
         return self.radius(self.boundary.nodes(TABLE + 1))[0]
+
+    @remembered
+    def _mean(self) -> Tensor:
+        """The radius a in the middle. Shapes: "b"."""
+        table = self._table()
+        return torch.maximum(table[:, :-1].mean(-1), 0.55 * table.amax(-1))
 
     def _polar(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """r^2 and R(theta), with the angle 0 and no derivative of it at the centre."""
@@ -86,8 +94,7 @@ class StarBody:
         return square, self.radius(theta)[0]
 
     def implicit(self, x: Tensor) -> Tensor:
-        table = self._table()
-        middle = torch.maximum(table[:, :-1].mean(-1), 0.55 * table.amax(-1))[:, None]
+        middle = self._mean()[:, None]
         square, radius = self._polar(x)
         share = (square / radius.square()).clamp_max(BEYOND)
         blended = middle + (1 - 1 / share.clamp_min(LEAST)).exp() * (radius - middle)
