@@ -53,6 +53,12 @@ def _double(value: object) -> object:
     return torch.float64 if value is torch.float32 else value
 
 
+class Asking:
+    """A caller's function, `__wrapped__`, asked in another way: made anew at every call."""
+
+    __wrapped__: Callable[..., object]
+
+
 class IdentitySet:
     """Groups of objects met before, by identity, since they may have no hash. Those with one that
     takes no weak reference are never remembered.
@@ -377,6 +383,9 @@ def made_of(function: object, met: frozenset[int] = frozenset()) -> Iterator[obj
         parts = (function.func, *function.args, *function.keywords.values())
     elif isinstance(function, InnerField):
         parts = (function.outer,)
+    elif isinstance(function, Asking):
+        yield type(function)
+        parts = (function.__wrapped__,)
     elif isinstance(function, types.MethodType):
         yield from (function.__func__, function.__self__)
     elif isinstance(function, types.FunctionType):

@@ -32,6 +32,7 @@ from compiler.fem.export.vtk import collect
 from compiler.fem.meshing.mesh import mesh_domain
 from compiler.fem.solution import Solution
 from compiler.functionals.outputs import output
+from compiler.geometry.domain import Geometry
 from compiler.geometry.metrics import domain as first_domain
 from compiler.loss.physics import together
 from compiler.matching import need_points
@@ -486,11 +487,20 @@ class Answer:
 
     def _inside(self, points: Tensor) -> Tensor:
         """Shapes: "b n D" -> "b n"."""
-        region = first_domain(self.problem)
-        own = self.batch.to("cpu", torch.float64).geometry[region.name]
-        return own.contains(points[..., : region.dim].double()) | (
-            own.signed_distance(points[..., : region.dim].double()).abs() < 1e-9
-        )
+        own = self._domain
+        at = points[..., : own.domain.dim].detach().double()
+        inside = own.contains(at)
+        some = ~inside.all(0)
+        if bool(some.any()):
+            near = own.signed_distance(at[:, some]).abs() < 1e-9
+            inside[:, some] = inside[:, some] | near
+        return inside
+
+    @cached_property
+    def _domain(self) -> Geometry:
+        """That of the first unknown, in float64 on the CPU."""
+        own = self.batch.geometry[first_domain(self.problem).name]
+        return own.map(lambda value: value.detach().to("cpu", torch.float64))
 
     def contains(self, points: np.ndarray) -> np.ndarray:
         """Whether points lie in the domain, in every sample of a batch. Shapes: "n D" -> "n"."""

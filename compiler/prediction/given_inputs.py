@@ -15,6 +15,7 @@ from torch import Tensor
 
 from compiler.data.samples import from_file
 from compiler.geometry.domain import box
+from compiler.loss.verify import Asking
 from compiler.measurements.interpolation import gridded, scattered
 from compiler.prediction.differenced import differenced
 from pdespec.errors import fail
@@ -125,14 +126,15 @@ def _of_grid(declared: Input, problem: Problem, array: Any) -> Callable[[Tensor]
     )
 
 
-class _Asked:
+class _Asked(Asking):
     """A caller's function of points (n, d) for all samples: in torch, or in NumPy where it takes no
     tensors that require grad or returns none; its derivatives are then those of differences."""
 
     def __init__(
         self, function: Callable[[Any], Any], name: str, count: int, extents: Sequence[float]
     ) -> None:
-        self.function, self.name, self.count, self.extents = function, name, count, extents
+        self.function = self.__wrapped__ = function
+        self.name, self.count, self.extents = name, count, extents
         self.knows_torch: bool | None = None
 
     def __call__(self, points: Tensor) -> Tensor:

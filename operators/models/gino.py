@@ -37,8 +37,10 @@ from operators.layers.mlp import seeded
 from operators.models.fno import FourierTrunk, GridOptions, projection
 from operators.options import Count, Lengths, Positive, filled, takes
 
-# queries at a time where no graph is kept: some 10 MB of edges, which is fastest on a CPU
+# queries at a time where no graph is kept: some 2 MB, which stay in the cache of a CPU
 BLOCK = 2048
+# samples at a time where no graph is kept, for the same reason
+SAMPLES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,20 +190,34 @@ class DecodedField:
         edges = NEIGHBORS[self.search](points, self.lattice, self.decoder.radius)
         return (
             edges.padded(lattice_width(self.lattice, self.decoder.radius))
-            if self.decoder.kernel.padded
+            if self.decoder.kernel.padded and torch.is_grad_enabled()
             else edges
         )
 
     def __call__(self, points: Tensor, edges: Edges | None = None) -> Float[Tensor, "b n c"]:
-        block = max(1, BLOCK // max(1, points.shape[0]))
         keeps_graph = torch.is_grad_enabled()
-        if edges is None and not (keeps_graph or self.fixed_shapes) and points.shape[1] > block:
-            return torch.cat([self(part) for part in points.split(block, 1)], 1)
-        edges = self.plan(points) if edges is None else edges
-        values = self._decode(points.flatten(0, 1).split(1, -1), edges).unflatten(
-            0, points.shape[:2]
-        )
+        if edges is None and not (keeps_graph or self.fixed_shapes):
+            values = self._in_blocks(points)
+        else:
+            values = self._values(points, edges)
         return values if self.ansatz is None else self.ansatz(points, values)
+
+    def _in_blocks(self, points: Tensor) -> Tensor:
+        """What the projection gives, a few queries of one sample at a time."""
+        count, found = self.latent[0].shape[1], []
+        for k in range(points.shape[0]):
+            latent = tuple(v[k : k + 1] for v in self.latent)
+            nodes = self.nodes[k * count : (k + 1) * count]
+            one = replace(self, latent=latent, nodes=nodes)
+            blocks = points[k : k + 1].split(BLOCK, 1)
+            found.append(torch.cat([one._values(each, None) for each in blocks], 1))
+        return torch.cat(found)
+
+    def _values(self, points: Tensor, edges: Edges | None) -> Float[Tensor, "b n c"]:
+        """What the projection gives, before the ansatz."""
+        edges = self.plan(points) if edges is None else edges
+        decoded = self._decode(points.flatten(0, 1).split(1, -1), edges)
+        return decoded.unflatten(0, points.shape[:2])
 
     def taylor(self, points: Tensor, space: JetSpace, edges: Edges | None = None) -> Jet:
         """Value and the derivatives of `space` at once. Shapes: points (b, n, D) -> streams (b,
@@ -298,7 +314,8 @@ class GINO(nn.Module):
         self.projection = projection(options, out_channels, generator)
 
     def forward(self, inputs: OperatorInput) -> DecodedField:
-        latent = self.latent(inputs).flatten(2).mT  # (b, nodes, hidden)
+        # (b, nodes, hidden), a node's channels side by side, since edges read them together
+        latent = self.latent(inputs).flatten(2).mT.contiguous()
         batch, count, _ = latent.shape
         nodes = self.lattice.points(latent.dtype, latent.device).repeat(batch, 1)
         prepared = self.decoder.prepare(nodes, latent.flatten(0, 1))
@@ -318,6 +335,7 @@ class GINO(nn.Module):
         """Latent function on the grid. Shapes: (b, hidden, x..)."""
         points, values = inputs.points, inputs.values
         nodes = self.lattice.points(points.dtype, points.device)
+        few = SAMPLES if not torch.is_grad_enabled() and not self.fixed_shapes else inputs.batch
         parts = [positional_encoding(nodes, self.lattice).expand(inputs.batch, -1, -1)]
         if self.encoder is not None:
             if values.shape[-1] != self.in_channels or points.shape[-1] != self.input_dim:
@@ -326,7 +344,12 @@ class GINO(nn.Module):
                     f" {self.input_dim} coordinates, got {tuple(values.shape)} at"
                     f" {tuple(points.shape)}"
                 )
-            parts.append(self.encoder(points, values, inputs.measure))
+            given = (points, values, inputs.measure)
+            split = [[None] * inputs.batch if v is None else v.split(few) for v in given]
+            encoded = [self.encoder(*each) for each in zip(*split, strict=False)]
+            parts.append(torch.cat(encoded) if len(encoded) > 1 else encoded[0])
         if self.feature_channels:
             parts.append(inputs.known_at(nodes, self.feature_channels))
-        return self.trunk(torch.cat(parts, -1).mT.unflatten(2, self.lattice.shape))
+        read = torch.cat(parts, -1).mT.unflatten(2, self.lattice.shape)
+        found = [self.trunk(each) for each in read.split(few)]
+        return torch.cat(found) if len(found) > 1 else found[0]
