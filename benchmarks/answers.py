@@ -110,9 +110,6 @@ class Build:
 
     def steps(self, count: int) -> list[float]:
         """CPU seconds of each of some steps of `demo`, the first three left out."""
-        options = replace(
-            self.preset.options, steps=count + 4, validation=0, references=0, checkpoint_every=10**6
-        )
         begun: list[float] = []
 
         def note(module: torch.nn.Module, given: object) -> None:
@@ -122,6 +119,13 @@ class Build:
         hook = torch.nn.modules.module.register_module_forward_pre_hook(note)
         try:
             with self.active(), tempfile.TemporaryDirectory() as folder:
+                options = replace(
+                    self.preset.options,
+                    steps=count + 4,
+                    validation=0,
+                    references=0,
+                    checkpoint_every=10**6,
+                )
                 model = self.compiler.build(self.problem, self.preset.operator, **self.preset.model)
                 self.compiler.train(self.problem, model, options, Path(folder) / "run")
         finally:
@@ -160,6 +164,7 @@ def main() -> None:
         found = alternate({"older": older.answer(size), "this": newer.answer(size)}, rounds)
         name = "answer, one sample" if size == 1 else f"answer, a sample of {size}"
         rows[name] = found["older"].median / size, found["this"].median / size
+        print(name, *rows[name], flush=True)
     spent: dict[str, list[float]] = {"older": [], "this": []}
     for _ in range(3):
         spent["older"] += older.steps(given.steps)
