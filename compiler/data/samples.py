@@ -14,9 +14,12 @@ from torch import Tensor
 from compiler.chance import Chance
 from compiler.data.distributions import (
     Constants,
+    FourierSeries,
+    GaussianSum,
     GivenFunction,
     InputFunction,
     Place,
+    Spectrum,
     draw_functions,
     draw_numbers,
 )
@@ -34,6 +37,9 @@ from pdespec.laws import Gaussians, Uniform
 from pdespec.rules.admissible import ANGLES, needed
 from pdespec.statements.problem import Problem
 from pdespec.symbols import Input, InputField, Param, Scalar
+
+# functions that are made of their own tensors alone
+CLOSED_FORMS = (Constants, FourierSeries, GaussianSum, Spectrum)
 
 
 @dataclass(frozen=True)
@@ -77,11 +83,18 @@ class DrawnSamples:
         """Whether params or input functions hang on tensors that require grad: what is computed
         from them then keeps its graph.
 
-        A caller's function is asked at one point, since it may close over anything.
+        A caller's function is asked at one point, since it may close over anything; of those that
+        are drawn from a law it is seen in their numbers.
         """
         if any(value.requires_grad for value in self.params.values()):
             return True
-        if not self.functions:
+        asked = []
+        for name, function in self.functions.items():
+            if not isinstance(function, CLOSED_FORMS):
+                asked.append(name)
+            elif any(getattr(each, "requires_grad", False) for each in vars(function).values()):
+                return True
+        if not asked:
             return False
         at = next(iter(self.geometry.values())).interior(
             1, torch.Generator(self.device).manual_seed(0)
@@ -89,9 +102,7 @@ class DrawnSamples:
         place = torch.cat(
             [at, at.new_full((*at.shape[:2], self.problem.time is not None), self.start)], -1
         )
-        return any(
-            self.evaluate(name, place, continued=True).requires_grad for name in self.functions
-        )
+        return any(self.evaluate(name, place, continued=True).requires_grad for name in asked)
 
     def evaluate(self, name: str, points: Tensor, continued: bool = False) -> Tensor:
         """An input function at points; `continued` asks for its smooth continuation off a boundary.
