@@ -6,7 +6,8 @@ held-out samples.
 
 Effectivity is the estimated over the true relative L2 error of an unknown, true being the distance
 to elements of degree 3 on a mesh of `--resolution`. Samples are the first of the seed that no
-training draws. Writes a row a run to OUT.json, with all samples, and OUT.md.
+training draws. Writes a row a run to OUT.json, with all samples, and OUT.md; goes on with what
+OUT.json holds, so that `--seconds` may end it and the same line go on.
 """
 
 from __future__ import annotations
@@ -28,10 +29,13 @@ from compiler.geometry.metrics import domain, misfit
 from compiler.prediction.error_equation import Corrected, certificate
 
 
-def measure(directory: str, samples: int, resolution: int) -> dict:
+def measure(directory: str, samples: int, resolution: int, rows: list[dict], end: float) -> dict:
+    """Adds to the rows until there is one for each sample, or so much processor time is spent."""
     run = compiler.load(directory).run
-    problem, rows = run.problem, []
-    for index in range(samples):
+    problem = run.problem
+    for index in range(len(rows), samples):
+        if time.process_time() > end:
+            break
         counts = {**run.options.points, "interior": 2048}
         batch = compiler.sample(
             problem, 1, counts, seeded(0, "certificate", index), hard=run.options.hard
@@ -105,15 +109,20 @@ def main() -> None:
     parser.add_argument("runs", nargs="+")
     parser.add_argument("--samples", type=int, default=200)
     parser.add_argument("--resolution", type=int, default=40)
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="of the processor")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/certificate"))
     given = parser.parse_args()
     torch.set_num_threads(1)
-    results = []
+    file = given.out.with_suffix(".json")
+    known = {each["run"]: each for each in json.loads(file.read_text())} if file.exists() else {}
     for each in given.runs:
-        results.append(measure(each, given.samples, given.resolution))
-        given.out.with_suffix(".json").write_text(json.dumps(results, indent=1))
+        name = Path(each).name
+        rows = known[name]["samples"] if name in known else []
+        known[name] = measure(each, given.samples, given.resolution, rows, given.seconds)
+        file.write_text(json.dumps(list(known.values()), indent=1))
+    results = list(known.values())
     words = (
-        f"{given.samples} held-out samples a run, truth of degree 3 at resolution"
+        f"{given.samples} held-out samples a run at most, truth of degree 3 at resolution"
         f" {given.resolution}, one thread, {platform.machine()}."
     )
     given.out.with_suffix(".md").write_text(
