@@ -5,7 +5,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install --quiet scikit-fem==12.0.2 numpy==2.4.6
+"$folder/venv/bin/pip" install --quiet scikit-fem==12.0.2 meshio==5.3.5 numpy==2.4.6
 cd "$folder"
 "$folder/venv/bin/python" - <<'PROGRAM'
 import logging
