@@ -181,3 +181,30 @@ at t = 0: u = sin(pi*x)
 """)
     with pytest.raises(NoWeakForm, match="depends on time"):
         certificate(problem, lambda p: p[..., :1], compiler.instance(problem, dtype=DOUBLE))
+
+
+STRIP = """
+problem strip
+space    x, y
+domain   Omega = rectangle([0, 0], [8, 1])
+unknown  u : scalar on Omega
+in Omega: -lap(u) = pi^2/64*sin(pi*x/8)
+on side(Omega, x = 0): u = 0
+on side(Omega, x = 8): u = 0
+on side(Omega, y = 0): dn(u) = 0
+on side(Omega, y = 1): dn(u) = 0
+"""
+
+
+def test_the_mesh_is_as_fine_as_the_shortest_side_asks_for():
+    """u = sin(pi x/8), an error that varies across a strip eight times as long as wide: with 2
+    cells across, as 16 along would give, a third of the error is missed."""
+    problem = pdespec.parse(STRIP)
+
+    def field(p):
+        waves_across = (3 * math.pi * p[..., 1:]).cos()
+        return (math.pi / 8 * p[..., :1]).sin() * (1 + 0.1 * waves_across)
+
+    found = certificate(problem, field, compiler.instance(problem, dtype=DOUBLE))
+    assert found.resolution == 64
+    assert float(found["u"]) == pytest.approx(0.1 / math.sqrt(2), rel=0.02)
