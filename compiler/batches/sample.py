@@ -316,8 +316,8 @@ def _with_amplitude(drawn: DrawnSamples, count: int, chance: Chance, lift: Degre
     if size is None:
         return drawn
     if lift:
-        return replace(drawn, residual_scale=size)
-    return replace(drawn, residual_scale=size, amplitude=output_amplitude(drawn, size))
+        return drawn.sized(size, drawn.amplitude)
+    return drawn.sized(size, output_amplitude(drawn, size))
 
 
 def input_of(

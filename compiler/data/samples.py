@@ -104,6 +104,13 @@ class DrawnSamples:
         )
         return any(self.evaluate(name, place, continued=True).requires_grad for name in asked)
 
+    def sized(self, residual_scale: Tensor, amplitude: Tensor | None = None) -> DrawnSamples:
+        """The same samples with the size of their residual and their amplitude, which follow from
+        the params and functions: what hangs on a graph has been seen. Shapes: as the fields."""
+        found = replace(self, residual_scale=residual_scale, amplitude=amplitude)
+        found.__dict__["attached"] = self.attached
+        return found
+
     def evaluate(self, name: str, points: Tensor, continued: bool = False) -> Tensor:
         """An input function at points; `continued` asks for its smooth continuation off a boundary.
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
+
 from compiler.lowering.terms import points_key
 from pdespec.geometry import Boundary, Region
 from pdespec.rules.subdomains import subdomains
@@ -9,7 +13,8 @@ from pdespec.statements.interfaces import flux_conditions
 from pdespec.statements.problem import Problem
 
 
-def regions(problem: Problem) -> dict[str, tuple[str, Region]]:
+@lru_cache(maxsize=64)
+def regions(problem: Problem) -> Mapping[str, tuple[str, Region]]:
     """Where collocation points are needed: key -> (kind of points, region). The keys are those
     of the loss's terms."""
     found: dict[str, tuple[str, Region]] = {}
@@ -33,4 +38,4 @@ def regions(problem: Problem) -> dict[str, tuple[str, Region]]:
             found.setdefault(points_key(condition), (condition.kind, condition.region))
     for requirement in problem.requirements:
         add(requirement.region)
-    return found
+    return MappingProxyType(found)

@@ -16,22 +16,22 @@ Found = TypeVar("Found", Tensor, tuple[Tensor, Tensor])
 def remembered(function: Callable[[Any], Found]) -> Callable[[Any], Found]:
     """A function of a shape alone, its tensors kept with the shape.
 
-    Kept is only what hangs on no graph, apart for calls with and without gradients, and nothing
-    while a program is traced: so every gradient is that of the function itself.
+    Kept is only what hangs on no graph, for calls with gradients only what was computed with them,
+    and nothing while a program is traced or in inference mode: gradients are the function's own.
     """
+    name = function.__qualname__
 
     @wraps(function)
     def asked(shape: Any) -> Found:
-        if _get_current_dispatch_mode() is not None:
+        if _get_current_dispatch_mode() is not None or torch.is_inference_mode_enabled():
             return function(shape)
-        kept = shape.__dict__.setdefault("_remembered", {})
-        key = (function.__qualname__, torch.is_grad_enabled(), torch.is_inference_mode_enabled())
-        if key in kept:
-            return kept[key]
+        kept: dict[str, tuple[Found, bool]] = shape.__dict__.setdefault("_remembered", {})
+        recording = torch.is_grad_enabled()
+        if name in kept and (kept[name][1] or not recording):
+            return kept[name][0]
         found = function(shape)
-        tensors = found if isinstance(found, tuple) else (found,)
-        if not any(each.requires_grad for each in tensors):
-            kept[key] = found
+        if not any(e.requires_grad for e in (found if isinstance(found, tuple) else (found,))):
+            kept[name] = found, recording
         return found
 
     return asked
