@@ -1,5 +1,7 @@
 """The defect of the ansatz: the residual of every equation at `u = offset` (softplus of it where u
-is declared positive), which is what the network is left to invert.
+is declared positive), which is what the network is left to invert. A component in which nothing is
+built in has the offset zero: its defect are the sources, which the operator is told of so alone
+where they are written out, as the load P dirac(x - a, w) of a beam.
 
 Where there is one equation for one unknown, the mean size of the defect in a sample is the unit in
 which the network is told of it, and it gives the amplitude of the network's output, `u = offset +
@@ -45,23 +47,26 @@ LEAST = 1e-6
 
 @lru_cache(maxsize=64)
 def ansatz_residual_names(problem: Problem) -> tuple[str, ...]:
-    """A name for each component of the defect; none where a component of the unknowns has
-    nothing built in, so that there is no offset."""
-    if not problem.equations or not all(
-        each.labels for each in plan_hard_conditions(problem).values()
-    ):
-        return ()
+    """A name for each component of the defect; none for an energy, which has no equations."""
     return tuple(
         f"defect of {t.label}{'' if len(t.expressions) == 1 else f'[{k}]'}"
         for t in strong_form(merged(problem) or problem)
         for k in range(len(t.expressions))
+        if problem.equations
     )
+
+
+@lru_cache(maxsize=64)
+def all_built_in(problem: Problem) -> bool:
+    """Whether every component of the unknowns has something built in."""
+    return all(each.labels for each in plan_hard_conditions(problem).values())
 
 
 def has_amplitude(problem: Problem) -> bool:
     """Whether the network's output is multiplied by an amplitude found sample by sample: there is
     one equation for one unknown, whose conditions are built in."""
-    return len(ansatz_residual_names(problem)) == len(problem.components) == 1
+    single = len(ansatz_residual_names(problem)) == len(problem.components) == 1
+    return single and all_built_in(problem)
 
 
 def residual_scale(drawn: DrawnSamples, points: Tensor) -> Tensor | None:
@@ -234,7 +239,7 @@ def ansatz_residual(drawn: DrawnSamples, points: Tensor) -> Tensor:
     if not ansatz_residual_names(problem):
         return points.new_zeros(*points.shape[:2], 0)
     built = ansatz(drawn, plan_hard_conditions(problem))
-    lifted = partial(_state, built)
+    lifted = partial(_zero, len(problem.components)) if built is None else partial(_state, built)
     found = _residuals(drawn, points, lifted)
     finite = found.isfinite().all(-1, keepdim=True)
     if not (torch.is_grad_enabled() and (points.requires_grad or drawn.attached)):
@@ -252,6 +257,12 @@ def _state(built: Ansatz, points: Tensor, above: Tensor | None = None) -> Tensor
     offset = built.offset(points)
     inner = offset if above is None else offset + above * built.factor(points)
     return kept_positive(inner, built.positive)
+
+
+def _zero(components: int, points: Tensor) -> Tensor:
+    """The field without an ansatz, of a network that is zero. Shapes: points "b n D" -> "b n
+    c"."""
+    return points.new_zeros(*points.shape[:2], components)
 
 
 def _residuals(

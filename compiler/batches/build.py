@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,12 +18,15 @@ from compiler.batches.sample import sample
 from compiler.data.from_files import varying
 from compiler.data.interfaces import channels
 from compiler.geometry.domain import box
+from compiler.lowering.frame import Frame
+from compiler.lowering.rewrite import Carried
 from compiler.matching import refuse_other_input, remember_input
 from compiler.scales import component_sizes, scaled
 from compiler.scales.views import Framed, inner_options
 from operators.options import Bound, bounds, refuse_unknown, renamed
 from operators.registry import Registry
 from pdespec.errors import fail
+from pdespec.laws import GRF, Gaussians
 from pdespec.statements.problem import Problem
 
 OPERATORS: Registry[Callable[..., nn.Module]] = Registry("operator")
@@ -69,6 +72,8 @@ the attribute `fitted` of the model."""
 
 # nodes a latent grid takes by default, by dimension
 LATENT = {1: (64,), 2: (32, 32), 3: (16, 16, 16), 4: (8, 8, 8, 8)}
+RADIUS = 3.0  # spacings of the latent grid that a decoder reaches, and the grid beyond the domain
+FEWEST = 3  # spacings across the domain, where nodes are moved to another axis
 
 
 def build(problem: Problem, operator: str = "gino", **options: Any) -> nn.Module:
@@ -165,10 +170,12 @@ def _decoded(
     """A GINO whose encoder reads so many channels; none for no encoder."""
     _known(operators.GINO, options)
     dim = len(problem.variables)
+    if "latent" not in options and isinstance(options.get("modes"), int):
+        options["modes"] = _modes(problem, options["modes"])
     latent = tuple(options.pop("latent", latent_grid(problem)))
     fitted = {
         "weight": weight(problem),
-        "radius_in_spacings": 3.0,
+        "radius_in_spacings": RADIUS,
         "input_dim": example.points.shape[-1],
         **_on_grid(problem, example, latent),
     }
@@ -300,24 +307,95 @@ def outputs(problem: Problem) -> int:
 
 def latent_grid(problem: Problem) -> tuple[int, ...]:
     """Nodes along each axis by default: half as many for a stationary equation of fourth or higher
-    order, whose solutions are smooth.
+    order, whose solutions are smooth; and where they lie wider along an axis than an input is
+    long, as many in all, along each axis in proportion to the lengths of the inputs that fit in.
 
     A decoder of radius r magnifies what differs from node to node in a derivative of order m by
     r^-m, so that with the usual radius a clamped plate trains on the roughness of its decoder
-    alone: it ended 83 % off after 120 steps, see docs/training.md.
+    alone: it ended 83 % off after 120 steps, see docs/training.md. Of what changes between nodes
+    nothing is known: of a source that changes over 33 of its lengths in time, 9 spacings of the
+    usual grid hold 40 % (docs/notes/learned.md).
     """
+    nodes = usual_grid(problem)
+    stationary = problem.time is None and highest_order(problem) >= 4
+    return nodes if stationary else _by_lengths(problem, nodes)
+
+
+def usual_grid(problem: Problem) -> tuple[int, ...]:
+    """Nodes along each axis by default, whatever the lengths of the inputs."""
     nodes = LATENT[len(problem.variables)]
-    return (
-        tuple(n // 2 for n in nodes)
-        if problem.time is None and highest_order(problem) >= 4
-        else nodes
-    )
+    stationary = problem.time is None and highest_order(problem) >= 4
+    return tuple(n // 2 for n in nodes) if stationary else nodes
+
+
+def _by_lengths(problem: Problem, nodes: tuple[int, ...]) -> tuple[int, ...]:
+    """As many nodes in all, with spacings alike in the lengths of the inputs, where one is wider
+    than such a length; the others as they are."""
+    beyond = tuple(0 if own else 1 + round(2 * RADIUS) for own in periodic(problem))
+    across = tuple(n - more for n, more in zip(nodes, beyond, strict=True))
+    wanted = lengths_across(problem)
+    if all(want is None or want <= n for want, n in zip(wanted, across, strict=True)):
+        return nodes
+
+    def finer(by: float) -> list[float]:
+        return [
+            n if want is None else max(FEWEST, by * want) + more
+            for n, want, more in zip(nodes, wanted, beyond, strict=True)
+        ]
+
+    low, high = 0.0, float(max(nodes))
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if math.prod(finer(middle)) < math.prod(nodes) else (low, middle)
+    return tuple(2 * round(n / 2) for n in finer(low))
+
+
+def lengths_across(problem: Problem) -> tuple[float | None, ...]:
+    """How many lengths of the laws of the inputs fit into the domain along each axis, the most;
+    None along axes along which no input changes, and where their laws state no length."""
+    found: list[float | None] = [None] * len(problem.variables)
+    for declaration in problem.inputs.values():
+        law, frame = declaration.law, None
+        if isinstance(law, Carried):
+            law, frame = law.declaration.law, law.frame
+        lower, upper = box(declaration.region.domain)
+        sides = [b - a for a, b in zip(lower, upper, strict=True)]
+        if declaration.time is not None:
+            sides.append(float(declaration.time.end - declaration.time.start))
+        for axis, side in enumerate(sides):
+            if (length := _length(law, frame, axis, sides, len(lower))) is not None:
+                found[axis] = max(found[axis] or 0.0, side / length)
+    return tuple(found)
+
+
+def _length(
+    law: object, frame: Frame | None, axis: int, sides: Sequence[float], dim: int
+) -> float | None:
+    """The length over which functions that a law draws change along an axis."""
+    if isinstance(law, Gaussians):
+        half = min(sides[:dim]) if axis < dim else sides[axis]
+        return float(law.width) * half / 2
+    if not isinstance(law, GRF) or law.length is None:
+        return None
+    unit = 1.0 if frame is None else float(frame.length if axis < dim else frame.duration)
+    return float(law.length) / unit
 
 
 def highest_order(problem: Problem) -> int:
     """Of the derivatives in the residuals."""
     return max(
         (sum(index) for indices in problem.derivatives().values() for index in indices), default=0
+    )
+
+
+def _modes(problem: Problem, count: int) -> int | tuple[int, ...]:
+    """A number of modes for each axis of the usual grid, on that of the problem."""
+    usual, nodes = usual_grid(problem), latent_grid(problem)
+    if nodes == usual:
+        return count
+    return tuple(
+        max(1, min(n // 2 - 1, round(count * n / most)))
+        for n, most in zip(nodes, usual, strict=True)
     )
 
 

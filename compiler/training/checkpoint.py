@@ -15,8 +15,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from compiler.batches.ansatz_residual import bent, has_amplitude, nonlinear
-from compiler.batches.build import build
+from compiler.batches.ansatz_residual import (
+    all_built_in,
+    ansatz_residual_names,
+    bent,
+    has_amplitude,
+    nonlinear,
+)
+from compiler.batches.build import build, latent_grid, usual_grid
 from compiler.batches.own_model import as_operator
 from compiler.files import write_atomically
 from compiler.loss.hard_conditions import built_into_positive
@@ -25,6 +31,7 @@ from compiler.scales import scaled
 from compiler.training.options import TrainOptions
 from compiler.training.runs import FORMAT as CURRENT
 from compiler.training.runs import RUN, Run, RunError, open_run, refuse_foreign, refuse_unlike
+from pdespec.statements.problem import Problem
 
 FORMAT = "pdespec-checkpoint-1"
 TRAINABLES = "loss.trainables."
@@ -105,21 +112,34 @@ def load_run(
 
 def refuse_older(run: Run) -> None:
     """Raises: RunError for a run begun by a build that scaled the output of its network otherwise,
-    or built other conditions into it: its weights would answer wrongly."""
+    built other conditions into it, told it less or laid its nodes elsewhere: its weights would
+    answer wrongly."""
     if run.format == CURRENT:
         return
     problem, before = scaled(run.problem)[1], ""
-    if run.options.hard and built_into_positive(problem):
+    if run.format < 4 and run.options.hard and built_into_positive(problem):
         before = "left the conditions of positive unknowns to the loss"
     elif has_amplitude(problem) and (
         run.format < 2 or (run.format < 3 and nonlinear(problem) != bent(problem))
     ):
         before = "scaled the output of a network otherwise"
+    elif ansatz_residual_names(problem) and not all_built_in(problem):
+        before = "told an operator nothing of the sources"
+    elif _laid_otherwise(run, problem):
+        before = "laid the nodes of an operator without regard to lengths of inputs"
     if before:
         raise RunError(
             f"{run.directory} is a run of an older build, which {before} in `{problem.name}`: its"
             " weights would answer wrongly; train anew"
         )
+
+
+def _laid_otherwise(run: Run, problem: Problem) -> bool:
+    """Whether an operator has the grid of the problem, and it lies by the lengths of inputs."""
+    recipe = run.recipe
+    if recipe is None or recipe.operator not in ("gino", "fno_gno") or "latent" in recipe.options:
+        return False
+    return latent_grid(problem) != usual_grid(problem)
 
 
 def refuse_infinite(weights: Mapping[str, Tensor], path: Path) -> None:

@@ -3,8 +3,8 @@ Printed at the start, kept in `run.json`."""
 
 from __future__ import annotations
 
-from compiler.batches.ansatz_residual import bent, gain, has_amplitude
-from compiler.batches.build import highest_order, latent_grid
+from compiler.batches.ansatz_residual import ansatz_residual_names, bent, gain, has_amplitude
+from compiler.batches.build import highest_order, latent_grid, lengths_across, usual_grid
 from compiler.loss.hard_conditions import HardCondition, plan_hard_conditions
 from compiler.scales import scaled
 from pdespec.statements.problem import Problem
@@ -27,6 +27,12 @@ def fitted(problem: Problem) -> dict[str, str]:
         known = statements(problem)  # `tip.T.u` says nothing
         said = [known.get(label, label).replace(f" {label}:", "") for label in left]
         found["left to the loss"] = "; ".join(said)
+    sources = ansatz_residual_names(computed)
+    if bare := [c for c, each in imposed.items() if sources and not each.labels]:
+        found["told of sources"] = (
+            f"the residuals where {', '.join(bare)} {'is' if len(bare) == 1 else 'are'} zero, as"
+            " nothing is built in there: what the equations hold beside the unknowns"
+        )
     if has_amplitude(computed):
         found["output"] = (
             f"in {gain(computed):.3g} times the residual of the lift, where the equation changes by"
@@ -37,8 +43,14 @@ def fitted(problem: Problem) -> dict[str, str]:
                 else ""
             )
         )
-    if computed.time is None and highest_order(computed) >= 4:
-        nodes = " x ".join(map(str, latent_grid(computed)))
+    nodes = " x ".join(map(str, latent_grid(computed)))
+    if latent_grid(computed) != usual_grid(computed):
+        most = max(each for each in lengths_across(computed) if each is not None)
+        found["latent grid"] = (
+            f"{nodes} by default, as many nodes as ever, moved to where an input changes: over"
+            f" {most:.3g} of its lengths along one axis"
+        )
+    elif computed.time is None and highest_order(computed) >= 4:
         found["latent grid"] = (
             f"{nodes} by default, since derivatives of order {highest_order(computed)} magnify what"
             " differs between nodes"

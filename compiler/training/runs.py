@@ -61,8 +61,9 @@ SEVERAL = (".xdmf", ".xmf", ".pvd")  # kinds of files that name further ones
 INSTANCES = {"size": int, "params": {str: list}, "inputs": {str: list}}
 LONGEST = 2**24  # bytes of run.json
 # of a run: since 3 the amplitude of a network's output is found as it is now, since 4 conditions
-# are built into positive unknowns
-FORMAT = 4
+# are built into positive unknowns, since 5 an operator is told of sources where nothing is built
+# in, and its nodes lie by the lengths of inputs
+FORMAT = 5
 RECORD = {
     "problem": str,
     "preset": (str, type(None)),

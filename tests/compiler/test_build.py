@@ -3,12 +3,15 @@ refuses."""
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 import compiler
 import pdespec
-from compiler.batches.build import OPERATORS
+from compiler.batches.build import OPERATORS, latent_grid, lengths_across
+from compiler.scales import scaled
 from pdespec import ProblemError
 
 SMALL = {
@@ -22,7 +25,7 @@ SMALL = {
 }
 # of the weights, by which the output is far from zero and its softplus not yet zero: a product of
 # two networks, or features that no encoder averages, need less
-FACTORS = {"deeponet": 3, "fno_gno": 10}
+FACTORS = {"deeponet": 3, "fno_gno": 3, "fno": 3}
 POINTS = {"interior": 30, "boundary": 20, "operator": 40}
 
 DRAWN = """problem drawn
@@ -177,3 +180,43 @@ def test_misspelt_operators_and_options_are_refused_with_the_nearest(name):
         compiler.build(problem, name, **{wrong: 3})
     with pytest.raises(KeyError, match="no operator 'gnio'"):
         compiler.build(problem, "gnio")
+
+
+SHAKEN = """
+problem shaken
+space    x
+time     t in [0, {end}]
+domain   L = interval(0, 1)
+input    q : scalar on L over t ~ {law}
+unknown  u : scalar on L
+in L: dt(u) = dxx(u)/50 + q
+on boundary(L): u = 0
+at t = 0: u = 0
+"""
+
+
+@pytest.mark.parametrize("end", [2, 20, 200])
+@pytest.mark.parametrize("law", ["grf(length = 0.25)", "gaussians(count = 3, width = 0.025)"])
+def test_nodes_lie_by_the_lengths_of_what_is_drawn(end, law):
+    problem = scaled(pdespec.parse(SHAKEN.format(end=end, law=law), source="shaken.pde"))[1]
+    # in lengths of the law, along x and t; a width of 0.025 means half the sides
+    fits = (4, 4 * end) if "grf" in law else (80, 80)
+    assert lengths_across(problem) == pytest.approx(fits)
+    nodes = latent_grid(problem)
+    model = compiler.build(problem, "gino", modes=8, hidden=4, layers=1)
+    assert model.lattice.shape == nodes
+    if max(fits) <= 25 or fits[0] == fits[1]:  # 25 spacings of the usual grid lie across
+        assert nodes == (32, 32)
+        return
+    assert math.prod(nodes) == pytest.approx(1024, rel=0.1)
+    across = [n - 7 for n in nodes]  # a decoder's radius beyond the domain on both sides
+    assert across[0] == 3 or across[1] / across[0] == pytest.approx(fits[1] / fits[0], rel=0.2)
+    kept = [min(n // 2 - 1, round(8 * n / 32)) for n in nodes]
+    assert list(model.trunk.blocks[0].spectral.modes) == kept
+
+
+def test_a_grid_that_is_asked_for_stands():
+    problem = pdespec.parse(SHAKEN.format(end=20, law="grf(length = 0.25)"), source="shaken.pde")
+    model = compiler.build(problem, "gino", latent=(16, 16), modes=3, hidden=4, layers=1)
+    assert model.lattice.shape == (16, 16)
+    assert model.trunk.blocks[0].spectral.modes == (3, 3)

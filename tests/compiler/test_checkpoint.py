@@ -104,22 +104,38 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("equation", "value", "written", "before"),
+    ("equation", "condition", "written", "before"),
     [
-        ("dxx(u) = a", "0", None, "scaled the output of a network otherwise"),
-        ("dx(u)^2 - dxx(u)/20 = 1 + a/100", "0", 2, "scaled the output of a network otherwise"),
-        ("dxx(u) = a", "a", 3, "left the conditions of positive unknowns to the loss"),
+        ("dxx(u) = a", "u = 0", None, "scaled the output of a network otherwise"),
+        ("dx(u)^2 - dxx(u)/20 = 1 + a/100", "u = 0", 2, "scaled the output of a network otherwise"),
+        ("dxx(u) = a", "u = a", 3, "left the conditions of positive unknowns to the loss"),
+        ("u - dxx(u) = a", "dn(u) = 0", 4, "told an operator nothing of the sources"),
+        (
+            "lap(u) = a*f",
+            "u = 0",
+            4,
+            "laid the nodes of an operator without regard to lengths of inputs",
+        ),
+        ("dxx(u) = a", "u = 0", 4, None),
     ],
 )
 def test_a_run_of_a_build_with_another_ansatz_is_refused(
-    tmp_path, equation, value, written, before
+    tmp_path, equation, condition, written, before
 ):
-    problem = pdespec.parse(
-        "problem rod\nspace x\nparam a ~ uniform(1, 2)\ndomain L = interval(0, 1)\nunknown u :"
-        f" scalar on L{' > 0' if value == 'a' else ''}\nin L: {equation}\non boundary(L): u ="
-        f" {value}\n"
+    drawn = "f" in equation
+    place = (
+        "space x, y\ndomain L = rectangle([0, 0], [10, 1])\ninput f : scalar on L ~"
+        " grf(length = 0.3)"
+        if drawn
+        else "space x\ndomain L = interval(0, 1)"
     )
-    model = compiler.build(problem, "gino", latent=(12,), modes=3, hidden=4, layers=1)
+    problem = pdespec.parse(
+        f"problem rod\n{place}\nparam a ~ uniform(1, 2)\nunknown u : scalar on"
+        f" L{' > 0' if condition == 'u = a' else ''}\nin L: {equation}\non boundary(L):"
+        f" {condition}\n"
+    )
+    grid = {} if drawn else {"latent": (12,)}
+    model = compiler.build(problem, "gino", **grid, modes=3, hidden=4, layers=1)
     options = compiler.TrainOptions(
         steps=1, batch=1, points={"interior": 8, "operator": 8}, validation=0
     )
@@ -131,6 +147,9 @@ def test_a_run_of_a_build_with_another_ansatz_is_refused(
     if written is None:
         del record["format"]
     file.write_text(json.dumps(record))
+    if before is None:
+        compiler.load(run.directory)
+        return
     for use in (
         lambda: compiler.load(run.directory),
         lambda: compiler.train(problem, model, options, run.directory, resume=True),

@@ -12,6 +12,7 @@ import torch
 import compiler
 import pdespec
 from compiler.batches.ansatz_residual import ansatz_residual, ansatz_residual_names
+from compiler.batches.features import channel_names
 from compiler.loss.error_estimate import fundamental, mean_square_error
 from pdespec import (
     Problem,
@@ -164,5 +165,81 @@ def test_the_defect_is_the_residual_at_the_offset():
     torch.testing.assert_close(ansatz_residual(batch.draws, points), -batch.evaluate("f", points))
 
 
-def test_without_an_offset_there_is_no_defect():
-    assert ansatz_residual_names(problems.transport()) == ()
+def test_without_anything_built_in_the_defect_is_the_source():
+    problem = pdespec.parse(
+        """
+problem beam
+space x
+param P ~ uniform(1, 2), a ~ uniform(0.3, 0.7)
+domain L = interval(0, 1)
+unknown w : scalar on L
+in L: e: dxxxx(w) + 50*w = P*exp(-(x - a)^2/0.01)
+on boundary(L): dxx(w) = 0; dxxx(w) = 0
+""",
+        source="beam.pde",
+    )
+    batch = compiler.instance(problem, {"P": 1.5, "a": 0.4}, dtype=torch.float64)
+    points = batch.points["L"].points
+    assert batch.inputs.ansatz is None and batch.draws.amplitude is None
+    assert channel_names(problem) == ("P", "a", "defect of e", "factor")
+    source = -1.5 * (-((points - 0.4) ** 2) / 0.01).exp()
+    torch.testing.assert_close(ansatz_residual(batch.draws, points), source)
+    # the operator reads it at its points, and at nodes of its own
+    told = batch.inputs.values[..., 2:3].sinh()
+    at = batch.inputs.points
+    inside = (16 * batch.inputs.values[..., 3:] + 1.2).sigmoid()
+    source = -1.5 * (-((at - 0.4) ** 2) / 0.01).exp()
+    torch.testing.assert_close(told, (source.asinh() * inside).sinh())
+    torch.testing.assert_close(batch.inputs.features(at)[..., 2:3], batch.inputs.values[..., 2:3])
+
+
+def test_the_source_that_an_operator_is_told_has_its_slope_in_the_params():
+    problem = pdespec.parse(
+        """
+problem beam
+space x
+param P ~ uniform(1, 2), a ~ uniform(0.3, 0.7)
+domain L = interval(0, 1)
+unknown w : scalar on L
+in L: e: dxxxx(w) + 50*w = P*exp(-(x - a)^2/0.01)
+on boundary(L): dxx(w) = 0; dxxx(w) = 0
+""",
+        source="beam.pde",
+    )
+    P, a = (torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (1.5, 0.4))
+    batch = compiler.instance(problem, {"P": P, "a": a}, dtype=torch.float64)
+    at = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)[None, :, None]
+    told = batch.inputs.features(at)[..., 2]
+    slopes = torch.autograd.grad(told.sum(), (P, a))
+    hill = (-((at[..., 0] - 0.4) ** 2) / 0.01).exp()
+    inside = (16 * batch.inputs.features(at)[..., 3].detach().atanh() / 4 + 1.2).sigmoid()
+    rise = -inside / (1 + (1.5 * hill) ** 2).sqrt()  # of asinh
+    torch.testing.assert_close(slopes[0], (rise * hill).sum())
+    torch.testing.assert_close(slopes[1], (rise * 1.5 * hill * 2 * (at[..., 0] - 0.4) / 0.01).sum())
+
+
+def test_a_component_in_which_nothing_is_built_in_is_zero_in_the_defect():
+    problem = pdespec.parse(
+        """
+problem pair
+space x
+domain L = interval(0, 1)
+unknown u : scalar on L, v : scalar on L
+in L:
+    first:  dxx(u) + v = 1
+    second: dxx(v) + 2*v = u
+on boundary(L): u = 3; dn(v) = 0
+""",
+        source="pair.pde",
+    )
+    batch = compiler.instance(problem, {}, dtype=torch.float64)
+    found = ansatz_residual(batch.draws, batch.points["L"].points)
+    torch.testing.assert_close(found, torch.tensor([-1.0, -3.0]).to(found).expand_as(found))
+
+
+def test_an_energy_has_no_defect():
+    text = (
+        "problem rod\nspace x\ndomain L = interval(0, 1)\nunknown u : scalar on L\nminimize"
+        " integral(dx(u)^2/2 - u, L)\non boundary(L): u = 0\n"
+    )
+    assert ansatz_residual_names(pdespec.parse(text, source="rod.pde")) == ()
