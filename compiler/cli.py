@@ -126,6 +126,8 @@ def main() -> None:
     """The `pdespec` command."""
     global _alone
     _alone = True
+    if os.environ.get("RANK", "0") != "0":  # under torchrun; torch reads it when it is imported
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     shown = warnings.showwarning
 
     def say(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:

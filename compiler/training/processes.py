@@ -53,6 +53,7 @@ VERSIONS = (
 
 
 BEAT = 0.2  # seconds
+LOG_LEVEL = "TORCH_CPP_LOG_LEVEL"
 
 
 class LostProcess(RunError):
@@ -89,9 +90,23 @@ def launch(options: TrainOptions, roll: RollCall) -> Fabric:
     _refuse_uneven(options, local * nodes)
     for name in ("distributed", "rank_zero"):  # each process would announce itself
         logging.getLogger(f"lightning_fabric.utilities.{name}").setLevel(logging.WARNING)
-    fabric.launch()
+    with _quiet_copies():
+        fabric.launch()
     roll.begin(fabric)
     return fabric
+
+
+@contextlib.contextmanager
+def _quiet_copies() -> Iterator[None]:
+    """Of processes that are started meanwhile, torch's C++ parts tell errors alone: what they warn
+    of, the first process says. (Each reads this when it imports torch.)"""
+    before = os.environ.get(LOG_LEVEL)
+    os.environ.setdefault(LOG_LEVEL, "ERROR")
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[LOG_LEVEL]
 
 
 def _refuse_uneven(options: TrainOptions, processes: int) -> None:

@@ -255,6 +255,33 @@ def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(tmp_path):
     )
 
 
+COPIES = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from compiler.training.loop import train
+from tests.compiler.test_train import PROBLEM, SMALL, tiny
+import dataclasses
+options = dataclasses.replace(SMALL, steps=2, devices=2, accelerator="cpu")
+train(PROBLEM, tiny.Operator(), options, sys.argv[2], sampler=tiny.sample)
+"""
+
+
+def test_what_torch_warns_of_is_said_by_the_first_process_alone(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(COPIES)
+    finished = subprocess.run(
+        [sys.executable, script, ROOT, tmp_path / "run"],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    warned = [line for line in finished.stderr.splitlines() if "find_unused_parameters" in line]
+    assert len(warned) == 1 and "[rank0]" in warned[0], finished.stderr
+    assert "TORCH_CPP_LOG_LEVEL" not in os.environ
+
+
 def test_two_processes_give_the_result_of_one(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
