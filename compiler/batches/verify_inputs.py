@@ -46,8 +46,8 @@ def verify_inputs(drawn: DrawnSamples) -> None:
             )
             points = torch.cat([points, drawn.start + drawn.duration * share], -1)
         names = tuple(variable.name for variable in drawn.problem.variables[: points.shape[-1]])
-        for warning in verify(function, points, request, names, declaration.components):
-            LOG.warning(f"input `{name}` of `{drawn.problem.name}`: {warning}")
+        for told in verify(function, points, request, names, declaration.components, known=True):
+            LOG.warning(f"input `{name}` of `{drawn.problem.name}`: {told}")
         met.add(who)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import get_args
 
@@ -48,7 +48,7 @@ from compiler.scales.views import InnerBatch, OuterField, inner_field
 from compiler.trainable_fields import expanded
 from operators.field import Capabilities
 from operators.field import capabilities as capabilities_of
-from pdespec.errors import fail, nearest
+from pdespec.errors import ProblemError, fail, nearest
 from pdespec.geometry import Domain, cut_from
 from pdespec.rules.freedom import Normalisation, normalisations
 from pdespec.rules.functions import refuse_unusable
@@ -177,6 +177,7 @@ class PhysicsLoss(nn.Module):
         ] = {}
         self._probed = IdentitySet()
         self._verified: dict[frozenset, IdentitySet] = {}
+        self._weak = False
         self._expected: set[CompiledTerms] = set()
         self._told: set[str] = set()
         self._inner: tuple[FieldLike, FieldLike] | None = None
@@ -501,7 +502,7 @@ class PhysicsLoss(nn.Module):
         chosen, programs = self._programs(capabilities(field), strong=True)
         self._tell(chosen)
         for program in programs:
-            self._probe(program, field, points)
+            self._probe(program, field, points, refuses=not self.problem.functionals)
             known = KnownValues(self.problem, trainables, points, None, tensors, evaluate)
             values = self.evaluate(program, field, points, known)
             found |= {
@@ -650,9 +651,11 @@ class PhysicsLoss(nn.Module):
                 self._told.add(text)
                 LOG.warning(text)
 
-    def _probe(self, program: CompiledTerms, field: FieldLike, points: Tensor) -> None:
+    def _probe(
+        self, program: CompiledTerms, field: FieldLike, points: Tensor, refuses: bool = True
+    ) -> None:
         """P04, once for a field that says nothing of itself and is to be differentiated in its
-        points; then whether autograd does that."""
+        points; then whether autograd does that, where P09 `refuses` the field or is a warning."""
         group = program.group if program.sides is None else program.sides.group
         by_points = isinstance(group.options, (Autograd, Taylor)) and order(group.request)
         if (
@@ -671,7 +674,7 @@ class PhysicsLoss(nn.Module):
             and able.pointwise
             and not able.taylor
         ):
-            self._verify(program.group.request, field, points)
+            self._verify(program.group.request, field, points, refuses and not self.weak)
         if isinstance(program.group.options, LeastSquares):
             self._expect(program, program.group.options, points)
 
@@ -690,9 +693,21 @@ class PhysicsLoss(nn.Module):
         if found is not None:
             LOG.warning(f"`{self.problem.name}`: {found}")
 
-    def _verify(self, request: Request, field: FieldLike, points: Tensor) -> None:
-        """P06 and P03, once for what a field is made of and the derivatives asked; for the class
-        of one that declares what it can do."""
+    @property
+    def weak(self) -> bool:
+        """Whether a field is trained on its weak residual too, which takes no derivatives of the
+        equations' order: one that has none (P09) is then warned of and not refused."""
+        return self._weak
+
+    @weak.setter
+    def weak(self, weak: bool) -> None:
+        self._weak = weak
+        if self.local is not None:
+            self.local.weak = weak
+
+    def _verify(self, request: Request, field: FieldLike, points: Tensor, refuses: bool) -> None:
+        """P06, P09 and P03, once for what a field is made of and the derivatives asked; for the
+        class of one that declares what it can do."""
         met = self._verified.setdefault(frozenset(parts(request).items()), IdentitySet())
         who = (
             tuple(made_of(field))
@@ -701,8 +716,12 @@ class PhysicsLoss(nn.Module):
         )
         if who not in met:
             across = crossing(self.problem)
-            for warning in verify(field, points, request, self.names, self.components, across):
-                LOG.warning(f"`{self.problem.name}`: {warning}")
+            for told in verify(field, points, request, self.names, self.components, across):
+                if told.severity == "error":
+                    if refuses:
+                        raise ProblemError(told)
+                    told = replace(told, severity="warning")
+                LOG.warning(f"`{self.problem.name}`: {told}")
             met.add(who)
 
     def _programs(

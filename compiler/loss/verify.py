@@ -112,14 +112,17 @@ def verify(
     names: tuple[str, ...],
     components: tuple[str, ...],
     across: Crossing = lambda start, end: False,
+    known: bool = False,
 ) -> tuple[Diagnostic, ...]:
     """Holds every derivative of a request by autograd against differences of the one below it.
 
     Returns P03 as a warning where a derivative jumps and the next one does not see it, but not
-    between two points that lie `across` an interface. What cannot
-    be evaluated around the points, in float64 or in the precision of the points, is passed over.
-    Raises: ProblemError P06 with the place, at the lowest order that is wrong. Shapes: points "b n
-    D"; the function takes them to "b n c".
+    between two points that lie `across` an interface; P09 as an error where that next one is
+    moreover zero wherever it is asked for, as are the second derivatives of a network of ReLU, but
+    not of a function that is `known`, whose kinks are the user's. What cannot be evaluated around
+    the points, in float64 or in the precision of the points, is passed over. Raises: ProblemError
+    P06 with the place, at the lowest order that is wrong. Shapes: points "b n D"; the function
+    takes them to "b n c".
     """
     wanted = steps(request)
     if not wanted:
@@ -131,7 +134,7 @@ def verify(
         trial = _Trial(function, at, wanted, mode)
         try:
             trial.slopes(names, components)
-            return trial.jumps(names, components, across)
+            return trial.jumps(names, components, across, known)
         except ProblemError as error:
             if error.diagnostics[0].code == "P06":
                 raise
@@ -249,10 +252,15 @@ class _Trial:
         )
 
     def jumps(
-        self, names: tuple[str, ...], components: tuple[str, ...], across: Crossing
+        self,
+        names: tuple[str, ...],
+        components: tuple[str, ...],
+        across: Crossing,
+        known: bool,
     ) -> tuple[Diagnostic, ...]:
-        """P03 for the lowest derivative of each component that jumps somewhere on a line."""
+        """P03 or P09 for the lowest derivative of each component that jumps somewhere on a line."""
         told: dict[int, Diagnostic] = {}
+        vanishing: dict[Step, bool] = {}
         count = max(1, min(LINES, 2 * LINES // len(self.points), self.points.shape[1]))
         # of points in order, too, lines reach all over
         spread = [(2 * k + 1) * self.points.shape[1] // (2 * count) for k in range(count)]
@@ -263,10 +271,11 @@ class _Trial:
             start[..., axis] = (middle[..., axis] - reach).clamp_min(float(self.low[axis]))
             end[..., axis] = (middle[..., axis] + reach).clamp_max(float(self.high[axis]))
             coarse, fine = self._missing(start, end, axis, 16), self._missing(start, end, axis, 32)
+            vanishing |= {step: not bool(size.any()) for step, (_, _, size) in fine.items()}
             for step in self.wanted:
                 if step.axis != axis or step.component in told or step not in fine:
                     continue
-                (missing, size), (other, _) = fine[step], coarse[step]
+                (missing, size, _), (other, _, _) = fine[step], coarse[step]
                 doubtful = (
                     (missing.abs() > 0.1 * size)
                     & (missing.abs() > 5 * (missing - other).abs())
@@ -286,7 +295,8 @@ class _Trial:
                     if found is not None and not across(found[1], found[2]):
                         size = found[0] * self._size(step.component, step.lower)
                         place = self._place((found[1] + found[2]) / 2, names)
-                        told[step.component] = _jump(step, size, place, names, components)
+                        say = _no_residual if vanishing[step] and not known else _jump
+                        told[step.component] = say(step, size, place, names, components)
         return tuple(told.values())
 
     def _size(self, component: int, index: MultiIndex) -> float:
@@ -312,9 +322,9 @@ class _Trial:
 
     def _missing(
         self, start: Tensor, end: Tensor, axis: int, nodes: int
-    ) -> dict[Step, tuple[Tensor, Tensor]]:
-        """What the integral of each upper derivative lacks of the change of the lower one, and
-        the size of both. Shapes: "b l" each."""
+    ) -> dict[Step, tuple[Tensor, Tensor, Tensor]]:
+        """What the integral of each upper derivative lacks of the change of the lower one, the
+        size of both, and the largest upper derivative. Shapes: "b l" each."""
         gauss, weights = (
             torch.as_tensor(each, dtype=start.dtype, device=start.device)
             for each in np.polynomial.legendre.leggauss(nodes)
@@ -335,7 +345,7 @@ class _Trial:
                 size = torch.maximum(
                     change.abs(), length * inside.abs().sum(-1)
                 ) + 1e4 * self.precision * lower.abs().amax(-1)
-                result[step] = change - length * inside.sum(-1), size
+                result[step] = change - length * inside.sum(-1), size, upper.abs().amax(-1)
         return result
 
     def _followed(
@@ -367,6 +377,22 @@ def _jump(
         " solution has belongs on an interface",
         "no derivative at points sees it: a residual of it is not what it says",
         severity="warning",
+    )
+
+
+def _no_residual(
+    step: Step, size: float, place: str, names: tuple[str, ...], components: tuple[str, ...]
+) -> Diagnostic:
+    upper, lower = (
+        _spelt(index, names, components[step.component]) for index in (step.upper, step.lower)
+    )
+    return Diagnostic(
+        "P09",
+        f"{upper} by autograd is zero everywhere, while {lower} jumps by {size:.3g} at {place}",
+        "use a smooth activation (tanh, gelu, silu); or train on the weak residual, dual=auto,"
+        " which takes no derivatives of this order",
+        f"a field of pieces whose {upper} is zero, such as a network of ReLU, has no residual of"
+        " this order: whatever it is, the equation sees the same",
     )
 
 

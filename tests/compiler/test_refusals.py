@@ -159,6 +159,11 @@ def _():
     compiler.compile(problem, "finite_difference")(lambda x: x**2, batch)
 
 
+@case("P09")
+def _():
+    residuals(POISSON, lambda x: (x - 0.3).relu(), GRID)
+
+
 @case("R01")
 def _():
     problem = pdespec.parse(POISSON)

@@ -100,10 +100,15 @@ def test_a_term_that_is_detached_is_refused_at_the_first_derivative():
 @pytest.mark.parametrize(
     ("function", "order", "told"),
     [
-        (network(nn.ReLU), 2, r"d[xy]\(u\) jumps by"),
+        (network(nn.ReLU), 2, r"d[xy]{2}\(u\) by autograd is zero everywhere, while d[xy]\("),
         (network(nn.ELU), 3, r"d[xy]{2}\(u\) jumps by"),
         (
             lambda x: (x[..., :1] - 0.5).abs(),
+            2,
+            r"dxx\(u\) by autograd is zero everywhere, while dx\(u\) jumps by 2 at x = 0.5, ",
+        ),
+        (
+            lambda x: (x[..., :1] - 0.5).abs() + x[..., :1] ** 2,
             2,
             r"dx\(u\) jumps by 2 at x = 0.5, .*: dxx\(u\) holds a delta there",
         ),
@@ -249,3 +254,29 @@ def test_a_kink_anywhere_along_points_in_order_is_told(place):
     request = Request({0: frozenset({(2,)})})
     (told,) = verify(lambda x: (x - place).abs(), points, request, ("x",), ("u",))
     assert f"jumps by 2 at x = {place}" in told.message
+
+
+LINE = "problem p\nspace x\ndomain L = interval(0, 1)\nunknown u : scalar on L\n"
+
+
+def test_a_field_without_second_derivatives_is_refused_where_the_equation_takes_them(caplog):
+    points = torch.linspace(0.02, 0.97, 64, dtype=torch.float64)[None, :, None]
+    kinked = lambda x: (3 * x - 1).relu() + (x - 0.7).abs()  # noqa: E731
+    problem = pdespec.parse(LINE + "in L: dxx(u) = 1\non boundary(L): u = 0\n")
+    loss = compiler.compile(problem)
+    with pytest.raises(ProblemError, match=r"P09: dxx\(u\) by autograd is zero everywhere"):
+        loss.residuals(kinked, points)
+    loss = compiler.compile(problem)
+    loss.weak = True
+    with caplog.at_level(logging.WARNING):
+        loss.residuals(kinked, points)
+    assert "warning P09: dxx(u)" in caplog.text
+    first = pdespec.parse(LINE + "in L: dx(u) = 1\non side(L, x = 0): u = 0\n")
+    compiler.compile(first).residuals(kinked, points)
+    energy = LINE + "minimize integral(dx(u)^2/2 - u, L)\non boundary(L): u = 0\n"
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        compiler.compile(pdespec.parse(energy)).residuals(kinked, points)
+    assert "warning P09" in caplog.text
+    straight = lambda x: 2 * x + 1  # noqa: E731
+    compiler.compile(problem).residuals(straight, points)
