@@ -363,6 +363,10 @@ class Geometry:
 
     @cached_property
     def _measure(self) -> Tensor:
+        if self._constant and self.size > 1:  # once for all samples
+            shape = self.domain.shape
+            body = _fixed(self.domain, contents(shape), 1, self.dtype, self.device)
+            return body.measure().expand(self.size)
         return self.body.measure()
 
     @cached_property

@@ -142,6 +142,8 @@ def _packed(mask: Tensor, *columns: Tensor) -> tuple[Tensor, ...]:
     """The marked entries of every row in front, as many columns as one row needs, and which of
     them are real."""
     count = int(mask.sum(-1).max()) if mask.numel() else 0
+    if count == 0:
+        return (*(column[..., :0] for column in columns), mask[..., :0])
     index = torch.argsort((~mask).to(torch.uint8), dim=-1, stable=True)[..., :count]
     return (*(column.gather(-1, index) for column in columns), mask.gather(-1, index))
 
