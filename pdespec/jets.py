@@ -25,7 +25,7 @@ from pdespec.calculus import Integral, TwoSided
 from pdespec.coordinates import Coordinate, Normal, Time, as_exact
 from pdespec.errors import fail
 from pdespec.jumps import SPECIAL, chain, slope
-from pdespec.nodes import nodes_of
+from pdespec.nodes import nodes_of, rebuilt
 from pdespec.notation import short
 from pdespec.symbols import InputField, UnknownField
 
@@ -203,14 +203,7 @@ class _Expander:
             )
         if isinstance(e, Integral):  # a number: nothing inside it varies from point to point
             return e
-        arguments = [self.visit(argument) for argument in e.args]
-        try:
-            return e.func(*arguments)
-        except RecursionError:
-            # SymPy 1.14 turns in circles on some choices when it orders their conditions
-            if not isinstance(e, sp.Piecewise):
-                raise
-            return sp.Piecewise(*arguments, evaluate=False)
+        return rebuilt(e, [self.visit(argument) for argument in e.args])
 
     def _field(self, e: Any) -> Jet:
         declaration = getattr(e.func, "declaration", None)

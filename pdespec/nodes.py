@@ -1,7 +1,8 @@
-"""What an expression is made of. Expressions share their parts: each is looked at once."""
+"""Nodes of expressions. Equal subexpressions are visited once."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sympy as sp
@@ -20,3 +21,29 @@ def nodes_of(expression: Any, *kinds: type) -> set[Any]:
             if isinstance(node, kinds):
                 found.add(node)
     return found
+
+
+def rebuilt(node: Any, arguments: Iterable[Any]) -> Any:
+    """A node with other arguments, simplified as SymPy does. A `Piecewise` whose conditions SymPy
+    1.14 orders without end is built as it is."""
+    try:
+        return node.func(*arguments)
+    except RecursionError:
+        if not isinstance(node, sp.Piecewise):
+            raise
+        return sp.Piecewise(*arguments, evaluate=False)
+
+
+def replaced(expression: sp.Basic, table: Mapping[Any, Any]) -> Any:
+    """`expression.xreplace(table)`, for any `Piecewise` in it (see `rebuilt`)."""
+    try:
+        return expression.xreplace(table)
+    except RecursionError:
+        done = dict(table)
+
+    def visit(node: Any) -> Any:
+        if node not in done:
+            done[node] = rebuilt(node, [visit(each) for each in node.args]) if node.args else node
+        return done[node]
+
+    return visit(expression)

@@ -206,7 +206,7 @@ def _loading(problem: Problem) -> tuple[Residuals, ...]:
     held = {label for each in plan_hard_conditions(problem).values() for label in each.labels}
     found: dict[str, list[Residuals]] = {}
     for term in lower(stated):
-        slopes = any(any(s.index) for s in term.streams())
+        slopes = any(any(s.index) for s in term.jet_variables())
         if term.kind == "boundary" and term.label not in held and not term.inner and slopes:
             found.setdefault(term.points, []).append(Residuals(stated, (term,)))
     return tuple(each for group in found.values() for each in group)

@@ -32,7 +32,7 @@ from compiler.data.samples import DrawnSamples, probed
 from compiler.derivatives import Autograd, Request
 from compiler.geometry.shapes.meshfile import files
 from compiler.loss.hard_conditions import ansatz, plan_hard_conditions, positive_channels
-from compiler.lowering.terms import MultiIndex, Stream, Term, lower, strong_form
+from compiler.lowering.terms import JetVariable, MultiIndex, Term, lower, strong_form
 from operators.field import PointFunction
 from pdespec.rules.subdomains import merged, subdomains
 from pdespec.statements.interfaces import flux_conditions
@@ -196,8 +196,8 @@ class _Rows:
         self.like, self.shape = points[..., 0].detach(), start.coefficients.shape
         self.known = residuals.known(points, places.normals, drawn)
         names = drawn.problem.components
-        self.component = {s: names.index(s.component) for s in residuals.streams}
-        self.base, self.change = _streams(self.component, points, drawn, start)
+        self.component = {s: names.index(s.component) for s in residuals.jet_variables}
+        self.base, self.change = _jets(self.component, points, drawn, start)
         self.at_start = self._expanded(start.coefficients.flatten(1))
         size = self.at_start[1].square().mean((2, 3)).sqrt()
         self.unit = torch.where(size > 0, size, torch.ones_like(size))[..., None]  # "b k 1"
@@ -235,10 +235,10 @@ class _Rows:
         found, changes = torch.stack(found, 1).double(), torch.stack(changes, 1).double()
         return (found, changes) if keep else (found.detach(), changes.detach())
 
-    def _expressions(self, values: Mapping[Stream, Tensor]) -> tuple[Tensor, ...]:
+    def _expressions(self, values: Mapping[JetVariable, Tensor]) -> tuple[Tensor, ...]:
         return self.residuals.graph({**values, **self.known}, self.like)
 
-    def _values(self, coefficients: Tensor) -> dict[Stream, Tensor]:
+    def _values(self, coefficients: Tensor) -> dict[JetVariable, Tensor]:
         """The unknowns and their derivatives. Shapes: -> "b n" each."""
         own = coefficients.to(self.like).unflatten(1, self.shape[1:])
         return {
@@ -247,9 +247,9 @@ class _Rows:
         }
 
 
-def _streams(
-    component: Mapping[Stream, int], points: Tensor, drawn: DrawnSamples, start: Polynomials
-) -> tuple[dict[Stream, Tensor], dict[Stream, Tensor]]:
+def _jets(
+    component: Mapping[JetVariable, int], points: Tensor, drawn: DrawnSamples, start: Polynomials
+) -> tuple[dict[JetVariable, Tensor], dict[JetVariable, Tensor]]:
     """Of each derivative its value without polynomials, and that of the factor times each of
     them, by the product rule. Shapes: -> "b n" each, "b n m" each."""
     wanted: dict[int, set[MultiIndex]] = {}
@@ -317,9 +317,9 @@ def _is_linear(problem: Problem, read: tuple[Any, ...]) -> bool:
         for residuals in _terms(problem, read)
         for term in residuals.terms
         for expression in term.expressions
-        for own in term.streams()
+        for own in term.jet_variables()
         if not own.known
-        for s in sp.diff(expression, own).atoms(Stream)
+        for s in sp.diff(expression, own).atoms(JetVariable)
     )
 
 

@@ -106,7 +106,7 @@ def _extent(drawn: DrawnSamples) -> Tensor:
 
 def _factor(drawn: DrawnSamples, points: Tensor) -> Tensor:
     found = [
-        drawn.geometry[domain.name].body.implicit(points[..., : domain.dim])
+        drawn.geometry[domain.name].body.approximate_distance(points[..., : domain.dim])
         for domain in unknown_domains(drawn.problem)
     ]
     return torch.stack(found).amax(0) if len(found) > 1 else found[0]

@@ -16,7 +16,7 @@ from compiler.derivatives import Autograd, Request
 from compiler.lowering.coefficients import KnownValues, graph_of
 from compiler.lowering.graph import ResidualGraph
 from compiler.lowering.plan import indices
-from compiler.lowering.terms import Stream, Term
+from compiler.lowering.terms import JetVariable, Term
 from compiler.matching import told
 from operators.field import Capabilities, PointFunction, jet_of
 from operators.jets.jet import Jet, JetSpace
@@ -67,15 +67,15 @@ class Residuals:
         with told(function, points):
             answers = Autograd().evaluate(function, points, self.request)
         position = {name: k for k, name in enumerate(self.problem.components)}
-        streams = {s: answers[position[s.component], s.index] for s in self.streams}
-        values = streams | self.known(points, normals, drawn)
+        jets = {s: answers[position[s.component], s.index] for s in self.jet_variables}
+        values = jets | self.known(points, normals, drawn)
         found = iter(self.graph(values, points[..., 0].detach()))
         return {t.label: torch.stack([next(found) for _ in t.expressions], -1) for t in self.terms}
 
     @cached_property
-    def streams(self) -> tuple[Stream, ...]:
+    def jet_variables(self) -> tuple[JetVariable, ...]:
         """The derivatives of the unknowns that the terms hold."""
-        found = (s for term in self.terms for s in term.streams() if not s.known)
+        found = (s for term in self.terms for s in term.jet_variables() if not s.known)
         return tuple(dict.fromkeys(found))
 
     def known(

@@ -62,10 +62,10 @@ def needed(problem: Problem) -> dict[str, Request]:
         if any(index[:width]):
             wanted[name].setdefault(component, set()).add(index[:width])
 
-    for stream in (s for term in lower(problem) for s in term.streams() if s.known):
+    for jet in (s for term in lower(problem) for s in term.jet_variables() if s.known):
         for name, declaration in problem.inputs.items():
-            if stream.component in declaration.components:
-                add(name, declaration.components.index(stream.component), stream.index)
+            if jet.component in declaration.components:
+                add(name, declaration.components.index(jet.component), jet.index)
     for component, imposed in plan_hard_conditions(problem).items():
         stated = [
             *(value for value, _ in imposed.sides),

@@ -71,11 +71,9 @@ class Case:
         loss = PhysicsLoss(problem, "autograd")
         needed: dict[int, set[MultiIndex]] = {}
         for term in loss.strong:
-            for stream in term.streams():
-                if not stream.known:
-                    needed.setdefault(loss.components.index(stream.component), set()).add(
-                        stream.index
-                    )
+            for jet in term.jet_variables():
+                if not jet.known:
+                    needed.setdefault(loss.components.index(jet.component), set()).add(jet.index)
         request = Request({c: frozenset(indices) for c, indices in sorted(needed.items())})
         scattered = batch.points[domain(problem).name].points
         lattice = capabilities_of(field).grid or cover(problem, batch, scattered.shape[1])

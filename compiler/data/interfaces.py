@@ -247,7 +247,7 @@ def level_function(drawn: DrawnSamples, region: Boundary) -> Level:
     if region.kind == "level":
         return lambda points: drawn.known(region.value, points)
     geometry = drawn.geometry[region.domain.name]
-    return lambda points: -geometry.body.implicit(points[..., : region.domain.dim])
+    return lambda points: -geometry.body.approximate_distance(points[..., : region.domain.dim])
 
 
 @lru_cache(maxsize=64)

@@ -41,14 +41,14 @@ Slopes = dict[tuple[str, int, str, int], Array]
 
 def gathered(parts: Assembly, state: State) -> Slopes:
     """The linearised coefficients inside of the domain by (row, slot of the test, component,
-    slot of the stream). Shapes: "e q"."""
+    slot of the jet variable). Shapes: "e q"."""
     found: Slopes = {}
     for kernel in (k for k in parts.kernels if k.region == parts.form.domain):
-        for (row, test, stream), value in zip(
+        for (row, test, jet), value in zip(
             kernel.entries, parts.values(kernel.tangent, kernel.region, state), strict=True
         ):
-            if parts.time_order(stream) == 0:
-                key = row, parts.slot(test), stream.component, parts.slot(stream.index)
+            if parts.time_order(jet) == 0:
+                key = row, parts.slot(test), jet.component, parts.slot(jet.index)
                 found[key] = found.get(key, 0) + np.nan_to_num(value)
     return found
 

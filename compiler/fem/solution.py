@@ -35,7 +35,7 @@ class SampleSolution:
     `reactions` of a stationary problem: for every (boundary, component) with fixed values the sum
     of the residuals there, the force that holds it. `warnings`: what makes it doubtful. `breaks`:
     levels at which the data jump in time. `contact`: how bounds of a minimum are met, by
-    requirement. `homes`: of components that live in a part of the mesh, which points lie there;
+    requirement. `supports`: of components that live in a part of the mesh, which points lie there;
     they have no value elsewhere. `cells`: of those with values of their own where parts meet, the
     cells of that part.
     """
@@ -51,7 +51,7 @@ class SampleSolution:
     warnings: tuple[str, ...] = ()
     breaks: tuple[int, ...] = ()
     contact: Mapping[str, Contact] = field(default_factory=dict)
-    homes: Mapping[str, Callable[[Array], Array]] = field(default_factory=dict)
+    supports: Mapping[str, Callable[[Array], Array]] = field(default_factory=dict)
     cells: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
     @cached_property
@@ -116,8 +116,8 @@ class SampleSolution:
                         levels, *interpolation(self.times, points[:, dim], rate, self.breaks)
                     )
                 value[located.depth < -1] = np.nan
-                if component in self.homes:
-                    value[~self.homes[component](points[:, :dim].T)] = np.nan
+                if component in self.supports:
+                    value[~self.supports[component](points[:, :dim].T)] = np.nan
                 result[component, index] = value
         return result
 

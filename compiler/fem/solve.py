@@ -39,11 +39,11 @@ from compiler.fem.errors import (
     SolverWarning,
     WrongOption,
 )
-from compiler.fem.forms.conditions import unknown_streams
+from compiler.fem.forms.conditions import unknown_jet_variables
 from compiler.fem.forms.nonsmooth import FACTORS, WIDTH, arguments_of
 from compiler.fem.forms.weak import Region, WeakForm, weak_form
 from compiler.fem.meshing.bodies import body_of, geometry_of
-from compiler.fem.meshing.facets import aligned, facets_of, rim, within
+from compiler.fem.meshing.facets import aligned, boundary_facets, facets_of, within
 from compiler.fem.meshing.fitted import curved, fitted
 from compiler.fem.meshing.mesh import mesh_domain, shaken
 from compiler.fem.meshing.meshfile import given_mesh, refuse_other_domain
@@ -66,7 +66,7 @@ from compiler.workers import Workers
 from pdespec.errors import suggestion
 from pdespec.geometry import Boundary, Domain, meshes, shape_symbols
 from pdespec.rules.check import RULES
-from pdespec.rules.contact import Apart, Joined, homes, joined
+from pdespec.rules.contact import Apart, Joined, domains_of_unknowns, joined
 from pdespec.rules.registry import Analysis
 from pdespec.rules.subdomains import merged
 from pdespec.statements.problem import Problem
@@ -148,7 +148,7 @@ def solve(
     chosen = SolveOptions(resolution=resolution, **options)
     batch = batch.to("cpu", torch.float64)
     workers = workers if isinstance(workers, Workers) else Workers(workers)
-    if len(homes(problem)) > 1:
+    if len(domains_of_unknowns(problem)) > 1:
         refuse_overlaps(problem, batch)
     whole = one_domain(problem)
     if whole is not None:
@@ -181,9 +181,9 @@ def in_parts(problem: Problem, whole: Joined, batch: Any, found: Solution) -> So
                     (name, whole.own(name, one)): force
                     for (name, one), force in sample.reactions.items()
                 },
-                homes={
-                    own: partial(within, home, known.shape_values, margin=margin)
-                    for own, (_, home) in whole.places.items()
+                supports={
+                    own: partial(within, own_domain, known.shape_values, margin=margin)
+                    for own, (_, own_domain) in whole.places.items()
                 },
             )
         )
@@ -453,7 +453,7 @@ def refuse_options(problem: Problem, options: Mapping[str, object]) -> None:
 def refuse_other_contacts(problem: Problem, whole: Joined, batch: Any) -> None:
     """Raises: NoWeakForm where a condition of one domain holds on what it shares with another, on
     which the one unknown is continuous: a crack, say."""
-    parts = homes(problem)
+    parts = domains_of_unknowns(problem)
     for number in range(batch.size):
         one = batch if batch.size == 1 else batch.select([number])
         values = Coefficients(problem, one).shape_values
@@ -477,11 +477,11 @@ def refuse_overlaps(problem: Problem, batch: Any) -> None:
     for number in range(batch.size):
         one = batch if batch.size == 1 else batch.select([number])
         values = Coefficients(problem, one).shape_values
-        for part in homes(problem):
+        for part in domains_of_unknowns(problem):
             chance = torch.Generator().manual_seed(0)
             at = geometry_of(part, values).interior(TOUCHES, chance)[0].numpy().T
             margin = OVERLAP * float(np.ptp(at))
-            for other in (each for each in homes(problem) if each != part):
+            for other in (each for each in domains_of_unknowns(problem) if each != part):
                 if within(other, values, at, -margin).any():
                     raise NoWeakForm(
                         f"{part.name} and {other.name}, on which unknowns live, overlap: take the"
@@ -492,7 +492,7 @@ def refuse_overlaps(problem: Problem, batch: Any) -> None:
 def one_domain(problem: Problem) -> Joined | None:
     """The problem with its unknowns on several domains made one; None where they live on one, or
     are not one."""
-    if len(homes(problem)) == 1:
+    if len(domains_of_unknowns(problem)) == 1:
         return None
     try:
         return problem.once(joined)
@@ -544,7 +544,7 @@ def sample_spaces(
     form = prepared.form
     shaping = set().union(
         shape_symbols(form.domain.shape),
-        *(shape_symbols(part.shape) for part in form.homes.values()),
+        *(shape_symbols(part.shape) for part in form.component_domains.values()),
         *(r.value.free_symbols for r in known.interfaces(form.domain)),
     )
     key = repr([(s.name, v) for s, v in known.shape_values.items() if s in shaping])
@@ -561,7 +561,7 @@ def sample_spaces(
         )
         if levels:
             mesh = laid_on(mesh, form, known, options.degree, levels)
-        if not form.homes:
+        if not form.component_domains:
             mesh = aligned(mesh, boundaries_of(form, prepared.regions), known.shape_values, degree)
     else:
         mesh, labels = given_mesh(given)
@@ -609,12 +609,12 @@ def cells_of_parts(
 ) -> dict[Domain, NDArray[np.bool_]]:
     """The cells of each of several domains. Raises: SampleError where one has none."""
     middles, found = mesh.p[:, mesh.t].mean(axis=1), {}
-    for home in dict.fromkeys(form.homes.values()):
-        found[home] = within(home, known.shape_values, middles)
-        if not found[home].any():
+    for own_domain in dict.fromkeys(form.component_domains.values()):
+        found[own_domain] = within(own_domain, known.shape_values, middles)
+        if not found[own_domain].any():
             raise SampleError(
-                f"no cell of the mesh lies in {home.name}, which may be empty for these parameters;"
-                " else take a higher resolution"
+                f"no cell of the mesh lies in {own_domain.name}, which may be empty for these"
+                " parameters; else take a higher resolution"
             )
     return found
 
@@ -628,14 +628,14 @@ def check_settled(
     """Raises: NoWeakForm where a part of the boundary has no condition for an equation that was
     integrated by parts."""
     for region, other in form.beyond.items():
-        if np.setdiff1d(facets[region], rim(other, mesh, parts)).size:
+        if np.setdiff1d(facets[region], boundary_facets(other, mesh, parts)).size:
             raise NoWeakForm(
                 f"conditions on {region.name} hold unknowns of {region.domain.name} and"
                 f" {other.name}, and it is no boundary of {other.name} everywhere: take"
                 f" interface({region.domain.name}, {other.name})"
             )
     for row, regions in form.settled.items():
-        every = rim(form.homes.get(row, form.domain), mesh, parts)
+        every = boundary_facets(form.component_domains.get(row, form.domain), mesh, parts)
         covered = np.concatenate(
             [np.zeros(0, dtype=np.int64), *(facets[region] for region in regions)]
         )
@@ -741,9 +741,9 @@ def solve_sample(
     held = reactions(parts, State((vectors[-1],))) if times is None else {}
     lives = {
         component: partial(
-            within, home, known.shape_values, margin=ROUNDING * float(np.ptp(spaces.mesh.p))
+            within, own_domain, known.shape_values, margin=ROUNDING * float(np.ptp(spaces.mesh.p))
         )
-        for component, home in form.homes.items()
+        for component, own_domain in form.component_domains.items()
     }
     return SampleSolution(
         spaces,
@@ -758,7 +758,10 @@ def solve_sample(
         breaks,
         contact,
         lives,
-        {component: np.flatnonzero(spaces.parts[home]) for component, home in form.homes.items()},
+        {
+            component: np.flatnonzero(spaces.parts[own_domain])
+            for component, own_domain in form.component_domains.items()
+        },
     )
 
 
@@ -882,7 +885,7 @@ def elsewhere(failure: SolverError, system: System) -> SolverError:
     """A failure of Newton's method, with the advice to begin elsewhere where the equations are
     nonlinear: a soap film between two rings has no state near zero."""
     curved = any(
-        unknown_streams(each)
+        unknown_jet_variables(each)
         for kernel in system.assembly.kernels
         for each in kernel.tangent.expressions
     )

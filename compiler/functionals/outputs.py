@@ -229,12 +229,12 @@ class _Evaluation:
             if exact is None:
                 result = loss.evaluate(program, self.field, points, known)
             else:
-                answers = exact(points, group.request) if program.streams else {}
+                answers = exact(points, group.request) if program.jet_variables else {}
                 position = {c: k for k, c in enumerate(loss.components)}
                 result = program.run(
                     {
                         s: answers[position[s.component], s.index].to(points)
-                        for s in program.streams
+                        for s in program.jet_variables
                     },
                     known,
                 )

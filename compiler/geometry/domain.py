@@ -22,11 +22,11 @@ from torch.quasirandom import SobolEngine
 
 from compiler.chance import Chance, untraced
 from compiler.geometry.shapes import (
+    Ambient,
     Body,
     Numbers,
     Piece,
     Selection,
-    Surroundings,
     bind,
     everything,
     extent,
@@ -136,7 +136,7 @@ class Geometry:
                 if keep and points.requires_grad
                 else self._checked(points).detach().requires_grad_(True)
             )
-            value = self.body.implicit(at)
+            value = self.body.approximate_distance(at)
             (gradient,) = torch.autograd.grad(value.sum(), at, create_graph=keep)
         return (value if keep else value.detach()).clamp_min(0) / norm(gradient).clamp_min(1)
 
@@ -396,7 +396,7 @@ class Geometry:
 
 def _bound(domain: Domain, numbers: Numbers, apart: bool = False) -> Body:
     periodic = tuple(coordinate.name in domain.periodic for coordinate in domain.coordinates)
-    return bind(domain.shape, numbers, Surroundings(periodic, apart=apart))
+    return bind(domain.shape, numbers, Ambient(periodic, apart=apart))
 
 
 @lru_cache(maxsize=32)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from compiler.geometry.shapes.numbers import graph
 from pdespec.geometry import Domain
-from pdespec.rules.contact import homes
+from pdespec.rules.contact import domains_of_unknowns
 from pdespec.rules.freedom import gauges, signs
 from pdespec.statements.problem import Problem
 
@@ -35,7 +35,7 @@ def domain(problem: Problem) -> Domain:
 
 def interior(problem: Problem, batch: Any) -> Tensor:
     """The batch's uniform points in the domains of the unknowns. Shapes: "b n D", time last."""
-    return torch.cat([batch.points[each.name].points for each in homes(problem)], 1)
+    return torch.cat([batch.points[each.name].points for each in domains_of_unknowns(problem)], 1)
 
 
 def squared_misfit(found: Tensor, expected: Tensor) -> Tensor:

@@ -53,8 +53,8 @@ class CompiledTerms:
         self.requirements = tuple(t for t in group.terms if t.kind == "requirement")
         self.guards = {t.label: ExtrapolatedBarrier(t) for t in group.terms if t.guards}
         self.plain = tuple(t for t in group.terms if not t.guards)
-        self.streams = tuple(
-            dict.fromkeys(s for t in group.terms for s in t.streams() if not s.known)
+        self.jet_variables = tuple(
+            dict.fromkeys(s for t in group.terms for s in t.jet_variables() if not s.known)
         )
         self.graph = graph_of(self.plain)
         self.symbols = tuple(
@@ -78,19 +78,19 @@ class CompiledTerms:
         raise KeyError(term.label)
 
     def run(
-        self, streams: Mapping[sp.Symbol, Float[Tensor, "b n"]], known: Coefficients
+        self, jets: Mapping[sp.Symbol, Float[Tensor, "b n"]], known: Coefficients
     ) -> dict[int, Float[Tensor, "b n"]]:
         """Values of all expressions "b n", densities continued where a requirement is violated
         (see `compiler.loss.barrier`)."""
         like, given = known.points[..., 0].detach(), known.values(self.symbols)
-        plain = iter(self.graph(streams | given, like))
+        plain = iter(self.graph(jets | given, like))
         values: list[Tensor] = []
         for term in self.group.terms:
             guard = self.guards.get(term.label)
             values += (
                 [next(plain) for _ in term.expressions]
                 if guard is None
-                else guard(streams, given, like)
+                else guard(jets, given, like)
             )
         return dict(enumerate(values))
 

@@ -235,8 +235,8 @@ class ConservationLoss(PhysicsLoss):
         backend = self._backend(terms, field)
         answers = backend.evaluate(self._checked(field, points), points, request, self.axes)
         position = {c: k for k, c in enumerate(self.components)}
-        streams = {s for term in terms for s in term.streams() if not s.known}
-        given = {s: answers[position[s.component], s.index] for s in streams}
+        jets = {s for term in terms for s in term.jet_variables() if not s.known}
+        given = {s: answers[position[s.component], s.index] for s in jets}
         return graph(given | known.values(graph.symbols), points[..., 0].detach())
 
     def _backend(self, terms, field) -> Backend:

@@ -36,7 +36,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from compiler.lowering.essential import essential, normal_slopes
-from compiler.lowering.terms import MultiIndex, Stream, Term
+from compiler.lowering.terms import JetVariable, MultiIndex, Term
 from pdespec.statements.interfaces import flux_conditions
 from pdespec.statements.problem import Problem
 
@@ -58,7 +58,7 @@ def error_term(problem: Problem, term: Term) -> Term | None:
     ):
         return None
     (expression,) = term.expressions
-    unknown = [s for s in expression.atoms(Stream) if not s.known]
+    unknown = [s for s in expression.atoms(JetVariable) if not s.known]
     power = max((sum(s.index) for s in unknown), default=0) // 2
     heads = [s for s in unknown if sum(s.index) >= max(2, 2 * power)]
     dim = len(problem.coordinates)

@@ -343,19 +343,19 @@ class PhysicsLoss(nn.Module):
         for program in self.programs(field, batch):
             points = batch.points[program.group.points]
             known = self.known(batch, points.points, points.normals)
-            read.append((program, points, known, self.streams(program, field, points.points)))
+            read.append((program, points, known, self.jet_values(program, field, points.points)))
         scales = self._scales(read)
         totals: dict[str, Tensor] = {}
         violations: dict[str, Tensor] = {}
-        for program, points, known, streams in read:
+        for program, points, known, jets in read:
             sides = (
                 {} if program.sides is None else self._on_sides(program.sides, field, known, scales)
             )
             values = program.run(
-                sides | {s: scales.get(s.component, 1) * each for s, each in streams.items()}, known
+                sides | {s: scales.get(s.component, 1) * each for s, each in jets.items()}, known
             )
             if any(term.label in self.normalised for term in program.group.terms):
-                own = program.run(streams, known)
+                own = program.run(jets, known)
                 values |= {
                     k: own[k]
                     for t in program.group.terms
@@ -371,11 +371,11 @@ class PhysicsLoss(nn.Module):
     ) -> dict[str, Tensor]:
         """What the components are multiplied by, "b 1" each."""
         scales: dict[str, Tensor] = {}
-        for program, points, known, streams in read:
+        for program, points, known, jets in read:
             for term in program.group.terms:
                 if term.label in self.normalised:
                     each = self.normalised[term.label]
-                    values = program.run(streams, known)
+                    values = program.run(jets, known)
                     size = sum(
                         points.measure * average(values[k], points) for k in program.outputs(term)
                     )
@@ -553,26 +553,26 @@ class PhysicsLoss(nn.Module):
         """Every expression of a group, numbered as by `Program.outputs`. Shapes: points "b n D"
         -> "b n"."""
         sides = {} if program.sides is None else self._on_sides(program.sides, field, known)
-        return program.run(sides | self.streams(program, field, points), known)
+        return program.run(sides | self.jet_values(program, field, points), known)
 
-    def streams(
+    def jet_values(
         self, program: CompiledTerms, field: FieldLike, points: Float[Tensor, "b n D"]
     ) -> dict[sp.Symbol, Float[Tensor, "b n"]]:
         """What a group reads of the field. Shapes: points "b n D" -> "b n" each."""
         self._check_points(points)
-        if not program.streams:
+        if not program.jet_variables:
             return {}
-        streams: dict[sp.Symbol, Tensor] = {}
+        jets: dict[sp.Symbol, Tensor] = {}
         with told(field, points):
             answers = program.group.options.evaluate(
                 self._checked(field, points), points, program.group.request, self.axes
             )
         position = {c: k for k, c in enumerate(self.components)}
-        for stream in program.streams:
-            streams[stream] = answers[
-                position[stream.component], form_name(stream.form) if stream.form else stream.index
+        for jet in program.jet_variables:
+            jets[jet] = answers[
+                position[jet.component], form_name(jet.form) if jet.form else jet.index
             ]
-        return streams
+        return jets
 
     def _on_sides(
         self,
@@ -593,9 +593,9 @@ class PhysicsLoss(nn.Module):
         found: dict[sp.Symbol, Tensor] = {}
         for side in (1, -1):
             there = known.moved(side * step * known.normals)
-            streams = self.streams(program, field, there.points)
+            jets = self.jet_values(program, field, there.points)
             values = program.run(
-                {s: (scales or {}).get(s.component, 1) * each for s, each in streams.items()}, there
+                {s: (scales or {}).get(s.component, 1) * each for s, each in jets.items()}, there
             )
             for term in program.group.terms:
                 found |= {

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from compiler.derivatives import DERIVATIVES, Request
 from compiler.lowering.graph import ResidualGraph, Source
-from compiler.lowering.terms import Stream, Term
+from compiler.lowering.terms import JetVariable, Term
 from compiler.matching import need_alike
 from pdespec.coordinates import Normal
 from pdespec.errors import fail
@@ -33,7 +33,7 @@ def entry(value: Tensor, symbol: Scalar) -> Tensor:
 
 
 class Coefficients(Protocol):
-    """What the graphs of a group read in addition to the streams of the field."""
+    """What the graphs of a group read in addition to the jet variables of the field."""
 
     @property
     def points(self) -> Tensor: ...
@@ -78,14 +78,14 @@ class KnownValues:
                 found[symbol] = self.scalar(symbol)
             elif symbol in self.problem.variables:
                 found[symbol] = self.points[..., self.problem.variables.index(symbol)]
-        inputs = [s for s in symbols if isinstance(s, Stream) and s.known]
+        inputs = [s for s in symbols if isinstance(s, JetVariable) and s.known]
         for declaration in self.problem.inputs.values():
             own = [s for s in inputs if s.component in declaration.components]
             if own:
                 found |= self.input(declaration, own)
         return found
 
-    def input(self, declaration, streams: list[Stream]) -> dict[sp.Symbol, Tensor]:
+    def input(self, declaration, jets: list[JetVariable]) -> dict[sp.Symbol, Tensor]:
         """An input and the derivatives the residuals take of it, by nested autograd of its
         callable (B03 where there is none)."""
         position = {c: k for k, c in enumerate(declaration.components)}
@@ -107,7 +107,7 @@ class KnownValues:
             return values
 
         wanted: dict[int, frozenset] = {}
-        for s in streams:
+        for s in jets:
             wanted[position[s.component]] = wanted.get(position[s.component], frozenset()) | {
                 s.index
             }
@@ -120,7 +120,7 @@ class KnownValues:
                 f"input `{declaration.name}` was not given; the problem has {known}",
                 hint=f'pass inputs={{"{declaration.name}": ...}}',
             ) from missing
-        return {s: answers[position[s.component], s.index] for s in streams}
+        return {s: answers[position[s.component], s.index] for s in jets}
 
     def scalar(self, symbol: Scalar) -> Tensor:
         """A parameter as "b 1"; entry i of a sized parameter is its column i."""

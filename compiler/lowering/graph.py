@@ -1,4 +1,4 @@
-"""Scalar expressions over streams -> a torch.fx graph.
+"""Scalar expressions over jet variables -> a torch.fx graph.
 
 One rule per SymPy class turns a node into tensor operations; a class without a rule raises with the
 name of the term it came from. Common subexpressions are shared. The graph prints as numbered

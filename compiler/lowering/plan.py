@@ -21,8 +21,8 @@ from compiler.derivatives import Form as FormRequest
 from compiler.lowering.selection import backend_name, choice
 from compiler.lowering.terms import (
     Form,
+    JetVariable,
     MultiIndex,
-    Stream,
     Term,
     letters,
 )
@@ -65,7 +65,9 @@ class DerivativePlan:
         lines = []
         for group in (each.sides or each for each in self.groups):
             needs = (
-                ", ".join(sorted({s.name for t in group.terms for s in t.streams() if not s.known}))
+                ", ".join(
+                    sorted({s.name for t in group.terms for s in t.jet_variables() if not s.known})
+                )
                 or "no unknown"
             )
             lines.append(f"{group.points}: {', '.join(t.label for t in group.terms)}")
@@ -140,7 +142,9 @@ def smoothness(
     warnings = []
     for term in terms:
         top = max(
-            (s for s in term.streams() if not s.known), key=lambda s: sum(s.index), default=None
+            (s for s in term.jet_variables() if not s.known),
+            key=lambda s: sum(s.index),
+            default=None,
         )
         k = sum(top.index) if top is not None else 0
         if k <= max(capabilities.smoothness, 0):
@@ -201,7 +205,9 @@ def group(
     needed = {component: indices(terms, component) for component in components}
     needed = {component: found for component, found in needed.items() if found}
     jets, collapsed = collapse(terms, needed)
-    forms = tuple(sorted({s for t in jets for s in t.streams() if s.form}, key=lambda s: s.name))
+    forms = tuple(
+        sorted({s for t in jets for s in t.jet_variables() if s.form}, key=lambda s: s.name)
+    )
     lower = closure(needed, forms)
     streams = len(lower) + len({s.form for s in forms})
     costs = {"taylor": streams * (1 + ELEMENTWISE) - ELEMENTWISE, "autograd": nested_cost(needed)}
@@ -217,17 +223,17 @@ def group(
         streams = len({a for found in needed.values() for a in found})
     position = {component: k for k, component in enumerate(components)}
     operators: dict[str, FormRequest] = {}
-    for stream in forms:
-        key = form_name(stream.form)
-        wanted = {position[stream.component]} | (
+    for jet in forms:
+        key = form_name(jet.form)
+        wanted = {position[jet.component]} | (
             operators[key].components if key in operators else frozenset()
         )
-        operators[key] = FormRequest({a: float(c) for a, c in stream.form}, frozenset(wanted))
+        operators[key] = FormRequest({a: float(c) for a, c in jet.form}, frozenset(wanted))
     plain = {
         position[c]: frozenset(
             s.index
             for t in terms
-            for s in t.streams()
+            for s in t.jet_variables()
             if not s.known and s.component == c and not s.form
         )
         for c in needed
@@ -283,7 +289,7 @@ def indices(terms: Iterable[Term], component: str) -> frozenset[MultiIndex]:
     return frozenset(
         s.index
         for t in terms
-        for s in t.streams()
+        for s in t.jet_variables()
         if not s.known and s.component == component and not s.form
     )
 
@@ -294,7 +300,7 @@ def divisors(index: MultiIndex) -> set[MultiIndex]:
 
 
 def closure(
-    needed: Mapping[str, frozenset[MultiIndex]], forms: Iterable[Stream]
+    needed: Mapping[str, frozenset[MultiIndex]], forms: Iterable[JetVariable]
 ) -> frozenset[MultiIndex]:
     """The multi-indices jets carry: everything needed and not collapsed, with all that lies
     below it and below the forms."""
@@ -348,7 +354,7 @@ def collapse(
         expressions = []
         for expression in (*term.expressions, *term.guards):
             heads = sorted(
-                (s for s in expression.atoms(Stream) if not s.known and s.index in tops),
+                (s for s in expression.atoms(JetVariable) if not s.known and s.index in tops),
                 key=lambda s: (s.component, s.index),
             )
             coefficients = {s: sp.diff(expression, s) for s in heads}
@@ -362,33 +368,31 @@ def collapse(
         rewritten.append(
             replace(term, expressions=tuple(expressions[:count]), guards=tuple(expressions[count:]))
         )
-    forms = {s.form for t in rewritten for s in t.streams() if s.form}
+    forms = {s.form for t in rewritten for s in t.jet_variables() if s.form}
     if len(forms) >= len(tops):
         return terms, ()
-    reason = ", ".join(sorted({s.name for t in rewritten for s in t.streams() if s.form}))
+    reason = ", ".join(sorted({s.name for t in rewritten for s in t.jet_variables() if s.form}))
     return tuple(rewritten), (
         f"{len(tops)} top-order derivatives collapsed into {len(forms)}: {reason}",
     )
 
 
-def gather(coefficients: Mapping[Stream, sp.Expr]) -> list[tuple[sp.Expr, Stream]]:
+def gather(coefficients: Mapping[JetVariable, sp.Expr]) -> list[tuple[sp.Expr, JetVariable]]:
     """`sum_a C_a d^a u` as `sum K * form`: indices of one component whose coefficients have
     constant ratios go together."""
-    classes: list[tuple[sp.Expr, Stream, dict[MultiIndex, sp.Expr]]] = []
-    for stream, coefficient in coefficients.items():
+    classes: list[tuple[sp.Expr, JetVariable, dict[MultiIndex, sp.Expr]]] = []
+    for jet, coefficient in coefficients.items():
         for leading, first, form in classes:
             ratio = (
-                constant_ratio(coefficient, leading)
-                if first.component == stream.component
-                else None
+                constant_ratio(coefficient, leading) if first.component == jet.component else None
             )
             if ratio is not None:
-                form[stream.index] = ratio
+                form[jet.index] = ratio
                 break
         else:
-            classes.append((coefficient, stream, {stream.index: sp.S.One}))
+            classes.append((coefficient, jet, {jet.index: sp.S.One}))
     return [
-        (k, Stream(s.component, s.index, s.names, tuple(sorted(form.items()))))
+        (k, JetVariable(s.component, s.index, s.names, tuple(sorted(form.items()))))
         for k, s, form in classes
     ]
 

@@ -40,7 +40,7 @@ def check_selection(derivatives: object, terms: tuple[Term, ...]) -> None:
     if not isinstance(derivatives, Mapping):
         backend_name(derivatives)
         return
-    components = {s.component for t in terms for s in t.streams() if not s.known}
+    components = {s.component for t in terms for s in t.jet_variables() if not s.known}
     parents = {component.split(".")[0] for component in components}
     known = (
         {"default"}
@@ -71,7 +71,9 @@ def choice(term: Term, derivatives: object) -> object:
         return derivatives
     if term.label in derivatives:
         return derivatives[term.label]
-    own = sorted({s.component for s in term.streams() if not s.known and (any(s.index) or s.form)})
+    own = sorted(
+        {s.component for s in term.jet_variables() if not s.known and (any(s.index) or s.form)}
+    )
     keys = (component if component in derivatives else component.split(".")[0] for component in own)
     named = {key: derivatives[key] for key in keys if key in derivatives}
     if len(set(named.values())) > 1:

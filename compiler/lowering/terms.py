@@ -1,10 +1,9 @@
-"""Problem -> scalar residuals over streams.
+"""Problem -> scalar residuals over jet variables.
 
-A *stream* is one derivative of one component, `d^a u`, as a symbol: what the derivative backends
-deliver and all that a residual graph knows of a field. Lowering carries out the vector calculus,
-puts constants to their values and replaces every applied function and `Derivative` by its stream;
-nothing else is decided here.
-"""
+A *jet variable* is one derivative of one component, `d^a u`, as a symbol: what the derivative
+backends deliver and all that a residual graph knows of a field. Lowering carries out the vector
+calculus, puts constants to their values and replaces every applied function and `Derivative` by its
+jet variable; nothing else is decided here."""
 
 from __future__ import annotations
 
@@ -19,6 +18,7 @@ from pdespec.curvilinear import angles
 from pdespec.errors import Span
 from pdespec.geometry import Boundary, Domain
 from pdespec.jets import MultiIndex, jets_of
+from pdespec.nodes import replaced
 from pdespec.statements.interfaces import flux_conditions
 from pdespec.statements.problem import Condition, IntegralRequirement, Problem, Requirement
 from pdespec.symbols import InputField, Scalar, UnknownField
@@ -28,7 +28,7 @@ Form = tuple[
 ]  # a linear differential operator sum c_a d^a, sorted by a
 
 
-class Stream(sp.Symbol):
+class JetVariable(sp.Symbol):
     """`d^index component` of an unknown or an input at the collocation points; with a `form`, the
     operator `sum c_a d^a component`.
 
@@ -48,21 +48,21 @@ class Stream(sp.Symbol):
         names: tuple[str, ...],
         form: Form = (),
         known: bool = False,
-    ) -> Stream:
+    ) -> JetVariable:
         if form:
             tail = " + ".join(f"{c}*" * (c != 1) + letters(a, names) for a, c in reversed(form))
             name = f"({tail})[{component}]"
         else:
             name = f"{component}_{letters(index, names)}" if any(index) else component
-        stream = sp.Symbol.__xnew__(cls, name, real=True)
-        stream.component, stream.index, stream.names, stream.form, stream.known = (
+        jet = sp.Symbol.__xnew__(cls, name, real=True)
+        jet.component, jet.index, jet.names, jet.form, jet.known = (
             component,
             index,
             names,
             form,
             known,
         )
-        return stream
+        return jet
 
     def __getnewargs_ex__(self) -> tuple[tuple, dict]:
         return (self.component, self.index, self.names, self.form, self.known), {}
@@ -105,7 +105,7 @@ Kind = Literal[
 
 @dataclass(frozen=True)
 class Term:
-    """One summand of the loss: scalar expressions over streams on one set of points.
+    """One summand of the loss: scalar expressions over jet variables on one set of points.
 
     `points` is the key of its collocation points in `Batch.points`. For the kinds equation,
     boundary, initial and point the expressions are residuals; for energy and integral densities
@@ -134,9 +134,9 @@ class Term:
         """
         return self.functional or self.label
 
-    def streams(self) -> tuple[Stream, ...]:
-        """Every stream the expressions and guards hold, in a fixed order."""
-        found = set().union(*(e.atoms(Stream) for e in (*self.expressions, *self.guards)))
+    def jet_variables(self) -> tuple[JetVariable, ...]:
+        """Every jet variable the expressions and guards hold, in a fixed order."""
+        found = set().union(*(e.atoms(JetVariable) for e in (*self.expressions, *self.guards)))
         return tuple(sorted(found, key=lambda s: (s.known, s.component, sum(s.index), s.name)))
 
 
@@ -209,7 +209,7 @@ def equation_term(problem: Problem, label: str, form: sp.Expr | sp.MatrixBase) -
     return Term(
         label,
         "equation",
-        tuple(streamed(problem, values(problem, entry)) for entry in entries(form)),
+        tuple(with_jet_variables(problem, values(problem, entry)) for entry in entries(form)),
         region,
         region.name,
         span=equation.span if equation else None,
@@ -243,10 +243,10 @@ def energy_term(
     """An energy over one region, guarded by the requirements that hold there.
 
     On a boundary those of its domain count as well, where the density is not a polynomial in the
-    streams: a dead load is finite for every field, and asks for no strains at the surface.
+    jet variables: a dead load is finite for every field, and asks for no strains at the surface.
     """
     densities = scalars(problem, density)
-    own = {s for e in densities for s in e.atoms(Stream) if not s.known}
+    own = {s for e in densities for s in e.atoms(JetVariable) if not s.known}
     regions = {region} if all(e.is_polynomial(*own) for e in densities) else {region, region.domain}
     stated = [
         requirement_term(problem, label, r) for r in problem.requirements if r.region in regions
@@ -256,7 +256,7 @@ def energy_term(
         for t in stated
         if t.kind == "requirement"
         for e in t.expressions
-        if any(not s.known for s in e.atoms(Stream))
+        if any(not s.known for s in e.atoms(JetVariable))
     )
     return Term(label, "energy", densities, region, region.name, functional=name, guards=guards)
 
@@ -286,9 +286,9 @@ def requirement_term(
 
 
 def scalars(problem: Problem, expression: sp.Expr | sp.MatrixBase) -> tuple[sp.Expr, ...]:
-    """Components of an expression in their derivative form, written over streams."""
+    """Components of an expression in their derivative form, written over jet variables."""
     return tuple(
-        streamed(problem, values(problem, problem.derivative_form(sp.sympify(entry))))
+        with_jet_variables(problem, values(problem, problem.derivative_form(sp.sympify(entry))))
         for entry in entries(expression)
     )
 
@@ -325,11 +325,11 @@ def values(problem: Problem, expression: sp.Expr) -> sp.Expr:
     return expression.xreplace(constants)
 
 
-def streamed(problem: Problem, expression: sp.Expr) -> sp.Expr:
-    """The jets of unknowns and inputs as streams over all variables of the problem."""
+def with_jet_variables(problem: Problem, expression: sp.Expr) -> sp.Expr:
+    """The jets of unknowns and inputs as jet variables over all variables of the problem."""
     names = tuple(v.name for v in problem.variables)
     table = {
-        jet: Stream(
+        jet: JetVariable(
             jet.field.func.__name__,
             jet.over(problem.variables),
             names,
@@ -337,7 +337,7 @@ def streamed(problem: Problem, expression: sp.Expr) -> sp.Expr:
         )
         for jet in jets_of(expression, (UnknownField, InputField))
     }
-    return expression.xreplace(table)
+    return replaced(expression, table)
 
 
 def parameters(term: Term) -> tuple[Scalar, ...]:

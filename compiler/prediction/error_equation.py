@@ -51,7 +51,7 @@ from compiler.fem.solvers.newton import NewtonOptions, linearised, newton
 from compiler.fem.solvers.solvability import defects, refuse_defects
 from compiler.geometry.domain import box
 from compiler.geometry.metrics import domain, misfit
-from compiler.lowering.terms import Stream
+from compiler.lowering.terms import JetVariable
 from pdespec.statements.problem import Problem
 
 Array = NDArray[np.float64]
@@ -250,7 +250,7 @@ def _estimates(
     ]
     shared: dict[str, Spaces] = {}
     spaces = [sample_spaces(prepared, known, options, None, shared) for known in knowns]
-    jets = _jets(problem, prepared, found, spaces, like)
+    jets = _jet_values(problem, prepared, found, spaces, like)
     estimates = []
     for s, (known, own) in enumerate(zip(knowns, spaces, strict=True)):
         blank = SampleSolution(own, prepared.form.given, np.zeros((1, own.size)), None, None, 0, {})
@@ -333,7 +333,7 @@ def _multipliers(system: System, e: Array) -> Array:
     return e
 
 
-def _jets(
+def _jet_values(
     problem: Problem,
     prepared: Prepared,
     found: Callable[[Tensor], Tensor],
@@ -346,28 +346,28 @@ def _jets(
     """
     order = {component: k for k, component in enumerate(problem.components)}
     result: list[dict[tuple[Region, sp.Symbol], Array]] = [{} for _ in spaces]
-    for region, streams in _streams(prepared).items():
-        asked = sorted((s for s in streams if s.component in order), key=str)
+    for region, jets in _jets(prepared).items():
+        asked = sorted((s for s in jets if s.component in order), key=str)
         if not asked:
             continue
         places = [each.places[region] for each in spaces]
         points = [place.points.reshape(len(place.points), -1).T for place in places]
         indices: dict[int, set[tuple[int, ...]]] = {}
-        for stream in asked:
-            indices.setdefault(order[stream.component], set()).add(stream.index)
+        for jet in asked:
+            indices.setdefault(order[jet.component], set()).add(jet.index)
         request = Request({channel: frozenset(each) for channel, each in indices.items()})
         answers = exact(found, like.new_tensor(stacked(points)), request)
         for s, place in enumerate(places):
-            for stream in asked:
-                value = answers[order[stream.component], stream.index][s, : len(points[s])]
+            for jet in asked:
+                value = answers[order[jet.component], jet.index][s, : len(points[s])]
                 flat = value.detach().cpu().double().numpy()
-                result[s][region, stream] = flat.reshape(place.weights.shape)
+                result[s][region, jet] = flat.reshape(place.weights.shape)
     return result
 
 
-def _streams(prepared: Prepared) -> dict[Region, set[Stream]]:
+def _jets(prepared: Prepared) -> dict[Region, set[JetVariable]]:
     """The unknowns and their derivatives that the discrete equations hold, by region."""
-    result: dict[Region, set[Stream]] = {}
+    result: dict[Region, set[JetVariable]] = {}
     functions = [(k.region, f) for k in prepared.kernels for f in (k.residual, k.tangent)]
     functions += [
         (each.gauge.region, f)
@@ -379,7 +379,7 @@ def _streams(prepared: Prepared) -> dict[Region, set[Stream]]:
     expressions = [(region, e) for region, f in functions for e in f.expressions] + densities
     expressions += [(form.domain, e) for e in form.admissible or ()]
     for region, expression in expressions:
-        found = {s for s in expression.atoms(Stream) if not s.known}
+        found = {s for s in expression.atoms(JetVariable) if not s.known}
         result.setdefault(region, set()).update(found)
     return result
 
@@ -399,7 +399,7 @@ def _gradients(
 ) -> dict[str, float]:
     """|grad e|/|grad(U + e)| of the unknowns whose gradients the equations hold whole."""
     place = spaces.places[prepared.form.domain]
-    streams = {
+    jets = {
         (s.component, s.index): v
         for (region, s), v in jets.items()
         if region == prepared.form.domain
@@ -408,13 +408,13 @@ def _gradients(
     units = [tuple(int(k == axis) for k in range(axes)) for axis in range(axes)]
     found = {}
     for name, unknown in problem.unknowns.items():
-        if not all((c, unit) in streams for c in unknown.components for unit in units):
+        if not all((c, unit) in jets for c in unknown.components for unit in units):
             continue
         small = large = 0.0
         for component in unknown.components:
             table = place.tables[component]
             slopes = np.einsum("kaeq,ae->keq", table.jets[1:], vector[table.dofs])
-            total = slopes + np.stack([streams[component, unit] for unit in units])
+            total = slopes + np.stack([jets[component, unit] for unit in units])
             small += float(np.sum(slopes**2 * place.weights))
             large += float(np.sum(total**2 * place.weights))
         found[name] = math.sqrt(small / large) if large > 0 else math.nan

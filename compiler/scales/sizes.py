@@ -37,7 +37,7 @@ from compiler.lowering.essential import essential
 from compiler.lowering.frame import EXTENT, Frame, _origin, around, decimal
 from compiler.lowering.graph import ResidualGraph, Source
 from compiler.lowering.regions import regions
-from compiler.lowering.terms import Stream, Term, lower, strong_form
+from compiler.lowering.terms import JetVariable, Term, lower, strong_form
 from pdespec.curvilinear import angles
 from pdespec.geometry import Boundary
 from pdespec.laws import LogUniform, NumberLaw, truncated_support
@@ -158,7 +158,7 @@ def field_and_residual_sizes(
         fluxes = {
             t.label
             for t in lower(problem)
-            if t.kind == "boundary" and any(any(s.index) for s in t.streams())
+            if t.kind == "boundary" and any(any(s.index) for s in t.jet_variables())
         }
         sizes |= {
             **dict.fromkeys(group, softest),
@@ -231,7 +231,7 @@ class Measured:
     term: Term
     graph: ResidualGraph
     unknowns: tuple[frozenset[str], ...]
-    owners: Mapping[Stream, str]
+    owners: Mapping[JetVariable, str]
     known: Mapping[sp.Symbol, Tensor]
     like: Tensor
     factor: float
@@ -244,15 +244,15 @@ class Measured:
         sized = {
             s: of[name] * (self._rate(s, name) if waves else 1.0) for s, name in self.owners.items()
         }
-        streams = {s: size * _noise(k, self.like) for k, (s, size) in enumerate(sized.items())}
+        jets = {s: size * _noise(k, self.like) for k, (s, size) in enumerate(sized.items())}
         return [
             self.factor * _root_mean_square(value)
-            for value in self.graph({**self.known, **streams}, self.like)
+            for value in self.graph({**self.known, **jets}, self.like)
         ]
 
-    def _rate(self, stream: Stream, name: str) -> float:
+    def _rate(self, jet: JetVariable, name: str) -> float:
         return math.prod(
-            rate**order for rate, order in zip(self.rates[name], stream.index, strict=True)
+            rate**order for rate, order in zip(self.rates[name], jet.index, strict=True)
         )
 
     def least(self) -> float:
@@ -309,7 +309,7 @@ def measured(problem: Problem, terms: Iterable[Term]) -> list[Measured]:
             own = {
                 s: _owner(problem, s)
                 for s in graph.symbols
-                if isinstance(s, Stream) and not s.known
+                if isinstance(s, JetVariable) and not s.known
             }
             holds = tuple(
                 frozenset(own[s] for s in each.free_symbols if s in own) for each in summands
@@ -430,9 +430,9 @@ def balance(piece: Measured, name: str, sizes: Mapping[str, float]) -> float:
     return size if aim / MET < at(size, held) < aim * MET else 0.0
 
 
-def _owner(problem: Problem, stream: Stream) -> str:
+def _owner(problem: Problem, jet: JetVariable) -> str:
     return next(
-        name for name, unknown in problem.unknowns.items() if stream.component in unknown.components
+        name for name, unknown in problem.unknowns.items() if jet.component in unknown.components
     )
 
 

@@ -8,7 +8,7 @@ import torch
 
 from compiler.batches.ansatz_residual import ansatz_residual, ansatz_residual_names
 from compiler.data.samples import probed
-from compiler.lowering.terms import Stream, strong_form
+from compiler.lowering.terms import JetVariable, strong_form
 from compiler.training.options import TrainOptions
 from pdespec.statements.problem import Problem
 
@@ -73,7 +73,7 @@ def nonlinear(problem: Problem) -> bool:
         if term.kind == "equation"
         for each in term.expressions
     ):
-        streams = {s for s in expression.atoms(Stream) if not s.known}
-        if any(sp.diff(expression, s).free_symbols & streams for s in streams):
+        jets = {s for s in expression.atoms(JetVariable) if not s.known}
+        if any(sp.diff(expression, s).free_symbols & jets for s in jets):
             return True
     return False

@@ -18,7 +18,7 @@ from compiler.batches.sample import Batch, sample
 from compiler.chance import seeded
 from compiler.fem.errors import NoWeakForm, SolverError
 from compiler.loss.error_estimate import error_term
-from compiler.lowering.terms import Stream, Term, lower
+from compiler.lowering.terms import JetVariable, Term, lower
 from compiler.scales import component_sizes, scaled
 from compiler.scales.views import inner_field
 from compiler.training.dual import DualNorm, meshed, trusted_mesh
@@ -193,14 +193,12 @@ def principal(term: Term) -> bool:
     the unknown itself as in |grad(u)|^2 - eps lap(u) = 1, change what error a residual causes.
     """
     (expression,) = term.expressions
-    streams = [s for s in expression.atoms(Stream) if not s.known]
-    highest = max(sum(s.index) for s in streams)
-    rest = {s: sp.S.Zero for s in streams if any(s.index)}
-    slopes = [sp.diff(expression, s) for s in streams if 0 < sum(s.index) < highest]
-    mass = sum(
-        (sp.diff(expression, s).xreplace(rest) for s in streams if not any(s.index)), sp.S.Zero
-    )
-    head = sp.diff(expression, next(s for s in streams if sum(s.index) == highest))
+    jets = [s for s in expression.atoms(JetVariable) if not s.known]
+    highest = max(sum(s.index) for s in jets)
+    rest = {s: sp.S.Zero for s in jets if any(s.index)}
+    slopes = [sp.diff(expression, s) for s in jets if 0 < sum(s.index) < highest]
+    mass = sum((sp.diff(expression, s).xreplace(rest) for s in jets if not any(s.index)), sp.S.Zero)
+    head = sp.diff(expression, next(s for s in jets if sum(s.index) == highest))
     if any(each.xreplace(rest) != 0 for each in slopes) or not bool(
         ((-1) ** (highest // 2) * mass * head).xreplace(rest).is_nonnegative
     ):

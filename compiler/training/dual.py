@@ -58,7 +58,7 @@ from compiler.fem.discrete.kernels import Function, function
 from compiler.fem.discrete.spaces import Spaces, Tabulated, stacked
 from compiler.fem.discrete.system import System
 from compiler.fem.errors import NoConvergence, NoWeakForm, SampleError, Singular
-from compiler.fem.forms.conditions import unknown_streams
+from compiler.fem.forms.conditions import unknown_jet_variables
 from compiler.fem.forms.curvature import Skeleton
 from compiler.fem.forms.weak import Region
 from compiler.fem.solve import (
@@ -73,7 +73,7 @@ from compiler.fem.solvers.time_stepping import evolution, initial_vector
 from compiler.geometry.metrics import interior, relative_error
 from compiler.loss.hard_conditions import plan_hard_conditions
 from compiler.lowering.graph import ResidualGraph, Source
-from compiler.lowering.terms import MultiIndex, Stream
+from compiler.lowering.terms import JetVariable, MultiIndex
 from compiler.training.slabs import Slab, Slabs
 from operators.field import OperatorInput, PointFunction
 from pdespec.coordinates import Time
@@ -188,12 +188,12 @@ class Integral:
     def __init__(self, region: Region, function: Function, rows: Sequence[str]) -> None:
         self.region, self.arguments = region, function.arguments
         self.graph = ResidualGraph(function.expressions, [Source(row) for row in rows])
-        self.streams = [s for s in function.arguments if _of_field(s)]
+        self.jet_variables = [s for s in function.arguments if _of_field(s)]
 
 
 def _of_field(symbol: sp.Symbol) -> bool:
     """Whether a symbol is the field, or a derivative of it; a further unknown is not."""
-    if not isinstance(symbol, Stream) or symbol.known:
+    if not isinstance(symbol, JetVariable) or symbol.known:
         return False
     return not source(symbol.component)[1]
 
@@ -218,9 +218,9 @@ class DualNorm:
         if any(isinstance(region, Skeleton) for region in self.prepared.regions):
             raise NoWeakForm("the energy holds second derivatives, and its elements have kinks")
         if any(
-            unknown_streams(sp.diff(gauge.density, s))
+            unknown_jet_variables(sp.diff(gauge.density, s))
             for gauge in form.gauges
-            for s in unknown_streams(gauge.density)
+            for s in unknown_jet_variables(gauge.density)
         ):
             raise NoWeakForm("an integral requirement is not linear in the unknowns")
         self.dim = len(problem.coordinates)
@@ -228,7 +228,7 @@ class DualNorm:
         self.kernels = [
             k
             for k in self.prepared.kernels
-            if any(unknown_streams(e) for e in k.residual.expressions)
+            if any(unknown_jet_variables(e) for e in k.residual.expressions)
         ]
         self.integrals = [
             Integral(k.region, k.residual, [row for row, _ in k.rows]) for k in self.kernels
@@ -237,7 +237,7 @@ class DualNorm:
             Integral(each.gauge.region, each.density, ["gauge"]) for each in self.prepared.levels
         ]
         self.linear = not any(
-            unknown_streams(e) for k in self.kernels for e in k.tangent.expressions
+            unknown_jet_variables(e) for k in self.kernels for e in k.tangent.expressions
         )
         built = plan_hard_conditions(self.stated) if hard else {}
         self.starts = {
@@ -542,13 +542,13 @@ class DualNorm:
         found: dict[str, tuple[dict[Measure, float], ...]] = {}
         for kernel in (k for k in self.prepared.kernels if k.region == form.domain):
             stiffness: dict[str, dict[Measure, float]] = {}
-            for (row, test, stream), value in zip(
+            for (row, test, jet), value in zip(
                 kernel.entries, parts.values(kernel.tangent, kernel.region, state), strict=True
             ):
-                component, depth = source(stream.component)
+                component, depth = source(jet.component)
                 order, rate = (
-                    sum(test) + sum(stream.index[: self.dim]) + 2 * depth,
-                    sum(stream.index[self.dim :]),
+                    sum(test) + sum(jet.index[: self.dim]) + 2 * depth,
+                    sum(jet.index[self.dim :]),
                 )
                 size = (
                     float(np.sqrt(np.mean(value**2)))
@@ -603,7 +603,7 @@ class DualNorm:
                 parts.argument(symbol, integral.region, place, state), place.weights.shape
             ).ravel()
 
-        symbols = [symbol for symbol in integral.arguments if symbol not in integral.streams]
+        symbols = [symbol for symbol in integral.arguments if symbol not in integral.jet_variables]
         known = {
             symbol: np.concatenate([values(symbol, state) for state in states])
             for symbol in symbols
@@ -670,7 +670,7 @@ class DualNorm:
                 symbol: like.new_tensor(stacked([part.known[symbol] for part in parts]))
                 for symbol in parts[0].known
             }
-            values |= self._streams(field, points, integral)
+            values |= self._jet_values(field, points, integral)
             found = torch.stack(integral.graph(values, points[..., 0]), 1)  # "b k m"
             for s, part in enumerate(parts):
                 own = found[s, :, : counts[s]].unflatten(1, (self.steps, -1))  # "k s q"
@@ -707,19 +707,19 @@ class DualNorm:
             found.append(_Projected.apply(torch.stack(columns, -1), start.mass))
         return found
 
-    def _streams(
+    def _jet_values(
         self, field: Callable[[Tensor], Tensor], points: Tensor, integral: Integral
     ) -> dict[sp.Symbol, Tensor]:
         """The field's values and derivatives that the integrands hold. Shapes: points "b m D" ->
         "b m" each."""
-        if not integral.streams:
+        if not integral.jet_variables:
             return {}
         numbers = {component: k for k, component in enumerate(self.problem.components)}
         indices: dict[int, set[MultiIndex]] = {}
-        for stream in integral.streams:
+        for stream in integral.jet_variables:
             indices.setdefault(numbers[stream.component], set()).add(stream.index)
         answers = exact(field, points, Request({c: frozenset(each) for c, each in indices.items()}))
-        return {s: answers[numbers[s.component], s.index] for s in integral.streams}
+        return {s: answers[numbers[s.component], s.index] for s in integral.jet_variables}
 
 
 def source(component: str) -> tuple[str, int]:

@@ -1,10 +1,10 @@
 """The energy behind a problem that is stated by equations, where there is one: what its solution
 makes smallest.
 
-From the weak form `int sum_a F_a(s) d^a w = 0`, s the streams of the unknowns, an energy density W
-with `F_a = dW / d(d^a u)` exists where the matrix `dF_a / ds_b` is symmetric; then `W = int_0^1
-sum_a F_a(t s) s_a dt`, and natural conditions give densities on the boundary. The solution is a
-minimum where that matrix is positive semi-definite.
+From the weak form `int sum_a F_a(s) d^a w = 0`, s the jet variables of the unknowns, an energy
+density W with `F_a = dW / d(d^a u)` exists where the matrix `dF_a / ds_b` is symmetric; then `W =
+int_0^1 sum_a F_a(t s) s_a dt`, and natural conditions give densities on the boundary. The solution
+is a minimum where that matrix is positive semi-definite.
 
 Where coefficients jump, an energy has two merits: its terms hold first derivatives only, so that
 the flux across the interface comes out continuous without being asked for, and its condition number
@@ -27,7 +27,7 @@ import sympy as sp
 
 from compiler.fem.errors import NoWeakForm
 from compiler.fem.forms.weak import by_region, weak_form
-from compiler.lowering.terms import MultiIndex, Stream
+from compiler.lowering.terms import JetVariable, MultiIndex
 from compiler.training.options import OptionError
 from pdespec.calculus import entries
 from pdespec.coordinates import Normal
@@ -109,14 +109,12 @@ def _energy_form(problem: Problem, folders: tuple[str, ...]) -> Problem | None:
         for each in integrands:
             key = (each.row, each.test)
             coefficients[key] = coefficients.get(key, sp.S.Zero) + each.coefficient
-        streams = _streams(coefficients, form.names)
-        density = _potential(coefficients, streams)
+        jets = _jets(coefficients, form.names)
+        density = _potential(coefficients, jets)
         if density is None:
             return None
         densities.append((region, density))
-        hessians.append(
-            (region, sp.Matrix([[sp.diff(density, a, b) for b in streams] for a in streams]))
-        )
+        hessians.append((region, sp.Matrix([[sp.diff(density, a, b) for b in jets] for a in jets])))
     sign = _sign(problem, hessians)
     if sign is None:
         return None
@@ -135,32 +133,37 @@ def _energy_form(problem: Problem, folders: tuple[str, ...]) -> Problem | None:
     return problem.revised(equations={}, conditions=kept, functionals=(functional,))
 
 
-def _streams(coefficients: Mapping[Key, sp.Expr], names: tuple[str, ...]) -> tuple[Stream, ...]:
+def _jets(coefficients: Mapping[Key, sp.Expr], names: tuple[str, ...]) -> tuple[JetVariable, ...]:
     """What coefficients hold, and what they multiply."""
     found = {
-        s for each in coefficients.values() for s in sp.sympify(each).atoms(Stream) if not s.known
+        s
+        for each in coefficients.values()
+        for s in sp.sympify(each).atoms(JetVariable)
+        if not s.known
     }
-    found |= {Stream(component, index, names) for component, index in coefficients}
+    found |= {JetVariable(component, index, names) for component, index in coefficients}
     return tuple(sorted(found, key=lambda s: s.name))
 
 
-def _potential(coefficients: Mapping[Key, sp.Expr], streams: tuple[Stream, ...]) -> sp.Expr | None:
+def _potential(
+    coefficients: Mapping[Key, sp.Expr], jets: tuple[JetVariable, ...]
+) -> sp.Expr | None:
     """W of the coefficients F_a; None where they are no gradient, or no polynomial in the
-    streams."""
+    jet variables."""
     tested = {key: sp.sympify(each) for key, each in coefficients.items()}
-    by_stream = {s: tested.get((s.component, s.index), sp.S.Zero) for s in streams}
-    for a, b in itertools.combinations(streams, 2):
-        if not vanishes(sp.expand(sp.diff(by_stream[a], b) - sp.diff(by_stream[b], a))):
+    by_jet = {s: tested.get((s.component, s.index), sp.S.Zero) for s in jets}
+    for a, b in itertools.combinations(jets, 2):
+        if not vanishes(sp.expand(sp.diff(by_jet[a], b) - sp.diff(by_jet[b], a))):
             return None
     t = sp.Dummy("t")
     total = sp.S.Zero
     for (component, index), coefficient in tested.items():
-        stream = next(s for s in streams if (s.component, s.index) == (component, index))
-        scaled = coefficient.xreplace({s: t * s for s in streams})
+        jet = next(s for s in jets if (s.component, s.index) == (component, index))
+        scaled = coefficient.xreplace({s: t * s for s in jets})
         if not scaled.is_polynomial(t):
             return None
         powers = sp.Poly(scaled, t).terms()
-        total += sum((c / (power + 1) for (power,), c in powers), sp.S.Zero) * stream
+        total += sum((c / (power + 1) for (power,), c in powers), sp.S.Zero) * jet
     return total
 
 
@@ -215,9 +218,9 @@ def _drawn(symbol: Scalar) -> sp.Expr:
 def _over_fields(density: sp.Expr, fields: Mapping[str, sp.Expr], problem: Problem) -> sp.Expr:
     """Streams as derivatives of fields."""
 
-    def derivative(stream: Stream) -> sp.Expr:
-        along = [(v, n) for v, n in zip(problem.variables, stream.index, strict=True) if n]
-        field = fields[stream.component]
+    def derivative(jet: JetVariable) -> sp.Expr:
+        along = [(v, n) for v, n in zip(problem.variables, jet.index, strict=True) if n]
+        field = fields[jet.component]
         return sp.Derivative(field, *along) if along else field
 
-    return density.xreplace({s: derivative(s) for s in density.atoms(Stream)})
+    return density.xreplace({s: derivative(s) for s in density.atoms(JetVariable)})

@@ -45,13 +45,13 @@ class Joined:
 
     def own(self, boundary: str, component: str) -> str:
         """The component that a component of `problem` stands for on a boundary."""
-        home = next(
+        own_domain = next(
             each.region.domain for each in self.others.values() if each.region.name == boundary
         )
-        return next(own for own, place in self.places.items() if place == (component, home))
+        return next(own for own, place in self.places.items() if place == (component, own_domain))
 
 
-def homes(problem: Problem) -> tuple[Domain, ...]:
+def domains_of_unknowns(problem: Problem) -> tuple[Domain, ...]:
     """The domains that unknowns live on."""
     return tuple(dict.fromkeys(each.region for each in problem.unknowns.values()))
 
@@ -68,7 +68,7 @@ def joined(problem: Problem) -> Joined:
     for label, each in problem.conditions.items():
         if label not in contacts and getattr(each.region, "kind", "") == "interface":
             raise Apart(f"`{label}` says what one of them alone does on {each.region.name}")
-    whole = united(problem, homes(problem))
+    whole = united(problem, domains_of_unknowns(problem))
     groups = _groups(problem, contacts)
     images, places = {}, {}
     for group in groups:
@@ -116,7 +116,7 @@ def neighbours(problem: Problem) -> dict[Boundary, Domain]:
     neither.
     """
     found: dict[Boundary, Domain] = {}
-    every = homes(problem)
+    every = domains_of_unknowns(problem)
     for label, condition in problem.conditions.items():
         region = condition.region
         if isinstance(region, Boundary) and region.kind == "interface":
@@ -140,7 +140,7 @@ def neighbours(problem: Problem) -> dict[Boundary, Domain]:
             for each in problem.conditions.values()
             if each.region == region and each.kind == "boundary"
         )
-        fluxes = sum(len(_fluxes(problem, home)) for home in (region.domain, other))
+        fluxes = sum(len(_fluxes(problem, own_domain)) for own_domain in (region.domain, other))
         if rows != fluxes:
             raise Apart(
                 f"{region.name} has {rows} scalar condition{'s' * (rows != 1)} where"
@@ -155,8 +155,8 @@ def solvable(problem: Problem) -> bool:
     """Whether the reference solver has a way for unknowns on several domains: as one unknown, or
     each with values of its own."""
     try:
-        for home in homes(problem):
-            inside(home.shape, home.coordinates)
+        for own_domain in domains_of_unknowns(problem):
+            inside(own_domain.shape, own_domain.coordinates)
     except NotImplementedError:
         return False
     for way in (joined, neighbours):
@@ -211,11 +211,13 @@ def _groups(problem: Problem, contacts: Mapping[str, Condition]) -> list[list[Un
         [problem.unknowns[name] for name in problem.unknowns if name in names]
         for names in {id(each): each for each in group.values()}.values()
     ]
-    everywhere = set(homes(problem))
+    everywhere = set(domains_of_unknowns(problem))
     for each in found:
         regions = [unknown.region for unknown in each]
         if set(regions) != everywhere or len(regions) != len(everywhere):
-            missing = next((d.name for d in homes(problem) if d not in regions), regions[0].name)
+            missing = next(
+                (d.name for d in domains_of_unknowns(problem) if d not in regions), regions[0].name
+            )
             raise Apart(
                 f"no condition says which unknown continues `{each[0].name}` in {missing}"
                 if len(regions) < len(everywhere)
@@ -249,7 +251,7 @@ def _refuse_other_fluxes(problem: Problem, label: str, condition: Condition) -> 
     sides = dict.fromkeys(each.func.declaration.region for each in held)
     if len(sides) > 2:
         raise Apart(f"`{label}` holds unknowns of {len(sides)} domains")
-    one, other = (_fluxes(problem, home) for home in sides)
+    one, other = (_fluxes(problem, own_domain) for own_domain in sides)
     n = [Normal(x) for x in problem.coordinates]
     gaps = [
         sp.Add(*(normal * (p - q) for normal, p, q in zip(n, a, matched, strict=True)))
@@ -269,12 +271,12 @@ def _refuse_other_fluxes(problem: Problem, label: str, condition: Condition) -> 
         raise Apart(f"no condition says that the fluxes are equal on {region.name}")
 
 
-def _fluxes(problem: Problem, home: Domain) -> list[tuple[sp.Expr, ...]]:
+def _fluxes(problem: Problem, own_domain: Domain) -> list[tuple[sp.Expr, ...]]:
     """F of every equation `div F + rest = 0` of a domain that has one."""
     found = [
         flux(row, problem.coordinates)
         for equation in problem.equations.values()
-        if equation.region == home
+        if equation.region == own_domain
         for row in entries(equation.lhs - equation.rhs)
     ]
     return [each for each in found if each is not None]
@@ -312,7 +314,7 @@ def _starts(problem: Problem, whole: Domain, images: Mapping[Any, Any]) -> dict[
             found.setdefault(key, (f"{label}.{k}", {}))[1][held.pop()] = rhs
     conditions = {}
     for (lhs, at), (label, values) in found.items():
-        if len(values) != len(homes(problem)):
+        if len(values) != len(domains_of_unknowns(problem)):
             raise Apart(f"the start of {short(lhs)} is given in some of the domains only")
         try:
             *parts, (_, last) = [(inside(d.shape, d.coordinates), v) for d, v in values.items()]

@@ -10,7 +10,7 @@ from pdespec.errors import Diagnostic
 from pdespec.jets import jets_of
 from pdespec.nodes import nodes_of
 from pdespec.notation import short
-from pdespec.rules.contact import homes, solvable
+from pdespec.rules.contact import domains_of_unknowns, solvable
 from pdespec.rules.functions import differentiated_jumps
 from pdespec.rules.registry import Analysis, rule
 from pdespec.statements.interfaces import flux_conditions, moving
@@ -104,7 +104,7 @@ def interfaces_have_no_reference(analysis: Analysis) -> Iterator[Diagnostic]:
     unknown continuous on one domain."""
     if analysis.failures:
         return
-    apart = tuple(each.name for each in homes(analysis.problem))
+    apart = tuple(each.name for each in domains_of_unknowns(analysis.problem))
     if len(apart) > 1 and solvable(analysis.problem):
         return
     inner = (

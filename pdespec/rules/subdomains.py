@@ -34,12 +34,12 @@ def subdomains(problem: Problem) -> dict[Domain, list[str]]:
     """Equations that hold in a part of the domain of their unknowns only, by that domain."""
     found: dict[Domain, list[str]] = {}
     for label, equation in problem.equations.items():
-        homes = {
+        domains = {
             field.func.declaration.region
             for field in (equation.lhs - equation.rhs).atoms(UnknownField)
         }
-        if len(homes) == 1 and equation.region not in homes:
-            found.setdefault(homes.pop(), []).append(label)
+        if len(domains) == 1 and equation.region not in domains:
+            found.setdefault(domains.pop(), []).append(label)
     return found
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import compiler
 import pdespec
 from compiler.lowering.graph import ResidualGraph, Source
-from compiler.lowering.terms import Stream
+from compiler.lowering.terms import JetVariable
 from operators import PINN, OperatorInput
 from pdespec.errors import ProblemError
 
@@ -190,12 +190,12 @@ def test_any_names_give_a_graph_even_those_that_are_no_names_of_python():
         "shared0",
     ]
     symbols = [sp.Symbol(name, real=True) for name in names]
-    streams = [
-        Stream("f", (1,), ("x",)),
-        Stream("f_x", (0,), ("x",)),
+    jets = [
+        JetVariable("f", (1,), ("x",)),
+        JetVariable("f_x", (0,), ("x",)),
         sp.Symbol("f_x", positive=True),
     ]
-    symbols += streams
+    symbols += jets
     total = sum(((k + 1) * sp.sin(s) for k, s in enumerate(symbols)), sp.S.Zero)
     graph = ResidualGraph([total, total * symbols[0]], [Source("a"), Source("b")])
     values = {s: torch.full((1, 2), float(k), dtype=torch.float64) for k, s in enumerate(symbols)}

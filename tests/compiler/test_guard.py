@@ -61,8 +61,8 @@ def at_the_corner(guard: ExtrapolatedBarrier, strain: Tensor) -> dict[sp.Symbol,
 def stored(guard: ExtrapolatedBarrier, strain: Tensor) -> Tensor:
     """The guarded density for displacement gradients. Shapes: "n 2 2" -> "n"."""
     values = at_the_corner(guard, strain)
-    streams = {s: values.pop(s) for s in guard.streams}
-    return guard(streams, values, strain[None, :, 0, 0].detach())[0][0]
+    jets = {s: values.pop(s) for s in guard.jet_variables}
+    return guard(jets, values, strain[None, :, 0, 0].detach())[0][0]
 
 
 def strains(count: int, size: float) -> Tensor:
@@ -208,7 +208,7 @@ def test_a_singular_density_on_a_boundary_is_guarded_by_its_domain_and_a_dead_lo
     # less stretch of -2, less energy: back
     assert total.isfinite() and torch.autograd.grad(total, strength)[0] < 0
     load = next(t for t in compiler.compile(bar()).terms if t.points == "loaded")
-    assert load.guards == () and all(not any(s.index) for s in load.streams())
+    assert load.guards == () and all(not any(s.index) for s in load.jet_variables())
 
 
 def test_the_guard_stays_with_its_density_when_backends_differ():

@@ -55,10 +55,10 @@ def test_collapsing_keeps_the_meaning_of_a_residual():
     problem = problems.biharmonic()
     term = chosen(problem).groups[0].terms[0]
     expanded = term.expressions[0]
-    for stream in term.streams():
-        if stream.form:
-            parts = [c * type(stream)(stream.component, a, stream.names) for a, c in stream.form]
-            expanded = expanded.subs(stream, sp.Add(*parts))
+    for jet in term.jet_variables():
+        if jet.form:
+            parts = [c * type(jet)(jet.component, a, jet.names) for a, c in jet.form]
+            expanded = expanded.subs(jet, sp.Add(*parts))
     assert sp.expand(expanded - lower(problem)[0].expressions[0]) == 0
 
 

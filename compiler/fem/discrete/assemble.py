@@ -18,7 +18,7 @@ from compiler.fem.errors import SolverError
 from compiler.fem.forms.curvature import PENALTY, is_kink
 from compiler.fem.forms.nonsmooth import WIDTH
 from compiler.fem.forms.weak import Region, WeakForm
-from compiler.lowering.terms import MultiIndex, Stream
+from compiler.lowering.terms import JetVariable, MultiIndex
 from pdespec.coordinates import Coordinate, Normal, Time
 from pdespec.symbols import Scalar
 
@@ -91,15 +91,15 @@ class Assembly:
         """Cell matrices "e a b" by (row component, column component): sum_ij int d_i phi_a G_ij
         d_j phi_b."""
         factors: dict[tuple[str, str], dict[tuple[int, int], Array]] = {}
-        for (row, test, stream), value in zip(
+        for (row, test, jet), value in zip(
             kernel.entries, self.values(kernel.tangent, kernel.region, state), strict=True
         ):
-            rate = np.broadcast_to(rates[self.time_order(stream)], self.spaces.size)[
-                self.spaces.offsets[stream.component]
+            rate = np.broadcast_to(rates[self.time_order(jet)], self.spaces.size)[
+                self.spaces.offsets[jet.component]
             ]
             if rate:
-                block = factors.setdefault((row, stream.component), {})
-                key = self.slot(test), self.slot(stream.index)
+                block = factors.setdefault((row, jet.component), {})
+                key = self.slot(test), self.slot(jet.index)
                 block[key] = block.get(key, 0) + rate * value * place.weights
         return {
             pair: product(place.tables[pair[0]].by_cell, block, place.tables[pair[1]].by_cell)
@@ -135,7 +135,7 @@ class Assembly:
     def argument(
         self, symbol: sp.Symbol, region: Region, place: Place, state: State
     ) -> Array | float:
-        if isinstance(symbol, Stream) and not symbol.known:
+        if isinstance(symbol, JetVariable) and not symbol.known:
             table = place.tables[symbol.component]
             vector = state.vectors[self.time_order(symbol)]
             # the field at q points of e cells, from its coefficients at a nodes of each
@@ -161,12 +161,12 @@ class Assembly:
             return place.normals[self.form.coordinates.index(symbol.coordinate)]
         if isinstance(symbol, Scalar):
             return self.known.parameter(symbol)
-        if isinstance(symbol, Stream):
+        if isinstance(symbol, JetVariable):
             return self.known.field(symbol, place.points, state.time)
         raise SolverError(f"no rule for {symbol} ({type(symbol).__name__}) in a weak form")
 
-    def time_order(self, stream: Stream) -> int:
-        return sum(stream.index[self.space_axes :])
+    def time_order(self, jet: JetVariable) -> int:
+        return sum(jet.index[self.space_axes :])
 
     def slot(self, index: MultiIndex) -> int:
         """Place of a space multi-index in the jets, see `spaces.Tabulated`."""

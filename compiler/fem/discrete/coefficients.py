@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from compiler.fem.errors import SolverError
-from compiler.lowering.terms import Stream
+from compiler.lowering.terms import JetVariable
 from pdespec.geometry import Boundary, Domain
 from pdespec.statements.interfaces import interfaces, point_level
 from pdespec.statements.problem import Problem
@@ -114,23 +114,23 @@ class Coefficients:
     def moves(self, symbol: sp.Symbol) -> bool:
         """Whether a symbol's value changes in time."""
         return (
-            isinstance(symbol, Stream)
+            isinstance(symbol, JetVariable)
             and self.problem.inputs[self.channels[symbol.component][0]].time is not None
         )
 
-    def field(self, stream: Stream, points: Array, time: float) -> Array:
+    def field(self, jet: JetVariable, points: Array, time: float) -> Array:
         """An input or one of its derivatives.  Shapes: points "d ..." -> "..."."""
-        name, channel = self.channels[stream.component]
+        name, channel = self.channels[jet.component]
         flat = points.reshape(points.shape[0], -1).T  # n d, with all further axes in n
-        if self.moves(stream):
+        if self.moves(jet):
             flat = np.column_stack((flat, np.full(len(flat), time)))
-        where = torch.from_numpy(np.ascontiguousarray(flat)).requires_grad_(any(stream.index))
+        where = torch.from_numpy(np.ascontiguousarray(flat)).requires_grad_(any(jet.index))
         value = self.evaluate(name, where)[:, channel]
-        for axis, count in enumerate(stream.index):
+        for axis, count in enumerate(jet.index):
             for _ in range(count):
                 if not value.requires_grad:
                     raise SolverError(
-                        f"{stream} is needed, but input {name} is known by its values alone; give"
+                        f"{jet} is needed, but input {name} is known by its values alone; give"
                         " it as a function of points"
                     )
                 (gradient,) = torch.autograd.grad(value.sum(), where, create_graph=True)

@@ -35,7 +35,7 @@ from compiler.fem.forms.weak import WeakForm
 from compiler.fem.meshing.bodies import geometry_of, owners
 from compiler.fem.meshing.elements import facet_basis
 from compiler.geometry.shapes import Piece
-from compiler.lowering.terms import Stream
+from compiler.lowering.terms import JetVariable
 from pdespec.coordinates import Coordinate, Normal, Time
 from pdespec.symbols import Scalar
 
@@ -358,10 +358,10 @@ def idle(form: WeakForm, spaces: Spaces) -> NDArray[np.bool_]:
     """Which unknowns belong to no cell of the domain of their component: they stay zero. Shapes:
     -> "n"."""
     found = np.zeros(spaces.size, dtype=bool)
-    for component, home in form.homes.items():
+    for component, own_domain in form.component_domains.items():
         basis = spaces.bases[component]
         own = np.zeros(basis.N, dtype=bool)
-        own[basis.element_dofs[:, spaces.parts[home]]] = True
+        own[basis.element_dofs[:, spaces.parts[own_domain]]] = True
         found[spaces.numbers(component)] = ~own
     return found
 
@@ -486,7 +486,7 @@ def at_nodes(
             return time
         if isinstance(symbol, Scalar):
             return known.parameter(symbol)
-        if isinstance(symbol, Stream) and symbol.known:
+        if isinstance(symbol, JetVariable) and symbol.known:
             return known.field(symbol, points, time)
         raise SolverError(f"{symbol} cannot appear in a condition on values")
 

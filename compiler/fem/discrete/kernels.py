@@ -1,9 +1,8 @@
 """Weak form -> numpy: the coefficients of residual and tangent as vectorised functions of their
-streams.
+jet variables.
 
-The tangent is symbolic: each residual coefficient is differentiated by every unknown stream it
-holds. Common subexpressions are shared between all coefficients of a region.
-"""
+The tangent is symbolic: each residual coefficient is differentiated by every unknown jet variable
+it holds. Common subexpressions are shared between all coefficients of a region."""
 
 from __future__ import annotations
 
@@ -15,10 +14,10 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from compiler.fem.forms.conditions import unknown_streams
+from compiler.fem.forms.conditions import unknown_jet_variables
 from compiler.fem.forms.weak import Integrand, Region, WeakForm, by_region
 from compiler.lowering.numpy_function import numpy_function
-from compiler.lowering.terms import MultiIndex, Stream
+from compiler.lowering.terms import JetVariable, MultiIndex
 from pdespec.jumps import slope
 
 Array = NDArray[np.float64]
@@ -39,14 +38,14 @@ class Kernel:
     """The part of a weak form on one region.
 
     `rows[i]` says what the i-th value of `residual` multiplies: (row component, test index).
-    `entries[i]` says the same for `tangent`: (row component, test index, stream it was
+    `entries[i]` says the same for `tangent`: (row component, test index, jet variable it was
     differentiated by).
     """
 
     region: Region
     rows: tuple[tuple[str, MultiIndex], ...]
     residual: Function
-    entries: tuple[tuple[str, MultiIndex, Stream], ...]
+    entries: tuple[tuple[str, MultiIndex, JetVariable], ...]
     tangent: Function
 
 
@@ -64,7 +63,7 @@ def kernel(region: Region, integrands: Sequence[Integrand]) -> Kernel:
     tangent = [
         ((*key, s), slope(expression, s))
         for key, expression in rows
-        for s in unknown_streams(expression)
+        for s in unknown_jet_variables(expression)
     ]
     tangent = [(key, expression) for key, expression in tangent if expression != 0]
     return Kernel(
@@ -77,7 +76,7 @@ def kernel(region: Region, integrands: Sequence[Integrand]) -> Kernel:
 
 
 def function(expressions: Sequence[sp.Expr]) -> Function:
-    """Expressions over streams, coordinates, parameters and normals as one numpy function."""
+    """Expressions over jet variables, coordinates, parameters and normals as one numpy function."""
     return _compiled(tuple(map(sp.sympify, expressions)))
 
 

@@ -14,7 +14,7 @@ from compiler.fem.discrete.assemble import Assembly, State
 from compiler.fem.discrete.constraints import Constraints
 from compiler.fem.discrete.inverse import Linearised
 from compiler.fem.discrete.kernels import Function, Kernel, function, kernel
-from compiler.fem.forms.conditions import unknown_streams
+from compiler.fem.forms.conditions import unknown_jet_variables
 from compiler.fem.forms.weak import Gauge, Integrand
 from pdespec.jumps import slope
 
@@ -31,10 +31,8 @@ class Level:
 
 
 def level(gauge: Gauge) -> Level:
-    streams = unknown_streams(gauge.density)
-    varied = [
-        Integrand(gauge.region, s.component, s.index, slope(gauge.density, s)) for s in streams
-    ]
+    jets = unknown_jet_variables(gauge.density)
+    varied = [Integrand(gauge.region, s.component, s.index, slope(gauge.density, s)) for s in jets]
     return Level(function([gauge.density]), kernel(gauge.region, varied), gauge)
 
 
@@ -131,7 +129,7 @@ class System:
     def row(self, k: int, state: State) -> Array:
         """The variation of gauge k, kept where it does not depend on the state."""
         variation = self.levels[k].variation
-        constant = not any(unknown_streams(e) for e in variation.residual.expressions)
+        constant = not any(unknown_jet_variables(e) for e in variation.residual.expressions)
         if constant and k in self.cache:
             return self.cache[k]
         self.cache[k] = replace(self.assembly, kernels=(variation,)).residual(state)

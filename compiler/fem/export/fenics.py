@@ -30,7 +30,7 @@ from compiler.fem.forms.weak import WeakForm
 from compiler.fem.meshing.elements import cell_of, lagrange
 from compiler.fem.meshing.facets import facets_of
 from compiler.fem.solve import prepare, reactions
-from compiler.lowering.terms import Stream
+from compiler.lowering.terms import JetVariable
 from pdespec.statements.problem import Problem
 from pdespec.symbols import Scalar
 
@@ -88,7 +88,7 @@ def solve_with_fenics(
         or form.gauges
         or form.pins
         or form.domain.periodic
-        or form.homes
+        or form.component_domains
         or any(space is EDGE for space in form.spaces.values())
         or any(len(e.coefficients) > 1 for e in form.essentials)
     ):
@@ -115,7 +115,7 @@ def solve_with_fenics(
     arrays |= fixed_values(form, names, spaces, known)
     nodes = skfem.CellBasis(mesh, lagrange(cell_of(mesh), degree)).doflocs
     for symbol in needed(form, is_given):
-        if isinstance(symbol, Stream):
+        if isinstance(symbol, JetVariable):
             arrays[f"input {names[symbol.component]}"] = known.field(symbol, nodes, 0.0)
         elif isinstance(symbol, Scalar):
             arrays[f"number {names[symbol.name]}"] = np.array(known.parameter(symbol))

@@ -11,7 +11,7 @@ from sympy.printing.latex import LatexPrinter
 from compiler.fem.forms.curvature import PENALTY, is_kink
 from compiler.fem.forms.pairing import Space
 from compiler.fem.forms.weak import Integrand, Region, WeakForm, by_region
-from compiler.lowering.terms import Stream
+from compiler.lowering.terms import JetVariable
 from pdespec.coordinates import Normal
 from pdespec.geometry import Domain
 
@@ -26,8 +26,8 @@ class WeakLatex(LatexPrinter):
     def _print_Symbol(self, expr: sp.Symbol, style: str = "plain") -> str:
         return r"\eta" if expr == PENALTY else super()._print_Symbol(expr, style)
 
-    def _print_Stream(self, stream: Stream) -> str:
-        return derivative(component_latex(stream.component), stream.index, self.form)
+    def _print_JetVariable(self, jet: JetVariable) -> str:
+        return derivative(component_latex(jet.component), jet.index, self.form)
 
     def _print_Normal(self, normal: Normal) -> str:
         return f"n_{{{normal.coordinate.name}}}"

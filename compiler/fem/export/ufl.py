@@ -24,7 +24,7 @@ from compiler.fem.forms.conditions import Essential
 from compiler.fem.forms.curvature import Skeleton
 from compiler.fem.forms.pairing import EDGE
 from compiler.fem.forms.weak import Region, WeakForm
-from compiler.lowering.terms import Stream
+from compiler.lowering.terms import JetVariable
 from pdespec.coordinates import Normal, Time
 from pdespec.geometry import Boundary
 
@@ -50,8 +50,10 @@ def to_ufl(form: WeakForm, degree: int = 2) -> str:
             f"{', '.join(edges)} of `{form.name}` are carried by edge elements, which are not"
             " written for FEniCS"
         )
-    if form.homes:
-        names = ", ".join(dict.fromkeys(home.name for home in form.homes.values()))
+    if form.component_domains:
+        names = ", ".join(
+            dict.fromkeys(own_domain.name for own_domain in form.component_domains.values())
+        )
         raise NoWeakForm(
             f"the unknowns of `{form.name}` live on several domains ({names}): spaces that end"
             " where two of them meet are not written for FEniCS"
@@ -94,7 +96,9 @@ def given(form: WeakForm, names: Mapping[str, str]) -> list[str]:
     that no coordinate tells."""
     symbols = [s for s in needed(form, is_given) if not isinstance(s, Time)]
     found = [
-        f"{names[s.component]} (function)" if isinstance(s, Stream) else f"{names[s.name]} (number)"
+        f"{names[s.component]} (function)"
+        if isinstance(s, JetVariable)
+        else f"{names[s.name]} (number)"
         for s in symbols
     ]
     regions = [*boundaries(form), *(e.region for e in form.essentials)]
@@ -142,8 +146,8 @@ def rates(form: WeakForm, names: Mapping[str, str]) -> list[str]:
     if form.time is None:
         return []
     axes = len(form.coordinates)
-    streams = set().union(*(i.coefficient.atoms(Stream) for i in form.integrands))
-    highest = max((sum(s.index[axes:]) for s in streams if not s.known), default=0)
+    jets = set().union(*(i.coefficient.atoms(JetVariable) for i in form.integrands))
+    highest = max((sum(s.index[axes:]) for s in jets if not s.known), default=0)
     lines = [f"{names[form.time.name]}, step = Constant({float(form.time.start)}), Constant(0.01)"]
     for order in range(highest):
         suffix, own = "_t" * order, [names[c] for c in form.components]

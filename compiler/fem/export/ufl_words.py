@@ -13,7 +13,7 @@ from sympy.printing.str import StrPrinter
 
 from compiler.fem.errors import NoWeakForm
 from compiler.fem.forms.weak import WeakForm
-from compiler.lowering.terms import Stream
+from compiler.lowering.terms import JetVariable
 from pdespec.coordinates import Coordinate, Normal
 from pdespec.geometry import Boundary
 
@@ -57,7 +57,9 @@ def identifiers(form: WeakForm) -> dict[str, str]:
     """How the names of a problem are written in Python, one to one: `v.x` -> `v_x`, `lap(u)` ->
     `lap_u`, `lambda` -> `lambda_`."""
     regions = [e.region.name for e in form.essentials] + [b.name for b in boundaries(form)]
-    symbols = [s.component if isinstance(s, Stream) else s.name for s in needed(form, is_given)]
+    symbols = [
+        s.component if isinstance(s, JetVariable) else s.name for s in needed(form, is_given)
+    ]
     times = [form.time.name] if form.time is not None else []
     table: dict[str, str] = {}
     for name in dict.fromkeys((*form.components, *times, *symbols, *regions)):
@@ -74,17 +76,17 @@ def identifiers(form: WeakForm) -> dict[str, str]:
 
 
 class Ufl(StrPrinter):
-    """Expressions over streams as UFL."""
+    """Expressions over jet variables as UFL."""
 
     def __init__(self, form: WeakForm, names: Mapping[str, str]) -> None:
         super().__init__()
         self.form, self.names = form, names
 
-    def _print_Stream(self, stream: Stream) -> str:
-        space = stream.index[: len(self.form.coordinates)]
-        rate = "_t" * sum(stream.index[len(space) :])
+    def _print_JetVariable(self, jet: JetVariable) -> str:
+        space = jet.index[: len(self.form.coordinates)]
+        rate = "_t" * sum(jet.index[len(space) :])
         return (
-            self.names[stream.component]
+            self.names[jet.component]
             + rate
             + "".join(f".dx({j})" * count for j, count in enumerate(space))
         )
@@ -174,6 +176,6 @@ def needed(form: WeakForm, kind: Callable[[sp.Symbol], bool]) -> list[sp.Symbol]
 
 def is_given(symbol: sp.Symbol) -> bool:
     """Whether the script takes a symbol from outside: an input, a parameter or the time."""
-    if isinstance(symbol, Stream):
+    if isinstance(symbol, JetVariable):
         return symbol.known
     return not isinstance(symbol, (Coordinate, Normal))

@@ -13,7 +13,7 @@ import sympy as sp
 
 from compiler.fem.errors import NoWeakForm
 from compiler.fem.forms.unit_normal import zero
-from compiler.lowering.terms import Stream, scalars
+from compiler.lowering.terms import JetVariable, scalars
 from pdespec.coordinates import Normal
 from pdespec.geometry import Boundary, Domain
 from pdespec.jets import sympy_form
@@ -75,22 +75,22 @@ class Obstacle:
 def obstacle(expression: sp.Expr, text: str, densities: Sequence[sp.Expr]) -> Obstacle | None:
     """A requirement `expression > 0` as a bound on one unknown component; None for others, and
     where the energy needs it to be defined."""
-    streams = unknown_streams(expression)
-    if len(streams) != 1 or any(streams[0].index):
+    jets = unknown_jet_variables(expression)
+    if len(jets) != 1 or any(jets[0].index):
         return None
-    factor = slope(expression, streams[0])
+    factor = slope(expression, jets[0])
     if not factor.is_number or factor == 0:
         return None
     for density in densities:
         powers = [
             p
             for p in density.atoms(sp.Pow)
-            if not (p.exp.is_integer and p.exp.is_positive) and p.base.has(streams[0])
+            if not (p.exp.is_integer and p.exp.is_positive) and p.base.has(jets[0])
         ]
-        if powers or any(each.has(streams[0]) for each in density.atoms(sp.log)):
+        if powers or any(each.has(jets[0]) for each in density.atoms(sp.log)):
             return None
-    bound = -expression.subs(streams[0], 0) / factor
-    return Obstacle(streams[0].component, 1 if factor > 0 else -1, bound, text)
+    bound = -expression.subs(jets[0], 0) / factor
+    return Obstacle(jets[0].component, 1 if factor > 0 else -1, bound, text)
 
 
 def split_conditions(
@@ -103,10 +103,10 @@ def split_conditions(
         if condition.kind != "boundary":
             continue
         for place, residual in enumerate(entries(condition)):
-            residual = over_streams(
+            residual = over_jet_variables(
                 problem, rewrite(sympy_form(problem.derivative_form(residual)))
             ).subs(normals_of(condition.region))
-            unknown = unknown_streams(residual)
+            unknown = unknown_jet_variables(residual)
             if not unknown:
                 if residual != 0:
                     raise NoWeakForm(
@@ -127,14 +127,14 @@ def split_conditions(
 
 
 def linear(
-    what: str, residual: sp.Expr, unknown: Sequence[Stream]
+    what: str, residual: sp.Expr, unknown: Sequence[JetVariable]
 ) -> tuple[tuple[tuple[str, sp.Expr], ...], sp.Expr]:
     """Coefficients by component, and the value that their sum takes.
 
     Raises: NoWeakForm where the condition is not linear in the unknowns.
     """
     coefficients = tuple((s.component, sp.diff(residual, s)) for s in unknown)
-    if any(unknown_streams(c) for _, c in coefficients):
+    if any(unknown_jet_variables(c) for _, c in coefficients):
         raise NoWeakForm(f"condition {what} is not linear in {', '.join(s.name for s in unknown)}")
     value = -residual.subs(dict.fromkeys(unknown, 0))
     return tuple((name, c) for name, c in coefficients if c != 0), value
@@ -156,8 +156,8 @@ def pins(problem: Problem) -> tuple[Pin, ...]:
                 " time stepping knows no later times"
             )
         for residual in entries(condition):
-            residual = over_streams(problem, residual)
-            unknown = unknown_streams(residual)
+            residual = over_jet_variables(problem, residual)
+            unknown = unknown_jet_variables(residual)
             if any(any(s.index) for s in unknown):
                 names = ", ".join(s.name for s in unknown if any(s.index))
                 raise NoWeakForm(
@@ -204,9 +204,11 @@ def remainder(
     known."""
     axes = len(normal)
 
-    def leading(expression: sp.Expr) -> set[Stream]:
+    def leading(expression: sp.Expr) -> set[JetVariable]:
         return {
-            s for s in unknown_streams(expression) if any(s.index[:axes]) or s.component in fluxes
+            s
+            for s in unknown_jet_variables(expression)
+            if any(s.index[:axes]) or s.component in fluxes
         }
 
     shared = sorted(leading(across) & leading(residual), key=lambda s: s.name)
@@ -267,29 +269,29 @@ def oblique(
     grad(u), r = (n - beta / (n . beta)) . grad(u) + g / (n . beta).
     """
     axes = len(coordinates)
-    streams = [
+    jets = [
         s
-        for s in dict.fromkeys((*unknown_streams(across), *unknown_streams(residual)))
+        for s in dict.fromkeys((*unknown_jet_variables(across), *unknown_jet_variables(residual)))
         if any(s.index[:axes])
     ]
-    if {sum(s.index[:axes]) for s in streams} != {1} or len({s.component for s in streams}) != 1:
+    if {sum(s.index[:axes]) for s in jets} != {1} or len({s.component for s in jets}) != 1:
         return None, None
 
     def along_normal(expression: sp.Expr) -> sp.Expr:
         slopes = [
             (sp.diff(expression, s), Normal(coordinates[s.index.index(1)]).subs(normals))
-            for s in streams
+            for s in jets
         ]
         return sum((slope * n for slope, n in slopes), sp.S.Zero)
 
     normal = [Normal(x).subs(normals) for x in coordinates]
     below = along_normal(residual)
-    if unknown_streams(below) or zero([below], normal):
+    if unknown_jet_variables(below) or zero([below], normal):
         return None, None  # no derivative across the boundary at all
     rest = sp.expand(across - along_normal(across) / below * residual)
     if not zero([along_normal(rest)], normal):
         return None, None
-    return rest, below / sp.sqrt(sp.Add(*(sp.diff(residual, s) ** 2 for s in streams)))
+    return rest, below / sp.sqrt(sp.Add(*(sp.diff(residual, s) ** 2 for s in jets)))
 
 
 def initials(problem: Problem) -> tuple[Initial, ...]:
@@ -307,12 +309,12 @@ def initials(problem: Problem) -> tuple[Initial, ...]:
                 f" starts at {problem.time.start}"
             )
         for residual in entries(condition):
-            residual = over_streams(problem, residual)
-            unknown = unknown_streams(residual)
+            residual = over_jet_variables(problem, residual)
+            unknown = unknown_jet_variables(residual)
             if (
                 len(unknown) != 1
                 or any(unknown[0].index[:-1])
-                or unknown_streams(sp.diff(residual, unknown[0]))
+                or unknown_jet_variables(sp.diff(residual, unknown[0]))
             ):
                 raise NoWeakForm(
                     f"initial condition `{label}` is not of the form u = value or dt(u) = value"
@@ -322,8 +324,8 @@ def initials(problem: Problem) -> tuple[Initial, ...]:
     return tuple(found)
 
 
-def over_streams(problem: Problem, expression: sp.Expr) -> sp.Expr:
-    """A scalar over streams, derivatives expanded and constants put to their numbers."""
+def over_jet_variables(problem: Problem, expression: sp.Expr) -> sp.Expr:
+    """A scalar over jet variables, derivatives expanded and constants put to their numbers."""
     return scalars(problem, expression)[0]
 
 
@@ -332,9 +334,9 @@ def entries(condition: Condition) -> list[sp.Expr]:
     return list(difference) if isinstance(difference, sp.MatrixBase) else [difference]
 
 
-def unknown_streams(expression: sp.Expr) -> list[Stream]:
+def unknown_jet_variables(expression: sp.Expr) -> list[JetVariable]:
     return sorted(
-        (s for s in sp.sympify(expression).atoms(Stream) if not s.known), key=lambda s: s.name
+        (s for s in sp.sympify(expression).atoms(JetVariable) if not s.known), key=lambda s: s.name
     )
 
 

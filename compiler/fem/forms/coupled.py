@@ -21,9 +21,9 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from compiler.fem.forms.conditions import Natural, unknown_streams
+from compiler.fem.forms.conditions import Natural, unknown_jet_variables
 from compiler.fem.forms.unit_normal import rank, unit, zero
-from compiler.lowering.terms import Stream
+from compiler.lowering.terms import JetVariable
 from pdespec.symbols import Scalar
 
 
@@ -81,7 +81,7 @@ def combination(
     """`a` and `r` of a condition B = a . q + r with r free of derivatives in space, or None."""
     q = sp.Matrix(list(fluxes.values()))
     slopes = sorted(
-        {s for each in (*q, residual) for s in unknown_streams(each) if any(s.index[:axes])},
+        {s for each in (*q, residual) for s in unknown_jet_variables(each) if any(s.index[:axes])},
         key=lambda s: s.name,
     )
     if not any(residual.has(s) for s in slopes):
@@ -139,11 +139,11 @@ def balancing(
     if a.shape != (1, 2) or d.shape != (1, 2) or zero([a[0] * d[0] * a[1] * d[1]], normal):
         return None
     ratio = unit(sp.cancel(-a[0] * d[0] / (a[1] * d[1])), normal)
-    varying = ratio.atoms(Stream) or any(ratio.has(each) for each in normal if each.is_Symbol)
+    varying = ratio.atoms(JetVariable) or any(ratio.has(each) for each in normal if each.is_Symbol)
     fixed = not varying and all(isinstance(s, Scalar) for s in ratio.free_symbols)
     return {names[0]: ratio, names[1]: sp.S.One} if fixed else None
 
 
-def free(expressions: Sequence[sp.Expr] | sp.Matrix, slopes: Sequence[Stream]) -> bool:
+def free(expressions: Sequence[sp.Expr] | sp.Matrix, slopes: Sequence[JetVariable]) -> bool:
     """Whether no expression holds a derivative."""
     return not any(sp.sympify(each).has(*slopes) for each in expressions)

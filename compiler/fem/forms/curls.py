@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import sympy as sp
 
-from compiler.fem.forms.conditions import unknown_streams
+from compiler.fem.forms.conditions import unknown_jet_variables
 from compiler.fem.forms.unit_normal import zero
-from compiler.lowering.terms import MultiIndex, Stream
+from compiler.lowering.terms import JetVariable, MultiIndex
 
 Term = tuple[str, MultiIndex, sp.Expr]  # row, derivatives of its test function, coefficient
 
@@ -48,18 +48,18 @@ def antisymmetric(matrix: Sequence[Sequence[sp.Expr]]) -> bool:
 
 def turns(expression: sp.Expr, own: Sequence[str], units: Sequence[tuple[int, ...]]) -> bool:
     """Whether an expression depends on the derivatives of a vector by its curl alone."""
-    streams: Mapping[tuple[str, tuple[int, ...]], Stream] = {
+    jets: Mapping[tuple[str, tuple[int, ...]], JetVariable] = {
         (s.component, s.index[: len(units)]): s
-        for s in unknown_streams(expression)
+        for s in unknown_jet_variables(expression)
         if s.component in own and any(s.index[: len(units)])
     }
-    if not streams:
+    if not jets:
         return True
-    if any(sum(index) != 1 for _, index in streams):
+    if any(sum(index) != 1 for _, index in jets):
         return False
     slopes = [
         [
-            sp.diff(expression, s) if (s := streams.get((c, unit))) is not None else sp.S.Zero
+            sp.diff(expression, s) if (s := jets.get((c, unit))) is not None else sp.S.Zero
             for unit in units
         ]
         for c in own

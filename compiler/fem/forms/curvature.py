@@ -28,10 +28,10 @@ from compiler.fem.errors import NoWeakForm
 from compiler.fem.forms.conditions import (
     Natural,
     normals_of,
-    unknown_streams,
+    unknown_jet_variables,
 )
 from compiler.fem.forms.unit_normal import unit
-from compiler.lowering.terms import MultiIndex, Stream
+from compiler.lowering.terms import JetVariable, MultiIndex
 from pdespec.coordinates import Normal
 from pdespec.curvilinear import angles
 from pdespec.geometry import Boundary, Domain
@@ -43,8 +43,8 @@ PENALTY = sp.Symbol("facet penalty", positive=True)
 
 @dataclass(frozen=True)
 class Skeleton:
-    """The facets between the cells of a domain, seen from one side: streams have the values of that
-    side, `kink` is the jump over the facet."""
+    """The facets between the cells of a domain, seen from one side: jet variables have the values
+    of that side, `kink` is the jump over the facet."""
 
     domain: Domain
     side: int
@@ -67,28 +67,28 @@ class Slope:
     jump: sp.Expr
 
 
-def kink(component: str, names: tuple[str, ...]) -> Stream:
+def kink(component: str, names: tuple[str, ...]) -> JetVariable:
     """The jump of the normal derivative of a component: its multi-index is (-1, .., -1)."""
-    return Stream(component, (-1,) * len(names), names)
+    return JetVariable(component, (-1,) * len(names), names)
 
 
 def is_kink(index: MultiIndex) -> bool:
     return index[0] < 0
 
 
-def bending(expression: sp.Expr, axes: int) -> list[Stream]:
-    """The unknown streams with two derivatives in space that an expression holds.
+def bending(expression: sp.Expr, axes: int) -> list[JetVariable]:
+    """The unknown jet variables with two derivatives in space that an expression holds.
 
     Raises: NoWeakForm for more of them.
     """
-    streams = unknown_streams(expression)
-    for each in streams:
+    jets = unknown_jet_variables(expression)
+    for each in jets:
         if sum(each.index[:axes]) > 2:
             raise NoWeakForm(
                 f"an energy with {each.name}: derivatives of order above two need elements with"
                 " continuous curvature"
             )
-    return [each for each in streams if sum(each.index[:axes]) == 2]
+    return [each for each in jets if sum(each.index[:axes]) == 2]
 
 
 def with_kinks(terms: Terms, slopes: Sequence[Slope], coordinates: Sequence[sp.Symbol]) -> Terms:
@@ -131,7 +131,7 @@ def with_kinks(terms: Terms, slopes: Sequence[Slope], coordinates: Sequence[sp.S
 
 def facet_density(
     density: sp.Expr,
-    curved: Sequence[Stream],
+    curved: Sequence[JetVariable],
     jumps: Mapping[str, sp.Expr],
     normal: Mapping[sp.Symbol, sp.Expr],
     sides: int = 1,
@@ -161,12 +161,12 @@ def slope_of(condition: Natural, coordinates: Sequence[sp.Symbol]) -> Slope | No
     axes = len(coordinates)
     normals = normals_of(condition.region)
     residual = condition.residual.subs(normals)
-    streams = unknown_streams(residual)
-    first = [s for s in streams if any(s.index[:axes])]
-    if {sum(s.index) for s in first} != {1} or len({s.component for s in streams}) != 1:
+    jets = unknown_jet_variables(residual)
+    first = [s for s in jets if any(s.index[:axes])]
+    if {sum(s.index) for s in first} != {1} or len({s.component for s in jets}) != 1:
         return None
     factors = {s: sp.diff(residual, s) for s in first}
-    if any(unknown_streams(each) for each in factors.values()):
+    if any(unknown_jet_variables(each) for each in factors.values()):
         return None
     normal = [Normal(x).subs(normals) for x in coordinates]
     across = unit(
@@ -174,4 +174,4 @@ def slope_of(condition: Natural, coordinates: Sequence[sp.Symbol]) -> Slope | No
     )
     if not across.is_number or across == 0:
         return None
-    return Slope(condition.label, condition.region, streams[0].component, residual / across)
+    return Slope(condition.label, condition.region, jets[0].component, residual / across)

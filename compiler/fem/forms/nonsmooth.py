@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import sympy as sp
 
-from compiler.fem.forms.conditions import unknown_streams
-from compiler.lowering.terms import Stream
+from compiler.fem.forms.conditions import unknown_jet_variables
+from compiler.lowering.terms import JetVariable
 from pdespec.jumps import slope
 
 WIDTH = sp.Dummy("width", nonnegative=True)
@@ -26,17 +26,19 @@ FACTORS = tuple(10.0**-k for k in range(1, 9))  # of the largest |s|
 def smoothed(density: sp.Expr) -> sp.Expr:
     """A density with its kinks rounded; itself where its first derivatives have no jump."""
     kinks = [
-        node for node in density.atoms(sp.Abs, sp.Max, sp.Min, sp.sign) if unknown_streams(node)
+        node
+        for node in density.atoms(sp.Abs, sp.Max, sp.Min, sp.sign)
+        if unknown_jet_variables(node)
     ]
     if not kinks:
         return density
     plain = density.replace(sp.Max, lambda *a: chained(a, 1)).replace(
         sp.Min, lambda *a: chained(a, -1)
     )
-    if not any(jumps(plain, node) for node in plain.atoms(sp.Abs) if unknown_streams(node)):
+    if not any(jumps(plain, node) for node in plain.atoms(sp.Abs) if unknown_jet_variables(node)):
         return density
     return plain.replace(
-        sp.Abs, lambda s: sp.sqrt(s**2 + WIDTH**2) if unknown_streams(s) else sp.Abs(s)
+        sp.Abs, lambda s: sp.sqrt(s**2 + WIDTH**2) if unknown_jet_variables(s) else sp.Abs(s)
     )
 
 
@@ -53,13 +55,13 @@ def jumps(density: sp.Expr, node: sp.Abs) -> bool:
     zero."""
     inner = node.args[0]
     up, down = density.xreplace({node: inner}), density.xreplace({node: -inner})
-    for stream in unknown_streams(inner):
-        by = sp.diff(inner, stream)
-        if by == 0 or unknown_streams(by):
+    for jet in unknown_jet_variables(inner):
+        by = sp.diff(inner, jet)
+        if by == 0 or unknown_jet_variables(by):
             continue
-        root = sp.solve(inner, stream)[0]
-        gaps = [slope(up, s) - slope(down, s) for s in unknown_streams(inner)]
-        return any(sp.simplify(gap.subs(stream, root)) != 0 for gap in gaps)
+        root = sp.solve(inner, jet)[0]
+        gaps = [slope(up, s) - slope(down, s) for s in unknown_jet_variables(inner)]
+        return any(sp.simplify(gap.subs(jet, root)) != 0 for gap in gaps)
     return True
 
 
@@ -70,4 +72,4 @@ def arguments_of(density: sp.Expr) -> list[sp.Expr]:
         for node in density.atoms(sp.Pow)
         if node.exp == sp.Rational(1, 2) and node.base.has(WIDTH)
     ]
-    return [sp.sqrt(each) for each in roots if each.atoms(Stream)]
+    return [sp.sqrt(each) for each in roots if each.atoms(JetVariable)]

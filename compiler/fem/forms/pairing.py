@@ -17,7 +17,7 @@ import sympy as sp
 
 from compiler.fem.errors import NoWeakForm
 from compiler.fem.forms.divergence import Coordinates, order, spatial_order, unknown_derivatives
-from compiler.lowering.terms import MultiIndex, Stream
+from compiler.lowering.terms import JetVariable, MultiIndex
 from pdespec.jets import expand_derivatives
 from pdespec.symbols import UnknownField
 
@@ -211,10 +211,10 @@ def energy_spaces(
     # (component, its derivatives, other component, its derivatives) for every second derivative of
     # W that is not zero
     pairs = [
-        (component, sum(index[:axes]), stream.component, sum(stream.index[:axes]))
+        (component, sum(index[:axes]), jet.component, sum(jet.index[:axes]))
         for component, index, coefficient in variation
-        for stream in coefficient.atoms(Stream)
-        if not stream.known and sp.diff(coefficient, stream) != 0
+        for jet in coefficient.atoms(JetVariable)
+        if not jet.known and sp.diff(coefficient, jet) != 0
     ]
     own = {
         name: [(a, b) for c, a, d, b in pairs if owner[c] == owner[d] == name]

@@ -3,7 +3,7 @@
 
 From an energy the coefficients are its derivatives, F_0 = dW/du and F_j = dW/d(d_j u). From a
 strong form they come by integration by parts, and the natural conditions become boundary integrals.
-Everything is an expression over the streams of `compiler.lowering.terms`.
+Everything is an expression over the jet variables of `compiler.lowering.terms`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 import sympy as sp
 
 from compiler.fem.errors import NoWeakForm
+from compiler.fem.forms.component_domains import ComponentDomains, component_domains
 from compiler.fem.forms.conditions import (
     Essential,
     Initial,
@@ -26,16 +27,15 @@ from compiler.fem.forms.conditions import (
     natural,
     normals_of,
     obstacle,
-    over_streams,
+    over_jet_variables,
     pins,
     split_conditions,
-    unknown_streams,
+    unknown_jet_variables,
 )
 from compiler.fem.forms.coupled import Coupled, coupled
 from compiler.fem.forms.curls import of_curl_alone
 from compiler.fem.forms.curvature import Skeleton, Slope, bending, slope_of, with_kinks
 from compiler.fem.forms.divergence import divergence_form, order
-from compiler.fem.forms.homes import Homes, homes_of
 from compiler.fem.forms.nonsmooth import smoothed
 from compiler.fem.forms.pairing import (
     BENDING,
@@ -52,7 +52,7 @@ from compiler.fem.forms.pairing import (
     pair,
 )
 from compiler.fem.forms.reduction import reduce_order
-from compiler.lowering.terms import MultiIndex, Stream, values
+from compiler.lowering.terms import JetVariable, MultiIndex, values
 from pdespec.calculus import Integral, TwoSided
 from pdespec.coordinates import Normal, Time
 from pdespec.curvilinear import angles, power
@@ -100,11 +100,10 @@ class WeakForm:
     condition gives its boundary term; no other boundary may be left. `naturals` are those of them
     that are natural, by label and region. `obstacles` are requirements that bound an unknown of a
     minimum, see `obstacles.py`; all others are `admissible`. An energy with kinks holds the symbol
-    `nonsmooth.WIDTH`. `homes` are the domains of components where there are several of them,
-    `beyond` the domains behind boundaries that two of them share, `edges` expressions that
+    `nonsmooth.WIDTH`. `component_domains` are the domains of components where there are several of
+    them, `beyond` the domains behind boundaries that two of them share, `edges` expressions that
     vanish on their boundaries. `energy` is empty unless the problem is one functional; `minimized`
-    tells a minimum from a stationary point.
-    """
+    tells a minimum from a stationary point."""
 
     name: str
     coordinates: tuple[sp.Symbol, ...]
@@ -125,14 +124,14 @@ class WeakForm:
     pins: tuple[Pin, ...] = ()
     naturals: Mapping[str, tuple[tuple[str, Boundary], ...]] = field(default_factory=dict)
     obstacles: tuple[Obstacle, ...] = ()
-    homes: Mapping[str, Domain] = field(default_factory=dict)
+    component_domains: Mapping[str, Domain] = field(default_factory=dict)
     beyond: Mapping[Boundary, Domain] = field(default_factory=dict)
     edges: tuple[sp.Expr, ...] = ()
     cosines: tuple[tuple[str, Boundary, sp.Expr], ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the indices of streams count: coordinates, then the problem's time."""
+        """What the indices of jet variables count: coordinates, then the problem's time."""
         return tuple(
             s.name for s in (*self.coordinates, *((self.time,) if self.time is not None else ()))
         )
@@ -159,9 +158,9 @@ def _weak_form(problem: Problem) -> WeakForm:
             f" start; give it one, `at {problem.time} = {problem.time.start}: ..`, and a time of"
             " many periods"
         )
-    homes = homes_of(problem)
+    domains = component_domains(problem)
     refuse_nonlocal(problem)
-    refuse_jumps(problem, homes)
+    refuse_jumps(problem, domains)
     given = tuple(
         component for unknown in problem.unknowns.values() for component in unknown.components
     )
@@ -180,7 +179,7 @@ def _weak_form(problem: Problem) -> WeakForm:
     spaces |= dict.fromkeys(bent, BENDING)
     spaces |= choose_spaces(rows, problem.coordinates)
     refuse_transport(problem, rows, spaces)
-    spaces |= dict.fromkeys(curling(problem, homes, rows, varied, spaces), EDGE)
+    spaces |= dict.fromkeys(curling(problem, domains, rows, varied, spaces), EDGE)
     fluxes = {c for c, space in spaces.items() if not space.continuous}
     essentials, naturals = split_conditions(problem, rewrite, fluxes)
     if bent:
@@ -192,7 +191,7 @@ def _weak_form(problem: Problem) -> WeakForm:
     spaces |= dict.fromkeys(constants, CONSTANT)
     parted = by_parts(
         problem,
-        homes,
+        domains,
         [r for r in rows if r.component not in constants],
         spaces,
         naturals,
@@ -206,10 +205,10 @@ def _weak_form(problem: Problem) -> WeakForm:
         name=problem.name,
         coordinates=tuple(problem.coordinates),
         time=problem.time,
-        domain=homes.whole,
-        homes=homes.parts,
-        beyond=homes.beyond,
-        edges=homes.edges,
+        domain=domains.whole,
+        component_domains=domains.parts,
+        beyond=domains.beyond,
+        edges=domains.edges,
         given=given,
         components=(*given, *(row.component for row in rows if row.component not in given)),
         spaces=spaces,
@@ -242,7 +241,7 @@ def _weak_form(problem: Problem) -> WeakForm:
 
 def curling(
     problem: Problem,
-    homes: Homes,
+    domains: ComponentDomains,
     rows: Sequence[Row],
     varied: Sequence[Integrand],
     spaces: Mapping[str, Space],
@@ -263,15 +262,15 @@ def curling(
     terms = [(i.row, i.test, i.coefficient) for i in varied if isinstance(i.region, Domain)]
     for row in rows:
         form = divergence_form(row.residual, problem.coordinates)
-        terms.append((row.component, value, over_streams(problem, form.source)))
+        terms.append((row.component, value, over_jet_variables(problem, form.source)))
         terms += [
-            (row.component, unit_index(value, j), -over_streams(problem, f))
+            (row.component, unit_index(value, j), -over_jet_variables(problem, f))
             for j, f in enumerate(form.flux)
         ]
     found = of_curl_alone(terms, vectors, axes)
-    if found and homes.whole.periodic:
+    if found and domains.whole.periodic:
         raise NoWeakForm(
-            f"{', '.join(found)} need edge elements, and {homes.whole.name} is periodic: the"
+            f"{', '.join(found)} need edge elements, and {domains.whole.name} is periodic: the"
             " reference solver has no such elements there"
         )
     return found
@@ -287,13 +286,13 @@ def refuse_nonlocal(problem: Problem) -> None:
             )
 
 
-def refuse_jumps(problem: Problem, homes: Homes) -> None:
+def refuse_jumps(problem: Problem, domains: ComponentDomains) -> None:
     """Raises: NoWeakForm for a condition on an interface: elements are continuous there, and so
     are their fluxes."""
     for label, condition in problem.conditions.items():
         inner = isinstance(condition.region, Boundary) and (
             condition.region.kind == "level"
-            or (condition.region.kind == "interface" and condition.region not in homes.beyond)
+            or (condition.region.kind == "interface" and condition.region not in domains.beyond)
         )
         if inner or (condition.lhs - condition.rhs).atoms(TwoSided):
             raise NoWeakForm(
@@ -349,7 +348,7 @@ def clamped(
 def variations(
     problem: Problem, given: Sequence[str], slopes: Sequence[Slope] = ()
 ) -> tuple[tuple[tuple[sp.Expr, Region], ...], tuple[Integrand, ...]]:
-    """The energy and its first variation: one integrand for each stream of the densities."""
+    """The energy and its first variation: one integrand for each jet variable of the densities."""
     energy: tuple[tuple[sp.Expr, Region], ...] = ()
     varied = []
     for functional in problem.functionals:
@@ -359,7 +358,9 @@ def variations(
             for component in components_of(problem, unknown)
         } or set(given)
         terms = with_kinks(
-            tuple((smoothed(over_streams(problem, d)), region) for d, region in functional.terms),
+            tuple(
+                (smoothed(over_jet_variables(problem, d)), region) for d, region in functional.terms
+            ),
             slopes,
             problem.coordinates,
         )
@@ -367,7 +368,7 @@ def variations(
         for density, region in terms:
             varied += [
                 Integrand(region, s.component, s.index, slope(density, s))
-                for s in unknown_streams(density)
+                for s in unknown_jet_variables(density)
                 if s.component in of
             ]
     alone = not problem.equations and len(problem.functionals) == 1
@@ -424,7 +425,7 @@ class ByParts:
 
 def by_parts(
     problem: Problem,
-    homes: Homes,
+    domains: ComponentDomains,
     rows: Sequence[Row],
     spaces: Mapping[str, Space],
     naturals: Sequence[Natural],
@@ -439,7 +440,7 @@ def by_parts(
     used: dict[tuple[Boundary, str], tuple[Natural, ...]] = {}
     fluxes: dict[str, Callable[[Boundary], list[sp.Expr]]] = {}
     cosines: list[Cosine] = []
-    branch = branches(problem, homes.whole)
+    branch = branches(problem, domains.whole)
 
     def beside(one: str, other: str) -> bool:
         """Whether two components are of one vector on edge elements, whose flux is one."""
@@ -451,11 +452,14 @@ def by_parts(
         form = divergence_form(
             row.residual, problem.coordinates, lambda inner: any(holds(inner, c) for c in moving)
         )
-        flux = [over_streams(problem, f) for f in form.flux]
-        home = homes.of(row.component)
-        integrands.append(Integrand(home, row.component, value, over_streams(problem, form.source)))
+        flux = [over_jet_variables(problem, f) for f in form.flux]
+        own_domain = domains.domain_of(row.component)
+        integrands.append(
+            Integrand(own_domain, row.component, value, over_jet_variables(problem, form.source))
+        )
         integrands += [
-            Integrand(home, row.component, unit_index(value, j), -f) for j, f in enumerate(flux)
+            Integrand(own_domain, row.component, unit_index(value, j), -f)
+            for j, f in enumerate(flux)
         ]
         if all(f == 0 for f in flux):
             continue
@@ -464,7 +468,7 @@ def by_parts(
         free = [
             n
             for n in naturals
-            if n.region not in homes.beyond
+            if n.region not in domains.beyond
             and not any(n in each for (_, c), each in used.items() if not beside(c, row.component))
         ]
         for condition, rest, cosine in natural(
@@ -487,9 +491,9 @@ def by_parts(
     left = [n for n in naturals if not any(n in each for each in used.values())]
     for region in dict.fromkeys(condition.region for condition in left):
         across = {
-            c: homes.side(c, region) * flux_across(flux(region), region, problem.coordinates)
+            c: domains.side(c, region) * flux_across(flux(region), region, problem.coordinates)
             for c, flux in fluxes.items()
-            if homes.side(c, region)
+            if domains.side(c, region)
         }
         here = [n for n in naturals if n.region == region]
         found, conditions = together(
@@ -545,14 +549,14 @@ def together(
     stated = {n: n.residual.subs(numbers) for n in here}
     held = [{c: sp.sympify(f).subs(numbers) for c, f in e.coefficients} for e in essentials]
 
-    def slopes(expression: sp.Expr) -> set[Stream]:
-        return {s for s in unknown_streams(expression) if any(s.index[:axes])}
+    def slopes(expression: sp.Expr) -> set[JetVariable]:
+        return {s for s in unknown_jet_variables(expression) if any(s.index[:axes])}
 
     chosen = {n for n in here if n in left}
     names: set[str] = set()
     while True:
-        streams = set().union(*(slopes(stated[n]) for n in chosen))
-        grown = {c for c, q in across.items() if slopes(q) & streams}
+        jets = set().union(*(slopes(stated[n]) for n in chosen))
+        grown = {c for c, q in across.items() if slopes(q) & jets}
         grown |= {c for each in held if set(each) & grown for c in each if c in across}
         more = {n for n in here if any(slopes(across[c]) & slopes(stated[n]) for c in grown)}
         if grown == names and more <= chosen:
@@ -581,7 +585,7 @@ def unmatched(condition: Natural, rows: Sequence[Row], problem: Problem) -> str:
     expected = []
     for row in rows:
         form = divergence_form(row.residual, coordinates, lambda inner: False)
-        flux = [over_streams(problem, each) for each in form.flux]
+        flux = [over_jet_variables(problem, each) for each in form.flux]
         across = sp.expand(flux_across(flux, condition.region, coordinates))
         if across != 0:
             expected.append(f"`{short(across)}`")
@@ -601,8 +605,8 @@ def unmatched(condition: Natural, rows: Sequence[Row], problem: Problem) -> str:
 
 
 def gauge(problem: Problem, requirement: IntegralRequirement, spaces: Mapping[str, Space]) -> Gauge:
-    density = over_streams(problem, requirement.density)
-    held = {s.component for s in unknown_streams(density)}
+    density = over_jet_variables(problem, requirement.density)
+    held = {s.component for s in unknown_jet_variables(density)}
     constrains = False
     for functional in problem.functionals:
         varied = {
@@ -656,7 +660,7 @@ def obstacles_of(
         ):
             continue
         sign = 1 if requirement.op in (">", ">=") else -1
-        expression = over_streams(problem, sign * (requirement.lhs - requirement.rhs))
+        expression = over_jet_variables(problem, sign * (requirement.lhs - requirement.rhs))
         text = (
             f"require {short(requirement.lhs)} {requirement.op} {short(requirement.rhs)}".replace(
                 "`", ""
@@ -669,4 +673,6 @@ def obstacles_of(
             bounds.append(bound)
         else:
             found.append(expression)
-    return tuple(bounds), tuple(expression for expression in found if unknown_streams(expression))
+    return tuple(bounds), tuple(
+        expression for expression in found if unknown_jet_variables(expression)
+    )

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from compiler.fem.errors import SolverError
 from compiler.geometry.domain import Geometry
 from compiler.geometry.shapes import (
+    Ambient,
     Body,
     Numbers,
     Piece,
-    Surroundings,
     bind,
 )
 from compiler.geometry.shapes.piece import zero
@@ -39,7 +39,7 @@ def geometry_of(domain: Domain, values: Values) -> Geometry:
 def body_of(shape: Shape, values: Values) -> Body:
     """A bare shape with the numbers of one sample."""
     numbers = Numbers(numbers_of(shape, values), 1, torch.float64, torch.device("cpu"))
-    return bind(shape, numbers, Surroundings((False,) * shape.dim))
+    return bind(shape, numbers, Ambient((False,) * shape.dim))
 
 
 def numbers_of(shape: Shape, values: Values) -> dict[str, torch.Tensor]:

@@ -62,16 +62,16 @@ def of_part(
 ) -> Numbers:
     """The facets of a boundary of one of several domains: what two of them share is where cells of
     both meet."""
-    every = rim(boundary.domain, mesh, parts, axis=boundary.kind == "side")
+    every = boundary_facets(boundary.domain, mesh, parts, axis=boundary.kind == "side")
     if boundary.kind == "interface":
-        return np.intersect1d(every, rim(boundary.others[0].domain, mesh, parts))
+        return np.intersect1d(every, boundary_facets(boundary.others[0].domain, mesh, parts))
     if boundary.kind == "rest" and not boundary.where:
         taken = [of_part(other, mesh, values, parts) for other in boundary.others]
         return np.setdiff1d(every, np.concatenate([np.zeros(0, dtype=np.int64), *taken]))
     return chosen(boundary, mesh, values, every)
 
 
-def rim(
+def boundary_facets(
     domain: Domain, mesh: skfem.Mesh, parts: Mapping[Domain, NDArray[np.bool_]], axis: bool = False
 ) -> Numbers:
     """The facets around the cells of one of several domains; the axis of a body of revolution is

@@ -21,7 +21,7 @@ from compiler.fem.forms.pairing import CONSTANT
 from compiler.fem.forms.weak import WeakForm
 from compiler.fem.solvers.newton import NewtonOptions, newton
 from compiler.lowering.numpy_function import numpy_function
-from compiler.lowering.terms import Stream
+from compiler.lowering.terms import JetVariable
 from pdespec.coordinates import Time
 
 Array = NDArray[np.float64]
@@ -279,18 +279,18 @@ def refuse_ill_posed(parts: Assembly, jets: Sequence[Array], start: float, end: 
                 )
 
 
-Entry = tuple[tuple[str, tuple[int, ...]], Stream, Array]
+Entry = tuple[tuple[str, tuple[int, ...]], JetVariable, Array]
 
 
 def frozen(parts: Assembly, state: State) -> list[Entry]:
     """The coefficients of the linearised weak form inside of the domain, at eight of its points."""
     found = []
     for kernel in (k for k in parts.kernels if k.region == parts.form.domain):
-        for (row, test, stream), value in zip(
+        for (row, test, jet), value in zip(
             kernel.entries, parts.values(kernel.tangent, kernel.region, state), strict=True
         ):
             flat = value.ravel()
-            found.append(((row, test), stream, flat[np.linspace(0, flat.size - 1, 8).astype(int)]))
+            found.append(((row, test), jet, flat[np.linspace(0, flat.size - 1, 8).astype(int)]))
     return found
 
 
@@ -300,13 +300,13 @@ def growth(
     """The largest real part of the growth rates of one wave, and the largest absolute value;
     None where there are none."""
     matrices = np.zeros((3, len(names), len(names)), dtype=complex)
-    for (row, test), stream, values in entries:
-        if row not in names or stream.component not in names or not np.isfinite(values[point]):
+    for (row, test), jet, values in entries:
+        if row not in names or jet.component not in names or not np.isfinite(values[point]):
             continue
         symbol = values[point] + 0j
         for axis in range(dim):
-            symbol *= (-1j * wave[axis]) ** test[axis] * (1j * wave[axis]) ** stream.index[axis]
-        matrices[sum(stream.index[dim:]), names.index(row), names.index(stream.component)] += symbol
+            symbol *= (-1j * wave[axis]) ** test[axis] * (1j * wave[axis]) ** jet.index[axis]
+        matrices[sum(jet.index[dim:]), names.index(row), names.index(jet.component)] += symbol
     one, none = np.eye(len(names)), np.zeros((len(names), len(names)))
     left = (
         np.block([[none, one], [-matrices[0], -matrices[1]]]) if matrices[2].any() else -matrices[0]

@@ -22,7 +22,7 @@ from compiler.fem.discrete.assemble import Assembly, State
 from compiler.fem.discrete.spaces import Place
 from compiler.fem.discrete.system import System
 from compiler.fem.errors import Contradiction
-from compiler.fem.forms.conditions import unknown_streams
+from compiler.fem.forms.conditions import unknown_jet_variables
 from compiler.fem.forms.weak import WeakForm
 from compiler.lowering.terms import MultiIndex
 from pdespec.geometry import Boundary
@@ -84,7 +84,7 @@ def defects(system: System, u: Array, multipliers: Array | None = None) -> Itera
         amount = float((u[system.size :] if multipliers is None else multipliers)[k])
         added, present = abs(amount) * np.linalg.norm(row[touched]), np.linalg.norm(sizes[touched])
         if added > 0:
-            held = dict.fromkeys(s.component for s in unknown_streams(level.gauge.density))
+            held = dict.fromkeys(s.component for s in unknown_jet_variables(level.gauge.density))
             labels = dict.fromkeys(
                 system.assembly.form.labels[c] for c in held if c in system.assembly.form.labels
             )
@@ -132,14 +132,14 @@ def magnitudes(parts: Assembly, state: State) -> Array:
         ):
             if not parts.slot(key[1]):
                 terms[key] = np.abs(np.nan_to_num(value))
-        for (row, test, stream), value in zip(
+        for (row, test, jet), value in zip(
             kernel.entries, parts.values(kernel.tangent, region, state), strict=True
         ):
             if not parts.slot(test):
-                typical = sizes[parts.time_order(stream), stream.component] / (
-                    extent if parts.slot(stream.index) else 1.0
+                typical = sizes[parts.time_order(jet), jet.component] / (
+                    extent if parts.slot(jet.index) else 1.0
                 )
-                held = np.abs(parts.argument(stream, region, place, state)) + typical
+                held = np.abs(parts.argument(jet, region, place, state)) + typical
                 terms[row, test] = terms.get((row, test), 0) + np.abs(value) * held
         for (row, _), value in terms.items():
             result += tested(place, row, 0, value, result.size, absolute=True)
@@ -174,12 +174,9 @@ def orientation(parts: Assembly, component: str, state: State) -> float:
     trace = 0.0
     for kernel in (k for k in parts.kernels if k.region == parts.form.domain):
         weights = parts.spaces.places[kernel.region].weights
-        for (row, test, stream), value in zip(
+        for (row, test, jet), value in zip(
             kernel.entries, parts.values(kernel.tangent, kernel.region, state), strict=True
         ):
-            if (
-                row == stream.component == component
-                and parts.slot(test) == parts.slot(stream.index) > 0
-            ):
+            if row == jet.component == component and parts.slot(test) == parts.slot(jet.index) > 0:
                 trace += float(np.sum(np.nan_to_num(value) * weights))
     return -1.0 if trace < 0 else 1.0

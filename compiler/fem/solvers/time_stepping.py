@@ -35,7 +35,7 @@ from compiler.fem.forms.weak import WeakForm
 from compiler.fem.solvers.initial_values import consistent_start, jumps_in_time, refuse_ill_posed
 from compiler.fem.solvers.newton import NewtonOptions, length, solve_equations
 from compiler.fem.solvers.solvability import Defect, defects
-from compiler.lowering.terms import Stream
+from compiler.lowering.terms import JetVariable
 
 Array = NDArray[np.float64]
 
@@ -99,9 +99,9 @@ def evolution(form: WeakForm) -> dict[str, int]:
     axes = len(form.coordinates)
     orders: dict[str, int] = {}
     for integrand in form.integrands:
-        for stream in integrand.coefficient.atoms(Stream):
-            if not stream.known and (count := sum(stream.index[axes:])):
-                orders[stream.component] = max(orders.get(stream.component, 0), count)
+        for jet in integrand.coefficient.atoms(JetVariable):
+            if not jet.known and (count := sum(jet.index[axes:])):
+                orders[jet.component] = max(orders.get(jet.component, 0), count)
     if max(orders.values(), default=0) > 2:
         raise NoWeakForm(
             "time derivatives above the second: write the problem as a system of lower order"

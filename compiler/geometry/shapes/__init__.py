@@ -5,9 +5,9 @@ import importlib
 import pkgutil
 
 from compiler.geometry.shapes.body import (
+    Ambient,
     Body,
     Selection,
-    Surroundings,
     bind,
     everything,
     extent,
@@ -15,7 +15,7 @@ from compiler.geometry.shapes.body import (
 from compiler.geometry.shapes.numbers import Numbers
 from compiler.geometry.shapes.piece import Piece
 
-__all__ = ["Body", "Numbers", "Piece", "Selection", "Surroundings", "bind", "everything", "extent"]
+__all__ = ["Body", "Numbers", "Piece", "Selection", "Ambient", "bind", "everything", "extent"]
 
 for _each in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_each.name}")

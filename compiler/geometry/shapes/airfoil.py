@@ -9,7 +9,7 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from compiler.geometry.shapes.body import Selection, Surroundings, bind, extent
+from compiler.geometry.shapes.body import Ambient, Selection, bind, extent
 from compiler.geometry.shapes.curve import TABLE, Arc, arcs, signed_distance
 from compiler.geometry.shapes.numbers import Numbers
 from compiler.geometry.shapes.piece import FullBoundary
@@ -46,7 +46,7 @@ class Section:
     def boundary_function(self, selected: Selection, x: Tensor) -> Tensor | None:
         """Minus the signed distance: smooth on the outside, where airfoils are used, but for the
         fan behind the trailing edge (C^1)."""
-        return self.implicit(x) if any(map(selected, self.pieces())) else None
+        return self.approximate_distance(x) if any(map(selected, self.pieces())) else None
 
     def pieces(self) -> tuple[FullBoundary]:
         lengths = torch.stack([arc.length() for arc in self.surfaces])
@@ -55,7 +55,7 @@ class Section:
                 2,
                 lengths.sum(0),
                 self._chart,
-                self.implicit,
+                self.approximate_distance,
                 (self.shape,),
                 cells=TABLE,
                 panels=64,
@@ -95,7 +95,7 @@ class Section:
             s = (s - (x - position) / dx.clamp_min(1e-3)).clamp(0, 1)
         return arc.function(s)[1]
 
-    def implicit(self, x: Tensor) -> Tensor:
+    def approximate_distance(self, x: Tensor) -> Tensor:
         return -self.distance(x)
 
     def _chart(self, u: Tensor) -> tuple[Tensor, Tensor]:
@@ -112,7 +112,7 @@ class Section:
 
 
 @bind.register
-def _(shape: Airfoil, numbers: Numbers, around: Surroundings) -> Section:
+def _(shape: Airfoil, numbers: Numbers, around: Ambient) -> Section:
     ways = [_surface(shape, side) for side in (1, -1)]
     upper, lower = arcs(ways, S, (0.0, 1.0), [-1, 1], False, numbers)
     return Section((upper, lower), shape)

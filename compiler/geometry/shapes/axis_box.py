@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from compiler.geometry.shapes.blend import both, conjunctions, norm
-from compiler.geometry.shapes.body import Selection, Surroundings, bind, extent
+from compiler.geometry.shapes.body import Ambient, Selection, bind, extent
 from compiler.geometry.shapes.numbers import Numbers
 from compiler.geometry.shapes.piece import FullBoundary
 from pdespec.geometry import Box, Interval, Plane, Rectangle, Shape
@@ -68,7 +68,7 @@ class AxisBox:
                 )
         return conjunctions(factors, self.feature_size()[:, None] / 8) if factors else None
 
-    def implicit(self, x: Tensor) -> Tensor:
+    def approximate_distance(self, x: Tensor) -> Tensor:
         spans = [self._between(axis, x) for axis, wraps in enumerate(self.periodic) if not wraps]
         return reduce(both, spans) if spans else torch.ones_like(x[..., 0])
 
@@ -156,5 +156,5 @@ class AxisBox:
 @bind.register(Interval)
 @bind.register(Rectangle)
 @bind.register(Box)
-def _(shape: Shape, numbers: Numbers, around: Surroundings) -> AxisBox:
+def _(shape: Shape, numbers: Numbers, around: Ambient) -> AxisBox:
     return AxisBox(numbers.point(shape.lower), numbers.point(shape.upper), shape, around.periodic)  # type: ignore[attr-defined]

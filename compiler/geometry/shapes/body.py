@@ -41,7 +41,7 @@ class Body(Protocol):
         """
         ...
 
-    def implicit(self, x: Tensor) -> Tensor:
+    def approximate_distance(self, x: Tensor) -> Tensor:
         """A function positive inside, zero on the whole boundary with slope 1, negative outside,
         smooth but at corners. Shapes: "b n"."""
         ...
@@ -81,7 +81,7 @@ class Body(Protocol):
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class Ambient:
     """What a shape needs to know beyond its own numbers: periodic coordinates, the box over
     which a lattice is laid, and whether holes are known to lie well inside of what they are cut
     from."""
@@ -92,7 +92,7 @@ class Surroundings:
 
 
 @singledispatch
-def bind(shape: Shape, numbers: Numbers, around: Surroundings) -> Body:
+def bind(shape: Shape, numbers: Numbers, around: Ambient) -> Body:
     """The body of a shape with these numbers. A new shape registers its rule here."""
     raise TypeError(
         f"no geometry for {type(shape).__name__}; register a rule with"

@@ -12,9 +12,9 @@ from torch import Tensor
 from compiler.geometry.shapes.axis_box import AxisBox
 from compiler.geometry.shapes.blend import both, conjunction, disjunction
 from compiler.geometry.shapes.body import (
+    Ambient,
     Body,
     Selection,
-    Surroundings,
     bind,
     extent,
 )
@@ -87,7 +87,7 @@ class Combined:
         if self._seamed or (self.kind == "union" and len(chosen) < len(pieces)):
             return zeros(chosen, x)
         if self.kind == "union":
-            return self.implicit(x)
+            return self.approximate_distance(x)
         as_part = lambda piece: selected(replace(piece, owners=(*piece.owners, self.shape)))  # noqa: E731
         first = self.a.boundary_function(as_part, x)
         second = (
@@ -100,10 +100,10 @@ class Combined:
         return conjunction(first, second, self._corner[:, None])
 
     @once
-    def implicit(self, x: Tensor) -> Tensor:
+    def approximate_distance(self, x: Tensor) -> Tensor:
         if self._seamed:
             return torch.where(self.inside(x), 1, -1) * zeros(self.pieces(), x)
-        first, second = self.a.implicit(x), self.b.implicit(x)
+        first, second = self.a.approximate_distance(x), self.b.approximate_distance(x)
         if self.kind == "union":
             return disjunction(first, second)
         return both(first, -second if self.kind == "difference" else second)
@@ -236,7 +236,7 @@ class Combined:
         }
 
         def function(x: Tensor) -> Tensor:
-            value = turn * other.implicit(x)
+            value = turn * other.approximate_distance(x)
             for met, touching, same in meetings:
                 edges = value.new_tensor(1.0) if met.trim is None else met.trim(x)
                 size = extent(self)[:, None]
@@ -298,7 +298,7 @@ class Combined:
         chosen = [piece for piece in own if selected(piece)]
         if not chosen:
             return None
-        return -self.b.implicit(x) if len(chosen) == len(own) else zeros(chosen, x)
+        return -self.b.approximate_distance(x) if len(chosen) == len(own) else zeros(chosen, x)
 
 
 def _like(tensor: Tensor) -> dict[str, Any]:
@@ -316,22 +316,22 @@ def with_sides(body: Body) -> Body:
 
 
 @bind.register
-def _(shape: Union, numbers: Numbers, around: Surroundings) -> Combined:
+def _(shape: Union, numbers: Numbers, around: Ambient) -> Combined:
     return _combined("union", shape, shape.a, shape.b, numbers, around)
 
 
 @bind.register
-def _(shape: Difference, numbers: Numbers, around: Surroundings) -> Combined:
+def _(shape: Difference, numbers: Numbers, around: Ambient) -> Combined:
     return _combined("difference", shape, shape.a, shape.b, numbers, around)
 
 
 @bind.register
-def _(shape: Intersection, numbers: Numbers, around: Surroundings) -> Combined:
+def _(shape: Intersection, numbers: Numbers, around: Ambient) -> Combined:
     return _combined("intersection", shape, shape.a, shape.b, numbers, around)
 
 
 @bind.register
-def _(shape: Exterior, numbers: Numbers, around: Surroundings) -> Combined:
+def _(shape: Exterior, numbers: Numbers, around: Ambient) -> Combined:
     return _combined("difference", shape, shape.farfield, shape.body, numbers, around, apart=True)
 
 
@@ -341,7 +341,7 @@ def _combined(
     first: Shape,
     second: Shape,
     numbers: Numbers,
-    around: Surroundings,
+    around: Ambient,
     apart: bool = False,
 ) -> Combined:
     a = bind(first, numbers, around)

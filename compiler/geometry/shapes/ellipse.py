@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from compiler.geometry.shapes.blend import norm
-from compiler.geometry.shapes.body import Body, Selection, Surroundings, bind
+from compiler.geometry.shapes.body import Ambient, Body, Selection, bind
 from compiler.geometry.shapes.curve import TABLE, arcs
 from compiler.geometry.shapes.numbers import Numbers
 from compiler.geometry.shapes.piece import FullBoundary, along, gauss
@@ -71,9 +71,9 @@ class Ellipses:
     def boundary_function(self, selected: Selection, x: Tensor) -> Tensor | None:
         """`F / sqrt(|grad F|^2 + 4 F / b^2)`, F = 1 - sum (x / a)^2, b the least half axis: of
         slope 1, (R^2 - r^2) / 2R on a disk; outside with derivatives up to the fourth that fit."""
-        return self.implicit(x) if any(map(selected, self.pieces())) else None
+        return self.approximate_distance(x) if any(map(selected, self.pieces())) else None
 
-    def implicit(self, x: Tensor) -> Tensor:
+    def approximate_distance(self, x: Tensor) -> Tensor:
         y, square = x - self.middle[:, None], self.radii[:, None].square()
         level = 1 - (y.square() / square).sum(-1)
         slope = 4 * (y.square() / square.square()).sum(-1)
@@ -85,7 +85,8 @@ class Ellipses:
 
     def pieces(self) -> tuple[FullBoundary, ...]:
         return tuple(
-            replace(piece, carrier=self.implicit, height=self.distance) for piece in self.boundary
+            replace(piece, carrier=self.approximate_distance, height=self.distance)
+            for piece in self.boundary
         )
 
     def bounds(self) -> tuple[Tensor, Tensor]:
@@ -157,13 +158,13 @@ def _surface(radii: Tensor, middle: Tensor, shape: Ellipsoid) -> FullBoundary:
 
 
 @bind.register
-def _(shape: Ellipsoid, numbers: Numbers, around: Surroundings) -> Ellipses:
+def _(shape: Ellipsoid, numbers: Numbers, around: Ambient) -> Ellipses:
     radii, middle = numbers.point(shape.radii), numbers.point(shape.center)
     return Ellipses(radii, middle, (_surface(radii, middle, shape),), shape)
 
 
 @bind.register
-def _(shape: Ellipse, numbers: Numbers, around: Surroundings) -> Body:
+def _(shape: Ellipse, numbers: Numbers, around: Ambient) -> Body:
     if shape.angle != 0:
         c, s = sp.cos(shape.angle), sp.sin(shape.angle)
         straight = bind(Ellipse(shape.radii), numbers, around)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from compiler.geometry.shapes.blend import conjunctions
-from compiler.geometry.shapes.body import Body, Selection, Surroundings, bind
+from compiler.geometry.shapes.body import Ambient, Body, Selection, bind
 from compiler.geometry.shapes.numbers import Numbers
 from compiler.geometry.shapes.piece import FullBoundary, Piece
 from compiler.geometry.shapes.sphere import Sphere
@@ -42,7 +42,7 @@ class LatticeBody:
     def nearest(self, x: Tensor) -> Tensor:
         """The implicit function of the nearest copy, for cuts: as smooth as that around the
         boundary, with kinks half way between copies, and without a look at all of them."""
-        return torch.stack([self.body.implicit(at) for at in self._around(x)]).amax(0)
+        return torch.stack([self.body.approximate_distance(at) for at in self._around(x)]).amax(0)
 
     def _around(self, x: Tensor) -> list[Tensor]:
         """Points as the nearest copies see them."""
@@ -63,19 +63,21 @@ class LatticeBody:
 
     def boundary_function(self, selected: Selection, x: Tensor) -> Tensor | None:
         """All copies at once, or none: they bear one name."""
-        return self.implicit(x) if any(map(selected, self.pieces())) else None
+        return self.approximate_distance(x) if any(map(selected, self.pieces())) else None
 
-    def implicit(self, x: Tensor) -> Tensor:
+    def approximate_distance(self, x: Tensor) -> Tensor:
         """As disjoint copies are never close to two zeros at once, their R-conjunction is
         smooth. Of many disks each is seen by its own surroundings alone: its function levels off
         before half way to the next, with five continuous derivatives."""
         if isinstance(self.body, Sphere) and math.prod(self.counts) > MANY:
             (local,) = self._around(x)
-            return -levelled(-self.body.implicit(local), self._reach()[:, None])
+            return -levelled(-self.body.approximate_distance(local), self._reach()[:, None])
         origins = self.origins()
         batch, count, dimension = x.shape
         local = (x[:, None] - origins[:, :, None]).reshape(batch, -1, dimension)
-        return -conjunctions((-self.body.implicit(local)).reshape(batch, -1, count).unbind(1))
+        return -conjunctions(
+            (-self.body.approximate_distance(local)).reshape(batch, -1, count).unbind(1)
+        )
 
     def _reach(self) -> Tensor:
         """What minus the implicit function of a disk is half way to the next copy. Shapes: "b"."""
@@ -144,7 +146,7 @@ class LatticeBody:
             piece.dim,
             piece.measure * number,
             chart,
-            self.implicit,
+            self.approximate_distance,
             owners,
             cells=CELLS * number,
             parts=number,
@@ -159,7 +161,7 @@ def levelled(value: Tensor, top: Tensor) -> Tensor:
 
 
 @bind.register
-def _(shape: Lattice, numbers: Numbers, around: Surroundings) -> LatticeBody:
+def _(shape: Lattice, numbers: Numbers, around: Ambient) -> LatticeBody:
     if around.enclosing is None:
         raise fail(
             "T06",

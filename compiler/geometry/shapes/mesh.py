@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from compiler.geometry.shapes.blend import norm
-from compiler.geometry.shapes.body import Selection, Surroundings, bind
+from compiler.geometry.shapes.body import Ambient, Selection, bind
 from compiler.geometry.shapes.meshfile import Array, MeshData, flattened, read
 from compiler.geometry.shapes.meshfile import Numbers as Indices
 from compiler.geometry.shapes.numbers import Numbers
@@ -246,7 +246,7 @@ class Meshed:
         facets = self.sides if len(chosen) == len(self.classes) else self._of(tuple(chosen))
         return self._boundary_function(facets, x)
 
-    def implicit(self, x: Tensor) -> Tensor:
+    def approximate_distance(self, x: Tensor) -> Tensor:
         return self._boundary_function(self.sides, x)
 
     def pieces(self) -> tuple[Piece, ...]:
@@ -421,7 +421,7 @@ def _spread(
 
 
 @bind.register
-def _(shape: Mesh, numbers: Numbers, around: Surroundings) -> Meshed:
+def _(shape: Mesh, numbers: Numbers, around: Ambient) -> Meshed:
     return Meshed(
         read(shape),
         numbers.size,

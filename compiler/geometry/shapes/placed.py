@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from compiler.geometry.shapes.body import Body, Selection, Surroundings, bind
+from compiler.geometry.shapes.body import Ambient, Body, Selection, bind
 from compiler.geometry.shapes.numbers import Numbers
 from compiler.geometry.shapes.piece import (
     Chart,
@@ -45,8 +45,8 @@ class Placed:
         )
         return None if values is None else self.scale[:, None] * values
 
-    def implicit(self, x: Tensor) -> Tensor:
-        return self._sized(self.body.implicit)(x)
+    def approximate_distance(self, x: Tensor) -> Tensor:
+        return self._sized(self.body.approximate_distance)(x)
 
     def pieces(self) -> tuple[Piece, ...]:
         return tuple(self._piece(piece) for piece in self.body.pieces())
@@ -163,5 +163,5 @@ def placed(body: Body, place: Placement, shape: Shape, numbers: Numbers) -> Plac
 @bind.register(Moved)
 @bind.register(Rotated)
 @bind.register(Scaled)
-def _(shape: Shape, numbers: Numbers, around: Surroundings) -> Placed:
+def _(shape: Shape, numbers: Numbers, around: Ambient) -> Placed:
     return placed(bind(shape.shape, numbers, around), placement(shape), shape, numbers)  # type: ignore[attr-defined, arg-type]

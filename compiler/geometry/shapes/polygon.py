@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from compiler.geometry.shapes.blend import both, conjunctions, norm
-from compiler.geometry.shapes.body import Selection, Surroundings, bind
+from compiler.geometry.shapes.body import Ambient, Selection, bind
 from compiler.geometry.shapes.numbers import Numbers
 from compiler.geometry.shapes.piece import FullBoundary, zero
 from pdespec.geometry import Polygon
@@ -64,7 +64,7 @@ class PolygonBody:
             )
         return conjunctions([zero(piece, x) for piece in pieces])
 
-    def implicit(self, x: Tensor) -> Tensor:
+    def approximate_distance(self, x: Tensor) -> Tensor:
         if self._convex():
             return reduce(both, [piece.carrier(x) for piece in self.pieces()])
         return torch.where(self.inside(x), 1, -1) * conjunctions(
@@ -145,5 +145,5 @@ class PolygonBody:
 
 
 @bind.register
-def _(shape: Polygon, numbers: Numbers, around: Surroundings) -> PolygonBody:
+def _(shape: Polygon, numbers: Numbers, around: Ambient) -> PolygonBody:
     return PolygonBody(torch.stack([numbers.point(point) for point in shape.points], 1), shape)

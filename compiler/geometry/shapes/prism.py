@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from compiler.geometry.shapes.blend import both, conjunctions, norm
-from compiler.geometry.shapes.body import Body, Selection, Surroundings, bind
+from compiler.geometry.shapes.body import Ambient, Body, Selection, bind
 from compiler.geometry.shapes.numbers import Numbers
 from compiler.geometry.shapes.piece import Clipped, FullBoundary, Piece, carrier_of
 from compiler.geometry.shapes.placed import Placed, placed
@@ -56,8 +56,8 @@ class Prism:
         found = [each for each in factors if each is not None]
         return conjunctions(found, self.feature_size()[:, None] / 8) if found else None
 
-    def implicit(self, x: Tensor) -> Tensor:
-        return both(self.base.implicit(x[..., :2]), self._span(x))
+    def approximate_distance(self, x: Tensor) -> Tensor:
+        return both(self.base.approximate_distance(x[..., :2]), self._span(x))
 
     def pieces(self) -> tuple[Piece, ...]:
         return (
@@ -157,21 +157,24 @@ class Prism:
         rectangle = FullBoundary(3, size.prod(-1), chart, carrier, (self.shape,), plane, flat=True)
         carriers = (carrier_of(piece) for piece in self.base.pieces())
         return Clipped(
-            rectangle, tuple(Carrier(lambda x, f=each.function: f(x[..., :2]),
-            each.flat) for each in carriers),
-            lambda x, n: self.base.inside(x[..., :2]), lambda x: self.base.implicit(x[..., :2]),
-            (self.shape,), False, self.base.measure(),
-        )  # fmt: skip
+            rectangle,
+            tuple(
+                Carrier(lambda x, f=each.function: f(x[..., :2]), each.flat) for each in carriers
+            ),
+            lambda x, n: self.base.inside(x[..., :2]),
+            lambda x: self.base.approximate_distance(x[..., :2]),
+            (self.shape,),
+            False,
+            self.base.measure(),
+        )
 
 
 @bind.register
-def _(shape: Extruded, numbers: Numbers, around: Surroundings) -> Prism:
-    return Prism(
-        bind(shape.shape, numbers, Surroundings((False, False))), numbers(shape.height), shape
-    )
+def _(shape: Extruded, numbers: Numbers, around: Ambient) -> Prism:
+    return Prism(bind(shape.shape, numbers, Ambient((False, False))), numbers(shape.height), shape)
 
 
 @bind.register
-def _(shape: Cylinder, numbers: Numbers, around: Surroundings) -> Placed:
+def _(shape: Cylinder, numbers: Numbers, around: Ambient) -> Placed:
     upright = Extruded(Disk(shape.radius), shape.height)
     return placed(bind(upright, numbers, around), placement(shape), shape, numbers)

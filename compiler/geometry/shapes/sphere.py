@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from compiler.geometry.shapes.blend import norm
-from compiler.geometry.shapes.body import Selection, Surroundings, bind
+from compiler.geometry.shapes.body import Ambient, Selection, bind
 from compiler.geometry.shapes.numbers import Numbers
 from compiler.geometry.shapes.piece import FullBoundary
 from pdespec.geometry import Ball, Disk, Shape
@@ -32,7 +32,7 @@ class Sphere:
 
     def boundary_function(self, selected: Selection, x: Tensor) -> Tensor | None:
         """(R^2 - r^2) / 2R."""
-        return self.implicit(x) if any(map(selected, self.pieces())) else None
+        return self.approximate_distance(x) if any(map(selected, self.pieces())) else None
 
     def pieces(self) -> tuple[FullBoundary]:
         measure = (
@@ -43,7 +43,7 @@ class Sphere:
                 self.shape.dim,
                 measure,
                 self._chart,
-                self.implicit,
+                self.approximate_distance,
                 (self.shape,),
                 height=self.distance,
             ),
@@ -73,7 +73,7 @@ class Sphere:
         r = self.radius[:, None] * cube[..., -1] ** (1 / dimension)
         return self.middle[:, None] + r[..., None] * direction(cube[..., : dimension - 1])
 
-    def implicit(self, x: Tensor) -> Tensor:
+    def approximate_distance(self, x: Tensor) -> Tensor:
         radius = self.radius[:, None]
         return (radius.square() - (x - self.middle[:, None]).square().sum(-1)) / (2 * radius)
 
@@ -95,5 +95,5 @@ def direction(u: Tensor) -> Tensor:
 
 @bind.register(Disk)
 @bind.register(Ball)
-def _(shape: Shape, numbers: Numbers, around: Surroundings) -> Sphere:
+def _(shape: Shape, numbers: Numbers, around: Ambient) -> Sphere:
     return Sphere(numbers(shape.radius), numbers.point(shape.center), shape)  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from compiler.geometry.shapes.body import Selection, Surroundings, bind, extent
+from compiler.geometry.shapes.body import Ambient, Selection, bind, extent
 from compiler.geometry.shapes.curve import TABLE, Arc, arcs, signed_distance
 from compiler.geometry.shapes.numbers import Function, Numbers
 from compiler.geometry.shapes.piece import FullBoundary, along
@@ -48,10 +48,10 @@ class StarBody:
         power of r: the function is smooth. It is positive inside as R <= a / 0.55; its normal slope
         is that of a/R (2a/R - 1).
         """
-        return self.implicit(x) if any(map(selected, self.pieces())) else None
+        return self.approximate_distance(x) if any(map(selected, self.pieces())) else None
 
     def pieces(self) -> tuple[FullBoundary]:
-        return (self.boundary.piece(self.implicit, self.shape, self.distance),)
+        return (self.boundary.piece(self.approximate_distance, self.shape, self.distance),)
 
     def bounds(self) -> tuple[Tensor, Tensor]:
         return self.boundary.bounds()
@@ -93,7 +93,7 @@ class StarBody:
         theta = torch.atan2(offset[..., 1], torch.where(centre, 1, offset[..., 0]))
         return square, self.radius(theta)[0]
 
-    def implicit(self, x: Tensor) -> Tensor:
+    def approximate_distance(self, x: Tensor) -> Tensor:
         middle = self._mean()[:, None]
         square, radius = self._polar(x)
         share = (square / radius.square()).clamp_max(BEYOND)
@@ -102,7 +102,7 @@ class StarBody:
 
 
 @bind.register
-def _(shape: Star, numbers: Numbers, around: Surroundings) -> StarBody:
+def _(shape: Star, numbers: Numbers, around: Ambient) -> StarBody:
     way = (
         shape.center[0] + shape.radius * sp.cos(shape.angle),
         shape.center[1] + shape.radius * sp.sin(shape.angle),

@@ -23,7 +23,7 @@ from compiler.derivatives.taylor import space
 from compiler.loss.compiled_terms import BatchLike, CompiledTerms, PointSetLike
 from compiler.loss.physics import PhysicsLoss
 from compiler.lowering.coefficients import entry
-from compiler.lowering.terms import Stream
+from compiler.lowering.terms import JetVariable
 from operators.field import Ansatz, Capabilities, PointFunction, built, jet_of
 from operators.field import capabilities as capabilities_of
 from operators.graph.neighbors import Edges
@@ -144,7 +144,7 @@ def learnable(field: Any, loss: PhysicsLoss, program: CompiledTerms, batch: Batc
         ansatz.offset(first).requires_grad or ansatz.factor(first).requires_grad
     ):
         return "the ansatz has parameters of its own"
-    components = {s.component for s in program.symbols if isinstance(s, Stream) and s.known}
+    components = {s.component for s in program.symbols if isinstance(s, JetVariable) and s.known}
     for declaration in loss.problem.inputs.values():
         if components.intersection(declaration.components):
             x = (
@@ -190,7 +190,7 @@ class Block:
         return tuple(
             s
             for s in self.program.symbols
-            if not self.trainable(s) and (s.known if isinstance(s, Stream) else True)
+            if not self.trainable(s) and (s.known if isinstance(s, JetVariable) else True)
         )
 
     @cached_property

@@ -15,13 +15,13 @@ from sympy.core.relational import Relational
 
 from compiler.fem.errors import NoWeakForm
 from pdespec.geometry import Boundary, Domain
-from pdespec.rules.contact import Apart, homes, neighbours, united
+from pdespec.rules.contact import Apart, domains_of_unknowns, neighbours, united
 from pdespec.statements.membership import inside
 from pdespec.statements.problem import Problem
 
 
 @dataclass(frozen=True)
-class Homes:
+class ComponentDomains:
     """`whole` is what the mesh fills; `parts` the domain of each component, empty where there is
     but one; `beyond` the domain that lies on the other side of a boundary where a condition holds
     unknowns of both."""
@@ -30,17 +30,17 @@ class Homes:
     parts: Mapping[str, Domain] = field(default_factory=dict)
     beyond: Mapping[Boundary, Domain] = field(default_factory=dict)
 
-    def of(self, component: str) -> Domain:
+    def domain_of(self, component: str) -> Domain:
         """The domain in which a component has its equation."""
         return self.parts.get(component, self.whole)
 
     def side(self, component: str, region: Boundary) -> int:
         """1 where the normal of a region points out of the domain of a component, -1 where it
         points into it, 0 where the region is no boundary of that."""
-        home = self.of(component)
-        if region.domain == home:
+        own_domain = self.domain_of(component)
+        if region.domain == own_domain:
             return 1
-        return -1 if self.parts and self.beyond.get(region) == home else 0
+        return -1 if self.parts and self.beyond.get(region) == own_domain else 0
 
     @property
     def edges(self) -> tuple[sp.Expr, ...]:
@@ -50,11 +50,11 @@ class Homes:
         return tuple(dict.fromkeys(every))
 
 
-def homes_of(problem: Problem) -> Homes:
+def component_domains(problem: Problem) -> ComponentDomains:
     """Raises: NoWeakForm for several domains one of which is periodic."""
-    domains = homes(problem)
+    domains = domains_of_unknowns(problem)
     if len(domains) == 1:
-        return Homes(domains[0])
+        return ComponentDomains(domains[0])
     if any(each.periodic for each in domains):
         raise NoWeakForm(
             f"the unknowns live on {len(domains)} domains"
@@ -73,7 +73,7 @@ def homes_of(problem: Problem) -> Homes:
         raise NoWeakForm(
             f"the unknowns live on {len(domains)} domains ({names}), and {reason}"
         ) from None
-    return Homes(united(problem, domains), parts, beyond)
+    return ComponentDomains(united(problem, domains), parts, beyond)
 
 
 def edges(domain: Domain) -> tuple[sp.Expr, ...]:
