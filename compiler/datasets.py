@@ -26,8 +26,8 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from compiler.arrays import Array
 from compiler.batches.sample import sample
 from compiler.chance import seeded
 from compiler.fem import SampleError, SolverWarning
@@ -41,7 +41,6 @@ from pdespec.errors import PdespecError
 from pdespec.statements.problem import Problem
 from pdespec.text.front import parse
 
-Array = NDArray[np.float64]
 FORMAT = "pdespec samples 1"
 SHARD = 16  # samples a file: what a kill can lose
 POINTS = 4096  # of a sample, uniform in the domain of the unknowns

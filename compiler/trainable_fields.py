@@ -27,9 +27,9 @@ from typing import Any
 import numpy as np
 import sympy as sp
 import torch
-from numpy.typing import NDArray
 from sympy.core.function import AppliedUndef
 
+from compiler.arrays import Array
 from compiler.geometry.domain import box, nominal
 from pdespec.calculus import Integral
 from pdespec.coordinates import Time
@@ -40,7 +40,6 @@ from pdespec.statements.statements import Requirement
 from pdespec.symbols import FoundField, Param, Scalar
 from pdespec.trainable_fields import TrainableField
 
-Array = NDArray[np.float64]
 GOLDEN = (math.sqrt(5) - 1) / 2
 BEYOND = 1.0  # lengths of correlation by which the box is extended at each end
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from compiler.arrays import Array
 from compiler.chance import Chance
 from compiler.data.distributions import Place, draw_functions
 from compiler.geometry.domain import Geometry, box
@@ -27,7 +27,6 @@ from pdespec.laws import FunctionLaw, Law
 from pdespec.statements.problem import Problem
 from pdespec.symbols import Input
 
-Array = NDArray[np.float64]
 KEPT = 2**25  # values of the splines of one input that are kept
 WRAPPED = 4  # nodes by which a periodic grid is continued beyond its ends
 WAYS = 1e-6  # of the period, by which the last node may lie off the end that it repeats

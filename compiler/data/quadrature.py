@@ -14,9 +14,9 @@ from functools import lru_cache
 import numpy as np
 import skfem
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from compiler.arrays import Array
 from compiler.data.samples import DrawnSamples
 from compiler.fem.discrete.coefficients import Coefficients
 from compiler.fem.meshing.bodies import geometry_of, on_pieces
@@ -31,8 +31,6 @@ ORDER = 2  # of the rule: three nodes a triangle, four a tetrahedron, two a side
 DEGREE = 2  # of the curved cells
 TRIAL = 4  # resolution of the mesh that tells how many nodes finer ones will have
 KEPT = 128  # meshes remembered: a geometry that is the same in all samples is meshed once
-
-Array = NDArray[np.float64]
 
 
 def nodes(drawn: DrawnSamples, region: Region, count: int) -> tuple[Tensor, Tensor | None, Tensor]:

@@ -23,9 +23,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
+from compiler.arrays import Array
 from compiler.batches.measured import measured_batch
 from compiler.batches.sample import Batch
 from compiler.estimation.result import Estimate, EstimateError, FieldEstimate, Quantity
@@ -38,7 +38,6 @@ from pdespec.errors import ProblemError, suggestion
 from pdespec.statements.problem import Problem
 from pdespec.trainable_fields import TrainableField
 
-Array = NDArray[np.float64]
 STEP = 1e-2  # of a trainable, of the central differences: far above the solver's own error
 FAR = 1e3  # times the residuals of the first guess: what a step to where there is no solution gives
 ROUNDS = 12  # of estimating the noise where there are priors

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from compiler.arrays import Array
 from compiler.trainable_fields import field_slopes, field_values, places
 from pdespec.errors import PdespecError, suggestion
 from pdespec.trainable_fields import TrainableField
 
-Array = NDArray[np.float64]
 LEVEL = 0.95
 AWAY = 2.0  # standard deviations from the best fit, from which on an interval says nothing
 SEEN = 1024  # points at which a function is summed up

@@ -6,12 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
+from compiler.arrays import Array
 from compiler.fem.discrete.assemble import Assembly, State
 from compiler.fem.meshing.facets import outside
 
-Array = NDArray[np.float64]
 # ratio of the stiffness against compression to that against shear, from which on linear elements
 # lock
 STIFF = 50.0

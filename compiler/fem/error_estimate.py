@@ -23,12 +23,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from compiler.arrays import Array, IntArray
 from compiler.fem.solution import SampleSolution
 
-Array = NDArray[np.float64]
 SAFETY = 1.25
 MOST_POINTS = 20_000  # of quadrature, at which two solutions are compared
 MOST_LEVELS = 9  # in time
@@ -116,7 +115,7 @@ def quadrature(sample: SampleSolution) -> tuple[Array, Array]:
     return np.ascontiguousarray(points), weights
 
 
-def chosen_levels(count: int) -> NDArray[np.int64]:
+def chosen_levels(count: int) -> IntArray:
     """Levels spread evenly over the time, the last among them, odd and even ones."""
     return np.unique(np.round(np.linspace(1, count - 1, min(MOST_LEVELS, count - 1))).astype(int))
 

@@ -16,15 +16,14 @@ from collections.abc import Mapping
 import numpy as np
 import skfem
 import sympy as sp
-from numpy.typing import NDArray
 
+from compiler.arrays import Array, IntArray
 from compiler.fem.discrete.spaces import Tabulated
 from compiler.fem.meshing.bodies import body_of
 from compiler.fem.meshing.triangulate import on_true_boundary
 from compiler.fem.solution import SampleSolution
 from pdespec.geometry import Domain
 
-Array = NDArray[np.float64]
 SHARE = 0.5  # of the indicated squared error, that the divided cells hold
 
 
@@ -71,7 +70,7 @@ def nodal(table: Tabulated, weights: Array, values: Array, mean: Array) -> Array
     return mean + np.linalg.solve(mass, load[..., None])[..., 0].T
 
 
-def marked(each: Array) -> NDArray[np.int64]:
+def marked(each: Array) -> IntArray:
     """The fewest cells that hold a share of the sum."""
     order = np.argsort(-each)
     held = np.cumsum(each[order])
@@ -80,7 +79,7 @@ def marked(each: Array) -> NDArray[np.int64]:
 
 def divided(
     mesh: skfem.Mesh,
-    cells: NDArray[np.int64] | None,
+    cells: IntArray | None,
     domain: Domain,
     values: Mapping[sp.Symbol, float],
     degree: int,

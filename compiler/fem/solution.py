@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
+from compiler.arrays import Array, IntArray
 from compiler.derivatives.interface import Key, Request, answer, parts
 from compiler.fem.discrete.locate import Located, Locator
 from compiler.fem.discrete.spaces import Spaces
@@ -23,8 +23,6 @@ from compiler.fem.errors import SolverError, SolverWarning
 if TYPE_CHECKING:
     from compiler.fem.error_estimate import ErrorEstimate
     from compiler.fem.solvers.obstacles import Contact
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class SampleSolution:
     breaks: tuple[int, ...] = ()
     contact: Mapping[str, Contact] = field(default_factory=dict)
     supports: Mapping[str, Callable[[Array], Array]] = field(default_factory=dict)
-    cells: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    cells: Mapping[str, IntArray] = field(default_factory=dict)
 
     @cached_property
     def locator(self) -> Locator:
@@ -124,7 +122,7 @@ class SampleSolution:
 
 def interpolation(
     times: Array, at: Array, rate: int = 0, breaks: tuple[int, ...] = ()
-) -> tuple[NDArray[np.int64], Array]:
+) -> tuple[IntArray, Array]:
     """Cubic Lagrange interpolation in time on the four nearest levels of one side of the `breaks`,
     or the derivative of that polynomial.
 
@@ -151,7 +149,7 @@ def interpolation(
     return numbers, slopes if rate else weights
 
 
-def in_time(levels: Array, numbers: NDArray[np.int64], weights: Array) -> Array:
+def in_time(levels: Array, numbers: IntArray, weights: Array) -> Array:
     """Shapes: levels "n k", numbers and weights "m n" -> "n"."""
     return sum(
         weights[m] * levels[np.arange(levels.shape[0]), numbers[m]] for m in range(len(numbers))

@@ -16,6 +16,7 @@ import sympy as sp
 import torch
 from numpy.typing import NDArray
 
+from compiler.arrays import Array, IntArray
 from compiler.fem.discrete.assemble import Assembly, State, assembly
 from compiler.fem.discrete.coefficients import Coefficients
 from compiler.fem.discrete.constraints import Constraints, constrain
@@ -72,7 +73,6 @@ from pdespec.rules.subdomains import merged
 from pdespec.statements.problem import Problem
 from pdespec.symbols import InputField
 
-Array = NDArray[np.float64]
 Start = Solution | Mapping[str, Any] | None
 MOST = {1: 20_000, 2: 400, 3: 64}  # cells along the longest side, up to which a tolerance is sought
 MOST_CELLS = 400_000  # that are made where the error is
@@ -409,7 +409,7 @@ def adapted_sample(
     known = Coefficients(request.problem, request.batch)
     domain, degree = request.prepared.form.domain, request.options.degree
 
-    def on_finer(sample: SampleSolution, cells: NDArray[np.int64] | None) -> SampleSolution:
+    def on_finer(sample: SampleSolution, cells: IntArray | None) -> SampleSolution:
         mesh = divided(sample.spaces.mesh, cells, domain, known.shape_values, degree)
         if mesh.nelements > MOST_CELLS:
             raise SolverError(
@@ -550,7 +550,7 @@ def sample_spaces(
     key = repr([(s.name, v) for s, v in known.shape_values.items() if s in shaping])
     if key in shared and not any(r.value.atoms(InputField) for r in known.interfaces(form.domain)):
         return shared[key]
-    labels: Mapping[str, NDArray[np.int64]] = {}
+    labels: Mapping[str, IntArray] = {}
     levels = ()
     if given is None:
         levels = known.levels(form.domain, form.edges)
@@ -622,7 +622,7 @@ def cells_of_parts(
 def check_settled(
     form: WeakForm,
     mesh: skfem.Mesh,
-    facets: Mapping[Boundary, NDArray[np.int64]],
+    facets: Mapping[Boundary, IntArray],
     parts: Mapping[Domain, NDArray[np.bool_]],
 ) -> None:
     """Raises: NoWeakForm where a part of the boundary has no condition for an equation that was

@@ -21,14 +21,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.optimize import minimize
 from torch import Tensor
 
+from compiler.arrays import Array
 from compiler.finite_volume.moving import STEP, Grids, heights
 from compiler.finite_volume.operator import SectionOperator, forces
 
-Array = NDArray[np.float64]
 # of drag and lift (2) and the displacements (k): a cost to be made small, a constraint to be >= 0
 OfForces = Callable[[Tensor, Tensor], Tensor]
 Solve = Callable[[Array], tuple[Tensor, Tensor]]

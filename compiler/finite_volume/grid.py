@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erf
 
-Array = NDArray[np.float64]
+from compiler.arrays import Array
+
 Complex = NDArray[np.complex128]
 Chart = Callable[[Array], Array]
 

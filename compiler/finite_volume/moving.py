@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from compiler.arrays import Array
 from compiler.fem.errors import NoConvergence
 from compiler.finite_volume.flow import flow
 from compiler.finite_volume.grid import NoGrid, clustered, finished, mapped
@@ -21,7 +21,6 @@ from compiler.finite_volume.solve import AROUND, OUTWARDS, SHARES, reach
 from compiler.geometry.domain import Geometry
 from pdespec.statements.problem import Problem
 
-Array = NDArray[np.float64]
 STEP = 1e-4  # of a displacement
 
 

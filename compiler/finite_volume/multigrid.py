@@ -8,12 +8,11 @@ MAE report 1613, Princeton (1983).
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from compiler.arrays import Array
 from compiler.finite_volume import kernels, transfer
 from compiler.finite_volume.stream import Stream
 
-Array = NDArray[np.float64]
 STAGES = (1 / 4, 1 / 6, 3 / 8, 1 / 2, 1.0)
 FRESH = (1.0, 0.0, 0.56, 0.0, 0.44)  # share of new dissipation; 0 keeps that of the stage before
 EXPLICIT = 3.5  # Courant number of the scheme alone

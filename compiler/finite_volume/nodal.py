@@ -5,14 +5,12 @@ from __future__ import annotations
 
 import numpy as np
 import skfem
-from numpy.typing import NDArray
 from skfem import CellBasis, ElementQuad1, MeshQuad1
 
+from compiler.arrays import Array
 from compiler.fem.discrete.spaces import Place, Spaces
 from compiler.finite_volume.multigrid import Level
 from pdespec.geometry import Domain
-
-Array = NDArray[np.float64]
 
 
 def primitive(level: Level) -> Array:

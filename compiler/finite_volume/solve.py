@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from compiler.arrays import Array
 from compiler.fem.error_estimate import ErrorEstimate, estimate, from_distances
 from compiler.fem.errors import NoConvergence, SolverError, WrongOption
 from compiler.fem.solution import SampleSolution, Solution
@@ -27,7 +27,6 @@ from pdespec.statements.problem import Problem
 if TYPE_CHECKING:
     from compiler.finite_volume.steady import Steady
 
-Array = NDArray[np.float64]
 MARGIN = 1.01  # the grid goes beyond the far field, so that it holds the whole domain
 AROUND, OUTWARDS = 8, 2  # cells for each of the resolution
 COARSEST = 8  # resolution

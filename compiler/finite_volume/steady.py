@@ -6,12 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from compiler.arrays import Array
 from compiler.finite_volume.multigrid import SMOOTH, Level, Multigrid
 from compiler.finite_volume.stream import Stream
 
-Array = NDArray[np.float64]
 START = 8  # cells outwards of the grid that is solved first
 WITHIN = 40  # cycles on each grid below the finest
 ENOUGH = 1e-3  # of the residual at the start of such a grid

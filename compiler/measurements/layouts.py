@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from compiler.arrays import Array
 from compiler.files import replacing
 from compiler.measurements.readers import numbers, read
 from compiler.measurements.stored import IN_MEMORY, Stored, blocks
 from operators.registry import Registry
 from pdespec.errors import fail
 
-Array = NDArray[np.float64]
 Arrays = dict[str, Any]  # arrays, or `Stored` ones that are large
 LAYOUTS: Registry[Callable[..., Arrays]] = Registry("layout")
 """Layouts of others by name: functions of a path that give arrays by name, as `convert` writes

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from compiler.arrays import Array
 from compiler.geometry.domain import Geometry, box
 from compiler.measurements.named import Stamp, path_of, sources, stamp, stamps
 from compiler.measurements.readers import SAMPLE, Arrays, Axes
@@ -32,7 +32,6 @@ from pdespec.text.write.written import statements_of
 from pdespec.units import Measure, measure, product_of
 from pdespec.words import bare
 
-Array = NDArray[np.float64]
 INSIDE = 1e-6  # of the extent of a domain, by which points may lie outside of it through rounding
 ON_BOUNDARY = (
     1e-2  # of the extent, by which measured points may lie off the boundary they belong to

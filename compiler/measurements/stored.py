@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.arrays import IntArray
+
 IN_MEMORY = 2**28  # bytes of an array in float64 from which on it stays in its file
 BLOCK = 2**26  # bytes that are read at once where all of an array is looked at
 
@@ -35,7 +37,7 @@ class Stored:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, samples: slice | Sequence[int] | NDArray[np.int64]) -> NDArray[Any]:
+    def __getitem__(self, samples: slice | Sequence[int] | IntArray) -> NDArray[Any]:
         import h5py
 
         with h5py.File(self.path, "r") as file:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.arrays import Array, IntArray
 from compiler.measurements.readers import SAMPLE, Arrays, refuse_large
 from compiler.measurements.stored import Stored, blocks
 from compiler.measurements.table import (
@@ -25,7 +26,6 @@ from compiler.measurements.table import (
 )
 from pdespec.errors import fail
 
-Array = NDArray[np.float64]
 Held = NDArray[Any] | Stored
 
 
@@ -43,8 +43,8 @@ class Streamed:
     whole: bool  # whether `values` is one array with the components along its last axis
     axes: tuple[int, ...]  # of a sample's array in the order of the problem
     width: int
-    kept: NDArray[np.int64]
-    order: NDArray[np.int64]
+    kept: IntArray
+    order: IntArray
     keys: tuple[str, ...]
     weights: Array
     sigma: Array | None = None
@@ -68,13 +68,13 @@ class Streamed:
         """Whether all samples lie at the same points."""
         return all(each.ndim == 1 for each in self.places)
 
-    def read(self, samples: Sequence[int] | NDArray[np.int64]) -> tuple[Array, Array]:
+    def read(self, samples: Sequence[int] | IntArray) -> tuple[Array, Array]:
         """Points and values of samples. Shapes: "b m D", "b m c"."""
         own = self.order[np.asarray(samples, dtype=np.int64)]
         points, values = self._read(own)
         return points[:, self.kept], values[:, self.kept]
 
-    def _read(self, own: NDArray[np.int64] | slice) -> tuple[Array, Array]:
+    def _read(self, own: IntArray | slice) -> tuple[Array, Array]:
         """The same by numbers in the file, with the rows that are left out."""
         found = [np.asarray(each[own]) for each in self.values]
         count = len(found[0])
@@ -86,7 +86,7 @@ class Streamed:
             values = np.stack([each.transpose(order).reshape(count, -1) for each in found], -1)
         return self._points(own, count), values
 
-    def _points(self, own: NDArray[np.int64] | slice, count: int) -> Array:
+    def _points(self, own: IntArray | slice, count: int) -> Array:
         flat = [each if each.ndim == 1 else np.asarray(each[own]) for each in self.places]
         shape = (count, flat[0].shape[-1])
         return np.stack([np.broadcast_to(each, shape) for each in flat], -1)

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.arrays import Array, IntArray
 from compiler.measurements.readers import SAMPLE, Arrays, Axes
 from pdespec.errors import fail, suggestion
 
-Array = NDArray[np.float64]
 WEIGHTS = ("weight", "sigma")
 ALIKE = 3  # rows from which on samples of one content are one sample
 
@@ -36,7 +36,7 @@ class Table:
     points: Array
     values: Array
     weights: Array
-    samples: NDArray[np.int64]
+    samples: IntArray
     keys: tuple[str, ...] = ("0",)
     sigma: Array | None = None
     left_out: int = 0
@@ -92,7 +92,7 @@ class Table:
         return self.take(self.rows[number])
 
     @cached_property
-    def rows(self) -> list[NDArray[np.int64]]:
+    def rows(self) -> list[IntArray]:
         """The rows of each sample, in their order."""
         order = np.argsort(self.samples, kind="stable")
         ends = np.cumsum(np.bincount(self.samples, minlength=len(self.keys)))
@@ -194,7 +194,7 @@ def _rows_of_samples(
 
 def _of_points(
     keys: NDArray[Any] | None, shape: tuple[int, ...], file: str
-) -> tuple[NDArray[np.int64], tuple[str, ...], bool]:
+) -> tuple[IntArray, tuple[str, ...], bool]:
     """The samples of rows, with a column of them or without."""
     if keys is None:
         return np.zeros(int(np.prod(shape)), dtype=np.int64), ("0",), False
@@ -210,7 +210,7 @@ def _of_points(
 
 def _of_rows(
     keys: NDArray[Any] | None, shape: tuple[int, int], file: str
-) -> tuple[NDArray[np.int64], tuple[str, ...], bool]:
+) -> tuple[IntArray, tuple[str, ...], bool]:
     """The samples of arrays with a first axis of them."""
     names = keys_of(keys, shape[0], file)
     return np.repeat(np.arange(shape[0]), shape[1]), names, True
@@ -343,7 +343,7 @@ class _Found:
         places: Sequence[NDArray[Any]],
         shape: tuple[int, ...],
         keys: NDArray[Any] | None,
-    ) -> tuple[NDArray[Any], NDArray[np.int64], tuple[str, ...], bool]:
+    ) -> tuple[NDArray[Any], IntArray, tuple[str, ...], bool]:
         """Points and samples of values on a grid."""
         names = self.columns.axes.names
         own = tuple(len(each) for each in places)

@@ -8,13 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from compiler.arrays import Array
 from compiler.files import write_atomically
 from compiler.measurements.readers import read
 from compiler.training.runs import RunError
 
-Array = NDArray[np.float64]
 KINDS = (".csv", ".npz", ".h5")
 
 

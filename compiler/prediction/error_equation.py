@@ -31,9 +31,9 @@ from typing import Any
 import numpy as np
 import sympy as sp
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from compiler.arrays import Array
 from compiler.chance import Chance
 from compiler.derivatives import Request, exact
 from compiler.derivatives.interface import Key
@@ -54,7 +54,6 @@ from compiler.geometry.metrics import domain, misfit
 from compiler.lowering.terms import JetVariable
 from pdespec.statements.problem import Problem
 
-Array = NDArray[np.float64]
 Jets = Mapping[tuple[Region, sp.Symbol], Array]
 TRUSTED = 0.1  # of the second Newton step over the first
 POINTS = 2048  # uniform points on which the relative errors are taken

@@ -16,11 +16,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from compiler.arrays import Array
 from compiler.projection.grid import Line, at_ends, at_middles, graded, solved, without_flux
 
-Array = NDArray[np.float64]
 Speed = Callable[[Array, float], Array]  # along a wall, at places "n" and a time -> "n"
 HASTY = 0.05  # of a wall's largest speed: how far it may be from a line between two levels
 

@@ -7,10 +7,10 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import eigh
 
-Array = NDArray[np.float64]
+from compiler.arrays import Array
+
 STRETCH = 1.6  # of the hyperbolic tangent: the first cell is a seventh of the middle one
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import skfem
 import torch
-from numpy.typing import NDArray
 
+from compiler.arrays import Array
 from compiler.fem.discrete.coefficients import Coefficients
 from compiler.fem.discrete.spaces import Place, Spaces
 from compiler.fem.error_estimate import ErrorEstimate, estimate, from_distances
@@ -24,7 +24,6 @@ from compiler.projection.flow import Flow, Setting, Speed, State, Walls, hasty_w
 from compiler.workers import Workers
 from pdespec.statements.problem import Problem
 
-Array = NDArray[np.float64]
 COARSEST, FINEST = 8, 1024  # resolution
 COURANT = 1.0  # steps in cells that the fastest wall passes in one
 LEVELS = 150  # that are kept, evenly spaced but for those at the start

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
-from compiler.report.plot_grid import Array
+from compiler.arrays import Array
 
 
 def numbers(figure: Figure) -> dict[str, Array]:

@@ -15,12 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from compiler.arrays import Array
 from compiler.evaluation.result import Sample
 from compiler.geometry.metrics import domain
 from compiler.report.displacement import displacement
 from compiler.report.labels import labelled
 from compiler.report.moved import moved_body
-from compiler.report.plot_grid import Array, Raster, raster
+from compiler.report.plot_grid import Raster, raster
 from pdespec.statements.problem import Problem
 from pdespec.symbols import Input
 

@@ -9,13 +9,13 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from compiler.arrays import Array
 from compiler.estimation import FieldEstimate
 from compiler.geometry.domain import Geometry, box
 from compiler.report.style import BLUE
 from pdespec.coordinates import Time
 from pdespec.geometry import Boundary, shape_symbols
 
-Array = NDArray[np.float64]
 FINE = 120  # points along an axis
 LEVEL = 0.95
 

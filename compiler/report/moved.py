@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from compiler.arrays import Array
 from compiler.evaluation.result import Sample
 from compiler.fem import Solution
 from compiler.report.displacement import displacement
 from compiler.report.labels import labelled
-from compiler.report.plot_grid import Array, PlaneMesh, plane_mesh
+from compiler.report.plot_grid import PlaneMesh, plane_mesh
 from pdespec.statements.problem import Problem
 
 STILL, MOVING = 4000, 1000  # triangles, of one frame and of several

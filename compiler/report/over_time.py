@@ -9,9 +9,9 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from compiler.arrays import Array
 from compiler.evaluation.result import Sample
 from compiler.geometry.metrics import FLOOR, interior
-from compiler.report.plot_grid import Array
 from compiler.report.style import BLUE, GREY, RED
 from pdespec.rules.freedom import gauges
 from pdespec.statements.problem import Problem

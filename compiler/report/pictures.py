@@ -15,10 +15,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
+from compiler.arrays import Array
 from compiler.evaluation.result import Evaluation, Sample
 from compiler.loss.physics import PhysicsLoss, together
 from compiler.report.labels import labelled
-from compiler.report.plot_grid import Array, PlaneMesh, PlotGrid, plot_grid
+from compiler.report.plot_grid import PlaneMesh, PlotGrid, plot_grid
 from compiler.report.style import BLUE, GREY, RED
 from compiler.training.progress import percent
 from pdespec.statements.problem import Problem

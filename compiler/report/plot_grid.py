@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from numpy.typing import NDArray
 from torch import Tensor
 
+from compiler.arrays import Array
 from compiler.fem import Solution
 from compiler.geometry.metrics import domain
 from compiler.geometry.shapes.piece import whole
@@ -25,7 +25,6 @@ from pdespec.geometry import Exterior, inner
 from pdespec.statements.problem import Problem
 from pdespec.symbols import Unknown
 
-Array = NDArray[np.float64]
 AROUND = 0.6  # of the size of a body in a far field, to be shown around it
 RESOLUTION = 160  # pixels along the longer side of the box of a domain
 

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from compiler.arrays import Array
 from compiler.evaluation.result import Evaluation, Sample
 from compiler.fem.export.vtk import fields_of, write
 from compiler.files import write_atomically
 from compiler.report.chart_data import links
 from compiler.report.frames import as_arrays, frames, npz, palette, viewer
-from compiler.report.plot_grid import Array
 from compiler.report.solid import MISSING, has_pyvista, is_solid, solid_picture
 from compiler.training.progress import percent
 from compiler.training.runs import PICTURES

@@ -15,12 +15,11 @@ from string import Template
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from compiler.arrays import Array
 from compiler.files import write_atomically
 from compiler.report.frames import palette
 
-Array = NDArray[np.float64]
 SHOWN = (-0.35, 1.45, -0.55, 0.55)  # of the plane about a section
 
 

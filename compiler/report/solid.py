@@ -15,12 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from compiler.arrays import Array
 from compiler.evaluation.result import Sample
 from compiler.fem import Solution
 from compiler.fem.export.vtk import VTK, cell_of
 from compiler.report.displacement import displacement
 from compiler.report.labels import labelled
-from compiler.report.plot_grid import Array, rows_of
+from compiler.report.plot_grid import rows_of
 from pdespec.statements.problem import Problem
 
 PANEL = (480, 420)  # pixels

@@ -11,12 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.tri import Triangulation
-from numpy.typing import NDArray
 
+from compiler.arrays import Array, IntArray
 from compiler.fem.errors import SolverError
 
-Array = NDArray[np.float64]
-Numbers = NDArray[np.int64]
 TRIANGLES = 20_000  # a picture: each is then a few pixels
 FINEST = 8  # parts of a side: more show no more of a quadratic function
 
@@ -30,9 +28,9 @@ class PlotMesh:
     """
 
     points: Array
-    triangles: Numbers
-    sides: Numbers
-    boundary: Numbers
+    triangles: IntArray
+    sides: IntArray
+    boundary: IntArray
     cells: int
 
     def moved(self, shift: Array) -> PlotMesh:
@@ -84,7 +82,7 @@ def plot_mesh(mesh: skfem.Mesh, triangles: int = TRIANGLES) -> PlotMesh:
     )
 
 
-def cut(corners: Numbers, facets: list[list[int]], parts: int) -> tuple[Array, Numbers, Numbers]:
+def cut(corners: IntArray, facets: list[list[int]], parts: int) -> tuple[Array, IntArray, IntArray]:
     """A reference cell with its sides in `parts`: nodes "2 n", triangles "m 3", and the nodes
     along every facet "f k"."""
     full = len(corners) == 4

@@ -23,7 +23,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Array = NDArray[np.float64]
+from compiler.arrays import Array
+
 Index = tuple[int, int]  # derivatives along x and t
 
 FEWEST, MOST = 64, 2**14  # nodes of the grid of the initial state

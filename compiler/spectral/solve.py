@@ -12,8 +12,8 @@ import numpy as np
 import skfem
 import sympy as sp
 import torch
-from numpy.typing import NDArray
 
+from compiler.arrays import Array
 from compiler.fem.discrete.coefficients import Coefficients
 from compiler.fem.discrete.spaces import Spaces
 from compiler.fem.error_estimate import ErrorEstimate
@@ -25,7 +25,6 @@ from compiler.spectral.cole_hopf import ColeHopf, cole_hopf
 from pdespec.statements.problem import Problem
 from pdespec.symbols import InputField
 
-Array = NDArray[np.float64]
 ACCURATE = 1e-8  # relative error of a sample, above which there is a warning
 USELESS = 1e-3  # and above which it counts as not solved
 CELLS, LEVELS = 64, 33  # of the mesh on which a solution is drawn and exported

@@ -45,11 +45,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import sympy as sp
 import torch
-from numpy.typing import NDArray
 from scipy.sparse import block_diag, coo_matrix, csc_matrix, csr_matrix, diags, hstack, identity
 from scipy.sparse.linalg import SuperLU, splu
 from torch import Tensor
 
+from compiler.arrays import Array
 from compiler.derivatives import Request, exact
 from compiler.fem.discrete.assemble import Assembly, State, assembly
 from compiler.fem.discrete.coefficients import Coefficients
@@ -81,7 +81,6 @@ from pdespec.statements.interfaces import flux_conditions
 from pdespec.statements.problem import Problem
 from pdespec.symbols import UnknownField
 
-Array = NDArray[np.float64]
 Measure = tuple[str, int]  # an unknown, and the order of the derivative that is measured
 FINE = 0.2  # C of the interpolation estimate |v - I_h v| <= C h |grad v| on elements of degree 2
 # of the mean square size, below which a sample counts less: those of next to no size must not

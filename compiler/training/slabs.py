@@ -18,11 +18,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import SuperLU
 
-Array = NDArray[np.float64]
+from compiler.arrays import Array
 
 
 @dataclass(frozen=True)

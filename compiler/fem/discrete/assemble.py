@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import sympy as sp
-from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, csr_matrix
 
+from compiler.arrays import Array
 from compiler.fem.discrete.coefficients import Coefficients
 from compiler.fem.discrete.hessians import pairs
 from compiler.fem.discrete.kernels import Function, Kernel, function
@@ -21,8 +21,6 @@ from compiler.fem.forms.weak import Region, WeakForm
 from compiler.lowering.terms import JetVariable, MultiIndex
 from pdespec.coordinates import Coordinate, Normal, Time
 from pdespec.symbols import Scalar
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,15 @@ from functools import cached_property
 import numpy as np
 import sympy as sp
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from compiler.arrays import Array
 from compiler.fem.errors import SolverError
 from compiler.lowering.terms import JetVariable
 from pdespec.geometry import Boundary, Domain
 from pdespec.statements.interfaces import interfaces, point_level
 from pdespec.statements.problem import Problem
 from pdespec.symbols import InputField, Scalar
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

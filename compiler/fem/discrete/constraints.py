@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, csr_matrix
 
+from compiler.arrays import Array, IntArray
 from compiler.fem.discrete.coefficients import Coefficients
 from compiler.fem.discrete.inverse import lu
 from compiler.fem.discrete.kernels import Function, function
@@ -39,8 +40,6 @@ from compiler.lowering.terms import JetVariable
 from pdespec.coordinates import Coordinate, Normal, Time
 from pdespec.symbols import Scalar
 
-Array = NDArray[np.float64]
-Numbers = NDArray[np.int64]
 SMOOTH = 0.9999  # cosine of two normals, below which a node is a corner
 OUTSIDE = 0.5  # cells by which a point may miss the mesh: between a curved boundary and its chord
 
@@ -53,12 +52,12 @@ class Fixed:
     Shapes: solved "n", points and normals "d n", scale "n".
     """
 
-    solved: Numbers
+    solved: IntArray
     points: Array
     normals: Array
     scale: Array
     value: Function
-    others: tuple[tuple[Numbers, Array], ...]
+    others: tuple[tuple[IntArray, Array], ...]
 
 
 @dataclass(frozen=True)
@@ -91,12 +90,12 @@ class Constraints:
     """u = T u[free] + g."""
 
     matrix: csr_matrix
-    free: Numbers
+    free: IntArray
     fixed: tuple[Fixed, ...]
-    masters: Numbers
+    masters: IntArray
     known: Coefficients
     pinned: tuple[Pinned, ...] = ()
-    along: tuple[tuple[Numbers, Array], ...] = ()
+    along: tuple[tuple[IntArray, Array], ...] = ()
 
     @property
     def moving(self) -> bool:
@@ -158,8 +157,8 @@ def constrain(form: WeakForm, spaces: Spaces, known: Coefficients) -> Constraint
 
 def edge_values(
     form: WeakForm, spaces: Spaces, known: Coefficients
-) -> tuple[tuple[Numbers, Array], ...]:
-    """Numbers and values of the unknowns of edge elements that conditions on tangential components
+) -> tuple[tuple[IntArray, Array], ...]:
+    """IntArray and values of the unknowns of edge elements that conditions on tangential components
     fix: those whose components are nearest to what is stated, in the mean square over the facets.
 
     Raises: NoWeakForm for a condition that holds the normal component.
@@ -367,8 +366,8 @@ def idle(form: WeakForm, spaces: Spaces) -> NDArray[np.bool_]:
 
 
 def transformation(
-    masters: Numbers, fixed: Sequence[Fixed], size: int, unused: NDArray[np.bool_]
-) -> tuple[csr_matrix, Numbers]:
+    masters: IntArray, fixed: Sequence[Fixed], size: int, unused: NDArray[np.bool_]
+) -> tuple[csr_matrix, IntArray]:
     """T: identity on free masters, combinations of them elsewhere, zero for what is not used."""
     solved = unused.copy()
     for each in fixed:
@@ -390,7 +389,7 @@ def transformation(
     return base[masters], free
 
 
-def partners(form: WeakForm, spaces: Spaces) -> Numbers:
+def partners(form: WeakForm, spaces: Spaces) -> IntArray:
     """For every unknown the one it equals: itself, its partner on the opposite periodic side, or
     the first where all are equal."""
     masters = np.arange(spaces.size)
@@ -414,7 +413,7 @@ def partners(form: WeakForm, spaces: Spaces) -> Numbers:
 
 
 def node_normals(
-    condition: Essential, spaces: Spaces, component: str, local: Numbers, known: Coefficients
+    condition: Essential, spaces: Spaces, component: str, local: IntArray, known: Coefficients
 ) -> tuple[Array, list[tuple[int, Array]]]:
     """Unit normals at boundary nodes, where the condition asks for them: those of the true boundary
     where the node lies on it, else averaged over the facets of the same piece that meet there. At
@@ -443,7 +442,7 @@ def node_normals(
     return found, further
 
 
-def facet_normals(facets: Numbers, spaces: Spaces, component: str) -> Array:
+def facet_normals(facets: IntArray, spaces: Spaces, component: str) -> Array:
     """At all nodes of a component the sum of the normals of facets, weighed by its basis functions;
     zero elsewhere. Shapes: -> "d n"."""
     basis = facet_basis(spaces.mesh, spaces.bases[component].elem, facets, 4)

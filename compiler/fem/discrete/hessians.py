@@ -7,10 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 import skfem
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
-Numbers = NDArray[np.integer]
+from compiler.arrays import Array, IntArray
+
 HALF = 0.5  # step of a central difference, which is exact for the quadratic gradients of cubics
 
 
@@ -20,7 +19,7 @@ def pairs(axes: int) -> list[tuple[int, int]]:
 
 
 def hessian(
-    element: skfem.Element, mapping: skfem.Mapping, places: Array, number: int, cells: Numbers
+    element: skfem.Element, mapping: skfem.Mapping, places: Array, number: int, cells: IntArray
 ) -> Array:
     """The second derivatives of one basis function,
 

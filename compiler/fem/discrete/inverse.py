@@ -6,13 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csc_matrix, csr_matrix
 from scipy.sparse.linalg import splu
 
+from compiler.arrays import Array
 from compiler.fem.errors import Singular
 
-Array = NDArray[np.float64]
 Inverse = Callable[[Array], Array]
 ROUNDING = 1e-13  # of a pivot, against the diagonal entry it began as
 

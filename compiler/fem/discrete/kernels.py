@@ -10,17 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numpy as np
 import sympy as sp
-from numpy.typing import NDArray
 
+from compiler.arrays import Array
 from compiler.fem.forms.conditions import unknown_jet_variables
 from compiler.fem.forms.weak import Integrand, Region, WeakForm, by_region
 from compiler.lowering.numpy_function import numpy_function
 from compiler.lowering.terms import JetVariable, MultiIndex
 from pdespec.jumps import slope
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,10 @@ from functools import cached_property
 
 import numpy as np
 import skfem
-from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-Array = NDArray[np.float64]
-Numbers = NDArray[np.int64]
+from compiler.arrays import Array, IntArray
+
 TRIES = 6  # cells whose true maps are inverted for one point: a curved cell's neighbours
 
 
@@ -26,12 +25,12 @@ class Located:
     """Shapes: cells "n", reference "d n", depth "n" (distance to the cell's sides in reference
     coordinates, negative outside)."""
 
-    cells: Numbers
+    cells: IntArray
     reference: Array
     depth: Array
 
 
-def overwrite(found: Located, where: Numbers, other: Located) -> None:
+def overwrite(found: Located, where: IntArray, other: Located) -> None:
     """Take over the points of `other` that lie deeper there."""
     better = other.depth > found.depth[where]
     for old, new in (
@@ -48,14 +47,14 @@ class Locator:
     use."""
 
     mesh: skfem.Mesh
-    cells: Numbers | None = None
+    cells: IntArray | None = None
 
     @cached_property
     def tree(self) -> cKDTree:
         return cKDTree(self.mesh.p[:, self.mesh.t[:, self.chosen]].mean(axis=1).T)
 
     @cached_property
-    def chosen(self) -> Numbers:
+    def chosen(self) -> IntArray:
         return np.arange(self.mesh.nelements) if self.cells is None else self.cells
 
     @cached_property
@@ -115,7 +114,7 @@ class Locator:
             )
         return best
 
-    def exact(self, points: Array, cells: Numbers, guess: Array) -> Located:
+    def exact(self, points: Array, cells: IntArray, guess: Array) -> Located:
         """Reference coordinates by the true map, from those of the straight cell.  Shapes: guess
         "n d"."""
         place = np.ascontiguousarray(guess.T)

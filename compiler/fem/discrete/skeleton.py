@@ -9,14 +9,12 @@ from functools import cached_property
 
 import numpy as np
 import skfem
-from numpy.typing import NDArray
 
+from compiler.arrays import Array, IntArray
 from compiler.fem.discrete.hessians import hessian
 from compiler.fem.errors import SolverError
 from compiler.fem.meshing.elements import in_cells
 
-Array = NDArray[np.float64]
-Numbers = NDArray[np.integer]
 INSIDE = 1e-9  # of the way to the middle of a cell, where its side of a jump is asked for
 
 
@@ -29,9 +27,9 @@ class Facets:
     """
 
     mesh: skfem.Mesh
-    facets: Numbers
-    cells: Numbers
-    corners: Numbers
+    facets: IntArray
+    cells: IntArray
+    corners: IntArray
     order: int
 
     @cached_property
@@ -111,7 +109,9 @@ def between(mesh: skfem.Mesh, periodic: Sequence[int], order: int) -> Facets:
     )
 
 
-def matching(mesh: skfem.Mesh, low: Numbers, high: Numbers, axis: int) -> tuple[Numbers, Numbers]:
+def matching(
+    mesh: skfem.Mesh, low: IntArray, high: IntArray, axis: int
+) -> tuple[IntArray, IntArray]:
     """For every facet of a side the one opposite, and its vertices in the same order. Shapes: low
     "f" -> "f", "v f"."""
     across = np.delete(np.arange(mesh.dim()), axis)
@@ -139,7 +139,7 @@ def matching(mesh: skfem.Mesh, low: Numbers, high: Numbers, axis: int) -> tuple[
         ) from missing
 
 
-def penalty(mesh: skfem.Mesh, degree: int, cells: Numbers, weights: Array, sizes: Array) -> Array:
+def penalty(mesh: skfem.Mesh, degree: int, cells: IntArray, weights: Array, sizes: Array) -> Array:
     """`2 (d + 1) c |F| / |K|` of each facet and one of its cells, see `forms/curvature.py`. sizes:
     of all cells.  Shapes: weights "f q", sizes "e" -> "f 1"."""
     dim, below = mesh.dim(), degree - 2

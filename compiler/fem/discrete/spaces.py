@@ -14,6 +14,7 @@ from scipy.sparse import csr_matrix
 from skfem import CellBasis, FacetBasis
 from skfem.generic_utils import OrientedBoundary
 
+from compiler.arrays import Array, IntArray
 from compiler.fem.discrete.hessians import hessian
 from compiler.fem.discrete.locate import Located
 from compiler.fem.discrete.skeleton import Facets, between, penalty
@@ -32,9 +33,6 @@ from compiler.fem.meshing.elements import (
 )
 from pdespec.geometry import Boundary, Domain
 
-Array = NDArray[np.float64]
-Numbers = NDArray[np.int64]
-
 
 @dataclass(frozen=True)
 class Tabulated:
@@ -46,7 +44,7 @@ class Tabulated:
     """
 
     jets: Array
-    dofs: Numbers
+    dofs: IntArray
 
     @cached_property
     def by_cell(self) -> Array:
@@ -77,7 +75,7 @@ class Spaces:
     mesh: skfem.Mesh
     bases: Mapping[str, CellBasis]
     offsets: Mapping[str, int]
-    facets: Mapping[Boundary, Numbers]
+    facets: Mapping[Boundary, IntArray]
     places: Mapping[Region, Place]
     parts: Mapping[Domain, NDArray[np.bool_]] = field(default_factory=dict)
     axes: Mapping[str, int] = field(default_factory=dict)
@@ -94,7 +92,7 @@ class Spaces:
         start = self.offsets[component]
         return slice(start, start + self.bases[component].N)
 
-    def on(self, component: str, boundary: Boundary) -> Numbers:
+    def on(self, component: str, boundary: Boundary) -> IntArray:
         """Unknowns of a component whose nodes lie on a boundary, numbered within the component."""
         return np.unique(self.bases[component].get_dofs(facets=self.facets[boundary]).flatten())
 
@@ -102,7 +100,7 @@ class Spaces:
 def make_spaces(
     form: WeakForm,
     mesh: skfem.Mesh,
-    facets: Mapping[Boundary, Numbers],
+    facets: Mapping[Boundary, IntArray],
     degree: int,
     regions: tuple[Region, ...],
     parts: Mapping[Domain, NDArray[np.bool_]] | None = None,
@@ -181,7 +179,7 @@ def place(region: Region, spaces: Spaces, order: int, bent: bool) -> Place:
     return Place(np.asarray(there.global_coordinates()), there.dx, normals, tables, penalties)
 
 
-def seen_from_home(region: Boundary, spaces: Spaces) -> Numbers:
+def seen_from_home(region: Boundary, spaces: Spaces) -> IntArray:
     """The facets of a boundary, each with the side on which the domain lies that it bounds."""
     facets, cells = spaces.facets[region], spaces.parts.get(region.domain)
     if cells is None:
@@ -213,7 +211,7 @@ def measures(spaces: Spaces) -> Array:
     return next(iter(spaces.bases.values())).dx.sum(axis=1)
 
 
-def hessians(basis: CellBasis | FacetBasis, places: Array, cells: Numbers) -> Array:
+def hessians(basis: CellBasis | FacetBasis, places: Array, cells: IntArray) -> Array:
     """Second derivatives of the basis functions, "p a e q"."""
     return np.stack(
         [hessian(basis.elem, basis.mapping, places, k, cells) for k in range(basis.Nbfun)], axis=1

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import block_diag, bmat, csr_matrix, identity
 
+from compiler.arrays import Array, IntArray
 from compiler.fem.discrete.assemble import Assembly, State
 from compiler.fem.discrete.constraints import Constraints
 from compiler.fem.discrete.inverse import Linearised
@@ -17,8 +17,6 @@ from compiler.fem.discrete.kernels import Function, Kernel, function, kernel
 from compiler.fem.forms.conditions import unknown_jet_variables
 from compiler.fem.forms.weak import Gauge, Integrand
 from pdespec.jumps import slope
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ class System:
         return self.cache["T"]
 
     @property
-    def free(self) -> NDArray[np.int64]:
+    def free(self) -> IntArray:
         return np.concatenate((self.constraints.free, self.size + np.arange(len(self.levels))))
 
     @property

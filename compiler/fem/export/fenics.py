@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import skfem
 import torch
-from numpy.typing import NDArray
 
+from compiler.arrays import Array
 from compiler.fem.discrete.coefficients import Coefficients
 from compiler.fem.discrete.constraints import constrain
 from compiler.fem.discrete.spaces import Spaces, make_spaces
@@ -34,7 +34,6 @@ from compiler.lowering.terms import JetVariable
 from pdespec.statements.problem import Problem
 from pdespec.symbols import Scalar
 
-Array = NDArray[np.float64]
 PYTHON = "/usr/bin/python3"
 
 

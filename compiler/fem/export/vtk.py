@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.arrays import Array
 from compiler.fem.errors import SolverError
 from compiler.fem.meshing.elements import cell_of
 from compiler.fem.solution import SampleSolution, Solution
 from compiler.files import write_atomically
-
-Array = NDArray[np.float64]
 
 Corners = Sequence[tuple[float, ...]]
 

@@ -10,6 +10,7 @@ import sympy as sp
 import torch
 from numpy.typing import NDArray
 
+from compiler.arrays import Array
 from compiler.fem.errors import SolverError
 from compiler.geometry.domain import Geometry
 from compiler.geometry.shapes import (
@@ -23,7 +24,6 @@ from compiler.geometry.shapes.piece import zero
 from pdespec.geometry import Domain, Shape, shape_symbols
 from pdespec.symbols import Scalar
 
-Array = NDArray[np.float64]
 Values = Mapping[sp.Symbol, float]
 STEPS = 6  # of Newton's method, onto a curved piece from within a cell of it
 

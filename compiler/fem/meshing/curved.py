@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from skfem import CellBasis, MeshTri2
 from skfem.mapping import MappingIsoparametric
 
+from compiler.arrays import Array
 from compiler.fem.errors import SolverError
 from compiler.fem.meshing.elements import ElementLineP3, cell_of, lagrange
 
-Array = NDArray[np.float64]
 # facets, and the map of points (d, m) near their true boundary onto it
 Piece = tuple[NDArray[np.integer], Callable[[Array], Array]]
 

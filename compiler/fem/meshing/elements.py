@@ -12,6 +12,7 @@ from skfem.element import ElementDG, ElementH1
 from skfem.mapping import MappingIsoparametric
 from skfem.refdom import RefHex, RefLine, RefQuad, RefTet, RefTri
 
+from compiler.arrays import Array
 from compiler.fem.errors import SolverError
 
 CELLS = {
@@ -123,7 +124,7 @@ def highest(cell: str) -> int:
 
 def in_cells(
     mesh: skfem.Mesh, cells: NDArray[np.integer], corners: NDArray[np.integer], order: int
-) -> NDArray[np.float64]:
+) -> Array:
     """The quadrature points of facets in reference coordinates of one of their cells, from the
     vertices of each facet. Shapes: cells "f", corners "v f" -> "d f q"."""
     if mesh.dim() == 1:

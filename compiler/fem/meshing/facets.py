@@ -9,6 +9,7 @@ import skfem
 import torch
 from numpy.typing import NDArray
 
+from compiler.arrays import IntArray
 from compiler.fem.errors import SolverError
 from compiler.fem.meshing.bodies import (
     Array,
@@ -23,17 +24,15 @@ from compiler.geometry.shapes.piece import whole
 from compiler.geometry.shapes.portion import Portion
 from pdespec.geometry import Boundary, Domain, meshes
 
-Numbers = NDArray[np.int64]
-
 
 def facets_of(
     boundary: Boundary,
     mesh: skfem.Mesh,
     values: Values,
-    labels: Mapping[str, Numbers] | None = None,
+    labels: Mapping[str, IntArray] | None = None,
     whole: Domain | None = None,
     parts: Mapping[Domain, NDArray[np.bool_]] | None = None,
-) -> Numbers:
+) -> IntArray:
     """The facets of a boundary, in increasing order. `labels` are named facets of a mesh file,
     which win. `whole`: what the mesh fills, where the boundary is that of a part of it. `parts`:
     the cells of the domains that unknowns live on, where there are several.
@@ -59,7 +58,7 @@ def of_part(
     mesh: skfem.Mesh,
     values: Values,
     parts: Mapping[Domain, NDArray[np.bool_]],
-) -> Numbers:
+) -> IntArray:
     """The facets of a boundary of one of several domains: what two of them share is where cells of
     both meet."""
     every = boundary_facets(boundary.domain, mesh, parts, axis=boundary.kind == "side")
@@ -73,7 +72,7 @@ def of_part(
 
 def boundary_facets(
     domain: Domain, mesh: skfem.Mesh, parts: Mapping[Domain, NDArray[np.bool_]], axis: bool = False
-) -> Numbers:
+) -> IntArray:
     """The facets around the cells of one of several domains; the axis of a body of revolution is
     none, unless asked for."""
     cells = parts.get(domain)
@@ -86,7 +85,7 @@ def boundary_facets(
 
 def select(
     boundary: Boundary, mesh: skfem.Mesh, values: Values, whole: Domain | None = None
-) -> Numbers:
+) -> IntArray:
     """Facets whose middles lie on pieces that the boundary consists of, or nearly."""
     every = outside(boundary, mesh, axis=boundary.kind == "side")
     if whole is not None and boundary.domain != whole:
@@ -95,7 +94,7 @@ def select(
     return chosen(boundary, mesh, values, every)
 
 
-def chosen(boundary: Boundary, mesh: skfem.Mesh, values: Values, every: Numbers) -> Numbers:
+def chosen(boundary: Boundary, mesh: skfem.Mesh, values: Values, every: IntArray) -> IntArray:
     """Those of some facets whose middles lie on pieces that the boundary consists of, or nearly."""
     if boundary.kind == "all" and not boundary.where:
         return every
@@ -177,7 +176,7 @@ def aligned(
     )
 
 
-def cut(mesh: skfem.Mesh, facets: Numbers, end: Array) -> skfem.MeshTri:
+def cut(mesh: skfem.Mesh, facets: IntArray, end: Array) -> skfem.MeshTri:
     """A mesh of triangles with a vertex more, at a point of one of the boundary facets: the
     triangle there is divided into two.
 
@@ -214,7 +213,7 @@ def takes_a_part(boundary: Boundary) -> bool:
     return bool(boundary.where) or any(map(takes_a_part, boundary.others))
 
 
-def outside(boundary: Boundary | Domain, mesh: skfem.Mesh, axis: bool = False) -> Numbers:
+def outside(boundary: Boundary | Domain, mesh: skfem.Mesh, axis: bool = False) -> IntArray:
     """Boundary facets that are not periodic; the axis of a body of revolution
     is none, unless asked for."""
     every = mesh.boundary_facets()
@@ -229,7 +228,7 @@ def outside(boundary: Boundary | Domain, mesh: skfem.Mesh, axis: bool = False) -
     return every if axis else off_axis(boundary, mesh, every)
 
 
-def off_axis(region: Boundary | Domain, mesh: skfem.Mesh, facets: Numbers) -> Numbers:
+def off_axis(region: Boundary | Domain, mesh: skfem.Mesh, facets: IntArray) -> IntArray:
     """Facets without those on the axis of a body of revolution, or in the centre of a ball."""
     if not region.coordinates[0].system:
         return facets

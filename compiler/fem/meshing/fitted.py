@@ -13,12 +13,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import skfem
-from numpy.typing import NDArray
 
+from compiler.arrays import Array, IntArray
 from compiler.fem.meshing.curved import CURVED, Piece, curve
 from compiler.fem.meshing.elements import cell_of
 
-Array = NDArray[np.float64]
 Level = Callable[[Array], Array]  # points (d, n) -> (n,)
 
 SNAP = 0.3  # of an edge: a vertex nearer to the interface than that is moved onto it
@@ -58,7 +57,7 @@ def curved(
         inner = kept
 
 
-def on(mesh: skfem.Mesh, level: Level) -> NDArray[np.int64]:
+def on(mesh: skfem.Mesh, level: Level) -> IntArray:
     """The facets whose vertices all lie on an interface."""
     values, size = level(mesh.p), mesh.param()
     edges = edges_of(mesh)
@@ -92,7 +91,7 @@ def onto_zero(level: Level) -> Callable[[Array], Array]:
     return moved
 
 
-def thin(straight: skfem.Mesh, mesh: skfem.Mesh) -> NDArray[np.int64]:
+def thin(straight: skfem.Mesh, mesh: skfem.Mesh) -> IntArray:
     """Cells that their curved sides leave too little of somewhere."""
     if mesh is straight:
         return np.zeros(0, dtype=np.int64)
@@ -161,16 +160,14 @@ def cut(mesh: skfem.Mesh, level: Level) -> skfem.Mesh:
     )
 
 
-def edges_of(mesh: skfem.Mesh) -> NDArray[np.int64]:
+def edges_of(mesh: skfem.Mesh) -> IntArray:
     """Every edge once. Shapes: "2 m"."""
     corners = range(mesh.t.shape[0])
     pairs = np.hstack([np.sort(mesh.t[[i, j]], axis=0) for i in corners for j in corners if i < j])
     return np.unique(pairs, axis=1)
 
 
-def crossings(
-    points: Array, edges: NDArray[np.int64], level: Level
-) -> tuple[NDArray[np.int64], Array]:
+def crossings(points: Array, edges: IntArray, level: Level) -> tuple[IntArray, Array]:
     """Edges whose ends lie on different sides, neither on the interface, and the roots on them.
     Shapes: "2 m", "d m"."""
     values = level(points)
@@ -188,7 +185,7 @@ def crossings(
     return crossing, (low + high) / 2
 
 
-def volumes(points: Array, cells: NDArray[np.int64]) -> Array:
+def volumes(points: Array, cells: IntArray) -> Array:
     """Signed lengths, areas or volumes, up to a factor."""
     edges = points[:, cells[1:]] - points[:, cells[:1]]
     return np.linalg.det(edges.transpose(2, 0, 1))

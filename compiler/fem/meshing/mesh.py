@@ -16,11 +16,11 @@ import numpy as np
 import skfem
 import sympy as sp
 import torch
-from numpy.typing import NDArray
 
+from compiler.arrays import Array, IntArray
 from compiler.fem.errors import SampleError, SolverError
 from compiler.fem.meshing import patterns
-from compiler.fem.meshing.bodies import Array, Values, body_of, box_of
+from compiler.fem.meshing.bodies import Values, body_of, box_of
 from compiler.fem.meshing.curved import curve
 from compiler.fem.meshing.given import cells_of
 from compiler.fem.meshing.triangulate import triangulate
@@ -257,7 +257,7 @@ def shaken(mesh: skfem.Mesh, chance: np.random.Generator, kept: Sequence[Array])
     return type(mesh)(np.ascontiguousarray(nodes), mesh.t)
 
 
-def _measures(points: Array, cells: NDArray[np.int64]) -> Array:
+def _measures(points: Array, cells: IntArray) -> Array:
     """Signed, but for a factor. Shapes: "d n", "d+1 k" -> "k"."""
     edges = points[:, cells[1:]] - points[:, cells[:1]]  # d d k
     return np.linalg.det(np.moveaxis(edges, -1, 0))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import skfem
-from numpy.typing import NDArray
 
+from compiler.arrays import IntArray
 from compiler.fem.errors import SolverError
 from compiler.fem.meshing.bodies import Values, body_of, box_of
 from compiler.fem.meshing.elements import cell_of
@@ -21,7 +21,7 @@ SLACK = 0.05  # of the box: corners cut off a curved boundary by coarse straight
 
 def given_mesh(
     given: skfem.Mesh | str | Path,
-) -> tuple[skfem.Mesh, Mapping[str, NDArray[np.int64]]]:
+) -> tuple[skfem.Mesh, Mapping[str, IntArray]]:
     """The mesh and its named boundary facets.
 
     Raises: SolverError when meshio is not installed or cannot read the file.

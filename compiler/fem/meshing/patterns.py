@@ -8,11 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import skfem
-from numpy.typing import NDArray
 
 from compiler.fem.errors import SolverError
-
-Array = NDArray[np.float64]
 
 
 def bricks(

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import skfem
-from numpy.typing import NDArray
 
+from compiler.arrays import IntArray
 from compiler.fem.errors import SampleError, SolverError
 from compiler.fem.meshing import curved
 from compiler.fem.meshing.bodies import (
@@ -30,7 +30,6 @@ from compiler.fem.meshing.solids import solid
 from compiler.geometry.shapes import Piece
 from pdespec.geometry import Shape
 
-Numbers = NDArray[np.int64]
 # resolution / ARC cells per radius of curvature: 25 on a circle at the default of 32, 9 at least
 ARC = 8
 
@@ -148,8 +147,8 @@ def moved_vertices(
 
 
 def lowest_and_highest(
-    mesh: skfem.Mesh, facets: Numbers, owner: Numbers
-) -> tuple[Numbers, Numbers]:
+    mesh: skfem.Mesh, facets: IntArray, owner: IntArray
+) -> tuple[IntArray, IntArray]:
     """For every vertex the lowest and highest number among the pieces of its boundary facets; -1
     and a large number inside."""
     low = np.full(mesh.p.shape[1], np.iinfo(np.int64).max)

@@ -12,6 +12,7 @@ import sympy as sp
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags
 
+from compiler.arrays import Array, IntArray
 from compiler.fem.discrete.assemble import Assembly, State
 from compiler.fem.discrete.coefficients import Coefficients
 from compiler.fem.discrete.inverse import lu
@@ -24,7 +25,6 @@ from compiler.lowering.numpy_function import numpy_function
 from compiler.lowering.terms import JetVariable
 from pdespec.coordinates import Time
 
-Array = NDArray[np.float64]
 SAMPLES = 4001  # of a time interval, among which a change of sign is looked for
 WAVES = (1e2, 4e2)  # wave numbers times the size of the domain, at which growth is compared
 DOUBTFUL = 0.05  # of an initial value that its own constraints (div v = 0) take away
@@ -97,7 +97,7 @@ def consistent_start(
     return Start((np.where(order > 0, given[0], z[:size]), *given[1:]), z[size:])
 
 
-def rate_of_boundary(system: System, order: NDArray[np.int64], time: float) -> Array:
+def rate_of_boundary(system: System, order: IntArray, time: float) -> Array:
     """The first or second derivative in time of the boundary values, one-sided, by the order
     that a component evolves with."""
     form, known = system.assembly.form, system.assembly.known

@@ -13,14 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csc_matrix, diags
 
+from compiler.arrays import Array
 from compiler.fem.discrete.inverse import Inverse, Linearised, lu, symmetric_lu
 from compiler.fem.errors import NoConvergence, Singular, Unbounded
 from compiler.fem.solvers.newton import Equations, NewtonOptions, length, reduced
 
-Array = NDArray[np.float64]
 CHECKS = (8, 24)  # steps after which an energy without a minimum is looked for
 ESCAPES = 6  # saddle points left before giving up; each lowers the energy
 

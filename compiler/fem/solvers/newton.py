@@ -15,13 +15,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from compiler.arrays import Array, IntArray
 from compiler.fem.discrete.inverse import Linearised, lu
 from compiler.fem.errors import NoConvergence, Singular
-
-Array = NDArray[np.float64]
 
 
 class Equations(Protocol):
@@ -32,7 +30,7 @@ class Equations(Protocol):
     """
 
     transformation: csr_matrix
-    free: NDArray[np.int64]
+    free: IntArray
     kept: dict[str, Linearised]
 
     def residual(self, u: Array) -> Array: ...

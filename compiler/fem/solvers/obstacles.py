@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import block_diag, csr_matrix, diags, identity
 
+from compiler.arrays import Array
 from compiler.fem.discrete.constraints import at_nodes
 from compiler.fem.discrete.inverse import lu
 from compiler.fem.discrete.kernels import function
@@ -28,7 +28,6 @@ from compiler.fem.errors import NoConvergence, SolverError
 from compiler.fem.forms.conditions import Obstacle
 from compiler.fem.solvers.newton import NewtonOptions, length
 
-Array = NDArray[np.float64]
 ROUNDS = 60
 CONTACT = "contact"  # where a system's cache holds how its bounds are met
 

@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from compiler.arrays import Array, IntArray
 from compiler.fem.discrete.assemble import Assembly, State
 from compiler.fem.discrete.spaces import Place
 from compiler.fem.discrete.system import System
@@ -27,7 +27,6 @@ from compiler.fem.forms.weak import WeakForm
 from compiler.lowering.terms import MultiIndex
 from pdespec.geometry import Boundary
 
-Array = NDArray[np.float64]
 # share of a term that no equation holds: the error of the mesh in a load that has to balance, or of
 # rounded numbers
 TOLERATED = 1e-3
@@ -54,7 +53,7 @@ class Defect:
         )
 
 
-def refuse_two_conditions(form: WeakForm, facets: Mapping[Boundary, NDArray[np.int64]]) -> None:
+def refuse_two_conditions(form: WeakForm, facets: Mapping[Boundary, IntArray]) -> None:
     """Raises: Contradiction where values of an unknown are fixed and its flux is given too."""
     for row, naturals in form.naturals.items():
         for essential in (e for e in form.essentials if {c for c, _ in e.coefficients} == {row}):

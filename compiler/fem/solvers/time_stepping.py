@@ -26,6 +26,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.arrays import Array
 from compiler.fem.discrete.assemble import Assembly
 from compiler.fem.discrete.constraints import Constraints, at_nodes, idle
 from compiler.fem.discrete.kernels import function
@@ -36,8 +37,6 @@ from compiler.fem.solvers.initial_values import consistent_start, jumps_in_time,
 from compiler.fem.solvers.newton import NewtonOptions, length, solve_equations
 from compiler.fem.solvers.solvability import Defect, defects
 from compiler.lowering.terms import JetVariable
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

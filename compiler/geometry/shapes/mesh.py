@@ -27,10 +27,10 @@ import sympy as sp
 import torch
 from torch import Tensor
 
+from compiler.arrays import Array, IntArray
 from compiler.geometry.shapes.blend import norm
 from compiler.geometry.shapes.body import Ambient, Selection, bind
-from compiler.geometry.shapes.meshfile import Array, MeshData, flattened, read
-from compiler.geometry.shapes.meshfile import Numbers as Indices
+from compiler.geometry.shapes.meshfile import MeshData, flattened, read
 from compiler.geometry.shapes.numbers import Numbers
 from compiler.geometry.shapes.piece import FAR, FullBoundary, Function, Piece
 from pdespec.geometry import Mesh, Plane
@@ -208,7 +208,7 @@ class Meshed:
     def sides(self) -> Facets:
         return self.facets(np.arange(len(self.data.facets)))
 
-    def facets(self, own: Indices) -> Facets:
+    def facets(self, own: IntArray) -> Facets:
         """Some facets, those in one plane joined."""
         joined = flattened(self.data.points, self.data.facets[own])
         used, index = np.unique(joined, return_inverse=True)
@@ -257,7 +257,7 @@ class Meshed:
         return tuple(self._piece(groups, own, axis) for groups, own, axis in self.classes)
 
     @cached_property
-    def classes(self) -> tuple[tuple[frozenset[str], Indices, bool], ...]:
+    def classes(self) -> tuple[tuple[frozenset[str], IntArray, bool], ...]:
         on_axis = (
             np.abs(self.data.points[self.data.facets][:, :, 0]).max(-1) <= 1e-9 * self.data.extent
         )
@@ -335,7 +335,7 @@ class Meshed:
     def _joined(self) -> dict[tuple[int, ...], Facets]:
         return {}
 
-    def _piece(self, groups: frozenset[str], own: Indices, axis: bool) -> FullBoundary:
+    def _piece(self, groups: frozenset[str], own: IntArray, axis: bool) -> FullBoundary:
         facets = self.facets(own)
         dim = self.shape.space
         total = (facets.weight.sum() / (dim - 1)).expand(self.size)
@@ -366,7 +366,7 @@ class Meshed:
             select=select,
         )
 
-    def _places(self, own: Indices) -> Tensor:
+    def _places(self, own: IntArray) -> Tensor:
         """A point of each facet, all but its middle. Shapes: "1 f d"."""
         shares = np.full(self.shape.space, 1 / self.shape.space)
         shares[0] += OFF

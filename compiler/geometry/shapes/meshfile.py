@@ -23,12 +23,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from compiler.arrays import Array, IntArray
 from pdespec.errors import fail, nearest, suggestion
 from pdespec.geometry import Domain, Mesh, Shape, meshes
 from pdespec.statements.problem import Problem
-
-Array = NDArray[np.float64]
-Numbers = NDArray[np.int64]
 
 MOST_CELLS = 2_000_000
 # flat parts of the boundary: every point of every step is compared with each of them
@@ -81,9 +79,9 @@ class MeshData:
     """
 
     points: Array
-    cells: Numbers | None
-    facets: Numbers
-    groups: Mapping[str, Numbers]
+    cells: IntArray | None
+    facets: IntArray
+    groups: Mapping[str, IntArray]
 
     @property
     def dim(self) -> int:
@@ -94,7 +92,7 @@ class MeshData:
         return float(np.ptp(self.points, axis=0).max())
 
     @cached_property
-    def classes(self) -> tuple[tuple[frozenset[str], Numbers], ...]:
+    def classes(self) -> tuple[tuple[frozenset[str], IntArray], ...]:
         """Facets by the groups they are in."""
         names = [[] for _ in self.facets]
         for name, members in self.groups.items():
@@ -226,7 +224,7 @@ def _read(stamp: tuple[str, int, int], dim: int, name: str) -> MeshData:
     return data
 
 
-def _arrays(raw: Any, name: str) -> tuple[Array, list[tuple[str, Numbers]]]:
+def _arrays(raw: Any, name: str) -> tuple[Array, list[tuple[str, IntArray]]]:
     """Points and cells of a file. Raises: ProblemError M02 where it holds none, or cells name
     points that it does not hold."""
     hint = "write the mesh anew"
@@ -252,7 +250,7 @@ def _said(failure: Unreadable, path: Path, name: str) -> str:
     return " ".join(str(failure).split()).removeprefix("Error: ").replace(str(path), name)[:300]
 
 
-def _in_space(points: Array, blocks: Sequence[tuple[str, Numbers]], dim: int, name: str) -> Array:
+def _in_space(points: Array, blocks: Sequence[tuple[str, IntArray]], dim: int, name: str) -> Array:
     """The coordinates of the problem; gmsh writes three for a plane mesh too."""
     if points.shape[1] < dim:
         raise fail(
@@ -274,8 +272,8 @@ def _in_space(points: Array, blocks: Sequence[tuple[str, Numbers]], dim: int, na
 
 
 def _cells(
-    blocks: Sequence[tuple[str, Numbers]], points: Array, dim: int, name: str
-) -> Numbers | None:
+    blocks: Sequence[tuple[str, IntArray]], points: Array, dim: int, name: str
+) -> IntArray | None:
     """The cells, all simplices; None for a surface."""
     kinds = sorted({kind for kind, _ in blocks})
     simplex, flat = ("triangle", ("triangle", "quad")) if dim == 2 else ("tetra", ("tetra",))
@@ -308,7 +306,7 @@ def _cells(
     raise fail("M03", f"{name} has no cells of dimension {dim}: its cells are {held}", hint)
 
 
-def _halves(points: Array, quads: Numbers) -> Numbers:
+def _halves(points: Array, quads: IntArray) -> IntArray:
     """Quadrilaterals cut along the diagonal that lies inside: of a quadrilateral that is not
     convex there is one."""
     first = np.stack([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]], 1)
@@ -317,12 +315,12 @@ def _halves(points: Array, quads: Numbers) -> Numbers:
     return np.where((along[:, 0] == along[:, 1])[:, None, None], first, second).reshape(-1, 3)
 
 
-def volumes(points: Array, cells: Numbers) -> Array:
+def volumes(points: Array, cells: IntArray) -> Array:
     """Signed areas or volumes of simplices, times d!."""
     return np.linalg.det(points[cells[:, 1:]] - points[cells[:, :1]])
 
 
-def _used(points: Array, cells: Numbers) -> tuple[Array, Numbers, Numbers]:
+def _used(points: Array, cells: IntArray) -> tuple[Array, IntArray, IntArray]:
     """Points of cells alone, the cells in their numbers, and the new number of each old point,
     -1 for none."""
     used, inverse = np.unique(cells, return_inverse=True)
@@ -331,7 +329,7 @@ def _used(points: Array, cells: Numbers) -> tuple[Array, Numbers, Numbers]:
     return points[used], inverse.reshape(cells.shape).astype(np.int64), number
 
 
-def _facets(points: Array, cells: Numbers, name: str) -> Numbers:
+def _facets(points: Array, cells: IntArray, name: str) -> IntArray:
     """Facets of one cell alone, with outward normals. Raises: ProblemError M06 for cells without
     volume or that lie over another."""
     dim = points.shape[1]
@@ -368,7 +366,7 @@ def _facets(points: Array, cells: Numbers, name: str) -> Numbers:
     return oriented(points, facets, to_left == (dim == 3))
 
 
-def oriented(points: Array, facets: Numbers, turn: NDArray[np.bool_]) -> Numbers:
+def oriented(points: Array, facets: IntArray, turn: NDArray[np.bool_]) -> IntArray:
     """Facets with their first two points swapped where `turn` says so."""
     facets = facets.copy()
     facets[turn, 0], facets[turn, 1] = facets[turn, 1], facets[turn, 0].copy()
@@ -394,7 +392,7 @@ def _solids(path: Path) -> list[str]:
     return found
 
 
-def _surface(points: Array, triangles: Numbers, solids: Sequence[str], name: str) -> MeshData:
+def _surface(points: Array, triangles: IntArray, solids: Sequence[str], name: str) -> MeshData:
     """A closed surface of triangles. Raises: ProblemError M05 where it is not closed, or its
     triangles differ in which side is outside."""
     points, triangles, kept = _joined(points, triangles)
@@ -439,7 +437,7 @@ def _surface(points: Array, triangles: Numbers, solids: Sequence[str], name: str
     return MeshData(points, None, triangles if inside > 0 else triangles[:, ::-1].copy(), groups)
 
 
-def _joined(points: Array, triangles: Numbers) -> tuple[Array, Numbers, NDArray[np.bool_]]:
+def _joined(points: Array, triangles: IntArray) -> tuple[Array, IntArray, NDArray[np.bool_]]:
     """Points that are one up to rounding made one; triangles that vanish by it are left out, the
     others told by the last result."""
     near = cKDTree(points).query_pairs(SAME * np.ptp(points, axis=0).max(), output_type="ndarray")
@@ -456,7 +454,7 @@ def _joined(points: Array, triangles: Numbers) -> tuple[Array, Numbers, NDArray[
     return points, cells, kept
 
 
-def _groups(raw: Any, number: Numbers, facets: Numbers) -> dict[str, Numbers]:
+def _groups(raw: Any, number: IntArray, facets: IntArray) -> dict[str, IntArray]:
     """The named groups of boundary facets; what a name has inside of the domain is left out."""
     size, place = (
         facets.shape[1],
@@ -465,7 +463,7 @@ def _groups(raw: Any, number: Numbers, facets: Numbers) -> dict[str, Numbers]:
     kind = {2: "line", 3: "triangle"}[size]
     found: dict[str, set[int]] = {}
 
-    def put(name: str, members: Numbers) -> None:
+    def put(name: str, members: IntArray) -> None:
         for each in number[members].tolist():
             if (k := place.get(tuple(sorted(each)))) is not None:
                 found.setdefault(name, set()).add(k)
@@ -500,7 +498,7 @@ def _groups(raw: Any, number: Numbers, facets: Numbers) -> dict[str, Numbers]:
     return {name: np.array(sorted(members), dtype=np.int64) for name, members in found.items()}
 
 
-def _saved(raw: Any, key: str, bits: Any) -> dict[str, Numbers]:
+def _saved(raw: Any, key: str, bits: Any) -> dict[str, IntArray]:
     """Boundaries that scikit-fem saved with a mesh, as facets in the file's own points."""
     from skfem.io.meshio import from_meshio
 
@@ -515,7 +513,7 @@ def _saved(raw: Any, key: str, bits: Any) -> dict[str, Numbers]:
     )
 
 
-def flattened(points: Array, facets: Numbers) -> Numbers:
+def flattened(points: Array, facets: IntArray) -> IntArray:
     """Fewer facets that cover the same: neighbours on one line are one edge, neighbours in one
     plane that together are convex are cut anew.
 
@@ -550,7 +548,7 @@ def flattened(points: Array, facets: Numbers) -> Numbers:
     return np.concatenate(made)
 
 
-def _one(points: Array, facets: Numbers, normal: Array, level: float) -> Numbers:
+def _one(points: Array, facets: IntArray, normal: Array, level: float) -> IntArray:
     """Facets in one plane as few: as they are where they are not convex together."""
     if facets.shape[1] == 2:
         start, end = (
@@ -582,13 +580,13 @@ def _one(points: Array, facets: Numbers, normal: Array, level: float) -> Numbers
     return np.array([[corners[0], b, c] for b, c in zip(corners[1:], corners[2:], strict=False)])
 
 
-def unit_normals(points: Array, facets: Numbers) -> Array:
+def unit_normals(points: Array, facets: IntArray) -> Array:
     """Outward unit normals. Shapes: "f d" -> "f d"."""
     normal = area_normals(points, facets)
     return normal / np.linalg.norm(normal, axis=-1, keepdims=True)
 
 
-def area_normals(points: Array, facets: Numbers) -> Array:
+def area_normals(points: Array, facets: IntArray) -> Array:
     """Normals as long as facets are large: lengths of edges, twice the areas of triangles.
     Shapes: "f d" -> "f d"."""
     edges = points[facets[:, 1:]] - points[facets[:, :1]]
