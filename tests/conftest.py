@@ -31,7 +31,15 @@ def shapes(function: Any) -> Any:
 
 # of the loss those modules whose tensors have shapes of their own; the hook wraps every function of
 # a module, closures too, and `compiler.loss.verify` tells fields apart by their closures
-LOSS = ("barrier", "causality", "compiled_terms", "error_estimate")
+LOSS = (
+    "barrier",
+    "causality",
+    "compiled_terms",
+    "conservation",
+    "error_estimate",
+    "hard_conditions",
+    "residual_size",
+)
 install_import_hook(
     ["operators", *(f"compiler.loss.{name}" for name in LOSS)], "tests.conftest.shapes"
 )

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 import sympy as sp
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from compiler.derivatives import Request
@@ -66,11 +67,11 @@ class Volumes:
     Shapes: faces and normals "b m q D", inside "b m r D", weights "r" or "b m r", measure "b m".
     """
 
-    faces: Tensor
-    normals: Tensor
-    inside: Tensor
-    weights: Tensor
-    measure: Tensor
+    faces: Float[Tensor, "b m q D"]
+    normals: Float[Tensor, "b m q D"]
+    inside: Float[Tensor, "b m r D"]
+    weights: Float[Tensor, "*bm r"]
+    measure: Float[Tensor, "b m"]
 
 
 def laws(problem: Problem) -> Mapping[str, tuple[Law, ...]]:
@@ -189,7 +190,7 @@ class ConservationLoss(PhysicsLoss):
 
     def means(
         self, field, volumes: Volumes, batch: BatchLike, region: Domain | None = None
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, Float[Tensor, ""]]:
         """The mean squares of the balances by label, weighed by volume in each sample, of the laws
         of one region or of all. Shapes: -> ""."""
         share = volumes.measure / volumes.measure.mean(1, keepdim=True)
@@ -200,7 +201,7 @@ class ConservationLoss(PhysicsLoss):
 
     def balances(
         self, field, volumes: Volumes, batch: BatchLike, region: Domain | None = None
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, Float[Tensor, "b m k"]]:
         """The balance of every volume, R above, by label. Shapes: -> "b m k", k components."""
         at = torch.cat([volumes.faces, volumes.inside], 2)  # b m q+r D
         points, count = at.flatten(1, 2), volumes.faces.shape[2]
@@ -293,15 +294,17 @@ def boxes(
     )
 
 
-def _product(place: Tensor, weight: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """Gauss's rule on the cube from -1 to 1, weights that add up to 1. Shapes: "q d", "q"."""
+def _product(
+    place: Float[Tensor, " p"], weight: Float[Tensor, " p"], dim: int
+) -> tuple[Float[Tensor, "q d"], Float[Tensor, " q"]]:
+    """Gauss's rule on the cube [-1, 1]^dim, from that on a line; its weights add up to 1."""
     if dim == 0:
         return place.new_zeros(1, 0), place.new_ones(1)
     points = torch.cartesian_prod(*[place] * dim).reshape(-1, dim)
     return points, torch.cartesian_prod(*[weight] * dim).reshape(-1, dim).prod(-1)
 
 
-def blocks(nodes: Tensor, step: int) -> tuple[Volumes, Tensor]:
+def blocks(nodes: Float[Tensor, "b j i 2"], step: int) -> tuple[Volumes, Int[Tensor, "m q+1"]]:
     """Blocks of `step` by `step` cells of a grid that closes in its second direction, with the
     trapezoidal rule on their sides, for fields whose values at nodes are known; and the numbers of
     the nodes on their sides, then of one inside, for such a field to be asked in the order of
@@ -332,7 +335,8 @@ def blocks(nodes: Tensor, step: int) -> tuple[Volumes, Tensor]:
     )
 
 
-def at_nodes(values: Tensor, number: Tensor) -> Callable[[Tensor], Tensor]:
-    """A field by its values at nodes, to be asked for the volumes of `blocks` alone. Shapes: values
-    "b n c"."""
+def at_nodes(
+    values: Float[Tensor, "b n c"], number: Int[Tensor, "m k"]
+) -> Callable[[Tensor], Tensor]:
+    """A field given by its values at nodes; it may be evaluated at the points of `blocks` only."""
     return lambda points: values[:, number.flatten()]

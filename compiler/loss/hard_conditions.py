@@ -11,6 +11,7 @@ from typing import Any
 
 import sympy as sp
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from compiler.data.interfaces import kinks
@@ -217,8 +218,10 @@ def _geometry(drawn: DrawnSamples, component: str) -> Geometry:
 
 
 def _offset(
-    drawn: DrawnSamples, imposed: HardCondition, geometry: Geometry, points: Tensor
-) -> Tensor:
+    drawn: DrawnSamples, imposed: HardCondition, geometry: Geometry, points: Float[Tensor, "b n D"]
+) -> Float[Tensor, "b n"]:
+    """A function with the boundary values and the initial state of one component: the lift of the
+    boundary values L, and u0 - L(t0) + (t - t0) (u0' - L'(t0)) where those are given."""
     sides = _lift(drawn, imposed, geometry, points)
     if imposed.start is None:
         return sides
@@ -238,8 +241,10 @@ def _offset(
 
 
 def _lift(
-    drawn: DrawnSamples, imposed: HardCondition, geometry: Geometry, points: Tensor
-) -> Tensor:
+    drawn: DrawnSamples, imposed: HardCondition, geometry: Geometry, points: Float[Tensor, "b n D"]
+) -> Float[Tensor, "b n"]:
+    """A function with the boundary values of one component, and its normal derivatives where those
+    are given; zero without such conditions."""
     if not imposed.sides:
         return torch.zeros_like(points[..., 0])
     values = _interpolated(drawn, imposed.sides, geometry, points)
@@ -253,8 +258,8 @@ def _interpolated(
     drawn: DrawnSamples,
     data: Sequence[tuple[sp.Expr, tuple[Boundary, ...]]],
     geometry: Geometry,
-    points: Tensor,
-) -> Tensor:
+    points: Float[Tensor, "b n D"],
+) -> Float[Tensor, "b n"]:
     """A smooth function with the data on their boundaries. Shapes: "b n D" -> "b n"."""
     parts = [
         (boundaries, lambda _, value=value: drawn.known(value, points))
@@ -264,8 +269,8 @@ def _interpolated(
 
 
 def _sloped(
-    drawn: DrawnSamples, imposed: HardCondition, geometry: Geometry, points: Tensor
-) -> Tensor:
+    drawn: DrawnSamples, imposed: HardCondition, geometry: Geometry, points: Float[Tensor, "b n D"]
+) -> Float[Tensor, "b n"]:
     """What makes the lift B of the values have the normal derivatives h: `f q` with `q = (dn(B) -
     h) / |grad f|`, f the factor of the boundaries where they are given, n = -grad f / |grad f|;
     inside, |grad f|^2 is kept from zero by (4 f / extent)^2. It fades out towards boundaries where
@@ -293,9 +298,11 @@ def _factor(
     drawn: DrawnSamples,
     imposed: HardCondition,
     geometry: Geometry,
-    points: Tensor,
+    points: Float[Tensor, "b n D"],
     shared: dict[tuple[Boundary, ...], Tensor],
-) -> Tensor:
+) -> Float[Tensor, "b n"]:
+    """The factor of the network for one component: zero where its values are imposed, twice where
+    the slope is, too. `shared` holds the factors of sets of boundaries at these points."""
     result = torch.ones_like(points[..., 0])
     if imposed.sides:
         if imposed.boundaries not in shared:
@@ -314,7 +321,8 @@ def _factor(
     return result
 
 
-def _at(points: Tensor, time: float) -> Tensor:
+def _at(points: Float[Tensor, "b n D"], time: float) -> Float[Tensor, "b n D"]:
+    """The same places at another time."""
     return torch.cat([points[..., :-1], torch.full_like(points[..., -1:], time)], -1)
 
 
@@ -353,8 +361,8 @@ def _compatible(
     return imposed
 
 
-def _probes(drawn: DrawnSamples, boundary: Boundary) -> Tensor:
-    """Points of a boundary at the start of time. Shapes: "b n D"."""
+def _probes(drawn: DrawnSamples, boundary: Boundary) -> Float[Tensor, "b n D"]:
+    """Points of a boundary at the start of time."""
     points, _ = drawn.geometry[boundary.domain.name].boundary(
         boundary, PROBES, torch.Generator().manual_seed(1)
     )

@@ -1,10 +1,11 @@
-"""How large the residual is at a point, where there are several equations."""
+"""The size of the residual at a point, over all equations of a region."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from compiler.derivatives import Autograd, Taylor
@@ -27,14 +28,13 @@ def residual_size(
     field: FieldLike,
     batch: BatchLike,
     key: str,
-    points: Tensor,
+    points: Float[Tensor, "b m D"],
     weights: Mapping[str, float],
     block: int | None = None,
-) -> Tensor:
+) -> Float[Tensor, "b m"]:
     """The root of the sum over the equations of a region of `weights` times their squared
     residuals, as training weighs them in the scaled problem, without a graph; `block` points at a
-    time. Field and batch are the user's, points those of the scaled problem. Shapes: points "b m D"
-    -> "b m".
+    time. Field and batch are the user's, points those of the scaled problem.
     """
     field, batch = loss.inner(field), loss.inner_batch(batch)
     loss = loss.local or loss

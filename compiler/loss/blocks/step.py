@@ -194,6 +194,7 @@ def padded_columns(columns: Columns, samples: int, queries: int) -> Columns:
 
 
 def padded_latent(latent: Sequence[Tensor], samples: int) -> tuple[Tensor, ...]:
+    """Latent functions "b .." of fewer samples, the first repeated up to `samples`."""
     return tuple(_dense(_repeated(v, 0, samples)) for v in latent)
 
 
