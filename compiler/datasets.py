@@ -121,7 +121,8 @@ def dataset(
     """Draws and solves samples 0 .. `samples` - 1 of a problem, what `directory` holds already left
     as it is. at: "uniform", so many `points` in each domain, or "nodes", those of the reference
     solution's mesh, which are closer where a domain is large and its solution is not: about a
-    section in a far field. `options`: of `compiler.solve`. `display` is told how many are done.
+    section in a far field. `options`: of `compiler.solve`. `display` gets the number of samples
+    done.
 
     Raises: DatasetError where another process writes there, or the directory holds something of
     that name that is no such file; SolverError.

@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 AHEAD = 2  # tasks a worker that wait for it; more would only be held in memory
 DEATHS = 3  # of workers over one task, after which it is given up
 THREADS = "OMP_NUM_THREADS MKL_NUM_THREADS OPENBLAS_NUM_THREADS NUMEXPR_NUM_THREADS"
-ALONE = dict.fromkeys(THREADS.split(), "1")  # environment of a process that has others beside it
+ALONE = dict.fromkeys(THREADS.split(), "1")  # environment of a process that has others next to it
 
 
 class WorkerError(PdespecError):

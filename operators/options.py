@@ -1,7 +1,7 @@
 """Records of options: what an operator is made with apart from its channels, its grid and its box.
 
-A record is a frozen dataclass of keywords with a comment beside each field. An operator takes it as
-`options`, its fields as keywords of its own, or both: a keyword stands over the record's field.
+A record is a frozen dataclass of keywords with a comment at each field. An operator takes it as
+`options`, its fields as keywords of its own, or both: a keyword overrides the record's field.
 """
 
 from __future__ import annotations

@@ -505,9 +505,8 @@ class Integral(sp.Expr):
 def integral(density: Expression, region: Region) -> Any:
     """The integral of a density over a domain or boundary, of vectors and tensors entry by entry.
 
-    About an axis or a centre the density stands with the measure, 2 pi r or 4 pi r^2: the integral
-    is over the whole body.
-    """
+    About an axis or a centre the density is multiplied by the measure, 2 pi r or 4 pi r^2: the
+    integral is over the whole body."""
     (density,) = prepare(density)
     if not isinstance(region, (Domain, Boundary)):
         hint = "name the region: integral(psi, Omega)"

@@ -419,7 +419,7 @@ def _combine(kind: type[Shape], a: Shape, b: Any) -> Shape:
 
 def meshes(shape: Shape) -> tuple[Mesh, ...]:
     """The mesh files in a shape. Equality ignores their folders: keys of caches hold what this
-    gives beside the shape."""
+    gives in addition to the shape."""
     return tuple(each for each in subshapes(shape) if isinstance(each, Mesh))
 
 

@@ -86,9 +86,8 @@ def surfaces(expression: Any) -> tuple[sp.Expr, ...]:
     """Expressions at whose zeros the given one may jump, sorted. Empty for `abs(x)`, `x*step(x)` or
     `if(x > 0, x, 0)`.
 
-    A kink is told from a jump by the two values on the surface, found where its equation is linear
-    in one of its symbols; where it is not, the surface counts.
-    """
+    A kink is distinguished from a jump by the two values on the surface, found where its equation
+    is linear in one of its symbols; where it is not, the surface counts."""
     expression = sp.sympify(expression)
     found: dict[sp.Expr, None] = {}
     for node in sorted(expression.atoms(*STEPS, Relational), key=sp.default_sort_key):

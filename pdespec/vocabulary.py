@@ -29,8 +29,8 @@ UnitRule = Callable[[Sequence[Unit], Unit, int], Unit]
 of the first argument."""
 
 Binding = Literal["", "sign", "postfix"]
-"""How tightly an argument has to bind in LaTeX to stand without brackets: not at all, as what has
-a sign in front, as what has an index."""
+"""How tightly an argument has to bind in LaTeX to be printed without brackets: not at all, as what
+has a sign in front, as what has an index."""
 
 
 def scalar(ranks: Sequence[str]) -> str:
@@ -204,7 +204,7 @@ OPERATORS: dict[str, Word] = {
         Word("abs2", "abs2(psi)", complexes.abs2, tex=r"\left|%s\right|^{2}", unit=product),
     )
 }
-"""Differential, algebraic and variational operators. Beside them stand dx, dyy, dtx, .., and
+"""Differential, algebraic and variational operators. There are also dx, dyy, dtx, .., and
 d(u, x, x): the letter d stays free."""
 
 NUMERIC: dict[str, Word] = {

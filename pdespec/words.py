@@ -94,7 +94,7 @@ def key(name: str, variables: tuple[str, ...]) -> str:
 
 
 def taken(name: str, variables: tuple[str, ...]) -> bool:
-    """Whether a user's own name has to stand in backticks."""
+    """Whether a user's own name must be written in backticks."""
     return (
         name in RESERVED
         or name in BUILTINS

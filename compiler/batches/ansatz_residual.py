@@ -1,17 +1,16 @@
-"""The defect of the ansatz: the residual of every equation at `u = offset` (softplus of it where u
-is declared positive), which is what the network is left to invert. A component in which nothing is
-built in has the offset zero: its defect are the sources, which the operator is told of so alone
-where they are written out, as the load P dirac(x - a, w) of a beam.
+"""The residual of the ansatz: of every equation at `u = offset` (softplus of it where u is declared
+positive). The network has to make it zero. A component in which nothing is built in has the offset
+zero: its residual is the sources, which the operator reads in this way alone where they are written
+out, as the load P dirac(x - a, w) of a beam.
 
-Where there is one equation for one unknown, the mean size of the defect in a sample is the unit in
-which the network is told of it, and it gives the amplitude of the network's output, `u = offset +
-amplitude * factor * N(defect / unit, ..)`. For a linear equation the amplitude is the unit over the
-size of the operator at the factor: a clamped plate on the unit disk, D lap(lap(w)) = q, has w =
-q/(64 D) (1 - r^2)^2. For one that is nonlinear at its size it is found sample by sample, and the
-unit is an input channel as well: u of -div(|grad u|^(m-2) grad u) = f goes as f^(1/(m-1)). Without
-them, samples of rare amplitude stay wrong (docs/notes/poisson_training.md,
-docs/notes/dual_norm.md).
-"""
+Where there is one equation for one unknown, the scale is the mean size of this residual in a
+sample. The network gets the residual divided by it, and its output has an amplitude, `u = offset +
+amplitude * factor * N(residual / scale, ..)`. For a linear equation the amplitude is the scale over
+the size of the operator at the factor: a clamped plate on the unit disk, D lap(lap(w)) = q,
+has w = q/(64 D) (1 - r^2)^2. For one that is nonlinear at its size it is found sample by sample,
+and the scale is an input channel as well: u of -div(|grad u|^(m-2) grad u) = f goes as f^(1/(m-1)).
+Without them, samples of rare amplitude stay wrong (docs/notes/poisson_training.md,
+docs/notes/dual_norm.md)."""
 
 from __future__ import annotations
 

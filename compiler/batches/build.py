@@ -153,7 +153,7 @@ def gino(problem: Problem, seed: int = 0, **options: Any) -> operators.GINO:
 @OPERATORS.register("fno_gno")
 def fno_gno(problem: Problem, seed: int = 0, **options: Any) -> operators.GINO:
     """FNO, then a mollified GNO that can be asked anywhere: a GINO without an encoder. The nodes of
-    its regular grid are told of shapes and inputs by known functions alone, an initial state being
+    its regular grid get shapes and inputs as known functions only, an initial state being
     repeated along the time. Source: Lin et al. (arXiv 2504.08277), equation 13."""
     if "encoder" in options:
         raise TypeError("fno_gno has no encoder, whose options these are; build gino")
@@ -194,7 +194,7 @@ def _decoded(
 
 @OPERATORS.register("fno")
 def fno(problem: Problem, seed: int = 0, **options: Any) -> operators.FNO:
-    """Fourier neural operator on a grid over all shapes the problem can draw, told of them and
+    """Fourier neural operator on a grid over all shapes the problem can draw, with them and
     of the inputs by known functions alone."""
     _known(operators.FNO, options)
     dim = len(problem.variables)

@@ -41,7 +41,7 @@ from pdespec.statements.problem import Problem
 # points in the domain for each coefficient, at least so many, and their share on a boundary
 POINTS, LEAST, SHARE = 4, 256, 3
 MOST = 600  # coefficients of all components
-RIDGE = 1e-12  # beside the diagonal, where that is 1
+RIDGE = 1e-12  # off the diagonal, where that is 1
 STEPS, HALVES = 12, 5  # by Gauss and Newton, and how often one is halved
 SETTLED = 1e-6  # relative change of the coefficients after which there is no further step
 TINY = 1e-6  # of the size of the solution, below which no amplitude goes

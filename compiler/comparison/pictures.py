@@ -41,7 +41,7 @@ def write_comparison(
     repeats: int = 5,
 ) -> Table:
     """The comparison as `comparison.txt` and `.csv`, with `cost.png`, `spacing.png`,
-    `smoothness.png` and `gradient.png` beside them."""
+    `smoothness.png` and `gradient.png` next to them."""
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     table = compare(problem, field, batch, derivatives, exact=exact, repeats=repeats)

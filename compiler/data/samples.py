@@ -511,7 +511,7 @@ def probed(problem: Problem, size: int = 4) -> DrawnSamples:
 
 
 def _readable(declaration: Input) -> bool:
-    """Whether the file of an input can be read. Who draws samples of it is told why it cannot."""
+    """Whether the file of an input can be read. Where not, drawing samples says why."""
     try:
         splines_of(declaration)
     except ProblemError:

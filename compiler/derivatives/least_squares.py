@@ -32,7 +32,7 @@ from operators.field import Capabilities
 from pdespec.errors import Diagnostic, ProblemError, fail
 
 WORST = 0.5  # expected relative error of a third or higher derivative from which on it says nothing
-TOLD = 0.1  # from which on the user is told
+TOLD = 0.1  # above which the user is warned
 
 
 @DERIVATIVES.register("least_squares")

@@ -12,7 +12,7 @@ def fornberg(offsets: tuple[int, ...], derivative: int) -> tuple[float, ...]:
     len(offsets).
 
     Source: Fornberg (1988), Generation of finite difference formulas on arbitrarily spaced grids,
-    Math. Comp. 51, p. 700; carried out in rational numbers, so that the weights are correctly
+    Math. Comp. 51, p. 700; computed in rational numbers, so that the weights are correctly
     rounded.
     """
     if derivative >= len(offsets):

@@ -180,7 +180,8 @@ class Solution:
         samples: tuple[SampleSolution, ...],
         compare: Callable[[Solution], dict[str, ErrorEstimate]],
     ) -> Solution:
-        """The solutions of samples; what makes them doubtful is told to who called `solve`."""
+        """The solutions of samples; what makes them doubtful is reported to the caller of
+        `solve`."""
         seconds = float(np.mean([sum(each.seconds.values()) for each in samples]))
         found = cls(samples, seconds, None, compare)
         for text in found.warnings:

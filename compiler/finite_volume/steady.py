@@ -1,4 +1,5 @@
-"""The steady flow on one grid: from the coarsest grid to the finest, until the forces stand."""
+"""The steady flow on one grid: from the coarsest grid to the finest, until the forces no longer
+change."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from compiler.finite_volume.stream import Stream
 START = 8  # cells outwards of the grid that is solved first
 WITHIN = 40  # cycles on each grid below the finest
 ENOUGH = 1e-3  # of the residual at the start of such a grid
-WATCHED = 10  # cycles over which the forces stand still
+WATCHED = 10  # cycles over which the forces do not move
 LEAST = 15  # cycles on the finest grid
 # k4 of fourth differences, the next one where with one no steady state is found: the edge of some
 # sections is unstable on fine grids. The drag of NACA 0012 at Mach 0.8 differs by 0.3 % between the
@@ -51,7 +52,7 @@ def steady(
 ) -> Steady:
     """The flow on a grid. settled: by how much the force coefficients may change over ten cycles.
     cycles: on the finest grid at most. begun: a state of its cells, "4 j i", to begin with.
-    watch: is told the coefficients and the residual of every cycle there. Raises: Diverged.
+    watch: is called with the coefficients and the residual of every cycle there. Raises: Diverged.
     """
     best: Steady | None = None
     starts = [(k4, None) for k4 in DAMPING]

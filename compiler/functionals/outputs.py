@@ -1,7 +1,7 @@
 """The declared outputs of a problem: numbers and functions of a field, for an operator and for a
 reference solution alike.
 
-An output is a **number** where the unknowns stand in integrals and values at points only, and a
+An output is a **number** where the unknowns occur in integrals and values at points only, and a
 **function** of position else. In a problem with time an integral over a region in space is a
 function of time, and so is a value at a point in space.
 """

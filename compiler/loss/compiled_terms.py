@@ -44,7 +44,7 @@ class BatchLike(Protocol):
 
 
 class CompiledTerms:
-    """One group of terms: the graph of those that are evaluated as they stand, and guarded
+    """One group of terms: the graph of those that are evaluated as they are, and guarded
     densities by their place in the group."""
 
     def __init__(self, group: Group):

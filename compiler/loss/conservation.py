@@ -90,7 +90,7 @@ def _laws(problem: Problem) -> Mapping[str, tuple[Law, ...]]:
 
 
 def _law(residual: sp.Expr, problem: Problem) -> Law | None:
-    """None where derivatives stand outside of a divergence, or nothing is conserved."""
+    """None where derivatives occur outside of a divergence, or nothing is conserved."""
     variables = list(problem.variables)
     flux, source = [sp.S.Zero] * len(variables), sp.S.Zero
     for term in sp.Add.make_args(sp.expand_mul(residual, deep=False)):

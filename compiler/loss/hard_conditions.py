@@ -273,9 +273,8 @@ def _sloped(
 ) -> Float[Tensor, "b n"]:
     """What makes the lift B of the values have the normal derivatives h: `f q` with `q = (dn(B) -
     h) / |grad f|`, f the factor of the boundaries where they are given, n = -grad f / |grad f|;
-    inside, |grad f|^2 is kept from zero by (4 f / extent)^2. It fades out towards boundaries where
-    values alone are given. Shapes: "b n D" -> "b n".
-    """
+    inside, |grad f|^2 is bounded away from zero by (4 f / extent)^2. It fades out towards
+    boundaries where values alone are given. Shapes: "b n D" -> "b n"."""
     keep = torch.is_grad_enabled() and (points.requires_grad or drawn.attached)
     dim = geometry.domain.dim
     with torch.enable_grad():

@@ -189,7 +189,7 @@ class PhysicsLoss(nn.Module):
         )
 
     def found(self) -> dict[str, float]:
-        """The trainable numbers as they stand, by name; `c[0]`, `c[1]`, .. where there are
+        """The trainable numbers as they are, by name; `c[0]`, `c[1]`, .. where there are
         several."""
         flat = {
             name: value.detach().reshape(-1).tolist() for name, value in self.trainables.items()
@@ -581,7 +581,7 @@ class PhysicsLoss(nn.Module):
         known: Coefficients,
         scales: Mapping[str, Tensor] | None = None,
     ) -> dict[sp.Symbol, Tensor]:
-        """One-sided values of what jumps and averages are taken of, a few roundings beside the
+        """One-sided values of what jumps and averages are taken of, a few roundings off the
         interface; of the scaled field."""
         if not isinstance(known, KnownValues) or known.normals is None:
             raise fail(

@@ -34,7 +34,7 @@ def _compiled(
         modules=[{"jn": spherical_jn}, "scipy", "numpy"],
         cse=True,
     )
-    # conditions of one shape: `x < 1` beside `t < 1`
+    # conditions of one shape: `x < 1` with `t < 1`
     chosen = any(e.has(sp.Piecewise, sp.Heaviside, sp.Min, sp.Max) for e in listed)
 
     def quiet(*values: Any) -> Any:

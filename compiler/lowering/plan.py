@@ -30,7 +30,7 @@ from operators import WEIGHTS
 from operators.field import Capabilities
 from pdespec.errors import Diagnostic, ProblemError
 
-# of a value step per stream: an estimate for activations beside the matrix products; it decides
+# of a value step per stream: an estimate for activations next to the matrix products; it decides
 # only near a tie
 ELEMENTWISE = 0.15
 

@@ -74,7 +74,7 @@ def term_units(problem: Problem, frame: Frame) -> dict[str, float]:
 
 
 class ScaledProblem(Problem):
-    """A problem in a frame: it is computed as it stands."""
+    """A problem in a frame: it is computed as it is."""
 
 
 def rewritten(problem: Problem, frame: Frame) -> ScaledProblem:

@@ -1,7 +1,7 @@
 """Problem -> scalar residuals over jet variables.
 
 A *jet variable* is one derivative of one component, `d^a u`, as a symbol: what the derivative
-backends deliver and all that a residual graph knows of a field. Lowering carries out the vector
+backends deliver and all that a residual graph knows of a field. Lowering expands the vector
 calculus, puts constants to their values and replaces every applied function and `Derivative` by its
 jet variable; nothing else is decided here."""
 

@@ -259,7 +259,7 @@ def _count(samples: int) -> str:
 def _params(
     problem: Problem, measured: Measured, arrays: Arrays, keys: tuple[str, ...]
 ) -> dict[str, Array]:
-    """The params that stand in a file of data: a number, one for each sample, or a column that is
+    """The params that a file of data holds: a number, one for each sample, or a column that is
     the same in all rows of a sample. Raises: ProblemError D07."""
     found, keys = {}, keys or ("0",)
     for name, param in problem.params.items():
@@ -276,7 +276,7 @@ def _params(
         if len(values) == 1:
             values = np.repeat(values, len(keys), 0)
         elif len(values) == rows and rows != len(keys):
-            # rows that were left out stand in the column still: by sample all are one number
+            # rows that were left out are still in the column: by sample all are one number
             values = _of_samples(arrays, values, keys, name, measured.path.name)
         elif len(values) != len(keys):
             raise fail(
@@ -339,7 +339,7 @@ def _inputs_beside(
     problem: Problem, arrays: Arrays, keys: tuple[str, ...], file: str
 ) -> dict[str, Table]:
     """Values of input functions in a file of data: in a group of the input's name, or as columns
-    beside the measured values."""
+    in addition to the measured values."""
     found = {}
     for name, declaration in problem.inputs.items():
         if declaration.source is not None:

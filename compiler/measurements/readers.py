@@ -186,7 +186,7 @@ def numbers(values: NDArray[Any], fills: Iterable[float] = ()) -> NDArray[Any]:
 
 def _csv(path: Path, wanted: Wanted, axes: Axes) -> Arrays:
     """Columns under a heading: separated by commas, semicolons or tabs, or by blanks; with a comma
-    for the decimal point where it separates nothing. Units stand in the heading, `T [K]` or
+    for the decimal point where it separates nothing. Units are in the heading, `T [K]` or
     `T (K)`, or in a row below it."""
     lines = path.read_text(encoding="utf-8-sig").splitlines()
     notes = [line.lstrip("#% ") for line in lines if line.lstrip()[:1] in ("#", "%")]

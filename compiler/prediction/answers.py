@@ -150,7 +150,7 @@ class TrainedOperator:
         **options: Any,
     ) -> TrainedOperator:
         """This operator trained further on the given samples alone, by the physics, as a run of its
-        own in `directory` (by default beside this one, its name with `-finetuned`).
+        own in `directory` (by default next to this one, its name with `-finetuned`).
 
         params, inputs: as in a call. `options` are those of `compiler.TrainOptions`, over the run's
         own and `compiler.training.instances.FURTHER`: 200 steps. `resume` goes on with the run in

@@ -27,7 +27,7 @@ def differenced(
     """The values of a function at points, differentiable in these as often as wanted.
 
     Shapes: points "n d", extents "d" -> "n" or "n c", as the function returns them. Raises:
-    ProblemError B01 where it has no value just beside a point.
+    ProblemError B01 where it has no value next to a point.
     """
     steps = tuple(STEP * extent for extent in extents)
     return _Derivative.apply(points, function, steps, (0,) * len(steps), name)  # type: ignore[no-any-return]

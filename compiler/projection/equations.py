@@ -69,7 +69,7 @@ def closed_flow(problem: Problem) -> ClosedFlow | str:
 
 def _coefficients(problem: Problem, v: Any, p: Any) -> tuple[sp.Expr, ...] | str:
     """Of v_t, v . grad v, grad p and -lap v. The residuals may hold multiples of grad div v and of
-    v div v beside them, which are zero."""
+    v div v in addition, which are zero."""
     reason = "its equations are not those of an incompressible flow with constant viscosity"
     residuals = list(problem.residuals().values())
     vectors = [each for each in residuals if isinstance(each, sp.MatrixBase)]

@@ -175,7 +175,7 @@ class Flow:
         return np.diff(p, axis=0) / self.x.between[:, None], np.diff(p, axis=1) / self.y.between
 
     def _drag(self, right: list[Array]) -> None:
-        """Adds what the walls pull at the cells beside them."""
+        """Adds what the walls pull at the cells next to them."""
         walls, nu, (x, y) = self.setting.walls, self.setting.nu, (self.x, self.y)
         for end, (beside, along) in (
             (0, (walls.left, walls.bottom)),

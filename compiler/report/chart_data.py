@@ -39,6 +39,6 @@ def numbers(figure: Figure) -> dict[str, Array]:
 
 
 def links(files: Iterable[str], text: str = "The numbers behind this picture") -> str:
-    """A line of the page that offers files beside it for download."""
+    """A line of the page that offers files next to it for download."""
     found = ", ".join(f'<a href="{file}" download>{file.rpartition("/")[2]}</a>' for file in files)
     return f'<p class="files">{text}: {found}</p>'

@@ -20,7 +20,7 @@ Draw = Callable[[Evaluation, Sequence[str]], Figure]
 
 @dataclass(frozen=True)
 class Chart:
-    """One chart of the report: its file name, the part of the page it stands in ("samples" or
+    """One chart of the report: its file name, the part of the page it is shown in ("samples" or
     "training"), its text for readers, and the file that holds its numbers where the run has one."""
 
     name: str
@@ -55,7 +55,7 @@ EXACT = 1e-12  # a squared misfit of roundoff in float32
 )
 def training_picture(evaluation: Evaluation, labels: Sequence[str]) -> Figure:
     """Loss terms, those of `labels` that were seen, validation loss and error against the step;
-    learning rate beside them."""
+    learning rate with them."""
     history = evaluation.run.history
     figure = Figure(figsize=(13, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": [3, 1]})

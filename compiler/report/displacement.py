@@ -13,7 +13,7 @@ def displacement(problem: Problem) -> Unknown | None:
     - rigid translations cost nothing: the residuals hold its derivatives, never its value, as a
       velocity that is carried along has;
     - it does not flow: its highest derivative in time, where there is one, is not the first;
-    - it is the only unknown, or the problem minimises an energy. A velocity beside a pressure is a
+    - it is the only unknown, or the problem minimises an energy. A velocity with a pressure is a
       saddle point, not a minimum.
     """
     minimised = {

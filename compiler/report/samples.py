@@ -39,7 +39,7 @@ class Shown:
 
 
 def prepare(evaluation: Evaluation) -> list[Shown]:
-    """Samples as the page shows them, and beside their pictures the numbers behind these."""
+    """Samples as the page shows them, and with their pictures the numbers that these show."""
     run, found = evaluation.run, []
     for rank, sample in evaluation.ranked().items():
         made = frames(run.problem, sample)
@@ -66,7 +66,7 @@ def solid_pictures(evaluation: Evaluation) -> dict[str, bytes]:
 
 
 def write_vtk(problem: Problem, sample: Sample, path: Path) -> None:
-    """The reference of a sample, and beside it the operator, for ParaView; at the last time, where
+    """The reference of a sample, and with it the operator, for ParaView; at the last time, where
     there is time."""
     own = sample.batch.points[next(iter(sample.batch.points))].points
 

@@ -56,7 +56,7 @@ def _measured(problem: Problem) -> tuple[Frame, Problem]:
         sizes = field_and_residual_sizes(local, inputs, frame.length)
     except (
         ProblemError
-    ):  # of what cannot be drawn nothing can be measured; who asks for it is told why
+    ):  # of what cannot be drawn nothing can be measured; who asks for it gets the reason
         return _again(problem, frame)
     return _again(
         problem,

@@ -20,7 +20,7 @@ from operators.registry import Registry
 
 @dataclass(frozen=True)
 class Moment:
-    """Where a training stands when a callback is called. `row` is what history.csv has of the
+    """The progress of a training when a callback is called. `row` is what history.csv has of the
     step; `model` is the one that is trained, its weights as they are; `save(name)` writes the
     checkpoint DIR/checkpoints/NAME.safetensors.
     """
@@ -96,7 +96,7 @@ class EarlyStopping(Callback):
 @CALLBACKS.register("snapshots")
 @dataclass
 class Snapshots(Callback):
-    """Keeps a checkpoint `step-N` every so many steps, beside the last and the best."""
+    """Keeps a checkpoint `step-N` every so many steps, in addition to the last and the best."""
 
     every: int = 1000
 

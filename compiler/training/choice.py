@@ -44,7 +44,7 @@ class Choice:
     dual: DualNorm | None = None
 
     def record(self, setting: int | str | None) -> dict[str, Any]:
-        """What is kept of it with the run, and the setting of `dual` that it answers."""
+        """What is saved of it with the run, and the setting of `dual` that it answers."""
         return {
             "kind": self.kind,
             "reason": self.reason,
@@ -161,7 +161,7 @@ def choose(
         value = references.value(dual)
     except (
         Exception
-    ) as error:  # whatever it is, the strong residual does without: the reason is told
+    ) as error:  # whatever it is, the strong residual does without: the reason is reported
         return Choice(
             "strong",
             "strong residual:"

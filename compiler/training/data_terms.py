@@ -154,8 +154,8 @@ class Priors:
 
 
 def priors_of(problem: Problem, terms: Sequence[Rows], held_out: int) -> Priors | None:
-    """The priors of a problem's trainables, beside the data that training sees, all but those of
-    the last `held_out` samples; None where there are none."""
+    """The priors of a problem's trainables, in addition to the data that training sees, all but
+    those of the last `held_out` samples; None where there are none."""
     laws = {
         name: (float(law.mean), float(law.std))  # type: ignore[attr-defined]
         for name, p in problem.trainables.items()

@@ -290,10 +290,9 @@ class DualNorm:
         return min(batch, max(1, STEP // self.points // processes) * processes)
 
     def share(self, label: str) -> float:
-        """The weight of a term of the strong loss beside this norm: what is natural to the weak
-        form, as the flux across an interface is, needs none; equations that hold in parts of the
-        domain are one here.
-        """
+        """The weight of a term of the strong loss in addition to this norm: what is natural to the
+        weak form, as the flux across an interface is, needs none; equations that hold in parts of
+        the domain are one here."""
         if label in self.fine:
             return self.fine[label]
         if label in self.stated.equations:
@@ -627,7 +626,7 @@ class DualNorm:
                     for row, test in rows
                 ]
             ).tocsr()
-        # the k-th gauge: its integral, beside the equations
+        # the k-th gauge: its integral, in addition to the equations
         k = spaces.size + number - len(self.kernels)
         return coo_matrix(
             (weights, (np.full(weights.size, k), np.arange(weights.size))), (size, weights.size)
@@ -715,8 +714,8 @@ class DualNorm:
             return {}
         numbers = {component: k for k, component in enumerate(self.problem.components)}
         indices: dict[int, set[MultiIndex]] = {}
-        for stream in integral.jet_variables:
-            indices.setdefault(numbers[stream.component], set()).add(stream.index)
+        for jet in integral.jet_variables:
+            indices.setdefault(numbers[jet.component], set()).add(jet.index)
         answers = exact(field, points, Request({c: frozenset(each) for c, each in indices.items()}))
         return {s: answers[numbers[s.component], s.index] for s in integral.jet_variables}
 

@@ -96,4 +96,4 @@ def read_found(directory: Path) -> list[str]:
     try:
         return lines(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, KeyError, TypeError, AttributeError):
-        return []  # damaged: the numbers stand in the checkpoint
+        return []  # damaged: the numbers are in the checkpoint

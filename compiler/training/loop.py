@@ -63,7 +63,7 @@ def train(  # noqa: PLR0913 (a public call: its options are keywords)
     that a run that was killed and resumed, or shared by several processes, takes the same steps.
     `loss` defaults to `compile(problem, options.derivatives)`, `sampler` to `compiler.sample`,
     `directory` to a new one in `runs/`, `recipe` to the one that `compiler.build` left on the
-    model; `preset` is kept for the record; `callbacks` are called in addition to those of the
+    model; `preset` is recorded; `callbacks` are called in addition to those of the
     options (see `compiler.training.callbacks`). `resume` continues the run in `directory` where
     there is one. The model is trained in place.
 
@@ -234,7 +234,7 @@ def _balance(
 def validate(training: Training, validator: Validator, state: TrainState) -> Row:
     """The validation loss, of averaged weights where there are any."""
     with using(state.ema, training.objective):
-        # what decides a step is known to one process, and told to all
+        # what decides a step is known to one process, which sends it to all
         found = training.fabric.broadcast(validator())
     refuse_parted(training.fabric, training.objective, state.step)
     state.pending = found["validation"]
@@ -282,7 +282,7 @@ def called(training: Training, state: TrainState, row: Mapping[str, float]) -> b
 
 
 def _finish(training: Training, state: TrainState, interrupted: bool, cpu: float) -> Run:
-    """The run as it stands, its model with averaged weights where there are any; `cpu` seconds
+    """The run so far, its model with averaged weights where there are any; `cpu` seconds
     went into this session.
 
     Raises: Interrupted where it was stopped from outside before its last step.

@@ -264,7 +264,7 @@ class Objective(nn.Module):
         return batch
 
     def trainables(self) -> dict[str, float]:
-        """The problem's trainable numbers, as they stand."""
+        """The problem's trainable numbers, as they are."""
         return self.loss.found()
 
     @property
@@ -335,7 +335,7 @@ class Validator:
 
     def solved(self, directory: Path | None) -> dict[int, Tensor]:
         """The reference solutions of the first samples, by number, at the trainable numbers as
-        they stand; kept in `directory`. Shapes: -> "m c"."""
+        they are; saved in `directory`. Shapes: -> "m c"."""
         problem, batch = self.objective.problem, self.batch
         if problem.trainables:
             batch = batch.with_trainables(self.objective.trainables())

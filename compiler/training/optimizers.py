@@ -26,7 +26,7 @@ SCHEDULES = Registry("schedule")
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run stands: step of steps, and the validation loss measured since the last step,
+    """The progress of a run: step of steps, and the validation loss measured since the last step,
     if one was."""
 
     step: int

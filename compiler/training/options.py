@@ -62,7 +62,7 @@ class OptionError(PdespecError, ValueError):
 @dataclass(frozen=True, slots=True)
 class TrainOptions:
     """How a problem is trained. Equal options, problem and model give equal weights on the CPU,
-    whatever the interruptions. `pdespec options` prints what stands below each field.
+    whatever the interruptions. `pdespec options` prints the text below each field.
     """
 
     # how long
@@ -229,7 +229,7 @@ class TrainOptions:
 
     @property
     def ansatz(self) -> dict[str, Any]:
-        """What `compiler.sample` and `compiler.instance` are told of the form of a field."""
+        """What `compiler.sample` and `compiler.instance` need to know of the form of a field."""
         return {"hard": self.hard} | ({"lift": self.lift} if self.lift else {})
 
     @property
@@ -242,7 +242,8 @@ class TrainOptions:
         }
 
 
-# What options must fulfil beside their types, ranges and words; what is said where they do not.
+# What options must fulfil in addition to their types, ranges and words; what is said where they do
+# not.
 RULES: tuple[tuple[Callable[[TrainOptions], bool], str], ...] = (
     (
         lambda o: o.block is None or o.block >= 1,

@@ -25,8 +25,8 @@ class Preset:
         return f"<Preset of {self.operator}: {self.summary}>"
 
 
-# Measured in docs/notes/poisson_training.md: SOAP, the estimated error beside the residual, a
-# decoder of degree 1 with a broad weight; in docs/notes/dual_norm.md: the dual norm of the weak
+# Measured in docs/notes/poisson_training.md: SOAP, the estimated error in addition to the residual,
+# a decoder of degree 1 with a broad weight; in docs/notes/dual_norm.md: the dual norm of the weak
 # residual where there is no such estimate.
 ON_CPU: dict[str, Any] = {
     "batch": 4,
@@ -141,7 +141,7 @@ def override(
     """Operator, model options and run options with `key=value` words put in; `operator` and
     `model.NAME` are those of the model.
 
-    Options of one operator are none of another's: with another, its own defaults stand, but for
+    Options of one operator are none of another's: with another, its own defaults apply, but for
     `ALIKE`. Raises `OptionError` for what does not exist or does not fit.
     """
     same = settings.get("operator", operator) in (operator, ALIKE.get(operator))

@@ -1,5 +1,5 @@
 """The rules by which a training is fitted to its problem, in words: what was decided, and why.
-Printed at the start, kept in `run.json`."""
+Printed at the start, saved in `run.json`."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def repeated(
     options: Mapping[str, Any],
     files: str | None,
 ) -> str:
-    """The text of a file that repeats a run, beside its problem: every option is in it, whatever
+    """The text of a file that repeats a run, next to its problem: every option is in it, whatever
     presets and defaults become."""
     began = f", begun with the preset {preset}" if preset else ""
     lines = [f"# every option of this run{began}", 'problem = "problem.pde"', 'preset = "none"']

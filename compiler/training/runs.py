@@ -341,7 +341,7 @@ def end_session(directory: Path, found: Mapping[str, Any]) -> None:
 
 
 def _write_repeat(run: Run, record: Mapping[str, Any]) -> None:
-    """Puts the file beside the problem that repeats the run; of a run on given samples, or on a
+    """Puts the file next to the problem that repeats the run; of a run on given samples, or on a
     model that no recipe builds, there is none."""
     if run.recipe is not None and run.instances is None:
         text = repeated(
@@ -496,7 +496,7 @@ def column(name: str, others: Collection[str] = ()) -> str:
     """The column of history.csv for a term or a trainable number: its name, in backticks where
     another column has that.
 
-    A name that a spreadsheet would take for a formula stands in backticks too.
+    A name that a spreadsheet would take for a formula is written in backticks too.
     """
     taken = name in OWN_COLUMNS or name in others or name.startswith((*OWN_PREFIXES, *FORMULA))
     return f"`{name}`" if taken else name

@@ -135,9 +135,8 @@ def _eigenvectors(gram: Tensor) -> Tensor:
     """Eigenvectors, largest eigenvalue first; in float64, where a Gram matrix of low rank does not
     upset LAPACK.
 
-    Directions that the first gradient lacks are told apart by a ramp, so that they do not depend on
-    roundoff.
-    """
+    Directions that the first gradient lacks are distinguished by a ramp, so that they do not depend
+    on roundoff."""
     matrix = gram.double()
     ramp = torch.linspace(1, 0, len(matrix), dtype=matrix.dtype, device=matrix.device)
     return (

@@ -1,5 +1,5 @@
 """Labelled samples, used as training data in addition to the physics or in its place: drawn and
-solved once, kept with the run."""
+solved once, saved with the run."""
 
 from __future__ import annotations
 

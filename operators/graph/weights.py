@@ -300,8 +300,8 @@ def _register_wendland(name: str, smoothness: int, power: int, factor: Polynomia
     derivatives: C^smoothness at the centre.
 
     d/ds = (1 / 2 rho) d/drho. At s = 0 the entries that would divide by rho are set to zero: in
-    every derivative of w(|x|^2) up to `smoothness` they stand beside a power of |x| that wins.
-    """
+    every derivative of w(|x|^2) up to `smoothness` they are multiplied by a power of |x| that
+    tends to zero faster."""
     weight = _Factored(_exact(1, -1), power, factor)
 
     @functools.cache

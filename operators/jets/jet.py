@@ -387,7 +387,7 @@ def cat(parts: Sequence[Streams], dim: int = -1) -> Streams: ...
 @overload
 def cat(parts: Sequence[Tensor | Jet], dim: int = -1) -> Tensor | Jet: ...
 def cat(parts: Sequence[Tensor | Jet], dim: int = -1) -> Tensor | Jet:
-    """Concatenation; tensors beside jets are constant in the coordinates. Values must agree in
+    """Concatenation; tensors among jets are constant in the coordinates. Values must agree in
     all dimensions but `dim`."""
     jets = [p for p in parts if isinstance(p, Jet)]
     if not jets:

@@ -40,7 +40,7 @@ def conditions_cover_the_boundary(analysis: Analysis) -> Iterator[Diagnostic]:
 
     Functionals imply natural conditions wherever nothing is prescribed, and first-order equations
     need conditions on a part of the boundary that depends on the solution: neither is reported.
-    Conditions are counted for all unknowns together, since a condition on one may stand in for that
+    Conditions are counted for all unknowns together, since a condition on one may replace that
     of another (stream function and vorticity).
     """
     problem = analysis.problem
@@ -108,7 +108,7 @@ def _needed(analysis: Analysis, unknown: Unknown, across: list[Coordinate]) -> i
 
 def _coupled(analysis: Analysis) -> set[str]:
     """Unknowns with a condition on the boundary of another domain: what an interface covers
-    cannot be told from the shapes alone."""
+    cannot be inferred from the shapes alone."""
     rows = [
         row
         for row in analysis.boundary_rows
@@ -281,7 +281,7 @@ def _differ(a: Any, b: Any, place: dict[Any, Any]) -> bool:
 
 @rule("W04")
 def periodic_sides_have_no_conditions(analysis: Analysis) -> Iterator[Diagnostic]:
-    """No condition stands on a side of a periodic coordinate, and every condition stands
+    """No condition is stated on a side of a periodic coordinate, and every condition is stated
     somewhere."""
     for label, condition in analysis.problem.conditions.items():
         region = condition.region

@@ -1,11 +1,10 @@
 """Whether a problem is well posed: one rule for each diagnostic, all run, everything reported at
 once.
 
-A rule is a function from the `Analysis` of a problem to diagnostics; it stands in `pdespec/rules`.
-Adding one is: write it, decorate it, add its malformed example to the tests. Mistakes that keep a
-problem from being built at all (names, syntax, ranks) are found where it is built; the rules look
-at the finished value.
-"""
+A rule is a function from the `Analysis` of a problem to diagnostics; it is defined in
+`pdespec/rules`. Adding one is: write it, decorate it, add its malformed example to the tests.
+Mistakes that keep a problem from being built at all (names, syntax, ranks) are found where it is
+built; the rules look at the finished value."""
 
 from __future__ import annotations
 

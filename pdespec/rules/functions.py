@@ -46,7 +46,7 @@ def functions_are_known(analysis: Analysis) -> Iterator[Diagnostic]:
 
 @rule("W11")
 def trainables_are_used(analysis: Analysis) -> Iterator[Diagnostic]:
-    """Every number or function to be found stands in a statement or in a shape."""
+    """Every number or function to be found occurs in a statement or in a shape."""
     problem = analysis.problem
     kinds = (Scalar, FoundField)
     found = set().union(*(expression.atoms(*kinds) for _, _, expression in stated(problem)))

@@ -60,7 +60,7 @@ class Use:
 @rule("V07")
 def known_functions_are_real(analysis: Analysis) -> Iterator[Diagnostic]:
     """Roots, logarithms and the like of coordinates and params have real values in the region
-    where they stand."""
+    where they occur."""
     for row in (*analysis.stated, *analysis.conditions, *analysis.densities):
         found = _constant(row) or next(
             (each for use in _uses(row.form) if (each := _outside(row, use))), None
@@ -174,7 +174,7 @@ def _uses(form: Any) -> Iterator[Use]:
 
 
 def _outside(row: Row, use: Use) -> Diagnostic | None:
-    """In a domain one point outside is enough. Of a boundary only the domain beside it is looked
+    """In a domain one point outside is enough. Of a boundary only the domain next to it is looked
     at, all of which must be outside."""
     domain = row.region.domain if isinstance(row.region, Boundary) else row.region
     tried = list(_tried(domain, use)) if isinstance(domain, Domain) else []

@@ -13,8 +13,8 @@ from pdespec.rules.registry import Analysis, rule
 
 @rule("S03")
 def names_are_free(analysis: Analysis) -> Iterator[Diagnostic]:
-    """No declared name is a coordinate or the time. (The words of the language stand in backticks
-    in a text.)"""
+    """No declared name is a coordinate or the time. (The words of the language are written in
+    backticks in a text.)"""
     problem = analysis.problem
     variables = {
         variable.name: "a coordinate" if isinstance(variable, Coordinate) else "the time"

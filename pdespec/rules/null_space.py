@@ -196,7 +196,7 @@ def _change(form: Any, shift: dict[Any, sp.Expr]) -> Any:
     """The first-order change of an expression in jet form under a shift of its unknowns.
 
     The change of an integral is a number; the mean of that of its density at some generic points
-    stands in for it. One point would not do: there the moment `integral(x*u.y - y*u.x)` is a sum of
+    replaces it. One point would not do: there the moment `integral(x*u.y - y*u.x)` is a sum of
     `integral(u.x)` and `integral(u.y)`.
     """
     nodes = {

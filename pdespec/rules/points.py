@@ -30,7 +30,7 @@ def written(condition: Condition) -> str:
 
 @rule("T06")
 def points_lie_in_the_domain(analysis: Analysis) -> Iterator[Diagnostic]:
-    """No condition stands at a point that is provably outside of its domain: one of numbers, the
+    """No condition is stated at a point that is provably outside of its domain: one of numbers, the
     domain a shape of numbers."""
     for label, condition in analysis.problem.conditions.items():
         domain = condition.region
@@ -75,7 +75,7 @@ def _outside(place: Sequence[Any], domain: Domain) -> bool:
 
 @rule("W07")
 def points_have_no_normal(analysis: Analysis) -> Iterator[Diagnostic]:
-    """No unit normal stands in a condition at a point."""
+    """No unit normal occurs in a condition at a point."""
     for row in analysis.point_rows:
         if nodes_of(row.form, Normal):
             hint = (

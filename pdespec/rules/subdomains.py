@@ -144,8 +144,8 @@ def _piecewise(values: list[sp.Expr], conditions: list[Any]) -> sp.Expr:
 
 
 def memberships(problem: Problem, whole: Domain) -> dict[Domain, Any]:
-    """The conditions by which `merged` told the parts of a domain that had equations of their own,
-    which do not overlap; none for shapes without one."""
+    """The conditions by which `merged` distinguishes the parts of a domain that had equations of
+    their own, which do not overlap; none for shapes without one."""
     found: dict[Domain, Any] = {}
     for each in problem.once(_divided_into):
         with contextlib.suppress(NotImplementedError):

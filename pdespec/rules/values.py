@@ -114,7 +114,7 @@ Bounds = list[tuple[Any, bool]]  # expressions that are positive (strictly or no
 
 def _partial_functions(form: Any) -> Iterator[tuple[PartialFunction, Bounds]]:
     """Every function of unknowns in an expression that is not defined everywhere, with what the
-    branch it stands in makes positive."""
+    branch it occurs in makes positive."""
     for branch, chosen in branches(form, []):
         for node in sorted(branch.atoms(sp.Pow, sp.log, *INSIDE), key=sp.default_sort_key):
             argument = node.args[0]

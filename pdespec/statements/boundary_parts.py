@@ -110,7 +110,7 @@ def _divided(
 ) -> tuple[Part, ...]:
     """Asked of the same boundaries by many rules."""
     pieces = _parts(domain.shape, tuple(coordinate.name for coordinate in domain.coordinates))
-    if meshes(domain.shape):  # groups count as disjoint: what stands in the file is not known here
+    if meshes(domain.shape):  # groups count as disjoint: what the file holds is not known here
         pieces = (
             tuple(replace(piece, group=name) for piece in pieces for name in (*groups, OTHER))
             if groups
@@ -222,7 +222,7 @@ def _gaps(cell: Part, domain: Domain) -> Iterator[sp.Expr]:
 
 def certain(cell: Part, domain: Domain) -> bool:
     """Whether a part of a piece is provably there, as far as its inequalities bound the same
-    functions of position. What inequalities or groups leave of a mesh file stands in the file.
+    functions of position. What inequalities or groups leave of a mesh file is read from the file.
     """
     if meshes(domain.shape):
         return not cell.signs and cell.group != OTHER

@@ -302,7 +302,7 @@ def _between(problem: Problem, fluxes: Mapping[str, list]) -> Iterator[tuple[Bou
 
 
 def carried(rows: Iterable[tuple[sp.Expr, ...]], region: Domain) -> set[Any]:
-    """The unknowns whose first derivatives stand in a flux and that live on more than a region."""
+    """The unknowns whose first derivatives occur in a flux and that live on more than a region."""
     jets = {jet for row in rows for each in row for jet in jets_of(jet_form(each), UnknownField)}
     declared = {jet.field.func.declaration for jet in jets if any(jet.index)}
     return {each for each in declared if each.region != region}
@@ -351,7 +351,7 @@ def _fluxes(equation: Equation, coordinates: tuple[Coordinate, ...]) -> list[tup
     try:
         rows = [flux(row, coordinates) or zero for row in entries(equation.lhs - equation.rhs)]
         orders = [max(order(each, coordinates) for each in row) for row in rows]
-    except ProblemError:  # reported where the equation is carried out
+    except ProblemError:  # reported where the equation is expanded
         return []
     kept = [
         row if top == 1 or (top == 0 and levels(sp.Add(*row))) else zero

@@ -32,7 +32,7 @@ def manufacture(problem: Problem, solution: Mapping[Any, Any]) -> Problem:
     """The problem whose solution is the given one, as close to the original as possible.
 
     What must change for `solution` to satisfy every statement is derived and put in as a closed
-    form, in this order of preference: an input that stands alone in an equation or condition (`.. =
+    form, in this order of preference: an input that occurs alone in an equation or condition (`.. =
     f`) is replaced by its expression; otherwise the remainder is added to the right-hand side of an
     equation, and the right-hand side of a condition is set. Energies get a body load `- b*u` and,
     where nothing is prescribed, a surface load `- h*u`. Integral requirements get their value. The
@@ -271,7 +271,7 @@ class _Known:
 
 
 def _replaceable(problem: Problem) -> set[Any]:
-    """Input components that stand in one statement only, so that giving them a closed form
+    """Input components that occur in one statement only, so that giving them a closed form
     touches nothing else."""
     statements: list[Iterable[Any]] = [
         (each.lhs, each.rhs) for each in (*problem.equations.values(), *problem.conditions.values())

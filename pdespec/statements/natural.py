@@ -48,7 +48,7 @@ def natural_conditions(problem: Problem) -> dict[str, Condition]:
         dot(P, n) - d(dot(M*n, t), s) + d phi/d u = 0      where u is not prescribed
         dot(M*n, n) = 0            where the normal derivative is not prescribed (label: moment)
 
-    The tangential derivative, d/ds, turns the normal with the curvature of the boundary; it stands
+    The tangential derivative, d/ds, turns the normal with the curvature of the boundary; it occurs
     in two dimensions only. At a corner where u is free the jump of dot(M*n, t) vanishes too
     (Kirchhoff's corner force), which is no condition on a part of the boundary: `corner_forces`.
 
@@ -333,7 +333,7 @@ def _slopes(problem: Problem, functional: Functional, field: Any, region: Bounda
 def _boundary_term(
     problem: Problem, functional: Functional, field: Any, region: Boundary, normal_order: int
 ) -> sp.Expr:
-    """What stands in front of the `normal_order`-th normal derivative of the test function on the
+    """What precedes the `normal_order`-th normal derivative of the test function on the
     boundary.
 
     Derivatives of the test function split into w_i = n_i w_n + t_i w_s; what multiplies w_s is

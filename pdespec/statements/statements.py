@@ -27,7 +27,7 @@ Expression = Any  # a SymPy scalar or ImmutableMatrix
 
 @dataclass(frozen=True)
 class Equation:
-    """lhs = rhs everywhere in `region`. Derivatives stand as they were written. `written` is the
+    """lhs = rhs everywhere in `region`. Derivatives are not expanded. `written` is the
     user's own notation."""
 
     lhs: Expression

@@ -117,7 +117,7 @@ def _affine_slopes(psi: Any, maps: list[Any]) -> list[Any] | None:
 
 
 def _nested_slopes(psi: Any, maps: list[Any]) -> list[Any] | None:
-    """d psi / d e_k where the entries stand in psi as subexpressions, such as C = F'*F in a
+    """d psi / d e_k where the entries occur in psi as subexpressions, such as C = F'*F in a
     function of C."""
     dummies = [sp.Dummy(f"e{k}", real=True) for k in range(len(maps))]
     nested = psi

@@ -62,7 +62,7 @@ class Coefficients:
         return float(sp.sympify(expression).subs(self.shape_values))
 
     def interfaces(self, domain: Domain) -> tuple[Boundary, ...]:
-        """The level sets of a domain on which coefficients jump, those that stand still; points
+        """The level sets of a domain on which coefficients jump, those that do not move; points
         of an interval where a condition holds."""
         time = self.problem.time
         held = [

@@ -77,7 +77,8 @@ class Pinned:
 
 @dataclass(frozen=True)
 class Corner:
-    """A node at which a condition holds beside another one. Shapes: point and normal "d 1"."""
+    """A node at which a condition holds in addition to another one. Shapes: point and normal "d
+    1"."""
 
     condition: Essential
     node: int
@@ -273,7 +274,7 @@ def pin(condition: Pin, found: Constraints, spaces: Spaces) -> Constraints:
 def held_too(
     found: Constraints, row: Array, point: Array, normal: Array, value: Function
 ) -> Constraints | None:
-    """The constraints with `row . u = value` beside; None where they fix that already."""
+    """The constraints with `row . u = value` added; None where they fix that already."""
     shares = found.matrix.T @ row
     chosen = int(np.argmax(np.abs(shares))) if shares.size else 0
     if not shares.size or abs(shares[chosen]) <= 1e-10 * np.abs(row).max(initial=0.0):

@@ -84,8 +84,8 @@ def divergence_form(
 
     `moved(inner)` decides for a first-order term `d_j inner` whether it goes into the flux too: yes
     for a pressure gradient, whose natural condition is the traction, and for the divergence of a
-    flux that is itself an unknown. Raises: NoWeakForm where second derivatives do not stand in
-    divergence form.
+    flux that is itself an unknown. Raises: NoWeakForm where second derivatives do not occur
+    in divergence form.
     """
     form = _Splitter(coordinates, moved).split(residual)
     return DivergenceForm(sp.expand_mul(form.source), form.flux)

@@ -66,7 +66,7 @@ def jumps(density: sp.Expr, node: sp.Abs) -> bool:
 
 
 def arguments_of(density: sp.Expr) -> list[sp.Expr]:
-    """What stands in the rounded absolute values: their sizes give the first width."""
+    """What occurs in the rounded absolute values: their sizes give the first width."""
     roots = [
         node.base - WIDTH**2
         for node in density.atoms(sp.Pow)

@@ -123,7 +123,7 @@ def affinity(residual: sp.Expr, component: str, coordinates: Coordinates) -> flo
 
 
 def bare(residual: sp.Expr, component: str) -> bool:
-    """Whether a component stands in the equation as a linear term without derivatives: the
+    """Whether a component occurs in the equation as a linear term without derivatives: the
     equation defines it."""
     flat = residual.xreplace({node: sp.Dummy() for node in residual.atoms(sp.Derivative)})
     found = [node for node in flat.atoms(UnknownField) if name(node) == component]

@@ -335,10 +335,10 @@ class Run:
         return moved, guess, error
 
     def boundary_values(self, time: float, edges: Sequence[float], orders: int) -> Array | None:
-        """What the stages have for boundary values, "s n"; None where these stand still or the
+        """What the stages have for boundary values, "s n"; None where these do not move or the
         scheme has one stage.
 
-        A stage value is accurate to second order, so the exact boundary value beside it leaves a
+        A stage value is accurate to second order, so the exact boundary value next to it leaves a
         layer of that size, and the order of the scheme is lost to it. The stages take the values
         that the scheme itself gives the boundary, as if its rate were part of the system: g_i = g +
         h sum_j a_ij g'(t_j), and for second time derivatives g + h c_i g' + h^2 sum_j (a a)_ij

@@ -34,7 +34,7 @@ from compiler.geometry.shapes.piece import (
 )
 from pdespec.geometry import Difference, Exterior, Intersection, Shape, Union
 
-# by which surfaces that coincide are told apart, relative to the size of the first shape
+# by which surfaces that coincide are distinguished, relative to the size of the first shape
 OFFSET = 1e-7
 TOUCHING = 1e-9  # of that size: how far apart surfaces that coincide may be
 
@@ -260,7 +260,7 @@ class Combined:
 
     @property
     def _offset(self) -> Tensor:
-        """By how much the two sides of a surface are told apart. Shapes: "b"."""
+        """By how much the two sides of a surface are distinguished. Shapes: "b"."""
         return OFFSET * extent(self.a).detach() + 4 * self._tolerance
 
     @property

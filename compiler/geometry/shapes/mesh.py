@@ -39,7 +39,7 @@ SMALL = 0.05  # of a tangent: below it the arc tangent over it is a series
 TERMS = 6  # of that series: to rounding in double precision
 BLOCK = 1 << 20  # pairs of points and facets at once, where no graph is kept
 TOUCHING = 1e-12  # of the extent: as near to a corner as a point is that lies in it
-OFF = 1e-6  # by which the place of a facet is beside its middle, lest it lie on the limit of a part
+OFF = 1e-6  # by which the place of a facet is off its middle, lest it lie on the limit of a part
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Facets:
 
 def potential(height: Tensor, weight: Tensor, across: Tensor) -> Tensor:
     """The angle over the height, positive; a series where both are small, so that it is smooth
-    across the plane beside a facet."""
+    across the plane next to a facet."""
     smallest = torch.finfo(height.dtype).tiny ** 0.25
     size = torch.where(height < 0, -height, height)
     tangent = size * weight

@@ -49,7 +49,7 @@ def guarded(read: Callable[[], Any]) -> Any:
 
     said = io.StringIO()
     try:
-        # the size of an STL told by its first bytes
+        # the size of an STL file given by its first bytes
         with redirect_stdout(said), redirect_stderr(said), np.errstate(over="ignore"):
             return read()
     except SystemExit as failure:
@@ -439,7 +439,7 @@ def _surface(points: Array, triangles: IntArray, solids: Sequence[str], name: st
 
 def _joined(points: Array, triangles: IntArray) -> tuple[Array, IntArray, NDArray[np.bool_]]:
     """Points that are one up to rounding made one; triangles that vanish by it are left out, the
-    others told by the last result."""
+    others identified by the last result."""
     near = cKDTree(points).query_pairs(SAME * np.ptp(points, axis=0).max(), output_type="ndarray")
     links = coo_array(
         (np.ones(len(near)), (near[:, 0], near[:, 1])), shape=(len(points), len(points))

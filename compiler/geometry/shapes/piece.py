@@ -26,7 +26,8 @@ Chart = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 NODES = 16  # of the Gauss rule on a panel of a curve
 LINES = 64  # across a surface, between which the ends of cuts change their kind at most once
-# Gauss nodes between two such changes: those of the measure, and those that its error is told by
+# Gauss nodes between two such changes: those of the measure, and those that its error is estimated
+# by
 ACROSS = (20, 12)
 BISECTIONS = 34
 ROUGH = 17  # lines that tell whether a surface is cut
@@ -38,7 +39,7 @@ FAR = 1e6  # extents away: the value of a function of what is not there
 
 @dataclass(frozen=True)
 class Natural:
-    """A curve in a parameter t in [0, 1] in which it is analytic, beside the arc length.
+    """A curve in a parameter t in [0, 1] in which it is analytic, in addition to the arc length.
 
     Shapes: chart takes t "b n" to points and normals, speed to "b n"; position takes a share of the
     arc length to t, share goes back.

@@ -128,8 +128,8 @@ def opaque(value: object) -> bool:
 
 
 def learnable(field: Any, loss: PhysicsLoss, program: CompiledTerms, batch: BatchLike) -> str:
-    """What beside the field has a gradient, so that nothing may be computed ahead; empty where
-    nothing has."""
+    """What has a gradient in addition to the field, so that nothing may be computed ahead; empty
+    where nothing has."""
     points = batch.points[program.group.points]
     for name, value in (
         *batch.params.items(),

@@ -1,4 +1,5 @@
-"""Programs as files: one writer for each format, and what the program takes in a JSON beside it."""
+"""Programs as files: one writer for each format, and what the program takes in a JSON file next to
+it."""
 
 from __future__ import annotations
 

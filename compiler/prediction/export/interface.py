@@ -18,7 +18,7 @@ class Argument:
     """An array that goes in or comes out. Sizes that a caller is free in are called by a letter.
 
     `axes`: the nodes (first, last, how many) of a grid along each coordinate, which its axes run
-    over after the one of samples; `components` what stands on the last axis; `range` what the
+    over after the one of samples; `components` what is on the last axis; `range` what the
     operator was trained on.
     """
 

@@ -385,7 +385,7 @@ def _rest(node: t.Call, scope: Scope) -> Any:
 
 
 def _in_conditions(domain: Domain, scope: Scope) -> list[Any]:
-    """The parts of the boundary of a domain that conditions name where they stand, `on side(Omega,
+    """The parts of the boundary of a domain that conditions name where they occur, `on side(Omega,
     x = 0):`, but for `rest` and the whole."""
     named = [region(node, scope, (Boundary,)) for node in scope.in_place]
     if any(isinstance(each, Broken) for each in named):

@@ -50,7 +50,7 @@ def _evaluates(value: sp.Expr) -> bool:
 
 
 def folder_of(node: t.Node) -> str:
-    """The folder of the text in which a node stands: what paths in it are relative to."""
+    """The folder of the text in which a node is written: what paths in it are relative to."""
     return str(Path(node.span.source.name).parent) if node.span else ""
 
 
@@ -260,7 +260,7 @@ class Scope:
         return self.fail("S01", f"unknown name {what}", span, f"did you mean `{near}`{where}?")
 
     def _what_exists(self, called: bool) -> str:
-        """The words of the kind that belongs where an unknown name stands."""
+        """The words of the kind that belongs where an unknown name occurs."""
         if called and self.wanted:
             return f"{self.wanted} are made by {', '.join(MAKERS[self.wanted])}"
         if called:

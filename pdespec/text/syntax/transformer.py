@@ -130,7 +130,7 @@ def _unknown_function(p: Parts, s: Span) -> t.Node:
 def _marks(
     marks: Sequence[Any],
 ) -> tuple[t.Name | None, tuple[str, t.Number] | None, t.Unit | None]:
-    """`over t`, `> 0` and a unit, which stand in any order."""
+    """`over t`, `> 0` and a unit, which occur in any order."""
     kinds = (t.Name, tuple, t.Unit)
     return tuple(next((m for m in marks if isinstance(m, kind)), None) for kind in kinds)  # type: ignore[return-value]
 

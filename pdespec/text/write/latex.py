@@ -126,7 +126,7 @@ def bracketed(inner: str) -> str:
 
 
 def _is_compact(node: t.Call, notation: Notation) -> bool:
-    """Whether a call stands as a factor without brackets: functions do, `a . b` does not,
+    """Whether a call is printed as a factor without brackets: functions do, `a . b` does not,
     derivatives do of a single symbol."""
     if (
         node.function == "mod" or (node.function in WORDS and WORDS[node.function].infix)

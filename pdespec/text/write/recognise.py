@@ -25,7 +25,7 @@ def declared(entry: Any) -> Any:
 
 
 def is_negative(expression: sp.Expr) -> bool:
-    """Whether a term stands with a minus sign: its numerical factor is negative. (A sum of
+    """Whether a term is written with a minus sign: its numerical factor is negative. (A sum of
     negative terms is none: its sign is theirs.)"""
     return bool(expression.as_coeff_Mul()[0].is_negative)
 
