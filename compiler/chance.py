@@ -1,5 +1,4 @@
-"""Random numbers of a batch, sample by sample: those of sample k follow from the seed and k,
-however many samples there are."""
+"""Random numbers of a batch, sample by sample: those of sample k depend on the seed and k only."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""How files are written: whole or not at all, through no link, and by one process at a time. No
-torch here."""
+"""Atomic writing of files: complete or not at all, never through a link, by one process at a
+time. Imports no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records of options: what an operator is made with apart from its channels, its grid and its box.
+"""Records of options of operators.
 
 A record is a frozen dataclass of keywords with a comment at each field. An operator takes it as
 `options`, its fields as keywords of its own, or both: a keyword overrides the record's field.

@@ -1,5 +1,5 @@
-"""What users ask for and the language does not have, by the words they reach for: what it is,
-and what to do instead."""
+"""Words that users try and the language does not have, each with its meaning and what to write
+instead."""
 
 from __future__ import annotations
 

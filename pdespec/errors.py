@@ -1,5 +1,5 @@
-"""What went wrong, where, why, and what to write instead: one value for text, Python and
-run-time mistakes."""
+"""Diagnostics: what is wrong, where, why and what to write instead; one value for text, Python
+and run-time errors."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Carrying derivatives out: an expression as a polynomial-like function of jet variables, and total
-derivatives of it.
+"""Expansion of derivatives: expressions over jet variables, and their total derivatives.
 
 A `Jet` is one derivative of one field, treated as an independent symbol: `u_xy` is `Jet(u(x, y),
 (1, 1))`. Mixed partials written in two orders are the same jet, so everything built on jets is

@@ -1,4 +1,4 @@
-"""What a sample is drawn from. These values only name the law; drawing is the compiler's work."""
+"""Probability laws of params and input functions. Sampling is done by the compiler."""
 
 from __future__ import annotations
 

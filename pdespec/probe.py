@@ -1,4 +1,4 @@
-"""Questions about expressions answered by evaluating them at generic points.
+"""Checks of expressions by evaluating them at generic points.
 
 An expression that is not zero identically vanishes on a set of measure zero only, which points of
 irrational coordinates miss. Expanding a strain energy to see whether it is zero takes minutes;

@@ -1,4 +1,4 @@
-"""A sample of which the caller gives a part, and a law the rest."""
+"""Samples whose given params and inputs come from the caller, and all others from their laws."""
 
 from __future__ import annotations
 

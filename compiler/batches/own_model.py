@@ -1,4 +1,4 @@
-"""A caller's own module where an operator is needed."""
+"""Wraps a caller's module that maps points to values as an operator."""
 
 from __future__ import annotations
 

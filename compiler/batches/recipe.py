@@ -1,4 +1,4 @@
-"""How a model is built again."""
+"""The name and options from which a model can be rebuilt."""
 
 from __future__ import annotations
 

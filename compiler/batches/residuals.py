@@ -1,5 +1,5 @@
-"""Residuals at known functions of position: what the problem's own derivative forms say of a lift,
-without a loss or a plan."""
+"""Residuals of equations at known functions of position, such as a lift; without a loss or a
+derivative plan."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Whether the derivatives that a problem takes of a caller's input functions are those that
-autograd gives."""
+"""Checks the derivatives of a caller's input functions that the problem needs."""
 
 from __future__ import annotations
 

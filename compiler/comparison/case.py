@@ -1,5 +1,4 @@
-"""One field and its problem, with the points and the exact answers that derivative backends are
-held against."""
+"""One problem and field with the points and exact derivatives that backends are compared with."""
 
 from __future__ import annotations
 

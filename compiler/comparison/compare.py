@@ -1,4 +1,4 @@
-"""Derivative backends side by side on one problem and field: how wrong, how slow, how large."""
+"""Comparison of derivative backends on one problem and field: error, time and memory."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""How the error of numerical derivatives falls with the spacing of points, and how many points
-an accuracy takes."""
+"""Convergence study: error of numerical derivatives against the spacing of points, with fitted
+orders."""
 
 from __future__ import annotations
 

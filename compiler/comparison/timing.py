@@ -1,4 +1,4 @@
-"""What a computation costs: CPU seconds and the peak of the memory its tensors hold."""
+"""Cost of a computation: CPU seconds, and peak memory of its tensors."""
 
 from __future__ import annotations
 

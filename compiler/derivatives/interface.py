@@ -1,4 +1,4 @@
-"""What a derivative backend is asked, what it answers, and when it declines."""
+"""The interface of derivative backends: request, answer, and reasons for refusal."""
 
 from __future__ import annotations
 

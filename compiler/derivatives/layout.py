@@ -1,4 +1,4 @@
-"""How collocation points lie: on a uniform grid in C order, or scattered."""
+"""Layout of collocation points: a uniform grid in C order, or scattered."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""What round-off leaves of a numerical derivative, and the step that balances it against
-truncation."""
+"""Round-off error of numerical derivatives, and the step that balances it against truncation."""
 
 from __future__ import annotations
 

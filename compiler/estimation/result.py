@@ -1,4 +1,4 @@
-"""What an estimate says: numbers, functions and outputs with their standard deviations."""
+"""Results of an estimate: numbers, functions and outputs with their standard deviations."""
 
 from __future__ import annotations
 

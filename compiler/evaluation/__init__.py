@@ -1,1 +1,1 @@
-"""A trained run held against reference solutions."""
+"""Evaluation of trained runs against reference solutions."""

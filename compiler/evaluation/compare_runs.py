@@ -1,5 +1,4 @@
-"""Runs side by side: the options in which they differ, and what came of them. No torch
-here."""
+"""Comparison of runs: the options in which they differ, and their errors. Imports no torch."""
 
 from __future__ import annotations
 

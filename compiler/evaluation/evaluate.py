@@ -1,5 +1,5 @@
-"""Evaluation: how wrong a trained operator is in u, on held-out samples, against the reference
-solver; and how long both take."""
+"""Evaluation: errors of a trained operator on held-out samples against the reference solver, and
+the time both take."""
 
 from __future__ import annotations
 

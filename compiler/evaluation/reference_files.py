@@ -1,5 +1,4 @@
-"""How far answers are from the values that a problem names as its reference, `reference u from
-"file"`."""
+"""Errors against the values of `reference u from "file"`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an evaluation finds: errors, times and energies of held-out samples."""
+"""Results of an evaluation: errors, times and energies of held-out samples."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What Galerkin's method with these elements on this mesh is known to answer badly: warned of
-after the solve."""
+"""Warnings after a solve about known weaknesses of Galerkin's method with these elements on this
+mesh."""
 
 from __future__ import annotations
 

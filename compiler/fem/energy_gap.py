@@ -1,4 +1,4 @@
-"""The functional of any field, on the meshes of a reference solution."""
+"""The value of a functional at any field, on the meshes of a reference solution."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""How far a reference solution is from the truth, estimated from solutions of the same problem at a
-half and a quarter of its resolution.
+"""Estimate of the error of a reference solution, from solutions at a half and a quarter of its
+resolution.
 
 With d_1 = |u_h - u_2h| and d_2 = |u_2h - u_4h| the observed order is p = log2(d_2 / d_1), and the
 error of u_h about

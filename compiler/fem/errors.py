@@ -1,4 +1,4 @@
-"""What can go wrong in a reference solution."""
+"""Errors raised by the reference solver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Where a mesh of triangles is to be finer: cells whose gradients differ most from a smoothed one.
+"""Adaptive refinement of triangle meshes: marks cells whose gradients differ most from a smoothed
+one.
 
     eta_K^2 = sum over unknowns of int_K |grad u_h - G u_h|^2,
 

@@ -1,4 +1,4 @@
-"""Better sections by an operator that a solver holds to the truth.
+"""Search for better sections by a trained operator, with the solver's answers as control.
 
 From a start, steps within a trust region minimise a cost of the operator's forces by sequential
 quadratic programming with their exact slopes. A step on which the operator is sure of itself is

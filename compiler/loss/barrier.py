@@ -1,5 +1,5 @@
-"""Energy densities kept where their requirements hold, and continued beyond: W on { g > 0 } becomes
-a function of every field.
+"""Extrapolated barrier: extends an energy density W, defined where its requirements g_i > 0 hold,
+to all states; finite everywhere.
 
 Let s be the jet variables of the field at a point, c admissible ones (those of the zero field,
 where they are), h(s) = min_i g_i(s) / g_i(c) and m = `MARGIN`. Where h(s) >= m the density is W(s),

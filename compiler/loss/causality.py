@@ -1,4 +1,4 @@
-"""Causal weights: the residual at a time counts once those before it are small.
+"""Causal weights: the residual at time t is weighted by exp(-strength * residual before t).
 
 The mean square of a residual over all times at once has minima that are not solutions: a state that
 dies out within a moment and then stays zero has a residual in that moment alone. With the points of

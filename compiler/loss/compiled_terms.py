@@ -1,5 +1,5 @@
-"""A group of terms as a program: its graph, what the graph reads in addition to the field, and one
-number for each term."""
+"""Compiled terms of one group of points: expression graph, coefficients, and the reduction to
+one number a term."""
 
 from __future__ import annotations
 

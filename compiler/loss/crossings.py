@@ -1,4 +1,4 @@
-"""Whether an interface of a problem lies between two points."""
+"""Whether the segment between two points crosses an interface of the problem."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How wrong u is, from its residual: an estimate that measures what the residual alone hides.
+"""Estimate of the L2 error of u from its residual, by the Green's function of the equation.
 
 The mean square of a residual weighs the error's fine scales by the fourth power of their wave
 number; a small residual can go with a large error. For an equation `a lap(u) + ... = 0` with u

@@ -1,4 +1,4 @@
-"""Trainable numbers as parameters of a module, under any name a problem may give them."""
+"""Trainable numbers as parameters of a module."""
 
 from __future__ import annotations
 

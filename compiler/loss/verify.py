@@ -1,4 +1,4 @@
-"""Whether reverse mode gives the derivatives of a function that the compiler did not make.
+"""Checks derivatives of callers' functions by reverse mode against finite differences in float64.
 
 Autograd is as exact as the rules of the operations that a function is made of, and some of torch's
 are not: docs/derivatives.md has a list. So each derivative is held against central differences of

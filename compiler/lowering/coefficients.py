@@ -1,4 +1,5 @@
-"""Everything that an expression graph reads in addition to the unknowns."""
+"""Values of the coefficients of an expression graph: params, trainables, inputs, coordinates and
+normals."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""From the derivatives that terms need to how they are computed: backend, streams, cost, and the
-reasons.
+"""Derivative planner: for each group of points a backend, the derivatives it carries, their cost,
+and the reasons.
 
 For jets the planner collapses top-order derivatives: where a residual holds them only in fixed
 linear combinations, such as u_xx + u_yy, each combination travels as one stream (derivatives.md

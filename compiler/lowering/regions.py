@@ -1,4 +1,4 @@
-"""Where a problem needs collocation points."""
+"""Regions of a problem that need collocation points."""
 
 from __future__ import annotations
 

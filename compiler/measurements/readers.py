@@ -1,5 +1,4 @@
-"""What a file holds, as arrays by name: one reader for each format, each by a library of that
-format.
+"""Readers of data files, one for each format: arrays by name.
 
 Nothing in a file is executed: pickles and arrays of Python objects are refused.
 """

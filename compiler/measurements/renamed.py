@@ -1,4 +1,4 @@
-"""Files that call their columns otherwise than the problem: `from "run.csv" (x = "position")`."""
+"""Columns of files under other names than the problem's: `from "run.csv" (x = "position")`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How wrong a field is, without a reference, and a better one: the weak error equation on a mesh.
+"""A posteriori error estimate of a field, and its correction, by the weak error equation on a mesh.
 
 Let R(u; phi) = 0 be the weak form of a problem and U a field, known with its first derivatives at
 the quadrature points. Its error e = u - U solves

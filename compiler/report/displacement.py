@@ -1,4 +1,4 @@
-"""Which unknown moves the body: pictures of it are drawn on the body where it goes."""
+"""Finds the unknown that is a displacement: pictures are drawn on the deformed body."""
 
 from __future__ import annotations
 

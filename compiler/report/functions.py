@@ -1,4 +1,4 @@
-"""Pictures of the functions that a training found, with how sure they are."""
+"""Pictures of estimated functions with their standard deviations."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What a sample is drawn on: the plane mesh of its reference solution, moved where an unknown
-moves it, or a regular grid."""
+"""Grids on which samples are drawn: the plane mesh of the reference, moved by a displacement, or
+a regular grid."""
 
 from __future__ import annotations
 

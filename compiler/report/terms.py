@@ -1,4 +1,4 @@
-"""What the terms of a loss are, in words: a label such as `out.a.b.2` says nothing."""
+"""Descriptions of loss terms in words, for labels such as `out.a.b.2`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where points inside of domains are placed by the residual there: strategies by name.
+"""Strategies that place collocation points by the size of the residual, by name.
 
 `points = strategy.update(places)` gives the points of a step for the samples of one region. Each
 strategy says by `keeps` whether it needs those of the step before, which mean something only where

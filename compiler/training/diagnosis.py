@@ -1,5 +1,4 @@
-"""What the history of a training says of it: remarks on what went wrong without stopping it,
-each with what to try. No torch here."""
+"""Remarks on the history of a training that went wrong, each with what to try. Imports no torch."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A loss that measures the error: the weak residual of a field on a coarse mesh, in the discrete
-dual norm.
+"""Dual-norm loss: the weak residual of a field on a coarse mesh in the discrete dual norm, which
+measures the error.
 
 With test functions phi_i of a coarse finite element space V_h, the residual vector of a field u is
 R_i(u) = a(u; phi_i) - l(phi_i), by quadrature with the field's exact values and derivatives. With K

@@ -1,4 +1,4 @@
-"""What a training found: the trainables of its problem, and how sure they are."""
+"""The trainables that a training found, with their standard deviations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said where a loss, a gradient or a weight is no longer a finite number."""
+"""Messages for a loss, gradient or weight that is not a finite number."""
 
 from __future__ import annotations
 

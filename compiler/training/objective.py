@@ -1,4 +1,4 @@
-"""What a training lowers: the terms of the loss at a step, drawn anew, and on held-out samples."""
+"""Objectives of a training: weighted loss terms of a step, and of held-out samples."""
 
 from __future__ import annotations
 

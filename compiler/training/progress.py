@@ -1,5 +1,4 @@
-"""What a training run shows while it works: a bar in a terminal, plain lines elsewhere, nothing
-when asked."""
+"""Display of a training: a bar in a terminal, plain lines elsewhere, or nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training works with, made from a problem, a model and options, and put on disk."""
+"""Sets up a training from a problem, a model and options, and writes it to disk."""
 
 from __future__ import annotations
 

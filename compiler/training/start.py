@@ -1,5 +1,5 @@
-"""What a training begins with: operator, model and options, and where each of them comes from. No
-torch here."""
+"""Resolves the operator, model and options of a training, and where each comes from. Imports no
+torch."""
 
 from __future__ import annotations
 

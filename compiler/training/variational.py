@@ -1,5 +1,5 @@
-"""The energy behind a problem that is stated by equations, where there is one: what its solution
-makes smallest.
+"""Finds the energy whose minimum is the solution of a problem stated by equations, where there is
+one.
 
 From the weak form `int sum_a F_a(s) d^a w = 0`, s the jet variables of the unknowns, an energy
 density W with `F_a = dW / d(d^a u)` exists where the matrix `dF_a / ds_b` is symmetric; then `W =

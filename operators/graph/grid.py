@@ -1,4 +1,4 @@
-"""The regular latent grid as a value: its nodes are arithmetic, not data."""
+"""Regular latent grids, and grids that cover a box."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kernels of a graph neural operator: what multiplies the values of a node on their way to a query.
+"""Kernels of graph neural operators: the factor between a node's value and a query.
 
 `mlp` is a network evaluated on every edge; `polynomial` has its parameters on nodes and queries
 only. Both work on tensors and jets.

@@ -1,5 +1,4 @@
-"""Smooth functions of one variable with their derivatives: what a jet needs to pass through an
-activation.
+"""Derivatives of functions of one variable, which jets need to pass through activations.
 
 `derivatives(z, order)` returns [g, g', .., g^(order)](z), sharing the transcendental calls.
 """

@@ -1,1 +1,1 @@
-"""Layers, and how a jet passes through each."""
+"""Layers, and the rules by which they act on jets."""

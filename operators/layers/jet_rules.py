@@ -1,4 +1,5 @@
-"""Jets through modules: one rule per module type, and a reason where there is none.
+"""Rules by which jets pass through modules: one a module type; other types are refused with a
+reason.
 
 Rules are open: `@rule.register(MyModule)` on a function (module, x) teaches a type. A module
 without a rule raises `NoJetRule`; a planner asks `missing` first and falls back to nested autograd,

@@ -1,5 +1,5 @@
-"""W02, W03, W04, T06: conditions cover the boundary, agree where they overlap, and stand where
-there is a boundary of their unknown."""
+"""W02, W03, W04, T06: conditions cover the boundary, agree where they overlap, and are stated on
+boundaries of their unknown."""
 
 from __future__ import annotations
 

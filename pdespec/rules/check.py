@@ -1,5 +1,4 @@
-"""Whether a problem is well posed: one rule for each diagnostic, all run, everything reported at
-once.
+"""Well-posedness check of a problem: all rules run, and all diagnostics are reported together.
 
 A rule is a function from the `Analysis` of a problem to diagnostics; it is defined in
 `pdespec/rules`. Adding one is: write it, decorate it, add its malformed example to the tests.

@@ -1,5 +1,5 @@
-"""What a problem leaves open that no user means: the level of a pressure, the sign of a mode.
-Errors are measured without it."""
+"""Freedoms that a problem leaves open, such as the level of a pressure or the sign of a mode.
+Errors are measured modulo these."""
 
 from __future__ import annotations
 

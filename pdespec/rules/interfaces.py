@@ -1,5 +1,5 @@
-"""J01, J02, J03, J04: what jumps inside of a domain. (Jumps that move with the solution, or stand
-under more derivatives: V04.)"""
+"""J01, J02, J03, J04: coefficients that jump inside a domain. (Jumps that move with the
+solution, or are differentiated: V04.)"""
 
 from __future__ import annotations
 

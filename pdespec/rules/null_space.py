@@ -1,4 +1,4 @@
-"""W05: what no statement determines."""
+"""W05: modes of the unknowns that no statement determines."""
 
 from __future__ import annotations
 

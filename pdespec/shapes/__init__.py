@@ -1,5 +1,4 @@
-"""Shapes of the language that are said in one module each. Every module of this folder is
-loaded."""
+"""Shapes of the language that one module defines. Every module of this folder is loaded."""
 
 import importlib
 import pkgutil

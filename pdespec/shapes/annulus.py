@@ -1,4 +1,4 @@
-"""What lies between two circles about one centre."""
+"""The annulus: the region between two circles with one centre."""
 
 from __future__ import annotations
 

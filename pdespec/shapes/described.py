@@ -1,4 +1,5 @@
-"""Shapes that are said once: a class whose fields are annotated with what they are.
+"""`described`: shapes whose fields are annotated with their roles, which define printing, reading
+and checks.
 
     @described
     @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""What a problem states, and the problem."""
+"""The statements of a problem, and the problem."""

@@ -1,4 +1,4 @@
-"""From statements to the parts of a problem: everything collected, declarations found, names
+"""Assembles the parts of a problem from its statements: declarations are collected and names
 checked."""
 
 from __future__ import annotations

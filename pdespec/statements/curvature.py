@@ -1,4 +1,4 @@
-"""How boundaries in the plane bend: what the derivative along a boundary does to its normal.
+"""Curvature of plane boundaries: the tangential derivative of the normal.
 
 With the outward normal n, the tangent t = (-n_2, n_1) and the arc length s along t,
 

@@ -1,4 +1,4 @@
-"""Where the coefficients of a problem jump, and what its equations say there.
+"""Interfaces at which coefficients jump, and the flux conditions that the equations imply there.
 
 An equation in divergence form, `sum_j d_j F_j + rest = 0`, holds across a surface on which a
 coefficient jumps as well. Pointwise residuals on both sides do not see that surface: what they

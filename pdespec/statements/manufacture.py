@@ -1,5 +1,4 @@
-"""The method of manufactured solutions: choose the solution, derive everything that makes it
-one."""
+"""Method of manufactured solutions: sources and data are derived from a chosen solution."""
 
 from __future__ import annotations
 

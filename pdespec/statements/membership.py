@@ -1,5 +1,4 @@
-"""Which points lie in a shape: as a condition in SymPy, one rule a shape, and in plain
-floating-point numbers, which follow from it: enough to see whether subdomains cover a domain.
+"""Membership of points in shapes: as a SymPy condition, one rule a shape, and in floating point.
 
 A shape without a rule is not looked into. Boundaries count for neither side.
 """

@@ -1,5 +1,5 @@
-"""Natural conditions: what integration by parts leaves of an energy on the boundary, where an
-unknown is not prescribed, and at corners."""
+"""Natural conditions: boundary and corner terms of the first variation of an energy after
+integration by parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what a user gives to statements: sides split, homes found, labels chosen, energies taken
+"""Normalises what a user states: splits sides, finds domains, chooses labels, takes energies
 apart."""
 
 from __future__ import annotations

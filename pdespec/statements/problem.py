@@ -1,4 +1,4 @@
-"""The problem: one frozen value that both front doors build and everything downstream reads."""
+"""`Problem`: one frozen value, made from text or from Python."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The weak form to read: as LaTeX, and the finite elements with their reasons. `ufl.py` writes
-it for FEniCS."""
+"""The weak form as LaTeX, with the chosen finite elements and the reasons. `ufl.py` writes it
+for FEniCS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the unknowns of a problem live: all on one domain, or each on one of several that meet.
+"""The domain of each component of the unknowns: one for all, or several that touch.
 
 Unknowns on several domains that are no one unknown are solved on one mesh of the union, whose cells
 do not reach across from one domain into another. Each has values, and equations, in the cells of

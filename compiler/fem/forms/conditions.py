@@ -1,4 +1,4 @@
-"""Conditions as the weak form takes them.
+"""Boundary, initial and point conditions, sorted into essential and natural ones of the weak form.
 
 Essential ones fix values at nodes, natural ones turn into boundary integrals, initial ones start
 time stepping.

@@ -1,4 +1,5 @@
-"""Whether what was solved is what was stated.
+"""Checks after a solve that the solution satisfies what was stated, such as balances of singular
+problems.
 
 A discretisation answers contradictions in silence: of two conditions in one node one wins, and the
 multiplier of `require integral` adds a term to equations that hold none. Here both are found.

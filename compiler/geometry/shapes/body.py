@@ -1,5 +1,5 @@
-"""What a shape can do once its numbers are tensors, and the one function that a new shape
-extends: `bind`."""
+"""The interface of shapes whose numbers are tensors (`Body`), and `bind`, which makes a body of
+a shape."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Mesh files: cells, facets and groups of facets, checked for what would be computed wrongly
-without a word.
+"""Mesh files: cells, facets and groups of facets, and the checks that they are a valid mesh.
 
 meshio reads the file. Cells are triangles in the plane, tetrahedra in space; quadrilaterals are cut
 in two. A file of triangles in space is the surface of the domain (an STL). Groups are the names

@@ -1,5 +1,4 @@
-"""Values of a shape at points, computed once however often the parts of the shape ask each other
-for them.
+"""Cache of the values of a shape at the same points.
 
 A piece of the boundary of a union is what the other part leaves of it, and so is each piece of that
 part if it is a union itself: without this, of n shapes that touch, 4^n values are taken.

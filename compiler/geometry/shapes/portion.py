@@ -1,4 +1,4 @@
-"""Parts of a piece of a boundary that inequalities of position leave."""
+"""Parts of a boundary piece that are given by inequalities of position."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plane shapes drawn out into space, cylinders among them."""
+"""Prisms over plane shapes, and cylinders."""
 
 from __future__ import annotations
 

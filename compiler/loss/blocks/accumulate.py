@@ -1,4 +1,4 @@
-"""One group of terms, block after block: the sums of its values and of their gradients."""
+"""Sums of the values and gradients of one group of terms over all its blocks."""
 
 from __future__ import annotations
 

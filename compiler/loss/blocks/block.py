@@ -1,4 +1,4 @@
-"""One block of queries: what it reads, and what it adds to the terms.
+"""One block of queries: its input columns, and its contribution to the loss terms.
 
 A field is taken apart into what the blocks share (modules and latent tensors, which are
 differentiated) and what each block is given as columns: points, known functions, the streams of its

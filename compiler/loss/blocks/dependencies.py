@@ -1,4 +1,4 @@
-"""What a result was computed from."""
+"""The tensors that a result depends on through autograd."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an exported program takes and gives: names, shapes, and what the numbers mean."""
+"""Inputs and outputs of an exported program: names, shapes, units and ranges."""
 
 from __future__ import annotations
 

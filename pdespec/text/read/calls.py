@@ -1,5 +1,5 @@
-"""The meaning of written calls: built-ins, derivatives, the user's functions, and whatever else
-enters itself with `handles`."""
+"""Evaluation of calls in a text: built-ins, derivatives, the user's functions, and handlers
+registered by `handles`."""
 
 from __future__ import annotations
 

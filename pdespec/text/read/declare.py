@@ -1,4 +1,4 @@
-"""The meaning of written statements: each adds its part to the draft of a problem."""
+"""Evaluation of declarations: each adds its part to the draft of a problem."""
 
 from __future__ import annotations
 

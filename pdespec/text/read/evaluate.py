@@ -1,5 +1,4 @@
-"""The meaning of written expressions: SymPy scalars and matrices, by the operators of the language
-core.
+"""Evaluation of expressions in a text: SymPy scalars and matrices.
 
 Text is never handed to SymPy; every node is mapped to one known operation. Mistakes are reported in
 the scope and yield BROKEN.

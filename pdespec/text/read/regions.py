@@ -1,4 +1,4 @@
-"""The meaning of written shapes, regions and laws."""
+"""Evaluation of shapes, regions and laws in a text."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""What the names of a problem mean while its text is evaluated, and the bounds that keep
-evaluation small."""
+"""Scope of names while a text is evaluated, and the limits of evaluation."""
 
 from __future__ import annotations
 

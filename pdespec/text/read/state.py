@@ -1,5 +1,5 @@
-"""The meaning of what problems state: equations, conditions, functionals, requirements, outputs,
-data and known solutions."""
+"""Evaluation of statements: equations, conditions, functionals, requirements, outputs, data and
+references."""
 
 from __future__ import annotations
 

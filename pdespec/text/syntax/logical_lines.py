@@ -1,5 +1,4 @@
-"""Cutting a file into pieces that are parsed one by one, so that a mistake in one hides none in
-another.
+"""Splits a file into logical lines that are parsed one by one, so that one mistake hides no other.
 
 A piece is a logical line: it ends with the line unless a bracket is open or the line ends in an
 operator. A line that opens a block (`in`, `on`, `at`) is cut at its colon; what follows, up to `;`,

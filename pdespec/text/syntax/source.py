@@ -1,4 +1,4 @@
-"""The statements as the user wrote them, which ride along with the problem that they made."""
+"""The source text of statements, attached to the problem that was made from them."""
 
 from __future__ import annotations
 

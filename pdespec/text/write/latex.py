@@ -1,4 +1,4 @@
-"""Problems typeset: the syntax tree in the notation of a textbook."""
+"""LaTeX of problems, from the syntax tree."""
 
 from __future__ import annotations
 

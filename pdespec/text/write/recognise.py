@@ -1,5 +1,4 @@
-"""Vector operators found again in their components: `nu*lap(v)` instead of six second
-derivatives."""
+"""Recognises vector operators in components: `nu*lap(v)` instead of six second derivatives."""
 
 from __future__ import annotations
 

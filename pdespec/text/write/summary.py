@@ -1,5 +1,5 @@
-"""A problem and what is derived from it, in the words of the language: what `pdespec check`,
-`explain` and `new` print."""
+"""Summary of a problem and what is derived from it: the output of `pdespec check`, `explain` and
+`new`."""
 
 from __future__ import annotations
 

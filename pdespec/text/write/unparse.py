@@ -1,4 +1,4 @@
-"""A problem's meaning as statements, for problems that were not written as text."""
+"""Statements of a problem that was not written as text, from its meaning."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What a problem looks like when written: the user's own statements where it came from text,
-made from its meaning otherwise."""
+"""Written form of a problem: the user's own statements where it came from text, else made from
+its meaning."""
 
 from __future__ import annotations
 
