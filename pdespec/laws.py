@@ -52,8 +52,8 @@ class FunctionLaw(Law):
 
 
 @dataclass(frozen=True)
-class Uniform(NumberLaw):
-    """Equally likely everywhere on [low, high]."""
+class BoundedLaw(NumberLaw):
+    """A law of numbers in [low, high]."""
 
     low: sp.Expr
     high: sp.Expr
@@ -64,15 +64,13 @@ class Uniform(NumberLaw):
 
 
 @dataclass(frozen=True)
-class LogUniform(NumberLaw):
+class Uniform(BoundedLaw):
+    """Constant density 1/(high - low) on [low, high]."""
+
+
+@dataclass(frozen=True)
+class LogUniform(BoundedLaw):
     """The logarithm is uniform on [log low, log high]."""
-
-    low: sp.Expr
-    high: sp.Expr
-
-    @property
-    def support(self) -> tuple[sp.Expr, sp.Expr]:
-        return self.low, self.high
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from compiler.scales import component_sizes, scaled
 from compiler.scales.views import inner_draws, outer_draws, outer_input
 from compiler.trainable_fields import expanded
 from operators.field import OperatorInput, PointFunction
-from pdespec.errors import fail, nearest
+from pdespec.errors import fail, suggestion
 from pdespec.statements.problem import Problem
 
 POINTS = {"interior": 512, "boundary": 128, "initial": 128, "point": 32, "operator": 1024}
@@ -276,11 +276,10 @@ def _outer(problem: Problem, local: Batch) -> Batch:
 def _batch(drawn: DrawnSamples, chance: Chance, options: SampleOptions) -> Batch:
     problem, points_by = drawn.problem, options.points_by
     if points_by not in PLACINGS:
-        near = nearest(points_by, PLACINGS)
         raise fail(
             "S01",
             f"unknown placing of points {points_by!r}",
-            f"did you mean {near!r}?" if near else f"one of {', '.join(PLACINGS)}",
+            suggestion(points_by, PLACINGS, f"one of {', '.join(PLACINGS)}", quote="'"),
         )
     places = _places(drawn, options.counts, chance, points_by)
     imposed, make, count = (
@@ -394,11 +393,10 @@ def _counts(problem: Problem, points: Mapping[str, int]) -> dict[str, int]:
     keys = [*POINTS, *regions(problem)]
     for name, count in points.items():
         if name not in keys:
-            near = nearest(name, keys)
             raise fail(
                 "S01",
                 f"unknown kind of points {name!r}",
-                f"did you mean {near!r}?" if near else f"one of {', '.join(keys)}",
+                suggestion(name, keys, f"one of {', '.join(keys)}", quote="'"),
             )
         if not isinstance(count, int) or count < 1:
             raise fail("B01", f"points[{name!r}] = {count!r}", "a count is a whole number from 1")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
@@ -31,7 +31,7 @@ from compiler.matching import number as as_number
 from compiler.measurements.measured import shared_keys
 from pdespec.complexes import column
 from pdespec.coordinates import as_exact
-from pdespec.errors import ProblemError, fail, nearest
+from pdespec.errors import ProblemError, fail, suggestion
 from pdespec.geometry import Boundary, Domain
 from pdespec.laws import Gaussians, Uniform
 from pdespec.rules.admissible import ANGLES, needed
@@ -116,21 +116,14 @@ class DrawnSamples:
 
         Shapes: points "b n d" or, time last, "b n d+1" -> "b n c". Raises: ProblemError B01, B03.
         """
-        inputs = self.problem.inputs
-        if name not in inputs:
-            near = nearest(name, inputs)
-            raise fail(
-                "S01",
-                f"`{self.problem.name}` has no input `{name}`",
-                f"did you mean `{near}`?" if near else f"it has {', '.join(inputs) or 'none'}",
-            )
+        known_names("input", [name], self.problem.inputs, self.problem.name)
         if name not in self.functions:
             raise fail(
                 "B03",
                 f"input `{name}` was not given",
                 f'pass inputs={{"{name}": ...}}, a callable of points, to compiler.instance',
             )
-        declaration = inputs[name]
+        declaration = self.problem.inputs[name]
         spatial = len(self.problem.coordinates)
         width = spatial + (declaration.time is not None)
         if (
@@ -467,8 +460,7 @@ def _closed_form(
         {symbol.name for entry in entries for symbol in entry.free_symbols} - set(names)
     )
     if unknown:
-        near = nearest(unknown[0], names)
-        hint = f"did you mean `{near}`?" if near else f"the coordinates are {', '.join(names)}"
+        hint = suggestion(unknown[0], names, f"the coordinates are {', '.join(names)}")
         raise fail("S01", f"input `{declaration.name}` depends on `{unknown[0]}`", hint)
     compiled = graph(entries)
 
@@ -480,13 +472,12 @@ def _closed_form(
 
 
 def known_names(
-    kind: str, names: Mapping[str, object], declared: Mapping[str, object], problem: str
+    kind: str, names: Iterable[str], declared: Mapping[str, object], problem: str
 ) -> None:
     """Raises: ProblemError S01, with the nearest name, for one that is not declared."""
     for name in names:
         if name not in declared:
-            near = nearest(name, declared)
-            hint = f"did you mean `{near}`?" if near else f"it has {', '.join(declared) or 'none'}"
+            hint = suggestion(name, declared, f"it has {', '.join(declared) or 'none'}")
             raise fail("S01", f"`{problem}` has no {kind} `{name}`", hint)
 
 

@@ -304,14 +304,13 @@ def _product(
     return points, torch.cartesian_prod(*[weight] * dim).reshape(-1, dim).prod(-1)
 
 
-def blocks(nodes: Float[Tensor, "b j i 2"], step: int) -> tuple[Volumes, Int[Tensor, "m q+1"]]:
+def blocks(nodes: Float[Tensor, "b j i 2"], step: int) -> tuple[Volumes, Int[Tensor, "m k"]]:
     """Blocks of `step` by `step` cells of a grid that closes in its second direction, with the
     trapezoidal rule on their sides, for fields whose values at nodes are known; and the numbers of
     the nodes on their sides, then of one inside, for such a field to be asked in the order of
     `Volumes`.
 
-    Cells beyond the last whole block outwards are left out. Shapes: nodes "b j i 2" -> numbers "m
-    q+1".
+    Cells beyond the last whole block outwards are left out. Shapes: numbers "m k", k = q + 1.
     """
     rows, around = nodes.shape[1:3]
     j, i = torch.meshgrid(
