@@ -398,7 +398,7 @@ def _gradients(
 ) -> dict[str, float]:
     """|grad e|/|grad(U + e)| of the unknowns whose gradients the equations hold whole."""
     place = spaces.places[prepared.form.domain]
-    jets = {
+    own = {
         (s.component, s.index): v
         for (region, s), v in jets.items()
         if region == prepared.form.domain
@@ -407,13 +407,13 @@ def _gradients(
     units = [tuple(int(k == axis) for k in range(axes)) for axis in range(axes)]
     found = {}
     for name, unknown in problem.unknowns.items():
-        if not all((c, unit) in jets for c in unknown.components for unit in units):
+        if not all((c, unit) in own for c in unknown.components for unit in units):
             continue
         small = large = 0.0
         for component in unknown.components:
             table = place.tables[component]
             slopes = np.einsum("kaeq,ae->keq", table.jets[1:], vector[table.dofs])
-            total = slopes + np.stack([jets[component, unit] for unit in units])
+            total = slopes + np.stack([own[component, unit] for unit in units])
             small += float(np.sum(slopes**2 * place.weights))
             large += float(np.sum(total**2 * place.weights))
         found[name] = math.sqrt(small / large) if large > 0 else math.nan
