@@ -32,8 +32,9 @@ from compiler.data.samples import DrawnSamples, probed
 from compiler.derivatives import Autograd, Request
 from compiler.geometry.shapes.meshfile import files
 from compiler.loss.hard_conditions import ansatz, plan_hard_conditions, positive_channels
-from compiler.lowering.terms import JetVariable, MultiIndex, Term, lower, strong_form
+from compiler.lowering.terms import JetVariable, Term, lower, strong_form
 from operators.field import PointFunction
+from pdespec.jets import MultiIndex
 from pdespec.rules.subdomains import merged, subdomains
 from pdespec.statements.interfaces import flux_conditions
 from pdespec.statements.problem import Problem

@@ -25,7 +25,7 @@ from compiler.derivatives import (
 from compiler.geometry.metrics import domain
 from compiler.loss.blocks.dependencies import leaves
 from compiler.loss.physics import PhysicsLoss
-from compiler.lowering.closed_form import ExactSolution, closed_form
+from compiler.lowering.exact_solution import ExactSolution, exact_solution
 from compiler.lowering.terms import letters
 from compiler.matching import told
 from operators.field import capabilities as capabilities_of
@@ -86,9 +86,9 @@ class Case:
         if exact is None and isinstance(field, ExactSolution):
             exact = field
         elif exact is None and problem.references:
-            exact = closed_form(problem, problem.references, batch.params)
+            exact = exact_solution(problem, problem.references, batch.params)
         elif exact is not None and not isinstance(exact, ExactSolution):
-            exact = closed_form(problem, exact, batch.params)
+            exact = exact_solution(problem, exact, batch.params)
         return Case(loss, field, batch, request, scattered, grid, exact)
 
     @property

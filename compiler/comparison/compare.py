@@ -17,7 +17,7 @@ from compiler.comparison.case import Case, Comparison, rms
 from compiler.comparison.timing import PeakMemory, seconds
 from compiler.derivatives import DERIVATIVES, Backend, recognise
 from compiler.loss.physics import PhysicsLoss
-from compiler.lowering.closed_form import ExactSolution
+from compiler.lowering.exact_solution import ExactSolution
 from pdespec.errors import Diagnostic, ProblemError
 from pdespec.statements.problem import Problem
 

@@ -23,7 +23,7 @@ from compiler.derivatives import (
     LeastSquares,
     MultiIndex,
 )
-from compiler.lowering.closed_form import ExactSolution
+from compiler.lowering.exact_solution import ExactSolution
 from operators.graph.grid import Lattice
 from pdespec.errors import ProblemError
 from pdespec.statements.problem import Problem

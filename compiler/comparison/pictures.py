@@ -21,7 +21,7 @@ from compiler.comparison.compare import Table, compare
 from compiler.comparison.convergence import ConvergenceStudy, convergence_study
 from compiler.derivatives import DERIVATIVES, Axes, Backend, FiniteDifference, MultiIndex, Request
 from compiler.derivatives.precision import wavelength
-from compiler.lowering.closed_form import ExactSolution
+from compiler.lowering.exact_solution import ExactSolution
 from pdespec.statements.problem import Problem
 
 # one-sided at the ends: a field that does not repeat, on a domain that does, is drawn as well

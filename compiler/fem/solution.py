@@ -19,6 +19,7 @@ from compiler.fem.discrete.locate import Located, Locator
 from compiler.fem.discrete.spaces import Spaces
 from compiler.fem.discrete.spaces import interpolation as at_points
 from compiler.fem.errors import SolverError, SolverWarning
+from pdespec.jets import MultiIndex
 
 if TYPE_CHECKING:
     from compiler.fem.error_estimate import ErrorEstimate
@@ -78,8 +79,8 @@ class SampleSolution:
         return np.stack([found[c, value] for c in self.components], axis=1)
 
     def derivatives(
-        self, points: Array, wanted: Mapping[str, Iterable[tuple[int, ...]]]
-    ) -> dict[tuple[str, tuple[int, ...]], Array]:
+        self, points: Array, wanted: Mapping[str, Iterable[MultiIndex]]
+    ) -> dict[tuple[str, MultiIndex], Array]:
         """Values and first derivatives in space of components, and their first derivatives in time:
         those of the finite element function, and in time of the cubic polynomial through the
         nearest levels. An error of order h^k in values is one of order h^(k - 1) in them.

@@ -36,7 +36,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from compiler.lowering.essential import essential, normal_slopes
-from compiler.lowering.terms import JetVariable, MultiIndex, Term
+from compiler.lowering.terms import JetVariable, Term
+from pdespec.jets import MultiIndex
 from pdespec.statements.interfaces import flux_conditions
 from pdespec.statements.problem import Problem
 

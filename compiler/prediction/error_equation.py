@@ -52,6 +52,7 @@ from compiler.fem.solvers.solvability import defects, refuse_defects
 from compiler.geometry.domain import box
 from compiler.geometry.metrics import domain, misfit
 from compiler.lowering.terms import JetVariable
+from pdespec.jets import MultiIndex
 from pdespec.statements.problem import Problem
 
 Jets = Mapping[tuple[Region, sp.Symbol], Array]
@@ -351,7 +352,7 @@ def _jet_values(
             continue
         places = [each.places[region] for each in spaces]
         points = [place.points.reshape(len(place.points), -1).T for place in places]
-        indices: dict[int, set[tuple[int, ...]]] = {}
+        indices: dict[int, set[MultiIndex]] = {}
         for jet in asked:
             indices.setdefault(order[jet.component], set()).add(jet.index)
         request = Request({channel: frozenset(each) for channel, each in indices.items()})

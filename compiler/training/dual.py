@@ -73,10 +73,11 @@ from compiler.fem.solvers.time_stepping import evolution, initial_vector
 from compiler.geometry.metrics import interior, relative_error
 from compiler.loss.hard_conditions import plan_hard_conditions
 from compiler.lowering.graph import ResidualGraph, Source
-from compiler.lowering.terms import JetVariable, MultiIndex
+from compiler.lowering.terms import JetVariable
 from compiler.training.slabs import Slab, Slabs
 from operators.field import OperatorInput, PointFunction
 from pdespec.coordinates import Time
+from pdespec.jets import MultiIndex
 from pdespec.statements.interfaces import flux_conditions
 from pdespec.statements.problem import Problem
 from pdespec.symbols import UnknownField

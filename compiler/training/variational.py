@@ -27,12 +27,13 @@ import sympy as sp
 
 from compiler.fem.errors import NoWeakForm
 from compiler.fem.forms.weak import by_region, weak_form
-from compiler.lowering.terms import JetVariable, MultiIndex
+from compiler.lowering.terms import JetVariable
 from compiler.training.options import OptionError
 from pdespec.calculus import entries
 from pdespec.coordinates import Normal
 from pdespec.curvilinear import angles
 from pdespec.geometry import Boundary, Domain, meshes
+from pdespec.jets import MultiIndex
 from pdespec.probe import vanishes
 from pdespec.rules.subdomains import merged
 from pdespec.statements.interfaces import flux_conditions

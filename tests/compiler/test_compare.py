@@ -14,7 +14,7 @@ from compiler.comparison.case import Case, cover
 from compiler.comparison.convergence import Series, convergence_study
 from compiler.comparison.pictures import colour, cost_picture, write_comparison
 from compiler.derivatives import DERIVATIVES, FiniteDifference, LeastSquares
-from compiler.lowering.closed_form import closed_form
+from compiler.lowering.exact_solution import exact_solution
 from operators import GINO
 from operators.field import Capabilities
 from operators.graph.grid import Lattice
@@ -38,7 +38,7 @@ def batch_of(
 
 def smooth(problem: Problem):
     x, y = problem.coordinates
-    return closed_form(problem, {"u": sp.sin(2 * x) * sp.exp(y)})
+    return exact_solution(problem, {"u": sp.sin(2 * x) * sp.exp(y)})
 
 
 def heat() -> Problem:
@@ -146,7 +146,7 @@ def test_every_equation_has_its_own_residual_against_autograd_and_against_the_cl
     omega = rectangle(x, y, (0, 0), (1, 1))
     u, w = unknown("u", omega), unknown("w", omega)
     problem = Problem("pair", {"large": 1000 * lap(u) - w, "small": sp.Derivative(w, x) - 2 * x})
-    field = closed_form(problem, {"u": sp.exp(x) * sp.sin(y), "w": x**2})
+    field = exact_solution(problem, {"u": sp.exp(x) * sp.sin(y), "w": x**2})
     table = compiler.compare(
         problem, field, batch_of(problem), ["autograd", FiniteDifference(mode="grid")], repeats=1
     )
@@ -166,7 +166,7 @@ def test_a_wrong_field_has_the_residual_that_the_closed_form_has_not():
     problem = heat()
     (x,), t = problem.coordinates, problem.time
     decay = sp.exp(-4 * sp.pi**2 * t) * sp.sin(2 * sp.pi * x)
-    wrong = closed_form(problem, {"u": 2 * decay + t})
+    wrong = exact_solution(problem, {"u": 2 * decay + t})
     table = compiler.compare(
         problem, wrong, batch_of(problem), ["autograd"], exact={"u": decay}, repeats=1
     )
@@ -221,7 +221,7 @@ def test_a_step_leaves_no_gradients_behind():
 def test_time_is_differenced_where_space_is_periodic_and_the_label_says_so():
     problem = heat()
     (x,), t = problem.coordinates, problem.time
-    field = closed_form(problem, {"u": sp.sin(2 * sp.pi * x) * sp.exp(t)})
+    field = exact_solution(problem, {"u": sp.sin(2 * sp.pi * x) * sp.exp(t)})
     table = compiler.compare(problem, field, batch_of(problem), ["fourier"], repeats=1)
     row = table["fourier, else finite_difference"]
     assert row.errors["u_xx"] < 1e-10

@@ -18,8 +18,9 @@ from compiler.fem.errors import SolverError
 from compiler.fem.forms.curvature import PENALTY, is_kink
 from compiler.fem.forms.nonsmooth import WIDTH
 from compiler.fem.forms.weak import Region, WeakForm
-from compiler.lowering.terms import JetVariable, MultiIndex
+from compiler.lowering.terms import JetVariable
 from pdespec.coordinates import Coordinate, Normal, Time
+from pdespec.jets import MultiIndex
 from pdespec.symbols import Scalar
 
 

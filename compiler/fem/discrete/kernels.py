@@ -16,7 +16,8 @@ from compiler.arrays import Array
 from compiler.fem.forms.conditions import unknown_jet_variables
 from compiler.fem.forms.weak import Integrand, Region, WeakForm, by_region
 from compiler.lowering.numpy_function import numpy_function
-from compiler.lowering.terms import JetVariable, MultiIndex
+from compiler.lowering.terms import JetVariable
+from pdespec.jets import MultiIndex
 from pdespec.jumps import slope
 
 

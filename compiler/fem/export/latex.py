@@ -14,6 +14,7 @@ from compiler.fem.forms.weak import Integrand, Region, WeakForm, by_region
 from compiler.lowering.terms import JetVariable
 from pdespec.coordinates import Normal
 from pdespec.geometry import Domain
+from pdespec.jets import MultiIndex
 
 
 class WeakLatex(LatexPrinter):
@@ -40,7 +41,7 @@ def component_latex(name: str) -> str:
     return rf"{base}_{{{part}}}" if part else base
 
 
-def derivative(what: str, index: tuple[int, ...], form: WeakForm) -> str:
+def derivative(what: str, index: MultiIndex, form: WeakForm) -> str:
     """`\\partial_{xx} u`, or `u` itself; the jump `[\\partial_n u]` between cells."""
     if is_kink(index):
         return rf"[\partial_n {what}]"

@@ -14,7 +14,8 @@ import sympy as sp
 
 from compiler.fem.forms.conditions import unknown_jet_variables
 from compiler.fem.forms.unit_normal import zero
-from compiler.lowering.terms import JetVariable, MultiIndex
+from compiler.lowering.terms import JetVariable
+from pdespec.jets import MultiIndex
 
 Term = tuple[str, MultiIndex, sp.Expr]  # row, derivatives of its test function, coefficient
 
@@ -46,9 +47,9 @@ def antisymmetric(matrix: Sequence[Sequence[sp.Expr]]) -> bool:
     return zero([matrix[i][j] + matrix[j][i] for i in size for j in size if i <= j], [])
 
 
-def turns(expression: sp.Expr, own: Sequence[str], units: Sequence[tuple[int, ...]]) -> bool:
+def turns(expression: sp.Expr, own: Sequence[str], units: Sequence[MultiIndex]) -> bool:
     """Whether an expression depends on the derivatives of a vector by its curl alone."""
-    jets: Mapping[tuple[str, tuple[int, ...]], JetVariable] = {
+    jets: Mapping[tuple[str, MultiIndex], JetVariable] = {
         (s.component, s.index[: len(units)]): s
         for s in unknown_jet_variables(expression)
         if s.component in own and any(s.index[: len(units)])

@@ -31,10 +31,11 @@ from compiler.fem.forms.conditions import (
     unknown_jet_variables,
 )
 from compiler.fem.forms.unit_normal import unit
-from compiler.lowering.terms import JetVariable, MultiIndex
+from compiler.lowering.terms import JetVariable
 from pdespec.coordinates import Normal
 from pdespec.curvilinear import angles
 from pdespec.geometry import Boundary, Domain
+from pdespec.jets import MultiIndex
 from pdespec.jumps import slope
 
 # eta |K| / h of a facet, seen from one of its cells

@@ -17,8 +17,8 @@ import sympy as sp
 
 from compiler.fem.errors import NoWeakForm
 from compiler.fem.forms.divergence import Coordinates, order, spatial_order, unknown_derivatives
-from compiler.lowering.terms import JetVariable, MultiIndex
-from pdespec.jets import expand_derivatives
+from compiler.lowering.terms import JetVariable
+from pdespec.jets import MultiIndex, expand_derivatives
 from pdespec.symbols import UnknownField
 
 

@@ -52,11 +52,12 @@ from compiler.fem.forms.pairing import (
     pair,
 )
 from compiler.fem.forms.reduction import reduce_order
-from compiler.lowering.terms import JetVariable, MultiIndex, values
+from compiler.lowering.terms import JetVariable, values
 from pdespec.calculus import Integral, TwoSided
 from pdespec.coordinates import Normal, Time
 from pdespec.curvilinear import angles, power
 from pdespec.geometry import Boundary, Domain
+from pdespec.jets import MultiIndex
 from pdespec.jumps import slope
 from pdespec.notation import short
 from pdespec.statements.natural import implied

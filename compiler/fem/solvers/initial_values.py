@@ -24,6 +24,7 @@ from compiler.fem.solvers.newton import NewtonOptions, newton
 from compiler.lowering.numpy_function import numpy_function
 from compiler.lowering.terms import JetVariable
 from pdespec.coordinates import Time
+from pdespec.jets import MultiIndex
 
 SAMPLES = 4001  # of a time interval, among which a change of sign is looked for
 WAVES = (1e2, 4e2)  # wave numbers times the size of the domain, at which growth is compared
@@ -279,7 +280,7 @@ def refuse_ill_posed(parts: Assembly, jets: Sequence[Array], start: float, end: 
                 )
 
 
-Entry = tuple[tuple[str, tuple[int, ...]], JetVariable, Array]
+Entry = tuple[tuple[str, MultiIndex], JetVariable, Array]
 
 
 def frozen(parts: Assembly, state: State) -> list[Entry]:

@@ -25,8 +25,8 @@ from compiler.fem.discrete.system import System
 from compiler.fem.errors import Contradiction
 from compiler.fem.forms.conditions import unknown_jet_variables
 from compiler.fem.forms.weak import WeakForm
-from compiler.lowering.terms import MultiIndex
 from pdespec.geometry import Boundary
+from pdespec.jets import MultiIndex
 
 # share of a term that no equation holds: the error of the mesh in a load that has to balance, or of
 # rounded numbers

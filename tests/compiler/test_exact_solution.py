@@ -6,7 +6,7 @@ import pytest
 import sympy as sp
 import torch
 
-from compiler.lowering.closed_form import closed_form
+from compiler.lowering.exact_solution import exact_solution
 from pdespec import ProblemError
 
 from .problems import biharmonic, navier_stokes, poisson
@@ -15,7 +15,7 @@ from .problems import biharmonic, navier_stokes, poisson
 def test_values_and_derivatives_are_those_of_the_expression():
     problem = poisson()
     x, y = problem.coordinates
-    field = closed_form(problem, {"u": sp.sin(3 * x) * y**2})
+    field = exact_solution(problem, {"u": sp.sin(3 * x) * y**2})
     points = torch.rand(2, 5, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     a, b = points.unbind(-1)
     torch.testing.assert_close(field(points), (torch.sin(3 * a) * b**2)[..., None])
@@ -29,8 +29,8 @@ def test_vectors_are_given_whole_or_by_component_and_params_have_values():
     x, y = problem.coordinates
     re = problem.params["Re"].symbol
     params = {"Re": torch.tensor([100.0, 200.0], dtype=torch.float64)}
-    whole = closed_form(problem, {"v": sp.Matrix([y, -x / re]), "p": 0}, params)
-    split = closed_form(problem, {"v.x": y, "v.y": -x / re, "p": 0}, params)
+    whole = exact_solution(problem, {"v": sp.Matrix([y, -x / re]), "p": 0}, params)
+    split = exact_solution(problem, {"v.x": y, "v.y": -x / re, "p": 0}, params)
     points = torch.rand(2, 4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(whole(points), split(points))
     values = dict(zip(problem.components, whole(points).unbind(-1), strict=True))
@@ -41,7 +41,7 @@ def test_vectors_are_given_whole_or_by_component_and_params_have_values():
 def test_constants_of_the_problem_have_their_values():
     problem = biharmonic()  # D = 2
     x, _ = problem.coordinates
-    field = closed_form(problem, {"u": x / problem.constants["D"].symbol})
+    field = exact_solution(problem, {"u": x / problem.constants["D"].symbol})
     points = torch.rand(1, 3, 2, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(field(points)[..., 0], points[..., 0] / 2)
 
@@ -56,5 +56,5 @@ def test_constants_of_the_problem_have_their_values():
 )
 def test_what_does_not_fit_the_problem_is_refused(given, code, text):
     with pytest.raises(ProblemError, match=text) as error:
-        closed_form(navier_stokes(), given)
+        exact_solution(navier_stokes(), given)
     assert error.value.diagnostics[0].code == code

@@ -60,11 +60,11 @@ class ExactSolution:
         return self.params[symbol.name].to(points).reshape(-1, 1)
 
 
-def closed_form(
+def exact_solution(
     problem: Problem, expressions: Mapping[str, object], params: Mapping[str, Tensor] | None = None
 ) -> ExactSolution:
-    """The field of a function given by expressions: `closed_form(problem, {"u": sp.sin(x)})`, or of
-    `problem.references`.
+    """The field of a function given by expressions: `exact_solution(problem, {"u": sp.sin(x)})`, or
+    of `problem.references`.
 
     Raises: ProblemError S01 for a name that is not an unknown, B03 for a component left out or a
     symbol that is neither a coordinate nor a given param."""
