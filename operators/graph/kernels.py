@@ -244,7 +244,8 @@ class PolynomialKernel(nn.Module):
     ) -> Streams:
         basis = monomials(z, self.degree) * weight
         if isinstance(basis, Tensor) and edges.mask is None and not torch.is_grad_enabled():
-            return self.outer(_summed(basis, prepared[0], edges))
+            # autocast makes one of them narrower, which products of matrices mend by themselves
+            return self.outer(_summed(basis, prepared[0].to(basis.dtype), edges))
         values = prepared[0].index_select(0, edges.node)
         return jet.unstack(self.outer(_moments(jet.stack(basis), values, edges)), basis)
 

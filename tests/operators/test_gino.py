@@ -464,3 +464,27 @@ def test_a_model_that_cannot_be_raises():
         build(latent=(14, 14, 14))
     with pytest.raises(ValueError, match="can miss every node"):
         build(radius=0.05)
+
+
+# ---- without a graph
+
+
+@pytest.mark.parametrize("kernel", ["mlp", "polynomial"])
+@pytest.mark.parametrize("periodic", [(False, False), (True, False)])
+def test_what_is_read_without_a_graph_is_what_is_read_with_one(kernel, periodic, inputs, rand):
+    model, points = build(kernel, periodic=periodic), rand(3, 40, 2) * 2 - 1
+    with_graph = model(inputs)(points)
+    assert with_graph.requires_grad
+    with torch.no_grad():
+        without = model(inputs)(points)
+    torch.testing.assert_close(without, with_graph.detach(), rtol=1e-12, atol=1e-12)
+
+
+def test_it_is_read_without_a_graph_in_autocast_too(inputs, points):
+    model = build().float()
+    moved = inputs.to(torch.float32)
+    with torch.no_grad():
+        full = model(moved)(points.float())
+        with torch.autocast("cpu", torch.bfloat16):
+            narrow = model(moved)(points.float())
+    assert 0 < float((narrow - full).norm() / full.norm()) < 0.03
