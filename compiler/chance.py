@@ -41,6 +41,13 @@ class Chance:
             raise ValueError(f"random numbers of {generator.size} samples were asked for {size}")
         return generator
 
+    def copy(self) -> Chance:
+        """Another one, which gives the same numbers from here on."""
+        found = object.__new__(Chance)
+        found.device, found.size = self.device, self.size
+        found.shared, *found.samples = (each.clone_state() for each in (self.shared, *self.samples))
+        return found
+
     def uniform(self, *shape: int) -> Tensor:
         """Uniform on [0, 1) in float64. Shapes: -> "b .."."""
         return self._each(

@@ -13,6 +13,7 @@ from torch import Tensor
 from compiler.batches.ansatz_residual import output_amplitude, residual_scale
 from compiler.batches.coarse_lift import lift_degrees, with_coarse_lift
 from compiler.batches.features import channels, features, unknown_domains
+from compiler.batches.places import foreseen, placed_later
 from compiler.batches.recipe import PLACINGS
 from compiler.batches.verify_inputs import verify_inputs
 from compiler.chance import Chance, untraced
@@ -45,6 +46,7 @@ class SampleOptions:
     features: Features
     points_by: str
     lift: Degrees
+    later: bool = False
 
 
 @dataclass(frozen=True, repr=False)
@@ -217,8 +219,12 @@ def instance(  # noqa: PLR0913 (a public call: its options are keywords)
     points_by: str = "sobol",
     lift: int | Sequence[int] = 0,
     size: int = 1,
+    later: bool = False,
 ) -> Batch:
     """A batch of one sample of the caller's own, or of `size` of them.
+
+    With `later`, collocation points are placed once they are asked for, as by who only asks a model
+    for its field they never are: they are the same.
 
     `params` maps names to numbers, or to `size` of them; those with a declared value may be left
     out. `inputs` maps names to callables of points ("b n d" to "b n c"), to SymPy expressions in
@@ -230,7 +236,7 @@ def instance(  # noqa: PLR0913 (a public call: its options are keywords)
     """
     problem = expanded(problem)
     counts, degrees = _counts(problem, points or {}), lift_degrees(problem, lift, hard)
-    options = SampleOptions(counts, hard, features, points_by, degrees)
+    options = SampleOptions(counts, hard, features, points_by, degrees, later)
     (frame, local), dtype = scaled(problem), dtype or torch.get_default_dtype()
     drawn = given(
         problem,
@@ -281,7 +287,10 @@ def _batch(drawn: DrawnSamples, chance: Chance, options: SampleOptions) -> Batch
             f"unknown placing of points {points_by!r}",
             suggestion(points_by, PLACINGS, f"one of {', '.join(PLACINGS)}", quote="'"),
         )
-    places = _places(drawn, options.counts, chance, points_by)
+    if options.later and foreseen(problem):
+        places = placed_later(drawn, options.counts, chance)
+    else:
+        places = _places(drawn, options.counts, chance, points_by)
     imposed, make, count = (
         _imposed(problem, options.hard),
         options.features,

@@ -123,6 +123,7 @@ class TrainedOperator:
             device=self.parameter.device,
             **self.run.options.ansatz,
             size=size,
+            later=True,
         )
 
     @property
