@@ -119,6 +119,10 @@ def refuse_implausible(problem: Problem, options: Mapping[str, Any]) -> None:
                 " several"
             )
     for name in ("latent", "grid", "sensors"):
+        if name in options and not isinstance(options[name], (list, tuple)):
+            raise ValueError(
+                f"{name} = {options[name]!r} should be a list, a number of nodes for each axis"
+            )
         if math.prod(_leaves(options.get(name, ()))) > NODES:
             raise ValueError(f"{name} = {options[name]!r} has more than {NODES} nodes")
     if options.get("box") is not None:

@@ -146,6 +146,11 @@ def test_control_c_saves_says_how_to_go_on_and_ends_with_130(workplace, monkeypa
         ),
         (["train", POISSON, "--set", "model.modes=40"], 2, "modes"),
         (
+            ["train", POISSON, "--set", "model.latent=8"],
+            2,
+            "latent = 8 should be a list, a number of nodes for each axis",
+        ),
+        (
             ["train", POISSON, "--set", "model.hidden=0"],
             2,
             "hidden = 0 should be a whole number from 1",
