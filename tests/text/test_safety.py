@@ -12,8 +12,10 @@ import threading
 from pathlib import Path
 
 import pytest
+import sympy as sp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sympy.core.cache import cacheit, clear_cache
 
 import pdespec
 from pdespec.text.read import budget
@@ -316,6 +318,7 @@ def spins(events):
 
 @pytest.mark.parametrize("head_start", (0.0, 0.01, 100.0))
 def test_how_long_a_head_start_is_decides_nothing(head_start, monkeypatch):
+    monkeypatch.setattr(budget, "AFTERWARDS", 50_000)
     monkeypatch.setattr(budget, "UNSEEN", 100_000)
     monkeypatch.setattr(budget, "HEAD_START", head_start or 1e-6)
     assert budget.bounded(spins(10_000), 200_000) == 1
@@ -326,11 +329,57 @@ def test_how_long_a_head_start_is_decides_nothing(head_start, monkeypatch):
     assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0, 0) and sys.getprofile() is None
 
 
-def test_work_near_its_bound_is_done_again_and_counted_from_the_start(monkeypatch):
+def test_work_beyond_a_head_start_is_done_again_and_counted_from_the_start(monkeypatch):
     monkeypatch.setattr(budget, "HEAD_START", 1e-6)
-    monkeypatch.setattr(budget, "UNSEEN", 1_500_000)
+    monkeypatch.setattr(budget, "UNSEEN", 100_000)
+    monkeypatch.setattr(budget, "AFTERWARDS", 300_000)
     assert budget.bounded(spins(2_300_000), 2_400_000) == 2
     assert budget.bounded(spins(200_000), 2_400_000) == 1
+
+
+def test_what_is_kept_of_a_head_start_does_not_make_the_count_less(monkeypatch):
+    monkeypatch.setattr(budget, "HEAD_START", 1e-6)
+    monkeypatch.setattr(budget, "AFTERWARDS", 100_000)
+    monkeypatch.setattr(budget, "UNSEEN", 900_000)
+
+    @cacheit
+    def costly(part):
+        return spins(100_000)()
+
+    for free in (True, False):
+        monkeypatch.setattr(budget, "_timer_is_free", lambda free=free: free)
+        clear_cache()
+        with pytest.raises(budget.Spent):
+            budget.bounded(lambda: [costly(sp.Integer(k)) for k in range(11)], 1_050_000)
+        clear_cache()
+        assert budget.bounded(lambda: [costly(sp.Integer(k)) for k in range(11)], 1_150_000)
+
+
+def test_a_text_that_is_refused_is_read_little_more_than_once(monkeypatch):
+    monkeypatch.setattr(budget, "HEAD_START", 1e-6)
+    begun = []
+
+    def work():
+        begun.append(0)
+        for _ in range(budget.MOST):
+            begun[-1] += 1
+            abs(0)
+
+    with pytest.raises(budget.Spent):
+        budget.bounded(work, budget.MOST)
+    assert len(begun) == 2 and 2 * sum(begun) < 1.5 * budget.MOST
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals as POSIX has them")
+def test_a_signal_that_is_blocked_lifts_no_bound(monkeypatch):
+    monkeypatch.setattr(budget, "UNSEEN", 100_000)
+    monkeypatch.setattr(budget, "AFTERWARDS", 50_000)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGVTALRM])
+    try:
+        with pytest.raises(budget.Spent):
+            budget.bounded(spins(4_000_000), 200_000)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def test_a_timer_or_handler_of_somebody_else_is_left_alone(monkeypatch):
@@ -341,6 +390,7 @@ def test_a_timer_or_handler_of_somebody_else_is_left_alone(monkeypatch):
         assert budget.bounded(spins(1_000), budget.MOST) == 1
         assert signal.getitimer(signal.ITIMER_VIRTUAL)[0] > 49
         monkeypatch.setattr(budget, "UNSEEN", 100_000)
+        monkeypatch.setattr(budget, "AFTERWARDS", 50_000)
         with pytest.raises(budget.Spent):
             budget.bounded(spins(400_000), 200_000)
     finally:
@@ -351,6 +401,7 @@ def test_a_timer_or_handler_of_somebody_else_is_left_alone(monkeypatch):
 
 def test_another_thread_reads_texts_within_the_same_bound(monkeypatch):
     monkeypatch.setattr(budget, "UNSEEN", 100_000)
+    monkeypatch.setattr(budget, "AFTERWARDS", 50_000)
     found = []
 
     def read():

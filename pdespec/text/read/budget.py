@@ -2,19 +2,21 @@
 nested powers or derivatives of energies can keep SymPy busy for hours.
 
 Being counted more than doubles what reading takes. A text is therefore not counted for the first
-`HEAD_START`, in which no interpreter makes more than `UNSEEN` calls and returns, and read again,
-counted from the start, where so many more would decide. The clock says how a text is read, and
-never whether it is accepted.
+`HEAD_START`, in which reading makes no more than `UNSEEN` calls and returns. Where it takes more
+than `AFTERWARDS` from then on, it is read again, counted from the start, without what SymPy's cache
+has of the first reading. The clock says how a text is read, and not whether it is accepted:
+near the bound that hangs on what the process has imported before, some 5 % of the count.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import signal
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from sympy.core.cache import clear_cache
 
@@ -28,21 +30,19 @@ A_CHARACTER = 40
 HEAD_START = 0.05
 """CPU seconds that are not counted: most problems have been read by then."""
 
-UNSEEN = 2_500_000
-"""Calls and returns in that time, at most: 50 million a second, where reading makes 7 million."""
+UNSEEN = 4_000_000
+"""Calls and returns that reading makes in that time, at most: 80 million a second, where it makes 7
+million (a loop of `abs(0)` and nothing else makes 100 million)."""
+
+AFTERWARDS = 1_000_000
+"""Counted calls and returns after that time, some 0.3 seconds, beyond which a text is read again:
+all that is lost by the head start of a text that is refused."""
 
 Answer = TypeVar("Answer")
 
 
 class Spent(BaseException):
     """The work is used up. No `Exception`: nothing on the way may take it for its own."""
-
-
-class _Seen(NamedTuple, Generic[Answer]):
-    """What work came to, and what it left of its bound."""
-
-    answer: Callable[[], Answer]
-    left: float
 
 
 def bounded(work: Callable[[], Answer], most: int) -> Answer:
@@ -53,15 +53,14 @@ def bounded(work: Callable[[], Answer], most: int) -> Answer:
     """
     if sys.getprofile() is not None:
         return work()
-    if most > UNSEEN and _timer_is_free():
-        seen = _counted(work, most, head_start=True)
-        if seen.left >= UNSEEN:
-            return seen.answer()
-    return _counted(work, most, head_start=False).answer()
+    if most >= UNSEEN + AFTERWARDS and _timer_is_free():
+        with contextlib.suppress(Spent):
+            return _counted(work, AFTERWARDS, head_start=True)
+    return _counted(work, most, head_start=False)
 
 
-def _counted(work: Callable[[], Answer], most: int, head_start: bool) -> _Seen[Answer]:
-    """Raises: `Spent`."""
+def _counted(work: Callable[[], Answer], most: int, head_start: bool) -> Answer:
+    """Raises: `Spent`, in place of what the work makes of it too."""
     left: float = most
     tracer = sys.gettrace()
 
@@ -90,11 +89,12 @@ def _counted(work: Callable[[], Answer], most: int, head_start: bool) -> _Seen[A
             signal.setitimer(signal.ITIMER_VIRTUAL, HEAD_START)
         else:
             begin()
-        answer = _outcome(work)
-        spent, unused = left < 0, left
-    except Spent:
-        spent, unused = True, 0
+        answer = work()
+    except (Spent, Exception):
+        if left >= 0:
+            raise
     finally:
+        spent = left < 0
         left = math.inf  # the calls below are seen too
         sys.settrace(tracer)
         if head_start:
@@ -108,29 +108,16 @@ def _counted(work: Callable[[], Answer], most: int, head_start: bool) -> _Seen[A
     if spent:
         clear_cache()  # of what is half done
         raise Spent
-    return _Seen(answer, unused)
-
-
-def _outcome(work: Callable[[], Answer]) -> Callable[[], Answer]:
-    """What gives the answer of the work, or raises its error."""
-    try:
-        answer = work()
-    except Exception as error:
-        failed = error
-
-        def fail() -> Answer:
-            raise failed
-
-        return fail
-    return lambda: answer
+    return answer
 
 
 def _timer_is_free() -> bool:
-    """Whether the timer of this process's CPU time can be had: from the main thread alone, and
-    where nobody else has it."""
+    """Whether the timer of this process's CPU time can be had: from the main thread alone, where
+    nobody else has it, and where its signal gets through."""
     return (
         hasattr(signal, "setitimer")
         and threading.current_thread() is threading.main_thread()
         and signal.getsignal(signal.SIGVTALRM) == signal.SIG_DFL
         and signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
+        and signal.SIGVTALRM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
     )
