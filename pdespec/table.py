@@ -47,6 +47,10 @@ class Table(Mapping[str, Any]):
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._items,)  # without the hash, which another process has its own of
 
+    def __setstate__(self, state: tuple[None, dict[str, Any]]) -> None:
+        """From a pickle of a build before tables kept their hash."""
+        self.__init__(state[1]["_items"])
+
     def __repr__(self) -> str:
         return repr(self._items)
 

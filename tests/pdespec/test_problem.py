@@ -39,6 +39,7 @@ from pdespec import (
     unknown,
 )
 from pdespec.statements.normalise import gathered
+from pdespec.table import Channels, Table
 from tests.effort import calls
 
 from .closed_form import closed, same
@@ -533,6 +534,17 @@ def test_a_pickle_is_read_under_another_hash_seed():
     assert hash(problem) == hash(here)
     assert problem.residuals() == here.residuals()
     assert problem.unknowns["v"].symbol[0] in set(here.unknowns["v"].symbol)
+
+
+@pytest.mark.parametrize("kind", (Table, Channels))
+def test_a_table_pickled_before_it_kept_its_hash_is_a_table(kind):
+    class Before(dict):
+        def __reduce__(self):
+            return object.__new__, (kind,), (None, {"_items": dict(self)})
+
+    table = pickle.loads(pickle.dumps(Before({"a": 1, "b": 2})))
+    assert type(table) is kind
+    assert table == kind({"a": 1, "b": 2}) and hash(table) == hash(kind({"a": 1, "b": 2}))
 
 
 def test_elasticity_in_space_takes_little_effort():
