@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/blocks.py --rounds 3
 
 Nonlinear Poisson and the operator of `demo`; residual, error estimate left out, and the gradient in
-all parameters. Writes results/blocks.json and .md: what `compiler.loss.blocks.engine.BLOCKS` says.
+all parameters. Writes results/blocks.json and .md: what `compiler.loss.blocks.engine.BLOCK` says.
 """
 
 from __future__ import annotations
