@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
+import torch
+
 from compiler.chance import Chance
 from compiler.data.interfaces import inner
 from compiler.data.points import PointSet, place
@@ -15,18 +17,22 @@ from pdespec.statements.problem import Problem
 
 
 class PlacedLater(Mapping[str, PointSet]):
-    """The points of each region of the samples drawn, by the numbers of a chance of their own."""
+    """The points of each region of the samples drawn, by the numbers of a chance of their own. They
+    hang on params that require grad as they would had they been placed when this was made, whoever
+    asks for them first."""
 
     def __init__(self, drawn: DrawnSamples, counts: Mapping[str, int], chance: Chance) -> None:
         self.drawn, self.counts, self.chance = drawn, counts, chance
+        self.inference, self.graph = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
         self.found: dict[str, PointSet] | None = None
 
     def _placed(self) -> dict[str, PointSet]:
         if self.found is None:
-            self.found = {
-                key: place(self.drawn, key, kind, region, self.counts, self.chance, "sobol")
-                for key, (kind, region) in regions(self.drawn.problem).items()
-            }
+            with torch.inference_mode(self.inference), torch.set_grad_enabled(self.graph):
+                self.found = {
+                    key: place(self.drawn, key, kind, region, self.counts, self.chance, "sobol")
+                    for key, (kind, region) in regions(self.drawn.problem).items()
+                }
         return self.found
 
     def __getitem__(self, key: str) -> PointSet:

@@ -46,5 +46,23 @@ def test_points_placed_later_are_those_placed_at_once(name):
     assert list(again) == list(kept)
 
 
+def test_points_placed_later_hang_on_params_whoever_asks_for_them_first():
+    problem = pdespec.parse(
+        "problem star\nspace x, y\nparam c ~ uniform(-0.2, 0.2)\n"
+        "domain Omega = star(radius = 1 + c*cos(4*theta))\nunknown u : scalar on Omega\n"
+        "in Omega: lap(u) = 1\non boundary(Omega): u = 0\n"
+    )
+    slopes = []
+    for later in (False, True):
+        c = torch.tensor(0.1, dtype=torch.float64, requires_grad=True)
+        generator = torch.Generator().manual_seed(0)
+        batch = instance(problem, {"c": c}, generator=generator, dtype=torch.float64, later=later)
+        with torch.inference_mode():
+            assert len(batch.points["Omega"].points) == 1
+        total = sum(each.points.square().sum() for each in batch.points.values())
+        slopes.append(*torch.autograd.grad(total, c))
+    assert slopes[0] == slopes[1] != 0
+
+
 def _constant(problem, name, x, value):
     return torch.full((*x.shape[:-1], len(problem.inputs[name].components)), value, dtype=x.dtype)
