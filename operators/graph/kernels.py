@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.forward_ad import unpack_dual
 from torch.nn.functional import embedding_bag
 
 from operators.graph.neighbors import Edges
@@ -243,11 +244,21 @@ class PolynomialKernel(nn.Module):
         edges: Edges,
     ) -> Streams:
         basis = monomials(z, self.degree) * weight
-        if isinstance(basis, Tensor) and edges.mask is None and not torch.is_grad_enabled():
+        if (
+            isinstance(basis, Tensor)
+            and edges.mask is None
+            and not _differentiated(basis, *prepared)
+        ):
             # autocast makes one of them narrower, which products of matrices mend by themselves
             return self.outer(_summed(basis, prepared[0].to(basis.dtype), edges))
         values = prepared[0].index_select(0, edges.node)
         return jet.unstack(self.outer(_moments(jet.stack(basis), values, edges)), basis)
+
+
+def _differentiated(*tensors: Tensor) -> bool:
+    """Whether a graph is kept, or one of the tensors has a tangent, which torch follows without a
+    graph too."""
+    return torch.is_grad_enabled() or any(unpack_dual(t).tangent is not None for t in tensors)
 
 
 def _summed(rows: Tensor, values: Tensor, edges: Edges) -> Tensor:

@@ -488,3 +488,13 @@ def test_it_is_read_without_a_graph_in_autocast_too(inputs, points):
         with torch.autocast("cpu", torch.bfloat16):
             narrow = model(moved)(points.float())
     assert 0 < float((narrow - full).norm() / full.norm()) < 0.03
+
+
+@pytest.mark.parametrize("kernel", ["mlp", "polynomial"])
+def test_forward_mode_needs_no_graph(kernel, inputs, rand):
+    model, points, way = build(kernel), rand(3, 40, 2) * 2 - 1, rand(3, 40, 2)
+    at = points.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(model(inputs)(at).sum(), at)
+    with torch.no_grad():
+        _, along = torch.func.jvp(model(inputs), (points,), (way,))
+    torch.testing.assert_close(along.sum(-1), (slope * way).sum(-1), rtol=1e-10, atol=1e-10)
