@@ -123,7 +123,7 @@ def refuse_older(run: Run) -> None:
         run.format < 2 or (run.format < 3 and nonlinear(problem) != bent(problem))
     ):
         before = "scaled the output of a network otherwise"
-    elif ansatz_residual_names(problem) and not all_built_in(problem):
+    elif _told_less(run, problem):
         before = "told an operator nothing of the sources"
     elif _laid_otherwise(run, problem):
         before = "laid the nodes of an operator without regard to lengths of inputs"
@@ -132,6 +132,13 @@ def refuse_older(run: Run) -> None:
             f"{run.directory} is a run of an older build, which {before} in `{problem.name}`: its"
             " weights would answer wrongly; train anew"
         )
+
+
+def _told_less(run: Run, problem: Problem) -> bool:
+    """Whether an operator now reads sources that it did not; a function of position reads none."""
+    if run.recipe is not None and run.recipe.operator in ("pinn", "meta_pinn"):
+        return False
+    return bool(ansatz_residual_names(problem)) and not all_built_in(problem)
 
 
 def _laid_otherwise(run: Run, problem: Problem) -> bool:

@@ -156,3 +156,21 @@ def test_a_run_of_a_build_with_another_ansatz_is_refused(
     ):
         with pytest.raises(RunError, match=f"older build, which {before} in"):
             use()
+
+
+def test_an_older_function_of_position_without_built_in_conditions_is_loaded(tmp_path):
+    problem = pdespec.parse(
+        "problem rod\nspace x\ndomain L = interval(0, 1)\nunknown u : scalar on L\n"
+        "in L: u - dxx(u) = 1\non boundary(L): dn(u) = 0\n"
+    )
+    model = compiler.build(problem, "pinn", hidden=(4,))
+    options = compiler.TrainOptions(
+        steps=1, batch=1, points={"interior": 8, "operator": 8}, validation=0
+    )
+    run = compiler.train(problem, model, options, tmp_path / "run")
+    file = run.directory / "run.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "format": 4}))
+    points = torch.linspace(0, 1, 5)[:, None]
+    batch = compiler.instance(problem)
+    again = compiler.load(run.directory).run.model(batch.inputs)(points[None])
+    assert torch.equal(again, model(batch.inputs)(points[None]))
