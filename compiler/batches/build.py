@@ -174,8 +174,11 @@ def _decoded(
     """A GINO whose encoder reads so many channels; none for no encoder."""
     _known(operators.GINO, options)
     dim = len(problem.variables)
-    if "latent" not in options and isinstance(options.get("modes"), int):
-        options["modes"] = _modes(problem, options["modes"])
+    if "latent" not in options:
+        record = options.get("options") or operators.GINO.Options
+        count = options.get("modes", record.modes)
+        if isinstance(count, int):
+            options["modes"] = _modes(problem, count)
     latent = tuple(options.pop("latent", latent_grid(problem)))
     fitted = {
         "weight": weight(problem),

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import compiler
+import operators
 import pdespec
 from compiler.batches.build import OPERATORS, latent_grid, lengths_across
 from compiler.scales import scaled
@@ -213,6 +214,17 @@ def test_nodes_lie_by_the_lengths_of_what_is_drawn(end, law):
     assert across[0] == 3 or across[1] / across[0] == pytest.approx(fits[1] / fits[0], rel=0.2)
     kept = [min(n // 2 - 1, round(8 * n / 32)) for n in nodes]
     assert list(model.trunk.blocks[0].spectral.modes) == kept
+
+
+def test_modes_follow_the_nodes_by_default_and_in_a_record_too():
+    problem = pdespec.parse(SHAKEN.format(end=20, law="grf(length = 0.25)"), source="shaken.pde")
+    for modes, given in (
+        (operators.GINOOptions().modes, {"hidden": 4, "layers": 1}),
+        (8, {"options": operators.GINOOptions(modes=8, hidden=4, layers=1)}),
+    ):
+        asked = compiler.build(problem, "gino", modes=modes, hidden=4, layers=1)
+        found = compiler.build(problem, "gino", **given).trunk.blocks[0].spectral.modes
+        assert found == asked.trunk.blocks[0].spectral.modes and found[1] > modes
 
 
 def test_a_grid_that_is_asked_for_stands():
