@@ -249,6 +249,7 @@ def _requirements(run: Run, device: torch.device) -> Callable[[Any, Any], dict[s
     loss = PhysicsLoss(run.problem, run.options.derivatives).to(device, dtype_of(run.options))
     if not loss.requirements:
         return lambda field, batch: {}
+    loss.refusing = False
     loss.take(run.trainables)
     engine = StepEngine(loss)
 

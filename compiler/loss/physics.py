@@ -177,7 +177,7 @@ class PhysicsLoss(nn.Module):
         ] = {}
         self._probed = IdentitySet()
         self._verified: dict[frozenset, IdentitySet] = {}
-        self._weak = False
+        self._refusing = True
         self._expected: set[CompiledTerms] = set()
         self._told: set[str] = set()
         self._inner: tuple[FieldLike, FieldLike] | None = None
@@ -674,7 +674,7 @@ class PhysicsLoss(nn.Module):
             and able.pointwise
             and not able.taylor
         ):
-            self._verify(program.group.request, field, points, refuses and not self.weak)
+            self._verify(program.group.request, field, points, refuses and self.refusing)
         if isinstance(program.group.options, LeastSquares):
             self._expect(program, program.group.options, points)
 
@@ -694,16 +694,17 @@ class PhysicsLoss(nn.Module):
             LOG.warning(f"`{self.problem.name}`: {found}")
 
     @property
-    def weak(self) -> bool:
-        """Whether a field is trained on its weak residual too, which takes no derivatives of the
-        equations' order: one that has none (P09) is then warned of and not refused."""
-        return self._weak
+    def refusing(self) -> bool:
+        """Whether a field that has no residual of the equations' order (P09) is refused, as where
+        it is to learn from that alone; else it is warned of: where a weak residual or solutions
+        train it, or where it is evaluated."""
+        return self._refusing
 
-    @weak.setter
-    def weak(self, weak: bool) -> None:
-        self._weak = weak
+    @refusing.setter
+    def refusing(self, refusing: bool) -> None:
+        self._refusing = refusing
         if self.local is not None:
-            self.local.weak = weak
+            self.local.refusing = refusing
 
     def _verify(self, request: Request, field: FieldLike, points: Tensor, refuses: bool) -> None:
         """P06, P09 and P03, once for what a field is made of and the derivatives asked; for the

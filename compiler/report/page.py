@@ -76,6 +76,7 @@ def write_report(evaluation: Evaluation) -> None:
     DIR/report.html."""
     run = evaluation.run
     loss = compile_loss(run.problem)
+    loss.refusing = False
     figures = {
         name: sample_picture(evaluation, sample, f"{name} sample", loss)
         for name, sample in evaluation.ranked().items()

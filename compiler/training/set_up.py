@@ -151,7 +151,7 @@ def set_up(
             " solutions=64"
         )
     loss = loss or _loss(run, stated, choice)
-    loss.weak = choice.dual is not None
+    loss.refusing = options.physics and choice.dual is None
     if choice.dual is not None:
         loss.weights = {
             label: loss.weights.get(label, 1.0) * choice.dual.share(label) for label in loss.labels

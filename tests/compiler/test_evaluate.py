@@ -176,6 +176,18 @@ def test_samples_that_violate_a_requirement_are_listed_with_the_fraction_of_thei
     assert "Sample 1 violates require1 at" in (run.directory / "report.html").read_text()
 
 
+def test_a_network_without_second_derivatives_is_evaluated_with_requirements_too(tmp_path):
+    class Kinked(tiny.Operator):
+        def value(self, inputs, points):
+            # 1 - dx(u) is -1 behind x = 1/2
+            return 2 * (points - 0.5).relu() + 0 * inputs[:, None]
+
+    problem = pdespec.parse(STRETCHED)
+    train(problem, tiny.Operator(), OPTIONS, tmp_path / "run", sampler=tiny.sample)
+    found = evaluate(tmp_path / "run", 1, model=Kinked(), sampler=tiny.sample, solver=tiny.solve)
+    assert found.violations[0]["require1"] == pytest.approx(0.5, abs=0.05)
+
+
 def test_a_sample_without_a_unique_solution_is_left_out_too(run):
     def solver(problem, batch, **options):
         solver.calls += 1

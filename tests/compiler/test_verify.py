@@ -3,6 +3,7 @@ those that are right."""
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 import re
@@ -267,7 +268,7 @@ def test_a_field_without_second_derivatives_is_refused_where_the_equation_takes_
     with pytest.raises(ProblemError, match=r"P09: dxx\(u\) by autograd is zero everywhere"):
         loss.residuals(kinked, points)
     loss = compiler.compile(problem)
-    loss.weak = True
+    loss.refusing = False
     with caplog.at_level(logging.WARNING):
         loss.residuals(kinked, points)
     assert "warning P09: dxx(u)" in caplog.text
@@ -280,3 +281,25 @@ def test_a_field_without_second_derivatives_is_refused_where_the_equation_takes_
     assert "warning P09" in caplog.text
     straight = lambda x: 2 * x + 1  # noqa: E731
     compiler.compile(problem).residuals(straight, points)
+
+
+def test_a_network_without_second_derivatives_may_learn_from_solutions_alone(tmp_path):
+    problem = pdespec.parse(LINE + "in L: dxx(u) = 1\non boundary(L): u = 0\n")
+    options = compiler.TrainOptions(
+        steps=1,
+        batch=1,
+        points={"interior": 64},
+        hard=False,
+        physics=False,
+        solutions=1,
+        validation=1,
+        references=1,
+    )
+    generator = torch.Generator().manual_seed(0)
+    kinked = nn.Sequential(nn.Linear(1, 16), nn.ReLU(), nn.Linear(16, 1))
+    for each in kinked.parameters():
+        nn.init.normal_(each, generator=generator)
+    compiler.train(problem, kinked, options, tmp_path / "run")
+    physics = dataclasses.replace(options, physics=True, solutions=0, references=0)
+    with pytest.raises(ProblemError, match="P09"):
+        compiler.train(problem, kinked, physics, tmp_path / "physics")
