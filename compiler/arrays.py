@@ -1,4 +1,4 @@
-"""Types of NumPy arrays, in place of one alias a module."""
+"""Types of NumPy arrays."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-"""IntArray of cells, vertices, facets or unknowns."""
+"""Numbers of cells, vertices, facets or unknowns."""

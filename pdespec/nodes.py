@@ -43,7 +43,8 @@ def replaced(expression: sp.Basic, table: Mapping[Any, Any]) -> Any:
 
     def visit(node: Any) -> Any:
         if node not in done:
-            done[node] = rebuilt(node, [visit(each) for each in node.args]) if node.args else node
+            arguments = tuple(visit(each) for each in node.args)
+            done[node] = node if arguments == node.args else rebuilt(node, arguments)
         return done[node]
 
     return visit(expression)

@@ -4,8 +4,7 @@ to all states; finite everywhere.
 Let s be the jet variables of the field at a point, c admissible ones (those of the zero field,
 where they are), h(s) = min_i g_i(s) / g_i(c) and m = `MARGIN`. Where h(s) >= m the density is W(s),
 bit for bit. Elsewhere the ray from c to s is followed to p = c + t (s - c), the last tested point
-with h(p)
->= m, and the density is its tangent there, raised by a penalty of its own size:
+with h(p) >= m, and the density is its tangent there, raised by a penalty of its own size:
 
     W(p) + max(0, grad W(p) . (s - p)) + |W(p)| (m - h(s))^2
 

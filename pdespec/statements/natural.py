@@ -333,8 +333,7 @@ def _slopes(problem: Problem, functional: Functional, field: Any, region: Bounda
 def _boundary_term(
     problem: Problem, functional: Functional, field: Any, region: Boundary, normal_order: int
 ) -> sp.Expr:
-    """What precedes the `normal_order`-th normal derivative of the test function on the
-    boundary.
+    """The factor of the `normal_order`-th normal derivative of the test function on the boundary.
 
     Derivatives of the test function split into w_i = n_i w_n + t_i w_s; what multiplies w_s is
     integrated by parts along the boundary.

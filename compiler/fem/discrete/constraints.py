@@ -159,7 +159,7 @@ def constrain(form: WeakForm, spaces: Spaces, known: Coefficients) -> Constraint
 def edge_values(
     form: WeakForm, spaces: Spaces, known: Coefficients
 ) -> tuple[tuple[IntArray, Array], ...]:
-    """IntArray and values of the unknowns of edge elements that conditions on tangential components
+    """Numbers and values of the unknowns of edge elements that conditions on tangential components
     fix: those whose components are nearest to what is stated, in the mean square over the facets.
 
     Raises: NoWeakForm for a condition that holds the normal component.
