@@ -237,6 +237,9 @@ def ansatz_residual(drawn: DrawnSamples, points: Tensor) -> Tensor:
     problem = drawn.problem
     if not ansatz_residual_names(problem):
         return points.new_zeros(*points.shape[:2], 0)
+    if torch.is_inference_mode_enabled():  # in which there are no derivatives
+        with torch.inference_mode(False), torch.no_grad():
+            return ansatz_residual(drawn, points.clone())
     built = ansatz(drawn, plan_hard_conditions(problem))
     lifted = partial(_zero, len(problem.components)) if built is None else partial(_state, built)
     found = _residuals(drawn, points, lifted)

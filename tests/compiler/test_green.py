@@ -193,6 +193,19 @@ on boundary(L): dxx(w) = 0; dxxx(w) = 0
     torch.testing.assert_close(batch.inputs.features(at)[..., 2:3], batch.inputs.values[..., 2:3])
 
 
+@pytest.mark.parametrize("condition", ["u = 0", "dn(u) = 0"])
+def test_an_operator_is_told_the_same_in_inference_mode(condition):
+    problem = pdespec.parse(
+        "problem rod\nspace x\nparam a ~ uniform(1, 2)\ndomain L = interval(0, 1)\n"
+        f"unknown u : scalar on L\nin L: u - dxx(u) = a*x\non boundary(L): {condition}\n"
+    )
+    batch = compiler.instance(problem, {"a": 1.5}, dtype=torch.float64)
+    points = batch.points["L"].points
+    with torch.inference_mode():
+        found = batch.inputs.features(points)
+    torch.testing.assert_close(found, batch.inputs.features(points))
+
+
 def test_the_source_that_an_operator_is_told_has_its_slope_in_the_params():
     problem = pdespec.parse(
         """
