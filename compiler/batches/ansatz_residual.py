@@ -1,7 +1,9 @@
 """The residual of the ansatz: of every equation at `u = offset` (softplus of it where u is declared
-positive). The network has to make it zero. A component in which nothing is built in has the offset
-zero: its residual is the sources, which the operator reads in this way alone where they are written
-out, as the load P dirac(x - a, w) of a beam.
+positive). The network has to make it zero. Where nothing is built in the offset is zero, and the
+residual is the sources, which the operator reads in this way alone where they are written out, as
+the load P dirac(x - a, w) of a beam. Where some components have something built in and others have
+not there is none: Stokes' flow, whose pressure is free, ended farther off with it
+(docs/notes/learned.md).
 
 Where there is one equation for one unknown, the scale is the mean size of this residual in a
 sample. The network gets the residual divided by it, and its output has an amplitude, `u = offset +
@@ -46,12 +48,15 @@ LEAST = 1e-6
 
 @lru_cache(maxsize=64)
 def ansatz_residual_names(problem: Problem) -> tuple[str, ...]:
-    """A name for each component of the defect; none for an energy, which has no equations."""
+    """A name for each component of the defect; none for an energy, which has no equations, nor
+    where something is built into some components of the unknowns alone."""
+    built = {bool(each.labels) for each in plan_hard_conditions(problem).values()}
+    if not problem.equations or len(built) > 1:
+        return ()
     return tuple(
         f"defect of {t.label}{'' if len(t.expressions) == 1 else f'[{k}]'}"
         for t in strong_form(merged(problem) or problem)
         for k in range(len(t.expressions))
-        if problem.equations
     )
 
 

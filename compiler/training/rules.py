@@ -3,7 +3,13 @@ Printed at the start, saved in `run.json`."""
 
 from __future__ import annotations
 
-from compiler.batches.ansatz_residual import ansatz_residual_names, bent, gain, has_amplitude
+from compiler.batches.ansatz_residual import (
+    all_built_in,
+    ansatz_residual_names,
+    bent,
+    gain,
+    has_amplitude,
+)
 from compiler.batches.build import highest_order, latent_grid, lengths_across, usual_grid
 from compiler.loss.hard_conditions import HardCondition, plan_hard_conditions
 from compiler.scales import scaled
@@ -27,11 +33,10 @@ def fitted(problem: Problem) -> dict[str, str]:
         known = statements(problem)  # `tip.T.u` says nothing
         said = [known.get(label, label).replace(f" {label}:", "") for label in left]
         found["left to the loss"] = "; ".join(said)
-    sources = ansatz_residual_names(computed)
-    if bare := [c for c, each in imposed.items() if sources and not each.labels]:
+    if ansatz_residual_names(computed) and not all_built_in(computed):
         found["told of sources"] = (
-            f"the residuals where {', '.join(bare)} {'is' if len(bare) == 1 else 'are'} zero, as"
-            " nothing is built in there: what the equations hold beside the unknowns"
+            "the residuals where the unknowns are zero, as nothing is built in: what the equations"
+            " hold beside them"
         )
     if has_amplitude(computed):
         found["output"] = (
