@@ -4,6 +4,7 @@ every mistake."""
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
 import re
@@ -15,8 +16,6 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from compiler.batches.sample import sample
-from compiler.chance import seeded
 from compiler.cli import app
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -98,13 +97,16 @@ def test_a_finished_run_resumes_to_nothing(trained):
 
 
 def test_control_c_saves_says_how_to_go_on_and_ends_with_130(workplace, monkeypatch):
-    def interrupting(problem, size, points, generator, **keywords):
-        if generator.initial_seed() == seeded(0, "train", 2).initial_seed():
-            os.kill(os.getpid(), signal.SIGINT)
-        return sample(problem, size, points, generator, **keywords)
+    loop = importlib.import_module("compiler.training.loop")
 
+    def interrupting(training, state):
+        if state.step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return take_step(training, state)
+
+    take_step = loop.take_step
     with monkeypatch.context() as patched:
-        patched.setattr(sys.modules["compiler.batches.sample"], "sample", interrupting)
+        patched.setattr(loop, "take_step", interrupting)
         result = call(
             "train", POISSON, *TINY, "--set=validation=0", "--set=references=0", "--set=dual=none"
         )
