@@ -14,7 +14,7 @@ from compiler.training.presets import preset
 ROOT = Path(__file__).parents[2]
 REACHED = {  # steps; mean error of the worst unknown on four held-out samples
     "examples/biharmonic_plate.pde": (150, 0.01),  # strong residual, of fourth order
-    "examples/nonlinear_poisson.pde": (60, 0.022),  # with the error that it causes
+    "examples/nonlinear_poisson.pde": (120, 0.0125),  # with the error that it causes
     "examples/darcy.pde": (60, 0.22),  # weak residual in the dual norm
     "examples/heat.pde": (60, 0.047),  # the same in time
     "examples/minimal_surface.pde": (60, 0.021),  # an energy
