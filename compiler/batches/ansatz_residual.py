@@ -60,9 +60,13 @@ def ansatz_residual_names(problem: Problem) -> tuple[str, ...]:
     )
 
 
+def reads_sources(problem: Problem) -> bool:
+    """Whether an operator reads the residual where nothing at all is built in: the sources."""
+    return bool(ansatz_residual_names(problem)) and not _all_built_in(problem)
+
+
 @lru_cache(maxsize=64)
-def all_built_in(problem: Problem) -> bool:
-    """Whether every component of the unknowns has something built in."""
+def _all_built_in(problem: Problem) -> bool:
     return all(each.labels for each in plan_hard_conditions(problem).values())
 
 
@@ -70,7 +74,7 @@ def has_amplitude(problem: Problem) -> bool:
     """Whether the network's output is multiplied by an amplitude found sample by sample: there is
     one equation for one unknown, whose conditions are built in."""
     single = len(ansatz_residual_names(problem)) == len(problem.components) == 1
-    return single and all_built_in(problem)
+    return single and _all_built_in(problem)
 
 
 def residual_scale(drawn: DrawnSamples, points: Tensor) -> Tensor | None:

@@ -324,15 +324,18 @@ def latent_grid(problem: Problem) -> tuple[int, ...]:
     usual grid hold 40 % (docs/notes/learned.md).
     """
     nodes = usual_grid(problem)
-    stationary = problem.time is None and highest_order(problem) >= 4
-    return nodes if stationary else _by_lengths(problem, nodes)
+    return nodes if stationary_of_fourth_order(problem) else _by_lengths(problem, nodes)
 
 
 def usual_grid(problem: Problem) -> tuple[int, ...]:
     """Nodes along each axis by default, whatever the lengths of the inputs."""
     nodes = LATENT[len(problem.variables)]
-    stationary = problem.time is None and highest_order(problem) >= 4
-    return tuple(n // 2 for n in nodes) if stationary else nodes
+    return tuple(n // 2 for n in nodes) if stationary_of_fourth_order(problem) else nodes
+
+
+def stationary_of_fourth_order(problem: Problem) -> bool:
+    """Whether a problem without time has derivatives of fourth or higher order."""
+    return problem.time is None and highest_order(problem) >= 4
 
 
 def _by_lengths(problem: Problem, nodes: tuple[int, ...]) -> tuple[int, ...]:

@@ -16,11 +16,10 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from compiler.batches.ansatz_residual import (
-    all_built_in,
-    ansatz_residual_names,
     bent,
     has_amplitude,
     nonlinear,
+    reads_sources,
 )
 from compiler.batches.build import build, latent_grid, usual_grid
 from compiler.batches.own_model import as_operator
@@ -138,7 +137,7 @@ def _told_less(run: Run, problem: Problem) -> bool:
     """Whether an operator now reads sources that it did not; a function of position reads none."""
     if run.recipe is not None and run.recipe.operator in ("pinn", "meta_pinn"):
         return False
-    return bool(ansatz_residual_names(problem)) and not all_built_in(problem)
+    return reads_sources(problem)
 
 
 def _laid_otherwise(run: Run, problem: Problem) -> bool:

@@ -4,13 +4,18 @@ Printed at the start, saved in `run.json`."""
 from __future__ import annotations
 
 from compiler.batches.ansatz_residual import (
-    all_built_in,
-    ansatz_residual_names,
     bent,
     gain,
     has_amplitude,
+    reads_sources,
 )
-from compiler.batches.build import highest_order, latent_grid, lengths_across, usual_grid
+from compiler.batches.build import (
+    highest_order,
+    latent_grid,
+    lengths_across,
+    stationary_of_fourth_order,
+    usual_grid,
+)
 from compiler.loss.hard_conditions import HardCondition, plan_hard_conditions
 from compiler.scales import scaled
 from pdespec.statements.problem import Problem
@@ -33,7 +38,7 @@ def fitted(problem: Problem) -> dict[str, str]:
         known = statements(problem)  # `tip.T.u` says nothing
         said = [known.get(label, label).replace(f" {label}:", "") for label in left]
         found["left to the loss"] = "; ".join(said)
-    if ansatz_residual_names(computed) and not all_built_in(computed):
+    if reads_sources(computed):
         found["told of sources"] = (
             "the residuals where the unknowns are zero, as nothing is built in: what the equations"
             " hold beside them"
@@ -55,7 +60,7 @@ def fitted(problem: Problem) -> dict[str, str]:
             f"{nodes} by default, as many nodes as ever, moved to where an input changes: over"
             f" {most:.3g} of its lengths along one axis"
         )
-    elif computed.time is None and highest_order(computed) >= 4:
+    elif stationary_of_fourth_order(computed):
         found["latent grid"] = (
             f"{nodes} by default, since derivatives of order {highest_order(computed)} magnify what"
             " differs between nodes"

@@ -165,19 +165,18 @@ def test_the_defect_is_the_residual_at_the_offset():
     torch.testing.assert_close(ansatz_residual(batch.draws, points), -batch.evaluate("f", points))
 
 
-def test_without_anything_built_in_the_defect_is_the_source():
-    problem = pdespec.parse(
-        """
-problem beam
+BEAM = """problem beam
 space x
 param P ~ uniform(1, 2), a ~ uniform(0.3, 0.7)
 domain L = interval(0, 1)
 unknown w : scalar on L
 in L: e: dxxxx(w) + 50*w = P*exp(-(x - a)^2/0.01)
 on boundary(L): dxx(w) = 0; dxxx(w) = 0
-""",
-        source="beam.pde",
-    )
+"""
+
+
+def test_without_anything_built_in_the_defect_is_the_source():
+    problem = pdespec.parse(BEAM)
     batch = compiler.instance(problem, {"P": 1.5, "a": 0.4}, dtype=torch.float64)
     points = batch.points["L"].points
     assert batch.inputs.ansatz is None and batch.draws.amplitude is None
@@ -207,18 +206,7 @@ def test_an_operator_is_told_the_same_in_inference_mode(condition):
 
 
 def test_the_source_that_an_operator_is_told_has_its_slope_in_the_params():
-    problem = pdespec.parse(
-        """
-problem beam
-space x
-param P ~ uniform(1, 2), a ~ uniform(0.3, 0.7)
-domain L = interval(0, 1)
-unknown w : scalar on L
-in L: e: dxxxx(w) + 50*w = P*exp(-(x - a)^2/0.01)
-on boundary(L): dxx(w) = 0; dxxx(w) = 0
-""",
-        source="beam.pde",
-    )
+    problem = pdespec.parse(BEAM)
     P, a = (torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (1.5, 0.4))
     batch = compiler.instance(problem, {"P": P, "a": a}, dtype=torch.float64)
     at = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)[None, :, None]
