@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from math import isqrt
 from typing import Any
 
 import mpmath
@@ -50,7 +51,8 @@ def points(count: int, *expressions: sp.Expr) -> list[Point]:
 
 @lru_cache(maxsize=4096)
 def _generic(number: int) -> sp.Expr:
-    return sp.N(2 * sp.frac(sp.sqrt(sp.prime(number))), DIGITS)
+    prime = sp.prime(number)
+    return sp.N(2 * (sp.sqrt(prime) - isqrt(prime)), DIGITS)
 
 
 def value(expression: sp.Expr, point: Point) -> sp.Expr:

@@ -10,6 +10,7 @@ from functools import singledispatch
 from typing import Any
 
 import sympy as sp
+from mpmath import iv
 
 from pdespec.geometry import (
     Ball,
@@ -32,6 +33,7 @@ ANGLES = 256  # of a star, at which its radius is looked at
 # values tried of each number drawn, between the ends of its law's reach; the ends alone of more
 # numbers
 SHARES = {1: 17, 2: 9, 3: 5}
+ENCLOSED = {sp.cos: iv.cos, sp.sin: iv.sin, sp.exp: iv.exp}
 ROUNDING = 1e-12  # of the largest value tried, below which one counts as zero
 Corner = tuple[float, ...]
 Segment = tuple[Corner, Corner]
@@ -144,6 +146,12 @@ def counterexample(need: Need) -> tuple[Mapping[str, float], float] | None:
     if any(each is None for each in ranges):
         return None
     symbols = [*need.scalars, *([need.angle] if need.angle is not None else [])]
+    turn = [(0, 2 * math.pi)] if need.angle is not None else []
+    held = enclosure(
+        need.value, {s: iv.mpf(each) for s, each in zip(symbols, [*ranges, *turn], strict=True)}
+    )
+    if held is not None and held.a > 0:
+        return None
     evaluate = sp.lambdify(symbols, need.value, "math")
     angles = (
         [(2 * math.pi * k / ANGLES,) for k in range(ANGLES)] if need.angle is not None else [()]
@@ -161,6 +169,28 @@ def counterexample(need: Need) -> tuple[Mapping[str, float], float] | None:
     if least >= -ROUNDING * largest if varies else least > 0:
         return None
     return {str(s): v for s, v in zip(need.scalars, where, strict=True)}, least
+
+
+def enclosure(expression: sp.Expr, ranges: Mapping[sp.Basic, Any]) -> Any | None:
+    """An interval of mpmath that holds all values of an expression while its symbols run through
+    theirs; None of an expression that has more than sums, products, powers and `ENCLOSED`.
+
+    Source: R. E. Moore, Interval Analysis (1966), natural extension.
+    """
+    if expression in ranges:
+        return ranges[expression]
+    if isinstance(expression, sp.Rational):
+        return iv.mpf(int(expression.p)) / int(expression.q)
+    parts: list[Any] = [enclosure(each, ranges) for each in expression.args]
+    if not parts or any(each is None for each in parts):
+        return None
+    if isinstance(expression, sp.Add):
+        return sum(parts)
+    if isinstance(expression, sp.Mul):
+        return math.prod(parts)
+    if isinstance(expression, sp.Pow) and isinstance(expression.exp, sp.Integer):
+        return parts[0] ** int(expression.exp) if expression.exp > 0 else None
+    return ENCLOSED[expression.func](*parts) if expression.func in ENCLOSED else None
 
 
 def crossing(shape: Polygon) -> tuple[Segment, Segment, str] | None:

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import sympy as sp
 
@@ -752,3 +753,22 @@ def test_a_robin_condition_pins_the_solution(factor):
     from pdespec import dn
 
     assert check(Problem("p", {"a": (lap(u), 1)}, [on(Gamma, (dn(u), factor * u))])) == ()
+
+
+def test_an_enclosure_holds_every_value_and_knows_what_it_cannot_enclose():
+    from mpmath import iv
+
+    from pdespec.rules.admissible import enclosure
+
+    a, b, c = sp.symbols("a b c")
+    ranges = {a: (-0.3, 0.2), b: (0.0, 7.0), c: (1.5, 2.0)}
+    held = {symbol: iv.mpf(each) for symbol, each in ranges.items()}
+    each = sp.Rational(1, 3) + a * sp.cos(4 * b) - a**2 * c**3 + sp.sin(b) * sp.exp(a * c)
+    found = enclosure(each, held)
+    random = np.random.default_rng(0)
+    drawn = [random.uniform(*ranges[symbol], 2000) for symbol in (a, b, c)]
+    values = sp.lambdify((a, b, c), each, "numpy")(*drawn)
+    assert found.a <= values.min() and values.max() <= found.b
+    assert found.delta < 3 * (values.max() - values.min())
+    for beyond in (sp.sqrt(a), 1 / a, sp.Abs(a) + b, sp.Piecewise((a, b > 1), (b, True))):
+        assert enclosure(beyond, held) is None

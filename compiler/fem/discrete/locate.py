@@ -9,7 +9,7 @@ least; there the polynomial is continued.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 
 import numpy as np
 import skfem
@@ -95,16 +95,16 @@ class Locator:
         guesses = np.einsum(
             "nkij,nkj->nki", inverse[candidates], points.T[:, None] - origin[candidates]
         )
-        order = np.argsort(-self.depth(guesses), axis=1, kind="stable")
-        rows = np.arange(points.shape[1])
-        best = self.exact(points, candidates[rows, order[:, 0]], guesses[rows, order[:, 0]])
+        depths = self.depth(guesses)
+        rows, deepest = np.arange(points.shape[1]), depths.argmax(axis=1)
+        best = self.exact(points, candidates[rows, deepest], guesses[rows, deepest])
         if self.mesh.affine and self.simplicial:
             return best
         for rank in range(1, min(TRIES, near)):
             doubtful = np.flatnonzero(best.depth < -1e-9)
             if doubtful.size == 0:
                 break
-            chosen = order[doubtful, rank]
+            chosen = np.argsort(-depths[doubtful], axis=1, kind="stable")[:, rank]
             overwrite(
                 best,
                 doubtful,
@@ -135,6 +135,7 @@ class Locator:
 
     def depth(self, place: Array) -> Array:
         """Shapes: place "... d" -> "..."."""
-        if self.simplicial:
-            return np.minimum(place.min(axis=-1), 1 - place.sum(axis=-1))
-        return np.minimum(place.min(axis=-1), (1 - place).min(axis=-1))
+        # an axis at a time: NumPy reduces an axis of two or three numbers ten times as slowly
+        axes = [place[..., k] for k in range(place.shape[-1])]
+        far = 1 - sum(axes) if self.simplicial else reduce(np.minimum, [1 - each for each in axes])
+        return np.minimum(reduce(np.minimum, axes), far)

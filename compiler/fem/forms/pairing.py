@@ -167,10 +167,13 @@ def choose_spaces(rows: Sequence[Row], coordinates: Coordinates) -> dict[str, Sp
 def is_constraint(component: str, residuals: dict[str, sp.Expr], coordinates: Coordinates) -> bool:
     """Whether the equation of an unknown is a first-order one for the others, such as div v = 0."""
     own = residuals[component]
-    of_fluxes = any(
-        differentiated(own, c) and is_flux(c, residuals, coordinates) for c in residuals
+    return (
+        not holds(own, component)
+        and order(own, coordinates) <= 1
+        and not any(
+            differentiated(own, c) and is_flux(c, residuals, coordinates) for c in residuals
+        )
     )
-    return not holds(own, component) and order(own, coordinates) <= 1 and not of_fluxes
 
 
 def is_flux(component: str, residuals: dict[str, sp.Expr], coordinates: Coordinates) -> bool:
@@ -178,7 +181,7 @@ def is_flux(component: str, residuals: dict[str, sp.Expr], coordinates: Coordina
     by first derivatives."""
     own = residuals[component]
     defined = (
-        bare(own, component) and not differentiated(own, component) and order(own, coordinates) <= 1
+        not differentiated(own, component) and order(own, coordinates) <= 1 and bare(own, component)
     )
     elsewhere = [
         node
