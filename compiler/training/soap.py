@@ -15,14 +15,17 @@ Parameters = Iterable[Tensor] | Iterable[dict]
 class SOAP(Optimizer):
     """Adam in the eigenbasis of Shampoo's preconditioner.
 
-    For a parameter with axes k = 1..d and gradient G, keep G_k = EMA of the unfolding product (G
-    G^T)_k and Q_k, its eigenvectors; turn the gradient, G' = G x_1 Q_1^T .. x_d Q_d^T, take Adam's
+    For a parameter and its gradient G, keep for two axes k the EMA of the unfolding product (G
+    G^T)_k and Q_k, its eigenvectors; turn the gradient, G' = G x_k Q_k^T x_l Q_l^T, take Adam's
     step in that frame and turn it back. Every `frequency` steps the basis follows by one power
     iteration and a QR factorisation. Axes longer than `max_size`, and vectors, keep the identity,
-    which is Adam. The first step only fills the preconditioner. Unlike there, directions without
-    any gradient so far are chosen by rule, not by roundoff, so that several processes follow one;
-    and the momentum is kept in the turned frame and turned on with it, the same number by fewer
-    products.
+    which is Adam. The first step only fills the preconditioner.
+
+    Unlike there, of more than two axes the two longest are turned, of equal ones the later: the
+    others are Fourier modes, whose coefficients are next to uncorrelated as they are. Directions
+    without any gradient so far are chosen by rule, not by roundoff, so that several processes
+    follow one; and the momentum is kept in the turned frame and turned on with it, the same number
+    by fewer products. A state in which other axes are turned goes on with these.
 
     Source: Vyas, Morwani, Zhao, Kwun, Shapira, Brandfonbrener, Janson and Kakade 2024 (arXiv
     2409.11321), algorithm 3. Complex parameters count as real ones with one more axis of length
@@ -86,12 +89,12 @@ def _update(value: Tensor, gradient: Tensor, state: dict, group: dict) -> None:
         # for another layout.
         state["momentum"] = torch.zeros_like(value, memory_format=torch.contiguous_format)
         state["square"] = torch.zeros_like(value, memory_format=torch.contiguous_format)
-        for axis in _turning(gradient, group["max_size"]):
+        for axis in _turned(gradient, group["max_size"]):
             rows = gradient.movedim(axis, 0).flatten(1)
             state[f"gram{axis}"] = (1 - group["shampoo_beta"]) * (rows @ rows.T)
             state[f"basis{axis}"] = _eigenvectors(state[f"gram{axis}"])
         return
-    bases = {axis: state[f"basis{axis}"] for axis in _turning(gradient, group["max_size"])}
+    bases = {k: state[f"basis{k}"] for k in range(gradient.dim()) if f"basis{k}" in state}
     beta1, beta2 = group["betas"]
     state["step"] += 1
     momentum, square, count = state["momentum"], state["square"], state["step"]
@@ -147,35 +150,33 @@ def _eigenvectors(gram: Tensor) -> Tensor:
     )
 
 
-def _turning(gradient: Tensor, max_size: int) -> list[int]:
+def _turned(gradient: Tensor, max_size: int) -> list[int]:
     """The axes that have a basis of their own."""
-    return (
-        [axis for axis, size in enumerate(gradient.shape) if 1 < size <= max_size]
-        if gradient.dim() > 1
-        else []
-    )
+    if gradient.dim() < 2:
+        return []
+    longest = sorted(range(gradient.dim()), key=lambda axis: (gradient.shape[axis], axis))[-2:]
+    return sorted(axis for axis in longest if 1 < gradient.shape[axis] <= max_size)
 
 
 def _turn(
     tensor: Tensor, bases: dict[int, Tensor], grams: dict[int, Tensor] | None = None
 ) -> Tensor:
     """The tensor times a basis along every axis that has one. `grams` receives the unfolding
-    products (G G^T)_k of the tensor itself.
-
-    Each product takes the first axis and leaves it as the last, so that a round of them needs no
-    copies and restores the order. Axes that are turned already do not change the product of those
-    to come, their bases being orthogonal.
+    products (G G^T)_k of the tensor itself: axes that are turned already do not change the product
+    of those to come, their bases being orthogonal.
     """
-    for axis in range(tensor.dim()) if bases else ():
-        rows, rest = tensor.flatten(1), tensor.shape[1:]
-        if axis in bases:
-            if grams is not None:
-                grams[axis] = rows @ rows.T
-            rows = rows.T @ bases[axis]
+    shape = tensor.shape
+    for axis, basis in bases.items():
+        behind = shape[axis + 1 :].numel()
+        if behind == 1:  # one product of all rows, which is faster than many
+            rows = tensor.reshape(-1, shape[axis])  # "m k"
+            gram, tensor = grams is not None and rows.T @ rows, rows @ basis
         else:
-            rows = rows.T
-        tensor = rows.reshape(*rest, -1)
-    return tensor
+            parts = tensor.reshape(-1, shape[axis], behind)  # "m k n", the axes before and behind
+            gram, tensor = grams is not None and (parts @ parts.mT).sum(0), basis.T @ parts
+        if grams is not None:
+            grams[axis] = gram
+    return tensor.reshape(shape)
 
 
 def _real(tensor: Tensor) -> Tensor:

@@ -79,43 +79,86 @@ def test_soap_is_adam_where_nothing_is_turned():
     assert torch.allclose(mine, reference, rtol=1e-12, atol=0)
 
 
-def slow_soap(value, gradients, lr, beta1, beta2, frequency):
-    """Algorithm 3 of Vyas et al. 2024 for one matrix, in NumPy and word by word."""
-    left = right = mean = square = None
+def along(tensor, matrix, axis):
+    """The product with a matrix along an axis."""
+    return np.moveaxis(np.tensordot(matrix, tensor, (1, axis)), 0, axis)
+
+
+def slow_soap(value, gradients, axes, lr, beta1, beta2, frequency):
+    """Algorithm 3 of Vyas et al. 2024 along some axes of a tensor, in NumPy and word by word."""
+    mean, square, bases = np.zeros_like(value), np.zeros_like(value), {}
+
+    def gram(g, axis):
+        rows = np.moveaxis(g, axis, 0).reshape(g.shape[axis], -1)
+        return rows @ rows.T
+
+    def turned(tensor, back=False):
+        for axis, basis in bases.items():
+            tensor = along(tensor, basis if back else basis.T, axis)
+        return tensor
+
     for step, g in enumerate(gradients):
         if step == 0:
-            left, right = (1 - beta2) * g @ g.T, (1 - beta2) * g.T @ g
-            ql, qr = np.linalg.eigh(left)[1][:, ::-1], np.linalg.eigh(right)[1][:, ::-1]
-            mean, square = np.zeros_like(g), np.zeros_like(g)
+            grams = {axis: (1 - beta2) * gram(g, axis) for axis in axes}
+            bases = {axis: np.linalg.eigh(each)[1][:, ::-1] for axis, each in grams.items()}
             continue
-        turned = ql.T @ g @ qr
         mean = beta1 * mean + (1 - beta1) * g
-        square = beta2 * square + (1 - beta2) * turned**2
-        move = (ql.T @ mean @ qr / (1 - beta1**step)) / (np.sqrt(square / (1 - beta2**step)) + 1e-8)
-        value = value - lr * ql @ move @ qr.T
-        left, right = beta2 * left + (1 - beta2) * g @ g.T, beta2 * right + (1 - beta2) * g.T @ g
-        if step % frequency == 0:
-            rows = np.argsort(-np.diag(ql.T @ left @ ql), kind="stable")
-            columns = np.argsort(-np.diag(qr.T @ right @ qr), kind="stable")
-            square = square[rows][:, columns]
-            ql, qr = np.linalg.qr(left @ ql[:, rows])[0], np.linalg.qr(right @ qr[:, columns])[0]
+        square = beta2 * square + (1 - beta2) * turned(g) ** 2
+        move = turned(mean) / (1 - beta1**step) / (np.sqrt(square / (1 - beta2**step)) + 1e-8)
+        value = value - lr * turned(move, back=True)
+        grams = {k: beta2 * each + (1 - beta2) * gram(g, k) for k, each in grams.items()}
+        for axis, basis in bases.items() if step % frequency == 0 else ():
+            order = np.argsort(-np.diag(basis.T @ grams[axis] @ basis), kind="stable")
+            square = np.take(square, order, axis)
+            bases[axis] = np.linalg.qr(grams[axis] @ basis[:, order])[0]
     return value
 
 
-def test_soap_agrees_with_the_published_algorithm():
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [
+        ((4, 3), (0, 1)),
+        ((2, 5, 3, 5), (1, 3)),  # of four axes the longest
+        ((3, 4, 2, 4, 2), (1, 3)),
+        ((4, 4, 4), (1, 2)),  # of equal ones the later
+    ],
+)
+def test_soap_agrees_with_the_published_algorithm_along_the_longest_axes(shape, axes):
     random = np.random.default_rng(0)
-    scale = np.logspace(0, 1, 4)[:, None]
-    # eigenvalues change places
-    gradients = [scale[random.permutation(4)] * random.normal(size=(4, 3)) for _ in range(40)]
-    value = random.normal(size=(4, 3))
+    scale = np.logspace(0, 1, shape[0]).reshape(-1, *(1,) * (len(shape) - 1))
+    gradients = [  # whose eigenvalues change places
+        scale[random.permutation(shape[0])] * random.normal(size=shape) for _ in range(40)
+    ]
+    value = random.normal(size=shape)
     parameter = torch.tensor(value, requires_grad=True)
     optimizer = SOAP([parameter], lr=0.1, betas=(0.9, 0.8), frequency=2)
     for each in gradients:
         parameter.grad = torch.tensor(each)
         optimizer.step()
-    assert np.allclose(
-        parameter.detach().numpy(), slow_soap(value, gradients, 0.1, 0.9, 0.8, 2), rtol=0, atol=1e-6
-    )
+    expected = slow_soap(value, gradients, axes, 0.1, 0.9, 0.8, 2)
+    assert np.allclose(parameter.detach().numpy(), expected, rtol=0, atol=1e-6)
+
+
+def test_soap_goes_on_with_the_axes_that_its_state_turns():
+    """States of earlier builds turn every axis."""
+    random, shape, axes = np.random.default_rng(1), (3, 4, 2, 5), range(4)
+    gradients = [random.normal(size=shape) for _ in range(12)]
+    value = random.normal(size=shape)
+    parameter = torch.tensor(value, requires_grad=True)
+    optimizer = SOAP([parameter], lr=0.1, betas=(0.9, 0.8), frequency=2)
+    parameter.grad = torch.tensor(gradients[0])
+    optimizer.step()
+    state = optimizer.state[parameter]
+    for axis in axes:
+        rows = np.moveaxis(gradients[0], axis, 0).reshape(shape[axis], -1)
+        state[f"gram{axis}"] = torch.tensor((1 - 0.8) * rows @ rows.T)
+        basis = np.linalg.eigh(state[f"gram{axis}"].numpy())[1][:, ::-1]
+        state[f"basis{axis}"] = torch.tensor(basis.copy())
+    for each in gradients[1:]:
+        parameter.grad = torch.tensor(each)
+        optimizer.step()
+    expected = slow_soap(value, gradients, axes, 0.1, 0.9, 0.8, 2)
+    assert np.allclose(parameter.detach().numpy(), expected, rtol=0, atol=1e-6)
 
 
 def test_soap_does_not_follow_roundoff_where_gradients_are_of_low_rank():
