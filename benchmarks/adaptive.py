@@ -42,8 +42,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "r3": {"adaptive": "r3"},
     "rar_d": {"adaptive": "rar_d"},
     "rad, every 10": {"adaptive": "rad", "adaptive_options": {"every": 10}},
-    "mesh": {"points_by": "mesh"},
-    "uniform": {"points_by": "uniform"},
+    "mesh": {"sampling": "mesh"},
+    "uniform": {"sampling": "uniform"},
 }
 
 

@@ -37,7 +37,11 @@ def measure(directory: str, samples: int, resolution: int, rows: list[dict], end
             break
         counts = {**run.options.points, "interior": 2048}
         batch = compiler.sample(
-            problem, 1, counts, seeded(0, "certificate", index), hard=run.options.hard
+            problem,
+            1,
+            counts,
+            seeded(0, "certificate", index),
+            hard_conditions=run.options.hard_conditions,
         )
         points = batch.points[domain(problem).name].points
         with torch.no_grad():

@@ -35,7 +35,7 @@ def seconds(name: str, dual: str | None) -> float:
     """CPU seconds a step of the second window."""
     problem, chosen = pdespec.load(EXAMPLES / f"{name}.pde"), preset("demo")
     options = replace(
-        chosen.options, steps=2 * STEPS, validation=0, references=0, dual=dual, estimate=False
+        chosen.options, steps=2 * STEPS, validation=0, references=0, dual=dual, error_estimate=False
     )
     times: list[float] = []
 

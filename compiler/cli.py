@@ -514,10 +514,10 @@ def options(
     import dataclasses
 
     from compiler.training.field_texts import field_texts
-    from compiler.training.options import TrainOptions, with_settings
+    from compiler.training.options import TrainOptions, renamed, with_settings
 
     texts, defaults = field_texts(TrainOptions), dataclasses.asdict(TrainOptions())
-    asked = [name.partition(".")[0] for name in names or texts]
+    asked = list(renamed(dict.fromkeys(name.partition(".")[0] for name in names or texts)))
     for name in asked:
         with_settings(TrainOptions(), {name: defaults.get(name)})  # refuses what does not exist
     table = Table(box=None, padding=(0, 2, 0, 0))
@@ -1151,7 +1151,7 @@ def solve(
         from compiler.evaluation.reference_files import against_files
 
         answer = lambda each: run_solver(problem, each, **chosen)  # noqa: E731
-        _print_against(against_files(problem, answer, {"hard": False}))
+        _print_against(against_files(problem, answer, {"hard_conditions": False}))
     directory = out_ or Path("runs") / f"{problem.name}-reference"
     files = _write_solution(problem, truth, batch, directory)
     out.print(f"solved in {truth.seconds:.2f} s; {', '.join(map(str, files))}", markup=False)

@@ -183,7 +183,9 @@ class _Maker:
     def __call__(self, number: int) -> Recorded:
         counts = {"interior": self.points, "operator": 1}
         generator = seeded(self.seed, "dataset", number)
-        batch = sample(self.problem, 1, counts, generator, dtype=torch.float64, hard=False)
+        batch = sample(
+            self.problem, 1, counts, generator, dtype=torch.float64, hard_conditions=False
+        )
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", SolverWarning)  # kept with the sample

@@ -135,5 +135,5 @@ def test_settings_of_meta_pde_can_be_trained(paper):
     metapde = paper("metapde")
     for (problem, method), (model, options) in metapde.PUBLISHED.items():
         assert options.method == method and problem in metapde.PROBLEMS
-        assert not options.hard and model["hidden"]
+        assert not options.hard_conditions and model["hidden"]
     assert metapde.setting("nonlinear_poisson", "leap", "tuned")[1].inner_optimizer == "adam"

@@ -73,7 +73,7 @@ def draw(run: compiler.Run, size: int, index: int) -> Any:
         counts,
         seeded(0, "evaluate", index),
         dtype=torch.float64,
-        hard=run.options.hard,
+        hard_conditions=run.options.hard_conditions,
     )
 
 
@@ -172,7 +172,7 @@ def meta_rows(
         DEPLOYED,
         seeded(0, "evaluate", index),
         dtype=options.dtype,
-        hard=options.hard,
+        hard_conditions=options.hard_conditions,
     )
 
     def look(field: Any) -> tuple[float, float]:

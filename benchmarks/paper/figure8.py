@@ -64,7 +64,9 @@ def fitted(given: Any, kind: str, seed: int) -> tuple[Any, float]:
     problem, path = example("nonlinear_poisson"), given.out / f"{kind.replace(', ', '-')}-{seed}.pt"
     model, data = model_of(problem, kind, seed), solved(given, problem, samples, seed)
     points, values, batch = data
-    held = compiler.sample(problem, 1, {"interior": 1024}, seeded(seed, "held out", 0), hard=False)
+    held = compiler.sample(
+        problem, 1, {"interior": 1024}, seeded(seed, "held out", 0), hard_conditions=False
+    )
     if path.is_file():
         model.load_state_dict(torch.load(path, weights_only=True))
     else:
@@ -92,7 +94,7 @@ def solved(given: Any, problem: Any, samples: int, seed: int) -> tuple[Tensor, T
     """Points and reference values of the samples of training, and their batch."""
     path: Path = given.out / f"solved-{samples}-{seed}.pt"
     batch = compiler.sample(
-        problem, samples, {"interior": 1024}, seeded(seed, "solutions", 0), hard=False
+        problem, samples, {"interior": 1024}, seeded(seed, "solutions", 0), hard_conditions=False
     )
     points = interior(problem, batch)
     if not path.is_file():
@@ -108,7 +110,7 @@ def double(model: Any, seed: int) -> Any:
         None,
         seeded(seed, "shown", 0),
         dtype=torch.float64,
-        hard=False,
+        hard_conditions=False,
     )
     return model.double()(batch.inputs)
 
@@ -144,7 +146,12 @@ def residuals(model: Any, samples: int = 6, step: float = 1e-3) -> dict[str, flo
     problem, found = example("nonlinear_poisson"), {"jets": [], "differences": []}
     for k in range(samples):
         batch = compiler.sample(
-            problem, 1, {"interior": 512}, seeded(0, "residual", k), dtype=torch.float64, hard=False
+            problem,
+            1,
+            {"interior": 512},
+            seeded(0, "residual", k),
+            dtype=torch.float64,
+            hard_conditions=False,
         )
         field, x = model.double()(batch.inputs), interior(problem, batch)
         f = batch.evaluate("f", x)[..., 0]

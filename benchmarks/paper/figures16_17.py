@@ -61,7 +61,9 @@ def step(way: str, latent: int, output: int) -> Any:
     backend, moved = WAYS[way]
     loss = compiler.compile(problem, {"balance": backend, "default": "auto"})
     chance = torch.Generator().manual_seed(0)
-    batch = compiler.sample(problem, 1, {"operator": 512, "boundary": 16}, chance, hard=False)
+    batch = compiler.sample(
+        problem, 1, {"operator": 512, "boundary": 16}, chance, hard_conditions=False
+    )
     t = (torch.arange(output, dtype=torch.float64) + 0.5) / output
     grid = torch.stack(torch.meshgrid(t, t, indexing="ij"), -1).reshape(1, -1, 2)
     if moved:  # by a third of the spacing at most

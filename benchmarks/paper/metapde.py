@@ -26,7 +26,7 @@ import compiler
 
 PROBLEMS = ("nonlinear_poisson", "hyperelastic_pores")
 Setting = tuple[Mapping[str, Any], compiler.MetaOptions]
-SOFT = {"hard": False}
+SOFT = {"hard_conditions": False}
 
 # Poisson: layers x width 3 x 64 and 5 x 64; pores 8 x 64 and 10 x 128 (the scripts' sizes)
 PUBLISHED: Mapping[tuple[str, str], Setting] = {
@@ -181,7 +181,9 @@ def errors_while_adapted(
     """(steps, seconds, relative squared error) of one sample: after the inner steps, then every
     `every` of Adam. Seconds are those of the steps alone."""
     options = run.options
-    batch = held.batch(index, points=DEPLOYED, dtype=options.dtype, hard=options.hard)
+    batch = held.batch(
+        index, points=DEPLOYED, dtype=options.dtype, hard_conditions=options.hard_conditions
+    )
     return run.adapt(batch, steps, lambda field: held.error(index, field), every).curve
 
 

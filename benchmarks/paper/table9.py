@@ -49,7 +49,7 @@ def trained(name: str, given: argparse.Namespace) -> Path:
     common = {
         "steps": given.steps,
         "points": points,
-        "estimate": False,
+        "error_estimate": False,
         "weights": {},
         "references": 0,
         "validate_every": given.steps,

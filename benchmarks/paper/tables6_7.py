@@ -83,7 +83,7 @@ def measure(given: Any, case: dict[str, Any]) -> dict[str, Any]:
         "solutions": solutions,
         "dual": None,
     }
-    data = {"physics": False, "estimate": False, "references": 1, "weights": {"data": 10.0}}
+    data = {"physics": False, "error_estimate": False, "references": 1, "weights": {"data": 10.0}}
     physics = {"solutions": 0, "weights": {"error": 3000.0}}
     own = {"data": data, "physics": physics, "both": {}, "data, then physics": physics}[case["on"]]
     options = replace(chosen.options, **{**common, **own})

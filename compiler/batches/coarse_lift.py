@@ -63,7 +63,9 @@ def refusal(problem: Problem) -> str | None:
     return None
 
 
-def lift_degrees(problem: Problem, lift: int | Sequence[int], hard: bool = True) -> Degrees:
+def lift_degrees(
+    problem: Problem, lift: int | Sequence[int], hard_conditions: bool = True
+) -> Degrees:
     """The degree along each variable; none where `lift` is 0. Raises: ValueError with the reason
     where there is no such lift."""
     count = len(problem.variables)
@@ -71,8 +73,11 @@ def lift_degrees(problem: Problem, lift: int | Sequence[int], hard: bool = True)
     if not any(given):
         return ()
     reason = refusal(problem)
-    if reason is None and not hard:
-        reason = "it is a part of the field that conditions are built into, and hard=False has none"
+    if reason is None and not hard_conditions:
+        reason = (
+            "it is a part of the field that conditions are built into, and hard_conditions=False"
+            " has none"
+        )
     if reason is None and (len(given) != count or min(given) < 1):
         names = ", ".join(variable.name for variable in problem.variables)
         reason = f"lift = {list(given)} should be one degree, or one for each of {names}, from 1"

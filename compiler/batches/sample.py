@@ -42,9 +42,9 @@ class SampleOptions:
     degrees of the coarse lift."""
 
     counts: Mapping[str, int]
-    hard: bool
+    hard_conditions: bool
     features: Features
-    points_by: str
+    sampling: str
     lift: Degrees
     later: bool = False
 
@@ -169,9 +169,9 @@ def sample(  # noqa: PLR0913 (a public call: its options are keywords)
     *,
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
-    hard: bool = True,
+    hard_conditions: bool = True,
     features: Features = features,
-    points_by: str = "sobol",
+    sampling: str = "sobol",
     lift: int | Sequence[int] = 0,
     first: int = 0,
 ) -> Batch:
@@ -179,9 +179,9 @@ def sample(  # noqa: PLR0913 (a public call: its options are keywords)
 
     `points` counts them per sample by kind (interior, boundary, initial, point, operator; "point":
     the times of a condition at a point that holds at all), or for one region by its name. With
-    `hard`, essential conditions that allow it are built into `inputs.ansatz` (see
+    `hard_conditions`, essential conditions that allow it are built into `inputs.ansatz` (see
     `compiler.loss.hard_conditions`). `features` makes the functions of position that a model
-    evaluates at its own nodes. `points_by`: scrambled Sobol points, uniform independent ones, or
+    evaluates at its own nodes. `sampling`: scrambled Sobol points, uniform independent ones, or
     the nodes of a quadrature on a mesh (see `compiler.data.quadrature`). `lift`: the degree of the
     polynomials by which each sample is solved coarsely for its lift, or one for each variable; 0
     for no such solution (see `compiler.batches.coarse_lift`). Everything follows from the
@@ -193,8 +193,8 @@ def sample(  # noqa: PLR0913 (a public call: its options are keywords)
     inputs that no law draws; ValueError for a lift that there is not.
     """
     problem = expanded(problem)
-    counts, degrees = _counts(problem, points or {}), lift_degrees(problem, lift, hard)
-    options = SampleOptions(counts, hard, features, points_by, degrees)
+    counts, degrees = _counts(problem, points or {}), lift_degrees(problem, lift, hard_conditions)
+    options = SampleOptions(counts, hard_conditions, features, sampling, degrees)
     if size < 1:
         raise fail("B01", f"{size} samples asked for", "ask for at least one")
     chance = Chance(_fresh() if generator is None else generator, size, first=first)
@@ -214,9 +214,9 @@ def instance(  # noqa: PLR0913 (a public call: its options are keywords)
     *,
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
-    hard: bool = True,
+    hard_conditions: bool = True,
     features: Features = features,
-    points_by: str = "sobol",
+    sampling: str = "sobol",
     lift: int | Sequence[int] = 0,
     size: int = 1,
     later: bool = False,
@@ -235,8 +235,8 @@ def instance(  # noqa: PLR0913 (a public call: its options are keywords)
     have, where the problem takes them; ValueError for a lift that there is not.
     """
     problem = expanded(problem)
-    counts, degrees = _counts(problem, points or {}), lift_degrees(problem, lift, hard)
-    options = SampleOptions(counts, hard, features, points_by, degrees, later)
+    counts, degrees = _counts(problem, points or {}), lift_degrees(problem, lift, hard_conditions)
+    options = SampleOptions(counts, hard_conditions, features, sampling, degrees, later)
     (frame, local), dtype = scaled(problem), dtype or torch.get_default_dtype()
     drawn = given(
         problem,
@@ -280,38 +280,38 @@ def _outer(problem: Problem, local: Batch) -> Batch:
 
 
 def _batch(drawn: DrawnSamples, chance: Chance, options: SampleOptions) -> Batch:
-    problem, points_by = drawn.problem, options.points_by
-    if points_by not in PLACINGS:
+    problem, sampling = drawn.problem, options.sampling
+    if sampling not in PLACINGS:
         raise fail(
             "S01",
-            f"unknown placing of points {points_by!r}",
-            suggestion(points_by, PLACINGS, f"one of {', '.join(PLACINGS)}", quote="'"),
+            f"unknown placing of points {sampling!r}",
+            suggestion(sampling, PLACINGS, f"one of {', '.join(PLACINGS)}", quote="'"),
         )
     if options.later and foreseen(problem):
         places = placed_later(drawn, options.counts, chance)
     else:
-        places = _places(drawn, options.counts, chance, points_by)
+        places = _places(drawn, options.counts, chance, sampling)
     imposed, make, count = (
-        _imposed(problem, options.hard),
+        _imposed(problem, options.hard_conditions),
         options.features,
         options.counts["operator"],
     )
     drawn = _with_amplitude(drawn, count, chance, options.lift)
-    read = _operator_input(drawn, count, chance, imposed, make, points_by != "uniform")
+    read = _operator_input(drawn, count, chance, imposed, make, sampling != "uniform")
     return Batch(problem, drawn, places, read, imposed, make)
 
 
 def _places(
-    drawn: DrawnSamples, counts: Mapping[str, int], chance: Chance, points_by: str
+    drawn: DrawnSamples, counts: Mapping[str, int], chance: Chance, sampling: str
 ) -> dict[str, PointSet]:
     return {
-        key: place(drawn, key, kind, region, counts, chance, points_by)
+        key: place(drawn, key, kind, region, counts, chance, sampling)
         for key, (kind, region) in regions(drawn.problem).items()
     }
 
 
-def _imposed(problem: Problem, hard: bool) -> Mapping[str, HardCondition]:
-    if hard:
+def _imposed(problem: Problem, hard_conditions: bool) -> Mapping[str, HardCondition]:
+    if hard_conditions:
         return plan_hard_conditions(problem)
     return {component: HardCondition() for component in problem.components}
 
@@ -335,7 +335,7 @@ def input_of(
     points: Mapping[str, int],
     chance: Chance,
     *,
-    hard: bool = True,
+    hard_conditions: bool = True,
     lift: int | Sequence[int] = 0,
     measured: bool = True,
 ) -> OperatorInput:
@@ -354,9 +354,9 @@ def input_of(
     with untraced():
         known = {name: facts(domain) for name, domain in computed.domains.items()}
     geometry = {name: replace(g, facts=known[name]) for name, g in drawn.geometry.items()}
-    drawn, degrees = replace(drawn, geometry=geometry), lift_degrees(problem, lift, hard)
+    drawn, degrees = replace(drawn, geometry=geometry), lift_degrees(problem, lift, hard_conditions)
     drawn = _with_amplitude(drawn, counts["operator"], chance, degrees)
-    imposed, make = _imposed(computed, hard), example.features
+    imposed, make = _imposed(computed, hard_conditions), example.features
     read = _operator_input(drawn, counts["operator"], chance, imposed, make, True, measured)
     if computed is problem:
         return read

@@ -57,7 +57,7 @@ def place(
     region: Region,
     counts: Mapping[str, int],
     chance: Chance,
-    points_by: str,
+    sampling: str,
 ) -> PointSet:
     """Collocation points of one region, as many as `counts` says by key or by kind."""
     geometry = drawn.geometry[region.domain.name]
@@ -66,13 +66,13 @@ def place(
     if kind == "point":
         return _at_point(drawn, _stated_on(drawn, key), count, chance)
     if isinstance(region, Boundary) and inner(region, drawn.problem):
-        return _on_interface(drawn, region, count, chance, points_by != "uniform")
-    if points_by == "mesh":
+        return _on_interface(drawn, region, count, chance, sampling != "uniform")
+    if sampling == "mesh":
         points, normals, weights = _nodes(drawn, region, count, chance)
     elif isinstance(region, Boundary):
-        points, normals = geometry.boundary(region, count, chance, points_by == "sobol")
+        points, normals = geometry.boundary(region, count, chance, sampling == "sobol")
     else:
-        points = geometry.interior(count, chance, points_by == "sobol")
+        points = geometry.interior(count, chance, sampling == "sobol")
     measure = geometry.measure(region if isinstance(region, Boundary) else None)
     if kind == "initial":
         time = float(sp.S(_stated_on(drawn, key).at))
@@ -141,7 +141,7 @@ def _nodes(
             "B03",
             f"the nodes of a mesh of `{region.domain.name}` have no derivative in the shape's"
             f" {', '.join(moving)}",
-            "take points_by='sobol', whose points and measures move with the shape",
+            "take sampling='sobol', whose points and measures move with the shape",
         )
     points, normals, weights = nodes(drawn, region, count)
     if drawn.problem.time is None:

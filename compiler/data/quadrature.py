@@ -78,7 +78,7 @@ def _fitting(region: Region, files: tuple, values: tuple, count: int) -> tuple[A
                 "B01",
                 f"the coarsest mesh of {region.name} has {len(points)} nodes, {count} points are"
                 " asked for",
-                f"ask for {len(points)} or more, or take points_by='sobol'",
+                f"ask for {len(points)} or more, or take sampling='sobol'",
             )
         resolution = max(
             1, min(resolution - 1, int(resolution * (count / len(points)) ** (1 / dim)))

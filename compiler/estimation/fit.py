@@ -92,7 +92,7 @@ class _Fit:
                     " unknowns and components alone"
                 )
         self.batch: Batch = measured_batch(
-            self.problem, measurements(problem), {"operator": 1}, 0, {"hard": False}
+            self.problem, measurements(problem), {"operator": 1}, 0, {"hard_conditions": False}
         )
         laws = priors(problem)
         law = [laws.get(name, (0.0, np.inf)) for name in self.names]

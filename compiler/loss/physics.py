@@ -96,20 +96,20 @@ def compile(
     problem: Problem,
     derivatives: str | Backend | Mapping[str, object] = "auto",
     weights: Mapping[str, float] | None = None,
-    estimate: bool = False,
+    error_estimate: bool = False,
     within: tuple[Frame, Problem] | None = None,
 ) -> PhysicsLoss:
     """The physics loss of a problem.
 
     `derivatives` is "auto", a backend of `DERIVATIVES` (name or instance), or a mapping from
     labels, unknowns and regions to one, with "default" for the rest. `weights` multiplies terms in
-    `Terms.total`, by label or by kind. `estimate` adds, for equations that allow it, the term
+    `Terms.total`, by label or by kind. `error_estimate` adds, for equations that allow it, the term
     `LABEL.error`: the mean squared error in u that the residual causes (see
     `compiler.loss.error_estimate`). Raises: ProblemError V04, V05, V06 for what cannot be evaluated
     at points; KeyError with the nearest name where either names nothing; ValueError where two
     unknowns of a term ask for two backends.
     """
-    return PhysicsLoss(problem, derivatives, weights, estimate, within)
+    return PhysicsLoss(problem, derivatives, weights, error_estimate, within)
 
 
 class PhysicsLoss(nn.Module):
@@ -134,7 +134,7 @@ class PhysicsLoss(nn.Module):
         problem: Problem,
         derivatives: str | Backend | Mapping[str, object] = "auto",
         weights: Mapping[str, float] | None = None,
-        estimate: bool = False,
+        error_estimate: bool = False,
         within: tuple[Frame, Problem] | None = None,
     ):
         """`within`: the frame of another problem, which this one is another form of, and this
@@ -146,13 +146,15 @@ class PhysicsLoss(nn.Module):
         refuse_unusable(problem)
         self.frame, computed = within or scaled(problem)
         local = (
-            None if computed is problem else PhysicsLoss(computed, derivatives, weights, estimate)
+            None
+            if computed is problem
+            else PhysicsLoss(computed, derivatives, weights, error_estimate)
         )
         # not a submodule: its trainables are those of this one
         object.__setattr__(self, "local", local)
         self.terms = lower(problem)
         check_selection(derivatives, self.terms)
-        if estimate:
+        if error_estimate:
             self.terms += tuple(
                 e for e in (error_term(problem, t) for t in self.terms) if e is not None
             )

@@ -116,7 +116,7 @@ def refuse_older(run: Run) -> None:
     if run.format == CURRENT:
         return
     problem, before = scaled(run.problem)[1], ""
-    if run.format < 4 and run.options.hard and built_into_positive(problem):
+    if run.format < 4 and run.options.hard_conditions and built_into_positive(problem):
         before = "left the conditions of positive unknowns to the loss"
     elif has_amplitude(problem) and (
         run.format < 2 or (run.format < 3 and nonlinear(problem) != bent(problem))

@@ -133,12 +133,12 @@ def choose(
     if options.dual != "auto":
         if moving:
             raise NoWeakForm(f"dual = {options.dual}: {moving}; set dual=none")
-        dual = DualNorm(problem, int(options.dual), hard=options.hard)
+        dual = DualNorm(problem, int(options.dual), hard_conditions=options.hard_conditions)
         dual.refer(references.batch())
         return Choice("dual", f"weak residual on meshes of resolution {options.dual}", dual)
     if problem.functionals:
         return Choice("energy", "an energy is minimised: it measures the error as it stands")
-    if options.estimate and estimated(problem):
+    if options.error_estimate and estimated(problem):
         return Choice(
             "error",
             "strong residual with the error that it causes, by an approximate Green function",
@@ -151,11 +151,15 @@ def choose(
         batch = references.batch()
         if known and known["setting"] == "auto":
             slabs = known.get("slabs")  # of no run before they were chosen
-            dual = DualNorm(problem, known["resolution"], slabs=slabs, hard=options.hard)
+            dual = DualNorm(
+                problem, known["resolution"], slabs=slabs, hard_conditions=options.hard_conditions
+            )
             reason = known["reason"]
         else:
             mesh, found = trusted_mesh(problem, batch)
-            dual = DualNorm(problem, mesh.resolution, slabs=mesh.slabs, hard=options.hard)
+            dual = DualNorm(
+                problem, mesh.resolution, slabs=mesh.slabs, hard_conditions=options.hard_conditions
+            )
             reason = f"weak residual on meshes of {mesh}, {found}"
         dual.refer(batch)
         value = references.value(dual)

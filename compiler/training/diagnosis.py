@@ -53,8 +53,8 @@ def _no_gradient(rows: Sequence[Row]) -> str:
             " to learn"
         )
     return (
-        f"{what}: the loss does not depend on the weights, nothing is learned; try hard=false, or"
-        " another unit of the equation"
+        f"{what}: the loss does not depend on the weights, nothing is learned; try"
+        " hard_conditions=false, or another unit of the equation"
     )
 
 
@@ -88,7 +88,7 @@ def _silent(rows: Sequence[Row]) -> str:
     return (
         f"the predictions are zero everywhere (their size is {sizes[-1]:.1e}) though the loss is"
         f" {values[-1]:.2e}: the operator does not answer; try a smaller weight of the boundary"
-        " terms, hard=false, or another lr"
+        " terms, hard_conditions=false, or another lr"
     )
 
 
@@ -104,7 +104,7 @@ def _misleading(rows: Sequence[Row]) -> str:
     return (
         f"the loss fell {loss / less:.3g} times, the error did not ({100 * error:.3g} % to"
         f" {100 * left:.3g} %): a small residual does not mean a small error here; try dual=auto,"
-        " estimate=true, or weights of the boundary terms"
+        " error_estimate=true, or weights of the boundary terms"
     )
 
 

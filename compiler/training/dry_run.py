@@ -20,7 +20,7 @@ from compiler.training.set_up import set_up
 from compiler.training.start import DEFAULT, Start, entries
 from pdespec.statements.problem import Problem
 
-DECIDED = {"dual": "loss", "estimate": "loss", "form": "loss", "causal": "weights in time"}
+DECIDED = {"dual": "loss", "error_estimate": "loss", "form": "loss", "causal": "weights in time"}
 """Options that leave something to a rule, and the subject of the rule."""
 
 

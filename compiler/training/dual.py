@@ -200,7 +200,7 @@ def _of_field(symbol: sp.Symbol) -> bool:
 
 class DualNorm:
     """The dual norm of a problem's weak residual, of fields that conditions are built into where
-    `hard`. Raises: NoWeakForm where the problem has none.
+    `hard_conditions`. Raises: NoWeakForm where the problem has none.
     """
 
     def __init__(
@@ -209,7 +209,7 @@ class DualNorm:
         resolution: int,
         degree: int = 2,
         slabs: int | None = None,
-        hard: bool = True,
+        hard_conditions: bool = True,
     ) -> None:
         self.stated, problem = problem, one_equation(problem)
         self.problem, self.options = problem, SolveOptions(resolution=resolution, degree=degree)
@@ -239,7 +239,7 @@ class DualNorm:
         self.linear = not any(
             unknown_jet_variables(e) for k in self.kernels for e in k.tangent.expressions
         )
-        built = plan_hard_conditions(self.stated) if hard else {}
+        built = plan_hard_conditions(self.stated) if hard_conditions else {}
         self.starts = {
             (each.component, each.order): function([each.value])
             for each in form.initials

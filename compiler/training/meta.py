@@ -30,7 +30,7 @@ from compiler.loss.physics import compile as compile_loss
 from compiler.training import runs
 from compiler.training.checkpoint import load_tree, refuse_infinite, save_tree
 from compiler.training.inner_loop import Inner, Losses, adapted, leap, maml
-from compiler.training.options import OptionError
+from compiler.training.options import OptionError, renamed
 from compiler.training.progress import Display, Silent
 from compiler.training.runs import RunError
 from compiler.training.stopping import stop_requests
@@ -59,7 +59,7 @@ class MetaOptions:
     inner_clip: float | None = 100.0  # largest norm of a task's gradient
     clip: float | None = 100.0  # and of that of the start
     points: Mapping[str, int] = field(default_factory=lambda: {"interior": 256, "boundary": 64})
-    hard: bool = True  # conditions built into every network, as an operator has them
+    hard_conditions: bool = True  # conditions built into every network, as an operator has them
     weights: Mapping[str, float] = field(default_factory=dict)  # of terms, by label or kind
     finetune_lr: float = 1e-3  # of Adam, after the inner steps
     precision: str = "float32"  # or float64
@@ -282,7 +282,7 @@ def _descend(run: MetaRun, loss: PhysicsLoss, step: int) -> float:
         {**options.points, **{k: parts * n for k, n in options.points.items() if k != "operator"}},
         seeded(options.seed, "meta", step),
         dtype=options.dtype,
-        hard=options.hard,
+        hard_conditions=options.hard_conditions,
     )
     drawn = batch.in_parts(parts, seeded(options.seed, "meta points", step))
     if options.method == "maml":
@@ -395,7 +395,7 @@ def _read_record(directory: Path) -> dict[str, Any]:
         raise RunError(f"{path} is damaged ({error})") from error
     schema = {"model": {"operator": str, "options": dict}, "options": dict}
     runs.refuse_unlike(record, schema, path)
-    return record
+    return {**record, "options": renamed(record["options"])}
 
 
 def _read_rows(directory: Path) -> list[Mapping[str, float]]:

@@ -255,7 +255,7 @@ class Objective(nn.Module):
             seeded(options.seed, purpose, step),
             dtype=dtype_of(options),
             device=fabric.device,
-            points_by=options.points_by if purpose == "train" else "sobol",
+            sampling=options.sampling if purpose == "train" else "sobol",
             **options.ansatz,
             **({"first": first} if own else {}),
         )

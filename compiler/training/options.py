@@ -22,7 +22,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "accelerator": ("auto", "cpu", "cuda"),
     "form": ("auto", "strong", "energy", "balance"),
     "precision": ("float32", "float64", "bfloat16"),
-    "points_by": PLACINGS,
+    "sampling": PLACINGS,
 }
 # The least and the most that a number may be; the least is left out where it is a float.
 RANGES: dict[str, tuple[float, float]] = {
@@ -42,7 +42,7 @@ FIXED = (
         "seed",
         "batch",
         "precision",
-        "hard",
+        "hard_conditions",
         "lift",
         "optimizer",
         "optimizer_options",
@@ -51,8 +51,16 @@ FIXED = (
         "incremental",
         "incremental_options",
     ),
-    *("form", "estimate", "dual", "physics", "solutions", "validation", "rows", "held_out"),
+    *("form", "error_estimate", "dual", "physics", "solutions", "validation", "rows", "held_out"),
 )
+
+
+RENAMED = {
+    "hard": "hard_conditions",
+    "estimate": "error_estimate",
+    "points_by": "sampling",
+}
+"""Names of options that older runs and files hold, and those of today."""
 
 
 class OptionError(PdespecError, ValueError):
@@ -80,12 +88,12 @@ class TrainOptions:
     points: Mapping[str, int] = field(default_factory=lambda: dict(POINTS))
     """Collocation points a sample, by kind of region: interior, boundary, initial; and operator,
     those at which the operator reads its inputs."""
-    points_by: str = "sobol"
+    sampling: str = "sobol"
     """What places the points in training: sobol, uniform, or mesh (see
     `compiler.data.quadrature`); validation is on Sobol points."""
     adaptive: str | None = None
     """What places points inside of domains by the residual there: rad, rar_d, r3; none: the law of
-    `points_by` alone (see `compiler.training.adaptive`)."""
+    `sampling` alone (see `compiler.training.adaptive`)."""
     adaptive_options: Mapping[str, Any] = field(default_factory=dict)
     """What that takes, by name: candidates, k, c, every, share."""
     solutions: int = 0
@@ -131,20 +139,20 @@ class TrainOptions:
     `compiler.training.variational`); balance, squared balances over control volumes, for
     conservation laws with shocks (see `compiler.loss.conservation`); auto, the energy where
     coefficients jump and there is one with a minimum, else the residuals."""
-    hard: bool = True
+    hard_conditions: bool = True
     """Builds essential conditions into the field where it can (see `compiler.batches.sample`)."""
     lift: int | Sequence[int] = 0
     """The degree of polynomials by which each sample is solved coarsely, or one for each variable;
     the network corrects that, and every answer holds a coarse solution (see
     `compiler.batches.coarse_lift`). 0: none."""
-    estimate: bool = False
+    error_estimate: bool = False
     """Adds the error in u that the residual causes as a term of kind error, where the equation
     allows an estimate (see `compiler.loss.error_estimate`)."""
     dual: int | str | None = None
     """Resolution of the coarse mesh on which the weak residual is measured in its dual norm, with
     the weight `weights.weak`; the strong residuals are then weighed to what the mesh does not see.
-    auto: on a mesh that fits the problem, where neither an energy nor `estimate` measures the error
-    (see `compiler.training.choice`)."""
+    auto: on a mesh that fits the problem, where neither an energy nor `error_estimate` measures the
+    error (see `compiler.training.choice`)."""
     causal: float | str | None = None
     """Strength with which a residual waits until those at earlier times are small (see
     `compiler.loss.causality`), relative to the residual of what stays as it begins; auto: where an
@@ -230,7 +238,9 @@ class TrainOptions:
     @property
     def ansatz(self) -> dict[str, Any]:
         """What `compiler.sample` and `compiler.instance` need to know of the form of a field."""
-        return {"hard": self.hard} | ({"lift": self.lift} if self.lift else {})
+        return {"hard_conditions": self.hard_conditions} | (
+            {"lift": self.lift} if self.lift else {}
+        )
 
     @property
     def term_weights(self) -> dict[str, float]:
@@ -266,8 +276,9 @@ RULES: tuple[tuple[Callable[[TrainOptions], bool], str], ...] = (
         "lift = {o.lift!r} is a degree of polynomials, or one for each variable, or 0",
     ),
     (
-        lambda o: o.hard or not o.lift,
-        "lift = {o.lift!r} is a part of the field that conditions are built into; set hard=true",
+        lambda o: o.hard_conditions or not o.lift,
+        "lift = {o.lift!r} is a part of the field that conditions are built into; set"
+        " hard_conditions=true",
     ),
     (
         lambda o: o.causal in (None, "auto") or (not isinstance(o.causal, str) and o.causal > 0),
@@ -283,17 +294,18 @@ RULES: tuple[tuple[Callable[[TrainOptions], bool], str], ...] = (
         "form = 'balance' takes volumes and not points; set block=none and causal=none",
     ),
     (
-        lambda o: o.form != "balance" or (o.adaptive is None and o.points_by != "mesh"),
+        lambda o: o.form != "balance" or (o.adaptive is None and o.sampling != "mesh"),
         "form = 'balance' takes volumes about points that fill a domain evenly; set adaptive=none"
-        " and points_by=sobol or uniform",
+        " and sampling=sobol or uniform",
     ),
     (
         lambda o: o.form != "balance" or o.dual in (None, "auto"),
         "form = 'balance' and dual = {o.dual} are two weak forms; take one",
     ),
     (
-        lambda o: o.form != "balance" or not o.estimate,
-        "estimate takes the residual at points, and form = 'balance' has none; set estimate=false",
+        lambda o: o.form != "balance" or not o.error_estimate,
+        "error_estimate takes the residual at points, and form = 'balance' has none; set"
+        " error_estimate=false",
     ),
     (
         lambda o: o.adaptive is not None or not o.adaptive_options,
@@ -306,9 +318,9 @@ RULES: tuple[tuple[Callable[[TrainOptions], bool], str], ...] = (
         " adaptive=none",
     ),
     (
-        lambda o: o.adaptive is None or o.points_by != "mesh",
+        lambda o: o.adaptive is None or o.sampling != "mesh",
         "adaptive = {o.adaptive!r} chooses among points that fill a domain evenly, and the nodes of"
-        " a mesh have weights of their own; take points_by=sobol or uniform",
+        " a mesh have weights of their own; take sampling=sobol or uniform",
     ),
     (
         lambda o: o.adaptive is None or o.causal in (None, "auto"),
@@ -329,8 +341,8 @@ RULES: tuple[tuple[Callable[[TrainOptions], bool], str], ...] = (
         "references = {o.references} must lie between 0 and validation = {o.validation}",
     ),
     (
-        lambda o: not (o.estimate and o.points_by == "mesh"),
-        "estimate sums over uniform points; take points_by=sobol or uniform",
+        lambda o: not (o.error_estimate and o.sampling == "mesh"),
+        "error_estimate sums over uniform points; take sampling=sobol or uniform",
     ),
 )
 
@@ -373,6 +385,11 @@ def refuse_changed(old: TrainOptions, new: TrainOptions) -> None:
             )
 
 
+def renamed(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by today's names."""
+    return {RENAMED.get(name, name): value for name, value in options.items()}
+
+
 def option_names() -> list[str]:
     return [each.name for each in dataclasses.fields(TrainOptions)]
 
@@ -386,7 +403,7 @@ def with_settings(options: TrainOptions, settings: Mapping[str, Any]) -> TrainOp
     """
     hints = typing.get_type_hints(TrainOptions)
     changes: dict[str, Any] = {}
-    for name, text in settings.items():
+    for name, text in renamed(settings).items():
         head, _, key = name.partition(".")
         if head not in hints:
             raise OptionError(
@@ -476,8 +493,10 @@ def _in_range(name: str, value: Any, called: str = "") -> None:
 
 
 def from_json(values: Mapping[str, Any]) -> TrainOptions:
-    """The options that `dataclasses.asdict` once gave. Names that no longer exist raise
-    `OptionError`."""
+    """The options that `dataclasses.asdict` once gave, maybe under the names of an older build.
+
+    Raises: OptionError for a name that no longer exists."""
+    values = renamed(values)
     for name in values:
         if name not in option_names():
             raise OptionError(f"unknown option {name!r}{_hint(name, option_names())}")

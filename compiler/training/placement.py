@@ -25,7 +25,7 @@ from pdespec.statements.problem import Problem
 INTEGRALS = {
     "energy": "an energy is an integral",
     "integral": "a requirement is an integral",
-    "error": "the estimated error is an integral (estimate=false leaves it out)",
+    "error": "the estimated error is an integral (error_estimate=false leaves it out)",
 }
 
 
@@ -114,7 +114,7 @@ class Placement:
                 continue
 
             def candidates(count: int, key: str = key, region: Any = region) -> Tensor:
-                counts, by = {key: count}, self.options.points_by
+                counts, by = {key: count}, self.options.sampling
                 return place(local.draws, key, "interior", region, counts, chance, by).points
 
             def size(points: Tensor, key: str = key) -> Tensor:

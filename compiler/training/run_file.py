@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pdespec
-from compiler.training.options import OptionError, TrainOptions, option_names
+from compiler.training.options import OptionError, TrainOptions, option_names, renamed
 from pdespec.errors import suggestion
 from pdespec.statements.problem import Problem
 
@@ -109,7 +109,7 @@ def flattened(options: Mapping[str, Any]) -> dict[str, Any]:
     """The table of options by the keys of `--set`: entries of a mapping one by one."""
     mappings = {each.name for each in fields(TrainOptions) if str(each.type).startswith("Mapping")}
     found: dict[str, Any] = {}
-    for name, value in options.items():
+    for name, value in renamed(options).items():
         if name in mappings and isinstance(value, Mapping):
             found |= {f"{name}.{key}": each for key, each in value.items()}
         else:

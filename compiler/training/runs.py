@@ -35,7 +35,7 @@ import pdespec
 from compiler.batches.recipe import Recipe
 from compiler.files import LOCK, Busy, append, drafted, forget_drafts, held, write_atomically
 from compiler.measurements.named import sources
-from compiler.training.options import OptionError, TrainOptions, fixed, from_json
+from compiler.training.options import OptionError, TrainOptions, fixed, from_json, renamed
 from compiler.training.run_file import repeated
 from pdespec.errors import PdespecError
 from pdespec.geometry import meshes
@@ -305,7 +305,7 @@ def refuse_foreign(run: Run, saved: Mapping[str, Any] | None, checkpoint: Path) 
         )
     own = identity(run)
     # an option that there was not yet has its default, as it has when the run is read
-    saved = {**saved, "options": {**fixed(TrainOptions()), **saved.get("options", {})}}
+    saved = {**saved, "options": {**fixed(TrainOptions()), **renamed(saved.get("options", {}))}}
     for key, file in (("problem", PROBLEM), ("model", RUN), ("options", RUN)):
         if own[key] != saved.get(key):
             changed = (

@@ -317,7 +317,7 @@ def _loss(run: Run, stated: Problem, choice: Choice) -> PhysicsLoss:
         frame, computed = scaled(run.problem)
         energy = stated if computed is run.problem else trained_as(computed, "energy")
         within = frame, energy
-    estimate = options.estimate and choice.dual is None
+    estimate = options.error_estimate and choice.dual is None
     return compile_loss(stated, options.derivatives, options.term_weights, estimate, within)
 
 

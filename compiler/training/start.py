@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from compiler.training.options import OptionError, TrainOptions
+from compiler.training.options import OptionError, TrainOptions, renamed
 from compiler.training.presets import Preset, override
 
 DEFAULT, COMMAND_LINE = "default", "command line"
@@ -30,6 +30,7 @@ def start(basis: Preset, called: str, layers: Layers) -> Start:
 
     Raises: OptionError, with the layer that it is of, for what does not exist or does not fit.
     """
+    layers = {layer: renamed(settings) for layer, settings in layers.items()}
     operator, model, options = basis.operator, dict(basis.model), basis.options
     for layer, settings in layers.items():
         try:

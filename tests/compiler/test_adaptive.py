@@ -331,7 +331,11 @@ ENERGY = tiny.TEXT.replace("in L:\n    balance: dxx(u) = a", "minimize integral(
         ),
         (INTEGRAL, {"adaptive": "rad"}, "a requirement is an integral over L"),
         (ENERGY, {"adaptive": "rad"}, "follows the residual of an equation, and none is lowered"),
-        (tiny.TEXT, {"adaptive": "rad", "estimate": True}, "estimate=false leaves it out"),
+        (
+            tiny.TEXT,
+            {"adaptive": "rad", "error_estimate": True},
+            "error_estimate=false leaves it out",
+        ),
     ],
 )
 def test_what_a_strategy_cannot_do_is_refused_before_anything_is_written(
@@ -346,7 +350,7 @@ def test_what_a_strategy_cannot_do_is_refused_before_anything_is_written(
 
 def test_options_that_adaptive_points_do_not_go_with_are_refused():
     for changes, message in (
-        ({"points_by": "mesh"}, "take points_by=sobol or uniform"),
+        ({"sampling": "mesh"}, "take sampling=sobol or uniform"),
         ({"physics": False, "solutions": 4}, "physics=false lowers none"),
         ({"causal": 5.0}, "set causal=none or adaptive=none"),
         ({"adaptive": None, "adaptive_options": {"k": 2}}, "set adaptive, e.g. adaptive=rad"),

@@ -81,9 +81,9 @@ def test_a_built_in_condition_holds_whatever_the_weights(name):
     )
 
 
-@pytest.mark.parametrize("hard", [True, False])
+@pytest.mark.parametrize("hard_conditions", [True, False])
 @pytest.mark.parametrize("name", OPERATORS)
-def test_an_unknown_that_is_declared_positive_is_so_whatever_the_weights(name, hard):
+def test_an_unknown_that_is_declared_positive_is_so_whatever_the_weights(name, hard_conditions):
     """Also where the problem is computed in other units than it is written in."""
     text = (FIXED if name == "pinn" else DRAWN).replace("u : scalar on D", "u : scalar on D > 0")
     for far in ("x", "1e6*(2 + x)"):
@@ -92,7 +92,7 @@ def test_an_unknown_that_is_declared_positive_is_so_whatever_the_weights(name, h
         with torch.no_grad():
             for each in model.parameters():
                 each.mul_(FACTORS.get(name, 30))
-        batch = drawn(problem, hard=hard)
+        batch = drawn(problem, hard_conditions=hard_conditions)
         values = model(batch.inputs)(batch.points["D"].points)
         assert (values > 0).all() and values.std() > 0
 
@@ -113,7 +113,7 @@ def test_an_operator_is_told_what_is_drawn(name):
     with torch.no_grad():
         for parameter in model.parameters():  # away from the small start
             parameter.mul_(2)
-        values = model(drawn(problem, hard=False).inputs)(torch.zeros(2, 1, 2))
+        values = model(drawn(problem, hard_conditions=False).inputs)(torch.zeros(2, 1, 2))
     assert (values[0] - values[1]).abs().max() > 1e-6
 
 

@@ -99,7 +99,7 @@ def test_early_stopping_goes_on_where_it_was_left(tmp_path):
     assert train(tmp_path / "run", resume=True, **given).step == 8
 
 
-def test_snapshots_are_checkpoints_by_their_step(tmp_path):
+def test_snapshots_are_checksampling_their_step(tmp_path):
     run = train(tmp_path / "run", steps=5, callbacks={"snapshots": {"every": 2}})
     names = sorted(each.stem for each in (run.directory / "checkpoints").glob("*.safetensors"))
     assert names == ["best", "last", "step-2", "step-4"]

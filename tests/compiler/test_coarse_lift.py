@@ -226,10 +226,10 @@ def test_what_has_no_coarse_lift_is_refused_with_the_reason(text, lift, words):
 
 
 def test_a_lift_belongs_to_a_field_with_conditions_built_in():
-    with pytest.raises(ValueError, match="hard=False"):
-        lifted(ROBIN, 4, hard=False)
-    with pytest.raises(OptionError, match="hard=true"):
-        compiler.TrainOptions(lift=4, hard=False)
+    with pytest.raises(ValueError, match="hard_conditions=False"):
+        lifted(ROBIN, 4, hard_conditions=False)
+    with pytest.raises(OptionError, match="hard_conditions=true"):
+        compiler.TrainOptions(lift=4, hard_conditions=False)
     with pytest.raises(OptionError, match="degree"):
         compiler.TrainOptions(lift=[4, "x"])
 

@@ -150,7 +150,7 @@ def test_training_by_balances_finds_a_moving_front(tmp_path):
     )
     assert "eq1" in run.history[-1]
     assert 0 <= run.history[-1]["violated require1"] <= 1
-    with pytest.raises(compiler.training.options.OptionError, match="estimate=false"):
-        compiler.TrainOptions(form="balance", estimate=True)
+    with pytest.raises(compiler.training.options.OptionError, match="error_estimate=false"):
+        compiler.TrainOptions(form="balance", error_estimate=True)
     with pytest.raises(compiler.training.options.OptionError, match="block=none"):
         compiler.TrainOptions(form="balance", block=64)

@@ -52,7 +52,7 @@ def test_a_sample_is_that_of_sample_and_solve(problem, tmp_path):
         {"interior": 50, "operator": 1},
         seeded(3, "dataset", 1),
         dtype=torch.float64,
-        hard=False,
+        hard_conditions=False,
     )
     truth = compiler.solve(problem, batch, resolution=4)
     points = batch.points["Q"].points

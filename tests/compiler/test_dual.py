@@ -217,9 +217,9 @@ at t = 0: u = 0
 """
 
 
-def in_time(text: str, resolution: int, field, hard=True):
+def in_time(text: str, resolution: int, field, hard_conditions=True):
     problem = pdespec.parse(text)
-    dual = DualNorm(problem, resolution, hard=hard)
+    dual = DualNorm(problem, resolution, hard_conditions=hard_conditions)
     # in the middles of the slabs, where the midpoint rule is exact to second order
     dual._moments = lambda reference, chance: [s.time for s in reference.states]
     batch = compiler.instance(problem, dtype=DOUBLE)
@@ -340,7 +340,7 @@ def test_a_start_that_is_not_built_in_is_the_error_that_time_begins_with(text, m
     def field(points):
         return mode(points[..., 1:]) * torch.sin(math.pi * points[..., :1])
 
-    dual, samples, like, _ = in_time(text, 8, field, hard=False)
+    dual, samples, like, _ = in_time(text, 8, field, hard_conditions=False)
     exact = mean * (1 + math.pi**2) / 2  # |e|^2 + |grad e|^2, the mean over the time
     assert float(dual(field, samples, like)) == pytest.approx(exact, rel=0.02)
     built, samples, *_ = in_time(text, 8, field)
@@ -355,7 +355,7 @@ def test_the_slope_of_a_start_that_is_not_built_in_is_that_of_differences():
     def field(size):
         return lambda p: size * p[..., :1] * (1 - p[..., :1] ** 3) * (1 + p[..., 1:]) ** 2
 
-    dual, samples, like, _ = in_time(text, 4, None, hard=False)
+    dual, samples, like, _ = in_time(text, 4, None, hard_conditions=False)
     assert set(dual.starts) == {("u", 0), ("u", 1)}
     the_slope_is_that_of_differences(lambda size: dual(field(size), samples, like))
 
@@ -364,9 +364,9 @@ def test_a_hump_of_a_positive_unknown_is_not_lost_beside_its_depth():
     """The sea at rest meets the equations; only the hump at the start says otherwise."""
     problem = pdespec.load(EXAMPLES / "shallow_water.pde")
     assert not DualNorm(problem, 3).starts  # built in
-    dual = DualNorm(problem, 3, hard=False)
+    dual = DualNorm(problem, 3, hard_conditions=False)
     assert set(dual.starts) == {("h", 0), ("v.x", 0), ("v.y", 0)}
-    batch = compiler.instance(problem, {"height": 0.1}, dtype=DOUBLE, hard=False)
+    batch = compiler.instance(problem, {"height": 0.1}, dtype=DOUBLE, hard_conditions=False)
     dual.refer(batch)
     points = batch.points["sea"].points
     flat = dual(lambda p: 0 * p + p.new_tensor([1, 0, 0]), dual.coarse(batch), points)
@@ -536,12 +536,14 @@ def test_auto_prefers_an_energy_and_the_estimated_error():
         " integral(dx(u)^2 - u, L)\non boundary(L): u = 0\n"
     )
     assert chosen(energy).kind == "energy"
-    assert chosen(ROD, estimate=True).kind == "error"
+    assert chosen(ROD, error_estimate=True).kind == "error"
     clamped = ROD.replace("-dxx(u)", "dxx(dxx(u)) + u").replace(
         "boundary(L): u = 0", "boundary(L): u = 0; dn(u) = 0"
     )
-    assert chosen(clamped, estimate=True).kind == "error"
-    assert chosen(WAVES, estimate=True).kind == "dual"  # the estimate knows no natural conditions
+    assert chosen(clamped, error_estimate=True).kind == "error"
+    assert (
+        chosen(WAVES, error_estimate=True).kind == "dual"
+    )  # the estimate knows no natural conditions
 
 
 @pytest.mark.parametrize(
@@ -556,7 +558,7 @@ def test_auto_prefers_an_energy_and_the_estimated_error():
     ],
 )
 def test_the_estimated_error_knows_the_principal_part_alone(left, kind):
-    assert chosen(ROD.replace("-dxx(u)", left), estimate=True).kind == kind
+    assert chosen(ROD.replace("-dxx(u)", left), error_estimate=True).kind == kind
 
 
 def test_what_fails_is_left_to_the_strong_residual_with_the_reason(monkeypatch):

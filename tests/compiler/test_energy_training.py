@@ -27,7 +27,7 @@ def test_pores_approach_their_minimiser(tmp_path):
         steps=100,
         batch=2,
         points=points,
-        estimate=False,
+        error_estimate=False,
         weights={},
         references=0,
         validation=4,

@@ -104,7 +104,7 @@ class Case:
         problem: Problem,
         kernel: str = "mlp",
         size: int = 3,
-        hard: bool = True,
+        hard_conditions: bool = True,
         points=POINTS,
         **options,
     ) -> Case:
@@ -122,7 +122,9 @@ class Case:
             radius_in_spacings=1.9,
         )
         generator = torch.Generator().manual_seed(0)
-        batch = compiler.sample(problem, size, points, generator, dtype=torch.float64, hard=hard)
+        batch = compiler.sample(
+            problem, size, points, generator, dtype=torch.float64, hard_conditions=hard_conditions
+        )
         return Case(model.double(), compiler.compile(problem, **options).double(), batch)
 
     @property
@@ -265,7 +267,7 @@ def test_terms_that_couple_their_points_are_exact_in_blocks():
         {"balance": sp.Eq(lap(u) - u**2, x)},
         [on(boundary(u.func.declaration.region), sp.Eq(u, 0))],
     )
-    case = Case.of(problem, estimate=True)
+    case = Case.of(problem, error_estimate=True)
     assert "balance.error" in case.loss(case.field, case.batch)
     same(case, StepEngine(case.loss, 7))
     same(case, StepEngine(case.loss, 7), field=lambda: lambda p: case.field(p))
@@ -527,7 +529,7 @@ def test_inductor_compiles_the_step_once_and_finds_it_on_disk_again(
 @pytest.mark.parametrize("mode", ["eager", "captured"])
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_a_step_on_a_gpu_is_that_on_the_processor(kernel, mode, quiet):
-    case = Case.of(problems.poisson(), kernel, derivatives="taylor", hard=False)
+    case = Case.of(problems.poisson(), kernel, derivatives="taylor", hard_conditions=False)
     theirs = case.loss(case.field, case.batch)
     wanted = case.gradients(theirs.total)
     there = Case(case.model.cuda(), case.loss.cuda(), case.batch.to("cuda"))
@@ -542,7 +544,7 @@ def test_a_step_on_a_gpu_is_that_on_the_processor(kernel, mode, quiet):
 
 
 def test_backends_that_mix_points_are_evaluated_whole():
-    case = Case.of(problems.transport(), derivatives="least_squares", hard=False)
+    case = Case.of(problems.transport(), derivatives="least_squares", hard_conditions=False)
     engine = StepEngine(case.loss, 7)
     same(case, engine)
     assert engine.explain() == "flow: whole, since least_squares mixes points"

@@ -118,14 +118,14 @@ def test_held_out_samples_are_the_same_for_every_run_and_unseen_in_training(run,
 def test_conditions_are_imposed_in_evaluation_as_they_were_in_training(tmp_path):
     seen = []
 
-    def sampler(*arguments, hard, **keywords):
-        seen.append(hard)
+    def sampler(*arguments, hard_conditions, **keywords):
+        seen.append(hard_conditions)
         return tiny.sample(*arguments, **keywords)
 
     soft = train(
         tiny.problem(),
         tiny.Operator(),
-        dataclasses.replace(OPTIONS, hard=False),
+        dataclasses.replace(OPTIONS, hard_conditions=False),
         tmp_path / "run",
         sampler=sampler,
     )

@@ -188,7 +188,7 @@ CASES += [("lid_cavity", "pinn"), ("nonlinear_poisson", "deeponet"), ("burgers",
 def test_field_and_loss_have_the_gradients_that_differences_find(name, operator):
     problem = PROBLEMS[name]
     own, model = knobs(problem), tiny(problem, operator)
-    loss = compiler.compile(problem, estimate=True).double()
+    loss = compiler.compile(problem, error_estimate=True).double()
     points = queries(own)
 
     def outputs(values: Tensor) -> Tensor:
@@ -317,7 +317,7 @@ def test_no_graph_is_kept_where_nothing_requires_grad():
 def test_nodes_of_a_mesh_refuse_a_shape_that_requires_grad():
     own = knobs(PROBLEMS["nonlinear_poisson"])
     with pytest.raises(pdespec.ProblemError, match="B03.*no derivative in the shape's c1, c2"):
-        own.batch(own.start.requires_grad_(), points_by="mesh")
+        own.batch(own.start.requires_grad_(), sampling="mesh")
 
 
 def test_points_of_an_interface_follow_the_params_that_move_it():

@@ -140,14 +140,16 @@ def test_the_estimate_needs_a_laplacian_with_values_given_all_round():
     ]
     plate = pdespec.load(Path(__file__).parents[2] / "examples" / "biharmonic_plate.pde")
     assert [
-        t.target for t in compiler.compile(plate, estimate=True).terms if t.kind == "error"
+        t.target for t in compiler.compile(plate, error_estimate=True).terms if t.kind == "error"
     ] == [2]
     assert "balance.error" in [
-        t.label for t in compiler.compile(problems.poisson(), estimate=True).terms
+        t.label for t in compiler.compile(problems.poisson(), error_estimate=True).terms
     ]
     for problem in declined:
         assert not [
-            t.label for t in compiler.compile(problem, estimate=True).terms if t.kind == "error"
+            t.label
+            for t in compiler.compile(problem, error_estimate=True).terms
+            if t.kind == "error"
         ], problem.name
 
 

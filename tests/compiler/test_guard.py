@@ -92,7 +92,11 @@ def test_an_inverted_field_scores_worse_than_compression_and_than_itself_scaled_
     problem = make()
     loss = compiler.compile(problem)
     batch = compiler.sample(
-        problem, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64, hard=False
+        problem,
+        2,
+        generator=torch.Generator().manual_seed(0),
+        dtype=torch.float64,
+        hard_conditions=False,
     )
 
     def score(before: float, behind: float) -> float:

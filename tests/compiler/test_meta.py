@@ -120,7 +120,7 @@ def drawn(problem, size=3, seed=0, **options):
 def test_the_second_order_gradient_through_the_physics_is_what_differences_find():
     problem, model = made()
     model.double()
-    batch = drawn(problem, hard=False)
+    batch = drawn(problem, hard_conditions=False)
     parts = batch.in_parts(2, torch.Generator().manual_seed(0))
     loss = compiler.compile(problem).double()
     losses = meta._losses(loss, model, parts)
@@ -224,6 +224,15 @@ def test_finetuning_is_adam_by_hand_and_is_looked_at_on_its_way(tmp_path):
         torch.nn.utils.clip_grad_norm_([rows], 100.0)
         adam.step()
     torch.testing.assert_close(looked.field.latent[0], rows.detach(), rtol=1e-9, atol=1e-12)
+
+
+def test_a_start_whose_options_had_other_names_is_loaded(tmp_path):
+    problem, model = made()
+    compiler.meta_train(problem, model, MAML, tmp_path / "run")
+    record = tmp_path / "run" / "meta.json"
+    record.write_text(record.read_text().replace('"hard_conditions": ', '"hard": '))
+    assert '"hard": true' in record.read_text()
+    assert compiler.load_meta(tmp_path / "run").options == MAML
 
 
 def test_what_cannot_be_is_refused(tmp_path):

@@ -141,6 +141,18 @@ def test_options_survive_json():
     assert from_json(json.loads(json.dumps(dataclasses.asdict(options)))) == options
 
 
+OLDER = {"hard": False, "estimate": True, "points_by": "uniform"}
+TODAY = TrainOptions(hard_conditions=False, error_estimate=True, sampling="uniform")
+
+
+def test_names_of_older_runs_are_read():
+    kept = dataclasses.asdict(TODAY)
+    for old, new in zip(OLDER, ("hard_conditions", "error_estimate", "sampling"), strict=True):
+        kept[old] = kept.pop(new)
+    assert from_json(json.loads(json.dumps(kept))) == TODAY
+    assert with_settings(TrainOptions(), OLDER) == TODAY
+
+
 def test_an_entry_is_not_given_options_it_does_not_take():
     registry = Registry("thing")
     registry.register("one")(lambda size, rate=1.0: (size, rate))

@@ -152,7 +152,7 @@ def test_integrals_follow_the_shape(name):
         domain, lambda u: {"in": integral(u, domain), "on": integral(u, boundary(domain))}
     )
     radius = torch.tensor([0.6], dtype=D, requires_grad=True)
-    batch = instance(problem, {"r": 0.6}, dtype=D, hard=False)
+    batch = instance(problem, {"r": 0.6}, dtype=D, hard_conditions=False)
     batch = batch.map(
         lambda tensor: radius if tensor.shape == (1,) and float(tensor) == 0.6 else tensor
     )
@@ -192,7 +192,7 @@ def test_integrals_over_surfaces_follow_the_shape(name):
         output={"on": integral(u, boundary(domain))},
     )
     radius = torch.tensor([0.6], dtype=D, requires_grad=True)
-    batch = instance(problem, {"r": 0.6}, dtype=D, hard=False)
+    batch = instance(problem, {"r": 0.6}, dtype=D, hard_conditions=False)
     batch = batch.map(
         lambda tensor: radius if tensor.shape == (1,) and float(tensor) == 0.6 else tensor
     )

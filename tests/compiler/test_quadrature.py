@@ -54,7 +54,7 @@ def wave(x: torch.Tensor) -> torch.Tensor:
     return torch.exp(x[..., :1]) * torch.sin(2 * x[..., 1:])
 
 
-def energy_error(loss: compiler.PhysicsLoss, points_by: str, count: int, k: int) -> float:
+def energy_error(loss: compiler.PhysicsLoss, sampling: str, count: int, k: int) -> float:
     """Of the energy of `wave`, mean of two samples."""
     problem = loss.problem
     batch = compiler.sample(
@@ -63,8 +63,8 @@ def energy_error(loss: compiler.PhysicsLoss, points_by: str, count: int, k: int)
         {"interior": count, "boundary": count // 4},
         seed(k),
         dtype=torch.float64,
-        hard=False,
-        points_by=points_by,
+        hard_conditions=False,
+        sampling=sampling,
     )
     found = loss(wave, batch)["energy"].detach()
     # |grad u|^2 = e^2X (1 + 3 cos^2 2Y)
@@ -76,12 +76,12 @@ def energy_error(loss: compiler.PhysicsLoss, points_by: str, count: int, k: int)
 def test_the_error_of_an_energy_over_two_regions_falls_as_each_placing_should():
     counts = (64, 512, 4096)
     slopes, loss = {}, compiler.compile(pdespec.parse(PLATE))
-    for points_by, draws in (("mesh", 1), ("uniform", 6), ("sobol", 6)):
+    for sampling, draws in (("mesh", 1), ("uniform", 6), ("sobol", 6)):
         errors = [
-            np.sqrt(np.mean([energy_error(loss, points_by, n, k) ** 2 for k in range(draws)]))
+            np.sqrt(np.mean([energy_error(loss, sampling, n, k) ** 2 for k in range(draws)]))
             for n in counts
         ]
-        slopes[points_by] = np.polyfit(np.log(counts), np.log(errors), 1)[0]
+        slopes[sampling] = np.polyfit(np.log(counts), np.log(errors), 1)[0]
     # in points: h^4 is n^-2
     assert slopes["mesh"] < -1.5 and slopes["sobol"] < -0.7 and -0.8 < slopes["uniform"] < -0.3
 
@@ -90,7 +90,7 @@ def test_the_error_of_an_energy_over_two_regions_falls_as_each_placing_should():
 def test_nodes_lie_in_their_region_with_outward_normals_and_weights_of_mean_one(text):
     problem = pdespec.parse(text)
     batch = compiler.sample(
-        problem, 3, {"interior": 500, "boundary": 70}, seed(), dtype=torch.float64, points_by="mesh"
+        problem, 3, {"interior": 500, "boundary": 70}, seed(), dtype=torch.float64, sampling="mesh"
     )
     for name, each in batch.points.items():
         d = len(problem.coordinates)
@@ -114,7 +114,7 @@ def test_nodes_lie_in_their_region_with_outward_normals_and_weights_of_mean_one(
 def test_integrals_over_shapes_that_differ_between_samples_are_right():
     problem = pdespec.parse(BLOB)
     batch = compiler.sample(
-        problem, 3, {"interior": 600}, seed(), dtype=torch.float64, points_by="mesh"
+        problem, 3, {"interior": 600}, seed(), dtype=torch.float64, sampling="mesh"
     )
     found = batch.points["D"]
     square = found.measure * (found.weights * found.points.square().sum(-1)).mean(1)
@@ -127,7 +127,7 @@ def test_blocks_weigh_nodes_as_the_whole_does():
     problem = pdespec.parse(PLATE)
     loss = compiler.compile(problem)
     batch = compiler.sample(
-        problem, 2, {"interior": 300, "boundary": 50}, seed(), dtype=torch.float64, points_by="mesh"
+        problem, 2, {"interior": 300, "boundary": 50}, seed(), dtype=torch.float64, sampling="mesh"
     )
 
     def field(x):
@@ -150,38 +150,38 @@ def test_placings_that_do_not_exist_and_counts_below_the_coarsest_mesh_are_refus
     with pytest.raises(
         ProblemError, match="S01.*unknown placing of points 'mseh'; *|did you mean 'mesh'"
     ):
-        compiler.sample(problem, 1, points_by="mseh")
+        compiler.sample(problem, 1, sampling="mseh")
     with pytest.raises(
         ProblemError, match="B01.*the coarsest mesh of body has 6 nodes, 4 points are asked for"
     ):
-        compiler.sample(problem, 1, {"interior": 4}, points_by="mesh")
+        compiler.sample(problem, 1, {"interior": 4}, sampling="mesh")
 
 
 def test_the_nodes_of_a_fixed_shape_are_the_same_at_every_call():
     problem = pdespec.parse(PLATE)
     first, second = (
-        compiler.sample(problem, 2, generator=seed(k), points_by="mesh").points["body"].points
+        compiler.sample(problem, 2, generator=seed(k), sampling="mesh").points["body"].points
         for k in (0, 1)
     )
     assert torch.equal(first, second)
 
 
-@pytest.mark.parametrize("points_by", ["uniform", "mesh"])
-def test_training_places_its_points_as_asked_and_goes_on_bit_for_bit(points_by, tmp_path):
+@pytest.mark.parametrize("sampling", ["uniform", "mesh"])
+def test_training_places_its_points_as_asked_and_goes_on_bit_for_bit(sampling, tmp_path):
     problem = pdespec.parse(PLATE)
     options = compiler.TrainOptions(
         steps=6,
         batch=2,
         points={"interior": 60, "boundary": 20, "operator": 30},
-        points_by=points_by,
+        sampling=sampling,
         validation=2,
         log_every=1,
     )
     placings = []
 
-    def sampler(*args, points_by, **named):
-        placings.append(points_by)
-        return compiler.sample(*args, points_by=points_by, **named)
+    def sampler(*args, sampling, **named):
+        placings.append(sampling)
+        return compiler.sample(*args, sampling=sampling, **named)
 
     def train(name, options, resume=False):
         model = compiler.build(problem, "gino", hidden=4, modes=2, layers=1, latent=(8, 8))
@@ -195,9 +195,9 @@ def test_training_places_its_points_as_asked_and_goes_on_bit_for_bit(points_by, 
     assert through.finished and halves.finished
     for ours, theirs in zip(halves.model.parameters(), through.model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
-    assert set(placings) == {points_by, "sobol"}  # the latter where it validates
+    assert set(placings) == {sampling, "sobol"}  # the latter where it validates
     assert through.history[-1]["energy"] == halves.history[-1]["energy"]
-    other = train("other", dataclasses.replace(options, points_by="sobol"))
+    other = train("other", dataclasses.replace(options, sampling="sobol"))
     assert other.history[-1]["energy"] != through.history[-1]["energy"]
 
 
@@ -222,7 +222,7 @@ def test_the_nodes_of_a_mesh_on_a_boundary_lie_on_it(shape):
         " 1\non boundary(B): u = 0"
     )
     counts = {"interior": 4096, "boundary": 4096}
-    batch = compiler.sample(problem, 1, counts, seed(), dtype=torch.float64, points_by="mesh")
+    batch = compiler.sample(problem, 1, counts, seed(), dtype=torch.float64, sampling="mesh")
     found = batch.points["boundary(B)"]
     points, normals = found.points[0].numpy().T, found.normals[0].numpy().T
     level, step = ON[shape], 1e-5

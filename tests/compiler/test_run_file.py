@@ -121,6 +121,17 @@ def test_a_dry_run_says_where_each_option_is_from_and_leaves_nothing(folder, mon
     assert not (folder / "runs").exists()
 
 
+def test_a_file_of_an_older_build_is_read_by_the_names_of_today(folder):
+    text = FILE.replace("steps = 2", 'steps = 2\nhard = false\npoints_by = "uniform"')
+    (folder / "run.toml").write_text(text)
+    layers = {"run.toml": read_run_file(folder / "run.toml").settings}
+    begun = start(PRESETS["demo"], "preset demo", {**layers, COMMAND_LINE: {"estimate": "false"}})
+    assert (begun.options.hard_conditions, begun.options.sampling) == (False, "uniform")
+    assert not begun.options.error_estimate
+    assert begun.origins["sampling"] == "run.toml"
+    assert begun.origins["error_estimate"] == COMMAND_LINE
+
+
 def test_the_command_line_stands_over_the_file_and_the_file_over_the_preset(folder):
     found = read_run_file(folder / "run.toml").settings
     layers = {"run.toml": found, COMMAND_LINE: {"steps": "7", "weights.boundary": "5"}}

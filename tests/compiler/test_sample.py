@@ -126,15 +126,13 @@ def test_every_example_gives_the_points_its_loss_asks_for(path):
     assert features.shape[-1] == len(feature_names(problem)) and torch.isfinite(features).all()
 
 
-@pytest.mark.parametrize("points_by", ["sobol", "uniform"])
+@pytest.mark.parametrize("sampling", ["sobol", "uniform"])
 @pytest.mark.parametrize(
     "make", [lambda: nonlinear_poisson(), lambda: burgers(), lambda: cut_out()]
 )
-def test_sample_k_of_a_seed_is_the_same_in_a_batch_of_any_size(make, points_by):
+def test_sample_k_of_a_seed_is_the_same_in_a_batch_of_any_size(make, sampling):
     problem = make()
-    few, many = (
-        sample(problem, size, FEW, seed(3), dtype=D, points_by=points_by) for size in (3, 8)
-    )
+    few, many = (sample(problem, size, FEW, seed(3), dtype=D, sampling=sampling) for size in (3, 8))
     first = many.select(range(3))
     for name, value in few.params.items():
         assert torch.equal(value, first.params[name])
@@ -305,7 +303,7 @@ def test_boundary_data_hold_whatever_the_network_says():
     assert plan_hard_conditions(batch.problem)["u"].labels == tuple(batch.problem.conditions)
     inside = batch.inputs.ansatz.factor(batch.points["Omega"].points)
     assert (inside > 0).all()
-    assert sample(nonlinear_poisson(), 1, FEW, seed(), hard=False).inputs.ansatz is None
+    assert sample(nonlinear_poisson(), 1, FEW, seed(), hard_conditions=False).inputs.ansatz is None
 
 
 def test_initial_data_hold_and_their_derivatives_are_those_of_the_law():

@@ -25,7 +25,7 @@ PROBLEM = tiny.problem()  # u'' = a on (0, 1), u = 0 at both ends
 DATA = TrainOptions(
     steps=60, batch=4, points={"interior": 16, "operator": 16}, lr=3e-3, physics=False, solutions=6,
     validation=4, references=4,
-    validate_every=20, checkpoint_every=20, log_every=1, hard=False,
+    validate_every=20, checkpoint_every=20, log_every=1, hard_conditions=False,
 )  # fmt: skip
 
 
@@ -39,7 +39,9 @@ def test_solved_samples_are_those_of_the_closed_form(tmp_path):
     def draw(count):
         generator = seeded(0, "solutions", 0)
         points = {**run.options.points, "interior": supervise.POINTS}
-        return compiler.sample(PROBLEM, count, points, generator, dtype=torch.float64, hard=False)
+        return compiler.sample(
+            PROBLEM, count, points, generator, dtype=torch.float64, hard_conditions=False
+        )
 
     solutions = load_solutions(PROBLEM, draw, 6, tmp_path / "run")
     x = solutions.batch.points["L"].points

@@ -600,7 +600,7 @@ CHANGED = {
     "seed": 5,
     "batch": 8,
     "precision": "float32",
-    "hard": False,
+    "hard_conditions": False,
     "validation": 4,
 }
 
@@ -674,6 +674,23 @@ def test_a_checkpoint_from_before_an_option_existed_has_its_default(tmp_path):
     save_tree(path, tree)
     with pytest.raises(RunError, match=r"its options \(lift\) is not what was trained"):
         load_run(tmp_path / "run", model=tiny.Operator())
+
+
+def test_a_run_whose_options_had_other_names_is_loaded_and_goes_on(tmp_path):
+    start(tmp_path / "run", dataclasses.replace(SMALL, hard_conditions=False))
+    record, path = tmp_path / "run" / "run.json", tmp_path / "run" / "checkpoints"
+    kept = json.loads(record.read_text())
+    tree = load_tree(path / "last.safetensors")
+    for options in (kept["options"], tree["identity"]["options"]):
+        options["hard"] = options.pop("hard_conditions")
+        options["estimate"] = options.pop("error_estimate")
+    kept["options"]["points_by"] = kept["options"].pop("sampling")
+    record.write_text(json.dumps(kept))
+    save_tree(path / "last.safetensors", tree)
+    run = load_run(tmp_path / "run", model=tiny.Operator())
+    assert not run.options.hard_conditions
+    longer = dataclasses.replace(SMALL, hard_conditions=False, steps=30)
+    assert start(tmp_path / "run", longer, resume=True).finished
 
 
 def test_a_checkpoint_of_an_older_build_is_believed_and_said(tmp_path):

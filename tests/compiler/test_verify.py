@@ -289,7 +289,7 @@ def test_a_network_without_second_derivatives_may_learn_from_solutions_alone(tmp
         steps=1,
         batch=1,
         points={"interior": 64},
-        hard=False,
+        hard_conditions=False,
         physics=False,
         solutions=1,
         validation=1,

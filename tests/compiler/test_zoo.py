@@ -172,7 +172,12 @@ def test_every_term_and_its_gradient_by_jets_equals_that_by_autograd_with_condit
     ).double()
     points = {"interior": 6, "boundary": 4, "initial": 4, "operator": 40}
     batch = compiler.sample(
-        problem, 2, points, torch.Generator().manual_seed(0), dtype=torch.float64, hard=True
+        problem,
+        2,
+        points,
+        torch.Generator().manual_seed(0),
+        dtype=torch.float64,
+        hard_conditions=True,
     )
     values, gradients = [], []
     for backend in ("taylor", "autograd"):

@@ -79,8 +79,8 @@ def sample(
     generator: torch.Generator,
     dtype,
     device=None,
-    hard=True,
-    points_by="sobol",
+    hard_conditions=True,
+    sampling="sobol",
 ) -> Batch:
     a = 1 + torch.rand(size, generator=generator, dtype=torch.float64)
     inside = torch.rand(size, points["interior"], 1, generator=generator, dtype=torch.float64)

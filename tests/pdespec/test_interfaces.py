@@ -321,7 +321,7 @@ def test_a_side_beside_the_jump_states_nothing_of_it():
         lambda: pdespec.polygon(x, y, [[0.2, 0.5], [0.8, 0.6], [0.5, 1.5]], name="A"),
     ],
 )
-def test_a_part_of_any_shape_is_told_alike_by_points_by_inequalities_and_by_its_distance(part):
+def test_a_part_of_any_shape_is_told_alike_by_sampling_inequalities_and_by_its_distance(part):
     import torch
 
     from compiler.geometry.domain import Geometry

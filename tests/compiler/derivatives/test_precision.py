@@ -139,7 +139,7 @@ def test_the_default_stencil_in_float32_is_near_the_best_for_a_decoder_of_small_
             1,
             {"interior": 200, "boundary": 9},
             torch.Generator().manual_seed(seed),
-            hard=False,
+            hard_conditions=False,
         )
         trial = Case.of(
             problem,
