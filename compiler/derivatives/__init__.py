@@ -26,7 +26,7 @@ from compiler.derivatives.interface import (
     parts,
     spell,
 )
-from compiler.derivatives.layout import Axes, Grid, Layout, Scattered, recognise
+from compiler.derivatives.layout import Axes, GriddedPoints, Layout, ScatteredPoints, recognise
 from compiler.derivatives.least_squares import LeastSquares
 from compiler.derivatives.pino import PINO
 from compiler.derivatives.taylor import Taylor
@@ -41,14 +41,14 @@ __all__ = [
     "Form",
     "Fourier",
     "FourierContinuation",
-    "Grid",
+    "GriddedPoints",
     "Key",
     "Layout",
     "PINO",
     "LeastSquares",
     "MultiIndex",
     "Request",
-    "Scattered",
+    "ScatteredPoints",
     "Taylor",
     "answer",
     "exact",

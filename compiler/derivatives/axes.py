@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from compiler.derivatives.interface import Field, Key, MultiIndex, Request, answer, parts
-from compiler.derivatives.layout import Grid
+from compiler.derivatives.layout import GriddedPoints
 from compiler.derivatives.precision import RoundOff
 from operators.field import Capabilities
 from operators.field import capabilities as capabilities_of
@@ -19,23 +19,23 @@ from pdespec.errors import Diagnostic, ProblemError
 class Axial(Protocol):
     """A backend that differentiates along one axis of a grid."""
 
-    def along(self, values: Tensor, axis: int, derivative: int, grid: Grid) -> Tensor:
+    def along(self, values: Tensor, axis: int, derivative: int, grid: GriddedPoints) -> Tensor:
         """`d^derivative` along `axis`; values "b c *shape" -> the same."""
         ...
 
-    def refuse_axis(self, axis: int, derivative: int, grid: Grid) -> Diagnostic | None:
+    def refuse_axis(self, axis: int, derivative: int, grid: GriddedPoints) -> Diagnostic | None:
         """Why the axis cannot carry the derivative, or None."""
         ...
 
 
 # (values (b, c, *shape), axis, order of derivative, grid) -> the same shape
-Rule = Callable[[Tensor, int, int, Grid], Tensor]
+Rule = Callable[[Tensor, int, int, GriddedPoints], Tensor]
 
 
 def on_grid(
     field: Field,
     points: Tensor,
-    grid: Grid,
+    grid: GriddedPoints,
     request: Request,
     rule: Rule,
     roundoff: RoundOff,
@@ -73,7 +73,7 @@ def on_grid(
 
 
 def refuse_axes(
-    backend: Axial, request: Request, grid: Grid, capabilities: Capabilities
+    backend: Axial, request: Request, grid: GriddedPoints, capabilities: Capabilities
 ) -> Diagnostic | None:
     """The first complaint of `backend.refuse_axis` over every axis and order of derivative a
     request needs.
@@ -101,7 +101,7 @@ def refuse_axes(
     )
 
 
-def wrapped(request: Request, grid: Grid) -> list[int]:
+def wrapped(request: Request, grid: GriddedPoints) -> list[int]:
     """The axes along which a derivative is needed and the data are taken to repeat."""
     indices = [index for needed in parts(request).values() for index in needed]
     return [
@@ -112,7 +112,7 @@ def wrapped(request: Request, grid: Grid) -> list[int]:
 
 
 def probe_period(
-    field: Field, points: Tensor, values: Tensor, request: Request, grid: Grid
+    field: Field, points: Tensor, values: Tensor, request: Request, grid: GriddedPoints
 ) -> None:
     """P02 for a field that does not declare what repeats: its values at three points must be those
     one period further.
@@ -144,7 +144,7 @@ def probe_period(
             )
 
 
-def unlike_domain(axis: int, grid: Grid, evidence: str) -> Diagnostic:
+def unlike_domain(axis: int, grid: GriddedPoints, evidence: str) -> Diagnostic:
     """P02: the problem joins two sides that the field does not."""
     x = grid.names[axis]
     return Diagnostic(
@@ -158,7 +158,7 @@ def unlike_domain(axis: int, grid: Grid, evidence: str) -> Diagnostic:
     )
 
 
-def refuse_period(name: str, axis: int, grid: Grid) -> Diagnostic | None:
+def refuse_period(name: str, axis: int, grid: GriddedPoints) -> Diagnostic | None:
     """P02 when the stated period is not that of the grid, so that wrapping would join the wrong
     points."""
     n, h, period, x = grid.shape[axis], grid.spacing[axis], grid.period[axis], grid.names[axis]

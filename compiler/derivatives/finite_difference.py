@@ -24,7 +24,7 @@ from compiler.derivatives.interface import (
     answer,
     parts,
 )
-from compiler.derivatives.layout import Axes, Grid, Layout
+from compiler.derivatives.layout import Axes, GriddedPoints, Layout
 from compiler.derivatives.precision import TOLERANCE, RoundOff, best_step
 from compiler.derivatives.stencils import central, half_width, one_sided
 from operators.field import Capabilities
@@ -78,7 +78,7 @@ class FiniteDifference:
     def refuse(
         self, request: Request, capabilities: Capabilities, layout: Layout
     ) -> Diagnostic | None:
-        if isinstance(layout, Grid) and self.mode != "stencil":
+        if isinstance(layout, GriddedPoints) and self.mode != "stencil":
             if (refused := refuse_axes(self, request, layout, capabilities)) is not None:
                 return refused
         elif self.mode == "grid":
@@ -106,7 +106,7 @@ class FiniteDifference:
         self, field: Field, points: Tensor, request: Request, layout: Layout | Axes | None = None
     ) -> dict[Key, Tensor]:
         layout = admit(self, field, points, request, layout)
-        if isinstance(layout, Grid) and self.mode != "stencil":
+        if isinstance(layout, GriddedPoints) and self.mode != "stencil":
             return on_grid(
                 field, points, layout, request, self.along, self.roundoff(request, layout)
             )
@@ -114,7 +114,7 @@ class FiniteDifference:
 
     def roundoff(self, request: Request, layout: Layout) -> RoundOff:
         """By the spacing of the grid, or by the steps of the stencil."""
-        on_grid = isinstance(layout, Grid) and self.mode != "stencil"
+        on_grid = isinstance(layout, GriddedPoints) and self.mode != "stencil"
         spacing = layout.spacing if on_grid else self.steps(request, layout)
         way_out = (
             "leave step out"
@@ -125,7 +125,7 @@ class FiniteDifference:
             self.name, tuple(h or 1.0 for h in spacing), layout, self.tolerance, way_out
         )
 
-    def along(self, values: Tensor, axis: int, derivative: int, grid: Grid) -> Tensor:
+    def along(self, values: Tensor, axis: int, derivative: int, grid: GriddedPoints) -> Tensor:
         """`d^derivative` along one axis.
 
         Shapes: values "b c *shape" -> the same.
@@ -154,7 +154,7 @@ class FiniteDifference:
             )
         return total / grid.spacing[axis] ** derivative
 
-    def refuse_axis(self, axis: int, derivative: int, grid: Grid) -> Diagnostic | None:
+    def refuse_axis(self, axis: int, derivative: int, grid: GriddedPoints) -> Diagnostic | None:
         """P01 or P02 when one axis cannot carry the derivative."""
         n, name = grid.shape[axis], grid.names[axis]
         if grid.period[axis] is not None:

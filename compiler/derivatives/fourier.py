@@ -19,7 +19,7 @@ from compiler.derivatives.interface import (
     admit,
     order,
 )
-from compiler.derivatives.layout import Axes, Grid, Layout
+from compiler.derivatives.layout import Axes, GriddedPoints, Layout
 from compiler.derivatives.precision import TOLERANCE, RoundOff
 from operators.field import Capabilities
 from pdespec.errors import Diagnostic
@@ -63,7 +63,7 @@ class Fourier:
     ) -> Diagnostic | None:
         return refuse_spectral(self, "a periodic grid", request, capabilities, layout)
 
-    def roundoff(self, request: Request, grid: Grid) -> RoundOff:
+    def roundoff(self, request: Request, grid: GriddedPoints) -> RoundOff:
         """The shortest wave kept, of n/2 * keep a period, is differentiated like a difference
         over h / (pi keep)."""
         sharpness = tuple(
@@ -77,7 +77,7 @@ class Fourier:
     def evaluate(
         self, field: Field, points: Tensor, request: Request, layout: Layout | Axes | None = None
     ) -> dict[Key, Tensor]:
-        grid = cast(Grid, admit(self, field, points, request, layout))
+        grid = cast(GriddedPoints, admit(self, field, points, request, layout))
         keep = self.keep
 
         def filtered(values: Tensor) -> Tensor:
@@ -95,7 +95,7 @@ class Fourier:
             field, points, grid, request, self.along, self.roundoff(request, grid), filtered
         )
 
-    def along(self, values: Tensor, axis: int, derivative: int, grid: Grid) -> Tensor:
+    def along(self, values: Tensor, axis: int, derivative: int, grid: GriddedPoints) -> Tensor:
         """`d^derivative` along one axis.
 
         Shapes: values "b c *shape" -> the same.
@@ -109,7 +109,7 @@ class Fourier:
             return self.rest.along(values, axis, derivative, grid).to(values.dtype)
         return spectral(values, axis + 2, derivative, period)
 
-    def refuse_axis(self, axis: int, derivative: int, grid: Grid) -> Diagnostic | None:
+    def refuse_axis(self, axis: int, derivative: int, grid: GriddedPoints) -> Diagnostic | None:
         """P02 where the grid does not repeat as stated."""
         if grid.period[axis] is not None:
             return refuse_period(self.name, axis, grid)
@@ -135,7 +135,7 @@ class Spectral(Axial, Protocol):
 
     name: ClassVar[str]
 
-    def roundoff(self, request: Request, grid: Grid) -> RoundOff: ...
+    def roundoff(self, request: Request, grid: GriddedPoints) -> RoundOff: ...
 
 
 def refuse_spectral(
@@ -143,7 +143,7 @@ def refuse_spectral(
 ) -> Diagnostic | None:
     """P01 without the grid that is `needed`, else the first complaint about an axis, else P05 where
     round-off leaves too few digits."""
-    if not isinstance(layout, Grid):
+    if not isinstance(layout, GriddedPoints):
         return Diagnostic(
             "P01",
             f"{backend.name} needs {needed}, got {layout}",

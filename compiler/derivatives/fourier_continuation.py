@@ -15,7 +15,7 @@ from torch import Tensor
 from compiler.derivatives.axes import on_grid, refuse_period
 from compiler.derivatives.fourier import refuse_spectral, spectral, spread
 from compiler.derivatives.interface import DERIVATIVES, Field, Key, MultiIndex, Request, admit
-from compiler.derivatives.layout import Axes, Grid, Layout
+from compiler.derivatives.layout import Axes, GriddedPoints, Layout
 from compiler.derivatives.precision import TOLERANCE, RoundOff
 from operators.field import Capabilities
 from pdespec.errors import Diagnostic
@@ -74,7 +74,7 @@ class FourierContinuation:
     ) -> Diagnostic | None:
         return refuse_spectral(self, "a grid", request, capabilities, layout)
 
-    def roundoff(self, request: Request, grid: Grid) -> RoundOff:
+    def roundoff(self, request: Request, grid: GriddedPoints) -> RoundOff:
         """As of the shortest wave on the grid, in the precision of the field, and of one wave
         across a bridge, in float64.
 
@@ -99,13 +99,13 @@ class FourierContinuation:
     def evaluate(
         self, field: Field, points: Tensor, request: Request, layout: Layout | Axes | None = None
     ) -> dict[Key, Tensor]:
-        grid = cast(Grid, admit(self, field, points, request, layout))
+        grid = cast(GriddedPoints, admit(self, field, points, request, layout))
         answers = on_grid(
             field, points, grid, request, self.along, self.roundoff(request, grid), Tensor.double
         )
         return {key: value.to(points.dtype) for key, value in answers.items()}
 
-    def along(self, values: Tensor, axis: int, derivative: int, grid: Grid) -> Tensor:
+    def along(self, values: Tensor, axis: int, derivative: int, grid: GriddedPoints) -> Tensor:
         """`d^derivative` along one axis, in float64.
 
         Shapes: values "b c *shape" -> the same.
@@ -122,7 +122,7 @@ class FourierContinuation:
         length = grid.spacing[axis] * (n + len(matrix))
         return spectral(torch.cat([values, bridge], dim), dim, derivative, length).narrow(dim, 0, n)
 
-    def refuse_axis(self, axis: int, derivative: int, grid: Grid) -> Diagnostic | None:
+    def refuse_axis(self, axis: int, derivative: int, grid: GriddedPoints) -> Diagnostic | None:
         """P01 where the two ends overlap or the polynomials are too poor, P02 where a stated
         period is not that of the grid."""
         n, d, x = grid.shape[axis], self.matching, grid.names[axis]

@@ -1,4 +1,5 @@
-"""Layout of collocation points: a uniform grid in C order, or scattered."""
+"""Layout of collocation points, as it is found in them: a uniform grid in C order, or
+scattered."""
 
 from __future__ import annotations
 
@@ -10,12 +11,15 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Grid:
-    """A uniform grid, `x_i = origin + i * spacing` along each axis, listed in C order (last
-    coordinate fastest).
+class GriddedPoints:
+    """Given points that lie on a uniform grid, `x_i = origin + i * spacing` along each axis, listed
+    in C order (last coordinate fastest).
 
-    `period` is the length after which the data repeat along an axis, None where they do not; the
-    repeated end point is not part of the grid. An axis with one point has spacing 0.
+    `spacing` and `origin` are measured, to the rounding of `dtype`; an axis with one point has
+    spacing 0. `period` is the length after which the data repeat along an axis by the problem, None
+    where they do not; it may contradict the spacing, as where the end point is listed again, which
+    `refuse_period` tells. A grid that a model lays out itself is an `operators.Lattice`: exact, two
+    nodes or more along each axis, and its spacing follows from its period.
     """
 
     shape: tuple[int, ...]
@@ -45,7 +49,7 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Scattered:
+class ScatteredPoints:
     """Points without order; `extent` is the length of their bounding box along each axis, over
     the batch."""
 
@@ -58,7 +62,7 @@ class Scattered:
         return f"{self.count} scattered points"
 
 
-Layout = Grid | Scattered
+Layout = GriddedPoints | ScatteredPoints
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,8 @@ class Axes:
 
 
 def recognise(points: Tensor, axes: Axes | None = None) -> Layout:
-    """A `Grid` when every sample lists the same uniform grid in C order to round-off, else
-    `Scattered`.
+    """`GriddedPoints` when every sample lists the same uniform grid in C order to round-off, else
+    `ScatteredPoints`.
 
     Shapes: points "b n D".
     """
@@ -103,7 +107,7 @@ def recognise(points: Tensor, axes: Axes | None = None) -> Layout:
         if ((x - ideal).abs() <= tolerance).all() and all(
             n == 1 or h > 2 * slack for n, h in zip(shape, spacing.tolist(), strict=True)
         ):
-            return Grid(
+            return GriddedPoints(
                 shape,
                 tuple(spacing.tolist()),
                 tuple(low.tolist()),
@@ -112,7 +116,7 @@ def recognise(points: Tensor, axes: Axes | None = None) -> Layout:
                 points.dtype,
             )
     flat = x.reshape(-1, dim)  # (b n) D
-    return Scattered(
+    return ScatteredPoints(
         x.shape[1], tuple((flat.amax(0) - flat.amin(0)).tolist()), tuple(names), points.dtype
     )
 

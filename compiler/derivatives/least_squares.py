@@ -26,7 +26,7 @@ from compiler.derivatives.interface import (
     parts,
     spell,
 )
-from compiler.derivatives.layout import Axes, Grid, Layout, Scattered, recognise
+from compiler.derivatives.layout import Axes, GriddedPoints, Layout, ScatteredPoints, recognise
 from compiler.derivatives.precision import TOLERANCE, RoundOff
 from operators.field import Capabilities
 from pdespec.errors import Diagnostic, ProblemError, fail
@@ -161,7 +161,11 @@ class LeastSquares:
         along every axis: root mean square over the points. It grows with the number of waves as the
         power `accuracy` of it.
         """
-        layout = layout if isinstance(layout, (Grid, Scattered)) else recognise(points, layout)
+        layout = (
+            layout
+            if isinstance(layout, (GriddedPoints, ScatteredPoints))
+            else recognise(points, layout)
+        )
         needed = {index for indices in parts(request).values() for index in indices}
         own = self.settled(order(request), points.shape[-1], layout.count)
         return own._wave(points, needed, layout, *own.stencils(points, layout))

@@ -27,8 +27,8 @@ def per_axis(value: float | Sequence[float], dim: int, name: str) -> tuple[float
 
 @dataclass(frozen=True)
 class Lattice:
-    """Nodes lower + index * spacing. Both ends are nodes; on a periodic axis the upper end is the
-    lower one again and is left out.
+    """A regular grid with nodes lower + index * spacing. Both ends are nodes; on a periodic axis
+    the upper end is the lower one again and is left out.
 
     Units: lower, upper, spacing are lengths. Node numbers run row-major, last axis fastest.
     """

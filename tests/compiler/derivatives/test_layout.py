@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from compiler.derivatives import Axes, Grid, Scattered, recognise
+from compiler.derivatives import Axes, GriddedPoints, ScatteredPoints, recognise
 
 from .oracles import cloud, mesh
 
@@ -15,7 +15,7 @@ from .oracles import cloud, mesh
 def test_a_uniform_grid_in_c_order_is_recognised_with_its_shape_and_spacing(shape, dtype):
     axes = [torch.linspace(0.3 * k, 1.7 + k, n, dtype=dtype) for k, n in enumerate(shape)]
     grid = recognise(mesh(*axes, batch=3))
-    assert isinstance(grid, Grid)
+    assert isinstance(grid, GriddedPoints)
     assert grid.shape == shape
     assert grid.spacing == pytest.approx(
         [float(a[-1] - a[0]) / max(len(a) - 1, 1) for a in axes], rel=1e-6
@@ -30,13 +30,13 @@ def test_a_fine_grid_far_from_the_origin_is_recognised_in_float64():
             torch.linspace(0, 1, 4, dtype=torch.float64),
         )
     )
-    assert isinstance(grid, Grid)
+    assert isinstance(grid, GriddedPoints)
     assert grid.spacing[0] == pytest.approx(1e-4)
 
 
 def test_scattered_points_are_no_grid():
     points = cloud(64, 2)
-    assert recognise(points) == Scattered(
+    assert recognise(points) == ScatteredPoints(
         64, tuple((points[0].amax(0) - points[0].amin(0)).tolist()), ("x", "y"), torch.float64
     )
 
@@ -44,27 +44,27 @@ def test_scattered_points_are_no_grid():
 def test_a_grid_with_one_point_moved_is_no_grid():
     points = mesh(torch.linspace(0, 1, 8), torch.linspace(0, 1, 8))
     points[0, 13, 1] += 1e-3
-    assert isinstance(recognise(points), Scattered)
+    assert isinstance(recognise(points), ScatteredPoints)
 
 
 def test_a_grid_in_another_order_is_no_grid():
     points = mesh(torch.linspace(0, 1, 6), torch.linspace(0, 1, 8))
     assert isinstance(
         recognise(points[:, torch.randperm(48, generator=torch.Generator().manual_seed(0))]),
-        Scattered,
+        ScatteredPoints,
     )
-    assert isinstance(recognise(points.flip(1)), Scattered)
+    assert isinstance(recognise(points.flip(1)), ScatteredPoints)
 
 
 def test_samples_on_different_grids_are_no_grid():
     points = mesh(torch.linspace(0, 1, 6), torch.linspace(0, 1, 8), batch=2)
     points[1] *= 2
-    assert isinstance(recognise(points), Scattered)
+    assert isinstance(recognise(points), ScatteredPoints)
 
 
 def test_a_graded_axis_is_no_grid():
     assert isinstance(
-        recognise(mesh(torch.linspace(0, 1, 9) ** 2, torch.linspace(0, 1, 9))), Scattered
+        recognise(mesh(torch.linspace(0, 1, 9) ** 2, torch.linspace(0, 1, 9))), ScatteredPoints
     )
 
 
