@@ -17,8 +17,7 @@ import sympy as sp
 
 DIGITS = 30
 # half of the digits: far above rounding, far below what a term that differs leaves
-TOLERANCE = sp.Float("1e-15")
-SMALL = mpmath.mpf("1e-15")
+TOLERANCE = 1e-15
 
 # a mode is the same on both sides
 SIDES = dict.fromkeys(("Jump", "Average", "Plus", "Minus"), lambda side: side)
@@ -173,4 +172,4 @@ def _without(row: list[Any], column: int, known: list[Any]) -> list[Any]:
 
 
 def _is_zero(number: Any) -> bool:
-    return abs(number) < SMALL
+    return abs(number) < TOLERANCE

@@ -9,8 +9,9 @@ import torch
 
 from compiler.chance import Chance
 from compiler.data.interfaces import inner
-from compiler.data.points import PointSet, place
+from compiler.data.points import PointSet, place, time_shares
 from compiler.data.samples import DrawnSamples
+from compiler.geometry.domain import unit_cube
 from compiler.lowering.regions import regions
 from pdespec.geometry import Boundary
 from pdespec.statements.problem import Problem
@@ -63,10 +64,7 @@ def placed_later(drawn: DrawnSamples, counts: Mapping[str, int], chance: Chance)
     """The points, to be placed by a Sobol sequence; chance goes on as if they had been placed."""
     found = PlacedLater(drawn, counts, chance.copy())
     for key, (kind, region) in regions(drawn.problem).items():
-        # what `Geometry.interior` and `Geometry.boundary` take, and then `in_time`
-        boundary = isinstance(region, Boundary)
-        chance.seed()
-        chance.uniform(1, max(1, region.domain.dim - 1) if boundary else region.domain.dim)
+        unit_cube(region, drawn.size, chance, True, chance.device)
         if kind != "initial" and drawn.problem.time is not None:
-            chance.uniform(counts[key] if key in counts else counts[kind])
+            time_shares(counts[key] if key in counts else counts[kind], chance)
     return found

@@ -156,8 +156,11 @@ def in_time(drawn: DrawnSamples, points: Tensor, chance: Chance) -> Tensor:
     """
     if drawn.problem.time is None:
         return points
-    share = (
-        (torch.arange(points.shape[1], device=chance.device) + chance.uniform(points.shape[1]))
-        / points.shape[1]
-    ).to(points)
+    share = time_shares(points.shape[1], chance).to(points)
     return torch.cat([points, (drawn.start + drawn.duration * share)[..., None]], -1)
+
+
+def time_shares(count: int, chance: Chance) -> Tensor:
+    """Shares of an interval, one in every `count`-th part of it, in order. Shapes: -> "b n",
+    float64."""
+    return (torch.arange(count, device=chance.device) + chance.uniform(count)) / count

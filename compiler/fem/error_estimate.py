@@ -18,7 +18,7 @@ Computational Science and Engineering (1998), ch. 5 (the grid convergence index)
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,7 @@ from torch import Tensor
 
 from compiler.arrays import Array, IntArray
 from compiler.fem.solution import SampleSolution
+from pdespec.statements.problem import Problem
 
 SAFETY = 1.25
 MOST_POINTS = 20_000  # of quadrature, at which two solutions are compared
@@ -127,6 +128,22 @@ def stacked_jets(sample: SampleSolution, at: Array, components: Sequence[str]) -
     indices = [value, *(tuple(int(k == axis) for k in range(at.shape[1])) for axis in range(dim))]
     found = sample.derivatives(at, dict.fromkeys(components, indices))
     return np.array([[found[c, index] for index in indices] for c in components])
+
+
+def from_coarser(
+    fine: Sequence[SampleSolution],
+    coarser: Sequence[Callable[[int], SampleSolution]],
+    problem: Problem,
+) -> dict[str, ErrorEstimate]:
+    """Estimates by unknown for a scheme of first order in its energy and second in L2. `coarser`
+    gives sample k at a half of the resolution, and at a quarter where that can be had."""
+    names = {name: each.components for name, each in problem.unknowns.items()}
+    distances = [
+        estimate(sample, [solved(k) for solved in coarser], names) for k, sample in enumerate(fine)
+    ]
+    return {
+        name: from_distances([each[name] for each in distances], 1, 2.0, False) for name in names
+    }
 
 
 def from_distances(

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from compiler.arrays import Array
-from compiler.fem.error_estimate import ErrorEstimate, estimate, from_distances
+from compiler.fem.error_estimate import ErrorEstimate, from_coarser
 from compiler.fem.errors import NoConvergence, SolverError, WrongOption
 from compiler.fem.solution import SampleSolution, Solution
 from compiler.finite_volume.flow import Flow, NotAFlow, flow
@@ -212,15 +212,7 @@ class Request:
         ]
         if not ladder:
             raise SolverError("the error needs a coarser solution: ask for a resolution of 16")
-        names = {name: each.components for name, each in self.problem.unknowns.items()}
-        distances = [
-            estimate(sample, [each.sample(k) for each in ladder], names)
-            for k, sample in enumerate(fine.samples)
-        ]
-        return {
-            name: from_distances([each[name] for each in distances], 1, 2.0, False)
-            for name in names
-        }
+        return from_coarser(fine.samples, [each.sample for each in ladder], self.problem)
 
 
 def reach(section: Array, low: Array, high: Array) -> float:

@@ -201,7 +201,7 @@ class Geometry:
             raise fail("B01", f"{n} interior points asked for", "ask for at least one")
         with self._computed():
             body = self._exact.body
-            draw = _cubes(self.domain.dim, self.size, generator, sobol, self.device)
+            draw = unit_cube(self.domain, self.size, generator, sobol, self.device)
             mapped = body.draw(draw(n))
             if mapped is not None:
                 points = mapped
@@ -231,7 +231,7 @@ class Geometry:
                 f"in some samples nothing is left of {boundary.name}",
                 "other parts of the shape cover it; restrict the params",
             )
-        share = _cubes(max(1, self.domain.dim - 1), self.size, generator, sobol, self.device)(n)
+        share = unit_cube(boundary, self.size, generator, sobol, self.device)(n)
         target = share[..., 0] * collected[:, -1:]
         index = torch.searchsorted(
             collected.detach().contiguous(), target.detach().contiguous(), right=True
@@ -571,15 +571,17 @@ def _names(domain: Domain) -> set[str]:
     }
 
 
-def _cubes(
-    dimension: int,
+def unit_cube(
+    region: Domain | Boundary,
     size: int,
     generator: torch.Generator | Chance,
     sobol: bool,
     device: torch.device,
 ) -> Callable[[int], Tensor]:
-    """Draws points of the unit cube for each sample, always the first ones of the same sequence.
-    Shapes: n -> "b n d", float64."""
+    """Draws the points of the unit cube that a domain or boundary takes its points from, for each
+    sample, always the first ones of the same sequence. All random numbers are taken by this call.
+    Shapes: n -> "b n d", float64, d the dimension of the region and at least 1."""
+    dimension = max(1, region.domain.dim - 1) if isinstance(region, Boundary) else region.dim
     chance = Chance.of(generator, size)
     if not sobol:
         starts = chance.seeds()

@@ -15,7 +15,7 @@ import torch
 from compiler.arrays import Array
 from compiler.fem.discrete.coefficients import Coefficients
 from compiler.fem.discrete.spaces import Place, Spaces
-from compiler.fem.error_estimate import ErrorEstimate, estimate, from_distances
+from compiler.fem.error_estimate import ErrorEstimate, from_coarser
 from compiler.fem.errors import SampleError, SolverError
 from compiler.fem.solution import SampleSolution, Solution
 from compiler.lowering.numpy_function import numpy_function
@@ -192,15 +192,7 @@ class Request:
             raise SolverError(
                 f"the error needs a coarser solution: ask for a resolution of {2 * COARSEST}"
             )
-        names = {name: each.components for name, each in self.problem.unknowns.items()}
-        distances = [
-            estimate(sample, [each.sample(k) for each in ladder], names)
-            for k, sample in enumerate(fine.samples)
-        ]
-        return {
-            name: from_distances([each[name] for each in distances], 1, 2.0, False)
-            for name in names
-        }
+        return from_coarser(fine.samples, [each.sample for each in ladder], self.problem)
 
 
 def kept_levels(began: float, end: float) -> Array:

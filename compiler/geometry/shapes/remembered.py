@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import _get_current_dispatch_mode
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 Found = TypeVar("Found", Tensor, tuple[Tensor, Tensor])
 
@@ -23,7 +23,7 @@ def remembered(function: Callable[[Any], Found]) -> Callable[[Any], Found]:
 
     @wraps(function)
     def asked(shape: Any) -> Found:
-        if _get_current_dispatch_mode() is not None or torch.is_inference_mode_enabled():
+        if get_proxy_mode() is not None or torch.is_inference_mode_enabled():
             return function(shape)
         kept: dict[str, tuple[Found, bool]] = shape.__dict__.setdefault("_remembered", {})
         recording = torch.is_grad_enabled()
