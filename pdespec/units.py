@@ -33,23 +33,18 @@ class Measure:
         return Measure(Fraction(factor), tuple(a * exponent for a in self.powers))
 
     def __str__(self) -> str:
-        def part(name: str, power: Fraction) -> str:
-            return (
-                name
-                if power == 1
-                else f"{name}^{power}"
-                if power.denominator == 1
-                else f"{name}^({power})"
-            )
-
-        above = [
-            part(name, power) for name, power in zip(BASE, self.powers, strict=True) if power > 0
-        ]
-        below = [
-            part(name, -power) for name, power in zip(BASE, self.powers, strict=True) if power < 0
-        ]
+        named = list(zip(BASE, self.powers, strict=True))
+        above = [power_text(name, power) for name, power in named if power > 0]
+        below = [power_text(name, -power) for name, power in named if power < 0]
         factor = [] if self.factor == 1 and above else [str(self.factor)]
         return "[" + "/".join(["*".join(factor + above), *below]) + "]"
+
+
+def power_text(name: str, power: Fraction) -> str:
+    """A unit and its power: `m`, `m^2`, `m^(1/2)`."""
+    if power == 1:
+        return name
+    return f"{name}^{power}" if power.denominator == 1 else f"{name}^({power})"
 
 
 def disagreement(a: Measure, b: Measure, what: str) -> tuple[str, str]:

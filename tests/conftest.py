@@ -52,3 +52,9 @@ def paper() -> Any:
     sys.path.insert(0, folder)
     yield importlib.import_module
     sys.path.remove(folder)
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all tables of a module go, so that they share the operators that are trained."""
+    return tmp_path_factory.mktemp("paper")

@@ -11,12 +11,6 @@ import torch
 pytestmark = pytest.mark.usefixtures("paper")
 
 
-@pytest.fixture(scope="module")
-def out(tmp_path_factory):
-    """Where all tables go, so that they share the operators trained on the family."""
-    return tmp_path_factory.mktemp("paper")
-
-
 ROWS = {"table1": 15, "table2": 3, "table3": 3, "table4": 2, "table5": 4}
 
 

@@ -12,11 +12,6 @@ import torch
 pytestmark = pytest.mark.usefixtures("paper")
 
 
-@pytest.fixture(scope="module")
-def out(tmp_path_factory):
-    return tmp_path_factory.mktemp("paper")
-
-
 ROWS = {"table10": 2, "cavity_reynolds": 1, "cavity_truth": 5}
 CHOSEN = {"table10": "hybrid,differences", "cavity_reynolds": "hybrid"}
 

@@ -14,18 +14,9 @@ import torch
 import compiler
 import operators
 import pdespec
+from tests.texts import LINE
 
 ROOT = Path(__file__).parents[1]
-
-LINE = """
-problem line
-space    x
-param    a ~ uniform(1, 2)
-domain   L = interval(0, 1)
-unknown  u : scalar on L
-in L: -dxx(u) = a
-on boundary(L): u = 0
-"""
 
 
 @pytest.mark.parametrize("package", [pdespec, operators, compiler])

@@ -22,6 +22,25 @@ on boundary(L): u = 0
 """
 """u = a x (x - 1) / 2: the smallest problem with something to draw."""
 
+LINE = """problem line
+space    x
+param    a ~ uniform(1, 2)
+domain   L = interval(0, 1)
+unknown  u : scalar on L
+in L: -dxx(u) = a
+on boundary(L): u = 0
+"""
+"""The same with the sign of a membrane: u = a x (1 - x) / 2."""
+
+STAR = """problem star
+space    x, y
+param    c ~ uniform(-0.2, 0.2)
+domain   Omega = star(radius = 1 + c*cos(4*theta))
+unknown  u : scalar on Omega
+in Omega: lap(u) = 1
+on boundary(Omega): u = 0
+"""
+
 TURN = "u.x*(y - 1/2) - u.y*(x - 1/2)"
 
 

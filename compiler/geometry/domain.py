@@ -106,7 +106,7 @@ class Geometry:
         at = self._checked(points)
         full = lambda piece: any(each.inside is None for each in self._portions(chosen, piece))  # noqa: E731
         found = [self.body.boundary_function(full, at)]
-        for piece in self.body.pieces() if any(map(_partial, chosen)) else ():
+        for piece in self.body.pieces() if any(map(restricted, chosen)) else ():
             portions = [] if full(piece) else self._portions(chosen, piece)
             if portions:
                 found.append(zeros([portion.of(piece) for portion in portions], at))
@@ -538,9 +538,9 @@ def _selection(boundary: Boundary) -> Selection:
     )
 
 
-def _partial(boundary: Boundary) -> bool:
+def restricted(boundary: Boundary) -> bool:
     """Whether a boundary may take a part of a piece."""
-    return bool(boundary.where) or any(map(_partial, boundary.others))
+    return bool(boundary.where) or any(map(restricted, boundary.others))
 
 
 def _on_side(piece: Piece, axis: int, value: sp.Expr) -> bool:

@@ -15,7 +15,7 @@ from compiler.evaluation.result import Sample
 from compiler.fem import Solution
 from compiler.report.displacement import displacement
 from compiler.report.labels import labelled
-from compiler.report.plot_grid import PlaneMesh, plane_mesh
+from compiler.report.plot_grid import PlaneMesh, lengths, plane_mesh
 from pdespec.statements.problem import Problem
 
 STILL, MOVING = 4000, 1000  # triangles, of one frame and of several
@@ -37,8 +37,8 @@ def moved_body(problem: Problem, sample: Sample, at: Sequence[float]) -> list[li
     extent = _extent(np.concatenate(places))
     rows = []
     for name, channels in ground.rows.items():
-        own, right = ([_length(each[:, channels]) for each in who] for who in (found, truth))
-        gap = [_length(a[:, channels] - b[:, channels]) for a, b in zip(found, truth, strict=True)]
+        own, right = ([lengths(each[:, channels]) for each in who] for who in (found, truth))
+        gap = [lengths(a[:, channels] - b[:, channels]) for a, b in zip(found, truth, strict=True)]
         low, high = (float(f(np.concatenate(right))) for f in (np.min, np.max))
         limits = [low, high if high > low else low + (abs(low) or 1.0) * 1e-6]
         most = float(np.max(np.concatenate(gap)))
@@ -63,11 +63,6 @@ def _values(field: Any, ground: PlaneMesh, time: float | None) -> Array:
     return field(points)[0].double().cpu().numpy()
 
 
-def _length(values: Array) -> Array:
-    """Shapes: "k c" -> "k", the value itself where there is one."""
-    return values[:, 0] if values.shape[1] == 1 else np.linalg.norm(values, axis=1)
-
-
 def _extent(points: Array) -> list[float]:
     """Limits of the axes, with a little air."""
     low, high = points.min(0), points.max(0)
@@ -89,15 +84,16 @@ def _panel(
         "kind": "body",
         "limits": limits,
         "extent": extent,
-        "triangles": _packed(mesh.triangles, "<u4"),
+        "triangles": packed(mesh.triangles, "<u4"),
         "border": mesh.boundary.tolist(),
-        "rest": _packed(rest.points, "<f4"),
+        "rest": packed(rest.points, "<f4"),
         "frames": [
-            {"points": _packed(body.mesh.points, "<f4"), "values": _packed(each, "<f4")}
+            {"points": packed(body.mesh.points, "<f4"), "values": packed(each, "<f4")}
             for body, each in zip(bodies, values, strict=True)
         ],
     }
 
 
-def _packed(values: np.ndarray, kind: str) -> str:
+def packed(values: np.ndarray, kind: str) -> str:
+    """Numbers as text, for a page's script: the bytes of an array of a `kind` such as `<f4`."""
     return base64.b64encode(np.ascontiguousarray(values, dtype=kind).tobytes()).decode()

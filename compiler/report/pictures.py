@@ -19,7 +19,7 @@ from compiler.arrays import Array
 from compiler.evaluation.result import Evaluation, Sample
 from compiler.loss.physics import PhysicsLoss, together
 from compiler.report.labels import labelled
-from compiler.report.plot_grid import PlaneMesh, PlotGrid, plot_grid
+from compiler.report.plot_grid import PlaneMesh, PlotGrid, lengths, plot_grid
 from compiler.report.style import BLUE, GREY, RED
 from compiler.training.progress import percent
 from pdespec.statements.problem import Problem
@@ -101,9 +101,9 @@ def sample_picture(evaluation: Evaluation, sample: Sample, title: str, loss: Phy
     )
     figure, panels = _figure(len(ground.rows), 4, title, solved, slot=13 / 4)
     for k, (name, row) in enumerate(ground.rows.items()):
-        own, right = _length(found[:, row]), _length(truth[:, row])
+        own, right = lengths(found[:, row]), lengths(truth[:, row])
         scale = (right.min(), max(right.max(), right.min() + FLOOR))
-        error = np.abs(_length(found[:, row] - truth[:, row]))
+        error = np.abs(lengths(found[:, row] - truth[:, row]))
         title = labelled(name, problem)
         drawn = [
             Panel(f"{title}, operator", predicted, own, limits=scale),
@@ -127,7 +127,7 @@ def reference_picture(problem: Problem, batch: Any, truth: Callable[[Tensor], Te
     values = _values(truth, ground)
     place = ground.placed(values)
     drawn = [
-        Panel(labelled(name, problem), place, _length(values[:, row]))
+        Panel(labelled(name, problem), place, lengths(values[:, row]))
         for name, row in ground.rows.items()
     ]
     meshed = isinstance(ground, PlaneMesh)
@@ -157,11 +157,6 @@ def _titled(title: str, ground: PlotGrid) -> str:
 def _values(field: Callable[[Tensor], Tensor], ground: PlotGrid) -> Array:
     """Shapes: -> "k c"."""
     return field(ground.points)[0].double().cpu().numpy()
-
-
-def _length(values: Array) -> Array:
-    """Shapes: "k c" -> "k", the value itself where there is one."""
-    return values[:, 0] if values.shape[1] == 1 else np.linalg.norm(values, axis=1)
 
 
 def _figure(

@@ -268,3 +268,8 @@ def raster(
         "auto" if spacetime else "equal",
         note,
     )
+
+
+def lengths(values: Array) -> Array:
+    """Lengths of vectors, the value itself where it has one component. Shapes: "k c" -> "k"."""
+    return values[:, 0] if values.shape[1] == 1 else np.linalg.norm(values, axis=1)

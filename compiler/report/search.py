@@ -4,7 +4,6 @@ itself."""
 
 from __future__ import annotations
 
-import base64
 import html
 import json
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ import numpy as np
 from compiler.arrays import Array
 from compiler.files import write_atomically
 from compiler.report.frames import palette
+from compiler.report.moved import packed
 
 SHOWN = (-0.35, 1.45, -0.55, 0.55)  # of the plane about a section
 
@@ -93,11 +93,11 @@ def _about(steps: Sequence[Step]) -> dict[str, Any]:
         "kind": "body",
         "limits": _limits(pressures),
         "extent": [left, right, low, high],
-        "triangles": _packed(triangles, "<u4"),
+        "triangles": packed(triangles, "<u4"),
         "border": [[*range(columns), 0]],
-        "rest": _packed(points[0], "<f4"),
+        "rest": packed(points[0], "<f4"),
         "frames": [
-            {"points": _packed(at, "<f4"), "values": _packed(p, "<f4")}
+            {"points": packed(at, "<f4"), "values": packed(p, "<f4")}
             for at, p in zip(points, pressures, strict=True)
         ],
     }
@@ -162,7 +162,3 @@ def _limits(values: Sequence[Array]) -> list[float]:
 
 def _rounded(values: Array) -> list[float | None]:
     return [float(f"{v:.5g}") if np.isfinite(v) else None for v in values]
-
-
-def _packed(values: np.ndarray, kind: str) -> str:
-    return base64.b64encode(np.ascontiguousarray(values, dtype=kind).tobytes()).decode()

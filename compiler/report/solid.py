@@ -21,7 +21,7 @@ from compiler.fem import Solution
 from compiler.fem.export.vtk import VTK, cell_of
 from compiler.report.displacement import displacement
 from compiler.report.labels import labelled
-from compiler.report.plot_grid import rows_of
+from compiler.report.plot_grid import lengths, rows_of
 from pdespec.statements.problem import Problem
 
 PANEL = (480, 420)  # pixels
@@ -54,7 +54,7 @@ def solid_picture(problem: Problem, sample: Sample) -> bytes | None:
     named = rows_of(problem, moving)
     shift = None if moving is None else named[f"|{moving.name}|"]
     for k, (name, row) in enumerate(named.items()):
-        a, b, gap = (_length(each[:, row]) for each in (own, right, own - right))
+        a, b, gap = (lengths(each[:, row]) for each in (own, right, own - right))
         gap = np.abs(gap)  # of one component, too
         limits = [float(b.min()), float(max(b.max(), b.min() + 1e-12))]
         unit = labelled(name, problem).removeprefix(name)
@@ -109,7 +109,3 @@ def _values(
     if problem.time is not None:
         at = torch.cat([at, torch.full_like(at[:, :1], float(problem.time.end))], -1)
     return field(at[None].to(own))[0].double().cpu().numpy()
-
-
-def _length(values: Array) -> Array:
-    return values[:, 0] if values.shape[1] == 1 else np.linalg.norm(values, axis=1)

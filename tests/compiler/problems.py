@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 
 import sympy as sp
+import torch
 from torch import Tensor
 
 from pdespec import (
@@ -100,3 +101,8 @@ def waves(points: Tensor) -> Tensor:
     """The solution of WAVES. Shapes: "b n 2" -> "b n 1"."""
     x, y = points.unbind(-1)
     return ((math.pi * x).sin() * (math.pi * y).cos())[..., None]
+
+
+def seed(number: int = 0) -> torch.Generator:
+    """The generator of a batch."""
+    return torch.Generator().manual_seed(number)

@@ -7,7 +7,6 @@ import pytest
 import compiler
 from compiler.training.callbacks import CALLBACKS, EarlyStopping
 from compiler.training.options import OptionError, with_settings
-from compiler.training.progress import Silent
 from tests.compiler import tiny
 
 OPTIONS = {
@@ -53,12 +52,7 @@ class Told(compiler.Callback):
 
 
 def test_each_is_called_in_its_turn_and_a_reason_stops(tmp_path):
-    said = []
-
-    class Saying(Silent):
-        def message(self, text):
-            said.append(text)
-
+    display = tiny.Said()
     told = Told(stop_at=3)
     options = compiler.TrainOptions(**OPTIONS, steps=6)
     run = compiler.train(
@@ -68,11 +62,13 @@ def test_each_is_called_in_its_turn_and_a_reason_stops(tmp_path):
         tmp_path / "run",
         sampler=tiny.sample,
         callbacks=[told],
-        display=Saying(),
+        display=display,
     )
     steps = [("step", 1), ("step", 2), ("validation", 2), ("step", 3)]
     assert told.calls == [("start", 0), *steps, ("end", 3)]
-    assert run.step == 3 and not run.finished and "stopped after step 3: seen enough" in said
+    assert (
+        run.step == 3 and not run.finished and "stopped after step 3: seen enough" in display.texts
+    )
     again = Told()
     whole = train(tmp_path / "run", again, resume=True, steps=6)
     assert again.calls[0] == ("start", 3) and whole.finished

@@ -3,7 +3,6 @@ every mistake."""
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
 import os
@@ -14,9 +13,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from compiler.cli import app
+from tests.compiler.commands import call, contents
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 POISSON = str(EXAMPLES / "nonlinear_poisson.pde")
@@ -43,18 +41,6 @@ unknown u : scalar on S
 in S: lap(u) = 4
 on boundary(S): u = x^2 + y^2
 """
-
-
-def call(*words: object):
-    return CliRunner().invoke(app, [str(word) for word in words])
-
-
-def contents(directory: Path) -> dict[str, str]:
-    return {
-        str(each.relative_to(directory)): hashlib.sha256(each.read_bytes()).hexdigest()
-        for each in directory.rglob("*")
-        if each.is_file()
-    }
 
 
 @pytest.fixture(scope="module")

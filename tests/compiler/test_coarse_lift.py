@@ -15,7 +15,7 @@ from compiler.batches.coarse_lift import lift_degrees
 from compiler.data.polynomials import Polynomials, numbers
 from compiler.geometry.metrics import interior
 from compiler.training.options import OptionError
-from compiler.training.progress import Silent
+from tests.compiler import tiny
 
 X, Y, T = sp.symbols("x y t")
 
@@ -238,15 +238,10 @@ def test_a_run_says_that_its_answers_hold_a_coarse_solution_and_how_far_that_is_
     problem = pdespec.parse(NONLINEAR)
     options = compiler.TrainOptions(steps=2, batch=2, validation=0, lift=4)
     model = compiler.build(problem, "gino", latent=(8, 8), hidden=4, modes=2, layers=1)
-    said = []
-
-    class Display(Silent):
-        def message(self, text):
-            said.append(text)
-
-    compiler.train(problem, model, options, tmp_path, display=Display())
-    assert any(text.startswith("lift: 15 polynomials of degree 4") for text in said)
-    assert [text for text in said if text.startswith("output: ")] == [
+    display = tiny.Said()
+    compiler.train(problem, model, options, tmp_path, display=display)
+    assert any(text.startswith("lift: 15 polynomials of degree 4") for text in display.texts)
+    assert [text for text in display.texts if text.startswith("output: ")] == [
         "output: in each component the size of what the two highest degrees add"
     ]
     evaluation = compiler.evaluate(tmp_path, 2, resolution=24, report=False)

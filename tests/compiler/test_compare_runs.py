@@ -7,22 +7,13 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from compiler.cli import app
-from tests.compiler.test_run_file import FILE, LINE
-
-
-def call(*words: object):
-    return CliRunner().invoke(app, [str(word) for word in words])
+from tests.compiler.commands import call, run_folder
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("runs")
-    (folder / "problems").mkdir()
-    (folder / "problems" / "line.pde").write_text(LINE)
-    (folder / "run.toml").write_text(FILE)
+    folder = run_folder(tmp_path_factory.mktemp("runs"))
     one, two = folder / "one", folder / "two"
     for directory, more in ((one, []), (two, ["--set=lr=0.02", "--set=model.hidden=6"])):
         result = call("train", folder / "run.toml", "--out", directory, *more)

@@ -24,6 +24,7 @@ from compiler.prediction.export.formats import FORMATS
 from compiler.prediction.export.interface import Argument, Interface
 from compiler.prediction.export.passes import searchsorted, simplified
 from compiler.prediction.export.program import ExportError, program
+from tests.texts import LINE
 
 DOUBLE = torch.float64
 DRUM = """
@@ -37,15 +38,6 @@ input    g : scalar on Gamma ~ fourier(modes = 2, amplitude = 0.25)
 unknown  u : scalar on Omega
 in Omega: div((1 + u^2)*grad(u)) = k*f
 on Gamma: u = g
-"""
-LINE = """
-problem line
-space    x
-param    a ~ uniform(1, 2)
-domain   L = interval(0, 1)
-unknown  u : scalar on L
-in L: -dxx(u) = a
-on boundary(L): u = 0
 """
 # fields of several components, time, a frame that is not trivial, kinks, and an unknown kept
 # positive

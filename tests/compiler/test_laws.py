@@ -41,13 +41,11 @@ from pdespec import (
 from pdespec import time as time_axis
 from pdespec.laws import truncated_support
 
+from .problems import seed
+
 D = torch.float64
 x, y = space("x y")
 (s,) = space("s")
-
-
-def seed(number: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(number)
 
 
 def place(domain, size: int, on_boundary: bool = False) -> Place:

@@ -10,6 +10,7 @@ import torch
 import pdespec
 from compiler.batches.places import PlacedLater, foreseen
 from compiler.batches.sample import instance
+from tests.texts import STAR
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 GIVEN = {
@@ -47,11 +48,7 @@ def test_points_placed_later_are_those_placed_at_once(name):
 
 
 def test_points_placed_later_hang_on_params_whoever_asks_for_them_first():
-    problem = pdespec.parse(
-        "problem star\nspace x, y\nparam c ~ uniform(-0.2, 0.2)\n"
-        "domain Omega = star(radius = 1 + c*cos(4*theta))\nunknown u : scalar on Omega\n"
-        "in Omega: lap(u) = 1\non boundary(Omega): u = 0\n"
-    )
+    problem = pdespec.parse(STAR)
     slopes = []
     for later in (False, True):
         c = torch.tensor(0.1, dtype=torch.float64, requires_grad=True)

@@ -11,6 +11,8 @@ from compiler.fem.errors import NoWeakForm, SolverError
 from compiler.loss.physics import PhysicsLoss
 from pdespec import ProblemError
 
+from .problems import seed
+
 DOUBLE = {"dtype": torch.float64}
 STRING = """problem string
 space x
@@ -38,10 +40,6 @@ in L: dt(u) = dxx(u)
 at t = 1: u = 0
 on boundary(L): dx(u) = 0
 """
-
-
-def seed(number: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(number)
 
 
 def held(problem, points, a):

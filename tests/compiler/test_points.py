@@ -13,9 +13,7 @@ from pdespec import boundary, inner, outer, rectangle, rest, side
 from tests.compiler.shapes import BALL, HOLLOW, LINE, PLANE, RADIUS, lengths, x, y
 from tests.compiler.test_geometry import D, geometry, of
 
-
-def seed(number: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(number)
+from .problems import seed
 
 
 def evenly(counts: np.ndarray, expected: np.ndarray) -> bool:

@@ -14,6 +14,8 @@ import compiler
 import pdespec
 from pdespec.errors import ProblemError
 
+from .problems import seed
+
 PLATE = """problem plate
 space    X, Y
 param    T ~ uniform(1, 2)
@@ -44,10 +46,6 @@ unknown  u : scalar on D
 minimize integral(dot(grad(u), grad(u))/2, D)
 on boundary(D): u = 1
 """
-
-
-def seed(k: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(k)
 
 
 def wave(x: torch.Tensor) -> torch.Tensor:

@@ -14,16 +14,9 @@ import compiler
 import pdespec
 from compiler.cli import app
 from compiler.measurements.measured import refuse_wrong_files
+from tests.texts import LINE
 
-TEXT = """problem rod
-space x
-domain L = interval(0, 1)
-param a ~ uniform(1, 2)
-unknown u : scalar on L
-in L: -dxx(u) = a
-on boundary(L): u = 0
-reference u from "u.npz"
-"""
+TEXT = LINE + 'reference u from "u.npz"\n'
 
 
 def write(tmp_path, text=TEXT, **columns):

@@ -5,19 +5,11 @@ import torch
 from compiler.geometry.domain import Geometry
 from compiler.geometry.shapes import extent
 from pdespec.text import parse
-
-TEXT = """problem star
-space    x, y
-param    c ~ uniform(-0.2, 0.2)
-domain   Omega = star(radius = 1 + c*cos(4*theta))
-unknown  u : scalar on Omega
-in Omega: lap(u) = 1
-on boundary(Omega): u = 0
-"""
+from tests.texts import STAR
 
 
 def geometry(c: torch.Tensor) -> Geometry:
-    return Geometry(parse(TEXT).domains["Omega"], {"c": c}, len(c), c.dtype)
+    return Geometry(parse(STAR).domains["Omega"], {"c": c}, len(c), c.dtype)
 
 
 def test_the_extent_is_computed_once():

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
-from compiler.cli import app
 from compiler.training.checkpoint import load_tree
 from compiler.training.field_texts import field_texts
 from compiler.training.optimizers import OPTIMIZERS, SCHEDULES
@@ -19,51 +17,13 @@ from compiler.training.presets import PRESETS
 from compiler.training.run_file import read_run_file, repeated, toml
 from compiler.training.runs import files_read
 from compiler.training.start import COMMAND_LINE, start
-
-LINE = """problem line
-space    x
-param    a ~ uniform(1, 2)
-domain   L = interval(0, 1)
-unknown  u : scalar on L
-in L: -dxx(u) = a
-on boundary(L): u = 0
-"""
-FILE = """
-problem = "problems/line.pde"
-out = "runs/line"
-
-[options]
-steps = 2
-batch = 2
-lr = "1e-2"
-clip = "none"
-validation = 2
-references = 1
-validate_every = 1
-dual = "none"
-weights = {boundary = 2}
-points.interior = 16
-points.boundary = 2
-points.operator = 8
-
-[model]
-latent = [8]
-modes = 2
-hidden = 4
-layers = 1
-"""
-
-
-def call(*words: object):
-    return CliRunner().invoke(app, [str(word) for word in words])
+from tests.compiler.commands import FILE, call, run_folder
+from tests.texts import LINE
 
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "problems").mkdir()
-    (tmp_path / "problems" / "line.pde").write_text(LINE)
-    (tmp_path / "run.toml").write_text(FILE)
-    return tmp_path
+    return run_folder(tmp_path)
 
 
 def weights(directory: Path) -> dict[str, torch.Tensor]:

@@ -48,13 +48,11 @@ from pdespec import (
 from pdespec import time as time_axis
 from pdespec.symbols import Scalar
 
+from .problems import seed
+
 D = torch.float64
 EXAMPLES = sorted((Path(pdespec.__file__).parent.parent / "examples").glob("*.pde"))
 FEW = {"interior": 24, "boundary": 12, "initial": 10, "operator": 40}
-
-
-def seed(number: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(number)
 
 
 def nonlinear_poisson() -> Problem:

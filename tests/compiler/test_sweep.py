@@ -6,17 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
 from compiler.batches.sample import sample
 from compiler.chance import seeded
-from compiler.cli import app
 from compiler.training.callbacks import Moment
 from compiler.training.options import OptionError
 from compiler.training.runs import open_run
 from compiler.training.sweep import Pruning, space_of
 from pdespec import parse
-from tests.compiler.test_run_file import FILE, LINE
+from tests.compiler.commands import FILE, call, run_folder
+from tests.texts import LINE
 
 optuna = pytest.importorskip("optuna")
 
@@ -31,16 +30,9 @@ points.interior = {low = 8, high = 16}
 """
 
 
-def call(*words: object):
-    return CliRunner().invoke(app, [str(word) for word in words])
-
-
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "problems").mkdir()
-    (tmp_path / "problems" / "line.pde").write_text(LINE)
-    (tmp_path / "sweep.toml").write_text(FILE + SPACE)
-    return tmp_path
+    return run_folder(tmp_path, "sweep.toml", SPACE)
 
 
 def table(text: str) -> dict[str, list[str]]:

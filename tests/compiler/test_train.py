@@ -4,7 +4,6 @@ and leaves the disk alone when it does."""
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 import os
@@ -32,6 +31,7 @@ from compiler.training.progress import terms_text
 from compiler.training.runs import RunError, open_run, read_history
 from pdespec.errors import ProblemError
 from tests.compiler import tiny
+from tests.compiler.commands import contents
 
 ROOT = Path(__file__).parents[2]
 SMALL = TrainOptions(
@@ -67,15 +67,6 @@ def same(a, b) -> bool:
     if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
     return a == b
-
-
-def contents(directory: Path) -> dict[str, str]:
-    """A fingerprint of every file below a directory."""
-    return {
-        str(each.relative_to(directory)): hashlib.sha256(each.read_bytes()).hexdigest()
-        for each in directory.rglob("*")
-        if each.is_file()
-    }
 
 
 def at_step(step: int, act):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import pdespec
+from compiler.training.progress import Silent
 from operators.field import Capabilities
 from pdespec import Problem
 
@@ -140,3 +141,13 @@ class Truth:
 
 def solve(problem: Problem, batch: Batch, resolution: int | None = None) -> Truth:
     return Truth(batch.params["a"])
+
+
+class Said(Silent):
+    """A display that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.texts.append(text)

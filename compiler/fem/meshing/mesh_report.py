@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from compiler.fem.meshing.bodies import numbers_of
-from compiler.geometry.domain import Geometry
+from compiler.geometry.domain import Geometry, restricted
 from compiler.geometry.shapes.meshfile import absent, read
 from pdespec.errors import Diagnostic, Span, placed
 from pdespec.geometry import Boundary, Domain, group, meshes
@@ -81,7 +81,7 @@ def warnings(problem: Problem) -> Iterator[Diagnostic]:
             for c in problem.conditions.values()
             if isinstance(c.region, Boundary) and c.region.domain == domain
         ]
-        plain = [region for region in stated if not _partial(region)]
+        plain = [region for region in stated if not restricted(region)]
         if (
             problem.functionals
             or len(plain) < len(stated)
@@ -127,7 +127,3 @@ def _absent(domain: Domain, boundary: Boundary) -> None:
         absent(domain, boundary.group)
     for other in boundary.others:
         _absent(domain, other)
-
-
-def _partial(boundary: Boundary) -> bool:
-    return bool(boundary.where) or any(map(_partial, boundary.others))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from functools import singledispatch
 from typing import TYPE_CHECKING
 
 from pdespec.text.syntax import ast as t
+from pdespec.units import power_text
 from pdespec.words import RESERVED
 
 if TYPE_CHECKING:
@@ -151,20 +151,10 @@ def _logic(node: t.Logic) -> str:
 @text.register
 def unit_text(node: t.Unit) -> str:
     """The unit without its brackets: `kg*m/s^2`."""
-
-    def part(name: str, power: Fraction) -> str:
-        return (
-            name
-            if power == 1
-            else f"{name}^{power}"
-            if power.denominator == 1
-            else f"{name}^({power})"
-        )
-
     (first, power), *rest = node.factors
-    words = [part(first, power)]
+    words = [power_text(first, power)]
     words += [
-        ("/" + part(name, -power)) if power < 0 else ("*" + part(name, power))
+        ("/" + power_text(name, -power)) if power < 0 else ("*" + power_text(name, power))
         for name, power in rest
     ]
     return "".join(words)

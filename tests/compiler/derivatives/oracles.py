@@ -5,9 +5,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pytest
 import sympy as sp
 import torch
 from torch import Tensor
+
+from compiler.derivatives import Axes, recognise
+from pdespec.errors import ProblemError
 
 TORCH = {"sin": torch.sin, "cos": torch.cos, "exp": torch.exp}
 
@@ -60,3 +64,10 @@ def cloud(n: int, dim: int, seed: int = 0, dtype: torch.dtype = torch.float64) -
         .draw(n, dtype=torch.float64)
         .to(dtype)[None]
     )
+
+
+def refusal(backend, points, request, *known) -> str:
+    """Code and text of what a backend raises for points whose periods and names are `known`."""
+    with pytest.raises(ProblemError) as error:
+        backend.evaluate(lambda p: p[..., :1], points, request, recognise(points, Axes(*known)))
+    return f"{error.value.diagnostics[0].code} {error.value}"

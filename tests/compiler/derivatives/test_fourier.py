@@ -17,9 +17,8 @@ from compiler.derivatives import (
     low_pass,
     recognise,
 )
-from pdespec.errors import ProblemError
 
-from .oracles import closed_form, cloud, mesh, slope
+from .oracles import closed_form, cloud, mesh, refusal, slope
 
 
 def wanted(*indices):
@@ -168,12 +167,6 @@ def test_gradients_reach_the_values_of_the_field(keep):
     assert torch.autograd.gradcheck(
         lambda v: tuple(backend.evaluate(lambda p: v, points, request, layout).values()), values
     )
-
-
-def refusal(backend, points, request, *known) -> str:
-    with pytest.raises(ProblemError) as error:
-        backend.evaluate(lambda p: p[..., :1], points, request, recognise(points, Axes(*known)))
-    return f"{error.value.diagnostics[0].code} {error.value}"
 
 
 def test_an_axis_that_does_not_repeat_is_refused_with_its_sides_and_the_alternatives():

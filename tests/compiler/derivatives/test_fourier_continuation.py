@@ -10,9 +10,8 @@ import torch
 
 from compiler.derivatives import Axes, FourierContinuation, Request, recognise
 from compiler.derivatives.fourier_continuation import gram, legendre
-from pdespec.errors import ProblemError
 
-from .oracles import closed_form, cloud, mesh, slope
+from .oracles import closed_form, cloud, mesh, refusal, slope
 
 
 def wanted(*indices):
@@ -139,12 +138,6 @@ def test_gradients_reach_the_values_of_the_field(kind):
     assert torch.autograd.gradcheck(
         lambda v: tuple(backend.evaluate(lambda p: v, points, request).values()), values
     )
-
-
-def refusal(backend, points, request, *known) -> str:
-    with pytest.raises(ProblemError) as error:
-        backend.evaluate(lambda p: p[..., :1], points, request, recognise(points, Axes(*known)))
-    return f"{error.value.diagnostics[0].code} {error.value}"
 
 
 def test_fewer_than_2d_points_along_an_axis_are_refused():

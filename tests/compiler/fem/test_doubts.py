@@ -12,6 +12,8 @@ import compiler
 import pdespec
 from compiler.fem import SolverWarning
 
+from .cases import solved
+
 LAYER = (
     "problem p\nspace x\nconst eps = 1e-2\ndomain L = interval(0, 1)\nboundary a = side(L, x = 0),"
     " b = side(L, x = 1)\nunknown u : scalar on L\nin L: dx(u) = eps*dxx(u)\non a: u = 0\non b: u"
@@ -23,11 +25,6 @@ SLAB = (
     " Q\ns := 2*mu*sym(grad(u)) + lambda*div(u)*I\nin Q: -div(s) = [0, -1]\non left: u = 0\non o:"
     " s*n = 0\n"
 )
-
-
-def solved(text: str, **options):
-    problem = pdespec.parse(text)
-    return compiler.solve(problem, compiler.instance(problem), **options)
 
 
 def test_a_layer_that_the_cells_do_not_resolve():

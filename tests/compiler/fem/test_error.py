@@ -12,6 +12,8 @@ import pdespec
 from compiler.fem.error_estimate import error_of, quadrature
 from compiler.fem.errors import SolverError
 
+from .cases import solved
+
 POISSON = (
     "problem p\nspace x, y\ndomain Q = rectangle([0, 0], [1, 1])\nunknown u : scalar on Q\n"
     "in Q: -lap(u) = 2*pi^2*sin(pi*x)*sin(pi*y)\non boundary(Q): u = 0\n"
@@ -21,11 +23,6 @@ HEAT = (
     " L: dt(q) = dxx(q) + (3*cos(3*t) + pi^2*sin(3*t))*sin(pi*x)\non boundary(L): q = 0\nat t = 0:"
     " q = 0\n"
 )
-
-
-def solved(text: str, **options):
-    problem = pdespec.parse(text)
-    return compiler.solve(problem, compiler.instance(problem), **options)
 
 
 def sine(p: np.ndarray) -> np.ndarray:

@@ -8,9 +8,10 @@ import torch
 from scipy.optimize import brentq
 
 import compiler
-import pdespec
 from compiler.fem.errors import SampleError
 from compiler.fem.solution import interpolation
+
+from .cases import solved
 
 RING = (
     "problem p\nspace x\ntime t in [0, 1]\ndomain L = interval(0, 1)\nperiodic x\nunknown q :"
@@ -22,11 +23,6 @@ VORTEX = (
     " advect(v, v) + grad(p) = lap(v)\n    continuity: div(v) = 0\nat t = 0: v = [cos(x)*sin(y),"
     " -sin(x)*cos(y)]\nrequire integral(p, B) = 0\n"
 )
-
-
-def solved(text: str, **options):
-    problem = pdespec.parse(text)
-    return compiler.solve(problem, compiler.instance(problem), **options)
 
 
 def values(truth, points: np.ndarray, time: float) -> np.ndarray:
