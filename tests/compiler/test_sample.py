@@ -534,10 +534,9 @@ def test_the_amplitude_follows_the_power_of_the_unknown(power):
     )
     f = torch.logspace(-2, 2, 5, dtype=torch.float64)
     found = []
-    for seed in (0, 1):
-        generator = torch.Generator().manual_seed(seed)
+    for number in (0, 1):
         batch = compiler.instance(
-            problem, {"f": f}, generator=generator, dtype=torch.float64, size=5
+            problem, {"f": f}, generator=seed(number), dtype=torch.float64, size=5
         )
         found.append((batch.local or batch).draws.amplitude)
     assert torch.equal(*found)
