@@ -518,6 +518,11 @@ def options(
 
     texts, defaults = field_texts(TrainOptions), dataclasses.asdict(TrainOptions())
     asked = list(renamed(dict.fromkeys(name.partition(".")[0] for name in names or texts)))
+    if {"model", "operator"} & set(asked):
+        raise Usage(
+            "`operator` and `model.NAME` are what `compiler.build` takes, by operator: see"
+            " docs/operators.md; `pdespec train FILE --dry-run` prints them all for a problem"
+        )
     for name in asked:
         with_settings(TrainOptions(), {name: defaults.get(name)})  # refuses what does not exist
     table = Table(box=None, padding=(0, 2, 0, 0))
@@ -577,7 +582,7 @@ def evaluate(
         raise Usage(f"unknown checkpoint {checkpoint!r}; it is last, best or step-N")
     open_run(directory)  # says what is missing before torch is loaded
     with _loading():
-        from compiler.evaluation.evaluate import rows
+        from compiler.evaluation.evaluate import rows, shown
         from compiler.report.page import evaluate as run_evaluation
         from compiler.workers import Workers
 
@@ -596,7 +601,7 @@ def evaluate(
     for title in ("", "mean", "median", "max"):
         table.add_column(title, justify="left" if not title else "right")
     for title, values in rows(found).items():
-        table.add_row(title, *(f"{values[key]:.3e}" for key in ("mean", "median", "max")))
+        table.add_row(title, *(shown(title, values[key]) for key in ("mean", "median", "max")))
     out.print(table)
     seconds = found.seconds
     times = (
@@ -680,6 +685,7 @@ def compare_runs(
 
     from compiler.evaluation.compare_runs import ABSENT
     from compiler.evaluation.compare_runs import compare_runs as run_comparison
+    from compiler.training.progress import percent
 
     found = run_comparison(directories)
     if as_json:
@@ -693,7 +699,8 @@ def compare_runs(
         table.add_row(name, *(Text(ABSENT if v is None else str(v)) for v in values))
     table.add_section()
     for name, values in found.results.items():
-        table.add_row(name, *(ABSENT if v is None else f"{v:.4g}" for v in values))
+        shown = percent if "error" in name else "{:.4g}".format
+        table.add_row(name, *(ABSENT if v is None else shown(v) for v in values))
     out.print(table)
 
 
@@ -741,7 +748,7 @@ def sweep(
         table.add_row(each.directory.name, error, each.state, *values)
     out.print(table)
     if trials and trials[0].state == "complete":
-        out.print(f"best: next: pdespec evaluate {trials[0].directory}", markup=False)
+        out.print(f"next: pdespec evaluate {trials[0].directory}", markup=False)
 
 
 @command()

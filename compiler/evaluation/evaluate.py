@@ -35,7 +35,7 @@ from compiler.loss.blocks import StepEngine
 from compiler.loss.physics import PhysicsLoss
 from compiler.solvers import solve, solve_each
 from compiler.training.checkpoint import dtype_of, load_run
-from compiler.training.progress import Display, Silent
+from compiler.training.progress import Display, Silent, percent
 from compiler.training.runs import EVALUATION, Run, RunError
 from compiler.workers import Workers
 from operators.field import capabilities
@@ -276,6 +276,11 @@ def _timed(
 def _wait(points: Tensor) -> None:
     if points.is_cuda:
         torch.cuda.synchronize(points.device)
+
+
+def shown(title: str, value: float) -> str:
+    """A number of a line of `rows`: in percent, squares as they are."""
+    return f"{value:.2e}" if "squared" in title else percent(value)
 
 
 def rows(evaluation: Evaluation) -> dict[str, dict[str, float]]:

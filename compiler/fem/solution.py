@@ -97,8 +97,8 @@ class SampleSolution:
                 space, rate = index[:dim], sum(index[dim:])
                 if sum(space) > 1 or rate > 1:
                     raise SolverError(
-                        f"a reference solution has first derivatives only; {index} of {component}"
-                        " is asked for"
+                        "a reference solution has first derivatives only; one of order"
+                        f" {sum(index)} of {component} is asked for"
                     )
                 axis = space.index(1) if any(space) else None
                 located = self.located(component, points[:, :dim].T, places)

@@ -57,7 +57,7 @@ def training_picture(evaluation: Evaluation, labels: Sequence[str]) -> Figure:
     """Loss terms, those of `labels` that were seen, validation loss and error against the step;
     learning rate with them."""
     history = evaluation.run.history
-    figure = Figure(figsize=(13, 3.6), layout="constrained")
+    figure = Figure(figsize=(13, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": [3, 1]})
     steps = np.array([row["step"] for row in history])
     titles = described(evaluation.run.problem, labels)
@@ -70,13 +70,13 @@ def training_picture(evaluation: Evaluation, labels: Sequence[str]) -> Figure:
         left.plot(steps, _smooth(values), color=f"C{k}", lw=1.6, label=titles[label])
     for name, style, title in (
         ("validation", "k.-", "validation loss"),
-        ("error", "r.-", "relative L2 error"),
+        ("error", "k.--", "relative L2 error"),
     ):
         marked = [(row["step"], row[name]) for row in history if name in row]
         if marked:
             left.plot(*zip(*marked, strict=True), style, lw=1, ms=4, label=title)
     left.set(yscale="log", xlabel="step", title="loss terms, unweighted")
-    left.legend(fontsize=8, ncols=2)
+    figure.legend(*left.get_legend_handles_labels(), fontsize=8, ncols=2, loc="outside lower left")
     right.plot(steps, [row["lr"] for row in history], color=GREY)
     right.set(yscale="log", xlabel="step", title="learning rate")
     for axes in (left, right):

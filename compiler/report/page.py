@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from compiler.evaluation.evaluate import compare_with_reference, rows
+from compiler.evaluation.evaluate import compare_with_reference, rows, shown
 from compiler.evaluation.result import Evaluation
 from compiler.files import write_atomically
 from compiler.loss.physics import compile as compile_loss
@@ -24,13 +24,12 @@ from compiler.report.mathtext import display
 from compiler.report.over_time import errors_picture as errors_over_time
 from compiler.report.pictures import png, sample_picture
 from compiler.report.samples import Shown, prepare, script_data, sections, solid_pictures
+from compiler.report.terms import WEIGHT, meanings, terms
 from compiler.trainable_fields import found_fields
 from compiler.training.found import found_functions, read_found
 from compiler.training.progress import Display, percent
 from compiler.training.runs import PICTURES, column, refuse_links, sessions
-from compiler.training.solved_samples import LABEL
 from compiler.workers import Workers
-from pdespec.text.write.summary import statements
 
 REPORT = "report.html"
 OVER_TIME = "over_time"  # name of a picture
@@ -83,7 +82,7 @@ def write_report(evaluation: Evaluation) -> None:
     }
     if run.problem.time is not None:
         figures[OVER_TIME] = errors_over_time(run.problem, evaluation.ranked())
-    figures |= {chart.name: chart.draw(evaluation, [*loss.labels, LABEL]) for chart in CHARTS}
+    figures |= {chart.name: chart.draw(evaluation, terms(run.history)) for chart in CHARTS}
     found = found_functions(run)
     figures |= {f"{FOUND}{name}": function_picture(each) for name, each in found.items()}
     others = {OVER_TIME, *(f"{FOUND}{name}" for name in found)}
@@ -96,11 +95,11 @@ def write_report(evaluation: Evaluation) -> None:
         write_atomically(run.directory / PICTURES / f"{name}.png", data)
     for name in others & set(figures):
         write_atomically(run.directory / PICTURES / f"{name}.npz", npz(numbers(figures[name])))
-    shown = prepare(evaluation)
-    write_atomically(run.directory / REPORT, page(evaluation, images, shown).encode())
+    samples = prepare(evaluation)
+    write_atomically(run.directory / REPORT, page(evaluation, images, samples).encode())
 
 
-def page(evaluation: Evaluation, images: dict[str, bytes], shown: list[Shown]) -> str:
+def page(evaluation: Evaluation, images: dict[str, bytes], samples: list[Shown]) -> str:
     """The report as HTML, its images inside."""
     run = evaluation.run
     seconds, error = evaluation.seconds, evaluation.relative_l2
@@ -145,8 +144,8 @@ def page(evaluation: Evaluation, images: dict[str, bytes], shown: list[Shown]) -
         text=html.escape(run.problem.to_dsl()),
         summary=_summary(evaluation) + _found(run.directory, images),
         errors=_charts("samples", images) + _over_time(images),
-        samples=sections(evaluation, shown, {name: _uri(data) for name, data in images.items()}),
-        data=script_data(shown),
+        samples=sections(evaluation, samples, {name: _uri(data) for name, data in images.items()}),
+        data=script_data(samples),
         script=room.joinpath("viewer.js").read_text(),
         training=_charts("training", images) + _terms(evaluation),
         options=_options(evaluation),
@@ -197,7 +196,7 @@ def _warnings(evaluation: Evaluation) -> str:
 
 def _summary(evaluation: Evaluation) -> str:
     lines = [
-        [text, *(f"{values[key]:.3e}" for key in ("mean", "median", "max"))]
+        [text, *(shown(text, values[key]) for key in ("mean", "median", "max"))]
         for text, values in rows(evaluation).items()
     ]
     return table(["", "mean", "median", "max"], lines)
@@ -232,14 +231,18 @@ def _terms(evaluation: Evaluation) -> str:
     """What the terms of the loss are, and what became of them."""
     run, history = evaluation.run, evaluation.run.history
     lines = [
-        [label, text.replace(f" {label}:", ""), *(f"{row[column(label)]:.2e}" for row in ends)]
-        for label, text in statements(run.problem).items()
-        for ends in [[history[0], history[-1]] if history else []]
-        if ends and column(label) in ends[0] and column(label) in ends[1]
+        [
+            label,
+            text,
+            *(f"{row[column(label)]:.2e}" for row in (history[0], history[-1])),
+            f"{history[-1][f'{WEIGHT}{label}']:.3g}",
+        ]
+        for label, text in meanings(run.problem, terms(history)).items()
+        if all(column(label) in row for row in (history[0], history[-1]))
     ]
     if not lines:
         return ""
-    head = ["term", "what it states", "mean square at first", "at the end"]
+    head = ["term of the loss", "what it is", "at first", "at the end", "weight at the end"]
     return f'<section class="card">{table(head, lines)}</section>'
 
 

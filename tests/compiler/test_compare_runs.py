@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -46,8 +47,11 @@ def test_the_table_names_every_run(runs):
     one, two = runs
     result = call("compare-runs", one, two)
     assert result.exit_code == 0, result.stderr
-    lines = {" ".join(line.split()[:-2]): line.split()[-2:] for line in result.stdout.splitlines()}
-    assert lines["lr"] == ["0.01", "0.02"] and lines["error of u"][1] == "-"
+    cells = [re.split("  +", line.strip()) for line in result.stdout.splitlines()]
+    lines = {name: values for name, *values in cells}
+    stored = json.loads((one / "evaluation.json").read_text())["unknowns"]["u"]["mean"]
+    assert lines["lr"] == ["0.01", "0.02"]
+    assert lines["error of u"] == [f"{100 * stored:.2f} %", "-"]
 
 
 def test_what_is_no_run_is_refused(runs, tmp_path):

@@ -27,14 +27,16 @@ from compiler.batches.sample import sample
 from compiler.chance import seeded
 from compiler.evaluation.result import Evaluation, Sample
 from compiler.report.chart_data import numbers
+from compiler.report.charts import training_picture
 from compiler.report.frames import COUNT, frames, moments, packed, viewer
 from compiler.report.labels import labelled
 from compiler.report.over_time import errors_over_time
+from compiler.report.page import _terms
 from compiler.report.pictures import reference_picture
 from compiler.report.plot_grid import raster
 from compiler.report.samples import Shown, body_outside, write_vtk
 from compiler.report.solid import PANEL, SCENE, solid_picture
-from compiler.report.terms import described
+from compiler.report.terms import described, terms
 from operators.field import Capabilities
 from pdespec.text.write.summary import statements
 from tests.compiler.browser import CHROMIUM, opened
@@ -212,6 +214,23 @@ def test_a_label_is_explained_by_what_the_problem_states():
     assert found["outlet.p.v"] == "outlet.p.v (on outlet: sigma*n = 0)"
     assert "error in u that the residual causes" in found["momentum.error"]
     assert "dual norm" in found["weak"]
+
+
+def test_the_page_shows_what_a_training_lowered(tmp_path):
+    """The weak residual, though the physics has no term of that name, and what it weighs."""
+    problem = pdespec.load(EXAMPLES / "darcy.pde")
+    model = compiler.build(problem, "gino", latent=(10, 10), hidden=4, modes=2, layers=1)
+    options = compiler.TrainOptions(steps=2, batch=1, dual=4, log_every=1, points={"operator": 32})
+    run = compiler.train(problem, model, options, tmp_path / "run")
+    assert "weak" in terms(run.history)
+    evaluation = compiler.evaluate(run.directory, samples=1, report=False)
+    legend = training_picture(evaluation, terms(run.history)).legends[0]
+    shown = [each.get_text() for each in legend.get_texts()]
+    assert "weak (weak residual, in its dual norm on a coarse mesh)" in shown
+    (row,) = re.findall(r"<tr><td>weak</td>.*?</tr>", _terms(evaluation))
+    cells = re.findall(r"<td>(.*?)</td>", row)
+    assert float(cells[2]) == pytest.approx(run.history[0]["weak"], rel=0.01)
+    assert float(cells[4]) == run.history[-1]["weight weak"]
 
 
 def test_a_file_for_paraview_holds_operator_and_reference(tmp_path):
