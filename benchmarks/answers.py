@@ -18,13 +18,15 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from measure import Step, alternate, save
+from measure import Step, save
+
+from compiler.comparison.timing import seconds
 
 ROOMS = ("pdespec", "operators", "compiler")
 OPTIONS = {"hidden": 32, "modes": 8, "layers": 4, "kernel": "polynomial"}  # of `demo`
@@ -75,7 +77,7 @@ class Build:
         return self.compiler.build(self.problem, "gino", **OPTIONS, kernel_options={"degree": 1})
 
     def answer(self, size: int) -> Step:
-        """u at 1024 points, from params and functions."""
+        """u at 1024 points, from params and functions; to be called while this build is active."""
         points = _points()
         c1, c2 = torch.linspace(-0.15, 0.15, size), torch.linspace(0.1, -0.1, size)
         with self.active():
@@ -84,7 +86,7 @@ class Build:
         inputs = {"f": _source, "g": _boundary}
 
         def older() -> None:
-            with self.active(), torch.no_grad():
+            with torch.no_grad():
                 generator = torch.Generator().manual_seed(0)
                 batch = (
                     sampled.instance(self.problem, single, inputs, COUNTS, generator)
@@ -102,7 +104,7 @@ class Build:
             operator = answers.TrainedOperator(run)
 
         def newer() -> None:
-            with self.active(), torch.no_grad():
+            with torch.no_grad():
                 params = single if size == 1 else {"c1": c1, "c2": c2}
                 operator(params, inputs).u(points)
 
@@ -133,6 +135,19 @@ class Build:
         return [b - a for a, b in zip(begun[3:], begun[4:], strict=False)]
 
 
+def alternate(steps: Mapping[str, tuple[Build, Step]], rounds: int) -> dict[str, float]:
+    """Median seconds of steps of several builds, run in turns; that a build is made active does
+    not count."""
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for k in range(-1, rounds):
+        for name, (build, step) in steps.items():
+            with build.active():
+                spent = seconds(step, "cpu")
+            if k >= 0:
+                times[name].append(spent)
+    return {name: statistics.median(found) for name, found in times.items()}
+
+
 def _points() -> torch.Tensor:
     """Points within the smallest of the domains. Shapes: "n 2"."""
     cube = torch.rand(1024, 2, generator=torch.Generator().manual_seed(0))
@@ -161,9 +176,10 @@ def main() -> None:
     older, newer = Build(given.older), Build(Path(__file__).parents[1])
     rows: dict[str, tuple[float, float]] = {}
     for size, rounds in ((1, given.rounds), (64, given.batch_rounds)):
-        found = alternate({"older": older.answer(size), "this": newer.answer(size)}, rounds)
+        steps = {"older": (older, older.answer(size)), "this": (newer, newer.answer(size))}
+        found = alternate(steps, rounds)
         name = "answer, one sample" if size == 1 else f"answer, a sample of {size}"
-        rows[name] = found["older"].median / size, found["this"].median / size
+        rows[name] = found["older"] / size, found["this"] / size
         print(name, *rows[name], flush=True)
     spent: dict[str, list[float]] = {"older": [], "this": []}
     for _ in range(3):

@@ -13,14 +13,22 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import peer
 import torch
 from measure import Bench, Build, Step, alternate, measured, peak, report, save
 from steps import BLOCKS, SETTINGS, decoder_cases
 
+import compiler
+import pdespec
+from compiler.scales import scaled
+from operators.field import followed, nested
 from operators.graph.grid import Lattice
 from operators.graph.neighbors import NEIGHBORS
+from operators.jets.jet import JetSpace
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 def decoder(bench: Bench) -> None:
@@ -65,6 +73,32 @@ def neighbours(bench: Bench) -> None:
     save("neighbours", tables, "\n".join(text))
 
 
+def lifts(bench: Bench) -> None:
+    """Offset and factor of the ansatz with their derivatives up to the second, at 4 x 256 points:
+    followed forward, and by nested autograd."""
+    tables, text = {}, []
+    for name in ("nonlinear_poisson", "stokes", "pillar_channel", "heat", "burgers"):
+        problem = scaled(pdespec.load(EXAMPLES / f"{name}.pde"))[1]
+        chance = torch.Generator().manual_seed(0)
+        batch = compiler.sample(problem, 4, {"interior": 256}, chance)
+        points, built = next(iter(batch.points.values())).points, batch.inputs.ansatz
+        axes = range(points.shape[-1])
+        space = JetSpace.closure([tuple(2 * (i == k) for i in axes) for k in axes])
+        ways = {"nested autograd": nested, "forward": followed}
+        tables[name] = alternate(
+            {
+                way: lambda f=f, x=points, s=space, b=built: [
+                    f(e, x, s) for e in (b.offset, b.factor)
+                ]
+                for way, f in ways.items()
+            },
+            bench.rounds,
+        )
+        text.append(report(f"{name}, lift", tables[name], {"nested": "nested autograd"}))
+        print(text[-1], flush=True)
+    save("lifts", tables, "\n".join(text))
+
+
 def case(path: str) -> Build:
     """A case by its path: decoder/poisson/jets, or steps/1024/jets."""
     section, size, name = path.split("/")
@@ -74,6 +108,7 @@ def case(path: str) -> Build:
 SECTIONS: Mapping[str, Callable[[Bench], None]] = {
     "decoder": decoder,
     "neighbours": neighbours,
+    "lifts": lifts,
     "answers": peer.answers,
     "steps": peer.steps,
     "queries": peer.queries,

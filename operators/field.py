@@ -18,6 +18,7 @@ from torch import Tensor
 
 from operators.graph.grid import Lattice
 from operators.jets.derivative_tables import ACTIVATIONS
+from operators.jets.forward import forward
 from operators.jets.jet import Jet, JetSpace, MultiIndex, cat, compose, factorial
 
 PointFunction = Callable[[Tensor], Tensor]
@@ -209,11 +210,29 @@ class OperatorInput:
 
 
 def jet_of(function: PointFunction, points: Tensor, space: JetSpace) -> Jet:
-    """Jet of a cheap pointwise function by nested autograd, once; a graph is kept only to what
-    requires gradients already.
+    """Jet of a pointwise function: its own `taylor`, where it has one, or `followed`.
 
     Shapes: points (b, n, D) -> streams (b, n, c).
     """
+    own = getattr(function, "taylor", None)
+    return followed(function, points, space) if own is None else own(points, space)
+
+
+def followed(function: PointFunction, points: Tensor, space: JetSpace) -> Jet:
+    """Jet of a pointwise function, followed forward through its operations, or by nested autograd
+    where one of them has no rule; a graph is kept only to what requires gradients already.
+
+    Shapes: points (b, n, D) -> streams (b, n, c).
+    """
+    found = forward(function, points, space)
+    if found is None:
+        return nested(function, points, space)
+    keep = torch.is_grad_enabled() and found.value.requires_grad
+    return found if keep else found.map(Tensor.detach)
+
+
+def nested(function: PointFunction, points: Tensor, space: JetSpace) -> Jet:
+    """`followed` by nested autograd alone. Shapes: points (b, n, D) -> streams (b, n, c)."""
     # parameters of the shape, or the points themselves, are being optimised
     keep = function(points).requires_grad
     with torch.enable_grad():

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from compiler.data.samples import DrawnSamples
-from compiler.derivatives import Autograd, Request
+from compiler.derivatives import Request, Taylor
 from compiler.lowering.coefficients import KnownValues, graph_of
 from compiler.lowering.graph import ResidualGraph
 from compiler.lowering.plan import indices
 from compiler.lowering.terms import JetVariable, Term
 from compiler.matching import told
-from operators.field import Capabilities, PointFunction, jet_of
+from operators.field import Capabilities, PointFunction, followed
 from operators.jets.jet import Jet, JetSpace
 from pdespec.statements.problem import Problem
 
@@ -38,12 +38,12 @@ class Shifted:
         return self.function(points) + self.added + 0 * points[..., :1]
 
     def taylor(self, points: Tensor, space: JetSpace) -> Jet:
-        return jet_of(self, points, space)
+        return followed(self, points, space)
 
 
 @dataclass(frozen=True)
 class Residuals:
-    """Terms that read the same points, evaluated by nested autograd of a known function."""
+    """Terms that read the same points, evaluated at a known function of position."""
 
     problem: Problem
     terms: tuple[Term, ...]
@@ -65,7 +65,7 @@ class Residuals:
         boundary has a value here too. Shapes: points "b n D", normals "b n d" -> "b n k" each.
         """
         with told(function, points):
-            answers = Autograd().evaluate(function, points, self.request)
+            answers = Taylor().evaluate(function, points, self.request)
         position = {name: k for k, name in enumerate(self.problem.components)}
         jets = {s: answers[position[s.component], s.index] for s in self.jet_variables}
         values = jets | self.known(points, normals, drawn)

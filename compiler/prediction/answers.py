@@ -300,7 +300,8 @@ class Answer:
         relative L2 error of u, "b" (see `compiler.certificate`). Warns: NoEstimateWarning. Raises:
         NoWeakForm for problems in time.
         """
-        return certificate(self.problem, self.field, self.batch)
+        found = certificate(self.problem, self.field, self.batch)
+        return found if self.torch else found.numpy()
 
     def corrected(self) -> Answer:
         """The answer u + e with its estimated error added: less wrong by one to two digits, at the

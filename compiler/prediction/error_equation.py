@@ -25,7 +25,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -75,21 +75,29 @@ class Certificate:
     What the problem leaves open (the level of a pressure, a sign) does not count, as in `evaluate`.
     `relative`, `gradient` (|grad e|/|grad(U + e)|, of continuous unknowns) and `bar` (relative
     change of `relative` from the coarser mesh) are mappings from unknowns to "b"; `guard` and
-    `steps` are "b". `reasons` say why a sample has no estimate: its numbers are NaN. `correction`
-    is e_h, with it.
+    `steps` are "b"; tensors all, or arrays of NumPy in an answer that gives those. `reasons` say
+    why a sample has no estimate: its numbers are NaN. `correction` is e_h, with it.
     """
 
-    relative: Mapping[str, Tensor]
-    gradient: Mapping[str, Tensor]
-    bar: Mapping[str, Tensor]
-    guard: Tensor
-    steps: Tensor
+    relative: Mapping[str, Tensor | Array]
+    gradient: Mapping[str, Tensor | Array]
+    bar: Mapping[str, Tensor | Array]
+    guard: Tensor | Array
+    steps: Tensor | Array
     reasons: tuple[str | None, ...]
     samples: tuple[SampleSolution | None, ...]
     resolution: int
 
-    def __getitem__(self, name: str) -> Tensor:
+    def __getitem__(self, name: str) -> Tensor | Array:
         return self.relative[name]
+
+    def numpy(self) -> Certificate:
+        """The same in arrays of NumPy."""
+        named = {
+            each: {name: np.asarray(value) for name, value in getattr(self, each).items()}
+            for each in ("relative", "gradient", "bar")
+        }
+        return replace(self, **named, guard=np.asarray(self.guard), steps=np.asarray(self.steps))
 
     @property
     def correction(self) -> Solution:
@@ -433,6 +441,6 @@ def _relative(
     return {name: squares[:, k].sqrt() for k, name in enumerate(problem.unknowns)}
 
 
-def _percent(values: Tensor) -> str:
+def _percent(values: Tensor | Array) -> str:
     low, high = float(values.min()), float(values.max())
     return f"{100 * low:.3g} %" if low == high else f"{100 * low:.3g} to {100 * high:.3g} %"

@@ -75,7 +75,8 @@ from compiler.loss.hard_conditions import plan_hard_conditions
 from compiler.lowering.graph import ResidualGraph, Source
 from compiler.lowering.terms import JetVariable
 from compiler.training.slabs import Slab, Slabs
-from operators.field import OperatorInput, PointFunction
+from operators.field import OperatorInput, PointFunction, jet_of
+from operators.jets.jet import Jet, JetSpace
 from pdespec.coordinates import Time
 from pdespec.jets import MultiIndex
 from pdespec.statements.interfaces import flux_conditions
@@ -106,6 +107,7 @@ POINTS, IN_ALL = 4000, 16000
 ENOUGH = 800
 STEP = 8000  # of all samples of a step, above which it takes fewer of them
 WINDOW, REUSE = 16, 2
+PLACES = 4  # sets of points of a batch, at which its known functions are kept
 MESHES = 8  # that differ in their inner vertices, for each shape of the domain
 LABEL = "weak"  # of the term, also in `TrainOptions.weights`
 
@@ -807,36 +809,44 @@ class Window:
 
 
 class Remembered:
-    """A function of position that is asked again at the points of the last time, as by a model
-    at its nodes. Shapes: "b n D" -> "b n k"."""
+    """A function of position that is asked again at points of before, as by a model at its nodes
+    or by a loss at its points. What hangs on a graph is not kept. Shapes: "b n D" -> "b n k"."""
 
     def __init__(self, function: PointFunction) -> None:
-        self.function, self.last = function, None
+        self.function = function
+        self.kept: list[tuple[JetSpace | None, Tensor, Tensor | Jet]] = []
 
     def __call__(self, points: Tensor) -> Tensor:
-        if torch.is_grad_enabled() and points.requires_grad:
-            return self.function(points)
-        if (
-            self.last is None
-            or self.last[0].shape != points.shape
-            or not torch.equal(self.last[0], points)
-        ):
-            self.last = points, self.function(points).detach()
-        return self.last[1]
+        return self._found(None, points, lambda: self.function(points))
+
+    def taylor(self, points: Tensor, space: JetSpace) -> Jet:
+        """Its jet. Shapes: "b n D" -> streams "b n k"."""
+        return self._found(space, points, lambda: jet_of(self.function, points, space))
+
+    def _found(self, space: JetSpace | None, points: Tensor, compute: Callable[[], Any]) -> Any:
+        for known, at, found in self.kept:
+            if known == space and at.shape == points.shape and torch.equal(at, points):
+                return found
+        found = compute()
+        values = found.value if isinstance(found, Jet) else found
+        if not values.requires_grad:
+            self.kept = [(space, points, found), *self.kept[: PLACES - 1]]
+        return found
 
 
 def remembered(batch: Any) -> Any:
-    """The batch, whose known functions are computed once at the nodes of a model."""
+    """The batch, whose known functions are computed once at the nodes of a model, and what is built
+    into its field once at the points of a loss."""
 
     def within(inputs: OperatorInput) -> OperatorInput:
         # in the user's coordinates: the model asks those of the frame
         if getattr(inputs, "local", None) is not None:
             return replace(inputs, local=within(inputs.local))
-        return (
-            inputs
-            if inputs.features is None
-            else replace(inputs, features=Remembered(inputs.features))
-        )
+        built, features = inputs.ansatz, inputs.features
+        if built is not None:
+            parts = {n: getattr(built, n) for n in ("offset", "factor", "kinks")}
+            built = replace(built, **{n: f and Remembered(f) for n, f in parts.items()})
+        return replace(inputs, features=features and Remembered(features), ansatz=built)
 
     return (
         replace(batch, inputs=within(batch.inputs))

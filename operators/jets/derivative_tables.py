@@ -202,10 +202,28 @@ def _erf(z: Tensor, order: int) -> list[Tensor]:
     return [torch.erf(z)] + [horner(row, z) * bell for row in rows]
 
 
-EXP, LOG, ERF = (
+def _arctangent(z: Tensor, order: int) -> list[Tensor]:
+    """atan' = y = 1 / (1 + z^2), atan^(n) = P_n(z) y^n with P_(n+1) = (1 + z^2) P_n' - 2 n z
+    P_n."""
+    y, rows, polynomial = (1 + z * z).reciprocal(), [torch.atan(z)], (1.0,)
+    for n in range(1, order + 1):
+        rows.append(horner(polynomial, z) * y**n)
+        slope = [k * c for k, c in enumerate(polynomial)][1:]
+        new = [0.0] * (len(polynomial) + 1)
+        for k, c in enumerate(slope):
+            new[k] += c
+            new[k + 2] += c
+        for k, c in enumerate(polynomial):
+            new[k + 1] -= 2 * n * c
+        polynomial = tuple(new)
+    return rows
+
+
+EXP, LOG, ERF, ARCTANGENT = (
     Function("exp", torch.exp, _exp),
     Function("log", torch.log, _log),
     Function("erf", torch.erf, _erf),
+    Function("atan", torch.atan, _arctangent),
 )
 
 

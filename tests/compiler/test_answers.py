@@ -220,6 +220,9 @@ def test_an_answer_knows_how_wrong_it_is_and_can_be_corrected(operator):
     true = np.linalg.norm(answer.u(points) - exact, axis=1) / np.linalg.norm(exact, axis=1)
     # on the whole disk, where `true` has seen a part
     assert answer.error["u"].shape == (2,) and true.min() > 0.1
+    assert isinstance(answer.error["u"], np.ndarray) and isinstance(answer.error.guard, np.ndarray)
+    in_torch = operator(params={"c": torch.tensor(radii)}, inputs={"f": 1})
+    assert isinstance(in_torch.error.bar["u"], torch.Tensor)
     better = answer.corrected()
     assert np.abs(better.u(points) - exact).max() < 1e-4 * np.abs(exact).max()
     assert better["mean"] == pytest.approx(-np.pi * radii**4 / 8, rel=1e-3)

@@ -29,6 +29,8 @@ from compiler.training.dual import (
     trusted_mesh,
 )
 from compiler.training.options import OptionError, TrainOptions
+from operators.field import jet_of
+from operators.jets.jet import JetSpace
 from tests.compiler.problems import WAVES
 from tests.compiler.problems import waves as exact
 
@@ -684,7 +686,13 @@ def test_a_batch_that_remembers_gives_the_same_field(name):
     expected = model(batch.inputs)(points)
     assert torch.equal(model(again.inputs)(points), expected)
     inner = getattr(again.inputs, "local", None) or again.inputs
-    inner.features.function = None  # is not asked again
+    space = JetSpace.closure([(1, 0), (0, 1)])
+    exact = inner.ansatz.factor.function
+    slopes = [jet_of(each, points, space) for each in (exact, *2 * [inner.ansatz.factor])]
+    assert torch.equal(slopes[0][1, 0], slopes[1][1, 0])
+    assert slopes[1] is slopes[2] and slopes[0][1, 0].any()
+    for function in (inner.features, inner.ansatz.offset, inner.ansatz.factor):
+        function.function = None  # is not asked again
     assert torch.equal(model(again.inputs)(points), expected)
 
 

@@ -12,7 +12,14 @@ import torch
 
 import compiler
 import pdespec
+from compiler.data.samples import probed
+from compiler.loss.hard_conditions import ansatz, plan_hard_conditions
+from compiler.scales import scaled
+from compiler.trainable_fields import expanded
 from operators import GINO, WEIGHTS, OperatorInput
+from operators.field import nested
+from operators.jets.forward import forward
+from operators.jets.jet import JetSpace
 from tests.compiler.oracle import exact_residuals, torch_field
 
 PATHS = sorted((Path(__file__).parents[2] / "examples").glob("*.pde"))
@@ -192,3 +199,32 @@ def test_every_term_and_its_gradient_by_jets_equals_that_by_autograd_with_condit
     for ours, theirs in (values, gradients):
         assert theirs.norm() > 0
         assert (ours - theirs).norm() <= 1e-10 * theirs.norm()
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_jets_of_what_is_built_in_are_followed_forward(name):
+    problem = scaled(expanded(PROBLEMS[name]))[1]
+    drawn = probed(problem, 3)
+    built = ansatz(drawn, plan_hard_conditions(problem))
+    if built is None:
+        assert name == "poisson_ball"
+        return
+    points = next(iter(drawn.geometry.values())).interior(40, torch.Generator().manual_seed(3))
+    if problem.time is not None:
+        share = torch.linspace(0.05, 0.9, 40, dtype=points.dtype)[:, None].expand(3, -1, -1)
+        points = torch.cat([points, drawn.start + drawn.duration * share], -1)
+    order = max(sum(each) for index in problem.derivatives().values() for each in index)
+    axes = range(points.shape[-1])
+    space = JetSpace.closure([tuple(order * (i == k) for i in axes) for k in axes])
+    assert points.dtype == torch.float64
+    followed = 0
+    for function in (built.offset, built.factor):
+        expected, found = nested(function, points, space), forward(function, points, space)
+        if found is None:  # a constant
+            assert all(not expected[key].any() for key in space.lower if any(key))
+            continue
+        followed += 1
+        size = max(expected[key].abs().amax() for key in space.lower)
+        for key in space.streams:
+            assert (found[key] - expected[key]).abs().amax() < 1e-12 * size, key
+    assert followed

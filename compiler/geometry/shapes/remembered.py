@@ -16,7 +16,7 @@ Found = TypeVar("Found", Tensor, tuple[Tensor, Tensor])
 def remembered(function: Callable[[Any], Found]) -> Callable[[Any], Found]:
     """A function of a shape alone, its tensors kept with the shape.
 
-    Kept is only what hangs on no graph, for calls with gradients only what was computed with them,
+    Kept is only what hangs on no graph, for calls with gradients only what has none to anything,
     and nothing while a program is traced or in inference mode: gradients are the function's own.
     """
     name = function.__qualname__
@@ -29,9 +29,13 @@ def remembered(function: Callable[[Any], Found]) -> Callable[[Any], Found]:
         recording = torch.is_grad_enabled()
         if name in kept and (kept[name][1] or not recording):
             return kept[name][0]
-        found = function(shape)
-        if not any(e.requires_grad for e in (found if isinstance(found, tuple) else (found,))):
-            kept[name] = found, recording
+        with torch.enable_grad():
+            found = function(shape)
+        attached = any(e.requires_grad for e in (found if isinstance(found, tuple) else (found,)))
+        if attached and not recording:
+            found = tuple(e.detach() for e in found) if isinstance(found, tuple) else found.detach()
+        if not (attached and recording):
+            kept[name] = found, not attached
         return found
 
     return asked
