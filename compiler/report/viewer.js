@@ -208,7 +208,8 @@
   }
 
   function caption(panel) {
-    return panel.title + ": " + short(panel.limits[0]) + " to " + short(panel.limits[1]);
+    const what = panel.kind === "curve" ? ": " : ", colours from ";  // the ends of an axis, of colours
+    return panel.title + what + short(panel.limits[0]) + " to " + short(panel.limits[1]);
   }
 
   function slices(root, data, rows, palettes) {
