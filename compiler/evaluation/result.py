@@ -14,6 +14,7 @@ from torch import Tensor
 
 from compiler.functionals.output_errors import Compared, errors
 from compiler.training.diagnosis import NOT_LEARNED, STEPS, remarks, unlearned
+from compiler.training.progress import percent
 from compiler.training.runs import Run
 
 # Sobol points a sample at which u is compared: the error of the L2 norm is then well under 1 % of
@@ -172,8 +173,8 @@ class Evaluation:
         if reference is None or own["median"] > CLEARLY * reference["median"]:
             return None
         return (
-            f"the reference's own error is about {reference['median']:.1e}, the operator's"
-            f" {own['median']:.1e}: what is measured may be the reference's; take a higher"
+            f"the reference's own error is about {percent(reference['median'])}, the operator's"
+            f" {percent(own['median'])}: what is measured may be the reference's; take a higher"
             " --resolution"
         )
 

@@ -13,12 +13,17 @@ SIZE = 12.0  # points
 DPI = 72.0
 GAP = 7.0  # points between an entry and its sign, three times as much before a region
 LEADING = 9.0  # points between rows
+CASES = re.compile(
+    r"\\begin\{cases\}((?:(?!\\begin\{cases\}).)*?)\\end\{cases\}", re.S
+)  # without another inside
 
 
 def rows(latex: str) -> list[list[str]]:
-    """The rows of an `aligned` display, and the cells of each. Column vectors and matrices
-    become one-line ones."""
+    """The rows of an `aligned` display, and the cells of each. Column vectors, matrices and
+    choices become one-line ones."""
     body = re.sub(r"\\begin\{pmatrix\}(.*?)\\end\{pmatrix\}", _in_line, latex, flags=re.S)
+    while (flat := CASES.sub(_cases, body)) != body:  # the innermost first
+        body = flat
     body = body.replace(":=", r":\!=")
     body = re.sub(r"\\(begin|end)\{(aligned|gathered|split|align)\*?\}", "", body)
     found = [
@@ -34,6 +39,16 @@ def _in_line(matrix: re.Match[str]) -> str:
     if all(len(line) == 1 for line in lines):
         return r"\left(" + r",\, ".join(line[0] for line in lines) + r"\right)^{\mathsf{T}}"
     return r"\left(" + r";\;\; ".join(r",\, ".join(line) for line in lines) + r"\right)"
+
+
+def _cases(choice: re.Match[str]) -> str:
+    """`a & b \\\\ c & \\text{otherwise}` -> {a if b; c otherwise."""
+    found = []
+    for line in choice[1].split(r"\\"):
+        value, _, condition = (each.strip() for each in line.partition("&"))
+        word = "" if condition.startswith(r"\text") else r"\text{if}\;"
+        found.append(rf"{value}\;\; {word}{condition}")
+    return r"\left\{" + r";\;\; ".join(found) + r"\right."
 
 
 def _entry(cell: str) -> str:

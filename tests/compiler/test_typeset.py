@@ -36,6 +36,18 @@ def test_matrices_are_written_in_one_line():
     ]
 
 
+def test_choices_are_written_in_one_line_and_can_be_set():
+    (row,) = rows(
+        r"e &:= \begin{cases} \mathrm{er} & \left|x\right| < 0.4\text{ and }y < 1 \\"
+        r" \begin{cases} 2 & x > 1 \\ 3 & \text{otherwise} \end{cases} & \text{otherwise}"
+        r" \end{cases} \\"
+    )
+    name, value = row
+    assert name == "e" and "cases" not in value and "&" not in value
+    assert value.count(r"\text{if}") == 2 and value.count(r"\text{otherwise}") == 2
+    assert content(value) == f"${value}$"
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_every_formula_of_the_examples_can_be_set(path):
     cells = [cell for row in rows(pdespec.load(path).to_latex()) for cell in row if cell]
