@@ -31,6 +31,9 @@ from compiler.training.solved_samples import LABEL, POINTS, Kept, Solutions, sol
 from pdespec.statements.problem import Problem
 
 Sampler = Callable[..., Any]
+# weight of data from which numbers are found: a field that obeys the equations with other numbers
+# is carried to the data by them alone (docs/notes/inverse_problems.md)
+FOUND = 30.0
 PROBED = 64  # points of a held-out sample at which the size of the predictions is measured
 
 
@@ -267,14 +270,16 @@ class Objective(nn.Module):
         """The problem's trainable numbers, as they are."""
         return self.loss.found()
 
+    def data_weight(self, label: str) -> float:
+        """That of a term of measured data: its own, or that of all of them; by default FOUND where
+        numbers are found from them, else 1."""
+        found = self.problem.trainables and (self.options.physics or self.dual)
+        weights, usual = self.options.weights, FOUND if found else 1.0
+        return weights.get(label, weights.get(DATA, usual))
+
     @property
     def data_labels(self) -> tuple[str, ...]:
         return () if self.data is None else self.data.labels
-
-
-def weight_of(label: str, weights: Mapping[str, float]) -> float:
-    """That of a term of measured data: its own, or that of all of them."""
-    return weights.get(label, weights.get(DATA, 1.0))
 
 
 class Validator:
@@ -295,7 +300,7 @@ class Validator:
         )
         weights = [objective.loss.weights.get(label, 1.0) for label in objective.loss.labels]
         weak = [options.weights.get(WEAK, 1.0)] if objective.dual else []
-        data = [weight_of(each, options.weights) for each in objective.data_labels]
+        data = [objective.data_weight(each) for each in objective.data_labels]
         physics = weights if options.physics or not (weak or data) else []
         self.base = torch.tensor(physics + weak + data, dtype=torch.float64)
         self.truth: dict[int, Tensor] | None = None

@@ -248,7 +248,7 @@ class TrainOptions:
         return {
             name: weight
             for name, weight in self.weights.items()
-            if name not in ("data", "weak") and not name.startswith("data.")
+            if name not in ("data", "weak") and not name.startswith(("data.", "prior."))
         }
 
 

@@ -30,7 +30,7 @@ from compiler.training.data_terms import DataTerms, data_terms
 from compiler.training.dual import LABEL as WEAK
 from compiler.training.growth import GrowingModes, growing_modes
 from compiler.training.instances import Instances
-from compiler.training.objective import Objective, Sampler, Validator, term_labels, weight_of
+from compiler.training.objective import Objective, Sampler, Validator, term_labels
 from compiler.training.optimizers import OPTIMIZERS, SCHEDULES, Schedule
 from compiler.training.options import OptionError, instantiate, refuse_unseen
 from compiler.training.placement import Placement, placement, refuse_mixing
@@ -76,7 +76,7 @@ class Training:
         """The weights of the terms under those of the balancer. Shape: "m"."""
         own, loss = self.run.options.weights, self.objective.loss
         known = {name: own.get(name, 1.0) for name in (LABEL, WEAK)} | dict(loss.weights)
-        known |= {each: weight_of(each, own) for each in self.objective.data_labels}
+        known |= {each: self.objective.data_weight(each) for each in self.objective.data_labels}
         return torch.tensor(
             [known.get(label, 1.0) for label in self.objective.labels], dtype=torch.float64
         )
@@ -193,7 +193,7 @@ def set_up(
     validating = validated and options.validation
     validator = Validator(objective, options, fabric, display) if validating else None
     reasons = {"loss": _reason(choice, objective), "weights in time": causality}
-    reasons |= {"data": data.summary if data else "", "lift": lift, "points": _placed(placed)}
+    reasons |= {"data": _data(objective), "lift": lift, "points": _placed(placed)}
     reasons |= {"modes": _growing(growth)}
     if lift:
         reasons["output"] = "in each component the size of what the two highest degrees add"
@@ -332,6 +332,15 @@ def _refuse_ratios(
             " an energy, which may be negative; take fixed, softadapt or lr_annealing, none of"
             " which does"
         )
+
+
+def _data(objective: Objective) -> str:
+    """The measured values that training sees, and how they are weighed where numbers are found."""
+    data, found = objective.data, ", ".join(objective.problem.trainables)
+    if data is None:
+        return ""
+    weight = max(map(objective.data_weight, data.labels))
+    return data.summary + (f"; weighed {weight:g}: {found} are found from them" if found else "")
 
 
 def _reason(choice: Choice, objective: Objective) -> str:

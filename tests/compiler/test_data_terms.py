@@ -4,6 +4,7 @@ them."""
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import signal
 from itertools import combinations
@@ -253,6 +254,28 @@ def test_priors_are_weighed_against_the_samples_that_training_sees(tmp_path):
         prior = terms.validating(Model(terms), numbers, 8, Share())[1]
         noise = 0.1**2 / squared_size(problem)
         assert float(prior) == pytest.approx(noise / rows * 2.0**2, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("changes", "weights"),
+    [
+        ({}, (30.0, 30.0)),
+        ({"weights": {"data": 2.0, "prior.b": 3.0}}, (2.0, 3.0)),
+        ({"physics": False}, (1.0, 1.0)),
+    ],
+)
+def test_data_from_which_numbers_are_found_weigh_more_beside_physics(changes, weights, tmp_path):
+    write(tmp_path, sigma=0.1)
+    text = (tmp_path / "rods.pde").read_text()
+    text = text.replace("in L: ", "trainable b ~ normal(1, 1)\nin L: b*")
+    (tmp_path / "rods.pde").write_text(text)
+    problem = pdespec.load(tmp_path / "rods.pde")
+    options = dataclasses.replace(SMALL, steps=1, uncertainty=False, **changes)
+    run = train(problem, model(problem), options, tmp_path / "run")
+    row = run.history[-1]
+    assert (row["weight data.u"], row["weight prior.b"]) == weights
+    said = json.loads((tmp_path / "run" / "run.json").read_text())["rules"]["data"]
+    assert said.endswith(f"; weighed {max(weights):g}: b are found from them")
 
 
 class Stopping(Silent):
