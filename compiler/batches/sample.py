@@ -130,6 +130,19 @@ class Batch:
         }
         return replace(self, points=points)
 
+    def placed_anew(
+        self,
+        points: Mapping[str, int],
+        generator: torch.Generator,
+        sampling: str = "sobol",
+        first: int = 0,
+    ) -> Batch:
+        """The same samples with fresh collocation points, as `sample` places them."""
+        own = self.local or self
+        chance, counts = Chance(generator, self.size, first=first), _counts(own.problem, points)
+        places = _places(own.draws, counts, chance, sampling)
+        return _outer(self.problem, replace(own, points=places))
+
     def in_parts(self, count: int, generator: torch.Generator) -> list[Batch]:
         """The same samples `count` times, each with its own share of the collocation points, drawn
         without replacement. Raises: ValueError where a region has fewer points than parts."""

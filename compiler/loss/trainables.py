@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
-from torch import nn
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import Tensor, nn
 
 
 class Trainables(nn.ParameterDict):
     """Parameters by name. Names that a module needs for itself, such as `values` or `training`,
-    are kept apart (see `attribute`)."""
+    are kept apart (see `attribute`). While they are `held`, what is computed of them has no
+    gradient in them."""
+
+    held = False
+
+    def __getitem__(self, key: str) -> nn.Parameter | Tensor:
+        value = super().__getitem__(key)
+        # a gradient of zero, not none: processes expect one of each
+        return value.detach() + 0 * value if self.held else value
+
+    @contextmanager
+    def holding(self, held: bool) -> Iterator[None]:
+        self.held = held
+        try:
+            yield
+        finally:
+            self.held = False
 
     def _key_to_attr(self, key: str) -> str:
         return attribute(key)

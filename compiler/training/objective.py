@@ -117,7 +117,8 @@ class Objective(nn.Module):
             if physics:
                 if training and self.placement:
                     batch = self.placement(step, part, field, batch, self.fabric)
-                terms, violated = self.terms(field, batch, self.causal if training else {})
+                with self.loss.trainables.holding(training and self.measures and not step % 2):
+                    terms, violated = self.terms(field, batch, self.causal if training else {})
                 values.append(terms)
             if self.dual:
                 values.append(
@@ -250,6 +251,8 @@ class Objective(nn.Module):
         part = size // fabric.world_size if share else size
         own = self.sampler is sampling.sample
         first = fabric.global_rank * part if share else 0
+        if purpose == "train" and step % 2 and self.measures:
+            return self._measured_samples(step, size, range(first, first + part))
         fewer = self.placement.drawn if self.placement and purpose == "train" else {}
         batch = self.sampler(
             self.problem,
@@ -265,6 +268,32 @@ class Objective(nn.Module):
         if not own and part < size:
             batch = batch.select(range(first, first + part))
         return batch
+
+    @cached_property
+    def measures(self) -> bool:
+        """Whether every other step takes its physics at the samples that were measured. Samples
+        that are drawn say nothing of numbers to be found, which are held there: they obey any, and
+        the field has learned those of the steps before. What it makes of measured ones has to obey
+        the right ones."""
+        drawn = [*self.problem.params.values(), *self.problem.inputs.values()]
+        return (
+            self.sampler is sampling.sample
+            and not self.options.captured
+            and bool(self.problem.trainables)
+            and any(each.law is not None for each in drawn)
+            and self.data is not None
+            and bool(self.data.terms)
+        )
+
+    def _measured_samples(self, step: int, size: int, own: range) -> Any:
+        """Samples of those that were measured, with fresh points; this process's share of them."""
+        options, data = self.options, self.data
+        generator = seeded(options.seed, "physics of measured samples", step)
+        known = data.samples - data.held_out
+        chosen = torch.randint(known, (size,), generator=generator)[list(own)].tolist()
+        return data.batch.select(chosen).placed_anew(
+            options.points, generator, options.sampling, own.start
+        )
 
     def trainables(self) -> dict[str, float]:
         """The problem's trainable numbers, as they are."""

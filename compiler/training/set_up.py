@@ -335,12 +335,17 @@ def _refuse_ratios(
 
 
 def _data(objective: Objective) -> str:
-    """The measured values that training sees, and how they are weighed where numbers are found."""
+    """The measured values that training sees, and what is done where numbers are found."""
     data, found = objective.data, ", ".join(objective.problem.trainables)
     if data is None:
         return ""
-    weight = max(map(objective.data_weight, data.labels))
-    return data.summary + (f"; weighed {weight:g}: {found} are found from them" if found else "")
+    said = [data.summary]
+    if found:
+        weight = max(map(objective.data_weight, data.labels))
+        said.append(f"weighed {weight:g}: {found} are found from them")
+    if objective.measures:
+        said.append("every other step has its physics at their samples, which alone moves these")
+    return "; ".join(said)
 
 
 def _reason(choice: Choice, objective: Objective) -> str:

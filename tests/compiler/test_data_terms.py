@@ -8,6 +8,7 @@ import json
 import os
 import signal
 from itertools import combinations
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ import pdespec
 from compiler.training.checkpoint import load_tree
 from compiler.training.data_terms import Share, data_terms
 from compiler.training.loop import Interrupted, train
+from compiler.training.objective import Objective
 from compiler.training.options import OptionError, TrainOptions
 from compiler.training.progress import Silent
 from compiler.training.runs import RunError
@@ -275,7 +277,38 @@ def test_data_from_which_numbers_are_found_weigh_more_beside_physics(changes, we
     row = run.history[-1]
     assert (row["weight data.u"], row["weight prior.b"]) == weights
     said = json.loads((tmp_path / "run" / "run.json").read_text())["rules"]["data"]
-    assert said.endswith(f"; weighed {max(weights):g}: b are found from them")
+    assert f"; weighed {max(weights):g}: b are found from them; every other step" in said
+
+
+def objective(problem, rank=0, processes=1):
+    device = torch.device("cpu")
+    fabric = SimpleNamespace(world_size=processes, global_rank=rank, device=device)
+    terms = data_terms(problem, None, 0, 16, 0, {})
+    loss = compiler.compile(problem)
+    return Objective(problem, model(problem), loss, SMALL, None, fabric, data=terms)
+
+
+@pytest.mark.parametrize("found", [False, True])
+def test_numbers_to_be_found_meet_the_physics_of_the_measured_samples(found, tmp_path):
+    """In every other step, at fresh points. Samples that are drawn by law do not move them."""
+    write(tmp_path)
+    text = (tmp_path / "rods.pde").read_text()
+    text = text.replace("in L: ", "trainable b = 1\nin L: b*") if found else text
+    (tmp_path / "rods.pde").write_text(text)
+    whole = objective(problem := pdespec.load(tmp_path / "rods.pde"))
+    batches = [whole.draw("train", step) for step in range(6)]
+    at_data = [set(batch.params["a"].tolist()) <= {1.0, 2.0} for batch in batches]
+    assert at_data == [bool(found and step % 2) for step in range(6)]
+    assert all(batch.size == SMALL.batch for batch in batches)
+    points = [batch.points["L"].points for batch in batches]
+    assert not any(torch.equal(one, two) for one, two in combinations(points, 2))
+    parts = [objective(problem, rank, 2).draw("train", 3) for rank in (0, 1)]
+    for of in (lambda batch: batch.params["a"], lambda batch: batch.points["L"].points):
+        assert torch.equal(torch.cat([of(part) for part in parts]), of(batches[3]))
+    for step in range(4) if found else ():
+        terms, _ = whole("train", step)
+        (slope,) = torch.autograd.grad(terms.sum(), [whole.loss.trainables["b"]])
+        assert bool(slope) == bool(step % 2)
 
 
 class Stopping(Silent):
