@@ -810,7 +810,8 @@ class Window:
 
 class Remembered:
     """A function of position that is asked again at points of before, as by a model at its nodes
-    or by a loss at its points. What hangs on a graph is not kept. Shapes: "b n D" -> "b n k"."""
+    or by a loss at its points. What hangs on a graph is not kept, nor what was computed without
+    one. Shapes: "b n D" -> "b n k"."""
 
     def __init__(self, function: PointFunction) -> None:
         self.function = function
@@ -824,12 +825,15 @@ class Remembered:
         return self._found(space, points, lambda: jet_of(self.function, points, space))
 
     def _found(self, space: JetSpace | None, points: Tensor, compute: Callable[[], Any]) -> Any:
+        recording = torch.is_grad_enabled()
+        if torch.is_inference_mode_enabled() or (recording and points.requires_grad):
+            return compute()
         for known, at, found in self.kept:
             if known == space and at.shape == points.shape and torch.equal(at, points):
                 return found
         found = compute()
         values = found.value if isinstance(found, Jet) else found
-        if not values.requires_grad:
+        if recording and not values.requires_grad:
             self.kept = [(space, points, found), *self.kept[: PLACES - 1]]
         return found
 

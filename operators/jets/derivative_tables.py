@@ -185,6 +185,15 @@ def _exp(z: Tensor, order: int) -> list[Tensor]:
     return [torch.exp(z)] * (order + 1)
 
 
+def _sinh(z: Tensor, order: int) -> list[Tensor]:
+    pair = torch.sinh(z), torch.cosh(z)
+    return [pair[k % 2] for k in range(order + 1)]
+
+
+def _cosh(z: Tensor, order: int) -> list[Tensor]:
+    return _sinh(z, order + 1)[1:]
+
+
 def _log(z: Tensor, order: int) -> list[Tensor]:
     return [torch.log(z)] + [
         (-1) ** (k - 1) * math.factorial(k - 1) * z**-k for k in range(1, order + 1)
@@ -219,11 +228,13 @@ def _arctangent(z: Tensor, order: int) -> list[Tensor]:
     return rows
 
 
-EXP, LOG, ERF, ARCTANGENT = (
+EXP, LOG, ERF, ARCTANGENT, SINH, COSH = (
     Function("exp", torch.exp, _exp),
     Function("log", torch.log, _log),
     Function("erf", torch.erf, _erf),
     Function("atan", torch.atan, _arctangent),
+    Function("sinh", torch.sinh, _sinh),
+    Function("cosh", torch.cosh, _cosh),
 )
 
 

@@ -2,16 +2,15 @@
 
 The function is called once with points that carry their streams: each operation on them has a rule
 that also gives the streams of its result, all of them in one tensor, so that a rule is a handful of
-operations whatever their number. What has no rule, and what drops derivatives on purpose, ends it:
-the caller then takes another way. Nested reverse mode (`operators.field.jet_of`) costs three to
-five times as much.
+operations whatever their number. What has no rule, what drops derivatives on purpose and what would
+see the values alone (TorchScript, `torch.func`) ends it: the caller then takes another way. Nested
+reverse mode (`operators.field.nested`) costs three to five times as much.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -19,26 +18,36 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _get_current_dispatch_mode
+from torch.utils._pytree import tree_leaves, tree_map
 
 from operators.jets.derivative_tables import (
     ACTIVATIONS,
     ARCTANGENT,
+    COSH,
     ERF,
     EXP,
     LOG,
     RECIPROCAL,
+    SINH,
     SQRT,
     Smooth,
     power,
 )
 from operators.jets.jet import Jet, JetSpace, divisors, factorial
 
-# whether the call in progress met an operation without a rule: its caller may have caught that
-_lost: ContextVar[list[str]] = ContextVar("lost")
-
 
 class NoRule(Exception):
     """An operation whose derivatives are not followed."""
+
+
+class Call:
+    """One call of a function. `lost`: something in it was not followed, which the function may have
+    caught. Values that outlive the call are values alone."""
+
+    __slots__ = ("lost", "open", "products")
+
+    def __init__(self, products: Products) -> None:
+        self.products, self.open, self.lost = products, True, False
 
 
 def forward(function: Callable[[Tensor], Tensor], points: Tensor, space: JetSpace) -> Jet | None:
@@ -50,16 +59,21 @@ def forward(function: Callable[[Tensor], Tensor], points: Tensor, space: JetSpac
     traced = _get_current_dispatch_mode() is not None or torch.compiler.is_compiling()
     if traced or torch._C._functorch.peek_interpreter_stack() is not None or len(space) == 1:
         return None
-    token = _lost.set([])
+    if points.is_cuda and torch.cuda.is_current_stream_capturing():
+        return None
+    call = Call(_products(space))
     try:
         with torch.enable_grad():
-            found = function(_seeds(points, _products(space)))
-        if _lost.get() or type(found) is not Followed:
-            return None
+            found = function(_seeds(points, call))
     except Exception:  # the other way says what is wrong with the function itself
         return None
     finally:
-        _lost.reset(token)
+        call.open = False
+    if call.lost or type(found) is not Followed or found.call is not call:
+        return None
+    # 0 times infinity: reverse mode has numbers where a singular function is not differentiated
+    if not found.streams.detach().sum().isfinite():
+        return None
     streams = dict(zip(_keys(space), found.streams.unbind(0), strict=True))
     lower = {a: streams[a] for a in space.lower if any(a)}
     operators = {name: streams[name] for name in space.operators}
@@ -72,19 +86,43 @@ class Followed(Tensor):
 
     value: Tensor
     streams: Tensor
-    products: Products
+    call: Call
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        rule = RULES.get(func)
-        if rule is None or not torch.is_grad_enabled():
-            raise _no_rule(getattr(func, "__name__", str(func)))
-        return rule(*args, **kwargs) if kwargs else rule(*args)
+        kwargs = kwargs or {}
+        calls = _calls(args, kwargs)
+        if not any(call.open for call in calls):
+            return func(*tree_map(_value, args), **tree_map(_value, kwargs))
+        try:
+            rule = RULES.get(func)
+            if rule is None or len(calls) > 1 or not torch.is_grad_enabled():
+                raise NoRule(getattr(func, "__name__", str(func)))
+            return rule(*args, **kwargs)
+        except Exception:
+            for call in calls:
+                call.lost = True
+            raise
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """What passes by the rules: code of TorchScript, `torch.func`, views as another class."""
+        calls = _calls(args, kwargs or {})
+        for call in calls:
+            call.lost = True
+        if any(call.open for call in calls):
+            raise NoRule(str(func))
+        return func(*tree_map(_value, args), **tree_map(_value, kwargs or {}))
 
 
-def _no_rule(name: str) -> NoRule:
-    _lost.get().append(name)
-    return NoRule(name)
+def _calls(args: Any, kwargs: Any) -> set[Call]:
+    found = {each.call for each in args if type(each) is Followed}
+    for each in args:
+        if type(each) in (list, tuple):
+            found.update(part.call for part in each if type(part) is Followed)
+    if kwargs or not found:
+        found.update(e.call for e in tree_leaves((args, kwargs)) if type(e) is Followed)
+    return found
 
 
 @dataclass(frozen=True)
@@ -122,7 +160,8 @@ def _rows(streams: Tensor, index: tuple[int, ...]) -> Tensor:
 
 @lru_cache(maxsize=256)
 def _matrix(weights: Any, share: float, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.tensor(weights, dtype=torch.float64).mul(share).to(device, dtype)
+    with torch.inference_mode(False):  # kept: later calls may record
+        return torch.tensor(weights, dtype=torch.float64).mul(share).to(device, dtype)
 
 
 def _keys(space: JetSpace) -> tuple[Any, ...]:
@@ -162,9 +201,9 @@ def _products(space: JetSpace) -> Products:
     return _of_space(space.lower, forms)
 
 
-def _seeds(points: Tensor, products: Products) -> Followed:
+def _seeds(points: Tensor, call: Call) -> Followed:
     """Coordinates with their tangents. Shapes: (b, n, D)."""
-    space, dim = products.space, points.shape[-1]
+    space, dim = call.products.space, points.shape[-1]
     rows = []
     for key in _keys(space):
         form = space.operators[key] if isinstance(key, str) else {key: 1.0}
@@ -173,12 +212,12 @@ def _seeds(points: Tensor, products: Products) -> Followed:
     ones = [1] * (points.dim() - 1)
     tangents = _matrix(tuple(map(tuple, rows)), 1.0, points.dtype, points.device)
     streams = tangents.reshape(-1, *ones, dim)
-    return _followed(points, streams.expand(-1, *points.shape), products)
+    return _followed(points, streams.expand(-1, *points.shape), call)
 
 
-def _followed(value: Tensor, streams: Tensor, products: Products) -> Followed:
+def _followed(value: Tensor, streams: Tensor, call: Call) -> Followed:
     found = value.as_subclass(Followed)
-    found.value, found.streams, found.products = value, streams, products
+    found.value, found.streams, found.call = value, streams, call
     return found
 
 
@@ -240,7 +279,7 @@ for _name in ("shape", "dtype", "device", "ndim", "is_meta", "layout", "is_cuda"
 # ---- arithmetic
 
 
-@_named("add", "__add__", "__radd__", "__iadd__")
+@_named("add", "__add__", "__radd__")
 def _add(x: Any, y: Any) -> Any:
     value = _value(x) + _value(y)
     if type(x) is not Followed and type(y) is not Followed:
@@ -252,7 +291,7 @@ def _add(x: Any, y: Any) -> Any:
 
 @_named("neg", "__neg__", "negative")
 def _neg(x: Followed) -> Followed:
-    return _followed(-x.value, -x.streams, x.products)
+    return _followed(-x.value, -x.streams, x.call)
 
 
 @_named("sub", "__sub__", "subtract")
@@ -263,7 +302,7 @@ def _sub(x: Any, y: Any) -> Any:
         return _add(_neg(y), x)
     value = x.value - y.value
     streams = _aligned(x, value.shape) - _aligned(y, value.shape)
-    return _followed(value, _sized(streams, value.shape), x.products)
+    return _followed(value, _sized(streams, value.shape), x.call)
 
 
 @_named("mul", "__mul__", "__rmul__", "multiply")
@@ -275,28 +314,27 @@ def _mul(x: Any, y: Any) -> Any:
     value = x.value * _value(y)
     left = _aligned(x, value.shape)
     if type(y) is not Followed:
-        return _followed(value, left * y, x.products)
-    right, products = _aligned(y, value.shape), x.products
+        return _followed(value, left * y, x.call)
+    right = _aligned(y, value.shape)
     streams = torch.addcmul(left * y.value, right, x.value)
-    return _followed(value, products.add(streams, left, right), products)
+    return _followed(value, x.call.products.add(streams, left, right), x.call)
 
 
 @_named("square")
 def _square(x: Followed) -> Followed:
-    streams, products = (2 * x.value) * x.streams, x.products
-    streams = products.add(streams, x.streams, x.streams)
-    return _followed(x.value.square(), streams, products)
+    streams = x.call.products.add((2 * x.value) * x.streams, x.streams, x.streams)
+    return _followed(x.value.square(), streams, x.call)
 
 
-def _of(*xs: Any) -> Products:
-    return next(each.products for each in xs if type(each) is Followed)
+def _of(*xs: Any) -> Call:
+    return next(each.call for each in xs if type(each) is Followed)
 
 
 def _composed(function: Smooth, x: Followed, inplace: bool = False) -> Followed:
     """g(f) = sum_k g^(k)(f) / k! n^k, n the streams of f but for its value."""
     if inplace:
-        raise _no_rule("inplace")
-    products, streams = x.products, x.streams
+        raise NoRule("inplace")
+    products, streams = x.call.products, x.streams
     table = function.derivatives(x.value, products.space.order)
     total = table[1] * streams
     rows, times = streams, products
@@ -305,7 +343,7 @@ def _composed(function: Smooth, x: Followed, inplace: bool = False) -> Followed:
             break
         rows, times = times(rows, streams, 1 / k), products.higher
         total.narrow(0, products.first, len(rows)).addcmul_(table[k], rows)
-    return _followed(table[0], total, products)
+    return _followed(table[0], total, x.call)
 
 
 SMOOTH: dict[str, Smooth] = {
@@ -317,20 +355,14 @@ SMOOTH: dict[str, Smooth] = {
     "reciprocal": RECIPROCAL,
     **{name: ACTIVATIONS[name] for name in ("sin", "cos", "tanh", "sigmoid")},
     "atan": ARCTANGENT,
+    "sinh": SINH,
+    "cosh": COSH,
 }
 for _name, _table in SMOOTH.items():
     _named(_name)(partial(_composed, _table))
 for _name in ("gelu", "silu", "softplus"):
     # other thresholds and approximations have no table
     RULES[getattr(torch.nn.functional, _name)] = partial(_composed, ACTIVATIONS[_name])
-
-
-def _hyperbolic(x: Followed, sign: float) -> Followed:
-    return _mul(_add(_composed(EXP, x), sign * _composed(EXP, _neg(x))), 0.5)
-
-
-_named("cosh")(partial(_hyperbolic, sign=1.0))
-_named("sinh")(partial(_hyperbolic, sign=-1.0))
 
 
 @_named("tan")
@@ -340,7 +372,10 @@ def _tan(x: Followed) -> Followed:
 
 @_named("div", "__div__", "__truediv__", "true_divide", "divide")
 def _div(x: Any, y: Any) -> Any:
-    return _mul(x, _composed(RECIPROCAL, y) if type(y) is Followed else 1 / y)
+    if type(y) is Followed:
+        return _mul(x, _composed(RECIPROCAL, y))
+    value = x.value / y
+    return _followed(value, _aligned(x, value.shape) / y, x.call)
 
 
 @_named("__rdiv__", "__rtruediv__")
@@ -359,7 +394,7 @@ def _pow(x: Any, y: Any) -> Any:
         return _square(x) if y == 2 else x if y == 1 else _composed(power(float(y)), x)
     if type(y) is Followed and isinstance(x, (int, float)) and x > 0:
         return _composed(EXP, _mul(y, math.log(x)))
-    raise _no_rule("pow")
+    raise NoRule("pow")
 
 
 @_named("__rpow__")
@@ -374,7 +409,7 @@ def _atan2(y: Any, x: Any) -> Any:
     sine, cosine = _value(y), _value(x)
     along, across = _add(_mul(x, cosine), _mul(y, sine)), _sub(_mul(y, cosine), _mul(x, sine))
     turned = _composed(ARCTANGENT, _div(across, along))
-    return _followed(value, _sized(turned.streams, value.shape), turned.products)
+    return _followed(value, _sized(turned.streams, value.shape), turned.call)
 
 
 # ---- choices
@@ -392,8 +427,8 @@ def _chosen(value: Tensor, first: Any, second: Any, share: Tensor) -> Any:
 
 @_named("where")
 def _where(condition: Any, first: Any, second: Any) -> Any:
-    if type(condition) is Followed:
-        raise _no_rule("where")
+    if condition.dtype != torch.bool:
+        raise NoRule("where")
     value = torch.where(condition, _value(first), _value(second))
     return _chosen(value, first, second, condition)
 
@@ -410,7 +445,7 @@ def _extremum(function: Any, x: Any, y: Any) -> Any:
     if bool(same.any()):
         other = _chosen(value, y, x, value == b)
         streams = torch.where(same, (found.streams + other.streams) / 2, found.streams)
-        return _followed(value, streams, found.products)
+        return _followed(value, streams, found.call)
     return found
 
 
@@ -421,13 +456,13 @@ _named("minimum")(partial(_extremum, torch.minimum))
 def _clamped(x: Followed, low: Any = None, high: Any = None, **names: Any) -> Any:
     low, high = names.get("min", low), names.get("max", high)
     if type(low) is Followed or type(high) is Followed:
-        raise _no_rule("clamp")
+        raise NoRule("clamp")
     value, within = x.value, torch.ones_like(x.value, dtype=torch.bool)
     value = value.clamp(low, high)
     for limit, inside in ((low, torch.ge), (high, torch.le)):
         if limit is not None:
             within = within & inside(x.value, limit)
-    return _followed(value, torch.where(within, _aligned(x, value.shape), 0), x.products)
+    return _followed(value, torch.where(within, _aligned(x, value.shape), 0), x.call)
 
 
 _named("clamp", "clip")(_clamped)
@@ -438,7 +473,7 @@ _named("clamp_max")(lambda x, high: _clamped(x, None, high))
 @_named("relu")
 def _relu(x: Followed, inplace: bool = False) -> Followed:
     if inplace:
-        raise _no_rule("inplace")
+        raise NoRule("inplace")
     return _chosen(x.value.relu(), x, 0.0, x.value > 0)
 
 
@@ -447,14 +482,17 @@ RULES[torch.nn.functional.relu] = _relu
 
 @_named("abs", "__abs__", "absolute")
 def _abs(x: Followed) -> Followed:
-    return _followed(x.value.abs(), x.streams * x.value.sign(), x.products)
+    return _followed(x.value.abs(), x.streams * x.value.sign(), x.call)
 
 
 # ---- linear maps and views: dimensions count from the end, so that they are those of streams too
 
 
 def _back(x: Tensor, dim: int, more: int = 0) -> int:
-    return dim if dim < 0 else dim - x.dim() - more
+    back = dim if dim < 0 else dim - x.dim() - more
+    if back >= 0:
+        raise NoRule("dimension")
+    return back
 
 
 def _over(name: str) -> None:
@@ -462,8 +500,8 @@ def _over(name: str) -> None:
     method = getattr(Tensor, name)
 
     def rule(x: Any, dim: Any = None, *rest: Any, **names: Any) -> Any:
-        if type(x) is not Followed or any(type(each) is Followed for each in rest):
-            raise _no_rule(name)
+        if type(x) is not Followed or not x.value.dim():
+            raise NoRule(name)
         dim = names.pop("dim", dim)
         dims = range(-x.value.dim(), 0) if dim is None else dim
         back = _back(x.value, dims) if isinstance(dims, int) else [_back(x.value, d) for d in dims]
@@ -475,9 +513,9 @@ def _over(name: str) -> None:
 def _mapped(x: Followed, linear: Callable[[Tensor], Any]) -> Any:
     value, streams = linear(x.value), linear(x.streams)
     if isinstance(value, Tensor):
-        return _followed(value, streams, x.products)
+        return _followed(value, streams, x.call)
     pairs = zip(value, streams, strict=True)
-    return tuple(_followed(a, b, x.products) for a, b in pairs)
+    return tuple(_followed(a, b, x.call) for a, b in pairs)
 
 
 for _name in ("sum", "mean", "cumsum", "narrow", "select", "squeeze", "index_select"):
@@ -505,18 +543,20 @@ for _name in ("split", "chunk"):
 @_named("gather")
 def _gather(x: Any, dim: int, index: Tensor) -> Any:
     if type(index) is Followed:
-        raise _no_rule("gather")
+        raise NoRule("gather")
     back = _back(x.value, dim)
     rows = index.expand(x.streams.shape[0], *index.shape)
-    return _followed(x.value.gather(back, index), x.streams.gather(back, rows), x.products)
+    return _followed(x.value.gather(back, index), x.streams.gather(back, rows), x.call)
 
 
 @_named("__getitem__")
 def _getitem(x: Any, index: Any) -> Any:
     parts = index if isinstance(index, tuple) else (index,)
-    if type(x) is not Followed or any(type(each) is Followed for each in parts):
-        raise _no_rule("index")
-    return _followed(x.value[index], x.streams[(slice(None), *parts)], x.products)
+    # two advanced indices apart put their dimension first
+    advanced = [e for e in parts if not (e is None or e is ... or isinstance(e, (int, slice)))]
+    if len(advanced) > 1 or type(x) is not Followed:
+        raise NoRule("index")
+    return _followed(x.value[index], x.streams[(slice(None), *parts)], x.call)
 
 
 def _shaped(name: str) -> None:
@@ -527,7 +567,7 @@ def _shaped(name: str) -> None:
             streams = _aligned(x, value.shape).expand(-1, *value.shape)
         else:
             streams = x.streams.reshape(-1, *value.shape)
-        return _followed(value, streams, x.products)
+        return _followed(value, streams, x.call)
 
     _named(name)(rule)
 
@@ -555,27 +595,37 @@ def _unflatten(x: Followed, dim: int, sizes: Sequence[int]) -> Any:
 
 @_named("transpose", "swapaxes", "movedim")
 def _transpose(x: Followed, a: int, b: int) -> Any:
-    raise _no_rule("transpose")
+    raise NoRule("transpose")
 
 
-@_named("contiguous", "clone", "double", "float", "type_as", "to")
+@_named("double")
+def _double(x: Followed) -> Followed:
+    return _mapped(x, Tensor.double)
+
+
+@_named("float")
+def _single(x: Followed) -> Followed:
+    return _mapped(x, Tensor.float)
+
+
+@_named("contiguous", "clone", "type_as", "to")
 def _same(x: Any, *args: Any, **names: Any) -> Any:
     if type(x) is not Followed:
         return x.to(*map(_value, args), **names)
     if any(type(each) is Followed for each in args):
-        raise _no_rule("to")
+        raise NoRule("to")
     dtype = [a for a in args if isinstance(a, torch.dtype)] + [
         names[n] for n in ("dtype",) if n in names
     ]
     if args and not dtype or set(names) - {"dtype"}:
-        raise _no_rule("to")
+        raise NoRule("to")
     return _mapped(x, lambda v: v.to(dtype[0])) if dtype else x
 
 
 def _joined(join: Any, xs: Sequence[Any], dim: int, more: int) -> Any:
     values = [_value(each) for each in xs]
     back = _back(values[0], dim, more)
-    products = _of(*xs)
+    call = _of(*xs)
     count = next(x.streams.shape[0] for x in xs if type(x) is Followed)
     streams = [
         x.streams
@@ -583,7 +633,7 @@ def _joined(join: Any, xs: Sequence[Any], dim: int, more: int) -> Any:
         else x.new_zeros((1,) * (x.dim() + 1)).expand(count, *x.shape)
         for x in xs
     ]
-    return _followed(join(values, back), join(streams, back), products)
+    return _followed(join(values, back), join(streams, back), call)
 
 
 @_named("stack")
@@ -596,21 +646,21 @@ def _cat(xs: Sequence[Any], dim: int = 0) -> Any:
     return _joined(torch.cat, xs, dim, 0)
 
 
-@_named("matmul", "__matmul__", "__rmatmul__")
+@_named("matmul", "__matmul__")
 def _matmul(x: Any, y: Any) -> Any:
     if type(x) is Followed and type(y) is Followed or type(x) is not Followed:
-        raise _no_rule("matmul")
+        raise NoRule("matmul")
     if y.dim() < 2 or x.value.dim() < 2:
-        raise _no_rule("matmul")
+        raise NoRule("matmul")
     value = x.value @ y
-    return _followed(value, _aligned(x, value.shape) @ y, x.products)
+    return _followed(value, _aligned(x, value.shape) @ y, x.call)
 
 
 def _linear(x: Any, weight: Tensor, bias: Tensor | None = None) -> Any:
     if type(x) is not Followed:
-        raise _no_rule("linear")
+        raise NoRule("linear")
     function = torch.nn.functional.linear
-    return _followed(function(x.value, weight, bias), function(x.streams, weight), x.products)
+    return _followed(function(x.value, weight, bias), function(x.streams, weight), x.call)
 
 
 RULES[torch.nn.functional.linear] = _linear
@@ -624,7 +674,7 @@ def _einsum(equation: str, *operands: Any) -> Any:
     names = sides.split(",")
     places = [k for k, each in enumerate(xs) if type(each) is Followed]
     if not 1 <= len(places) <= 2 or "Z" in equation or "." in equation or not result:
-        raise _no_rule("einsum")
+        raise NoRule("einsum")
     values = [_value(each) for each in xs]
 
     def product(rows: dict[int, Tensor]) -> Tensor:
@@ -633,7 +683,8 @@ def _einsum(equation: str, *operands: Any) -> Any:
         return torch.einsum(f"{spelled}->Z{result}", *parts)
 
     total = product({places[0]: xs[places[0]].streams})
-    products = xs[places[0]].products
+    call = xs[places[0]].call
+    products = call.products
     if len(places) == 2:
         a, b = places
         total = total + product({b: xs[b].streams})
@@ -644,4 +695,4 @@ def _einsum(equation: str, *operands: Any) -> Any:
             matrix = _matrix(products.weights, 1.0, pairs.dtype, pairs.device)
             further = (matrix @ pairs.flatten(1)).unflatten(1, pairs.shape[1:])
             total.narrow(0, products.first, len(further)).add_(further)
-    return _followed(torch.einsum(equation, *values), total, products)
+    return _followed(torch.einsum(equation, *values), total, call)

@@ -22,6 +22,7 @@ from compiler.training.choice import References, choose
 from compiler.training.dual import (
     FLOOR,
     DualNorm,
+    Remembered,
     Window,
     meshed,
     own_error,
@@ -694,6 +695,29 @@ def test_a_batch_that_remembers_gives_the_same_field(name):
     for function in (inner.features, inner.ansatz.offset, inner.ansatz.factor):
         function.function = None  # is not asked again
     assert torch.equal(model(again.inputs)(points), expected)
+
+
+def test_what_is_remembered_does_not_lose_its_graph():
+    points = torch.linspace(0, 1, 6, dtype=torch.float64).reshape(1, 3, 2)
+    space = JetSpace.closure([(1, 0)])
+    function = Remembered(torch.sin)
+    function(points), function.taylor(points, space)
+    leaf = points.clone().requires_grad_()
+    assert torch.equal(torch.autograd.grad(function(leaf).sum(), leaf)[0], points.cos())
+    (slope,) = torch.autograd.grad(function.taylor(leaf, space)[1, 0].sum(), leaf)
+    assert torch.equal(slope[..., 0], -points[..., 0].sin())
+
+    scale = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+    function = Remembered(lambda p: scale * p)
+    with torch.no_grad():
+        function(points), function.taylor(points, space)
+    for found in (function(points), function.taylor(points, space).value):
+        assert torch.autograd.grad(found.sum(), scale)[0] == points.sum()
+
+    function = Remembered(lambda p: 2.0 * p)
+    with torch.inference_mode():
+        function(points)
+    assert not function(points).is_inference()
 
 
 def test_a_sample_that_cannot_be_solved_gives_its_place_to_another():
