@@ -70,7 +70,7 @@ from pdespec.rules.check import RULES
 from pdespec.rules.contact import Apart, Joined, domains_of_unknowns, joined
 from pdespec.rules.registry import Analysis
 from pdespec.rules.subdomains import merged
-from pdespec.statements.problem import Problem
+from pdespec.statements.problem import Problem, once
 from pdespec.symbols import InputField
 
 Start = Solution | Mapping[str, Any] | None
@@ -157,7 +157,7 @@ def solve(
         refuse_other_contacts(problem, whole, batch)
         options |= {"mesh": mesh, "tolerance": tolerance, "workers": workers}
         return in_parts(problem, whole, batch, solve(whole.problem, batch, resolution, **options))
-    problem = expanded(problem).once(one_equation)
+    problem = one_equation(expanded(problem))
     request = Request(problem, prepare(problem), batch, chosen, mesh, start, workers)
     return solve_samples(request) if tolerance is None else refined(request, tolerance)
 
@@ -500,6 +500,7 @@ def one_domain(problem: Problem) -> Joined | None:
         return None
 
 
+@once
 def one_equation(problem: Problem) -> Problem:
     """The problem with the equations of subdomains made one. Raises: NoWeakForm where they
     cannot be."""
@@ -512,16 +513,13 @@ def one_equation(problem: Problem) -> Problem:
     return found
 
 
+@once
 def prepare(problem: Problem) -> Prepared:
     """The symbolic part, done once for all samples.
 
     Raises: SolverError for what a discretisation would answer in silence: two values at one place
     (W03), no unique solution (W05).
     """
-    return problem.once(_prepare)
-
-
-def _prepare(problem: Problem) -> Prepared:
     analysis = Analysis(problem)
     for diagnostic in (
         d for code in ("W03", "W05") for rule in RULES[code] for d in rule(analysis)

@@ -39,7 +39,7 @@ from pdespec.calculus import TwoSided, entries
 from pdespec.curvilinear import angles
 from pdespec.errors import PdespecError
 from pdespec.geometry import Domain
-from pdespec.statements.problem import Problem
+from pdespec.statements.problem import Problem, once
 from pdespec.symbols import InputField, UnknownField
 
 GAUSS = 4  # nodes of a face along an axis
@@ -74,12 +74,9 @@ class Volumes:
     measure: Float[Tensor, "b m"]
 
 
+@once
 def laws(problem: Problem) -> Mapping[str, tuple[Law, ...]]:
     """The equations that are conservation laws as they are written, by label."""
-    return problem.once(_laws)
-
-
-def _laws(problem: Problem) -> Mapping[str, tuple[Law, ...]]:
     found = {}
     for label, equation in problem.equations.items():
         rows = entries(equation.lhs - equation.rhs)

@@ -20,7 +20,13 @@ from pdespec.geometry import Boundary, Domain
 from pdespec.jets import MultiIndex, jets_of
 from pdespec.nodes import replaced
 from pdespec.statements.interfaces import flux_conditions
-from pdespec.statements.problem import Condition, IntegralRequirement, Problem, Requirement
+from pdespec.statements.problem import (
+    Condition,
+    IntegralRequirement,
+    Problem,
+    Requirement,
+    once,
+)
 from pdespec.symbols import InputField, Scalar, UnknownField
 
 Form = tuple[
@@ -140,13 +146,10 @@ class Term:
         return tuple(sorted(found, key=lambda s: (s.known, s.component, sum(s.index), s.name)))
 
 
+@once
 def lower(problem: Problem) -> tuple[Term, ...]:
     """The terms of the physics loss, in the order of the declaration: equations, energies,
     conditions, requirements."""
-    return problem.once(_lower)
-
-
-def _lower(problem: Problem) -> tuple[Term, ...]:
     stated = [
         equation_term(problem, label, form)
         for label, form in problem.residual_forms.items()
@@ -180,12 +183,9 @@ def _lower(problem: Problem) -> tuple[Term, ...]:
     return tuple(terms)
 
 
+@once
 def strong_form(problem: Problem) -> tuple[Term, ...]:
     """The equations alone; for an energy, its Euler-Lagrange equation."""
-    return problem.once(_strong_form)
-
-
-def _strong_form(problem: Problem) -> tuple[Term, ...]:
     return tuple(
         equation_term(problem, label, form) for label, form in problem.residual_forms.items()
     )

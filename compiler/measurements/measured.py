@@ -23,7 +23,7 @@ from pdespec.calculus import entries
 from pdespec.coordinates import Time
 from pdespec.errors import ProblemError, Span, fail, placed
 from pdespec.geometry import Boundary, Domain, shape_symbols
-from pdespec.statements.problem import Problem
+from pdespec.statements.problem import Problem, once
 from pdespec.statements.statements import Data
 from pdespec.symbols import Input, Param, Scalar, Unknown, UnknownField
 from pdespec.text.syntax import ast as t
@@ -124,12 +124,9 @@ def _measurements(
     return result
 
 
+@once
 def referenced(problem: Problem) -> Problem:
     """The problem with the values that it names as its reference in place of its data."""
-    return problem.once(_referenced)
-
-
-def _referenced(problem: Problem) -> Problem:
     return problem.revised(data=problem.reference_files, reference_files=(), written=None)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import sympy as sp
 
 from pdespec.geometry import Boundary, Domain, Rectangle, coincide
-from pdespec.statements.problem import Problem
+from pdespec.statements.problem import Problem, once
 from pdespec.statements.statements import IntegralRequirement
 from pdespec.symbols import Scalar
 
@@ -34,6 +34,7 @@ class ClosedFlow:
     mean: sp.Expr
 
 
+@once
 def closed_flow(problem: Problem) -> ClosedFlow | str:
     """The flow that a problem declares; or why it is another problem."""
     if problem.time is None or problem.time.periodic or len(problem.coordinates) != 2:

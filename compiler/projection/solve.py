@@ -37,7 +37,7 @@ OPTIONS = frozenset({"workers", "resolution"})
 
 def why_not(problem: Problem) -> str:
     """Why this solver does not take a problem; empty where it does."""
-    found = problem.once(closed_flow)
+    found = closed_flow(problem)
     return found if isinstance(found, str) else ""
 
 
@@ -51,7 +51,7 @@ def solve(
     for another problem, or for a resolution that is too small or too large; SampleError for a
     sample without viscosity.
     """
-    declared = problem.once(closed_flow)
+    declared = closed_flow(problem)
     if isinstance(declared, str):
         raise SolverError(f"`{problem.name}` is not a flow in a closed rectangle: {declared}")
     if not isinstance(resolution, int) or not COARSEST <= resolution <= FINEST:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from pdespec.geometry import Interval
-from pdespec.statements.problem import Problem
+from pdespec.statements.problem import Problem, once
 from pdespec.symbols import InputField, Scalar
 
 
@@ -27,6 +27,7 @@ class ViscousBurgers:
     end: sp.Expr
 
 
+@once
 def viscous_burgers(problem: Problem) -> ViscousBurgers | str:
     """The equation that a problem declares, however it is written; or why it is another one."""
     frame = _frame(problem)

@@ -33,7 +33,7 @@ FINITE_ELEMENTS = 'method="finite_elements" solves it on a mesh'
 
 def why_not(problem: Problem) -> str:
     """Why the solver does not take a problem; empty where it does."""
-    found = problem.once(viscous_burgers)
+    found = viscous_burgers(problem)
     return found if isinstance(found, str) else ""
 
 
@@ -97,7 +97,7 @@ def solve(
     Raises: SolverError for a problem that is no viscous Burgers equation on a periodic interval;
     SampleError for a sample whose viscosity is not positive or too small for its initial state.
     """
-    found = problem.once(viscous_burgers)
+    found = viscous_burgers(problem)
     if isinstance(found, str):
         raise SolverError(f"`{problem.name}` has no solution by Cole and Hopf: {found}")
     batch = batch.to("cpu", torch.float64)

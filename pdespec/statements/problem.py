@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, wraps
 from typing import Any, TypeVar
 
 import sympy as sp
@@ -203,6 +203,16 @@ class Problem:
 
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {self.to_latex()}$"
+
+
+def once(function: Callable[[Problem], T]) -> Callable[[Problem], T]:
+    """A function of a problem alone whose values are computed once, and kept with the problem."""
+
+    @wraps(function)
+    def kept(problem: Problem) -> T:
+        return problem.once(function)
+
+    return kept
 
 
 def _residual_forms(problem: Problem) -> Mapping[str, Any]:

@@ -61,7 +61,7 @@ from pdespec.jets import MultiIndex
 from pdespec.jumps import slope
 from pdespec.notation import short
 from pdespec.statements.natural import implied
-from pdespec.statements.problem import IntegralRequirement, Problem
+from pdespec.statements.problem import IntegralRequirement, Problem, once
 from pdespec.symbols import UnknownField
 
 Region = Domain | Boundary | Skeleton
@@ -144,15 +144,12 @@ def by_region(form: WeakForm) -> list[tuple[Region, list[Integrand]]]:
     return [(region, [i for i in form.integrands if i.region == region]) for region in regions]
 
 
+@once
 def weak_form(problem: Problem) -> WeakForm:
     """The weak form of a declared problem.
 
     Raises: NoWeakForm saying what is missing.
     """
-    return problem.once(_weak_form)
-
-
-def _weak_form(problem: Problem) -> WeakForm:
     if problem.time is not None and problem.time.periodic:
         raise NoWeakForm(
             f"the problem is periodic in {problem.time}, and the reference solver marches from a"
