@@ -6,11 +6,12 @@ import importlib
 import re
 import sys
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import pytest
 from beartype import BeartypeConf, beartype
-from jaxtyping import install_import_hook
+from jaxtyping import install_import_hook, jaxtyped
 
 CHECK = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int is a float
 SHAPE = re.compile(r"\b(Float|Int|Bool|Complex)\[")
@@ -29,10 +30,10 @@ def shapes(function: Any) -> Any:
     return CHECK(function)
 
 
-# of the loss those modules whose tensors have shapes of their own; the hook wraps every function of
-# a module, closures too, and `compiler.loss.verify` tells fields apart by their closures
+# of the loss those modules whose tensors have shapes of their own
 LOSS = (
     "barrier",
+    "blocks",
     "causality",
     "compiled_terms",
     "conservation",
@@ -40,9 +41,25 @@ LOSS = (
     "hard_conditions",
     "residual_size",
 )
+# the hook wraps every function of a module, closures too, and `compiler.loss.verify` tells fields
+# apart by their closures: of these two modules what has a name is wrapped
+BY_NAME = ("compiler.loss.physics", "compiler.loss.verify")
+
 install_import_hook(
     ["operators", *(f"compiler.loss.{name}" for name in LOSS)], "tests.conftest.shapes"
 )
+
+
+def pytest_collection_finish() -> None:
+    """Holds functions and methods of `BY_NAME` to their shapes."""
+    for module in (sys.modules[name] for name in BY_NAME if name in sys.modules):
+        own = [each for each in vars(module).values() if getattr(each, "__module__", "") in BY_NAME]
+        for owner in (module, *(each for each in own if isinstance(each, type))):
+            for name, member in list(vars(owner).items()):
+                if isinstance(member, FunctionType) and member.__module__ in BY_NAME:
+                    written = map(str, member.__annotations__.values())
+                    if any(map(SHAPE.search, written)):
+                        setattr(owner, name, jaxtyped(member, typechecker=shapes))
 
 
 @pytest.fixture(scope="module")

@@ -96,13 +96,13 @@ class CompiledTerms:
 
     def reduce(
         self,
-        values: Mapping[int, Tensor],
+        values: Mapping[int, Float[Tensor, "b n"]],
         points: PointSetLike,
         known: KnownValues,
-        violations: dict[str, Tensor],
+        violations: dict[str, Float[Tensor, " b"]],
         batch: BatchLike,
         causal: Mapping[str, float],
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, Float[Tensor, ""]]:
         """One scalar per term; `causal` are the strengths of causal weights by label (see
         `compiler.loss.causality`)."""
         result = {}

@@ -411,9 +411,9 @@ class PhysicsLoss(nn.Module):
         program: CompiledTerms,
         field: FieldLike,
         batch: BatchLike,
-        violations: dict[str, Tensor],
+        violations: dict[str, Float[Tensor, " b"]],
         causal: Mapping[str, float] | None = None,
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, Float[Tensor, ""]]:
         """The terms of one group, all its points at once; `violations` receives those of its
         requirements."""
         points = batch.points[program.group.points]
@@ -427,7 +427,12 @@ class PhysicsLoss(nn.Module):
             causal or {},
         )
 
-    def known(self, batch: BatchLike, points: Tensor, normals: Tensor | None) -> KnownValues:
+    def known(
+        self,
+        batch: BatchLike,
+        points: Float[Tensor, "b n D"],
+        normals: Float[Tensor, "b n d"] | None,
+    ) -> KnownValues:
         """What a group reads in addition to the field, at points of the batch."""
         return KnownValues(
             self.problem,
@@ -440,8 +445,8 @@ class PhysicsLoss(nn.Module):
 
     def gathered(
         self,
-        totals: Mapping[str, Tensor],
-        violations: Mapping[str, Tensor],
+        totals: Mapping[str, Float[Tensor, ""]],
+        violations: Mapping[str, Float[Tensor, " b"]],
         weights: Mapping[str, float] | None = None,
     ) -> Terms:
         """Values of terms in the loss's order, functionals summed, with its weights unless

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
@@ -107,7 +108,7 @@ def steps(request: Request) -> tuple[Step, ...]:
 
 def verify(
     function: Function,
-    points: Tensor,
+    points: Float[Tensor, "b n D"],
     request: Request,
     names: tuple[str, ...],
     components: tuple[str, ...],
@@ -179,7 +180,9 @@ class _Trial:
         # off lines on which a function may have a kink
         self.points = points[:, chosen] + 2e-3 * share * self.extent
 
-    def at(self, points: Tensor) -> Mapping[tuple[int, MultiIndex], Tensor]:
+    def at(
+        self, points: Float[Tensor, "b n D"]
+    ) -> Mapping[tuple[int, MultiIndex], Float[Tensor, "b n"]]:
         """All derivatives of the steps. Shapes: points "b n D" -> "b n" each."""
 
         def function(x: Tensor) -> Tensor:  # without what the field says of itself

@@ -7,15 +7,18 @@ import dataclasses
 import logging
 import math
 import re
+import sys
 from collections.abc import Callable
 
 import pytest
 import torch
+from jaxtyping import TypeCheckError
 from torch import Tensor, nn
 
 import compiler
 import pdespec
 from compiler.derivatives import Request
+from compiler.loss.blocks.block import summand
 from compiler.loss.verify import Doubled, verify
 from operators import Capabilities
 from pdespec import ProblemError
@@ -303,3 +306,15 @@ def test_a_network_without_second_derivatives_may_learn_from_solutions_alone(tmp
     physics = dataclasses.replace(options, physics=True, solutions=0, references=0)
     with pytest.raises(ProblemError, match="P09"):
         compiler.train(problem, kinked, physics, tmp_path / "physics")
+
+
+def test_shapes_in_annotations_of_the_loss_are_held_to_while_tests_run():
+    loss = compiler.compile(pdespec.parse(THIRD, source="p.pde"))
+    with pytest.raises(TypeCheckError, match="totals"):
+        loss.gathered({"equation": torch.zeros(2)}, {})
+    with pytest.raises(TypeCheckError, match="points"):
+        sys.modules["compiler.loss.verify"].verify(
+            torch.sin, POINTS[0], Request({0: frozenset({(1, 0)})}), ("x", "y"), ("u",)
+        )
+    with pytest.raises(TypeCheckError, match="value"):
+        summand("equation", torch.zeros(3))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from compiler.loss.blocks.block import (
@@ -90,7 +91,7 @@ class Accumulator:
         self.leaves: dict[int, Tensor] = {}
         self.gradients: dict[int, Tensor] = {}
 
-    def know(self, leaves: Iterable[Tensor]) -> None:
+    def know(self, leaves: Iterable[Float[Tensor, ...]]) -> None:
         self.leaves |= {id(leaf): leaf for leaf in leaves if leaf.requires_grad}
 
     def put(self, outputs: Outputs, place: Place) -> None:
@@ -103,7 +104,12 @@ class Accumulator:
         for whole, part in zip(self.coupled.values(), outputs.coupled, strict=False):
             whole[samples, queries] = part[:count, :length].detach()
 
-    def add(self, leaf: Tensor, gradient: Tensor | None, samples: slice | None = None) -> None:
+    def add(
+        self,
+        leaf: Float[Tensor, ...],
+        gradient: Float[Tensor, ...] | None,
+        samples: slice | None = None,
+    ) -> None:
         """The gradient in a leaf, or in some samples of a latent tensor."""
         if gradient is None or not leaf.requires_grad:
             return

@@ -16,6 +16,7 @@ from typing import Any
 
 import sympy as sp
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from compiler.derivatives import Taylor, order
@@ -32,7 +33,7 @@ from pdespec.symbols import Scalar
 
 COUPLED = ("integral", "error")  # kinds of terms that are no sums over points
 
-Columns = dict[str, Tensor]  # by name, "b n .."
+Columns = dict[str, Float[Tensor, "b n ..."]]
 
 
 def tile(samples: int, queries: int, block: int, separable: bool) -> tuple[int, int]:
@@ -206,7 +207,9 @@ class Block:
     def trainable(self, symbol: sp.Symbol) -> bool:
         return isinstance(symbol, Scalar) and symbol.declaration.name in self.loss.trainables
 
-    def columns(self, batch: BatchLike, queries: slice, slopes: Mapping[int, Tensor]) -> Columns:
+    def columns(
+        self, batch: BatchLike, queries: slice, slopes: Mapping[int, Float[Tensor, "b N"]]
+    ) -> Columns:
         """What all samples read at some of their queries. `slopes`: of the coupled terms in
         their values "b n", where they are known."""
         points = batch.points[self.program.group.points]
@@ -259,10 +262,10 @@ class Block:
     def values(
         self,
         batch: BatchLike | None,
-        latent: Sequence[Tensor],
+        latent: Sequence[Float[Tensor, "b ..."]],
         columns: Columns,
         edges: Edges | None,
-    ) -> dict[int, Tensor]:
+    ) -> dict[int, Float[Tensor, "b n"]]:
         """Every expression of the group at the queries. A field that could not be taken apart
         needs the batch. Shapes: "b n"."""
         if batch is None:
@@ -294,7 +297,9 @@ class Block:
         )
         return Jet(self.space, lower, operators)
 
-    def sums(self, values: Mapping[int, Tensor], columns: Columns) -> tuple[Tensor, Tensor]:
+    def sums(
+        self, values: Mapping[int, Float[Tensor, "b n"]], columns: Columns
+    ) -> tuple[Float[Tensor, " m"], Float[Tensor, "r b"]]:
         """What the block adds to each term, and the share of it where each sample violates each
         expression of a requirement.
 
@@ -317,7 +322,7 @@ class Block:
         )
 
 
-def summand(kind: str, value: Tensor) -> Tensor:
+def summand(kind: str, value: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
     """What a term of this kind sums over its points."""
     if kind == "requirement":
         return torch.relu(-value).square()
@@ -336,12 +341,12 @@ class Tiled:
     kinks: Any = None
     positive: tuple[tuple[int, float], ...] = ()
 
-    def __call__(self, points: Tensor) -> Tensor:
+    def __call__(self, points: Float[Tensor, "b n D"]) -> Float[Tensor, "b n c"]:
         return self._built(
             self.field(points) if self.edges is None else self.field(points, self.edges)
         )
 
-    def taylor(self, points: Tensor, space: JetSpace) -> Jet:
+    def taylor(self, points: Float[Tensor, "b n D"], space: JetSpace) -> Jet:
         return self._built(
             self.field.taylor(points, space)
             if self.edges is None
@@ -362,10 +367,10 @@ class BlockCoefficients:
     columns: Columns
 
     @property
-    def points(self) -> Tensor:
+    def points(self) -> Float[Tensor, "b n D"]:
         return self.columns["points"]
 
-    def values(self, symbols: tuple[sp.Symbol, ...]) -> dict[sp.Symbol, Tensor]:
+    def values(self, symbols: tuple[sp.Symbol, ...]) -> dict[sp.Symbol, Float[Tensor, ...]]:
         table = {
             s: self.columns[f"known {k}"] for k, s in enumerate(self.block.symbols) if s in symbols
         }

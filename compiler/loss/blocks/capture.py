@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -28,8 +29,8 @@ class CaptureError(RuntimeError):
 
 def capture(
     function: Function,
-    arguments: Sequence[Tensor],
-    expected: Sequence[Tensor],
+    arguments: Sequence[Shaped[Tensor, ...]],
+    expected: Sequence[Float[Tensor, ...]],
     backend: str,
     graphs: bool = True,
 ) -> Function:
@@ -64,7 +65,7 @@ def capture(
     return run
 
 
-def check(found: Sequence[Tensor], expected: Sequence[Tensor]) -> None:
+def check(found: Sequence[Float[Tensor, ...]], expected: Sequence[Float[Tensor, ...]]) -> None:
     """Raises: CaptureError where two results are not the same up to rounding."""
     scale = max((_norm(each) for each in expected), default=0.0)
     for k, (ours, theirs) in enumerate(zip(found, expected, strict=True)):

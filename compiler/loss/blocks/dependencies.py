@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from jaxtyping import Float
 from torch import Tensor
 
 
-def leaves(result: Tensor) -> tuple[Tensor, ...]:
+def leaves(result: Float[Tensor, ...]) -> tuple[Float[Tensor, ...], ...]:
     """The parameters that a result was computed from, in the order of its graph."""
     found: dict[int, Tensor] = {}
     stack, seen = [result.grad_fn], set()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.func import functional_call
 
@@ -29,7 +30,7 @@ class Inputs:
     latent: tuple[Tensor, ...]
     columns: Columns
     edges: Edges | None
-    weights: Tensor | None
+    weights: Float[Tensor, " m"] | None
 
     @property
     def leaves(self) -> tuple[Tensor, ...]:
@@ -97,9 +98,9 @@ class Outputs:
     that has none.
     """
 
-    sums: Tensor
-    violated: Tensor
-    coupled: tuple[Tensor, ...] = ()
+    sums: Float[Tensor, " m"]
+    violated: Float[Tensor, "r b"]
+    coupled: tuple[Float[Tensor, "b n"], ...] = ()
     gradients: tuple[Tensor | None, ...] = ()
 
     @property
@@ -146,7 +147,9 @@ def run(block: Block, inputs: Inputs, watch: bool = False) -> Outputs:
     return Outputs(sums.detach(), violated, (), gradients)
 
 
-def depends_on(result: Tensor, points: Tensor) -> list[Tensor]:
+def depends_on(
+    result: Float[Tensor, ""], points: Float[Tensor, "b n D"]
+) -> list[Float[Tensor, ...]]:
     """The leaves of a result's graph; not the points at which nested autograd differentiates,
     unless a gradient in them is wanted."""
     own = points.untyped_storage().data_ptr()
@@ -193,7 +196,9 @@ def padded_columns(columns: Columns, samples: int, queries: int) -> Columns:
     }
 
 
-def padded_latent(latent: Sequence[Tensor], samples: int) -> tuple[Tensor, ...]:
+def padded_latent(
+    latent: Sequence[Float[Tensor, "b ..."]], samples: int
+) -> tuple[Float[Tensor, "{samples} ..."], ...]:
     """Latent functions "b .." of fewer samples, the first repeated up to `samples`."""
     return tuple(_dense(_repeated(v, 0, samples)) for v in latent)
 
