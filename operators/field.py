@@ -178,6 +178,7 @@ class OperatorInput:
 
     @property
     def batch(self) -> int:
+        """The number of samples."""
         return self.points.shape[0]
 
     def known_at(

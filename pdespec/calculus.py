@@ -480,10 +480,12 @@ class Integral(sp.Expr):
 
     @property
     def density(self) -> sp.Expr:
+        """What is integrated."""
         return self.args[0]  # type: ignore[return-value]
 
     @property
     def region(self) -> Region:
+        """The domain or boundary over which it is integrated."""
         return self.args[1].region  # type: ignore[attr-defined]
 
     @property

@@ -257,12 +257,16 @@ def exterior(body: Domain | Shape, farfield: Domain | Shape) -> Domain | Shape:
 
 
 def make_interval(start: Any, end: Any) -> Interval:
+    """The interval start < x < end. Raises: ProblemError where it is empty or its ends are no
+    numbers."""
     start, end = scalars("interval", start, end)
     _not_empty("interval", (start,), (end,))
     return Interval(start, end)
 
 
 def make_box(lower: Sequence[Any], upper: Sequence[Any], dim: int) -> Rectangle | Box:
+    """The box between two opposite corners in two or three dimensions. Raises: ProblemError
+    where it is empty."""
     kind: Any = {2: Rectangle, 3: Box}[dim]
     name = kind.__name__.lower()
     lower, upper = point(name, lower, dim), point(name, upper, dim)
@@ -271,14 +275,19 @@ def make_box(lower: Sequence[Any], upper: Sequence[Any], dim: int) -> Rectangle 
 
 
 def make_disk(radius: Any, center: Sequence[Any] = (0, 0)) -> Disk:
+    """The disk of a radius about a center. Raises: ProblemError for a radius that is not
+    positive."""
     return Disk(positive("disk", "radius", radius), point("disk", center, 2))
 
 
 def make_ball(radius: Any, center: Sequence[Any] = (0, 0, 0)) -> Ball:
+    """The ball of a radius about a center. Raises: ProblemError for a radius that is not
+    positive."""
     return Ball(positive("ball", "radius", radius), point("ball", center, 3))
 
 
 def make_polygon(points: Sequence[Sequence[Any]]) -> Polygon:
+    """The polygon of corners in order. Raises: ProblemError for less than three."""
     if len(points) < 3:
         raise fail(
             "S02",
@@ -289,12 +298,16 @@ def make_polygon(points: Sequence[Sequence[Any]]) -> Polygon:
 
 
 def make_star(radius: Any, center: Sequence[Any] = (0, 0)) -> Star:
+    """The star whose radius is an expression of `theta`. Raises: ProblemError for a radius that
+    is not positive."""
     return Star(positive("star", "radius", radius), THETA, point("star", center, 2))
 
 
 def make_cylinder(
     radius: Any, height: Any, base: Sequence[Any] = (0, 0, 0), axis: Sequence[Any] = (0, 0, 1)
 ) -> Cylinder:
+    """The cylinder on the disk about `base`, `height` long along `axis`. Raises: ProblemError
+    for lengths that are not positive, or an axis of length zero."""
     height = positive("cylinder", "height", height)
     return Cylinder(
         positive("cylinder", "radius", radius),
@@ -305,6 +318,7 @@ def make_cylinder(
 
 
 def make_extruded(shape: Domain | Shape, height: Any) -> Extruded:
+    """A plane shape drawn out from z = 0 to `height`. Raises: ProblemError for another shape."""
     inside = _bare("extruded", shape)
     if inside.dim != 2:
         raise fail(
@@ -317,6 +331,8 @@ def make_extruded(shape: Domain | Shape, height: Any) -> Extruded:
 
 
 def make_mesh(path: str | os.PathLike[str], dim: int, scale: Any = 1, folder: str = "") -> Mesh:
+    """The body that a mesh file fills; its lengths are multiplied by `scale`. Raises:
+    ProblemError for a path or a scale that cannot be."""
     path = os.fspath(path)
     if not path.strip() or '"' in path or not path.isprintable():
         raise fail("T05", f"mesh: {path!r} is not the name of a file", 'write mesh("part.msh")')
@@ -337,6 +353,8 @@ def make_mesh(path: str | os.PathLike[str], dim: int, scale: Any = 1, folder: st
 
 
 def make_airfoil(digits: Sequence[int], displacement: Any = ()) -> Airfoil:
+    """A four-digit section of NACA, chord from (0, 0) to (1, 0), maybe displaced along its
+    normals. Raises: ProblemError for digits of no section."""
     numbers = tuple(as_exact(each) for each in digits)
     if (
         len(numbers) != 3

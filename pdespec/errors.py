@@ -68,14 +68,17 @@ class Diagnostic:
 
     @property
     def line(self) -> int | None:
+        """The line in the text, counted from 1; None where it has no place."""
         return self.span.line if self.span else None
 
     @property
     def column(self) -> int | None:
+        """The column in that line, counted from 1; None where it has no place."""
         return self.span.column if self.span else None
 
     @property
     def source(self) -> str | None:
+        """The name of the text; None where it has no place."""
         return self.span.source.name if self.span else None
 
     def at(self, span: Span | None = None, label: str = "") -> Diagnostic:

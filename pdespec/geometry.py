@@ -451,6 +451,7 @@ class Domain(Declaration):
 
     @property
     def dim(self) -> int:
+        """The number of coordinates."""
         return len(self.coordinates)
 
     @property
@@ -493,10 +494,12 @@ class Boundary(Declaration):
 
     @property
     def coordinates(self) -> tuple[Coordinate, ...]:
+        """The coordinates of its domain."""
         return self.domain.coordinates
 
     @property
     def dim(self) -> int:
+        """One less than that of its domain."""
         return self.domain.dim - 1
 
 

@@ -403,6 +403,7 @@ def _check_rank(name: str, rank: str) -> None:
 
 
 def check_region(name: str, region: object, on_boundaries: bool) -> None:
+    """Raises: ProblemError T05 where a field is declared on what is no region of its kind."""
     if not isinstance(region, (Domain, Boundary) if on_boundaries else Domain):
         wanted = "domain or boundary" if on_boundaries else "domain"
         hint = f"a field lives on a {wanted}, such as rectangle(x, y, [0, 0], [1, 1])"
@@ -412,6 +413,7 @@ def check_region(name: str, region: object, on_boundaries: bool) -> None:
 
 
 def check_time(name: str, time: object) -> None:
+    """Raises: ProblemError T05 where the time of a field is no time."""
     if time is not None and not isinstance(time, Time):
         raise fail(
             "T05", f"`{name}` is given time={time!r}", 't = time("t", 0, 1) makes one', label=name

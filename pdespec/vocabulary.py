@@ -34,46 +34,57 @@ has a sign in front, as what has an index."""
 
 
 def scalar(ranks: Sequence[str]) -> str:
+    """A scalar, whatever is given."""
     return "scalar"
 
 
 def tensor(ranks: Sequence[str]) -> str:
+    """A tensor, whatever is given."""
     return "tensor"
 
 
 def last(ranks: Sequence[str]) -> str:
+    """The rank of the last argument."""
     return ranks[-1]
 
 
 def raised(ranks: Sequence[str]) -> str:
+    """One rank more: that of a gradient."""
     return "tensor" if ranks[0] == "vector" else "vector"
 
 
 def contracted(ranks: Sequence[str]) -> str:
+    """One rank less: that of a divergence."""
     return "vector" if ranks[0] == "tensor" else "scalar"
 
 
 def unknown(units: Sequence[Unit], length: Unit, components: int) -> Unit:
+    """No unit that is known."""
     return None
 
 
 def same(units: Sequence[Unit], length: Unit, components: int) -> Unit:
+    """The unit of the first argument."""
     return units[0]
 
 
 def pure(units: Sequence[Unit], length: Unit, components: int) -> Unit:
+    """No unit: a number."""
     return ONE
 
 
 def product(units: Sequence[Unit], length: Unit, components: int) -> Unit:
+    """The unit of the first argument times that of the last."""
     return times(units[0], units[-1])
 
 
 def ratio(units: Sequence[Unit], length: Unit, components: int) -> Unit:
+    """The unit of the first argument over that of the second."""
     return times(units[0], power(units[1], Fraction(-1)))
 
 
 def to_the(exponent: Fraction) -> UnitRule:
+    """The unit of the first argument to a power."""
     return lambda units, length, components: power(units[0], exponent)
 
 

@@ -72,6 +72,7 @@ class Batch:
 
     @property
     def size(self) -> int:
+        """The number of samples."""
         return self.draws.size
 
     @property

@@ -288,6 +288,7 @@ class Evaluation:
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:
+    """Mean, median and largest of several numbers, by those names."""
     return {
         "mean": statistics.fmean(values),
         "median": statistics.median(values),

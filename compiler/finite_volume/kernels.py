@@ -37,6 +37,8 @@ def wrap(w, p):
 
 @fast
 def pressures(w, p, gamma):
+    """The pressure p = (gamma - 1) (E - |m|^2 / 2 rho) of inner cells, put into `p`. Shapes: w
+    (4, nj + 4, ni + 4), p (nj + 4, ni + 4)."""
     for j in range(2, w.shape[1] - 2):
         for i in range(2, w.shape[2] - 2):
             p[j, i] = (gamma - 1) * (

@@ -264,6 +264,7 @@ def energy_term(
 def requirement_term(
     problem: Problem, label: str, requirement: Requirement | IntegralRequirement
 ) -> Term:
+    """The term of a requirement: the shortfall at points, or the defect of an integral."""
     region = requirement.region
     if isinstance(requirement, IntegralRequirement):
         density = scalars(problem, requirement.density)

@@ -39,6 +39,8 @@ def input_stamps(problem: Problem) -> tuple[Stamp | None, ...]:
 
 
 def stamp(path: Path) -> Stamp | None:
+    """What tells a file from a later one at its path: place, size in bytes and time of change;
+    None where there is none."""
     if not path.is_file():
         return None
     status = path.resolve().stat()

@@ -148,6 +148,7 @@ def as_arrays(found: Frames, problem: Problem, sample: Sample) -> dict[str, Arra
 
 
 def npz(arrays: Mapping[str, Array]) -> bytes:
+    """Arrays as the bytes of a compressed file of NumPy's."""
     out = io.BytesIO()
     np.savez_compressed(out, **arrays)  # type: ignore[arg-type]
     return out.getvalue()

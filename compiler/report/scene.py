@@ -14,6 +14,8 @@ from PIL import Image
 
 
 def main() -> None:
+    """Draws the body that comes on the standard input, and writes its picture to the standard
+    output."""
     given = np.load(io.BytesIO(sys.stdin.buffer.read()))
     told = json.loads(str(given["told"]))
     rows, width, height = told["rows"], *told["panel"]

@@ -34,6 +34,7 @@ MISSING = (
 
 
 def is_solid(problem: Problem, sample: Sample) -> bool:
+    """Whether a sample is a body in space with a reference on a mesh, which PyVista can draw."""
     return len(problem.coordinates) == 3 and isinstance(sample.truth, Solution)
 
 
@@ -97,6 +98,7 @@ def solid_picture(problem: Problem, sample: Sample) -> bytes | None:
 
 
 def has_pyvista() -> bool:
+    """Whether PyVista is installed; it is not loaded for that."""
     return importlib.util.find_spec("pyvista") is not None
 
 

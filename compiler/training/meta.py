@@ -91,6 +91,7 @@ class MetaOptions:
 
     @property
     def dtype(self) -> torch.dtype:
+        """The dtype of weights and points."""
         return torch.float64 if self.precision == "float64" else torch.float32
 
 
@@ -132,6 +133,7 @@ class MetaRun:
 
     @property
     def history(self) -> list[dict[str, float]]:
+        """The rows of history.csv, a mapping each."""
         return [dict(row) for row in _read_rows(self.directory)]
 
     def adapt(

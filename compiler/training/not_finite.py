@@ -26,6 +26,8 @@ def refuse_lost(objective: Objective, step: int, run: Run) -> None:
 
 
 def loss_not_finite(objective: Objective, losses: Tensor, step: int, run: Run) -> ProblemError:
+    """R01 for a loss that is infinite or none, with the term and the place where it became so.
+    Shapes: losses (terms,)."""
     label = objective.labels[int((~losses.isfinite()).nonzero()[0])]
     value = float(losses[objective.labels.index(label)])
     place = locate(objective, label, step)
@@ -35,6 +37,8 @@ def loss_not_finite(objective: Objective, losses: Tensor, step: int, run: Run) -
 
 
 def gradient_not_finite(objective: Objective, step: int, run: Run) -> ProblemError:
+    """R01 for a gradient that is infinite or none while the losses are finite, with the first
+    parameter that has it."""
     broken = [
         name
         for name, value in objective.named_parameters()

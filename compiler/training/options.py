@@ -391,6 +391,7 @@ def renamed(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def option_names() -> list[str]:
+    """The names of all options of a training, in their order."""
     return [each.name for each in dataclasses.fields(TrainOptions)]
 
 

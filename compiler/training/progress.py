@@ -118,6 +118,7 @@ def terms_text(row: Row, labels: tuple[str, ...]) -> str:
 
 
 def validation_text(row: Row) -> str:
+    """Validation loss and relative error of a row, those that it has."""
     found = [f"validation {row['validation']:.2e}"] if "validation" in row else []
     found += [f"relative error {percent(row['error'])}"] if "error" in row else []
     return "  ".join(found)

@@ -108,13 +108,17 @@ class Run:
 
     @property
     def finished(self) -> bool:
+        """Whether the run has come to its last step."""
         return self.step >= self.options.steps
 
     @property
     def history(self) -> list[dict[str, float]]:
+        """The rows of history.csv, a mapping each from columns to numbers; empty cells are left
+        out."""
         return read_history(self.directory)
 
     def checkpoint(self, which: str = "last") -> Path:
+        """The file of the checkpoint `last` or `best`."""
         return checkpoint_path(self.directory, which)
 
 
@@ -125,10 +129,12 @@ def is_rank_zero() -> bool:
 
 
 def checkpoint_path(directory: Path, which: str) -> Path:
+    """The file of the checkpoint `last` or `best` of a run."""
     return directory / CHECKPOINTS / f"{which}.safetensors"
 
 
 def holds_run(directory: Path) -> bool:
+    """Whether a run was begun in a directory."""
     return (directory / RUN).is_file()
 
 
@@ -484,6 +490,8 @@ def choice(directory: Path) -> dict[str, Any] | None:
 
 
 def sessions(directory: Path) -> list[dict[str, Any]]:
+    """What is noted of each session of a run: processes, device, versions, times. Raises:
+    RunError."""
     return _read_record(directory)["sessions"]
 
 
@@ -537,6 +545,7 @@ def write_history(
 
 
 def append_history(directory: Path, columns: Sequence[str], row: Mapping[str, float]) -> None:
+    """Adds a row to the history of a run, its cells in the order of `columns`."""
     append(directory / HISTORY, _csv([_cells(columns, row)]))
 
 

@@ -113,11 +113,13 @@ class TrainState:
 
 
 def copied_weights(objective: nn.Module) -> dict[str, Tensor]:
+    """The parameters of an objective by name, copied."""
     return {name: value.detach().clone() for name, value in objective.named_parameters()}
 
 
 @torch.no_grad()
 def put_weights(objective: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Puts such weights back, in place."""
     for name, value in objective.named_parameters():
         value.copy_(weights[name])
 

@@ -64,6 +64,7 @@ def _offset(x: Streams, y: Tensor, period: float) -> Streams:
 
 
 def squared_norm(z: tuple[Streams, ...]) -> Streams:
+    """|z|^2 of offsets, for tensors and jets. Shapes: d times (e, 1) -> (e, 1)."""
     total = z[0] * z[0]
     for c in z[1:]:
         total = total + c * c
@@ -155,17 +156,17 @@ class GNO(nn.Module):
 
     def prepare(
         self, nodes: Float[Tensor, "m d"], values: Float[Tensor, "m c"]
-    ) -> tuple[Tensor, ...]:
+    ) -> tuple[Float[Tensor, "m _"], ...]:
         """What can be computed on nodes. Shapes: nodes (m, d), values (m, in_channels)."""
         return self.kernel.prepare(torch.cat(self._positions(nodes.split(1, -1)), -1), values)
 
     def integrate(
         self,
         queries: tuple[Streams, ...],
-        nodes: Tensor,
-        prepared: tuple[Tensor, ...],
+        nodes: Float[Tensor, "m d"],
+        prepared: tuple[Float[Tensor, "m _"], ...],
         edges: Edges,
-        measure: Tensor | float | None = None,
+        measure: Float[Tensor, " m"] | float | None = None,
     ) -> Streams:
         """G(v) at the queries.
 
@@ -191,7 +192,10 @@ class GNO(nn.Module):
         return out
 
     def edge_weights(
-        self, z: tuple[Streams, ...], edges: Edges, measure: Tensor | float | None = None
+        self,
+        z: tuple[Streams, ...],
+        edges: Edges,
+        measure: Float[Tensor, " m"] | float | None = None,
     ) -> Streams:
         """w times the measure, zero on padding. Shapes: (e, 1)."""
         weight = (
@@ -211,7 +215,7 @@ class GNO(nn.Module):
         nodes: Float[Tensor, "m d"],
         values: Float[Tensor, "m c"],
         edges: Edges,
-        measure: Tensor | float | None = None,
+        measure: Float[Tensor, " m"] | float | None = None,
     ) -> Float[Tensor, "n out"]:
         """Shapes: queries (n, d), nodes (m, d), values (m, in_channels) -> (n, out_channels)."""
         return self.integrate(

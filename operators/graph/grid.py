@@ -56,14 +56,17 @@ class Lattice:
 
     @property
     def dim(self) -> int:
+        """The number of axes."""
         return len(self.shape)
 
     @property
     def size(self) -> int:
+        """The number of nodes."""
         return math.prod(self.shape)
 
     @property
     def spacing(self) -> tuple[float, ...]:
+        """Distance from one node to the next along each axis."""
         rows = zip(self.lower, self.upper, self.shape, self.periodic, strict=True)
         return tuple((b - a) / (n if p else n - 1) for a, b, n, p in rows)
 
@@ -157,6 +160,7 @@ def cover(
 
 
 def place_channels(lattice: Lattice) -> int:
+    """Channels of `positional_encoding`: two on a periodic axis, else one."""
     return sum(2 if p else 1 for p in lattice.periodic)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.forward_ad import unpack_dual
 from torch.nn.functional import embedding_bag
@@ -68,7 +69,9 @@ class Kernel(Protocol):
 
     padded: bool
 
-    def prepare(self, positions: Tensor, values: Tensor) -> tuple[Tensor, ...]: ...
+    def prepare(
+        self, positions: Float[Tensor, "m d"], values: Float[Tensor, "m c"]
+    ) -> tuple[Float[Tensor, "m _"], ...]: ...
 
     def integrate(
         self,
@@ -144,7 +147,9 @@ class MLPKernel(nn.Module):
         self.activation = Activation(activation)
         self.rest = MLP((*hidden, out_channels), activation, generator)
 
-    def prepare(self, positions: Tensor, values: Tensor) -> tuple[Tensor, ...]:
+    def prepare(
+        self, positions: Float[Tensor, "m d"], values: Float[Tensor, "m c"]
+    ) -> tuple[Float[Tensor, "m _"], ...]:
         place = positions if self.embedding is None else self.embedding(positions)
         pre = self.of_node(place)
         if self.of_value is not None:
@@ -232,7 +237,9 @@ class PolynomialKernel(nn.Module):
             generator=generator,
         )
 
-    def prepare(self, positions: Tensor, values: Tensor) -> tuple[Tensor, ...]:
+    def prepare(
+        self, positions: Float[Tensor, "m d"], values: Float[Tensor, "m c"]
+    ) -> tuple[Float[Tensor, "m _"], ...]:
         return (self.inner(values),)
 
     def integrate(

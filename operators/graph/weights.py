@@ -218,7 +218,7 @@ def _half_cos_table(s: Tensor, order: int) -> list[Tensor]:
 
 
 @WEIGHTS.register("half_cos", smoothness=1, table=_half_cos_table)
-def half_cos(s: Tensor) -> Tensor:
+def half_cos(s: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
     """(1 + cos(pi s)) / 2; w'' jumps at the cutoff, so the Laplacian of a field does too."""
     return 0.5 + 0.5 * torch.cos(math.pi * s)
 
@@ -285,7 +285,7 @@ def _bump_table(s: Tensor, order: int) -> list[Tensor]:
 
 
 @WEIGHTS.register("bump", smoothness=math.inf, table=_bump_table)
-def bump(s: Tensor) -> Tensor:
+def bump(s: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
     """e exp(-1 / (1 - s^2)), smooth to all orders."""
     q, alive = _bump_gap(s)
     return torch.where(alive, torch.exp(1 - 1 / q), 0)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, SupportsIndex
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -59,7 +60,7 @@ class Function:
     function: Callable[[Tensor], Tensor] = field(repr=False)
     table: Callable[[Tensor, int], list[Tensor]] = field(repr=False)
 
-    def __call__(self, z: Tensor) -> Tensor:
+    def __call__(self, z: Float[Tensor, "*z"]) -> Float[Tensor, "*z"]:
         return self.function(z)
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
@@ -68,7 +69,7 @@ class Function:
             return _registered, (self.name,)
         return object.__reduce_ex__(self, protocol)
 
-    def derivatives(self, z: Tensor, order: int) -> list[Tensor]:
+    def derivatives(self, z: Float[Tensor, "*z"], order: int) -> list[Float[Tensor, "*z"]]:
         if z.requires_grad and torch.is_grad_enabled() and order:
             return list(_Rows.apply(z, self, order))
         return self.table(z, order)
@@ -84,7 +85,7 @@ ACTIVATIONS: Registry[Function] = Registry(
 """Smooth activations by name, each with a table of its derivatives of every order."""
 
 
-def horner(coefficients: tuple[float, ...], z: Tensor) -> Tensor:
+def horner(coefficients: tuple[float, ...], z: Float[Tensor, "*z"]) -> Float[Tensor, "*z"]:
     """sum_k c_k z^k, lowest power first; an even or odd polynomial is evaluated in z^2."""
     if len(coefficients) > 2 and not any(coefficients[len(coefficients) % 2 :: 2]):
         even = len(coefficients) % 2
@@ -158,7 +159,7 @@ def _silu(z: Tensor, order: int) -> list[Tensor]:
     return [z * y[0]] + [torch.addcmul(n * y[n - 1], z, y[n]) for n in range(1, order + 1)]
 
 
-def softplus(z: Tensor) -> Tensor:
+def softplus(z: Float[Tensor, "*z"]) -> Float[Tensor, "*z"]:
     """log(1 + exp z), equal to z only where float64 cannot tell: torch's own threshold of 20 is
     2e-9 off."""
     return F.softplus(z, threshold=40.0)

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar, overload
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from operators.jets.derivative_tables import RECIPROCAL, Smooth, power
@@ -33,6 +34,7 @@ def divisors(alpha: MultiIndex) -> Iterable[MultiIndex]:
 
 
 def factorial(alpha: MultiIndex) -> int:
+    """alpha! = prod_k alpha_k!"""
     return math.prod(math.factorial(k) for k in alpha)
 
 
@@ -101,14 +103,17 @@ class JetSpace:
 
     @property
     def dim(self) -> int:
+        """The number of coordinates."""
         return len(self.lower[0])
 
     @property
     def zero(self) -> MultiIndex:
+        """The multi-index of the value."""
         return (0,) * self.dim
 
     @property
     def order(self) -> int:
+        """The highest order of a stream."""
         return max(sum(a) for a in itertools.chain(self.lower, *self.operators.values()))
 
     @property
@@ -160,10 +165,12 @@ class Jet:
 
     @property
     def value(self) -> Tensor:
+        """The stream of order zero. Shapes: that of the jet."""
         return self.lower[self.space.zero]
 
     @property
     def shape(self) -> torch.Size:
+        """The shape of the value; other streams may have one row for all."""
         return self.value.shape
 
     def __getitem__(self, key: MultiIndex | str) -> Tensor:
@@ -301,7 +308,7 @@ def _convolve(
 Streams = TypeVar("Streams", Tensor, Jet)
 
 
-def coordinates(points: Tensor, space: JetSpace) -> tuple[Jet, ...]:
+def coordinates(points: Float[Tensor, "*n d"], space: JetSpace) -> tuple[Jet, ...]:
     """Each coordinate as a jet with its one tangent. `cat` of them is the identity.
 
     Shapes: points (n, d) -> d jets of value (n, 1), tangent (1, 1).
@@ -325,7 +332,8 @@ def coordinates(points: Tensor, space: JetSpace) -> tuple[Jet, ...]:
     return tuple(jets)
 
 
-def value(x: Tensor | Jet) -> Tensor:
+def value(x: Tensor | Jet) -> Float[Tensor, ...]:
+    """The value of a jet; a tensor is its own."""
     return x.value if isinstance(x, Jet) else x
 
 
@@ -336,12 +344,12 @@ def ones_like(x: Streams) -> Streams:
     return torch.ones_like(x)
 
 
-def stack(x: Streams) -> Tensor:
+def stack(x: Streams) -> Float[Tensor, "n streams ..."]:
     """All streams as one tensor, absent ones left out. Shapes: (n, ..) -> (n, streams, ..)."""
     return torch.stack([v for _, v in x.dense().items()], 1) if isinstance(x, Jet) else x[:, None]
 
 
-def unstack(streams: Tensor, like: Streams) -> Streams:
+def unstack(streams: Float[Tensor, "n streams ..."], like: Streams) -> Streams:
     """Undo `stack` after a linear map; `like` is what was stacked. Shapes: (n, streams, ..) ->
     (n, ..)."""
     if isinstance(like, Tensor):
@@ -351,10 +359,13 @@ def unstack(streams: Tensor, like: Streams) -> Streams:
 
 
 def compose(function: Smooth, x: Streams) -> Streams:
+    """An elementwise function of a tensor or a jet, in the same shape."""
     return x.compose(function) if isinstance(x, Jet) else function(x)
 
 
-def linear(x: Streams, weight: Tensor, bias: Tensor | None = None) -> Streams:
+def linear(
+    x: Streams, weight: Float[Tensor, "o i"], bias: Float[Tensor, " o"] | None = None
+) -> Streams:
     """x weight^T + bias. Shapes: x (.., i), weight (o, i), bias (o,)."""
     if not isinstance(x, Jet):
         return torch.nn.functional.linear(x, weight, bias)
@@ -368,14 +379,14 @@ def linear(x: Streams, weight: Tensor, bias: Tensor | None = None) -> Streams:
     )
 
 
-def gather(x: Streams, index: Tensor) -> Streams:
+def gather(x: Streams, index: Int[Tensor, " e"]) -> Streams:
     """Rows of x. A stream of one row is the same for all and stays one row."""
     if isinstance(x, Jet):
         return x.map(lambda v: v if v.shape[0] == 1 else v.index_select(0, index))
     return x.index_select(0, index)
 
 
-def segment_sum(x: Streams, index: Tensor, size: int) -> Streams:
+def segment_sum(x: Streams, index: Int[Tensor, " e"], size: int) -> Streams:
     """out[i] = sum over rows e with index[e] = i. Shapes: x (e, ..) -> (size, ..)."""
     if isinstance(x, Jet):
         return x.dense().map(lambda v: segment_sum(v, index, size))

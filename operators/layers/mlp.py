@@ -21,6 +21,7 @@ def seeded(generator: torch.Generator | None) -> torch.Generator:
 
 
 def uniform(shape: Sequence[int], bound: float, generator: torch.Generator) -> nn.Parameter:
+    """A parameter drawn uniformly from [-bound, bound]."""
     return nn.Parameter((2 * torch.rand(*shape, generator=generator) - 1) * bound)
 
 

@@ -266,7 +266,7 @@ class RealSpectralConv(nn.Module):
 
 def spectrum_by_matrices(
     v: Float[Tensor, "b c *x"], ways: Sequence[Sequence[int]], last: int | None = None
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Float[Tensor, "b c *modes"], Float[Tensor, "b c *modes"]]:
     """Real and imaginary part of sum_x v(x) exp(-i k x), as `rfftn` has it, for the wave numbers
     `ways` of each axis but the last one, and there for 0 .. `last` - 1, by default half of all.
 

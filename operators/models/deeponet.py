@@ -53,6 +53,7 @@ class DeepONetField:
 
     @property
     def capabilities(self) -> Capabilities:
+        """Those of its trunk."""
         return self.trunk.capabilities
 
     def with_latent(self, latent: Sequence[Tensor]) -> DeepONetField:

@@ -196,6 +196,7 @@ class SpectralField:
 
     @property
     def capabilities(self) -> Capabilities:
+        """Its own grid, periodic axes, and whether every layer carries jets."""
         reason = missing(self.projection)
         return Capabilities(
             grid=self.lattice, periodic=self.lattice.periodic, taylor=not reason, reason=reason

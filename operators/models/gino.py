@@ -160,6 +160,8 @@ class DecodedField:
 
     @property
     def capabilities(self) -> Capabilities:
+        """Periodic axes, smoothness of its weight function, and whether every layer carries
+        jets."""
         kernel = self.decoder.kernel
         parts = (self.projection, *(kernel.children() if isinstance(kernel, nn.Module) else ()))
         reason = "; ".join(dict.fromkeys(why for part in parts if (why := missing(part))))

@@ -96,6 +96,7 @@ class AdaptedField:
 
     @property
     def capabilities(self) -> Capabilities:
+        """What periodic axes it has; it carries jets."""
         return Capabilities(periodic=self.layout.periodic, taylor=True)
 
     def with_latent(self, latent: Sequence[Tensor]) -> AdaptedField:

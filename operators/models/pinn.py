@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from operators.field import Ansatz, Capabilities, OperatorInput
@@ -74,10 +75,11 @@ class NetworkField:
 
     @property
     def capabilities(self) -> Capabilities:
+        """Periodic axes, and whether every layer carries jets."""
         reason = missing(self.network)
         return Capabilities(periodic=self.periodic, taylor=not reason, reason=reason)
 
-    def __call__(self, points: Tensor) -> Tensor:
+    def __call__(self, points: Tensor) -> Float[Tensor, "b n c"]:
         values = self._network(points.split(1, -1))
         return values if self.ansatz is None else self.ansatz(points, values)
 

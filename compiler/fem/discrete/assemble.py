@@ -193,6 +193,8 @@ def product(left: Array, factors: Mapping[tuple[int, int], Array], right: Array)
 def assembly(
     form: WeakForm, spaces: Spaces, parts: tuple[Kernel, ...], known: Coefficients
 ) -> Assembly:
+    """What assembles a weak form on the spaces of one sample, whose numbers and functions are
+    `known`."""
     energies = tuple((region, function([density])) for density, region in form.energy)
     admissible = function(form.admissible) if form.admissible else None
     return Assembly(form, spaces, parts, known, energies, admissible)

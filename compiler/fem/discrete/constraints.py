@@ -343,6 +343,7 @@ def fix(
 
 
 def keep(each: Fixed, mask: NDArray[np.bool_]) -> Fixed:
+    """The conditions at those of their nodes that the mask holds. Shapes: mask (n,)."""
     others = tuple((numbers[mask], weight[mask]) for numbers, weight in each.others)
     return Fixed(
         each.solved[mask],

@@ -53,6 +53,8 @@ def kernels(form: WeakForm) -> tuple[Kernel, ...]:
 
 
 def kernel(region: Region, integrands: Sequence[Integrand]) -> Kernel:
+    """The functions that integrands of one region need at points of quadrature: residual and
+    tangent."""
     gathered: dict[tuple[str, MultiIndex], sp.Expr] = {}
     for integrand in integrands:
         key = (integrand.row, integrand.test)

@@ -29,6 +29,7 @@ class Level:
 
 
 def level(gauge: Gauge) -> Level:
+    """A gauge as a row of the system: its density, and the slope of that in the unknowns."""
     jets = unknown_jet_variables(gauge.density)
     varied = [Integrand(gauge.region, s.component, s.index, slope(gauge.density, s)) for s in jets]
     return Level(function([gauge.density]), kernel(gauge.region, varied), gauge)

@@ -35,6 +35,7 @@ class WeakLatex(LatexPrinter):
 
 
 def component_latex(name: str) -> str:
+    r"""The name of a component as LaTeX: `u.x` as u_{x}, `lap(u)` as \Delta u."""
     base, _, part = name.partition(".")
     if match := re.fullmatch(r"lap\((.*)\)", name):
         return rf"\Delta {component_latex(match[1])}"
@@ -95,10 +96,12 @@ class Named(sp.Symbol):
 
 
 def test_symbol(integrand: Integrand, form: WeakForm) -> Named:
+    r"""The derivative of a test function, \delta u, by which an integrand is multiplied."""
     return Named(derivative(rf"\delta {component_latex(integrand.row)}", integrand.test, form))
 
 
 def region_latex(region: Region) -> str:
+    """The name of a region as LaTeX."""
     return (
         sp.latex(sp.Symbol(region.name))
         if re.fullmatch(r"\w+", region.name)

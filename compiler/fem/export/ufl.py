@@ -127,6 +127,7 @@ def unknowns(form: WeakForm, names: Mapping[str, str], degree: int, cell: str) -
 
 
 def components(own: list[str], whole: str) -> str:
+    """The line that names the components of a function of a mixed space."""
     return f"{', '.join(own)} = split({whole})" if len(own) > 1 else f"{own[0]} = {whole}"
 
 
@@ -194,6 +195,7 @@ def where(boundary: Boundary) -> tuple[str, ...] | None:
 
 
 def facets(boundary: Boundary, names: Mapping[str, str]) -> str:
+    """The facets of a boundary: its name, or the inequalities that pick its part."""
     words = where(boundary)
     return (
         names[boundary.name]
@@ -282,6 +284,8 @@ def essentials(form: WeakForm, names: Mapping[str, str]) -> list[str]:
 
 
 def fixed(condition: Essential, form: WeakForm, names: Mapping[str, str]) -> str:
+    """The line that fixes a component on a boundary. `names`: those of the boundaries in the
+    program."""
     ((component, factor),) = condition.coefficients
     value, space = condition.value / factor, place(form, component)
     text = Ufl(form, names).doprint(value)
@@ -290,6 +294,7 @@ def fixed(condition: Essential, form: WeakForm, names: Mapping[str, str]) -> str
 
 
 def closing(form: WeakForm) -> str:
+    """The last line: how the form is solved, once or in every step of time."""
     if form.time is None:
         return "# solve(F == 0, U, bcs)"
     return (

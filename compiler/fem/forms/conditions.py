@@ -330,11 +330,13 @@ def over_jet_variables(problem: Problem, expression: sp.Expr) -> sp.Expr:
 
 
 def entries(condition: Condition) -> list[sp.Expr]:
+    """The components of left minus right of a condition."""
     difference = condition.lhs - condition.rhs
     return list(difference) if isinstance(difference, sp.MatrixBase) else [difference]
 
 
 def unknown_jet_variables(expression: sp.Expr) -> list[JetVariable]:
+    """The derivatives of unknowns in an expression, by name."""
     return sorted(
         (s for s in sp.sympify(expression).atoms(JetVariable) if not s.known), key=lambda s: s.name
     )

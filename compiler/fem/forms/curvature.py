@@ -74,6 +74,7 @@ def kink(component: str, names: tuple[str, ...]) -> JetVariable:
 
 
 def is_kink(index: MultiIndex) -> bool:
+    """Whether an index marks the jump of a slope across a facet, and not a derivative."""
     return index[0] < 0
 
 

@@ -52,6 +52,7 @@ def order(expression: sp.Expr, coordinates: Coordinates) -> int:
 
 
 def spatial_order(node: sp.Derivative, coordinates: Coordinates) -> int:
+    """The order of a derivative in space; derivatives in time do not count."""
     return sum(int(count) for variable, count in counts_of(node) if variable in coordinates)
 
 
@@ -210,6 +211,7 @@ def inside(term: sp.Derivative, variable: sp.Symbol) -> sp.Expr:
 
 
 def total(parts: Iterable[DivergenceForm], zero: DivergenceForm) -> DivergenceForm:
+    """The sum of forms, `zero` where there is none."""
     result = zero
     for part in parts:
         result = result + part
@@ -217,6 +219,7 @@ def total(parts: Iterable[DivergenceForm], zero: DivergenceForm) -> DivergenceFo
 
 
 def nonlinear(term: sp.Expr) -> NoWeakForm:
+    """The refusal of a term that is not linear in the highest derivatives."""
     return NoWeakForm(
         f"{term} is not linear in the second derivatives, so it cannot be integrated by parts; a"
         " fully nonlinear equation needs a strong-form method"

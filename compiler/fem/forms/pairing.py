@@ -71,6 +71,7 @@ FLUX = Space(1, False, "a flux defined by its own equation: discontinuous, one d
 
 
 def name(function: sp.Expr) -> str:
+    """The name of a component, from the function that stands for it."""
     return function.func.__name__
 
 
@@ -131,10 +132,12 @@ def bare(residual: sp.Expr, component: str) -> bool:
 
 
 def holds(residual: sp.Expr, component: str) -> bool:
+    """Whether a residual holds a component, or a derivative of it."""
     return any(name(node) == component for node in residual.atoms(UnknownField))
 
 
 def differentiated(residual: sp.Expr, component: str) -> bool:
+    """Whether a residual holds a derivative of a component."""
     return any(name(node.expr) == component for node in unknown_derivatives(residual))
 
 

@@ -118,6 +118,7 @@ def cancelled(expression: sp.Expr) -> sp.Expr:
 
 
 def chain(expression: sp.Expr, rewrites: Sequence[Rewrite]) -> sp.Expr:
+    """An expression after all rewrites, the first one first."""
     for rewrite in rewrites:
         expression = rewrite(expression)
     return expression

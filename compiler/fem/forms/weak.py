@@ -575,10 +575,13 @@ def together(
 
 
 def unit_index(value: MultiIndex, j: int) -> MultiIndex:
+    """The first derivative along axis j, as a multi-index of the length of `value`."""
     return tuple(int(k == j) for k in range(len(value)))
 
 
 def unmatched(condition: Natural, rows: Sequence[Row], problem: Problem) -> str:
+    """Why a condition with derivatives is none that integration by parts leaves on its boundary,
+    and which ones are."""
     coordinates = problem.coordinates
     expected = []
     for row in rows:
@@ -603,6 +606,8 @@ def unmatched(condition: Natural, rows: Sequence[Row], problem: Problem) -> str:
 
 
 def gauge(problem: Problem, requirement: IntegralRequirement, spaces: Mapping[str, Space]) -> Gauge:
+    """An integral requirement as a row of the weak form: one that removes a null space, or one
+    that constrains the minimum of an energy."""
     density = over_jet_variables(problem, requirement.density)
     held = {s.component for s in unknown_jet_variables(density)}
     constrains = False

@@ -79,6 +79,7 @@ def number(expression: sp.Expr, values: Values) -> float:
 
 
 def point(expressions: tuple[sp.Expr, ...], values: Values) -> Array:
+    """The numbers of a point. Shapes: -> (d,)."""
     return np.array([number(e, values) for e in expressions])
 
 
@@ -86,6 +87,8 @@ def point(expressions: tuple[sp.Expr, ...], values: Values) -> Array:
 def mesh_shape(
     shape: shapes.Shape, values: Values, resolution: int, degree: int, cell: str
 ) -> skfem.Mesh:
+    """A mesh of simplices of a shape at a `resolution`, curved where that is asked for by elements
+    of a `degree` above one. Raises: SolverError."""
     if shape.dim == 1:
         return patterns.segments(ends(body_of(shape, values)), resolution)
     no_bricks(shape, cell)
@@ -221,6 +224,7 @@ def blown_up(
 
 
 def no_bricks(shape: shapes.Shape, cell: str) -> None:
+    """Raises: SolverError where bricks are asked for in a shape that has none."""
     if cell != "simplex":
         raise SolverError(
             f"a {type(shape).__name__.lower()} is not made of bricks; use cell='simplex'"

@@ -257,6 +257,8 @@ def _call_function(function: Function, node: t.Call, scope: Scope) -> Any:
 
 
 def apply(word: Word, node: t.Call, scope: Scope) -> Any:
+    """The value of an operator of the language for the arguments of a call; what is wrong with
+    them goes into the report of the scope."""
     arguments = [expression(argument, scope) for argument in node.arguments]
     if not word.least <= len(arguments) <= word.most:
         wanted = (

@@ -92,6 +92,7 @@ def region(node: t.Node, scope: Scope, kinds: tuple[type, ...] = (Domain, Bounda
 
 
 def kind_of(result: Any) -> str:
+    """What a value is, in words, for messages."""
     if isinstance(result, (Domain, Boundary)):
         return f"the {type(result).__name__.lower()} `{result.name}`"
     if isinstance(result, Law):
