@@ -148,7 +148,7 @@ def run(block: Block, inputs: Inputs, watch: bool = False) -> Outputs:
 
 
 def depends_on(
-    result: Float[Tensor, "..."], points: Float[Tensor, "b n D"]
+    result: Float[Tensor, ...], points: Float[Tensor, "b n D"]
 ) -> list[Float[Tensor, ...]]:
     """The leaves of a result's graph; not the points at which nested autograd differentiates,
     unless a gradient in them is wanted."""
