@@ -332,7 +332,7 @@ def coordinates(points: Float[Tensor, "*n d"], space: JetSpace) -> tuple[Jet, ..
     return tuple(jets)
 
 
-def value(x: Tensor | Jet) -> Float[Tensor, ...]:
+def value(x: Tensor | Jet) -> Float[Tensor, "*_"]:
     """The value of a jet; a tensor is its own."""
     return x.value if isinstance(x, Jet) else x
 

@@ -91,7 +91,7 @@ class Accumulator:
         self.leaves: dict[int, Tensor] = {}
         self.gradients: dict[int, Tensor] = {}
 
-    def know(self, leaves: Iterable[Float[Tensor, ...]]) -> None:
+    def know(self, leaves: Iterable[Float[Tensor, "*_"]]) -> None:
         self.leaves |= {id(leaf): leaf for leaf in leaves if leaf.requires_grad}
 
     def put(self, outputs: Outputs, place: Place) -> None:
@@ -106,8 +106,8 @@ class Accumulator:
 
     def add(
         self,
-        leaf: Float[Tensor, ...],
-        gradient: Float[Tensor, ...] | None,
+        leaf: Float[Tensor, "*_"],
+        gradient: Float[Tensor, "*_"] | None,
         samples: slice | None = None,
     ) -> None:
         """The gradient in a leaf, or in some samples of a latent tensor."""

@@ -370,7 +370,7 @@ class BlockCoefficients:
     def points(self) -> Float[Tensor, "b n D"]:
         return self.columns["points"]
 
-    def values(self, symbols: tuple[sp.Symbol, ...]) -> dict[sp.Symbol, Float[Tensor, ...]]:
+    def values(self, symbols: tuple[sp.Symbol, ...]) -> dict[sp.Symbol, Float[Tensor, "*_"]]:
         table = {
             s: self.columns[f"known {k}"] for k, s in enumerate(self.block.symbols) if s in symbols
         }

@@ -29,8 +29,8 @@ class CaptureError(RuntimeError):
 
 def capture(
     function: Function,
-    arguments: Sequence[Shaped[Tensor, ...]],
-    expected: Sequence[Float[Tensor, ...]],
+    arguments: Sequence[Shaped[Tensor, "*_"]],
+    expected: Sequence[Float[Tensor, "*_"]],
     backend: str,
     graphs: bool = True,
 ) -> Function:
@@ -65,7 +65,7 @@ def capture(
     return run
 
 
-def check(found: Sequence[Float[Tensor, ...]], expected: Sequence[Float[Tensor, ...]]) -> None:
+def check(found: Sequence[Float[Tensor, "*_"]], expected: Sequence[Float[Tensor, "*_"]]) -> None:
     """Raises: CaptureError where two results are not the same up to rounding."""
     scale = max((_norm(each) for each in expected), default=0.0)
     for k, (ours, theirs) in enumerate(zip(found, expected, strict=True)):

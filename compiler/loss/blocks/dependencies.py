@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-def leaves(result: Float[Tensor, ...]) -> tuple[Float[Tensor, ...], ...]:
+def leaves(result: Float[Tensor, "*_"]) -> tuple[Float[Tensor, "*_"], ...]:
     """The parameters that a result was computed from, in the order of its graph."""
     found: dict[int, Tensor] = {}
     stack, seen = [result.grad_fn], set()

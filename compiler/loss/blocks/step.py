@@ -148,8 +148,8 @@ def run(block: Block, inputs: Inputs, watch: bool = False) -> Outputs:
 
 
 def depends_on(
-    result: Float[Tensor, ...], points: Float[Tensor, "b n D"]
-) -> list[Float[Tensor, ...]]:
+    result: Float[Tensor, "*_"], points: Float[Tensor, "b n D"]
+) -> list[Float[Tensor, "*_"]]:
     """The leaves of a result's graph; not the points at which nested autograd differentiates,
     unless a gradient in them is wanted."""
     own = points.untyped_storage().data_ptr()
