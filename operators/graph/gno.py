@@ -164,14 +164,14 @@ class GNO(nn.Module):
         self,
         queries: tuple[Streams, ...],
         nodes: Float[Tensor, "m d"],
-        prepared: tuple[Float[Tensor, "m _"], ...],
+        prepared: tuple[Float[Tensor, "rows _"], ...],
         edges: Edges,
-        measure: Float[Tensor, " m"] | float | None = None,
+        measure: Float[Tensor, " rows"] | float | None = None,
     ) -> Streams:
         """G(v) at the queries.
 
-        Shapes: queries d times (n, 1), nodes (m, d), measure (m,) or one number for all -> (n,
-        out_channels). Raises: ValueError where "integral" is asked for without a measure.
+        Shapes: queries d times (n, 1), nodes (m, d), prepared and measure by the rows that edges
+        name, those of all samples one after the other, or one number for all -> (n, out_channels). Raises: ValueError where "integral" is asked for without a measure.
         """
         z = offsets(queries, nodes, edges, self.radius, self.period)
         weight = self.edge_weights(z, edges, measure)
@@ -195,7 +195,7 @@ class GNO(nn.Module):
         self,
         z: tuple[Streams, ...],
         edges: Edges,
-        measure: Float[Tensor, " m"] | float | None = None,
+        measure: Float[Tensor, " rows"] | float | None = None,
     ) -> Streams:
         """w times the measure, zero on padding. Shapes: (e, 1)."""
         weight = (
