@@ -171,7 +171,8 @@ class GNO(nn.Module):
         """G(v) at the queries.
 
         Shapes: queries d times (n, 1), nodes (m, d), prepared and measure by the rows that edges
-        name, those of all samples one after the other, or one number for all -> (n, out_channels). Raises: ValueError where "integral" is asked for without a measure.
+        name, those of all samples one after the other, or one number for all -> (n, out_channels).
+        Raises: ValueError where "integral" is asked for without a measure.
         """
         z = offsets(queries, nodes, edges, self.radius, self.period)
         weight = self.edge_weights(z, edges, measure)
