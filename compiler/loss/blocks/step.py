@@ -188,7 +188,9 @@ def captured(block: Block, inputs: Inputs, backend: str, graphs: bool) -> Step:
 # ---- static shapes: what is added at the end of a batch counts for nothing
 
 
-def padded_columns(columns: Columns, samples: int, queries: int) -> Columns:
+def padded_columns(
+    columns: Columns, samples: int, queries: int
+) -> dict[str, Float[Tensor, "{samples} {queries} ..."]]:
     """Columns of "samples queries". What is added repeats the first rows, with shares of zero."""
     return {
         name: _padded(column, samples, queries, name.startswith("share"))
