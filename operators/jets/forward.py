@@ -95,8 +95,9 @@ class Followed(Tensor):
         if not any(call.open for call in calls):
             return func(*tree_map(_value, args), **tree_map(_value, kwargs))
         try:
-            rule = RULES.get(func)
-            if rule is None or len(calls) > 1 or not torch.is_grad_enabled():
+            rule, transformed = RULES.get(func), torch._C._functorch.peek_interpreter_stack()
+            refused = transformed is not None or len(calls) > 1 or not torch.is_grad_enabled()
+            if rule is None or refused:
                 raise NoRule(getattr(func, "__name__", str(func)))
             return rule(*args, **kwargs)
         except Exception:

@@ -169,6 +169,9 @@ WITHOUT = {
     "in place, of another name": _added_in_place,
     "written into": _written,
     "vmap": lambda p: p * vmap(vmap(lambda q: q[0] * q.sin()))(p),
+    "vmap around the points": lambda p: (
+        p * vmap(lambda k: (k * p).sum(-1))(p.new_ones(3)).sum(0)[..., None]
+    ),
     "torch.func.grad": lambda p: p * vmap(vmap(grad(lambda q: (q**3).sum())))(p),
     "TorchScript": lambda p: p * torch.jit.script(_waves)(p),
     "a function of autograd": lambda p: p + Straight.apply(p),
