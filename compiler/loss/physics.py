@@ -464,7 +464,7 @@ class PhysicsLoss(nn.Module):
     def residuals(
         self,
         field: FieldLike,
-        points: Float[Tensor, "b n D"],
+        points: Tensor,  # "b n D"; what users give is refused with messages of its own
         inputs: Mapping[str, InputValues] | None = None,
         params: Mapping[str, float | Tensor] | None = None,
     ) -> dict[str, Float[Tensor, "b n k"]]:
