@@ -96,12 +96,20 @@ def test_the_error_in_entropy_falls_with_the_second_order():
     assert min(slopes) > 1.8
 
 
-def test_a_start_saves_cycles_and_gives_the_same_flow(transonic):
+def test_a_start_saves_cycles_and_gives_the_same_flow(transonic, monkeypatch):
     problem, batch, truth = transonic
+    flows = []
+
+    def counted(*given, **options):
+        flows.append(steady(*given, **options))
+        return flows[-1]
+
+    module = importlib.import_module("compiler.finite_volume.steady")
+    monkeypatch.setattr(module, "steady", counted)
     moved = compiler.instance(problem, {"d": torch.full((1, 7), 2e-4)}, dtype=torch.float64)
     cold = compiler.solve(problem, moved, 16, settled=1e-6)
     warm = compiler.solve(problem, moved, 16, settled=1e-6, start=truth)
-    assert warm.seconds < 1.5 * cold.seconds
+    assert flows[1].cycles < flows[0].cycles
     one, other = (list(each.samples[0].reactions.values()) for each in (cold, warm))
     assert one == pytest.approx(other, abs=2e-6)
 
