@@ -342,7 +342,7 @@ def _data(objective: Objective) -> str:
     said = [data.summary]
     if found:
         weight = max(map(objective.data_weight, data.labels))
-        said.append(f"weighed {weight:g}: {found} are found from them")
+        said.append(f"weighed {weight:g}, to find {found} from them")
     if objective.measures:
         said.append("every other step has its physics at their samples, which alone moves these")
     return "; ".join(said)

@@ -277,7 +277,7 @@ def test_data_from_which_numbers_are_found_weigh_more_beside_physics(changes, we
     row = run.history[-1]
     assert (row["weight data.u"], row["weight prior.b"]) == weights
     said = json.loads((tmp_path / "run" / "run.json").read_text())["rules"]["data"]
-    assert f"; weighed {max(weights):g}: b are found from them; every other step" in said
+    assert f"; weighed {max(weights):g}, to find b from them; every other step" in said
 
 
 def objective(problem, rank=0, processes=1):
