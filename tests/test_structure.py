@@ -4,6 +4,7 @@ function without a reason."""
 from __future__ import annotations
 
 import ast
+import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -26,6 +27,15 @@ LATE = {
 }
 """Modules that import another one of ours inside a function, and what loading it late saves."""
 
+PRIVATE = {
+    "compiler.chance": "draws real numbers while a program is traced; held by test_laws",
+    "compiler.comparison.timing": "a dispatch mode sees the tensors of every operation",
+    "compiler.loss.verify": "a function mode sees the arguments of every function",
+    "compiler.prediction.export.formats": "packages of AOTInductor, which torch documents so",
+    "compiler.prediction.export.program": "traces without numbers; held by test_export",
+    "operators.jets.forward": "asks whether a program is traced; held by test_forward",
+}
+"""Modules that call torch by names it does not promise to keep, what for, and what tests it."""
 
 MOST = 8  # parameters of a constructor; more are fields of a record of options
 WIDE = {
@@ -123,3 +133,26 @@ def test_constructors_take_few_parameters():
         if len([*method.args.posonlyargs, *method.args.args, *method.args.kwonlyargs]) - 1 > MOST
     }
     assert wide == set(WIDE)
+
+
+def private(module: str) -> set[str]:
+    """Names of torch with a part that starts with one underscore, which a module imports or
+    reads."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.Attribute):
+            found.add(ast.unparse(node))
+    return {
+        name
+        for name in found
+        if re.fullmatch(r"torch(\.\w+)+", name)
+        and any(part[:1] == "_" and part[:2] != "__" for part in name.split("."))
+    }
+
+
+def test_private_names_of_torch_are_called_where_a_reason_is_given():
+    assert {module for module in MODULES if private(module)} == set(PRIVATE)

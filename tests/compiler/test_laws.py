@@ -9,6 +9,8 @@ import pytest
 import sympy as sp
 import torch
 from scipy.stats import kstest
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from compiler.chance import Chance
 from compiler.data.distributions import Constants, GaussianSum, Place, draw_functions, draw_numbers
@@ -90,6 +92,21 @@ def test_numbers_follow_their_law(law, cdf):
     low, high = truncated_support(law)
     assert ((values >= low) & (values <= high)).double().mean() > 0.999
     assert kstest(values.numpy() + 0.1, cdf).pvalue < 1e-3
+
+
+def test_numbers_of_a_seed_are_constants_of_a_traced_program():
+    def shifted(points):
+        chance = Chance(seed(), 3)
+        return points + chance.uniform(2) + chance.seed() + chance.permutation(5)[0]
+
+    points = torch.zeros(3, 2, dtype=D)
+    program = make_fx(shifted)(points)
+    assert not any("rand" in str(node.target) for node in program.graph.nodes)
+    assert program(points).min() > 0
+    assert torch.equal(program(points + 1), shifted(points + 1))
+    with FakeTensorMode():
+        assert type(torch.zeros(2)) is FakeTensor
+        assert type(Chance(seed(), 3).normal(2)) is torch.Tensor
 
 
 def standardised(function, low, high) -> torch.Tensor:
