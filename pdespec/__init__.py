@@ -7,6 +7,7 @@ value.
 from __future__ import annotations
 
 from re import compile as pattern
+from sys import modules
 from typing import TYPE_CHECKING, Any
 
 from pdespec import notation
@@ -53,6 +54,7 @@ from pdespec.jets import value_at
 from pdespec.laws import fourier, gaussians, grf, loguniform, normal, uniform
 from pdespec.rules.check import check
 from pdespec.shapes.annulus import annulus
+from pdespec.shapes.described import SHAPES
 from pdespec.shapes.ellipse import ellipse, ellipsoid
 from pdespec.statements.manufacture import manufacture
 from pdespec.statements.natural import natural_conditions
@@ -73,6 +75,7 @@ from pdespec.statements.variation import diff, first_variation, variation, weak_
 from pdespec.symbols import const, input_function, param, trainable, unknown
 from pdespec.tensors import cross, det, dot, identity, inner, inv, outer, skew, sym, tr, transpose
 from pdespec.trainable_fields import trainable_field
+from pdespec.vocabulary import OPERATORS
 
 if TYPE_CHECKING:
     from pdespec.text import load, parse
@@ -82,6 +85,8 @@ _TEXT = ("parse", "load")
 # dx, dxx, dxt, ..; d(u, r, r) for coordinates of other names
 _OPERATOR = pattern(r"d[xyzXYZt]{1,8}")
 
+# shapes and operators of one file and one row are names of this package without a line here, which
+# tells editors and type checkers their arguments
 # fmt: off
 __all__ = [
     "abs2", "advect", "airfoil", "annulus", "arg", "at", "avg", "ball", "Boundary", "boundary",
@@ -107,7 +112,8 @@ __all__ = [
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    words = (word.name for word in OPERATORS.values() if word.function is not None)
+    return sorted({*__all__, *SHAPES, *words})
 
 
 def _text() -> Any:
@@ -134,7 +140,11 @@ def __getattr__(name: str) -> Any:
         return getattr(text, name)
     if _OPERATOR.fullmatch(name):
         return derivative_operator(name)
-    near = nearest(name, __all__)
+    if name in SHAPES:
+        return getattr(modules[SHAPES[name].__module__], name)
+    if name in OPERATORS and OPERATORS[name].function is not None:
+        return OPERATORS[name].function
+    near = nearest(name, __dir__())
     raise AttributeError(
         f"module 'pdespec' has no attribute {name!r}"
         + (f"; did you mean {near!r}?" if near else "")

@@ -142,21 +142,7 @@ def _scalars(function: Callable[..., Any], name: str) -> Callable[..., Any]:
                 )
         return function(*arguments)
 
-    return apply
-
-
-def _small(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """An operator on the tensors of space, whose formulas end at 3 by 3."""
-
-    def apply(argument: Any) -> Any:
-        if isinstance(argument, sp.MatrixBase) and argument.rows > 3:
-            raise fail(
-                "T02",
-                f"{name} of {calculus.describe(argument)}",
-                "tensors of space are at most 3 by 3",
-            )
-        return function(argument)
-
+    apply.__doc__ = function.__doc__
     return apply
 
 
@@ -187,8 +173,8 @@ OPERATORS: dict[str, Word] = {
         Word("skew", "skew(T)", tensors.skew, tex=r"\operatorname{skew}(%s)", rank=tensor,
              unit=same),
         Word("tr", "tr(T)", tensors.tr, tex=r"\operatorname{tr}(%s)", unit=same),
-        Word("det", "det(T)", _small(tensors.det, "det"), tex=r"\det(%s)"),
-        Word("inv", "inv(T)", _small(tensors.inv, "inv"), tex="%s^{-1}", binding="postfix",
+        Word("det", "det(T)", tensors.det, tex=r"\det(%s)"),
+        Word("inv", "inv(T)", tensors.inv, tex="%s^{-1}", binding="postfix",
              rank=tensor, unit=to_the(Fraction(-1))),
         Word("dot", "dot(v, w)", tensors.dot, 2, 2, r"%s \cdot %s", "postfix", unit=product,
              infix=True),

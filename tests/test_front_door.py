@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+from dataclasses import replace
 from pathlib import Path
 
 import griffe
@@ -14,6 +15,7 @@ import torch
 import compiler
 import operators
 import pdespec
+from pdespec.vocabulary import OPERATORS
 from tests.texts import LINE
 
 ROOT = Path(__file__).parents[1]
@@ -28,6 +30,18 @@ def test_every_public_name_is_there_and_listed(package):
         not {"importlib", "TYPE_CHECKING", "annotations", "pattern"} & set(dir(package))
         or package is operators
     )
+
+
+def test_a_shape_of_one_file_and_an_operator_of_one_row_are_names_of_the_package(monkeypatch):
+    row = replace(OPERATORS["sym"], name="dev")
+    monkeypatch.setitem(OPERATORS, "dev", row)
+    assert pdespec.dev is row.function and "dev" in dir(pdespec)
+    for name in ("annulus", "ellipsoid"):
+        made = vars(pdespec)[name]
+        monkeypatch.delattr(pdespec, name)
+        assert getattr(pdespec, name) is made and name in dir(pdespec)
+    with pytest.raises(AttributeError, match="'entry'"):
+        pdespec.entry  # noqa: B018
 
 
 def test_type_checkers_see_the_names_that_are_loaded_on_first_use():

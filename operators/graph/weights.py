@@ -295,7 +295,9 @@ def bump(s: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
 # positive definite in R^3
 
 
-def _register_wendland(name: str, smoothness: int, power: int, factor: Polynomial) -> Weight:
+def _register_wendland(
+    name: str, smoothness: int, power: int, factor: Polynomial, source: str
+) -> Weight:
     """(1 - rho)^power factor(rho). Odd powers of rho above `smoothness` make |x| appear in higher
     derivatives: C^smoothness at the centre.
 
@@ -324,9 +326,16 @@ def _register_wendland(name: str, smoothness: int, power: int, factor: Polynomia
             centre = centre * s + c
         return torch.where(off, weight(rho), centre)
 
+    function.__doc__ = source
     return WEIGHTS.register(name, smoothness=smoothness, table=table)(function)
 
 
-wendland_c2 = _register_wendland("wendland_c2", 2, 4, _exact(1, 4))
-wendland_c4 = _register_wendland("wendland_c4", 4, 6, _exact(1, 6, Fraction(35, 3)))
-wendland_c6 = _register_wendland("wendland_c6", 6, 8, _exact(1, 8, 25, 32))
+wendland_c2 = _register_wendland(
+    "wendland_c2", 2, 4, _exact(1, 4), "(1 - p)^4 (1 + 4 p), p = sqrt(s)"
+)
+wendland_c4 = _register_wendland(
+    "wendland_c4", 4, 6, _exact(1, 6, Fraction(35, 3)), "(1 - p)^6 (3 + 18 p + 35 p^2) / 3"
+)
+wendland_c6 = _register_wendland(
+    "wendland_c6", 6, 8, _exact(1, 8, 25, 32), "(1 - p)^8 (1 + 8 p + 25 p^2 + 32 p^3)"
+)

@@ -11,6 +11,7 @@ import pytest
 import pdespec
 from pdespec.errors import render_all
 from pdespec.text.read.regions import LAWS
+from pdespec.vocabulary import WORDS
 from pdespec.words import (
     COMPLEX,
     CONSTANTS,
@@ -23,6 +24,8 @@ from pdespec.words import (
     STATEMENTS,
     YIELDING,
 )
+
+from .refresh import TABLES, with_tables
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
@@ -66,6 +69,10 @@ def test_the_page_names_every_word_of_the_language():
     others = [*RANKS, COMPLEX, *OPERATORS, *FUNCTIONS, *YIELDING, *CONSTANTS, *SHAPES, *REGIONS]
     words = {*STATEMENTS, *PARTICLES, *others, *LAWS}
     assert words - set(re.findall(r"\w+", shown)) == set()
+    # forms of the grammar have no row that is made: the text tells of them
+    told = re.sub(r"<!-- words: .*", "", shown, flags=re.S)
+    forms = {name for name, word in WORDS.items() if word.function is None}
+    assert forms - set(re.findall(r"\w+", told)) == set()
     used = {word for text in PROBLEMS for word in re.findall(r"\w+", text)}
     assert set(STATEMENTS) - used == {"stationary"}
 
@@ -73,6 +80,12 @@ def test_the_page_names_every_word_of_the_language():
 def test_every_block_of_the_page_is_looked_at():
     assert {kind for kind, _ in BLOCKS} == {"pde", "pde wrong", "python", "text"}
     assert PAGE.count("```") == 2 * len(BLOCKS)
+
+
+@pytest.mark.parametrize("name", sorted({page for page, _ in TABLES.values()}))
+def test_the_tables_of_a_page_are_those_of_the_registries(name):
+    stored = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert stored == with_tables(name), "write them anew: python -m tests.text.refresh"
 
 
 DIAGNOSTICS = (ROOT / "docs" / "diagnostics.md").read_text(encoding="utf-8")
