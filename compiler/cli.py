@@ -666,12 +666,12 @@ def compare(
         dtype=next(model.parameters()).dtype,
     )
     field = model(batch.inputs)
-    out.print(str(run_comparison(problem, field, batch, derivatives=names)), markup=False)
+    table = run_comparison(problem, field, batch, derivatives=names)
+    out.print(str(table), markup=False)
     if out_ is not None:
         from compiler.comparison.pictures import write_comparison
 
-        out_.mkdir(parents=True, exist_ok=True)
-        write_comparison(out_, problem, field, batch)
+        write_comparison(out_, table, problem, field, batch)
         out.print(f"table and pictures: {out_}", markup=False)
 
 

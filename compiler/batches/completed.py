@@ -18,11 +18,7 @@ from pdespec.statements.problem import Problem
 
 
 def completed(
-    problem: Problem,
-    params: Mapping[str, Any],
-    inputs: Mapping[str, Any],
-    seed: int = 0,
-    dtype: torch.dtype = torch.float64,
+    problem: Problem, params: Mapping[str, Any], inputs: Mapping[str, Any], seed: int = 0
 ) -> Batch:
     """One sample with the caller's params and inputs, as `compiler.instance` takes them. What is
     not given is that of the sample of this seed, where it has a law or a file.
@@ -36,10 +32,12 @@ def completed(
     read = [name for name in varying(problem) if name not in inputs and _is_drawn(problem, name)]
     if rest or read:
         generator = torch.Generator().manual_seed(seed)
-        drawn = sample(_drawable(problem, params, inputs), 1, generator=generator, dtype=dtype)
+        drawn = sample(
+            _drawable(problem, params, inputs), 1, generator=generator, dtype=torch.float64
+        )
         params = {**{name: drawn.params[name] for name in rest}, **params}
         inputs = {**{name: _asked(drawn, name) for name in read}, **inputs}
-    return instance(problem, params, inputs, dtype=dtype)
+    return instance(problem, params, inputs, dtype=torch.float64)
 
 
 def _is_drawn(problem: Problem, name: str) -> bool:

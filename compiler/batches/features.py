@@ -48,17 +48,11 @@ def channels(drawn: DrawnSamples, points: Tensor) -> Tensor:
     return torch.cat([*parts, points.new_zeros(*points.shape[:2], 0)], -1)
 
 
-def feature_names(problem: Problem) -> tuple[str, ...]:
-    """The features of `features`, in order: the channels, the factor relative to the extent of the
-    domain, squashed into (-1, 1), and the coordinates relative to the box of the domain for all
-    params, from -1 to 1.
-    """
-    return (*channel_names(problem), *(variable.name for variable in problem.variables))
-
-
 def features(drawn: DrawnSamples) -> PointFunction:
-    """Known functions of position for a model's own nodes, also outside the domain. Shapes:
-    points "b n D" -> "b n k"."""
+    """Known functions of position for a model's own nodes, also outside the domain: the channels,
+    the factor relative to the extent of the domain and squashed into (-1, 1), and the coordinates
+    relative to the box of the domain for all params, from -1 to 1. Shapes: points "b n D" -> "b n
+    k"."""
     lower, upper = _box(drawn.problem)
 
     def function(points: Tensor) -> Tensor:

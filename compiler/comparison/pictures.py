@@ -17,11 +17,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from torch import Tensor
 
 from compiler.comparison.case import Case, cover
-from compiler.comparison.compare import Table, compare
+from compiler.comparison.compare import Table
 from compiler.comparison.convergence import ConvergenceStudy, convergence_study
-from compiler.derivatives import DERIVATIVES, Axes, Backend, FiniteDifference, MultiIndex, Request
+from compiler.derivatives import DERIVATIVES, Axes, FiniteDifference, MultiIndex, Request
 from compiler.derivatives.precision import wavelength
-from compiler.lowering.exact_solution import ExactSolution
 from pdespec.statements.problem import Problem
 
 # one-sided at the ends: a field that does not repeat, on a domain that does, is drawn as well
@@ -32,21 +31,17 @@ Panel = tuple[str, np.ndarray]
 
 def write_comparison(
     directory: str | Path,
+    table: Table,
     problem: Problem,
     field: Callable[[Tensor], Tensor],
     batch: Any,
-    derivatives: Sequence[str | Backend] | None = None,
-    *,
-    exact: ExactSolution | Mapping[str, object] | None = None,
-    repeats: int = 5,
-) -> Table:
-    """The comparison as `comparison.txt` and `.csv`, with `cost.png`, `spacing.png`,
-    `smoothness.png` and `gradient.png` next to them."""
+) -> None:
+    """A comparison of backends on this field as `comparison.txt` and `.csv`, with `cost.png`,
+    `spacing.png`, `smoothness.png` and `gradient.png` next to them."""
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    table = compare(problem, field, batch, derivatives, exact=exact, repeats=repeats)
-    swept = convergence_study(problem, field, batch, exact=exact)
-    trial = Case.of(problem, field, batch, exact)
+    swept = convergence_study(problem, field, batch)
+    trial = Case.of(problem, field, batch)
     (directory / "comparison.txt").write_text(f"{table}\n\n{swept}\n")
     table.write_csv(directory / "comparison.csv")
     drawn = {
@@ -57,7 +52,6 @@ def write_comparison(
     }
     for name, figure in drawn.items():
         figure.savefig(directory / f"{name}.png", dpi=130)
-    return table
 
 
 def colour(label: str) -> str:

@@ -188,7 +188,6 @@ def improve(
     radius: float = 0.01,
     asks: int = 12,
     sure: float = SURE,
-    watch: Callable[[Visited], None] = lambda each: None,
 ) -> list[Visited]:
     """A search from `start`: what was visited on the way, and once more, last, the best that the
     solver confirmed. asks: sections at most that are put to the solver. sure: the doubt up to which
@@ -197,7 +196,6 @@ def improve(
     d = np.clip(np.asarray(start, float), -asked.bound, asked.bound)
     best, path, unchecked = _confirmed(wings, asked, d, radius), [], 0
     path.append(best)
-    watch(best)
     shift = best.forces - wings.predicted(d)[0]
     here = best
     checks = 1
@@ -209,14 +207,12 @@ def improve(
             here = Visited(d, here.cost - promised, found, "operator", radius, doubt)
             unchecked += 1
             path.append(here)
-            watch(here)
             continue
         checks += 1
         truth = _confirmed(wings, asked, d, radius, doubt)
         whole = best.cost - asked.merit(found, d)  # promised since the last confirmed section
         share = (best.cost - truth.cost) / max(whole, 1e-12)
         path.append(truth)
-        watch(truth)
         if truth.cost < best.cost and share > ACCEPTED:
             best = truth
             radius *= GROWN if share > GOOD else 1.0

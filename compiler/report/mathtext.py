@@ -56,8 +56,8 @@ def _entry(cell: str) -> str:
     return "{-}" + cell[1:] if cell.startswith("-") else cell
 
 
-def display(latex: str, kind: str = "svg") -> bytes:
-    """The display as SVG or PNG, its signs of equality under each other; a cell that cannot be
+def display(latex: str) -> bytes:
+    """The display as SVG, its signs of equality under each other; a cell that cannot be
     set stands there as its source."""
     figure = Figure(figsize=(1, 1), dpi=DPI)
     canvas = FigureCanvasAgg(figure)
@@ -97,10 +97,10 @@ def display(latex: str, kind: str = "svg") -> bytes:
     out = io.BytesIO()
     figure.savefig(
         out,
-        format=kind,
-        transparent=kind == "svg",
+        format="svg",
+        transparent=True,
         dpi=3 * DPI,
-        metadata={"Date": None} if kind == "svg" else None,
+        metadata={"Date": None},
     )
     return out.getvalue()
 

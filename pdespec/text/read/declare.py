@@ -26,8 +26,6 @@ from pdespec.units import unknown_unit
 from pdespec.vocabulary import CALLED
 from pdespec.words import COMPLEX, IDENTIFIER, RANKS, bare
 
-MAX_TENSOR = 16
-
 
 @dataclass(slots=True)
 class Draft:

@@ -204,7 +204,7 @@ class Scope:
         )
         return next((self.entries[each] for each in spellings if each in self.entries), None)
 
-    def lookup(self, name: str, span: Span | None, called: bool = False) -> Any:
+    def lookup(self, name: str, span: Span | None) -> Any:
         """The value of a name, or a report that there is none."""
         if name in self.local:
             return self.local[name]
@@ -212,7 +212,7 @@ class Scope:
             return entry.value
         if name in self.lost:
             return BROKEN
-        return self.unknown(name, span, called)
+        return self.unknown(name, span)
 
     def unknown(self, name: str, span: Span | None, called: bool = False) -> Broken:
         """Reports an unknown name with the best guess at what was meant."""
