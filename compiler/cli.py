@@ -834,7 +834,7 @@ def predict(
     for name in operator.problem.outputs:
         value = answer[name]
         if not callable(value):
-            out.print(f"{name} = {value}", markup=False)
+            out.print(f"{name} = {value}{_unit(name, operator.problem)}", markup=False)
     if error:
         out.print(_estimated(answer), markup=False)
     if operator.problem.reference_files:
@@ -1146,8 +1146,7 @@ def solve(
         truth = run_solver(problem, batch, **chosen)
     for name, value in batch.params.items():
         numbers = ", ".join(f"{each:.7g}" for each in value[0].reshape(-1).tolist())
-        unit = problem.params[name].unit if name in problem.params else None
-        out.print(f"{name} = {numbers}{f' [{unit}]' if unit else ''}", markup=False)
+        out.print(f"{name} = {numbers}{_unit(name, problem)}", markup=False)
     if truth.energy is not None:
         out.print(f"energy {float(truth.energy[0]):.10g}", markup=False)
     _print_outputs(problem, truth, batch)
@@ -1196,7 +1195,15 @@ def _print_outputs(problem: Problem, truth: Any, batch: Any) -> None:
             continue
         if not isinstance(value, FieldOutput):
             numbers = ", ".join(f"{each:.6g}" for each in value[0].reshape(-1).tolist())
-            out.print(f"{name} = {numbers}", markup=False)
+            out.print(f"{name} = {numbers}{_unit(name, problem)}", markup=False)
+
+
+def _unit(name: str, problem: Problem) -> str:
+    """That of a param or output in brackets, after a space, where it is known."""
+    from compiler.report.labels import unit_of
+
+    unit = unit_of(name, problem)
+    return f" [{unit}]" if unit else ""
 
 
 def _refines(problem: Problem, chosen: Layer) -> bool:

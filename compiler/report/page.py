@@ -20,10 +20,11 @@ from compiler.report.chart_data import links, numbers
 from compiler.report.charts import CHARTS
 from compiler.report.frames import npz
 from compiler.report.functions import function_picture
+from compiler.report.labels import labelled
 from compiler.report.mathtext import display
 from compiler.report.over_time import errors_picture as errors_over_time
 from compiler.report.pictures import png, sample_picture
-from compiler.report.samples import Shown, prepare, script_data, sections, solid_pictures
+from compiler.report.samples import Shown, is_line, prepare, script_data, sections, solid_pictures
 from compiler.report.terms import WEIGHT, meanings, terms
 from compiler.trainable_fields import found_fields
 from compiler.training.found import found_functions, read_found
@@ -96,6 +97,10 @@ def write_report(evaluation: Evaluation) -> None:
     for name in others & set(figures):
         write_atomically(run.directory / PICTURES / f"{name}.npz", npz(numbers(figures[name])))
     samples = prepare(evaluation)
+    if is_line(run.problem):  # the curves themselves are those of the viewer
+        for name, sample in evaluation.ranked().items():
+            title = f"{name} sample"
+            images[name] = png(sample_picture(evaluation, sample, title, loss, whole=False))
     write_atomically(run.directory / REPORT, page(evaluation, images, samples).encode())
 
 
@@ -273,6 +278,7 @@ def _outputs(evaluation: Evaluation) -> str:
     ]
     if not numbers:
         return ""
+    titles = [labelled(name, evaluation.run.problem) for name in numbers]
     lines = [
         [
             str(each.index),
@@ -288,7 +294,7 @@ def _outputs(evaluation: Evaluation) -> str:
         for each in evaluation.samples
     ]
     return table(
-        ["sample", *(f"{name}, {who}" for name in numbers for who in ("operator", "reference"))],
+        ["sample", *(f"{title}, {who}" for title in titles for who in ("operator", "reference"))],
         lines,
     )
 

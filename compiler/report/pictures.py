@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,14 @@ from torch import Tensor
 from compiler.arrays import Array
 from compiler.evaluation.result import Evaluation, Sample
 from compiler.loss.physics import PhysicsLoss, together
+from compiler.loss.physics import compile as compile_loss
 from compiler.report.labels import labelled
 from compiler.report.plot_grid import PlaneMesh, PlotGrid, lengths, plot_grid
 from compiler.report.style import BLUE, GREY, RED
 from compiler.training.progress import percent
+from pdespec.geometry import Boundary
 from pdespec.statements.problem import Problem
+from pdespec.statements.statements import IntegralRequirement
 
 LOW = 0.5  # height over width of a domain that is drawn in panels of twice the width
 FLOOR = 1e-12  # less is drawn as this
@@ -36,21 +39,52 @@ def residual(
     trainables: Mapping[str, float],
     block: int = 2048,
 ) -> Tensor:
-    """The Euclidean norm over all equations of the residual at the points, taken in blocks.
-    Shapes: "1 k D" -> "k"."""
+    """The Euclidean norm over all equations of the residual at the points, taken in blocks. Of an
+    energy whose unknown has a prescribed integral, as the lowest mode of a drum has, with the
+    multipliers that make it least. Shapes: "1 k D" -> "k"."""
+    found = _residuals(loss, sample, points, trainables, block)
+    varied = list(loss.problem.stationarity)
+    slopes = [_residuals(each, sample, points, trainables, block) for each in _held(loss)]
+    if slopes:
+        # the stationary point of E under G_k = c_k: dE + sum_k m_k dG_k = 0
+        right = torch.cat([found[label] for label in varied], -1).flatten()
+        columns = [torch.cat(list(each.values()), -1).flatten() for each in slopes]
+        known = torch.stack([right, *columns]).isfinite().all(0)
+        matrix = torch.stack(columns, -1).double()
+        multipliers = torch.linalg.lstsq(matrix[known], -right[known].double()[:, None]).solution
+        whole = (right + (matrix @ multipliers)[:, 0]).to(right).view(points.shape[1], -1)
+        found = {label: each for label, each in found.items() if label not in varied}
+        found["stationarity"] = whole
+    return torch.cat(list(found.values()), -1).square().sum(-1).sqrt()
+
+
+def _residuals(
+    loss: PhysicsLoss, sample: Sample, points: Tensor, trainables: Mapping[str, float], block: int
+) -> dict[str, Tensor]:
+    """The residual of each equation. Shapes: "1 k D" -> "k c" each."""
     inputs = {
         name: lambda x, name=name: sample.batch.evaluate(name, x) for name in loss.problem.inputs
     }
-    norms = []
-    for part in points.split(block, dim=1):
-        found = loss.residuals(
-            sample.field,
-            part,
-            inputs,
-            {**sample.batch.params, **together(loss.problem, trainables)},
-        )
-        norms.append(torch.cat(list(found.values()), -1)[0].square().sum(-1).sqrt())
-    return torch.cat(norms)
+    params = {**sample.batch.params, **together(loss.problem, trainables)}
+    parts = [
+        loss.residuals(sample.field, part, inputs, params) for part in points.split(block, dim=1)
+    ]
+    return {label: torch.cat([each[label][0] for each in parts]) for label in parts[0]}
+
+
+def _held(loss: PhysicsLoss) -> list[PhysicsLoss]:
+    """Of each integral that is prescribed beside an energy, the loss whose residual is its
+    derivative by the unknowns that the energy varies."""
+    problem, found = loss.problem, []
+    for required in problem.requirements if len(problem.functionals) == 1 else ():
+        if not isinstance(required, IntegralRequirement) or isinstance(required.region, Boundary):
+            continue
+        (energy,) = problem.functionals
+        integral = replace(energy, terms=((required.density, required.region),))
+        changes = {"functionals": (integral,), "equations": {}, "requirements": ()}
+        found.append(compile_loss(problem.revised(**changes), loss.derivatives))
+        found[-1].refusing = False
+    return found
 
 
 @dataclass(frozen=True)
@@ -65,8 +99,11 @@ class Panel:
     limits: tuple[float | None, float | None] = (None, None)
 
 
-def sample_picture(evaluation: Evaluation, sample: Sample, title: str, loss: PhysicsLoss) -> Figure:
-    """Prediction, reference, error and residual of a sample, one row a component.
+def sample_picture(
+    evaluation: Evaluation, sample: Sample, title: str, loss: PhysicsLoss, whole: bool = True
+) -> Figure:
+    """Prediction, reference, error and residual of a sample, one row a component; without `whole`
+    error and residual alone, where the first two are curves.
 
     A displacement is drawn whole, by its length: the prediction on the body as predicted, all else
     on the body as solved.
@@ -80,14 +117,15 @@ def sample_picture(evaluation: Evaluation, sample: Sample, title: str, loss: Phy
     remaining = residual(loss, sample, coarse.points, trainables).double().cpu().numpy()
     title = _titled(f"{title}: relative L2 error {percent(sample.relative_l2)}", ground)
     if len(ground.axes) == 1:
-        figure, panels = _figure(len(ground.rows), 3, title, ground, slot=13 / 3)
+        count = 2 + whole
+        figure, panels = _figure(len(ground.rows), count, title, ground, slot=13 / count)
+        if not whole:
+            figure.set_size_inches(13, 3 * len(ground.rows) + 0.6)
         for axes, (name, (channel,)) in zip(panels, ground.rows.items(), strict=True):
-            _curves(
-                axes,
-                labelled(name, problem),
-                (ground, found[:, channel], truth[:, channel]),
-                (coarse, remaining),
-            )
+            own, right, name = found[:, channel], truth[:, channel], labelled(name, problem)
+            if whole:
+                _both(axes[0], name, (ground, own, right))
+            _gaps(axes[-2:], name, (ground, own - right), (coarse, remaining))
         return figure
     predicted, solved = ground.placed(found), ground.placed(truth)
     logs = np.log10(np.maximum(remaining, FLOOR))
@@ -207,26 +245,33 @@ def _label(axes: Axes, title: str, ground: PlotGrid) -> None:
     axes.label_outer()
 
 
-def _curves(
-    panels: Sequence[Axes],
-    name: str,
-    values: tuple[PlotGrid, Array, Array],
-    left: tuple[PlotGrid, Array],
+def _both(axes: Axes, name: str, values: tuple[PlotGrid, Array, Array]) -> None:
+    ground, found, truth = values
+    x = ground.points[0, :, 0].cpu()
+    axes.plot(x, truth, color=GREY, lw=2.5, label="reference")
+    axes.plot(x, found, color=BLUE, lw=1.2, label="operator")
+    axes.set_title(name, fontsize=10)
+    axes.legend(fontsize=8)
+    _ruled(axes, ground)
+
+
+def _gaps(
+    panels: Sequence[Axes], name: str, error: tuple[PlotGrid, Array], left: tuple[PlotGrid, Array]
 ) -> None:
-    (ground, found, truth), (coarse, remaining) = values, left
-    x, sparse = ground.points[0, :, 0].cpu(), coarse.points[0, :, 0].cpu()
-    panels[0].plot(x, truth, color=GREY, lw=2.5, label="reference")
-    panels[0].plot(x, found, color=BLUE, lw=1.2, label="operator")
-    panels[0].set_title(name, fontsize=10)
-    panels[0].legend(fontsize=8)
-    panels[1].plot(x, found - truth, color=RED)
-    panels[1].set_title(f"error of {name}", fontsize=10)
-    panels[2].semilogy(sparse, np.maximum(remaining, FLOOR), color=GREY)
-    panels[2].set_title("|residual|", fontsize=10)
+    (ground, gap), (coarse, remaining) = error, left
+    panels[0].plot(ground.points[0, :, 0].cpu(), gap, color=RED)
+    panels[0].set_title(f"error of {name}", fontsize=10)
+    sparse = coarse.points[0, :, 0].cpu()
+    panels[1].semilogy(sparse, np.maximum(remaining, FLOOR), color=GREY)
+    panels[1].set_title("|residual|", fontsize=10)
     for axes in panels:
-        axes.set_xlabel(ground.labels[0])
-        axes.tick_params(labelsize=8)
-        axes.grid(alpha=0.25)
+        _ruled(axes, ground)
+
+
+def _ruled(axes: Axes, ground: PlotGrid) -> None:
+    axes.set_xlabel(ground.labels[0])
+    axes.tick_params(labelsize=8)
+    axes.grid(alpha=0.25)
 
 
 def png(figure: Figure) -> bytes:

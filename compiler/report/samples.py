@@ -19,6 +19,7 @@ from compiler.fem.export.vtk import fields_of, write
 from compiler.files import write_atomically
 from compiler.report.chart_data import links
 from compiler.report.frames import as_arrays, frames, npz, palette, viewer
+from compiler.report.labels import labelled, unit_of
 from compiler.report.solid import MISSING, has_pyvista, is_solid, solid_picture
 from compiler.training.progress import percent
 from compiler.training.runs import PICTURES
@@ -93,14 +94,24 @@ def sections(evaluation: Evaluation, shown: list[Shown], pictures: Mapping[str, 
 def _section(evaluation: Evaluation, shown: Shown, pictures: Mapping[str, str]) -> str:
     sample, rank = shown.sample, shown.rank
     errors = ", ".join(f"{name} {percent(value)}" for name, value in sample.unknowns.items())
+    problem, what = evaluation.run.problem, "operator, reference, error and residual"
+    line = is_line(problem)
+    picture = (
+        f'<img alt="{rank} held-out sample: {"error and residual" if line else what}"'
+        f' src="{pictures[rank]}">{body_outside(problem, shown, pictures)}'
+    )
+    viewer = f'<div class="viewer" data-viewer="{rank}"></div>'
     return (
         f'<section class="card"><h3>The {rank} sample, number {sample.index}</h3>'
-        f"<p>Relative L2 error: {html.escape(errors)}</p>{_drawn(evaluation.run.problem, sample)}"
-        f'<img alt="{rank} held-out sample: operator, reference, error and residual"'
-        f' src="{pictures[rank]}">{body_outside(evaluation.run.problem, shown, pictures)}'
-        f'<div class="viewer" data-viewer="{rank}"></div>'
+        f"<p>Relative L2 error: {html.escape(errors)}</p>{_drawn(problem, sample)}"
+        f"{viewer + picture if line else picture + viewer}"
         f"{links(shown.files, 'The numbers behind these pictures')}</section>"
     )
+
+
+def is_line(problem: Problem) -> bool:
+    """Whether samples are curves, which the page's script draws."""
+    return len(problem.variables) == 1
 
 
 def body_outside(problem: Problem, shown: Shown, pictures: Mapping[str, str]) -> str:
@@ -118,17 +129,23 @@ def _drawn(problem: Problem, sample: Sample) -> str:
     """Params and outputs of a sample in a line each."""
     lines = []
     params = [
-        f"{name} = {_numbers(sample.batch.params[name][0].double().cpu().numpy())}"
-        + (f" [{each.unit}]" if each.unit else "")
-        for name, each in problem.params.items()
+        _quantity(name, sample.batch.params[name][0].double().cpu().numpy(), problem)
+        for name in problem.params
     ]
     if params:
         lines.append(f"Params: {'; '.join(params)}")
     for name, each in sample.outputs.items():
         if each.operator is not None and each.reference is not None:
             own, right = (_numbers(np.asarray(v)) for v in (each.operator, each.reference))
-            lines.append(f"Output {name}: {own} by the operator, {right} by the reference")
+            title = labelled(name, problem)
+            lines.append(f"Output {title}: {own} by the operator, {right} by the reference")
     return "".join(f"<p>{html.escape(line)}</p>" for line in lines)
+
+
+def _quantity(name: str, values: Array, problem: Problem) -> str:
+    """`load = 5e5 [Pa]`"""
+    unit = unit_of(name, problem)
+    return f"{name} = {_numbers(values)}" + (f" [{unit}]" if unit else "")
 
 
 def _numbers(values: Array) -> str:

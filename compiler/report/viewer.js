@@ -207,9 +207,11 @@
     return canvas;
   }
 
-  function caption(panel) {
-    const what = panel.kind === "curve" ? ": " : ", colours from ";  // the ends of an axis, of colours
-    return panel.title + what + short(panel.limits[0]) + " to " + short(panel.limits[1]);
+  // the ends of a curve's axes, or of the colours
+  function caption(panel, data) {
+    const span = (ends) => short(ends[0]) + " to " + short(ends[ends.length - 1]);
+    if (panel.kind !== "curve") return panel.title + ", colours from " + span(panel.limits);
+    return panel.title + " from " + span(panel.limits) + ", " + data.axes[0] + " from " + span(panel.x);
   }
 
   function slices(root, data, rows, palettes) {
@@ -243,8 +245,8 @@
       const line = element("div", grid, "row");
       row.forEach((panel) => {
         const box = element("figure", line);
-        element("figcaption", box, "", caption(panel));
-        const canvas = canvasFor(box, data, panel, panel.kind === "curve" ? 480 : 320);
+        element("figcaption", box, "", caption(panel, data));
+        const canvas = canvasFor(box, data, panel, panel.kind === "curve" ? 640 : 320);
         drawn.push([canvas, panel]);
         if (panel.kind === "curve" && panel.lines.length > 1)
           element("figcaption", box, "key", panel.key || "thin blue: operator; broad grey: reference");

@@ -146,6 +146,8 @@ def _(expression: Any) -> Unit:
         return first if rule == "same" else ONE
     for argument in expression.args if rule == "pure" else ():
         unit = unit_of(argument)
+        if _is_bell(expression) and unit not in (ANY, ONE):
+            return None
         if unit is not None and unit is not ANY and unit != ONE:
             hint = "divide it by a quantity of the same unit; numbers are declared with theirs"
             raise fail(
@@ -154,3 +156,15 @@ def _(expression: Any) -> Unit:
                 hint,
             )
     return ONE
+
+
+def _is_bell(expression: Any) -> bool:
+    """Whether this is exp(-c s^2) with a bare number c, as in `dirac(x - a, 0.2)`: the width has
+    the unit of s, although the number does not say so."""
+    if not isinstance(expression, sp.exp):
+        return False
+    terms = [each.as_coeff_Mul() for each in sp.Add.make_args(expression.args[0])]
+    return all(
+        number < 0 and number != -1 and square.is_Pow and square.exp == 2
+        for number, square in terms
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from compiler.report.pictures import reference_picture, residual, sample_picture
 from compiler.training.options import TrainOptions
 from compiler.training.runs import Run
 from operators.field import Capabilities
-from pdespec import Problem, boundary, lap, on, rectangle, space, unknown
+from pdespec import Problem, boundary, lap, on, parse, rectangle, space, unknown
 from tests.compiler import tiny
 
 x, y = space("x y")
@@ -132,3 +133,33 @@ def test_the_residual_of_a_picture_is_that_of_the_equation():
     points = torch.linspace(0.1, 0.9, 5, dtype=torch.float64).reshape(1, 5, 1)
     values = residual(compiler.compile(problem), one, points, {}, block=2)
     assert torch.allclose(values, (0.1 * a).expand(5), rtol=1e-9)  # 1.1 a - a
+
+
+def test_the_residual_of_a_mode_holds_the_multiplier_of_its_prescribed_integral():
+    text = (
+        "problem mode\nspace x\ndomain L = interval(0, 1)\nunknown u : scalar on L\n"
+        "minimize integral(dx(u)^2, L)\non boundary(L): u = 0\nrequire integral(u^2, L) = 1\n"
+    )
+    problem = parse(text, source="mode.pde")
+    batch = sample(problem, 1, {"interior": 8}, dtype=torch.float64)
+
+    class Sine:
+        capabilities = Capabilities()
+
+        def __init__(self, spoilt: float = 0.0) -> None:
+            self.spoilt = spoilt
+
+        def __call__(self, points):
+            return torch.sin(math.pi * points) + self.spoilt * torch.sin(2 * math.pi * points)
+
+    points = torch.linspace(0, 1, 102, dtype=torch.float64)[1:-1].reshape(1, -1, 1)
+    loss = compiler.compile(problem)
+    one = Sample(0, batch, Sine(), None, 0.0, {}, 0.1, 0.1)
+    assert residual(loss, one, points, {}).abs().max() < 1e-9
+    # -2 u'' + 2 m u, m nearest: those of the modes 1 and 2 are 2 (pi^2 + m) and 2 (4 pi^2 + m)
+    m = -(math.pi**2) * (1 + 0.1**2 * 4) / (1 + 0.1**2)
+    x = points[0, :, 0]
+    expected = 2 * (math.pi**2 + m) * torch.sin(math.pi * x)
+    expected += 0.2 * (4 * math.pi**2 + m) * torch.sin(2 * math.pi * x)
+    one = Sample(0, batch, Sine(0.1), None, 0.0, {}, 0.1, 0.1)
+    assert torch.allclose(residual(loss, one, points, {}, block=7), expected.abs(), rtol=1e-3)

@@ -128,10 +128,38 @@ def test_what_is_drawn_has_its_unit():
         "T [K]",
         "|T| [K]",
         "q [K/s]",
-        "a",
+        "a [m^2/s]",
     ]
+    assert labelled("mean", problem) == "mean [m^2*K]"
     axes = reference_picture(problem, shown.batch, shown.truth).axes[0]
     assert [axes.get_title(), axes.get_xlabel(), axes.get_ylabel()] == ["T [K]", "x [m]", "y [m]"]
+
+
+def test_outputs_have_the_units_that_follow_from_those_declared():
+    text = """problem console
+space    x, y [m]
+const    E = 2e11 [Pa], nu = 0.3
+domain   S = rectangle([0, 0], [2, 1])
+unknown  u : vector on S [m]
+sigma := E/(1 + nu)*sym(grad(u))
+in S:           div(sigma) = 0
+on boundary(S): u = 0
+output sag := u(1, 0.5)
+output stress := sigma
+output pull := integral(sigma*n, side(S, x = 2))
+output stored := integral(inner(sigma, grad(u)), S)
+output share := integral(dot(u, u), S)/integral(1, S)/4
+"""
+    problem = pdespec.parse(text.replace(" [m^2]\n", "\n"), source="p.pde")
+    assert [labelled(name, problem) for name in problem.outputs] == [
+        "sag [m]",
+        "stress [Pa]",
+        "pull [N/m]",
+        "stored [N]",
+        "share [m^2]",
+    ]
+    bare = pdespec.parse(text.replace(" [m^2]\n", "\n").replace(" [Pa]", ""), source="p.pde")
+    assert labelled("stress", bare) == "stress"  # of a modulus without a unit nothing follows
 
 
 def test_an_input_on_a_boundary_is_shown_at_its_points():

@@ -5,6 +5,7 @@ from pdespec import (
     ProblemError,
     boundary,
     const,
+    dirac,
     div,
     dot,
     dt,
@@ -84,3 +85,13 @@ def test_what_is_no_unit_is_refused(text):
 def test_a_misspelt_unit_gets_a_suggestion():
     with pytest.raises(ProblemError, match="did you mean `Pa`"):
         measure("pa")
+
+
+def test_a_bare_width_of_a_source_has_the_unit_of_its_place():
+    """That of `dirac` is a number, which the text of a problem takes too."""
+    source = dirac([x - 1, y], 0.2)
+    assert unit_of(source) is unit_of(k * source) is None
+    wide = const("wide", 0.2, unit="m")
+    assert unit_of(dirac([x - 1, y], wide)) == measure("m^-2")
+    with pytest.raises(ProblemError, match="T04"):
+        unit_of(sp.exp(2 * x**3))
