@@ -44,13 +44,13 @@ FUNCTIONS = {
     "extrema": lambda p: torch.maximum(p.sin(), p[..., :1]) + torch.minimum(p, p.square()),
     "ties": lambda p: torch.maximum(2 * p, p + p) * p,
     "sums": lambda p: p.sin().sum(-1, keepdim=True) + p.square().mean(2, keepdim=True),
+    "transposed": lambda p: p.sin().transpose(1, 2)[None].permute(0, 1, 3, 2)[0] * p,
     "places": lambda p: torch.stack([p[..., 0] * p[..., 1], p.unbind(-1)[1]], 2),
     "joins": lambda p: torch.cat([p.exp(), torch.ones_like(p), p[..., None].squeeze(-1)], -1),
     "views": lambda p: (p * p).flatten(1).unflatten(1, (-1, 2)).reshape(p.shape).unsqueeze(0)[0],
     "parts": lambda p: torch.cat([e.cos() for e in p.split(1, -1)] + list(p.chunk(2, -1)), 2),
     "selections": lambda p: p.select(-1, 0)[..., None] * p.narrow(2, 1, 1).expand(-1, -1, 2),
     "gathered": lambda p: p.sin().gather(2, torch.ones(*p.shape[:2], 1, dtype=torch.long)),
-    "products": lambda p: p.sin() @ ROWS.to(p) + F.linear(p, ROWS.T.to(p), ROWS[0].to(p)),
     "einsum": lambda p: torch.einsum("bnk,ko->bno", p.sin(), ROWS.to(p)),
     "einsum of two": lambda p: torch.einsum(
         "xy,bnx,bny->bn", ROWS.T[:, :2].to(p), (p[..., :1] * ROWS[0].to(p)).cos(), p.sin()
@@ -182,6 +182,7 @@ WITHOUT = {
     "bytes": lambda p: p * pickle.loads(pickle.dumps(p)),
     "NumPy": lambda p: p * torch.from_numpy(np.sin(p.detach().numpy())),
     "a choice by bytes": lambda p: torch.where((p > 0).byte(), p.sin(), p * p),
+    "products of matrices": lambda p: p.sin() @ ROWS.to(p) + F.linear(p, ROWS.T, ROWS[0]),
     "two lists of places": lambda p: torch.stack(p[None][[0, 0], :, :, [1, 0]].unbind(0), -1) * p,
     "a singular power": lambda p: (p[..., :1] * 0).sqrt() * p[..., 1:],
     "constant": torch.ones_like,
