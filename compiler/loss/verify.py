@@ -235,9 +235,7 @@ class _Trial:
         sample, point = divmod(int(gap.argmax()), gap.shape[1])
         size = self._size(step.component, step.upper)
         ours, theirs = (size * float(each[sample, point]) for each in (exact, fine))
-        upper, lower = (
-            _spelt(index, names, components[step.component]) for index in (step.upper, step.lower)
-        )
+        upper, lower = _pair(step, names, components)
         raise fail(
             "P06",
             f"{upper} by autograd is {ours:.6g}, but the slope of {lower} along"
@@ -299,7 +297,7 @@ class _Trial:
                         size = found[0] * self._size(step.component, step.lower)
                         place = self._place((found[1] + found[2]) / 2, names)
                         say = _no_residual if vanishing[step] and not known else _jump
-                        told[step.component] = say(step, size, place, names, components)
+                        told[step.component] = say(*_pair(step, names, components), size, place)
         return tuple(told.values())
 
     def _size(self, component: int, index: MultiIndex) -> float:
@@ -367,12 +365,7 @@ class _Trial:
         return (left, start[sample, 0], end[sample, 0]) if left > 0.01 * whole else None
 
 
-def _jump(
-    step: Step, size: float, place: str, names: tuple[str, ...], components: tuple[str, ...]
-) -> Diagnostic:
-    upper, lower = (
-        _spelt(index, names, components[step.component]) for index in (step.upper, step.lower)
-    )
+def _jump(upper: str, lower: str, size: float, place: str) -> Diagnostic:
     return Diagnostic(
         "P03",
         f"{lower} jumps by {size:.3g} at {place}: {upper} holds a delta there",
@@ -383,12 +376,7 @@ def _jump(
     )
 
 
-def _no_residual(
-    step: Step, size: float, place: str, names: tuple[str, ...], components: tuple[str, ...]
-) -> Diagnostic:
-    upper, lower = (
-        _spelt(index, names, components[step.component]) for index in (step.upper, step.lower)
-    )
+def _no_residual(upper: str, lower: str, size: float, place: str) -> Diagnostic:
     return Diagnostic(
         "P09",
         f"{upper} by autograd is zero everywhere, while {lower} jumps by {size:.3g} at {place}",
@@ -397,6 +385,14 @@ def _no_residual(
         f"a field of pieces whose {upper} is zero, such as a network of ReLU, has no residual of"
         " this order: whatever it is, the equation sees the same",
     )
+
+
+def _pair(step: Step, names: tuple[str, ...], components: tuple[str, ...]) -> tuple[str, str]:
+    """How the derivatives above and below a step are written."""
+    upper, lower = (
+        _spelt(index, names, components[step.component]) for index in (step.upper, step.lower)
+    )
+    return upper, lower
 
 
 def _spelt(index: MultiIndex, names: tuple[str, ...], component: str) -> str:

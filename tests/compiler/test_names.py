@@ -128,22 +128,19 @@ def test_names_that_are_alike_stay_apart():
     assert pdespec.parse(document(recover(problem))) == problem
 
 
+def _trained(problem, directory):
+    points = {"interior": 8, "boundary": 2, "operator": 8}
+    options = compiler.TrainOptions(steps=3, batch=1, validation=0, log_every=1, points=points)
+    return compiler.train(problem, compiler.build(problem, "pinn", hidden=(4,)), options, directory)
+
+
 @pytest.mark.parametrize("name", ["values", "forward", "step", "total", "equation"])
 def test_a_trainable_number_of_any_name_is_found_saved_and_read_again(name, tmp_path):
     problem = pdespec.parse(
         f"problem p\nspace x\ntrainable {name} = 2\ndomain L = interval(0, 1)\nunknown u : scalar"
         f" on L\nin L:\n    equation: dxx(u) = {name}\non boundary(L): u = 0"
     )
-    options = compiler.TrainOptions(
-        steps=3,
-        batch=1,
-        validation=0,
-        log_every=1,
-        points={"interior": 8, "boundary": 2, "operator": 8},
-    )
-    run = compiler.train(
-        problem, compiler.build(problem, "pinn", hidden=(4,)), options, tmp_path / "run"
-    )
+    run = _trained(problem, tmp_path / "run")
     assert set(run.trainables) == {name} and run.trainables[name] != 2
     assert compiler.load_run(tmp_path / "run").trainables[name] == pytest.approx(
         run.trainables[name], rel=1e-6
@@ -159,14 +156,5 @@ def test_an_equation_may_be_called_like_a_column_of_the_history(label, tmp_path)
         "problem p\nspace x\ndomain L = interval(0, 1)\nunknown u : scalar on L\n"
         + f"in L:\n    {label}: dxx(u) = 1\non boundary(L): u = 0"
     )
-    options = compiler.TrainOptions(
-        steps=2,
-        batch=1,
-        validation=0,
-        log_every=1,
-        points={"interior": 8, "boundary": 2, "operator": 8},
-    )
-    run = compiler.train(
-        problem, compiler.build(problem, "pinn", hidden=(4,)), options, tmp_path / "run"
-    )
-    assert run.history[-1]["step"] == 2 and f"`{label}`" in run.history[-1]
+    run = _trained(problem, tmp_path / "run")
+    assert run.history[-1]["step"] == 3 and f"`{label}`" in run.history[-1]

@@ -105,16 +105,21 @@ class Stopping(Silent):
             os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_samples_that_the_solver_gives_up_on_are_left_out(tmp_path, monkeypatch):
+def _gives_up(monkeypatch, call):
+    """The solver gives up on the sample of this call."""
     whole, calls = supervise.solve, []
 
     def solve(problem, batch):
         calls.append(batch)
-        if len(calls) == 2:
+        if len(calls) == call:
             raise supervise.SampleError("no way down")
         return whole(problem, batch)
 
     monkeypatch.setattr(supervise, "solve", solve)
+
+
+def test_samples_that_the_solver_gives_up_on_are_left_out(tmp_path, monkeypatch):
+    _gives_up(monkeypatch, 2)
     run = train(PROBLEM, model(), dataclasses.replace(DATA, steps=1), tmp_path / "run")
     saved = supervise.load_tree(run.directory / FILE)
     assert saved["samples"] == [0, 2, 3, 4, 5] and saved["values"].shape[:2] == (
@@ -167,15 +172,8 @@ def test_a_validation_sample_that_was_drawn_otherwise_is_solved_again(tmp_path, 
 def test_validation_samples_that_the_solver_gives_up_on_are_left_out_and_said(
     tmp_path, monkeypatch
 ):
-    whole, calls, said = supervise.solve, [], []
-
-    def solve(problem, batch):
-        calls.append(batch)
-        if len(calls) == 8:
-            raise supervise.SampleError("no way down")
-        return whole(problem, batch)
-
-    monkeypatch.setattr(supervise, "solve", solve)
+    _gives_up(monkeypatch, 8)
+    said = []
     display = Silent()
     display.message = said.append
     run = train(

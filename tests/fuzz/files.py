@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -62,6 +63,15 @@ def _spoilt(text: str, rng: random.Random, separator: str) -> str:
     return "\n".join(lines)
 
 
+def _said(check: Callable[[pdespec.Problem], object], path: Path) -> str:
+    try:
+        check(pdespec.load(path))
+    except pdespec.ProblemError as error:
+        assert str(error)
+        return f"refused {error.diagnostics[0].code}"
+    return "accepted"
+
+
 def _mesh(place: Path, rng: random.Random) -> str:
     data = _spoilt(SQUARE.read_text(), rng, " ").encode()
     if rng.random() < 0.2:
@@ -72,12 +82,7 @@ def _mesh(place: Path, rng: random.Random) -> str:
         " lap(u) = 1\non boundary(D): u = 0\n"
     )
     (place / "p.pde").write_text(text)
-    try:
-        report(pdespec.load(place / "p.pde"))
-    except pdespec.ProblemError as error:
-        assert str(error)
-        return f"refused {error.diagnostics[0].code}"
-    return "accepted"
+    return _said(report, place / "p.pde")
 
 
 def _table(place: Path, rng: random.Random) -> str:
@@ -131,9 +136,4 @@ def _measured(place: Path, rng: random.Random) -> str:
         "problem p\nspace x, y\ndomain D = rectangle([0, 0], [1, 1])\nunknown u : scalar on D [K]\n"
         f'in D: lap(u) = 1\non boundary(D): u = 0\ndata u on D from "u{kind}"\n'
     )
-    try:
-        refuse_wrong_files(pdespec.load(place / "p.pde"))
-    except pdespec.ProblemError as error:
-        assert str(error)
-        return f"refused {error.diagnostics[0].code}"
-    return "accepted"
+    return _said(refuse_wrong_files, place / "p.pde")
