@@ -78,6 +78,7 @@ class Dataset:
 
     @cached_property
     def problem(self) -> Problem:
+        """The problem whose text the files hold."""
         return parse(self._attributes["problem"], source=str(self.directory))
 
     @cached_property

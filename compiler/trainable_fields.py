@@ -101,6 +101,7 @@ class Axis:
 
     @property
     def waves(self) -> Array:
+        """The frequency of each mode, in radians per length. Shapes: "count"."""
         order = np.arange(self.count)
         if self.periodic:
             return 2 * math.pi * ((order + 1) // 2) / self.length

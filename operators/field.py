@@ -47,7 +47,9 @@ class Field(Protocol):
     """field(points (b, n, D)) -> (b, n, c)."""
 
     @property
-    def capabilities(self) -> Capabilities: ...
+    def capabilities(self) -> Capabilities:
+        """What the field promises."""
+        ...
 
     def __call__(self, points: Tensor) -> Tensor: ...
 

@@ -46,6 +46,7 @@ class Entry:
 
     @property
     def example(self) -> str:
+        """A call as it is written: `besselj(k, s)`."""
         return self.usage or f"{self.name}({'a, b' if self.most > 1 else 's'})"
 
 

@@ -51,6 +51,7 @@ class Param(Declaration):
 
     @property
     def components(self) -> tuple[str, ...]:
+        """The name, or `name[0]`, `name[1]`, .. of a vector of numbers."""
         return (
             (self.name,)
             if self.size is None
@@ -59,6 +60,7 @@ class Param(Declaration):
 
     @property
     def symbol(self) -> sp.Expr | sp.ImmutableMatrix:
+        """What stands for it in an expression: a symbol, or a column of them."""
         if self.size is None:
             return Scalar(self)
         return sp.ImmutableMatrix([Scalar(self, i) for i in range(self.size)])
@@ -111,6 +113,7 @@ class Unknown(Declaration):
 
     @property
     def components(self) -> tuple[str, ...]:
+        """The names of its real scalar parts: `v.x`, `v.y` of a vector."""
         return component_names(self.name, self.rank, self.region.coordinates, self.complex)
 
     @property
@@ -120,6 +123,8 @@ class Unknown(Declaration):
 
     @property
     def symbol(self) -> sp.Expr | sp.ImmutableMatrix:
+        """What stands for it in an expression: a function of its coordinates, or a matrix of
+        them."""
         return _applied(self, UnknownField)
 
     @property
@@ -147,10 +152,13 @@ class Input(Declaration):
 
     @property
     def components(self) -> tuple[str, ...]:
+        """The names of its real scalar parts: `v.x`, `v.y` of a vector."""
         return component_names(self.name, self.rank, self.region.coordinates, self.complex)
 
     @property
     def symbol(self) -> sp.Expr | sp.ImmutableMatrix:
+        """What stands for it in an expression: a function of its coordinates, or a matrix of
+        them."""
         return _applied(self, InputField)
 
 

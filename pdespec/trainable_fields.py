@@ -61,6 +61,7 @@ class TrainableField(Declaration):
 
     @property
     def size(self) -> int:
+        """The number of coefficients."""
         return int(sp.prod(self.counts))
 
     @property
@@ -75,6 +76,7 @@ class TrainableField(Declaration):
 
     @property
     def symbol(self) -> sp.Expr:
+        """What stands for it in an expression: a function of its coordinates."""
         times = () if self.time is None else (self.time,)
         return component_function(self, 0, FoundField)(*self.region.coordinates, *times)
 

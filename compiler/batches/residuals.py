@@ -38,6 +38,8 @@ class Shifted:
         return self.function(points) + self.added + 0 * points[..., :1]
 
     def taylor(self, points: Tensor, space: JetSpace) -> Jet:
+        """The jet of the sum, by following its operations. Shapes: points "b n D" -> streams "b n
+        c"."""
         return followed(self, points, space)
 
 
@@ -50,6 +52,7 @@ class Residuals:
 
     @cached_property
     def graph(self) -> ResidualGraph:
+        """The common graph of the terms' expressions, made once."""
         return graph_of(self.terms)
 
     @cached_property

@@ -110,9 +110,11 @@ class Case:
 
     @property
     def orders(self) -> dict[str, int]:
+        """The order of each derivative that the residuals need, by its written name."""
         return {self.name(c, index): sum(index) for c, index in self.keys}
 
     def name(self, component: int, index: MultiIndex) -> str:
+        """A derivative as it is written in tables: `u_xx`."""
         return f"{self.loss.components[component]}_{letters(index, self.loss.names)}"
 
     def contests(self, chosen: str | Backend) -> list[Comparison]:

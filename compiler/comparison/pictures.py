@@ -270,6 +270,7 @@ class Slab:
 
     @property
     def step(self) -> float:
+        """The spacing along the first axis, in the unit of its coordinate."""
         return (self.limits[1] - self.limits[0]) / (self.shape[0] - 1)
 
 

@@ -135,7 +135,9 @@ class Spectral(Axial, Protocol):
 
     name: ClassVar[str]
 
-    def roundoff(self, request: Request, grid: GriddedPoints) -> RoundOff: ...
+    def roundoff(self, request: Request, grid: GriddedPoints) -> RoundOff:
+        """What round-off does to the derivatives of a request on this grid."""
+        ...
 
 
 def refuse_spectral(

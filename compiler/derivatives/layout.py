@@ -31,10 +31,13 @@ class GriddedPoints:
 
     @property
     def periodic(self) -> tuple[bool, ...]:
+        """Which axes repeat."""
         return tuple(length is not None for length in self.period)
 
     @property
     def extent(self) -> tuple[float, ...]:
+        """The length of each axis: the period where it repeats, else from the first node to the
+        last."""
         return tuple(
             (n - 1) * h if length is None else length
             for n, h, length in zip(self.shape, self.spacing, self.period, strict=True)
@@ -42,6 +45,7 @@ class GriddedPoints:
 
     @property
     def count(self) -> int:
+        """The number of nodes of one sample."""
         return math.prod(self.shape)
 
     def __str__(self) -> str:

@@ -63,6 +63,8 @@ class RoundOff:
 
     @property
     def reach(self) -> tuple[float, ...]:
+        """The step h of the equivalent difference along each axis: spacing over sharpness, in
+        lengths."""
         return tuple(
             h / factor
             for h, factor in zip(
@@ -72,6 +74,7 @@ class RoundOff:
 
     @property
     def precision(self) -> float:
+        """The relative error with which values are known: gain eps/2 in the dtype of the points."""
         return self.gain * torch.finfo(self.layout.dtype).eps / 2
 
     def expected(self, request: Request) -> dict[MultiIndex, float]:

@@ -77,6 +77,8 @@ class Sample:
 
     @property
     def mean_of_unknowns(self) -> float:
+        """The mean of the relative L2 errors of the unknowns; `relative_l2` is that of the
+        worst."""
         return statistics.fmean(self.unknowns.values())
 
 
@@ -180,6 +182,7 @@ class Evaluation:
 
     @property
     def relative_squared_error(self) -> dict[str, float]:
+        """Mean, median and maximum over the samples of the squared relative L2 error."""
         return summary([each.squared_error for each in self.samples])
 
     @property
@@ -227,6 +230,8 @@ class Evaluation:
         return {name: order[places[name]] for name in names}
 
     def as_json(self) -> dict[str, Any]:
+        """What evaluation.json holds: errors as fractions, not percent, times in seconds. What was
+        not measured is left out."""
         wrong = errors([each.outputs for each in self.samples])
         return {
             "problem": self.run.problem.name,

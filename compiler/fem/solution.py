@@ -55,6 +55,7 @@ class SampleSolution:
 
     @cached_property
     def locator(self) -> Locator:
+        """The search for the cells of points, made on first use."""
         return Locator(self.spaces.mesh)
 
     @cached_property

@@ -953,6 +953,7 @@ class Clock:
         self.last = time.perf_counter()
 
     def lap(self, name: str) -> None:
+        """Adds the seconds since the last lap to a phase."""
         now = time.perf_counter()
         self.laps[name] = self.laps.get(name, 0.0) + now - self.last
         self.last = now

@@ -62,6 +62,8 @@ class Level:
         return -self.sj[:, 2, 2:-2] @ self.wall()
 
     def dissipate(self, finest: bool, out: Array) -> None:
+        """Writes the artificial dissipation of the state into `out`: second and fourth differences
+        on the finest grid, second ones alone on coarser grids."""
         radii = self.along, self.across
         if finest:
             kernels.dissipation(self.w, self.p, *radii, kernels.SHOCK, self.k4, out)
@@ -69,9 +71,12 @@ class Level:
             kernels.coarse_dissipation(self.w, self.p, *radii, kernels.COARSE / 2, out)
 
     def convect(self) -> None:
+        """Computes the balance of convective fluxes of each cell into `convective`."""
         kernels.convection(self.w, self.p, self.si, self.sj, self.wall(), self.convective)
 
     def speeds(self) -> None:
+        """Computes the spectral radii of the fluxes along both directions, which time steps and
+        dissipation are scaled by."""
         kernels.radii(self.w, self.p, self.si, self.sj, self.stream.gamma, self.along, self.across)
 
     def residual(self, finest: bool) -> Array:

@@ -22,14 +22,17 @@ class Stream:
 
     @property
     def speed(self) -> float:
+        """|v| far away."""
         return float(np.hypot(*self.velocity))
 
     @property
     def mach(self) -> float:
+        """The Mach number far away, v / sqrt(gamma p / rho)."""
         return self.speed / float(np.sqrt(self.gamma * self.p / self.rho))
 
     @property
     def dynamic_pressure(self) -> float:
+        """rho v^2 / 2 far away, which coefficients of forces are relative to."""
         return 0.5 * self.rho * self.speed**2
 
     def conserved(self) -> Array:

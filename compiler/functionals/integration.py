@@ -69,6 +69,7 @@ class Rule:
         return found + swept.sum(-1) - swept.sum(-1).detach()
 
     def to(self, dtype: torch.dtype) -> Rule:
+        """The rule in another dtype."""
         normals = None if self.normals is None else self.normals.to(dtype)
         return Rule(
             self.points.to(dtype),

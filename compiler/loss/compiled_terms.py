@@ -38,9 +38,13 @@ class BatchLike(Protocol):
     points: Mapping[str, PointSetLike]
 
     @property
-    def geometry(self) -> Mapping[str, Geometry]: ...
+    def geometry(self) -> Mapping[str, Geometry]:
+        """The domains of the samples, by name."""
+        ...
 
-    def evaluate(self, name: str, points: Tensor) -> Tensor: ...
+    def evaluate(self, name: str, points: Tensor) -> Tensor:
+        """An input's values at points. Shapes: points "b n D" -> "b n c"."""
+        ...
 
 
 class CompiledTerms:

@@ -53,10 +53,12 @@ class HardCondition:
 
     @property
     def boundaries(self) -> tuple[Boundary, ...]:
+        """All boundaries on which a value is built in."""
         return tuple(itertools.chain.from_iterable(boundaries for _, boundaries in self.sides))
 
     @property
     def clamped(self) -> tuple[Boundary, ...]:
+        """Those of them on which the normal derivative is built in as well."""
         return tuple(itertools.chain.from_iterable(boundaries for _, boundaries in self.slopes))
 
 

@@ -87,6 +87,7 @@ class Terms(Mapping[str, Tensor]):
 
     @property
     def total(self) -> Float[Tensor, ""]:
+        """What is minimised: the sum of all terms, each times its weight (1 without one)."""
         return torch.stack(
             [self.weights.get(label, 1.0) * value for label, value in self.items()]
         ).sum()

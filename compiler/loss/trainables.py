@@ -22,6 +22,7 @@ class Trainables(nn.ParameterDict):
 
     @contextmanager
     def holding(self, held: bool) -> Iterator[None]:
+        """Sets `held` for as long as the block lasts."""
         self.held = held
         try:
             yield

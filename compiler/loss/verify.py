@@ -75,6 +75,7 @@ class IdentitySet:
         )
 
     def add(self, others: tuple[object, ...]) -> None:
+        """Remembers a group for as long as all of its objects live."""
         met, key = self._met, tuple(map(id, others))
         with contextlib.suppress(TypeError):
             met[key] = tuple(

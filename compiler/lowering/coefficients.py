@@ -37,9 +37,13 @@ class Coefficients(Protocol):
     """What the graphs of a group read in addition to the jet variables of the field."""
 
     @property
-    def points(self) -> Tensor: ...
+    def points(self) -> Tensor:
+        """Where the graphs are evaluated. Shapes: "b n D"."""
+        ...
 
-    def values(self, symbols: tuple[sp.Symbol, ...]) -> dict[sp.Symbol, Tensor]: ...
+    def values(self, symbols: tuple[sp.Symbol, ...]) -> dict[sp.Symbol, Tensor]:
+        """What the symbols stand for there. Shapes: each broadcasts to "b n"."""
+        ...
 
 
 class KnownValues:

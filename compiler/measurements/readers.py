@@ -42,6 +42,7 @@ class Axes(NamedTuple):
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The coordinates in order, time last."""
         return (*self.space, *(() if self.time is None else (self.time,)))
 
 

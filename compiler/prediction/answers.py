@@ -82,10 +82,12 @@ class TrainedOperator:
 
     @property
     def problem(self) -> Problem:
+        """The problem it was trained on."""
         return self.run.problem
 
     @property
     def model(self) -> Any:
+        """The trained module, from `OperatorInput` to a field."""
         return self.run.model
 
     def __call__(
@@ -285,6 +287,7 @@ class Answer:
 
     @property
     def problem(self) -> Problem:
+        """The problem of the operator."""
         return self.operator.problem
 
     @cached_property

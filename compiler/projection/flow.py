@@ -115,6 +115,8 @@ class Flow:
         return float(min(self.x.widths[0], self.y.widths[0]))
 
     def state(self) -> State:
+        """The flow at this time with the speeds of the walls in its outer rows and columns; at a
+        corner the mean of both walls."""
         walls, t = self.setting.walls, self.time
         below, above = (each(self.x.ends, t)[:, None] for each in (walls.bottom, walls.top))
         before, behind = (each(self.y.ends, t)[None] for each in (walls.left, walls.right))

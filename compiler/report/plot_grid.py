@@ -38,17 +38,34 @@ class PlotGrid(Protocol):
     """
 
     @property
-    def points(self) -> Tensor: ...
+    def points(self) -> Tensor:
+        """Shapes: "1 k D"."""
+        ...
+
     @property
-    def rows(self) -> Mapping[str, list[int]]: ...
+    def rows(self) -> Mapping[str, list[int]]:
+        """The channels that each row of pictures shows, by its title: one, or those of a vector."""
+        ...
+
     @property
-    def axes(self) -> tuple[str, ...]: ...
+    def axes(self) -> tuple[str, ...]:
+        """The names of what runs across and upward; one name for a curve."""
+        ...
+
     @property
-    def labels(self) -> tuple[str, ...]: ...
+    def labels(self) -> tuple[str, ...]:
+        """The axes' labels, with units."""
+        ...
+
     @property
-    def note(self) -> str: ...
+    def note(self) -> str:
+        """What is held fixed, such as `t = 1`; empty where nothing is."""
+        ...
+
     @property
-    def ratio(self) -> float: ...
+    def ratio(self) -> float:
+        """Height over width of one picture."""
+        ...
 
     def placed(self, values: Array) -> PlotGrid:
         """The grid where the values take it. Shapes: "k c"."""

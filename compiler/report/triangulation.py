@@ -43,6 +43,7 @@ class PlotMesh:
         return axes.tripcolor(Triangulation(*self.points.T, self.triangles), values, **style)
 
     def outline(self, axes: Axes, **style) -> None:
+        """Draws the boundary; `style` is that of a LineCollection."""
         axes.add_collection(LineCollection(list(self.points[self.boundary]), **style))
 
     def lines(self, axes: Axes, **style) -> None:

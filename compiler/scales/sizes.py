@@ -268,6 +268,8 @@ class Measured:
         )
 
     def largest(self, of: Mapping[str, float]) -> float:
+        """The size of the largest summand for these sizes of the unknowns; 0 where there is
+        none."""
         return max(self.sizes(of), default=0.0)
 
 

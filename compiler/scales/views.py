@@ -239,6 +239,8 @@ class OuterField:
         return (values * values.new_tensor(self.sizes)).to(points.dtype)
 
     def taylor(self, points: Tensor, space: JetSpace) -> Jet:
+        """The jet in the user's coordinates and units. Shapes: points "b n D" -> streams "b n
+        c"."""
         steps = [1 / step for step in self.frame.steps(points.shape[-1])]
         found = self.local.taylor(self.frame.inward(points, self.dtype), stretched(space, steps))
         return unstretched(found, space, steps, self.sizes, points.dtype)
@@ -267,6 +269,8 @@ class CapableInnerField(InnerField):
         return replace(able, grid=moved_grid(able.grid, self.frame.inward))
 
     def taylor(self, points: Tensor, space: JetSpace) -> Jet:
+        """The jet in the frame's coordinates and units. Shapes: points "b n D" -> streams "b n
+        c"."""
         steps = self.frame.steps(points.shape[-1])
         found = self.outer.taylor(self.frame.outward(points), stretched(space, steps))  # type: ignore[attr-defined]
         return unstretched(found, space, steps, [1 / size for size in self.sizes], points.dtype)
@@ -434,15 +438,18 @@ class Framed:
         self.frame, self.sizes = frame, sizes
 
     def attach(self, model: nn.Module) -> nn.Module:
+        """Registers both hooks on a model and returns it."""
         model.register_forward_pre_hook(self.before)
         model.register_forward_hook(self.after)
         return model
 
     def before(self, model: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The hook before the model: the user's input in the frame."""
         inputs, *others = given
         return (self.inner(inputs), *others)
 
     def after(self, model: nn.Module, given: tuple[Any, ...], field: Any) -> OuterField:
+        """The hook after it: the field in the user's coordinates and units."""
         return OuterField(field, self.frame, self.sizes, given[0].points.dtype)
 
     def inner(self, inputs: OperatorInput) -> OperatorInput:

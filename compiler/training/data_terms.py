@@ -141,6 +141,7 @@ class Priors:
 
     @property
     def labels(self) -> tuple[str, ...]:
+        """What the terms are called in the history: one for each trainable with a prior."""
         return tuple(f"{PRIOR}.{name}" for name in self.laws)
 
     def __call__(self, trainables: Mapping[str, Tensor], data: Tensor) -> Tensor:
@@ -187,11 +188,13 @@ class DataTerms:
 
     @property
     def labels(self) -> tuple[str, ...]:
+        """What the terms are called in the history, priors last."""
         own = tuple(each.measured.label for each in self.terms)
         return own + (self.priors.labels if self.priors else ())
 
     @property
     def samples(self) -> int:
+        """The number of measured samples."""
         return self.batch.size
 
     def training(

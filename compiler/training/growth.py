@@ -40,7 +40,9 @@ class Growth(Protocol):
 
     start: int
 
-    def modes(self, seen: Seen) -> Modes: ...
+    def modes(self, seen: Seen) -> Modes:
+        """How many modes are active along each axis from this step on."""
+        ...
 
 
 GROWTH: Registry[Callable[..., Growth]] = Registry("growth of modes")
@@ -132,6 +134,7 @@ class GrowingModes:
             layer.active = layer.modes
 
     def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps: the active modes along each axis."""
         return {"active": list(self.active)}
 
     def load(self, saved: Mapping[str, Any]) -> None:

@@ -308,6 +308,7 @@ class Objective(nn.Module):
 
     @property
     def data_labels(self) -> tuple[str, ...]:
+        """The labels of measured terms; none where nothing is measured."""
         return () if self.data is None else self.data.labels
 
 

@@ -84,6 +84,8 @@ class Placement:
         return batch.with_points(points) if whole else batch
 
     def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps: the points of the last step, where they are kept, and the
+        weights of the terms in it."""
         return {"points": self._population(), "weights": self.weights}
 
     def load(self, saved: Mapping[str, Any]) -> None:

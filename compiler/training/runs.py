@@ -408,6 +408,7 @@ class Named:
 
     @property
     def file(self) -> Path:
+        """Where the file lies."""
         return Path(self.folder) / self.path
 
 

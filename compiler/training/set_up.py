@@ -69,6 +69,7 @@ class Training:
 
     @cached_property
     def parameters(self) -> list[Tensor]:
+        """What the optimiser changes: weights and trainable numbers and functions."""
         return [each for each in self.objective.parameters() if each.requires_grad]
 
     @cached_property

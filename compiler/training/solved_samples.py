@@ -99,6 +99,7 @@ class Kept:
     name: str
 
     def path(self, sample: int) -> Path:
+        """The file of a sample."""
         return self.directory / SOLVED / f"{self.name}-{sample}.safetensors"
 
     def read(self, sample: int, digest: str) -> Tensor | str | None:
@@ -112,11 +113,14 @@ class Kept:
         return saved["outcome"] if saved["digest"] == digest else None
 
     def write(self, sample: int, digest: str, outcome: Tensor | str) -> None:
+        """Puts down the solution of a sample, or the solver's words where it gave up; `digest` says
+        of what it is."""
         path = self.path(sample)
         path.parent.mkdir(exist_ok=True)
         save_tree(path, {"digest": digest, "outcome": outcome})
 
     def forget(self) -> None:
+        """Deletes all of this name."""
         for path in (self.directory / SOLVED).glob(f"{self.name}-*.safetensors"):
             path.unlink()
         with contextlib.suppress(OSError):  # not there, or not empty

@@ -71,7 +71,10 @@ class Kernel(Protocol):
 
     def prepare(
         self, positions: Float[Tensor, "m d"], values: Float[Tensor, "m c"]
-    ) -> tuple[Float[Tensor, "m _"], ...]: ...
+    ) -> tuple[Float[Tensor, "m _"], ...]:
+        """What the kernel needs of each node, computed once for all queries. Shapes: positions (m,
+        d), values (m, c) -> tensors (m, ..)."""
+        ...
 
     def integrate(
         self,
@@ -80,7 +83,10 @@ class Kernel(Protocol):
         weight: Streams,
         prepared: tuple[Tensor, ...],
         edges: Edges,
-    ) -> Streams: ...
+    ) -> Streams:
+        """sum over the edges of a query of weight * kernel. Shapes: x and z one (e, 1) for each
+        axis, prepared (m, ..) -> (queries, out)."""
+        ...
 
 
 KERNELS: Registry[type] = Registry("kernel")

@@ -24,7 +24,9 @@ class Smooth(Protocol):
 
     def __call__(self, z: Tensor, /) -> Tensor: ...
 
-    def derivatives(self, z: Tensor, order: int, /) -> list[Tensor]: ...
+    def derivatives(self, z: Tensor, order: int, /) -> list[Tensor]:
+        """[g, g', .., g^(order)] at z, each in the shape of z."""
+        ...
 
 
 class _Rows(torch.autograd.Function):

@@ -54,6 +54,7 @@ class Use:
 
     @property
     def scalars(self) -> set[Scalar]:
+        """The numbers of the problem that the function or its branch depends on."""
         return self.argument.atoms(Scalar).union(*(each.atoms(Scalar) for each in self.chosen))
 
 

@@ -50,15 +50,18 @@ class Row:
 
     @cached_property
     def unknown_jets(self) -> tuple[Jet, ...]:
+        """The unknowns and derivatives of them that the row holds."""
         return jets_of(self.form, UnknownField)
 
     @cached_property
     def unknowns(self) -> tuple[Unknown, ...]:
+        """The unknowns that it holds, each once, in order."""
         return tuple(dict.fromkeys(jet.field.func.declaration for jet in self.unknown_jets))
 
     def report(
         self, code: str, message: str, hint: str = "", cause: str = "", severity: str = "error"
     ) -> Diagnostic:
+        """A diagnostic at the place of this statement, under its label."""
         return Diagnostic(code, message, hint, cause, self.span, self.label, severity)
 
 
@@ -144,6 +147,7 @@ class Analysis:
 
     @cached_property
     def boundary_rows(self) -> list[Row]:
+        """Conditions on boundaries, one for each component."""
         return [
             row
             for row in self.conditions
@@ -152,6 +156,7 @@ class Analysis:
 
     @cached_property
     def initial_rows(self) -> list[Row]:
+        """Conditions at the start, one for each component."""
         return [
             row
             for row in self.conditions
@@ -160,6 +165,7 @@ class Analysis:
 
     @cached_property
     def point_rows(self) -> list[Row]:
+        """Conditions at a point, one for each component."""
         return [
             row
             for row in self.conditions

@@ -61,6 +61,7 @@ class Collector:
             return None
 
     def close(self) -> None:
+        """Raises: ProblemError with all that was gathered, each once."""
         if self.diagnostics:
             raise ProblemError(dict.fromkeys(self.diagnostics))
 

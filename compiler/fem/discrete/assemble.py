@@ -50,6 +50,7 @@ class Assembly:
 
     @property
     def space_axes(self) -> int:
+        """The number of coordinates of space: a multi-index has these first, then time."""
         return len(self.form.coordinates)
 
     def residual(self, state: State) -> Array:
@@ -134,6 +135,9 @@ class Assembly:
     def argument(
         self, symbol: sp.Symbol, region: Region, place: Place, state: State
     ) -> Array | float:
+        """The value of one symbol at the quadrature points of a region. Shapes: "e q", or one
+        number. What does not change with the state is computed once, and again at another time
+        where it moves."""
         if isinstance(symbol, JetVariable) and not symbol.known:
             table = place.tables[symbol.component]
             vector = state.vectors[self.time_order(symbol)]
@@ -165,6 +169,7 @@ class Assembly:
         raise SolverError(f"no rule for {symbol} ({type(symbol).__name__}) in a weak form")
 
     def time_order(self, jet: JetVariable) -> int:
+        """The order of a derivative in time: which of a state's vectors holds its coefficients."""
         return sum(jet.index[self.space_axes :])
 
     def slot(self, index: MultiIndex) -> int:

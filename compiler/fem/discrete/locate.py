@@ -51,10 +51,12 @@ class Locator:
 
     @cached_property
     def tree(self) -> cKDTree:
+        """A search tree of the middles of the cells."""
         return cKDTree(self.mesh.p[:, self.mesh.t[:, self.chosen]].mean(axis=1).T)
 
     @cached_property
     def chosen(self) -> IntArray:
+        """The numbers of the cells that are searched: all, where none are named. Shapes: "e"."""
         return np.arange(self.mesh.nelements) if self.cells is None else self.cells
 
     @cached_property
@@ -73,6 +75,7 @@ class Locator:
 
     @property
     def simplicial(self) -> bool:
+        """Whether the cells are simplices: intervals, triangles, tetrahedra."""
         return self.mesh.t.shape[0] == self.mesh.dim() + 1
 
     def __call__(self, points: Array) -> Located:

@@ -82,6 +82,7 @@ class Spaces:
 
     @property
     def size(self) -> int:
+        """The number of coefficients of all components."""
         return max(self.offsets[c] + basis.N for c, basis in self.bases.items())
 
     def nodes(self, component: str) -> Array:
@@ -89,6 +90,7 @@ class Spaces:
         return self.bases[component].doflocs
 
     def numbers(self, component: str) -> slice:
+        """Where the coefficients of a component stand in a vector of all."""
         start = self.offsets[component]
         return slice(start, start + self.bases[component].N)
 

@@ -54,6 +54,7 @@ class System:
 
     @property
     def transformation(self) -> csr_matrix:
+        """T of u = T u[free] + g: the essential conditions, and the identity for multipliers."""
         if "T" not in self.cache:
             self.cache["T"] = (
                 block_diag((self.constraints.matrix, identity(len(self.levels)))).tocsr()
@@ -64,10 +65,12 @@ class System:
 
     @property
     def free(self) -> IntArray:
+        """The numbers of the unknowns that no condition fixes, multipliers last."""
         return np.concatenate((self.constraints.free, self.size + np.arange(len(self.levels))))
 
     @property
     def size(self) -> int:
+        """The number of coefficients, without multipliers."""
         return self.assembly.spaces.size
 
     def offset(self) -> Array:
@@ -79,6 +82,7 @@ class System:
         return np.concatenate((u, np.zeros(len(self.levels))))
 
     def state(self, u: Array) -> State:
+        """The fields and their rates at u. The multipliers at the end of u are no part of it."""
         fields = u[: self.size]
         return State(
             tuple(
@@ -88,6 +92,7 @@ class System:
         )
 
     def residual(self, u: Array) -> Array:
+        """R(u, m), of one entry a coefficient and one a requirement. Shapes: "n" -> "n"."""
         state = self.state(u)
         result = self.assembly.residual(state)
         if not self.levels:
@@ -99,6 +104,7 @@ class System:
         )
 
     def tangent(self, u: Array) -> csr_matrix:
+        """The derivative of the residual by u and the multipliers. Shapes: "n" -> sparse "n n"."""
         state = self.state(u)
         matrix = self.assembly.tangent(state, self.rates)
         if not self.levels:
@@ -107,9 +113,11 @@ class System:
         return bmat([[matrix, rows.T], [rows.multiply(self.rates[0]), None]]).tocsr()
 
     def allowed(self, u: Array) -> bool:
+        """Whether every requirement of the problem holds at u, at every quadrature point."""
         return self.assembly.allowed(self.state(u))
 
     def energy(self, u: Array) -> float:
+        """The functional at u, without the multipliers' part."""
         return self.assembly.energy(self.state(u))
 
     @property
@@ -135,6 +143,7 @@ class System:
         return self.cache[k]
 
     def requirement_residual(self, level: Level, state: State) -> float:
+        """By how much an integral requirement is missed: the integral minus the value asked for."""
         place = self.assembly.spaces.places[level.gauge.region]
         (density,) = self.assembly.values(level.density, level.gauge.region, state)
         if level.gauge not in self.cache:

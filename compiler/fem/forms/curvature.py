@@ -52,6 +52,7 @@ class Skeleton:
 
     @property
     def name(self) -> str:
+        """What the set of facets is called in messages."""
         return f"the facets of {self.domain.name}"
 
 

@@ -37,6 +37,7 @@ class DivergenceForm:
         )
 
     def scaled(self, factor: sp.Expr) -> DivergenceForm:
+        """The form times a constant."""
         return DivergenceForm(factor * self.source, tuple(factor * a for a in self.flux))
 
 

@@ -30,7 +30,8 @@ class Energetic(Equations):
 
     orientation: Array
 
-    def energy(self, u: Array) -> float: ...
+    def energy(self, u: Array) -> float:
+        """The functional that is made small, at u."""
 
 
 def minimize(

@@ -33,11 +33,17 @@ class Equations(Protocol):
     free: IntArray
     kept: dict[str, Linearised]
 
-    def residual(self, u: Array) -> Array: ...
+    def residual(self, u: Array) -> Array:
+        """R(u), zero at the solution, one entry for each of all unknowns. Shapes: "n" -> "n"."""
+        ...
 
-    def tangent(self, u: Array) -> csr_matrix: ...
+    def tangent(self, u: Array) -> csr_matrix:
+        """dR/du. Shapes: "n" -> sparse "n n"."""
+        ...
 
-    def allowed(self, u: Array) -> bool: ...
+    def allowed(self, u: Array) -> bool:
+        """Whether u is admissible; a step that leads elsewhere is shortened."""
+        ...
 
 
 Iteration = Callable[["Equations", Array, Array, "NewtonOptions", float], tuple[Array, int]]

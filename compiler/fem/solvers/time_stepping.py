@@ -52,6 +52,7 @@ class Scheme:
 
     @property
     def stages(self) -> int:
+        """The number of stages, each of them one implicit solve."""
         return len(self.weights)
 
     @property

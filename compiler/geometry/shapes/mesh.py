@@ -70,10 +70,12 @@ class Facets:
 
     @cached_property
     def normals(self) -> Tensor:
+        """Unit normals. Shapes: "f d"."""
         return self.area / self.weight[:, None]
 
     @property
     def dim(self) -> int:
+        """The number of coordinates of space."""
         return self.points.shape[-1]
 
     def __len__(self) -> int:
@@ -86,6 +88,7 @@ class Facets:
 
     @cached_property
     def extent(self) -> float:
+        """The longest side of the box around the points."""
         return float((self.points.amax(0) - self.points.amin(0)).amax())
 
     @cached_property
@@ -202,10 +205,12 @@ class Meshed:
     shape: Mesh
 
     def tensor(self, values: Array) -> Tensor:
+        """Numbers of the file in the dtype and on the device of the samples."""
         return torch.as_tensor(values, dtype=self.like.dtype, device=self.like.device)
 
     @cached_property
     def sides(self) -> Facets:
+        """All boundary facets."""
         return self.facets(np.arange(len(self.data.facets)))
 
     def facets(self, own: IntArray) -> Facets:
@@ -217,6 +222,7 @@ class Meshed:
 
     @cached_property
     def cells(self) -> Tensor | None:
+        """The corners of every cell, None for a closed surface. Shapes: "c d+1 d"."""
         return None if self.data.cells is None else self.tensor(self.data.points[self.data.cells])
 
     def distance(self, x: Tensor) -> Tensor:
@@ -258,6 +264,8 @@ class Meshed:
 
     @cached_property
     def classes(self) -> tuple[tuple[frozenset[str], IntArray, bool], ...]:
+        """The facets by the groups that they belong to, those on the axis x = 0 apart: (groups,
+        numbers of facets, whether they lie on the axis)."""
         on_axis = (
             np.abs(self.data.points[self.data.facets][:, :, 0]).max(-1) <= 1e-9 * self.data.extent
         )

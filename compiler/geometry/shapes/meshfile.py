@@ -84,10 +84,12 @@ class MeshData:
 
     @property
     def dim(self) -> int:
+        """The number of coordinates of space."""
         return self.points.shape[1]
 
     @cached_property
     def extent(self) -> float:
+        """The longest side of the box around the points, in the unit of the file."""
         return float(np.ptp(self.points, axis=0).max())
 
     @cached_property

@@ -151,6 +151,7 @@ class Clipped:
 
     @property
     def trim(self) -> Function:
+        """Positive on the part: that of `base` where it has one, and `uncovered`."""
         first = self.base.trim
         return self.uncovered if first is None else lambda x: both(first(x), self.uncovered(x))
 
@@ -175,6 +176,7 @@ class Clipped:
 
     @cached_property
     def measure(self) -> Tensor:
+        """Its length or area in each sample, by quadrature where it is not known. Shapes: "b"."""
         if self.known is not None:
             return self.known
         if self.dim < 3:
@@ -209,6 +211,8 @@ class Clipped:
             )
 
     def chart(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Points and outward normals at coordinates in the unit cube, uniform in length or area.
+        Shapes: "b n k" -> "b n d" twice."""
         if self.dim == 3:
             return self.base.chart(_tested(self, u))
         natural = self.base.natural

@@ -45,11 +45,18 @@ class Engine(Protocol):
     block: int
     capturing: bool
 
-    def step(self, block: Block, inputs: Inputs) -> Step | None: ...
+    def step(self, block: Block, inputs: Inputs) -> Step | None:
+        """The step of a block of these shapes as one compiled program; None where it is to be
+        computed operation by operation."""
+        ...
 
-    def edge_capacity(self, block: Block, inputs: Inputs) -> int: ...
+    def edge_capacity(self, block: Block, inputs: Inputs) -> int:
+        """A fixed number of edges that holds those of this block, for programs of fixed shapes."""
+        ...
 
-    def note(self, program: CompiledTerms, how: str, loudly: bool) -> None: ...
+    def note(self, program: CompiledTerms, how: str, loudly: bool) -> None:
+        """Remembers how a group is computed; `loudly` logs it where that is new."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,7 @@ class Accumulator:
         self.gradients: dict[int, Tensor] = {}
 
     def know(self, leaves: Iterable[Float[Tensor, "*_"]]) -> None:
+        """Adds leaves whose gradients are wanted."""
         self.leaves |= {id(leaf): leaf for leaf in leaves if leaf.requires_grad}
 
     def put(self, outputs: Outputs, place: Place) -> None:

@@ -116,6 +116,7 @@ class Parts:
         return bool(self.latent)
 
     def with_latent(self, latent: Sequence[Tensor]) -> Any:
+        """The field over other values of its latent tensors, such as leaves to differentiate in."""
         return self.field.with_latent(latent) if self.latent else self.field
 
 
@@ -205,6 +206,8 @@ class Block:
         )
 
     def trainable(self, symbol: sp.Symbol) -> bool:
+        """Whether a symbol is a number that is trained; it is no column, so that its gradient is
+        found."""
         return isinstance(symbol, Scalar) and symbol.declaration.name in self.loss.trainables
 
     def columns(
@@ -347,6 +350,8 @@ class Tiled:
         )
 
     def taylor(self, points: Float[Tensor, "b n D"], space: JetSpace) -> Jet:
+        """The jet of the field at the points, ansatz included. Shapes: points "b n D" -> streams "b
+        n c"."""
         return self._built(
             self.field.taylor(points, space)
             if self.edges is None
@@ -368,9 +373,11 @@ class BlockCoefficients:
 
     @property
     def points(self) -> Float[Tensor, "b n D"]:
+        """The queries of the block. Shapes: "b n D"."""
         return self.columns["points"]
 
     def values(self, symbols: tuple[sp.Symbol, ...]) -> dict[sp.Symbol, Float[Tensor, "*_"]]:
+        """What the symbols stand for at the queries. Shapes: each broadcasts to "b n"."""
         table = {
             s: self.columns[f"known {k}"] for k, s in enumerate(self.block.symbols) if s in symbols
         }

@@ -209,6 +209,8 @@ class Plan:
         return tuple(found)
 
     def interface(self, arrays: Sequence[Tensor]) -> Interface:
+        """The interface of the program that takes these arrays: names, shapes, dtypes, fixed
+        numbers and versions."""
         constants: dict[str, Any] = {
             name: float(p.value) for name, p in self.problem.params.items() if p.value is not None
         }

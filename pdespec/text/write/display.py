@@ -36,6 +36,7 @@ class Line:
 
     @property
     def columns(self) -> str:
+        """The line with `&` between the columns of an `align` environment."""
         tail = [f"({self.label})"] if self.label else []
         parts = [self.where, *tail] if self.where or tail else []
         return " && ".join([f"{self.left} &{self.right}", *parts])

@@ -70,6 +70,8 @@ class Express:
         return self.known[expression] if expression in self.known else write(expression, self)
 
     def matrix(self, expression: Any) -> t.Node:
+        """A vector or tensor: by its name, as an operator's value such as `grad(u)`, or entry by
+        entry."""
         declaration = declared(expression[0])
         if declaration is not None and declaration.symbol == expression:
             return self.name(declaration.name)
@@ -93,6 +95,8 @@ class Express:
         )
 
     def integral(self, density: Any, region: Any) -> t.Node:
+        """`integral(density, region)`; the weight 2 pi r or 4 pi r^2 of curved coordinates is taken
+        out of the density."""
         return t.Call("integral", (self(divided(density, region.coordinates)), self.region(region)))
 
     # ---- regions
