@@ -6,7 +6,8 @@
 Nonlinear Poisson, untrained weights: params and torch functions in, u at 1024 points out, for one
 sample and for a batch of 64; the older build knows no batch of a caller's samples, so there these
 are drawn. Both builds are loaded in this process and run in turns; times are of all threads of the
-processor, medians. Writes results/answers.json and .md.
+processor, medians. `--exported` adds this build's operator as a compiled program (`to="aoti"`, some
+minutes each), which takes the functions as values on a grid. Writes results/answers.json and .md.
 """
 
 from __future__ import annotations
@@ -76,20 +77,31 @@ class Build:
         torch.manual_seed(0)
         return self.compiler.build(self.problem, "gino", **OPTIONS, kernel_options={"degree": 1})
 
+    def given(self, size: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Params and functions."""
+        c1, c2 = torch.linspace(-0.15, 0.15, size), torch.linspace(0.1, -0.1, size)
+        batch = {"c1": c1, "c2": c2}
+        single = {name: float(each[0]) for name, each in batch.items()}
+        return single if size == 1 else batch, {"f": _source, "g": _boundary}
+
+    def operator(self) -> Any:
+        """An untrained one; to be called while this build is active."""
+        answers = importlib.import_module("compiler.prediction.answers")
+        runs = importlib.import_module("compiler.training.runs")
+        options, model = self.preset.options, self.model()
+        return answers.TrainedOperator(runs.Run(Path(), self.problem, options, None, "demo", model))
+
     def answer(self, size: int) -> Step:
         """u at 1024 points, from params and functions; to be called while this build is active."""
-        points = _points()
-        c1, c2 = torch.linspace(-0.15, 0.15, size), torch.linspace(0.1, -0.1, size)
+        points, given = _points(), self.given(size)
         with self.active():
             model, sampled = self.model(), self.compiler
-        single = {"c1": float(c1[0]), "c2": float(c2[0])}
-        inputs = {"f": _source, "g": _boundary}
 
         def older() -> None:
             with torch.no_grad():
                 generator = torch.Generator().manual_seed(0)
                 batch = (
-                    sampled.instance(self.problem, single, inputs, COUNTS, generator)
+                    sampled.instance(self.problem, *given, COUNTS, generator)
                     if size == 1
                     else sampled.sample(self.problem, size, COUNTS, generator)
                 )
@@ -98,17 +110,41 @@ class Build:
         if self.older:
             return older
         with self.active():
-            answers = importlib.import_module("compiler.prediction.answers")
-            runs = importlib.import_module("compiler.training.runs")
-            run = runs.Run(Path(), self.problem, self.preset.options, None, "demo", model)
-            operator = answers.TrainedOperator(run)
+            operator = self.operator()
 
         def newer() -> None:
             with torch.no_grad():
-                params = single if size == 1 else {"c1": c1, "c2": c2}
-                operator(params, inputs).u(points)
+                operator(*given).u(points)
 
         return newer
+
+    def exported(self, size: int, folder: Path) -> Step:
+        """The same answer by a compiled program, from params and functions, which are put on its
+        grids."""
+        with self.active():
+            operator = self.operator()
+            file = folder / f"{size}.pt2"
+            interface = operator.export(file, "aoti", samples=size)
+        program = torch._inductor.aoti_load_package(str(file))
+        params, functions = self.given(size)
+        points = _points().expand(size, -1, -1).contiguous()
+        grids = {
+            each.name: torch.cartesian_prod(*(torch.linspace(*a) for a in each.axes.values()))
+            for each in interface.inputs
+            if each.axes
+        }
+
+        def arrays() -> Iterator[torch.Tensor]:
+            for each in interface.inputs:
+                if each.name == "points":
+                    yield points
+                elif each.axes:
+                    values = functions[each.name](grids[each.name])
+                    yield values.reshape(1, *each.shape[1:]).expand(size, -1, -1).contiguous()
+                else:
+                    yield torch.as_tensor(params[each.name]).reshape(size)
+
+        return lambda: program(*arrays())
 
     def steps(self, count: int) -> list[float]:
         """CPU seconds of each of some steps of `demo`, the first three left out."""
@@ -170,17 +206,24 @@ def main() -> None:
     parser.add_argument("older", type=Path)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--batch-rounds", type=int, default=3)
+    parser.add_argument("--exported", action="store_true", help="compiled programs, too")
     parser.add_argument("--steps", type=int, default=12, help="of training, in each of three turns")
     given = parser.parse_args()
     torch.set_num_threads(1)
     older, newer = Build(given.older), Build(Path(__file__).parents[1])
     rows: dict[str, tuple[float, float]] = {}
-    for size, rounds in ((1, given.rounds), (64, given.batch_rounds)):
-        steps = {"older": (older, older.answer(size)), "this": (newer, newer.answer(size))}
-        found = alternate(steps, rounds)
-        name = "answer, one sample" if size == 1 else f"answer, a sample of {size}"
-        rows[name] = found["older"] / size, found["this"] / size
-        print(name, *rows[name], flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for size, rounds in ((1, given.rounds), (64, given.batch_rounds)):
+            steps = {"older": (older, older.answer(size)), "this": (newer, newer.answer(size))}
+            if given.exported:
+                steps["exported"] = newer, newer.exported(size, Path(folder))
+            found = alternate(steps, rounds)
+            name = "answer, one sample" if size == 1 else f"answer, a sample of {size}"
+            for kind, after in found.items():
+                if kind != "older":
+                    row = name if kind == "this" else f"{name}, compiled program"
+                    rows[row] = found["older"] / size, after / size
+                    print(row, *rows[row], flush=True)
     spent: dict[str, list[float]] = {"older": [], "this": []}
     for _ in range(3):
         spent["older"] += older.steps(given.steps)
