@@ -80,18 +80,24 @@ class Call(Node):
 
 @dataclass(frozen=True, slots=True)
 class Negative(Node):
+    """`-a`"""
+
     operand: Node
     span: Span | None = _place()
 
 
 @dataclass(frozen=True, slots=True)
 class Transpose(Node):
+    """`T'`"""
+
     operand: Node
     span: Span | None = _place()
 
 
 @dataclass(frozen=True, slots=True)
 class Power(Node):
+    """`a^b`"""
+
     base: Node
     exponent: Node
     span: Span | None = _place()
@@ -117,6 +123,8 @@ class Sum(Node):
 
 @dataclass(frozen=True, slots=True)
 class Intersection(Node):
+    """`A & B` of two regions"""
+
     left: Node
     right: Node
     span: Span | None = _place()
@@ -169,6 +177,8 @@ class Unit(Node):
 
 @dataclass(frozen=True, slots=True)
 class ProblemName(Node):
+    """`problem name`"""
+
     name: Name
     span: Span | None = _place()
 
@@ -185,6 +195,8 @@ class Space(Node):
 
 @dataclass(frozen=True, slots=True)
 class Time(Node):
+    """`time t in [0, 1] [s]`"""
+
     name: Name
     start: Node
     end: Node
@@ -314,6 +326,8 @@ class Head(Node):
 
 @dataclass(frozen=True, slots=True)
 class Block(Node):
+    """`in Omega: a = b; c = d`, and blocks on boundaries and at times and points"""
+
     head: Head
     members: tuple[Equality, ...]
     span: Span | None = _place()
@@ -331,6 +345,8 @@ class Extremum(Node):
 
 @dataclass(frozen=True, slots=True)
 class Require(Node):
+    """`require a > b in Omega`; an integral has no region"""
+
     left: Node
     operator: str
     right: Node
@@ -340,6 +356,8 @@ class Require(Node):
 
 @dataclass(frozen=True, slots=True)
 class Output(Node):
+    """`output name := value`"""
+
     name: Name
     value: Node
     span: Span | None = _place()
