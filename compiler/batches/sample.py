@@ -13,6 +13,7 @@ from torch import Tensor
 from compiler.batches.ansatz_residual import output_amplitude, residual_scale
 from compiler.batches.coarse_lift import lift_degrees, with_coarse_lift
 from compiler.batches.features import channels, features, unknown_domains
+from compiler.batches.level import with_level
 from compiler.batches.places import foreseen, placed_later
 from compiler.batches.recipe import PLACINGS
 from compiler.batches.verify_inputs import verify_inputs
@@ -39,13 +40,14 @@ Features = Callable[[DrawnSamples], PointFunction]
 class SampleOptions:
     """What `sample` and `instance` take alike, checked: numbers of points by kind or region,
     whether conditions are built in, the functions of a model's own nodes, how points are placed,
-    degrees of the coarse lift."""
+    degrees of the coarse lift, whether samples have a level."""
 
     counts: Mapping[str, int]
     hard_conditions: bool
     features: Features
     sampling: str
     lift: Degrees
+    level: bool
     later: bool = False
 
 
@@ -187,6 +189,7 @@ def sample(  # noqa: PLR0913 (a public call: its options are keywords)
     features: Features = features,
     sampling: str = "sobol",
     lift: int | Sequence[int] = 0,
+    level: bool = True,
     first: int = 0,
 ) -> Batch:
     """`size` samples of a problem with fresh collocation points.
@@ -198,7 +201,9 @@ def sample(  # noqa: PLR0913 (a public call: its options are keywords)
     evaluates at its own nodes. `sampling`: scrambled Sobol points, uniform independent ones, or
     the nodes of a quadrature on a mesh (see `compiler.data.quadrature`). `lift`: the degree of the
     polynomials by which each sample is solved coarsely for its lift, or one for each variable; 0
-    for no such solution (see `compiler.batches.coarse_lift`). Everything follows from the
+    for no such solution (see `compiler.batches.coarse_lift`). `level`: an unknown into which
+    nothing is built has the level at which the equations balance (see `compiler.batches.level`),
+    where conditions are built in and there is no lift. Everything follows from the
     generator; without one, from a fresh seed. Sample k of a seed is the same in a batch of any
     size; `first` is the number of the first one here, so that several processes draw their shares
     of one batch.
@@ -208,7 +213,8 @@ def sample(  # noqa: PLR0913 (a public call: its options are keywords)
     """
     problem = expanded(problem)
     counts, degrees = _counts(problem, points or {}), lift_degrees(problem, lift, hard_conditions)
-    options = SampleOptions(counts, hard_conditions, features, sampling, degrees)
+    level = level and hard_conditions
+    options = SampleOptions(counts, hard_conditions, features, sampling, degrees, level)
     if size < 1:
         raise fail("B01", f"{size} samples asked for", "ask for at least one")
     chance = Chance(_fresh() if generator is None else generator, size, first=first)
@@ -232,6 +238,7 @@ def instance(  # noqa: PLR0913 (a public call: its options are keywords)
     features: Features = features,
     sampling: str = "sobol",
     lift: int | Sequence[int] = 0,
+    level: bool = True,
     size: int = 1,
     later: bool = False,
 ) -> Batch:
@@ -250,7 +257,8 @@ def instance(  # noqa: PLR0913 (a public call: its options are keywords)
     """
     problem = expanded(problem)
     counts, degrees = _counts(problem, points or {}), lift_degrees(problem, lift, hard_conditions)
-    options = SampleOptions(counts, hard_conditions, features, sampling, degrees, later)
+    level = level and hard_conditions
+    options = SampleOptions(counts, hard_conditions, features, sampling, degrees, level, later)
     (frame, local), dtype = scaled(problem), dtype or torch.get_default_dtype()
     drawn = given(
         problem,
@@ -310,7 +318,7 @@ def _batch(drawn: DrawnSamples, chance: Chance, options: SampleOptions) -> Batch
         options.features,
         options.counts["operator"],
     )
-    drawn = _with_amplitude(drawn, count, chance, options.lift)
+    drawn = _with_amplitude(drawn, count, chance, options.lift, options.level)
     read = _operator_input(drawn, count, chance, imposed, make, sampling != "uniform")
     return Batch(problem, drawn, places, read, imposed, make)
 
@@ -330,13 +338,15 @@ def _imposed(problem: Problem, hard_conditions: bool) -> Mapping[str, HardCondit
     return {component: HardCondition() for component in problem.components}
 
 
-def _with_amplitude(drawn: DrawnSamples, count: int, chance: Chance, lift: Degrees) -> DrawnSamples:
-    """The draws with their coarse solution, the size of their defect and their amplitude, where
-    the problem has them."""
+def _with_amplitude(
+    drawn: DrawnSamples, count: int, chance: Chance, lift: Degrees, level: bool
+) -> DrawnSamples:
+    """The draws with their coarse solution or level, the size of their defect and their amplitude,
+    where the problem has them."""
     drawn = with_coarse_lift(drawn, lift) if lift else drawn
     size = _residual_scale(drawn, count, chance)
     if size is None:
-        return drawn
+        return with_level(drawn) if level and not lift else drawn
     if lift:
         return drawn.sized(size, drawn.amplitude)
     return drawn.sized(size, output_amplitude(drawn, size))
@@ -348,15 +358,13 @@ def input_of(
     inputs: Mapping[str, object],
     points: Mapping[str, int],
     chance: Chance,
-    *,
-    hard_conditions: bool = True,
-    lift: int | Sequence[int] = 0,
+    form: Mapping[str, Any],
     measured: bool = True,
 ) -> OperatorInput:
     """The operator's input of the `instance` with these params, inputs, points and chance, for a
     program that is traced: without a look at the values, and without collocation points, which
-    are placed in the example alone, so that chance goes on as it does there. What the points
-    measure is left out where it is not `measured`.
+    are placed in the example alone, so that chance goes on as it does there. `form`: of the field,
+    as `TrainOptions.ansatz`. What the points measure is left out where it is not `measured`.
     """
     problem, counts = example.problem, _counts(example.problem, points)
     (frame, computed), dtype = scaled(problem), (example.local or example).inputs.values.dtype
@@ -368,8 +376,11 @@ def input_of(
     with untraced():
         known = {name: facts(domain) for name, domain in computed.domains.items()}
     geometry = {name: replace(g, facts=known[name]) for name, g in drawn.geometry.items()}
-    drawn, degrees = replace(drawn, geometry=geometry), lift_degrees(problem, lift, hard_conditions)
-    drawn = _with_amplitude(drawn, counts["operator"], chance, degrees)
+    hard_conditions = form.get("hard_conditions", True)
+    degrees = lift_degrees(problem, form.get("lift", 0), hard_conditions)
+    level = form.get("level", True) and hard_conditions
+    drawn = replace(drawn, geometry=geometry)
+    drawn = _with_amplitude(drawn, counts["operator"], chance, degrees, level)
     imposed, make = _imposed(computed, hard_conditions), example.features
     read = _operator_input(drawn, counts["operator"], chance, imposed, make, True, measured)
     if computed is problem:

@@ -62,6 +62,21 @@ class Polynomials:
         return replace(self, **dict(zip(("lower", "upper", "coefficients"), parts, strict=True)))
 
 
+@dataclass(frozen=True)
+class Constant:
+    """A number for each component of each sample, as a function of position. Shapes: values "b c";
+    points "b n D" -> "b n c"."""
+
+    values: Tensor
+
+    def __call__(self, points: Tensor) -> Tensor:
+        return self.values[:, None].to(points) + 0 * points[..., :1]
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Constant:
+        """A function applied to the values."""
+        return Constant(function(self.values))
+
+
 def numbers(degrees: Degrees) -> tuple[tuple[int, ...], ...]:
     """The products of at most these degrees, those of small degree first."""
 

@@ -24,7 +24,7 @@ from compiler.data.distributions import (
     draw_numbers,
 )
 from compiler.data.from_files import Interpolated, law_of, read_inputs, splines_of
-from compiler.data.polynomials import Polynomials
+from compiler.data.polynomials import Constant, Polynomials
 from compiler.geometry.domain import Geometry, box
 from compiler.geometry.shapes.numbers import Numbers, constants, graph
 from compiler.matching import number as as_number
@@ -48,9 +48,9 @@ class DrawnSamples:
 
     `residual_scale` is the mean absolute residual of the ansatz, `amplitude` what the network is
     multiplied by, see `compiler.batches.ansatz_residual`; `coarse` is a coarse solution that the
-    ansatz holds, see `compiler.batches.coarse_lift`. Shapes: params "b" each, "b k" where sized;
-    residual_scale "b"; amplitude "b", or "b c" by component; functions take points "b n d", with
-    time last where the input depends on time.
+    ansatz holds, see `compiler.batches.coarse_lift` and `compiler.batches.level`. Shapes: params
+    "b" each, "b k" where sized; residual_scale "b"; amplitude "b", or "b c" by component; functions
+    take points "b n d", with time last where the input depends on time.
     """
 
     problem: Problem
@@ -62,7 +62,7 @@ class DrawnSamples:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     residual_scale: Tensor | None = None
     amplitude: Tensor | None = None
-    coarse: Polynomials | None = None
+    coarse: Polynomials | Constant | None = None
 
     @property
     def start(self) -> float:

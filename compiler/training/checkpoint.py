@@ -22,6 +22,7 @@ from compiler.batches.ansatz_residual import (
     reads_sources,
 )
 from compiler.batches.build import build, latent_grid, usual_grid
+from compiler.batches.level import has_level
 from compiler.batches.own_model import as_operator
 from compiler.files import write_atomically
 from compiler.loss.hard_conditions import built_into_positive
@@ -65,7 +66,7 @@ def load_run(
     `model` is needed only where the run was not built by `compiler.build`. Raises `RunError` for
     what is missing or does not fit.
     """
-    run = open_run(directory)
+    run = as_begun(open_run(directory))
     refuse_older(run)
     saved = load_state(run.checkpoint(which))
     notes = refuse_foreign(run, saved.get("identity"), run.checkpoint(which))
@@ -109,6 +110,14 @@ def load_run(
     )
 
 
+def as_begun(run: Run) -> Run:
+    """The run with the options of the build that began it: before format 6 no unknown had a level,
+    which its weights answer without."""
+    if run.format >= 6 or not run.options.level or not has_level(scaled(run.problem)[1]):
+        return run
+    return replace(run, options=replace(run.options, level=False))
+
+
 def refuse_older(run: Run) -> None:
     """Raises: RunError for a run begun by a build that scaled the output of its network otherwise,
     built other conditions into it, told it less or laid its nodes elsewhere: its weights would
@@ -122,9 +131,9 @@ def refuse_older(run: Run) -> None:
         run.format < 2 or (run.format < 3 and nonlinear(problem) != bent(problem))
     ):
         before = "scaled the output of a network otherwise"
-    elif _told_less(run, problem):
+    elif run.format < 5 and _told_less(run, problem):
         before = "told an operator nothing of the sources"
-    elif _laid_otherwise(run, problem):
+    elif run.format < 5 and _laid_otherwise(run, problem):
         before = "laid the nodes of an operator without regard to lengths of inputs"
     if before:
         raise RunError(

@@ -20,7 +20,7 @@ from compiler.loss.physics import PhysicsLoss
 from compiler.training import runs
 from compiler.training.balancers import Signals, gradient_statistics
 from compiler.training.callbacks import Callback
-from compiler.training.checkpoint import refuse_older
+from compiler.training.checkpoint import as_begun, refuse_older
 from compiler.training.diagnosis import remarks
 from compiler.training.found import tell_found
 from compiler.training.instances import Instances, refuse_other_samples
@@ -308,7 +308,7 @@ def _finish(training: Training, state: TrainState, interrupted: bool, cpu: float
 def _refuse_another(run: Run) -> None:
     """Raises: RunError or OptionError where the directory trains another problem, on other
     files, or with options that cannot change."""
-    known = runs.open_run(run.directory)
+    known = as_begun(runs.open_run(run.directory))
     if known.problem != run.problem:
         raise RunError(
             f"{run.directory} trains another problem than this `{run.problem.name}`; name another"

@@ -44,6 +44,7 @@ FIXED = (
         "precision",
         "hard_conditions",
         "lift",
+        "level",
         "optimizer",
         "optimizer_options",
         "balancer",
@@ -145,6 +146,9 @@ class TrainOptions:
     """The degree of polynomials by which each sample is solved coarsely, or one for each variable;
     the network corrects that, and every answer holds a coarse solution (see
     `compiler.batches.coarse_lift`). 0: none."""
+    level: bool = True
+    """Gives an unknown into which nothing is built the level at which the equations balance, where
+    there is one (see `compiler.batches.level`)."""
     error_estimate: bool = False
     """Adds the error in u that the residual causes as a term of kind error, where the equation
     allows an estimate (see `compiler.loss.error_estimate`)."""
@@ -238,8 +242,10 @@ class TrainOptions:
     @property
     def ansatz(self) -> dict[str, Any]:
         """What `compiler.sample` and `compiler.instance` need to know of the form of a field."""
-        return {"hard_conditions": self.hard_conditions} | (
-            {"lift": self.lift} if self.lift else {}
+        return (
+            {"hard_conditions": self.hard_conditions}
+            | ({"lift": self.lift} if self.lift else {})
+            | ({} if self.level else {"level": False})
         )
 
     @property

@@ -62,8 +62,9 @@ INSTANCES = {"size": int, "params": {str: list}, "inputs": {str: list}}
 LONGEST = 2**24  # bytes of run.json
 # of a run: since 3 the amplitude of a network's output is found as it is now, since 4 conditions
 # are built into positive unknowns, since 5 an operator is told of sources where nothing is built
-# in, and its nodes lie by the lengths of inputs
-FORMAT = 5
+# in, and its nodes lie by the lengths of inputs, since 6 an unknown into which nothing is built has
+# a level
+FORMAT = 6
 RECORD = {
     "problem": str,
     "preset": (str, type(None)),
@@ -311,7 +312,8 @@ def refuse_foreign(run: Run, saved: Mapping[str, Any] | None, checkpoint: Path) 
         )
     own = identity(run)
     # an option that there was not yet has its default, as it has when the run is read
-    saved = {**saved, "options": {**fixed(TrainOptions()), **renamed(saved.get("options", {}))}}
+    default = {**fixed(TrainOptions()), "level": run.options.level}
+    saved = {**saved, "options": {**default, **renamed(saved.get("options", {}))}}
     for key, file in (("problem", PROBLEM), ("model", RUN), ("options", RUN)):
         if own[key] != saved.get(key):
             changed = (

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from compiler.batches.build import drawn_anew
 from compiler.batches.coarse_lift import lift_degrees
+from compiler.batches.level import has_level
 from compiler.batches.sample import sample as drawn_by_laws
 from compiler.data.polynomials import numbers
 from compiler.loss.conservation import ConservationLoss
@@ -194,7 +195,12 @@ def set_up(
     validating = validated and options.validation
     validator = Validator(objective, options, fabric, display) if validating else None
     reasons = {"loss": _reason(choice, objective), "weights in time": causality}
-    reasons |= {"data": _data(objective), "lift": lift, "points": _placed(placed)}
+    reasons |= {
+        "data": _data(objective),
+        "lift": lift,
+        "level": _level(run),
+        "points": _placed(placed),
+    }
     reasons |= {"modes": _growing(growth)}
     if lift:
         reasons["output"] = "in each component the size of what the two highest degrees add"
@@ -262,7 +268,11 @@ def _coarse_lift(run: Run) -> str:
     where the problem has no such lift."""
     problem = scaled(run.problem)[1]
     try:
-        degrees = lift_degrees(problem, **run.options.ansatz) if run.options.lift else ()
+        degrees = (
+            lift_degrees(problem, run.options.lift, run.options.hard_conditions)
+            if run.options.lift
+            else ()
+        )
     except ValueError as error:
         raise OptionError(str(error)) from error
     if not degrees:
@@ -271,6 +281,18 @@ def _coarse_lift(run: Run) -> str:
     return (
         f"{len(numbers(degrees))} polynomials of degree {shown} for each component, by least"
         " squares of the residuals: every answer holds this coarse solution"
+    )
+
+
+def _level(run: Run) -> str:
+    """What level unknowns have, in words; none where they have none."""
+    options, computed = run.options, scaled(run.problem)[1]
+    if options.lift or not (options.level and options.hard_conditions and has_level(computed)):
+        return ""
+    (name,) = computed.unknowns
+    return (
+        f"{name} is the constant at which what comes in and what leaves balance in each sample, and"
+        " what the network adds"
     )
 
 

@@ -185,7 +185,7 @@ class Plan:
                 *self._read(arrays),
                 operator.counts,
                 chance,
-                **operator.run.options.ansatz,
+                operator.run.options.ansatz,
                 measured=self._measures,
             )
             return self._unknowns(model(read)(arrays[0]))

@@ -1,0 +1,113 @@
+"""The level of an unknown into which nothing is built, against balances done by hand."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+import compiler
+import pdespec
+from compiler.batches.level import has_level
+from compiler.scales import scaled
+from compiler.training.checkpoint import load_run
+from compiler.training.options import OptionError
+from compiler.training.runs import RUN, identity, refuse_foreign
+
+PLATE = """problem plate
+space    x, y [m]
+const    k = 200 [W/(m*K)], Tair = 300 [K]
+param    h ~ uniform(20, 200) [W/(m^2*K)], q ~ uniform(5e3, 2e4) [W/m^2]
+domain   S = rectangle([0, 0], [0.05, 0.02])
+boundary chip = side(S, y = 0), air = rest(S)
+unknown  T : scalar on S [K]
+in S:    -div(k*grad(T)) = 0
+on chip: k*dn(T) = q
+on air:  k*dn(T) = -h*(T - Tair)
+"""
+
+
+def level_of(text: str, **params) -> torch.Tensor:
+    """Shapes: -> "b"."""
+    problem = pdespec.parse(text, source="p.pde")
+    batch = compiler.instance(
+        problem, params, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
+    points = batch.points["S"].points
+    found = batch.inputs.ansatz.offset(points)
+    assert torch.allclose(found, found[:, :1].expand_as(found))
+    return found[:, 0, 0]
+
+
+def test_a_level_is_where_what_comes_in_goes_out_again():
+    h = torch.tensor(50.0, dtype=torch.float64, requires_grad=True)
+    found = level_of(PLATE, h=h, q=1e4)
+    above = 1e4 * 0.05 / (50 * (0.05 + 2 * 0.02))
+    assert found.detach() == pytest.approx(300 + above, rel=1e-6)
+    found.sum().backward()
+    assert h.grad == pytest.approx(-above / 50, rel=1e-5)
+
+
+def test_a_source_and_a_loss_inside_count_too():
+    text = PLATE.replace("grad(T)) = 0", "grad(T)) + c*T = f*x")
+    text = text.replace("Tair = 300 [K]", "Tair = 300 [K], c = 1e3 [W/(m^3*K)], f = 1e8 [W/m^4]")
+    area, length, mean = 0.05 * 0.02, 0.09, 0.025
+    expected = (1e4 * 0.05 + 50 * length * 300 + 1e8 * mean * area) / (50 * length + 1e3 * area)
+    assert level_of(text, h=50, q=1e4) == pytest.approx(expected, rel=1e-3)  # mean over points
+
+
+def test_a_balance_that_is_not_linear_is_met():
+    text = PLATE.replace("k*dn(T) = -h*(T - Tair)", "k*dn(T) = -s*(T^4 - Tair^4)")
+    text = text.replace("Tair = 300 [K]", "Tair = 300 [K], s = 5.67e-8 [W/(m^2*K^4)]")
+    text = text.replace("h ~ uniform(20, 200) [W/(m^2*K)], ", "")
+    expected = (300**4 + 1e4 * 0.05 / (5.67e-8 * 0.09)) ** 0.25
+    assert level_of(text, q=1e4) == pytest.approx(expected, rel=1e-6)
+
+
+def test_an_energy_has_the_level_of_its_equation():
+    text = PLATE.partition("in S:")[0] + (
+        "minimize integral(k*dot(grad(T), grad(T))/2, S) - integral(q*T, chip)"
+        " + integral(h*(T - Tair)^2/2, air)\n"
+    )
+    assert level_of(text, h=50, q=1e4) == pytest.approx(level_of(PLATE, h=50, q=1e4), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("was", "reads"),
+    [
+        ("on air:  k*dn(T) = -h*(T - Tair)", "on air:  T = Tair"),  # built in
+        (
+            "grad(T)) = 0",
+            "grad(T)) - 1e6*T = 0",
+        ),  # falls inside, grows on the walls: it may resonate
+        ("on air:  k*dn(T) = -h*(T - Tair)", "on air:  k*dn(T) = -q*x\nrequire integral(T, S) = 0"),
+        ("T : scalar on S [K]", "T : scalar on S [K] > 0"),
+    ],
+)
+def test_other_problems_have_none(was, reads):
+    text = PLATE.replace(" [K]", "").replace(" [W/(m*K)]", "")
+    assert was.replace(" [K]", "") in text
+    text = text.replace(was.replace(" [K]", ""), reads.replace(" [K]", ""))
+    for unit in (" [m]", " [W/(m^2*K)]", " [W/m^2]"):
+        text = text.replace(unit, "")
+    assert not has_level(scaled(pdespec.parse(text, source="p.pde"))[1])
+
+
+def test_a_run_of_before_there_were_levels_answers_without(tmp_path):
+    problem = pdespec.parse(PLATE, source="plate.pde")
+    model = compiler.build(problem, "gino", latent=(8, 8), hidden=4, modes=2, layers=1)
+    options = compiler.TrainOptions(steps=1, batch=1, points={"operator": 32}, level=False)
+    run = compiler.train(problem, model, options, tmp_path / "run")
+    file = run.directory / RUN
+    record = {**json.loads(file.read_text()), "format": 5}
+    del record["options"]["level"]
+    file.write_text(json.dumps(record))
+    older = load_run(run.directory)
+    assert older.options.ansatz["level"] is False
+    of_then = identity(older)  # as its checkpoint was written
+    del of_then["options"]["level"]
+    assert refuse_foreign(older, of_then, older.checkpoint("last")) == ()
+    with pytest.raises(OptionError, match="level"):
+        compiler.train(problem, model, replace(options, level=True), run.directory, resume=True)
