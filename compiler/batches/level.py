@@ -35,7 +35,7 @@ from pdespec.statements.problem import Problem
 
 POINTS = {"interior": 1024, "boundary": 512}
 DRAWN = 8  # samples on which a level is looked at before a problem gets one
-# of Newton's method for a balance that is not linear, and the most that one adds of the level: where
+# of Newton's method for a balance that is not linear, and the most that one adds, in levels: where
 # heat is radiated, as T^4, the first would go far beyond
 STEPS, MOST = 40, 2.0
 
