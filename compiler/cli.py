@@ -1184,6 +1184,8 @@ def _write_solution(problem: Problem, truth: Any, batch: Any, directory: Path) -
 
 def _print_outputs(problem: Problem, truth: Any, batch: Any) -> None:
     """The values of declared outputs, or why there are none."""
+    if not problem.outputs:
+        return
     from compiler.fem import SolverError
     from compiler.functionals.outputs import FieldOutput, outputs
 
