@@ -628,8 +628,8 @@ def check_settled(
     for region, other in form.beyond.items():
         if np.setdiff1d(facets[region], boundary_facets(other, mesh, parts)).size:
             raise NoWeakForm(
-                f"conditions on {region.name} hold unknowns of {region.domain.name} and"
-                f" {other.name}, and it is no boundary of {other.name} everywhere: take"
+                f"conditions on {region.name} contain unknowns of {region.domain.name} and of"
+                f" {other.name}, which does not end everywhere on {region.name}: take"
                 f" interface({region.domain.name}, {other.name})"
             )
     for row, regions in form.settled.items():
@@ -661,8 +661,8 @@ def starting_values(
         )
     if spaces.axes:
         raise SolverError(
-            f"{', '.join(spaces.axes)} are carried by edge elements, whose unknowns are no values;"
-            " leave `start` out"
+            f"{', '.join(spaces.axes)} use edge elements, whose coefficients are not point"
+            " values; leave `start` out"
         )
     result = np.zeros(spaces.size)
     if isinstance(start, Solution):

@@ -126,8 +126,8 @@ class ConservationLoss(PhysicsLoss):
         self.laws = laws(self.problem)
         if angles(self.problem.coordinates):
             raise NotConserved(
-                f"`{problem.name}` is stated about an axis or a centre, where volumes are no boxes;"
-                " balances are those of Cartesian coordinates: take the strong form"
+                f"`{problem.name}` is stated about an axis or a centre; balances need Cartesian"
+                " coordinates, in which control volumes are boxes: take the strong form"
             )
         if self.normalised:
             raise NotConserved(

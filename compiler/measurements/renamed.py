@@ -32,7 +32,7 @@ def read_as(path: Path, wanted: Wanted, axes: Axes, called: Sequence[tuple[str, 
         if not wanted(name):
             raise fail(
                 "D02",
-                f"`{name}` is no column that is read here",
+                f"`{name}` is not a column that is read here",
                 "name coordinates, the time, components, `sigma`, `weight` or `sample`",
             )
 

@@ -113,8 +113,8 @@ class Request:
             inertia, steepening, push, friction = (known.number(c) for c in coefficients)
         except TypeError:  # 1/Re at Re = 0
             raise SampleError(
-                f"sample {number}: of the coefficients {', '.join(map(str, coefficients))} of"
-                " dt(v), advect(v, v), grad(p) and lap(v) one is no real number"
+                f"sample {number}: one of the coefficients {', '.join(map(str, coefficients))} of"
+                " dt(v), advect(v, v), grad(p) and lap(v) is not a real number"
             ) from None
         if not (inertia and push and friction / inertia > 0):
             raise SampleError(

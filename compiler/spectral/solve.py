@@ -94,7 +94,7 @@ def solve(
     """Reference fields of every sample of a batch, by the substitution of Cole and Hopf: to
     round-off, in a moment, so that a tolerance and workers change nothing.
 
-    Raises: SolverError for a problem that is no viscous Burgers equation on a periodic interval;
+    Raises: SolverError for a problem that is not a viscous Burgers equation on a periodic interval;
     SampleError for a sample whose viscosity is not positive or too small for its initial state.
     """
     found = viscous_burgers(problem)
@@ -124,7 +124,7 @@ def _sample(problem: Problem, equation: ViscousBurgers, batch: Any) -> SpectralS
     )
     if inertia == 0 or steepening == 0 or not diffusion / inertia > 0:
         raise SampleError(
-            f"{inertia:.3g} u_t + {steepening:.3g} u u_x = {diffusion:.3g} u_xx is no viscous"
+            f"{inertia:.3g} u_t + {steepening:.3g} u u_x = {diffusion:.3g} u_xx is not a viscous"
             f" Burgers equation; {FINITE_ELEMENTS}"
         )
     # w = (steepening u + drift) / inertia obeys w_t + w w_x = nu w_xx

@@ -309,7 +309,7 @@ def _starts(problem: Problem, whole: Domain, images: Mapping[Any, Any]) -> dict[
         for k, (lhs, rhs) in enumerate(pairs):
             held = {each.func.declaration.region for each in lhs.atoms(UnknownField)}
             if len(held) != 1 or rhs.atoms(UnknownField):
-                raise Apart(f"`{label}` is no value at the start")
+                raise Apart(f"`{label}` is not a value at the start")
             key = lhs.xreplace(images), condition.at
             found.setdefault(key, (f"{label}.{k}", {}))[1][held.pop()] = rhs
     conditions = {}

@@ -250,7 +250,7 @@ def test_what_cannot_be_solved_is_said():
     [
         ({"lid": "v = [1/x, 0]"}, {}, "no number everywhere"),
         ({"start": "[1/(x - 1/2), 0]"}, {}, "no number everywhere"),
-        ({}, {"Re": 0.0}, "no real number"),
+        ({}, {"Re": 0.0}, "not a real number"),
     ],
 )
 def test_speeds_and_coefficients_that_are_no_numbers_are_refused(changed, params, said):

@@ -294,7 +294,7 @@ def refuse_jumps(problem: Problem, domains: ComponentDomains) -> None:
         )
         if inner or (condition.lhs - condition.rhs).atoms(TwoSided):
             raise NoWeakForm(
-                f"condition `{label}` stands on the interface {condition.region.name}, where the"
+                f"condition `{label}` is on the interface {condition.region.name}, where the"
                 " reference solver keeps values and fluxes continuous; where that is what it says,"
                 " leave it out"
             )

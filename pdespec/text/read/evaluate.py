@@ -467,7 +467,7 @@ def unreal(value: Any) -> bool:
 def _not_real(value: Any, what: str, span: Span | None, scope: Scope) -> Any:
     return scope.fail(
         "T02",
-        f"{what} is {notation.short(value)}, which is no real number",
+        f"{what} is {notation.short(value)}, which is not a real number",
         span,
         "take its real part, re(..), or abs(..); or look for a root or logarithm of a negative"
         " number",

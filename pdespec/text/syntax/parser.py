@@ -410,8 +410,8 @@ FOREIGN = {
     "{": "group with ( ) and list with [ ]",
     "}": "group with ( ) and list with [ ]",
     ";": (
-        "`;` separates the equations of a block on one line; other statements stand on their own"
-        " lines"
+        "`;` separates the equations of a block on one line; other statements have lines of"
+        " their own"
     ),
     "%": "a comment begins with #; the remainder is mod(a, b)",
     "//": "a comment begins with #",

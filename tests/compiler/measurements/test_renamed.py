@@ -60,7 +60,7 @@ def test_names_that_are_not_there_are_refused(tmp_path):
         measurements(problem)
     assert "did you mean `Position`" in str(error.value)
     problem = write(tmp_path, TEXT.replace("sigma =", "sigmas ="))
-    with pytest.raises(pdespec.ProblemError, match="D02.*`sigmas` is no column"):
+    with pytest.raises(pdespec.ProblemError, match="D02.*`sigmas` is not a column"):
         measurements(problem)
 
 
