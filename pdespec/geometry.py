@@ -865,22 +865,26 @@ def combined(shape: Shape) -> Iterator[Shape]:
         yield from combined(shape.shape)
 
 
-def shape_symbols(shape: Shape) -> set[Any]:
-    """The parameters on which a shape depends."""
-    found: set[Any] = set()
+def shape_expressions(shape: Shape) -> Iterator[sp.Basic]:
+    """The sizes, places and angles of a shape and of all shapes it is combined from."""
     for each in subshapes(shape):
         for value in vars(each).values():
             if not isinstance(value, Shape):
-                found |= _symbols_in(value)
-        if isinstance(each, Star):
-            found.discard(each.angle)
-    return found
+                yield from _expressions_in(value)
 
 
-def _symbols_in(value: Any) -> set[Any]:
+def shape_symbols(shape: Shape) -> set[Any]:
+    """The parameters on which a shape depends."""
+    found = set().union(*(each.free_symbols for each in shape_expressions(shape)))
+    return found - {each.angle for each in subshapes(shape) if isinstance(each, Star)}
+
+
+def _expressions_in(value: Any) -> Iterator[sp.Basic]:
     if isinstance(value, tuple):
-        return set().union(*(_symbols_in(each) for each in value))
-    return set(value.free_symbols) if isinstance(value, sp.Basic) else set()
+        for each in value:
+            yield from _expressions_in(each)
+    elif isinstance(value, sp.Basic):
+        yield value
 
 
 def _need_domain(function: str, domain: object) -> None:

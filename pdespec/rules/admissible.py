@@ -126,14 +126,12 @@ def sides(shape: Shape) -> tuple[float, ...]:
         ranges = {symbol: reach(symbol) for symbol in need.scalars}
         if any(each is None for each in ranges.values()):
             return ()
-        found.append(
-            float(
-                need.value.subs(
-                    {symbol: (low + high) / 2 for symbol, (low, high) in ranges.items()}
-                )
-            )
-        )  # type: ignore[misc]
-    return tuple(found) if all(0 < length < math.inf for length in found) else ()
+        middles = {symbol: (low + high) / 2 for symbol, (low, high) in ranges.items()}  # type: ignore[misc]
+        length = need.value.subs(middles).evalf()
+        if not length.is_real:  # complex numbers and infinite ones are told by rules of their own
+            return ()
+        found.append(float(length))
+    return tuple(found) if all(length > 0 for length in found) else ()
 
 
 def counterexample(need: Need) -> tuple[Mapping[str, float], float] | None:

@@ -188,7 +188,8 @@ def stated(problem: Problem) -> Iterator[Stated]:
     for functional in problem.functionals:
         yield from ((functional.kind, functional.span, density) for density, _ in functional.terms)
     for each in problem.requirements:
-        sides = (each.density,) if isinstance(each, IntegralRequirement) else (each.lhs, each.rhs)
+        whole = isinstance(each, IntegralRequirement)
+        sides = (each.density, each.value) if whole else (each.lhs, each.rhs)
         yield from (("require", each.span, side) for side in sides)
     for name, each in problem.outputs.items():
         yield from ((name, each.span, entry) for entry in entries(each.value))

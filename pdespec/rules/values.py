@@ -9,10 +9,13 @@ from typing import Any
 import sympy as sp
 
 from pdespec.errors import Diagnostic, ProblemError
+from pdespec.geometry import shape_expressions
 from pdespec.jets import jet_form, jets_of, sympy_form
 from pdespec.notation import short
 from pdespec.probe import implied_lower_bound
+from pdespec.rules.functions import Stated, stated
 from pdespec.rules.registry import Analysis, rule
+from pdespec.statements.problem import Problem
 from pdespec.statements.statements import Requirement
 from pdespec.symbols import UnknownField
 
@@ -79,17 +82,21 @@ def functions_stay_in_their_domain(analysis: Analysis) -> Iterator[Diagnostic]:
 @rule("V03")
 def numbers_are_real(analysis: Analysis) -> Iterator[Diagnostic]:
     """Numbers such as (-8)^(1/3), which SymPy takes for the complex root that it is."""
-    for row in (*analysis.stated, *analysis.conditions, *analysis.densities):
-        found = sorted(
-            {each for each in _numbers(row.form) if not _is_real(each)}, key=sp.default_sort_key
-        )
-        for number in found[:1]:
-            message = f"{short(number)} is not a real number"
-            yield row.report(
-                "V03",
-                message,
-                "a root of a negative number is complex: write -8^(1/3) for the real root of -8",
-            )
+    for label, span, expression in (*_of_regions(analysis.problem), *stated(analysis.problem)):
+        for number in sorted(_numbers(expression), key=sp.default_sort_key):
+            if not _is_real(number):
+                message = f"{short(number)} is not a real number"
+                hint = "a root of a negative number is complex: write -8^(1/3) for the real root of"
+                yield Diagnostic("V03", message, f"{hint} -8", "", span, label)
+                break
+
+
+def _of_regions(problem: Problem) -> Iterator[Stated]:
+    """The numbers of shapes and of the boundaries that lie by them."""
+    for name, domain in problem.domains.items():
+        yield from ((name, None, each) for each in shape_expressions(domain.shape))
+    for name, part in problem.boundaries.items():
+        yield from ((name, None, each) for each in (part.value, *part.where) if each is not None)
 
 
 def _numbers(form: Any) -> Iterator[Any]:

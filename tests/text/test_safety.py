@@ -224,6 +224,30 @@ def test_what_cannot_be_compared_is_refused_where_it_is_compared(number, use):
     assert caught.value.diagnostics[0].line == 5 and caught.value.__cause__ is None
 
 
+STATED = (
+    "problem p\nspace x, y\ndomain D = {domain}\n{part}unknown u : scalar on D\n"
+    "in D: lap(u) = 1\non boundary(D): u = 0\n{last}"
+)
+PLACES = {
+    "domain": (
+        "rectangle([{}, 0], [9, 1])",
+        "disk(radius = 2 + {})",
+        "disk(radius = 9) - disk(radius = 1, center = [{}, 0])",
+    ),
+    "part": ("boundary cut = side(D, x = {})\n",),
+    "last": ("require u > {} in D\n", "output m := u({}, 0)\n"),
+}
+
+
+@pytest.mark.parametrize("number", ["sqrt(-1)", "log(log(1/2))", "asin(2)", "(-8)^(1/3)"])
+@pytest.mark.parametrize(("part", "written"), [(k, each) for k, v in PLACES.items() for each in v])
+def test_a_number_that_is_not_real_is_refused_wherever_it_stands(number, part, written):
+    usual = {"domain": "disk(radius = 9)", "part": "", "last": ""}
+    with pytest.raises(pdespec.ProblemError) as caught:
+        pdespec.parse(STATED.format(**usual | {part: written.format(number)}))
+    assert caught.value.diagnostics[0].code in ("V03", "T05") and caught.value.__cause__ is None
+
+
 def test_a_fault_of_the_program_is_a_problem_error_with_its_cause(monkeypatch):
     def broken(source):
         raise TypeError("a fault")
