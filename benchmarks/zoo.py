@@ -182,6 +182,10 @@ def page(rows: Iterable[Mapping[str, Any]], remarks: Mapping[str, str], images: 
     ]
     for name in sorted(good, key=lambda each: means.get(each, float("inf"))):
         text.append(_row(name, good[name]) if good[name] else _failed(name, by_problem[name]))
+    absent = [name for name in sorted(FILES) if name not in by_problem and name in remarks]
+    if absent:
+        text += ["", "Not in the table:", ""]
+        text += [f"- {name.replace('_', ' ')}: {remarks[name]}" for name in absent]
     text += ["", "## One by one", ""]
     for name in sorted(by_problem):
         text += [f"### {name.replace('_', ' ')}", ""]
