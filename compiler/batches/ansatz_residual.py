@@ -177,13 +177,22 @@ def _fixed_points(drawn: DrawnSamples) -> Tensor:
 
 def loads(drawn: DrawnSamples) -> Tensor:
     """What natural conditions bring in at the offset, as a source in the domain: mean absolute
-    residual times their share of its measure.
+    residual times their share of its measure; and initial states that are left to the loss, as one
+    that brings them in over the whole time.
 
     Shapes: "b".
     """
     problem = drawn.problem
     built = ansatz(drawn, plan_hard_conditions(problem))
     total = torch.zeros(drawn.size, dtype=drawn.dtype, device=drawn.device)
+    for residuals, order in starting(problem) if built is not None else ():
+        geometry = drawn.geometry[residuals.terms[0].region.name]
+        places = geometry.interior(POINTS, Chance(seeded(2, "start", 0), drawn.size, alike=True))
+        points = torch.cat([places, torch.full_like(places[..., :1], drawn.start)], -1)
+        (found,) = residuals(Shifted(partial(_state, built)), points, None, drawn).values()
+        found = found if drawn.attached else found.detach()
+        found = torch.where(found.isfinite(), found, torch.zeros_like(found))
+        total = total + found.abs().mean((1, 2)) / drawn.duration**order
     for residuals in _loading(problem) if built is not None else ():
         region = residuals.terms[0].region
         geometry = drawn.geometry[region.domain.name]
@@ -218,6 +227,20 @@ def _loading(problem: Problem) -> tuple[Residuals, ...]:
         if term.kind == "boundary" and term.label not in held and not term.inner and slopes:
             found.setdefault(term.points, []).append(Residuals(stated, (term,)))
     return tuple(each for group in found.values() for each in group)
+
+
+@lru_cache(maxsize=64)
+def starting(problem: Problem) -> tuple[tuple[Residuals, int], ...]:
+    """The initial conditions that are left to the loss, and of what order in time the equation is
+    above each."""
+    held = {label for each in plan_hard_conditions(problem).values() for label in each.labels}
+    orders = [s.index[-1] for t in lower(problem) for s in t.jet_variables() if not s.known]
+    return tuple(
+        (Residuals(problem, (term,)), max(orders) - max(s.index[-1] for s in own))
+        for term in lower(problem)
+        if term.kind == "initial" and term.label not in held
+        if (own := [s for s in term.jet_variables() if not s.known])
+    )
 
 
 def ansatz_residual_channels(drawn: DrawnSamples, points: Tensor) -> Tensor:

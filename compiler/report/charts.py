@@ -66,7 +66,7 @@ def training_picture(evaluation: Evaluation, labels: Sequence[str]) -> Figure:
         if np.median(values) < EXACT:  # would only stretch the axis
             left.plot([], [], color=f"C{k}", label=f"{titles[label]}, exact by construction")
             continue
-        left.plot(steps, values, color=f"C{k}", alpha=0.25, lw=0.8)
+        left.plot(steps, values, color=f"C{k}", alpha=0.25, lw=0.8, marker=_mark(steps))
         left.plot(steps, _smooth(values), color=f"C{k}", lw=1.6, label=titles[label])
     for name, style, title in (
         ("validation", "k.-", "validation loss"),
@@ -77,7 +77,7 @@ def training_picture(evaluation: Evaluation, labels: Sequence[str]) -> Figure:
             left.plot(*zip(*marked, strict=True), style, lw=1, ms=4, label=title)
     left.set(yscale="log", xlabel="step", title="loss terms, unweighted")
     figure.legend(*left.get_legend_handles_labels(), fontsize=8, ncols=2, loc="outside lower left")
-    right.plot(steps, [row["lr"] for row in history], color=GREY)
+    right.plot(steps, [row["lr"] for row in history], color=GREY, marker=_mark(steps))
     right.set(yscale="log", xlabel="step", title="learning rate")
     for axes in (left, right):
         axes.title.set_fontsize(10)
@@ -107,10 +107,16 @@ def errors_picture(evaluation: Evaluation, labels: Sequence[str]) -> Figure:
         xlabel="held-out samples, sorted",
         ylabel="relative L2 error, %",
         xlim=(0.4, len(values) + 0.6),
+        ylim=(0, 1.2 * max(values) or 1),  # room for the mean
     )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.tick_params(labelsize=8)
     return figure
+
+
+def _mark(steps: np.ndarray) -> str:
+    """A dot where there is one row, of which no line is drawn."""
+    return "." if len(steps) == 1 else ""
 
 
 def _smooth(values: np.ndarray, share: float = 0.03) -> np.ndarray:

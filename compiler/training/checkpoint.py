@@ -20,6 +20,7 @@ from compiler.batches.ansatz_residual import (
     has_amplitude,
     nonlinear,
     reads_sources,
+    starting,
 )
 from compiler.batches.build import build, latent_grid, usual_grid
 from compiler.batches.level import has_level
@@ -128,7 +129,9 @@ def refuse_older(run: Run) -> None:
     if run.format < 4 and run.options.hard_conditions and built_into_positive(problem):
         before = "left the conditions of positive unknowns to the loss"
     elif has_amplitude(problem) and (
-        run.format < 2 or (run.format < 3 and nonlinear(problem) != bent(problem))
+        run.format < 2
+        or (run.format < 3 and nonlinear(problem) != bent(problem))
+        or (run.format < 6 and bool(starting(problem)))
     ):
         before = "scaled the output of a network otherwise"
     elif run.format < 5 and _told_less(run, problem):

@@ -344,7 +344,8 @@ RULES: tuple[tuple[Callable[[TrainOptions], bool], str], ...] = (
     ),
     (
         lambda o: o.references <= o.validation,
-        "references = {o.references} must lie between 0 and validation = {o.validation}",
+        "references = {o.references} must lie between 0 and validation = {o.validation}: they are"
+        " some of its samples; lower it too",
     ),
     (
         lambda o: not (o.error_estimate and o.sampling == "mesh"),

@@ -111,3 +111,20 @@ def test_a_run_of_before_there_were_levels_answers_without(tmp_path):
     assert refuse_foreign(older, of_then, older.checkpoint("last")) == ()
     with pytest.raises(OptionError, match="level"):
         compiler.train(problem, model, replace(options, level=True), run.directory, resume=True)
+
+
+def test_a_start_that_is_left_to_the_loss_gives_the_network_its_size():
+    """The state jumps where the boundary begins, so that it is not built in; nothing else drives
+    the equation, and the network was multiplied by a millionth of what it had to reach."""
+    problem = pdespec.parse(
+        "problem clay\nspace z [m]\ntime t in [0, 2]\ndomain L = interval(0, 4)\n"
+        "param load ~ uniform(50, 150)\nunknown u : scalar on L\nin L: dt(u) = 2*dzz(u)\n"
+        "on side(L, z = 0): u = 0\non side(L, z = 4): dn(u) = 0\nat t = 0: u = load\n",
+        source="clay.pde",
+    )
+    batch = compiler.instance(
+        problem, {"load": [60.0, 120.0]}, generator=torch.Generator().manual_seed(0), size=2
+    )
+    points = torch.tensor([[4.0, 1.0]]).expand(2, 1, 2)
+    factor = batch.inputs.ansatz.factor(points)[:, 0, 0]
+    assert 20 < factor[0] < 500 and factor[1] == pytest.approx(2 * float(factor[0]), rel=1e-3)
