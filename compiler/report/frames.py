@@ -193,7 +193,7 @@ def viewer(found: Frames, problem: Problem, sample: Sample) -> dict[str, Any]:
             rows.append([_dots(title, places, [each[:, channel] for each in values])])
     first = found.grids[0]
     return {
-        "axes": list(first.axes),
+        "axes": [labelled(name, problem) for name in first.axes],
         "extent": list(first.extent),
         "across": found.across,
         "at": list(found.at),

@@ -12,6 +12,7 @@ from torch import Tensor
 from compiler.arrays import Array
 from compiler.evaluation.result import Sample
 from compiler.geometry.metrics import FLOOR, interior
+from compiler.report.labels import labelled
 from compiler.report.style import BLUE, GREY, RED
 from pdespec.rules.freedom import gauges
 from pdespec.statements.problem import Problem
@@ -63,7 +64,7 @@ def errors_picture(problem: Problem, samples: Mapping[str, Sample]) -> Figure:
             axes.plot(times, 100 * np.asarray(found[name]), color=COLOURS[rank], label=rank)
     for axes, name in zip(panels, names, strict=True):
         axes.set_title(f"error of {name} over time", fontsize=10)
-        axes.set_xlabel(problem.time.name if problem.time else "")
+        axes.set_xlabel(labelled(problem.time.name, problem) if problem.time else "")
         axes.set_ylabel("relative L2 error, %")
         axes.set_ylim(bottom=0)
         axes.legend(fontsize=8)
