@@ -6,7 +6,8 @@ measured against the reference solver.
 
 Each problem is trained by a preset, in a process of its own, so that one that fails or takes longer
 than `--limit` seconds does not keep the others. Rows are appended to `accuracy.jsonl` in `--out`,
-pictures of the median sample put beside it; called again, only what is not there yet is run.
+pictures of the median sample put beside it; called again, only what is not there yet is run, and
+what failed or took too long goes on from its last checkpoint.
 Without `--steps` the preset's number of steps is taken. `--page` runs nothing and writes what the
 rows say, with the remarks of benchmarks/problems/remarks.json.
 """
@@ -50,7 +51,7 @@ def run(name: str, given: argparse.Namespace) -> dict[str, Any]:
     problem, chosen = pdespec.load(path), preset(given.preset)
     steps, seed = given.steps or chosen.options.steps, given.seeds[0]
     options = replace(
-        chosen.options, steps=steps, seed=seed, validation=0, references=0, checkpoint_every=steps
+        chosen.options, steps=steps, seed=seed, validation=0, references=0, checkpoint_every=50
     )
     torch.manual_seed(seed)
     model = compiler.build(problem, chosen.operator, **chosen.model)
@@ -290,7 +291,7 @@ def main() -> None:
     for seed in given.seeds:
         for name in given.only:
             key = (name, given.preset, given.steps, seed, given.samples, given.resolution)
-            if key not in known:
+            if "failed" in known.get(key, {"failed": ""}):
                 known[key] = dict(zip(KEYS, key, strict=True)) | guarded(name, seed, given)
                 with table.open("a") as file:
                     file.write(json.dumps(known[key]) + "\n")

@@ -18,9 +18,14 @@ from compiler.training.rules import fitted
 from compiler.training.runs import Run
 from compiler.training.set_up import set_up
 from compiler.training.start import DEFAULT, Start, entries
+from compiler.training.threads import kept
 from pdespec.statements.problem import Problem
 
-DECIDED = {"dual": "loss", "error_estimate": "loss", "form": "loss", "causal": "weights in time"}
+DECIDED = {
+    **dict.fromkeys(("dual", "error_estimate", "form"), "loss"),
+    "causal": "weights in time",
+    "threads": "threads",
+}
 """Options that leave something to a rule, and the subject of the rule."""
 
 
@@ -53,7 +58,7 @@ def rehearse(
     """
     options = begun.options
     run = Run(directory, problem, options, Recipe(begun.operator, begun.model), model=model)
-    with lost_process(directory, options.timeout) as roll:
+    with lost_process(directory, options.timeout) as roll, kept():
         training, _ = set_up(run, False, None, None, display, roll, validated=False)
     rules = fitted(problem) | dict(training.reasons)
     rows = [Row("operator", begun.operator, begun.origins["operator"])]

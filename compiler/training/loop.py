@@ -34,6 +34,7 @@ from compiler.training.runs import Run, RunError
 from compiler.training.set_up import Training, begin, set_up
 from compiler.training.state import TrainState, follow, put_weights, using
 from compiler.training.stopping import Interrupted, stop_requests
+from compiler.training.threads import kept
 from pdespec.statements.problem import Problem
 
 Row = dict[str, float]  # of the history, by column
@@ -90,7 +91,7 @@ def train(  # noqa: PLR0913 (a public call: its options are keywords)
     claimed = (
         runs.claimed(directory, not resuming) if runs.is_rank_zero() else contextlib.nullcontext()
     )
-    with claimed, lost_process(directory, options.timeout) as roll:
+    with claimed, lost_process(directory, options.timeout) as roll, kept():
         shown = display or Silent()
         training, state = set_up(run, resuming, loss, sampler, shown, roll, callbacks)
         begin(training, state, resuming)

@@ -70,8 +70,8 @@ class OptionError(PdespecError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class TrainOptions:
-    """How a problem is trained. Equal options, problem and model give equal weights on the CPU,
-    whatever the interruptions. `pdespec options` prints the text below each field.
+    """How a problem is trained. Equal options, problem, model and threads give equal weights on the
+    CPU, whatever the interruptions. `pdespec options` prints the text below each field.
     """
 
     # how long
@@ -182,6 +182,9 @@ class TrainOptions:
     """cpu, cuda, or auto: a GPU where there is one."""
     devices: int = 1
     """Processes, which share the batch."""
+    threads: int | str = "auto"
+    """Threads of the processor; auto: all that torch takes or one, whichever is faster when the run
+    begins (see `compiler.training.threads`)."""
     timeout: float = 1800.0
     """How long processes wait for one another, among them while each solves a sample. Units:
     seconds."""
@@ -268,6 +271,10 @@ RULES: tuple[tuple[Callable[[TrainOptions], bool], str], ...] = (
     (
         lambda o: not o.captured or o.block is not None,
         "captured steps are taken in blocks; set block, e.g. block=256",
+    ),
+    (
+        lambda o: o.threads == "auto" or (isinstance(o.threads, int) and 1 <= o.threads <= 4096),
+        "threads = {o.threads!r} is a number of threads, at least 1, or auto",
     ),
     (
         lambda o: o.ema is None or 0 <= o.ema < 1,

@@ -41,6 +41,7 @@ from compiler.training.rules import fitted
 from compiler.training.runs import Run, RunError
 from compiler.training.solved_samples import LABEL, load_solutions, solve_unless_saved
 from compiler.training.state import TrainState, copied_weights
+from compiler.training.threads import set_threads
 from compiler.training.variational import trained_as
 from pdespec.statements.problem import Problem
 
@@ -186,6 +187,7 @@ def set_up(
     refuse_other_view(fabric, run.directory, (resuming, saved["step"] if saved else None))
     if saved:
         state.load(saved, run.checkpoint("last"), objective, optimizer, options.weights)
+    threads = set_threads(objective, state.step, runs.sessions(run.directory) if resuming else ())
     # what does not fit together is said here, before anything is written
     objective.physics("train", state.step)
     if placed:
@@ -200,6 +202,7 @@ def set_up(
         "lift": lift,
         "level": _level(run),
         "points": _placed(placed),
+        "threads": threads,
     }
     reasons |= {"modes": _growing(growth)}
     if lift:
