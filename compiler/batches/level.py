@@ -10,6 +10,7 @@ Differentiable in params, inputs and shapes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -25,12 +26,15 @@ from compiler.data.points import place
 from compiler.data.polynomials import Constant
 from compiler.data.samples import DrawnSamples, probed
 from compiler.fem import NoWeakForm, weak_form
+from compiler.fem.forms.nonsmooth import WIDTH
 from compiler.fem.forms.weak import by_region
 from compiler.geometry.shapes.meshfile import files
 from compiler.loss.hard_conditions import plan_hard_conditions, positive_channels
 from compiler.lowering.terms import JetVariable, Term
 from pdespec.errors import ProblemError
+from pdespec.functions import unknown_functions
 from pdespec.geometry import Boundary, Domain
+from pdespec.jumps import slope
 from pdespec.statements.problem import Problem
 
 POINTS = {"interior": 1024, "boundary": 512}
@@ -38,6 +42,9 @@ DRAWN = 8  # samples on which a level is looked at before a problem gets one
 # of Newton's method for a balance that is not linear, and the most that one adds, in levels: where
 # heat is radiated, as T^4, the first would go far beyond
 STEPS, MOST = 40, 2.0
+# how far a next step may lead from a level that was found, and a level beyond which single
+# precision does not hold what varies by 1: no balance but a slope of rounding
+MET, LARGEST = 1e-4, 1 / torch.finfo(torch.float32).eps
 
 
 def has_level(problem: Problem) -> bool:
@@ -50,12 +57,13 @@ def has_level(problem: Problem) -> bool:
 def _has_level(problem: Problem, read: tuple[Any, ...]) -> bool:
     if not _balance(problem, read):
         return False
-    drawn = probed(problem, DRAWN)
-    found = _solved(drawn)
-    slopes = torch.cat([each.slope.flatten() for each in _parts(drawn, found)])
-    if not (found.isfinite().all() and slopes.isfinite().all()):
+    parts = _parts(probed(problem, DRAWN))
+    found = _solved(parts)
+    further = (_step(parts, found) - found).abs()
+    if not ((further <= MET * found.abs().clamp_min(1.0)) & (found.abs() < LARGEST)).all():
         return False
-    return bool(slopes.abs().max() > 0 and ((slopes >= 0).all() or (slopes <= 0).all()))
+    slopes = torch.cat([each(found)[1].flatten() for each in parts])
+    return bool(slopes.isfinite().all() and ((slopes >= 0).all() or (slopes <= 0).all()))
 
 
 def with_level(drawn: DrawnSamples) -> DrawnSamples:
@@ -63,56 +71,63 @@ def with_level(drawn: DrawnSamples) -> DrawnSamples:
     if not has_level(drawn.problem):
         return drawn
     with torch.set_grad_enabled(torch.is_grad_enabled() and drawn.attached):
-        found = _solved(drawn)
+        found = _solved(_parts(drawn))
     return replace(drawn, coarse=Constant(found.to(drawn.dtype)[:, None]))
-
-
-def _solved(drawn: DrawnSamples) -> Tensor:
-    """By Newton's method, from the size of the unknown. The last step, by itself exact where the
-    balance is linear, keeps the graph of what the level depends on. Shapes: -> "b"."""
-    level = torch.ones(drawn.size, dtype=drawn.dtype, device=drawn.device)
-    linear = _is_linear(drawn.problem, files(drawn.problem))
-    for _ in range(0 if linear else STEPS):
-        most = MOST * level.abs().clamp_min(1.0)
-        step = (_step(drawn, level) - level).detach()
-        level = level + torch.minimum(torch.maximum(step, -most), most)
-    return _step(drawn, level)
-
-
-def _step(drawn: DrawnSamples, level: Tensor) -> Tensor:
-    parts = _parts(drawn, level)
-    excess = torch.stack([each.measure * each.density.mean(1) for each in parts]).sum(0)
-    slope = torch.stack([each.measure * each.slope.mean(1) for each in parts]).sum(0)
-    return level - excess / slope
 
 
 @dataclass(frozen=True)
 class _Part:
-    """A part of the balance: what a region brings in at each of its points, and how that changes
-    with the level. Shapes: measure "b", density and slope "b n"."""
+    """A region's part of the balance: what it brings in at each of its points, and how that changes
+    with the level. Shapes: level "b" -> "b n" each; measure "b"."""
 
+    balance: Residuals
+    known: Mapping[sp.Symbol, Tensor]
     measure: Tensor
-    density: Tensor
-    slope: Tensor
+    like: Tensor
+
+    @property
+    def varies(self) -> bool:
+        """Whether the slope depends on the level, as it does where the balance is not linear."""
+        (term,) = self.balance.terms
+        return not term.expressions[1].free_symbols.isdisjoint(self.balance.jet_variables)
+
+    def __call__(self, level: Tensor) -> tuple[Tensor, ...]:
+        jets = dict.fromkeys(self.balance.jet_variables, level[:, None])
+        return self.balance.graph(jets | self.known, self.like)
 
 
-def _parts(drawn: DrawnSamples, level: Tensor) -> list[_Part]:
-    """The balance at a level. Shapes: level "b"."""
-    keep, found = torch.is_grad_enabled(), []
+def _parts(drawn: DrawnSamples) -> list[_Part]:
+    """The balance by region, its points placed once for all levels that are tried."""
     chance = Chance(seeded(2, "level", 0), drawn.size, alike=True)  # the same in every draw
+    found = []
     for each in _balance(drawn.problem, files(drawn.problem)):
         (term,) = each.terms
         at = place(drawn, term.points, term.points, term.region, POINTS, chance, "sobol")
         known = each.known(at.points, at.normals, drawn)
-        like = at.points[..., 0].detach()
-        with torch.enable_grad():
-            own = level[:, None].expand_as(like).detach().requires_grad_()
-            (density,) = each.graph(dict.fromkeys(each.jet_variables, own) | known, like)
-            density = density.expand_as(like) + 0 * own
-            (slope,) = torch.autograd.grad(density.sum(), own, create_graph=keep)
-        density, slope = (one if keep else one.detach() for one in (density, slope))
-        found.append(_Part(at.measure, density, slope))
+        found.append(_Part(each, known, at.measure, at.points[..., 0].detach()))
     return found
+
+
+def _solved(parts: list[_Part]) -> Tensor:
+    """By Newton's method, from the size of the unknown. One step is exact where the balance is
+    linear; where it is not, the last two hold the derivatives of the level up to the third in what
+    it depends on. Shapes: -> "b"."""
+    level = torch.ones_like(parts[0].like[:, 0])
+    if any(each.varies for each in parts):
+        with torch.no_grad():
+            for _ in range(STEPS):
+                most = MOST * level.abs().clamp_min(1.0)
+                step = _step(parts, level) - level
+                level = level + torch.minimum(torch.maximum(step, -most), most)
+        level = _step(parts, level)
+    return _step(parts, level)
+
+
+def _step(parts: list[_Part], level: Tensor) -> Tensor:
+    """Shapes: "b" -> "b"."""
+    found = [[each.measure * one.mean(1) for one in each(level)] for each in parts]
+    excess, slope = (torch.stack(each).sum(0) for each in zip(*found, strict=True))
+    return level - excess / slope
 
 
 @lru_cache(maxsize=64)
@@ -141,18 +156,15 @@ def _balance(problem: Problem, read: tuple[Any, ...]) -> tuple[Residuals, ...]:
         density = whole.xreplace(dict.fromkeys(changing, sp.S.Zero))
         if isinstance(region, Boundary) and inner(region, problem):
             return ()
+        if density.has(WIDTH, sp.zoo, sp.nan):
+            return ()
         if density != 0:
+            constants = [s for s in density.atoms(JetVariable) if not s.known]
+            slopes = sp.Add(*(slope(density, s) for s in constants))
+            if any(unknown_functions(slopes)):
+                return ()
             kind = "boundary" if isinstance(region, Boundary) else "equation"
             points = "boundary" if isinstance(region, Boundary) else "interior"
-            found.append(Residuals(problem, (Term("level", kind, (density,), region, points),)))
+            term = Term("level", kind, (density, slopes), region, points)
+            found.append(Residuals(problem, (term,)))
     return tuple(found)
-
-
-@lru_cache(maxsize=64)
-def _is_linear(problem: Problem, read: tuple[Any, ...]) -> bool:
-    return not any(
-        sp.diff(term.expressions[0], s, 2) != 0
-        for each in _balance(problem, read)
-        for term in each.terms
-        for s in each.jet_variables
-    )

@@ -29,6 +29,14 @@ on air:  k*dn(T) = -h*(T - Tair)
 """
 
 
+SQUARE = """problem square
+space    x, y
+domain   S = rectangle([0, 0], [1, 1])
+boundary wall = boundary(S)
+unknown  u : scalar on S
+"""
+
+
 def level_of(text: str, **params) -> torch.Tensor:
     """Shapes: -> "b"."""
     problem = pdespec.parse(text, source="p.pde")
@@ -62,8 +70,46 @@ def test_a_balance_that_is_not_linear_is_met():
     text = PLATE.replace("k*dn(T) = -h*(T - Tair)", "k*dn(T) = -s*(T^4 - Tair^4)")
     text = text.replace("Tair = 300 [K]", "Tair = 300 [K], s = 5.67e-8 [W/(m^2*K^4)]")
     text = text.replace("h ~ uniform(20, 200) [W/(m^2*K)], ", "")
-    expected = (300**4 + 1e4 * 0.05 / (5.67e-8 * 0.09)) ** 0.25
-    assert level_of(text, q=1e4) == pytest.approx(expected, rel=1e-6)
+    q = torch.tensor(1e4, dtype=torch.float64, requires_grad=True)
+    share = 0.05 / (5.67e-8 * 0.09)
+    expected = (300**4 + 1e4 * share) ** 0.25
+    found = level_of(text, q=q)
+    assert found.detach() == pytest.approx(expected, rel=1e-6)
+    (first,) = torch.autograd.grad(found.sum(), q, create_graph=True)
+    assert first.detach() == pytest.approx(share / (4 * expected**3), rel=1e-6)
+    (second,) = torch.autograd.grad(first, q)
+    assert second == pytest.approx(-3 * share**2 / (16 * expected**7), rel=1e-6)
+
+
+def test_a_loss_that_bends_at_once_is_met():
+    text = SQUARE + "in S: -div(grad(u)) + if(u > 2, 5*u - 8, u) = 6\non wall: dn(u) = 0\n"
+    assert level_of(text) == pytest.approx(2.8)
+
+
+def test_a_level_is_found_in_inference_mode():
+    problem, batches = pdespec.parse(PLATE, source="plate.pde"), []
+    for mode in (torch.inference_mode, torch.enable_grad):
+        with mode():
+            generator = torch.Generator().manual_seed(0)
+            batch = compiler.sample(problem, 2, generator=generator)
+            batches.append(batch.inputs.ansatz.offset(batch.points["S"].points))
+    assert torch.equal(*batches)
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        "minimize integral(dot(grad(u), grad(u))/2 + abs(u - 1) + (u - 3)^2/2, S)",  # has kinks
+        "in S: -div(grad(u)) + u^2 = -1 - x\non wall: dn(u) = 0",  # balances nowhere
+        # a slope of rounding: sin(pi) on a wall
+        "in S: -div(grad(u) - u*[sin(pi*x), 0]) = x - 1/2\non wall: dn(u) = 0",
+        # no value at a constant
+        "in S: -div(grad(u)) + u + dot(grad(u), grad(u))^(-1/2) = 3\non wall: dn(u) = 0",
+    ],
+)
+def test_a_balance_of_no_use_gives_none(stated):
+    problem = pdespec.parse(SQUARE + stated, source="square.pde")
+    assert not has_level(problem)
 
 
 def test_an_energy_has_the_level_of_its_equation():
