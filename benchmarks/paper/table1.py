@@ -100,6 +100,9 @@ def picture(given: Any, rows: list[dict[str, Any]]) -> Any:
     right.set(
         xscale="log", yscale="log", xlabel="points of the physics", ylabel="relative L2 error"
     )
+    counts = sorted({row["count"] for row in counted})
+    right.set_xticks(counts, list(map(str, counts)))
+    right.minorticks_off()
     right.legend()
     return figure
 
