@@ -34,6 +34,8 @@ def split(expression: Any) -> tuple[Any, Any]:
             sp.ImmutableMatrix(*expression.shape, [pair[k] for pair in pairs]) for k in (0, 1)
         )  # type: ignore[return-value]
     if not expression.has(*COMPLEX):
+        if expression.is_number and expression.is_extended_real is False:  # as (-8)^(1/3)
+            return expression.as_real_imag()
         return expression, sp.S.Zero
     if expression == sp.I:
         return sp.S.Zero, sp.S.One

@@ -27,6 +27,16 @@ SPHERICAL = {
         mpmath.sqrt(mpmath.pi / (2 * x)) * mpmath.besselj(order + mpmath.mpf(1) / 2, x)
     )
 }
+# of the language's functions, those that Python's math has not
+FURTHER = ("erfinv", "polygamma", "besselj", "bessely", "besseli", "besselk")
+PLAIN = [
+    {
+        name: lambda *numbers, function=function: float(function(*numbers))
+        for name, function in ({n: getattr(mpmath, n) for n in FURTHER} | SPHERICAL).items()
+    },
+    "math",
+]
+"""Modules with which `sympy.lambdify` makes functions of plain numbers."""
 
 Point = dict[sp.Basic, sp.Expr]
 

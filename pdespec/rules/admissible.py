@@ -26,6 +26,7 @@ from pdespec.geometry import (
     Star,
     subshapes,
 )
+from pdespec.probe import PLAIN
 from pdespec.shapes.described import Described, kinds
 from pdespec.symbols import Param, Scalar
 
@@ -150,7 +151,7 @@ def counterexample(need: Need) -> tuple[Mapping[str, float], float] | None:
     )
     if held is not None and held.a > 0:
         return None
-    evaluate = sp.lambdify(symbols, need.value, "math")
+    evaluate = sp.lambdify(symbols, need.value, PLAIN)
     angles = (
         [(2 * math.pi * k / ANGLES,) for k in range(ANGLES)] if need.angle is not None else [()]
     )
@@ -201,7 +202,7 @@ def crossing(shape: Polygon) -> tuple[Segment, Segment, str] | None:
     ranges = [reach(symbol) for symbol in scalars]
     if any(each is None for each in ranges):
         return None
-    evaluate = sp.lambdify(scalars, [list(point) for point in shape.points], "math")
+    evaluate = sp.lambdify(scalars, [list(point) for point in shape.points], PLAIN)
     for values in dict.fromkeys(_tried(ranges)):
         try:
             corners = [tuple(map(float, point)) for point in evaluate(*values)]

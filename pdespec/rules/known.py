@@ -16,6 +16,7 @@ from pdespec.coordinates import Coordinate, Time
 from pdespec.errors import Diagnostic
 from pdespec.geometry import Boundary, Domain, shape_symbols
 from pdespec.jumps import STEPS
+from pdespec.probe import PLAIN
 from pdespec.rules.admissible import reach
 from pdespec.rules.registry import Analysis, Row, rule
 from pdespec.rules.values import branches
@@ -226,7 +227,7 @@ def _tried(domain: Domain, use: Use) -> Iterator[tuple[Values, float]]:
     symbols = [*domain.coordinates, *times, *scalars]
     try:
         evaluate, allowed = (
-            sp.lambdify(symbols, each, "math") for each in (use.argument, use.chosen)
+            sp.lambdify(symbols, each, PLAIN) for each in (use.argument, use.chosen)
         )
         for choice in range(CHOICES if any(low < high for low, high in ranges) else 1):  # type: ignore[misc]
             numbers = [_chosen(each, choice, k) for k, each in enumerate(ranges)]

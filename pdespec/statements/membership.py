@@ -36,6 +36,7 @@ from pdespec.geometry import (
     shape_symbols,
 )
 from pdespec.laws import NumberLaw
+from pdespec.probe import PLAIN
 from pdespec.shapes.described import Described
 from pdespec.symbols import Scalar
 
@@ -200,7 +201,7 @@ def bind(shape: Shape, values: Values) -> Inside:
     """Whether a point lies in the open shape, in plain numbers. Raises: NotImplementedError for a
     shape without a rule."""
     names = [sp.Dummy(real=True) for _ in range(shape.dim)]
-    condition = sp.lambdify(names, inside(shape, tuple(names)).subs(values), "math")
+    condition = sp.lambdify(names, inside(shape, tuple(names)).subs(values), PLAIN)
     return lambda p: bool(condition(*p))
 
 
@@ -258,7 +259,7 @@ def _(shape: Polygon, values: Values) -> Box_:
 
 
 def _radius(shape: Star, values: Values) -> Callable[[float], float]:
-    function = sp.lambdify(shape.angle, sp.sympify(shape.radius).subs(values), "math")
+    function = sp.lambdify(shape.angle, sp.sympify(shape.radius).subs(values), PLAIN)
     return lambda angle: float(function(angle))
 
 

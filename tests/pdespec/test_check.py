@@ -36,6 +36,7 @@ from pdespec import (
     rest,
     side,
     space,
+    star,
     sym,
     time,
     tr,
@@ -88,6 +89,19 @@ def drilled(law) -> Problem:
 @pytest.mark.parametrize("law", [uniform(0, 1), normal(1, 0.2), 1, None])
 def test_a_radius_that_no_draw_makes_negative_is_no_mistake(law):
     assert not check(drilled(law))
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        star(x, y, radius=lambda theta: 2 + sp.besselj(0, theta)),
+        disk(x, y, radius=1 + sp.besselk(0, 2)),
+        disk(x, y, radius=sp.erfinv(sp.S.Half) + sp.polygamma(1, 2) + sp.jn(0, 1)),
+    ],
+)
+def test_sizes_may_hold_special_functions(shape):
+    p = unknown("p", shape)
+    assert not check(Problem("p", {"a": (lap(p), 1)}, [on(boundary(shape), (p, 0))]))
 
 
 def cut_from() -> Problem:
