@@ -448,13 +448,14 @@ def _resumed(
     directory: Path, preset: str | None, layers: dict[str, Layer]
 ) -> tuple[str | None, Start] | None:
     """The preset of the run in a directory, and what it goes on with; None where there is none."""
+    from compiler.training.checkpoint import as_begun
     from compiler.training.presets import Preset
     from compiler.training.runs import RunError, holds_run, open_run
     from compiler.training.start import start
 
     if not holds_run(directory):
         return None
-    run = open_run(directory)
+    run = as_begun(open_run(directory))
     if run.recipe is None:
         raise RunError(
             f"{directory} was trained from Python and does not say how its model was built;"

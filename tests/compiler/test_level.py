@@ -11,10 +11,12 @@ import torch
 import compiler
 import pdespec
 from compiler.batches.level import has_level
+from compiler.batches.recipe import Recipe
 from compiler.scales import scaled
 from compiler.training.checkpoint import load_run
 from compiler.training.options import OptionError
 from compiler.training.runs import RUN, identity, refuse_foreign
+from tests.compiler.commands import call
 
 PLATE = """problem plate
 space    x, y [m]
@@ -143,9 +145,12 @@ def test_other_problems_have_none(was, reads):
 
 def test_a_run_of_before_there_were_levels_answers_without(tmp_path):
     problem = pdespec.parse(PLATE, source="plate.pde")
-    model = compiler.build(problem, "gino", latent=(8, 8), hidden=4, modes=2, layers=1)
+    small = {"latent": (8, 8), "hidden": 4, "modes": 2, "layers": 1}
+    model = compiler.build(problem, "gino", **small)
     options = compiler.TrainOptions(steps=1, batch=1, points={"operator": 32}, level=False)
-    run = compiler.train(problem, model, options, tmp_path / "run")
+    run = compiler.train(
+        problem, model, options, tmp_path / "run", recipe=Recipe("gino", small), preset="demo"
+    )
     file = run.directory / RUN
     record = {**json.loads(file.read_text()), "format": 5}
     del record["options"]["level"]
@@ -155,6 +160,10 @@ def test_a_run_of_before_there_were_levels_answers_without(tmp_path):
     of_then = identity(older)  # as its checkpoint was written
     del of_then["options"]["level"]
     assert refuse_foreign(older, of_then, older.checkpoint("last")) == ()
+    stated = tmp_path / "plate.pde"
+    stated.write_text(PLATE)
+    resumed = call("train", str(stated), "--out", str(run.directory), "--resume")
+    assert resumed.exit_code == 0, resumed.stderr
     with pytest.raises(OptionError, match="level"):
         compiler.train(problem, model, replace(options, level=True), run.directory, resume=True)
 
