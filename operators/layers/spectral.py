@@ -22,8 +22,8 @@ def check_modes(modes: Sequence[int], shape: Sequence[int]) -> None:
     for axis, (m, n) in enumerate(zip(modes, shape, strict=True)):
         if not 1 <= m <= n // 2:
             raise ValueError(
-                f"{m} modes on axis {axis} with {n} nodes; a grid of n nodes holds 1 to n // 2 ="
-                f" {n // 2}"
+                f"{m} modes on axis {axis} with {n} nodes, which hold 1 to n // 2 = {n // 2}; set"
+                f" modes to at most {n // 2}, or take a finer grid"
             )
 
 

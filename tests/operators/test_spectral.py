@@ -108,7 +108,8 @@ def test_parameters_are_real(generator):
 def test_a_grid_too_coarse_for_the_modes_raises(generator):
     conv = SpectralConv(1, 1, (4, 4), generator=generator)
     with pytest.raises(
-        ValueError, match="4 modes on axis 1 with 6 nodes; a grid of n nodes holds 1 to n // 2 = 3"
+        ValueError,
+        match="4 modes on axis 1 with 6 nodes, which hold 1 to n // 2 = 3; set modes to at most 3",
     ):
         conv(torch.zeros(1, 1, 8, 6))
     with pytest.raises(ValueError, match="takes \\(b, c, 2 grid axes\\)"):
