@@ -236,16 +236,14 @@ def _requirement(statement: t.Require, scope: Scope) -> Any:
         )
         return None
     what = "a side of the requirement"
-    if (
-        _attempt(
-            lambda: [complexes.real_valued(each, what) for each in (left, right)],
-            statement.span,
-            scope,
-        )
-        is None
-    ):
+    real = _attempt(
+        lambda: [complexes.real_valued(each, what) for each in (left, right)],
+        statement.span,
+        scope,
+    )
+    if real is None:
         return None
-    left, right = complexes.re(left), complexes.re(right)
+    left, right = real
     if statement.operator == "=":
         return _attempt(lambda: forms.to_requirement((left, right)), statement.span, scope)
     if where is None and not forms.fields_of(left - right):
