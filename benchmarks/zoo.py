@@ -287,11 +287,12 @@ def main() -> None:
         given.page.write_text(page(rows_of(table), remarks, "images/accuracy"))
         return
     given.out.mkdir(parents=True, exist_ok=True)
-    known = {tuple(row.get(key) for key in KEYS): row for row in rows_of(table)}
+    done = [row for row in rows_of(table) if "failed" not in row]
+    known = {tuple(row.get(key) for key in KEYS): row for row in done}
     for seed in given.seeds:
         for name in given.only:
             key = (name, given.preset, given.steps, seed, given.samples, given.resolution)
-            if "failed" in known.get(key, {"failed": ""}):
+            if key not in known:
                 known[key] = dict(zip(KEYS, key, strict=True)) | guarded(name, seed, given)
                 with table.open("a") as file:
                     file.write(json.dumps(known[key]) + "\n")

@@ -126,8 +126,8 @@ def _solved(parts: list[_Part]) -> Tensor:
 def _step(parts: list[_Part], level: Tensor) -> Tensor:
     """Shapes: "b" -> "b"."""
     found = [[each.measure * one.mean(1) for one in each(level)] for each in parts]
-    excess, slope = (torch.stack(each).sum(0) for each in zip(*found, strict=True))
-    return level - excess / slope
+    excess, change = (torch.stack(each).sum(0) for each in zip(*found, strict=True))
+    return level - excess / change
 
 
 @lru_cache(maxsize=64)
@@ -163,8 +163,8 @@ def _balance(problem: Problem, read: tuple[Any, ...]) -> tuple[Residuals, ...]:
             slopes = sp.Add(*(slope(density, s) for s in constants))
             if any(unknown_functions(slopes)):
                 return ()
-            kind = "boundary" if isinstance(region, Boundary) else "equation"
-            points = "boundary" if isinstance(region, Boundary) else "interior"
+            on_boundary = isinstance(region, Boundary)
+            kind, points = ("boundary",) * 2 if on_boundary else ("equation", "interior")
             term = Term("level", kind, (density, slopes), region, points)
             found.append(Residuals(problem, (term,)))
     return tuple(found)

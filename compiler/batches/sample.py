@@ -213,7 +213,6 @@ def sample(  # noqa: PLR0913 (a public call: its options are keywords)
     """
     problem = expanded(problem)
     counts, degrees = _counts(problem, points or {}), lift_degrees(problem, lift, hard_conditions)
-    level = level and hard_conditions
     options = SampleOptions(counts, hard_conditions, features, sampling, degrees, level)
     if size < 1:
         raise fail("B01", f"{size} samples asked for", "ask for at least one")
@@ -257,7 +256,6 @@ def instance(  # noqa: PLR0913 (a public call: its options are keywords)
     """
     problem = expanded(problem)
     counts, degrees = _counts(problem, points or {}), lift_degrees(problem, lift, hard_conditions)
-    level = level and hard_conditions
     options = SampleOptions(counts, hard_conditions, features, sampling, degrees, level, later)
     (frame, local), dtype = scaled(problem), dtype or torch.get_default_dtype()
     drawn = given(
@@ -318,7 +316,8 @@ def _batch(drawn: DrawnSamples, chance: Chance, options: SampleOptions) -> Batch
         options.features,
         options.counts["operator"],
     )
-    drawn = _with_amplitude(drawn, count, chance, options.lift, options.level)
+    level = options.level and options.hard_conditions
+    drawn = _with_amplitude(drawn, count, chance, options.lift, level)
     read = _operator_input(drawn, count, chance, imposed, make, sampling != "uniform")
     return Batch(problem, drawn, places, read, imposed, make)
 

@@ -16,9 +16,8 @@ import torch
 
 from compiler.training.objective import Objective
 
-SOONER = (
-    0.75  # of the time that one takes is what all must do with: the next batch needs a core too
-)
+# the share of the time of one thread that all must do with: the next batch needs a core too
+SOONER = 0.75
 ROUNDS = 4  # of which the first is slow
 FAR = 3  # times the best
 
@@ -58,6 +57,7 @@ def set_threads(objective: Objective, step: int, sessions: Sequence[Mapping[str,
 def measured(objective: Objective, step: int, counts: Sequence[int]) -> dict[int, float]:
     """Seconds of the field at the points of a batch, and of its gradient, by number of threads:
     the least of a few, of which no more are taken where one is far above the best so far."""
+    # not ahead: the thread that draws there would keep the number of threads that it begins with
     batch = objective.draw("train", step, share=False)
     points = next(iter(batch.points.values())).points
     weights = [each for each in objective.model.parameters() if each.requires_grad]

@@ -86,8 +86,11 @@ def numbers_are_real(analysis: Analysis) -> Iterator[Diagnostic]:
         for number in sorted(_numbers(expression), key=sp.default_sort_key):
             if not _is_real(number):
                 message = f"{short(number)} is not a real number"
-                hint = "a root of a negative number is complex: write -8^(1/3) for the real root of"
-                yield Diagnostic("V03", message, f"{hint} -8", "", span, label)
+                hint = (
+                    "a root or logarithm of a negative number is complex, as is asin or acos beyond"
+                    " 1: write -8^(1/3) for the real root of -8"
+                )
+                yield Diagnostic("V03", message, hint, "", span, label)
                 break
 
 
